@@ -1,0 +1,55 @@
+//! `GET` and `POST /_matrix/client/{r0,v3}/auth/{type}/fallback/web`
+//!
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#fallback); UIA-70 to UIA-76,
+//! HTTP-28. `GET` shows the stage's form and completes nothing, `POST` submits it to the same URL.
+
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+use shared::{
+    app::App,
+    error::{MatrixError, Rejection},
+    http::{MAX_BODY_BYTES, Query, Request, Response},
+    limits::{self, Limit},
+    uia::fallback::{self, NoVisit},
+};
+
+/// Answers the request, always with a page: a person reads it.
+pub async fn handle(app: Arc<App>, request: Request) -> Result<Response, Rejection> {
+    match page(&app, &request).await {
+        Err(Rejection::Error(error)) => Ok(failure(&app, &request, &error)),
+        other => other,
+    }
+}
+
+async fn page(app: &App, request: &Request) -> Result<Response, Rejection> {
+    limits::spend(app, Limit::FallbackPage, request.network).await?;
+    let Some(session) = request.query.get("session").filter(|session| !session.is_empty()) else {
+        return Ok(fallback::message(app, StatusCode::BAD_REQUEST, "Nothing to do", "This link lacks its session."));
+    };
+    let stage = stage(&request.path);
+    let visit = match fallback::visit(app, &stage, session).await? {
+        Ok(visit) => visit,
+        Err(NoVisit::Unknown) => {
+            let text = "This page belongs to a sign-up that is not known or has expired. Begin again in your app.";
+            return Ok(fallback::message(app, StatusCode::NOT_FOUND, "Not found", text));
+        }
+    };
+    if request.method == Method::POST && request.body.len() <= MAX_BODY_BYTES {
+        return visit.submit(app, &Query::parse(&request.body), request.network).await;
+    }
+    Ok(visit.show(app))
+}
+
+/// The `{type}` of the path, decoded (UIA-74).
+fn stage(path: &str) -> String {
+    let raw = path.strip_suffix("/fallback/web").and_then(|rest| rest.rsplit_once("/auth/"));
+    let decoded = Query::parse(format!("type={}", raw.map_or("", |(_, stage)| stage)).as_bytes());
+    decoded.get("type").unwrap_or_default().to_owned()
+}
+
+fn failure(app: &App, request: &Request, error: &MatrixError) -> Response {
+    error.log();
+    let page = fallback::message(app, error.code.status(), "That did not work", "Please try again in a moment.");
+    Response { retry_after: error.response(&request.id).retry_after, ..page }
+}

@@ -1,0 +1,56 @@
+//! Guests: one request, no UIA, and nothing of what was sent counts but the device's display name
+//! (GUEST-01 to GUEST-05).
+
+use std::collections::BTreeMap;
+
+use shared::{
+    accounts::{self, CreateAccountError, NewAccount},
+    app::App,
+    error::{ErrorCode, MatrixError, Rejection},
+    http::{Body, Request, Response as HttpResponse},
+    limits::{self, Limit},
+    store::AccountKind,
+};
+
+use crate::{
+    answer::{Login, Response},
+    parameters::MAX_DISPLAY_NAME_CHARS,
+};
+
+/// How often another name is drawn when one is taken.
+const NAME_TRIES: usize = 3;
+
+pub(crate) async fn register(app: &App, request: &Request) -> Result<HttpResponse, Rejection> {
+    let Some(lifetime) = app.config.guests else {
+        return Err(MatrixError::new(ErrorCode::Forbidden, "This server has no guests").into());
+    };
+    let body = Body::parse(&request.body)?;
+    // GUEST-02: of another type or too long it is ignored like everything else.
+    let display_name = body.optional::<String>("initial_device_display_name").ok().flatten();
+    let display_name = display_name.filter(|name| name.chars().count() <= MAX_DISPLAY_NAME_CHARS);
+    let (charged, appservices) = tokio::join!(limits::spend(app, Limit::Guest, request.network), app.appservices());
+    charged?;
+    let appservices = appservices?;
+    let login = Login { display_name, lifetime: Some(lifetime), ..Login::default() };
+    for _ in 0..NAME_TRIES {
+        let localpart = accounts::generate_guest(&app.config, &appservices, &*app.chance)?;
+        let (answer, device) = Response::with_login(app, &localpart, &login);
+        let account = NewAccount {
+            localpart,
+            kind: AccountKind::Guest,
+            created: app.clock.now(),
+            password: None,
+            device: Some(device),
+            terms: BTreeMap::new(),
+            registration_token: None,
+            session: None,
+            upgraded_guest: None,
+        };
+        match app.store.create_account(&account).await {
+            Ok(()) => return Ok(HttpResponse::ok(&answer)),
+            Err(CreateAccountError::NameTaken) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(CreateAccountError::NameTaken.into())
+}

@@ -1,0 +1,276 @@
+//! Users: everything that comes before UIA, UIA, and the one transaction that makes the account.
+
+use serde_json::Value;
+use shared::{
+    accounts::{self, CreateAccountError, NameFault, NewAccount},
+    app::App,
+    appservices::Appservices,
+    error::{ErrorCode, MatrixError, Rejection},
+    http::{Body, Request, Response as HttpResponse},
+    ids::Localpart,
+    limits::{self, Limit},
+    passwords,
+    secrets::Secret,
+    store::{AccountKind, AccountRow, Facts, Wanted},
+    tokens,
+    uia::{self, Attempt, Auth, Binding, OpenSession, Prepared, Proof, Replay, StageType},
+};
+
+use crate::{
+    answer::{Login, Response},
+    parameters::Parameters,
+};
+
+/// How often the finishing transaction is tried with another name that nobody chose, or another
+/// share of the registration token.
+const FINISH_TRIES: usize = 20;
+
+pub(crate) async fn register(app: &App, request: &Request, body: &Body) -> Result<HttpResponse, Rejection> {
+    let auth = Auth::parse(body)?;
+    let asked = Parameters::parse(body)?;
+    let (facts, prepared) = read(app, request, &auth, &asked).await?;
+    let appservices = app.refresh_appservices(facts.appservices).await?;
+    let session = match (&auth.session, facts.session) {
+        (Some(id), Some(row)) => OpenSession::open(app, id, row),
+        _ => None,
+    };
+    let canonical = body.canonical();
+    if let Some(answer) = session.as_ref().map(|session| replay(app, session, &canonical)) {
+        if let Some(response) = answer.await? {
+            return Ok(response);
+        }
+    }
+    let remembered = session.as_ref().map(|session| session.state.parameters.clone());
+    let checked_now = (asked.username.is_some(), asked.password.is_some());
+    let asked = asked.over(remembered.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default());
+    let name = match check_name(app, &asked, facts.holder.as_ref(), &appservices).await {
+        Ok(name) => name,
+        Err(Rejection::Error(error)) if error.code == ErrorCode::UserInUse => {
+            // A twin of this request may have taken the name between the two halves of our read.
+            return answer_of_twin(app, auth.session.as_ref(), &canonical).await?.ok_or(error.into());
+        }
+        Err(error) => return Err(error),
+    };
+    if checked_now != (false, false) {
+        check_password(app, &asked)?;
+    }
+    let attempt = Attempt {
+        flows: app.config.flows(),
+        binding: Binding::register(),
+        parameters: serde_json::to_value(&asked).unwrap_or(Value::Null),
+        auth: &auth,
+        session,
+        prepared,
+        network: request.network,
+    };
+    let proof = uia::prove(app, attempt).await?;
+    let operation = Operation { asked: &asked, name, appservices: &appservices, canonical: &canonical };
+    let charged = may_finish(app, &auth);
+    finish(app, request, proof, operation, charged).await
+}
+
+/// What is to be done once it is proven.
+struct Operation<'a> {
+    asked: &'a Parameters,
+    name: Name,
+    appservices: &'a Appservices,
+    /// The request, by which a finished session knows it again.
+    canonical: &'a str,
+}
+
+/// The first read, with the limits and whatever the attempted stage reads beside it.
+async fn read(
+    app: &App,
+    request: &Request,
+    auth: &Auth,
+    asked: &Parameters,
+) -> Result<(Facts, Prepared), Rejection> {
+    let session = auth.session.as_ref().and_then(uia::session_key);
+    let server = &app.config.server_name;
+    let name = asked.username.as_deref().and_then(|text| Localpart::parse(text, server).ok());
+    let wanted = Wanted {
+        session: session.as_deref(),
+        name: name.as_ref(),
+        appservices: app.appservices_are_stale(),
+    };
+    let charge_hash = async {
+        if may_finish(app, auth) { limits::spend(app, Limit::PasswordHash, request.network).await } else { Ok(()) }
+    };
+    let (charged, charged_hash, facts, prepared) = tokio::join!(
+        limits::spend(app, Limit::Register, request.network),
+        charge_hash,
+        app.store.registration_facts(wanted),
+        uia::prepare(app, app.config.flows(), auth, request.network),
+    );
+    charged?;
+    charged_hash?;
+    Ok((facts?, prepared?))
+}
+
+/// Whether the request attempts the last stage of some flow, so that a hash is likely to follow:
+/// its limit is then charged beside the first read instead of in a round trip of its own.
+fn may_finish(app: &App, auth: &Auth) -> bool {
+    let stage = auth.stage.as_deref().and_then(StageType::parse);
+    stage.is_some_and(|stage| app.config.flows().iter().any(|flow| flow.last() == Some(&stage)))
+}
+
+/// The answer of a finished session, to the request that finished it, while the token in it lives
+/// (UIA-15).
+async fn replay(app: &App, session: &OpenSession, canonical: &str) -> Result<Option<HttpResponse>, Rejection> {
+    let over = || MatrixError::new(ErrorCode::InvalidParam, "The session is finished: begin a new one");
+    match session.replay(canonical, app.clock.now()) {
+        Replay::Open => Ok(None),
+        Replay::Over => Err(over().into()),
+        Replay::Answer(text) => {
+            let answer: Response = serde_json::from_str(&text).map_err(|_| over())?;
+            if let Some(token) = answer.access_token {
+                tokens::authenticate(app, &Secret::new(token)).await?;
+            }
+            Ok(Some(HttpResponse::json_text(http::StatusCode::OK, text)))
+        }
+    }
+}
+
+/// The answer that a twin of this request has been given meanwhile, if there was one.
+async fn answer_of_twin(app: &App, id: Option<&Secret>, canonical: &str) -> Result<Option<HttpResponse>, Rejection> {
+    let Some(id) = id else { return Ok(None) };
+    match OpenSession::find(app, id).await? {
+        Some(session) => replay(app, &session, canonical).await,
+        None => Ok(None),
+    }
+}
+
+/// What is to be done about the name.
+enum Name {
+    /// Nobody chose one: any will do (REG-09).
+    Any,
+    /// Free, as far as is known.
+    Chosen(Localpart),
+    /// A guest's, at this epoch, who becomes a user (GUEST-08).
+    Upgrade(Localpart, i64),
+}
+
+/// Everything about the name that can be said before UIA (REG-13).
+async fn check_name(
+    app: &App,
+    asked: &Parameters,
+    holder: Option<&AccountRow>,
+    appservices: &Appservices,
+) -> Result<Name, Rejection> {
+    if let Some(token) = &asked.guest_access_token {
+        return check_upgrade(app, asked, token).await;
+    }
+    let Some(text) = &asked.username else { return Ok(Name::Any) };
+    let name = accounts::choose(text, &app.config, appservices, None)?;
+    if holder.is_some() {
+        return Err(NameFault::Taken.into());
+    }
+    Ok(Name::Chosen(name))
+}
+
+async fn check_upgrade(app: &App, asked: &Parameters, token: &str) -> Result<Name, Rejection> {
+    let not_theirs =
+        || MatrixError::new(ErrorCode::Forbidden, "The guest access token is not one of this user");
+    let name = asked.username.as_deref().and_then(|text| Localpart::parse(text, &app.config.server_name).ok());
+    let guest = match tokens::authenticate(app, &Secret::new(token.to_owned())).await {
+        Ok(guest) => guest,
+        Err(tokens::AuthenticationError::Store(error)) => return Err(error.into()),
+        Err(_) => return Err(not_theirs().into()),
+    };
+    if guest.account.kind != AccountKind::Guest || name.as_ref() != Some(&guest.localpart) {
+        return Err(not_theirs().into());
+    }
+    Ok(Name::Upgrade(guest.localpart, guest.account.epoch))
+}
+
+/// REG-24: judged before UIA, and again when the name changes, with the user's own words.
+fn check_password(app: &App, asked: &Parameters) -> Result<(), Rejection> {
+    let Some(password) = &asked.password else { return Ok(()) };
+    let own: Vec<&str> = [
+        asked.username.as_deref(),
+        asked.initial_device_display_name.as_deref(),
+        Some(app.config.server_name.as_str()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    Ok(passwords::judge(&app.config.passwords, &Secret::new(password.clone()), &own)?)
+}
+
+/// Makes the account: one hash, one transaction (design §3.3).
+async fn finish(
+    app: &App,
+    request: &Request,
+    mut proof: Proof,
+    operation: Operation<'_>,
+    charged: bool,
+) -> Result<HttpResponse, Rejection> {
+    let Operation { asked, name, appservices, canonical } = operation;
+    let Some(password) = asked.password.clone().map(Secret::new) else {
+        proof.keep(app).await;
+        return Err(MatrixError::new(ErrorCode::MissingParam, "`password` is missing").into());
+    };
+    if !charged {
+        if let Err(error) = limits::spend(app, Limit::PasswordHash, request.network).await {
+            proof.keep(app).await;
+            return Err(error.into());
+        }
+    }
+    let ((), hash) = tokio::join!(proof.settle(app), app.hasher.hash(&password, &*app.chance));
+    let hash = hash?;
+    for _ in 0..FINISH_TRIES {
+        let (localpart, upgraded_guest) = match &name {
+            Name::Any => (accounts::generate(&app.config, appservices, &*app.chance)?, None),
+            Name::Chosen(name) => (name.clone(), None),
+            Name::Upgrade(name, epoch) => (name.clone(), Some(*epoch)),
+        };
+        let (answer, device) = answer(app, asked, &localpart);
+        let text = serde_json::to_string(&answer).unwrap_or_default();
+        let account = NewAccount {
+            localpart,
+            kind: AccountKind::User,
+            created: app.clock.now(),
+            password: Some(hash.clone()),
+            device,
+            terms: proof.gains.terms.clone(),
+            registration_token: proof.gains.registration_token.clone(),
+            session: proof.commit(app, canonical, &text),
+            upgraded_guest,
+        };
+        match app.store.create_account(&account).await {
+            Ok(()) => return Ok(HttpResponse::json_text(http::StatusCode::OK, text)),
+            Err(CreateAccountError::SessionMoved) => {
+                let id = proof.session().map(|session| session.secret_id().clone());
+                if let Some(response) = answer_of_twin(app, id.as_ref(), canonical).await? {
+                    return Ok(response);
+                }
+                proof = proof.reload(app).await?;
+            }
+            Err(CreateAccountError::RegistrationTokenSpent) => {
+                proof = proof.renew_registration_token(app, request.network).await?;
+            }
+            Err(CreateAccountError::NameTaken) if matches!(name, Name::Any) => {}
+            Err(error) => {
+                proof.keep(app).await;
+                return Err(error.into());
+            }
+        }
+    }
+    Err(shared::store::StoreError::Contended.into())
+}
+
+fn answer(app: &App, asked: &Parameters, localpart: &Localpart) -> (Response, Option<shared::accounts::NewDevice>) {
+    if asked.inhibit_login == Some(true) {
+        return (Response::without_login(app, localpart), None);
+    }
+    let refreshable = asked.refresh_token == Some(true);
+    let lifetimes = app.config.tokens;
+    let login = Login {
+        device_id: asked.device_id.clone(),
+        display_name: asked.initial_device_display_name.clone(),
+        refreshable,
+        lifetime: if refreshable { lifetimes.refreshable } else { lifetimes.plain },
+    };
+    let (answer, device) = Response::with_login(app, localpart, &login);
+    (answer, Some(device))
+}

@@ -1,0 +1,370 @@
+//! API Gateway's stand-in: finds the route, calls the function with the event it would get on AWS, and
+//! turns the answer into a response. It knows the template, and nothing of what the functions do.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt::Debug,
+    future::Future,
+    net::IpAddr,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, anyhow};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Bytes;
+use lambda_http::{
+    Context, LambdaEvent, lambda_runtime,
+    request::LambdaRequest,
+    tower::{Service, ServiceExt},
+};
+use serde::Serialize;
+use serde_json::Value;
+use shared::{
+    chance::Chance,
+    clock::{Clock, SystemClock, Timestamp, millis},
+};
+
+use crate::{
+    event::{self, Circumstances},
+    router,
+    template::{GatewayResponse, Target, Template},
+};
+
+/// The largest body a REST API takes.
+pub const LARGEST_BODY: usize = 10 * 1024 * 1024;
+
+/// How many requests are remembered for `/_local/`.
+const REMEMBERED: usize = 100;
+
+/// What a function is given before Lambda stops it.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+type Answer = Pin<Box<dyn Future<Output = Result<Value>> + Send>>;
+
+/// A function, ready to be called with an event.
+#[derive(Clone)]
+pub struct Function(Arc<dyn Fn(LambdaEvent<LambdaRequest>) -> Answer + Send + Sync>);
+
+impl Function {
+    /// Whatever `lambda_http` would be given to run.
+    pub fn new<S>(service: S) -> Self
+    where
+        S: Service<LambdaEvent<LambdaRequest>> + Clone + Send + Sync + 'static,
+        S::Response: Serialize,
+        S::Error: Debug,
+        S::Future: Send,
+    {
+        Self(Arc::new(move |event| {
+            let service = service.clone();
+            Box::pin(async move {
+                let answer = service.oneshot(event).await;
+                let answer = answer.map_err(|error| anyhow!("the function failed: {error:?}"))?;
+                Ok(serde_json::to_value(answer)?)
+            })
+        }))
+    }
+}
+
+impl Debug for Function {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Function")
+    }
+}
+
+/// A request that was answered.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    /// When it arrived, by the clock that can be moved.
+    pub at: Timestamp,
+    /// When it arrived, to be compared with the tap's calls.
+    pub started: Instant,
+    /// How long it took.
+    pub duration: Duration,
+    /// The method.
+    pub method: String,
+    /// The path, without the query: that may hold a secret.
+    pub path: String,
+    /// The logical id of the function that answered, if one did.
+    pub function: Option<String>,
+    /// The status of the answer.
+    pub status: u16,
+}
+
+/// The gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    template: Arc<Template>,
+    functions: HashMap<String, Function>,
+    clock: Arc<dyn Clock>,
+    chance: Arc<dyn Chance>,
+    exchanges: Mutex<VecDeque<Exchange>>,
+}
+
+impl Gateway {
+    /// A gateway to `functions`, by their logical ids. Every function of the template must be among them.
+    pub fn new(
+        template: Arc<Template>,
+        functions: HashMap<String, Function>,
+        clock: Arc<dyn Clock>,
+        chance: Arc<dyn Chance>,
+    ) -> Result<Self> {
+        for id in template.functions.keys() {
+            functions
+                .get(id)
+                .with_context(|| format!("nothing runs the template's function {id}"))?;
+        }
+        Ok(Self {
+            template,
+            functions,
+            clock,
+            chance,
+            exchanges: Mutex::default(),
+        })
+    }
+
+    /// Answers a request from `peer`. Never fails: what goes wrong is an answer too.
+    pub async fn call(&self, request: Request<Bytes>, peer: IpAddr) -> Response<Vec<u8>> {
+        let (started, at) = (Instant::now(), self.clock.now());
+        let method = request.method().to_string();
+        let path = request.uri().path().to_owned();
+        let id = self.request_id();
+        let (mut response, function) = self.answer(request, peer, at, &id).await;
+        if let Ok(id) = HeaderValue::try_from(id) {
+            response.headers_mut().insert("x-amzn-requestid", id);
+        }
+        let status = response.status().as_u16();
+        tracing::info!(method, path, status, "answered");
+        let duration = started.elapsed();
+        self.remember(Exchange {
+            at,
+            started,
+            duration,
+            method,
+            path,
+            function,
+            status,
+        });
+        response
+    }
+
+    /// The last requests, newest first.
+    pub fn exchanges(&self) -> Vec<Exchange> {
+        self.lock().iter().rev().cloned().collect()
+    }
+
+    /// One of the gateway's own answers, for example `REQUEST_TOO_LARGE`.
+    pub fn own_answer(&self, kind: &str, status: StatusCode) -> Response<Vec<u8>> {
+        let general = if status.is_server_error() {
+            "DEFAULT_5XX"
+        } else {
+            "DEFAULT_4XX"
+        };
+        let responses = &self.template.gateway_responses;
+        let shape = responses
+            .get(kind)
+            .or_else(|| responses.get(general))
+            .cloned()
+            .unwrap_or_default();
+        constant(&shape, status)
+    }
+
+    async fn answer(
+        &self,
+        request: Request<Bytes>,
+        peer: IpAddr,
+        at: Timestamp,
+        request_id: &str,
+    ) -> (Response<Vec<u8>>, Option<String>) {
+        if request.body().len() > LARGEST_BODY {
+            return (
+                self.own_answer("REQUEST_TOO_LARGE", StatusCode::PAYLOAD_TOO_LARGE),
+                None,
+            );
+        }
+        let found = router::find(
+            &self.template,
+            request.method().as_str(),
+            request.uri().path(),
+        );
+        let Some(found) = found else {
+            return (
+                self.own_answer("MISSING_AUTHENTICATION_TOKEN", StatusCode::FORBIDDEN),
+                None,
+            );
+        };
+        let function = match found.target {
+            Target::Mock(shape) => return (constant(shape, StatusCode::OK), None),
+            Target::Function(function) => function,
+        };
+        let about = Circumstances {
+            peer,
+            at,
+            request_id,
+            stage: &self.template.stage,
+        };
+        let event = event::event(&request, &found, &about);
+        let response = match self.invoke(function, &event, request_id).await {
+            Ok(response) => response,
+            Err(error) => {
+                tracing::error!(function, error = format!("{error:#}"), "502");
+                self.own_answer("DEFAULT_5XX", StatusCode::BAD_GATEWAY)
+            }
+        };
+        (response, Some(function.clone()))
+    }
+
+    async fn invoke(&self, id: &str, event: &Value, request_id: &str) -> Result<Response<Vec<u8>>> {
+        let function = self
+            .functions
+            .get(id)
+            .with_context(|| format!("no function {id}"))?;
+        // By way of text, because that is how it travels.
+        let request: LambdaRequest = serde_json::from_str(&event.to_string())?;
+        let context = context(id, request_id);
+        // A task of its own, so that a panic ends the request and nothing else, as it does on Lambda.
+        let call = tokio::spawn((function.0)(LambdaEvent::new(request, context)));
+        let answer = tokio::time::timeout(TIMEOUT, call)
+            .await
+            .context("the function timed out")?;
+        event::response(&answer.context("the function panicked")??)
+    }
+
+    fn request_id(&self) -> String {
+        let mut bytes = [0; 16];
+        self.chance.fill(&mut bytes);
+        let hex = format!("{:032x}", u128::from_be_bytes(bytes));
+        let parts = [
+            &hex[..8],
+            &hex[8..12],
+            &hex[12..16],
+            &hex[16..20],
+            &hex[20..],
+        ];
+        parts.join("-")
+    }
+
+    fn remember(&self, exchange: Exchange) {
+        let mut exchanges = self.lock();
+        if exchanges.len() == REMEMBERED {
+            exchanges.pop_front();
+        }
+        exchanges.push_back(exchange);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Exchange>> {
+        self.exchanges
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What Lambda tells a function about the call. The deadline is the machine's time, as it is on Lambda.
+fn context(function: &str, request_id: &str) -> Context {
+    let mut config = lambda_runtime::Config::default();
+    function.clone_into(&mut config.function_name);
+    let mut context = Context::default();
+    request_id.clone_into(&mut context.request_id);
+    let deadline = SystemClock.now().0.saturating_add(millis(TIMEOUT));
+    context.deadline = u64::try_from(deadline).unwrap_or_default();
+    context.invoked_function_arn = format!("arn:aws:lambda:local:000000000000:function:{function}");
+    context.env_config = Arc::new(config);
+    context
+}
+
+fn constant(shape: &GatewayResponse, status: StatusCode) -> Response<Vec<u8>> {
+    let mut response = Response::new(shape.body.clone().into_bytes());
+    let own = shape
+        .status
+        .and_then(|status| StatusCode::from_u16(status).ok());
+    *response.status_mut() = own.unwrap_or(status);
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    for (name, value) in &shape.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            headers.insert(name, value);
+        }
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, net::Ipv4Addr};
+
+    use lambda_http::service_fn;
+    use serde_json::json;
+    use shared::chance::SystemChance;
+
+    use super::*;
+    use crate::clock::MovableClock;
+
+    const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    /// A gateway whose every function is `service`.
+    fn gateway(service: impl Fn() -> Value + Clone + Send + Sync + 'static) -> Gateway {
+        let template = Template::ours().expect("our own template parses");
+        let function = Function::new(service_fn(move |_: LambdaEvent<LambdaRequest>| {
+            let service = service.clone();
+            async move { Ok::<_, Infallible>(service()) }
+        }));
+        let functions = template
+            .functions
+            .keys()
+            .map(|id| (id.clone(), function.clone()))
+            .collect();
+        let clock = Arc::new(MovableClock::frozen(0));
+        Gateway::new(template, functions, clock, Arc::new(SystemChance)).expect("a gateway")
+    }
+
+    fn request(method: &str, body: Vec<u8>) -> Request<Bytes> {
+        let request = Request::builder()
+            .method(method)
+            .uri("/_matrix/client/v3/register");
+        request.body(Bytes::from(body)).expect("a request")
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_the_gateways_own_502_in_matrix_json() {
+        let gateway = gateway(|| panic!("on purpose"));
+        let response = gateway.call(request("POST", Vec::new()), PEER).await;
+        assert_eq!(response.status(), 502);
+        assert_eq!(response.headers()["access-control-allow-origin"], "*");
+        let body: Value = serde_json::from_slice(response.body()).expect("JSON");
+        assert_eq!(body["errcode"], "M_UNKNOWN");
+        assert_eq!(gateway.exchanges()[0].function.as_deref(), Some("Register"));
+    }
+
+    #[tokio::test]
+    async fn a_body_above_the_limit_never_reaches_a_function() {
+        let gateway = gateway(|| json!({ "statusCode": 200 }));
+        assert_eq!(
+            gateway
+                .call(request("POST", vec![0; LARGEST_BODY]), PEER)
+                .await
+                .status(),
+            200
+        );
+        let response = gateway
+            .call(request("POST", vec![0; LARGEST_BODY + 1]), PEER)
+            .await;
+        assert_eq!(response.status(), 413);
+        let body: Value = serde_json::from_slice(response.body()).expect("JSON");
+        assert_eq!(body["errcode"], "M_TOO_LARGE");
+    }
+
+    #[tokio::test]
+    async fn a_preflight_is_answered_without_a_function() {
+        let gateway = gateway(|| panic!("not to be called"));
+        let response = gateway.call(request("OPTIONS", Vec::new()), PEER).await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(
+            response.headers()["access-control-allow-methods"],
+            "GET, POST, PUT, DELETE, OPTIONS"
+        );
+    }
+}

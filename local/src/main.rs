@@ -1,0 +1,194 @@
+//! `cargo run`: Gatehouse on this machine.
+
+use std::{
+    fs,
+    io::Write,
+    net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use gatehouse_local::{
+    Local, Options,
+    clock::MovableClock,
+    defaults::{Defaults, Lookup},
+    server,
+    services::{Services, export_lines},
+};
+use shared::{chance::SystemChance, config::ConfigFaults};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tracing_subscriber::EnvFilter;
+
+/// Gatehouse on this machine: every endpoint, with everything it needs built in.
+///
+/// Settings come from the environment (GATEHOUSE_…); what is not set has a default that suits a machine of
+/// one's own.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// Where to listen.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8008")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    keep: Keep,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Args)]
+struct Keep {
+    /// Where to keep everything; without it nothing outlives the process.
+    #[arg(long, value_name = "DIR", global = true)]
+    data: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Only the embedded AWS services, for functions that run under `cargo lambda watch` or `sam local`.
+    Services {
+        /// The port of the database.
+        #[arg(long, value_name = "PORT", default_value_t = 8000)]
+        dynamodb_port: u16,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("warn,gatehouse_local=info,shared=info"));
+    tracing_subscriber::fmt()
+        .compact()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let done = match arguments.command {
+        None => run(arguments.listen, arguments.keep.data.as_deref()).await,
+        Some(Command::Services { dynamodb_port }) => {
+            run_services(dynamodb_port, arguments.keep.data.as_deref()).await
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if let Some(faults) = error.downcast_ref::<ConfigFaults>() {
+                complain(&format!("The settings are at fault:\n{faults}"));
+                return ExitCode::from(2);
+            }
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(listen: SocketAddr, data: Option<&Path>) -> Result<()> {
+    let stop = stopped()?;
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen}"))?;
+    let mut reached = listener.local_addr()?;
+    if reached.ip().is_unspecified() {
+        reached.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    let url = format!("http://{reached}");
+    make(data)?;
+    let local = Arc::new(Local::start(Options {
+        lookup: environment(),
+        address: url.clone(),
+        data: data.map(Path::to_owned),
+        clock: clock(data)?,
+        ..Options::default()
+    })?);
+    say(&ready(&url, &local))?;
+    server::serve(local, listener, stop).await
+}
+
+fn ready(url: &str, local: &Local) -> String {
+    format!(
+        "Gatehouse is ready for {name} at {url} (look inside: {url}/_local/). Register an account:\n  \
+         curl -s -X POST {url}/_matrix/client/v3/register \
+         -d '{{\"username\":\"alice\",\"password\":\"correct horse battery staple\",\"auth\":{{\"type\":\"m.login.dummy\"}}}}'\n",
+        name = local.config().server_name,
+    )
+}
+
+async fn run_services(port: u16, data: Option<&Path>) -> Result<()> {
+    let stop = stopped()?;
+    let lookup = environment();
+    make(data)?;
+    // Where `cargo lambda watch` listens unless told otherwise.
+    let defaults = Defaults::new("http://127.0.0.1:9000", data, &SystemChance)?;
+    let tables = lookup("GATEHOUSE_TABLES").unwrap_or_else(|| "gatehouse".to_owned());
+    let services = Services::start(data, &tables, clock(data)?, Some(port), true)?;
+    let mut variables = services.environment();
+    variables.extend(
+        defaults
+            .applied(&lookup)
+            .map(|(name, value)| (name, value.to_owned())),
+    );
+    variables.push(("GATEHOUSE_TABLES", tables));
+    say(&export_lines(
+        variables
+            .iter()
+            .map(|(name, value)| (*name, value.as_str())),
+    ))?;
+    stop.await;
+    Ok(())
+}
+
+/// The process's environment. A variable that is set to nothing is not set.
+fn environment() -> Lookup {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where the local house reads the environment"
+    )]
+    Arc::new(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+}
+
+fn clock(data: Option<&Path>) -> Result<Arc<MovableClock>> {
+    Ok(Arc::new(match data {
+        Some(directory) => MovableClock::kept_in(directory)?,
+        None => MovableClock::running(),
+    }))
+}
+
+/// Makes the data directory, for its owner alone: the secret is in it.
+fn make(data: Option<&Path>) -> Result<()> {
+    let Some(directory) = data else { return Ok(()) };
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .with_context(|| format!("cannot make {}", directory.display()))
+}
+
+/// Done at the first SIGINT or SIGTERM.
+fn stopped() -> Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+fn say(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()?;
+    Ok(())
+}
+
+fn complain(text: &str) {
+    // There is nobody left to tell if this fails.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

@@ -1,0 +1,147 @@
+//! The page at `/_local/`: what is running, what happened last, and the mails that would have been sent.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use askama::Template;
+use shared::clock::{Clock, Timestamp};
+
+use crate::{
+    Local,
+    clock::iso,
+    gateway::Exchange,
+    outbox::{Medium, Message},
+    tap::Call,
+    template,
+};
+
+#[derive(Template)]
+#[template(path = "page.html")]
+struct Page {
+    server_name: String,
+    public_url: String,
+    address: String,
+    flows: String,
+    dynamodb: String,
+    now: String,
+    routes: Vec<(String, String)>,
+    requests: Vec<Row>,
+    messages: Vec<Letter>,
+}
+
+/// A request with the calls it made.
+struct Row {
+    at: String,
+    method: String,
+    path: String,
+    status: u16,
+    is_fault: bool,
+    milliseconds: String,
+    units: String,
+    calls: Vec<String>,
+}
+
+struct Letter {
+    is_mail: bool,
+    to: String,
+    subject: String,
+    text: String,
+    html: Option<String>,
+    at: String,
+}
+
+/// The page's HTML. Everything in it is escaped by the template engine.
+pub(crate) fn render(local: &Local) -> Result<String> {
+    let calls = local.tap().calls();
+    let config = local.config();
+    let page = Page {
+        server_name: config.server_name.to_string(),
+        public_url: config.public_url.clone(),
+        address: local.address().to_owned(),
+        flows: local.flows().to_owned(),
+        dynamodb: local.dynamodb_endpoint(),
+        now: iso(local.clock().now()),
+        routes: routes()?,
+        requests: local
+            .gateway()
+            .exchanges()
+            .into_iter()
+            .map(|exchange| row(exchange, &calls))
+            .collect(),
+        messages: local
+            .outbox()
+            .messages()
+            .into_iter()
+            .rev()
+            .map(letter)
+            .collect(),
+    };
+    Ok(page.render()?)
+}
+
+/// Every endpoint, and what answers it.
+fn routes() -> Result<Vec<(String, String)>> {
+    let mut rows = Vec::new();
+    for route in &template::Template::ours()?.routes {
+        for (method, target) in &route.methods {
+            if let template::Target::Function(function) = target
+                && method != "ANY"
+            {
+                rows.push((format!("{method} {}", route.path), function.clone()));
+            }
+        }
+    }
+    rows.sort();
+    Ok(rows)
+}
+
+fn row(exchange: Exchange, calls: &[Call]) -> Row {
+    let ended: Instant = exchange.started + exchange.duration;
+    // By function and time, which is exact as long as a function answers one request at a time.
+    let calls: Vec<&Call> = calls
+        .iter()
+        .filter(|call| exchange.function.as_ref() == Some(&call.caller))
+        .filter(|call| call.at >= exchange.started && call.at <= ended)
+        .collect();
+    let read = calls.iter().fold(0.0, |sum, call| sum + call.read_units);
+    let write = calls.iter().fold(0.0, |sum, call| sum + call.write_units);
+    Row {
+        at: iso(exchange.at),
+        method: exchange.method,
+        path: exchange.path,
+        status: exchange.status,
+        is_fault: exchange.status >= 500,
+        milliseconds: format!("{:.1}", exchange.duration.as_secs_f64() * 1000.0),
+        units: if calls.is_empty() {
+            String::new()
+        } else {
+            format!("{read} / {write}")
+        },
+        calls: calls.into_iter().map(describe).collect(),
+    }
+}
+
+fn describe(call: &Call) -> String {
+    let milliseconds = call.duration.as_secs_f64() * 1000.0;
+    let status = if call.status == 200 {
+        String::new()
+    } else {
+        format!(", {}", call.status)
+    };
+    format!(
+        "{} {} ({milliseconds:.1} ms{status})",
+        call.operation,
+        call.tables.join(", ")
+    )
+}
+
+fn letter(message: Message) -> Letter {
+    Letter {
+        is_mail: message.medium == Medium::Email,
+        to: message.to,
+        subject: message.subject.unwrap_or_default(),
+        text: message.text,
+        html: message.html,
+        at: iso(Timestamp(message.sent_at)),
+    }
+}

@@ -1,0 +1,103 @@
+//! The embedded AWS services: the engine, the tap before it, the clock and the outbox.
+//!
+//! Enough on their own for functions that run elsewhere, under `cargo lambda watch` or `sam local`.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::Result;
+
+use crate::{clock::MovableClock, engine::Engine, outbox::Outbox, tap::Tap, template::Template};
+
+/// The region the embedded services say they are in.
+pub const REGION: &str = "us-east-1";
+
+/// The secret access key of every caller; nothing checks it.
+pub const SECRET_ACCESS_KEY: &str = "local";
+
+/// The embedded services. Dropping them stops them.
+#[derive(Debug)]
+pub struct Services {
+    // Before the engine, so that it stops first.
+    tap: Tap,
+    engine: Engine,
+    clock: Arc<MovableClock>,
+    outbox: Outbox,
+}
+
+impl Services {
+    /// Starts the services, with tables whose names begin with `prefix`. Call it within a Tokio runtime.
+    pub fn start(
+        data: Option<&Path>,
+        prefix: &str,
+        clock: Arc<MovableClock>,
+        port: Option<u16>,
+        enforce: bool,
+    ) -> Result<Self> {
+        let template = Template::ours()?;
+        let engine = Engine::start(data, Arc::clone(&template), prefix)?;
+        let tap = Tap::open(engine.address(), port, template, prefix, enforce)?;
+        Ok(Self {
+            tap,
+            engine,
+            clock,
+            outbox: Outbox::default(),
+        })
+    }
+
+    /// The wire tap.
+    pub fn tap(&self) -> &Tap {
+        &self.tap
+    }
+
+    /// The embedded `DynamoDB` behind the tap.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The clock that can be moved.
+    pub fn clock(&self) -> &Arc<MovableClock> {
+        &self.clock
+    }
+
+    /// The messages that would have been sent.
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// Where an SDK finds `DynamoDB`.
+    pub fn dynamodb_endpoint(&self) -> String {
+        format!("http://{}", self.tap.address())
+    }
+
+    /// What an operator's command or a function elsewhere needs in its environment to use the services:
+    /// names and values.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("AWS_ACCESS_KEY_ID", "admin".to_owned()),
+            ("AWS_ENDPOINT_URL_DYNAMODB", self.dynamodb_endpoint()),
+            ("AWS_REGION", REGION.to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY.to_owned()),
+        ]
+    }
+}
+
+/// Names and values as lines a shell evaluates.
+pub fn export_lines<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let mut lines = String::new();
+    for (name, value) in variables {
+        let value = value.replace('\'', r"'\''");
+        lines.extend(["export ", name, "='", &value, "'\n"]);
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_back_what_was_written() {
+        let lines = export_lines([("NAME", "it's $HOME")]);
+        assert_eq!(lines, "export NAME='it'\\''s $HOME'\n");
+    }
+}

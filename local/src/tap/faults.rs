@@ -1,0 +1,438 @@
+//! What the tap can do to a call, and when it does it.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::call::Operation;
+
+/// What happens to a call. Each kind happens only to operations that can suffer it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Another transaction is at work on an item (of a write, or of any transaction).
+    Conflict,
+    /// The table's throughput is used up.
+    Throttle,
+    /// A transaction is cancelled because its first item is throttled.
+    ThrottledItem,
+    /// A batch comes back untouched, all of it unprocessed.
+    Unprocessed,
+    /// The second half of a batch, per table, comes back unprocessed; of one item, that item.
+    HalfUnprocessed,
+    /// The call waits first.
+    Delay(Duration),
+    /// The connection closes before anything is done.
+    Cut,
+    /// It is done, and the connection closes without an answer.
+    LostAnswer,
+    /// `DynamoDB` fails, with nothing done.
+    InternalError,
+}
+
+impl Kind {
+    fn fits(self, operation: &Operation) -> bool {
+        let batch = matches!(&*operation.name, "BatchGetItem" | "BatchWriteItem");
+        let transaction = operation.name.starts_with("Transact");
+        match self {
+            Self::Conflict => transaction || (operation.writes() && !batch),
+            Self::ThrottledItem => transaction,
+            Self::Unprocessed | Self::HalfUnprocessed => batch,
+            _ => true,
+        }
+    }
+}
+
+/// A fault: what happens to which call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Only to this operation.
+    pub operation: Option<String>,
+    /// Only to calls of this caller.
+    pub caller: Option<String>,
+    /// Only to calls that name this table, by its logical id.
+    pub table: Option<String>,
+    /// To the call that is this one among those that match; 1 is the next.
+    pub nth: u64,
+    /// And to those that match after it, this many in all.
+    pub times: u64,
+    /// What happens.
+    pub kind: Kind,
+}
+
+impl Fault {
+    /// `kind` on the next call that it can happen to.
+    pub fn new(kind: Kind) -> Self {
+        Self {
+            operation: None,
+            caller: None,
+            table: None,
+            nth: 1,
+            times: 1,
+            kind,
+        }
+    }
+
+    /// Only to `operation`.
+    #[must_use]
+    pub fn on(mut self, operation: &str) -> Self {
+        self.operation = Some(operation.to_owned());
+        self
+    }
+
+    /// Only to calls of `caller`.
+    #[must_use]
+    pub fn by(mut self, caller: &str) -> Self {
+        self.caller = Some(caller.to_owned());
+        self
+    }
+
+    /// Only to calls that name `table`.
+    #[must_use]
+    pub fn at(mut self, table: &str) -> Self {
+        self.table = Some(table.to_owned());
+        self
+    }
+
+    /// To the `nth` that matches; 1 is the next.
+    #[must_use]
+    pub fn nth(mut self, nth: u64) -> Self {
+        self.nth = nth.max(1);
+        self
+    }
+
+    /// To `times` that match, one after another.
+    #[must_use]
+    pub fn times(mut self, times: u64) -> Self {
+        self.times = times;
+        self
+    }
+
+    fn matches(&self, operation: &Operation) -> bool {
+        self.kind.fits(operation)
+            && self
+                .operation
+                .as_ref()
+                .is_none_or(|name| *name == operation.name)
+            && self
+                .caller
+                .as_ref()
+                .is_none_or(|caller| *caller == operation.caller)
+            && self
+                .table
+                .as_ref()
+                .is_none_or(|table| operation.tables.contains(table))
+    }
+}
+
+/// The faults to come.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// Each with the number of calls it has matched.
+    faults: Vec<(Fault, u64)>,
+    chaos: Option<Chaos>,
+}
+
+#[derive(Debug)]
+struct Chaos {
+    state: u64,
+    per_mille: u16,
+    kinds: Vec<Kind>,
+}
+
+/// What the tap does with a call.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Effect {
+    None,
+    Delay(Duration),
+    Answer(StatusCode, Value),
+    /// Forward `request`, and add the rest to its answer under the given name.
+    Partly {
+        request: Value,
+        unprocessed: (&'static str, Value),
+    },
+    Cut,
+    LostAnswer,
+}
+
+impl Plan {
+    pub(super) fn add(&mut self, fault: Fault) {
+        self.faults.push((fault, 0));
+    }
+
+    pub(super) fn pending(&self) -> usize {
+        self.faults.len()
+    }
+
+    pub(super) fn chaos(&mut self, seed: u64, per_mille: u16, kinds: &[Kind]) {
+        self.chaos = Some(Chaos {
+            state: seed,
+            per_mille,
+            kinds: kinds.to_vec(),
+        });
+    }
+
+    /// What happens to this call. Every fault that matches counts it; the first whose turn it is happens.
+    pub(super) fn next(&mut self, operation: &Operation, is_function: bool) -> Effect {
+        let mut kind = None;
+        self.faults.retain_mut(|(fault, seen)| {
+            if !fault.matches(operation) {
+                return true;
+            }
+            *seen += 1;
+            let turn = *seen >= fault.nth && kind.is_none();
+            if turn {
+                kind = Some(fault.kind);
+            }
+            *seen < fault.nth.saturating_add(fault.times).saturating_sub(1)
+        });
+        let kind = kind.or_else(|| self.chaos.as_mut().filter(|_| is_function)?.draw(operation));
+        kind.map_or(Effect::None, |kind| effect(kind, operation))
+    }
+}
+
+impl Chaos {
+    fn draw(&mut self, operation: &Operation) -> Option<Kind> {
+        let hit = self.random() % 1000 < u64::from(self.per_mille);
+        let choice = self.random();
+        let fitting: Vec<Kind> = self
+            .kinds
+            .iter()
+            .copied()
+            .filter(|kind| kind.fits(operation))
+            .collect();
+        let count = u64::try_from(fitting.len()).unwrap_or(u64::MAX);
+        let index = usize::try_from(choice.checked_rem(count)?).ok()?;
+        fitting.get(index).copied().filter(|_| hit)
+    }
+
+    /// `SplitMix64`.
+    fn random(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+fn effect(kind: Kind, operation: &Operation) -> Effect {
+    let refused =
+        |error, message| Effect::Answer(StatusCode::BAD_REQUEST, self::error(error, message));
+    match kind {
+        Kind::Conflict if operation.name.starts_with("Transact") => cancelled(
+            operation,
+            "TransactionConflict",
+            "Transaction is ongoing for the item",
+        ),
+        Kind::Conflict => refused(
+            "TransactionConflictException",
+            "Transaction is ongoing for the item",
+        ),
+        Kind::ThrottledItem => cancelled(
+            operation,
+            "ThrottlingError",
+            "Throughput exceeds the current capacity of your table or index",
+        ),
+        Kind::Throttle => refused(
+            "ProvisionedThroughputExceededException",
+            "The level of configured provisioned throughput for the table was exceeded",
+        ),
+        Kind::Unprocessed => partly(operation, |_| 0),
+        Kind::HalfUnprocessed => partly(operation, |count| count / 2),
+        Kind::Delay(time) => Effect::Delay(time),
+        Kind::Cut => Effect::Cut,
+        Kind::LostAnswer => Effect::LostAnswer,
+        Kind::InternalError => {
+            let body = error(
+                "InternalServerError",
+                "The request processing has failed because of an unknown error",
+            );
+            Effect::Answer(StatusCode::INTERNAL_SERVER_ERROR, body)
+        }
+    }
+}
+
+/// A cancelled transaction: its first item for the reason given, the others for none.
+fn cancelled(operation: &Operation, code: &str, message: &str) -> Effect {
+    let items = operation
+        .body
+        .as_ref()
+        .and_then(|body| body["TransactItems"].as_array());
+    let count = items.map_or(1, Vec::len).max(1);
+    let codes: Vec<&str> = std::iter::once(code)
+        .chain(std::iter::repeat_n("None", count - 1))
+        .collect();
+    let reasons: Vec<Value> = codes
+        .iter()
+        .map(|code| {
+            if *code == "None" {
+                json!({ "Code": code })
+            } else {
+                json!({ "Code": code, "Message": message })
+            }
+        })
+        .collect();
+    let body = json!({
+        "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+        "Message": format!(
+            "Transaction cancelled, please refer cancellation reasons for specific reasons [{}]",
+            codes.join(", ")
+        ),
+        "CancellationReasons": reasons,
+    });
+    Effect::Answer(StatusCode::BAD_REQUEST, body)
+}
+
+/// A batch of which `keep` of each table's count is done.
+fn partly(operation: &Operation, keep: impl Fn(usize) -> usize) -> Effect {
+    let (name, empty) = if operation.name == "BatchGetItem" {
+        ("UnprocessedKeys", json!({ "Responses": {} }))
+    } else {
+        ("UnprocessedItems", json!({}))
+    };
+    let body = operation.body.clone().unwrap_or_default();
+    let (mut done, mut left) = (Map::new(), Map::new());
+    for (table, request) in body["RequestItems"].as_object().into_iter().flatten() {
+        let list = |request: &Value| match request {
+            Value::Array(items) => items.clone(),
+            other => other["Keys"].as_array().cloned().unwrap_or_default(),
+        };
+        let with = |items: Vec<Value>| match request {
+            Value::Array(_) => Value::Array(items),
+            other => {
+                let mut other = other.clone();
+                other["Keys"] = Value::Array(items);
+                other
+            }
+        };
+        let mut first = list(request);
+        let rest = first.split_off(keep(first.len()));
+        if !first.is_empty() {
+            done.insert(table.clone(), with(first));
+        }
+        if !rest.is_empty() {
+            left.insert(table.clone(), with(rest));
+        }
+    }
+    let left = Value::Object(left);
+    if done.is_empty() {
+        let mut answer = empty;
+        answer[name] = left;
+        return Effect::Answer(StatusCode::OK, answer);
+    }
+    let mut request = body;
+    request["RequestItems"] = Value::Object(done);
+    Effect::Partly {
+        request,
+        unprocessed: (name, left),
+    }
+}
+
+/// An error as `DynamoDB` writes it.
+pub(super) fn error(error: &str, message: &str) -> Value {
+    let space = if error == "AccessDeniedException" {
+        "com.amazon.coral.service"
+    } else {
+        "com.amazonaws.dynamodb.v20120810"
+    };
+    json!({ "__type": format!("{space}#{error}"), "message": message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn operation(name: &str, body: Value) -> Operation {
+        Operation {
+            caller: "Register".to_owned(),
+            name: name.to_owned(),
+            body: Some(body),
+            ..Operation::default()
+        }
+    }
+
+    #[test]
+    fn a_fault_waits_for_its_turn_and_goes_when_it_is_done() {
+        let mut plan = Plan::default();
+        plan.add(
+            Fault::new(Kind::Cut)
+                .on("PutItem")
+                .by("Register")
+                .nth(2)
+                .times(2),
+        );
+        let (put, get) = (
+            operation("PutItem", json!({})),
+            operation("GetItem", json!({})),
+        );
+        let seen: Vec<bool> = [&put, &get, &put, &put, &put]
+            .map(|call| plan.next(call, true) == Effect::Cut)
+            .to_vec();
+        assert_eq!(seen, [false, false, true, true, false]);
+        assert_eq!(plan.pending(), 0);
+    }
+
+    #[test]
+    fn a_conflict_happens_only_to_what_can_conflict() {
+        let mut plan = Plan::default();
+        plan.add(Fault::new(Kind::Conflict));
+        assert_eq!(
+            plan.next(&operation("GetItem", json!({})), true),
+            Effect::None
+        );
+        let transaction = operation("TransactWriteItems", json!({ "TransactItems": [{}, {}] }));
+        let Effect::Answer(status, body) = plan.next(&transaction, true) else {
+            panic!("no answer")
+        };
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+        assert_eq!(
+            body["CancellationReasons"][0]["Code"],
+            "TransactionConflict"
+        );
+        assert_eq!(body["CancellationReasons"][1], json!({ "Code": "None" }));
+    }
+
+    #[test]
+    fn half_a_batch_is_asked_for_and_the_rest_comes_back() {
+        let mut plan = Plan::default();
+        plan.add(Fault::new(Kind::HalfUnprocessed));
+        let keys =
+            json!({ "RequestItems": { "t": { "Keys": [1, 2, 3], "ConsistentRead": true } } });
+        let Effect::Partly {
+            request,
+            unprocessed,
+        } = plan.next(&operation("BatchGetItem", keys), true)
+        else {
+            panic!("the batch is whole")
+        };
+        assert_eq!(
+            request["RequestItems"]["t"],
+            json!({ "Keys": [1], "ConsistentRead": true })
+        );
+        assert_eq!(
+            unprocessed,
+            (
+                "UnprocessedKeys",
+                json!({ "t": { "Keys": [2, 3], "ConsistentRead": true } })
+            )
+        );
+    }
+
+    #[test]
+    fn chaos_repeats_itself_with_its_seed_and_spares_what_is_no_function() {
+        let draws = |seed, is_function| -> Vec<bool> {
+            let mut plan = Plan::default();
+            plan.chaos(seed, 300, &[Kind::Cut]);
+            let call = operation("PutItem", json!({}));
+            (0..200)
+                .map(|_| plan.next(&call, is_function) == Effect::Cut)
+                .collect()
+        };
+        assert_eq!(draws(7, true), draws(7, true));
+        assert_ne!(draws(7, true), draws(8, true));
+        let hits = draws(7, true).into_iter().filter(|hit| *hit).count();
+        assert!((30..=90).contains(&hits), "{hits}");
+        assert!(!draws(7, false).contains(&true));
+    }
+}

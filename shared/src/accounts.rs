@@ -1,0 +1,79 @@
+//! Accounts: which names may be taken, and what a new account consists of.
+//!
+//! The *name authority* is one step, used by register, available, guests and the final step:
+//! grammar, the operator's policy, application services, and at last the claim itself, which only
+//! the finishing transaction makes. Knows neither HTTP nor the tables' keys.
+
+mod names;
+
+use std::collections::BTreeMap;
+
+pub use names::{NameFault, choose, generate, generate_guest};
+
+use crate::{
+    clock::Timestamp,
+    ids::{DeviceId, Localpart},
+    passwords::PasswordHash,
+    store::{AccountKind, StoreError, TokenUse},
+    tokens::TokenHash,
+    uia::SessionCommit,
+};
+
+/// Everything one finishing transaction writes: all of it or nothing (design §3.3).
+#[derive(Debug)]
+pub struct NewAccount {
+    /// The name to claim.
+    pub localpart: Localpart,
+    /// What kind of account.
+    pub kind: AccountKind,
+    /// When.
+    pub created: Timestamp,
+    /// The password's hash, if the account has a password.
+    pub password: Option<PasswordHash>,
+    /// The first device, unless login is inhibited.
+    pub device: Option<NewDevice>,
+    /// The accepted version of each policy.
+    pub terms: BTreeMap<String, String>,
+    /// The use of a limited registration token.
+    pub registration_token: Option<TokenUse>,
+    /// The UIA session that is finished by this, if there is one.
+    pub session: Option<SessionCommit>,
+    /// The epoch of the guest who becomes this user (GUEST-08).
+    pub upgraded_guest: Option<i64>,
+}
+
+/// A device with its tokens, of which only hashes are kept.
+#[derive(Debug, Clone)]
+pub struct NewDevice {
+    /// Its id.
+    pub id: DeviceId,
+    /// What its user calls it.
+    pub display_name: Option<String>,
+    /// The access token.
+    pub access_hash: TokenHash,
+    /// When that expires.
+    pub access_expires: Option<Timestamp>,
+    /// The refresh token, if the client asked for one.
+    pub refresh_hash: Option<TokenHash>,
+}
+
+/// Why no account was made. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateAccountError {
+    /// The session row is no longer as it was read: finished by a twin of this request, most
+    /// likely, whose answer it then holds.
+    #[error("the UIA session has moved on")]
+    SessionMoved,
+    /// Somebody has the name.
+    #[error("the name is taken")]
+    NameTaken,
+    /// The registration token has no use left in that share of it.
+    #[error("the registration token is spent")]
+    RegistrationTokenSpent,
+    /// The guest to be upgraded is none any more.
+    #[error("the guest has changed")]
+    GuestGone,
+    /// The write failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

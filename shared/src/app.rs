@@ -1,0 +1,138 @@
+//! What every handler is given: settings, tables, time and chance, put together once per process.
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicI64, Ordering},
+};
+
+use aws_smithy_http_client::{
+    Builder,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
+use tokio::sync::RwLock;
+
+use crate::{
+    appservices::{Appservices, FRESH_FOR_MS},
+    captcha,
+    chance::Chance,
+    clock::Clock,
+    config::Config,
+    passwords::Hasher,
+    secrets::Secret,
+    store::{AppservicesRow, Store, StoreError, Wanted},
+};
+
+/// Where the AWS services are and who we are there.
+#[derive(Debug, Clone)]
+pub struct Aws {
+    /// The region.
+    pub region: String,
+    /// DynamoDB's endpoint, if it is not the region's own.
+    pub dynamodb_endpoint: Option<String>,
+    /// The access key.
+    pub access_key_id: String,
+    /// Its secret.
+    pub secret_access_key: Secret,
+    /// The session token of temporary credentials.
+    pub session_token: Option<Secret>,
+}
+
+impl Aws {
+    /// Reads the variables that Lambda sets, and the endpoint that the AWS tools know. Faults are
+    /// all told at once.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        let get = |name: &str| lookup(name).filter(|value| !value.is_empty());
+        let mut missing = Vec::new();
+        let mut demand = |name: &'static str| {
+            let value = get(name);
+            if value.is_none() {
+                missing.push(format!("{name}: must be set"));
+            }
+            value.unwrap_or_default()
+        };
+        let aws = Self {
+            region: demand("AWS_REGION"),
+            dynamodb_endpoint: get("AWS_ENDPOINT_URL_DYNAMODB").or_else(|| get("AWS_ENDPOINT_URL")),
+            access_key_id: demand("AWS_ACCESS_KEY_ID"),
+            secret_access_key: Secret::new(demand("AWS_SECRET_ACCESS_KEY")),
+            session_token: get("AWS_SESSION_TOKEN").map(Secret::new),
+        };
+        if missing.is_empty() { Ok(aws) } else { Err(missing.join("\n")) }
+    }
+}
+
+/// The process's own state. Nothing in it is needed again after the process has ended.
+#[derive(Debug)]
+pub struct App {
+    /// The settings.
+    pub config: Arc<Config>,
+    /// The tables.
+    pub store: Store,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub chance: Arc<dyn Chance>,
+    /// Hashes passwords.
+    pub hasher: Hasher,
+    captcha_connector: OnceLock<SharedHttpConnector>,
+    appservices: RwLock<Arc<Appservices>>,
+    /// When the copy above was read, in milliseconds.
+    appservices_read: AtomicI64,
+}
+
+impl App {
+    /// Puts everything together. Opens no connection.
+    pub fn new(config: Arc<Config>, aws: &Aws, clock: Arc<dyn Clock>, chance: Arc<dyn Chance>) -> Arc<Self> {
+        let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+        Arc::new(Self {
+            store: Store::new(aws, http, &config.tables, Arc::clone(&chance)),
+            hasher: Hasher::new(config.passwords.clone()),
+            captcha_connector: OnceLock::new(),
+            appservices: RwLock::default(),
+            appservices_read: AtomicI64::new(i64::MIN),
+            config,
+            clock,
+            chance,
+        })
+    }
+
+    /// Opens the connection to the tables ahead of the first request, with a read that is of use:
+    /// the application services. Whether it succeeds, the first request will tell.
+    pub async fn warm_up(&self) {
+        let _ = self.appservices().await;
+    }
+
+    /// The connector for the captcha provider, made at its first use.
+    pub fn captcha_connector(&self) -> &SharedHttpConnector {
+        self.captcha_connector.get_or_init(captcha::connector)
+    }
+
+    /// Whether the application services ought to be read again, beside another read if possible.
+    pub fn appservices_are_stale(&self) -> bool {
+        let read = self.appservices_read.load(Ordering::Relaxed);
+        // A clock that was set back makes a copy stale too.
+        !(0..FRESH_FOR_MS).contains(&self.clock.now().0.saturating_sub(read))
+    }
+
+    /// The application services, not older than a minute; `row` is what has just been read of
+    /// them.
+    pub async fn refresh_appservices(&self, row: Option<AppservicesRow>) -> Result<Arc<Appservices>, StoreError> {
+        if let Some(row) = row {
+            let compiled = Appservices::compile(row.records).map_err(|error| StoreError::Corrupt {
+                key: error.to_string(),
+                what: "namespaces",
+            })?;
+            *self.appservices.write().await = Arc::new(compiled);
+            self.appservices_read.store(self.clock.now().0, Ordering::Relaxed);
+        }
+        Ok(Arc::clone(&*self.appservices.read().await))
+    }
+
+    /// The application services, read again if they are stale.
+    pub async fn appservices(&self) -> Result<Arc<Appservices>, StoreError> {
+        let wanted = Wanted { appservices: self.appservices_are_stale(), ..Wanted::default() };
+        let facts = self.store.registration_facts(wanted).await?;
+        self.refresh_appservices(facts.appservices).await
+    }
+}

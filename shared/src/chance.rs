@@ -1,0 +1,63 @@
+//! Chance. The only file that reads the operating system's random generator; everything else
+//! is handed a [`Chance`], which tests seed.
+
+use std::fmt::Debug;
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+
+/// Where random bytes come from.
+pub trait Chance: Send + Sync + Debug {
+    /// Fills `bytes` with random bytes fit for secrets.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+impl dyn Chance + '_ {
+    /// `N` random bytes.
+    pub fn bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.fill(&mut bytes);
+        bytes
+    }
+
+    /// `N` random bytes as unpadded URL-safe base64.
+    pub fn base64<const N: usize>(&self) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(self.bytes::<N>())
+    }
+
+    /// A string of `length` characters drawn evenly from `alphabet` (at most 256 of them).
+    pub fn text(&self, alphabet: &[u8], length: usize) -> String {
+        // A byte at or above the largest multiple of the alphabet's size would favour its first
+        // characters, so it is drawn again.
+        let fair = 256 - 256 % alphabet.len();
+        let mut text = String::with_capacity(length);
+        while text.len() < length {
+            for byte in self.bytes::<32>() {
+                if usize::from(byte) < fair && text.len() < length {
+                    text.push(char::from(alphabet[usize::from(byte) % alphabet.len()]));
+                }
+            }
+        }
+        text
+    }
+
+    /// A number below `bound`, which is not zero. Good for spreading, not for secrets: the
+    /// remainder's bias is below 2^-32.
+    pub fn below(&self, bound: u32) -> u32 {
+        u32::try_from(u64::from_le_bytes(self.bytes()) % u64::from(bound)).unwrap_or(0)
+    }
+}
+
+/// The operating system's generator.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemChance;
+
+impl Chance for SystemChance {
+    #[expect(
+        clippy::disallowed_methods,
+        clippy::expect_used,
+        reason = "the one place that reads the generator; without one nothing may be served"
+    )]
+    fn fill(&self, bytes: &mut [u8]) {
+        getrandom::fill(bytes).expect("the operating system has a random generator");
+    }
+}

@@ -1,0 +1,186 @@
+//! Settings: the environment's strings, checked and cross-checked once, into a [`Config`].
+//!
+//! The rows of [`SETTINGS`] are the only list of names; the README's table is made from them. All
+//! faults are reported at once and by name, and nothing falls back silently. Does not know where
+//! the strings come from: the caller hands in a look-up.
+
+mod flows;
+mod parse;
+mod settings;
+
+use std::{fmt, time::Duration};
+
+use regex_lite::Regex;
+
+pub use flows::{CaptchaConfig, CaptchaProvider, Flow, Policies};
+pub use settings::{SETTINGS, Setting};
+
+use crate::{
+    http::TrustedProxies,
+    ids::ServerName,
+    passwords::{HashCost, Pepper},
+    secrets::{KeyRing, Secret},
+};
+
+/// Everything an operator decides.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The homeserver's name, behind the colon of every user ID.
+    pub server_name: ServerName,
+    /// Where clients reach this service, without a slash at the end.
+    pub public_url: String,
+    /// The keys of every hash and seal.
+    pub keys: KeyRing,
+    /// Prefix of the tables' names.
+    pub tables: String,
+    /// Who may register, and how.
+    pub registration: Registration,
+    /// How long guests live; `None` if there are none.
+    pub guests: Option<Duration>,
+    /// What names may be chosen.
+    pub names: NamePolicy,
+    /// What passwords may be chosen and how they are hashed.
+    pub passwords: PasswordConfig,
+    /// How long tokens live.
+    pub tokens: TokenLifetimes,
+    /// The captcha provider, if one is set up.
+    pub captcha: Option<CaptchaConfig>,
+    /// The policies a new user accepts, if there are any.
+    pub policies: Option<Policies>,
+    /// Whether rates are limited.
+    pub limits: bool,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
+    /// Whether an access token in the query is accepted (TOK-02).
+    pub query_tokens: bool,
+    /// Whether the connection to the tables is opened before the first request.
+    pub warm_up: bool,
+}
+
+/// Who may register, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Registration {
+    /// Nobody but application services (REG-29).
+    Closed,
+    /// Whoever completes one of these flows.
+    Open(Vec<Flow>),
+}
+
+/// What names a new user may choose, beyond the grammar.
+#[derive(Debug, Clone)]
+pub struct NamePolicy {
+    /// Names that nobody may take.
+    pub reserved: Vec<String>,
+    /// What the whole name must match.
+    pub pattern: Option<Regex>,
+    /// The least and the greatest length, in characters.
+    pub length: (usize, usize),
+}
+
+/// What passwords are accepted and how they are hashed.
+#[derive(Debug, Clone)]
+pub struct PasswordConfig {
+    /// The least zxcvbn score, 0 to 4.
+    pub min_score: u8,
+    /// The cost of one hash.
+    pub cost: HashCost,
+    /// A secret mixed into every hash.
+    pub pepper: Option<Pepper>,
+}
+
+/// How long access tokens live; `None` is for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenLifetimes {
+    /// Of a client that does not refresh.
+    pub plain: Option<Duration>,
+    /// Of a client that refreshes.
+    pub refreshable: Option<Duration>,
+}
+
+/// All that is wrong with a configuration, one line a fault.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigFaults(Vec<String>);
+
+impl fmt::Display for ConfigFaults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for ConfigFaults {}
+
+impl Config {
+    /// Reads and checks every setting. Empty is the same as unset.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigFaults> {
+        let mut raw = parse::Raw::new(&lookup);
+        let config = Self::read(&mut raw);
+        match (config, raw.into_faults()) {
+            (Some(config), faults) if faults.is_empty() => Ok(config),
+            (_, faults) => Err(ConfigFaults(faults)),
+        }
+    }
+
+    /// The names among `names` that look like ours and are no setting: most likely misspelt.
+    pub fn unknown_settings(names: impl Iterator<Item = String>) -> Result<(), ConfigFaults> {
+        let unknown: Vec<_> = names
+            .filter(|name| name.starts_with("GATEHOUSE_") && SETTINGS.iter().all(|row| row.name != name))
+            .map(|name| format!("{name}: there is no such setting"))
+            .collect();
+        if unknown.is_empty() { Ok(()) } else { Err(ConfigFaults(unknown)) }
+    }
+
+    /// The flows offered for registration: none when it is closed.
+    pub fn flows(&self) -> &[Flow] {
+        match &self.registration {
+            Registration::Closed => &[],
+            Registration::Open(flows) => flows,
+        }
+    }
+
+    // Every part is read before the first `?`, so that one fault does not hide the next.
+    fn read(raw: &mut parse::Raw<'_>) -> Option<Self> {
+        let server_name = raw.server_name();
+        let public_url = raw.public_url(server_name.as_ref());
+        let current = raw.secret("GATEHOUSE_SECRET");
+        let previous = raw.optional_secret("GATEHOUSE_SECRET_PREVIOUS");
+        let tables = raw.table_prefix();
+        let captcha = flows::read_captcha(raw);
+        let policies = flows::read_policies(raw);
+        let registration = flows::read_registration(raw, captcha.is_some(), policies.is_some());
+        let guests = raw.flag("GATEHOUSE_GUESTS");
+        let guest_lifetime = raw.duration("GATEHOUSE_GUEST_LIFETIME");
+        let names = raw.name_policy();
+        let passwords = raw.passwords();
+        let plain = raw.lifetime("GATEHOUSE_TOKEN_LIFETIME");
+        let refreshable = raw.lifetime("GATEHOUSE_REFRESHABLE_TOKEN_LIFETIME");
+        let limits = raw.switch("GATEHOUSE_LIMITS");
+        let trusted_proxies = raw.trusted_proxies();
+        let query_tokens = raw.switch("GATEHOUSE_QUERY_TOKENS");
+        let warm_up = raw.flag("GATEHOUSE_WARM_UP");
+        Some(Self {
+            server_name: server_name?,
+            public_url: public_url?,
+            keys: KeyRing::new(current?, previous),
+            tables: tables?,
+            registration: registration?,
+            guests: if guests? { Some(guest_lifetime?) } else { None },
+            names: names?,
+            passwords: passwords?,
+            tokens: TokenLifetimes { plain: plain?, refreshable: refreshable? },
+            captcha,
+            policies,
+            limits: limits?,
+            trusted_proxies: trusted_proxies?,
+            query_tokens: query_tokens?,
+            warm_up: warm_up?,
+        })
+    }
+}
+
+/// The bytes of a secret setting: its text as it stands.
+fn secret_bytes(text: String) -> Secret<Vec<u8>> {
+    Secret::new(text.into_bytes())
+}
+
+#[cfg(test)]
+mod tests;

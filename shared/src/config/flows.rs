@@ -1,0 +1,208 @@
+//! The settings of registration: flows and what their stages need.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{
+    Registration,
+    parse::{Raw, is_http_url},
+};
+use crate::{secrets::Secret, uia::StageType};
+
+/// Stages to complete one after the other.
+pub type Flow = Vec<StageType>;
+
+/// The policies of `m.login.terms`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policies {
+    /// As clients get them in `params`: policy id to `{version, language: {name, url}}` (UIA-61).
+    pub params: Value,
+    /// Policy id to version.
+    pub versions: BTreeMap<String, String>,
+}
+
+/// A captcha provider. All three speak the same protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CaptchaProvider {
+    /// Google reCAPTCHA v2
+    Recaptcha,
+    /// hCaptcha
+    Hcaptcha,
+    /// Cloudflare Turnstile
+    Turnstile,
+}
+
+/// The captcha provider and our account there.
+#[derive(Debug, Clone)]
+pub struct CaptchaConfig {
+    /// Which one.
+    pub provider: CaptchaProvider,
+    /// The public key, for the widget.
+    pub site_key: String,
+    /// The secret key, for verifying.
+    pub secret_key: Secret,
+    /// Where responses are verified.
+    pub verify_url: String,
+    /// Where the widget's script is.
+    pub script_url: String,
+}
+
+impl CaptchaProvider {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "recaptcha" => Some(Self::Recaptcha),
+            "hcaptcha" => Some(Self::Hcaptcha),
+            "turnstile" => Some(Self::Turnstile),
+            _ => None,
+        }
+    }
+
+    fn verify_url(self) -> &'static str {
+        match self {
+            Self::Recaptcha => "https://www.google.com/recaptcha/api/siteverify",
+            Self::Hcaptcha => "https://api.hcaptcha.com/siteverify",
+            Self::Turnstile => "https://challenges.cloudflare.com/turnstile/v0/siteverify",
+        }
+    }
+
+    fn script_url(self) -> &'static str {
+        match self {
+            Self::Recaptcha => "https://www.google.com/recaptcha/api.js",
+            Self::Hcaptcha => "https://js.hcaptcha.com/1/api.js",
+            Self::Turnstile => "https://challenges.cloudflare.com/turnstile/v0/api.js",
+        }
+    }
+}
+
+pub(super) fn read_captcha(raw: &mut Raw<'_>) -> Option<CaptchaConfig> {
+    const PROVIDER: &str = "GATEHOUSE_CAPTCHA_PROVIDER";
+    let dependents = ["SITE_KEY", "SECRET_KEY", "VERIFY_URL", "SCRIPT_URL"].map(|end| format!("GATEHOUSE_CAPTCHA_{end}"));
+    let Some(provider) = raw.get(PROVIDER) else {
+        for name in dependents.iter().filter(|name| raw.get(name).is_some()).collect::<Vec<_>>() {
+            raw.fault(name, format!("means nothing without {PROVIDER}"));
+        }
+        return None;
+    };
+    let [site_key, secret_key, verify_url, script_url] = &dependents;
+    let provider = CaptchaProvider::parse(&provider);
+    if provider.is_none() {
+        raw.fault(PROVIDER, "must be `recaptcha`, `hcaptcha` or `turnstile`");
+    }
+    let mut url = |name: &str, default: Option<&'static str>| {
+        let url = raw.get(name).or_else(|| default.map(str::to_owned))?;
+        if !is_http_url(&url) {
+            raw.fault(name, "must be an `https://` or `http://` URL");
+        }
+        Some(url)
+    };
+    let verify_url = url(verify_url, provider.map(CaptchaProvider::verify_url));
+    let script_url = url(script_url, provider.map(CaptchaProvider::script_url));
+    let (site_key, secret_key) = (raw.demand(site_key), raw.demand(secret_key));
+    Some(CaptchaConfig {
+        provider: provider?,
+        site_key: site_key?,
+        secret_key: Secret::new(secret_key?),
+        verify_url: verify_url?,
+        script_url: script_url?,
+    })
+}
+
+pub(super) fn read_policies(raw: &mut Raw<'_>) -> Option<Policies> {
+    const NAME: &str = "GATEHOUSE_TERMS";
+    let text = raw.get(NAME)?;
+    let policies = serde_json::from_str(&text).ok().and_then(policies);
+    if policies.is_none() {
+        raw.fault(
+            NAME,
+            "must be a JSON object of policies, each with a `version` and, for at least one language, \
+             a `name` and an http(s) `url`; ids and versions have 1 to 255 characters of a-z, A-Z, 0-9, `.`, `_`, `~`, `-`",
+        );
+    }
+    policies
+}
+
+fn policies(params: Value) -> Option<Policies> {
+    let opaque = |text: &str| {
+        (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b))
+    };
+    let mut versions = BTreeMap::new();
+    for (id, policy) in params.as_object()? {
+        let policy = policy.as_object()?;
+        let version = policy.get("version")?.as_str()?;
+        let languages: Vec<_> = policy.iter().filter(|(key, _)| *key != "version").collect();
+        let lawful = languages.iter().all(|(_, text)| {
+            text["name"].as_str().is_some_and(|name| !name.is_empty()) && text["url"].as_str().is_some_and(is_http_url)
+        });
+        if !opaque(id) || !opaque(version) || languages.is_empty() || !lawful {
+            return None;
+        }
+        versions.insert(id.clone(), version.to_owned());
+    }
+    (!versions.is_empty()).then(|| Policies { params, versions })
+}
+
+pub(super) fn read_registration(raw: &mut Raw<'_>, has_captcha: bool, has_policies: bool) -> Option<Registration> {
+    const NAME: &str = "GATEHOUSE_REGISTRATION";
+    let unverified = raw.flag("GATEHOUSE_ALLOW_UNVERIFIED_REGISTRATION");
+    match raw.get(NAME).as_deref() {
+        Some("open") => {
+            let flows = read_flows(raw, has_captcha, has_policies)?;
+            check_verified(raw, &flows, unverified?);
+            Some(Registration::Open(flows))
+        }
+        Some("closed") => Some(Registration::Closed),
+        _ => {
+            raw.fault(NAME, "must be `open` or `closed`");
+            None
+        }
+    }
+}
+
+const FLOWS: &str = "GATEHOUSE_REGISTRATION_FLOWS";
+
+fn read_flows(raw: &mut Raw<'_>, has_captcha: bool, has_policies: bool) -> Option<Vec<Flow>> {
+    let text = raw.demand(FLOWS)?;
+    let mut flows: Vec<Flow> = Vec::new();
+    for words in text.split_whitespace() {
+        let mut flow = Flow::new();
+        for word in words.split('+') {
+            match StageType::parse(word) {
+                None => raw.fault(FLOWS, format!("`{word}` is no stage that this server can offer")),
+                Some(stage) if flow.contains(&stage) => raw.fault(FLOWS, format!("`{word}` stands twice in one flow")),
+                Some(stage) => flow.push(stage),
+            }
+        }
+        flows.push(flow);
+    }
+    let offers = |stage| flows.iter().flatten().any(|own| *own == stage);
+    if flows.is_empty() {
+        raw.fault(FLOWS, "must name at least one flow");
+    }
+    // UIA-31: a stage that cannot be completed is not offered.
+    if offers(StageType::Recaptcha) && !has_captcha {
+        raw.fault(FLOWS, "`m.login.recaptcha` needs GATEHOUSE_CAPTCHA_PROVIDER and its keys");
+    }
+    if offers(StageType::Terms) && !has_policies {
+        raw.fault(FLOWS, "`m.login.terms` needs GATEHOUSE_TERMS");
+    }
+    // UIA-21: whoever completes the shorter flow could never go on to the longer one.
+    for (index, flow) in flows.iter().enumerate() {
+        if flows.iter().enumerate().any(|(other, longer)| other != index && longer.starts_with(flow)) {
+            raw.fault(FLOWS, "no flow may begin with another whole flow: add `m.login.dummy` to the shorter one");
+            break;
+        }
+    }
+    Some(flows)
+}
+
+fn check_verified(raw: &mut Raw<'_>, flows: &[Flow], unverified_is_meant: bool) {
+    let verified = |flow: &Flow| flow.iter().any(|stage| stage.verifies());
+    if !unverified_is_meant && !flows.iter().all(verified) {
+        raw.fault(
+            FLOWS,
+            "a flow has neither captcha nor registration token, so that anybody may make any number of accounts; \
+             if that is meant, set GATEHOUSE_ALLOW_UNVERIFIED_REGISTRATION=true",
+        );
+    }
+}

@@ -1,0 +1,205 @@
+//! Reading single settings, collecting what is wrong with them.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use regex_lite::Regex;
+
+use super::{NamePolicy, PasswordConfig, SETTINGS, secret_bytes};
+use crate::{
+    http::TrustedProxies,
+    ids::{MAX_USER_ID_BYTES, ServerName},
+    passwords::{HashCost, Pepper},
+    secrets::{MIN_ROOT_BYTES, Secret},
+};
+
+const MIN_PEPPER_BYTES: usize = 16;
+
+/// The environment as given, and the faults found so far.
+pub(super) struct Raw<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    faults: Vec<String>,
+}
+
+impl<'a> Raw<'a> {
+    pub(super) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self { lookup, faults: Vec::new() }
+    }
+
+    pub(super) fn into_faults(self) -> Vec<String> {
+        self.faults
+    }
+
+    pub(super) fn fault(&mut self, name: &str, expected: impl AsRef<str>) {
+        self.faults.push(format!("{name}: {}", expected.as_ref()));
+    }
+
+    /// The setting as given, or its default.
+    pub(super) fn get(&self, name: &str) -> Option<String> {
+        let row = SETTINGS.iter().find(|row| row.name == name);
+        debug_assert!(row.is_some(), "{name} has no row");
+        (self.lookup)(name)
+            .filter(|value| !value.is_empty())
+            .or_else(|| row.and_then(|row| row.default).map(str::to_owned))
+    }
+
+    /// A setting that must be there.
+    pub(super) fn demand(&mut self, name: &str) -> Option<String> {
+        let value = self.get(name);
+        if value.is_none() {
+            self.fault(name, "must be set");
+        }
+        value
+    }
+
+    /// A setting that `parse` understands; if it does not, that is a fault.
+    fn parsed<T>(&mut self, name: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let value = self.demand(name)?;
+        let parsed = parse(&value);
+        if parsed.is_none() {
+            self.fault(name, expected);
+        }
+        parsed
+    }
+
+    pub(super) fn flag(&mut self, name: &str) -> Option<bool> {
+        self.parsed(name, "must be `true` or `false`", |text| text.parse().ok())
+    }
+
+    pub(super) fn switch(&mut self, name: &str) -> Option<bool> {
+        self.parsed(name, "must be `on` or `off`", |text| match text {
+            "on" => Some(true),
+            "off" => Some(false),
+            _ => None,
+        })
+    }
+
+    pub(super) fn duration(&mut self, name: &str) -> Option<Duration> {
+        self.parsed(name, "must be a number with one of the units s, m, h, d", duration)
+    }
+
+    pub(super) fn lifetime(&mut self, name: &str) -> Option<Option<Duration>> {
+        self.parsed(name, "must be `never` or a number with one of the units s, m, h, d", |text| {
+            if text == "never" { Some(None) } else { duration(text).map(Some) }
+        })
+    }
+
+    pub(super) fn server_name(&mut self) -> Option<ServerName> {
+        self.parsed("GATEHOUSE_SERVER_NAME", "must be a Matrix server name, such as `example.org`", ServerName::parse)
+    }
+
+    pub(super) fn public_url(&mut self, server_name: Option<&ServerName>) -> Option<String> {
+        const NAME: &str = "GATEHOUSE_PUBLIC_URL";
+        let Some(url) = self.get(NAME) else {
+            return server_name.map(|name| format!("https://{name}"));
+        };
+        if is_http_url(&url) {
+            return Some(url.trim_end_matches('/').to_owned());
+        }
+        self.fault(NAME, "must be an `https://` or `http://` URL");
+        None
+    }
+
+    pub(super) fn secret(&mut self, name: &str) -> Option<Secret<Vec<u8>>> {
+        let bytes = self.demand(name)?;
+        self.root(name, bytes)
+    }
+
+    pub(super) fn optional_secret(&mut self, name: &str) -> Option<Secret<Vec<u8>>> {
+        let bytes = self.get(name)?;
+        self.root(name, bytes)
+    }
+
+    fn root(&mut self, name: &str, text: String) -> Option<Secret<Vec<u8>>> {
+        let bytes = secret_bytes(text);
+        if bytes.reveal().len() < MIN_ROOT_BYTES {
+            self.fault(name, format!("must have at least {MIN_ROOT_BYTES} bytes"));
+            return None;
+        }
+        // A repeated character is no secret, whatever its length (a placeholder, most likely).
+        if bytes.reveal().windows(2).all(|pair| pair[0] == pair[1]) {
+            self.fault(name, "must be random, for instance from `openssl rand -base64 32`");
+            return None;
+        }
+        Some(bytes)
+    }
+
+    pub(super) fn table_prefix(&mut self) -> Option<String> {
+        self.parsed("GATEHOUSE_TABLES", "must have 1 to 200 characters of a-z, A-Z, 0-9, `_`, `-` and `.`", |text| {
+            let legal = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+            (legal && text.len() <= 200).then(|| text.to_owned())
+        })
+    }
+
+    pub(super) fn name_policy(&mut self) -> Option<NamePolicy> {
+        let reserved = self.get("GATEHOUSE_RESERVED_NAMES").unwrap_or_default();
+        let reserved = if reserved == "none" { String::new() } else { reserved.to_ascii_lowercase() };
+        let length = self.parsed("GATEHOUSE_NAME_LENGTH", "must be two numbers, such as `3-30`", length);
+        let pattern = match self.get("GATEHOUSE_NAME_PATTERN").map(|text| Regex::new(&format!("^(?:{text})$"))) {
+            None => None,
+            Some(Ok(pattern)) => Some(pattern),
+            Some(Err(_)) => {
+                self.fault("GATEHOUSE_NAME_PATTERN", "must be a regular expression");
+                return None;
+            }
+        };
+        Some(NamePolicy { reserved: reserved.split_whitespace().map(str::to_owned).collect(), pattern, length: length? })
+    }
+
+    pub(super) fn passwords(&mut self) -> Option<PasswordConfig> {
+        let min_score = self.parsed("GATEHOUSE_PASSWORD_MIN_SCORE", "must be a number from 0 to 4", |text| {
+            text.parse().ok().filter(|score| (0..=4).contains(score))
+        });
+        let cost = self.parsed(
+            "GATEHOUSE_ARGON2",
+            "must be such as `m=19456,t=2,p=1`, with m from 8 to 4194304 and at least 8 for each of p",
+            HashCost::parse,
+        );
+        let pepper = self.get("GATEHOUSE_PASSWORD_PEPPER");
+        if pepper.as_ref().is_some_and(|pepper| pepper.len() < MIN_PEPPER_BYTES) {
+            self.fault("GATEHOUSE_PASSWORD_PEPPER", format!("must have at least {MIN_PEPPER_BYTES} bytes"));
+        }
+        let pepper = pepper.map(|pepper| Pepper::new(secret_bytes(pepper)));
+        Some(PasswordConfig { min_score: min_score?, cost: cost?, pepper })
+    }
+
+    pub(super) fn trusted_proxies(&mut self) -> Option<TrustedProxies> {
+        let text = self.get("GATEHOUSE_TRUSTED_PROXIES").unwrap_or_default();
+        match TrustedProxies::parse(&text) {
+            Ok(proxies) => Some(proxies),
+            Err(word) => {
+                self.fault("GATEHOUSE_TRUSTED_PROXIES", format!("`{word}` is neither an address nor a range"));
+                None
+            }
+        }
+    }
+}
+
+/// Whether `text` is an http or https URL without characters that would break out of a quoted
+/// attribute or a header.
+pub(super) fn is_http_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let clean = |c: char| !c.is_whitespace() && !c.is_control() && !"\"'<>\\;,".contains(c);
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && text.chars().all(clean))
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let unit = text.chars().last()?;
+    let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 60 * 60,
+        'd' => 24 * 60 * 60,
+        _ => return None,
+    };
+    const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+    let duration = Duration::from_secs(number.checked_mul(seconds)?);
+    (!duration.is_zero() && duration <= LONGEST).then_some(duration)
+}
+
+fn length(text: &str) -> Option<(usize, usize)> {
+    const LAWFUL: RangeInclusive<usize> = 1..=MAX_USER_ID_BYTES;
+    let (least, most) = text.split_once('-')?;
+    let (least, most) = (least.parse().ok()?, most.parse().ok()?);
+    (least <= most && LAWFUL.contains(&least) && LAWFUL.contains(&most)).then_some((least, most))
+}

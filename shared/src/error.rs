@@ -1,0 +1,311 @@
+//! From facts to the wire: the only file where a fact of the domain gets its status and errcode.
+//!
+//! Every conversion is exhaustive, so a new fact does not compile until someone has chosen its
+//! answer here. Facts that must look alike to a caller share one arm.
+
+use std::{borrow::Cow, time::Duration};
+
+use ::http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    accounts::{CreateAccountError, NameFault},
+    http::Response,
+    limits::LimitError,
+    passwords::{HashError, PasswordFault},
+    store::StoreError,
+    tokens::AuthenticationError,
+    uia::Challenge,
+};
+
+/// An errcode, each with the one status it is used with here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// `M_BAD_JSON`
+    BadJson,
+    /// `M_EXCLUSIVE`
+    Exclusive,
+    /// `M_FORBIDDEN`
+    Forbidden,
+    /// `M_GUEST_ACCESS_FORBIDDEN`
+    GuestAccessForbidden,
+    /// `M_INVALID_PARAM`
+    InvalidParam,
+    /// `M_INVALID_USERNAME`
+    InvalidUsername,
+    /// `M_LIMIT_EXCEEDED`
+    LimitExceeded,
+    /// `M_MISSING_PARAM`
+    MissingParam,
+    /// `M_MISSING_TOKEN`
+    MissingToken,
+    /// `M_NOT_JSON`
+    NotJson,
+    /// `M_TOO_LARGE`
+    TooLarge,
+    /// `M_UNKNOWN`: our own fault
+    Unknown,
+    /// `M_UNKNOWN_TOKEN`
+    UnknownToken,
+    /// `M_UNRECOGNIZED` for a path that does not exist
+    UnknownPath,
+    /// `M_UNRECOGNIZED` for a method that the path does not have
+    WrongMethod,
+    /// `M_USER_IN_USE`
+    UserInUse,
+    /// `M_USER_LOCKED`
+    UserLocked,
+    /// `M_WEAK_PASSWORD`
+    WeakPassword,
+}
+
+impl ErrorCode {
+    /// The errcode as clients know it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadJson => "M_BAD_JSON",
+            Self::Exclusive => "M_EXCLUSIVE",
+            Self::Forbidden => "M_FORBIDDEN",
+            Self::GuestAccessForbidden => "M_GUEST_ACCESS_FORBIDDEN",
+            Self::InvalidParam => "M_INVALID_PARAM",
+            Self::InvalidUsername => "M_INVALID_USERNAME",
+            Self::LimitExceeded => "M_LIMIT_EXCEEDED",
+            Self::MissingParam => "M_MISSING_PARAM",
+            Self::MissingToken => "M_MISSING_TOKEN",
+            Self::NotJson => "M_NOT_JSON",
+            Self::TooLarge => "M_TOO_LARGE",
+            Self::Unknown => "M_UNKNOWN",
+            Self::UnknownToken => "M_UNKNOWN_TOKEN",
+            Self::UnknownPath | Self::WrongMethod => "M_UNRECOGNIZED",
+            Self::UserInUse => "M_USER_IN_USE",
+            Self::UserLocked => "M_USER_LOCKED",
+            Self::WeakPassword => "M_WEAK_PASSWORD",
+        }
+    }
+
+    /// The status it is answered with.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::BadJson
+            | Self::Exclusive
+            | Self::InvalidParam
+            | Self::InvalidUsername
+            | Self::MissingParam
+            | Self::NotJson
+            | Self::UserInUse
+            | Self::WeakPassword => StatusCode::BAD_REQUEST,
+            Self::MissingToken | Self::UnknownToken | Self::UserLocked => StatusCode::UNAUTHORIZED,
+            Self::Forbidden | Self::GuestAccessForbidden => StatusCode::FORBIDDEN,
+            Self::UnknownPath => StatusCode::NOT_FOUND,
+            Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::LimitExceeded => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+/// A standard error: what the client is told, and the cause, which only the log is told.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {message}", code.as_str())]
+pub struct MatrixError {
+    /// The errcode.
+    pub code: ErrorCode,
+    /// The sentence for a person. Never holds what the client sent.
+    pub message: Cow<'static, str>,
+    /// When to try again (HTTP-20, 21).
+    pub retry_after: Option<Duration>,
+    /// Whether the client may keep its data and log in again (TOK-06).
+    pub soft_logout: bool,
+    /// The cause, for the log.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl MatrixError {
+    /// An error without further members.
+    pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, message: message.into(), retry_after: None, soft_logout: false, source: None }
+    }
+
+    /// M_LIMIT_EXCEEDED with a time to wait.
+    pub fn limited(retry_after: Duration) -> Self {
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(ErrorCode::LimitExceeded, "Too many requests: try again later")
+        }
+    }
+
+    /// Logs a fault of ours with its causes, where it is turned into an answer. A client's fault is
+    /// in the line that says what was answered.
+    pub fn log(&self) {
+        if self.code == ErrorCode::Unknown {
+            let mut causes = Vec::new();
+            let mut cause = std::error::Error::source(self);
+            while let Some(this) = cause {
+                causes.push(this.to_string());
+                cause = this.source();
+            }
+            tracing::error!(causes = causes.join(": "), "a request failed through our fault");
+        }
+    }
+
+    /// The response: errcode and error always (HTTP-06), both forms of the time to wait in step
+    /// (HTTP-20, 21: whole seconds, rounded up, never 0).
+    pub fn response(&self, request_id: &str) -> Response {
+        let mut body = Map::new();
+        body.insert("errcode".to_owned(), self.code.as_str().into());
+        body.insert("error".to_owned(), self.message.as_ref().into());
+        if self.soft_logout {
+            body.insert("soft_logout".to_owned(), true.into());
+        }
+        if self.code == ErrorCode::Unknown {
+            body.insert("request_id".to_owned(), request_id.into());
+        }
+        let seconds = self.retry_after.map(|wait| (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1));
+        if let Some(seconds) = seconds {
+            body.insert("retry_after_ms".to_owned(), json!(seconds * 1000));
+        }
+        Response { retry_after: seconds, ..Response::json(self.code.status(), &Value::Object(body)) }
+    }
+}
+
+/// Why a handler did not do what was asked: `?` carries either out of any depth.
+#[derive(Debug)]
+pub enum Rejection {
+    /// More proof is needed: an answer, not a failure.
+    Challenge(Box<Challenge>),
+    /// A standard error.
+    Error(MatrixError),
+}
+
+impl From<MatrixError> for Rejection {
+    fn from(error: MatrixError) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Challenge> for Rejection {
+    fn from(challenge: Challenge) -> Self {
+        Self::Challenge(Box::new(challenge))
+    }
+}
+
+impl From<StoreError> for MatrixError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            // Someone else was quicker, again and again: the client may simply try again.
+            StoreError::Contended => Self::limited(Duration::from_secs(1)),
+            StoreError::Unavailable(_) | StoreError::Refused(_) | StoreError::Corrupt { .. } => Self {
+                source: Some(Box::new(error)),
+                ..Self::new(ErrorCode::Unknown, "Something went wrong on our side: try again later")
+            },
+        }
+    }
+}
+
+impl From<LimitError> for MatrixError {
+    fn from(error: LimitError) -> Self {
+        match error {
+            LimitError::Exceeded { retry_after } => Self::limited(retry_after),
+            LimitError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<NameFault> for MatrixError {
+    fn from(fault: NameFault) -> Self {
+        let (code, message) = match fault {
+            NameFault::Grammar(fault) => return Self::new(ErrorCode::InvalidUsername, format!("{fault}")),
+            NameFault::Underscore => (ErrorCode::InvalidUsername, "the name may not begin with an underscore"),
+            NameFault::Digits => (ErrorCode::InvalidUsername, "the name may not consist of digits alone"),
+            NameFault::Reserved => (ErrorCode::InvalidUsername, "the name is reserved"),
+            NameFault::Policy => (ErrorCode::InvalidUsername, "the name is not of the form this server allows"),
+            NameFault::Length => (ErrorCode::InvalidUsername, "the name is not of a length this server allows"),
+            NameFault::Exclusive => (ErrorCode::Exclusive, "The name belongs to an application service"),
+            NameFault::OutsideNamespace => {
+                (ErrorCode::Exclusive, "The name is not in the application service's namespace")
+            }
+            NameFault::Taken => (ErrorCode::UserInUse, "The name is already taken"),
+        };
+        Self::new(code, message)
+    }
+}
+
+impl From<PasswordFault> for MatrixError {
+    fn from(fault: PasswordFault) -> Self {
+        match fault {
+            PasswordFault::TooLong => Self::new(ErrorCode::InvalidParam, "The password is too long"),
+            PasswordFault::Empty => Self::new(ErrorCode::WeakPassword, "The password is empty"),
+            PasswordFault::Weak => Self::new(ErrorCode::WeakPassword, "The password is too easy to guess"),
+        }
+    }
+}
+
+impl From<HashError> for MatrixError {
+    fn from(error: HashError) -> Self {
+        Self {
+            source: Some(Box::new(error)),
+            ..Self::new(ErrorCode::Unknown, "Something went wrong on our side: try again later")
+        }
+    }
+}
+
+impl From<AuthenticationError> for MatrixError {
+    fn from(error: AuthenticationError) -> Self {
+        match error {
+            AuthenticationError::Unknown => Self::new(ErrorCode::UnknownToken, "The access token is not known"),
+            AuthenticationError::Expired => {
+                Self { soft_logout: true, ..Self::new(ErrorCode::UnknownToken, "The access token has expired") }
+            }
+            AuthenticationError::Locked => {
+                Self { soft_logout: true, ..Self::new(ErrorCode::UserLocked, "The account is locked") }
+            }
+            AuthenticationError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<CreateAccountError> for MatrixError {
+    fn from(error: CreateAccountError) -> Self {
+        match error {
+            CreateAccountError::NameTaken => NameFault::Taken.into(),
+            // The caller turns these two into a replay or a challenge; if it cannot, the client
+            // may try again.
+            CreateAccountError::SessionMoved | CreateAccountError::RegistrationTokenSpent => {
+                Self::limited(Duration::from_secs(1))
+            }
+            CreateAccountError::GuestGone => {
+                Self::new(ErrorCode::Forbidden, "The guest access token is not one of this user")
+            }
+            CreateAccountError::Store(error) => error.into(),
+        }
+    }
+}
+
+macro_rules! reject_as_error {
+    ($($fact:ty),*) => {
+        $(impl From<$fact> for Rejection {
+            fn from(fact: $fact) -> Self {
+                Self::Error(fact.into())
+            }
+        })*
+    };
+}
+
+reject_as_error!(AuthenticationError, CreateAccountError, HashError, LimitError, NameFault, PasswordFault, StoreError);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn http_20_the_time_to_wait_is_whole_seconds_rounded_up_in_both_forms() {
+        for (millis, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2)] {
+            let response = MatrixError::limited(Duration::from_millis(millis)).response("id");
+            assert_eq!(response.retry_after, Some(seconds));
+            let body = format!(r#""retry_after_ms":{}"#, seconds * 1000);
+            assert!(matches!(&response.content, crate::http::Content::Json(text) if text.contains(&body)));
+        }
+    }
+}

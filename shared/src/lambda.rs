@@ -1,0 +1,219 @@
+//! AWS Lambda: the only file that knows `lambda_http`.
+//!
+//! Starts a function, turns events into [`Request`]s and [`Response`]s into events, and logs each
+//! request once, its failure included. A handler's rejection is a response like any other: Lambda
+//! never sees an `Err`, which it would count as a failed invocation.
+
+use std::{collections::BTreeMap, convert::Infallible, future::Future, net::IpAddr, process::ExitCode, sync::Arc};
+
+use ::http::{HeaderMap, HeaderName, HeaderValue};
+use lambda_http::{
+    Adapter, Body, LambdaEvent, RequestExt,
+    aws_lambda_events::query_map::QueryMap,
+    lambda_runtime,
+    request::{LambdaRequest, RequestContext},
+    service_fn,
+    tower::{ServiceExt, util::BoxCloneSyncService},
+};
+use tracing::Instrument;
+
+use crate::{
+    app::{App, Aws},
+    chance::SystemChance,
+    clock::SystemClock,
+    config::Config,
+    error::Rejection,
+    http::{COMMON_HEADERS, Content, Network, Query, Request, Response},
+};
+
+/// A handler as a service of Lambda events.
+pub type Service = BoxCloneSyncService<LambdaEvent<LambdaRequest>, serde_json::Value, Infallible>;
+
+/// Runs a function: settings, tables, connection, then one event after the other. Only the
+/// beginning may fail, and it prints every fault of the configuration at once.
+pub fn run<H, F>(handle: H) -> ExitCode
+where
+    H: Fn(Arc<App>, Request) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Response, Rejection>> + Send + 'static,
+{
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    start_log();
+    runtime.block_on(async {
+        let app = match app_from_environment() {
+            Ok(app) => app,
+            Err(faults) => return fail(&faults),
+        };
+        if app.config.warm_up {
+            app.warm_up().await;
+        }
+        match lambda_runtime::run(service(app, handle)).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        }
+    })
+}
+
+/// A handler as a service: what `run` gives to Lambda's runtime, and what a gateway in this
+/// process can call.
+pub fn service<H, F>(app: Arc<App>, handle: H) -> Service
+where
+    H: Fn(Arc<App>, Request) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Response, Rejection>> + Send + 'static,
+{
+    let adapter = Adapter::from(service_fn(move |request: lambda_http::Request| {
+        let (app, handle) = (Arc::clone(&app), handle.clone());
+        async move { Ok::<_, Infallible>(answer(app, handle, request).await) }
+    }));
+    let service = service_fn(move |mut event: LambdaEvent<LambdaRequest>| {
+        let adapter = adapter.clone();
+        async move {
+            make_harmless(&mut event.payload);
+            let response = adapter.oneshot(event).await?;
+            // Statuses, headers and text: nothing that serde_json refuses.
+            Ok::<_, Infallible>(serde_json::to_value(response).unwrap_or_default())
+        }
+    });
+    BoxCloneSyncService::new(service)
+}
+
+async fn answer<H, F>(app: Arc<App>, handle: H, request: lambda_http::Request) -> ::http::Response<Body>
+where
+    H: Fn(Arc<App>, Request) -> F,
+    F: Future<Output = Result<Response, Rejection>>,
+{
+    let request = translate(&app.config, request);
+    let (id, started) = (request.id.clone(), app.clock.now());
+    let span = tracing::info_span!("request", request.id = id, http.method = %request.method, http.route = request.resource);
+    let clock = Arc::clone(&app.clock);
+    async move {
+        let outcome = handle(app, request).await;
+        let (response, code) = match outcome {
+            Ok(response) => (response, None),
+            Err(Rejection::Challenge(challenge)) => (challenge.response(), challenge.code()),
+            Err(Rejection::Error(error)) => {
+                error.log();
+                (error.response(&id), Some(error.code.as_str()))
+            }
+        };
+        let millis = clock.now().since(started).as_millis();
+        tracing::info!(http.status = response.status.as_u16(), errcode = code, duration_ms = %millis, "answered");
+        translate_back(response)
+    }
+    .instrument(span)
+    .await
+}
+
+fn translate(config: &Config, request: lambda_http::Request) -> Request {
+    let (resource, source_ip, id) = match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV1(context)) => {
+            (context.resource_path.clone(), context.identity.source_ip.clone(), context.request_id.clone())
+        }
+        Some(RequestContext::ApiGatewayV2(context)) => {
+            (context.route_key.clone(), context.http.source_ip.clone(), context.request_id.clone())
+        }
+        _ => (None, None, None),
+    };
+    let path = request.raw_http_path().to_owned();
+    let query = request.query_string_parameters_ref().map(pairs).unwrap_or_default();
+    let (parts, body) = request.into_parts();
+    let peer = source_ip.and_then(|ip| ip.parse::<IpAddr>().ok()).unwrap_or(IpAddr::from([0, 0, 0, 0]));
+    Request {
+        network: Network::behind(peer, &parts.headers, &config.trusted_proxies),
+        method: parts.method,
+        path,
+        resource: resource.unwrap_or_default(),
+        query,
+        headers: parts.headers,
+        body: match body {
+            Body::Text(text) => text.into_bytes(),
+            Body::Binary(bytes) => bytes,
+            _ => Vec::new(),
+        },
+        id: id.unwrap_or_default(),
+    }
+}
+
+fn pairs(map: &QueryMap) -> Query {
+    map.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn translate_back(response: Response) -> ::http::Response<Body> {
+    let headers = response.headers();
+    let body = match response.content {
+        Content::Json(text) | Content::Html { page: text, .. } => Body::Text(text),
+    };
+    let mut out = ::http::Response::new(body);
+    *out.status_mut() = response.status;
+    for (name, value) in headers {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            out.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+    }
+    out
+}
+
+/// `lambda_http` rebuilds the request's URL from headers and panics if it cannot. We need none of
+/// that URL: path and query come from the event itself.
+fn make_harmless(event: &mut LambdaRequest) {
+    let without_url_headers = |headers: &mut HeaderMap| {
+        for name in ["host", "x-forwarded-proto"] {
+            headers.remove(name);
+        }
+    };
+    match event {
+        LambdaRequest::ApiGatewayV1(event) => {
+            without_url_headers(&mut event.headers);
+            without_url_headers(&mut event.multi_value_headers);
+            event.request_context.domain_name = None;
+        }
+        LambdaRequest::ApiGatewayV2(event) => {
+            without_url_headers(&mut event.headers);
+            event.request_context.domain_name = None;
+            if let Some(query) = &mut event.raw_query_string {
+                *query = form_urlencoded::Serializer::new(String::new())
+                    .extend_pairs(form_urlencoded::parse(query.as_bytes()))
+                    .finish();
+            }
+        }
+        _ => {}
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place of a function that reads the environment")]
+fn app_from_environment() -> Result<Arc<App>, String> {
+    let variables: BTreeMap<String, String> = std::env::vars().collect();
+    let lookup = |name: &str| variables.get(name).cloned();
+    let misspelt = Config::unknown_settings(variables.keys().cloned());
+    let (config, aws) = (Config::from_lookup(lookup), Aws::from_lookup(lookup));
+    match (misspelt, config, aws) {
+        (Ok(()), Ok(config), Ok(aws)) => {
+            Ok(App::new(Arc::new(config), &aws, Arc::new(SystemClock), Arc::new(SystemChance)))
+        }
+        (misspelt, config, aws) => {
+            let faults = [misspelt.err().map(|f| f.to_string()), config.err().map(|f| f.to_string()), aws.err()];
+            Err(faults.into_iter().flatten().collect::<Vec<_>>().join("\n"))
+        }
+    }
+}
+
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .with_default_directive(tracing::level_filters::LevelFilter::INFO.into())
+        .parse_lossy("info,aws_smithy_runtime=warn,aws_sdk_dynamodb=warn,hyper=warn,lambda_runtime=warn");
+    tracing_subscriber::fmt().json().with_env_filter(filter).with_current_span(true).with_span_list(false).init();
+}
+
+#[expect(clippy::print_stderr, reason = "there is no log yet, or no request to log it with")]
+fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("gatehouse cannot start:\n{error}");
+    ExitCode::FAILURE
+}
+
+/// The headers of every response, for the contract test that holds the template's own against
+/// them.
+pub fn common_headers() -> &'static [(&'static str, &'static str)] {
+    &COMMON_HEADERS
+}

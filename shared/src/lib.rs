@@ -1,0 +1,24 @@
+//! Gatehouse: the account front door of a Matrix homeserver.
+//!
+//! The crate every function is built from. Its rooms, and what each may import, are drawn in
+//! `ARCHITECTURE.md`; the arrows point from the edge (`lambda`, `http`) through the domain
+//! (`accounts`, `uia`, `passwords`, `tokens`, `appservices`, `limits`) to the tables (`store`) and
+//! the parsed types below them (`ids`, `secrets`, `clock`, `chance`, `config`).
+
+pub mod accounts;
+pub mod app;
+pub mod appservices;
+pub mod captcha;
+pub mod chance;
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod http;
+pub mod ids;
+pub mod lambda;
+pub mod limits;
+pub mod passwords;
+pub mod secrets;
+pub mod store;
+pub mod tokens;
+pub mod uia;

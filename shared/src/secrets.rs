@@ -1,0 +1,231 @@
+//! Secrets: a type that cannot be printed, and the key ring from which every key is derived.
+//!
+//! One root per key generation, one HKDF-derived key per purpose; every hash and seal carries the
+//! id of the generation that made it, so that keys can be rotated with an overlap. Knows nothing
+//! of what it protects.
+
+use std::fmt;
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use chacha20poly1305::{
+    KeyInit, XChaCha20Poly1305, XNonce,
+    aead::{Aead, Payload},
+};
+use hkdf::Hkdf;
+use hmac::{Hmac, Mac};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroize;
+
+use crate::chance::Chance;
+
+/// The fewest bytes a root secret may have.
+pub const MIN_ROOT_BYTES: usize = 32;
+
+const NONCE_BYTES: usize = 24;
+const KEY_ID_CHARS: usize = 8;
+
+/// A value that is never printed and is wiped when dropped. It can be revealed, not serialised.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret<T: Zeroize = String>(T);
+
+impl<T: Zeroize> Secret<T> {
+    /// Wraps a secret value.
+    pub fn new(value: T) -> Self {
+        Self(value)
+    }
+
+    /// The value itself. Grep for this word to find every place that touches a secret.
+    pub fn reveal(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Zeroize> Drop for Secret<T> {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl<T: Zeroize> fmt::Debug for Secret<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// What a key is for. Keys of two purposes are independent of one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Hashes of the tokens an operator hands out for sign-up.
+    RegistrationToken,
+    /// Hashes of application services' tokens.
+    AppserviceToken,
+    /// Keys of rate-limit cells, so that the table names no address.
+    LimitKey,
+    /// Seals of UIA sessions, together with the session string.
+    UiaSession,
+}
+
+impl Purpose {
+    fn info(self) -> &'static [u8] {
+        match self {
+            Self::RegistrationToken => b"gatehouse registration token",
+            Self::AppserviceToken => b"gatehouse appservice token",
+            Self::LimitKey => b"gatehouse limit key",
+            Self::UiaSession => b"gatehouse uia session",
+        }
+    }
+}
+
+/// One key generation.
+#[derive(Debug, Clone)]
+struct Root {
+    id: String,
+    secret: Secret<Vec<u8>>,
+}
+
+impl Root {
+    fn new(secret: Secret<Vec<u8>>) -> Self {
+        let mut id = BASE64_URL_SAFE_NO_PAD.encode(derive(secret.reveal(), b"", b"gatehouse key id").reveal());
+        id.truncate(KEY_ID_CHARS);
+        Self { id, secret }
+    }
+}
+
+/// The server's keys: the current generation, and the one before it while that is being replaced.
+#[derive(Debug, Clone)]
+pub struct KeyRing {
+    current: Root,
+    previous: Option<Root>,
+}
+
+/// A sealed value could not be opened: wrong key, wrong place, or tampered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the sealed value does not open")]
+pub struct SealBroken;
+
+impl KeyRing {
+    /// A ring of one or two roots, of at least [`MIN_ROOT_BYTES`] each (the settings see to that).
+    pub fn new(current: Secret<Vec<u8>>, previous: Option<Secret<Vec<u8>>>) -> Self {
+        Self { current: Root::new(current), previous: previous.map(Root::new) }
+    }
+
+    /// The keyed hash of `message` under the current key: `<key id>.<base64>`.
+    pub fn hash(&self, purpose: Purpose, message: &[u8]) -> String {
+        keyed_hash(&self.current, purpose, message)
+    }
+
+    /// The keyed hashes under which `message` may be stored: the current key's first.
+    pub fn hashes(&self, purpose: Purpose, message: &[u8]) -> Vec<String> {
+        self.roots().map(|root| keyed_hash(root, purpose, message)).collect()
+    }
+
+    /// Whether `hash`, made by this ring, is that of `message`; takes the same time either way.
+    pub fn hash_matches(&self, purpose: Purpose, message: &[u8], hash: &str) -> bool {
+        self.hashes(purpose, message)
+            .iter()
+            .fold(false, |found, own| found | bool::from(own.as_bytes().ct_eq(hash.as_bytes())))
+    }
+
+    /// Encrypts `plain` so that it opens only with this ring, `salt` (a secret of the client's,
+    /// such as a session string) and the same `place` (where it is stored: row, field, version).
+    pub fn seal(&self, purpose: Purpose, salt: &[u8], place: &[u8], plain: &[u8], chance: &dyn Chance) -> Vec<u8> {
+        let nonce: [u8; NONCE_BYTES] = chance.bytes();
+        let mut sealed = self.current.id.clone().into_bytes();
+        sealed.extend_from_slice(&nonce);
+        let payload = Payload { msg: plain, aad: place };
+        match cipher(&self.current, purpose, salt).encrypt(&XNonce::from(nonce), payload) {
+            Ok(text) => sealed.extend_from_slice(&text),
+            // Only a message of more than 256 GiB is refused; an empty seal never opens.
+            Err(_) => sealed.clear(),
+        }
+        sealed
+    }
+
+    /// Decrypts what [`seal`](Self::seal) made.
+    pub fn open(&self, purpose: Purpose, salt: &[u8], place: &[u8], sealed: &[u8]) -> Result<Vec<u8>, SealBroken> {
+        let (id, rest) = sealed.split_at_checked(KEY_ID_CHARS).ok_or(SealBroken)?;
+        let (nonce, text) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(SealBroken)?;
+        let root = self.roots().find(|root| root.id.as_bytes() == id).ok_or(SealBroken)?;
+        cipher(root, purpose, salt)
+            .decrypt(&XNonce::from(*nonce), Payload { msg: text, aad: place })
+            .map_err(|_| SealBroken)
+    }
+
+    fn roots(&self) -> impl Iterator<Item = &Root> {
+        std::iter::once(&self.current).chain(&self.previous)
+    }
+}
+
+/// SHA-256 as unpadded URL-safe base64, for values that are random enough to need no key.
+pub fn sha256_base64(bytes: &[u8]) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(bytes))
+}
+
+/// Whether two texts are equal, in a time that tells only their lengths.
+pub fn same(a: &str, b: &str) -> bool {
+    bool::from(a.as_bytes().ct_eq(b.as_bytes()))
+}
+
+fn derive(secret: &[u8], salt: &[u8], info: &[u8]) -> Secret<[u8; 32]> {
+    let mut key = [0; 32];
+    // HKDF-SHA256 gives up to 8,160 bytes; 32 are never refused.
+    let expanded = Hkdf::<Sha256>::new(Some(salt), secret).expand(info, &mut key);
+    debug_assert!(expanded.is_ok());
+    Secret::new(key)
+}
+
+fn cipher(root: &Root, purpose: Purpose, salt: &[u8]) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new(derive(root.secret.reveal(), salt, purpose.info()).reveal().into())
+}
+
+fn keyed_hash(root: &Root, purpose: Purpose, message: &[u8]) -> String {
+    // HMAC pads its key with zeros to a block of 64 bytes; padding it here leaves no error case.
+    let mut block = Secret::new([0; 64]);
+    block.0[..32].copy_from_slice(derive(root.secret.reveal(), b"", purpose.info()).reveal());
+    let mut mac = <Hmac<Sha256> as KeyInit>::new(block.reveal().into());
+    mac.update(message);
+    format!("{}.{}", root.id, BASE64_URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chance::SystemChance;
+
+    fn ring(byte: u8, previous: Option<u8>) -> KeyRing {
+        let root = |b: u8| Secret::new(vec![b; MIN_ROOT_BYTES]);
+        KeyRing::new(root(byte), previous.map(root))
+    }
+
+    #[test]
+    fn a_seal_opens_only_with_its_key_its_salt_and_in_its_place() {
+        let sealed = ring(1, None).seal(Purpose::UiaSession, b"salt", b"row 1", b"plain", &SystemChance);
+        let open = |ring: KeyRing, salt: &[u8], place: &[u8]| ring.open(Purpose::UiaSession, salt, place, &sealed);
+        assert_eq!(open(ring(1, None), b"salt", b"row 1").unwrap(), b"plain");
+        assert_eq!(open(ring(1, None), b"salt", b"row 2"), Err(SealBroken));
+        assert_eq!(open(ring(1, None), b"pepper", b"row 1"), Err(SealBroken));
+        assert_eq!(open(ring(2, None), b"salt", b"row 1"), Err(SealBroken));
+        for length in 0..sealed.len() {
+            let cut = &sealed[..length];
+            assert_eq!(ring(1, None).open(Purpose::UiaSession, b"salt", b"row 1", cut), Err(SealBroken));
+        }
+    }
+
+    #[test]
+    fn the_previous_key_still_opens_and_still_recognises() {
+        let old = ring(1, None);
+        let new = ring(2, Some(1));
+        let sealed = old.seal(Purpose::UiaSession, b"", b"", b"plain", &SystemChance);
+        assert_eq!(new.open(Purpose::UiaSession, b"", b"", &sealed).unwrap(), b"plain");
+        let hash = old.hash(Purpose::RegistrationToken, b"token");
+        assert!(new.hash_matches(Purpose::RegistrationToken, b"token", &hash));
+        assert!(!new.hash_matches(Purpose::AppserviceToken, b"token", &hash));
+        assert!(!new.hash_matches(Purpose::RegistrationToken, b"other", &hash));
+    }
+
+    #[test]
+    fn secrets_do_not_print() {
+        assert_eq!(format!("{:?}", Secret::new("hunter2".to_owned())), "Secret(…)");
+    }
+}

@@ -1,0 +1,37 @@
+//! Every key of every row is spelt here and nowhere else.
+
+use crate::ids::{DeviceId, Localpart};
+
+/// Partition key attribute of every table.
+pub(super) const PK: &str = "pk";
+/// Sort key attribute of `accounts`.
+pub(super) const SK: &str = "sk";
+/// Sort key of an account's, a registration token's and the application services' main row.
+pub(super) const MAIN: &str = "A";
+/// Sort key of an account's password.
+pub(super) const PASSWORD: &str = "PW";
+/// Partition of all application services.
+pub(super) const APPSERVICES: &str = "APPSERVICES";
+/// Partition that lists all registration tokens.
+pub(super) const REGISTRATION_TOKENS: &str = "REGTOKENS";
+
+pub(super) fn user(localpart: &Localpart) -> String {
+    format!("USER#{}", localpart.as_str())
+}
+
+pub(super) fn device(id: &DeviceId) -> String {
+    format!("DEV#{}", id.as_str())
+}
+
+pub(super) fn terms(policy: &str) -> String {
+    format!("TERMS#{policy}")
+}
+
+pub(super) fn registration_token(hash: &str) -> String {
+    format!("REGTOKEN#{hash}")
+}
+
+/// A share of a limited registration token's uses.
+pub(super) fn shard(number: u32) -> String {
+    format!("S#{number:02}")
+}

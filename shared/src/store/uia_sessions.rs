@@ -1,0 +1,115 @@
+//! Rows of UIA sessions. What they hold is sealed by `uia`; here they are bytes with a version.
+
+use aws_sdk_dynamodb::{
+    operation::put_item::PutItemError,
+    types::{Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
+};
+
+use super::{
+    Store, StoreError,
+    item::{Item, Row, number, text},
+    keys::PK,
+    retry::Failure,
+};
+use crate::{clock::Timestamp, uia::SessionCommit};
+
+/// How long a row outlives its session, so that a spent one is still known as such.
+const KEEP_MS: i64 = 72 * 60 * 60 * 1000;
+
+/// A UIA session's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRow {
+    /// The hash of the session string.
+    pub key: String,
+    /// Counts the writes: each is made on top of the version it read.
+    pub version: i64,
+    /// When the session expires.
+    pub expires: Timestamp,
+    /// Everything else, sealed.
+    pub sealed: Vec<u8>,
+}
+
+/// Why a session was not saved.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveSessionError {
+    /// Somebody else saved it in between.
+    #[error("the UIA session has moved on")]
+    Moved,
+    /// The write failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl SessionRow {
+    pub(super) fn read(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            key: row.text(PK)?.to_owned(),
+            version: row.number("version")?,
+            expires: row.time("expires")?,
+            sealed: row.bytes("sealed")?.to_owned(),
+        })
+    }
+
+    fn item(&self, nonce: &str) -> Item {
+        Item::at(&self.key)
+            .number("schema", 1)
+            .number("version", self.version)
+            .number("expires", self.expires.0)
+            .number("ttl", Timestamp(self.expires.0 + KEEP_MS).seconds())
+            .text("nonce", nonce)
+            .bytes("sealed", self.sealed.clone())
+    }
+}
+
+impl Store {
+    /// The session with this key. One call, strongly consistent.
+    pub async fn find_uia_session(&self, key: &str) -> Result<Option<SessionRow>, StoreError> {
+        let answer = self
+            .retry(|| async move {
+                let call = self.client.get_item().table_name(&self.uia_sessions).key(PK, text(key)).consistent_read(true);
+                call.send().await.map_err(Failure::<StoreError>::from)
+            })
+            .await?;
+        answer.item.map(|item| SessionRow::read(&Row::new(item))).transpose()
+    }
+
+    /// Saves a session on top of the version before its own (a new one has version 1). The nonce
+    /// lets a write recognise itself whose answer was lost.
+    pub async fn save_uia_session(&self, row: &SessionRow) -> Result<(), SaveSessionError> {
+        let nonce = &self.chance.base64::<12>();
+        self.retry(|| async move {
+            let call = self
+                .client
+                .put_item()
+                .table_name(&self.uia_sessions)
+                .set_item(Some(row.item(nonce).build()))
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+            let call = if row.version == 1 {
+                call.condition_expression("attribute_not_exists(pk)")
+            } else {
+                call.condition_expression("version = :before").expression_attribute_values(":before", number(row.version - 1))
+            };
+            match call.send().await {
+                Ok(_) => Ok(()),
+                Err(error) => match error.as_service_error() {
+                    Some(PutItemError::ConditionalCheckFailedException(failed)) => {
+                        let found = failed.item().cloned().map(Row::new);
+                        let own = found.is_some_and(|row| row.text("nonce").is_ok_and(|found| found == nonce));
+                        if own { Ok(()) } else { Err(Failure::Final(SaveSessionError::Moved)) }
+                    }
+                    _ => Err(Failure::from(error)),
+                },
+            }
+        })
+        .await
+    }
+
+    pub(super) fn commit_session(&self, commit: &SessionCommit) -> TransactWriteItem {
+        let put = Put::builder()
+            .table_name(&self.uia_sessions)
+            .set_item(Some(commit.row.item(&self.chance.base64::<12>()).build()))
+            .condition_expression("version = :before")
+            .expression_attribute_values(":before", number(commit.row.version - 1));
+        TransactWriteItem::builder().set_put(put.build().ok()).build()
+    }
+}

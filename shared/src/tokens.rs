@@ -1,0 +1,235 @@
+//! Access and refresh tokens: their form, and what one is worth.
+//!
+//! A token says whose it is, so that it is looked up by key: `gha_` (or `ghr_`), localpart, device
+//! and 160 random bits, all in URL-safe base64, and a checksum. Junk is refused before any read.
+//! Only a token's SHA-256 is stored: the token is random enough to need no key.
+
+use std::sync::Arc;
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    app::App,
+    appservices::Appservice,
+    chance::Chance,
+    clock::Timestamp,
+    ids::{DeviceId, Localpart},
+    secrets::{Secret, same, sha256_base64},
+    store::{AccountRow, AccountStatus, DeviceRow, StoreError},
+};
+
+const SECRET_BYTES: usize = 20;
+/// Four bytes of checksum in base64.
+const CHECKSUM_CHARS: usize = 6;
+/// Longer than the longest token: 255 bytes of localpart and four times that of device ID.
+const MAX_TOKEN_CHARS: usize = 2048;
+
+/// What a token is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenKind {
+    /// Goes with requests.
+    Access,
+    /// Buys a new pair.
+    Refresh,
+}
+
+impl TokenKind {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Access => "gha_",
+            Self::Refresh => "ghr_",
+        }
+    }
+}
+
+/// A token whose form and checksum are right. Whether it is worth anything is another question.
+#[derive(Debug, Clone)]
+pub struct Token {
+    /// Whose it says it is.
+    pub localpart: Localpart,
+    /// The device it says it belongs to.
+    pub device: DeviceId,
+    text: Secret,
+}
+
+/// SHA-256 of a token: all of it that is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TokenHash(pub String);
+
+impl Token {
+    /// Makes a new token.
+    pub fn mint(kind: TokenKind, localpart: &Localpart, device: &DeviceId, chance: &dyn Chance) -> Self {
+        let encode = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
+        let body = format!(
+            "{}{}.{}.{}",
+            kind.prefix(),
+            encode(localpart.as_str()),
+            encode(device.as_str()),
+            chance.base64::<SECRET_BYTES>()
+        );
+        let text = format!("{body}_{}", checksum(&body));
+        Self { localpart: localpart.clone(), device: device.clone(), text: Secret::new(text) }
+    }
+
+    /// Parses a token of this kind; `None` for anything that [`mint`](Self::mint) cannot have made.
+    pub fn parse(kind: TokenKind, text: &Secret, server: &crate::ids::ServerName) -> Option<Self> {
+        let whole = text.reveal();
+        if whole.len() > MAX_TOKEN_CHARS || !whole.is_ascii() {
+            return None;
+        }
+        let (body, sum) = whole.split_at_checked(whole.len().checked_sub(CHECKSUM_CHARS + 1)?)?;
+        if sum.strip_prefix('_')? != checksum(body) {
+            return None;
+        }
+        let mut parts = body.strip_prefix(kind.prefix())?.split('.');
+        let mut decode = || String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(parts.next()?).ok()?).ok();
+        let localpart = Localpart::parse(&decode()?, server).ok()?;
+        let device = DeviceId::parse(&decode()?)?;
+        Some(Self { localpart, device, text: text.clone() })
+    }
+
+    /// The token's text, for the one answer that shows it.
+    pub fn reveal(&self) -> &str {
+        self.text.reveal()
+    }
+
+    /// What is stored of it.
+    pub fn hash(&self) -> TokenHash {
+        TokenHash(sha256_base64(self.text.reveal().as_bytes()))
+    }
+}
+
+/// Whether `text` looks like one of our tokens, so that it cannot be an application service's.
+pub fn has_our_prefix(text: &str) -> bool {
+    [TokenKind::Access, TokenKind::Refresh].iter().any(|kind| text.starts_with(kind.prefix()))
+}
+
+fn checksum(body: &str) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(body)[..4])
+}
+
+/// Why a token is worth nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthenticationError {
+    /// It is no token, or of no living device of a living account (TOK-05).
+    #[error("the token is not known")]
+    Unknown,
+    /// Its time is over; the device lives on (TOK-12).
+    #[error("the token has expired")]
+    Expired,
+    /// The account is locked (TOK-14).
+    #[error("the account is locked")]
+    Locked,
+    /// It could not be looked up.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Who is asking: what needs a user takes this, and only [`authenticate`] makes it.
+#[derive(Debug)]
+pub struct Session {
+    /// The user.
+    pub localpart: Localpart,
+    /// The device whose token it was.
+    pub device: DeviceId,
+    /// The account.
+    pub account: AccountRow,
+}
+
+/// Tells whose token this is, by one strongly consistent read of account and device.
+pub async fn authenticate(app: &App, text: &Secret) -> Result<Session, AuthenticationError> {
+    let token = Token::parse(TokenKind::Access, text, &app.config.server_name).ok_or(AuthenticationError::Unknown)?;
+    let (account, device) = app.store.find_account_and_device(&token.localpart, &token.device).await?;
+    let (Some(account), Some(device)) = (account, device) else {
+        return Err(AuthenticationError::Unknown);
+    };
+    judge(&token, &account, &device, app.clock.now())?;
+    Ok(Session { localpart: token.localpart, device: token.device, account })
+}
+
+/// The rule of the design's §3.1: the hash matches, the device's epoch is the account's (or the
+/// device is the one that was spared), and the status allows it.
+fn judge(token: &Token, account: &AccountRow, device: &DeviceRow, now: Timestamp) -> Result<(), AuthenticationError> {
+    let spared = account.spared.as_ref().is_some_and(|s| s.device == token.device && s.epoch == device.epoch);
+    if !same(&device.access_hash.0, &token.hash().0) || (device.epoch != account.epoch && !spared) {
+        return Err(AuthenticationError::Unknown);
+    }
+    match account.status {
+        AccountStatus::Active | AccountStatus::Suspended => {}
+        AccountStatus::Locked => return Err(AuthenticationError::Locked),
+        AccountStatus::Deactivated => return Err(AuthenticationError::Unknown),
+    }
+    match device.access_expires {
+        Some(expires) if expires <= now => Err(AuthenticationError::Expired),
+        _ => Ok(()),
+    }
+}
+
+/// The application service whose token this is. Our own tokens are told apart without a read.
+pub async fn authenticate_appservice(app: &App, text: &Secret) -> Result<Option<Arc<Appservice>>, StoreError> {
+    if has_our_prefix(text.reveal()) {
+        return Ok(None);
+    }
+    let appservices = app.appservices().await?;
+    Ok(appservices.by_token(&app.config.keys, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{chance::SystemChance, ids::ServerName};
+
+    fn server() -> ServerName {
+        ServerName::parse("example.org").unwrap()
+    }
+
+    fn mint(device: &str) -> Token {
+        let localpart = Localpart::parse("alice", &server()).unwrap();
+        Token::mint(TokenKind::Access, &localpart, &DeviceId::parse(device).unwrap(), &SystemChance)
+    }
+
+    #[test]
+    fn a_token_says_whose_it_is() {
+        let token = Token::parse(TokenKind::Access, &mint("pho.ne_ü").text, &server()).unwrap();
+        assert_eq!((token.localpart.as_str(), token.device.as_str()), ("alice", "pho.ne_ü"));
+    }
+
+    #[test]
+    fn a_refresh_token_is_no_access_token() {
+        assert!(Token::parse(TokenKind::Refresh, &mint("D").text, &server()).is_none());
+    }
+
+    #[test]
+    fn cve_2019_11842_tokens_do_not_repeat() {
+        let tokens: std::collections::HashSet<_> = (0..10_000).map(|_| mint("D").hash().0).collect();
+        assert_eq!(tokens.len(), 10_000);
+    }
+
+    proptest! {
+        #[test]
+        fn a_device_id_survives_the_token(device in "\\PC{1,255}") {
+            prop_assume!(DeviceId::parse(&device).is_some());
+            let token = Token::parse(TokenKind::Access, &mint(&device).text, &server()).unwrap();
+            prop_assert_eq!(token.device.as_str(), device);
+        }
+
+        #[test]
+        fn junk_is_no_token(text in ".*") {
+            prop_assert!(Token::parse(TokenKind::Access, &Secret::new(text), &server()).is_none());
+        }
+
+        #[test]
+        fn a_token_with_one_character_changed_is_no_token(at in 0usize..48, to in "[a-zA-Z0-9]") {
+            let token = mint("DEVICE");
+            let mut text = token.reveal().to_owned();
+            text.replace_range(at..=at, &to);
+            prop_assume!(text != token.reveal());
+            prop_assert!(Token::parse(TokenKind::Access, &Secret::new(text), &server()).is_none());
+        }
+    }
+}

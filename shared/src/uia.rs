@@ -1,0 +1,94 @@
+//! User-Interactive Authentication: sessions, stages and their order.
+//!
+//! An endpoint reads the session along with its own first read, settles what comes before UIA, and
+//! calls [`prove`], which returns a [`Proof`] or a challenge. What needs proof takes the `Proof`
+//! as argument, so it cannot be called without one. A stage is one file under `stages/`; a session
+//! is one sealed row (`session`). Knows nothing of what any endpoint does.
+
+mod auth;
+mod engine;
+pub mod fallback;
+mod session;
+mod stages;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ::http::StatusCode;
+use serde_json::{Map, Value, json};
+
+pub use auth::Auth;
+pub use engine::{Attempt, Proof, prepare, prove};
+pub use session::{Binding, OpenSession, Replay, SessionCommit, SessionState, session_key};
+pub use stages::{Evidence, Prepared, StageType, registration_token};
+
+use crate::{
+    config::{Config, Flow},
+    http::Response,
+    store::TokenUse,
+};
+
+/// Why a stage was not accepted; the client may try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// The errcode in the 401 body.
+    pub code: &'static str,
+    /// The sentence for a person.
+    pub message: &'static str,
+}
+
+/// A 401 that asks for more: an answer, not a failure (UIA-02 to UIA-08).
+#[derive(Debug)]
+pub struct Challenge {
+    flows: Value,
+    params: Value,
+    session: String,
+    completed: Vec<&'static str>,
+    refusal: Option<Refusal>,
+}
+
+impl Challenge {
+    fn new(config: &Config, flows: &[Flow], session: &OpenSession, refusal: Option<Refusal>) -> Self {
+        let stages = |flow: &Flow| json!({ "stages": flow.iter().map(|stage| stage.as_str()).collect::<Vec<_>>() });
+        let offered: BTreeSet<StageType> = flows.iter().flatten().copied().collect();
+        let params: Map<String, Value> = offered
+            .into_iter()
+            .filter_map(|stage| Some((stage.as_str().to_owned(), stage.params(config)?)))
+            .collect();
+        Self {
+            flows: flows.iter().map(stages).collect(),
+            params: params.into(),
+            session: session.id().to_owned(),
+            completed: session.state.completed.iter().map(|done| done.stage.as_str()).collect(),
+            refusal,
+        }
+    }
+
+    /// The errcode, if a stage was refused.
+    pub fn code(&self) -> Option<&'static str> {
+        self.refusal.map(|refusal| refusal.code)
+    }
+
+    /// The response.
+    pub fn response(&self) -> Response {
+        let mut body = json!({
+            "flows": self.flows,
+            "params": self.params,
+            "session": self.session,
+            "completed": self.completed,
+        });
+        if let Some(refusal) = self.refusal {
+            body["errcode"] = refusal.code.into();
+            body["error"] = refusal.message.into();
+        }
+        Response::json(StatusCode::UNAUTHORIZED, &body)
+    }
+}
+
+/// What the stages of the completed flow are worth to the operation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Gains {
+    /// Accepted version of each policy.
+    pub terms: BTreeMap<String, String>,
+    /// The use to be spent of a limited registration token.
+    pub registration_token: Option<TokenUse>,
+}

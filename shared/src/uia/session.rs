@@ -1,0 +1,225 @@
+//! A UIA session: what it remembers, sealed so that neither the table nor a log that holds the
+//! session string is enough to read it (design §3.4).
+//!
+//! The row's key is the SHA-256 of the session string. Everything else, the parameters with their
+//! password included, is one sealed value whose key needs both the session string and the server's
+//! secret, and which opens only in its own row at its own version.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::stages::{Evidence, StageType};
+use crate::{
+    app::App,
+    clock::Timestamp,
+    secrets::{Purpose, Secret, same, sha256_base64},
+    store::{SaveSessionError, SessionRow},
+};
+
+/// How long a session lives from its beginning, whatever happens in it.
+pub const LIFETIME: Duration = Duration::from_secs(48 * 60 * 60);
+/// How long the answer of a finished session is given again.
+pub const REPLAY_FOR: Duration = Duration::from_secs(10 * 60);
+
+const ID_BYTES: usize = 24;
+/// No session string of ours is longer; a longer one need not be looked up.
+const MAX_ID_CHARS: usize = 255;
+
+/// What a session may be used for, and nothing else (UIA-13, UIA-14).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Binding {
+    /// The operation: the endpoint's stem, with its method where it has several.
+    pub operation: String,
+    /// What it is done to, such as a device id; empty where there is no choice.
+    pub target: String,
+    /// The user whose token began it and the account's epoch then.
+    pub user: Option<(String, i64)>,
+}
+
+impl Binding {
+    /// The operation that makes a new account: nobody's, on nothing.
+    pub fn register() -> Self {
+        Self { operation: "register".to_owned(), target: String::new(), user: None }
+    }
+}
+
+/// A stage that is done, and what it was worth.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Completed {
+    /// The stage.
+    pub stage: StageType,
+    /// What it proved.
+    pub evidence: Evidence,
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Finished {
+    at: Timestamp,
+    request: String,
+    answer: String,
+}
+
+/// All that a session remembers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SessionState {
+    /// What it is for.
+    pub binding: Binding,
+    /// The operation's parameters so far (UIA-19).
+    pub parameters: Value,
+    /// The stages that are done, in the order in which they were (UIA-05).
+    pub completed: Vec<Completed>,
+    /// The policy versions that were shown when it began (UIA-62).
+    pub shown: BTreeMap<String, String>,
+    finished: Option<Finished>,
+}
+
+/// A session whose string the client knows.
+#[derive(Debug, Clone)]
+pub struct OpenSession {
+    id: Secret,
+    key: String,
+    /// The version of the row as it was read; 0 for one that is not stored yet.
+    version: i64,
+    expires: Timestamp,
+    /// What it remembers.
+    pub state: SessionState,
+}
+
+/// The row that finishes a session, for the operation's own transaction.
+#[derive(Debug)]
+pub struct SessionCommit {
+    /// The row to be written on top of the version before its own.
+    pub row: SessionRow,
+}
+
+/// What a session says to a request that came back to it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Replay {
+    /// It is not finished.
+    Open,
+    /// It is, by this very request; here is its answer again (UIA-15).
+    Answer(String),
+    /// It is, and this is another request, or too late.
+    Over,
+}
+
+/// The key of the row of the session with this string; `None` if no session of ours can have it.
+pub fn session_key(id: &Secret) -> Option<String> {
+    let lawful = (1..=MAX_ID_CHARS).contains(&id.reveal().len());
+    lawful.then(|| sha256_base64(id.reveal().as_bytes()))
+}
+
+impl OpenSession {
+    /// A new session, not stored yet.
+    pub fn begin(app: &App, binding: Binding, parameters: Value) -> Self {
+        let id = Secret::new(app.chance.base64::<ID_BYTES>());
+        let key = sha256_base64(id.reveal().as_bytes());
+        let shown = app.config.policies.as_ref().map(|policies| policies.versions.clone()).unwrap_or_default();
+        let state = SessionState { binding, parameters, completed: Vec::new(), shown, finished: None };
+        Self { id, key, version: 0, expires: app.clock.now().plus(LIFETIME), state }
+    }
+
+    /// Opens a stored session. `None` if it has expired (UIA-32: whatever TTL has done so far) or
+    /// its keys are gone; a finished one opens as long as its row is there.
+    pub fn open(app: &App, id: &Secret, row: SessionRow) -> Option<Self> {
+        let place = place(&row.key, row.version);
+        let plain = app.config.keys.open(Purpose::UiaSession, id.reveal().as_bytes(), &place, &row.sealed).ok()?;
+        let plain = Secret::new(plain);
+        let state: SessionState = serde_json::from_slice(plain.reveal()).ok()?;
+        let alive = state.finished.is_some() || app.clock.now() < row.expires;
+        alive.then(|| Self { id: id.clone(), key: row.key, version: row.version, expires: row.expires, state })
+    }
+
+    /// Reads and opens a session.
+    pub async fn find(app: &App, id: &Secret) -> Result<Option<Self>, crate::store::StoreError> {
+        let Some(key) = session_key(id) else { return Ok(None) };
+        let row = app.store.find_uia_session(&key).await?;
+        Ok(row.and_then(|row| Self::open(app, id, row)))
+    }
+
+    /// The session string, for the client.
+    pub fn id(&self) -> &str {
+        self.id.reveal()
+    }
+
+    /// The same, to find the row again.
+    pub fn secret_id(&self) -> &Secret {
+        &self.id
+    }
+
+    /// Whether it is stored already.
+    pub fn is_stored(&self) -> bool {
+        self.version > 0
+    }
+
+    /// Whether its operation has been done.
+    pub fn is_finished(&self) -> bool {
+        self.state.finished.is_some()
+    }
+
+    /// Whether this stage is done.
+    pub fn has_completed(&self, stage: StageType) -> bool {
+        self.state.completed.iter().any(|done| done.stage == stage)
+    }
+
+    /// Records a stage that is done, once.
+    pub fn complete(&mut self, stage: StageType, evidence: Evidence) {
+        if !self.has_completed(stage) {
+            self.state.completed.push(Completed { stage, evidence });
+        }
+    }
+
+    /// Takes a stage back whose evidence is worth nothing any more.
+    pub fn uncomplete(&mut self, stage: StageType) {
+        self.state.completed.retain(|done| done.stage != stage);
+    }
+
+    /// What it says to a request whose canonical form is `request`.
+    pub fn replay(&self, request: &str, now: Timestamp) -> Replay {
+        match &self.state.finished {
+            None => Replay::Open,
+            Some(end) if same(&end.request, &sha256_base64(request.as_bytes())) && now.since(end.at) < REPLAY_FOR => {
+                Replay::Answer(end.answer.clone())
+            }
+            Some(_) => Replay::Over,
+        }
+    }
+
+    /// Saves it on top of the version that was read.
+    pub async fn save(&mut self, app: &App) -> Result<(), SaveSessionError> {
+        let row = self.next_row(app, &self.state);
+        app.store.save_uia_session(&row).await?;
+        self.version = row.version;
+        Ok(())
+    }
+
+    /// The row that finishes it with this answer to this request. Its parameters, and with them
+    /// any password, are gone then.
+    pub fn commit(&self, app: &App, request: &str, answer: &str) -> SessionCommit {
+        let finished = Finished {
+            at: app.clock.now(),
+            request: sha256_base64(request.as_bytes()),
+            answer: answer.to_owned(),
+        };
+        let state = SessionState { parameters: Value::Null, finished: Some(finished), ..self.state.clone() };
+        SessionCommit { row: self.next_row(app, &state) }
+    }
+
+    fn next_row(&self, app: &App, state: &SessionState) -> SessionRow {
+        let version = self.version + 1;
+        // Every member is a string, a number or a list: nothing that serde_json refuses.
+        let plain = Secret::new(serde_json::to_vec(state).unwrap_or_default());
+        let place = place(&self.key, version);
+        let salt = self.id.reveal().as_bytes();
+        let sealed = app.config.keys.seal(Purpose::UiaSession, salt, &place, plain.reveal(), &*app.chance);
+        SessionRow { key: self.key.clone(), version, expires: self.expires, sealed }
+    }
+}
+
+/// Where a sealed state belongs: it opens in no other row and at no other version.
+fn place(key: &str, version: i64) -> Vec<u8> {
+    format!("{key}/state/{version}").into_bytes()
+}

@@ -1,0 +1,186 @@
+//! The stages. Each is one file with three things: what clients are told (`params`), what counts
+//! (`attempt`), and its fallback page's form. To add one: a file, a variant, an arm in each match.
+
+mod dummy;
+mod recaptcha;
+pub mod registration_token;
+mod terms;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub(super) use registration_token::REFUSED as TOKEN_REFUSED;
+
+use super::{Gains, Refusal, fallback::Form};
+use crate::{
+    app::App,
+    config::Config,
+    error::{MatrixError, Rejection},
+    http::{Body, Network, Query},
+    limits::Limit,
+    store::RegistrationTokenRow,
+};
+
+/// A stage that this server can offer. The removed ones of r0, `m.login.token` and
+/// `m.login.oauth2`, are none (UIA-30).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum StageType {
+    /// `m.login.dummy`
+    #[serde(rename = "m.login.dummy")]
+    Dummy,
+    /// `m.login.recaptcha`
+    #[serde(rename = "m.login.recaptcha")]
+    Recaptcha,
+    /// `m.login.registration_token`
+    #[serde(rename = "m.login.registration_token")]
+    RegistrationToken,
+    /// `m.login.terms`
+    #[serde(rename = "m.login.terms")]
+    Terms,
+}
+
+/// What a completed stage proved, as the session remembers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Evidence {
+    /// That somebody is there.
+    Presence,
+    /// That somebody knows the registration token with this hash.
+    RegistrationToken {
+        /// The keyed hash.
+        hash: String,
+    },
+    /// That somebody accepted these versions of the policies.
+    Terms(BTreeMap<String, String>),
+}
+
+/// What a stage reads beside the first read of its request.
+#[derive(Debug, Default)]
+pub enum Prepared {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The registration token that was given, or that there is none.
+    RegistrationToken(Option<RegistrationTokenRow>),
+}
+
+/// What a stage judges by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StageContext<'a> {
+    pub(super) app: &'a App,
+    /// The members of `auth`.
+    pub(super) members: &'a Body,
+    /// The policy versions that the session has shown.
+    pub(super) shown: &'a BTreeMap<String, String>,
+    pub(super) network: Network,
+}
+
+/// A stage's judgement.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    Passed { evidence: Evidence, refund: Option<Limit> },
+    Refused(Refusal),
+}
+
+impl Verdict {
+    fn passed(evidence: Evidence) -> Self {
+        Self::Passed { evidence, refund: None }
+    }
+}
+
+impl StageType {
+    const ALL: [Self; 4] = [Self::Dummy, Self::Recaptcha, Self::RegistrationToken, Self::Terms];
+
+    /// The stage of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stage| stage.as_str() == name)
+    }
+
+    /// Its name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dummy => "m.login.dummy",
+            Self::Recaptcha => "m.login.recaptcha",
+            Self::RegistrationToken => "m.login.registration_token",
+            Self::Terms => "m.login.terms",
+        }
+    }
+
+    /// Whether it keeps machines from making accounts in any number.
+    pub const fn verifies(self) -> bool {
+        match self {
+            Self::Recaptcha | Self::RegistrationToken => true,
+            Self::Dummy | Self::Terms => false,
+        }
+    }
+
+    /// Whether what completes it can be used only once, by the rules of somebody else.
+    pub(super) const fn is_single_use(self) -> bool {
+        matches!(self, Self::Recaptcha)
+    }
+
+    /// What clients need to know beforehand (UIA-03).
+    pub(super) fn params(self, config: &Config) -> Option<Value> {
+        match self {
+            Self::Dummy | Self::RegistrationToken => None,
+            Self::Recaptcha => recaptcha::params(config),
+            Self::Terms => terms::params(config),
+        }
+    }
+
+    pub(super) async fn prepare(self, app: &App, members: &Body, network: Network) -> Result<Prepared, MatrixError> {
+        match self {
+            Self::RegistrationToken => registration_token::prepare(app, members, network).await,
+            Self::Dummy | Self::Recaptcha | Self::Terms => Ok(Prepared::Nothing),
+        }
+    }
+
+    pub(super) async fn attempt(self, context: StageContext<'_>, prepared: &Prepared) -> Result<Verdict, Rejection> {
+        match self {
+            Self::Dummy => Ok(dummy::attempt()),
+            Self::Recaptcha => recaptcha::attempt(context).await,
+            Self::RegistrationToken => registration_token::attempt(context, prepared),
+            Self::Terms => Ok(terms::attempt(context)),
+        }
+    }
+
+    /// Its fallback page's form.
+    pub(super) fn form(self, config: &Config, shown: &BTreeMap<String, String>) -> Form {
+        match self {
+            Self::Dummy => dummy::form(),
+            Self::Recaptcha => recaptcha::form(config),
+            Self::RegistrationToken => registration_token::form(),
+            Self::Terms => terms::form(config, shown),
+        }
+    }
+
+    /// What that form says, in the words of an `auth` member.
+    pub(super) fn members_of_form(self, form: &Query) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Dummy | Self::Terms => Vec::new(),
+            Self::Recaptcha => recaptcha::members_of_form(form),
+            Self::RegistrationToken => registration_token::members_of_form(form),
+        }
+    }
+}
+
+impl Evidence {
+    /// Adds what it is worth now to `gains`, or says why it is worth nothing any more.
+    pub(super) async fn redeem(
+        &self,
+        app: &App,
+        prepared: &Prepared,
+        gains: &mut Gains,
+    ) -> Result<Result<(), Refusal>, MatrixError> {
+        match self {
+            Self::Presence => {}
+            Self::Terms(versions) => gains.terms.clone_from(versions),
+            Self::RegistrationToken { hash } => match registration_token::redeem(app, hash, prepared).await? {
+                Ok(token_use) => gains.registration_token = token_use,
+                Err(why) => return Ok(Err(why)),
+            },
+        }
+        Ok(Ok(()))
+    }
+}

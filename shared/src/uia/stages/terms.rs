@@ -1,0 +1,41 @@
+//! `m.login.terms`: the user accepts the policies that the session showed (UIA-61, UIA-62).
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{Evidence, StageContext, Verdict};
+use crate::{
+    config::Config,
+    uia::fallback::{Form, Link},
+};
+
+pub(super) fn params(config: &Config) -> Option<Value> {
+    config.policies.as_ref().map(|policies| json!({ "policies": policies.params }))
+}
+
+/// The stage has no parameters: what is recorded is what was shown when the session began, even if
+/// the operator has changed it since.
+pub(super) fn attempt(context: StageContext<'_>) -> Verdict {
+    Verdict::passed(Evidence::Terms(context.shown.clone()))
+}
+
+/// One link for each policy in each language.
+pub(super) fn form(config: &Config, shown: &BTreeMap<String, String>) -> Form {
+    let policies = config.policies.as_ref().and_then(|policies| policies.params.as_object());
+    let links = policies
+        .into_iter()
+        .flatten()
+        .filter(|(id, _)| shown.contains_key(*id))
+        .filter_map(|(_, policy)| policy.as_object())
+        .flatten()
+        .filter_map(|(language, text)| {
+            Some(Link {
+                language: language.clone(),
+                name: text.get("name")?.as_str()?.to_owned(),
+                url: text.get("url")?.as_str()?.to_owned(),
+            })
+        })
+        .collect();
+    Form { text: "Please read and accept:", links, button: "Accept", ..Form::default() }
+}
