@@ -1,0 +1,70 @@
+//! The operator's command: registration tokens and application services.
+//!
+//! Works on the tables directly, wherever `AWS_ENDPOINT_URL_DYNAMODB` or the account's credentials
+//! point; the running functions see every change within a minute and need no deployment. Needs the
+//! same `GATEHOUSE_SECRET` and `GATEHOUSE_TABLES` as they do, since tokens are stored as keyed
+//! hashes. Knows the store's verbs and no table.
+
+pub mod appservices;
+pub mod registration_tokens;
+
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use serde_json::Value;
+use shared::{chance::Chance, clock::Clock, secrets::KeyRing, store::Store};
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "gatehouse-admin", about = "Manages a Gatehouse account service", version)]
+pub struct Cli {
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Tokens handed out for sign-up (`m.login.registration_token`)
+    #[command(subcommand)]
+    RegistrationTokens(registration_tokens::Command),
+    /// Application services: bridges, bots
+    #[command(subcommand)]
+    Appservices(appservices::Command),
+}
+
+/// What the commands work with.
+#[derive(Debug)]
+pub struct Admin {
+    /// The tables.
+    pub store: Store,
+    /// The keys under which tokens are hashed.
+    pub keys: KeyRing,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub chance: Arc<dyn Chance>,
+}
+
+/// What a command has to say: the same as JSON and as text.
+#[derive(Debug)]
+pub struct Report {
+    /// For programs.
+    pub json: Value,
+    /// For people, without a line end at the end.
+    pub text: String,
+}
+
+impl Admin {
+    /// Does what was asked.
+    pub async fn run(&self, command: &Command) -> anyhow::Result<Report> {
+        match command {
+            Command::RegistrationTokens(command) => registration_tokens::run(self, command).await,
+            Command::Appservices(command) => appservices::run(self, command).await,
+        }
+    }
+}

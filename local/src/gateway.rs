@@ -135,7 +135,7 @@ impl Gateway {
             response.headers_mut().insert("x-amzn-requestid", id);
         }
         let status = response.status().as_u16();
-        tracing::info!(method, path, status, "answered");
+        tracing::debug!(method, path, status, "answered");
         let duration = started.elapsed();
         self.remember(Exchange {
             at,

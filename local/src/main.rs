@@ -62,8 +62,9 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("warn,gatehouse_local=info,shared=info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
+        EnvFilter::new("warn,dynoxide=error,gatehouse_local=info,gatehouse_shared=info")
+    });
     tracing_subscriber::fmt()
         .compact()
         .with_env_filter(filter)

@@ -13,6 +13,7 @@ use std::{fmt, time::Duration};
 use regex_lite::Regex;
 
 pub use flows::{CaptchaConfig, CaptchaProvider, Flow, Policies};
+pub use parse::parse_duration;
 pub use settings::{SETTINGS, Setting};
 
 use crate::{
@@ -174,6 +175,17 @@ impl Config {
             query_tokens: query_tokens?,
             warm_up: warm_up?,
         })
+    }
+}
+
+/// The settings that the operator's command needs: the keys and the tables' prefix.
+pub fn read_keys(lookup: impl Fn(&str) -> Option<String>) -> Result<(KeyRing, String), ConfigFaults> {
+    let mut raw = parse::Raw::new(&lookup);
+    let current = raw.secret("GATEHOUSE_SECRET");
+    let previous = raw.optional_secret("GATEHOUSE_SECRET_PREVIOUS");
+    match (current, raw.table_prefix(), raw.into_faults()) {
+        (Some(current), Some(tables), faults) if faults.is_empty() => Ok((KeyRing::new(current, previous), tables)),
+        (_, _, faults) => Err(ConfigFaults(faults)),
     }
 }
 

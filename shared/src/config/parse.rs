@@ -74,12 +74,12 @@ impl<'a> Raw<'a> {
     }
 
     pub(super) fn duration(&mut self, name: &str) -> Option<Duration> {
-        self.parsed(name, "must be a number with one of the units s, m, h, d", duration)
+        self.parsed(name, "must be a number with one of the units s, m, h, d", parse_duration)
     }
 
     pub(super) fn lifetime(&mut self, name: &str) -> Option<Option<Duration>> {
         self.parsed(name, "must be `never` or a number with one of the units s, m, h, d", |text| {
-            if text == "never" { Some(None) } else { duration(text).map(Some) }
+            if text == "never" { Some(None) } else { parse_duration(text).map(Some) }
         })
     }
 
@@ -182,7 +182,8 @@ pub(super) fn is_http_url(text: &str) -> bool {
     rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && text.chars().all(clean))
 }
 
-fn duration(text: &str) -> Option<Duration> {
+/// Parses a number with one of the units s, m, h, d: above zero, at most a hundred years.
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let unit = text.chars().last()?;
     let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
     let seconds = match unit {

@@ -1,0 +1,184 @@
+//! Application services, from standard registration YAML files. `hs_token` is neither used nor
+//! stored.
+
+use std::{fmt::Write, path::PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use clap::Subcommand;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shared::{
+    appservices::{AppserviceRecord, Appservices, NamespaceRecord},
+    secrets::{KeyRing, Purpose, Secret},
+    store::{AppservicesRow, Wanted},
+    tokens,
+};
+
+use crate::{Admin, Report};
+
+/// How often a change is made again on top of somebody else's.
+const TRIES: usize = 5;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Add application services, or replace those with the same id
+    Add {
+        /// Registration files
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// List all application services
+    List,
+    /// Remove an application service; its users stay
+    Remove {
+        /// Its id
+        id: String,
+    },
+}
+
+/// The parts of a registration file that matter here; others are the homeserver's.
+#[derive(Deserialize)]
+struct RegistrationFile {
+    id: String,
+    as_token: String,
+    sender_localpart: String,
+    #[serde(default)]
+    namespaces: NamespacesOfFile,
+}
+
+#[derive(Default, Deserialize)]
+struct NamespacesOfFile {
+    #[serde(default)]
+    users: Vec<NamespaceOfFile>,
+}
+
+#[derive(Deserialize)]
+struct NamespaceOfFile {
+    #[serde(default)]
+    exclusive: bool,
+    regex: String,
+}
+
+/// Parses a registration file; its token is hashed at once.
+pub fn parse(yaml: &str, keys: &KeyRing) -> anyhow::Result<AppserviceRecord> {
+    let file: RegistrationFile = serde_yaml_ng::from_str(yaml).context("not an application service's registration")?;
+    ensure!(!file.id.is_empty(), "`id` is empty");
+    ensure!(!file.as_token.is_empty(), "`as_token` is empty");
+    ensure!(
+        !tokens::has_our_prefix(&file.as_token),
+        "`as_token` begins like an access token of this server: choose another one"
+    );
+    let as_token = Secret::new(file.as_token);
+    let users = file.namespaces.users.into_iter();
+    Ok(AppserviceRecord {
+        id: file.id,
+        token_hash: keys.hash(Purpose::AppserviceToken, as_token.reveal().as_bytes()),
+        sender_localpart: file.sender_localpart,
+        users: users.map(|own| NamespaceRecord { exclusive: own.exclusive, regex: own.regex }).collect(),
+    })
+}
+
+pub(crate) async fn run(admin: &Admin, command: &Command) -> anyhow::Result<Report> {
+    match command {
+        Command::Add { files } => {
+            let mut new = Vec::new();
+            for file in files {
+                let yaml = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+                new.push(parse(&yaml, &admin.keys).with_context(|| format!("in {}", file.display()))?);
+            }
+            add(admin, &new).await
+        }
+        Command::List => list(admin).await,
+        Command::Remove { id } => remove(admin, id).await,
+    }
+}
+
+/// Adds application services, or replaces those with the same id.
+pub async fn add(admin: &Admin, new: &[AppserviceRecord]) -> anyhow::Result<Report> {
+    change(admin, |records| {
+        for record in new {
+            records.retain(|own| own.id != record.id);
+            if records.iter().any(|own| own.token_hash == record.token_hash) {
+                bail!("`{}` has the same `as_token` as another application service", record.id);
+            }
+            records.push(record.clone());
+        }
+        Appservices::compile(records.clone())?;
+        Ok(())
+    })
+    .await?;
+    let ids: Vec<&str> = new.iter().map(|record| record.id.as_str()).collect();
+    Ok(Report { json: json!({ "added": ids }), text: format!("added {}; in force within a minute", ids.join(", ")) })
+}
+
+async fn remove(admin: &Admin, id: &str) -> anyhow::Result<Report> {
+    change(admin, |records| {
+        ensure!(records.iter().any(|own| own.id == id), "there is no application service `{id}`");
+        records.retain(|own| own.id != id);
+        Ok(())
+    })
+    .await?;
+    Ok(Report { json: json!({ "removed": id }), text: format!("removed {id}; in force within a minute") })
+}
+
+async fn list(admin: &Admin) -> anyhow::Result<Report> {
+    let records = read(admin).await?.records;
+    let mut text = String::new();
+    for own in &records {
+        let namespaces: Vec<&str> = own.users.iter().map(|users| users.regex.as_str()).collect();
+        writeln!(text, "{}  @{}  {}", own.id, own.sender_localpart, namespaces.join(" "))?;
+    }
+    if records.is_empty() {
+        text.push_str("no application services");
+    }
+    let json = records.iter().map(|own| json!({ "id": own.id, "sender_localpart": own.sender_localpart, "users": own.users }));
+    Ok(Report { json: Value::Array(json.collect()), text: text.trim_end().to_owned() })
+}
+
+async fn read(admin: &Admin) -> anyhow::Result<AppservicesRow> {
+    let wanted = Wanted { appservices: true, ..Wanted::default() };
+    Ok(admin.store.registration_facts(wanted).await?.appservices.unwrap_or_default())
+}
+
+/// Changes the one item on top of what it held when it was read.
+async fn change(
+    admin: &Admin,
+    edit: impl Fn(&mut Vec<AppserviceRecord>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    for _ in 0..TRIES {
+        let row = read(admin).await?;
+        let mut records = row.records.clone();
+        edit(&mut records)?;
+        if admin.store.replace_appservices(&row, &records).await? {
+            return Ok(());
+        }
+    }
+    bail!("somebody else is changing the application services: try again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys() -> KeyRing {
+        KeyRing::new(Secret::new(vec![7; 32]), None)
+    }
+
+    #[test]
+    fn a_standard_registration_file_is_understood_and_its_token_hashed() {
+        let yaml = "id: irc\nurl: http://localhost:1\nas_token: sesame\nhs_token: other\nsender_localpart: ircbot\n\
+                    rate_limited: false\nnamespaces:\n  users:\n  - exclusive: true\n    regex: '@irc_.*'\n  aliases: []\n";
+        let record = parse(yaml, &keys()).unwrap();
+        assert_eq!((record.id.as_str(), record.sender_localpart.as_str()), ("irc", "ircbot"));
+        assert_eq!(record.users, [NamespaceRecord { exclusive: true, regex: "@irc_.*".to_owned() }]);
+        assert!(!record.token_hash.contains("sesame"));
+    }
+
+    #[test]
+    fn a_file_without_a_token_is_refused() {
+        assert!(parse("id: irc\nas_token: ''\nsender_localpart: x\n", &keys()).is_err());
+        assert!(parse("id: irc\nsender_localpart: x\n", &keys()).is_err());
+        assert!(parse("- not: a registration", &keys()).is_err());
+    }
+}
