@@ -62,7 +62,8 @@ struct NamespaceOfFile {
 
 /// Parses a registration file; its token is hashed at once.
 pub fn parse(yaml: &str, keys: &KeyRing) -> anyhow::Result<AppserviceRecord> {
-    let file: RegistrationFile = serde_yaml_ng::from_str(yaml).context("not an application service's registration")?;
+    let file: RegistrationFile =
+        serde_yaml_ng::from_str(yaml).context("not an application service's registration")?;
     ensure!(!file.id.is_empty(), "`id` is empty");
     ensure!(!file.as_token.is_empty(), "`as_token` is empty");
     ensure!(
@@ -75,7 +76,12 @@ pub fn parse(yaml: &str, keys: &KeyRing) -> anyhow::Result<AppserviceRecord> {
         id: file.id,
         token_hash: keys.hash(Purpose::AppserviceToken, as_token.reveal().as_bytes()),
         sender_localpart: file.sender_localpart,
-        users: users.map(|own| NamespaceRecord { exclusive: own.exclusive, regex: own.regex }).collect(),
+        users: users
+            .map(|own| NamespaceRecord {
+                exclusive: own.exclusive,
+                regex: own.regex,
+            })
+            .collect(),
     })
 }
 
@@ -84,8 +90,11 @@ pub(crate) async fn run(admin: &Admin, command: &Command) -> anyhow::Result<Repo
         Command::Add { files } => {
             let mut new = Vec::new();
             for file in files {
-                let yaml = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-                new.push(parse(&yaml, &admin.keys).with_context(|| format!("in {}", file.display()))?);
+                let yaml = std::fs::read_to_string(file)
+                    .with_context(|| format!("cannot read {}", file.display()))?;
+                new.push(
+                    parse(&yaml, &admin.keys).with_context(|| format!("in {}", file.display()))?,
+                );
             }
             add(admin, &new).await
         }
@@ -99,8 +108,14 @@ pub async fn add(admin: &Admin, new: &[AppserviceRecord]) -> anyhow::Result<Repo
     change(admin, |records| {
         for record in new {
             records.retain(|own| own.id != record.id);
-            if records.iter().any(|own| own.token_hash == record.token_hash) {
-                bail!("`{}` has the same `as_token` as another application service", record.id);
+            if records
+                .iter()
+                .any(|own| own.token_hash == record.token_hash)
+            {
+                bail!(
+                    "`{}` has the same `as_token` as another application service",
+                    record.id
+                );
             }
             records.push(record.clone());
         }
@@ -109,17 +124,26 @@ pub async fn add(admin: &Admin, new: &[AppserviceRecord]) -> anyhow::Result<Repo
     })
     .await?;
     let ids: Vec<&str> = new.iter().map(|record| record.id.as_str()).collect();
-    Ok(Report { json: json!({ "added": ids }), text: format!("added {}; in force within a minute", ids.join(", ")) })
+    Ok(Report {
+        json: json!({ "added": ids }),
+        text: format!("added {}; in force within a minute", ids.join(", ")),
+    })
 }
 
 async fn remove(admin: &Admin, id: &str) -> anyhow::Result<Report> {
     change(admin, |records| {
-        ensure!(records.iter().any(|own| own.id == id), "there is no application service `{id}`");
+        ensure!(
+            records.iter().any(|own| own.id == id),
+            "there is no application service `{id}`"
+        );
         records.retain(|own| own.id != id);
         Ok(())
     })
     .await?;
-    Ok(Report { json: json!({ "removed": id }), text: format!("removed {id}; in force within a minute") })
+    Ok(Report {
+        json: json!({ "removed": id }),
+        text: format!("removed {id}; in force within a minute"),
+    })
 }
 
 async fn list(admin: &Admin) -> anyhow::Result<Report> {
@@ -127,18 +151,37 @@ async fn list(admin: &Admin) -> anyhow::Result<Report> {
     let mut text = String::new();
     for own in &records {
         let namespaces: Vec<&str> = own.users.iter().map(|users| users.regex.as_str()).collect();
-        writeln!(text, "{}  @{}  {}", own.id, own.sender_localpart, namespaces.join(" "))?;
+        writeln!(
+            text,
+            "{}  @{}  {}",
+            own.id,
+            own.sender_localpart,
+            namespaces.join(" ")
+        )?;
     }
     if records.is_empty() {
         text.push_str("no application services");
     }
-    let json = records.iter().map(|own| json!({ "id": own.id, "sender_localpart": own.sender_localpart, "users": own.users }));
-    Ok(Report { json: Value::Array(json.collect()), text: text.trim_end().to_owned() })
+    let json = records.iter().map(
+        |own| json!({ "id": own.id, "sender_localpart": own.sender_localpart, "users": own.users }),
+    );
+    Ok(Report {
+        json: Value::Array(json.collect()),
+        text: text.trim_end().to_owned(),
+    })
 }
 
 async fn read(admin: &Admin) -> anyhow::Result<AppservicesRow> {
-    let wanted = Wanted { appservices: true, ..Wanted::default() };
-    Ok(admin.store.registration_facts(wanted).await?.appservices.unwrap_or_default())
+    let wanted = Wanted {
+        appservices: true,
+        ..Wanted::default()
+    };
+    Ok(admin
+        .store
+        .registration_facts(wanted)
+        .await?
+        .appservices
+        .unwrap_or_default())
 }
 
 /// Changes the one item on top of what it held when it was read.
@@ -170,8 +213,17 @@ mod tests {
         let yaml = "id: irc\nurl: http://localhost:1\nas_token: sesame\nhs_token: other\nsender_localpart: ircbot\n\
                     rate_limited: false\nnamespaces:\n  users:\n  - exclusive: true\n    regex: '@irc_.*'\n  aliases: []\n";
         let record = parse(yaml, &keys()).unwrap();
-        assert_eq!((record.id.as_str(), record.sender_localpart.as_str()), ("irc", "ircbot"));
-        assert_eq!(record.users, [NamespaceRecord { exclusive: true, regex: "@irc_.*".to_owned() }]);
+        assert_eq!(
+            (record.id.as_str(), record.sender_localpart.as_str()),
+            ("irc", "ircbot")
+        );
+        assert_eq!(
+            record.users,
+            [NamespaceRecord {
+                exclusive: true,
+                regex: "@irc_.*".to_owned()
+            }]
+        );
         assert!(!record.token_hash.contains("sesame"));
     }
 

@@ -16,7 +16,11 @@ use shared::{chance::Chance, clock::Clock, secrets::KeyRing, store::Store};
 
 /// The command line.
 #[derive(Debug, Parser)]
-#[command(name = "gatehouse-admin", about = "Manages a Gatehouse account service", version)]
+#[command(
+    name = "gatehouse-admin",
+    about = "Manages a Gatehouse account service",
+    version
+)]
 pub struct Cli {
     /// Print JSON instead of text
     #[arg(long, global = true)]

@@ -54,7 +54,12 @@ fn lifetime(text: &str) -> Result<Duration, String> {
 
 pub(crate) async fn run(admin: &Admin, command: &Command) -> anyhow::Result<Report> {
     match command {
-        Command::Create { uses, expires_in, label, token } => {
+        Command::Create {
+            uses,
+            expires_in,
+            label,
+            token,
+        } => {
             let expires = expires_in.map(|lifetime| admin.clock.now().plus(lifetime));
             create(admin, *uses, expires, label, token.as_deref()).await
         }
@@ -72,10 +77,18 @@ async fn create(
 ) -> anyhow::Result<Report> {
     let alphabet = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789";
     let token = token.map_or_else(|| admin.chance.text(alphabet, RANDOM_CHARS), str::to_owned);
-    ensure!(is_lawful(&token), "a token has at most 64 characters of A-Z, a-z, 0-9, `.`, `_`, `~`, `-`");
-    ensure!(token.len() >= MIN_CHARS, "a token has at least {MIN_CHARS} characters, or it can be guessed");
+    ensure!(
+        is_lawful(&token),
+        "a token has at most 64 characters of A-Z, a-z, 0-9, `.`, `_`, `~`, `-`"
+    );
+    ensure!(
+        token.len() >= MIN_CHARS,
+        "a token has at least {MIN_CHARS} characters, or it can be guessed"
+    );
     let new = NewRegistrationToken {
-        hash: admin.keys.hash(Purpose::RegistrationToken, token.as_bytes()),
+        hash: admin
+            .keys
+            .hash(Purpose::RegistrationToken, token.as_bytes()),
         label: label.to_owned(),
         last_four: token[token.len() - LAST_CHARS..].to_owned(),
         uses,
@@ -97,9 +110,17 @@ async fn list(admin: &Admin) -> anyhow::Result<Report> {
         // One that was revoked in between is no longer there.
         if let Some(row) = admin.store.find_registration_token(&hash).await? {
             let good = row.is_good(admin.clock.now());
-            let uses = row.uses.map_or("any number".to_owned(), |uses| format!("{} of {uses} left", left(&row)));
+            let uses = row.uses.map_or("any number".to_owned(), |uses| {
+                format!("{} of {uses} left", left(&row))
+            });
             let state = if good { "good" } else { "not good any more" };
-            writeln!(text, "{}  …{}  {uses}  {state}  {}", id(&row.hash), row.last_four, row.label)?;
+            writeln!(
+                text,
+                "{}  …{}  {uses}  {state}  {}",
+                id(&row.hash),
+                row.last_four,
+                row.label
+            )?;
             rows.push(json!({
                 "id": id(&row.hash), "last_four": row.last_four, "label": row.label, "uses_allowed": row.uses,
                 "left": row.uses.map(|_| left(&row)), "expires": row.expires, "created": row.created, "good": good,
@@ -109,19 +130,32 @@ async fn list(admin: &Admin) -> anyhow::Result<Report> {
     if rows.is_empty() {
         text.push_str("no registration tokens");
     }
-    Ok(Report { json: Value::Array(rows), text: text.trim_end().to_owned() })
+    Ok(Report {
+        json: Value::Array(rows),
+        text: text.trim_end().to_owned(),
+    })
 }
 
 async fn revoke(admin: &Admin, wanted: &str) -> anyhow::Result<Report> {
     let hashes = admin.store.list_registration_tokens().await?;
-    let hash = hashes.iter().find(|hash| id(hash) == wanted).context("there is no token with this id")?;
+    let hash = hashes
+        .iter()
+        .find(|hash| id(hash) == wanted)
+        .context("there is no token with this id")?;
     admin.store.revoke_registration_token(hash).await?;
-    Ok(Report { json: json!({ "revoked": wanted }), text: format!("revoked {wanted}") })
+    Ok(Report {
+        json: json!({ "revoked": wanted }),
+        text: format!("revoked {wanted}"),
+    })
 }
 
 /// The beginning of the hash itself, behind the key's id: enough to tell tokens apart.
 fn id(hash: &str) -> String {
-    hash.split_once('.').map_or(hash, |(_, hash)| hash).chars().take(ID_CHARS).collect()
+    hash.split_once('.')
+        .map_or(hash, |(_, hash)| hash)
+        .chars()
+        .take(ID_CHARS)
+        .collect()
 }
 
 fn left(row: &RegistrationTokenRow) -> i64 {

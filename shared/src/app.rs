@@ -9,7 +9,7 @@ use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
-use aws_smithy_runtime_api::client::http::SharedHttpConnector;
+use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector};
 use tokio::sync::RwLock;
 
 use crate::{
@@ -58,8 +58,19 @@ impl Aws {
             secret_access_key: Secret::new(demand("AWS_SECRET_ACCESS_KEY")),
             session_token: get("AWS_SESSION_TOKEN").map(Secret::new),
         };
-        if missing.is_empty() { Ok(aws) } else { Err(missing.join("\n")) }
+        if missing.is_empty() {
+            Ok(aws)
+        } else {
+            Err(missing.join("\n"))
+        }
     }
+}
+
+/// The HTTP client of every AWS service. Opens no connection.
+pub fn http_client() -> SharedHttpClient {
+    Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https()
 }
 
 /// The process's own state. Nothing in it is needed again after the process has ended.
@@ -83,8 +94,13 @@ pub struct App {
 
 impl App {
     /// Puts everything together. Opens no connection.
-    pub fn new(config: Arc<Config>, aws: &Aws, clock: Arc<dyn Clock>, chance: Arc<dyn Chance>) -> Arc<Self> {
-        let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    pub fn new(
+        config: Arc<Config>,
+        aws: &Aws,
+        clock: Arc<dyn Clock>,
+        chance: Arc<dyn Chance>,
+    ) -> Arc<Self> {
+        let http = http_client();
         Arc::new(Self {
             store: Store::new(aws, http, &config.tables, Arc::clone(&chance)),
             hasher: Hasher::new(config.passwords.clone()),
@@ -117,21 +133,29 @@ impl App {
 
     /// The application services, not older than a minute; `row` is what has just been read of
     /// them.
-    pub async fn refresh_appservices(&self, row: Option<AppservicesRow>) -> Result<Arc<Appservices>, StoreError> {
+    pub async fn refresh_appservices(
+        &self,
+        row: Option<AppservicesRow>,
+    ) -> Result<Arc<Appservices>, StoreError> {
         if let Some(row) = row {
-            let compiled = Appservices::compile(row.records).map_err(|error| StoreError::Corrupt {
-                key: error.to_string(),
-                what: "namespaces",
-            })?;
+            let compiled =
+                Appservices::compile(row.records).map_err(|error| StoreError::Corrupt {
+                    key: error.to_string(),
+                    what: "namespaces",
+                })?;
             *self.appservices.write().await = Arc::new(compiled);
-            self.appservices_read.store(self.clock.now().0, Ordering::Relaxed);
+            self.appservices_read
+                .store(self.clock.now().0, Ordering::Relaxed);
         }
         Ok(Arc::clone(&*self.appservices.read().await))
     }
 
     /// The application services, read again if they are stale.
     pub async fn appservices(&self) -> Result<Arc<Appservices>, StoreError> {
-        let wanted = Wanted { appservices: self.appservices_are_stale(), ..Wanted::default() };
+        let wanted = Wanted {
+            appservices: self.appservices_are_stale(),
+            ..Wanted::default()
+        };
         let facts = self.store.registration_facts(wanted).await?;
         self.refresh_appservices(facts.appservices).await
     }

@@ -65,7 +65,10 @@ impl Appservice {
                 .size_limit(MAX_PATTERN_BYTES)
                 .build()
                 .map(|regex| (namespace.exclusive, regex))
-                .map_err(|_| BadNamespace { id: record.id.clone(), regex: namespace.regex.clone() })
+                .map_err(|_| BadNamespace {
+                    id: record.id.clone(),
+                    regex: namespace.regex.clone(),
+                })
         };
         let users = record.users.iter().map(compile).collect::<Result<_, _>>()?;
         Ok(Self { record, users })
@@ -79,13 +82,17 @@ impl Appservice {
     /// Whether `name` is one it may use: in a namespace of its own, or its own user.
     pub fn may_use(&self, name: &Localpart, server: &ServerName) -> bool {
         let user_id = name.user_id(server);
-        name.as_str() == self.record.sender_localpart || self.users.iter().any(|(_, regex)| regex.is_match(&user_id))
+        name.as_str() == self.record.sender_localpart
+            || self.users.iter().any(|(_, regex)| regex.is_match(&user_id))
     }
 
     fn excludes(&self, name: &Localpart, server: &ServerName) -> bool {
         let user_id = name.user_id(server);
         name.as_str() == self.record.sender_localpart
-            || self.users.iter().any(|(exclusive, regex)| *exclusive && regex.is_match(&user_id))
+            || self
+                .users
+                .iter()
+                .any(|(exclusive, regex)| *exclusive && regex.is_match(&user_id))
     }
 }
 
@@ -96,21 +103,38 @@ pub struct Appservices(Vec<Arc<Appservice>>);
 impl Appservices {
     /// Compiles what is stored.
     pub fn compile(records: Vec<AppserviceRecord>) -> Result<Self, BadNamespace> {
-        records.into_iter().map(|record| Appservice::new(record).map(Arc::new)).collect::<Result<_, _>>().map(Self)
+        records
+            .into_iter()
+            .map(|record| Appservice::new(record).map(Arc::new))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     /// The one whose token this is; takes the same time for any token.
     pub fn by_token(&self, keys: &KeyRing, token: &Secret) -> Option<Arc<Appservice>> {
         let hashes = |own: &&Arc<Appservice>| {
-            keys.hash_matches(Purpose::AppserviceToken, token.reveal().as_bytes(), &own.record.token_hash)
+            keys.hash_matches(
+                Purpose::AppserviceToken,
+                token.reveal().as_bytes(),
+                &own.record.token_hash,
+            )
         };
         self.0.iter().filter(hashes).last().cloned()
     }
 
     /// Whether somebody other than `asking` has `name` for himself alone (REG-12, AVAIL-04).
-    pub fn exclude(&self, name: &Localpart, asking: Option<&Appservice>, server: &ServerName) -> bool {
-        let other = |own: &&Arc<Appservice>| asking.is_none_or(|asking| asking.record.id != own.record.id);
-        self.0.iter().filter(other).any(|own| own.excludes(name, server))
+    pub fn exclude(
+        &self,
+        name: &Localpart,
+        asking: Option<&Appservice>,
+        server: &ServerName,
+    ) -> bool {
+        let other =
+            |own: &&Arc<Appservice>| asking.is_none_or(|asking| asking.record.id != own.record.id);
+        self.0
+            .iter()
+            .filter(other)
+            .any(|own| own.excludes(name, server))
     }
 }
 
@@ -123,13 +147,20 @@ mod tests {
             id: id.to_owned(),
             token_hash: String::new(),
             sender_localpart: format!("{id}bot"),
-            users: vec![NamespaceRecord { exclusive, regex: regex.to_owned() }],
+            users: vec![NamespaceRecord {
+                exclusive,
+                regex: regex.to_owned(),
+            }],
         }
     }
 
     #[test]
     fn exclusive_names_are_closed_to_all_but_their_owner() {
-        let all = Appservices::compile(vec![record("irc", "@irc_.*", true), record("xmpp", "@x_.*", false)]).unwrap();
+        let all = Appservices::compile(vec![
+            record("irc", "@irc_.*", true),
+            record("xmpp", "@x_.*", false),
+        ])
+        .unwrap();
         let server = ServerName::parse("example.org").unwrap();
         let name = |text| Localpart::parse(text, &server).unwrap();
         let (irc, xmpp) = (all.0[0].clone(), all.0[1].clone());

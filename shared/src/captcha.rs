@@ -42,7 +42,10 @@ struct Answer {
 
 /// A connector for [`verify`]. Making one reads the root certificates, so it is made once.
 pub fn connector() -> SharedHttpConnector {
-    let settings = HttpConnectorSettings::builder().connect_timeout(TIMEOUT).read_timeout(TIMEOUT).build();
+    let settings = HttpConnectorSettings::builder()
+        .connect_timeout(TIMEOUT)
+        .read_timeout(TIMEOUT)
+        .build();
     let connector = Connector::builder()
         .connector_settings(settings)
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
@@ -51,12 +54,19 @@ pub fn connector() -> SharedHttpConnector {
 }
 
 /// Asks the provider about a widget's response.
-pub async fn verify(http: &SharedHttpConnector, config: &CaptchaConfig, response: &str) -> Judgement {
+pub async fn verify(
+    http: &SharedHttpConnector,
+    config: &CaptchaConfig,
+    response: &str,
+) -> Judgement {
     match tokio::time::timeout(TIMEOUT, ask(http, config, response)).await {
         Ok(Ok(true)) => Judgement::Human,
         Ok(Ok(false)) => Judgement::Machine,
         Ok(Err(what)) => {
-            tracing::warn!(provider.fault = what, "the captcha provider's answer is of no use");
+            tracing::warn!(
+                provider.fault = what,
+                "the captcha provider's answer is of no use"
+            );
             Judgement::Unknown
         }
         Err(_) => {
@@ -66,7 +76,11 @@ pub async fn verify(http: &SharedHttpConnector, config: &CaptchaConfig, response
     }
 }
 
-async fn ask(http: &SharedHttpConnector, config: &CaptchaConfig, response: &str) -> Result<bool, &'static str> {
+async fn ask(
+    http: &SharedHttpConnector,
+    config: &CaptchaConfig,
+    response: &str,
+) -> Result<bool, &'static str> {
     let form = form_urlencoded::Serializer::new(String::new())
         .append_pair("secret", config.secret_key.reveal())
         .append_pair("response", response)
@@ -88,5 +102,7 @@ async fn ask(http: &SharedHttpConnector, config: &CaptchaConfig, response: &str)
             return Err("the answer is too long");
         }
     }
-    serde_json::from_slice::<Answer>(&bytes).map(|answer| answer.success).map_err(|_| "not the JSON expected")
+    serde_json::from_slice::<Answer>(&bytes)
+        .map(|answer| answer.success)
+        .map_err(|_| "not the JSON expected")
 }

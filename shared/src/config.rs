@@ -124,10 +124,16 @@ impl Config {
     /// The names among `names` that look like ours and are no setting: most likely misspelt.
     pub fn unknown_settings(names: impl Iterator<Item = String>) -> Result<(), ConfigFaults> {
         let unknown: Vec<_> = names
-            .filter(|name| name.starts_with("GATEHOUSE_") && SETTINGS.iter().all(|row| row.name != name))
+            .filter(|name| {
+                name.starts_with("GATEHOUSE_") && SETTINGS.iter().all(|row| row.name != name)
+            })
             .map(|name| format!("{name}: there is no such setting"))
             .collect();
-        if unknown.is_empty() { Ok(()) } else { Err(ConfigFaults(unknown)) }
+        if unknown.is_empty() {
+            Ok(())
+        } else {
+            Err(ConfigFaults(unknown))
+        }
     }
 
     /// The flows offered for registration: none when it is closed.
@@ -167,7 +173,10 @@ impl Config {
             guests: if guests? { Some(guest_lifetime?) } else { None },
             names: names?,
             passwords: passwords?,
-            tokens: TokenLifetimes { plain: plain?, refreshable: refreshable? },
+            tokens: TokenLifetimes {
+                plain: plain?,
+                refreshable: refreshable?,
+            },
             captcha,
             policies,
             limits: limits?,
@@ -179,12 +188,16 @@ impl Config {
 }
 
 /// The settings that the operator's command needs: the keys and the tables' prefix.
-pub fn read_keys(lookup: impl Fn(&str) -> Option<String>) -> Result<(KeyRing, String), ConfigFaults> {
+pub fn read_keys(
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<(KeyRing, String), ConfigFaults> {
     let mut raw = parse::Raw::new(&lookup);
     let current = raw.secret("GATEHOUSE_SECRET");
     let previous = raw.optional_secret("GATEHOUSE_SECRET_PREVIOUS");
     match (current, raw.table_prefix(), raw.into_faults()) {
-        (Some(current), Some(tables), faults) if faults.is_empty() => Ok((KeyRing::new(current, previous), tables)),
+        (Some(current), Some(tables), faults) if faults.is_empty() => {
+            Ok((KeyRing::new(current, previous), tables))
+        }
         (_, _, faults) => Err(ConfigFaults(faults)),
     }
 }

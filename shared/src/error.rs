@@ -125,14 +125,23 @@ pub struct MatrixError {
 impl MatrixError {
     /// An error without further members.
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), retry_after: None, soft_logout: false, source: None }
+        Self {
+            code,
+            message: message.into(),
+            retry_after: None,
+            soft_logout: false,
+            source: None,
+        }
     }
 
     /// M_LIMIT_EXCEEDED with a time to wait.
     pub fn limited(retry_after: Duration) -> Self {
         Self {
             retry_after: Some(retry_after),
-            ..Self::new(ErrorCode::LimitExceeded, "Too many requests: try again later")
+            ..Self::new(
+                ErrorCode::LimitExceeded,
+                "Too many requests: try again later",
+            )
         }
     }
 
@@ -146,7 +155,10 @@ impl MatrixError {
                 causes.push(this.to_string());
                 cause = this.source();
             }
-            tracing::error!(causes = causes.join(": "), "a request failed through our fault");
+            tracing::error!(
+                causes = causes.join(": "),
+                "a request failed through our fault"
+            );
         }
     }
 
@@ -162,11 +174,16 @@ impl MatrixError {
         if self.code == ErrorCode::Unknown {
             body.insert("request_id".to_owned(), request_id.into());
         }
-        let seconds = self.retry_after.map(|wait| (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1));
+        let seconds = self
+            .retry_after
+            .map(|wait| (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1));
         if let Some(seconds) = seconds {
             body.insert("retry_after_ms".to_owned(), json!(seconds * 1000));
         }
-        Response { retry_after: seconds, ..Response::json(self.code.status(), &Value::Object(body)) }
+        Response {
+            retry_after: seconds,
+            ..Response::json(self.code.status(), &Value::Object(body))
+        }
     }
 }
 
@@ -196,10 +213,15 @@ impl From<StoreError> for MatrixError {
         match error {
             // Someone else was quicker, again and again: the client may simply try again.
             StoreError::Contended => Self::limited(Duration::from_secs(1)),
-            StoreError::Unavailable(_) | StoreError::Refused(_) | StoreError::Corrupt { .. } => Self {
-                source: Some(Box::new(error)),
-                ..Self::new(ErrorCode::Unknown, "Something went wrong on our side: try again later")
-            },
+            StoreError::Unavailable(_) | StoreError::Refused(_) | StoreError::Corrupt { .. } => {
+                Self {
+                    source: Some(Box::new(error)),
+                    ..Self::new(
+                        ErrorCode::Unknown,
+                        "Something went wrong on our side: try again later",
+                    )
+                }
+            }
         }
     }
 }
@@ -216,16 +238,34 @@ impl From<LimitError> for MatrixError {
 impl From<NameFault> for MatrixError {
     fn from(fault: NameFault) -> Self {
         let (code, message) = match fault {
-            NameFault::Grammar(fault) => return Self::new(ErrorCode::InvalidUsername, format!("{fault}")),
-            NameFault::Underscore => (ErrorCode::InvalidUsername, "the name may not begin with an underscore"),
-            NameFault::Digits => (ErrorCode::InvalidUsername, "the name may not consist of digits alone"),
-            NameFault::Reserved => (ErrorCode::InvalidUsername, "the name is reserved"),
-            NameFault::Policy => (ErrorCode::InvalidUsername, "the name is not of the form this server allows"),
-            NameFault::Length => (ErrorCode::InvalidUsername, "the name is not of a length this server allows"),
-            NameFault::Exclusive => (ErrorCode::Exclusive, "The name belongs to an application service"),
-            NameFault::OutsideNamespace => {
-                (ErrorCode::Exclusive, "The name is not in the application service's namespace")
+            NameFault::Grammar(fault) => {
+                return Self::new(ErrorCode::InvalidUsername, format!("{fault}"));
             }
+            NameFault::Underscore => (
+                ErrorCode::InvalidUsername,
+                "the name may not begin with an underscore",
+            ),
+            NameFault::Digits => (
+                ErrorCode::InvalidUsername,
+                "the name may not consist of digits alone",
+            ),
+            NameFault::Reserved => (ErrorCode::InvalidUsername, "the name is reserved"),
+            NameFault::Policy => (
+                ErrorCode::InvalidUsername,
+                "the name is not of the form this server allows",
+            ),
+            NameFault::Length => (
+                ErrorCode::InvalidUsername,
+                "the name is not of a length this server allows",
+            ),
+            NameFault::Exclusive => (
+                ErrorCode::Exclusive,
+                "The name belongs to an application service",
+            ),
+            NameFault::OutsideNamespace => (
+                ErrorCode::Exclusive,
+                "The name is not in the application service's namespace",
+            ),
             NameFault::Taken => (ErrorCode::UserInUse, "The name is already taken"),
         };
         Self::new(code, message)
@@ -235,9 +275,13 @@ impl From<NameFault> for MatrixError {
 impl From<PasswordFault> for MatrixError {
     fn from(fault: PasswordFault) -> Self {
         match fault {
-            PasswordFault::TooLong => Self::new(ErrorCode::InvalidParam, "The password is too long"),
+            PasswordFault::TooLong => {
+                Self::new(ErrorCode::InvalidParam, "The password is too long")
+            }
             PasswordFault::Empty => Self::new(ErrorCode::WeakPassword, "The password is empty"),
-            PasswordFault::Weak => Self::new(ErrorCode::WeakPassword, "The password is too easy to guess"),
+            PasswordFault::Weak => {
+                Self::new(ErrorCode::WeakPassword, "The password is too easy to guess")
+            }
         }
     }
 }
@@ -246,7 +290,10 @@ impl From<HashError> for MatrixError {
     fn from(error: HashError) -> Self {
         Self {
             source: Some(Box::new(error)),
-            ..Self::new(ErrorCode::Unknown, "Something went wrong on our side: try again later")
+            ..Self::new(
+                ErrorCode::Unknown,
+                "Something went wrong on our side: try again later",
+            )
         }
     }
 }
@@ -254,13 +301,17 @@ impl From<HashError> for MatrixError {
 impl From<AuthenticationError> for MatrixError {
     fn from(error: AuthenticationError) -> Self {
         match error {
-            AuthenticationError::Unknown => Self::new(ErrorCode::UnknownToken, "The access token is not known"),
-            AuthenticationError::Expired => {
-                Self { soft_logout: true, ..Self::new(ErrorCode::UnknownToken, "The access token has expired") }
+            AuthenticationError::Unknown => {
+                Self::new(ErrorCode::UnknownToken, "The access token is not known")
             }
-            AuthenticationError::Locked => {
-                Self { soft_logout: true, ..Self::new(ErrorCode::UserLocked, "The account is locked") }
-            }
+            AuthenticationError::Expired => Self {
+                soft_logout: true,
+                ..Self::new(ErrorCode::UnknownToken, "The access token has expired")
+            },
+            AuthenticationError::Locked => Self {
+                soft_logout: true,
+                ..Self::new(ErrorCode::UserLocked, "The account is locked")
+            },
             AuthenticationError::Store(error) => error.into(),
         }
     }
@@ -275,9 +326,10 @@ impl From<CreateAccountError> for MatrixError {
             CreateAccountError::SessionMoved | CreateAccountError::RegistrationTokenSpent => {
                 Self::limited(Duration::from_secs(1))
             }
-            CreateAccountError::GuestGone => {
-                Self::new(ErrorCode::Forbidden, "The guest access token is not one of this user")
-            }
+            CreateAccountError::GuestGone => Self::new(
+                ErrorCode::Forbidden,
+                "The guest access token is not one of this user",
+            ),
             CreateAccountError::Store(error) => error.into(),
         }
     }
@@ -293,7 +345,15 @@ macro_rules! reject_as_error {
     };
 }
 
-reject_as_error!(AuthenticationError, CreateAccountError, HashError, LimitError, NameFault, PasswordFault, StoreError);
+reject_as_error!(
+    AuthenticationError,
+    CreateAccountError,
+    HashError,
+    LimitError,
+    NameFault,
+    PasswordFault,
+    StoreError
+);
 
 #[cfg(test)]
 mod tests {
@@ -305,7 +365,9 @@ mod tests {
             let response = MatrixError::limited(Duration::from_millis(millis)).response("id");
             assert_eq!(response.retry_after, Some(seconds));
             let body = format!(r#""retry_after_ms":{}"#, seconds * 1000);
-            assert!(matches!(&response.content, crate::http::Content::Json(text) if text.contains(&body)));
+            assert!(
+                matches!(&response.content, crate::http::Content::Json(text) if text.contains(&body))
+            );
         }
     }
 }

@@ -73,7 +73,11 @@ impl Response {
 
     /// A JSON response from text that is JSON already.
     pub fn json_text(status: StatusCode, text: String) -> Self {
-        Self { status, content: Content::Json(text), retry_after: None }
+        Self {
+            status,
+            content: Content::Json(text),
+            retry_after: None,
+        }
     }
 
     /// A 200 with a JSON body.
@@ -84,8 +88,10 @@ impl Response {
     /// The headers of this response, those that every response carries included (HTTP-05, 11, 12,
     /// 20, TOK-18, UIA-76).
     pub fn headers(&self) -> Vec<(&'static str, String)> {
-        let mut headers: Vec<(&'static str, String)> =
-            COMMON_HEADERS.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let mut headers: Vec<(&'static str, String)> = COMMON_HEADERS
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect();
         match &self.content {
             Content::Json(_) => headers.push(("content-type", "application/json".to_owned())),
             Content::Html { policy, .. } => {
@@ -106,8 +112,14 @@ impl Response {
 /// answers hold a token or tell who has an account. The template's gateway responses repeat them.
 pub const COMMON_HEADERS: [(&str, &str); 6] = [
     ("access-control-allow-origin", "*"),
-    ("access-control-allow-methods", "GET, POST, PUT, DELETE, OPTIONS"),
-    ("access-control-allow-headers", "Origin, X-Requested-With, Content-Type, Accept, Authorization"),
+    (
+        "access-control-allow-methods",
+        "GET, POST, PUT, DELETE, OPTIONS",
+    ),
+    (
+        "access-control-allow-headers",
+        "Origin, X-Requested-With, Content-Type, Accept, Authorization",
+    ),
     ("access-control-expose-headers", "Retry-After"),
     ("cache-control", "no-store"),
     ("x-content-type-options", "nosniff"),

@@ -118,15 +118,24 @@ mod tests {
 
     #[test]
     fn reg_04_only_ascii_capitals_are_folded() {
-        assert_eq!(Localpart::parse("User-UPPER", &server()).unwrap().as_str(), "user-upper");
-        assert_eq!(Localpart::parse("\u{212A}elvin", &server()), Err(LocalpartFault::Character));
+        assert_eq!(
+            Localpart::parse("User-UPPER", &server()).unwrap().as_str(),
+            "user-upper"
+        );
+        assert_eq!(
+            Localpart::parse("\u{212A}elvin", &server()),
+            Err(LocalpartFault::Character)
+        );
     }
 
     #[test]
     fn reg_07_a_user_id_of_255_bytes_passes_and_256_fails() {
         let room = MAX_USER_ID_BYTES - "@:example.org".len();
         assert!(Localpart::parse(&"a".repeat(room), &server()).is_ok());
-        assert_eq!(Localpart::parse(&"a".repeat(room + 1), &server()), Err(LocalpartFault::TooLong));
+        assert_eq!(
+            Localpart::parse(&"a".repeat(room + 1), &server()),
+            Err(LocalpartFault::TooLong)
+        );
     }
 
     #[test]

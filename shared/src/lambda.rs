@@ -4,7 +4,10 @@
 //! request once, its failure included. A handler's rejection is a response like any other: Lambda
 //! never sees an `Err`, which it would count as a failed invocation.
 
-use std::{collections::BTreeMap, convert::Infallible, future::Future, net::IpAddr, process::ExitCode, sync::Arc};
+use std::{
+    collections::BTreeMap, convert::Infallible, future::Future, net::IpAddr, process::ExitCode,
+    sync::Arc,
+};
 
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 use lambda_http::{
@@ -36,7 +39,10 @@ where
     H: Fn(Arc<App>, Request) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response, Rejection>> + Send + 'static,
 {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
@@ -79,7 +85,11 @@ where
     BoxCloneSyncService::new(service)
 }
 
-async fn answer<H, F>(app: Arc<App>, handle: H, request: lambda_http::Request) -> ::http::Response<Body>
+async fn answer<H, F>(
+    app: Arc<App>,
+    handle: H,
+    request: lambda_http::Request,
+) -> ::http::Response<Body>
 where
     H: Fn(Arc<App>, Request) -> F,
     F: Future<Output = Result<Response, Rejection>>,
@@ -108,18 +118,27 @@ where
 
 fn translate(config: &Config, request: lambda_http::Request) -> Request {
     let (resource, source_ip, id) = match request.request_context_ref() {
-        Some(RequestContext::ApiGatewayV1(context)) => {
-            (context.resource_path.clone(), context.identity.source_ip.clone(), context.request_id.clone())
-        }
-        Some(RequestContext::ApiGatewayV2(context)) => {
-            (context.route_key.clone(), context.http.source_ip.clone(), context.request_id.clone())
-        }
+        Some(RequestContext::ApiGatewayV1(context)) => (
+            context.resource_path.clone(),
+            context.identity.source_ip.clone(),
+            context.request_id.clone(),
+        ),
+        Some(RequestContext::ApiGatewayV2(context)) => (
+            context.route_key.clone(),
+            context.http.source_ip.clone(),
+            context.request_id.clone(),
+        ),
         _ => (None, None, None),
     };
     let path = request.raw_http_path().to_owned();
-    let query = request.query_string_parameters_ref().map(pairs).unwrap_or_default();
+    let query = request
+        .query_string_parameters_ref()
+        .map(pairs)
+        .unwrap_or_default();
     let (parts, body) = request.into_parts();
-    let peer = source_ip.and_then(|ip| ip.parse::<IpAddr>().ok()).unwrap_or(IpAddr::from([0, 0, 0, 0]));
+    let peer = source_ip
+        .and_then(|ip| ip.parse::<IpAddr>().ok())
+        .unwrap_or(IpAddr::from([0, 0, 0, 0]));
     Request {
         network: Network::behind(peer, &parts.headers, &config.trusted_proxies),
         method: parts.method,
@@ -137,7 +156,9 @@ fn translate(config: &Config, request: lambda_http::Request) -> Request {
 }
 
 fn pairs(map: &QueryMap) -> Query {
-    map.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    map.iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 fn translate_back(response: Response) -> ::http::Response<Body> {
@@ -149,7 +170,8 @@ fn translate_back(response: Response) -> ::http::Response<Body> {
     *out.status_mut() = response.status;
     for (name, value) in headers {
         if let Ok(value) = HeaderValue::try_from(value) {
-            out.headers_mut().insert(HeaderName::from_static(name), value);
+            out.headers_mut()
+                .insert(HeaderName::from_static(name), value);
         }
     }
     out
@@ -165,6 +187,10 @@ fn make_harmless(event: &mut LambdaRequest) {
     };
     match event {
         LambdaRequest::ApiGatewayV1(event) => {
+            // Of a repeated header `headers` has the last value alone, and it would win.
+            if !event.multi_value_headers.is_empty() {
+                event.headers.clear();
+            }
             without_url_headers(&mut event.headers);
             without_url_headers(&mut event.multi_value_headers);
             event.request_context.domain_name = None;
@@ -182,18 +208,28 @@ fn make_harmless(event: &mut LambdaRequest) {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place of a function that reads the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place of a function that reads the environment"
+)]
 fn app_from_environment() -> Result<Arc<App>, String> {
     let variables: BTreeMap<String, String> = std::env::vars().collect();
     let lookup = |name: &str| variables.get(name).cloned();
     let misspelt = Config::unknown_settings(variables.keys().cloned());
     let (config, aws) = (Config::from_lookup(lookup), Aws::from_lookup(lookup));
     match (misspelt, config, aws) {
-        (Ok(()), Ok(config), Ok(aws)) => {
-            Ok(App::new(Arc::new(config), &aws, Arc::new(SystemClock), Arc::new(SystemChance)))
-        }
+        (Ok(()), Ok(config), Ok(aws)) => Ok(App::new(
+            Arc::new(config),
+            &aws,
+            Arc::new(SystemClock),
+            Arc::new(SystemChance),
+        )),
         (misspelt, config, aws) => {
-            let faults = [misspelt.err().map(|f| f.to_string()), config.err().map(|f| f.to_string()), aws.err()];
+            let faults = [
+                misspelt.err().map(|f| f.to_string()),
+                config.err().map(|f| f.to_string()),
+                aws.err(),
+            ];
             Err(faults.into_iter().flatten().collect::<Vec<_>>().join("\n"))
         }
     }
@@ -202,11 +238,21 @@ fn app_from_environment() -> Result<Arc<App>, String> {
 fn start_log() {
     let filter = tracing_subscriber::EnvFilter::builder()
         .with_default_directive(tracing::level_filters::LevelFilter::INFO.into())
-        .parse_lossy("info,aws_smithy_runtime=warn,aws_sdk_dynamodb=warn,hyper=warn,lambda_runtime=warn");
-    tracing_subscriber::fmt().json().with_env_filter(filter).with_current_span(true).with_span_list(false).init();
+        .parse_lossy(
+            "info,aws_smithy_runtime=warn,aws_sdk_dynamodb=warn,hyper=warn,lambda_runtime=warn",
+        );
+    tracing_subscriber::fmt()
+        .json()
+        .with_env_filter(filter)
+        .with_current_span(true)
+        .with_span_list(false)
+        .init();
 }
 
-#[expect(clippy::print_stderr, reason = "there is no log yet, or no request to log it with")]
+#[expect(
+    clippy::print_stderr,
+    reason = "there is no log yet, or no request to log it with"
+)]
 fn fail(error: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("gatehouse cannot start:\n{error}");
     ExitCode::FAILURE

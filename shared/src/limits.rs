@@ -57,7 +57,10 @@ impl Limit {
             Self::Guest => (10, 60),
             Self::FallbackPage => (60, 2),
         };
-        Budget { burst, interval: Duration::from_secs(seconds) }
+        Budget {
+            burst,
+            interval: Duration::from_secs(seconds),
+        }
     }
 
     fn name(self) -> &'static str {
@@ -102,7 +105,11 @@ pub struct Attempt {
 impl Attempt {
     fn new(budget: Budget, now: Timestamp) -> Self {
         let cost = millis(budget.interval);
-        Self { now, cost, tolerance: cost.saturating_mul(i64::from(budget.burst) - 1) }
+        Self {
+            now,
+            cost,
+            tolerance: cost.saturating_mul(i64::from(budget.burst) - 1),
+        }
     }
 }
 
@@ -112,10 +119,18 @@ pub async fn spend(app: &App, limit: Limit, network: Network) -> Result<(), Limi
         return Ok(());
     }
     let attempt = Attempt::new(limit.budget(), app.clock.now());
-    match app.store.spend_limit(&cell(app, limit, network), attempt).await? {
+    match app
+        .store
+        .spend_limit(&cell(app, limit, network), attempt)
+        .await?
+    {
         CellVerdict::Allowed => Ok(()),
         CellVerdict::Exceeded { arrival } => Err(LimitError::Exceeded {
-            retry_after: arrival.since(attempt.now.plus(Duration::from_millis(attempt.tolerance.unsigned_abs()))),
+            retry_after: arrival.since(
+                attempt
+                    .now
+                    .plus(Duration::from_millis(attempt.tolerance.unsigned_abs())),
+            ),
         }),
     }
 }
@@ -123,12 +138,20 @@ pub async fn spend(app: &App, limit: Limit, network: Network) -> Result<(), Limi
 /// Gives one request back: a guess that was right is no guess.
 pub async fn refund(app: &App, limit: Limit, network: Network) -> Result<(), LimitError> {
     if app.config.limits {
-        app.store.refund_limit(&cell(app, limit, network), millis(limit.budget().interval)).await?;
+        app.store
+            .refund_limit(&cell(app, limit, network), millis(limit.budget().interval))
+            .await?;
     }
     Ok(())
 }
 
 /// The cell's key: hashed, so that the table names no network.
 fn cell(app: &App, limit: Limit, network: Network) -> String {
-    format!("{}#{}", limit.name(), app.config.keys.hash(Purpose::LimitKey, network.to_string().as_bytes()))
+    format!(
+        "{}#{}",
+        limit.name(),
+        app.config
+            .keys
+            .hash(Purpose::LimitKey, network.to_string().as_bytes())
+    )
 }

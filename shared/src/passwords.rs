@@ -7,8 +7,7 @@
 use std::sync::Arc;
 
 use argon2::{
-    Algorithm, Argon2, Params, PasswordHasher, Version,
-    password_hash::phc::PasswordHash as Phc,
+    Algorithm, Argon2, Params, PasswordHasher, Version, password_hash::phc::PasswordHash as Phc,
 };
 use tokio::sync::Semaphore;
 use unicode_normalization::UnicodeNormalization;
@@ -47,7 +46,10 @@ impl HashCost {
     /// Parses `m=19456,t=2,p=1`: KiB, passes, lanes.
     pub fn parse(text: &str) -> Option<Self> {
         let mut numbers = [None; 3];
-        for (number, (part, name)) in numbers.iter_mut().zip(text.splitn(3, ',').zip(["m=", "t=", "p="])) {
+        for (number, (part, name)) in numbers
+            .iter_mut()
+            .zip(text.splitn(3, ',').zip(["m=", "t=", "p="]))
+        {
             *number = Some(part.trim().strip_prefix(name)?.parse().ok()?);
         }
         let [m, t, p] = numbers;
@@ -84,7 +86,11 @@ pub struct PasswordHash {
 
 /// Judges a new password before anything else is asked of the user (REG-24). `own` are the user's
 /// own words, such as the name, which an attacker tries first.
-pub fn judge(config: &PasswordConfig, password: &Secret, own: &[&str]) -> Result<(), PasswordFault> {
+pub fn judge(
+    config: &PasswordConfig,
+    password: &Secret,
+    own: &[&str],
+) -> Result<(), PasswordFault> {
     let password = password.reveal();
     if password.is_empty() {
         return Err(PasswordFault::Empty);
@@ -96,7 +102,11 @@ pub fn judge(config: &PasswordConfig, password: &Secret, own: &[&str]) -> Result
         return Ok(());
     }
     let score = u8::from(zxcvbn::zxcvbn(password, own).score());
-    if score < config.min_score { Err(PasswordFault::Weak) } else { Ok(()) }
+    if score < config.min_score {
+        Err(PasswordFault::Weak)
+    } else {
+        Ok(())
+    }
 }
 
 /// Hashes passwords, as many at a time as there are processors: more would only take memory.
@@ -115,34 +125,56 @@ impl Hasher {
     /// A hasher with the operator's cost and pepper.
     pub fn new(config: PasswordConfig) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { config, permits: Arc::new(Semaphore::new(processors)) }
+        Self {
+            config,
+            permits: Arc::new(Semaphore::new(processors)),
+        }
     }
 
     /// Hashes a new password, off the async thread.
-    pub async fn hash(&self, password: &Secret, chance: &dyn Chance) -> Result<PasswordHash, HashError> {
+    pub async fn hash(
+        &self,
+        password: &Secret,
+        chance: &dyn Chance,
+    ) -> Result<PasswordHash, HashError> {
         let salt = chance.bytes::<SALT_BYTES>();
         let (config, password) = (self.config.clone(), password.clone());
-        let _permit = self.permits.acquire().await.map_err(|error| HashError(error.to_string()))?;
+        let _permit = self
+            .permits
+            .acquire()
+            .await
+            .map_err(|error| HashError(error.to_string()))?;
         tokio::task::spawn_blocking(move || hash_now(&config, &password, &salt))
             .await
             .map_err(|error| HashError(error.to_string()))?
     }
 }
 
-fn hash_now(config: &PasswordConfig, password: &Secret, salt: &[u8]) -> Result<PasswordHash, HashError> {
+fn hash_now(
+    config: &PasswordConfig,
+    password: &Secret,
+    salt: &[u8],
+) -> Result<PasswordHash, HashError> {
     let fault = |error: &dyn std::fmt::Display| HashError(error.to_string());
     let normal = Secret::new(password.reveal().nfkc().collect::<String>());
     let params = config.cost.0.clone();
     let argon2 = match &config.pepper {
         None => Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
-        Some(pepper) => {
-            Argon2::new_with_secret(pepper.secret.reveal(), Algorithm::Argon2id, Version::V0x13, params)
-                .map_err(|error| fault(&error))?
-        }
+        Some(pepper) => Argon2::new_with_secret(
+            pepper.secret.reveal(),
+            Algorithm::Argon2id,
+            Version::V0x13,
+            params,
+        )
+        .map_err(|error| fault(&error))?,
     };
-    let phc: Phc =
-        argon2.hash_password_with_salt(normal.reveal().as_bytes(), salt).map_err(|error| fault(&error))?;
-    Ok(PasswordHash { phc: phc.to_string(), pepper: config.pepper.as_ref().map(|pepper| pepper.id.clone()) })
+    let phc: Phc = argon2
+        .hash_password_with_salt(normal.reveal().as_bytes(), salt)
+        .map_err(|error| fault(&error))?;
+    Ok(PasswordHash {
+        phc: phc.to_string(),
+        pepper: config.pepper.as_ref().map(|pepper| pepper.id.clone()),
+    })
 }
 
 #[cfg(test)]
@@ -164,29 +196,52 @@ mod tests {
     #[test]
     fn reg_24_a_password_made_of_the_users_own_name_is_weak() {
         let own = ["correct-horse", "example.org"];
-        assert_eq!(judge(&config(None), &secret("correct-horse1"), &own), Err(PasswordFault::Weak));
-        assert_eq!(judge(&config(None), &secret("a"), &[]), Err(PasswordFault::Weak));
-        assert_eq!(judge(&config(None), &secret("ostrich lamp 8 quarrel"), &own), Ok(()));
+        assert_eq!(
+            judge(&config(None), &secret("correct-horse1"), &own),
+            Err(PasswordFault::Weak)
+        );
+        assert_eq!(
+            judge(&config(None), &secret("a"), &[]),
+            Err(PasswordFault::Weak)
+        );
+        assert_eq!(
+            judge(&config(None), &secret("ostrich lamp 8 quarrel"), &own),
+            Ok(())
+        );
     }
 
     #[test]
     fn score_0_accepts_anything_but_the_empty_password() {
-        let config = PasswordConfig { min_score: 0, ..config(None) };
+        let config = PasswordConfig {
+            min_score: 0,
+            ..config(None)
+        };
         assert_eq!(judge(&config, &secret("a"), &[]), Ok(()));
         assert_eq!(judge(&config, &secret(""), &[]), Err(PasswordFault::Empty));
-        assert_eq!(judge(&config, &secret(&"a".repeat(MAX_PASSWORD_BYTES + 1)), &[]), Err(PasswordFault::TooLong));
+        assert_eq!(
+            judge(&config, &secret(&"a".repeat(MAX_PASSWORD_BYTES + 1)), &[]),
+            Err(PasswordFault::TooLong)
+        );
     }
 
     #[test]
     fn the_phc_string_carries_the_cost() {
         let hash = hash_now(&config(None), &secret("x"), &[7; SALT_BYTES]).unwrap();
-        assert!(hash.phc.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{}", hash.phc);
+        assert!(
+            hash.phc.starts_with("$argon2id$v=19$m=8,t=1,p=1$"),
+            "{}",
+            hash.phc
+        );
         assert_eq!(hash.pepper, None);
     }
 
     #[test]
     fn compatible_spellings_give_one_hash_and_a_pepper_another() {
-        let phc = |text: &str, pepper| hash_now(&config(pepper), &secret(text), &[7; SALT_BYTES]).unwrap().phc;
+        let phc = |text: &str, pepper| {
+            hash_now(&config(pepper), &secret(text), &[7; SALT_BYTES])
+                .unwrap()
+                .phc
+        };
         assert_eq!(phc("\u{FB01}x \u{212B}", None), phc("fix \u{C5}", None));
         assert_ne!(phc("x", None), phc("x", Some("a pepper of length")));
     }
@@ -194,7 +249,15 @@ mod tests {
     #[test]
     fn costs_are_checked() {
         assert!(HashCost::parse("m=19456,t=2,p=1").is_some());
-        for wrong in ["", "m=19456", "m=19456,t=2", "m=1,t=2,p=1", "m=19456,t=0,p=1", "t=2,m=19456,p=1", "m=4194305,t=1,p=1"] {
+        for wrong in [
+            "",
+            "m=19456",
+            "m=19456,t=2",
+            "m=1,t=2,p=1",
+            "m=19456,t=0,p=1",
+            "t=2,m=19456,p=1",
+            "m=4194305,t=1,p=1",
+        ] {
             assert!(HashCost::parse(wrong).is_none(), "{wrong}");
         }
     }

@@ -86,7 +86,8 @@ struct Root {
 
 impl Root {
     fn new(secret: Secret<Vec<u8>>) -> Self {
-        let mut id = BASE64_URL_SAFE_NO_PAD.encode(derive(secret.reveal(), b"", b"gatehouse key id").reveal());
+        let mut id = BASE64_URL_SAFE_NO_PAD
+            .encode(derive(secret.reveal(), b"", b"gatehouse key id").reveal());
         id.truncate(KEY_ID_CHARS);
         Self { id, secret }
     }
@@ -107,7 +108,10 @@ pub struct SealBroken;
 impl KeyRing {
     /// A ring of one or two roots, of at least [`MIN_ROOT_BYTES`] each (the settings see to that).
     pub fn new(current: Secret<Vec<u8>>, previous: Option<Secret<Vec<u8>>>) -> Self {
-        Self { current: Root::new(current), previous: previous.map(Root::new) }
+        Self {
+            current: Root::new(current),
+            previous: previous.map(Root::new),
+        }
     }
 
     /// The keyed hash of `message` under the current key: `<key id>.<base64>`.
@@ -117,23 +121,37 @@ impl KeyRing {
 
     /// The keyed hashes under which `message` may be stored: the current key's first.
     pub fn hashes(&self, purpose: Purpose, message: &[u8]) -> Vec<String> {
-        self.roots().map(|root| keyed_hash(root, purpose, message)).collect()
+        self.roots()
+            .map(|root| keyed_hash(root, purpose, message))
+            .collect()
     }
 
     /// Whether `hash`, made by this ring, is that of `message`; takes the same time either way.
     pub fn hash_matches(&self, purpose: Purpose, message: &[u8], hash: &str) -> bool {
         self.hashes(purpose, message)
             .iter()
-            .fold(false, |found, own| found | bool::from(own.as_bytes().ct_eq(hash.as_bytes())))
+            .fold(false, |found, own| {
+                found | bool::from(own.as_bytes().ct_eq(hash.as_bytes()))
+            })
     }
 
     /// Encrypts `plain` so that it opens only with this ring, `salt` (a secret of the client's,
     /// such as a session string) and the same `place` (where it is stored: row, field, version).
-    pub fn seal(&self, purpose: Purpose, salt: &[u8], place: &[u8], plain: &[u8], chance: &dyn Chance) -> Vec<u8> {
+    pub fn seal(
+        &self,
+        purpose: Purpose,
+        salt: &[u8],
+        place: &[u8],
+        plain: &[u8],
+        chance: &dyn Chance,
+    ) -> Vec<u8> {
         let nonce: [u8; NONCE_BYTES] = chance.bytes();
         let mut sealed = self.current.id.clone().into_bytes();
         sealed.extend_from_slice(&nonce);
-        let payload = Payload { msg: plain, aad: place };
+        let payload = Payload {
+            msg: plain,
+            aad: place,
+        };
         match cipher(&self.current, purpose, salt).encrypt(&XNonce::from(nonce), payload) {
             Ok(text) => sealed.extend_from_slice(&text),
             // Only a message of more than 256 GiB is refused; an empty seal never opens.
@@ -143,12 +161,27 @@ impl KeyRing {
     }
 
     /// Decrypts what [`seal`](Self::seal) made.
-    pub fn open(&self, purpose: Purpose, salt: &[u8], place: &[u8], sealed: &[u8]) -> Result<Vec<u8>, SealBroken> {
+    pub fn open(
+        &self,
+        purpose: Purpose,
+        salt: &[u8],
+        place: &[u8],
+        sealed: &[u8],
+    ) -> Result<Vec<u8>, SealBroken> {
         let (id, rest) = sealed.split_at_checked(KEY_ID_CHARS).ok_or(SealBroken)?;
         let (nonce, text) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(SealBroken)?;
-        let root = self.roots().find(|root| root.id.as_bytes() == id).ok_or(SealBroken)?;
+        let root = self
+            .roots()
+            .find(|root| root.id.as_bytes() == id)
+            .ok_or(SealBroken)?;
         cipher(root, purpose, salt)
-            .decrypt(&XNonce::from(*nonce), Payload { msg: text, aad: place })
+            .decrypt(
+                &XNonce::from(*nonce),
+                Payload {
+                    msg: text,
+                    aad: place,
+                },
+            )
             .map_err(|_| SealBroken)
     }
 
@@ -176,7 +209,11 @@ fn derive(secret: &[u8], salt: &[u8], info: &[u8]) -> Secret<[u8; 32]> {
 }
 
 fn cipher(root: &Root, purpose: Purpose, salt: &[u8]) -> XChaCha20Poly1305 {
-    XChaCha20Poly1305::new(derive(root.secret.reveal(), salt, purpose.info()).reveal().into())
+    XChaCha20Poly1305::new(
+        derive(root.secret.reveal(), salt, purpose.info())
+            .reveal()
+            .into(),
+    )
 }
 
 fn keyed_hash(root: &Root, purpose: Purpose, message: &[u8]) -> String {
@@ -185,7 +222,11 @@ fn keyed_hash(root: &Root, purpose: Purpose, message: &[u8]) -> String {
     block.0[..32].copy_from_slice(derive(root.secret.reveal(), b"", purpose.info()).reveal());
     let mut mac = <Hmac<Sha256> as KeyInit>::new(block.reveal().into());
     mac.update(message);
-    format!("{}.{}", root.id, BASE64_URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+    format!(
+        "{}.{}",
+        root.id,
+        BASE64_URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
+    )
 }
 
 #[cfg(test)]
@@ -200,15 +241,26 @@ mod tests {
 
     #[test]
     fn a_seal_opens_only_with_its_key_its_salt_and_in_its_place() {
-        let sealed = ring(1, None).seal(Purpose::UiaSession, b"salt", b"row 1", b"plain", &SystemChance);
-        let open = |ring: KeyRing, salt: &[u8], place: &[u8]| ring.open(Purpose::UiaSession, salt, place, &sealed);
+        let sealed = ring(1, None).seal(
+            Purpose::UiaSession,
+            b"salt",
+            b"row 1",
+            b"plain",
+            &SystemChance,
+        );
+        let open = |ring: KeyRing, salt: &[u8], place: &[u8]| {
+            ring.open(Purpose::UiaSession, salt, place, &sealed)
+        };
         assert_eq!(open(ring(1, None), b"salt", b"row 1").unwrap(), b"plain");
         assert_eq!(open(ring(1, None), b"salt", b"row 2"), Err(SealBroken));
         assert_eq!(open(ring(1, None), b"pepper", b"row 1"), Err(SealBroken));
         assert_eq!(open(ring(2, None), b"salt", b"row 1"), Err(SealBroken));
         for length in 0..sealed.len() {
             let cut = &sealed[..length];
-            assert_eq!(ring(1, None).open(Purpose::UiaSession, b"salt", b"row 1", cut), Err(SealBroken));
+            assert_eq!(
+                ring(1, None).open(Purpose::UiaSession, b"salt", b"row 1", cut),
+                Err(SealBroken)
+            );
         }
     }
 
@@ -217,7 +269,10 @@ mod tests {
         let old = ring(1, None);
         let new = ring(2, Some(1));
         let sealed = old.seal(Purpose::UiaSession, b"", b"", b"plain", &SystemChance);
-        assert_eq!(new.open(Purpose::UiaSession, b"", b"", &sealed).unwrap(), b"plain");
+        assert_eq!(
+            new.open(Purpose::UiaSession, b"", b"", &sealed).unwrap(),
+            b"plain"
+        );
         let hash = old.hash(Purpose::RegistrationToken, b"token");
         assert!(new.hash_matches(Purpose::RegistrationToken, b"token", &hash));
         assert!(!new.hash_matches(Purpose::AppserviceToken, b"token", &hash));
@@ -226,6 +281,9 @@ mod tests {
 
     #[test]
     fn secrets_do_not_print() {
-        assert_eq!(format!("{:?}", Secret::new("hunter2".to_owned())), "Secret(…)");
+        assert_eq!(
+            format!("{:?}", Secret::new("hunter2".to_owned())),
+            "Secret(…)"
+        );
     }
 }

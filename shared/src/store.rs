@@ -82,7 +82,9 @@ impl Store {
         let credentials = Credentials::new(
             &aws.access_key_id,
             aws.secret_access_key.reveal(),
-            aws.session_token.as_ref().map(|token| token.reveal().clone()),
+            aws.session_token
+                .as_ref()
+                .map(|token| token.reveal().clone()),
             None,
             "gatehouse",
         );
@@ -92,7 +94,9 @@ impl Store {
             .region(Region::new(aws.region.clone()))
             .credentials_provider(credentials)
             .retry_config(
-                RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(Duration::from_millis(50)),
+                RetryConfig::standard()
+                    .with_max_attempts(ATTEMPTS)
+                    .with_initial_backoff(Duration::from_millis(50)),
             )
             .timeout_config(timeouts);
         if let Some(endpoint) = &aws.dynamodb_endpoint {

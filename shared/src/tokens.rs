@@ -61,7 +61,12 @@ pub struct TokenHash(pub String);
 
 impl Token {
     /// Makes a new token.
-    pub fn mint(kind: TokenKind, localpart: &Localpart, device: &DeviceId, chance: &dyn Chance) -> Self {
+    pub fn mint(
+        kind: TokenKind,
+        localpart: &Localpart,
+        device: &DeviceId,
+        chance: &dyn Chance,
+    ) -> Self {
         let encode = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
         let body = format!(
             "{}{}.{}.{}",
@@ -71,7 +76,11 @@ impl Token {
             chance.base64::<SECRET_BYTES>()
         );
         let text = format!("{body}_{}", checksum(&body));
-        Self { localpart: localpart.clone(), device: device.clone(), text: Secret::new(text) }
+        Self {
+            localpart: localpart.clone(),
+            device: device.clone(),
+            text: Secret::new(text),
+        }
     }
 
     /// Parses a token of this kind; `None` for anything that [`mint`](Self::mint) cannot have made.
@@ -85,10 +94,15 @@ impl Token {
             return None;
         }
         let mut parts = body.strip_prefix(kind.prefix())?.split('.');
-        let mut decode = || String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(parts.next()?).ok()?).ok();
+        let mut decode =
+            || String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(parts.next()?).ok()?).ok();
         let localpart = Localpart::parse(&decode()?, server).ok()?;
         let device = DeviceId::parse(&decode()?)?;
-        Some(Self { localpart, device, text: text.clone() })
+        Some(Self {
+            localpart,
+            device,
+            text: text.clone(),
+        })
     }
 
     /// The token's text, for the one answer that shows it.
@@ -104,7 +118,9 @@ impl Token {
 
 /// Whether `text` looks like one of our tokens, so that it cannot be an application service's.
 pub fn has_our_prefix(text: &str) -> bool {
-    [TokenKind::Access, TokenKind::Refresh].iter().any(|kind| text.starts_with(kind.prefix()))
+    [TokenKind::Access, TokenKind::Refresh]
+        .iter()
+        .any(|kind| text.starts_with(kind.prefix()))
 }
 
 fn checksum(body: &str) -> String {
@@ -141,19 +157,35 @@ pub struct Session {
 
 /// Tells whose token this is, by one strongly consistent read of account and device.
 pub async fn authenticate(app: &App, text: &Secret) -> Result<Session, AuthenticationError> {
-    let token = Token::parse(TokenKind::Access, text, &app.config.server_name).ok_or(AuthenticationError::Unknown)?;
-    let (account, device) = app.store.find_account_and_device(&token.localpart, &token.device).await?;
+    let token = Token::parse(TokenKind::Access, text, &app.config.server_name)
+        .ok_or(AuthenticationError::Unknown)?;
+    let (account, device) = app
+        .store
+        .find_account_and_device(&token.localpart, &token.device)
+        .await?;
     let (Some(account), Some(device)) = (account, device) else {
         return Err(AuthenticationError::Unknown);
     };
     judge(&token, &account, &device, app.clock.now())?;
-    Ok(Session { localpart: token.localpart, device: token.device, account })
+    Ok(Session {
+        localpart: token.localpart,
+        device: token.device,
+        account,
+    })
 }
 
 /// The rule of the design's §3.1: the hash matches, the device's epoch is the account's (or the
 /// device is the one that was spared), and the status allows it.
-fn judge(token: &Token, account: &AccountRow, device: &DeviceRow, now: Timestamp) -> Result<(), AuthenticationError> {
-    let spared = account.spared.as_ref().is_some_and(|s| s.device == token.device && s.epoch == device.epoch);
+fn judge(
+    token: &Token,
+    account: &AccountRow,
+    device: &DeviceRow,
+    now: Timestamp,
+) -> Result<(), AuthenticationError> {
+    let spared = account
+        .spared
+        .as_ref()
+        .is_some_and(|s| s.device == token.device && s.epoch == device.epoch);
     if !same(&device.access_hash.0, &token.hash().0) || (device.epoch != account.epoch && !spared) {
         return Err(AuthenticationError::Unknown);
     }
@@ -169,7 +201,10 @@ fn judge(token: &Token, account: &AccountRow, device: &DeviceRow, now: Timestamp
 }
 
 /// The application service whose token this is. Our own tokens are told apart without a read.
-pub async fn authenticate_appservice(app: &App, text: &Secret) -> Result<Option<Arc<Appservice>>, StoreError> {
+pub async fn authenticate_appservice(
+    app: &App,
+    text: &Secret,
+) -> Result<Option<Arc<Appservice>>, StoreError> {
     if has_our_prefix(text.reveal()) {
         return Ok(None);
     }
@@ -190,13 +225,21 @@ mod tests {
 
     fn mint(device: &str) -> Token {
         let localpart = Localpart::parse("alice", &server()).unwrap();
-        Token::mint(TokenKind::Access, &localpart, &DeviceId::parse(device).unwrap(), &SystemChance)
+        Token::mint(
+            TokenKind::Access,
+            &localpart,
+            &DeviceId::parse(device).unwrap(),
+            &SystemChance,
+        )
     }
 
     #[test]
     fn a_token_says_whose_it_is() {
         let token = Token::parse(TokenKind::Access, &mint("pho.ne_ü").text, &server()).unwrap();
-        assert_eq!((token.localpart.as_str(), token.device.as_str()), ("alice", "pho.ne_ü"));
+        assert_eq!(
+            (token.localpart.as_str(), token.device.as_str()),
+            ("alice", "pho.ne_ü")
+        );
     }
 
     #[test]
@@ -206,7 +249,8 @@ mod tests {
 
     #[test]
     fn cve_2019_11842_tokens_do_not_repeat() {
-        let tokens: std::collections::HashSet<_> = (0..10_000).map(|_| mint("D").hash().0).collect();
+        let tokens: std::collections::HashSet<_> =
+            (0..10_000).map(|_| mint("D").hash().0).collect();
         assert_eq!(tokens.len(), 10_000);
     }
 

@@ -47,7 +47,12 @@ pub struct Challenge {
 }
 
 impl Challenge {
-    fn new(config: &Config, flows: &[Flow], session: &OpenSession, refusal: Option<Refusal>) -> Self {
+    fn new(
+        config: &Config,
+        flows: &[Flow],
+        session: &OpenSession,
+        refusal: Option<Refusal>,
+    ) -> Self {
         let stages = |flow: &Flow| json!({ "stages": flow.iter().map(|stage| stage.as_str()).collect::<Vec<_>>() });
         let offered: BTreeSet<StageType> = flows.iter().flatten().copied().collect();
         let params: Map<String, Value> = offered
@@ -58,7 +63,12 @@ impl Challenge {
             flows: flows.iter().map(stages).collect(),
             params: params.into(),
             session: session.id().to_owned(),
-            completed: session.state.completed.iter().map(|done| done.stage.as_str()).collect(),
+            completed: session
+                .state
+                .completed
+                .iter()
+                .map(|done| done.stage.as_str())
+                .collect(),
             refusal,
         }
     }

@@ -34,7 +34,11 @@ pub async fn handle(app: Arc<App>, request: Request) -> Result<HttpResponse, Rej
     let server = &app.config.server_name;
     if let Some(appservice) = tokens::authenticate_appservice(&app, &token).await? {
         let user_id = asserted_user(&app, &appservice, &request).await?;
-        return Ok(HttpResponse::ok(&Response { user_id, device_id: None, is_guest: false }));
+        return Ok(HttpResponse::ok(&Response {
+            user_id,
+            device_id: None,
+            is_guest: false,
+        }));
     }
     let session = tokens::authenticate(&app, &token).await?;
     Ok(HttpResponse::ok(&Response {
@@ -45,12 +49,21 @@ pub async fn handle(app: Arc<App>, request: Request) -> Result<HttpResponse, Rej
 }
 
 /// The user as whom an application service asks: its own, or one of its namespace that exists.
-async fn asserted_user(app: &App, appservice: &Appservice, request: &Request) -> Result<String, Rejection> {
+async fn asserted_user(
+    app: &App,
+    appservice: &Appservice,
+    request: &Request,
+) -> Result<String, Rejection> {
     let server = &app.config.server_name;
     let Some(asserted) = request.query.get("user_id") else {
         return Ok(format!("@{}:{server}", appservice.sender_localpart()));
     };
-    let forbidden = || MatrixError::new(ErrorCode::Forbidden, "The application service may not act as this user");
+    let forbidden = || {
+        MatrixError::new(
+            ErrorCode::Forbidden,
+            "The application service may not act as this user",
+        )
+    };
     let localpart = asserted
         .strip_prefix('@')
         .and_then(|rest| rest.strip_suffix(server.as_str())?.strip_suffix(':'))

@@ -24,32 +24,58 @@ pub async fn handle(app: Arc<App>, request: Request) -> Result<Response, Rejecti
 
 async fn page(app: &App, request: &Request) -> Result<Response, Rejection> {
     limits::spend(app, Limit::FallbackPage, request.network).await?;
-    let Some(session) = request.query.get("session").filter(|session| !session.is_empty()) else {
-        return Ok(fallback::message(app, StatusCode::BAD_REQUEST, "Nothing to do", "This link lacks its session."));
+    let Some(session) = request
+        .query
+        .get("session")
+        .filter(|session| !session.is_empty())
+    else {
+        return Ok(fallback::message(
+            app,
+            StatusCode::BAD_REQUEST,
+            "Nothing to do",
+            "This link lacks its session.",
+        ));
     };
     let stage = stage(&request.path);
     let visit = match fallback::visit(app, &stage, session).await? {
         Ok(visit) => visit,
         Err(NoVisit::Unknown) => {
             let text = "This page belongs to a sign-up that is not known or has expired. Begin again in your app.";
-            return Ok(fallback::message(app, StatusCode::NOT_FOUND, "Not found", text));
+            return Ok(fallback::message(
+                app,
+                StatusCode::NOT_FOUND,
+                "Not found",
+                text,
+            ));
         }
     };
     if request.method == Method::POST && request.body.len() <= MAX_BODY_BYTES {
-        return visit.submit(app, &Query::parse(&request.body), request.network).await;
+        return visit
+            .submit(app, &Query::parse(&request.body), request.network)
+            .await;
     }
     Ok(visit.show(app))
 }
 
 /// The `{type}` of the path, decoded (UIA-74).
 fn stage(path: &str) -> String {
-    let raw = path.strip_suffix("/fallback/web").and_then(|rest| rest.rsplit_once("/auth/"));
+    let raw = path
+        .strip_suffix("/fallback/web")
+        .and_then(|rest| rest.rsplit_once("/auth/"));
     let decoded = Query::parse(format!("type={}", raw.map_or("", |(_, stage)| stage)).as_bytes());
     decoded.get("type").unwrap_or_default().to_owned()
 }
 
 fn failure(app: &App, request: &Request, error: &MatrixError) -> Response {
     error.log();
-    let page = fallback::message(app, error.code.status(), "That did not work", "Please try again in a moment.");
-    Response { retry_after: error.response(&request.id).retry_after, ..page }
+    let page = fallback::message(
+        app,
+        error.code.status(),
+        "That did not work",
+        "Please try again in a moment.",
+    );
+    Response {
+        retry_after: error.response(&request.id).retry_after,
+        ..page
+    }
 }

@@ -28,15 +28,24 @@ pub struct Response {
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: Request) -> Result<HttpResponse, Rejection> {
     if app.config.registration == Registration::Closed {
-        return Err(MatrixError::new(ErrorCode::Forbidden, "Registration is closed on this server").into());
+        return Err(MatrixError::new(
+            ErrorCode::Forbidden,
+            "Registration is closed on this server",
+        )
+        .into());
     }
     let username = request.query.required("username")?;
     // A text that is no localpart needs no read to be refused, but is charged like any other.
     let localpart = Localpart::parse(username, &app.config.server_name).ok();
-    let wanted =
-        Wanted { session: None, name: localpart.as_ref(), appservices: app.appservices_are_stale() };
-    let (charged, facts) =
-        tokio::join!(limits::spend(&app, Limit::Available, request.network), app.store.registration_facts(wanted));
+    let wanted = Wanted {
+        session: None,
+        name: localpart.as_ref(),
+        appservices: app.appservices_are_stale(),
+    };
+    let (charged, facts) = tokio::join!(
+        limits::spend(&app, Limit::Available, request.network),
+        app.store.registration_facts(wanted)
+    );
     charged?;
     let facts = facts?;
     let appservices = app.refresh_appservices(facts.appservices).await?;

@@ -25,7 +25,11 @@ pub struct Response {
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: Request) -> Result<HttpResponse, Rejection> {
     if app.config.registration == Registration::Closed {
-        return Err(MatrixError::new(ErrorCode::Forbidden, "Registration is closed on this server").into());
+        return Err(MatrixError::new(
+            ErrorCode::Forbidden,
+            "Registration is closed on this server",
+        )
+        .into());
     }
     let token = request.query.required("token")?;
     let found = registration_token::look_up(&app, token, request.network).await?;

@@ -61,9 +61,14 @@ impl Response {
     /// An answer with a new device, and what is to be stored of that (TOK-08, REG-17, REG-18).
     pub(crate) fn with_login(app: &App, localpart: &Localpart, login: &Login) -> (Self, NewDevice) {
         let chance = &*app.chance;
-        let id = login.device_id.clone().unwrap_or_else(|| DeviceId::generate(chance));
+        let id = login
+            .device_id
+            .clone()
+            .unwrap_or_else(|| DeviceId::generate(chance));
         let access = Token::mint(TokenKind::Access, localpart, &id, chance);
-        let refresh = login.refreshable.then(|| Token::mint(TokenKind::Refresh, localpart, &id, chance));
+        let refresh = login
+            .refreshable
+            .then(|| Token::mint(TokenKind::Refresh, localpart, &id, chance));
         let answer = Self {
             access_token: Some(access.reveal().to_owned()),
             device_id: Some(id.as_str().to_owned()),
@@ -75,7 +80,9 @@ impl Response {
             id,
             display_name: login.display_name.clone(),
             access_hash: access.hash(),
-            access_expires: login.lifetime.map(|lifetime| app.clock.now().plus(lifetime)),
+            access_expires: login
+                .lifetime
+                .map(|lifetime| app.clock.now().plus(lifetime)),
             refresh_hash: refresh.map(|token| token.hash()),
         };
         (answer, device)

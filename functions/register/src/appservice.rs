@@ -17,10 +17,18 @@ use crate::{
     parameters::Parameters,
 };
 
-pub(crate) async fn register(app: &App, request: &Request, body: &Body) -> Result<HttpResponse, Rejection> {
+pub(crate) async fn register(
+    app: &App,
+    request: &Request,
+    body: &Body,
+) -> Result<HttpResponse, Rejection> {
     let token = http::access_token(request, app.config.query_tokens)?;
     let Some(appservice) = tokens::authenticate_appservice(app, &token).await? else {
-        return Err(MatrixError::new(ErrorCode::UnknownToken, "The token is no application service's").into());
+        return Err(MatrixError::new(
+            ErrorCode::UnknownToken,
+            "The token is no application service's",
+        )
+        .into());
     };
     let wanted = Parameters::parse(body)?;
     let username = wanted

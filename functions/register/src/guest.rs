@@ -26,12 +26,22 @@ pub(crate) async fn register(app: &App, request: &Request) -> Result<HttpRespons
     };
     let body = Body::parse(&request.body)?;
     // GUEST-02: of another type or too long it is ignored like everything else.
-    let display_name = body.optional::<String>("initial_device_display_name").ok().flatten();
+    let display_name = body
+        .optional::<String>("initial_device_display_name")
+        .ok()
+        .flatten();
     let display_name = display_name.filter(|name| name.chars().count() <= MAX_DISPLAY_NAME_CHARS);
-    let (charged, appservices) = tokio::join!(limits::spend(app, Limit::Guest, request.network), app.appservices());
+    let (charged, appservices) = tokio::join!(
+        limits::spend(app, Limit::Guest, request.network),
+        app.appservices()
+    );
     charged?;
     let appservices = appservices?;
-    let login = Login { display_name, lifetime: Some(lifetime), ..Login::default() };
+    let login = Login {
+        display_name,
+        lifetime: Some(lifetime),
+        ..Login::default()
+    };
     for _ in 0..NAME_TRIES {
         let localpart = accounts::generate_guest(&app.config, &appservices, &*app.chance)?;
         let (answer, device) = Response::with_login(app, &localpart, &login);

@@ -34,11 +34,16 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         None | Some("user") => {}
         Some("guest") => return guest::register(&app, &request).await,
         Some(_) if app.config.registration == Registration::Closed => return Err(closed()),
-        Some(_) => return Err(MatrixError::new(ErrorCode::InvalidParam, "`kind` must be `user` or `guest`").into()),
+        Some(_) => {
+            return Err(MatrixError::new(
+                ErrorCode::InvalidParam,
+                "`kind` must be `user` or `guest`",
+            )
+            .into());
+        }
     }
     let body = Body::parse(&request.body);
-    let is_appservice =
-        |body: &Body| matches!(body.optional::<String>("type"), Ok(Some(name)) if name == APPSERVICE_TYPE);
+    let is_appservice = |body: &Body| matches!(body.optional::<String>("type"), Ok(Some(name)) if name == APPSERVICE_TYPE);
     if body.as_ref().is_ok_and(is_appservice) {
         return appservice::register(&app, &request, &body?).await;
     }
@@ -50,5 +55,9 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
 }
 
 fn closed() -> Rejection {
-    MatrixError::new(ErrorCode::Forbidden, "Registration is closed on this server").into()
+    MatrixError::new(
+        ErrorCode::Forbidden,
+        "Registration is closed on this server",
+    )
+    .into()
 }

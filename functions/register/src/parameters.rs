@@ -47,17 +47,28 @@ pub struct Parameters {
 impl Parameters {
     /// Reads a body: types and sizes (HTTP-16). Names and passwords are judged later.
     pub fn parse(body: &Body) -> Result<Self, MatrixError> {
-        let device_id = body.optional::<String>("device_id")?.filter(|id| !id.is_empty());
+        let device_id = body
+            .optional::<String>("device_id")?
+            .filter(|id| !id.is_empty());
         let device_id = match device_id {
             None => None,
-            Some(text) => Some(DeviceId::parse(&text).ok_or_else(|| invalid("`device_id` is not a device's id"))?),
+            Some(text) => Some(
+                DeviceId::parse(&text)
+                    .ok_or_else(|| invalid("`device_id` is not a device's id"))?,
+            ),
         };
         let display_name = body.optional::<String>("initial_device_display_name")?;
-        if display_name.as_ref().is_some_and(|name| name.chars().count() > MAX_DISPLAY_NAME_CHARS) {
+        if display_name
+            .as_ref()
+            .is_some_and(|name| name.chars().count() > MAX_DISPLAY_NAME_CHARS)
+        {
             return Err(invalid("`initial_device_display_name` is too long"));
         }
         let guest_access_token = body.optional::<String>("guest_access_token")?;
-        if guest_access_token.as_ref().is_some_and(|token| token.len() > MAX_TOKEN_BYTES) {
+        if guest_access_token
+            .as_ref()
+            .is_some_and(|token| token.len() > MAX_TOKEN_BYTES)
+        {
             return Err(invalid("`guest_access_token` is too long"));
         }
         Ok(Self {
@@ -80,7 +91,9 @@ impl Parameters {
             username: self.username.or(remembered.username),
             password: self.password.or(remembered.password),
             device_id: self.device_id.or(remembered.device_id),
-            initial_device_display_name: self.initial_device_display_name.or(remembered.initial_device_display_name),
+            initial_device_display_name: self
+                .initial_device_display_name
+                .or(remembered.initial_device_display_name),
             inhibit_login: self.inhibit_login.or(remembered.inhibit_login),
             refresh_token: self.refresh_token.or(remembered.refresh_token),
             guest_access_token: self.guest_access_token.or(remembered.guest_access_token),

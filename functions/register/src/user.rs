@@ -25,7 +25,11 @@ use crate::{
 /// share of the registration token.
 const FINISH_TRIES: usize = 20;
 
-pub(crate) async fn register(app: &App, request: &Request, body: &Body) -> Result<HttpResponse, Rejection> {
+pub(crate) async fn register(
+    app: &App,
+    request: &Request,
+    body: &Body,
+) -> Result<HttpResponse, Rejection> {
     let auth = Auth::parse(body)?;
     let asked = Parameters::parse(body)?;
     let (facts, prepared) = read(app, request, &auth, &asked).await?;
@@ -35,19 +39,30 @@ pub(crate) async fn register(app: &App, request: &Request, body: &Body) -> Resul
         _ => None,
     };
     let canonical = body.canonical();
-    if let Some(answer) = session.as_ref().map(|session| replay(app, session, &canonical)) {
+    if let Some(answer) = session
+        .as_ref()
+        .map(|session| replay(app, session, &canonical))
+    {
         if let Some(response) = answer.await? {
             return Ok(response);
         }
     }
-    let remembered = session.as_ref().map(|session| session.state.parameters.clone());
+    let remembered = session
+        .as_ref()
+        .map(|session| session.state.parameters.clone());
     let checked_now = (asked.username.is_some(), asked.password.is_some());
-    let asked = asked.over(remembered.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default());
+    let asked = asked.over(
+        remembered
+            .and_then(|value| serde_json::from_value(value).ok())
+            .unwrap_or_default(),
+    );
     let name = match check_name(app, &asked, facts.holder.as_ref(), &appservices).await {
         Ok(name) => name,
         Err(Rejection::Error(error)) if error.code == ErrorCode::UserInUse => {
             // A twin of this request may have taken the name between the two halves of our read.
-            return answer_of_twin(app, auth.session.as_ref(), &canonical).await?.ok_or(error.into());
+            return answer_of_twin(app, auth.session.as_ref(), &canonical)
+                .await?
+                .ok_or(error.into());
         }
         Err(error) => return Err(error),
     };
@@ -64,7 +79,12 @@ pub(crate) async fn register(app: &App, request: &Request, body: &Body) -> Resul
         network: request.network,
     };
     let proof = uia::prove(app, attempt).await?;
-    let operation = Operation { asked: &asked, name, appservices: &appservices, canonical: &canonical };
+    let operation = Operation {
+        asked: &asked,
+        name,
+        appservices: &appservices,
+        canonical: &canonical,
+    };
     let charged = may_finish(app, &auth);
     finish(app, request, proof, operation, charged).await
 }
@@ -87,14 +107,21 @@ async fn read(
 ) -> Result<(Facts, Prepared), Rejection> {
     let session = auth.session.as_ref().and_then(uia::session_key);
     let server = &app.config.server_name;
-    let name = asked.username.as_deref().and_then(|text| Localpart::parse(text, server).ok());
+    let name = asked
+        .username
+        .as_deref()
+        .and_then(|text| Localpart::parse(text, server).ok());
     let wanted = Wanted {
         session: session.as_deref(),
         name: name.as_ref(),
         appservices: app.appservices_are_stale(),
     };
     let charge_hash = async {
-        if may_finish(app, auth) { limits::spend(app, Limit::PasswordHash, request.network).await } else { Ok(()) }
+        if may_finish(app, auth) {
+            limits::spend(app, Limit::PasswordHash, request.network).await
+        } else {
+            Ok(())
+        }
     };
     let (charged, charged_hash, facts, prepared) = tokio::join!(
         limits::spend(app, Limit::Register, request.network),
@@ -111,13 +138,27 @@ async fn read(
 /// its limit is then charged beside the first read instead of in a round trip of its own.
 fn may_finish(app: &App, auth: &Auth) -> bool {
     let stage = auth.stage.as_deref().and_then(StageType::parse);
-    stage.is_some_and(|stage| app.config.flows().iter().any(|flow| flow.last() == Some(&stage)))
+    stage.is_some_and(|stage| {
+        app.config
+            .flows()
+            .iter()
+            .any(|flow| flow.last() == Some(&stage))
+    })
 }
 
 /// The answer of a finished session, to the request that finished it, while the token in it lives
 /// (UIA-15).
-async fn replay(app: &App, session: &OpenSession, canonical: &str) -> Result<Option<HttpResponse>, Rejection> {
-    let over = || MatrixError::new(ErrorCode::InvalidParam, "The session is finished: begin a new one");
+async fn replay(
+    app: &App,
+    session: &OpenSession,
+    canonical: &str,
+) -> Result<Option<HttpResponse>, Rejection> {
+    let over = || {
+        MatrixError::new(
+            ErrorCode::InvalidParam,
+            "The session is finished: begin a new one",
+        )
+    };
     match session.replay(canonical, app.clock.now()) {
         Replay::Open => Ok(None),
         Replay::Over => Err(over().into()),
@@ -132,7 +173,11 @@ async fn replay(app: &App, session: &OpenSession, canonical: &str) -> Result<Opt
 }
 
 /// The answer that a twin of this request has been given meanwhile, if there was one.
-async fn answer_of_twin(app: &App, id: Option<&Secret>, canonical: &str) -> Result<Option<HttpResponse>, Rejection> {
+async fn answer_of_twin(
+    app: &App,
+    id: Option<&Secret>,
+    canonical: &str,
+) -> Result<Option<HttpResponse>, Rejection> {
     let Some(id) = id else { return Ok(None) };
     match OpenSession::find(app, id).await? {
         Some(session) => replay(app, &session, canonical).await,
@@ -160,7 +205,9 @@ async fn check_name(
     if let Some(token) = &asked.guest_access_token {
         return check_upgrade(app, asked, token).await;
     }
-    let Some(text) = &asked.username else { return Ok(Name::Any) };
+    let Some(text) = &asked.username else {
+        return Ok(Name::Any);
+    };
     let name = accounts::choose(text, &app.config, appservices, None)?;
     if holder.is_some() {
         return Err(NameFault::Taken.into());
@@ -169,9 +216,16 @@ async fn check_name(
 }
 
 async fn check_upgrade(app: &App, asked: &Parameters, token: &str) -> Result<Name, Rejection> {
-    let not_theirs =
-        || MatrixError::new(ErrorCode::Forbidden, "The guest access token is not one of this user");
-    let name = asked.username.as_deref().and_then(|text| Localpart::parse(text, &app.config.server_name).ok());
+    let not_theirs = || {
+        MatrixError::new(
+            ErrorCode::Forbidden,
+            "The guest access token is not one of this user",
+        )
+    };
+    let name = asked
+        .username
+        .as_deref()
+        .and_then(|text| Localpart::parse(text, &app.config.server_name).ok());
     let guest = match tokens::authenticate(app, &Secret::new(token.to_owned())).await {
         Ok(guest) => guest,
         Err(tokens::AuthenticationError::Store(error)) => return Err(error.into()),
@@ -185,7 +239,9 @@ async fn check_upgrade(app: &App, asked: &Parameters, token: &str) -> Result<Nam
 
 /// REG-24: judged before UIA, and again when the name changes, with the user's own words.
 fn check_password(app: &App, asked: &Parameters) -> Result<(), Rejection> {
-    let Some(password) = &asked.password else { return Ok(()) };
+    let Some(password) = &asked.password else {
+        return Ok(());
+    };
     let own: Vec<&str> = [
         asked.username.as_deref(),
         asked.initial_device_display_name.as_deref(),
@@ -194,7 +250,11 @@ fn check_password(app: &App, asked: &Parameters) -> Result<(), Rejection> {
     .into_iter()
     .flatten()
     .collect();
-    Ok(passwords::judge(&app.config.passwords, &Secret::new(password.clone()), &own)?)
+    Ok(passwords::judge(
+        &app.config.passwords,
+        &Secret::new(password.clone()),
+        &own,
+    )?)
 }
 
 /// Makes the account: one hash, one transaction (design §3.3).
@@ -205,7 +265,12 @@ async fn finish(
     operation: Operation<'_>,
     charged: bool,
 ) -> Result<HttpResponse, Rejection> {
-    let Operation { asked, name, appservices, canonical } = operation;
+    let Operation {
+        asked,
+        name,
+        appservices,
+        canonical,
+    } = operation;
     let Some(password) = asked.password.clone().map(Secret::new) else {
         proof.keep(app).await;
         return Err(MatrixError::new(ErrorCode::MissingParam, "`password` is missing").into());
@@ -220,7 +285,10 @@ async fn finish(
     let hash = hash?;
     for _ in 0..FINISH_TRIES {
         let (localpart, upgraded_guest) = match &name {
-            Name::Any => (accounts::generate(&app.config, appservices, &*app.chance)?, None),
+            Name::Any => (
+                accounts::generate(&app.config, appservices, &*app.chance)?,
+                None,
+            ),
             Name::Chosen(name) => (name.clone(), None),
             Name::Upgrade(name, epoch) => (name.clone(), Some(*epoch)),
         };
@@ -259,7 +327,11 @@ async fn finish(
     Err(shared::store::StoreError::Contended.into())
 }
 
-fn answer(app: &App, asked: &Parameters, localpart: &Localpart) -> (Response, Option<shared::accounts::NewDevice>) {
+fn answer(
+    app: &App,
+    asked: &Parameters,
+    localpart: &Localpart,
+) -> (Response, Option<shared::accounts::NewDevice>) {
     if asked.inhibit_login == Some(true) {
         return (Response::without_login(app, localpart), None);
     }
@@ -269,7 +341,11 @@ fn answer(app: &App, asked: &Parameters, localpart: &Localpart) -> (Response, Op
         device_id: asked.device_id.clone(),
         display_name: asked.initial_device_display_name.clone(),
         refreshable,
-        lifetime: if refreshable { lifetimes.refreshable } else { lifetimes.plain },
+        lifetime: if refreshable {
+            lifetimes.refreshable
+        } else {
+            lifetimes.plain
+        },
     };
     let (answer, device) = Response::with_login(app, localpart, &login);
     (answer, Some(device))

@@ -16,13 +16,16 @@ use shared::{
 /// query (VER-02, TOK-02); r0.5.0 is the first in which a missing `submit_url` means "nothing to
 /// submit".
 const VERSIONS: [&str; 18] = [
-    "r0.5.0", "r0.6.0", "r0.6.1", "v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8", "v1.9", "v1.10",
-    "v1.11", "v1.12", "v1.13", "v1.14", "v1.15",
+    "r0.5.0", "r0.6.0", "r0.6.1", "v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8",
+    "v1.9", "v1.10", "v1.11", "v1.12", "v1.13", "v1.14", "v1.15",
 ];
 
 /// What clients of the r0.5 era look for (VER-03).
-const FEATURES: [(&str, bool); 3] =
-    [("m.require_identity_server", false), ("m.id_access_token", true), ("m.separate_add_and_bind", true)];
+const FEATURES: [(&str, bool); 3] = [
+    ("m.require_identity_server", false),
+    ("m.id_access_token", true),
+    ("m.separate_add_and_bind", true),
+];
 
 /// The answer.
 #[derive(Debug, Serialize)]
@@ -35,5 +38,8 @@ pub struct Response {
 
 /// Answers the request.
 pub async fn handle(_app: Arc<App>, _request: Request) -> Result<HttpResponse, Rejection> {
-    Ok(HttpResponse::ok(&Response { versions: &VERSIONS, unstable_features: BTreeMap::from(FEATURES) }))
+    Ok(HttpResponse::ok(&Response {
+        versions: &VERSIONS,
+        unstable_features: BTreeMap::from(FEATURES),
+    }))
 }

@@ -80,23 +80,43 @@ fn obey_policy(name: Localpart, config: &Config) -> Result<Localpart, NameFault>
     if !(policy.length.0..=policy.length.1).contains(&text.len()) {
         return Err(NameFault::Length);
     }
-    if policy.pattern.as_ref().is_some_and(|pattern| !pattern.is_match(text)) {
+    if policy
+        .pattern
+        .as_ref()
+        .is_some_and(|pattern| !pattern.is_match(text))
+    {
         return Err(NameFault::Policy);
     }
     Ok(name)
 }
 
 /// A name for a user who chose none (REG-09).
-pub fn generate(config: &Config, appservices: &Appservices, chance: &dyn Chance) -> Result<Localpart, NameFault> {
-    random_name(config, appservices, || chance.text(b"abcdefghijklmnopqrstuvwxyz234567", GENERATED_CHARS))
+pub fn generate(
+    config: &Config,
+    appservices: &Appservices,
+    chance: &dyn Chance,
+) -> Result<Localpart, NameFault> {
+    random_name(config, appservices, || {
+        chance.text(b"abcdefghijklmnopqrstuvwxyz234567", GENERATED_CHARS)
+    })
 }
 
 /// A guest's name: digits alone, which nobody can choose (GUEST-05).
-pub fn generate_guest(config: &Config, appservices: &Appservices, chance: &dyn Chance) -> Result<Localpart, NameFault> {
-    random_name(config, appservices, || chance.text(b"0123456789", GUEST_DIGITS))
+pub fn generate_guest(
+    config: &Config,
+    appservices: &Appservices,
+    chance: &dyn Chance,
+) -> Result<Localpart, NameFault> {
+    random_name(config, appservices, || {
+        chance.text(b"0123456789", GUEST_DIGITS)
+    })
 }
 
-fn random_name(config: &Config, appservices: &Appservices, text: impl Fn() -> String) -> Result<Localpart, NameFault> {
+fn random_name(
+    config: &Config,
+    appservices: &Appservices,
+    text: impl Fn() -> String,
+) -> Result<Localpart, NameFault> {
     let mut verdict = Err(NameFault::Exclusive);
     for _ in 0..GENERATE_TRIES {
         let name = Localpart::parse(&text(), &config.server_name).map_err(NameFault::Grammar)?;

@@ -77,9 +77,14 @@ impl CaptchaProvider {
 
 pub(super) fn read_captcha(raw: &mut Raw<'_>) -> Option<CaptchaConfig> {
     const PROVIDER: &str = "GATEHOUSE_CAPTCHA_PROVIDER";
-    let dependents = ["SITE_KEY", "SECRET_KEY", "VERIFY_URL", "SCRIPT_URL"].map(|end| format!("GATEHOUSE_CAPTCHA_{end}"));
+    let dependents = ["SITE_KEY", "SECRET_KEY", "VERIFY_URL", "SCRIPT_URL"]
+        .map(|end| format!("GATEHOUSE_CAPTCHA_{end}"));
     let Some(provider) = raw.get(PROVIDER) else {
-        for name in dependents.iter().filter(|name| raw.get(name).is_some()).collect::<Vec<_>>() {
+        for name in dependents
+            .iter()
+            .filter(|name| raw.get(name).is_some())
+            .collect::<Vec<_>>()
+        {
             raw.fault(name, format!("means nothing without {PROVIDER}"));
         }
         return None;
@@ -124,7 +129,10 @@ pub(super) fn read_policies(raw: &mut Raw<'_>) -> Option<Policies> {
 
 fn policies(params: Value) -> Option<Policies> {
     let opaque = |text: &str| {
-        (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b))
+        (1..=255).contains(&text.len())
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b))
     };
     let mut versions = BTreeMap::new();
     for (id, policy) in params.as_object()? {
@@ -132,7 +140,8 @@ fn policies(params: Value) -> Option<Policies> {
         let version = policy.get("version")?.as_str()?;
         let languages: Vec<_> = policy.iter().filter(|(key, _)| *key != "version").collect();
         let lawful = languages.iter().all(|(_, text)| {
-            text["name"].as_str().is_some_and(|name| !name.is_empty()) && text["url"].as_str().is_some_and(is_http_url)
+            text["name"].as_str().is_some_and(|name| !name.is_empty())
+                && text["url"].as_str().is_some_and(is_http_url)
         });
         if !opaque(id) || !opaque(version) || languages.is_empty() || !lawful {
             return None;
@@ -142,7 +151,11 @@ fn policies(params: Value) -> Option<Policies> {
     (!versions.is_empty()).then(|| Policies { params, versions })
 }
 
-pub(super) fn read_registration(raw: &mut Raw<'_>, has_captcha: bool, has_policies: bool) -> Option<Registration> {
+pub(super) fn read_registration(
+    raw: &mut Raw<'_>,
+    has_captcha: bool,
+    has_policies: bool,
+) -> Option<Registration> {
     const NAME: &str = "GATEHOUSE_REGISTRATION";
     let unverified = raw.flag("GATEHOUSE_ALLOW_UNVERIFIED_REGISTRATION");
     match raw.get(NAME).as_deref() {
@@ -168,8 +181,13 @@ fn read_flows(raw: &mut Raw<'_>, has_captcha: bool, has_policies: bool) -> Optio
         let mut flow = Flow::new();
         for word in words.split('+') {
             match StageType::parse(word) {
-                None => raw.fault(FLOWS, format!("`{word}` is no stage that this server can offer")),
-                Some(stage) if flow.contains(&stage) => raw.fault(FLOWS, format!("`{word}` stands twice in one flow")),
+                None => raw.fault(
+                    FLOWS,
+                    format!("`{word}` is no stage that this server can offer"),
+                ),
+                Some(stage) if flow.contains(&stage) => {
+                    raw.fault(FLOWS, format!("`{word}` stands twice in one flow"))
+                }
                 Some(stage) => flow.push(stage),
             }
         }
@@ -181,15 +199,25 @@ fn read_flows(raw: &mut Raw<'_>, has_captcha: bool, has_policies: bool) -> Optio
     }
     // UIA-31: a stage that cannot be completed is not offered.
     if offers(StageType::Recaptcha) && !has_captcha {
-        raw.fault(FLOWS, "`m.login.recaptcha` needs GATEHOUSE_CAPTCHA_PROVIDER and its keys");
+        raw.fault(
+            FLOWS,
+            "`m.login.recaptcha` needs GATEHOUSE_CAPTCHA_PROVIDER and its keys",
+        );
     }
     if offers(StageType::Terms) && !has_policies {
         raw.fault(FLOWS, "`m.login.terms` needs GATEHOUSE_TERMS");
     }
     // UIA-21: whoever completes the shorter flow could never go on to the longer one.
     for (index, flow) in flows.iter().enumerate() {
-        if flows.iter().enumerate().any(|(other, longer)| other != index && longer.starts_with(flow)) {
-            raw.fault(FLOWS, "no flow may begin with another whole flow: add `m.login.dummy` to the shorter one");
+        if flows
+            .iter()
+            .enumerate()
+            .any(|(other, longer)| other != index && longer.starts_with(flow))
+        {
+            raw.fault(
+                FLOWS,
+                "no flow may begin with another whole flow: add `m.login.dummy` to the shorter one",
+            );
             break;
         }
     }

@@ -22,7 +22,10 @@ pub(super) struct Raw<'a> {
 
 impl<'a> Raw<'a> {
     pub(super) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { lookup, faults: Vec::new() }
+        Self {
+            lookup,
+            faults: Vec::new(),
+        }
     }
 
     pub(super) fn into_faults(self) -> Vec<String> {
@@ -52,7 +55,12 @@ impl<'a> Raw<'a> {
     }
 
     /// A setting that `parse` understands; if it does not, that is a fault.
-    fn parsed<T>(&mut self, name: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+    fn parsed<T>(
+        &mut self,
+        name: &str,
+        expected: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
         let value = self.demand(name)?;
         let parsed = parse(&value);
         if parsed.is_none() {
@@ -74,17 +82,33 @@ impl<'a> Raw<'a> {
     }
 
     pub(super) fn duration(&mut self, name: &str) -> Option<Duration> {
-        self.parsed(name, "must be a number with one of the units s, m, h, d", parse_duration)
+        self.parsed(
+            name,
+            "must be a number with one of the units s, m, h, d",
+            parse_duration,
+        )
     }
 
     pub(super) fn lifetime(&mut self, name: &str) -> Option<Option<Duration>> {
-        self.parsed(name, "must be `never` or a number with one of the units s, m, h, d", |text| {
-            if text == "never" { Some(None) } else { parse_duration(text).map(Some) }
-        })
+        self.parsed(
+            name,
+            "must be `never` or a number with one of the units s, m, h, d",
+            |text| {
+                if text == "never" {
+                    Some(None)
+                } else {
+                    parse_duration(text).map(Some)
+                }
+            },
+        )
     }
 
     pub(super) fn server_name(&mut self) -> Option<ServerName> {
-        self.parsed("GATEHOUSE_SERVER_NAME", "must be a Matrix server name, such as `example.org`", ServerName::parse)
+        self.parsed(
+            "GATEHOUSE_SERVER_NAME",
+            "must be a Matrix server name, such as `example.org`",
+            ServerName::parse,
+        )
     }
 
     pub(super) fn public_url(&mut self, server_name: Option<&ServerName>) -> Option<String> {
@@ -117,24 +141,44 @@ impl<'a> Raw<'a> {
         }
         // A repeated character is no secret, whatever its length (a placeholder, most likely).
         if bytes.reveal().windows(2).all(|pair| pair[0] == pair[1]) {
-            self.fault(name, "must be random, for instance from `openssl rand -base64 32`");
+            self.fault(
+                name,
+                "must be random, for instance from `openssl rand -base64 32`",
+            );
             return None;
         }
         Some(bytes)
     }
 
     pub(super) fn table_prefix(&mut self) -> Option<String> {
-        self.parsed("GATEHOUSE_TABLES", "must have 1 to 200 characters of a-z, A-Z, 0-9, `_`, `-` and `.`", |text| {
-            let legal = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
-            (legal && text.len() <= 200).then(|| text.to_owned())
-        })
+        self.parsed(
+            "GATEHOUSE_TABLES",
+            "must have 1 to 200 characters of a-z, A-Z, 0-9, `_`, `-` and `.`",
+            |text| {
+                let legal = text
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+                (legal && text.len() <= 200).then(|| text.to_owned())
+            },
+        )
     }
 
     pub(super) fn name_policy(&mut self) -> Option<NamePolicy> {
         let reserved = self.get("GATEHOUSE_RESERVED_NAMES").unwrap_or_default();
-        let reserved = if reserved == "none" { String::new() } else { reserved.to_ascii_lowercase() };
-        let length = self.parsed("GATEHOUSE_NAME_LENGTH", "must be two numbers, such as `3-30`", length);
-        let pattern = match self.get("GATEHOUSE_NAME_PATTERN").map(|text| Regex::new(&format!("^(?:{text})$"))) {
+        let reserved = if reserved == "none" {
+            String::new()
+        } else {
+            reserved.to_ascii_lowercase()
+        };
+        let length = self.parsed(
+            "GATEHOUSE_NAME_LENGTH",
+            "must be two numbers, such as `3-30`",
+            length,
+        );
+        let pattern = match self
+            .get("GATEHOUSE_NAME_PATTERN")
+            .map(|text| Regex::new(&format!("^(?:{text})$")))
+        {
             None => None,
             Some(Ok(pattern)) => Some(pattern),
             Some(Err(_)) => {
@@ -142,24 +186,40 @@ impl<'a> Raw<'a> {
                 return None;
             }
         };
-        Some(NamePolicy { reserved: reserved.split_whitespace().map(str::to_owned).collect(), pattern, length: length? })
+        Some(NamePolicy {
+            reserved: reserved.split_whitespace().map(str::to_owned).collect(),
+            pattern,
+            length: length?,
+        })
     }
 
     pub(super) fn passwords(&mut self) -> Option<PasswordConfig> {
-        let min_score = self.parsed("GATEHOUSE_PASSWORD_MIN_SCORE", "must be a number from 0 to 4", |text| {
-            text.parse().ok().filter(|score| (0..=4).contains(score))
-        });
+        let min_score = self.parsed(
+            "GATEHOUSE_PASSWORD_MIN_SCORE",
+            "must be a number from 0 to 4",
+            |text| text.parse().ok().filter(|score| (0..=4).contains(score)),
+        );
         let cost = self.parsed(
             "GATEHOUSE_ARGON2",
             "must be such as `m=19456,t=2,p=1`, with m from 8 to 4194304 and at least 8 for each of p",
             HashCost::parse,
         );
         let pepper = self.get("GATEHOUSE_PASSWORD_PEPPER");
-        if pepper.as_ref().is_some_and(|pepper| pepper.len() < MIN_PEPPER_BYTES) {
-            self.fault("GATEHOUSE_PASSWORD_PEPPER", format!("must have at least {MIN_PEPPER_BYTES} bytes"));
+        if pepper
+            .as_ref()
+            .is_some_and(|pepper| pepper.len() < MIN_PEPPER_BYTES)
+        {
+            self.fault(
+                "GATEHOUSE_PASSWORD_PEPPER",
+                format!("must have at least {MIN_PEPPER_BYTES} bytes"),
+            );
         }
         let pepper = pepper.map(|pepper| Pepper::new(secret_bytes(pepper)));
-        Some(PasswordConfig { min_score: min_score?, cost: cost?, pepper })
+        Some(PasswordConfig {
+            min_score: min_score?,
+            cost: cost?,
+            pepper,
+        })
     }
 
     pub(super) fn trusted_proxies(&mut self) -> Option<TrustedProxies> {
@@ -167,7 +227,10 @@ impl<'a> Raw<'a> {
         match TrustedProxies::parse(&text) {
             Ok(proxies) => Some(proxies),
             Err(word) => {
-                self.fault("GATEHOUSE_TRUSTED_PROXIES", format!("`{word}` is neither an address nor a range"));
+                self.fault(
+                    "GATEHOUSE_TRUSTED_PROXIES",
+                    format!("`{word}` is neither an address nor a range"),
+                );
                 None
             }
         }
@@ -177,7 +240,9 @@ impl<'a> Raw<'a> {
 /// Whether `text` is an http or https URL without characters that would break out of a quoted
 /// attribute or a header.
 pub(super) fn is_http_url(text: &str) -> bool {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
     let clean = |c: char| !c.is_whitespace() && !c.is_control() && !"\"'<>\\;,".contains(c);
     rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && text.chars().all(clean))
 }

@@ -12,38 +12,150 @@ pub struct Setting {
 }
 
 const fn row(name: &'static str, default: Option<&'static str>, meaning: &'static str) -> Setting {
-    Setting { name, default, meaning }
+    Setting {
+        name,
+        default,
+        meaning,
+    }
 }
 
 /// Every setting. Those without a default are either demanded or absent by choice, as their
 /// meaning says.
 pub const SETTINGS: &[Setting] = &[
-    row("GATEHOUSE_SERVER_NAME", None, "The homeserver's name, as in `@alice:example.org`. Demanded."),
-    row("GATEHOUSE_PUBLIC_URL", None, "Where clients reach this service. Without it `https://` and the server name."),
-    row("GATEHOUSE_SECRET", None, "The root of every key, at least 32 bytes. Demanded."),
-    row("GATEHOUSE_SECRET_PREVIOUS", None, "The secret before this one, while it is being replaced."),
-    row("GATEHOUSE_TABLES", Some("gatehouse"), "Prefix of the DynamoDB tables' names."),
-    row("GATEHOUSE_REGISTRATION", Some("open"), "`open` or `closed`. Closed stops everybody but application services and, if they are on, guests."),
-    row("GATEHOUSE_REGISTRATION_FLOWS", None, "What a new user must complete: flows separated by spaces, stages by `+`, of `m.login.dummy`, `m.login.registration_token`, `m.login.terms`, `m.login.recaptcha`. Demanded while registration is open."),
-    row("GATEHOUSE_ALLOW_UNVERIFIED_REGISTRATION", Some("false"), "`true` says that a flow with neither captcha nor registration token is meant."),
+    row(
+        "GATEHOUSE_SERVER_NAME",
+        None,
+        "The homeserver's name, as in `@alice:example.org`. Demanded.",
+    ),
+    row(
+        "GATEHOUSE_PUBLIC_URL",
+        None,
+        "Where clients reach this service. Without it `https://` and the server name.",
+    ),
+    row(
+        "GATEHOUSE_SECRET",
+        None,
+        "The root of every key, at least 32 bytes. Demanded.",
+    ),
+    row(
+        "GATEHOUSE_SECRET_PREVIOUS",
+        None,
+        "The secret before this one, while it is being replaced.",
+    ),
+    row(
+        "GATEHOUSE_TABLES",
+        Some("gatehouse"),
+        "Prefix of the DynamoDB tables' names.",
+    ),
+    row(
+        "GATEHOUSE_REGISTRATION",
+        Some("open"),
+        "`open` or `closed`. Closed stops everybody but application services and, if they are on, guests.",
+    ),
+    row(
+        "GATEHOUSE_REGISTRATION_FLOWS",
+        None,
+        "What a new user must complete: flows separated by spaces, stages by `+`, of `m.login.dummy`, `m.login.registration_token`, `m.login.terms`, `m.login.recaptcha`. Demanded while registration is open.",
+    ),
+    row(
+        "GATEHOUSE_ALLOW_UNVERIFIED_REGISTRATION",
+        Some("false"),
+        "`true` says that a flow with neither captcha nor registration token is meant.",
+    ),
     row("GATEHOUSE_GUESTS", Some("false"), "`true` lets guests in."),
-    row("GATEHOUSE_GUEST_LIFETIME", Some("30d"), "How long a guest's token lives."),
-    row("GATEHOUSE_RESERVED_NAMES", Some("abuse hostmaster postmaster webmaster"), "Names that nobody may take, separated by spaces; `none` for none."),
-    row("GATEHOUSE_NAME_PATTERN", None, "A regular expression that a new name must match as a whole."),
-    row("GATEHOUSE_NAME_LENGTH", Some("1-255"), "The least and the greatest length of a new name."),
-    row("GATEHOUSE_PASSWORD_MIN_SCORE", Some("3"), "The least zxcvbn score of a password, `0` to `4`; `0` accepts anything but the empty password."),
-    row("GATEHOUSE_PASSWORD_PEPPER", None, "A secret of at least 16 bytes that is mixed into every password hash. Losing it makes every password useless."),
-    row("GATEHOUSE_ARGON2", Some("m=19456,t=2,p=1"), "The cost of a password hash (argon2id): memory in KiB, passes, lanes."),
-    row("GATEHOUSE_TOKEN_LIFETIME", Some("never"), "How long an access token lives whose client does not refresh."),
-    row("GATEHOUSE_REFRESHABLE_TOKEN_LIFETIME", Some("never"), "How long an access token lives whose client asked for a refresh token."),
-    row("GATEHOUSE_QUERY_TOKENS", Some("on"), "`off` refuses access tokens in the query, which end up in logs."),
-    row("GATEHOUSE_CAPTCHA_PROVIDER", None, "`recaptcha`, `hcaptcha` or `turnstile`; needed for `m.login.recaptcha`."),
-    row("GATEHOUSE_CAPTCHA_SITE_KEY", None, "The provider's public key."),
-    row("GATEHOUSE_CAPTCHA_SECRET_KEY", None, "The provider's secret key."),
-    row("GATEHOUSE_CAPTCHA_VERIFY_URL", None, "Where responses are verified, if not at the provider's own address."),
-    row("GATEHOUSE_CAPTCHA_SCRIPT_URL", None, "Where the widget's script is, if not at the provider's own address."),
-    row("GATEHOUSE_TERMS", None, "The policies of `m.login.terms` as JSON: `{\"privacy\":{\"version\":\"1\",\"en\":{\"name\":\"Privacy policy\",\"url\":\"https://…\"}}}`, any number of languages each."),
-    row("GATEHOUSE_LIMITS", Some("on"), "`off` lifts every rate limit."),
-    row("GATEHOUSE_TRUSTED_PROXIES", Some(""), "Addresses and ranges, separated by spaces, whose `X-Forwarded-For` is believed."),
-    row("GATEHOUSE_WARM_UP", Some("true"), "`false` for functions that read no table: no connection is opened ahead of the first request."),
+    row(
+        "GATEHOUSE_GUEST_LIFETIME",
+        Some("30d"),
+        "How long a guest's token lives.",
+    ),
+    row(
+        "GATEHOUSE_RESERVED_NAMES",
+        Some("abuse hostmaster postmaster webmaster"),
+        "Names that nobody may take, separated by spaces; `none` for none.",
+    ),
+    row(
+        "GATEHOUSE_NAME_PATTERN",
+        None,
+        "A regular expression that a new name must match as a whole.",
+    ),
+    row(
+        "GATEHOUSE_NAME_LENGTH",
+        Some("1-255"),
+        "The least and the greatest length of a new name.",
+    ),
+    row(
+        "GATEHOUSE_PASSWORD_MIN_SCORE",
+        Some("3"),
+        "The least zxcvbn score of a password, `0` to `4`; `0` accepts anything but the empty password.",
+    ),
+    row(
+        "GATEHOUSE_PASSWORD_PEPPER",
+        None,
+        "A secret of at least 16 bytes that is mixed into every password hash. Losing it makes every password useless.",
+    ),
+    row(
+        "GATEHOUSE_ARGON2",
+        Some("m=19456,t=2,p=1"),
+        "The cost of a password hash (argon2id): memory in KiB, passes, lanes.",
+    ),
+    row(
+        "GATEHOUSE_TOKEN_LIFETIME",
+        Some("never"),
+        "How long an access token lives whose client does not refresh.",
+    ),
+    row(
+        "GATEHOUSE_REFRESHABLE_TOKEN_LIFETIME",
+        Some("never"),
+        "How long an access token lives whose client asked for a refresh token.",
+    ),
+    row(
+        "GATEHOUSE_QUERY_TOKENS",
+        Some("on"),
+        "`off` refuses access tokens in the query, which end up in logs.",
+    ),
+    row(
+        "GATEHOUSE_CAPTCHA_PROVIDER",
+        None,
+        "`recaptcha`, `hcaptcha` or `turnstile`; needed for `m.login.recaptcha`.",
+    ),
+    row(
+        "GATEHOUSE_CAPTCHA_SITE_KEY",
+        None,
+        "The provider's public key.",
+    ),
+    row(
+        "GATEHOUSE_CAPTCHA_SECRET_KEY",
+        None,
+        "The provider's secret key.",
+    ),
+    row(
+        "GATEHOUSE_CAPTCHA_VERIFY_URL",
+        None,
+        "Where responses are verified, if not at the provider's own address.",
+    ),
+    row(
+        "GATEHOUSE_CAPTCHA_SCRIPT_URL",
+        None,
+        "Where the widget's script is, if not at the provider's own address.",
+    ),
+    row(
+        "GATEHOUSE_TERMS",
+        None,
+        "The policies of `m.login.terms` as JSON: `{\"privacy\":{\"version\":\"1\",\"en\":{\"name\":\"Privacy policy\",\"url\":\"https://…\"}}}`, any number of languages each.",
+    ),
+    row(
+        "GATEHOUSE_LIMITS",
+        Some("on"),
+        "`off` lifts every rate limit.",
+    ),
+    row(
+        "GATEHOUSE_TRUSTED_PROXIES",
+        Some(""),
+        "Addresses and ranges, separated by spaces, whose `X-Forwarded-For` is believed.",
+    ),
+    row(
+        "GATEHOUSE_WARM_UP",
+        Some("true"),
+        "`false` for functions that read no table: no connection is opened ahead of the first request.",
+    ),
 ];

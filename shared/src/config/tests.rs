@@ -10,7 +10,8 @@ const MINIMAL: [(&str, &str); 3] = [
 
 fn read(changes: &[(&str, &str)]) -> Result<Config, String> {
     let values: HashMap<&str, &str> = MINIMAL.iter().chain(changes).copied().collect();
-    Config::from_lookup(|name| values.get(name).map(|value| (*value).to_owned())).map_err(|faults| faults.to_string())
+    Config::from_lookup(|name| values.get(name).map(|value| (*value).to_owned()))
+        .map_err(|faults| faults.to_string())
 }
 
 #[test]
@@ -18,37 +19,72 @@ fn all_faults_are_told_at_once_and_by_name() {
     let faults = read(&[
         ("GATEHOUSE_SERVER_NAME", "not a name"),
         ("GATEHOUSE_SECRET", "short"),
-        ("GATEHOUSE_REGISTRATION_FLOWS", "m.login.magic m.login.recaptcha"),
+        (
+            "GATEHOUSE_REGISTRATION_FLOWS",
+            "m.login.magic m.login.recaptcha",
+        ),
         ("GATEHOUSE_ARGON2", "m=1"),
         ("GATEHOUSE_GUESTS", "perhaps"),
         ("GATEHOUSE_TOKEN_LIFETIME", "5"),
     ])
     .unwrap_err();
-    for name in ["SERVER_NAME", "SECRET", "REGISTRATION_FLOWS", "ARGON2", "GUESTS", "TOKEN_LIFETIME"] {
-        assert!(faults.contains(&format!("GATEHOUSE_{name}: ")), "{name} is missing in:\n{faults}");
+    for name in [
+        "SERVER_NAME",
+        "SECRET",
+        "REGISTRATION_FLOWS",
+        "ARGON2",
+        "GUESTS",
+        "TOKEN_LIFETIME",
+    ] {
+        assert!(
+            faults.contains(&format!("GATEHOUSE_{name}: ")),
+            "{name} is missing in:\n{faults}"
+        );
     }
-    assert!(faults.contains("m.login.magic") && faults.contains("GATEHOUSE_CAPTCHA_PROVIDER"), "{faults}");
+    assert!(
+        faults.contains("m.login.magic") && faults.contains("GATEHOUSE_CAPTCHA_PROVIDER"),
+        "{faults}"
+    );
 }
 
 #[test]
 fn cve_2019_5885_a_server_without_a_proper_secret_does_not_start() {
-    for secret in ["", "0123456789abcdef0123456789abcde", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"] {
-        assert!(read(&[("GATEHOUSE_SECRET", secret)]).unwrap_err().contains("GATEHOUSE_SECRET: "));
+    for secret in [
+        "",
+        "0123456789abcdef0123456789abcde",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    ] {
+        assert!(
+            read(&[("GATEHOUSE_SECRET", secret)])
+                .unwrap_err()
+                .contains("GATEHOUSE_SECRET: ")
+        );
     }
 }
 
 #[test]
 fn uia_21_a_flow_that_another_begins_with_is_refused() {
     let prefix = "m.login.registration_token m.login.registration_token+m.login.dummy";
-    assert!(read(&[("GATEHOUSE_REGISTRATION_FLOWS", prefix)]).unwrap_err().contains("begin with"));
+    assert!(
+        read(&[("GATEHOUSE_REGISTRATION_FLOWS", prefix)])
+            .unwrap_err()
+            .contains("begin with")
+    );
     let twice = "m.login.registration_token m.login.registration_token";
     assert!(read(&[("GATEHOUSE_REGISTRATION_FLOWS", twice)]).is_err());
 }
 
 #[test]
 fn uia_31_a_stage_that_cannot_be_completed_is_not_offered() {
-    for stage in ["m.login.recaptcha", "m.login.terms+m.login.registration_token", "m.login.email.identity"] {
-        assert!(read(&[("GATEHOUSE_REGISTRATION_FLOWS", stage)]).is_err(), "{stage}");
+    for stage in [
+        "m.login.recaptcha",
+        "m.login.terms+m.login.registration_token",
+        "m.login.email.identity",
+    ] {
+        assert!(
+            read(&[("GATEHOUSE_REGISTRATION_FLOWS", stage)]).is_err(),
+            "{stage}"
+        );
     }
 }
 
@@ -67,17 +103,35 @@ fn captcha_keys_without_a_provider_are_a_fault() {
 
 #[test]
 fn terms_must_have_lawful_ids_versions_and_urls() {
-    let terms = |json: &str| read(&[("GATEHOUSE_TERMS", json)]).map(|config| config.policies.unwrap().versions.len());
-    assert_eq!(terms(r#"{"p":{"version":"1","en":{"name":"P","url":"https://x/"},"de":{"name":"D","url":"https://x/"}}}"#), Ok(1));
-    for wrong in ["{}", "[]", r#"{"p":{"version":"1"}}"#, r#"{"p q":{"version":"1","en":{"name":"P","url":"https://x/"}}}"#, r#"{"p":{"version":"1","en":{"name":"P","url":"javascript:alert(1)"}}}"#] {
+    let terms = |json: &str| {
+        read(&[("GATEHOUSE_TERMS", json)]).map(|config| config.policies.unwrap().versions.len())
+    };
+    assert_eq!(
+        terms(
+            r#"{"p":{"version":"1","en":{"name":"P","url":"https://x/"},"de":{"name":"D","url":"https://x/"}}}"#
+        ),
+        Ok(1)
+    );
+    for wrong in [
+        "{}",
+        "[]",
+        r#"{"p":{"version":"1"}}"#,
+        r#"{"p q":{"version":"1","en":{"name":"P","url":"https://x/"}}}"#,
+        r#"{"p":{"version":"1","en":{"name":"P","url":"javascript:alert(1)"}}}"#,
+    ] {
         assert!(terms(wrong).is_err(), "{wrong}");
     }
 }
 
 #[test]
 fn misspelt_settings_are_named() {
-    let faults = Config::unknown_settings(["GATEHOUSE_GUEST".to_owned(), "PATH".to_owned()].into_iter()).unwrap_err();
-    assert_eq!(faults.to_string(), "GATEHOUSE_GUEST: there is no such setting");
+    let faults =
+        Config::unknown_settings(["GATEHOUSE_GUEST".to_owned(), "PATH".to_owned()].into_iter())
+            .unwrap_err();
+    assert_eq!(
+        faults.to_string(),
+        "GATEHOUSE_GUEST: there is no such setting"
+    );
     assert!(Config::unknown_settings(SETTINGS.iter().map(|row| row.name.to_owned())).is_ok());
 }
 
@@ -85,5 +139,8 @@ fn misspelt_settings_are_named() {
 fn secrets_do_not_show_in_a_printed_config() {
     let pepper = ("GATEHOUSE_PASSWORD_PEPPER", "a-pepper-of-some-length");
     let printed = format!("{:?}", read(&[pepper]).unwrap());
-    assert!(!printed.contains("0123456789abcdef") && !printed.contains("a-pepper"), "{printed}");
+    assert!(
+        !printed.contains("0123456789abcdef") && !printed.contains("a-pepper"),
+        "{printed}"
+    );
 }

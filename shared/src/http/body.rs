@@ -18,29 +18,42 @@ impl Body {
     /// Parses a body, whatever its `Content-Type` says (HTTP-04).
     pub fn parse(bytes: &[u8]) -> Result<Self, MatrixError> {
         if bytes.len() > MAX_BODY_BYTES {
-            return Err(MatrixError::new(ErrorCode::TooLarge, "The request body is too large"));
+            return Err(MatrixError::new(
+                ErrorCode::TooLarge,
+                "The request body is too large",
+            ));
         }
         match serde_json::from_slice(bytes) {
             Ok(Value::Object(members)) => Ok(Self(members)),
-            Ok(_) => Err(MatrixError::new(ErrorCode::BadJson, "The request body must be a JSON object")),
-            Err(_) => Err(MatrixError::new(ErrorCode::NotJson, "The request body is not valid JSON")),
+            Ok(_) => Err(MatrixError::new(
+                ErrorCode::BadJson,
+                "The request body must be a JSON object",
+            )),
+            Err(_) => Err(MatrixError::new(
+                ErrorCode::NotJson,
+                "The request body is not valid JSON",
+            )),
         }
     }
 
     /// The member `name`, if it is there and not `null`; M_BAD_JSON if it is of another type.
-    pub fn optional<T: DeserializeOwned>(&self, name: &'static str) -> Result<Option<T>, MatrixError> {
+    pub fn optional<T: DeserializeOwned>(
+        &self,
+        name: &'static str,
+    ) -> Result<Option<T>, MatrixError> {
         match self.0.get(name) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => T::deserialize(value)
-                .map(Some)
-                .map_err(|_| MatrixError::new(ErrorCode::BadJson, format!("`{name}` has the wrong type"))),
+            Some(value) => T::deserialize(value).map(Some).map_err(|_| {
+                MatrixError::new(ErrorCode::BadJson, format!("`{name}` has the wrong type"))
+            }),
         }
     }
 
     /// Like [`optional`](Self::optional), but M_MISSING_PARAM if it is absent.
     pub fn required<T: DeserializeOwned>(&self, name: &'static str) -> Result<T, MatrixError> {
-        self.optional(name)?
-            .ok_or_else(|| MatrixError::new(ErrorCode::MissingParam, format!("`{name}` is missing")))
+        self.optional(name)?.ok_or_else(|| {
+            MatrixError::new(ErrorCode::MissingParam, format!("`{name}` is missing"))
+        })
     }
 
     /// The whole body with its members sorted: equal bodies give equal text.
@@ -67,7 +80,13 @@ mod tests {
 
     #[test]
     fn http_02_what_is_no_json_is_m_not_json() {
-        for bytes in [&b""[..], b"{", b"{\"a\":\"\x81\"}", b"{}{}", br#"{"a":"\ud800"}"#] {
+        for bytes in [
+            &b""[..],
+            b"{",
+            b"{\"a\":\"\x81\"}",
+            b"{}{}",
+            br#"{"a":"\ud800"}"#,
+        ] {
             assert_eq!(code(bytes), ErrorCode::NotJson, "{bytes:?}");
         }
     }
@@ -88,8 +107,14 @@ mod tests {
     fn null_is_absent_and_another_type_is_refused() {
         let body = Body::parse(br#"{"a":null,"b":5}"#).unwrap();
         assert_eq!(body.optional::<String>("a").unwrap(), None);
-        assert_eq!(body.optional::<String>("b").unwrap_err().code, ErrorCode::BadJson);
-        assert_eq!(body.required::<String>("a").unwrap_err().code, ErrorCode::MissingParam);
+        assert_eq!(
+            body.optional::<String>("b").unwrap_err().code,
+            ErrorCode::BadJson
+        );
+        assert_eq!(
+            body.required::<String>("a").unwrap_err().code,
+            ErrorCode::MissingParam
+        );
     }
 
     proptest! {

@@ -17,7 +17,9 @@ impl Network {
     pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             v4 @ IpAddr::V4(_) => Self(v4),
-            IpAddr::V6(v6) => Self(IpAddr::V6(Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX)))),
+            IpAddr::V6(v6) => Self(IpAddr::V6(Ipv6Addr::from(
+                u128::from(v6) & !u128::from(u64::MAX),
+            ))),
         }
     }
 
@@ -32,7 +34,11 @@ impl Network {
             .flat_map(|value| value.split(','))
             .collect();
         // The gateway itself appends the peer it saw; skip that entry if it is there.
-        let mut hops = forwarded.iter().rev().map(|hop| hop.trim().parse::<IpAddr>()).peekable();
+        let mut hops = forwarded
+            .iter()
+            .rev()
+            .map(|hop| hop.trim().parse::<IpAddr>())
+            .peekable();
         if matches!(hops.peek(), Some(Ok(hop)) if hop.to_canonical() == peer.to_canonical()) {
             hops.next();
         }
@@ -62,14 +68,21 @@ pub struct TrustedProxies(Vec<(IpAddr, u8)>);
 impl TrustedProxies {
     /// Parses addresses and `address/bits` ranges separated by spaces; `Err` names the wrong one.
     pub fn parse(text: &str) -> Result<Self, String> {
-        text.split_whitespace().map(|word| parse_range(word).ok_or_else(|| word.to_owned())).collect::<Result<_, _>>().map(Self)
+        text.split_whitespace()
+            .map(|word| parse_range(word).ok_or_else(|| word.to_owned()))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|(base, bits)| match (base, address) {
-            (IpAddr::V4(base), IpAddr::V4(own)) => same_prefix(u32::from(*base).into(), u32::from(own).into(), 32, *bits),
-            (IpAddr::V6(base), IpAddr::V6(own)) => same_prefix(u128::from(*base), u128::from(own), 128, *bits),
+            (IpAddr::V4(base), IpAddr::V4(own)) => {
+                same_prefix(u32::from(*base).into(), u32::from(own).into(), 32, *bits)
+            }
+            (IpAddr::V6(base), IpAddr::V6(own)) => {
+                same_prefix(u128::from(*base), u128::from(own), 128, *bits)
+            }
             _ => false,
         })
     }
@@ -81,7 +94,9 @@ fn same_prefix(a: u128, b: u128, width: u8, bits: u8) -> bool {
 }
 
 fn parse_range(word: &str) -> Option<(IpAddr, u8)> {
-    let (base, bits) = word.split_once('/').map_or((word, None), |(base, bits)| (base, Some(bits)));
+    let (base, bits) = word
+        .split_once('/')
+        .map_or((word, None), |(base, bits)| (base, Some(bits)));
     let base: IpAddr = base.parse().ok()?;
     let width = if base.is_ipv4() { 32 } else { 128 };
     let bits = bits.map_or(Some(width), |bits| bits.parse().ok())?;
@@ -95,20 +110,34 @@ mod tests {
     fn behind(peer: &str, forwarded: &str, proxies: &str) -> String {
         let mut headers = HeaderMap::new();
         headers.insert("x-forwarded-for", forwarded.parse().unwrap());
-        Network::behind(peer.parse().unwrap(), &headers, &TrustedProxies::parse(proxies).unwrap()).to_string()
+        Network::behind(
+            peer.parse().unwrap(),
+            &headers,
+            &TrustedProxies::parse(proxies).unwrap(),
+        )
+        .to_string()
     }
 
     #[test]
     fn a_client_cannot_forge_its_address_without_a_trusted_proxy() {
         assert_eq!(behind("203.0.113.7", "10.0.0.1", ""), "203.0.113.7");
-        assert_eq!(behind("203.0.113.7", "198.51.100.1, 203.0.113.7", ""), "203.0.113.7");
+        assert_eq!(
+            behind("203.0.113.7", "198.51.100.1, 203.0.113.7", ""),
+            "203.0.113.7"
+        );
     }
 
     #[test]
     fn the_list_is_walked_from_the_right_past_trusted_proxies_only() {
         let proxies = "10.0.0.0/8 203.0.113.7";
-        assert_eq!(behind("203.0.113.7", "1.2.3.4, 198.51.100.1, 10.1.1.1", proxies), "198.51.100.1");
-        assert_eq!(behind("203.0.113.7", "1.2.3.4, 10.1.1.1, 203.0.113.7", proxies), "1.2.3.4");
+        assert_eq!(
+            behind("203.0.113.7", "1.2.3.4, 198.51.100.1, 10.1.1.1", proxies),
+            "198.51.100.1"
+        );
+        assert_eq!(
+            behind("203.0.113.7", "1.2.3.4, 10.1.1.1, 203.0.113.7", proxies),
+            "1.2.3.4"
+        );
         assert_eq!(behind("203.0.113.7", "junk", proxies), "203.0.113.7");
     }
 
@@ -120,8 +149,14 @@ mod tests {
 
     #[test]
     fn ranges_must_fit_their_family() {
-        assert_eq!(TrustedProxies::parse("10.0.0.0/33"), Err("10.0.0.0/33".to_owned()));
-        assert_eq!(TrustedProxies::parse("::/0 nonsense"), Err("nonsense".to_owned()));
+        assert_eq!(
+            TrustedProxies::parse("10.0.0.0/33"),
+            Err("10.0.0.0/33".to_owned())
+        );
+        assert_eq!(
+            TrustedProxies::parse("::/0 nonsense"),
+            Err("nonsense".to_owned())
+        );
         assert!(TrustedProxies::parse("::/0 10.0.0.0/0").is_ok());
     }
 }

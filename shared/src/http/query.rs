@@ -14,19 +14,27 @@ impl Query {
 
     /// The first value of `name`.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(own, _)| own == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The first value of `name`; M_MISSING_PARAM without one.
     pub fn required(&self, name: &'static str) -> Result<&str, MatrixError> {
         self.get(name).ok_or_else(|| {
-            MatrixError::new(ErrorCode::MissingParam, format!("The query parameter `{name}` is missing"))
+            MatrixError::new(
+                ErrorCode::MissingParam,
+                format!("The query parameter `{name}` is missing"),
+            )
         })
     }
 
     /// All pairs, in order.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 }
 
@@ -45,6 +53,9 @@ mod tests {
         let query = Query::parse(b"username=a%2Bb&username=c&empty=");
         assert_eq!(query.get("username"), Some("a+b"));
         assert_eq!(query.get("empty"), Some(""));
-        assert_eq!(query.required("absent").unwrap_err().code, ErrorCode::MissingParam);
+        assert_eq!(
+            query.required("absent").unwrap_err().code,
+            ErrorCode::MissingParam
+        );
     }
 }

@@ -128,7 +128,12 @@ impl AccountRow {
                 epoch: row.number("spared_epoch")?,
             }),
         };
-        Ok(Self { status, kind, epoch: row.number("epoch")?, spared })
+        Ok(Self {
+            status,
+            kind,
+            epoch: row.number("epoch")?,
+            spared,
+        })
     }
 }
 
@@ -151,7 +156,9 @@ impl Store {
     ) -> Result<(Option<AccountRow>, Option<DeviceRow>), StoreError> {
         let (pk, sk) = (keys::user(localpart), keys::device(device));
         let wanted = [(pk.clone(), MAIN.to_owned()), (pk, sk.clone())];
-        let found = self.batch_get(HashMap::from([(self.accounts.clone(), keys_of(&wanted))])).await?;
+        let found = self
+            .batch_get(HashMap::from([(self.accounts.clone(), keys_of(&wanted))]))
+            .await?;
         let (mut account, mut own_device) = (None, None);
         for row in found.into_values().flatten().map(Row::new) {
             if row.text(SK)? == MAIN {
@@ -164,8 +171,14 @@ impl Store {
     }
 
     /// The account with this name.
-    pub async fn find_account(&self, localpart: &Localpart) -> Result<Option<AccountRow>, StoreError> {
-        let wanted = Wanted { name: Some(localpart), ..Wanted::default() };
+    pub async fn find_account(
+        &self,
+        localpart: &Localpart,
+    ) -> Result<Option<AccountRow>, StoreError> {
+        let wanted = Wanted {
+            name: Some(localpart),
+            ..Wanted::default()
+        };
         Ok(self.registration_facts(wanted).await?.holder)
     }
 
@@ -174,15 +187,25 @@ impl Store {
     pub async fn registration_facts(&self, wanted: Wanted<'_>) -> Result<Facts, StoreError> {
         let mut in_accounts = Vec::new();
         in_accounts.extend(wanted.name.map(|name| (keys::user(name), MAIN.to_owned())));
-        in_accounts.extend(wanted.appservices.then(|| (keys::APPSERVICES.to_owned(), MAIN.to_owned())));
+        in_accounts.extend(
+            wanted
+                .appservices
+                .then(|| (keys::APPSERVICES.to_owned(), MAIN.to_owned())),
+        );
         let mut request = HashMap::new();
         if !in_accounts.is_empty() {
             request.insert(self.accounts.clone(), keys_of(&in_accounts));
         }
         if let Some(session) = wanted.session {
-            request.insert(self.uia_sessions.clone(), vec![Map::from([(PK.to_owned(), text(session))])]);
+            request.insert(
+                self.uia_sessions.clone(),
+                vec![Map::from([(PK.to_owned(), text(session))])],
+            );
         }
-        let mut facts = Facts { appservices: wanted.appservices.then(AppservicesRow::default), ..Facts::default() };
+        let mut facts = Facts {
+            appservices: wanted.appservices.then(AppservicesRow::default),
+            ..Facts::default()
+        };
         if request.is_empty() {
             return Ok(facts);
         }
@@ -221,7 +244,11 @@ impl Store {
                 Some(CreateAccountError::SessionMoved)
             } else if condition_failed(reasons, account) {
                 let upgrade = new.upgraded_guest.is_some();
-                Some(if upgrade { CreateAccountError::GuestGone } else { CreateAccountError::NameTaken })
+                Some(if upgrade {
+                    CreateAccountError::GuestGone
+                } else {
+                    CreateAccountError::NameTaken
+                })
             } else if token.is_some_and(|index| condition_failed(reasons, index)) {
                 Some(CreateAccountError::RegistrationTokenSpent)
             } else {
@@ -256,7 +283,9 @@ impl Store {
                     .expression_attribute_values(":epoch", number(epoch))
                     .expression_attribute_values(":next", number(epoch + 1))
                     .expression_attribute_values(":now", number(new.created.0));
-                TransactWriteItem::builder().set_update(update.build().ok()).build()
+                TransactWriteItem::builder()
+                    .set_update(update.build().ok())
+                    .build()
             }
         }
     }
@@ -265,8 +294,13 @@ impl Store {
         let pk = keys::user(&new.localpart);
         let mut rows = Vec::new();
         if let Some(hash) = &new.password {
-            let item = Item::under(&pk, PASSWORD).number("schema", 1).text("phc", &hash.phc);
-            rows.push(item.text_if("pepper", hash.pepper.as_deref()).number("changed", new.created.0));
+            let item = Item::under(&pk, PASSWORD)
+                .number("schema", 1)
+                .text("phc", &hash.phc);
+            rows.push(
+                item.text_if("pepper", hash.pepper.as_deref())
+                    .number("changed", new.created.0),
+            );
         }
         if let Some(device) = &new.device {
             let epoch = new.upgraded_guest.map_or(FIRST_EPOCH, |epoch| epoch + 1);
@@ -274,9 +308,14 @@ impl Store {
         }
         for (policy, version) in &new.terms {
             let item = Item::under(&pk, keys::terms(policy)).number("schema", 1);
-            rows.push(item.text("version", version).number("accepted", new.created.0));
+            rows.push(
+                item.text("version", version)
+                    .number("accepted", new.created.0),
+            );
         }
-        rows.into_iter().map(|row| put(&self.accounts, row, None)).collect()
+        rows.into_iter()
+            .map(|row| put(&self.accounts, row, None))
+            .collect()
     }
 
     /// Reads rows of any tables by key, until every key is answered (an unprocessed key is not an
@@ -287,8 +326,14 @@ impl Store {
     ) -> Result<HashMap<String, Vec<Map>>, StoreError> {
         let mut open: HashMap<String, KeysAndAttributes> = HashMap::new();
         for (table, keys) in request {
-            let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
-            open.insert(table, wanted.map_err(|_| StoreError::Refused("a read without keys".to_owned()))?);
+            let wanted = KeysAndAttributes::builder()
+                .set_keys(Some(keys))
+                .consistent_read(true)
+                .build();
+            open.insert(
+                table,
+                wanted.map_err(|_| StoreError::Refused("a read without keys".to_owned()))?,
+            );
         }
         let mut found: HashMap<String, Vec<Map>> = HashMap::new();
         let mut attempt = 0;
@@ -296,7 +341,10 @@ impl Store {
             let request = &open;
             let answer = self
                 .retry(|| async move {
-                    let call = self.client.batch_get_item().set_request_items(Some(request.clone()));
+                    let call = self
+                        .client
+                        .batch_get_item()
+                        .set_request_items(Some(request.clone()));
                     call.send().await.map_err(Failure::<StoreError>::from)
                 })
                 .await?;
@@ -327,7 +375,10 @@ fn device_item(pk: &str, device: &NewDevice, epoch: i64, now: Timestamp) -> Item
         .number("epoch", epoch)
         .text("access_hash", &device.access_hash.0)
         .number_if("access_expires", device.access_expires.map(|time| time.0))
-        .text_if("refresh_hash", device.refresh_hash.as_ref().map(|hash| hash.0.as_str()))
+        .text_if(
+            "refresh_hash",
+            device.refresh_hash.as_ref().map(|hash| hash.0.as_str()),
+        )
         .text_if("display_name", device.display_name.as_deref())
         .number("issued_at", now.0)
         .text("upstream", "none")
@@ -338,9 +389,13 @@ pub(super) fn put(table: &str, item: Item, condition: Option<&str>) -> TransactW
         .table_name(table)
         .set_item(Some(item.build()))
         .set_condition_expression(condition.map(str::to_owned));
-    TransactWriteItem::builder().set_put(put.build().ok()).build()
+    TransactWriteItem::builder()
+        .set_put(put.build().ok())
+        .build()
 }
 
 fn keys_of(keys: &[(String, String)]) -> Vec<HashMap<String, AttributeValue>> {
-    keys.iter().map(|(pk, sk)| Item::under(pk, sk).build()).collect()
+    keys.iter()
+        .map(|(pk, sk)| Item::under(pk, sk).build())
+        .collect()
 }

@@ -19,16 +19,25 @@ pub struct AppservicesRow {
 
 impl AppservicesRow {
     pub(super) fn read(row: &Row) -> Result<Self, StoreError> {
-        let records = serde_json::from_str(row.text("records")?).map_err(|_| row.corrupt("records"))?;
-        Ok(Self { version: row.number("version")?, records })
+        let records =
+            serde_json::from_str(row.text("records")?).map_err(|_| row.corrupt("records"))?;
+        Ok(Self {
+            version: row.number("version")?,
+            records,
+        })
     }
 }
 
 impl Store {
     /// Replaces the application services by `records`, if `read` is still what is stored; `false`
     /// if somebody else was quicker.
-    pub async fn replace_appservices(&self, read: &AppservicesRow, records: &[AppserviceRecord]) -> Result<bool, StoreError> {
-        let text = serde_json::to_string(records).map_err(|error| StoreError::Refused(error.to_string()))?;
+    pub async fn replace_appservices(
+        &self,
+        read: &AppservicesRow,
+        records: &[AppserviceRecord],
+    ) -> Result<bool, StoreError> {
+        let text = serde_json::to_string(records)
+            .map_err(|error| StoreError::Refused(error.to_string()))?;
         let item = Item::under(APPSERVICES, MAIN)
             .number("schema", 1)
             .number("version", read.version + 1)
@@ -45,7 +54,13 @@ impl Store {
                 .expression_attribute_values(":read", number(read.version));
             match call.send().await {
                 Ok(_) => Ok(true),
-                Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => Ok(false),
+                Err(error)
+                    if error
+                        .as_service_error()
+                        .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+                {
+                    Ok(false)
+                }
                 Err(error) => Err(Failure::<StoreError>::from(error)),
             }
         })

@@ -60,7 +60,8 @@ impl Item {
     }
 
     pub(super) fn bytes(mut self, name: &str, value: Vec<u8>) -> Self {
-        self.0.insert(name.to_owned(), AttributeValue::B(Blob::new(value)));
+        self.0
+            .insert(name.to_owned(), AttributeValue::B(Blob::new(value)));
         self
     }
 
@@ -79,8 +80,16 @@ impl Row {
     }
 
     pub(super) fn corrupt(&self, what: &'static str) -> StoreError {
-        let part = |name| self.0.get(name).and_then(|value| value.as_s().ok()).map_or("", String::as_str);
-        StoreError::Corrupt { key: format!("{}/{}", part(PK), part(SK)), what }
+        let part = |name| {
+            self.0
+                .get(name)
+                .and_then(|value| value.as_s().ok())
+                .map_or("", String::as_str)
+        };
+        StoreError::Corrupt {
+            key: format!("{}/{}", part(PK), part(SK)),
+            what,
+        }
     }
 
     pub(super) fn text(&self, name: &'static str) -> Result<&str, StoreError> {
@@ -88,7 +97,10 @@ impl Row {
     }
 
     pub(super) fn text_if(&self, name: &'static str) -> Result<Option<&str>, StoreError> {
-        let text = self.0.get(name).map(|value| value.as_s().map(String::as_str));
+        let text = self
+            .0
+            .get(name)
+            .map(|value| value.as_s().map(String::as_str));
         text.transpose().map_err(|_| self.corrupt(name))
     }
 
@@ -97,7 +109,9 @@ impl Row {
     }
 
     pub(super) fn number_if(&self, name: &'static str) -> Result<Option<i64>, StoreError> {
-        let Some(value) = self.0.get(name) else { return Ok(None) };
+        let Some(value) = self.0.get(name) else {
+            return Ok(None);
+        };
         let number = value.as_n().ok().and_then(|number| number.parse().ok());
         number.map(Some).ok_or_else(|| self.corrupt(name))
     }

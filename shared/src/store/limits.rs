@@ -27,14 +27,37 @@ pub enum CellVerdict {
 impl Store {
     /// Spends one request of a cell: one call while the cell is empty, as it is for nearly
     /// everybody, else two. The second is bounded too, so that racing requests cannot overspend.
-    pub async fn spend_limit(&self, cell: &str, attempt: Attempt) -> Result<CellVerdict, StoreError> {
+    pub async fn spend_limit(
+        &self,
+        cell: &str,
+        attempt: Attempt,
+    ) -> Result<CellVerdict, StoreError> {
         let (now, cost) = (attempt.now.0, attempt.cost);
-        let fresh = self.update_cell(cell, "SET tat = :tat, #ttl = :ttl", "attribute_not_exists(tat) OR tat <= :limit", now + cost, now, cost).await?;
-        let CellVerdict::Exceeded { arrival } = fresh else { return Ok(fresh) };
+        let fresh = self
+            .update_cell(
+                cell,
+                "SET tat = :tat, #ttl = :ttl",
+                "attribute_not_exists(tat) OR tat <= :limit",
+                now + cost,
+                now,
+                cost,
+            )
+            .await?;
+        let CellVerdict::Exceeded { arrival } = fresh else {
+            return Ok(fresh);
+        };
         if arrival.0 > now + attempt.tolerance {
             return Ok(fresh);
         }
-        self.update_cell(cell, "SET tat = tat + :cost, #ttl = :ttl", "tat <= :limit", arrival.0 + cost, now + attempt.tolerance, cost).await
+        self.update_cell(
+            cell,
+            "SET tat = tat + :cost, #ttl = :ttl",
+            "tat <= :limit",
+            arrival.0 + cost,
+            now + attempt.tolerance,
+            cost,
+        )
+        .await
     }
 
     /// Gives one request back.
@@ -50,7 +73,13 @@ impl Store {
                 .expression_attribute_values(":cost", number(cost));
             match call.send().await {
                 Ok(_) => Ok(()),
-                Err(error) if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => Ok(()),
+                Err(error)
+                    if error
+                        .as_service_error()
+                        .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+                {
+                    Ok(())
+                }
                 Err(error) => Err(Failure::<StoreError>::from(error)),
             }
         })
@@ -78,14 +107,21 @@ impl Store {
                 .expression_attribute_names("#ttl", "ttl")
                 .expression_attribute_values(":ttl", number(Timestamp(arrival + KEEP_MS).seconds()))
                 .expression_attribute_values(":limit", number(limit))
-                .expression_attribute_values(if adds { ":cost" } else { ":tat" }, number(if adds { cost } else { arrival }))
-                .return_values_on_condition_check_failure(aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld);
+                .expression_attribute_values(
+                    if adds { ":cost" } else { ":tat" },
+                    number(if adds { cost } else { arrival }),
+                )
+                .return_values_on_condition_check_failure(
+                    aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld,
+                );
             match call.send().await {
                 Ok(_) => Ok(CellVerdict::Allowed),
                 Err(error) => match error.as_service_error() {
                     Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
                         let row = Row::new(failed.item().cloned().unwrap_or_default());
-                        row.time("tat").map(|arrival| CellVerdict::Exceeded { arrival }).map_err(Failure::Final)
+                        row.time("tat")
+                            .map(|arrival| CellVerdict::Exceeded { arrival })
+                            .map_err(Failure::Final)
                     }
                     _ => Err(Failure::<StoreError>::from(error)),
                 },

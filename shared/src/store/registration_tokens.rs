@@ -68,7 +68,8 @@ pub struct TokenUse {
 impl RegistrationTokenRow {
     /// Whether an account can be made with it now (UIA-60, RTOK-01).
     pub fn is_good(&self, now: Timestamp) -> bool {
-        self.expires.is_none_or(|expires| now < expires) && (self.uses.is_none() || !self.left.is_empty())
+        self.expires.is_none_or(|expires| now < expires)
+            && (self.uses.is_none() || !self.left.is_empty())
     }
 
     fn read(rows: Vec<Map>) -> Result<Option<Self>, StoreError> {
@@ -84,7 +85,11 @@ impl RegistrationTokenRow {
             }
         }
         let Some(row) = main else { return Ok(None) };
-        let hash = row.text(PK)?.strip_prefix("REGTOKEN#").ok_or_else(|| row.corrupt(PK))?.to_owned();
+        let hash = row
+            .text(PK)?
+            .strip_prefix("REGTOKEN#")
+            .ok_or_else(|| row.corrupt(PK))?
+            .to_owned();
         Ok(Some(Self {
             hash,
             label: row.text("label")?.to_owned(),
@@ -100,17 +105,25 @@ impl RegistrationTokenRow {
 /// How `uses` are shared out: evenly, what is over to the first shares.
 fn shares(uses: i64) -> Vec<i64> {
     let count = (uses / MIN_SHARD_USES).clamp(1, MAX_SHARDS);
-    (0..count).map(|index| uses / count + i64::from(index < uses % count)).collect()
+    (0..count)
+        .map(|index| uses / count + i64::from(index < uses % count))
+        .collect()
 }
 
 impl Store {
     /// The token with this hash. One call, strongly consistent.
-    pub async fn find_registration_token(&self, hash: &str) -> Result<Option<RegistrationTokenRow>, StoreError> {
+    pub async fn find_registration_token(
+        &self,
+        hash: &str,
+    ) -> Result<Option<RegistrationTokenRow>, StoreError> {
         RegistrationTokenRow::read(self.partition(keys::registration_token(hash)).await?)
     }
 
     /// Stores a new token; `false` if there is one with this hash.
-    pub async fn create_registration_token(&self, new: &NewRegistrationToken) -> Result<bool, StoreError> {
+    pub async fn create_registration_token(
+        &self,
+        new: &NewRegistrationToken,
+    ) -> Result<bool, StoreError> {
         let pk = keys::registration_token(&new.hash);
         let main = Item::under(&pk, MAIN)
             .number("schema", 1)
@@ -120,12 +133,26 @@ impl Store {
             .number_if("expires", new.expires.map(|time| time.0))
             .number("created", new.created.0);
         let mut items = vec![put(&self.accounts, main, Some("attribute_not_exists(pk)"))];
-        items.push(put(&self.accounts, Item::under(REGISTRATION_TOKENS, &new.hash).number("schema", 1), None));
+        items.push(put(
+            &self.accounts,
+            Item::under(REGISTRATION_TOKENS, &new.hash).number("schema", 1),
+            None,
+        ));
         for (number, left) in (0..).zip(new.uses.map(shares).unwrap_or_default()) {
-            let share = Item::under(&pk, keys::shard(number)).number("schema", 1).number("left", left);
-            items.push(put(&self.accounts, share.number_if("expires", new.expires.map(|time| time.0)), None));
+            let share = Item::under(&pk, keys::shard(number))
+                .number("schema", 1)
+                .number("left", left);
+            items.push(put(
+                &self.accounts,
+                share.number_if("expires", new.expires.map(|time| time.0)),
+                None,
+            ));
         }
-        let created = self.transact(items, |reasons| condition_failed(reasons, 0).then_some(Created::Already)).await;
+        let created = self
+            .transact(items, |reasons| {
+                condition_failed(reasons, 0).then_some(Created::Already)
+            })
+            .await;
         match created {
             Ok(()) => Ok(true),
             Err(Created::Already) => Ok(false),
@@ -136,7 +163,9 @@ impl Store {
     /// The hashes of all tokens.
     pub async fn list_registration_tokens(&self) -> Result<Vec<String>, StoreError> {
         let rows = self.partition(REGISTRATION_TOKENS.to_owned()).await?;
-        rows.into_iter().map(|row| Row::new(row).text(SK).map(str::to_owned)).collect()
+        rows.into_iter()
+            .map(|row| Row::new(row).text(SK).map(str::to_owned))
+            .collect()
     }
 
     /// Removes a token with all that is left of it. Sign-ups under way that have not spent it
@@ -148,22 +177,41 @@ impl Store {
             doomed.push((pk.clone(), Row::new(row).text(SK)?.to_owned()));
         }
         let delete = |(pk, sk): (String, String)| {
-            let delete = Delete::builder().table_name(&self.accounts).set_key(Some(Item::under(pk, sk).build()));
-            TransactWriteItem::builder().set_delete(delete.build().ok()).build()
+            let delete = Delete::builder()
+                .table_name(&self.accounts)
+                .set_key(Some(Item::under(pk, sk).build()));
+            TransactWriteItem::builder()
+                .set_delete(delete.build().ok())
+                .build()
         };
-        self.transact(doomed.into_iter().map(delete).collect(), |_| None).await
+        self.transact(doomed.into_iter().map(delete).collect(), |_| None)
+            .await
     }
 
-    pub(super) fn spend_registration_token(&self, token_use: &TokenUse, now: Timestamp) -> TransactWriteItem {
+    pub(super) fn spend_registration_token(
+        &self,
+        token_use: &TokenUse,
+        now: Timestamp,
+    ) -> TransactWriteItem {
         let update = Update::builder()
             .table_name(&self.accounts)
-            .set_key(Some(Item::under(keys::registration_token(&token_use.hash), keys::shard(token_use.shard)).build()))
+            .set_key(Some(
+                Item::under(
+                    keys::registration_token(&token_use.hash),
+                    keys::shard(token_use.shard),
+                )
+                .build(),
+            ))
             .update_expression("SET #left = #left - :one")
-            .condition_expression("#left >= :one AND (attribute_not_exists(expires) OR expires > :now)")
+            .condition_expression(
+                "#left >= :one AND (attribute_not_exists(expires) OR expires > :now)",
+            )
             .expression_attribute_names("#left", "left")
             .expression_attribute_values(":one", number(1))
             .expression_attribute_values(":now", number(now.0));
-        TransactWriteItem::builder().set_update(update.build().ok()).build()
+        TransactWriteItem::builder()
+            .set_update(update.build().ok())
+            .build()
     }
 
     /// All rows of a partition of `accounts`.

@@ -28,7 +28,9 @@ pub(super) enum Failure<F> {
     Final(F),
 }
 
-impl<F: From<StoreError>, E: ProvideErrorMetadata + std::fmt::Debug, R: std::fmt::Debug> From<SdkError<E, R>> for Failure<F> {
+impl<F: From<StoreError>, E: ProvideErrorMetadata + std::fmt::Debug, R: std::fmt::Debug>
+    From<SdkError<E, R>> for Failure<F>
+{
     fn from(error: SdkError<E, R>) -> Self {
         match fault(&error) {
             StoreError::Contended => Self::Contended,
@@ -50,7 +52,9 @@ pub(super) fn fault<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Store
                 | "ProvisionedThroughputExceededException"
                 | "ThrottlingException"
                 | "RequestLimitExceeded" => StoreError::Contended,
-                "InternalServerError" | "ServiceUnavailable" | "unknown" => StoreError::Unavailable(told()),
+                "InternalServerError" | "ServiceUnavailable" | "unknown" => {
+                    StoreError::Unavailable(told())
+                }
                 _ => StoreError::Refused(told()),
             }
         }
@@ -82,7 +86,10 @@ impl Store {
     /// Waits before attempt number `attempt + 1`: a random part of a bound that doubles.
     pub async fn wait(&self, attempt: u32) {
         let bound = FIRST_WAIT_MS << attempt.min(RETRIES);
-        tokio::time::sleep(Duration::from_millis(u64::from(1 + self.chance.below(bound)))).await;
+        tokio::time::sleep(Duration::from_millis(u64::from(
+            1 + self.chance.below(bound),
+        )))
+        .await;
     }
 
     /// Writes all items or none. One request token for all attempts makes those after a lost answer
@@ -104,12 +111,19 @@ impl Store {
             match call.send().await {
                 Ok(_) => Ok(()),
                 Err(error) => {
-                    if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() {
+                    if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
+                        error.as_service_error()
+                    {
                         if let Some(outcome) = understand(cancelled.cancellation_reasons()) {
                             return Err(Failure::Final(outcome));
                         }
-                        if cancelled.cancellation_reasons().iter().any(|reason| reason.code() == Some("ValidationError")) {
-                            let refused = StoreError::Refused("a transaction item is invalid".to_owned());
+                        if cancelled
+                            .cancellation_reasons()
+                            .iter()
+                            .any(|reason| reason.code() == Some("ValidationError"))
+                        {
+                            let refused =
+                                StoreError::Refused("a transaction item is invalid".to_owned());
                             return Err(Failure::Final(refused.into()));
                         }
                     }
@@ -123,5 +137,7 @@ impl Store {
 
 /// Whether the condition of the item at `index` failed.
 pub(super) fn condition_failed(reasons: &[CancellationReason], index: usize) -> bool {
-    reasons.get(index).is_some_and(|reason| reason.code() == Some("ConditionalCheckFailed"))
+    reasons
+        .get(index)
+        .is_some_and(|reason| reason.code() == Some("ConditionalCheckFailed"))
 }

@@ -66,11 +66,19 @@ impl Store {
     pub async fn find_uia_session(&self, key: &str) -> Result<Option<SessionRow>, StoreError> {
         let answer = self
             .retry(|| async move {
-                let call = self.client.get_item().table_name(&self.uia_sessions).key(PK, text(key)).consistent_read(true);
+                let call = self
+                    .client
+                    .get_item()
+                    .table_name(&self.uia_sessions)
+                    .key(PK, text(key))
+                    .consistent_read(true);
                 call.send().await.map_err(Failure::<StoreError>::from)
             })
             .await?;
-        answer.item.map(|item| SessionRow::read(&Row::new(item))).transpose()
+        answer
+            .item
+            .map(|item| SessionRow::read(&Row::new(item)))
+            .transpose()
     }
 
     /// Saves a session on top of the version before its own (a new one has version 1). The nonce
@@ -83,19 +91,27 @@ impl Store {
                 .put_item()
                 .table_name(&self.uia_sessions)
                 .set_item(Some(row.item(nonce).build()))
-                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+                .return_values_on_condition_check_failure(
+                    ReturnValuesOnConditionCheckFailure::AllOld,
+                );
             let call = if row.version == 1 {
                 call.condition_expression("attribute_not_exists(pk)")
             } else {
-                call.condition_expression("version = :before").expression_attribute_values(":before", number(row.version - 1))
+                call.condition_expression("version = :before")
+                    .expression_attribute_values(":before", number(row.version - 1))
             };
             match call.send().await {
                 Ok(_) => Ok(()),
                 Err(error) => match error.as_service_error() {
                     Some(PutItemError::ConditionalCheckFailedException(failed)) => {
                         let found = failed.item().cloned().map(Row::new);
-                        let own = found.is_some_and(|row| row.text("nonce").is_ok_and(|found| found == nonce));
-                        if own { Ok(()) } else { Err(Failure::Final(SaveSessionError::Moved)) }
+                        let own = found
+                            .is_some_and(|row| row.text("nonce").is_ok_and(|found| found == nonce));
+                        if own {
+                            Ok(())
+                        } else {
+                            Err(Failure::Final(SaveSessionError::Moved))
+                        }
                     }
                     _ => Err(Failure::from(error)),
                 },
@@ -110,6 +126,8 @@ impl Store {
             .set_item(Some(commit.row.item(&self.chance.base64::<12>()).build()))
             .condition_expression("version = :before")
             .expression_attribute_values(":before", number(commit.row.version - 1));
-        TransactWriteItem::builder().set_put(put.build().ok()).build()
+        TransactWriteItem::builder()
+            .set_put(put.build().ok())
+            .build()
     }
 }

@@ -19,13 +19,26 @@ pub struct Auth {
 impl Auth {
     /// Reads `auth` from a body: absent, `null` and `{}` are the same.
     pub fn parse(body: &Body) -> Result<Self, MatrixError> {
-        let members: Body = body.optional::<Map<String, Value>>("auth")?.unwrap_or_default().into();
-        let session = members.optional::<String>("session")?.filter(|session| !session.is_empty());
-        Ok(Self { session: session.map(Secret::new), stage: members.optional("type")?, members })
+        let members: Body = body
+            .optional::<Map<String, Value>>("auth")?
+            .unwrap_or_default()
+            .into();
+        let session = members
+            .optional::<String>("session")?
+            .filter(|session| !session.is_empty());
+        Ok(Self {
+            session: session.map(Secret::new),
+            stage: members.optional("type")?,
+            members,
+        })
     }
 
     /// What a fallback page's form says, in the words of an `auth` member.
     pub fn of_form(session: Secret, stage: &str, members: Map<String, Value>) -> Self {
-        Self { session: Some(session), stage: Some(stage.to_owned()), members: members.into() }
+        Self {
+            session: Some(session),
+            stage: Some(stage.to_owned()),
+            members: members.into(),
+        }
     }
 }

@@ -18,10 +18,14 @@ use crate::{
 /// How often a session that others write to at the same moment is read again.
 const SAVE_TRIES: u32 = 12;
 
-const UNKNOWN_SESSION: Refusal =
-    Refusal { code: "M_UNKNOWN", message: "The session is not known or has expired: begin again with this one" };
-const NOT_NEXT: Refusal =
-    Refusal { code: "M_UNRECOGNIZED", message: "The stage is not one that can be completed now" };
+const UNKNOWN_SESSION: Refusal = Refusal {
+    code: "M_UNKNOWN",
+    message: "The session is not known or has expired: begin again with this one",
+};
+const NOT_NEXT: Refusal = Refusal {
+    code: "M_UNRECOGNIZED",
+    message: "The stage is not one that can be completed now",
+};
 
 /// A request's attempt to prove something.
 #[derive(Debug)]
@@ -53,7 +57,12 @@ pub struct Proof {
 }
 
 /// What the attempted stage can read before its session is known, to save a round trip.
-pub async fn prepare(app: &App, flows: &[Flow], auth: &Auth, network: Network) -> Result<Prepared, MatrixError> {
+pub async fn prepare(
+    app: &App,
+    flows: &[Flow],
+    auth: &Auth,
+    network: Network,
+) -> Result<Prepared, MatrixError> {
     match attempted(auth).filter(|stage| flows.iter().flatten().any(|own| own == stage)) {
         Some(stage) => stage.prepare(app, &auth.members, network).await,
         None => Ok(Prepared::Nothing),
@@ -63,12 +72,24 @@ pub async fn prepare(app: &App, flows: &[Flow], auth: &Auth, network: Network) -
 /// Completes the stage that the request attempts, if it is next in some flow, and says whether a
 /// flow is complete. If none is, what is known so far is stored and the answer is a challenge.
 pub async fn prove(app: &App, attempt: Attempt<'_>) -> Result<Proof, Rejection> {
-    let Attempt { flows, binding, parameters, auth, session, prepared, network } = attempt;
+    let Attempt {
+        flows,
+        binding,
+        parameters,
+        auth,
+        session,
+        prepared,
+        network,
+    } = attempt;
     let named = auth.session.is_some();
     let known = session.is_some();
     let mut session = match session {
         Some(session) if session.state.binding != binding => {
-            return Err(MatrixError::new(ErrorCode::Forbidden, "The session belongs to another request").into());
+            return Err(MatrixError::new(
+                ErrorCode::Forbidden,
+                "The session belongs to another request",
+            )
+            .into());
         }
         Some(session) => session,
         None => OpenSession::begin(app, binding, parameters.clone()),
@@ -80,8 +101,20 @@ pub async fn prove(app: &App, attempt: Attempt<'_>) -> Result<Proof, Rejection> 
     if named && !known {
         refusal = Some(UNKNOWN_SESSION);
     } else if let Some(word) = &auth.stage {
-        match try_stage(app, flows, &mut session, word, &auth.members, &prepared, network).await? {
-            Outcome::Done { refund: back } => (changed, refund) = (true, back.map(|limit| (limit, network))),
+        match try_stage(
+            app,
+            flows,
+            &mut session,
+            word,
+            &auth.members,
+            &prepared,
+            network,
+        )
+        .await?
+        {
+            Outcome::Done { refund: back } => {
+                (changed, refund) = (true, back.map(|limit| (limit, network)))
+            }
             Outcome::DoneBefore => {}
             Outcome::Refused(why) => refusal = Some(why),
         }
@@ -89,7 +122,14 @@ pub async fn prove(app: &App, attempt: Attempt<'_>) -> Result<Proof, Rejection> 
     loop {
         if let Some(flow) = satisfied(flows, &session) {
             match gains(app, flow, &session, &prepared).await? {
-                Ok(gains) => return Ok(Proof { gains, session, flows: flows.to_vec(), refund }),
+                Ok(gains) => {
+                    return Ok(Proof {
+                        gains,
+                        session,
+                        flows: flows.to_vec(),
+                        refund,
+                    });
+                }
                 Err((stage, why)) => {
                     session.uncomplete(stage);
                     (changed, refusal) = (true, Some(why));
@@ -136,14 +176,21 @@ async fn try_stage(
     prepared: &Prepared,
     network: Network,
 ) -> Result<Outcome, Rejection> {
-    let Some(stage) = StageType::parse(word) else { return Ok(Outcome::Refused(NOT_NEXT)) };
+    let Some(stage) = StageType::parse(word) else {
+        return Ok(Outcome::Refused(NOT_NEXT));
+    };
     if session.has_completed(stage) {
         return Ok(Outcome::DoneBefore);
     }
     if !is_next(flows, session, stage) {
         return Ok(Outcome::Refused(NOT_NEXT));
     }
-    let context = StageContext { app, members, shown: &session.state.shown, network };
+    let context = StageContext {
+        app,
+        members,
+        shown: &session.state.shown,
+        network,
+    };
     match stage.attempt(context, prepared).await? {
         Verdict::Passed { evidence, refund } => {
             session.complete(stage, evidence);
@@ -182,7 +229,9 @@ pub(super) async fn complete_stage(
     network: Network,
 ) -> Result<StageOutcome, Rejection> {
     let prepared = match attempted(auth) {
-        Some(stage) if is_next(flows, session, stage) => stage.prepare(app, &auth.members, network).await?,
+        Some(stage) if is_next(flows, session, stage) => {
+            stage.prepare(app, &auth.members, network).await?
+        }
         _ => Prepared::Nothing,
     };
     let word = auth.stage.as_deref().unwrap_or_default();
@@ -200,12 +249,16 @@ pub(super) async fn complete_stage(
 
 /// Whether `stage` is the first uncompleted stage of some flow.
 pub(super) fn is_next(flows: &[Flow], session: &OpenSession, stage: StageType) -> bool {
-    flows.iter().any(|flow| flow.iter().find(|own| !session.has_completed(**own)) == Some(&stage))
+    flows
+        .iter()
+        .any(|flow| flow.iter().find(|own| !session.has_completed(**own)) == Some(&stage))
 }
 
 /// The first flow whose stages are all done.
 fn satisfied<'a>(flows: &'a [Flow], session: &OpenSession) -> Option<&'a Flow> {
-    flows.iter().find(|flow| flow.iter().all(|stage| session.has_completed(*stage)))
+    flows
+        .iter()
+        .find(|flow| flow.iter().all(|stage| session.has_completed(*stage)))
 }
 
 /// What the stages of `flow`, and of no other, are worth now. Evidence that has lost its worth is
@@ -217,7 +270,12 @@ async fn gains(
     prepared: &Prepared,
 ) -> Result<Result<Gains, (StageType, Refusal)>, MatrixError> {
     let mut gains = Gains::default();
-    for done in session.state.completed.iter().filter(|done| flow.contains(&done.stage)) {
+    for done in session
+        .state
+        .completed
+        .iter()
+        .filter(|done| flow.contains(&done.stage))
+    {
         if let Err(why) = done.evidence.redeem(app, prepared, &mut gains).await? {
             return Ok(Err((done.stage, why)));
         }
@@ -256,7 +314,10 @@ async fn save(app: &App, session: &mut OpenSession, dropped: bool) -> Result<boo
 
 /// The answer to another request on a finished session.
 fn over() -> MatrixError {
-    MatrixError::new(ErrorCode::InvalidParam, "The session is finished: begin a new one")
+    MatrixError::new(
+        ErrorCode::InvalidParam,
+        "The session is finished: begin a new one",
+    )
 }
 
 async fn give_back(app: &App, refund: Option<(Limit, Network)>) {
@@ -270,7 +331,9 @@ impl Proof {
     /// The row that finishes the session with this answer, if there is a session: a request that
     /// completed everything at once has none, and no replay (UIA-11).
     pub fn commit(&self, app: &App, request: &str, answer: &str) -> Option<SessionCommit> {
-        self.session.is_stored().then(|| self.session.commit(app, request, answer))
+        self.session
+            .is_stored()
+            .then(|| self.session.commit(app, request, answer))
     }
 
     /// Gives back what a right guess was charged, beside the operation itself.
@@ -309,7 +372,11 @@ impl Proof {
 
     /// The share of the registration token that was to be spent is empty: takes another one. If
     /// the token is spent as a whole, its stage is open again in the same session (design §3.2).
-    pub async fn renew_registration_token(mut self, app: &App, network: Network) -> Result<Self, Rejection> {
+    pub async fn renew_registration_token(
+        mut self,
+        app: &App,
+        network: Network,
+    ) -> Result<Self, Rejection> {
         if let Some(flow) = satisfied(&self.flows, &self.session) {
             if let Ok(gains) = gains(app, flow, &self.session, &Prepared::Nothing).await? {
                 return Ok(Self { gains, ..self });

@@ -106,15 +106,29 @@ pub enum NoVisit {
 }
 
 /// Finds what `type` and `session` of a page's URL are about.
-pub async fn visit(app: &App, stage: &str, session: &str) -> Result<Result<Visit, NoVisit>, MatrixError> {
-    let Some(stage) = StageType::parse(stage) else { return Ok(Err(NoVisit::Unknown)) };
+pub async fn visit(
+    app: &App,
+    stage: &str,
+    session: &str,
+) -> Result<Result<Visit, NoVisit>, MatrixError> {
+    let Some(stage) = StageType::parse(stage) else {
+        return Ok(Err(NoVisit::Unknown));
+    };
     let Some(session) = OpenSession::find(app, &Secret::new(session.to_owned())).await? else {
         return Ok(Err(NoVisit::Unknown));
     };
     // Registration is the one operation so far; others bring flows of their own.
     let flows = app.config.flows().to_vec();
     let offered = flows.iter().flatten().any(|own| *own == stage);
-    Ok(if offered { Ok(Visit { session, stage, flows }) } else { Err(NoVisit::Unknown) })
+    Ok(if offered {
+        Ok(Visit {
+            session,
+            stage,
+            flows,
+        })
+    } else {
+        Err(NoVisit::Unknown)
+    })
 }
 
 impl Visit {
@@ -124,22 +138,42 @@ impl Visit {
             return done(app);
         }
         if !engine::is_next(&self.flows, &self.session, self.stage) {
-            return message(app, StatusCode::BAD_REQUEST, "Not yet", "Another step comes before this one. Go back to your app.");
+            return message(
+                app,
+                StatusCode::BAD_REQUEST,
+                "Not yet",
+                "Another step comes before this one. Go back to your app.",
+            );
         }
         self.page(app, StatusCode::OK, None)
     }
 
     /// Judges the submitted form; if it is good, the stage is done in the session (UIA-72).
-    pub async fn submit(mut self, app: &App, form: &Query, network: Network) -> Result<Response, Rejection> {
+    pub async fn submit(
+        mut self,
+        app: &App,
+        form: &Query,
+        network: Network,
+    ) -> Result<Response, Rejection> {
         if self.session.is_finished() {
             return Ok(done(app));
         }
-        let members: Map<String, Value> =
-            self.stage.members_of_form(form).into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
-        let auth = Auth::of_form(self.session.secret_id().clone(), self.stage.as_str(), members);
+        let members: Map<String, Value> = self
+            .stage
+            .members_of_form(form)
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect();
+        let auth = Auth::of_form(
+            self.session.secret_id().clone(),
+            self.stage.as_str(),
+            members,
+        );
         match engine::complete_stage(app, &self.flows, &mut self.session, &auth, network).await? {
             StageOutcome::Done => Ok(done(app)),
-            StageOutcome::Refused(why) => Ok(self.page(app, StatusCode::UNAUTHORIZED, Some(why.message))),
+            StageOutcome::Refused(why) => {
+                Ok(self.page(app, StatusCode::UNAUTHORIZED, Some(why.message)))
+            }
         }
     }
 
@@ -148,11 +182,24 @@ impl Visit {
         let server = app.config.server_name.as_str();
         let name = self.session.state.parameters["username"].as_str();
         let what = match name {
-            Some(name) => format!("You are creating the account “{name}” on {server}. Go on only if you asked for it just now."),
-            None => format!("You are creating an account on {server}. Go on only if you asked for it just now."),
+            Some(name) => format!(
+                "You are creating the account “{name}” on {server}. Go on only if you asked for it just now."
+            ),
+            None => format!(
+                "You are creating an account on {server}. Go on only if you asked for it just now."
+            ),
         };
-        let sources = form.widget.as_ref().map(|widget| format!("{} {}", widget.script_url, widget.sources));
-        let page = StagePage { style: STYLE, server, what: &what, form: &form, error };
+        let sources = form
+            .widget
+            .as_ref()
+            .map(|widget| format!("{} {}", widget.script_url, widget.sources));
+        let page = StagePage {
+            style: STYLE,
+            server,
+            what: &what,
+            form: &form,
+            error,
+        };
         html(status, &page, sources.as_deref(), None)
     }
 }
@@ -170,11 +217,22 @@ fn done(app: &App) -> Response {
 
 /// A page that only says something: a failure, most of the time (HTTP-28).
 pub fn message(app: &App, status: StatusCode, title: &str, text: &str) -> Response {
-    let page = MessagePage { style: STYLE, server: app.config.server_name.as_str(), title, text, script: None };
+    let page = MessagePage {
+        style: STYLE,
+        server: app.config.server_name.as_str(),
+        title,
+        text,
+        script: None,
+    };
     html(status, &page, None, None)
 }
 
-fn html(status: StatusCode, page: &impl Template, sources: Option<&str>, script: Option<&str>) -> Response {
+fn html(
+    status: StatusCode,
+    page: &impl Template,
+    sources: Option<&str>,
+    script: Option<&str>,
+) -> Response {
     let hash = |text: &str| format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(text)));
     let mut policy = format!(
         "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; style-src {} {}",
@@ -182,11 +240,17 @@ fn html(status: StatusCode, page: &impl Template, sources: Option<&str>, script:
         sources.unwrap_or_default()
     );
     if let Some(sources) = sources {
-        policy.push_str(&format!("; script-src {sources}; frame-src {sources}; connect-src {sources}"));
+        policy.push_str(&format!(
+            "; script-src {sources}; frame-src {sources}; connect-src {sources}"
+        ));
     } else if let Some(script) = script {
         policy.push_str(&format!("; script-src {}", hash(script)));
     }
     // The templates are compiled in and write to memory: rendering does not fail.
     let page = page.render().unwrap_or_default();
-    Response { status, content: Content::Html { page, policy }, retry_after: None }
+    Response {
+        status,
+        content: Content::Html { page, policy },
+        retry_after: None,
+    }
 }

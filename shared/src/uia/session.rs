@@ -41,7 +41,11 @@ pub struct Binding {
 impl Binding {
     /// The operation that makes a new account: nobody's, on nothing.
     pub fn register() -> Self {
-        Self { operation: "register".to_owned(), target: String::new(), user: None }
+        Self {
+            operation: "register".to_owned(),
+            target: String::new(),
+            user: None,
+        }
     }
 }
 
@@ -117,25 +121,59 @@ impl OpenSession {
     pub fn begin(app: &App, binding: Binding, parameters: Value) -> Self {
         let id = Secret::new(app.chance.base64::<ID_BYTES>());
         let key = sha256_base64(id.reveal().as_bytes());
-        let shown = app.config.policies.as_ref().map(|policies| policies.versions.clone()).unwrap_or_default();
-        let state = SessionState { binding, parameters, completed: Vec::new(), shown, finished: None };
-        Self { id, key, version: 0, expires: app.clock.now().plus(LIFETIME), state }
+        let shown = app
+            .config
+            .policies
+            .as_ref()
+            .map(|policies| policies.versions.clone())
+            .unwrap_or_default();
+        let state = SessionState {
+            binding,
+            parameters,
+            completed: Vec::new(),
+            shown,
+            finished: None,
+        };
+        Self {
+            id,
+            key,
+            version: 0,
+            expires: app.clock.now().plus(LIFETIME),
+            state,
+        }
     }
 
     /// Opens a stored session. `None` if it has expired (UIA-32: whatever TTL has done so far) or
     /// its keys are gone; a finished one opens as long as its row is there.
     pub fn open(app: &App, id: &Secret, row: SessionRow) -> Option<Self> {
         let place = place(&row.key, row.version);
-        let plain = app.config.keys.open(Purpose::UiaSession, id.reveal().as_bytes(), &place, &row.sealed).ok()?;
+        let plain = app
+            .config
+            .keys
+            .open(
+                Purpose::UiaSession,
+                id.reveal().as_bytes(),
+                &place,
+                &row.sealed,
+            )
+            .ok()?;
         let plain = Secret::new(plain);
         let state: SessionState = serde_json::from_slice(plain.reveal()).ok()?;
         let alive = state.finished.is_some() || app.clock.now() < row.expires;
-        alive.then(|| Self { id: id.clone(), key: row.key, version: row.version, expires: row.expires, state })
+        alive.then(|| Self {
+            id: id.clone(),
+            key: row.key,
+            version: row.version,
+            expires: row.expires,
+            state,
+        })
     }
 
     /// Reads and opens a session.
     pub async fn find(app: &App, id: &Secret) -> Result<Option<Self>, crate::store::StoreError> {
-        let Some(key) = session_key(id) else { return Ok(None) };
+        let Some(key) = session_key(id) else {
+            return Ok(None);
+        };
         let row = app.store.find_uia_session(&key).await?;
         Ok(row.and_then(|row| Self::open(app, id, row)))
     }
@@ -181,7 +219,10 @@ impl OpenSession {
     pub fn replay(&self, request: &str, now: Timestamp) -> Replay {
         match &self.state.finished {
             None => Replay::Open,
-            Some(end) if same(&end.request, &sha256_base64(request.as_bytes())) && now.since(end.at) < REPLAY_FOR => {
+            Some(end)
+                if same(&end.request, &sha256_base64(request.as_bytes()))
+                    && now.since(end.at) < REPLAY_FOR =>
+            {
                 Replay::Answer(end.answer.clone())
             }
             Some(_) => Replay::Over,
@@ -204,8 +245,14 @@ impl OpenSession {
             request: sha256_base64(request.as_bytes()),
             answer: answer.to_owned(),
         };
-        let state = SessionState { parameters: Value::Null, finished: Some(finished), ..self.state.clone() };
-        SessionCommit { row: self.next_row(app, &state) }
+        let state = SessionState {
+            parameters: Value::Null,
+            finished: Some(finished),
+            ..self.state.clone()
+        };
+        SessionCommit {
+            row: self.next_row(app, &state),
+        }
     }
 
     fn next_row(&self, app: &App, state: &SessionState) -> SessionRow {
@@ -214,8 +261,19 @@ impl OpenSession {
         let plain = Secret::new(serde_json::to_vec(state).unwrap_or_default());
         let place = place(&self.key, version);
         let salt = self.id.reveal().as_bytes();
-        let sealed = app.config.keys.seal(Purpose::UiaSession, salt, &place, plain.reveal(), &*app.chance);
-        SessionRow { key: self.key.clone(), version, expires: self.expires, sealed }
+        let sealed = app.config.keys.seal(
+            Purpose::UiaSession,
+            salt,
+            &place,
+            plain.reveal(),
+            &*app.chance,
+        );
+        SessionRow {
+            key: self.key.clone(),
+            version,
+            expires: self.expires,
+            sealed,
+        }
     }
 }
 

@@ -79,18 +79,29 @@ pub(super) struct StageContext<'a> {
 /// A stage's judgement.
 #[derive(Debug)]
 pub(super) enum Verdict {
-    Passed { evidence: Evidence, refund: Option<Limit> },
+    Passed {
+        evidence: Evidence,
+        refund: Option<Limit>,
+    },
     Refused(Refusal),
 }
 
 impl Verdict {
     fn passed(evidence: Evidence) -> Self {
-        Self::Passed { evidence, refund: None }
+        Self::Passed {
+            evidence,
+            refund: None,
+        }
     }
 }
 
 impl StageType {
-    const ALL: [Self; 4] = [Self::Dummy, Self::Recaptcha, Self::RegistrationToken, Self::Terms];
+    const ALL: [Self; 4] = [
+        Self::Dummy,
+        Self::Recaptcha,
+        Self::RegistrationToken,
+        Self::Terms,
+    ];
 
     /// The stage of this name.
     pub fn parse(name: &str) -> Option<Self> {
@@ -129,14 +140,23 @@ impl StageType {
         }
     }
 
-    pub(super) async fn prepare(self, app: &App, members: &Body, network: Network) -> Result<Prepared, MatrixError> {
+    pub(super) async fn prepare(
+        self,
+        app: &App,
+        members: &Body,
+        network: Network,
+    ) -> Result<Prepared, MatrixError> {
         match self {
             Self::RegistrationToken => registration_token::prepare(app, members, network).await,
             Self::Dummy | Self::Recaptcha | Self::Terms => Ok(Prepared::Nothing),
         }
     }
 
-    pub(super) async fn attempt(self, context: StageContext<'_>, prepared: &Prepared) -> Result<Verdict, Rejection> {
+    pub(super) async fn attempt(
+        self,
+        context: StageContext<'_>,
+        prepared: &Prepared,
+    ) -> Result<Verdict, Rejection> {
         match self {
             Self::Dummy => Ok(dummy::attempt()),
             Self::Recaptcha => recaptcha::attempt(context).await,
@@ -176,10 +196,12 @@ impl Evidence {
         match self {
             Self::Presence => {}
             Self::Terms(versions) => gains.terms.clone_from(versions),
-            Self::RegistrationToken { hash } => match registration_token::redeem(app, hash, prepared).await? {
-                Ok(token_use) => gains.registration_token = token_use,
-                Err(why) => return Ok(Err(why)),
-            },
+            Self::RegistrationToken { hash } => {
+                match registration_token::redeem(app, hash, prepared).await? {
+                    Ok(token_use) => gains.registration_token = token_use,
+                    Err(why) => return Ok(Err(why)),
+                }
+            }
         }
         Ok(Ok(()))
     }

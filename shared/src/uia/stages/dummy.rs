@@ -9,5 +9,8 @@ pub(super) fn attempt() -> Verdict {
 }
 
 pub(super) fn form() -> Form {
-    Form { button: "Continue", ..Form::default() }
+    Form {
+        button: "Continue",
+        ..Form::default()
+    }
 }

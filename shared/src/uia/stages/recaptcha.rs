@@ -19,28 +19,48 @@ use crate::{
 /// No provider's response is longer.
 const MAX_RESPONSE_CHARS: usize = 8 * 1024;
 
-const NEEDED: Refusal = Refusal { code: "M_CAPTCHA_NEEDED", message: "The captcha's response is missing" };
-const INVALID: Refusal = Refusal { code: "M_CAPTCHA_INVALID", message: "The captcha's response is not valid" };
-const UNREACHABLE: Refusal =
-    Refusal { code: "M_UNAUTHORIZED", message: "The captcha's provider does not answer: try again" };
+const NEEDED: Refusal = Refusal {
+    code: "M_CAPTCHA_NEEDED",
+    message: "The captcha's response is missing",
+};
+const INVALID: Refusal = Refusal {
+    code: "M_CAPTCHA_INVALID",
+    message: "The captcha's response is not valid",
+};
+const UNREACHABLE: Refusal = Refusal {
+    code: "M_UNAUTHORIZED",
+    message: "The captcha's provider does not answer: try again",
+};
 
 pub(super) fn params(config: &Config) -> Option<Value> {
-    config.captcha.as_ref().map(|captcha| json!({ "public_key": captcha.site_key }))
+    config
+        .captcha
+        .as_ref()
+        .map(|captcha| json!({ "public_key": captcha.site_key }))
 }
 
 pub(super) async fn attempt(context: StageContext<'_>) -> Result<Verdict, Rejection> {
-    let response = context.members.optional::<String>("response")?.filter(|response| !response.is_empty());
-    let Some(response) = response else { return Ok(Verdict::Refused(NEEDED)) };
-    let Some(config) = &context.app.config.captcha else { return Ok(Verdict::Refused(INVALID)) };
+    let response = context
+        .members
+        .optional::<String>("response")?
+        .filter(|response| !response.is_empty());
+    let Some(response) = response else {
+        return Ok(Verdict::Refused(NEEDED));
+    };
+    let Some(config) = &context.app.config.captcha else {
+        return Ok(Verdict::Refused(INVALID));
+    };
     if response.len() > MAX_RESPONSE_CHARS {
         return Ok(Verdict::Refused(INVALID));
     }
     limits::spend(context.app, Limit::Captcha, context.network).await?;
-    Ok(match captcha::verify(context.app.captcha_connector(), config, &response).await {
-        Judgement::Human => Verdict::passed(Evidence::Presence),
-        Judgement::Machine => Verdict::Refused(INVALID),
-        Judgement::Unknown => Verdict::Refused(UNREACHABLE),
-    })
+    Ok(
+        match captcha::verify(context.app.captcha_connector(), config, &response).await {
+            Judgement::Human => Verdict::passed(Evidence::Presence),
+            Judgement::Machine => Verdict::Refused(INVALID),
+            Judgement::Unknown => Verdict::Refused(UNREACHABLE),
+        },
+    )
 }
 
 pub(super) fn form(config: &Config) -> Form {
@@ -61,15 +81,24 @@ pub(super) fn form(config: &Config) -> Form {
             CaptchaProvider::Turnstile => "https://challenges.cloudflare.com",
         },
     });
-    Form { text: "Please show that you are not a machine.", widget, button: "Continue", ..Form::default() }
+    Form {
+        text: "Please show that you are not a machine.",
+        widget,
+        button: "Continue",
+        ..Form::default()
+    }
 }
 
 /// Each widget names its field after itself.
 pub(super) fn members_of_form(form: &Query) -> Vec<(&'static str, String)> {
-    ["g-recaptcha-response", "h-captcha-response", "cf-turnstile-response"]
-        .into_iter()
-        .find_map(|field| form.get(field))
-        .map(|response| ("response", response.to_owned()))
-        .into_iter()
-        .collect()
+    [
+        "g-recaptcha-response",
+        "h-captcha-response",
+        "cf-turnstile-response",
+    ]
+    .into_iter()
+    .find_map(|field| form.get(field))
+    .map(|response| ("response", response.to_owned()))
+    .into_iter()
+    .collect()
 }

@@ -19,9 +19,14 @@ use crate::{
 pub const MAX_TOKEN_CHARS: usize = 64;
 
 /// The one answer to every token that is not good, whatever is wrong with it.
-pub(in crate::uia) const REFUSED: Refusal =
-    Refusal { code: "M_UNAUTHORIZED", message: "The registration token is not valid" };
-const MISSING: Refusal = Refusal { code: "M_MISSING_PARAM", message: "The registration token is missing" };
+pub(in crate::uia) const REFUSED: Refusal = Refusal {
+    code: "M_UNAUTHORIZED",
+    message: "The registration token is not valid",
+};
+const MISSING: Refusal = Refusal {
+    code: "M_MISSING_PARAM",
+    message: "The registration token is missing",
+};
 
 /// Whether `token` is of the specification's grammar.
 pub fn is_lawful(token: &str) -> bool {
@@ -30,16 +35,29 @@ pub fn is_lawful(token: &str) -> bool {
 }
 
 /// Charges the guess and looks the token up.
-pub(super) async fn prepare(app: &App, members: &Body, network: Network) -> Result<Prepared, MatrixError> {
+pub(super) async fn prepare(
+    app: &App,
+    members: &Body,
+    network: Network,
+) -> Result<Prepared, MatrixError> {
     match members.optional::<String>("token")? {
-        Some(token) => Ok(Prepared::RegistrationToken(look_up(app, &token, network).await?)),
+        Some(token) => Ok(Prepared::RegistrationToken(
+            look_up(app, &token, network).await?,
+        )),
         None => Ok(Prepared::Nothing),
     }
 }
 
 /// The token's row, if there is such a token, after charging the guess.
-pub async fn look_up(app: &App, token: &str, network: Network) -> Result<Option<RegistrationTokenRow>, MatrixError> {
-    let (charged, found) = tokio::join!(limits::spend(app, Limit::RegistrationToken, network), find(app, token));
+pub async fn look_up(
+    app: &App,
+    token: &str,
+    network: Network,
+) -> Result<Option<RegistrationTokenRow>, MatrixError> {
+    let (charged, found) = tokio::join!(
+        limits::spend(app, Limit::RegistrationToken, network),
+        find(app, token)
+    );
     charged?;
     Ok(found?)
 }
@@ -48,7 +66,11 @@ async fn find(app: &App, token: &str) -> Result<Option<RegistrationTokenRow>, St
     if !is_lawful(token) {
         return Ok(None);
     }
-    for hash in app.config.keys.hashes(Purpose::RegistrationToken, token.as_bytes()) {
+    for hash in app
+        .config
+        .keys
+        .hashes(Purpose::RegistrationToken, token.as_bytes())
+    {
         if let Some(row) = app.store.find_registration_token(&hash).await? {
             return Ok(Some(row));
         }
@@ -56,13 +78,20 @@ async fn find(app: &App, token: &str) -> Result<Option<RegistrationTokenRow>, St
     Ok(None)
 }
 
-pub(super) fn attempt(context: StageContext<'_>, prepared: &Prepared) -> Result<Verdict, Rejection> {
+pub(super) fn attempt(
+    context: StageContext<'_>,
+    prepared: &Prepared,
+) -> Result<Verdict, Rejection> {
     Ok(match prepared {
         Prepared::Nothing => Verdict::Refused(MISSING),
-        Prepared::RegistrationToken(Some(row)) if row.is_good(context.app.clock.now()) => Verdict::Passed {
-            evidence: Evidence::RegistrationToken { hash: row.hash.clone() },
-            refund: Some(Limit::RegistrationToken),
-        },
+        Prepared::RegistrationToken(Some(row)) if row.is_good(context.app.clock.now()) => {
+            Verdict::Passed {
+                evidence: Evidence::RegistrationToken {
+                    hash: row.hash.clone(),
+                },
+                refund: Some(Limit::RegistrationToken),
+            }
+        }
         Prepared::RegistrationToken(_) => Verdict::Refused(REFUSED),
     })
 }
@@ -79,13 +108,22 @@ pub(super) async fn redeem(
         Prepared::RegistrationToken(Some(row)) if row.hash == hash => Some(row.clone()),
         _ => app.store.find_registration_token(hash).await?,
     };
-    let Some(row) = row.filter(|row| row.is_good(app.clock.now())) else { return Ok(Err(REFUSED)) };
+    let Some(row) = row.filter(|row| row.is_good(app.clock.now())) else {
+        return Ok(Err(REFUSED));
+    };
     if row.uses.is_none() {
         return Ok(Ok(None));
     }
     let shares = u32::try_from(row.left.len()).unwrap_or(0).max(1);
     let share = row.left.get(app.chance.below(shares) as usize);
-    Ok(share.map(|(shard, _)| Some(TokenUse { hash: row.hash.clone(), shard: *shard })).ok_or(REFUSED))
+    Ok(share
+        .map(|(shard, _)| {
+            Some(TokenUse {
+                hash: row.hash.clone(),
+                shard: *shard,
+            })
+        })
+        .ok_or(REFUSED))
 }
 
 pub(super) fn form() -> Form {
@@ -98,5 +136,8 @@ pub(super) fn form() -> Form {
 }
 
 pub(super) fn members_of_form(form: &Query) -> Vec<(&'static str, String)> {
-    form.get("token").map(|token| ("token", token.trim().to_owned())).into_iter().collect()
+    form.get("token")
+        .map(|token| ("token", token.trim().to_owned()))
+        .into_iter()
+        .collect()
 }

@@ -11,7 +11,10 @@ use crate::{
 };
 
 pub(super) fn params(config: &Config) -> Option<Value> {
-    config.policies.as_ref().map(|policies| json!({ "policies": policies.params }))
+    config
+        .policies
+        .as_ref()
+        .map(|policies| json!({ "policies": policies.params }))
 }
 
 /// The stage has no parameters: what is recorded is what was shown when the session began, even if
@@ -22,7 +25,10 @@ pub(super) fn attempt(context: StageContext<'_>) -> Verdict {
 
 /// One link for each policy in each language.
 pub(super) fn form(config: &Config, shown: &BTreeMap<String, String>) -> Form {
-    let policies = config.policies.as_ref().and_then(|policies| policies.params.as_object());
+    let policies = config
+        .policies
+        .as_ref()
+        .and_then(|policies| policies.params.as_object());
     let links = policies
         .into_iter()
         .flatten()
@@ -37,5 +43,10 @@ pub(super) fn form(config: &Config, shown: &BTreeMap<String, String>) -> Form {
             })
         })
         .collect();
-    Form { text: "Please read and accept:", links, button: "Accept", ..Form::default() }
+    Form {
+        text: "Please read and accept:",
+        links,
+        button: "Accept",
+        ..Form::default()
+    }
 }

@@ -1,0 +1,1 @@
+//! Paths through several endpoints, races and faults included.

@@ -1,0 +1,402 @@
+//! The test kit: a whole house in one process, with a frozen clock and seeded chance, and requests
+//! that are checked for what holds of every answer.
+#![expect(clippy::expect_used, reason = "a test that cannot go on may panic")]
+
+use std::{
+    collections::HashMap,
+    io,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use gatehouse_admin::Admin;
+use gatehouse_local::{Local, Options, clock::MovableClock, tap::Call};
+use http::{Request, StatusCode};
+use rand_chacha::{
+    ChaCha20Rng,
+    rand_core::{Rng, SeedableRng},
+};
+use serde_json::{Value, json};
+use shared::{app::Aws, chance::Chance, http::COMMON_HEADERS, secrets::Secret, store::Store};
+
+/// When every test begins: 2027-01-15, 08:00 UTC.
+pub const NOW: i64 = 1_800_000_000_000;
+/// A password that every policy accepts.
+pub const PASSWORD: &str = "ostrich lamp 8 quarrel";
+/// Both prefixes under which the same API is served (HTTP-01, DIS-01).
+pub const PREFIXES: [&str; 2] = ["/_matrix/client/r0", "/_matrix/client/v3"];
+
+/// A generator that gives the same bytes in every run.
+#[derive(Debug)]
+pub struct SeededChance(Mutex<ChaCha20Rng>);
+
+impl SeededChance {
+    /// Begins the sequence of this seed.
+    pub fn new(seed: u64) -> Self {
+        Self(Mutex::new(ChaCha20Rng::seed_from_u64(seed)))
+    }
+}
+
+impl Chance for SeededChance {
+    fn fill(&self, bytes: &mut [u8]) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .fill_bytes(bytes);
+    }
+}
+
+/// A house under test.
+pub struct House {
+    /// The gateway, the functions and the services behind them.
+    pub local: Local,
+    may_fail: AtomicBool,
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: http::HeaderMap,
+    /// The body's bytes.
+    pub body: Vec<u8>,
+}
+
+impl House {
+    /// A house with the tests' own defaults: dummy registration, no limits, cheap hashes, no
+    /// password policy.
+    pub async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// The same, with these settings instead.
+    pub async fn with(settings: &[(&str, &str)]) -> Self {
+        Self::start(settings, None).await
+    }
+
+    /// The same, with its tables in a directory.
+    pub async fn in_directory(settings: &[(&str, &str)], data: &std::path::Path) -> Self {
+        Self::start(settings, Some(data.to_owned())).await
+    }
+
+    #[expect(
+        clippy::unused_async,
+        reason = "starting needs a runtime around it, as an async fn has"
+    )]
+    async fn start(settings: &[(&str, &str)], data: Option<std::path::PathBuf>) -> Self {
+        let mut values = HashMap::from([
+            ("GATEHOUSE_ARGON2".to_owned(), "m=8,t=1,p=1".to_owned()),
+            ("GATEHOUSE_LIMITS".to_owned(), "off".to_owned()),
+            ("GATEHOUSE_PASSWORD_MIN_SCORE".to_owned(), "0".to_owned()),
+        ]);
+        values.extend(
+            settings
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
+        let options = Options {
+            lookup: Arc::new(move |name| values.get(name).cloned()),
+            data,
+            clock: Arc::new(MovableClock::frozen(NOW)),
+            chance: Arc::new(SeededChance::new(42)),
+            ..Options::default()
+        };
+        let local = Local::start(options).expect("the house starts");
+        Self {
+            local,
+            may_fail: AtomicBool::new(false),
+        }
+    }
+
+    /// From here on a 5xx is no reason to end the test: faults are being injected.
+    pub fn expect_faults(&self) {
+        self.may_fail.store(true, Ordering::Relaxed);
+    }
+
+    /// Sends a request and checks what holds of every answer.
+    pub async fn send(&self, request: Request<Vec<u8>>) -> Reply {
+        self.send_from([127, 0, 0, 1].into(), request).await
+    }
+
+    /// The same, from another address.
+    pub async fn send_from(&self, peer: IpAddr, request: Request<Vec<u8>>) -> Reply {
+        let told = format!("{} {}", request.method(), request.uri());
+        let (parts, body) = self.local.call_from(peer, request).await.into_parts();
+        let reply = Reply {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        };
+        reply.check(&told, self.may_fail.load(Ordering::Relaxed));
+        reply
+    }
+
+    /// `POST` with a JSON body.
+    pub async fn post(&self, path: &str, body: &Value) -> Reply {
+        self.post_text(path, &body.to_string()).await
+    }
+
+    /// `POST` with any body.
+    pub async fn post_text(&self, path: &str, body: &str) -> Reply {
+        let request = Request::post(path).header("content-type", "application/json");
+        self.send(request.body(body.as_bytes().to_vec()).expect("a request"))
+            .await
+    }
+
+    /// `GET`.
+    pub async fn get(&self, path: &str) -> Reply {
+        self.send(Request::get(path).body(Vec::new()).expect("a request"))
+            .await
+    }
+
+    /// `GET` with an access token.
+    pub async fn get_as(&self, token: &str, path: &str) -> Reply {
+        let request = Request::get(path).header("authorization", format!("Bearer {token}"));
+        self.send(request.body(Vec::new()).expect("a request"))
+            .await
+    }
+
+    /// `POST /register` under v3.
+    pub async fn register(&self, body: &Value) -> Reply {
+        self.post("/_matrix/client/v3/register", body).await
+    }
+
+    /// Registers a user with [`PASSWORD`] in one request.
+    pub async fn sign_up(&self, name: &str) -> Value {
+        let body =
+            json!({ "username": name, "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
+        self.register(&body).await.ok()
+    }
+
+    /// The first 401 of a registration with these parameters, and its session.
+    pub async fn begin(&self, body: &Value) -> (Value, String) {
+        let challenge = self.register(body).await.challenge();
+        let session = challenge["session"].as_str().expect("a session").to_owned();
+        (challenge, session)
+    }
+
+    /// Moves the clock on and sweeps what TTL would.
+    pub fn advance(&self, by: Duration) {
+        self.local.advance(by).expect("the clock moves");
+    }
+
+    /// The DynamoDB calls that `work` makes.
+    pub async fn calls_of<T>(&self, work: impl Future<Output = T>) -> (T, Vec<Call>) {
+        self.local.tap().take_calls();
+        let value = work.await;
+        (value, self.local.tap().take_calls())
+    }
+
+    /// Every row of every table, as text.
+    pub fn dump(&self) -> String {
+        self.local.engine().dump().expect("a dump").to_string()
+    }
+
+    /// The operator's command, on this house's tables.
+    pub fn admin(&self) -> Admin {
+        let aws = Aws {
+            region: "local".to_owned(),
+            dynamodb_endpoint: Some(self.local.dynamodb_endpoint()),
+            access_key_id: "admin".to_owned(),
+            secret_access_key: Secret::new("admin".to_owned()),
+            session_token: None,
+        };
+        let config = self.local.config();
+        let chance: Arc<dyn Chance> = Arc::new(SeededChance::new(7));
+        Admin {
+            store: Store::new(
+                &aws,
+                shared::app::http_client(),
+                &config.tables,
+                Arc::clone(&chance),
+            ),
+            keys: config.keys.clone(),
+            clock: Arc::clone(self.local.clock()) as _,
+            chance,
+        }
+    }
+
+    /// Runs the operator's command with these arguments and returns its JSON.
+    pub async fn admin_run(&self, arguments: &[&str]) -> anyhow::Result<Value> {
+        use clap::Parser;
+        let cli =
+            gatehouse_admin::Cli::try_parse_from(["gatehouse-admin"].iter().chain(arguments))?;
+        Ok(self.admin().run(&cli.command).await?.json)
+    }
+
+    /// Makes a registration token with these further arguments and returns it.
+    pub async fn registration_token(&self, arguments: &[&str]) -> String {
+        let all = [&["registration-tokens", "create"], arguments].concat();
+        let made = self.admin_run(&all).await.expect("a token");
+        made["token"].as_str().expect("a token").to_owned()
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let denials = self.local.tap().denials();
+            assert!(
+                denials.is_empty(),
+                "calls that template.yaml does not allow: {denials:?}"
+            );
+        }
+    }
+}
+
+impl Reply {
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).expect("UTF-8")
+    }
+
+    /// The body of a 200.
+    #[track_caller]
+    pub fn ok(&self) -> Value {
+        assert_eq!(self.status, 200, "{}", self.text());
+        self.json()
+    }
+
+    /// The body of a 401 that asks for more.
+    #[track_caller]
+    pub fn challenge(&self) -> Value {
+        let body = self.json();
+        assert_eq!(self.status, 401, "{body}");
+        for (member, kind) in [
+            ("flows", "array"),
+            ("completed", "array"),
+            ("params", "object"),
+            ("session", "string"),
+        ] {
+            let right = match kind {
+                "array" => body[member].is_array(),
+                "object" => body[member].is_object(),
+                _ => body[member].is_string(),
+            };
+            assert!(right, "UIA-02 to UIA-05: `{member}` is no {kind} in {body}");
+        }
+        body
+    }
+
+    /// Asserts a plain error: this status and errcode, and no flows.
+    #[track_caller]
+    pub fn error(&self, status: u16, errcode: &str) -> Value {
+        let body = self.json();
+        assert_eq!(
+            (self.status.as_u16(), body["errcode"].as_str()),
+            (status, Some(errcode)),
+            "{body}"
+        );
+        assert!(body.get("flows").is_none(), "UIA-09: {body}");
+        body
+    }
+
+    /// Asserts a challenge with this errcode.
+    #[track_caller]
+    pub fn refused(&self, errcode: &str) -> Value {
+        let body = self.challenge();
+        assert_eq!(body["errcode"], errcode, "{body}");
+        assert!(body["error"].is_string(), "UIA-08: {body}");
+        body
+    }
+
+    /// What holds of every answer (HTTP-05, HTTP-06, HTTP-11, HTTP-12, HTTP-28, TOK-18).
+    fn check(&self, told: &str, may_fail: bool) {
+        let header = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
+        if self.status.is_server_error() {
+            assert!(may_fail, "{told}: a 5xx: {self:?}");
+        }
+        let names = COMMON_HEADERS
+            .iter()
+            .filter(|(name, _)| name.starts_with("access-control-"));
+        for (name, value) in names {
+            assert_eq!(
+                header(name),
+                Some(*value),
+                "{told}: HTTP-11, HTTP-12: {name}"
+            );
+            assert_eq!(
+                self.headers.get_all(*name).iter().count(),
+                1,
+                "{told}: {name} stands twice"
+            );
+        }
+        let kind = header("content-type").unwrap_or_default();
+        if kind.starts_with("text/html") {
+            assert!(
+                header("content-security-policy")
+                    .is_some_and(|policy| policy.contains("frame-ancestors 'none'"))
+            );
+            return;
+        }
+        if self.body.is_empty() {
+            return;
+        }
+        assert_eq!(kind, "application/json", "{told}: HTTP-05");
+        let body = self.json();
+        assert!(body.is_object(), "{told}: {body}");
+        let failed = self.status.is_client_error() || self.status.is_server_error();
+        if failed && body.get("flows").is_none() {
+            let code = body["errcode"].as_str().unwrap_or_default();
+            assert!(
+                code.starts_with("M_") && body["error"].is_string(),
+                "{told}: HTTP-06: {body}"
+            );
+        }
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            let seconds: u64 = header("retry-after")
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(0);
+            assert!(seconds >= 1, "{told}: HTTP-20: {self:?}");
+            assert_eq!(body["retry_after_ms"], seconds * 1000, "{told}: HTTP-21");
+        }
+    }
+}
+
+/// Everything that is logged on this thread while it lives, at every level.
+#[derive(Debug, Clone, Default)]
+pub struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Begins to listen. The test's runtime must run on this thread alone, as `#[tokio::test]`'s
+    /// does.
+    pub fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::level_filters::LevelFilter::TRACE)
+            .with_writer(move || writer.clone())
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    /// What was logged so far.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

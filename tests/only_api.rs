@@ -1,0 +1,3 @@
+//! Endpoint by endpoint.
+
+mod api;

@@ -1,0 +1,3 @@
+//! Files against each other.
+
+mod contract;

@@ -1,0 +1,3 @@
+//! Paths through several endpoints.
+
+mod flows;
