@@ -19,7 +19,10 @@ use gatehouse_local::{
     server,
     services::{Services, export_lines},
 };
-use shared::{chance::SystemChance, config::ConfigFaults};
+use shared::{
+    chance::SystemChance,
+    config::{Config, ConfigFaults},
+};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -91,6 +94,7 @@ async fn main() -> ExitCode {
 
 async fn run(listen: SocketAddr, data: Option<&Path>) -> Result<()> {
     let stop = stopped()?;
+    check_names()?;
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen}"))?;
@@ -142,6 +146,15 @@ async fn run_services(port: u16, data: Option<&Path>) -> Result<()> {
     ))?;
     stop.await;
     Ok(())
+}
+
+/// A setting with a misspelt name would silently not hold.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where the local house looks at the environment's names"
+)]
+fn check_names() -> Result<(), ConfigFaults> {
+    Config::unknown_settings(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
 }
 
 /// The process's environment. A variable that is set to nothing is not set.

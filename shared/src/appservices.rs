@@ -110,16 +110,13 @@ impl Appservices {
             .map(Self)
     }
 
-    /// The one whose token this is; takes the same time for any token.
+    /// The one whose token this is.
     pub fn by_token(&self, keys: &KeyRing, token: &Secret) -> Option<Arc<Appservice>> {
-        let hashes = |own: &&Arc<Appservice>| {
-            keys.hash_matches(
-                Purpose::AppserviceToken,
-                token.reveal().as_bytes(),
-                &own.record.token_hash,
-            )
+        let hash = |own: &Appservice| {
+            let token = token.reveal().as_bytes();
+            keys.hash_matches(Purpose::AppserviceToken, token, &own.record.token_hash)
         };
-        self.0.iter().filter(hashes).last().cloned()
+        self.0.iter().find(|own| hash(own)).cloned()
     }
 
     /// Whether somebody other than `asking` has `name` for himself alone (REG-12, AVAIL-04).

@@ -13,7 +13,7 @@ use crate::{
     http::Response,
     limits::LimitError,
     passwords::{HashError, PasswordFault},
-    store::StoreError,
+    store::{SaveSessionError, StoreError},
     tokens::AuthenticationError,
     uia::Challenge,
 };
@@ -226,6 +226,19 @@ impl From<StoreError> for MatrixError {
     }
 }
 
+impl From<SaveSessionError> for MatrixError {
+    fn from(error: SaveSessionError) -> Self {
+        match error {
+            // The session was finished, or has expired, while this request was under way.
+            SaveSessionError::Moved => Self::new(
+                ErrorCode::InvalidParam,
+                "The session is finished: begin a new one",
+            ),
+            SaveSessionError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<LimitError> for MatrixError {
     fn from(error: LimitError) -> Self {
         match error {
@@ -352,6 +365,7 @@ reject_as_error!(
     LimitError,
     NameFault,
     PasswordFault,
+    SaveSessionError,
     StoreError
 );
 

@@ -8,6 +8,7 @@
 mod auth;
 mod engine;
 pub mod fallback;
+mod proof;
 mod session;
 mod stages;
 
@@ -17,7 +18,8 @@ use ::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 pub use auth::Auth;
-pub use engine::{Attempt, Proof, prepare, prove};
+pub use engine::{Attempt, prepare, prove};
+pub use proof::Proof;
 pub use session::{Binding, OpenSession, Replay, SessionCommit, SessionState, session_key};
 pub use stages::{Evidence, Prepared, StageType, registration_token};
 

@@ -51,7 +51,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     if app.config.registration == Registration::Closed {
         return Err(closed());
     }
-    user::register(&app, &request, &body?).await
+    Box::pin(user::register(&app, &request, &body?)).await
 }
 
 fn closed() -> Rejection {

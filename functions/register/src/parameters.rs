@@ -86,6 +86,7 @@ impl Parameters {
 
     /// These parameters on top of remembered ones: present replaces, absent keeps (UIA-19, UIA-20,
     /// REG-36).
+    #[must_use]
     pub fn over(self, remembered: Self) -> Self {
         Self {
             username: self.username.or(remembered.username),

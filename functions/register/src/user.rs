@@ -2,18 +2,18 @@
 
 use serde_json::Value;
 use shared::{
-    accounts::{self, CreateAccountError, NameFault, NewAccount},
+    accounts::{self, CreateAccountError, NameFault, NewAccount, NewDevice},
     app::App,
     appservices::Appservices,
     error::{ErrorCode, MatrixError, Rejection},
-    http::{Body, Request, Response as HttpResponse},
+    http::{Body, Network, Request, Response as HttpResponse},
     ids::Localpart,
-    limits::{self, Limit},
+    limits::{self, Limit, LimitError},
     passwords,
     secrets::Secret,
     store::{AccountKind, AccountRow, Facts, Wanted},
     tokens,
-    uia::{self, Attempt, Auth, Binding, OpenSession, Prepared, Proof, Replay, StageType},
+    uia::{self, Attempt, Auth, Binding, OpenSession, Prepared, Proof, Replay},
 };
 
 use crate::{
@@ -32,20 +32,17 @@ pub(crate) async fn register(
 ) -> Result<HttpResponse, Rejection> {
     let auth = Auth::parse(body)?;
     let asked = Parameters::parse(body)?;
-    let (facts, prepared) = read(app, request, &auth, &asked).await?;
+    let (facts, prepared) = Box::pin(read(app, request, &auth, &asked)).await?;
     let appservices = app.refresh_appservices(facts.appservices).await?;
     let session = match (&auth.session, facts.session) {
         (Some(id), Some(row)) => OpenSession::open(app, id, row),
         _ => None,
     };
     let canonical = body.canonical();
-    if let Some(answer) = session
-        .as_ref()
-        .map(|session| replay(app, session, &canonical))
+    if let Some(session) = &session
+        && let Some(response) = replay(app, session, &canonical).await?
     {
-        if let Some(response) = answer.await? {
-            return Ok(response);
-        }
+        return Ok(response);
     }
     let remembered = session
         .as_ref()
@@ -77,8 +74,17 @@ pub(crate) async fn register(
         session,
         prepared,
         network: request.network,
+        charged: begins(&auth) && !may_finish(app, &auth),
     };
-    let proof = uia::prove(app, attempt).await?;
+    let proof = match uia::prove(app, attempt).await {
+        Ok(proof) => proof,
+        Err(Rejection::Error(error)) if error.code == ErrorCode::InvalidParam => {
+            // A twin of this request has finished the session while a stage was being judged.
+            let answer = answer_of_twin(app, auth.session.as_ref(), &canonical).await?;
+            return answer.ok_or(error.into());
+        }
+        Err(rejection) => return Err(rejection),
+    };
     let operation = Operation {
         asked: &asked,
         name,
@@ -116,29 +122,43 @@ async fn read(
         name: name.as_ref(),
         appservices: app.appservices_are_stale(),
     };
-    let charge_hash = async {
-        if may_finish(app, auth) {
-            limits::spend(app, Limit::PasswordHash, request.network).await
-        } else {
-            Ok(())
-        }
-    };
-    let (charged, charged_hash, facts, prepared) = tokio::join!(
-        limits::spend(app, Limit::Register, request.network),
-        charge_hash,
+    let (charge, facts, prepared) = tokio::join!(
+        charge(app, auth, request.network),
         app.store.registration_facts(wanted),
         uia::prepare(app, app.config.flows(), auth, request.network),
     );
-    charged?;
-    charged_hash?;
+    charge?;
     Ok((facts?, prepared?))
+}
+
+/// The limits of what this request is likely to come to, all beside the first read.
+async fn charge(app: &App, auth: &Auth, network: Network) -> Result<(), LimitError> {
+    let likely = if may_finish(app, auth) {
+        Some(Limit::PasswordHash)
+    } else if begins(auth) {
+        Some(Limit::UiaSession)
+    } else {
+        None
+    };
+    let further = async {
+        match likely {
+            Some(limit) => limits::spend(app, limit, network).await,
+            None => Ok(()),
+        }
+    };
+    let (entry, further) = tokio::join!(limits::spend(app, Limit::Register, network), further);
+    entry.and(further)
+}
+
+/// Whether the request names no session, so that it begins one unless it finishes at once.
+fn begins(auth: &Auth) -> bool {
+    auth.session.is_none()
 }
 
 /// Whether the request attempts the last stage of some flow, so that a hash is likely to follow:
 /// its limit is then charged beside the first read instead of in a round trip of its own.
 fn may_finish(app: &App, auth: &Auth) -> bool {
-    let stage = auth.stage.as_deref().and_then(StageType::parse);
-    stage.is_some_and(|stage| {
+    auth.attempted().is_some_and(|stage| {
         app.config
             .flows()
             .iter()
@@ -275,11 +295,11 @@ async fn finish(
         proof.keep(app).await;
         return Err(MatrixError::new(ErrorCode::MissingParam, "`password` is missing").into());
     };
-    if !charged {
-        if let Err(error) = limits::spend(app, Limit::PasswordHash, request.network).await {
-            proof.keep(app).await;
-            return Err(error.into());
-        }
+    if !charged
+        && let Err(error) = limits::spend(app, Limit::PasswordHash, request.network).await
+    {
+        proof.keep(app).await;
+        return Err(error.into());
     }
     let ((), hash) = tokio::join!(proof.settle(app), app.hasher.hash(&password, &*app.chance));
     let hash = hash?;
@@ -331,7 +351,7 @@ fn answer(
     app: &App,
     asked: &Parameters,
     localpart: &Localpart,
-) -> (Response, Option<shared::accounts::NewDevice>) {
+) -> (Response, Option<NewDevice>) {
     if asked.inhibit_login == Some(true) {
         return (Response::without_login(app, localpart), None);
     }

@@ -17,6 +17,7 @@ use shared::{
 const CATCH_ALL: [&str; 4] = ["/", "/{proxy+}", "$default", ""];
 
 /// Answers the request.
+#[expect(clippy::unused_async, reason = "every handler has this shape")]
 pub async fn handle(_app: Arc<App>, request: Request) -> Result<Response, Rejection> {
     // The gateway answers OPTIONS itself; where it does not, as in local emulators, this does.
     if request.method == Method::OPTIONS {

@@ -148,7 +148,7 @@ fn policies(params: Value) -> Option<Policies> {
         }
         versions.insert(id.clone(), version.to_owned());
     }
-    (!versions.is_empty()).then(|| Policies { params, versions })
+    (!versions.is_empty()).then_some(Policies { params, versions })
 }
 
 pub(super) fn read_registration(

@@ -118,7 +118,11 @@ impl Store {
                 Ok(_) => Ok(CellVerdict::Allowed),
                 Err(error) => match error.as_service_error() {
                     Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
-                        let row = Row::new(failed.item().cloned().unwrap_or_default());
+                        // A cell that TTL has just removed is empty.
+                        let Some(item) = failed.item() else {
+                            return Ok(CellVerdict::Allowed);
+                        };
+                        let row = Row::new(item.clone());
                         row.time("tat")
                             .map(|arrival| CellVerdict::Exceeded { arrival })
                             .map_err(Failure::Final)

@@ -32,9 +32,15 @@ impl<F: From<StoreError>, E: ProvideErrorMetadata + std::fmt::Debug, R: std::fmt
     From<SdkError<E, R>> for Failure<F>
 {
     fn from(error: SdkError<E, R>) -> Self {
-        match fault(&error) {
-            StoreError::Contended => Self::Contended,
-            other => Self::Final(other.into()),
+        // Throttles the SDK has already repeated as often as is good.
+        let conflict = error
+            .as_service_error()
+            .and_then(ProvideErrorMetadata::code)
+            .is_some_and(|code| code.starts_with("Transaction"));
+        if conflict {
+            Self::Contended
+        } else {
+            Self::Final(fault(&error).into())
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::StageType;
 use crate::{error::MatrixError, http::Body, secrets::Secret};
 
 /// What a request says about its authentication. Without a type it asks how far its session is
@@ -31,6 +32,11 @@ impl Auth {
             stage: members.optional("type")?,
             members,
         })
+    }
+
+    /// The stage it attempts, if that is one of ours.
+    pub fn attempted(&self) -> Option<StageType> {
+        self.stage.as_deref().and_then(StageType::parse)
     }
 
     /// What a fallback page's form says, in the words of an `auth` member.

@@ -15,13 +15,16 @@ use crate::{
     app::App,
     clock::Timestamp,
     secrets::{Purpose, Secret, same, sha256_base64},
-    store::{SaveSessionError, SessionRow},
+    store::{SaveSessionError, SessionRow, StoreError},
 };
 
 /// How long a session lives from its beginning, whatever happens in it.
 pub const LIFETIME: Duration = Duration::from_secs(48 * 60 * 60);
 /// How long the answer of a finished session is given again.
 pub const REPLAY_FOR: Duration = Duration::from_secs(10 * 60);
+
+/// How often a session that others write to at the same moment is read again.
+const SAVE_TRIES: u32 = 12;
 
 const ID_BYTES: usize = 24;
 /// No session string of ours is longer; a longer one need not be looked up.
@@ -99,6 +102,15 @@ pub struct SessionCommit {
     pub row: SessionRow,
 }
 
+/// Whose parameters count when two requests have changed one session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parameters {
+    /// This request's: it has brought some.
+    Ours,
+    /// The stored ones: this request, a fallback page's, knows of none.
+    Stored,
+}
+
 /// What a session says to a request that came back to it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Replay {
@@ -170,7 +182,7 @@ impl OpenSession {
     }
 
     /// Reads and opens a session.
-    pub async fn find(app: &App, id: &Secret) -> Result<Option<Self>, crate::store::StoreError> {
+    pub async fn find(app: &App, id: &Secret) -> Result<Option<Self>, StoreError> {
         let Some(key) = session_key(id) else {
             return Ok(None);
         };
@@ -234,6 +246,50 @@ impl OpenSession {
         let row = self.next_row(app, &self.state);
         app.store.save_uia_session(&row).await?;
         self.version = row.version;
+        Ok(())
+    }
+
+    /// Saves it; if somebody else was quicker, adds what is new here to what is stored there.
+    /// `withdrawn` is a stage that no longer counts, here or there. Returns whether there was
+    /// anything to add to.
+    pub async fn save_merged(
+        &mut self,
+        app: &App,
+        parameters: Parameters,
+        withdrawn: Option<StageType>,
+    ) -> Result<bool, SaveSessionError> {
+        let mut merged = false;
+        for attempt in 0..SAVE_TRIES {
+            match self.save(app).await {
+                Ok(()) => return Ok(merged),
+                Err(SaveSessionError::Moved) => {
+                    app.store.wait(attempt).await;
+                    self.merge(app, parameters).await?;
+                    withdrawn.into_iter().for_each(|stage| self.uncomplete(stage));
+                    merged = true;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(StoreError::Contended.into())
+    }
+
+    /// Takes over what is stored and adds what is new here; `Moved` if that session is finished
+    /// or gone.
+    pub async fn merge(
+        &mut self,
+        app: &App,
+        parameters: Parameters,
+    ) -> Result<(), SaveSessionError> {
+        let fresh = Self::find(app, &self.id).await?.filter(|fresh| !fresh.is_finished());
+        let mut fresh = fresh.ok_or(SaveSessionError::Moved)?;
+        for done in &self.state.completed {
+            fresh.complete(done.stage, done.evidence.clone());
+        }
+        if parameters == Parameters::Ours {
+            fresh.state.parameters = self.state.parameters.clone();
+        }
+        *self = fresh;
         Ok(())
     }
 

@@ -1,0 +1,111 @@
+//! The proof that a flow is complete: what an operation takes as argument.
+
+use super::{
+    Challenge, Gains, OpenSession, Refusal, SessionCommit, StageType,
+    engine::give_back,
+    session::Parameters,
+    stages::{Prepared, TOKEN_REFUSED},
+};
+use crate::{
+    app::App,
+    config::Flow,
+    error::{MatrixError, Rejection},
+    http::Network,
+    limits::{self, Limit},
+};
+
+/// One flow is complete. Only [`prove`](super::prove) makes this.
+#[derive(Debug)]
+pub struct Proof {
+    /// What the flow's stages are worth.
+    pub gains: Gains,
+    session: OpenSession,
+    flows: Vec<Flow>,
+    refund: Option<(Limit, Network)>,
+}
+
+impl Proof {
+    pub(super) fn new(
+        gains: Gains,
+        session: OpenSession,
+        flows: &[Flow],
+        refund: Option<(Limit, Network)>,
+    ) -> Self {
+        Self { gains, session, flows: flows.to_vec(), refund }
+    }
+
+    /// The row that finishes the session with this answer, if there is a session: a request that
+    /// completed everything at once has none, and no replay (UIA-11).
+    pub fn commit(&self, app: &App, request: &str, answer: &str) -> Option<SessionCommit> {
+        self.session().map(|session| session.commit(app, request, answer))
+    }
+
+    /// The session, if there is one.
+    pub fn session(&self) -> Option<&OpenSession> {
+        self.session.is_stored().then_some(&self.session)
+    }
+
+    /// Gives back what a right guess was charged, beside the operation itself.
+    pub async fn settle(&mut self, app: &App) {
+        give_back(app, self.refund.take()).await;
+    }
+
+    /// The operation failed, or cannot be done yet, for reasons of its own: what was proven stays
+    /// proven (UIA-09, REG-23). Best effort, since the answer is a failure already.
+    pub async fn keep(mut self, app: &App) {
+        if self.session.is_stored() {
+            let _ = self.session.save_merged(app, Parameters::Ours, None).await;
+        }
+    }
+
+    /// The session row is not as it was read, although its operation has not been done: somebody
+    /// completed another stage in it, or sent other parameters. Takes over what is there.
+    pub async fn reload(mut self, app: &App) -> Result<Self, MatrixError> {
+        self.session.merge(app, Parameters::Ours).await?;
+        Ok(self)
+    }
+
+    /// The share of the registration token that was to be spent is empty: takes another one. If
+    /// the token is spent as a whole, its stage is open again in the same session (design §3.2).
+    pub async fn renew_registration_token(
+        mut self,
+        app: &App,
+        network: Network,
+    ) -> Result<Self, Rejection> {
+        if let Some(flow) = satisfied(&self.flows, &self.session)
+            && let Ok(gains) = gains(app, flow, &self.session, &Prepared::Nothing).await?
+        {
+            return Ok(Self { gains, ..self });
+        }
+        let stage = StageType::RegistrationToken;
+        self.session.uncomplete(stage);
+        if !self.session.is_stored() {
+            limits::spend(app, Limit::UiaSession, network).await?;
+        }
+        self.session.save_merged(app, Parameters::Ours, Some(stage)).await?;
+        let challenge = Challenge::new(&app.config, &self.flows, &self.session, Some(TOKEN_REFUSED));
+        Err(challenge.into())
+    }
+}
+
+/// The first flow whose stages are all done.
+pub(super) fn satisfied<'a>(flows: &'a [Flow], session: &OpenSession) -> Option<&'a Flow> {
+    flows.iter().find(|flow| flow.iter().all(|stage| session.has_completed(*stage)))
+}
+
+/// What the stages of `flow`, and of no other, are worth now. Evidence that has lost its worth is
+/// named with its stage.
+pub(super) async fn gains(
+    app: &App,
+    flow: &Flow,
+    session: &OpenSession,
+    prepared: &Prepared,
+) -> Result<Result<Gains, (StageType, Refusal)>, MatrixError> {
+    let mut gains = Gains::default();
+    for done in session.state.completed.iter().filter(|done| flow.contains(&done.stage)) {
+        if let Err(why) = done.evidence.redeem(app, prepared, &mut gains).await? {
+            return Ok(Err((done.stage, why)));
+        }
+    }
+    Ok(Ok(gains))
+}
