@@ -1,1 +1,17 @@
 //! Paths through several endpoints, races and faults included.
+
+mod budgets;
+mod canaries;
+mod captcha;
+mod chaos;
+mod fallback;
+mod faults;
+mod incidents;
+mod privileges;
+mod protocol;
+mod races;
+mod registration_token;
+mod replay;
+mod sessions;
+mod support;
+mod terms;

@@ -149,10 +149,6 @@ async fn run_services(port: u16, data: Option<&Path>) -> Result<()> {
 }
 
 /// A setting with a misspelt name would silently not hold.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place where the local house looks at the environment's names"
-)]
 fn check_names() -> Result<(), ConfigFaults> {
     Config::unknown_settings(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
 }

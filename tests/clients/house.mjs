@@ -1,0 +1,152 @@
+// A running Gatehouse, and trials of it: what the JavaScript clients and the browser tests share.
+
+import assert from "node:assert/strict";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+
+const repository = fileURLToPath(new URL("../..", import.meta.url));
+const builds = process.env.CARGO_TARGET_DIR ?? `${repository}target`;
+
+/** A password that the strictest default accepts. */
+export const PASSWORD = "correct horse battery staple";
+
+/** Both prefixes under which every endpoint stands (HTTP-01). */
+export const PREFIXES = ["r0", "v3"];
+
+/** One `gatehouse-local`, on a port of its own and with nothing in it. */
+export class House {
+  /** Starts one with these settings, as environment variables. */
+  static async start(settings = {}) {
+    // Settings of whoever runs this would decide what is tested.
+    const inherited = Object.entries(process.env).filter(([name]) => !/^(GATEHOUSE|AWS)_/.test(name));
+    const child = spawn(`${builds}/debug/gatehouse-local`, ["--listen", "127.0.0.1:0"], {
+      env: { ...Object.fromEntries(inherited), GATEHOUSE_ARGON2: "m=8,t=1,p=1", ...settings },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const house = new House();
+    house.child = child;
+    house.log = "";
+    child.stderr.on("data", (text) => (house.log += text));
+    house.url = await new Promise((resolve, reject) => {
+      let said = "";
+      child.stdout.on("data", (text) => {
+        said += text;
+        const ready = said.match(/^Gatehouse is ready for \S+ at (http:\/\/\S+) /m);
+        if (ready) resolve(ready[1]);
+      });
+      child.on("error", reject);
+      child.on("exit", () => reject(new Error(`the house did not start: ${house.log}`)));
+    });
+    return house;
+  }
+
+  /** Stops it; that it stops by itself and cleanly is part of every trial. */
+  async stop() {
+    if (this.child.exitCode !== null) throw new Error(`the house fell: ${this.log}`);
+    const gone = once(this.child, "exit");
+    this.child.kill("SIGTERM");
+    const [code] = await gone;
+    assert.equal(code, 0, `the house stops cleanly: ${this.log}`);
+    assert.doesNotMatch(this.log, /panicked| ERROR /, "the house logged no failure");
+  }
+
+  /** Asks the API. */
+  async ask(method, path, { body, token } = {}) {
+    const response = await fetch(this.url + path, {
+      method,
+      headers: token ? { authorization: `Bearer ${token}` } : {},
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+    return { status: response.status, body: await response.json() };
+  }
+
+  register(body, prefix = "v3") {
+    return this.ask("POST", `/_matrix/client/${prefix}/register`, { body });
+  }
+
+  whoami(token, prefix = "v3") {
+    return this.ask("GET", `/_matrix/client/${prefix}/account/whoami`, { token });
+  }
+
+  /** Runs the operator's command as the README says: with the environment that `/_local/env` prints. */
+  async admin(...words) {
+    const script = `eval "$(curl --silent --fail ${this.url}/_local/env)"; exec "$0" --json "$@"`;
+    const command = `${builds}/debug/gatehouse-admin`;
+    const said = await new Promise((resolve, reject) => {
+      execFile("bash", ["-c", script, command, ...words], (error, stdout, stderr) =>
+        error ? reject(new Error(`${words.join(" ")}: ${stderr}`)) : resolve(stdout),
+      );
+    });
+    return JSON.parse(said);
+  }
+}
+
+/** A house for the time of `use`. */
+export async function withHouse(settings, use) {
+  const house = await House.start(settings);
+  let done;
+  try {
+    done = await use(house);
+  } catch (error) {
+    house.child.kill("SIGTERM");
+    throw error;
+  }
+  await house.stop();
+  return done;
+}
+
+/** The first answer of a registration: a challenge with these flows. Gives its session. */
+export async function challenged(house, parameters, flows, prefix = "v3") {
+  const { status, body } = await house.register(parameters, prefix);
+  assert.equal(status, 401, JSON.stringify(body));
+  assert.deepEqual(
+    body.flows.map((flow) => flow.stages),
+    flows,
+  );
+  assert.equal(typeof body.session, "string");
+  return body.session;
+}
+
+/** That the registration is done and its token is good. */
+export async function assertRegistered(house, { status, body }, userId, prefix = "v3") {
+  assert.equal(status, 200, JSON.stringify(body));
+  assert.equal(body.user_id, userId);
+  const { status: known, body: who } = await house.whoami(body.access_token, prefix);
+  assert.equal(known, 200, JSON.stringify(who));
+  assert.equal(who.user_id, userId);
+  assert.equal(who.device_id, body.device_id);
+}
+
+const trials = [];
+
+/** Adds a trial. Its name is a sentence that begins with the requirement it is about. */
+export function trial(name, run) {
+  trials.push({ name, run });
+}
+
+/** Runs all trials, or those whose names contain the word on the command line; sets the exit code. */
+export async function runTrials() {
+  const [, , word = ""] = process.argv;
+  let [passed, failed] = [0, 0];
+  for (const { name, run } of trials.filter((trial) => trial.name.includes(word))) {
+    try {
+      await within(60_000, run());
+      passed += 1;
+      console.log(`ok    ${name}`);
+    } catch (error) {
+      failed += 1;
+      console.log(`FAIL  ${name}\n${String(error?.stack ?? error).replace(/^/gm, "      ")}`);
+    }
+  }
+  console.log(`${passed} passed, ${failed} failed`);
+  process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
+}
+
+function within(milliseconds, promise) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not done after ${milliseconds / 1000} s`)), milliseconds);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}

@@ -1,0 +1,155 @@
+//! Every requirement is named by a test, or stands in `without-test.txt` with a reason.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::contract::files::{self, Test};
+
+/// The groups that `requirements.txt` lists.
+const GROUPS: [&str; 9] = [
+    "HTTP", "TOK", "UIA", "REG", "GUEST", "AVAIL", "VER", "RTOK", "WHO",
+];
+
+/// The requirements, in the file's order.
+fn requirements() -> Vec<String> {
+    let text = files::read("tests/requirements.txt");
+    let lines = text.lines().map(str::trim);
+    lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The requirements that have no test yet, and why.
+fn without_test() -> BTreeMap<String, String> {
+    let text = files::read("tests/without-test.txt");
+    let lines = text.lines().map(str::trim);
+    let rows: Vec<_> = lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| {
+            let (id, reason) = line
+                .split_once(": ")
+                .unwrap_or_else(|| panic!("`{line}` is not `ID: reason`"));
+            assert!(reason.len() > 10, "`{line}` gives no reason");
+            (id.to_owned(), reason.to_owned())
+        })
+        .collect();
+    let count = rows.len();
+    let map: BTreeMap<_, _> = rows.into_iter().collect();
+    assert_eq!(map.len(), count, "an ID stands twice in without-test.txt");
+    map
+}
+
+/// The IDs of our groups in a text: `REG-14`, not `XREG-14` nor `REG-14a`.
+fn ids(text: &str) -> BTreeSet<String> {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    text.split(|c| !word(c))
+        .filter(|word| {
+            word.split_once('-').is_some_and(|(group, number)| {
+                GROUPS.contains(&group)
+                    && !number.is_empty()
+                    && number.bytes().all(|b| b.is_ascii_digit())
+            })
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The ID that a test's name begins with: `reg_14_…` is REG-14.
+fn id_of_name(name: &str) -> Option<String> {
+    let (group, rest) = name.split_once('_')?;
+    let (number, _) = rest.split_once('_')?;
+    let group = GROUPS.into_iter().find(|own| own.to_lowercase() == group)?;
+    let digits = number.bytes().all(|b| b.is_ascii_digit()) && !number.is_empty();
+    digits.then(|| format!("{group}-{number}"))
+}
+
+fn named_by(test: &Test) -> BTreeSet<String> {
+    let mut named = ids(&test.doc);
+    named.extend(id_of_name(&test.name));
+    named
+}
+
+#[test]
+fn every_requirement_is_named_by_a_test_or_listed_with_a_reason() {
+    let mut namers: BTreeMap<String, String> = BTreeMap::new();
+    for test in files::tests() {
+        for id in named_by(&test) {
+            namers.insert(id, format!("{}::{}", test.path, test.name));
+        }
+    }
+    let listed = without_test();
+    let mut faults = Vec::new();
+    let known: BTreeSet<String> = requirements().into_iter().collect();
+    for id in &known {
+        match (namers.get(id), listed.get(id)) {
+            (None, None) => faults.push(format!(
+                "{id}: no test names it, and it is not in tests/without-test.txt"
+            )),
+            (Some(test), Some(_)) => faults.push(format!(
+                "{id}: {test} names it: take it out of tests/without-test.txt"
+            )),
+            _ => {}
+        }
+    }
+    for id in listed.keys().filter(|id| !known.contains(*id)) {
+        faults.push(format!(
+            "{id}: in tests/without-test.txt, but not in tests/requirements.txt"
+        ));
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn no_requirement_is_named_that_does_not_exist() {
+    let known: BTreeSet<String> = requirements().into_iter().collect();
+    let mut faults = Vec::new();
+    for file in files::rust() {
+        // This file's own examples.
+        if file.path.ends_with("contract/files.rs")
+            || file.path.ends_with("contract/requirements.rs")
+        {
+            continue;
+        }
+        for id in ids(&file.text).difference(&known) {
+            faults.push(format!("{}: {id}", file.path));
+        }
+    }
+    for test in files::tests() {
+        if let Some(id) = id_of_name(&test.name).filter(|id| !known.contains(id)) {
+            faults.push(format!("{}::{}: {id}", test.path, test.name));
+        }
+    }
+    assert!(
+        faults.is_empty(),
+        "not in tests/requirements.txt:\n{}",
+        faults.join("\n")
+    );
+}
+
+#[test]
+fn the_list_of_requirements_holds_each_once_and_in_the_groups_order() {
+    let all = requirements();
+    let unique: BTreeSet<_> = all.iter().collect();
+    assert_eq!(unique.len(), all.len(), "an ID stands twice");
+    let groups: Vec<_> = all.iter().filter_map(|id| id.split('-').next()).collect();
+    let mut seen = groups.clone();
+    seen.dedup();
+    assert_eq!(seen, GROUPS);
+    assert!(all.iter().all(|id| ids(id).contains(id)));
+}
+
+#[test]
+fn ids_are_found_in_prose_and_in_names() {
+    let found = ids("(UIA-02 to UIA-05), REG-14's; not UIA-, XUIA-01, REG-14a or SHA-256");
+    let found: Vec<_> = found.iter().map(String::as_str).collect();
+    assert_eq!(found, ["REG-14", "UIA-02", "UIA-05"]);
+    for (name, id) in [
+        ("reg_14_of_twenty_one_wins", Some("REG-14")),
+        ("http_05_x", Some("HTTP-05")),
+        ("reg_names", None),
+        ("regular_14_x", None),
+        ("reg__x", None),
+    ] {
+        assert_eq!(id_of_name(name).as_deref(), id, "{name}");
+    }
+}

@@ -1,0 +1,276 @@
+//! The rooms of the house: who may know whom, how large a file may be, and words that do not
+//! belong into it.
+
+use std::collections::BTreeSet;
+
+use crate::contract::files::{self, File};
+
+/// The rooms at the bottom: they know only one another.
+const FLOOR: [&str; 4] = ["chance", "clock", "ids", "secrets"];
+
+/// A file's lines without those that are comments only, and without its unit tests.
+fn code(file: &File) -> String {
+    let production = file.text.split("#[cfg(test)]\nmod tests {").next();
+    let lines = production.unwrap_or_default().lines();
+    let lines: Vec<_> = lines
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect();
+    lines.join("\n")
+}
+
+/// The rooms of the shared crate that a text imports: `b` of `crate::b::c`, `b` and `d` of
+/// `crate::{b::c, d}`.
+fn imports(code: &str) -> BTreeSet<String> {
+    let mut rooms = BTreeSet::new();
+    let mut rest = code;
+    while let Some((_, after)) = rest.split_once("crate::") {
+        rest = after;
+        let Some(group) = after.strip_prefix('{') else {
+            rooms.insert(first_name(after));
+            continue;
+        };
+        let mut depth = 0_i32;
+        let mut at_start = true;
+        for (index, character) in group.char_indices() {
+            match character {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => at_start = true,
+                _ if at_start && !character.is_whitespace() => {
+                    rooms.insert(first_name(&group[index..]));
+                    at_start = false;
+                }
+                _ => {}
+            }
+        }
+    }
+    rooms
+}
+
+fn first_name(text: &str) -> String {
+    text.chars()
+        .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+        .collect()
+}
+
+/// The room a file of the shared crate is in: `uia` for `shared/src/uia/stages/dummy.rs`.
+fn room(file: &File) -> Option<String> {
+    let path = file.path.strip_prefix("shared/src/")?;
+    let name = path.split(['/', '.']).next()?;
+    (name != "lib").then(|| name.to_owned())
+}
+
+fn shared() -> impl Iterator<Item = (String, File)> {
+    let files = files::below("shared/src").into_iter();
+    files.filter_map(|file| Some((room(&file)?, file)))
+}
+
+/// The files whose code mentions `crate_name::`, among the functions', the operator's and shared.
+fn mentions(crate_name: &str) -> BTreeSet<String> {
+    let path = format!("{crate_name}::");
+    let files = files::rust().into_iter();
+    let production = files.filter(|file| {
+        ["shared/", "functions/", "admin/"]
+            .iter()
+            .any(|room| file.path.starts_with(room))
+    });
+    production
+        .filter(|file| code(file).contains(&path))
+        .map(|file| file.path)
+        .collect()
+}
+
+#[test]
+fn only_the_store_knows_dynamodb() {
+    for path in mentions("aws_sdk_dynamodb") {
+        let in_store = path.starts_with("shared/src/store");
+        // The operator's command takes its credentials from wherever the AWS tools do.
+        assert!(in_store || path == "admin/src/main.rs", "{path}");
+    }
+}
+
+#[test]
+fn only_one_file_knows_lambda() {
+    for name in ["lambda_http", "lambda_runtime"] {
+        let known: Vec<_> = mentions(name).into_iter().collect();
+        assert_eq!(known, ["shared/src/lambda.rs"], "{name}");
+    }
+}
+
+#[test]
+fn only_two_files_know_the_http_client() {
+    let known: Vec<_> = mentions("aws_smithy_http_client").into_iter().collect();
+    assert_eq!(known, ["shared/src/app.rs", "shared/src/captcha.rs"]);
+}
+
+#[test]
+fn time_and_chance_come_from_one_file_each() {
+    for (word, only) in [
+        ("SystemTime::now", "shared/src/clock.rs"),
+        ("Utc::now", ""),
+        ("getrandom::", "shared/src/chance.rs"),
+        ("OsRng", ""),
+        ("thread_rng", ""),
+        ("rand::rng", ""),
+    ] {
+        for file in files::rust() {
+            // This file's own list.
+            if file.path == only || file.path.ends_with("contract/rooms.rs") {
+                continue;
+            }
+            assert!(!code(&file).contains(word), "{word} in {}", file.path);
+        }
+    }
+}
+
+#[test]
+fn the_rooms_at_the_bottom_know_only_one_another() {
+    for (room, file) in shared().filter(|(room, _)| FLOOR.contains(&room.as_str())) {
+        for import in imports(&code(&file)) {
+            assert!(
+                import == room || FLOOR.contains(&import.as_str()),
+                "{} imports `{import}`",
+                file.path
+            );
+        }
+    }
+}
+
+#[test]
+fn the_arrows_between_rooms_point_one_way() {
+    // What a room must not know. Wire, domain, tables and settings, from the edge inwards.
+    let forbidden: [(&str, &[&str]); 12] = [
+        (
+            "http",
+            &["accounts", "app", "lambda", "store", "tokens", "uia"],
+        ),
+        (
+            "store",
+            &["app", "captcha", "config", "error", "http", "lambda"],
+        ),
+        (
+            "config",
+            &["accounts", "app", "error", "lambda", "store", "tokens"],
+        ),
+        ("accounts", &["error", "lambda"]),
+        ("appservices", &["app", "error", "http", "lambda", "store"]),
+        ("captcha", &["app", "error", "http", "lambda", "store"]),
+        ("limits", &["error", "lambda"]),
+        ("passwords", &["app", "error", "http", "lambda", "store"]),
+        ("tokens", &["error", "http", "lambda"]),
+        ("uia", &["lambda"]),
+        ("error", &["app", "lambda"]),
+        ("app", &["error", "http", "lambda", "uia"]),
+    ];
+    let mut faults = Vec::new();
+    for (room, file) in shared() {
+        let rule = forbidden.iter().find(|(own, _)| *own == room);
+        let known = rule.is_some() || room == "lambda" || FLOOR.contains(&room.as_str());
+        assert!(known, "{}: say here what `{room}` must not know", file.path);
+        let Some((_, forbidden)) = rule else { continue };
+        let imports = imports(&code(&file)).into_iter();
+        let wrong = imports.filter(|import| forbidden.contains(&import.as_str()));
+        faults.extend(wrong.map(|import| format!("{} imports `{import}`", file.path)));
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn functions_know_no_sdk_and_no_local_house() {
+    for file in files::below("functions") {
+        for name in [
+            "aws_",
+            "aws-",
+            "lambda_http",
+            "lambda_runtime",
+            "gatehouse_local",
+            "gatehouse-local",
+        ] {
+            let text = if files::is_rust(&file.path) {
+                code(&file)
+            } else {
+                file.text.clone()
+            };
+            assert!(!text.contains(name), "{name} in {}", file.path);
+        }
+    }
+}
+
+#[test]
+fn functions_leave_errcodes_keys_and_settings_to_the_shared_crate() {
+    for file in files::below("functions") {
+        if !files::is_rust(&file.path) {
+            continue;
+        }
+        let code = code(&file);
+        for word in [
+            "\"M_",
+            "std::env",
+            "std::time::Instant",
+            "tracing_subscriber",
+        ] {
+            assert!(!code.contains(word), "{word} in {}", file.path);
+        }
+    }
+}
+
+#[test]
+fn no_file_is_longer_than_400_lines() {
+    let mut faults = Vec::new();
+    for file in files::rust() {
+        let production = file.text.split("#[cfg(test)]\nmod tests {").next();
+        let lines = production.unwrap_or_default().lines().count();
+        if lines > 400 {
+            faults.push(format!("{}: {lines}", file.path));
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn no_module_is_a_mod_rs_and_every_file_says_what_it_is() {
+    for file in files::rust() {
+        assert!(!file.path.ends_with("/mod.rs"), "{}", file.path);
+        let unit_tests = file.path.ends_with("/tests.rs");
+        assert!(
+            file.text.starts_with("//!") || unit_tests,
+            "{} does not begin with `//!`",
+            file.path
+        );
+    }
+}
+
+#[test]
+fn nothing_names_a_machine_or_the_host_of_a_registry() {
+    // In two pieces each, or this file would name them.
+    let words = [
+        ["/wo", "rk/"],
+        ["/ro", "ot/"],
+        ["/tm", "p/brief"],
+        ["index.crat", "es.io"],
+        ["static.crat", "es.io"],
+        ["arti", "factory"],
+        ["is", "sues show"],
+    ]
+    .map(|word| word.concat());
+    for file in files::below("") {
+        for word in &words {
+            assert!(!file.text.contains(word), "{word} in {}", file.path);
+        }
+    }
+    let lock = files::read("Cargo.lock");
+    for line in lock.lines().filter(|line| line.starts_with("source = ")) {
+        assert!(
+            line.starts_with("source = \"registry+https://github.com/rust-lang/"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn imports_are_read_from_paths_and_groups() {
+    let code = "use crate::{\n    a::{b, c::D},\n    e,\n};\nuse crate::f::G;\nlet x = crate::h();";
+    let found: Vec<_> = imports(code).into_iter().collect();
+    assert_eq!(found, ["a", "e", "f", "h"]);
+}

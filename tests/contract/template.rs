@@ -1,0 +1,388 @@
+//! `template.yaml` against the functions, the settings, the headers and AWS's limits.
+#![expect(
+    clippy::expect_used,
+    reason = "a template that does not parse ends the test"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gatehouse_local::template::{GatewayResponse, Target, Template};
+use serde_yaml_ng::{Mapping, Value};
+use shared::{
+    config::{Config, SETTINGS},
+    http::COMMON_HEADERS,
+};
+
+use crate::contract::files;
+
+/// Settings that the template cannot set yet: each has its default on Lambda, and an operator who
+/// wants another one adds a parameter. The list only shrinks.
+const WITHOUT_PARAMETER: [&str; 0] = [];
+
+fn yaml() -> Value {
+    serde_yaml_ng::from_str(&files::read("template.yaml")).expect("template.yaml is YAML")
+}
+
+fn template() -> std::sync::Arc<Template> {
+    Template::ours().expect("template.yaml parses")
+}
+
+/// `register-available` as a logical id: `RegisterAvailable`.
+fn pascal(stem: &str) -> String {
+    stem.split('-')
+        .map(|word| {
+            let (first, rest) = word.split_at(1);
+            first.to_uppercase() + rest
+        })
+        .collect()
+}
+
+fn snake(stem: &str) -> String {
+    stem.replace('-', "_")
+}
+
+fn mapping<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Mapping> {
+    path.iter()
+        .try_fold(value, |value, name| value.get(name))?
+        .as_mapping()
+}
+
+fn keys(mapping: &Mapping) -> impl Iterator<Item = &str> {
+    mapping.keys().filter_map(Value::as_str)
+}
+
+/// The `GATEHOUSE_` variables that the template sets, for all functions or for some.
+fn variables() -> BTreeSet<String> {
+    let yaml = yaml();
+    let global = mapping(&yaml, &["Globals", "Function", "Environment", "Variables"]);
+    let resources = mapping(&yaml, &["Resources"]).expect("Resources");
+    let own = resources
+        .values()
+        .filter_map(|resource| mapping(resource, &["Properties", "Environment", "Variables"]));
+    global
+        .into_iter()
+        .chain(own)
+        .flat_map(keys)
+        .filter(|name| name.starts_with("GATEHOUSE_"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_function_is_everywhere_under_the_same_name() {
+    let stems = files::names_in("functions");
+    let in_template: BTreeMap<String, String> = stems
+        .iter()
+        .map(|stem| (pascal(stem), stem.clone()))
+        .collect();
+    assert_eq!(
+        template().functions,
+        in_template,
+        "template.yaml: logical id and Binary"
+    );
+
+    let local = files::read("local/src/functions.rs");
+    let workspace = files::read("Cargo.toml");
+    let modules = files::read("tests/api.rs");
+    let resources = yaml()["Resources"].clone();
+    for stem in &stems {
+        let (id, package) = (pascal(stem), snake(stem));
+        let function = &resources[id.as_str()];
+        assert_eq!(
+            function["Metadata"]["BuildMethod"], "rust-cargolambda",
+            "{id}"
+        );
+        assert_eq!(
+            function["Properties"]["CodeUri"],
+            format!("functions/{stem}").as_str()
+        );
+        assert!(
+            local.contains(&format!("        {id}: {package},\n")),
+            "local/src/functions.rs: {id}"
+        );
+        assert!(
+            workspace.contains(&format!("\n{stem} = {{ path = \"functions/{stem}\" }}\n")),
+            "Cargo.toml: {stem}"
+        );
+        assert!(
+            modules.contains(&format!("mod {package};")),
+            "tests/api.rs: mod {package}"
+        );
+        let manifest = files::read(&format!("functions/{stem}/Cargo.toml"));
+        let named = format!("name = \"{stem}\"");
+        assert_eq!(
+            manifest.matches(&named).count(),
+            2,
+            "{stem}: package and binary"
+        );
+        assert!(
+            manifest.contains("path = \"src/main.rs\"\ntest = false"),
+            "{stem}"
+        );
+    }
+    let rows = local
+        .lines()
+        .filter(|line| line.starts_with("        ") && line.ends_with(','));
+    let rows = rows.filter(|line| line.contains(": ") && !line.contains('('));
+    assert_eq!(
+        rows.count(),
+        stems.len(),
+        "local/src/functions.rs names others"
+    );
+}
+
+#[test]
+fn all_mains_are_the_same_but_for_the_name() {
+    for stem in files::names_in("functions") {
+        let main = files::read(&format!("functions/{stem}/src/main.rs"));
+        let package = snake(&stem);
+        let expected = format!(
+            "//! The function `{stem}`, on AWS Lambda.\n\nuse std::process::ExitCode;\n\n\
+             fn main() -> ExitCode {{\n    shared::lambda::run({package}::handle)\n}}\n"
+        );
+        assert_eq!(main, expected, "{stem}");
+    }
+}
+
+#[test]
+fn http_01_r0_and_v3_have_the_same_routes_to_the_same_functions() {
+    let template = template();
+    let under = |prefix: &str| -> BTreeMap<String, _> {
+        let routes = template.routes.iter();
+        routes
+            .filter_map(|route| Some((route.path.strip_prefix(prefix)?.to_owned(), &route.methods)))
+            .collect()
+    };
+    let (r0, v3) = (under("/_matrix/client/r0/"), under("/_matrix/client/v3/"));
+    assert!(!v3.is_empty());
+    assert_eq!(r0, v3);
+}
+
+/// HTTP-08, HTTP-09: whatever is no endpoint reaches `unrecognized`.
+#[test]
+fn http_10_every_path_answers_options_itself_and_any_other_method_with_unrecognized() {
+    let template = template();
+    for path in ["/", "/{proxy+}"] {
+        assert!(
+            template.routes.iter().any(|route| route.path == path),
+            "{path}"
+        );
+    }
+    let mut reached = BTreeSet::new();
+    for route in &template.routes {
+        assert!(
+            matches!(route.methods.get("OPTIONS"), Some(Target::Mock(_))),
+            "{}",
+            route.path
+        );
+        let any = route.methods.get("ANY");
+        assert_eq!(
+            any,
+            Some(&Target::Function("Unrecognized".to_owned())),
+            "{}",
+            route.path
+        );
+        reached.extend(route.methods.values().filter_map(|target| match target {
+            Target::Function(id) => Some(id.clone()),
+            Target::Mock(_) => None,
+        }));
+    }
+    assert_eq!(reached, template.functions.keys().cloned().collect());
+}
+
+/// HTTP-12
+#[test]
+fn http_11_the_gateways_own_answers_carry_the_headers_of_ours() {
+    let template = template();
+    let mocks = template.routes.iter().filter_map(|route| {
+        let Some(Target::Mock(response)) = route.methods.get("OPTIONS") else {
+            return None;
+        };
+        Some((format!("OPTIONS {}", route.path), response))
+    });
+    let own = template.gateway_responses.iter();
+    let own = own.map(|(kind, response)| (kind.clone(), response));
+    for (told, response) in mocks.chain(own) {
+        let found = cors(response);
+        let expected: BTreeMap<_, _> = COMMON_HEADERS
+            .iter()
+            .filter(|(name, _)| name.starts_with("access-control-"))
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        assert_eq!(found, expected, "{told}");
+    }
+}
+
+fn cors(response: &GatewayResponse) -> BTreeMap<String, String> {
+    let headers = response.headers.iter();
+    headers
+        .map(|(name, value)| (name.to_lowercase(), value.clone()))
+        .filter(|(name, _)| name.starts_with("access-control-"))
+        .collect()
+}
+
+/// HTTP-20, HTTP-21: one that throttles says when to come back, twice.
+#[test]
+fn http_06_the_gateways_own_answers_are_matrix_errors() {
+    let template = template();
+    for kind in [
+        "DEFAULT_4XX",
+        "DEFAULT_5XX",
+        "REQUEST_TOO_LARGE",
+        "THROTTLED",
+    ] {
+        assert!(template.gateway_responses.contains_key(kind), "{kind}");
+    }
+    for (kind, response) in &template.gateway_responses {
+        let body: serde_json::Value = serde_json::from_str(&response.body).expect(kind);
+        let code = body["errcode"].as_str().unwrap_or_default();
+        assert!(
+            code.starts_with("M_") && body["error"].is_string(),
+            "{kind}: {body}"
+        );
+        let by_cause = kind.starts_with("DEFAULT_");
+        // QUOTA_EXCEEDED and THROTTLED have one status each, which the template need not repeat.
+        assert!(
+            response.status.is_some() || by_cause || kind == "THROTTLED",
+            "{kind}"
+        );
+        if code == "M_LIMIT_EXCEEDED" {
+            let seconds: u64 = response.headers["Retry-After"].parse().expect("seconds");
+            assert!(seconds >= 1);
+            assert_eq!(body["retry_after_ms"], seconds * 1000);
+        }
+    }
+}
+
+#[test]
+fn every_variable_of_the_template_is_a_setting() {
+    for name in variables() {
+        assert!(
+            SETTINGS.iter().any(|row| row.name == name),
+            "there is no setting {name}"
+        );
+    }
+}
+
+#[test]
+fn every_demanded_setting_is_set_and_the_rest_is_settable_or_listed() {
+    let faults = Config::from_lookup(|_| None)
+        .expect_err("settings are demanded")
+        .to_string();
+    let demanded: Vec<_> = faults
+        .lines()
+        .filter_map(|line| line.split(':').next())
+        .collect();
+    assert!(demanded.contains(&"GATEHOUSE_SECRET"), "{faults}");
+    let variables = variables();
+    for name in demanded {
+        assert!(
+            variables.contains(name),
+            "{name} is demanded, but the template does not set it"
+        );
+    }
+    let missing: Vec<_> = SETTINGS
+        .iter()
+        .map(|row| row.name)
+        .filter(|name| !variables.contains(*name))
+        .collect();
+    assert_eq!(
+        missing, WITHOUT_PARAMETER,
+        "settings that the template cannot set"
+    );
+}
+
+#[test]
+fn every_parameter_is_used() {
+    let text = files::read("template.yaml");
+    let yaml = yaml();
+    for name in keys(mapping(&yaml, &["Parameters"]).expect("Parameters")) {
+        let used = [
+            format!("!Ref {name}\n"),
+            format!("!Ref {name},"),
+            format!("${{{name}}}"),
+        ];
+        assert!(used.iter().any(|form| text.contains(form)), "{name}");
+    }
+}
+
+/// The resource policy of a function is limited to 20 kB: one wildcard permission for all routes
+/// keeps far below that, where one for each route and method would not.
+#[test]
+fn every_function_has_exactly_one_permission_for_the_gateway() {
+    let yaml = yaml();
+    let resources = mapping(&yaml, &["Resources"]).expect("Resources");
+    let mut permitted = Vec::new();
+    for (id, resource) in resources {
+        let properties = &resource["Properties"];
+        assert!(
+            properties.get("Events").is_none(),
+            "{id:?}: SAM would add permissions of its own"
+        );
+        if resource["Type"] != "AWS::Lambda::Permission" {
+            continue;
+        }
+        permitted.push(text(&properties["FunctionName"]).to_owned());
+        assert_eq!(properties["Principal"], "apigateway.amazonaws.com");
+        assert!(
+            text(&properties["SourceArn"]).ends_with(":${Api}/*"),
+            "{id:?}"
+        );
+    }
+    permitted.sort();
+    let functions: Vec<_> = template().functions.keys().cloned().collect();
+    assert_eq!(permitted, functions);
+}
+
+/// A scalar's text, whatever tag is before it.
+fn text(value: &Value) -> &str {
+    match value {
+        Value::Tagged(tagged) => text(&tagged.value),
+        other => other.as_str().unwrap_or_default(),
+    }
+}
+
+#[test]
+fn the_stack_stays_within_the_limits_of_aws() {
+    let yaml = yaml();
+    let resources = mapping(&yaml, &["Resources"]).expect("Resources");
+    // SAM makes a role for each function, and a deployment and a stage for the API.
+    let made: usize = resources
+        .values()
+        .map(|resource| match text(&resource["Type"]) {
+            "AWS::Serverless::Function" => 2,
+            "AWS::Serverless::Api" => 3,
+            _ => 1,
+        })
+        .sum();
+    assert!(made < 500, "{made} resources in one stack");
+
+    // Every segment of a path is a resource of the API, counted once.
+    let template = template();
+    let segments: BTreeSet<String> = template
+        .routes
+        .iter()
+        .flat_map(|route| {
+            let path = &route.path;
+            let ends = path.match_indices('/').map(|(index, _)| index).skip(1);
+            ends.chain([path.len()])
+                .map(|end| path[..end].to_owned())
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(segments.contains("/_matrix/client/v3/register"));
+    assert!(
+        segments.len() < 300,
+        "{} resources in one API",
+        segments.len()
+    );
+
+    let size = files::read("template.yaml").len();
+    assert!(size < 1_000_000, "the template has {size} bytes");
+}
+
+#[test]
+fn stems_become_the_names_of_other_places() {
+    assert_eq!(pascal("register-m-login-x"), "RegisterMLoginX");
+    assert_eq!(snake("register-m-login-x"), "register_m_login_x");
+}

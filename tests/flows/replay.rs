@@ -1,0 +1,165 @@
+//! A finished session: it gives its answer again, to the request that finished it and to no other.
+
+use std::time::Duration;
+
+use kit::{House, PREFIXES, Reply};
+use serde_json::{Value, json};
+
+use crate::flows::support::{
+    DUMMY, TWO_STAGES, assert_people, page, stage, submit, token_stage, uses_left, whoami, wish,
+    with,
+};
+
+const TEN_MINUTES: Duration = Duration::from_secs(10 * 60);
+const A_MOMENT: Duration = Duration::from_millis(1);
+
+/// Finishes a session; returns the session, the last request and its answer.
+async fn finish(house: &House, wish: &Value) -> (String, Value, Reply) {
+    let (_, session) = house.begin(wish).await;
+    let last = stage(DUMMY, &session);
+    let reply = house.register(&last).await;
+    reply.ok();
+    (session, last, reply)
+}
+
+/// UIA-15
+#[tokio::test]
+async fn uia_15_the_same_request_gets_the_same_bytes_for_ten_minutes() {
+    let house = House::new().await;
+    let (session, last, first) = finish(&house, &wish("alice")).await;
+    for wait in [Duration::ZERO, A_MOMENT, TEN_MINUTES - 2 * A_MOMENT] {
+        house.advance(wait);
+        for prefix in PREFIXES {
+            let again = house.post(&format!("{prefix}/register"), &last).await;
+            assert_eq!((again.status, &again.body), (first.status, &first.body));
+        }
+    }
+    // Members in another order are the same request.
+    let reordered = format!(r#"{{ "auth" : {{"session":"{session}", "type":"{DUMMY}"}} }}"#);
+    let again = house
+        .post_text("/_matrix/client/v3/register", &reordered)
+        .await;
+    assert_eq!(again.body, first.body);
+    assert_eq!(
+        whoami(&house, &again.ok()).await["user_id"],
+        "@alice:localhost"
+    );
+    house.advance(A_MOMENT);
+    house.register(&last).await.error(400, "M_INVALID_PARAM");
+    assert_people(&house, &["alice"]);
+}
+
+/// UIA-15, L7 (a finished session is accepted again with another body)
+#[tokio::test]
+async fn l7_another_request_on_a_finished_session_is_refused_and_does_nothing() {
+    let house = House::new().await;
+    let (session, last, first) = finish(&house, &wish("alice")).await;
+    for other in [
+        json!({ "auth": { "session": session } }),
+        with(json!({ "username": "bob" }), &last),
+        with(wish("alice"), &last),
+        with(json!({ "password": "another one 4 the road" }), &last),
+        with(json!({ "device_id": "OTHER" }), &last),
+        with(json!({ "zzz": 1 }), &last),
+        stage("m.login.terms", &session),
+        stage("x.y", &session),
+    ] {
+        house.register(&other).await.error(400, "M_INVALID_PARAM");
+    }
+    let path = page(PREFIXES[1], DUMMY, &session);
+    assert_eq!(submit(&house, &path, "").await.status, 200);
+    assert_eq!(house.register(&last).await.body, first.body);
+    assert_people(&house, &["alice"]);
+}
+
+/// L10 (a finished session hands its access token to whoever knows a part of it)
+#[tokio::test]
+async fn l10_the_answer_is_given_to_the_session_string_alone() {
+    let house = House::new().await;
+    let (session, last, first) = finish(&house, &wish("alice")).await;
+    let rows = house.local.engine().table("UiaSessions").unwrap();
+    let key = rows[0]["pk"]["S"].as_str().unwrap();
+    for guess in [
+        key,
+        &session[1..],
+        &session.to_uppercase(),
+        &format!("{session}="),
+        &format!("{session} "),
+    ] {
+        let body = with(json!({ "username": "bob" }), &stage(DUMMY, guess));
+        house.register(&body).await.refused("M_UNKNOWN");
+    }
+    assert_eq!(house.register(&last).await.body, first.body);
+    assert_people(&house, &["alice"]);
+}
+
+#[tokio::test]
+async fn uia_15_the_answer_is_given_only_while_its_token_lives() {
+    let house = House::with(&[("GATEHOUSE_TOKEN_LIFETIME", "5m")]).await;
+    let (_, last, first) = finish(&house, &wish("alice")).await;
+    house.advance(Duration::from_secs(5 * 60) - A_MOMENT);
+    assert_eq!(house.register(&last).await.body, first.body);
+    house.advance(A_MOMENT);
+    house.register(&last).await.error(400, "M_INVALID_PARAM");
+    assert_people(&house, &["alice"]);
+}
+
+#[tokio::test]
+async fn uia_15_an_answer_without_a_token_is_given_again_as_well() {
+    let house = House::new().await;
+    let asked = with(wish("alice"), &json!({ "inhibit_login": true }));
+    let (_, last, first) = finish(&house, &asked).await;
+    assert_eq!(house.register(&last).await.body, first.body);
+    house.advance(TEN_MINUTES);
+    house.register(&last).await.error(400, "M_INVALID_PARAM");
+}
+
+#[tokio::test]
+async fn uia_15_a_repeat_with_the_name_in_it_is_a_replay_and_not_a_clash() {
+    let house = House::new().await;
+    let (_, session) = house.begin(&json!({})).await;
+    let last = with(wish("alice"), &stage(DUMMY, &session));
+    let first = house.register(&last).await;
+    first.ok();
+    let again = house.register(&last).await;
+    assert_eq!((again.status, &again.body), (first.status, &first.body));
+    house.advance(TEN_MINUTES);
+    house.register(&last).await.error(400, "M_INVALID_PARAM");
+    assert_people(&house, &["alice"]);
+}
+
+/// UIA-15, UIA-60
+#[tokio::test]
+async fn uia_15_a_repeat_spends_no_second_use_of_a_registration_token() {
+    let house = House::with(&[TWO_STAGES]).await;
+    let token = house.registration_token(&["--uses", "3"]).await;
+    let (_, session) = house.begin(&json!({ "password": kit::PASSWORD })).await;
+    house
+        .register(&token_stage(&token, Some(&session)))
+        .await
+        .challenge();
+    let first = house.register(&stage(DUMMY, &session)).await;
+    first.ok();
+    for _ in 0..5 {
+        assert_eq!(
+            house.register(&stage(DUMMY, &session)).await.body,
+            first.body
+        );
+    }
+    assert_eq!(uses_left(&house), [2]);
+    assert_eq!(crate::flows::support::people(&house).len(), 1);
+}
+
+#[tokio::test]
+async fn uia_15_a_finished_session_stays_finished_until_it_is_swept() {
+    let house = House::new().await;
+    let (_, last, _) = finish(&house, &wish("alice")).await;
+    let hour = Duration::from_secs(60 * 60);
+    for wait in [hour, 47 * hour, 71 * hour] {
+        house.advance(wait);
+        house.register(&last).await.error(400, "M_INVALID_PARAM");
+    }
+    house.advance(hour);
+    house.register(&last).await.refused("M_UNKNOWN");
+    assert_people(&house, &["alice"]);
+}

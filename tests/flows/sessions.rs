@@ -1,0 +1,328 @@
+//! Sessions: what they are bound to, what they remember, and when they end.
+
+use std::time::Duration;
+
+use kit::{House, PASSWORD, PREFIXES};
+use serde_json::{Value, json};
+use shared::uia::{Binding, OpenSession};
+
+use crate::flows::support::{
+    DUMMY, TOKEN, TWO_STAGES, another_process, assert_people, count, is_free, people, stage,
+    token_stage, whoami, wish, with,
+};
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// UIA-12, UIA-32, L10
+#[tokio::test]
+async fn uia_12_an_unknown_session_gets_a_new_one_and_nothing_is_done() {
+    let house = House::new().await;
+    for (prefix, session) in PREFIXES.iter().flat_map(|prefix| {
+        let junk = [
+            "mine",
+            "x".repeat(255).leak(),
+            "x".repeat(300).leak(),
+            "\u{0}\"'<é>",
+            " ",
+        ];
+        junk.map(|session| (prefix, &*session))
+    }) {
+        let body = with(wish("alice"), &stage(DUMMY, session));
+        let fresh = house
+            .post(&format!("{prefix}/register"), &body)
+            .await
+            .refused("M_UNKNOWN");
+        assert_ne!(fresh["session"], session, "the client chooses no session");
+        assert_eq!(fresh["completed"], json!([]), "the stage did not count");
+        assert_people(&house, &[]);
+    }
+    // The new session is a good one.
+    let lost = house
+        .register(&with(wish("alice"), &stage(DUMMY, "mine")))
+        .await;
+    let fresh = lost.refused("M_UNKNOWN")["session"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    house.register(&stage(DUMMY, &fresh)).await.ok();
+    assert_people(&house, &["alice"]);
+}
+
+/// UIA-12, UIA-32: expiry is read from the clock, whatever TTL has done.
+#[tokio::test]
+async fn uia_32_a_session_expires_after_48_hours_swept_or_not() {
+    for sweep in [false, true] {
+        let house = House::new().await;
+        let (_, session) = house.begin(&wish("alice")).await;
+        let move_on = |by| {
+            house.local.clock().advance(by);
+            if sweep {
+                house.advance(Duration::ZERO);
+            }
+        };
+        move_on(48 * HOUR - Duration::from_millis(1));
+        house
+            .register(&json!({ "auth": { "session": session } }))
+            .await
+            .challenge();
+        move_on(Duration::from_millis(1));
+        let fresh = house
+            .register(&stage(DUMMY, &session))
+            .await
+            .refused("M_UNKNOWN");
+        assert_ne!(fresh["session"], session.as_str());
+        assert_eq!(fresh["completed"], json!([]));
+        assert_people(&house, &[]);
+        let page = format!(
+            "{}/auth/{DUMMY}/fallback/web?session={session}",
+            PREFIXES[1]
+        );
+        assert_eq!(house.get(&page).await.status, 404);
+    }
+}
+
+#[tokio::test]
+async fn uia_32_activity_does_not_prolong_a_session() {
+    let house = House::with(&[TWO_STAGES]).await;
+    let token = house.registration_token(&[]).await;
+    let (_, session) = house.begin(&wish("alice")).await;
+    house.advance(47 * HOUR);
+    house
+        .register(&token_stage(&token, Some(&session)))
+        .await
+        .challenge();
+    house.advance(HOUR);
+    house
+        .register(&stage(DUMMY, &session))
+        .await
+        .refused("M_UNKNOWN");
+    assert_people(&house, &[]);
+}
+
+#[tokio::test]
+async fn uia_32_a_session_outlives_the_process_that_began_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let house = House::in_directory(&[TWO_STAGES], directory.path()).await;
+    let token = house.registration_token(&[]).await;
+    let (_, session) = house.begin(&wish("alice")).await;
+    drop(house);
+    let house = House::in_directory(&[TWO_STAGES], directory.path()).await;
+    let second = house
+        .register(&token_stage(&token, Some(&session)))
+        .await
+        .challenge();
+    assert_eq!(second["completed"], json!([TOKEN]));
+    drop(house);
+    let house = House::in_directory(&[TWO_STAGES], directory.path()).await;
+    let answer = house.register(&stage(DUMMY, &session)).await.ok();
+    assert_eq!(answer["user_id"], "@alice:localhost");
+}
+
+/// UIA-13, UIA-14, incident 15 (UIA begun for one act finished another)
+#[tokio::test]
+async fn uia_13_a_session_begun_for_something_else_makes_no_account() {
+    let house = House::new().await;
+    let app = another_process(&house);
+    let with_user = Binding {
+        user: Some(("alice".to_owned(), 1)),
+        ..Binding::register()
+    };
+    let other_target = Binding {
+        target: "PHONE".to_owned(),
+        ..Binding::register()
+    };
+    let other_act = Binding {
+        operation: "account-deactivate".to_owned(),
+        ..Binding::register()
+    };
+    for binding in [with_user, other_target, other_act] {
+        let mut foreign = OpenSession::begin(&app, binding, Value::Null);
+        foreign.save(&app).await.unwrap();
+        for body in [
+            with(wish("alice"), &stage(DUMMY, foreign.id())),
+            with(
+                wish("alice"),
+                &json!({ "auth": { "session": foreign.id() } }),
+            ),
+        ] {
+            house.register(&body).await.error(403, "M_FORBIDDEN");
+        }
+        let kept = OpenSession::find(&app, foreign.secret_id())
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(!kept.is_finished() && kept.state.completed.is_empty());
+    }
+    assert_people(&house, &[]);
+}
+
+/// UIA-19, REG-17, REG-19
+#[tokio::test]
+async fn uia_19_what_was_asked_first_is_remembered() {
+    let asked = json!({
+        "username": "alice", "password": PASSWORD, "device_id": "PHONE",
+        "initial_device_display_name": "my phone", "refresh_token": true, "bind_email": false,
+    });
+    for with_type in [false, true] {
+        for prefix in PREFIXES {
+            let house = House::new().await;
+            let path = format!("{prefix}/register");
+            let first = house.post(&path, &asked).await.challenge();
+            let session = first["session"].as_str().unwrap();
+            if !with_type {
+                let page = format!("{prefix}/auth/{DUMMY}/fallback/web?session={session}");
+                let done = house
+                    .send(http::Request::post(page).body(Vec::new()).unwrap())
+                    .await;
+                assert_eq!(done.status, 200);
+            }
+            let last = if with_type {
+                stage(DUMMY, session)
+            } else {
+                json!({ "auth": { "session": session } })
+            };
+            let answer = house.post(&path, &last).await.ok();
+            assert_eq!(answer["user_id"], "@alice:localhost");
+            assert_eq!(answer["device_id"], "PHONE");
+            assert!(answer["refresh_token"].is_string());
+            assert_eq!(whoami(&house, &answer).await["device_id"], "PHONE");
+            let rows = house.local.engine().table("Accounts").unwrap();
+            let device = rows
+                .iter()
+                .find(|row| row["sk"]["S"] == "DEV#PHONE")
+                .unwrap();
+            assert_eq!(device["display_name"]["S"], "my phone");
+            assert_people(&house, &["alice"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn uia_19_inhibit_login_is_remembered() {
+    let house = House::new().await;
+    let asked = with(wish("alice"), &json!({ "inhibit_login": true }));
+    let (_, session) = house.begin(&asked).await;
+    let answer = house.register(&stage(DUMMY, &session)).await.ok();
+    assert_eq!(
+        answer,
+        json!({ "user_id": "@alice:localhost", "home_server": "localhost" })
+    );
+    let rows = &people(&house)["alice"];
+    assert_eq!(rows.iter().collect::<Vec<_>>(), ["A", "PW"]);
+}
+
+#[tokio::test]
+async fn uia_20_what_is_sent_later_is_judged_again() {
+    let house = House::with(&[("GATEHOUSE_PASSWORD_MIN_SCORE", "3")]).await;
+    house.sign_up("taken").await;
+    let (_, session) = house.begin(&wish("alice")).await;
+    for (change, code) in [
+        (json!({ "username": "taken" }), "M_USER_IN_USE"),
+        (json!({ "username": "TAKEN" }), "M_USER_IN_USE"),
+        (json!({ "username": "b@d" }), "M_INVALID_USERNAME"),
+        (json!({ "username": "_x" }), "M_INVALID_USERNAME"),
+        (json!({ "password": "alice" }), "M_WEAK_PASSWORD"),
+        (json!({ "device_id": "a\u{0}b" }), "M_INVALID_PARAM"),
+        (json!({ "inhibit_login": "yes" }), "M_BAD_JSON"),
+    ] {
+        let body = with(change, &stage(DUMMY, &session));
+        house.register(&body).await.error(400, code);
+    }
+    assert_people(&house, &["taken"]);
+    let last = with(json!({ "username": "bob" }), &stage(DUMMY, &session));
+    assert_eq!(
+        house.register(&last).await.ok()["user_id"],
+        "@bob:localhost"
+    );
+    assert_people(&house, &["bob", "taken"]);
+}
+
+/// UIA-20: the password that counts is the one that was sent last.
+#[tokio::test]
+async fn uia_20_a_name_sent_later_is_judged_with_the_password_that_is_remembered() {
+    let house = House::with(&[("GATEHOUSE_PASSWORD_MIN_SCORE", "3")]).await;
+    let password = "zanzibarian-marmalade";
+    let (_, session) = house.begin(&json!({ "password": password })).await;
+    let last = with(json!({ "username": password }), &stage(DUMMY, &session));
+    house.register(&last).await.error(400, "M_WEAK_PASSWORD");
+    assert_people(&house, &[]);
+}
+
+#[tokio::test]
+async fn reg_36_a_display_name_alone_wipes_nothing() {
+    let house = House::new().await;
+    let asked = with(
+        wish("alice"),
+        &json!({ "device_id": "PHONE", "inhibit_login": false }),
+    );
+    let (_, session) = house.begin(&asked).await;
+    let alone = json!({ "initial_device_display_name": "later", "auth": { "session": session } });
+    house.register(&alone).await.challenge();
+    let answer = house.register(&stage(DUMMY, &session)).await.ok();
+    assert_eq!(answer["user_id"], "@alice:localhost");
+    assert_eq!(answer["device_id"], "PHONE");
+    let rows = house.local.engine().table("Accounts").unwrap();
+    let device = rows
+        .iter()
+        .find(|row| row["sk"]["S"] == "DEV#PHONE")
+        .unwrap();
+    assert_eq!(device["display_name"]["S"], "later");
+    assert_people(&house, &["alice"]);
+}
+
+#[tokio::test]
+async fn reg_23_a_missing_password_is_missed_at_the_end_and_burns_nothing() {
+    let house = House::new().await;
+    let (_, session) = house.begin(&json!({ "username": "alice" })).await;
+    house
+        .register(&stage(DUMMY, &session))
+        .await
+        .error(400, "M_MISSING_PARAM");
+    assert_people(&house, &[]);
+    let once = json!({ "username": "alice", "auth": { "type": DUMMY } });
+    house.register(&once).await.error(400, "M_MISSING_PARAM");
+    let last = json!({ "password": PASSWORD, "auth": { "session": session } });
+    assert_eq!(
+        house.register(&last).await.ok()["user_id"],
+        "@alice:localhost"
+    );
+    assert_people(&house, &["alice"]);
+}
+
+#[tokio::test]
+async fn reg_15_the_steps_before_the_last_reserve_nothing() {
+    let house = House::with(&[TWO_STAGES]).await;
+    let token = house.registration_token(&["--uses", "1"]).await;
+    let (_, session) = house.begin(&wish("alice")).await;
+    house
+        .register(&token_stage(&token, Some(&session)))
+        .await
+        .challenge();
+    assert!(is_free(&house, "alice").await);
+    let (_, other) = house.begin(&wish("alice")).await;
+    house
+        .register(&token_stage(&token, Some(&other)))
+        .await
+        .challenge();
+    assert_eq!(
+        house.register(&stage(DUMMY, &other)).await.ok()["user_id"],
+        "@alice:localhost"
+    );
+    assert_people(&house, &["alice"]);
+}
+
+/// L12 (request bodies of abandoned sessions kept for ever)
+#[tokio::test]
+async fn l12_abandoned_sessions_leave_nothing_behind() {
+    let house = House::new().await;
+    for number in 0..300 {
+        house.begin(&wish(&format!("user{number}"))).await;
+    }
+    assert_eq!(count(&house, "UiaSessions"), 300);
+    house.advance(48 * HOUR);
+    // Tombstones for three days more, of no use to anybody.
+    assert_eq!(count(&house, "UiaSessions"), 300);
+    house.advance(72 * HOUR);
+    assert_eq!(count(&house, "UiaSessions"), 0);
+    assert_eq!(count(&house, "Accounts"), 0);
+}

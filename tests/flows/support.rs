@@ -1,0 +1,218 @@
+//! What the flows have in common: words for requests, and what the tables must look like after them.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use http::Request;
+use kit::{House, PASSWORD, Reply};
+use serde_json::{Value, json};
+use shared::{
+    app::{App, Aws},
+    chance::SystemChance,
+    secrets::Secret,
+};
+use tokio::task::JoinSet;
+
+pub(crate) const DUMMY: &str = "m.login.dummy";
+pub(crate) const TOKEN: &str = "m.login.registration_token";
+pub(crate) const TERMS: &str = "m.login.terms";
+pub(crate) const RECAPTCHA: &str = "m.login.recaptcha";
+
+/// A flow of two stages that both take one request.
+pub(crate) const TWO_STAGES: (&str, &str) = (
+    "GATEHOUSE_REGISTRATION_FLOWS",
+    "m.login.registration_token+m.login.dummy",
+);
+
+/// Policies in two languages.
+pub(crate) const POLICIES: (&str, &str) = (
+    "GATEHOUSE_TERMS",
+    r#"{"privacy":{"version":"1.2","en":{"name":"Privacy","url":"https://example.org/en"},"fr":{"name":"Vie privée","url":"https://example.org/fr"}}}"#,
+);
+
+/// The setting that offers these flows.
+pub(crate) fn flows(flows: &str) -> (&'static str, &str) {
+    ("GATEHOUSE_REGISTRATION_FLOWS", flows)
+}
+
+/// A body that attempts `stage` in `session`.
+pub(crate) fn stage(stage: &str, session: &str) -> Value {
+    json!({ "auth": { "type": stage, "session": session } })
+}
+
+/// A body that gives a registration token, in a session or without one.
+pub(crate) fn token_stage(token: &str, session: Option<&str>) -> Value {
+    let mut body = json!({ "auth": { "type": TOKEN, "token": token } });
+    if let Some(session) = session {
+        body["auth"]["session"] = session.into();
+    }
+    body
+}
+
+/// `a` with the members of `b`.
+pub(crate) fn with(mut a: Value, b: &Value) -> Value {
+    for (name, value) in b.as_object().unwrap() {
+        a[name] = value.clone();
+    }
+    a
+}
+
+/// What is asked of a new account.
+pub(crate) fn wish(name: &str) -> Value {
+    json!({ "username": name, "password": PASSWORD })
+}
+
+/// Who this answer's token belongs to.
+pub(crate) async fn whoami(house: &House, answer: &Value) -> Value {
+    let token = answer["access_token"].as_str().unwrap();
+    house
+        .get_as(token, "/_matrix/client/v3/account/whoami")
+        .await
+        .ok()
+}
+
+/// Whether the name is free, asked as a client asks.
+pub(crate) async fn is_free(house: &House, name: &str) -> bool {
+    let path = format!("/_matrix/client/v3/register/available?username={name}");
+    let reply = house.get(&path).await;
+    if reply.status == 200 {
+        return true;
+    }
+    reply.error(400, "M_USER_IN_USE");
+    false
+}
+
+/// A page.
+pub(crate) fn page(prefix: &str, stage: &str, session: &str) -> String {
+    format!("{prefix}/auth/{stage}/fallback/web?session={session}")
+}
+
+/// Submits a page's form.
+pub(crate) async fn submit(house: &House, path: &str, form: &str) -> Reply {
+    let request = Request::post(path).header("content-type", "application/x-www-form-urlencoded");
+    house
+        .send(request.body(form.as_bytes().to_vec()).unwrap())
+        .await
+}
+
+/// Everybody in the tables: localpart and the sort keys of the partition.
+pub(crate) fn people(house: &House) -> BTreeMap<String, BTreeSet<String>> {
+    let mut people: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for row in house.local.engine().table("Accounts").unwrap() {
+        if let Some(name) = row["pk"]["S"].as_str().unwrap().strip_prefix("USER#") {
+            let sk = row["sk"]["S"].as_str().unwrap().to_owned();
+            people.entry(name.to_owned()).or_default().insert(sk);
+        }
+    }
+    people
+}
+
+/// Asserts that these people and no others have accounts, each of them whole: the account, one
+/// password and one device, and nothing that belongs to nobody.
+#[track_caller]
+pub(crate) fn assert_people(house: &House, expected: &[&str]) {
+    let people = people(house);
+    let names: Vec<&str> = people.keys().map(String::as_str).collect();
+    assert_eq!(names, expected);
+    assert_whole(&people);
+}
+
+/// Asserts that no account is half written.
+#[track_caller]
+pub(crate) fn assert_whole(people: &BTreeMap<String, BTreeSet<String>>) {
+    for (name, rows) in people {
+        let devices = rows.iter().filter(|sk| sk.starts_with("DEV#")).count();
+        let others = rows
+            .iter()
+            .map(String::as_str)
+            .filter(|sk| !sk.starts_with("DEV#") && !sk.starts_with("TERMS#"))
+            .collect::<Vec<_>>();
+        assert_eq!((others, devices), (vec!["A", "PW"], 1), "{name}: {rows:?}");
+    }
+}
+
+/// How many rows there are.
+pub(crate) fn count(house: &House, table: &str) -> usize {
+    house.local.engine().table(table).unwrap().len()
+}
+
+/// The uses that all limited registration tokens have left, share by share.
+pub(crate) fn uses_left(house: &House) -> Vec<i64> {
+    let rows = house.local.engine().table("Accounts").unwrap();
+    let shares = rows
+        .iter()
+        .filter(|row| row["sk"]["S"].as_str().unwrap().starts_with("S#"));
+    shares
+        .map(|row| row["left"]["N"].as_str().unwrap().parse().unwrap())
+        .collect()
+}
+
+/// Does `work` this many times at once.
+pub(crate) async fn at_once<F>(times: usize, work: impl Fn(usize) -> F) -> Vec<F::Output>
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    let mut all = JoinSet::new();
+    for number in 0..times {
+        all.spawn(work(number));
+    }
+    all.join_all().await
+}
+
+/// Sends this body this many times at once.
+pub(crate) async fn register_at_once(
+    house: &Arc<House>,
+    times: usize,
+    body: impl Fn(usize) -> Value,
+) -> Vec<Reply> {
+    at_once(times, |number| {
+        let (house, body) = (Arc::clone(house), body(number));
+        async move { house.register(&body).await }
+    })
+    .await
+}
+
+/// How often each status and errcode was answered.
+pub(crate) fn tally(replies: &[Reply]) -> BTreeMap<(u16, String), usize> {
+    let mut tally = BTreeMap::new();
+    for reply in replies {
+        let code = reply.json()["errcode"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        *tally.entry((reply.status.as_u16(), code)).or_default() += 1;
+    }
+    tally
+}
+
+/// A tally that is expected.
+pub(crate) fn tallied(expected: &[(u16, &str, usize)]) -> BTreeMap<(u16, String), usize> {
+    let pairs = expected.iter();
+    pairs
+        .map(|(status, code, times)| ((*status, (*code).to_owned()), *times))
+        .collect()
+}
+
+/// Another process of the same deployment: its own memory, the same tables and settings.
+pub(crate) fn another_process(house: &House) -> Arc<App> {
+    let aws = Aws {
+        region: "local".to_owned(),
+        dynamodb_endpoint: Some(house.local.dynamodb_endpoint()),
+        access_key_id: "another".to_owned(),
+        secret_access_key: Secret::new("another".to_owned()),
+        session_token: None,
+    };
+    let clock = Arc::clone(house.local.clock());
+    App::new(
+        Arc::clone(house.local.config()),
+        &aws,
+        clock,
+        Arc::new(SystemChance),
+    )
+}
