@@ -1,8 +1,11 @@
 //! The files of the project held against each other, and an independent reader of every answer.
 
+mod events;
 mod files;
 mod incidents;
 mod readme;
 mod requirements;
 mod rooms;
+mod ruma;
+mod ruma_requests;
 mod template;

@@ -2,9 +2,10 @@
 //! that are checked for what holds of every answer.
 #![expect(clippy::expect_used, reason = "a test that cannot go on may panic")]
 
+mod log;
+
 use std::{
     collections::HashMap,
-    io,
     net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
@@ -16,12 +17,18 @@ use std::{
 use gatehouse_admin::Admin;
 use gatehouse_local::{Local, Options, clock::MovableClock, tap::Call};
 use http::{Request, StatusCode};
+pub use log::Log;
 use rand_chacha::{
     ChaCha20Rng,
     rand_core::{Rng, SeedableRng},
 };
 use serde_json::{Value, json};
-use shared::{app::Aws, chance::Chance, http::COMMON_HEADERS, secrets::Secret, store::Store};
+use shared::{
+    chance::Chance,
+    http::COMMON_HEADERS,
+    secrets::Secret,
+    store::{Aws, Store},
+};
 
 /// When every test begins: 2027-01-15, 08:00 UTC.
 pub const NOW: i64 = 1_800_000_000_000;
@@ -54,6 +61,7 @@ impl Chance for SeededChance {
 pub struct House {
     /// The gateway, the functions and the services behind them.
     pub local: Local,
+    operators_chance: Arc<dyn Chance>,
     may_fail: AtomicBool,
 }
 
@@ -110,6 +118,7 @@ impl House {
         let local = Local::start(options).expect("the house starts");
         Self {
             local,
+            operators_chance: Arc::new(SeededChance::new(7)),
             may_fail: AtomicBool::new(false),
         }
     }
@@ -208,14 +217,9 @@ impl House {
             session_token: None,
         };
         let config = self.local.config();
-        let chance: Arc<dyn Chance> = Arc::new(SeededChance::new(7));
+        let chance = Arc::clone(&self.operators_chance);
         Admin {
-            store: Store::new(
-                &aws,
-                shared::app::http_client(),
-                &config.tables,
-                Arc::clone(&chance),
-            ),
+            store: Store::new(&aws, &config.tables, Arc::clone(&chance)),
             keys: config.keys.clone(),
             clock: Arc::clone(self.local.clock()) as _,
             chance,
@@ -361,42 +365,5 @@ impl Reply {
             assert!(seconds >= 1, "{told}: HTTP-20: {self:?}");
             assert_eq!(body["retry_after_ms"], seconds * 1000, "{told}: HTTP-21");
         }
-    }
-}
-
-/// Everything that is logged on this thread while it lives, at every level.
-#[derive(Debug, Clone, Default)]
-pub struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    /// Begins to listen. The test's runtime must run on this thread alone, as `#[tokio::test]`'s
-    /// does.
-    pub fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::level_filters::LevelFilter::TRACE)
-            .with_writer(move || writer.clone())
-            .finish();
-        (log, tracing::subscriber::set_default(subscriber))
-    }
-
-    /// What was logged so far.
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

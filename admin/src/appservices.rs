@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::{
     appservices::{AppserviceRecord, Appservices, NamespaceRecord},
+    ids::is_localpart,
     secrets::{KeyRing, Purpose, Secret},
     store::{AppservicesRow, Wanted},
     tokens,
@@ -69,6 +70,14 @@ pub fn parse(yaml: &str, keys: &KeyRing) -> anyhow::Result<AppserviceRecord> {
     ensure!(
         !tokens::has_our_prefix(&file.as_token),
         "`as_token` begins like an access token of this server: choose another one"
+    );
+    ensure!(
+        file.as_token.bytes().all(|b| b.is_ascii_graphic()),
+        "`as_token` has a character that cannot stand in a header"
+    );
+    ensure!(
+        is_localpart(&file.sender_localpart),
+        "`sender_localpart` is no localpart: lower-case letters, digits and `._=-/+`"
     );
     let as_token = Secret::new(file.as_token);
     let users = file.namespaces.users.into_iter();

@@ -6,7 +6,10 @@ use anyhow::Context;
 use clap::Parser;
 use gatehouse_admin::{Admin, Cli};
 use shared::{
-    app::http_client, chance::SystemChance, clock::SystemClock, config::read_keys, store::Store,
+    chance::SystemChance,
+    clock::SystemClock,
+    config::read_keys,
+    store::{Store, http_client},
 };
 
 fn main() -> ExitCode {

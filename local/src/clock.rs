@@ -1,14 +1,29 @@
 //! A clock that tests freeze and `POST /_local/clock` moves. No function ever sees it on AWS.
 
 use std::{
-    fs, io,
+    fmt, fs, io,
     path::{Path, PathBuf},
     sync::atomic::{AtomicI64, Ordering},
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use shared::clock::{Clock, SystemClock, Timestamp, millis};
+
+/// How far beyond the machine's time the clock can be moved, in milliseconds: a hundred years.
+const FURTHEST: i64 = 36_525 * 86_400_000;
+
+/// The clock was not moved, because it would show a time too far in the future.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooFar;
+
+impl fmt::Display for TooFar {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("The clock stays within a hundred years of the machine's time.")
+    }
+}
+
+impl std::error::Error for TooFar {}
 
 /// The machine's time and an offset, or a time that stands still until it is moved.
 #[derive(Debug)]
@@ -41,7 +56,7 @@ impl MovableClock {
     /// The machine's time and the offset that an earlier run left in `directory`, which keeps it.
     pub fn kept_in(directory: &Path) -> Result<Self> {
         let file = directory.join("clock");
-        let offset = match fs::read_to_string(&file) {
+        let offset: i64 = match fs::read_to_string(&file) {
             Ok(text) => text
                 .trim()
                 .parse()
@@ -49,6 +64,12 @@ impl MovableClock {
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
             Err(error) => return Err(error).with_context(|| file.display().to_string()),
         };
+        ensure!(
+            (0..=FURTHEST).contains(&offset),
+            "{} moves the clock by {offset} ms, and only 0 to {FURTHEST} are possible; without the file \
+             the clock shows the machine's time",
+            file.display()
+        );
         Ok(Self {
             millis: AtomicI64::new(offset),
             frozen: false,
@@ -56,10 +77,20 @@ impl MovableClock {
         })
     }
 
-    /// Moves the clock on and says what it shows then.
-    pub fn advance(&self, by: Duration) -> Timestamp {
+    /// Moves the clock on and says what it shows then. Nothing happens if that would be more than a hundred
+    /// years beyond the machine's time.
+    pub fn advance(&self, by: Duration) -> Option<Timestamp> {
         let by = millis(by);
-        let before = self.millis.fetch_add(by, Ordering::SeqCst);
+        let furthest = if self.frozen {
+            SystemClock.now().0.saturating_add(FURTHEST)
+        } else {
+            FURTHEST
+        };
+        let moved = |before: i64| before.checked_add(by).filter(|after| *after <= furthest);
+        let before = self
+            .millis
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, moved)
+            .ok()?;
         if let Some(file) = &self.file {
             let beside = file.with_extension("new");
             let offset = before.saturating_add(by).to_string();
@@ -68,7 +99,7 @@ impl MovableClock {
                 tracing::error!(%error, file = %file.display(), "the clock's offset will not survive a restart");
             }
         }
-        self.now()
+        Some(self.now())
     }
 }
 
@@ -147,7 +178,44 @@ mod tests {
     #[test]
     fn a_frozen_clock_moves_only_when_it_is_moved() {
         let clock = MovableClock::frozen(1000);
-        assert_eq!(clock.advance(Duration::from_secs(2)), Timestamp(3000));
+        assert_eq!(clock.advance(Duration::from_secs(2)), Some(Timestamp(3000)));
         assert_eq!(clock.now(), Timestamp(3000));
+    }
+
+    #[test]
+    fn no_clock_is_moved_more_than_a_century_in_all() {
+        let century = Duration::from_millis(FURTHEST.unsigned_abs());
+        let running = MovableClock::running();
+        for too_far in [Duration::MAX, century + Duration::from_millis(1)] {
+            assert_eq!(running.advance(too_far), None);
+        }
+        assert!(running.advance(century / 2).is_some());
+        assert!(running.advance(century / 2).is_some());
+        assert_eq!(running.advance(Duration::from_millis(1)), None);
+        assert!(running.now().since(SystemClock.now()) <= century);
+
+        let frozen = MovableClock::frozen(SystemClock.now().0);
+        assert_eq!(frozen.advance(century + Duration::from_hours(1)), None);
+        assert!(frozen.advance(century / 2).is_some());
+    }
+
+    #[test]
+    fn an_offset_that_was_kept_is_one_that_could_have_come_about() {
+        let directory = crate::scratch::Directory::new();
+        let kept = |offset: String| {
+            fs::write(directory.path().join("clock"), offset).expect("a file");
+            MovableClock::kept_in(directory.path())
+        };
+        assert!(kept(FURTHEST.to_string()).is_ok());
+        for offset in [i64::MAX, i64::MIN, FURTHEST + 1, -1] {
+            let error = kept(offset.to_string()).expect_err("a refusal").to_string();
+            assert!(error.contains(&offset.to_string()), "{error}");
+        }
+
+        let clock = kept("0".to_owned()).expect("a clock");
+        clock.advance(Duration::from_secs(5));
+        clock.advance(Duration::MAX);
+        let text = fs::read_to_string(directory.path().join("clock")).expect("the offset");
+        assert_eq!(text, "5000");
     }
 }

@@ -1,11 +1,13 @@
 //! The embedded `DynamoDB`: the template's tables, served over the real protocol on a loopback port.
 //!
 //! The engine's calls block, so it has a thread of its own. It knows no latency, conflict or throttle;
-//! those are the tap's to add.
+//! those are the tap's to add. Nor does it know its callers: it is for the tap alone.
 
 use std::{
     fmt::Debug,
+    fs, io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::Arc,
     thread::JoinHandle,
@@ -15,13 +17,19 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use dynoxide::{Database, DynoxideError};
 use serde_json::{Map, Value, json};
-use shared::clock::Timestamp;
+use shared::{
+    chance::{Chance, SystemChance},
+    clock::Timestamp,
+};
 use tokio::sync::oneshot;
 
 use crate::template::{Table, Template};
 
 /// How long a stop waits for requests that are under way.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often a place to listen is drawn.
+const ATTEMPTS: usize = 16;
 
 /// A running engine. Dropping it stops it.
 pub struct Engine {
@@ -41,6 +49,7 @@ impl Engine {
             None => Database::memory(),
             Some(directory) => {
                 let file = directory.join("gatehouse.sqlite");
+                make(&file).with_context(|| file.display().to_string())?;
                 Database::new(
                     file.to_str()
                         .context("the data directory's name is not UTF-8")?,
@@ -48,8 +57,7 @@ impl Engine {
             }
         }
         .map_err(fault)?;
-        let listener =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port for the engine")?;
+        let listener = hidden(&SystemChance).context("no port for the engine")?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
         let thread = serve(database.clone(), listener, stopped)?;
@@ -213,6 +221,41 @@ impl Debug for Engine {
     }
 }
 
+/// Makes the database's file for its owner alone, unless it is there. What SQLite puts beside it has the same
+/// mode.
+fn make(file: &Path) -> io::Result<()> {
+    let made = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file);
+    match made {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A listener where no guess finds it.
+///
+/// The engine checks no signature and lets every web page read its answers, so a page in a browser on this
+/// machine that knew the port could read and write every table past the tap. A scan of 127.0.0.1 takes a
+/// page seconds; an address and a port drawn from 24 and 16 bits it does not find.
+fn hidden(chance: &dyn Chance) -> io::Result<TcpListener> {
+    for _ in 0..ATTEMPTS {
+        let [a, b, c, high, low] = chance.bytes();
+        let port = u16::from_be_bytes([high, low]);
+        // The lower ports may be reserved, and the last address is for broadcasts.
+        if port < 1024 || [a, b, c] == [255; 3] {
+            continue;
+        }
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::new(127, a, b, c), port)) {
+            return Ok(listener);
+        }
+    }
+    // Only Linux has all of 127.0.0.0/8; elsewhere there is a port that the system chooses.
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+}
+
 fn serve(
     database: Database,
     listener: TcpListener,
@@ -255,53 +298,4 @@ fn fault(error: DynoxideError) -> anyhow::Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn engine() -> Engine {
-        let template = Template::ours().expect("our own template parses");
-        Engine::start(None, template, "house").expect("an engine")
-    }
-
-    fn put(engine: &Engine, table: &str, item: &Value) {
-        let request = json!({ "TableName": table, "Item": item });
-        let request = serde_json::from_value(request).expect("a request");
-        engine.database.put_item(request).expect("a row");
-    }
-
-    #[test]
-    fn a_sweep_takes_what_has_expired_by_the_given_clock_alone() {
-        let engine = engine();
-        put(
-            &engine,
-            "house-limits",
-            &json!({ "pk": { "S": "old" }, "ttl": { "N": "100" } }),
-        );
-        put(
-            &engine,
-            "house-limits",
-            &json!({ "pk": { "S": "new" }, "ttl": { "N": "101" } }),
-        );
-        put(
-            &engine,
-            "house-limits",
-            &json!({ "pk": { "S": "for ever" } }),
-        );
-        assert_eq!(engine.sweep(Timestamp(100_999)).expect("a sweep"), 1);
-        assert_eq!(engine.table("Limits").expect("rows").len(), 2);
-        assert_eq!(engine.sweep(Timestamp(101_000)).expect("a sweep"), 1);
-    }
-
-    #[test]
-    fn a_dump_holds_every_table() {
-        let engine = engine();
-        put(
-            &engine,
-            "house-accounts",
-            &json!({ "pk": { "S": "a" }, "sk": { "S": "b" } }),
-        );
-        let dump = engine.dump().expect("a dump");
-        assert_eq!(dump["house-accounts"][0]["sk"]["S"], "b");
-        assert_eq!(dump["house-uia-sessions"], json!([]));
-    }
-}
+mod tests;

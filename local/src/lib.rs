@@ -9,9 +9,12 @@ pub mod engine;
 pub mod event;
 mod functions;
 pub mod gateway;
+mod host;
 pub mod outbox;
 mod page;
 pub mod router;
+#[cfg(test)]
+mod scratch;
 pub mod server;
 pub mod services;
 pub mod tap;
@@ -28,15 +31,16 @@ use anyhow::Result;
 use http::{Request, Response};
 use hyper::body::Bytes;
 use shared::{
-    app::{App, Aws},
+    app::App,
     chance::{Chance, SystemChance},
     clock::{Clock, Timestamp},
     config::Config,
     secrets::Secret,
+    store::Aws,
 };
 
 use crate::{
-    clock::MovableClock,
+    clock::{MovableClock, TooFar},
     defaults::{Defaults, Lookup},
     engine::Engine,
     gateway::Gateway,
@@ -237,9 +241,10 @@ impl Local {
     ///
     /// # Errors
     ///
-    /// Fails if the embedded `DynamoDB` does.
+    /// Fails with [`TooFar`] if the clock cannot be moved so far, with other errors if the embedded
+    /// `DynamoDB` fails.
     pub fn advance(&self, by: std::time::Duration) -> Result<Timestamp> {
-        let now = self.clock().advance(by);
+        let now = self.clock().advance(by).ok_or(TooFar)?;
         self.engine().sweep(now)?;
         Ok(now)
     }

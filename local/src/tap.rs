@@ -3,9 +3,13 @@
 //! It counts calls and capacity, injects what an engine that serialises never does (conflicts, throttles,
 //! unprocessed keys, delays, lost answers) and refuses what the caller's policy in the template does not
 //! allow. Each function's access key id is its logical id, which is how the tap knows the caller.
+//!
+//! The engine takes every signature for good, so the tap keeps web pages out: it answers no request that has
+//! an `Origin` or that names another host than this machine (DNS rebinding).
 
 mod call;
 mod faults;
+mod wire;
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -16,7 +20,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use http::{Request, Response, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
     body::{Bytes, Incoming},
@@ -26,7 +30,6 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
-use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch};
 
 pub use self::{
@@ -36,8 +39,12 @@ pub use self::{
 use self::{
     call::{Operation, units},
     faults::{Effect, Plan},
+    wire::{Severed, aws_json, refusal, with_unprocessed},
 };
-use crate::template::{Permission, Template};
+use crate::{
+    host::Host,
+    template::{Permission, Template},
+};
 
 /// How many calls are remembered.
 const REMEMBERED: usize = 10_000;
@@ -169,18 +176,6 @@ impl Debug for Tap {
     }
 }
 
-/// The connection closes without an answer.
-#[derive(Debug, Clone, Copy)]
-struct Severed;
-
-impl std::fmt::Display for Severed {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("the tap cut the connection")
-    }
-}
-
-impl std::error::Error for Severed {}
-
 async fn listen(listener: TcpListener, state: Arc<State>, mut closed: watch::Receiver<()>) {
     loop {
         let stream = tokio::select! {
@@ -225,6 +220,13 @@ impl State {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Severed> {
         let started = Instant::now();
         let (parts, body) = request.into_parts();
+        if is_of_a_page(&parts) {
+            return Ok(refusal(
+                StatusCode::FORBIDDEN,
+                "AccessDeniedException",
+                "only for programs of this machine",
+            ));
+        }
         let body = match Limited::new(body, LARGEST).collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => {
@@ -301,46 +303,6 @@ impl State {
         denied.filter(|_| self.enforce)
     }
 
-    /// Sends the request on, with `body` in the place of its own if given, and returns the answer and its
-    /// JSON.
-    async fn forward(
-        &self,
-        headers: &HeaderMap,
-        operation: &Operation,
-        body: Option<Value>,
-    ) -> Result<(Response<Full<Bytes>>, Option<Value>), Severed> {
-        let body = body.or_else(|| operation.body.clone()).map(|mut body| {
-            if operation.counts_capacity() && body.get("ReturnConsumedCapacity").is_none() {
-                body["ReturnConsumedCapacity"] = json!("TOTAL");
-            }
-            Bytes::from(body.to_string())
-        });
-        let mut request = Request::builder()
-            .method("POST")
-            .uri(format!("http://{}/", self.engine));
-        for (name, value) in headers {
-            if !matches!(
-                *name,
-                header::HOST | header::CONTENT_LENGTH | header::CONNECTION
-            ) {
-                request = request.header(name, value);
-            }
-        }
-        let request = request
-            .body(Full::new(body.unwrap_or_else(|| operation.raw.clone())))
-            .map_err(|_| Severed)?;
-        let answer = self.client.request(request).await.map_err(|error| {
-            tracing::error!(%error, "the embedded DynamoDB does not answer");
-            Severed
-        })?;
-        let (mut parts, body) = answer.into_parts();
-        let body = body.collect().await.map_err(|_| Severed)?.to_bytes();
-        let json = serde_json::from_slice(&body).ok();
-        parts.headers.remove(header::TRANSFER_ENCODING);
-        parts.headers.remove(header::CONNECTION);
-        Ok((Response::from_parts(parts, Full::new(body)), json))
-    }
-
     fn record(
         &self,
         operation: &Operation,
@@ -374,6 +336,12 @@ impl State {
     }
 }
 
+/// Whether a request may be a web page's: programs send no `Origin`, and know the tap by a loopback address.
+fn is_of_a_page(head: &Parts) -> bool {
+    head.headers.contains_key(header::ORIGIN)
+        || !Host::of(head).is_some_and(|host| host.is_loopback())
+}
+
 /// Whether a permission that is held allows what is needed; a resource may end in `*`.
 fn covers(held: &Permission, needed: &Permission) -> bool {
     let resource = match held.resource.strip_suffix('*') {
@@ -383,52 +351,5 @@ fn covers(held: &Permission, needed: &Permission) -> bool {
     resource && held.action == needed.action
 }
 
-fn aws_json(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
-    *response.status_mut() = status;
-    let kind = header::HeaderValue::from_static("application/x-amz-json-1.0");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
-}
-
-fn refusal(status: StatusCode, error: &str, message: &str) -> Response<Full<Bytes>> {
-    aws_json(status, &faults::error(error, message))
-}
-
-/// Puts what was held back into an answer.
-fn with_unprocessed(
-    (answer, body): (Response<Full<Bytes>>, Option<Value>),
-    unprocessed: &(&'static str, Value),
-) -> (Response<Full<Bytes>>, Option<Value>) {
-    match body {
-        Some(mut body) if answer.status() == StatusCode::OK => {
-            body[unprocessed.0] = unprocessed.1.clone();
-            (aws_json(StatusCode::OK, &body), Some(body))
-        }
-        body => (answer, body),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn permission(action: &str, resource: &str) -> Permission {
-        Permission {
-            action: action.to_owned(),
-            resource: resource.to_owned(),
-        }
-    }
-
-    #[test]
-    fn a_policy_covers_its_table_and_not_its_indexes() {
-        let held = permission("Query", "Outbox");
-        assert!(covers(&held, &permission("Query", "Outbox")));
-        assert!(!covers(&held, &permission("GetItem", "Outbox")));
-        assert!(!covers(&held, &permission("Query", "Outbox/index/due")));
-        assert!(covers(
-            &permission("Query", "Outbox/index/*"),
-            &permission("Query", "Outbox/index/due")
-        ));
-    }
-}
+mod tests;

@@ -5,11 +5,7 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-use aws_smithy_http_client::{
-    Builder,
-    tls::{Provider, rustls_provider::CryptoMode},
-};
-use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector};
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use tokio::sync::RwLock;
 
 use crate::{
@@ -19,59 +15,8 @@ use crate::{
     clock::Clock,
     config::Config,
     passwords::Hasher,
-    secrets::Secret,
-    store::{AppservicesRow, Store, StoreError, Wanted},
+    store::{AppservicesRow, Aws, Store, StoreError, Wanted},
 };
-
-/// Where the AWS services are and who we are there.
-#[derive(Debug, Clone)]
-pub struct Aws {
-    /// The region.
-    pub region: String,
-    /// DynamoDB's endpoint, if it is not the region's own.
-    pub dynamodb_endpoint: Option<String>,
-    /// The access key.
-    pub access_key_id: String,
-    /// Its secret.
-    pub secret_access_key: Secret,
-    /// The session token of temporary credentials.
-    pub session_token: Option<Secret>,
-}
-
-impl Aws {
-    /// Reads the variables that Lambda sets, and the endpoint that the AWS tools know. Faults are
-    /// all told at once.
-    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
-        let get = |name: &str| lookup(name).filter(|value| !value.is_empty());
-        let mut missing = Vec::new();
-        let mut demand = |name: &'static str| {
-            let value = get(name);
-            if value.is_none() {
-                missing.push(format!("{name}: must be set"));
-            }
-            value.unwrap_or_default()
-        };
-        let aws = Self {
-            region: demand("AWS_REGION"),
-            dynamodb_endpoint: get("AWS_ENDPOINT_URL_DYNAMODB").or_else(|| get("AWS_ENDPOINT_URL")),
-            access_key_id: demand("AWS_ACCESS_KEY_ID"),
-            secret_access_key: Secret::new(demand("AWS_SECRET_ACCESS_KEY")),
-            session_token: get("AWS_SESSION_TOKEN").map(Secret::new),
-        };
-        if missing.is_empty() {
-            Ok(aws)
-        } else {
-            Err(missing.join("\n"))
-        }
-    }
-}
-
-/// The HTTP client of every AWS service. Opens no connection.
-pub fn http_client() -> SharedHttpClient {
-    Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https()
-}
 
 /// The process's own state. Nothing in it is needed again after the process has ended.
 #[derive(Debug)]
@@ -100,9 +45,8 @@ impl App {
         clock: Arc<dyn Clock>,
         chance: Arc<dyn Chance>,
     ) -> Arc<Self> {
-        let http = http_client();
         Arc::new(Self {
-            store: Store::new(aws, http, &config.tables, Arc::clone(&chance)),
+            store: Store::new(aws, &config.tables, Arc::clone(&chance)),
             hasher: Hasher::new(config.passwords.clone()),
             captcha_connector: OnceLock::new(),
             appservices: RwLock::default(),

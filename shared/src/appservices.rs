@@ -60,12 +60,14 @@ impl Appservice {
     fn new(record: AppserviceRecord) -> Result<Self, BadNamespace> {
         let compile = |namespace: &NamespaceRecord| {
             // The pattern stands for the beginning of the user ID, as homeservers have always
-            // read it.
+            // read it. One that matches nothing at all matches everybody.
             RegexBuilder::new(&format!("^(?:{})", namespace.regex))
                 .size_limit(MAX_PATTERN_BYTES)
                 .build()
+                .ok()
+                .filter(|regex| !regex.is_match(""))
                 .map(|regex| (namespace.exclusive, regex))
-                .map_err(|_| BadNamespace {
+                .ok_or_else(|| BadNamespace {
                     id: record.id.clone(),
                     regex: namespace.regex.clone(),
                 })

@@ -12,6 +12,7 @@ pub struct Timestamp(pub i64);
 
 impl Timestamp {
     /// The moment `duration` later; saturates at the end of time.
+    #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(millis(duration)))
     }

@@ -17,7 +17,6 @@ pub use query::Query;
 pub use token::{access_token, bearer};
 
 /// One request, whatever carried it here.
-#[derive(Debug)]
 pub struct Request {
     /// The HTTP method.
     pub method: Method,
@@ -38,8 +37,10 @@ pub struct Request {
     pub id: String,
 }
 
+crate::opaque_debug!(Request);
+
 /// What the body of a [`Response`] is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Content {
     /// `application/json`, already serialised.
     Json(String),
@@ -51,6 +52,8 @@ pub enum Content {
         policy: String,
     },
 }
+
+crate::opaque_debug!(Content);
 
 /// One response. CORS and caching headers are added where it leaves (`lambda`).
 #[derive(Debug, Clone, PartialEq, Eq)]

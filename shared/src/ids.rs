@@ -65,8 +65,7 @@ impl Localpart {
         if name.len() + server.as_str().len() + "@:".len() > MAX_USER_ID_BYTES {
             return Err(LocalpartFault::TooLong);
         }
-        let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._=-/+".contains(&b);
-        if !name.bytes().all(legal) {
+        if !is_localpart(&name) {
             return Err(LocalpartFault::Character);
         }
         Ok(Self(name))
@@ -81,6 +80,12 @@ impl Localpart {
     pub fn user_id(&self, server: &ServerName) -> String {
         format!("@{}:{server}", self.0)
     }
+}
+
+/// Whether `text` is a localpart as it stands, on a server with a short enough name.
+pub fn is_localpart(text: &str) -> bool {
+    let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._=-/+".contains(&b);
+    !text.is_empty() && text.bytes().all(legal)
 }
 
 /// A device ID: 1 to 255 characters without controls.

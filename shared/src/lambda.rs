@@ -18,15 +18,17 @@ use lambda_http::{
     service_fn,
     tower::{ServiceExt, util::BoxCloneSyncService},
 };
-use tracing::Instrument;
+use tracing::{Instrument, level_filters::LevelFilter};
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
-    app::{App, Aws},
+    app::App,
     chance::SystemChance,
     clock::SystemClock,
     config::Config,
     error::Rejection,
     http::{COMMON_HEADERS, Content, Network, Query, Request, Response},
+    store::Aws,
 };
 
 /// A handler as a service of Lambda events.
@@ -117,20 +119,22 @@ where
 }
 
 fn translate(config: &Config, request: lambda_http::Request) -> Request {
-    let (resource, source_ip, id) = match request.request_context_ref() {
+    let (resource, source_ip, id, stage) = match request.request_context_ref() {
         Some(RequestContext::ApiGatewayV1(context)) => (
             context.resource_path.clone(),
             context.identity.source_ip.clone(),
             context.request_id.clone(),
+            None,
         ),
         Some(RequestContext::ApiGatewayV2(context)) => (
             context.route_key.clone(),
             context.http.source_ip.clone(),
             context.request_id.clone(),
+            context.stage.clone(),
         ),
-        _ => (None, None, None),
+        _ => (None, None, None, None),
     };
-    let path = request.raw_http_path().to_owned();
+    let path = without_stage(request.raw_http_path(), stage.as_deref()).to_owned();
     let query = request
         .query_string_parameters_ref()
         .map(pairs)
@@ -155,6 +159,14 @@ fn translate(config: &Config, request: lambda_http::Request) -> Request {
     }
 }
 
+/// An HTTP API begins the path with the name of its stage, unless that is `$default`.
+fn without_stage<'a>(path: &'a str, stage: Option<&str>) -> &'a str {
+    stage
+        .and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage))
+        .filter(|rest| rest.starts_with('/'))
+        .unwrap_or(path)
+}
+
 fn pairs(map: &QueryMap) -> Query {
     map.iter()
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -177,6 +189,10 @@ fn translate_back(response: Response) -> ::http::Response<Body> {
     out
 }
 
+/// The longest query that is read, decoded, in bytes: more than API Gateway lets through, and short
+/// enough to be a URL when it is encoded again. A longer one is as good as none.
+const MAX_QUERY_BYTES: usize = 16 * 1024;
+
 /// `lambda_http` rebuilds the request's URL from headers and panics if it cannot. We need none of
 /// that URL: path and query come from the event itself.
 fn make_harmless(event: &mut LambdaRequest) {
@@ -194,6 +210,15 @@ fn make_harmless(event: &mut LambdaRequest) {
             without_url_headers(&mut event.headers);
             without_url_headers(&mut event.multi_value_headers);
             event.request_context.domain_name = None;
+            let queries = &mut event.multi_value_query_string_parameters;
+            if queries
+                .iter()
+                .map(|(name, value)| name.len() + value.len() + 2)
+                .sum::<usize>()
+                > MAX_QUERY_BYTES
+            {
+                (*queries, event.query_string_parameters) = <_>::default();
+            }
         }
         LambdaRequest::ApiGatewayV2(event) => {
             without_url_headers(&mut event.headers);
@@ -202,6 +227,7 @@ fn make_harmless(event: &mut LambdaRequest) {
                 *query = form_urlencoded::Serializer::new(String::new())
                     .extend_pairs(form_urlencoded::parse(query.as_bytes()))
                     .finish();
+                query.truncate(3 * MAX_QUERY_BYTES);
             }
         }
         _ => {}
@@ -235,17 +261,18 @@ fn app_from_environment() -> Result<Arc<App>, String> {
     }
 }
 
+/// One JSON line an event, ours from `info`, others' from `warn`.
 fn start_log() {
-    let filter = tracing_subscriber::EnvFilter::builder()
-        .with_default_directive(tracing::level_filters::LevelFilter::INFO.into())
-        .parse_lossy(
-            "info,aws_smithy_runtime=warn,aws_sdk_dynamodb=warn,hyper=warn,lambda_runtime=warn",
-        );
-    tracing_subscriber::fmt()
+    let filter = Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target(env!("CARGO_CRATE_NAME"), LevelFilter::INFO);
+    let lines = tracing_subscriber::fmt::layer()
         .json()
-        .with_env_filter(filter)
         .with_current_span(true)
-        .with_span_list(false)
+        .with_span_list(false);
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(filter)
         .init();
 }
 

@@ -50,11 +50,10 @@ impl Limit {
         let (burst, seconds) = match self {
             Self::Register => (120, 2),
             Self::Available => (60, 1),
-            Self::RegistrationToken => (10, 60),
+            Self::RegistrationToken | Self::Guest => (10, 60),
             Self::UiaSession => (30, 10),
             Self::Captcha => (20, 15),
             Self::PasswordHash => (20, 30),
-            Self::Guest => (10, 60),
             Self::FallbackPage => (60, 2),
         };
         Budget {

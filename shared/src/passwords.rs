@@ -18,8 +18,14 @@ use crate::{
     secrets::{Secret, sha256_base64},
 };
 
-/// The longest password, in bytes as sent. zxcvbn looks at the first 100 characters, argon2 at all.
+/// The longest password, in bytes as sent. zxcvbn looks at the first
+/// [`JUDGED_CHARS`] characters, argon2 at all.
 pub const MAX_PASSWORD_BYTES: usize = 512;
+
+/// How much of a password is judged. zxcvbn's work grows with the square of the length and, for
+/// characters that may stand for letters, far beyond: a hundred of them took a second, on behalf
+/// of anybody. A password whose first 32 characters are easy to guess is refused.
+const JUDGED_CHARS: usize = 32;
 
 const SALT_BYTES: usize = 16;
 const PEPPER_ID_CHARS: usize = 8;
@@ -101,12 +107,24 @@ pub fn judge(
     if config.min_score == 0 {
         return Ok(());
     }
-    let score = u8::from(zxcvbn::zxcvbn(password, own).score());
+    let judged: Secret = Secret::new(
+        normal(password)
+            .reveal()
+            .chars()
+            .take(JUDGED_CHARS)
+            .collect(),
+    );
+    let score = u8::from(zxcvbn::zxcvbn(judged.reveal(), own).score());
     if score < config.min_score {
         Err(PasswordFault::Weak)
     } else {
         Ok(())
     }
+}
+
+/// The form that is judged and hashed: compatible spellings of one password are one password.
+fn normal(password: &str) -> Secret {
+    Secret::new(password.nfkc().collect())
 }
 
 /// Hashes passwords, as many at a time as there are processors: more would only take memory.
@@ -156,7 +174,7 @@ fn hash_now(
     salt: &[u8],
 ) -> Result<PasswordHash, HashError> {
     let fault = |error: &dyn std::fmt::Display| HashError(error.to_string());
-    let normal = Secret::new(password.reveal().nfkc().collect::<String>());
+    let normal = normal(password.reveal());
     let params = config.cost.0.clone();
     let argon2 = match &config.pepper {
         None => Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
@@ -221,6 +239,29 @@ mod tests {
         assert_eq!(
             judge(&config, &secret(&"a".repeat(MAX_PASSWORD_BYTES + 1)), &[]),
             Err(PasswordFault::TooLong)
+        );
+    }
+
+    #[test]
+    fn a_weak_password_in_other_clothes_is_weak() {
+        let fullwidth = "\u{FF50}\u{FF41}\u{FF53}\u{FF53}\u{FF57}\u{FF4F}\u{FF52}\u{FF44}\u{FF11}\u{FF12}\u{FF13}";
+        assert_eq!(
+            judge(&config(None), &secret(fullwidth), &[]),
+            Err(PasswordFault::Weak)
+        );
+    }
+
+    #[test]
+    fn no_more_than_the_beginning_of_a_long_password_is_judged() {
+        let beginning = "a".repeat(JUDGED_CHARS);
+        let strong = "ostrich lamp 8 quarrel";
+        assert_eq!(
+            judge(&config(None), &secret(&format!("{beginning}{strong}")), &[]),
+            Err(PasswordFault::Weak)
+        );
+        assert_eq!(
+            judge(&config(None), &secret(&format!("{strong}{beginning}")), &[]),
+            Ok(())
         );
     }
 

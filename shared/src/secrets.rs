@@ -53,6 +53,18 @@ impl<T: Zeroize> fmt::Debug for Secret<T> {
     }
 }
 
+/// Gives types that hold secrets among other things a `Debug` that prints their name alone.
+#[macro_export]
+macro_rules! opaque_debug {
+    ($($name:ty),+) => {
+        $(impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(concat!(stringify!($name), "(…)"))
+            }
+        })+
+    };
+}
+
 /// What a key is for. Keys of two purposes are independent of one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {

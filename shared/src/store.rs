@@ -7,6 +7,8 @@
 
 mod accounts;
 mod appservices;
+mod batch_get;
+mod connection;
 mod item;
 mod keys;
 mod limits;
@@ -14,30 +16,18 @@ mod registration_tokens;
 mod retry;
 mod uia_sessions;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use aws_sdk_dynamodb::{
-    Client,
-    config::{BehaviorVersion, Credentials, Region, retry::RetryConfig, timeout::TimeoutConfig},
-};
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_sdk_dynamodb::Client;
 
 pub use accounts::{AccountKind, AccountRow, AccountStatus, DeviceRow, Facts, Spared, Wanted};
 pub use appservices::AppservicesRow;
+pub use connection::{Aws, http_client};
 pub use limits::CellVerdict;
 pub use registration_tokens::{NewRegistrationToken, RegistrationTokenRow, TokenUse};
 pub use uia_sessions::{SaveSessionError, SessionRow};
 
-use crate::{app::Aws, chance::Chance};
-
-/// How long one attempt at a call may take. DynamoDB answers in milliseconds; a first call also
-/// pays for the connection.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a call may take with all its attempts: well below the functions' own timeout.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(6);
-/// How often the SDK tries, the first time included. It repeats throttles, faults of the service
-/// and broken connections, but no conflict of transactions: that is ours (`retry`).
-const ATTEMPTS: u32 = 4;
+use crate::chance::Chance;
 
 /// A call did not do what it was to do.
 #[derive(Debug, thiserror::Error)]
@@ -73,36 +63,9 @@ pub struct Store {
 }
 
 impl Store {
-    /// A store on the tables with this prefix.
-    pub fn new(aws: &Aws, http: SharedHttpClient, tables: &str, chance: Arc<dyn Chance>) -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-            .operation_timeout(OPERATION_TIMEOUT)
-            .build();
-        let credentials = Credentials::new(
-            &aws.access_key_id,
-            aws.secret_access_key.reveal(),
-            aws.session_token
-                .as_ref()
-                .map(|token| token.reveal().clone()),
-            None,
-            "gatehouse",
-        );
-        let mut config = aws_sdk_dynamodb::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .http_client(http)
-            .region(Region::new(aws.region.clone()))
-            .credentials_provider(credentials)
-            .retry_config(
-                RetryConfig::standard()
-                    .with_max_attempts(ATTEMPTS)
-                    .with_initial_backoff(Duration::from_millis(50)),
-            )
-            .timeout_config(timeouts);
-        if let Some(endpoint) = &aws.dynamodb_endpoint {
-            config = config.endpoint_url(endpoint);
-        }
-        Self::with_client(Client::from_conf(config.build()), tables, chance)
+    /// A store on the tables with this prefix. Opens no connection.
+    pub fn new(aws: &Aws, tables: &str, chance: Arc<dyn Chance>) -> Self {
+        Self::with_client(connection::client(aws), tables, chance)
     }
 
     /// A store over a client made elsewhere: the operator's command makes its own.

@@ -39,7 +39,6 @@ pub struct Refusal {
 }
 
 /// A 401 that asks for more: an answer, not a failure (UIA-02 to UIA-08).
-#[derive(Debug)]
 pub struct Challenge {
     flows: Value,
     params: Value,
@@ -47,6 +46,8 @@ pub struct Challenge {
     completed: Vec<&'static str>,
     refusal: Option<Refusal>,
 }
+
+crate::opaque_debug!(Challenge);
 
 impl Challenge {
     fn new(

@@ -6,13 +6,16 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 
 const repository = fileURLToPath(new URL("../..", import.meta.url));
-const builds = process.env.CARGO_TARGET_DIR ?? `${repository}target`;
+const builds = process.env.HOUSE_BUILDS ?? `${repository}target`;
 
 /** A password that the strictest default accepts. */
 export const PASSWORD = "correct horse battery staple";
 
 /** Both prefixes under which every endpoint stands (HTTP-01). */
 export const PREFIXES = ["r0", "v3"];
+
+const running = new Set();
+process.on("exit", () => running.forEach((child) => child.kill()));
 
 /** One `gatehouse-local`, on a port of its own and with nothing in it. */
 export class House {
@@ -25,6 +28,8 @@ export class House {
       stdio: ["ignore", "pipe", "pipe"],
     });
     const house = new House();
+    running.add(child);
+    child.on("exit", () => running.delete(child));
     house.child = child;
     house.log = "";
     child.stderr.on("data", (text) => (house.log += text));
@@ -131,7 +136,7 @@ export async function runTrials() {
   let [passed, failed] = [0, 0];
   for (const { name, run } of trials.filter((trial) => trial.name.includes(word))) {
     try {
-      await within(60_000, run());
+      await within(120_000, run());
       passed += 1;
       console.log(`ok    ${name}`);
     } catch (error) {

@@ -1,1 +1,361 @@
-//! captcha
+//! `m.login.recaptcha`, with a provider of the tests' own on the loopback.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use std::{
+    collections::HashSet,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use kit::{House, PREFIXES};
+use serde_json::{Value, json};
+
+use crate::flows::support::{
+    DUMMY, RECAPTCHA, assert_people, at_once, flows, page, people, stage, submit, wish, with,
+};
+
+const SECRET: &str = "canary/secret+key";
+
+/// A provider. What it answers depends on the widget's response alone; a good one is good once.
+pub(crate) struct Provider {
+    pub(crate) url: String,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    forms: Mutex<Vec<String>>,
+    spent: Mutex<HashSet<String>>,
+    open: AtomicBool,
+    changed: (Mutex<()>, Condvar),
+}
+
+impl Provider {
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/siteverify", listener.local_addr().unwrap());
+        let state = Arc::new(State::default());
+        let own = Arc::clone(&state);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let state = Arc::clone(&own);
+                std::thread::spawn(move || state.answer(stream));
+            }
+        });
+        Self { url, state }
+    }
+
+    /// The forms that were posted.
+    fn forms(&self) -> Vec<String> {
+        self.state.forms.lock().unwrap().clone()
+    }
+
+    /// Lets go of the answers that were held back.
+    fn let_go(&self) {
+        self.state.open.store(true, Ordering::SeqCst);
+        self.state.tell();
+    }
+
+    pub(crate) fn settings<'a>(&'a self, flow: &'a str) -> [(&'static str, &'a str); 5] {
+        [
+            flows(flow),
+            ("GATEHOUSE_CAPTCHA_PROVIDER", "recaptcha"),
+            ("GATEHOUSE_CAPTCHA_SITE_KEY", "site-key"),
+            ("GATEHOUSE_CAPTCHA_SECRET_KEY", SECRET),
+            ("GATEHOUSE_CAPTCHA_VERIFY_URL", &self.url),
+        ]
+    }
+}
+
+impl State {
+    fn tell(&self) {
+        drop(self.changed.0.lock().unwrap());
+        self.changed.1.notify_all();
+    }
+
+    fn wait(&self, until: impl Fn() -> bool) {
+        let guard = self.changed.0.lock().unwrap();
+        drop(self.changed.1.wait_while(guard, |()| !until()).unwrap());
+    }
+
+    fn answer(&self, mut stream: TcpStream) {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let (mut head, mut length) = (String::new(), 0);
+        while !head.ends_with("\r\n\r\n") {
+            let mut line = String::new();
+            if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                return;
+            }
+            if let Some((name, value)) = line.split_once(':')
+                && name.eq_ignore_ascii_case("content-length")
+            {
+                length = value.trim().parse().unwrap();
+            }
+            head.push_str(&line);
+        }
+        assert!(head.starts_with("POST /siteverify "), "{head}");
+        let lower = head.to_lowercase();
+        assert!(
+            lower.contains("content-type: application/x-www-form-urlencoded"),
+            "{head}"
+        );
+        let mut form = vec![0; length];
+        reader.read_exact(&mut form).unwrap();
+        let form = String::from_utf8(form).unwrap();
+        self.forms.lock().unwrap().push(form.clone());
+        self.tell();
+        let response = form.rsplit_once("response=").unwrap().1.to_owned();
+        let first = self.spent.lock().unwrap().insert(response.clone());
+        let success = json!({ "success": first, "hostname": "localhost" }).to_string();
+        let (status, body) = match response.split('-').next().unwrap() {
+            "good" => ("200 OK", success),
+            // Two are there before the first is accepted, and its answer before the other's refusal.
+            "held" => {
+                self.wait(|| {
+                    if first {
+                        self.forms.lock().unwrap().len() == 2
+                    } else {
+                        self.open.load(Ordering::SeqCst)
+                    }
+                });
+                ("200 OK", success)
+            }
+            "bad" => (
+                "200 OK",
+                r#"{"success":false,"error-codes":["invalid"]}"#.to_owned(),
+            ),
+            "html" => ("200 OK", "<html>success: true</html>".to_owned()),
+            "text" => ("200 OK", r#"{"success":"true"}"#.to_owned()),
+            "number" => ("200 OK", r#"{"success":1}"#.to_owned()),
+            "nothing" => ("200 OK", "{}".to_owned()),
+            "null" => ("200 OK", "null".to_owned()),
+            "empty" => ("200 OK", String::new()),
+            "huge" => (
+                "200 OK",
+                format!(r#"{{"success":true,"x":"{}"}}"#, "x".repeat(70_000)),
+            ),
+            "fault" => ("503 Service Unavailable", r#"{"success":true}"#.to_owned()),
+            "moved" => (
+                "302 Found\r\nlocation: /elsewhere",
+                r#"{"success":true}"#.to_owned(),
+            ),
+            "slow" => {
+                std::thread::sleep(std::time::Duration::from_secs(20));
+                return;
+            }
+            _ => return,
+        };
+        let answer = format!(
+            "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        // Nobody may be listening any more.
+        let _ = stream.write_all(answer.as_bytes());
+    }
+}
+
+fn captcha(response: &str, session: &str) -> Value {
+    let mut body = stage(RECAPTCHA, session);
+    body["auth"]["response"] = response.into();
+    body
+}
+
+#[tokio::test]
+async fn uia_47_secret_and_response_are_forwarded() {
+    for kind in ["recaptcha", "hcaptcha", "turnstile"] {
+        for prefix in PREFIXES {
+            let provider = Provider::start();
+            let mut settings = provider.settings("m.login.recaptcha+m.login.dummy");
+            settings[1].1 = kind;
+            let house = House::with(&settings).await;
+            let path = format!("{prefix}/register");
+            let first = house.post(&path, &wish("alice")).await.challenge();
+            let session = first["session"].as_str().unwrap();
+            assert_eq!(
+                first["params"][RECAPTCHA],
+                json!({ "public_key": "site-key" })
+            );
+            assert!(!first.to_string().contains(SECRET));
+            let done = house
+                .post(&path, &captcha("good-é &=", session))
+                .await
+                .challenge();
+            assert_eq!(done["completed"], json!([RECAPTCHA]));
+            house.post(&path, &stage(DUMMY, session)).await.ok();
+            let forms = provider.forms();
+            assert_eq!(
+                forms,
+                ["secret=canary%2Fsecret%2Bkey&response=good-%C3%A9+%26%3D"]
+            );
+            assert_people(&house, &["alice"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn uia_47_a_bad_response_is_refused_and_may_be_followed_by_a_good_one() {
+    let provider = Provider::start();
+    let house = House::with(&provider.settings("m.login.recaptcha+m.login.dummy")).await;
+    let (_, session) = house.begin(&wish("alice")).await;
+    for (body, code) in [
+        (captcha("bad", &session), "M_CAPTCHA_INVALID"),
+        (stage(RECAPTCHA, &session), "M_CAPTCHA_NEEDED"),
+        (captcha("", &session), "M_CAPTCHA_NEEDED"),
+        (captcha(&"x".repeat(9000), &session), "M_CAPTCHA_INVALID"),
+    ] {
+        let refused = house.register(&body).await.refused(code);
+        assert_eq!(refused["session"], session.as_str());
+        assert_eq!(refused["completed"], json!([]));
+    }
+    assert_eq!(
+        provider.forms().len(),
+        1,
+        "only a possible response is worth a call"
+    );
+    let mut wrong_type = stage(RECAPTCHA, &session);
+    wrong_type["auth"]["response"] = json!(5);
+    house.register(&wrong_type).await.error(400, "M_BAD_JSON");
+    let done = house.register(&captcha("good", &session)).await.challenge();
+    assert_eq!(done["completed"], json!([RECAPTCHA]));
+    // UIA-17: what is done is not asked about again.
+    house.register(&captcha("bad", &session)).await.challenge();
+    assert_eq!(provider.forms().len(), 2);
+    house.register(&stage(DUMMY, &session)).await.ok();
+}
+
+#[tokio::test]
+async fn uia_47_a_provider_out_of_order_passes_nobody_and_a_retry_is_possible() {
+    let provider = Provider::start();
+    let house = House::with(&provider.settings("m.login.recaptcha+m.login.dummy")).await;
+    let (_, session) = house.begin(&wish("alice")).await;
+    for trouble in [
+        "html", "text", "number", "nothing", "null", "empty", "huge", "fault", "moved", "cut",
+        "slow",
+    ] {
+        let refused = house
+            .register(&captcha(trouble, &session))
+            .await
+            .refused("M_UNAUTHORIZED");
+        assert_eq!(refused["completed"], json!([]), "{trouble}");
+        assert_eq!(refused["session"], session.as_str(), "{trouble}");
+    }
+    let done = house.register(&captcha("good", &session)).await.challenge();
+    assert_eq!(done["completed"], json!([RECAPTCHA]));
+    house.register(&stage(DUMMY, &session)).await.ok();
+}
+
+#[tokio::test]
+async fn uia_47_a_provider_that_is_not_there_passes_nobody() {
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let provider = Provider {
+        url: format!("http://{closed}/siteverify"),
+        state: Arc::default(),
+    };
+    let house = House::with(&provider.settings(RECAPTCHA)).await;
+    let (_, session) = house.begin(&wish("alice")).await;
+    house
+        .register(&captcha("good", &session))
+        .await
+        .refused("M_UNAUTHORIZED");
+    assert_people(&house, &[]);
+}
+
+/// UIA-47, design §3.11: of two concurrent submits the provider accepts only the first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn uia_47_the_loser_of_two_concurrent_submits_sees_the_stage_completed() {
+    let provider = Arc::new(Provider::start());
+    let house = Arc::new(House::with(&provider.settings("m.login.recaptcha+m.login.dummy")).await);
+    let (_, session) = house.begin(&wish("alice")).await;
+    let both = at_once(2, |_| {
+        let (house, provider, body) = (
+            Arc::clone(&house),
+            Arc::clone(&provider),
+            captcha("held", &session),
+        );
+        async move {
+            let reply = house.register(&body).await;
+            // Whoever is first has been recorded; only now the other one hears its refusal.
+            provider.let_go();
+            reply
+        }
+    })
+    .await;
+    for reply in both {
+        let done = reply.challenge();
+        assert_eq!(done["completed"], json!([RECAPTCHA]));
+        assert!(done.get("errcode").is_none(), "{done}");
+    }
+    house.register(&stage(DUMMY, &session)).await.ok();
+    assert_people(&house, &["alice"]);
+}
+
+/// UIA-15, UIA-47: the same when the captcha is the last stage, with a chosen name and without.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn uia_15_the_loser_of_two_concurrent_captchas_at_the_end_gets_the_same_account() {
+    for asked in [wish("alice"), json!({ "password": kit::PASSWORD })] {
+        let provider = Arc::new(Provider::start());
+        let house = Arc::new(House::with(&provider.settings(RECAPTCHA)).await);
+        let (_, session) = house.begin(&asked).await;
+        let both = at_once(2, |_| {
+            let (house, provider, body) = (
+                Arc::clone(&house),
+                Arc::clone(&provider),
+                captcha("held", &session),
+            );
+            async move {
+                let reply = house.register(&body).await;
+                provider.let_go();
+                reply
+            }
+        })
+        .await;
+        assert_eq!(people(&house).len(), 1, "one session, one account");
+        both[0].ok();
+        assert_eq!(both[0].body, both[1].body);
+    }
+}
+
+#[tokio::test]
+async fn uia_72_the_captchas_page_takes_the_field_of_each_widget() {
+    for (kind, field) in [
+        ("recaptcha", "g-recaptcha-response"),
+        ("hcaptcha", "h-captcha-response"),
+        ("turnstile", "cf-turnstile-response"),
+    ] {
+        let provider = Provider::start();
+        let mut settings = provider.settings("m.login.recaptcha+m.login.dummy");
+        settings[1].1 = kind;
+        let house = House::with(&settings).await;
+        let (_, session) = house.begin(&wish("alice")).await;
+        let path = page(PREFIXES[1], RECAPTCHA, &session);
+        let form = house.get(&path).await.text();
+        assert!(
+            form.contains("data-sitekey=\"site-key\"") && !form.contains(SECRET),
+            "{form}"
+        );
+        assert_eq!(submit(&house, &path, "").await.status, 401);
+        assert_eq!(
+            submit(&house, &path, &format!("{field}=bad")).await.status,
+            401
+        );
+        assert_eq!(
+            submit(&house, &path, &format!("{field}=good-%2B"))
+                .await
+                .status,
+            200
+        );
+        assert!(provider.forms()[1].ends_with("&response=good-%2B"));
+        let last = with(wish("alice"), &stage(DUMMY, &session));
+        house.register(&last).await.ok();
+    }
+}

@@ -1,1 +1,196 @@
-//! chaos
+//! The races again, with what the real service does under load: conflicts, throttles, unprocessed
+//! keys; and with what networks do: lost answers, cut connections, failures.
+//!
+//! Contention alone never gives a 5xx: what cannot be done is a 429, and nothing is written then. A
+//! service that is unreachable four times in a row is a 500; what that leaves in doubt is settled by
+//! the client's retry.
+
+use std::{sync::Arc, time::Duration};
+
+use gatehouse_local::tap::Kind;
+use kit::{House, Reply};
+use serde_json::{Value, json};
+
+use crate::flows::support::{
+    DUMMY, TWO_STAGES, alone, assert_whole, flows, new_token, people, register_at_once, stage,
+    tally, token_stage, uses_left, whoami, wish, with,
+};
+
+const MANY: usize = 100;
+const DELAY: Kind = Kind::Delay(Duration::from_millis(20));
+const CONTENTION: &[Kind] = &[
+    Kind::Conflict,
+    Kind::Throttle,
+    Kind::ThrottledItem,
+    Kind::Unprocessed,
+    Kind::HalfUnprocessed,
+    DELAY,
+];
+const BREAKAGE: &[Kind] = &[Kind::LostAnswer, Kind::Cut, Kind::InternalError, DELAY];
+
+/// The weathers: what happens to how many of a thousand calls, and the worst status it excuses.
+const WEATHERS: [(&[Kind], u16, u16); 2] = [(CONTENTION, 200, 429), (BREAKAGE, 60, 500)];
+
+async fn house(settings: &[(&str, &str)], worst: u16) -> Arc<House> {
+    let house = House::with(settings).await;
+    if worst >= 500 {
+        house.expect_faults();
+    }
+    Arc::new(house)
+}
+
+/// Asserts that every status is one of these or excused, and returns how many were 200.
+#[track_caller]
+fn successes(replies: &[Reply], lawful: &[u16], worst: u16) -> usize {
+    for reply in replies {
+        let status = reply.status.as_u16();
+        let excused = [429, worst].contains(&status);
+        assert!(lawful.contains(&status) || excused, "{:?}", tally(replies));
+    }
+    replies.iter().filter(|reply| reply.status == 200).count()
+}
+
+/// Repeats a request as a client does until it is answered.
+async fn insist(house: &House, body: &Value) -> Reply {
+    for _ in 0..20 {
+        let reply = house.register(body).await;
+        if reply.status != 429 && !reply.status.is_server_error() {
+            return reply;
+        }
+    }
+    panic!("no answer in twenty tries");
+}
+
+/// REG-14
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reg_14_one_name_is_given_once_whatever_happens() {
+    let _alone = alone().await;
+    for (seed, (kinds, per_mille, worst)) in (1..).zip(WEATHERS) {
+        let house = house(&[], worst).await;
+        let mut sessions = Vec::new();
+        for _ in 0..MANY {
+            sessions.push(house.begin(&wish("alice")).await.1);
+        }
+        house.local.tap().chaos(seed, per_mille, kinds);
+        let replies =
+            register_at_once(&house, MANY, |number| stage(DUMMY, &sessions[number])).await;
+        assert!(successes(&replies, &[200, 400], worst) <= 1);
+        house.local.tap().calm();
+        assert_whole(&people(&house));
+        assert!(people(&house).len() <= 1);
+        let mut winners = Vec::new();
+        for session in &sessions {
+            let reply = insist(&house, &stage(DUMMY, session)).await;
+            match reply.status.as_u16() {
+                200 => winners.push(reply.ok()),
+                _ => drop(reply.error(400, "M_USER_IN_USE")),
+            }
+        }
+        assert_eq!(winners.len(), 1);
+        assert_eq!(
+            whoami(&house, &winners[0]).await["user_id"],
+            "@alice:localhost"
+        );
+        let before = replies.iter().find(|reply| reply.status == 200);
+        assert!(before.is_none_or(|reply| reply.json() == winners[0]));
+        assert_whole(&people(&house));
+        assert_eq!(people(&house).len(), 1);
+    }
+}
+
+/// UIA-15
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn uia_15_one_session_makes_one_account_whatever_happens() {
+    let _alone = alone().await;
+    let nameless = json!({ "password": kit::PASSWORD });
+    for (seed, (kinds, per_mille, worst)) in (1..).zip(WEATHERS) {
+        for asked in [wish("alice"), nameless.clone()] {
+            let house = house(&[], worst).await;
+            let (_, session) = house.begin(&asked).await;
+            house.local.tap().chaos(seed, per_mille, kinds);
+            let replies = register_at_once(&house, MANY, |_| stage(DUMMY, &session)).await;
+            successes(&replies, &[200], worst);
+            house.local.tap().calm();
+            let answer = insist(&house, &stage(DUMMY, &session)).await;
+            answer.ok();
+            for reply in replies.iter().filter(|reply| reply.status == 200) {
+                assert_eq!(reply.body, answer.body);
+            }
+            assert_eq!(people(&house).len(), 1);
+            assert_whole(&people(&house));
+        }
+    }
+}
+
+/// UIA-60, L5
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn l5_a_one_use_token_makes_one_account_whatever_happens() {
+    let _alone = alone().await;
+    for (seed, (kinds, per_mille, worst)) in (1..).zip(WEATHERS) {
+        let house = house(&[TWO_STAGES], worst).await;
+        let token = new_token(&house, &["--uses", "1"]).await;
+        let mut sessions = Vec::new();
+        for number in 0..MANY {
+            let (_, session) = house.begin(&wish(&format!("user{number}"))).await;
+            house
+                .register(&token_stage(&token, Some(&session)))
+                .await
+                .challenge();
+            sessions.push(session);
+        }
+        house.local.tap().chaos(seed, per_mille, kinds);
+        let replies =
+            register_at_once(&house, MANY, |number| stage(DUMMY, &sessions[number])).await;
+        assert!(successes(&replies, &[200, 401], worst) <= 1);
+        for reply in replies.iter().filter(|reply| reply.status == 401) {
+            reply.refused("M_UNAUTHORIZED");
+        }
+        house.local.tap().calm();
+        let spent = i64::try_from(people(&house).len()).unwrap();
+        assert_eq!(uses_left(&house), [1 - spent]);
+        let mut winners = 0;
+        for session in &sessions {
+            let reply = insist(&house, &stage(DUMMY, session)).await;
+            match reply.status.as_u16() {
+                200 => winners += 1,
+                // The token's stage, and that alone, is open again.
+                _ => assert_eq!(reply.challenge()["completed"], json!([DUMMY])),
+            }
+        }
+        assert_eq!(
+            (winners, people(&house).len(), uses_left(&house)),
+            (1, 1, vec![0])
+        );
+        assert_whole(&people(&house));
+    }
+}
+
+/// UIA-60: uses and accounts always add up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn uia_60_a_token_in_shares_adds_up_whatever_happens() {
+    let _alone = alone().await;
+    for (seed, (kinds, per_mille, worst)) in (1..).zip(WEATHERS) {
+        for uses in [40, 1000] {
+            let house = house(&[flows("m.login.registration_token")], worst).await;
+            let token = new_token(&house, &["--uses", &uses.to_string()]).await;
+            house.local.tap().chaos(seed, per_mille, kinds);
+            let replies = register_at_once(&house, MANY / 2, |number| {
+                with(wish(&format!("user{number}")), &token_stage(&token, None))
+            })
+            .await;
+            let successes = successes(&replies, &[200, 401], worst);
+            let made = people(&house).len();
+            assert_eq!(
+                uses - made,
+                usize::try_from(uses_left(&house).iter().sum::<i64>()).unwrap()
+            );
+            assert!(uses_left(&house).iter().all(|left| *left >= 0));
+            assert_whole(&people(&house));
+            // An account whose answer was lost for good is the one case of more accounts than answers.
+            assert!(successes <= made, "{successes} answers, {made} accounts");
+            if worst < 500 {
+                assert_eq!(successes, made);
+            }
+        }
+    }
+}

@@ -1,1 +1,169 @@
-//! faults
+//! One fault at a time: at every call of a sign-up in two stages, of every kind, for a moment or
+//! until patience ends. The client repeats what failed; in the end there is one account, whole.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use std::time::Duration;
+
+use gatehouse_local::tap::{Fault, Kind};
+use serde_json::{Value, json};
+
+use crate::flows::{
+    counted::Counted,
+    support::{DUMMY, TWO_STAGES, stage, token_stage, wish},
+};
+
+const KINDS: [Kind; 9] = [
+    Kind::Conflict,
+    Kind::Throttle,
+    Kind::ThrottledItem,
+    Kind::Unprocessed,
+    Kind::HalfUnprocessed,
+    Kind::Delay(Duration::from_millis(30)),
+    Kind::Cut,
+    Kind::LostAnswer,
+    Kind::InternalError,
+];
+
+/// Whether the fault, once the SDK's own four tries are used up, is the service's own: a 500. The
+/// others are contention, which is a 429.
+fn is_breakage(kind: Kind) -> bool {
+    matches!(kind, Kind::Cut | Kind::LostAnswer | Kind::InternalError)
+}
+
+/// What one sign-up came to.
+struct Story {
+    answer: Value,
+    /// Requests that could have been the last, and hashes.
+    finals: usize,
+    hashes: usize,
+    failures: Vec<u16>,
+}
+
+/// A sign-up in two stages by a client that repeats what was answered with 429 or 5xx.
+async fn sign_up(house: &Counted, name: &str, token: &str) -> Story {
+    let (mut finals, mut failures) = (0, Vec::new());
+    house.move_network();
+    let before = house.hashes();
+    let mut session = String::new();
+    for step in 0..3 {
+        let body = match step {
+            0 => wish(name),
+            1 => token_stage(token, Some(&session)),
+            _ => stage(DUMMY, &session),
+        };
+        let mut tries = 0;
+        let (status, reply) = loop {
+            finals += usize::from(step == 2);
+            let (status, reply) = house.register(&body).await;
+            if status != 429 && status < 500 {
+                break (status, reply);
+            }
+            failures.push(status);
+            tries += 1;
+            assert!(tries < 20, "no answer to step {step}");
+        };
+        if step == 2 {
+            assert_eq!(status, 200, "{reply}");
+            let hashes = house.hashes() - before;
+            return Story {
+                answer: reply,
+                finals,
+                hashes,
+                failures,
+            };
+        }
+        let completed = [json!([]), json!(["m.login.registration_token"])];
+        assert_eq!(
+            (status, &reply["completed"]),
+            (401, &completed[step]),
+            "{reply}"
+        );
+        assert!(reply.get("errcode").is_none(), "{reply}");
+        reply["session"].as_str().unwrap().clone_into(&mut session);
+    }
+    unreachable!("the third step returns")
+}
+
+/// The calls of an undisturbed sign-up.
+async fn calls(house: &Counted, token: &str) -> Vec<String> {
+    house.local.tap().take_calls();
+    let story = sign_up(house, "undisturbed", token).await;
+    assert_eq!((story.finals, story.hashes), (1, 1), "exactly one hash");
+    let calls = house.local.tap().take_calls();
+    calls.into_iter().map(|call| call.operation).collect()
+}
+
+async fn every_call_suffers(settings: &[(&str, &str)], times: u64) {
+    let house = Counted::start(settings);
+    let token = house.new_token(&["--uses", "1000"]).await;
+    // The first request of a process reads more than the others.
+    house.register(&wish("early")).await;
+    let calls = calls(&house, &token).await;
+    assert!(calls.len() >= 6, "{calls:?}");
+    let (mut accounts, mut met) = (1, 0);
+    for position in 1..=calls.len() {
+        for (number, kind) in KINDS.into_iter().enumerate() {
+            let name = format!("user{position}.{number}");
+            let about = format!("{kind:?} at call {position} of {calls:?}");
+            let tap = house.local.tap();
+            let operation = &calls[position - 1];
+            let same = calls[..position]
+                .iter()
+                .filter(|own| *own == operation)
+                .count();
+            let fault = Fault::new(kind).by("Register").on(operation);
+            tap.inject(fault.nth(u64::try_from(same).unwrap()).times(times));
+            let story = sign_up(&house, &name, &token).await;
+            met += usize::from(tap.pending_faults() == 0);
+            tap.calm();
+            accounts += 1;
+            assert_eq!(
+                story.answer["user_id"],
+                format!("@{name}:localhost"),
+                "{about}"
+            );
+            assert!(
+                story.hashes <= story.finals,
+                "{about}: {} hashes",
+                story.hashes
+            );
+            for status in story.failures {
+                let excused = if is_breakage(kind) {
+                    [429, 500]
+                } else {
+                    [429, 429]
+                };
+                assert!(excused.contains(&status), "{about}: {status}");
+            }
+            let me = house
+                .whoami(story.answer["access_token"].as_str().unwrap())
+                .await;
+            assert_eq!(me["user_id"], story.answer["user_id"], "{about}");
+        }
+        house.assert_people(accounts);
+        let left = 1000 - i64::try_from(accounts).unwrap();
+        assert_eq!(house.uses_left(), left, "call {position} of {calls:?}");
+    }
+    assert!(met > calls.len() * 4, "the faults have been met: {met}");
+}
+
+/// REG-14, UIA-15, UIA-60: one fault of each kind at each call.
+#[tokio::test]
+async fn a_sign_up_survives_any_one_fault_at_any_call() {
+    every_call_suffers(&[TWO_STAGES], 1).await;
+}
+
+/// The same with rates limited, so that the limits' own calls suffer too.
+#[tokio::test]
+async fn a_sign_up_with_limits_survives_any_one_fault_at_any_call() {
+    every_call_suffers(&[TWO_STAGES, ("GATEHOUSE_LIMITS", "on")], 1).await;
+}
+
+/// The same until the SDK and the store have given up.
+#[tokio::test]
+async fn a_sign_up_survives_a_fault_that_outlasts_every_retry() {
+    every_call_suffers(&[TWO_STAGES], 8).await;
+}

@@ -1,1 +1,55 @@
-//! incidents
+//! What happened to others, as far as no other file guards against it.
+
+use std::collections::BTreeSet;
+
+use http::Request;
+use kit::{House, PASSWORD};
+use serde_json::json;
+
+use crate::flows::support::{DUMMY, assert_people, stage, whoami, wish, with};
+
+/// Incident 3 (ids from a predictable generator; sequential ids leaked volume and state)
+#[tokio::test]
+async fn incident_3_sessions_devices_and_tokens_do_not_repeat_and_are_in_no_order() {
+    let house = House::new().await;
+    let (mut sessions, mut devices, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..100 {
+        let (_, session) = house.begin(&json!({ "password": PASSWORD })).await;
+        let answer = house.register(&stage(DUMMY, &session)).await.ok();
+        sessions.push(session);
+        devices.push(answer["device_id"].as_str().unwrap().to_owned());
+        let token = answer["access_token"].as_str().unwrap();
+        // Behind whose token it says it is: the secret and the checksum.
+        tokens.push(token.rsplit('.').next().unwrap().to_owned());
+    }
+    for (drawn, least) in [(sessions, 32), (devices, 10), (tokens, 27)] {
+        assert!(drawn.iter().all(|text| text.len() >= least), "{drawn:?}");
+        let distinct: BTreeSet<_> = drawn.iter().collect();
+        assert_eq!(distinct.len(), 100);
+        let beginnings: BTreeSet<_> = drawn.iter().map(|text| &text[..3]).collect();
+        assert!(beginnings.len() > 90, "{beginnings:?}");
+        let rising = drawn.windows(2).filter(|pair| pair[0] < pair[1]).count();
+        assert!((25..75).contains(&rising), "in order: {rising}");
+    }
+}
+
+/// Incident 16 (a grace period after a proof), TOK-11: neither a fresh proof nor a token is worth
+/// anything to the next registration.
+#[tokio::test]
+async fn incident_16_a_fresh_account_proves_nothing_for_the_next_one() {
+    let house = House::new().await;
+    let answer = house.sign_up("alice").await;
+    house.register(&wish("bob")).await.challenge();
+    let token = answer["access_token"].as_str().unwrap();
+    let request = Request::post("/_matrix/client/v3/register")
+        .header("authorization", format!("Bearer {token}"));
+    let body = wish("bob").to_string().into_bytes();
+    let reply = house.send(request.body(body).unwrap()).await;
+    let session = reply.challenge()["session"].as_str().unwrap().to_owned();
+    assert_people(&house, &["alice"]);
+    let answer = house
+        .register(&with(wish("bob"), &stage(DUMMY, &session)))
+        .await
+        .ok();
+    assert_eq!(whoami(&house, &answer).await["user_id"], "@bob:localhost");
+}

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use shared::config::Config;
 
 use crate::flows::support::{
-    DUMMY, POLICIES, RECAPTCHA, TERMS, TOKEN, TWO_STAGES, assert_people, flows, is_free, stage,
-    token_stage, whoami, wish, with,
+    DUMMY, POLICIES, RECAPTCHA, TERMS, TOKEN, TWO_STAGES, assert_people, flows, is_free, new_token,
+    stage, token_stage, whoami, wish, with,
 };
 
 const THREE_STAGES: &str = "m.login.registration_token+m.login.terms+m.login.dummy";
@@ -73,7 +73,7 @@ async fn uia_07_three_stages_keep_their_session_and_the_last_returns_the_result(
     for (number, prefix) in PREFIXES.iter().enumerate() {
         let path = format!("{prefix}/register");
         let name = format!("alice{number}");
-        let token = house.registration_token(&[]).await;
+        let token = new_token(&house, &[]).await;
         let first = house.post(&path, &wish(&name)).await.challenge();
         let session = first["session"].as_str().unwrap();
         let mut expected = first.clone();
@@ -100,7 +100,7 @@ async fn uia_07_three_stages_keep_their_session_and_the_last_returns_the_result(
 #[tokio::test]
 async fn uia_08_a_refused_stage_may_be_tried_again_in_the_same_session() {
     let house = House::with(&[TWO_STAGES]).await;
-    let token = house.registration_token(&[]).await;
+    let token = new_token(&house, &[]).await;
     let (first, session) = house.begin(&wish("alice")).await;
     let refused = house
         .register(&token_stage("wrong-token", Some(&session)))
@@ -143,7 +143,7 @@ async fn uia_09_a_name_taken_during_uia_is_a_plain_error() {
 #[tokio::test]
 async fn uia_10_a_second_stage_without_its_session_starts_over() {
     let house = House::with(&[TWO_STAGES]).await;
-    let token = house.registration_token(&[]).await;
+    let token = new_token(&house, &[]).await;
     let (_, session) = house.begin(&wish("alice")).await;
     house
         .register(&token_stage(&token, Some(&session)))
@@ -176,7 +176,7 @@ async fn uia_11_a_stage_without_a_session_that_completes_a_flow_succeeds_at_once
 #[tokio::test]
 async fn uia_11_a_first_of_two_stages_without_a_session_begins_one() {
     let house = House::with(&[TWO_STAGES]).await;
-    let token = house.registration_token(&[]).await;
+    let token = new_token(&house, &[]).await;
     let begun = house
         .register(&with(wish("alice"), &token_stage(&token, None)))
         .await
@@ -202,7 +202,7 @@ async fn uia_16_a_stage_out_of_order_is_refused_and_not_recorded() {
         assert_eq!(refused["completed"], json!([]));
         assert_eq!(refused["session"], first["session"]);
     }
-    let token = house.registration_token(&[]).await;
+    let token = new_token(&house, &[]).await;
     let next = house
         .register(&token_stage(&token, Some(&session)))
         .await
@@ -225,7 +225,7 @@ async fn uia_16_the_next_stage_of_any_flow_counts() {
     let begun = house.register(&stage(TERMS, &session)).await.challenge();
     assert_eq!(begun["completed"], json!([TERMS]));
     // The first stage of the other flow counts too; the terms' flow is the one to be completed.
-    let token = house.registration_token(&["--uses", "1"]).await;
+    let token = new_token(&house, &["--uses", "1"]).await;
     let both = house
         .register(&token_stage(&token, Some(&session)))
         .await
@@ -238,7 +238,7 @@ async fn uia_16_the_next_stage_of_any_flow_counts() {
 #[tokio::test]
 async fn uia_17_a_completed_stage_is_not_attempted_again() {
     let house = House::with(&[TWO_STAGES]).await;
-    let token = house.registration_token(&["--uses", "1"]).await;
+    let token = new_token(&house, &["--uses", "1"]).await;
     let (_, session) = house.begin(&wish("alice")).await;
     let done = house
         .register(&token_stage(&token, Some(&session)))
@@ -257,7 +257,7 @@ async fn uia_17_a_completed_stage_is_not_attempted_again() {
 #[tokio::test]
 async fn uia_18_auth_with_only_a_session_asks_how_far_it_is() {
     let house = House::with(&[TWO_STAGES]).await;
-    let token = house.registration_token(&[]).await;
+    let token = new_token(&house, &[]).await;
     let (first, session) = house.begin(&wish("alice")).await;
     let poll = json!({ "auth": { "session": session } });
     assert_eq!(house.register(&poll).await.challenge(), first);
@@ -359,7 +359,7 @@ fn uia_31_flows_that_nobody_could_complete_are_no_configuration() {
         Config::from_lookup(move |name| {
             Some(match name {
                 "GATEHOUSE_SERVER_NAME" => "example.org".to_owned(),
-                "GATEHOUSE_SECRET" => "s".repeat(32),
+                "GATEHOUSE_SECRET" => "correct horse battery staple 0123456789".to_owned(),
                 "GATEHOUSE_REGISTRATION" => "open".to_owned(),
                 "GATEHOUSE_ALLOW_UNVERIFIED_REGISTRATION" => "true".to_owned(),
                 "GATEHOUSE_REGISTRATION_FLOWS" => flows.clone(),

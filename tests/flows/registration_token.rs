@@ -1,1 +1,247 @@
-//! registration_token
+//! `m.login.registration_token`: what a token is good for, and when its uses are spent.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use std::time::Duration;
+
+use kit::{House, PREFIXES};
+use serde_json::json;
+
+use crate::flows::support::{
+    DUMMY, POLICIES, TERMS, TOKEN, TWO_STAGES, admin_run, assert_people, flows, new_token, people,
+    stage, token_stage, uses_left, wish, with,
+};
+
+const ONE_STAGE: (&str, &str) = ("GATEHOUSE_REGISTRATION_FLOWS", "m.login.registration_token");
+
+async fn is_valid(house: &House, token: &str) -> bool {
+    let path =
+        format!("/_matrix/client/v1/register/m.login.registration_token/validity?token={token}");
+    house.get(&path).await.ok()["valid"].as_bool().unwrap()
+}
+
+/// UIA-60, incident 21 (use-limited tokens always or never valid): 1, N and N + 1 uses. A token of
+/// no uses cannot be made.
+#[tokio::test]
+async fn uia_60_a_token_makes_as_many_accounts_as_it_has_uses() {
+    for uses in [1, 2, 17, 33] {
+        let house = House::with(&[ONE_STAGE]).await;
+        let token = new_token(&house, &["--uses", &uses.to_string()]).await;
+        for number in 0..uses {
+            assert!(is_valid(&house, &token).await);
+            let body = with(wish(&format!("user{number}")), &token_stage(&token, None));
+            house.register(&body).await.ok();
+            assert_eq!(uses_left(&house).iter().sum::<i64>(), uses - number - 1);
+        }
+        assert!(!is_valid(&house, &token).await);
+        let body = with(wish("late"), &token_stage(&token, None));
+        let refused = house.register(&body).await.refused("M_UNAUTHORIZED");
+        assert_eq!(refused["completed"], json!([]));
+        assert_eq!(people(&house).len(), usize::try_from(uses).unwrap());
+    }
+    let house = House::with(&[ONE_STAGE]).await;
+    for uses in ["0", "-1"] {
+        let create = ["registration-tokens", "create", "--uses", uses];
+        assert!(house.admin_run(&create).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn uia_60_a_token_without_a_limit_is_never_spent() {
+    let house = House::with(&[ONE_STAGE]).await;
+    let token = new_token(&house, &[]).await;
+    for number in 0..20 {
+        let body = with(wish(&format!("user{number}")), &token_stage(&token, None));
+        house.register(&body).await.ok();
+    }
+    assert!(is_valid(&house, &token).await);
+}
+
+/// UIA-60, incident 21: expired by a millisecond, with uses left and without a limit of uses.
+#[tokio::test]
+async fn uia_60_a_token_expires_to_the_millisecond() {
+    for limits in [
+        &["--expires-in", "1h"][..],
+        &["--expires-in", "1h", "--uses", "5"],
+    ] {
+        for prefix in PREFIXES {
+            let house = House::with(&[ONE_STAGE]).await;
+            let token = new_token(&house, limits).await;
+            let path = format!("{prefix}/register");
+            house.advance(Duration::from_millis(3_599_999));
+            assert!(is_valid(&house, &token).await);
+            let body = with(wish("alice"), &token_stage(&token, None));
+            house.post(&path, &body).await.ok();
+            house.advance(Duration::from_millis(1));
+            assert!(!is_valid(&house, &token).await);
+            let body = with(wish("bob"), &token_stage(&token, None));
+            house.post(&path, &body).await.refused("M_UNAUTHORIZED");
+            assert_people(&house, &["alice"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn uia_60_what_is_no_token_is_refused_like_a_wrong_one() {
+    let house = House::with(&[ONE_STAGE]).await;
+    let token = new_token(&house, &["--token", "Abcdefgh.123_~-"]).await;
+    let other_case = token.to_lowercase();
+    let longer = format!("{token}A");
+    let junk = [
+        "",
+        " ",
+        "wrong-token",
+        &"a".repeat(64),
+        &"a".repeat(65),
+        &"a".repeat(5000),
+        "töken",
+        "a b",
+        "a\u{0}",
+        "<svg>",
+        &other_case,
+        &longer,
+        &token[1..],
+        "A",
+    ]
+    .map(str::to_owned);
+    let (wrong, session) = (
+        house.register(&token_stage("wrong-token", None)).await,
+        "session",
+    );
+    let mut wrong = wrong.refused("M_UNAUTHORIZED");
+    wrong[session] = json!("");
+    for guess in junk {
+        let mut refused = house
+            .register(&token_stage(&guess, None))
+            .await
+            .refused("M_UNAUTHORIZED");
+        refused[session] = json!("");
+        assert_eq!(refused, wrong, "{guess:?}");
+    }
+    house
+        .register(&with(wish("alice"), &token_stage(&token, None)))
+        .await
+        .ok();
+}
+
+/// UIA-60, L11 (abandoned sign-ups eat tokens)
+#[tokio::test]
+async fn l11_an_abandoned_sign_up_spends_no_use() {
+    let house = House::with(&[TWO_STAGES]).await;
+    let token = new_token(&house, &["--uses", "1"]).await;
+    for _ in 0..5 {
+        let (_, session) = house.begin(&wish("alice")).await;
+        let done = house
+            .register(&token_stage(&token, Some(&session)))
+            .await
+            .challenge();
+        assert_eq!(done["completed"], json!([TOKEN]));
+    }
+    assert_eq!(uses_left(&house), [1]);
+    house.advance(Duration::from_hours(49));
+    assert!(is_valid(&house, &token).await);
+    let (_, session) = house.begin(&wish("alice")).await;
+    house
+        .register(&token_stage(&token, Some(&session)))
+        .await
+        .challenge();
+    house.register(&stage(DUMMY, &session)).await.ok();
+    assert_eq!(uses_left(&house), [0]);
+}
+
+/// UIA-60: a failure of the operation itself spends no use either.
+#[tokio::test]
+async fn uia_60_a_sign_up_that_fails_spends_no_use() {
+    let house = House::with(&[TWO_STAGES]).await;
+    let token = new_token(&house, &["--uses", "2"]).await;
+    let (_, first) = house.begin(&wish("alice")).await;
+    let (_, second) = house.begin(&wish("alice")).await;
+    for session in [&first, &second] {
+        house
+            .register(&token_stage(&token, Some(session)))
+            .await
+            .challenge();
+    }
+    house.register(&stage(DUMMY, &first)).await.ok();
+    house
+        .register(&stage(DUMMY, &second))
+        .await
+        .error(400, "M_USER_IN_USE");
+    assert_eq!(uses_left(&house), [1]);
+    let (_, third) = house.begin(&json!({ "username": "carol" })).await;
+    house
+        .register(&token_stage(&token, Some(&third)))
+        .await
+        .challenge();
+    house
+        .register(&stage(DUMMY, &third))
+        .await
+        .error(400, "M_MISSING_PARAM");
+    assert_eq!(uses_left(&house), [1]);
+}
+
+/// UIA-60, UIA-08: a token that was good at its stage and is not at the end.
+#[tokio::test]
+async fn uia_60_a_token_lost_before_the_end_opens_its_stage_again() {
+    for loss in ["expired", "spent", "revoked"] {
+        let house = House::with(&[TWO_STAGES]).await;
+        let limits = ["--uses", "1", "--expires-in", "1h"];
+        let token = new_token(&house, &limits).await;
+        let (_, session) = house.begin(&wish("alice")).await;
+        house
+            .register(&token_stage(&token, Some(&session)))
+            .await
+            .challenge();
+        match loss {
+            "expired" => house.advance(Duration::from_hours(1)),
+            "spent" => {
+                let (_, other) = house.begin(&wish("other")).await;
+                house
+                    .register(&token_stage(&token, Some(&other)))
+                    .await
+                    .challenge();
+                house.register(&stage(DUMMY, &other)).await.ok();
+            }
+            _ => {
+                let list = admin_run(&house, &["registration-tokens", "list"]).await;
+                let id = list[0]["id"].as_str().unwrap().to_owned();
+                admin_run(&house, &["registration-tokens", "revoke", &id]).await;
+            }
+        }
+        let refused = house
+            .register(&stage(DUMMY, &session))
+            .await
+            .refused("M_UNAUTHORIZED");
+        assert_eq!(refused["session"], session.as_str(), "{loss}");
+        assert_eq!(
+            refused["completed"],
+            json!([DUMMY]),
+            "{loss}: that stage alone is open again"
+        );
+        assert!(!people(&house).contains_key("alice"), "{loss}");
+        let another = new_token(&house, &["--uses", "1"]).await;
+        let answer = house
+            .register(&token_stage(&another, Some(&session)))
+            .await
+            .ok();
+        assert_eq!(answer["user_id"], "@alice:localhost", "{loss}");
+    }
+}
+
+/// UIA-60, design §3.4: only the stages of the first satisfied flow have effects.
+#[tokio::test]
+async fn uia_60_a_token_of_another_flow_is_not_spent() {
+    let offered = flows("m.login.terms+m.login.dummy m.login.registration_token+m.login.dummy");
+    let house = House::with(&[offered, POLICIES]).await;
+    let token = new_token(&house, &["--uses", "1"]).await;
+    let (_, session) = house.begin(&wish("alice")).await;
+    house
+        .register(&token_stage(&token, Some(&session)))
+        .await
+        .challenge();
+    house.register(&stage(TERMS, &session)).await.challenge();
+    house.register(&stage(DUMMY, &session)).await.ok();
+    assert_eq!(uses_left(&house), [1]);
+}

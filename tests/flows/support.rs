@@ -7,17 +7,22 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
+use clap::Parser;
+use gatehouse_admin::{Admin, Cli};
+use gatehouse_local::tap::{Fault, Kind};
 use http::Request;
 use kit::{House, PASSWORD, Reply};
 use serde_json::{Value, json};
 use shared::{
-    app::{App, Aws},
-    chance::SystemChance,
+    app::App,
+    chance::{Chance, SystemChance},
     secrets::Secret,
+    store::Aws,
 };
-use tokio::task::JoinSet;
+use tokio::sync::{Mutex, MutexGuard};
 
 pub(crate) const DUMMY: &str = "m.login.dummy";
 pub(crate) const TOKEN: &str = "m.login.registration_token";
@@ -153,16 +158,26 @@ pub(crate) fn uses_left(house: &House) -> Vec<i64> {
         .collect()
 }
 
-/// Does `work` this many times at once.
+/// Waits until no other test makes a crowd: two at once would only wait for the processor until calls
+/// time out, and the SDK's allowance of retries is one for the whole process.
+pub(crate) async fn alone() -> MutexGuard<'static, ()> {
+    static CROWD: Mutex<()> = Mutex::const_new(());
+    CROWD.lock().await
+}
+
+/// Does `work` this many times at once; the outcomes are in the order of their numbers.
 pub(crate) async fn at_once<F>(times: usize, work: impl Fn(usize) -> F) -> Vec<F::Output>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
-    let mut all = JoinSet::new();
-    for number in 0..times {
-        all.spawn(work(number));
+    let tasks: Vec<_> = (0..times)
+        .map(|number| tokio::spawn(work(number)))
+        .collect();
+    let mut outcomes = Vec::new();
+    for task in tasks {
+        outcomes.push(task.await.unwrap());
     }
-    all.join_all().await
+    outcomes
 }
 
 /// Sends this body this many times at once.
@@ -199,13 +214,40 @@ pub(crate) fn tallied(expected: &[(u16, &str, usize)]) -> BTreeMap<(u16, String)
         .collect()
 }
 
+/// The operator's command, run once more: every run draws its own chance.
+pub(crate) async fn admin_run(house: &House, arguments: &[&str]) -> Value {
+    let admin = house.admin();
+    let chance: Arc<dyn Chance> = Arc::new(SystemChance);
+    let admin = Admin {
+        store: another_process(house).store.clone(),
+        chance,
+        ..admin
+    };
+    let cli = Cli::try_parse_from(["gatehouse-admin"].iter().chain(arguments)).unwrap();
+    admin.run(&cli.command).await.unwrap().json
+}
+
+/// A new registration token with these further arguments.
+pub(crate) async fn new_token(house: &House, arguments: &[&str]) -> String {
+    let all = [&["registration-tokens", "create"], arguments].concat();
+    admin_run(house, &all).await["token"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
 /// Another process of the same deployment: its own memory, the same tables and settings.
 pub(crate) fn another_process(house: &House) -> Arc<App> {
+    process_of(house, "another")
+}
+
+/// Another process of this function.
+pub(crate) fn process_of(house: &House, function: &str) -> Arc<App> {
     let aws = Aws {
         region: "local".to_owned(),
         dynamodb_endpoint: Some(house.local.dynamodb_endpoint()),
-        access_key_id: "another".to_owned(),
-        secret_access_key: Secret::new("another".to_owned()),
+        access_key_id: function.to_owned(),
+        secret_access_key: Secret::new("secret".to_owned()),
         session_token: None,
     };
     let clock = Arc::clone(house.local.clock());
@@ -215,4 +257,25 @@ pub(crate) fn another_process(house: &House) -> Arc<App> {
         clock,
         Arc::new(SystemChance),
     )
+}
+
+/// Sends the same last request twice: the second time as a whole while the first one is held up in
+/// its `nth` call of `operation`. Returns the reply to the one that was held up, then the other.
+pub(crate) async fn overtaken(
+    house: &Arc<House>,
+    (operation, nth): (&str, u64),
+    last: &Value,
+) -> (Reply, Reply) {
+    let hold = Kind::Delay(Duration::from_millis(800));
+    let tap = house.local.tap();
+    tap.inject(Fault::new(hold).on(operation).by("Register").nth(nth));
+    let (own, body) = (Arc::clone(house), last.clone());
+    let slow = tokio::spawn(async move { own.register(&body).await });
+    while tap.pending_faults() > 0 {
+        assert!(!slow.is_finished(), "there is no such call");
+        tokio::task::yield_now().await;
+    }
+    let quick = house.register(last).await;
+    assert!(!slow.is_finished(), "it has not been overtaken");
+    (slow.await.unwrap(), quick)
 }

@@ -1,1 +1,92 @@
-//! terms
+//! `m.login.terms`: what is shown, and what is recorded.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use kit::{House, PREFIXES};
+use serde_json::{Value, json};
+
+use crate::flows::support::{POLICIES, TERMS, assert_people, flows, page, stage, submit, wish};
+
+fn accepted(house: &House, policy: &str) -> Vec<String> {
+    let rows = house.local.engine().table("Accounts").unwrap();
+    let key = format!("TERMS#{policy}");
+    rows.iter()
+        .filter(|row| row["sk"]["S"] == key.as_str())
+        .map(|row| row["version"]["S"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn uia_61_the_policies_are_told_in_every_language() {
+    let house = House::with(&[flows(TERMS), POLICIES]).await;
+    for prefix in PREFIXES {
+        let challenge = house
+            .post(&format!("{prefix}/register"), &json!({}))
+            .await
+            .challenge();
+        let policies = challenge["params"][TERMS]["policies"].as_object().unwrap();
+        assert_eq!(policies.len(), 1);
+        let opaque = |text: &str| {
+            let legal = |c: char| c.is_ascii_alphanumeric() || "._~-".contains(c);
+            (1..=255).contains(&text.len()) && text.chars().all(legal)
+        };
+        for (id, policy) in policies {
+            assert!(opaque(id) && opaque(policy["version"].as_str().unwrap()));
+            let mut languages = policy.as_object().unwrap().clone();
+            languages.remove("version");
+            assert_eq!(languages.keys().collect::<Vec<_>>(), ["en", "fr"]);
+            for text in languages.values() {
+                assert!(!text["name"].as_str().unwrap().is_empty());
+                assert!(text["url"].as_str().unwrap().starts_with("https://"));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn uia_62_type_and_session_accept_the_terms_and_the_version_is_recorded() {
+    for by_page in [false, true] {
+        let house = House::with(&[flows(TERMS), POLICIES]).await;
+        let (_, session) = house.begin(&wish("alice")).await;
+        if by_page {
+            let done = submit(&house, &page(PREFIXES[1], TERMS, &session), "").await;
+            assert_eq!(done.status, 200);
+        }
+        house.register(&stage(TERMS, &session)).await.ok();
+        assert_eq!(accepted(&house, "privacy"), ["1.2"]);
+        assert_people(&house, &["alice"]);
+    }
+}
+
+/// UIA-62: what counts is what was shown when the session began.
+#[tokio::test]
+async fn uia_62_the_recorded_version_is_the_shown_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let house = House::in_directory(&[flows(TERMS), POLICIES], directory.path()).await;
+    let (_, session) = house.begin(&wish("alice")).await;
+    drop(house);
+    let policies = r#"{"privacy":{"version":"2","en":{"name":"P","url":"https://example.org"}},
+        "cookies":{"version":"7","en":{"name":"C","url":"https://example.org/c"}}}"#;
+    let settings = [flows(TERMS), ("GATEHOUSE_TERMS", policies)];
+    let house = House::in_directory(&settings, directory.path()).await;
+    house.register(&stage(TERMS, &session)).await.ok();
+    assert_eq!(accepted(&house, "privacy"), ["1.2"]);
+    assert!(accepted(&house, "cookies").is_empty());
+    let (challenge, session) = house.begin(&wish("bob")).await;
+    assert_eq!(
+        challenge["params"][TERMS]["policies"],
+        serde_json::from_str::<Value>(policies).unwrap()
+    );
+    house.register(&stage(TERMS, &session)).await.ok();
+    assert_eq!(accepted(&house, "privacy"), ["1.2", "2"]);
+    assert_eq!(accepted(&house, "cookies"), ["7"]);
+}
+
+#[tokio::test]
+async fn uia_62_terms_accepted_by_nobody_are_recorded_for_nobody() {
+    let house = House::with(&[flows("m.login.terms m.login.dummy"), POLICIES]).await;
+    house.sign_up("alice").await;
+    assert!(accepted(&house, "privacy").is_empty());
+}

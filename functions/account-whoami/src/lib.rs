@@ -12,7 +12,7 @@ use shared::{
     error::{ErrorCode, MatrixError, Rejection},
     http::{self, Request, Response as HttpResponse},
     ids::Localpart,
-    store::AccountKind,
+    store::{AccountKind, AccountStatus},
     tokens,
 };
 
@@ -48,7 +48,8 @@ pub async fn handle(app: Arc<App>, request: Request) -> Result<HttpResponse, Rej
     }))
 }
 
-/// The user as whom an application service asks: its own, or one of its namespace that exists.
+/// The user as whom an application service asks: its own, or one of its namespace that exists
+/// and has not been deactivated.
 async fn asserted_user(
     app: &App,
     appservice: &Appservice,
@@ -71,8 +72,11 @@ async fn asserted_user(
         .filter(|name| appservice.may_use(name, server))
         .ok_or_else(forbidden)?;
     let own = localpart.as_str() == appservice.sender_localpart();
-    if !own && app.store.find_account(&localpart).await?.is_none() {
-        return Err(forbidden().into());
+    if !own {
+        let account = app.store.find_account(&localpart).await?;
+        if account.is_none_or(|account| account.status == AccountStatus::Deactivated) {
+            return Err(forbidden().into());
+        }
     }
     Ok(localpart.user_id(server))
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::{Method, StatusCode};
 use shared::{
     app::App,
-    error::{MatrixError, Rejection},
+    error::{ErrorCode, MatrixError, Rejection},
     http::{MAX_BODY_BYTES, Query, Request, Response},
     limits::{self, Limit},
     uia::fallback::{self, NoVisit},
@@ -49,7 +49,11 @@ async fn page(app: &App, request: &Request) -> Result<Response, Rejection> {
             ));
         }
     };
-    if request.method == Method::POST && request.body.len() <= MAX_BODY_BYTES {
+    if request.method == Method::POST {
+        if request.body.len() > MAX_BODY_BYTES {
+            let error = MatrixError::new(ErrorCode::TooLarge, "The form is too large");
+            return Err(error.into());
+        }
         return visit
             .submit(app, &Query::parse(&request.body), request.network)
             .await;

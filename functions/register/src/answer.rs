@@ -12,7 +12,7 @@ use shared::{
 };
 
 /// The answer (REG-20, REG-21).
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Response {
     /// The new user's id.
     pub user_id: String,
@@ -44,6 +44,8 @@ pub(crate) struct Login {
     /// How long the access token lives.
     pub(crate) lifetime: Option<Duration>,
 }
+
+shared::opaque_debug!(Response);
 
 impl Response {
     /// An answer without login.

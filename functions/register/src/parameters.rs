@@ -13,7 +13,7 @@ pub(crate) const MAX_DISPLAY_NAME_CHARS: usize = 100;
 const MAX_TOKEN_BYTES: usize = 2048;
 
 /// What a client asks for. All of it is remembered in the UIA session (UIA-19), sealed.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Parameters {
     /// The name, as typed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,6 +43,8 @@ pub struct Parameters {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bind_msisdn: Option<bool>,
 }
+
+shared::opaque_debug!(Parameters);
 
 impl Parameters {
     /// Reads a body: types and sizes (HTTP-16). Names and passwords are judged later.

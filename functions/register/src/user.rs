@@ -1,5 +1,7 @@
 //! Users: everything that comes before UIA, UIA, and the one transaction that makes the account.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use shared::{
     accounts::{self, CreateAccountError, NameFault, NewAccount, NewDevice},
@@ -11,7 +13,7 @@ use shared::{
     limits::{self, Limit, LimitError},
     passwords,
     secrets::Secret,
-    store::{AccountKind, AccountRow, Facts, Wanted},
+    store::{AccountKind, AccountRow, AccountStatus, Facts, Wanted},
     tokens,
     uia::{self, Attempt, Auth, Binding, OpenSession, Prepared, Proof, Replay},
 };
@@ -21,6 +23,10 @@ use crate::{
     parameters::Parameters,
 };
 
+/// How long after a session's end its token may not be visible yet.
+const JUST_NOW: Duration = Duration::from_secs(2);
+/// How long that is waited for.
+const SETTLING: Duration = Duration::from_millis(100);
 /// How often the finishing transaction is tried with another name that nobody chose, or another
 /// share of the registration token.
 const FINISH_TRIES: usize = 20;
@@ -44,26 +50,26 @@ pub(crate) async fn register(
     {
         return Ok(response);
     }
-    let remembered = session
+    let remembered: Parameters = session
         .as_ref()
-        .map(|session| session.state.parameters.clone());
-    let checked_now = (asked.username.is_some(), asked.password.is_some());
-    let asked = asked.over(
-        remembered
-            .and_then(|value| serde_json::from_value(value).ok())
-            .unwrap_or_default(),
-    );
+        .and_then(|session| serde_json::from_value(session.state.parameters.clone()).ok())
+        .unwrap_or_default();
+    let asked = asked.over(remembered.clone());
+    let news = asked.password != remembered.password || asked.username != remembered.username;
     let name = match check_name(app, &asked, facts.holder.as_ref(), &appservices).await {
         Ok(name) => name,
-        Err(Rejection::Error(error)) if error.code == ErrorCode::UserInUse => {
-            // A twin of this request may have taken the name between the two halves of our read.
+        Err(Rejection::Error(error))
+            if matches!(error.code, ErrorCode::UserInUse | ErrorCode::Forbidden) =>
+        {
+            // A twin of this request may have taken the name, or upgraded the guest, between our
+            // reads.
             return answer_of_twin(app, auth.session.as_ref(), &canonical)
                 .await?
                 .ok_or(error.into());
         }
         Err(error) => return Err(error),
     };
-    if checked_now != (false, false) {
+    if news {
         check_password(app, &asked)?;
     }
     let attempt = Attempt {
@@ -182,10 +188,22 @@ async fn replay(
     match session.replay(canonical, app.clock.now()) {
         Replay::Open => Ok(None),
         Replay::Over => Err(over().into()),
-        Replay::Answer(text) => {
+        Replay::Answer { text, age } => {
             let answer: Response = serde_json::from_str(&text).map_err(|_| over())?;
             if let Some(token) = answer.access_token {
-                tokens::authenticate(app, &Secret::new(token)).await?;
+                let token = Secret::new(token);
+                let mut verdict = tokens::authenticate(app, &token).await;
+                if verdict.is_err() && age < JUST_NOW {
+                    // A transaction's rows become visible one by one: just now, not to be there
+                    // yet is not to be gone.
+                    tokio::time::sleep(SETTLING).await;
+                    verdict = tokens::authenticate(app, &token).await;
+                }
+                match verdict {
+                    Ok(_) => {}
+                    Err(tokens::AuthenticationError::Store(error)) => return Err(error.into()),
+                    Err(_) => return Err(over().into()),
+                }
             }
             Ok(Some(HttpResponse::json_text(http::StatusCode::OK, text)))
         }
@@ -251,7 +269,11 @@ async fn check_upgrade(app: &App, asked: &Parameters, token: &str) -> Result<Nam
         Err(tokens::AuthenticationError::Store(error)) => return Err(error.into()),
         Err(_) => return Err(not_theirs().into()),
     };
-    if guest.account.kind != AccountKind::Guest || name.as_ref() != Some(&guest.localpart) {
+    let active = guest.account.status == AccountStatus::Active;
+    if !active
+        || guest.account.kind != AccountKind::Guest
+        || name.as_ref() != Some(&guest.localpart)
+    {
         return Err(not_theirs().into());
     }
     Ok(Name::Upgrade(guest.localpart, guest.account.epoch))
@@ -292,12 +314,12 @@ async fn finish(
         canonical,
     } = operation;
     let Some(password) = asked.password.clone().map(Secret::new) else {
+        proof.settle(app).await;
         proof.keep(app).await;
         return Err(MatrixError::new(ErrorCode::MissingParam, "`password` is missing").into());
     };
-    if !charged
-        && let Err(error) = limits::spend(app, Limit::PasswordHash, request.network).await
-    {
+    if !charged && let Err(error) = limits::spend(app, Limit::PasswordHash, request.network).await {
+        proof.settle(app).await;
         proof.keep(app).await;
         return Err(error.into());
     }
@@ -347,11 +369,7 @@ async fn finish(
     Err(shared::store::StoreError::Contended.into())
 }
 
-fn answer(
-    app: &App,
-    asked: &Parameters,
-    localpart: &Localpart,
-) -> (Response, Option<NewDevice>) {
+fn answer(app: &App, asked: &Parameters, localpart: &Localpart) -> (Response, Option<NewDevice>) {
     if asked.inhibit_login == Some(true) {
         return (Response::without_login(app, localpart), None);
     }

@@ -10,6 +10,9 @@ use super::{
 };
 use crate::{secrets::Secret, uia::StageType};
 
+/// The most policies: each is an item of the finishing transaction.
+const MAX_POLICIES: usize = 16;
+
 /// Stages to complete one after the other.
 pub type Flow = Vec<StageType>;
 
@@ -120,7 +123,7 @@ pub(super) fn read_policies(raw: &mut Raw<'_>) -> Option<Policies> {
     if policies.is_none() {
         raw.fault(
             NAME,
-            "must be a JSON object of policies, each with a `version` and, for at least one language, \
+            "must be a JSON object of 1 to 16 policies, each with a `version` and, for at least one language, \
              a `name` and an http(s) `url`; ids and versions have 1 to 255 characters of a-z, A-Z, 0-9, `.`, `_`, `~`, `-`",
         );
     }
@@ -148,7 +151,9 @@ fn policies(params: Value) -> Option<Policies> {
         }
         versions.insert(id.clone(), version.to_owned());
     }
-    (!versions.is_empty()).then_some(Policies { params, versions })
+    (1..=MAX_POLICIES)
+        .contains(&versions.len())
+        .then_some(Policies { params, versions })
 }
 
 pub(super) fn read_registration(
@@ -186,7 +191,7 @@ fn read_flows(raw: &mut Raw<'_>, has_captcha: bool, has_policies: bool) -> Optio
                     format!("`{word}` is no stage that this server can offer"),
                 ),
                 Some(stage) if flow.contains(&stage) => {
-                    raw.fault(FLOWS, format!("`{word}` stands twice in one flow"))
+                    raw.fault(FLOWS, format!("`{word}` stands twice in one flow"));
                 }
                 Some(stage) => flow.push(stage),
             }

@@ -89,6 +89,7 @@ impl<'a> Raw<'a> {
         )
     }
 
+    #[expect(clippy::option_option, reason = "a fault is not the same as `never`")]
     pub(super) fn lifetime(&mut self, name: &str) -> Option<Option<Duration>> {
         self.parsed(
             name,
@@ -247,6 +248,9 @@ pub(super) fn is_http_url(text: &str) -> bool {
     rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && text.chars().all(clean))
 }
 
+/// A longer time is a slip of the hand.
+const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
+
 /// Parses a number with one of the units s, m, h, d: above zero, at most a hundred years.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let unit = text.chars().last()?;
@@ -258,7 +262,6 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         'd' => 24 * 60 * 60,
         _ => return None,
     };
-    const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
     let duration = Duration::from_secs(number.checked_mul(seconds)?);
     (!duration.is_zero() && duration <= LONGEST).then_some(duration)
 }

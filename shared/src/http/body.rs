@@ -11,8 +11,10 @@ pub const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// A request's body: a JSON object whose members are read one by one, so that an error names the
 /// member and never repeats what the client sent. `null` is the same as absent.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Body(Map<String, Value>);
+
+crate::opaque_debug!(Body);
 
 impl Body {
     /// Parses a body, whatever its `Content-Type` says (HTTP-04).

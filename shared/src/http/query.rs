@@ -3,8 +3,10 @@
 use crate::error::{ErrorCode, MatrixError};
 
 /// Decoded name and value pairs, in order. Of a repeated name the first counts.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Query(Vec<(String, String)>);
+
+crate::opaque_debug!(Query);
 
 impl Query {
     /// Parses `application/x-www-form-urlencoded` text: a raw query or a form's body.

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 
 use super::{
     AppservicesRow, SessionRow, Store, StoreError,
     item::{Item, Map, Row, number, text},
     keys::{self, MAIN, PASSWORD, PK, SK},
-    retry::{Failure, condition_failed},
+    retry::condition_failed,
 };
 use crate::{
     accounts::{CreateAccountError, NewAccount, NewDevice},
@@ -277,7 +277,9 @@ impl Store {
                     .table_name(&self.accounts)
                     .set_key(Some(key.build()))
                     .update_expression("SET kind = :user, epoch = :next, upgraded = :now REMOVE spared_device, spared_epoch")
-                    .condition_expression("kind = :guest AND epoch = :epoch")
+                    .condition_expression("kind = :guest AND epoch = :epoch AND #status = :active")
+                    .expression_attribute_names("#status", "status")
+                    .expression_attribute_values(":active", text("active"))
                     .expression_attribute_values(":user", text(new.kind.as_str()))
                     .expression_attribute_values(":guest", text(AccountKind::Guest.as_str()))
                     .expression_attribute_values(":epoch", number(epoch))
@@ -317,57 +319,10 @@ impl Store {
             .map(|row| put(&self.accounts, row, None))
             .collect()
     }
-
-    /// Reads rows of any tables by key, until every key is answered (an unprocessed key is not an
-    /// absent row).
-    pub(super) async fn batch_get(
-        &self,
-        request: HashMap<String, Vec<Map>>,
-    ) -> Result<HashMap<String, Vec<Map>>, StoreError> {
-        let mut open: HashMap<String, KeysAndAttributes> = HashMap::new();
-        for (table, keys) in request {
-            let wanted = KeysAndAttributes::builder()
-                .set_keys(Some(keys))
-                .consistent_read(true)
-                .build();
-            open.insert(
-                table,
-                wanted.map_err(|_| StoreError::Refused("a read without keys".to_owned()))?,
-            );
-        }
-        let mut found: HashMap<String, Vec<Map>> = HashMap::new();
-        let mut attempt = 0;
-        while !open.is_empty() {
-            let request = &open;
-            let answer = self
-                .retry(|| async move {
-                    let call = self
-                        .client
-                        .batch_get_item()
-                        .set_request_items(Some(request.clone()));
-                    call.send().await.map_err(Failure::<StoreError>::from)
-                })
-                .await?;
-            for (table, rows) in answer.responses.unwrap_or_default() {
-                found.entry(table).or_default().extend(rows);
-            }
-            open = answer.unprocessed_keys.unwrap_or_default();
-            if !open.is_empty() {
-                attempt += 1;
-                if attempt > UNPROCESSED_TRIES {
-                    return Err(StoreError::Contended);
-                }
-                self.wait(attempt).await;
-            }
-        }
-        Ok(found)
-    }
 }
 
 /// The epoch of a new account.
 const FIRST_EPOCH: i64 = 1;
-/// How often unprocessed keys are asked for again.
-const UNPROCESSED_TRIES: u32 = 6;
 
 fn device_item(pk: &str, device: &NewDevice, epoch: i64, now: Timestamp) -> Item {
     Item::under(pk, keys::device(&device.id))

@@ -1,5 +1,7 @@
 //! The one item that holds all application services.
 
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+
 use super::{
     Store, StoreError,
     item::{Item, Row, number},
@@ -57,7 +59,7 @@ impl Store {
                 Err(error)
                     if error
                         .as_service_error()
-                        .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+                        .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
                 {
                     Ok(false)
                 }

@@ -63,7 +63,7 @@ impl Store {
     /// Gives one request back.
     pub async fn refund_limit(&self, cell: &str, cost: i64) -> Result<(), StoreError> {
         self.retry(|| async move {
-            let call = self
+            let request = self
                 .client
                 .update_item()
                 .table_name(&self.limits)
@@ -71,7 +71,7 @@ impl Store {
                 .update_expression("SET tat = tat - :cost")
                 .condition_expression("attribute_exists(tat)")
                 .expression_attribute_values(":cost", number(cost));
-            match call.send().await {
+            match request.send().await {
                 Ok(_) => Ok(()),
                 Err(error)
                     if error
@@ -97,7 +97,7 @@ impl Store {
     ) -> Result<CellVerdict, StoreError> {
         let adds = update.contains(":cost");
         self.retry(|| async move {
-            let call = self
+            let request = self
                 .client
                 .update_item()
                 .table_name(&self.limits)
@@ -114,7 +114,7 @@ impl Store {
                 .return_values_on_condition_check_failure(
                     aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld,
                 );
-            match call.send().await {
+            match request.send().await {
                 Ok(_) => Ok(CellVerdict::Allowed),
                 Err(error) => match error.as_service_error() {
                     Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {

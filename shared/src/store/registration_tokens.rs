@@ -80,8 +80,8 @@ impl RegistrationTokenRow {
                 main = Some(row);
             } else {
                 let shard = sk.strip_prefix("S#").and_then(|number| number.parse().ok());
-                let share = (shard.ok_or_else(|| row.corrupt(SK))?, row.number("left")?);
-                left.extend((share.1 > 0).then_some(share));
+                let own = (shard.ok_or_else(|| row.corrupt(SK))?, row.number("left")?);
+                left.extend((own.1 > 0).then_some(own));
             }
         }
         let Some(row) = main else { return Ok(None) };

@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{clock::Timestamp, uia::SessionCommit};
 
-/// How long a row outlives its session, so that a spent one is still known as such.
+/// How long the row of a finished session outlives it, so that it is still known as such. One that
+/// was abandoned, with a password in its seal, goes as soon as it has expired.
 const KEEP_MS: i64 = 72 * 60 * 60 * 1000;
 
 /// A UIA session's row.
@@ -25,6 +26,8 @@ pub struct SessionRow {
     pub version: i64,
     /// When the session expires.
     pub expires: Timestamp,
+    /// Whether its operation has been done.
+    pub finished: bool,
     /// Everything else, sealed.
     pub sealed: Vec<u8>,
 }
@@ -46,16 +49,19 @@ impl SessionRow {
             key: row.text(PK)?.to_owned(),
             version: row.number("version")?,
             expires: row.time("expires")?,
+            finished: row.number_if("finished")?.is_some(),
             sealed: row.bytes("sealed")?.to_owned(),
         })
     }
 
     fn item(&self, nonce: &str) -> Item {
+        let keep = if self.finished { KEEP_MS } else { 0 };
         Item::at(&self.key)
             .number("schema", 1)
             .number("version", self.version)
             .number("expires", self.expires.0)
-            .number("ttl", Timestamp(self.expires.0 + KEEP_MS).seconds())
+            .number("ttl", Timestamp(self.expires.0 + keep).seconds())
+            .number_if("finished", self.finished.then_some(1))
             .text("nonce", nonce)
             .bytes("sealed", self.sealed.clone())
     }

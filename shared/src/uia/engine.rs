@@ -26,7 +26,6 @@ const NOT_NEXT: Refusal = Refusal {
 };
 
 /// A request's attempt to prove something.
-#[derive(Debug)]
 pub struct Attempt<'a> {
     /// What may complete it.
     pub flows: &'a [Flow],
@@ -46,6 +45,8 @@ pub struct Attempt<'a> {
     pub charged: bool,
 }
 
+crate::opaque_debug!(Attempt<'_>);
+
 /// What the attempted stage can read before its session is known, to save a round trip.
 pub async fn prepare(
     app: &App,
@@ -53,7 +54,10 @@ pub async fn prepare(
     auth: &Auth,
     network: Network,
 ) -> Result<Prepared, MatrixError> {
-    match auth.attempted().filter(|stage| flows.iter().flatten().any(|own| own == stage)) {
+    match auth
+        .attempted()
+        .filter(|stage| flows.iter().flatten().any(|own| own == stage))
+    {
         Some(stage) => stage.prepare(app, &auth.members, network).await,
         None => Ok(Prepared::Nothing),
     }
@@ -62,7 +66,14 @@ pub async fn prepare(
 /// Completes the stage that the request attempts, if it is next in some flow, and says whether a
 /// flow is complete. If none is, what is known so far is stored and the answer is a challenge.
 pub async fn prove(app: &App, attempt: Attempt<'_>) -> Result<Proof, Rejection> {
-    let Attempt { flows, parameters, auth, prepared, network, .. } = attempt;
+    let Attempt {
+        flows,
+        parameters,
+        auth,
+        prepared,
+        network,
+        ..
+    } = attempt;
     let unknown = auth.session.is_some() && attempt.session.is_none();
     let mut session = match attempt.session {
         Some(session) if session.state.binding != attempt.binding => return Err(bound_elsewhere()),
@@ -95,6 +106,8 @@ pub async fn prove(app: &App, attempt: Attempt<'_>) -> Result<Proof, Rejection> 
                 }
             }
         }
+        // The answer shows the policies as they are now.
+        changed |= session.show_policies(&app.config);
         if !session.is_stored() && !attempt.charged {
             limits::spend(app, Limit::UiaSession, network).await?;
         }
@@ -113,7 +126,11 @@ pub async fn prove(app: &App, attempt: Attempt<'_>) -> Result<Proof, Rejection> 
 }
 
 fn bound_elsewhere() -> Rejection {
-    MatrixError::new(ErrorCode::Forbidden, "The session belongs to another request").into()
+    MatrixError::new(
+        ErrorCode::Forbidden,
+        "The session belongs to another request",
+    )
+    .into()
 }
 
 enum Outcome {
@@ -143,7 +160,12 @@ async fn try_stage(
         return Ok(Outcome::Refused(NOT_NEXT));
     }
     let shown = &session.state.shown;
-    let context = StageContext { app, members, shown, network };
+    let context = StageContext {
+        app,
+        members,
+        shown,
+        network,
+    };
     match stage.attempt(context, prepared).await? {
         Verdict::Passed { evidence, refund } => {
             session.complete(stage, evidence);
@@ -153,11 +175,16 @@ async fn try_stage(
             }
             Ok(Outcome::Done { refund })
         }
-        Verdict::Refused(why) if stage.is_single_use() && session.is_stored() => {
-            // Of two concurrent submissions of one captcha the provider accepts only the first.
+        Verdict::Refused(why) if stage.is_spent_by_a_twin() && session.is_stored() => {
+            // Of two concurrent submissions of one captcha the provider accepts only the first, and
+            // the last use of a token may have gone into this very session.
             session.merge(app, Parameters::Ours).await?;
             let done = session.has_completed(stage);
-            Ok(if done { Outcome::DoneBefore } else { Outcome::Refused(why) })
+            Ok(if done {
+                Outcome::DoneBefore
+            } else {
+                Outcome::Refused(why)
+            })
         }
         Verdict::Refused(why) => Ok(Outcome::Refused(why)),
     }
@@ -201,7 +228,11 @@ pub(super) async fn complete_stage(
 
 /// Whether `stage` is the first uncompleted stage of some flow.
 pub(super) fn is_next(flows: &[Flow], session: &OpenSession, stage: StageType) -> bool {
-    let next = |flow: &Flow| flow.iter().find(|own| !session.has_completed(**own)).copied();
+    let next = |flow: &Flow| {
+        flow.iter()
+            .find(|own| !session.has_completed(**own))
+            .copied()
+    };
     flows.iter().any(|flow| next(flow) == Some(stage))
 }
 

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::{
     Auth, OpenSession, StageType,
     engine::{self, StageOutcome},
+    session::Parameters,
 };
 use crate::{
     app::App,
@@ -61,8 +62,8 @@ pub struct Widget {
     pub sources: &'static str,
 }
 
-const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:30rem;margin:4rem auto;padding:0 1rem;color:#222;background:#fff}\
-h1{font-size:1.3rem}label{display:block}input{font:inherit;width:100%;box-sizing:border-box;padding:.4rem;margin:.2rem 0 1rem}\
+const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:30rem;margin:4rem auto;padding:0 1rem;color:#222;background:#fff;overflow-wrap:anywhere}\
+h1{font-size:1.3rem}label{display:block}input{font:inherit;width:100%;box-sizing:border-box;padding:.4rem;margin:.2rem 0 1rem}form>div{margin-bottom:1rem}\
 button{font:inherit;padding:.5rem 1.2rem;border:0;border-radius:.3rem;background:#0b6e4f;color:#fff;cursor:pointer}\
 .error{color:#a40000}.what{color:#555}";
 
@@ -158,6 +159,14 @@ impl Visit {
         if self.session.is_finished() {
             return Ok(done(app));
         }
+        if self.stage == StageType::Terms && self.session.show_policies(&app.config) {
+            // They have changed since the session last showed them: accepting is for the new ones.
+            self.session
+                .save_merged(app, Parameters::Stored, None)
+                .await?;
+            let error = "The policies have changed: please read them again";
+            return Ok(self.page(app, StatusCode::UNAUTHORIZED, Some(error)));
+        }
         let members: Map<String, Value> = self
             .stage
             .members_of_form(form)
@@ -234,18 +243,19 @@ fn html(
     script: Option<&str>,
 ) -> Response {
     let hash = |text: &str| format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(text)));
-    let mut policy = format!(
-        "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; style-src {} {}",
+    let scripts = match (sources, script) {
+        (Some(sources), _) => {
+            format!("; script-src {sources}; frame-src {sources}; connect-src {sources}")
+        }
+        (None, Some(script)) => format!("; script-src {}", hash(script)),
+        (None, None) => String::new(),
+    };
+    let policy = format!(
+        "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
+         style-src {} {}{scripts}",
         hash(STYLE),
         sources.unwrap_or_default()
     );
-    if let Some(sources) = sources {
-        policy.push_str(&format!(
-            "; script-src {sources}; frame-src {sources}; connect-src {sources}"
-        ));
-    } else if let Some(script) = script {
-        policy.push_str(&format!("; script-src {}", hash(script)));
-    }
     // The templates are compiled in and write to memory: rendering does not fail.
     let page = page.render().unwrap_or_default();
     Response {

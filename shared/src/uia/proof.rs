@@ -31,13 +31,19 @@ impl Proof {
         flows: &[Flow],
         refund: Option<(Limit, Network)>,
     ) -> Self {
-        Self { gains, session, flows: flows.to_vec(), refund }
+        Self {
+            gains,
+            session,
+            flows: flows.to_vec(),
+            refund,
+        }
     }
 
     /// The row that finishes the session with this answer, if there is a session: a request that
     /// completed everything at once has none, and no replay (UIA-11).
     pub fn commit(&self, app: &App, request: &str, answer: &str) -> Option<SessionCommit> {
-        self.session().map(|session| session.commit(app, request, answer))
+        self.session()
+            .map(|session| session.commit(app, request, answer))
     }
 
     /// The session, if there is one.
@@ -82,15 +88,20 @@ impl Proof {
         if !self.session.is_stored() {
             limits::spend(app, Limit::UiaSession, network).await?;
         }
-        self.session.save_merged(app, Parameters::Ours, Some(stage)).await?;
-        let challenge = Challenge::new(&app.config, &self.flows, &self.session, Some(TOKEN_REFUSED));
+        self.session
+            .save_merged(app, Parameters::Ours, Some(stage))
+            .await?;
+        let challenge =
+            Challenge::new(&app.config, &self.flows, &self.session, Some(TOKEN_REFUSED));
         Err(challenge.into())
     }
 }
 
 /// The first flow whose stages are all done.
 pub(super) fn satisfied<'a>(flows: &'a [Flow], session: &OpenSession) -> Option<&'a Flow> {
-    flows.iter().find(|flow| flow.iter().all(|stage| session.has_completed(*stage)))
+    flows
+        .iter()
+        .find(|flow| flow.iter().all(|stage| session.has_completed(*stage)))
 }
 
 /// What the stages of `flow`, and of no other, are worth now. Evidence that has lost its worth is
@@ -102,7 +113,12 @@ pub(super) async fn gains(
     prepared: &Prepared,
 ) -> Result<Result<Gains, (StageType, Refusal)>, MatrixError> {
     let mut gains = Gains::default();
-    for done in session.state.completed.iter().filter(|done| flow.contains(&done.stage)) {
+    for done in session
+        .state
+        .completed
+        .iter()
+        .filter(|done| flow.contains(&done.stage))
+    {
         if let Err(why) = done.evidence.redeem(app, prepared, &mut gains).await? {
             return Ok(Err((done.stage, why)));
         }

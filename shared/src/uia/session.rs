@@ -14,14 +14,15 @@ use super::stages::{Evidence, StageType};
 use crate::{
     app::App,
     clock::Timestamp,
+    config::Config,
     secrets::{Purpose, Secret, same, sha256_base64},
     store::{SaveSessionError, SessionRow, StoreError},
 };
 
 /// How long a session lives from its beginning, whatever happens in it.
-pub const LIFETIME: Duration = Duration::from_secs(48 * 60 * 60);
+const LIFETIME: Duration = Duration::from_hours(48);
 /// How long the answer of a finished session is given again.
-pub const REPLAY_FOR: Duration = Duration::from_secs(10 * 60);
+const REPLAY_FOR: Duration = Duration::from_mins(10);
 
 /// How often a session that others write to at the same moment is read again.
 const SAVE_TRIES: u32 = 12;
@@ -62,7 +63,7 @@ pub struct Completed {
 }
 
 /// How a session ended.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Finished {
     at: Timestamp,
     request: String,
@@ -70,7 +71,7 @@ struct Finished {
 }
 
 /// All that a session remembers.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct SessionState {
     /// What it is for.
     pub binding: Binding,
@@ -78,7 +79,7 @@ pub struct SessionState {
     pub parameters: Value,
     /// The stages that are done, in the order in which they were (UIA-05).
     pub completed: Vec<Completed>,
-    /// The policy versions that were shown when it began (UIA-62).
+    /// The policy versions that were shown last (UIA-62).
     pub shown: BTreeMap<String, String>,
     finished: Option<Finished>,
 }
@@ -112,15 +113,22 @@ pub enum Parameters {
 }
 
 /// What a session says to a request that came back to it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub enum Replay {
     /// It is not finished.
     Open,
     /// It is, by this very request; here is its answer again (UIA-15).
-    Answer(String),
+    Answer {
+        /// The answer.
+        text: String,
+        /// How long ago it was given first.
+        age: Duration,
+    },
     /// It is, and this is another request, or too late.
     Over,
 }
+
+crate::opaque_debug!(SessionState, Finished, Replay);
 
 /// The key of the row of the session with this string; `None` if no session of ours can have it.
 pub fn session_key(id: &Secret) -> Option<String> {
@@ -133,26 +141,23 @@ impl OpenSession {
     pub fn begin(app: &App, binding: Binding, parameters: Value) -> Self {
         let id = Secret::new(app.chance.base64::<ID_BYTES>());
         let key = sha256_base64(id.reveal().as_bytes());
-        let shown = app
-            .config
-            .policies
-            .as_ref()
-            .map(|policies| policies.versions.clone())
-            .unwrap_or_default();
         let state = SessionState {
             binding,
             parameters,
             completed: Vec::new(),
-            shown,
+            shown: BTreeMap::new(),
             finished: None,
         };
-        Self {
+        let expires = app.clock.now().plus(LIFETIME);
+        let mut session = Self {
             id,
             key,
             version: 0,
-            expires: app.clock.now().plus(LIFETIME),
+            expires,
             state,
-        }
+        };
+        session.show_policies(&app.config);
+        session
     }
 
     /// Opens a stored session. `None` if it has expired (UIA-32: whatever TTL has done so far) or
@@ -205,6 +210,18 @@ impl OpenSession {
         self.version > 0
     }
 
+    /// Remembers which policy versions the next answer shows, until they are accepted (UIA-62).
+    /// Returns whether they are others than the last one showed.
+    pub fn show_policies(&mut self, config: &Config) -> bool {
+        let versions = config.policies.as_ref().map(|policies| &policies.versions);
+        let current = versions.cloned().unwrap_or_default();
+        let news = !self.has_completed(StageType::Terms) && self.state.shown != current;
+        if news {
+            self.state.shown = current;
+        }
+        news
+    }
+
     /// Whether its operation has been done.
     pub fn is_finished(&self) -> bool {
         self.state.finished.is_some()
@@ -235,7 +252,10 @@ impl OpenSession {
                 if same(&end.request, &sha256_base64(request.as_bytes()))
                     && now.since(end.at) < REPLAY_FOR =>
             {
-                Replay::Answer(end.answer.clone())
+                Replay::Answer {
+                    text: end.answer.clone(),
+                    age: now.since(end.at),
+                }
             }
             Some(_) => Replay::Over,
         }
@@ -265,7 +285,9 @@ impl OpenSession {
                 Err(SaveSessionError::Moved) => {
                     app.store.wait(attempt).await;
                     self.merge(app, parameters).await?;
-                    withdrawn.into_iter().for_each(|stage| self.uncomplete(stage));
+                    if let Some(stage) = withdrawn {
+                        self.uncomplete(stage);
+                    }
                     merged = true;
                 }
                 Err(error) => return Err(error),
@@ -281,11 +303,14 @@ impl OpenSession {
         app: &App,
         parameters: Parameters,
     ) -> Result<(), SaveSessionError> {
-        let fresh = Self::find(app, &self.id).await?.filter(|fresh| !fresh.is_finished());
+        let fresh = Self::find(app, &self.id)
+            .await?
+            .filter(|fresh| !fresh.is_finished());
         let mut fresh = fresh.ok_or(SaveSessionError::Moved)?;
         for done in &self.state.completed {
             fresh.complete(done.stage, done.evidence.clone());
         }
+        fresh.state.shown.clone_from(&self.state.shown);
         if parameters == Parameters::Ours {
             fresh.state.parameters = self.state.parameters.clone();
         }
@@ -328,6 +353,7 @@ impl OpenSession {
             key: self.key.clone(),
             version,
             expires: self.expires,
+            finished: state.finished.is_some(),
             sealed,
         }
     }

@@ -131,6 +131,11 @@ impl StageType {
         matches!(self, Self::Recaptcha)
     }
 
+    /// Whether a twin of a request can be the reason why its own attempt is refused.
+    pub(super) const fn is_spent_by_a_twin(self) -> bool {
+        matches!(self, Self::Recaptcha | Self::RegistrationToken)
+    }
+
     /// What clients need to know beforehand (UIA-03).
     pub(super) fn params(self, config: &Config) -> Option<Value> {
         match self {
@@ -160,7 +165,7 @@ impl StageType {
         match self {
             Self::Dummy => Ok(dummy::attempt()),
             Self::Recaptcha => recaptcha::attempt(context).await,
-            Self::RegistrationToken => registration_token::attempt(context, prepared),
+            Self::RegistrationToken => Ok(registration_token::attempt(context, prepared)),
             Self::Terms => Ok(terms::attempt(context)),
         }
     }

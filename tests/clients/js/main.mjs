@@ -79,7 +79,10 @@ trial("UIA-01 InteractiveAuth registers through m.login.dummy by itself", () =>
     const signUp = new SignUp(house, "alice", {});
     await signUp.done("@alice:localhost");
     assert.equal(signUp.auths[0], null, "the library asks without auth first");
-    assert.deepEqual(signUp.auths.map((auth) => auth?.type ?? null), [null, DUMMY]);
+    assert.deepEqual(
+      signUp.auths.map((auth) => auth?.type ?? null),
+      [null, DUMMY],
+    );
     assert.deepEqual(signUp.auth.getChosenFlow(), { stages: [DUMMY] });
   }),
 );
@@ -105,7 +108,10 @@ trial("UIA-60 InteractiveAuth registers through registration_token and dummy, wr
       [TOKEN, null],
       [TOKEN, "M_UNAUTHORIZED"],
     ]);
-    assert.deepEqual(signUp.auths.map((auth) => auth?.type ?? null), [null, TOKEN, TOKEN, DUMMY]);
+    assert.deepEqual(
+      signUp.auths.map((auth) => auth?.type ?? null),
+      [null, TOKEN, TOKEN, DUMMY],
+    );
     const [row] = await house.admin("registration-tokens", "list");
     assert.deepEqual([row.left, row.good], [0, false]);
   }),
@@ -125,7 +131,10 @@ trial("UIA-61 InteractiveAuth registers through terms and dummy with the policie
         },
       });
       await signUp.done("@carol:localhost");
-      assert.deepEqual(signUp.auths.map((auth) => auth?.type ?? null), [null, TERMS, DUMMY]);
+      assert.deepEqual(
+        signUp.auths.map((auth) => auth?.type ?? null),
+        [null, TERMS, DUMMY],
+      );
     },
   ),
 );

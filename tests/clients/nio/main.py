@@ -17,7 +17,7 @@ from nio import AsyncClient, ErrorResponse, RegisterResponse, WhoamiError, Whoam
 from nio.responses import RegisterErrorResponse, RegisterInteractiveResponse
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-BUILDS = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target")) / "debug"
+BUILDS = Path(os.environ.get("HOUSE_BUILDS", REPOSITORY / "target")) / "debug"
 PASSWORD = "correct horse battery staple"
 TRIALS = []
 

@@ -7,7 +7,7 @@
 use super::{Evidence, Prepared, StageContext, Verdict};
 use crate::{
     app::App,
-    error::{MatrixError, Rejection},
+    error::MatrixError,
     http::{Body, Network, Query},
     limits::{self, Limit},
     secrets::Purpose,
@@ -78,11 +78,8 @@ async fn find(app: &App, token: &str) -> Result<Option<RegistrationTokenRow>, St
     Ok(None)
 }
 
-pub(super) fn attempt(
-    context: StageContext<'_>,
-    prepared: &Prepared,
-) -> Result<Verdict, Rejection> {
-    Ok(match prepared {
+pub(super) fn attempt(context: StageContext<'_>, prepared: &Prepared) -> Verdict {
+    match prepared {
         Prepared::Nothing => Verdict::Refused(MISSING),
         Prepared::RegistrationToken(Some(row)) if row.is_good(context.app.clock.now()) => {
             Verdict::Passed {
@@ -93,7 +90,7 @@ pub(super) fn attempt(
             }
         }
         Prepared::RegistrationToken(_) => Verdict::Refused(REFUSED),
-    })
+    }
 }
 
 /// The use to be spent: of a share that has one left, drawn by chance so that sign-ups do not wait

@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 use super::{Evidence, StageContext, Verdict};
 use crate::{
     config::Config,
-    uia::fallback::{Form, Link},
+    uia::{
+        Refusal,
+        fallback::{Form, Link},
+    },
 };
 
 pub(super) fn params(config: &Config) -> Option<Value> {
@@ -17,9 +20,17 @@ pub(super) fn params(config: &Config) -> Option<Value> {
         .map(|policies| json!({ "policies": policies.params }))
 }
 
-/// The stage has no parameters: what is recorded is what was shown when the session began, even if
+const NOTHING_SHOWN: Refusal = Refusal {
+    code: "M_UNAUTHORIZED",
+    message: "The policies have not been shown yet: please read them",
+};
+
+/// The stage has no parameters: what is recorded is what the session's last answer showed, even if
 /// the operator has changed it since.
 pub(super) fn attempt(context: StageContext<'_>) -> Verdict {
+    if context.shown.is_empty() {
+        return Verdict::Refused(NOTHING_SHOWN);
+    }
     Verdict::passed(Evidence::Terms(context.shown.clone()))
 }
 

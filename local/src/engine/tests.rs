@@ -1,0 +1,100 @@
+use super::*;
+
+fn engine() -> Engine {
+    let template = Template::ours().expect("our own template parses");
+    Engine::start(None, template, "house").expect("an engine")
+}
+
+fn put(engine: &Engine, table: &str, item: &Value) {
+    let request = json!({ "TableName": table, "Item": item });
+    let request = serde_json::from_value(request).expect("a request");
+    engine.database.put_item(request).expect("a row");
+}
+
+#[test]
+fn a_sweep_takes_what_has_expired_by_the_given_clock_alone() {
+    let engine = engine();
+    put(
+        &engine,
+        "house-limits",
+        &json!({ "pk": { "S": "old" }, "ttl": { "N": "100" } }),
+    );
+    put(
+        &engine,
+        "house-limits",
+        &json!({ "pk": { "S": "new" }, "ttl": { "N": "101" } }),
+    );
+    put(
+        &engine,
+        "house-limits",
+        &json!({ "pk": { "S": "for ever" } }),
+    );
+    assert_eq!(engine.sweep(Timestamp(100_999)).expect("a sweep"), 1);
+    assert_eq!(engine.table("Limits").expect("rows").len(), 2);
+    assert_eq!(engine.sweep(Timestamp(101_000)).expect("a sweep"), 1);
+}
+
+#[test]
+fn a_dump_holds_every_table() {
+    let engine = engine();
+    put(
+        &engine,
+        "house-accounts",
+        &json!({ "pk": { "S": "a" }, "sk": { "S": "b" } }),
+    );
+    let dump = engine.dump().expect("a dump");
+    assert_eq!(dump["house-accounts"][0]["sk"]["S"], "b");
+    assert_eq!(dump["house-uia-sessions"], json!([]));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_engine_listens_where_no_guess_finds_it() {
+    let places: Vec<SocketAddr> = (0..8)
+        .map(|_| hidden(&SystemChance).and_then(|listener| listener.local_addr()))
+        .collect::<io::Result<_>>()
+        .expect("listeners");
+    for (index, place) in places.iter().enumerate() {
+        assert!(place.ip().is_loopback() && place.port() >= 1024, "{place}");
+        assert_ne!(place.ip(), Ipv4Addr::LOCALHOST);
+        assert!(!places[..index].iter().any(|other| other.ip() == place.ip()));
+    }
+}
+
+#[test]
+fn the_engine_listens_somewhere_even_if_no_place_of_its_own_is_free() {
+    #[derive(Debug)]
+    struct Broadcast;
+    impl Chance for Broadcast {
+        fn fill(&self, bytes: &mut [u8]) {
+            bytes.fill(255);
+        }
+    }
+    let listener = hidden(&Broadcast).expect("a listener");
+    let place = listener.local_addr().expect("an address");
+    assert_eq!(place.ip(), Ipv4Addr::LOCALHOST);
+}
+
+#[test]
+fn what_is_kept_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let directory = crate::scratch::Directory::new();
+    let start = || {
+        let template = Template::ours().expect("our own template parses");
+        Engine::start(Some(directory.path()), template, "house").expect("an engine")
+    };
+    drop(start());
+    let engine = start();
+    let limit = json!({ "pk": { "S": "kept" } });
+    put(&engine, "house-limits", &limit);
+    let files: Vec<_> = fs::read_dir(directory.path())
+        .expect("a directory")
+        .collect::<io::Result<_>>()
+        .expect("its entries");
+    assert!(files.len() > 1, "{files:?}");
+    for file in files {
+        let mode = file.metadata().expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file:?}");
+    }
+}

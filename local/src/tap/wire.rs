@@ -1,0 +1,125 @@
+//! What goes over the tap's wire: requests to the engine, its answers, and the tap's own.
+
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use serde_json::{Value, json};
+
+use super::{State, call::Operation, faults};
+
+/// The connection closes without an answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Severed;
+
+impl std::fmt::Display for Severed {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("the tap cut the connection")
+    }
+}
+
+impl std::error::Error for Severed {}
+
+impl State {
+    /// Sends the request on, with `body` in the place of its own if given, and returns the answer and its
+    /// JSON.
+    pub(super) async fn forward(
+        &self,
+        headers: &HeaderMap,
+        operation: &Operation,
+        body: Option<Value>,
+    ) -> Result<(Response<Full<Bytes>>, Option<Value>), Severed> {
+        let body = body.or_else(|| operation.body.clone()).map(|mut body| {
+            if operation.counts_capacity() && body.get("ReturnConsumedCapacity").is_none() {
+                body["ReturnConsumedCapacity"] = json!("TOTAL");
+            }
+            Bytes::from(body.to_string())
+        });
+        let mut request = Request::builder()
+            .method("POST")
+            .uri(format!("http://{}/", self.engine));
+        for (name, value) in headers {
+            if !matches!(
+                *name,
+                header::HOST | header::CONTENT_LENGTH | header::CONNECTION
+            ) {
+                request = request.header(name, value);
+            }
+        }
+        let request = request
+            .body(Full::new(body.unwrap_or_else(|| operation.raw.clone())))
+            .map_err(|_| Severed)?;
+        let answer = self.client.request(request).await.map_err(|error| {
+            tracing::error!(%error, "the embedded DynamoDB does not answer");
+            Severed
+        })?;
+        let (mut parts, body) = answer.into_parts();
+        let body = body.collect().await.map_err(|_| Severed)?.to_bytes();
+        let json = serde_json::from_slice(&body).ok();
+        parts.headers.remove(header::TRANSFER_ENCODING);
+        parts.headers.remove(header::CONNECTION);
+        close_to_pages(&mut parts.headers);
+        Ok((Response::from_parts(parts, Full::new(body)), json))
+    }
+}
+
+/// Takes out the headers by which the engine lets every web page read its answers.
+fn close_to_pages(headers: &mut HeaderMap) {
+    let open: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with("access-control-"))
+        .cloned()
+        .collect();
+    for name in open {
+        headers.remove(name);
+    }
+}
+
+pub(super) fn aws_json(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+    *response.status_mut() = status;
+    let kind = header::HeaderValue::from_static("application/x-amz-json-1.0");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+pub(super) fn refusal(status: StatusCode, error: &str, message: &str) -> Response<Full<Bytes>> {
+    aws_json(status, &faults::error(error, message))
+}
+
+/// Puts what was held back into an answer.
+pub(super) fn with_unprocessed(
+    (answer, body): (Response<Full<Bytes>>, Option<Value>),
+    unprocessed: &(&'static str, Value),
+) -> (Response<Full<Bytes>>, Option<Value>) {
+    match body {
+        Some(mut body) if answer.status() == StatusCode::OK => {
+            body[unprocessed.0] = unprocessed.1.clone();
+            (aws_json(StatusCode::OK, &body), Some(body))
+        }
+        body => (answer, body),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_tells_no_page_that_it_may_be_read() {
+        let mut headers = HeaderMap::new();
+        for name in [
+            "access-control-allow-origin",
+            "access-control-allow-headers",
+            "access-control-max-age",
+            "x-amzn-requestid",
+        ] {
+            headers.append(name, HeaderValue::from_static("*"));
+            headers.append(name, HeaderValue::from_static("1"));
+        }
+        close_to_pages(&mut headers);
+        let left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(left, ["x-amzn-requestid"]);
+    }
+}

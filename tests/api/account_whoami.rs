@@ -1,0 +1,112 @@
+//! `GET /account/whoami`.
+
+use kit::{House, PREFIXES};
+use serde_json::json;
+
+use super::support::{WHOAMI, add_appservice, register_as, set_status, text, whoami};
+
+#[tokio::test]
+async fn who_01_a_users_token_tells_user_and_device() {
+    let house = House::new().await;
+    let alice = house.sign_up("alice").await;
+    for prefix in PREFIXES {
+        let path = format!("{prefix}/account/whoami");
+        let me = house.get_as(text(&alice, "access_token"), &path).await;
+        assert_eq!(
+            me.ok(),
+            json!({ "user_id": "@alice:localhost", "device_id": alice["device_id"], "is_guest": false })
+        );
+    }
+}
+
+#[tokio::test]
+async fn who_01_a_guests_token_says_so() {
+    let house = House::with(&[("GATEHOUSE_GUESTS", "true")]).await;
+    let path = "/_matrix/client/v3/register?kind=guest";
+    let guest = house.post(path, &json!({})).await.ok();
+    let me = whoami(&house, text(&guest, "access_token")).await;
+    assert_eq!(me["is_guest"], true);
+    assert_eq!(me["user_id"], guest["user_id"]);
+}
+
+#[tokio::test]
+async fn who_01_an_application_service_is_its_own_user_or_one_of_its_namespace() {
+    let house = House::new().await;
+    let token = add_appservice(&house, "irc", &[("@irc_.*", true), ("@open_.*", false)]).await;
+    register_as(&house, &token, "irc_alice").await.ok();
+    house.sign_up("open_bob").await;
+    for prefix in PREFIXES {
+        for (query, user_id) in [
+            ("", "@ircbot:localhost"),
+            ("?user_id=@ircbot:localhost", "@ircbot:localhost"),
+            ("?user_id=%40irc_alice%3Alocalhost", "@irc_alice:localhost"),
+            ("?user_id=@open_bob:localhost", "@open_bob:localhost"),
+        ] {
+            let path = format!("{prefix}/account/whoami{query}");
+            let me = house.get_as(&token, &path).await.ok();
+            assert_eq!(
+                me,
+                json!({ "user_id": user_id, "is_guest": false }),
+                "{query}"
+            );
+        }
+    }
+    let query = format!("{WHOAMI}?access_token={token}&user_id=@irc_alice:localhost");
+    assert_eq!(
+        house.get(&query).await.ok()["user_id"],
+        "@irc_alice:localhost"
+    );
+}
+
+#[tokio::test]
+async fn who_01_an_application_service_may_be_nobody_else() {
+    let house = House::new().await;
+    let token = add_appservice(&house, "irc", &[("@irc_.*", true)]).await;
+    let other = add_appservice(&house, "xmpp", &[("@xmpp_.*", true)]).await;
+    register_as(&house, &other, "xmpp_carol").await.ok();
+    register_as(&house, &token, "irc_alice").await.ok();
+    house.sign_up("alice").await;
+    for user_id in [
+        "@alice:localhost",
+        "@xmpp_carol:localhost",
+        "@xmppbot:localhost",
+        "@irc_nobody:localhost",
+        "@irc_alice:example.org",
+        "@irc_alice:localhost:8448",
+        "@irc_alice",
+        "irc_alice",
+        "irc_alice:localhost",
+        "@irc_%00:localhost",
+        "@:localhost",
+        ":localhost",
+        "@",
+        "",
+    ] {
+        let reply = house
+            .get_as(&token, &format!("{WHOAMI}?user_id={user_id}"))
+            .await;
+        assert_eq!(reply.status, 403, "{user_id}: {}", reply.text());
+        reply.error(403, "M_FORBIDDEN");
+    }
+}
+
+/// Incident 13: a deactivated user is nobody, for its application service too.
+#[tokio::test]
+async fn who_01_an_application_service_may_not_be_a_deactivated_user() {
+    let house = House::new().await;
+    let token = add_appservice(&house, "irc", &[("@irc_.*", true)]).await;
+    register_as(&house, &token, "irc_alice").await.ok();
+    set_status(&house, "irc_alice", "deactivated");
+    let path = format!("{WHOAMI}?user_id=@irc_alice:localhost");
+    house.get_as(&token, &path).await.error(403, "M_FORBIDDEN");
+}
+
+#[tokio::test]
+async fn who_01_a_user_asserts_nobody() {
+    let house = House::new().await;
+    let alice = house.sign_up("alice").await;
+    house.sign_up("bob").await;
+    let path = format!("{WHOAMI}?user_id=@bob:localhost");
+    let me = house.get_as(text(&alice, "access_token"), &path).await;
+    assert_eq!(me.ok()["user_id"], "@alice:localhost");
+}

@@ -1,0 +1,37 @@
+//! `GET` and `POST /auth/{type}/fallback/web`: that it answers with pages. What the pages do is in
+//! `flows/fallback.rs`.
+
+use gatehouse_local::tap::{Fault, Kind};
+use kit::{House, PASSWORD, PREFIXES};
+use serde_json::{Value, json};
+
+use super::support::{ENDPOINTS, WHOAMI, accounts, request, sessions, text};
+
+const METHODS: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "TRACE"];
+
+/// HTTP-28: failures too, and a wrong method is no page.
+#[tokio::test]
+async fn http_28_the_fallback_page_is_html_even_when_it_fails() {
+    let house = House::new().await;
+    for prefix in PREFIXES {
+        for (method, query, status) in [
+            ("GET", "", 400),
+            ("GET", "?session=", 400),
+            ("GET", "?session=unknown", 404),
+            ("POST", "", 400),
+            ("POST", "?session=unknown", 404),
+        ] {
+            for stage in ["m.login.terms", "m.login.recaptcha", "x", "%00%FF"] {
+                let path = format!("{prefix}/auth/{stage}/fallback/web{query}");
+                let reply = house.send(request(method, &path, &[], b"")).await;
+                assert_eq!(reply.status, status, "{method} {path}");
+                let kind = &reply.headers["content-type"];
+                assert_eq!(kind, "text/html; charset=utf-8", "{method} {path}");
+                assert!(
+                    reply.text().starts_with("<!doctype html>")
+                        || reply.text().starts_with("<!DOCTYPE html>")
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Transport: paths, methods, bodies and what is said of them.
+
+use gatehouse_local::tap::{Fault, Kind};
+use kit::{House, PASSWORD, PREFIXES};
+use serde_json::{Value, json};
+
+use super::support::{ENDPOINTS, WHOAMI, accounts, request, sessions, text};
+
+const METHODS: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "TRACE"];
+
+/// Each request once per prefix: same status, same body but for what is random.
+#[tokio::test]
+async fn http_01_both_prefixes_behave_alike() {
+    let house = House::new().await;
+    house.sign_up("taken").await;
+    let bodies = [
+        "",
+        "{",
+        "[]",
+        "{}",
+        r#"{"username":5}"#,
+        r#"{"username":"@"}"#,
+        r#"{"username":"taken"}"#,
+        r#"{"auth":{"session":"x"}}"#,
+        r#"{"auth":{"type":"m.login.password"}}"#,
+        r#"{"auth":{"type":"m.login.dummy"}}"#,
+    ];
+    let mut requests: Vec<(&str, String, &str)> = bodies
+        .iter()
+        .map(|body| ("POST", "/register".to_owned(), *body))
+        .collect();
+    for query in [
+        "",
+        "?username=",
+        "?username=free",
+        "?username=taken",
+        "?username=%40",
+    ] {
+        requests.push(("GET", format!("/register/available{query}"), ""));
+    }
+    requests.push(("POST", "/register?kind=guest".to_owned(), "{}"));
+    requests.push(("POST", "/register?kind=x".to_owned(), "{}"));
+    requests.push(("GET", "/account/whoami".to_owned(), ""));
+    requests.push(("GET", "/account/whoami?access_token=x".to_owned(), ""));
+    requests.push(("GET", "/register".to_owned(), ""));
+    requests.push((
+        "GET",
+        "/auth/m.login.terms/fallback/web?session=x".to_owned(),
+        "",
+    ));
+    requests.push(("GET", "/nothing".to_owned(), ""));
+    for (method, path, body) in requests {
+        let mut answers = Vec::new();
+        for prefix in PREFIXES {
+            let full = format!("{prefix}{path}");
+            let reply = house
+                .send(request(method, &full, &[], body.as_bytes()))
+                .await;
+            let text = match serde_json::from_slice::<Value>(&reply.body) {
+                Ok(mut body) => {
+                    if body.get("session").is_some() {
+                        body["session"] = json!("random");
+                    }
+                    body.to_string()
+                }
+                Err(_) => reply.text().replace(prefix, ""),
+            };
+            answers.push((reply.status, text));
+        }
+        assert_eq!(answers[0], answers[1], "{method} {path} {body}");
+    }
+}
+
+#[tokio::test]
+async fn http_02_a_body_that_is_no_json_is_m_not_json() {
+    let house = House::with(&[("GATEHOUSE_GUESTS", "true")]).await;
+    let bodies: [&[u8]; 12] = [
+        b"",
+        b" ",
+        b"{",
+        b"{}{}",
+        b"{\"a\":\"\x81\"}",
+        b"\xFF\xFE{\0}\0",
+        b"\xEF\xBB\xBF{}",
+        br#"{"a":"\ud800"}"#,
+        b"{'a':1}",
+        b"{\"a\":01}",
+        b"username=alice",
+        b"NaN",
+    ];
+    for prefix in PREFIXES {
+        for kind in ["", "?kind=guest"] {
+            let path = format!("{prefix}/register{kind}");
+            for body in bodies {
+                let reply = house.send(request("POST", &path, &[], body)).await;
+                reply.error(400, "M_NOT_JSON");
+            }
+        }
+        let path = format!("{prefix}/register");
+        house.post_text(&path, "{}").await.challenge();
+        house.post_text(&path, " \r\n\t{ } \n").await.challenge();
+    }
+    assert_eq!(accounts(&house), 0);
+}
+
+#[tokio::test]
+async fn http_03_json_that_is_no_object_is_m_bad_json() {
+    let house = House::new().await;
+    for prefix in PREFIXES {
+        for body in ["[]", "[{}]", r#""x""#, "null", "1", "true", "-0.5e3"] {
+            let reply = house.post_text(&format!("{prefix}/register"), body).await;
+            reply.error(400, "M_BAD_JSON");
+        }
+    }
+    assert_eq!(sessions(&house), 0);
+}
+
+#[tokio::test]
+async fn http_04_a_content_type_is_not_needed() {
+    let house = House::new().await;
+    let kinds = [
+        None,
+        Some(""),
+        Some("text/plain"),
+        Some("application/x-www-form-urlencoded"),
+        Some("multipart/form-data; boundary=x"),
+        Some("application/json; charset=utf-16"),
+        Some("ü"),
+    ];
+    for (index, kind) in kinds.into_iter().enumerate() {
+        for (side, prefix) in PREFIXES.into_iter().enumerate() {
+            let name = format!("user{index}.{side}");
+            let body = json!({ "username": name, "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
+            let headers: Vec<(&str, &str)> = kind
+                .map(|kind| ("content-type", kind))
+                .into_iter()
+                .collect();
+            let path = format!("{prefix}/register");
+            let reply = house
+                .send(request(
+                    "POST",
+                    &path,
+                    &headers,
+                    body.to_string().as_bytes(),
+                ))
+                .await;
+            assert_eq!(
+                reply.ok()["user_id"],
+                format!("@{name}:localhost"),
+                "{kind:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn http_18_an_over_large_body_is_refused() {
+    let house = House::with(&[("GATEHOUSE_GUESTS", "true")]).await;
+    let padded = |bytes: usize| {
+        let frame = r#"{"zzz":""}"#.len();
+        json!({ "zzz": "a".repeat(bytes - frame) }).to_string()
+    };
+    for prefix in PREFIXES {
+        for kind in ["", "?kind=guest"] {
+            let path = format!("{prefix}/register{kind}");
+            for bytes in [64 * 1024 + 1, 1024 * 1024, 11 * 1024 * 1024] {
+                let reply = house.post_text(&path, &padded(bytes)).await;
+                reply.error(413, "M_TOO_LARGE");
+            }
+        }
+        house
+            .post_text(&format!("{prefix}/register"), &padded(64 * 1024))
+            .await
+            .challenge();
+    }
+    assert_eq!(accounts(&house), 0);
+}
+
+/// HTTP-05, HTTP-22: for each function that reads tables; content type and CORS are checked on every
+/// answer.
+#[tokio::test]
+async fn http_22_an_internal_failure_is_a_json_error_too() {
+    let house = House::new().await;
+    let alice = house.sign_up("alice").await;
+    house.expect_faults();
+    house
+        .local
+        .tap()
+        .inject(Fault::new(Kind::InternalError).times(1000));
+    let bearer = format!("Bearer {}", text(&alice, "access_token"));
+    let headers = [("authorization", bearer.as_str())];
+    let validity = "/_matrix/client/v1/register/m.login.registration_token/validity?token=x";
+    let bob = json!({ "username": "bob" });
+    let (one, two, three, four) = tokio::join!(
+        house.send(request("GET", WHOAMI, &headers, b"")),
+        house.register(&bob),
+        house.get("/_matrix/client/v3/register/available?username=bob"),
+        house.get(validity),
+    );
+    for reply in [one, two, three, four] {
+        let body = reply.error(500, "M_UNKNOWN");
+        assert!(body["request_id"].is_string(), "{body}");
+        assert!(!reply.text().contains("dynamodb"), "{body}");
+    }
+}

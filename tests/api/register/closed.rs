@@ -1,0 +1,89 @@
+//! Registration that is off.
+
+use kit::{House, PASSWORD, PREFIXES};
+use serde_json::json;
+
+use crate::api::support::{accounts, add_appservice, register_as, text, whoami};
+
+const VALIDITY: &str = "/_matrix/client/v1/register/m.login.registration_token/validity";
+
+/// REG-29, AVAIL-01, RTOK-01: whatever is asked, a closed server does not tell who has an account
+/// or which token is good.
+#[tokio::test]
+async fn reg_29_a_closed_server_answers_no_question() {
+    let house = House::with(&[("GATEHOUSE_REGISTRATION", "closed")]).await;
+    let token = house.registration_token(&[]).await;
+    let before = house.dump();
+    let bodies = [
+        "{}".to_owned(),
+        String::new(),
+        "[]".to_owned(),
+        r#"{"username":5}"#.to_owned(),
+        r#"{"username":"@"}"#.to_owned(),
+        json!({ "username": "alice", "password": PASSWORD, "auth": { "type": "m.login.dummy" } })
+            .to_string(),
+        json!({ "auth": { "session": "x" } }).to_string(),
+    ];
+    for prefix in PREFIXES {
+        for body in &bodies {
+            for kind in ["", "?kind=user", "?kind=admin", "?kind=guest"] {
+                let path = format!("{prefix}/register{kind}");
+                house.post_text(&path, body).await.error(403, "M_FORBIDDEN");
+            }
+        }
+        for query in ["?username=alice", "?username=%40", "?username=", ""] {
+            let path = format!("{prefix}/register/available{query}");
+            house.get(&path).await.error(403, "M_FORBIDDEN");
+        }
+    }
+    for query in [
+        format!("?token={token}"),
+        "?token=no".to_owned(),
+        String::new(),
+    ] {
+        let path = format!("{VALIDITY}{query}");
+        house.get(&path).await.error(403, "M_FORBIDDEN");
+    }
+    assert_eq!(house.dump(), before);
+}
+
+#[tokio::test]
+async fn reg_29_a_closed_server_still_serves_guests_and_application_services() {
+    let settings = [
+        ("GATEHOUSE_REGISTRATION", "closed"),
+        ("GATEHOUSE_GUESTS", "true"),
+    ];
+    let house = House::with(&settings).await;
+    let token = add_appservice(&house, "irc", &[("@irc_.*", true)]).await;
+    let ghost = register_as(&house, &token, "irc_bob").await.ok();
+    assert_eq!(ghost["user_id"], "@irc_bob:localhost");
+    let path = "/_matrix/client/v3/register?kind=guest";
+    let guest = house.post(path, &json!({})).await.ok();
+    let guest_token = text(&guest, "access_token");
+    assert_eq!(whoami(&house, guest_token).await["is_guest"], true);
+    assert_eq!(accounts(&house), 2);
+
+    // A guest is no way round the closed door.
+    let name = text(&guest, "user_id")
+        .trim_start_matches('@')
+        .trim_end_matches(":localhost");
+    let upgrade = json!({
+        "username": name, "password": PASSWORD, "guest_access_token": guest_token,
+        "auth": { "type": "m.login.dummy" },
+    });
+    house.register(&upgrade).await.error(403, "M_FORBIDDEN");
+    assert_eq!(whoami(&house, guest_token).await["is_guest"], true);
+}
+
+#[tokio::test]
+async fn reg_29_open_registration_does_not_mean_guests() {
+    let house = House::new().await;
+    for prefix in PREFIXES {
+        let path = format!("{prefix}/register?kind=guest");
+        house
+            .post(&path, &json!({}))
+            .await
+            .error(403, "M_FORBIDDEN");
+    }
+    assert_eq!(accounts(&house), 0);
+}

@@ -1,0 +1,309 @@
+//! Guests, and how one becomes a user.
+
+use std::{sync::Arc, time::Duration};
+
+use kit::{House, PASSWORD, PREFIXES};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::api::support::{WHOAMI, accounts, rows_of, set_status, text, whoami};
+
+const GUESTS: [(&str, &str); 1] = [("GATEHOUSE_GUESTS", "true")];
+const GUEST_PATH: &str = "/_matrix/client/v3/register?kind=guest";
+
+/// A guest: name, token and device.
+struct Guest {
+    name: String,
+    token: String,
+    device: String,
+}
+
+async fn new_guest(house: &House) -> Guest {
+    let answer = house.post(GUEST_PATH, &json!({})).await.ok();
+    Guest {
+        name: localpart(&answer),
+        token: text(&answer, "access_token").to_owned(),
+        device: text(&answer, "device_id").to_owned(),
+    }
+}
+
+fn localpart(answer: &Value) -> String {
+    text(answer, "user_id")
+        .trim_start_matches('@')
+        .trim_end_matches(":localhost")
+        .to_owned()
+}
+
+fn upgrade(name: &str, token: &str) -> Value {
+    json!({
+        "username": name, "password": PASSWORD, "guest_access_token": token,
+        "auth": { "type": "m.login.dummy" },
+    })
+}
+
+/// GUEST-01, UIA-28.
+#[tokio::test]
+async fn guest_01_a_guest_needs_one_request_and_no_uia() {
+    let house = House::with(&GUESTS).await;
+    for prefix in PREFIXES {
+        let path = format!("{prefix}/register?kind=guest");
+        let answer = house.post(&path, &json!({})).await.ok();
+        assert_eq!(answer["home_server"], "localhost");
+        let me = whoami(&house, text(&answer, "access_token")).await;
+        assert_eq!(
+            me,
+            json!({ "user_id": answer["user_id"], "device_id": answer["device_id"], "is_guest": true })
+        );
+        let rows = rows_of(&house, &localpart(&answer));
+        assert!(
+            rows.iter().all(|(key, _)| key != "PW"),
+            "a guest's password"
+        );
+    }
+}
+
+#[tokio::test]
+async fn guest_01_even_a_guests_body_must_be_json() {
+    let house = House::with(&GUESTS).await;
+    house
+        .post_text(GUEST_PATH, "")
+        .await
+        .error(400, "M_NOT_JSON");
+    house
+        .post_text(GUEST_PATH, "[]")
+        .await
+        .error(400, "M_BAD_JSON");
+    assert_eq!(accounts(&house), 0);
+}
+
+/// GUEST-02, GUEST-03: right types or wrong ones.
+#[tokio::test]
+async fn guest_02_all_members_but_the_display_name_are_ignored() {
+    let house = House::with(&GUESTS).await;
+    let right = json!({
+        "username": "alice", "password": PASSWORD, "device_id": "PHONE", "inhibit_login": true,
+        "refresh_token": true, "initial_device_display_name": "Kiosk", "auth": { "session": "x" },
+        "type": "m.login.application_service", "guest_access_token": "x",
+    });
+    let wrong = json!({
+        "username": 5, "password": {}, "device_id": [], "inhibit_login": "yes", "refresh_token": 1,
+        "auth": [], "type": 7, "guest_access_token": false, "initial_device_display_name": 9,
+    });
+    for (body, display_name) in [(right, json!("Kiosk")), (wrong, json!(null))] {
+        let answer = house.post(GUEST_PATH, &body).await.ok();
+        assert_ne!(answer["user_id"], "@alice:localhost");
+        assert_ne!(answer["device_id"], "PHONE");
+        assert!(answer.get("refresh_token").is_none());
+        let me = whoami(&house, text(&answer, "access_token")).await;
+        assert_eq!(me["device_id"], answer["device_id"]);
+        let rows = rows_of(&house, &localpart(&answer));
+        assert!(rows.iter().all(|(key, _)| key != "PW"));
+        let (_, device) = rows
+            .iter()
+            .find(|(key, _)| key.starts_with("DEV#"))
+            .unwrap();
+        assert_eq!(device["display_name"]["S"], display_name);
+    }
+    house.sign_up("alice").await;
+}
+
+#[tokio::test]
+async fn guest_04_without_guests_the_answer_is_403_whatever_the_body() {
+    let house = House::new().await;
+    for body in ["{}", "", "[]", r#"{"username":5}"#] {
+        house
+            .post_text(GUEST_PATH, body)
+            .await
+            .error(403, "M_FORBIDDEN");
+    }
+    assert_eq!(accounts(&house), 0);
+}
+
+/// GUEST-05, REG-08, REG-35: all digits, which nobody can choose.
+#[tokio::test]
+async fn guest_05_guests_have_lawful_names_that_do_not_repeat() {
+    let house = House::with(&GUESTS).await;
+    let (mut names, mut devices) = (
+        std::collections::BTreeSet::new(),
+        std::collections::BTreeSet::new(),
+    );
+    for _ in 0..20 {
+        let guest = new_guest(&house).await;
+        assert!(
+            guest.name.bytes().all(|b| b.is_ascii_digit()),
+            "{}",
+            guest.name
+        );
+        let body = json!({ "username": guest.name });
+        house.register(&body).await.error(400, "M_INVALID_USERNAME");
+        assert!(names.insert(guest.name) && devices.insert(guest.device));
+    }
+}
+
+#[tokio::test]
+async fn guest_06_a_guests_token_ends_with_its_lifetime() {
+    let house = House::with(&[
+        ("GATEHOUSE_GUESTS", "true"),
+        ("GATEHOUSE_GUEST_LIFETIME", "1h"),
+    ])
+    .await;
+    let answer = house.post(GUEST_PATH, &json!({})).await.ok();
+    assert_eq!(answer["expires_in_ms"], 3_600_000);
+    let token = text(&answer, "access_token");
+    house.advance(Duration::from_millis(3_599_999));
+    assert_eq!(whoami(&house, token).await["is_guest"], true);
+    house.advance(Duration::from_millis(1));
+    house
+        .get_as(token, WHOAMI)
+        .await
+        .error(401, "M_UNKNOWN_TOKEN");
+}
+
+/// GUEST-08, TOK-09: the same user, no guest any more, and the guest's token is dead although the
+/// device keeps its id.
+#[tokio::test]
+async fn guest_08_a_guest_becomes_a_user_of_the_same_name() {
+    let house = House::with(&GUESTS).await;
+    for prefix in PREFIXES {
+        let path = format!("{prefix}/register");
+        let guest = new_guest(&house).await;
+        let mut body = upgrade(&guest.name, &guest.token);
+        body["device_id"] = json!(guest.device);
+        body["auth"] = json!(null);
+        let challenge = house.post(&path, &body).await.challenge();
+        assert_eq!(whoami(&house, &guest.token).await["is_guest"], true);
+        let last = json!({ "auth": { "type": "m.login.dummy", "session": challenge["session"] } });
+        let answer = house.post(&path, &last).await.ok();
+        assert_eq!(localpart(&answer), guest.name);
+        let me = whoami(&house, text(&answer, "access_token")).await;
+        assert_eq!(
+            me,
+            json!({ "user_id": answer["user_id"], "device_id": guest.device, "is_guest": false })
+        );
+        let dead = house.get_as(&guest.token, WHOAMI).await;
+        dead.error(401, "M_UNKNOWN_TOKEN");
+        let rows = rows_of(&house, &guest.name);
+        assert!(rows.iter().any(|(key, _)| key == "PW"));
+    }
+    assert_eq!(accounts(&house), 2);
+}
+
+#[tokio::test]
+async fn guest_08_an_upgrade_on_another_device_kills_the_guests_token_too() {
+    let house = House::with(&GUESTS).await;
+    let guest = new_guest(&house).await;
+    let answer = house
+        .register(&upgrade(&guest.name, &guest.token))
+        .await
+        .ok();
+    assert_ne!(answer["device_id"], guest.device);
+    house
+        .get_as(&guest.token, WHOAMI)
+        .await
+        .error(401, "M_UNKNOWN_TOKEN");
+    whoami(&house, text(&answer, "access_token")).await;
+}
+
+/// GUEST-08, UIA-09: with `auth` or without it.
+#[tokio::test]
+async fn guest_08_an_upgrade_with_a_wrong_token_or_name_is_refused() {
+    let house = House::with(&GUESTS).await;
+    let (guest, other) = (new_guest(&house).await, new_guest(&house).await);
+    let alice = house.sign_up("alice").await;
+    let upgraded = new_guest(&house).await;
+    house
+        .register(&upgrade(&upgraded.name, &upgraded.token))
+        .await
+        .ok();
+    let before = house.dump();
+    let mut flipped = guest.token.clone();
+    let last = flipped.pop().unwrap();
+    flipped.push(if last == 'A' { 'B' } else { 'A' });
+    let nobody = json!(null);
+    let table = [
+        (
+            "another guest's token",
+            json!(guest.name),
+            other.token.as_str(),
+        ),
+        (
+            "a user's token",
+            json!("alice"),
+            text(&alice, "access_token"),
+        ),
+        (
+            "a user's token for a guest",
+            json!(guest.name),
+            text(&alice, "access_token"),
+        ),
+        ("another name", json!("bob"), &guest.token),
+        ("another guest's name", json!(other.name), &guest.token),
+        ("a user's name", json!("alice"), &guest.token),
+        ("no name", nobody, &guest.token),
+        ("an unlawful name", json!("@"), &guest.token),
+        ("junk", json!(guest.name), "junk"),
+        ("nothing", json!(guest.name), ""),
+        ("a token with its end changed", json!(guest.name), &flipped),
+        (
+            "an upgraded guest's token",
+            json!(upgraded.name),
+            &upgraded.token,
+        ),
+    ];
+    for (what, name, token) in table {
+        for auth in [json!(null), json!({ "type": "m.login.dummy" })] {
+            let body = json!({
+                "username": name, "password": PASSWORD, "guest_access_token": token, "auth": auth,
+            });
+            let reply = house.register(&body).await;
+            assert_eq!(reply.status, 403, "{what}: {}", reply.text());
+            reply.error(403, "M_FORBIDDEN");
+        }
+    }
+    assert_eq!(house.dump(), before);
+    assert_eq!(whoami(&house, &guest.token).await["is_guest"], true);
+}
+
+#[tokio::test]
+async fn guest_08_of_ten_racing_upgrades_one_wins() {
+    let house = Arc::new(House::with(&GUESTS).await);
+    let guest = new_guest(&house).await;
+    let body = Arc::new(upgrade(&guest.name, &guest.token));
+    let mut racers = JoinSet::new();
+    for _ in 0..10 {
+        let (house, body) = (Arc::clone(&house), Arc::clone(&body));
+        racers.spawn(async move { house.register(&body).await });
+    }
+    let replies = racers.join_all().await;
+    let (won, lost): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 200);
+    assert_eq!((won.len(), lost.len()), (1, 9));
+    for reply in lost {
+        reply.error(403, "M_FORBIDDEN");
+    }
+    let me = whoami(&house, text(&won[0].ok(), "access_token")).await;
+    assert_eq!(me["is_guest"], false);
+}
+
+/// Incident 13: an upgrade is a way to get a token, and not for those who may have none.
+#[tokio::test]
+async fn guest_08_a_locked_deactivated_or_expired_guest_is_not_upgraded() {
+    let house = House::with(&GUESTS).await;
+    for status in ["locked", "deactivated"] {
+        let guest = new_guest(&house).await;
+        set_status(&house, &guest.name, status);
+        let reply = house.register(&upgrade(&guest.name, &guest.token)).await;
+        reply.error(403, "M_FORBIDDEN");
+    }
+    let guest = new_guest(&house).await;
+    let mut open = upgrade(&guest.name, &guest.token);
+    open["auth"] = json!(null);
+    let (_, session) = house.begin(&open).await;
+    set_status(&house, &guest.name, "deactivated");
+    let last = json!({ "auth": { "type": "m.login.dummy", "session": session } });
+    house.register(&last).await.error(403, "M_FORBIDDEN");
+
+    let guest = new_guest(&house).await;
+    house.advance(Duration::from_hours(30 * 24));
+    let reply = house.register(&upgrade(&guest.name, &guest.token)).await;
+    reply.error(403, "M_FORBIDDEN");
+}

@@ -1,0 +1,127 @@
+//! `GET /register/m.login.registration_token/validity`.
+
+use std::time::Duration;
+
+use kit::{House, PASSWORD};
+use serde_json::json;
+
+const VALIDITY: &str = "/_matrix/client/v1/register/m.login.registration_token/validity";
+const FLOWS: (&str, &str) = (
+    "GATEHOUSE_REGISTRATION_FLOWS",
+    "m.login.registration_token+m.login.dummy",
+);
+
+async fn is_valid(house: &House, token: &str) -> bool {
+    let answer = house.get(&format!("{VALIDITY}?token={token}")).await.ok();
+    let valid = answer["valid"]
+        .as_bool()
+        .unwrap_or_else(|| panic!("{answer}"));
+    assert_eq!(answer, json!({ "valid": valid }));
+    valid
+}
+
+/// A whole sign-up with the token; whether it came through.
+async fn sign_up(house: &House, name: &str, token: &str) -> bool {
+    let (_, session) = house
+        .begin(&json!({ "username": name, "password": PASSWORD }))
+        .await;
+    let auth = json!({ "type": "m.login.registration_token", "token": token, "session": session });
+    house.register(&json!({ "auth": auth })).await.challenge();
+    let auth = json!({ "type": "m.login.dummy", "session": session });
+    house.register(&json!({ "auth": auth })).await.status == 200
+}
+
+#[tokio::test]
+async fn rtok_01_a_good_token_is_valid_and_any_other_text_is_not() {
+    let house = House::with(&[FLOWS]).await;
+    let token = house.registration_token(&[]).await;
+    assert!(is_valid(&house, &token).await);
+    let long = "a".repeat(65);
+    let cut = &token[1..];
+    let other_case = token.to_lowercase();
+    for junk in [
+        "nobody",
+        "",
+        "%20",
+        "a%2Fb",
+        "%FF",
+        "%00",
+        &long,
+        cut,
+        &other_case,
+    ] {
+        assert!(!is_valid(&house, junk).await, "{junk}");
+    }
+}
+
+/// RTOK-01, incident 21: asking costs no use, and each limit ends where it says.
+#[tokio::test]
+async fn rtok_01_a_token_is_valid_until_its_last_use_or_its_end() {
+    let house = House::with(&[FLOWS]).await;
+    let twice = house.registration_token(&["--uses", "2"]).await;
+    for name in ["alice", "bob"] {
+        for _ in 0..3 {
+            assert!(is_valid(&house, &twice).await, "before {name}");
+        }
+        assert!(sign_up(&house, name, &twice).await);
+    }
+    assert!(!is_valid(&house, &twice).await);
+    assert!(!sign_up(&house, "carol", &twice).await);
+
+    let house = House::with(&[FLOWS]).await;
+    let hour = house.registration_token(&["--expires-in", "1h"]).await;
+    house.advance(Duration::from_millis(3_599_999));
+    assert!(is_valid(&house, &hour).await);
+    house.advance(Duration::from_millis(1));
+    assert!(!is_valid(&house, &hour).await);
+    assert!(!sign_up(&house, "dave", &hour).await);
+}
+
+#[tokio::test]
+async fn rtok_01_a_revoked_token_is_not_valid() {
+    let house = House::with(&[FLOWS]).await;
+    let token = house.registration_token(&["--uses", "5"]).await;
+    assert!(is_valid(&house, &token).await);
+    let list = house
+        .admin_run(&["registration-tokens", "list"])
+        .await
+        .unwrap();
+    let id = list[0]["id"].as_str().unwrap();
+    let revoked = house
+        .admin_run(&["registration-tokens", "revoke", id])
+        .await;
+    assert_eq!(revoked.unwrap(), json!({ "revoked": id }));
+    assert!(!is_valid(&house, &token).await);
+}
+
+#[tokio::test]
+async fn rtok_01_the_token_is_required() {
+    let house = House::new().await;
+    for query in ["", "?", "?tokens=x", "?Token=x"] {
+        let reply = house.get(&format!("{VALIDITY}{query}")).await;
+        reply.error(400, "M_MISSING_PARAM");
+    }
+}
+
+#[tokio::test]
+async fn rtok_01_a_closed_server_says_nothing() {
+    let house = House::with(&[("GATEHOUSE_REGISTRATION", "closed")]).await;
+    let token = house.registration_token(&[]).await;
+    for token in [token.as_str(), "nobody"] {
+        let (reply, calls) = house
+            .calls_of(house.get(&format!("{VALIDITY}?token={token}")))
+            .await;
+        reply.error(403, "M_FORBIDDEN");
+        assert!(calls.is_empty(), "{calls:?}");
+    }
+}
+
+/// The endpoint is younger than r0 and stands under v1 alone.
+#[tokio::test]
+async fn rtok_01_there_is_no_such_path_under_r0_and_v3() {
+    let house = House::new().await;
+    for prefix in kit::PREFIXES {
+        let path = format!("{prefix}/register/m.login.registration_token/validity?token=x");
+        house.get(&path).await.error(404, "M_UNRECOGNIZED");
+    }
+}

@@ -1,0 +1,196 @@
+//! What the tests of several endpoints need.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
+
+use http::{Method, Request};
+use kit::{House, Reply};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use serde_json::{Value, json};
+
+/// Where it is asked whose a token is.
+pub(crate) const WHOAMI: &str = "/_matrix/client/v3/account/whoami";
+
+/// Every endpoint that is served, with its methods.
+pub(crate) const ENDPOINTS: [(&str, &[&str]); 10] = [
+    ("/_matrix/client/versions", &["GET"]),
+    ("/_matrix/client/r0/register", &["POST"]),
+    ("/_matrix/client/v3/register", &["POST"]),
+    ("/_matrix/client/r0/register/available", &["GET"]),
+    ("/_matrix/client/v3/register/available", &["GET"]),
+    (
+        "/_matrix/client/v1/register/m.login.registration_token/validity",
+        &["GET"],
+    ),
+    ("/_matrix/client/r0/account/whoami", &["GET"]),
+    ("/_matrix/client/v3/account/whoami", &["GET"]),
+    (
+        "/_matrix/client/r0/auth/m.login.terms/fallback/web",
+        &["GET", "POST"],
+    ),
+    (
+        "/_matrix/client/v3/auth/m.login.terms/fallback/web",
+        &["GET", "POST"],
+    ),
+];
+
+/// A request with headers and a body.
+pub(crate) fn request(
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Request<Vec<u8>> {
+    let method: Method = method.parse().unwrap();
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(body.to_vec()).unwrap()
+}
+
+/// `POST` with an `Authorization` header.
+pub(crate) async fn post_as(house: &House, token: &str, path: &str, body: &Value) -> Reply {
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str())];
+    house
+        .send(request("POST", path, &headers, body.to_string().as_bytes()))
+        .await
+}
+
+/// A member that must be text.
+#[track_caller]
+pub(crate) fn text<'a>(body: &'a Value, member: &str) -> &'a str {
+    body[member]
+        .as_str()
+        .unwrap_or_else(|| panic!("`{member}` is no text in {body}"))
+}
+
+/// What a living token says of itself.
+pub(crate) async fn whoami(house: &House, token: &str) -> Value {
+    house.get_as(token, WHOAMI).await.ok()
+}
+
+/// The rows under a user, by their sort keys.
+pub(crate) fn rows_of(house: &House, localpart: &str) -> Vec<(String, Value)> {
+    let partition = format!("USER#{localpart}");
+    let rows = house.local.engine().table("Accounts").unwrap();
+    rows.into_iter()
+        .filter(|row| row["pk"]["S"] == partition)
+        .map(|row| (text(&row["sk"], "S").to_owned(), row))
+        .collect()
+}
+
+/// How many accounts there are.
+pub(crate) fn accounts(house: &House) -> usize {
+    let rows = house.local.engine().table("Accounts").unwrap();
+    let account =
+        |row: &&Value| text(&row["pk"], "S").starts_with("USER#") && row["sk"]["S"] == "A";
+    rows.iter().filter(account).count()
+}
+
+/// How many UIA sessions there are.
+pub(crate) fn sessions(house: &House) -> usize {
+    house.local.engine().table("UiaSessions").unwrap().len()
+}
+
+/// Gives an account another status, as an operator will one day by a verb of its own.
+pub(crate) fn set_status(house: &House, localpart: &str, status: &str) {
+    let update = json!({
+        "TableName": format!("{}-accounts", house.local.config().tables),
+        "Key": { "pk": { "S": format!("USER#{localpart}") }, "sk": { "S": "A" } },
+        "UpdateExpression": "SET #status = :status",
+        "ConditionExpression": "attribute_exists(pk)",
+        "ExpressionAttributeNames": { "#status": "status" },
+        "ExpressionAttributeValues": { ":status": { "S": status } },
+    });
+    let body = update.to_string();
+    let mut stream = TcpStream::connect(house.local.engine().address()).unwrap();
+    write!(
+        stream,
+        "POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\
+         content-type: application/x-amz-json-1.0\r\nx-amz-target: DynamoDB_20120810.UpdateItem\r\n\
+         x-amz-date: 20270115T080000Z\r\n\
+         authorization: AWS4-HMAC-SHA256 Credential=test/20270115/local/dynamodb/aws4_request, \
+         SignedHeaders=host, Signature=0\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+/// An application service of these user namespaces (`regex`, `exclusive`), registered through the
+/// operator's command. Its token is `id` and `-as-token`, its own user `id` and `bot`.
+pub(crate) async fn add_appservice(house: &House, id: &str, namespaces: &[(&str, bool)]) -> String {
+    let token = format!("{id}-as-token");
+    add_appservice_with_token(house, id, &token, namespaces).await;
+    token
+}
+
+/// The same, with a token of its own.
+pub(crate) async fn add_appservice_with_token(
+    house: &House,
+    id: &str,
+    token: &str,
+    namespaces: &[(&str, bool)],
+) {
+    let users: Vec<Value> = namespaces
+        .iter()
+        .map(|(regex, exclusive)| json!({ "regex": regex, "exclusive": exclusive }))
+        .collect();
+    let registration = json!({
+        "id": id, "url": "http://localhost:1", "as_token": token, "hs_token": "not ours",
+        "sender_localpart": format!("{id}bot"), "rate_limited": false,
+        "namespaces": { "users": users, "aliases": [], "rooms": [] },
+    });
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(
+        file.path(),
+        serde_yaml_ng::to_string(&registration).unwrap(),
+    )
+    .unwrap();
+    let path = file.path().to_str().unwrap();
+    let added = house.admin_run(&["appservices", "add", path]).await;
+    assert_eq!(added.unwrap()["added"], json!([id]));
+}
+
+/// A user of an application service.
+pub(crate) async fn register_as(house: &House, token: &str, username: &str) -> Reply {
+    let body = json!({ "type": "m.login.application_service", "username": username });
+    post_as(house, token, "/_matrix/client/v3/register", &body).await
+}
+
+/// Runs a property over one house. The cases are the same in every run.
+pub(crate) fn for_all<S: proptest::strategy::Strategy>(
+    cases: u32,
+    settings: &[(&str, &str)],
+    strategy: &S,
+    property: &impl AsyncFn(&House, S::Value),
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let _guard = runtime.enter();
+    let house = runtime.block_on(House::with(settings));
+    let config = Config {
+        failure_persistence: None,
+        ..Config::with_cases(cases)
+    };
+    let chance = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let verdict = TestRunner::new_with_rng(config, chance).run(strategy, |case| {
+        runtime.block_on(property(&house, case));
+        Ok(())
+    });
+    if let Err(error) = verdict {
+        panic!("{error}");
+    }
+}

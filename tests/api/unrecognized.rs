@@ -1,0 +1,101 @@
+//! Paths and methods that nobody serves, and OPTIONS.
+
+use gatehouse_local::tap::{Fault, Kind};
+use kit::{House, PASSWORD, PREFIXES};
+use serde_json::{Value, json};
+
+use super::support::{ENDPOINTS, WHOAMI, accounts, request, sessions, text};
+
+const METHODS: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "TRACE"];
+
+/// HTTP-08, MISC-01.
+#[tokio::test]
+async fn http_08_an_unknown_path_is_404() {
+    let house = House::new().await;
+    for path in [
+        "/",
+        "/_matrix",
+        "/_matrix/",
+        "/_matrix/unknown",
+        "/_matrix/client",
+        "/_matrix/client/v1/unknown",
+        "/_matrix/client/v1/auth_metadata",
+        "/_matrix/client/v3/unknown",
+        "/_matrix/client/v1/register",
+        "/_matrix/client/unstable/register",
+        "/_matrix/client/r0/REGISTER",
+        "/_matrix/client/r0/versions",
+        "/_matrix/client/v3/auth/m.login.terms/fallback",
+        "/_matrix/client/v3/auth/a/b/fallback/web",
+        "/_matrix/federation/v1/version",
+        "/_matrix/client/v3%2Fregister",
+        "/_matrix/client/../client/v3/register",
+        "/elsewhere",
+    ] {
+        for method in METHODS {
+            let reply = house.send(request(method, path, &[], b"{}")).await;
+            assert_eq!(reply.status, 404, "{method} {path}");
+            reply.error(404, "M_UNRECOGNIZED");
+        }
+    }
+}
+
+#[tokio::test]
+async fn http_09_a_known_path_with_the_wrong_method_is_405() {
+    let house = House::new().await;
+    let before = house.dump();
+    for (path, own) in ENDPOINTS {
+        for method in METHODS {
+            if !own.contains(&method) {
+                let reply = house.send(request(method, path, &[], b"{}")).await;
+                assert_eq!(reply.status, 405, "{method} {path}");
+                reply.error(405, "M_UNRECOGNIZED");
+            }
+        }
+    }
+    assert_eq!(house.dump(), before);
+}
+
+/// HTTP-10, HTTP-11, HTTP-12: the headers are checked on every answer.
+#[tokio::test]
+async fn http_10_options_is_welcome_everywhere_and_does_nothing() {
+    let house = House::new().await;
+    let body =
+        json!({ "username": "alice", "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
+    let before = house.dump();
+    let elsewhere = ["/", "/_matrix/client/v3/unknown", "/elsewhere"];
+    let paths = ENDPOINTS.map(|(path, _)| path);
+    for path in paths.iter().chain(&elsewhere) {
+        let headers = [
+            ("origin", "https://app.example.org"),
+            ("access-control-request-method", "POST"),
+            (
+                "access-control-request-headers",
+                "authorization,content-type",
+            ),
+        ];
+        let (reply, calls) = house
+            .calls_of(house.send(request(
+                "OPTIONS",
+                path,
+                &headers,
+                body.to_string().as_bytes(),
+            )))
+            .await;
+        assert_eq!(reply.status, 200, "{path}");
+        assert!(calls.is_empty(), "{path}: {calls:?}");
+    }
+    assert_eq!(house.dump(), before);
+}
+
+#[tokio::test]
+async fn http_24_a_trailing_slash_makes_another_path() {
+    let house = House::new().await;
+    for (path, own) in ENDPOINTS {
+        for path in [format!("{path}/"), format!("{path}//"), format!("/{path}")] {
+            let reply = house.send(request(own[0], &path, &[], b"{}")).await;
+            assert_eq!(reply.status, 404, "{path}");
+            reply.error(404, "M_UNRECOGNIZED");
+        }
+    }
+}

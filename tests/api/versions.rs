@@ -1,0 +1,71 @@
+//! `GET /versions`.
+
+use kit::House;
+use serde_json::{Value, json};
+
+use super::support::{WHOAMI, text};
+
+const VERSIONS: &str = "/_matrix/client/versions";
+
+/// `rX.Y.Z` or `vX.Y`.
+fn is_version(text: &str) -> bool {
+    let (numbers, expected) = match text.split_at_checked(1) {
+        Some(("r", rest)) => (rest, 3),
+        Some(("v", rest)) => (rest, 2),
+        _ => return false,
+    };
+    let numbers: Vec<&str> = numbers.split('.').collect();
+    numbers.len() == expected && numbers.iter().all(|number| number.parse::<u32>().is_ok())
+}
+
+#[tokio::test]
+async fn ver_01_versions_and_features_have_their_shape() {
+    let house = House::new().await;
+    let answer = house.get(VERSIONS).await.ok();
+    let versions = answer["versions"].as_array().unwrap();
+    assert!(!versions.is_empty());
+    for version in versions {
+        assert!(is_version(version.as_str().unwrap()), "{version}");
+    }
+    let features = answer["unstable_features"].as_object().unwrap();
+    assert!(features.values().all(Value::is_boolean), "{answer}");
+}
+
+#[tokio::test]
+async fn ver_01_a_token_is_neither_needed_nor_looked_at() {
+    let house = House::with(&[("GATEHOUSE_REGISTRATION", "closed")]).await;
+    let (plain, calls) = house.calls_of(house.get(VERSIONS)).await;
+    assert!(calls.is_empty(), "{calls:?}");
+    for junk in ["junk", "gha_junk"] {
+        assert_eq!(house.get_as(junk, VERSIONS).await.ok(), plain.ok());
+        let query = format!("{VERSIONS}?access_token={junk}");
+        assert_eq!(house.get(&query).await.ok(), plain.ok());
+    }
+}
+
+/// VER-02, TOK-02: the versions that promise tokens in the query are listed, and it works.
+#[tokio::test]
+async fn ver_02_what_the_versions_promise_is_kept() {
+    let house = House::new().await;
+    let answer = house.get(VERSIONS).await.ok();
+    let versions = answer["versions"].as_array().unwrap();
+    for promised in ["r0.5.0", "r0.6.0", "r0.6.1", "v1.1", "v1.11"] {
+        assert!(versions.contains(&json!(promised)), "{promised}");
+    }
+    let alice = house.sign_up("alice").await;
+    let path = format!("{WHOAMI}?access_token={}", text(&alice, "access_token"));
+    assert_eq!(house.get(&path).await.ok()["user_id"], "@alice:localhost");
+}
+
+#[tokio::test]
+async fn ver_03_r0_5_clients_find_their_flags() {
+    let house = House::new().await;
+    let features = house.get(VERSIONS).await.ok()["unstable_features"].clone();
+    for (flag, value) in [
+        ("m.require_identity_server", false),
+        ("m.id_access_token", true),
+        ("m.separate_add_and_bind", true),
+    ] {
+        assert_eq!(features[flag], value, "{flag}");
+    }
+}

@@ -1,0 +1,122 @@
+// The page at `/_local/`, for whoever sits at the machine and for nobody else.
+
+import assert from "node:assert/strict";
+
+import { PASSWORD, trial } from "../clients/house.mjs";
+import { assertInert, picture } from "./person.mjs";
+import { scene } from "./stages.mjs";
+
+const ALICE = { username: "alice", password: PASSWORD, auth: { type: "m.login.dummy" } };
+
+trial("the local page tells a person what runs and what happened, and no secret", () =>
+  scene(
+    () => ({ GATEHOUSE_SERVER_NAME: "example.org" }),
+    async ({ house, person }) => {
+      const { page, answer } = await person.open(`${house.url}/_local/`);
+      await assertInert(page, answer, 200);
+      await page.getByRole("heading", { name: "Gatehouse is running for example.org" }).waitFor();
+      await page.getByText("None yet.").waitFor();
+      await page.getByText("No message yet.").waitFor();
+      await picture(page, "local-empty");
+
+      const { body } = await house.register(ALICE);
+      await house.whoami(body.access_token);
+      await house.ask("GET", `/_matrix/client/v3/account/whoami?access_token=${body.access_token}`);
+      await house.ask("GET", "/_matrix/%3Cscript%3Ewindow.wasHacked=1%3C/script%3E");
+      await assertInert(page, await page.reload(), 200);
+      const rows = await page.locator("table").first().locator("tr").allTextContents();
+      for (const told of [
+        /POST \/_matrix\/client\/v3\/register\s+200/,
+        /whoami\s+200/,
+        /wasHacked.*\s+404/,
+      ]) {
+        assert.ok(
+          rows.some((row) => told.test(row)),
+          `${told} among ${rows}`,
+        );
+      }
+      const text = await page.content();
+      const environment = await (await fetch(`${house.url}/_local/env`)).text();
+      const [, secret] = environment.match(/^export GATEHOUSE_SECRET='([^']+)'$/m);
+      for (const hidden of [secret, PASSWORD, body.access_token]) {
+        assert.ok(!text.includes(hidden), "a secret is on the page");
+      }
+      await picture(page, "local");
+      person.assertQuiet();
+    },
+  ),
+);
+
+trial("the local page fits half a screen, in the dark and with long addresses", () =>
+  scene(
+    () => ({}),
+    async ({ house, person }) => {
+      await house.register(ALICE);
+      await house.ask("GET", `/_matrix/${"x".repeat(500)}`);
+      const { page } = await person.open(`${house.url}/_local/`);
+      await picture(page, "local-small");
+      const [whole, seen] = await page.evaluate(() => {
+        const { scrollWidth, clientWidth } = document.documentElement;
+        return [scrollWidth, clientWidth];
+      });
+      assert.ok(whole <= seen, `${whole} wide on ${seen}`);
+      const broken = await page.locator("th, .short").evaluateAll((cells) =>
+        cells.filter((cell) => {
+          const text = document.createRange();
+          text.selectNodeContents(cell);
+          return text.getClientRects().length > 1;
+        }),
+      );
+      assert.equal(broken.length, 0, "no short cell is broken into lines");
+      person.assertQuiet();
+    },
+    { viewport: { width: 960, height: 740 }, colorScheme: "dark" },
+  ),
+);
+
+trial("a page elsewhere can neither read nor move anything behind the local page", () =>
+  scene(
+    () => ({}),
+    async ({ town, house, person }) => {
+      const { page } = await person.open(`${town.url}/policy/x`);
+      const fetched = await page.evaluate(async (url) => {
+        const outcomes = [];
+        for (const [method, path, mode] of [
+          ["GET", "", "cors"],
+          ["GET", "env", "cors"],
+          ["GET", "env", "no-cors"],
+          ["GET", "outbox", "cors"],
+          ["DELETE", "outbox", "cors"],
+          ["POST", "clock", "cors"],
+          ["POST", "clock", "no-cors"],
+        ]) {
+          const body = method === "POST" ? '{"advance_seconds":3600}' : undefined;
+          const told = await fetch(`${url}/_local/${path}`, { method, mode, body })
+            .then(async (response) => `${response.type} ${await response.text()}`)
+            .catch(() => "nothing");
+          outcomes.push(told);
+        }
+        return outcomes;
+      }, house.url);
+      const opaque = "opaque ";
+      assert.deepEqual(fetched, ["nothing", "nothing", opaque, "nothing", "nothing", "nothing", opaque]);
+
+      const { body } = await house.register(ALICE);
+      const clock = await fetch(`${house.url}/_local/clock`, {
+        method: "POST",
+        body: '{"advance_seconds":0}',
+      });
+      const { now } = await clock.json();
+      assert.ok(Math.abs(now - Date.now()) < 60_000, "the clock was not moved");
+      assert.equal((await house.whoami(body.access_token)).status, 200);
+
+      await page.evaluate((url) => {
+        const link = Object.assign(document.createElement("a"), { href: url, textContent: "Look" });
+        document.body.append(link);
+      }, `${house.url}/_local/`);
+      const answer = page.waitForResponse(`${house.url}/_local/`);
+      await page.getByRole("link", { name: "Look" }).click();
+      assert.equal((await answer).status(), 403);
+    },
+  ),
+);

@@ -1,0 +1,11 @@
+// All trials of the pages, in headless Chromium.
+
+import { runTrials } from "../clients/house.mjs";
+import { closeBrowser } from "./person.mjs";
+import "./stages.mjs";
+import "./captcha.mjs";
+import "./hostile.mjs";
+import "./home.mjs";
+
+await runTrials();
+await closeBrowser();

@@ -1,0 +1,126 @@
+// Everything around the house that a browser may meet, on another site: a web client, pages that frame and
+// post, policies to read, and captcha providers.
+
+import { createServer } from "node:http";
+import { once } from "node:events";
+
+import { APP, page } from "./pages.mjs";
+
+/** The captcha providers: the class that marks their place and the field that carries the response. */
+export const PROVIDERS = {
+  recaptcha: { place: "g-recaptcha", field: "g-recaptcha-response" },
+  hcaptcha: { place: "h-captcha", field: "h-captcha-response" },
+  turnstile: { place: "cf-turnstile", field: "cf-turnstile-response" },
+};
+
+/** What a provider's script does: a box to tick, and the response in a field of the form around it. */
+export function widget({ place, field }) {
+  return `(() => {
+    const place = document.querySelector(".${place}");
+    const response = document.createElement("textarea");
+    Object.assign(response, { name: "${field}", hidden: true });
+    const label = document.createElement("label");
+    const box = document.createElement("input");
+    Object.assign(box, { type: "checkbox", id: "human" });
+    box.onchange = () => { response.value = box.checked ? "human " + place.dataset.sitekey : ""; };
+    label.append(box, "I am not a machine");
+    place.append(label, response);
+  })();`;
+}
+
+/** A server on another site than the house: `localhost` is not `127.0.0.1`. */
+export class Town {
+  /** The forms that the captcha's provider was asked to verify. */
+  verified = [];
+  /** What the provider says to them; `null` is no sensible answer at all. */
+  verdict = (form) => form.get("response") === `human ${this.siteKey}`;
+  siteKey = "site-key";
+  /** The Referer headers that came along. */
+  referrers = [];
+
+  static async build() {
+    const town = new Town();
+    town.server = createServer((request, response) => town.answer(request, response));
+    town.server.listen(0, "127.0.0.1");
+    await once(town.server, "listening");
+    town.port = town.server.address().port;
+    town.url = `http://localhost:${town.port}`;
+    return town;
+  }
+
+  async raze() {
+    this.server.closeAllConnections();
+    this.server.close();
+  }
+
+  async answer(request, response) {
+    const { pathname, searchParams } = new URL(request.url, this.url);
+    if (request.headers.referer) this.referrers.push(request.headers.referer);
+    const say = (status, type, body) => response.writeHead(status, { "content-type": type }).end(body);
+    const html = (body) => say(200, "text/html; charset=utf-8", body);
+    const [, provider] = pathname.match(/^\/([a-z]+)\.js$/) ?? [];
+    if (pathname === "/app") return html(APP);
+    if (pathname === "/frame") return html(page(frames(searchParams.get("url"))));
+    if (pathname === "/post") return html(page(form(searchParams.get("url"))));
+    if (pathname.startsWith("/policy/")) return html(page(`<h1>${pathname}</h1>`));
+    if (provider in PROVIDERS) return say(200, "text/javascript", widget(PROVIDERS[provider]));
+    if (pathname === "/siteverify") return this.verify(request, say);
+    return say(204, "text/plain");
+  }
+
+  async verify(request, say) {
+    let body = "";
+    for await (const chunk of request) body += chunk;
+    const form = new URLSearchParams(body);
+    this.verified.push(form);
+    const success = this.verdict(form);
+    if (success === null) return say(502, "text/html", "<h1>Bad Gateway</h1>");
+    return say(200, "application/json", JSON.stringify({ success, "error-codes": [] }));
+  }
+
+  /** The settings for a house whose captcha is this town's. */
+  captcha(provider) {
+    return {
+      GATEHOUSE_CAPTCHA_PROVIDER: provider,
+      GATEHOUSE_CAPTCHA_SITE_KEY: this.siteKey,
+      GATEHOUSE_CAPTCHA_SECRET_KEY: "the-secret-key",
+      GATEHOUSE_CAPTCHA_SCRIPT_URL: `${this.url}/${provider}.js`,
+      GATEHOUSE_CAPTCHA_VERIFY_URL: `http://127.0.0.1:${this.port}/siteverify`,
+    };
+  }
+
+  /** Two policies, the first in two languages. */
+  get policies() {
+    const text = (name, path) => ({ name, url: `${this.url}/policy/${path}` });
+    return {
+      privacy: {
+        version: "1.2",
+        en: text("Privacy policy", "privacy/en"),
+        de: text("Datenschutzerklärung", "privacy/de"),
+      },
+      conduct: { version: "7", en: text("Code of conduct", "conduct/en") },
+    };
+  }
+}
+
+/** A town for the time of `use`. */
+export async function withTown(use) {
+  const town = await Town.build();
+  try {
+    return await use(town);
+  } finally {
+    await town.raze();
+  }
+}
+
+const quoted = (text) => text.replace(/&/g, "&amp;").replace(/"/g, "&quot;");
+
+function frames(url) {
+  return `<iframe src="${quoted(url)}"></iframe>
+    <object data="${quoted(url)}" type="text/html"></object>`;
+}
+
+function form(url) {
+  return `<form method="post" target="_blank" rel="opener" action="${quoted(url)}">
+    <button>Win a prize</button></form>`;
+}

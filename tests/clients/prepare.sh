@@ -1,0 +1,26 @@
+# What the `run` scripts share; they source this. Everything they make is in the target directory.
+
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+HOUSE_BUILDS=${CARGO_TARGET_DIR:-$PWD/target}
+export HOUSE_BUILDS
+
+# Builds the service and the operator's command.
+build_house() {
+  cargo build --locked --package gatehouse-local --package gatehouse-admin
+}
+
+# Whether $1, from which $2 was made, is still the same; what was made of it is told by a copy.
+is_made() {
+  cmp --silent "$1" "$2/made-from"
+}
+
+# Installs the npm packages that the lock file in $1 names, for `require`.
+install_node_modules() {
+  local from=$1 to=$HOUSE_BUILDS/clients-$(basename "$1")
+  export NODE_PATH=$to/node_modules
+  if is_made "$from/package-lock.json" "$to"; then return; fi
+  mkdir -p "$to"
+  cp "$from/package.json" "$from/package-lock.json" "$to"
+  (cd "$to" && npm ci --no-audit --no-fund --loglevel=error) || return
+  cp "$from/package-lock.json" "$to/made-from"
+}

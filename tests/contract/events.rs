@@ -1,0 +1,303 @@
+//! Events as API Gateway sends them, REST API (1.0) and HTTP API (2.0) alike, through the same
+//! service that runs on Lambda. `events/` serves `sam local invoke -e` as well.
+#![expect(
+    clippy::unwrap_used,
+    reason = "an event that cannot be read ends the test"
+)]
+
+use std::sync::Arc;
+
+use gatehouse_local::tap::{Fault, Kind};
+use kit::House;
+use lambda_http::{Context, LambdaEvent, request::LambdaRequest, tower::ServiceExt};
+use serde_json::{Value, json};
+use shared::{
+    app::App,
+    chance::SystemChance,
+    error::Rejection,
+    http::{COMMON_HEADERS, Request, Response},
+    lambda::{self, Service},
+    secrets::Secret,
+    store::Aws,
+};
+
+use crate::contract::files;
+
+/// What an attacker may write into a header that says where it came in.
+const HOSTILE_HOSTS: [&str; 8] = [
+    "",
+    " ",
+    "[::1",
+    "a b",
+    "user@evil.example:99999",
+    "evil.example/../..?x#y",
+    "\"><svg onload=alert(1)>",
+    "%zz%00",
+];
+
+fn event(name: &str) -> Value {
+    serde_json::from_str(&files::read(&format!("events/{name}.json"))).unwrap()
+}
+
+/// A function's own state, as on Lambda, on this house's tables and clock.
+fn app(house: &House, function: &str) -> Arc<App> {
+    let aws = Aws {
+        region: "local".to_owned(),
+        dynamodb_endpoint: Some(house.local.dynamodb_endpoint()),
+        access_key_id: function.to_owned(),
+        secret_access_key: Secret::new("local".to_owned()),
+        session_token: None,
+    };
+    let config = Arc::clone(house.local.config());
+    let clock = Arc::clone(house.local.clock());
+    App::new(config, &aws, clock, Arc::new(SystemChance))
+}
+
+/// What Lambda is given back, headers with small letters and the body as JSON.
+async fn invoke(service: Service, event: &Value) -> Value {
+    let request: LambdaRequest = serde_json::from_str(&event.to_string()).unwrap();
+    let event = LambdaEvent::new(request, Context::default());
+    let mut answer = service.oneshot(event).await.unwrap();
+    assert_eq!(answer["isBase64Encoded"], false, "{answer}");
+    let body = answer["body"].as_str().unwrap();
+    answer["body"] = serde_json::from_str(body).unwrap();
+    let expected = COMMON_HEADERS.iter().copied();
+    for (name, value) in expected.chain([("content-type", "application/json")]) {
+        let single = &answer["headers"][name];
+        let multi = &answer["multiValueHeaders"][name];
+        let once = multi.as_array().is_none_or(|values| values.len() == 1);
+        assert!(
+            *single == value || *multi == json!([value]),
+            "{name}: {answer}"
+        );
+        assert!(once, "{name}: {answer}");
+    }
+    answer
+}
+
+/// A handler that tells what it was given.
+async fn echo(_app: Arc<App>, request: Request) -> Result<Response, Rejection> {
+    let all = |name: &str| {
+        let values = request.headers.get_all(name).iter();
+        values
+            .map(|value| value.to_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    Ok(Response::ok(&json!({
+        "method": request.method.as_str(),
+        "path": request.path,
+        "resource": request.resource,
+        "kind": request.query.get("kind"),
+        "languages": all("accept-language"),
+        "origin": all("origin"),
+        "network": request.network.to_string(),
+        "id": request.id,
+        "body": String::from_utf8_lossy(&request.body),
+    })))
+}
+
+#[tokio::test]
+async fn a_register_event_of_either_kind_registers() {
+    for name in ["register-v1", "register-v2"] {
+        let house = House::new().await;
+        let service = lambda::service(app(&house, "Register"), register::handle);
+        let answer = invoke(service.clone(), &event(name)).await;
+        assert_eq!(answer["statusCode"], 200, "{name}: {answer}");
+        assert_eq!(answer["body"]["user_id"], "@alice:localhost");
+        assert_eq!(answer["body"]["device_id"], "PHONE");
+
+        let token = answer["body"]["access_token"].as_str().unwrap();
+        let who = house
+            .get_as(token, "/_matrix/client/v3/account/whoami")
+            .await
+            .ok();
+        assert_eq!(who["user_id"], "@alice:localhost");
+
+        let again = invoke(service, &event(name)).await;
+        assert_eq!(again["statusCode"], 400, "{name}: {again}");
+        assert_eq!(again["body"]["errcode"], "M_USER_IN_USE");
+    }
+}
+
+#[tokio::test]
+async fn a_versions_event_of_either_kind_is_answered() {
+    let house = House::new().await;
+    for name in ["versions-v1", "versions-v2"] {
+        let service = lambda::service(app(&house, "Versions"), versions::handle);
+        let answer = invoke(service, &event(name)).await;
+        assert_eq!(answer["statusCode"], 200, "{name}: {answer}");
+        assert_eq!(answer["body"]["versions"][0], "r0.5.0");
+    }
+}
+
+#[tokio::test]
+async fn an_event_of_either_kind_becomes_the_same_request() {
+    let house = House::new().await;
+    for (name, id) in [
+        ("register-v1", "8f3c2f0e-3a55-4c0e-9a3d-0d9a3f6f1c11"),
+        ("register-v2", "JKJaXmPLvHcESHA="),
+    ] {
+        let service = lambda::service(app(&house, "Register"), echo);
+        let told = invoke(service, &event(name)).await["body"].clone();
+        assert_eq!(told["method"], "POST");
+        assert_eq!(
+            told["path"], "/_matrix/client/v3/register",
+            "{name}: without the stage"
+        );
+        assert!(
+            told["resource"]
+                .as_str()
+                .unwrap()
+                .ends_with("/_matrix/client/v3/register")
+        );
+        assert_eq!(told["kind"], "user");
+        // A REST API keeps repeated headers apart, an HTTP API joins them with commas.
+        let languages: Vec<_> = told["languages"].as_array().unwrap().iter().collect();
+        let joined = languages
+            .iter()
+            .map(|value| value.as_str().unwrap())
+            .collect::<Vec<_>>();
+        assert_eq!(joined.join(","), "en,de;q=0.8", "{name}");
+        assert_eq!(
+            told["origin"],
+            json!(["https://app.element.io"]),
+            "{name}: once"
+        );
+        assert!(
+            told["network"].as_str().unwrap().starts_with("203.0.113.7"),
+            "{told}"
+        );
+        assert_eq!(told["id"], id);
+        assert!(
+            told["body"]
+                .as_str()
+                .unwrap()
+                .starts_with("{\"username\":\"alice\"")
+        );
+    }
+}
+
+/// What leaves the gateway, whoever made the answer.
+#[tokio::test]
+async fn http_05_every_answer_with_every_status_says_that_it_is_json() {
+    let house = House::with(&[("GATEHOUSE_LIMITS", "on")]).await;
+    let register = "/_matrix/client/v3/register";
+    let closed = House::with(&[("GATEHOUSE_REGISTRATION", "closed")]).await;
+    let mut replies = vec![
+        (200, house.get("/_matrix/client/versions").await),
+        (400, house.post_text(register, "{").await),
+        (401, house.post_text(register, "{}").await),
+        (401, house.get("/_matrix/client/v3/account/whoami").await),
+        (403, closed.post_text(register, "{}").await),
+        (404, house.get("/_matrix/unknown").await),
+        (405, house.get(register).await),
+        (413, house.post_text(register, &" ".repeat(100_000)).await),
+        // Above what the gateway passes on: its own answer.
+        (413, house.post_text(register, &" ".repeat(11 << 20)).await),
+    ];
+    for guess in 0..30 {
+        let path = "/_matrix/client/v1/register/m.login.registration_token/validity";
+        let reply = house.get(&format!("{path}?token={guess}")).await;
+        if reply.status == 429 {
+            replies.push((429, reply));
+            break;
+        }
+    }
+    assert_eq!(replies.last().unwrap().0, 429, "guesses are limited");
+    house.expect_faults();
+    house
+        .local
+        .tap()
+        .inject(Fault::new(Kind::InternalError).times(1000));
+    replies.push((500, house.post_text(register, "{}").await));
+    for (status, reply) in replies {
+        assert_eq!(reply.status, status);
+        let kind: Vec<_> = reply.headers.get_all("content-type").iter().collect();
+        assert_eq!(kind, ["application/json"], "{status}");
+        assert!(reply.json().is_object(), "{status}");
+    }
+}
+
+/// HTTP-02
+#[tokio::test]
+async fn http_02_a_body_in_base64_that_is_not_utf_8_is_not_json() {
+    for name in ["register-v1", "register-v2"] {
+        let house = House::new().await;
+        let service = lambda::service(app(&house, "Register"), register::handle);
+        let mut event = event(name);
+        for (body, encoded) in [
+            // `{"username":"\x81"}`
+            (json!("eyJ1c2VybmFtZSI6IoEifQ=="), true),
+            (json!("{"), false),
+            (json!(""), false),
+            (Value::Null, false),
+        ] {
+            event["body"] = body;
+            event["isBase64Encoded"] = encoded.into();
+            let answer = invoke(service.clone(), &event).await;
+            assert_eq!(answer["statusCode"], 400, "{name}: {answer}");
+            assert_eq!(answer["body"]["errcode"], "M_NOT_JSON", "{name}: {answer}");
+        }
+    }
+}
+
+/// HTTP-22: such a header would make `lambda_http` panic, which the gateway answers with 502.
+#[tokio::test]
+async fn a_hostile_host_header_is_neither_an_error_nor_heard_of_again() {
+    let house = House::new().await;
+    for name in ["versions-v1", "versions-v2"] {
+        for hostile in HOSTILE_HOSTS {
+            let mut event = event(name);
+            for header in [
+                "Host",
+                "host",
+                "X-Forwarded-Proto",
+                "x-forwarded-proto",
+                "X-Forwarded-Host",
+            ] {
+                // As a gateway does: a header that is there, in either spelling, is replaced.
+                if event["headers"].get(header).is_some() || header == "X-Forwarded-Host" {
+                    event["headers"][header] = hostile.into();
+                    if event["multiValueHeaders"].is_object() {
+                        event["multiValueHeaders"][header] = json!([hostile]);
+                    }
+                }
+            }
+            event["requestContext"]["domainName"] = hostile.into();
+            let service = lambda::service(app(&house, "Versions"), versions::handle);
+            let answer = invoke(service, &event).await;
+            assert_eq!(answer["statusCode"], 200, "{name}: {hostile:?}: {answer}");
+            let told = answer.to_string();
+            assert!(
+                !told.contains("evil.example") && !told.contains("svg"),
+                "{told}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_hostile_query_is_decoded_or_dropped_but_never_fatal() {
+    let house = House::new().await;
+    let service = lambda::service(app(&house, "Register"), echo);
+    for query in [
+        "kind=%75ser&x=%ff%zz",
+        "x=<>\"{}|\\^`&kind=user",
+        "&&=&=x&kind=user&%",
+        "kind=user&x=é",
+    ] {
+        let mut event = event("register-v2");
+        event["rawQueryString"] = query.into();
+        let answer = invoke(service.clone(), &event).await;
+        assert_eq!(answer["statusCode"], 200, "{query}: {answer}");
+        assert_eq!(answer["body"]["kind"], "user", "{query}");
+    }
+    let mut event = event("register-v1");
+    event["queryStringParameters"] = json!({ "kind": "a+b%2B c" });
+    event["multiValueQueryStringParameters"] = json!({ "kind": ["a+b%2B c"] });
+    let answer = invoke(service, &event).await;
+    assert_eq!(
+        answer["body"]["kind"], "a+b%2B c",
+        "decoded once, by the gateway"
+    );
+}

@@ -1,0 +1,364 @@
+//! An independent client: the requests that ruma-client-api builds are accepted, and their answers
+//! understood by it.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a request that ruma cannot build ends the test"
+)]
+
+use std::{
+    borrow::Cow,
+    io::{Read, Write},
+    net::TcpListener,
+};
+
+use kit::{House, PASSWORD};
+use ruma_client_api::{
+    account::{
+        check_registration_token_validity::v1 as validity,
+        get_username_availability::v3 as available,
+        register::{LoginType, RegistrationKind, v3 as register},
+        whoami::v3 as whoami,
+    },
+    discovery::get_supported_versions as versions,
+    uiaa::{
+        AuthData, Dummy, ReCaptcha, RegistrationToken, Terms, UiaaInfo, UiaaResponse,
+        get_uiaa_fallback_page::v3 as fallback,
+    },
+};
+use ruma_common::{
+    api::{
+        AppserviceUserIdentity, IncomingResponseExt, OutgoingRequest, OutgoingRequestAppserviceExt,
+        OutgoingRequestExt, SupportedVersions,
+        auth_scheme::{AuthScheme, SendAccessToken},
+        error::{ErrorKind, FromHttpResponseError},
+        path_builder::PathBuilder,
+    },
+    user_id,
+};
+
+const BASE: &str = "https://localhost";
+const TERMS: &str =
+    r#"{"privacy":{"version":"1","en":{"name":"Privacy","url":"https://example.org/en"}}}"#;
+
+type Answer<R> = Result<
+    <R as OutgoingRequest>::IncomingResponse,
+    FromHttpResponseError<<R as OutgoingRequest>::EndpointError>,
+>;
+
+/// Sends what ruma makes of `request` for a server with the versions that this house has.
+async fn send<R>(house: &House, request: R, token: SendAccessToken<'_>) -> Answer<R>
+where
+    R: OutgoingRequest,
+    for<'a> R::Authentication: AuthScheme<Input<'a> = SendAccessToken<'a>>,
+    for<'a> R::PathBuilder: PathBuilder<Input<'a> = Cow<'a, SupportedVersions>>,
+{
+    let known = Cow::Owned(supported(house).await);
+    let request = request.try_into_http_request(BASE, token, known).unwrap();
+    answer::<R>(house, request).await
+}
+
+async fn answer<R: OutgoingRequest>(house: &House, request: http::Request<Vec<u8>>) -> Answer<R> {
+    let reply = house.send(request).await;
+    let mut response = http::Response::new(reply.body.as_slice());
+    *response.status_mut() = reply.status;
+    *response.headers_mut() = reply.headers.clone();
+    R::IncomingResponse::try_from_http_response(response)
+}
+
+/// As a client begins: by asking for the versions.
+async fn supported(house: &House) -> SupportedVersions {
+    let request = versions::Request::new();
+    let request = request
+        .try_into_http_request::<Vec<u8>>(BASE, SendAccessToken::None, ())
+        .unwrap();
+    let answer = answer::<versions::Request>(house, request).await.unwrap();
+    answer.as_supported_versions()
+}
+
+fn sign_up(name: &str) -> register::Request {
+    let mut request = register::Request::new();
+    request.username = Some(name.to_owned());
+    request.password = Some(PASSWORD.to_owned());
+    request
+}
+
+async fn register(house: &House, request: register::Request) -> Answer<register::Request> {
+    send(house, request, SendAccessToken::None).await
+}
+
+#[track_caller]
+fn challenge(answer: Answer<register::Request>) -> UiaaInfo {
+    match answer {
+        Err(FromHttpResponseError::Server(UiaaResponse::AuthResponse(info))) => info,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
+fn refusal(answer: Answer<register::Request>) -> ErrorKind {
+    match answer {
+        Err(FromHttpResponseError::Server(UiaaResponse::MatrixError(error))) => {
+            error.error_kind().unwrap().clone()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// UIA-11: ruma writes `"session": null` where there is none.
+#[tokio::test]
+async fn uia_58_rumas_dummy_registers_with_and_without_a_session() {
+    let house = House::new().await;
+    let mut request = sign_up("alice");
+    request.auth = Some(AuthData::Dummy(Dummy::new()));
+    let alice = register(&house, request).await.unwrap();
+    let token = alice.access_token.unwrap();
+    let who = send(
+        &house,
+        whoami::Request::new(),
+        SendAccessToken::IfRequired(&token),
+    )
+    .await;
+    assert_eq!(who.unwrap().user_id, alice.user_id);
+
+    let info = challenge(register(&house, sign_up("bob")).await);
+    let mut dummy = Dummy::new();
+    dummy.session = info.session;
+    let mut request = sign_up("bob");
+    request.auth = Some(AuthData::Dummy(dummy));
+    request.device_id = Some("LAPTOP".into());
+    request.initial_device_display_name = Some("Laptop".to_owned());
+    request.refresh_token = true;
+    let bob = register(&house, request).await.unwrap();
+    assert_eq!(bob.user_id, "@bob:localhost");
+    assert_eq!(bob.device_id.unwrap(), "LAPTOP");
+    assert!(bob.refresh_token.is_some());
+
+    let mut request = sign_up("carol");
+    request.auth = Some(AuthData::Dummy(Dummy::new()));
+    request.inhibit_login = true;
+    assert_eq!(register(&house, request).await.unwrap().access_token, None);
+}
+
+#[tokio::test]
+async fn uia_62_rumas_terms_and_registration_token_register() {
+    let house = House::with(&[
+        (
+            "GATEHOUSE_REGISTRATION_FLOWS",
+            "m.login.terms+m.login.registration_token",
+        ),
+        ("GATEHOUSE_TERMS", TERMS),
+    ])
+    .await;
+    let code = house.registration_token(&["--uses", "1"]).await;
+    let valid = |code: &str| {
+        send(
+            &house,
+            validity::Request::new(code.to_owned()),
+            SendAccessToken::None,
+        )
+    };
+    assert!(valid(&code).await.unwrap().valid);
+
+    let info = challenge(register(&house, sign_up("alice")).await);
+    let mut terms = Terms::new();
+    terms.session.clone_from(&info.session);
+    let mut request = register::Request::new();
+    request.auth = Some(AuthData::Terms(terms));
+    let after = challenge(register(&house, request.clone()).await);
+    assert_eq!((after.completed.len(), &after.session), (1, &info.session));
+
+    let mut token = RegistrationToken::new(code.clone());
+    token.session.clone_from(&info.session);
+    request.auth = Some(AuthData::RegistrationToken(token));
+    let alice = register(&house, request).await.unwrap();
+    assert_eq!(alice.user_id, "@alice:localhost");
+    assert!(!valid(&code).await.unwrap().valid, "its one use is spent");
+}
+
+/// UIA-18, UIA-70: the page is done, and ruma says so with the session alone.
+#[tokio::test]
+async fn uia_72_rumas_fallback_page_and_its_acknowledgement_register() {
+    let house = House::with(&[
+        ("GATEHOUSE_REGISTRATION_FLOWS", "m.login.terms"),
+        ("GATEHOUSE_TERMS", TERMS),
+    ])
+    .await;
+    let info = challenge(register(&house, sign_up("alice")).await);
+    let session = info.session.unwrap();
+    let acknowledge = || {
+        let mut request = register::Request::new();
+        request.auth = Some(AuthData::fallback_acknowledgement(session.clone()));
+        request
+    };
+    let early = challenge(register(&house, acknowledge()).await);
+    assert!(early.completed.is_empty() && early.auth_error.is_none());
+
+    let page = fallback::Request::new("m.login.terms".into(), session.clone());
+    let known = Cow::Owned(supported(&house).await);
+    let page = page
+        .try_into_http_request::<Vec<u8>>(BASE, SendAccessToken::None, known)
+        .unwrap();
+    let shown = house.send(page.clone()).await;
+    assert_eq!(shown.status, 200, "{}", shown.text());
+    let submitted = http::Request::post(page.uri())
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(Vec::new());
+    assert_eq!(house.send(submitted.unwrap()).await.status, 200);
+
+    let alice = register(&house, acknowledge()).await.unwrap();
+    assert_eq!(alice.user_id, "@alice:localhost");
+}
+
+#[tokio::test]
+async fn uia_47_rumas_captcha_response_registers() {
+    let provider = TcpListener::bind("127.0.0.1:0").unwrap();
+    let verify_url = format!("http://{}/siteverify", provider.local_addr().unwrap());
+    let asked = std::thread::spawn(move || one_form(&provider));
+    let house = House::with(&[
+        ("GATEHOUSE_REGISTRATION_FLOWS", "m.login.recaptcha"),
+        ("GATEHOUSE_CAPTCHA_PROVIDER", "recaptcha"),
+        ("GATEHOUSE_CAPTCHA_SITE_KEY", "site"),
+        ("GATEHOUSE_CAPTCHA_SECRET_KEY", "hush"),
+        ("GATEHOUSE_CAPTCHA_VERIFY_URL", &verify_url),
+    ])
+    .await;
+    let mut request = sign_up("alice");
+    request.auth = Some(AuthData::ReCaptcha(ReCaptcha::new("ticked".to_owned())));
+    let alice = register(&house, request).await.unwrap();
+    assert_eq!(alice.user_id, "@alice:localhost");
+    assert_eq!(asked.join().unwrap(), "secret=hush&response=ticked");
+}
+
+/// A captcha provider that is asked once and says yes: the form it was sent.
+fn one_form(provider: &TcpListener) -> String {
+    let (mut stream, _) = provider.accept().unwrap();
+    let mut request = Vec::new();
+    let mut chunk = [0; 1024];
+    loop {
+        let count = stream.read(&mut chunk).unwrap();
+        request.extend_from_slice(&chunk[..count]);
+        let text = String::from_utf8_lossy(&request).into_owned();
+        let whole = text.split_once("\r\n\r\n").filter(|(head, body)| {
+            let length = head.lines().find_map(|line| {
+                let (name, value) = line.split_once(": ")?;
+                name.eq_ignore_ascii_case("content-length")
+                    .then(|| value.parse().ok())?
+            });
+            length == Some(body.len())
+        });
+        if let Some((_, body)) = whole {
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 16\r\nconnection: close\r\n\r\n{\"success\":true}";
+            stream.write_all(answer).unwrap();
+            return body.to_owned();
+        }
+        assert!(count > 0, "half a request: {text}");
+    }
+}
+
+/// UIA-28, WHO-01
+#[tokio::test]
+async fn reg_31_rumas_application_service_registers_its_users_and_asks_as_them() {
+    let house = House::new().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("bridge.yaml");
+    let yaml = "id: bridge\nurl: null\nas_token: as-secret\nhs_token: hs-secret\nsender_localpart: bridgebot\n\
+                namespaces:\n  users:\n    - exclusive: true\n      regex: '@irc_.*'\n  aliases: []\n  rooms: []\n";
+    std::fs::write(&file, yaml).unwrap();
+    house
+        .admin_run(&["appservices", "add", file.to_str().unwrap()])
+        .await
+        .unwrap();
+
+    let appservice = SendAccessToken::Appservice("as-secret");
+    let mut request = register::Request::new();
+    request.username = Some("irc_alice".to_owned());
+    request.login_type = Some(LoginType::ApplicationService);
+    let alice = send(&house, request.clone(), appservice).await.unwrap();
+    assert_eq!(alice.user_id, "@irc_alice:localhost");
+    assert!(alice.access_token.is_some());
+
+    request.username = Some("alice".to_owned());
+    assert_eq!(
+        refusal(send(&house, request.clone(), appservice).await),
+        ErrorKind::Exclusive
+    );
+    let wrong = SendAccessToken::Appservice("wrong");
+    let kind = refusal(send(&house, request.clone(), wrong).await);
+    assert!(matches!(kind, ErrorKind::UnknownToken(_)), "{kind:?}");
+    let kind = refusal(send(&house, request, SendAccessToken::None).await);
+    assert_eq!(kind, ErrorKind::MissingToken);
+    assert_eq!(
+        refusal(register(&house, sign_up("irc_bob")).await),
+        ErrorKind::Exclusive,
+        "REG-12"
+    );
+
+    let who = send(&house, whoami::Request::new(), appservice)
+        .await
+        .unwrap();
+    assert_eq!(
+        (who.user_id.as_str(), who.device_id),
+        ("@bridgebot:localhost", None)
+    );
+    let identity = AppserviceUserIdentity::new(user_id!("@irc_alice:localhost"));
+    let known = Cow::Owned(supported(&house).await);
+    let request = whoami::Request::new()
+        .try_into_http_request_with_identity::<Vec<u8>>(BASE, appservice, identity, known)
+        .unwrap();
+    let who = answer::<whoami::Request>(&house, request).await.unwrap();
+    assert_eq!(who.user_id, alice.user_id);
+}
+
+/// GUEST-01, GUEST-08: a guest, and its upgrade.
+#[tokio::test]
+async fn guest_08_rumas_guest_becomes_a_user() {
+    let house = House::with(&[("GATEHOUSE_GUESTS", "true")]).await;
+    let mut request = register::Request::new();
+    request.kind = RegistrationKind::Guest;
+    let guest = register(&house, request).await.unwrap();
+    let mut request = sign_up(guest.user_id.localpart());
+    request.guest_access_token = guest.access_token;
+    request.auth = Some(AuthData::Dummy(Dummy::new()));
+    let user = register(&house, request).await.unwrap();
+    assert_eq!(user.user_id, guest.user_id);
+    let token = user.access_token.unwrap();
+    let who = send(
+        &house,
+        whoami::Request::new(),
+        SendAccessToken::Always(&token),
+    )
+    .await;
+    assert!(!who.unwrap().is_guest);
+}
+
+#[tokio::test]
+async fn avail_05_rumas_question_about_a_name_is_percent_decoded_once() {
+    let house = House::new().await;
+    let ask = |name: &str| {
+        send(
+            &house,
+            available::Request::new(name.to_owned()),
+            SendAccessToken::None,
+        )
+    };
+    assert!(ask("a+b=c/d").await.unwrap().available);
+    let mut request = sign_up("a+b=c/d");
+    request.auth = Some(AuthData::Dummy(Dummy::new()));
+    assert_eq!(
+        register(&house, request).await.unwrap().user_id,
+        "@a+b=c/d:localhost"
+    );
+    for (name, kind) in [
+        ("a+b=c/d", ErrorKind::UserInUse),
+        ("A+B=C/D", ErrorKind::UserInUse),
+        ("a b", ErrorKind::InvalidUsername),
+        ("é&username=free", ErrorKind::InvalidUsername),
+    ] {
+        match ask(name).await {
+            Err(FromHttpResponseError::Server(error)) => {
+                assert_eq!(error.error_kind(), Some(&kind), "{name}");
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+}

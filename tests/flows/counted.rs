@@ -1,0 +1,161 @@
+//! A house that counts password hashes. Each hash draws one salt, and nothing else draws sixteen
+//! bytes at a time: the tests that count on it also see exactly one where there must be one.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use std::{
+    collections::HashMap,
+    net::Ipv4Addr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
+    },
+};
+
+use clap::Parser;
+use gatehouse_admin::{Admin, Cli};
+use gatehouse_local::{Local, Options, clock::MovableClock};
+use http::Request;
+use kit::NOW;
+use serde_json::Value;
+use shared::{
+    chance::{Chance, SystemChance},
+    secrets::Secret,
+    store::{Aws, Store},
+};
+
+const SALT_BYTES: usize = 16;
+
+/// The system's generator, with an eye on who draws salts.
+#[derive(Debug, Default)]
+struct CountingChance(AtomicUsize);
+
+impl Chance for CountingChance {
+    fn fill(&self, bytes: &mut [u8]) {
+        if bytes.len() == SALT_BYTES {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+        SystemChance.fill(bytes);
+    }
+}
+
+/// The house.
+pub(crate) struct Counted {
+    pub(crate) local: Local,
+    chance: Arc<CountingChance>,
+    network: AtomicU32,
+}
+
+impl Counted {
+    pub(crate) fn start(settings: &[(&str, &str)]) -> Self {
+        let mut values = HashMap::from([
+            ("GATEHOUSE_ARGON2".to_owned(), "m=8,t=1,p=1".to_owned()),
+            ("GATEHOUSE_LIMITS".to_owned(), "off".to_owned()),
+            ("GATEHOUSE_PASSWORD_MIN_SCORE".to_owned(), "0".to_owned()),
+        ]);
+        let own = settings.iter();
+        values.extend(own.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let chance = Arc::new(CountingChance::default());
+        let options = Options {
+            lookup: Arc::new(move |name| values.get(name).cloned()),
+            clock: Arc::new(MovableClock::frozen(NOW)),
+            chance: Arc::clone(&chance) as Arc<dyn Chance>,
+            ..Options::default()
+        };
+        let local = Local::start(options).unwrap();
+        Self {
+            local,
+            chance,
+            network: AtomicU32::new(0x0a00_0000),
+        }
+    }
+
+    /// How many passwords were hashed so far.
+    pub(crate) fn hashes(&self) -> usize {
+        self.chance.0.load(Ordering::SeqCst)
+    }
+
+    pub(crate) async fn register(&self, body: &Value) -> (u16, Value) {
+        let request = Request::post("/_matrix/client/v3/register");
+        self.send(request.body(body.to_string().into_bytes()).unwrap())
+            .await
+    }
+
+    /// From here on requests come from another network, with limits of its own.
+    pub(crate) fn move_network(&self) {
+        self.network.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) async fn send(&self, request: Request<Vec<u8>>) -> (u16, Value) {
+        let peer = Ipv4Addr::from(self.network.load(Ordering::SeqCst));
+        let reply = self.local.call_from(peer.into(), request).await;
+        let body = serde_json::from_slice(reply.body()).unwrap_or_default();
+        (reply.status().as_u16(), body)
+    }
+
+    pub(crate) async fn whoami(&self, token: &str) -> Value {
+        let request = Request::get("/_matrix/client/v3/account/whoami")
+            .header("authorization", format!("Bearer {token}"));
+        self.send(request.body(Vec::new()).unwrap()).await.1
+    }
+
+    pub(crate) async fn new_token(&self, arguments: &[&str]) -> String {
+        let aws = Aws {
+            region: "local".to_owned(),
+            dynamodb_endpoint: Some(self.local.dynamodb_endpoint()),
+            access_key_id: "admin".to_owned(),
+            secret_access_key: Secret::new("admin".to_owned()),
+            session_token: None,
+        };
+        let config = self.local.config();
+        let chance: Arc<dyn Chance> = Arc::new(SystemChance);
+        let admin = Admin {
+            store: Store::new(&aws, &config.tables, Arc::clone(&chance)),
+            keys: config.keys.clone(),
+            clock: Arc::clone(self.local.clock()) as _,
+            chance,
+        };
+        let create = ["gatehouse-admin", "registration-tokens", "create"];
+        let cli = Cli::try_parse_from(create.iter().chain(arguments)).unwrap();
+        let made = admin.run(&cli.command).await.unwrap().json;
+        made["token"].as_str().unwrap().to_owned()
+    }
+
+    fn accounts(&self) -> Vec<(String, String, Value)> {
+        let rows = self.local.engine().table("Accounts").unwrap();
+        let key = |row: &Value, name: &str| row[name]["S"].as_str().unwrap().to_owned();
+        rows.into_iter()
+            .map(|row| (key(&row, "pk"), key(&row, "sk"), row))
+            .collect()
+    }
+
+    /// Asserts that there are so many people, each with account, password and one device.
+    #[track_caller]
+    pub(crate) fn assert_people(&self, number: usize) {
+        let mut people: HashMap<String, Vec<String>> = HashMap::new();
+        for (pk, sk, _) in self.accounts() {
+            if pk.starts_with("USER#") {
+                people.entry(pk).or_default().push(sk);
+            }
+        }
+        assert_eq!(people.len(), number);
+        for (who, mut rows) in people {
+            rows.sort();
+            assert!(
+                rows.len() == 3 && rows[0] == "A" && rows[1].starts_with("DEV#") && rows[2] == "PW",
+                "{who}: {rows:?}"
+            );
+        }
+    }
+
+    /// What is left of all limited registration tokens.
+    pub(crate) fn uses_left(&self) -> i64 {
+        let rows = self.accounts();
+        let shares = rows.iter().filter(|(_, sk, _)| sk.starts_with("S#"));
+        shares
+            .map(|(_, _, row)| row["left"]["N"].as_str().unwrap().parse::<i64>().unwrap())
+            .sum()
+    }
+}
