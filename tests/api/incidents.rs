@@ -29,7 +29,7 @@ async fn incident_13_nobody_gets_a_token_for_a_dead_or_locked_account() {
             "M_UNKNOWN_TOKEN"
         };
         // The answer of the finished session holds a token: it is not given again.
-        house.register(&last).await.error(401, expected);
+        house.register(&last).await.error(400, "M_INVALID_PARAM");
         let token = text(&answer, "access_token");
         house.get_as(token, WHOAMI).await.error(401, expected);
         let again =

@@ -104,6 +104,7 @@ trial("a page elsewhere can neither read nor move anything behind the local page
       const { body } = await house.register(ALICE);
       const clock = await fetch(`${house.url}/_local/clock`, {
         method: "POST",
+        headers: { "content-type": "application/json" },
         body: '{"advance_seconds":0}',
       });
       const { now } = await clock.json();
