@@ -34,7 +34,7 @@ use shared::{
 pub const NOW: i64 = 1_800_000_000_000;
 /// A password that every policy accepts.
 pub const PASSWORD: &str = "ostrich lamp 8 quarrel";
-/// Both prefixes under which the same API is served (HTTP-01, DIS-01).
+/// Both prefixes under which the same API is served (HTTP-01).
 pub const PREFIXES: [&str; 2] = ["/_matrix/client/r0", "/_matrix/client/v3"];
 
 /// A generator that gives the same bytes in every run.

@@ -94,7 +94,6 @@ async fn main() -> ExitCode {
 
 async fn run(listen: SocketAddr, data: Option<&Path>) -> Result<()> {
     let stop = stopped()?;
-    check_names()?;
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen}"))?;
@@ -104,13 +103,22 @@ async fn run(listen: SocketAddr, data: Option<&Path>) -> Result<()> {
     }
     let url = format!("http://{reached}");
     make(data)?;
-    let local = Arc::new(Local::start(Options {
+    let started = Local::start(Options {
         lookup: environment(),
         address: url.clone(),
         data: data.map(Path::to_owned),
         clock: clock(data)?,
         ..Options::default()
-    })?);
+    });
+    let local = Arc::new(match (check_names(), started) {
+        (Ok(()), started) => started?,
+        (Err(names), Ok(_)) => return Err(names.into()),
+        // All faults at once: those of the names and those of the values.
+        (Err(names), Err(error)) => match error.downcast::<ConfigFaults>() {
+            Ok(values) => return Err(names.and(values).into()),
+            Err(other) => return Err(other),
+        },
+    });
     say(&ready(&url, &local))?;
     server::serve(local, listener, stop).await
 }

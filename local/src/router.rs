@@ -1,6 +1,7 @@
 //! Which of the template's routes a path takes.
 //!
-//! A literal segment beats a `{parameter}`, which beats `{proxy+}`. A trailing slash makes another path.
+//! A literal segment beats a `{parameter}`, which beats `{proxy+}`. A trailing slash makes another path
+//! (HTTP-24). The prefixes r0 and v3 are routes of their own that lead to the same functions (HTTP-01).
 
 use std::collections::BTreeMap;
 

@@ -12,6 +12,7 @@ pub use names::{NameFault, choose, generate, generate_guest};
 
 use crate::{
     clock::Timestamp,
+    config::{Config, Registration},
     ids::{DeviceId, Localpart},
     passwords::PasswordHash,
     store::{AccountKind, StoreError, TokenUse},
@@ -19,7 +20,20 @@ use crate::{
     uia::SessionCommit,
 };
 
-/// Everything one finishing transaction writes: all of it or nothing (design §3.3).
+/// Nobody can register now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("registration is closed")]
+pub struct RegistrationClosed;
+
+/// Refuses what needs open registration, before anything else is said (REG-29).
+pub fn demand_open(config: &Config) -> Result<(), RegistrationClosed> {
+    match config.registration {
+        Registration::Closed => Err(RegistrationClosed),
+        Registration::Open(_) => Ok(()),
+    }
+}
+
+/// Everything one finishing transaction writes: all of it or nothing.
 #[derive(Debug)]
 pub struct NewAccount {
     /// The name to claim.

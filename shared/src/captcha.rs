@@ -1,4 +1,4 @@
-//! Captcha providers: the one HTTP call that asks whether somebody is a machine (design §3.11).
+//! Captcha providers: the one HTTP call that asks whether somebody is a machine.
 //!
 //! reCAPTCHA, hCaptcha and Turnstile take the same form and give the same answer. The connector is
 //! the AWS SDK's own, so no second HTTP stack is linked. The only room that knows their protocol.

@@ -61,7 +61,7 @@ pub struct Config {
 /// Who may register, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Registration {
-    /// Nobody but application services (REG-29).
+    /// Nobody but application services and, if they are on, guests (REG-29).
     Closed,
     /// Whoever completes one of these flows.
     Open(Vec<Flow>),
@@ -109,6 +109,15 @@ impl fmt::Display for ConfigFaults {
 }
 
 impl std::error::Error for ConfigFaults {}
+
+impl ConfigFaults {
+    /// These faults and those.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+}
 
 impl Config {
     /// Reads and checks every setting. Empty is the same as unset.

@@ -9,7 +9,7 @@ use ::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    accounts::{CreateAccountError, NameFault},
+    accounts::{CreateAccountError, NameFault, RegistrationClosed},
     http::Response,
     limits::LimitError,
     passwords::{HashError, PasswordFault},
@@ -27,8 +27,6 @@ pub enum ErrorCode {
     Exclusive,
     /// `M_FORBIDDEN`
     Forbidden,
-    /// `M_GUEST_ACCESS_FORBIDDEN`
-    GuestAccessForbidden,
     /// `M_INVALID_PARAM`
     InvalidParam,
     /// `M_INVALID_USERNAME`
@@ -66,7 +64,6 @@ impl ErrorCode {
             Self::BadJson => "M_BAD_JSON",
             Self::Exclusive => "M_EXCLUSIVE",
             Self::Forbidden => "M_FORBIDDEN",
-            Self::GuestAccessForbidden => "M_GUEST_ACCESS_FORBIDDEN",
             Self::InvalidParam => "M_INVALID_PARAM",
             Self::InvalidUsername => "M_INVALID_USERNAME",
             Self::LimitExceeded => "M_LIMIT_EXCEEDED",
@@ -95,7 +92,7 @@ impl ErrorCode {
             | Self::UserInUse
             | Self::WeakPassword => StatusCode::BAD_REQUEST,
             Self::MissingToken | Self::UnknownToken | Self::UserLocked => StatusCode::UNAUTHORIZED,
-            Self::Forbidden | Self::GuestAccessForbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -113,7 +110,7 @@ pub struct MatrixError {
     pub code: ErrorCode,
     /// The sentence for a person. Never holds what the client sent.
     pub message: Cow<'static, str>,
-    /// When to try again (HTTP-20, 21).
+    /// When to try again (HTTP-20, HTTP-21).
     pub retry_after: Option<Duration>,
     /// Whether the client may keep its data and log in again (TOK-06).
     pub soft_logout: bool,
@@ -163,7 +160,7 @@ impl MatrixError {
     }
 
     /// The response: errcode and error always (HTTP-06), both forms of the time to wait in step
-    /// (HTTP-20, 21: whole seconds, rounded up, never 0).
+    /// (HTTP-20, HTTP-21: whole seconds, rounded up, never 0).
     pub fn response(&self, request_id: &str) -> Response {
         let mut body = Map::new();
         body.insert("errcode".to_owned(), self.code.as_str().into());
@@ -256,20 +253,20 @@ impl From<NameFault> for MatrixError {
             }
             NameFault::Underscore => (
                 ErrorCode::InvalidUsername,
-                "the name may not begin with an underscore",
+                "The name may not begin with an underscore",
             ),
             NameFault::Digits => (
                 ErrorCode::InvalidUsername,
-                "the name may not consist of digits alone",
+                "The name may not consist of digits alone",
             ),
-            NameFault::Reserved => (ErrorCode::InvalidUsername, "the name is reserved"),
+            NameFault::Reserved => (ErrorCode::InvalidUsername, "The name is reserved"),
             NameFault::Policy => (
                 ErrorCode::InvalidUsername,
-                "the name is not of the form this server allows",
+                "The name is not of the form this server allows",
             ),
             NameFault::Length => (
                 ErrorCode::InvalidUsername,
-                "the name is not of a length this server allows",
+                "The name is not of a length this server allows",
             ),
             NameFault::Exclusive => (
                 ErrorCode::Exclusive,
@@ -296,6 +293,15 @@ impl From<PasswordFault> for MatrixError {
                 Self::new(ErrorCode::WeakPassword, "The password is too easy to guess")
             }
         }
+    }
+}
+
+impl From<RegistrationClosed> for MatrixError {
+    fn from(_: RegistrationClosed) -> Self {
+        Self::new(
+            ErrorCode::Forbidden,
+            "Registration is closed on this server",
+        )
     }
 }
 
@@ -365,6 +371,7 @@ reject_as_error!(
     LimitError,
     NameFault,
     PasswordFault,
+    RegistrationClosed,
     SaveSessionError,
     StoreError
 );

@@ -42,7 +42,7 @@ crate::opaque_debug!(Request);
 /// What the body of a [`Response`] is.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Content {
-    /// `application/json`, already serialised.
+    /// `application/json` (HTTP-05), already serialised.
     Json(String),
     /// `text/html`, with the page's content security policy.
     Html {
@@ -62,7 +62,7 @@ pub struct Response {
     pub status: StatusCode,
     /// The body.
     pub content: Content,
-    /// Whole seconds for a `Retry-After` header.
+    /// Whole seconds for a `Retry-After` header (HTTP-20).
     pub retry_after: Option<u64>,
 }
 
@@ -88,8 +88,8 @@ impl Response {
         Self::json(StatusCode::OK, body)
     }
 
-    /// The headers of this response, those that every response carries included (HTTP-05, 11, 12,
-    /// 20, TOK-18, UIA-76).
+    /// The headers of this response, those that every response carries included (HTTP-05, HTTP-11,
+    /// HTTP-12, HTTP-20, TOK-18, UIA-76).
     pub fn headers(&self) -> Vec<(&'static str, String)> {
         let mut headers: Vec<(&'static str, String)> = COMMON_HEADERS
             .iter()
@@ -111,8 +111,9 @@ impl Response {
     }
 }
 
-/// On every response: the CORS values of r0 (a superset of today's), and no caching, since most
-/// answers hold a token or tell who has an account. The template's gateway responses repeat them.
+/// On every response (HTTP-11): the CORS values of r0, a superset of today's (HTTP-12), with
+/// `Retry-After` within a script's reach (HTTP-20), and no caching, since most answers hold a token
+/// or tell who has an account. The template's gateway responses repeat them.
 pub const COMMON_HEADERS: [(&str, &str); 6] = [
     ("access-control-allow-origin", "*"),
     (

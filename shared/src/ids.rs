@@ -39,13 +39,13 @@ impl fmt::Display for ServerName {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LocalpartFault {
     /// There is nothing in it.
-    #[error("the name is empty")]
+    #[error("The name is empty")]
     Empty,
     /// The whole user ID would be longer than [`MAX_USER_ID_BYTES`].
-    #[error("the name is too long")]
+    #[error("The name is too long")]
     TooLong,
     /// It holds a character outside `a-z 0-9 . _ = - / +`.
-    #[error("the name holds a character that user IDs may not have")]
+    #[error("The name holds a character that user IDs may not have")]
     Character,
 }
 

@@ -27,7 +27,7 @@ use crate::{
     clock::SystemClock,
     config::Config,
     error::Rejection,
-    http::{COMMON_HEADERS, Content, Network, Query, Request, Response},
+    http::{Content, Network, Query, Request, Response},
     store::Aws,
 };
 
@@ -283,10 +283,4 @@ fn start_log() {
 fn fail(error: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("gatehouse cannot start:\n{error}");
     ExitCode::FAILURE
-}
-
-/// The headers of every response, for the contract test that holds the template's own against
-/// them.
-pub fn common_headers() -> &'static [(&'static str, &'static str)] {
-    &COMMON_HEADERS
 }

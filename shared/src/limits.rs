@@ -1,4 +1,4 @@
-//! Rate limits: how often what may be done, by whom.
+//! Rate limits: how often what may be done, by whom (HTTP-19).
 //!
 //! Each limit is a cell of the generic cell rate algorithm (GCRA), one number in one item: the
 //! "theoretical arrival time" before which the next request is early. A burst is how early it may

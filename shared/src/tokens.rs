@@ -174,7 +174,7 @@ pub async fn authenticate(app: &App, text: &Secret) -> Result<Session, Authentic
     })
 }
 
-/// The rule of the design's §3.1: the hash matches, the device's epoch is the account's (or the
+/// The rule: the hash matches, the device's epoch is the account's (or the
 /// device is the one that was spared), and the status allows it.
 fn judge(
     token: &Token,

@@ -1,13 +1,9 @@
 //! `GET` and `POST /auth/{type}/fallback/web`: that it answers with pages. What the pages do is in
 //! `flows/fallback.rs`.
 
-use gatehouse_local::tap::{Fault, Kind};
-use kit::{House, PASSWORD, PREFIXES};
-use serde_json::{Value, json};
+use kit::{House, PREFIXES};
 
-use super::support::{ENDPOINTS, WHOAMI, accounts, request, sessions, text};
-
-const METHODS: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "TRACE"];
+use super::support::request;
 
 /// HTTP-28: failures too, and a wrong method is no page.
 #[tokio::test]

@@ -4,9 +4,7 @@ use gatehouse_local::tap::{Fault, Kind};
 use kit::{House, PASSWORD, PREFIXES};
 use serde_json::{Value, json};
 
-use super::support::{ENDPOINTS, WHOAMI, accounts, request, sessions, text};
-
-const METHODS: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "TRACE"];
+use super::support::{WHOAMI, accounts, request, sessions, text};
 
 /// Each request once per prefix: same status, same body but for what is random.
 #[tokio::test]

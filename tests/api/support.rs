@@ -5,10 +5,12 @@
 )]
 
 use std::{
+    collections::BTreeSet,
     io::{Read, Write},
     net::TcpStream,
 };
 
+use gatehouse_local::template::Template;
 use http::{Method, Request};
 use kit::{House, Reply};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -17,7 +19,8 @@ use serde_json::{Value, json};
 /// Where it is asked whose a token is.
 pub(crate) const WHOAMI: &str = "/_matrix/client/v3/account/whoami";
 
-/// Every endpoint that is served, with its methods.
+/// Every endpoint that is served, with its methods. Where the template has `{type}`, the path has a
+/// stage that has a page.
 pub(crate) const ENDPOINTS: [(&str, &[&str]); 10] = [
     ("/_matrix/client/versions", &["GET"]),
     ("/_matrix/client/r0/register", &["POST"]),
@@ -193,4 +196,24 @@ pub(crate) fn for_all<S: proptest::strategy::Strategy>(
     if let Err(error) = verdict {
         panic!("{error}");
     }
+}
+
+#[test]
+fn the_endpoints_are_the_routes_of_the_template() {
+    let template = Template::ours().unwrap();
+    let routes: BTreeSet<(String, &str)> = template
+        .routes
+        .iter()
+        .flat_map(|route| {
+            let path = route.path.replace("{type}", "m.login.terms");
+            let methods = route.methods.keys().map(String::as_str);
+            let own = methods.filter(|method| !["ANY", "OPTIONS"].contains(method));
+            own.map(move |method| (path.clone(), method))
+        })
+        .collect();
+    let endpoints: BTreeSet<_> = ENDPOINTS
+        .iter()
+        .flat_map(|(path, methods)| methods.iter().map(|method| ((*path).to_owned(), *method)))
+        .collect();
+    assert_eq!(endpoints, routes);
 }

@@ -1,10 +1,9 @@
 //! Paths and methods that nobody serves, and OPTIONS.
 
-use gatehouse_local::tap::{Fault, Kind};
-use kit::{House, PASSWORD, PREFIXES};
-use serde_json::{Value, json};
+use kit::{House, PASSWORD};
+use serde_json::json;
 
-use super::support::{ENDPOINTS, WHOAMI, accounts, request, sessions, text};
+use super::support::{ENDPOINTS, request};
 
 const METHODS: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "TRACE"];
 

@@ -4,52 +4,53 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::contract::files::{self, Test};
 
-/// The groups that `requirements.txt` lists.
+/// The groups of `requirements.txt`, in its order.
 const GROUPS: [&str; 9] = [
     "HTTP", "TOK", "UIA", "REG", "GUEST", "AVAIL", "VER", "RTOK", "WHO",
 ];
 
-/// The requirements, in the file's order.
-fn requirements() -> Vec<String> {
-    let text = files::read("tests/requirements.txt");
+/// The lines `ID: text` of a file, comments left out. What follows the ID must be said in words.
+fn rows(path: &str) -> Vec<(String, String)> {
+    let text = files::read(path);
     let lines = text.lines().map(str::trim);
     lines
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(str::to_owned)
+        .map(|line| row(line).unwrap_or_else(|| panic!("{path}: `{line}` is not `ID: text`")))
         .collect()
+}
+
+fn row(line: &str) -> Option<(String, String)> {
+    let (id, text) = line.split_once(": ")?;
+    let said = text.len() > 10 && text.contains(' ');
+    (is_id(id) && said).then(|| (id.to_owned(), text.to_owned()))
+}
+
+/// The requirements and what they demand, in the file's order.
+fn requirements() -> Vec<(String, String)> {
+    rows("tests/requirements.txt")
 }
 
 /// The requirements that have no test yet, and why.
 fn without_test() -> BTreeMap<String, String> {
-    let text = files::read("tests/without-test.txt");
-    let lines = text.lines().map(str::trim);
-    let rows: Vec<_> = lines
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(|line| {
-            let (id, reason) = line
-                .split_once(": ")
-                .unwrap_or_else(|| panic!("`{line}` is not `ID: reason`"));
-            assert!(reason.len() > 10, "`{line}` gives no reason");
-            (id.to_owned(), reason.to_owned())
-        })
-        .collect();
+    let rows = rows("tests/without-test.txt");
     let count = rows.len();
     let map: BTreeMap<_, _> = rows.into_iter().collect();
     assert_eq!(map.len(), count, "an ID stands twice in without-test.txt");
     map
 }
 
+/// Whether a word is the ID of a requirement, by its form.
+fn is_id(word: &str) -> bool {
+    word.split_once('-').is_some_and(|(group, number)| {
+        GROUPS.contains(&group) && !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
+    })
+}
+
 /// The IDs of our groups in a text: `REG-14`, not `XREG-14` nor `REG-14a`.
 fn ids(text: &str) -> BTreeSet<String> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     text.split(|c| !word(c))
-        .filter(|word| {
-            word.split_once('-').is_some_and(|(group, number)| {
-                GROUPS.contains(&group)
-                    && !number.is_empty()
-                    && number.bytes().all(|b| b.is_ascii_digit())
-            })
-        })
+        .filter(|word| is_id(word))
         .map(str::to_owned)
         .collect()
 }
@@ -79,11 +80,11 @@ fn every_requirement_is_named_by_a_test_or_listed_with_a_reason() {
     }
     let listed = without_test();
     let mut faults = Vec::new();
-    let known: BTreeSet<String> = requirements().into_iter().collect();
-    for id in &known {
+    let known: BTreeMap<String, String> = requirements().into_iter().collect();
+    for (id, sentence) in &known {
         match (namers.get(id), listed.get(id)) {
             (None, None) => faults.push(format!(
-                "{id}: no test names it, and it is not in tests/without-test.txt"
+                "{id}: no test names it, and it is not in tests/without-test.txt: {sentence}"
             )),
             (Some(test), Some(_)) => faults.push(format!(
                 "{id}: {test} names it: take it out of tests/without-test.txt"
@@ -91,7 +92,7 @@ fn every_requirement_is_named_by_a_test_or_listed_with_a_reason() {
             _ => {}
         }
     }
-    for id in listed.keys().filter(|id| !known.contains(*id)) {
+    for id in listed.keys().filter(|id| !known.contains_key(*id)) {
         faults.push(format!(
             "{id}: in tests/without-test.txt, but not in tests/requirements.txt"
         ));
@@ -101,7 +102,7 @@ fn every_requirement_is_named_by_a_test_or_listed_with_a_reason() {
 
 #[test]
 fn no_requirement_is_named_that_does_not_exist() {
-    let known: BTreeSet<String> = requirements().into_iter().collect();
+    let known: BTreeSet<String> = requirements().into_iter().map(|(id, _)| id).collect();
     let mut faults = Vec::new();
     for file in files::rust() {
         // This file's own examples.
@@ -129,13 +130,52 @@ fn no_requirement_is_named_that_does_not_exist() {
 #[test]
 fn the_list_of_requirements_holds_each_once_and_in_the_groups_order() {
     let all = requirements();
-    let unique: BTreeSet<_> = all.iter().collect();
+    let unique: BTreeSet<_> = all.iter().map(|(id, _)| id).collect();
     assert_eq!(unique.len(), all.len(), "an ID stands twice");
-    let groups: Vec<_> = all.iter().filter_map(|id| id.split('-').next()).collect();
-    let mut seen = groups.clone();
+    let unique: BTreeSet<_> = all.iter().map(|(_, sentence)| sentence).collect();
+    assert_eq!(unique.len(), all.len(), "a sentence stands twice");
+    for (id, sentence) in &all {
+        assert!(sentence.ends_with('.'), "{id}: `{sentence}` is no sentence");
+    }
+    let mut seen: Vec<_> = all
+        .iter()
+        .filter_map(|(id, _)| id.split('-').next())
+        .collect();
     seen.dedup();
     assert_eq!(seen, GROUPS);
-    assert!(all.iter().all(|id| ids(id).contains(id)));
+}
+
+#[test]
+fn each_group_of_the_list_has_a_heading_over_its_own_requirements() {
+    let text = files::read("tests/requirements.txt");
+    let mut headings = Vec::new();
+    for line in text.lines().map(str::trim) {
+        if let Some(heading) = line.strip_prefix("# ") {
+            let group = heading.split_once(": ").map(|(group, _)| group);
+            headings.extend(group.filter(|group| group.bytes().all(|b| b.is_ascii_uppercase())));
+        } else if let Some((group, _)) = line.split_once('-') {
+            assert_eq!(headings.last(), Some(&group), "the heading over `{line}`");
+        }
+    }
+    assert_eq!(headings, GROUPS);
+}
+
+#[test]
+fn a_requirement_is_an_id_of_a_known_group_and_a_sentence() {
+    let line = "REG-14: Of several who race for one name, a single one gets it.";
+    let (id, sentence) = row(line).unwrap_or_default();
+    assert_eq!(id, "REG-14");
+    assert!(sentence.starts_with("Of several"));
+    for line in [
+        "REG-14",
+        "REG-14:",
+        "REG-14: ",
+        "REG-14: REG-15-and-so-on",
+        "MAIL-14: A group that nobody has heard of.",
+        "REG: A group without a number.",
+    ] {
+        assert_eq!(row(line), None, "{line}");
+    }
 }
 
 #[test]

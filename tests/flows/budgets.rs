@@ -261,14 +261,14 @@ fn assert_bills(bills: &[(&'static str, String)], expected: &str) {
     );
 }
 
-/// Design §5: available 1, whoami 1, challenge 2, the last request of a sign-up 2, or 3 when a
+/// In round trips: available 1, whoami 1, challenge 2, the last request of a sign-up 2, or 3 when a
 /// registration token that an earlier request gave has to be looked up again.
 #[tokio::test]
 async fn each_operation_costs_what_it_is_known_to_cost() {
     assert_bills(&all("off").await, WITHOUT_LIMITS);
 }
 
-/// Design §3.9. What does add a trip: giving a right guess back, which goes out beside the password's
+/// What does add a trip: giving a right guess back, which goes out beside the password's
 /// hash; a hash or a session that the request did not let expect; a guest, who has no first read.
 #[tokio::test]
 async fn limits_cost_calls_beside_the_first_read_and_no_round_trip() {
@@ -331,7 +331,7 @@ const WITH_LIMITS: &str = "
     token, final: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits > Query Accounts > TransactWriteItems Accounts&UiaSessions = 4r 12w
 ";
 
-/// UIA-19, design §3.4: a password is hashed when the account is made and at no other time.
+/// UIA-19: a password is hashed when the account is made and at no other time.
 #[tokio::test]
 async fn a_registration_hashes_one_password_and_anything_less_hashes_none() {
     let house = Counted::start(&SETTINGS);

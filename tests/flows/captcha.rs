@@ -270,7 +270,7 @@ async fn uia_47_a_provider_that_is_not_there_passes_nobody() {
     assert_people(&house, &[]);
 }
 
-/// UIA-47, design §3.11: of two concurrent submits the provider accepts only the first.
+/// UIA-47: of two concurrent submits the provider accepts only the first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_47_the_loser_of_two_concurrent_submits_sees_the_stage_completed() {
     let provider = Arc::new(Provider::start());

@@ -230,7 +230,7 @@ async fn uia_60_a_token_lost_before_the_end_opens_its_stage_again() {
     }
 }
 
-/// UIA-60, design §3.4: only the stages of the first satisfied flow have effects.
+/// UIA-60: only the stages of the first satisfied flow have effects.
 #[tokio::test]
 async fn uia_60_a_token_of_another_flow_is_not_spent() {
     let offered = flows("m.login.terms+m.login.dummy m.login.registration_token+m.login.dummy");

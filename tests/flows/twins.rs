@@ -26,7 +26,7 @@ async fn guest_upgrade(house: &House) -> Value {
     )
 }
 
-/// UIA-15, design §3.4
+/// UIA-15: whichever of its reads and writes the other final comes before.
 #[tokio::test]
 async fn uia_15_a_final_that_is_overtaken_gives_the_same_bytes() {
     for asked in [wish("alice"), json!({ "password": PASSWORD })] {

@@ -11,7 +11,7 @@ use shared::{
     error::{ErrorCode, MatrixError, Rejection},
     http::{MAX_BODY_BYTES, Query, Request, Response},
     limits::{self, Limit},
-    uia::fallback::{self, NoVisit},
+    uia::fallback,
 };
 
 /// Answers the request, always with a page: a person reads it.
@@ -23,7 +23,6 @@ pub async fn handle(app: Arc<App>, request: Request) -> Result<Response, Rejecti
 }
 
 async fn page(app: &App, request: &Request) -> Result<Response, Rejection> {
-    limits::spend(app, Limit::FallbackPage, request.network).await?;
     let Some(session) = request
         .query
         .get("session")
@@ -37,17 +36,15 @@ async fn page(app: &App, request: &Request) -> Result<Response, Rejection> {
         ));
     };
     let stage = stage(&request.path);
-    let visit = match fallback::visit(app, &stage, session).await? {
-        Ok(visit) => visit,
-        Err(NoVisit::Unknown) => {
-            let text = "This page belongs to a sign-up that is not known or has expired. Begin again in your app.";
-            return Ok(fallback::message(
-                app,
-                StatusCode::NOT_FOUND,
-                "Not found",
-                text,
-            ));
-        }
+    let (charged, visit) = tokio::join!(
+        limits::spend(app, Limit::FallbackPage, request.network),
+        fallback::visit(app, &stage, session)
+    );
+    charged?;
+    let Some(visit) = visit? else {
+        let text = "This page belongs to a sign-up that is not known or has expired. Begin again in your app.";
+        let status = StatusCode::NOT_FOUND;
+        return Ok(fallback::message(app, status, "Not found", text));
     };
     if request.method == Method::POST {
         if request.body.len() > MAX_BODY_BYTES {

@@ -10,8 +10,7 @@ use serde::Serialize;
 use shared::{
     accounts::{self, NameFault},
     app::App,
-    config::Registration,
-    error::{ErrorCode, MatrixError, Rejection},
+    error::Rejection,
     http::{Request, Response as HttpResponse},
     ids::Localpart,
     limits::{self, Limit},
@@ -27,13 +26,7 @@ pub struct Response {
 
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: Request) -> Result<HttpResponse, Rejection> {
-    if app.config.registration == Registration::Closed {
-        return Err(MatrixError::new(
-            ErrorCode::Forbidden,
-            "Registration is closed on this server",
-        )
-        .into());
-    }
+    accounts::demand_open(&app.config)?;
     let username = request.query.required("username")?;
     // A text that is no localpart needs no read to be refused, but is charged like any other.
     let localpart = Localpart::parse(username, &app.config.server_name).ok();

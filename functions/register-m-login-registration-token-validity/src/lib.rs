@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use shared::{
+    accounts,
     app::App,
-    config::Registration,
-    error::{ErrorCode, MatrixError, Rejection},
+    error::Rejection,
     http::{Request, Response as HttpResponse},
     limits::{self, Limit},
     uia::registration_token,
@@ -24,13 +24,7 @@ pub struct Response {
 
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: Request) -> Result<HttpResponse, Rejection> {
-    if app.config.registration == Registration::Closed {
-        return Err(MatrixError::new(
-            ErrorCode::Forbidden,
-            "Registration is closed on this server",
-        )
-        .into());
-    }
+    accounts::demand_open(&app.config)?;
     let token = request.query.required("token")?;
     let found = registration_token::look_up(&app, token, request.network).await?;
     let valid = found.is_some_and(|row| row.is_good(app.clock.now()));

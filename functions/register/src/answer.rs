@@ -16,7 +16,7 @@ use shared::{
 pub struct Response {
     /// The new user's id.
     pub user_id: String,
-    /// The server's name; deprecated and still sent (DIS-22).
+    /// The server's name; deprecated and still sent (REG-21).
     pub home_server: String,
     /// The access token, unless login was inhibited.
     #[serde(skip_serializing_if = "Option::is_none")]

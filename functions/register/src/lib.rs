@@ -1,7 +1,7 @@
 //! `POST /_matrix/client/{r0,v3}/register`
 //!
 //! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3register);
-//! REG-01 to REG-36, GUEST-01 to GUEST-08, UIA-01 to UIA-22, TOK-08, TOK-09, TOK-11. A user token is
+//! REG-01 to REG-25, REG-29, REG-31, REG-35, REG-36, GUEST-01 to GUEST-08, UIA-01 to UIA-22, TOK-08, TOK-09, TOK-11. A user token is
 //! not looked at; only an application service's means anything (TOK-11).
 //!
 //! Three kinds of account, a file each: [`user`] goes through UIA, [`guest`] and [`appservice`] do
@@ -16,8 +16,8 @@ mod user;
 use std::sync::Arc;
 
 use shared::{
+    accounts,
     app::App,
-    config::Registration,
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Request as HttpRequest, Response as HttpResponse},
 };
@@ -33,13 +33,10 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     match request.query.get("kind") {
         None | Some("user") => {}
         Some("guest") => return guest::register(&app, &request).await,
-        Some(_) if app.config.registration == Registration::Closed => return Err(closed()),
         Some(_) => {
-            return Err(MatrixError::new(
-                ErrorCode::InvalidParam,
-                "`kind` must be `user` or `guest`",
-            )
-            .into());
+            accounts::demand_open(&app.config)?;
+            let message = "`kind` must be `user` or `guest`";
+            return Err(MatrixError::new(ErrorCode::InvalidParam, message).into());
         }
     }
     let body = Body::parse(&request.body);
@@ -47,17 +44,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     if body.as_ref().is_ok_and(is_appservice) {
         return appservice::register(&app, &request, &body?).await;
     }
-    // REG-29: a closed server says nothing else, not even what is wrong with the request.
-    if app.config.registration == Registration::Closed {
-        return Err(closed());
-    }
+    // A closed server says nothing else, not even what is wrong with the request.
+    accounts::demand_open(&app.config)?;
     Box::pin(user::register(&app, &request, &body?)).await
-}
-
-fn closed() -> Rejection {
-    MatrixError::new(
-        ErrorCode::Forbidden,
-        "Registration is closed on this server",
-    )
-    .into()
 }

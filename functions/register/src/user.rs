@@ -58,16 +58,8 @@ pub(crate) async fn register(
     let news = asked.password != remembered.password || asked.username != remembered.username;
     let name = match check_name(app, &asked, facts.holder.as_ref(), &appservices).await {
         Ok(name) => name,
-        Err(Rejection::Error(error))
-            if matches!(error.code, ErrorCode::UserInUse | ErrorCode::Forbidden) =>
-        {
-            // A twin of this request may have taken the name, or upgraded the guest, between our
-            // reads.
-            return answer_of_twin(app, auth.session.as_ref(), &canonical)
-                .await?
-                .ok_or(error.into());
-        }
-        Err(error) => return Err(error),
+        // A twin may have taken the name, or upgraded the guest, between our reads.
+        Err(why) => return unless_a_twin_was_quicker(app, &auth, &canonical, why).await,
     };
     if news {
         check_password(app, &asked)?;
@@ -84,12 +76,8 @@ pub(crate) async fn register(
     };
     let proof = match uia::prove(app, attempt).await {
         Ok(proof) => proof,
-        Err(Rejection::Error(error)) if error.code == ErrorCode::InvalidParam => {
-            // A twin of this request has finished the session while a stage was being judged.
-            let answer = answer_of_twin(app, auth.session.as_ref(), &canonical).await?;
-            return answer.ok_or(error.into());
-        }
-        Err(rejection) => return Err(rejection),
+        // A twin may have finished the session while a stage was being judged.
+        Err(why) => return unless_a_twin_was_quicker(app, &auth, &canonical, why).await,
     };
     let operation = Operation {
         asked: &asked,
@@ -223,6 +211,28 @@ async fn answer_of_twin(
     }
 }
 
+/// A refusal of a kind that a twin of this request causes by being quicker: then the twin's answer
+/// is ours too.
+async fn unless_a_twin_was_quicker(
+    app: &App,
+    auth: &Auth,
+    canonical: &str,
+    why: Rejection,
+) -> Result<HttpResponse, Rejection> {
+    let by_twin = [
+        ErrorCode::UserInUse,
+        ErrorCode::Forbidden,
+        ErrorCode::InvalidParam,
+    ];
+    if let Rejection::Error(error) = &why
+        && by_twin.contains(&error.code)
+        && let Some(answer) = answer_of_twin(app, auth.session.as_ref(), canonical).await?
+    {
+        return Ok(answer);
+    }
+    Err(why)
+}
+
 /// What is to be done about the name.
 enum Name {
     /// Nobody chose one: any will do (REG-09).
@@ -299,7 +309,7 @@ fn check_password(app: &App, asked: &Parameters) -> Result<(), Rejection> {
     )?)
 }
 
-/// Makes the account: one hash, one transaction (design §3.3).
+/// Makes the account: one hash, one transaction.
 async fn finish(
     app: &App,
     request: &Request,

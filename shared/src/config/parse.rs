@@ -239,7 +239,7 @@ impl<'a> Raw<'a> {
 }
 
 /// Whether `text` is an http or https URL without characters that would break out of a quoted
-/// attribute or a header.
+/// attribute or a header. Plain http is for a setting to name: nothing else goes over it (HTTP-23).
 pub(super) fn is_http_url(text: &str) -> bool {
     let rest = text
         .strip_prefix("https://")

@@ -30,17 +30,17 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_PUBLIC_URL",
         None,
-        "Where clients reach this service. Without it `https://` and the server name.",
+        "Where clients reach this service, without it `https://` and the server name; links in mails will be made from it, nothing else uses it yet.",
     ),
     row(
         "GATEHOUSE_SECRET",
         None,
-        "The root of every key, at least 32 bytes. Demanded.",
+        "The root of every key, at least 32 bytes (`openssl rand -base64 32`). Demanded.",
     ),
     row(
         "GATEHOUSE_SECRET_PREVIOUS",
         None,
-        "The secret before this one, while it is being replaced.",
+        "The secret before this one. Keep it at least 48 hours, for sessions under way. Registration tokens and application services made under it stop working when it is taken away: make them anew first.",
     ),
     row(
         "GATEHOUSE_TABLES",

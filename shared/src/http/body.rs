@@ -1,16 +1,17 @@
-//! JSON bodies: the one place that decides between M_TOO_LARGE, M_NOT_JSON, M_BAD_JSON and
-//! M_MISSING_PARAM (HTTP-02, 03, 15, 16, 18).
+//! JSON bodies: the one place that decides between M_TOO_LARGE (HTTP-18), M_NOT_JSON (HTTP-02) and
+//! M_BAD_JSON (HTTP-03, HTTP-16).
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::error::{ErrorCode, MatrixError};
 
-/// The largest body accepted, in bytes. The largest lawful one is below 8 kB.
+/// The largest body accepted, in bytes (HTTP-18). The largest lawful one is below 8 kB.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// A request's body: a JSON object whose members are read one by one, so that an error names the
-/// member and never repeats what the client sent. `null` is the same as absent.
+/// member and never repeats what the client sent. `null` is the same as absent. Members that nobody
+/// asks for have no effect (HTTP-17); text is UTF-8 and taken as it is (HTTP-26).
 #[derive(Clone, Default, PartialEq)]
 pub struct Body(Map<String, Value>);
 
@@ -38,7 +39,8 @@ impl Body {
         }
     }
 
-    /// The member `name`, if it is there and not `null`; M_BAD_JSON if it is of another type.
+    /// The member `name`, if it is there and not `null`; M_BAD_JSON if it is of another type
+    /// (HTTP-16). Who cannot do without it answers M_MISSING_PARAM (HTTP-15).
     pub fn optional<T: DeserializeOwned>(
         &self,
         name: &'static str,
@@ -49,13 +51,6 @@ impl Body {
                 MatrixError::new(ErrorCode::BadJson, format!("`{name}` has the wrong type"))
             }),
         }
-    }
-
-    /// Like [`optional`](Self::optional), but M_MISSING_PARAM if it is absent.
-    pub fn required<T: DeserializeOwned>(&self, name: &'static str) -> Result<T, MatrixError> {
-        self.optional(name)?.ok_or_else(|| {
-            MatrixError::new(ErrorCode::MissingParam, format!("`{name}` is missing"))
-        })
     }
 
     /// The whole body with its members sorted: equal bodies give equal text.
@@ -112,10 +107,6 @@ mod tests {
         assert_eq!(
             body.optional::<String>("b").unwrap_err().code,
             ErrorCode::BadJson
-        );
-        assert_eq!(
-            body.required::<String>("a").unwrap_err().code,
-            ErrorCode::MissingParam
         );
     }
 

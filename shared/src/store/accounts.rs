@@ -223,10 +223,12 @@ impl Store {
         Ok(facts)
     }
 
-    /// Writes a new account with everything that belongs to it, or nothing (design §3.3).
+    /// Writes a new account with everything that belongs to it, or nothing (REG-15), under the name
+    /// that its user ID is made of (REG-02). Of several who race for a name one gets it; the others
+    /// get [`CreateAccountError::NameTaken`] (REG-14).
     pub async fn create_account(&self, new: &NewAccount) -> Result<(), CreateAccountError> {
         // The session comes first and the account second: their reasons are read by position, and
-        // in that order, so that a finished twin is seen before the name it took (design §3.2).
+        // in that order, so that a finished twin is seen before the name it took.
         let mut items = Vec::new();
         let session = new.session.as_ref().map(|commit| {
             items.push(self.commit_session(commit));
@@ -292,6 +294,8 @@ impl Store {
         }
     }
 
+    /// The password's, the device's and the accepted terms' rows. The password is the one that the
+    /// request's body set; nothing inside `auth` becomes one (REG-25).
     fn rows_under_account(&self, new: &NewAccount) -> Vec<TransactWriteItem> {
         let pk = keys::user(&new.localpart);
         let mut rows = Vec::new();

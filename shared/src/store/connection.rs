@@ -10,15 +10,16 @@ use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
+use aws_smithy_runtime::client::retries::RetryPartition;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use crate::secrets::Secret;
 
 /// How long one attempt at a call may take. DynamoDB answers in milliseconds; a first call also
 /// pays for the connection.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a call may take with all its attempts: well below the functions' own timeout.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(6);
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
 /// How often the SDK tries, the first time included. It repeats throttles, faults of the service
 /// and broken connections, but no conflict of transactions: that is ours (`retry`).
 const ATTEMPTS: u32 = 4;
@@ -97,6 +98,7 @@ pub(super) fn client(aws: &Aws) -> Client {
                 .with_max_attempts(ATTEMPTS)
                 .with_initial_backoff(Duration::from_millis(50)),
         )
+        .retry_partition(RetryPartition::custom("gatehouse").build())
         .timeout_config(timeouts);
     if let Some(endpoint) = &aws.dynamodb_endpoint {
         config = config.endpoint_url(endpoint);

@@ -9,7 +9,7 @@ use crate::{error::MatrixError, http::Body, secrets::Secret};
 /// (UIA-18); with neither type nor session it says nothing.
 #[derive(Debug, Default)]
 pub struct Auth {
-    /// The session it continues.
+    /// The session it continues; without one it begins another (UIA-10).
     pub session: Option<Secret>,
     /// The stage it attempts.
     pub stage: Option<String>,

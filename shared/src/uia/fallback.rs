@@ -99,37 +99,23 @@ pub struct Visit {
     flows: Vec<Flow>,
 }
 
-/// Why there is no page to show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoVisit {
-    /// The stage is not offered, or there is no such session (UIA-73).
-    Unknown,
-}
-
-/// Finds what `type` and `session` of a page's URL are about.
-pub async fn visit(
-    app: &App,
-    stage: &str,
-    session: &str,
-) -> Result<Result<Visit, NoVisit>, MatrixError> {
+/// Finds what `type` and `session` of a page's URL are about; `None` if the stage is not offered or
+/// there is no such session (UIA-73).
+pub async fn visit(app: &App, stage: &str, session: &str) -> Result<Option<Visit>, MatrixError> {
     let Some(stage) = StageType::parse(stage) else {
-        return Ok(Err(NoVisit::Unknown));
-    };
-    let Some(session) = OpenSession::find(app, &Secret::new(session.to_owned())).await? else {
-        return Ok(Err(NoVisit::Unknown));
+        return Ok(None);
     };
     // Registration is the one operation so far; others bring flows of their own.
     let flows = app.config.flows().to_vec();
-    let offered = flows.iter().flatten().any(|own| *own == stage);
-    Ok(if offered {
-        Ok(Visit {
-            session,
-            stage,
-            flows,
-        })
-    } else {
-        Err(NoVisit::Unknown)
-    })
+    if !flows.iter().flatten().any(|own| *own == stage) {
+        return Ok(None);
+    }
+    let session = OpenSession::find(app, &Secret::new(session.to_owned())).await?;
+    Ok(session.map(|session| Visit {
+        session,
+        stage,
+        flows,
+    }))
 }
 
 impl Visit {

@@ -72,7 +72,7 @@ impl Proof {
     }
 
     /// The share of the registration token that was to be spent is empty: takes another one. If
-    /// the token is spent as a whole, its stage is open again in the same session (design §3.2).
+    /// the token is spent as a whole, its stage is open again in the same session.
     pub async fn renew_registration_token(
         mut self,
         app: &App,

@@ -1,5 +1,5 @@
 //! A UIA session: what it remembers, sealed so that neither the table nor a log that holds the
-//! session string is enough to read it (design §3.4).
+//! session string is enough to read it.
 //!
 //! The row's key is the SHA-256 of the session string. Everything else, the parameters with their
 //! password included, is one sealed value whose key needs both the session string and the server's

@@ -294,7 +294,7 @@ async fn reg_36_a_display_name_alone_keeps_what_is_remembered() {
     assert_eq!(devices(&house, "alice")[0]["display_name"]["S"], "Riot");
 }
 
-/// HTTP-15, HTTP-16, DIS-03: never coerced, never a 401 first.
+/// HTTP-15, HTTP-16: never coerced, never a 401 first.
 #[tokio::test]
 async fn http_16_a_member_of_the_wrong_type_is_refused() {
     let house = House::new().await;
@@ -342,7 +342,7 @@ async fn http_16_null_is_absent() {
     assert!(challenge.get("errcode").is_none());
 }
 
-/// HTTP-17, DIS-03: `bind_email` and `bind_msisdn` have no effect without a proven address.
+/// HTTP-17: `bind_email` and `bind_msisdn` have no effect without a proven address.
 #[tokio::test]
 async fn http_17_unknown_members_and_parameters_are_ignored() {
     let house = House::new().await;

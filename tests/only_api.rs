@@ -1,3 +1,0 @@
-//! Endpoint by endpoint.
-
-mod api;

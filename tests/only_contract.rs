@@ -1,3 +1,0 @@
-//! Files against each other.
-
-mod contract;

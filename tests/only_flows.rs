@@ -1,3 +1,0 @@
-//! Paths through several endpoints.
-
-mod flows;
