@@ -258,7 +258,7 @@ async fn reg_35_names_against_the_operators_policy_are_refused_before_uia() {
         (
             &[("GATEHOUSE_NAME_PATTERN", "[a-z]+")],
             &["a1", "1a", "a.b", "a/"],
-            &["abc", "ABD"],
+            &["abc", "ABE"],
         ),
         (
             &[("GATEHOUSE_NAME_LENGTH", "3-5")],
