@@ -9,7 +9,7 @@ use shared::{
     clock::Timestamp,
     config::parse_duration,
     secrets::Purpose,
-    store::{NewRegistrationToken, RegistrationTokenRow},
+    store::{RegistrationToken, RegistrationTokenRow},
     uia::registration_token::is_lawful,
 };
 
@@ -85,7 +85,7 @@ async fn create(
         token.len() >= MIN_CHARS,
         "a token has at least {MIN_CHARS} characters, or it can be guessed"
     );
-    let new = NewRegistrationToken {
+    let new = RegistrationToken {
         hash: admin
             .keys
             .hash(Purpose::RegistrationToken, token.as_bytes()),
@@ -110,20 +110,20 @@ async fn list(admin: &Admin) -> anyhow::Result<Report> {
         // One that was revoked in between is no longer there.
         if let Some(row) = admin.store.find_registration_token(&hash).await? {
             let good = row.is_good(admin.clock.now());
-            let uses = row.uses.map_or("any number".to_owned(), |uses| {
+            let uses = row.token.uses.map_or("any number".to_owned(), |uses| {
                 format!("{} of {uses} left", left(&row))
             });
             let state = if good { "good" } else { "not good any more" };
             writeln!(
                 text,
                 "{}  …{}  {uses}  {state}  {}",
-                id(&row.hash),
-                row.last_four,
-                row.label
+                id(&row.token.hash),
+                row.token.last_four,
+                row.token.label
             )?;
             rows.push(json!({
-                "id": id(&row.hash), "last_four": row.last_four, "label": row.label, "uses_allowed": row.uses,
-                "left": row.uses.map(|_| left(&row)), "expires": row.expires, "created": row.created, "good": good,
+                "id": id(&row.token.hash), "last_four": row.token.last_four, "label": row.token.label, "uses_allowed": row.token.uses,
+                "left": row.token.uses.map(|_| left(&row)), "expires": row.token.expires, "created": row.token.created, "good": good,
             }));
         }
     }

@@ -56,6 +56,23 @@ pub struct NewAccount {
     pub upgraded_guest: Option<i64>,
 }
 
+impl NewAccount {
+    /// An account of which there is nothing but its name so far.
+    pub fn new(localpart: Localpart, kind: AccountKind, created: Timestamp) -> Self {
+        Self {
+            localpart,
+            kind,
+            created,
+            password: None,
+            device: None,
+            terms: BTreeMap::new(),
+            registration_token: None,
+            session: None,
+            upgraded_guest: None,
+        }
+    }
+}
+
 /// A device with its tokens, of which only hashes are kept.
 #[derive(Debug, Clone)]
 pub struct NewDevice {

@@ -111,7 +111,13 @@ where
             }
         };
         let millis = clock.now().since(started).as_millis();
-        tracing::info!(http.status = response.status.as_u16(), errcode = code, duration_ms = %millis, "answered");
+        let millis = u64::try_from(millis).unwrap_or(u64::MAX);
+        tracing::info!(
+            http.status = response.status.as_u16(),
+            errcode = code,
+            duration_ms = millis,
+            "answered"
+        );
         translate_back(response)
     }
     .instrument(span)

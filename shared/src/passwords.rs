@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The longest password, in bytes as sent. zxcvbn looks at the first
-/// [`JUDGED_CHARS`] characters, argon2 at all.
+/// few dozen characters, argon2 at all.
 pub const MAX_PASSWORD_BYTES: usize = 512;
 
 /// How much of a password is judged. zxcvbn's work grows with the square of the length and, for

@@ -24,7 +24,7 @@ pub use accounts::{AccountKind, AccountRow, AccountStatus, DeviceRow, Facts, Spa
 pub use appservices::AppservicesRow;
 pub use connection::{Aws, http_client};
 pub use limits::CellVerdict;
-pub use registration_tokens::{NewRegistrationToken, RegistrationTokenRow, TokenUse};
+pub use registration_tokens::{RegistrationToken, RegistrationTokenRow, TokenUse};
 pub use uia_sessions::{SaveSessionError, SessionRow};
 
 use crate::chance::Chance;

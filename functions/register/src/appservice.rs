@@ -1,8 +1,6 @@
 //! Users of application services: the service's token stands for all proof, and there is no
 //! password (REG-31, UIA-28).
 
-use std::collections::BTreeMap;
-
 use shared::{
     accounts::{self, NewAccount},
     app::App,
@@ -48,15 +46,8 @@ pub(crate) async fn register(
         (answer, Some(device))
     };
     let account = NewAccount {
-        localpart,
-        kind: AccountKind::Appservice,
-        created: app.clock.now(),
-        password: None,
         device,
-        terms: BTreeMap::new(),
-        registration_token: None,
-        session: None,
-        upgraded_guest: None,
+        ..NewAccount::new(localpart, AccountKind::Appservice, app.clock.now())
     };
     app.store.create_account(&account).await?;
     Ok(HttpResponse::ok(&answer))

@@ -1,8 +1,6 @@
 //! Guests: one request, no UIA, and nothing of what was sent counts but the device's display name
 //! (GUEST-01 to GUEST-05).
 
-use std::collections::BTreeMap;
-
 use shared::{
     accounts::{self, CreateAccountError, NewAccount},
     app::App,
@@ -46,15 +44,8 @@ pub(crate) async fn register(app: &App, request: &Request) -> Result<HttpRespons
         let localpart = accounts::generate_guest(&app.config, &appservices, &*app.chance)?;
         let (answer, device) = Response::with_login(app, &localpart, &login);
         let account = NewAccount {
-            localpart,
-            kind: AccountKind::Guest,
-            created: app.clock.now(),
-            password: None,
             device: Some(device),
-            terms: BTreeMap::new(),
-            registration_token: None,
-            session: None,
-            upgraded_guest: None,
+            ..NewAccount::new(localpart, AccountKind::Guest, app.clock.now())
         };
         match app.store.create_account(&account).await {
             Ok(()) => return Ok(HttpResponse::ok(&answer)),

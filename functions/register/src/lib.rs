@@ -4,7 +4,7 @@
 //! REG-01 to REG-25, REG-29, REG-31, REG-35, REG-36, GUEST-01 to GUEST-08, UIA-01 to UIA-22, TOK-08, TOK-09, TOK-11. A user token is
 //! not looked at; only an application service's means anything (TOK-11).
 //!
-//! Three kinds of account, a file each: [`user`] goes through UIA, [`guest`] and [`appservice`] do
+//! Three kinds of account, a file each: `user` goes through UIA, `guest` and `appservice` do
 //! not (UIA-28).
 
 mod answer;

@@ -347,15 +347,13 @@ async fn finish(
         let (answer, device) = answer(app, asked, &localpart);
         let text = serde_json::to_string(&answer).unwrap_or_default();
         let account = NewAccount {
-            localpart,
-            kind: AccountKind::User,
-            created: app.clock.now(),
             password: Some(hash.clone()),
             device,
             terms: proof.gains.terms.clone(),
             registration_token: proof.gains.registration_token.clone(),
             session: proof.commit(app, canonical, &text),
             upgraded_guest,
+            ..NewAccount::new(localpart, AccountKind::User, app.clock.now())
         };
         match app.store.create_account(&account).await {
             Ok(()) => return Ok(HttpResponse::json_text(http::StatusCode::OK, text)),

@@ -24,40 +24,51 @@ pub enum CellVerdict {
     },
 }
 
+/// One of the two ways to count a request.
+struct Step {
+    update: &'static str,
+    condition: &'static str,
+    /// What the update sets or adds.
+    value: i64,
+    /// What the cell may have reached at most.
+    limit: i64,
+    /// When the cell will be empty again.
+    empty_at: i64,
+}
+
 impl Store {
     /// Spends one request of a cell: one call while the cell is empty, as it is for nearly
-    /// everybody, else two. The second is bounded too, so that racing requests cannot overspend.
+    /// everybody, else two. The second is bounded too, so that racing requests cannot overspend. A
+    /// call whose answer was lost may count twice, which costs its client a moment.
     pub async fn spend_limit(
         &self,
         cell: &str,
         attempt: Attempt,
     ) -> Result<CellVerdict, StoreError> {
         let (now, cost) = (attempt.now.0, attempt.cost);
-        let fresh = self
-            .update_cell(
-                cell,
-                "SET tat = :tat, #ttl = :ttl",
-                "attribute_not_exists(tat) OR tat <= :limit",
-                now + cost,
-                now,
-                cost,
-            )
-            .await?;
-        let CellVerdict::Exceeded { arrival } = fresh else {
-            return Ok(fresh);
+        let begin = Step {
+            update: "SET tat = :value, #ttl = :ttl",
+            condition: "attribute_not_exists(tat) OR tat <= :limit",
+            value: now + cost,
+            limit: now,
+            empty_at: now + cost,
         };
-        if arrival.0 > now + attempt.tolerance {
-            return Ok(fresh);
+        let verdict = self.update_cell(cell, begin).await?;
+        let CellVerdict::Exceeded { arrival } = verdict else {
+            return Ok(verdict);
+        };
+        let limit = now + attempt.tolerance;
+        if arrival.0 > limit {
+            return Ok(verdict);
         }
-        self.update_cell(
-            cell,
-            "SET tat = tat + :cost, #ttl = :ttl",
-            "tat <= :limit",
-            arrival.0 + cost,
-            now + attempt.tolerance,
-            cost,
-        )
-        .await
+        let add = Step {
+            update: "SET tat = tat + :value, #ttl = :ttl",
+            condition: "tat <= :limit",
+            value: cost,
+            limit,
+            empty_at: arrival.0 + cost,
+        };
+        self.update_cell(cell, add).await
     }
 
     /// Gives one request back.
@@ -86,31 +97,21 @@ impl Store {
         .await
     }
 
-    async fn update_cell(
-        &self,
-        cell: &str,
-        update: &str,
-        condition: &str,
-        arrival: i64,
-        limit: i64,
-        cost: i64,
-    ) -> Result<CellVerdict, StoreError> {
-        let adds = update.contains(":cost");
+    async fn update_cell(&self, cell: &str, step: Step) -> Result<CellVerdict, StoreError> {
+        let step = &step;
+        let ttl = Timestamp(step.empty_at + KEEP_MS).seconds();
         self.retry(|| async move {
             let request = self
                 .client
                 .update_item()
                 .table_name(&self.limits)
                 .set_key(Some(Item::at(cell).build()))
-                .update_expression(update)
-                .condition_expression(condition)
+                .update_expression(step.update)
+                .condition_expression(step.condition)
                 .expression_attribute_names("#ttl", "ttl")
-                .expression_attribute_values(":ttl", number(Timestamp(arrival + KEEP_MS).seconds()))
-                .expression_attribute_values(":limit", number(limit))
-                .expression_attribute_values(
-                    if adds { ":cost" } else { ":tat" },
-                    number(if adds { cost } else { arrival }),
-                )
+                .expression_attribute_values(":ttl", number(ttl))
+                .expression_attribute_values(":limit", number(step.limit))
+                .expression_attribute_values(":value", number(step.value))
                 .return_values_on_condition_check_failure(
                     aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld,
                 );

@@ -20,16 +20,16 @@ const MAX_SHARDS: i64 = 16;
 /// A share is not made smaller than this, so that a small token has one share alone.
 const MIN_SHARD_USES: i64 = 16;
 
-/// A registration token to be stored.
-#[derive(Debug, Clone)]
-pub struct NewRegistrationToken {
+/// A registration token, of which only a hash is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistrationToken {
     /// The keyed hash of the token.
     pub hash: String,
     /// What the operator calls it.
     pub label: String,
     /// Its last four characters, by which the operator knows it again.
     pub last_four: String,
-    /// How many accounts it is good for; `None` for any number.
+    /// How many accounts it is good for at first; `None` for any number.
     pub uses: Option<i64>,
     /// When it expires.
     pub expires: Option<Timestamp>,
@@ -40,18 +40,8 @@ pub struct NewRegistrationToken {
 /// A registration token as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegistrationTokenRow {
-    /// The keyed hash of the token.
-    pub hash: String,
-    /// What the operator calls it.
-    pub label: String,
-    /// Its last four characters.
-    pub last_four: String,
-    /// How many accounts it was good for at first; `None` for any number.
-    pub uses: Option<i64>,
-    /// When it expires.
-    pub expires: Option<Timestamp>,
-    /// When it was made.
-    pub created: Timestamp,
+    /// The token.
+    pub token: RegistrationToken,
     /// What is left in each share that is not empty; nothing for an unlimited token.
     pub left: Vec<(u32, i64)>,
 }
@@ -68,8 +58,9 @@ pub struct TokenUse {
 impl RegistrationTokenRow {
     /// Whether an account can be made with it now (UIA-60, RTOK-01).
     pub fn is_good(&self, now: Timestamp) -> bool {
-        self.expires.is_none_or(|expires| now < expires)
-            && (self.uses.is_none() || !self.left.is_empty())
+        let token = &self.token;
+        token.expires.is_none_or(|expires| now < expires)
+            && (token.uses.is_none() || !self.left.is_empty())
     }
 
     fn read(rows: Vec<Map>) -> Result<Option<Self>, StoreError> {
@@ -90,15 +81,15 @@ impl RegistrationTokenRow {
             .strip_prefix("REGTOKEN#")
             .ok_or_else(|| row.corrupt(PK))?
             .to_owned();
-        Ok(Some(Self {
+        let token = RegistrationToken {
             hash,
             label: row.text("label")?.to_owned(),
             last_four: row.text("last_four")?.to_owned(),
             uses: row.number_if("uses")?,
             expires: row.time_if("expires")?,
             created: row.time("created")?,
-            left,
-        }))
+        };
+        Ok(Some(Self { token, left }))
     }
 }
 
@@ -122,7 +113,7 @@ impl Store {
     /// Stores a new token; `false` if there is one with this hash.
     pub async fn create_registration_token(
         &self,
-        new: &NewRegistrationToken,
+        new: &RegistrationToken,
     ) -> Result<bool, StoreError> {
         let pk = keys::registration_token(&new.hash);
         let main = Item::under(&pk, MAIN)

@@ -84,7 +84,7 @@ pub(super) fn attempt(context: StageContext<'_>, prepared: &Prepared) -> Verdict
         Prepared::RegistrationToken(Some(row)) if row.is_good(context.app.clock.now()) => {
             Verdict::Passed {
                 evidence: Evidence::RegistrationToken {
-                    hash: row.hash.clone(),
+                    hash: row.token.hash.clone(),
                 },
                 refund: Some(Limit::RegistrationToken),
             }
@@ -102,13 +102,13 @@ pub(super) async fn redeem(
     prepared: &Prepared,
 ) -> Result<Result<Option<TokenUse>, Refusal>, StoreError> {
     let row = match prepared {
-        Prepared::RegistrationToken(Some(row)) if row.hash == hash => Some(row.clone()),
+        Prepared::RegistrationToken(Some(row)) if row.token.hash == hash => Some(row.clone()),
         _ => app.store.find_registration_token(hash).await?,
     };
     let Some(row) = row.filter(|row| row.is_good(app.clock.now())) else {
         return Ok(Err(REFUSED));
     };
-    if row.uses.is_none() {
+    if row.token.uses.is_none() {
         return Ok(Ok(None));
     }
     let shares = u32::try_from(row.left.len()).unwrap_or(0).max(1);
@@ -116,7 +116,7 @@ pub(super) async fn redeem(
     Ok(share
         .map(|(shard, _)| {
             Some(TokenUse {
-                hash: row.hash.clone(),
+                hash: row.token.hash.clone(),
                 shard: *shard,
             })
         })
