@@ -128,12 +128,18 @@ impl StageType {
 
     /// Whether what completes it can be used only once, by the rules of somebody else.
     pub(super) const fn is_single_use(self) -> bool {
-        matches!(self, Self::Recaptcha)
+        match self {
+            Self::Recaptcha => true,
+            Self::Dummy | Self::RegistrationToken | Self::Terms => false,
+        }
     }
 
     /// Whether a twin of a request can be the reason why its own attempt is refused.
     pub(super) const fn is_spent_by_a_twin(self) -> bool {
-        matches!(self, Self::Recaptcha | Self::RegistrationToken)
+        match self {
+            Self::Recaptcha | Self::RegistrationToken => true,
+            Self::Dummy | Self::Terms => false,
+        }
     }
 
     /// What clients need to know beforehand (UIA-03).
@@ -209,5 +215,32 @@ impl Evidence {
             }
         }
         Ok(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stage_is_known_by_its_name() {
+        // A new variant does not compile here until it is counted, and fails until it is listed.
+        let count = |stage: StageType| match stage {
+            StageType::Dummy
+            | StageType::Recaptcha
+            | StageType::RegistrationToken
+            | StageType::Terms => 4,
+        };
+        assert_eq!(StageType::ALL.len(), count(StageType::Dummy));
+        for stage in StageType::ALL {
+            assert_eq!(StageType::parse(stage.as_str()), Some(stage));
+        }
+    }
+
+    #[test]
+    fn uia_30_the_removed_stages_of_r0_are_none() {
+        for name in ["m.login.token", "m.login.oauth2", ""] {
+            assert_eq!(StageType::parse(name), None, "{name}");
+        }
     }
 }
