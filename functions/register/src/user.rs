@@ -324,12 +324,10 @@ async fn finish(
         canonical,
     } = operation;
     let Some(password) = asked.password.clone().map(Secret::new) else {
-        proof.settle(app).await;
         proof.keep(app).await;
         return Err(MatrixError::new(ErrorCode::MissingParam, "`password` is missing").into());
     };
     if !charged && let Err(error) = limits::spend(app, Limit::PasswordHash, request.network).await {
-        proof.settle(app).await;
         proof.keep(app).await;
         return Err(error.into());
     }

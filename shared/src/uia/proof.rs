@@ -57,8 +57,9 @@ impl Proof {
     }
 
     /// The operation failed, or cannot be done yet, for reasons of its own: what was proven stays
-    /// proven (UIA-09, REG-23). Best effort, since the answer is a failure already.
+    /// proven (UIA-09, REG-23), and a right guess costs nothing. Best effort, since the answer is a failure already.
     pub async fn keep(mut self, app: &App) {
+        self.settle(app).await;
         if self.session.is_stored() {
             let _ = self.session.save_merged(app, Parameters::Ours, None).await;
         }
