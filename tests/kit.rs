@@ -23,12 +23,7 @@ use rand_chacha::{
     rand_core::{Rng, SeedableRng},
 };
 use serde_json::{Value, json};
-use shared::{
-    chance::Chance,
-    http::COMMON_HEADERS,
-    secrets::Secret,
-    store::{Aws, Store},
-};
+use shared::{chance::Chance, http::COMMON_HEADERS, store::Store};
 
 /// When every test begins: 2027-01-15, 08:00 UTC.
 pub const NOW: i64 = 1_800_000_000_000;
@@ -209,13 +204,7 @@ impl House {
 
     /// The operator's command, on this house's tables.
     pub fn admin(&self) -> Admin {
-        let aws = Aws {
-            region: "local".to_owned(),
-            dynamodb_endpoint: Some(self.local.dynamodb_endpoint()),
-            access_key_id: "admin".to_owned(),
-            secret_access_key: Secret::new("admin".to_owned()),
-            session_token: None,
-        };
+        let aws = self.local.aws("admin");
         let config = self.local.config();
         let chance = Arc::clone(&self.operators_chance);
         Admin {

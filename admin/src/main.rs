@@ -6,10 +6,7 @@ use anyhow::Context;
 use clap::Parser;
 use gatehouse_admin::{Admin, Cli};
 use shared::{
-    chance::SystemChance,
-    clock::SystemClock,
-    config::read_keys,
-    store::{Store, http_client},
+    aws::http_client, chance::SystemChance, clock::SystemClock, config::read_keys, store::Store,
 };
 
 fn main() -> ExitCode {

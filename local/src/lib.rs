@@ -32,11 +32,10 @@ use http::{Request, Response};
 use hyper::body::Bytes;
 use shared::{
     app::App,
+    aws::Aws,
     chance::{Chance, SystemChance},
     clock::{Clock, Timestamp},
     config::Config,
-    secrets::Secret,
-    store::Aws,
 };
 
 use crate::{
@@ -45,7 +44,7 @@ use crate::{
     engine::Engine,
     gateway::Gateway,
     outbox::Outbox,
-    services::{REGION, SECRET_ACCESS_KEY, Services, export_lines},
+    services::{Services, export_lines},
     tap::Tap,
     template::Template,
 };
@@ -133,14 +132,8 @@ impl Local {
         )?;
         let clock: Arc<dyn Clock> = Arc::clone(&options.clock) as Arc<dyn Clock>;
         let functions = functions::all(|id| {
-            let aws = Aws {
-                region: REGION.to_owned(),
-                dynamodb_endpoint: Some(services.dynamodb_endpoint()),
-                // Who calls: the tap judges each function by its own policy.
-                access_key_id: id.to_owned(),
-                secret_access_key: Secret::new(SECRET_ACCESS_KEY.to_owned()),
-                session_token: None,
-            };
+            // Who calls: the tap judges each function by its own policy.
+            let aws = services.aws(id);
             App::new(
                 Arc::clone(&config),
                 &aws,
@@ -203,6 +196,11 @@ impl Local {
     /// The messages that would have been sent.
     pub fn outbox(&self) -> &Outbox {
         self.services.outbox()
+    }
+
+    /// The embedded services, for a caller with this access key id.
+    pub fn aws(&self, caller: &str) -> Aws {
+        self.services.aws(caller)
     }
 
     /// Where an SDK finds the embedded `DynamoDB`.

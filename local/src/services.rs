@@ -5,6 +5,10 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::Result;
+use shared::{
+    aws::{Aws, Endpoints},
+    secrets::Secret,
+};
 
 use crate::{clock::MovableClock, engine::Engine, outbox::Outbox, tap::Tap, template::Template};
 
@@ -42,6 +46,20 @@ impl Services {
             clock,
             outbox: Outbox::default(),
         })
+    }
+
+    /// Where they are, for a caller with this access key id.
+    pub fn aws(&self, caller: &str) -> Aws {
+        Aws {
+            region: REGION.to_owned(),
+            endpoints: Endpoints {
+                dynamodb: Some(self.dynamodb_endpoint()),
+                ..Endpoints::default()
+            },
+            access_key_id: caller.to_owned(),
+            secret_access_key: Secret::new(SECRET_ACCESS_KEY.to_owned()),
+            session_token: None,
+        }
     }
 
     /// The wire tap.

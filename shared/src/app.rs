@@ -10,12 +10,13 @@ use tokio::sync::RwLock;
 
 use crate::{
     appservices::{Appservices, FRESH_FOR_MS},
+    aws::Aws,
     captcha,
     chance::Chance,
     clock::Clock,
     config::Config,
     passwords::Hasher,
-    store::{AppservicesRow, Aws, Store, StoreError, Wanted},
+    store::{AppservicesRow, Store, StoreError, Wanted},
 };
 
 /// The process's own state. Nothing in it is needed again after the process has ended.

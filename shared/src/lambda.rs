@@ -23,12 +23,12 @@ use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::Subscriber
 
 use crate::{
     app::App,
+    aws::Aws,
     chance::SystemChance,
     clock::SystemClock,
     config::Config,
     error::Rejection,
     http::{Content, Network, Query, Request, Response},
-    store::Aws,
 };
 
 /// A handler as a service of Lambda events.
@@ -41,6 +41,31 @@ where
     H: Fn(Arc<App>, Request) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response, Rejection>> + Send + 'static,
 {
+    start(async |app, _| lambda_runtime::run(service(app, handle)).await)
+}
+
+/// A function that is no endpoint: it is given events and answers nothing.
+pub trait Worker: Send + Sync + 'static {
+    /// Works on an event. What fails is for the worker to try again, never for Lambda.
+    fn handle(&self, event: serde_json::Value) -> impl Future<Output = ()> + Send;
+}
+
+/// Runs a worker.
+pub fn run_worker<W: Worker>(make: impl FnOnce(Arc<App>, &Aws) -> W) -> ExitCode {
+    start(async |app, aws| {
+        let worker = Arc::new(make(app, &aws));
+        let service = service_fn(move |event: LambdaEvent<serde_json::Value>| {
+            let worker = Arc::clone(&worker);
+            async move {
+                worker.handle(event.payload).await;
+                Ok::<_, Infallible>(serde_json::Value::Null)
+            }
+        });
+        lambda_runtime::run(service).await
+    })
+}
+
+fn start(serve: impl AsyncFnOnce(Arc<App>, Aws) -> Result<(), lambda_http::Error>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -50,14 +75,14 @@ where
     };
     start_log();
     runtime.block_on(async {
-        let app = match app_from_environment() {
+        let (app, aws) = match app_from_environment() {
             Ok(app) => app,
             Err(faults) => return fail(&faults),
         };
         if app.config.warm_up {
             app.warm_up().await;
         }
-        match lambda_runtime::run(service(app, handle)).await {
+        match serve(app, aws).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error),
         }
@@ -244,18 +269,16 @@ fn make_harmless(event: &mut LambdaRequest) {
     clippy::disallowed_methods,
     reason = "the one place of a function that reads the environment"
 )]
-fn app_from_environment() -> Result<Arc<App>, String> {
+fn app_from_environment() -> Result<(Arc<App>, Aws), String> {
     let variables: BTreeMap<String, String> = std::env::vars().collect();
     let lookup = |name: &str| variables.get(name).cloned();
     let misspelt = Config::unknown_settings(variables.keys().cloned());
     let (config, aws) = (Config::from_lookup(lookup), Aws::from_lookup(lookup));
     match (misspelt, config, aws) {
-        (Ok(()), Ok(config), Ok(aws)) => Ok(App::new(
-            Arc::new(config),
-            &aws,
-            Arc::new(SystemClock),
-            Arc::new(SystemChance),
-        )),
+        (Ok(()), Ok(config), Ok(aws)) => {
+            let (clock, chance) = (Arc::new(SystemClock), Arc::new(SystemChance));
+            Ok((App::new(Arc::new(config), &aws, clock, chance), aws))
+        }
         (misspelt, config, aws) => {
             let faults = [
                 misspelt.err().map(|f| f.to_string()),

@@ -8,6 +8,7 @@
 pub mod accounts;
 pub mod app;
 pub mod appservices;
+pub mod aws;
 pub mod captcha;
 pub mod chance;
 pub mod clock;

@@ -22,12 +22,11 @@ use aws_sdk_dynamodb::Client;
 
 pub use accounts::{AccountKind, AccountRow, AccountStatus, DeviceRow, Facts, Spared, Wanted};
 pub use appservices::AppservicesRow;
-pub use connection::{Aws, http_client};
 pub use limits::CellVerdict;
 pub use registration_tokens::{RegistrationToken, RegistrationTokenRow, TokenUse};
 pub use uia_sessions::{SaveSessionError, SessionRow};
 
-use crate::chance::Chance;
+use crate::{aws::Aws, chance::Chance};
 
 /// A call did not do what it was to do.
 #[derive(Debug, thiserror::Error)]

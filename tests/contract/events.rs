@@ -17,8 +17,6 @@ use shared::{
     error::Rejection,
     http::{COMMON_HEADERS, Request, Response},
     lambda::{self, Service},
-    secrets::Secret,
-    store::Aws,
 };
 
 use crate::contract::files;
@@ -41,13 +39,7 @@ fn event(name: &str) -> Value {
 
 /// A function's own state, as on Lambda, on this house's tables and clock.
 fn app(house: &House, function: &str) -> Arc<App> {
-    let aws = Aws {
-        region: "local".to_owned(),
-        dynamodb_endpoint: Some(house.local.dynamodb_endpoint()),
-        access_key_id: function.to_owned(),
-        secret_access_key: Secret::new("local".to_owned()),
-        session_token: None,
-    };
+    let aws = house.local.aws(function);
     let config = Arc::clone(house.local.config());
     let clock = Arc::clone(house.local.clock());
     App::new(config, &aws, clock, Arc::new(SystemChance))

@@ -22,8 +22,7 @@ use kit::NOW;
 use serde_json::Value;
 use shared::{
     chance::{Chance, SystemChance},
-    secrets::Secret,
-    store::{Aws, Store},
+    store::Store,
 };
 
 const SALT_BYTES: usize = 16;
@@ -102,13 +101,7 @@ impl Counted {
     }
 
     pub(crate) async fn new_token(&self, arguments: &[&str]) -> String {
-        let aws = Aws {
-            region: "local".to_owned(),
-            dynamodb_endpoint: Some(self.local.dynamodb_endpoint()),
-            access_key_id: "admin".to_owned(),
-            secret_access_key: Secret::new("admin".to_owned()),
-            session_token: None,
-        };
+        let aws = self.local.aws("admin");
         let config = self.local.config();
         let chance: Arc<dyn Chance> = Arc::new(SystemChance);
         let admin = Admin {

@@ -19,8 +19,6 @@ use serde_json::{Value, json};
 use shared::{
     app::App,
     chance::{Chance, SystemChance},
-    secrets::Secret,
-    store::Aws,
 };
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -243,13 +241,7 @@ pub(crate) fn another_process(house: &House) -> Arc<App> {
 
 /// Another process of this function.
 pub(crate) fn process_of(house: &House, function: &str) -> Arc<App> {
-    let aws = Aws {
-        region: "local".to_owned(),
-        dynamodb_endpoint: Some(house.local.dynamodb_endpoint()),
-        access_key_id: function.to_owned(),
-        secret_access_key: Secret::new("secret".to_owned()),
-        session_token: None,
-    };
+    let aws = house.local.aws(function);
     let clock = Arc::clone(house.local.clock());
     App::new(
         Arc::clone(house.local.config()),

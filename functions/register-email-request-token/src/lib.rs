@@ -1,0 +1,14 @@
+//! `register-email-request-token`
+
+use std::sync::Arc;
+
+use shared::{
+    app::App,
+    error::{ErrorCode, MatrixError, Rejection},
+    http::{Request as HttpRequest, Response as HttpResponse},
+};
+
+/// Answers the request.
+pub async fn handle(_app: Arc<App>, _request: HttpRequest) -> Result<HttpResponse, Rejection> {
+    Err(MatrixError::new(ErrorCode::UnknownPath, "").into())
+}

@@ -1,0 +1,116 @@
+//! Where the AWS services are, who we are there, and the HTTP client for all of them.
+//!
+//! Knows no service: each has its own room, `store` for DynamoDB, the function `deliver` for SES
+//! and SNS.
+
+use std::time::Duration;
+
+use aws_smithy_http_client::{
+    Builder,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::region::Region;
+
+use crate::secrets::Secret;
+
+/// How long one attempt at a call may take. AWS answers in milliseconds; a first call also pays for
+/// the connection.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a call may take with all its attempts: well below the functions' own timeout.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Where the AWS services are and who we are there.
+#[derive(Debug, Clone)]
+pub struct Aws {
+    /// The region.
+    pub region: String,
+    /// Services that are not at the region's own address.
+    pub endpoints: Endpoints,
+    /// The access key.
+    pub access_key_id: String,
+    /// Its secret.
+    pub secret_access_key: Secret,
+    /// The session token of temporary credentials.
+    pub session_token: Option<Secret>,
+}
+
+/// The addresses of services that are not where the region has them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Endpoints {
+    /// DynamoDB
+    pub dynamodb: Option<String>,
+    /// SES
+    pub ses: Option<String>,
+    /// SNS
+    pub sns: Option<String>,
+}
+
+impl Aws {
+    /// Reads the variables that Lambda sets, and the endpoints that the AWS tools know. Faults are
+    /// all told at once.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        let get = |name: &str| lookup(name).filter(|value| !value.is_empty());
+        let endpoint = |service: &str| {
+            get(&format!("AWS_ENDPOINT_URL_{service}")).or_else(|| get("AWS_ENDPOINT_URL"))
+        };
+        let mut missing = Vec::new();
+        let mut demand = |name: &'static str| {
+            let value = get(name);
+            if value.is_none() {
+                missing.push(format!("{name}: must be set"));
+            }
+            value.unwrap_or_default()
+        };
+        let aws = Self {
+            region: demand("AWS_REGION"),
+            endpoints: Endpoints {
+                dynamodb: endpoint("DYNAMODB"),
+                ses: endpoint("SES"),
+                sns: endpoint("SNS"),
+            },
+            access_key_id: demand("AWS_ACCESS_KEY_ID"),
+            secret_access_key: Secret::new(demand("AWS_SECRET_ACCESS_KEY")),
+            session_token: get("AWS_SESSION_TOKEN").map(Secret::new),
+        };
+        if missing.is_empty() {
+            Ok(aws)
+        } else {
+            Err(missing.join("\n"))
+        }
+    }
+
+    /// The credentials, for a client's configuration.
+    pub fn credentials(&self) -> aws_credential_types::Credentials {
+        aws_credential_types::Credentials::new(
+            &self.access_key_id,
+            self.secret_access_key.reveal(),
+            self.session_token
+                .as_ref()
+                .map(|token| token.reveal().clone()),
+            None,
+            "gatehouse",
+        )
+    }
+
+    /// The region, for a client's configuration.
+    pub fn region(&self) -> Region {
+        Region::new(self.region.clone())
+    }
+}
+
+/// The HTTP client of every AWS service. Opens no connection.
+pub fn http_client() -> SharedHttpClient {
+    Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https()
+}
+
+/// How patient we are with a call.
+pub fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(OPERATION_TIMEOUT)
+        .build()
+}
