@@ -16,6 +16,7 @@ use crate::{
     ids::{DeviceId, Localpart},
     passwords::PasswordHash,
     store::{AccountKind, StoreError, TokenUse},
+    threepids::{Medium, proofs::Proven},
     tokens::TokenHash,
     uia::SessionCommit,
 };
@@ -50,6 +51,8 @@ pub struct NewAccount {
     pub terms: BTreeMap<String, String>,
     /// The use of a limited registration token.
     pub registration_token: Option<TokenUse>,
+    /// Its addresses, with the proofs that are spent for them (REG-27).
+    pub threepids: Vec<Proven>,
     /// The UIA session that is finished by this, if there is one.
     pub session: Option<SessionCommit>,
     /// The epoch of the guest who becomes this user (GUEST-08).
@@ -67,6 +70,7 @@ impl NewAccount {
             device: None,
             terms: BTreeMap::new(),
             registration_token: None,
+            threepids: Vec::new(),
             session: None,
             upgraded_guest: None,
         }
@@ -98,6 +102,12 @@ pub enum CreateAccountError {
     /// Somebody has the name.
     #[error("the name is taken")]
     NameTaken,
+    /// Somebody has one of the addresses.
+    #[error("the address is taken")]
+    ThreePidTaken,
+    /// The proof of an address has been spent, or has expired.
+    #[error("the proof is spent")]
+    ProofGone(Medium),
     /// The registration token has no use left in that share of it.
     #[error("the registration token is spent")]
     RegistrationTokenSpent,

@@ -5,6 +5,7 @@
 //! the strings come from: the caller hands in a look-up.
 
 mod flows;
+mod messages;
 mod parse;
 mod settings;
 
@@ -13,6 +14,7 @@ use std::{fmt, time::Duration};
 use regex_lite::Regex;
 
 pub use flows::{CaptchaConfig, CaptchaProvider, Flow, Policies};
+pub use messages::{AddressPolicy, EmailLink, MailConfig, Privacy, SmsConfig, SmsNumbers};
 pub use parse::parse_duration;
 pub use settings::{SETTINGS, Setting};
 
@@ -48,6 +50,18 @@ pub struct Config {
     pub captcha: Option<CaptchaConfig>,
     /// The policies a new user accepts, if there are any.
     pub policies: Option<Policies>,
+    /// How mail is sent; `None` if it is not.
+    pub mail: Option<MailConfig>,
+    /// How text messages are sent; `None` if they are not.
+    pub sms: Option<SmsConfig>,
+    /// Which e-mail addresses may be used.
+    pub email_policy: AddressPolicy,
+    /// Which phone numbers may be used.
+    pub phone_policy: AddressPolicy,
+    /// Hosts that a browser may be sent to after validation.
+    pub next_link_hosts: Vec<String>,
+    /// Whether strangers are told who has an account.
+    pub threepid_privacy: Privacy,
     /// Whether rates are limited.
     pub limits: bool,
     /// Whose `X-Forwarded-For` is believed.
@@ -153,6 +167,11 @@ impl Config {
         }
     }
 
+    /// Whether some way to register asks for this stage.
+    pub fn offers(&self, stage: crate::uia::StageType) -> bool {
+        self.flows().iter().flatten().any(|own| *own == stage)
+    }
+
     // Every part is read before the first `?`, so that one fault does not hide the next.
     fn read(raw: &mut parse::Raw<'_>) -> Option<Self> {
         let server_name = raw.server_name();
@@ -162,7 +181,10 @@ impl Config {
         let tables = raw.table_prefix();
         let captcha = flows::read_captcha(raw);
         let policies = flows::read_policies(raw);
-        let registration = flows::read_registration(raw, captcha.is_some(), policies.is_some());
+        let messages = messages::read(raw);
+        let media = messages.as_ref().map(messages::Messages::media);
+        let registration =
+            flows::read_registration(raw, captcha.is_some(), policies.is_some(), media);
         let guests = raw.flag("GATEHOUSE_GUESTS");
         let guest_lifetime = raw.duration("GATEHOUSE_GUEST_LIFETIME");
         let names = raw.name_policy();
@@ -173,6 +195,7 @@ impl Config {
         let trusted_proxies = raw.trusted_proxies();
         let query_tokens = raw.switch("GATEHOUSE_QUERY_TOKENS");
         let warm_up = raw.flag("GATEHOUSE_WARM_UP");
+        let messages = messages?;
         Some(Self {
             server_name: server_name?,
             public_url: public_url?,
@@ -188,6 +211,12 @@ impl Config {
             },
             captcha,
             policies,
+            mail: messages.mail,
+            sms: messages.sms,
+            email_policy: messages.email_policy,
+            phone_policy: messages.phone_policy,
+            next_link_hosts: messages.next_link_hosts,
+            threepid_privacy: messages.privacy,
             limits: limits?,
             trusted_proxies: trusted_proxies?,
             query_tokens: query_tokens?,

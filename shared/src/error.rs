@@ -14,6 +14,11 @@ use crate::{
     limits::LimitError,
     passwords::{HashError, PasswordFault},
     store::{SaveSessionError, StoreError},
+    threepids::{
+        PhoneFault, ThreePidDenied,
+        link::NextLinkFault,
+        proofs::{RequestError, SubmitError},
+    },
     tokens::AuthenticationError,
     uia::Challenge,
 };
@@ -39,6 +44,18 @@ pub enum ErrorCode {
     MissingToken,
     /// `M_NOT_JSON`
     NotJson,
+    /// `M_SERVER_NOT_TRUSTED`
+    ServerNotTrusted,
+    /// `M_SESSION_EXPIRED`
+    SessionExpired,
+    /// `M_THREEPID_DENIED`
+    ThreePidDenied,
+    /// `M_THREEPID_IN_USE`
+    ThreePidInUse,
+    /// `M_THREEPID_MEDIUM_NOT_SUPPORTED`
+    ThreePidMediumNotSupported,
+    /// `M_TOKEN_INCORRECT`
+    TokenIncorrect,
     /// `M_TOO_LARGE`
     TooLarge,
     /// `M_UNKNOWN`: our own fault
@@ -70,6 +87,12 @@ impl ErrorCode {
             Self::MissingParam => "M_MISSING_PARAM",
             Self::MissingToken => "M_MISSING_TOKEN",
             Self::NotJson => "M_NOT_JSON",
+            Self::ServerNotTrusted => "M_SERVER_NOT_TRUSTED",
+            Self::SessionExpired => "M_SESSION_EXPIRED",
+            Self::ThreePidDenied => "M_THREEPID_DENIED",
+            Self::ThreePidInUse => "M_THREEPID_IN_USE",
+            Self::ThreePidMediumNotSupported => "M_THREEPID_MEDIUM_NOT_SUPPORTED",
+            Self::TokenIncorrect => "M_TOKEN_INCORRECT",
             Self::TooLarge => "M_TOO_LARGE",
             Self::Unknown => "M_UNKNOWN",
             Self::UnknownToken => "M_UNKNOWN_TOKEN",
@@ -89,10 +112,15 @@ impl ErrorCode {
             | Self::InvalidUsername
             | Self::MissingParam
             | Self::NotJson
+            | Self::ServerNotTrusted
+            | Self::SessionExpired
+            | Self::ThreePidInUse
+            | Self::ThreePidMediumNotSupported
+            | Self::TokenIncorrect
             | Self::UserInUse
             | Self::WeakPassword => StatusCode::BAD_REQUEST,
             Self::MissingToken | Self::UnknownToken | Self::UserLocked => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::ThreePidDenied => StatusCode::FORBIDDEN,
             Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -114,6 +142,8 @@ pub struct MatrixError {
     pub retry_after: Option<Duration>,
     /// Whether the client may keep its data and log in again (TOK-06).
     pub soft_logout: bool,
+    /// Whether it says `success: false` as well, as identity servers do (DIS-16).
+    pub unsuccessful: bool,
     /// The cause, for the log.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -127,6 +157,7 @@ impl MatrixError {
             message: message.into(),
             retry_after: None,
             soft_logout: false,
+            unsuccessful: false,
             source: None,
         }
     }
@@ -167,6 +198,9 @@ impl MatrixError {
         body.insert("error".to_owned(), self.message.as_ref().into());
         if self.soft_logout {
             body.insert("soft_logout".to_owned(), true.into());
+        }
+        if self.unsuccessful {
+            body.insert("success".to_owned(), false.into());
         }
         if self.code == ErrorCode::Unknown {
             body.insert("request_id".to_owned(), request_id.into());
@@ -336,15 +370,90 @@ impl From<AuthenticationError> for MatrixError {
     }
 }
 
+impl From<ThreePidDenied> for MatrixError {
+    fn from(_: ThreePidDenied) -> Self {
+        Self::new(
+            ErrorCode::ThreePidDenied,
+            "This server does not accept that address",
+        )
+    }
+}
+
+impl From<PhoneFault> for MatrixError {
+    fn from(fault: PhoneFault) -> Self {
+        match fault {
+            PhoneFault::Country => Self::new(
+                ErrorCode::InvalidParam,
+                "`country` is not a country's two letters",
+            ),
+            PhoneFault::Number => Self::new(
+                ErrorCode::InvalidParam,
+                "`phone_number` is not a phone number",
+            ),
+            PhoneFault::Unserved => Self::new(
+                ErrorCode::ThreePidDenied,
+                "This server sends no text messages to that number",
+            ),
+        }
+    }
+}
+
+impl From<NextLinkFault> for MatrixError {
+    fn from(_: NextLinkFault) -> Self {
+        Self::new(
+            ErrorCode::InvalidParam,
+            "`next_link` must be an http or https URL",
+        )
+    }
+}
+
+impl From<RequestError> for MatrixError {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::InUse => Self::new(
+                ErrorCode::ThreePidInUse,
+                "The address belongs to an account already",
+            ),
+            RequestError::Limit(error) => error.into(),
+            RequestError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<SubmitError> for MatrixError {
+    fn from(error: SubmitError) -> Self {
+        let (code, message) = match error {
+            SubmitError::Unknown => (
+                ErrorCode::InvalidParam,
+                "There is no such validation session",
+            ),
+            SubmitError::Expired => (
+                ErrorCode::SessionExpired,
+                "The validation session has expired: ask for another message",
+            ),
+            SubmitError::Incorrect => (
+                ErrorCode::TokenIncorrect,
+                "That is not the code that was sent",
+            ),
+            SubmitError::Store(error) => return error.into(),
+        };
+        Self {
+            unsuccessful: true,
+            ..Self::new(code, message)
+        }
+    }
+}
+
 impl From<CreateAccountError> for MatrixError {
     fn from(error: CreateAccountError) -> Self {
         match error {
             CreateAccountError::NameTaken => NameFault::Taken.into(),
-            // The caller turns these two into a replay or a challenge; if it cannot, the client
+            // The caller turns these into a replay or a challenge; if it cannot, the client
             // may try again.
-            CreateAccountError::SessionMoved | CreateAccountError::RegistrationTokenSpent => {
-                Self::limited(Duration::from_secs(1))
-            }
+            CreateAccountError::SessionMoved
+            | CreateAccountError::ProofGone(_)
+            | CreateAccountError::RegistrationTokenSpent => Self::limited(Duration::from_secs(1)),
+            CreateAccountError::ThreePidTaken => RequestError::InUse.into(),
             CreateAccountError::GuestGone => Self::new(
                 ErrorCode::Forbidden,
                 "The guest access token is not one of this user",
@@ -370,10 +479,15 @@ reject_as_error!(
     HashError,
     LimitError,
     NameFault,
+    NextLinkFault,
     PasswordFault,
+    PhoneFault,
     RegistrationClosed,
+    RequestError,
     SaveSessionError,
-    StoreError
+    StoreError,
+    SubmitError,
+    ThreePidDenied
 );
 
 #[cfg(test)]

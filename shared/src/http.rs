@@ -64,6 +64,8 @@ pub struct Response {
     pub content: Content,
     /// Whole seconds for a `Retry-After` header (HTTP-20).
     pub retry_after: Option<u64>,
+    /// Where a browser goes on (3PID-30).
+    pub location: Option<String>,
 }
 
 impl Response {
@@ -80,6 +82,7 @@ impl Response {
             status,
             content: Content::Json(text),
             retry_after: None,
+            location: None,
         }
     }
 
@@ -103,6 +106,9 @@ impl Response {
                 headers.push(("referrer-policy", "strict-origin".to_owned()));
                 headers.push(("x-frame-options", "DENY".to_owned()));
             }
+        }
+        if let Some(location) = &self.location {
+            headers.push(("location", location.clone()));
         }
         if let Some(seconds) = self.retry_after {
             headers.push(("retry-after", seconds.to_string()));

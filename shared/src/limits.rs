@@ -4,12 +4,13 @@
 //! "theoretical arrival time" before which the next request is early. A burst is how early it may
 //! be. The table of all limits is [`Limit::budget`]; the item itself is written by `store`.
 
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
+
+use futures_util::future::join_all;
 
 use crate::{
     app::App,
     clock::{Timestamp, millis},
-    http::Network,
     secrets::Purpose,
     store::{CellVerdict, StoreError},
 };
@@ -33,6 +34,22 @@ pub enum Limit {
     Guest,
     /// Opening or submitting a fallback page.
     FallbackPage,
+    /// Any request for a validation message, whether one goes out or not.
+    RequestToken,
+    /// Submitting the code or the link of one.
+    SubmitToken,
+    /// A message that goes out, by network.
+    Message,
+    /// A mail, by address.
+    MailAddress,
+    /// A text message, by number.
+    SmsNumber,
+    /// The same, by the number without its last digits: blocks that one party may own.
+    SmsPrefix,
+    /// The same, by country.
+    SmsCountry,
+    /// The mail or text message that says that an account exists already, by address or number.
+    KnownNotice,
 }
 
 /// How much is allowed.
@@ -45,16 +62,22 @@ pub struct Budget {
 }
 
 impl Limit {
-    /// The table of defaults, all by network.
+    /// The table of defaults; all by network unless the limit says otherwise.
     pub const fn budget(self) -> Budget {
         let (burst, seconds) = match self {
-            Self::Register => (120, 2),
+            Self::Register => (240, 1),
             Self::Available => (60, 1),
             Self::RegistrationToken | Self::Guest => (10, 60),
             Self::UiaSession => (30, 10),
             Self::Captcha => (20, 15),
             Self::PasswordHash => (20, 30),
-            Self::FallbackPage => (60, 2),
+            Self::FallbackPage | Self::RequestToken | Self::SubmitToken => (60, 2),
+            Self::Message => (20, 60),
+            Self::MailAddress => (5, 10 * 60),
+            Self::SmsNumber => (4, 20 * 60),
+            Self::SmsPrefix => (20, 3 * 60),
+            Self::SmsCountry => (200, 10),
+            Self::KnownNotice => (1, 24 * 60 * 60),
         };
         Budget {
             burst,
@@ -72,6 +95,14 @@ impl Limit {
             Self::PasswordHash => "password-hash",
             Self::Guest => "guest",
             Self::FallbackPage => "fallback-page",
+            Self::RequestToken => "request-token",
+            Self::SubmitToken => "submit-token",
+            Self::Message => "message",
+            Self::MailAddress => "mail-address",
+            Self::SmsNumber => "sms-number",
+            Self::SmsPrefix => "sms-prefix",
+            Self::SmsCountry => "sms-country",
+            Self::KnownNotice => "known-notice",
         }
     }
 }
@@ -112,15 +143,15 @@ impl Attempt {
     }
 }
 
-/// Spends one request of `network`'s budget.
-pub async fn spend(app: &App, limit: Limit, network: Network) -> Result<(), LimitError> {
+/// Spends one request of the budget of `whom`: a network, most of the time.
+pub async fn spend(app: &App, limit: Limit, whom: impl Display) -> Result<(), LimitError> {
     if !app.config.limits {
         return Ok(());
     }
     let attempt = Attempt::new(limit.budget(), app.clock.now());
     match app
         .store
-        .spend_limit(&cell(app, limit, network), attempt)
+        .spend_limit(&cell(app, limit, whom), attempt)
         .await?
     {
         CellVerdict::Allowed => Ok(()),
@@ -135,22 +166,48 @@ pub async fn spend(app: &App, limit: Limit, network: Network) -> Result<(), Limi
 }
 
 /// Gives one request back: a guess that was right is no guess.
-pub async fn refund(app: &App, limit: Limit, network: Network) -> Result<(), LimitError> {
+pub async fn refund(app: &App, limit: Limit, whom: impl Display) -> Result<(), LimitError> {
     if app.config.limits {
         app.store
-            .refund_limit(&cell(app, limit, network), millis(limit.budget().interval))
+            .refund_limit(&cell(app, limit, whom), millis(limit.budget().interval))
             .await?;
     }
     Ok(())
 }
 
-/// The cell's key: hashed, so that the table names no network.
-fn cell(app: &App, limit: Limit, network: Network) -> String {
+/// Spends one request of several budgets at once, or of none of them.
+pub async fn spend_all(app: &App, budgets: &[(Limit, String)]) -> Result<(), LimitError> {
+    let verdicts = join_all(budgets.iter().map(|(limit, whom)| spend(app, *limit, whom))).await;
+    if verdicts.iter().all(Result::is_ok) {
+        return Ok(());
+    }
+    let spent: Vec<_> = budgets
+        .iter()
+        .zip(&verdicts)
+        .filter(|(_, verdict)| verdict.is_ok())
+        .map(|(budget, _)| budget.clone())
+        .collect();
+    refund_all(app, &spent).await;
+    verdicts.into_iter().collect()
+}
+
+/// Gives one request of several budgets back. Losing a refund is no reason to fail.
+pub async fn refund_all(app: &App, budgets: &[(Limit, String)]) {
+    join_all(
+        budgets
+            .iter()
+            .map(|(limit, whom)| refund(app, *limit, whom)),
+    )
+    .await;
+}
+
+/// The cell's key: hashed, so that the table names no network and no address.
+fn cell(app: &App, limit: Limit, whom: impl Display) -> String {
     format!(
         "{}#{}",
         limit.name(),
         app.config
             .keys
-            .hash(Purpose::LimitKey, network.to_string().as_bytes())
+            .hash(Purpose::LimitKey, whom.to_string().as_bytes())
     )
 }

@@ -74,6 +74,12 @@ pub enum Purpose {
     AppserviceToken,
     /// Keys of rate-limit cells, so that the table names no address.
     LimitKey,
+    /// Ids of validation sessions.
+    ProofId,
+    /// Codes in text messages and tokens in links.
+    ProofToken,
+    /// Seals of where a browser goes after validation.
+    NextLink,
     /// Seals of UIA sessions, together with the session string.
     UiaSession,
 }
@@ -84,6 +90,9 @@ impl Purpose {
             Self::RegistrationToken => b"gatehouse registration token",
             Self::AppserviceToken => b"gatehouse appservice token",
             Self::LimitKey => b"gatehouse limit key",
+            Self::ProofId => b"gatehouse proof id",
+            Self::ProofToken => b"gatehouse proof token",
+            Self::NextLink => b"gatehouse next link",
             Self::UiaSession => b"gatehouse uia session",
         }
     }
@@ -147,6 +156,21 @@ impl KeyRing {
             })
     }
 
+    /// Six decimal digits that stand for `message`, under each key: the current one's first.
+    pub fn codes(&self, purpose: Purpose, message: &[u8]) -> Vec<Secret> {
+        self.roots()
+            .map(|root| {
+                let digest = keyed_digest(root, purpose, message);
+                // 2^64 is so much more than 10^6 that no code is favoured.
+                let number = digest
+                    .iter()
+                    .take(8)
+                    .fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+                Secret::new(format!("{:06}", number % 1_000_000))
+            })
+            .collect()
+    }
+
     /// Encrypts `plain` so that it opens only with this ring, `salt` (a secret of the client's,
     /// such as a session string) and the same `place` (where it is stored: row, field, version).
     pub fn seal(
@@ -202,6 +226,16 @@ impl KeyRing {
     }
 }
 
+/// The fields one after the other, each behind its length, so that no two lists give the same bytes.
+pub fn fields(fields: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for field in fields {
+        bytes.extend_from_slice(&(field.len() as u64).to_be_bytes());
+        bytes.extend_from_slice(field);
+    }
+    bytes
+}
+
 /// SHA-256 as unpadded URL-safe base64, for values that are random enough to need no key.
 pub fn sha256_base64(bytes: &[u8]) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(bytes))
@@ -229,16 +263,17 @@ fn cipher(root: &Root, purpose: Purpose, salt: &[u8]) -> XChaCha20Poly1305 {
 }
 
 fn keyed_hash(root: &Root, purpose: Purpose, message: &[u8]) -> String {
+    let digest = keyed_digest(root, purpose, message);
+    format!("{}.{}", root.id, BASE64_URL_SAFE_NO_PAD.encode(digest))
+}
+
+fn keyed_digest(root: &Root, purpose: Purpose, message: &[u8]) -> [u8; 32] {
     // HMAC pads its key with zeros to a block of 64 bytes; padding it here leaves no error case.
     let mut block = Secret::new([0; 64]);
     block.0[..32].copy_from_slice(derive(root.secret.reveal(), b"", purpose.info()).reveal());
     let mut mac = <Hmac<Sha256> as KeyInit>::new(block.reveal().into());
     mac.update(message);
-    format!(
-        "{}.{}",
-        root.id,
-        BASE64_URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
-    )
+    mac.finalize().into_bytes().into()
 }
 
 #[cfg(test)]

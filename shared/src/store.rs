@@ -12,8 +12,11 @@ mod connection;
 mod item;
 mod keys;
 mod limits;
+mod outbox;
+mod proofs;
 mod registration_tokens;
 mod retry;
+mod threepids;
 mod uia_sessions;
 
 use std::sync::Arc;
@@ -23,6 +26,7 @@ use aws_sdk_dynamodb::Client;
 pub use accounts::{AccountKind, AccountRow, AccountStatus, DeviceRow, Facts, Spared, Wanted};
 pub use appservices::AppservicesRow;
 pub use limits::CellVerdict;
+pub use proofs::{ProofRow, SaveProofError};
 pub use registration_tokens::{RegistrationToken, RegistrationTokenRow, TokenUse};
 pub use uia_sessions::{SaveSessionError, SessionRow};
 
@@ -58,6 +62,8 @@ pub struct Store {
     accounts: String,
     uia_sessions: String,
     limits: String,
+    proofs: String,
+    outbox: String,
     chance: Arc<dyn Chance>,
 }
 
@@ -74,6 +80,8 @@ impl Store {
             accounts: format!("{tables}-accounts"),
             uia_sessions: format!("{tables}-uia-sessions"),
             limits: format!("{tables}-limits"),
+            proofs: format!("{tables}-proofs"),
+            outbox: format!("{tables}-outbox"),
             chance,
         }
     }

@@ -27,6 +27,7 @@ use crate::{
     config::{Config, Flow},
     http::Response,
     store::TokenUse,
+    threepids::proofs::Proven,
 };
 
 /// Why a stage was not accepted; the client may try again.
@@ -104,4 +105,6 @@ pub struct Gains {
     pub terms: BTreeMap<String, String>,
     /// The use to be spent of a limited registration token.
     pub registration_token: Option<TokenUse>,
+    /// Validated addresses, to be attached with their proofs spent.
+    pub threepids: Vec<Proven>,
 }

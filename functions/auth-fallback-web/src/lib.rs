@@ -11,6 +11,7 @@ use shared::{
     error::{ErrorCode, MatrixError, Rejection},
     http::{MAX_BODY_BYTES, Query, Request, Response},
     limits::{self, Limit},
+    pages,
     uia::fallback,
 };
 
@@ -28,8 +29,8 @@ async fn page(app: &App, request: &Request) -> Result<Response, Rejection> {
         .get("session")
         .filter(|session| !session.is_empty())
     else {
-        return Ok(fallback::message(
-            app,
+        return Ok(pages::message(
+            &app.config,
             StatusCode::BAD_REQUEST,
             "Nothing to do",
             "This link lacks its session.",
@@ -44,7 +45,7 @@ async fn page(app: &App, request: &Request) -> Result<Response, Rejection> {
     let Some(visit) = visit? else {
         let text = "This page belongs to a sign-up that is not known or has expired. Begin again in your app.";
         let status = StatusCode::NOT_FOUND;
-        return Ok(fallback::message(app, status, "Not found", text));
+        return Ok(pages::message(&app.config, status, "Not found", text));
     };
     if request.method == Method::POST {
         if request.body.len() > MAX_BODY_BYTES {
@@ -55,7 +56,7 @@ async fn page(app: &App, request: &Request) -> Result<Response, Rejection> {
             .submit(app, &Query::parse(&request.body), request.network)
             .await;
     }
-    Ok(visit.show(app))
+    visit.show(app).await
 }
 
 /// The `{type}` of the path, decoded (UIA-74).
@@ -69,8 +70,8 @@ fn stage(path: &str) -> String {
 
 fn failure(app: &App, request: &Request, error: &MatrixError) -> Response {
     error.log();
-    let page = fallback::message(
-        app,
+    let page = pages::message(
+        &app.config,
         error.code.status(),
         "That did not work",
         "Please try again in a moment.",

@@ -14,7 +14,7 @@ use shared::{
     passwords,
     secrets::Secret,
     store::{AccountKind, AccountRow, AccountStatus, Facts, Wanted},
-    tokens,
+    threepids, tokens,
     uia::{self, Attempt, Auth, Binding, OpenSession, Prepared, Proof, Replay},
 };
 
@@ -150,13 +150,16 @@ fn begins(auth: &Auth) -> bool {
 }
 
 /// Whether the request attempts the last stage of some flow, so that a hash is likely to follow:
-/// its limit is then charged beside the first read instead of in a round trip of its own.
+/// its limit is then charged beside the first read instead of in a round trip of its own. A stage
+/// that clients poll is no sign of that (UIA-26).
 fn may_finish(app: &App, auth: &Auth) -> bool {
     auth.attempted().is_some_and(|stage| {
-        app.config
-            .flows()
-            .iter()
-            .any(|flow| flow.last() == Some(&stage))
+        !stage.waits()
+            && app
+                .config
+                .flows()
+                .iter()
+                .any(|flow| flow.last() == Some(&stage))
     })
 }
 
@@ -327,6 +330,13 @@ async fn finish(
         proof.keep(app).await;
         return Err(MatrixError::new(ErrorCode::MissingParam, "`password` is missing").into());
     };
+    // The operator's rules may have changed since the message was sent (REG-28).
+    let admitted = proof.gains.threepids.iter();
+    let mut admitted = admitted.map(|proven| threepids::admit(&app.config, &proven.threepid));
+    if let Some(Err(denied)) = admitted.find(Result::is_err) {
+        proof.keep(app).await;
+        return Err(denied.into());
+    }
     if !charged && let Err(error) = limits::spend(app, Limit::PasswordHash, request.network).await {
         proof.keep(app).await;
         return Err(error.into());
@@ -349,6 +359,7 @@ async fn finish(
             device,
             terms: proof.gains.terms.clone(),
             registration_token: proof.gains.registration_token.clone(),
+            threepids: proof.gains.threepids.clone(),
             session: proof.commit(app, canonical, &text),
             upgraded_guest,
             ..NewAccount::new(localpart, AccountKind::User, app.clock.now())
@@ -364,6 +375,9 @@ async fn finish(
             }
             Err(CreateAccountError::RegistrationTokenSpent) => {
                 proof = proof.renew_registration_token(app, request.network).await?;
+            }
+            Err(CreateAccountError::ProofGone(medium)) => {
+                return Err(proof.without_proof_of(app, request.network, medium).await);
             }
             Err(CreateAccountError::NameTaken) if matches!(name, Name::Any) => {}
             Err(error) => {

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{
     Registration,
+    messages::Media,
     parse::{Raw, is_http_url},
 };
 use crate::{secrets::Secret, uia::StageType};
@@ -160,12 +161,14 @@ pub(super) fn read_registration(
     raw: &mut Raw<'_>,
     has_captcha: bool,
     has_policies: bool,
+    media: Option<Media>,
 ) -> Option<Registration> {
     const NAME: &str = "GATEHOUSE_REGISTRATION";
     let unverified = raw.flag("GATEHOUSE_ALLOW_UNVERIFIED_REGISTRATION");
     match raw.get(NAME).as_deref() {
         Some("open") => {
             let flows = read_flows(raw, has_captcha, has_policies)?;
+            let flows = only_possible(raw, flows, media?)?;
             check_verified(raw, &flows, unverified?);
             Some(Registration::Open(flows))
         }
@@ -229,12 +232,33 @@ fn read_flows(raw: &mut Raw<'_>, has_captcha: bool, has_policies: bool) -> Optio
     Some(flows)
 }
 
+/// UIA-31: without a way to send messages of a kind, the flows that need one are not offered.
+fn only_possible(raw: &mut Raw<'_>, mut flows: Vec<Flow>, media: Media) -> Option<Vec<Flow>> {
+    let can = |stage: &StageType| match stage {
+        StageType::Email => media.mail,
+        StageType::Msisdn => media.sms,
+        StageType::Dummy
+        | StageType::Recaptcha
+        | StageType::RegistrationToken
+        | StageType::Terms => true,
+    };
+    flows.retain(|flow| flow.iter().all(can));
+    if flows.is_empty() {
+        raw.fault(
+            FLOWS,
+            "every flow needs messages that cannot be sent: set GATEHOUSE_MAIL_FROM or GATEHOUSE_SMS_COUNTRIES",
+        );
+        return None;
+    }
+    Some(flows)
+}
+
 fn check_verified(raw: &mut Raw<'_>, flows: &[Flow], unverified_is_meant: bool) {
     let verified = |flow: &Flow| flow.iter().any(|stage| stage.verifies());
     if !unverified_is_meant && !flows.iter().all(verified) {
         raw.fault(
             FLOWS,
-            "a flow has neither captcha nor registration token, so that anybody may make any number of accounts; \
+            "a flow has neither captcha nor registration token nor an address to prove, so that anybody may make any number of accounts; \
              if that is meant, set GATEHOUSE_ALLOW_UNVERIFIED_REGISTRATION=true",
         );
     }

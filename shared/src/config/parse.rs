@@ -54,8 +54,23 @@ impl<'a> Raw<'a> {
         value
     }
 
+    /// Words separated by spaces, each of which `parse` understands; if it does not, that is a fault.
+    pub(super) fn words<T>(
+        &mut self,
+        name: &str,
+        expected: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let text = self.get(name).unwrap_or_default();
+        let words: Option<Vec<T>> = text.split_whitespace().map(parse).collect();
+        if words.is_none() {
+            self.fault(name, expected);
+        }
+        words
+    }
+
     /// A setting that `parse` understands; if it does not, that is a fault.
-    fn parsed<T>(
+    pub(super) fn parsed<T>(
         &mut self,
         name: &str,
         expected: &str,

@@ -30,7 +30,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_PUBLIC_URL",
         None,
-        "Where clients reach this service, without it `https://` and the server name; links in mails will be made from it, nothing else uses it yet.",
+        "Where clients reach this service, without it `https://` and the server name; the links in mails are made from it.",
     ),
     row(
         "GATEHOUSE_SECRET",
@@ -55,12 +55,12 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_REGISTRATION_FLOWS",
         None,
-        "What a new user must complete: flows separated by spaces, stages by `+`, of `m.login.dummy`, `m.login.registration_token`, `m.login.terms`, `m.login.recaptcha`. Demanded while registration is open.",
+        "What a new user must complete: flows separated by spaces, stages by `+`, of `m.login.dummy`, `m.login.registration_token`, `m.login.terms`, `m.login.recaptcha`, `m.login.email.identity`, `m.login.msisdn`. Flows whose messages cannot be sent are not offered. Demanded while registration is open.",
     ),
     row(
         "GATEHOUSE_ALLOW_UNVERIFIED_REGISTRATION",
         Some("false"),
-        "`true` says that a flow with neither captcha nor registration token is meant.",
+        "`true` says that a flow with neither captcha, registration token, e-mail nor phone is meant.",
     ),
     row("GATEHOUSE_GUESTS", Some("false"), "`true` lets guests in."),
     row(
@@ -142,6 +142,71 @@ pub const SETTINGS: &[Setting] = &[
         "GATEHOUSE_TERMS",
         None,
         "The policies of `m.login.terms` as JSON: `{\"privacy\":{\"version\":\"1\",\"en\":{\"name\":\"Privacy policy\",\"url\":\"https://…\"}}}`, any number of languages each.",
+    ),
+    row(
+        "GATEHOUSE_MAIL_FROM",
+        None,
+        "The sender of mails, `Name <address>` or an address, verified at SES. Without it no mail is sent and no flow asks for one.",
+    ),
+    row(
+        "GATEHOUSE_SES_CONFIGURATION_SET",
+        None,
+        "The configuration set that SES is to use.",
+    ),
+    row(
+        "GATEHOUSE_EMAIL_LINK",
+        Some("confirm"),
+        "`confirm`: the link in a mail leads to a page with a button, so that mail scanners prove nothing. `direct`: opening the link is enough.",
+    ),
+    row(
+        "GATEHOUSE_EMAIL_ALLOWED",
+        Some(""),
+        "Regular expressions, separated by spaces; a canonical e-mail address must match one as a whole, if there are any.",
+    ),
+    row(
+        "GATEHOUSE_EMAIL_DENIED",
+        Some(""),
+        "The same; an address must match none.",
+    ),
+    row(
+        "GATEHOUSE_SMS_COUNTRIES",
+        Some(""),
+        "Countries that text messages go to, as ISO codes separated by spaces. Without any, none is sent and no flow asks for one.",
+    ),
+    row(
+        "GATEHOUSE_SMS_NUMBERS",
+        Some("valid"),
+        "`valid`: only to numbers that somebody can have. `possible`: to every number of the right length.",
+    ),
+    row(
+        "GATEHOUSE_SMS_SENDER_ID",
+        None,
+        "What text messages show as their sender, where the country allows it: 1 to 11 letters and digits.",
+    ),
+    row(
+        "GATEHOUSE_SMS_MAX_PRICE",
+        None,
+        "The most that one text message may cost, in US dollars.",
+    ),
+    row(
+        "GATEHOUSE_PHONE_ALLOWED",
+        Some(""),
+        "Regular expressions, separated by spaces; a phone number (its digits with the country's code) must match one as a whole, if there are any.",
+    ),
+    row(
+        "GATEHOUSE_PHONE_DENIED",
+        Some(""),
+        "The same; a number must match none.",
+    ),
+    row(
+        "GATEHOUSE_NEXT_LINK_HOSTS",
+        Some(""),
+        "Hosts, separated by spaces, that a browser may be sent to when an address is validated (a client's `next_link`). To others nobody is sent.",
+    ),
+    row(
+        "GATEHOUSE_THREEPID_PRIVACY",
+        Some("quiet"),
+        "`quiet`: who asks for a message to an address does not learn whether it has an account; its owner is written to. `tell`: they do, by an error.",
     ),
     row(
         "GATEHOUSE_LIMITS",

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, Put, TransactWriteItem, Update};
 
 use super::{
     AppservicesRow, SessionRow, Store, StoreError,
@@ -237,10 +237,30 @@ impl Store {
         let account = items.len();
         items.push(self.account_item(new));
         items.extend(self.rows_under_account(new));
+        let claims = items.len();
+        items.extend(
+            new.threepids
+                .iter()
+                .map(|proven| self.claim_threepid(&proven.threepid, &new.localpart, new.created)),
+        );
+        let proofs = items.len();
+        items.extend(
+            new.threepids
+                .iter()
+                .map(|proven| self.spend_proof(proven, new.created)),
+        );
+        items.extend(
+            new.threepids
+                .iter()
+                .map(|proven| self.own_threepid(proven, &new.localpart, new.created)),
+        );
         let token = new.registration_token.as_ref().map(|token_use| {
             items.push(self.spend_registration_token(token_use, new.created));
             items.len() - 1
         });
+        let failed_among = |reasons: &[CancellationReason], first: usize| {
+            (0..new.threepids.len()).find(|index| condition_failed(reasons, first + index))
+        };
         self.transact(items, |reasons| {
             if session.is_some_and(|index| condition_failed(reasons, index)) {
                 Some(CreateAccountError::SessionMoved)
@@ -251,6 +271,11 @@ impl Store {
                 } else {
                     CreateAccountError::NameTaken
                 })
+            } else if failed_among(reasons, claims).is_some() {
+                Some(CreateAccountError::ThreePidTaken)
+            } else if let Some(index) = failed_among(reasons, proofs) {
+                let medium = new.threepids[index].threepid.medium;
+                Some(CreateAccountError::ProofGone(medium))
             } else if token.is_some_and(|index| condition_failed(reasons, index)) {
                 Some(CreateAccountError::RegistrationTokenSpent)
             } else {

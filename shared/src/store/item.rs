@@ -65,6 +65,13 @@ impl Item {
         self
     }
 
+    pub(super) fn bytes_if(self, name: &str, value: Option<Vec<u8>>) -> Self {
+        match value {
+            Some(value) => self.bytes(name, value),
+            None => self,
+        }
+    }
+
     pub(super) fn build(self) -> Map {
         self.0
     }
@@ -125,10 +132,11 @@ impl Row {
     }
 
     pub(super) fn bytes(&self, name: &'static str) -> Result<&[u8], StoreError> {
-        self.0
-            .get(name)
-            .and_then(|value| value.as_b().ok())
-            .map(Blob::as_ref)
-            .ok_or_else(|| self.corrupt(name))
+        self.bytes_if(name)?.ok_or_else(|| self.corrupt(name))
+    }
+
+    pub(super) fn bytes_if(&self, name: &'static str) -> Result<Option<&[u8]>, StoreError> {
+        let bytes = self.0.get(name).map(|value| value.as_b().map(Blob::as_ref));
+        bytes.transpose().map_err(|_| self.corrupt(name))
     }
 }

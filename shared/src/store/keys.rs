@@ -1,6 +1,9 @@
 //! Every key of every row is spelt here and nowhere else.
 
-use crate::ids::{DeviceId, Localpart};
+use crate::{
+    ids::{DeviceId, Localpart},
+    threepids::ThreePid,
+};
 
 /// Partition key attribute of every table.
 pub(super) const PK: &str = "pk";
@@ -25,6 +28,16 @@ pub(super) fn device(id: &DeviceId) -> String {
 
 pub(super) fn terms(policy: &str) -> String {
     format!("TERMS#{policy}")
+}
+
+/// The claim of an address.
+pub(super) fn threepid(threepid: &ThreePid) -> String {
+    format!("3PID#{}#{}", threepid.medium, threepid.address)
+}
+
+/// An address under its owner.
+pub(super) fn own_threepid(own: &ThreePid) -> String {
+    threepid(own)
 }
 
 pub(super) fn registration_token(hash: &str) -> String {

@@ -93,7 +93,13 @@ pub async fn prove(app: &App, attempt: Attempt<'_>) -> Result<Proof, Rejection> 
             }
             Outcome::DoneBefore => {}
             Outcome::Refused(why) => refusal = Some(why),
+            Outcome::Waiting { news, why } => {
+                changed |= news;
+                refusal = Some(why);
+            }
         }
+    } else if !unknown {
+        changed |= look_again(app, flows, &mut session, network).await?;
     }
     let mut withdrawn = None;
     loop {
@@ -133,10 +139,37 @@ fn bound_elsewhere() -> Rejection {
     .into()
 }
 
+/// A request that attempts nothing asks whether what the session waits for has come (UIA-18).
+async fn look_again(
+    app: &App,
+    flows: &[Flow],
+    session: &mut OpenSession,
+    network: Network,
+) -> Result<bool, Rejection> {
+    let awaited: Vec<StageType> = session.state.awaited.keys().copied().collect();
+    let (nothing, mut changed) = (Body::default(), false);
+    for stage in awaited {
+        if session.has_completed(stage) {
+            continue;
+        }
+        let (word, none) = (stage.as_str(), Prepared::Nothing);
+        let outcome = try_stage(app, flows, session, word, &nothing, &none, network).await?;
+        changed |= matches!(outcome, Outcome::Done { .. });
+    }
+    Ok(changed)
+}
+
 enum Outcome {
-    Done { refund: Option<Limit> },
+    Done {
+        refund: Option<Limit>,
+    },
     DoneBefore,
     Refused(Refusal),
+    /// Refused for now; whether it is news what the session waits for.
+    Waiting {
+        news: bool,
+        why: Refusal,
+    },
 }
 
 /// A stage counts only if it is the first uncompleted one of some flow (UIA-16); one that is done
@@ -165,6 +198,8 @@ async fn try_stage(
         members,
         shown,
         network,
+        binding: &session.state.binding,
+        awaited: session.state.awaited.get(&stage),
     };
     match stage.attempt(context, prepared).await? {
         Verdict::Passed { evidence, refund } => {
@@ -187,6 +222,10 @@ async fn try_stage(
             })
         }
         Verdict::Refused(why) => Ok(Outcome::Refused(why)),
+        Verdict::Waiting { sid, why } => Ok(Outcome::Waiting {
+            news: session.wait_for(stage, sid),
+            why,
+        }),
     }
 }
 
@@ -213,7 +252,7 @@ pub(super) async fn complete_stage(
     };
     let word = auth.stage.as_deref().unwrap_or_default();
     match try_stage(app, flows, session, word, &auth.members, &prepared, network).await? {
-        Outcome::Refused(why) => Ok(StageOutcome::Refused(why)),
+        Outcome::Refused(why) | Outcome::Waiting { why, .. } => Ok(StageOutcome::Refused(why)),
         Outcome::DoneBefore => Ok(StageOutcome::Done),
         Outcome::Done { refund } => {
             let (saved, ()) = tokio::join!(

@@ -4,22 +4,24 @@
 //! script that tells the client. The form goes through the engine like any other attempt. Knows
 //! the pages and not the HTTP around them.
 
+use std::borrow::Cow;
+
 use ::http::StatusCode;
 use askama::Template;
-use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 use super::{
     Auth, OpenSession, StageType,
     engine::{self, StageOutcome},
     session::Parameters,
+    stages::threepid_page::{self, Step},
 };
 use crate::{
     app::App,
     config::Flow,
     error::{MatrixError, Rejection},
-    http::{Content, Network, Query, Response},
+    http::{Network, Query, Response},
+    pages::{self, Allowed},
     secrets::Secret,
 };
 
@@ -27,15 +29,46 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Form {
     /// What is to be done.
-    pub text: &'static str,
+    pub text: Cow<'static, str>,
     /// What there is to read first.
     pub links: Vec<Link>,
-    /// Name and label of a field to fill in.
-    pub field: Option<(&'static str, &'static str)>,
+    /// What there is to fill in.
+    pub fields: Vec<Field>,
     /// A captcha.
     pub widget: Option<Widget>,
     /// What the button says.
     pub button: &'static str,
+    /// What the button does, on a page with several steps.
+    pub action: Option<&'static str>,
+    /// What another button says and does.
+    pub other: Option<(&'static str, &'static str)>,
+    /// Whether the page looks again by itself: it waits for something that happens elsewhere.
+    pub waits: bool,
+}
+
+/// Something to fill in.
+#[derive(Debug)]
+pub struct Field {
+    /// Its name in the form.
+    pub name: &'static str,
+    /// What it is called.
+    pub label: &'static str,
+    /// The attributes by which a browser helps to fill it in.
+    pub help: &'static str,
+    /// What may be chosen; anything, if nothing is listed.
+    pub choices: Vec<String>,
+}
+
+impl Field {
+    /// A field for a word that is not remembered.
+    pub fn word(name: &'static str, label: &'static str) -> Self {
+        Self {
+            name,
+            label,
+            help: "type=\"text\" autocomplete=\"off\" autocapitalize=\"none\" spellcheck=\"false\"",
+            choices: Vec::new(),
+        }
+    }
 }
 
 /// A link in one language.
@@ -62,11 +95,6 @@ pub struct Widget {
     pub sources: &'static str,
 }
 
-const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:30rem;margin:4rem auto;padding:0 1rem;color:#222;background:#fff;overflow-wrap:anywhere}\
-h1{font-size:1.3rem}label{display:block}input{font:inherit;width:100%;box-sizing:border-box;padding:.4rem;margin:.2rem 0 1rem}form>div{margin-bottom:1rem}\
-button{font:inherit;padding:.5rem 1.2rem;border:0;border-radius:.3rem;background:#0b6e4f;color:#fff;cursor:pointer}\
-.error{color:#a40000}.what{color:#555}";
-
 /// Tells the client that the stage is done (UIA-71): the app that embeds the page, or the window
 /// that opened it.
 const DONE_SCRIPT: &str = "if(window.onAuthDone){window.onAuthDone()}else if(window.opener&&window.opener.postMessage){window.opener.postMessage('authDone','*')}";
@@ -79,16 +107,6 @@ struct StagePage<'a> {
     what: &'a str,
     form: &'a Form,
     error: Option<&'a str>,
-}
-
-#[derive(Template)]
-#[template(path = "message.html")]
-struct MessagePage<'a> {
-    style: &'static str,
-    server: &'a str,
-    title: &'a str,
-    text: &'a str,
-    script: Option<&'static str>,
 }
 
 /// A session and the stage that a page is about.
@@ -119,20 +137,23 @@ pub async fn visit(app: &App, stage: &str, session: &str) -> Result<Option<Visit
 }
 
 impl Visit {
-    /// The page with the stage's form. Showing it completes nothing (UIA-73).
-    pub fn show(&self, app: &App) -> Response {
+    /// The page with the stage's form. Showing it completes nothing (UIA-73): where the stage waits
+    /// for a message's link that has been confirmed, the client's next request will find it so.
+    pub async fn show(&self, app: &App) -> Result<Response, Rejection> {
         if self.session.has_completed(self.stage) || self.session.is_finished() {
-            return done(app);
+            return Ok(done(app));
         }
-        if !engine::is_next(&self.flows, &self.session, self.stage) {
-            return message(
-                app,
-                StatusCode::BAD_REQUEST,
-                "Not yet",
-                "Another step comes before this one. Go back to your app.",
-            );
+        if !self.is_next() {
+            return Ok(not_yet(app));
         }
-        self.page(app, StatusCode::OK, None)
+        if threepid_page::has_arrived(app, &self.session, self.stage).await? {
+            return Ok(done(app));
+        }
+        Ok(self.page(app, StatusCode::OK, None))
+    }
+
+    fn is_next(&self) -> bool {
+        engine::is_next(&self.flows, &self.session, self.stage)
     }
 
     /// Judges the submitted form; if it is good, the stage is done in the session (UIA-72).
@@ -144,6 +165,21 @@ impl Visit {
     ) -> Result<Response, Rejection> {
         if self.session.is_finished() {
             return Ok(done(app));
+        }
+        if !self.is_next() && !self.session.has_completed(self.stage) {
+            return Ok(not_yet(app));
+        }
+        let (session, stage) = (&mut self.session, self.stage);
+        match threepid_page::submit(app, session, stage, form, network).await? {
+            Step::Attempt => {}
+            Step::Show(error) => {
+                self.session
+                    .save_merged(app, Parameters::Stored, None)
+                    .await?;
+                let status = error.as_ref().map_or(StatusCode::OK, |(status, _)| *status);
+                let error = error.map(|(_, text)| text);
+                return Ok(self.page(app, status, error.as_deref()));
+            }
         }
         if self.stage == StageType::Terms && self.session.show_policies(&app.config) {
             // They have changed since the session last showed them: accepting is for the new ones.
@@ -173,7 +209,7 @@ impl Visit {
     }
 
     fn page(&self, app: &App, status: StatusCode, error: Option<&str>) -> Response {
-        let form = self.stage.form(&app.config, &self.session.state.shown);
+        let form = self.stage.form(&app.config, &self.session.state);
         let server = app.config.server_name.as_str();
         let name = self.session.state.parameters["username"].as_str();
         let what = match name {
@@ -189,64 +225,34 @@ impl Visit {
             .as_ref()
             .map(|widget| format!("{} {}", widget.script_url, widget.sources));
         let page = StagePage {
-            style: STYLE,
+            style: pages::STYLE,
             server,
             what: &what,
             form: &form,
             error,
         };
-        html(status, &page, sources.as_deref(), None)
+        let allowed = Allowed {
+            sources: sources.as_deref(),
+            ..Allowed::default()
+        };
+        pages::html(status, &page, allowed)
     }
+}
+
+fn not_yet(app: &App) -> Response {
+    pages::message(
+        &app.config,
+        StatusCode::BAD_REQUEST,
+        "Not yet",
+        "Another step comes before this one. Go back to your app.",
+    )
 }
 
 fn done(app: &App) -> Response {
-    let page = MessagePage {
-        style: STYLE,
-        server: app.config.server_name.as_str(),
-        title: "Thank you",
-        text: "You may now close this window and go back to your app.",
-        script: Some(DONE_SCRIPT),
-    };
-    html(StatusCode::OK, &page, None, Some(DONE_SCRIPT))
-}
-
-/// A page that only says something: a failure, most of the time (HTTP-28).
-pub fn message(app: &App, status: StatusCode, title: &str, text: &str) -> Response {
-    let page = MessagePage {
-        style: STYLE,
-        server: app.config.server_name.as_str(),
-        title,
-        text,
-        script: None,
-    };
-    html(status, &page, None, None)
-}
-
-fn html(
-    status: StatusCode,
-    page: &impl Template,
-    sources: Option<&str>,
-    script: Option<&str>,
-) -> Response {
-    let hash = |text: &str| format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(text)));
-    let scripts = match (sources, script) {
-        (Some(sources), _) => {
-            format!("; script-src {sources}; frame-src {sources}; connect-src {sources}")
-        }
-        (None, Some(script)) => format!("; script-src {}", hash(script)),
-        (None, None) => String::new(),
-    };
-    let policy = format!(
-        "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
-         style-src {} {}{scripts}",
-        hash(STYLE),
-        sources.unwrap_or_default()
-    );
-    // The templates are compiled in and write to memory: rendering does not fail.
-    let page = page.render().unwrap_or_default();
-    Response {
-        status,
-        content: Content::Html { page, policy },
-        retry_after: None,
-    }
+    pages::message_with_script(
+        &app.config,
+        "Thank you",
+        "You may now close this window and go back to your app.",
+        DONE_SCRIPT,
+    )
 }

@@ -4,7 +4,7 @@ use super::{
     Challenge, Gains, OpenSession, Refusal, SessionCommit, StageType,
     engine::give_back,
     session::Parameters,
-    stages::{Prepared, TOKEN_REFUSED},
+    stages::{Prepared, TOKEN_REFUSED, threepid::NOT_YET},
 };
 use crate::{
     app::App,
@@ -12,6 +12,7 @@ use crate::{
     error::{MatrixError, Rejection},
     http::Network,
     limits::{self, Limit},
+    threepids::Medium,
 };
 
 /// One flow is complete. Only [`prove`](super::prove) makes this.
@@ -75,7 +76,7 @@ impl Proof {
     /// The share of the registration token that was to be spent is empty: takes another one. If
     /// the token is spent as a whole, its stage is open again in the same session.
     pub async fn renew_registration_token(
-        mut self,
+        self,
         app: &App,
         network: Network,
     ) -> Result<Self, Rejection> {
@@ -85,16 +86,41 @@ impl Proof {
             return Ok(Self { gains, ..self });
         }
         let stage = StageType::RegistrationToken;
+        Err(self.withdraw(app, network, stage, TOKEN_REFUSED).await)
+    }
+
+    /// The proof of an address has been spent elsewhere, or has expired: its stage is open again in
+    /// the same session.
+    pub async fn without_proof_of(self, app: &App, network: Network, medium: Medium) -> Rejection {
+        let stage = match medium {
+            Medium::Email => StageType::Email,
+            Medium::Msisdn => StageType::Msisdn,
+        };
+        self.withdraw(app, network, stage, NOT_YET).await
+    }
+
+    /// The answer when a stage has lost its worth after all.
+    async fn withdraw(
+        mut self,
+        app: &App,
+        network: Network,
+        stage: StageType,
+        why: Refusal,
+    ) -> Rejection {
         self.session.uncomplete(stage);
-        if !self.session.is_stored() {
-            limits::spend(app, Limit::UiaSession, network).await?;
+        if !self.session.is_stored()
+            && let Err(error) = limits::spend(app, Limit::UiaSession, network).await
+        {
+            return error.into();
         }
-        self.session
+        let saved = self
+            .session
             .save_merged(app, Parameters::Ours, Some(stage))
-            .await?;
-        let challenge =
-            Challenge::new(&app.config, &self.flows, &self.session, Some(TOKEN_REFUSED));
-        Err(challenge.into())
+            .await;
+        match saved {
+            Ok(_) => Challenge::new(&app.config, &self.flows, &self.session, Some(why)).into(),
+            Err(error) => error.into(),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::stages::{Evidence, StageType};
+use super::stages::{Evidence, StageType, threepid::Awaited};
 use crate::{
     app::App,
     clock::Timestamp,
@@ -81,6 +81,9 @@ pub struct SessionState {
     pub completed: Vec<Completed>,
     /// The policy versions that were shown last (UIA-62).
     pub shown: BTreeMap<String, String>,
+    /// The validation session that each stage waits for.
+    #[serde(default)]
+    pub(in crate::uia) awaited: BTreeMap<StageType, Awaited>,
     finished: Option<Finished>,
 }
 
@@ -146,6 +149,7 @@ impl OpenSession {
             parameters,
             completed: Vec::new(),
             shown: BTreeMap::new(),
+            awaited: BTreeMap::new(),
             finished: None,
         };
         let expires = app.clock.now().plus(LIFETIME);
@@ -239,6 +243,21 @@ impl OpenSession {
         }
     }
 
+    /// Remembers which validation session a stage waits for; returns whether that is news.
+    pub fn wait_for(&mut self, stage: StageType, sid: String) -> bool {
+        let known = self.state.awaited.get(&stage);
+        if known.is_some_and(|awaited| awaited.sid == sid) {
+            return false;
+        }
+        let awaited = Awaited {
+            sid,
+            asked: None,
+            earlier: None,
+        };
+        self.state.awaited.insert(stage, awaited);
+        true
+    }
+
     /// Takes a stage back whose evidence is worth nothing any more.
     pub fn uncomplete(&mut self, stage: StageType) {
         self.state.completed.retain(|done| done.stage != stage);
@@ -311,6 +330,7 @@ impl OpenSession {
             fresh.complete(done.stage, done.evidence.clone());
         }
         fresh.state.shown.clone_from(&self.state.shown);
+        fresh.state.awaited.extend(self.state.awaited.clone());
         if parameters == Parameters::Ours {
             fresh.state.parameters = self.state.parameters.clone();
         }

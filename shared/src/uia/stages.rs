@@ -5,6 +5,8 @@ mod dummy;
 mod recaptcha;
 pub mod registration_token;
 mod terms;
+pub(super) mod threepid;
+pub(super) mod threepid_page;
 
 use std::collections::BTreeMap;
 
@@ -13,14 +15,17 @@ use serde_json::Value;
 
 pub(super) use registration_token::REFUSED as TOKEN_REFUSED;
 
-use super::{Gains, Refusal, fallback::Form};
+use threepid::Awaited;
+
+use super::{Binding, Gains, Refusal, fallback::Form, session::SessionState};
 use crate::{
     app::App,
     config::Config,
     error::{MatrixError, Rejection},
     http::{Body, Network, Query},
     limits::Limit,
-    store::RegistrationTokenRow,
+    store::{ProofRow, RegistrationTokenRow},
+    threepids::proofs::Proven,
 };
 
 /// A stage that this server can offer. The removed ones of r0, `m.login.token` and
@@ -30,6 +35,12 @@ pub enum StageType {
     /// `m.login.dummy`
     #[serde(rename = "m.login.dummy")]
     Dummy,
+    /// `m.login.email.identity`
+    #[serde(rename = "m.login.email.identity")]
+    Email,
+    /// `m.login.msisdn`
+    #[serde(rename = "m.login.msisdn")]
+    Msisdn,
     /// `m.login.recaptcha`
     #[serde(rename = "m.login.recaptcha")]
     Recaptcha,
@@ -51,6 +62,8 @@ pub enum Evidence {
         /// The keyed hash.
         hash: String,
     },
+    /// That somebody receives what is sent to an address.
+    ThreePid(Proven),
     /// That somebody accepted these versions of the policies.
     Terms(BTreeMap<String, String>),
 }
@@ -61,6 +74,8 @@ pub enum Prepared {
     /// Nothing.
     #[default]
     Nothing,
+    /// The validation session that was named, if it is the client's.
+    Proof(Option<Box<ProofRow>>),
     /// The registration token that was given, or that there is none.
     RegistrationToken(Option<RegistrationTokenRow>),
 }
@@ -74,6 +89,10 @@ pub(super) struct StageContext<'a> {
     /// The policy versions that the session has shown.
     pub(super) shown: &'a BTreeMap<String, String>,
     pub(super) network: Network,
+    /// What the session is for.
+    pub(super) binding: &'a Binding,
+    /// The validation session that it waits for in this stage.
+    pub(super) awaited: Option<&'a Awaited>,
 }
 
 /// A stage's judgement.
@@ -84,6 +103,11 @@ pub(super) enum Verdict {
         refund: Option<Limit>,
     },
     Refused(Refusal),
+    /// Refused until a validation session is validated, which is to be remembered.
+    Waiting {
+        sid: String,
+        why: Refusal,
+    },
 }
 
 impl Verdict {
@@ -96,8 +120,10 @@ impl Verdict {
 }
 
 impl StageType {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 6] = [
         Self::Dummy,
+        Self::Email,
+        Self::Msisdn,
         Self::Recaptcha,
         Self::RegistrationToken,
         Self::Terms,
@@ -112,6 +138,8 @@ impl StageType {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Dummy => "m.login.dummy",
+            Self::Email => "m.login.email.identity",
+            Self::Msisdn => "m.login.msisdn",
             Self::Recaptcha => "m.login.recaptcha",
             Self::RegistrationToken => "m.login.registration_token",
             Self::Terms => "m.login.terms",
@@ -121,16 +149,23 @@ impl StageType {
     /// Whether it keeps machines from making accounts in any number.
     pub const fn verifies(self) -> bool {
         match self {
-            Self::Recaptcha | Self::RegistrationToken => true,
+            Self::Email | Self::Msisdn | Self::Recaptcha | Self::RegistrationToken => true,
             Self::Dummy | Self::Terms => false,
         }
+    }
+
+    /// Whether clients ask again and again until it is done.
+    pub const fn waits(self) -> bool {
+        threepid::medium(self).is_some()
     }
 
     /// Whether what completes it can be used only once, by the rules of somebody else.
     pub(super) const fn is_single_use(self) -> bool {
         match self {
             Self::Recaptcha => true,
-            Self::Dummy | Self::RegistrationToken | Self::Terms => false,
+            Self::Dummy | Self::Email | Self::Msisdn | Self::RegistrationToken | Self::Terms => {
+                false
+            }
         }
     }
 
@@ -138,14 +173,14 @@ impl StageType {
     pub(super) const fn is_spent_by_a_twin(self) -> bool {
         match self {
             Self::Recaptcha | Self::RegistrationToken => true,
-            Self::Dummy | Self::Terms => false,
+            Self::Dummy | Self::Email | Self::Msisdn | Self::Terms => false,
         }
     }
 
     /// What clients need to know beforehand (UIA-03).
     pub(super) fn params(self, config: &Config) -> Option<Value> {
         match self {
-            Self::Dummy | Self::RegistrationToken => None,
+            Self::Dummy | Self::Email | Self::Msisdn | Self::RegistrationToken => None,
             Self::Recaptcha => recaptcha::params(config),
             Self::Terms => terms::params(config),
         }
@@ -159,6 +194,7 @@ impl StageType {
     ) -> Result<Prepared, MatrixError> {
         match self {
             Self::RegistrationToken => registration_token::prepare(app, members, network).await,
+            Self::Email | Self::Msisdn => threepid::prepare(app, members).await,
             Self::Dummy | Self::Recaptcha | Self::Terms => Ok(Prepared::Nothing),
         }
     }
@@ -170,6 +206,7 @@ impl StageType {
     ) -> Result<Verdict, Rejection> {
         match self {
             Self::Dummy => Ok(dummy::attempt()),
+            Self::Email | Self::Msisdn => Ok(threepid::attempt(context, self, prepared).await?),
             Self::Recaptcha => recaptcha::attempt(context).await,
             Self::RegistrationToken => Ok(registration_token::attempt(context, prepared)),
             Self::Terms => Ok(terms::attempt(context)),
@@ -177,19 +214,20 @@ impl StageType {
     }
 
     /// Its fallback page's form.
-    pub(super) fn form(self, config: &Config, shown: &BTreeMap<String, String>) -> Form {
+    pub(super) fn form(self, config: &Config, state: &SessionState) -> Form {
         match self {
             Self::Dummy => dummy::form(),
+            Self::Email | Self::Msisdn => threepid_page::form(self, config, state),
             Self::Recaptcha => recaptcha::form(config),
             Self::RegistrationToken => registration_token::form(),
-            Self::Terms => terms::form(config, shown),
+            Self::Terms => terms::form(config, &state.shown),
         }
     }
 
     /// What that form says, in the words of an `auth` member.
     pub(super) fn members_of_form(self, form: &Query) -> Vec<(&'static str, String)> {
         match self {
-            Self::Dummy | Self::Terms => Vec::new(),
+            Self::Dummy | Self::Email | Self::Msisdn | Self::Terms => Vec::new(),
             Self::Recaptcha => recaptcha::members_of_form(form),
             Self::RegistrationToken => registration_token::members_of_form(form),
         }
@@ -206,6 +244,7 @@ impl Evidence {
     ) -> Result<Result<(), Refusal>, MatrixError> {
         match self {
             Self::Presence => {}
+            Self::ThreePid(proven) => gains.threepids.push(proven.clone()),
             Self::Terms(versions) => gains.terms.clone_from(versions),
             Self::RegistrationToken { hash } => {
                 match registration_token::redeem(app, hash, prepared).await? {
@@ -227,9 +266,11 @@ mod tests {
         // A new variant does not compile here until it is counted, and fails until it is listed.
         let count = |stage: StageType| match stage {
             StageType::Dummy
+            | StageType::Email
+            | StageType::Msisdn
             | StageType::Recaptcha
             | StageType::RegistrationToken
-            | StageType::Terms => 4,
+            | StageType::Terms => 6,
         };
         assert_eq!(StageType::ALL.len(), count(StageType::Dummy));
         for stage in StageType::ALL {

@@ -82,7 +82,7 @@ pub(super) fn form(config: &Config) -> Form {
         },
     });
     Form {
-        text: "Please show that you are not a machine.",
+        text: "Please show that you are not a machine.".into(),
         widget,
         button: "Continue",
         ..Form::default()

@@ -12,7 +12,10 @@ use crate::{
     limits::{self, Limit},
     secrets::Purpose,
     store::{RegistrationTokenRow, StoreError, TokenUse},
-    uia::{Refusal, fallback::Form},
+    uia::{
+        Refusal,
+        fallback::{Field, Form},
+    },
 };
 
 /// The longest token the specification allows.
@@ -80,7 +83,7 @@ async fn find(app: &App, token: &str) -> Result<Option<RegistrationTokenRow>, St
 
 pub(super) fn attempt(context: StageContext<'_>, prepared: &Prepared) -> Verdict {
     match prepared {
-        Prepared::Nothing => Verdict::Refused(MISSING),
+        Prepared::Nothing | Prepared::Proof(_) => Verdict::Refused(MISSING),
         Prepared::RegistrationToken(Some(row)) if row.is_good(context.app.clock.now()) => {
             Verdict::Passed {
                 evidence: Evidence::RegistrationToken {
@@ -125,8 +128,8 @@ pub(super) async fn redeem(
 
 pub(super) fn form() -> Form {
     Form {
-        text: "Please enter the registration token that you were given.",
-        field: Some(("token", "Registration token")),
+        text: "Please enter the registration token that you were given.".into(),
+        fields: vec![Field::word("token", "Registration token")],
         button: "Continue",
         ..Form::default()
     }

@@ -55,7 +55,7 @@ pub(super) fn form(config: &Config, shown: &BTreeMap<String, String>) -> Form {
         })
         .collect();
     Form {
-        text: "Please read and accept:",
+        text: "Please read and accept:".into(),
         links,
         button: "Accept",
         ..Form::default()

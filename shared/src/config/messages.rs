@@ -1,0 +1,229 @@
+//! The settings of mails, text messages and the addresses they go to.
+
+use std::{collections::BTreeSet, str::FromStr};
+
+use regex_lite::Regex;
+
+use super::parse::Raw;
+use crate::threepids;
+
+/// How mail is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailConfig {
+    /// The sender, as in a mail's `From`.
+    pub from: String,
+    /// The configuration set of SES.
+    pub configuration_set: Option<String>,
+    /// What the link in a mail does.
+    pub link: EmailLink,
+}
+
+/// What the link in a mail does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EmailLink {
+    /// It leads to a page whose button confirms (3PID-52).
+    Confirm,
+    /// It confirms.
+    Direct,
+}
+
+/// How text messages are sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SmsConfig {
+    /// Where to, as ISO codes.
+    pub countries: BTreeSet<String>,
+    /// To which numbers there.
+    pub numbers: SmsNumbers,
+    /// What they show as their sender.
+    pub sender_id: Option<String>,
+    /// What one may cost, in US dollars.
+    pub max_price: Option<String>,
+}
+
+/// Which phone numbers are good enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SmsNumbers {
+    /// Those that somebody can have.
+    Valid,
+    /// Those of the right length.
+    Possible,
+}
+
+/// Which addresses may be used.
+#[derive(Debug, Clone, Default)]
+pub struct AddressPolicy {
+    /// An address must match one of these, if there are any.
+    pub allowed: Vec<Regex>,
+    /// And none of these.
+    pub denied: Vec<Regex>,
+}
+
+/// Whether strangers are told who has an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Privacy {
+    /// They are not; the owner is written to.
+    Quiet,
+    /// They are.
+    Tell,
+}
+
+/// All of it.
+#[derive(Debug)]
+pub(super) struct Messages {
+    pub(super) mail: Option<MailConfig>,
+    pub(super) sms: Option<SmsConfig>,
+    pub(super) email_policy: AddressPolicy,
+    pub(super) phone_policy: AddressPolicy,
+    pub(super) next_link_hosts: Vec<String>,
+    pub(super) privacy: Privacy,
+}
+
+/// What messages can be sent at all.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Media {
+    pub(super) mail: bool,
+    pub(super) sms: bool,
+}
+
+impl Messages {
+    pub(super) fn media(&self) -> Media {
+        Media {
+            mail: self.mail.is_some(),
+            sms: self.sms.is_some(),
+        }
+    }
+}
+
+pub(super) fn read(raw: &mut Raw<'_>) -> Option<Messages> {
+    let mail = read_mail(raw);
+    let sms = read_sms(raw);
+    let email_policy = read_policy(raw, "GATEHOUSE_EMAIL_ALLOWED", "GATEHOUSE_EMAIL_DENIED");
+    let phone_policy = read_policy(raw, "GATEHOUSE_PHONE_ALLOWED", "GATEHOUSE_PHONE_DENIED");
+    let next_link_hosts = raw.words(
+        "GATEHOUSE_NEXT_LINK_HOSTS",
+        "must be hosts, each with a port if it is not the usual one, separated by spaces",
+        |host| threepids::link::is_host(host).then(|| host.to_ascii_lowercase()),
+    );
+    let privacy = raw.parsed(
+        "GATEHOUSE_THREEPID_PRIVACY",
+        "must be `quiet` or `tell`",
+        |text| match text {
+            "quiet" => Some(Privacy::Quiet),
+            "tell" => Some(Privacy::Tell),
+            _ => None,
+        },
+    );
+    Some(Messages {
+        mail: mail?,
+        sms: sms?,
+        email_policy: email_policy?,
+        phone_policy: phone_policy?,
+        next_link_hosts: next_link_hosts?,
+        privacy: privacy?,
+    })
+}
+
+#[expect(clippy::option_option, reason = "a fault is not the same as no mail")]
+fn read_mail(raw: &mut Raw<'_>) -> Option<Option<MailConfig>> {
+    const FROM: &str = "GATEHOUSE_MAIL_FROM";
+    let link = raw.parsed(
+        "GATEHOUSE_EMAIL_LINK",
+        "must be `confirm` or `direct`",
+        |text| match text {
+            "confirm" => Some(EmailLink::Confirm),
+            "direct" => Some(EmailLink::Direct),
+            _ => None,
+        },
+    );
+    let configuration_set = raw.get("GATEHOUSE_SES_CONFIGURATION_SET");
+    let Some(from) = raw.get(FROM) else {
+        return Some(None);
+    };
+    if !is_sender(&from) {
+        raw.fault(FROM, "must be an address, or `Name <address>`");
+        return None;
+    }
+    Some(Some(MailConfig {
+        from,
+        configuration_set,
+        link: link?,
+    }))
+}
+
+/// An address, or one in angle brackets behind a name of letters, digits, spaces and the like.
+fn is_sender(text: &str) -> bool {
+    let address = match text.split_once('<') {
+        None => Some(text),
+        Some((name, rest)) => {
+            let plain = |c: char| c.is_alphanumeric() || " .-_'&".contains(c);
+            rest.strip_suffix('>')
+                .filter(|_| name.ends_with(' ') && name.chars().all(plain))
+        }
+    };
+    address.is_some_and(|address| threepids::parse_email(address).is_some())
+}
+
+#[expect(clippy::option_option, reason = "a fault is not the same as no SMS")]
+fn read_sms(raw: &mut Raw<'_>) -> Option<Option<SmsConfig>> {
+    const SENDER: &str = "GATEHOUSE_SMS_SENDER_ID";
+    const PRICE: &str = "GATEHOUSE_SMS_MAX_PRICE";
+    let countries = raw.words(
+        "GATEHOUSE_SMS_COUNTRIES",
+        "must be ISO codes of two capitals, separated by spaces",
+        |text| {
+            let known = phonenumber::country::Id::from_str(text).is_ok();
+            (known && text.len() == 2).then(|| text.to_owned())
+        },
+    );
+    let numbers = raw.parsed(
+        "GATEHOUSE_SMS_NUMBERS",
+        "must be `valid` or `possible`",
+        |text| match text {
+            "valid" => Some(SmsNumbers::Valid),
+            "possible" => Some(SmsNumbers::Possible),
+            _ => None,
+        },
+    );
+    let sender_id = raw.get(SENDER);
+    let is_sender = |text: &String| {
+        (1..=11).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric())
+            && text.bytes().any(|b| b.is_ascii_alphabetic())
+    };
+    if !sender_id.as_ref().is_none_or(is_sender) {
+        raw.fault(
+            SENDER,
+            "must have 1 to 11 letters and digits, and a letter among them",
+        );
+    }
+    let max_price = raw.get(PRICE);
+    let is_price = |text: &String| {
+        text.parse::<f64>().is_ok_and(|price| price > 0.0)
+            && text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+    };
+    if !max_price.as_ref().is_none_or(is_price) {
+        raw.fault(PRICE, "must be a number of US dollars, such as `0.10`");
+    }
+    let (countries, numbers): (BTreeSet<_>, _) = (countries?.into_iter().collect(), numbers?);
+    Some((!countries.is_empty()).then_some(SmsConfig {
+        countries,
+        numbers,
+        sender_id,
+        max_price,
+    }))
+}
+
+fn read_policy(raw: &mut Raw<'_>, allowed: &str, denied: &str) -> Option<AddressPolicy> {
+    let mut patterns = |name: &str| {
+        raw.words(
+            name,
+            "must be regular expressions, separated by spaces",
+            |text| Regex::new(&format!("^(?:{text})$")).ok(),
+        )
+    };
+    let (allowed, denied) = (patterns(allowed), patterns(denied));
+    Some(AddressPolicy {
+        allowed: allowed?,
+        denied: denied?,
+    })
+}

@@ -1,0 +1,179 @@
+//! What the `requestToken` endpoints have in common: their members, and what is said of each.
+//!
+//! The endpoints differ in what the proof is for and in who may ask; from there on they are one
+//! (3PID-01 to 3PID-17).
+
+use ::http::StatusCode;
+use serde::Serialize;
+
+use crate::{
+    app::App,
+    config::SmsConfig,
+    error::{ErrorCode, MatrixError, Rejection},
+    http::{Body, Request, Response},
+    secrets::Secret,
+    threepids::{
+        self, Medium, link,
+        proofs::{self, Purpose, Wish},
+    },
+};
+
+/// The answer (3PID-04).
+#[derive(Debug, Clone, Serialize)]
+pub struct Answer {
+    /// The validation session.
+    pub sid: String,
+    /// Where a code that was typed is sent; absent where there is none to type (3PID-40).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub submit_url: Option<String>,
+    /// The number in its canonical form.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub msisdn: Option<String>,
+    /// The number as a person writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intl_fmt: Option<String>,
+}
+
+/// What every request has.
+struct Common {
+    client_secret: Secret,
+    attempt: i64,
+    next_link: Option<String>,
+}
+
+/// Answers a request for a mail. `offered` says whether there is a use for one.
+pub async fn email(
+    app: &App,
+    request: &Request,
+    purpose: Purpose,
+    offered: bool,
+) -> Result<Response, Rejection> {
+    let body = Body::parse(&request.body)?;
+    demand_medium(offered && app.config.mail.is_some(), &body)?;
+    let typed: String = required(&body, "email")?;
+    let common = Common::read(app, &body)?;
+    let to = threepids::parse_email(&typed)
+        .ok_or_else(|| invalid("`email` is not an e-mail address we can write to"))?;
+    threepids::admit(&app.config, &to)?;
+    let sid = proofs::request(app, common.wish(purpose, &to, None), request.network).await?;
+    let answer = Answer {
+        sid,
+        submit_url: None,
+        msisdn: None,
+        intl_fmt: None,
+    };
+    Ok(Response::json(StatusCode::OK, &answer))
+}
+
+/// Answers a request for a text message.
+pub async fn msisdn(
+    app: &App,
+    request: &Request,
+    purpose: Purpose,
+    offered: bool,
+) -> Result<Response, Rejection> {
+    let body = Body::parse(&request.body)?;
+    let sms: Option<&SmsConfig> = app.config.sms.as_ref().filter(|_| offered);
+    demand_medium(sms.is_some(), &body)?;
+    let country: String = required(&body, "country")?;
+    let typed: String = required(&body, "phone_number")?;
+    let common = Common::read(app, &body)?;
+    let Some(sms) = sms else {
+        return Err(unsupported().into());
+    };
+    let phone = threepids::parse_phone(sms, &country, &typed)?;
+    threepids::admit(&app.config, &phone.threepid)?;
+    let wish = common.wish(purpose, &phone.threepid, Some(&phone.country));
+    let sid = proofs::request(app, wish, request.network).await?;
+    let answer = Answer {
+        sid,
+        submit_url: Some(submit_url(app, Medium::Msisdn)),
+        msisdn: Some(phone.threepid.address),
+        intl_fmt: Some(phone.readable),
+    };
+    Ok(Response::json(StatusCode::OK, &answer))
+}
+
+/// Where a code, or the token of a link, is submitted.
+pub fn submit_url(app: &App, medium: Medium) -> String {
+    let base = &app.config.public_url;
+    format!("{base}/_matrix/client/v3/validate/{medium}/submitToken")
+}
+
+impl Common {
+    fn read(app: &App, body: &Body) -> Result<Self, MatrixError> {
+        let client_secret: String = required(body, "client_secret")?;
+        let attempt: i64 = required(body, "send_attempt")?;
+        if !proofs::is_opaque_id(&client_secret) {
+            return Err(invalid(
+                "`client_secret` must have 1 to 255 characters of a-z, A-Z, 0-9 and `.=_-`",
+            ));
+        }
+        if attempt < 0 {
+            return Err(invalid("`send_attempt` must not be negative"));
+        }
+        // Its type is checked and nothing else: no identity server is asked (3PID-10).
+        for name in ["id_server", "id_access_token"] {
+            body.optional::<String>(name)?;
+        }
+        let next_link = match body.optional::<String>("next_link")? {
+            Some(text) if !text.is_empty() => link::judge(&app.config, &text)?,
+            _ => None,
+        };
+        Ok(Self {
+            client_secret: Secret::new(client_secret),
+            attempt,
+            next_link,
+        })
+    }
+
+    fn wish<'a>(
+        &'a self,
+        purpose: Purpose,
+        to: &'a threepids::ThreePid,
+        country: Option<&'a str>,
+    ) -> Wish<'a> {
+        Wish {
+            purpose,
+            to,
+            country,
+            client_secret: &self.client_secret,
+            attempt: self.attempt,
+            next_link: self.next_link.clone(),
+        }
+    }
+}
+
+/// What cannot be sent from here would be an identity server's to send, and none is trusted
+/// (3PID-09, 3PID-12).
+fn demand_medium(can: bool, body: &Body) -> Result<(), MatrixError> {
+    if can {
+        return Ok(());
+    }
+    match body.optional::<String>("id_server")? {
+        Some(_) => Err(MatrixError::new(
+            ErrorCode::ServerNotTrusted,
+            "This server does not trust that identity server",
+        )),
+        None => Err(unsupported()),
+    }
+}
+
+fn unsupported() -> MatrixError {
+    MatrixError::new(
+        ErrorCode::ThreePidMediumNotSupported,
+        "This server does not take addresses of this kind",
+    )
+}
+
+fn required<T: serde::de::DeserializeOwned>(
+    body: &Body,
+    name: &'static str,
+) -> Result<T, MatrixError> {
+    body.optional(name)?
+        .ok_or_else(|| MatrixError::new(ErrorCode::MissingParam, format!("`{name}` is missing")))
+}
+
+fn invalid(message: &'static str) -> MatrixError {
+    MatrixError::new(ErrorCode::InvalidParam, message)
+}

@@ -1,0 +1,353 @@
+//! Rows of validation sessions: from a request for a message to a proof that is spent.
+//!
+//! Every write is made on top of a version, or on a generation and a state, so that two of
+//! anything that race leave what one after the other would have left.
+
+use aws_sdk_dynamodb::{
+    operation::update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
+    types::{
+        AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+    },
+};
+
+use super::{
+    Store, StoreError,
+    item::{Item, Row, number, text},
+    keys::PK,
+    retry::{Failure, condition_failed},
+};
+use crate::{
+    clock::Timestamp,
+    outbox::NewMessage,
+    threepids::{
+        Medium, ThreePid,
+        proofs::{ProofState, Proven, Purpose},
+    },
+};
+
+/// How long a row outlives its session, so that a spent proof stays known as such.
+const KEEP_MS: i64 = 72 * 60 * 60 * 1000;
+
+/// A validation session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProofRow {
+    /// The session's id.
+    pub sid: String,
+    /// Counts the writes.
+    pub version: i64,
+    /// What the proof is for.
+    pub purpose: Purpose,
+    /// What it is about.
+    pub threepid: ThreePid,
+    /// Random, new each time the session begins anew: links and codes are derived from it.
+    pub generation: String,
+    /// How far it is.
+    pub state: ProofState,
+    /// The highest `send_attempt` (3PID-20).
+    pub attempt: i64,
+    /// How many messages have been called for.
+    pub sends: i64,
+    /// The first message whose code still counts.
+    pub live_from: i64,
+    /// Wrong codes since the last message.
+    pub wrong: i64,
+    /// When it ends (3PID-49).
+    pub expires: Timestamp,
+    /// When the address was validated.
+    pub validated: Option<Timestamp>,
+    /// Where the browser goes then, sealed.
+    pub next_link: Option<Vec<u8>>,
+    /// Whether `deliver` has found that this session must never be validated.
+    pub withheld: bool,
+}
+
+/// Why a session was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveProofError {
+    /// Somebody else wrote it in between.
+    #[error("the validation session has moved on")]
+    Moved,
+    /// The write failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl ProofRow {
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        let medium = Medium::parse(row.text("medium")?).ok_or_else(|| row.corrupt("medium"))?;
+        Ok(Self {
+            sid: row.text(PK)?.to_owned(),
+            version: row.number("version")?,
+            purpose: Purpose::parse(row.text("purpose")?).ok_or_else(|| row.corrupt("purpose"))?,
+            threepid: ThreePid {
+                medium,
+                address: row.text("address")?.to_owned(),
+            },
+            generation: row.text("generation")?.to_owned(),
+            state: ProofState::parse(row.text("state")?).ok_or_else(|| row.corrupt("state"))?,
+            attempt: row.number("attempt")?,
+            sends: row.number("sends")?,
+            live_from: row.number("live_from")?,
+            wrong: row.number("wrong")?,
+            expires: row.time("expires")?,
+            validated: row.time_if("validated")?,
+            next_link: row.bytes_if("next_link")?.map(<[u8]>::to_owned),
+            withheld: row.number_if("withheld")?.is_some(),
+        })
+    }
+
+    fn item(&self) -> Item {
+        Item::at(&self.sid)
+            .number("schema", 1)
+            .number("version", self.version)
+            .text("purpose", self.purpose.as_str())
+            .text("medium", self.threepid.medium.as_str())
+            .text("address", &self.threepid.address)
+            .text("generation", &self.generation)
+            .text("state", self.state.as_str())
+            .number("attempt", self.attempt)
+            .number("sends", self.sends)
+            .number("live_from", self.live_from)
+            .number("wrong", self.wrong)
+            .number("expires", self.expires.0)
+            .number("ttl", ttl(self.expires))
+            .number_if("validated", self.validated.map(|time| time.0))
+            .bytes_if("next_link", self.next_link.clone())
+            .number_if("withheld", self.withheld.then_some(1))
+    }
+}
+
+impl Store {
+    /// The session with this id. One call, strongly consistent.
+    pub async fn find_proof(&self, sid: &str) -> Result<Option<ProofRow>, StoreError> {
+        let answer = self
+            .retry(|| async move {
+                let call = self
+                    .client
+                    .get_item()
+                    .table_name(&self.proofs)
+                    .key(PK, text(sid))
+                    .consistent_read(true);
+                call.send().await.map_err(Failure::<StoreError>::from)
+            })
+            .await?;
+        let row = answer.item.map(|item| ProofRow::read(&Row::new(item)));
+        row.transpose()
+    }
+
+    /// Writes a session on top of the version before its own, and the message that it calls for
+    /// into the outbox: both or neither.
+    pub async fn save_proof(
+        &self,
+        row: &ProofRow,
+        message: &NewMessage,
+    ) -> Result<(), SaveProofError> {
+        let before = row.version - 1;
+        let mut session = aws_sdk_dynamodb::types::Put::builder()
+            .table_name(&self.proofs)
+            .set_item(Some(row.item().build()));
+        session = if before == 0 {
+            session.condition_expression("attribute_not_exists(pk)")
+        } else {
+            session
+                .condition_expression("version = :before")
+                .expression_attribute_values(":before", number(before))
+        };
+        let session = TransactWriteItem::builder()
+            .set_put(session.build().ok())
+            .build();
+        self.transact(vec![session, self.enqueue(message)], |reasons| {
+            condition_failed(reasons, 0).then_some(SaveProofError::Moved)
+        })
+        .await
+    }
+
+    /// Counts a guess before it is compared; `None` if no more guesses are allowed or the session
+    /// is not as it was read. `row` is then as it is stored now.
+    pub async fn count_guess(
+        &self,
+        row: &ProofRow,
+        most: i64,
+    ) -> Result<Option<ProofRow>, StoreError> {
+        let nonce = self.chance.base64::<12>();
+        let (row, nonce) = (row, &nonce);
+        self.retry(|| async move {
+            let call = self
+                .update_proof(row, "SET wrong = wrong + :one, nonce = :nonce ADD version :one")
+                .condition_expression(
+                    "generation = :generation AND #state IN (:pending, :validated) AND wrong < :most \
+                     AND (attribute_not_exists(nonce) OR nonce <> :nonce)",
+                )
+                .expression_attribute_names("#state", "state")
+                .expression_attribute_values(":pending", text(ProofState::Pending.as_str()))
+                .expression_attribute_values(":validated", text(ProofState::Validated.as_str()))
+                .expression_attribute_values(":one", number(1))
+                .expression_attribute_values(":most", number(most))
+                .expression_attribute_values(":nonce", text(nonce))
+                .return_values(ReturnValue::AllNew);
+            match call.send().await {
+                Ok(answer) => read_back(answer.attributes),
+                Err(error) => match own_write(&error, nonce) {
+                    Some(Some(item)) => read_back(Some(item)),
+                    Some(None) => Ok(None),
+                    None => Err(Failure::<StoreError>::from(error)),
+                },
+            }
+        })
+        .await
+    }
+
+    /// Marks a session validated until `expires`, and forgets `guesses` counted ones that were
+    /// right. `false` if it is neither pending nor validated in this generation any more.
+    pub async fn validate_proof(
+        &self,
+        row: &ProofRow,
+        guesses: i64,
+        now: Timestamp,
+        expires: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let nonce = self.chance.base64::<12>();
+        let nonce = &nonce;
+        // Validated again, it ends when it would have ended anyway.
+        let first = row.state == ProofState::Pending;
+        let (now, expires) = if first {
+            (now, expires)
+        } else {
+            (row.validated.unwrap_or(now), row.expires)
+        };
+        self.retry(|| async move {
+            let call = self
+                .update_proof(
+                    row,
+                    "SET #state = :validated, validated = :now, expires = :expires, #ttl = :ttl, \
+                     wrong = wrong - :guesses, nonce = :nonce ADD version :one",
+                )
+                .condition_expression(
+                    "generation = :generation AND #state IN (:pending, :validated) AND wrong >= :guesses AND (attribute_not_exists(nonce) OR nonce <> :nonce)",
+                )
+                .expression_attribute_names("#state", "state")
+                .expression_attribute_names("#ttl", "ttl")
+                .expression_attribute_values(":pending", text(ProofState::Pending.as_str()))
+                .expression_attribute_values(":validated", text(ProofState::Validated.as_str()))
+                .expression_attribute_values(":now", number(now.0))
+                .expression_attribute_values(":expires", number(expires.0))
+                .expression_attribute_values(":ttl", number(ttl(expires)))
+                .expression_attribute_values(":guesses", number(guesses))
+                .expression_attribute_values(":one", number(1))
+                .expression_attribute_values(":nonce", text(nonce));
+            match call.send().await {
+                Ok(_) => Ok(true),
+                Err(error) => match own_write(&error, nonce) {
+                    Some(own) => Ok(own.is_some()),
+                    None => Err(Failure::<StoreError>::from(error)),
+                },
+            }
+        })
+        .await
+    }
+
+    /// Ends a session for good: its owner says that it was somebody else's doing.
+    pub async fn burn_proof(&self, row: &ProofRow) -> Result<bool, StoreError> {
+        self.retry(|| async move {
+            let call = self
+                .update_proof(row, "SET #state = :burned ADD version :one")
+                .condition_expression("generation = :generation AND #state <> :spent")
+                .expression_attribute_names("#state", "state")
+                .expression_attribute_values(":burned", text(ProofState::Burned.as_str()))
+                .expression_attribute_values(":spent", text(ProofState::Spent.as_str()))
+                .expression_attribute_values(":one", number(1));
+            match call.send().await {
+                Ok(_) => Ok(true),
+                Err(error) if is_condition(&error) => Ok(false),
+                Err(error) => Err(Failure::<StoreError>::from(error)),
+            }
+        })
+        .await
+    }
+
+    /// Keeps a session from ever being validated by what it calls for (3PID-05): `deliver` has found
+    /// the address on an account. Nothing that if its generation has passed.
+    pub async fn withhold_proof(&self, sid: &str, generation: &str) -> Result<(), StoreError> {
+        self.retry(|| async move {
+            let call = self
+                .client
+                .update_item()
+                .table_name(&self.proofs)
+                .set_key(Some(Item::at(sid).build()))
+                .update_expression("SET withheld = :one")
+                .condition_expression("generation = :generation")
+                .expression_attribute_values(":one", number(1))
+                .expression_attribute_values(":generation", text(generation));
+            match call.send().await {
+                Ok(_) => Ok(()),
+                Err(error) if is_condition(&error) => Ok(()),
+                Err(error) => Err(Failure::<StoreError>::from(error)),
+            }
+        })
+        .await
+    }
+
+    /// Spends a proof, in the transaction of what it is for (UIA-54).
+    pub(super) fn spend_proof(&self, proven: &Proven, now: Timestamp) -> TransactWriteItem {
+        let update = Update::builder()
+            .table_name(&self.proofs)
+            .set_key(Some(Item::at(&proven.sid).build()))
+            .update_expression("SET #state = :spent, spent = :now ADD version :one")
+            .condition_expression(
+                "#state = :validated AND generation = :generation AND expires > :now",
+            )
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":spent", text(ProofState::Spent.as_str()))
+            .expression_attribute_values(":validated", text(ProofState::Validated.as_str()))
+            .expression_attribute_values(":generation", text(&proven.generation))
+            .expression_attribute_values(":now", number(now.0))
+            .expression_attribute_values(":one", number(1));
+        TransactWriteItem::builder()
+            .set_update(update.build().ok())
+            .build()
+    }
+
+    fn update_proof(&self, row: &ProofRow, expression: &str) -> UpdateItemFluentBuilder {
+        self.client
+            .update_item()
+            .table_name(&self.proofs)
+            .set_key(Some(Item::at(&row.sid).build()))
+            .update_expression(expression)
+            .expression_attribute_values(":generation", text(&row.generation))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+    }
+}
+
+fn ttl(expires: Timestamp) -> i64 {
+    Timestamp(expires.0 + KEEP_MS).seconds()
+}
+
+type Attributes = std::collections::HashMap<String, AttributeValue>;
+type UpdateError = aws_sdk_dynamodb::error::SdkError<UpdateItemError>;
+
+fn read_back(item: Option<Attributes>) -> Result<Option<ProofRow>, Failure<StoreError>> {
+    let row = item.map(|item| ProofRow::read(&Row::new(item)));
+    row.transpose().map_err(Failure::Final)
+}
+
+fn is_condition(error: &UpdateError) -> bool {
+    error
+        .as_service_error()
+        .is_some_and(UpdateItemError::is_conditional_check_failed_exception)
+}
+
+/// Of a failed condition: the item, if the write with this nonce is the one that made it fail, since
+/// its first answer was lost; an inner `None` if it was another's. `None` of any other error.
+#[expect(clippy::option_option, reason = "three cases")]
+fn own_write(error: &UpdateError, nonce: &str) -> Option<Option<Attributes>> {
+    match error.as_service_error() {
+        Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
+            let own = |item: &&Attributes| {
+                item.get("nonce")
+                    .is_some_and(|own| own.as_s().is_ok_and(|own| own == nonce))
+            };
+            Some(failed.item().filter(own).cloned())
+        }
+        _ => None,
+    }
+}

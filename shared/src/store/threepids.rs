@@ -1,0 +1,72 @@
+//! Who owns an address: one row for each, which *is* the claim (3PID-68), and one under its owner.
+
+use aws_sdk_dynamodb::types::TransactWriteItem;
+
+use super::{
+    Store, StoreError,
+    accounts::put,
+    item::{Item, Row, text},
+    keys::{self, MAIN, PK, SK},
+    retry::Failure,
+};
+use crate::{
+    clock::Timestamp,
+    ids::Localpart,
+    threepids::{ThreePid, proofs::Proven},
+};
+
+impl Store {
+    /// The name of the account that the address belongs to. One call, strongly consistent.
+    pub async fn find_owner(&self, threepid: &ThreePid) -> Result<Option<String>, StoreError> {
+        let key = &keys::threepid(threepid);
+        let answer = self
+            .retry(|| async move {
+                let call = self
+                    .client
+                    .get_item()
+                    .table_name(&self.accounts)
+                    .key(PK, text(key))
+                    .key(SK, text(MAIN))
+                    .consistent_read(true);
+                call.send().await.map_err(Failure::<StoreError>::from)
+            })
+            .await?;
+        let Some(row) = answer.item.map(Row::new) else {
+            return Ok(None);
+        };
+        let released = row.number_if("released")?.is_some();
+        let owner = row.text("owner")?;
+        Ok((!released).then(|| owner.to_owned()))
+    }
+
+    /// The claim of an address: only if nobody has it.
+    pub(super) fn claim_threepid(
+        &self,
+        threepid: &ThreePid,
+        owner: &Localpart,
+        now: Timestamp,
+    ) -> TransactWriteItem {
+        let item = Item::under(keys::threepid(threepid), MAIN)
+            .number("schema", 1)
+            .text("owner", owner.as_str())
+            .number("claimed", now.0);
+        let free = "attribute_not_exists(pk) OR attribute_exists(released)";
+        put(&self.accounts, item, Some(free))
+    }
+
+    /// The address among its owner's.
+    pub(super) fn own_threepid(
+        &self,
+        proven: &Proven,
+        owner: &Localpart,
+        now: Timestamp,
+    ) -> TransactWriteItem {
+        let item = Item::under(keys::user(owner), keys::own_threepid(&proven.threepid))
+            .number("schema", 1)
+            .text("medium", proven.threepid.medium.as_str())
+            .text("address", &proven.threepid.address)
+            .number("validated", proven.validated.0)
+            .number("added", now.0);
+        put(&self.accounts, item, None)
+    }
+}

@@ -1,0 +1,91 @@
+//! Third-party identifiers: e-mail addresses and phone numbers, their one canonical form, which of
+//! them the operator lets in, and the proof that somebody receives what is sent to one.
+//!
+//! `email` and `phone` make a canonical [`ThreePid`] or nothing, before any rule looks at it: what
+//! is checked, written to, and stored is the same text. `proofs` is the state machine from a
+//! request to a proof that is spent. Knows neither HTTP nor the tables' keys, and never an account:
+//! who owns an address is asked by `deliver` and by the finishing transaction alone.
+
+mod email;
+pub mod link;
+mod phone;
+pub mod proofs;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use email::parse as parse_email;
+pub use phone::{Phone, PhoneFault, parse as parse_phone};
+
+use crate::config::Config;
+
+/// How a third party is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Medium {
+    /// By mail.
+    Email,
+    /// By text message.
+    Msisdn,
+}
+
+impl Medium {
+    /// Its name on the wire (3PID-63).
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Msisdn => "msisdn",
+        }
+    }
+
+    /// The medium of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Email, Self::Msisdn]
+            .into_iter()
+            .find(|medium| medium.as_str() == name)
+    }
+}
+
+impl fmt::Display for Medium {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An address in its canonical form: a folded mailbox (3PID-61), or E.164 digits without `+`
+/// (3PID-65).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ThreePid {
+    /// How it is reached.
+    pub medium: Medium,
+    /// The canonical address.
+    pub address: String,
+}
+
+crate::opaque_debug!(ThreePid);
+
+/// The operator does not want this address here (3PID-08).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the address is not allowed")]
+pub struct ThreePidDenied;
+
+/// Whether the operator lets this address in: not denied, and allowed if anything is listed as
+/// allowed.
+pub fn admit(config: &Config, threepid: &ThreePid) -> Result<(), ThreePidDenied> {
+    let policy = match threepid.medium {
+        Medium::Email => &config.email_policy,
+        Medium::Msisdn => &config.phone_policy,
+    };
+    let matches = |patterns: &[regex_lite::Regex]| {
+        patterns
+            .iter()
+            .any(|pattern| pattern.is_match(&threepid.address))
+    };
+    let allowed = policy.allowed.is_empty() || matches(&policy.allowed);
+    if allowed && !matches(&policy.denied) {
+        Ok(())
+    } else {
+        Err(ThreePidDenied)
+    }
+}

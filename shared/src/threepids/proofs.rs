@@ -1,0 +1,391 @@
+//! Proofs: validation sessions from the request for a message to the proof that is spent.
+//!
+//! One state machine for both media and every purpose: `pending → validated → spent`, or `burned`
+//! by whoever receives the message and knows nothing of it. A session's id is derived from what it
+//! is about, so it is the same call after call; what expired, was spent or burned begins anew under
+//! that id as another *generation*, whose links and codes are others. Neither is stored: both are
+//! derived from the generation by whoever needs them.
+
+mod submit;
+
+use std::time::Duration;
+
+pub use submit::{Opened, SubmitError, Token, open, refuse, submit};
+
+use super::{Medium, Phone, ThreePid};
+use crate::{
+    app::App,
+    clock::Timestamp,
+    config::Privacy,
+    http::Network,
+    limits::{self, Limit, LimitError},
+    outbox::{Content, NewMessage},
+    secrets::{KeyRing, Purpose as Key, Secret, fields},
+    store::{ProofRow, SaveProofError, StoreError},
+};
+
+/// How long a session lives from its beginning, and again from its validation (3PID-49).
+pub const LIFETIME: Duration = Duration::from_hours(24);
+/// How many text messages one generation may call for: each is a code that can be guessed.
+const MAX_CODES: i64 = 3;
+/// How many mails.
+const MAX_MAILS: i64 = 20;
+/// The longest `client_secret`, in characters (3PID-01).
+const MAX_CLIENT_SECRET: usize = 255;
+/// How often a session is read again that others write to at the same moment.
+const TRIES: u32 = 12;
+/// The digits that a block of numbers differs in.
+const PREFIX_DIGITS: usize = 3;
+
+/// What a proof is good for, and nothing else (UIA-54).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Making an account.
+    Register,
+}
+
+impl Purpose {
+    /// Its name in tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Register => "register",
+        }
+    }
+
+    /// The purpose of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        (name == Self::Register.as_str()).then_some(Self::Register)
+    }
+}
+
+/// How far a session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProofState {
+    /// Nobody has shown yet that the message arrived.
+    Pending,
+    /// Somebody has.
+    Validated,
+    /// It has served its purpose.
+    Spent,
+    /// Whoever got the message says that it was not their doing.
+    Burned,
+}
+
+impl ProofState {
+    const ALL: [Self; 4] = [Self::Pending, Self::Validated, Self::Spent, Self::Burned];
+
+    /// Its name in tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Validated => "validated",
+            Self::Spent => "spent",
+            Self::Burned => "burned",
+        }
+    }
+
+    /// The state of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+}
+
+/// A validated address, as evidence for an operation.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Proven {
+    /// The session that proves it.
+    pub sid: String,
+    /// The session's generation.
+    pub generation: String,
+    /// What is proven.
+    pub threepid: ThreePid,
+    /// When it was validated.
+    pub validated: Timestamp,
+}
+
+/// What a client asks for.
+pub struct Wish<'a> {
+    /// What the proof is to be good for.
+    pub purpose: Purpose,
+    /// Where the message goes.
+    pub to: &'a ThreePid,
+    /// The country of a phone number, whose budget it is charged to.
+    pub country: Option<&'a str>,
+    /// By which the client knows its session.
+    pub client_secret: &'a Secret,
+    /// A message goes out only if this is higher than before (3PID-20).
+    pub attempt: i64,
+    /// Where the browser goes after validation, judged already.
+    pub next_link: Option<String>,
+}
+
+crate::opaque_debug!(Wish<'_>);
+
+impl<'a> Wish<'a> {
+    /// A message to a phone.
+    pub fn to_phone(phone: &'a Phone, rest: Self) -> Self {
+        Self {
+            to: &phone.threepid,
+            country: Some(&phone.country),
+            ..rest
+        }
+    }
+}
+
+/// Why no message was called for.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// Strangers are told here that the address has an account (3PID-05).
+    #[error("the address belongs to an account")]
+    InUse,
+    /// Too many messages, to this address or from this network.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    /// The tables failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Whether `text` is of the grammar of a `client_secret` or a `sid` (3PID-01, 3PID-04).
+pub fn is_opaque_id(text: &str) -> bool {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b".=_-".contains(&b);
+    (1..=MAX_CLIENT_SECRET).contains(&text.len()) && text.bytes().all(legal)
+}
+
+/// The session's id. An address is in it with its purpose and the client's secret, so that nothing
+/// asked for one of them ever proves another, and a known address gives no other id than an unknown
+/// one.
+pub fn sid(
+    keys: &KeyRing,
+    purpose: Purpose,
+    threepid: &ThreePid,
+    client_secret: &Secret,
+) -> String {
+    keys.hash(Key::ProofId, &about(purpose, threepid, client_secret))
+}
+
+/// Whether this is the secret that the session was asked for with.
+pub fn is_of(keys: &KeyRing, row: &ProofRow, client_secret: &Secret) -> bool {
+    let about = about(row.purpose, &row.threepid, client_secret);
+    keys.hash_matches(Key::ProofId, &about, &row.sid)
+}
+
+fn about(purpose: Purpose, threepid: &ThreePid, client_secret: &Secret) -> Vec<u8> {
+    fields(&[
+        purpose.as_str().as_bytes(),
+        threepid.medium.as_str().as_bytes(),
+        threepid.address.as_bytes(),
+        client_secret.reveal().as_bytes(),
+    ])
+}
+
+/// The token of the link in a mail of this generation.
+pub fn link_token(keys: &KeyRing, sid: &str, generation: &str) -> Secret {
+    Secret::new(keys.hash(Key::ProofToken, &link_fields(sid, generation)))
+}
+
+fn link_fields(sid: &str, generation: &str) -> Vec<u8> {
+    fields(&[b"link", sid.as_bytes(), generation.as_bytes()])
+}
+
+/// The code in text message number `send` of this generation.
+pub fn code(keys: &KeyRing, sid: &str, generation: &str, send: i64) -> Secret {
+    let mut codes = keys.codes(Key::ProofToken, &code_fields(sid, generation, send));
+    codes.swap_remove(0)
+}
+
+fn code_fields(sid: &str, generation: &str, send: i64) -> Vec<u8> {
+    fields(&[
+        b"code",
+        sid.as_bytes(),
+        generation.as_bytes(),
+        &send.to_be_bytes(),
+    ])
+}
+
+/// Calls for a message if one is due, and says which session it belongs to. For an address with an
+/// account and for one without, the same reads and writes happen (3PID-15); only where the operator
+/// chose to tell is an account looked at.
+pub async fn request(app: &App, wish: Wish<'_>, network: Network) -> Result<String, RequestError> {
+    let sid = sid(&app.config.keys, wish.purpose, wish.to, wish.client_secret);
+    let budgets = budgets(&wish, network);
+    // The request itself counts, whether a message goes out or not.
+    let mut all = budgets.clone();
+    all.push((Limit::RequestToken, network.to_string()));
+    let (charged, found, told) = tokio::join!(
+        limits::spend_all(app, &all),
+        app.store.find_proof(&sid),
+        tell(app, wish.to)
+    );
+    let outcome = match (told, found) {
+        (Ok(()), Ok(found)) => call_for(app, &wish, &sid, found, charged.is_ok()).await,
+        (Err(error), _) => Err(error),
+        (_, Err(error)) => Err(error.into()),
+    };
+    if charged.is_ok() && !matches!(outcome, Ok(Outcome::Sent)) {
+        limits::refund_all(app, &budgets).await;
+    }
+    match outcome? {
+        Outcome::Sent | Outcome::NotNeeded => Ok(sid),
+        Outcome::NotPaid => charged.map(|()| sid).map_err(RequestError::from),
+    }
+}
+
+/// What became of a request.
+enum Outcome {
+    Sent,
+    /// The message has been called for already (3PID-21), or is not needed any more.
+    NotNeeded,
+    /// It would be, but not within the budgets.
+    NotPaid,
+}
+
+async fn call_for(
+    app: &App,
+    wish: &Wish<'_>,
+    sid: &str,
+    mut found: Option<ProofRow>,
+    paid: bool,
+) -> Result<Outcome, RequestError> {
+    for attempt in 0..TRIES {
+        let Some((row, message)) = next(app, wish, sid, found)? else {
+            return Ok(Outcome::NotNeeded);
+        };
+        if paid {
+            match app.store.save_proof(&row, &message).await {
+                Ok(()) => return Ok(Outcome::Sent),
+                Err(SaveProofError::Moved) => app.store.wait(attempt).await,
+                Err(SaveProofError::Store(error)) => return Err(error.into()),
+            }
+        } else if attempt > 0 {
+            return Ok(Outcome::NotPaid);
+        }
+        // Somebody was quicker; or the budget's last went into the message of a twin.
+        found = app.store.find_proof(sid).await?;
+    }
+    Err(StoreError::Contended.into())
+}
+
+/// The session with the message that the request calls for; `None` if it calls for none.
+fn next(
+    app: &App,
+    wish: &Wish<'_>,
+    sid: &str,
+    found: Option<ProofRow>,
+) -> Result<Option<(ProofRow, NewMessage)>, RequestError> {
+    let now = app.clock.now();
+    let version = found.as_ref().map_or(0, |row| row.version) + 1;
+    let begun = found.filter(|row| is_alive(row, now));
+    let row = match begun {
+        Some(row) if row.state == ProofState::Validated || wish.attempt <= row.attempt => {
+            return Ok(None);
+        }
+        Some(row) => {
+            let most = match row.threepid.medium {
+                Medium::Email => MAX_MAILS,
+                Medium::Msisdn => MAX_CODES,
+            };
+            if row.sends >= most {
+                let retry_after = row.expires.since(now);
+                return Err(LimitError::Exceeded { retry_after }.into());
+            }
+            // Five wrong guesses have burned the codes so far; the next message brings another.
+            let burned = row.wrong >= submit::MAX_GUESSES;
+            ProofRow {
+                version,
+                attempt: wish.attempt,
+                sends: row.sends + 1,
+                live_from: if burned { row.sends + 1 } else { row.live_from },
+                wrong: if burned { 0 } else { row.wrong },
+                withheld: false,
+                ..row
+            }
+        }
+        None => ProofRow {
+            sid: sid.to_owned(),
+            version,
+            purpose: wish.purpose,
+            threepid: wish.to.clone(),
+            generation: app.chance.base64::<16>(),
+            state: ProofState::Pending,
+            attempt: wish.attempt,
+            sends: 1,
+            live_from: 1,
+            wrong: 0,
+            expires: now.plus(LIFETIME),
+            validated: None,
+            next_link: None,
+            withheld: false,
+        },
+    };
+    let next_link = wish
+        .next_link
+        .as_ref()
+        .map(|link| seal(app, &row, wish, link));
+    let row = ProofRow { next_link, ..row };
+    let content = Content::Validation {
+        sid: sid.to_owned(),
+        generation: row.generation.clone(),
+        send: row.sends,
+    };
+    let message = NewMessage::new(content, now, &*app.chance);
+    Ok(Some((row, message)))
+}
+
+/// Whether the session is one that goes on; otherwise the next request begins anew.
+pub fn is_alive(row: &ProofRow, now: Timestamp) -> bool {
+    let open = match row.state {
+        ProofState::Pending | ProofState::Validated => true,
+        ProofState::Spent | ProofState::Burned => false,
+    };
+    open && now < row.expires
+}
+
+/// What messages are counted by, across sessions, secrets and purposes (3PID-16).
+fn budgets(wish: &Wish<'_>, network: Network) -> Vec<(Limit, String)> {
+    let address = &wish.to.address;
+    let mut budgets = vec![(Limit::Message, network.to_string())];
+    match wish.to.medium {
+        Medium::Email => budgets.push((Limit::MailAddress, address.clone())),
+        Medium::Msisdn => {
+            let prefix = &address[..address.len().saturating_sub(PREFIX_DIGITS)];
+            budgets.push((Limit::SmsNumber, address.clone()));
+            budgets.push((Limit::SmsPrefix, prefix.to_owned()));
+            budgets.push((
+                Limit::SmsCountry,
+                wish.country.unwrap_or_default().to_owned(),
+            ));
+        }
+    }
+    budgets
+}
+
+/// Where strangers are told who has an account: looks.
+async fn tell(app: &App, threepid: &ThreePid) -> Result<(), RequestError> {
+    match app.config.threepid_privacy {
+        Privacy::Quiet => Ok(()),
+        Privacy::Tell => match app.store.find_owner(threepid).await? {
+            Some(_) => Err(RequestError::InUse),
+            None => Ok(()),
+        },
+    }
+}
+
+/// Where the browser goes after validation, sealed under what only the message and the client hold.
+fn seal(app: &App, row: &ProofRow, wish: &Wish<'_>, link: &str) -> Vec<u8> {
+    let token;
+    let salt = match row.threepid.medium {
+        Medium::Email => {
+            token = link_token(&app.config.keys, &row.sid, &row.generation);
+            &token
+        }
+        Medium::Msisdn => wish.client_secret,
+    };
+    app.config.keys.seal(
+        Key::NextLink,
+        salt.reveal().as_bytes(),
+        &submit::place(row),
+        link.as_bytes(),
+        &*app.chance,
+    )
+}

@@ -1,0 +1,168 @@
+//! Submitting a code or a link's token: guesses are counted before they are compared.
+
+use super::{LIFETIME, ProofState, Purpose, code_fields, is_of, link_fields};
+use crate::{
+    app::App,
+    secrets::{Purpose as Key, Secret, fields, same},
+    store::{ProofRow, StoreError},
+    threepids::{Medium, link},
+};
+
+/// How many wrong codes burn those sent so far (3PID-48).
+pub(super) const MAX_GUESSES: i64 = 5;
+
+/// What somebody has received and now shows.
+#[derive(Debug)]
+pub struct Token<'a> {
+    /// How it was received.
+    pub medium: Medium,
+    /// The session it belongs to.
+    pub sid: &'a str,
+    /// The client's secret; a link in a mail does without.
+    pub client_secret: Option<&'a Secret>,
+    /// The code or the link's token.
+    pub token: &'a Secret,
+}
+
+/// A session that a right token leads to.
+#[derive(Debug)]
+pub struct Opened {
+    /// What it proves.
+    pub purpose: Purpose,
+    /// Whether it is validated already.
+    pub is_validated: bool,
+    /// Where the browser goes after validation, if the client said so and the operator lets it.
+    pub next_link: Option<String>,
+}
+
+/// Why a session was not validated.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// There is no such session, or the secret is not its own: one answer for both (3PID-44).
+    #[error("there is no such validation session")]
+    Unknown,
+    /// It has ended, or its codes are burned (3PID-43).
+    #[error("the validation session has expired")]
+    Expired,
+    /// Not what was sent (3PID-42).
+    #[error("the token is not right")]
+    Incorrect,
+    /// The tables failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The session that a link leads to, without validating it: for the page that asks.
+pub async fn open(app: &App, token: &Token<'_>) -> Result<Opened, SubmitError> {
+    let row = find_by_link(app, token).await?;
+    Ok(opened(app, &row, token))
+}
+
+fn opened(app: &App, row: &ProofRow, token: &Token<'_>) -> Opened {
+    Opened {
+        purpose: row.purpose,
+        is_validated: row.state == ProofState::Validated,
+        next_link: next_link(app, row, token),
+    }
+}
+
+async fn find_by_link(app: &App, token: &Token<'_>) -> Result<ProofRow, SubmitError> {
+    let row = find(app, token).await?;
+    match row.threepid.medium {
+        Medium::Email if is_right_link(app, &row, token.token) => Ok(row),
+        Medium::Email | Medium::Msisdn => Err(SubmitError::Incorrect),
+    }
+}
+
+/// Validates the session if the token is right; once more is as good as once (3PID-41).
+pub async fn submit(app: &App, token: &Token<'_>) -> Result<Opened, SubmitError> {
+    let row = find(app, token).await?;
+    let guesses = match row.threepid.medium {
+        Medium::Email if is_right_link(app, &row, token.token) => 0,
+        Medium::Email => return Err(SubmitError::Incorrect),
+        Medium::Msisdn => {
+            let counted = app.store.count_guess(&row, MAX_GUESSES).await?;
+            let counted = counted.ok_or(SubmitError::Expired)?;
+            if !is_right_code(app, &counted, token.token) {
+                return Err(SubmitError::Incorrect);
+            }
+            1
+        }
+    };
+    let now = app.clock.now();
+    let again = row.state == ProofState::Validated && guesses == 0;
+    let until = now.plus(LIFETIME);
+    if !again && !app.store.validate_proof(&row, guesses, now, until).await? {
+        return Err(SubmitError::Expired);
+    }
+    Ok(Opened {
+        is_validated: true,
+        ..opened(app, &row, token)
+    })
+}
+
+/// Burns the session that a link leads to: whoever got the mail did not ask for it.
+pub async fn refuse(app: &App, token: &Token<'_>) -> Result<(), SubmitError> {
+    let row = find_by_link(app, token).await?;
+    app.store.burn_proof(&row).await?;
+    Ok(())
+}
+
+async fn find(app: &App, token: &Token<'_>) -> Result<ProofRow, SubmitError> {
+    let row = app.store.find_proof(token.sid).await?;
+    let row = row.ok_or(SubmitError::Unknown)?;
+    let row = Some(row)
+        .filter(|row| row.threepid.medium == token.medium)
+        .ok_or(SubmitError::Unknown)?;
+    let known = match (token.client_secret, row.threepid.medium) {
+        (Some(secret), _) => is_of(&app.config.keys, &row, secret),
+        (None, Medium::Email) => true,
+        (None, Medium::Msisdn) => false,
+    };
+    if !known {
+        return Err(SubmitError::Unknown);
+    }
+    if !super::is_alive(&row, app.clock.now()) {
+        return Err(SubmitError::Expired);
+    }
+    Ok(row)
+}
+
+fn is_right_link(app: &App, row: &ProofRow, token: &Secret) -> bool {
+    let fields = link_fields(&row.sid, &row.generation);
+    let keys = &app.config.keys;
+    keys.hash_matches(Key::ProofToken, &fields, token.reveal()) && !row.withheld
+}
+
+/// Whether it is the code of any message that still counts; takes the same time whichever it is.
+fn is_right_code(app: &App, row: &ProofRow, token: &Secret) -> bool {
+    let mut right = false;
+    for send in row.live_from..=row.sends {
+        let fields = code_fields(&row.sid, &row.generation, send);
+        for code in app.config.keys.codes(Key::ProofToken, &fields) {
+            right |= same(code.reveal(), token.reveal());
+        }
+    }
+    right && !row.withheld
+}
+
+fn next_link(app: &App, row: &ProofRow, token: &Token<'_>) -> Option<String> {
+    let salt = match row.threepid.medium {
+        Medium::Email => token.token,
+        Medium::Msisdn => token.client_secret?,
+    };
+    let sealed = row.next_link.as_ref()?;
+    let opened = app
+        .config
+        .keys
+        .open(Key::NextLink, salt.reveal().as_bytes(), &place(row), sealed);
+    let text = String::from_utf8(opened.ok()?).ok()?;
+    // Judged again: the operator may have changed the list since.
+    let text = link::judge(&app.config, &text).ok().flatten()?;
+    Some(link::with_sid(&text, &row.sid))
+}
+
+/// Where a sealed link belongs.
+pub(super) fn place(row: &ProofRow) -> Vec<u8> {
+    fields(&[row.sid.as_bytes(), row.generation.as_bytes(), b"next_link"])
+}

@@ -1,0 +1,168 @@
+//! `m.login.email.identity` and `m.login.msisdn`: somebody receives what is sent to an address
+//! (UIA-50 to UIA-57).
+//!
+//! The stage names a validation session; it passes when that has been validated for this operation.
+//! Until then the answer is M_UNAUTHORIZED, which clients take for "not yet", and the UIA session
+//! remembers which one it waits for. The proof is spent by the operation's own transaction.
+
+use serde_json::{Map, Value};
+
+use super::{Evidence, Prepared, StageContext, StageType, Verdict};
+use crate::{
+    app::App,
+    error::{ErrorCode, MatrixError},
+    http::Body,
+    secrets::Secret,
+    store::{ProofRow, StoreError},
+    threepids::{
+        Medium,
+        proofs::{self, ProofState, Proven, Purpose},
+    },
+    uia::{Binding, Refusal},
+};
+
+const MISSING: Refusal = Refusal {
+    code: "M_MISSING_PARAM",
+    message: "`threepid_creds` is missing",
+};
+/// The one answer as long as there is no proof, whatever the reason (UIA-53, UIA-57): clients ask
+/// again and show nothing.
+pub(in crate::uia) const NOT_YET: Refusal = Refusal {
+    code: "M_UNAUTHORIZED",
+    message: "The address has not been validated yet",
+};
+
+/// A validation session that a UIA session waits for.
+#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(in crate::uia) struct Awaited {
+    pub(in crate::uia) sid: String,
+    /// What a fallback page has asked for; a client keeps its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::uia) asked: Option<Asked>,
+    /// The same, before it was asked for anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::uia) earlier: Option<Asked>,
+}
+
+/// What a fallback page has asked for.
+#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(in crate::uia) struct Asked {
+    pub(in crate::uia) client_secret: String,
+    pub(in crate::uia) attempt: i64,
+    /// Where the message went, as typed.
+    pub(in crate::uia) to: String,
+}
+
+crate::opaque_debug!(Awaited, Asked);
+
+/// What `threepid_creds` says.
+struct Credentials {
+    sid: String,
+    client_secret: Secret,
+}
+
+/// The medium that a stage proves.
+pub(in crate::uia) const fn medium(stage: StageType) -> Option<Medium> {
+    match stage {
+        StageType::Email => Some(Medium::Email),
+        StageType::Msisdn => Some(Medium::Msisdn),
+        StageType::Dummy
+        | StageType::Recaptcha
+        | StageType::RegistrationToken
+        | StageType::Terms => None,
+    }
+}
+
+/// The purpose that a proof must have been asked for (UIA-54).
+pub(in crate::uia) fn purpose(binding: &Binding) -> Option<Purpose> {
+    (*binding == Binding::register()).then_some(Purpose::Register)
+}
+
+/// Reads the session that the credentials name.
+pub(super) async fn prepare(app: &App, members: &Body) -> Result<Prepared, MatrixError> {
+    let Some(credentials) = credentials(members)? else {
+        return Ok(Prepared::Nothing);
+    };
+    let lawful = proofs::is_opaque_id(&credentials.sid)
+        && proofs::is_opaque_id(credentials.client_secret.reveal());
+    let row = if lawful {
+        app.store.find_proof(&credentials.sid).await?
+    } else {
+        None
+    };
+    // Whose secret it is not, for them it is not there.
+    let keys = &app.config.keys;
+    let own = row.filter(|row| proofs::is_of(keys, row, &credentials.client_secret));
+    Ok(Prepared::Proof(own.map(Box::new)))
+}
+
+pub(super) async fn attempt(
+    context: StageContext<'_>,
+    stage: StageType,
+    prepared: &Prepared,
+) -> Result<Verdict, StoreError> {
+    let found;
+    let row = match (prepared, context.awaited) {
+        (Prepared::Proof(row), _) => row.as_deref(),
+        (_, Some(awaited)) => {
+            found = context.app.store.find_proof(&awaited.sid).await?;
+            found.as_ref()
+        }
+        _ => return Ok(Verdict::Refused(MISSING)),
+    };
+    let suits = |row: &&ProofRow| {
+        Some(row.threepid.medium) == medium(stage)
+            && Some(row.purpose) == purpose(context.binding)
+            && proofs::is_alive(row, context.app.clock.now())
+    };
+    let Some(row) = row.filter(suits) else {
+        return Ok(Verdict::Refused(NOT_YET));
+    };
+    Ok(match (row.state, row.validated) {
+        (ProofState::Validated, Some(validated)) => Verdict::passed(Evidence::ThreePid(Proven {
+            sid: row.sid.clone(),
+            generation: row.generation.clone(),
+            threepid: row.threepid.clone(),
+            validated,
+        })),
+        _ => Verdict::Waiting {
+            sid: row.sid.clone(),
+            why: NOT_YET,
+        },
+    })
+}
+
+/// Reads the credentials in any of their spellings (UIA-51): under either name, as an object or a
+/// list of one; if both names are there the specification's own counts. Any `id_server` in them is
+/// nobody that we would ask (UIA-52).
+fn credentials(members: &Body) -> Result<Option<Credentials>, MatrixError> {
+    let value = match members.optional::<Value>("threepid_creds")? {
+        Some(value) => value,
+        None => match members.optional::<Value>("threepidCreds")? {
+            Some(value) => value,
+            None => return Ok(None),
+        },
+    };
+    let object: Option<Map<String, Value>> = match value {
+        Value::Object(object) => Some(object),
+        Value::Array(mut list) if list.len() == 1 => match list.swap_remove(0) {
+            Value::Object(object) => Some(object),
+            _ => None,
+        },
+        _ => None,
+    };
+    let wrong_type = || MatrixError::new(ErrorCode::BadJson, "`threepid_creds` has the wrong type");
+    let members = Body::from(object.ok_or_else(wrong_type)?);
+    let sid = members.optional::<String>("sid")?;
+    let secret = match members.optional::<String>("client_secret")? {
+        Some(secret) => Some(secret),
+        None => members.optional::<String>("clientSecret")?,
+    };
+    for name in ["id_server", "idServer", "id_access_token", "idAccessToken"] {
+        members.optional::<String>(name)?;
+    }
+    Ok(sid.zip(secret).map(|(sid, secret)| Credentials {
+        sid,
+        client_secret: Secret::new(secret),
+    }))
+}

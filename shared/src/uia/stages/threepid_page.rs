@@ -1,0 +1,234 @@
+//! The fallback pages of the address stages: ask for the address, send, and wait for the link or
+//! take the code. The page has a validation session of its own, whose secret its UIA session keeps.
+
+use ::http::StatusCode;
+
+use super::{
+    StageType,
+    threepid::{Asked, Awaited, medium, purpose},
+};
+use crate::{
+    app::App,
+    config::Config,
+    error::{ErrorCode, MatrixError},
+    http::{Network, Query},
+    secrets::Secret,
+    store::StoreError,
+    threepids::{
+        self, Medium,
+        proofs::{self, ProofState, Token, Wish},
+    },
+    uia::{
+        OpenSession,
+        fallback::{Field, Form},
+        session::SessionState,
+    },
+};
+
+const CHECK: &str = "check";
+const RESTART: &str = "restart";
+const OTHER: Option<(&str, &str)> = Some((RESTART, "Send it again, or to another address"));
+
+/// What a submitted form leads to.
+pub(in crate::uia) enum Step {
+    /// The page again, with what was wrong.
+    Show(Option<(StatusCode, String)>),
+    /// An attempt of the stage.
+    Attempt,
+}
+
+pub(super) fn form(stage: StageType, config: &Config, state: &SessionState) -> Form {
+    let asked = state
+        .awaited
+        .get(&stage)
+        .and_then(|awaited| awaited.asked.as_ref());
+    match (medium(stage), asked) {
+        (Some(Medium::Msisdn), Some(asked)) => Form {
+            text: format!("We have sent a code to {}. Please enter it here.", asked.to).into(),
+            fields: vec![Field {
+                help: "type=\"text\" inputmode=\"numeric\" autocomplete=\"one-time-code\" maxlength=\"12\"",
+                ..Field::word("code", "Code")
+            }],
+            button: "Continue",
+            action: Some(CHECK),
+            other: OTHER,
+            ..Form::default()
+        },
+        (Some(Medium::Msisdn), None) => Form {
+            text: "Please enter your phone number: we will send a code to it.".into(),
+            fields: vec![
+                Field {
+                    choices: config
+                        .sms
+                        .iter()
+                        .flat_map(|sms| sms.countries.iter().cloned())
+                        .collect(),
+                    ..Field::word("country", "Country")
+                },
+                Field {
+                    help: "type=\"tel\" autocomplete=\"tel\"",
+                    ..Field::word("phone_number", "Phone number")
+                },
+            ],
+            button: "Send the code",
+            ..Form::default()
+        },
+        (_, Some(asked)) => Form {
+            text: format!(
+                "We have sent a mail to {}. Please open the link in it; this page will go on by itself.",
+                asked.to
+            )
+            .into(),
+            button: "I have opened it",
+            action: Some(CHECK),
+            other: OTHER,
+            waits: true,
+            ..Form::default()
+        },
+        (_, None) => Form {
+            text: "Please enter your e-mail address: we will send a link to it.".into(),
+            fields: vec![Field {
+                help: "type=\"email\" autocomplete=\"email\"",
+                ..Field::word("email", "E-mail address")
+            }],
+            button: "Send the mail",
+            ..Form::default()
+        },
+    }
+}
+
+/// Whether what the page waits for has come.
+pub(in crate::uia) async fn has_arrived(
+    app: &App,
+    session: &OpenSession,
+    stage: StageType,
+) -> Result<bool, StoreError> {
+    let Some(awaited) = session.state.awaited.get(&stage) else {
+        return Ok(false);
+    };
+    let row = app.store.find_proof(&awaited.sid).await?;
+    Ok(row.is_some_and(|row| {
+        row.state == ProofState::Validated && proofs::is_alive(&row, app.clock.now())
+    }))
+}
+
+/// Does what a step of the page asks for.
+pub(in crate::uia) async fn submit(
+    app: &App,
+    session: &mut OpenSession,
+    stage: StageType,
+    form: &Query,
+    network: Network,
+) -> Result<Step, MatrixError> {
+    let Some(medium) = medium(stage) else {
+        return Ok(Step::Attempt);
+    };
+    let asked = session
+        .state
+        .awaited
+        .get(&stage)
+        .and_then(|awaited| Some((awaited.sid.clone(), awaited.asked.clone()?)));
+    let done = match (form.get("action"), asked) {
+        (Some(CHECK), Some((sid, asked))) => match medium {
+            Medium::Email => return Ok(Step::Attempt),
+            Medium::Msisdn => match check(app, &sid, &asked, form).await {
+                Ok(()) => return Ok(Step::Attempt),
+                Err(error) => Err(error),
+            },
+        },
+        (Some(RESTART), Some((_, asked))) => {
+            // The page asks again, and goes on counting.
+            let awaited = session.state.awaited.get_mut(&stage);
+            if let Some(awaited) = awaited {
+                awaited.asked = None;
+                awaited.earlier = Some(asked);
+            }
+            Ok(())
+        }
+        _ => send(app, session, stage, form, network).await,
+    };
+    match done {
+        Ok(()) => Ok(Step::Show(None)),
+        Err(error) if error.code == ErrorCode::Unknown => Err(error),
+        Err(error) => Ok(Step::Show(Some((
+            error.code.status(),
+            error.message.into_owned(),
+        )))),
+    }
+}
+
+async fn check(app: &App, sid: &str, asked: &Asked, form: &Query) -> Result<(), MatrixError> {
+    let code = form.get("code").unwrap_or_default().trim();
+    let token = Token {
+        medium: Medium::Msisdn,
+        sid,
+        client_secret: Some(&Secret::new(asked.client_secret.clone())),
+        token: &Secret::new(code.to_owned()),
+    };
+    proofs::submit(app, &token).await?;
+    Ok(())
+}
+
+async fn send(
+    app: &App,
+    session: &mut OpenSession,
+    stage: StageType,
+    form: &Query,
+    network: Network,
+) -> Result<(), MatrixError> {
+    let Some(purpose) = purpose(&session.state.binding) else {
+        return Ok(());
+    };
+    let earlier = session
+        .state
+        .awaited
+        .get(&stage)
+        .and_then(|awaited| awaited.asked.clone().or_else(|| awaited.earlier.clone()));
+    let attempt = earlier.as_ref().map_or(0, |asked| asked.attempt) + 1;
+    let client_secret =
+        earlier.map_or_else(|| app.chance.base64::<24>(), |asked| asked.client_secret);
+    let secret = Secret::new(client_secret.clone());
+    let (to, country, shown) = recipient(app, stage, form)?;
+    threepids::admit(&app.config, &to)?;
+    let wish = Wish {
+        purpose,
+        to: &to,
+        country: country.as_deref(),
+        client_secret: &secret,
+        attempt,
+        next_link: None,
+    };
+    let sid = proofs::request(app, wish, network).await?;
+    let awaited = Awaited {
+        sid,
+        asked: Some(Asked {
+            client_secret,
+            attempt,
+            to: shown,
+        }),
+        earlier: None,
+    };
+    session.state.awaited.insert(stage, awaited);
+    Ok(())
+}
+
+/// Whom the form names: the canonical address, a number's country, and how it is shown.
+fn recipient(
+    app: &App,
+    stage: StageType,
+    form: &Query,
+) -> Result<(threepids::ThreePid, Option<String>, String), MatrixError> {
+    let field = |name: &str| form.get(name).unwrap_or_default().trim().to_owned();
+    if let (Some(Medium::Msisdn), Some(sms)) = (medium(stage), &app.config.sms) {
+        let phone = threepids::parse_phone(sms, &field("country"), &field("phone_number"))?;
+        return Ok((phone.threepid, Some(phone.country), phone.readable));
+    }
+    let email = threepids::parse_email(&field("email")).ok_or_else(|| {
+        MatrixError::new(
+            ErrorCode::InvalidParam,
+            "That is not an e-mail address we can write to",
+        )
+    })?;
+    let shown = email.address.clone();
+    Ok((email, None, shown))
+}
