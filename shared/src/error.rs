@@ -435,6 +435,7 @@ impl From<SubmitError> for MatrixError {
                 ErrorCode::TokenIncorrect,
                 "That is not the code that was sent",
             ),
+            SubmitError::Limit(error) => return error.into(),
             SubmitError::Store(error) => return error.into(),
         };
         Self {

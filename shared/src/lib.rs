@@ -27,3 +27,4 @@ pub mod store;
 pub mod threepids;
 pub mod tokens;
 pub mod uia;
+pub mod validation_pages;

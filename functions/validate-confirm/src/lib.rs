@@ -1,14 +1,57 @@
-//! `validate-confirm`
+//! `POST /_matrix/client/{r0,v3}/validate/{medium}/confirm`
+//!
+//! Where the button of a mail's page posts to (3PID-30, 3PID-52): a route of its own, so that nothing
+//! that merely opens links validates anything.
 
 use std::sync::Arc;
 
 use shared::{
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
-    http::{Request as HttpRequest, Response as HttpResponse},
+    http::{MAX_BODY_BYTES, Query, Request as HttpRequest, Response as HttpResponse},
+    threepids::{
+        Medium,
+        proofs::{self, SubmitError, Token},
+    },
+    validation_pages::{self as pages, Named},
 };
 
-/// Answers the request.
-pub async fn handle(_app: Arc<App>, _request: HttpRequest) -> Result<HttpResponse, Rejection> {
-    Err(MatrixError::new(ErrorCode::UnknownPath, "").into())
+/// Answers the request, always with a page or a redirect.
+pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
+    if pages::medium(&request.path) != Some(Medium::Email) {
+        return Err(MatrixError::new(ErrorCode::UnknownPath, "Unrecognized request").into());
+    }
+    Ok(match confirm(&app, &request).await {
+        Ok(page) => page,
+        Err(error) => pages::trouble(&app, &error),
+    })
+}
+
+async fn confirm(app: &App, request: &HttpRequest) -> Result<HttpResponse, MatrixError> {
+    if request.body.len() > MAX_BODY_BYTES {
+        return Err(MatrixError::new(
+            ErrorCode::TooLarge,
+            "The form is too large",
+        ));
+    }
+    let form = Query::parse(&request.body);
+    let Some(named) = Named::read(&form) else {
+        return Ok(pages::failed(app, SubmitError::Unknown));
+    };
+    let token = Token {
+        medium: Medium::Email,
+        sid: &named.sid,
+        client_secret: named.client_secret.as_ref(),
+        token: &named.token,
+    };
+    if form.get("action") == Some("refuse") {
+        return Ok(match proofs::refuse(app, &token, request.network).await {
+            Ok(()) => pages::refused(app),
+            Err(error) => pages::failed(app, error),
+        });
+    }
+    Ok(match proofs::submit(app, &token, request.network).await {
+        Ok(opened) => pages::validated(app, opened),
+        Err(error) => pages::failed(app, error),
+    })
 }

@@ -1,14 +1,100 @@
-//! `validate-submit-token`
+//! `POST` and `GET /_matrix/client/{r0,v3}/validate/{medium}/submitToken`
+//!
+//! The submit URL of [the specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3registermsisdnrequesttoken),
+//! whose path is the server's choice; 3PID-30, 3PID-40 to 3PID-52. Clients `POST` a code as JSON.
+//! `GET` is for people: the link in a mail leads to a page that asks (or, by a setting, validates at
+//! once), a code in a query validates as the identity service's does. `HEAD` is no method of it.
 
 use std::sync::Arc;
 
+use http::Method;
+use serde_json::json;
 use shared::{
     app::App,
+    config::EmailLink,
     error::{ErrorCode, MatrixError, Rejection},
-    http::{Request as HttpRequest, Response as HttpResponse},
+    http::{Body, Request as HttpRequest, Response as HttpResponse},
+    secrets::Secret,
+    threepids::{
+        Medium,
+        proofs::{self, SubmitError, Token, is_opaque_id},
+    },
+    validation_pages::{self as pages, MAX_TOKEN_CHARS, Named},
 };
 
-/// Answers the request.
-pub async fn handle(_app: Arc<App>, _request: HttpRequest) -> Result<HttpResponse, Rejection> {
-    Err(MatrixError::new(ErrorCode::UnknownPath, "").into())
+/// Answers the request: JSON to a `POST`, a page to a `GET`.
+pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
+    let Some(medium) = pages::medium(&request.path) else {
+        return Err(MatrixError::new(ErrorCode::UnknownPath, "Unrecognized request").into());
+    };
+    if request.method == Method::GET {
+        return Ok(match page(&app, &request, medium).await {
+            Ok(page) => page,
+            Err(error) => pages::trouble(&app, &error),
+        });
+    }
+    let body = Body::parse(&request.body)?;
+    let field = |name: &'static str| -> Result<String, MatrixError> {
+        body.optional(name)?.ok_or_else(|| {
+            MatrixError::new(ErrorCode::MissingParam, format!("`{name}` is missing"))
+        })
+    };
+    let (sid, secret, token) = (field("sid")?, field("client_secret")?, field("token")?);
+    if !is_opaque_id(&sid) || !is_opaque_id(&secret) {
+        // 3PID-44: what cannot be a session is as good as one that is not there.
+        return Err(SubmitError::Unknown.into());
+    }
+    if token.chars().count() > MAX_TOKEN_CHARS {
+        return Err(MatrixError::new(ErrorCode::InvalidParam, "`token` is too long").into());
+    }
+    let token = Token {
+        medium,
+        sid: &sid,
+        client_secret: Some(&Secret::new(secret)),
+        token: &as_typed(medium, token),
+    };
+    // 3PID-30: where a browser would go is nothing to a client.
+    proofs::submit(&app, &token, request.network).await?;
+    Ok(HttpResponse::ok(&json!({ "success": true })))
+}
+
+/// A code as people type it, with spaces where they like.
+fn as_typed(medium: Medium, token: String) -> Secret {
+    let token = Secret::new(token);
+    match medium {
+        Medium::Email => token,
+        Medium::Msisdn => Secret::new(token.reveal().split_whitespace().collect()),
+    }
+}
+
+async fn page(
+    app: &App,
+    request: &HttpRequest,
+    medium: Medium,
+) -> Result<HttpResponse, MatrixError> {
+    let Some(named) = Named::read(&request.query) else {
+        return Ok(pages::failed(app, SubmitError::Unknown));
+    };
+    let token = Token {
+        medium,
+        sid: &named.sid,
+        client_secret: named.client_secret.as_ref(),
+        token: &named.token,
+    };
+    let asks = medium == Medium::Email
+        && app
+            .config
+            .mail
+            .as_ref()
+            .is_none_or(|mail| mail.link == EmailLink::Confirm);
+    if !asks {
+        return Ok(match proofs::submit(app, &token, request.network).await {
+            Ok(opened) => pages::validated(app, opened),
+            Err(error) => pages::failed(app, error),
+        });
+    }
+    Ok(match proofs::open(app, &token, request.network).await {
+        Ok(opened) => pages::ask(app, &named, &opened),
+        Err(error) => pages::failed(app, error),
+    })
 }

@@ -3,6 +3,8 @@
 use super::{LIFETIME, ProofState, Purpose, code_fields, is_of, link_fields};
 use crate::{
     app::App,
+    http::Network,
+    limits::{self, Limit, LimitError},
     secrets::{Purpose as Key, Secret, fields, same},
     store::{ProofRow, StoreError},
     threepids::{Medium, link},
@@ -47,14 +49,17 @@ pub enum SubmitError {
     /// Not what was sent (3PID-42).
     #[error("the token is not right")]
     Incorrect,
+    /// Too many tries from this network.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
     /// The tables failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 /// The session that a link leads to, without validating it: for the page that asks.
-pub async fn open(app: &App, token: &Token<'_>) -> Result<Opened, SubmitError> {
-    let row = find_by_link(app, token).await?;
+pub async fn open(app: &App, token: &Token<'_>, network: Network) -> Result<Opened, SubmitError> {
+    let row = find_by_link(app, token, network).await?;
     Ok(opened(app, &row, token))
 }
 
@@ -66,8 +71,12 @@ fn opened(app: &App, row: &ProofRow, token: &Token<'_>) -> Opened {
     }
 }
 
-async fn find_by_link(app: &App, token: &Token<'_>) -> Result<ProofRow, SubmitError> {
-    let row = find(app, token).await?;
+async fn find_by_link(
+    app: &App,
+    token: &Token<'_>,
+    network: Network,
+) -> Result<ProofRow, SubmitError> {
+    let row = find(app, token, network).await?;
     match row.threepid.medium {
         Medium::Email if is_right_link(app, &row, token.token) => Ok(row),
         Medium::Email | Medium::Msisdn => Err(SubmitError::Incorrect),
@@ -75,8 +84,8 @@ async fn find_by_link(app: &App, token: &Token<'_>) -> Result<ProofRow, SubmitEr
 }
 
 /// Validates the session if the token is right; once more is as good as once (3PID-41).
-pub async fn submit(app: &App, token: &Token<'_>) -> Result<Opened, SubmitError> {
-    let row = find(app, token).await?;
+pub async fn submit(app: &App, token: &Token<'_>, network: Network) -> Result<Opened, SubmitError> {
+    let row = find(app, token, network).await?;
     let guesses = match row.threepid.medium {
         Medium::Email if is_right_link(app, &row, token.token) => 0,
         Medium::Email => return Err(SubmitError::Incorrect),
@@ -102,15 +111,19 @@ pub async fn submit(app: &App, token: &Token<'_>) -> Result<Opened, SubmitError>
 }
 
 /// Burns the session that a link leads to: whoever got the mail did not ask for it.
-pub async fn refuse(app: &App, token: &Token<'_>) -> Result<(), SubmitError> {
-    let row = find_by_link(app, token).await?;
+pub async fn refuse(app: &App, token: &Token<'_>, network: Network) -> Result<(), SubmitError> {
+    let row = find_by_link(app, token, network).await?;
     app.store.burn_proof(&row).await?;
     Ok(())
 }
 
-async fn find(app: &App, token: &Token<'_>) -> Result<ProofRow, SubmitError> {
-    let row = app.store.find_proof(token.sid).await?;
-    let row = row.ok_or(SubmitError::Unknown)?;
+async fn find(app: &App, token: &Token<'_>, network: Network) -> Result<ProofRow, SubmitError> {
+    let (charged, row) = tokio::join!(
+        limits::spend(app, Limit::SubmitToken, network),
+        app.store.find_proof(token.sid)
+    );
+    charged?;
+    let row = row?.ok_or(SubmitError::Unknown)?;
     let row = Some(row)
         .filter(|row| row.threepid.medium == token.medium)
         .ok_or(SubmitError::Unknown)?;

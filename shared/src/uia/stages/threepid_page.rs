@@ -37,8 +37,8 @@ pub(in crate::uia) enum Step {
     Attempt,
 }
 
-pub(super) fn form(stage: StageType, config: &Config, state: &SessionState) -> Form {
-    let asked = state
+pub(super) fn form(stage: StageType, config: &Config, session: &SessionState) -> Form {
+    let asked = session
         .awaited
         .get(&stage)
         .and_then(|awaited| awaited.asked.as_ref());
@@ -131,7 +131,7 @@ pub(in crate::uia) async fn submit(
     let done = match (form.get("action"), asked) {
         (Some(CHECK), Some((sid, asked))) => match medium {
             Medium::Email => return Ok(Step::Attempt),
-            Medium::Msisdn => match check(app, &sid, &asked, form).await {
+            Medium::Msisdn => match check(app, &sid, &asked, form, network).await {
                 Ok(()) => return Ok(Step::Attempt),
                 Err(error) => Err(error),
             },
@@ -157,7 +157,13 @@ pub(in crate::uia) async fn submit(
     }
 }
 
-async fn check(app: &App, sid: &str, asked: &Asked, form: &Query) -> Result<(), MatrixError> {
+async fn check(
+    app: &App,
+    sid: &str,
+    asked: &Asked,
+    form: &Query,
+    network: Network,
+) -> Result<(), MatrixError> {
     let code = form.get("code").unwrap_or_default().trim();
     let token = Token {
         medium: Medium::Msisdn,
@@ -165,7 +171,7 @@ async fn check(app: &App, sid: &str, asked: &Asked, form: &Query) -> Result<(), 
         client_secret: Some(&Secret::new(asked.client_secret.clone())),
         token: &Secret::new(code.to_owned()),
     };
-    proofs::submit(app, &token).await?;
+    proofs::submit(app, &token, network).await?;
     Ok(())
 }
 
