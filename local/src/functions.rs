@@ -2,11 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use shared::{app::App, lambda::service};
+use shared::{app::App, aws::Aws, lambda::service};
 
 use crate::gateway::Function;
 
-/// Every function, each with the app that `app` makes for its logical id.
+/// Every endpoint, each with the app that `app` makes for its logical id.
 pub(crate) fn all(app: impl Fn(&str) -> Arc<App>) -> HashMap<String, Function> {
     macro_rules! functions {
         ($($id:ident: $package:ident,)*) => {
@@ -21,8 +21,17 @@ pub(crate) fn all(app: impl Fn(&str) -> Arc<App>) -> HashMap<String, Function> {
         AuthFallbackWeb: auth_fallback_web,
         Register: register,
         RegisterAvailable: register_available,
+        RegisterEmailRequestToken: register_email_request_token,
         RegisterMLoginRegistrationTokenValidity: register_m_login_registration_token_validity,
+        RegisterMsisdnRequestToken: register_msisdn_request_token,
         Unrecognized: unrecognized,
+        ValidateConfirm: validate_confirm,
+        ValidateSubmitToken: validate_submit_token,
         Versions: versions,
     }
+}
+
+/// The function `Deliver`, which no route leads to.
+pub(crate) fn deliver(app: Arc<App>, aws: &Aws) -> deliver::Deliver {
+    deliver::Deliver::new(app, aws)
 }

@@ -103,14 +103,15 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway to `functions`, by their logical ids. Every function of the template must be among them.
+    /// A gateway to `functions`, by their logical ids. Every endpoint of the template must be among them.
     pub fn new(
         template: Arc<Template>,
         functions: HashMap<String, Function>,
         clock: Arc<dyn Clock>,
         chance: Arc<dyn Chance>,
     ) -> Result<Self> {
-        for id in template.functions.keys() {
+        let endpoints = template.functions.keys();
+        for id in endpoints.filter(|id| !template.workers.contains_key(*id)) {
             functions
                 .get(id)
                 .with_context(|| format!("nothing runs the template's function {id}"))?;

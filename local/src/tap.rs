@@ -41,10 +41,7 @@ use self::{
     faults::{Effect, Plan},
     wire::{Severed, aws_json, refusal, with_unprocessed},
 };
-use crate::{
-    host::Host,
-    template::{Permission, Template},
-};
+use crate::{host::Host, template::Template};
 
 /// How many calls are remembered.
 const REMEMBERED: usize = 10_000;
@@ -295,7 +292,7 @@ impl State {
                 permission: needed.clone(),
             };
             log.used.insert(used.clone());
-            if !policy.iter().any(|held| covers(held, needed)) {
+            if !policy.iter().any(|held| held.covers(needed)) {
                 denied = Some(format!("dynamodb:{} on {}", needed.action, needed.resource));
                 log.denials.push(used);
             }
@@ -340,15 +337,6 @@ impl State {
 fn is_of_a_page(head: &Parts) -> bool {
     head.headers.contains_key(header::ORIGIN)
         || !Host::of(head).is_some_and(|host| host.is_loopback())
-}
-
-/// Whether a permission that is held allows what is needed; a resource may end in `*`.
-fn covers(held: &Permission, needed: &Permission) -> bool {
-    let resource = match held.resource.strip_suffix('*') {
-        Some(beginning) => needed.resource.starts_with(beginning),
-        None => held.resource == needed.resource,
-    };
-    resource && held.action == needed.action
 }
 
 #[cfg(test)]

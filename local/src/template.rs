@@ -3,13 +3,17 @@
 //! The template is compiled in and is the only source: no route, table or permission is written a
 //! second time for local use. Intrinsic functions are understood as far as the template uses them.
 
+mod policies;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, OnceLock},
 };
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Map, Value, json};
+
+pub use self::policies::Permission;
 
 const TEMPLATE: &str = include_str!("../../template.yaml");
 const INTEGRATION: &str = "x-amazon-apigateway-integration";
@@ -26,6 +30,8 @@ pub struct Template {
     pub tables: Vec<Table>,
     /// Each function: its logical id and the stem that names its package and binary.
     pub functions: BTreeMap<String, String>,
+    /// What feeds each function that is no endpoint, by logical id.
+    pub workers: BTreeMap<String, Vec<Source>>,
     /// What each function may do, by logical id.
     pub policies: BTreeMap<String, BTreeSet<Permission>>,
     /// The name of the API's stage.
@@ -76,13 +82,18 @@ pub struct Table {
     pub definition: Map<String, Value>,
 }
 
-/// Something a function may do: a `DynamoDB` action on a table or an index of one.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Permission {
-    /// The action without its service, for example `GetItem`.
-    pub action: String,
-    /// The table's logical id, followed by `/index/<name>` for an index.
-    pub resource: String,
+/// Where a function that is no endpoint gets its events from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The rows that are put into a table and were not there before.
+    NewRows {
+        /// The table's logical id.
+        table: String,
+        /// How many make one event at most.
+        batch: usize,
+    },
+    /// The clock, each minute.
+    EachMinute,
 }
 
 impl Template {
@@ -166,27 +177,40 @@ impl Template {
     fn read_function(&mut self, id: &str, resource: &Value) -> Result<()> {
         let stem = text(&resource["Metadata"]["BuildProperties"]["Binary"]).context("no Binary")?;
         self.functions.insert(id.to_owned(), stem);
-        let policy = self.policies.entry(id.to_owned()).or_default();
-        for document in elements(&resource["Properties"]["Policies"]) {
-            for statement in elements(&document["Statement"]) {
-                for action in elements(&statement["Action"]) {
-                    let action = text(action)?;
-                    // Only DynamoDB's are enforced here; what else a function may do is AWS's to judge.
-                    let Some(action) = action.strip_prefix("dynamodb:") else {
-                        continue;
-                    };
-                    for resource in elements(&statement["Resource"]) {
-                        let resource =
-                            arn(resource).with_context(|| format!("Resource of {action}"))?;
-                        policy.insert(Permission {
-                            action: action.to_owned(),
-                            resource,
-                        });
-                    }
-                }
-            }
+        let properties = &resource["Properties"];
+        self.policies
+            .insert(id.to_owned(), policies::read(&properties["Policies"])?);
+        let sources: Vec<Source> = members(&properties["Events"])
+            .map(|(name, event)| source(event).with_context(|| name.clone()))
+            .collect::<Result<_>>()?;
+        if !sources.is_empty() {
+            self.workers.insert(id.to_owned(), sources);
         }
         Ok(())
+    }
+}
+
+/// Where a function's event is from. What is not understood would not happen here, so it is an error.
+fn source(event: &Value) -> Result<Source> {
+    let properties = &event["Properties"];
+    match text(&event["Type"])?.as_str() {
+        "DynamoDB" => {
+            let table = properties["Stream"]["Fn::GetAtt"].as_str();
+            let table = table.and_then(|stream| stream.strip_suffix(".StreamArn"));
+            let patterns: Vec<Value> = elements(&properties["FilterCriteria"]["Filters"])
+                .map(|filter| Ok(serde_json::from_str(&text(&filter["Pattern"])?)?))
+                .collect::<Result<_>>()?;
+            ensure!(
+                patterns == [json!({ "eventName": ["INSERT"] })],
+                "only new rows are understood, not {patterns:?}"
+            );
+            Ok(Source::NewRows {
+                table: table.context("Stream is no table's")?.to_owned(),
+                batch: text(&properties["BatchSize"])?.parse()?,
+            })
+        }
+        "Schedule" if properties["Schedule"] == "rate(1 minute)" => Ok(Source::EachMinute),
+        kind => bail!("{kind} as it is there is not understood"),
     }
 }
 
@@ -291,24 +315,6 @@ fn stream(specification: &Value) -> (String, Value) {
     let mut specification = specification.clone();
     specification["StreamEnabled"] = Value::Bool(true);
     ("StreamSpecification".to_owned(), specification)
-}
-
-/// The logical id an ARN belongs to, with what is appended to it.
-fn arn(value: &Value) -> Result<String> {
-    if let Some(attribute) = value["Fn::GetAtt"].as_str() {
-        return attribute
-            .strip_suffix(".Arn")
-            .map(ToOwned::to_owned)
-            .with_context(|| format!("{attribute} is no Arn"));
-    }
-    let pattern = value["Fn::Sub"]
-        .as_str()
-        .with_context(|| format!("{value} is not understood"))?;
-    pattern
-        .strip_prefix("${")
-        .and_then(|rest| rest.split_once(".Arn}"))
-        .map(|(id, rest)| format!("{id}{rest}"))
-        .with_context(|| format!("{pattern} is not understood"))
 }
 
 fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {

@@ -6,25 +6,6 @@ use std::{
 use super::*;
 use crate::engine::Engine;
 
-fn permission(action: &str, resource: &str) -> Permission {
-    Permission {
-        action: action.to_owned(),
-        resource: resource.to_owned(),
-    }
-}
-
-#[test]
-fn a_policy_covers_its_table_and_not_its_indexes() {
-    let held = permission("Query", "Outbox");
-    assert!(covers(&held, &permission("Query", "Outbox")));
-    assert!(!covers(&held, &permission("GetItem", "Outbox")));
-    assert!(!covers(&held, &permission("Query", "Outbox/index/due")));
-    assert!(covers(
-        &permission("Query", "Outbox/index/*"),
-        &permission("Query", "Outbox/index/due")
-    ));
-}
-
 /// Asks for the tables, with these headers, and returns the answer as it comes.
 async fn list_tables(address: SocketAddr, headers: String) -> String {
     let exchange = move || {

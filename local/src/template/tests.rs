@@ -23,7 +23,7 @@ fn every_path_has_a_function_for_the_rest_and_a_preflight() {
 }
 
 #[test]
-fn every_function_is_reached_and_every_target_exists() {
+fn every_endpoint_is_reached_and_every_target_exists() {
     let template = ours();
     let reached: BTreeSet<&String> = template
         .routes
@@ -34,7 +34,9 @@ fn every_function_is_reached_and_every_target_exists() {
             Target::Mock(_) => None,
         })
         .collect();
-    assert_eq!(reached, template.functions.keys().collect());
+    let endpoints = template.functions.keys();
+    let endpoints = endpoints.filter(|id| !template.workers.contains_key(*id));
+    assert_eq!(reached, endpoints.collect());
 }
 
 #[test]
@@ -85,10 +87,107 @@ fn every_gateway_response_is_a_matrix_error_with_cors_headers() {
 #[test]
 fn an_index_is_a_resource_of_its_own() {
     assert_eq!(
-        arn(&json!({"Fn::Sub": "${Outbox.Arn}/index/*"})).expect("an index"),
+        policies::table(&json!({"Fn::Sub": "${Outbox.Arn}/index/*"})).expect("an index"),
         "Outbox/index/*"
     );
-    assert!(arn(&json!("*")).is_err());
+    assert!(policies::table(&json!("*")).is_err());
+}
+
+fn permission(action: &str, resource: &str) -> Permission {
+    Permission {
+        action: action.to_owned(),
+        resource: resource.to_owned(),
+    }
+}
+
+#[test]
+fn a_policy_covers_its_table_and_not_its_indexes() {
+    let held = permission("Query", "Outbox");
+    assert!(held.covers(&permission("Query", "Outbox")));
+    assert!(!held.covers(&permission("GetItem", "Outbox")));
+    assert!(!held.covers(&permission("Query", "Outbox/index/due")));
+    assert!(permission("Query", "Outbox/index/*").covers(&permission("Query", "Outbox/index/due")));
+}
+
+#[test]
+fn only_the_one_that_delivers_sends_mails_and_texts_and_to_no_topic() {
+    let template = ours();
+    let sending = |id: &str| -> Vec<Permission> {
+        let policy = template.policy(id).expect("a policy").iter();
+        policy
+            .filter(|held| held.action.starts_with("ses:") || held.action.starts_with("sns:"))
+            .cloned()
+            .collect()
+    };
+    let expected = [
+        permission("ses:SendEmail", "configuration-set/*"),
+        permission("ses:SendEmail", "identity/*"),
+        permission("sns:Publish", "+*"),
+    ];
+    assert_eq!(sending("Deliver"), expected);
+    for id in template.functions.keys().filter(|id| *id != "Deliver") {
+        assert_eq!(sending(id), [], "{id}");
+    }
+    let topic = permission("sns:Publish", "arn:aws:sns:us-east-1:123456789012:topic");
+    assert!(!expected.iter().any(|held| held.covers(&topic)));
+}
+
+#[test]
+fn what_a_policy_says_is_understood_or_an_error() {
+    let read = |statement: Value| policies::read(&json!([{ "Statement": [statement] }]));
+    let table = json!({ "Fn::GetAtt": "Outbox.Arn" });
+    let identity = json!({ "Fn::Sub": "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:identity/*" });
+    let statement = |effect: &str, action: &str, resource: &Value| json!({ "Effect": effect, "Action": action, "Resource": resource });
+    assert!(read(statement("Allow", "dynamodb:GetItem", &table)).is_ok());
+    assert!(read(statement("Allow", "ses:SendEmail", &identity)).is_ok());
+    for refused in [
+        statement("Deny", "dynamodb:GetItem", &table),
+        statement("Allow", "dynamodb:GetItem", &identity),
+        statement("Allow", "ses:SendEmail", &table),
+        statement("Allow", "ses:SendEmail", &json!("*")),
+        statement("Allow", "sns:Publish", &json!("*")),
+        statement("Allow", "s3:GetObject", &json!("*")),
+        json!({ "Effect": "Allow", "Action": "dynamodb:GetItem", "NotResource": table }),
+    ] {
+        assert!(read(refused.clone()).is_err(), "{refused}");
+    }
+}
+
+#[test]
+fn the_outbox_rings_for_new_rows_and_the_clock_each_minute() {
+    let template = ours();
+    let rows = Source::NewRows {
+        table: "Outbox".to_owned(),
+        batch: 10,
+    };
+    let mut sources = template.workers["Deliver"].clone();
+    sources.sort_by_key(|source| *source == Source::EachMinute);
+    assert_eq!(sources, [rows, Source::EachMinute]);
+    assert_eq!(template.workers.len(), 1);
+    for refused in [
+        json!({ "Type": "SQS" }),
+        json!({ "Type": "Schedule", "Properties": { "Schedule": "rate(5 minutes)" } }),
+        json!({ "Type": "DynamoDB", "Properties": { "Stream": { "Fn::GetAtt": "Outbox.StreamArn" }, "BatchSize": 10 } }),
+    ] {
+        assert!(source(&refused).is_err(), "{refused}");
+    }
+}
+
+#[test]
+fn the_outbox_has_its_stream_and_its_index_of_what_is_due() {
+    let template = ours();
+    let tables = template.tables.iter();
+    let outbox = tables.clone().find(|table| table.id == "Outbox");
+    let definition = &outbox.expect("a table").definition;
+    assert_eq!(
+        definition["StreamSpecification"],
+        json!({ "StreamEnabled": true, "StreamViewType": "KEYS_ONLY" })
+    );
+    assert_eq!(definition["GlobalSecondaryIndexes"][0]["IndexName"], "due");
+    for id in ["Outbox", "Proofs"] {
+        let table = tables.clone().find(|table| table.id == id);
+        assert_eq!(table.expect(id).ttl.as_deref(), Some("ttl"), "{id}");
+    }
 }
 
 #[test]

@@ -1,0 +1,157 @@
+//! Every function: the same name everywhere, the same `main`, and who may call it.
+
+use std::collections::BTreeMap;
+
+use serde_yaml_ng::Mapping;
+
+use super::{is_worker, mapping, template, text, yaml};
+use crate::contract::files;
+
+/// `register-available` as a logical id: `RegisterAvailable`.
+fn pascal(stem: &str) -> String {
+    stem.split('-')
+        .map(|word| {
+            let (first, rest) = word.split_at(1);
+            first.to_uppercase() + rest
+        })
+        .collect()
+}
+
+fn snake(stem: &str) -> String {
+    stem.replace('-', "_")
+}
+
+#[test]
+fn every_function_is_everywhere_under_the_same_name() {
+    let stems = files::names_in("functions");
+    let in_template: BTreeMap<String, String> = stems
+        .iter()
+        .map(|stem| (pascal(stem), stem.clone()))
+        .collect();
+    assert_eq!(
+        template().functions,
+        in_template,
+        "template.yaml: logical id and Binary"
+    );
+
+    let local = files::read("local/src/functions.rs");
+    let workspace = files::read("Cargo.toml");
+    let resources = yaml()["Resources"].clone();
+    for stem in &stems {
+        let (id, package) = (pascal(stem), snake(stem));
+        let function = &resources[id.as_str()];
+        assert_eq!(
+            function["Metadata"]["BuildMethod"], "rust-cargolambda",
+            "{id}"
+        );
+        assert_eq!(
+            function["Properties"]["CodeUri"],
+            format!("functions/{stem}").as_str()
+        );
+        let row = if is_worker(&id) {
+            format!("{package}::{id}::new(")
+        } else {
+            format!("        {id}: {package},\n")
+        };
+        assert!(local.contains(&row), "local/src/functions.rs: {id}");
+        assert!(
+            workspace.contains(&format!("\n{stem} = {{ path = \"functions/{stem}\" }}\n")),
+            "Cargo.toml: {stem}"
+        );
+        let manifest = files::read(&format!("functions/{stem}/Cargo.toml"));
+        let named = format!("name = \"{stem}\"");
+        assert_eq!(
+            manifest.matches(&named).count(),
+            2,
+            "{stem}: package and binary"
+        );
+        assert!(
+            manifest.contains("path = \"src/main.rs\"\ntest = false"),
+            "{stem}"
+        );
+    }
+    let rows = local
+        .lines()
+        .filter(|line| line.starts_with("        ") && line.ends_with(','));
+    let rows = rows.filter(|line| line.contains(": ") && !line.contains('('));
+    let endpoints = stems.iter().filter(|stem| !is_worker(&pascal(stem)));
+    assert_eq!(
+        rows.count(),
+        endpoints.count(),
+        "local/src/functions.rs names others"
+    );
+}
+
+#[test]
+fn every_function_has_a_module_of_tests_of_its_name() {
+    let modules = files::read("tests/api.rs");
+    let missing: Vec<_> = files::names_in("functions")
+        .iter()
+        .map(|stem| format!("mod {};", snake(stem)))
+        .filter(|module| !modules.contains(module))
+        .collect();
+    assert!(missing.is_empty(), "tests/api.rs lacks {missing:?}");
+}
+
+#[test]
+fn all_mains_are_the_same_but_for_the_name() {
+    for stem in files::names_in("functions") {
+        let main = files::read(&format!("functions/{stem}/src/main.rs"));
+        let package = snake(&stem);
+        let id = pascal(&stem);
+        let (import, run) = if is_worker(&id) {
+            (
+                format!("use {package}::{id};\n\n"),
+                format!("run_worker({id}::new)"),
+            )
+        } else {
+            (String::new(), format!("run({package}::handle)"))
+        };
+        let expected = format!(
+            "//! The function `{stem}`, on AWS Lambda.\n\nuse std::process::ExitCode;\n\n{import}\
+             fn main() -> ExitCode {{\n    shared::lambda::{run}\n}}\n"
+        );
+        assert_eq!(main, expected, "{stem}");
+    }
+}
+
+/// The resource policy of a function is limited to 20 kB: one wildcard permission for all routes
+/// keeps far below that, where one for each route and method would not.
+#[test]
+fn every_endpoint_has_exactly_one_permission_for_the_gateway() {
+    let yaml = yaml();
+    let resources = mapping(&yaml, &["Resources"]).expect("Resources");
+    let mut permitted = Vec::new();
+    for (id, resource) in resources {
+        let properties = &resource["Properties"];
+        for event in mapping(properties, &["Events"])
+            .into_iter()
+            .flat_map(Mapping::values)
+        {
+            let kind = text(&event["Type"]);
+            assert!(
+                ["DynamoDB", "Schedule"].contains(&kind),
+                "{id:?}: SAM would add permissions of its own for {kind}"
+            );
+        }
+        if resource["Type"] != "AWS::Lambda::Permission" {
+            continue;
+        }
+        permitted.push(text(&properties["FunctionName"]).to_owned());
+        assert_eq!(properties["Principal"], "apigateway.amazonaws.com");
+        assert!(
+            text(&properties["SourceArn"]).ends_with(":${Api}/*"),
+            "{id:?}"
+        );
+    }
+    permitted.sort();
+    let template = template();
+    let endpoints = template.functions.keys().filter(|id| !is_worker(id));
+    assert_eq!(permitted, endpoints.cloned().collect::<Vec<_>>());
+}
+
+#[test]
+fn stems_become_the_names_of_other_places() {
+    assert_eq!(pascal("register-m-login-x"), "RegisterMLoginX");
+    assert_eq!(snake("register-m-login-x"), "register_m_login_x");
+}
