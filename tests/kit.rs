@@ -15,7 +15,7 @@ use std::{
 };
 
 use gatehouse_admin::Admin;
-use gatehouse_local::{Local, Options, clock::MovableClock, tap::Call};
+use gatehouse_local::{Local, Options, clock::MovableClock, outbox::Message, tap::Call};
 use http::{Request, StatusCode};
 pub use log::Log;
 use rand_chacha::{
@@ -188,6 +188,21 @@ impl House {
     /// Moves the clock on and sweeps what TTL would.
     pub fn advance(&self, by: Duration) {
         self.local.advance(by).expect("the clock moves");
+    }
+
+    /// Delivers what has been put into the outbox, and says how many rows that were.
+    pub async fn deliver(&self) -> usize {
+        self.local.deliver().await.expect("the stream is read")
+    }
+
+    /// Lets the schedule ring: what is due is delivered, whatever became of its first try.
+    pub async fn tick(&self) {
+        self.local.tick().await;
+    }
+
+    /// The mails and text messages that were sent, oldest first.
+    pub fn messages(&self) -> Vec<Message> {
+        self.local.outbox().messages()
     }
 
     /// The DynamoDB calls that `work` makes.

@@ -3,6 +3,8 @@
 //! The engine's calls block, so it has a thread of its own. It knows no latency, conflict or throttle;
 //! those are the tap's to add. Nor does it know its callers: it is for the tap alone.
 
+mod stream;
+
 use std::{
     fmt::Debug,
     fs, io,
@@ -23,6 +25,7 @@ use shared::{
 };
 use tokio::sync::oneshot;
 
+pub use self::stream::Stream;
 use crate::template::{Table, Template};
 
 /// How long a stop waits for requests that are under way.

@@ -9,14 +9,18 @@ pub mod engine;
 pub mod event;
 mod functions;
 pub mod gateway;
+pub mod guard;
 mod host;
+mod loopback;
 pub mod outbox;
 mod page;
+pub mod pump;
 pub mod router;
 #[cfg(test)]
 mod scratch;
 pub mod server;
 pub mod services;
+pub mod sinks;
 pub mod tap;
 pub mod template;
 
@@ -44,7 +48,9 @@ use crate::{
     engine::Engine,
     gateway::Gateway,
     outbox::Outbox,
-    services::{Services, export_lines},
+    pump::{Pump, Running},
+    services::{Ports, Services, export_lines},
+    sinks::Sinks,
     tap::Tap,
     template::Template,
 };
@@ -64,8 +70,11 @@ pub struct Options {
     pub chance: Arc<dyn Chance>,
     /// Whether the tap refuses what a function's policy does not allow.
     pub enforce_policies: bool,
-    /// The port `DynamoDB` is reached at, if it matters.
-    pub dynamodb_port: Option<u16>,
+    /// The ports the services are reached at, where it matters.
+    pub ports: Ports,
+    /// Whether messages are delivered by themselves, and not only when [`Local::deliver`] or [`Local::tick`]
+    /// says so.
+    pub delivers: bool,
 }
 
 impl Default for Options {
@@ -79,7 +88,8 @@ impl Default for Options {
             clock: Arc::new(MovableClock::running()),
             chance: Arc::new(SystemChance),
             enforce_policies: true,
-            dynamodb_port: None,
+            ports: Ports::default(),
+            delivers: false,
         }
     }
 }
@@ -91,7 +101,8 @@ impl Debug for Options {
             .field("address", &self.address)
             .field("data", &self.data)
             .field("enforce_policies", &self.enforce_policies)
-            .field("dynamodb_port", &self.dynamodb_port)
+            .field("ports", &self.ports)
+            .field("delivers", &self.delivers)
             .finish_non_exhaustive()
     }
 }
@@ -101,6 +112,9 @@ impl Debug for Options {
 pub struct Local {
     config: Arc<Config>,
     gateway: Gateway,
+    // Before the services, so that it stops first.
+    _running: Option<Running>,
+    pump: Arc<Pump>,
     services: Services,
     /// What the settings were made of, for those who want to run beside it.
     settings: Vec<(&'static str, String)>,
@@ -127,9 +141,10 @@ impl Local {
             options.data.as_deref(),
             &config.tables,
             Arc::clone(&options.clock),
-            options.dynamodb_port,
+            options.ports,
             options.enforce_policies,
         )?;
+        let pump = Arc::new(Pump::new(&services, &config, &options.chance)?);
         let clock: Arc<dyn Clock> = Arc::clone(&options.clock) as Arc<dyn Clock>;
         let functions = functions::all(|id| {
             // Who calls: the tap judges each function by its own policy.
@@ -147,6 +162,8 @@ impl Local {
         Ok(Self {
             config,
             gateway,
+            _running: options.delivers.then(|| pump.run()),
+            pump,
             services,
             settings,
             flows,
@@ -198,6 +215,35 @@ impl Local {
         self.services.outbox()
     }
 
+    /// SES and SNS, as far as they are embedded.
+    pub fn sinks(&self) -> &Sinks {
+        self.services.sinks()
+    }
+
+    /// Gives `Deliver` every row that is new in the outbox since the last time, and those that come meanwhile,
+    /// and says how many there were.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the embedded `DynamoDB` does.
+    pub async fn deliver(&self) -> Result<usize> {
+        self.pump.deliver().await
+    }
+
+    /// Loses what [`Local::deliver`] would deliver now, as AWS may, and says how many rows that were.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the embedded `DynamoDB` does.
+    pub async fn skip_stream(&self) -> Result<usize> {
+        self.pump.skip().await
+    }
+
+    /// Gives `Deliver` the event of its schedule.
+    pub async fn tick(&self) {
+        self.pump.tick().await;
+    }
+
     /// The embedded services, for a caller with this access key id.
     pub fn aws(&self, caller: &str) -> Aws {
         self.services.aws(caller)
@@ -206,6 +252,11 @@ impl Local {
     /// Where an SDK finds the embedded `DynamoDB`.
     pub fn dynamodb_endpoint(&self) -> String {
         self.services.dynamodb_endpoint()
+    }
+
+    /// Where an SDK finds the embedded SES and SNS.
+    pub fn messages_endpoint(&self) -> String {
+        self.services.messages_endpoint()
     }
 
     /// The ways to register, as the setting has them.

@@ -16,11 +16,12 @@ use gatehouse_local::{
     Local, Options,
     clock::MovableClock,
     defaults::{Defaults, Lookup},
+    pump::Pump,
     server,
-    services::{Services, export_lines},
+    services::{Ports, Services, export_lines},
 };
 use shared::{
-    chance::SystemChance,
+    chance::{Chance, SystemChance},
     config::{Config, ConfigFaults},
 };
 use tokio::{
@@ -59,6 +60,9 @@ enum Command {
         /// The port of the database.
         #[arg(long, value_name = "PORT", default_value_t = 8000)]
         dynamodb_port: u16,
+        /// The port of what takes mails and text messages; a GET there shows them.
+        #[arg(long, value_name = "PORT", default_value_t = 8001)]
+        messages_port: u16,
     },
 }
 
@@ -75,8 +79,15 @@ async fn main() -> ExitCode {
         .init();
     let done = match arguments.command {
         None => run(arguments.listen, arguments.keep.data.as_deref()).await,
-        Some(Command::Services { dynamodb_port }) => {
-            run_services(dynamodb_port, arguments.keep.data.as_deref()).await
+        Some(Command::Services {
+            dynamodb_port,
+            messages_port,
+        }) => {
+            let ports = Ports {
+                dynamodb: Some(dynamodb_port),
+                messages: Some(messages_port),
+            };
+            run_services(ports, arguments.keep.data.as_deref()).await
         }
     };
     match done {
@@ -108,6 +119,7 @@ async fn run(listen: SocketAddr, data: Option<&Path>) -> Result<()> {
         address: url.clone(),
         data: data.map(Path::to_owned),
         clock: clock(data)?,
+        delivers: true,
         ..Options::default()
     });
     let local = Arc::new(match (check_names(), started) {
@@ -132,21 +144,25 @@ fn ready(url: &str, local: &Local) -> String {
     )
 }
 
-async fn run_services(port: u16, data: Option<&Path>) -> Result<()> {
+async fn run_services(ports: Ports, data: Option<&Path>) -> Result<()> {
     let stop = stopped()?;
     let lookup = environment();
     make(data)?;
     // Where `cargo lambda watch` listens unless told otherwise.
     let defaults = Defaults::new("http://127.0.0.1:9000", data, &SystemChance)?;
-    let tables = lookup("GATEHOUSE_TABLES").unwrap_or_else(|| "gatehouse".to_owned());
-    let services = Services::start(data, &tables, clock(data)?, Some(port), true)?;
+    let config = Arc::new(Config::from_lookup(&*defaults.under(Arc::clone(&lookup)))?);
+    let services = Services::start(data, &config.tables, clock(data)?, ports, true)?;
+    // Neither `cargo lambda watch` nor `sam local` feeds a function from a stream, so it runs here.
+    let chance: Arc<dyn Chance> = Arc::new(SystemChance);
+    let pump = Arc::new(Pump::new(&services, &config, &chance)?);
+    let _running = pump.run();
     let mut variables = services.environment();
     variables.extend(
         defaults
             .applied(&lookup)
             .map(|(name, value)| (name, value.to_owned())),
     );
-    variables.push(("GATEHOUSE_TABLES", tables));
+    variables.push(("GATEHOUSE_TABLES", config.tables.clone()));
     say(&export_lines(
         variables
             .iter()

@@ -23,6 +23,7 @@ struct Page {
     address: String,
     flows: String,
     dynamodb: String,
+    messages_at: String,
     now: String,
     routes: Vec<(String, String)>,
     requests: Vec<Row>,
@@ -44,7 +45,9 @@ struct Row {
 struct Letter {
     is_mail: bool,
     to: String,
+    from: Option<String>,
     subject: String,
+    links: Vec<String>,
     text: String,
     html: Option<String>,
     at: String,
@@ -60,6 +63,7 @@ pub(crate) fn render(local: &Local) -> Result<String> {
         address: local.address().to_owned(),
         flows: local.flows().to_owned(),
         dynamodb: local.dynamodb_endpoint(),
+        messages_at: local.messages_endpoint(),
         now: iso(local.clock().now()),
         routes: routes()?,
         requests: local
@@ -138,7 +142,9 @@ fn describe(call: &Call) -> String {
 fn letter(message: Message) -> Letter {
     Letter {
         is_mail: message.medium == Medium::Email,
+        links: message.links().map(str::to_owned).collect(),
         to: message.to,
+        from: message.from,
         subject: message.subject.unwrap_or_default(),
         text: message.text,
         html: message.html,

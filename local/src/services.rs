@@ -1,4 +1,4 @@
-//! The embedded AWS services: the engine, the tap before it, the clock and the outbox.
+//! The embedded AWS services: the engine, the tap before it, the sinks, the clock and the outbox.
 //!
 //! Enough on their own for functions that run elsewhere, under `cargo lambda watch` or `sam local`.
 
@@ -10,7 +10,10 @@ use shared::{
     secrets::Secret,
 };
 
-use crate::{clock::MovableClock, engine::Engine, outbox::Outbox, tap::Tap, template::Template};
+use crate::{
+    clock::MovableClock, engine::Engine, guard::Guard, outbox::Outbox, sinks::Sinks, tap::Tap,
+    template::Template,
+};
 
 /// The region the embedded services say they are in.
 pub const REGION: &str = "us-east-1";
@@ -18,14 +21,24 @@ pub const REGION: &str = "us-east-1";
 /// The secret access key of every caller; nothing checks it.
 pub const SECRET_ACCESS_KEY: &str = "local";
 
+/// The ports they are reached at, where it matters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ports {
+    /// `DynamoDB`
+    pub dynamodb: Option<u16>,
+    /// SES and SNS
+    pub messages: Option<u16>,
+}
+
 /// The embedded services. Dropping them stops them.
 #[derive(Debug)]
 pub struct Services {
     // Before the engine, so that it stops first.
     tap: Tap,
     engine: Engine,
+    sinks: Sinks,
     clock: Arc<MovableClock>,
-    outbox: Outbox,
+    outbox: Arc<Outbox>,
 }
 
 impl Services {
@@ -34,17 +47,26 @@ impl Services {
         data: Option<&Path>,
         prefix: &str,
         clock: Arc<MovableClock>,
-        port: Option<u16>,
+        ports: Ports,
         enforce: bool,
     ) -> Result<Self> {
         let template = Template::ours()?;
-        let engine = Engine::start(data, Arc::clone(&template), prefix)?;
-        let tap = Tap::open(engine.address(), port, template, prefix, enforce)?;
+        let guard = Arc::new(Guard::new(Arc::clone(&template), enforce));
+        let engine = Engine::start(data, template, prefix)?;
+        let tap = Tap::open(engine.address(), ports.dynamodb, prefix, Arc::clone(&guard))?;
+        let outbox = Arc::new(Outbox::default());
+        let sinks = Sinks::open(
+            ports.messages,
+            guard,
+            Arc::clone(&outbox),
+            Arc::clone(&clock),
+        )?;
         Ok(Self {
             tap,
             engine,
+            sinks,
             clock,
-            outbox: Outbox::default(),
+            outbox,
         })
     }
 
@@ -54,7 +76,8 @@ impl Services {
             region: REGION.to_owned(),
             endpoints: Endpoints {
                 dynamodb: Some(self.dynamodb_endpoint()),
-                ..Endpoints::default()
+                ses: Some(self.messages_endpoint()),
+                sns: Some(self.messages_endpoint()),
             },
             access_key_id: caller.to_owned(),
             secret_access_key: Secret::new(SECRET_ACCESS_KEY.to_owned()),
@@ -72,6 +95,11 @@ impl Services {
         &self.engine
     }
 
+    /// SES and SNS.
+    pub fn sinks(&self) -> &Sinks {
+        &self.sinks
+    }
+
     /// The clock that can be moved.
     pub fn clock(&self) -> &Arc<MovableClock> {
         &self.clock
@@ -87,12 +115,19 @@ impl Services {
         format!("http://{}", self.tap.address())
     }
 
+    /// Where an SDK finds SES and SNS.
+    pub fn messages_endpoint(&self) -> String {
+        format!("http://{}", self.sinks.address())
+    }
+
     /// What an operator's command or a function elsewhere needs in its environment to use the services:
     /// names and values.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
             ("AWS_ACCESS_KEY_ID", "admin".to_owned()),
             ("AWS_ENDPOINT_URL_DYNAMODB", self.dynamodb_endpoint()),
+            ("AWS_ENDPOINT_URL_SES", self.messages_endpoint()),
+            ("AWS_ENDPOINT_URL_SNS", self.messages_endpoint()),
             ("AWS_REGION", REGION.to_owned()),
             ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY.to_owned()),
         ]

@@ -98,3 +98,32 @@ fn what_is_kept_is_for_its_owner_alone() {
         assert_eq!(mode & 0o777, 0o600, "{file:?}");
     }
 }
+
+#[test]
+fn the_outbox_has_an_index_of_what_is_due_alone() {
+    let engine = engine();
+    let row = |id: &str, due: Option<u32>| {
+        let mut row = json!({ "pk": { "S": id } });
+        if let Some(at) = due {
+            row["due"] = json!({ "S": "DUE" });
+            row["due_at"] = json!({ "N": at.to_string() });
+        }
+        put(&engine, "house-outbox", &row);
+    };
+    row("late", Some(30));
+    row("early", Some(10));
+    row("never", None);
+    row("later", Some(50));
+    let query = json!({
+        "TableName": "house-outbox",
+        "IndexName": "due",
+        "KeyConditionExpression": "due = :due AND due_at <= :now",
+        "ExpressionAttributeValues": { ":due": { "S": "DUE" }, ":now": { "N": "30" } },
+    });
+    let query = serde_json::from_value(query).expect("a request");
+    let answer = engine.database.query(query).expect("rows");
+    let answer = serde_json::to_value(answer).expect("JSON");
+    let rows = answer["Items"].as_array().expect("rows");
+    let ids: Vec<_> = rows.iter().map(|row| &row["pk"]["S"]).collect();
+    assert_eq!(ids, ["early", "late"]);
+}

@@ -120,12 +120,16 @@ async fn advance(local: &Arc<Local>, body: &Bytes) -> Response<Full<Bytes>> {
             "Expected {\"advance_seconds\": a whole number that is not negative}.",
         );
     };
-    let local = Arc::clone(local);
+    let moving = Arc::clone(local);
     // The sweep blocks.
     let moved =
-        tokio::task::spawn_blocking(move || local.advance(Duration::from_secs(advance_seconds)));
+        tokio::task::spawn_blocking(move || moving.advance(Duration::from_secs(advance_seconds)));
     match moved.await.map_err(anyhow::Error::from).flatten() {
-        Ok(now) => json_answer(StatusCode::OK, &json!({ "now": now.0 })),
+        Ok(now) => {
+            // What has become due is sent before the answer says that it is so late.
+            local.tick().await;
+            json_answer(StatusCode::OK, &json!({ "now": now.0 }))
+        }
         Err(error) => match error.downcast_ref::<TooFar>() {
             Some(too_far) => refusal(
                 StatusCode::BAD_REQUEST,

@@ -1,15 +1,21 @@
 //! One call as the tap sees it: who calls, what for, on which tables, and what it cost.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, StatusCode};
 use hyper::body::Bytes;
 use serde_json::Value;
 
-use crate::template::{Permission, Template};
+use crate::{
+    guard::caller,
+    template::{Permission, Template},
+};
+
+/// How many calls are remembered.
+const REMEMBERED: usize = 10_000;
 
 /// A call that was made.
 #[derive(Debug, Clone)]
@@ -34,25 +40,45 @@ pub struct Call {
     pub duration: Duration,
 }
 
-/// A permission that a function needed.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Use {
-    /// The function's logical id.
-    pub function: String,
-    /// What it needed.
-    pub permission: Permission,
+/// The last calls.
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    seq: u64,
+    calls: VecDeque<Call>,
+}
+
+impl Calls {
+    /// Adds one, and gives it its number.
+    pub(crate) fn push(&mut self, mut call: Call) {
+        self.seq += 1;
+        call.seq = self.seq;
+        if self.calls.len() == REMEMBERED {
+            self.calls.pop_front();
+        }
+        self.calls.push_back(call);
+    }
+
+    /// All of them, oldest first.
+    pub(crate) fn all(&self) -> Vec<Call> {
+        self.calls.iter().cloned().collect()
+    }
+
+    /// Those since the last time they were taken.
+    pub(crate) fn take(&mut self) -> Vec<Call> {
+        self.calls.drain(..).collect()
+    }
 }
 
 /// A request, understood as far as the tap needs to.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Operation {
-    pub(super) caller: String,
-    pub(super) name: String,
-    pub(super) tables: Vec<String>,
-    pub(super) needs: BTreeSet<Permission>,
+pub(crate) struct Operation {
+    pub(crate) caller: String,
+    pub(crate) name: String,
+    pub(crate) tables: Vec<String>,
+    pub(crate) needs: BTreeSet<Permission>,
     /// The body, if it is a JSON object.
-    pub(super) body: Option<Value>,
-    pub(super) raw: Bytes,
+    pub(crate) body: Option<Value>,
+    pub(crate) raw: Bytes,
 }
 
 impl Operation {
@@ -95,6 +121,21 @@ impl Operation {
         }
     }
 
+    /// The call it was, now that it is answered.
+    pub(crate) fn call(&self, at: Instant, status: StatusCode, units: (f64, f64)) -> Call {
+        Call {
+            seq: 0,
+            at,
+            caller: self.caller.clone(),
+            operation: self.name.clone(),
+            tables: self.tables.clone(),
+            read_units: units.0,
+            write_units: units.1,
+            status: status.as_u16(),
+            duration: at.elapsed(),
+        }
+    }
+
     /// Whether the operation takes `ReturnConsumedCapacity`.
     pub(super) fn counts_capacity(&self) -> bool {
         self.reads() || self.writes()
@@ -113,17 +154,6 @@ impl Operation {
             "BatchWriteItem" | "DeleteItem" | "PutItem" | "TransactWriteItems" | "UpdateItem"
         )
     }
-}
-
-/// The access key id in `Credential=` of a request's signature.
-fn caller(headers: &HeaderMap) -> String {
-    headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split_once("Credential="))
-        .and_then(|(_, credential)| credential.split('/').next())
-        .unwrap_or_default()
-        .to_owned()
 }
 
 /// What an operation needs to be allowed.

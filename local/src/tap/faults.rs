@@ -12,7 +12,7 @@ use super::call::Operation;
 pub enum Kind {
     /// Another transaction is at work on an item (of a write, or of any transaction).
     Conflict,
-    /// The table's throughput is used up.
+    /// The table's throughput, or the sending rate, is used up.
     Throttle,
     /// A transaction is cancelled because its first item is throttled.
     ThrottledItem,
@@ -26,8 +26,10 @@ pub enum Kind {
     Cut,
     /// It is done, and the connection closes without an answer.
     LostAnswer,
-    /// `DynamoDB` fails, with nothing done.
+    /// The service fails, with nothing done.
     InternalError,
+    /// SES or SNS refuses the message, for what it is.
+    Refused,
 }
 
 impl Kind {
@@ -38,6 +40,7 @@ impl Kind {
             Self::Conflict => transaction || (operation.writes() && !batch),
             Self::ThrottledItem => transaction,
             Self::Unprocessed | Self::HalfUnprocessed => batch,
+            Self::Refused => matches!(&*operation.name, "SendEmail" | "Publish"),
             _ => true,
         }
     }
@@ -127,7 +130,7 @@ impl Fault {
 
 /// The faults to come.
 #[derive(Debug, Default)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     /// Each with the number of calls it has matched.
     faults: Vec<(Fault, u64)>,
     chaos: Option<Chaos>,
@@ -156,15 +159,15 @@ pub(super) enum Effect {
 }
 
 impl Plan {
-    pub(super) fn add(&mut self, fault: Fault) {
+    pub(crate) fn add(&mut self, fault: Fault) {
         self.faults.push((fault, 0));
     }
 
-    pub(super) fn pending(&self) -> usize {
+    pub(crate) fn pending(&self) -> usize {
         self.faults.len()
     }
 
-    pub(super) fn chaos(&mut self, seed: u64, per_mille: u16, kinds: &[Kind]) {
+    pub(crate) fn chaos(&mut self, seed: u64, per_mille: u16, kinds: &[Kind]) {
         self.chaos = Some(Chaos {
             state: seed,
             per_mille,
@@ -172,8 +175,14 @@ impl Plan {
         });
     }
 
-    /// What happens to this call. Every fault that matches counts it; the first whose turn it is happens.
+    /// What the tap does with this call.
     pub(super) fn next(&mut self, operation: &Operation, is_function: bool) -> Effect {
+        let kind = self.turn(operation, is_function);
+        kind.map_or(Effect::None, |kind| effect(kind, operation))
+    }
+
+    /// What happens to this call. Every fault that matches counts it; the first whose turn it is happens.
+    pub(crate) fn turn(&mut self, operation: &Operation, is_function: bool) -> Option<Kind> {
         let mut kind = None;
         self.faults.retain_mut(|(fault, seen)| {
             if !fault.matches(operation) {
@@ -186,8 +195,7 @@ impl Plan {
             }
             *seen < fault.nth.saturating_add(fault.times).saturating_sub(1)
         });
-        let kind = kind.or_else(|| self.chaos.as_mut().filter(|_| is_function)?.draw(operation));
-        kind.map_or(Effect::None, |kind| effect(kind, operation))
+        kind.or_else(|| self.chaos.as_mut().filter(|_| is_function)?.draw(operation))
     }
 }
 
@@ -241,6 +249,8 @@ fn effect(kind: Kind, operation: &Operation) -> Effect {
         Kind::Unprocessed => partly(operation, |_| 0),
         Kind::HalfUnprocessed => partly(operation, |count| count / 2),
         Kind::Delay(time) => Effect::Delay(time),
+        // No call of `DynamoDB`'s fits it.
+        Kind::Refused => Effect::None,
         Kind::Cut => Effect::Cut,
         Kind::LostAnswer => Effect::LostAnswer,
         Kind::InternalError => {

@@ -4,7 +4,7 @@ use std::{
 };
 
 use super::*;
-use crate::engine::Engine;
+use crate::{engine::Engine, template::Template};
 
 /// Asks for the tables, with these headers, and returns the answer as it comes.
 async fn list_tables(address: SocketAddr, headers: String) -> String {
@@ -32,7 +32,8 @@ async fn list_tables(address: SocketAddr, headers: String) -> String {
 async fn no_page_gets_past_the_tap() {
     let template = Template::ours().expect("our own template parses");
     let engine = Engine::start(None, Arc::clone(&template), "house").expect("an engine");
-    let tap = Tap::open(engine.address(), None, template, "house", true).expect("a tap");
+    let guard = Arc::new(Guard::new(template, true));
+    let tap = Tap::open(engine.address(), None, "house", guard).expect("a tap");
     let own = format!("host: {}\r\n", tap.address());
     for headers in [
         own.clone(),

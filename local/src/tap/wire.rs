@@ -6,18 +6,7 @@ use hyper::body::Bytes;
 use serde_json::{Value, json};
 
 use super::{State, call::Operation, faults};
-
-/// The connection closes without an answer.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Severed;
-
-impl std::fmt::Display for Severed {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("the tap cut the connection")
-    }
-}
-
-impl std::error::Error for Severed {}
+use crate::loopback::{Severed, typed};
 
 impl State {
     /// Sends the request on, with `body` in the place of its own if given, and returns the answer and its
@@ -75,11 +64,7 @@ fn close_to_pages(headers: &mut HeaderMap) {
 }
 
 pub(super) fn aws_json(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
-    *response.status_mut() = status;
-    let kind = header::HeaderValue::from_static("application/x-amz-json-1.0");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
+    typed(status, "application/x-amz-json-1.0", body.to_string())
 }
 
 pub(super) fn refusal(status: StatusCode, error: &str, message: &str) -> Response<Full<Bytes>> {

@@ -1,0 +1,148 @@
+//! An HTTP server on a loopback port, for one embedded service.
+//!
+//! The services take every signature for good, so web pages are kept out: no request is answered that has an
+//! `Origin` or that names another host than this machine (DNS rebinding).
+
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::{
+    body::{Bytes, Incoming},
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpListener, sync::watch};
+
+use crate::host::Host;
+
+/// The largest request that `DynamoDB` takes; the others take less.
+const LARGEST: usize = 16 * 1024 * 1024;
+
+/// An answer, or the connection closes without one.
+pub(crate) type Answer = Result<Response<Full<Bytes>>, Severed>;
+
+/// The connection closes without an answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Severed;
+
+impl fmt::Display for Severed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the connection was cut")
+    }
+}
+
+impl std::error::Error for Severed {}
+
+/// A running server. Dropping it closes its port and every connection.
+#[derive(Debug)]
+pub(crate) struct Loopback {
+    address: SocketAddr,
+    _open: watch::Sender<()>,
+}
+
+impl Loopback {
+    /// Lets `answer` answer on a loopback port, `port` if it is given. Call it within a Tokio runtime.
+    pub(crate) fn open<A, F>(port: Option<u16>, answer: A) -> Result<Self>
+    where
+        A: Fn(Parts, Bytes) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        let wanted = (Ipv4Addr::LOCALHOST, port.unwrap_or(0));
+        let listener = std::net::TcpListener::bind(wanted)
+            .with_context(|| format!("cannot listen on 127.0.0.1:{}", wanted.1))?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let (open, closed) = watch::channel(());
+        tokio::spawn(listen(TcpListener::from_std(listener)?, answer, closed));
+        Ok(Self {
+            address,
+            _open: open,
+        })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+async fn listen<A, F>(listener: TcpListener, answer: A, mut closed: watch::Receiver<()>)
+where
+    A: Fn(Parts, Bytes) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Answer> + Send + 'static,
+{
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of file descriptors, most likely: give others time to close theirs.
+                    tracing::warn!(%error, "cannot accept a connection to an embedded service");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+            _ = closed.changed() => return,
+        };
+        let _ = stream.set_nodelay(true);
+        let (answer, mut closed) = (answer.clone(), closed.clone());
+        tokio::spawn(async move {
+            let service = service_fn(move |request| receive(answer.clone(), request));
+            let connection = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service);
+            tokio::select! {
+                // A connection that ends badly was cut on purpose or by the client.
+                _ = connection => {}
+                _ = closed.changed() => {}
+            }
+        });
+    }
+}
+
+async fn receive<A, F>(answer: A, request: Request<Incoming>) -> Answer
+where
+    A: Fn(Parts, Bytes) -> F,
+    F: Future<Output = Answer>,
+{
+    let (head, body) = request.into_parts();
+    if is_of_a_page(&head) {
+        let status = StatusCode::FORBIDDEN;
+        return Ok(plain(status, "Only for programs of this machine."));
+    }
+    match Limited::new(body, LARGEST).collect().await {
+        Ok(body) => answer(head, body.to_bytes()).await,
+        Err(error) if error.is::<LengthLimitError>() => {
+            Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "Too large."))
+        }
+        Err(_) => Err(Severed),
+    }
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    typed(status, "text/plain; charset=utf-8", text)
+}
+
+/// A response with a body of this type.
+pub(crate) fn typed(
+    status: StatusCode,
+    kind: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static(kind);
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// Whether a request may be a web page's: programs send no `Origin`, and know the server by a loopback address.
+fn is_of_a_page(head: &Parts) -> bool {
+    head.headers.contains_key(header::ORIGIN)
+        || !Host::of(head).is_some_and(|host| host.is_loopback())
+}

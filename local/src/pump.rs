@@ -1,0 +1,225 @@
+//! What drives the worker: the stream of the outbox and the clock, as Lambda and EventBridge do on AWS.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use deliver::Deliver;
+use serde_json::{Value, json};
+use shared::{
+    app::App,
+    chance::Chance,
+    clock::{Clock, Timestamp},
+    config::Config,
+    lambda::Worker,
+};
+use tokio::{sync::Mutex, task::JoinHandle};
+
+use crate::{
+    clock::{MovableClock, iso},
+    engine::Stream,
+    functions,
+    services::{REGION, Services},
+    template::{Source, Template},
+};
+
+/// How often the stream is looked at.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long nothing is tried after a failure.
+const REST: Duration = Duration::from_secs(5);
+
+/// How often the schedule has an event, in milliseconds.
+const MINUTE: i64 = 60_000;
+
+/// The account that the events name.
+const ACCOUNT: &str = "123456789012";
+
+/// The name of the function that the template feeds.
+const DELIVER: &str = "Deliver";
+
+/// A worker, and what feeds it.
+#[derive(Debug)]
+pub struct Pump<W = Deliver> {
+    worker: W,
+    /// Locked while its records are worked on: they come one batch after the other, as from a shard.
+    stream: Mutex<Stream>,
+    batch: usize,
+    clock: Arc<MovableClock>,
+    /// When the schedule's next event is due.
+    next: AtomicI64,
+}
+
+impl Pump {
+    /// The template's worker, over these services.
+    pub fn new(
+        services: &Services,
+        config: &Arc<Config>,
+        chance: &Arc<dyn Chance>,
+    ) -> Result<Self> {
+        let aws = services.aws(DELIVER);
+        let clock = Arc::clone(services.clock());
+        let app = App::new(
+            Arc::clone(config),
+            &aws,
+            Arc::clone(&clock) as Arc<dyn Clock>,
+            Arc::clone(chance),
+        );
+        let template = Template::ours()?;
+        let sources = match template.workers.iter().collect::<Vec<_>>()[..] {
+            [(id, sources)] if id == DELIVER => sources,
+            ref others => bail!("{others:?} is not {DELIVER} alone"),
+        };
+        let rows = sources.iter().find_map(|source| match source {
+            Source::NewRows { table, batch } => Some((table, *batch)),
+            Source::EachMinute => None,
+        });
+        let (table, batch) = rows.context("no stream feeds the worker")?;
+        let stream = services.engine().stream(table)?;
+        Ok(Self::of(
+            functions::deliver(app, &aws),
+            stream,
+            batch,
+            clock,
+        ))
+    }
+}
+
+impl<W: Worker> Pump<W> {
+    /// `worker`, fed with up to `batch` new rows of `stream` at a time.
+    pub(crate) fn of(worker: W, stream: Stream, batch: usize, clock: Arc<MovableClock>) -> Self {
+        Self {
+            worker,
+            stream: Mutex::new(stream),
+            batch,
+            next: AtomicI64::new(clock.now().0),
+            clock,
+        }
+    }
+
+    /// Gives the worker every new row since the last time, and those that come meanwhile, and says how many
+    /// there were.
+    pub async fn deliver(&self) -> Result<usize> {
+        let mut stream = self.stream.lock().await;
+        let source = arn("dynamodb", &stream.resource());
+        let mut delivered = 0;
+        loop {
+            let Some(rows) = new_rows(&mut stream).await? else {
+                return Ok(delivered);
+            };
+            for batch in rows.chunks(self.batch) {
+                let records: Vec<Value> = batch.iter().map(|row| record(row, &source)).collect();
+                self.worker.handle(json!({ "Records": records })).await;
+                delivered += batch.len();
+            }
+        }
+    }
+
+    /// Loses what `deliver` would deliver now, and says how many rows that were.
+    pub async fn skip(&self) -> Result<usize> {
+        let mut stream = self.stream.lock().await;
+        let mut skipped = 0;
+        while let Some(rows) = new_rows(&mut stream).await? {
+            skipped += rows.len();
+        }
+        Ok(skipped)
+    }
+
+    /// Gives the worker the schedule's event.
+    pub async fn tick(&self) {
+        let now = self.clock.now();
+        self.next
+            .store(now.0.saturating_add(MINUTE), Ordering::Relaxed);
+        self.worker.handle(scheduled(now)).await;
+    }
+
+    /// Does both by itself, until what is returned is dropped. Call it within a Tokio runtime.
+    pub fn run(self: &Arc<Self>) -> Running {
+        let pump = Arc::clone(self);
+        Running(tokio::spawn(async move {
+            loop {
+                // In a task of its own: a worker that panics ends its event, as on Lambda.
+                let turn = Arc::clone(&pump);
+                let turn = tokio::spawn(async move { turn.turn().await }).await;
+                let pause = match turn.map_err(anyhow::Error::from).flatten() {
+                    Ok(()) => PAUSE,
+                    Err(error) => {
+                        tracing::error!(error = format!("{error:#}"), "nothing is delivered");
+                        REST
+                    }
+                };
+                tokio::time::sleep(pause).await;
+            }
+        }))
+    }
+
+    async fn turn(&self) -> Result<()> {
+        self.deliver().await?;
+        if self.clock.now().0 >= self.next.load(Ordering::Relaxed) {
+            self.tick().await;
+        }
+        Ok(())
+    }
+}
+
+/// A pump that runs by itself. Dropping it stops it.
+#[derive(Debug)]
+pub struct Running(JoinHandle<()>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The next new rows, none of them if something else alone happened; `None` if nothing did.
+async fn new_rows(stream: &mut Stream) -> Result<Option<Vec<Value>>> {
+    let mut reader = stream.clone();
+    let (reader, records) = tokio::task::spawn_blocking(move || {
+        let records = reader.next();
+        (reader, records)
+    })
+    .await?;
+    *stream = reader;
+    let records = records?;
+    if records.is_empty() {
+        return Ok(None);
+    }
+    let is_new = |record: &Value| record["eventName"] == "INSERT";
+    Ok(Some(records.into_iter().filter(is_new).collect()))
+}
+
+/// A record as Lambda hands it on.
+fn record(row: &Value, source: &str) -> Value {
+    let mut record = row.clone();
+    record["awsRegion"] = json!(REGION);
+    record["eventSourceARN"] = json!(source);
+    record
+}
+
+/// EventBridge's event of a schedule.
+fn scheduled(now: Timestamp) -> Value {
+    json!({
+        "version": "0",
+        "id": "00000000-0000-0000-0000-000000000000",
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": ACCOUNT,
+        "time": iso(now),
+        "region": REGION,
+        "resources": [arn("events", "rule/each-minute")],
+        "detail": {},
+    })
+}
+
+fn arn(service: &str, resource: &str) -> String {
+    format!("arn:aws:{service}:{REGION}:{ACCOUNT}:{resource}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+use std::sync::Mutex as StdMutex;
+
+use super::*;
+use crate::services::Ports;
+
+/// A worker that keeps what it is given.
+#[derive(Debug, Default)]
+struct Recorder(Arc<StdMutex<Vec<Value>>>);
+
+impl Recorder {
+    fn events(&self) -> Vec<Value> {
+        std::mem::take(&mut *self.0.lock().expect("no panic"))
+    }
+}
+
+impl Worker for Recorder {
+    async fn handle(&self, event: Value) {
+        tokio::task::yield_now().await;
+        self.0.lock().expect("no panic").push(event);
+    }
+}
+
+struct Scene {
+    services: Services,
+    pump: Arc<Pump<Recorder>>,
+    seen: Recorder,
+}
+
+fn scene(data: Option<&std::path::Path>) -> Scene {
+    let clock = Arc::new(MovableClock::frozen(1_800_000_000_000));
+    let services = Services::start(data, "house", Arc::clone(&clock), Ports::default(), true)
+        .expect("services");
+    let stream = services.engine().stream("Outbox").expect("a stream");
+    let seen = Recorder::default();
+    let worker = Recorder(Arc::clone(&seen.0));
+    Scene {
+        services,
+        pump: Arc::new(Pump::of(worker, stream, 10, clock)),
+        seen,
+    }
+}
+
+impl Scene {
+    /// Calls an operation through the tap, as a function would.
+    async fn call(&self, operation: &str, body: Value) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let address = self.services.tap().address();
+        let body = body.to_string();
+        let request = format!(
+            "POST / HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n\
+             content-type: application/x-amz-json-1.0\r\nx-amz-target: DynamoDB_20120810.{operation}\r\n\
+             x-amz-date: 20270115T080000Z\r\nauthorization: AWS4-HMAC-SHA256 \
+             Credential=admin/20270115/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0\r\n\r\n{body}",
+            body.len()
+        );
+        let stream = tokio::net::TcpStream::connect(address).await;
+        let mut stream = stream.expect("a connection");
+        stream
+            .write_all(request.as_bytes())
+            .await
+            .expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+
+    async fn put(&self, id: &str) {
+        let item = json!({ "pk": { "S": id }, "due": { "S": "DUE" }, "due_at": { "N": "1" }, "text": { "S": "secret" } });
+        self.call(
+            "PutItem",
+            json!({ "TableName": "house-outbox", "Item": item }),
+        )
+        .await;
+    }
+
+    async fn remove(&self, id: &str) {
+        let key = json!({ "pk": { "S": id } });
+        self.call(
+            "DeleteItem",
+            json!({ "TableName": "house-outbox", "Key": key }),
+        )
+        .await;
+    }
+
+    /// The keys in the events since the last look, by event.
+    fn keys(&self) -> Vec<Vec<String>> {
+        let key = |record: &Value| {
+            record["dynamodb"]["Keys"]["pk"]["S"]
+                .as_str()
+                .map(str::to_owned)
+        };
+        self.seen
+            .events()
+            .iter()
+            .map(|event| {
+                let records = event["Records"].as_array().expect("records");
+                records
+                    .iter()
+                    .map(|record| key(record).expect("a key"))
+                    .collect()
+            })
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn a_new_row_rings_once_and_says_nothing_but_its_key() {
+    let scene = scene(None);
+    scene.put("a").await;
+    assert_eq!(scene.pump.deliver().await.expect("records"), 1);
+    let events = scene.seen.events();
+    let [event] = &events[..] else {
+        panic!("{events:?}")
+    };
+    let record = &event["Records"][0];
+    assert_eq!(record["eventName"], "INSERT");
+    assert_eq!(record["eventSource"], "aws:dynamodb");
+    assert_eq!(record["awsRegion"], REGION);
+    assert_eq!(record["dynamodb"]["Keys"], json!({ "pk": { "S": "a" } }));
+    assert_eq!(record["dynamodb"]["StreamViewType"], "KEYS_ONLY");
+    let source = record["eventSourceARN"].as_str().expect("an ARN");
+    assert!(
+        source.starts_with("arn:aws:dynamodb:us-east-1:123456789012:table/house-outbox/stream/"),
+        "{source}"
+    );
+    assert!(record["eventID"].is_string() && record["dynamodb"]["SequenceNumber"].is_string());
+    assert!(!event.to_string().contains("secret"), "{event}");
+    assert_eq!(scene.pump.deliver().await.expect("none"), 0);
+    assert_eq!(scene.keys().len(), 0);
+}
+
+#[tokio::test]
+async fn a_row_that_changes_or_goes_does_not_ring() {
+    let scene = scene(None);
+    scene.put("a").await;
+    scene.put("a").await;
+    let update = json!({
+        "TableName": "house-outbox",
+        "Key": { "pk": { "S": "a" } },
+        "UpdateExpression": "REMOVE due",
+    });
+    scene.call("UpdateItem", update).await;
+    scene.remove("a").await;
+    assert_eq!(scene.pump.deliver().await.expect("records"), 1);
+    scene.put("b").await;
+    scene.remove("b").await;
+    scene.put("b").await;
+    assert_eq!(scene.pump.deliver().await.expect("records"), 2);
+    assert_eq!(
+        scene.keys(),
+        [vec!["a".to_owned()], vec!["b".to_owned(); 2]]
+    );
+}
+
+#[tokio::test]
+async fn many_rows_ring_in_order_in_batches_and_none_is_lost() {
+    let scene = scene(None);
+    let all: Vec<String> = (0..45).map(|index| format!("{index:03}")).collect();
+    for id in &all {
+        scene.put(id).await;
+    }
+    // Two at once share the work: a shard has one reader.
+    let (one, other) = tokio::join!(scene.pump.deliver(), scene.pump.deliver());
+    assert_eq!(one.expect("records") + other.expect("records"), 45);
+    let batches = scene.keys();
+    let sizes: Vec<usize> = batches.iter().map(Vec::len).collect();
+    assert_eq!(sizes, [10, 10, 10, 10, 5]);
+    assert_eq!(batches.concat(), all);
+}
+
+#[tokio::test]
+async fn a_transaction_rings_for_its_rows_and_a_lost_ring_stays_lost() {
+    let scene = scene(None);
+    scene.put("lost").await;
+    assert_eq!(scene.pump.skip().await.expect("records"), 1);
+    let put =
+        |id: &str| json!({ "Put": { "TableName": "house-outbox", "Item": { "pk": { "S": id } } } });
+    let both = json!({ "TransactItems": [put("a"), put("b")] });
+    scene.call("TransactWriteItems", both).await;
+    assert_eq!(scene.pump.deliver().await.expect("records"), 2);
+    let mut rung = scene.keys().concat();
+    rung.sort();
+    assert_eq!(rung, ["a", "b"]);
+}
+
+#[tokio::test]
+async fn what_an_earlier_run_left_does_not_ring_again() {
+    let directory = crate::scratch::Directory::new();
+    let earlier = scene(Some(directory.path()));
+    earlier.put("a").await;
+    assert_eq!(earlier.pump.deliver().await.expect("records"), 1);
+    drop(earlier);
+    let later = scene(Some(directory.path()));
+    assert_eq!(later.pump.deliver().await.expect("none"), 0);
+    later.put("b").await;
+    assert_eq!(later.pump.deliver().await.expect("records"), 1);
+    assert_eq!(later.keys(), [["b"]]);
+}
+
+#[tokio::test]
+async fn a_tick_is_the_schedules_event() {
+    let scene = scene(None);
+    scene.pump.tick().await;
+    let events = scene.seen.events();
+    assert_eq!(events[0]["source"], "aws.events");
+    assert_eq!(events[0]["detail-type"], "Scheduled Event");
+    assert_eq!(events[0]["time"], "2027-01-15T08:00:00Z");
+}
+
+#[tokio::test]
+async fn it_runs_by_itself_by_the_clock_that_is_moved() {
+    let scene = scene(None);
+    let running = scene.pump.run();
+    let until = async |wanted: &dyn Fn(&Value) -> bool| {
+        for _ in 0..400 {
+            let events = scene.seen.events();
+            if let Some(event) = events.into_iter().find(|event| wanted(event)) {
+                return event;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("nothing came")
+    };
+    let is_tick = |event: &Value| event["source"] == "aws.events";
+    until(&is_tick).await;
+    scene.put("a").await;
+    let rung = until(&|event| !is_tick(event)).await;
+    assert_eq!(rung["Records"][0]["dynamodb"]["Keys"]["pk"]["S"], "a");
+    let clock = scene.services.clock();
+    clock.advance(Duration::from_secs(59)).expect("a time");
+    tokio::time::sleep(3 * PAUSE).await;
+    assert_eq!(scene.seen.events().len(), 0, "no minute has passed");
+    clock.advance(Duration::from_secs(1)).expect("a time");
+    let tick = until(&is_tick).await;
+    assert_eq!(tick["time"], "2027-01-15T08:01:00Z");
+    drop(running);
+    tokio::time::sleep(3 * PAUSE).await;
+    scene.put("b").await;
+    tokio::time::sleep(3 * PAUSE).await;
+    assert_eq!(scene.seen.events().len(), 0, "it has stopped");
+}

@@ -1,0 +1,181 @@
+//! SES: `SendEmail`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::form::{Failure, Form};
+use crate::{
+    outbox::{Medium, Message},
+    template::Permission,
+};
+
+/// How many a mail can go to.
+const MOST_RECIPIENTS: usize = 50;
+
+/// The identity it is sent from and, if it names one, the configuration set.
+pub(super) fn needs(form: &Form) -> BTreeSet<Permission> {
+    let need = |resource: String| Permission {
+        action: "ses:SendEmail".to_owned(),
+        resource,
+    };
+    let source = form.text("Source").unwrap_or_default();
+    let identity = address(source).unwrap_or_default();
+    let set = form.text("ConfigurationSetName");
+    [need(format!("identity/{identity}"))]
+        .into_iter()
+        .chain(set.map(|set| need(format!("configuration-set/{set}"))))
+        .collect()
+}
+
+/// The mail, unless SES would not take it.
+pub(super) fn read(form: &Form) -> Result<Message, Failure> {
+    let source = form.demand("Source")?;
+    let subject = content(form, "Message.Subject")?;
+    let text = content(form, "Message.Body.Text")?;
+    let html = content(form, "Message.Body.Html")?;
+    let recipients: Vec<&str> = ["ToAddresses", "CcAddresses", "BccAddresses"]
+        .into_iter()
+        .flat_map(|field| form.list(&format!("Destination.{field}.member")))
+        .collect();
+    match recipients.len() {
+        0 => return Err(wrong("Missing required header 'To'.")),
+        count if count > MOST_RECIPIENTS => {
+            return Err(wrong("Recipient count exceeds 50."));
+        }
+        _ => {}
+    }
+    let answer_to = form.list("ReplyToAddresses.member");
+    for party in [source].iter().chain(&recipients).chain(&answer_to) {
+        address(party).map_err(|why| wrong(&format!("{why}: {party}")))?;
+    }
+    let subject = subject.ok_or_else(|| wrong("Missing required header 'Subject'."))?;
+    if subject.chars().any(char::is_control) {
+        return Err(wrong("Header 'Subject' contains a control character."));
+    }
+    if text.is_none() && html.is_none() {
+        return Err(wrong("The message has no body."));
+    }
+    Ok(Message {
+        id: String::new(),
+        medium: Medium::Email,
+        to: recipients.join(", "),
+        from: Some(source.to_owned()),
+        subject: Some(subject.to_owned()),
+        text: text.unwrap_or_default().to_owned(),
+        html: html.map(str::to_owned),
+        tags: tags(form)?,
+        sent_at: 0,
+    })
+}
+
+fn wrong(message: &str) -> Failure {
+    Failure::new("InvalidParameterValue", message.to_owned())
+}
+
+/// A text with its encoding. Without one it is 7-bit; SES would not keep the rest as it is.
+fn content<'a>(form: &'a Form, name: &str) -> Result<Option<&'a str>, Failure> {
+    let text = form.text(&format!("{name}.Data"));
+    let charset = form.text(&format!("{name}.Charset"));
+    if charset.is_none() && text.is_some_and(|text| !text.is_ascii()) {
+        return Err(wrong(&format!("{name} is not ASCII and names no charset.")));
+    }
+    Ok(text)
+}
+
+/// The tags and, under the name that SES itself gives it, the configuration set.
+fn tags(form: &Form) -> Result<BTreeMap<String, String>, Failure> {
+    let mut tags = BTreeMap::new();
+    for start in form.structures("Tags.member") {
+        let name = form.demand(&format!("{start}Name"))?;
+        let value = form.demand(&format!("{start}Value"))?;
+        let is_plain = |text: &str| {
+            text.len() <= 256
+                && text
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+        };
+        if !is_plain(name) || !is_plain(value) {
+            return Err(wrong(&format!("Invalid message tag: {name}={value}")));
+        }
+        tags.insert(name.to_owned(), value.to_owned());
+    }
+    if let Some(set) = form.text("ConfigurationSetName") {
+        tags.insert("ses:configuration-set".to_owned(), set.to_owned());
+    }
+    Ok(tags)
+}
+
+/// The bare address in `a@b` or `Name <a@b>`, or what is wrong with it.
+fn address(text: &str) -> Result<&str, &'static str> {
+    let bare = match text.strip_suffix('>').and_then(|text| text.split_once('<')) {
+        None => text,
+        Some((name, bare)) => {
+            let name = name.trim();
+            let quoted = name
+                .strip_prefix('"')
+                .and_then(|name| name.strip_suffix('"'));
+            // One that is not ASCII must be a MIME encoded word, or it arrives garbled.
+            if !name.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
+                return Err("Display name is not plain ASCII");
+            }
+            let is_open = |c: char| "()<>[]:;@\\,\"".contains(c);
+            if quoted.is_none() && name.chars().any(is_open) {
+                return Err("Display name needs quotes");
+            }
+            bare
+        }
+    };
+    let (local, domain) = bare.rsplit_once('@').ok_or("Missing final '@domain'")?;
+    let is_local = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
+    if !(1..=64).contains(&local.len()) || !local.chars().all(is_local) {
+        return Err("Local address is not valid");
+    }
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if domain.len() > 255 || !domain.split('.').all(is_label) {
+        return Err("Domain is not valid");
+    }
+    Ok(bare)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_what_ses_can_send_to() {
+        for (text, bare) in [
+            ("alice@example.org", "alice@example.org"),
+            ("Gatehouse <a.b+c@example.org>", "a.b+c@example.org"),
+            (
+                "\"Gate, house\" <a@xn--bcher-kva.example>",
+                "a@xn--bcher-kva.example",
+            ),
+            ("=?UTF-8?B?R8OkdGU=?= <a@b>", "a@b"),
+        ] {
+            assert_eq!(address(text), Ok(bare));
+        }
+        for text in [
+            "",
+            "alice",
+            "@example.org",
+            "alice@",
+            "alice@example.org\r\nBcc: eve@example.org",
+            "alice@-example.org",
+            "alice@example..org",
+            "älice@example.org",
+            "alice@bücher.example",
+            "al ice@example.org",
+            "Gate, house <a@example.org>",
+            "Gätehouse <a@example.org>",
+            "a@example.org, b@example.org",
+        ] {
+            assert!(address(text).is_err(), "{text}");
+        }
+    }
+}

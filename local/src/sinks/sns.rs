@@ -1,0 +1,100 @@
+//! SNS: `Publish` of a text message to a phone number.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::form::{Failure, Form};
+use crate::{
+    outbox::{Medium, Message},
+    template::Permission,
+};
+
+/// The longest text that one call can send.
+const LONGEST: usize = 1600;
+
+/// Leave to publish to the number, or to whatever else it names.
+pub(super) fn needs(form: &Form) -> BTreeSet<Permission> {
+    let to = ["PhoneNumber", "TopicArn", "TargetArn"];
+    to.into_iter()
+        .filter_map(|field| form.text(field))
+        .map(|resource| Permission {
+            action: "sns:Publish".to_owned(),
+            resource: resource.to_owned(),
+        })
+        .collect()
+}
+
+/// The text message, unless SNS would not take it.
+pub(super) fn read(form: &Form) -> Result<Message, Failure> {
+    let Some(to) = form.text("PhoneNumber") else {
+        return Err(wrong("PhoneNumber Reason: no value for required parameter"));
+    };
+    if form.text("TopicArn").or(form.text("TargetArn")).is_some() {
+        return Err(wrong(
+            "Only one of TopicArn, TargetArn and PhoneNumber can be set",
+        ));
+    }
+    let digits = to.strip_prefix('+').unwrap_or_default();
+    let is_e164 = (2..=15).contains(&digits.len())
+        && digits.bytes().all(|b| b.is_ascii_digit())
+        && !digits.starts_with('0');
+    if !is_e164 {
+        return Err(wrong(&format!(
+            "PhoneNumber Reason: {to} is not valid to publish to"
+        )));
+    }
+    let Some(text) = form.text("Message") else {
+        return Err(wrong("Empty message"));
+    };
+    if text.chars().count() > LONGEST {
+        return Err(wrong("Message too long"));
+    }
+    let tags = attributes(form)?;
+    Ok(Message {
+        id: String::new(),
+        medium: Medium::Sms,
+        to: to.to_owned(),
+        from: tags.get("AWS.SNS.SMS.SenderID").cloned(),
+        subject: None,
+        text: text.to_owned(),
+        html: None,
+        tags,
+        sent_at: 0,
+    })
+}
+
+fn wrong(message: &str) -> Failure {
+    Failure::new("InvalidParameter", format!("Invalid parameter: {message}"))
+}
+
+/// The message attributes. SNS would pass over one of its own that it does not know, which helps nobody here.
+fn attributes(form: &Form) -> Result<BTreeMap<String, String>, Failure> {
+    let mut attributes = BTreeMap::new();
+    for start in form.structures("MessageAttributes.entry") {
+        let name = form.demand(&format!("{start}Name"))?;
+        let kind = form.demand(&format!("{start}Value.DataType"))?;
+        let value = form.demand(&format!("{start}Value.StringValue"))?;
+        let is_right = match name {
+            "AWS.SNS.SMS.SMSType" => {
+                kind == "String" && ["Promotional", "Transactional"].contains(&value)
+            }
+            "AWS.SNS.SMS.SenderID" => kind == "String" && is_sender(value),
+            "AWS.SNS.SMS.MaxPrice" => {
+                kind == "Number" && value.parse::<f64>().is_ok_and(|price| price >= 0.0)
+            }
+            _ => !name.starts_with("AWS."),
+        };
+        if !is_right {
+            return Err(wrong(&format!(
+                "MessageAttributes Reason: {name} is {kind} {value}"
+            )));
+        }
+        attributes.insert(name.to_owned(), value.to_owned());
+    }
+    Ok(attributes)
+}
+
+fn is_sender(text: &str) -> bool {
+    (1..=11).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        && text.bytes().any(|b| b.is_ascii_alphabetic())
+}
