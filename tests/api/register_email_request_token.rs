@@ -119,7 +119,7 @@ async fn _3pid_62_display_names_brackets_and_mailto_are_no_address() {
     assert_eq!(rows(&house).len(), 1);
 }
 
-/// Incident 14, 3PID-64: what folds alike is one session about one address, and mail goes to the
+/// Incident 14: what folds alike is one session about one address, and mail goes to the
 /// folded one.
 #[tokio::test]
 async fn _3pid_61_spellings_that_fold_alike_are_one_address() {

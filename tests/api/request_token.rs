@@ -5,4 +5,5 @@ mod attempts;
 mod members;
 mod next_link;
 mod offers;
+mod owners;
 mod sessions;
