@@ -1,14 +1,18 @@
 //! Paths through several endpoints, races and faults included.
 
+mod addresses;
 mod budgets;
 mod canaries;
 mod captcha;
 mod chaos;
 mod counted;
+mod credentials;
 mod deliver;
+mod email;
 mod fallback;
 mod faults;
 mod incidents;
+mod msisdn;
 mod privileges;
 mod protocol;
 mod races;
