@@ -68,7 +68,11 @@ impl Case {
         calls.sort_by_key(|(call, _)| call.at);
         let (mut tables, mut providers) = (0, 0);
         let step = |(call, is_provider): (Call, bool)| {
-            *(if is_provider { &mut providers } else { &mut tables }) += 1;
+            *(if is_provider {
+                &mut providers
+            } else {
+                &mut tables
+            }) += 1;
             Step {
                 operation: call.operation,
                 is_provider,
@@ -87,7 +91,9 @@ pub(super) fn same_content(messages: &[Message]) -> bool {
         sent_at: 0,
         ..message.clone()
     };
-    messages.windows(2).all(|two| bare(&two[0]) == bare(&two[1]))
+    messages
+        .windows(2)
+        .all(|two| bare(&two[0]) == bare(&two[1]))
 }
 
 /// Delivers until this call is cut off or has lost its answer, and ends there: nothing that would
@@ -257,7 +263,14 @@ async fn _3pid_05_wherever_the_process_ends_the_owner_of_a_number_is_told_at_mos
     assert_eq!(told.len(), 14);
     assert!(told.iter().all(|line| !line.starts_with('2')), "{told:?}");
     assert_eq!(told[0], "1 before UpdateItem");
-    assert_eq!(told[11..], ["1 after Publish", "1 before UpdateItem", "1 after UpdateItem"]);
+    assert_eq!(
+        told[11..],
+        [
+            "1 after Publish",
+            "1 before UpdateItem",
+            "1 after UpdateItem"
+        ]
+    );
 }
 
 #[tokio::test]
