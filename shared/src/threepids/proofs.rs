@@ -211,7 +211,8 @@ pub async fn request(app: &App, wish: Wish<'_>, network: Network) -> Result<Stri
     let budgets = budgets(&wish, network);
     let (counted, charged, found, told) = tokio::join!(
         limits::spend(app, Limit::RequestToken, network),
-        limits::spend_all(app, &budgets),
+        // On the heap, for all of them are awaited in one place.
+        Box::pin(limits::spend_all(app, &budgets)),
         app.store.find_proof(&sid),
         tell(app, wish.to)
     );
@@ -220,7 +221,9 @@ pub async fn request(app: &App, wish: Wish<'_>, network: Network) -> Result<Stri
         (Err(error), _, _) => Err(error.into()),
         (_, Err(error), _) => Err(error),
         (_, _, Err(error)) => Err(error.into()),
-        (Ok(()), Ok(()), Ok(found)) => call_for(app, &wish, &sid, found, charged.is_ok()).await,
+        (Ok(()), Ok(()), Ok(found)) => {
+            Box::pin(call_for(app, &wish, &sid, found, charged.is_ok())).await
+        }
     };
     if charged.is_ok() && !matches!(outcome, Ok(Outcome::Sent)) {
         limits::refund_all(app, &budgets).await;
