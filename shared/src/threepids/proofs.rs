@@ -210,11 +210,11 @@ pub async fn request(app: &App, wish: Wish<'_>, network: Network) -> Result<Stri
     let sid = sid(&app.config.keys, wish.purpose, wish.to, wish.client_secret);
     let budgets = budgets(&wish, network);
     let (counted, charged, found, told) = tokio::join!(
-        limits::spend(app, Limit::RequestToken, network),
         // On the heap, for all of them are awaited in one place.
+        Box::pin(limits::spend(app, Limit::RequestToken, network)),
         Box::pin(limits::spend_all(app, &budgets)),
-        app.store.find_proof(&sid),
-        tell(app, wish.to)
+        Box::pin(app.store.find_proof(&sid)),
+        Box::pin(tell(app, wish.to))
     );
     let outcome = match (counted, told, found) {
         // The request itself counts, whether a message goes out or not, and whatever is told.
