@@ -57,7 +57,7 @@ pub async fn email(
         .ok_or_else(|| invalid("`email` is not an e-mail address we can write to"))?;
     threepids::admit(&app.config, &to)?;
     let wish = common.wish(purpose, &to, None);
-    let sid = Box::pin(proofs::request(app, wish, request.network)).await?;
+    let sid = proofs::request(app, wish, request.network).await?;
     let answer = Answer {
         sid,
         submit_url: None,
@@ -84,7 +84,7 @@ pub async fn msisdn(
     let phone = threepids::parse_phone(sms, &country, &typed)?;
     threepids::admit(&app.config, &phone.threepid)?;
     let wish = common.wish(purpose, &phone.threepid, Some(&phone.country));
-    let sid = Box::pin(proofs::request(app, wish, request.network)).await?;
+    let sid = proofs::request(app, wish, request.network).await?;
     let answer = Answer {
         sid,
         submit_url: Some(submit_url(app, Medium::Msisdn)),

@@ -201,17 +201,20 @@ pub async fn request(app: &App, wish: Wish<'_>, network: Network) -> Result<Stri
     let sid = sid(&app.config.keys, wish.purpose, wish.to, wish.client_secret);
     let budgets = budgets(&wish, network);
     let (counted, charged, found, told) = tokio::join!(
-        limits::spend(app, Limit::RequestToken, network),
-        limits::spend_all(app, &budgets),
-        app.store.find_proof(&sid),
-        tell(app, &wish)
+        // On the heap, for all of them are awaited in one place.
+        Box::pin(limits::spend(app, Limit::RequestToken, network)),
+        Box::pin(limits::spend_all(app, &budgets)),
+        Box::pin(app.store.find_proof(&sid)),
+        Box::pin(tell(app, &wish))
     );
     let outcome = match (counted, told, found) {
         // The request itself counts, whether a message goes out or not, and whatever is told.
         (Err(error), _, _) => Err(error.into()),
         (_, Err(error), _) => Err(error),
         (_, _, Err(error)) => Err(error.into()),
-        (Ok(()), Ok(()), Ok(found)) => call_for(app, &wish, &sid, found, charged.is_ok()).await,
+        (Ok(()), Ok(()), Ok(found)) => {
+            Box::pin(call_for(app, &wish, &sid, found, charged.is_ok())).await
+        }
     };
     if charged.is_ok() && !matches!(outcome, Ok(Outcome::Sent)) {
         limits::refund_all(app, &budgets).await;

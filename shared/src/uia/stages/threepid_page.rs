@@ -206,7 +206,7 @@ async fn send(
         attempt,
         next_link: None,
     };
-    let sid = Box::pin(proofs::request(app, wish, network)).await?;
+    let sid = proofs::request(app, wish, network).await?;
     let awaited = Awaited {
         sid,
         asked: Some(Asked {
