@@ -1,10 +1,12 @@
 //! Users: everything that comes before UIA, UIA, and the one transaction that makes the account.
 
+mod name;
+
 use std::time::Duration;
 
 use serde_json::Value;
 use shared::{
-    accounts::{self, CreateAccountError, NameFault, NewAccount, NewDevice},
+    accounts::{self, CreateAccountError, NewAccount, NewDevice},
     app::App,
     appservices::Appservices,
     error::{ErrorCode, MatrixError, Rejection},
@@ -13,7 +15,7 @@ use shared::{
     limits::{self, Limit, LimitError},
     passwords,
     secrets::Secret,
-    store::{AccountKind, AccountRow, AccountStatus, Facts, Wanted},
+    store::{AccountKind, Facts, Wanted},
     threepids, tokens,
     uia::{self, Attempt, Auth, Binding, OpenSession, Prepared, Proof, Replay},
 };
@@ -22,6 +24,7 @@ use crate::{
     answer::{Login, Response},
     parameters::Parameters,
 };
+use name::Name;
 
 /// How long after a session's end its token may not be visible yet.
 const JUST_NOW: Duration = Duration::from_secs(2);
@@ -56,7 +59,7 @@ pub(crate) async fn register(
         .unwrap_or_default();
     let asked = asked.over(remembered.clone());
     let news = asked.password != remembered.password || asked.username != remembered.username;
-    let name = match check_name(app, &asked, facts.holder.as_ref(), &appservices).await {
+    let name = match name::check(app, &asked, facts.holder.as_ref(), &appservices).await {
         Ok(name) => name,
         // A twin may have taken the name, or upgraded the guest, between our reads.
         Err(why) => return unless_a_twin_was_quicker(app, &auth, &canonical, why).await,
@@ -234,62 +237,6 @@ async fn unless_a_twin_was_quicker(
         return Ok(answer);
     }
     Err(why)
-}
-
-/// What is to be done about the name.
-enum Name {
-    /// Nobody chose one: any will do (REG-09).
-    Any,
-    /// Free, as far as is known.
-    Chosen(Localpart),
-    /// A guest's, at this epoch, who becomes a user (GUEST-08).
-    Upgrade(Localpart, i64),
-}
-
-/// Everything about the name that can be said before UIA (REG-13).
-async fn check_name(
-    app: &App,
-    asked: &Parameters,
-    holder: Option<&AccountRow>,
-    appservices: &Appservices,
-) -> Result<Name, Rejection> {
-    if let Some(token) = &asked.guest_access_token {
-        return check_upgrade(app, asked, token).await;
-    }
-    let Some(text) = &asked.username else {
-        return Ok(Name::Any);
-    };
-    let name = accounts::choose(text, &app.config, appservices, None)?;
-    if holder.is_some() {
-        return Err(NameFault::Taken.into());
-    }
-    Ok(Name::Chosen(name))
-}
-
-async fn check_upgrade(app: &App, asked: &Parameters, token: &str) -> Result<Name, Rejection> {
-    let not_theirs = || {
-        MatrixError::new(
-            ErrorCode::Forbidden,
-            "The guest access token is not one of this user",
-        )
-    };
-    let name = asked
-        .username
-        .as_deref()
-        .and_then(|text| Localpart::parse(text, &app.config.server_name).ok());
-    let guest = match tokens::authenticate(app, &Secret::new(token.to_owned())).await {
-        Ok(guest) => guest,
-        Err(tokens::AuthenticationError::Store(error)) => return Err(error.into()),
-        Err(_) => return Err(not_theirs().into()),
-    };
-    let active = guest.account.status == AccountStatus::Active;
-    if !active
-        || guest.account.kind != AccountKind::Guest
-        || name.as_ref() != Some(&guest.localpart)
-    {
-        return Err(not_theirs().into());
-    }
-    Ok(Name::Upgrade(guest.localpart, guest.account.epoch))
 }
 
 /// REG-24: judged before UIA, and again when the name changes, with the user's own words.
