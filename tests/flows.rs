@@ -1,5 +1,10 @@
 //! Paths through several endpoints, races and faults included.
 
+mod address_budgets;
+mod address_canaries;
+mod address_faults;
+mod address_pages;
+mod address_races;
 mod addresses;
 mod budgets;
 mod canaries;
