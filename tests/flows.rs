@@ -10,6 +10,7 @@ mod fallback;
 mod faults;
 mod incidents;
 mod mailbox;
+mod message_limits;
 mod privileges;
 mod protocol;
 mod quiet;
