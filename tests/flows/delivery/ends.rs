@@ -141,7 +141,7 @@ async fn every_end(case: Case) -> Vec<String> {
         for (when, kind) in [("before", Kind::Cut), ("after", Kind::LostAnswer)] {
             let house = case.house().await;
             deliver_until(&house, &step, kind).await;
-            ticks(&house, 60, MINUTE).await;
+            ticks(&house, 6, 10 * MINUTE).await;
             let messages = house.messages();
             assert!(same_content(&messages), "{when} {step:?}: {messages:?}");
             told.push(format!("{} {when} {}", messages.len(), step.operation));
@@ -170,7 +170,7 @@ async fn every_fault(case: Case) -> Vec<String> {
             }
             house.deliver().await;
             assert_eq!(tap.pending_faults() + sinks.pending_faults(), 0);
-            ticks(&house, 60, MINUTE).await;
+            ticks(&house, 6, 10 * MINUTE).await;
             let messages = house.messages();
             assert!(same_content(&messages), "{kind:?} {step:?}: {messages:?}");
             if messages.len() != 1 {
