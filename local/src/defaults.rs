@@ -31,7 +31,10 @@ impl Defaults {
             ),
             ("GATEHOUSE_PUBLIC_URL", public_url.to_owned()),
             ("GATEHOUSE_REGISTRATION", "open".to_owned()),
-            ("GATEHOUSE_REGISTRATION_FLOWS", "m.login.dummy".to_owned()),
+            (
+                "GATEHOUSE_REGISTRATION_FLOWS",
+                "m.login.dummy m.login.email.identity m.login.msisdn".to_owned(),
+            ),
             ("GATEHOUSE_SECRET", secret(data, chance)?),
             ("GATEHOUSE_SERVER_NAME", "localhost".to_owned()),
             ("GATEHOUSE_SMS_COUNTRIES", "DE GB US".to_owned()),

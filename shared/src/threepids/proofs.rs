@@ -209,18 +209,18 @@ fn code_fields(sid: &str, generation: &str, send: i64) -> Vec<u8> {
 pub async fn request(app: &App, wish: Wish<'_>, network: Network) -> Result<String, RequestError> {
     let sid = sid(&app.config.keys, wish.purpose, wish.to, wish.client_secret);
     let budgets = budgets(&wish, network);
-    // The request itself counts, whether a message goes out or not.
-    let mut all = budgets.clone();
-    all.push((Limit::RequestToken, network.to_string()));
-    let (charged, found, told) = tokio::join!(
-        limits::spend_all(app, &all),
+    let (counted, charged, found, told) = tokio::join!(
+        limits::spend(app, Limit::RequestToken, network),
+        limits::spend_all(app, &budgets),
         app.store.find_proof(&sid),
         tell(app, wish.to)
     );
-    let outcome = match (told, found) {
-        (Ok(()), Ok(found)) => call_for(app, &wish, &sid, found, charged.is_ok()).await,
-        (Err(error), _) => Err(error),
-        (_, Err(error)) => Err(error.into()),
+    let outcome = match (counted, told, found) {
+        // The request itself counts, whether a message goes out or not, and whatever is told.
+        (Err(error), _, _) => Err(error.into()),
+        (_, Err(error), _) => Err(error),
+        (_, _, Err(error)) => Err(error.into()),
+        (Ok(()), Ok(()), Ok(found)) => call_for(app, &wish, &sid, found, charged.is_ok()).await,
     };
     if charged.is_ok() && !matches!(outcome, Ok(Outcome::Sent)) {
         limits::refund_all(app, &budgets).await;

@@ -1,0 +1,264 @@
+//! From the outbox to whom it concerns: what `deliver` promises when SES and SNS fail, when rows
+//! are bad, when there is nothing to be sent any more. `delivery/ends.rs` ends the process.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+mod ends;
+mod moot;
+mod workers;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use gatehouse_local::tap::{Fault, Kind};
+use kit::{House, Log};
+use serde_json::json;
+
+use crate::flows::mailbox::{
+    FLOWS, MAIL, SMS, ask, house, mail_to, put, row, session, stand, statuses, text_to, ticks,
+};
+
+const MINUTE: Duration = Duration::from_mins(1);
+/// Longer than anything waits for its next try, in minutes.
+const LONGEST_WAIT: u32 = 16;
+/// The ways not to answer that say nothing about the message.
+const OUTAGES: [Kind; 3] = [Kind::Throttle, Kind::InternalError, Kind::Cut];
+
+/// From now on this is all that `operation` comes to.
+fn break_down(house: &House, operation: &str, kind: Kind) {
+    let fault = Fault::new(kind).on(operation);
+    house.local.sinks().inject(fault.times(u64::MAX));
+}
+
+/// How many messages each address got.
+fn arrived(house: &House) -> BTreeMap<String, usize> {
+    let mut arrived = BTreeMap::new();
+    for message in house.messages() {
+        *arrived.entry(message.to).or_default() += 1;
+    }
+    arrived
+}
+
+/// An hour in which this is all that SES and SNS say, with requests now and then; then a while in
+/// which they work.
+async fn an_hour_of(kind: Kind, operation: &str) -> House {
+    let house = house(&[]).await;
+    break_down(&house, operation, kind);
+    for minute in 0..60 {
+        if minute % 5 == 0 {
+            let body = if operation == "SendEmail" {
+                mail_to(&format!("user{minute:02}@example.org"), "secret", 1)
+            } else {
+                text_to(&format!("4474001234{minute:02}"), "secret", 1)
+            };
+            ask(&house, &body).await.ok();
+        }
+        house.deliver().await;
+        ticks(&house, 1, MINUTE).await;
+    }
+    assert!(house.messages().is_empty(), "{kind:?}");
+    house.local.sinks().calm();
+    ticks(&house, LONGEST_WAIT, MINUTE).await;
+    house
+}
+
+#[tokio::test]
+async fn _3pid_17_after_an_hour_without_ses_every_mail_arrives_once() {
+    for kind in OUTAGES {
+        let house = an_hour_of(kind, "SendEmail").await;
+        let arrived = arrived(&house);
+        assert_eq!(arrived.len(), 12, "{kind:?}: {arrived:?}");
+        assert!(arrived.values().all(|times| *times == 1), "{arrived:?}");
+        assert_eq!(statuses(&house), stand(&[("sent", 12)]), "{kind:?}");
+    }
+}
+
+/// A throttle says that nothing was sent. After anything else nobody knows, and a text message is
+/// not sent twice.
+#[tokio::test]
+async fn _3pid_17_after_an_hour_without_sns_the_texts_arrive_that_were_surely_not_sent() {
+    for (kind, count, status) in [
+        (Kind::Throttle, 12, "sent"),
+        (Kind::InternalError, 0, "failed"),
+        (Kind::Cut, 0, "failed"),
+    ] {
+        let house = an_hour_of(kind, "Publish").await;
+        let arrived = arrived(&house);
+        assert_eq!(arrived.len(), count, "{kind:?}: {arrived:?}");
+        assert!(arrived.values().all(|times| *times == 1), "{arrived:?}");
+        assert_eq!(statuses(&house), stand(&[(status, 12)]), "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn l16_two_errors_of_the_provider_do_not_lose_the_mail() {
+    for kind in OUTAGES {
+        let house = house(&[]).await;
+        let fault = Fault::new(kind).on("SendEmail").times(2);
+        house.local.sinks().inject(fault);
+        ask(&house, &mail_to("a@example.org", "secret", 1))
+            .await
+            .ok();
+        house.deliver().await;
+        assert!(house.messages().is_empty(), "{kind:?}");
+        // Half a minute, then a minute, at most.
+        ticks(&house, 2, MINUTE).await;
+        assert_eq!(house.local.sinks().pending_faults(), 0, "{kind:?}");
+        assert_eq!(house.messages().len(), 1, "{kind:?}");
+        ticks(&house, 2 * LONGEST_WAIT, MINUTE).await;
+        assert_eq!(house.messages().len(), 1, "{kind:?}");
+        assert_eq!(house.local.sinks().calls().len(), 3, "{kind:?}");
+    }
+}
+
+/// Between tries there are at least half the waits that double up to a quarter of an hour: what is
+/// down is not hammered.
+#[tokio::test]
+async fn _3pid_17_a_provider_that_is_down_is_tried_less_and_less() {
+    let house = house(&[]).await;
+    break_down(&house, "SendEmail", Kind::Throttle);
+    ask(&house, &mail_to("a@example.org", "secret", 1))
+        .await
+        .ok();
+    house.deliver().await;
+    ticks(&house, 60, MINUTE).await;
+    let tries = house.local.sinks().calls().len();
+    assert!((8..=12).contains(&tries), "{tries} in an hour");
+}
+
+#[tokio::test]
+async fn _3pid_17_after_a_day_a_message_is_given_up_and_never_sent() {
+    let (log, _guard) = Log::capture();
+    for body in [
+        mail_to("given.up@example.org", "secret", 1),
+        text_to("447400123456", "secret", 1),
+    ] {
+        let house = house(&[]).await;
+        for operation in ["SendEmail", "Publish"] {
+            break_down(&house, operation, Kind::Throttle);
+        }
+        ask(&house, &body).await.ok();
+        house.deliver().await;
+        ticks(&house, 94, Duration::from_mins(15)).await;
+        assert_eq!(statuses(&house), stand(&[("queued", 1)]), "after 23.5 h");
+        ticks(&house, 6, Duration::from_mins(15)).await;
+        assert_eq!(statuses(&house), stand(&[("dead", 1)]), "after 25 h");
+        house.local.sinks().calm();
+        ticks(&house, 8, Duration::from_hours(1)).await;
+        assert!(house.messages().is_empty());
+    }
+    let log = log.text();
+    let told = log.lines().filter(|line| line.contains("given up"));
+    let told: Vec<_> = told.filter(|line| line.contains("ERROR")).collect();
+    assert_eq!(told.len(), 2, "an alarm reads it: {told:?}");
+    for canary in ["given.up", "447400123456"] {
+        assert!(!log.contains(canary), "{canary}");
+    }
+}
+
+#[tokio::test]
+async fn _3pid_17_what_the_provider_refuses_for_good_is_not_tried_again() {
+    for (operation, body) in [
+        ("SendEmail", mail_to("a@example.org", "secret", 1)),
+        ("Publish", text_to("447400123456", "secret", 1)),
+    ] {
+        let house = house(&[]).await;
+        let fault = Fault::new(Kind::Refused).on(operation);
+        house.local.sinks().inject(fault);
+        ask(&house, &body).await.ok();
+        house.deliver().await;
+        assert_eq!(statuses(&house), stand(&[("failed", 1)]), "{operation}");
+        ticks(&house, LONGEST_WAIT, MINUTE).await;
+        assert_eq!(house.local.sinks().calls().len(), 1, "{operation}");
+        assert!(house.messages().is_empty(), "{operation}");
+        // The client may ask for another one, which is another message.
+        let mut again = body;
+        again["send_attempt"] = json!(2);
+        ask(&house, &again).await.ok();
+        house.deliver().await;
+        assert_eq!(house.messages().len(), 1, "{operation}");
+    }
+}
+
+#[tokio::test]
+async fn _3pid_17_a_bad_row_holds_up_no_other() {
+    let house = house(&[]).await;
+    let due = json!({ "N": kit::NOW.to_string() });
+    let message = |id: &str, content: &str| {
+        json!({
+            "pk": { "S": id }, "status": { "S": "queued" }, "attempts": { "N": "0" },
+            "created": due, "due": { "S": "due" }, "due_at": due, "content": { "S": content },
+            "sid": { "S": "no such session" }, "generation": { "S": "none" }, "send": { "N": "1" },
+        })
+    };
+    let unheard_of = message("1", "of another version");
+    let (mut unreadable, mut uncounted) = (message("2", "validation"), message("3", "validation"));
+    unreadable["created"] = json!({ "S": "long ago" });
+    uncounted.as_object_mut().unwrap().remove("attempts");
+    for bad in [&unheard_of, &unreadable, &uncounted] {
+        put(&house, "outbox", bad);
+    }
+    let sid = session(&house, &mail_to("corrupt@example.org", "secret", 1)).await;
+    let mut proof = row(&house, "Proofs", &sid);
+    proof["state"] = json!({ "S": "nonsense" });
+    put(&house, "proofs", &proof);
+    for number in 0..3 {
+        let body = mail_to(&format!("good{number}@example.org"), "secret", 1);
+        ask(&house, &body).await.ok();
+    }
+    assert_eq!(house.deliver().await, 7);
+    assert_eq!(house.messages().len(), 3);
+    let body = mail_to("later@example.org", "secret", 1);
+    ask(&house, &body).await.ok();
+    house.local.skip_stream().await.unwrap();
+    ticks(&house, 5, MINUTE).await;
+    let arrived = arrived(&house);
+    let addresses: Vec<_> = arrived.iter().map(|(to, times)| (&**to, *times)).collect();
+    let expected = ["good0", "good1", "good2", "later"].map(|name| format!("{name}@example.org"));
+    let expected: Vec<_> = expected.iter().map(|to| (&**to, 1)).collect();
+    assert_eq!(addresses, expected);
+}
+
+#[tokio::test]
+async fn _3pid_17_a_medium_that_is_switched_off_meanwhile_sends_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let everything = [MAIL, SMS, FLOWS];
+    let house = House::in_directory(&everything, directory.path()).await;
+    for body in [
+        mail_to("a@example.org", "secret", 1),
+        text_to("447400123456", "secret", 1),
+    ] {
+        ask(&house, &body).await.ok();
+    }
+    drop(house);
+    let nothing = [FLOWS, (MAIL.0, ""), (SMS.0, "")];
+    let house = House::in_directory(&nothing, directory.path()).await;
+    assert_eq!(statuses(&house), stand(&[("queued", 2)]));
+    ticks(&house, 1, MINUTE).await;
+    assert_eq!(statuses(&house), stand(&[("failed", 2)]));
+    assert!(house.local.sinks().calls().is_empty());
+    drop(house);
+    // Nor later, when it is on again.
+    let house = House::in_directory(&everything, directory.path()).await;
+    ticks(&house, LONGEST_WAIT, MINUTE).await;
+    assert!(house.messages().is_empty());
+}
+
+#[tokio::test]
+async fn _3pid_17_five_hundred_messages_that_nobody_rang_for_take_few_ticks() {
+    let house = house(&[]).await;
+    for number in 0..500 {
+        let body = mail_to(&format!("user{number}@example.org"), "secret", 1);
+        ask(&house, &body).await.ok();
+    }
+    assert_eq!(house.local.skip_stream().await.unwrap(), 500);
+    let mut needed = 0;
+    while house.messages().len() < 500 {
+        ticks(&house, 1, MINUTE).await;
+        needed += 1;
+        assert!(needed <= 3, "{} after {needed}", house.messages().len());
+    }
+    assert_eq!(arrived(&house).len(), 500, "each once");
+    assert_eq!(statuses(&house), stand(&[("sent", 500)]));
+}
