@@ -8,4 +8,5 @@ mod requirements;
 mod rooms;
 mod ruma;
 mod ruma_requests;
+mod ruma_threepids;
 mod template;

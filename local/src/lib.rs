@@ -49,7 +49,7 @@ use crate::{
     gateway::Gateway,
     outbox::Outbox,
     pump::{Pump, Running},
-    services::{Ports, Services, export_lines},
+    services::{Elsewhere, Ports, Services, export_lines},
     sinks::Sinks,
     tap::Tap,
     template::Template,
@@ -72,6 +72,8 @@ pub struct Options {
     pub enforce_policies: bool,
     /// The ports the services are reached at, where it matters.
     pub ports: Ports,
+    /// Services to use in place of the embedded ones.
+    pub elsewhere: Elsewhere,
     /// Whether messages are delivered by themselves, and not only when [`Local::deliver`] or [`Local::tick`]
     /// says so.
     pub delivers: bool,
@@ -89,6 +91,7 @@ impl Default for Options {
             chance: Arc::new(SystemChance),
             enforce_policies: true,
             ports: Ports::default(),
+            elsewhere: Elsewhere::default(),
             delivers: false,
         }
     }
@@ -102,6 +105,7 @@ impl Debug for Options {
             .field("data", &self.data)
             .field("enforce_policies", &self.enforce_policies)
             .field("ports", &self.ports)
+            .field("elsewhere", &self.elsewhere)
             .field("delivers", &self.delivers)
             .finish_non_exhaustive()
     }
@@ -143,6 +147,7 @@ impl Local {
             Arc::clone(&options.clock),
             options.ports,
             options.enforce_policies,
+            options.elsewhere,
         )?;
         let pump = Arc::new(Pump::new(&services, &config, &options.chance)?);
         let clock: Arc<dyn Clock> = Arc::clone(&options.clock) as Arc<dyn Clock>;

@@ -18,7 +18,7 @@ use gatehouse_local::{
     defaults::{Defaults, Lookup},
     pump::Pump,
     server,
-    services::{Ports, Services, export_lines},
+    services::{self, Ports, Services, export_lines},
 };
 use shared::{
     chance::{Chance, SystemChance},
@@ -42,6 +42,8 @@ struct Arguments {
     listen: SocketAddr,
     #[command(flatten)]
     keep: Keep,
+    #[command(flatten)]
+    elsewhere: Elsewhere,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -51,6 +53,26 @@ struct Keep {
     /// Where to keep everything; without it nothing outlives the process.
     #[arg(long, value_name = "DIR", global = true)]
     data: Option<PathBuf>,
+}
+
+/// For those who develop it and want another's opinion; see tests/opinions.
+#[derive(Debug, Args)]
+struct Elsewhere {
+    /// A `DynamoDB` that somebody else runs, with the tables in it.
+    #[arg(long, value_name = "ADDR:PORT", hide = true)]
+    dynamodb: Option<SocketAddr>,
+    /// What takes mails and text messages in place of the embedded sinks.
+    #[arg(long, value_name = "ADDR:PORT", hide = true)]
+    messages: Option<SocketAddr>,
+}
+
+impl Elsewhere {
+    fn services(&self) -> services::Elsewhere {
+        services::Elsewhere {
+            dynamodb: self.dynamodb,
+            messages: self.messages,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -77,8 +99,9 @@ async fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
+    let elsewhere = arguments.elsewhere.services();
     let done = match arguments.command {
-        None => run(arguments.listen, arguments.keep.data.as_deref()).await,
+        None => run(arguments.listen, arguments.keep.data.as_deref(), elsewhere).await,
         Some(Command::Services {
             dynamodb_port,
             messages_port,
@@ -87,7 +110,7 @@ async fn main() -> ExitCode {
                 dynamodb: Some(dynamodb_port),
                 messages: Some(messages_port),
             };
-            run_services(ports, arguments.keep.data.as_deref()).await
+            run_services(ports, arguments.keep.data.as_deref(), elsewhere).await
         }
     };
     match done {
@@ -103,7 +126,11 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(listen: SocketAddr, data: Option<&Path>) -> Result<()> {
+async fn run(
+    listen: SocketAddr,
+    data: Option<&Path>,
+    elsewhere: services::Elsewhere,
+) -> Result<()> {
     let stop = stopped()?;
     let listener = TcpListener::bind(listen)
         .await
@@ -120,6 +147,7 @@ async fn run(listen: SocketAddr, data: Option<&Path>) -> Result<()> {
         data: data.map(Path::to_owned),
         clock: clock(data)?,
         delivers: true,
+        elsewhere,
         ..Options::default()
     });
     let local = Arc::new(match (check_names(), started) {
@@ -144,14 +172,18 @@ fn ready(url: &str, local: &Local) -> String {
     )
 }
 
-async fn run_services(ports: Ports, data: Option<&Path>) -> Result<()> {
+async fn run_services(
+    ports: Ports,
+    data: Option<&Path>,
+    elsewhere: services::Elsewhere,
+) -> Result<()> {
     let stop = stopped()?;
     let lookup = environment();
     make(data)?;
     // Where `cargo lambda watch` listens unless told otherwise.
     let defaults = Defaults::new("http://127.0.0.1:9000", data, &SystemChance)?;
     let config = Arc::new(Config::from_lookup(&*defaults.under(Arc::clone(&lookup)))?);
-    let services = Services::start(data, &config.tables, clock(data)?, ports, true)?;
+    let services = Services::start(data, &config.tables, clock(data)?, ports, true, elsewhere)?;
     // Neither `cargo lambda watch` nor `sam local` feeds a function from a stream, so it runs here.
     let chance: Arc<dyn Chance> = Arc::new(SystemChance);
     let pump = Arc::new(Pump::new(&services, &config, &chance)?);

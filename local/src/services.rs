@@ -2,7 +2,7 @@
 //!
 //! Enough on their own for functions that run elsewhere, under `cargo lambda watch` or `sam local`.
 
-use std::{path::Path, sync::Arc};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use anyhow::Result;
 use shared::{
@@ -30,6 +30,16 @@ pub struct Ports {
     pub messages: Option<u16>,
 }
 
+/// Services that somebody else runs, in place of the embedded ones: what others think of our calls.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// A `DynamoDB`, which the tap then leads to. Its tables are there already, and nobody reads its streams:
+    /// what waits in the outbox is found by the schedule alone.
+    pub dynamodb: Option<SocketAddr>,
+    /// An SES and SNS. Nobody asks whether the caller's policy allows the call.
+    pub messages: Option<SocketAddr>,
+}
+
 /// The embedded services. Dropping them stops them.
 #[derive(Debug)]
 pub struct Services {
@@ -39,6 +49,7 @@ pub struct Services {
     sinks: Sinks,
     clock: Arc<MovableClock>,
     outbox: Arc<Outbox>,
+    elsewhere: Elsewhere,
 }
 
 impl Services {
@@ -49,11 +60,13 @@ impl Services {
         clock: Arc<MovableClock>,
         ports: Ports,
         enforce: bool,
+        elsewhere: Elsewhere,
     ) -> Result<Self> {
         let template = Template::ours()?;
         let guard = Arc::new(Guard::new(Arc::clone(&template), enforce));
         let engine = Engine::start(data, template, prefix)?;
-        let tap = Tap::open(engine.address(), ports.dynamodb, prefix, Arc::clone(&guard))?;
+        let database = elsewhere.dynamodb.unwrap_or(engine.address());
+        let tap = Tap::open(database, ports.dynamodb, prefix, Arc::clone(&guard))?;
         let outbox = Arc::new(Outbox::default());
         let sinks = Sinks::open(
             ports.messages,
@@ -67,6 +80,7 @@ impl Services {
             sinks,
             clock,
             outbox,
+            elsewhere,
         })
     }
 
@@ -117,7 +131,8 @@ impl Services {
 
     /// Where an SDK finds SES and SNS.
     pub fn messages_endpoint(&self) -> String {
-        format!("http://{}", self.sinks.address())
+        let sinks = self.sinks.address();
+        format!("http://{}", self.elsewhere.messages.unwrap_or(sinks))
     }
 
     /// What an operator's command or a function elsewhere needs in its environment to use the services:

@@ -3,6 +3,7 @@
 
 mod bodies;
 mod requests;
+mod threepids;
 
 use kit::Reply;
 use proptest::sample::{Select, select};

@@ -19,11 +19,11 @@ process.on("exit", () => running.forEach((child) => child.kill()));
 
 /** One `gatehouse-local`, on a port of its own and with nothing in it. */
 export class House {
-  /** Starts one with these settings, as environment variables. */
-  static async start(settings = {}) {
+  /** Starts one with these settings, as environment variables, and these words on its command line. */
+  static async start(settings = {}, words = []) {
     // Settings of whoever runs this would decide what is tested.
     const inherited = Object.entries(process.env).filter(([name]) => !/^(GATEHOUSE|AWS)_/.test(name));
-    const child = spawn(`${builds}/debug/gatehouse-local`, ["--listen", "127.0.0.1:0"], {
+    const child = spawn(`${builds}/debug/gatehouse-local`, ["--listen", "127.0.0.1:0", ...words], {
       env: { ...Object.fromEntries(inherited), GATEHOUSE_ARGON2: "m=8,t=1,p=1", ...settings },
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -74,6 +74,21 @@ export class House {
     return this.ask("GET", `/_matrix/client/${prefix}/account/whoami`, { token });
   }
 
+  /** Every message so far, the oldest first. */
+  async outbox() {
+    return (await fetch(`${this.url}/_local/outbox`)).json();
+  }
+
+  /** Moves the clock on. What is due by then is sent when this is done. */
+  async advance(seconds) {
+    const moved = await fetch(`${this.url}/_local/clock`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ advance_seconds: seconds }),
+    });
+    assert.equal(moved.status, 200, await moved.text());
+  }
+
   /** Runs the operator's command as the README says: with the environment that `/_local/env` prints. */
   async admin(...words) {
     const script = `eval "$(curl --silent --fail ${this.url}/_local/env)"; exec "$0" --json "$@"`;
@@ -88,8 +103,8 @@ export class House {
 }
 
 /** A house for the time of `use`. */
-export async function withHouse(settings, use) {
-  const house = await House.start(settings);
+export async function withHouse(settings, use, words) {
+  const house = await House.start(settings, words);
   let done;
   try {
     done = await use(house);

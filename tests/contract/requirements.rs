@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::contract::files::{self, Test};
 
 /// The groups of `requirements.txt`, in its order.
-const GROUPS: [&str; 9] = [
-    "HTTP", "TOK", "UIA", "REG", "GUEST", "AVAIL", "VER", "RTOK", "WHO",
+const GROUPS: [&str; 10] = [
+    "HTTP", "TOK", "UIA", "REG", "GUEST", "AVAIL", "3PID", "VER", "RTOK", "WHO",
 ];
 
 /// The lines `ID: text` of a file, comments left out. What follows the ID must be said in words.
@@ -55,8 +55,10 @@ fn ids(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The ID that a test's name begins with: `reg_14_…` is REG-14.
+/// The ID that a test's name begins with: `reg_14_…` is REG-14, and `_3pid_14_…` is 3PID-14, since no
+/// name begins with a digit.
 fn id_of_name(name: &str) -> Option<String> {
+    let name = name.strip_prefix('_').unwrap_or(name);
     let (group, rest) = name.split_once('_')?;
     let (number, _) = rest.split_once('_')?;
     let group = GROUPS.into_iter().find(|own| own.to_lowercase() == group)?;
@@ -152,7 +154,8 @@ fn each_group_of_the_list_has_a_heading_over_its_own_requirements() {
     for line in text.lines().map(str::trim) {
         if let Some(heading) = line.strip_prefix("# ") {
             let group = heading.split_once(": ").map(|(group, _)| group);
-            headings.extend(group.filter(|group| group.bytes().all(|b| b.is_ascii_uppercase())));
+            let capitals = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit();
+            headings.extend(group.filter(|group| group.bytes().all(capitals)));
         } else if let Some((group, _)) = line.split_once('-') {
             assert_eq!(headings.last(), Some(&group), "the heading over `{line}`");
         }
@@ -186,6 +189,7 @@ fn ids_are_found_in_prose_and_in_names() {
     for (name, id) in [
         ("reg_14_of_twenty_one_wins", Some("REG-14")),
         ("http_05_x", Some("HTTP-05")),
+        ("_3pid_01_x", Some("3PID-01")),
         ("reg_names", None),
         ("regular_14_x", None),
         ("reg__x", None),

@@ -40,13 +40,13 @@ const BASE: &str = "https://localhost";
 const TERMS: &str =
     r#"{"privacy":{"version":"1","en":{"name":"Privacy","url":"https://example.org/en"}}}"#;
 
-type Answer<R> = Result<
+pub(super) type Answer<R> = Result<
     <R as OutgoingRequest>::IncomingResponse,
     FromHttpResponseError<<R as OutgoingRequest>::EndpointError>,
 >;
 
 /// Sends what ruma makes of `request` for a server with the versions that this house has.
-async fn send<R>(house: &House, request: R, token: SendAccessToken<'_>) -> Answer<R>
+pub(super) async fn send<R>(house: &House, request: R, token: SendAccessToken<'_>) -> Answer<R>
 where
     R: OutgoingRequest,
     for<'a> R::Authentication: AuthScheme<Input<'a> = SendAccessToken<'a>>,

@@ -75,14 +75,14 @@ async fn warm(limits: &str) -> House {
     house
 }
 
-async fn cost<T>(house: &House, work: impl Future<Output = T>) -> (T, String) {
+pub(crate) async fn cost<T>(house: &House, work: impl Future<Output = T>) -> (T, String) {
     house.local.tap().chaos(1, 1000, &[Kind::Delay(HELD_UP)]);
     let (value, calls) = house.calls_of(work).await;
     house.local.tap().calm();
     (value, bill(&calls))
 }
 
-async fn cost_of_register(house: &House, body: &Value, status: u16) -> String {
+pub(crate) async fn cost_of_register(house: &House, body: &Value, status: u16) -> String {
     let (reply, bill) = cost(house, house.register(body)).await;
     assert_eq!(reply.status, status, "{}", reply.text());
     bill
@@ -243,7 +243,7 @@ async fn others(limits: &str) -> Vec<(&'static str, String)> {
 
 /// Asserts that the bills are these, a line each.
 #[track_caller]
-fn assert_bills(bills: &[(&'static str, String)], expected: &str) {
+pub(crate) fn assert_bills(bills: &[(&'static str, String)], expected: &str) {
     let bills: Vec<_> = bills
         .iter()
         .map(|(what, bill)| format!("{what}: {bill}"))

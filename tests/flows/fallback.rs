@@ -39,7 +39,7 @@ fn csp_hash(text: &str) -> String {
     format!("'sha256-{hash}='")
 }
 
-fn between<'a>(text: &'a str, from: &str, to: &str) -> Vec<&'a str> {
+pub(crate) fn between<'a>(text: &'a str, from: &str, to: &str) -> Vec<&'a str> {
     text.split(from)
         .skip(1)
         .map(|rest| rest.split(to).next().unwrap_or_default())
@@ -48,7 +48,7 @@ fn between<'a>(text: &'a str, from: &str, to: &str) -> Vec<&'a str> {
 
 /// What holds of every page (UIA-74, UIA-76, HTTP-28, incident 6), and returns its text.
 #[track_caller]
-fn is_page(reply: &Reply, status: u16) -> String {
+pub(crate) fn is_page(reply: &Reply, status: u16) -> String {
     let text = reply.text();
     assert_eq!(reply.status, status, "{text}");
     let header = |name: &str| {
@@ -96,7 +96,7 @@ fn is_page(reply: &Reply, status: u16) -> String {
 }
 
 #[track_caller]
-fn is_final(reply: &Reply) {
+pub(crate) fn is_final(reply: &Reply) {
     let text = is_page(reply, 200);
     assert!(text.contains("window.onAuthDone()"), "UIA-71: {text}");
     assert!(
@@ -107,7 +107,7 @@ fn is_final(reply: &Reply) {
 }
 
 #[track_caller]
-fn is_not_final(reply: &Reply, status: u16) -> String {
+pub(crate) fn is_not_final(reply: &Reply, status: u16) -> String {
     let text = is_page(reply, status);
     assert!(
         !text.contains("onAuthDone") && !text.contains("authDone"),
@@ -116,7 +116,7 @@ fn is_not_final(reply: &Reply, status: u16) -> String {
     text
 }
 
-async fn completed(house: &House, session: &str) -> serde_json::Value {
+pub(crate) async fn completed(house: &House, session: &str) -> serde_json::Value {
     let poll = json!({ "auth": { "session": session } });
     house.register(&poll).await.challenge()["completed"].clone()
 }

@@ -15,7 +15,7 @@ use crate::flows::{
     support::{DUMMY, TWO_STAGES, stage, token_stage, wish},
 };
 
-const KINDS: [Kind; 9] = [
+pub(crate) const KINDS: [Kind; 9] = [
     Kind::Conflict,
     Kind::Throttle,
     Kind::ThrottledItem,
@@ -29,7 +29,7 @@ const KINDS: [Kind; 9] = [
 
 /// Whether the fault, once the SDK's own four tries are used up, is the service's own: a 500. The
 /// others are contention, which is a 429.
-fn is_breakage(kind: Kind) -> bool {
+pub(crate) fn is_breakage(kind: Kind) -> bool {
     matches!(kind, Kind::Cut | Kind::LostAnswer | Kind::InternalError)
 }
 

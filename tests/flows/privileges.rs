@@ -4,15 +4,24 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use gatehouse_local::{tap::Use, template::Template};
+use gatehouse_local::{
+    tap::{Fault, Kind, Use},
+    template::Template,
+};
 use kit::{House, PREFIXES};
 use serde_json::json;
 
-use crate::flows::support::{
-    DUMMY, POLICIES, TERMS, TOKEN, flows, new_token, overtaken, page, process_of, stage, submit,
-    token_stage, wish, with,
+use crate::flows::{
+    addresses::{
+        ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, ask_mail, ask_text, code_to, form_of, link_to,
+        mail_to, request_token,
+    },
+    support::{
+        DUMMY, POLICIES, TERMS, TOKEN, flows, new_token, overtaken, page, process_of, stage,
+        submit, token_stage, wish, with,
+    },
 };
 
 /// What each function does when it starts, if it reads tables at all.
@@ -80,10 +89,63 @@ async fn walk() -> BTreeSet<Use> {
     house.local.tap().used()
 }
 
+/// Every path that an address takes, with limits on, in a house that tells strangers who has an
+/// account or in one that does not: a link, a code, both pages, a message that has to be tried
+/// again, and an address that is somebody's.
+async fn walk_with_addresses(privacy: &str) -> BTreeSet<Use> {
+    let offered = flows("m.login.email.identity m.login.msisdn+m.login.dummy");
+    let settings = [
+        offered,
+        MAIL,
+        SMS,
+        ("GATEHOUSE_LIMITS", "on"),
+        ("GATEHOUSE_THREEPID_PRIVACY", privacy),
+    ];
+    let house = Arc::new(House::with(&settings).await);
+    start_every_function(&house).await;
+    let refused = ask_mail(&house, "nobody@example.org", "secret").await;
+    house.deliver().await;
+    let (path, form) = form_of(&house, &link_to(&house, &refused.address)).await;
+    submit(&house, &path, &format!("{form}&action=refuse")).await;
+    for (asked, name) in [
+        (ask_mail(&house, ALICE, "secret").await, "alice"),
+        (ask_text(&house, NUMBER.0, "secret").await, "bob"),
+    ] {
+        let (_, session) = house.begin(&wish(name)).await;
+        let attempt = asked.attempt(Some(&session));
+        house.register(&attempt).await.challenge();
+        asked.validate(&house).await;
+        house.register(&attempt).await;
+        house.register(&stage(DUMMY, &session)).await;
+    }
+    // A budget that is used up, and its message; an address that has an account.
+    let body = mail_to(ALICE, "another secret", 1);
+    house.post(&request_token(PREFIXES[1], EMAIL), &body).await;
+    house
+        .local
+        .sinks()
+        .inject(Fault::new(Kind::Throttle).times(4));
+    house.deliver().await;
+    house.advance(Duration::from_mins(2));
+    house.tick().await;
+    let (_, session) = house.begin(&wish("carol")).await;
+    let path = page(PREFIXES[1], EMAIL, &session);
+    submit(&house, &path, "email=carol%40example.org").await;
+    let path = page(PREFIXES[1], MSISDN, &session);
+    submit(&house, &path, "country=GB&phone_number=07400123457").await;
+    house.deliver().await;
+    let code = code_to(&house, "447400123457");
+    submit(&house, &path, &format!("action=check&code={code}")).await;
+    house.local.tap().used()
+}
+
 #[tokio::test]
 async fn every_permission_of_the_template_is_used_and_none_is_missing() {
     let template = Template::ours().unwrap();
-    let used = walk().await;
+    let mut used = walk().await;
+    for privacy in ["quiet", "tell"] {
+        used.extend(walk_with_addresses(privacy).await);
+    }
     let held: BTreeSet<Use> = template
         .policies
         .iter()

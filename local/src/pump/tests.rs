@@ -1,7 +1,7 @@
 use std::sync::Mutex as StdMutex;
 
 use super::*;
-use crate::services::Ports;
+use crate::services::{Elsewhere, Ports};
 
 /// A worker that keeps what it is given.
 #[derive(Debug, Default)]
@@ -28,8 +28,15 @@ struct Scene {
 
 fn scene(data: Option<&std::path::Path>) -> Scene {
     let clock = Arc::new(MovableClock::frozen(1_800_000_000_000));
-    let services = Services::start(data, "house", Arc::clone(&clock), Ports::default(), true)
-        .expect("services");
+    let services = Services::start(
+        data,
+        "house",
+        Arc::clone(&clock),
+        Ports::default(),
+        true,
+        Elsewhere::default(),
+    )
+    .expect("services");
     let stream = services.engine().stream("Outbox").expect("a stream");
     let seen = Recorder::default();
     let worker = Recorder(Arc::clone(&seen.0));

@@ -7,7 +7,7 @@ use shared::aws::{self, Aws};
 use super::*;
 use crate::{
     outbox::Medium,
-    services::{Ports, Services},
+    services::{Elsewhere, Ports, Services},
 };
 
 const FROM: &str = "Gatehouse <gatehouse@example.org>";
@@ -16,7 +16,15 @@ const NUMBER: &str = "+447700900123";
 
 fn services() -> Services {
     let clock = Arc::new(MovableClock::frozen(1000));
-    Services::start(None, "house", clock, Ports::default(), true).expect("services")
+    Services::start(
+        None,
+        "house",
+        clock,
+        Ports::default(),
+        true,
+        Elsewhere::default(),
+    )
+    .expect("services")
 }
 
 /// The configuration of an SDK that tries once.

@@ -212,7 +212,7 @@ async fn try_stage(
         }
         Verdict::Refused(why) if stage.is_spent_by_a_twin() && session.is_stored() => {
             // Of two concurrent submissions of one captcha the provider accepts only the first, and
-            // the last use of a token may have gone into this very session.
+            // the last use of a token, or a proof, may have gone into this very session.
             session.merge(app, Parameters::Ours).await?;
             let done = session.has_completed(stage);
             Ok(if done {

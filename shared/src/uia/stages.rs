@@ -172,8 +172,8 @@ impl StageType {
     /// Whether a twin of a request can be the reason why its own attempt is refused.
     pub(super) const fn is_spent_by_a_twin(self) -> bool {
         match self {
-            Self::Recaptcha | Self::RegistrationToken => true,
-            Self::Dummy | Self::Email | Self::Msisdn | Self::Terms => false,
+            Self::Email | Self::Msisdn | Self::Recaptcha | Self::RegistrationToken => true,
+            Self::Dummy | Self::Terms => false,
         }
     }
 

@@ -1,24 +1,10 @@
 // matrix-js-sdk, the library of Element Web, registers through its own `InteractiveAuth`.
 
 import assert from "node:assert/strict";
-import { createRequire } from "node:module";
-import { pathToFileURL } from "node:url";
 
 import { PASSWORD, challenged, runTrials, trial, withHouse } from "../house.mjs";
-
-// The library is written for a newer Node.js than some have.
-Promise.withResolvers ??= function () {
-  const parts = {};
-  parts.promise = new this((resolve, reject) => Object.assign(parts, { resolve, reject }));
-  return parts;
-};
-
-// `createRequire` looks in NODE_PATH, `import` does not.
-const require = createRequire(import.meta.url);
-const load = (name) => import(pathToFileURL(require.resolve(name)));
-const { AuthType, InteractiveAuth, createClient } = await load("matrix-js-sdk");
-const { logger } = await load("matrix-js-sdk/lib/logger.js");
-logger.setLevel("silent");
+import "./addresses.mjs";
+import { AuthType, SignUp, createClient } from "./sign-up.mjs";
 
 const DUMMY = AuthType.Dummy;
 const TOKEN = AuthType.RegistrationToken;
@@ -31,48 +17,6 @@ const POLICIES = {
     de: { name: "Datenschutz", url: "https://example.org/datenschutz" },
   },
 };
-
-/** Registers as Element does: the parameters with every request, `auth` as the library makes it. */
-class SignUp {
-  constructor(house, username, answers, options = {}) {
-    this.client = createClient({ baseUrl: house.url });
-    this.states = [];
-    this.auths = [];
-    const parameters = {
-      username,
-      password: PASSWORD,
-      initial_device_display_name: "js-sdk",
-      refresh_token: true,
-    };
-    this.auth = new InteractiveAuth({
-      matrixClient: this.client,
-      doRequest: (auth) => {
-        this.auths.push(auth);
-        return this.client.registerRequest(auth === null ? parameters : { ...parameters, auth });
-      },
-      stateUpdated: (stage, status) => {
-        this.states.push([stage, status.errcode ?? null]);
-        const answer = answers[stage];
-        assert.ok(answer, `nobody expected ${stage}`);
-        // The library calls in the middle of its own request.
-        setImmediate(() => answer(this, status));
-      },
-      requestEmailToken: () => assert.fail("no flow has an e-mail"),
-      ...options,
-    });
-  }
-
-  /** Registers, and checks with the library that the account is there. */
-  async done(userId) {
-    const account = await this.auth.attemptAuth();
-    assert.equal(account.user_id, userId);
-    assert.equal(typeof account.device_id, "string");
-    const client = createClient({ baseUrl: this.client.baseUrl, accessToken: account.access_token });
-    const who = await client.whoami();
-    assert.deepEqual(who, { user_id: userId, device_id: account.device_id, is_guest: false });
-    return account;
-  }
-}
 
 trial("UIA-01 InteractiveAuth registers through m.login.dummy by itself", () =>
   withHouse({}, async (house) => {

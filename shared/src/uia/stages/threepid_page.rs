@@ -164,12 +164,14 @@ async fn check(
     form: &Query,
     network: Network,
 ) -> Result<(), MatrixError> {
-    let code = form.get("code").unwrap_or_default().trim();
+    // As people type it, with spaces where they like.
+    let typed = form.get("code").unwrap_or_default();
+    let code: String = typed.split_whitespace().collect();
     let token = Token {
         medium: Medium::Msisdn,
         sid,
         client_secret: Some(&Secret::new(asked.client_secret.clone())),
-        token: &Secret::new(code.to_owned()),
+        token: &Secret::new(code),
     };
     proofs::submit(app, &token, network).await?;
     Ok(())

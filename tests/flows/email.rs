@@ -1,0 +1,345 @@
+//! Signing up with an e-mail address: from the request to the mail, its link, and the account.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use std::time::Duration;
+
+use kit::{House, PREFIXES};
+use serde_json::{Value, json};
+
+use crate::flows::{
+    addresses::{
+        ALICE, Asked, EMAIL, MAIL, MSISDN, NUMBER, SMS, ask, ask_mail, ask_text, assert_addresses,
+        claims, confirm, link_to, mail_to, proofs_in,
+    },
+    support::{
+        DUMMY, POLICIES, TERMS, TOKEN, assert_people, flows, new_token, stage, token_stage, whoami,
+        wish, with,
+    },
+};
+
+async fn house(offered: &str) -> House {
+    House::with(&[flows(offered), MAIL, SMS, POLICIES]).await
+}
+
+fn poll(session: &str) -> Value {
+    json!({ "auth": { "session": session } })
+}
+
+/// UIA-50, UIA-57: as a client does it, under either prefix.
+#[tokio::test]
+async fn uia_57_a_sign_up_waits_until_the_link_in_the_mail_is_confirmed() {
+    for prefix in PREFIXES {
+        let house = house(EMAIL).await;
+        let register = format!("{prefix}/register");
+        let challenge = house.post(&register, &wish("alice")).await.challenge();
+        assert_eq!(challenge["flows"], json!([{ "stages": [EMAIL] }]));
+        let session = challenge["session"].as_str().unwrap().to_owned();
+        let asked = ask(&house, prefix, &mail_to(ALICE, "secret", 1)).await;
+        let attempt = asked.attempt(Some(&session));
+        let polls = |times: usize| {
+            let (house, register, attempt, session) = (&house, &register, &attempt, &session);
+            async move {
+                for _ in 0..times {
+                    let body = house
+                        .post(register, attempt)
+                        .await
+                        .refused("M_UNAUTHORIZED");
+                    assert_eq!(body["completed"], json!([]));
+                    assert_eq!(body["session"], **session);
+                }
+            }
+        };
+        polls(2).await;
+        assert_eq!(house.deliver().await, 1);
+        polls(2).await;
+        let link = link_to(&house, ALICE);
+        // The page alone confirms nothing.
+        assert_eq!(
+            house
+                .get(crate::flows::addresses::path_of(&link))
+                .await
+                .status,
+            200
+        );
+        polls(2).await;
+        assert_people(&house, &[]);
+        confirm(&house, &link).await;
+        let answer = house.post(&register, &attempt).await.ok();
+        assert_eq!(answer["user_id"], "@alice:localhost");
+        assert_eq!(whoami(&house, &answer).await["user_id"], "@alice:localhost");
+        // UIA-15: once more is the same.
+        assert_eq!(house.post(&register, &attempt).await.ok(), answer);
+        assert_people(&house, &["alice"]);
+        assert_addresses(&house, &[("email#alice@example.org", "alice")]);
+        assert_eq!(house.messages().len(), 1);
+    }
+}
+
+/// UIA-11: everything in one request, which has no session.
+#[tokio::test]
+async fn uia_11_a_proven_address_signs_up_in_one_request() {
+    let house = house(EMAIL).await;
+    let asked = ask_mail(&house, ALICE, "secret").await;
+    let body = with(wish("alice"), &asked.attempt(None));
+    let refused = house.register(&body).await.refused("M_UNAUTHORIZED");
+    assert_eq!(refused["completed"], json!([]));
+    asked.validate(&house).await;
+    let answer = house.register(&body).await.ok();
+    assert_eq!(answer["user_id"], "@alice:localhost");
+    assert_addresses(&house, &[("email#alice@example.org", "alice")]);
+}
+
+/// UIA-18: a request that attempts nothing finds the stage done.
+#[tokio::test]
+async fn uia_18_a_session_alone_asks_whether_the_address_is_proven() {
+    for (offered, completed) in [
+        (EMAIL.to_owned(), None),
+        (format!("{EMAIL}+{DUMMY}"), Some(json!([EMAIL]))),
+    ] {
+        let house = house(&offered).await;
+        let (_, session) = house.begin(&wish("alice")).await;
+        let asked = ask_mail(&house, ALICE, "secret").await;
+        // Before the session knows what it waits for, nothing is said of it.
+        let body = house.register(&poll(&session)).await.challenge();
+        assert!(body.get("errcode").is_none(), "{body}");
+        house
+            .register(&asked.attempt(Some(&session)))
+            .await
+            .refused("M_UNAUTHORIZED");
+        let body = house.register(&poll(&session)).await.challenge();
+        assert_eq!(body["completed"], json!([]));
+        asked.validate(&house).await;
+        let reply = house.register(&poll(&session)).await;
+        match completed {
+            None => drop(reply.ok()),
+            Some(completed) => {
+                let body = reply.challenge();
+                assert_eq!(body["completed"], completed);
+                assert!(body.get("errcode").is_none(), "{body}");
+                house.register(&stage(DUMMY, &session)).await.ok();
+            }
+        }
+        assert_addresses(&house, &[("email#alice@example.org", "alice")]);
+    }
+}
+
+/// UIA-18, UIA-50: a stage without credentials means those that the session was told before; before
+/// that they are missing.
+#[tokio::test]
+async fn uia_50_credentials_are_needed_once() {
+    let house = house(EMAIL).await;
+    let (_, session) = house.begin(&wish("alice")).await;
+    let bare = stage(EMAIL, &session);
+    house.register(&bare).await.refused("M_MISSING_PARAM");
+    let asked = ask_mail(&house, ALICE, "secret").await;
+    let attempt = asked.attempt(Some(&session));
+    house.register(&attempt).await.refused("M_UNAUTHORIZED");
+    house.register(&bare).await.refused("M_UNAUTHORIZED");
+    asked.validate(&house).await;
+    house.register(&bare).await.ok();
+    assert_people(&house, &["alice"]);
+    assert_addresses(&house, &[("email#alice@example.org", "alice")]);
+}
+
+/// A client that asked for another address meanwhile.
+#[tokio::test]
+async fn uia_50_the_last_credentials_count() {
+    let house = house(EMAIL).await;
+    let (_, session) = house.begin(&wish("alice")).await;
+    let first = ask_mail(&house, "typo@example.org", "secret").await;
+    let second = ask_mail(&house, ALICE, "secret").await;
+    for asked in [&first, &second] {
+        let attempt = asked.attempt(Some(&session));
+        house.register(&attempt).await.refused("M_UNAUTHORIZED");
+    }
+    first.validate(&house).await;
+    house.register(&poll(&session)).await.challenge();
+    assert_people(&house, &[]);
+    second.validate(&house).await;
+    house.register(&poll(&session)).await.ok();
+    assert_addresses(&house, &[("email#alice@example.org", "alice")]);
+    assert_eq!(first.state(&house), "validated");
+}
+
+/// One stage of a flow of several.
+async fn complete(house: &House, kind: &str, session: &str, asked: &[Asked], token: &str) -> Value {
+    let body = match kind {
+        TOKEN => token_stage(token, Some(session)),
+        DUMMY | TERMS => stage(kind, session),
+        _ => {
+            let asked = asked.iter().find(|asked| asked.stage == kind).unwrap();
+            asked.attempt(Some(session))
+        }
+    };
+    let reply = house.register(&body).await;
+    assert!(
+        [200, 401].contains(&reply.status.as_u16()),
+        "{}",
+        reply.text()
+    );
+    reply.json()
+}
+
+/// UIA-16, REG-27: the address first, in the middle and last, with one address and with two.
+#[tokio::test]
+async fn uia_16_an_address_may_be_any_stage_of_a_flow() {
+    let orders: [&[&str]; 8] = [
+        &[EMAIL, DUMMY],
+        &[DUMMY, EMAIL],
+        &[TOKEN, EMAIL],
+        &[EMAIL, TOKEN],
+        &[TERMS, EMAIL, DUMMY],
+        &[EMAIL, MSISDN],
+        &[MSISDN, EMAIL],
+        &[TERMS, MSISDN, TOKEN, EMAIL],
+    ];
+    for order in orders {
+        let house = house(&order.join("+")).await;
+        let token = new_token(&house, &["--uses", "1"]).await;
+        let mut asked = vec![ask_mail(&house, ALICE, "one").await];
+        if order.contains(&MSISDN) {
+            asked.push(ask_text(&house, NUMBER.0, "two").await);
+        }
+        for asked in &asked {
+            asked.validate(&house).await;
+        }
+        let (_, session) = house.begin(&wish("alice")).await;
+        // Out of order nothing counts.
+        for later in &order[1..] {
+            let body = complete(&house, later, &session, &asked, &token).await;
+            assert_eq!(body["completed"], json!([]), "{later} of {order:?}");
+            assert!(body["errcode"].is_string(), "{later} of {order:?}: {body}");
+        }
+        for (number, kind) in order.iter().enumerate() {
+            assert_people(&house, &[]);
+            let body = complete(&house, kind, &session, &asked, &token).await;
+            if number + 1 < order.len() {
+                assert_eq!(body["completed"], json!(order[..=number]), "{order:?}");
+                assert!(body.get("errcode").is_none(), "{body}");
+            } else {
+                assert_eq!(body["user_id"], "@alice:localhost", "{order:?}: {body}");
+            }
+        }
+        assert_people(&house, &["alice"]);
+        let mut expected = vec![("email#alice@example.org", "alice")];
+        if order.contains(&MSISDN) {
+            expected.push(("msisdn#447400123456", "alice"));
+        }
+        assert_addresses(&house, &expected);
+    }
+}
+
+/// Only what the completed flow asks for has effects.
+#[tokio::test]
+async fn reg_27_an_address_of_another_flow_is_not_attached() {
+    let house = house(&format!("{EMAIL}+{TERMS} {DUMMY}")).await;
+    let asked = ask_mail(&house, ALICE, "secret").await;
+    asked.validate(&house).await;
+    let (_, session) = house.begin(&wish("alice")).await;
+    let body = house.register(&asked.attempt(Some(&session))).await;
+    assert_eq!(body.challenge()["completed"], json!([EMAIL]));
+    house.register(&stage(DUMMY, &session)).await.ok();
+    assert_people(&house, &["alice"]);
+    assert_addresses(&house, &[]);
+    assert_eq!(asked.state(&house), "validated");
+}
+
+/// UIA-19: what was asked for first is remembered while the person reads their mail.
+#[tokio::test]
+async fn uia_19_a_day_may_pass_between_the_mail_and_the_account() {
+    let house = house(EMAIL).await;
+    let (_, session) = house.begin(&wish("alice")).await;
+    let asked = ask_mail(&house, ALICE, "secret").await;
+    let attempt = asked.attempt(Some(&session));
+    house.register(&attempt).await.refused("M_UNAUTHORIZED");
+    house.deliver().await;
+    house.advance(Duration::from_hours(23));
+    confirm(&house, &link_to(&house, ALICE)).await;
+    house.advance(Duration::from_hours(23));
+    let answer = house.register(&poll(&session)).await.ok();
+    assert_eq!(answer["user_id"], "@alice:localhost");
+}
+
+/// UIA-31: a stage whose messages cannot be sent is in no flow.
+#[tokio::test]
+async fn uia_31_flows_whose_messages_cannot_be_sent_are_not_offered() {
+    let offered = format!("{EMAIL}+{DUMMY} {MSISDN}+{DUMMY} {EMAIL}+{MSISDN} {TERMS}+{DUMMY}");
+    let with_mail = json!([{ "stages": [EMAIL, DUMMY] }, { "stages": [TERMS, DUMMY] }]);
+    let with_sms = json!([{ "stages": [MSISDN, DUMMY] }, { "stages": [TERMS, DUMMY] }]);
+    let with_none = json!([{ "stages": [TERMS, DUMMY] }]);
+    for (media, expected) in [
+        (&[MAIL][..], with_mail),
+        (&[SMS], with_sms),
+        (&[], with_none),
+    ] {
+        let house = House::with(&[&[flows(&offered), POLICIES], media].concat()).await;
+        let (challenge, session) = house.begin(&wish("alice")).await;
+        assert_eq!(challenge["flows"], expected);
+        for (kind, own) in [(EMAIL, MAIL), (MSISDN, SMS)] {
+            if media.contains(&own) {
+                continue;
+            }
+            // Switched off is not merely hidden (incident 23).
+            let creds = json!({ "sid": "sid", "client_secret": "secret" });
+            let body =
+                json!({ "auth": { "type": kind, "session": session, "threepid_creds": creds } });
+            let body = house.register(&body).await.refused("M_UNRECOGNIZED");
+            assert_eq!(body["completed"], json!([]));
+        }
+    }
+}
+
+/// UIA-31
+#[test]
+fn uia_31_without_any_flow_left_the_server_does_not_start_and_names_the_setting() {
+    let settings = [
+        ("GATEHOUSE_SERVER_NAME", "example.org"),
+        ("GATEHOUSE_PUBLIC_URL", "https://example.org"),
+        (
+            "GATEHOUSE_SECRET",
+            "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+        ),
+        ("GATEHOUSE_REGISTRATION", "open"),
+        (
+            "GATEHOUSE_REGISTRATION_FLOWS",
+            "m.login.email.identity m.login.msisdn",
+        ),
+    ];
+    let start = |more: &[(&str, &str)]| {
+        let all: Vec<_> = settings.iter().chain(more).copied().collect();
+        let lookup = move |name: &str| {
+            let own = all.iter().find(|(own, _)| *own == name)?;
+            Some(own.1.to_owned())
+        };
+        shared::config::Config::from_lookup(lookup)
+    };
+    let faults = start(&[]).unwrap_err().to_string();
+    for name in [
+        "GATEHOUSE_REGISTRATION_FLOWS",
+        "GATEHOUSE_MAIL_FROM",
+        "GATEHOUSE_SMS_COUNTRIES",
+    ] {
+        assert!(faults.contains(name), "{name}: {faults}");
+    }
+    for enough in [MAIL, SMS] {
+        assert_eq!(start(&[enough]).unwrap().flows().len(), 1);
+    }
+}
+
+/// REG-23, UIA-09: an operation that cannot be done yet spends no proof.
+#[tokio::test]
+async fn reg_23_a_missing_password_spends_no_proof() {
+    let house = house(EMAIL).await;
+    let asked = ask_mail(&house, ALICE, "secret").await;
+    asked.validate(&house).await;
+    let (_, session) = house.begin(&json!({ "username": "alice" })).await;
+    let attempt = asked.attempt(Some(&session));
+    house.register(&attempt).await.error(400, "M_MISSING_PARAM");
+    assert_eq!((claims(&house).len(), proofs_in(&house, "spent")), (0, 0));
+    let late = with(poll(&session), &json!({ "password": kit::PASSWORD }));
+    house.register(&late).await.ok();
+    assert_addresses(&house, &[("email#alice@example.org", "alice")]);
+}

@@ -1,0 +1,69 @@
+// The services of others, each a process on a port of its own for the time of a trial.
+
+import assert from "node:assert/strict";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+
+import { eventually } from "../clients/post.mjs";
+
+const { OPINIONS } = process.env;
+const python = `${OPINIONS}/python/bin/python`;
+const tables = fileURLToPath(new URL("tables.py", import.meta.url));
+const running = new Set();
+process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+
+async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+/** Runs a service for the time of `use`, which is told its address. */
+async function withService(command, words, directory, use) {
+  const port = await freePort();
+  const child = spawn(command, [...words, String(port)], {
+    cwd: directory,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  running.add(child);
+  child.said = "";
+  child.on("error", (error) => (child.said += error));
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (child.said += text));
+  const address = `127.0.0.1:${port}`;
+  try {
+    await eventually(`answer of ${command}: ${child.said}`, async () => {
+      assert.equal(child.exitCode, null, child.said);
+      return fetch(`http://${address}/`).catch(() => null);
+    });
+    return await use(address);
+  } finally {
+    child.kill("SIGKILL");
+    running.delete(child);
+  }
+}
+
+/** AWS's DynamoDB Local. It has to be told to have one set of tables for all callers. */
+export function withDynamoDbLocal(use) {
+  const words = ["-Djava.library.path=./DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar"];
+  const options = ["-inMemory", "-sharedDb", "-disableTelemetry", "-port"];
+  return withService("java", [...words, ...options], `${OPINIONS}/dynamodb-local`, use);
+}
+
+/** moto, with every service on one port. */
+export function withMoto(use) {
+  return withService(`${OPINIONS}/python/bin/moto_server`, ["--host", "127.0.0.1", "--port"], OPINIONS, use);
+}
+
+/** Creates the template's tables there and verifies the sender, if there is an SES. */
+export async function makeTables(dynamodb, prefix, ...ses) {
+  const words = [tables, `http://${dynamodb}`, prefix, ...ses];
+  const env = { PATH: process.env.PATH, PYTHONDONTWRITEBYTECODE: "1", AWS_EC2_METADATA_DISABLED: "true" };
+  const { stdout } = await promisify(execFile)(python, words, { env });
+  return stdout.trim();
+}
