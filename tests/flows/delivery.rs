@@ -1,9 +1,5 @@
 //! From the outbox to whom it concerns: what `deliver` promises when SES and SNS fail, when rows
 //! are bad, when there is nothing to be sent any more. `delivery/ends.rs` ends the process.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
-)]
 
 mod ends;
 mod moot;

@@ -97,10 +97,11 @@ async fn l13_a_new_secret_from_a_new_network_each_time_is_not_free() {
         // HTTP-20: the moment that is named is the one from which it works, and not before.
         let wait = retry_after(replies.last().unwrap());
         assert_eq!(wait, interval(limit), "{limit:?}");
-        house.advance(wait - Duration::from_millis(1));
+        let moment = Duration::from_millis(1);
+        house.advance(wait.saturating_sub(moment));
         let early = ask_from(&house, 100, &body("early")).await;
         early.error(429, "M_LIMIT_EXCEEDED");
-        house.advance(Duration::from_millis(1));
+        house.advance(moment);
         ask_from(&house, 101, &body("in-time")).await.ok();
         let next = ask_from(&house, 102, &body("next")).await;
         next.error(429, "M_LIMIT_EXCEEDED");
@@ -309,7 +310,7 @@ async fn incident_28_text_messages_to_a_block_of_numbers_stay_under_the_cap() {
     house.advance(interval(Limit::SmsPrefix));
     assert_eq!(attack(&house, 123_400..123_420, 20_000).await, 1);
     assert_eq!(sent(&house).await, 1);
-    house.advance(interval(Limit::SmsPrefix) * limit_count(block));
+    house.advance(interval(Limit::SmsPrefix) * u32::try_from(block).unwrap());
 
     // Many blocks, a few numbers each: the country's budget ends it.
     let mut accepted = 0;
@@ -331,8 +332,4 @@ async fn incident_28_text_messages_to_a_block_of_numbers_stay_under_the_cap() {
     assert_eq!(sent(&house).await, 2);
     house.advance(retry_after(&reply));
     ask_from(&house, 2, &more).await.ok();
-}
-
-fn limit_count(count: usize) -> u32 {
-    u32::try_from(count).unwrap()
 }
