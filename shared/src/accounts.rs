@@ -104,7 +104,7 @@ pub enum CreateAccountError {
     NameTaken,
     /// Somebody has one of the addresses.
     #[error("the address is taken")]
-    ThreePidTaken,
+    ThreePidTaken(Medium),
     /// The proof of an address has been spent, or has expired.
     #[error("the proof is spent")]
     ProofGone(Medium),

@@ -40,8 +40,12 @@ pub enum Limit {
     SubmitToken,
     /// A message that goes out, by network.
     Message,
+    /// A mail, by address and network: one network does not spend what others need.
+    MailFromNetwork,
     /// A mail, by address.
     MailAddress,
+    /// A text message, by number and network.
+    SmsFromNetwork,
     /// A text message, by number.
     SmsNumber,
     /// The same, by the number without its last digits: blocks that one party may own.
@@ -73,8 +77,10 @@ impl Limit {
             Self::PasswordHash => (20, 30),
             Self::FallbackPage | Self::RequestToken | Self::SubmitToken => (60, 2),
             Self::Message => (20, 60),
-            Self::MailAddress => (5, 10 * 60),
-            Self::SmsNumber => (4, 20 * 60),
+            Self::MailFromNetwork => (4, 10 * 60),
+            Self::MailAddress => (10, 5 * 60),
+            Self::SmsFromNetwork => (3, 20 * 60),
+            Self::SmsNumber => (6, 15 * 60),
             Self::SmsPrefix => (20, 3 * 60),
             Self::SmsCountry => (200, 10),
             Self::KnownNotice => (1, 24 * 60 * 60),
@@ -98,7 +104,9 @@ impl Limit {
             Self::RequestToken => "request-token",
             Self::SubmitToken => "submit-token",
             Self::Message => "message",
+            Self::MailFromNetwork => "mail-from-network",
             Self::MailAddress => "mail-address",
+            Self::SmsFromNetwork => "sms-from-network",
             Self::SmsNumber => "sms-number",
             Self::SmsPrefix => "sms-prefix",
             Self::SmsCountry => "sms-country",

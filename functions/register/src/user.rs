@@ -278,10 +278,12 @@ async fn finish(
         return Err(MatrixError::new(ErrorCode::MissingParam, "`password` is missing").into());
     };
     // The operator's rules may have changed since the message was sent (REG-28).
-    let admitted = proof.gains.threepids.iter();
-    let mut admitted = admitted.map(|proven| threepids::admit(&app.config, &proven.threepid));
-    if let Some(Err(denied)) = admitted.find(Result::is_err) {
-        proof.keep(app).await;
+    let denied = proof.gains.threepids.iter().find_map(|proven| {
+        let denied = threepids::admit(&app.config, &proven.threepid).err()?;
+        Some((denied, proven.threepid.medium))
+    });
+    if let Some((denied, medium)) = denied {
+        proof.keep_without(app, medium).await;
         return Err(denied.into());
     }
     if !charged && let Err(error) = limits::spend(app, Limit::PasswordHash, request.network).await {
@@ -322,6 +324,10 @@ async fn finish(
             }
             Err(CreateAccountError::RegistrationTokenSpent) => {
                 proof = proof.renew_registration_token(app, request.network).await?;
+            }
+            Err(error @ CreateAccountError::ThreePidTaken(medium)) => {
+                proof.keep_without(app, medium).await;
+                return Err(error.into());
             }
             Err(CreateAccountError::ProofGone(medium)) => {
                 return Err(proof.without_proof_of(app, request.network, medium).await);

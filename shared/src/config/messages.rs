@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, str::FromStr};
 
-use regex_lite::Regex;
+use regex_lite::{Regex, RegexBuilder};
 
 use super::parse::Raw;
 use crate::threepids;
@@ -97,8 +97,18 @@ impl Messages {
 pub(super) fn read(raw: &mut Raw<'_>) -> Option<Messages> {
     let mail = read_mail(raw);
     let sms = read_sms(raw);
-    let email_policy = read_policy(raw, "GATEHOUSE_EMAIL_ALLOWED", "GATEHOUSE_EMAIL_DENIED");
-    let phone_policy = read_policy(raw, "GATEHOUSE_PHONE_ALLOWED", "GATEHOUSE_PHONE_DENIED");
+    let email_policy = read_policy(
+        raw,
+        ["GATEHOUSE_EMAIL_ALLOWED", "GATEHOUSE_EMAIL_DENIED"],
+        "must be regular expressions with an `@`, separated by spaces",
+        |text| text.contains('@'),
+    );
+    let phone_policy = read_policy(
+        raw,
+        ["GATEHOUSE_PHONE_ALLOWED", "GATEHOUSE_PHONE_DENIED"],
+        "must be regular expressions of digits without a `+`, separated by spaces",
+        |text| !text.contains(r"\+"),
+    );
     let next_link_hosts = raw.words(
         "GATEHOUSE_NEXT_LINK_HOSTS",
         "must be hosts, each with a port if it is not the usual one, separated by spaces",
@@ -224,13 +234,21 @@ fn read_sms(raw: &mut Raw<'_>) -> Option<Option<SmsConfig>> {
     }))
 }
 
-fn read_policy(raw: &mut Raw<'_>, allowed: &str, denied: &str) -> Option<AddressPolicy> {
+/// Reads two lists of patterns. `can_match` tells those that could never match an address in its
+/// canonical form: a rule that silently denies nothing is worse than none.
+fn read_policy(
+    raw: &mut Raw<'_>,
+    [allowed, denied]: [&str; 2],
+    expected: &str,
+    can_match: impl Fn(&str) -> bool,
+) -> Option<AddressPolicy> {
     let mut patterns = |name: &str| {
-        raw.words(
-            name,
-            "must be regular expressions, separated by spaces",
-            |text| Regex::new(&format!("^(?:{text})$")).ok(),
-        )
+        raw.words(name, expected, |text| {
+            let whole = RegexBuilder::new(&format!("^(?:{text})$"))
+                .case_insensitive(true)
+                .build();
+            whole.ok().filter(|_| can_match(text))
+        })
     };
     let (allowed, denied) = (patterns(allowed), patterns(denied));
     Some(AddressPolicy {

@@ -231,7 +231,7 @@ impl From<CreateAccountError> for MatrixError {
             CreateAccountError::SessionMoved
             | CreateAccountError::ProofGone(_)
             | CreateAccountError::RegistrationTokenSpent => Self::limited(Duration::from_secs(1)),
-            CreateAccountError::ThreePidTaken => RequestError::InUse.into(),
+            CreateAccountError::ThreePidTaken(_) => RequestError::InUse.into(),
             CreateAccountError::GuestGone => Self::new(
                 ErrorCode::Forbidden,
                 "The guest access token is not one of this user",

@@ -271,8 +271,9 @@ impl Store {
                 } else {
                     CreateAccountError::NameTaken
                 })
-            } else if failed_among(reasons, claims).is_some() {
-                Some(CreateAccountError::ThreePidTaken)
+            } else if let Some(index) = failed_among(reasons, claims) {
+                let medium = new.threepids[index].threepid.medium;
+                Some(CreateAccountError::ThreePidTaken(medium))
             } else if let Some(index) = failed_among(reasons, proofs) {
                 let medium = new.threepids[index].threepid.medium;
                 Some(CreateAccountError::ProofGone(medium))

@@ -70,9 +70,11 @@ pub fn parse(sms: &SmsConfig, country: &str, typed: &str) -> Result<Phone, Phone
         (false, _) => None,
     };
     let home = home.ok_or(PhoneFault::Number)?;
-    let reachable = !matches!(
-        number.number_type(&DATABASE),
-        Type::PremiumRate | Type::SharedCost | Type::TollFree | Type::Voicemail | Type::Uan
+    // Mobiles, and in countries that do not tell them apart whatever may be one: nothing that costs,
+    // and nothing that cannot show a message. Of a number that is only possible no kind is known.
+    let reachable = matches!(
+        (number.number_type(&DATABASE), sms.numbers),
+        (Type::Mobile | Type::FixedLineOrMobile, _) | (Type::Unknown, SmsNumbers::Possible)
     );
     let home = home.as_ref().to_owned();
     if !reachable || !sms.countries.contains(&home) {
@@ -107,10 +109,20 @@ fn is_possible(number: &phonenumber::PhoneNumber) -> bool {
     })
 }
 
-/// The country that has the calling code, or most of it.
+/// The country of a number that nobody has been given: of those that share its calling code the one
+/// whose area codes it begins with, else the one that has all others.
 fn main_country(number: &phonenumber::PhoneNumber) -> Option<country::Id> {
+    let national = number.national().to_string();
     let regions = DATABASE.region(&number.country().code())?;
-    regions.first().and_then(|region| region.parse().ok())
+    let own = regions.iter().find(|region| {
+        DATABASE
+            .by_id(**region)
+            .and_then(|metadata| metadata.leading_digits())
+            .and_then(|leading| leading.find(&national))
+            .is_some_and(|found| found.start() == 0)
+    });
+    own.or(regions.first())
+        .and_then(|region| region.parse().ok())
 }
 
 #[cfg(test)]
@@ -211,7 +223,28 @@ mod tests {
         assert_eq!(digits("GB", "+447781123456"), Err(PhoneFault::Unserved));
         assert_eq!(digits("US", "+16137827274"), Err(PhoneFault::Unserved));
         assert_eq!(digits("US", "+1 900 555 0123"), Err(PhoneFault::Unserved));
-        assert_eq!(digits("GB", "0800 123 4567"), Err(PhoneFault::Unserved));
+        for (country, typed) in [
+            ("GB", "0800 123 4567"),
+            ("GB", "070 1234 5678"),
+            ("GB", "07640 123456"),
+            ("GB", "020 7123 4567"),
+            ("DE", "0700 12345678"),
+            ("DE", "0168 12345678"),
+            ("DE", "030 123456"),
+            ("DE", "032 221234567"),
+            ("US", "500 234 5678"),
+        ] {
+            assert_eq!(
+                digits(country, typed),
+                Err(PhoneFault::Unserved),
+                "{country} {typed}"
+            );
+        }
+        let possible = sms(SmsNumbers::Possible);
+        for typed in ["+1 876 123 4567", "+1 268 123 4567"] {
+            let unserved = parse(&possible, "US", typed).err();
+            assert_eq!(unserved, Some(PhoneFault::Unserved), "{typed}");
+        }
     }
 
     #[test]

@@ -340,9 +340,14 @@ fn budgets(wish: &Wish<'_>, network: Network) -> Vec<(Limit, String)> {
     let address = &wish.to.address;
     let mut budgets = vec![(Limit::Message, network.to_string())];
     match wish.to.medium {
-        Medium::Email => budgets.push((Limit::MailAddress, address.clone())),
+        Medium::Email => {
+            let mailbox = mailbox(address);
+            budgets.push((Limit::MailFromNetwork, format!("{mailbox} {network}")));
+            budgets.push((Limit::MailAddress, mailbox));
+        }
         Medium::Msisdn => {
             let prefix = &address[..address.len().saturating_sub(PREFIX_DIGITS)];
+            budgets.push((Limit::SmsFromNetwork, format!("{address} {network}")));
             budgets.push((Limit::SmsNumber, address.clone()));
             budgets.push((Limit::SmsPrefix, prefix.to_owned()));
             budgets.push((
@@ -352,6 +357,17 @@ fn budgets(wish: &Wish<'_>, network: Network) -> Vec<(Limit, String)> {
         }
     }
     budgets
+}
+
+/// The mailbox behind an address with a tag: most hosts deliver `a+b@…` to `a@…`.
+fn mailbox(address: &str) -> String {
+    let tagged = address
+        .split_once('@')
+        .and_then(|(local, domain)| Some((local.split_once('+')?.0, domain)));
+    match tagged {
+        Some((local, domain)) if !local.is_empty() => format!("{local}@{domain}"),
+        _ => address.to_owned(),
+    }
 }
 
 /// Where strangers are told who has an account: looks, for whom that would be a fault.

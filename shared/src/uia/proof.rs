@@ -66,6 +66,19 @@ impl Proof {
         }
     }
 
+    /// The same, but an address that was proven is of no use: its stage is open again for another.
+    pub async fn keep_without(mut self, app: &App, medium: Medium) {
+        self.settle(app).await;
+        let stage = StageType::of_medium(medium);
+        self.session.uncomplete(stage);
+        if self.session.is_stored() {
+            let _ = self
+                .session
+                .save_merged(app, Parameters::Ours, Some(stage))
+                .await;
+        }
+    }
+
     /// The session row is not as it was read, although its operation has not been done: somebody
     /// completed another stage in it, or sent other parameters. Takes over what is there.
     pub async fn reload(mut self, app: &App) -> Result<Self, MatrixError> {
@@ -92,10 +105,7 @@ impl Proof {
     /// The proof of an address has been spent elsewhere, or has expired: its stage is open again in
     /// the same session.
     pub async fn without_proof_of(self, app: &App, network: Network, medium: Medium) -> Rejection {
-        let stage = match medium {
-            Medium::Email => StageType::Email,
-            Medium::Msisdn => StageType::Msisdn,
-        };
+        let stage = StageType::of_medium(medium);
         self.withdraw(app, network, stage, NOT_YET).await
     }
 

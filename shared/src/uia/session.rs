@@ -261,6 +261,7 @@ impl OpenSession {
     /// Takes a stage back whose evidence is worth nothing any more.
     pub fn uncomplete(&mut self, stage: StageType) {
         self.state.completed.retain(|done| done.stage != stage);
+        self.state.awaited.remove(&stage);
     }
 
     /// What it says to a request whose canonical form is `request`.

@@ -25,7 +25,7 @@ use crate::{
     http::{Body, Network, Query},
     limits::Limit,
     store::{ProofRow, RegistrationTokenRow},
-    threepids::proofs::Proven,
+    threepids::{Medium, proofs::Proven},
 };
 
 /// A stage that this server can offer. The removed ones of r0, `m.login.token` and
@@ -132,6 +132,14 @@ impl StageType {
     /// The stage of this name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|stage| stage.as_str() == name)
+    }
+
+    /// The stage that proves an address of this medium.
+    pub const fn of_medium(medium: Medium) -> Self {
+        match medium {
+            Medium::Email => Self::Email,
+            Medium::Msisdn => Self::Msisdn,
+        }
     }
 
     /// Its name on the wire.

@@ -49,7 +49,7 @@ pub(in crate::uia) struct Awaited {
 pub(in crate::uia) struct Asked {
     pub(in crate::uia) client_secret: String,
     pub(in crate::uia) attempt: i64,
-    /// Where the message went, as typed.
+    /// Where the message went, as far as the page shows it.
     pub(in crate::uia) to: String,
 }
 

@@ -229,7 +229,8 @@ fn recipient(
     let field = |name: &str| form.get(name).unwrap_or_default().trim().to_owned();
     if let (Some(Medium::Msisdn), Some(sms)) = (medium(stage), &app.config.sms) {
         let phone = threepids::parse_phone(sms, &field("country"), &field("phone_number"))?;
-        return Ok((phone.threepid, Some(phone.country), phone.readable));
+        let shown = masked_number(&phone.readable);
+        return Ok((phone.threepid, Some(phone.country), shown));
     }
     let email = threepids::parse_email(&field("email")).ok_or_else(|| {
         MatrixError::new(
@@ -237,6 +238,19 @@ fn recipient(
             "That is not an e-mail address we can write to",
         )
     })?;
-    let shown = email.address.clone();
+    let shown = masked_mailbox(&email.address);
     Ok((email, None, shown))
+}
+
+/// Enough of a number for whoever typed it: the page's URL may be read by others.
+fn masked_number(readable: &str) -> String {
+    let shown = readable.chars().count().saturating_sub(3);
+    let ending: String = readable.chars().skip(shown).collect();
+    format!("the number that ends in {ending}")
+}
+
+fn masked_mailbox(address: &str) -> String {
+    let (local, domain) = address.split_once('@').unwrap_or_default();
+    let first: String = local.chars().take(1).collect();
+    format!("{first}\u{2026}@{domain}")
 }
