@@ -137,7 +137,8 @@ async fn _3pid_16_one_network_is_limited_whomever_it_writes_to() {
     let house = house(&[LIMITED]).await;
     let body = |number: u32| mail_to(&format!("user{number}@example.org"), "secret", 1);
     let mut replies = Vec::new();
-    for number in 0..100 {
+    // Fewer than there may be requests, each of which counts, whatever comes of it.
+    for number in 0..50 {
         replies.push(ask_from(&house, 1, &body(number)).await);
     }
     assert_eq!(accepted(&replies), burst(Limit::Message));
@@ -190,7 +191,7 @@ async fn _3pid_16_a_request_that_is_refused_spends_no_other_budget() {
         let network = u32::try_from(number).unwrap();
         ask_from(&house, network, &body).await.ok();
     }
-    let before = spent(&house);
+    let before = spent_on_messages(&house);
     for (network, body) in [
         (200, text_to("447400111222", "new", 1)),
         (50, text_to("447400555666", "new", 1)),
@@ -199,7 +200,7 @@ async fn _3pid_16_a_request_that_is_refused_spends_no_other_budget() {
     ] {
         let reply = ask_from(&house, network, &body).await;
         reply.error(429, "M_LIMIT_EXCEEDED");
-        assert_eq!(spent(&house), before, "{body}");
+        assert_eq!(spent_on_messages(&house), before, "{body}");
     }
 }
 
