@@ -17,6 +17,9 @@ use crate::flows::{
     support::{DUMMY, assert_people, count, flows, stage, wish, with},
 };
 
+/// The members that name a session; the other argument is another's credentials.
+type Spelling = fn(&Asked, &Value) -> Value;
+
 const EITHER: &str = "m.login.email.identity m.login.msisdn";
 
 async fn house(limits: &str) -> House {
@@ -39,7 +42,6 @@ async fn proven(house: &House) -> Asked {
 #[tokio::test]
 async fn uia_51_credentials_are_understood_in_every_spelling() {
     let wrong = json!({ "sid": "other", "client_secret": "other" });
-    type Spelling = fn(&Asked, &Value) -> Value;
     let spellings: [Spelling; 13] = [
         |asked, _| json!({ "threepid_creds": asked.creds() }),
         |asked, _| json!({ "threepidCreds": asked.creds() }),
