@@ -19,6 +19,7 @@ mod fallback;
 mod faults;
 mod incidents;
 mod mailbox;
+mod message_limits;
 mod msisdn;
 mod privileges;
 mod protocol;

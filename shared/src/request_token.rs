@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use crate::{
     app::App,
-    config::SmsConfig,
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Request, Response},
     secrets::Secret,
@@ -49,13 +48,16 @@ pub async fn email(
     offered: bool,
 ) -> Result<Response, Rejection> {
     let body = Body::parse(&request.body)?;
-    demand_medium(offered && app.config.mail.is_some(), &body)?;
-    let typed: String = required(&body, "email")?;
+    if !offered || app.config.mail.is_none() {
+        return Err(not_offered(&body)?.into());
+    }
+    let typed: String = body.required("email")?;
     let common = Common::read(app, &body)?;
     let to = threepids::parse_email(&typed)
         .ok_or_else(|| invalid("`email` is not an e-mail address we can write to"))?;
     threepids::admit(&app.config, &to)?;
-    let sid = proofs::request(app, common.wish(purpose, &to, None), request.network).await?;
+    let wish = common.wish(purpose, &to, None);
+    let sid = proofs::request(app, wish, request.network).await?;
     let answer = Answer {
         sid,
         submit_url: None,
@@ -73,14 +75,12 @@ pub async fn msisdn(
     offered: bool,
 ) -> Result<Response, Rejection> {
     let body = Body::parse(&request.body)?;
-    let sms: Option<&SmsConfig> = app.config.sms.as_ref().filter(|_| offered);
-    demand_medium(sms.is_some(), &body)?;
-    let country: String = required(&body, "country")?;
-    let typed: String = required(&body, "phone_number")?;
-    let common = Common::read(app, &body)?;
-    let Some(sms) = sms else {
-        return Err(unsupported().into());
+    let Some(sms) = app.config.sms.as_ref().filter(|_| offered) else {
+        return Err(not_offered(&body)?.into());
     };
+    let country: String = body.required("country")?;
+    let typed: String = body.required("phone_number")?;
+    let common = Common::read(app, &body)?;
     let phone = threepids::parse_phone(sms, &country, &typed)?;
     threepids::admit(&app.config, &phone.threepid)?;
     let wish = common.wish(purpose, &phone.threepid, Some(&phone.country));
@@ -102,8 +102,8 @@ pub fn submit_url(app: &App, medium: Medium) -> String {
 
 impl Common {
     fn read(app: &App, body: &Body) -> Result<Self, MatrixError> {
-        let client_secret: String = required(body, "client_secret")?;
-        let attempt: i64 = required(body, "send_attempt")?;
+        let client_secret: String = body.required("client_secret")?;
+        let attempt: i64 = body.required("send_attempt")?;
         if !proofs::is_opaque_id(&client_secret) {
             return Err(invalid(
                 "`client_secret` must have 1 to 255 characters of a-z, A-Z, 0-9 and `.=_-`",
@@ -146,32 +146,17 @@ impl Common {
 
 /// What cannot be sent from here would be an identity server's to send, and none is trusted
 /// (3PID-09, 3PID-12).
-fn demand_medium(can: bool, body: &Body) -> Result<(), MatrixError> {
-    if can {
-        return Ok(());
-    }
-    match body.optional::<String>("id_server")? {
-        Some(_) => Err(MatrixError::new(
+fn not_offered(body: &Body) -> Result<MatrixError, MatrixError> {
+    Ok(match body.optional::<String>("id_server")? {
+        Some(_) => MatrixError::new(
             ErrorCode::ServerNotTrusted,
             "This server does not trust that identity server",
-        )),
-        None => Err(unsupported()),
-    }
-}
-
-fn unsupported() -> MatrixError {
-    MatrixError::new(
-        ErrorCode::ThreePidMediumNotSupported,
-        "This server does not take addresses of this kind",
-    )
-}
-
-fn required<T: serde::de::DeserializeOwned>(
-    body: &Body,
-    name: &'static str,
-) -> Result<T, MatrixError> {
-    body.optional(name)?
-        .ok_or_else(|| MatrixError::new(ErrorCode::MissingParam, format!("`{name}` is missing")))
+        ),
+        None => MatrixError::new(
+            ErrorCode::ThreePidMediumNotSupported,
+            "This server does not take addresses of this kind",
+        ),
+    })
 }
 
 fn invalid(message: &'static str) -> MatrixError {

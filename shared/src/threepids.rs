@@ -3,8 +3,9 @@
 //!
 //! `email` and `phone` make a canonical [`ThreePid`] or nothing, before any rule looks at it: what
 //! is checked, written to, and stored is the same text. `proofs` is the state machine from a
-//! request to a proof that is spent. Knows neither HTTP nor the tables' keys, and never an account:
-//! who owns an address is asked by `deliver` and by the finishing transaction alone.
+//! request to a proof that is spent. Knows neither bodies nor the tables' keys. Who owns an address
+//! is asked by `deliver` and by the finishing transaction; here only where the operator chose to
+//! tell strangers.
 
 mod email;
 pub mod link;

@@ -114,8 +114,8 @@ pub fn failed(app: &App, error: SubmitError) -> Response {
         SubmitError::Unknown | SubmitError::Expired | SubmitError::Incorrect => pages::message(
             &app.config,
             StatusCode::BAD_REQUEST,
-            "This link does not work",
-            "It is not complete, or it has expired or been used. Ask for another one in your app.",
+            "That does not work",
+            "The link or the code is not complete, or it has expired or been used. Ask for another one in your app.",
         ),
         SubmitError::Limit(_) | SubmitError::Store(_) => trouble(app, &error.into()),
     }

@@ -3,13 +3,22 @@
 import assert from "node:assert/strict";
 
 import { PASSWORD, PREFIXES, trial } from "../clients/house.mjs";
+import { POST } from "../clients/post.mjs";
 import { UNAUTHORIZED, assertInert, assertThanked, picture } from "./person.mjs";
 import { scene } from "./stages.mjs";
 
-const STAGES = ["m.login.dummy", "m.login.terms", "m.login.registration_token", "m.login.recaptcha"];
+const STAGES = [
+  "m.login.dummy",
+  "m.login.terms",
+  "m.login.registration_token",
+  "m.login.recaptcha",
+  "m.login.email.identity",
+  "m.login.msisdn",
+];
 
 const HACK = "window.wasHacked=alert(1)";
-const HOSTILE = [
+/** What somebody types who hopes that it runs. */
+export const HOSTILE = [
   `"><svg onload=${HACK}>`,
   `'-${HACK}-'`,
   `';${HACK};//`,
@@ -29,6 +38,7 @@ const HOSTILE = [
 
 /** All stages, each a flow of its own. */
 const everything = (town) => ({
+  ...POST,
   GATEHOUSE_REGISTRATION_FLOWS: STAGES.join(" "),
   GATEHOUSE_TERMS: JSON.stringify(town.policies),
   ...town.captcha("recaptcha"),
@@ -38,7 +48,7 @@ const fallback = (house, prefix, stage, session) =>
   `${house.url}/_matrix/client/${prefix}/auth/${encodeURIComponent(stage)}/fallback/web?session=${encodeURIComponent(session)}`;
 
 /** What Chromium logs of the answers that were meant to be refusals. */
-const REFUSED = /^console: .*status of 4\d\d/;
+export const REFUSED = /^console: .*status of 4\d\d/;
 
 for (const prefix of PREFIXES) {
   trial(`UIA-74 a hostile session or type in a link is inert, ${prefix}`, () =>

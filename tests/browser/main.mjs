@@ -5,6 +5,8 @@ import { closeBrowser } from "./person.mjs";
 import "./stages.mjs";
 import "./captcha.mjs";
 import "./hostile.mjs";
+import "./links.mjs";
+import "./addresses.mjs";
 import "./home.mjs";
 
 await runTrials();

@@ -5,7 +5,6 @@ use aws_sdk_ses::{
     config::{BehaviorVersion, retry::RetryConfig},
     types::{Body, Content, Destination, Message, MessageTag},
 };
-use base64::{Engine, prelude::BASE64_STANDARD};
 use shared::{
     aws::{self, Aws, CallFailure},
     config::MailConfig,
@@ -19,9 +18,6 @@ const FINAL: [&str; 3] = [
     "MessageRejected",
     "ValidationError",
 ];
-/// The longest piece of a name in one encoded word, in bytes: 45 are 60 in base64, and a word has
-/// at most 75.
-const WORD_BYTES: usize = 45;
 
 /// SES, and how mail is sent here.
 pub(crate) struct Ses {
@@ -92,32 +88,12 @@ fn tag(name: &str, value: &str) -> Option<MessageTag> {
 }
 
 /// The sender as a header has it. The setting is an address, or a name and an address in angle
-/// brackets; SES takes a name that is not ASCII only as encoded words, and one with a dot in it is
-/// a quoted string.
+/// brackets; a name with a dot in it is a quoted string.
 fn source(from: &str) -> String {
-    let Some((name, address)) = from.split_once('<') else {
-        return from.to_owned();
-    };
-    let name = name.trim();
-    if name.is_ascii() {
-        return if name.contains('.') {
-            format!("\"{name}\" <{address}")
-        } else {
-            from.to_owned()
-        };
+    match from.split_once(" <") {
+        Some((name, address)) if name.contains('.') => format!("\"{name}\" <{address}"),
+        _ => from.to_owned(),
     }
-    let mut words = vec![String::new()];
-    for character in name.chars() {
-        match words.last_mut() {
-            Some(word) if word.len() + character.len_utf8() <= WORD_BYTES => word.push(character),
-            _ => words.push(character.to_string()),
-        }
-    }
-    let encoded = words
-        .iter()
-        .map(|word| format!("=?UTF-8?B?{}?=", BASE64_STANDARD.encode(word)));
-    let encoded: Vec<_> = encoded.collect();
-    format!("{} <{address}", encoded.join(" "))
 }
 
 #[cfg(test)]
@@ -125,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sender_s_name_is_quoted_or_encoded() {
+    fn a_sender_s_name_is_quoted_where_it_must_be() {
         for (from, expected) in [
             ("a@example.org", "a@example.org"),
             (
@@ -136,29 +112,8 @@ mod tests {
                 "example.org accounts <a@example.org>",
                 "\"example.org accounts\" <a@example.org>",
             ),
-            (
-                "B\u{fc}ro <a@example.org>",
-                "=?UTF-8?B?QsO8cm8=?= <a@example.org>",
-            ),
         ] {
             assert_eq!(source(from), expected);
         }
-    }
-
-    #[test]
-    fn no_encoded_word_is_too_long_or_splits_a_character() {
-        let name = "\u{fc}".repeat(100);
-        let source = source(&format!("{name} <a@example.org>"));
-        let words = source.strip_suffix(" <a@example.org>").unwrap();
-        let mut decoded = String::new();
-        for word in words.split(' ') {
-            assert!(word.len() <= 75, "{word}");
-            let inside = word.strip_prefix("=?UTF-8?B?").unwrap();
-            let bytes = BASE64_STANDARD
-                .decode(inside.strip_suffix("?=").unwrap())
-                .unwrap();
-            decoded.push_str(&String::from_utf8(bytes).unwrap());
-        }
-        assert_eq!(decoded, name);
     }
 }

@@ -29,9 +29,7 @@ pub(crate) async fn register(
         .into());
     };
     let wanted = Parameters::parse(body)?;
-    let username = wanted
-        .username
-        .ok_or_else(|| MatrixError::new(ErrorCode::MissingParam, "`username` is missing"))?;
+    let username: String = body.required("username")?;
     let appservices = app.appservices().await?;
     let localpart = accounts::choose(&username, &app.config, &appservices, Some(&appservice))?;
     let (answer, device) = if wanted.inhibit_login == Some(true) {

@@ -34,12 +34,9 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         });
     }
     let body = Body::parse(&request.body)?;
-    let field = |name: &'static str| -> Result<String, MatrixError> {
-        body.optional(name)?.ok_or_else(|| {
-            MatrixError::new(ErrorCode::MissingParam, format!("`{name}` is missing"))
-        })
-    };
-    let (sid, secret, token) = (field("sid")?, field("client_secret")?, field("token")?);
+    let sid: String = body.required("sid")?;
+    let secret: String = body.required("client_secret")?;
+    let token: String = body.required("token")?;
     if !is_opaque_id(&sid) || !is_opaque_id(&secret) {
         // 3PID-44: what cannot be a session is as good as one that is not there.
         return Err(SubmitError::Unknown.into());

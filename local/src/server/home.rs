@@ -46,6 +46,10 @@ pub(super) async fn answer(
             local.env_lines(),
         ),
         (&Method::GET, "/_local/outbox") => {
+            // What has been called for is there, without waiting for the stream's next turn.
+            if let Err(error) = local.deliver().await {
+                return failure(&error);
+            }
             json_answer(StatusCode::OK, &json!(local.outbox().messages()))
         }
         (&Method::DELETE, "/_local/outbox") => {

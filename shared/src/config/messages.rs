@@ -126,6 +126,7 @@ pub(super) fn read(raw: &mut Raw<'_>) -> Option<Messages> {
 #[expect(clippy::option_option, reason = "a fault is not the same as no mail")]
 fn read_mail(raw: &mut Raw<'_>) -> Option<Option<MailConfig>> {
     const FROM: &str = "GATEHOUSE_MAIL_FROM";
+    const SET: &str = "GATEHOUSE_SES_CONFIGURATION_SET";
     let link = raw.parsed(
         "GATEHOUSE_EMAIL_LINK",
         "must be `confirm` or `direct`",
@@ -135,8 +136,11 @@ fn read_mail(raw: &mut Raw<'_>) -> Option<Option<MailConfig>> {
             _ => None,
         },
     );
-    let configuration_set = raw.get("GATEHOUSE_SES_CONFIGURATION_SET");
+    let configuration_set = raw.get(SET);
     let Some(from) = raw.get(FROM) else {
+        if configuration_set.is_some() {
+            raw.fault(SET, format!("means nothing without {FROM}"));
+        }
         return Some(None);
     };
     if !is_sender(&from) {
@@ -203,6 +207,13 @@ fn read_sms(raw: &mut Raw<'_>) -> Option<Option<SmsConfig>> {
     };
     if !max_price.as_ref().is_none_or(is_price) {
         raw.fault(PRICE, "must be a number of US dollars, such as `0.10`");
+    }
+    if countries.as_ref().is_some_and(Vec::is_empty) {
+        for (name, value) in [(SENDER, &sender_id), (PRICE, &max_price)] {
+            if value.is_some() {
+                raw.fault(name, "means nothing without GATEHOUSE_SMS_COUNTRIES");
+            }
+        }
     }
     let (countries, numbers): (BTreeSet<_>, _) = (countries?.into_iter().collect(), numbers?);
     Some((!countries.is_empty()).then_some(SmsConfig {

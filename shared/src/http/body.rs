@@ -40,7 +40,7 @@ impl Body {
     }
 
     /// The member `name`, if it is there and not `null`; M_BAD_JSON if it is of another type
-    /// (HTTP-16). Who cannot do without it answers M_MISSING_PARAM (HTTP-15).
+    /// (HTTP-16).
     pub fn optional<T: DeserializeOwned>(
         &self,
         name: &'static str,
@@ -51,6 +51,13 @@ impl Body {
                 MatrixError::new(ErrorCode::BadJson, format!("`{name}` has the wrong type"))
             }),
         }
+    }
+
+    /// The member `name`; M_MISSING_PARAM if it is not there (HTTP-15).
+    pub fn required<T: DeserializeOwned>(&self, name: &'static str) -> Result<T, MatrixError> {
+        self.optional(name)?.ok_or_else(|| {
+            MatrixError::new(ErrorCode::MissingParam, format!("`{name}` is missing"))
+        })
     }
 
     /// The whole body with its members sorted: equal bodies give equal text.

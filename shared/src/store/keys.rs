@@ -30,14 +30,9 @@ pub(super) fn terms(policy: &str) -> String {
     format!("TERMS#{policy}")
 }
 
-/// The claim of an address.
+/// The claim of an address, and the row of it under its owner.
 pub(super) fn threepid(threepid: &ThreePid) -> String {
     format!("3PID#{}#{}", threepid.medium, threepid.address)
-}
-
-/// An address under its owner.
-pub(super) fn own_threepid(own: &ThreePid) -> String {
-    threepid(own)
 }
 
 pub(super) fn registration_token(hash: &str) -> String {

@@ -7,17 +7,16 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{
-    error::SdkError,
-    operation::update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
+    operation::update_item::builders::UpdateItemFluentBuilder,
     types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
 };
 
 use super::{
     Store, StoreError,
     accounts::put,
-    item::{Item, Map, Row, number, text},
+    item::{Item, Row, number, text},
     keys::PK,
-    retry::Failure,
+    retry::{Failure, failed_condition, holds},
 };
 use crate::{
     clock::Timestamp,
@@ -90,8 +89,8 @@ impl Store {
             let item = match call.send().await {
                 Ok(answer) => answer.attributes,
                 // Ours after all, if an answer was lost.
-                Err(error) => match found(&error) {
-                    Some(item) => item.filter(|item| is(item, "lease", lease)).cloned(),
+                Err(error) => match failed_condition(&error) {
+                    Some(item) => item.filter(|item| holds(item, "lease", lease)).cloned(),
                     None => return Err(Failure::<StoreError>::from(error)),
                 },
             };
@@ -177,8 +176,8 @@ impl Store {
                 .expression_attribute_values(":lease", text(&leased.lease));
             match call.send().await {
                 Ok(_) => Ok(true),
-                Err(error) => match found(&error) {
-                    Some(item) => Ok(item.is_some_and(|item| is(item, "lease", &leased.lease))),
+                Err(error) => match failed_condition(&error) {
+                    Some(item) => Ok(item.is_some_and(|item| holds(item, "lease", &leased.lease))),
                     None => Err(Failure::<StoreError>::from(error)),
                 },
             }
@@ -214,18 +213,4 @@ fn read(row: &Row) -> Result<Leased, StoreError> {
         attempts: row.number("attempts")?,
         interrupted: row.text("was")? == SENDING,
     })
-}
-
-/// Of a failed condition: the item, if there is one. `None` of any other error.
-#[expect(clippy::option_option, reason = "three cases")]
-fn found<R>(error: &SdkError<UpdateItemError, R>) -> Option<Option<&Map>> {
-    match error.as_service_error() {
-        Some(UpdateItemError::ConditionalCheckFailedException(failed)) => Some(failed.item()),
-        _ => None,
-    }
-}
-
-fn is(item: &Map, name: &str, value: &str) -> bool {
-    item.get(name)
-        .is_some_and(|found| found.as_s().is_ok_and(|found| found == value))
 }

@@ -4,17 +4,15 @@
 //! anything that race leave what one after the other would have left.
 
 use aws_sdk_dynamodb::{
-    operation::update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
-    types::{
-        AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
-    },
+    operation::update_item::builders::UpdateItemFluentBuilder,
+    types::{ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update},
 };
 
 use super::{
     Store, StoreError,
-    item::{Item, Row, number, text},
+    item::{Item, Map, Row, number, text},
     keys::PK,
-    retry::{Failure, condition_failed},
+    retry::{Failure, condition_failed, failed_condition, holds},
 };
 use crate::{
     clock::Timestamp,
@@ -33,7 +31,7 @@ const KEEP_MS: i64 = 72 * 60 * 60 * 1000;
 pub struct ProofRow {
     /// The session's id.
     pub sid: String,
-    /// Counts the writes.
+    /// Counts the writes that are made on top of one another.
     pub version: i64,
     /// What the proof is for.
     pub purpose: Purpose,
@@ -49,7 +47,7 @@ pub struct ProofRow {
     pub sends: i64,
     /// The first message whose code still counts.
     pub live_from: i64,
-    /// Wrong codes since the last message.
+    /// Wrong guesses at the codes from `live_from` on.
     pub wrong: i64,
     /// When it ends (3PID-49).
     pub expires: Timestamp,
@@ -57,7 +55,8 @@ pub struct ProofRow {
     pub validated: Option<Timestamp>,
     /// Where the browser goes then, sealed.
     pub next_link: Option<Vec<u8>>,
-    /// Whether `deliver` has found that this session must never be validated.
+    /// Whether `deliver` has found the address on an account: nothing validates the session, unless
+    /// another message is called for, whose delivery looks again.
     pub withheld: bool,
 }
 
@@ -163,7 +162,7 @@ impl Store {
     }
 
     /// Counts a guess before it is compared; `None` if no more guesses are allowed or the session
-    /// is not as it was read. `row` is then as it is stored now.
+    /// is not as it was read. Gives the row as it is now.
     pub async fn count_guess(
         &self,
         row: &ProofRow,
@@ -187,9 +186,9 @@ impl Store {
                 .return_values(ReturnValue::AllNew);
             match call.send().await {
                 Ok(answer) => read_back(answer.attributes),
-                Err(error) => match own_write(&error, nonce) {
-                    Some(Some(item)) => read_back(Some(item)),
-                    Some(None) => Ok(None),
+                // Ours after all, if an answer was lost.
+                Err(error) => match failed_condition(&error) {
+                    Some(item) => read_back(item.filter(|item| holds(item, "nonce", nonce)).cloned()),
                     None => Err(Failure::<StoreError>::from(error)),
                 },
             }
@@ -237,8 +236,8 @@ impl Store {
                 .expression_attribute_values(":nonce", text(nonce));
             match call.send().await {
                 Ok(_) => Ok(true),
-                Err(error) => match own_write(&error, nonce) {
-                    Some(own) => Ok(own.is_some()),
+                Err(error) => match failed_condition(&error) {
+                    Some(item) => Ok(item.is_some_and(|item| holds(item, "nonce", nonce))),
                     None => Err(Failure::<StoreError>::from(error)),
                 },
             }
@@ -258,15 +257,15 @@ impl Store {
                 .expression_attribute_values(":one", number(1));
             match call.send().await {
                 Ok(_) => Ok(true),
-                Err(error) if is_condition(&error) => Ok(false),
+                Err(error) if failed_condition(&error).is_some() => Ok(false),
                 Err(error) => Err(Failure::<StoreError>::from(error)),
             }
         })
         .await
     }
 
-    /// Keeps a session from ever being validated by what it calls for (3PID-05): `deliver` has found
-    /// the address on an account. Nothing that if its generation has passed.
+    /// Keeps a session from being validated by what it has called for so far (3PID-05): `deliver` has
+    /// found the address on an account. Does nothing if the generation has passed.
     pub async fn withhold_proof(&self, sid: &str, generation: &str) -> Result<(), StoreError> {
         self.retry(|| async move {
             let call = self
@@ -280,7 +279,7 @@ impl Store {
                 .expression_attribute_values(":generation", text(generation));
             match call.send().await {
                 Ok(_) => Ok(()),
-                Err(error) if is_condition(&error) => Ok(()),
+                Err(error) if failed_condition(&error).is_some() => Ok(()),
                 Err(error) => Err(Failure::<StoreError>::from(error)),
             }
         })
@@ -322,32 +321,7 @@ fn ttl(expires: Timestamp) -> i64 {
     Timestamp(expires.0 + KEEP_MS).seconds()
 }
 
-type Attributes = std::collections::HashMap<String, AttributeValue>;
-type UpdateError = aws_sdk_dynamodb::error::SdkError<UpdateItemError>;
-
-fn read_back(item: Option<Attributes>) -> Result<Option<ProofRow>, Failure<StoreError>> {
+fn read_back(item: Option<Map>) -> Result<Option<ProofRow>, Failure<StoreError>> {
     let row = item.map(|item| ProofRow::read(&Row::new(item)));
     row.transpose().map_err(Failure::Final)
-}
-
-fn is_condition(error: &UpdateError) -> bool {
-    error
-        .as_service_error()
-        .is_some_and(UpdateItemError::is_conditional_check_failed_exception)
-}
-
-/// Of a failed condition: the item, if the write with this nonce is the one that made it fail, since
-/// its first answer was lost; an inner `None` if it was another's. `None` of any other error.
-#[expect(clippy::option_option, reason = "three cases")]
-fn own_write(error: &UpdateError, nonce: &str) -> Option<Option<Attributes>> {
-    match error.as_service_error() {
-        Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
-            let own = |item: &&Attributes| {
-                item.get("nonce")
-                    .is_some_and(|own| own.as_s().is_ok_and(|own| own == nonce))
-            };
-            Some(failed.item().filter(own).cloned())
-        }
-        _ => None,
-    }
 }

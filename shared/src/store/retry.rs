@@ -8,11 +8,11 @@ use std::{future::Future, time::Duration};
 
 use aws_sdk_dynamodb::{
     error::{ProvideErrorMetadata, SdkError},
-    operation::transact_write_items::TransactWriteItemsError,
+    operation::{transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
     types::{CancellationReason, TransactWriteItem},
 };
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, item::Map};
 
 /// How often a contended call is tried again.
 const RETRIES: u32 = 5;
@@ -139,6 +139,22 @@ impl Store {
         })
         .await
     }
+}
+
+/// Of an update whose condition failed: the item as it is, if there is one. `None` of any other
+/// error.
+#[expect(clippy::option_option, reason = "three cases")]
+pub(super) fn failed_condition<R>(error: &SdkError<UpdateItemError, R>) -> Option<Option<&Map>> {
+    match error.as_service_error() {
+        Some(UpdateItemError::ConditionalCheckFailedException(failed)) => Some(failed.item()),
+        _ => None,
+    }
+}
+
+/// Whether an attribute of the item is this text: by its nonce a write knows itself again.
+pub(super) fn holds(item: &Map, name: &str, value: &str) -> bool {
+    item.get(name)
+        .is_some_and(|found| found.as_s().is_ok_and(|found| found == value))
 }
 
 /// Whether the condition of the item at `index` failed.

@@ -61,7 +61,7 @@ impl Store {
         owner: &Localpart,
         now: Timestamp,
     ) -> TransactWriteItem {
-        let item = Item::under(keys::user(owner), keys::own_threepid(&proven.threepid))
+        let item = Item::under(keys::user(owner), keys::threepid(&proven.threepid))
             .number("schema", 1)
             .text("medium", proven.threepid.medium.as_str())
             .text("address", &proven.threepid.address)

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 pub use submit::{Opened, SubmitError, Token, open, refuse, submit};
 
-use super::{Medium, Phone, ThreePid};
+use super::{Medium, ThreePid};
 use crate::{
     app::App,
     clock::Timestamp,
@@ -45,6 +45,8 @@ pub enum Purpose {
 }
 
 impl Purpose {
+    const ALL: [Self; 1] = [Self::Register];
+
     /// Its name in tables.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -54,7 +56,7 @@ impl Purpose {
 
     /// The purpose of this name.
     pub fn parse(name: &str) -> Option<Self> {
-        (name == Self::Register.as_str()).then_some(Self::Register)
+        Self::ALL.into_iter().find(|own| own.as_str() == name)
     }
 }
 
@@ -120,17 +122,6 @@ pub struct Wish<'a> {
 }
 
 crate::opaque_debug!(Wish<'_>);
-
-impl<'a> Wish<'a> {
-    /// A message to a phone.
-    pub fn to_phone(phone: &'a Phone, rest: Self) -> Self {
-        Self {
-            to: &phone.threepid,
-            country: Some(&phone.country),
-            ..rest
-        }
-    }
-}
 
 /// Why no message was called for.
 #[derive(Debug, thiserror::Error)]
@@ -210,17 +201,20 @@ pub async fn request(app: &App, wish: Wish<'_>, network: Network) -> Result<Stri
     let sid = sid(&app.config.keys, wish.purpose, wish.to, wish.client_secret);
     let budgets = budgets(&wish, network);
     let (counted, charged, found, told) = tokio::join!(
-        limits::spend(app, Limit::RequestToken, network),
-        limits::spend_all(app, &budgets),
-        app.store.find_proof(&sid),
-        tell(app, wish.to)
+        // On the heap, for all of them are awaited in one place.
+        Box::pin(limits::spend(app, Limit::RequestToken, network)),
+        Box::pin(limits::spend_all(app, &budgets)),
+        Box::pin(app.store.find_proof(&sid)),
+        Box::pin(tell(app, &wish))
     );
     let outcome = match (counted, told, found) {
         // The request itself counts, whether a message goes out or not, and whatever is told.
         (Err(error), _, _) => Err(error.into()),
         (_, Err(error), _) => Err(error),
         (_, _, Err(error)) => Err(error.into()),
-        (Ok(()), Ok(()), Ok(found)) => call_for(app, &wish, &sid, found, charged.is_ok()).await,
+        (Ok(()), Ok(()), Ok(found)) => {
+            Box::pin(call_for(app, &wish, &sid, found, charged.is_ok())).await
+        }
     };
     if charged.is_ok() && !matches!(outcome, Ok(Outcome::Sent)) {
         limits::refund_all(app, &budgets).await;
@@ -360,11 +354,11 @@ fn budgets(wish: &Wish<'_>, network: Network) -> Vec<(Limit, String)> {
     budgets
 }
 
-/// Where strangers are told who has an account: looks.
-async fn tell(app: &App, threepid: &ThreePid) -> Result<(), RequestError> {
-    match app.config.threepid_privacy {
-        Privacy::Quiet => Ok(()),
-        Privacy::Tell => match app.store.find_owner(threepid).await? {
+/// Where strangers are told who has an account: looks, for whom that would be a fault.
+async fn tell(app: &App, wish: &Wish<'_>) -> Result<(), RequestError> {
+    match (app.config.threepid_privacy, wish.purpose) {
+        (Privacy::Quiet, _) => Ok(()),
+        (Privacy::Tell, Purpose::Register) => match app.store.find_owner(wish.to).await? {
             Some(_) => Err(RequestError::InUse),
             None => Ok(()),
         },

@@ -6,7 +6,7 @@ use kit::{House, PASSWORD};
 use serde_json::{Value, json};
 
 use crate::api::threepids::{
-    CONFIRM, LINK, MEDIA, house_with, not_submitted, open, press, sid, state, submit, token, wish,
+    LINK, MEDIA, house_with, not_submitted, open, press, sid, state, submit, token, wish,
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -38,13 +38,12 @@ async fn _3pid_43_a_session_expires_24_hours_after_it_was_begun() {
             let fields = [("sid", sid.as_str()), ("token", token.as_str())];
             assert_eq!(open(&house, LINK, &fields).await.status, 400);
             assert_eq!(press(&house, &fields).await.status, 400);
-            assert!(CONFIRM.ends_with("confirm"));
         }
         assert_eq!(state(&house, &sid), "pending");
 
         let house = house_with(&[]).await;
         let sid = crate::api::threepids::sid(&house, path, &wish(medium, 1, "secret", 1)).await;
-        house.advance(HOUR * 24 - Duration::from_millis(1));
+        house.advance(Duration::from_millis(24 * 3_600_000 - 1));
         let token = crate::api::threepids::token(&house, medium, &sid);
         submit(&house, medium, &sid, "secret", &token).await.ok();
     }
@@ -70,28 +69,20 @@ async fn _3pid_49_another_message_does_not_prolong_a_session() {
 async fn _3pid_49_a_validated_session_holds_for_24_hours_more() {
     for (medium, path) in MEDIA {
         let house = house_with(&[]).await;
-        let mut sids = Vec::new();
-        for secret in ["secret", "other"] {
-            sids.push(sid(&house, path, &wish(medium, 1, secret, 1)).await);
-        }
-        house.advance(HOUR * 23);
-        let right = token(&house, medium, &sids[0]);
-        submit(&house, medium, &sids[0], "secret", &right)
-            .await
-            .ok();
-        house.advance(HOUR * 23);
-        // Submitted again at 46 hours, it is no younger for that.
-        submit(&house, medium, &sids[0], "secret", &right)
-            .await
-            .ok();
-        register(&house, medium, "alice", &sids[0]).await.ok();
-
-        let house = house_with(&[]).await;
         let sid = sid(&house, path, &wish(medium, 1, "secret", 1)).await;
         house.advance(HOUR * 23);
         let right = token(&house, medium, &sid);
         submit(&house, medium, &sid, "secret", &right).await.ok();
         house.advance(HOUR * 23);
+        register(&house, medium, "alice", &sid).await.ok();
+
+        let house = house_with(&[]).await;
+        let sid = crate::api::threepids::sid(&house, path, &wish(medium, 1, "secret", 1)).await;
+        house.advance(HOUR * 23);
+        let right = token(&house, medium, &sid);
+        submit(&house, medium, &sid, "secret", &right).await.ok();
+        house.advance(HOUR * 23);
+        // Submitted again at 46 hours, it is no younger for that.
         submit(&house, medium, &sid, "secret", &right).await.ok();
         house.advance(HOUR * 2);
         let reply = submit(&house, medium, &sid, "secret", &right).await;

@@ -115,7 +115,7 @@ async fn _3pid_44_a_wrong_secret_is_as_good_as_an_unknown_session() {
     for (medium, path) in MEDIA {
         let sid = sid(&house, path, &wish(medium, 1, "secret", 1)).await;
         let right = token(&house, medium, &sid);
-        let wrong = no_code(&[right.clone()]);
+        let wrong = no_code(std::slice::from_ref(&right));
         let other = if medium == "email" { "msisdn" } else { "email" };
         let unknown = submit(&house, medium, "unknown", "secret", &right).await;
         not_submitted(&unknown, "M_INVALID_PARAM");

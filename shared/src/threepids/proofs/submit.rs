@@ -31,8 +31,6 @@ pub struct Token<'a> {
 pub struct Opened {
     /// What it proves.
     pub purpose: Purpose,
-    /// Whether it is validated already.
-    pub is_validated: bool,
     /// Where the browser goes after validation, if the client said so and the operator lets it.
     pub next_link: Option<String>,
 }
@@ -66,7 +64,6 @@ pub async fn open(app: &App, token: &Token<'_>, network: Network) -> Result<Open
 fn opened(app: &App, row: &ProofRow, token: &Token<'_>) -> Opened {
     Opened {
         purpose: row.purpose,
-        is_validated: row.state == ProofState::Validated,
         next_link: next_link(app, row, token),
     }
 }
@@ -104,10 +101,7 @@ pub async fn submit(app: &App, token: &Token<'_>, network: Network) -> Result<Op
     if !again && !app.store.validate_proof(&row, guesses, now, until).await? {
         return Err(SubmitError::Expired);
     }
-    Ok(Opened {
-        is_validated: true,
-        ..opened(app, &row, token)
-    })
+    Ok(opened(app, &row, token))
 }
 
 /// Burns the session that a link leads to: whoever got the mail did not ask for it.

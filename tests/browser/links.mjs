@@ -1,0 +1,235 @@
+// The link in a mail: the page it leads to, and where that page's buttons lead.
+
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+
+import { PASSWORD, PREFIXES, assertRegistered, trial } from "../clients/house.mjs";
+import { POST, linkIn, message } from "../clients/post.mjs";
+import { HOSTILE, REFUSED } from "./hostile.mjs";
+import { assertInert, picture } from "./person.mjs";
+import { scene } from "./stages.mjs";
+
+const EMAIL = "m.login.email.identity";
+const ALICE = { username: "alice", password: PASSWORD };
+const ADDRESS = "alice@example.org";
+
+/** A house that sends mail, and whose links may lead to the town in the end. */
+const settings = (town) => ({
+  ...POST,
+  GATEHOUSE_REGISTRATION_FLOWS: EMAIL,
+  GATEHOUSE_NEXT_LINK_HOSTS: `localhost:${town.port}`,
+});
+
+/** Asks for a mail as a client does that makes an account with it. */
+class Request {
+  secret = randomUUID();
+
+  constructor(house, prefix = "v3") {
+    Object.assign(this, { house, prefix });
+  }
+
+  ask(next_link) {
+    const body = { email: ADDRESS, client_secret: this.secret, send_attempt: 1, next_link };
+    return this.house.ask("POST", `/_matrix/client/${this.prefix}/register/email/requestToken`, { body });
+  }
+
+  /** The link in the mail. */
+  async link(next_link) {
+    const { status, body } = await this.ask(next_link);
+    assert.equal(status, 200, JSON.stringify(body));
+    this.sid = body.sid;
+    return linkIn(await message(this.house, ADDRESS));
+  }
+
+  /** Tries to sign up with it. */
+  async register() {
+    const threepid_creds = { sid: this.sid, client_secret: this.secret };
+    const { session } = (await this.house.register(ALICE, this.prefix)).body;
+    return this.house.register({ ...ALICE, auth: { type: EMAIL, session, threepid_creds } }, this.prefix);
+  }
+
+  async assertUnproven() {
+    const { status, body } = await this.register();
+    assert.deepEqual([status, body.errcode], [401, "M_UNAUTHORIZED"]);
+  }
+}
+
+for (const prefix of PREFIXES) {
+  trial(
+    `3PID-52 looking at a mail's link proves nothing, its button does and leads to next_link, ${prefix}`,
+    () =>
+      scene(settings, async ({ town, house, person }) => {
+        const request = new Request(house, prefix);
+        const nextLink = `${town.url}/policy/next#/register?client_secret=${request.secret}&session_id=s`;
+        const link = await request.link(nextLink);
+        // What scanners, previews and impatient people do.
+        assert.equal((await fetch(link, { method: "HEAD" })).status, 405);
+        for (let looked = 0; looked < 3; looked += 1) assert.equal((await fetch(link)).status, 200);
+        const { page, answer } = await person.open(link);
+        await assertInert(page, answer, 200);
+        await page.reload();
+        await request.assertUnproven();
+        await page.getByRole("heading", { name: "localhost" }).waitFor();
+        await page.getByText("Somebody is creating an account on localhost").waitFor();
+        await page.getByText("only if it is you and you asked for it just now").waitFor();
+        assert.ok(!(await page.content()).includes(request.secret), "the client's secret is not in the page");
+        await picture(page, `link-${prefix}`);
+
+        await page.getByRole("button", { name: "Yes, it was me" }).click();
+        await page.waitForURL(`${nextLink}&sid=${request.sid}`);
+        await page.getByRole("heading", { name: "/policy/next" }).waitFor();
+        assert.ok(
+          town.referrers.every((referrer) => !referrer.includes("token")),
+          "the link is told to nobody",
+        );
+        await assertRegistered(house, await request.register(), "@alice:localhost", prefix);
+        person.assertQuiet();
+      }),
+  );
+}
+
+trial("3PID-31 without a next_link, or with one to a host that nobody named, the page thanks and stays", () =>
+  scene(settings, async ({ town, house, person }) => {
+    for (const next of [undefined, `http://127.0.0.1:${town.port}/policy/next`]) {
+      const request = new Request(house);
+      const { page } = await person.open(await request.link(next));
+      await page.getByRole("button", { name: "Yes, it was me" }).click();
+      await page.getByRole("heading", { name: "Thank you" }).waitFor();
+      assert.match(page.url(), new RegExp(`^${house.url}/`));
+      await picture(page, "link-confirmed");
+      await page.close();
+      await fetch(`${house.url}/_local/outbox`, { method: "DELETE" });
+    }
+    person.assertQuiet();
+  }),
+);
+
+trial("3PID-52 “It was not me” ends the link, and what was asked for with it", () =>
+  scene(settings, async ({ house, person }) => {
+    const request = new Request(house);
+    const link = await request.link();
+    const { page } = await person.open(link);
+    await page.getByRole("button", { name: "It was not me" }).click();
+    await page.getByRole("heading", { name: "Good that you said so" }).waitFor();
+    await picture(page, "link-refused");
+    const again = await page.goto(link);
+    await assertInert(page, again, 400);
+    await page.getByRole("heading", { name: "This link does not work" }).waitFor();
+    await request.assertUnproven();
+    person.assertQuiet(REFUSED);
+  }),
+);
+
+trial(
+  "HTTP-28 a link that is wrong, cut short, used up or too old says so, and which it is does not show",
+  () =>
+    scene(settings, async ({ house, person }) => {
+      const request = new Request(house);
+      const link = await request.link();
+      const shown = new Set();
+      const assertDead = async (url) => {
+        const { page, answer } = await person.open(url);
+        await assertInert(page, answer, 400);
+        await page.getByRole("heading", { name: "This link does not work" }).waitFor();
+        shown.add(await page.content());
+        await picture(page, "link-dead");
+        await page.close();
+      };
+      const changed = (name, change) => {
+        const url = new URL(link);
+        const value = change(url.searchParams.get(name));
+        if (value === null) url.searchParams.delete(name);
+        else url.searchParams.set(name, value);
+        return url.href;
+      };
+      for (const name of ["sid", "token"]) {
+        for (const change of [() => null, () => "", (value) => `${value}x`, (value) => value.slice(0, -4)]) {
+          await assertDead(changed(name, change));
+        }
+      }
+      // The page was opened in time, its button was not pressed in time.
+      const { page } = await person.open(link);
+      await house.advance(25 * 60 * 60);
+      await page.getByRole("button", { name: "Yes, it was me" }).click();
+      await page.getByRole("heading", { name: "This link does not work" }).waitFor();
+      await assertDead(link);
+      await request.assertUnproven();
+      assert.equal(shown.size, 1);
+      person.assertQuiet(REFUSED);
+    }),
+);
+
+trial("3PID-52 hostile parts of a link are inert", () =>
+  scene(settings, async ({ house, person }) => {
+    const link = new URL(await new Request(house).link());
+    const page = await person.context.newPage();
+    for (const text of HOSTILE) {
+      for (const name of ["sid", "token", "client_secret", text]) {
+        const url = new URL(link);
+        url.searchParams.set(name, text);
+        // Of a member that nobody knows nothing is read.
+        await assertInert(page, await page.goto(url.href), name === text ? 200 : 400);
+      }
+    }
+    person.assertQuiet(REFUSED);
+  }),
+);
+
+trial(
+  "3PID-31 a hostile next_link is refused, forgotten, or followed to a host that was named and no further",
+  () =>
+    scene(settings, async ({ town, house, person }) => {
+      const host = `localhost:${town.port}`;
+      const links = HOSTILE.flatMap((text) => [
+        text,
+        `http://${host}${text}`,
+        `http://${host}/policy/x#${text}`,
+      ]);
+      links.push(
+        `http://${host}@127.0.0.1/`,
+        `http://${host}\\@127.0.0.1/`,
+        `//${host}/`,
+        `http://${host}:80/`,
+      );
+      links.push(`http://${host}; script-src *`, `http://${host};form-action%20*`, "data:text/html,x");
+      const outcomes = { refused: 0, stayed: 0, followed: 0 };
+      for (const next of links) {
+        const request = new Request(house);
+        if ((await request.ask(next)).status === 400) {
+          outcomes.refused += 1;
+          continue;
+        }
+        const { page, answer } = await person.open(linkIn(await message(house, ADDRESS)));
+        await assertInert(page, answer, 200);
+        const policy = answer.headers()["content-security-policy"];
+        const forms = policy
+          .split(";")
+          .find((directive) => directive.includes("form-action"))
+          .trim();
+        assert.ok(["form-action 'self'", `form-action 'self' http://${host}`].includes(forms), policy);
+        assert.doesNotMatch(policy, /script-src/);
+        await page.getByRole("button", { name: "Yes, it was me" }).click();
+        await page.waitForURL((url) => !url.pathname.endsWith("/submitToken"));
+        const { origin } = new URL(page.url());
+        assert.ok([house.url, town.url].includes(origin), origin);
+        outcomes[origin === house.url ? "stayed" : "followed"] += 1;
+        assert.equal(await page.evaluate(() => window.wasHacked), undefined);
+        await page.close();
+        await fetch(`${house.url}/_local/outbox`, { method: "DELETE" });
+      }
+      for (const [outcome, count] of Object.entries(outcomes)) assert.ok(count > 0, outcome);
+      person.assertQuiet();
+    }),
+);
+
+trial("UIA-76 the page of a link cannot be framed by another site", () =>
+  scene(settings, async ({ town, house, person }) => {
+    const link = await new Request(house).link();
+    const { page } = await person.open(`${town.url}/frame?url=${encodeURIComponent(link)}`);
+    await page.waitForLoadState("networkidle");
+    const frames = page.frames().filter((frame) => frame !== page.mainFrame());
+    assert.ok(frames.length >= 1);
+    for (const frame of frames) assert.equal(frame.url(), "chrome-error://chromewebdata/");
+    person.assertQuiet(/^console: .*(frame-ancestors|X-Frame-Options|ERR_BLOCKED_BY_RESPONSE)/);
+  }),
+);

@@ -1,0 +1,335 @@
+//! The budgets of messages (3PID-16, HTTP-19): what a stranger can have sent, whom to, and at whose
+//! cost.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use http::Request;
+use kit::{House, Reply};
+use serde_json::Value;
+use shared::{clock::Clock, limits::Limit};
+
+use crate::flows::{
+    mailbox::{LIMITED, MAIL_STAGE, ask_from, house, mail_to, peer, text_to},
+    support::{alone, at_once, page, stage},
+};
+
+fn burst(limit: Limit) -> usize {
+    usize::try_from(limit.budget().burst).unwrap()
+}
+
+fn interval(limit: Limit) -> Duration {
+    limit.budget().interval
+}
+
+/// How many of these were accepted; all the others were refused for the budgets alone.
+#[track_caller]
+fn accepted(replies: &[Reply]) -> usize {
+    let refused = replies.iter().filter(|reply| reply.status != 200);
+    let refused = refused.map(|reply| reply.error(429, "M_LIMIT_EXCEEDED"));
+    replies.len() - refused.count()
+}
+
+/// How long to wait, as the refusal says.
+fn retry_after(reply: &Reply) -> Duration {
+    let seconds = reply.headers["retry-after"].to_str().unwrap();
+    Duration::from_secs(seconds.parse().unwrap())
+}
+
+/// What each cell of the limiter holds, in milliseconds, of those that are not empty; and how much
+/// that is for each limit.
+fn spent(house: &House) -> BTreeMap<String, i64> {
+    let now = house.local.clock().now().0;
+    let rows = house.local.engine().table("Limits").unwrap();
+    let held = rows.iter().map(|row| {
+        let arrival: i64 = row["tat"]["N"].as_str().unwrap().parse().unwrap();
+        (row["pk"]["S"].as_str().unwrap().to_owned(), arrival - now)
+    });
+    held.filter(|(_, held)| *held > 0).collect()
+}
+
+/// The same without the requests themselves, which count whatever comes of them.
+fn spent_on_messages(house: &House) -> BTreeMap<String, i64> {
+    let mut spent = spent(house);
+    spent.retain(|cell, _| !cell.starts_with("request-token#"));
+    spent
+}
+
+/// Messages that went out since the last time.
+async fn sent(house: &House) -> usize {
+    house.deliver().await;
+    let count = house.messages().len();
+    house.local.outbox().clear();
+    count
+}
+
+#[tokio::test]
+async fn l13_a_new_secret_from_a_new_network_each_time_is_not_free() {
+    for (limit, body) in [
+        (
+            Limit::MailAddress,
+            (|secret: &str| mail_to("a@example.org", secret, 1)) as fn(&str) -> Value,
+        ),
+        (Limit::SmsNumber, |secret| {
+            text_to("447400123456", secret, 1)
+        }),
+    ] {
+        let house = house(&[LIMITED]).await;
+        let mut replies = Vec::new();
+        for network in 0..100 {
+            let body = body(&format!("secret{network}"));
+            replies.push(ask_from(&house, network, &body).await);
+        }
+        assert_eq!(accepted(&replies), burst(limit), "{limit:?}");
+        assert!(replies[..burst(limit)].iter().all(|r| r.status == 200));
+        assert_eq!(sent(&house).await, burst(limit), "{limit:?}");
+
+        // HTTP-20: the moment that is named is the one from which it works, and not before.
+        let wait = retry_after(replies.last().unwrap());
+        assert_eq!(wait, interval(limit), "{limit:?}");
+        let moment = Duration::from_millis(1);
+        house.advance(wait.saturating_sub(moment));
+        let early = ask_from(&house, 100, &body("early")).await;
+        early.error(429, "M_LIMIT_EXCEEDED");
+        house.advance(moment);
+        ask_from(&house, 101, &body("in-time")).await.ok();
+        let next = ask_from(&house, 102, &body("next")).await;
+        next.error(429, "M_LIMIT_EXCEEDED");
+        assert_eq!(sent(&house).await, 1, "{limit:?}");
+
+        // In the end there is all of it again.
+        house.advance(interval(limit) * limit.budget().burst);
+        let mut replies = Vec::new();
+        for network in 200..210 {
+            let body = body(&format!("secret{network}"));
+            replies.push(ask_from(&house, network, &body).await);
+        }
+        assert_eq!(accepted(&replies), burst(limit), "{limit:?}");
+    }
+}
+
+/// Three codes in a session, twenty mails: a session's own end comes before that of the budgets
+/// only if it waits for them.
+#[tokio::test]
+async fn _3pid_16_rising_attempts_in_one_session_are_limited() {
+    let house = house(&[LIMITED]).await;
+    let mut replies = Vec::new();
+    for attempt in 1..=20 {
+        let body = mail_to("a@example.org", "secret", attempt);
+        replies.push(ask_from(&house, 0, &body).await);
+    }
+    assert_eq!(accepted(&replies), burst(Limit::MailAddress));
+    assert_eq!(sent(&house).await, burst(Limit::MailAddress));
+}
+
+#[tokio::test]
+async fn _3pid_16_one_network_is_limited_whomever_it_writes_to() {
+    let house = house(&[LIMITED]).await;
+    let body = |number: u32| mail_to(&format!("user{number}@example.org"), "secret", 1);
+    let mut replies = Vec::new();
+    for number in 0..100 {
+        replies.push(ask_from(&house, 1, &body(number)).await);
+    }
+    assert_eq!(accepted(&replies), burst(Limit::Message));
+    // Texts are of the same budget; another network has its own.
+    let text = text_to("447400123456", "secret", 1);
+    let reply = ask_from(&house, 1, &text).await;
+    reply.error(429, "M_LIMIT_EXCEEDED");
+    ask_from(&house, 2, &text).await.ok();
+    ask_from(&house, 2, &body(99)).await.ok();
+    assert_eq!(sent(&house).await, burst(Limit::Message) + 2);
+    house.advance(retry_after(&reply));
+    ask_from(&house, 1, &text_to("447400123457", "secret", 1))
+        .await
+        .ok();
+}
+
+/// Fifty at once do not get more than fifty after one another would.
+#[tokio::test]
+async fn _3pid_16_requests_at_once_do_not_overspend() {
+    let _alone = alone().await;
+    let house = Arc::new(house(&[LIMITED]).await);
+    let replies = at_once(50, |number| {
+        let house = Arc::clone(&house);
+        async move {
+            let network = u32::try_from(number).unwrap();
+            let body = mail_to("a@example.org", &format!("secret{number}"), 1);
+            ask_from(&house, network, &body).await
+        }
+    })
+    .await;
+    assert_eq!(accepted(&replies), burst(Limit::MailAddress));
+    assert_eq!(sent(&house).await, burst(Limit::MailAddress));
+}
+
+#[tokio::test]
+async fn _3pid_16_a_request_that_is_refused_spends_no_other_budget() {
+    let house = house(&[LIMITED]).await;
+    // Each budget in turn is the one that is used up.
+    for number in 0..burst(Limit::SmsNumber) {
+        let body = text_to("447400111222", &format!("secret{number}"), 1);
+        let network = u32::try_from(number).unwrap();
+        ask_from(&house, network, &body).await.ok();
+    }
+    for number in 0..burst(Limit::Message) {
+        let body = mail_to(&format!("user{number}@example.org"), "secret", 1);
+        ask_from(&house, 50, &body).await.ok();
+    }
+    for number in 100..100 + burst(Limit::SmsPrefix) {
+        let body = text_to(&format!("447400333{number}"), "secret", 1);
+        let network = u32::try_from(number).unwrap();
+        ask_from(&house, network, &body).await.ok();
+    }
+    let before = spent(&house);
+    for (network, body) in [
+        (200, text_to("447400111222", "new", 1)),
+        (50, text_to("447400555666", "new", 1)),
+        (50, mail_to("new@example.org", "new", 1)),
+        (201, text_to("447400333999", "new", 1)),
+    ] {
+        let reply = ask_from(&house, network, &body).await;
+        reply.error(429, "M_LIMIT_EXCEEDED");
+        assert_eq!(spent(&house), before, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn _3pid_21_a_request_that_sends_nothing_spends_nothing() {
+    let house = house(&[LIMITED]).await;
+    for body in [
+        mail_to("a@example.org", "secret", 2),
+        text_to("447400123456", "secret", 2),
+    ] {
+        ask_from(&house, 1, &body).await.ok();
+        let before = spent_on_messages(&house);
+        assert!(before.len() >= 2, "{before:?}");
+        for attempt in [2, 1, 2] {
+            let mut again = body.clone();
+            again["send_attempt"] = attempt.into();
+            ask_from(&house, 1, &again).await.ok();
+            ask_from(&house, 2, &again).await.ok();
+            assert_eq!(spent_on_messages(&house), before, "{again}");
+        }
+    }
+    assert_eq!(sent(&house).await, 2);
+}
+
+/// Nor when there is nothing left to spend: who repeats a request has lost an answer.
+#[tokio::test]
+async fn _3pid_21_a_repeated_request_is_answered_when_the_budgets_are_used_up() {
+    let house = house(&[LIMITED]).await;
+    let body = |number: usize| mail_to("a@example.org", &format!("secret{number}"), 1);
+    let mut sids = Vec::new();
+    for number in 0..burst(Limit::MailAddress) {
+        sids.push(ask_from(&house, 1, &body(number)).await.ok());
+    }
+    let reply = ask_from(&house, 1, &body(99)).await;
+    reply.error(429, "M_LIMIT_EXCEEDED");
+    for (number, sid) in sids.iter().enumerate() {
+        assert_eq!(&ask_from(&house, 1, &body(number)).await.ok(), sid);
+    }
+}
+
+/// A session of its own, through the page that stands in for a client, is of the same budgets.
+#[tokio::test]
+async fn _3pid_16_the_fallback_page_sends_within_the_same_budgets() {
+    let house = house(&[LIMITED]).await;
+    let address = "a@example.org";
+    for number in 0..burst(Limit::MailAddress) {
+        let body = mail_to(address, &format!("secret{number}"), 1);
+        let network = u32::try_from(number).unwrap();
+        ask_from(&house, network, &body).await.ok();
+    }
+    let (_, session) = house.begin(&stage(MAIL_STAGE, "none")).await;
+    let path = page("/_matrix/client/v3", MAIL_STAGE, &session);
+    let send = async || {
+        let request = Request::post(&path);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let form = format!("email={address}").into_bytes();
+        house.send_from(peer(77), request.body(form).unwrap()).await
+    };
+    assert_eq!(send().await.status, 429);
+    assert_eq!(sent(&house).await, burst(Limit::MailAddress));
+    house.advance(interval(Limit::MailAddress));
+    assert_eq!(send().await.status, 200);
+    assert_eq!(sent(&house).await, 1);
+}
+
+/// Numbers of one block, each from a network of its own, several at a time; says how many were
+/// accepted.
+async fn attack(house: &Arc<House>, numbers: std::ops::Range<u32>, first: u32) -> usize {
+    let (next, accepted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    at_once(8, |_| {
+        let (house, numbers) = (Arc::clone(house), numbers.clone());
+        let (next, accepted) = (Arc::clone(&next), Arc::clone(&accepted));
+        async move {
+            loop {
+                let step = u32::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap();
+                let number = numbers.start + step;
+                if number >= numbers.end {
+                    return;
+                }
+                let body = text_to(&format!("44740{number:07}"), "secret", 1);
+                let reply = ask_from(&house, first + step, &body).await;
+                if reply.status == 200 {
+                    accepted.fetch_add(1, Ordering::Relaxed);
+                } else {
+                    reply.error(429, "M_LIMIT_EXCEEDED");
+                }
+            }
+        }
+    })
+    .await;
+    accepted.load(Ordering::Relaxed)
+}
+
+/// Incident 28: whoever owns a block of numbers, and as many networks as they like, is sent what
+/// the block's budget allows, and takes it from nobody else. Then a whole country of blocks.
+#[tokio::test]
+async fn incident_28_text_messages_to_a_block_of_numbers_stay_under_the_cap() {
+    let _alone = alone().await;
+    let house = Arc::new(house(&[LIMITED]).await);
+    let (block, country) = (burst(Limit::SmsPrefix), burst(Limit::SmsCountry));
+    // Hundreds of numbers of one block.
+    assert_eq!(attack(&house, 123_000..123_300, 10_000).await, block);
+    // Another block of the country works.
+    let neighbour = text_to("447400124000", "secret", 1);
+    ask_from(&house, 1, &neighbour).await.ok();
+    assert_eq!(sent(&house).await, block + 1);
+    // The block's budget comes back one by one, and not as a whole.
+    house.advance(interval(Limit::SmsPrefix));
+    assert_eq!(attack(&house, 123_400..123_420, 20_000).await, 1);
+    assert_eq!(sent(&house).await, 1);
+    house.advance(interval(Limit::SmsPrefix) * u32::try_from(block).unwrap());
+
+    // Many blocks, a few numbers each: the country's budget ends it.
+    let mut accepted = 0;
+    for prefix in 0..12 {
+        let first = 200_000 + prefix * 1000;
+        let networks = 30_000 + prefix * 1000;
+        accepted += attack(&house, first..first + 21, networks).await;
+    }
+    assert_eq!(accepted, country);
+    assert_eq!(sent(&house).await, country);
+    let more = text_to("447400999000", "secret", 1);
+    let reply = ask_from(&house, 2, &more).await;
+    reply.error(429, "M_LIMIT_EXCEEDED");
+    // Another country, and mail, go on.
+    let elsewhere = text_to("12025550143", "secret", 1);
+    ask_from(&house, 3, &elsewhere).await.ok();
+    let mail = mail_to("a@example.org", "secret", 1);
+    ask_from(&house, 3, &mail).await.ok();
+    assert_eq!(sent(&house).await, 2);
+    house.advance(retry_after(&reply));
+    ask_from(&house, 2, &more).await.ok();
+}
