@@ -1,8 +1,4 @@
 //! The credentials of a validation session: how they may be written, and what they are good for.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
-)]
 
 use std::time::Duration;
 
