@@ -72,7 +72,8 @@ struct Client<'a> {
     act: Act,
     fault: Option<Fault>,
     failures: RefCell<Vec<u16>>,
-    calls: RefCell<Vec<String>>,
+    /// Operations, and whether they are on the limits.
+    calls: RefCell<Vec<(String, bool)>>,
     met: Cell<bool>,
 }
 
@@ -108,7 +109,9 @@ impl<'a> Client<'a> {
         tap.calm();
         let own = tap.take_calls().into_iter();
         let own = own.filter(|call| call.caller == self.act.function());
-        *self.calls.borrow_mut() = own.map(|call| call.operation).collect();
+        *self.calls.borrow_mut() = own
+            .map(|call| (call.operation, call.tables == ["Limits"]))
+            .collect();
         value
     }
 
@@ -239,10 +242,10 @@ async fn every_call_suffers(act: Act, limits: &str, kinds: &[Kind], times: u64) 
     let calls = undisturbed.calls.take();
     let (mut number, mut met) = (1, 0);
     for position in 1..=calls.len() {
-        let operation = &calls[position - 1];
-        let same = calls[..position].iter().filter(|own| *own == operation);
+        let (operation, of_limits) = &calls[position - 1];
+        let same = calls[..position].iter().filter(|own| own.0 == *operation);
         let nth = u64::try_from(same.count()).unwrap();
-        for kind in kinds {
+        for kind in if *of_limits { &LASTING } else { kinds } {
             number += 1;
             house.advance(Duration::from_mins(1));
             let fault = Fault::new(*kind).by(act.function()).on(operation);

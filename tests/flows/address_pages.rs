@@ -1,9 +1,5 @@
 //! The fallback pages of the address stages, as far as HTTP shows: they ask for an address, send a
 //! message, and wait for its link or take its code.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
-)]
 
 use std::time::Duration;
 

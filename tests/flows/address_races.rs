@@ -1,9 +1,5 @@
 //! Many requests at once, about addresses: a proof is spent once, an address belongs to one, and
 //! whoever comes second is told so; in fair weather and in foul.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
-)]
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,6 +1,7 @@
 //! Words for addresses: asking for messages, reading them as their receiver does, and what the
 //! tables must look like afterwards.
 #![expect(
+    clippy::expect_used,
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
 )]

@@ -1,8 +1,4 @@
 //! The credentials of a validation session: how they may be written, and what they are good for.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
-)]
 
 use std::time::Duration;
 
@@ -16,6 +12,9 @@ use crate::flows::{
     },
     support::{DUMMY, assert_people, count, flows, stage, wish, with},
 };
+
+/// The members that name a session; the other argument is another's credentials.
+type Spelling = fn(&Asked, &Value) -> Value;
 
 const EITHER: &str = "m.login.email.identity m.login.msisdn";
 
@@ -39,7 +38,6 @@ async fn proven(house: &House) -> Asked {
 #[tokio::test]
 async fn uia_51_credentials_are_understood_in_every_spelling() {
     let wrong = json!({ "sid": "other", "client_secret": "other" });
-    type Spelling = fn(&Asked, &Value) -> Value;
     let spellings: [Spelling; 13] = [
         |asked, _| json!({ "threepid_creds": asked.creds() }),
         |asked, _| json!({ "threepidCreds": asked.creds() }),

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::flows::{
     addresses::{
         ALICE, Asked, EMAIL, MAIL, MSISDN, NUMBER, SMS, ask, ask_mail, ask_text, assert_addresses,
-        claims, confirm, link_to, mail_to, proofs_in,
+        claims, code_to, confirm, link_to, mail_to, path_of, proofs_in, text_to,
     },
     support::{
         DUMMY, POLICIES, TERMS, TOKEN, assert_people, flows, new_token, stage, token_stage, whoami,
@@ -57,13 +57,7 @@ async fn uia_57_a_sign_up_waits_until_the_link_in_the_mail_is_confirmed() {
         polls(2).await;
         let link = link_to(&house, ALICE);
         // The page alone confirms nothing.
-        assert_eq!(
-            house
-                .get(crate::flows::addresses::path_of(&link))
-                .await
-                .status,
-            200
-        );
+        assert_eq!(house.get(path_of(&link)).await.status, 200);
         polls(2).await;
         assert_people(&house, &[]);
         confirm(&house, &link).await;
@@ -270,18 +264,16 @@ async fn uia_31_flows_whose_messages_cannot_be_sent_are_not_offered() {
     let with_mail = json!([{ "stages": [EMAIL, DUMMY] }, { "stages": [TERMS, DUMMY] }]);
     let with_sms = json!([{ "stages": [MSISDN, DUMMY] }, { "stages": [TERMS, DUMMY] }]);
     let with_none = json!([{ "stages": [TERMS, DUMMY] }]);
-    for (media, expected) in [
-        (&[MAIL][..], with_mail),
-        (&[SMS], with_sms),
-        (&[], with_none),
+    let (no_mail, no_sms) = ((MAIL.0, ""), (SMS.0, ""));
+    for (media, missing, expected) in [
+        ([MAIL, no_sms], &[MSISDN][..], with_mail),
+        ([no_mail, SMS], &[EMAIL], with_sms),
+        ([no_mail, no_sms], &[EMAIL, MSISDN], with_none),
     ] {
-        let house = House::with(&[&[flows(&offered), POLICIES], media].concat()).await;
+        let house = House::with(&[&[flows(&offered), POLICIES], &media[..]].concat()).await;
         let (challenge, session) = house.begin(&wish("alice")).await;
         assert_eq!(challenge["flows"], expected);
-        for (kind, own) in [(EMAIL, MAIL), (MSISDN, SMS)] {
-            if media.contains(&own) {
-                continue;
-            }
+        for kind in missing {
             // Switched off is not merely hidden (incident 23).
             let creds = json!({ "sid": "sid", "client_secret": "secret" });
             let body =
@@ -342,4 +334,50 @@ async fn reg_23_a_missing_password_spends_no_proof() {
     let late = with(poll(&session), &json!({ "password": kit::PASSWORD }));
     house.register(&late).await.ok();
     assert_addresses(&house, &[("email#alice@example.org", "alice")]);
+}
+
+/// Incident 10, incident 7: of two requests for one address, the plain one and one that says all it
+/// can, the messages read the same.
+#[tokio::test]
+async fn incident_10_nothing_that_a_client_says_is_in_a_message() {
+    let link = "https://evil.example/?a=<svg/onload=alert(1)>&b=%0d%0aBcc:x";
+    let more = json!({
+        "next_link": link,
+        "id_server": "evil.example",
+        "username": "<b>evil</b>",
+        "display_name": "Win at https://evil.example",
+        "subject": "Evil",
+    });
+    let mut letters = Vec::new();
+    for hostile in [false, true] {
+        let house = house(&format!("{EMAIL} {MSISDN}")).await;
+        let secret = if hostile { "Evil-secret" } else { "secret" };
+        let mut wish = json!({ "password": kit::PASSWORD });
+        if hostile {
+            wish = with(
+                wish,
+                &json!({ "initial_device_display_name": "https://evil.example" }),
+            );
+        }
+        house.begin(&wish).await;
+        let mut bodies = [mail_to(ALICE, secret, 1), text_to(NUMBER.0, secret, 1)];
+        for body in &mut bodies {
+            if hostile {
+                *body = with(body.clone(), &more);
+            }
+            ask(&house, PREFIXES[1], body).await;
+        }
+        house.deliver().await;
+        let (link, code) = (link_to(&house, ALICE), code_to(&house, NUMBER.1));
+        let messages = house.messages().into_iter().map(|message| {
+            let text = format!("{:?} {} {:?}", message.subject, message.text, message.html);
+            assert!(!text.to_lowercase().contains("evil"), "{text}");
+            text.replace(&link.replace('&', "&#38;"), "LINK")
+                .replace(&link, "LINK")
+                .replace(&code, "CODE")
+        });
+        letters.push(messages.collect::<Vec<_>>());
+    }
+    assert_eq!(letters[0].len(), 2);
+    assert_eq!(letters[0], letters[1]);
 }

@@ -1,8 +1,4 @@
 //! Signing up with a phone number: from the request to the text message, its code, and the account.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
-)]
 
 use kit::{House, PREFIXES};
 use serde_json::{Value, json};

@@ -24,10 +24,12 @@ use crate::flows::{
     },
 };
 
-/// What each function does when it starts, if it reads tables at all.
+/// What each function does when it starts, if it reads tables at all. A worker is not waited for
+/// and does nothing then.
 async fn start_every_function(house: &House) {
-    for (function, permissions) in &Template::ours().unwrap().policies {
-        if !permissions.is_empty() {
+    let template = Template::ours().unwrap();
+    for (function, permissions) in &template.policies {
+        if !permissions.is_empty() && !template.workers.contains_key(function) {
             process_of(house, function).warm_up().await;
         }
     }
@@ -99,6 +101,7 @@ async fn walk_with_addresses(privacy: &str) -> BTreeSet<Use> {
         MAIL,
         SMS,
         ("GATEHOUSE_LIMITS", "on"),
+        ("GATEHOUSE_SES_CONFIGURATION_SET", "gatehouse"),
         ("GATEHOUSE_THREEPID_PRIVACY", privacy),
     ];
     let house = Arc::new(House::with(&settings).await);
@@ -115,12 +118,17 @@ async fn walk_with_addresses(privacy: &str) -> BTreeSet<Use> {
         let attempt = asked.attempt(Some(&session));
         house.register(&attempt).await.challenge();
         asked.validate(&house).await;
-        house.register(&attempt).await;
-        house.register(&stage(DUMMY, &session)).await;
+        if asked.stage == EMAIL {
+            house.register(&attempt).await.ok();
+        } else {
+            house.register(&attempt).await.challenge();
+            house.register(&stage(DUMMY, &session)).await.ok();
+        }
     }
-    // A budget that is used up, and its message; an address that has an account.
-    let body = mail_to(ALICE, "another secret", 1);
-    house.post(&request_token(PREFIXES[1], EMAIL), &body).await;
+    // An address that has an account; its owner's mail is sent at the second try.
+    let body = mail_to(ALICE, "another-secret", 1);
+    let told = house.post(&request_token(PREFIXES[1], EMAIL), &body).await;
+    assert_eq!(told.status, if privacy == "quiet" { 200 } else { 400 });
     house
         .local
         .sinks()
@@ -128,6 +136,7 @@ async fn walk_with_addresses(privacy: &str) -> BTreeSet<Use> {
     house.deliver().await;
     house.advance(Duration::from_mins(2));
     house.tick().await;
+    house.local.sinks().calm();
     let (_, session) = house.begin(&wish("carol")).await;
     let path = page(PREFIXES[1], EMAIL, &session);
     submit(&house, &path, "email=carol%40example.org").await;
@@ -160,7 +169,7 @@ async fn every_permission_of_the_template_is_used_and_none_is_missing() {
     assert!(unused.is_empty(), "no flow needs {unused:#?}");
     let missing: Vec<_> = used
         .difference(&held)
-        .filter(|own| template.functions.contains_key(&own.function))
+        .filter(|own| template.policies.contains_key(&own.function))
         .collect();
     assert!(missing.is_empty(), "a flow needs {missing:#?}");
 }
