@@ -16,7 +16,8 @@ use shared::{
     passwords,
     secrets::Secret,
     store::{AccountKind, Facts, Wanted},
-    threepids, tokens,
+    threepids::{self, Medium, ThreePidDenied},
+    tokens,
     uia::{self, Attempt, Auth, Binding, OpenSession, Prepared, Proof, Replay},
 };
 
@@ -277,12 +278,7 @@ async fn finish(
         proof.keep(app).await;
         return Err(MatrixError::new(ErrorCode::MissingParam, "`password` is missing").into());
     };
-    // The operator's rules may have changed since the message was sent (REG-28).
-    let denied = proof.gains.threepids.iter().find_map(|proven| {
-        let denied = threepids::admit(&app.config, &proven.threepid).err()?;
-        Some((denied, proven.threepid.medium))
-    });
-    if let Some((denied, medium)) = denied {
+    if let Some((denied, medium)) = denied(app, &proof) {
         proof.keep_without(app, medium).await;
         return Err(denied.into());
     }
@@ -340,6 +336,15 @@ async fn finish(
         }
     }
     Err(shared::store::StoreError::Contended.into())
+}
+
+/// An address that the operator's rules do not allow, which may have changed since the message was
+/// sent (REG-28).
+fn denied(app: &App, proof: &Proof) -> Option<(ThreePidDenied, Medium)> {
+    proof.gains.threepids.iter().find_map(|proven| {
+        let denied = threepids::admit(&app.config, &proven.threepid).err()?;
+        Some((denied, proven.threepid.medium))
+    })
 }
 
 fn answer(app: &App, asked: &Parameters, localpart: &Localpart) -> (Response, Option<NewDevice>) {
