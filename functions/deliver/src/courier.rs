@@ -1,4 +1,4 @@
-//! One row after the other: lease, look, decide, send, write down.
+//! What is done with one row: lease, look, decide, send, write down.
 //!
 //! What to say is decided here and not where the message was called for, so that a request for an
 //! address with an account costs, reads and writes what any other does (3PID-15).
@@ -29,8 +29,8 @@ use crate::{
 
 /// How long a row is nobody else's: longer than the function may run.
 const LEASE: Duration = Duration::from_mins(2);
-/// A message is sent this long after it was called for, or not at all.
-const WORTH: Duration = Duration::from_hours(24);
+/// A message is sent within this time, or not at all.
+const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
 /// The first wait before another try; it doubles.
 const FIRST_WAIT: Duration = Duration::from_secs(30);
 /// The longest.
@@ -144,7 +144,7 @@ impl<'a> Courier<'a> {
 
     /// What there is to send, and to whom.
     async fn pack(&self, leased: &Leased, now: Timestamp) -> Result<Parcel, Outcome> {
-        if now.since(leased.created) >= WORTH {
+        if now.since(leased.created) >= GIVE_UP_AFTER {
             return Err(Outcome::Over(End::Dead, "too old".to_owned()));
         }
         let Content::Validation {

@@ -40,7 +40,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_SECRET_PREVIOUS",
         None,
-        "The secret before this one. Keep it at least 48 hours, for sessions under way. Registration tokens and application services made under it stop working when it is taken away: make them anew first.",
+        "The secret before this one. Keep it at least 48 hours, for sessions under way; rate limits begin anew. Registration tokens and application services made under it stop working when it is taken away: make them anew first.",
     ),
     row(
         "GATEHOUSE_TABLES",
@@ -161,12 +161,12 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_EMAIL_ALLOWED",
         Some(""),
-        "Regular expressions, separated by spaces; a canonical e-mail address must match one as a whole, if there are any.",
+        "Regular expressions with an `@`, separated by spaces; an e-mail address must match one as a whole, in any case of letters, if there are any.",
     ),
     row(
         "GATEHOUSE_EMAIL_DENIED",
         Some(""),
-        "The same; an address must match none.",
+        "The same; an address must match none. For instance `.*@spam[.]example`.",
     ),
     row(
         "GATEHOUSE_SMS_COUNTRIES",
@@ -176,7 +176,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_SMS_NUMBERS",
         Some("valid"),
-        "`valid`: only to numbers that somebody can have. `possible`: to every number of the right length.",
+        "`valid`: only to mobile numbers that somebody can have. `possible`: also to every other number of the right length, some of which may cost more; for tests.",
     ),
     row(
         "GATEHOUSE_SMS_SENDER_ID",
@@ -221,6 +221,6 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_WARM_UP",
         Some("true"),
-        "`false` for functions that read no table: no connection is opened ahead of the first request.",
+        "`false`: nothing is read ahead of the first request; for functions that do not use the application services.",
     ),
 ];

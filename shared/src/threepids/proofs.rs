@@ -361,13 +361,9 @@ fn budgets(wish: &Wish<'_>, network: Network) -> Vec<(Limit, String)> {
 
 /// The mailbox behind an address with a tag: most hosts deliver `a+b@…` to `a@…`.
 fn mailbox(address: &str) -> String {
-    let tagged = address
-        .split_once('@')
-        .and_then(|(local, domain)| Some((local.split_once('+')?.0, domain)));
-    match tagged {
-        Some((local, domain)) if !local.is_empty() => format!("{local}@{domain}"),
-        _ => address.to_owned(),
-    }
+    let (local, domain) = address.split_once('@').unwrap_or_default();
+    let untagged = local.split('+').next().filter(|name| !name.is_empty());
+    format!("{}@{domain}", untagged.unwrap_or(local))
 }
 
 /// Where strangers are told who has an account: looks, for whom that would be a fault.

@@ -64,7 +64,7 @@ async fn _3pid_16_questions_who_has_an_account_are_limited_where_they_are_answer
 /// L13, HTTP-19: a new secret is a new session, and no new budget; nor is another network.
 #[tokio::test]
 async fn l13_messages_to_one_address_are_limited_whatever_the_session() {
-    for (medium, most, seconds) in [("email", 5, 600), ("msisdn", 4, 1200)] {
+    for (medium, most, seconds) in [("email", 10, 300), ("msisdn", 8, 600)] {
         let house = house_with(&[LIMITS]).await;
         let path = crate::api::threepids::path_of(medium);
         let next = std::cell::Cell::new(0);
