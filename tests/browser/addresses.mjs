@@ -40,7 +40,7 @@ for (const prefix of PREFIXES) {
         assert.equal(await field.evaluate((input) => input.validity.typeMismatch), true);
         await field.fill(ADDRESS);
         await field.press("Enter");
-        await popup.getByText(`We have sent a mail to ${ADDRESS}.`).waitFor();
+        await popup.getByText("We have sent a mail to a…@example.org.").waitFor();
         await picture(popup, `email-sent-${prefix}`);
 
         await popup.getByRole("button", { name: "I have opened it" }).click();
@@ -76,7 +76,7 @@ for (const prefix of PREFIXES) {
       await alert.waitFor();
       await picture(popup, `phone-wrong-${prefix}`);
       await ask(PHONE.phone_number);
-      await popup.getByText("We have sent a code to +44 7400 123456.").waitFor();
+      await popup.getByText("We have sent a code to the number that ends in 456.").waitFor();
       await picture(popup, `phone-sent-${prefix}`);
 
       const code = codeIn(await message(house, NUMBER));
@@ -106,10 +106,10 @@ trial("UIA-70 another address can be given, and the first one's link proves noth
     const send = async (address) => {
       await popup.getByLabel("E-mail address").fill(address);
       await popup.getByRole("button", { name: "Send the mail" }).click();
-      await popup.getByText(`We have sent a mail to ${address}.`).waitFor();
+      await popup.getByText(`We have sent a mail to ${address[0]}…@example.org.`).waitFor();
     };
-    await send("alcie@example.org");
-    const wrong = linkIn(await message(house, "alcie@example.org"));
+    await send("elice@example.org");
+    const wrong = linkIn(await message(house, "elice@example.org"));
     await popup.getByRole("button", { name: AGAIN }).click();
     await send(ADDRESS);
     const { page } = await person.open(wrong);

@@ -114,7 +114,7 @@ trial("3PID-52 “It was not me” ends the link, and what was asked for with it
     await picture(page, "link-refused");
     const again = await page.goto(link);
     await assertInert(page, again, 400);
-    await page.getByRole("heading", { name: "This link does not work" }).waitFor();
+    await page.getByRole("heading", { name: "That does not work" }).waitFor();
     await request.assertUnproven();
     person.assertQuiet(REFUSED);
   }),
@@ -130,7 +130,7 @@ trial(
       const assertDead = async (url) => {
         const { page, answer } = await person.open(url);
         await assertInert(page, answer, 400);
-        await page.getByRole("heading", { name: "This link does not work" }).waitFor();
+        await page.getByRole("heading", { name: "That does not work" }).waitFor();
         shown.add(await page.content());
         await picture(page, "link-dead");
         await page.close();
@@ -151,7 +151,7 @@ trial(
       const { page } = await person.open(link);
       await house.advance(25 * 60 * 60);
       await page.getByRole("button", { name: "Yes, it was me" }).click();
-      await page.getByRole("heading", { name: "This link does not work" }).waitFor();
+      await page.getByRole("heading", { name: "That does not work" }).waitFor();
       await assertDead(link);
       await request.assertUnproven();
       assert.equal(shown.size, 1);
