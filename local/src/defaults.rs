@@ -33,8 +33,7 @@ impl Defaults {
             ("GATEHOUSE_REGISTRATION", "open".to_owned()),
             (
                 "GATEHOUSE_REGISTRATION_FLOWS",
-                // The dummy last: some clients take the last flow.
-                "m.login.email.identity m.login.msisdn m.login.dummy".to_owned(),
+                "m.login.dummy m.login.email.identity m.login.msisdn".to_owned(),
             ),
             ("GATEHOUSE_SECRET", secret(data, chance)?),
             ("GATEHOUSE_SERVER_NAME", "localhost".to_owned()),
