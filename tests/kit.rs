@@ -6,7 +6,8 @@ mod log;
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    io::{Read, Write},
+    net::{IpAddr, TcpStream},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -219,6 +220,26 @@ impl House {
     /// Every row of every table, as text.
     pub fn dump(&self) -> String {
         self.local.engine().dump().expect("a dump").to_string()
+    }
+
+    /// Has the embedded engine do an operation, past functions, policies and tap.
+    pub fn past_the_functions(&self, operation: &str, body: &Value) {
+        let body = body.to_string();
+        let mut stream =
+            TcpStream::connect(self.local.engine().address()).expect("the engine listens");
+        write!(
+            stream,
+            "POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\
+             content-type: application/x-amz-json-1.0\r\nx-amz-target: DynamoDB_20120810.{operation}\r\n\
+             x-amz-date: 20270115T080000Z\r\n\
+             authorization: AWS4-HMAC-SHA256 Credential=test/20270115/local/dynamodb/aws4_request, \
+             SignedHeaders=host, Signature=0\r\n\r\n{body}",
+            body.len()
+        )
+        .expect("the engine reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 
     /// The operator's command, on this house's tables.

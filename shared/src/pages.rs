@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     config::Config,
+    error::MatrixError,
     http::{Content, Response},
 };
 
@@ -53,6 +54,18 @@ pub fn message_with_script(
     script: &'static str,
 ) -> Response {
     said(config, StatusCode::OK, title, text, Some(script))
+}
+
+/// A failure that is not the person's to mend: it is logged, and the page says no more than that.
+pub fn trouble(config: &Config, error: &MatrixError) -> Response {
+    error.log();
+    let text = "Please try again in a moment.";
+    let page = message(config, error.code.status(), "That did not work", text);
+    Response {
+        // The body is another, and the time to wait is the same.
+        retry_after: error.response("").retry_after,
+        ..page
+    }
 }
 
 fn said(

@@ -7,8 +7,8 @@
 
 mod accounts;
 mod appservices;
-mod batch_get;
 mod connection;
+mod get;
 mod item;
 mod keys;
 mod limits;
@@ -49,7 +49,7 @@ pub enum StoreError {
     /// A row is not of the shape we write.
     #[error("the row {key} is corrupt: {what}")]
     Corrupt {
-        /// The row's key.
+        /// The row's key, as far as it may be logged.
         key: String,
         /// What is wrong with it.
         what: &'static str,

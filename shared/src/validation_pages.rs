@@ -8,7 +8,6 @@ use askama::Template;
 
 use crate::{
     app::App,
-    error::MatrixError,
     http::{Query, Response},
     pages::{self, Allowed},
     secrets::Secret,
@@ -117,18 +116,7 @@ pub fn failed(app: &App, error: SubmitError) -> Response {
             "That does not work",
             "The link or the code is not complete, or it has expired or been used. Ask for another one in your app.",
         ),
-        SubmitError::Limit(_) | SubmitError::Store(_) => trouble(app, &error.into()),
-    }
-}
-
-/// A failure that is not the link's.
-pub fn trouble(app: &App, error: &MatrixError) -> Response {
-    error.log();
-    let text = "Please try again in a moment.";
-    let page = pages::message(&app.config, error.code.status(), "That did not work", text);
-    Response {
-        retry_after: error.response("").retry_after,
-        ..page
+        SubmitError::Limit(_) | SubmitError::Store(_) => pages::trouble(&app.config, &error.into()),
     }
 }
 

@@ -4,11 +4,7 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
-use std::{
-    collections::BTreeSet,
-    io::{Read, Write},
-    net::TcpStream,
-};
+use std::collections::BTreeSet;
 
 use gatehouse_local::template::Template;
 use http::{Method, Request};
@@ -127,21 +123,7 @@ pub(crate) fn set_status(house: &House, localpart: &str, status: &str) {
         "ExpressionAttributeNames": { "#status": "status" },
         "ExpressionAttributeValues": { ":status": { "S": status } },
     });
-    let body = update.to_string();
-    let mut stream = TcpStream::connect(house.local.engine().address()).unwrap();
-    write!(
-        stream,
-        "POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\
-         content-type: application/x-amz-json-1.0\r\nx-amz-target: DynamoDB_20120810.UpdateItem\r\n\
-         x-amz-date: 20270115T080000Z\r\n\
-         authorization: AWS4-HMAC-SHA256 Credential=test/20270115/local/dynamodb/aws4_request, \
-         SignedHeaders=host, Signature=0\r\n\r\n{body}",
-        body.len()
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    house.past_the_functions("UpdateItem", &update);
 }
 
 /// An application service of these user namespaces (`regex`, `exclusive`), registered through the

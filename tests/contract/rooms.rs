@@ -173,7 +173,7 @@ fn the_arrows_between_rooms_point_one_way() {
             "outbox",
             "accounts app config error http lambda limits passwords store tokens uia",
         ),
-        ("pages", "accounts app error lambda limits store tokens uia"),
+        ("pages", "accounts app lambda limits store tokens uia"),
         ("passwords", "app error http lambda store uia"),
         (
             "request_token",

@@ -7,8 +7,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::{Read, Write},
-    net::{IpAddr, Ipv4Addr, TcpStream},
+    net::{IpAddr, Ipv4Addr},
 };
 
 use gatehouse_local::outbox::Message;
@@ -161,21 +160,8 @@ pub(crate) fn stand(expected: &[(&str, usize)]) -> BTreeMap<String, usize> {
 /// Puts a row into a table, past the functions; `suffix` is how the table's name ends.
 pub(crate) fn put(house: &House, suffix: &str, item: &Value) {
     let table = format!("{}-{suffix}", house.local.config().tables);
-    let body = json!({ "TableName": table, "Item": item }).to_string();
-    let mut stream = TcpStream::connect(house.local.engine().address()).unwrap();
-    write!(
-        stream,
-        "POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\
-         content-type: application/x-amz-json-1.0\r\nx-amz-target: DynamoDB_20120810.PutItem\r\n\
-         x-amz-date: 20270115T080000Z\r\n\
-         authorization: AWS4-HMAC-SHA256 Credential=test/20270115/local/dynamodb/aws4_request, \
-         SignedHeaders=host, Signature=0\r\n\r\n{body}",
-        body.len()
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let item = json!({ "TableName": table, "Item": item });
+    house.past_the_functions("PutItem", &item);
 }
 
 /// The row with this partition key.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use http::{Method, StatusCode};
 use shared::{
     app::App,
-    error::{ErrorCode, MatrixError, Rejection},
-    http::{MAX_BODY_BYTES, Query, Request, Response},
+    error::Rejection,
+    http::{Query, Request, Response},
     limits::{self, Limit},
     pages,
     uia::fallback,
@@ -18,7 +18,7 @@ use shared::{
 /// Answers the request, always with a page: a person reads it.
 pub async fn handle(app: Arc<App>, request: Request) -> Result<Response, Rejection> {
     match page(&app, &request).await {
-        Err(Rejection::Error(error)) => Ok(failure(&app, &request, &error)),
+        Err(Rejection::Error(error)) => Ok(pages::trouble(&app.config, &error)),
         other => other,
     }
 }
@@ -48,13 +48,8 @@ async fn page(app: &App, request: &Request) -> Result<Response, Rejection> {
         return Ok(pages::message(&app.config, status, "Not found", text));
     };
     if request.method == Method::POST {
-        if request.body.len() > MAX_BODY_BYTES {
-            let error = MatrixError::new(ErrorCode::TooLarge, "The form is too large");
-            return Err(error.into());
-        }
-        return visit
-            .submit(app, &Query::parse(&request.body), request.network)
-            .await;
+        let form = Query::of_form(&request.body)?;
+        return visit.submit(app, &form, request.network).await;
     }
     visit.show(app).await
 }
@@ -66,18 +61,4 @@ fn stage(path: &str) -> String {
         .and_then(|rest| rest.rsplit_once("/auth/"));
     let decoded = Query::parse(format!("type={}", raw.map_or("", |(_, stage)| stage)).as_bytes());
     decoded.get("type").unwrap_or_default().to_owned()
-}
-
-fn failure(app: &App, request: &Request, error: &MatrixError) -> Response {
-    error.log();
-    let page = pages::message(
-        &app.config,
-        error.code.status(),
-        "That did not work",
-        "Please try again in a moment.",
-    );
-    Response {
-        retry_after: error.response(&request.id).retry_after,
-        ..page
-    }
 }

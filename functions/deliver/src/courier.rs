@@ -69,15 +69,7 @@ enum Outcome {
 
 impl From<StoreError> for Outcome {
     fn from(error: StoreError) -> Self {
-        Self::Again(reason(&error))
-    }
-}
-
-/// An error without the keys of rows, which can be addresses.
-pub(crate) fn reason(error: &StoreError) -> String {
-    match error {
-        StoreError::Corrupt { what, .. } => format!("a row is corrupt: {what}"),
-        error => error.to_string(),
+        Self::Again(error.to_string())
     }
 }
 
@@ -125,7 +117,7 @@ impl<'a> Courier<'a> {
             // Somebody has it, or it is over.
             Ok(None) => return,
             Err(error) => {
-                let error = reason(&error);
+                let error = error.to_string();
                 tracing::error!(outbox.id = id, error, "a message could not be leased");
                 return;
             }
@@ -268,7 +260,7 @@ impl<'a> Courier<'a> {
                     return;
                 }
                 Err(error) => {
-                    let error = reason(&error);
+                    let error = error.to_string();
                     tracing::error!(
                         outbox.id = leased.id,
                         attempt,
@@ -339,14 +331,5 @@ mod tests {
         // To send, and to write it down.
         assert!(SEND_WITHIN + call + call * MARKS <= function);
         assert!(BEGIN_WITHIN < SEND_WITHIN);
-    }
-
-    #[test]
-    fn an_error_in_the_log_names_no_row() {
-        let error = StoreError::Corrupt {
-            key: "3PID#email#alice@example.org/A".to_owned(),
-            what: "owner",
-        };
-        assert_eq!(reason(&error), "a row is corrupt: owner");
     }
 }

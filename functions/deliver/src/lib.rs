@@ -52,7 +52,7 @@ impl Deliver {
             let (ids, next) = match self.app.store.due_messages(now, page).await {
                 Ok(found) => found,
                 Err(error) => {
-                    let error = courier::reason(&error);
+                    let error = error.to_string();
                     tracing::error!(error, "what is due could not be read");
                     return;
                 }

@@ -8,35 +8,30 @@ use std::sync::Arc;
 use shared::{
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
-    http::{MAX_BODY_BYTES, Query, Request as HttpRequest, Response as HttpResponse},
+    http::{Query, Request as HttpRequest, Response as HttpResponse},
+    pages,
     threepids::{
         Medium,
         proofs::{self, SubmitError, Token},
     },
-    validation_pages::{self as pages, Named},
+    validation_pages::{self, Named},
 };
 
 /// Answers the request, always with a page or a redirect.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
-    if pages::medium(&request.path) != Some(Medium::Email) {
+    if validation_pages::medium(&request.path) != Some(Medium::Email) {
         return Err(MatrixError::new(ErrorCode::UnknownPath, "Unrecognized request").into());
     }
     Ok(match confirm(&app, &request).await {
         Ok(page) => page,
-        Err(error) => pages::trouble(&app, &error),
+        Err(error) => pages::trouble(&app.config, &error),
     })
 }
 
 async fn confirm(app: &App, request: &HttpRequest) -> Result<HttpResponse, MatrixError> {
-    if request.body.len() > MAX_BODY_BYTES {
-        return Err(MatrixError::new(
-            ErrorCode::TooLarge,
-            "The form is too large",
-        ));
-    }
-    let form = Query::parse(&request.body);
+    let form = Query::of_form(&request.body)?;
     let Some(named) = Named::read(&form) else {
-        return Ok(pages::failed(app, SubmitError::Unknown));
+        return Ok(validation_pages::failed(app, SubmitError::Unknown));
     };
     let token = Token {
         medium: Medium::Email,
@@ -46,12 +41,12 @@ async fn confirm(app: &App, request: &HttpRequest) -> Result<HttpResponse, Matri
     };
     if form.get("action") == Some("refuse") {
         return Ok(match proofs::refuse(app, &token, request.network).await {
-            Ok(()) => pages::refused(app),
-            Err(error) => pages::failed(app, error),
+            Ok(()) => validation_pages::refused(app),
+            Err(error) => validation_pages::failed(app, error),
         });
     }
     Ok(match proofs::submit(app, &token, request.network).await {
-        Ok(opened) => pages::validated(app, opened),
-        Err(error) => pages::failed(app, error),
+        Ok(opened) => validation_pages::validated(app, opened),
+        Err(error) => validation_pages::failed(app, error),
     })
 }

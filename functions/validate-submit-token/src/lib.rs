@@ -14,23 +14,24 @@ use shared::{
     config::EmailLink,
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Request as HttpRequest, Response as HttpResponse},
+    pages,
     secrets::Secret,
     threepids::{
         Medium,
         proofs::{self, SubmitError, Token, is_opaque_id},
     },
-    validation_pages::{self as pages, MAX_TOKEN_CHARS, Named},
+    validation_pages::{self, MAX_TOKEN_CHARS, Named},
 };
 
 /// Answers the request: JSON to a `POST`, a page to a `GET`.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
-    let Some(medium) = pages::medium(&request.path) else {
+    let Some(medium) = validation_pages::medium(&request.path) else {
         return Err(MatrixError::new(ErrorCode::UnknownPath, "Unrecognized request").into());
     };
     if request.method == Method::GET {
         return Ok(match page(&app, &request, medium).await {
             Ok(page) => page,
-            Err(error) => pages::trouble(&app, &error),
+            Err(error) => pages::trouble(&app.config, &error),
         });
     }
     let body = Body::parse(&request.body)?;
@@ -48,20 +49,11 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         medium,
         sid: &sid,
         client_secret: Some(&Secret::new(secret)),
-        token: &as_typed(medium, token),
+        token: &Secret::new(token),
     };
     // 3PID-30: where a browser would go is nothing to a client.
     proofs::submit(&app, &token, request.network).await?;
     Ok(HttpResponse::ok(&json!({ "success": true })))
-}
-
-/// A code as people type it, with spaces where they like.
-fn as_typed(medium: Medium, token: String) -> Secret {
-    let token = Secret::new(token);
-    match medium {
-        Medium::Email => token,
-        Medium::Msisdn => Secret::new(token.reveal().split_whitespace().collect()),
-    }
 }
 
 async fn page(
@@ -70,7 +62,7 @@ async fn page(
     medium: Medium,
 ) -> Result<HttpResponse, MatrixError> {
     let Some(named) = Named::read(&request.query) else {
-        return Ok(pages::failed(app, SubmitError::Unknown));
+        return Ok(validation_pages::failed(app, SubmitError::Unknown));
     };
     let token = Token {
         medium,
@@ -86,12 +78,12 @@ async fn page(
             .is_none_or(|mail| mail.link == EmailLink::Confirm);
     if !asks {
         return Ok(match proofs::submit(app, &token, request.network).await {
-            Ok(opened) => pages::validated(app, opened),
-            Err(error) => pages::failed(app, error),
+            Ok(opened) => validation_pages::validated(app, opened),
+            Err(error) => validation_pages::failed(app, error),
         });
     }
     Ok(match proofs::open(app, &token, request.network).await {
-        Ok(opened) => pages::ask(app, &named, &opened),
-        Err(error) => pages::failed(app, error),
+        Ok(opened) => validation_pages::ask(app, &named, &opened),
+        Err(error) => validation_pages::failed(app, error),
     })
 }

@@ -1,5 +1,6 @@
 //! Queries and form bodies: names and values, decoded once (HTTP-25).
 
+use super::MAX_BODY_BYTES;
 use crate::error::{ErrorCode, MatrixError};
 
 /// Decoded name and value pairs, in order. Of a repeated name the first counts.
@@ -12,6 +13,17 @@ impl Query {
     /// Parses `application/x-www-form-urlencoded` text: a raw query or a form's body.
     pub fn parse(text: &[u8]) -> Self {
         Self(form_urlencoded::parse(text).into_owned().collect())
+    }
+
+    /// Parses a form's body; M_TOO_LARGE if it is longer than any of ours (HTTP-18).
+    pub fn of_form(body: &[u8]) -> Result<Self, MatrixError> {
+        if body.len() > MAX_BODY_BYTES {
+            return Err(MatrixError::new(
+                ErrorCode::TooLarge,
+                "The form is too large",
+            ));
+        }
+        Ok(Self::parse(body))
     }
 
     /// The first value of `name`.

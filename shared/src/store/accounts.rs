@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, TransactWriteItem, Update};
 
 use super::{
     AppservicesRow, SessionRow, Store, StoreError,
-    item::{Item, Map, Row, number, text},
+    item::{Item, Map, Row, number, put, text},
     keys::{self, MAIN, PASSWORD, PK, SK},
     retry::condition_failed,
 };
@@ -367,16 +367,6 @@ fn device_item(pk: &str, device: &NewDevice, epoch: i64, now: Timestamp) -> Item
         .text_if("display_name", device.display_name.as_deref())
         .number("issued_at", now.0)
         .text("upstream", "none")
-}
-
-pub(super) fn put(table: &str, item: Item, condition: Option<&str>) -> TransactWriteItem {
-    let put = Put::builder()
-        .table_name(table)
-        .set_item(Some(item.build()))
-        .set_condition_expression(condition.map(str::to_owned));
-    TransactWriteItem::builder()
-        .set_put(put.build().ok())
-        .build()
 }
 
 fn keys_of(keys: &[(String, String)]) -> Vec<HashMap<String, AttributeValue>> {

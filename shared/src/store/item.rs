@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
+use aws_sdk_dynamodb::{
+    primitives::Blob,
+    types::{AttributeValue, Put, TransactWriteItem, builders::PutBuilder},
+};
 
 use super::{
     StoreError,
@@ -77,6 +80,35 @@ impl Item {
     }
 }
 
+/// Writes an item, for a transaction; all of it, or not if `condition` does not hold.
+pub(super) fn put(table: &str, item: Item, condition: Option<&str>) -> TransactWriteItem {
+    let put = Put::builder()
+        .table_name(table)
+        .set_item(Some(item.build()))
+        .set_condition_expression(condition.map(str::to_owned));
+    transact_put(put)
+}
+
+/// Writes an item with a `version`, for a transaction, on top of the version `before`; 0 if there is
+/// to be none yet.
+pub(super) fn put_over(table: &str, item: Item, before: i64) -> TransactWriteItem {
+    if before == 0 {
+        return put(table, item, Some("attribute_not_exists(pk)"));
+    }
+    let put = Put::builder()
+        .table_name(table)
+        .set_item(Some(item.build()))
+        .condition_expression("version = :before")
+        .expression_attribute_values(":before", number(before));
+    transact_put(put)
+}
+
+fn transact_put(put: PutBuilder) -> TransactWriteItem {
+    TransactWriteItem::builder()
+        .set_put(put.build().ok())
+        .build()
+}
+
 /// A row that was read. An attribute that is not as we write it is `Corrupt`, never skipped.
 #[derive(Debug)]
 pub(super) struct Row(Map);
@@ -86,12 +118,11 @@ impl Row {
         Self(map)
     }
 
+    /// A fault of this row. It is logged, so its key names no address and no validation session.
     pub(super) fn corrupt(&self, what: &'static str) -> StoreError {
         let part = |name| {
-            self.0
-                .get(name)
-                .and_then(|value| value.as_s().ok())
-                .map_or("", String::as_str)
+            let part = self.0.get(name).and_then(|value| value.as_s().ok());
+            loggable(part.map_or("", String::as_str))
         };
         StoreError::Corrupt {
             key: format!("{}/{}", part(PK), part(SK)),
@@ -138,5 +169,41 @@ impl Row {
     pub(super) fn bytes_if(&self, name: &'static str) -> Result<Option<&[u8]>, StoreError> {
         let bytes = self.0.get(name).map(|value| value.as_b().map(Blob::as_ref));
         bytes.transpose().map_err(|_| self.corrupt(name))
+    }
+}
+
+/// As much of a key as may stand in a log. What is no kind of row and no name is a keyed hash.
+fn loggable(key: &str) -> &str {
+    match key.split_once('#') {
+        Some(("3PID", _)) => "3PID#\u{2026}",
+        None if key.contains('.') => "\u{2026}",
+        _ => key,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_a_corrupt_row_names_no_address_and_no_session() {
+        let told = |item: Item| Row::new(item.build()).corrupt("what").to_string();
+        for (pk, sk, key) in [
+            ("3PID#email#alice@example.org", "A", "3PID#\u{2026}/A"),
+            (
+                "USER#alice",
+                "3PID#email#alice@example.org",
+                "USER#alice/3PID#\u{2026}",
+            ),
+            ("USER#alice", "DEV#PHONE", "USER#alice/DEV#PHONE"),
+            ("APPSERVICES", "A", "APPSERVICES/A"),
+        ] {
+            assert!(
+                told(Item::under(pk, sk)).contains(&format!("row {key} ")),
+                "{pk}/{sk}"
+            );
+        }
+        let session = Item::at("keyid123.4Bq0v4qHkYq2rXJ0c3m5wA");
+        assert!(told(session).contains("row \u{2026}/ "));
     }
 }

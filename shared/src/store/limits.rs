@@ -1,13 +1,11 @@
 //! Cells of the rate limiter.
 
-use aws_sdk_dynamodb::{
-    operation::update_item::UpdateItemError, types::ReturnValuesOnConditionCheckFailure,
-};
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 
 use super::{
     Store, StoreError,
-    item::{Item, Row, number, text},
-    retry::Failure,
+    item::{Item, Map, Row, number, text},
+    retry::{Failure, failed_condition, holds},
 };
 use crate::{clock::Timestamp, limits::Attempt};
 
@@ -86,13 +84,7 @@ impl Store {
                 .expression_attribute_values(":cost", number(cost));
             match request.send().await {
                 Ok(_) => Ok(()),
-                Err(error)
-                    if error
-                        .as_service_error()
-                        .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-                {
-                    Ok(())
-                }
+                Err(error) if failed_condition(&error).is_some() => Ok(()),
                 Err(error) => Err(Failure::<StoreError>::from(error)),
             }
         })
@@ -127,17 +119,10 @@ impl Store {
                 );
             match request.send().await {
                 Ok(_) => Ok(CellVerdict::Allowed),
-                Err(error) => match error.as_service_error() {
-                    Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
-                        let row = Row::new(failed.item().cloned().unwrap_or_default());
-                        if row.text_if("holder").map_err(Failure::Final)? == Some(holder) {
-                            return Ok(CellVerdict::Allowed);
-                        }
-                        row.time("tat")
-                            .map(|arrival| CellVerdict::Exceeded { arrival })
-                            .map_err(Failure::Final)
-                    }
-                    _ => Err(Failure::<StoreError>::from(error)),
+                Err(error) => match failed_condition(&error) {
+                    Some(Some(item)) if holds(item, "holder", holder) => Ok(CellVerdict::Allowed),
+                    Some(item) => exceeded(item),
+                    None => Err(Failure::<StoreError>::from(error)),
                 },
             }
         })
@@ -164,21 +149,21 @@ impl Store {
                 );
             match request.send().await {
                 Ok(_) => Ok(CellVerdict::Allowed),
-                Err(error) => match error.as_service_error() {
-                    Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
-                        // A cell that TTL has just removed is empty.
-                        let Some(item) = failed.item() else {
-                            return Ok(CellVerdict::Allowed);
-                        };
-                        let row = Row::new(item.clone());
-                        row.time("tat")
-                            .map(|arrival| CellVerdict::Exceeded { arrival })
-                            .map_err(Failure::Final)
-                    }
-                    _ => Err(Failure::<StoreError>::from(error)),
+                Err(error) => match failed_condition(&error) {
+                    Some(item) => exceeded(item),
+                    None => Err(Failure::<StoreError>::from(error)),
                 },
             }
         })
         .await
     }
+}
+
+/// What a cell says that did not let a request pass; one that TTL has just removed is empty.
+fn exceeded(cell: Option<&Map>) -> Result<CellVerdict, Failure<StoreError>> {
+    let Some(cell) = cell else {
+        return Ok(CellVerdict::Allowed);
+    };
+    let arrival = Row::new(cell.clone()).time("tat").map_err(Failure::Final)?;
+    Ok(CellVerdict::Exceeded { arrival })
 }

@@ -13,8 +13,7 @@ use aws_sdk_dynamodb::{
 
 use super::{
     Store, StoreError,
-    accounts::put,
-    item::{Item, Row, number, text},
+    item::{Item, Row, number, put, text},
     keys::PK,
     retry::{Failure, failed_condition, holds},
 };

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::{
 
 use super::{
     Store, StoreError,
-    item::{Item, Map, Row, number, text},
+    item::{Item, Map, Row, number, put_over, text},
     keys::PK,
     retry::{Failure, condition_failed, failed_condition, holds},
 };
@@ -119,19 +119,8 @@ impl ProofRow {
 impl Store {
     /// The session with this id. One call, strongly consistent.
     pub async fn find_proof(&self, sid: &str) -> Result<Option<ProofRow>, StoreError> {
-        let answer = self
-            .retry(|| async move {
-                let call = self
-                    .client
-                    .get_item()
-                    .table_name(&self.proofs)
-                    .key(PK, text(sid))
-                    .consistent_read(true);
-                call.send().await.map_err(Failure::<StoreError>::from)
-            })
-            .await?;
-        let row = answer.item.map(|item| ProofRow::read(&Row::new(item)));
-        row.transpose()
+        let row = self.get(&self.proofs, Item::at(sid)).await?;
+        row.as_ref().map(ProofRow::read).transpose()
     }
 
     /// Writes a session on top of the version before its own, and the message that it calls for
@@ -141,20 +130,7 @@ impl Store {
         row: &ProofRow,
         message: &NewMessage,
     ) -> Result<(), SaveProofError> {
-        let before = row.version - 1;
-        let mut session = aws_sdk_dynamodb::types::Put::builder()
-            .table_name(&self.proofs)
-            .set_item(Some(row.item().build()));
-        session = if before == 0 {
-            session.condition_expression("attribute_not_exists(pk)")
-        } else {
-            session
-                .condition_expression("version = :before")
-                .expression_attribute_values(":before", number(before))
-        };
-        let session = TransactWriteItem::builder()
-            .set_put(session.build().ok())
-            .build();
+        let session = put_over(&self.proofs, row.item(), row.version - 1);
         self.transact(vec![session, self.enqueue(message)], |reasons| {
             condition_failed(reasons, 0).then_some(SaveProofError::Moved)
         })

@@ -8,8 +8,7 @@ use aws_sdk_dynamodb::types::{Delete, TransactWriteItem, Update};
 
 use super::{
     Store, StoreError,
-    accounts::put,
-    item::{Item, Map, Row, number, text},
+    item::{Item, Map, Row, number, put, text},
     keys::{self, MAIN, PK, REGISTRATION_TOKENS, SK},
     retry::{Failure, condition_failed},
 };

@@ -4,10 +4,8 @@ use aws_sdk_dynamodb::types::TransactWriteItem;
 
 use super::{
     Store, StoreError,
-    accounts::put,
-    item::{Item, Row, text},
-    keys::{self, MAIN, PK, SK},
-    retry::Failure,
+    item::{Item, put},
+    keys::{self, MAIN},
 };
 use crate::{
     clock::Timestamp,
@@ -18,20 +16,8 @@ use crate::{
 impl Store {
     /// The name of the account that the address belongs to. One call, strongly consistent.
     pub async fn find_owner(&self, threepid: &ThreePid) -> Result<Option<String>, StoreError> {
-        let key = &keys::threepid(threepid);
-        let answer = self
-            .retry(|| async move {
-                let call = self
-                    .client
-                    .get_item()
-                    .table_name(&self.accounts)
-                    .key(PK, text(key))
-                    .key(SK, text(MAIN))
-                    .consistent_read(true);
-                call.send().await.map_err(Failure::<StoreError>::from)
-            })
-            .await?;
-        let Some(row) = answer.item.map(Row::new) else {
+        let key = Item::under(keys::threepid(threepid), MAIN);
+        let Some(row) = self.get(&self.accounts, key).await? else {
             return Ok(None);
         };
         let released = row.number_if("released")?.is_some();

@@ -2,12 +2,12 @@
 
 use aws_sdk_dynamodb::{
     operation::put_item::PutItemError,
-    types::{Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
+    types::{ReturnValuesOnConditionCheckFailure, TransactWriteItem},
 };
 
 use super::{
     Store, StoreError,
-    item::{Item, Row, number, text},
+    item::{Item, Row, number, put_over},
     keys::PK,
     retry::Failure,
 };
@@ -70,21 +70,8 @@ impl SessionRow {
 impl Store {
     /// The session with this key. One call, strongly consistent.
     pub async fn find_uia_session(&self, key: &str) -> Result<Option<SessionRow>, StoreError> {
-        let answer = self
-            .retry(|| async move {
-                let call = self
-                    .client
-                    .get_item()
-                    .table_name(&self.uia_sessions)
-                    .key(PK, text(key))
-                    .consistent_read(true);
-                call.send().await.map_err(Failure::<StoreError>::from)
-            })
-            .await?;
-        answer
-            .item
-            .map(|item| SessionRow::read(&Row::new(item)))
-            .transpose()
+        let row = self.get(&self.uia_sessions, Item::at(key)).await?;
+        row.as_ref().map(SessionRow::read).transpose()
     }
 
     /// Saves a session on top of the version before its own (a new one has version 1). The nonce
@@ -127,13 +114,7 @@ impl Store {
     }
 
     pub(super) fn commit_session(&self, commit: &SessionCommit) -> TransactWriteItem {
-        let put = Put::builder()
-            .table_name(&self.uia_sessions)
-            .set_item(Some(commit.row.item(&self.chance.base64::<12>()).build()))
-            .condition_expression("version = :before")
-            .expression_attribute_values(":before", number(commit.row.version - 1));
-        TransactWriteItem::builder()
-            .set_put(put.build().ok())
-            .build()
+        let item = commit.row.item(&self.chance.base64::<12>());
+        put_over(&self.uia_sessions, item, commit.row.version - 1)
     }
 }

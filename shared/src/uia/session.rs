@@ -252,7 +252,7 @@ impl OpenSession {
         let awaited = Awaited {
             sid,
             asked: None,
-            earlier: None,
+            asks_again: false,
         };
         self.state.awaited.insert(stage, awaited);
         true

@@ -39,9 +39,16 @@ pub(in crate::uia) struct Awaited {
     /// What a fallback page has asked for; a client keeps its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::uia) asked: Option<Asked>,
-    /// The same, before it was asked for anew.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(in crate::uia) earlier: Option<Asked>,
+    /// Whether the page asks for an address again, and goes on counting from there.
+    #[serde(default)]
+    pub(in crate::uia) asks_again: bool,
+}
+
+impl Awaited {
+    /// What the fallback page shows as asked for.
+    pub(super) fn shown(&self) -> Option<&Asked> {
+        self.asked.as_ref().filter(|_| !self.asks_again)
+    }
 }
 
 /// What a fallback page has asked for.

@@ -38,10 +38,7 @@ pub(in crate::uia) enum Step {
 }
 
 pub(super) fn form(stage: StageType, config: &Config, session: &SessionState) -> Form {
-    let asked = session
-        .awaited
-        .get(&stage)
-        .and_then(|awaited| awaited.asked.as_ref());
+    let asked = session.awaited.get(&stage).and_then(Awaited::shown);
     match (medium(stage), asked) {
         (Some(Medium::Msisdn), Some(asked)) => Form {
             text: format!("We have sent a code to {}. Please enter it here.", asked.to).into(),
@@ -127,7 +124,7 @@ pub(in crate::uia) async fn submit(
         .state
         .awaited
         .get(&stage)
-        .and_then(|awaited| Some((awaited.sid.clone(), awaited.asked.clone()?)));
+        .and_then(|awaited| Some((awaited.sid.clone(), awaited.shown()?.clone())));
     let done = match (form.get("action"), asked) {
         (Some(CHECK), Some((sid, asked))) => match medium {
             Medium::Email => return Ok(Step::Attempt),
@@ -136,12 +133,9 @@ pub(in crate::uia) async fn submit(
                 Err(error) => Err(error),
             },
         },
-        (Some(RESTART), Some((_, asked))) => {
-            // The page asks again, and goes on counting.
-            let awaited = session.state.awaited.get_mut(&stage);
-            if let Some(awaited) = awaited {
-                awaited.asked = None;
-                awaited.earlier = Some(asked);
+        (Some(RESTART), Some(_)) => {
+            if let Some(awaited) = session.state.awaited.get_mut(&stage) {
+                awaited.asks_again = true;
             }
             Ok(())
         }
@@ -164,14 +158,12 @@ async fn check(
     form: &Query,
     network: Network,
 ) -> Result<(), MatrixError> {
-    // As people type it, with spaces where they like.
-    let typed = form.get("code").unwrap_or_default();
-    let code: String = typed.split_whitespace().collect();
+    let code = form.get("code").unwrap_or_default();
     let token = Token {
         medium: Medium::Msisdn,
         sid,
         client_secret: Some(&Secret::new(asked.client_secret.clone())),
-        token: &Secret::new(code),
+        token: &Secret::new(code.to_owned()),
     };
     proofs::submit(app, &token, network).await?;
     Ok(())
@@ -191,7 +183,7 @@ async fn send(
         .state
         .awaited
         .get(&stage)
-        .and_then(|awaited| awaited.asked.clone().or_else(|| awaited.earlier.clone()));
+        .and_then(|awaited| awaited.asked.clone());
     let attempt = earlier.as_ref().map_or(0, |asked| asked.attempt) + 1;
     let client_secret =
         earlier.map_or_else(|| app.chance.base64::<24>(), |asked| asked.client_secret);
@@ -214,7 +206,7 @@ async fn send(
             attempt,
             to: shown,
         }),
-        earlier: None,
+        asks_again: false,
     };
     session.state.awaited.insert(stage, awaited);
     Ok(())

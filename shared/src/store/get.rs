@@ -1,15 +1,36 @@
-//! Reading several rows at once.
+//! Reading rows by key: one, or several at once.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 
-use super::{Store, StoreError, item::Map, retry::Failure};
+use super::{
+    Store, StoreError,
+    item::{Item, Map, Row},
+    retry::Failure,
+};
 
 /// How often unprocessed keys are asked for again.
 const UNPROCESSED_TRIES: u32 = 6;
 
 impl Store {
+    /// Reads one row by key, strongly consistent.
+    pub(super) async fn get(&self, table: &str, key: Item) -> Result<Option<Row>, StoreError> {
+        let key = &key.build();
+        let answer = self
+            .retry(|| async move {
+                let call = self
+                    .client
+                    .get_item()
+                    .table_name(table)
+                    .set_key(Some(key.clone()))
+                    .consistent_read(true);
+                call.send().await.map_err(Failure::<StoreError>::from)
+            })
+            .await?;
+        Ok(answer.item.map(Row::new))
+    }
+
     /// Reads rows of any tables by key, until every key is answered (an unprocessed key is not an
     /// absent row).
     pub(super) async fn batch_get(
