@@ -97,6 +97,10 @@ impl House {
             ("GATEHOUSE_ARGON2".to_owned(), "m=8,t=1,p=1".to_owned()),
             ("GATEHOUSE_LIMITS".to_owned(), "off".to_owned()),
             ("GATEHOUSE_PASSWORD_MIN_SCORE".to_owned(), "0".to_owned()),
+            (
+                "GATEHOUSE_REGISTRATION_FLOWS".to_owned(),
+                "m.login.dummy".to_owned(),
+            ),
         ]);
         values.extend(
             settings

@@ -25,11 +25,19 @@ impl Defaults {
     pub fn new(public_url: &str, data: Option<&Path>, chance: &dyn Chance) -> Result<Self> {
         Ok(Self(vec![
             ("GATEHOUSE_ALLOW_UNVERIFIED_REGISTRATION", "true".to_owned()),
+            (
+                "GATEHOUSE_MAIL_FROM",
+                "Gatehouse <gatehouse@localhost.example>".to_owned(),
+            ),
             ("GATEHOUSE_PUBLIC_URL", public_url.to_owned()),
             ("GATEHOUSE_REGISTRATION", "open".to_owned()),
-            ("GATEHOUSE_REGISTRATION_FLOWS", "m.login.dummy".to_owned()),
+            (
+                "GATEHOUSE_REGISTRATION_FLOWS",
+                "m.login.dummy m.login.email.identity m.login.msisdn".to_owned(),
+            ),
             ("GATEHOUSE_SECRET", secret(data, chance)?),
             ("GATEHOUSE_SERVER_NAME", "localhost".to_owned()),
+            ("GATEHOUSE_SMS_COUNTRIES", "DE GB US".to_owned()),
         ]))
     }
 

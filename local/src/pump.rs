@@ -181,7 +181,7 @@ impl Drop for Running {
 async fn new_rows(stream: &mut Stream) -> Result<Option<Vec<Value>>> {
     let mut reader = stream.clone();
     let (reader, records) = tokio::task::spawn_blocking(move || {
-        let records = reader.next();
+        let records = reader.read();
         (reader, records)
     })
     .await?;

@@ -3,14 +3,16 @@
 //! Knows no service: each has its own room, `store` for DynamoDB, the function `deliver` for SES
 //! and SNS.
 
-use std::time::Duration;
+use std::{error::Error, io, time::Duration};
 
 use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use aws_smithy_types::timeout::TimeoutConfig;
+use aws_smithy_runtime_api::client::{
+    http::SharedHttpClient, orchestrator::HttpResponse, result::SdkError,
+};
+use aws_smithy_types::{error::metadata::ProvideErrorMetadata, timeout::TimeoutConfig};
 use aws_types::region::Region;
 
 use crate::secrets::Secret;
@@ -113,4 +115,54 @@ pub fn timeouts() -> TimeoutConfig {
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .operation_timeout(OPERATION_TIMEOUT)
         .build()
+}
+
+/// What became of a call that failed, for those that must not be made twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallFailure {
+    /// The service said no, for the reason with this code: nothing has happened.
+    Refused(String),
+    /// It was not even asked.
+    Unreached,
+    /// It may have done it and may not.
+    Unsure,
+}
+
+impl<E: ProvideErrorMetadata> From<&SdkError<E, HttpResponse>> for CallFailure {
+    fn from(error: &SdkError<E, HttpResponse>) -> Self {
+        match error {
+            SdkError::ConstructionFailure(_) => Self::Unreached,
+            SdkError::DispatchFailure(failure) => {
+                let source = failure.as_connector_error().map(|error| error as _);
+                if is_before_connection(source) {
+                    Self::Unreached
+                } else {
+                    Self::Unsure
+                }
+            }
+            SdkError::ServiceError(service) if service.raw().status().is_client_error() => {
+                Self::Refused(service.err().code().unwrap_or("unknown").to_owned())
+            }
+            // A fault of its own, no answer, half an answer.
+            _ => Self::Unsure,
+        }
+    }
+}
+
+/// Whether an error is one that only the opening of a connection has.
+fn is_before_connection(mut error: Option<&(dyn Error + 'static)>) -> bool {
+    while let Some(here) = error {
+        if let Some(fault) = here.downcast_ref::<io::Error>() {
+            return matches!(
+                fault.kind(),
+                io::ErrorKind::ConnectionRefused
+                    | io::ErrorKind::HostUnreachable
+                    | io::ErrorKind::NetworkUnreachable
+                    | io::ErrorKind::NetworkDown
+                    | io::ErrorKind::AddrNotAvailable
+            );
+        }
+        error = here.source();
+    }
+    false
 }

@@ -149,11 +149,29 @@ pub async fn spend(app: &App, limit: Limit, whom: impl Display) -> Result<(), Li
         return Ok(());
     }
     let attempt = Attempt::new(limit.budget(), app.clock.now());
-    match app
-        .store
-        .spend_limit(&cell(app, limit, whom), attempt)
-        .await?
-    {
+    let cell = cell(app, limit, whom);
+    judge(app.store.spend_limit(&cell, attempt).await?, attempt)
+}
+
+/// Spends one request of a budget that is never more than one, in the name of `holder`: asked again
+/// by the same, who was interrupted, it is the same request.
+pub async fn hold(
+    app: &App,
+    limit: Limit,
+    whom: impl Display,
+    holder: &str,
+) -> Result<(), LimitError> {
+    if !app.config.limits {
+        return Ok(());
+    }
+    let attempt = Attempt::new(limit.budget(), app.clock.now());
+    debug_assert_eq!(attempt.tolerance, 0, "one holder at a time");
+    let cell = cell(app, limit, whom);
+    judge(app.store.hold_limit(&cell, attempt, holder).await?, attempt)
+}
+
+fn judge(verdict: CellVerdict, attempt: Attempt) -> Result<(), LimitError> {
+    match verdict {
         CellVerdict::Allowed => Ok(()),
         CellVerdict::Exceeded { arrival } => Err(LimitError::Exceeded {
             retry_after: arrival.since(

@@ -1,7 +1,8 @@
 //! The outbox: messages that a transaction calls for, to be sent by the function `deliver`.
 //!
 //! No request handler calls SES or SNS. A row holds ids and nothing that anybody could use: no
-//! address, no code, no link. Knows neither the tables' keys nor how a message reads.
+//! address, no code, no link. It is `queued`; then `sending`, under a lease that one delivery has
+//! for a while; in the end one of [`End`]. Knows neither the tables' keys nor how a message reads.
 
 use crate::{chance::Chance, clock::Timestamp};
 
@@ -28,6 +29,48 @@ pub enum Content {
         /// Which message of that generation it is, from 1.
         send: i64,
     },
+}
+
+/// A message that is nobody else's to send until the lease on it ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leased {
+    /// Its id.
+    pub id: String,
+    /// The lease: what is written down afterwards is written under it or not at all.
+    pub lease: String,
+    /// What it is about.
+    pub content: Content,
+    /// When it was called for.
+    pub created: Timestamp,
+    /// How many deliveries have had it, this one included.
+    pub attempts: i64,
+    /// Whether the one before never said how it ended: it may have sent the message or not.
+    pub interrupted: bool,
+}
+
+/// How a message ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Its provider has it.
+    Sent,
+    /// Its provider will never take it, or nobody knows whether it has, and once more would be worse.
+    Failed,
+    /// It could not be sent while it was worth anything.
+    Dead,
+    /// There is nothing to be sent any more.
+    Moot,
+}
+
+impl End {
+    /// Its name in tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+            Self::Dead => "dead",
+            Self::Moot => "moot",
+        }
+    }
 }
 
 impl NewMessage {

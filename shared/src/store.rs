@@ -26,6 +26,7 @@ use aws_sdk_dynamodb::Client;
 pub use accounts::{AccountKind, AccountRow, AccountStatus, DeviceRow, Facts, Spared, Wanted};
 pub use appservices::AppservicesRow;
 pub use limits::CellVerdict;
+pub use outbox::DuePage;
 pub use proofs::{ProofRow, SaveProofError};
 pub use registration_tokens::{RegistrationToken, RegistrationTokenRow, TokenUse};
 pub use uia_sessions::{SaveSessionError, SessionRow};

@@ -63,7 +63,7 @@ impl Engine {
 
 impl Stream {
     /// The next records, up to a thousand; none if nothing has happened. It blocks.
-    pub fn next(&mut self) -> Result<Vec<Value>> {
+    pub fn read(&mut self) -> Result<Vec<Value>> {
         let request = json!({ "ShardIterator": self.iterator });
         let answer = self
             .database

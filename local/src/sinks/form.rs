@@ -45,10 +45,12 @@ impl Form {
 
     /// The beginnings of the fields of each element of a list of structures: `<name>.1.`, `<name>.2.` …
     pub(super) fn structures(&self, name: &str) -> Vec<String> {
-        (1..)
-            .map(|index: u32| format!("{name}.{index}."))
-            .take_while(|start| self.0.keys().any(|key| key.starts_with(start)))
-            .collect()
+        let starts = (1..).map_while(|index: u32| {
+            let start = format!("{name}.{index}.");
+            let is_there = self.0.keys().any(|key| key.starts_with(&start));
+            is_there.then_some(start)
+        });
+        starts.collect()
     }
 }
 

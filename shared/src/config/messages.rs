@@ -155,7 +155,7 @@ fn is_sender(text: &str) -> bool {
     let address = match text.split_once('<') {
         None => Some(text),
         Some((name, rest)) => {
-            let plain = |c: char| c.is_alphanumeric() || " .-_'&".contains(c);
+            let plain = |c: char| c.is_ascii_alphanumeric() || " .-_'&".contains(c);
             rest.strip_suffix('>')
                 .filter(|_| name.ends_with(' ') && name.chars().all(plain))
         }

@@ -1,10 +1,12 @@
 //! Cells of the rate limiter.
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::{
+    operation::update_item::UpdateItemError, types::ReturnValuesOnConditionCheckFailure,
+};
 
 use super::{
     Store, StoreError,
-    item::{Item, Row, number},
+    item::{Item, Row, number, text},
     retry::Failure,
 };
 use crate::{clock::Timestamp, limits::Attempt};
@@ -97,6 +99,51 @@ impl Store {
         .await
     }
 
+    /// Takes a cell that nobody holds, or says that `holder` has it already: however often one
+    /// holder asks, it counts once, also if an answer was lost.
+    pub async fn hold_limit(
+        &self,
+        cell: &str,
+        attempt: Attempt,
+        holder: &str,
+    ) -> Result<CellVerdict, StoreError> {
+        let arrival = attempt.now.0 + attempt.cost;
+        let ttl = Timestamp(arrival + KEEP_MS).seconds();
+        self.retry(|| async move {
+            let request = self
+                .client
+                .update_item()
+                .table_name(&self.limits)
+                .set_key(Some(Item::at(cell).build()))
+                .update_expression("SET tat = :arrival, holder = :holder, #ttl = :ttl")
+                .condition_expression("attribute_not_exists(tat) OR tat <= :now")
+                .expression_attribute_names("#ttl", "ttl")
+                .expression_attribute_values(":arrival", number(arrival))
+                .expression_attribute_values(":holder", text(holder))
+                .expression_attribute_values(":ttl", number(ttl))
+                .expression_attribute_values(":now", number(attempt.now.0))
+                .return_values_on_condition_check_failure(
+                    ReturnValuesOnConditionCheckFailure::AllOld,
+                );
+            match request.send().await {
+                Ok(_) => Ok(CellVerdict::Allowed),
+                Err(error) => match error.as_service_error() {
+                    Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
+                        let row = Row::new(failed.item().cloned().unwrap_or_default());
+                        if row.text_if("holder").map_err(Failure::Final)? == Some(holder) {
+                            return Ok(CellVerdict::Allowed);
+                        }
+                        row.time("tat")
+                            .map(|arrival| CellVerdict::Exceeded { arrival })
+                            .map_err(Failure::Final)
+                    }
+                    _ => Err(Failure::<StoreError>::from(error)),
+                },
+            }
+        })
+        .await
+    }
+
     async fn update_cell(&self, cell: &str, step: Step) -> Result<CellVerdict, StoreError> {
         let step = &step;
         let ttl = Timestamp(step.empty_at + KEEP_MS).seconds();
@@ -113,7 +160,7 @@ impl Store {
                 .expression_attribute_values(":limit", number(step.limit))
                 .expression_attribute_values(":value", number(step.value))
                 .return_values_on_condition_check_failure(
-                    aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld,
+                    ReturnValuesOnConditionCheckFailure::AllOld,
                 );
             match request.send().await {
                 Ok(_) => Ok(CellVerdict::Allowed),

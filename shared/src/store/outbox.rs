@@ -1,17 +1,42 @@
 //! Rows of the outbox.
+//!
+//! A row that has to be sent is in the index `due`, with the time from which somebody should look
+//! at it: at once when it is new, when its lease ends while it is being sent, later when that has
+//! to be tried again. What is over is in it no more.
 
-use aws_sdk_dynamodb::types::TransactWriteItem;
+use std::collections::HashMap;
 
-use super::{Store, accounts::put, item::Item};
+use aws_sdk_dynamodb::{
+    error::SdkError,
+    operation::update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
+    types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
+};
+
+use super::{
+    Store, StoreError,
+    accounts::put,
+    item::{Item, Map, Row, number, text},
+    keys::PK,
+    retry::Failure,
+};
 use crate::{
     clock::Timestamp,
-    outbox::{Content, NewMessage},
+    outbox::{Content, End, Leased, NewMessage},
 };
 
 /// How long a row is kept, sent or not, in milliseconds.
 const KEEP_MS: i64 = 72 * 60 * 60 * 1000;
-/// The one partition of the index of what is due.
+/// The index of what is due, and its one partition.
 const DUE: &str = "due";
+const QUEUED: &str = "queued";
+const SENDING: &str = "sending";
+const VALIDATION: &str = "validation";
+/// How many rows one read of the index gives.
+const PAGE: i32 = 100;
+
+/// Where the next read of the index goes on.
+#[derive(Debug, Clone)]
+pub struct DuePage(HashMap<String, AttributeValue>);
 
 impl Store {
     /// The row of a new message, for the transaction that calls for it.
@@ -23,16 +48,184 @@ impl Store {
         } = &new.content;
         let item = Item::at(&new.id)
             .number("schema", 1)
-            .text("status", "queued")
+            .text("status", QUEUED)
             .number("attempts", 0)
             .number("created", new.created.0)
             .text("due", DUE)
             .number("due_at", new.created.0)
             .number("ttl", Timestamp(new.created.0 + KEEP_MS).seconds())
-            .text("content", "validation")
+            .text("content", VALIDATION)
             .text("sid", sid)
             .text("generation", generation)
             .number("send", *send);
         put(&self.outbox, item, Some("attribute_not_exists(pk)"))
     }
+
+    /// Takes a message that is due by `now`, and that nobody else has a lease on, until `ends`.
+    /// `None` if there is no such message. A content of which this version knows nothing is
+    /// `Corrupt`, and due again when the lease ends: a later version may know it.
+    pub async fn lease_message(
+        &self,
+        id: &str,
+        now: Timestamp,
+        ends: Timestamp,
+    ) -> Result<Option<Leased>, StoreError> {
+        let lease = &self.chance.base64::<12>();
+        self.retry(|| async move {
+            let call = self
+                .update_message(
+                    id,
+                    // The status as it was tells whether somebody began and never ended.
+                    "SET was = #status, #status = :sending, attempts = attempts + :one, \
+                     lease = :lease, due_at = :ends",
+                )
+                .condition_expression("#status IN (:queued, :sending) AND due_at <= :now")
+                .expression_attribute_values(":queued", text(QUEUED))
+                .expression_attribute_values(":sending", text(SENDING))
+                .expression_attribute_values(":one", number(1))
+                .expression_attribute_values(":lease", text(lease))
+                .expression_attribute_values(":ends", number(ends.0))
+                .expression_attribute_values(":now", number(now.0))
+                .return_values(ReturnValue::AllNew);
+            let item = match call.send().await {
+                Ok(answer) => answer.attributes,
+                // Ours after all, if an answer was lost.
+                Err(error) => match found(&error) {
+                    Some(item) => item.filter(|item| is(item, "lease", lease)).cloned(),
+                    None => return Err(Failure::<StoreError>::from(error)),
+                },
+            };
+            let leased = item.map(|item| read(&Row::new(item)));
+            leased.transpose().map_err(Failure::Final)
+        })
+        .await
+    }
+
+    /// Writes down how a message has ended. `false` if the lease had passed to somebody else.
+    pub async fn end_message(
+        &self,
+        leased: &Leased,
+        end: End,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.leave(leased, end.as_str(), || {
+            self.update_message(
+                &leased.id,
+                "SET #status = :status, ended = :now REMOVE due, due_at",
+            )
+            .expression_attribute_values(":now", number(now.0))
+        })
+        .await
+    }
+
+    /// Puts a message back, to be taken again from `due`. `false` if the lease had passed to
+    /// somebody else.
+    pub async fn requeue_message(
+        &self,
+        leased: &Leased,
+        due: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.leave(leased, QUEUED, || {
+            self.update_message(&leased.id, "SET #status = :status, due_at = :due_at")
+                .expression_attribute_values(":due_at", number(due.0))
+        })
+        .await
+    }
+
+    /// The ids of messages that are due by `now`, oldest first, and where to go on if there are
+    /// more. The index may be a little behind: what it names need not be due any more.
+    pub async fn due_messages(
+        &self,
+        now: Timestamp,
+        page: Option<DuePage>,
+    ) -> Result<(Vec<String>, Option<DuePage>), StoreError> {
+        let start = &page.map(|DuePage(key)| key);
+        let answer = self
+            .retry(|| async move {
+                let call = self
+                    .client
+                    .query()
+                    .table_name(&self.outbox)
+                    .index_name(DUE)
+                    .key_condition_expression("due = :due AND due_at <= :now")
+                    .expression_attribute_values(":due", text(DUE))
+                    .expression_attribute_values(":now", number(now.0))
+                    .set_exclusive_start_key(start.clone())
+                    .limit(PAGE);
+                call.send().await.map_err(Failure::<StoreError>::from)
+            })
+            .await?;
+        let rows = answer.items.unwrap_or_default().into_iter().map(Row::new);
+        let ids: Result<Vec<_>, _> = rows.map(|row| row.text(PK).map(str::to_owned)).collect();
+        Ok((ids?, answer.last_evaluated_key.map(DuePage)))
+    }
+
+    /// Ends a lease, by an update that sets `:status`. A lease is ended once, so that a row that
+    /// has it and is not being sent tells that the first answer was lost.
+    async fn leave(
+        &self,
+        leased: &Leased,
+        status: &str,
+        update: impl Fn() -> UpdateItemFluentBuilder,
+    ) -> Result<bool, StoreError> {
+        let update = &update;
+        self.retry(|| async move {
+            let call = update()
+                .condition_expression("lease = :lease AND #status = :sending")
+                .expression_attribute_values(":status", text(status))
+                .expression_attribute_values(":sending", text(SENDING))
+                .expression_attribute_values(":lease", text(&leased.lease));
+            match call.send().await {
+                Ok(_) => Ok(true),
+                Err(error) => match found(&error) {
+                    Some(item) => Ok(item.is_some_and(|item| is(item, "lease", &leased.lease))),
+                    None => Err(Failure::<StoreError>::from(error)),
+                },
+            }
+        })
+        .await
+    }
+
+    fn update_message(&self, id: &str, expression: &str) -> UpdateItemFluentBuilder {
+        self.client
+            .update_item()
+            .table_name(&self.outbox)
+            .set_key(Some(Item::at(id).build()))
+            .update_expression(expression)
+            .expression_attribute_names("#status", "status")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+    }
+}
+
+fn read(row: &Row) -> Result<Leased, StoreError> {
+    let content = match row.text("content")? {
+        VALIDATION => Content::Validation {
+            sid: row.text("sid")?.to_owned(),
+            generation: row.text("generation")?.to_owned(),
+            send: row.number("send")?,
+        },
+        _ => return Err(row.corrupt("content")),
+    };
+    Ok(Leased {
+        id: row.text(PK)?.to_owned(),
+        lease: row.text("lease")?.to_owned(),
+        content,
+        created: row.time("created")?,
+        attempts: row.number("attempts")?,
+        interrupted: row.text("was")? == SENDING,
+    })
+}
+
+/// Of a failed condition: the item, if there is one. `None` of any other error.
+#[expect(clippy::option_option, reason = "three cases")]
+fn found<R>(error: &SdkError<UpdateItemError, R>) -> Option<Option<&Map>> {
+    match error.as_service_error() {
+        Some(UpdateItemError::ConditionalCheckFailedException(failed)) => Some(failed.item()),
+        _ => None,
+    }
+}
+
+fn is(item: &Map, name: &str, value: &str) -> bool {
+    item.get(name)
+        .is_some_and(|found| found.as_s().is_ok_and(|found| found == value))
 }
