@@ -9,6 +9,7 @@ mod accounts;
 mod appservices;
 mod batch_get;
 mod connection;
+mod devices;
 mod item;
 mod keys;
 mod limits;
@@ -23,7 +24,9 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
 
-pub use accounts::{AccountKind, AccountRow, AccountStatus, DeviceRow, Facts, Spared, Wanted};
+pub use accounts::{
+    AccountKind, AccountRow, AccountStatus, DeviceRow, Facts, LoginFacts, Spared, Wanted,
+};
 pub use appservices::AppservicesRow;
 pub use limits::CellVerdict;
 pub use outbox::DuePage;
