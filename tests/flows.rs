@@ -5,6 +5,7 @@ mod canaries;
 mod captcha;
 mod chaos;
 mod counted;
+mod deliver;
 mod fallback;
 mod faults;
 mod incidents;

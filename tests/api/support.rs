@@ -20,8 +20,8 @@ use serde_json::{Value, json};
 pub(crate) const WHOAMI: &str = "/_matrix/client/v3/account/whoami";
 
 /// Every endpoint that is served, with its methods. Where the template has `{type}`, the path has a
-/// stage that has a page.
-pub(crate) const ENDPOINTS: [(&str, &[&str]); 10] = [
+/// stage that has a page, and `email` where it has `{medium}`.
+pub(crate) const ENDPOINTS: [(&str, &[&str]); 18] = [
     ("/_matrix/client/versions", &["GET"]),
     ("/_matrix/client/r0/register", &["POST"]),
     ("/_matrix/client/v3/register", &["POST"]),
@@ -41,6 +41,20 @@ pub(crate) const ENDPOINTS: [(&str, &[&str]); 10] = [
         "/_matrix/client/v3/auth/m.login.terms/fallback/web",
         &["GET", "POST"],
     ),
+    ("/_matrix/client/r0/register/email/requestToken", &["POST"]),
+    ("/_matrix/client/v3/register/email/requestToken", &["POST"]),
+    ("/_matrix/client/r0/register/msisdn/requestToken", &["POST"]),
+    ("/_matrix/client/v3/register/msisdn/requestToken", &["POST"]),
+    (
+        "/_matrix/client/r0/validate/email/submitToken",
+        &["GET", "POST"],
+    ),
+    (
+        "/_matrix/client/v3/validate/email/submitToken",
+        &["GET", "POST"],
+    ),
+    ("/_matrix/client/r0/validate/email/confirm", &["POST"]),
+    ("/_matrix/client/v3/validate/email/confirm", &["POST"]),
 ];
 
 /// A request with headers and a body.
@@ -206,6 +220,7 @@ fn the_endpoints_are_the_routes_of_the_template() {
         .iter()
         .flat_map(|route| {
             let path = route.path.replace("{type}", "m.login.terms");
+            let path = path.replace("{medium}", "email");
             let methods = route.methods.keys().map(String::as_str);
             let own = methods.filter(|method| !["ANY", "OPTIONS"].contains(method));
             own.map(move |method| (path.clone(), method))

@@ -1,8 +1,11 @@
-//! What is said of a message that a provider was given, whichever provider it is.
+//! The providers of both media: who is given a message, and what a failure of theirs means for it.
 
 use std::sync::OnceLock;
 
-use shared::{aws::Aws, aws::CallFailure, config::Config};
+use shared::{
+    aws::{Aws, CallFailure},
+    config::Config,
+};
 
 use crate::{
     messages::{Letter, Message},

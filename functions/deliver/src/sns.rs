@@ -85,9 +85,49 @@ fn attributes(sms: &SmsConfig) -> HashMap<String, MessageAttributeValue> {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use shared::config::SmsNumbers;
+    use shared::{aws::Endpoints, config::SmsNumbers, secrets::Secret};
+    use tokio::net::{TcpListener, TcpSocket};
 
     use super::*;
+
+    /// What comes of a text that is sent to this port.
+    async fn sent_to(port: u16) -> Result<String, SendError> {
+        let aws = Aws {
+            region: "us-east-1".to_owned(),
+            endpoints: Endpoints {
+                sns: Some(format!("http://127.0.0.1:{port}")),
+                ..Endpoints::default()
+            },
+            access_key_id: "key".to_owned(),
+            secret_access_key: Secret::new("secret".to_owned()),
+            session_token: None,
+        };
+        let sms = SmsConfig {
+            countries: BTreeSet::new(),
+            numbers: SmsNumbers::Valid,
+            sender_id: None,
+            max_price: None,
+        };
+        Sns::new(&aws, &sms).send("447400123456", "text").await
+    }
+
+    /// The line between a text that may be tried again and one that may have been sent.
+    #[tokio::test]
+    async fn a_refused_connection_is_no_broken_one() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (sent, ()) = tokio::join!(sent_to(port), async {
+            // Taken, and closed without a word.
+            drop(listener.accept().await);
+        });
+        assert_eq!(sent, Err(SendError::Unsure));
+        // Nobody else's port, on which nobody listens.
+        let silent = TcpSocket::new_v4().unwrap();
+        silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let unreached = SendError::NotNow("unreached".to_owned());
+        assert_eq!(sent_to(port).await, Err(unreached));
+    }
 
     fn told(sender_id: Option<&str>, max_price: Option<&str>) -> BTreeMap<String, String> {
         let sms = SmsConfig {

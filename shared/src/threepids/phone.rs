@@ -87,7 +87,12 @@ fn read(country: &str, typed: &str) -> Result<phonenumber::PhoneNumber, PhoneFau
         return Err(PhoneFault::Country);
     }
     let legal = |b: u8| b.is_ascii_digit() || ORNAMENTS.contains(&b);
-    if typed.len() > MAX_TYPED_BYTES || !typed.bytes().all(legal) {
+    // A plus stands before all digits, and once: the parser would pass over what is around another.
+    let pluses = typed.split('+').count() - 1;
+    let led = typed
+        .split_once('+')
+        .is_none_or(|(before, _)| !before.bytes().any(|b| b.is_ascii_digit()));
+    if typed.len() > MAX_TYPED_BYTES || !typed.bytes().all(legal) || pluses > 1 || !led {
         return Err(PhoneFault::Number);
     }
     phonenumber::parse(Some(dialled_in), typed).map_err(|_| PhoneFault::Number)
@@ -107,11 +112,15 @@ fn is_possible(number: &phonenumber::PhoneNumber) -> bool {
     };
     let length = u16::try_from(number.national().to_string().len()).unwrap_or(u16::MAX);
     DATABASE.by_id(country.as_ref()).is_some_and(|metadata| {
-        metadata
-            .descriptors()
-            .general()
-            .possible_length()
-            .contains(&length)
+        // The general description has no lengths of its own: those of its kinds are meant.
+        let kinds = [
+            metadata.descriptors().mobile(),
+            metadata.descriptors().fixed_line(),
+        ];
+        kinds
+            .into_iter()
+            .flatten()
+            .any(|kind| kind.possible_length().contains(&length))
     })
 }
 
@@ -199,7 +208,7 @@ mod tests {
             "07400 123456 ext. 5",
             "tel:+447400123456",
             "1-800-FLOWERS",
-            "07400\0123456",
+            "07400\u{0}123456",
             "07400123456;ext=1",
             "\u{ff10}7400123456",
             "0740012345",

@@ -1,0 +1,235 @@
+//! `POST /register/msisdn/requestToken`: what is about phones alone.
+
+use http::Uri;
+use kit::{House, PREFIXES};
+use serde_json::{Value, json};
+
+use super::{
+    support::text,
+    threepids::{FLOWS, MAIL, MSISDN, SMS, house_with, queued, row, rows, sid, text_to},
+};
+
+fn call(country: &str, number: &str) -> Value {
+    json!({ "client_secret": "secret", "country": country, "phone_number": number, "send_attempt": 1 })
+}
+
+/// 3PID-40: a code is typed, so the answer says where to; over https and from the settings, whatever
+/// host was asked.
+#[tokio::test]
+async fn _3pid_03_a_request_for_a_text_message_is_answered_with_the_number_and_where_to_submit() {
+    let public = ("GATEHOUSE_PUBLIC_URL", "https://matrix.example.org");
+    for prefix in PREFIXES {
+        let house = house_with(&[public]).await;
+        let path = format!("{prefix}/register/msisdn/requestToken");
+        let body = text_to("07400 123456", "secret", 1).to_string();
+        let headers = [
+            ("host", "evil.example"),
+            ("x-forwarded-host", "evil.example"),
+        ];
+        let sent = super::support::request("POST", &path, &headers, body.as_bytes());
+        let answer = house.send(sent).await.ok();
+        let sid = text(&answer, "sid");
+        assert_eq!(
+            answer,
+            json!({
+                "sid": sid,
+                "submit_url": "https://matrix.example.org/_matrix/client/v3/validate/msisdn/submitToken",
+                "msisdn": "447400123456",
+                "intl_fmt": "+44 7400 123456",
+            })
+        );
+        assert_eq!(queued(&house), 1);
+        let mail = json!({ "client_secret": "s", "email": "a@example.org", "send_attempt": 1 });
+        house.post(&path, &mail).await.error(400, "M_MISSING_PARAM");
+    }
+}
+
+/// 3PID-40: the address that is named is one that is served.
+#[tokio::test]
+async fn _3pid_40_the_submit_url_leads_to_the_endpoint_that_takes_the_code() {
+    let house = house_with(&[]).await;
+    let answer = house
+        .post(MSISDN, &text_to("07400 123456", "secret", 1))
+        .await
+        .ok();
+    let url: Uri = text(&answer, "submit_url").parse().unwrap();
+    let sid = text(&answer, "sid");
+    let code = super::threepids::code(&house, sid, 1);
+    let body = json!({ "sid": sid, "client_secret": "secret", "token": code });
+    assert_eq!(
+        house.post(url.path(), &body).await.ok(),
+        json!({ "success": true })
+    );
+}
+
+/// 3PID-63, 3PID-65: one session for all of them, about the digits without a plus.
+#[tokio::test]
+async fn _3pid_66_a_number_is_read_as_dialled_from_its_country() {
+    let house = house_with(&[]).await;
+    for (canonical, readable, forms) in [
+        (
+            "447400123456",
+            "+44 7400 123456",
+            vec![
+                ("GB", "07400 123456"),
+                ("GB", "07400123456"),
+                ("GB", "(07400) 123-456"),
+                ("GB", "+44 7400 123456"),
+                ("GB", "+44 (0) 7400 123456"),
+                ("GB", "00 44 7400 123456"),
+                ("US", "+447400123456"),
+                ("US", "011 44 7400 123456"),
+                // The country that it is dialled from need not be one that is texted.
+                ("FR", "0044 7400 123456"),
+                ("DE", "+44.7400.123456"),
+            ],
+        ),
+        (
+            "15208782491",
+            "+1 520-878-2491",
+            vec![
+                ("US", "(520) 878-2491"),
+                ("US", "520 878 2491"),
+                ("US", "1 520 878 2491"),
+                ("GB", "+1 520 878 2491"),
+                ("GB", "00 1 520 878 2491"),
+            ],
+        ),
+    ] {
+        let before = (rows(&house).len(), queued(&house));
+        let mut answers = Vec::new();
+        for (country, number) in forms {
+            let answer = house.post(MSISDN, &call(country, number)).await;
+            assert_eq!(answer.status, 200, "{country} {number}: {}", answer.text());
+            answers.push(answer.ok());
+        }
+        assert!(
+            answers.iter().all(|answer| answer == &answers[0]),
+            "{answers:?}"
+        );
+        assert_eq!(answers[0]["msisdn"], canonical);
+        assert_eq!(answers[0]["intl_fmt"], readable);
+        assert_eq!(
+            row(&house, text(&answers[0], "sid"))["address"]["S"],
+            canonical
+        );
+        assert_eq!(
+            (rows(&house).len(), queued(&house)),
+            (before.0 + 1, before.1 + 1)
+        );
+    }
+}
+
+#[tokio::test]
+async fn _3pid_65_the_numbers_kept_for_fiction_are_taken_where_any_possible_number_is() {
+    let forms = [
+        ("GB", "07700 900001"),
+        ("US", "+447700900001"),
+        ("GB", "+44 7700 900001"),
+    ];
+    let strict = house_with(&[]).await;
+    for (country, number) in forms {
+        let reply = strict.post(MSISDN, &call(country, number)).await;
+        reply.error(400, "M_INVALID_PARAM");
+    }
+    let lenient = house_with(&[("GATEHOUSE_SMS_NUMBERS", "possible")]).await;
+    for (country, number) in forms {
+        let sid = sid(&lenient, MSISDN, &call(country, number)).await;
+        assert_eq!(row(&lenient, &sid)["address"]["S"], "447700900001");
+    }
+    assert_eq!(rows(&lenient).len(), 1);
+}
+
+#[tokio::test]
+async fn _3pid_67_a_country_is_two_capitals_that_name_one() {
+    let house = house_with(&[]).await;
+    for country in [
+        "",
+        "ZZ",
+        "XX",
+        "GBR",
+        "gb",
+        "Gb",
+        "G",
+        "44",
+        "+44",
+        "G B",
+        "GB ",
+        "GB\0",
+        "001",
+        "UK\n",
+        "\u{1f1ec}\u{1f1e7}",
+        "\u{ff27}\u{ff22}",
+    ] {
+        for number in ["07400 123456", "+44 7400 123456"] {
+            let reply = house.post(MSISDN, &call(country, number)).await;
+            assert_eq!(reply.status, 400, "{country:?} {number}");
+            reply.error(400, "M_INVALID_PARAM");
+        }
+    }
+    assert!(rows(&house).is_empty());
+}
+
+#[tokio::test]
+async fn _3pid_13_what_is_no_number_is_refused() {
+    let house = house_with(&[]).await;
+    let endless = "0".repeat(5_000);
+    for number in [
+        "",
+        "+",
+        "abc",
+        "07400 abcdef",
+        "tel:+447400123456",
+        "07400 123456;ext=1",
+        "07400 123456 ext. 5",
+        "07400 123456, 07400 654321",
+        "07400 123456/07400 654321",
+        "1-800-FLOWERS",
+        "++447400123456",
+        "+44+7400123456",
+        "07400\0123456",
+        "07400\n123456",
+        "\u{0667}400123456",
+        "\u{ff10}7400123456",
+        "0740012345",
+        "074001234567890",
+        "+999 7400 123456",
+        "112",
+        "999",
+        &endless,
+    ] {
+        let reply = house.post(MSISDN, &call("GB", number)).await;
+        assert_eq!(reply.status, 400, "{number:?}: {}", reply.text());
+        reply.error(400, "M_INVALID_PARAM");
+    }
+    assert!(rows(&house).is_empty());
+}
+
+/// Incident 28: only to countries that the operator lists, and to no number that costs.
+#[tokio::test]
+async fn _3pid_08_no_text_message_goes_to_a_country_that_is_not_listed_nor_to_a_number_that_costs()
+{
+    let house = house_with(&[]).await;
+    for (country, number) in [
+        ("NL", "06 12345678"),
+        ("GB", "+31612345678"),
+        ("US", "011 31 612345678"),
+        // Guernsey has the calling code of Great Britain, Canada and Jamaica that of the States.
+        ("GB", "+44 7781 123456"),
+        ("US", "+1 613 782 7274"),
+        ("US", "+1 876 210 1234"),
+        ("US", "+1 900 555 0123"),
+        ("GB", "0909 879 0000"),
+        ("GB", "0800 123 4567"),
+        ("US", "+1 800 234 5678"),
+    ] {
+        let reply = house.post(MSISDN, &call(country, number)).await;
+        assert_eq!(reply.status, 403, "{country} {number}: {}", reply.text());
+        reply.error(403, "M_THREEPID_DENIED");
+    }
+    assert_eq!((queued(&house), rows(&house).len()), (0, 0));
+    let wider = House::with(&[MAIL, FLOWS, (SMS.0, "NL")]).await;
+    wider.post(MSISDN, &call("NL", "06 12345678")).await.ok();
+    let reply = wider.post(MSISDN, &call("GB", "07400 123456")).await;
+    reply.error(403, "M_THREEPID_DENIED");
+}

@@ -1,0 +1,218 @@
+//! The members of a request: missing, of another type, illegal, too long.
+
+use kit::PREFIXES;
+use serde_json::{Value, json};
+
+use crate::api::{
+    support::request,
+    threepids::{MEDIA, house_with, queued, rows, wish, with},
+};
+
+/// The grammar of both `client_secret` and `sid` (3PID-01, 3PID-04).
+fn is_opaque_id(text: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || ".=_-".contains(c);
+    (1..=255).contains(&text.len()) && text.chars().all(legal)
+}
+
+#[tokio::test]
+async fn _3pid_01_a_client_secret_is_1_to_255_of_certain_characters() {
+    let house = house_with(&[]).await;
+    let too_long = "a".repeat(256);
+    let endless = "a".repeat(60_000);
+    for (medium, path) in MEDIA {
+        for secret in [
+            "", " ", "a b", "a ", "é", "a/b", "a+b", "a\0", "a\n", "<a>", "\u{661}", "a%20",
+            &too_long, &endless,
+        ] {
+            let reply = house.post(path, &wish(medium, 1, secret, 1)).await;
+            let body = reply.error(400, "M_INVALID_PARAM");
+            assert!(
+                body["error"].as_str().is_some_and(|text| text.len() < 200),
+                "what was sent is not repeated: {body}"
+            );
+        }
+    }
+    assert_eq!((queued(&house), rows(&house).len()), (0, 0));
+    let longest = "a".repeat(255);
+    for (index, secret) in ["0", "Az09.=_-", "...", "=", &longest]
+        .into_iter()
+        .enumerate()
+    {
+        for (medium, path) in MEDIA {
+            house.post(path, &wish(medium, 1, secret, 1)).await.ok();
+        }
+        assert_eq!(queued(&house), 2 * (index + 1));
+    }
+}
+
+/// 3PID-14: and no access token is asked for, nor does a wrong one matter.
+#[tokio::test]
+async fn _3pid_04_the_answer_has_an_opaque_session() {
+    let house = house_with(&[]).await;
+    for (medium, path) in MEDIA {
+        let body = wish(medium, 1, "secret", 1);
+        let answer = house.post(path, &body).await.ok();
+        let sid = answer["sid"].as_str().unwrap();
+        assert!(is_opaque_id(sid), "{sid}");
+        let headers = [("authorization", "Bearer junk")];
+        let reply = house
+            .send(request("POST", path, &headers, body.to_string().as_bytes()))
+            .await;
+        assert_eq!(reply.ok(), answer);
+    }
+}
+
+/// 3PID-02, 3PID-03: dropped or `null`.
+#[tokio::test]
+async fn http_15_each_member_that_is_needed_must_be_there() {
+    let house = house_with(&[]).await;
+    for prefix in PREFIXES {
+        for (medium, path) in MEDIA {
+            let path = path.replace("/_matrix/client/v3", prefix);
+            let whole = wish(medium, 1, "secret", 1);
+            for name in whole.as_object().unwrap().keys() {
+                let mut without = whole.clone();
+                without.as_object_mut().unwrap().remove(name);
+                let null = with(whole.clone(), &json!({ name.as_str(): null }));
+                for body in [without, null] {
+                    let error = house.post(&path, &body).await.error(400, "M_MISSING_PARAM");
+                    let told = error["error"].as_str().unwrap();
+                    assert!(told.contains(&format!("`{name}`")), "{body}: {told}");
+                }
+            }
+            house
+                .post(&path, &json!({}))
+                .await
+                .error(400, "M_MISSING_PARAM");
+            house.post_text(&path, "[]").await.error(400, "M_BAD_JSON");
+            house.post_text(&path, "{").await.error(400, "M_NOT_JSON");
+        }
+    }
+    assert_eq!((queued(&house), rows(&house).len()), (0, 0));
+}
+
+#[tokio::test]
+async fn http_16_members_of_another_type_are_refused_and_never_converted() {
+    let house = house_with(&[]).await;
+    let no_text = [
+        json!(5),
+        json!(true),
+        json!(["a"]),
+        json!({ "a": "b" }),
+        json!(1.5),
+    ];
+    let no_number = [
+        json!("1"),
+        json!(true),
+        json!([1]),
+        json!({}),
+        json!(1.5),
+        json!(1.0),
+        json!(1e30),
+        json!(9_223_372_036_854_775_808_u64),
+    ];
+    for (medium, path) in MEDIA {
+        let whole = with(
+            wish(medium, 1, "secret", 1),
+            &json!({ "next_link": "https://a.example/", "id_server": "a.example", "id_access_token": "a" }),
+        );
+        for name in whole.as_object().unwrap().keys() {
+            let wrong: &[Value] = match name.as_str() {
+                "send_attempt" => &no_number,
+                _ => &no_text,
+            };
+            for value in wrong {
+                let body = with(whole.clone(), &json!({ name.as_str(): value }));
+                let reply = house.post(path, &body).await;
+                assert_eq!(reply.json()["errcode"], "M_BAD_JSON", "{body}");
+                reply.error(400, "M_BAD_JSON");
+            }
+        }
+    }
+    assert_eq!((queued(&house), rows(&house).len()), (0, 0));
+}
+
+/// HTTP-16: the numbers at either end.
+#[tokio::test]
+async fn _3pid_20_an_attempt_is_a_whole_number_that_is_not_negative() {
+    let house = house_with(&[]).await;
+    for (medium, path) in MEDIA {
+        for attempt in [-1, i64::MIN] {
+            let reply = house.post(path, &wish(medium, 1, "secret", attempt)).await;
+            reply.error(400, "M_INVALID_PARAM");
+        }
+        let before = queued(&house);
+        for (attempt, called_for) in [(0, 1), (i64::MAX, 2), (i64::MAX, 2), (1, 2)] {
+            let body = wish(medium, 1, "secret", attempt);
+            house.post(path, &body).await.ok();
+            assert_eq!(queued(&house) - before, called_for, "{attempt}");
+        }
+    }
+}
+
+/// Incident 8: whatever does not fit is refused, and what fits fills no table.
+#[tokio::test]
+async fn incident_8_no_member_of_a_request_is_stored_at_any_length() {
+    let house = house_with(&[]).await;
+    for (medium, path) in MEDIA {
+        let whole = with(
+            wish(medium, 1, "secret", 1),
+            &json!({ "next_link": "https://app.example.org/" }),
+        );
+        for (name, value) in whole.as_object().unwrap() {
+            let Some(text) = value.as_str() else { continue };
+            for (length, status, errcode) in [
+                (2_100, 400, "M_INVALID_PARAM"),
+                (60_000, 400, "M_INVALID_PARAM"),
+                (1024 * 1024, 413, "M_TOO_LARGE"),
+            ] {
+                let long = format!("{text}{}", "a".repeat(length));
+                let body = with(whole.clone(), &json!({ name.as_str(): long }));
+                house.post(path, &body).await.error(status, errcode);
+            }
+        }
+    }
+    assert_eq!((queued(&house), rows(&house).len()), (0, 0));
+    let local = "l".repeat(64);
+    let domain = format!(
+        "{}.{}.{}.org",
+        "d".repeat(63),
+        "e".repeat(63),
+        "f".repeat(57)
+    );
+    let host = "https://localhost:8080/";
+    let largest = json!({
+        "client_secret": "s".repeat(255),
+        "email": format!("{local}@{domain}"),
+        "send_attempt": i64::MAX,
+        "next_link": format!("{host}{}", "n".repeat(2048 - host.len())),
+        "id_server": "i".repeat(20_000),
+        "id_access_token": "t".repeat(20_000),
+    });
+    let house = house_with(&[("GATEHOUSE_NEXT_LINK_HOSTS", "localhost:8080")]).await;
+    house.post(MEDIA[0].1, &largest).await.ok();
+    let row = rows(&house)[0].to_string();
+    assert!(row.len() < 5_000, "{}", row.len());
+}
+
+/// HTTP-17, 3PID-10: members that nobody knows, and identity servers, whatever they are.
+#[tokio::test]
+async fn _3pid_10_an_identity_server_is_accepted_and_ignored() {
+    let house = house_with(&[]).await;
+    for (medium, path) in MEDIA {
+        let plain = wish(medium, 1, "secret", 1);
+        let answer = house.post(path, &plain).await.ok();
+        for more in [
+            json!({ "id_server": "matrix.org" }),
+            json!({ "id_server": "does.not.resolve.invalid", "id_access_token": "x" }),
+            json!({ "id_server": "169.254.169.254" }),
+            json!({ "id_server": "" }),
+            json!({ "id_access_token": "x" }),
+            json!({ "zzz": [1, 2], "captcha": true, "": null }),
+        ] {
+            let body = with(plain.clone(), &more);
+            assert_eq!(house.post(path, &body).await.ok(), answer, "{more}");
+        }
+    }
+    assert_eq!(queued(&house), 2);
+}

@@ -1,0 +1,96 @@
+//! `next_link` when it is asked for: which are taken. Where they lead is in the tests of the
+//! endpoints that redirect.
+
+use kit::PREFIXES;
+use serde_json::json;
+
+use crate::api::threepids::{HOSTS, MEDIA, house_with, queued, rows, wish, with};
+
+/// L3: on each of the endpoints.
+#[tokio::test]
+async fn _3pid_31_only_http_and_https_links_are_taken() {
+    let house = house_with(&[HOSTS]).await;
+    let too_long = format!("https://app.example.org/{}", "a".repeat(2048));
+    for prefix in PREFIXES {
+        for (medium, path) in MEDIA {
+            let path = path.replace("/_matrix/client/v3", prefix);
+            for link in [
+                "file:///etc/passwd",
+                "javascript:alert(1)",
+                "javascript://app.example.org/%0Aalert(1)",
+                "data:text/html,x",
+                "ftp://app.example.org/",
+                "matrix://app.example.org/",
+                "//app.example.org/",
+                "/elsewhere",
+                "app.example.org/",
+                "https:app.example.org/",
+                "https:/app.example.org/",
+                "https:\\\\app.example.org/",
+                " https://app.example.org/",
+                "https://app.example.org/ x",
+                "https://app.example.org/\nset-cookie:a=b",
+                "https://app.example.org/\r\n\r\n<svg>",
+                "https://app.example.org/\0",
+                "ht\ttps://app.example.org/",
+                "\u{ff48}ttps://app.example.org/",
+                &too_long,
+            ] {
+                let body = with(wish(medium, 1, "secret", 1), &json!({ "next_link": link }));
+                let reply = house.post(&path, &body).await;
+                assert_eq!(reply.status, 400, "{link:?}");
+                reply.error(400, "M_INVALID_PARAM");
+            }
+        }
+    }
+    assert_eq!((queued(&house), rows(&house).len()), (0, 0));
+}
+
+/// L3: a link to a host that is not listed is no fault of the client's, and leads nowhere.
+#[tokio::test]
+async fn _3pid_31_links_elsewhere_are_taken_and_not_kept() {
+    for (listed, kept) in [(HOSTS, true), (("GATEHOUSE_NEXT_LINK_HOSTS", ""), false)] {
+        let house = house_with(&[listed]).await;
+        let mut who = 0;
+        for (medium, path) in MEDIA {
+            for (link, on_list) in [
+                ("https://app.example.org", true),
+                ("HTTPS://APP.example.org/#/x", true),
+                ("http://localhost:8080/?a=b", true),
+                ("http://localhost/", false),
+                ("https://app.example.org:8443/", false),
+                ("https://evil.example/", false),
+                ("https://app.example.org.evil.example/", false),
+                ("https://app.example.org@evil.example/", false),
+                ("https://evil.example\\@app.example.org/", false),
+                ("https://app.example.org\\@evil.example/", false),
+                ("https://app.example.org:443@evil.example/", false),
+                ("https://evil.example/?https://app.example.org/", false),
+                ("https://evil.example/#app.example.org", false),
+                ("https://xapp.example.org/", false),
+                ("https://app\u{3002}example.org/", false),
+                ("https://app.example.org./", false),
+                ("https:///app.example.org/", false),
+                ("https://", false),
+                ("", false),
+            ] {
+                who += 1;
+                let body = with(
+                    wish(medium, who, "secret", 1),
+                    &json!({ "next_link": link }),
+                );
+                house.post(path, &body).await.ok();
+                let rows = rows(&house);
+                let address = crate::api::threepids::address(medium, who);
+                let row = rows
+                    .iter()
+                    .find(|row| row["address"]["S"] == address)
+                    .unwrap();
+                let is_kept = row.get("next_link").is_some();
+                assert_eq!(is_kept, on_list && kept, "{link}");
+                // Sealed: the link may hold what is the client's alone.
+                assert!(!row.to_string().contains("app.example"), "{row}");
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Whose session is whose: what is asked for one address never proves another.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::{prelude::Strategy, sample::select};
+use shared::{chance::SystemChance, store::Store, threepids::proofs};
+use std::sync::Arc;
+
+use crate::api::{
+    support::{for_all, text},
+    threepids::{
+        FLOWS, LINK, MAIL, MEDIA, SMS, address, code, house_with, link_token, no_code,
+        not_submitted, open, path_of, press, queued, row, rows, sid, state, submit, token, wish,
+    },
+};
+
+/// Incident 1: the other's address, asked for with the same secret.
+#[tokio::test]
+async fn incident_1_two_addresses_with_one_secret_are_two_sessions() {
+    let house = house_with(&[]).await;
+    for (medium, path) in MEDIA {
+        let victim = sid(&house, path, &wish(medium, 1, "secret", 1)).await;
+        let own = sid(&house, path, &wish(medium, 2, "secret", 1)).await;
+        assert_ne!(victim, own);
+        // What arrives at one's own address proves one's own address.
+        let received = token(&house, medium, &own);
+        let reply = submit(&house, medium, &victim, "secret", &received).await;
+        not_submitted(&reply, "M_TOKEN_INCORRECT");
+        submit(&house, medium, &own, "secret", &received).await.ok();
+        assert_eq!(state(&house, &victim), "pending");
+        assert_eq!(row(&house, &own)["address"]["S"], address(medium, 2));
+        assert_eq!(state(&house, &own), "validated");
+    }
+}
+
+/// Incident 1: nor with a mail's link, on its page or by its button.
+#[tokio::test]
+async fn incident_1_the_link_to_one_address_never_validates_another() {
+    let house = house_with(&[]).await;
+    let (_, path) = MEDIA[0];
+    let victim = sid(&house, path, &wish("email", 1, "secret", 1)).await;
+    let own = sid(&house, path, &wish("email", 2, "secret", 1)).await;
+    let received = link_token(&house, &own);
+    for fields in [
+        vec![("sid", victim.as_str()), ("token", received.as_str())],
+        vec![
+            ("sid", &victim),
+            ("token", &received),
+            ("client_secret", "secret"),
+        ],
+        vec![("sid", &victim), ("sid", &own), ("token", &received)],
+    ] {
+        let shown = open(&house, LINK, &fields).await;
+        assert_eq!(shown.status, 400);
+        let pressed = press(&house, &fields).await;
+        assert_eq!(pressed.status, 400);
+    }
+    assert_eq!(state(&house, &victim), "pending");
+}
+
+/// Incident 1, 3PID-20: over secrets, addresses and media, a session belongs to one of each, and
+/// what proves it proves no other.
+#[test]
+fn incident_1_a_session_belongs_to_one_secret_one_address_and_one_medium() {
+    let one = || {
+        (
+            select(vec!["a", "A", "secret", "secret.", "secre", "t", "=", "_"]),
+            0_u32..4,
+            select(vec!["email", "msisdn"]),
+        )
+    };
+    let case = (one(), one()).prop_filter("two different", |(a, b)| a != b);
+    for_all(48, &[MAIL, SMS, FLOWS], &case, &async |house, (a, b)| {
+        // Neither case sees the sessions of the one before.
+        house.advance(std::time::Duration::from_hours(49));
+        let mut sids = Vec::new();
+        for (secret, who, medium) in [a, b] {
+            let sid = sid(house, path_of(medium), &wish(medium, who, secret, 1)).await;
+            assert_eq!(row(house, &sid)["address"]["S"], address(medium, who));
+            sids.push(sid);
+        }
+        assert_ne!(sids[0], sids[1]);
+        let (secret, _, medium) = a;
+        let others = token(house, b.2, &sids[1]);
+        if token(house, medium, &sids[0]) != others {
+            for secret in [secret, b.0] {
+                let reply = submit(house, medium, &sids[0], secret, &others).await;
+                assert_eq!(reply.status, 400);
+            }
+        }
+        assert_eq!(state(house, &sids[0]), "pending");
+        let own = token(house, b.2, &sids[1]);
+        submit(house, b.2, &sids[1], b.0, &own).await.ok();
+        assert_eq!(state(house, &sids[0]), "pending");
+    });
+}
+
+/// 3PID-04, incident 3: ids say nothing, neither which address nor in which order.
+#[tokio::test]
+async fn incident_3_session_ids_do_not_repeat_and_are_in_no_order() {
+    let house = house_with(&[]).await;
+    let mut sids = Vec::new();
+    for (medium, path) in MEDIA {
+        for who in 0..100 {
+            sids.push(sid(&house, path, &wish(medium, who, "secret", 1)).await);
+        }
+    }
+    let unique: BTreeSet<_> = sids.iter().collect();
+    assert_eq!(unique.len(), 200);
+    let rising = sids.windows(2).filter(|pair| pair[0] < pair[1]).count();
+    assert!((60..140).contains(&rising), "{rising} of 199 are in order");
+    // Another house, another key: the same question gives another id.
+    let other = house_with(&[("GATEHOUSE_SECRET", "another root of every key, long enough")]).await;
+    let (medium, path) = MEDIA[0];
+    let elsewhere = sid(&other, path, &wish(medium, 0, "secret", 1)).await;
+    assert_ne!(elsewhere, sids[0]);
+}
+
+/// 3PID-05, 3PID-15: what `deliver` withholds from a known address looks like any wrong guess.
+#[tokio::test]
+async fn _3pid_05_a_session_that_is_withheld_never_validates() {
+    let house = house_with(&[]).await;
+    for (medium, path) in MEDIA {
+        let withheld = sid(&house, path, &wish(medium, 1, "secret", 1)).await;
+        let own = row(&house, &withheld);
+        let generation = text(&own["generation"], "S");
+        let aws = house.local.aws("Deliver");
+        let store = Store::new(&aws, &house.local.config().tables, Arc::new(SystemChance));
+        store.withhold_proof(&withheld, generation).await.unwrap();
+        let other = sid(&house, path, &wish(medium, 2, "secret", 1)).await;
+        let right = token(&house, medium, &withheld);
+        let wrong = no_code(&[code(&house, &other, 1)]);
+        for _ in 0..6 {
+            let known = submit(&house, medium, &withheld, "secret", &right).await;
+            let unknown = submit(&house, medium, &other, "secret", &wrong).await;
+            assert_eq!((known.status, known.body), (unknown.status, unknown.body));
+        }
+        assert_eq!(state(&house, &withheld), "pending");
+        if medium == "email" {
+            let fields = [("sid", withheld.as_str()), ("token", right.as_str())];
+            assert_eq!(open(&house, LINK, &fields).await.status, 400);
+            assert_eq!(press(&house, &fields).await.status, 400);
+            assert_eq!(state(&house, &withheld), "pending");
+        }
+    }
+}
+
+/// 3PID-63: what is stored is the one canonical form, under the medium's name on the wire.
+#[tokio::test]
+async fn _3pid_63_a_session_is_about_a_medium_and_a_canonical_address() {
+    let house = house_with(&[]).await;
+    for (medium, path) in MEDIA {
+        sid(&house, path, &wish(medium, 1, "secret", 1)).await;
+    }
+    let stored: BTreeMap<_, _> = rows(&house)
+        .iter()
+        .map(|row| {
+            let (medium, address) = (text(&row["medium"], "S"), text(&row["address"], "S"));
+            (medium.to_owned(), address.to_owned())
+        })
+        .collect();
+    let expected = [("email", "user1@example.org"), ("msisdn", "447400123457")];
+    assert_eq!(
+        stored,
+        expected
+            .map(|(medium, address)| (medium.to_owned(), address.to_owned()))
+            .into()
+    );
+    assert_eq!(queued(&house), 2);
+    assert!(proofs::is_opaque_id(text(&rows(&house)[0]["pk"], "S")));
+}

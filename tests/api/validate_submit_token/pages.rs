@@ -1,0 +1,270 @@
+//! The pages themselves: what they say, and what they do not let happen.
+
+use kit::{PREFIXES, Reply};
+
+use crate::api::{
+    support::request,
+    threepids::{
+        CODE, CONFIRM, DIRECT, EMAIL, HOSTS, LINK, MSISDN, code, form, house_with, link_token,
+        no_code, open, press, sid, state, wish,
+    },
+};
+
+const HOSTILE: [&str; 6] = [
+    "\"><svg onload=alert(1)>",
+    "<script>alert(1)</script>",
+    "' onmouseover='alert(1)",
+    "{{7*7}}\0\r\n",
+    "javascript:alert(1)//",
+    "</form><form action=https://evil.example>",
+];
+
+/// What holds of every page (incident 6, HTTP-28), and returns its text.
+#[track_caller]
+fn is_page(reply: &Reply, status: u16) -> String {
+    let text = reply.text();
+    assert_eq!(reply.status, status, "{text}");
+    let header = |name: &str| reply.headers[name].to_str().unwrap().to_owned();
+    assert_eq!(header("content-type"), "text/html; charset=utf-8");
+    assert_eq!(header("x-frame-options"), "DENY");
+    assert_eq!(header("cache-control"), "no-store");
+    assert_eq!(header("referrer-policy"), "strict-origin");
+    assert_eq!(header("x-content-type-options"), "nosniff");
+    let policy = header("content-security-policy");
+    let directives: Vec<_> = policy.split(';').map(str::trim).collect();
+    for own in [
+        "default-src 'none'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    ] {
+        assert!(directives.contains(&own), "{policy}");
+    }
+    assert!(
+        !policy.contains("script-src") && !policy.contains("unsafe"),
+        "{policy}"
+    );
+    assert!(text.starts_with("<!doctype html>"), "{text}");
+    assert!(!text.contains("<script"), "{text}");
+    text
+}
+
+/// What a form's hidden field is set to.
+fn field<'a>(text: &'a str, name: &str) -> &'a str {
+    let start = format!("name=\"{name}\" value=\"");
+    let (_, rest) = text
+        .split_once(&start)
+        .unwrap_or_else(|| panic!("no {name}: {text}"));
+    rest.split('"').next().unwrap_or_default()
+}
+
+/// 3PID-52: it says what for and by whom, and lets it be refused.
+#[tokio::test]
+async fn _3pid_45_the_page_of_a_link_names_server_and_operation_and_asks() {
+    let house = house_with(&[("GATEHOUSE_SERVER_NAME", "chat.example.org")]).await;
+    let sid = sid(&house, EMAIL, &wish("email", 1, "secret", 1)).await;
+    let token = link_token(&house, &sid);
+    for prefix in PREFIXES {
+        let path = LINK.replace("/_matrix/client/v3", prefix);
+        let text = is_page(
+            &open(&house, &path, &[("sid", &sid), ("token", &token)]).await,
+            200,
+        );
+        assert!(
+            text.contains("chat.example.org") && text.contains("creating an account"),
+            "{text}"
+        );
+        assert!(text.contains("It was not me"), "{text}");
+        assert!(
+            text.contains("<form method=\"post\" action=\"confirm\">"),
+            "{text}"
+        );
+        assert_eq!(
+            (field(&text, "sid"), field(&text, "token")),
+            (sid.as_str(), token.as_str())
+        );
+        // Neither the address nor what is the client's alone stands in it.
+        assert!(
+            !text.contains("user1") && !text.contains("secret"),
+            "{text}"
+        );
+    }
+    assert_eq!(state(&house, &sid), "pending");
+}
+
+/// HTTP-28: failures are pages too, all the same one.
+#[tokio::test]
+async fn _3pid_45_a_link_that_does_not_work_says_so_on_a_page_and_not_why() {
+    for settings in [&[][..], &[DIRECT]] {
+        let house = house_with(settings).await;
+        let mail = sid(&house, EMAIL, &wish("email", 1, "secret", 1)).await;
+        let phone = sid(&house, MSISDN, &wish("msisdn", 1, "secret", 1)).await;
+        let (right, wrong) = (
+            link_token(&house, &mail),
+            no_code(&[code(&house, &phone, 1)]),
+        );
+        let longest = "x".repeat(256);
+        let endless = "x".repeat(4_000);
+        let mut pages = Vec::new();
+        for (path, fields) in [
+            (LINK, vec![]),
+            (LINK, vec![("sid", mail.as_str())]),
+            (LINK, vec![("token", &right)]),
+            (LINK, vec![("sid", ""), ("token", &right)]),
+            (LINK, vec![("sid", &mail), ("token", "")]),
+            (LINK, vec![("sid", "unknown"), ("token", &right)]),
+            (LINK, vec![("sid", &mail), ("token", "wrong")]),
+            (LINK, vec![("sid", &mail), ("token", &longest)]),
+            (LINK, vec![("sid", &endless), ("token", &right)]),
+            (LINK, vec![("sid", &phone), ("token", &right)]),
+            (
+                LINK,
+                vec![
+                    ("sid", &mail),
+                    ("token", &right),
+                    ("client_secret", "wrong"),
+                ],
+            ),
+            (
+                LINK,
+                vec![("sid", &mail), ("token", &right), ("client_secret", "a b")],
+            ),
+            (
+                CODE,
+                vec![
+                    ("sid", &phone),
+                    ("client_secret", "secret"),
+                    ("token", &wrong),
+                ],
+            ),
+            (
+                CODE,
+                vec![
+                    ("sid", &phone),
+                    ("client_secret", "wrong"),
+                    ("token", &wrong),
+                ],
+            ),
+            (CODE, vec![("sid", &phone), ("token", &wrong)]),
+            (
+                CODE,
+                vec![
+                    ("sid", &mail),
+                    ("client_secret", "secret"),
+                    ("token", &right),
+                ],
+            ),
+        ] {
+            pages.push(is_page(&open(&house, path, &fields).await, 400));
+            if path == LINK {
+                pages.push(is_page(&press(&house, &fields).await, 400));
+            }
+        }
+        assert!(pages.iter().all(|page| page == &pages[0]));
+        assert_eq!(
+            (state(&house, &mail), state(&house, &phone)),
+            ("pending".into(), "pending".into())
+        );
+    }
+}
+
+/// 3PID-45: a code in the query of a browser.
+#[tokio::test]
+async fn _3pid_45_a_right_code_in_a_query_validates_and_thanks() {
+    let house = house_with(&[]).await;
+    let sid = sid(&house, MSISDN, &wish("msisdn", 1, "secret", 1)).await;
+    let code = code(&house, &sid, 1);
+    let fields = [
+        ("sid", sid.as_str()),
+        ("client_secret", "secret"),
+        ("token", &code),
+    ];
+    let text = is_page(&open(&house, CODE, &fields).await, 200);
+    assert!(text.contains("Thank you"), "{text}");
+    assert_eq!(state(&house, &sid), "validated");
+}
+
+/// Incidents 5 and 7: every value of every query and form, on every route with pages.
+#[tokio::test]
+async fn incident_5_hostile_values_are_not_echoed() {
+    for settings in [&[HOSTS][..], &[HOSTS, DIRECT]] {
+        let house = house_with(settings).await;
+        let sid = sid(&house, EMAIL, &wish("email", 1, "secret", 1)).await;
+        let token = link_token(&house, &sid);
+        for hostile in HOSTILE {
+            for fields in [
+                vec![
+                    ("sid", hostile),
+                    ("token", hostile),
+                    ("client_secret", hostile),
+                ],
+                vec![("sid", &sid), ("token", hostile)],
+                vec![("sid", hostile), ("token", &token)],
+                vec![("sid", &sid), ("token", &token), ("client_secret", hostile)],
+                vec![
+                    ("sid", &sid),
+                    ("token", &token),
+                    ("next_link", hostile),
+                    (hostile, "x"),
+                ],
+                vec![("sid", &sid), ("token", &token), ("action", hostile)],
+            ] {
+                for reply in [
+                    open(&house, LINK, &fields).await,
+                    open(&house, CODE, &fields).await,
+                    press(&house, &fields).await,
+                ] {
+                    let text = is_page(&reply, reply.status.as_u16());
+                    for part in ["<svg", "alert(1)", "{{7*7}}", "evil.example"] {
+                        assert!(!text.contains(part), "{hostile}: {text}");
+                    }
+                    assert!(!reply.headers.contains_key("location"));
+                }
+            }
+        }
+    }
+}
+
+/// Incident 5: and the operator's own name is escaped.
+#[tokio::test]
+async fn incident_6_neither_page_nor_refusal_can_be_framed() {
+    let house = house_with(&[]).await;
+    let sid = sid(&house, EMAIL, &wish("email", 1, "secret", 1)).await;
+    let token = link_token(&house, &sid);
+    let fields = [("sid", sid.as_str()), ("token", token.as_str())];
+    is_page(&open(&house, LINK, &fields).await, 200);
+    is_page(&press(&house, &[]).await, 400);
+    is_page(&press(&house, &fields).await, 200);
+    is_page(
+        &press(&house, &[fields[0], fields[1], ("action", "refuse")]).await,
+        200,
+    );
+    is_page(&press(&house, &fields).await, 400);
+}
+
+/// HTTP-18, HTTP-28, incident 8: a form of any size and of any bytes.
+#[tokio::test]
+async fn incident_8_a_form_too_large_is_a_page_and_does_nothing() {
+    let house = house_with(&[]).await;
+    let sid = sid(&house, EMAIL, &wish("email", 1, "secret", 1)).await;
+    let token = link_token(&house, &sid);
+    let whole = form(&[("sid", &sid), ("token", &token)]);
+    let before = house.dump();
+    for padding in [64 * 1024, 1024 * 1024] {
+        let body = format!("{whole}&zzz={}", "a".repeat(padding));
+        let reply = house
+            .send(request("POST", CONFIRM, &[], body.as_bytes()))
+            .await;
+        is_page(&reply, 413);
+    }
+    for body in [
+        &b""[..],
+        b"{}",
+        b"\xff\xfe&&==%",
+        b"sid",
+        br#"{"sid":"a","token":"b"}"#,
+    ] {
+        let reply = house.send(request("POST", CONFIRM, &[], body)).await;
+        is_page(&reply, 400);
+    }
+    assert_eq!(house.dump(), before);
+}

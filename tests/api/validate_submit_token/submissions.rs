@@ -1,0 +1,204 @@
+//! What a client may `POST`, and what it is told.
+
+use kit::PREFIXES;
+use serde_json::{Value, json};
+
+use crate::api::{
+    support::request,
+    threepids::{
+        CODE, LINK, MEDIA, code, house_with, no_code, not_submitted, path_of, rows, sid, state,
+        submit, token, wish, with,
+    },
+};
+
+fn submission(sid: &str, secret: &str, token: &str) -> Value {
+    json!({ "sid": sid, "client_secret": secret, "token": token })
+}
+
+/// 3PID-14: no access token is needed. Repeated, it succeeds again.
+#[tokio::test]
+async fn _3pid_41_the_right_token_validates_and_does_so_again() {
+    let house = house_with(&[]).await;
+    for prefix in PREFIXES {
+        for (medium, path) in MEDIA {
+            let sid = sid(
+                &house,
+                path,
+                &wish(medium, 1, prefix.rsplit('/').next().unwrap(), 1),
+            )
+            .await;
+            let secret = prefix.rsplit('/').next().unwrap();
+            let token = token(&house, medium, &sid);
+            let body = submission(&sid, secret, &token);
+            assert_eq!(state(&house, &sid), "pending");
+            let path = format!("{prefix}/validate/{medium}/submitToken");
+            for _ in 0..7 {
+                let answer = house.post(&path, &body).await.ok();
+                assert_eq!(answer, json!({ "success": true }));
+                assert_eq!(state(&house, &sid), "validated");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn _3pid_42_a_wrong_token_is_incorrect_and_says_success_false() {
+    let house = house_with(&[]).await;
+    for (medium, path) in MEDIA {
+        let sid = sid(&house, path, &wish(medium, 1, "secret", 1)).await;
+        let right = token(&house, medium, &sid);
+        let longest = "x".repeat(255);
+        let cut = &right[1..];
+        let more = format!("{right}0");
+        for wrong in [cut, &more, "\u{0}", &longest] {
+            let reply = submit(&house, medium, &sid, "secret", wrong).await;
+            not_submitted(&reply, "M_TOKEN_INCORRECT");
+        }
+        assert_eq!(state(&house, &sid), "pending");
+        submit(&house, medium, &sid, "secret", &right).await.ok();
+    }
+}
+
+/// 3PID-48: and a token is never longer than 255 characters.
+#[tokio::test]
+async fn _3pid_44_what_is_malformed_is_invalid_and_costs_no_guess() {
+    let house = house_with(&[]).await;
+    for (medium, path) in MEDIA {
+        let sid = sid(&house, path, &wish(medium, 1, "secret", 1)).await;
+        let right = token(&house, medium, &sid);
+        let whole = submission(&sid, "secret", &right);
+        let path = if medium == "email" { LINK } else { CODE };
+        for _ in 0..2 {
+            for name in ["sid", "client_secret", "token"] {
+                let mut without = whole.clone();
+                without.as_object_mut().unwrap().remove(name);
+                house
+                    .post(path, &without)
+                    .await
+                    .error(400, "M_MISSING_PARAM");
+                for (value, errcode) in [
+                    (json!(null), "M_MISSING_PARAM"),
+                    (json!(123_456), "M_BAD_JSON"),
+                    (json!([right]), "M_BAD_JSON"),
+                    (json!("x".repeat(256)), "M_INVALID_PARAM"),
+                    (json!("\u{e9}".repeat(256)), "M_INVALID_PARAM"),
+                ] {
+                    let body = with(whole.clone(), &json!({ name: value }));
+                    house.post(path, &body).await.error(400, errcode);
+                }
+            }
+            for (name, value) in [
+                ("sid", ""),
+                ("sid", "a b"),
+                ("client_secret", ""),
+                ("client_secret", "\""),
+                ("client_secret", "a/b"),
+            ] {
+                let body = with(whole.clone(), &json!({ name: value }));
+                not_submitted(&house.post(path, &body).await, "M_INVALID_PARAM");
+            }
+        }
+        for text in ["", "[]", "{", "sid=a&client_secret=b&token=c"] {
+            let reply = house.post_text(path, text).await;
+            assert_eq!(reply.status, 400, "{text}");
+        }
+        assert_eq!(state(&house, &sid), "pending");
+        house.post(path, &whole).await.ok();
+    }
+}
+
+/// 3PID-44: no oracle. A session that is not there, another's secret and another medium have the
+/// same answer, and cost no guess.
+#[tokio::test]
+async fn _3pid_44_a_wrong_secret_is_as_good_as_an_unknown_session() {
+    let house = house_with(&[]).await;
+    for (medium, path) in MEDIA {
+        let sid = sid(&house, path, &wish(medium, 1, "secret", 1)).await;
+        let right = token(&house, medium, &sid);
+        let wrong = no_code(&[right.clone()]);
+        let other = if medium == "email" { "msisdn" } else { "email" };
+        let unknown = submit(&house, medium, "unknown", "secret", &right).await;
+        not_submitted(&unknown, "M_INVALID_PARAM");
+        for _ in 0..3 {
+            for (medium, secret, token) in [
+                (medium, "Secret", &right),
+                (medium, "secret.", &right),
+                (medium, "s", &wrong),
+                (other, "secret", &right),
+                (other, "s", &wrong),
+            ] {
+                let reply = submit(&house, medium, &sid, secret, token).await;
+                assert_eq!((reply.status, &reply.body), (unknown.status, &unknown.body));
+            }
+        }
+        assert_eq!(state(&house, &sid), "pending");
+        submit(&house, medium, &sid, "secret", &right).await.ok();
+    }
+}
+
+/// 3PID-51: web clients `POST` here, so the preflight is answered too.
+#[tokio::test]
+async fn _3pid_51_a_preflight_is_answered_and_does_nothing() {
+    let house = house_with(&[]).await;
+    for (medium, path) in MEDIA {
+        let sid = sid(&house, path, &wish(medium, 1, "secret", 1)).await;
+        let body = submission(&sid, "secret", &token(&house, medium, &sid)).to_string();
+        let before = house.dump();
+        for path in [path_of(medium), LINK, CODE] {
+            let headers = [
+                ("origin", "https://app.example.org"),
+                ("access-control-request-method", "POST"),
+                ("access-control-request-headers", "content-type"),
+            ];
+            let reply = house
+                .send(request("OPTIONS", path, &headers, body.as_bytes()))
+                .await;
+            assert_eq!(reply.status, 200);
+            let methods = reply.headers["access-control-allow-methods"]
+                .to_str()
+                .unwrap();
+            assert!(methods.contains("POST"), "{methods}");
+        }
+        assert_eq!(house.dump(), before);
+    }
+}
+
+/// The medium is part of the path, and only two are known.
+#[tokio::test]
+async fn http_08_another_medium_is_another_path() {
+    let house = house_with(&[]).await;
+    for medium in [
+        "fax",
+        "Email",
+        "EMAIL",
+        "e-mail",
+        "%65mail%20",
+        "%00",
+        "phone",
+    ] {
+        for prefix in PREFIXES {
+            let path = format!("{prefix}/validate/{medium}/submitToken");
+            house
+                .post(&path, &json!({}))
+                .await
+                .error(404, "M_UNRECOGNIZED");
+            house.get(&path).await.error(404, "M_UNRECOGNIZED");
+        }
+    }
+    assert!(rows(&house).is_empty());
+}
+
+/// A code is what a person typed; the token of a link is not.
+#[tokio::test]
+async fn _3pid_48_a_code_may_be_typed_with_blanks() {
+    let house = house_with(&[]).await;
+    let sid = sid(&house, path_of("msisdn"), &wish("msisdn", 1, "secret", 1)).await;
+    let code = code(&house, &sid, 1);
+    assert!(
+        code.len() == 6 && code.bytes().all(|b| b.is_ascii_digit()),
+        "{code}"
+    );
+    let (left, right) = code.split_at(3);
+    let typed = format!(" {left} {right}\n");
+    submit(&house, "msisdn", &sid, "secret", &typed).await.ok();
+}
