@@ -19,6 +19,9 @@ pub(crate) fn all(app: impl Fn(&str) -> Arc<App>) -> HashMap<String, Function> {
     functions! {
         AccountWhoami: account_whoami,
         AuthFallbackWeb: auth_fallback_web,
+        Login: login,
+        Logout: logout,
+        LogoutAll: logout_all,
         Register: register,
         RegisterAvailable: register_available,
         RegisterEmailRequestToken: register_email_request_token,

@@ -112,6 +112,17 @@ pub struct TokenLifetimes {
     pub refreshable: Option<Duration>,
 }
 
+impl TokenLifetimes {
+    /// How long a client's access token lives that refreshes, or does not.
+    pub const fn of(self, refreshable: bool) -> Option<Duration> {
+        if refreshable {
+            self.refreshable
+        } else {
+            self.plain
+        }
+    }
+}
+
 /// All that is wrong with a configuration, one line a fault.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConfigFaults(Vec<String>);

@@ -21,6 +21,8 @@ pub enum ErrorCode {
     Exclusive,
     /// `M_FORBIDDEN`
     Forbidden,
+    /// `M_GUEST_ACCESS_FORBIDDEN`
+    GuestAccessForbidden,
     /// `M_INVALID_PARAM`
     InvalidParam,
     /// `M_INVALID_USERNAME`
@@ -51,6 +53,8 @@ pub enum ErrorCode {
     Unknown,
     /// `M_UNKNOWN_TOKEN`
     UnknownToken,
+    /// `M_UNKNOWN` for a way to log in that does not exist
+    UnknownLoginType,
     /// `M_UNRECOGNIZED` for a path that does not exist
     UnknownPath,
     /// `M_UNRECOGNIZED` for a method that the path does not have
@@ -70,6 +74,7 @@ impl ErrorCode {
             Self::BadJson => "M_BAD_JSON",
             Self::Exclusive => "M_EXCLUSIVE",
             Self::Forbidden => "M_FORBIDDEN",
+            Self::GuestAccessForbidden => "M_GUEST_ACCESS_FORBIDDEN",
             Self::InvalidParam => "M_INVALID_PARAM",
             Self::InvalidUsername => "M_INVALID_USERNAME",
             Self::LimitExceeded => "M_LIMIT_EXCEEDED",
@@ -83,7 +88,7 @@ impl ErrorCode {
             Self::ThreePidMediumNotSupported => "M_THREEPID_MEDIUM_NOT_SUPPORTED",
             Self::TokenIncorrect => "M_TOKEN_INCORRECT",
             Self::TooLarge => "M_TOO_LARGE",
-            Self::Unknown => "M_UNKNOWN",
+            Self::Unknown | Self::UnknownLoginType => "M_UNKNOWN",
             Self::UnknownToken => "M_UNKNOWN_TOKEN",
             Self::UnknownPath | Self::WrongMethod => "M_UNRECOGNIZED",
             Self::UserInUse => "M_USER_IN_USE",
@@ -106,10 +111,13 @@ impl ErrorCode {
             | Self::ThreePidInUse
             | Self::ThreePidMediumNotSupported
             | Self::TokenIncorrect
+            | Self::UnknownLoginType
             | Self::UserInUse
             | Self::WeakPassword => StatusCode::BAD_REQUEST,
             Self::MissingToken | Self::UnknownToken | Self::UserLocked => StatusCode::UNAUTHORIZED,
-            Self::Forbidden | Self::ThreePidDenied => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::GuestAccessForbidden | Self::ThreePidDenied => {
+                StatusCode::FORBIDDEN
+            }
             Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

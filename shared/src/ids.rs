@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// The longest user ID, in bytes, with sigil, colon and server name (REG-07).
 pub const MAX_USER_ID_BYTES: usize = 255;
+/// The longest display name of a device, in characters.
+pub const MAX_DISPLAY_NAME_CHARS: usize = 100;
 /// The longest device ID, in characters.
 pub const MAX_DEVICE_ID_CHARS: usize = 255;
 
@@ -69,6 +71,11 @@ impl Localpart {
             return Err(LocalpartFault::Character);
         }
         Ok(Self(name))
+    }
+
+    /// The shortest there is, which no new user can choose.
+    pub fn shortest() -> Self {
+        Self("_".to_owned())
     }
 
     /// The localpart as text.

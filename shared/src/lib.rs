@@ -13,6 +13,7 @@ pub mod captcha;
 pub mod chance;
 pub mod clock;
 pub mod config;
+pub mod credentials;
 pub mod error;
 pub mod http;
 pub mod ids;

@@ -30,6 +30,10 @@ pub enum Limit {
     Captcha,
     /// Hashing a password.
     PasswordHash,
+    /// Guessing a password, by whom it is guessed of and from which network.
+    PasswordGuess,
+    /// Any request to log in.
+    Login,
     /// Making a guest.
     Guest,
     /// Opening or submitting a fallback page.
@@ -75,6 +79,8 @@ impl Limit {
             Self::UiaSession => (30, 10),
             Self::Captcha => (20, 15),
             Self::PasswordHash => (20, 30),
+            Self::PasswordGuess => (10, 60),
+            Self::Login => (60, 2),
             Self::FallbackPage | Self::RequestToken | Self::SubmitToken => (60, 2),
             Self::Message => (20, 60),
             Self::MailFromNetwork => (5, 10 * 60),
@@ -99,6 +105,8 @@ impl Limit {
             Self::UiaSession => "uia-session",
             Self::Captcha => "captcha",
             Self::PasswordHash => "password-hash",
+            Self::PasswordGuess => "password-guess",
+            Self::Login => "login",
             Self::Guest => "guest",
             Self::FallbackPage => "fallback-page",
             Self::RequestToken => "request-token",

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use argon2::{
-    Algorithm, Argon2, Params, PasswordHasher, Version, password_hash::phc::PasswordHash as Phc,
+    Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version,
+    password_hash::phc::PasswordHash as Phc,
 };
 use tokio::sync::Semaphore;
 use unicode_normalization::UnicodeNormalization;
@@ -166,6 +167,83 @@ impl Hasher {
             .await
             .map_err(|error| HashError(error.to_string()))?
     }
+
+    /// Whether this is the password of that hash. Without a hash, of an account that is not there
+    /// or has no password, nothing is right, after the same work (UIA-46).
+    pub async fn verify(
+        &self,
+        password: &Secret,
+        hash: Option<PasswordHash>,
+    ) -> Result<Verdict, HashError> {
+        let (config, password) = (self.config.clone(), password.clone());
+        let _permit = self
+            .permits
+            .acquire()
+            .await
+            .map_err(|error| HashError(error.to_string()))?;
+        tokio::task::spawn_blocking(move || match hash {
+            Some(hash) => verify_now(&config, &password, &hash),
+            None => hash_now(&config, &password, &[0; SALT_BYTES]).map(|_| Verdict::Wrong),
+        })
+        .await
+        .map_err(|error| HashError(error.to_string()))?
+    }
+}
+
+/// What a password is to a stored hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Another's.
+    Wrong,
+    /// Its own.
+    Right,
+    /// Its own, and the hash is not as new ones are: cost or pepper have changed since.
+    Outdated,
+}
+
+fn verify_now(
+    config: &PasswordConfig,
+    password: &Secret,
+    hash: &PasswordHash,
+) -> Result<Verdict, HashError> {
+    // A password too long to have been set is not worth hashing, but takes as long as any other.
+    let text: String = password.reveal().chars().take(MAX_PASSWORD_BYTES).collect();
+    let cut = text.len() < password.reveal().len();
+    let normal = normal(&text);
+    let pepper = match (&hash.pepper, &config.pepper) {
+        (None, _) => None,
+        (Some(id), Some(pepper)) if *id == pepper.id => Some(pepper),
+        (Some(_), _) => return Err(HashError("the hash's pepper is not known".to_owned())),
+    };
+    let phc = Phc::new(&hash.phc).map_err(|error| HashError(error.to_string()))?;
+    let argon2 = argon2(config.cost.0.clone(), pepper)?;
+    let right = argon2
+        .verify_password(normal.reveal().as_bytes(), &phc)
+        .is_ok()
+        && !cut;
+    let params = Params::try_from(&phc).map_err(|error| HashError(error.to_string()))?;
+    let own = &config.cost.0;
+    let same_cost = (params.m_cost(), params.t_cost(), params.p_cost())
+        == (own.m_cost(), own.t_cost(), own.p_cost());
+    let same_pepper = hash.pepper == config.pepper.as_ref().map(|pepper| pepper.id.clone());
+    Ok(match (right, same_cost && same_pepper) {
+        (false, _) => Verdict::Wrong,
+        (true, true) => Verdict::Right,
+        (true, false) => Verdict::Outdated,
+    })
+}
+
+fn argon2(params: Params, pepper: Option<&Pepper>) -> Result<Argon2<'_>, HashError> {
+    match pepper {
+        None => Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params)),
+        Some(pepper) => Argon2::new_with_secret(
+            pepper.secret.reveal(),
+            Algorithm::Argon2id,
+            Version::V0x13,
+            params,
+        )
+        .map_err(|error| HashError(error.to_string())),
+    }
 }
 
 fn hash_now(
@@ -173,22 +251,10 @@ fn hash_now(
     password: &Secret,
     salt: &[u8],
 ) -> Result<PasswordHash, HashError> {
-    let fault = |error: &dyn std::fmt::Display| HashError(error.to_string());
     let normal = normal(password.reveal());
-    let params = config.cost.0.clone();
-    let argon2 = match &config.pepper {
-        None => Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
-        Some(pepper) => Argon2::new_with_secret(
-            pepper.secret.reveal(),
-            Algorithm::Argon2id,
-            Version::V0x13,
-            params,
-        )
-        .map_err(|error| fault(&error))?,
-    };
-    let phc: Phc = argon2
+    let phc: Phc = argon2(config.cost.0.clone(), config.pepper.as_ref())?
         .hash_password_with_salt(normal.reveal().as_bytes(), salt)
-        .map_err(|error| fault(&error))?;
+        .map_err(|error| HashError(error.to_string()))?;
     Ok(PasswordHash {
         phc: phc.to_string(),
         pepper: config.pepper.as_ref().map(|pepper| pepper.id.clone()),
@@ -274,6 +340,38 @@ mod tests {
             hash.phc
         );
         assert_eq!(hash.pepper, None);
+    }
+
+    #[test]
+    fn a_hash_knows_its_password_and_says_when_it_is_outdated() {
+        let (plain, peppered) = (config(None), config(Some("a pepper of length")));
+        let hash = |config| hash_now(config, &secret("x"), &[7; SALT_BYTES]).unwrap();
+        let verify =
+            |config, text: &str, hash: &PasswordHash| verify_now(config, &secret(text), hash);
+        assert_eq!(verify(&plain, "x", &hash(&plain)).unwrap(), Verdict::Right);
+        assert_eq!(verify(&plain, "y", &hash(&plain)).unwrap(), Verdict::Wrong);
+        assert_eq!(
+            verify(&peppered, "x", &hash(&peppered)).unwrap(),
+            Verdict::Right
+        );
+        assert_eq!(
+            verify(&peppered, "x", &hash(&plain)).unwrap(),
+            Verdict::Outdated
+        );
+        assert!(verify(&plain, "x", &hash(&peppered)).is_err());
+        let dearer = PasswordConfig {
+            cost: HashCost::parse("m=16,t=1,p=1").unwrap(),
+            ..plain.clone()
+        };
+        assert_eq!(
+            verify(&dearer, "x", &hash(&plain)).unwrap(),
+            Verdict::Outdated
+        );
+        let long = "x".repeat(MAX_PASSWORD_BYTES + 1);
+        assert_eq!(
+            verify(&plain, &long, &hash(&plain)).unwrap(),
+            Verdict::Wrong
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@
 mod accounts;
 mod appservices;
 mod connection;
+mod devices;
 mod get;
 mod item;
 mod keys;
@@ -23,7 +24,9 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
 
-pub use accounts::{AccountKind, AccountRow, AccountStatus, DeviceRow, Facts, Spared, Wanted};
+pub use accounts::{
+    AccountKind, AccountRow, AccountStatus, DeviceRow, Facts, LoginFacts, Spared, Wanted,
+};
 pub use appservices::AppservicesRow;
 pub use limits::CellVerdict;
 pub use outbox::DuePage;

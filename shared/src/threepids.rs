@@ -17,7 +17,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use email::parse as parse_email;
-pub use phone::{Phone, PhoneFault, parse as parse_phone};
+pub use phone::{Phone, PhoneFault, canonical as canonical_phone, parse as parse_phone};
 
 use crate::config::Config;
 

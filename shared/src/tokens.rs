@@ -4,11 +4,15 @@
 //! and 160 random bits, all in URL-safe base64, and a checksum. Junk is refused before any read.
 //! Only a token's SHA-256 is stored: the token is random enough to need no key.
 
+mod login;
+
 use std::sync::Arc;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+pub use login::{Issued, Login, issue};
 
 use crate::{
     app::App,
@@ -17,7 +21,7 @@ use crate::{
     clock::Timestamp,
     ids::{DeviceId, Localpart},
     secrets::{Secret, same, sha256_base64},
-    store::{AccountRow, AccountStatus, DeviceRow, StoreError},
+    store::{AccountKind, AccountRow, AccountStatus, DeviceRow, StoreError},
 };
 
 const SECRET_BYTES: usize = 20;
@@ -153,10 +157,41 @@ pub struct Session {
     pub device: DeviceId,
     /// The account.
     pub account: AccountRow,
+    /// What is stored of the token.
+    pub access_hash: TokenHash,
+}
+
+/// Guests may not do this (GUEST-06).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("guests may not do this")]
+pub struct GuestForbidden;
+
+impl Session {
+    /// Refuses guests.
+    pub fn demand_no_guest(&self) -> Result<(), GuestForbidden> {
+        match self.account.kind {
+            AccountKind::Guest => Err(GuestForbidden),
+            AccountKind::User | AccountKind::Appservice => Ok(()),
+        }
+    }
 }
 
 /// Tells whose token this is, by one strongly consistent read of account and device.
 pub async fn authenticate(app: &App, text: &Secret) -> Result<Session, AuthenticationError> {
+    let session = authenticate_to_leave(app, text).await?;
+    match session.account.status {
+        AccountStatus::Locked => Err(AuthenticationError::Locked),
+        AccountStatus::Active | AccountStatus::Suspended | AccountStatus::Deactivated => {
+            Ok(session)
+        }
+    }
+}
+
+/// The same for who wants to log out, which a locked account may (TOK-14).
+pub async fn authenticate_to_leave(
+    app: &App,
+    text: &Secret,
+) -> Result<Session, AuthenticationError> {
     let token = Token::parse(TokenKind::Access, text, &app.config.server_name)
         .ok_or(AuthenticationError::Unknown)?;
     let (account, device) = app
@@ -168,6 +203,7 @@ pub async fn authenticate(app: &App, text: &Secret) -> Result<Session, Authentic
     };
     judge(&token, &account, &device, app.clock.now())?;
     Ok(Session {
+        access_hash: token.hash(),
         localpart: token.localpart,
         device: token.device,
         account,
@@ -189,10 +225,8 @@ fn judge(
     if !same(&device.access_hash.0, &token.hash().0) || (device.epoch != account.epoch && !spared) {
         return Err(AuthenticationError::Unknown);
     }
-    match account.status {
-        AccountStatus::Active | AccountStatus::Suspended => {}
-        AccountStatus::Locked => return Err(AuthenticationError::Locked),
-        AccountStatus::Deactivated => return Err(AuthenticationError::Unknown),
+    if account.status == AccountStatus::Deactivated {
+        return Err(AuthenticationError::Unknown);
     }
     match device.access_expires {
         Some(expires) if expires <= now => Err(AuthenticationError::Expired),

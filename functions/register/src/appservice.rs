@@ -7,13 +7,10 @@ use shared::{
     error::{ErrorCode, MatrixError, Rejection},
     http::{self, Body, Request, Response as HttpResponse},
     store::AccountKind,
-    tokens,
+    tokens::{self, Login},
 };
 
-use crate::{
-    answer::{Login, Response},
-    parameters::Parameters,
-};
+use crate::{answer::Response, parameters::Parameters};
 
 pub(crate) async fn register(
     app: &App,

@@ -6,14 +6,13 @@ use shared::{
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Request, Response as HttpResponse},
+    ids::MAX_DISPLAY_NAME_CHARS,
     limits::{self, Limit},
     store::AccountKind,
+    tokens::Login,
 };
 
-use crate::{
-    answer::{Login, Response},
-    parameters::MAX_DISPLAY_NAME_CHARS,
-};
+use crate::answer::Response;
 
 /// How often another name is drawn when one is taken.
 const NAME_TRIES: usize = 3;

@@ -4,11 +4,9 @@ use serde::{Deserialize, Serialize};
 use shared::{
     error::{ErrorCode, MatrixError},
     http::Body,
-    ids::DeviceId,
+    ids::{DeviceId, MAX_DISPLAY_NAME_CHARS},
 };
 
-/// The longest display name, in characters.
-pub(crate) const MAX_DISPLAY_NAME_CHARS: usize = 100;
 /// No guest access token is longer.
 const MAX_TOKEN_BYTES: usize = 2048;
 

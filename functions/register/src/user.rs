@@ -17,14 +17,11 @@ use shared::{
     secrets::Secret,
     store::{AccountKind, Facts, Wanted},
     threepids::{self, Medium, ThreePidDenied},
-    tokens,
+    tokens::{self, Login},
     uia::{self, Attempt, Auth, Binding, OpenSession, Prepared, Proof, Replay},
 };
 
-use crate::{
-    answer::{Login, Response},
-    parameters::Parameters,
-};
+use crate::{answer::Response, parameters::Parameters};
 use name::Name;
 
 /// How long after a session's end its token may not be visible yet.
@@ -185,7 +182,7 @@ async fn replay(
         Replay::Over => Err(over().into()),
         Replay::Answer { text, age } => {
             let answer: Response = serde_json::from_str(&text).map_err(|_| over())?;
-            if let Some(token) = answer.access_token {
+            if let Some(token) = answer.issued.access_token {
                 let token = Secret::new(token);
                 let mut verdict = tokens::authenticate(app, &token).await;
                 if verdict.is_err() && age < JUST_NOW {
@@ -352,16 +349,11 @@ fn answer(app: &App, asked: &Parameters, localpart: &Localpart) -> (Response, Op
         return (Response::without_login(app, localpart), None);
     }
     let refreshable = asked.refresh_token == Some(true);
-    let lifetimes = app.config.tokens;
     let login = Login {
         device_id: asked.device_id.clone(),
         display_name: asked.initial_device_display_name.clone(),
         refreshable,
-        lifetime: if refreshable {
-            lifetimes.refreshable
-        } else {
-            lifetimes.plain
-        },
+        lifetime: app.config.tokens.of(refreshable),
     };
     let (answer, device) = Response::with_login(app, localpart, &login);
     (answer, Some(device))

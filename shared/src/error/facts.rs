@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{ErrorCode, MatrixError, Rejection};
 use crate::{
     accounts::{CreateAccountError, NameFault, RegistrationClosed},
+    credentials::CredentialError,
     limits::LimitError,
     passwords::{HashError, PasswordFault},
     store::{SaveSessionError, StoreError},
@@ -13,7 +14,7 @@ use crate::{
         link::NextLinkFault,
         proofs::{RequestError, SubmitError},
     },
-    tokens::AuthenticationError,
+    tokens::{AuthenticationError, GuestForbidden},
 };
 
 impl From<StoreError> for MatrixError {
@@ -222,6 +223,25 @@ impl From<SubmitError> for MatrixError {
     }
 }
 
+impl From<GuestForbidden> for MatrixError {
+    fn from(_: GuestForbidden) -> Self {
+        Self::new(ErrorCode::GuestAccessForbidden, "Guests may not do this")
+    }
+}
+
+impl From<CredentialError> for MatrixError {
+    fn from(error: CredentialError) -> Self {
+        match error {
+            CredentialError::Wrong => {
+                Self::new(ErrorCode::Forbidden, "The user or the password is wrong")
+            }
+            CredentialError::Limit(error) => error.into(),
+            CredentialError::Hash(error) => error.into(),
+            CredentialError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<CreateAccountError> for MatrixError {
     fn from(error: CreateAccountError) -> Self {
         match error {
@@ -254,6 +274,8 @@ macro_rules! reject_as_error {
 reject_as_error!(
     AuthenticationError,
     CreateAccountError,
+    CredentialError,
+    GuestForbidden,
     HashError,
     LimitError,
     NameFault,

@@ -14,6 +14,7 @@ use crate::{
     accounts::{CreateAccountError, NewAccount, NewDevice},
     clock::Timestamp,
     ids::{DeviceId, Localpart},
+    passwords::PasswordHash,
     tokens::TokenHash,
 };
 
@@ -107,7 +108,7 @@ impl AccountKind {
 }
 
 impl AccountRow {
-    fn read(row: &Row) -> Result<Self, StoreError> {
+    pub(super) fn read(row: &Row) -> Result<Self, StoreError> {
         let status = match row.text("status")? {
             "active" => AccountStatus::Active,
             "locked" => AccountStatus::Locked,
@@ -145,6 +146,15 @@ impl DeviceRow {
             access_expires: row.time_if("access_expires")?,
         })
     }
+}
+
+/// What logging in needs to know of an account.
+#[derive(Debug, Clone)]
+pub struct LoginFacts {
+    /// The account.
+    pub account: AccountRow,
+    /// Its password's hash, if it has a password.
+    pub password: Option<PasswordHash>,
 }
 
 impl Store {
@@ -354,7 +364,7 @@ impl Store {
 /// The epoch of a new account.
 const FIRST_EPOCH: i64 = 1;
 
-fn device_item(pk: &str, device: &NewDevice, epoch: i64, now: Timestamp) -> Item {
+pub(super) fn device_item(pk: &str, device: &NewDevice, epoch: i64, now: Timestamp) -> Item {
     Item::under(pk, keys::device(&device.id))
         .number("schema", 1)
         .number("epoch", epoch)
@@ -369,7 +379,7 @@ fn device_item(pk: &str, device: &NewDevice, epoch: i64, now: Timestamp) -> Item
         .text("upstream", "none")
 }
 
-fn keys_of(keys: &[(String, String)]) -> Vec<HashMap<String, AttributeValue>> {
+pub(super) fn keys_of(keys: &[(String, String)]) -> Vec<HashMap<String, AttributeValue>> {
     keys.iter()
         .map(|(pk, sk)| Item::under(pk, sk).build())
         .collect()

@@ -44,26 +44,8 @@ pub enum PhoneFault {
 
 /// The number that `typed` is when dialled from `country`, if text messages may go there.
 pub fn parse(sms: &SmsConfig, country: &str, typed: &str) -> Result<Phone, PhoneFault> {
-    let capitals = country.len() == 2 && country.bytes().all(|b| b.is_ascii_uppercase());
-    let dialled_in = country::Id::from_str(country).map_err(|_| PhoneFault::Country)?;
-    if !capitals {
-        return Err(PhoneFault::Country);
-    }
-    let legal = |b: u8| b.is_ascii_digit() || ORNAMENTS.contains(&b);
-    // A plus stands before all digits, and once: the parser would pass over what is around another.
-    let pluses = typed.split('+').count() - 1;
-    let led = typed
-        .split_once('+')
-        .is_none_or(|(before, _)| !before.bytes().any(|b| b.is_ascii_digit()));
-    if typed.len() > MAX_TYPED_BYTES || !typed.bytes().all(legal) || pluses > 1 || !led {
-        return Err(PhoneFault::Number);
-    }
-    let number = phonenumber::parse(Some(dialled_in), typed).map_err(|_| PhoneFault::Number)?;
-    let digits = number.format().mode(Mode::E164).to_string();
-    let digits = digits.strip_prefix('+').ok_or(PhoneFault::Number)?;
-    if digits.len() > MAX_DIGITS || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(PhoneFault::Number);
-    }
+    let number = read(country, typed)?;
+    let digits = e164(&number).ok_or(PhoneFault::Number)?;
     let home = match (number.is_valid(), sms.numbers) {
         (true, _) => number.country().id(),
         (false, SmsNumbers::Possible) if is_possible(&number) => main_country(&number),
@@ -83,11 +65,46 @@ pub fn parse(sms: &SmsConfig, country: &str, typed: &str) -> Result<Phone, Phone
     Ok(Phone {
         threepid: ThreePid {
             medium: Medium::Msisdn,
-            address: digits.to_owned(),
+            address: digits,
         },
         readable: number.format().mode(Mode::International).to_string(),
         country: home,
     })
+}
+
+/// The canonical form of a number that may have been stored here, wherever text messages go now
+/// (UIA-43).
+pub fn canonical(country: &str, typed: &str) -> Option<ThreePid> {
+    let digits = e164(&read(country, typed).ok()?)?;
+    Some(ThreePid {
+        medium: Medium::Msisdn,
+        address: digits,
+    })
+}
+
+fn read(country: &str, typed: &str) -> Result<phonenumber::PhoneNumber, PhoneFault> {
+    let capitals = country.len() == 2 && country.bytes().all(|b| b.is_ascii_uppercase());
+    let dialled_in = country::Id::from_str(country).map_err(|_| PhoneFault::Country)?;
+    if !capitals {
+        return Err(PhoneFault::Country);
+    }
+    let legal = |b: u8| b.is_ascii_digit() || ORNAMENTS.contains(&b);
+    // A plus stands before all digits, and once: the parser would pass over what is around another.
+    let pluses = typed.split('+').count() - 1;
+    let led = typed
+        .split_once('+')
+        .is_none_or(|(before, _)| !before.bytes().any(|b| b.is_ascii_digit()));
+    if typed.len() > MAX_TYPED_BYTES || !typed.bytes().all(legal) || pluses > 1 || !led {
+        return Err(PhoneFault::Number);
+    }
+    phonenumber::parse(Some(dialled_in), typed).map_err(|_| PhoneFault::Number)
+}
+
+fn e164(number: &phonenumber::PhoneNumber) -> Option<String> {
+    let digits = number.format().mode(Mode::E164).to_string();
+    let digits = digits.strip_prefix('+')?;
+    let lawful = digits.len() <= MAX_DIGITS && digits.bytes().all(|b| b.is_ascii_digit());
+    lawful.then(|| digits.to_owned())
 }
 
 /// Whether it is as long as numbers of its country are, although nobody has been given it.

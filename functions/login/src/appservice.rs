@@ -1,0 +1,39 @@
+//! As an application service, for one of its users (REG-31).
+
+use shared::{
+    accounts::NameFault,
+    app::App,
+    credentials::Identifier,
+    error::{ErrorCode, MatrixError, Rejection},
+    http::{self, Body, Request, Response},
+    store::AccountStatus,
+    tokens::{self, Login},
+};
+
+pub(crate) async fn log_in(
+    app: &App,
+    request: &Request,
+    body: &Body,
+    login: Login,
+) -> Result<Response, Rejection> {
+    let token = http::access_token(request, app.config.query_tokens)?;
+    let Some(appservice) = tokens::authenticate_appservice(app, &token).await? else {
+        let message = "The token is no application service's";
+        return Err(MatrixError::new(ErrorCode::UnknownToken, message).into());
+    };
+    let who = Identifier::parse(app, body)?;
+    let who =
+        who.ok_or_else(|| MatrixError::new(ErrorCode::MissingParam, "`identifier` is missing"))?;
+    let forbidden = || MatrixError::new(ErrorCode::Forbidden, "There is no such user");
+    let Identifier::User(localpart) = who else {
+        return Err(forbidden().into());
+    };
+    if !appservice.may_use(&localpart, &app.config.server_name) {
+        return Err(NameFault::OutsideNamespace.into());
+    }
+    let account = app.store.find_account(&localpart).await?;
+    let account = account
+        .filter(|account| account.status != AccountStatus::Deactivated)
+        .ok_or_else(forbidden)?;
+    super::finish(app, &localpart, &account, &login).await
+}

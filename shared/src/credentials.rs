@@ -1,0 +1,224 @@
+//! Who somebody says they are, and whether they know the password: for logging in, and for the
+//! stage that asks for a password.
+//!
+//! Whoever is named, the same is read, hashed and charged: a name that nobody has, an address that
+//! nobody has, an account without a password and a wrong password are one answer (UIA-45, UIA-46).
+//! Guesses are charged before they are hashed. Knows nothing of what follows.
+
+use crate::{
+    app::App,
+    error::{ErrorCode, MatrixError},
+    http::{Body, Network},
+    ids::Localpart,
+    limits::{self, Limit, LimitError},
+    passwords::{HashError, Verdict},
+    secrets::{Secret, sha256_base64},
+    store::{AccountRow, AccountStatus, LoginFacts, StoreError},
+    threepids::{self, Medium, ThreePid},
+};
+
+/// Whom a request names.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Identifier {
+    /// A user of this server, whether there is one of that name or not.
+    User(Localpart),
+    /// Whoever has this address.
+    ThreePid(ThreePid),
+    /// Nobody that there could be: another server's user, an address that is none. With it, what
+    /// was typed.
+    Nobody(String),
+}
+
+crate::opaque_debug!(Identifier);
+
+/// Somebody whose password was right.
+#[derive(Debug)]
+pub struct Verified {
+    /// Who.
+    pub localpart: Localpart,
+    /// Their account.
+    pub account: AccountRow,
+    /// The stored hash, if a new one would be another (its cost or pepper have changed).
+    pub outdated: Option<String>,
+}
+
+/// Why nobody is verified.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialError {
+    /// Nobody, or another password.
+    #[error("the credentials are wrong")]
+    Wrong,
+    /// Too many guesses.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    /// Hashing failed.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    /// The tables failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Identifier {
+    /// Reads `identifier`, or the members that stood in its place once (UIA-41 to UIA-44); `None`
+    /// if nobody is named.
+    pub fn parse(app: &App, body: &Body) -> Result<Option<Self>, MatrixError> {
+        let given = body.optional::<serde_json::Map<String, serde_json::Value>>("identifier")?;
+        let Some(given) = given else {
+            if let Some(user) = body.optional::<String>("user")? {
+                return Ok(Some(Self::user(app, &user)));
+            }
+            return Self::address(app, body);
+        };
+        let members = Body::from(given);
+        let missing = |name: &str| {
+            MatrixError::new(
+                ErrorCode::MissingParam,
+                format!("`{name}` is missing from `identifier`"),
+            )
+        };
+        match members.optional::<String>("type")?.as_deref() {
+            Some("m.id.user") => {
+                let user = members.optional::<String>("user")?;
+                Ok(Some(Self::user(app, &user.ok_or_else(|| missing("user"))?)))
+            }
+            // The specification's own example has no type.
+            Some("m.id.thirdparty") | None => Self::address(app, &members)?
+                .ok_or_else(|| missing("medium"))
+                .map(Some),
+            Some("m.id.phone") => {
+                let country = members.optional::<String>("country")?;
+                let country = country.ok_or_else(|| missing("country"))?;
+                let phone = match members.optional::<String>("phone")? {
+                    Some(phone) => phone,
+                    None => members
+                        .optional::<String>("number")?
+                        .ok_or_else(|| missing("phone"))?,
+                };
+                Ok(Some(Self::phone(&country, &phone)))
+            }
+            Some(_) => Err(MatrixError::new(
+                ErrorCode::InvalidParam,
+                "`identifier` is of a type that is not known",
+            )),
+        }
+    }
+
+    /// A full user ID or a localpart (UIA-41).
+    fn user(app: &App, text: &str) -> Self {
+        let server = &app.config.server_name;
+        let local = match text.strip_prefix('@') {
+            None => Some(text),
+            Some(rest) => rest
+                .split_once(':')
+                .filter(|(_, host)| *host == server.as_str())
+                .map(|(local, _)| local),
+        };
+        local
+            .and_then(|local| Localpart::parse(local, server).ok())
+            .map_or_else(|| Self::Nobody(text.to_owned()), Self::User)
+    }
+
+    fn address(app: &App, members: &Body) -> Result<Option<Self>, MatrixError> {
+        let (medium, address) = (
+            members.optional::<String>("medium")?,
+            members.optional::<String>("address")?,
+        );
+        let (Some(medium), Some(address)) = (medium, address) else {
+            return Ok(None);
+        };
+        let _ = app;
+        let found = match Medium::parse(&medium) {
+            Some(Medium::Email) => threepids::parse_email(&address),
+            // As it is stored: digits, and some write the `+` all the same.
+            Some(Medium::Msisdn) => {
+                let digits = address.strip_prefix('+').unwrap_or(&address);
+                let lawful =
+                    (1..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+                lawful.then(|| ThreePid {
+                    medium: Medium::Msisdn,
+                    address: digits.to_owned(),
+                })
+            }
+            None => None,
+        };
+        Ok(Some(found.map_or(Self::Nobody(address), Self::ThreePid)))
+    }
+
+    /// A number as dialled from a country (UIA-43), wherever text messages go.
+    fn phone(country: &str, typed: &str) -> Self {
+        threepids::canonical_phone(country, typed).map_or_else(
+            || Self::Nobody(format!("{country} {typed}")),
+            Self::ThreePid,
+        )
+    }
+
+    /// By which its guesses are counted.
+    fn key(&self) -> String {
+        match self {
+            Self::User(name) => format!("user {}", name.as_str()),
+            Self::ThreePid(threepid) => format!("{} {}", threepid.medium, threepid.address),
+            Self::Nobody(text) => format!("nobody {text}"),
+        }
+    }
+}
+
+/// Whether somebody knows the password of whom they name. One hash, whoever that is.
+pub async fn verify(
+    app: &App,
+    who: &Identifier,
+    password: &Secret,
+    network: Network,
+) -> Result<Verified, CredentialError> {
+    let key = who.key();
+    let budgets = [
+        (Limit::PasswordGuess, format!("{key} {network}")),
+        (Limit::PasswordHash, network.to_string()),
+    ];
+    let (charged, found) = tokio::join!(limits::spend_all(app, &budgets), find(app, who));
+    charged?;
+    let found = found?;
+    let usable = found
+        .as_ref()
+        .filter(|(_, facts)| facts.account.status != AccountStatus::Deactivated);
+    let hash = usable.and_then(|(_, facts)| facts.password.clone());
+    let stored = hash.as_ref().map(|hash| hash.phc.clone());
+    let verdict = app.hasher.verify(password, hash).await?;
+    let (Some((localpart, facts)), true) = (found, verdict != Verdict::Wrong) else {
+        return Err(CredentialError::Wrong);
+    };
+    // A right guess is no guess.
+    limits::refund_all(app, &budgets[..1]).await;
+    Ok(Verified {
+        localpart,
+        account: facts.account,
+        outdated: stored.filter(|_| verdict == Verdict::Outdated),
+    })
+}
+
+/// Reads the account that is named. Where nobody is, a name that nobody has is read in their place.
+async fn find(app: &App, who: &Identifier) -> Result<Option<(Localpart, LoginFacts)>, StoreError> {
+    let (name, is_real) = match who {
+        Identifier::User(name) => (Some(name.clone()), true),
+        Identifier::ThreePid(threepid) => {
+            let owner = app.store.find_owner(threepid).await?;
+            let owner =
+                owner.and_then(|name| Localpart::parse(&name, &app.config.server_name).ok());
+            (owner, true)
+        }
+        Identifier::Nobody(_) => (None, false),
+    };
+    let (name, is_real) = match name {
+        Some(name) => (name, is_real),
+        None => (decoy(app, who), false),
+    };
+    let facts = app.store.find_login(&name).await?;
+    Ok(facts.filter(|_| is_real).map(|facts| (name, facts)))
+}
+
+/// A name that nobody can have taken, to read in the place of none.
+fn decoy(app: &App, who: &Identifier) -> Localpart {
+    let hash = sha256_base64(who.key().as_bytes()).to_ascii_lowercase();
+    let text = format!("_{}", hash.get(..20).unwrap_or_default());
+    Localpart::parse(&text, &app.config.server_name).unwrap_or_else(|_| Localpart::shortest())
+}
