@@ -1,11 +1,31 @@
 //! Endpoint by endpoint.
 
+mod account_3pid;
+mod account_3pid_add;
+mod account_3pid_bind;
+mod account_3pid_delete;
+mod account_3pid_email_request_token;
+mod account_3pid_msisdn_request_token;
+mod account_3pid_unbind;
+mod account_deactivate;
+mod account_password;
+mod account_password_email_request_token;
+mod account_password_msisdn_request_token;
 mod account_whoami;
 mod auth_fallback_web;
+mod capabilities;
+mod delete_devices;
+mod devices;
+mod devices_device_id;
 mod http;
 mod incidents;
+mod key_v2_server;
 mod limits;
+mod login;
+mod logout;
+mod logout_all;
 mod properties;
+mod refresh;
 mod register;
 mod register_available;
 mod register_email_request_token;
@@ -19,3 +39,4 @@ mod unrecognized;
 mod validate_confirm;
 mod validate_submit_token;
 mod versions;
+mod well_known_matrix_client;

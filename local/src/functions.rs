@@ -17,11 +17,28 @@ pub(crate) fn all(app: impl Fn(&str) -> Arc<App>) -> HashMap<String, Function> {
         };
     }
     functions! {
+        Account3pid: account_3pid,
+        Account3pidAdd: account_3pid_add,
+        Account3pidBind: account_3pid_bind,
+        Account3pidDelete: account_3pid_delete,
+        Account3pidEmailRequestToken: account_3pid_email_request_token,
+        Account3pidMsisdnRequestToken: account_3pid_msisdn_request_token,
+        Account3pidUnbind: account_3pid_unbind,
+        AccountDeactivate: account_deactivate,
+        AccountPassword: account_password,
+        AccountPasswordEmailRequestToken: account_password_email_request_token,
+        AccountPasswordMsisdnRequestToken: account_password_msisdn_request_token,
         AccountWhoami: account_whoami,
         AuthFallbackWeb: auth_fallback_web,
+        Capabilities: capabilities,
+        DeleteDevices: delete_devices,
+        Devices: devices,
+        DevicesDeviceId: devices_device_id,
+        KeyV2Server: key_v2_server,
         Login: login,
         Logout: logout,
         LogoutAll: logout_all,
+        Refresh: refresh,
         Register: register,
         RegisterAvailable: register_available,
         RegisterEmailRequestToken: register_email_request_token,
@@ -31,6 +48,7 @@ pub(crate) fn all(app: impl Fn(&str) -> Arc<App>) -> HashMap<String, Function> {
         ValidateConfirm: validate_confirm,
         ValidateSubmitToken: validate_submit_token,
         Versions: versions,
+        WellKnownMatrixClient: well_known_matrix_client,
     }
 }
 

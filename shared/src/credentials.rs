@@ -200,12 +200,7 @@ pub async fn verify(
 async fn find(app: &App, who: &Identifier) -> Result<Option<(Localpart, LoginFacts)>, StoreError> {
     let (name, is_real) = match who {
         Identifier::User(name) => (Some(name.clone()), true),
-        Identifier::ThreePid(threepid) => {
-            let owner = app.store.find_owner(threepid).await?;
-            let owner =
-                owner.and_then(|name| Localpart::parse(&name, &app.config.server_name).ok());
-            (owner, true)
-        }
+        Identifier::ThreePid(threepid) => (app.store.find_owner(threepid).await?, true),
         Identifier::Nobody(_) => (None, false),
     };
     let (name, is_real) = match name {

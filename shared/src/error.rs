@@ -33,18 +33,24 @@ pub enum ErrorCode {
     MissingParam,
     /// `M_MISSING_TOKEN`
     MissingToken,
+    /// `M_NOT_FOUND`
+    NotFound,
     /// `M_NOT_JSON`
     NotJson,
     /// `M_SERVER_NOT_TRUSTED`
     ServerNotTrusted,
     /// `M_SESSION_EXPIRED`
     SessionExpired,
+    /// `M_THREEPID_AUTH_FAILED`
+    ThreePidAuthFailed,
     /// `M_THREEPID_DENIED`
     ThreePidDenied,
     /// `M_THREEPID_IN_USE`
     ThreePidInUse,
     /// `M_THREEPID_MEDIUM_NOT_SUPPORTED`
     ThreePidMediumNotSupported,
+    /// `M_THREEPID_NOT_FOUND`
+    ThreePidNotFound,
     /// `M_TOKEN_INCORRECT`
     TokenIncorrect,
     /// `M_TOO_LARGE`
@@ -63,6 +69,8 @@ pub enum ErrorCode {
     UserInUse,
     /// `M_USER_LOCKED`
     UserLocked,
+    /// `M_USER_SUSPENDED`
+    UserSuspended,
     /// `M_WEAK_PASSWORD`
     WeakPassword,
 }
@@ -80,12 +88,15 @@ impl ErrorCode {
             Self::LimitExceeded => "M_LIMIT_EXCEEDED",
             Self::MissingParam => "M_MISSING_PARAM",
             Self::MissingToken => "M_MISSING_TOKEN",
+            Self::NotFound => "M_NOT_FOUND",
             Self::NotJson => "M_NOT_JSON",
             Self::ServerNotTrusted => "M_SERVER_NOT_TRUSTED",
             Self::SessionExpired => "M_SESSION_EXPIRED",
+            Self::ThreePidAuthFailed => "M_THREEPID_AUTH_FAILED",
             Self::ThreePidDenied => "M_THREEPID_DENIED",
             Self::ThreePidInUse => "M_THREEPID_IN_USE",
             Self::ThreePidMediumNotSupported => "M_THREEPID_MEDIUM_NOT_SUPPORTED",
+            Self::ThreePidNotFound => "M_THREEPID_NOT_FOUND",
             Self::TokenIncorrect => "M_TOKEN_INCORRECT",
             Self::TooLarge => "M_TOO_LARGE",
             Self::Unknown | Self::UnknownLoginType => "M_UNKNOWN",
@@ -93,6 +104,7 @@ impl ErrorCode {
             Self::UnknownPath | Self::WrongMethod => "M_UNRECOGNIZED",
             Self::UserInUse => "M_USER_IN_USE",
             Self::UserLocked => "M_USER_LOCKED",
+            Self::UserSuspended => "M_USER_SUSPENDED",
             Self::WeakPassword => "M_WEAK_PASSWORD",
         }
     }
@@ -110,15 +122,18 @@ impl ErrorCode {
             | Self::SessionExpired
             | Self::ThreePidInUse
             | Self::ThreePidMediumNotSupported
+            | Self::ThreePidNotFound
             | Self::TokenIncorrect
             | Self::UnknownLoginType
             | Self::UserInUse
             | Self::WeakPassword => StatusCode::BAD_REQUEST,
             Self::MissingToken | Self::UnknownToken | Self::UserLocked => StatusCode::UNAUTHORIZED,
-            Self::Forbidden | Self::GuestAccessForbidden | Self::ThreePidDenied => {
-                StatusCode::FORBIDDEN
-            }
-            Self::UnknownPath => StatusCode::NOT_FOUND,
+            Self::Forbidden
+            | Self::GuestAccessForbidden
+            | Self::ThreePidAuthFailed
+            | Self::ThreePidDenied
+            | Self::UserSuspended => StatusCode::FORBIDDEN,
+            Self::NotFound | Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::LimitExceeded => StatusCode::TOO_MANY_REQUESTS,

@@ -73,6 +73,11 @@ impl Localpart {
         Ok(Self(name))
     }
 
+    /// One that was stored: parsed when it came to this server, and as it stands since.
+    pub fn stored(text: &str) -> Option<Self> {
+        is_localpart(text).then(|| Self(text.to_owned()))
+    }
+
     /// The shortest there is, which no new user can choose.
     pub fn shortest() -> Self {
         Self("_".to_owned())

@@ -1,10 +1,10 @@
 //! The outbox: messages that a transaction calls for, to be sent by the function `deliver`.
 //!
 //! No request handler calls SES or SNS. A row holds ids and nothing that anybody could use: no
-//! address, no code, no link. It is `queued`; then `sending`, under a lease that one delivery has
+//! code, no link, and an address only where it is the last to know it. It is `queued`; then `sending`, under a lease that one delivery has
 //! for a while; in the end one of [`End`]. Knows neither the tables' keys nor how a message reads.
 
-use crate::{chance::Chance, clock::Timestamp};
+use crate::{chance::Chance, clock::Timestamp, ids::Localpart, threepids::ThreePid};
 
 /// A message to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,56 @@ pub enum Content {
         /// Which message of that generation it is, from 1.
         send: i64,
     },
+    /// The mail that tells an account's owner what has been done to it. The address is in the row,
+    /// since the account may have it no more.
+    Notice {
+        /// What has been done.
+        notice: Notice,
+        /// Whom it tells.
+        to: ThreePid,
+    },
+    /// No message at all: the rows of a user's devices that are dead are to be removed.
+    Purge {
+        /// The user's localpart.
+        user: Localpart,
+    },
+}
+
+/// What an account's owner is told after the fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// The password is another.
+    PasswordChanged,
+    /// An address has been added.
+    AddressAdded,
+    /// An address has been removed.
+    AddressRemoved,
+    /// The account is deactivated.
+    Deactivated,
+}
+
+impl Notice {
+    const ALL: [Self; 4] = [
+        Self::PasswordChanged,
+        Self::AddressAdded,
+        Self::AddressRemoved,
+        Self::Deactivated,
+    ];
+
+    /// Its name in tables and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PasswordChanged => "password-changed",
+            Self::AddressAdded => "address-added",
+            Self::AddressRemoved => "address-removed",
+            Self::Deactivated => "deactivated",
+        }
+    }
+
+    /// The notice of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|own| own.as_str() == name)
+    }
 }
 
 /// A message that is nobody else's to send until the lease on it ends.

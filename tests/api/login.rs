@@ -138,23 +138,41 @@ async fn login_03_a_login_gives_user_device_and_token() {
 #[tokio::test]
 async fn login_04_every_form_of_identifier_names_its_user() {
     let house = with_addresses().await;
-    let mail = json!({ "type": "m.id.thirdparty", "medium": "email", "address": "Alice@EXAMPLE.org" });
-    let number = json!({ "type": "m.id.thirdparty", "medium": "msisdn", "address": "447400123456" });
+    let mail =
+        json!({ "type": "m.id.thirdparty", "medium": "email", "address": "Alice@EXAMPLE.org" });
+    let number =
+        json!({ "type": "m.id.thirdparty", "medium": "msisdn", "address": "447400123456" });
     let phone = json!({ "type": "m.id.phone", "country": "GB", "phone": "07400 123456" });
     let old_phone = json!({ "type": "m.id.phone", "country": "US", "number": "+44 7400 123456" });
     let untyped = json!({ "medium": "email", "address": "alice@example.org" });
-    for who in [named("alice"), named("ALICE"), named("@alice:localhost"), mail, number, phone, old_phone, untyped] {
+    for who in [
+        named("alice"),
+        named("ALICE"),
+        named("@alice:localhost"),
+        mail,
+        number,
+        phone,
+        old_phone,
+        untyped,
+    ] {
         let answer = log_in(&house, &by(&who, PASSWORD)).await.ok();
         assert_eq!(answer["user_id"], "@alice:localhost", "{who}");
-        log_in(&house, &by(&who, "wrong")).await.error(403, "M_FORBIDDEN");
+        log_in(&house, &by(&who, "wrong"))
+            .await
+            .error(403, "M_FORBIDDEN");
     }
     for legacy in [
         json!({ "user": "alice" }),
         json!({ "medium": "email", "address": "alice@example.org" }),
     ] {
         let mut body = json!({ "type": "m.login.password", "password": PASSWORD });
-        body.as_object_mut().unwrap().extend(legacy.as_object().unwrap().clone());
-        assert_eq!(log_in(&house, &body).await.ok()["user_id"], "@alice:localhost");
+        body.as_object_mut()
+            .unwrap()
+            .extend(legacy.as_object().unwrap().clone());
+        assert_eq!(
+            log_in(&house, &body).await.ok()["user_id"],
+            "@alice:localhost"
+        );
     }
 }
 
@@ -170,10 +188,17 @@ async fn login_04_nobody_and_a_wrong_password_are_one_answer_and_the_same_calls(
         (reply.error(403, "M_FORBIDDEN"), calls)
     };
     let known = guess(named("alice")).await;
-    for who in ["bob", "@alice:elsewhere.example", "not a name", "", "@alice"] {
+    for who in [
+        "bob",
+        "@alice:elsewhere.example",
+        "not a name",
+        "",
+        "@alice",
+    ] {
         assert_eq!(guess(named(who)).await, known, "{who}");
     }
-    let address = |address: &str| json!({ "type": "m.id.thirdparty", "medium": "email", "address": address });
+    let address =
+        |address: &str| json!({ "type": "m.id.thirdparty", "medium": "email", "address": address });
     let known = guess(address("alice@example.org")).await;
     assert_eq!(guess(address("bob@example.org")).await, known);
 }

@@ -63,7 +63,7 @@ async fn http_10_options_is_welcome_everywhere_and_does_nothing() {
         json!({ "username": "alice", "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
     let before = house.dump();
     let elsewhere = ["/", "/_matrix/client/v3/unknown", "/elsewhere"];
-    let paths = ENDPOINTS.map(|(path, _)| path);
+    let paths: Vec<&str> = ENDPOINTS.iter().map(|(path, _)| *path).collect();
     for path in paths.iter().chain(&elsewhere) {
         let headers = [
             ("origin", "https://app.example.org"),

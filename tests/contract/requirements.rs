@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::contract::files::{self, Test};
 
 /// The groups of `requirements.txt`, in its order.
-const GROUPS: [&str; 10] = [
-    "HTTP", "TOK", "UIA", "REG", "GUEST", "AVAIL", "3PID", "VER", "RTOK", "WHO",
+const GROUPS: [&str; 20] = [
+    "HTTP", "TOK", "UIA", "REG", "GUEST", "AVAIL", "3PID", "PWD", "DEACT", "IDS", "VER", "LOGIN",
+    "OUT", "REFR", "RTOK", "WHO", "ACC3", "DEV", "CAP", "WK",
 ];
 
 /// The lines `ID: text` of a file, comments left out. What follows the ID must be said in words.

@@ -143,7 +143,10 @@ impl<'a> Courier<'a> {
             sid,
             generation,
             send,
-        } = &leased.content;
+        } = &leased.content
+        else {
+            return Err(moot("nobody knows yet what to do with it"));
+        };
         let row = self.app.store.find_proof(sid).await?;
         let row = row.filter(|row| row.generation == *generation);
         let row = row.ok_or_else(|| moot("the session has begun anew"))?;
@@ -160,7 +163,9 @@ impl<'a> Courier<'a> {
             return Err(moot("a newer code has taken its place"));
         }
         let message = match row.purpose {
-            Purpose::Register => self.sign_up(leased, &row, *send).await?,
+            Purpose::Register | Purpose::Reset | Purpose::Add => {
+                self.sign_up(leased, &row, *send).await?
+            }
         };
         Ok(Parcel {
             to: row.threepid,

@@ -19,7 +19,9 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    outbox::{Content, End, Leased, NewMessage},
+    ids::Localpart,
+    outbox::{Content, End, Leased, NewMessage, Notice},
+    threepids::{Medium, ThreePid},
 };
 
 /// How long a row is kept, sent or not, in milliseconds.
@@ -29,6 +31,8 @@ const DUE: &str = "due";
 const QUEUED: &str = "queued";
 const SENDING: &str = "sending";
 const VALIDATION: &str = "validation";
+const NOTICE: &str = "notice";
+const PURGE: &str = "purge";
 /// How many rows one read of the index gives.
 const PAGE: i32 = 100;
 
@@ -39,11 +43,6 @@ pub struct DuePage(HashMap<String, AttributeValue>);
 impl Store {
     /// The row of a new message, for the transaction that calls for it.
     pub(super) fn enqueue(&self, new: &NewMessage) -> TransactWriteItem {
-        let Content::Validation {
-            sid,
-            generation,
-            send,
-        } = &new.content;
         let item = Item::at(&new.id)
             .number("schema", 1)
             .text("status", QUEUED)
@@ -51,11 +50,24 @@ impl Store {
             .number("created", new.created.0)
             .text("due", DUE)
             .number("due_at", new.created.0)
-            .number("ttl", Timestamp(new.created.0 + KEEP_MS).seconds())
-            .text("content", VALIDATION)
-            .text("sid", sid)
-            .text("generation", generation)
-            .number("send", *send);
+            .number("ttl", Timestamp(new.created.0 + KEEP_MS).seconds());
+        let item = match &new.content {
+            Content::Validation {
+                sid,
+                generation,
+                send,
+            } => item
+                .text("content", VALIDATION)
+                .text("sid", sid)
+                .text("generation", generation)
+                .number("send", *send),
+            Content::Notice { notice, to } => item
+                .text("content", NOTICE)
+                .text("notice", notice.as_str())
+                .text("medium", to.medium.as_str())
+                .text("address", &to.address),
+            Content::Purge { user } => item.text("content", PURGE).text("user", user.as_str()),
+        };
         put(&self.outbox, item, Some("attribute_not_exists(pk)"))
     }
 
@@ -201,6 +213,16 @@ fn read(row: &Row) -> Result<Leased, StoreError> {
             sid: row.text("sid")?.to_owned(),
             generation: row.text("generation")?.to_owned(),
             send: row.number("send")?,
+        },
+        NOTICE => Content::Notice {
+            notice: Notice::parse(row.text("notice")?).ok_or_else(|| row.corrupt("notice"))?,
+            to: ThreePid {
+                medium: Medium::parse(row.text("medium")?).ok_or_else(|| row.corrupt("medium"))?,
+                address: row.text("address")?.to_owned(),
+            },
+        },
+        PURGE => Content::Purge {
+            user: Localpart::stored(row.text("user")?).ok_or_else(|| row.corrupt("user"))?,
         },
         _ => return Err(row.corrupt("content")),
     };

@@ -49,6 +49,8 @@ pub struct ProofRow {
     pub live_from: i64,
     /// Wrong guesses at the codes from `live_from` on.
     pub wrong: i64,
+    /// When the generation began.
+    pub begun: Timestamp,
     /// When it ends (3PID-49).
     pub expires: Timestamp,
     /// When the address was validated.
@@ -88,6 +90,7 @@ impl ProofRow {
             sends: row.number("sends")?,
             live_from: row.number("live_from")?,
             wrong: row.number("wrong")?,
+            begun: row.time_if("begun")?.unwrap_or_default(),
             expires: row.time("expires")?,
             validated: row.time_if("validated")?,
             next_link: row.bytes_if("next_link")?.map(<[u8]>::to_owned),
@@ -108,6 +111,7 @@ impl ProofRow {
             .number("sends", self.sends)
             .number("live_from", self.live_from)
             .number("wrong", self.wrong)
+            .number("begun", self.begun.0)
             .number("expires", self.expires.0)
             .number("ttl", ttl(self.expires))
             .number_if("validated", self.validated.map(|time| time.0))

@@ -15,14 +15,15 @@ use crate::{
 
 impl Store {
     /// The name of the account that the address belongs to. One call, strongly consistent.
-    pub async fn find_owner(&self, threepid: &ThreePid) -> Result<Option<String>, StoreError> {
+    pub async fn find_owner(&self, threepid: &ThreePid) -> Result<Option<Localpart>, StoreError> {
         let key = Item::under(keys::threepid(threepid), MAIN);
         let Some(row) = self.get(&self.accounts, key).await? else {
             return Ok(None);
         };
         let released = row.number_if("released")?.is_some();
-        let owner = row.text("owner")?;
-        Ok((!released).then(|| owner.to_owned()))
+        let owner = Localpart::stored(row.text("owner")?);
+        let owner = owner.ok_or_else(|| row.corrupt("owner"))?;
+        Ok((!released).then_some(owner))
     }
 
     /// The claim of an address: only if nobody has it.

@@ -42,15 +42,21 @@ const PREFIX_DIGITS: usize = 3;
 pub enum Purpose {
     /// Making an account.
     Register,
+    /// Setting a new password without the old one.
+    Reset,
+    /// Adding an address to an account.
+    Add,
 }
 
 impl Purpose {
-    const ALL: [Self; 1] = [Self::Register];
+    const ALL: [Self; 3] = [Self::Register, Self::Reset, Self::Add];
 
     /// Its name in tables.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Register => "register",
+            Self::Reset => "reset",
+            Self::Add => "add",
         }
     }
 
@@ -101,6 +107,9 @@ pub struct Proven {
     pub generation: String,
     /// What is proven.
     pub threepid: ThreePid,
+    /// When the session's generation began.
+    #[serde(default)]
+    pub begun: Timestamp,
     /// When it was validated.
     pub validated: Timestamp,
 }
@@ -306,6 +315,7 @@ fn next(
             sends: 1,
             live_from: 1,
             wrong: 0,
+            begun: now,
             expires: now.plus(LIFETIME),
             validated: None,
             next_link: None,
@@ -370,10 +380,12 @@ fn mailbox(address: &str) -> String {
 async fn tell(app: &App, wish: &Wish<'_>) -> Result<(), RequestError> {
     match (app.config.threepid_privacy, wish.purpose) {
         (Privacy::Quiet, _) => Ok(()),
-        (Privacy::Tell, Purpose::Register) => match app.store.find_owner(wish.to).await? {
-            Some(_) => Err(RequestError::InUse),
-            None => Ok(()),
-        },
+        (Privacy::Tell, Purpose::Register | Purpose::Reset | Purpose::Add) => {
+            match app.store.find_owner(wish.to).await? {
+                Some(_) => Err(RequestError::InUse),
+                None => Ok(()),
+            }
+        }
     }
 }
 

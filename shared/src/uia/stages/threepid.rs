@@ -130,6 +130,7 @@ pub(super) async fn attempt(
             sid: row.sid.clone(),
             generation: row.generation.clone(),
             threepid: row.threepid.clone(),
+            begun: row.begun,
             validated,
         })),
         _ => Verdict::Waiting {

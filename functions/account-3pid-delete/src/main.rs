@@ -1,0 +1,7 @@
+//! The function `account-3pid-delete`, on AWS Lambda.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shared::lambda::run(account_3pid_delete::handle)
+}

@@ -1,0 +1,1 @@
+//! `POST /account/3pid/email/requestToken`.

@@ -1,0 +1,1 @@
+//! `POST /account/password/email/requestToken`.

@@ -1,0 +1,1 @@
+//! `GET /_matrix/key/v2/server`.

@@ -1,0 +1,1 @@
+//! `GET /.well-known/matrix/client`.
