@@ -5,10 +5,14 @@
 //! the finishing transaction makes. Knows neither HTTP nor the tables' keys.
 
 mod names;
+mod threepids;
 
 use std::collections::BTreeMap;
 
 pub use names::{NameFault, choose, generate, generate_guest};
+pub use threepids::{
+    AddThreePidError, LostThreePid, MAX_THREEPIDS, NewThreePid, RemoveThreePidError,
+};
 
 use crate::{
     clock::Timestamp,
