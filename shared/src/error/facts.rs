@@ -7,6 +7,7 @@ use crate::{
     accounts::{CreateAccountError, NameFault, RegistrationClosed},
     credentials::CredentialError,
     limits::LimitError,
+    own_addresses::AddressFault,
     passwords::{HashError, PasswordFault},
     store::{SaveSessionError, StoreError},
     threepids::{
@@ -273,6 +274,29 @@ impl From<CreateAccountError> for MatrixError {
     }
 }
 
+impl From<AddressFault> for MatrixError {
+    fn from(fault: AddressFault) -> Self {
+        let forbidden = |message| Self::new(ErrorCode::Forbidden, message);
+        match fault {
+            AddressFault::SwitchedOff => forbidden("This server does not let addresses be changed"),
+            AddressFault::NotProven => Self::new(
+                ErrorCode::ThreePidAuthFailed,
+                "There is no validated session that proves the address",
+            ),
+            AddressFault::InUse => RequestError::InUse.into(),
+            AddressFault::TooMany => forbidden("The account has as many addresses as it may have"),
+            AddressFault::Suspended => {
+                Self::new(ErrorCode::UserSuspended, "The account is suspended")
+            }
+            AddressFault::Denied(denied) => denied.into(),
+            AddressFault::Caller(error) => error.into(),
+            // The caller turns this into a replay; if it cannot, the client may try again.
+            AddressFault::SessionMoved => Self::limited(Duration::from_secs(1)),
+            AddressFault::Store(error) => error.into(),
+        }
+    }
+}
+
 macro_rules! reject_as_error {
     ($($fact:ty),*) => {
         $(impl From<$fact> for Rejection {
@@ -284,6 +308,7 @@ macro_rules! reject_as_error {
 }
 
 reject_as_error!(
+    AddressFault,
     AuthenticationError,
     CallerError,
     CreateAccountError,

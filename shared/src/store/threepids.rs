@@ -1,9 +1,9 @@
 //! Who owns an address: one row for each, which *is* the claim (3PID-68), and one under its owner.
 
-use aws_sdk_dynamodb::types::{ConditionCheck, Delete, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{Delete, TransactWriteItem, Update, builders::UpdateBuilder};
 
 use super::{
-    Store, StoreError,
+    AccountRow, Store, StoreError,
     item::{Item, Row, number, put, text},
     keys::{self, MAIN, THREEPIDS},
     retry::condition_failed,
@@ -99,7 +99,7 @@ impl Store {
             items.len() - 1
         });
         let account = items.len();
-        items.push(self.count_addition(new));
+        items.push(self.account_that_gets(new));
         items.push(if new.known {
             self.prove_own_threepid(new)
         } else {
@@ -127,72 +127,20 @@ impl Store {
         .await
     }
 
-    /// The account counts another addition on top of those that were read. Whoever reads an
-    /// account first and its addresses after that has all of them if this holds: so their number
-    /// has a limit that no race goes beyond.
-    fn count_addition(&self, new: &NewThreePid) -> TransactWriteItem {
-        let before = new.account.additions;
-        let counted = if before == 0 {
-            "attribute_not_exists(additions)"
-        } else {
-            "additions = :before"
-        };
-        let condition = format!(
-            "epoch = :epoch AND #status IN (:active, :suspended) AND {counted} \
-             AND (attribute_not_exists(proofs_not_before) OR proofs_not_before <= :begun)"
-        );
-        let update = Update::builder()
-            .table_name(&self.accounts)
-            .set_key(Some(Item::under(keys::user(&new.localpart), MAIN).build()))
-            .update_expression("SET additions = :after")
-            .condition_expression(condition)
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":epoch", number(new.account.epoch))
-            .expression_attribute_values(":active", text("active"))
-            .expression_attribute_values(":suspended", text("suspended"))
-            .expression_attribute_values(":begun", number(new.proven.begun.0))
-            .expression_attribute_values(":after", number(before + 1));
-        let update = if before == 0 {
-            update
-        } else {
-            update.expression_attribute_values(":before", number(before))
-        };
-        TransactWriteItem::builder()
-            .set_update(update.build().ok())
-            .build()
-    }
-
-    /// An address that its owner has proven anew. Its row is there as long as the claim is theirs.
-    fn prove_own_threepid(&self, new: &NewThreePid) -> TransactWriteItem {
-        let key = Item::under(
-            keys::user(&new.localpart),
-            keys::threepid(&new.proven.threepid),
-        );
-        let update = Update::builder()
-            .table_name(&self.accounts)
-            .set_key(Some(key.build()))
-            .update_expression("SET validated = :validated")
-            .condition_expression("attribute_exists(pk)")
-            .expression_attribute_values(":validated", number(new.proven.validated.0));
-        TransactWriteItem::builder()
-            .set_update(update.build().ok())
-            .build()
-    }
-
     /// Takes an address from the account that has it, and from no other (L9). It is anybody's then.
     pub async fn remove_threepid(&self, lost: &LostThreePid) -> Result<(), RemoveThreePidError> {
-        let account = ConditionCheck::builder()
-            .table_name(&self.accounts)
-            .set_key(Some(Item::under(keys::user(&lost.localpart), MAIN).build()))
-            .condition_expression("epoch = :epoch AND #status = :active")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":epoch", number(lost.account.epoch))
-            .expression_attribute_values(":active", text("active"));
-        let account = TransactWriteItem::builder()
-            .set_condition_check(account.build().ok())
-            .build();
-        let mut items = vec![account];
-        items.extend(self.release_threepid(&lost.threepid, &lost.localpart, lost.released));
+        let LostThreePid {
+            localpart,
+            account,
+            threepid,
+            ..
+        } = lost;
+        let condition = format!("{UNCHANGED} AND #status = :active");
+        let update = self
+            .count_change(localpart, account)
+            .condition_expression(condition);
+        let mut items = vec![transact_update(update)];
+        items.extend(self.release_threepid(threepid, localpart, lost.released));
         items.extend(lost.notices.iter().map(|notice| self.enqueue(notice)));
         self.transact(items, |reasons| {
             if condition_failed(reasons, 0) {
@@ -207,7 +155,7 @@ impl Store {
     }
 
     /// The two rows of an address that its owner gives up: the one under them goes, and the claim
-    /// is marked as released, if it is theirs.
+    /// is marked as released. Both must be theirs.
     pub(super) fn release_threepid(
         &self,
         threepid: &ThreePid,
@@ -220,6 +168,9 @@ impl Store {
                 Item::under(keys::user(owner), keys::threepid(threepid)).build(),
             ))
             .condition_expression("attribute_exists(pk)");
+        let own = TransactWriteItem::builder()
+            .set_delete(own.build().ok())
+            .build();
         let claim = Update::builder()
             .table_name(&self.accounts)
             .set_key(Some(Item::under(keys::threepid(threepid), MAIN).build()))
@@ -228,13 +179,63 @@ impl Store {
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":owner", text(owner.as_str()))
             .expression_attribute_values(":now", number(now.0));
-        [
-            TransactWriteItem::builder()
-                .set_delete(own.build().ok())
-                .build(),
-            TransactWriteItem::builder()
-                .set_update(claim.build().ok())
-                .build(),
-        ]
+        [own, transact_update(claim)]
     }
+
+    fn account_that_gets(&self, new: &NewThreePid) -> TransactWriteItem {
+        let condition = format!(
+            "{UNCHANGED} AND #status IN (:active, :suspended) \
+             AND (attribute_not_exists(proofs_not_before) OR proofs_not_before <= :begun)"
+        );
+        let update = self
+            .count_change(&new.localpart, &new.account)
+            .condition_expression(condition)
+            .expression_attribute_values(":suspended", text("suspended"))
+            .expression_attribute_values(":begun", number(new.proven.begun.0));
+        transact_update(update)
+    }
+
+    /// The account counts another change of its addresses on top of those that were read. Whoever
+    /// reads an account first and its addresses after that has read all of them if the number is
+    /// still the same: so no race goes beyond the greatest number that an account may have.
+    fn count_change(&self, user: &Localpart, account: &AccountRow) -> UpdateBuilder {
+        Update::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(keys::user(user), MAIN).build()))
+            .update_expression(
+                "SET address_changes = if_not_exists(address_changes, :zero) + :one",
+            )
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":epoch", number(account.epoch))
+            .expression_attribute_values(":active", text("active"))
+            .expression_attribute_values(":before", number(account.address_changes))
+            .expression_attribute_values(":zero", number(0))
+            .expression_attribute_values(":one", number(1))
+    }
+
+    /// An address that its owner has proven anew. Its row is there as long as the claim is theirs.
+    fn prove_own_threepid(&self, new: &NewThreePid) -> TransactWriteItem {
+        let key = Item::under(
+            keys::user(&new.localpart),
+            keys::threepid(&new.proven.threepid),
+        );
+        let update = Update::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(key.build()))
+            .update_expression("SET validated = :validated")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":validated", number(new.proven.validated.0));
+        transact_update(update)
+    }
+}
+
+/// The account is as it was read, its addresses included. One whose addresses are those it was made
+/// with has no number yet.
+const UNCHANGED: &str =
+    "epoch = :epoch AND (attribute_not_exists(address_changes) OR address_changes = :before)";
+
+fn transact_update(update: UpdateBuilder) -> TransactWriteItem {
+    TransactWriteItem::builder()
+        .set_update(update.build().ok())
+        .build()
 }
