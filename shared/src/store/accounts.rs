@@ -62,6 +62,8 @@ pub struct AccountRow {
     pub epoch: i64,
     /// The exception to that.
     pub spared: Option<Spared>,
+    /// Proofs of addresses that were asked for before this are worth nothing for the account.
+    pub proofs_not_before: Timestamp,
 }
 
 /// A device and the hashes of its tokens.
@@ -134,6 +136,7 @@ impl AccountRow {
             kind,
             epoch: row.number("epoch")?,
             spared,
+            proofs_not_before: row.time_if("proofs_not_before")?.unwrap_or_default(),
         })
     }
 }
