@@ -19,6 +19,7 @@ pub mod http;
 pub mod ids;
 pub mod lambda;
 pub mod limits;
+pub mod notices;
 pub mod outbox;
 pub mod pages;
 pub mod passwords;

@@ -58,6 +58,10 @@ pub enum Limit {
     SmsCountry,
     /// The mail or text message that says that an account exists already, by address or number.
     KnownNotice,
+    /// Telling an account's owner what has been done to it, by account and by what it was: whoever
+    /// does something again and again makes a mailer of it, and one who has used up the one does
+    /// not keep the other quiet.
+    Notice,
 }
 
 /// How much is allowed.
@@ -90,6 +94,7 @@ impl Limit {
             Self::SmsPrefix => (20, 3 * 60),
             Self::SmsCountry => (200, 10),
             Self::KnownNotice => (1, 24 * 60 * 60),
+            Self::Notice => (10, 60 * 60),
         };
         Budget {
             burst,
@@ -119,6 +124,7 @@ impl Limit {
             Self::SmsPrefix => "sms-prefix",
             Self::SmsCountry => "sms-country",
             Self::KnownNotice => "known-notice",
+            Self::Notice => "notice",
         }
     }
 }

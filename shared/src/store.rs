@@ -32,6 +32,7 @@ pub use limits::CellVerdict;
 pub use outbox::DuePage;
 pub use proofs::{ProofRow, SaveProofError};
 pub use registration_tokens::{RegistrationToken, RegistrationTokenRow, TokenUse};
+pub use threepids::OwnThreePid;
 pub use uia_sessions::{SaveSessionError, SessionRow};
 
 use crate::{aws::Aws, chance::Chance};

@@ -4,6 +4,7 @@
 //! and 160 random bits, all in URL-safe base64, and a checksum. Junk is refused before any read.
 //! Only a token's SHA-256 is stored: the token is random enough to need no key.
 
+mod caller;
 mod login;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use caller::{Caller, CallerError, identify};
 pub use login::{Issued, Login, issue};
 
 use crate::{
@@ -171,10 +173,14 @@ pub struct GuestForbidden;
 impl Session {
     /// Refuses guests.
     pub fn demand_no_guest(&self) -> Result<(), GuestForbidden> {
-        match self.account.kind {
-            AccountKind::Guest => Err(GuestForbidden),
-            AccountKind::User | AccountKind::Appservice => Ok(()),
-        }
+        guests_out(&self.account)
+    }
+}
+
+fn guests_out(account: &AccountRow) -> Result<(), GuestForbidden> {
+    match account.kind {
+        AccountKind::Guest => Err(GuestForbidden),
+        AccountKind::User | AccountKind::Appservice => Ok(()),
     }
 }
 

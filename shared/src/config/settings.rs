@@ -114,6 +114,31 @@ pub const SETTINGS: &[Setting] = &[
         "`off` refuses access tokens in the query, which end up in logs.",
     ),
     row(
+        "GATEHOUSE_PASSWORD_CHANGES",
+        Some("on"),
+        "`off`: nobody changes or resets a password here.",
+    ),
+    row(
+        "GATEHOUSE_3PID_CHANGES",
+        Some("on"),
+        "`off`: nobody adds or removes an address of their account here.",
+    ),
+    row(
+        "GATEHOUSE_DEACTIVATION",
+        Some("on"),
+        "`off`: nobody deactivates their account here.",
+    ),
+    row(
+        "GATEHOUSE_WELL_KNOWN_HOMESERVER",
+        None,
+        "The URL of the homeserver, for `/.well-known/matrix/client`, where the server name leads here. Without it that path is 404.",
+    ),
+    row(
+        "GATEHOUSE_WELL_KNOWN_IDENTITY_SERVER",
+        None,
+        "The URL of the identity server that clients are told of there.",
+    ),
+    row(
         "GATEHOUSE_CAPTCHA_PROVIDER",
         None,
         "`recaptcha`, `hcaptcha` or `turnstile`; needed for `m.login.recaptcha`.",

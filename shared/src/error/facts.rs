@@ -14,7 +14,7 @@ use crate::{
         link::NextLinkFault,
         proofs::{RequestError, SubmitError},
     },
-    tokens::{AuthenticationError, GuestForbidden},
+    tokens::{AuthenticationError, CallerError, GuestForbidden},
 };
 
 impl From<StoreError> for MatrixError {
@@ -148,6 +148,18 @@ impl From<AuthenticationError> for MatrixError {
     }
 }
 
+impl From<CallerError> for MatrixError {
+    fn from(error: CallerError) -> Self {
+        match error {
+            CallerError::Token(error) => error.into(),
+            CallerError::NotItsUser => Self::new(
+                ErrorCode::Forbidden,
+                "The application service may not act as this user",
+            ),
+        }
+    }
+}
+
 impl From<ThreePidDenied> for MatrixError {
     fn from(_: ThreePidDenied) -> Self {
         Self::new(
@@ -273,6 +285,7 @@ macro_rules! reject_as_error {
 
 reject_as_error!(
     AuthenticationError,
+    CallerError,
     CreateAccountError,
     CredentialError,
     GuestForbidden,

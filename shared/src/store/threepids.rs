@@ -4,16 +4,46 @@ use aws_sdk_dynamodb::types::TransactWriteItem;
 
 use super::{
     Store, StoreError,
-    item::{Item, put},
-    keys::{self, MAIN},
+    item::{Item, Row, put},
+    keys::{self, MAIN, THREEPIDS},
 };
 use crate::{
     clock::Timestamp,
     ids::Localpart,
-    threepids::{ThreePid, proofs::Proven},
+    threepids::{Medium, ThreePid, proofs::Proven},
 };
 
+/// An address of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnThreePid {
+    /// The address.
+    pub threepid: ThreePid,
+    /// When it was proven.
+    pub validated: Timestamp,
+    /// When the account got it.
+    pub added: Timestamp,
+}
+
+impl OwnThreePid {
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            threepid: ThreePid {
+                medium: Medium::parse(row.text("medium")?).ok_or_else(|| row.corrupt("medium"))?,
+                address: row.text("address")?.to_owned(),
+            },
+            validated: row.time("validated")?,
+            added: row.time("added")?,
+        })
+    }
+}
+
 impl Store {
+    /// The addresses of an account. One call, strongly consistent: there are few.
+    pub async fn addresses_of(&self, owner: &Localpart) -> Result<Vec<OwnThreePid>, StoreError> {
+        let rows = self.rows_under(&keys::user(owner), THREEPIDS).await?;
+        rows.iter().map(OwnThreePid::read).collect()
+    }
+
     /// The name of the account that the address belongs to. One call, strongly consistent.
     pub async fn find_owner(&self, threepid: &ThreePid) -> Result<Option<Localpart>, StoreError> {
         let key = Item::under(keys::threepid(threepid), MAIN);
