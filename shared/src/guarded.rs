@@ -14,15 +14,14 @@ use serde_json::{Map, Value};
 use crate::{
     accounts::ChangeAccountError,
     app::App,
-    appservices,
     error::{ErrorCode, MatrixError, Rejection},
     http::{self, Body, Network, Request, Response},
     ids::Localpart,
     limits::{self, Limit, LimitError},
     passwords::PasswordHash,
     secrets::Secret,
-    store::{CallerFacts, StoreError, ThreePidRow},
-    tokens::{self, AuthenticationError, Token, TokenKind},
+    store::{AccountRow, CallerFacts, OwnThreePid, StoreError},
+    tokens::{self, AuthenticationError, Caller, Token, TokenKind},
     uia::{
         self, Attempt, Auth, Binding, Offer, OpenSession, Operation, Prepared, Proof, Replay,
         StageType,
@@ -52,7 +51,12 @@ pub enum Who {
     /// A user.
     User(Box<tokens::Session>),
     /// An application service, as one of its users. It need not prove anything (UIA-28).
-    Appservice(Localpart),
+    Appservice {
+        /// The user.
+        user: Localpart,
+        /// Their account. Its own user may have none.
+        account: Option<AccountRow>,
+    },
 }
 
 /// What a request is.
@@ -65,14 +69,13 @@ pub enum Opened {
 }
 
 /// A request to be worked on.
-#[derive(Debug)]
 pub struct Guarded {
     /// Who asks.
     pub who: Who,
     /// The request's body.
     pub body: Body,
     /// The account's addresses, if they have been read.
-    pub addresses: Option<Vec<ThreePidRow>>,
+    pub addresses: Option<Vec<OwnThreePid>>,
     /// Where it comes from.
     pub network: Network,
     wanted: Wanted,
@@ -84,6 +87,8 @@ pub struct Guarded {
     /// The request, by which a finished session knows it again.
     canonical: String,
 }
+
+crate::opaque_debug!(Guarded);
 
 /// What is to be done when a transaction came too late.
 #[derive(Debug)]
@@ -123,8 +128,15 @@ pub async fn open(app: &App, request: &Request, wanted: Wanted) -> Result<Opened
         && let Some(appservice) = tokens::authenticate_appservice(app, text).await?
     {
         limits::spend(app, Limit::Account, request.network).await?;
-        let user = appservices::asserted_user(app, &appservice, request).await?;
-        guarded.who = Who::Appservice(user);
+        let asserted = request.query.get("user_id");
+        if let Caller::Appservice { localpart, account } =
+            tokens::as_user(app, &appservice, asserted).await?
+        {
+            guarded.who = Who::Appservice {
+                user: localpart,
+                account,
+            };
+        }
         return Ok(Opened::New(Box::new(guarded)));
     }
     let token = match &text {
@@ -142,7 +154,11 @@ pub async fn open(app: &App, request: &Request, wanted: Wanted) -> Result<Opened
 fn canonical(wanted: &Wanted, body: &Body, token: Option<&Secret>) -> String {
     let token = token.map_or("", |token| token.reveal().as_str());
     let target = &wanted.target;
-    format!("{:?}\n{target:?}\n{token:?}\n{}", wanted.operation, body.canonical())
+    format!(
+        "{:?}\n{target:?}\n{token:?}\n{}",
+        wanted.operation,
+        body.canonical()
+    )
 }
 
 impl Guarded {
@@ -218,7 +234,7 @@ impl Guarded {
         match &self.who {
             Who::Nobody => None,
             Who::User(caller) => Some(&caller.localpart),
-            Who::Appservice(user) => Some(user),
+            Who::Appservice { user, .. } => Some(user),
         }
     }
 
@@ -239,7 +255,10 @@ impl Guarded {
             }
         }
         serde_json::from_value(Value::Object(all)).map_err(|_| {
-            MatrixError::new(ErrorCode::InvalidParam, "The session is not for this request")
+            MatrixError::new(
+                ErrorCode::InvalidParam,
+                "The session is not for this request",
+            )
         })
     }
 
@@ -252,7 +271,7 @@ impl Guarded {
         let (user, offer) = match &self.who {
             Who::User(caller) if self.password.is_some() => (Some(caller), Some(Offer::Password)),
             Who::User(caller) => (Some(caller), self.wanted.without_password),
-            Who::Nobody | Who::Appservice(_) => (None, self.wanted.anonymous),
+            Who::Nobody | Who::Appservice { .. } => (None, self.wanted.anonymous),
         };
         let flows = offer.map(|offer| offer.flows(&app.config));
         let (Some(offer), Some(flows)) = (offer, flows.filter(|flows| !flows.is_empty())) else {
@@ -278,10 +297,7 @@ impl Guarded {
             network: self.network,
             charged: self.charged,
         };
-        match uia::prove(app, attempt).await {
-            Ok(proof) => Ok(proof),
-            Err(why) => Err(why),
-        }
+        uia::prove(app, attempt).await
     }
 
     /// The row that finishes the session with this answer, if there is a session.

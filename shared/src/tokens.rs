@@ -13,7 +13,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use caller::{Caller, CallerError, identify};
+pub use caller::{Caller, CallerError, as_user, identify};
 pub use login::{Issued, Login, issue};
 
 use crate::{

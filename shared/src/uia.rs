@@ -20,8 +20,8 @@ use serde_json::{Map, Value, json};
 
 pub use auth::Auth;
 pub use engine::{Attempt, prepare, prove};
-pub use proof::Proof;
 pub use operations::{Binding, Offer, Operation};
+pub use proof::Proof;
 pub use session::{OpenSession, Replay, SessionCommit, SessionState, session_key};
 pub use stages::{Evidence, Prepared, StageType, registration_token};
 

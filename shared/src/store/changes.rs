@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::{CancellationReason, Delete, TransactWriteItem, Update};
 
 use super::{
-    Store, StoreError,
+    Store,
     accounts::password_item,
     item::{Item, number, put, text},
     keys::{self, MAIN, PASSWORD},
@@ -37,6 +37,8 @@ impl Store {
         if let Some(proven) = &change.proof {
             items.proof = Some(items.all.len());
             items.all.push(self.spend_proof(proven, change.now));
+            let owns = self.owns_threepid(&proven.threepid, &change.user);
+            items.all.push(owns);
         }
         let messages = change.messages.iter();
         items.all.extend(messages.map(|new| self.enqueue(new)));
@@ -49,9 +51,12 @@ impl Store {
         } = items;
         self.transact(all, |reasons| {
             moved(reasons, session, account).or_else(|| {
-                let spent = proof.is_some_and(|index| condition_failed(reasons, index));
+                // Spent, or of an address that is the account's no more.
+                let gone = |index| {
+                    condition_failed(reasons, index) || condition_failed(reasons, index + 1)
+                };
                 medium
-                    .filter(|_| spent)
+                    .filter(|_| proof.is_some_and(gone))
                     .map(ChangeAccountError::ProofGone)
             })
         })

@@ -1,10 +1,10 @@
 //! Who owns an address: one row for each, which *is* the claim (3PID-68), and one under its owner.
 
-use aws_sdk_dynamodb::types::TransactWriteItem;
+use aws_sdk_dynamodb::types::{ConditionCheck, Delete, TransactWriteItem};
 
 use super::{
     Store, StoreError,
-    item::{Item, Row, put},
+    item::{Item, Row, put, text},
     keys::{self, MAIN, THREEPIDS},
 };
 use crate::{
@@ -69,6 +69,40 @@ impl Store {
             .number("claimed", now.0);
         let free = "attribute_not_exists(pk) OR attribute_exists(released)";
         put(&self.accounts, item, Some(free))
+    }
+
+    /// Holds that an address is this owner's, at the moment of a transaction.
+    pub(super) fn owns_threepid(
+        &self,
+        threepid: &ThreePid,
+        owner: &Localpart,
+    ) -> TransactWriteItem {
+        let check = ConditionCheck::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(keys::threepid(threepid), MAIN).build()))
+            .condition_expression("#owner = :owner AND attribute_not_exists(released)")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":owner", text(owner.as_str()));
+        TransactWriteItem::builder()
+            .set_condition_check(check.build().ok())
+            .build()
+    }
+
+    /// Gives an address up, if it is this owner's; that it is nobody's is as good.
+    pub(super) fn release_threepid(
+        &self,
+        threepid: &ThreePid,
+        owner: &Localpart,
+    ) -> TransactWriteItem {
+        let delete = Delete::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(keys::threepid(threepid), MAIN).build()))
+            .condition_expression("attribute_not_exists(pk) OR #owner = :owner")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":owner", text(owner.as_str()));
+        TransactWriteItem::builder()
+            .set_delete(delete.build().ok())
+            .build()
     }
 
     /// The address among its owner's.

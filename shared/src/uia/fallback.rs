@@ -219,8 +219,7 @@ impl Visit {
             }
             (operation, None, _) => operation.words().to_owned(),
         };
-        let what =
-            format!("You are {doing} on {server}. Go on only if you asked for it just now.");
+        let what = format!("You are {doing} on {server}. Go on only if you asked for it just now.");
         let sources = form
             .widget
             .as_ref()

@@ -208,11 +208,9 @@ impl StageType {
     /// What clients need to know beforehand (UIA-03).
     pub(super) fn params(self, config: &Config) -> Option<Value> {
         match self {
-            Self::Dummy
-            | Self::Email
-            | Self::Msisdn
-            | Self::Password
-            | Self::RegistrationToken => None,
+            Self::Dummy | Self::Email | Self::Msisdn | Self::Password | Self::RegistrationToken => {
+                None
+            }
             Self::Recaptcha => recaptcha::params(config),
             Self::Terms => terms::params(config),
         }
@@ -227,9 +225,7 @@ impl StageType {
         match self {
             Self::RegistrationToken => registration_token::prepare(app, members, network).await,
             Self::Email | Self::Msisdn => threepid::prepare(app, members).await,
-            Self::Dummy | Self::Password | Self::Recaptcha | Self::Terms => {
-                Ok(Prepared::Nothing)
-            }
+            Self::Dummy | Self::Password | Self::Recaptcha | Self::Terms => Ok(Prepared::Nothing),
         }
     }
 
