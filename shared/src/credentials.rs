@@ -11,7 +11,7 @@ use crate::{
     http::{Body, Network},
     ids::Localpart,
     limits::{self, Limit, LimitError},
-    passwords::{HashError, Verdict},
+    passwords::{HashError, PasswordHash, Verdict},
     secrets::{Secret, sha256_base64},
     store::{AccountRow, AccountStatus, LoginFacts, StoreError},
     threepids::{self, Medium, ThreePid},
@@ -180,6 +180,27 @@ pub async fn verify(
         account: facts.account,
         outdated: stored.filter(|_| verdict == Verdict::Outdated),
     })
+}
+
+/// Whether this is the password of a user whose token says who they are. One hash, whatever is
+/// stored. Gives what is to be given back, since a right guess is no guess.
+pub async fn verify_own(
+    app: &App,
+    user: &Localpart,
+    hash: Option<PasswordHash>,
+    password: &Secret,
+    network: Network,
+) -> Result<(Limit, String), CredentialError> {
+    let key = Identifier::User(user.clone()).key();
+    let [guess, hashing] = [
+        (Limit::PasswordGuess, format!("{key} {network}")),
+        (Limit::PasswordHash, network.to_string()),
+    ];
+    limits::spend_all(app, &[guess.clone(), hashing]).await?;
+    match app.hasher.verify(password, hash).await? {
+        Verdict::Wrong => Err(CredentialError::Wrong),
+        Verdict::Right | Verdict::Outdated => Ok(guess),
+    }
 }
 
 /// Reads the account that is named. Where nobody is, a name that nobody has is read in their place.

@@ -32,6 +32,8 @@ pub enum Limit {
     PasswordHash,
     /// Guessing a password, by whom it is guessed of and from which network.
     PasswordGuess,
+    /// Any request about an account that UIA guards.
+    Account,
     /// Any request to log in.
     Login,
     /// Making a guest.
@@ -84,7 +86,7 @@ impl Limit {
             Self::Captcha => (20, 15),
             Self::PasswordHash => (20, 30),
             Self::PasswordGuess => (10, 60),
-            Self::Login => (60, 2),
+            Self::Account | Self::Login => (60, 2),
             Self::FallbackPage | Self::RequestToken | Self::SubmitToken => (60, 2),
             Self::Message => (20, 60),
             Self::MailFromNetwork => (5, 10 * 60),
@@ -111,6 +113,7 @@ impl Limit {
             Self::Captcha => "captcha",
             Self::PasswordHash => "password-hash",
             Self::PasswordGuess => "password-guess",
+            Self::Account => "account",
             Self::Login => "login",
             Self::Guest => "guest",
             Self::FallbackPage => "fallback-page",

@@ -8,13 +8,12 @@
 use serde_json::{Map, Value};
 
 use crate::{
-    accounts::{
-        AddThreePidError, LostThreePid, MAX_THREEPIDS, NewThreePid, RemoveThreePidError,
-    },
+    accounts::{AddThreePidError, LostThreePid, MAX_THREEPIDS, NewThreePid, RemoveThreePidError},
     app::App,
-    error::{MatrixError, Rejection},
+    error::MatrixError,
     http::{self, Body, Request},
     ids::Localpart,
+    limits::{self, Limit, LimitError},
     notices::notify,
     outbox::{NewMessage, Notice},
     secrets::Secret,
@@ -23,7 +22,7 @@ use crate::{
         self, ThreePid, ThreePidDenied,
         proofs::{self, ProofState, Proven, Purpose},
     },
-    tokens::{self, Caller, CallerError},
+    tokens::{self, CallerError},
     uia::SessionCommit,
 };
 
@@ -41,10 +40,8 @@ pub struct Owner {
 
 /// A validation session as the client names it.
 pub struct Credentials {
-    /// Its id.
-    pub sid: String,
-    /// What it was asked for with.
-    pub client_secret: Secret,
+    sid: String,
+    client_secret: Secret,
 }
 
 crate::opaque_debug!(Credentials);
@@ -75,7 +72,10 @@ pub enum AddressFault {
     SessionMoved,
     /// Nobody asks who could have addresses, or nobody any more.
     #[error(transparent)]
-    Caller(#[from] CallerError),
+    Nobody(MatrixError),
+    /// Too many requests.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
     /// The tables failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -89,35 +89,35 @@ pub fn demand_changes(app: &App) -> Result<(), AddressFault> {
     }
 }
 
-/// Tells whose addresses a request is about: those of whoever asks. Guests have none.
-pub async fn owner(app: &App, request: &Request) -> Result<Owner, Rejection> {
+/// Tells whose addresses a request is to change, with the limit beside that.
+pub async fn changer(app: &App, request: &Request) -> Result<Owner, AddressFault> {
+    let (counted, owner) = tokio::join!(
+        limits::spend(app, Limit::Account, request.network),
+        owner(app, request)
+    );
+    counted?;
+    owner.map_err(AddressFault::Nobody)
+}
+
+/// Whoever asks, if they can have addresses: guests cannot.
+async fn owner(app: &App, request: &Request) -> Result<Owner, MatrixError> {
     let token = http::access_token(request, app.config.query_tokens)?;
     let caller = tokens::identify(app, &token, request.query.get("user_id")).await?;
     caller.demand_no_guest()?;
-    let localpart = caller.localpart().clone();
-    let account = match caller {
-        Caller::User(session) => Some(session.account),
-        Caller::Appservice { account, .. } => account,
-    };
-    let account = account.ok_or(CallerError::NotItsUser)?;
-    Ok(Owner { localpart, account })
+    let account = caller.account().cloned().ok_or(CallerError::NotItsUser)?;
+    Ok(Owner {
+        localpart: caller.localpart().clone(),
+        account,
+    })
 }
 
 impl Credentials {
-    /// Reads the two members that name a session; which they are, and that there is no such session
-    /// can be told apart by nobody.
-    pub fn parse(members: &Body) -> Result<Self, MatrixError> {
-        let client_secret = match members.optional::<String>("client_secret")? {
-            Some(secret) => secret,
-            None => match members.optional::<String>("clientSecret")? {
-                Some(secret) => secret,
-                None => members.required("client_secret")?,
-            },
-        };
-        Ok(Self {
-            sid: members.required("sid")?,
+    /// The session with this id, asked for with this secret.
+    pub fn new(sid: String, client_secret: String) -> Self {
+        Self {
+            sid,
             client_secret: Secret::new(client_secret),
-        })
+        }
     }
 
     /// Reads the object in which they stand in the deprecated form, in either spelling (ACC3-02). Any
@@ -134,21 +134,24 @@ impl Credentials {
         for name in ["id_server", "idServer", "id_access_token", "idAccessToken"] {
             members.optional::<String>(name)?;
         }
-        Self::parse(&members)
+        let client_secret = match members.optional("clientSecret")? {
+            Some(secret) if members.optional::<String>("client_secret")?.is_none() => secret,
+            _ => members.required("client_secret")?,
+        };
+        Ok(Self::new(members.required("sid")?, client_secret))
     }
 
     /// The session, if it is there and the client's, for adding an address.
     pub async fn find(&self, app: &App) -> Result<Option<ProofRow>, StoreError> {
-        let lawful = proofs::is_opaque_id(&self.sid)
-            && proofs::is_opaque_id(self.client_secret.reveal());
+        let lawful =
+            proofs::is_opaque_id(&self.sid) && proofs::is_opaque_id(self.client_secret.reveal());
         if !lawful {
             return Ok(None);
         }
         let row = app.store.find_proof(&self.sid).await?;
         // Whose secret it is not, for them it is not there.
         Ok(row.filter(|row| {
-            row.purpose == Purpose::Add
-                && proofs::is_of(&app.config.keys, row, &self.client_secret)
+            row.purpose == Purpose::Add && proofs::is_of(&app.config.keys, row, &self.client_secret)
         }))
     }
 }
@@ -163,11 +166,7 @@ enum Judgement {
 
 /// Whether the session proves an address for this account, now. Whoever asks for a password first
 /// calls this before: who has nothing to add need not be asked.
-pub async fn judge(
-    app: &App,
-    owner: &Owner,
-    proof: Option<&ProofRow>,
-) -> Result<(), AddressFault> {
+pub async fn judge(app: &App, owner: &Owner, proof: Option<&ProofRow>) -> Result<(), AddressFault> {
     judgement(app, owner, proof).await.map(|_| ())
 }
 
@@ -209,7 +208,7 @@ pub async fn add(
     credentials: &Credentials,
     mut proof: Option<ProofRow>,
     commit: impl Fn() -> Option<SessionCommit>,
-) -> Result<(), Rejection> {
+) -> Result<(), AddressFault> {
     let mut told = None;
     for attempt in 0..TRIES {
         let proven = match judgement(app, &owner, proof.as_ref()).await? {
@@ -222,11 +221,11 @@ pub async fn add(
         );
         let (own, holder) = (addresses(own?), holder?);
         if holder.is_some_and(|holder| holder != owner.localpart) {
-            return Err(AddressFault::InUse.into());
+            return Err(AddressFault::InUse);
         }
         let known = own.contains(&proven.threepid);
         if !known && own.len() >= MAX_THREEPIDS {
-            return Err(AddressFault::TooMany.into());
+            return Err(AddressFault::TooMany);
         }
         let everybody = [own.as_slice(), std::slice::from_ref(&proven.threepid)].concat();
         let notices = match known {
@@ -244,7 +243,7 @@ pub async fn add(
         };
         match app.store.add_threepid(&new).await {
             Ok(()) => return Ok(()),
-            Err(AddThreePidError::SessionMoved) => return Err(AddressFault::SessionMoved.into()),
+            Err(AddThreePidError::SessionMoved) => return Err(AddressFault::SessionMoved),
             Err(AddThreePidError::Store(error)) => return Err(error.into()),
             Err(
                 AddThreePidError::AccountMoved
@@ -265,11 +264,11 @@ pub async fn remove(
     request: &Request,
     mut owner: Owner,
     threepid: &ThreePid,
-) -> Result<(), Rejection> {
+) -> Result<(), AddressFault> {
     let mut told = None;
     for attempt in 0..TRIES {
         match owner.account.status {
-            AccountStatus::Suspended => return Err(AddressFault::Suspended.into()),
+            AccountStatus::Suspended => return Err(AddressFault::Suspended),
             AccountStatus::Active | AccountStatus::Locked | AccountStatus::Deactivated => {}
         }
         let own = addresses(app.store.addresses_of(&owner.localpart).await?);
@@ -280,7 +279,6 @@ pub async fn remove(
             localpart: owner.localpart.clone(),
             account: owner.account.clone(),
             threepid: threepid.clone(),
-            released: app.clock.now(),
             notices: tell(app, &owner, &own, Notice::AddressRemoved, &mut told).await,
         };
         match app.store.remove_threepid(&lost).await {
@@ -295,8 +293,8 @@ pub async fn remove(
 
 /// Reads the account again. Where its password was changed meanwhile, what the request was proven
 /// with is worth nothing any more, though its token may be: it has to be judged from the beginning.
-async fn again(app: &App, request: &Request, before: &Owner) -> Result<Owner, Rejection> {
-    let now = owner(app, request).await?;
+async fn again(app: &App, request: &Request, before: &Owner) -> Result<Owner, AddressFault> {
+    let now = owner(app, request).await.map_err(AddressFault::Nobody)?;
     if now.account.epoch != before.account.epoch {
         return Err(StoreError::Contended.into());
     }

@@ -7,6 +7,8 @@
 
 mod accounts;
 mod appservices;
+mod callers;
+mod changes;
 mod connection;
 mod devices;
 mod get;
@@ -28,6 +30,7 @@ pub use accounts::{
     AccountKind, AccountRow, AccountStatus, DeviceRow, Facts, LoginFacts, Spared, Wanted,
 };
 pub use appservices::AppservicesRow;
+pub use callers::CallerFacts;
 pub use limits::CellVerdict;
 pub use outbox::DuePage;
 pub use proofs::{ProofRow, SaveProofError};

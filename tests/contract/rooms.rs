@@ -179,7 +179,7 @@ fn the_arrows_between_rooms_point_one_way() {
         ),
         (
             "own_addresses",
-            "captcha config credentials lambda limits passwords",
+            "captcha config credentials guarded lambda passwords",
         ),
         ("pages", "accounts app lambda limits store tokens uia"),
         ("passwords", "app error http lambda store uia"),

@@ -24,10 +24,10 @@ pub struct Response {
 
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
+    own_addresses::demand_changes(&app)?;
     let body = Body::parse(&request.body)?;
     let (threepid, id_server) = parse(&body)?;
-    let owner = own_addresses::owner(&app, &request).await?;
-    own_addresses::demand_changes(&app)?;
+    let owner = own_addresses::changer(&app, &request).await?;
     own_addresses::remove(&app, &request, owner, &threepid).await?;
     Ok(HttpResponse::ok(&Response {
         id_server_unbind_result: unbind(&threepid, id_server.as_deref()),

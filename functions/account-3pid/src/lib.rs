@@ -60,18 +60,14 @@ async fn list(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejectio
 }
 
 async fn add(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejection> {
+    own_addresses::demand_changes(app)?;
     let body = Body::parse(&request.body)?;
     let credentials = Credentials::parse_nested(&body)?;
     // It acts as if it were false (ACC3-02).
     body.optional::<bool>("bind")?;
-    let (owner, proof) = tokio::join!(
-        own_addresses::owner(app, request),
-        credentials.find(app)
-    );
-    let owner = owner?;
-    own_addresses::demand_changes(app)?;
-    let nothing = || None;
-    own_addresses::add(app, request, owner, &credentials, proof?, nothing).await?;
+    let (owner, proof) = tokio::join!(own_addresses::changer(app, request), credentials.find(app));
+    let no_session = || None;
+    own_addresses::add(app, request, owner?, &credentials, proof?, no_session).await?;
     Ok(HttpResponse::ok(&json!({})))
 }
 

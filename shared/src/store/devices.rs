@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::operation::{delete_item::DeleteItemError, update_item::Upd
 
 use super::{
     Store, StoreError,
-    accounts::{AccountRow, LoginFacts, device_item, keys_of},
+    accounts::{AccountRow, LoginFacts, device_item, keys_of, read_password},
     item::{Item, Row, number, text},
     keys::{self, MAIN, PASSWORD, SK},
     retry::Failure,
@@ -32,10 +32,7 @@ impl Store {
             if row.text(SK)? == MAIN {
                 account = Some(AccountRow::read(&row)?);
             } else {
-                password = Some(PasswordHash {
-                    phc: row.text("phc")?.to_owned(),
-                    pepper: row.text_if("pepper")?.map(str::to_owned),
-                });
+                password = Some(read_password(&row)?);
             }
         }
         Ok(account.map(|account| LoginFacts { account, password }))

@@ -1,6 +1,8 @@
 //! Who owns an address: one row for each, which *is* the claim (3PID-68), and one under its owner.
 
-use aws_sdk_dynamodb::types::{Delete, TransactWriteItem, Update, builders::UpdateBuilder};
+use aws_sdk_dynamodb::types::{
+    ConditionCheck, Delete, TransactWriteItem, Update, builders::UpdateBuilder,
+};
 
 use super::{
     AccountRow, Store, StoreError,
@@ -73,6 +75,40 @@ impl Store {
         put(&self.accounts, item, Some(free))
     }
 
+    /// Holds that an address is this owner's, at the moment of a transaction.
+    pub(super) fn owns_threepid(
+        &self,
+        threepid: &ThreePid,
+        owner: &Localpart,
+    ) -> TransactWriteItem {
+        let check = ConditionCheck::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(keys::threepid(threepid), MAIN).build()))
+            .condition_expression("#owner = :owner AND attribute_not_exists(released)")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":owner", text(owner.as_str()));
+        TransactWriteItem::builder()
+            .set_condition_check(check.build().ok())
+            .build()
+    }
+
+    /// Gives an address up, if it is this owner's; that it is nobody's is as good.
+    pub(super) fn release_threepid(
+        &self,
+        threepid: &ThreePid,
+        owner: &Localpart,
+    ) -> TransactWriteItem {
+        let delete = Delete::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(keys::threepid(threepid), MAIN).build()))
+            .condition_expression("attribute_not_exists(pk) OR #owner = :owner")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":owner", text(owner.as_str()));
+        TransactWriteItem::builder()
+            .set_delete(delete.build().ok())
+            .build()
+    }
+
     /// The address among its owner's.
     pub(super) fn own_threepid(
         &self,
@@ -139,8 +175,11 @@ impl Store {
         let update = self
             .count_change(localpart, account)
             .condition_expression(condition);
-        let mut items = vec![transact_update(update)];
-        items.extend(self.release_threepid(threepid, localpart, lost.released));
+        let mut items = vec![
+            transact_update(update),
+            self.disown_threepid(threepid, localpart),
+            self.release_threepid(threepid, localpart),
+        ];
         items.extend(lost.notices.iter().map(|notice| self.enqueue(notice)));
         self.transact(items, |reasons| {
             if condition_failed(reasons, 0) {
@@ -154,32 +193,16 @@ impl Store {
         .await
     }
 
-    /// The two rows of an address that its owner gives up: the one under them goes, and the claim
-    /// is marked as released. Both must be theirs.
-    pub(super) fn release_threepid(
-        &self,
-        threepid: &ThreePid,
-        owner: &Localpart,
-        now: Timestamp,
-    ) -> [TransactWriteItem; 2] {
-        let own = Delete::builder()
+    /// The row of an address under its owner goes, if it is there.
+    fn disown_threepid(&self, threepid: &ThreePid, owner: &Localpart) -> TransactWriteItem {
+        let key = Item::under(keys::user(owner), keys::threepid(threepid));
+        let delete = Delete::builder()
             .table_name(&self.accounts)
-            .set_key(Some(
-                Item::under(keys::user(owner), keys::threepid(threepid)).build(),
-            ))
+            .set_key(Some(key.build()))
             .condition_expression("attribute_exists(pk)");
-        let own = TransactWriteItem::builder()
-            .set_delete(own.build().ok())
-            .build();
-        let claim = Update::builder()
-            .table_name(&self.accounts)
-            .set_key(Some(Item::under(keys::threepid(threepid), MAIN).build()))
-            .update_expression("SET released = :now")
-            .condition_expression("#owner = :owner AND attribute_not_exists(released)")
-            .expression_attribute_names("#owner", "owner")
-            .expression_attribute_values(":owner", text(owner.as_str()))
-            .expression_attribute_values(":now", number(now.0));
-        [own, transact_update(claim)]
+        TransactWriteItem::builder()
+            .set_delete(delete.build().ok())
+            .build()
     }
 
     fn account_that_gets(&self, new: &NewThreePid) -> TransactWriteItem {
@@ -202,9 +225,7 @@ impl Store {
         Update::builder()
             .table_name(&self.accounts)
             .set_key(Some(Item::under(keys::user(user), MAIN).build()))
-            .update_expression(
-                "SET address_changes = if_not_exists(address_changes, :zero) + :one",
-            )
+            .update_expression("SET address_changes = if_not_exists(address_changes, :zero) + :one")
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":epoch", number(account.epoch))
             .expression_attribute_values(":active", text("active"))
