@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{ErrorCode, MatrixError, Rejection};
 use crate::{
-    accounts::{CreateAccountError, NameFault, RegistrationClosed},
+    accounts::{ChangesOff, CreateAccountError, NameFault, RegistrationClosed},
     credentials::CredentialError,
     limits::LimitError,
     passwords::{HashError, PasswordFault},
@@ -117,6 +117,16 @@ impl From<RegistrationClosed> for MatrixError {
     }
 }
 
+impl From<ChangesOff> for MatrixError {
+    fn from(fact: ChangesOff) -> Self {
+        let message = match fact {
+            ChangesOff::Passwords => "This server does not let passwords be changed",
+            ChangesOff::ThreePids => "This server does not let addresses be changed",
+        };
+        Self::new(ErrorCode::Forbidden, message)
+    }
+}
+
 impl From<HashError> for MatrixError {
     fn from(error: HashError) -> Self {
         Self {
@@ -204,6 +214,10 @@ impl From<RequestError> for MatrixError {
                 ErrorCode::ThreePidInUse,
                 "The address belongs to an account already",
             ),
+            RequestError::NotFound => Self::new(
+                ErrorCode::ThreePidNotFound,
+                "The address belongs to no account",
+            ),
             RequestError::Limit(error) => error.into(),
             RequestError::Store(error) => error.into(),
         }
@@ -286,6 +300,7 @@ macro_rules! reject_as_error {
 reject_as_error!(
     AuthenticationError,
     CallerError,
+    ChangesOff,
     CreateAccountError,
     CredentialError,
     GuestForbidden,
