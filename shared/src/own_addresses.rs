@@ -49,9 +49,6 @@ crate::opaque_debug!(Credentials);
 /// Why an address was neither added nor removed.
 #[derive(Debug, thiserror::Error)]
 pub enum AddressFault {
-    /// The operator lets nobody change addresses (ACC3-07).
-    #[error("changes are switched off")]
-    SwitchedOff,
     /// There is no such validated session for this, or none any more.
     #[error("the address is not proven")]
     NotProven,
@@ -79,14 +76,6 @@ pub enum AddressFault {
     /// The tables failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// Refuses every change where changes are switched off (ACC3-07).
-pub fn demand_changes(app: &App) -> Result<(), AddressFault> {
-    match app.config.threepid_changes {
-        true => Ok(()),
-        false => Err(AddressFault::SwitchedOff),
-    }
 }
 
 /// Tells whose addresses a request is to change, with the limit beside that.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::{
-    accounts::ChangeAccountError,
+    accounts::{self, ChangeAccountError},
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
     guarded::{self, Guarded, Next, Opened, Wanted, Who},
@@ -35,7 +35,7 @@ struct Request {
 
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
-    own_addresses::demand_changes(&app)?;
+    accounts::demand_threepid_changes(&app.config)?;
     let wanted = Wanted {
         operation: Operation::AddThreePid,
         target: String::new(),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use shared::{
+    accounts,
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Request as HttpRequest, Response as HttpResponse},
@@ -24,7 +25,7 @@ pub struct Response {
 
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
-    own_addresses::demand_changes(&app)?;
+    accounts::demand_threepid_changes(&app.config)?;
     let body = Body::parse(&request.body)?;
     let (threepid, id_server) = parse(&body)?;
     let owner = own_addresses::changer(&app, &request).await?;

@@ -11,6 +11,7 @@ use ::http::Method;
 use serde::Serialize;
 use serde_json::json;
 use shared::{
+    accounts,
     app::App,
     error::Rejection,
     http::{self, Body, Request as HttpRequest, Response as HttpResponse},
@@ -60,7 +61,7 @@ async fn list(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejectio
 }
 
 async fn add(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejection> {
-    own_addresses::demand_changes(app)?;
+    accounts::demand_threepid_changes(&app.config)?;
     let body = Body::parse(&request.body)?;
     let credentials = Credentials::parse_nested(&body)?;
     // It acts as if it were false (ACC3-02).

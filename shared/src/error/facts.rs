@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{ErrorCode, MatrixError, Rejection};
 use crate::{
-    accounts::{ChangeAccountError, CreateAccountError, NameFault, RegistrationClosed},
+    accounts::{ChangeAccountError, ChangesOff, CreateAccountError, NameFault, RegistrationClosed},
     credentials::CredentialError,
     limits::LimitError,
     own_addresses::AddressFault,
@@ -118,6 +118,16 @@ impl From<RegistrationClosed> for MatrixError {
     }
 }
 
+impl From<ChangesOff> for MatrixError {
+    fn from(fact: ChangesOff) -> Self {
+        let message = match fact {
+            ChangesOff::Passwords => "This server does not let passwords be changed",
+            ChangesOff::ThreePids => "This server does not let addresses be changed",
+        };
+        Self::new(ErrorCode::Forbidden, message)
+    }
+}
+
 impl From<HashError> for MatrixError {
     fn from(error: HashError) -> Self {
         Self {
@@ -204,6 +214,10 @@ impl From<RequestError> for MatrixError {
             RequestError::InUse => Self::new(
                 ErrorCode::ThreePidInUse,
                 "The address belongs to an account already",
+            ),
+            RequestError::NotFound => Self::new(
+                ErrorCode::ThreePidNotFound,
+                "The address belongs to no account",
             ),
             RequestError::Limit(error) => error.into(),
             RequestError::Store(error) => error.into(),
@@ -297,7 +311,6 @@ impl From<AddressFault> for MatrixError {
     fn from(fault: AddressFault) -> Self {
         let forbidden = |message| Self::new(ErrorCode::Forbidden, message);
         match fault {
-            AddressFault::SwitchedOff => forbidden("This server does not let addresses be changed"),
             AddressFault::NotProven => Self::new(
                 ErrorCode::ThreePidAuthFailed,
                 "There is no validated session that proves the address",
@@ -332,6 +345,7 @@ reject_as_error!(
     AuthenticationError,
     ChangeAccountError,
     CallerError,
+    ChangesOff,
     CreateAccountError,
     CredentialError,
     GuestForbidden,
