@@ -6,11 +6,15 @@
 
 mod changes;
 mod names;
+mod threepids;
 
 use std::collections::BTreeMap;
 
 pub use changes::{ChangeAccountError, Deactivation, PasswordChange, Sparing};
 pub use names::{NameFault, choose, generate, generate_guest};
+pub use threepids::{
+    AddThreePidError, LostThreePid, MAX_THREEPIDS, NewThreePid, RemoveThreePidError,
+};
 
 use crate::{
     clock::Timestamp,

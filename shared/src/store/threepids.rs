@@ -1,13 +1,15 @@
 //! Who owns an address: one row for each, which *is* the claim (3PID-68), and one under its owner.
 
-use aws_sdk_dynamodb::types::{ConditionCheck, Delete, TransactWriteItem};
+use aws_sdk_dynamodb::types::{ConditionCheck, Delete, TransactWriteItem, Update};
 
 use super::{
     Store, StoreError,
-    item::{Item, Row, put, text},
+    item::{Item, Row, number, put, text},
     keys::{self, MAIN, THREEPIDS},
+    retry::condition_failed,
 };
 use crate::{
+    accounts::{AddThreePidError, LostThreePid, NewThreePid, RemoveThreePidError},
     clock::Timestamp,
     ids::Localpart,
     threepids::{Medium, ThreePid, proofs::Proven},
@@ -88,12 +90,8 @@ impl Store {
             .build()
     }
 
-    /// Gives an address up, if it is this owner's; that it is nobody's is as good.
-    pub(super) fn release_threepid(
-        &self,
-        threepid: &ThreePid,
-        owner: &Localpart,
-    ) -> TransactWriteItem {
+    /// Forgets the claim of an address, if it is this owner's; that it is nobody's is as good.
+    pub(super) fn forget_claim(&self, threepid: &ThreePid, owner: &Localpart) -> TransactWriteItem {
         let delete = Delete::builder()
             .table_name(&self.accounts)
             .set_key(Some(Item::under(keys::threepid(threepid), MAIN).build()))
@@ -119,5 +117,154 @@ impl Store {
             .number("validated", proven.validated.0)
             .number("added", now.0);
         put(&self.accounts, item, None)
+    }
+
+    /// Gives an account an address and spends the proof of it, or does nothing (3PID-68). Of several
+    /// who race for an address one gets it; the others get [`AddThreePidError::Taken`].
+    pub async fn add_threepid(&self, new: &NewThreePid) -> Result<(), AddThreePidError> {
+        // As with a new account: reasons are read by position, and a finished twin comes first.
+        let mut items = Vec::new();
+        let session = new.session.as_ref().map(|commit| {
+            items.push(self.commit_session(commit));
+            items.len() - 1
+        });
+        let account = items.len();
+        items.push(self.count_addition(new));
+        items.push(if new.known {
+            self.prove_own_threepid(new)
+        } else {
+            self.claim_threepid(&new.proven.threepid, &new.localpart, new.added)
+        });
+        items.push(self.spend_proof(&new.proven, new.added));
+        if !new.known {
+            items.push(self.own_threepid(&new.proven, &new.localpart, new.added));
+        }
+        items.extend(new.notices.iter().map(|notice| self.enqueue(notice)));
+        self.transact(items, |reasons| {
+            let failed = |index| condition_failed(reasons, index);
+            if session.is_some_and(failed) {
+                Some(AddThreePidError::SessionMoved)
+            } else if failed(account) || (new.known && failed(account + 1)) {
+                Some(AddThreePidError::AccountMoved)
+            } else if failed(account + 1) {
+                Some(AddThreePidError::Taken)
+            } else if failed(account + 2) {
+                Some(AddThreePidError::ProofGone)
+            } else {
+                None
+            }
+        })
+        .await
+    }
+
+    /// The account counts another addition on top of those that were read. Whoever reads an
+    /// account first and its addresses after that has all of them if this holds: so their number
+    /// has a limit that no race goes beyond.
+    fn count_addition(&self, new: &NewThreePid) -> TransactWriteItem {
+        let before = new.account.additions;
+        let counted = if before == 0 {
+            "attribute_not_exists(additions)"
+        } else {
+            "additions = :before"
+        };
+        let condition = format!(
+            "epoch = :epoch AND #status IN (:active, :suspended) AND {counted} \
+             AND (attribute_not_exists(proofs_not_before) OR proofs_not_before <= :begun)"
+        );
+        let update = Update::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(keys::user(&new.localpart), MAIN).build()))
+            .update_expression("SET additions = :after")
+            .condition_expression(condition)
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":epoch", number(new.account.epoch))
+            .expression_attribute_values(":active", text("active"))
+            .expression_attribute_values(":suspended", text("suspended"))
+            .expression_attribute_values(":begun", number(new.proven.begun.0))
+            .expression_attribute_values(":after", number(before + 1));
+        let update = if before == 0 {
+            update
+        } else {
+            update.expression_attribute_values(":before", number(before))
+        };
+        TransactWriteItem::builder()
+            .set_update(update.build().ok())
+            .build()
+    }
+
+    /// An address that its owner has proven anew. Its row is there as long as the claim is theirs.
+    fn prove_own_threepid(&self, new: &NewThreePid) -> TransactWriteItem {
+        let key = Item::under(
+            keys::user(&new.localpart),
+            keys::threepid(&new.proven.threepid),
+        );
+        let update = Update::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(key.build()))
+            .update_expression("SET validated = :validated")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":validated", number(new.proven.validated.0));
+        TransactWriteItem::builder()
+            .set_update(update.build().ok())
+            .build()
+    }
+
+    /// Takes an address from the account that has it, and from no other (L9). It is anybody's then.
+    pub async fn remove_threepid(&self, lost: &LostThreePid) -> Result<(), RemoveThreePidError> {
+        let account = ConditionCheck::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(keys::user(&lost.localpart), MAIN).build()))
+            .condition_expression("epoch = :epoch AND #status = :active")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":epoch", number(lost.account.epoch))
+            .expression_attribute_values(":active", text("active"));
+        let account = TransactWriteItem::builder()
+            .set_condition_check(account.build().ok())
+            .build();
+        let mut items = vec![account];
+        items.extend(self.release_threepid(&lost.threepid, &lost.localpart, lost.released));
+        items.extend(lost.notices.iter().map(|notice| self.enqueue(notice)));
+        self.transact(items, |reasons| {
+            if condition_failed(reasons, 0) {
+                Some(RemoveThreePidError::AccountMoved)
+            } else if condition_failed(reasons, 1) || condition_failed(reasons, 2) {
+                Some(RemoveThreePidError::NotThere)
+            } else {
+                None
+            }
+        })
+        .await
+    }
+
+    /// The two rows of an address that its owner gives up: the one under them goes, and the claim
+    /// is marked as released, if it is theirs.
+    pub(super) fn release_threepid(
+        &self,
+        threepid: &ThreePid,
+        owner: &Localpart,
+        now: Timestamp,
+    ) -> [TransactWriteItem; 2] {
+        let own = Delete::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(
+                Item::under(keys::user(owner), keys::threepid(threepid)).build(),
+            ))
+            .condition_expression("attribute_exists(pk)");
+        let claim = Update::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(keys::threepid(threepid), MAIN).build()))
+            .update_expression("SET released = :now")
+            .condition_expression("#owner = :owner AND attribute_not_exists(released)")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":owner", text(owner.as_str()))
+            .expression_attribute_values(":now", number(now.0));
+        [
+            TransactWriteItem::builder()
+                .set_delete(own.build().ok())
+                .build(),
+            TransactWriteItem::builder()
+                .set_update(claim.build().ok())
+                .build(),
+        ]
     }
 }
