@@ -28,6 +28,7 @@ pub use accounts::{
     AccountKind, AccountRow, AccountStatus, DeviceRow, Facts, LoginFacts, Spared, Wanted,
 };
 pub use appservices::AppservicesRow;
+pub use devices::SaveDeviceError;
 pub use limits::CellVerdict;
 pub use outbox::DuePage;
 pub use proofs::{ProofRow, SaveProofError};
