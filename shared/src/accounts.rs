@@ -4,10 +4,12 @@
 //! grammar, the operator's policy, application services, and at last the claim itself, which only
 //! the finishing transaction makes. Knows neither HTTP nor the tables' keys.
 
+mod changes;
 mod names;
 
 use std::collections::BTreeMap;
 
+pub use changes::{ChangeAccountError, Deactivation, PasswordChange, Sparing};
 pub use names::{NameFault, choose, generate, generate_guest};
 
 use crate::{

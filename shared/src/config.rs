@@ -54,6 +54,8 @@ pub struct Config {
     pub tokens: TokenLifetimes,
     /// Whether people may change their password.
     pub password_changes: bool,
+    /// For how long a confirmed phone number alone can reset a password; `None` is for ever.
+    pub reset_phone_age: Option<Duration>,
     /// Whether people may change the addresses of their account (ACC3-07).
     pub threepid_changes: bool,
     /// Whether people may deactivate their account (DEACT-17).
@@ -216,6 +218,7 @@ impl Config {
         let passwords = raw.passwords();
         let plain = raw.lifetime("GATEHOUSE_TOKEN_LIFETIME");
         let refreshable = raw.lifetime("GATEHOUSE_REFRESHABLE_TOKEN_LIFETIME");
+        let reset_phone_age = raw.lifetime("GATEHOUSE_RESET_PHONE_AGE");
         let password_changes = raw.switch("GATEHOUSE_PASSWORD_CHANGES");
         let threepid_changes = raw.switch("GATEHOUSE_3PID_CHANGES");
         let deactivation = raw.switch("GATEHOUSE_DEACTIVATION");
@@ -239,6 +242,7 @@ impl Config {
                 refreshable: refreshable?,
             },
             password_changes: password_changes?,
+            reset_phone_age: reset_phone_age?,
             threepid_changes: threepid_changes?,
             deactivation: deactivation?,
             well_known: well_known?,

@@ -15,7 +15,7 @@ use crate::{
     http::{Body, Network},
     ids::Localpart,
     limits::{Limit, LimitError},
-    passwords::{HashError, Verdict},
+    passwords::{HashError, PasswordHash, Verdict},
     secrets::{Secret, sha256_base64},
     store::{AccountRow, AccountStatus, LoginFacts, StoreError},
     threepids::{self, Medium, ThreePid},
@@ -216,6 +216,25 @@ async fn check(
         outdated: stored.filter(|_| verdict == Verdict::Outdated),
     };
     Ok((verified, guess))
+}
+
+/// Whether this is the password of a user whose token says who they are. One hash, whatever is
+/// stored. Gives what is to be given back, since a right guess is no guess.
+pub async fn verify_own(
+    app: &App,
+    user: &Localpart,
+    hash: Option<PasswordHash>,
+    password: &Secret,
+    network: Network,
+) -> Result<(Limit, String), CredentialError> {
+    let key = Identifier::User(user.clone()).key();
+    let charged = guess::charge(app, &key, network, None).await?;
+    charged.about(app, user).await?;
+    match app.hasher.verify(password, hash).await? {
+        Verdict::Wrong => Err(CredentialError::Wrong),
+        // What all networks share is not given back: it is a hundredth of it.
+        Verdict::Right | Verdict::Outdated => Ok(guess::from(&key, network)),
+    }
 }
 
 /// Reads the account that is named. Where nobody is, a name that nobody has is read in their place,

@@ -14,7 +14,7 @@ use serde::Serialize;
 pub use body::{Body, MAX_BODY_BYTES};
 pub use client_address::{Network, TrustedProxies};
 pub use query::Query;
-pub use token::{access_token, bearer};
+pub use token::{access_token, bearer, optional_access_token};
 
 /// One request, whatever carried it here.
 pub struct Request {

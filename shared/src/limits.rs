@@ -34,6 +34,8 @@ pub enum Limit {
     PasswordGuess,
     /// The same, from all networks together.
     AccountGuess,
+    /// Any request about an account that UIA guards.
+    Account,
     /// Any request to log in.
     Login,
     /// Any request for new tokens.
@@ -62,6 +64,10 @@ pub enum Limit {
     SmsCountry,
     /// The mail or text message that says that an account exists already, by address or number.
     KnownNotice,
+    /// Telling an account's owner what has been done to it, by account and by what it was: whoever
+    /// does something again and again makes a mailer of it, and one who has used up the one does
+    /// not keep the other quiet.
+    Notice,
 }
 
 /// How much is allowed.
@@ -85,7 +91,7 @@ impl Limit {
             Self::PasswordHash => (20, 30),
             Self::PasswordGuess => (10, 60),
             Self::AccountGuess => (100, 10 * 60),
-            Self::Login | Self::Refresh => (60, 2),
+            Self::Account | Self::Login | Self::Refresh => (60, 2),
             Self::FallbackPage | Self::RequestToken | Self::SubmitToken => (60, 2),
             Self::Message => (20, 60),
             Self::MailFromNetwork => (5, 10 * 60),
@@ -95,6 +101,7 @@ impl Limit {
             Self::SmsPrefix => (20, 3 * 60),
             Self::SmsCountry => (200, 10),
             Self::KnownNotice => (1, 24 * 60 * 60),
+            Self::Notice => (10, 60 * 60),
         };
         Budget {
             burst,
@@ -112,6 +119,7 @@ impl Limit {
             Self::PasswordHash => "password-hash",
             Self::PasswordGuess => "password-guess",
             Self::AccountGuess => "account-guess",
+            Self::Account => "account",
             Self::Login => "login",
             Self::Refresh => "refresh",
             Self::Guest => "guest",
@@ -126,6 +134,7 @@ impl Limit {
             Self::SmsPrefix => "sms-prefix",
             Self::SmsCountry => "sms-country",
             Self::KnownNotice => "known-notice",
+            Self::Notice => "notice",
         }
     }
 }

@@ -7,6 +7,8 @@
 
 mod accounts;
 mod appservices;
+mod callers;
+mod changes;
 mod connection;
 mod devices;
 mod get;
@@ -28,11 +30,13 @@ pub use accounts::{
     AccountKind, AccountRow, AccountStatus, DeviceRow, Facts, LoginFacts, Spared, Wanted,
 };
 pub use appservices::AppservicesRow;
+pub use callers::CallerFacts;
 pub use devices::SaveDeviceError;
 pub use limits::CellVerdict;
 pub use outbox::DuePage;
 pub use proofs::{ProofRow, SaveProofError};
 pub use registration_tokens::{RegistrationToken, RegistrationTokenRow, TokenUse};
+pub use threepids::OwnThreePid;
 pub use uia_sessions::{SaveSessionError, SessionRow};
 
 use crate::{aws::Aws, chance::Chance};

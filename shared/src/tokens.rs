@@ -13,7 +13,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use caller::{Caller, CallerError, identify};
+pub use caller::{Caller, CallerError, as_user, identify};
 pub use login::{Issued, Login, issue};
 
 use crate::{
@@ -161,6 +161,8 @@ pub struct Session {
     pub account: AccountRow,
     /// What is stored of the token.
     pub access_hash: TokenHash,
+    /// The epoch of the device's row.
+    pub device_epoch: i64,
 }
 
 /// Guests may not do this (GUEST-06).
@@ -185,6 +187,10 @@ fn guests_out(account: &AccountRow) -> Result<(), GuestForbidden> {
 /// Tells whose token this is, by one strongly consistent read of account and device.
 pub async fn authenticate(app: &App, text: &Secret) -> Result<Session, AuthenticationError> {
     let session = authenticate_to_leave(app, text).await?;
+    unless_locked(session)
+}
+
+fn unless_locked(session: Session) -> Result<Session, AuthenticationError> {
     match session.account.status {
         AccountStatus::Locked => Err(AuthenticationError::Locked),
         AccountStatus::Active | AccountStatus::Suspended | AccountStatus::Deactivated => {
@@ -204,16 +210,37 @@ pub async fn authenticate_to_leave(
         .store
         .find_account_and_device(&token.localpart, &token.device)
         .await?;
+    admit(app, token, account, device)
+}
+
+/// The verdict on a token whose rows have been read.
+fn admit(
+    app: &App,
+    token: Token,
+    account: Option<AccountRow>,
+    device: Option<DeviceRow>,
+) -> Result<Session, AuthenticationError> {
     let (Some(account), Some(device)) = (account, device) else {
         return Err(AuthenticationError::Unknown);
     };
     judge(&token, &account, &device, app.clock.now())?;
     Ok(Session {
         access_hash: token.hash(),
+        device_epoch: device.epoch,
         localpart: token.localpart,
         device: token.device,
         account,
     })
+}
+
+/// Tells whose token this is, from rows that have been read with others of the request.
+pub fn authenticate_with(
+    app: &App,
+    token: Token,
+    account: Option<AccountRow>,
+    device: Option<DeviceRow>,
+) -> Result<Session, AuthenticationError> {
+    unless_locked(admit(app, token, account, device)?)
 }
 
 /// The rule: the hash matches, the device's epoch is the account's (or the

@@ -171,6 +171,10 @@ fn the_arrows_between_rooms_point_one_way() {
         ("http", "accounts app config lambda limits store tokens uia"),
         ("limits", "accounts error lambda tokens uia"),
         (
+            "notices",
+            "accounts config error http lambda passwords store tokens uia",
+        ),
+        (
             "outbox",
             "accounts app config error http lambda limits passwords store tokens uia",
         ),

@@ -119,6 +119,11 @@ pub const SETTINGS: &[Setting] = &[
         "`off`: nobody changes or resets a password here.",
     ),
     row(
+        "GATEHOUSE_RESET_PHONE_AGE",
+        Some("365d"),
+        "How long after it was confirmed a phone number alone can reset a password; `never` for any time. Numbers change hands.",
+    ),
+    row(
         "GATEHOUSE_3PID_CHANGES",
         Some("on"),
         "`off`: nobody adds or removes an address of their account here.",

@@ -35,7 +35,7 @@ pub(super) async fn charge(
     network: Network,
     entry: Option<Limit>,
 ) -> Result<Charged, LimitError> {
-    let guess = (Limit::PasswordGuess, format!("{key} {network}"));
+    let guess = from(key, network);
     let everywhere = (Limit::AccountGuess, key.to_owned());
     let mut budgets = vec![guess.clone(), (Limit::PasswordHash, network.to_string())];
     budgets.extend(entry.map(|limit| (limit, network.to_string())));
@@ -53,6 +53,11 @@ pub(super) async fn charge(
         guess: Guess { spent, network },
         all_networks,
     })
+}
+
+/// The budget of guesses about `key` from one network.
+pub(super) fn from(key: &str, network: Network) -> (Limit, String) {
+    (Limit::PasswordGuess, format!("{key} {network}"))
 }
 
 impl Charged {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{ErrorCode, MatrixError, Rejection};
 use crate::{
-    accounts::{CreateAccountError, NameFault, RegistrationClosed},
+    accounts::{ChangeAccountError, CreateAccountError, NameFault, RegistrationClosed},
     credentials::CredentialError,
     limits::LimitError,
     passwords::{HashError, PasswordFault},
@@ -265,6 +265,25 @@ impl From<CredentialError> for MatrixError {
     }
 }
 
+impl From<ChangeAccountError> for MatrixError {
+    fn from(error: ChangeAccountError) -> Self {
+        match error {
+            // Begun on what is no longer so: the client may begin anew.
+            ChangeAccountError::AccountMoved => Self::new(
+                ErrorCode::Forbidden,
+                "The account has changed in the meantime: begin again",
+            ),
+            // The caller turns these into a replay or a challenge; if it cannot, the client
+            // may try again.
+            ChangeAccountError::SessionMoved | ChangeAccountError::ProofGone(_) => {
+                Self::limited(Duration::from_secs(1))
+            }
+            ChangeAccountError::ThreePidTaken(_) => RequestError::InUse.into(),
+            ChangeAccountError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<CreateAccountError> for MatrixError {
     fn from(error: CreateAccountError) -> Self {
         match error {
@@ -296,6 +315,7 @@ macro_rules! reject_as_error {
 
 reject_as_error!(
     AuthenticationError,
+    ChangeAccountError,
     CallerError,
     CreateAccountError,
     CredentialError,

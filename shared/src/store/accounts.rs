@@ -62,6 +62,8 @@ pub struct AccountRow {
     pub epoch: i64,
     /// The exception to that.
     pub spared: Option<Spared>,
+    /// Proofs of addresses that were asked for before this are worth nothing for the account.
+    pub proofs_not_before: Timestamp,
 }
 
 /// A device and the hashes of its tokens.
@@ -134,12 +136,13 @@ impl AccountRow {
             kind,
             epoch: row.number("epoch")?,
             spared,
+            proofs_not_before: row.time_if("proofs_not_before")?.unwrap_or_default(),
         })
     }
 }
 
 impl DeviceRow {
-    fn read(row: &Row) -> Result<Self, StoreError> {
+    pub(super) fn read(row: &Row) -> Result<Self, StoreError> {
         Ok(Self {
             epoch: row.number("epoch")?,
             access_hash: TokenHash(row.text("access_hash")?.to_owned()),
@@ -336,13 +339,7 @@ impl Store {
         let pk = keys::user(&new.localpart);
         let mut rows = Vec::new();
         if let Some(hash) = &new.password {
-            let item = Item::under(&pk, PASSWORD)
-                .number("schema", 1)
-                .text("phc", &hash.phc);
-            rows.push(
-                item.text_if("pepper", hash.pepper.as_deref())
-                    .number("changed", new.created.0),
-            );
+            rows.push(password_item(&pk, hash, new.created));
         }
         if let Some(device) = &new.device {
             let epoch = new.upgraded_guest.map_or(FIRST_EPOCH, |epoch| epoch + 1);
@@ -359,6 +356,21 @@ impl Store {
             .map(|row| put(&self.accounts, row, None))
             .collect()
     }
+}
+
+pub(super) fn password_item(pk: &str, hash: &PasswordHash, now: Timestamp) -> Item {
+    Item::under(pk, PASSWORD)
+        .number("schema", 1)
+        .text("phc", &hash.phc)
+        .text_if("pepper", hash.pepper.as_deref())
+        .number("changed", now.0)
+}
+
+pub(super) fn read_password(row: &Row) -> Result<PasswordHash, StoreError> {
+    Ok(PasswordHash {
+        phc: row.text("phc")?.to_owned(),
+        pepper: row.text_if("pepper")?.map(str::to_owned),
+    })
 }
 
 /// The epoch of a new account.

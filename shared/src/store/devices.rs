@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::{
 
 use super::{
     Store, StoreError,
-    accounts::{AccountRow, LoginFacts, keys_of},
+    accounts::{AccountRow, LoginFacts, keys_of, read_password},
     item::{Item, Row, number, text},
     keys::{self, MAIN, PASSWORD, SK},
     retry::{Failure, condition_failed},
@@ -49,10 +49,7 @@ impl Store {
             if row.text(SK)? == MAIN {
                 account = Some(AccountRow::read(&row)?);
             } else {
-                password = Some(PasswordHash {
-                    phc: row.text("phc")?.to_owned(),
-                    pepper: row.text_if("pepper")?.map(str::to_owned),
-                });
+                password = Some(read_password(&row)?);
             }
         }
         Ok(account.map(|account| LoginFacts { account, password }))

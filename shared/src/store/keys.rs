@@ -13,6 +13,8 @@ pub(super) const SK: &str = "sk";
 pub(super) const MAIN: &str = "A";
 /// Sort key of an account's password.
 pub(super) const PASSWORD: &str = "PW";
+/// How the sort keys of an account's addresses begin.
+pub(super) const THREEPIDS: &str = "3PID#";
 /// Partition of all application services.
 pub(super) const APPSERVICES: &str = "APPSERVICES";
 /// Partition that lists all registration tokens.
@@ -32,7 +34,7 @@ pub(super) fn terms(policy: &str) -> String {
 
 /// The claim of an address, and the row of it under its owner.
 pub(super) fn threepid(threepid: &ThreePid) -> String {
-    format!("3PID#{}#{}", threepid.medium, threepid.address)
+    format!("{THREEPIDS}{}#{}", threepid.medium, threepid.address)
 }
 
 pub(super) fn registration_token(hash: &str) -> String {

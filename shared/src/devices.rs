@@ -1,0 +1,58 @@
+//! Deleting devices, one or several: what the two endpoints share (DEV-03).
+
+use ::http::StatusCode;
+use serde::Serialize;
+
+use crate::{
+    app::App,
+    error::Rejection,
+    guarded::{Guarded, Next, Who},
+    http::Response,
+    ids::DeviceId,
+    store::StoreError,
+};
+
+/// The answer: nothing.
+const DONE: &str = "{}";
+/// How often the finishing transaction is tried on a session that others write to.
+const TRIES: usize = 12;
+
+/// Deletes the devices once it is proven that their user wants it; at once for an application
+/// service (UIA-28). `asked` is what the UIA session remembers.
+pub async fn delete(
+    app: &App,
+    guarded: &mut Guarded,
+    asked: &impl Serialize,
+    mut devices: Vec<DeviceId>,
+) -> Result<Response, Rejection> {
+    // The same twice in one transaction would be refused by the tables.
+    devices.sort();
+    devices.dedup();
+    let done = || Response::json_text(StatusCode::OK, DONE.to_owned());
+    let user = match &guarded.who {
+        Who::Appservice { user, .. } => {
+            app.store.delete_devices(user, &devices, None).await?;
+            return Ok(done());
+        }
+        Who::User(caller) => caller.localpart.clone(),
+        // The endpoints ask for a token.
+        Who::Nobody => return Err(crate::tokens::AuthenticationError::Unknown.into()),
+    };
+    let mut proof = guarded.prove(app, asked).await?;
+    proof.settle(app).await;
+    for _ in 0..TRIES {
+        let session = guarded.commit(app, &proof, DONE);
+        let Err(why) = app
+            .store
+            .delete_devices(&user, &devices, session.as_ref())
+            .await
+        else {
+            return Ok(done());
+        };
+        match guarded.moved(app, proof, why).await? {
+            Next::Answered(response) => return Ok(response),
+            Next::Again(again) => proof = *again,
+        }
+    }
+    Err(StoreError::Contended.into())
+}
