@@ -8,7 +8,7 @@ use crate::{
     credentials::CredentialError,
     limits::LimitError,
     passwords::{HashError, PasswordFault},
-    store::{SaveSessionError, StoreError},
+    store::{SaveDeviceError, SaveSessionError, StoreError},
     threepids::{
         PhoneFault, ThreePidDenied,
         link::NextLinkFault,
@@ -31,6 +31,17 @@ impl From<StoreError> for MatrixError {
                     )
                 }
             }
+        }
+    }
+}
+
+impl From<SaveDeviceError> for MatrixError {
+    fn from(error: SaveDeviceError) -> Self {
+        match error {
+            // Its password, or whatever else, was changed while it was logged in to: whether the
+            // login is still right shows when it is tried again.
+            SaveDeviceError::Moved => Self::limited(Duration::from_secs(1)),
+            SaveDeviceError::Store(error) => error.into(),
         }
     }
 }
@@ -133,7 +144,7 @@ impl From<AuthenticationError> for MatrixError {
     fn from(error: AuthenticationError) -> Self {
         match error {
             AuthenticationError::Unknown => {
-                Self::new(ErrorCode::UnknownToken, "The access token is not known")
+                Self::new(ErrorCode::UnknownToken, "The token is not known")
             }
             AuthenticationError::Expired => Self {
                 soft_logout: true,
@@ -317,6 +328,7 @@ reject_as_error!(
     PhoneFault,
     RegistrationClosed,
     RequestError,
+    SaveDeviceError,
     SaveSessionError,
     StoreError,
     SubmitError,
