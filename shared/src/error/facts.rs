@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::{ErrorCode, MatrixError, Rejection};
 use crate::{
-    accounts::{ChangeAccountError, CreateAccountError, NameFault, RegistrationClosed},
+    accounts::{
+        ChangeAccountError, ChangesOff, CreateAccountError, NameFault, RegistrationClosed,
+    },
     credentials::CredentialError,
     limits::LimitError,
     passwords::{HashError, PasswordFault},
@@ -128,6 +130,16 @@ impl From<RegistrationClosed> for MatrixError {
     }
 }
 
+impl From<ChangesOff> for MatrixError {
+    fn from(fact: ChangesOff) -> Self {
+        let message = match fact {
+            ChangesOff::Passwords => "This server does not let passwords be changed",
+            ChangesOff::ThreePids => "This server does not let addresses be changed",
+        };
+        Self::new(ErrorCode::Forbidden, message)
+    }
+}
+
 impl From<HashError> for MatrixError {
     fn from(error: HashError) -> Self {
         Self {
@@ -214,6 +226,10 @@ impl From<RequestError> for MatrixError {
             RequestError::InUse => Self::new(
                 ErrorCode::ThreePidInUse,
                 "The address belongs to an account already",
+            ),
+            RequestError::NotFound => Self::new(
+                ErrorCode::ThreePidNotFound,
+                "The address belongs to no account",
             ),
             RequestError::Limit(error) => error.into(),
             RequestError::Store(error) => error.into(),
@@ -317,6 +333,7 @@ reject_as_error!(
     AuthenticationError,
     ChangeAccountError,
     CallerError,
+    ChangesOff,
     CreateAccountError,
     CredentialError,
     GuestForbidden,
