@@ -79,10 +79,7 @@ async fn owner(
         Some(account) if account.status != AccountStatus::Deactivated => account,
         _ => return refuse(app, guarded, proof, not_found()).await,
     };
-    if account
-        .proofs_not_before
-        .is_some_and(|from| proven.begun < from)
-    {
+    if proven.begun < account.proofs_not_before {
         // Asked for before the password was last set: it proves nothing any more.
         let medium = proven.threepid.medium;
         return Err(proof.without_proof_of(app, guarded.network, medium).await);

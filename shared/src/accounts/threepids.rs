@@ -42,8 +42,6 @@ pub struct LostThreePid {
     pub account: AccountRow,
     /// The address.
     pub threepid: ThreePid,
-    /// When.
-    pub released: Timestamp,
     /// Who is told.
     pub notices: Vec<NewMessage>,
 }

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use super::{ErrorCode, MatrixError, Rejection};
 use crate::{
-    accounts::{
-        ChangeAccountError, ChangesOff, CreateAccountError, NameFault, RegistrationClosed,
-    },
+    accounts::{ChangeAccountError, ChangesOff, CreateAccountError, NameFault, RegistrationClosed},
     credentials::CredentialError,
     limits::LimitError,
+    own_addresses::AddressFault,
     passwords::{HashError, PasswordFault},
     store::{SaveDeviceError, SaveSessionError, StoreError},
     threepids::{
@@ -319,6 +318,29 @@ impl From<CreateAccountError> for MatrixError {
     }
 }
 
+impl From<AddressFault> for MatrixError {
+    fn from(fault: AddressFault) -> Self {
+        let forbidden = |message| Self::new(ErrorCode::Forbidden, message);
+        match fault {
+            AddressFault::NotProven => Self::new(
+                ErrorCode::ThreePidAuthFailed,
+                "There is no validated session that proves the address",
+            ),
+            AddressFault::InUse => RequestError::InUse.into(),
+            AddressFault::TooMany => forbidden("The account has as many addresses as it may have"),
+            AddressFault::Suspended => {
+                Self::new(ErrorCode::UserSuspended, "The account is suspended")
+            }
+            AddressFault::Denied(denied) => denied.into(),
+            AddressFault::Nobody(error) => error,
+            AddressFault::Limit(error) => error.into(),
+            // The caller turns this into a replay; if it cannot, the client may try again.
+            AddressFault::SessionMoved => Self::limited(Duration::from_secs(1)),
+            AddressFault::Store(error) => error.into(),
+        }
+    }
+}
+
 macro_rules! reject_as_error {
     ($($fact:ty),*) => {
         $(impl From<$fact> for Rejection {
@@ -330,6 +352,7 @@ macro_rules! reject_as_error {
 }
 
 reject_as_error!(
+    AddressFault,
     AuthenticationError,
     ChangeAccountError,
     CallerError,

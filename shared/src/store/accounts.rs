@@ -62,10 +62,10 @@ pub struct AccountRow {
     pub epoch: i64,
     /// The exception to that.
     pub spared: Option<Spared>,
-    /// Proofs of addresses that were begun before this are worth nothing here.
-    pub proofs_not_before: Option<Timestamp>,
-    /// How often an address has been added: each time on top of the number that was read.
-    pub additions: i64,
+    /// Proofs of addresses that were asked for before this are worth nothing for the account.
+    pub proofs_not_before: Timestamp,
+    /// How often an address has been added or removed, each time on top of the number that was read.
+    pub address_changes: i64,
 }
 
 /// A device and the hashes of its tokens.
@@ -138,8 +138,8 @@ impl AccountRow {
             kind,
             epoch: row.number("epoch")?,
             spared,
-            proofs_not_before: row.time_if("proofs_not_before")?,
-            additions: row.number_if("additions")?.unwrap_or_default(),
+            proofs_not_before: row.time_if("proofs_not_before")?.unwrap_or_default(),
+            address_changes: row.number_if("address_changes")?.unwrap_or_default(),
         })
     }
 }

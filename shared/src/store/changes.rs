@@ -72,7 +72,7 @@ impl Store {
         for threepid in &end.addresses {
             let own = Item::under(&pk, keys::threepid(threepid));
             items.all.push(self.delete(own));
-            items.all.push(self.forget_claim(threepid, &end.user));
+            items.all.push(self.release_threepid(threepid, &end.user));
         }
         let messages = end.messages.iter();
         items.all.extend(messages.map(|new| self.enqueue(new)));

@@ -1,9 +1,11 @@
 //! Who owns an address: one row for each, which *is* the claim (3PID-68), and one under its owner.
 
-use aws_sdk_dynamodb::types::{ConditionCheck, Delete, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{
+    ConditionCheck, Delete, TransactWriteItem, Update, builders::UpdateBuilder,
+};
 
 use super::{
-    Store, StoreError,
+    AccountRow, Store, StoreError,
     item::{Item, Row, number, put, text},
     keys::{self, MAIN, THREEPIDS},
     retry::condition_failed,
@@ -90,8 +92,12 @@ impl Store {
             .build()
     }
 
-    /// Forgets the claim of an address, if it is this owner's; that it is nobody's is as good.
-    pub(super) fn forget_claim(&self, threepid: &ThreePid, owner: &Localpart) -> TransactWriteItem {
+    /// Gives an address up, if it is this owner's; that it is nobody's is as good.
+    pub(super) fn release_threepid(
+        &self,
+        threepid: &ThreePid,
+        owner: &Localpart,
+    ) -> TransactWriteItem {
         let delete = Delete::builder()
             .table_name(&self.accounts)
             .set_key(Some(Item::under(keys::threepid(threepid), MAIN).build()))
@@ -129,7 +135,7 @@ impl Store {
             items.len() - 1
         });
         let account = items.len();
-        items.push(self.count_addition(new));
+        items.push(self.account_that_gets(new));
         items.push(if new.known {
             self.prove_own_threepid(new)
         } else {
@@ -157,39 +163,75 @@ impl Store {
         .await
     }
 
-    /// The account counts another addition on top of those that were read. Whoever reads an
-    /// account first and its addresses after that has all of them if this holds: so their number
-    /// has a limit that no race goes beyond.
-    fn count_addition(&self, new: &NewThreePid) -> TransactWriteItem {
-        let before = new.account.additions;
-        let counted = if before == 0 {
-            "attribute_not_exists(additions)"
-        } else {
-            "additions = :before"
-        };
+    /// Takes an address from the account that has it, and from no other (L9). It is anybody's then.
+    pub async fn remove_threepid(&self, lost: &LostThreePid) -> Result<(), RemoveThreePidError> {
+        let LostThreePid {
+            localpart,
+            account,
+            threepid,
+            ..
+        } = lost;
+        let condition = format!("{UNCHANGED} AND #status = :active");
+        let update = self
+            .count_change(localpart, account)
+            .condition_expression(condition);
+        let mut items = vec![
+            transact_update(update),
+            self.disown_threepid(threepid, localpart),
+            self.release_threepid(threepid, localpart),
+        ];
+        items.extend(lost.notices.iter().map(|notice| self.enqueue(notice)));
+        self.transact(items, |reasons| {
+            if condition_failed(reasons, 0) {
+                Some(RemoveThreePidError::AccountMoved)
+            } else if condition_failed(reasons, 1) || condition_failed(reasons, 2) {
+                Some(RemoveThreePidError::NotThere)
+            } else {
+                None
+            }
+        })
+        .await
+    }
+
+    /// The row of an address under its owner goes, if it is there.
+    fn disown_threepid(&self, threepid: &ThreePid, owner: &Localpart) -> TransactWriteItem {
+        let key = Item::under(keys::user(owner), keys::threepid(threepid));
+        let delete = Delete::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(key.build()))
+            .condition_expression("attribute_exists(pk)");
+        TransactWriteItem::builder()
+            .set_delete(delete.build().ok())
+            .build()
+    }
+
+    fn account_that_gets(&self, new: &NewThreePid) -> TransactWriteItem {
         let condition = format!(
-            "epoch = :epoch AND #status IN (:active, :suspended) AND {counted} \
+            "{UNCHANGED} AND #status IN (:active, :suspended) \
              AND (attribute_not_exists(proofs_not_before) OR proofs_not_before <= :begun)"
         );
-        let update = Update::builder()
-            .table_name(&self.accounts)
-            .set_key(Some(Item::under(keys::user(&new.localpart), MAIN).build()))
-            .update_expression("SET additions = :after")
+        let update = self
+            .count_change(&new.localpart, &new.account)
             .condition_expression(condition)
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":epoch", number(new.account.epoch))
-            .expression_attribute_values(":active", text("active"))
             .expression_attribute_values(":suspended", text("suspended"))
-            .expression_attribute_values(":begun", number(new.proven.begun.0))
-            .expression_attribute_values(":after", number(before + 1));
-        let update = if before == 0 {
-            update
-        } else {
-            update.expression_attribute_values(":before", number(before))
-        };
-        TransactWriteItem::builder()
-            .set_update(update.build().ok())
-            .build()
+            .expression_attribute_values(":begun", number(new.proven.begun.0));
+        transact_update(update)
+    }
+
+    /// The account counts another change of its addresses on top of those that were read. Whoever
+    /// reads an account first and its addresses after that has read all of them if the number is
+    /// still the same: so no race goes beyond the greatest number that an account may have.
+    fn count_change(&self, user: &Localpart, account: &AccountRow) -> UpdateBuilder {
+        Update::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(keys::user(user), MAIN).build()))
+            .update_expression("SET address_changes = if_not_exists(address_changes, :zero) + :one")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":epoch", number(account.epoch))
+            .expression_attribute_values(":active", text("active"))
+            .expression_attribute_values(":before", number(account.address_changes))
+            .expression_attribute_values(":zero", number(0))
+            .expression_attribute_values(":one", number(1))
     }
 
     /// An address that its owner has proven anew. Its row is there as long as the claim is theirs.
@@ -204,67 +246,17 @@ impl Store {
             .update_expression("SET validated = :validated")
             .condition_expression("attribute_exists(pk)")
             .expression_attribute_values(":validated", number(new.proven.validated.0));
-        TransactWriteItem::builder()
-            .set_update(update.build().ok())
-            .build()
+        transact_update(update)
     }
+}
 
-    /// Takes an address from the account that has it, and from no other (L9). It is anybody's then.
-    pub async fn remove_threepid(&self, lost: &LostThreePid) -> Result<(), RemoveThreePidError> {
-        let account = ConditionCheck::builder()
-            .table_name(&self.accounts)
-            .set_key(Some(Item::under(keys::user(&lost.localpart), MAIN).build()))
-            .condition_expression("epoch = :epoch AND #status = :active")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":epoch", number(lost.account.epoch))
-            .expression_attribute_values(":active", text("active"));
-        let account = TransactWriteItem::builder()
-            .set_condition_check(account.build().ok())
-            .build();
-        let mut items = vec![account];
-        items.extend(self.release_threepid(&lost.threepid, &lost.localpart, lost.released));
-        items.extend(lost.notices.iter().map(|notice| self.enqueue(notice)));
-        self.transact(items, |reasons| {
-            if condition_failed(reasons, 0) {
-                Some(RemoveThreePidError::AccountMoved)
-            } else if condition_failed(reasons, 1) || condition_failed(reasons, 2) {
-                Some(RemoveThreePidError::NotThere)
-            } else {
-                None
-            }
-        })
-        .await
-    }
+/// The account is as it was read, its addresses included. One whose addresses are those it was made
+/// with has no number yet.
+const UNCHANGED: &str =
+    "epoch = :epoch AND (attribute_not_exists(address_changes) OR address_changes = :before)";
 
-    /// The two rows of an address that its owner gives up: the one under them goes, and the claim
-    /// is marked as released, if it is theirs.
-    pub(super) fn release_threepid(
-        &self,
-        threepid: &ThreePid,
-        owner: &Localpart,
-        now: Timestamp,
-    ) -> [TransactWriteItem; 2] {
-        let own = Delete::builder()
-            .table_name(&self.accounts)
-            .set_key(Some(
-                Item::under(keys::user(owner), keys::threepid(threepid)).build(),
-            ))
-            .condition_expression("attribute_exists(pk)");
-        let claim = Update::builder()
-            .table_name(&self.accounts)
-            .set_key(Some(Item::under(keys::threepid(threepid), MAIN).build()))
-            .update_expression("SET released = :now")
-            .condition_expression("#owner = :owner AND attribute_not_exists(released)")
-            .expression_attribute_names("#owner", "owner")
-            .expression_attribute_values(":owner", text(owner.as_str()))
-            .expression_attribute_values(":now", number(now.0));
-        [
-            TransactWriteItem::builder()
-                .set_delete(own.build().ok())
-                .build(),
-            TransactWriteItem::builder()
-                .set_update(claim.build().ok())
-                .build(),
-        ]
-    }
+fn transact_update(update: UpdateBuilder) -> TransactWriteItem {
+    TransactWriteItem::builder()
+        .set_update(update.build().ok())
+        .build()
 }
