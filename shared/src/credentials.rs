@@ -5,12 +5,16 @@
 //! nobody has, an account without a password and a wrong password are one answer (UIA-45, UIA-46).
 //! Guesses are charged before they are hashed. Knows nothing of what follows.
 
+mod guess;
+
+pub use guess::Guess;
+
 use crate::{
     app::App,
     error::{ErrorCode, MatrixError},
     http::{Body, Network},
     ids::Localpart,
-    limits::{self, Limit, LimitError},
+    limits::{Limit, LimitError},
     passwords::{HashError, PasswordHash, Verdict},
     secrets::{Secret, sha256_base64},
     store::{AccountRow, AccountStatus, LoginFacts, StoreError},
@@ -156,30 +160,48 @@ pub async fn verify(
     password: &Secret,
     network: Network,
 ) -> Result<Verified, CredentialError> {
+    let (verified, guess) = check(app, who, password, network, None).await?;
+    guess.refund(app).await;
+    Ok(verified)
+}
+
+/// The same for who wants to log in, which has a budget of its own. What the guess cost is for the
+/// caller to give back, beside what else there is to write.
+pub async fn verify_to_log_in(
+    app: &App,
+    who: &Identifier,
+    password: &Secret,
+    network: Network,
+) -> Result<(Verified, Guess), CredentialError> {
+    check(app, who, password, network, Some(Limit::Login)).await
+}
+
+async fn check(
+    app: &App,
+    who: &Identifier,
+    password: &Secret,
+    network: Network,
+    entry: Option<Limit>,
+) -> Result<(Verified, Guess), CredentialError> {
     let key = who.key();
-    let budgets = [
-        (Limit::PasswordGuess, format!("{key} {network}")),
-        (Limit::PasswordHash, network.to_string()),
-    ];
-    let (charged, found) = tokio::join!(limits::spend_all(app, &budgets), find(app, who));
-    charged?;
-    let found = found?;
-    let usable = found
+    let (charged, found) = tokio::join!(guess::charge(app, &key, network, entry), find(app, who));
+    let (charged, (localpart, facts)) = (charged?, found?);
+    let guess = charged.about(app, &localpart).await?;
+    let usable = facts
         .as_ref()
-        .filter(|(_, facts)| facts.account.status != AccountStatus::Deactivated);
-    let hash = usable.and_then(|(_, facts)| facts.password.clone());
+        .filter(|facts| facts.account.status != AccountStatus::Deactivated);
+    let hash = usable.and_then(|facts| facts.password.clone());
     let stored = hash.as_ref().map(|hash| hash.phc.clone());
     let verdict = app.hasher.verify(password, hash).await?;
-    let (Some((localpart, facts)), true) = (found, verdict != Verdict::Wrong) else {
+    let (Some(facts), true) = (facts, verdict != Verdict::Wrong) else {
         return Err(CredentialError::Wrong);
     };
-    // A right guess is no guess.
-    limits::refund_all(app, &budgets[..1]).await;
-    Ok(Verified {
+    let verified = Verified {
         localpart,
         account: facts.account,
         outdated: stored.filter(|_| verdict == Verdict::Outdated),
-    })
+    };
+    Ok((verified, guess))
 }
 
 /// Whether this is the password of a user whose token says who they are. One hash, whatever is
@@ -192,30 +214,27 @@ pub async fn verify_own(
     network: Network,
 ) -> Result<(Limit, String), CredentialError> {
     let key = Identifier::User(user.clone()).key();
-    let [guess, hashing] = [
-        (Limit::PasswordGuess, format!("{key} {network}")),
-        (Limit::PasswordHash, network.to_string()),
-    ];
-    limits::spend_all(app, &[guess.clone(), hashing]).await?;
+    let charged = guess::charge(app, &key, network, None).await?;
+    charged.about(app, user).await?;
     match app.hasher.verify(password, hash).await? {
         Verdict::Wrong => Err(CredentialError::Wrong),
-        Verdict::Right | Verdict::Outdated => Ok(guess),
+        // What all networks share is not given back: it is a hundredth of it.
+        Verdict::Right | Verdict::Outdated => Ok(guess::from(&key, network)),
     }
 }
 
-/// Reads the account that is named. Where nobody is, a name that nobody has is read in their place.
-async fn find(app: &App, who: &Identifier) -> Result<Option<(Localpart, LoginFacts)>, StoreError> {
-    let (name, is_real) = match who {
-        Identifier::User(name) => (Some(name.clone()), true),
-        Identifier::ThreePid(threepid) => (app.store.find_owner(threepid).await?, true),
-        Identifier::Nobody(_) => (None, false),
+/// Reads the account that is named. Where nobody is, a name that nobody has is read in their place,
+/// and nothing is found.
+async fn find(app: &App, who: &Identifier) -> Result<(Localpart, Option<LoginFacts>), StoreError> {
+    let name = match who {
+        Identifier::User(name) => Some(name.clone()),
+        Identifier::ThreePid(threepid) => app.store.find_owner(threepid).await?,
+        Identifier::Nobody(_) => None,
     };
-    let (name, is_real) = match name {
-        Some(name) => (name, is_real),
-        None => (decoy(app, who), false),
-    };
+    let is_real = name.is_some();
+    let name = name.unwrap_or_else(|| decoy(app, who));
     let facts = app.store.find_login(&name).await?;
-    Ok(facts.filter(|_| is_real).map(|facts| (name, facts)))
+    Ok((name, facts.filter(|_| is_real)))
 }
 
 /// A name that nobody can have taken, to read in the place of none.

@@ -31,6 +31,7 @@ pub use accounts::{
 };
 pub use appservices::AppservicesRow;
 pub use callers::CallerFacts;
+pub use devices::SaveDeviceError;
 pub use limits::CellVerdict;
 pub use outbox::DuePage;
 pub use proofs::{ProofRow, SaveProofError};

@@ -166,6 +166,7 @@ fn the_arrows_between_rooms_point_one_way() {
         ("appservices", "app config error http lambda store uia"),
         ("captcha", "app error http lambda store uia"),
         ("config", "accounts app error lambda limits store tokens"),
+        ("credentials", "accounts config lambda tokens uia"),
         ("error", "app config lambda"),
         ("http", "accounts app config lambda limits store tokens uia"),
         ("limits", "accounts error lambda tokens uia"),

@@ -9,7 +9,7 @@ use crate::{
     limits::LimitError,
     own_addresses::AddressFault,
     passwords::{HashError, PasswordFault},
-    store::{SaveSessionError, StoreError},
+    store::{SaveDeviceError, SaveSessionError, StoreError},
     threepids::{
         PhoneFault, ThreePidDenied,
         link::NextLinkFault,
@@ -32,6 +32,17 @@ impl From<StoreError> for MatrixError {
                     )
                 }
             }
+        }
+    }
+}
+
+impl From<SaveDeviceError> for MatrixError {
+    fn from(error: SaveDeviceError) -> Self {
+        match error {
+            // Its password, or whatever else, was changed while it was logged in to: whether the
+            // login is still right shows when it is tried again.
+            SaveDeviceError::Moved => Self::limited(Duration::from_secs(1)),
+            SaveDeviceError::Store(error) => error.into(),
         }
     }
 }
@@ -144,7 +155,7 @@ impl From<AuthenticationError> for MatrixError {
     fn from(error: AuthenticationError) -> Self {
         match error {
             AuthenticationError::Unknown => {
-                Self::new(ErrorCode::UnknownToken, "The access token is not known")
+                Self::new(ErrorCode::UnknownToken, "The token is not known")
             }
             AuthenticationError::Expired => Self {
                 soft_logout: true,
@@ -357,6 +368,7 @@ reject_as_error!(
     PhoneFault,
     RegistrationClosed,
     RequestError,
+    SaveDeviceError,
     SaveSessionError,
     StoreError,
     SubmitError,

@@ -2,14 +2,17 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::operation::{delete_item::DeleteItemError, update_item::UpdateItemError};
+use aws_sdk_dynamodb::{
+    operation::{delete_item::DeleteItemError, update_item::UpdateItemError},
+    types::{ConditionCheck, TransactWriteItem, Update},
+};
 
 use super::{
     Store, StoreError,
-    accounts::{AccountRow, LoginFacts, device_item, keys_of, read_password},
+    accounts::{AccountRow, LoginFacts, keys_of, read_password},
     item::{Item, Row, number, text},
     keys::{self, MAIN, PASSWORD, SK},
-    retry::Failure,
+    retry::{Failure, condition_failed},
 };
 use crate::{
     accounts::NewDevice,
@@ -18,6 +21,20 @@ use crate::{
     passwords::PasswordHash,
     tokens::TokenHash,
 };
+
+/// The attributes of the tokens that are to come after those a device has.
+const NEXT: &str = "next_access_hash, next_access_expires, next_refresh_hash, next_answer";
+
+/// Why a device was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveDeviceError {
+    /// The account is not what it was when its owner was recognised.
+    #[error("the account has moved")]
+    Moved,
+    /// The tables failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
 impl Store {
     /// The account and its password, in one strongly consistent read.
@@ -38,27 +55,78 @@ impl Store {
         Ok(account.map(|account| LoginFacts { account, password }))
     }
 
-    /// Writes a device with its tokens, in the place of any that has its id: that one's tokens are
-    /// dead (TOK-09). `epoch` is the account's as it was when the password was found right: if it
-    /// has moved since, the new tokens are dead as well.
+    /// Writes a device with its tokens. One that has its id keeps its name (REG-19), and its tokens
+    /// are dead (TOK-09). `epoch` is the account's as it was when its owner was recognised: if
+    /// it has moved since, or the account has been deactivated, nothing is written. (A device of the old
+    /// epoch would be dead anyhow, but for one that has the id of the device that was spared.)
     pub async fn save_device(
         &self,
         user: &Localpart,
         device: &NewDevice,
         epoch: i64,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let item = &device_item(&keys::user(user), device, epoch, now).build();
-        self.retry(|| async move {
-            let call = self
-                .client
-                .put_item()
-                .table_name(&self.accounts)
-                .set_item(Some(item.clone()));
-            call.send().await.map_err(Failure::<StoreError>::from)
+    ) -> Result<(), SaveDeviceError> {
+        let pk = keys::user(user);
+        let unmoved = ConditionCheck::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(&pk, MAIN).build()))
+            .condition_expression("epoch = :epoch AND #status <> :deactivated")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":epoch", number(epoch))
+            .expression_attribute_values(":deactivated", text("deactivated"));
+        let unmoved = TransactWriteItem::builder()
+            .set_condition_check(unmoved.build().ok())
+            .build();
+        let items = vec![unmoved, self.device_update(&pk, device, epoch, now)];
+        self.transact(items, |reasons| {
+            condition_failed(reasons, 0).then_some(SaveDeviceError::Moved)
         })
-        .await?;
-        Ok(())
+        .await
+    }
+
+    fn device_update(
+        &self,
+        pk: &str,
+        device: &NewDevice,
+        epoch: i64,
+        now: Timestamp,
+    ) -> TransactWriteItem {
+        let mut set = "SET #schema = :schema, epoch = :epoch, access_hash = :access, \
+                       issued_at = :now, upstream = if_not_exists(upstream, :none)"
+            .to_owned();
+        let mut remove = format!("REMOVE {}", NEXT);
+        let mut update = Update::builder()
+            .expression_attribute_names("#schema", "schema")
+            .expression_attribute_values(":schema", number(1))
+            .expression_attribute_values(":epoch", number(epoch))
+            .expression_attribute_values(":access", text(&device.access_hash.0))
+            .expression_attribute_values(":now", number(now.0))
+            .expression_attribute_values(":none", text("none"));
+        match device.access_expires {
+            Some(time) => {
+                set.push_str(", access_expires = :expires");
+                update = update.expression_attribute_values(":expires", number(time.0));
+            }
+            None => remove.push_str(", access_expires"),
+        }
+        match &device.refresh_hash {
+            Some(hash) => {
+                set.push_str(", refresh_hash = :refresh");
+                update = update.expression_attribute_values(":refresh", text(&hash.0));
+            }
+            None => remove.push_str(", refresh_hash"),
+        }
+        if let Some(name) = &device.display_name {
+            set.push_str(", display_name = if_not_exists(display_name, :name)");
+            update = update.expression_attribute_values(":name", text(name));
+        }
+        let update = update
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(pk, keys::device(&device.id)).build()))
+            .update_expression(format!("{set} {remove}"));
+        TransactWriteItem::builder()
+            .set_update(update.build().ok())
+            .build()
     }
 
     /// Stores a better hash of the same password, unless the password has been changed meanwhile.
