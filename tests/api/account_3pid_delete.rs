@@ -210,10 +210,7 @@ async fn acc3_05_every_mailbox_of_the_account_is_told() {
     assert_eq!(notices(&house), added);
     remove(&house, &alice, ALICE).await.ok();
     remove(&house, &alice, ALICE).await.ok();
-    let removed = [
-        told("address-removed", ALICE),
-        told("address-removed", BOB),
-    ];
+    let removed = [told("address-removed", ALICE), told("address-removed", BOB)];
     assert_eq!(notices(&house), [&added[..], &removed].concat());
 }
 
