@@ -8,9 +8,13 @@
 use serde_json::{Map, Value};
 
 use crate::{
-    accounts::{AddThreePidError, LostThreePid, MAX_THREEPIDS, NewThreePid, RemoveThreePidError},
+    accounts::{
+        AddThreePidError, ChangeAccountError, LostThreePid, MAX_THREEPIDS, NewThreePid,
+        RemoveThreePidError,
+    },
     app::App,
     error::MatrixError,
+    guarded::Unfinished,
     http::{self, Body, Request},
     ids::Localpart,
     limits::{self, Limit, LimitError},
@@ -30,7 +34,7 @@ use crate::{
 const TRIES: u32 = 12;
 
 /// Whose addresses they are: the account as it was read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Owner {
     /// The user.
     pub localpart: Localpart,
@@ -98,6 +102,15 @@ async fn owner(app: &App, request: &Request) -> Result<Owner, MatrixError> {
         localpart: caller.localpart().clone(),
         account,
     })
+}
+
+impl From<AddressFault> for Unfinished {
+    fn from(fault: AddressFault) -> Self {
+        match fault {
+            AddressFault::SessionMoved => ChangeAccountError::SessionMoved.into(),
+            fault => Self::Refused(fault.into()),
+        }
+    }
 }
 
 impl Credentials {

@@ -6,23 +6,20 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::{
-    accounts::{self, ChangeAccountError},
+    accounts,
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
-    guarded::{self, Guarded, Next, Opened, Wanted, Who},
+    guarded::{self, Guarded, Opened, Wanted, Who},
     http::{Body, Request as HttpRequest, Response as HttpResponse},
     own_addresses::{self, AddressFault, Credentials, Owner},
     store::{ProofRow, StoreError},
-    uia::{Operation, Proof},
+    uia::{Operation, Proof, SessionCommit},
 };
 
 /// The answer: nothing.
 const DONE: &str = "{}";
-/// How often the finishing transaction is tried on a session that others write to.
-const TRIES: usize = 12;
 
 /// What is asked for; remembered in the UIA session, sealed.
 #[derive(Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,27 +124,19 @@ async fn finish(
     (credentials, mut found): (Credentials, Option<ProofRow>),
 ) -> Result<HttpResponse, Rejection> {
     proof.settle(app).await;
-    for _ in 0..TRIES {
-        let commit = || guarded.commit(app, &proof, DONE);
-        let owner = owner(guarded)?;
-        let added =
-            own_addresses::add(app, request, owner, &credentials, found.take(), commit).await;
-        let fault = match added {
-            Ok(()) => return Ok(HttpResponse::json_text(StatusCode::OK, DONE.to_owned())),
-            Err(fault) => fault,
-        };
-        if !matches!(fault, AddressFault::SessionMoved) {
-            proof.keep(app).await;
-            return Err(fault.into());
+    let owner = owner(guarded)?;
+    let write = |session: Option<SessionCommit>| {
+        let (credentials, owner) = (&credentials, owner.clone());
+        // What has been read is good for one attempt.
+        let found = found.take();
+        async move {
+            let found = match found {
+                Some(found) => Some(found),
+                None => credentials.find(app).await.map_err(AddressFault::from)?,
+            };
+            let commit = || session.clone();
+            own_addresses::add(app, request, owner, credentials, found, commit).await
         }
-        let moved = guarded
-            .moved(app, proof, ChangeAccountError::SessionMoved)
-            .await?;
-        match moved {
-            Next::Answered(response) => return Ok(response),
-            Next::Again(again) => proof = *again,
-        }
-        found = credentials.find(app).await?;
-    }
-    Err(StoreError::Contended.into())
+    };
+    guarded.finish(app, proof, DONE, write).await
 }

@@ -293,7 +293,6 @@ impl From<ChangeAccountError> for MatrixError {
             ChangeAccountError::SessionMoved | ChangeAccountError::ProofGone(_) => {
                 Self::limited(Duration::from_secs(1))
             }
-            ChangeAccountError::ThreePidTaken(_) => RequestError::InUse.into(),
             ChangeAccountError::Store(error) => error.into(),
         }
     }
