@@ -21,6 +21,8 @@ mod incidents;
 mod mailbox;
 mod message_limits;
 mod msisdn;
+mod own_address_races;
+mod own_addresses;
 pub(crate) mod people;
 mod privileges;
 mod protocol;
