@@ -21,6 +21,7 @@ mod incidents;
 mod mailbox;
 mod message_limits;
 mod msisdn;
+mod own_address_budgets;
 mod own_address_races;
 mod own_addresses;
 pub(crate) mod people;
