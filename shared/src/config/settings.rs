@@ -186,7 +186,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_EMAIL_LINK",
         Some("confirm"),
-        "`confirm`: the link in a mail leads to a page with a button, so that mail scanners prove nothing. `direct`: opening the link is enough.",
+        "`confirm`: the link in a mail leads to a page with a button, so that mail scanners prove nothing. `direct`: opening the link is enough, except the one to a new password.",
     ),
     row(
         "GATEHOUSE_EMAIL_ALLOWED",
