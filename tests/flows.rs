@@ -28,6 +28,7 @@ mod quiet;
 mod races;
 mod registration_token;
 mod replay;
+mod resets;
 mod sessions;
 pub(crate) mod support;
 mod terms;

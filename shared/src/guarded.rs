@@ -183,8 +183,11 @@ impl Guarded {
     async fn read(&mut self, app: &App, token: Option<&Token>) -> Result<CallerFacts, Rejection> {
         let session = self.auth.session.as_ref().and_then(uia::session_key);
         let user = token.map(|token| (&token.localpart, &token.device));
-        let flows: Vec<_> = [Offer::Password, Offer::Address]
+        // Whichever of them it will be is known only after this read.
+        let offers = [self.wanted.anonymous, self.wanted.without_password];
+        let flows: Vec<_> = offers
             .into_iter()
+            .flatten()
             .flat_map(|offer| offer.flows(&app.config))
             .collect();
         let attempts = self.auth.stage.is_some();
