@@ -72,7 +72,7 @@ impl Identifier {
             if let Some(user) = body.optional::<String>("user")? {
                 return Ok(Some(Self::user(app, &user)));
             }
-            return Self::address(app, body);
+            return Self::address(body);
         };
         let members = Body::from(given);
         let missing = |name: &str| {
@@ -87,7 +87,7 @@ impl Identifier {
                 Ok(Some(Self::user(app, &user.ok_or_else(|| missing("user"))?)))
             }
             // The specification's own example has no type.
-            Some("m.id.thirdparty") | None => Self::address(app, &members)?
+            Some("m.id.thirdparty") | None => Self::address(&members)?
                 .ok_or_else(|| missing("medium"))
                 .map(Some),
             Some("m.id.phone") => {
@@ -123,7 +123,7 @@ impl Identifier {
             .map_or_else(|| Self::Nobody(text.to_owned()), Self::User)
     }
 
-    fn address(app: &App, members: &Body) -> Result<Option<Self>, MatrixError> {
+    fn address(members: &Body) -> Result<Option<Self>, MatrixError> {
         let (medium, address) = (
             members.optional::<String>("medium")?,
             members.optional::<String>("address")?,
@@ -131,21 +131,7 @@ impl Identifier {
         let (Some(medium), Some(address)) = (medium, address) else {
             return Ok(None);
         };
-        let _ = app;
-        let found = match Medium::parse(&medium) {
-            Some(Medium::Email) => threepids::parse_email(&address),
-            // As it is stored: digits, and some write the `+` all the same.
-            Some(Medium::Msisdn) => {
-                let digits = address.strip_prefix('+').unwrap_or(&address);
-                let lawful =
-                    (1..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
-                lawful.then(|| ThreePid {
-                    medium: Medium::Msisdn,
-                    address: digits.to_owned(),
-                })
-            }
-            None => None,
-        };
+        let found = Medium::parse(&medium).and_then(|medium| ThreePid::parse(medium, &address));
         Ok(Some(found.map_or(Self::Nobody(address), Self::ThreePid)))
     }
 

@@ -6,16 +6,13 @@ use serde::Serialize;
 use crate::{
     app::App,
     error::Rejection,
-    guarded::{Guarded, Next, Who},
+    guarded::{Guarded, Who},
     http::Response,
     ids::DeviceId,
-    store::StoreError,
 };
 
 /// The answer: nothing.
 const DONE: &str = "{}";
-/// How often the finishing transaction is tried on a session that others write to.
-const TRIES: usize = 12;
 
 /// Deletes the devices once it is proven that their user wants it; at once for an application
 /// service (UIA-28). `asked` is what the UIA session remembers.
@@ -28,11 +25,10 @@ pub async fn delete(
     // The same twice in one transaction would be refused by the tables.
     devices.sort();
     devices.dedup();
-    let done = || Response::json_text(StatusCode::OK, DONE.to_owned());
     let user = match &guarded.who {
         Who::Appservice { user, .. } => {
             app.store.delete_devices(user, &devices, None).await?;
-            return Ok(done());
+            return Ok(Response::json_text(StatusCode::OK, DONE.to_owned()));
         }
         Who::User(caller) => caller.localpart.clone(),
         // The endpoints ask for a token.
@@ -40,19 +36,6 @@ pub async fn delete(
     };
     let mut proof = guarded.prove(app, asked).await?;
     proof.settle(app).await;
-    for _ in 0..TRIES {
-        let session = guarded.commit(app, &proof, DONE);
-        let Err(why) = app
-            .store
-            .delete_devices(&user, &devices, session.as_ref())
-            .await
-        else {
-            return Ok(done());
-        };
-        match guarded.moved(app, proof, why).await? {
-            Next::Answered(response) => return Ok(response),
-            Next::Again(again) => proof = *again,
-        }
-    }
-    Err(StoreError::Contended.into())
+    let write = |session| app.store.delete_devices(&user, &devices, session);
+    guarded.finish(app, proof, DONE, write).await
 }

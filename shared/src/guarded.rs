@@ -4,8 +4,8 @@
 //! Every such request runs the same beats: [`open`] reads what there is to know in one go (account,
 //! device, password, UIA session), gives a finished session's answer again or says who asks;
 //! the endpoint settles what comes before UIA; [`Guarded::prove`] proves or challenges; the endpoint
-//! writes one transaction, and asks [`Guarded::moved`] what it means if that was too late. Knows nothing of
-//! what the endpoints do.
+//! and [`Guarded::finish`] makes its one transaction, or finds the answer of a twin that was quicker.
+//! Knows nothing of what the endpoints do.
 
 use ::http::{Method, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
@@ -24,9 +24,12 @@ use crate::{
     tokens::{self, AuthenticationError, Caller, Token, TokenKind},
     uia::{
         self, Attempt, Auth, Binding, Offer, OpenSession, Operation, Prepared, Proof, Replay,
-        StageType,
+        SessionCommit, StageType,
     },
 };
+
+/// How often a finishing transaction is tried on a session that others write to.
+const TRIES: usize = 12;
 
 /// What an endpoint asks for.
 #[derive(Debug, Clone)]
@@ -90,9 +93,23 @@ pub struct Guarded {
 
 crate::opaque_debug!(Guarded);
 
-/// What is to be done when a transaction came too late.
+/// Why an operation was not done, though it was proven.
 #[derive(Debug)]
-pub enum Next {
+pub enum Unfinished {
+    /// What it was to be done on has changed.
+    Changed(ChangeAccountError),
+    /// It may not be done, for a reason of its own.
+    Refused(MatrixError),
+}
+
+impl From<ChangeAccountError> for Unfinished {
+    fn from(error: ChangeAccountError) -> Self {
+        Self::Changed(error)
+    }
+}
+
+/// What is to be done when a transaction came too late.
+enum Next {
     /// A twin of the request was quicker; this is its answer.
     Answered(Response),
     /// Try again with this.
@@ -300,9 +317,30 @@ impl Guarded {
         uia::prove(app, attempt).await
     }
 
-    /// The row that finishes the session with this answer, if there is a session.
-    pub fn commit(&self, app: &App, proof: &Proof, answer: &str) -> Option<uia::SessionCommit> {
-        proof.commit(app, &self.canonical, answer)
+    /// Does what has been proven, by a transaction that also finishes the session with this answer;
+    /// again and again while others write to the session.
+    pub async fn finish<W, E>(
+        &self,
+        app: &App,
+        mut proof: Proof,
+        text: &str,
+        mut write: impl FnMut(Option<SessionCommit>) -> W,
+    ) -> Result<Response, Rejection>
+    where
+        W: Future<Output = Result<(), E>>,
+        E: Into<Unfinished>,
+    {
+        for _ in 0..TRIES {
+            let session = proof.commit(app, &self.canonical, text);
+            let Err(why) = write(session).await else {
+                return Ok(answer(text.to_owned()));
+            };
+            match self.moved(app, proof, why.into()).await? {
+                Next::Answered(response) => return Ok(response),
+                Next::Again(again) => proof = *again,
+            }
+        }
+        Err(StoreError::Contended.into())
     }
 
     /// The answer that a twin of this request has been given meanwhile, if there was one.
@@ -320,29 +358,25 @@ impl Guarded {
     }
 
     /// What a transaction means that was not made.
-    pub async fn moved(
-        &self,
-        app: &App,
-        proof: Proof,
-        why: ChangeAccountError,
-    ) -> Result<Next, Rejection> {
-        if !matches!(why, ChangeAccountError::Store(_))
+    async fn moved(&self, app: &App, proof: Proof, why: Unfinished) -> Result<Next, Rejection> {
+        use ChangeAccountError as Change;
+        if !matches!(why, Unfinished::Changed(Change::Store(_)))
             && let Some(response) = self.answer_of_twin(app).await?
         {
             return Ok(Next::Answered(response));
         }
-        match why {
-            ChangeAccountError::SessionMoved => Ok(Next::Again(Box::new(proof.reload(app).await?))),
-            ChangeAccountError::ProofGone(medium) => {
-                Err(proof.without_proof_of(app, self.network, medium).await)
+        let error = match why {
+            Unfinished::Changed(Change::SessionMoved) => {
+                return Ok(Next::Again(Box::new(proof.reload(app).await?)));
             }
-            ChangeAccountError::AccountMoved
-            | ChangeAccountError::ThreePidTaken(_)
-            | ChangeAccountError::Store(_) => {
-                proof.keep(app).await;
-                Err(why.into())
+            Unfinished::Changed(Change::ProofGone(medium)) => {
+                return Err(proof.without_proof_of(app, self.network, medium).await);
             }
-        }
+            Unfinished::Changed(error @ (Change::AccountMoved | Change::Store(_))) => error.into(),
+            Unfinished::Refused(error) => error,
+        };
+        proof.keep(app).await;
+        Err(error.into())
     }
 }
 

@@ -23,6 +23,7 @@ pub mod lambda;
 pub mod limits;
 pub mod notices;
 pub mod outbox;
+pub mod own_addresses;
 pub mod pages;
 pub mod passwords;
 pub mod request_token;

@@ -50,7 +50,8 @@ pub enum Limit {
     SubmitToken,
     /// A message that goes out, by network.
     Message,
-    /// A mail, by address and network: one network does not spend what others need.
+    /// A mail, by address and network: one network does not spend what others need. This and those
+    /// that follow do not count what leads to a new password.
     MailFromNetwork,
     /// A mail, by address.
     MailAddress,
@@ -62,6 +63,19 @@ pub enum Limit {
     SmsPrefix,
     /// The same, by country.
     SmsCountry,
+    /// The mail that leads to a new password, by address and network: here and below it is counted
+    /// by itself, so that nobody keeps an owner from it by asking for other messages.
+    ResetMailFromNetwork,
+    /// The same, by address.
+    ResetMailAddress,
+    /// The text message that leads to a new password, by number and network.
+    ResetSmsFromNetwork,
+    /// The same, by number.
+    ResetSmsNumber,
+    /// The same, by the number without its last digits.
+    ResetSmsPrefix,
+    /// The same, by country.
+    ResetSmsCountry,
     /// The mail or text message that says that an account exists already, by address or number.
     KnownNotice,
     /// Telling an account's owner what has been done to it, by account and by what it was: whoever
@@ -94,12 +108,12 @@ impl Limit {
             Self::Account | Self::Login | Self::Refresh => (60, 2),
             Self::FallbackPage | Self::RequestToken | Self::SubmitToken => (60, 2),
             Self::Message => (20, 60),
-            Self::MailFromNetwork => (5, 10 * 60),
-            Self::MailAddress => (10, 5 * 60),
-            Self::SmsFromNetwork => (4, 20 * 60),
-            Self::SmsNumber => (8, 10 * 60),
-            Self::SmsPrefix => (20, 3 * 60),
-            Self::SmsCountry => (200, 10),
+            Self::MailFromNetwork | Self::ResetMailFromNetwork => (5, 10 * 60),
+            Self::MailAddress | Self::ResetMailAddress => (10, 5 * 60),
+            Self::SmsFromNetwork | Self::ResetSmsFromNetwork => (4, 20 * 60),
+            Self::SmsNumber | Self::ResetSmsNumber => (8, 10 * 60),
+            Self::SmsPrefix | Self::ResetSmsPrefix => (20, 3 * 60),
+            Self::SmsCountry | Self::ResetSmsCountry => (200, 10),
             Self::KnownNotice => (1, 24 * 60 * 60),
             Self::Notice => (10, 60 * 60),
         };
@@ -133,6 +147,12 @@ impl Limit {
             Self::SmsNumber => "sms-number",
             Self::SmsPrefix => "sms-prefix",
             Self::SmsCountry => "sms-country",
+            Self::ResetMailFromNetwork => "reset-mail-from-network",
+            Self::ResetMailAddress => "reset-mail-address",
+            Self::ResetSmsFromNetwork => "reset-sms-from-network",
+            Self::ResetSmsNumber => "reset-sms-number",
+            Self::ResetSmsPrefix => "reset-sms-prefix",
+            Self::ResetSmsCountry => "reset-sms-country",
             Self::KnownNotice => "known-notice",
             Self::Notice => "notice",
         }

@@ -178,6 +178,10 @@ fn the_arrows_between_rooms_point_one_way() {
             "outbox",
             "accounts app config error http lambda limits passwords store tokens uia",
         ),
+        (
+            "own_addresses",
+            "captcha config credentials guarded lambda passwords",
+        ),
         ("pages", "accounts app lambda limits store tokens uia"),
         ("passwords", "app error http lambda store uia"),
         (

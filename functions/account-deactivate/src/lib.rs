@@ -14,7 +14,7 @@ use shared::{
     accounts::Deactivation,
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
-    guarded::{self, Guarded, Next, Opened, Wanted, Who},
+    guarded::{self, Guarded, Opened, Wanted, Who},
     http::{Request as HttpRequest, Response as HttpResponse},
     ids::Localpart,
     notices,
@@ -23,9 +23,6 @@ use shared::{
     threepids::ThreePid,
     uia::{Offer, Operation, Proof},
 };
-
-/// How often the finishing transaction is tried on a session that others write to.
-const TRIES: usize = 12;
 
 /// What is asked for; remembered in the UIA session, sealed.
 #[derive(Default, Serialize, Deserialize)]
@@ -99,31 +96,24 @@ async fn finish(
     );
     let addresses = addresses?;
     let answer = json!({ "id_server_unbind_result": unbound }).to_string();
-    let mut end = Deactivation {
+    let end = Deactivation {
         messages: messages(app, &user, &addresses).await,
         user,
         epoch,
         addresses,
         erase: asked.erase == Some(true),
-        session: None,
         now: app.clock.now(),
     };
-    for _ in 0..TRIES {
-        end.session = proof
-            .as_ref()
-            .and_then(|proof| guarded.commit(app, proof, &answer));
-        let Err(why) = app.store.deactivate(&end).await else {
-            return Ok(HttpResponse::json_text(StatusCode::OK, answer));
-        };
-        let Some(begun) = proof else {
-            return Err(why.into());
-        };
-        match guarded.moved(app, begun, why).await? {
-            Next::Answered(response) => return Ok(response),
-            Next::Again(again) => proof = Some(*again),
+    match proof {
+        Some(proof) => {
+            let write = |session| app.store.deactivate(&end, session);
+            guarded.finish(app, proof, &answer, write).await
+        }
+        None => {
+            app.store.deactivate(&end, None).await?;
+            Ok(HttpResponse::json_text(StatusCode::OK, answer))
         }
     }
-    Err(StoreError::Contended.into())
 }
 
 async fn addresses(

@@ -8,13 +8,12 @@ mod reset;
 
 use std::sync::Arc;
 
-use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::{
     accounts::{PasswordChange, Sparing},
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
-    guarded::{self, Guarded, Next, Opened, Wanted, Who},
+    guarded::{self, Guarded, Opened, Wanted, Who},
     http::{Request as HttpRequest, Response as HttpResponse},
     ids::Localpart,
     limits::{self, Limit},
@@ -29,8 +28,6 @@ use shared::{
 
 /// The answer: nothing (PWD-02).
 const DONE: &str = "{}";
-/// How often the finishing transaction is tried on a session that others write to.
-const TRIES: usize = 12;
 
 /// What is asked for; remembered in the UIA session, sealed.
 #[derive(Default, Serialize, Deserialize)]
@@ -122,27 +119,17 @@ async fn finish(
     let (hash, addresses) = (hash?, addresses?);
     let sparing = sparing(guarded, asked);
     let messages = messages(app, &subject.user, &addresses, &sparing).await;
-    let mut change = PasswordChange {
+    let change = PasswordChange {
         user: subject.user,
         epoch: subject.account.epoch,
         password: hash,
         sparing,
         proof: subject.proven,
-        session: None,
         messages,
         now: app.clock.now(),
     };
-    for _ in 0..TRIES {
-        change.session = guarded.commit(app, &proof, DONE);
-        let Err(why) = app.store.change_password(&change).await else {
-            return Ok(HttpResponse::json_text(StatusCode::OK, DONE.to_owned()));
-        };
-        match guarded.moved(app, proof, why).await? {
-            Next::Answered(response) => return Ok(response),
-            Next::Again(again) => proof = *again,
-        }
-    }
-    Err(StoreError::Contended.into())
+    let write = |session| app.store.change_password(&change, session);
+    guarded.finish(app, proof, DONE, write).await
 }
 
 async fn addresses(app: &App, subject: &Subject) -> Result<Vec<ThreePid>, StoreError> {

@@ -7,7 +7,6 @@ use crate::{
     passwords::PasswordHash,
     store::StoreError,
     threepids::{Medium, ThreePid, proofs::Proven},
-    uia::SessionCommit,
 };
 
 /// Which devices outlive a change of the password.
@@ -34,8 +33,6 @@ pub struct PasswordChange {
     pub sparing: Sparing,
     /// The proof of an address that is spent for it: a reset.
     pub proof: Option<Proven>,
-    /// The UIA session that is finished by this, if there is one.
-    pub session: Option<SessionCommit>,
     /// What is to be sent or done afterwards.
     pub messages: Vec<NewMessage>,
     /// When.
@@ -53,8 +50,6 @@ pub struct Deactivation {
     pub addresses: Vec<ThreePid>,
     /// Whether nothing is to be kept that is not needed (DEACT-12).
     pub erase: bool,
-    /// The UIA session that is finished by this, if there is one.
-    pub session: Option<SessionCommit>,
     /// What is to be sent or done afterwards.
     pub messages: Vec<NewMessage>,
     /// When.
@@ -74,9 +69,6 @@ pub enum ChangeAccountError {
     /// The proof of an address has been spent, or has expired.
     #[error("the proof is spent")]
     ProofGone(Medium),
-    /// Somebody else has the address.
-    #[error("the address is taken")]
-    ThreePidTaken(Medium),
     /// The write failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::{ErrorCode, MatrixError, Rejection};
 use crate::{
-    accounts::{ChangeAccountError, CreateAccountError, NameFault, RegistrationClosed},
+    accounts::{ChangeAccountError, ChangesOff, CreateAccountError, NameFault, RegistrationClosed},
     credentials::CredentialError,
     limits::LimitError,
+    own_addresses::AddressFault,
     passwords::{HashError, PasswordFault},
     store::{SaveDeviceError, SaveSessionError, StoreError},
     threepids::{
@@ -128,6 +129,16 @@ impl From<RegistrationClosed> for MatrixError {
     }
 }
 
+impl From<ChangesOff> for MatrixError {
+    fn from(fact: ChangesOff) -> Self {
+        let message = match fact {
+            ChangesOff::Passwords => "This server does not let passwords be changed",
+            ChangesOff::ThreePids => "This server does not let addresses be changed",
+        };
+        Self::new(ErrorCode::Forbidden, message)
+    }
+}
+
 impl From<HashError> for MatrixError {
     fn from(error: HashError) -> Self {
         Self {
@@ -215,6 +226,10 @@ impl From<RequestError> for MatrixError {
                 ErrorCode::ThreePidInUse,
                 "The address belongs to an account already",
             ),
+            RequestError::NotFound => Self::new(
+                ErrorCode::ThreePidNotFound,
+                "The address belongs to no account",
+            ),
             RequestError::Limit(error) => error.into(),
             RequestError::Store(error) => error.into(),
         }
@@ -278,7 +293,6 @@ impl From<ChangeAccountError> for MatrixError {
             ChangeAccountError::SessionMoved | ChangeAccountError::ProofGone(_) => {
                 Self::limited(Duration::from_secs(1))
             }
-            ChangeAccountError::ThreePidTaken(_) => RequestError::InUse.into(),
             ChangeAccountError::Store(error) => error.into(),
         }
     }
@@ -303,6 +317,29 @@ impl From<CreateAccountError> for MatrixError {
     }
 }
 
+impl From<AddressFault> for MatrixError {
+    fn from(fault: AddressFault) -> Self {
+        let forbidden = |message| Self::new(ErrorCode::Forbidden, message);
+        match fault {
+            AddressFault::NotProven => Self::new(
+                ErrorCode::ThreePidAuthFailed,
+                "There is no validated session that proves the address",
+            ),
+            AddressFault::InUse => RequestError::InUse.into(),
+            AddressFault::TooMany => forbidden("The account has as many addresses as it may have"),
+            AddressFault::Suspended => {
+                Self::new(ErrorCode::UserSuspended, "The account is suspended")
+            }
+            AddressFault::Denied(denied) => denied.into(),
+            AddressFault::Nobody(error) => error,
+            AddressFault::Limit(error) => error.into(),
+            // The caller turns this into a replay; if it cannot, the client may try again.
+            AddressFault::SessionMoved => Self::limited(Duration::from_secs(1)),
+            AddressFault::Store(error) => error.into(),
+        }
+    }
+}
+
 macro_rules! reject_as_error {
     ($($fact:ty),*) => {
         $(impl From<$fact> for Rejection {
@@ -314,9 +351,11 @@ macro_rules! reject_as_error {
 }
 
 reject_as_error!(
+    AddressFault,
     AuthenticationError,
     ChangeAccountError,
     CallerError,
+    ChangesOff,
     CreateAccountError,
     CredentialError,
     GuestForbidden,

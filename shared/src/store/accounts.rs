@@ -63,6 +63,8 @@ pub struct AccountRow {
     pub spared: Option<Spared>,
     /// Proofs of addresses that were asked for before this are worth nothing for the account.
     pub proofs_not_before: Timestamp,
+    /// How often an address has been added or removed, each time on top of the number that was read.
+    pub address_changes: i64,
 }
 
 /// What one read before registration is to find.
@@ -125,6 +127,7 @@ impl AccountRow {
             epoch: row.number("epoch")?,
             spared,
             proofs_not_before: row.time_if("proofs_not_before")?.unwrap_or_default(),
+            address_changes: row.number_if("address_changes")?.unwrap_or_default(),
         })
     }
 }

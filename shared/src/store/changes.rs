@@ -29,8 +29,12 @@ struct Items {
 impl Store {
     /// Sets another password: with it the devices that are not spared die, as do all proofs of
     /// addresses that were asked for before (PWD-08 to PWD-11, PWD-19).
-    pub async fn change_password(&self, change: &PasswordChange) -> Result<(), ChangeAccountError> {
-        let mut items = self.begin(change.session.as_ref(), self.account_of_change(change));
+    pub async fn change_password(
+        &self,
+        change: &PasswordChange,
+        session: Option<SessionCommit>,
+    ) -> Result<(), ChangeAccountError> {
+        let mut items = self.begin(session.as_ref(), self.account_of_change(change));
         let pk = keys::user(&change.user);
         let password = password_item(&pk, &change.password, change.now);
         items.all.push(put(&self.accounts, password, None));
@@ -65,9 +69,13 @@ impl Store {
 
     /// Ends an account: no token, no password, no address works from this moment on, and the name
     /// stays taken (DEACT-03, DEACT-13).
-    pub async fn deactivate(&self, end: &Deactivation) -> Result<(), ChangeAccountError> {
+    pub async fn deactivate(
+        &self,
+        end: &Deactivation,
+        session: Option<SessionCommit>,
+    ) -> Result<(), ChangeAccountError> {
         let pk = keys::user(&end.user);
-        let mut items = self.begin(end.session.as_ref(), self.account_of_end(end));
+        let mut items = self.begin(session.as_ref(), self.account_of_end(end));
         items.all.push(self.delete(Item::under(&pk, PASSWORD)));
         for threepid in &end.addresses {
             let own = Item::under(&pk, keys::threepid(threepid));
@@ -92,7 +100,7 @@ impl Store {
         &self,
         user: &Localpart,
         devices: &[DeviceId],
-        session: Option<&SessionCommit>,
+        session: Option<SessionCommit>,
     ) -> Result<(), ChangeAccountError> {
         let pk = keys::user(user);
         let mut rest = devices;
@@ -102,7 +110,7 @@ impl Store {
                 .iter()
                 .map(|device| self.delete(Item::under(&pk, keys::device(device))))
                 .collect();
-            let last = session.filter(|_| later.is_empty());
+            let last = session.as_ref().filter(|_| later.is_empty());
             let end = last.map(|commit| {
                 items.push(self.commit_session(commit));
                 items.len() - 1

@@ -81,7 +81,7 @@ pub struct OpenSession {
 }
 
 /// The row that finishes a session, for the operation's own transaction.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SessionCommit {
     /// The row to be written on top of the version before its own.
     pub row: SessionRow,
