@@ -229,7 +229,7 @@ impl Guarded {
         }
         if let Some(token) = token {
             let caller = tokens::authenticate_with(app, token, facts.account, facts.device);
-            let caller = match caller {
+            let caller = match caller.await {
                 Ok(caller) => caller,
                 Err(error) => {
                     return match self.answer_of_twin(app).await? {

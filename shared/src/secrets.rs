@@ -82,6 +82,8 @@ pub enum Purpose {
     NextLink,
     /// Seals of UIA sessions, together with the session string.
     UiaSession,
+    /// Seals of new tokens, together with the refresh token that they were given for.
+    Refresh,
 }
 
 impl Purpose {
@@ -94,6 +96,7 @@ impl Purpose {
             Self::ProofToken => b"gatehouse proof token",
             Self::NextLink => b"gatehouse next link",
             Self::UiaSession => b"gatehouse uia session",
+            Self::Refresh => b"gatehouse refresh",
         }
     }
 }

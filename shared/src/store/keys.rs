@@ -15,6 +15,8 @@ pub(super) const MAIN: &str = "A";
 pub(super) const PASSWORD: &str = "PW";
 /// How the sort keys of an account's addresses begin.
 pub(super) const THREEPIDS: &str = "3PID#";
+/// How the sort keys of an account's devices begin.
+pub(super) const DEVICES: &str = "DEV#";
 /// Partition of all application services.
 pub(super) const APPSERVICES: &str = "APPSERVICES";
 /// Partition that lists all registration tokens.
@@ -25,7 +27,7 @@ pub(super) fn user(localpart: &Localpart) -> String {
 }
 
 pub(super) fn device(id: &DeviceId) -> String {
-    format!("DEV#{}", id.as_str())
+    format!("{DEVICES}{}", id.as_str())
 }
 
 pub(super) fn terms(policy: &str) -> String {
