@@ -32,7 +32,7 @@ mod register_email_request_token;
 mod register_m_login_registration_token_validity;
 mod register_msisdn_request_token;
 mod request_token;
-mod support;
+pub(crate) mod support;
 mod threepids;
 mod tokens;
 mod unrecognized;

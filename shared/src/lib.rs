@@ -16,6 +16,7 @@ pub mod config;
 pub mod credentials;
 pub mod error;
 pub mod http;
+pub mod identity_servers;
 pub mod ids;
 pub mod lambda;
 pub mod limits;

@@ -82,6 +82,8 @@ pub enum Purpose {
     NextLink,
     /// Seals of UIA sessions, together with the session string.
     UiaSession,
+    /// The seed of the key that requests to identity servers are signed with.
+    SigningKey,
 }
 
 impl Purpose {
@@ -94,6 +96,7 @@ impl Purpose {
             Self::ProofToken => b"gatehouse proof token",
             Self::NextLink => b"gatehouse next link",
             Self::UiaSession => b"gatehouse uia session",
+            Self::SigningKey => b"gatehouse signing key",
         }
     }
 }
@@ -219,6 +222,16 @@ impl KeyRing {
                 },
             )
             .map_err(|_| SealBroken)
+    }
+
+    /// Seeds of keys of other kinds, under each root: the current one's first. With each, the root's id.
+    pub fn seeds(&self, purpose: Purpose) -> Vec<(&str, Secret<[u8; 32]>)> {
+        self.roots()
+            .map(|root| {
+                let seed = derive(root.secret.reveal(), b"", purpose.info());
+                (root.id.as_str(), seed)
+            })
+            .collect()
     }
 
     fn roots(&self) -> impl Iterator<Item = &Root> {

@@ -7,6 +7,7 @@
 
 mod accounts;
 mod appservices;
+mod bindings;
 mod connection;
 mod devices;
 mod get;
@@ -28,6 +29,7 @@ pub use accounts::{
     AccountKind, AccountRow, AccountStatus, DeviceRow, Facts, LoginFacts, Spared, Wanted,
 };
 pub use appservices::AppservicesRow;
+pub use bindings::{Binding, RecordBindingError};
 pub use limits::CellVerdict;
 pub use outbox::DuePage;
 pub use proofs::{ProofRow, SaveProofError};
