@@ -17,6 +17,7 @@ mod delivery;
 mod email;
 mod fallback;
 mod faults;
+pub(crate) mod identity_server;
 mod incidents;
 mod mailbox;
 mod message_limits;

@@ -4,6 +4,8 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
+mod identity;
+
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use gatehouse_local::{
@@ -155,6 +157,7 @@ async fn every_permission_of_the_template_is_used_and_none_is_missing() {
     for privacy in ["quiet", "tell"] {
         used.extend(walk_with_addresses(privacy).await);
     }
+    used.extend(identity::walk().await);
     let held: BTreeSet<Use> = template
         .policies
         .iter()
