@@ -1,5 +1,6 @@
 //! Paths through several endpoints, races and faults included.
 
+mod account_faults;
 mod address_budgets;
 mod address_canaries;
 mod address_faults;

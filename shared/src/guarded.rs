@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use crate::{
     accounts::ChangeAccountError,
     app::App,
+    credentials,
     error::{ErrorCode, MatrixError, Rejection},
     http::{self, Body, Network, Request, Response},
     ids::Localpart,
@@ -198,13 +199,21 @@ impl Guarded {
                 None => Ok(None),
             }
         };
-        let (charge, facts, prepared, addresses) = tokio::join!(
+        let guess = async {
+            let guesses = self.auth.attempted() == Some(StageType::Password);
+            match token.filter(|_| guesses) {
+                Some(token) => credentials::charge_own(app, &token.localpart, self.network).await,
+                None => Ok(()),
+            }
+        };
+        let (charge, guess, facts, prepared, addresses) = tokio::join!(
             Box::pin(charge(app, self.network, self.charged)),
+            Box::pin(guess),
             Box::pin(app.store.find_caller(user, session.as_deref())),
             Box::pin(uia::prepare(app, &flows, &self.auth, self.network)),
             Box::pin(addresses)
         );
-        charge?;
+        charge.and(guess)?;
         (self.prepared, self.addresses) = (prepared?, addresses?);
         Ok(facts?)
     }
