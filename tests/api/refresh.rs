@@ -150,7 +150,10 @@ async fn refr_04_the_refresh_token_is_needed_and_no_access_token_is_looked_at() 
             .error(400, "M_MISSING_PARAM");
     }
     for body in ["[]", "\"x\"", "{\"refresh_token\":5}"] {
-        house.post_text(REFRESH, body).await.error(400, "M_BAD_JSON");
+        house
+            .post_text(REFRESH, body)
+            .await
+            .error(400, "M_BAD_JSON");
     }
     house.post_text(REFRESH, "{").await.error(400, "M_NOT_JSON");
     let body = json!({ "refresh_token": first["refresh_token"] });
