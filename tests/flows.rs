@@ -26,6 +26,7 @@ mod msisdn;
 pub(crate) mod people;
 mod privileges;
 mod protocol;
+mod purge;
 mod quiet;
 mod races;
 mod registration_token;
