@@ -1,5 +1,6 @@
 //! Paths through several endpoints, races and faults included.
 
+mod additions;
 mod address_budgets;
 mod address_canaries;
 mod address_faults;
@@ -21,12 +22,14 @@ mod incidents;
 mod mailbox;
 mod message_limits;
 mod msisdn;
+mod notices;
 mod privileges;
 mod protocol;
 mod quiet;
 mod races;
 mod registration_token;
 mod replay;
+mod resets;
 mod sessions;
 mod support;
 mod terms;
