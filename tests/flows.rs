@@ -1,6 +1,7 @@
 //! Paths through several endpoints, races and faults included.
 
 mod account_faults;
+mod additions;
 mod address_budgets;
 mod address_canaries;
 mod address_faults;
@@ -24,6 +25,7 @@ mod mailbox;
 mod message_limits;
 mod msisdn;
 pub(crate) mod people;
+mod notices;
 mod privileges;
 mod protocol;
 mod purge;
@@ -31,6 +33,7 @@ mod quiet;
 mod races;
 mod registration_token;
 mod replay;
+mod reset_messages;
 mod resets;
 mod sessions;
 pub(crate) mod support;
