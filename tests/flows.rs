@@ -24,6 +24,8 @@ mod incidents;
 mod mailbox;
 mod message_limits;
 mod msisdn;
+mod own_address_races;
+mod own_addresses;
 pub(crate) mod people;
 mod notices;
 mod privileges;
