@@ -4,11 +4,17 @@
 //! grammar, the operator's policy, application services, and at last the claim itself, which only
 //! the finishing transaction makes. Knows neither HTTP nor the tables' keys.
 
+mod changes;
 mod names;
+mod threepids;
 
 use std::collections::BTreeMap;
 
+pub use changes::{ChangeAccountError, Deactivation, PasswordChange, Sparing};
 pub use names::{NameFault, choose, generate, generate_guest};
+pub use threepids::{
+    AddThreePidError, LostThreePid, MAX_THREEPIDS, NewThreePid, RemoveThreePidError,
+};
 
 use crate::{
     clock::Timestamp,
@@ -32,6 +38,29 @@ pub fn demand_open(config: &Config) -> Result<(), RegistrationClosed> {
         Registration::Closed => Err(RegistrationClosed),
         Registration::Open(_) => Ok(()),
     }
+}
+
+/// What the operator lets nobody change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ChangesOff {
+    /// Passwords.
+    #[error("passwords are not changed here")]
+    Passwords,
+    /// The addresses of an account.
+    #[error("addresses are not changed here")]
+    ThreePids,
+}
+
+/// Refuses what leads to another password where there is to be none (PWD-15).
+pub fn demand_password_changes(config: &Config) -> Result<(), ChangesOff> {
+    let allowed = config.password_changes;
+    allowed.then_some(()).ok_or(ChangesOff::Passwords)
+}
+
+/// Refuses what leads to other addresses where there are to be none (ACC3-07).
+pub fn demand_threepid_changes(config: &Config) -> Result<(), ChangesOff> {
+    let allowed = config.threepid_changes;
+    allowed.then_some(()).ok_or(ChangesOff::ThreePids)
 }
 
 /// Everything one finishing transaction writes: all of it or nothing.

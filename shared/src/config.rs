@@ -9,6 +9,7 @@ mod identity_servers;
 mod messages;
 mod parse;
 mod settings;
+mod well_known;
 
 use std::{fmt, time::Duration};
 
@@ -19,6 +20,7 @@ pub use identity_servers::{IdServerApi, IdentityServers, Validation};
 pub use messages::{AddressPolicy, EmailLink, MailConfig, Privacy, SmsConfig, SmsNumbers};
 pub use parse::parse_duration;
 pub use settings::{SETTINGS, Setting};
+pub use well_known::WellKnown;
 
 use crate::{
     http::TrustedProxies,
@@ -29,6 +31,10 @@ use crate::{
 
 /// Everything an operator decides.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the operator's"
+)]
 pub struct Config {
     /// The homeserver's name, behind the colon of every user ID.
     pub server_name: ServerName,
@@ -48,6 +54,16 @@ pub struct Config {
     pub passwords: PasswordConfig,
     /// How long tokens live.
     pub tokens: TokenLifetimes,
+    /// Whether people may change their password.
+    pub password_changes: bool,
+    /// For how long a confirmed phone number alone can reset a password; `None` is for ever.
+    pub reset_phone_age: Option<Duration>,
+    /// Whether people may change the addresses of their account (ACC3-07).
+    pub threepid_changes: bool,
+    /// Whether people may deactivate their account (DEACT-17).
+    pub deactivation: bool,
+    /// Where clients are sent from the server name's own host; `None` if they are not (WK-01).
+    pub well_known: Option<WellKnown>,
     /// The captcha provider, if one is set up.
     pub captcha: Option<CaptchaConfig>,
     /// The policies a new user accepts, if there are any.
@@ -207,6 +223,11 @@ impl Config {
         let passwords = raw.passwords();
         let plain = raw.lifetime("GATEHOUSE_TOKEN_LIFETIME");
         let refreshable = raw.lifetime("GATEHOUSE_REFRESHABLE_TOKEN_LIFETIME");
+        let reset_phone_age = raw.lifetime("GATEHOUSE_RESET_PHONE_AGE");
+        let password_changes = raw.switch("GATEHOUSE_PASSWORD_CHANGES");
+        let threepid_changes = raw.switch("GATEHOUSE_3PID_CHANGES");
+        let deactivation = raw.switch("GATEHOUSE_DEACTIVATION");
+        let well_known = well_known::read(raw);
         let limits = raw.switch("GATEHOUSE_LIMITS");
         let trusted_proxies = raw.trusted_proxies();
         let query_tokens = raw.switch("GATEHOUSE_QUERY_TOKENS");
@@ -227,6 +248,11 @@ impl Config {
                 plain: plain?,
                 refreshable: refreshable?,
             },
+            password_changes: password_changes?,
+            reset_phone_age: reset_phone_age?,
+            threepid_changes: threepid_changes?,
+            deactivation: deactivation?,
+            well_known: well_known?,
             captcha,
             policies,
             mail: messages.mail,

@@ -32,8 +32,14 @@ pub enum Limit {
     PasswordHash,
     /// Guessing a password, by whom it is guessed of and from which network.
     PasswordGuess,
+    /// The same, from all networks together.
+    AccountGuess,
+    /// Any request about an account that UIA guards.
+    Account,
     /// Any request to log in.
     Login,
+    /// Any request for new tokens.
+    Refresh,
     /// Making a guest.
     Guest,
     /// Opening or submitting a fallback page.
@@ -46,7 +52,8 @@ pub enum Limit {
     IdServer,
     /// A message that goes out, by network.
     Message,
-    /// A mail, by address and network: one network does not spend what others need.
+    /// A mail, by address and network: one network does not spend what others need. This and those
+    /// that follow do not count what leads to a new password.
     MailFromNetwork,
     /// A mail, by address.
     MailAddress,
@@ -58,8 +65,25 @@ pub enum Limit {
     SmsPrefix,
     /// The same, by country.
     SmsCountry,
+    /// The mail that leads to a new password, by address and network: here and below it is counted
+    /// by itself, so that nobody keeps an owner from it by asking for other messages.
+    ResetMailFromNetwork,
+    /// The same, by address.
+    ResetMailAddress,
+    /// The text message that leads to a new password, by number and network.
+    ResetSmsFromNetwork,
+    /// The same, by number.
+    ResetSmsNumber,
+    /// The same, by the number without its last digits.
+    ResetSmsPrefix,
+    /// The same, by country.
+    ResetSmsCountry,
     /// The mail or text message that says that an account exists already, by address or number.
     KnownNotice,
+    /// Telling an account's owner what has been done to it, by account and by what it was: whoever
+    /// does something again and again makes a mailer of it, and one who has used up the one does
+    /// not keep the other quiet.
+    Notice,
 }
 
 /// How much is allowed.
@@ -82,16 +106,18 @@ impl Limit {
             Self::Captcha => (20, 15),
             Self::PasswordHash => (20, 30),
             Self::PasswordGuess => (10, 60),
-            Self::Login => (60, 2),
+            Self::AccountGuess => (100, 10 * 60),
+            Self::Account | Self::Login | Self::Refresh => (60, 2),
             Self::FallbackPage | Self::RequestToken | Self::SubmitToken => (60, 2),
             Self::Message => (20, 60),
-            Self::MailFromNetwork => (5, 10 * 60),
-            Self::MailAddress => (10, 5 * 60),
-            Self::SmsFromNetwork => (4, 20 * 60),
-            Self::SmsNumber => (8, 10 * 60),
-            Self::SmsPrefix => (20, 3 * 60),
-            Self::SmsCountry => (200, 10),
+            Self::MailFromNetwork | Self::ResetMailFromNetwork => (5, 10 * 60),
+            Self::MailAddress | Self::ResetMailAddress => (10, 5 * 60),
+            Self::SmsFromNetwork | Self::ResetSmsFromNetwork => (4, 20 * 60),
+            Self::SmsNumber | Self::ResetSmsNumber => (8, 10 * 60),
+            Self::SmsPrefix | Self::ResetSmsPrefix => (20, 3 * 60),
+            Self::SmsCountry | Self::ResetSmsCountry => (200, 10),
             Self::KnownNotice => (1, 24 * 60 * 60),
+            Self::Notice => (10, 60 * 60),
         };
         Budget {
             burst,
@@ -108,7 +134,10 @@ impl Limit {
             Self::Captcha => "captcha",
             Self::PasswordHash => "password-hash",
             Self::PasswordGuess => "password-guess",
+            Self::AccountGuess => "account-guess",
+            Self::Account => "account",
             Self::Login => "login",
+            Self::Refresh => "refresh",
             Self::Guest => "guest",
             Self::FallbackPage => "fallback-page",
             Self::RequestToken => "request-token",
@@ -121,7 +150,14 @@ impl Limit {
             Self::SmsNumber => "sms-number",
             Self::SmsPrefix => "sms-prefix",
             Self::SmsCountry => "sms-country",
+            Self::ResetMailFromNetwork => "reset-mail-from-network",
+            Self::ResetMailAddress => "reset-mail-address",
+            Self::ResetSmsFromNetwork => "reset-sms-from-network",
+            Self::ResetSmsNumber => "reset-sms-number",
+            Self::ResetSmsPrefix => "reset-sms-prefix",
+            Self::ResetSmsCountry => "reset-sms-country",
             Self::KnownNotice => "known-notice",
+            Self::Notice => "notice",
         }
     }
 }
@@ -238,13 +274,37 @@ pub async fn refund_all(app: &App, budgets: &[(Limit, String)]) {
     .await;
 }
 
-/// The cell's key: hashed, so that the table names no network and no address.
+/// How long a network is known after a login from it.
+const KNOWN_FOR: Duration = Duration::from_hours(30 * 24);
+const KNOWN_NETWORK: &str = "known-network";
+
+/// Remembers for a month that `whom`, a user and a network, have to do with one another.
+pub async fn remember_network(app: &App, whom: impl Display) -> Result<(), StoreError> {
+    if app.config.limits {
+        let until = app.clock.now().plus(KNOWN_FOR);
+        app.store
+            .remember_in_cell(&cell_of(app, KNOWN_NETWORK, whom), until)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Whether that is remembered.
+pub async fn knows_network(app: &App, whom: impl Display) -> Result<bool, StoreError> {
+    let until = app
+        .store
+        .remembered_in_cell(&cell_of(app, KNOWN_NETWORK, whom))
+        .await?;
+    Ok(until.is_some_and(|until| app.clock.now() < until))
+}
+
 fn cell(app: &App, limit: Limit, whom: impl Display) -> String {
-    format!(
-        "{}#{}",
-        limit.name(),
-        app.config
-            .keys
-            .hash(Purpose::LimitKey, whom.to_string().as_bytes())
-    )
+    cell_of(app, limit.name(), whom)
+}
+
+/// A cell's key: hashed, so that the table names no network and no address.
+fn cell_of(app: &App, name: &str, whom: impl Display) -> String {
+    let whom = whom.to_string();
+    let hash = app.config.keys.hash(Purpose::LimitKey, whom.as_bytes());
+    format!("{name}#{hash}")
 }

@@ -82,6 +82,8 @@ pub enum Purpose {
     NextLink,
     /// Seals of UIA sessions, together with the session string.
     UiaSession,
+    /// Seals of new tokens, together with the refresh token that they were given for.
+    Refresh,
     /// The seed of the key that requests to identity servers are signed with.
     SigningKey,
 }
@@ -96,6 +98,7 @@ impl Purpose {
             Self::ProofToken => b"gatehouse proof token",
             Self::NextLink => b"gatehouse next link",
             Self::UiaSession => b"gatehouse uia session",
+            Self::Refresh => b"gatehouse refresh",
             Self::SigningKey => b"gatehouse signing key",
         }
     }

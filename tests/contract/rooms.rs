@@ -167,6 +167,7 @@ fn the_arrows_between_rooms_point_one_way() {
         ("appservices", "app config error http lambda store uia"),
         ("captcha", "app error http lambda store uia"),
         ("config", "accounts app error lambda limits store tokens"),
+        ("credentials", "accounts config lambda tokens uia"),
         ("error", "app config lambda"),
         ("http", "accounts app config lambda limits store tokens uia"),
         (
@@ -175,8 +176,16 @@ fn the_arrows_between_rooms_point_one_way() {
         ),
         ("limits", "accounts error lambda tokens uia"),
         (
+            "notices",
+            "accounts config error http lambda passwords store tokens uia",
+        ),
+        (
             "outbox",
             "accounts app config error http lambda limits passwords store tokens uia",
+        ),
+        (
+            "own_addresses",
+            "captcha config credentials guarded lambda passwords",
         ),
         ("pages", "accounts app lambda limits store tokens uia"),
         ("passwords", "app error http lambda store uia"),

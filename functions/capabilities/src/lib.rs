@@ -1,15 +1,28 @@
-//! `GET /capabilities`
+//! `GET /_matrix/client/{r0,v3}/capabilities`
+//!
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#get_matrixclientv3capabilities);
+//! CAP-01, GUEST-06. What accounts can do here; what rooms can do is the homeserver's to say.
 
 use std::sync::Arc;
 
+use serde_json::json;
 use shared::{
     app::App,
-    error::{ErrorCode, MatrixError, Rejection},
-    http::{Request as HttpRequest, Response as HttpResponse},
+    error::Rejection,
+    http::{self, Request as HttpRequest, Response as HttpResponse},
+    tokens,
 };
 
 /// Answers the request.
-#[expect(clippy::unused_async, reason = "handlers are async")]
-pub async fn handle(_app: Arc<App>, _request: HttpRequest) -> Result<HttpResponse, Rejection> {
-    Err(MatrixError::new(ErrorCode::UnknownPath, "Not yet").into())
+pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
+    let token = http::access_token(&request, app.config.query_tokens)?;
+    let caller = tokens::identify(&app, &token, request.query.get("user_id")).await?;
+    caller.demand_no_guest()?;
+    Ok(HttpResponse::ok(&json!({
+        "capabilities": {
+            "m.change_password": { "enabled": app.config.password_changes },
+            "m.3pid_changes": { "enabled": app.config.threepid_changes },
+            "m.get_login_token": { "enabled": false },
+        },
+    })))
 }

@@ -1,7 +1,4 @@
-//! What is done with one row: lease, look, decide, send, write down.
-//!
-//! What to say is decided here and not where the message was called for, so that a request for an
-//! address with an account costs, reads and writes what any other does (3PID-15).
+//! What is done with one row: lease, look (`contents`), send, write down.
 
 use std::time::Duration;
 
@@ -10,27 +7,17 @@ use shared::{
     app::App,
     aws::Aws,
     clock::{Timestamp, millis},
-    config::EmailLink,
-    limits::{self, Limit, LimitError},
-    outbox::{Content, End, Leased},
-    request_token::submit_url,
-    secrets::Secret,
-    store::{ProofRow, StoreError},
-    threepids::{
-        Medium, ThreePid,
-        proofs::{self, ProofState, Purpose},
-    },
+    outbox::{End, Leased},
+    threepids::Medium,
 };
 
 use crate::{
-    messages::{Mail, Message, Text},
+    contents::{self, Outcome, Parcel},
     providers::{Providers, SendError},
 };
 
 /// How long a row is nobody else's: longer than the function may run.
 const LEASE: Duration = Duration::from_mins(2);
-/// A message is sent within this time, or not at all.
-const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
 /// The first wait before another try; it doubles.
 const FIRST_WAIT: Duration = Duration::from_secs(30);
 /// The longest.
@@ -51,30 +38,6 @@ pub(crate) struct Courier<'a> {
     app: &'a App,
     providers: Providers<'a>,
     began: Timestamp,
-}
-
-/// A message and its address.
-struct Parcel {
-    to: ThreePid,
-    message: Message,
-}
-
-/// What became of a row in one delivery.
-enum Outcome {
-    /// It is over; in a word, why, if not with success.
-    Over(End, String),
-    /// It is to be tried again.
-    Again(String),
-}
-
-impl From<StoreError> for Outcome {
-    fn from(error: StoreError) -> Self {
-        Self::Again(error.to_string())
-    }
-}
-
-fn moot(why: &str) -> Outcome {
-    Outcome::Over(End::Moot, why.to_owned())
 }
 
 impl<'a> Courier<'a> {
@@ -122,7 +85,7 @@ impl<'a> Courier<'a> {
                 return;
             }
         };
-        let parcel = self.pack(&leased, now).await;
+        let parcel = contents::of(self.app, &leased, now).await;
         let (labels, outcome) = match parcel {
             Ok(parcel) => {
                 let labels = (parcel.to.medium.as_str(), parcel.message.kind());
@@ -132,100 +95,6 @@ impl<'a> Courier<'a> {
         };
         log(&leased, labels, &outcome);
         self.mark(&leased, &outcome).await;
-    }
-
-    /// What there is to send, and to whom.
-    async fn pack(&self, leased: &Leased, now: Timestamp) -> Result<Parcel, Outcome> {
-        if now.since(leased.created) >= GIVE_UP_AFTER {
-            return Err(Outcome::Over(End::Dead, "too old".to_owned()));
-        }
-        let Content::Validation {
-            sid,
-            generation,
-            send,
-        } = &leased.content
-        else {
-            return Err(moot("nobody knows yet what to do with it"));
-        };
-        let row = self.app.store.find_proof(sid).await?;
-        let row = row.filter(|row| row.generation == *generation);
-        let row = row.ok_or_else(|| moot("the session has begun anew"))?;
-        match row.state {
-            ProofState::Pending if proofs::is_alive(&row, now) => {}
-            ProofState::Pending => {
-                return Err(Outcome::Over(End::Dead, "the session is over".to_owned()));
-            }
-            ProofState::Validated | ProofState::Spent | ProofState::Burned => {
-                return Err(moot(row.state.as_str()));
-            }
-        }
-        if row.threepid.medium == Medium::Msisdn && *send < row.live_from {
-            return Err(moot("a newer code has taken its place"));
-        }
-        let message = match row.purpose {
-            Purpose::Register | Purpose::Reset | Purpose::Add => {
-                self.sign_up(leased, &row, *send).await?
-            }
-        };
-        Ok(Parcel {
-            to: row.threepid,
-            message,
-        })
-    }
-
-    /// What an address is told at sign-up. Who has an account is told that, once a day, and their
-    /// session is never validated; the budget is the row's own, or a delivery that ends between
-    /// taking it and sending would have taken it for nothing.
-    async fn sign_up(
-        &self,
-        leased: &Leased,
-        row: &ProofRow,
-        send: i64,
-    ) -> Result<Message, Outcome> {
-        let ProofRow {
-            sid,
-            generation,
-            threepid,
-            ..
-        } = row;
-        let has_account = row.withheld || self.app.store.find_owner(threepid).await?.is_some();
-        if !has_account {
-            return Ok(match threepid.medium {
-                Medium::Email => Message::Mail(self.link(sid, generation)),
-                Medium::Msisdn => Message::Text(Text::SignUp {
-                    code: proofs::code(&self.app.config.keys, sid, generation, send),
-                }),
-            });
-        }
-        self.app.store.withhold_proof(sid, generation).await?;
-        let budget = Limit::KnownNotice;
-        match limits::hold(self.app, budget, &threepid.address, &leased.id).await {
-            Ok(()) => {}
-            Err(LimitError::Exceeded { .. }) => {
-                return Err(moot("its owner was told not long ago"));
-            }
-            Err(LimitError::Store(error)) => return Err(error.into()),
-        }
-        Ok(match threepid.medium {
-            Medium::Email => Message::Mail(Mail::HasAccount),
-            Medium::Msisdn => Message::Text(Text::HasAccount),
-        })
-    }
-
-    /// The mail with the link, which holds the session's id and token and nothing of the client's.
-    fn link(&self, sid: &str, generation: &str) -> Mail {
-        let config = &self.app.config;
-        let token = proofs::link_token(&config.keys, sid, generation);
-        let query = form_urlencoded::Serializer::new(String::new())
-            .append_pair("sid", sid)
-            .append_pair("token", token.reveal())
-            .finish();
-        let url = submit_url(self.app, Medium::Email);
-        let link = config.mail.as_ref().map(|mail| mail.link);
-        Mail::SignUp {
-            link: Secret::new(format!("{url}?{query}")),
-            asks: link != Some(EmailLink::Direct),
-        }
     }
 
     async fn send(&self, leased: &Leased, parcel: &Parcel) -> Outcome {

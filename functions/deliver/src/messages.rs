@@ -1,11 +1,12 @@
 //! How the messages read.
 //!
-//! A new one is a variant of [`Mail`] or [`Text`], an arm in each of its matches, and its
-//! templates: a mail has two of one name, `.txt` and `.html`, a text message one. What they are
-//! given is ours alone, never a text that a client sent: nobody writes to strangers through us.
+//! A new one is a variant of [`Mail`] or [`Text`], and an arm where the compiler and the templates
+//! ask for one: a mail has two bodies of one name, `.txt` and `.html`, that `mail.txt` and
+//! `mail.html` stand around; a text message is an arm of `sms.txt`. What they are given is ours alone,
+//! never a text that a client sent: nobody writes to strangers through us.
 
 use askama::Template;
-use shared::secrets::Secret;
+use shared::{outbox::Notice, secrets::Secret, threepids::proofs::Purpose};
 
 /// A message, in one medium.
 #[derive(Debug)]
@@ -19,29 +20,54 @@ pub(crate) enum Message {
 /// A mail.
 #[derive(Debug)]
 pub(crate) enum Mail {
-    /// The link that confirms an address for a new account.
-    SignUp {
+    /// The link that confirms an address.
+    Link {
+        /// What for.
+        purpose: Purpose,
         /// It.
         link: Secret,
         /// Whether it leads to a page that asks first, and can be told that it was somebody else.
         asks: bool,
     },
-    /// The address has an account (3PID-05): says so to whoever reads its mail, and to nobody else.
+    /// Somebody wanted an account for the address, which has one (3PID-05): says so to whoever reads
+    /// its mail, and to nobody else.
     HasAccount,
+    /// Somebody wanted to add the address to an account, and one has it (3PID-07): the same.
+    InUse,
+    /// What has been done to an account that had the address. It does not name the account: the
+    /// address may have passed to somebody else.
+    Notice {
+        /// It.
+        notice: Notice,
+        /// When it was done, in words.
+        when: String,
+    },
 }
 
 /// A text message: 160 characters of the GSM alphabet, if the server's name is not too long.
 #[derive(Debug)]
 pub(crate) enum Text {
-    /// The code that confirms a number for a new account, in the form that phones fill in by
-    /// themselves.
-    SignUp {
+    /// The code that confirms a number, in the form that phones fill in by themselves.
+    Code {
+        /// What for.
+        purpose: Purpose,
         /// It.
         code: Secret,
     },
-    /// The number has an account. It may be somebody else's by now, as numbers go, so this does not
-    /// say so, and invites to nothing.
+    /// Somebody wanted an account for the number, which has one. It may be somebody else's by now, as
+    /// numbers go, so this does not say so, and invites to nothing.
     HasAccount,
+    /// Somebody wanted to add the number to an account, and one has it: the same.
+    InUse,
+}
+
+/// What messages say of where they come from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Here<'a> {
+    /// The server's name.
+    pub(crate) server: &'a str,
+    /// Whether people can set a new password by mail.
+    pub(crate) resets: bool,
 }
 
 /// A mail, written.
@@ -53,47 +79,25 @@ pub(crate) struct Letter {
 }
 
 #[derive(Template)]
-#[template(path = "sign-up.txt")]
-struct SignUpText<'a> {
-    server: &'a str,
-    link: &'a str,
-    asks: bool,
+#[template(path = "mail.txt")]
+struct MailText<'a> {
+    mail: &'a Mail,
+    here: Here<'a>,
 }
 
 #[derive(Template)]
-#[template(path = "sign-up.html")]
-struct SignUpHtml<'a> {
+#[template(path = "mail.html")]
+struct MailHtml<'a> {
     subject: &'a str,
-    server: &'a str,
-    link: &'a str,
-    asks: bool,
+    mail: &'a Mail,
+    here: Here<'a>,
 }
 
 #[derive(Template)]
-#[template(path = "has-account.txt")]
-struct HasAccountText<'a> {
-    server: &'a str,
-}
-
-#[derive(Template)]
-#[template(path = "has-account.html")]
-struct HasAccountHtml<'a> {
-    subject: &'a str,
-    server: &'a str,
-}
-
-#[derive(Template)]
-#[template(path = "sign-up-sms.txt")]
-struct SignUpSms<'a> {
-    server: &'a str,
-    host: &'a str,
-    code: &'a str,
-}
-
-#[derive(Template)]
-#[template(path = "has-account-sms.txt")]
-struct HasAccountSms<'a> {
-    server: &'a str,
+#[template(path = "sms.txt")]
+struct Sms<'a> {
+    text: &'a Text,
+    here: Here<'a>,
 }
 
 impl Message {
@@ -109,73 +113,79 @@ impl Message {
 impl Mail {
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
-            Self::SignUp { .. } => "sign-up",
+            Self::Link { purpose, .. } => kind_of(*purpose),
             Self::HasAccount => "has-account",
+            Self::InUse => "in-use",
+            Self::Notice { notice, .. } => notice.as_str(),
         }
     }
 
-    /// The mail as this server sends it.
-    pub(crate) fn write(&self, server: &str) -> Result<Letter, askama::Error> {
+    fn subject(&self, server: &str) -> String {
         match self {
-            Self::SignUp { link, asks } => {
-                let subject = format!("Confirm your e-mail address for {server}");
-                let (link, asks) = (link.reveal().as_str(), *asks);
-                let text = SignUpText { server, link, asks }.render()?;
-                let page = SignUpHtml {
-                    subject: &subject,
-                    server,
-                    link,
-                    asks,
-                };
-                Ok(Letter {
-                    html: page.render()?,
-                    text,
-                    subject,
-                })
-            }
-            Self::HasAccount => {
-                let subject = format!("You already have an account on {server}");
-                let page = HasAccountHtml {
-                    subject: &subject,
-                    server,
-                };
-                Ok(Letter {
-                    html: page.render()?,
-                    text: HasAccountText { server }.render()?,
-                    subject,
-                })
-            }
+            Self::Link { purpose, .. } => match purpose {
+                Purpose::Register => format!("Confirm your e-mail address for {server}"),
+                Purpose::Reset => format!("Set a new password on {server}"),
+                Purpose::Add => format!("Add this e-mail address to an account on {server}"),
+            },
+            Self::HasAccount => format!("You already have an account on {server}"),
+            Self::InUse => format!("An account on {server} already has this e-mail address"),
+            Self::Notice { notice, .. } => match notice {
+                Notice::PasswordChanged => format!("Your password on {server} was changed"),
+                Notice::AddressAdded => format!("An address was added to your account on {server}"),
+                Notice::AddressRemoved => {
+                    format!("An address was removed from your account on {server}")
+                }
+                Notice::Deactivated => format!("Your account on {server} was deactivated"),
+            },
         }
+    }
+
+    /// The mail as it is sent from here.
+    pub(crate) fn write(&self, here: Here<'_>) -> Result<Letter, askama::Error> {
+        let subject = self.subject(here.server);
+        let page = MailHtml {
+            subject: &subject,
+            mail: self,
+            here,
+        };
+        Ok(Letter {
+            html: page.render()?,
+            text: MailText { mail: self, here }.render()?,
+            subject,
+        })
     }
 }
 
 impl Text {
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
-            Self::SignUp { .. } => "sign-up",
+            Self::Code { purpose, .. } => kind_of(*purpose),
             Self::HasAccount => "has-account",
+            Self::InUse => "in-use",
         }
     }
 
-    /// The text as this server sends it.
-    pub(crate) fn write(&self, server: &str) -> Result<String, askama::Error> {
-        match self {
-            Self::SignUp { code } => SignUpSms {
-                server,
-                host: host(server),
-                code: code.reveal(),
-            }
-            .render(),
-            Self::HasAccount => HasAccountSms { server }.render(),
-        }
+    /// The text as it is sent from here.
+    pub(crate) fn write(&self, here: Here<'_>) -> Result<String, askama::Error> {
+        Sms { text: self, here }.render()
     }
 }
 
-/// A server's name without its port: what a code is bound to.
-fn host(server: &str) -> &str {
-    match server.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
-        _ => server,
+const fn kind_of(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Register => "sign-up",
+        Purpose::Reset => "reset",
+        Purpose::Add => "add",
+    }
+}
+
+impl Here<'_> {
+    /// The server's name without its port: what a code is bound to.
+    fn host(&self) -> &str {
+        match self.server.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+            _ => self.server,
+        }
     }
 }
 

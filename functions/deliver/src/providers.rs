@@ -8,7 +8,7 @@ use shared::{
 };
 
 use crate::{
-    messages::{Letter, Message},
+    messages::{Here, Letter, Message},
     ses::Ses,
     sns::Sns,
 };
@@ -60,7 +60,10 @@ impl<'a> Providers<'a> {
 
     /// Sends a message to an address of its medium, and gives the id that the provider gave it.
     pub(crate) async fn send(&self, to: &str, message: &Message) -> Result<String, SendError> {
-        let server = self.config.server_name.as_str();
+        let here = Here {
+            server: self.config.server_name.as_str(),
+            resets: self.config.password_changes && self.config.mail.is_some(),
+        };
         // A template fails only if writing to memory does.
         let unwritten = |_| SendError::NotNow("unwritten".to_owned());
         let off = || SendError::Never("off".to_owned());
@@ -68,13 +71,13 @@ impl<'a> Providers<'a> {
             Message::Mail(mail) => {
                 let make = || Some(Ses::new(self.aws, self.config.mail.as_ref()?));
                 let ses = self.ses.get_or_init(make).as_ref().ok_or_else(off)?;
-                let letter: Letter = mail.write(server).map_err(unwritten)?;
+                let letter: Letter = mail.write(here).map_err(unwritten)?;
                 ses.send(to, &letter, mail.kind()).await
             }
             Message::Text(text) => {
                 let make = || Some(Sns::new(self.aws, self.config.sms.as_ref()?));
                 let sns = self.sns.get_or_init(make).as_ref().ok_or_else(off)?;
-                sns.send(to, &text.write(server).map_err(unwritten)?).await
+                sns.send(to, &text.write(here).map_err(unwritten)?).await
             }
         }
     }

@@ -3,7 +3,8 @@
 //! The submit URL of [the specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3registermsisdnrequesttoken),
 //! whose path is the server's choice; 3PID-30, 3PID-40 to 3PID-52. Clients `POST` a code as JSON.
 //! `GET` is for people: the link in a mail leads to a page that asks (or, by a setting, validates at
-//! once), a code in a query validates as the identity service's does. `HEAD` is no method of it.
+//! once, unless it is the way to a new password), a code in a query validates as the identity
+//! service's does. `HEAD` is no method of it.
 
 use std::sync::Arc;
 
@@ -11,14 +12,13 @@ use http::Method;
 use serde_json::json;
 use shared::{
     app::App,
-    config::EmailLink,
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Request as HttpRequest, Response as HttpResponse},
     pages,
     secrets::Secret,
     threepids::{
         Medium,
-        proofs::{self, SubmitError, Token, is_opaque_id},
+        proofs::{self, Followed, SubmitError, Token, is_opaque_id},
     },
     validation_pages::{self, MAX_TOKEN_CHARS, Named},
 };
@@ -70,20 +70,9 @@ async fn page(
         client_secret: named.client_secret.as_ref(),
         token: &named.token,
     };
-    let asks = medium == Medium::Email
-        && app
-            .config
-            .mail
-            .as_ref()
-            .is_none_or(|mail| mail.link == EmailLink::Confirm);
-    if !asks {
-        return Ok(match proofs::submit(app, &token, request.network).await {
-            Ok(opened) => validation_pages::validated(app, opened),
-            Err(error) => validation_pages::failed(app, error),
-        });
-    }
-    Ok(match proofs::open(app, &token, request.network).await {
-        Ok(opened) => validation_pages::ask(app, &named, &opened),
+    Ok(match proofs::follow(app, &token, request.network).await {
+        Ok(Followed::Asks(opened)) => validation_pages::ask(app, &named, &opened),
+        Ok(Followed::Validated(opened)) => validation_pages::validated(app, opened),
         Err(error) => validation_pages::failed(app, error),
     })
 }

@@ -114,6 +114,36 @@ pub const SETTINGS: &[Setting] = &[
         "`off` refuses access tokens in the query, which end up in logs.",
     ),
     row(
+        "GATEHOUSE_PASSWORD_CHANGES",
+        Some("on"),
+        "`off`: nobody changes or resets a password here.",
+    ),
+    row(
+        "GATEHOUSE_RESET_PHONE_AGE",
+        Some("365d"),
+        "How long after it was confirmed a phone number alone can reset a password; `never` for any time. Numbers change hands.",
+    ),
+    row(
+        "GATEHOUSE_3PID_CHANGES",
+        Some("on"),
+        "`off`: nobody adds or removes an address of their account here.",
+    ),
+    row(
+        "GATEHOUSE_DEACTIVATION",
+        Some("on"),
+        "`off`: nobody deactivates their account here.",
+    ),
+    row(
+        "GATEHOUSE_WELL_KNOWN_HOMESERVER",
+        None,
+        "The URL of the homeserver, for `/.well-known/matrix/client`, where the server name leads here. Without it that path is 404.",
+    ),
+    row(
+        "GATEHOUSE_WELL_KNOWN_IDENTITY_SERVER",
+        None,
+        "The URL of the identity server that clients are told of there.",
+    ),
+    row(
         "GATEHOUSE_CAPTCHA_PROVIDER",
         None,
         "`recaptcha`, `hcaptcha` or `turnstile`; needed for `m.login.recaptcha`.",
@@ -156,7 +186,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_EMAIL_LINK",
         Some("confirm"),
-        "`confirm`: the link in a mail leads to a page with a button, so that mail scanners prove nothing. `direct`: opening the link is enough.",
+        "`confirm`: the link in a mail leads to a page with a button, so that mail scanners prove nothing. `direct`: opening the link is enough, except the one to a new password.",
     ),
     row(
         "GATEHOUSE_EMAIL_ALLOWED",

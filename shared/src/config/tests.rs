@@ -125,6 +125,21 @@ fn terms_must_have_lawful_ids_versions_and_urls() {
 }
 
 #[test]
+fn wk_01_an_identity_server_is_told_only_beside_a_homeserver() {
+    let homeserver = ("GATEHOUSE_WELL_KNOWN_HOMESERVER", "https://m.example.org/");
+    let identity = (
+        "GATEHOUSE_WELL_KNOWN_IDENTITY_SERVER",
+        "https://is.example.org",
+    );
+    assert!(read(&[]).unwrap().well_known.is_none());
+    assert!(read(&[identity]).is_err());
+    assert!(read(&[("GATEHOUSE_WELL_KNOWN_HOMESERVER", "m.example.org")]).is_err());
+    let told = read(&[homeserver, identity]).unwrap().well_known.unwrap();
+    assert_eq!(told.homeserver, "https://m.example.org");
+    assert_eq!(told.identity_server.unwrap(), "https://is.example.org");
+}
+
+#[test]
 fn misspelt_settings_are_named() {
     let faults =
         Config::unknown_settings(["GATEHOUSE_GUEST".to_owned(), "PATH".to_owned()].into_iter())

@@ -2,14 +2,19 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::operation::{delete_item::DeleteItemError, update_item::UpdateItemError};
+use aws_sdk_dynamodb::{
+    operation::{delete_item::DeleteItemError, update_item::UpdateItemError},
+    types::{ConditionCheck, TransactWriteItem, Update},
+};
 
 use super::{
     Store, StoreError,
-    accounts::{AccountRow, LoginFacts, device_item, keys_of},
+    accounts::{AccountRow, AccountStatus, LoginFacts, keys_of, read_password},
+    change::Change,
     item::{Item, Row, number, text},
     keys::{self, MAIN, PASSWORD, SK},
-    retry::Failure,
+    retry::{Failure, condition_failed},
+    token_pairs::{NEXT, NextPair},
 };
 use crate::{
     accounts::NewDevice,
@@ -18,6 +23,57 @@ use crate::{
     passwords::PasswordHash,
     tokens::TokenHash,
 };
+
+/// A device and the hashes of its tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceRow {
+    /// The account's epoch when somebody logged in to it.
+    pub epoch: i64,
+    /// The access token.
+    pub access_hash: TokenHash,
+    /// When that expires.
+    pub access_expires: Option<Timestamp>,
+    /// The refresh token, if its client refreshes.
+    pub refresh_hash: Option<TokenHash>,
+    /// The tokens that are to come after these.
+    pub next: Option<NextPair>,
+}
+
+/// Why a device was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveDeviceError {
+    /// The account is not what it was when its owner was recognised.
+    #[error("the account has moved")]
+    Moved,
+    /// The tables failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl AccountRow {
+    /// Whether a device of this epoch is alive: it is the account's own, or the device is the one
+    /// that was spared when that moved.
+    pub fn lets_live(&self, device: &DeviceId, epoch: i64) -> bool {
+        let spared = self.spared.as_ref();
+        self.status != AccountStatus::Deactivated
+            && (epoch == self.epoch
+                || spared.is_some_and(|spared| spared.device == *device && spared.epoch == epoch))
+    }
+}
+
+impl DeviceRow {
+    pub(super) fn read(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            epoch: row.number("epoch")?,
+            access_hash: TokenHash(row.text("access_hash")?.to_owned()),
+            access_expires: row.time_if("access_expires")?,
+            refresh_hash: row
+                .text_if("refresh_hash")?
+                .map(|hash| TokenHash(hash.to_owned())),
+            next: NextPair::read(row)?,
+        })
+    }
+}
 
 impl Store {
     /// The account and its password, in one strongly consistent read.
@@ -32,36 +88,76 @@ impl Store {
             if row.text(SK)? == MAIN {
                 account = Some(AccountRow::read(&row)?);
             } else {
-                password = Some(PasswordHash {
-                    phc: row.text("phc")?.to_owned(),
-                    pepper: row.text_if("pepper")?.map(str::to_owned),
-                });
+                password = Some(read_password(&row)?);
             }
         }
         Ok(account.map(|account| LoginFacts { account, password }))
     }
 
-    /// Writes a device with its tokens, in the place of any that has its id: that one's tokens are
-    /// dead (TOK-09). `epoch` is the account's as it was when the password was found right: if it
-    /// has moved since, the new tokens are dead as well.
+    /// Writes a device with its tokens. One that has its id keeps its name (REG-19), and its tokens
+    /// are dead (TOK-09). `epoch` is the account's as it was when its owner was recognised: if
+    /// it has moved since, or the account has been deactivated, nothing is written. (A device of the old
+    /// epoch would be dead anyhow, but for one that has the id of the device that was spared.)
     pub async fn save_device(
         &self,
         user: &Localpart,
         device: &NewDevice,
         epoch: i64,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let item = &device_item(&keys::user(user), device, epoch, now).build();
-        self.retry(|| async move {
-            let call = self
-                .client
-                .put_item()
-                .table_name(&self.accounts)
-                .set_item(Some(item.clone()));
-            call.send().await.map_err(Failure::<StoreError>::from)
+    ) -> Result<(), SaveDeviceError> {
+        let pk = keys::user(user);
+        let unmoved = ConditionCheck::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(&pk, MAIN).build()))
+            .condition_expression("epoch = :epoch AND #status <> :deactivated")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":epoch", number(epoch))
+            .expression_attribute_values(":deactivated", text("deactivated"));
+        let unmoved = TransactWriteItem::builder()
+            .set_condition_check(unmoved.build().ok())
+            .build();
+        let items = vec![unmoved, self.device_update(&pk, device, epoch, now)];
+        self.transact(items, |reasons| {
+            condition_failed(reasons, 0).then_some(SaveDeviceError::Moved)
         })
-        .await?;
-        Ok(())
+        .await
+    }
+
+    fn device_update(
+        &self,
+        pk: &str,
+        device: &NewDevice,
+        epoch: i64,
+        now: Timestamp,
+    ) -> TransactWriteItem {
+        let change = Change::default()
+            .set("schema", number(1))
+            .set("epoch", number(epoch))
+            .set("access_hash", text(&device.access_hash.0))
+            .set_or_remove(
+                "access_expires",
+                device.access_expires.map(|time| number(time.0)),
+            )
+            .set_or_remove(
+                "refresh_hash",
+                device.refresh_hash.as_ref().map(|hash| text(&hash.0)),
+            )
+            .set("issued_at", number(now.0))
+            .set_if_absent("upstream", text("none"));
+        let change = match &device.display_name {
+            Some(name) => change.set_if_absent("display_name", text(name)),
+            None => change,
+        };
+        let change = NEXT.iter().fold(change, |change, name| change.remove(name));
+        let update = Update::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(pk, keys::device(&device.id)).build()))
+            .update_expression(change.expression())
+            .set_expression_attribute_names(Some(change.names))
+            .set_expression_attribute_values(Some(change.values));
+        TransactWriteItem::builder()
+            .set_update(update.build().ok())
+            .build()
     }
 
     /// Stores a better hash of the same password, unless the password has been changed meanwhile.
@@ -101,7 +197,7 @@ impl Store {
         .await
     }
 
-    /// Removes a device, if this is still its access token (OUT-01).
+    /// Removes a device, if this is still its access token, or the one after it (OUT-01).
     pub async fn remove_device(
         &self,
         user: &Localpart,
@@ -116,7 +212,7 @@ impl Store {
                 .set_key(Some(
                     Item::under(keys::user(user), keys::device(device)).build(),
                 ))
-                .condition_expression("access_hash = :access")
+                .condition_expression("access_hash = :access OR next_access_hash = :access")
                 .expression_attribute_values(":access", text(&access.0));
             match call.send().await {
                 Ok(_) => Ok(()),

@@ -1,4 +1,4 @@
-//! Reading rows by key: one, or several at once.
+//! Reading rows by key: one, several at once, or those under one partition.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::KeysAndAttributes;
 
 use super::{
     Store, StoreError,
-    item::{Item, Map, Row},
+    item::{Item, Map, Row, text},
     retry::Failure,
 };
 
@@ -74,5 +74,37 @@ impl Store {
             }
         }
         Ok(found)
+    }
+    /// Reads the rows of a partition of `accounts` whose sort keys begin with `prefix`, in their
+    /// order: all of them, page by page, strongly consistent.
+    pub(super) async fn rows_under(&self, pk: &str, prefix: &str) -> Result<Vec<Row>, StoreError> {
+        let (mut rows, mut start) = (Vec::new(), None);
+        loop {
+            let from = &start;
+            let page = self
+                .retry(|| async move {
+                    let call = self
+                        .client
+                        .query()
+                        .table_name(&self.accounts)
+                        .consistent_read(true)
+                        .expression_attribute_values(":pk", text(pk))
+                        .set_exclusive_start_key(from.clone());
+                    // An empty text is no value of a key.
+                    let call = if prefix.is_empty() {
+                        call.key_condition_expression("pk = :pk")
+                    } else {
+                        call.key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+                            .expression_attribute_values(":prefix", text(prefix))
+                    };
+                    call.send().await.map_err(Failure::<StoreError>::from)
+                })
+                .await?;
+            rows.extend(page.items.unwrap_or_default().into_iter().map(Row::new));
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                return Ok(rows);
+            }
+        }
     }
 }

@@ -23,6 +23,10 @@ pub(super) fn number(value: i64) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
+pub(super) fn blob(bytes: Vec<u8>) -> AttributeValue {
+    AttributeValue::B(Blob::new(bytes))
+}
+
 /// An item under construction.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Item(Map);
@@ -63,8 +67,7 @@ impl Item {
     }
 
     pub(super) fn bytes(mut self, name: &str, value: Vec<u8>) -> Self {
-        self.0
-            .insert(name.to_owned(), AttributeValue::B(Blob::new(value)));
+        self.0.insert(name.to_owned(), blob(value));
         self
     }
 

@@ -13,6 +13,10 @@ pub(super) const SK: &str = "sk";
 pub(super) const MAIN: &str = "A";
 /// Sort key of an account's password.
 pub(super) const PASSWORD: &str = "PW";
+/// How the sort keys of an account's addresses begin.
+pub(super) const THREEPIDS: &str = "3PID#";
+/// How the sort keys of an account's devices begin.
+pub(super) const DEVICES: &str = "DEV#";
 /// What the sort keys of a user's bindings begin with.
 pub(super) const BINDINGS: &str = "BIND#";
 /// Partition of all application services.
@@ -25,7 +29,7 @@ pub(super) fn user(localpart: &Localpart) -> String {
 }
 
 pub(super) fn device(id: &DeviceId) -> String {
-    format!("DEV#{}", id.as_str())
+    format!("{DEVICES}{}", id.as_str())
 }
 
 pub(super) fn terms(policy: &str) -> String {
@@ -34,7 +38,7 @@ pub(super) fn terms(policy: &str) -> String {
 
 /// The claim of an address, and the row of it under its owner.
 pub(super) fn threepid(threepid: &ThreePid) -> String {
-    format!("3PID#{}#{}", threepid.medium, threepid.address)
+    format!("{THREEPIDS}{}#{}", threepid.medium, threepid.address)
 }
 
 /// The record that an address is bound at an identity server.

@@ -8,9 +8,9 @@ use aws_sdk_dynamodb::types::{Delete, TransactWriteItem, Update};
 
 use super::{
     Store, StoreError,
-    item::{Item, Map, Row, number, put, text},
+    item::{Item, Row, number, put},
     keys::{self, MAIN, PK, REGISTRATION_TOKENS, SK},
-    retry::{Failure, condition_failed},
+    retry::condition_failed,
 };
 use crate::clock::Timestamp;
 
@@ -62,9 +62,9 @@ impl RegistrationTokenRow {
             && (token.uses.is_none() || !self.left.is_empty())
     }
 
-    fn read(rows: Vec<Map>) -> Result<Option<Self>, StoreError> {
+    fn read(rows: Vec<Row>) -> Result<Option<Self>, StoreError> {
         let (mut main, mut left) = (None, Vec::new());
-        for row in rows.into_iter().map(Row::new) {
+        for row in rows {
             let sk = row.text(SK)?;
             if sk == MAIN {
                 main = Some(row);
@@ -106,7 +106,7 @@ impl Store {
         &self,
         hash: &str,
     ) -> Result<Option<RegistrationTokenRow>, StoreError> {
-        RegistrationTokenRow::read(self.partition(keys::registration_token(hash)).await?)
+        RegistrationTokenRow::read(self.rows_under(&keys::registration_token(hash), "").await?)
     }
 
     /// Stores a new token; `false` if there is one with this hash.
@@ -152,9 +152,9 @@ impl Store {
 
     /// The hashes of all tokens.
     pub async fn list_registration_tokens(&self) -> Result<Vec<String>, StoreError> {
-        let rows = self.partition(REGISTRATION_TOKENS.to_owned()).await?;
-        rows.into_iter()
-            .map(|row| Row::new(row).text(SK).map(str::to_owned))
+        let rows = self.rows_under(REGISTRATION_TOKENS, "").await?;
+        rows.iter()
+            .map(|row| row.text(SK).map(str::to_owned))
             .collect()
     }
 
@@ -163,8 +163,8 @@ impl Store {
     pub async fn revoke_registration_token(&self, hash: &str) -> Result<(), StoreError> {
         let pk = keys::registration_token(hash);
         let mut doomed = vec![(REGISTRATION_TOKENS.to_owned(), hash.to_owned())];
-        for row in self.partition(pk.clone()).await? {
-            doomed.push((pk.clone(), Row::new(row).text(SK)?.to_owned()));
+        for row in self.rows_under(&pk, "").await? {
+            doomed.push((pk.clone(), row.text(SK)?.to_owned()));
         }
         let delete = |(pk, sk): (String, String)| {
             let delete = Delete::builder()
@@ -202,32 +202,6 @@ impl Store {
         TransactWriteItem::builder()
             .set_update(update.build().ok())
             .build()
-    }
-
-    /// All rows of a partition of `accounts`.
-    async fn partition(&self, pk: String) -> Result<Vec<Map>, StoreError> {
-        let (mut rows, mut start) = (Vec::new(), None);
-        loop {
-            let (pk, from) = (&pk, &start);
-            let page = self
-                .retry(|| async move {
-                    let call = self
-                        .client
-                        .query()
-                        .table_name(&self.accounts)
-                        .consistent_read(true)
-                        .key_condition_expression("pk = :pk")
-                        .expression_attribute_values(":pk", text(pk))
-                        .set_exclusive_start_key(from.clone());
-                    call.send().await.map_err(Failure::<StoreError>::from)
-                })
-                .await?;
-            rows.extend(page.items.unwrap_or_default());
-            start = page.last_evaluated_key;
-            if start.is_none() {
-                return Ok(rows);
-            }
-        }
     }
 }
 

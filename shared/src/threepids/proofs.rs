@@ -6,11 +6,12 @@
 //! that id as another *generation*, whose links and codes are others. Neither is stored: both are
 //! derived from the generation by whoever needs them.
 
+mod budgets;
 mod submit;
 
 use std::time::Duration;
 
-pub use submit::{Opened, SubmitError, Token, open, refuse, submit};
+pub use submit::{Followed, Opened, SubmitError, Token, asks, follow, refuse, submit};
 
 use super::{Medium, ThreePid};
 use crate::{
@@ -34,9 +35,6 @@ const MAX_MAILS: i64 = 20;
 const MAX_CLIENT_SECRET: usize = 255;
 /// How often a session is read again that others write to at the same moment.
 const TRIES: u32 = 12;
-/// The digits that a block of numbers differs in.
-const PREFIX_DIGITS: usize = 3;
-
 /// What a proof is good for, and nothing else (UIA-54).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -138,6 +136,9 @@ pub enum RequestError {
     /// Strangers are told here that the address has an account (3PID-05).
     #[error("the address belongs to an account")]
     InUse,
+    /// Strangers are told here that it has none (3PID-06).
+    #[error("the address belongs to no account")]
+    NotFound,
     /// Too many messages, to this address or from this network.
     #[error(transparent)]
     Limit(#[from] LimitError),
@@ -208,7 +209,7 @@ fn code_fields(sid: &str, generation: &str, send: i64) -> Vec<u8> {
 /// chose to tell is an account looked at.
 pub async fn request(app: &App, wish: Wish<'_>, network: Network) -> Result<String, RequestError> {
     let sid = sid(&app.config.keys, wish.purpose, wish.to, wish.client_secret);
-    let budgets = budgets(&wish, network);
+    let budgets = budgets::of(&wish, network);
     let (counted, charged, found, told) = tokio::join!(
         // On the heap, for all of them are awaited in one place.
         Box::pin(limits::spend(app, Limit::RequestToken, network)),
@@ -345,47 +346,16 @@ pub fn is_alive(row: &ProofRow, now: Timestamp) -> bool {
     open && now < row.expires
 }
 
-/// What messages are counted by, across sessions, secrets and purposes (3PID-16).
-fn budgets(wish: &Wish<'_>, network: Network) -> Vec<(Limit, String)> {
-    let address = &wish.to.address;
-    let mut budgets = vec![(Limit::Message, network.to_string())];
-    match wish.to.medium {
-        Medium::Email => {
-            let mailbox = mailbox(address);
-            budgets.push((Limit::MailFromNetwork, format!("{mailbox} {network}")));
-            budgets.push((Limit::MailAddress, mailbox));
-        }
-        Medium::Msisdn => {
-            let prefix = &address[..address.len().saturating_sub(PREFIX_DIGITS)];
-            budgets.push((Limit::SmsFromNetwork, format!("{address} {network}")));
-            budgets.push((Limit::SmsNumber, address.clone()));
-            budgets.push((Limit::SmsPrefix, prefix.to_owned()));
-            budgets.push((
-                Limit::SmsCountry,
-                wish.country.unwrap_or_default().to_owned(),
-            ));
-        }
-    }
-    budgets
-}
-
-/// The mailbox behind an address with a tag: most hosts deliver `a+b@…` to `a@…`.
-fn mailbox(address: &str) -> String {
-    let (local, domain) = address.split_once('@').unwrap_or_default();
-    let untagged = local.split('+').next().filter(|name| !name.is_empty());
-    format!("{}@{domain}", untagged.unwrap_or(local))
-}
-
 /// Where strangers are told who has an account: looks, for whom that would be a fault.
 async fn tell(app: &App, wish: &Wish<'_>) -> Result<(), RequestError> {
-    match (app.config.threepid_privacy, wish.purpose) {
-        (Privacy::Quiet, _) => Ok(()),
-        (Privacy::Tell, Purpose::Register | Purpose::Reset | Purpose::Add) => {
-            match app.store.find_owner(wish.to).await? {
-                Some(_) => Err(RequestError::InUse),
-                None => Ok(()),
-            }
-        }
+    if app.config.threepid_privacy == Privacy::Quiet {
+        return Ok(());
+    }
+    let owner = app.store.find_owner(wish.to).await?;
+    match (wish.purpose, owner) {
+        (Purpose::Register | Purpose::Add, None) | (Purpose::Reset, Some(_)) => Ok(()),
+        (Purpose::Register | Purpose::Add, Some(_)) => Err(RequestError::InUse),
+        (Purpose::Reset, None) => Err(RequestError::NotFound),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{LIFETIME, ProofState, Purpose, code_fields, is_of, link_fields};
 use crate::{
     app::App,
+    config::{Config, EmailLink},
     http::Network,
     limits::{self, Limit, LimitError},
     secrets::{Purpose as Key, Secret, fields, same},
@@ -55,10 +56,35 @@ pub enum SubmitError {
     Store(#[from] StoreError),
 }
 
-/// The session that a link leads to, without validating it: for the page that asks.
-pub async fn open(app: &App, token: &Token<'_>, network: Network) -> Result<Opened, SubmitError> {
-    let row = find_by_link(app, token, network).await?;
-    Ok(opened(app, &row, token))
+/// What comes of opening a link, or a browser's query with a code.
+#[derive(Debug)]
+pub enum Followed {
+    /// It leads to a page that asks, and nothing is validated yet.
+    Asks(Opened),
+    /// The address is validated.
+    Validated(Opened),
+}
+
+/// Whether a link leads to a page that asks, or validates when it is opened, as the operator chose.
+/// The link to a new password always asks (3PID-52): many mailboxes have programs that open every
+/// link, and whoever asked for this one would have the account.
+pub fn asks(config: &Config, purpose: Purpose) -> bool {
+    let link = config.mail.as_ref().map(|mail| mail.link);
+    purpose == Purpose::Reset || link != Some(EmailLink::Direct)
+}
+
+/// Opens a link as a browser does, or submits what is in a query.
+pub async fn follow(
+    app: &App,
+    token: &Token<'_>,
+    network: Network,
+) -> Result<Followed, SubmitError> {
+    let row = find(app, token, network).await?;
+    if row.threepid.medium == Medium::Email && asks(&app.config, row.purpose) {
+        demand_right_link(app, &row, token)?;
+        return Ok(Followed::Asks(opened(app, &row, token)));
+    }
+    validate(app, &row, token).await.map(Followed::Validated)
 }
 
 fn opened(app: &App, row: &ProofRow, token: &Token<'_>) -> Opened {
@@ -68,14 +94,9 @@ fn opened(app: &App, row: &ProofRow, token: &Token<'_>) -> Opened {
     }
 }
 
-async fn find_by_link(
-    app: &App,
-    token: &Token<'_>,
-    network: Network,
-) -> Result<ProofRow, SubmitError> {
-    let row = find(app, token, network).await?;
+fn demand_right_link(app: &App, row: &ProofRow, token: &Token<'_>) -> Result<(), SubmitError> {
     match row.threepid.medium {
-        Medium::Email if is_right_link(app, &row, token.token) => Ok(row),
+        Medium::Email if is_right_link(app, row, token.token) => Ok(()),
         Medium::Email | Medium::Msisdn => Err(SubmitError::Incorrect),
     }
 }
@@ -83,11 +104,17 @@ async fn find_by_link(
 /// Validates the session if the token is right; once more is as good as once (3PID-41).
 pub async fn submit(app: &App, token: &Token<'_>, network: Network) -> Result<Opened, SubmitError> {
     let row = find(app, token, network).await?;
+    validate(app, &row, token).await
+}
+
+async fn validate(app: &App, row: &ProofRow, token: &Token<'_>) -> Result<Opened, SubmitError> {
     let guesses = match row.threepid.medium {
-        Medium::Email if is_right_link(app, &row, token.token) => 0,
-        Medium::Email => return Err(SubmitError::Incorrect),
+        Medium::Email => {
+            demand_right_link(app, row, token)?;
+            0
+        }
         Medium::Msisdn => {
-            let counted = app.store.count_guess(&row, MAX_GUESSES).await?;
+            let counted = app.store.count_guess(row, MAX_GUESSES).await?;
             let counted = counted.ok_or(SubmitError::Expired)?;
             if !is_right_code(app, &counted, token.token) {
                 return Err(SubmitError::Incorrect);
@@ -98,15 +125,16 @@ pub async fn submit(app: &App, token: &Token<'_>, network: Network) -> Result<Op
     let now = app.clock.now();
     let again = row.state == ProofState::Validated && guesses == 0;
     let until = now.plus(LIFETIME);
-    if !again && !app.store.validate_proof(&row, guesses, now, until).await? {
+    if !again && !app.store.validate_proof(row, guesses, now, until).await? {
         return Err(SubmitError::Expired);
     }
-    Ok(opened(app, &row, token))
+    Ok(opened(app, row, token))
 }
 
 /// Burns the session that a link leads to: whoever got the mail did not ask for it.
 pub async fn refuse(app: &App, token: &Token<'_>, network: Network) -> Result<(), SubmitError> {
-    let row = find_by_link(app, token, network).await?;
+    let row = find(app, token, network).await?;
+    demand_right_link(app, &row, token)?;
     app.store.burn_proof(&row).await?;
     Ok(())
 }

@@ -1,0 +1,194 @@
+//! What a row calls for: what is said, and to whom.
+//!
+//! It is decided here and not where the message was called for, so that a request for an address
+//! with an account costs, reads and writes what any other does (3PID-15).
+
+use std::time::Duration;
+
+use shared::{
+    app::App,
+    clock::Timestamp,
+    limits::{self, Limit, LimitError},
+    outbox::{Content, End, Leased},
+    request_token::submit_url,
+    secrets::Secret,
+    store::{AccountStatus, ProofRow, StoreError},
+    threepids::{
+        Medium, ThreePid,
+        proofs::{self, ProofState, Purpose},
+    },
+};
+
+use crate::{
+    calendar,
+    messages::{Mail, Message, Text},
+};
+
+/// A message is sent within this time, or not at all.
+const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
+
+/// A message and its address.
+pub(crate) struct Parcel {
+    pub(crate) to: ThreePid,
+    pub(crate) message: Message,
+}
+
+/// What became of a row in one delivery.
+pub(crate) enum Outcome {
+    /// It is over; in a word, why, if not with success.
+    Over(End, String),
+    /// It is to be tried again.
+    Again(String),
+}
+
+impl From<StoreError> for Outcome {
+    fn from(error: StoreError) -> Self {
+        Self::Again(error.to_string())
+    }
+}
+
+fn moot(why: &str) -> Outcome {
+    Outcome::Over(End::Moot, why.to_owned())
+}
+
+/// What there is to send, and to whom.
+pub(crate) async fn of(app: &App, leased: &Leased, now: Timestamp) -> Result<Parcel, Outcome> {
+    if now.since(leased.created) >= GIVE_UP_AFTER {
+        return Err(Outcome::Over(End::Dead, "too old".to_owned()));
+    }
+    match &leased.content {
+        Content::Validation {
+            sid,
+            generation,
+            send,
+        } => {
+            let row = app.store.find_proof(sid).await?;
+            let row = row.filter(|row| row.generation == *generation);
+            let row = row.ok_or_else(|| moot("the session has begun anew"))?;
+            demand_pending(&row, *send, now)?;
+            let message = validation(app, leased, &row, *send).await?;
+            Ok(Parcel {
+                to: row.threepid,
+                message,
+            })
+        }
+        // It tells what has happened, whatever has become of the account since.
+        Content::Notice { notice, to } => Ok(Parcel {
+            to: to.clone(),
+            message: Message::Mail(Mail::Notice {
+                notice: *notice,
+                when: calendar::utc(leased.created),
+            }),
+        }),
+        Content::Purge { .. } => Err(moot("nobody knows yet what to do with it")),
+    }
+}
+
+/// Whether the session still waits for its message number `send`.
+fn demand_pending(row: &ProofRow, send: i64, now: Timestamp) -> Result<(), Outcome> {
+    match row.state {
+        ProofState::Pending if proofs::is_alive(row, now) => {}
+        ProofState::Pending => {
+            return Err(Outcome::Over(End::Dead, "the session is over".to_owned()));
+        }
+        ProofState::Validated | ProofState::Spent | ProofState::Burned => {
+            return Err(moot(row.state.as_str()));
+        }
+    }
+    if row.threepid.medium == Medium::Msisdn && send < row.live_from {
+        return Err(moot("a newer code has taken its place"));
+    }
+    Ok(())
+}
+
+/// The link or the code, if the address may be proven for that purpose. If not, the session is never
+/// validated by what it has called for so far.
+async fn validation(
+    app: &App,
+    leased: &Leased,
+    row: &ProofRow,
+    send: i64,
+) -> Result<Message, Outcome> {
+    let ProofRow {
+        sid,
+        generation,
+        threepid,
+        purpose,
+        ..
+    } = row;
+    if !row.withheld && is_fit(app, *purpose, threepid).await? {
+        return Ok(match threepid.medium {
+            Medium::Email => Message::Mail(Mail::Link {
+                purpose: *purpose,
+                link: link(app, sid, generation),
+                asks: proofs::asks(&app.config, *purpose),
+            }),
+            Medium::Msisdn => Message::Text(Text::Code {
+                purpose: *purpose,
+                code: proofs::code(&app.config.keys, sid, generation, send),
+            }),
+        });
+    }
+    app.store.withhold_proof(sid, generation).await?;
+    match purpose {
+        // PWD-19, 3PID-06: nobody who gets it could do anything with it.
+        Purpose::Reset => Err(moot("no account in use has the address")),
+        Purpose::Register => {
+            tell_owner_once_a_day(app, leased, threepid).await?;
+            Ok(match threepid.medium {
+                Medium::Email => Message::Mail(Mail::HasAccount),
+                Medium::Msisdn => Message::Text(Text::HasAccount),
+            })
+        }
+        Purpose::Add => {
+            tell_owner_once_a_day(app, leased, threepid).await?;
+            Ok(match threepid.medium {
+                Medium::Email => Message::Mail(Mail::InUse),
+                Medium::Msisdn => Message::Text(Text::InUse),
+            })
+        }
+    }
+}
+
+/// Whether the address may be proven for that purpose: nobody has it who wants it, or, where it is
+/// the way to a new password, an account has it that can be used.
+async fn is_fit(app: &App, purpose: Purpose, threepid: &ThreePid) -> Result<bool, StoreError> {
+    let owner = app.store.find_owner(threepid).await?;
+    match (purpose, owner) {
+        (Purpose::Register | Purpose::Add, owner) => Ok(owner.is_none()),
+        (Purpose::Reset, None) => Ok(false),
+        (Purpose::Reset, Some(owner)) => {
+            let account = app.store.find_account(&owner).await?;
+            Ok(account.is_some_and(|account| match account.status {
+                AccountStatus::Active | AccountStatus::Suspended => true,
+                AccountStatus::Locked | AccountStatus::Deactivated => false,
+            }))
+        }
+    }
+}
+
+/// Who has an account is told that somebody else came with the address once a day, by mail or by
+/// text. The budget is the row's own, or a delivery that ends between taking it and sending would
+/// have taken it for nothing.
+async fn tell_owner_once_a_day(
+    app: &App,
+    leased: &Leased,
+    threepid: &ThreePid,
+) -> Result<(), Outcome> {
+    match limits::hold(app, Limit::KnownNotice, &threepid.address, &leased.id).await {
+        Ok(()) => Ok(()),
+        Err(LimitError::Exceeded { .. }) => Err(moot("its owner was told not long ago")),
+        Err(LimitError::Store(error)) => Err(error.into()),
+    }
+}
+
+/// The link, which holds the session's id and token and nothing of the client's.
+fn link(app: &App, sid: &str, generation: &str) -> Secret {
+    let token = proofs::link_token(&app.config.keys, sid, generation);
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("sid", sid)
+        .append_pair("token", token.reveal())
+        .finish();
+    let url = submit_url(app, Medium::Email);
+    Secret::new(format!("{url}?{query}"))
+}

@@ -1,0 +1,45 @@
+//! Notices: what is done to an account, its owner is told by mail, at every address it has.
+//!
+//! The mails are rows of the outbox, written by the transaction of what they tell of: nothing is
+//! told that was not done, and nothing done that is not told. How they read is `deliver`'s.
+
+use crate::{
+    app::App,
+    ids::Localpart,
+    limits::{self, Limit, LimitError},
+    outbox::{Content, NewMessage, Notice},
+    threepids::{Medium, ThreePid},
+};
+
+/// The messages that tell of `notice`, to those of an account's `addresses` that are mailboxes; for
+/// the operation's own transaction. None where no mail is sent, and none for what has been done to
+/// this account too often of late: doing and undoing something is no way to fill a mailbox.
+pub async fn notify(
+    app: &App,
+    user: &Localpart,
+    addresses: &[ThreePid],
+    notice: Notice,
+) -> Vec<NewMessage> {
+    let mut mailboxes: Vec<&ThreePid> = addresses
+        .iter()
+        .filter(|address| address.medium == Medium::Email)
+        .collect();
+    // An address that has just been added or removed may be named twice.
+    mailboxes.sort();
+    mailboxes.dedup();
+    if app.config.mail.is_none() || mailboxes.is_empty() {
+        return Vec::new();
+    }
+    let whose = format!("{} {}", user.as_str(), notice.as_str());
+    match limits::spend(app, Limit::Notice, whose).await {
+        // Who cannot be counted is told all the same: silence is worse than a mail too many.
+        Ok(()) | Err(LimitError::Store(_)) => {}
+        Err(LimitError::Exceeded { .. }) => return Vec::new(),
+    }
+    let now = app.clock.now();
+    let message = |to: &ThreePid| {
+        let to = to.clone();
+        NewMessage::new(Content::Notice { notice, to }, now, &*app.chance)
+    };
+    mailboxes.into_iter().map(message).collect()
+}
