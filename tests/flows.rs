@@ -1,5 +1,7 @@
 //! Paths through several endpoints, races and faults included.
 
+mod account_faults;
+mod additions;
 mod address_budgets;
 mod address_canaries;
 mod address_faults;
@@ -17,11 +19,15 @@ mod delivery;
 mod email;
 mod fallback;
 mod faults;
+pub(crate) mod identity_server;
 mod incidents;
 mod mailbox;
 mod message_limits;
 mod msisdn;
+mod own_address_races;
+mod own_addresses;
 pub(crate) mod people;
+mod notices;
 mod privileges;
 mod protocol;
 mod purge;
@@ -29,6 +35,8 @@ mod quiet;
 mod races;
 mod registration_token;
 mod replay;
+mod reset_messages;
+mod resets;
 mod sessions;
 pub(crate) mod support;
 mod terms;

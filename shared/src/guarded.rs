@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use crate::{
     accounts::ChangeAccountError,
     app::App,
+    credentials,
     error::{ErrorCode, MatrixError, Rejection},
     http::{self, Body, Network, Request, Response},
     ids::Localpart,
@@ -183,8 +184,11 @@ impl Guarded {
     async fn read(&mut self, app: &App, token: Option<&Token>) -> Result<CallerFacts, Rejection> {
         let session = self.auth.session.as_ref().and_then(uia::session_key);
         let user = token.map(|token| (&token.localpart, &token.device));
-        let flows: Vec<_> = [Offer::Password, Offer::Address]
+        // Whichever of them it will be is known only after this read.
+        let offers = [self.wanted.anonymous, self.wanted.without_password];
+        let flows: Vec<_> = offers
             .into_iter()
+            .flatten()
             .flat_map(|offer| offer.flows(&app.config))
             .collect();
         let attempts = self.auth.stage.is_some();
@@ -195,13 +199,21 @@ impl Guarded {
                 None => Ok(None),
             }
         };
-        let (charge, facts, prepared, addresses) = tokio::join!(
+        let guess = async {
+            let guesses = self.auth.attempted() == Some(StageType::Password);
+            match token.filter(|_| guesses) {
+                Some(token) => credentials::charge_own(app, &token.localpart, self.network).await,
+                None => Ok(()),
+            }
+        };
+        let (charge, guess, facts, prepared, addresses) = tokio::join!(
             Box::pin(charge(app, self.network, self.charged)),
+            Box::pin(guess),
             Box::pin(app.store.find_caller(user, session.as_deref())),
             Box::pin(uia::prepare(app, &flows, &self.auth, self.network)),
             Box::pin(addresses)
         );
-        charge?;
+        charge.and(guess)?;
         (self.prepared, self.addresses) = (prepared?, addresses?);
         Ok(facts?)
     }

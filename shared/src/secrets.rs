@@ -84,6 +84,8 @@ pub enum Purpose {
     UiaSession,
     /// Seals of new tokens, together with the refresh token that they were given for.
     Refresh,
+    /// The seed of the key that requests to identity servers are signed with.
+    SigningKey,
 }
 
 impl Purpose {
@@ -97,6 +99,7 @@ impl Purpose {
             Self::NextLink => b"gatehouse next link",
             Self::UiaSession => b"gatehouse uia session",
             Self::Refresh => b"gatehouse refresh",
+            Self::SigningKey => b"gatehouse signing key",
         }
     }
 }
@@ -222,6 +225,16 @@ impl KeyRing {
                 },
             )
             .map_err(|_| SealBroken)
+    }
+
+    /// Seeds of keys of other kinds, under each root: the current one's first. With each, the root's id.
+    pub fn seeds(&self, purpose: Purpose) -> Vec<(&str, Secret<[u8; 32]>)> {
+        self.roots()
+            .map(|root| {
+                let seed = derive(root.secret.reveal(), b"", purpose.info());
+                (root.id.as_str(), seed)
+            })
+            .collect()
     }
 
     fn roots(&self) -> impl Iterator<Item = &Root> {

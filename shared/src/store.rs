@@ -7,6 +7,7 @@
 
 mod accounts;
 mod appservices;
+mod bindings;
 mod callers;
 mod change;
 mod changes;
@@ -31,6 +32,7 @@ use aws_sdk_dynamodb::Client;
 
 pub use accounts::{AccountKind, AccountRow, AccountStatus, Facts, LoginFacts, Spared, Wanted};
 pub use appservices::AppservicesRow;
+pub use bindings::{Binding, RecordBindingError};
 pub use callers::CallerFacts;
 pub use device_list::{DevicePage, ListedDevice};
 pub use devices::{DeviceRow, SaveDeviceError};

@@ -6,4 +6,5 @@ mod members;
 mod next_link;
 mod offers;
 mod owners;
+mod purposes;
 mod sessions;

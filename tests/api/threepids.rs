@@ -7,7 +7,7 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
-use kit::{House, Reply};
+use kit::{House, PASSWORD, Reply};
 use serde_json::{Value, json};
 use shared::threepids::proofs;
 
@@ -43,6 +43,29 @@ pub(crate) const HOSTS: (&str, &str) = (
 
 /// The two kinds of address, each with where messages to it are asked for.
 pub(crate) const MEDIA: [(&str, &str); 2] = [("email", EMAIL), ("msisdn", MSISDN)];
+
+/// Every endpoint at which a message can be asked for, with the medium of its address. What is asked
+/// at one of them is nothing to the others.
+pub(crate) const REQUESTS: [(&str, &str); 6] = [
+    ("email", EMAIL),
+    ("msisdn", MSISDN),
+    (
+        "email",
+        "/_matrix/client/v3/account/password/email/requestToken",
+    ),
+    (
+        "msisdn",
+        "/_matrix/client/v3/account/password/msisdn/requestToken",
+    ),
+    (
+        "email",
+        "/_matrix/client/v3/account/3pid/email/requestToken",
+    ),
+    (
+        "msisdn",
+        "/_matrix/client/v3/account/3pid/msisdn/requestToken",
+    ),
+];
 
 /// A house that sends both kinds of message, with these settings besides.
 pub(crate) async fn house_with(settings: &[(&str, &str)]) -> House {
@@ -144,6 +167,22 @@ pub(crate) fn token(house: &House, medium: &str, sid: &str) -> String {
         "email" => link_token(house, sid),
         _ => code(house, sid, sends.as_str().unwrap().parse().unwrap()),
     }
+}
+
+/// Makes an account that has this address.
+pub(crate) async fn sign_up_with(house: &House, medium: &str, who: u32, name: &str) {
+    let sid = sid(house, path_of(medium), &wish(medium, who, "owner", 1)).await;
+    let token = token(house, medium, &sid);
+    submit(house, medium, &sid, "owner", &token).await.ok();
+    let stage = if medium == "email" {
+        "m.login.email.identity"
+    } else {
+        "m.login.msisdn"
+    };
+    let creds = json!({ "sid": sid, "client_secret": "owner" });
+    let auth = json!({ "type": stage, "threepid_creds": creds });
+    let body = json!({ "username": name, "password": PASSWORD, "auth": auth });
+    house.register(&body).await.ok();
 }
 
 /// A code that none of these is.

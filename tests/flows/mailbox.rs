@@ -67,6 +67,27 @@ pub(crate) async fn ask_from(house: &House, network: u32, body: &Value) -> Reply
     house.send_from(peer(network), request).await
 }
 
+/// The purposes other than signing up, by where they are asked for.
+pub(crate) const RESET: &str = "account/password";
+pub(crate) const ADD: &str = "account/3pid";
+
+/// Asks for a message of the medium that the body speaks of, for this purpose.
+pub(crate) async fn ask_for(house: &House, purpose: &str, body: &Value) -> Reply {
+    let medium = if body.get("email").is_some() {
+        "email"
+    } else {
+        "msisdn"
+    };
+    let path = format!("/_matrix/client/v3/{purpose}/{medium}/requestToken");
+    house.post(&path, body).await
+}
+
+/// The session that an accepted request of this purpose belongs to.
+pub(crate) async fn session_for(house: &House, purpose: &str, body: &Value) -> String {
+    let answer = ask_for(house, purpose, body).await.ok();
+    answer["sid"].as_str().unwrap().to_owned()
+}
+
 /// An address in the network of this number.
 pub(crate) fn peer(network: u32) -> IpAddr {
     Ipv4Addr::from(0x0a00_0000 + network).into()

@@ -8,6 +8,7 @@
 )]
 
 mod owners;
+mod purposes;
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -179,6 +179,7 @@ impl Row {
 fn loggable(key: &str) -> &str {
     match key.split_once('#') {
         Some(("3PID", _)) => "3PID#\u{2026}",
+        Some(("BIND", _)) => "BIND#\u{2026}",
         None if key.contains('.') => "\u{2026}",
         _ => key,
     }
@@ -197,6 +198,11 @@ mod tests {
                 "USER#alice",
                 "3PID#email#alice@example.org",
                 "USER#alice/3PID#\u{2026}",
+            ),
+            (
+                "USER#alice",
+                "BIND#id.example#email#alice@example.org",
+                "USER#alice/BIND#\u{2026}",
             ),
             ("USER#alice", "DEV#PHONE", "USER#alice/DEV#PHONE"),
             ("APPSERVICES", "A", "APPSERVICES/A"),

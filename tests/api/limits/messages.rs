@@ -9,7 +9,7 @@ use super::{LIMITS, hammer, served_after};
 use crate::api::{
     support::{request, text},
     threepids::{
-        CODE, EMAIL, LINK, MEDIA, MSISDN, code, form, house_with, link_token, mail_to, queued,
+        CODE, EMAIL, LINK, MSISDN, REQUESTS, code, form, house_with, link_token, mail_to, queued,
         rows, sid, submit, text_to, wish,
     },
 };
@@ -29,7 +29,7 @@ async fn post_from(house: &House, peer: IpAddr, path: &str, body: &Value) -> Rep
 /// 3PID-16: the same request again costs no message, but a read.
 #[tokio::test]
 async fn http_19_requests_for_messages_are_limited_whether_one_goes_out_or_not() {
-    for (medium, path) in MEDIA {
+    for (medium, path) in REQUESTS {
         let house = house_with(&[LIMITS]).await;
         let body = wish(medium, 1, "secret", 1);
         let ask = async || house.post(path, &body).await;
@@ -64,9 +64,13 @@ async fn _3pid_16_questions_who_has_an_account_are_limited_where_they_are_answer
 /// L13, HTTP-19: a new secret is a new session, and no new budget; nor is another network.
 #[tokio::test]
 async fn l13_messages_to_one_address_are_limited_whatever_the_session() {
-    for (medium, most, seconds) in [("email", 10, 300), ("msisdn", 8, 600)] {
+    for (medium, path) in REQUESTS {
+        let (most, seconds) = if medium == "email" {
+            (10, 300)
+        } else {
+            (8, 600)
+        };
         let house = house_with(&[LIMITS]).await;
-        let path = crate::api::threepids::path_of(medium);
         let next = std::cell::Cell::new(0);
         let ask = async || {
             next.set(next.get() + 1);
@@ -96,7 +100,7 @@ async fn l13_messages_to_one_address_are_limited_whatever_the_session() {
 
 #[tokio::test]
 async fn _3pid_16_messages_from_one_network_are_limited_whomever_they_go_to() {
-    for (medium, path) in MEDIA {
+    for (medium, path) in REQUESTS {
         let house = house_with(&[LIMITS]).await;
         let who = std::cell::Cell::new(0);
         let ask = async || {
@@ -112,6 +116,62 @@ async fn _3pid_16_messages_from_one_network_are_limited_whomever_they_go_to() {
         let elsewhere = wish(medium, 99_000, "secret", 1);
         post_from(&house, network(1), path, &elsewhere).await.ok();
     }
+}
+
+/// L13: an owner's way to a new password is not spent by whoever asks for sign-ups with the address
+/// or wants to add it, which share their budgets; nor the reverse.
+#[tokio::test]
+async fn _3pid_16_what_leads_to_a_new_password_has_budgets_of_its_own() {
+    for (medium, most) in [("email", 10), ("msisdn", 8)] {
+        let paths = REQUESTS.into_iter().filter(|(own, _)| *own == medium);
+        let [sign_up, reset, add] = paths.map(|(_, path)| path).collect::<Vec<_>>()[..] else {
+            panic!("three purposes");
+        };
+        for (first, shared, other) in [(sign_up, Some(add), reset), (reset, None, sign_up)] {
+            let house = house_with(&[LIMITS]).await;
+            let next = std::cell::Cell::new(0);
+            let accepted = async |path: &str| {
+                let mut accepted = 0;
+                for _ in 0..most + 2 {
+                    next.set(next.get() + 1);
+                    let body = wish(medium, 1, &format!("secret{}", next.get()), 1);
+                    let reply = post_from(&house, network(next.get()), path, &body).await;
+                    match reply.status.as_u16() {
+                        200 => accepted += 1,
+                        _ => drop(reply.error(429, "M_LIMIT_EXCEEDED")),
+                    }
+                }
+                accepted
+            };
+            assert_eq!(accepted(first).await, most, "{first}");
+            if let Some(shared) = shared {
+                assert_eq!(accepted(shared).await, 0, "{shared}");
+            }
+            assert_eq!(accepted(other).await, most, "{other}");
+        }
+    }
+}
+
+/// The same for the budgets of the block and of the country.
+#[tokio::test]
+async fn _3pid_16_sign_ups_do_not_spend_what_a_block_or_a_country_has_for_new_passwords() {
+    let house = house_with(&[LIMITS]).await;
+    let who = std::cell::Cell::new(0);
+    let sign_up = async || {
+        who.set(who.get() + 1);
+        let body = wish("msisdn", who.get(), "secret", 1);
+        post_from(&house, network(who.get()), MSISDN, &body).await
+    };
+    assert_eq!(hammer(sign_up).await, (20, 180));
+    let blocks = async || {
+        who.set(who.get() + 1000);
+        let body = wish("msisdn", who.get(), "secret", 1);
+        post_from(&house, network(who.get()), MSISDN, &body).await
+    };
+    assert_eq!(hammer(blocks).await, (180, 10), "with the 20 of before");
+    let (_, reset) = REQUESTS[3];
+    let body = wish("msisdn", 1, "reset", 1);
+    post_from(&house, network(1), reset, &body).await.ok();
 }
 
 /// Incident 28: numbers that one party may own, bought in blocks.

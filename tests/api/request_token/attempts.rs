@@ -8,14 +8,14 @@ use tokio::task::JoinSet;
 
 use crate::api::{
     support::text,
-    threepids::{MEDIA, house_with, path_of, queued, rows, sid, state, submit, token, wish},
+    threepids::{REQUESTS, house_with, queued, rows, sid, state, submit, token, wish},
 };
 
 /// L17: what was asked for before is recorded.
 #[tokio::test]
 async fn _3pid_20_only_a_higher_attempt_calls_for_a_message() {
     let house = house_with(&[]).await;
-    for (medium, path) in MEDIA {
+    for (medium, path) in REQUESTS {
         let before = queued(&house);
         let first = sid(&house, path, &wish(medium, 1, "secret", 1)).await;
         let mut called_for = vec![queued(&house) - before];
@@ -33,7 +33,7 @@ async fn _3pid_20_only_a_higher_attempt_calls_for_a_message() {
 async fn l6_the_session_and_its_message_are_written_together_or_not_at_all() {
     let house = house_with(&[]).await;
     house.expect_faults();
-    for (index, (medium, path)) in MEDIA.into_iter().enumerate() {
+    for (index, (medium, path)) in REQUESTS.into_iter().enumerate() {
         let body = wish(medium, 1, "secret", 1);
         let fault = Fault::new(Kind::InternalError).on("TransactWriteItems");
         house.local.tap().inject(fault.times(1000));
@@ -62,7 +62,7 @@ async fn l6_the_session_and_its_message_are_written_together_or_not_at_all() {
 #[tokio::test]
 async fn _3pid_17_a_failed_write_does_not_use_up_the_attempt_and_a_lost_answer_sends_once() {
     let house = house_with(&[]).await;
-    for (medium, path) in MEDIA {
+    for (medium, path) in REQUESTS {
         let before = queued(&house);
         let lost = Fault::new(Kind::LostAnswer).on("TransactWriteItems");
         house.local.tap().inject(lost);
@@ -77,7 +77,7 @@ async fn _3pid_17_a_failed_write_does_not_use_up_the_attempt_and_a_lost_answer_s
 
 async fn fifty_at_once(house: House) {
     let house = Arc::new(house);
-    for (index, (medium, path)) in MEDIA.into_iter().enumerate() {
+    for (index, (medium, path)) in REQUESTS.into_iter().enumerate() {
         let mut racers = JoinSet::new();
         for _ in 0..50 {
             let house = Arc::clone(&house);
@@ -120,7 +120,7 @@ async fn _3pid_24_twins_at_once_do_not_use_up_the_budgets() {
 #[tokio::test]
 async fn _3pid_24_two_attempts_at_once_are_two_messages_at_most_and_one_session() {
     let house = Arc::new(house_with(&[]).await);
-    for (medium, path) in MEDIA {
+    for (medium, path) in REQUESTS {
         let before = queued(&house);
         let mut racers = JoinSet::new();
         for index in 0..20 {
@@ -138,7 +138,7 @@ async fn _3pid_24_two_attempts_at_once_are_two_messages_at_most_and_one_session(
 #[tokio::test]
 async fn _3pid_25_what_an_earlier_message_brought_still_works() {
     let house = house_with(&[]).await;
-    for (medium, path) in MEDIA {
+    for (medium, path) in REQUESTS {
         let first = sid(&house, path, &wish(medium, 1, "secret", 1)).await;
         let token = token(&house, medium, &first);
         house.advance(Duration::from_hours(1));
@@ -151,15 +151,16 @@ async fn _3pid_25_what_an_earlier_message_brought_still_works() {
 /// 3PID-48: each text message is one more code to guess, so there are few.
 #[tokio::test]
 async fn _3pid_16_one_session_calls_for_20_mails_or_3_text_messages() {
-    let house = house_with(&[]).await;
-    for (medium, most) in [("email", 20), ("msisdn", 3)] {
+    for (medium, path) in REQUESTS {
+        let house = house_with(&[]).await;
+        let most = if medium == "email" { 20 } else { 3 };
         let before = queued(&house);
         for attempt in 1..=most {
-            sid(&house, path_of(medium), &wish(medium, 1, "secret", attempt)).await;
+            sid(&house, path, &wish(medium, 1, "secret", attempt)).await;
         }
         let one_more = wish(medium, 1, "secret", most + 1);
         house.advance(Duration::from_hours(23));
-        let reply = house.post(path_of(medium), &one_more).await;
+        let reply = house.post(path, &one_more).await;
         let refusal = reply.error(429, "M_LIMIT_EXCEEDED");
         assert_eq!(
             refusal["retry_after_ms"], 3_600_000,
@@ -167,11 +168,11 @@ async fn _3pid_16_one_session_calls_for_20_mails_or_3_text_messages() {
         );
         // To repeat an attempt is still no fault.
         let repeated = wish(medium, 1, "secret", most);
-        sid(&house, path_of(medium), &repeated).await;
+        sid(&house, path, &repeated).await;
         let sent = usize::try_from(most).unwrap();
         assert_eq!(queued(&house) - before, sent);
         house.advance(Duration::from_hours(1));
-        sid(&house, path_of(medium), &one_more).await;
+        sid(&house, path, &one_more).await;
         assert_eq!(queued(&house) - before, sent + 1);
     }
 }
@@ -179,8 +180,8 @@ async fn _3pid_16_one_session_calls_for_20_mails_or_3_text_messages() {
 /// 3PID-20: a session that ended counts anew, from any attempt.
 #[tokio::test]
 async fn _3pid_49_a_session_that_expired_begins_anew_under_its_id_with_other_tokens() {
-    let house = house_with(&[]).await;
-    for (medium, path) in MEDIA {
+    for (medium, path) in REQUESTS {
+        let house = house_with(&[]).await;
         let body = wish(medium, 1, "secret", 7);
         let first = sid(&house, path, &body).await;
         let old = token(&house, medium, &first);
@@ -201,7 +202,7 @@ async fn _3pid_49_a_session_that_expired_begins_anew_under_its_id_with_other_tok
 #[tokio::test]
 async fn _3pid_21_a_validated_session_calls_for_no_further_message() {
     let house = house_with(&[]).await;
-    for (medium, path) in MEDIA {
+    for (medium, path) in REQUESTS {
         let first = sid(&house, path, &wish(medium, 1, "secret", 1)).await;
         let token = token(&house, medium, &first);
         submit(&house, medium, &first, "secret", &token).await.ok();

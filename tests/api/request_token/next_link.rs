@@ -4,7 +4,7 @@
 use kit::PREFIXES;
 use serde_json::json;
 
-use crate::api::threepids::{HOSTS, MEDIA, house_with, queued, rows, wish, with};
+use crate::api::threepids::{HOSTS, REQUESTS, house_with, queued, rows, wish, with};
 
 /// L3: on each of the endpoints.
 #[tokio::test]
@@ -12,7 +12,7 @@ async fn _3pid_31_only_http_and_https_links_are_taken() {
     let house = house_with(&[HOSTS]).await;
     let too_long = format!("https://app.example.org/{}", "a".repeat(2048));
     for prefix in PREFIXES {
-        for (medium, path) in MEDIA {
+        for (medium, path) in REQUESTS {
             let path = path.replace("/_matrix/client/v3", prefix);
             for link in [
                 "file:///etc/passwd",
@@ -52,7 +52,7 @@ async fn _3pid_31_links_elsewhere_are_taken_and_not_kept() {
     for (listed, kept) in [(HOSTS, true), (("GATEHOUSE_NEXT_LINK_HOSTS", ""), false)] {
         let house = house_with(&[listed]).await;
         let mut who = 0;
-        for (medium, path) in MEDIA {
+        for (medium, path) in REQUESTS {
             for (link, on_list) in [
                 ("https://app.example.org", true),
                 ("HTTPS://APP.example.org/#/x", true),

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use crate::api::{
     support::{for_all, text},
     threepids::{
-        FLOWS, LINK, MAIL, MEDIA, SMS, address, code, house_with, link_token, no_code,
-        not_submitted, open, path_of, press, queued, row, rows, sid, state, submit, token, wish,
+        FLOWS, LINK, MAIL, MEDIA, REQUESTS, SMS, address, code, house_with, link_token, no_code,
+        not_submitted, open, press, queued, row, rows, sid, state, submit, token, wish,
     },
 };
 
@@ -18,7 +18,7 @@ use crate::api::{
 #[tokio::test]
 async fn incident_1_two_addresses_with_one_secret_are_two_sessions() {
     let house = house_with(&[]).await;
-    for (medium, path) in MEDIA {
+    for (medium, path) in REQUESTS {
         let victim = sid(&house, path, &wish(medium, 1, "secret", 1)).await;
         let own = sid(&house, path, &wish(medium, 2, "secret", 1)).await;
         assert_ne!(victim, own);
@@ -58,30 +58,30 @@ async fn incident_1_the_link_to_one_address_never_validates_another() {
     assert_eq!(state(&house, &victim), "pending");
 }
 
-/// Incident 1, 3PID-20: over secrets, addresses and media, a session belongs to one of each, and
-/// what proves it proves no other.
+/// Incident 1, 3PID-20: over secrets, addresses, media and purposes, a session belongs to one of each,
+/// and what proves it proves no other.
 #[test]
-fn incident_1_a_session_belongs_to_one_secret_one_address_and_one_medium() {
+fn incident_1_a_session_belongs_to_one_secret_one_address_one_medium_and_one_purpose() {
     let one = || {
         (
             select(vec!["a", "A", "secret", "secret.", "secre", "t", "=", "_"]),
             0_u32..4,
-            select(vec!["email", "msisdn"]),
+            select(REQUESTS.to_vec()),
         )
     };
     let case = (one(), one()).prop_filter("two different", |(a, b)| a != b);
-    for_all(48, &[MAIL, SMS, FLOWS], &case, &async |house, (a, b)| {
+    for_all(64, &[MAIL, SMS, FLOWS], &case, &async |house, (a, b)| {
         // Neither case sees the sessions of the one before.
         house.advance(std::time::Duration::from_hours(49));
         let mut sids = Vec::new();
-        for (secret, who, medium) in [a, b] {
-            let sid = sid(house, path_of(medium), &wish(medium, who, secret, 1)).await;
+        for (secret, who, (medium, path)) in [a, b] {
+            let sid = sid(house, path, &wish(medium, who, secret, 1)).await;
             assert_eq!(row(house, &sid)["address"]["S"], address(medium, who));
             sids.push(sid);
         }
         assert_ne!(sids[0], sids[1]);
-        let (secret, _, medium) = a;
-        let others = token(house, b.2, &sids[1]);
+        let (secret, _, (medium, _)) = a;
+        let others = token(house, b.2.0, &sids[1]);
         if token(house, medium, &sids[0]) != others {
             for secret in [secret, b.0] {
                 let reply = submit(house, medium, &sids[0], secret, &others).await;
@@ -89,8 +89,8 @@ fn incident_1_a_session_belongs_to_one_secret_one_address_and_one_medium() {
             }
         }
         assert_eq!(state(house, &sids[0]), "pending");
-        let own = token(house, b.2, &sids[1]);
-        submit(house, b.2, &sids[1], b.0, &own).await.ok();
+        let own = token(house, b.2.0, &sids[1]);
+        submit(house, b.2.0, &sids[1], b.0, &own).await.ok();
         assert_eq!(state(house, &sids[0]), "pending");
     });
 }

@@ -172,6 +172,16 @@ fn who_could_set_a_new_password_is_told_how_only_where_it_can_be_done() {
             parts.map(|part| part.replace('\n', " ").contains("Forgot password"))
         };
         assert_eq!(told(false), [false, false], "{}", mail.kind());
+        let server = HERE.server;
+        let letter = mail
+            .write(Here {
+                server,
+                resets: false,
+            })
+            .unwrap();
+        for part in [letter.text, letter.html] {
+            assert!(!part.contains("set a new password"), "{part}");
+        }
         let [text, html] = told(true);
         assert_eq!(text, html, "{}", mail.kind());
         inviting.extend(text.then(|| mail.kind()));
