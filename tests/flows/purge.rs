@@ -118,13 +118,13 @@ async fn deact_14_a_deactivated_user_keeps_no_device() {
     assert_eq!(devices(&house, "alice"), BTreeSet::new());
 }
 
-/// Ten thousand rows, more than a query gives at once; failures and the end of a worker's time on the
-/// way; each attempt goes on where the one before ended, and the last finds nothing more to do.
+/// More rows than a query gives at once, and failures on the way: each attempt goes on where the one
+/// before ended. (Ten thousand take a worker about twenty seconds here.)
 #[tokio::test]
-async fn a_purge_of_ten_thousand_devices_goes_on_until_it_is_done() {
+async fn a_purge_of_thousands_goes_on_until_it_is_done() {
     let house = House::new().await;
     let first = sign_up(&house, "alice").await;
-    write_devices(&house, "alice", 1, ("x", 10_000));
+    write_devices(&house, "alice", 1, ("x", 2500));
     leave_all(&house, &first).await;
     let second = log_in(&house, "alice", PASSWORD).await;
     let tap = house.local.tap();
@@ -132,13 +132,13 @@ async fn a_purge_of_ten_thousand_devices_goes_on_until_it_is_done() {
         Fault::new(Kind::Throttle)
             .by("Deliver")
             .on("DeleteItem")
-            .nth(3000)
-            .times(1000),
+            .nth(1000)
+            .times(200),
     );
     house.deliver().await;
     tap.calm();
     let left = devices(&house, "alice").len();
-    assert!((1000..8000).contains(&left), "{left}");
+    assert!((1000..=1600).contains(&left), "{left}");
     assert_eq!(statuses(&house), ["queued"]);
     house.advance(Duration::from_mins(2));
     house.tick().await;
