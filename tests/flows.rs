@@ -20,6 +20,7 @@ mod fallback;
 mod faults;
 mod incidents;
 mod mailbox;
+mod message_budgets;
 mod message_limits;
 mod msisdn;
 mod notices;
