@@ -4,11 +4,17 @@
 //! grammar, the operator's policy, application services, and at last the claim itself, which only
 //! the finishing transaction makes. Knows neither HTTP nor the tables' keys.
 
+mod changes;
 mod names;
+mod threepids;
 
 use std::collections::BTreeMap;
 
+pub use changes::{ChangeAccountError, Deactivation, PasswordChange, Sparing};
 pub use names::{NameFault, choose, generate, generate_guest};
+pub use threepids::{
+    AddThreePidError, LostThreePid, MAX_THREEPIDS, NewThreePid, RemoveThreePidError,
+};
 
 use crate::{
     clock::Timestamp,

@@ -5,13 +5,17 @@
 //! nobody has, an account without a password and a wrong password are one answer (UIA-45, UIA-46).
 //! Guesses are charged before they are hashed. Knows nothing of what follows.
 
+mod guess;
+
+pub use guess::Guess;
+
 use crate::{
     app::App,
     error::{ErrorCode, MatrixError},
     http::{Body, Network},
     ids::Localpart,
     limits::{self, Limit, LimitError},
-    passwords::{HashError, Verdict},
+    passwords::{HashError, PasswordHash, Verdict},
     secrets::{Secret, sha256_base64},
     store::{AccountRow, AccountStatus, LoginFacts, StoreError},
     threepids::{self, Medium, ThreePid},
@@ -68,7 +72,7 @@ impl Identifier {
             if let Some(user) = body.optional::<String>("user")? {
                 return Ok(Some(Self::user(app, &user)));
             }
-            return Self::address(app, body);
+            return Self::address(body);
         };
         let members = Body::from(given);
         let missing = |name: &str| {
@@ -83,7 +87,7 @@ impl Identifier {
                 Ok(Some(Self::user(app, &user.ok_or_else(|| missing("user"))?)))
             }
             // The specification's own example has no type.
-            Some("m.id.thirdparty") | None => Self::address(app, &members)?
+            Some("m.id.thirdparty") | None => Self::address(&members)?
                 .ok_or_else(|| missing("medium"))
                 .map(Some),
             Some("m.id.phone") => {
@@ -119,7 +123,7 @@ impl Identifier {
             .map_or_else(|| Self::Nobody(text.to_owned()), Self::User)
     }
 
-    fn address(app: &App, members: &Body) -> Result<Option<Self>, MatrixError> {
+    fn address(members: &Body) -> Result<Option<Self>, MatrixError> {
         let (medium, address) = (
             members.optional::<String>("medium")?,
             members.optional::<String>("address")?,
@@ -127,21 +131,7 @@ impl Identifier {
         let (Some(medium), Some(address)) = (medium, address) else {
             return Ok(None);
         };
-        let _ = app;
-        let found = match Medium::parse(&medium) {
-            Some(Medium::Email) => threepids::parse_email(&address),
-            // As it is stored: digits, and some write the `+` all the same.
-            Some(Medium::Msisdn) => {
-                let digits = address.strip_prefix('+').unwrap_or(&address);
-                let lawful =
-                    (1..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
-                lawful.then(|| ThreePid {
-                    medium: Medium::Msisdn,
-                    address: digits.to_owned(),
-                })
-            }
-            None => None,
-        };
+        let found = Medium::parse(&medium).and_then(|medium| ThreePid::parse(medium, &address));
         Ok(Some(found.map_or(Self::Nobody(address), Self::ThreePid)))
     }
 
@@ -170,45 +160,87 @@ pub async fn verify(
     password: &Secret,
     network: Network,
 ) -> Result<Verified, CredentialError> {
+    let (verified, guess) = check(app, who, password, network, None).await?;
+    guess.refund(app).await;
+    Ok(verified)
+}
+
+/// The same for who wants to log in, which has a budget of its own. What the guess cost is for the
+/// caller to give back, beside what else there is to write.
+pub async fn verify_to_log_in(
+    app: &App,
+    who: &Identifier,
+    password: &Secret,
+    network: Network,
+) -> Result<(Verified, Guess), CredentialError> {
+    check(app, who, password, network, Some(Limit::Login)).await
+}
+
+async fn check(
+    app: &App,
+    who: &Identifier,
+    password: &Secret,
+    network: Network,
+    entry: Option<Limit>,
+) -> Result<(Verified, Guess), CredentialError> {
     let key = who.key();
-    let budgets = [
-        (Limit::PasswordGuess, format!("{key} {network}")),
-        (Limit::PasswordHash, network.to_string()),
-    ];
-    let (charged, found) = tokio::join!(limits::spend_all(app, &budgets), find(app, who));
-    charged?;
-    let found = found?;
-    let usable = found
+    let (charged, found) = tokio::join!(guess::charge(app, &key, network, entry), find(app, who));
+    let (charged, (localpart, facts)) = (charged?, found?);
+    let guess = charged.about(app, &localpart).await?;
+    let usable = facts
         .as_ref()
-        .filter(|(_, facts)| facts.account.status != AccountStatus::Deactivated);
-    let hash = usable.and_then(|(_, facts)| facts.password.clone());
+        .filter(|facts| facts.account.status != AccountStatus::Deactivated);
+    let hash = usable.and_then(|facts| facts.password.clone());
     let stored = hash.as_ref().map(|hash| hash.phc.clone());
     let verdict = app.hasher.verify(password, hash).await?;
-    let (Some((localpart, facts)), true) = (found, verdict != Verdict::Wrong) else {
+    let (Some(facts), true) = (facts, verdict != Verdict::Wrong) else {
         return Err(CredentialError::Wrong);
     };
-    // A right guess is no guess.
-    limits::refund_all(app, &budgets[..1]).await;
-    Ok(Verified {
+    let verified = Verified {
         localpart,
         account: facts.account,
         outdated: stored.filter(|_| verdict == Verdict::Outdated),
-    })
+    };
+    Ok((verified, guess))
 }
 
-/// Reads the account that is named. Where nobody is, a name that nobody has is read in their place.
-async fn find(app: &App, who: &Identifier) -> Result<Option<(Localpart, LoginFacts)>, StoreError> {
-    let (name, is_real) = match who {
-        Identifier::User(name) => (Some(name.clone()), true),
-        Identifier::ThreePid(threepid) => (app.store.find_owner(threepid).await?, true),
-        Identifier::Nobody(_) => (None, false),
+/// Charges a guess at the password of a user whose token says who they are, so that it can be
+/// charged beside the read that finds the password. Guesses of strangers do not count against who
+/// has a token.
+pub async fn charge_own(app: &App, user: &Localpart, network: Network) -> Result<(), LimitError> {
+    let guess = guess::from(&Identifier::User(user.clone()).key(), network);
+    limits::spend_all(app, &[guess, (Limit::PasswordHash, network.to_string())]).await
+}
+
+/// Whether this is the password of that user; the guess has been charged. One hash, whatever is
+/// stored. Gives what is to be given back, since a right guess is no guess.
+pub async fn verify_own(
+    app: &App,
+    user: &Localpart,
+    hash: Option<PasswordHash>,
+    password: &Secret,
+    network: Network,
+) -> Result<(Limit, String), CredentialError> {
+    match app.hasher.verify(password, hash).await? {
+        Verdict::Wrong => Err(CredentialError::Wrong),
+        Verdict::Right | Verdict::Outdated => {
+            Ok(guess::from(&Identifier::User(user.clone()).key(), network))
+        }
+    }
+}
+
+/// Reads the account that is named. Where nobody is, a name that nobody has is read in their place,
+/// and nothing is found.
+async fn find(app: &App, who: &Identifier) -> Result<(Localpart, Option<LoginFacts>), StoreError> {
+    let name = match who {
+        Identifier::User(name) => Some(name.clone()),
+        Identifier::ThreePid(threepid) => app.store.find_owner(threepid).await?,
+        Identifier::Nobody(_) => None,
     };
-    let (name, is_real) = match name {
-        Some(name) => (name, is_real),
-        None => (decoy(app, who), false),
-    };
+    let is_real = name.is_some();
+    let name = name.unwrap_or_else(|| decoy(app, who));
     let facts = app.store.find_login(&name).await?;
-    Ok(facts.filter(|_| is_real).map(|facts| (name, facts)))
+    Ok((name, facts.filter(|_| is_real)))
 }
 
 /// A name that nobody can have taken, to read in the place of none.

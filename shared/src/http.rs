@@ -5,6 +5,7 @@
 
 mod body;
 mod client_address;
+mod path;
 mod query;
 mod token;
 
@@ -14,7 +15,7 @@ use serde::Serialize;
 pub use body::{Body, MAX_BODY_BYTES};
 pub use client_address::{Network, TrustedProxies};
 pub use query::Query;
-pub use token::{access_token, bearer};
+pub use token::{access_token, bearer, optional_access_token};
 
 /// One request, whatever carried it here.
 pub struct Request {

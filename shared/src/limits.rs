@@ -32,8 +32,14 @@ pub enum Limit {
     PasswordHash,
     /// Guessing a password, by whom it is guessed of and from which network.
     PasswordGuess,
+    /// The same, from all networks together.
+    AccountGuess,
+    /// Any request about an account that UIA guards.
+    Account,
     /// Any request to log in.
     Login,
+    /// Any request for new tokens.
+    Refresh,
     /// Making a guest.
     Guest,
     /// Opening or submitting a fallback page.
@@ -42,6 +48,8 @@ pub enum Limit {
     RequestToken,
     /// Submitting the code or the link of one.
     SubmitToken,
+    /// Asking an identity server for something.
+    IdServer,
     /// A message that goes out, by network.
     Message,
     /// A mail, by address and network: one network does not spend what others need. This and those
@@ -94,11 +102,12 @@ impl Limit {
             Self::Register => (240, 1),
             Self::Available => (60, 1),
             Self::RegistrationToken | Self::Guest => (10, 60),
-            Self::UiaSession => (30, 10),
+            Self::UiaSession | Self::IdServer => (30, 10),
             Self::Captcha => (20, 15),
             Self::PasswordHash => (20, 30),
             Self::PasswordGuess => (10, 60),
-            Self::Login => (60, 2),
+            Self::AccountGuess => (100, 10 * 60),
+            Self::Account | Self::Login | Self::Refresh => (60, 2),
             Self::FallbackPage | Self::RequestToken | Self::SubmitToken => (60, 2),
             Self::Message => (20, 60),
             Self::MailFromNetwork | Self::ResetMailFromNetwork => (5, 10 * 60),
@@ -125,11 +134,15 @@ impl Limit {
             Self::Captcha => "captcha",
             Self::PasswordHash => "password-hash",
             Self::PasswordGuess => "password-guess",
+            Self::AccountGuess => "account-guess",
+            Self::Account => "account",
             Self::Login => "login",
+            Self::Refresh => "refresh",
             Self::Guest => "guest",
             Self::FallbackPage => "fallback-page",
             Self::RequestToken => "request-token",
             Self::SubmitToken => "submit-token",
+            Self::IdServer => "id-server",
             Self::Message => "message",
             Self::MailFromNetwork => "mail-from-network",
             Self::MailAddress => "mail-address",
@@ -261,13 +274,37 @@ pub async fn refund_all(app: &App, budgets: &[(Limit, String)]) {
     .await;
 }
 
-/// The cell's key: hashed, so that the table names no network and no address.
+/// How long a network is known after a login from it.
+const KNOWN_FOR: Duration = Duration::from_hours(30 * 24);
+const KNOWN_NETWORK: &str = "known-network";
+
+/// Remembers for a month that `whom`, a user and a network, have to do with one another.
+pub async fn remember_network(app: &App, whom: impl Display) -> Result<(), StoreError> {
+    if app.config.limits {
+        let until = app.clock.now().plus(KNOWN_FOR);
+        app.store
+            .remember_in_cell(&cell_of(app, KNOWN_NETWORK, whom), until)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Whether that is remembered.
+pub async fn knows_network(app: &App, whom: impl Display) -> Result<bool, StoreError> {
+    let until = app
+        .store
+        .remembered_in_cell(&cell_of(app, KNOWN_NETWORK, whom))
+        .await?;
+    Ok(until.is_some_and(|until| app.clock.now() < until))
+}
+
 fn cell(app: &App, limit: Limit, whom: impl Display) -> String {
-    format!(
-        "{}#{}",
-        limit.name(),
-        app.config
-            .keys
-            .hash(Purpose::LimitKey, whom.to_string().as_bytes())
-    )
+    cell_of(app, limit.name(), whom)
+}
+
+/// A cell's key: hashed, so that the table names no network and no address.
+fn cell_of(app: &App, name: &str, whom: impl Display) -> String {
+    let whom = whom.to_string();
+    let hash = app.config.keys.hash(Purpose::LimitKey, whom.as_bytes());
+    format!("{name}#{hash}")
 }

@@ -21,6 +21,9 @@ pub use phone::{Phone, PhoneFault, canonical as canonical_phone, parse as parse_
 
 use crate::config::Config;
 
+/// The most digits that a number has, by E.164.
+const MAX_DIGITS: usize = 15;
+
 /// How a third party is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -65,6 +68,26 @@ pub struct ThreePid {
 }
 
 crate::opaque_debug!(ThreePid);
+
+impl ThreePid {
+    /// An address that a client says somebody has, in whatever spelling (3PID-63): the digits of a
+    /// number as they are stored, or with the `+` that some write all the same. `None` if nobody can
+    /// have it.
+    pub fn parse(medium: Medium, address: &str) -> Option<Self> {
+        match medium {
+            Medium::Email => email::parse(address),
+            Medium::Msisdn => {
+                let digits = address.strip_prefix('+').unwrap_or(address);
+                let lawful = (1..=MAX_DIGITS).contains(&digits.len())
+                    && digits.bytes().all(|b| b.is_ascii_digit());
+                lawful.then(|| Self {
+                    medium,
+                    address: digits.to_owned(),
+                })
+            }
+        }
+    }
+}
 
 /// The operator does not want this address here (3PID-08).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -8,6 +8,7 @@
 mod auth;
 mod engine;
 pub mod fallback;
+mod operations;
 mod proof;
 mod session;
 mod stages;
@@ -19,13 +20,15 @@ use serde_json::{Map, Value, json};
 
 pub use auth::Auth;
 pub use engine::{Attempt, prepare, prove};
+pub use operations::{Binding, Offer, Operation};
 pub use proof::Proof;
-pub use session::{Binding, OpenSession, Replay, SessionCommit, SessionState, session_key};
+pub use session::{OpenSession, Replay, SessionCommit, SessionState, session_key};
 pub use stages::{Evidence, Prepared, StageType, registration_token};
 
 use crate::{
     config::{Config, Flow},
     http::Response,
+    ids::Localpart,
     store::TokenUse,
     threepids::proofs::Proven,
 };
@@ -107,4 +110,6 @@ pub struct Gains {
     pub registration_token: Option<TokenUse>,
     /// Validated addresses, to be attached with their proofs spent.
     pub threepids: Vec<Proven>,
+    /// Whose password was given, and the account's epoch then.
+    pub user: Option<(Localpart, i64)>,
 }

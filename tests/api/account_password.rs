@@ -1,1 +1,417 @@
 //! `POST /account/password`.
+
+use kit::{House, PASSWORD, PREFIXES};
+use serde_json::{Value, json};
+
+use super::support::{add_appservice, post_as, register_as, set_status, whoami};
+use crate::flows::{
+    addresses::{ALICE, EMAIL, MSISDN, NUMBER},
+    people::{
+        ADDRESSES, CHANGE, Device, OTHER, ask_reset, log_in, password_of, sign_up, sign_up_with,
+        try_login, with_auth,
+    },
+};
+
+fn wish() -> Value {
+    json!({ "new_password": OTHER })
+}
+
+/// PWD-02, PWD-03, PWD-04, PWD-13, UIA-40, TOK-13: with a token, by the old password.
+#[tokio::test]
+async fn pwd_04_the_password_of_the_tokens_user_is_changed() {
+    for prefix in PREFIXES {
+        let house = House::new().await;
+        let alice = sign_up(&house, "alice").await;
+        sign_up(&house, "bob").await;
+        let path = format!("{prefix}/account/password");
+        let (challenge, session) = alice.begin(&house, &path, &wish()).await;
+        assert_eq!(
+            challenge["flows"],
+            json!([{ "stages": ["m.login.password"] }])
+        );
+        assert_eq!(challenge["completed"], json!([]));
+        assert!(challenge.get("errcode").is_none(), "UIA-06");
+        let auth = password_of("alice", PASSWORD, Some(&session));
+        let reply = alice.post(&house, &path, &with_auth(wish(), auth)).await;
+        assert_eq!(reply.ok(), json!({}));
+        try_login(&house, "alice", PASSWORD)
+            .await
+            .error(403, "M_FORBIDDEN");
+        try_login(&house, "alice", OTHER).await.ok();
+        try_login(&house, "bob", PASSWORD).await.ok();
+        // The new one works in UIA too, and the old one no more.
+        let (_, session) = alice.begin(&house, &path, &wish()).await;
+        let old = password_of("alice", PASSWORD, Some(&session));
+        let reply = alice.post(&house, &path, &with_auth(wish(), old)).await;
+        assert_eq!(reply.refused("M_FORBIDDEN")["session"], session);
+        let new = password_of("alice", OTHER, Some(&session));
+        let reply = alice.post(&house, &path, &with_auth(wish(), new)).await;
+        reply.ok();
+    }
+}
+
+/// UIA-11, UIA-41, UIA-44: one request is enough, however the user is named.
+#[tokio::test]
+async fn uia_41_the_user_is_named_in_any_form() {
+    let named = [
+        json!({ "identifier": { "type": "m.id.user", "user": "alice" } }),
+        json!({ "identifier": { "type": "m.id.user", "user": "@alice:localhost" } }),
+        json!({ "identifier": { "type": "m.id.user", "user": "ALICE" } }),
+        json!({ "user": "alice" }),
+        json!({ "user": "@alice:localhost" }),
+    ];
+    for name in named {
+        let house = House::new().await;
+        let alice = sign_up(&house, "alice").await;
+        let mut auth = json!({ "type": "m.login.password", "password": PASSWORD });
+        for (member, value) in name.as_object().into_iter().flatten() {
+            auth[member] = value.clone();
+        }
+        let reply = alice.post(&house, CHANGE, &with_auth(wish(), auth)).await;
+        assert_eq!(reply.ok(), json!({}), "{name}");
+    }
+}
+
+/// UIA-42, UIA-43, UIA-44: an address of one's own names one, in any spelling.
+#[tokio::test]
+async fn uia_42_an_address_names_its_owner() {
+    let house = House::with(&ADDRESSES).await;
+    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    let bob = sign_up_with(&house, "bob", MSISDN, NUMBER.0).await;
+    for (person, named) in [
+        (
+            &alice,
+            json!({ "identifier": { "type": "m.id.thirdparty", "medium": "email", "address": "Alice@Example.ORG" } }),
+        ),
+        (&alice, json!({ "medium": "email", "address": ALICE })),
+        (
+            &bob,
+            json!({ "identifier": { "type": "m.id.phone", "country": "GB", "phone": "07400 123456" } }),
+        ),
+        (
+            &bob,
+            json!({ "identifier": { "type": "m.id.phone", "country": "GB", "number": "+447400123456" } }),
+        ),
+    ] {
+        let mut auth = json!({ "type": "m.login.password", "password": PASSWORD });
+        for (member, value) in named.as_object().into_iter().flatten() {
+            auth[member] = value.clone();
+        }
+        let body = json!({ "new_password": PASSWORD, "logout_devices": false, "auth": auth });
+        assert_eq!(
+            person.post(&house, CHANGE, &body).await.ok(),
+            json!({}),
+            "{named}"
+        );
+    }
+}
+
+/// UIA-25, UIA-45, L8, incident 17 (another account's password was accepted): whoever else is
+/// named, it is 403 before anything is hashed, whether there is such a user or not.
+#[tokio::test]
+async fn uia_25_nobody_elses_password_is_any_good() {
+    let house = House::with(&ADDRESSES).await;
+    let alice = sign_up(&house, "alice").await;
+    sign_up_with(&house, "bob", EMAIL, "bob@example.org").await;
+    let before = house.dump();
+    for named in [
+        json!({ "type": "m.id.user", "user": "bob" }),
+        json!({ "type": "m.id.user", "user": "nobody" }),
+        json!({ "type": "m.id.user", "user": "@alice:elsewhere.example" }),
+        json!({ "type": "m.id.thirdparty", "medium": "email", "address": "bob@example.org" }),
+        json!({ "type": "m.id.thirdparty", "medium": "email", "address": "nobody@example.org" }),
+    ] {
+        let auth = json!({ "type": "m.login.password", "identifier": named, "password": PASSWORD });
+        let reply = alice.post(&house, CHANGE, &with_auth(wish(), auth)).await;
+        reply.error(403, "M_FORBIDDEN");
+    }
+    assert_eq!(house.dump(), before);
+    try_login(&house, "alice", PASSWORD).await.ok();
+    try_login(&house, "bob", PASSWORD).await.ok();
+}
+
+/// UIA-27: a password stage that lacks something is a 401 that says so.
+#[tokio::test]
+async fn uia_27_a_stage_without_its_members_is_asked_for_them() {
+    let house = House::new().await;
+    let alice = sign_up(&house, "alice").await;
+    for auth in [
+        json!({ "type": "m.login.password" }),
+        json!({ "type": "m.login.password", "password": PASSWORD }),
+        json!({ "type": "m.login.password", "identifier": { "type": "m.id.user" }, "password": PASSWORD }),
+        json!({ "type": "m.login.password", "identifier": { "type": "m.id.user", "user": "alice" } }),
+    ] {
+        let reply = alice.post(&house, CHANGE, &with_auth(wish(), auth)).await;
+        reply.refused("M_MISSING_PARAM");
+    }
+    let auth = json!({ "type": "m.login.dummy" });
+    let reply = alice.post(&house, CHANGE, &with_auth(wish(), auth)).await;
+    reply.refused("M_UNRECOGNIZED");
+}
+
+#[tokio::test]
+async fn pwd_01_without_a_new_password_nothing_is_changed() {
+    let house = House::new().await;
+    let alice = sign_up(&house, "alice").await;
+    // First what has to be proven, then what is missing.
+    let (_, session) = alice.begin(&house, CHANGE, &json!({})).await;
+    let auth = password_of("alice", PASSWORD, Some(&session));
+    let reply = alice
+        .post(&house, CHANGE, &with_auth(json!({}), auth))
+        .await;
+    reply.error(400, "M_MISSING_PARAM");
+    try_login(&house, "alice", PASSWORD).await.ok();
+    // What was proven stays proven.
+    let body = json!({ "new_password": OTHER, "auth": { "session": session } });
+    alice.post(&house, CHANGE, &body).await.ok();
+    try_login(&house, "alice", OTHER).await.ok();
+}
+
+/// UIA-19: the session remembers; UIA-20: and takes no other password.
+#[tokio::test]
+async fn uia_20_a_session_is_for_one_new_password() {
+    let house = House::new().await;
+    let alice = sign_up(&house, "alice").await;
+    let (_, session) = alice.begin(&house, CHANGE, &wish()).await;
+    let auth = password_of("alice", PASSWORD, Some(&session));
+    for changed in [
+        json!({ "new_password": "another one altogether" }),
+        json!({ "new_password": OTHER, "logout_devices": "x" }),
+    ] {
+        let body = with_auth(changed.clone(), auth.clone());
+        let reply = alice.post(&house, CHANGE, &body).await;
+        assert!(reply.status.is_client_error(), "{changed}");
+    }
+    try_login(&house, "alice", PASSWORD).await.ok();
+    let reply = alice.post(&house, CHANGE, &json!({ "auth": auth })).await;
+    assert_eq!(reply.ok(), json!({}));
+    try_login(&house, "alice", OTHER).await.ok();
+}
+
+/// UIA-15, L7: a finished session gives its answer to the same request, and does nothing for another.
+#[tokio::test]
+async fn uia_15_a_finished_change_is_not_made_again() {
+    let house = House::new().await;
+    let alice = sign_up(&house, "alice").await;
+    let (_, session) = alice.begin(&house, CHANGE, &wish()).await;
+    let last = with_auth(wish(), password_of("alice", PASSWORD, Some(&session)));
+    alice.post(&house, CHANGE, &last).await.ok();
+    let before = house.dump();
+    assert_eq!(
+        alice.post(&house, CHANGE, &last).await.ok(),
+        json!({}),
+        "the same request"
+    );
+    let mut other = last.clone();
+    other["new_password"] = "a third password".into();
+    alice
+        .post(&house, CHANGE, &other)
+        .await
+        .error(400, "M_INVALID_PARAM");
+    let only_session = json!({ "auth": { "session": session } });
+    alice
+        .post(&house, CHANGE, &only_session)
+        .await
+        .error(400, "M_INVALID_PARAM");
+    assert_eq!(house.dump(), before);
+    // Whoever else has the session, without the token or with another one, has nothing.
+    let bob = sign_up(&house, "bob").await;
+    bob.post(&house, CHANGE, &last)
+        .await
+        .error(400, "M_INVALID_PARAM");
+    house
+        .post(CHANGE, &last)
+        .await
+        .error(400, "M_INVALID_PARAM");
+    try_login(&house, "alice", OTHER).await.ok();
+    try_login(&house, "bob", PASSWORD).await.ok();
+}
+
+/// PWD-07, PWD-08, PWD-11: the caller's device lives on with its own tokens.
+#[tokio::test]
+async fn pwd_07_only_the_calling_device_outlives_a_change() {
+    let house = House::new().await;
+    let first = sign_up(&house, "alice").await;
+    let second = log_in(&house, "alice", PASSWORD).await;
+    let bob = sign_up(&house, "bob").await;
+    let auth = password_of("alice", PASSWORD, None);
+    let reply = second.post(&house, CHANGE, &with_auth(wish(), auth)).await;
+    reply.ok();
+    assert!(second.is_alive(&house).await);
+    assert!(!first.is_alive(&house).await);
+    assert!(bob.is_alive(&house).await);
+    // Again from the one that was spared, and it is spared again.
+    let auth = password_of("alice", OTHER, None);
+    let body = with_auth(json!({ "new_password": PASSWORD }), auth);
+    let third = log_in(&house, "alice", OTHER).await;
+    second.post(&house, CHANGE, &body).await.ok();
+    assert!(second.is_alive(&house).await);
+    assert!(!third.is_alive(&house).await);
+}
+
+#[tokio::test]
+async fn pwd_09_devices_are_kept_on_demand() {
+    let house = House::new().await;
+    let first = sign_up(&house, "alice").await;
+    let second = log_in(&house, "alice", PASSWORD).await;
+    let auth = password_of("alice", PASSWORD, None);
+    let body = json!({ "new_password": OTHER, "logout_devices": false });
+    second
+        .post(&house, CHANGE, &with_auth(body, auth))
+        .await
+        .ok();
+    assert!(first.is_alive(&house).await && second.is_alive(&house).await);
+    try_login(&house, "alice", PASSWORD)
+        .await
+        .error(403, "M_FORBIDDEN");
+}
+
+#[tokio::test]
+async fn pwd_14_a_weak_password_is_refused_before_anything_is_proven() {
+    let house = House::with(&[("GATEHOUSE_PASSWORD_MIN_SCORE", "3")]).await;
+    let alice = sign_up(&house, "alice").await;
+    for weak in ["", "password", "alice123"] {
+        let body = json!({ "new_password": weak });
+        alice
+            .post(&house, CHANGE, &body)
+            .await
+            .error(400, "M_WEAK_PASSWORD");
+        house
+            .post(CHANGE, &body)
+            .await
+            .error(400, "M_WEAK_PASSWORD");
+    }
+    let long = json!({ "new_password": "x".repeat(513) });
+    alice
+        .post(&house, CHANGE, &long)
+        .await
+        .error(400, "M_INVALID_PARAM");
+}
+
+#[tokio::test]
+async fn pwd_15_where_changes_are_off_there_are_none() {
+    let house = House::with(&[("GATEHOUSE_PASSWORD_CHANGES", "off")]).await;
+    let alice = sign_up(&house, "alice").await;
+    let auth = password_of("alice", PASSWORD, None);
+    let body = with_auth(wish(), auth);
+    alice
+        .post(&house, CHANGE, &body)
+        .await
+        .error(403, "M_FORBIDDEN");
+    house.post(CHANGE, &wish()).await.error(403, "M_FORBIDDEN");
+    try_login(&house, "alice", PASSWORD).await.ok();
+}
+
+#[tokio::test]
+async fn pwd_16_nothing_changes_without_the_right_proof() {
+    let house = House::new().await;
+    let alice = sign_up(&house, "alice").await;
+    for auth in [
+        password_of("alice", "wrong", None),
+        password_of("alice", "", None),
+        json!({ "type": "m.login.dummy" }),
+        json!({}),
+    ] {
+        let reply = alice.post(&house, CHANGE, &with_auth(wish(), auth)).await;
+        reply.challenge();
+    }
+    assert!(alice.is_alive(&house).await);
+    try_login(&house, "alice", PASSWORD).await.ok();
+}
+
+/// TOK-10: what comes as a token has to be one.
+#[tokio::test]
+async fn tok_10_a_wrong_token_is_not_no_token() {
+    let house = House::with(&ADDRESSES).await;
+    for token in ["junk", "gha_junk", "syt_YWxpY2U_x_y"] {
+        let reply = post_as(&house, token, CHANGE, &wish()).await;
+        reply.error(401, "M_UNKNOWN_TOKEN");
+        let path = format!("{CHANGE}?access_token={token}");
+        let reply = house.post(&path, &wish()).await;
+        reply.error(401, "M_UNKNOWN_TOKEN");
+    }
+    let path = format!("{CHANGE}?access_token=");
+    house
+        .post(&path, &wish())
+        .await
+        .error(401, "M_MISSING_TOKEN");
+}
+
+/// UIA-24: what is offered depends on who asks; without a token never a password.
+#[tokio::test]
+async fn uia_24_without_a_token_an_address_is_asked_for() {
+    let house = House::with(&ADDRESSES).await;
+    sign_up(&house, "alice").await;
+    let challenge = house.post(CHANGE, &wish()).await.challenge();
+    assert_eq!(
+        challenge["flows"],
+        json!([{ "stages": [EMAIL] }, { "stages": [MSISDN] }])
+    );
+    let auth = password_of("alice", PASSWORD, challenge["session"].as_str());
+    house
+        .post(CHANGE, &with_auth(wish(), auth))
+        .await
+        .refused("M_UNRECOGNIZED");
+    // Where no messages can be sent nobody can prove anything.
+    let silent = [("GATEHOUSE_MAIL_FROM", ""), ("GATEHOUSE_SMS_COUNTRIES", "")];
+    let house = House::with(&silent).await;
+    house.post(CHANGE, &wish()).await.error(403, "M_FORBIDDEN");
+}
+
+/// Guests, application services, and accounts that are locked, suspended or deactivated.
+#[tokio::test]
+async fn tok_14_who_may_change_a_password() {
+    let house = House::with(&[("GATEHOUSE_GUESTS", "true")]).await;
+    let irc = add_appservice(&house, "irc", &[("@irc_.*", true)]).await;
+    let guest = house
+        .post("/_matrix/client/v3/register?kind=guest", &json!({}))
+        .await
+        .ok();
+    let guest = Device::of(&guest);
+    guest
+        .post(&house, CHANGE, &wish())
+        .await
+        .error(403, "M_GUEST_ACCESS_FORBIDDEN");
+    register_as(&house, &irc, "irc_alice").await.ok();
+    let path = format!("{CHANGE}?user_id=@irc_alice:localhost");
+    post_as(&house, &irc, &path, &wish())
+        .await
+        .error(403, "M_FORBIDDEN");
+    let alice = sign_up(&house, "alice").await;
+    let body = with_auth(wish(), password_of("alice", PASSWORD, None));
+    set_status(&house, "alice", "locked");
+    let locked = alice.post(&house, CHANGE, &body).await;
+    assert_eq!(locked.error(401, "M_USER_LOCKED")["soft_logout"], true);
+    set_status(&house, "alice", "deactivated");
+    alice
+        .post(&house, CHANGE, &body)
+        .await
+        .error(401, "M_UNKNOWN_TOKEN");
+    set_status(&house, "alice", "suspended");
+    alice.post(&house, CHANGE, &body).await.ok();
+    assert_eq!(
+        whoami(&house, &alice.token).await["user_id"],
+        "@alice:localhost"
+    );
+}
+
+/// PWD-06, L14: a proof of an address that nobody has any more.
+#[tokio::test]
+async fn pwd_06_an_address_of_no_account_sets_no_password() {
+    let house = House::with(&ADDRESSES).await;
+    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    let asked = ask_reset(&house, EMAIL, ALICE, "reset").await;
+    asked.validate(&house).await;
+    let body = json!({ "medium": "email", "address": ALICE });
+    alice
+        .post(&house, "/_matrix/client/v3/account/3pid/delete", &body)
+        .await
+        .ok();
+    let mut body = asked.attempt(None);
+    body["new_password"] = OTHER.into();
+    house
+        .post(CHANGE, &body)
+        .await
+        .error(400, "M_THREEPID_NOT_FOUND");
+    try_login(&house, "alice", PASSWORD).await.ok();
+}

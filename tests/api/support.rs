@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 pub(crate) const WHOAMI: &str = "/_matrix/client/v3/account/whoami";
 
 /// Every endpoint that is served, with its methods. Where the template has `{type}`, the path has a
-/// stage that has a page, and `email` where it has `{medium}`.
+/// stage that has a page, `email` where it has `{medium}` and `DEVICE` where it has `{deviceId}`.
 pub(crate) const ENDPOINTS: &[(&str, &[&str])] = &[
     ("/_matrix/client/versions", &["GET"]),
     ("/_matrix/client/r0/register", &["POST"]),
@@ -274,6 +274,7 @@ fn the_endpoints_are_the_routes_of_the_template() {
         .flat_map(|route| {
             let path = route.path.replace("{type}", "m.login.terms");
             let path = path.replace("{medium}", "email");
+            let path = path.replace("{deviceId}", "DEVICE");
             let methods = route.methods.keys().map(String::as_str);
             let own = methods.filter(|method| !["ANY", "OPTIONS"].contains(method));
             own.map(move |method| (path.clone(), method))

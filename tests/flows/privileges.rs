@@ -4,6 +4,7 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
+mod identity;
 mod messages;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -158,6 +159,7 @@ async fn every_permission_of_the_template_is_used_and_none_is_missing() {
         used.extend(walk_with_addresses(privacy).await);
         used.extend(messages::walk(privacy).await);
     }
+    used.extend(identity::walk().await);
     let held: BTreeSet<Use> = template
         .policies
         .iter()

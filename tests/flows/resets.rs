@@ -1,313 +1,421 @@
-//! The way to a new password, as far as the proof of an address: whom it is sent to, and what it is good
-//! for. 3PID-06, 3PID-52, 3PID-64, PWD-19.
+//! A new password without the old one: what a proof of an address is good for, once, and what lives
+//! on afterwards.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
-mod deliveries;
+use std::{sync::Arc, time::Duration};
 
-use std::time::Duration;
-
-use http::Request;
-use kit::House;
+use kit::{House, PASSWORD, PREFIXES};
 use serde_json::{Value, json};
-use shared::{secrets::Secret, threepids::proofs};
 
 use crate::{
-    api::support::set_status,
+    api::support::{post_as, set_status},
     flows::{
-        mailbox::{
-            ADD, CODE, CONFIRM, LIMITED, MAIL_STAGE, RESET, SMS_STAGE, ask_for, code, confirm,
-            house, link, mail_to, own, put, row, session_for, stand, statuses, submit_code,
-            text_to, with_proof,
+        addresses::{ALICE, Asked, EMAIL, MSISDN, NUMBER, ask_mail, link_to},
+        people::{
+            ADDRESSES, CHANGE, Device, END, OTHER, ask_reset, log_in, login_of, password_of,
+            sign_up, sign_up_with, try_login, with_auth,
         },
-        support::{people, submit},
+        support::{page, submit},
     },
 };
 
-const ADDRESS: &str = "alice@example.org";
-const NUMBER: &str = "447400123456";
-const LINK: &str = "/_matrix/client/v3/validate/email/submitToken";
+const DAY: Duration = Duration::from_hours(24);
 
-fn by_mail(secret: &str) -> Value {
-    mail_to(ADDRESS, secret, 1)
+/// The body that finishes a reset.
+fn finish(asked: &Asked, password: &str, session: Option<&str>) -> Value {
+    let mut body = asked.attempt(session);
+    body["new_password"] = password.into();
+    body
 }
 
-fn by_text(secret: &str) -> Value {
-    text_to(NUMBER, secret, 1)
-}
-
-/// Both media, each with a request about the same address.
-const MEDIA: [fn(&str) -> Value; 2] = [by_mail, by_text];
-
-/// A house with an account that has the address.
-async fn with_owner(wish: fn(&str) -> Value, settings: &[(&str, &str)]) -> House {
-    let house = house(settings).await;
-    own(&house, "alice", &wish("the-owner")).await;
-    house.advance(Duration::from_hours(1));
-    house
-}
-
-/// What would be right, derived from the session's row.
-fn right(house: &House, sid: &str) -> Secret {
-    let row = row(house, "Proofs", sid);
-    let keys = &house.local.config().keys;
-    let generation = row["generation"]["S"].as_str().unwrap();
-    match row["medium"]["S"].as_str().unwrap() {
-        "email" => proofs::link_token(keys, sid, generation),
-        _ => {
-            let sends = row["sends"]["N"].as_str().unwrap().parse().unwrap();
-            proofs::code(keys, sid, generation, sends)
-        }
-    }
-}
-
-fn state(house: &House, sid: &str) -> String {
-    let row = row(house, "Proofs", sid);
-    row["state"]["S"].as_str().unwrap().to_owned()
-}
-
-/// Submits what is right for the session in every way there is; none of them works.
-async fn never_validates(house: &House, sid: &str) {
-    let row = row(house, "Proofs", sid);
-    let medium = row["medium"]["S"].as_str().unwrap();
-    let token = right(house, sid);
-    let token = token.reveal();
-    let body = json!({ "sid": sid, "client_secret": "secret", "token": token });
-    let reply = house.post(&CODE.replace("msisdn", medium), &body).await;
-    reply.error(400, "M_TOKEN_INCORRECT");
-    let fields = format!("sid={sid}&token={token}");
-    if medium == "email" {
-        assert_eq!(house.get(&format!("{LINK}?{fields}")).await.status, 400);
-        assert_eq!(confirm(house, &fields).await.status, 400);
-        let refusal = format!("{fields}&action=refuse");
-        assert_eq!(confirm(house, &refusal).await.status, 400);
-    } else {
-        let query = format!("{fields}&client_secret=secret");
-        assert_eq!(house.get(&format!("{CODE}?{query}")).await.status, 400);
-    }
-    assert_eq!(state(house, sid), "pending");
-}
-
+/// PWD-05, PWD-10, PWD-13, UIA-50, UIA-57: ask, open the link, set the password.
 #[tokio::test]
-async fn _3pid_06_an_owner_gets_the_way_to_a_new_password_and_it_validates() {
-    for wish in MEDIA {
-        let house = with_owner(wish, &[LIMITED]).await;
-        let sid = session_for(&house, RESET, &wish("secret")).await;
-        house.deliver().await;
-        let [message] = &house.messages()[..] else {
-            panic!("one message");
-        };
-        let told = format!("{message:?}");
-        // Whoever else reads it learns no name.
-        for word in ["@alice", "alice:"] {
-            assert!(!told.contains(word), "{word} in {told}");
-        }
-        assert!(message.text.contains("new password"), "{told}");
-        if message.subject.is_some() {
-            assert_eq!(message.to, ADDRESS);
-            assert!(message.text.contains("signed out"), "{told}");
-            let page = house.get(&format!("{LINK}?{}", link(message))).await;
-            assert_eq!(page.status, 200);
-            assert!(page.text().contains("new password"), "{}", page.text());
-            assert_eq!(state(&house, &sid), "pending");
-            assert_eq!(confirm(&house, &link(message)).await.status, 200);
-        } else {
-            assert_eq!(message.to.trim_start_matches('+'), NUMBER);
-            submit_code(&house, &sid, "secret", &code(message))
+async fn pwd_05_who_proves_an_address_of_the_account_sets_its_password() {
+    for prefix in PREFIXES {
+        for (stage, address) in [(EMAIL, ALICE), (MSISDN, NUMBER.0)] {
+            let house = House::with(&ADDRESSES).await;
+            let alice = sign_up_with(&house, "alice", stage, address).await;
+            let phone = log_in(&house, "alice", PASSWORD).await;
+            let path = format!("{prefix}/account/password");
+            let challenge = house.post(&path, &json!({})).await.challenge();
+            let session = challenge["session"].as_str().unwrap();
+            let asked = ask_reset(&house, stage, address, "reset").await;
+            let body = finish(&asked, OTHER, Some(session));
+            house.post(&path, &body).await.refused("M_UNAUTHORIZED");
+            asked.validate(&house).await;
+            assert_eq!(house.post(&path, &body).await.ok(), json!({}));
+            // No token of before is worth anything, refresh tokens included.
+            for device in [&alice, &phone] {
+                assert!(!device.is_alive(&house).await);
+            }
+            let refresh = json!({ "refresh_token": phone.refresh.as_deref().unwrap() });
+            let refreshed = house.post("/_matrix/client/v3/refresh", &refresh).await;
+            refreshed.error(401, "M_UNKNOWN_TOKEN");
+            try_login(&house, "alice", PASSWORD)
                 .await
-                .ok();
-        }
-        assert_eq!(state(&house, &sid), "validated");
-    }
-}
-
-#[tokio::test]
-async fn _3pid_06_an_address_that_nobody_has_is_sent_nothing_and_never_validates() {
-    for wish in MEDIA {
-        let house = house(&[]).await;
-        let sid = session_for(&house, RESET, &wish("secret")).await;
-        house.deliver().await;
-        assert!(house.messages().is_empty());
-        assert_eq!(statuses(&house), stand(&[("moot", 1)]));
-        never_validates(&house, &sid).await;
-        // Nor after the next attempt.
-        let mut again = wish("secret");
-        again["send_attempt"] = json!(2);
-        assert_eq!(session_for(&house, RESET, &again).await, sid);
-        house.deliver().await;
-        assert!(house.messages().is_empty());
-        never_validates(&house, &sid).await;
-    }
-}
-
-/// Incident 13: nothing that is sent leads back into an account that is gone, or locked.
-#[tokio::test]
-async fn pwd_19_only_an_account_that_can_be_used_gets_the_way_to_a_new_password() {
-    for wish in MEDIA {
-        for (status, is_sent) in [
-            ("active", true),
-            ("suspended", true),
-            ("locked", false),
-            ("deactivated", false),
-        ] {
-            // Before the request, or between it and the message.
-            for is_early in [true, false] {
-                let house = with_owner(wish, &[]).await;
-                if is_early {
-                    set_status(&house, "alice", status);
-                }
-                let sid = session_for(&house, RESET, &wish("secret")).await;
-                set_status(&house, "alice", status);
-                house.deliver().await;
-                assert_eq!(house.messages().len(), usize::from(is_sent), "{status}");
-                if !is_sent {
-                    never_validates(&house, &sid).await;
-                }
-            }
+                .error(403, "M_FORBIDDEN");
+            log_in(&house, "alice", OTHER).await;
         }
     }
 }
 
-/// L14: it was somebody's when the message was called for.
+/// PWD-09 without a token: the devices are kept on demand.
 #[tokio::test]
-async fn l14_an_address_that_was_given_up_before_its_message_went_out_is_sent_nothing() {
-    for (wish, key) in [
-        (
-            by_mail as fn(&str) -> Value,
-            format!("3PID#email#{ADDRESS}"),
-        ),
-        (by_text, format!("3PID#msisdn#{NUMBER}")),
-    ] {
-        let house = with_owner(wish, &[]).await;
-        let sid = session_for(&house, RESET, &wish("secret")).await;
-        let mut claim = row(&house, "Accounts", &key);
-        claim["released"] = json!({ "N": kit::NOW.to_string() });
-        put(&house, "accounts", &claim);
-        house.deliver().await;
-        assert!(house.messages().is_empty());
-        never_validates(&house, &sid).await;
-    }
+async fn pwd_09_a_reset_keeps_devices_on_demand() {
+    let house = House::with(&ADDRESSES).await;
+    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    let asked = ask_reset(&house, EMAIL, ALICE, "reset").await;
+    asked.validate(&house).await;
+    let mut body = finish(&asked, OTHER, None);
+    body["logout_devices"] = false.into();
+    house.post(CHANGE, &body).await.ok();
+    assert!(alice.is_alive(&house).await);
+    log_in(&house, "alice", OTHER).await;
 }
 
-/// Incident 14: a spelling that folds to somebody's address leads to the mailbox that is stored, and
-/// never to the one that was typed.
+/// UIA-54, UIA-15, L7: one proof, one password. The same request gets its answer again, another
+/// one gets nothing done.
 #[tokio::test]
-async fn _3pid_64_the_way_to_a_new_password_goes_to_the_address_that_is_stored() {
-    for (stored, typed) in [
-        ("kate@example.org", "\u{212a}ate@example.org"),
-        ("kate@example.org", "KATE@EXAMPLE.ORG"),
-        ("strauss@example.org", "Strau\u{df}@Example.org"),
-        ("strauss@example.org", "STRAU\u{1e9e}@example.org"),
-        ("sam@example.org", "\u{17f}am@example.org"),
-        ("fin@example.org", "\u{fb01}n@example.org"),
-    ] {
-        let house = house(&[]).await;
-        own(&house, "owner", &mail_to(stored, "the-owner", 1)).await;
-        let plain = session_for(&house, RESET, &mail_to(stored, "secret", 1)).await;
-        let look_alike = mail_to(typed, "secret", 1);
-        assert_eq!(session_for(&house, RESET, &look_alike).await, plain);
-        house.deliver().await;
-        let [message] = &house.messages()[..] else {
-            panic!("one message for {typed}");
-        };
-        assert_eq!(message.to, stored, "{typed}");
-    }
+async fn uia_54_a_proof_sets_one_password() {
+    let house = House::with(&ADDRESSES).await;
+    sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    let asked = ask_reset(&house, EMAIL, ALICE, "reset").await;
+    asked.validate(&house).await;
+    let challenge = house.post(CHANGE, &json!({})).await.challenge();
+    let session = challenge["session"].as_str();
+    let body = finish(&asked, OTHER, session);
+    house.post(CHANGE, &body).await.ok();
+    assert_eq!(house.post(CHANGE, &body).await.ok(), json!({}));
+    let third = "a third password altogether";
+    let other = finish(&asked, third, session);
+    house
+        .post(CHANGE, &other)
+        .await
+        .error(400, "M_INVALID_PARAM");
+    // Spent, whatever session it is shown in.
+    house
+        .post(CHANGE, &finish(&asked, third, None))
+        .await
+        .refused("M_UNAUTHORIZED");
+    log_in(&house, "alice", OTHER).await;
 }
 
-/// Incident 14: what does not fold to it is another address, which has no account, or is none.
+/// UIA-54, L8: a proof for one act is none for another, whoever holds it.
 #[tokio::test]
-async fn incident_14_no_other_mailbox_gets_the_way_to_somebodys_new_password() {
-    let house = house(&[]).await;
-    own(&house, "owner", &mail_to("kim@example.org", "the-owner", 1)).await;
-    for typed in [
-        "k\u{131}m@example.org",
-        "\u{ff4b}im@example.org",
-        "kim@ex\u{430}mple.org",
-        "kim@example\u{3002}org",
-        "k\u{200d}im@example.org",
-        "k\u{130}m@example.org",
-        // These are mailboxes, and nobody's here.
-        "kim+tag@example.org",
-        "k.im@example.org",
-        "kim@example.org.evil.example",
-        "kim@sub.example.org",
-    ] {
-        let reply = ask_for(&house, RESET, &mail_to(typed, "secret", 1)).await;
-        if reply.status != 200 {
-            reply.error(400, "M_INVALID_PARAM");
-        }
-        house.deliver().await;
-        assert!(house.messages().is_empty(), "{typed}");
-    }
+async fn uia_54_a_proof_for_something_else_sets_no_password() {
+    let house = House::with(&ADDRESSES).await;
+    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    // One for registration, of another address.
+    let sign_up = ask_mail(&house, "new@example.org", "secret").await;
+    sign_up.validate(&house).await;
+    house
+        .post(CHANGE, &finish(&sign_up, OTHER, None))
+        .await
+        .refused("M_UNAUTHORIZED");
+    // One for a new password registers nobody, ends nothing and adds nothing.
+    let reset = ask_reset(&house, EMAIL, ALICE, "reset").await;
+    reset.validate(&house).await;
+    let mut register = reset.attempt(None);
+    register["username"] = "mallory".into();
+    register["password"] = PASSWORD.into();
+    house.register(&register).await.refused("M_UNAUTHORIZED");
+    let end = reset.attempt(None);
+    house.post(END, &end).await.refused("M_UNRECOGNIZED");
+    alice
+        .post(&house, END, &end)
+        .await
+        .refused("M_UNRECOGNIZED");
+    let add = with_auth(reset.creds(), password_of("alice", PASSWORD, None));
+    let reply = alice
+        .post(&house, "/_matrix/client/v3/account/3pid/add", &add)
+        .await;
+    reply.error(403, "M_THREEPID_AUTH_FAILED");
+    assert!(alice.is_alive(&house).await);
+    log_in(&house, "alice", PASSWORD).await;
 }
 
-/// UIA-54: a proof is good for what it was asked for.
+/// UIA-24, UIA-25: who has a token and a password is asked for the password, not for an address.
 #[tokio::test]
-async fn uia_54_a_proof_for_an_account_makes_no_account() {
-    for wish in MEDIA {
-        for purpose in [RESET, ADD] {
-            let house = house(&[]).await;
-            if purpose == RESET {
-                own(&house, "alice", &wish("the-owner")).await;
-            }
-            let sid = session_for(&house, purpose, &wish("secret")).await;
-            house.deliver().await;
-            let message = house.messages().pop().unwrap();
-            let stage = if message.subject.is_some() {
-                assert_eq!(confirm(&house, &link(&message)).await.status, 200);
-                MAIL_STAGE
-            } else {
-                submit_code(&house, &sid, "secret", &code(&message))
-                    .await
-                    .ok();
-                SMS_STAGE
-            };
-            assert_eq!(state(&house, &sid), "validated");
-            let before = people(&house);
-            let body = with_proof("mallory", stage, &sid, "secret");
-            house.register(&body).await.refused("M_UNAUTHORIZED");
-            assert_eq!(people(&house), before, "3PID-50");
-            assert_eq!(state(&house, &sid), "validated");
-        }
-    }
+async fn uia_25_a_proof_is_not_a_password() {
+    let house = House::with(&ADDRESSES).await;
+    sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    let bob = sign_up(&house, "bob").await;
+    let asked = ask_reset(&house, EMAIL, ALICE, "reset").await;
+    asked.validate(&house).await;
+    let reply = bob.post(&house, CHANGE, &finish(&asked, OTHER, None)).await;
+    reply.refused("M_UNRECOGNIZED");
+    log_in(&house, "alice", PASSWORD).await;
+    log_in(&house, "bob", PASSWORD).await;
 }
 
-/// A program that opens every link in a mailbox would else set whoever asked for a new password free
-/// to choose it, whatever the operator's links do elsewhere.
+/// Incident 31 (account pre-hijacking): after a reset nothing that was begun before works.
 #[tokio::test]
-async fn _3pid_52_opening_the_link_to_a_new_password_is_never_enough() {
-    for setting in ["confirm", "direct"] {
-        let house = with_owner(by_mail, &[("GATEHOUSE_EMAIL_LINK", setting)]).await;
-        let sid = session_for(&house, RESET, &by_mail("secret")).await;
-        house.deliver().await;
-        let message = house.messages().pop().unwrap();
-        assert!(message.text.contains("It was not me"), "{}", message.text);
-        let path = format!("{LINK}?{}", link(&message));
-        for _ in 0..3 {
-            let page = house.get(&path).await;
-            assert_eq!(page.status, 200);
-            assert!(page.text().contains("<form"), "{}", page.text());
-            house
-                .send(Request::head(&path).body(Vec::new()).unwrap())
-                .await;
-            assert_eq!(state(&house, &sid), "pending", "{setting}");
-        }
-        assert_eq!(submit(&house, CONFIRM, &link(&message)).await.status, 200);
-        assert_eq!(state(&house, &sid), "validated", "{setting}");
-    }
-}
-
-/// The button of whoever did not ask for it ends it, and the link is dead.
-#[tokio::test]
-async fn _3pid_52_who_did_not_ask_for_a_new_password_ends_it() {
-    let house = with_owner(by_mail, &[]).await;
-    let sid = session_for(&house, RESET, &by_mail("secret")).await;
+async fn incident_31_nothing_begun_before_a_reset_outlives_it() {
+    let house = House::with(&ADDRESSES).await;
+    let mallory = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    let (_, change) = mallory
+        .begin(&house, CHANGE, &json!({ "new_password": "mallory's own" }))
+        .await;
+    let (_, end) = mallory.begin(&house, END, &json!({})).await;
+    // A second proof, validated, and a third one, pending.
+    let early = ask_reset(&house, EMAIL, ALICE, "early").await;
+    early.validate(&house).await;
+    let pending = ask_reset(&house, EMAIL, ALICE, "pending").await;
     house.deliver().await;
-    let message = house.messages().pop().unwrap();
-    let refusal = format!("{}&action=refuse", link(&message));
-    assert_eq!(confirm(&house, &refusal).await.status, 200);
-    assert_eq!(state(&house, &sid), "burned");
-    assert_eq!(confirm(&house, &link(&message)).await.status, 400);
+    let link = link_to(&house, ALICE);
+    let add = json!({ "email": "mallory@example.org", "client_secret": "add", "send_attempt": 1 });
+    let path = "/_matrix/client/v3/account/3pid/email/requestToken";
+    let adding = house.post(path, &add).await.ok();
+    house.advance(Duration::from_secs(1));
+    let owners = ask_reset(&house, EMAIL, ALICE, "owners").await;
+    owners.validate(&house).await;
+    house.post(CHANGE, &finish(&owners, OTHER, None)).await.ok();
+
+    house
+        .post(CHANGE, &finish(&early, "mallory's", None))
+        .await
+        .refused("M_UNAUTHORIZED");
+    crate::flows::addresses::confirm(&house, &link).await;
+    house
+        .post(CHANGE, &finish(&pending, "mallory's", None))
+        .await
+        .refused("M_UNAUTHORIZED");
+    for (path, session) in [(CHANGE, &change), (END, &end)] {
+        let auth = password_of("alice", PASSWORD, Some(session));
+        mallory
+            .post(&house, path, &with_auth(json!({}), auth))
+            .await
+            .error(401, "M_UNKNOWN_TOKEN");
+    }
+    crate::flows::addresses::confirm(&house, &link_to(&house, "mallory@example.org")).await;
+    let owner = log_in(&house, "alice", OTHER).await;
+    let creds = json!({ "sid": adding["sid"], "client_secret": "add" });
+    let reply = owner
+        .post(
+            &house,
+            "/_matrix/client/v3/account/3pid/add",
+            &with_auth(creds, password_of("alice", OTHER, None)),
+        )
+        .await;
+    reply.error(403, "M_THREEPID_AUTH_FAILED");
+    // And nobody registers with the address.
+    let asked = ask_mail(&house, ALICE, "register").await;
+    house.deliver().await;
+    let mut body = asked.attempt(None);
+    body["username"] = "mallory".into();
+    body["password"] = PASSWORD.into();
+    house.register(&body).await.refused("M_UNAUTHORIZED");
+    assert!(owner.is_alive(&house).await && !mallory.is_alive(&house).await);
+}
+
+/// PWD-19, incident 13: no reset brings back an account that has ended, whenever it was begun.
+#[tokio::test]
+async fn pwd_19_no_reset_revives_an_account() {
+    let house = House::with(&ADDRESSES).await;
+    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    let before = ask_reset(&house, EMAIL, ALICE, "before").await;
+    before.validate(&house).await;
+    let end = with_auth(json!({}), password_of("alice", PASSWORD, None));
+    alice.post(&house, END, &end).await.ok();
+    house
+        .post(CHANGE, &finish(&before, OTHER, None))
+        .await
+        .error(400, "M_THREEPID_NOT_FOUND");
+    let sent = house.messages().len();
+    let after = ask_reset(&house, EMAIL, ALICE, "after").await;
+    house.deliver().await;
+    let resets = |messages: &[gatehouse_local::outbox::Message]| {
+        messages
+            .iter()
+            .skip(sent)
+            .filter(|message| message.text.contains("http"))
+            .count()
+    };
+    assert_eq!(resets(&house.messages()), 0, "no link is sent");
+    house
+        .post(CHANGE, &finish(&after, OTHER, None))
+        .await
+        .refused("M_UNAUTHORIZED");
+    for password in [PASSWORD, OTHER] {
+        try_login(&house, "alice", password)
+            .await
+            .error(403, "M_FORBIDDEN");
+    }
+}
+
+/// A locked account is not opened by a mail; a suspended one may be given a password.
+#[tokio::test]
+async fn tok_14_a_locked_account_stays_locked() {
+    let house = House::with(&ADDRESSES).await;
+    sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    let asked = ask_reset(&house, EMAIL, ALICE, "reset").await;
+    asked.validate(&house).await;
+    let body = finish(&asked, OTHER, None);
+    set_status(&house, "alice", "locked");
+    house.post(CHANGE, &body).await.error(401, "M_USER_LOCKED");
+    set_status(&house, "alice", "suspended");
+    house.post(CHANGE, &body).await.ok();
+    set_status(&house, "alice", "active");
+    log_in(&house, "alice", OTHER).await;
+}
+
+/// A number alone resets nothing where there is a mailbox, or where it was confirmed long ago.
+#[tokio::test]
+async fn pwd_05_a_number_alone_is_trusted_only_so_far() {
+    let house = House::with(&ADDRESSES).await;
+    let alice = sign_up_with(&house, "alice", MSISDN, NUMBER.0).await;
+    house.advance(366 * DAY);
+    let asked = ask_reset(&house, MSISDN, NUMBER.0, "late").await;
+    asked.validate(&house).await;
+    house
+        .post(CHANGE, &finish(&asked, OTHER, None))
+        .await
+        .error(403, "M_FORBIDDEN");
+    drop(alice);
+    let settings = [&ADDRESSES[..], &[("GATEHOUSE_RESET_PHONE_AGE", "never")]].concat();
+    let house = House::with(&settings).await;
+    let bob = sign_up_with(&house, "bob", MSISDN, NUMBER.0).await;
+    house.advance(366 * DAY);
+    let asked = ask_reset(&house, MSISDN, NUMBER.0, "late").await;
+    asked.validate(&house).await;
+    // A mailbox comes to the account in between.
+    let add = json!({ "email": "bob@example.org", "client_secret": "add", "send_attempt": 1 });
+    let path = "/_matrix/client/v3/account/3pid/email/requestToken";
+    let adding = house.post(path, &add).await.ok();
+    house.deliver().await;
+    crate::flows::addresses::confirm(&house, &link_to(&house, "bob@example.org")).await;
+    let creds = json!({ "sid": adding["sid"], "client_secret": "add" });
+    let body = with_auth(creds, password_of("bob", PASSWORD, None));
+    let added = bob
+        .post(&house, "/_matrix/client/v3/account/3pid/add", &body)
+        .await;
+    added.ok();
+    house
+        .post(CHANGE, &finish(&asked, OTHER, None))
+        .await
+        .error(403, "M_FORBIDDEN");
+    let remove = json!({ "medium": "email", "address": "bob@example.org" });
+    let path = "/_matrix/client/v3/account/3pid/delete";
+    bob.post(&house, path, &remove).await.ok();
+    house.post(CHANGE, &finish(&asked, OTHER, None)).await.ok();
+    log_in(&house, "bob", OTHER).await;
+}
+
+/// UIA-70, UIA-72: the pages of the stages serve password changes and resets too, and say so.
+#[tokio::test]
+async fn uia_70_the_pages_serve_password_changes_too() {
+    let house = House::with(&ADDRESSES).await;
+    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    let wish = json!({ "new_password": OTHER });
+    let (_, session) = alice.begin(&house, CHANGE, &wish).await;
+    let path = page(PREFIXES[1], "m.login.password", &session);
+    let shown = house.get(&path).await;
+    assert_eq!(shown.status, 200);
+    let text = shown.text();
+    assert!(
+        text.contains("new password for your account, “alice”,"),
+        "{text}"
+    );
+    assert!(!text.contains(r#"name="user""#), "{text}");
+    let refused = submit(&house, &path, "password=wrong").await;
+    assert_eq!(refused.status, 401);
+    let done = submit(&house, &path, "password=ostrich+lamp+8+quarrel").await;
+    assert_eq!(done.status, 200, "{}", done.text());
+    let last = json!({ "auth": { "session": session } });
+    alice.post(&house, CHANGE, &last).await.ok();
+    log_in(&house, "alice", OTHER).await;
+
+    let challenge = house
+        .post(CHANGE, &json!({ "new_password": PASSWORD }))
+        .await
+        .challenge();
+    let session = challenge["session"].as_str().unwrap();
+    let path = page(PREFIXES[1], EMAIL, session);
+    submit(&house, &path, "email=alice%40example.org").await;
+    house.deliver().await;
+    crate::flows::addresses::confirm(&house, &link_to(&house, ALICE)).await;
+    submit(&house, &path, "action=check").await;
+    house
+        .post(CHANGE, &json!({ "auth": { "session": session } }))
+        .await
+        .ok();
+    log_in(&house, "alice", PASSWORD).await;
+}
+
+/// 20 requests at once with one proof: one password is set, and all of them that are the same get
+/// the same answer.
+#[tokio::test]
+async fn pwd_05_of_many_resets_with_one_proof_one_is_done() {
+    let house = Arc::new(House::with(&ADDRESSES).await);
+    sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    let asked = ask_reset(&house, EMAIL, ALICE, "reset").await;
+    asked.validate(&house).await;
+    let tasks: Vec<_> = (0..20)
+        .map(|number| {
+            let (house, asked) = (Arc::clone(&house), asked.clone());
+            tokio::spawn(async move {
+                let password = format!("{OTHER} {number}");
+                let reply = house.post(CHANGE, &finish(&asked, &password, None)).await;
+                (reply.status.as_u16(), password)
+            })
+        })
+        .collect();
+    let mut set = Vec::new();
+    for task in tasks {
+        let (status, password) = task.await.unwrap();
+        match status {
+            200 => set.push(password),
+            401 | 403 | 429 => {}
+            _ => panic!("{status}"),
+        }
+    }
+    assert_eq!(set.len(), 1, "{set:?}");
+    let device = Device::of(
+        &house
+            .post("/_matrix/client/v3/login", &login_of("alice", &set[0]))
+            .await
+            .ok(),
+    );
+    assert!(device.is_alive(&house).await);
+}
+
+/// UIA-14: a session begun without a token is refused when one appears, and the reverse.
+#[tokio::test]
+async fn uia_14_a_session_belongs_to_who_began_it() {
+    let house = House::with(&ADDRESSES).await;
+    let alice = sign_up(&house, "alice").await;
+    let bob = sign_up(&house, "bob").await;
+    let wish = json!({ "new_password": OTHER });
+    let (_, of_alice) = alice.begin(&house, CHANGE, &wish).await;
+    let of_nobody = house.post(CHANGE, &wish).await.challenge();
+    let of_nobody = of_nobody["session"].as_str().unwrap();
+    let auth = password_of("bob", PASSWORD, Some(&of_alice));
+    bob.post(&house, CHANGE, &with_auth(wish.clone(), auth))
+        .await
+        .error(403, "M_FORBIDDEN");
+    let auth = password_of("alice", PASSWORD, Some(of_nobody));
+    alice
+        .post(&house, CHANGE, &with_auth(wish.clone(), auth))
+        .await
+        .error(403, "M_FORBIDDEN");
+    let auth = password_of("alice", PASSWORD, Some(&of_alice));
+    house
+        .post(CHANGE, &with_auth(wish.clone(), auth))
+        .await
+        .error(403, "M_FORBIDDEN");
+    for (name, person) in [("alice", &alice), ("bob", &bob)] {
+        assert!(person.is_alive(&house).await);
+        log_in(&house, name, PASSWORD).await;
+    }
+    let junk = post_as(
+        &house,
+        "junk",
+        CHANGE,
+        &json!({ "auth": { "session": of_alice } }),
+    )
+    .await;
+    junk.error(401, "M_UNKNOWN_TOKEN");
 }

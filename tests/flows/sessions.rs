@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use kit::{House, PASSWORD, PREFIXES};
 use serde_json::{Value, json};
-use shared::uia::{Binding, OpenSession};
+use shared::{
+    ids::Localpart,
+    uia::{Binding, OpenSession, Operation},
+};
 
 use crate::flows::support::{
     DUMMY, TOKEN, TWO_STAGES, another_process, assert_people, count, is_free, new_token, people,
@@ -120,7 +123,7 @@ async fn uia_13_a_session_begun_for_something_else_makes_no_account() {
     let house = House::new().await;
     let app = another_process(&house);
     let with_user = Binding {
-        user: Some(("alice".to_owned(), 1)),
+        user: Some((Localpart::stored("alice").unwrap(), 1)),
         ..Binding::register()
     };
     let other_target = Binding {
@@ -128,7 +131,7 @@ async fn uia_13_a_session_begun_for_something_else_makes_no_account() {
         ..Binding::register()
     };
     let other_act = Binding {
-        operation: "account-deactivate".to_owned(),
+        operation: Operation::Deactivate,
         ..Binding::register()
     };
     for binding in [with_user, other_target, other_act] {

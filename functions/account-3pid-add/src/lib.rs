@@ -1,15 +1,142 @@
-//! `POST /account/3pid/add`
+//! `POST /_matrix/client/{r0,v3}/account/3pid/add`
+//!
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3account3pidadd);
+//! ACC3-03, ACC3-04, ACC3-07, 3PID-49, 3PID-68, UIA-13 to UIA-25, TOK-15. Who has nothing proven to
+//! add is not asked for a password; what has changed while they were asked is seen at the end.
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use shared::{
+    accounts,
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
-    http::{Request as HttpRequest, Response as HttpResponse},
+    guarded::{self, Guarded, Opened, Wanted, Who},
+    http::{Body, Request as HttpRequest, Response as HttpResponse},
+    own_addresses::{self, AddressFault, Credentials, Owner},
+    store::{ProofRow, StoreError},
+    uia::{Operation, Proof, SessionCommit},
 };
 
+/// The answer: nothing.
+const DONE: &str = "{}";
+
+/// What is asked for; remembered in the UIA session, sealed.
+#[derive(Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Request {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_secret: Option<String>,
+}
+
 /// Answers the request.
-#[expect(clippy::unused_async, reason = "handlers are async")]
-pub async fn handle(_app: Arc<App>, _request: HttpRequest) -> Result<HttpResponse, Rejection> {
-    Err(MatrixError::new(ErrorCode::UnknownPath, "Not yet").into())
+pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
+    accounts::demand_threepid_changes(&app.config)?;
+    let wanted = Wanted {
+        operation: Operation::AddThreePid,
+        target: String::new(),
+        anonymous: None,
+        without_password: None,
+        // They are read after the account is (see `own_addresses`).
+        addresses: false,
+    };
+    let (opened, found) = tokio::join!(
+        guarded::open(&app, &request, wanted),
+        read_ahead(&app, &request)
+    );
+    let mut guarded = match opened? {
+        Opened::Answered(response) => return Ok(response),
+        Opened::New(guarded) => guarded,
+    };
+    let asked = guarded.settle(&Request::parse(&guarded.body)?)?;
+    let Some(credentials) = asked.credentials() else {
+        return Err(asked.missing().into());
+    };
+    let owner = owner(&guarded)?;
+    let found = match found? {
+        Some(found) => found,
+        None => credentials.find(&app).await?,
+    };
+    own_addresses::judge(&app, &owner, found.as_ref()).await?;
+    let proof = guarded.prove(&app, &asked).await?;
+    finish(&app, &request, &guarded, proof, (credentials, found)).await
+}
+
+/// The validation session, read along with the first read if the request names it; `None` if it does
+/// not.
+#[expect(clippy::option_option, reason = "three cases")]
+async fn read_ahead(
+    app: &App,
+    request: &HttpRequest,
+) -> Result<Option<Option<ProofRow>>, StoreError> {
+    // What is wrong with the body is said by who reads it for good.
+    let asked = Body::parse(&request.body).and_then(|body| Request::parse(&body));
+    match asked.ok().and_then(|asked| asked.credentials()) {
+        Some(credentials) => credentials.find(app).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+impl Request {
+    fn parse(body: &Body) -> Result<Self, MatrixError> {
+        Ok(Self {
+            sid: body.optional("sid")?,
+            client_secret: body.optional("client_secret")?,
+        })
+    }
+
+    fn credentials(&self) -> Option<Credentials> {
+        let (sid, secret) = self.sid.clone().zip(self.client_secret.clone())?;
+        Some(Credentials::new(sid, secret))
+    }
+
+    fn missing(&self) -> MatrixError {
+        let message = match self.client_secret {
+            None => "`client_secret` is missing",
+            Some(_) => "`sid` is missing",
+        };
+        MatrixError::new(ErrorCode::MissingParam, message)
+    }
+}
+
+/// Whose address it will be.
+fn owner(guarded: &Guarded) -> Result<Owner, MatrixError> {
+    match &guarded.who {
+        Who::User(caller) => Ok(Owner {
+            localpart: caller.localpart.clone(),
+            account: caller.account.clone(),
+        }),
+        // The specification excuses them from UIA elsewhere, and here it does not.
+        Who::Nobody | Who::Appservice { .. } => Err(MatrixError::new(
+            ErrorCode::Forbidden,
+            "There is no way here to prove that it is you",
+        )),
+    }
+}
+
+/// Adds the address: one transaction.
+async fn finish(
+    app: &App,
+    request: &HttpRequest,
+    guarded: &Guarded,
+    mut proof: Proof,
+    (credentials, mut found): (Credentials, Option<ProofRow>),
+) -> Result<HttpResponse, Rejection> {
+    proof.settle(app).await;
+    let owner = owner(guarded)?;
+    let write = |session: Option<SessionCommit>| {
+        let (credentials, owner) = (&credentials, owner.clone());
+        // What has been read is good for one attempt.
+        let found = found.take();
+        async move {
+            let found = match found {
+                Some(found) => Some(found),
+                None => credentials.find(app).await.map_err(AddressFault::from)?,
+            };
+            let commit = || session.clone();
+            own_addresses::add(app, request, owner, credentials, found, commit).await
+        }
+    };
+    guarded.finish(app, proof, DONE, write).await
 }

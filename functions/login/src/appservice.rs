@@ -6,8 +6,9 @@ use shared::{
     credentials::Identifier,
     error::{ErrorCode, MatrixError, Rejection},
     http::{self, Body, Request, Response},
+    limits::{self, Limit},
     store::AccountStatus,
-    tokens::{self, Login},
+    tokens::{self, AuthenticationError, Login},
 };
 
 pub(crate) async fn log_in(
@@ -31,9 +32,16 @@ pub(crate) async fn log_in(
     if !appservice.may_use(&localpart, &app.config.server_name) {
         return Err(NameFault::OutsideNamespace.into());
     }
-    let account = app.store.find_account(&localpart).await?;
-    let account = account
-        .filter(|account| account.status != AccountStatus::Deactivated)
-        .ok_or_else(forbidden)?;
+    let (spent, account) = tokio::join!(
+        limits::spend(app, Limit::Login, request.network),
+        app.store.find_account(&localpart)
+    );
+    spent?;
+    let account = account?.ok_or_else(forbidden)?;
+    match account.status {
+        AccountStatus::Active | AccountStatus::Suspended => {}
+        AccountStatus::Locked => return Err(AuthenticationError::Locked.into()),
+        AccountStatus::Deactivated => return Err(forbidden().into()),
+    }
     super::finish(app, &localpart, &account, &login).await
 }

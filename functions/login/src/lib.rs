@@ -17,7 +17,6 @@ use shared::{
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Request as HttpRequest, Response as HttpResponse},
     ids::{DeviceId, Localpart, MAX_DISPLAY_NAME_CHARS},
-    limits::{self, Limit},
     store::AccountRow,
     tokens::{self, Issued, Login},
 };
@@ -48,7 +47,6 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         .optional::<String>("type")?
         .ok_or_else(|| MatrixError::new(ErrorCode::MissingParam, "`type` is missing"))?;
     let login = wanted(&app, &body)?;
-    limits::spend(&app, Limit::Login, request.network).await?;
     match kind.as_str() {
         PASSWORD => password::log_in(&app, &request, &body, login).await,
         APPSERVICE => appservice::log_in(&app, &request, &body, login).await,
@@ -86,7 +84,7 @@ fn wanted(app: &App, body: &Body) -> Result<Login, MatrixError> {
     })
 }
 
-/// Makes the device and answers.
+/// Makes the device, unless the account has been changed since it was looked at, and answers.
 async fn finish(
     app: &App,
     localpart: &Localpart,

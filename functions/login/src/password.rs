@@ -21,13 +21,17 @@ pub(crate) async fn log_in(
     let who = Identifier::parse(app, body)?.ok_or_else(|| missing("identifier"))?;
     let password = body.optional::<String>("password")?.map(Secret::new);
     let password = password.ok_or_else(|| missing("password"))?;
-    let found = credentials::verify(app, &who, &password, request.network).await?;
+    let (found, guess) =
+        credentials::verify_to_log_in(app, &who, &password, request.network).await?;
     // TOK-14: said to nobody who does not know the password.
     if found.account.status == AccountStatus::Locked {
+        guess.refund(app).await;
         return Err(AuthenticationError::Locked.into());
     }
-    let (response, ()) = tokio::join!(
+    let (response, (), (), ()) = tokio::join!(
         super::finish(app, &found.localpart, &found.account, &login),
+        guess.refund(app),
+        guess.remember(app, &found.localpart),
         improve(app, &found, &password)
     );
     response

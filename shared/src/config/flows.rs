@@ -189,7 +189,8 @@ fn read_flows(raw: &mut Raw<'_>, has_captcha: bool, has_policies: bool) -> Optio
         let mut flow = Flow::new();
         for word in words.split('+') {
             match StageType::parse(word) {
-                None => raw.fault(
+                // Who has no account has no password either.
+                None | Some(StageType::Password) => raw.fault(
                     FLOWS,
                     format!("`{word}` is no stage that this server can offer"),
                 ),
@@ -238,6 +239,7 @@ fn only_possible(raw: &mut Raw<'_>, mut flows: Vec<Flow>, media: Media) -> Optio
         StageType::Email => media.mail,
         StageType::Msisdn => media.sms,
         StageType::Dummy
+        | StageType::Password
         | StageType::Recaptcha
         | StageType::RegistrationToken
         | StageType::Terms => true,

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use super::{ErrorCode, MatrixError, Rejection};
 use crate::{
-    accounts::{ChangesOff, CreateAccountError, NameFault, RegistrationClosed},
+    accounts::{ChangeAccountError, ChangesOff, CreateAccountError, NameFault, RegistrationClosed},
     credentials::CredentialError,
     limits::LimitError,
+    own_addresses::AddressFault,
     passwords::{HashError, PasswordFault},
-    store::{SaveSessionError, StoreError},
+    store::{SaveDeviceError, SaveSessionError, StoreError},
     threepids::{
         PhoneFault, ThreePidDenied,
         link::NextLinkFault,
@@ -31,6 +32,17 @@ impl From<StoreError> for MatrixError {
                     )
                 }
             }
+        }
+    }
+}
+
+impl From<SaveDeviceError> for MatrixError {
+    fn from(error: SaveDeviceError) -> Self {
+        match error {
+            // Its password, or whatever else, was changed while it was logged in to: whether the
+            // login is still right shows when it is tried again.
+            SaveDeviceError::Moved => Self::limited(Duration::from_secs(1)),
+            SaveDeviceError::Store(error) => error.into(),
         }
     }
 }
@@ -143,7 +155,7 @@ impl From<AuthenticationError> for MatrixError {
     fn from(error: AuthenticationError) -> Self {
         match error {
             AuthenticationError::Unknown => {
-                Self::new(ErrorCode::UnknownToken, "The access token is not known")
+                Self::new(ErrorCode::UnknownToken, "The token is not known")
             }
             AuthenticationError::Expired => Self {
                 soft_logout: true,
@@ -268,6 +280,24 @@ impl From<CredentialError> for MatrixError {
     }
 }
 
+impl From<ChangeAccountError> for MatrixError {
+    fn from(error: ChangeAccountError) -> Self {
+        match error {
+            // Begun on what is no longer so: the client may begin anew.
+            ChangeAccountError::AccountMoved => Self::new(
+                ErrorCode::Forbidden,
+                "The account has changed in the meantime: begin again",
+            ),
+            // The caller turns these into a replay or a challenge; if it cannot, the client
+            // may try again.
+            ChangeAccountError::SessionMoved | ChangeAccountError::ProofGone(_) => {
+                Self::limited(Duration::from_secs(1))
+            }
+            ChangeAccountError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<CreateAccountError> for MatrixError {
     fn from(error: CreateAccountError) -> Self {
         match error {
@@ -287,6 +317,29 @@ impl From<CreateAccountError> for MatrixError {
     }
 }
 
+impl From<AddressFault> for MatrixError {
+    fn from(fault: AddressFault) -> Self {
+        let forbidden = |message| Self::new(ErrorCode::Forbidden, message);
+        match fault {
+            AddressFault::NotProven => Self::new(
+                ErrorCode::ThreePidAuthFailed,
+                "There is no validated session that proves the address",
+            ),
+            AddressFault::InUse => RequestError::InUse.into(),
+            AddressFault::TooMany => forbidden("The account has as many addresses as it may have"),
+            AddressFault::Suspended => {
+                Self::new(ErrorCode::UserSuspended, "The account is suspended")
+            }
+            AddressFault::Denied(denied) => denied.into(),
+            AddressFault::Nobody(error) => error,
+            AddressFault::Limit(error) => error.into(),
+            // The caller turns this into a replay; if it cannot, the client may try again.
+            AddressFault::SessionMoved => Self::limited(Duration::from_secs(1)),
+            AddressFault::Store(error) => error.into(),
+        }
+    }
+}
+
 macro_rules! reject_as_error {
     ($($fact:ty),*) => {
         $(impl From<$fact> for Rejection {
@@ -298,7 +351,9 @@ macro_rules! reject_as_error {
 }
 
 reject_as_error!(
+    AddressFault,
     AuthenticationError,
+    ChangeAccountError,
     CallerError,
     ChangesOff,
     CreateAccountError,
@@ -312,6 +367,7 @@ reject_as_error!(
     PhoneFault,
     RegistrationClosed,
     RequestError,
+    SaveDeviceError,
     SaveSessionError,
     StoreError,
     SubmitError,

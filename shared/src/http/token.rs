@@ -43,3 +43,16 @@ pub fn access_token(request: &Request, query_tokens: bool) -> Result<Secret, Mat
         )),
     }
 }
+
+/// The access token of a request that may come without one: `None` if there is none anywhere. One
+/// that is there has to be right (TOK-10).
+pub fn optional_access_token(
+    request: &Request,
+    query_tokens: bool,
+) -> Result<Option<Secret>, MatrixError> {
+    let from_query = || request.query.get("access_token").is_some();
+    let is_there = request.headers.contains_key(AUTHORIZATION) || (query_tokens && from_query());
+    is_there
+        .then(|| access_token(request, query_tokens))
+        .transpose()
+}

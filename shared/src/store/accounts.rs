@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, TransactWriteItem, Update};
 
 use super::{
-    AppservicesRow, SessionRow, Store, StoreError,
+    AppservicesRow, DeviceRow, SessionRow, Store, StoreError,
     item::{Item, Map, Row, number, put, text},
     keys::{self, MAIN, PASSWORD, PK, SK},
     retry::condition_failed,
@@ -15,7 +15,6 @@ use crate::{
     clock::Timestamp,
     ids::{DeviceId, Localpart},
     passwords::PasswordHash,
-    tokens::TokenHash,
 };
 
 /// What kind of account.
@@ -62,17 +61,10 @@ pub struct AccountRow {
     pub epoch: i64,
     /// The exception to that.
     pub spared: Option<Spared>,
-}
-
-/// A device and the hashes of its tokens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeviceRow {
-    /// The account's epoch when it was made.
-    pub epoch: i64,
-    /// The access token.
-    pub access_hash: TokenHash,
-    /// When that expires.
-    pub access_expires: Option<Timestamp>,
+    /// Proofs of addresses that were asked for before this are worth nothing for the account.
+    pub proofs_not_before: Timestamp,
+    /// How often an address has been added or removed, each time on top of the number that was read.
+    pub address_changes: i64,
 }
 
 /// What one read before registration is to find.
@@ -134,16 +126,8 @@ impl AccountRow {
             kind,
             epoch: row.number("epoch")?,
             spared,
-        })
-    }
-}
-
-impl DeviceRow {
-    fn read(row: &Row) -> Result<Self, StoreError> {
-        Ok(Self {
-            epoch: row.number("epoch")?,
-            access_hash: TokenHash(row.text("access_hash")?.to_owned()),
-            access_expires: row.time_if("access_expires")?,
+            proofs_not_before: row.time_if("proofs_not_before")?.unwrap_or_default(),
+            address_changes: row.number_if("address_changes")?.unwrap_or_default(),
         })
     }
 }
@@ -336,13 +320,7 @@ impl Store {
         let pk = keys::user(&new.localpart);
         let mut rows = Vec::new();
         if let Some(hash) = &new.password {
-            let item = Item::under(&pk, PASSWORD)
-                .number("schema", 1)
-                .text("phc", &hash.phc);
-            rows.push(
-                item.text_if("pepper", hash.pepper.as_deref())
-                    .number("changed", new.created.0),
-            );
+            rows.push(password_item(&pk, hash, new.created));
         }
         if let Some(device) = &new.device {
             let epoch = new.upgraded_guest.map_or(FIRST_EPOCH, |epoch| epoch + 1);
@@ -359,6 +337,21 @@ impl Store {
             .map(|row| put(&self.accounts, row, None))
             .collect()
     }
+}
+
+pub(super) fn password_item(pk: &str, hash: &PasswordHash, now: Timestamp) -> Item {
+    Item::under(pk, PASSWORD)
+        .number("schema", 1)
+        .text("phc", &hash.phc)
+        .text_if("pepper", hash.pepper.as_deref())
+        .number("changed", now.0)
+}
+
+pub(super) fn read_password(row: &Row) -> Result<PasswordHash, StoreError> {
+    Ok(PasswordHash {
+        phc: row.text("phc")?.to_owned(),
+        pepper: row.text_if("pepper")?.map(str::to_owned),
+    })
 }
 
 /// The epoch of a new account.

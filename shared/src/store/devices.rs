@@ -2,22 +2,79 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::operation::{delete_item::DeleteItemError, update_item::UpdateItemError};
+use aws_sdk_dynamodb::{
+    operation::{delete_item::DeleteItemError, update_item::UpdateItemError},
+    types::{ConditionCheck, TransactWriteItem, Update},
+};
 
 use super::{
     Store, StoreError,
-    accounts::{AccountRow, LoginFacts, device_item, keys_of},
+    accounts::{AccountRow, AccountStatus, LoginFacts, keys_of, read_password},
+    change::Change,
     item::{Item, Row, number, text},
     keys::{self, MAIN, PASSWORD, SK},
-    retry::Failure,
+    retry::{Failure, condition_failed},
+    token_pairs::{NEXT, NextPair},
 };
 use crate::{
     accounts::NewDevice,
     clock::Timestamp,
     ids::{DeviceId, Localpart},
+    outbox::NewMessage,
     passwords::PasswordHash,
     tokens::TokenHash,
 };
+
+/// A device and the hashes of its tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceRow {
+    /// The account's epoch when somebody logged in to it.
+    pub epoch: i64,
+    /// The access token.
+    pub access_hash: TokenHash,
+    /// When that expires.
+    pub access_expires: Option<Timestamp>,
+    /// The refresh token, if its client refreshes.
+    pub refresh_hash: Option<TokenHash>,
+    /// The tokens that are to come after these.
+    pub next: Option<NextPair>,
+}
+
+/// Why a device was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveDeviceError {
+    /// The account is not what it was when its owner was recognised.
+    #[error("the account has moved")]
+    Moved,
+    /// The tables failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl AccountRow {
+    /// Whether a device of this epoch is alive: it is the account's own, or the device is the one
+    /// that was spared when that moved.
+    pub fn lets_live(&self, device: &DeviceId, epoch: i64) -> bool {
+        let spared = self.spared.as_ref();
+        self.status != AccountStatus::Deactivated
+            && (epoch == self.epoch
+                || spared.is_some_and(|spared| spared.device == *device && spared.epoch == epoch))
+    }
+}
+
+impl DeviceRow {
+    pub(super) fn read(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            epoch: row.number("epoch")?,
+            access_hash: TokenHash(row.text("access_hash")?.to_owned()),
+            access_expires: row.time_if("access_expires")?,
+            refresh_hash: row
+                .text_if("refresh_hash")?
+                .map(|hash| TokenHash(hash.to_owned())),
+            next: NextPair::read(row)?,
+        })
+    }
+}
 
 impl Store {
     /// The account and its password, in one strongly consistent read.
@@ -32,36 +89,76 @@ impl Store {
             if row.text(SK)? == MAIN {
                 account = Some(AccountRow::read(&row)?);
             } else {
-                password = Some(PasswordHash {
-                    phc: row.text("phc")?.to_owned(),
-                    pepper: row.text_if("pepper")?.map(str::to_owned),
-                });
+                password = Some(read_password(&row)?);
             }
         }
         Ok(account.map(|account| LoginFacts { account, password }))
     }
 
-    /// Writes a device with its tokens, in the place of any that has its id: that one's tokens are
-    /// dead (TOK-09). `epoch` is the account's as it was when the password was found right: if it
-    /// has moved since, the new tokens are dead as well.
+    /// Writes a device with its tokens. One that has its id keeps its name (REG-19), and its tokens
+    /// are dead (TOK-09). `epoch` is the account's as it was when its owner was recognised: if
+    /// it has moved since, or the account has been deactivated, nothing is written. (A device of the old
+    /// epoch would be dead anyhow, but for one that has the id of the device that was spared.)
     pub async fn save_device(
         &self,
         user: &Localpart,
         device: &NewDevice,
         epoch: i64,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let item = &device_item(&keys::user(user), device, epoch, now).build();
-        self.retry(|| async move {
-            let call = self
-                .client
-                .put_item()
-                .table_name(&self.accounts)
-                .set_item(Some(item.clone()));
-            call.send().await.map_err(Failure::<StoreError>::from)
+    ) -> Result<(), SaveDeviceError> {
+        let pk = keys::user(user);
+        let unmoved = ConditionCheck::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(&pk, MAIN).build()))
+            .condition_expression("epoch = :epoch AND #status <> :deactivated")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":epoch", number(epoch))
+            .expression_attribute_values(":deactivated", text("deactivated"));
+        let unmoved = TransactWriteItem::builder()
+            .set_condition_check(unmoved.build().ok())
+            .build();
+        let items = vec![unmoved, self.device_update(&pk, device, epoch, now)];
+        self.transact(items, |reasons| {
+            condition_failed(reasons, 0).then_some(SaveDeviceError::Moved)
         })
-        .await?;
-        Ok(())
+        .await
+    }
+
+    fn device_update(
+        &self,
+        pk: &str,
+        device: &NewDevice,
+        epoch: i64,
+        now: Timestamp,
+    ) -> TransactWriteItem {
+        let change = Change::default()
+            .set("schema", number(1))
+            .set("epoch", number(epoch))
+            .set("access_hash", text(&device.access_hash.0))
+            .set_or_remove(
+                "access_expires",
+                device.access_expires.map(|time| number(time.0)),
+            )
+            .set_or_remove(
+                "refresh_hash",
+                device.refresh_hash.as_ref().map(|hash| text(&hash.0)),
+            )
+            .set("issued_at", number(now.0))
+            .set_if_absent("upstream", text("none"));
+        let change = match &device.display_name {
+            Some(name) => change.set_if_absent("display_name", text(name)),
+            None => change,
+        };
+        let change = NEXT.iter().fold(change, |change, name| change.remove(name));
+        let update = Update::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(pk, keys::device(&device.id)).build()))
+            .update_expression(change.expression())
+            .set_expression_attribute_names(Some(change.names))
+            .set_expression_attribute_values(Some(change.values));
+        TransactWriteItem::builder()
+            .set_update(update.build().ok())
+            .build()
     }
 
     /// Stores a better hash of the same password, unless the password has been changed meanwhile.
@@ -101,7 +198,7 @@ impl Store {
         .await
     }
 
-    /// Removes a device, if this is still its access token (OUT-01).
+    /// Removes a device, if this is still its access token, or the one after it (OUT-01).
     pub async fn remove_device(
         &self,
         user: &Localpart,
@@ -116,7 +213,7 @@ impl Store {
                 .set_key(Some(
                     Item::under(keys::user(user), keys::device(device)).build(),
                 ))
-                .condition_expression("access_hash = :access")
+                .condition_expression("access_hash = :access OR next_access_hash = :access")
                 .expression_attribute_values(":access", text(&access.0));
             match call.send().await {
                 Ok(_) => Ok(()),
@@ -133,31 +230,23 @@ impl Store {
         .await
     }
 
-    /// Ends every device of an account at once: one write, however many there are (OUT-02). Nothing
-    /// if its epoch has moved already.
-    pub async fn revoke_devices(&self, user: &Localpart, epoch: i64) -> Result<(), StoreError> {
-        self.retry(|| async move {
-            let call = self
-                .client
-                .update_item()
-                .table_name(&self.accounts)
-                .set_key(Some(Item::under(keys::user(user), MAIN).build()))
-                .update_expression("SET epoch = :next REMOVE spared_device, spared_epoch")
-                .condition_expression("epoch = :epoch")
-                .expression_attribute_values(":epoch", number(epoch))
-                .expression_attribute_values(":next", number(epoch + 1));
-            match call.send().await {
-                Ok(_) => Ok(()),
-                Err(error)
-                    if error
-                        .as_service_error()
-                        .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-                {
-                    Ok(())
-                }
-                Err(error) => Err(Failure::<StoreError>::from(error)),
-            }
-        })
-        .await
+    /// Ends every device of an account at once, however many there are (OUT-02), and enqueues what is
+    /// to remove their rows. Whatever else has moved the epoch meanwhile, and whomever that spared.
+    pub async fn revoke_devices(
+        &self,
+        user: &Localpart,
+        purge: &NewMessage,
+    ) -> Result<(), StoreError> {
+        let account = Update::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(keys::user(user), MAIN).build()))
+            .update_expression("SET epoch = epoch + :one REMOVE spared_device, spared_epoch")
+            .condition_expression("attribute_exists(epoch)")
+            .expression_attribute_values(":one", number(1));
+        let account = TransactWriteItem::builder()
+            .set_update(account.build().ok())
+            .build();
+        self.transact(vec![account, self.enqueue(purge)], |_| None)
+            .await
     }
 }

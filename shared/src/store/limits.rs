@@ -129,6 +129,30 @@ impl Store {
         .await
     }
 
+    /// Remembers something until a time, under a key that says what.
+    pub async fn remember_in_cell(&self, cell: &str, until: Timestamp) -> Result<(), StoreError> {
+        self.retry(|| async move {
+            let request = self
+                .client
+                .update_item()
+                .table_name(&self.limits)
+                .set_key(Some(Item::at(cell).build()))
+                .update_expression("SET known_until = :until, #ttl = :ttl")
+                .expression_attribute_names("#ttl", "ttl")
+                .expression_attribute_values(":until", number(until.0))
+                .expression_attribute_values(":ttl", number(until.seconds()));
+            request.send().await.map_err(Failure::<StoreError>::from)
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Until when that is remembered, if it is.
+    pub async fn remembered_in_cell(&self, cell: &str) -> Result<Option<Timestamp>, StoreError> {
+        let row = self.get(&self.limits, Item::at(cell)).await?;
+        row.map_or(Ok(None), |row| row.time_if("known_until"))
+    }
+
     async fn update_cell(&self, cell: &str, step: Step) -> Result<CellVerdict, StoreError> {
         let step = &step;
         let ttl = Timestamp(step.empty_at + KEEP_MS).seconds();

@@ -1,13 +1,17 @@
 //! Who owns an address: one row for each, which *is* the claim (3PID-68), and one under its owner.
 
-use aws_sdk_dynamodb::types::TransactWriteItem;
+use aws_sdk_dynamodb::types::{
+    ConditionCheck, Delete, TransactWriteItem, Update, builders::UpdateBuilder,
+};
 
 use super::{
-    Store, StoreError,
-    item::{Item, Row, put},
+    AccountRow, Store, StoreError,
+    item::{Item, Row, number, put, text},
     keys::{self, MAIN, THREEPIDS},
+    retry::condition_failed,
 };
 use crate::{
+    accounts::{AddThreePidError, LostThreePid, NewThreePid, RemoveThreePidError},
     clock::Timestamp,
     ids::Localpart,
     threepids::{Medium, ThreePid, proofs::Proven},
@@ -71,6 +75,40 @@ impl Store {
         put(&self.accounts, item, Some(free))
     }
 
+    /// Holds that an address is this owner's, at the moment of a transaction.
+    pub(super) fn owns_threepid(
+        &self,
+        threepid: &ThreePid,
+        owner: &Localpart,
+    ) -> TransactWriteItem {
+        let check = ConditionCheck::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(keys::threepid(threepid), MAIN).build()))
+            .condition_expression("#owner = :owner AND attribute_not_exists(released)")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":owner", text(owner.as_str()));
+        TransactWriteItem::builder()
+            .set_condition_check(check.build().ok())
+            .build()
+    }
+
+    /// Gives an address up, if it is this owner's; that it is nobody's is as good.
+    pub(super) fn release_threepid(
+        &self,
+        threepid: &ThreePid,
+        owner: &Localpart,
+    ) -> TransactWriteItem {
+        let delete = Delete::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(keys::threepid(threepid), MAIN).build()))
+            .condition_expression("attribute_not_exists(pk) OR #owner = :owner")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":owner", text(owner.as_str()));
+        TransactWriteItem::builder()
+            .set_delete(delete.build().ok())
+            .build()
+    }
+
     /// The address among its owner's.
     pub(super) fn own_threepid(
         &self,
@@ -86,4 +124,139 @@ impl Store {
             .number("added", now.0);
         put(&self.accounts, item, None)
     }
+
+    /// Gives an account an address and spends the proof of it, or does nothing (3PID-68). Of several
+    /// who race for an address one gets it; the others get [`AddThreePidError::Taken`].
+    pub async fn add_threepid(&self, new: &NewThreePid) -> Result<(), AddThreePidError> {
+        // As with a new account: reasons are read by position, and a finished twin comes first.
+        let mut items = Vec::new();
+        let session = new.session.as_ref().map(|commit| {
+            items.push(self.commit_session(commit));
+            items.len() - 1
+        });
+        let account = items.len();
+        items.push(self.account_that_gets(new));
+        items.push(if new.known {
+            self.prove_own_threepid(new)
+        } else {
+            self.claim_threepid(&new.proven.threepid, &new.localpart, new.added)
+        });
+        items.push(self.spend_proof(&new.proven, new.added));
+        if !new.known {
+            items.push(self.own_threepid(&new.proven, &new.localpart, new.added));
+        }
+        items.extend(new.notices.iter().map(|notice| self.enqueue(notice)));
+        self.transact(items, |reasons| {
+            let failed = |index| condition_failed(reasons, index);
+            if session.is_some_and(failed) {
+                Some(AddThreePidError::SessionMoved)
+            } else if failed(account) || (new.known && failed(account + 1)) {
+                Some(AddThreePidError::AccountMoved)
+            } else if failed(account + 1) {
+                Some(AddThreePidError::Taken)
+            } else if failed(account + 2) {
+                Some(AddThreePidError::ProofGone)
+            } else {
+                None
+            }
+        })
+        .await
+    }
+
+    /// Takes an address from the account that has it, and from no other (L9). It is anybody's then.
+    pub async fn remove_threepid(&self, lost: &LostThreePid) -> Result<(), RemoveThreePidError> {
+        let LostThreePid {
+            localpart,
+            account,
+            threepid,
+            ..
+        } = lost;
+        let condition = format!("{UNCHANGED} AND #status = :active");
+        let update = self
+            .count_change(localpart, account)
+            .condition_expression(condition);
+        let mut items = vec![
+            transact_update(update),
+            self.disown_threepid(threepid, localpart),
+            self.release_threepid(threepid, localpart),
+        ];
+        items.extend(lost.notices.iter().map(|notice| self.enqueue(notice)));
+        self.transact(items, |reasons| {
+            if condition_failed(reasons, 0) {
+                Some(RemoveThreePidError::AccountMoved)
+            } else if condition_failed(reasons, 1) || condition_failed(reasons, 2) {
+                Some(RemoveThreePidError::NotThere)
+            } else {
+                None
+            }
+        })
+        .await
+    }
+
+    /// The row of an address under its owner goes, if it is there.
+    fn disown_threepid(&self, threepid: &ThreePid, owner: &Localpart) -> TransactWriteItem {
+        let key = Item::under(keys::user(owner), keys::threepid(threepid));
+        let delete = Delete::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(key.build()))
+            .condition_expression("attribute_exists(pk)");
+        TransactWriteItem::builder()
+            .set_delete(delete.build().ok())
+            .build()
+    }
+
+    fn account_that_gets(&self, new: &NewThreePid) -> TransactWriteItem {
+        let condition = format!(
+            "{UNCHANGED} AND #status IN (:active, :suspended) \
+             AND (attribute_not_exists(proofs_not_before) OR proofs_not_before <= :begun)"
+        );
+        let update = self
+            .count_change(&new.localpart, &new.account)
+            .condition_expression(condition)
+            .expression_attribute_values(":suspended", text("suspended"))
+            .expression_attribute_values(":begun", number(new.proven.begun.0));
+        transact_update(update)
+    }
+
+    /// The account counts another change of its addresses on top of those that were read. Whoever
+    /// reads an account first and its addresses after that has read all of them if the number is
+    /// still the same: so no race goes beyond the greatest number that an account may have.
+    fn count_change(&self, user: &Localpart, account: &AccountRow) -> UpdateBuilder {
+        Update::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(keys::user(user), MAIN).build()))
+            .update_expression("SET address_changes = if_not_exists(address_changes, :zero) + :one")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":epoch", number(account.epoch))
+            .expression_attribute_values(":active", text("active"))
+            .expression_attribute_values(":before", number(account.address_changes))
+            .expression_attribute_values(":zero", number(0))
+            .expression_attribute_values(":one", number(1))
+    }
+
+    /// An address that its owner has proven anew. Its row is there as long as the claim is theirs.
+    fn prove_own_threepid(&self, new: &NewThreePid) -> TransactWriteItem {
+        let key = Item::under(
+            keys::user(&new.localpart),
+            keys::threepid(&new.proven.threepid),
+        );
+        let update = Update::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(key.build()))
+            .update_expression("SET validated = :validated")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":validated", number(new.proven.validated.0));
+        transact_update(update)
+    }
+}
+
+/// The account is as it was read, its addresses included. One whose addresses are those it was made
+/// with has no number yet.
+const UNCHANGED: &str =
+    "epoch = :epoch AND (attribute_not_exists(address_changes) OR address_changes = :before)";
+
+fn transact_update(update: UpdateBuilder) -> TransactWriteItem {
+    TransactWriteItem::builder()
+        .set_update(update.build().ok())
+        .build()
 }

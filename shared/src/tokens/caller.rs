@@ -89,7 +89,7 @@ pub async fn identify(
 
 /// The application service's own user, or one of its namespace that exists and has not been
 /// deactivated.
-async fn as_user(
+pub async fn as_user(
     app: &App,
     appservice: &Appservice,
     asserted: Option<&str>,

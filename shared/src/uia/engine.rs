@@ -89,7 +89,7 @@ pub async fn prove(app: &App, attempt: Attempt<'_>) -> Result<Proof, Rejection> 
         match try_stage(app, flows, &mut session, word, members, &prepared, network).await? {
             Outcome::Done { refund: back } => {
                 changed = true;
-                refund = back.map(|limit| (limit, network));
+                refund = back;
             }
             Outcome::DoneBefore => {}
             Outcome::Refused(why) => refusal = Some(why),
@@ -161,7 +161,7 @@ async fn look_again(
 
 enum Outcome {
     Done {
-        refund: Option<Limit>,
+        refund: Option<(Limit, String)>,
     },
     DoneBefore,
     Refused(Refusal),
@@ -257,7 +257,7 @@ pub(super) async fn complete_stage(
         Outcome::Done { refund } => {
             let (saved, ()) = tokio::join!(
                 session.save_merged(app, Parameters::Stored, None),
-                give_back(app, refund.map(|limit| (limit, network)))
+                give_back(app, refund)
             );
             saved?;
             Ok(StageOutcome::Done)
@@ -276,9 +276,9 @@ pub(super) fn is_next(flows: &[Flow], session: &OpenSession, stage: StageType) -
 }
 
 /// Gives back what a right guess was charged.
-pub(super) async fn give_back(app: &App, refund: Option<(Limit, Network)>) {
-    if let Some((limit, network)) = refund {
-        // Losing a refund costs the client one guess; it is no reason to fail.
-        let _ = limits::refund(app, limit, network).await;
+pub(super) async fn give_back(app: &App, refund: Option<(Limit, String)>) {
+    // Losing a refund costs the client one guess; it is no reason to fail.
+    if let Some((limit, whom)) = refund {
+        let _ = limits::refund(app, limit, whom).await;
     }
 }

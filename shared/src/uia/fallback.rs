@@ -11,7 +11,7 @@ use askama::Template;
 use serde_json::{Map, Value};
 
 use super::{
-    Auth, OpenSession, StageType,
+    Auth, OpenSession, Operation, StageType,
     engine::{self, StageOutcome},
     session::Parameters,
     stages::threepid_page::{self, Step},
@@ -123,13 +123,12 @@ pub async fn visit(app: &App, stage: &str, session: &str) -> Result<Option<Visit
     let Some(stage) = StageType::parse(stage) else {
         return Ok(None);
     };
-    // Registration is the one operation so far; others bring flows of their own.
-    let flows = app.config.flows().to_vec();
-    if !flows.iter().flatten().any(|own| *own == stage) {
+    let Some(session) = OpenSession::find(app, &Secret::new(session.to_owned())).await? else {
         return Ok(None);
-    }
-    let session = OpenSession::find(app, &Secret::new(session.to_owned())).await?;
-    Ok(session.map(|session| Visit {
+    };
+    let flows = session.state.binding.offer.flows(&app.config);
+    let offered = flows.iter().flatten().any(|own| *own == stage);
+    Ok(offered.then_some(Visit {
         session,
         stage,
         flows,
@@ -191,7 +190,7 @@ impl Visit {
         }
         let members: Map<String, Value> = self
             .stage
-            .members_of_form(form)
+            .members_of_form(form, &self.session.state)
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value.into()))
             .collect();
@@ -211,15 +210,16 @@ impl Visit {
     fn page(&self, app: &App, status: StatusCode, error: Option<&str>) -> Response {
         let form = self.stage.form(&app.config, &self.session.state);
         let server = app.config.server_name.as_str();
-        let name = self.session.state.parameters["username"].as_str();
-        let what = match name {
-            Some(name) => format!(
-                "You are creating the account “{name}” on {server}. Go on only if you asked for it just now."
-            ),
-            None => format!(
-                "You are creating an account on {server}. Go on only if you asked for it just now."
-            ),
+        let binding = &self.session.state.binding;
+        let wished = self.session.state.parameters["username"].as_str();
+        let doing = match (binding.operation, &binding.user, wished) {
+            (Operation::Register, _, Some(name)) => format!("creating the account “{name}”"),
+            (operation, Some((user, _)), _) => {
+                format!("{}, “{}”,", operation.words(), user.as_str())
+            }
+            (operation, None, _) => operation.words().to_owned(),
         };
+        let what = format!("You are {doing} on {server}. Go on only if you asked for it just now.");
         let sources = form
             .widget
             .as_ref()

@@ -22,7 +22,7 @@ pub struct Proof {
     pub gains: Gains,
     session: OpenSession,
     flows: Vec<Flow>,
-    refund: Option<(Limit, Network)>,
+    refund: Option<(Limit, String)>,
 }
 
 impl Proof {
@@ -30,7 +30,7 @@ impl Proof {
         gains: Gains,
         session: OpenSession,
         flows: &[Flow],
-        refund: Option<(Limit, Network)>,
+        refund: Option<(Limit, String)>,
     ) -> Self {
         Self {
             gains,

@@ -10,7 +10,10 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::stages::{Evidence, StageType, threepid::Awaited};
+use super::{
+    Binding,
+    stages::{Evidence, StageType, threepid::Awaited},
+};
 use crate::{
     app::App,
     clock::Timestamp,
@@ -30,28 +33,6 @@ const SAVE_TRIES: u32 = 12;
 const ID_BYTES: usize = 24;
 /// No session string of ours is longer; a longer one need not be looked up.
 const MAX_ID_CHARS: usize = 255;
-
-/// What a session may be used for, and nothing else (UIA-13, UIA-14).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Binding {
-    /// The operation: the endpoint's stem, with its method where it has several.
-    pub operation: String,
-    /// What it is done to, such as a device id; empty where there is no choice.
-    pub target: String,
-    /// The user whose token began it and the account's epoch then.
-    pub user: Option<(String, i64)>,
-}
-
-impl Binding {
-    /// The operation that makes a new account: nobody's, on nothing.
-    pub fn register() -> Self {
-        Self {
-            operation: "register".to_owned(),
-            target: String::new(),
-            user: None,
-        }
-    }
-}
 
 /// A stage that is done, and what it was worth.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,7 +81,7 @@ pub struct OpenSession {
 }
 
 /// The row that finishes a session, for the operation's own transaction.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SessionCommit {
     /// The row to be written on top of the version before its own.
     pub row: SessionRow,

@@ -2,6 +2,7 @@
 //! (`attempt`), and its fallback page's form. To add one: a file, a variant, an arm in each match.
 
 mod dummy;
+mod password;
 mod recaptcha;
 pub mod registration_token;
 mod terms;
@@ -23,7 +24,9 @@ use crate::{
     config::Config,
     error::{MatrixError, Rejection},
     http::{Body, Network, Query},
+    ids::Localpart,
     limits::Limit,
+    passwords::PasswordHash,
     store::{ProofRow, RegistrationTokenRow},
     threepids::{Medium, proofs::Proven},
 };
@@ -41,6 +44,9 @@ pub enum StageType {
     /// `m.login.msisdn`
     #[serde(rename = "m.login.msisdn")]
     Msisdn,
+    /// `m.login.password`
+    #[serde(rename = "m.login.password")]
+    Password,
     /// `m.login.recaptcha`
     #[serde(rename = "m.login.recaptcha")]
     Recaptcha,
@@ -57,6 +63,13 @@ pub enum StageType {
 pub enum Evidence {
     /// That somebody is there.
     Presence,
+    /// That somebody knows the password of an account.
+    Password {
+        /// Whose.
+        user: Localpart,
+        /// The account's epoch then.
+        epoch: i64,
+    },
     /// That somebody knows the registration token with this hash.
     RegistrationToken {
         /// The keyed hash.
@@ -74,6 +87,8 @@ pub enum Prepared {
     /// Nothing.
     #[default]
     Nothing,
+    /// The stored hash of the user whose token it is, if there is one.
+    Password(Option<PasswordHash>),
     /// The validation session that was named, if it is the client's.
     Proof(Option<Box<ProofRow>>),
     /// The registration token that was given, or that there is none.
@@ -100,7 +115,7 @@ pub(super) struct StageContext<'a> {
 pub(super) enum Verdict {
     Passed {
         evidence: Evidence,
-        refund: Option<Limit>,
+        refund: Option<(Limit, String)>,
     },
     Refused(Refusal),
     /// Refused until a validation session is validated, which is to be remembered.
@@ -120,10 +135,11 @@ impl Verdict {
 }
 
 impl StageType {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Dummy,
         Self::Email,
         Self::Msisdn,
+        Self::Password,
         Self::Recaptcha,
         Self::RegistrationToken,
         Self::Terms,
@@ -148,6 +164,7 @@ impl StageType {
             Self::Dummy => "m.login.dummy",
             Self::Email => "m.login.email.identity",
             Self::Msisdn => "m.login.msisdn",
+            Self::Password => "m.login.password",
             Self::Recaptcha => "m.login.recaptcha",
             Self::RegistrationToken => "m.login.registration_token",
             Self::Terms => "m.login.terms",
@@ -158,7 +175,7 @@ impl StageType {
     pub const fn verifies(self) -> bool {
         match self {
             Self::Email | Self::Msisdn | Self::Recaptcha | Self::RegistrationToken => true,
-            Self::Dummy | Self::Terms => false,
+            Self::Dummy | Self::Password | Self::Terms => false,
         }
     }
 
@@ -171,9 +188,12 @@ impl StageType {
     pub(super) const fn is_single_use(self) -> bool {
         match self {
             Self::Recaptcha => true,
-            Self::Dummy | Self::Email | Self::Msisdn | Self::RegistrationToken | Self::Terms => {
-                false
-            }
+            Self::Dummy
+            | Self::Email
+            | Self::Msisdn
+            | Self::Password
+            | Self::RegistrationToken
+            | Self::Terms => false,
         }
     }
 
@@ -181,14 +201,16 @@ impl StageType {
     pub(super) const fn is_spent_by_a_twin(self) -> bool {
         match self {
             Self::Email | Self::Msisdn | Self::Recaptcha | Self::RegistrationToken => true,
-            Self::Dummy | Self::Terms => false,
+            Self::Dummy | Self::Password | Self::Terms => false,
         }
     }
 
     /// What clients need to know beforehand (UIA-03).
     pub(super) fn params(self, config: &Config) -> Option<Value> {
         match self {
-            Self::Dummy | Self::Email | Self::Msisdn | Self::RegistrationToken => None,
+            Self::Dummy | Self::Email | Self::Msisdn | Self::Password | Self::RegistrationToken => {
+                None
+            }
             Self::Recaptcha => recaptcha::params(config),
             Self::Terms => terms::params(config),
         }
@@ -203,7 +225,7 @@ impl StageType {
         match self {
             Self::RegistrationToken => registration_token::prepare(app, members, network).await,
             Self::Email | Self::Msisdn => threepid::prepare(app, members).await,
-            Self::Dummy | Self::Recaptcha | Self::Terms => Ok(Prepared::Nothing),
+            Self::Dummy | Self::Password | Self::Recaptcha | Self::Terms => Ok(Prepared::Nothing),
         }
     }
 
@@ -215,6 +237,7 @@ impl StageType {
         match self {
             Self::Dummy => Ok(dummy::attempt()),
             Self::Email | Self::Msisdn => Ok(threepid::attempt(context, self, prepared).await?),
+            Self::Password => password::attempt(context, prepared).await,
             Self::Recaptcha => recaptcha::attempt(context).await,
             Self::RegistrationToken => Ok(registration_token::attempt(context, prepared)),
             Self::Terms => Ok(terms::attempt(context)),
@@ -226,6 +249,7 @@ impl StageType {
         match self {
             Self::Dummy => dummy::form(),
             Self::Email | Self::Msisdn => threepid_page::form(self, config, state),
+            Self::Password => password::form(state),
             Self::Recaptcha => recaptcha::form(config),
             Self::RegistrationToken => registration_token::form(),
             Self::Terms => terms::form(config, &state.shown),
@@ -233,9 +257,14 @@ impl StageType {
     }
 
     /// What that form says, in the words of an `auth` member.
-    pub(super) fn members_of_form(self, form: &Query) -> Vec<(&'static str, String)> {
+    pub(super) fn members_of_form(
+        self,
+        form: &Query,
+        state: &SessionState,
+    ) -> Vec<(&'static str, String)> {
         match self {
             Self::Dummy | Self::Email | Self::Msisdn | Self::Terms => Vec::new(),
+            Self::Password => password::members_of_form(form, state),
             Self::Recaptcha => recaptcha::members_of_form(form),
             Self::RegistrationToken => registration_token::members_of_form(form),
         }
@@ -252,6 +281,7 @@ impl Evidence {
     ) -> Result<Result<(), Refusal>, MatrixError> {
         match self {
             Self::Presence => {}
+            Self::Password { user, epoch } => gains.user = Some((user.clone(), *epoch)),
             Self::ThreePid(proven) => gains.threepids.push(proven.clone()),
             Self::Terms(versions) => gains.terms.clone_from(versions),
             Self::RegistrationToken { hash } => {
@@ -276,9 +306,10 @@ mod tests {
             StageType::Dummy
             | StageType::Email
             | StageType::Msisdn
+            | StageType::Password
             | StageType::Recaptcha
             | StageType::RegistrationToken
-            | StageType::Terms => 6,
+            | StageType::Terms => 7,
         };
         assert_eq!(StageType::ALL.len(), count(StageType::Dummy));
         for stage in StageType::ALL {

@@ -18,7 +18,7 @@ use crate::{
         Medium,
         proofs::{self, ProofState, Proven, Purpose},
     },
-    uia::{Binding, Refusal},
+    uia::{Binding, Offer, Refusal},
 };
 
 const MISSING: Refusal = Refusal {
@@ -74,6 +74,7 @@ pub(in crate::uia) const fn medium(stage: StageType) -> Option<Medium> {
         StageType::Email => Some(Medium::Email),
         StageType::Msisdn => Some(Medium::Msisdn),
         StageType::Dummy
+        | StageType::Password
         | StageType::Recaptcha
         | StageType::RegistrationToken
         | StageType::Terms => None,
@@ -82,7 +83,11 @@ pub(in crate::uia) const fn medium(stage: StageType) -> Option<Medium> {
 
 /// The purpose that a proof must have been asked for (UIA-54).
 pub(in crate::uia) fn purpose(binding: &Binding) -> Option<Purpose> {
-    (*binding == Binding::register()).then_some(Purpose::Register)
+    match binding.offer {
+        Offer::Registration => Some(Purpose::Register),
+        Offer::Address => Some(Purpose::Reset),
+        Offer::Password => None,
+    }
 }
 
 /// Reads the session that the credentials name.

@@ -1,0 +1,143 @@
+//! Whose password it is: the token's user's, or that of whoever has the address that was proven.
+
+use shared::{
+    app::App,
+    error::{ErrorCode, MatrixError, Rejection},
+    guarded::{Guarded, Who},
+    http::Response,
+    store::{AccountStatus, OwnThreePid},
+    threepids::{Medium, proofs::Proven},
+    tokens::AuthenticationError,
+    uia::Proof,
+};
+
+use crate::Subject;
+
+/// What the proof comes to.
+pub(crate) enum Found {
+    /// Somebody, and the proof to go on with.
+    Subject(Box<Subject>, Box<Proof>),
+    /// A twin of the request was quicker; this is its answer.
+    Answered(Response),
+}
+
+/// Tells whose password may be set. What stands in the way is said only now, to who has proven
+/// the address (PWD-06).
+pub(crate) async fn subject(
+    app: &App,
+    guarded: &Guarded,
+    proof: Proof,
+) -> Result<Found, Rejection> {
+    let proven = proof.gains.threepids.first().cloned();
+    match (&guarded.who, proven) {
+        (Who::User(caller), None) => {
+            let read = guarded.addresses.as_ref();
+            let subject = Subject {
+                user: caller.localpart.clone(),
+                account: caller.account.clone(),
+                addresses: read.map(|own| own.iter().map(|own| own.threepid.clone()).collect()),
+                proven: None,
+            };
+            Ok(Found::Subject(Box::new(subject), Box::new(proof)))
+        }
+        (_, Some(proven)) => owner(app, guarded, proof, proven).await,
+        (Who::Nobody | Who::Appservice { .. }, None) => {
+            proof.keep(app).await;
+            Err(forbidden("Nobody has been proven").into())
+        }
+    }
+}
+
+/// The account that has the address.
+async fn owner(
+    app: &App,
+    guarded: &Guarded,
+    proof: Proof,
+    proven: Proven,
+) -> Result<Found, Rejection> {
+    let not_found = || {
+        MatrixError::new(
+            ErrorCode::ThreePidNotFound,
+            "The address belongs to no account",
+        )
+    };
+    let Some(user) = app.store.find_owner(&proven.threepid).await? else {
+        return refuse(app, guarded, proof, not_found()).await;
+    };
+    if guarded.user().is_some_and(|caller| *caller != user) {
+        // UIA-25
+        let error = forbidden("The address is not one of this account");
+        return refuse(app, guarded, proof, error).await;
+    }
+    let (account, addresses) =
+        tokio::join!(app.store.find_account(&user), app.store.addresses_of(&user));
+    let (account, addresses) = (account?, addresses?);
+    let account = match account {
+        Some(account) if account.status == AccountStatus::Locked => {
+            return refuse(app, guarded, proof, AuthenticationError::Locked.into()).await;
+        }
+        Some(account) if account.status != AccountStatus::Deactivated => account,
+        _ => return refuse(app, guarded, proof, not_found()).await,
+    };
+    if proven.begun < account.proofs_not_before {
+        // Asked for before the password was last set: it proves nothing any more.
+        let medium = proven.threepid.medium;
+        return Err(proof.without_proof_of(app, guarded.network, medium).await);
+    }
+    if let Err(error) = trust(app, &proven, &addresses) {
+        return refuse(app, guarded, proof, error).await;
+    }
+    let subject = Subject {
+        user,
+        account,
+        addresses: Some(addresses.into_iter().map(|own| own.threepid).collect()),
+        proven: Some(proven),
+    };
+    Ok(Found::Subject(Box::new(subject), Box::new(proof)))
+}
+
+/// Numbers change hands: one alone sets no password where there is a mailbox to ask, or where it was
+/// proven too long ago.
+fn trust(app: &App, proven: &Proven, addresses: &[OwnThreePid]) -> Result<(), MatrixError> {
+    if proven.threepid.medium != Medium::Msisdn {
+        return Ok(());
+    }
+    if addresses
+        .iter()
+        .any(|own| own.threepid.medium == Medium::Email)
+    {
+        return Err(forbidden(
+            "The account has an e-mail address: use that to set a new password",
+        ));
+    }
+    let own = addresses.iter().find(|own| own.threepid == proven.threepid);
+    let age = own.map(|own| app.clock.now().since(own.validated));
+    let is_old = match (age, app.config.reset_phone_age) {
+        (Some(age), Some(most)) => age > most,
+        _ => false,
+    };
+    if is_old {
+        return Err(forbidden(
+            "The number was confirmed too long ago to set a new password with it",
+        ));
+    }
+    Ok(())
+}
+
+/// The proof is of no use. Unless that is so because a twin has used it.
+async fn refuse(
+    app: &App,
+    guarded: &Guarded,
+    proof: Proof,
+    error: MatrixError,
+) -> Result<Found, Rejection> {
+    if let Some(response) = guarded.answer_of_twin(app).await? {
+        return Ok(Found::Answered(response));
+    }
+    proof.keep(app).await;
+    Err(error.into())
+}
+
+fn forbidden(message: &'static str) -> MatrixError {
+    MatrixError::new(ErrorCode::Forbidden, message)
+}

@@ -1,0 +1,75 @@
+//! What is done to an account that exists.
+
+use crate::{
+    clock::Timestamp,
+    ids::{DeviceId, Localpart},
+    outbox::NewMessage,
+    passwords::PasswordHash,
+    store::StoreError,
+    threepids::{Medium, ThreePid, proofs::Proven},
+};
+
+/// Which devices outlive a change of the password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sparing {
+    /// All (PWD-09).
+    Everybody,
+    /// This one, whose row has this epoch (PWD-07).
+    Device(DeviceId, i64),
+    /// None (PWD-10).
+    Nobody,
+}
+
+/// Another password, with everything that one transaction writes for it.
+#[derive(Debug)]
+pub struct PasswordChange {
+    /// Whose.
+    pub user: Localpart,
+    /// The account's epoch, as it was when the request was found right.
+    pub epoch: i64,
+    /// The new password.
+    pub password: PasswordHash,
+    /// Which devices live on.
+    pub sparing: Sparing,
+    /// The proof of an address that is spent for it: a reset.
+    pub proof: Option<Proven>,
+    /// What is to be sent or done afterwards.
+    pub messages: Vec<NewMessage>,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// The end of an account, with everything that one transaction writes for it.
+#[derive(Debug)]
+pub struct Deactivation {
+    /// Whose.
+    pub user: Localpart,
+    /// The account's epoch, as it was when the request was found right.
+    pub epoch: i64,
+    /// Its addresses, which are released.
+    pub addresses: Vec<ThreePid>,
+    /// Whether nothing is to be kept that is not needed (DEACT-12).
+    pub erase: bool,
+    /// What is to be sent or done afterwards.
+    pub messages: Vec<NewMessage>,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// Why an account was not changed. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeAccountError {
+    /// The session row is no longer as it was read: finished by a twin of this request, most
+    /// likely, whose answer it then holds.
+    #[error("the UIA session has moved on")]
+    SessionMoved,
+    /// The account is no longer as it was read: another password, the end, a lock.
+    #[error("the account has changed")]
+    AccountMoved,
+    /// The proof of an address has been spent, or has expired.
+    #[error("the proof is spent")]
+    ProofGone(Medium),
+    /// The write failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,409 @@
+//! Requests about an account that UIA guards: who asks, what they have to prove, and what a repeat
+//! is told.
+//!
+//! Every such request runs the same beats: [`open`] reads what there is to know in one go (account,
+//! device, password, UIA session), gives a finished session's answer again or says who asks;
+//! the endpoint settles what comes before UIA; [`Guarded::prove`] proves or challenges; the endpoint
+//! and [`Guarded::finish`] makes its one transaction, or finds the answer of a twin that was quicker.
+//! Knows nothing of what the endpoints do.
+
+use ::http::{Method, StatusCode};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+use crate::{
+    accounts::ChangeAccountError,
+    app::App,
+    credentials,
+    error::{ErrorCode, MatrixError, Rejection},
+    http::{self, Body, Network, Request, Response},
+    ids::Localpart,
+    limits::{self, Limit, LimitError},
+    passwords::PasswordHash,
+    secrets::Secret,
+    store::{AccountRow, CallerFacts, OwnThreePid, StoreError},
+    tokens::{self, AuthenticationError, Caller, Token, TokenKind},
+    uia::{
+        self, Attempt, Auth, Binding, Offer, OpenSession, Operation, Prepared, Proof, Replay,
+        SessionCommit, StageType,
+    },
+};
+
+/// How often a finishing transaction is tried on a session that others write to.
+const TRIES: usize = 12;
+
+/// What an endpoint asks for.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// What is to be done.
+    pub operation: Operation,
+    /// What it is done to; empty where there is no choice.
+    pub target: String,
+    /// What is offered to who comes without a token; `None` if nobody may.
+    pub anonymous: Option<Offer>,
+    /// What is offered to a user without a password; `None` if that is nothing.
+    pub without_password: Option<Offer>,
+    /// Whether the account's addresses are to be read, if the request looks like the last one.
+    pub addresses: bool,
+}
+
+/// Who asks.
+#[derive(Debug)]
+pub enum Who {
+    /// Somebody without a token.
+    Nobody,
+    /// A user.
+    User(Box<tokens::Session>),
+    /// An application service, as one of its users. It need not prove anything (UIA-28).
+    Appservice {
+        /// The user.
+        user: Localpart,
+        /// Their account. Its own user may have none.
+        account: Option<AccountRow>,
+    },
+}
+
+/// What a request is.
+#[derive(Debug)]
+pub enum Opened {
+    /// One that has been answered before: this was the answer (UIA-15).
+    Answered(Response),
+    /// One to be worked on.
+    New(Box<Guarded>),
+}
+
+/// A request to be worked on.
+pub struct Guarded {
+    /// Who asks.
+    pub who: Who,
+    /// The request's body.
+    pub body: Body,
+    /// The account's addresses, if they have been read.
+    pub addresses: Option<Vec<OwnThreePid>>,
+    /// Where it comes from.
+    pub network: Network,
+    wanted: Wanted,
+    auth: Auth,
+    session: Option<OpenSession>,
+    password: Option<PasswordHash>,
+    prepared: Prepared,
+    charged: bool,
+    /// The request, by which a finished session knows it again.
+    canonical: String,
+}
+
+crate::opaque_debug!(Guarded);
+
+/// Why an operation was not done, though it was proven.
+#[derive(Debug)]
+pub enum Unfinished {
+    /// What it was to be done on has changed.
+    Changed(ChangeAccountError),
+    /// It may not be done, for a reason of its own.
+    Refused(MatrixError),
+}
+
+impl From<ChangeAccountError> for Unfinished {
+    fn from(error: ChangeAccountError) -> Self {
+        Self::Changed(error)
+    }
+}
+
+/// What is to be done when a transaction came too late.
+enum Next {
+    /// A twin of the request was quicker; this is its answer.
+    Answered(Response),
+    /// Try again with this.
+    Again(Box<Proof>),
+}
+
+/// Reads the request and everything that has to be known first, in one round trip.
+pub async fn open(app: &App, request: &Request, wanted: Wanted) -> Result<Opened, Rejection> {
+    // The first request to delete a device has no body in many clients.
+    let body = match request.method {
+        Method::DELETE if request.body.is_empty() => Body::default(),
+        _ => Body::parse(&request.body)?,
+    };
+    let auth = Auth::parse(&body)?;
+    let text = match wanted.anonymous {
+        Some(_) => http::optional_access_token(request, app.config.query_tokens)?,
+        None => Some(http::access_token(request, app.config.query_tokens)?),
+    };
+    let mut guarded = Guarded {
+        canonical: canonical(&wanted, &body, text.as_ref()),
+        who: Who::Nobody,
+        body,
+        addresses: None,
+        network: request.network,
+        wanted,
+        auth,
+        session: None,
+        password: None,
+        prepared: Prepared::Nothing,
+        charged: false,
+    };
+    if let Some(text) = &text
+        && let Some(appservice) = tokens::authenticate_appservice(app, text).await?
+    {
+        limits::spend(app, Limit::Account, request.network).await?;
+        let asserted = request.query.get("user_id");
+        if let Caller::Appservice { localpart, account } =
+            tokens::as_user(app, &appservice, asserted).await?
+        {
+            guarded.who = Who::Appservice {
+                user: localpart,
+                account,
+            };
+        }
+        return Ok(Opened::New(Box::new(guarded)));
+    }
+    let token = match &text {
+        None => None,
+        Some(text) => Some(
+            Token::parse(TokenKind::Access, text, &app.config.server_name)
+                .ok_or(AuthenticationError::Unknown)?,
+        ),
+    };
+    let facts = guarded.read(app, token.as_ref()).await?;
+    guarded.judge(app, token, facts).await
+}
+
+/// The request, with what it is for and who sent it.
+fn canonical(wanted: &Wanted, body: &Body, token: Option<&Secret>) -> String {
+    let token = token.map_or("", |token| token.reveal().as_str());
+    let target = &wanted.target;
+    format!(
+        "{:?}\n{target:?}\n{token:?}\n{}",
+        wanted.operation,
+        body.canonical()
+    )
+}
+
+impl Guarded {
+    /// The first read, with the limits and whatever the attempted stage reads beside it.
+    async fn read(&mut self, app: &App, token: Option<&Token>) -> Result<CallerFacts, Rejection> {
+        let session = self.auth.session.as_ref().and_then(uia::session_key);
+        let user = token.map(|token| (&token.localpart, &token.device));
+        // Whichever of them it will be is known only after this read.
+        let offers = [self.wanted.anonymous, self.wanted.without_password];
+        let flows: Vec<_> = offers
+            .into_iter()
+            .flatten()
+            .flat_map(|offer| offer.flows(&app.config))
+            .collect();
+        let attempts = self.auth.stage.is_some();
+        self.charged = self.auth.session.is_none() && !attempts;
+        let addresses = async {
+            match token.filter(|_| self.wanted.addresses && attempts) {
+                Some(token) => app.store.addresses_of(&token.localpart).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let guess = async {
+            let guesses = self.auth.attempted() == Some(StageType::Password);
+            match token.filter(|_| guesses) {
+                Some(token) => credentials::charge_own(app, &token.localpart, self.network).await,
+                None => Ok(()),
+            }
+        };
+        let (charge, guess, facts, prepared, addresses) = tokio::join!(
+            Box::pin(charge(app, self.network, self.charged)),
+            Box::pin(guess),
+            Box::pin(app.store.find_caller(user, session.as_deref())),
+            Box::pin(uia::prepare(app, &flows, &self.auth, self.network)),
+            Box::pin(addresses)
+        );
+        charge.and(guess)?;
+        (self.prepared, self.addresses) = (prepared?, addresses?);
+        Ok(facts?)
+    }
+
+    /// A repeat is told what it was told before, even if its token has died of it (deactivation);
+    /// then the token counts, and then whether the session is still open.
+    async fn judge(
+        mut self,
+        app: &App,
+        token: Option<Token>,
+        facts: CallerFacts,
+    ) -> Result<Opened, Rejection> {
+        self.session = match (&self.auth.session, facts.session) {
+            (Some(id), Some(row)) => OpenSession::open(app, id, row),
+            _ => None,
+        };
+        let replay = self.session.as_ref().map_or(Replay::Open, |session| {
+            session.replay(&self.canonical, app.clock.now())
+        });
+        if let Replay::Answer { text, .. } = replay {
+            return Ok(Opened::Answered(answer(text)));
+        }
+        if let Some(token) = token {
+            let caller = tokens::authenticate_with(app, token, facts.account, facts.device);
+            let caller = match caller.await {
+                Ok(caller) => caller,
+                Err(error) => {
+                    return match self.answer_of_twin(app).await? {
+                        Some(response) => Ok(Opened::Answered(response)),
+                        None => Err(error.into()),
+                    };
+                }
+            };
+            caller.demand_no_guest()?;
+            self.password = facts.password;
+            self.who = Who::User(Box::new(caller));
+        }
+        if matches!(replay, Replay::Over) {
+            let message = "The session is finished: begin a new one";
+            return Err(MatrixError::new(ErrorCode::InvalidParam, message).into());
+        }
+        Ok(Opened::New(Box::new(self)))
+    }
+
+    /// The user whose token it is.
+    pub fn user(&self) -> Option<&Localpart> {
+        match &self.who {
+            Who::Nobody => None,
+            Who::User(caller) => Some(&caller.localpart),
+            Who::Appservice { user, .. } => Some(user),
+        }
+    }
+
+    /// The operation's parameters: what is absent now was given before (UIA-19), and what was given
+    /// before may not be another now (UIA-20).
+    pub fn settle<P: Serialize + DeserializeOwned>(&self, asked: &P) -> Result<P, MatrixError> {
+        let members = |value| match value {
+            Ok(Value::Object(members)) => members,
+            _ => Map::new(),
+        };
+        let mut all = members(serde_json::to_value(asked));
+        let remembered = self.session.as_ref();
+        let remembered = remembered.map(|session| session.state.parameters.clone());
+        for (name, before) in members(Ok(remembered.unwrap_or_default())) {
+            if *all.entry(name).or_insert_with(|| before.clone()) != before {
+                let message = "The session belongs to another request";
+                return Err(MatrixError::new(ErrorCode::Forbidden, message));
+            }
+        }
+        serde_json::from_value(Value::Object(all)).map_err(|_| {
+            MatrixError::new(
+                ErrorCode::InvalidParam,
+                "The session is not for this request",
+            )
+        })
+    }
+
+    /// Proves or challenges.
+    pub async fn prove<P: Serialize>(
+        &mut self,
+        app: &App,
+        parameters: &P,
+    ) -> Result<Proof, Rejection> {
+        let (user, offer) = match &self.who {
+            Who::User(caller) if self.password.is_some() => (Some(caller), Some(Offer::Password)),
+            Who::User(caller) => (Some(caller), self.wanted.without_password),
+            Who::Nobody | Who::Appservice { .. } => (None, self.wanted.anonymous),
+        };
+        let flows = offer.map(|offer| offer.flows(&app.config));
+        let (Some(offer), Some(flows)) = (offer, flows.filter(|flows| !flows.is_empty())) else {
+            let message = "There is no way here to prove that it is you";
+            return Err(MatrixError::new(ErrorCode::Forbidden, message).into());
+        };
+        let binding = Binding {
+            operation: self.wanted.operation,
+            target: self.wanted.target.clone(),
+            user: user.map(|caller| (caller.localpart.clone(), caller.account.epoch)),
+            offer,
+        };
+        if binding.user.is_some() && self.auth.attempted() == Some(StageType::Password) {
+            self.prepared = Prepared::Password(self.password.clone());
+        }
+        let attempt = Attempt {
+            flows: &flows,
+            binding,
+            parameters: serde_json::to_value(parameters).unwrap_or(Value::Null),
+            auth: &self.auth,
+            session: self.session.take(),
+            prepared: std::mem::take(&mut self.prepared),
+            network: self.network,
+            charged: self.charged,
+        };
+        uia::prove(app, attempt).await
+    }
+
+    /// Does what has been proven, by a transaction that also finishes the session with this answer;
+    /// again and again while others write to the session.
+    pub async fn finish<W, E>(
+        &self,
+        app: &App,
+        mut proof: Proof,
+        text: &str,
+        mut write: impl FnMut(Option<SessionCommit>) -> W,
+    ) -> Result<Response, Rejection>
+    where
+        W: Future<Output = Result<(), E>>,
+        E: Into<Unfinished>,
+    {
+        for _ in 0..TRIES {
+            let session = proof.commit(app, &self.canonical, text);
+            let Err(why) = write(session).await else {
+                return Ok(answer(text.to_owned()));
+            };
+            match self.moved(app, proof, why.into()).await? {
+                Next::Answered(response) => return Ok(response),
+                Next::Again(again) => proof = *again,
+            }
+        }
+        Err(StoreError::Contended.into())
+    }
+
+    /// The answer that a twin of this request has been given meanwhile, if there was one.
+    pub async fn answer_of_twin(&self, app: &App) -> Result<Option<Response>, StoreError> {
+        let Some(id) = &self.auth.session else {
+            return Ok(None);
+        };
+        let session = OpenSession::find(app, id).await?;
+        Ok(
+            match session.map(|session| session.replay(&self.canonical, app.clock.now())) {
+                Some(Replay::Answer { text, .. }) => Some(answer(text)),
+                _ => None,
+            },
+        )
+    }
+
+    /// What a transaction means that was not made.
+    async fn moved(&self, app: &App, proof: Proof, why: Unfinished) -> Result<Next, Rejection> {
+        use ChangeAccountError as Change;
+        if !matches!(why, Unfinished::Changed(Change::Store(_)))
+            && let Some(response) = self.answer_of_twin(app).await?
+        {
+            return Ok(Next::Answered(response));
+        }
+        let error = match why {
+            Unfinished::Changed(Change::SessionMoved) => {
+                return Ok(Next::Again(Box::new(proof.reload(app).await?)));
+            }
+            Unfinished::Changed(Change::ProofGone(medium)) => {
+                return Err(proof.without_proof_of(app, self.network, medium).await);
+            }
+            Unfinished::Changed(error @ (Change::AccountMoved | Change::Store(_))) => error.into(),
+            Unfinished::Refused(error) => error,
+        };
+        proof.keep(app).await;
+        Err(error.into())
+    }
+}
+
+/// The limits of what the request is likely to come to.
+async fn charge(app: &App, network: Network, begins: bool) -> Result<(), LimitError> {
+    let further = async {
+        if begins {
+            limits::spend(app, Limit::UiaSession, network).await?;
+        }
+        Ok(())
+    };
+    let (entry, further) = tokio::join!(limits::spend(app, Limit::Account, network), further);
+    entry.and(further)
+}
+
+fn answer(text: String) -> Response {
+    Response::json_text(StatusCode::OK, text)
+}

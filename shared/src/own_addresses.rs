@@ -1,0 +1,322 @@
+//! Addresses of an account that is there: what the endpoints that add and remove one have in common.
+//!
+//! What is read is judged, and what is written is written on top of it: if anything has moved in
+//! between, it is read and judged again. The account is always read before its addresses are (see
+//! `Store::add_threepid`). Knows nothing of what proves a request: that is done before, and what is
+//! finished with it is handed in.
+
+use serde_json::{Map, Value};
+
+use crate::{
+    accounts::{
+        AddThreePidError, ChangeAccountError, LostThreePid, MAX_THREEPIDS, NewThreePid,
+        RemoveThreePidError,
+    },
+    app::App,
+    error::MatrixError,
+    guarded::Unfinished,
+    http::{self, Body, Request},
+    ids::Localpart,
+    limits::{self, Limit, LimitError},
+    notices::notify,
+    outbox::{NewMessage, Notice},
+    secrets::Secret,
+    store::{AccountRow, AccountStatus, OwnThreePid, ProofRow, StoreError},
+    threepids::{
+        self, ThreePid, ThreePidDenied,
+        proofs::{self, ProofState, Proven, Purpose},
+    },
+    tokens::{self, CallerError},
+    uia::SessionCommit,
+};
+
+/// How often what has moved is read again.
+const TRIES: u32 = 12;
+
+/// Whose addresses they are: the account as it was read.
+#[derive(Debug, Clone)]
+pub struct Owner {
+    /// The user.
+    pub localpart: Localpart,
+    /// Their account.
+    pub account: AccountRow,
+}
+
+/// A validation session as the client names it.
+pub struct Credentials {
+    sid: String,
+    client_secret: Secret,
+}
+
+crate::opaque_debug!(Credentials);
+
+/// Why an address was neither added nor removed.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressFault {
+    /// There is no such validated session for this, or none any more.
+    #[error("the address is not proven")]
+    NotProven,
+    /// Somebody else has the address.
+    #[error("the address is taken")]
+    InUse,
+    /// The account has as many as it may have.
+    #[error("the account has too many addresses")]
+    TooMany,
+    /// The operator does not want the address here.
+    #[error(transparent)]
+    Denied(#[from] ThreePidDenied),
+    /// The account is suspended (TOK-15).
+    #[error("the account is suspended")]
+    Suspended,
+    /// The UIA session is not as it was read: a twin of this request has finished it.
+    #[error("the UIA session has moved on")]
+    SessionMoved,
+    /// Nobody asks who could have addresses, or nobody any more.
+    #[error(transparent)]
+    Nobody(MatrixError),
+    /// Too many requests.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    /// The tables failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Tells whose addresses a request is to change, with the limit beside that.
+pub async fn changer(app: &App, request: &Request) -> Result<Owner, AddressFault> {
+    let (counted, owner) = tokio::join!(
+        limits::spend(app, Limit::Account, request.network),
+        owner(app, request)
+    );
+    counted?;
+    owner.map_err(AddressFault::Nobody)
+}
+
+/// Whoever asks, if they can have addresses: guests cannot.
+async fn owner(app: &App, request: &Request) -> Result<Owner, MatrixError> {
+    let token = http::access_token(request, app.config.query_tokens)?;
+    let caller = tokens::identify(app, &token, request.query.get("user_id")).await?;
+    caller.demand_no_guest()?;
+    let account = caller.account().cloned().ok_or(CallerError::NotItsUser)?;
+    Ok(Owner {
+        localpart: caller.localpart().clone(),
+        account,
+    })
+}
+
+impl From<AddressFault> for Unfinished {
+    fn from(fault: AddressFault) -> Self {
+        match fault {
+            AddressFault::SessionMoved => ChangeAccountError::SessionMoved.into(),
+            fault => Self::Refused(fault.into()),
+        }
+    }
+}
+
+impl Credentials {
+    /// The session with this id, asked for with this secret.
+    pub fn new(sid: String, client_secret: String) -> Self {
+        Self {
+            sid,
+            client_secret: Secret::new(client_secret),
+        }
+    }
+
+    /// Reads the object in which they stand in the deprecated form, in either spelling (ACC3-02). Any
+    /// identity server in it is nobody that we would ask.
+    pub fn parse_nested(body: &Body) -> Result<Self, MatrixError> {
+        let object: Map<String, Value> = match body.optional("three_pid_creds")? {
+            Some(object) => object,
+            None => match body.optional("threePidCreds")? {
+                Some(object) => object,
+                None => body.required("three_pid_creds")?,
+            },
+        };
+        let members = Body::from(object);
+        for name in ["id_server", "idServer", "id_access_token", "idAccessToken"] {
+            members.optional::<String>(name)?;
+        }
+        let client_secret = match members.optional("clientSecret")? {
+            Some(secret) if members.optional::<String>("client_secret")?.is_none() => secret,
+            _ => members.required("client_secret")?,
+        };
+        Ok(Self::new(members.required("sid")?, client_secret))
+    }
+
+    /// The session, if it is there and the client's, for adding an address.
+    pub async fn find(&self, app: &App) -> Result<Option<ProofRow>, StoreError> {
+        let lawful =
+            proofs::is_opaque_id(&self.sid) && proofs::is_opaque_id(self.client_secret.reveal());
+        if !lawful {
+            return Ok(None);
+        }
+        let row = app.store.find_proof(&self.sid).await?;
+        // Whose secret it is not, for them it is not there.
+        Ok(row.filter(|row| {
+            row.purpose == Purpose::Add && proofs::is_of(&app.config.keys, row, &self.client_secret)
+        }))
+    }
+}
+
+/// What adding an address would come to, by what can be known before it is done.
+enum Judgement {
+    /// It can be added.
+    Add(Proven),
+    /// This very proof has been spent for this very account: there is nothing left to be done.
+    Done,
+}
+
+/// Whether the session proves an address for this account, now. Whoever asks for a password first
+/// calls this before: who has nothing to add need not be asked.
+pub async fn judge(app: &App, owner: &Owner, proof: Option<&ProofRow>) -> Result<(), AddressFault> {
+    judgement(app, owner, proof).await.map(|_| ())
+}
+
+async fn judgement(
+    app: &App,
+    owner: &Owner,
+    proof: Option<&ProofRow>,
+) -> Result<Judgement, AddressFault> {
+    let proof = proof.ok_or(AddressFault::NotProven)?;
+    let outlived = owner.account.proofs_not_before > proof.begun;
+    match (proof.state, proof.validated) {
+        (ProofState::Validated, Some(validated))
+            if proofs::is_alive(proof, app.clock.now()) && !outlived =>
+        {
+            threepids::admit(&app.config, &proof.threepid)?;
+            Ok(Judgement::Add(Proven {
+                sid: proof.sid.clone(),
+                generation: proof.generation.clone(),
+                threepid: proof.threepid.clone(),
+                begun: proof.begun,
+                validated,
+            }))
+        }
+        // Who repeats a request whose answer was lost.
+        (ProofState::Spent, _) => match app.store.find_owner(&proof.threepid).await? {
+            Some(name) if name == owner.localpart => Ok(Judgement::Done),
+            _ => Err(AddressFault::NotProven),
+        },
+        _ => Err(AddressFault::NotProven),
+    }
+}
+
+/// Adds the address that a session proves to the account of who asks, and spends the proof. One that
+/// the account has already stays where it is. `commit` finishes what the request was proven with.
+pub async fn add(
+    app: &App,
+    request: &Request,
+    mut owner: Owner,
+    credentials: &Credentials,
+    mut proof: Option<ProofRow>,
+    commit: impl Fn() -> Option<SessionCommit>,
+) -> Result<(), AddressFault> {
+    let mut told = None;
+    for attempt in 0..TRIES {
+        let proven = match judgement(app, &owner, proof.as_ref()).await? {
+            Judgement::Add(proven) => proven,
+            Judgement::Done => return Ok(()),
+        };
+        let (own, holder) = tokio::join!(
+            app.store.addresses_of(&owner.localpart),
+            app.store.find_owner(&proven.threepid)
+        );
+        let (own, holder) = (addresses(own?), holder?);
+        if holder.is_some_and(|holder| holder != owner.localpart) {
+            return Err(AddressFault::InUse);
+        }
+        let known = own.contains(&proven.threepid);
+        if !known && own.len() >= MAX_THREEPIDS {
+            return Err(AddressFault::TooMany);
+        }
+        let everybody = [own.as_slice(), std::slice::from_ref(&proven.threepid)].concat();
+        let notices = match known {
+            true => Vec::new(),
+            false => tell(app, &owner, &everybody, Notice::AddressAdded, &mut told).await,
+        };
+        let new = NewThreePid {
+            localpart: owner.localpart.clone(),
+            account: owner.account.clone(),
+            proven,
+            known,
+            added: app.clock.now(),
+            session: commit(),
+            notices,
+        };
+        match app.store.add_threepid(&new).await {
+            Ok(()) => return Ok(()),
+            Err(AddThreePidError::SessionMoved) => return Err(AddressFault::SessionMoved),
+            Err(AddThreePidError::Store(error)) => return Err(error.into()),
+            Err(
+                AddThreePidError::AccountMoved
+                | AddThreePidError::Taken
+                | AddThreePidError::ProofGone,
+            ) => app.store.wait(attempt).await,
+        }
+        owner = again(app, request, &owner).await?;
+        proof = credentials.find(app).await?;
+    }
+    Err(StoreError::Contended.into())
+}
+
+/// Removes an address from the account of who asks. One that is not theirs, or no more, is left
+/// alone.
+pub async fn remove(
+    app: &App,
+    request: &Request,
+    mut owner: Owner,
+    threepid: &ThreePid,
+) -> Result<(), AddressFault> {
+    let mut told = None;
+    for attempt in 0..TRIES {
+        match owner.account.status {
+            AccountStatus::Suspended => return Err(AddressFault::Suspended),
+            AccountStatus::Active | AccountStatus::Locked | AccountStatus::Deactivated => {}
+        }
+        let own = addresses(app.store.addresses_of(&owner.localpart).await?);
+        if !own.contains(threepid) {
+            return Ok(());
+        }
+        let lost = LostThreePid {
+            localpart: owner.localpart.clone(),
+            account: owner.account.clone(),
+            threepid: threepid.clone(),
+            notices: tell(app, &owner, &own, Notice::AddressRemoved, &mut told).await,
+        };
+        match app.store.remove_threepid(&lost).await {
+            Ok(()) | Err(RemoveThreePidError::NotThere) => return Ok(()),
+            Err(RemoveThreePidError::Store(error)) => return Err(error.into()),
+            Err(RemoveThreePidError::AccountMoved) => app.store.wait(attempt).await,
+        }
+        owner = again(app, request, &owner).await?;
+    }
+    Err(StoreError::Contended.into())
+}
+
+/// Reads the account again. Where its password was changed meanwhile, what the request was proven
+/// with is worth nothing any more, though its token may be: it has to be judged from the beginning.
+async fn again(app: &App, request: &Request, before: &Owner) -> Result<Owner, AddressFault> {
+    let now = owner(app, request).await.map_err(AddressFault::Nobody)?;
+    if now.account.epoch != before.account.epoch {
+        return Err(StoreError::Contended.into());
+    }
+    Ok(now)
+}
+
+fn addresses(own: Vec<OwnThreePid>) -> Vec<ThreePid> {
+    own.into_iter().map(|own| own.threepid).collect()
+}
+
+/// Who is told of a change, once, however often it has to be tried.
+async fn tell(
+    app: &App,
+    owner: &Owner,
+    addresses: &[ThreePid],
+    notice: Notice,
+    told: &mut Option<Vec<NewMessage>>,
+) -> Vec<NewMessage> {
+    if told.is_none() {
+        *told = Some(notify(app, &owner.localpart, addresses, notice).await);
+    }
+    told.clone().unwrap_or_default()
+}

@@ -1,0 +1,239 @@
+//! What changes a whole account, in one transaction each: another password, the end, fewer devices.
+
+use aws_sdk_dynamodb::types::{CancellationReason, Delete, TransactWriteItem, Update};
+
+use super::{
+    Store,
+    accounts::password_item,
+    item::{Item, number, put, text},
+    keys::{self, MAIN, PASSWORD},
+    retry::condition_failed,
+};
+use crate::{
+    accounts::{ChangeAccountError, Deactivation, PasswordChange, Sparing},
+    ids::{DeviceId, Localpart},
+    uia::SessionCommit,
+};
+
+/// How many devices one transaction deletes, beside the end of a session.
+const DEVICES_AT_ONCE: usize = 90;
+
+/// The items of a transaction in the order in which their reasons are read.
+struct Items {
+    all: Vec<TransactWriteItem>,
+    session: Option<usize>,
+    account: usize,
+    proof: Option<usize>,
+}
+
+impl Store {
+    /// Sets another password: with it the devices that are not spared die, as do all proofs of
+    /// addresses that were asked for before (PWD-08 to PWD-11, PWD-19).
+    pub async fn change_password(
+        &self,
+        change: &PasswordChange,
+        session: Option<SessionCommit>,
+    ) -> Result<(), ChangeAccountError> {
+        let mut items = self.begin(session.as_ref(), self.account_of_change(change));
+        let pk = keys::user(&change.user);
+        let password = password_item(&pk, &change.password, change.now);
+        items.all.push(put(&self.accounts, password, None));
+        if let Some(proven) = &change.proof {
+            items.proof = Some(items.all.len());
+            items.all.push(self.spend_proof(proven, change.now));
+            let owns = self.owns_threepid(&proven.threepid, &change.user);
+            items.all.push(owns);
+        }
+        let messages = change.messages.iter();
+        items.all.extend(messages.map(|new| self.enqueue(new)));
+        let medium = change.proof.as_ref().map(|proven| proven.threepid.medium);
+        let Items {
+            all,
+            session,
+            account,
+            proof,
+        } = items;
+        self.transact(all, |reasons| {
+            moved(reasons, session, account).or_else(|| {
+                // Spent, or of an address that is the account's no more.
+                let gone = |index| {
+                    condition_failed(reasons, index) || condition_failed(reasons, index + 1)
+                };
+                medium
+                    .filter(|_| proof.is_some_and(gone))
+                    .map(ChangeAccountError::ProofGone)
+            })
+        })
+        .await
+    }
+
+    /// Ends an account: no token, no password, no address works from this moment on, and the name
+    /// stays taken (DEACT-03, DEACT-13).
+    pub async fn deactivate(
+        &self,
+        end: &Deactivation,
+        session: Option<SessionCommit>,
+    ) -> Result<(), ChangeAccountError> {
+        let pk = keys::user(&end.user);
+        let mut items = self.begin(session.as_ref(), self.account_of_end(end));
+        items.all.push(self.delete(Item::under(&pk, PASSWORD)));
+        for threepid in &end.addresses {
+            let own = Item::under(&pk, keys::threepid(threepid));
+            items.all.push(self.delete(own));
+            items.all.push(self.release_threepid(threepid, &end.user));
+        }
+        let messages = end.messages.iter();
+        items.all.extend(messages.map(|new| self.enqueue(new)));
+        let Items {
+            all,
+            session,
+            account,
+            ..
+        } = items;
+        self.transact(all, |reasons| moved(reasons, session, account))
+            .await
+    }
+
+    /// Deletes devices, and with the last of them ends the session. What is not there is deleted
+    /// already (DEV-03); interrupted, it goes on when the request is repeated.
+    pub async fn delete_devices(
+        &self,
+        user: &Localpart,
+        devices: &[DeviceId],
+        session: Option<SessionCommit>,
+    ) -> Result<(), ChangeAccountError> {
+        let pk = keys::user(user);
+        let mut rest = devices;
+        loop {
+            let (now, later) = rest.split_at(rest.len().min(DEVICES_AT_ONCE));
+            let mut items: Vec<_> = now
+                .iter()
+                .map(|device| self.delete(Item::under(&pk, keys::device(device))))
+                .collect();
+            let last = session.as_ref().filter(|_| later.is_empty());
+            let end = last.map(|commit| {
+                items.push(self.commit_session(commit));
+                items.len() - 1
+            });
+            if !items.is_empty() {
+                self.transact(items, |reasons| {
+                    let moved = end.is_some_and(|index| condition_failed(reasons, index));
+                    moved.then_some(ChangeAccountError::SessionMoved)
+                })
+                .await?;
+            }
+            if later.is_empty() {
+                return Ok(());
+            }
+            rest = later;
+        }
+    }
+
+    fn begin(&self, session: Option<&SessionCommit>, account: TransactWriteItem) -> Items {
+        let mut all = Vec::new();
+        all.extend(session.map(|commit| self.commit_session(commit)));
+        all.push(account);
+        Items {
+            session: session.map(|_| 0),
+            account: all.len() - 1,
+            proof: None,
+            all,
+        }
+    }
+
+    fn account_of_change(&self, change: &PasswordChange) -> TransactWriteItem {
+        let revoke = ", epoch = :next";
+        let (set, remove) = match &change.sparing {
+            Sparing::Everybody => ("", ""),
+            Sparing::Device(..) => (
+                ", epoch = :next, spared_device = :device, spared_epoch = :spared",
+                "",
+            ),
+            Sparing::Nobody => (revoke, " REMOVE spared_device, spared_epoch"),
+        };
+        let fresh = match &change.proof {
+            Some(_) => {
+                " AND (attribute_not_exists(proofs_not_before) OR proofs_not_before <= :begun)"
+            }
+            None => "",
+        };
+        let mut update = self
+            .update_of(&change.user, change.epoch)
+            .update_expression(format!("SET proofs_not_before = :now{set}{remove}"))
+            .condition_expression(format!("{UNCHANGED}{fresh}"))
+            .expression_attribute_values(":now", number(change.now.0));
+        if !matches!(change.sparing, Sparing::Everybody) {
+            update = update.expression_attribute_values(":next", number(change.epoch + 1));
+        }
+        if let Sparing::Device(device, epoch) = &change.sparing {
+            update = update
+                .expression_attribute_values(":device", text(device.as_str()))
+                .expression_attribute_values(":spared", number(*epoch));
+        }
+        if let Some(proven) = &change.proof {
+            update = update.expression_attribute_values(":begun", number(proven.begun.0));
+        }
+        item(update)
+    }
+
+    fn account_of_end(&self, end: &Deactivation) -> TransactWriteItem {
+        let erased = if end.erase { ", erased = :now" } else { "" };
+        let update = self
+            .update_of(&end.user, end.epoch)
+            .update_expression(format!(
+                "SET #status = :deactivated, epoch = :next, deactivated = :now, \
+                 proofs_not_before = :now{erased} REMOVE spared_device, spared_epoch"
+            ))
+            .condition_expression(UNCHANGED)
+            .expression_attribute_values(":deactivated", text("deactivated"))
+            .expression_attribute_values(":next", number(end.epoch + 1))
+            .expression_attribute_values(":now", number(end.now.0));
+        item(update)
+    }
+
+    fn update_of(
+        &self,
+        user: &Localpart,
+        epoch: i64,
+    ) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {
+        Update::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(keys::user(user), MAIN).build()))
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":epoch", number(epoch))
+            .expression_attribute_values(":active", text("active"))
+            .expression_attribute_values(":suspended", text("suspended"))
+    }
+
+    pub(super) fn delete(&self, key: Item) -> TransactWriteItem {
+        let delete = Delete::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(key.build()));
+        TransactWriteItem::builder()
+            .set_delete(delete.build().ok())
+            .build()
+    }
+}
+
+/// The account is as it was when its token or its password was found right.
+const UNCHANGED: &str = "epoch = :epoch AND #status IN (:active, :suspended)";
+
+fn item(update: aws_sdk_dynamodb::types::builders::UpdateBuilder) -> TransactWriteItem {
+    TransactWriteItem::builder()
+        .set_update(update.build().ok())
+        .build()
+}
+
+fn moved(
+    reasons: &[CancellationReason],
+    session: Option<usize>,
+    account: usize,
+) -> Option<ChangeAccountError> {
+    if session.is_some_and(|index| condition_failed(reasons, index)) {
+        Some(ChangeAccountError::SessionMoved)
+    } else if condition_failed(reasons, account) {
+        Some(ChangeAccountError::AccountMoved)
+    } else {
+        None
+    }
+}

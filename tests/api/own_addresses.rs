@@ -1,0 +1,170 @@
+//! Words for the addresses of an account: proving one for it, adding, listing and removing.
+//!
+//! As in `threepids`, what a message brings is made here from the row of its session.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use std::collections::BTreeMap;
+
+use kit::{House, PASSWORD, Reply};
+use serde_json::{Value, json};
+
+use super::{
+    support::{post_as, text},
+    threepids::{MAIL, SMS, rows, submit, token},
+};
+
+/// Where addresses are listed, and added by the deprecated form.
+pub(crate) const LIST: &str = "/_matrix/client/v3/account/3pid";
+/// Where they are added with a password.
+pub(crate) const ADD: &str = "/_matrix/client/v3/account/3pid/add";
+/// Where they are removed.
+pub(crate) const DELETE: &str = "/_matrix/client/v3/account/3pid/delete";
+
+pub(crate) const ALICE: &str = "alice@example.org";
+pub(crate) const BOB: &str = "bob@example.org";
+pub(crate) const NUMBER: &str = "447400123456";
+
+/// A house that writes to both kinds of address, with these settings besides.
+pub(crate) async fn house(settings: &[(&str, &str)]) -> House {
+    House::with(&[&[MAIL, SMS], settings].concat()).await
+}
+
+/// A new user's access token.
+pub(crate) async fn user(house: &House, name: &str) -> String {
+    text(&house.sign_up(name).await, "access_token").to_owned()
+}
+
+/// What kind of address it is.
+pub(crate) fn medium(address: &str) -> &'static str {
+    if address.contains('@') {
+        "email"
+    } else {
+        "msisdn"
+    }
+}
+
+/// What is asked for a message to this address, to add it.
+pub(crate) fn wish(address: &str, secret: &str) -> (String, Value) {
+    let kind = medium(address);
+    let path = format!("/_matrix/client/v3/account/3pid/{kind}/requestToken");
+    let common = json!({ "client_secret": secret, "send_attempt": 1 });
+    let own = match kind {
+        "email" => json!({ "email": address }),
+        _ => json!({ "country": "GB", "phone_number": format!("+{address}") }),
+    };
+    (path, super::threepids::with(common, &own))
+}
+
+/// Asks for a message to an address, to add it, and gives the credentials of its session.
+pub(crate) async fn ask(house: &House, address: &str, secret: &str) -> Value {
+    let (path, body) = wish(address, secret);
+    let answer = house.post(&path, &body).await.ok();
+    json!({ "sid": answer["sid"], "client_secret": secret })
+}
+
+/// Shows that the message has arrived.
+pub(crate) async fn validate(house: &House, address: &str, creds: &Value) {
+    let (sid, secret) = (text(creds, "sid"), text(creds, "client_secret"));
+    let token = token(house, medium(address), sid);
+    submit(house, medium(address), sid, secret, &token)
+        .await
+        .ok();
+}
+
+/// The credentials of a session that proves an address, to add it.
+pub(crate) async fn prove(house: &House, address: &str, secret: &str) -> Value {
+    let creds = ask(house, address, secret).await;
+    validate(house, address, &creds).await;
+    creds
+}
+
+/// Adds by the deprecated form.
+pub(crate) async fn add(house: &House, token: &str, creds: &Value) -> Reply {
+    post_as(house, token, LIST, &json!({ "three_pid_creds": creds })).await
+}
+
+/// Somebody gets an address.
+pub(crate) async fn give(house: &House, token: &str, address: &str) {
+    let creds = prove(house, address, "to-give").await;
+    assert_eq!(add(house, token, &creds).await.ok(), json!({}));
+}
+
+/// What is said to add an address with a password in the same request.
+pub(crate) fn with_password(name: &str, creds: &Value) -> Value {
+    let who = json!({ "type": "m.id.user", "user": name });
+    let auth = json!({ "type": "m.login.password", "identifier": who, "password": PASSWORD });
+    super::threepids::with(creds.clone(), &json!({ "auth": auth }))
+}
+
+/// Removes an address.
+pub(crate) async fn remove(house: &House, token: &str, address: &str) -> Reply {
+    let body = json!({ "medium": medium(address), "address": address });
+    post_as(house, token, DELETE, &body).await
+}
+
+/// The addresses that somebody sees as theirs, in order.
+pub(crate) async fn list(house: &House, token: &str) -> Vec<String> {
+    let answer = house.get_as(token, LIST).await.ok();
+    let all = answer["threepids"].as_array().unwrap();
+    let mut all: Vec<String> = all
+        .iter()
+        .map(|own| text(own, "address").to_owned())
+        .collect();
+    all.sort();
+    all
+}
+
+/// Who has which address, by the tables: each is claimed by the one under whom it stands, and by
+/// nobody else.
+#[track_caller]
+pub(crate) fn owners(house: &House) -> BTreeMap<String, String> {
+    let (mut claims, mut own) = (BTreeMap::new(), BTreeMap::new());
+    for row in house.local.engine().table("Accounts").unwrap() {
+        let (pk, sk) = (text(&row["pk"], "S"), text(&row["sk"], "S"));
+        let address = |key: &str| key.rsplit_once('#').unwrap().1.to_owned();
+        if pk.starts_with("3PID#") {
+            claims.insert(address(pk), text(&row["owner"], "S").to_owned());
+        } else if sk.starts_with("3PID#") {
+            let owner = pk.strip_prefix("USER#").unwrap().to_owned();
+            let before = own.insert(address(sk), owner);
+            assert_eq!(before, None, "two have {sk}");
+        }
+    }
+    assert_eq!(claims, own);
+    claims
+}
+
+/// How many validation sessions are in this state.
+pub(crate) fn proofs_in(house: &House, state: &str) -> usize {
+    let rows = rows(house);
+    rows.iter().filter(|row| row["state"]["S"] == state).count()
+}
+
+/// Sets a number on somebody's account, past the functions.
+pub(crate) fn set_number(house: &House, name: &str, attribute: &str, number: i64) {
+    let update = json!({
+        "TableName": format!("{}-accounts", house.local.config().tables),
+        "Key": { "pk": { "S": format!("USER#{name}") }, "sk": { "S": "A" } },
+        "UpdateExpression": format!("SET {attribute} = :number"),
+        "ConditionExpression": "attribute_exists(pk)",
+        "ExpressionAttributeValues": { ":number": { "N": number.to_string() } },
+    });
+    house.past_the_functions("UpdateItem", &update);
+}
+
+/// Who was told of what, as far as mails were called for: the kinds of notice and the addresses.
+pub(crate) fn notices(house: &House) -> Vec<(String, String)> {
+    let rows = house.local.engine().table("Outbox").unwrap();
+    let own = rows.iter().filter(|row| row["content"]["S"] == "notice");
+    let mut all: Vec<_> = own
+        .map(|row| {
+            let part = |name: &str| text(&row[name], "S").to_owned();
+            (part("notice"), part("address"))
+        })
+        .collect();
+    all.sort();
+    all
+}
