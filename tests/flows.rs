@@ -22,6 +22,7 @@ mod faults;
 pub(crate) mod identity_server;
 mod incidents;
 mod mailbox;
+mod message_budgets;
 mod message_limits;
 mod msisdn;
 mod notices;
