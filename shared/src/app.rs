@@ -15,6 +15,7 @@ use crate::{
     chance::Chance,
     clock::Clock,
     config::Config,
+    identity_servers,
     passwords::Hasher,
     store::{AppservicesRow, Store, StoreError, Wanted},
 };
@@ -33,6 +34,7 @@ pub struct App {
     /// Hashes passwords.
     pub hasher: Hasher,
     captcha_connector: OnceLock<SharedHttpConnector>,
+    identity_client: OnceLock<identity_servers::Client>,
     appservices: RwLock<Arc<Appservices>>,
     /// When the copy above was read, in milliseconds.
     appservices_read: AtomicI64,
@@ -50,6 +52,7 @@ impl App {
             store: Store::new(aws, &config.tables, Arc::clone(&chance)),
             hasher: Hasher::new(config.passwords.clone()),
             captcha_connector: OnceLock::new(),
+            identity_client: OnceLock::new(),
             appservices: RwLock::default(),
             appservices_read: AtomicI64::new(i64::MIN),
             config,
@@ -67,6 +70,12 @@ impl App {
     /// The connector for the captcha provider, made at its first use.
     pub fn captcha_connector(&self) -> &SharedHttpConnector {
         self.captcha_connector.get_or_init(captcha::connector)
+    }
+
+    /// The client of identity servers, made at its first use.
+    pub fn identity_client(&self) -> &identity_servers::Client {
+        self.identity_client
+            .get_or_init(identity_servers::Client::default)
     }
 
     /// Whether the application services ought to be read again, beside another read if possible.

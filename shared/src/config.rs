@@ -5,6 +5,7 @@
 //! the strings come from: the caller hands in a look-up.
 
 mod flows;
+mod identity_servers;
 mod messages;
 mod parse;
 mod settings;
@@ -15,6 +16,7 @@ use std::{fmt, time::Duration};
 use regex_lite::Regex;
 
 pub use flows::{CaptchaConfig, CaptchaProvider, Flow, Policies};
+pub use identity_servers::{IdServerApi, IdentityServers, Validation};
 pub use messages::{AddressPolicy, EmailLink, MailConfig, Privacy, SmsConfig, SmsNumbers};
 pub use parse::parse_duration;
 pub use settings::{SETTINGS, Setting};
@@ -78,6 +80,8 @@ pub struct Config {
     pub next_link_hosts: Vec<String>,
     /// Whether strangers are told who has an account.
     pub threepid_privacy: Privacy,
+    /// Which identity servers are asked, and how.
+    pub identity_servers: IdentityServers,
     /// Whether rates are limited.
     pub limits: bool,
     /// Whose `X-Forwarded-For` is believed.
@@ -209,6 +213,7 @@ impl Config {
         let captcha = flows::read_captcha(raw);
         let policies = flows::read_policies(raw);
         let messages = messages::read(raw);
+        let identity_servers = identity_servers::read(raw);
         let media = messages.as_ref().map(messages::Messages::media);
         let registration =
             flows::read_registration(raw, captcha.is_some(), policies.is_some(), media);
@@ -228,10 +233,12 @@ impl Config {
         let query_tokens = raw.switch("GATEHOUSE_QUERY_TOKENS");
         let warm_up = raw.flag("GATEHOUSE_WARM_UP");
         let messages = messages?;
+        let keys = KeyRing::new(current?, previous);
+        let identity_servers = identity_servers?.with_keys(&keys)?;
         Some(Self {
             server_name: server_name?,
             public_url: public_url?,
-            keys: KeyRing::new(current?, previous),
+            keys,
             tables: tables?,
             registration: registration?,
             guests: if guests? { Some(guest_lifetime?) } else { None },
@@ -254,6 +261,7 @@ impl Config {
             phone_policy: messages.phone_policy,
             next_link_hosts: messages.next_link_hosts,
             threepid_privacy: messages.privacy,
+            identity_servers,
             limits: limits?,
             trusted_proxies: trusted_proxies?,
             query_tokens: query_tokens?,

@@ -4,6 +4,7 @@
 //! its answer there. Facts that must look alike to a caller share one arm.
 
 mod facts;
+mod identity_servers;
 
 use std::{borrow::Cow, time::Duration};
 
@@ -23,6 +24,8 @@ pub enum ErrorCode {
     Forbidden,
     /// `M_GUEST_ACCESS_FORBIDDEN`
     GuestAccessForbidden,
+    /// `M_UNKNOWN` for what an identity server has not done
+    IdServer,
     /// `M_INVALID_PARAM`
     InvalidParam,
     /// `M_INVALID_USERNAME`
@@ -99,7 +102,7 @@ impl ErrorCode {
             Self::ThreePidNotFound => "M_THREEPID_NOT_FOUND",
             Self::TokenIncorrect => "M_TOKEN_INCORRECT",
             Self::TooLarge => "M_TOO_LARGE",
-            Self::Unknown | Self::UnknownLoginType => "M_UNKNOWN",
+            Self::Unknown | Self::UnknownLoginType | Self::IdServer => "M_UNKNOWN",
             Self::UnknownToken => "M_UNKNOWN_TOKEN",
             Self::UnknownPath | Self::WrongMethod => "M_UNRECOGNIZED",
             Self::UserInUse => "M_USER_IN_USE",
@@ -138,6 +141,7 @@ impl ErrorCode {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::LimitExceeded => StatusCode::TOO_MANY_REQUESTS,
             Self::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::IdServer => StatusCode::BAD_GATEWAY,
         }
     }
 }
@@ -156,6 +160,8 @@ pub struct MatrixError {
     pub soft_logout: bool,
     /// Whether it says `success: false` as well, as identity servers do (DIS-16).
     pub unsuccessful: bool,
+    /// Status and errcode in the words of an identity server, in the place of ours (IDS-07).
+    pub relayed: Option<(StatusCode, String)>,
     /// The cause, for the log.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -170,6 +176,7 @@ impl MatrixError {
             retry_after: None,
             soft_logout: false,
             unsuccessful: false,
+            relayed: None,
             source: None,
         }
     }
@@ -205,8 +212,12 @@ impl MatrixError {
     /// The response: errcode and error always (HTTP-06), both forms of the time to wait in step
     /// (HTTP-20, HTTP-21: whole seconds, rounded up, never 0).
     pub fn response(&self, request_id: &str) -> Response {
+        let (status, errcode) = match &self.relayed {
+            Some((status, errcode)) => (*status, errcode.as_str()),
+            None => (self.code.status(), self.code.as_str()),
+        };
         let mut body = Map::new();
-        body.insert("errcode".to_owned(), self.code.as_str().into());
+        body.insert("errcode".to_owned(), errcode.into());
         body.insert("error".to_owned(), self.message.as_ref().into());
         if self.soft_logout {
             body.insert("soft_logout".to_owned(), true.into());
@@ -225,7 +236,7 @@ impl MatrixError {
         }
         Response {
             retry_after: seconds,
-            ..Response::json(self.code.status(), &Value::Object(body))
+            ..Response::json(status, &Value::Object(body))
         }
     }
 }

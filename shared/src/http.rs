@@ -5,6 +5,7 @@
 
 mod body;
 mod client_address;
+mod path;
 mod query;
 mod token;
 

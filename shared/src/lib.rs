@@ -18,6 +18,7 @@ pub mod devices;
 pub mod error;
 pub mod guarded;
 pub mod http;
+pub mod identity_servers;
 pub mod ids;
 pub mod lambda;
 pub mod limits;

@@ -48,6 +48,8 @@ pub enum Limit {
     RequestToken,
     /// Submitting the code or the link of one.
     SubmitToken,
+    /// Asking an identity server for something.
+    IdServer,
     /// A message that goes out, by network.
     Message,
     /// A mail, by address and network: one network does not spend what others need. This and those
@@ -99,14 +101,17 @@ impl Limit {
         let (burst, seconds) = match self {
             Self::Register => (240, 1),
             Self::Available => (60, 1),
-            Self::RegistrationToken | Self::Guest => (10, 60),
-            Self::UiaSession => (30, 10),
+            Self::RegistrationToken | Self::Guest | Self::PasswordGuess => (10, 60),
+            Self::UiaSession | Self::IdServer => (30, 10),
             Self::Captcha => (20, 15),
             Self::PasswordHash => (20, 30),
-            Self::PasswordGuess => (10, 60),
             Self::AccountGuess => (100, 10 * 60),
-            Self::Account | Self::Login | Self::Refresh => (60, 2),
-            Self::FallbackPage | Self::RequestToken | Self::SubmitToken => (60, 2),
+            Self::Account
+            | Self::Login
+            | Self::Refresh
+            | Self::FallbackPage
+            | Self::RequestToken
+            | Self::SubmitToken => (60, 2),
             Self::Message => (20, 60),
             Self::MailFromNetwork | Self::ResetMailFromNetwork => (5, 10 * 60),
             Self::MailAddress | Self::ResetMailAddress => (10, 5 * 60),
@@ -140,6 +145,7 @@ impl Limit {
             Self::FallbackPage => "fallback-page",
             Self::RequestToken => "request-token",
             Self::SubmitToken => "submit-token",
+            Self::IdServer => "id-server",
             Self::Message => "message",
             Self::MailFromNetwork => "mail-from-network",
             Self::MailAddress => "mail-address",

@@ -82,6 +82,10 @@ pub enum Purpose {
     NextLink,
     /// Seals of UIA sessions, together with the session string.
     UiaSession,
+    /// Seals of new tokens, together with the refresh token that they were given for.
+    Refresh,
+    /// The seed of the key that requests to identity servers are signed with.
+    SigningKey,
 }
 
 impl Purpose {
@@ -94,6 +98,8 @@ impl Purpose {
             Self::ProofToken => b"gatehouse proof token",
             Self::NextLink => b"gatehouse next link",
             Self::UiaSession => b"gatehouse uia session",
+            Self::Refresh => b"gatehouse refresh",
+            Self::SigningKey => b"gatehouse signing key",
         }
     }
 }
@@ -219,6 +225,16 @@ impl KeyRing {
                 },
             )
             .map_err(|_| SealBroken)
+    }
+
+    /// Seeds of keys of other kinds, under each root: the current one's first. With each, the root's id.
+    pub fn seeds(&self, purpose: Purpose) -> Vec<(&str, Secret<[u8; 32]>)> {
+        self.roots()
+            .map(|root| {
+                let seed = derive(root.secret.reveal(), b"", purpose.info());
+                (root.id.as_str(), seed)
+            })
+            .collect()
     }
 
     fn roots(&self) -> impl Iterator<Item = &Root> {

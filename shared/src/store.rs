@@ -7,9 +7,12 @@
 
 mod accounts;
 mod appservices;
+mod bindings;
 mod callers;
+mod change;
 mod changes;
 mod connection;
+mod device_list;
 mod devices;
 mod get;
 mod item;
@@ -20,23 +23,25 @@ mod proofs;
 mod registration_tokens;
 mod retry;
 mod threepids;
+mod token_pairs;
 mod uia_sessions;
 
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
 
-pub use accounts::{
-    AccountKind, AccountRow, AccountStatus, DeviceRow, Facts, LoginFacts, Spared, Wanted,
-};
+pub use accounts::{AccountKind, AccountRow, AccountStatus, Facts, LoginFacts, Spared, Wanted};
 pub use appservices::AppservicesRow;
+pub use bindings::{Binding, RecordBindingError};
 pub use callers::CallerFacts;
-pub use devices::SaveDeviceError;
+pub use device_list::{DevicePage, ListedDevice};
+pub use devices::{DeviceRow, SaveDeviceError};
 pub use limits::CellVerdict;
 pub use outbox::DuePage;
 pub use proofs::{ProofRow, SaveProofError};
 pub use registration_tokens::{RegistrationToken, RegistrationTokenRow, TokenUse};
 pub use threepids::OwnThreePid;
+pub use token_pairs::{NextPair, Offer};
 pub use uia_sessions::{SaveSessionError, SessionRow};
 
 use crate::{aws::Aws, chance::Chance};

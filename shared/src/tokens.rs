@@ -6,6 +6,7 @@
 
 mod caller;
 mod login;
+mod pairs;
 
 use std::sync::Arc;
 
@@ -15,15 +16,16 @@ use sha2::{Digest, Sha256};
 
 pub use caller::{Caller, CallerError, as_user, identify};
 pub use login::{Issued, Login, issue};
+pub use pairs::RefreshToken;
 
+use self::pairs::Pair;
 use crate::{
     app::App,
     appservices::Appservice,
     chance::Chance,
-    clock::Timestamp,
     ids::{DeviceId, Localpart},
-    secrets::{Secret, same, sha256_base64},
-    store::{AccountKind, AccountRow, AccountStatus, DeviceRow, StoreError},
+    secrets::{Secret, sha256_base64},
+    store::{AccountKind, AccountRow, AccountStatus, DeviceRow, NextPair, StoreError},
 };
 
 const SECRET_BYTES: usize = 20;
@@ -184,22 +186,38 @@ fn guests_out(account: &AccountRow) -> Result<(), GuestForbidden> {
     }
 }
 
-/// Tells whose token this is, by one strongly consistent read of account and device.
+/// Tells whose token this is, by one strongly consistent read of account and device. The first use
+/// of a new token ends the one before it, which is a write.
 pub async fn authenticate(app: &App, text: &Secret) -> Result<Session, AuthenticationError> {
-    let session = authenticate_to_leave(app, text).await?;
-    unless_locked(session)
+    let token = Token::parse(TokenKind::Access, text, &app.config.server_name)
+        .ok_or(AuthenticationError::Unknown)?;
+    let (account, device) = app
+        .store
+        .find_account_and_device(&token.localpart, &token.device)
+        .await?;
+    authenticate_with(app, token, account, device).await
 }
 
-fn unless_locked(session: Session) -> Result<Session, AuthenticationError> {
+/// The same, from rows that have been read with others of the request.
+pub async fn authenticate_with(
+    app: &App,
+    token: Token,
+    account: Option<AccountRow>,
+    device: Option<DeviceRow>,
+) -> Result<Session, AuthenticationError> {
+    let (session, next) = admit(app, token, account, device)?;
     match session.account.status {
-        AccountStatus::Locked => Err(AuthenticationError::Locked),
-        AccountStatus::Active | AccountStatus::Suspended | AccountStatus::Deactivated => {
-            Ok(session)
-        }
+        AccountStatus::Locked => return Err(AuthenticationError::Locked),
+        AccountStatus::Active | AccountStatus::Suspended | AccountStatus::Deactivated => {}
     }
+    if let Some(next) = next {
+        pairs::promote(app, &session, &next).await?;
+    }
+    Ok(session)
 }
 
-/// The same for who wants to log out, which a locked account may (TOK-14).
+/// The same for who wants to log out, which a locked account may (TOK-14). Nothing is written: the
+/// device is about to end.
 pub async fn authenticate_to_leave(
     app: &App,
     text: &Secret,
@@ -210,61 +228,38 @@ pub async fn authenticate_to_leave(
         .store
         .find_account_and_device(&token.localpart, &token.device)
         .await?;
-    admit(app, token, account, device)
+    let (session, _) = admit(app, token, account, device)?;
+    Ok(session)
 }
 
-/// The verdict on a token whose rows have been read.
+/// The verdict on a token whose rows have been read, and the pair that it is of if that is new. The
+/// rule: the hash is one of a living device of a living account, and its time is not over.
 fn admit(
     app: &App,
     token: Token,
     account: Option<AccountRow>,
     device: Option<DeviceRow>,
-) -> Result<Session, AuthenticationError> {
+) -> Result<(Session, Option<NextPair>), AuthenticationError> {
     let (Some(account), Some(device)) = (account, device) else {
         return Err(AuthenticationError::Unknown);
     };
-    judge(&token, &account, &device, app.clock.now())?;
-    Ok(Session {
+    let pair = pairs::pair_of(TokenKind::Access, &token, &account, &device)?;
+    let expires = pair.expires(&device);
+    if expires.is_some_and(|expires| expires <= app.clock.now()) {
+        return Err(AuthenticationError::Expired);
+    }
+    let next = match pair {
+        Pair::Current => None,
+        Pair::Next(next) => Some(next.clone()),
+    };
+    let session = Session {
         access_hash: token.hash(),
         device_epoch: device.epoch,
         localpart: token.localpart,
         device: token.device,
         account,
-    })
-}
-
-/// Tells whose token this is, from rows that have been read with others of the request.
-pub fn authenticate_with(
-    app: &App,
-    token: Token,
-    account: Option<AccountRow>,
-    device: Option<DeviceRow>,
-) -> Result<Session, AuthenticationError> {
-    unless_locked(admit(app, token, account, device)?)
-}
-
-/// The rule: the hash matches, the device's epoch is the account's (or the
-/// device is the one that was spared), and the status allows it.
-fn judge(
-    token: &Token,
-    account: &AccountRow,
-    device: &DeviceRow,
-    now: Timestamp,
-) -> Result<(), AuthenticationError> {
-    let spared = account
-        .spared
-        .as_ref()
-        .is_some_and(|s| s.device == token.device && s.epoch == device.epoch);
-    if !same(&device.access_hash.0, &token.hash().0) || (device.epoch != account.epoch && !spared) {
-        return Err(AuthenticationError::Unknown);
-    }
-    if account.status == AccountStatus::Deactivated {
-        return Err(AuthenticationError::Unknown);
-    }
-    match device.access_expires {
-        Some(expires) if expires <= now => Err(AuthenticationError::Expired),
-        _ => Ok(()),
-    }
+    };
+    Ok((session, next))
 }
 
 /// The application service whose token this is. Our own tokens are told apart without a read.

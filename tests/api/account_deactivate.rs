@@ -1,1 +1,287 @@
 //! `POST /account/deactivate`.
+
+use kit::{House, PASSWORD, PREFIXES};
+use serde_json::json;
+
+use super::support::{add_appservice, post_as, register_as, set_status};
+use crate::flows::{
+    addresses::{ALICE, EMAIL, MSISDN, NUMBER, claims, owned},
+    people::{
+        ADDRESSES, Device, END, LOGIN, log_in, login_of, password_of, rows_of, sign_up,
+        sign_up_with, try_login, with_auth,
+    },
+    support::is_free,
+};
+
+/// DEACT-01, DEACT-03, DEACT-09, UIA-40, TOK-13
+#[tokio::test]
+async fn deact_01_an_account_is_ended_by_its_password() {
+    for prefix in PREFIXES {
+        let house = House::new().await;
+        let alice = sign_up(&house, "alice").await;
+        let phone = log_in(&house, "alice", PASSWORD).await;
+        let bob = sign_up(&house, "bob").await;
+        let path = format!("{prefix}/account/deactivate");
+        let (challenge, session) = alice.begin(&house, &path, &json!({})).await;
+        assert_eq!(
+            challenge["flows"],
+            json!([{ "stages": ["m.login.password"] }])
+        );
+        assert!(alice.is_alive(&house).await);
+        let body = with_auth(json!({}), password_of("alice", PASSWORD, Some(&session)));
+        let reply = alice.post(&house, &path, &body).await;
+        assert_eq!(reply.ok(), json!({ "id_server_unbind_result": "success" }));
+        for device in [&alice, &phone] {
+            assert!(!device.is_alive(&house).await);
+        }
+        let refresh = json!({ "refresh_token": phone.refresh.as_deref().unwrap_or_default() });
+        house
+            .post("/_matrix/client/v3/refresh", &refresh)
+            .await
+            .error(401, "M_UNKNOWN_TOKEN");
+        assert!(!is_free(&house, "alice").await, "REG-16");
+        assert!(bob.is_alive(&house).await);
+        // The identical request gets its answer, though its token is dead.
+        let again = alice.post(&house, &path, &body).await;
+        assert_eq!(again.ok(), json!({ "id_server_unbind_result": "success" }));
+        // Anything else is a dead token's.
+        alice
+            .post(&house, &path, &json!({}))
+            .await
+            .error(401, "M_UNKNOWN_TOKEN");
+        let other = with_auth(json!({ "erase": true }), body["auth"].clone());
+        alice
+            .post(&house, &path, &other)
+            .await
+            .error(401, "M_UNKNOWN_TOKEN");
+        phone
+            .post(&house, &path, &body)
+            .await
+            .error(401, "M_UNKNOWN_TOKEN");
+    }
+}
+
+/// DEACT-02, DEACT-13, DIS-23: nobody logs in as them, by whatever name or address.
+#[tokio::test]
+async fn deact_02_nobody_logs_in_to_an_account_that_has_ended() {
+    let house = House::with(&ADDRESSES).await;
+    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    let auth = password_of("alice", PASSWORD, None);
+    alice
+        .post(&house, END, &with_auth(json!({}), auth))
+        .await
+        .ok();
+    let by_address = json!({
+        "type": "m.login.password", "password": PASSWORD,
+        "identifier": { "type": "m.id.thirdparty", "medium": "email", "address": ALICE },
+    });
+    for body in [
+        login_of("alice", PASSWORD),
+        login_of("alice", ""),
+        by_address,
+    ] {
+        house.post(LOGIN, &body).await.error(403, "M_FORBIDDEN");
+    }
+    assert!(claims(&house).is_empty() && owned(&house).is_empty());
+    // The address may be used again.
+    sign_up_with(&house, "carol", EMAIL, ALICE).await;
+}
+
+#[tokio::test]
+async fn deact_04_a_failed_attempt_leaves_the_account_as_it_was() {
+    let house = House::new().await;
+    let alice = sign_up(&house, "alice").await;
+    let (_, session) = alice.begin(&house, END, &json!({})).await;
+    for auth in [
+        password_of("alice", "wrong", Some(&session)),
+        json!({ "type": "m.login.dummy", "session": session }),
+    ] {
+        let reply = alice.post(&house, END, &with_auth(json!({}), auth)).await;
+        let body = reply.challenge();
+        assert_eq!(body["session"], session);
+        for member in ["error", "errcode", "params", "completed", "flows"] {
+            assert!(body.get(member).is_some(), "UIA-08: {member}");
+        }
+    }
+    assert!(alice.is_alive(&house).await);
+    try_login(&house, "alice", PASSWORD).await.ok();
+    let auth = password_of("alice", PASSWORD, Some(&session));
+    let reply = alice.post(&house, END, &with_auth(json!({}), auth)).await;
+    reply.ok();
+}
+
+/// DEACT-05, UIA-24: without a token the stage says whose account it is.
+#[tokio::test]
+async fn deact_05_the_password_alone_is_enough() {
+    let house = House::with(&ADDRESSES).await;
+    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    let bob = sign_up(&house, "bob").await;
+    let challenge = house.post(END, &json!({})).await.challenge();
+    assert_eq!(
+        challenge["flows"],
+        json!([{ "stages": ["m.login.password"] }])
+    );
+    let session = challenge["session"].as_str();
+    for (name, password) in [("alice", "wrong"), ("nobody", PASSWORD)] {
+        let auth = password_of(name, password, session);
+        let reply = house.post(END, &with_auth(json!({}), auth)).await;
+        reply.refused("M_FORBIDDEN");
+    }
+    let body = with_auth(json!({}), password_of("alice", PASSWORD, session));
+    house.post(END, &body).await.ok();
+    assert!(!alice.is_alive(&house).await);
+    assert_eq!(
+        house.post(END, &body).await.ok()["id_server_unbind_result"],
+        "success"
+    );
+    // By an address, in one request.
+    assert!(bob.is_alive(&house).await);
+    let dora = sign_up_with(&house, "dora", MSISDN, NUMBER.0).await;
+    let identifier = json!({ "type": "m.id.phone", "country": "GB", "phone": NUMBER.0 });
+    let auth =
+        json!({ "type": "m.login.password", "identifier": identifier, "password": PASSWORD });
+    house.post(END, &with_auth(json!({}), auth)).await.ok();
+    assert!(!dora.is_alive(&house).await);
+}
+
+/// UIA-25, L8, incident 17 (another account's password was accepted)
+#[tokio::test]
+async fn uia_25_nobody_elses_password_ends_an_account() {
+    let house = House::new().await;
+    let alice = sign_up(&house, "alice").await;
+    let bob = sign_up(&house, "bob").await;
+    let auth = password_of("bob", PASSWORD, None);
+    alice
+        .post(&house, END, &with_auth(json!({}), auth))
+        .await
+        .error(403, "M_FORBIDDEN");
+    assert!(alice.is_alive(&house).await && bob.is_alive(&house).await);
+}
+
+/// Incident 16 (a grace period after login applied to deactivation too)
+#[tokio::test]
+async fn incident_16_a_fresh_token_is_no_proof() {
+    let house = House::new().await;
+    let alice = sign_up(&house, "alice").await;
+    alice.post(&house, END, &json!({})).await.challenge();
+    alice
+        .post(&house, END, &json!({ "auth": null }))
+        .await
+        .challenge();
+    assert!(alice.is_alive(&house).await);
+}
+
+/// DEACT-12, DEACT-14: what is left keeps the name taken, and nothing else.
+#[tokio::test]
+async fn deact_12_nothing_is_kept_that_is_not_needed() {
+    for erase in [json!({}), json!({ "erase": true })] {
+        let house = House::with(&ADDRESSES).await;
+        let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+        log_in(&house, "alice", PASSWORD).await;
+        let auth = password_of("alice", PASSWORD, None);
+        alice
+            .post(&house, END, &with_auth(erase.clone(), auth))
+            .await
+            .ok();
+        house.deliver().await;
+        let left: Vec<String> = rows_of(&house, "alice")
+            .into_iter()
+            .map(|(sk, _)| sk)
+            .collect();
+        assert_eq!(left, ["A"], "{erase}");
+        assert!(claims(&house).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn deact_17_where_it_is_off_nobody_deactivates() {
+    let house = House::with(&[("GATEHOUSE_DEACTIVATION", "off")]).await;
+    let alice = sign_up(&house, "alice").await;
+    let auth = password_of("alice", PASSWORD, None);
+    alice
+        .post(&house, END, &with_auth(json!({}), auth))
+        .await
+        .error(403, "M_FORBIDDEN");
+    assert!(alice.is_alive(&house).await);
+}
+
+/// TOK-10, TOK-14, TOK-15, GUEST-06, UIA-28
+#[tokio::test]
+async fn tok_15_who_may_deactivate() {
+    let house = House::with(&[("GATEHOUSE_GUESTS", "true")]).await;
+    let irc = add_appservice(&house, "irc", &[("@irc_.*", true)]).await;
+    post_as(&house, "junk", END, &json!({}))
+        .await
+        .error(401, "M_UNKNOWN_TOKEN");
+    let guest = house
+        .post("/_matrix/client/v3/register?kind=guest", &json!({}))
+        .await
+        .ok();
+    Device::of(&guest)
+        .post(&house, END, &json!({}))
+        .await
+        .error(403, "M_GUEST_ACCESS_FORBIDDEN");
+    let alice = sign_up(&house, "alice").await;
+    let body = with_auth(json!({}), password_of("alice", PASSWORD, None));
+    set_status(&house, "alice", "locked");
+    alice
+        .post(&house, END, &body)
+        .await
+        .error(401, "M_USER_LOCKED");
+    set_status(&house, "alice", "suspended");
+    alice.post(&house, END, &body).await.ok();
+    // An application service ends its own users without UIA, and nobody else.
+    register_as(&house, &irc, "irc_alice").await.ok();
+    let path = format!("{END}?user_id=@irc_alice:localhost");
+    let reply = post_as(&house, &irc, &path, &json!({})).await;
+    assert_eq!(reply.ok()["id_server_unbind_result"], "success");
+    post_as(&house, &irc, &path, &json!({}))
+        .await
+        .error(403, "M_FORBIDDEN");
+    let path = format!("{END}?user_id=@alice:localhost");
+    post_as(&house, &irc, &path, &json!({}))
+        .await
+        .error(403, "M_FORBIDDEN");
+}
+
+/// Incident 18 (password and deactivation without a token hit an expectation): no subset of token,
+/// auth and body is a fault of ours.
+#[tokio::test]
+async fn incident_18_no_subset_of_a_request_is_a_fault() {
+    let house = House::with(&ADDRESSES).await;
+    let alice = sign_up(&house, "alice").await;
+    let auths = [
+        None,
+        Some(json!(null)),
+        Some(json!({})),
+        Some(json!({ "session": "unknown" })),
+        Some(json!({ "type": "m.login.password" })),
+        Some(json!({ "type": "m.login.email.identity" })),
+        Some(
+            json!({ "type": "m.login.password", "session": "unknown", "user": "x", "password": "y" }),
+        ),
+        Some(json!("text")),
+    ];
+    for path in [END, "/_matrix/client/v3/account/password"] {
+        for auth in &auths {
+            for members in [
+                json!({}),
+                json!({ "new_password": "x" }),
+                json!({ "erase": 1 }),
+            ] {
+                let mut body = members;
+                if let Some(auth) = auth {
+                    body["auth"] = auth.clone();
+                }
+                for token in [None, Some("junk"), Some(alice.token.as_str())] {
+                    let reply = match token {
+                        Some(token) => post_as(&house, token, path, &body).await,
+                        None => house.post(path, &body).await,
+                    };
+                    assert!(reply.status.is_client_error(), "{path} {token:?} {body}");
+                }
+            }
+        }
+    }
+    assert!(alice.is_alive(&house).await);
+}

@@ -4,6 +4,9 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
+mod identity;
+mod messages;
+
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use gatehouse_local::{
@@ -154,7 +157,9 @@ async fn every_permission_of_the_template_is_used_and_none_is_missing() {
     let mut used = walk().await;
     for privacy in ["quiet", "tell"] {
         used.extend(walk_with_addresses(privacy).await);
+        used.extend(messages::walk(privacy).await);
     }
+    used.extend(identity::walk().await);
     let held: BTreeSet<Use> = template
         .policies
         .iter()

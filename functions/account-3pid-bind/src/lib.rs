@@ -1,15 +1,69 @@
-//! `POST /account/3pid/bind`
+//! `POST /_matrix/client/{r0,v3}/account/3pid/bind`
+//!
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3account3pidbind);
+//! IDS-02, IDS-03, IDS-07, IDS-10 to IDS-12, IDS-21, DIS-15, GUEST-06. The address is bound at the identity server and nowhere
+//! else: the account's own addresses stay what they are.
 
 use std::sync::Arc;
 
+use serde_json::json;
 use shared::{
     app::App,
+    config::IdServerApi,
     error::{ErrorCode, MatrixError, Rejection},
-    http::{Request as HttpRequest, Response as HttpResponse},
+    http::{self, Body, Request as HttpRequest, Response as HttpResponse},
+    identity_servers::{self, BindRequest},
+    limits::{self, Limit},
+    secrets::Secret,
+    threepids::proofs,
+    tokens,
 };
 
+/// No identity server's token is longer.
+const MAX_TOKEN_BYTES: usize = 2048;
+
 /// Answers the request.
-#[expect(clippy::unused_async, reason = "handlers are async")]
-pub async fn handle(_app: Arc<App>, _request: HttpRequest) -> Result<HttpResponse, Rejection> {
-    Err(MatrixError::new(ErrorCode::UnknownPath, "Not yet").into())
+pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
+    let token = http::access_token(&request, app.config.query_tokens)?;
+    let session = tokens::authenticate(&app, &token).await?;
+    session.demand_no_guest()?;
+    let body = Body::parse(&request.body)?;
+    let sid = opaque(&body, "sid")?;
+    let client_secret = Secret::new(opaque(&body, "client_secret")?);
+    let id_server: String = body.required("id_server")?;
+    let server = identity_servers::trusted(&app.config, &id_server)?;
+    let token = match app.config.identity_servers.api {
+        IdServerApi::V2 => Some(body.required::<String>("id_access_token")?),
+        IdServerApi::V1 => body.optional::<String>("id_access_token")?,
+    };
+    // It becomes part of a header.
+    let lawful = |token: &String| {
+        (1..=MAX_TOKEN_BYTES).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_graphic())
+    };
+    if !token.as_ref().is_none_or(lawful) {
+        let message = "`id_access_token` is no token";
+        return Err(MatrixError::new(ErrorCode::InvalidParam, message).into());
+    }
+    let token = token.map(Secret::new);
+    limits::spend(&app, Limit::IdServer, request.network).await?;
+    let request = BindRequest {
+        server,
+        token: token.as_ref(),
+        sid: &sid,
+        client_secret: &client_secret,
+    };
+    identity_servers::bind(&app, &session.localpart, request).await?;
+    Ok(HttpResponse::ok(&json!({})))
+}
+
+/// A member that is an opaque id.
+fn opaque(body: &Body, name: &'static str) -> Result<String, MatrixError> {
+    let text: String = body.required(name)?;
+    if proofs::is_opaque_id(&text) {
+        return Ok(text);
+    }
+    Err(MatrixError::new(
+        ErrorCode::InvalidParam,
+        format!("`{name}` must have 1 to 255 characters of a-z, A-Z, 0-9 and `.=_-`"),
+    ))
 }

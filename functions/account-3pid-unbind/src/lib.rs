@@ -1,15 +1,52 @@
-//! `POST /account/3pid/unbind`
+//! `POST /_matrix/client/{r0,v3}/account/3pid/unbind`
+//!
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3account3pidunbind);
+//! IDS-02, IDS-03, IDS-13 to IDS-17, IDS-20, ACC3-06, GUEST-06. The address stays on the account.
 
 use std::sync::Arc;
 
+use serde::Serialize;
 use shared::{
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
-    http::{Request as HttpRequest, Response as HttpResponse},
+    http::{self, Body, Request as HttpRequest, Response as HttpResponse},
+    identity_servers::{self, UnbindResult},
+    limits::{self, Limit},
+    threepids::Medium,
+    tokens,
 };
 
+/// The answer.
+#[derive(Debug, Serialize)]
+pub struct Response {
+    /// Whether it is unbound.
+    pub id_server_unbind_result: UnbindResult,
+}
+
 /// Answers the request.
-#[expect(clippy::unused_async, reason = "handlers are async")]
-pub async fn handle(_app: Arc<App>, _request: HttpRequest) -> Result<HttpResponse, Rejection> {
-    Err(MatrixError::new(ErrorCode::UnknownPath, "Not yet").into())
+pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
+    let token = http::access_token(&request, app.config.query_tokens)?;
+    let session = tokens::authenticate(&app, &token).await?;
+    session.demand_no_guest()?;
+    let body = Body::parse(&request.body)?;
+    let medium: String = body.required("medium")?;
+    let medium = Medium::parse(&medium).ok_or_else(|| invalid("`medium` is not known"))?;
+    let address: String = body.required("address")?;
+    if !identity_servers::is_address(&address) {
+        return Err(invalid("`address` is no address").into());
+    }
+    let server = match body.optional::<String>("id_server")? {
+        Some(name) => Some(identity_servers::trusted(&app.config, &name)?),
+        None => None,
+    };
+    limits::spend(&app, Limit::IdServer, request.network).await?;
+    let user = &session.localpart;
+    let result = identity_servers::unbind(&app, user, medium, &address, server).await?;
+    Ok(HttpResponse::ok(&Response {
+        id_server_unbind_result: result,
+    }))
+}
+
+fn invalid(message: &'static str) -> MatrixError {
+    MatrixError::new(ErrorCode::InvalidParam, message)
 }

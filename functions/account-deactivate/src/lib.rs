@@ -16,6 +16,7 @@ use shared::{
     error::{ErrorCode, MatrixError, Rejection},
     guarded::{self, Guarded, Opened, Wanted, Who},
     http::{Request as HttpRequest, Response as HttpResponse},
+    identity_servers::{self, IdServerName, Which},
     ids::Localpart,
     notices,
     outbox::{Content, NewMessage, Notice},
@@ -31,6 +32,18 @@ struct Request {
     erase: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     id_server: Option<String>,
+}
+
+impl Request {
+    /// The identity server that is to forget the addresses (IDS-03).
+    fn id_server(&self) -> Result<Option<IdServerName>, MatrixError> {
+        let parse = |name: &String| {
+            IdServerName::parse(name).ok_or_else(|| {
+                MatrixError::new(ErrorCode::InvalidParam, "`id_server` is not a host's name")
+            })
+        };
+        self.id_server.as_ref().map(parse).transpose()
+    }
 }
 
 /// Answers the request.
@@ -55,6 +68,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         erase: guarded.body.optional("erase")?,
         id_server: guarded.body.optional("id_server")?,
     };
+    asked.id_server()?;
     if let Who::Appservice { user, account } = &guarded.who {
         let Some(account) = account else {
             let message = "There is no such account";
@@ -89,15 +103,20 @@ async fn finish(
             proof.settle(app).await;
         }
     };
-    let (addresses, unbound, ()) = tokio::join!(
-        addresses(app, guarded, &user),
-        unbind(app, &user, asked.id_server.as_deref()),
+    let addresses = addresses(app, guarded, &user).await?;
+    // DEACT-06 to DEACT-11: whatever they say, the account ends.
+    let which = Which::All {
+        addresses: &addresses,
+    };
+    let id_server = asked.id_server()?;
+    let (unbound, messages, ()) = tokio::join!(
+        identity_servers::unbind_all(app, &user, which, id_server.as_ref()),
+        messages(app, &user, &addresses),
         settle
     );
-    let addresses = addresses?;
     let answer = json!({ "id_server_unbind_result": unbound }).to_string();
     let end = Deactivation {
-        messages: messages(app, &user, &addresses).await,
+        messages,
         user,
         epoch,
         addresses,
@@ -134,10 +153,4 @@ async fn messages(app: &App, user: &Localpart, addresses: &[ThreePid]) -> Vec<Ne
     let content = Content::Purge { user: user.clone() };
     messages.push(NewMessage::new(content, app.clock.now(), &*app.chance));
     messages
-}
-
-/// How unbinding went (DEACT-06 to DEACT-11).
-async fn unbind(app: &App, user: &Localpart, id_server: Option<&str>) -> &'static str {
-    let _ = (app, user, id_server);
-    "success"
 }

@@ -1,15 +1,31 @@
-//! `POST /refresh`
+//! `POST /_matrix/client/{r0,v3}/refresh`
+//!
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3refresh);
+//! REFR-01 to REFR-04, TOK-13, TOK-14, PWD-11. An access token that comes along is not looked at.
 
 use std::sync::Arc;
 
 use shared::{
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
-    http::{Request as HttpRequest, Response as HttpResponse},
+    http::{Body, Request as HttpRequest, Response as HttpResponse},
+    limits::{self, Limit},
+    secrets::Secret,
+    tokens::RefreshToken,
 };
 
 /// Answers the request.
-#[expect(clippy::unused_async, reason = "handlers are async")]
-pub async fn handle(_app: Arc<App>, _request: HttpRequest) -> Result<HttpResponse, Rejection> {
-    Err(MatrixError::new(ErrorCode::UnknownPath, "Not yet").into())
+pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
+    let body = Body::parse(&request.body)?;
+    let token = body
+        .optional::<String>("refresh_token")?
+        .map(Secret::new)
+        .ok_or_else(|| MatrixError::new(ErrorCode::MissingParam, "`refresh_token` is missing"))?;
+    let (spent, token) = tokio::join!(
+        limits::spend(&app, Limit::Refresh, request.network),
+        RefreshToken::read(&app, &token)
+    );
+    spent?;
+    let issued = token?.turn_in(&app).await?;
+    Ok(HttpResponse::ok(&issued))
 }

@@ -239,6 +239,26 @@ pub const SETTINGS: &[Setting] = &[
         "`quiet`: who asks for a message to an address does not learn whether it has an account; its owner is written to. `tell`: they do, by an error.",
     ),
     row(
+        "GATEHOUSE_TRUSTED_ID_SERVERS",
+        Some(""),
+        "Identity servers that may be asked, separated by spaces: `id.example.org`, or with where it is reached `id.example.org=https://id.internal:8090`. Without such an address only public ones are called. Without any, none is.",
+    ),
+    row(
+        "GATEHOUSE_ID_SERVER_API",
+        Some("v2"),
+        "`v2`, or `v1`: then requests without an `id_access_token` are made in the interface of r0, which asks for none.",
+    ),
+    row(
+        "GATEHOUSE_THREEPID_VALIDATION",
+        Some("own"),
+        "`own`: this server finds out whose an address is. `delegated`: for requests with an `id_server`, that one does.",
+    ),
+    row(
+        "GATEHOUSE_SIGNING_KEY",
+        None,
+        "What requests to identity servers are signed with, as homeservers keep it: `ed25519 a_1 <seed>`. Without it one comes out of `GATEHOUSE_SECRET`. Must be the homeserver's own where one has the same name.",
+    ),
+    row(
         "GATEHOUSE_LIMITS",
         Some("on"),
         "`off` lifts every rate limit.",

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 
 use super::*;
+use crate::identity_servers::TrustedServer;
 
 const MINIMAL: [(&str, &str); 3] = [
     ("GATEHOUSE_SERVER_NAME", "example.org"),
@@ -158,4 +159,55 @@ fn secrets_do_not_show_in_a_printed_config() {
         !printed.contains("0123456789abcdef") && !printed.contains("a-pepper"),
         "{printed}"
     );
+}
+
+#[test]
+fn ids_02_trusted_identity_servers_are_hosts_and_one_within_needs_an_address() {
+    const NAME: &str = "GATEHOUSE_TRUSTED_ID_SERVERS";
+    let trusted = |text: &str| {
+        let config = read(&[(NAME, text)])?;
+        let servers = config.identity_servers.trusted.iter();
+        Ok::<_, String>(servers.map(TrustedServer::base).collect::<Vec<_>>())
+    };
+    assert_eq!(trusted("").unwrap(), Vec::<String>::new());
+    assert_eq!(
+        trusted("vector.im ID.example.org:8090 10.0.0.1=https://id.internal/").unwrap(),
+        [
+            "https://vector.im",
+            "https://id.example.org:8090",
+            "https://id.internal"
+        ]
+    );
+    let plain = trusted("id.test=http://127.0.0.1:8090").unwrap();
+    assert!(plain[0].starts_with("http:"), "{plain:?}");
+    for wrong in [
+        "https://vector.im",
+        "vector.im/path",
+        "10.0.0.1",
+        "localhost=",
+        "id.test=ftp://id.internal",
+        "id.test=https://id.internal/path",
+        "id.test=https://user@id.internal",
+    ] {
+        assert!(trusted(wrong).unwrap_err().contains(NAME), "{wrong}");
+    }
+    for (name, value) in [
+        ("GATEHOUSE_ID_SERVER_API", "v1"),
+        ("GATEHOUSE_THREEPID_VALIDATION", "delegated"),
+    ] {
+        assert!(read(&[(name, value)]).unwrap_err().contains(NAME), "{name}");
+        assert!(read(&[(name, value), (NAME, "vector.im")]).is_ok());
+        assert!(read(&[(name, "v3"), (NAME, "vector.im")]).is_err());
+    }
+}
+
+#[test]
+fn a_signing_key_is_read_as_homeservers_keep_it_and_is_not_printed() {
+    const SEED: &str = "YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1";
+    let name = "GATEHOUSE_SIGNING_KEY";
+    let line = format!("ed25519 a_1 {SEED}");
+    let config = read(&[(name, &line)]).unwrap();
+    assert_eq!(config.identity_servers.keys.current.id(), "ed25519:a_1");
+    assert!(!format!("{config:?}").contains(SEED));
+    assert!(read(&[(name, SEED)]).unwrap_err().contains(name));
 }

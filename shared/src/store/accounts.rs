@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, TransactWriteItem, Update};
 
 use super::{
-    AppservicesRow, SessionRow, Store, StoreError,
+    AppservicesRow, DeviceRow, SessionRow, Store, StoreError,
     item::{Item, Map, Row, number, put, text},
     keys::{self, MAIN, PASSWORD, PK, SK},
     retry::condition_failed,
@@ -15,7 +15,6 @@ use crate::{
     clock::Timestamp,
     ids::{DeviceId, Localpart},
     passwords::PasswordHash,
-    tokens::TokenHash,
 };
 
 /// What kind of account.
@@ -66,17 +65,6 @@ pub struct AccountRow {
     pub proofs_not_before: Timestamp,
     /// How often an address has been added or removed, each time on top of the number that was read.
     pub address_changes: i64,
-}
-
-/// A device and the hashes of its tokens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeviceRow {
-    /// The account's epoch when it was made.
-    pub epoch: i64,
-    /// The access token.
-    pub access_hash: TokenHash,
-    /// When that expires.
-    pub access_expires: Option<Timestamp>,
 }
 
 /// What one read before registration is to find.
@@ -140,16 +128,6 @@ impl AccountRow {
             spared,
             proofs_not_before: row.time_if("proofs_not_before")?.unwrap_or_default(),
             address_changes: row.number_if("address_changes")?.unwrap_or_default(),
-        })
-    }
-}
-
-impl DeviceRow {
-    pub(super) fn read(row: &Row) -> Result<Self, StoreError> {
-        Ok(Self {
-            epoch: row.number("epoch")?,
-            access_hash: TokenHash(row.text("access_hash")?.to_owned()),
-            access_expires: row.time_if("access_expires")?,
         })
     }
 }

@@ -9,21 +9,36 @@ use aws_sdk_dynamodb::{
 
 use super::{
     Store, StoreError,
-    accounts::{AccountRow, LoginFacts, keys_of, read_password},
+    accounts::{AccountRow, AccountStatus, LoginFacts, keys_of, read_password},
+    change::Change,
     item::{Item, Row, number, text},
     keys::{self, MAIN, PASSWORD, SK},
     retry::{Failure, condition_failed},
+    token_pairs::{NEXT, NextPair},
 };
 use crate::{
     accounts::NewDevice,
     clock::Timestamp,
     ids::{DeviceId, Localpart},
+    outbox::NewMessage,
     passwords::PasswordHash,
     tokens::TokenHash,
 };
 
-/// The attributes of the tokens that are to come after those a device has.
-const NEXT: &str = "next_access_hash, next_access_expires, next_refresh_hash, next_answer";
+/// A device and the hashes of its tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceRow {
+    /// The account's epoch when somebody logged in to it.
+    pub epoch: i64,
+    /// The access token.
+    pub access_hash: TokenHash,
+    /// When that expires.
+    pub access_expires: Option<Timestamp>,
+    /// The refresh token, if its client refreshes.
+    pub refresh_hash: Option<TokenHash>,
+    /// The tokens that are to come after these.
+    pub next: Option<NextPair>,
+}
 
 /// Why a device was not written.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +49,31 @@ pub enum SaveDeviceError {
     /// The tables failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl AccountRow {
+    /// Whether a device of this epoch is alive: it is the account's own, or the device is the one
+    /// that was spared when that moved.
+    pub fn lets_live(&self, device: &DeviceId, epoch: i64) -> bool {
+        let spared = self.spared.as_ref();
+        self.status != AccountStatus::Deactivated
+            && (epoch == self.epoch
+                || spared.is_some_and(|spared| spared.device == *device && spared.epoch == epoch))
+    }
+}
+
+impl DeviceRow {
+    pub(super) fn read(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            epoch: row.number("epoch")?,
+            access_hash: TokenHash(row.text("access_hash")?.to_owned()),
+            access_expires: row.time_if("access_expires")?,
+            refresh_hash: row
+                .text_if("refresh_hash")?
+                .map(|hash| TokenHash(hash.to_owned())),
+            next: NextPair::read(row)?,
+        })
+    }
 }
 
 impl Store {
@@ -91,39 +131,31 @@ impl Store {
         epoch: i64,
         now: Timestamp,
     ) -> TransactWriteItem {
-        let mut set = "SET #schema = :schema, epoch = :epoch, access_hash = :access, \
-                       issued_at = :now, upstream = if_not_exists(upstream, :none)"
-            .to_owned();
-        let mut remove = format!("REMOVE {}", NEXT);
-        let mut update = Update::builder()
-            .expression_attribute_names("#schema", "schema")
-            .expression_attribute_values(":schema", number(1))
-            .expression_attribute_values(":epoch", number(epoch))
-            .expression_attribute_values(":access", text(&device.access_hash.0))
-            .expression_attribute_values(":now", number(now.0))
-            .expression_attribute_values(":none", text("none"));
-        match device.access_expires {
-            Some(time) => {
-                set.push_str(", access_expires = :expires");
-                update = update.expression_attribute_values(":expires", number(time.0));
-            }
-            None => remove.push_str(", access_expires"),
-        }
-        match &device.refresh_hash {
-            Some(hash) => {
-                set.push_str(", refresh_hash = :refresh");
-                update = update.expression_attribute_values(":refresh", text(&hash.0));
-            }
-            None => remove.push_str(", refresh_hash"),
-        }
-        if let Some(name) = &device.display_name {
-            set.push_str(", display_name = if_not_exists(display_name, :name)");
-            update = update.expression_attribute_values(":name", text(name));
-        }
-        let update = update
+        let change = Change::default()
+            .set("schema", number(1))
+            .set("epoch", number(epoch))
+            .set("access_hash", text(&device.access_hash.0))
+            .set_or_remove(
+                "access_expires",
+                device.access_expires.map(|time| number(time.0)),
+            )
+            .set_or_remove(
+                "refresh_hash",
+                device.refresh_hash.as_ref().map(|hash| text(&hash.0)),
+            )
+            .set("issued_at", number(now.0))
+            .set_if_absent("upstream", text("none"));
+        let change = match &device.display_name {
+            Some(name) => change.set_if_absent("display_name", text(name)),
+            None => change,
+        };
+        let change = NEXT.iter().fold(change, |change, name| change.remove(name));
+        let update = Update::builder()
             .table_name(&self.accounts)
             .set_key(Some(Item::under(pk, keys::device(&device.id)).build()))
-            .update_expression(format!("{set} {remove}"));
+            .update_expression(change.expression())
+            .set_expression_attribute_names(Some(change.names))
+            .set_expression_attribute_values(Some(change.values));
         TransactWriteItem::builder()
             .set_update(update.build().ok())
             .build()
@@ -166,7 +198,7 @@ impl Store {
         .await
     }
 
-    /// Removes a device, if this is still its access token (OUT-01).
+    /// Removes a device, if this is still its access token, or the one after it (OUT-01).
     pub async fn remove_device(
         &self,
         user: &Localpart,
@@ -181,7 +213,7 @@ impl Store {
                 .set_key(Some(
                     Item::under(keys::user(user), keys::device(device)).build(),
                 ))
-                .condition_expression("access_hash = :access")
+                .condition_expression("access_hash = :access OR next_access_hash = :access")
                 .expression_attribute_values(":access", text(&access.0));
             match call.send().await {
                 Ok(_) => Ok(()),
@@ -198,31 +230,23 @@ impl Store {
         .await
     }
 
-    /// Ends every device of an account at once: one write, however many there are (OUT-02). Nothing
-    /// if its epoch has moved already.
-    pub async fn revoke_devices(&self, user: &Localpart, epoch: i64) -> Result<(), StoreError> {
-        self.retry(|| async move {
-            let call = self
-                .client
-                .update_item()
-                .table_name(&self.accounts)
-                .set_key(Some(Item::under(keys::user(user), MAIN).build()))
-                .update_expression("SET epoch = :next REMOVE spared_device, spared_epoch")
-                .condition_expression("epoch = :epoch")
-                .expression_attribute_values(":epoch", number(epoch))
-                .expression_attribute_values(":next", number(epoch + 1));
-            match call.send().await {
-                Ok(_) => Ok(()),
-                Err(error)
-                    if error
-                        .as_service_error()
-                        .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-                {
-                    Ok(())
-                }
-                Err(error) => Err(Failure::<StoreError>::from(error)),
-            }
-        })
-        .await
+    /// Ends every device of an account at once, however many there are (OUT-02), and enqueues what is
+    /// to remove their rows. Whatever else has moved the epoch meanwhile, and whomever that spared.
+    pub async fn revoke_devices(
+        &self,
+        user: &Localpart,
+        purge: &NewMessage,
+    ) -> Result<(), StoreError> {
+        let account = Update::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(keys::user(user), MAIN).build()))
+            .update_expression("SET epoch = epoch + :one REMOVE spared_device, spared_epoch")
+            .condition_expression("attribute_exists(epoch)")
+            .expression_attribute_values(":one", number(1));
+        let account = TransactWriteItem::builder()
+            .set_update(account.build().ok())
+            .build();
+        self.transact(vec![account, self.enqueue(purge)], |_| None)
+            .await
     }
 }

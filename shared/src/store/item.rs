@@ -23,6 +23,10 @@ pub(super) fn number(value: i64) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
+pub(super) fn blob(bytes: Vec<u8>) -> AttributeValue {
+    AttributeValue::B(Blob::new(bytes))
+}
+
 /// An item under construction.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Item(Map);
@@ -63,8 +67,7 @@ impl Item {
     }
 
     pub(super) fn bytes(mut self, name: &str, value: Vec<u8>) -> Self {
-        self.0
-            .insert(name.to_owned(), AttributeValue::B(Blob::new(value)));
+        self.0.insert(name.to_owned(), blob(value));
         self
     }
 
@@ -176,6 +179,7 @@ impl Row {
 fn loggable(key: &str) -> &str {
     match key.split_once('#') {
         Some(("3PID", _)) => "3PID#\u{2026}",
+        Some(("BIND", _)) => "BIND#\u{2026}",
         None if key.contains('.') => "\u{2026}",
         _ => key,
     }
@@ -194,6 +198,11 @@ mod tests {
                 "USER#alice",
                 "3PID#email#alice@example.org",
                 "USER#alice/3PID#\u{2026}",
+            ),
+            (
+                "USER#alice",
+                "BIND#id.example#email#alice@example.org",
+                "USER#alice/BIND#\u{2026}",
             ),
             ("USER#alice", "DEV#PHONE", "USER#alice/DEV#PHONE"),
             ("APPSERVICES", "A", "APPSERVICES/A"),

@@ -2,7 +2,7 @@
 
 use crate::{
     ids::{DeviceId, Localpart},
-    threepids::ThreePid,
+    threepids::{Medium, ThreePid},
 };
 
 /// Partition key attribute of every table.
@@ -15,6 +15,10 @@ pub(super) const MAIN: &str = "A";
 pub(super) const PASSWORD: &str = "PW";
 /// How the sort keys of an account's addresses begin.
 pub(super) const THREEPIDS: &str = "3PID#";
+/// How the sort keys of an account's devices begin.
+pub(super) const DEVICES: &str = "DEV#";
+/// What the sort keys of a user's bindings begin with.
+pub(super) const BINDINGS: &str = "BIND#";
 /// Partition of all application services.
 pub(super) const APPSERVICES: &str = "APPSERVICES";
 /// Partition that lists all registration tokens.
@@ -25,7 +29,7 @@ pub(super) fn user(localpart: &Localpart) -> String {
 }
 
 pub(super) fn device(id: &DeviceId) -> String {
-    format!("DEV#{}", id.as_str())
+    format!("{DEVICES}{}", id.as_str())
 }
 
 pub(super) fn terms(policy: &str) -> String {
@@ -35,6 +39,11 @@ pub(super) fn terms(policy: &str) -> String {
 /// The claim of an address, and the row of it under its owner.
 pub(super) fn threepid(threepid: &ThreePid) -> String {
     format!("{THREEPIDS}{}#{}", threepid.medium, threepid.address)
+}
+
+/// The record that an address is bound at an identity server.
+pub(super) fn binding(id_server: &str, medium: Medium, address: &str) -> String {
+    format!("{BINDINGS}{id_server}#{medium}#{address}")
 }
 
 pub(super) fn registration_token(hash: &str) -> String {

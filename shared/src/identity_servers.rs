@@ -1,0 +1,49 @@
+//! Identity servers: who is asked (`name`, `network`), how (`client`, `signing`), and what for:
+//! to bind an address to a user, and to undo that.
+//!
+//! Off as Gatehouse comes: nobody is asked whom the operator does not trust (IDS-01, IDS-02). What
+//! was bound through this server is recorded, so that it can be undone when the account goes
+//! (IDS-12). Knows neither bodies nor answers.
+//! [Specification](https://spec.matrix.org/v1.15/identity-service-api/).
+
+mod bind;
+mod client;
+mod keys;
+mod name;
+mod network;
+mod signing;
+mod unbind;
+
+pub use bind::{BindError, BindRequest, bind};
+pub use client::{Client, IdServerError, Refusal};
+pub use keys::server_keys;
+pub use name::{IdServerFault, IdServerName, TrustedServer};
+pub use signing::{SigningKey, SigningKeys};
+pub use unbind::{UnbindError, UnbindResult, Which, unbind, unbind_all};
+
+use serde_json::{Map, Value};
+
+use crate::{config::Config, threepids::Medium};
+
+/// The longest address of any medium, in bytes.
+const MAX_ADDRESS_BYTES: usize = 320;
+
+/// The trusted server that `id_server` names (IDS-02, IDS-03).
+pub fn trusted<'a>(
+    config: &'a Config,
+    id_server: &str,
+) -> Result<&'a TrustedServer, IdServerFault> {
+    name::find(&config.identity_servers.trusted, id_server)
+}
+
+/// Medium and address in an answer, as the identity server writes them.
+fn address_in(answer: &Map<String, Value>) -> Option<(Medium, String)> {
+    let medium = Medium::parse(answer.get("medium")?.as_str()?)?;
+    let address = answer.get("address")?.as_str()?;
+    is_address(address).then(|| (medium, address.to_owned()))
+}
+
+/// Whether a text may stand for an address in a record or a request.
+pub fn is_address(text: &str) -> bool {
+    (1..=MAX_ADDRESS_BYTES).contains(&text.len()) && !text.chars().any(char::is_control)
+}

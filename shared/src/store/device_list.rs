@@ -1,0 +1,139 @@
+//! A user's devices as a list, and what is done with single ones of it.
+
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+
+use super::{
+    AccountRow, Store, StoreError,
+    change::Change,
+    item::{Item, Map, Row, number, text},
+    keys::{self, SK},
+    retry::{Failure, failed_condition},
+};
+use crate::ids::{DeviceId, Localpart};
+
+/// A device as its user sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedDevice {
+    /// Its id.
+    pub id: DeviceId,
+    /// Its epoch, which says whether it is alive.
+    pub epoch: i64,
+    /// What it is called.
+    pub display_name: Option<String>,
+}
+
+/// Where the next read of a list goes on.
+#[derive(Debug, Clone)]
+pub struct DevicePage(Map);
+
+impl ListedDevice {
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        let id = row.text(SK)?.strip_prefix(keys::DEVICES);
+        Ok(Self {
+            id: id
+                .and_then(DeviceId::parse)
+                .ok_or_else(|| row.corrupt("sk"))?,
+            epoch: row.number("epoch")?,
+            display_name: row.text_if("display_name")?.map(str::to_owned),
+        })
+    }
+}
+
+impl Store {
+    /// Some of a user's devices, dead ones too, in the order of their ids, strongly consistent; and
+    /// where to go on if there are more.
+    pub async fn devices_page(
+        &self,
+        user: &Localpart,
+        after: Option<DevicePage>,
+    ) -> Result<(Vec<ListedDevice>, Option<DevicePage>), StoreError> {
+        let (pk, start) = (&keys::user(user), &after.map(|DevicePage(key)| key));
+        let page = self
+            .retry(|| async move {
+                let call = self
+                    .client
+                    .query()
+                    .table_name(&self.accounts)
+                    .consistent_read(true)
+                    .key_condition_expression("pk = :pk AND begins_with(sk, :devices)")
+                    .projection_expression("pk, sk, epoch, display_name")
+                    .expression_attribute_values(":pk", text(pk))
+                    .expression_attribute_values(":devices", text(keys::DEVICES))
+                    .set_exclusive_start_key(start.clone());
+                call.send().await.map_err(Failure::<StoreError>::from)
+            })
+            .await?;
+        let rows = page.items.unwrap_or_default().into_iter().map(Row::new);
+        let devices: Result<Vec<_>, _> = rows.map(|row| ListedDevice::read(&row)).collect();
+        Ok((devices?, page.last_evaluated_key.map(DevicePage)))
+    }
+
+    /// The device with this id, alive or dead.
+    pub async fn find_device(
+        &self,
+        user: &Localpart,
+        device: &DeviceId,
+    ) -> Result<Option<ListedDevice>, StoreError> {
+        let key = Item::under(keys::user(user), keys::device(device));
+        let row = self.get(&self.accounts, key).await?;
+        row.map(|row| ListedDevice::read(&row)).transpose()
+    }
+
+    /// Gives a device another name, if it is there and alive by what the account was when it was
+    /// read. `false` if it is not: a device that has just been deleted is not made anew.
+    pub async fn rename_device(
+        &self,
+        user: &Localpart,
+        account: &AccountRow,
+        device: &DeviceId,
+        name: &str,
+    ) -> Result<bool, StoreError> {
+        let change = &Change::default().set("display_name", text(name));
+        let spared = account.spared.as_ref();
+        let spared = spared.filter(|spared| spared.device == *device);
+        let spared = spared.map_or(account.epoch, |spared| spared.epoch);
+        self.retry(|| async move {
+            let call = self
+                .change_device(user, device, change)
+                .condition_expression("epoch IN (:epoch, :spared)")
+                .expression_attribute_values(":epoch", number(account.epoch))
+                .expression_attribute_values(":spared", number(spared));
+            match call.send().await {
+                Ok(_) => Ok(true),
+                Err(error) if failed_condition(&error).is_some() => Ok(false),
+                Err(error) => Err(Failure::<StoreError>::from(error)),
+            }
+        })
+        .await
+    }
+
+    /// Removes a device that was dead when it was read, unless somebody has logged in to it since.
+    pub async fn remove_dead_device(
+        &self,
+        user: &Localpart,
+        device: &ListedDevice,
+    ) -> Result<(), StoreError> {
+        let key = &Item::under(keys::user(user), keys::device(&device.id)).build();
+        self.retry(|| async move {
+            let call = self
+                .client
+                .delete_item()
+                .table_name(&self.accounts)
+                .set_key(Some(key.clone()))
+                .condition_expression("epoch = :epoch")
+                .expression_attribute_values(":epoch", number(device.epoch));
+            match call.send().await {
+                Ok(_) => Ok(()),
+                Err(error)
+                    if error
+                        .as_service_error()
+                        .is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
+                {
+                    Ok(())
+                }
+                Err(error) => Err(Failure::<StoreError>::from(error)),
+            }
+        })
+        .await
+    }
+}

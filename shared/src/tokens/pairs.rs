@@ -1,0 +1,191 @@
+//! Which of a device's tokens are good, and how new ones take their place.
+//!
+//! Who turns in a refresh token is given a new pair. Until somebody uses one of the new tokens the old
+//! ones work as before, and the same refresh token gives the same answer again: an answer that was
+//! lost costs nobody their session (REFR-03). The answer is sealed under the token it was given
+//! for, so that the table alone tells nobody the new tokens.
+
+use super::{AuthenticationError, Issued, Session, Token, TokenHash, TokenKind};
+use crate::{
+    app::App,
+    clock::{Timestamp, millis},
+    secrets::{Purpose, Secret, fields, same},
+    store::{AccountRow, AccountStatus, DeviceRow, NextPair, Offer, StoreError},
+};
+
+/// How often a pair is tried to be written on a row that others write to.
+const TRIES: usize = 5;
+
+/// Which of a device's pairs a token is of.
+#[derive(Debug)]
+pub(super) enum Pair<'a> {
+    /// The one that is in use.
+    Current,
+    /// The one after it, which is so far unused.
+    Next(&'a NextPair),
+}
+
+impl Pair<'_> {
+    /// When its access token expires.
+    pub(super) fn expires(&self, device: &DeviceRow) -> Option<Timestamp> {
+        match self {
+            Self::Current => device.access_expires,
+            Self::Next(next) => next.access_expires,
+        }
+    }
+}
+
+/// The pair that the token is of, if it is of one of a living device of a living account.
+pub(super) fn pair_of<'a>(
+    kind: TokenKind,
+    token: &Token,
+    account: &AccountRow,
+    device: &'a DeviceRow,
+) -> Result<Pair<'a>, AuthenticationError> {
+    let hash = token.hash();
+    let is = |own: &TokenHash| same(&own.0, &hash.0);
+    let of = |next: &NextPair| match kind {
+        TokenKind::Access => is(&next.access_hash),
+        TokenKind::Refresh => is(&next.refresh_hash),
+    };
+    let current = match kind {
+        TokenKind::Access => is(&device.access_hash),
+        TokenKind::Refresh => device.refresh_hash.as_ref().is_some_and(is),
+    };
+    if !account.lets_live(&token.device, device.epoch) {
+        return Err(AuthenticationError::Unknown);
+    }
+    match device.next.as_ref().filter(|next| of(next)) {
+        Some(next) => Ok(Pair::Next(next)),
+        None if current => Ok(Pair::Current),
+        None => Err(AuthenticationError::Unknown),
+    }
+}
+
+/// The first use of a new access token: from here on it is the device's, and the tokens before it
+/// are worth nothing.
+pub(super) async fn promote(
+    app: &App,
+    session: &Session,
+    next: &NextPair,
+) -> Result<(), AuthenticationError> {
+    let store = &app.store;
+    let promoted = store.promote_tokens(&session.localpart, &session.device, next);
+    if promoted.await? {
+        Ok(())
+    } else {
+        Err(AuthenticationError::Unknown)
+    }
+}
+
+/// A refresh token with the rows that it names.
+#[derive(Debug)]
+pub struct RefreshToken {
+    token: Token,
+    account: AccountRow,
+    device: DeviceRow,
+}
+
+impl RefreshToken {
+    /// Reads what the token names, in one strongly consistent read. What it is worth shows when it
+    /// is turned in.
+    pub async fn read(app: &App, text: &Secret) -> Result<Self, AuthenticationError> {
+        let token = Token::parse(TokenKind::Refresh, text, &app.config.server_name)
+            .ok_or(AuthenticationError::Unknown)?;
+        let rows = app
+            .store
+            .find_account_and_device(&token.localpart, &token.device);
+        let (Some(account), Some(device)) = rows.await? else {
+            return Err(AuthenticationError::Unknown);
+        };
+        Ok(Self {
+            token,
+            account,
+            device,
+        })
+    }
+
+    /// Gives the next pair of tokens: the same again, until one of them has been used.
+    pub async fn turn_in(mut self, app: &App) -> Result<Issued, AuthenticationError> {
+        let mine = self.token.hash();
+        for _ in 0..TRIES {
+            let pair = pair_of(TokenKind::Refresh, &self.token, &self.account, &self.device)?;
+            // TOK-14: said to nobody whose token is worth nothing.
+            if self.account.status == AccountStatus::Locked {
+                return Err(AuthenticationError::Locked);
+            }
+            let used = match (pair, &self.device.next) {
+                (Pair::Next(used), _) => Some(used),
+                (Pair::Current, None) => None,
+                (Pair::Current, Some(given)) => return self.open(app, given),
+            };
+            let (issued, next) = self.mint(app);
+            let of = (&self.token.localpart, &self.token.device);
+            let offer = app.store.offer_tokens(of, &mine, used, &next);
+            match offer.await? {
+                Offer::Made => return Ok(issued),
+                Offer::Moved(Some(device)) => self.device = device,
+                Offer::Moved(None) => return Err(AuthenticationError::Unknown),
+            }
+        }
+        Err(StoreError::Contended.into())
+    }
+
+    fn mint(&self, app: &App) -> (Issued, NextPair) {
+        let lifetime = app.config.tokens.refreshable;
+        let mint = |kind| {
+            Token::mint(
+                kind,
+                &self.token.localpart,
+                &self.token.device,
+                &*app.chance,
+            )
+        };
+        let (access, refresh) = (mint(TokenKind::Access), mint(TokenKind::Refresh));
+        let issued = Issued {
+            access_token: Some(access.reveal().to_owned()),
+            device_id: None,
+            refresh_token: Some(refresh.reveal().to_owned()),
+            expires_in_ms: lifetime.map(millis),
+        };
+        let plain = Secret::new(serde_json::to_vec(&issued).unwrap_or_default());
+        let answer = app.config.keys.seal(
+            Purpose::Refresh,
+            self.token.reveal().as_bytes(),
+            &self.place(),
+            plain.reveal(),
+            &*app.chance,
+        );
+        let next = NextPair {
+            access_hash: access.hash(),
+            access_expires: lifetime.map(|lifetime| app.clock.now().plus(lifetime)),
+            refresh_hash: refresh.hash(),
+            answer,
+        };
+        (issued, next)
+    }
+
+    /// The answer that was given before. One that does not open, since the server's secret has been
+    /// replaced twice, is lost with the token.
+    fn open(&self, app: &App, given: &NextPair) -> Result<Issued, AuthenticationError> {
+        let salt = self.token.reveal().as_bytes();
+        let plain = app
+            .config
+            .keys
+            .open(Purpose::Refresh, salt, &self.place(), &given.answer)
+            .map(Secret::new)
+            .map_err(|_| AuthenticationError::Unknown)?;
+        serde_json::from_slice(plain.reveal()).map_err(|_| AuthenticationError::Unknown)
+    }
+
+    fn place(&self) -> Vec<u8> {
+        let Token {
+            localpart, device, ..
+        } = &self.token;
+        fields(&[
+            localpart.as_str().as_bytes(),
+            device.as_str().as_bytes(),
+            b"next_answer",
+        ])
+    }
+}

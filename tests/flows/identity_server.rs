@@ -1,0 +1,222 @@
+//! An identity server of the tests' own, on the loopback: strict about what it is sent, and ready
+//! to misbehave. What it knows and says is in `answers`; here is how it is reached.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+mod answers;
+mod signature;
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+};
+
+use kit::House;
+use serde_json::Value;
+
+use answers::Knowledge;
+pub(crate) use signature::{Form, parameters, verifies};
+
+/// The token that every fake gives its users.
+pub(crate) const TOKEN: &str = "canary.identity_token-1";
+
+/// One request as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    /// Method and target.
+    pub(crate) line: String,
+    /// Names in lower case.
+    pub(crate) headers: BTreeMap<String, String>,
+    /// `null` if there was none.
+    pub(crate) body: Value,
+}
+
+/// How it misbehaves.
+#[derive(Debug, Clone)]
+pub(crate) enum Manners {
+    /// Answers with this status and body, whatever it was asked.
+    Says(&'static str, String),
+    /// Takes the request and never answers.
+    Hangs,
+    /// Hangs up in the middle of the answer.
+    BreaksOff,
+    /// Never stops.
+    Babbles,
+}
+
+/// A running identity server.
+pub(crate) struct IdServer {
+    /// What it is called: what clients send as `id_server`.
+    pub(crate) name: String,
+    address: String,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    seen: Mutex<Vec<Seen>>,
+    manners: Mutex<Option<Manners>>,
+    knowledge: Mutex<Knowledge>,
+}
+
+impl IdServer {
+    /// Starts one of this name.
+    pub(crate) fn start(name: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let state = Arc::new(State::default());
+        name.clone_into(&mut state.knowledge.lock().unwrap().name);
+        let own = Arc::clone(&state);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let state = Arc::clone(&own);
+                std::thread::spawn(move || state.answer(&stream));
+            }
+        });
+        Self {
+            name: name.to_owned(),
+            address,
+            state,
+        }
+    }
+
+    /// How a setting names it, with where it is.
+    pub(crate) fn entry(&self) -> String {
+        format!("{}=http://{}", self.name, self.address)
+    }
+
+    /// A house that trusts these, with these settings besides; they know its key.
+    pub(crate) async fn house(servers: &[&Self], settings: &[(&str, &str)]) -> House {
+        let entries: Vec<_> = servers.iter().map(|server| server.entry()).collect();
+        let entries = entries.join(" ");
+        let mut all = vec![("GATEHOUSE_TRUSTED_ID_SERVERS", entries.as_str())];
+        all.extend_from_slice(settings);
+        let house = House::with(&all).await;
+        let keys = house.get("/_matrix/key/v2/server/").await.ok();
+        for server in servers {
+            server.knows(|knowledge| knowledge.homeserver = keys.clone());
+        }
+        house
+    }
+
+    /// The requests that came, oldest first.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.state.seen.lock().unwrap().clone()
+    }
+
+    /// Their first lines.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.seen().into_iter().map(|seen| seen.line).collect()
+    }
+
+    /// Forgets them.
+    pub(crate) fn forget(&self) {
+        self.state.seen.lock().unwrap().clear();
+    }
+
+    /// From here on it misbehaves, or does not any more.
+    pub(crate) fn behaves(&self, manners: Option<Manners>) {
+        *self.state.manners.lock().unwrap() = manners;
+    }
+
+    /// Answers everything with this.
+    pub(crate) fn says(&self, status: &'static str, body: &Value) {
+        self.behaves(Some(Manners::Says(status, body.to_string())));
+    }
+
+    /// Changes what it knows.
+    fn knows<T>(&self, change: impl FnOnce(&mut Knowledge) -> T) -> T {
+        change(&mut self.state.knowledge.lock().unwrap())
+    }
+
+    /// From here on signatures must be of this form.
+    pub(crate) fn verifies(&self, form: Form) {
+        self.knows(|knowledge| knowledge.form = form);
+    }
+
+    /// A validation session that somebody has there.
+    pub(crate) fn session(&self, sid: &str, secret: &str, medium: &str, address: &str) {
+        self.knows(|knowledge| knowledge.add_session(sid, secret, medium, address, true));
+    }
+
+    /// One that is not validated yet.
+    pub(crate) fn pending(&self, sid: &str, secret: &str, medium: &str, address: &str) {
+        self.knows(|knowledge| knowledge.add_session(sid, secret, medium, address, false));
+    }
+
+    /// Who is found by which address, as `medium address user`.
+    pub(crate) fn bound(&self) -> Vec<String> {
+        self.knows(|knowledge| knowledge.bound.iter().cloned().collect())
+    }
+}
+
+impl State {
+    fn answer(&self, stream: &TcpStream) {
+        let Some(seen) = read(stream) else { return };
+        self.seen.lock().unwrap().push(seen.clone());
+        let manners = self.manners.lock().unwrap().clone();
+        let (status, body) = match manners {
+            None => self.knowledge.lock().unwrap().answer(&seen),
+            Some(Manners::Says(status, body)) => (status, body),
+            Some(Manners::Hangs) => {
+                // Until the other side gives up.
+                let _ = { stream }.read(&mut [0]);
+                return;
+            }
+            Some(Manners::BreaksOff) => {
+                let _ = { stream }.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{");
+                return;
+            }
+            Some(Manners::Babbles) => {
+                let _ = { stream }.write_all(b"HTTP/1.1 200 OK\r\n\r\n{\"x\":\"");
+                while { stream }.write_all(&[b'x'; 4096]).is_ok() {}
+                return;
+            }
+        };
+        let answer = format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+             connection: close\r\n\r\n{body}",
+            body.len()
+        );
+        // Nobody may be listening any more.
+        let _ = { stream }.write_all(answer.as_bytes());
+    }
+}
+
+fn read(stream: &TcpStream) -> Option<Seen> {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line).ok()?;
+    let line = line.trim_end().strip_suffix(" HTTP/1.1")?.to_owned();
+    let mut headers = BTreeMap::new();
+    loop {
+        let mut header = String::new();
+        if reader.read_line(&mut header).ok()? == 0 {
+            return None;
+        }
+        let Some((name, value)) = header.trim_end().split_once(':') else {
+            break;
+        };
+        let before = headers.insert(name.to_lowercase(), value.trim().to_owned());
+        assert_eq!(before, None, "{name} stands twice");
+    }
+    let length = headers
+        .get("content-length")
+        .map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    let body = if body.is_empty() {
+        Value::Null
+    } else {
+        serde_json::from_slice(&body).unwrap()
+    };
+    Some(Seen {
+        line,
+        headers,
+        body,
+    })
+}
