@@ -1,5 +1,7 @@
 //! Paths through several endpoints, races and faults included.
 
+mod account_budgets;
+mod account_canaries;
 mod account_faults;
 mod additions;
 mod address_budgets;
