@@ -1,7 +1,9 @@
 //! `GET` and `PUT /devices/{deviceId}`.
 
-use kit::{House, PREFIXES, Reply};
+use kit::{House, PASSWORD, PREFIXES, Reply};
 use serde_json::{Value, json};
+
+use crate::flows::people;
 
 use super::{
     devices::log_in,
@@ -145,4 +147,90 @@ async fn dev_02_a_device_that_is_dead_or_gone_is_not_named() {
         assert_eq!(rows.iter().any(|(sk, _)| sk == "DEV#PHONE"), !gone);
         house.deliver().await;
     }
+}
+
+/// `DELETE` with an access token.
+async fn delete(house: &House, token: &str, path: &str, body: Option<&Value>) -> Reply {
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str())];
+    let body = body.map(Value::to_string).unwrap_or_default();
+    house
+        .send(request("DELETE", path, &headers, body.as_bytes()))
+        .await
+}
+
+/// DEV-03, TOK-13, UIA-40: with a body or, at first, with none.
+#[tokio::test]
+async fn dev_03_a_device_is_deleted_with_its_tokens() {
+    for (prefix, first) in [(PREFIXES[0], None), (PREFIXES[1], Some(json!({})))] {
+        let house = House::new().await;
+        let alice = people::sign_up(&house, "alice").await;
+        let second = people::log_in(&house, "alice", PASSWORD).await;
+        let path = format!("{prefix}/devices/{}", second.id);
+        let challenge = delete(&house, &alice.token, &path, first.as_ref()).await;
+        let challenge = challenge.challenge();
+        assert_eq!(
+            challenge["flows"],
+            json!([{ "stages": ["m.login.password"] }])
+        );
+        let auth = people::password_of("alice", PASSWORD, challenge["session"].as_str());
+        let body = json!({ "auth": auth });
+        for _ in 0..2 {
+            let reply = delete(&house, &alice.token, &path, Some(&body)).await;
+            assert_eq!(reply.ok(), json!({}));
+        }
+        assert!(!second.is_alive(&house).await && alice.is_alive(&house).await);
+        house
+            .get_as(&alice.token, &path)
+            .await
+            .error(404, "M_NOT_FOUND");
+        // What is not there is deleted already, once it is proven that they want it.
+        let body = json!({ "auth": people::password_of("alice", PASSWORD, None) });
+        let path = format!("{prefix}/devices/UNKNOWN");
+        delete(&house, &alice.token, &path, None).await.challenge();
+        let reply = delete(&house, &alice.token, &path, Some(&body)).await;
+        assert_eq!(reply.ok(), json!({}));
+    }
+}
+
+/// UIA-13, incident 15 (UIA begun for one act finished another): one device is not another.
+#[tokio::test]
+async fn uia_13_a_session_deletes_the_device_it_was_begun_for() {
+    let house = House::new().await;
+    let alice = people::sign_up(&house, "alice").await;
+    let second = people::log_in(&house, "alice", PASSWORD).await;
+    let third = people::log_in(&house, "alice", PASSWORD).await;
+    let path = |device: &people::Device| format!("{}/devices/{}", PREFIXES[1], device.id);
+    let challenge = delete(&house, &alice.token, &path(&second), None).await;
+    let challenge = challenge.challenge();
+    let session = challenge["session"].as_str();
+    let body = json!({ "auth": people::password_of("alice", PASSWORD, session) });
+    delete(&house, &alice.token, &path(&third), Some(&body))
+        .await
+        .error(403, "M_FORBIDDEN");
+    assert!(second.is_alive(&house).await && third.is_alive(&house).await);
+    delete(&house, &alice.token, &path(&second), Some(&body))
+        .await
+        .ok();
+    // Finished, it is no answer to anything else.
+    delete(&house, &alice.token, &path(&third), Some(&body))
+        .await
+        .error(400, "M_INVALID_PARAM");
+    assert!(!second.is_alive(&house).await && third.is_alive(&house).await);
+}
+
+/// UIA-25, L9: another's password, and another's device.
+#[tokio::test]
+async fn uia_25_nobody_deletes_anothers_device() {
+    let house = House::new().await;
+    let alice = people::sign_up(&house, "alice").await;
+    let bob = people::sign_up(&house, "bob").await;
+    let path = format!("{}/devices/{}", PREFIXES[1], bob.id);
+    let body = json!({ "auth": people::password_of("bob", PASSWORD, None) });
+    delete(&house, &alice.token, &path, Some(&body))
+        .await
+        .error(403, "M_FORBIDDEN");
+    let body = json!({ "auth": people::password_of("alice", PASSWORD, None) });
+    delete(&house, &alice.token, &path, Some(&body)).await.ok();
+    assert!(bob.is_alive(&house).await && alice.is_alive(&house).await);
 }

@@ -157,11 +157,12 @@ async fn run(house: &House, number: usize, act: Act, fault: Option<Fault>) -> (V
     }
     let met = tap.pending_faults() == 0;
     tap.calm();
-    let expected = match act {
-        Act::End | Act::EndWithoutToken => json!({ "id_server_unbind_result": "success" }),
-        Act::Change | Act::Reset | Act::DeleteDevices => json!({}),
-    };
-    assert_eq!(reply.ok(), expected, "{act:?}: {kind:?}");
+    let answer = reply.ok();
+    match act {
+        // What could not be read may be bound somewhere (DEACT-08).
+        Act::End | Act::EndWithoutToken => assert!(answer["id_server_unbind_result"].is_string()),
+        Act::Change | Act::Reset | Act::DeleteDevices => assert_eq!(answer, json!({})),
+    }
     assert!(person.is_done(act).await, "{act:?}: {kind:?}");
     house.deliver().await;
     if matches!(act, Act::End | Act::EndWithoutToken) {
