@@ -29,6 +29,7 @@ mod message_budgets;
 mod message_limits;
 mod msisdn;
 mod notices;
+mod own_address_budgets;
 mod own_address_races;
 mod own_addresses;
 mod pairs;
