@@ -18,6 +18,7 @@ mod email;
 mod fallback;
 mod faults;
 pub(crate) mod identity_server;
+mod identity_unbinding;
 mod incidents;
 mod mailbox;
 mod message_limits;

@@ -16,6 +16,7 @@ use shared::{
     error::{ErrorCode, MatrixError, Rejection},
     guarded::{self, Guarded, Opened, Wanted, Who},
     http::{Request as HttpRequest, Response as HttpResponse},
+    identity_servers::{self, IdServerName, UnbindResult, Which},
     ids::Localpart,
     notices,
     outbox::{Content, NewMessage, Notice},
@@ -55,6 +56,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         erase: guarded.body.optional("erase")?,
         id_server: guarded.body.optional("id_server")?,
     };
+    identity_servers::named(&app.config, asked.id_server.as_deref())?;
     if let Who::Appservice { user, account } = &guarded.who {
         let Some(account) = account else {
             let message = "There is no such account";
@@ -84,17 +86,14 @@ async fn finish(
     (user, epoch): (Localpart, i64),
     mut proof: Option<Proof>,
 ) -> Result<HttpResponse, Rejection> {
+    let id_server = identity_servers::named(&app.config, asked.id_server.as_deref())?;
     let settle = async {
         if let Some(proof) = &mut proof {
             proof.settle(app).await;
         }
     };
-    let (addresses, unbound, ()) = tokio::join!(
-        addresses(app, guarded, &user),
-        unbind(app, &user, asked.id_server.as_deref()),
-        settle
-    );
-    let addresses = addresses?;
+    let (unbound, ()) = tokio::join!(unbind(app, guarded, &user, id_server.as_ref()), settle);
+    let (addresses, unbound) = unbound?;
     let answer = json!({ "id_server_unbind_result": unbound }).to_string();
     let end = Deactivation {
         messages: messages(app, &user, &addresses).await,
@@ -136,8 +135,23 @@ async fn messages(app: &App, user: &Localpart, addresses: &[ThreePid]) -> Vec<Ne
     messages
 }
 
-/// How unbinding went (DEACT-06 to DEACT-11).
-async fn unbind(app: &App, user: &Localpart, id_server: Option<&str>) -> &'static str {
-    let _ = (app, user, id_server);
-    "success"
+/// The account's addresses, and how unbinding went (DEACT-06 to DEACT-11). A server that is named is
+/// told of all of them; otherwise what is bound says which.
+async fn unbind(
+    app: &App,
+    guarded: &Guarded,
+    user: &Localpart,
+    id_server: Option<&IdServerName>,
+) -> Result<(Vec<ThreePid>, UnbindResult), StoreError> {
+    let recorded = async |addresses: &[ThreePid]| {
+        let which = Which::All { addresses };
+        identity_servers::unbind_all(app, user, which, id_server).await
+    };
+    if id_server.is_none() {
+        let (addresses, unbound) = tokio::join!(addresses(app, guarded, user), recorded(&[]));
+        return Ok((addresses?, unbound));
+    }
+    let addresses = addresses(app, guarded, user).await?;
+    let unbound = recorded(&addresses).await;
+    Ok((addresses, unbound))
 }
