@@ -92,7 +92,8 @@ async fn finish(
             proof.settle(app).await;
         }
     };
-    let (unbound, ()) = tokio::join!(unbind(app, guarded, &user, id_server.as_ref()), settle);
+    let unbind = Box::pin(unbind(app, guarded, &user, id_server.as_ref()));
+    let (unbound, ()) = tokio::join!(unbind, settle);
     let (addresses, unbound) = unbound?;
     let answer = json!({ "id_server_unbind_result": unbound }).to_string();
     let end = Deactivation {
