@@ -15,7 +15,7 @@ mod account_whoami;
 mod auth_fallback_web;
 mod capabilities;
 mod delete_devices;
-mod devices;
+pub(crate) mod devices;
 mod devices_device_id;
 mod http;
 mod incidents;

@@ -1,5 +1,7 @@
 //! Paths through several endpoints, races and faults included.
 
+mod account_faults;
+mod additions;
 mod address_budgets;
 mod address_canaries;
 mod address_faults;
@@ -21,15 +23,22 @@ pub(crate) mod identity_server;
 mod identity_unbinding;
 mod incidents;
 mod mailbox;
+mod message_budgets;
 mod message_limits;
 mod msisdn;
+mod notices;
+mod own_address_races;
+mod own_addresses;
+mod pairs;
 pub(crate) mod people;
 mod privileges;
 mod protocol;
+mod purge;
 mod quiet;
 mod races;
 mod registration_token;
 mod replay;
+mod reset_messages;
 mod resets;
 mod sessions;
 pub(crate) mod support;

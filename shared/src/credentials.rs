@@ -14,7 +14,7 @@ use crate::{
     error::{ErrorCode, MatrixError},
     http::{Body, Network},
     ids::Localpart,
-    limits::{Limit, LimitError},
+    limits::{self, Limit, LimitError},
     passwords::{HashError, PasswordHash, Verdict},
     secrets::{Secret, sha256_base64},
     store::{AccountRow, AccountStatus, LoginFacts, StoreError},
@@ -204,7 +204,15 @@ async fn check(
     Ok((verified, guess))
 }
 
-/// Whether this is the password of a user whose token says who they are. One hash, whatever is
+/// Charges a guess at the password of a user whose token says who they are, so that it can be
+/// charged beside the read that finds the password. Guesses of strangers do not count against who
+/// has a token.
+pub async fn charge_own(app: &App, user: &Localpart, network: Network) -> Result<(), LimitError> {
+    let guess = guess::from(&Identifier::User(user.clone()).key(), network);
+    limits::spend_all(app, &[guess, (Limit::PasswordHash, network.to_string())]).await
+}
+
+/// Whether this is the password of that user; the guess has been charged. One hash, whatever is
 /// stored. Gives what is to be given back, since a right guess is no guess.
 pub async fn verify_own(
     app: &App,
@@ -213,13 +221,11 @@ pub async fn verify_own(
     password: &Secret,
     network: Network,
 ) -> Result<(Limit, String), CredentialError> {
-    let key = Identifier::User(user.clone()).key();
-    let charged = guess::charge(app, &key, network, None).await?;
-    charged.about(app, user).await?;
     match app.hasher.verify(password, hash).await? {
         Verdict::Wrong => Err(CredentialError::Wrong),
-        // What all networks share is not given back: it is a hundredth of it.
-        Verdict::Right | Verdict::Outdated => Ok(guess::from(&key, network)),
+        Verdict::Right | Verdict::Outdated => {
+            Ok(guess::from(&Identifier::User(user.clone()).key(), network))
+        }
     }
 }
 

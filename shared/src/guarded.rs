@@ -7,13 +7,17 @@
 //! and [`Guarded::finish`] makes its one transaction, or finds the answer of a twin that was quicker.
 //! Knows nothing of what the endpoints do.
 
+mod finish;
+
 use ::http::{Method, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
+pub use finish::Unfinished;
+
 use crate::{
-    accounts::ChangeAccountError,
     app::App,
+    credentials,
     error::{ErrorCode, MatrixError, Rejection},
     http::{self, Body, Network, Request, Response},
     ids::Localpart,
@@ -24,12 +28,9 @@ use crate::{
     tokens::{self, AuthenticationError, Caller, Token, TokenKind},
     uia::{
         self, Attempt, Auth, Binding, Offer, OpenSession, Operation, Prepared, Proof, Replay,
-        SessionCommit, StageType,
+        StageType,
     },
 };
-
-/// How often a finishing transaction is tried on a session that others write to.
-const TRIES: usize = 12;
 
 /// What an endpoint asks for.
 #[derive(Debug, Clone)]
@@ -92,29 +93,6 @@ pub struct Guarded {
 }
 
 crate::opaque_debug!(Guarded);
-
-/// Why an operation was not done, though it was proven.
-#[derive(Debug)]
-pub enum Unfinished {
-    /// What it was to be done on has changed.
-    Changed(ChangeAccountError),
-    /// It may not be done, for a reason of its own.
-    Refused(MatrixError),
-}
-
-impl From<ChangeAccountError> for Unfinished {
-    fn from(error: ChangeAccountError) -> Self {
-        Self::Changed(error)
-    }
-}
-
-/// What is to be done when a transaction came too late.
-enum Next {
-    /// A twin of the request was quicker; this is its answer.
-    Answered(Response),
-    /// Try again with this.
-    Again(Box<Proof>),
-}
 
 /// Reads the request and everything that has to be known first, in one round trip.
 pub async fn open(app: &App, request: &Request, wanted: Wanted) -> Result<Opened, Rejection> {
@@ -198,13 +176,21 @@ impl Guarded {
                 None => Ok(None),
             }
         };
-        let (charge, facts, prepared, addresses) = tokio::join!(
+        let guess = async {
+            let guesses = self.auth.attempted() == Some(StageType::Password);
+            match token.filter(|_| guesses) {
+                Some(token) => credentials::charge_own(app, &token.localpart, self.network).await,
+                None => Ok(()),
+            }
+        };
+        let (charge, guess, facts, prepared, addresses) = tokio::join!(
             Box::pin(charge(app, self.network, self.charged)),
+            Box::pin(guess),
             Box::pin(app.store.find_caller(user, session.as_deref())),
             Box::pin(uia::prepare(app, &flows, &self.auth, self.network)),
             Box::pin(addresses)
         );
-        charge?;
+        charge.and(guess)?;
         (self.prepared, self.addresses) = (prepared?, addresses?);
         Ok(facts?)
     }
@@ -320,32 +306,6 @@ impl Guarded {
         uia::prove(app, attempt).await
     }
 
-    /// Does what has been proven, by a transaction that also finishes the session with this answer;
-    /// again and again while others write to the session.
-    pub async fn finish<W, E>(
-        &self,
-        app: &App,
-        mut proof: Proof,
-        text: &str,
-        mut write: impl FnMut(Option<SessionCommit>) -> W,
-    ) -> Result<Response, Rejection>
-    where
-        W: Future<Output = Result<(), E>>,
-        E: Into<Unfinished>,
-    {
-        for _ in 0..TRIES {
-            let session = proof.commit(app, &self.canonical, text);
-            let Err(why) = write(session).await else {
-                return Ok(answer(text.to_owned()));
-            };
-            match self.moved(app, proof, why.into()).await? {
-                Next::Answered(response) => return Ok(response),
-                Next::Again(again) => proof = *again,
-            }
-        }
-        Err(StoreError::Contended.into())
-    }
-
     /// The answer that a twin of this request has been given meanwhile, if there was one.
     pub async fn answer_of_twin(&self, app: &App) -> Result<Option<Response>, StoreError> {
         let Some(id) = &self.auth.session else {
@@ -358,28 +318,6 @@ impl Guarded {
                 _ => None,
             },
         )
-    }
-
-    /// What a transaction means that was not made.
-    async fn moved(&self, app: &App, proof: Proof, why: Unfinished) -> Result<Next, Rejection> {
-        use ChangeAccountError as Change;
-        if !matches!(why, Unfinished::Changed(Change::Store(_)))
-            && let Some(response) = self.answer_of_twin(app).await?
-        {
-            return Ok(Next::Answered(response));
-        }
-        let error = match why {
-            Unfinished::Changed(Change::SessionMoved) => {
-                return Ok(Next::Again(Box::new(proof.reload(app).await?)));
-            }
-            Unfinished::Changed(Change::ProofGone(medium)) => {
-                return Err(proof.without_proof_of(app, self.network, medium).await);
-            }
-            Unfinished::Changed(error @ (Change::AccountMoved | Change::Store(_))) => error.into(),
-            Unfinished::Refused(error) => error,
-        };
-        proof.keep(app).await;
-        Err(error.into())
     }
 }
 

@@ -8,13 +8,9 @@
 use serde_json::{Map, Value};
 
 use crate::{
-    accounts::{
-        AddThreePidError, ChangeAccountError, LostThreePid, MAX_THREEPIDS, NewThreePid,
-        RemoveThreePidError,
-    },
+    accounts::{AddThreePidError, LostThreePid, MAX_THREEPIDS, NewThreePid, RemoveThreePidError},
     app::App,
     error::MatrixError,
-    guarded::Unfinished,
     http::{self, Body, Request},
     ids::Localpart,
     limits::{self, Limit, LimitError},
@@ -102,15 +98,6 @@ async fn owner(app: &App, request: &Request) -> Result<Owner, MatrixError> {
         localpart: caller.localpart().clone(),
         account,
     })
-}
-
-impl From<AddressFault> for Unfinished {
-    fn from(fault: AddressFault) -> Self {
-        match fault {
-            AddressFault::SessionMoved => ChangeAccountError::SessionMoved.into(),
-            fault => Self::Refused(fault.into()),
-        }
-    }
 }
 
 impl Credentials {

@@ -1,1 +1,236 @@
-//! `GET, PUT and DELETE /devices/{deviceId}`.
+//! `GET` and `PUT /devices/{deviceId}`.
+
+use kit::{House, PASSWORD, PREFIXES, Reply};
+use serde_json::{Value, json};
+
+use crate::flows::people;
+
+use super::{
+    devices::log_in,
+    support::{post_as, request, rows_of, text},
+};
+
+/// `PUT` with an access token.
+pub(super) async fn put(house: &House, token: &str, path: &str, body: &Value) -> Reply {
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str())];
+    house
+        .send(request("PUT", path, &headers, body.to_string().as_bytes()))
+        .await
+}
+
+#[tokio::test]
+async fn dev_01_one_device_is_shown_to_its_user_by_its_id_as_it_stands_in_a_url() {
+    let house = House::new().await;
+    let bob = house.sign_up("bob").await;
+    house.sign_up("alice").await;
+    for (id, segment) in [
+        ("PHONE", "PHONE"),
+        ("a/b", "a%2Fb"),
+        ("a b+c", "a%20b+c"),
+        ("ü%41", "%C3%BC%2541"),
+    ] {
+        let alice = log_in(&house, "alice", id, "hers").await;
+        let token = text(&alice, "access_token");
+        for prefix in PREFIXES {
+            let path = format!("{prefix}/devices/{segment}");
+            let shown = house.get_as(token, &path).await;
+            assert_eq!(
+                shown.ok(),
+                json!({ "device_id": id, "display_name": "hers" })
+            );
+            house
+                .get_as(text(&bob, "access_token"), &path)
+                .await
+                .error(404, "M_NOT_FOUND");
+            house.get(&path).await.error(401, "M_MISSING_TOKEN");
+        }
+    }
+    let token = text(&bob, "access_token");
+    let long = "x".repeat(300);
+    for segment in [
+        "OTHER",
+        "%00",
+        "%FF",
+        "%20",
+        "A",
+        "PW",
+        "bob",
+        long.as_str(),
+    ] {
+        let path = format!("{}/devices/{segment}", PREFIXES[1]);
+        house.get_as(token, &path).await.error(404, "M_NOT_FOUND");
+        put(&house, token, &path, &json!({ "display_name": "x" }))
+            .await
+            .error(404, "M_NOT_FOUND");
+        put(&house, token, &path, &json!({}))
+            .await
+            .error(404, "M_NOT_FOUND");
+    }
+}
+
+#[tokio::test]
+async fn dev_02_a_device_gets_another_name_and_keeps_it() {
+    let house = House::new().await;
+    house.sign_up("alice").await;
+    let alice = log_in(&house, "alice", "PHONE", "first").await;
+    let bob = house.sign_up("bob").await;
+    let token = text(&alice, "access_token");
+    let name_of = async || {
+        let path = format!("{}/devices/PHONE", PREFIXES[1]);
+        house.get_as(token, &path).await.ok()["display_name"].clone()
+    };
+    for prefix in PREFIXES {
+        let path = format!("{prefix}/devices/PHONE");
+        for (body, name) in [
+            (json!({ "display_name": "second" }), "second"),
+            (json!({}), "second"),
+            (json!({ "display_name": null }), "second"),
+            (json!({ "display_name": "" }), ""),
+            (json!({ "display_name": "ü".repeat(100) }), &"ü".repeat(100)),
+            (json!({ "display_name": "third", "more": 1 }), "third"),
+        ] {
+            let reply = put(&house, token, &path, &body).await;
+            assert_eq!(reply.ok(), json!({}));
+            assert_eq!(name_of().await, name);
+        }
+        for (body, code) in [
+            (json!({ "display_name": 5 }), "M_BAD_JSON"),
+            (json!(["display_name"]), "M_BAD_JSON"),
+            (
+                json!({ "display_name": "u".repeat(101) }),
+                "M_INVALID_PARAM",
+            ),
+        ] {
+            put(&house, token, &path, &body).await.error(400, code);
+        }
+        let theft = json!({ "display_name": "stolen" });
+        put(&house, text(&bob, "access_token"), &path, &theft)
+            .await
+            .error(404, "M_NOT_FOUND");
+        assert_eq!(name_of().await, "third");
+    }
+}
+
+/// REG-19: a device that is known keeps its name, whatever the login calls it.
+#[tokio::test]
+async fn reg_19_a_login_names_a_new_device_and_not_a_known_one() {
+    let house = House::new().await;
+    house.sign_up("alice").await;
+    log_in(&house, "alice", "PHONE", "first").await;
+    let alice = log_in(&house, "alice", "PHONE", "second").await;
+    let path = format!("{}/devices/PHONE", PREFIXES[1]);
+    let shown = house.get_as(text(&alice, "access_token"), &path).await;
+    assert_eq!(shown.ok()["display_name"], "first");
+}
+
+/// DEV-02: naming makes no device, and revives none.
+#[tokio::test]
+async fn dev_02_a_device_that_is_dead_or_gone_is_not_named() {
+    let house = House::new().await;
+    let first = house.sign_up("alice").await;
+    log_in(&house, "alice", "PHONE", "phone").await;
+    let token = text(&first, "access_token");
+    let all = "/_matrix/client/v3/logout/all";
+    post_as(&house, token, all, &json!({})).await.ok();
+    let second = log_in(&house, "alice", "NEW", "new").await;
+    let token = text(&second, "access_token");
+    let path = format!("{}/devices/PHONE", PREFIXES[1]);
+    let name = json!({ "display_name": "again" });
+    for gone in [false, true] {
+        let rows = rows_of(&house, "alice");
+        house.get_as(token, &path).await.error(404, "M_NOT_FOUND");
+        put(&house, token, &path, &name)
+            .await
+            .error(404, "M_NOT_FOUND");
+        assert_eq!(rows_of(&house, "alice"), rows);
+        assert_eq!(rows.iter().any(|(sk, _)| sk == "DEV#PHONE"), !gone);
+        house.deliver().await;
+    }
+}
+
+/// `DELETE` with an access token.
+async fn delete(house: &House, token: &str, path: &str, body: Option<&Value>) -> Reply {
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str())];
+    let body = body.map(Value::to_string).unwrap_or_default();
+    house
+        .send(request("DELETE", path, &headers, body.as_bytes()))
+        .await
+}
+
+/// DEV-03, TOK-13, UIA-40: with a body or, at first, with none.
+#[tokio::test]
+async fn dev_03_a_device_is_deleted_with_its_tokens() {
+    for (prefix, first) in [(PREFIXES[0], None), (PREFIXES[1], Some(json!({})))] {
+        let house = House::new().await;
+        let alice = people::sign_up(&house, "alice").await;
+        let second = people::log_in(&house, "alice", PASSWORD).await;
+        let path = format!("{prefix}/devices/{}", second.id);
+        let challenge = delete(&house, &alice.token, &path, first.as_ref()).await;
+        let challenge = challenge.challenge();
+        assert_eq!(
+            challenge["flows"],
+            json!([{ "stages": ["m.login.password"] }])
+        );
+        let auth = people::password_of("alice", PASSWORD, challenge["session"].as_str());
+        let body = json!({ "auth": auth });
+        for _ in 0..2 {
+            let reply = delete(&house, &alice.token, &path, Some(&body)).await;
+            assert_eq!(reply.ok(), json!({}));
+        }
+        assert!(!second.is_alive(&house).await && alice.is_alive(&house).await);
+        house
+            .get_as(&alice.token, &path)
+            .await
+            .error(404, "M_NOT_FOUND");
+        // What is not there is deleted already, once it is proven that they want it.
+        let body = json!({ "auth": people::password_of("alice", PASSWORD, None) });
+        let path = format!("{prefix}/devices/UNKNOWN");
+        delete(&house, &alice.token, &path, None).await.challenge();
+        let reply = delete(&house, &alice.token, &path, Some(&body)).await;
+        assert_eq!(reply.ok(), json!({}));
+    }
+}
+
+/// UIA-13, incident 15 (UIA begun for one act finished another): one device is not another.
+#[tokio::test]
+async fn uia_13_a_session_deletes_the_device_it_was_begun_for() {
+    let house = House::new().await;
+    let alice = people::sign_up(&house, "alice").await;
+    let second = people::log_in(&house, "alice", PASSWORD).await;
+    let third = people::log_in(&house, "alice", PASSWORD).await;
+    let path = |device: &people::Device| format!("{}/devices/{}", PREFIXES[1], device.id);
+    let challenge = delete(&house, &alice.token, &path(&second), None).await;
+    let challenge = challenge.challenge();
+    let session = challenge["session"].as_str();
+    let body = json!({ "auth": people::password_of("alice", PASSWORD, session) });
+    delete(&house, &alice.token, &path(&third), Some(&body))
+        .await
+        .error(403, "M_FORBIDDEN");
+    assert!(second.is_alive(&house).await && third.is_alive(&house).await);
+    delete(&house, &alice.token, &path(&second), Some(&body))
+        .await
+        .ok();
+    // Finished, it is no answer to anything else.
+    delete(&house, &alice.token, &path(&third), Some(&body))
+        .await
+        .error(400, "M_INVALID_PARAM");
+    assert!(!second.is_alive(&house).await && third.is_alive(&house).await);
+}
+
+/// UIA-25, L9: another's password, and another's device.
+#[tokio::test]
+async fn uia_25_nobody_deletes_anothers_device() {
+    let house = House::new().await;
+    let alice = people::sign_up(&house, "alice").await;
+    let bob = people::sign_up(&house, "bob").await;
+    let path = format!("{}/devices/{}", PREFIXES[1], bob.id);
+    let body = json!({ "auth": people::password_of("bob", PASSWORD, None) });
+    delete(&house, &alice.token, &path, Some(&body))
+        .await
+        .error(403, "M_FORBIDDEN");
+    let body = json!({ "auth": people::password_of("alice", PASSWORD, None) });
+    delete(&house, &alice.token, &path, Some(&body)).await.ok();
+    assert!(bob.is_alive(&house).await && alice.is_alive(&house).await);
+}

@@ -168,7 +168,15 @@ fn the_arrows_between_rooms_point_one_way() {
         ("captcha", "app error http lambda store uia"),
         ("config", "accounts app error lambda limits store tokens"),
         ("credentials", "accounts config lambda tokens uia"),
+        (
+            "devices",
+            "accounts captcha config lambda limits outbox pages threepids",
+        ),
         ("error", "app config lambda"),
+        (
+            "guarded",
+            "captcha config lambda outbox pages threepids validation_pages",
+        ),
         ("http", "accounts app config lambda limits store tokens uia"),
         (
             "identity_servers",

@@ -5,6 +5,7 @@
 )]
 
 mod identity;
+mod messages;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -156,6 +157,7 @@ async fn every_permission_of_the_template_is_used_and_none_is_missing() {
     let mut used = walk().await;
     for privacy in ["quiet", "tell"] {
         used.extend(walk_with_addresses(privacy).await);
+        used.extend(messages::walk(privacy).await);
     }
     used.extend(identity::walk().await);
     let held: BTreeSet<Use> = template

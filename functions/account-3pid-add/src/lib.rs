@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use shared::{
-    accounts,
+    accounts::{self, ChangeAccountError},
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
-    guarded::{self, Guarded, Opened, Wanted, Who},
+    guarded::{self, Guarded, Opened, Unfinished, Wanted, Who},
     http::{Body, Request as HttpRequest, Response as HttpResponse},
     own_addresses::{self, AddressFault, Credentials, Owner},
     store::{ProofRow, StoreError},
@@ -132,11 +132,24 @@ async fn finish(
         async move {
             let found = match found {
                 Some(found) => Some(found),
-                None => credentials.find(app).await.map_err(AddressFault::from)?,
+                None => credentials
+                    .find(app)
+                    .await
+                    .map_err(|error| unfinished(error.into()))?,
             };
             let commit = || session.clone();
-            own_addresses::add(app, request, owner, credentials, found, commit).await
+            own_addresses::add(app, request, owner, credentials, found, commit)
+                .await
+                .map_err(unfinished)
         }
     };
     guarded.finish(app, proof, DONE, write).await
+}
+
+/// That the session has moved may mean that a twin of the request was quicker.
+fn unfinished(fault: AddressFault) -> Unfinished {
+    match fault {
+        AddressFault::SessionMoved => ChangeAccountError::SessionMoved.into(),
+        fault => Unfinished::Refused(fault.into()),
+    }
 }

@@ -16,7 +16,7 @@ use shared::{
     error::{ErrorCode, MatrixError, Rejection},
     guarded::{self, Guarded, Opened, Wanted, Who},
     http::{Request as HttpRequest, Response as HttpResponse},
-    identity_servers::{self, IdServerName, UnbindResult, Which},
+    identity_servers::{self, IdServerFault, IdServerName, Which},
     ids::Localpart,
     notices,
     outbox::{Content, NewMessage, Notice},
@@ -32,6 +32,13 @@ struct Request {
     erase: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     id_server: Option<String>,
+}
+
+impl Request {
+    /// The identity server that is to forget the addresses.
+    fn id_server(&self, app: &App) -> Result<Option<IdServerName>, IdServerFault> {
+        identity_servers::named(&app.config, self.id_server.as_deref())
+    }
 }
 
 /// Answers the request.
@@ -56,7 +63,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         erase: guarded.body.optional("erase")?,
         id_server: guarded.body.optional("id_server")?,
     };
-    identity_servers::named(&app.config, asked.id_server.as_deref())?;
+    asked.id_server(&app)?;
     if let Who::Appservice { user, account } = &guarded.who {
         let Some(account) = account else {
             let message = "There is no such account";
@@ -86,18 +93,25 @@ async fn finish(
     (user, epoch): (Localpart, i64),
     mut proof: Option<Proof>,
 ) -> Result<HttpResponse, Rejection> {
-    let id_server = identity_servers::named(&app.config, asked.id_server.as_deref())?;
     let settle = async {
         if let Some(proof) = &mut proof {
             proof.settle(app).await;
         }
     };
-    let unbind = Box::pin(unbind(app, guarded, &user, id_server.as_ref()));
-    let (unbound, ()) = tokio::join!(unbind, settle);
-    let (addresses, unbound) = unbound?;
+    let addresses = addresses(app, guarded, &user).await?;
+    // DEACT-06 to DEACT-11: whatever they say, the account ends.
+    let which = Which::All {
+        addresses: &addresses,
+    };
+    let id_server = asked.id_server(app)?;
+    let (unbound, messages, ()) = tokio::join!(
+        identity_servers::unbind_all(app, &user, which, id_server.as_ref()),
+        messages(app, &user, &addresses),
+        settle
+    );
     let answer = json!({ "id_server_unbind_result": unbound }).to_string();
     let end = Deactivation {
-        messages: messages(app, &user, &addresses).await,
+        messages,
         user,
         epoch,
         addresses,
@@ -134,25 +148,4 @@ async fn messages(app: &App, user: &Localpart, addresses: &[ThreePid]) -> Vec<Ne
     let content = Content::Purge { user: user.clone() };
     messages.push(NewMessage::new(content, app.clock.now(), &*app.chance));
     messages
-}
-
-/// The account's addresses, and how unbinding went (DEACT-06 to DEACT-11). A server that is named is
-/// told of all of them; otherwise what is bound says which.
-async fn unbind(
-    app: &App,
-    guarded: &Guarded,
-    user: &Localpart,
-    id_server: Option<&IdServerName>,
-) -> Result<(Vec<ThreePid>, UnbindResult), StoreError> {
-    let recorded = async |addresses: &[ThreePid]| {
-        let which = Which::All { addresses };
-        identity_servers::unbind_all(app, user, which, id_server).await
-    };
-    if id_server.is_none() {
-        let (addresses, unbound) = tokio::join!(addresses(app, guarded, user), recorded(&[]));
-        return Ok((addresses?, unbound));
-    }
-    let addresses = addresses(app, guarded, user).await?;
-    let unbound = recorded(&addresses).await;
-    Ok((addresses, unbound))
 }

@@ -43,7 +43,7 @@ async fn page(app: &App, request: &Request) -> Result<Response, Rejection> {
     );
     charged?;
     let Some(visit) = visit? else {
-        let text = "This page belongs to a sign-up that is not known or has expired. Begin again in your app.";
+        let text = "This page belongs to a request that is not known or has expired. Begin again in your app.";
         let status = StatusCode::NOT_FOUND;
         return Ok(pages::message(&app.config, status, "Not found", text));
     };

@@ -47,7 +47,7 @@ impl From<StoreError> for Outcome {
     }
 }
 
-fn moot(why: &str) -> Outcome {
+pub(crate) fn moot(why: &str) -> Outcome {
     Outcome::Over(End::Moot, why.to_owned())
 }
 
@@ -80,7 +80,7 @@ pub(crate) async fn of(app: &App, leased: &Leased, now: Timestamp) -> Result<Par
                 when: calendar::utc(leased.created),
             }),
         }),
-        Content::Purge { .. } => Err(moot("nobody knows yet what to do with it")),
+        Content::Purge { .. } => Err(moot("it is no message")),
     }
 }
 

@@ -7,13 +7,14 @@ use shared::{
     app::App,
     aws::Aws,
     clock::{Timestamp, millis},
-    outbox::{End, Leased},
+    outbox::{Content, End, Leased},
     threepids::Medium,
 };
 
 use crate::{
     contents::{self, Outcome, Parcel},
     providers::{Providers, SendError},
+    purge::purge,
 };
 
 /// How long a row is nobody else's: longer than the function may run.
@@ -85,7 +86,12 @@ impl<'a> Courier<'a> {
                 return;
             }
         };
-        let parcel = contents::of(self.app, &leased, now).await;
+        let parcel = match &leased.content {
+            Content::Purge { user } => {
+                Err(purge(self.app, user, || self.is_past(SEND_WITHIN)).await)
+            }
+            _ => contents::of(self.app, &leased, now).await,
+        };
         let (labels, outcome) = match parcel {
             Ok(parcel) => {
                 let labels = (parcel.to.medium.as_str(), parcel.message.kind());

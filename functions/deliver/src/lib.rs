@@ -17,6 +17,7 @@ mod contents;
 mod courier;
 mod messages;
 mod providers;
+mod purge;
 mod ses;
 mod sns;
 

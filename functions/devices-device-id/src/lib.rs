@@ -1,7 +1,8 @@
 //! `GET`, `PUT` and `DELETE /_matrix/client/{r0,v3}/devices/{deviceId}`
 //!
 //! [Specification](https://spec.matrix.org/v1.15/client-server-api/#get_matrixclientv3devicesdeviceid);
-//! DEV-01, DEV-02, GUEST-06. A device that is dead, another user's or none is not there.
+//! DEV-01 to DEV-03, GUEST-06, UIA-13 to UIA-28, TOK-13. A device that is dead, another user's or none is
+//! not there; to delete it is done already.
 
 use std::sync::Arc;
 
@@ -10,11 +11,14 @@ use serde::Serialize;
 use serde_json::json;
 use shared::{
     app::App,
+    devices,
     error::{ErrorCode, MatrixError, Rejection},
+    guarded::{self, Opened, Wanted},
     http::{self, Body, Request as HttpRequest, Response as HttpResponse},
     ids::{DeviceId, MAX_DISPLAY_NAME_CHARS},
     store::StoreError,
     tokens::{self, Caller},
+    uia::Operation,
 };
 
 /// The answer to a `GET`.
@@ -32,7 +36,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     match request.method {
         Method::GET => show(&app, &request).await,
         Method::PUT => rename(&app, &request).await,
-        _ => Err(MatrixError::new(ErrorCode::UnknownPath, "Not yet").into()),
+        _ => delete(&app, &request).await,
     }
 }
 
@@ -68,6 +72,24 @@ async fn find(app: &App, caller: &Caller, id: &DeviceId) -> Result<Option<Respon
         device_id: device.id.as_str().to_owned(),
         display_name: device.display_name,
     }))
+}
+
+/// Nothing but the path says which device: it is what the UIA session is bound to.
+async fn delete(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejection> {
+    let named = request.last_segment().unwrap_or_default();
+    let wanted = Wanted {
+        operation: Operation::DeleteDevice,
+        target: named.clone(),
+        anonymous: None,
+        without_password: None,
+        addresses: false,
+    };
+    let mut guarded = match guarded::open(app, request, wanted).await? {
+        Opened::Answered(response) => return Ok(response),
+        Opened::New(guarded) => guarded,
+    };
+    let device = DeviceId::parse(&named).into_iter().collect();
+    devices::delete(app, &mut guarded, &json!({}), device).await
 }
 
 /// Without a name nothing is changed, but the device has to be there all the same.

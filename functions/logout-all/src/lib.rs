@@ -2,7 +2,7 @@
 //!
 //! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3logoutall);
 //! OUT-02, TOK-13, HTTP-02, GUEST-06. The body is not looked at. A locked account may log out (TOK-14).
-//! One write ends every device, however many there are.
+//! One transaction ends every device, however many there are; their rows are removed later.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use shared::{
     app::App,
     error::Rejection,
     http::{self, Request as HttpRequest, Response as HttpResponse},
+    outbox::{Content, NewMessage},
     tokens,
 };
 
@@ -19,8 +20,10 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     let token = http::access_token(&request, app.config.query_tokens)?;
     let session = tokens::authenticate_to_leave(&app, &token).await?;
     session.demand_no_guest()?;
-    app.store
-        .revoke_devices(&session.localpart, session.account.epoch)
-        .await?;
+    let content = Content::Purge {
+        user: session.localpart.clone(),
+    };
+    let purge = NewMessage::new(content, app.clock.now(), &*app.chance);
+    app.store.revoke_devices(&session.localpart, &purge).await?;
     Ok(HttpResponse::ok(&json!({})))
 }

@@ -20,6 +20,7 @@ use crate::{
     accounts::NewDevice,
     clock::Timestamp,
     ids::{DeviceId, Localpart},
+    outbox::NewMessage,
     passwords::PasswordHash,
     tokens::TokenHash,
 };
@@ -229,31 +230,23 @@ impl Store {
         .await
     }
 
-    /// Ends every device of an account at once: one write, however many there are (OUT-02). Nothing
-    /// if its epoch has moved already.
-    pub async fn revoke_devices(&self, user: &Localpart, epoch: i64) -> Result<(), StoreError> {
-        self.retry(|| async move {
-            let call = self
-                .client
-                .update_item()
-                .table_name(&self.accounts)
-                .set_key(Some(Item::under(keys::user(user), MAIN).build()))
-                .update_expression("SET epoch = :next REMOVE spared_device, spared_epoch")
-                .condition_expression("epoch = :epoch")
-                .expression_attribute_values(":epoch", number(epoch))
-                .expression_attribute_values(":next", number(epoch + 1));
-            match call.send().await {
-                Ok(_) => Ok(()),
-                Err(error)
-                    if error
-                        .as_service_error()
-                        .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-                {
-                    Ok(())
-                }
-                Err(error) => Err(Failure::<StoreError>::from(error)),
-            }
-        })
-        .await
+    /// Ends every device of an account at once, however many there are (OUT-02), and enqueues what is
+    /// to remove their rows. Whatever else has moved the epoch meanwhile, and whomever that spared.
+    pub async fn revoke_devices(
+        &self,
+        user: &Localpart,
+        purge: &NewMessage,
+    ) -> Result<(), StoreError> {
+        let account = Update::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(keys::user(user), MAIN).build()))
+            .update_expression("SET epoch = epoch + :one REMOVE spared_device, spared_epoch")
+            .condition_expression("attribute_exists(epoch)")
+            .expression_attribute_values(":one", number(1));
+        let account = TransactWriteItem::builder()
+            .set_update(account.build().ok())
+            .build();
+        self.transact(vec![account, self.enqueue(purge)], |_| None)
+            .await
     }
 }

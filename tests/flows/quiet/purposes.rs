@@ -189,8 +189,7 @@ async fn _3pid_15_no_request_for_any_purpose_reads_whose_an_address_is() {
     }
 }
 
-/// Where the operator chose to tell, it is told before anything is written or sent, by the calls that
-/// the other answer takes too.
+/// Where the operator chose to tell, it is told before anything is written or sent.
 #[tokio::test]
 async fn _3pid_06_and_07_a_server_that_tells_says_so_and_sends_nothing() {
     let tell = ("GATEHOUSE_THREEPID_PRIVACY", "tell");

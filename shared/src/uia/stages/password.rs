@@ -9,8 +9,9 @@ use crate::{
     app::App,
     credentials::{self, CredentialError, Identifier},
     error::{ErrorCode, MatrixError, Rejection},
-    http::Query,
+    http::{Network, Query},
     ids::Localpart,
+    passwords::PasswordHash,
     secrets::Secret,
     store::StoreError,
     uia::{
@@ -53,11 +54,7 @@ pub(super) async fn attempt(
             }
             let hash = match prepared {
                 Prepared::Password(hash) => hash.clone(),
-                _ => app
-                    .store
-                    .find_login(user)
-                    .await?
-                    .and_then(|facts| facts.password),
+                _ => read(app, user, context.network).await?,
             };
             credentials::verify_own(app, user, hash, &password, context.network)
                 .await
@@ -75,6 +72,20 @@ pub(super) async fn attempt(
         Err(CredentialError::Wrong) => Ok(Verdict::Refused(WRONG)),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The stored hash, where nobody has read it yet, with the guess charged beside that.
+async fn read(
+    app: &App,
+    user: &Localpart,
+    network: Network,
+) -> Result<Option<PasswordHash>, Rejection> {
+    let (charged, facts) = tokio::join!(
+        credentials::charge_own(app, user, network),
+        app.store.find_login(user)
+    );
+    charged?;
+    Ok(facts?.and_then(|facts| facts.password))
 }
 
 /// Whether the one who is named is this user.

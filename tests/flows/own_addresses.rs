@@ -1,0 +1,208 @@
+//! An address from the request for its message to the day it is given up: what it is good for in
+//! between, and who is told.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use gatehouse_local::outbox::Message;
+use kit::{House, PASSWORD, Reply};
+use serde_json::{Value, json};
+
+use crate::{
+    api::own_addresses::{ADD, DELETE, add, list, medium, owners, remove, wish, with_password},
+    flows::{
+        addresses::{ALICE, Asked, EMAIL, MSISDN, NUMBER},
+        people::{
+            ADDRESSES, CHANGE, Device, LOGIN, OTHER, ask_reset, sign_up, sign_up_with, try_login,
+        },
+        support::with,
+    },
+};
+
+pub(crate) async fn house(settings: &[(&str, &str)]) -> House {
+    House::with(&[&ADDRESSES, settings].concat()).await
+}
+
+/// Asks for a message that proves an address to be added; `address` in its canonical form.
+pub(crate) async fn ask_add(house: &House, address: &str, secret: &str) -> Asked {
+    let (path, body) = wish(address, secret);
+    let answer = house.post(&path, &body).await.ok();
+    Asked {
+        stage: if medium(address) == "email" {
+            EMAIL
+        } else {
+            MSISDN
+        },
+        sid: answer["sid"].as_str().unwrap().to_owned(),
+        secret: secret.to_owned(),
+        address: address.to_owned(),
+        answer,
+    }
+}
+
+/// A proof of an address to be added, by what really arrives there.
+pub(crate) async fn proven(house: &House, address: &str, secret: &str) -> Asked {
+    let asked = ask_add(house, address, secret).await;
+    asked.validate(house).await;
+    asked
+}
+
+/// A login by an address.
+async fn log_in_by(house: &House, address: &str, password: &str) -> Reply {
+    let who = json!({ "type": "m.id.thirdparty", "medium": medium(address), "address": address });
+    let body = json!({ "type": "m.login.password", "identifier": who, "password": password });
+    house.post(LOGIN, &body).await
+}
+
+/// Sets another password by the proof of an address.
+async fn reset(house: &House, asked: &Asked, password: &str) -> Reply {
+    let body = json!({ "new_password": password, "logout_devices": false });
+    house.post(CHANGE, &with(body, &asked.attempt(None))).await
+}
+
+/// Takes the messages that have arrived since the last time.
+async fn take(house: &House) -> Vec<Message> {
+    house.deliver().await;
+    let messages = house.messages();
+    house.local.outbox().clear();
+    messages
+}
+
+/// 3PID-50, UIA-42, PWD-05: an address that was validated is nothing yet; one that was added is
+/// somebody's in every way.
+#[tokio::test]
+async fn acc3_03_an_added_address_logs_in_and_resets_the_password() {
+    for address in [ALICE, NUMBER.1] {
+        let house = house(&[]).await;
+        let alice = sign_up(&house, "alice").await;
+        let asked = proven(&house, address, "secret").await;
+        assert_eq!(list(&house, &alice.token).await, [""; 0], "3PID-50");
+        let reply = log_in_by(&house, address, PASSWORD).await;
+        reply.error(403, "M_FORBIDDEN");
+        let body = with_password("alice", &asked.creds());
+        alice.post(&house, ADD, &body).await.ok();
+        let me = log_in_by(&house, address, PASSWORD).await.ok();
+        assert_eq!(me["user_id"], "@alice:localhost");
+        let stage = if medium(address) == "email" {
+            EMAIL
+        } else {
+            MSISDN
+        };
+        let dialled = if stage == EMAIL { ALICE } else { NUMBER.0 };
+        let again = ask_reset(&house, stage, dialled, "reset").await;
+        again.validate(&house).await;
+        reset(&house, &again, OTHER).await.ok();
+        log_in_by(&house, address, OTHER).await.ok();
+        log_in_by(&house, address, PASSWORD)
+            .await
+            .error(403, "M_FORBIDDEN");
+    }
+}
+
+/// ACC3-05, PWD-06: what was removed logs in nobody and resets nothing, though it was proven before.
+#[tokio::test]
+async fn acc3_05_a_removed_address_is_good_for_nothing_and_free_for_everybody() {
+    for (address, stage, dialled) in [(ALICE, EMAIL, ALICE), (NUMBER.1, MSISDN, NUMBER.0)] {
+        let house = house(&[]).await;
+        let alice = sign_up_with(&house, "alice", stage, dialled).await;
+        let early = ask_reset(&house, stage, dialled, "early").await;
+        early.validate(&house).await;
+        remove(&house, &alice.token, address).await.ok();
+        take(&house).await;
+        log_in_by(&house, address, PASSWORD)
+            .await
+            .error(403, "M_FORBIDDEN");
+        let reply = reset(&house, &early, OTHER).await;
+        reply.error(400, "M_THREEPID_NOT_FOUND");
+        ask_reset(&house, stage, dialled, "late").await;
+        let sent = take(&house).await;
+        assert!(sent.is_empty(), "nobody is written to: {sent:?}");
+        try_login(&house, "alice", PASSWORD).await.ok();
+        sign_up_with(&house, "bob", stage, dialled).await;
+        assert_eq!(owners(&house), [(address.into(), "bob".into())].into());
+        let me = log_in_by(&house, address, PASSWORD).await.ok();
+        assert_eq!(me["user_id"], "@bob:localhost");
+    }
+}
+
+/// 3PID-05, 3PID-07: an address that has an account is asked for in vain, and its owner told.
+#[tokio::test]
+async fn acc3_04_who_asks_for_somebodys_address_proves_nothing_and_the_owner_is_told() {
+    let house = house(&[]).await;
+    let alice = sign_up(&house, "alice").await;
+    let asked = proven(&house, ALICE, "secret").await;
+    add(&house, &alice.token, &asked.creds()).await.ok();
+    take(&house).await;
+    let bob = sign_up(&house, "bob").await;
+    let stranger = ask_add(&house, ALICE, "stranger").await;
+    let sent = take(&house).await;
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].links().count(), 0, "{}", sent[0].text);
+    let reply = add(&house, &bob.token, &stranger.creds()).await;
+    reply.error(403, "M_THREEPID_AUTH_FAILED");
+    assert_eq!(owners(&house), [(ALICE.into(), "alice".into())].into());
+}
+
+/// The mails that make up for what is not guarded by a password: they name nobody and lead nowhere.
+#[tokio::test]
+async fn acc3_02_the_owner_is_told_by_mail_at_every_address() {
+    let house = house(&[]).await;
+    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    let asked = proven(&house, "second@example.org", "secret").await;
+    take(&house).await;
+    add(&house, &alice.token, &asked.creds()).await.ok();
+    for change in ["added", "removed"] {
+        if change == "removed" {
+            remove(&house, &alice.token, ALICE).await.ok();
+        }
+        let sent = take(&house).await;
+        let mut to: Vec<_> = sent.iter().map(|message| message.to.as_str()).collect();
+        to.sort_unstable();
+        assert_eq!(to, [ALICE, "second@example.org"]);
+        for message in &sent {
+            assert!(message.text.contains(change), "{}", message.text);
+            assert!(!message.text.contains("@alice:"), "{}", message.text);
+            assert_eq!(message.links().count(), 0, "{}", message.text);
+        }
+    }
+    assert!(take(&house).await.is_empty());
+}
+
+/// To an account, what it says of itself and what others do to it: the addresses that a sign-up
+/// proved are removed like any other.
+#[tokio::test]
+async fn acc3_01_the_address_of_a_sign_up_is_an_address_like_any_other() {
+    let house = house(&[]).await;
+    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    assert_eq!(list(&house, &alice.token).await, [ALICE]);
+    let body = json!({ "medium": "email", "address": "Alice@EXAMPLE.org" });
+    let answer: Value = alice.post(&house, DELETE, &body).await.ok();
+    assert_eq!(answer["id_server_unbind_result"], "no-support");
+    assert_eq!(list(&house, &alice.token).await, [""; 0]);
+}
+
+/// Incident 31: an address that somebody else had prepared for the account is not added once its
+/// password has been set anew, by whatever token.
+#[tokio::test]
+async fn incident_31_a_prepared_addition_does_not_survive_a_reset() {
+    let house = house(&[]).await;
+    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    let theirs = proven(&house, "attacker@example.org", "secret").await;
+    let challenge = alice.post(&house, ADD, &theirs.creds()).await.challenge();
+    house.advance(std::time::Duration::from_mins(1));
+    let asked = ask_reset(&house, EMAIL, ALICE, "reset").await;
+    asked.validate(&house).await;
+    reset(&house, &asked, OTHER).await.ok();
+    // The device was kept on purpose; the session and the proof were not.
+    let session = json!({ "auth": {
+        "type": "m.login.password", "session": challenge["session"], "user": "alice", "password": OTHER,
+    } });
+    let reply = alice.post(&house, ADD, &session).await;
+    reply.error(403, "M_THREEPID_AUTH_FAILED");
+    let reply = add(&house, &alice.token, &theirs.creds()).await;
+    reply.error(403, "M_THREEPID_AUTH_FAILED");
+    assert_eq!(owners(&house), [(ALICE.into(), "alice".into())].into());
+    let device: Device = alice;
+    assert!(device.is_alive(&house).await);
+}

@@ -1,0 +1,210 @@
+//! What is left of devices that were all ended at once, and how it goes.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use deliver::Deliver;
+use gatehouse_local::tap::{Fault, Kind};
+use kit::{House, NOW, PASSWORD};
+use serde_json::json;
+use shared::{
+    app::App,
+    chance::SystemChance,
+    clock::{Clock, Timestamp},
+    lambda::Worker,
+};
+
+use crate::{
+    api::{devices::write_devices, support::set_status},
+    flows::{
+        people::{Device, LOGIN, log_in, login_of, sign_up},
+        support::people,
+    },
+};
+
+const LOGOUT_ALL: &str = "/_matrix/client/v3/logout/all";
+
+/// The ids of the devices that a user has rows of.
+fn devices(house: &House, user: &str) -> BTreeSet<String> {
+    let rows = people(house).remove(user).unwrap_or_default();
+    let ids = rows.iter().filter_map(|sk| sk.strip_prefix("DEV#"));
+    ids.map(str::to_owned).collect()
+}
+
+fn statuses(house: &House) -> Vec<String> {
+    let rows = house.local.engine().table("Outbox").unwrap();
+    let status = |row: &serde_json::Value| row["status"]["S"].as_str().unwrap().to_owned();
+    rows.iter().map(status).collect()
+}
+
+async fn leave_all(house: &House, device: &Device) {
+    device.post(house, LOGOUT_ALL, &json!({})).await.ok();
+}
+
+#[tokio::test]
+async fn out_02_the_rows_of_dead_devices_go_and_those_of_living_ones_stay() {
+    let house = House::new().await;
+    let first = sign_up(&house, "alice").await;
+    let bob = sign_up(&house, "bob").await;
+    log_in(&house, "alice", PASSWORD).await;
+    leave_all(&house, &first).await;
+    let third = log_in(&house, "alice", PASSWORD).await;
+    assert_eq!(devices(&house, "alice").len(), 3);
+    house.deliver().await;
+    assert_eq!(devices(&house, "alice"), [third.id.clone()].into());
+    assert_eq!(devices(&house, "bob"), [bob.id.clone()].into());
+    assert!(third.is_alive(&house).await && bob.is_alive(&house).await);
+    assert_eq!(statuses(&house), ["moot"]);
+    assert!(house.messages().is_empty());
+}
+
+/// The one that was spared when the epoch moved is alive.
+#[tokio::test]
+async fn pwd_10_a_spared_device_stays() {
+    let house = House::new().await;
+    let first = sign_up(&house, "alice").await;
+    log_in(&house, "alice", PASSWORD).await;
+    let table = format!("{}-accounts", house.local.config().tables);
+    house.past_the_functions(
+        "UpdateItem",
+        &json!({
+            "TableName": table,
+            "Key": { "pk": { "S": "USER#alice" }, "sk": { "S": "A" } },
+            "UpdateExpression": "SET epoch = :two, spared_device = :device, spared_epoch = :one",
+            "ExpressionAttributeValues": {
+                ":one": { "N": "1" }, ":two": { "N": "2" }, ":device": { "S": first.id },
+            },
+        }),
+    );
+    let bell = sign_up(&house, "bob").await;
+    leave_all(&house, &bell).await;
+    // Bob's row names alice: her purge is asked for.
+    let rows = house.local.engine().table("Outbox").unwrap();
+    house.past_the_functions(
+        "UpdateItem",
+        &json!({
+            "TableName": format!("{}-outbox", house.local.config().tables),
+            "Key": { "pk": rows[0]["pk"] },
+            "UpdateExpression": "SET #user = :alice",
+            "ExpressionAttributeNames": { "#user": "user" },
+            "ExpressionAttributeValues": { ":alice": { "S": "alice" } },
+        }),
+    );
+    house.deliver().await;
+    assert_eq!(devices(&house, "alice"), [first.id.clone()].into());
+    assert!(first.is_alive(&house).await);
+    assert_eq!(devices(&house, "bob").len(), 1);
+}
+
+#[tokio::test]
+async fn deact_14_a_deactivated_user_keeps_no_device() {
+    let house = House::new().await;
+    let first = sign_up(&house, "alice").await;
+    log_in(&house, "alice", PASSWORD).await;
+    leave_all(&house, &first).await;
+    log_in(&house, "alice", PASSWORD).await;
+    set_status(&house, "alice", "deactivated");
+    house.deliver().await;
+    assert_eq!(devices(&house, "alice"), BTreeSet::new());
+}
+
+/// More rows than a query gives at once, and failures on the way: each attempt goes on where the one
+/// before ended. (Ten thousand take a worker about twenty seconds here.)
+#[tokio::test]
+async fn a_purge_of_thousands_goes_on_until_it_is_done() {
+    let house = House::new().await;
+    let first = sign_up(&house, "alice").await;
+    write_devices(&house, "alice", 1, ("x", 2500));
+    leave_all(&house, &first).await;
+    let second = log_in(&house, "alice", PASSWORD).await;
+    let tap = house.local.tap();
+    tap.inject(
+        Fault::new(Kind::Throttle)
+            .by("Deliver")
+            .on("DeleteItem")
+            .nth(1000)
+            .times(200),
+    );
+    house.deliver().await;
+    tap.calm();
+    let left = devices(&house, "alice").len();
+    assert!((1000..=1600).contains(&left), "{left}");
+    assert_eq!(statuses(&house), ["queued"]);
+    house.advance(Duration::from_mins(2));
+    house.tick().await;
+    assert_eq!(devices(&house, "alice"), [second.id.clone()].into());
+    assert_eq!(statuses(&house), ["moot"]);
+    assert!(second.is_alive(&house).await);
+}
+
+/// A clock that goes on by a tenth of a second whenever somebody looks at it.
+#[derive(Debug)]
+struct Impatient(AtomicI64);
+
+impl Clock for Impatient {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.fetch_add(100, Ordering::Relaxed))
+    }
+}
+
+/// A worker whose time is over leaves the rest to the next.
+#[tokio::test]
+async fn a_purge_that_takes_too_long_is_put_back() {
+    let house = House::new().await;
+    let first = sign_up(&house, "alice").await;
+    write_devices(&house, "alice", 1, ("x", 600));
+    leave_all(&house, &first).await;
+    assert_eq!(house.local.skip_stream().await.unwrap(), 1);
+    let aws = house.local.aws("Deliver");
+    let app = App::new(
+        Arc::clone(house.local.config()),
+        &aws,
+        Arc::new(Impatient(AtomicI64::new(NOW))),
+        Arc::new(SystemChance),
+    );
+    let worker = Deliver::new(app, &aws);
+    worker.handle(json!({ "source": "aws.events" })).await;
+    let left = devices(&house, "alice").len();
+    assert!((200..400).contains(&left), "{left}");
+    assert_eq!(statuses(&house), ["queued"]);
+    house.advance(Duration::from_mins(5));
+    house.tick().await;
+    assert_eq!(devices(&house, "alice"), BTreeSet::new());
+    assert_eq!(statuses(&house), ["moot"]);
+}
+
+/// Somebody logs in to a device between the worker's look at its row and the removal.
+#[tokio::test]
+async fn a_login_that_races_a_purge_keeps_its_device() {
+    let house = Arc::new(House::new().await);
+    let first = sign_up(&house, "alice").await;
+    leave_all(&house, &first).await;
+    let hold = Fault::new(Kind::Delay(Duration::from_millis(800)));
+    let tap = house.local.tap();
+    tap.inject(hold.by("Deliver").on("DeleteItem"));
+    let own = Arc::clone(&house);
+    let purge = tokio::spawn(async move { own.deliver().await });
+    while tap.pending_faults() > 0 {
+        assert!(!purge.is_finished(), "nothing is removed");
+        tokio::task::yield_now().await;
+    }
+    let mut body = login_of("alice", PASSWORD);
+    body["device_id"] = first.id.clone().into();
+    let device = Device::of(&house.post(LOGIN, &body).await.ok());
+    assert!(!purge.is_finished(), "it has not been overtaken");
+    purge.await.unwrap();
+    assert_eq!(devices(&house, "alice"), [first.id.clone()].into());
+    assert!(device.is_alive(&house).await);
+    assert!(!first.is_alive(&house).await);
+    assert_eq!(statuses(&house), ["moot"]);
+}

@@ -1,0 +1,69 @@
+//! Deliveries that end in the middle: the mail to a new password comes at least once, the text message at
+//! most once, and who is to get nothing never does.
+
+use std::time::Duration;
+
+use gatehouse_local::tap::{Fault, Kind};
+use serde_json::Value;
+
+use super::{by_mail, by_text, house, never_validates, with_owner};
+use crate::flows::mailbox::{RESET, session_for, stand, statuses, ticks};
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// Lease, session, owner, account, mark; the sixth is none.
+#[tokio::test]
+async fn wherever_a_delivery_ends_the_mail_to_a_new_password_arrives_and_a_text_once_at_most() {
+    for is_mail in [true, false] {
+        for last in 1..=6 {
+            let wish = if is_mail {
+                by_mail as fn(&str) -> Value
+            } else {
+                by_text
+            };
+            let house = with_owner(wish, &[]).await;
+            let end = Fault::new(Kind::Cut).by("Deliver").nth(last);
+            house.local.tap().inject(end.times(u64::MAX));
+            session_for(&house, RESET, &wish("secret")).await;
+            house.deliver().await;
+            house.local.tap().calm();
+            ticks(&house, 10, MINUTE).await;
+            let messages = house.messages();
+            let same = |m: &gatehouse_local::outbox::Message| {
+                (
+                    m.to.clone(),
+                    m.subject.clone(),
+                    m.text.clone(),
+                    m.html.clone(),
+                )
+            };
+            assert!(messages.iter().all(|m| same(m) == same(&messages[0])));
+            let expected = match (is_mail, last) {
+                (true, 5) => 2,
+                // It may have been sent, for all the row tells.
+                (false, 2..=4) => 0,
+                _ => 1,
+            };
+            assert_eq!(messages.len(), expected, "by mail: {is_mail}, call {last}");
+        }
+    }
+}
+
+/// Lease, session, owner, withholding, mark: the rest is done when the row is found again.
+#[tokio::test]
+async fn wherever_a_delivery_ends_nobody_gets_a_way_to_a_password_that_is_not_theirs() {
+    for wish in [by_mail as fn(&str) -> Value, by_text] {
+        for last in 1..=6 {
+            let house = house(&[]).await;
+            let end = Fault::new(Kind::Cut).by("Deliver").nth(last);
+            house.local.tap().inject(end.times(u64::MAX));
+            let sid = session_for(&house, RESET, &wish("secret")).await;
+            house.deliver().await;
+            house.local.tap().calm();
+            ticks(&house, 10, MINUTE).await;
+            assert!(house.messages().is_empty(), "call {last}");
+            assert_eq!(statuses(&house), stand(&[("moot", 1)]), "call {last}");
+            never_validates(&house, &sid).await;
+        }
+    }
+}
