@@ -22,6 +22,7 @@ mod email;
 mod fallback;
 mod faults;
 pub(crate) mod identity_server;
+mod identity_unbinding;
 mod incidents;
 mod logins;
 mod mailbox;
