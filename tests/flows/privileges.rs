@@ -6,6 +6,7 @@
 
 mod identity;
 mod messages;
+mod sessions;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -160,6 +161,7 @@ async fn every_permission_of_the_template_is_used_and_none_is_missing() {
         used.extend(messages::walk(privacy).await);
     }
     used.extend(identity::walk().await);
+    used.extend(sessions::walk().await);
     let held: BTreeSet<Use> = template
         .policies
         .iter()
