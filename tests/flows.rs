@@ -45,6 +45,7 @@ mod registration_token;
 mod replay;
 mod reset_messages;
 mod resets;
+mod session_budgets;
 mod sessions;
 pub(crate) mod support;
 mod terms;

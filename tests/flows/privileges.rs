@@ -7,6 +7,7 @@
 mod accounts;
 mod identity;
 mod messages;
+mod sessions;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -162,6 +163,7 @@ async fn every_permission_of_the_template_is_used_and_none_is_missing() {
     }
     used.extend(accounts::walk().await);
     used.extend(identity::walk().await);
+    used.extend(sessions::walk().await);
     let held: BTreeSet<Use> = template
         .policies
         .iter()

@@ -1,18 +1,25 @@
 //! Devices and their tokens: every way in, every way out, the first use of a refreshed token at every
 //! endpoint that takes one, and what is done with dead devices.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use gatehouse_local::tap::Use;
 use http::Request;
-use kit::{House, PASSWORD};
+use kit::{House, PASSWORD, PREFIXES};
 use serde_json::{Value, json};
-use shared::secrets::Purpose;
+use shared::{clock::Clock, secrets::Purpose};
 
 use super::start_every_function;
 use crate::{
     api::support::{post_as, request, text},
-    flows::people::{LOGIN, login_of},
+    flows::{
+        people::{END, LOGIN, login_of, password_of},
+        support::{page, submit},
+    },
 };
 
 /// Endpoints that take a user's token, with what `POST` or `PUT` is to say.
@@ -66,6 +73,21 @@ pub(super) fn forbid_guesses(house: &House, key: &str) {
     );
 }
 
+/// Where a password is asked of somebody without a token, and guesses are over for all networks
+/// together, it is looked whether this one is known.
+async fn guess_where_guesses_are_over(house: &House) {
+    house.advance(Duration::from_hours(1));
+    forbid_guesses(house, "user alice");
+    log_in(house, "PHONE").await;
+    let auth = password_of("alice", "wrong", None);
+    let attempt = house.post(END, &json!({ "auth": auth })).await;
+    attempt.refused("M_FORBIDDEN");
+    let challenge = house.post(END, &json!({})).await.challenge();
+    let session = text(&challenge, "session");
+    let path = page(PREFIXES[1], "m.login.password", session);
+    submit(house, &path, "user=alice&password=wrong").await;
+}
+
 pub(super) async fn walk() -> BTreeSet<Use> {
     let addresses = (
         "GATEHOUSE_REGISTRATION_FLOWS",
@@ -83,13 +105,20 @@ pub(super) async fn walk() -> BTreeSet<Use> {
         "type": "m.login.password", "password": PASSWORD,
         "identifier": { "medium": "email", "address": "nobody@example.org" },
     });
-    house.post(LOGIN, &by_address).await.error(403, "M_FORBIDDEN");
+    house
+        .post(LOGIN, &by_address)
+        .await
+        .error(403, "M_FORBIDDEN");
     for (method, path) in GUARDED {
         let token = fresh(&house, "PHONE").await;
         let path = format!("/_matrix/client/v3/{path}");
         let bearer = format!("Bearer {token}");
         let headers = [("authorization", bearer.as_str())];
-        let body: &[u8] = if method == "PUT" { b"{\"display_name\":\"x\"}" } else { b"" };
+        let body: &[u8] = if method == "PUT" {
+            b"{\"display_name\":\"x\"}"
+        } else {
+            b""
+        };
         house.send(request(method, &path, &headers, body)).await;
     }
     for path in POSTED {
@@ -97,8 +126,8 @@ pub(super) async fn walk() -> BTreeSet<Use> {
         let path = format!("/_matrix/client/v3/{path}");
         post_as(&house, &token, &path, &json!({})).await;
     }
-    forbid_guesses(&house, "user alice");
-    log_in(&house, "PHONE").await;
+    guess_where_guesses_are_over(&house).await;
+    house.advance(Duration::from_hours(1));
     for path in ["logout", "logout/all"] {
         let token = fresh(&house, "PHONE").await;
         let path = format!("/_matrix/client/v3/{path}");
