@@ -1,5 +1,7 @@
 //! Paths through several endpoints, races and faults included.
 
+mod account_budgets;
+mod account_canaries;
 mod account_faults;
 mod additions;
 mod address_budgets;
@@ -20,12 +22,15 @@ mod email;
 mod fallback;
 mod faults;
 pub(crate) mod identity_server;
+mod identity_unbinding;
 mod incidents;
+mod logins;
 mod mailbox;
 mod message_budgets;
 mod message_limits;
 mod msisdn;
 mod notices;
+mod own_address_budgets;
 mod own_address_races;
 mod own_addresses;
 mod pairs;
@@ -35,6 +40,7 @@ mod protocol;
 mod purge;
 mod quiet;
 mod races;
+mod refreshes;
 mod registration_token;
 mod replay;
 mod reset_messages;
