@@ -1,5 +1,7 @@
 //! Paths through several endpoints, races and faults included.
 
+mod account_budgets;
+mod account_canaries;
 mod account_faults;
 mod additions;
 mod address_budgets;
@@ -20,7 +22,9 @@ mod email;
 mod fallback;
 mod faults;
 pub(crate) mod identity_server;
+mod identity_unbinding;
 mod incidents;
+mod logins;
 mod mailbox;
 mod message_budgets;
 mod message_limits;
@@ -38,10 +42,12 @@ mod protocol;
 mod purge;
 mod quiet;
 mod races;
+mod refreshes;
 mod registration_token;
 mod replay;
 mod reset_messages;
 mod resets;
+mod session_budgets;
 mod sessions;
 pub(crate) mod support;
 mod terms;

@@ -4,9 +4,11 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
+mod accounts;
 mod identity;
 mod messages;
 mod own_addresses;
+mod sessions;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -160,8 +162,10 @@ async fn every_permission_of_the_template_is_used_and_none_is_missing() {
         used.extend(walk_with_addresses(privacy).await);
         used.extend(messages::walk(privacy).await);
     }
+    used.extend(accounts::walk().await);
     used.extend(identity::walk().await);
     used.extend(own_addresses::walk().await);
+    used.extend(sessions::walk().await);
     let held: BTreeSet<Use> = template
         .policies
         .iter()

@@ -16,7 +16,7 @@ use shared::{
     error::{ErrorCode, MatrixError, Rejection},
     guarded::{self, Guarded, Opened, Wanted, Who},
     http::{Request as HttpRequest, Response as HttpResponse},
-    identity_servers::{self, IdServerName, Which},
+    identity_servers::{self, IdServerFault, IdServerName, Which},
     ids::Localpart,
     notices,
     outbox::{Content, NewMessage, Notice},
@@ -35,14 +35,9 @@ struct Request {
 }
 
 impl Request {
-    /// The identity server that is to forget the addresses (IDS-03).
-    fn id_server(&self) -> Result<Option<IdServerName>, MatrixError> {
-        let parse = |name: &String| {
-            IdServerName::parse(name).ok_or_else(|| {
-                MatrixError::new(ErrorCode::InvalidParam, "`id_server` is not a host's name")
-            })
-        };
-        self.id_server.as_ref().map(parse).transpose()
+    /// The identity server that is to forget the addresses.
+    fn id_server(&self, app: &App) -> Result<Option<IdServerName>, IdServerFault> {
+        identity_servers::named(&app.config, self.id_server.as_deref())
     }
 }
 
@@ -68,7 +63,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         erase: guarded.body.optional("erase")?,
         id_server: guarded.body.optional("id_server")?,
     };
-    asked.id_server()?;
+    asked.id_server(&app)?;
     if let Who::Appservice { user, account } = &guarded.who {
         let Some(account) = account else {
             let message = "There is no such account";
@@ -108,7 +103,7 @@ async fn finish(
     let which = Which::All {
         addresses: &addresses,
     };
-    let id_server = asked.id_server()?;
+    let id_server = asked.id_server(app)?;
     let (unbound, messages, ()) = tokio::join!(
         identity_servers::unbind_all(app, &user, which, id_server.as_ref()),
         messages(app, &user, &addresses),

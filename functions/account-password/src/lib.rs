@@ -16,7 +16,6 @@ use shared::{
     guarded::{self, Guarded, Opened, Wanted, Who},
     http::{Request as HttpRequest, Response as HttpResponse},
     ids::Localpart,
-    limits::{self, Limit},
     notices,
     outbox::{Content, NewMessage, Notice},
     passwords,
@@ -107,18 +106,14 @@ async fn finish(
         reset::Found::Subject(subject, proof) => (subject, *proof),
         reset::Found::Answered(response) => return Ok(response),
     };
-    if let Err(error) = limits::spend(app, Limit::PasswordHash, guarded.network).await {
-        proof.keep(app).await;
-        return Err(error.into());
-    }
-    let ((), hash, addresses) = tokio::join!(
+    let addresses = addresses(app, &subject).await?;
+    let sparing = sparing(guarded, asked);
+    let ((), hash, messages) = tokio::join!(
         proof.settle(app),
         app.hasher.hash(&password, &*app.chance),
-        addresses(app, &subject)
+        messages(app, &subject.user, &addresses, &sparing)
     );
-    let (hash, addresses) = (hash?, addresses?);
-    let sparing = sparing(guarded, asked);
-    let messages = messages(app, &subject.user, &addresses, &sparing).await;
+    let hash = hash?;
     let change = PasswordChange {
         user: subject.user,
         epoch: subject.account.epoch,
