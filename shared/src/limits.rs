@@ -84,6 +84,8 @@ pub enum Limit {
     /// does something again and again makes a mailer of it, and one who has used up the one does
     /// not keep the other quiet.
     Notice,
+    /// Adding an address, by account: each of its mailboxes is told of it.
+    Addition,
 }
 
 /// How much is allowed.
@@ -120,7 +122,7 @@ impl Limit {
             Self::SmsPrefix | Self::ResetSmsPrefix => (20, 3 * 60),
             Self::SmsCountry | Self::ResetSmsCountry => (200, 10),
             Self::KnownNotice => (1, 24 * 60 * 60),
-            Self::Notice => (10, 60 * 60),
+            Self::Notice | Self::Addition => (10, 60 * 60),
         };
         Budget {
             burst,
@@ -161,6 +163,7 @@ impl Limit {
             Self::ResetSmsCountry => "reset-sms-country",
             Self::KnownNotice => "known-notice",
             Self::Notice => "notice",
+            Self::Addition => "addition",
         }
     }
 }
