@@ -1,5 +1,7 @@
 //! Paths through several endpoints, races and faults included.
 
+mod account_budgets;
+mod account_canaries;
 mod account_faults;
 mod additions;
 mod address_budgets;
@@ -20,6 +22,7 @@ mod email;
 mod fallback;
 mod faults;
 pub(crate) mod identity_server;
+mod identity_unbinding;
 mod incidents;
 mod logins;
 mod mailbox;
@@ -27,6 +30,7 @@ mod message_budgets;
 mod message_limits;
 mod msisdn;
 mod notices;
+mod own_address_budgets;
 mod own_address_races;
 mod own_addresses;
 mod pairs;

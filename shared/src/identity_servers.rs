@@ -36,6 +36,22 @@ pub fn trusted<'a>(
     name::find(&config.identity_servers.trusted, id_server)
 }
 
+/// The server that `id_server` names where one that is not trusted is no fault, only nobody to be
+/// asked (IDS-03).
+pub fn named(
+    config: &Config,
+    id_server: Option<&str>,
+) -> Result<Option<IdServerName>, IdServerFault> {
+    let Some(text) = id_server else {
+        return Ok(None);
+    };
+    match trusted(config, text) {
+        Ok(server) => Ok(Some(server.name.clone())),
+        Err(IdServerFault::Untrusted) => Ok(IdServerName::parse(text)),
+        Err(fault) => Err(fault),
+    }
+}
+
 /// Medium and address in an answer, as the identity server writes them.
 fn address_in(answer: &Map<String, Value>) -> Option<(Medium, String)> {
     let medium = Medium::parse(answer.get("medium")?.as_str()?)?;

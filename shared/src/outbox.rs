@@ -1,8 +1,9 @@
 //! The outbox: messages that a transaction calls for, to be sent by the function `deliver`.
 //!
 //! No request handler calls SES or SNS. A row holds ids and nothing that anybody could use: no
-//! code, no link, and an address only where it is the last to know it. It is `queued`; then `sending`, under a lease that one delivery has
-//! for a while; in the end one of [`End`]. Knows neither the tables' keys nor how a message reads.
+//! code, no link, and an address only where it is the last to know it. It is `queued`; then
+//! `sending`, under a lease that one delivery has for a while; in the end one of [`End`]. Knows
+//! neither the tables' keys nor how a message reads.
 
 use crate::{chance::Chance, clock::Timestamp, ids::Localpart, threepids::ThreePid};
 

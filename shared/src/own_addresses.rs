@@ -217,9 +217,10 @@ pub async fn add(
             return Err(AddressFault::TooMany);
         }
         let everybody = [own.as_slice(), std::slice::from_ref(&proven.threepid)].concat();
-        let notices = match known {
-            true => Vec::new(),
-            false => tell(app, &owner, &everybody, Notice::AddressAdded, &mut told).await,
+        let notices = if known {
+            Vec::new()
+        } else {
+            tell(app, &owner, &everybody, Notice::AddressAdded, &mut told).await
         };
         let new = NewThreePid {
             localpart: owner.localpart.clone(),

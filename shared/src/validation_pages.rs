@@ -73,7 +73,7 @@ pub fn ask(app: &App, named: &Named, opened: &Opened) -> Response {
             "Somebody is creating an account on {server} with your address. Go on only if it is you and you asked for it just now."
         ),
         Purpose::Reset => format!(
-            "Somebody is setting a new password for your account on {server}. Go on only if it is you and you asked for it just now."
+            "Somebody wants to set a new password for your account on {server}, and can when you go on. Go on only if it is you and you asked for it just now."
         ),
         Purpose::Add => format!(
             "Somebody is adding your address to an account on {server}. Go on only if it is you and you asked for it just now."

@@ -204,7 +204,7 @@ fn the_arrows_between_rooms_point_one_way() {
         ("store", "app captcha config error http lambda"),
         ("threepids", "accounts error lambda passwords tokens uia"),
         ("tokens", "config error http lambda uia"),
-        ("uia", "accounts lambda passwords tokens"),
+        ("uia", "accounts lambda tokens"),
         (
             "validation_pages",
             "accounts lambda passwords store tokens uia",

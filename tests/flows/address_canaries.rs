@@ -5,6 +5,8 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
+mod purposes;
+
 use std::time::Duration;
 
 use gatehouse_local::tap::{Fault, Kind};
@@ -42,6 +44,11 @@ async fn watch(offered: &str, log: &Log, more: &[(&str, &str)]) -> Watch {
 
 /// Asks for a message, and takes note of everything that is derived from it.
 async fn ask(watch: &mut Watch, body: &Value) -> Asked {
+    ask_for(watch, "register", body).await
+}
+
+/// The same, for this purpose.
+async fn ask_for(watch: &mut Watch, purpose: &str, body: &Value) -> Asked {
     let mut body = body.clone();
     body["next_link"] = json!(NEXT_LINK);
     let stage = if body.get("email").is_some() {
@@ -49,7 +56,7 @@ async fn ask(watch: &mut Watch, body: &Value) -> Asked {
     } else {
         MSISDN
     };
-    let path = request_token(PREFIXES[1], stage);
+    let path = request_token(PREFIXES[1], stage).replace("register", purpose);
     let reply = watch.house.post(&path, &body).await;
     let answer = reply.ok();
     let asked = Asked {

@@ -79,7 +79,7 @@ async fn deliveries() -> Bills {
         ask_for(&house, purpose, &mail_to(address, &secret, 1))
             .await
             .ok();
-        let (_, bill) = cost(&house, house.deliver()).await;
+        let (_, bill) = cost(&house, Box::pin(house.deliver())).await;
         bills.push((what, bill));
     }
     bills
@@ -98,7 +98,7 @@ async fn what_a_message_for_an_account_costs_with_limits() {
 
 #[tokio::test]
 async fn what_the_delivery_of_a_message_for_an_account_costs() {
-    assert_bills(&deliveries().await, DELIVERIES);
+    assert_bills(&Box::pin(deliveries()).await, DELIVERIES);
 }
 
 const WITHOUT_LIMITS: &str = "

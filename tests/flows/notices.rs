@@ -37,7 +37,7 @@ const NOTICES: [Notice; 4] = [
     Notice::Deactivated,
 ];
 
-fn threepid(medium: Medium, address: &str) -> ThreePid {
+pub(crate) fn threepid(medium: Medium, address: &str) -> ThreePid {
     ThreePid {
         medium,
         address: address.to_owned(),
@@ -53,7 +53,7 @@ fn alice() -> Localpart {
 }
 
 /// Writes messages into the outbox, in the one transaction there is at hand that does so.
-async fn call_for(app: &App, messages: &[NewMessage]) {
+pub(crate) async fn call_for(app: &App, messages: &[NewMessage]) {
     for message in messages {
         let row = ProofRow {
             sid: message.id.clone(),

@@ -4,6 +4,7 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
+mod accounts;
 mod identity;
 mod messages;
 mod sessions;
@@ -160,6 +161,7 @@ async fn every_permission_of_the_template_is_used_and_none_is_missing() {
         used.extend(walk_with_addresses(privacy).await);
         used.extend(messages::walk(privacy).await);
     }
+    used.extend(accounts::walk().await);
     used.extend(identity::walk().await);
     used.extend(sessions::walk().await);
     let held: BTreeSet<Use> = template

@@ -54,12 +54,11 @@ fn right(house: &House, sid: &str) -> Secret {
     let row = row(house, "Proofs", sid);
     let keys = &house.local.config().keys;
     let generation = row["generation"]["S"].as_str().unwrap();
-    match row["medium"]["S"].as_str().unwrap() {
-        "email" => proofs::link_token(keys, sid, generation),
-        _ => {
-            let sends = row["sends"]["N"].as_str().unwrap().parse().unwrap();
-            proofs::code(keys, sid, generation, sends)
-        }
+    if row["medium"]["S"] == "email" {
+        proofs::link_token(keys, sid, generation)
+    } else {
+        let sends = row["sends"]["N"].as_str().unwrap().parse().unwrap();
+        proofs::code(keys, sid, generation, sends)
     }
 }
 

@@ -97,6 +97,34 @@ trial("IDS-15: Sydent believes a key of the operator's own, too", () =>
   }),
 );
 
+trial("DEACT-07: deactivation has Sydent forget the address", () =>
+  withTown({}, async (town) => {
+    const [alice, bob] = [await user(town, "alice"), await user(town, "bob")];
+    good(await bind(town, alice, await validated(town, alice, ALICE)));
+    assert.equal(await found(town, bob, ALICE), alice.id);
+    const auth = {
+      type: "m.login.password",
+      identifier: { type: "m.id.user", user: "alice" },
+      password: PASSWORD,
+    };
+    const answer = good(await post(town, alice, "deactivate", { auth }));
+    assert.deepEqual(answer, { id_server_unbind_result: "success" });
+    assert.equal(await found(town, bob, ALICE), undefined);
+    const { status } = await town.house.whoami(alice.token);
+    assert.equal(status, 401);
+  }),
+);
+
+trial("ACC3-05: removing an address has Sydent forget it", () =>
+  withTown({}, async (town) => {
+    const alice = await user(town, "alice");
+    good(await bind(town, alice, await validated(town, alice, ALICE)));
+    const body = { medium: "email", address: ALICE };
+    assert.deepEqual(good(await post(town, alice, "3pid/delete", body)), { id_server_unbind_result: "success" });
+    assert.equal(await found(town, alice, ALICE), undefined);
+  }),
+);
+
 trial("IDS-07: what Sydent says against a binding is passed on", () =>
   withTown({}, async (town) => {
     const alice = await user(town, "alice");

@@ -3,6 +3,7 @@
 //! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3account3piddelete);
 //! ACC3-05, ACC3-07, 3PID-63, GUEST-06, TOK-15. An address that is not the caller's, or no more, is
 //! answered as if it had just been removed, and nothing is done to it: so a repeat gets the same answer.
+//! It is gone here before any identity server is asked to forget it (IDS-14, IDS-20).
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use shared::{
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Request as HttpRequest, Response as HttpResponse},
+    identity_servers::{self, UnbindResult, Which},
     own_addresses,
     threepids::{Medium, ThreePid},
 };
@@ -20,7 +22,7 @@ use shared::{
 #[derive(Debug, Serialize)]
 pub struct Response {
     /// Whether an identity server has forgotten the address.
-    pub id_server_unbind_result: &'static str,
+    pub id_server_unbind_result: UnbindResult,
 }
 
 /// Answers the request.
@@ -28,10 +30,14 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     accounts::demand_threepid_changes(&app.config)?;
     let body = Body::parse(&request.body)?;
     let (threepid, id_server) = parse(&body)?;
+    let id_server = identity_servers::named(&app.config, id_server.as_deref())?;
     let owner = own_addresses::changer(&app, &request).await?;
+    let user = owner.localpart.clone();
     own_addresses::remove(&app, &request, owner, &threepid).await?;
+    let which = Which::One(&threepid);
+    let unbound = identity_servers::unbind_all(&app, &user, which, id_server.as_ref()).await;
     Ok(HttpResponse::ok(&Response {
-        id_server_unbind_result: unbind(&threepid, id_server.as_deref()),
+        id_server_unbind_result: unbound,
     }))
 }
 
@@ -46,9 +52,4 @@ fn parse(body: &Body) -> Result<(ThreePid, Option<String>), MatrixError> {
     let threepid = ThreePid::parse(medium, &address)
         .ok_or_else(|| invalid("`address` is not an address of that medium"))?;
     Ok((threepid, id_server))
-}
-
-/// Asks whoever has published the address to forget it; nobody has as long as nothing is bound.
-fn unbind(_threepid: &ThreePid, _id_server: Option<&str>) -> &'static str {
-    "no-support"
 }

@@ -46,7 +46,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     if request.method == Method::GET {
         list(&app, &request).await
     } else {
-        add(&app, &request).await
+        Box::pin(add(&app, &request)).await
     }
 }
 

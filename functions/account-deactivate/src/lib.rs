@@ -16,7 +16,7 @@ use shared::{
     error::{ErrorCode, MatrixError, Rejection},
     guarded::{self, Guarded, Opened, Wanted, Who},
     http::{Request as HttpRequest, Response as HttpResponse},
-    identity_servers::{self, IdServerName, Which},
+    identity_servers::{self, IdServerFault, IdServerName, Which},
     ids::Localpart,
     notices,
     outbox::{Content, NewMessage, Notice},
@@ -35,14 +35,9 @@ struct Request {
 }
 
 impl Request {
-    /// The identity server that is to forget the addresses (IDS-03).
-    fn id_server(&self) -> Result<Option<IdServerName>, MatrixError> {
-        let parse = |name: &String| {
-            IdServerName::parse(name).ok_or_else(|| {
-                MatrixError::new(ErrorCode::InvalidParam, "`id_server` is not a host's name")
-            })
-        };
-        self.id_server.as_ref().map(parse).transpose()
+    /// The identity server that is to forget the addresses.
+    fn id_server(&self, app: &App) -> Result<Option<IdServerName>, IdServerFault> {
+        identity_servers::named(&app.config, self.id_server.as_deref())
     }
 }
 
@@ -68,14 +63,14 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         erase: guarded.body.optional("erase")?,
         id_server: guarded.body.optional("id_server")?,
     };
-    asked.id_server()?;
+    asked.id_server(&app)?;
     if let Who::Appservice { user, account } = &guarded.who {
         let Some(account) = account else {
             let message = "There is no such account";
             return Err(MatrixError::new(ErrorCode::Forbidden, message).into());
         };
         let subject = (user.clone(), account.epoch);
-        return finish(&app, &guarded, &asked, subject, None).await;
+        return Box::pin(finish(&app, &guarded, &asked, subject, None)).await;
     }
     let asked = guarded.settle(&asked)?;
     let proof = guarded.prove(&app, &asked).await?;
@@ -87,7 +82,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
             return Err(MatrixError::new(ErrorCode::Forbidden, "Nobody has been proven").into());
         }
     };
-    finish(&app, &guarded, &asked, subject, Some(proof)).await
+    Box::pin(finish(&app, &guarded, &asked, subject, Some(proof))).await
 }
 
 /// Ends the account.
@@ -108,7 +103,7 @@ async fn finish(
     let which = Which::All {
         addresses: &addresses,
     };
-    let id_server = asked.id_server()?;
+    let id_server = asked.id_server(app)?;
     let (unbound, messages, ()) = tokio::join!(
         identity_servers::unbind_all(app, &user, which, id_server.as_ref()),
         messages(app, &user, &addresses),
@@ -123,16 +118,12 @@ async fn finish(
         erase: asked.erase == Some(true),
         now: app.clock.now(),
     };
-    match proof {
-        Some(proof) => {
-            let write = |session| app.store.deactivate(&end, session);
-            guarded.finish(app, proof, &answer, write).await
-        }
-        None => {
-            app.store.deactivate(&end, None).await?;
-            Ok(HttpResponse::json_text(StatusCode::OK, answer))
-        }
+    if let Some(proof) = proof {
+        let write = |session| app.store.deactivate(&end, session);
+        return guarded.finish(app, proof, &answer, write).await;
     }
+    app.store.deactivate(&end, None).await?;
+    Ok(HttpResponse::json_text(StatusCode::OK, answer))
 }
 
 async fn addresses(

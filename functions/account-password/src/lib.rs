@@ -16,7 +16,6 @@ use shared::{
     guarded::{self, Guarded, Opened, Wanted, Who},
     http::{Request as HttpRequest, Response as HttpResponse},
     ids::Localpart,
-    limits::{self, Limit},
     notices,
     outbox::{Content, NewMessage, Notice},
     passwords,
@@ -76,7 +75,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     let asked = guarded.settle(&asked)?;
     judge(&app, &guarded, &asked)?;
     let proof = guarded.prove(&app, &asked).await?;
-    finish(&app, &guarded, &asked, proof).await
+    Box::pin(finish(&app, &guarded, &asked, proof)).await
 }
 
 /// PWD-14: before UIA, with the user's own words where they are known.
@@ -103,22 +102,18 @@ async fn finish(
         proof.keep(app).await;
         return Err(MatrixError::new(ErrorCode::MissingParam, "`new_password` is missing").into());
     };
-    let (subject, mut proof) = match reset::subject(app, guarded, proof).await? {
+    let (subject, mut proof) = match Box::pin(reset::subject(app, guarded, proof)).await? {
         reset::Found::Subject(subject, proof) => (subject, *proof),
         reset::Found::Answered(response) => return Ok(response),
     };
-    if let Err(error) = limits::spend(app, Limit::PasswordHash, guarded.network).await {
-        proof.keep(app).await;
-        return Err(error.into());
-    }
-    let ((), hash, addresses) = tokio::join!(
+    let addresses = addresses(app, &subject).await?;
+    let sparing = sparing(guarded, asked);
+    let ((), hash, messages) = tokio::join!(
         proof.settle(app),
         app.hasher.hash(&password, &*app.chance),
-        addresses(app, &subject)
+        messages(app, &subject.user, &addresses, &sparing)
     );
-    let (hash, addresses) = (hash?, addresses?);
-    let sparing = sparing(guarded, asked);
-    let messages = messages(app, &subject.user, &addresses, &sparing).await;
+    let hash = hash?;
     let change = PasswordChange {
         user: subject.user,
         epoch: subject.account.epoch,

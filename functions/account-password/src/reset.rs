@@ -5,6 +5,7 @@ use shared::{
     error::{ErrorCode, MatrixError, Rejection},
     guarded::{Guarded, Who},
     http::Response,
+    limits::{self, Limit},
     store::{AccountStatus, OwnThreePid},
     threepids::{Medium, proofs::Proven},
     tokens::AuthenticationError,
@@ -40,7 +41,7 @@ pub(crate) async fn subject(
             };
             Ok(Found::Subject(Box::new(subject), Box::new(proof)))
         }
-        (_, Some(proven)) => owner(app, guarded, proof, proven).await,
+        (_, Some(proven)) => Box::pin(owner(app, guarded, proof, proven)).await,
         (Who::Nobody | Who::Appservice { .. }, None) => {
             proof.keep(app).await;
             Err(forbidden("Nobody has been proven").into())
@@ -69,8 +70,15 @@ async fn owner(
         let error = forbidden("The address is not one of this account");
         return refuse(app, guarded, proof, error).await;
     }
-    let (account, addresses) =
-        tokio::join!(app.store.find_account(&user), app.store.addresses_of(&user));
+    // The hash that is to follow; a guess at a password has paid for its own.
+    let (charged, account, addresses) = tokio::join!(
+        limits::spend(app, Limit::PasswordHash, guarded.network),
+        app.store.find_account(&user),
+        app.store.addresses_of(&user)
+    );
+    if let Err(error) = charged {
+        return refuse(app, guarded, proof, error.into()).await;
+    }
     let (account, addresses) = (account?, addresses?);
     let account = match account {
         Some(account) if account.status == AccountStatus::Locked => {

@@ -1,0 +1,145 @@
+//! What the addresses of an account cost, to the last call. As in `budgets`, a change that makes one
+//! dearer has to say why.
+
+use std::time::Duration;
+
+use kit::House;
+use serde_json::json;
+
+use crate::{
+    api::{
+        own_addresses::{ADD, LIST, add, give, prove, remove, user, with_password},
+        support::post_as,
+    },
+    flows::{
+        addresses::ALICE,
+        budgets::{assert_bills, cost},
+        own_addresses::house,
+        support::with,
+    },
+};
+
+type Bills = Vec<(&'static str, String)>;
+
+const SECOND: &str = "second@example.org";
+const THIRD: &str = "third@example.org";
+
+/// A house in which everything is read once already, with somebody who has an address.
+async fn warm(limits: &str) -> (House, String) {
+    let house = house(&[("GATEHOUSE_LIMITS", limits)]).await;
+    let token = user(&house, "alice").await;
+    give(&house, &token, ALICE).await;
+    rest(&house);
+    (house, token)
+}
+
+/// Limits are empty again.
+fn rest(house: &House) {
+    house.advance(Duration::from_hours(2));
+}
+
+async fn deprecated(limits: &str) -> Bills {
+    let (house, token) = warm(limits).await;
+    let mut bills = Vec::new();
+    let (reply, bill) = cost(&house, house.get_as(&token, LIST)).await;
+    reply.ok();
+    bills.push(("list", bill));
+    let creds = prove(&house, SECOND, "secret").await;
+    for what in ["add", "add, repeated"] {
+        let (reply, bill) = cost(&house, add(&house, &token, &creds)).await;
+        reply.ok();
+        bills.push((what, bill));
+        rest(&house);
+    }
+    let (reply, bill) = cost(&house, add(&house, "junk", &creds)).await;
+    reply.error(401, "M_UNKNOWN_TOKEN");
+    bills.push(("add, junk", bill));
+    rest(&house);
+    let other = json!({ "sid": "unknown", "client_secret": "secret" });
+    let (reply, bill) = cost(&house, add(&house, &token, &other)).await;
+    reply.error(403, "M_THREEPID_AUTH_FAILED");
+    bills.push(("add, not proven", bill));
+    for what in ["remove", "remove, not there"] {
+        rest(&house);
+        let (reply, bill) = cost(&house, remove(&house, &token, SECOND)).await;
+        reply.ok();
+        bills.push((what, bill));
+    }
+    bills
+}
+
+async fn guarded(limits: &str) -> Bills {
+    let (house, token) = warm(limits).await;
+    let mut bills = Vec::new();
+    let creds = prove(&house, SECOND, "secret").await;
+    rest(&house);
+    let (reply, bill) = cost(&house, post_as(&house, &token, ADD, &creds)).await;
+    let challenge = reply.challenge();
+    bills.push(("add, challenge", bill));
+    let auth = with_password("alice", &creds)["auth"].clone();
+    let auth = with(auth, &json!({ "session": challenge["session"] }));
+    rest(&house);
+    for what in ["add, in a session", "add, in a session, repeated"] {
+        let body = json!({ "auth": auth });
+        let (reply, bill) = cost(&house, post_as(&house, &token, ADD, &body)).await;
+        reply.ok();
+        bills.push((what, bill));
+        // The answer is given again for ten minutes.
+        house.advance(Duration::from_mins(2));
+    }
+    let creds = prove(&house, THIRD, "secret").await;
+    rest(&house);
+    let body = with_password("alice", &creds);
+    let (reply, bill) = cost(&house, post_as(&house, &token, ADD, &body)).await;
+    reply.ok();
+    bills.push(("add, in one request", bill));
+    bills
+}
+
+async fn all(limits: &str) -> Bills {
+    let mut bills = deprecated(limits).await;
+    bills.extend(guarded(limits).await);
+    bills
+}
+
+/// In round trips: a list 2; an addition 3 (the account is read before its addresses are, and both
+/// before anything is written), with a password in a session 4, since what is to be added stands in the
+/// session; a removal 3.
+#[tokio::test]
+async fn what_an_address_of_an_account_costs() {
+    assert_bills(&all("off").await, WITHOUT_LIMITS);
+}
+
+/// What adds a trip: that the account's owner is told no oftener than they want to read.
+#[tokio::test]
+async fn what_an_address_of_an_account_costs_with_limits() {
+    assert_bills(&all("on").await, WITH_LIMITS);
+}
+
+const WITHOUT_LIMITS: &str = "
+    list: BatchGetItem Accounts > Query Accounts = 3r 0w
+    add: BatchGetItem Accounts + GetItem Proofs > GetItem Accounts + Query Accounts > TransactWriteItems Accounts&Outbox&Proofs = 5r 14w
+    add, repeated: BatchGetItem Accounts + GetItem Proofs > GetItem Accounts = 4r 0w
+    add, junk: BatchGetItem Accounts + GetItem Proofs = 2r 0w
+    add, not proven: BatchGetItem Accounts + GetItem Proofs = 3r 0w
+    remove: BatchGetItem Accounts > Query Accounts > TransactWriteItems Accounts&Outbox = 3r 12w
+    remove, not there: BatchGetItem Accounts > Query Accounts = 3r 0w
+    add, challenge: BatchGetItem Accounts + GetItem Proofs > PutItem UiaSessions = 4r 1w
+    add, in a session: BatchGetItem Accounts&UiaSessions > GetItem Proofs > GetItem Accounts + Query Accounts > TransactWriteItems Accounts&Outbox&Proofs&UiaSessions = 7r 16w
+    add, in a session, repeated: BatchGetItem Accounts&UiaSessions = 4r 0w
+    add, in one request: BatchGetItem Accounts + GetItem Proofs > GetItem Accounts + Query Accounts > TransactWriteItems Accounts&Outbox&Proofs = 6r 17w
+";
+
+const WITH_LIMITS: &str = "
+    list: BatchGetItem Accounts > Query Accounts = 3r 0w
+    add: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits > GetItem Accounts + Query Accounts > UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs = 5r 16w
+    add, repeated: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits > GetItem Accounts = 4r 1w
+    add, junk: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits = 2r 1w
+    add, not proven: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits = 3r 1w
+    remove: BatchGetItem Accounts + UpdateItem Limits > Query Accounts > UpdateItem Limits > TransactWriteItems Accounts&Outbox = 3r 14w
+    remove, not there: BatchGetItem Accounts + UpdateItem Limits > Query Accounts = 3r 1w
+    add, challenge: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits > PutItem UiaSessions = 4r 3w
+    add, in a session: BatchGetItem Accounts&UiaSessions + UpdateItem Limits > GetItem Proofs > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > GetItem Accounts + Query Accounts > UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs&UiaSessions = 7r 22w
+    add, in a session, repeated: BatchGetItem Accounts&UiaSessions + UpdateItem Limits = 4r 1w
+    add, in one request: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > GetItem Accounts + Query Accounts > UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs = 6r 23w
+";

@@ -1,0 +1,82 @@
+//! Every path that changes or ends an account or its devices.
+
+use std::collections::BTreeSet;
+
+use gatehouse_local::tap::Use;
+use http::Request;
+use kit::{House, PASSWORD, PREFIXES};
+use serde_json::json;
+
+use crate::flows::{
+    addresses::{ALICE, EMAIL, MSISDN, NUMBER},
+    people::{
+        ADDRESSES, CHANGE, DELETE_DEVICES, Device, END, ask_reset, log_in, password_of,
+        sign_up_with, with_auth,
+    },
+    privileges::start_every_function,
+    support::{page, submit},
+};
+
+/// The password's stage in a session, named by the address, so that its owner is looked up.
+fn by_address(session: Option<&str>) -> serde_json::Value {
+    json!({
+        "type": "m.login.password", "password": PASSWORD, "session": session,
+        "identifier": { "type": "m.id.thirdparty", "medium": "email", "address": ALICE },
+    })
+}
+
+/// Deletes a device by its path.
+async fn delete(house: &House, caller: &Device, id: &str) {
+    let path = format!("{}/devices/{id}", PREFIXES[1]);
+    let bearer = format!("Bearer {}", caller.token);
+    let send = |body: String| {
+        let request = Request::delete(&path).header("authorization", &bearer);
+        house.send(request.body(body.into_bytes()).unwrap())
+    };
+    let challenge = send(String::new()).await.challenge();
+    let auth = by_address(challenge["session"].as_str());
+    send(json!({ "auth": auth }).to_string()).await.ok();
+}
+
+pub(super) async fn walk() -> BTreeSet<Use> {
+    let settings = [&ADDRESSES[..], &[("GATEHOUSE_LIMITS", "on")]].concat();
+    let house = House::with(&settings).await;
+    start_every_function(&house).await;
+    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    let second = log_in(&house, "alice", PASSWORD).await;
+    let third = log_in(&house, "alice", PASSWORD).await;
+    delete(&house, &alice, &second.id).await;
+    let wish = json!({ "devices": [third.id] });
+    let (_, session) = alice.begin(&house, DELETE_DEVICES, &wish).await;
+    let last = with_auth(wish, by_address(Some(&session)));
+    alice.post(&house, DELETE_DEVICES, &last).await.ok();
+
+    let wish = json!({ "new_password": PASSWORD });
+    let (_, session) = alice.begin(&house, CHANGE, &wish).await;
+    let path = page(PREFIXES[1], "m.login.password", &session);
+    submit(&house, &path, "password=ostrich+lamp+8+quarrel").await;
+    let last = json!({ "auth": { "session": session } });
+    alice.post(&house, CHANGE, &last).await.ok();
+    let asked = ask_reset(&house, EMAIL, ALICE, "reset").await;
+    asked.validate(&house).await;
+    let mut body = asked.attempt(None);
+    body["new_password"] = PASSWORD.into();
+    house.post(CHANGE, &body).await.ok();
+
+    let challenge = house.post(END, &json!({})).await.challenge();
+    let path = page(
+        PREFIXES[1],
+        "m.login.password",
+        challenge["session"].as_str().unwrap(),
+    );
+    submit(&house, &path, "user=alice&password=ostrich+lamp+8+quarrel").await;
+    let last = json!({ "auth": { "session": challenge["session"] } });
+    house.post(END, &last).await.ok();
+    let bob = sign_up_with(&house, "bob", MSISDN, NUMBER.0).await;
+    let (_, session) = bob.begin(&house, END, &json!({})).await;
+    let last = with_auth(json!({}), password_of("bob", PASSWORD, Some(&session)));
+    bob.post(&house, END, &last).await.ok();
+    bob.post(&house, END, &last).await.ok();
+    house.deliver().await;
+    house.local.tap().used()
+}
