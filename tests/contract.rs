@@ -9,5 +9,6 @@ mod rooms;
 mod ruma;
 mod ruma_request_tokens;
 mod ruma_requests;
+mod ruma_sessions;
 mod ruma_threepids;
 mod template;
