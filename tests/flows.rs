@@ -31,6 +31,8 @@ mod message_limits;
 mod msisdn;
 mod notices;
 mod own_address_budgets;
+mod own_address_canaries;
+mod own_address_faults;
 mod own_address_races;
 mod own_addresses;
 mod pairs;
