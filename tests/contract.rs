@@ -10,5 +10,6 @@ mod ruma;
 mod ruma_own_addresses;
 mod ruma_request_tokens;
 mod ruma_requests;
+mod ruma_sessions;
 mod ruma_threepids;
 mod template;

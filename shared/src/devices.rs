@@ -34,7 +34,7 @@ pub async fn delete(
         // The endpoints ask for a token.
         Who::Nobody => return Err(crate::tokens::AuthenticationError::Unknown.into()),
     };
-    let mut proof = guarded.prove(app, asked).await?;
+    let mut proof = Box::pin(guarded.prove(app, asked)).await?;
     proof.settle(app).await;
     let write = |session| app.store.delete_devices(&user, &devices, session);
     guarded.finish(app, proof, DONE, write).await

@@ -303,7 +303,7 @@ impl Guarded {
             network: self.network,
             charged: self.charged,
         };
-        uia::prove(app, attempt).await
+        Box::pin(uia::prove(app, attempt)).await
     }
 
     /// The answer that a twin of this request has been given meanwhile, if there was one.

@@ -221,7 +221,7 @@ async fn uia_13_a_session_deletes_the_device_it_was_begun_for() {
 
 /// UIA-25, L9: another's password, and another's device.
 #[tokio::test]
-async fn uia_25_nobody_deletes_anothers_device() {
+async fn uia_25_nobody_deletes_the_device_of_another() {
     let house = House::new().await;
     let alice = people::sign_up(&house, "alice").await;
     let bob = people::sign_up(&house, "bob").await;

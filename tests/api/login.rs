@@ -1,4 +1,8 @@
 //! `GET` and `POST /login`.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
 
 use http::Request;
 use kit::{House, PASSWORD, PREFIXES, Reply};
@@ -135,6 +139,7 @@ async fn login_03_a_login_gives_user_device_and_token() {
     assert_eq!(answer["device_id"], "PHONE", "REG-17");
 }
 
+/// UIA-41, UIA-42, UIA-43, UIA-44.
 #[tokio::test]
 async fn login_04_every_form_of_identifier_names_its_user() {
     let house = with_addresses().await;

@@ -59,8 +59,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         None => credentials.find(&app).await?,
     };
     own_addresses::judge(&app, &owner, found.as_ref()).await?;
-    // On the heap, for both are awaited in one place.
-    let proof = Box::pin(guarded.prove(&app, &asked)).await?;
+    let proof = guarded.prove(&app, &asked).await?;
     Box::pin(finish(
         &app,
         &request,

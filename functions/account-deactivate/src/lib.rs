@@ -70,7 +70,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
             return Err(MatrixError::new(ErrorCode::Forbidden, message).into());
         };
         let subject = (user.clone(), account.epoch);
-        return finish(&app, &guarded, &asked, subject, None).await;
+        return Box::pin(finish(&app, &guarded, &asked, subject, None)).await;
     }
     let asked = guarded.settle(&asked)?;
     let proof = guarded.prove(&app, &asked).await?;
@@ -82,7 +82,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
             return Err(MatrixError::new(ErrorCode::Forbidden, "Nobody has been proven").into());
         }
     };
-    finish(&app, &guarded, &asked, subject, Some(proof)).await
+    Box::pin(finish(&app, &guarded, &asked, subject, Some(proof))).await
 }
 
 /// Ends the account.
@@ -118,16 +118,12 @@ async fn finish(
         erase: asked.erase == Some(true),
         now: app.clock.now(),
     };
-    match proof {
-        Some(proof) => {
-            let write = |session| app.store.deactivate(&end, session);
-            guarded.finish(app, proof, &answer, write).await
-        }
-        None => {
-            app.store.deactivate(&end, None).await?;
-            Ok(HttpResponse::json_text(StatusCode::OK, answer))
-        }
+    if let Some(proof) = proof {
+        let write = |session| app.store.deactivate(&end, session);
+        return guarded.finish(app, proof, &answer, write).await;
     }
+    app.store.deactivate(&end, None).await?;
+    Ok(HttpResponse::json_text(StatusCode::OK, answer))
 }
 
 async fn addresses(

@@ -75,7 +75,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     let asked = guarded.settle(&asked)?;
     judge(&app, &guarded, &asked)?;
     let proof = guarded.prove(&app, &asked).await?;
-    finish(&app, &guarded, &asked, proof).await
+    Box::pin(finish(&app, &guarded, &asked, proof)).await
 }
 
 /// PWD-14: before UIA, with the user's own words where they are known.
@@ -102,7 +102,7 @@ async fn finish(
         proof.keep(app).await;
         return Err(MatrixError::new(ErrorCode::MissingParam, "`new_password` is missing").into());
     };
-    let (subject, mut proof) = match reset::subject(app, guarded, proof).await? {
+    let (subject, mut proof) = match Box::pin(reset::subject(app, guarded, proof)).await? {
         reset::Found::Subject(subject, proof) => (subject, *proof),
         reset::Found::Answered(response) => return Ok(response),
     };

@@ -41,7 +41,7 @@ pub(crate) async fn subject(
             };
             Ok(Found::Subject(Box::new(subject), Box::new(proof)))
         }
-        (_, Some(proven)) => owner(app, guarded, proof, proven).await,
+        (_, Some(proven)) => Box::pin(owner(app, guarded, proof, proven)).await,
         (Who::Nobody | Who::Appservice { .. }, None) => {
             proof.keep(app).await;
             Err(forbidden("Nobody has been proven").into())

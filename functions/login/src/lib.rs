@@ -48,7 +48,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         .ok_or_else(|| MatrixError::new(ErrorCode::MissingParam, "`type` is missing"))?;
     let login = wanted(&app, &body)?;
     match kind.as_str() {
-        PASSWORD => password::log_in(&app, &request, &body, login).await,
+        PASSWORD => Box::pin(password::log_in(&app, &request, &body, login)).await,
         APPSERVICE => appservice::log_in(&app, &request, &body, login).await,
         _ => Err(MatrixError::new(
             ErrorCode::UnknownLoginType,

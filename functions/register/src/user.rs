@@ -75,7 +75,7 @@ pub(crate) async fn register(
         network: request.network,
         charged: begins(&auth) && !may_finish(app, &auth),
     };
-    let proof = match uia::prove(app, attempt).await {
+    let proof = match Box::pin(uia::prove(app, attempt)).await {
         Ok(proof) => proof,
         // A twin may have finished the session while a stage was being judged.
         Err(why) => return unless_a_twin_was_quicker(app, &auth, &canonical, why).await,

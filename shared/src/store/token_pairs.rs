@@ -79,17 +79,17 @@ impl NextPair {
 
 impl Store {
     /// Writes the pair that is to come after the one whose refresh token is `mine`. That is the
-    /// current one, or `used`: the next one until now, which is the current one from here on.
+    /// current one, or `before`: the next one until now, which is the current one from here on.
     pub async fn offer_tokens(
         &self,
         (user, device): (&Localpart, &DeviceId),
         mine: &TokenHash,
-        used: Option<&NextPair>,
+        before: Option<&NextPair>,
         next: &NextPair,
     ) -> Result<Offer, StoreError> {
-        let (change, condition) = match used {
-            Some(used) => (
-                used.become_current(Change::default()),
+        let (change, condition) = match before {
+            Some(pair) => (
+                pair.become_current(Change::default()),
                 "next_refresh_hash = :mine",
             ),
             None => (
