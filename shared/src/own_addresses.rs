@@ -177,6 +177,7 @@ async fn judgement(
                 threepid: proof.threepid.clone(),
                 begun: proof.begun,
                 validated,
+                elsewhere: None,
             }))
         }
         // Who repeats a request whose answer was lost.
