@@ -104,7 +104,7 @@ impl Limit {
             Self::Register => (240, 1),
             Self::Available => (60, 1),
             Self::RegistrationToken | Self::Guest | Self::PasswordGuess => (10, 60),
-            Self::UiaSession | Self::IdServer => (30, 10),
+            Self::UiaSession => (30, 10),
             Self::Captcha => (20, 15),
             Self::PasswordHash => (20, 30),
             Self::AccountGuess => (100, 10 * 60),
@@ -113,7 +113,8 @@ impl Limit {
             | Self::Refresh
             | Self::FallbackPage
             | Self::RequestToken
-            | Self::SubmitToken => (60, 2),
+            | Self::SubmitToken
+            | Self::IdServer => (60, 2),
             Self::Message => (20, 60),
             Self::MailFromNetwork | Self::ResetMailFromNetwork => (5, 10 * 60),
             Self::MailAddress | Self::ResetMailAddress => (10, 5 * 60),
