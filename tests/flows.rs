@@ -52,5 +52,6 @@ mod resets;
 mod session_budgets;
 mod sessions;
 pub(crate) mod support;
+mod takeovers;
 mod terms;
 mod twins;

@@ -68,7 +68,15 @@ async fn add(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejection
     body.optional::<bool>("bind")?;
     let (owner, proof) = tokio::join!(own_addresses::changer(app, request), credentials.find(app));
     let no_session = || None;
-    own_addresses::add(app, request, owner?, &credentials, proof?, no_session).await?;
+    own_addresses::add(
+        app,
+        request,
+        owner?,
+        &credentials,
+        proof?,
+        (None, no_session),
+    )
+    .await?;
     Ok(HttpResponse::ok(&json!({})))
 }
 

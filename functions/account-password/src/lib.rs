@@ -16,6 +16,7 @@ use shared::{
     guarded::{self, Guarded, Opened, Wanted, Who},
     http::{Request as HttpRequest, Response as HttpResponse},
     ids::Localpart,
+    limits::LimitError,
     notices,
     outbox::{Content, NewMessage, Notice},
     passwords,
@@ -113,12 +114,20 @@ async fn finish(
         app.hasher.hash(&password, &*app.chance),
         messages(app, &subject.user, &addresses, &sparing)
     );
+    let messages = match messages {
+        Ok(messages) => messages,
+        Err(error) => {
+            proof.keep(app).await;
+            return Err(error.into());
+        }
+    };
     let hash = hash?;
     let change = PasswordChange {
         user: subject.user,
         epoch: subject.account.epoch,
         password: hash,
         sparing,
+        known: proof.gains.password.as_ref().map(|known| known.set),
         proof: subject.proven,
         messages,
         now: app.clock.now(),
@@ -144,7 +153,11 @@ async fn addresses(app: &App, subject: &Subject) -> Result<Vec<ThreePid>, StoreE
 fn sparing(guarded: &Guarded, asked: &Request) -> Sparing {
     match &guarded.who {
         _ if asked.logout_devices == Some(false) => Sparing::Everybody,
-        Who::User(caller) => Sparing::Device(caller.device.clone(), caller.device_epoch),
+        Who::User(caller) => Sparing::Device {
+            id: caller.device.clone(),
+            epoch: caller.device_epoch,
+            access: caller.access_hash.clone(),
+        },
         Who::Nobody | Who::Appservice { .. } => Sparing::Nobody,
     }
 }
@@ -155,11 +168,11 @@ async fn messages(
     user: &Localpart,
     addresses: &[ThreePid],
     sparing: &Sparing,
-) -> Vec<NewMessage> {
-    let mut messages = notices::notify(app, user, addresses, Notice::PasswordChanged).await;
+) -> Result<Vec<NewMessage>, LimitError> {
+    let mut messages = notices::notify(app, user, addresses, Notice::PasswordChanged).await?;
     if *sparing != Sparing::Everybody {
         let content = Content::Purge { user: user.clone() };
         messages.push(NewMessage::new(content, app.clock.now(), &*app.chance));
     }
-    messages
+    Ok(messages)
 }

@@ -334,6 +334,7 @@ impl From<AddressFault> for MatrixError {
             AddressFault::Nobody(error) => error,
             AddressFault::Limit(error) => error.into(),
             // The caller turns this into a replay; if it cannot, the client may try again.
+            AddressFault::PasswordMoved => ChangeAccountError::AccountMoved.into(),
             AddressFault::SessionMoved => Self::limited(Duration::from_secs(1)),
             AddressFault::Store(error) => error.into(),
         }
