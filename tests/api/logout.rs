@@ -1,4 +1,8 @@
 //! `POST /logout`.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
 
 use http::Request;
 use kit::{House, PREFIXES, Reply};

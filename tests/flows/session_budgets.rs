@@ -1,5 +1,9 @@
 //! What devices and their tokens cost, to the last call. As in `budgets`, a change that makes one
 //! dearer has to say why. A login never takes more than three calls after one another.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
 
 use std::time::Duration;
 
