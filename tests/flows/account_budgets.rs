@@ -113,14 +113,14 @@ async fn bills(limits: &str) -> Bills {
 /// whose account it is has to be looked up first.
 #[tokio::test]
 async fn what_changing_and_ending_an_account_costs() {
-    assert_bills(&bills("off").await, WITHOUT_LIMITS);
+    assert_bills(&Box::pin(bills("off")).await, WITHOUT_LIMITS);
 }
 
 /// What adds a trip: how often the owner is told, which goes out beside the hash; and without a token
 /// the request itself, which has no first read to go beside.
 #[tokio::test]
 async fn what_changing_and_ending_an_account_costs_with_limits() {
-    assert_bills(&bills("on").await, WITH_LIMITS);
+    assert_bills(&Box::pin(bills("on")).await, WITH_LIMITS);
 }
 
 /// Gives somebody `number` more devices, as login would.
@@ -148,7 +148,7 @@ fn devices(house: &House, name: &str, number: usize) {
 /// PWD-08, DEACT-03: ten thousand devices die in one write, at once, and are swept up afterwards.
 #[tokio::test]
 async fn pwd_08_ten_thousand_devices_cost_no_more_than_two() {
-    let usual = bills("off").await;
+    let usual = Box::pin(bills("off")).await;
     let bill = |what: &str| {
         let mut bills = usual.iter();
         bills.find(|(name, _)| *name == what).unwrap().1.clone()

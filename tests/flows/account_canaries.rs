@@ -1,8 +1,4 @@
 //! What nobody may find of a password that is to be set, at any moment, nor of tokens and sessions.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
-)]
 
 use kit::{Log, PASSWORD};
 use serde_json::{Value, json};

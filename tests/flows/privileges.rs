@@ -7,6 +7,7 @@
 mod accounts;
 mod identity;
 mod messages;
+mod own_addresses;
 mod sessions;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -163,6 +164,7 @@ async fn every_permission_of_the_template_is_used_and_none_is_missing() {
     }
     used.extend(accounts::walk().await);
     used.extend(identity::walk().await);
+    used.extend(own_addresses::walk().await);
     used.extend(sessions::walk().await);
     let held: BTreeSet<Use> = template
         .policies

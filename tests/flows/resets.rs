@@ -1,9 +1,5 @@
 //! A new password without the old one: what a proof of an address is good for, once, and what lives
 //! on afterwards.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
-)]
 
 mod limits_of_trust;
 

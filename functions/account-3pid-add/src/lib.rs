@@ -60,12 +60,18 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     };
     own_addresses::judge(&app, &owner, found.as_ref()).await?;
     let proof = guarded.prove(&app, &asked).await?;
-    finish(&app, &request, &guarded, proof, (credentials, found)).await
+    Box::pin(finish(
+        &app,
+        &request,
+        &guarded,
+        proof,
+        (credentials, found),
+    ))
+    .await
 }
 
 /// The validation session, read along with the first read if the request names it; `None` if it does
 /// not.
-#[expect(clippy::option_option, reason = "three cases")]
 async fn read_ahead(
     app: &App,
     request: &HttpRequest,

@@ -54,6 +54,15 @@ pub enum Offer {
 }
 
 impl Offer {
+    /// What a session need not write down: rows of new users are many, and paid by the kilobyte.
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde asks for a reference"
+    )]
+    fn is_usual(&self) -> bool {
+        *self == Self::Registration
+    }
+
     /// The flows, as the settings are now. There may be none.
     pub fn flows(self, config: &Config) -> Vec<Flow> {
         match self {
@@ -78,7 +87,7 @@ pub struct Binding {
     /// The user whose token began it and the account's epoch then.
     pub user: Option<(Localpart, i64)>,
     /// What is to be proven.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Offer::is_usual")]
     pub offer: Offer,
 }
 

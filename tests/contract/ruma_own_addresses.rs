@@ -1,0 +1,113 @@
+//! An independent client that manages the addresses of its account: ruma's requests are accepted,
+//! and what is answered is understood by it.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a request that ruma cannot build ends the test"
+)]
+
+use kit::{House, PASSWORD};
+use ruma_client_api::{
+    account::{
+        ThirdPartyIdRemovalStatus, add_3pid::v3 as add, delete_3pid::v3 as delete,
+        get_3pids::v3 as list,
+    },
+    uiaa::{AuthData, AuthType, Password, UiaaInfo, UiaaResponse, UserIdentifier},
+};
+use ruma_common::{
+    ClientSecret, SessionId,
+    api::{
+        auth_scheme::SendAccessToken,
+        error::{ErrorKind, FromHttpResponseError},
+    },
+    thirdparty::Medium,
+};
+use serde_json::Value;
+
+use super::ruma_requests::{Answer, send};
+use crate::api::own_addresses::{ALICE, NUMBER, ask, give, house, prove, user};
+
+/// What ruma makes of credentials.
+fn addition(creds: &Value) -> add::Request {
+    let secret = ClientSecret::parse(creds["client_secret"].as_str().unwrap()).unwrap();
+    let sid = SessionId::parse(creds["sid"].as_str().unwrap()).unwrap();
+    add::Request::new(secret, sid)
+}
+
+#[track_caller]
+fn challenge(answer: Answer<add::Request>) -> UiaaInfo {
+    match answer {
+        Err(FromHttpResponseError::Server(UiaaResponse::AuthResponse(info))) => info,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
+fn refusal(answer: Answer<add::Request>) -> ErrorKind {
+    match answer {
+        Err(FromHttpResponseError::Server(UiaaResponse::MatrixError(error))) => {
+            error.error_kind().unwrap().clone()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn password(text: &str, session: Option<String>) -> AuthData {
+    let who = UserIdentifier::Matrix(ruma_client_api::uiaa::MatrixUserIdentifier::new(
+        "alice".to_owned(),
+    ));
+    let mut password = Password::new(who, text.to_owned());
+    password.session = session;
+    AuthData::Password(password)
+}
+
+/// UIA-40, UIA-41
+#[tokio::test]
+async fn acc3_03_ruma_adds_lists_and_removes_an_address() {
+    let house: House = house(&[]).await;
+    let token = user(&house, "alice").await;
+    let token = SendAccessToken::IfRequired(&token);
+    let creds = prove(&house, ALICE, "secret").await;
+    let info = challenge(send(&house, addition(&creds), token).await);
+    assert_eq!(info.flows[0].stages, [AuthType::Password]);
+    let mut request = addition(&creds);
+    request.auth = Some(password("wrong", info.session.clone()));
+    let wrong = challenge(send(&house, request, token).await);
+    assert_eq!(wrong.auth_error.unwrap().kind, ErrorKind::Forbidden);
+    let mut request = addition(&creds);
+    request.auth = Some(password(PASSWORD, info.session));
+    send(&house, request, token).await.unwrap();
+
+    let known = send(&house, list::Request::new(), token).await.unwrap();
+    let [own] = &known.threepids[..] else {
+        panic!("{:?}", known.threepids);
+    };
+    assert_eq!(
+        (own.medium.clone(), own.address.as_str()),
+        (Medium::Email, ALICE)
+    );
+    assert_eq!(i64::from(own.added_at.get()), kit::NOW);
+
+    let request = delete::Request::new(Medium::Email, ALICE.to_owned());
+    let gone = send(&house, request, token).await.unwrap();
+    let expected = ThirdPartyIdRemovalStatus::NoSupport;
+    assert_eq!(gone.id_server_unbind_result, expected);
+    let known = send(&house, list::Request::new(), token).await.unwrap();
+    assert!(known.threepids.is_empty());
+}
+
+/// ACC3-04: each refusal is of a kind that ruma knows.
+#[tokio::test]
+async fn acc3_03_every_refusal_of_an_addition_is_a_kind_that_ruma_knows() {
+    let house = house(&[]).await;
+    let (alice, bob) = (user(&house, "alice").await, user(&house, "bob").await);
+    let token = SendAccessToken::IfRequired(&alice);
+    let pending = ask(&house, ALICE, "secret").await;
+    let kind = refusal(send(&house, addition(&pending), token).await);
+    assert_eq!(kind, ErrorKind::ThreepidAuthFailed);
+    let creds = prove(&house, NUMBER, "secret").await;
+    give(&house, &bob, NUMBER).await;
+    let mut request = addition(&creds);
+    request.auth = Some(password(PASSWORD, None));
+    let kind = refusal(send(&house, request, token).await);
+    assert_eq!(kind, ErrorKind::ThreepidInUse);
+}

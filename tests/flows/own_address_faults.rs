@@ -1,0 +1,242 @@
+//! One fault at a time, at every call of what an account's addresses are listed, added and removed
+//! by. The client repeats what failed; at every moment the address is theirs or it is not, and in
+//! the end it is as they asked for, its owner told once.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use std::time::Duration;
+
+use gatehouse_local::tap::{Fault, Kind};
+use kit::{House, Reply};
+use serde_json::{Value, json};
+
+use crate::{
+    api::{
+        own_addresses::{ADD, DELETE, LIST, give, list, owners, prove, user, with_password},
+        support::{post_as, text},
+        threepids::state,
+    },
+    flows::{
+        faults::{KINDS, is_breakage},
+        own_addresses::house,
+        support::with,
+    },
+};
+
+/// The kinds that patience ends with.
+const LASTING: [Kind; 4] = [Kind::Conflict, Kind::Throttle, Kind::Cut, Kind::LostAnswer];
+
+/// What is disturbed: the last request of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Act {
+    List,
+    /// By the deprecated form.
+    Add,
+    /// With a password, in one request.
+    AddAtOnce,
+    /// With a password, in a session that remembers the rest.
+    AddInSession,
+    Remove,
+}
+
+impl Act {
+    fn function(self) -> &'static str {
+        match self {
+            Self::List | Self::Add => "Account3pid",
+            Self::AddAtOnce | Self::AddInSession => "Account3pidAdd",
+            Self::Remove => "Account3pidDelete",
+        }
+    }
+}
+
+/// Somebody of many in the same house, with an address of their own and one that is added or
+/// removed.
+struct Person<'a> {
+    house: &'a House,
+    name: String,
+    token: String,
+    first: String,
+    second: String,
+    proof: Option<Value>,
+}
+
+impl<'a> Person<'a> {
+    async fn new(house: &'a House, number: usize) -> Self {
+        let name = format!("user{number}");
+        let token = user(house, &name).await;
+        let first = format!("{name}@example.org");
+        give(house, &token, &first).await;
+        Self {
+            house,
+            token,
+            second: format!("{name}@example.com"),
+            first,
+            name,
+            proof: None,
+        }
+    }
+
+    /// Everything up to the last request, which this gives.
+    async fn prepare(&mut self, act: Act) -> (&'static str, Value) {
+        if act == Act::Remove {
+            give(self.house, &self.token, &self.second).await;
+            let body = json!({ "medium": "email", "address": self.second });
+            return (DELETE, body);
+        }
+        if act == Act::List {
+            return (LIST, Value::Null);
+        }
+        let creds = prove(self.house, &self.second, &self.name).await;
+        self.proof = Some(creds.clone());
+        let whole = with_password(&self.name, &creds);
+        match act {
+            Act::Add => (LIST, json!({ "three_pid_creds": creds })),
+            Act::AddAtOnce => (ADD, whole),
+            _ => {
+                let challenge = post_as(self.house, &self.token, ADD, &creds).await;
+                let session = json!({ "session": challenge.challenge()["session"] });
+                (
+                    ADD,
+                    json!({ "auth": with(whole["auth"].clone(), &session) }),
+                )
+            }
+        }
+    }
+
+    async fn send(&self, (path, body): &(&'static str, Value)) -> Reply {
+        if body.is_null() {
+            self.house.get_as(&self.token, path).await
+        } else {
+            post_as(self.house, &self.token, path, body).await
+        }
+    }
+
+    /// Whether the second address is theirs; all rows agree about that, or this panics.
+    fn is_whole(&self) -> bool {
+        let owner = owners(self.house).get(&self.second).cloned();
+        if let Some(proof) = &self.proof {
+            let spent = state(self.house, text(proof, "sid")) == "spent";
+            assert_eq!(spent, owner.is_some());
+        }
+        assert!(owner.as_ref().is_none_or(|owner| *owner == self.name));
+        owner.is_some()
+    }
+
+    /// The same, and they see it so.
+    async fn has_both(&self) -> bool {
+        let listed = list(self.house, &self.token).await;
+        assert!(listed.contains(&self.first));
+        assert_eq!(self.is_whole(), listed.contains(&self.second));
+        listed.contains(&self.second)
+    }
+
+    /// How many mails the first address has been sent that say this.
+    fn told(&self, what: &str) -> usize {
+        let messages = self.house.messages();
+        let own = messages.iter().filter(|message| message.to == self.first);
+        own.filter(|message| {
+            message
+                .subject
+                .as_deref()
+                .unwrap_or_default()
+                .contains(what)
+        })
+        .count()
+    }
+}
+
+/// One act on a new person, with a fault in its last request. Gives the calls of that, and whether
+/// the fault was met.
+async fn run(house: &House, number: usize, act: Act, fault: Option<Fault>) -> (Vec<String>, bool) {
+    let mut person = Person::new(house, number).await;
+    let last = person.prepare(act).await;
+    let tap = house.local.tap();
+    tap.take_calls();
+    let kind = fault.as_ref().map(|fault| fault.kind);
+    if let Some(fault) = fault {
+        tap.inject(fault);
+    }
+    let mut reply = person.send(&last).await;
+    let own = tap.take_calls().into_iter();
+    let calls = own.filter(|call| call.caller == act.function() && call.tables != ["Limits"]);
+    let calls = calls.map(|call| call.operation).collect();
+    for _ in 0..20 {
+        let status = reply.status.as_u16();
+        if status != 429 && status < 500 {
+            break;
+        }
+        let excused = status == 429 || (status == 500 && kind.is_some_and(is_breakage));
+        assert!(excused, "{act:?}: {kind:?}: {status}");
+        person.is_whole();
+        reply = person.send(&last).await;
+    }
+    let met = tap.pending_faults() == 0;
+    tap.calm();
+    reply.ok();
+    let expected = matches!(act, Act::Add | Act::AddAtOnce | Act::AddInSession);
+    assert_eq!(person.has_both().await, expected, "{act:?}: {kind:?}");
+    house.deliver().await;
+    let told = (person.told("added"), person.told("removed"));
+    let expected = match act {
+        Act::List => (1, 0),
+        Act::Add | Act::AddAtOnce | Act::AddInSession => (2, 0),
+        Act::Remove => (2, 1),
+    };
+    assert_eq!(told, expected, "{act:?}: {kind:?}");
+    (calls, met)
+}
+
+/// Each call of the act suffers each of these, so many times.
+async fn every_call_suffers(act: Act, limits: &str, kinds: &[Kind], times: u64) {
+    let house = house(&[("GATEHOUSE_LIMITS", limits)]).await;
+    house.expect_faults();
+    let (calls, _) = run(&house, 1, act, None).await;
+    let (mut number, mut met) = (1, 0);
+    for position in 1..=calls.len() {
+        let operation = &calls[position - 1];
+        let same = calls[..position].iter().filter(|own| *own == operation);
+        let nth = u64::try_from(same.count()).unwrap();
+        for kind in kinds {
+            number += 1;
+            house.advance(Duration::from_hours(1));
+            let fault = Fault::new(*kind).by(act.function()).on(operation);
+            let fault = fault.nth(nth).times(times);
+            met += usize::from(run(&house, number, act, Some(fault)).await.1);
+        }
+    }
+    assert!(met >= calls.len(), "{act:?}: met {met} of {calls:?}");
+}
+
+#[tokio::test]
+async fn acc3_01_a_list_survives_any_fault_at_any_call() {
+    every_call_suffers(Act::List, "on", &KINDS, 1).await;
+    every_call_suffers(Act::List, "off", &LASTING, 8).await;
+}
+
+/// 3PID-68, UIA-54: address and proof, or neither.
+#[tokio::test]
+async fn acc3_02_an_addition_survives_any_fault_at_any_call() {
+    every_call_suffers(Act::Add, "on", &KINDS, 1).await;
+    every_call_suffers(Act::Add, "off", &LASTING, 8).await;
+}
+
+/// UIA-11
+#[tokio::test]
+async fn acc3_03_an_addition_with_a_password_survives_any_fault_at_any_call() {
+    every_call_suffers(Act::AddAtOnce, "on", &KINDS, 1).await;
+    every_call_suffers(Act::AddAtOnce, "off", &LASTING, 8).await;
+}
+
+#[tokio::test]
+async fn uia_15_an_addition_in_a_session_survives_any_fault_at_any_call() {
+    every_call_suffers(Act::AddInSession, "on", &KINDS, 1).await;
+    every_call_suffers(Act::AddInSession, "off", &LASTING, 8).await;
+}
+
+#[tokio::test]
+async fn acc3_05_a_removal_survives_any_fault_at_any_call() {
+    every_call_suffers(Act::Remove, "on", &KINDS, 1).await;
+    every_call_suffers(Act::Remove, "off", &LASTING, 8).await;
+}
