@@ -41,7 +41,7 @@ pub use outbox::DuePage;
 pub use proofs::{ProofRow, SaveProofError};
 pub use registration_tokens::{RegistrationToken, RegistrationTokenRow, TokenUse};
 pub use threepids::OwnThreePid;
-pub use token_pairs::{NextPair, Offer};
+pub use token_pairs::{NextPair, Offer, Place};
 pub use uia_sessions::{SaveSessionError, SessionRow};
 
 use crate::{aws::Aws, chance::Chance};

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use shared::{
     accounts::{PasswordChange, Sparing},
     app::App,
+    credentials,
     error::{ErrorCode, MatrixError, Rejection},
     guarded::{self, Guarded, Opened, Wanted, Who},
     http::{Request as HttpRequest, Response as HttpResponse},
@@ -109,10 +110,12 @@ async fn finish(
     };
     let addresses = addresses(app, &subject).await?;
     let sparing = sparing(guarded, asked);
-    let ((), hash, messages) = tokio::join!(
+    // Whoever sets the password is the owner, and strangers do not keep them from logging in with it.
+    let ((), hash, messages, ()) = tokio::join!(
         proof.settle(app),
         app.hasher.hash(&password, &*app.chance),
-        messages(app, &subject.user, &addresses, &sparing)
+        messages(app, &subject.user, &addresses, &sparing),
+        credentials::remember(app, &subject.user, guarded.network)
     );
     let messages = match messages {
         Ok(messages) => messages,

@@ -165,6 +165,10 @@ impl From<AuthenticationError> for MatrixError {
                 soft_logout: true,
                 ..Self::new(ErrorCode::UserLocked, "The account is locked")
             },
+            AuthenticationError::Appservice => Self::new(
+                ErrorCode::Forbidden,
+                "An application service has no device here: this needs a user's access token",
+            ),
             AuthenticationError::Store(error) => error.into(),
         }
     }
