@@ -214,7 +214,8 @@ impl Config {
         let policies = flows::read_policies(raw);
         let messages = messages::read(raw);
         let identity_servers = identity_servers::read(raw);
-        let media = messages.as_ref().map(messages::Messages::media);
+        let delegates = identity_servers.as_ref().is_some_and(|own| own.delegates());
+        let media = messages.as_ref().map(|own| own.media(delegates));
         let registration =
             flows::read_registration(raw, captcha.is_some(), policies.is_some(), media);
         let guests = raw.flag("GATEHOUSE_GUESTS");

@@ -1,5 +1,5 @@
 //! Identity servers: who is asked (`name`, `network`), how (`client`, `signing`), and what for:
-//! to bind an address to a user, and to undo that.
+//! to bind an address to a user and to undo that, and, where the operator chose that, to validate one.
 //!
 //! Off as Gatehouse comes: nobody is asked whom the operator does not trust (IDS-01, IDS-02). What
 //! was bound through this server is recorded, so that it can be undone when the account goes
@@ -13,13 +13,15 @@ mod name;
 mod network;
 mod signing;
 mod unbind;
+mod validate;
 
-pub use bind::{BindError, BindRequest, bind};
+pub use bind::{BindError, BindRequest, bind, bind_proven};
 pub use client::{Client, IdServerError, Refusal};
 pub use keys::server_keys;
 pub use name::{IdServerFault, IdServerName, TrustedServer};
 pub use signing::{SigningKey, SigningKeys};
 pub use unbind::{UnbindError, UnbindResult, Which, unbind, unbind_all};
+pub use validate::{IdTokenFault, Validated, find_validated, read_token, request_validation};
 
 use serde_json::{Map, Value};
 

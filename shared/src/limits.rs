@@ -84,6 +84,8 @@ pub enum Limit {
     /// does something again and again makes a mailer of it, and one who has used up the one does
     /// not keep the other quiet.
     Notice,
+    /// Adding an address, by account: each of its mailboxes is told of it.
+    Addition,
 }
 
 /// How much is allowed.
@@ -102,7 +104,7 @@ impl Limit {
             Self::Register => (240, 1),
             Self::Available => (60, 1),
             Self::RegistrationToken | Self::Guest | Self::PasswordGuess => (10, 60),
-            Self::UiaSession | Self::IdServer => (30, 10),
+            Self::UiaSession => (30, 10),
             Self::Captcha => (20, 15),
             Self::PasswordHash => (20, 30),
             Self::AccountGuess => (100, 10 * 60),
@@ -111,7 +113,8 @@ impl Limit {
             | Self::Refresh
             | Self::FallbackPage
             | Self::RequestToken
-            | Self::SubmitToken => (60, 2),
+            | Self::SubmitToken
+            | Self::IdServer => (60, 2),
             Self::Message => (20, 60),
             Self::MailFromNetwork | Self::ResetMailFromNetwork => (5, 10 * 60),
             Self::MailAddress | Self::ResetMailAddress => (10, 5 * 60),
@@ -120,7 +123,7 @@ impl Limit {
             Self::SmsPrefix | Self::ResetSmsPrefix => (20, 3 * 60),
             Self::SmsCountry | Self::ResetSmsCountry => (200, 10),
             Self::KnownNotice => (1, 24 * 60 * 60),
-            Self::Notice => (10, 60 * 60),
+            Self::Notice | Self::Addition => (10, 60 * 60),
         };
         Budget {
             burst,
@@ -161,6 +164,7 @@ impl Limit {
             Self::ResetSmsCountry => "reset-sms-country",
             Self::KnownNotice => "known-notice",
             Self::Notice => "notice",
+            Self::Addition => "addition",
         }
     }
 }

@@ -21,6 +21,20 @@ pub async fn notify(
     addresses: &[ThreePid],
     notice: Notice,
 ) -> Vec<NewMessage> {
+    let mails = mails(app, addresses, notice);
+    if mails.is_empty() {
+        return mails;
+    }
+    let whose = format!("{} {}", user.as_str(), notice.as_str());
+    match limits::spend(app, Limit::Notice, whose).await {
+        // Who cannot be counted is told all the same: silence is worse than a mail too many.
+        Ok(()) | Err(LimitError::Store(_)) => mails,
+        Err(LimitError::Exceeded { .. }) => Vec::new(),
+    }
+}
+
+/// The same, however often: for what has a limit of its own.
+pub fn mails(app: &App, addresses: &[ThreePid], notice: Notice) -> Vec<NewMessage> {
     let mut mailboxes: Vec<&ThreePid> = addresses
         .iter()
         .filter(|address| address.medium == Medium::Email)
@@ -28,14 +42,8 @@ pub async fn notify(
     // An address that has just been added or removed may be named twice.
     mailboxes.sort();
     mailboxes.dedup();
-    if app.config.mail.is_none() || mailboxes.is_empty() {
+    if app.config.mail.is_none() {
         return Vec::new();
-    }
-    let whose = format!("{} {}", user.as_str(), notice.as_str());
-    match limits::spend(app, Limit::Notice, whose).await {
-        // Who cannot be counted is told all the same: silence is worse than a mail too many.
-        Ok(()) | Err(LimitError::Store(_)) => {}
-        Err(LimitError::Exceeded { .. }) => return Vec::new(),
     }
     let now = app.clock.now();
     let message = |to: &ThreePid| {

@@ -14,8 +14,8 @@ use crate::{
     http::{self, Body, Request},
     ids::Localpart,
     limits::{self, Limit, LimitError},
-    notices::notify,
-    outbox::{NewMessage, Notice},
+    notices,
+    outbox::Notice,
     secrets::Secret,
     store::{AccountRow, AccountStatus, OwnThreePid, ProofRow, StoreError},
     threepids::{
@@ -177,6 +177,7 @@ async fn judgement(
                 threepid: proof.threepid.clone(),
                 begun: proof.begun,
                 validated,
+                elsewhere: None,
             }))
         }
         // Who repeats a request whose answer was lost.
@@ -198,7 +199,6 @@ pub async fn add(
     mut proof: Option<ProofRow>,
     commit: impl Fn() -> Option<SessionCommit>,
 ) -> Result<(), AddressFault> {
-    let mut told = None;
     for attempt in 0..TRIES {
         let proven = match judgement(app, &owner, proof.as_ref()).await? {
             Judgement::Add(proven) => proven,
@@ -220,7 +220,7 @@ pub async fn add(
         let notices = if known {
             Vec::new()
         } else {
-            tell(app, &owner, &everybody, Notice::AddressAdded, &mut told).await
+            notices::mails(app, &everybody, Notice::AddressAdded)
         };
         let new = NewThreePid {
             localpart: owner.localpart.clone(),
@@ -231,20 +231,43 @@ pub async fn add(
             session: commit(),
             notices,
         };
-        match app.store.add_threepid(&new).await {
-            Ok(()) => return Ok(()),
-            Err(AddThreePidError::SessionMoved) => return Err(AddressFault::SessionMoved),
-            Err(AddThreePidError::Store(error)) => return Err(error.into()),
-            Err(
-                AddThreePidError::AccountMoved
-                | AddThreePidError::Taken
-                | AddThreePidError::ProofGone,
-            ) => app.store.wait(attempt).await,
+        match write(app, &new).await? {
+            Written::Done => return Ok(()),
+            Written::Moved => app.store.wait(attempt).await,
         }
         owner = again(app, request, &owner).await?;
         proof = credentials.find(app).await?;
     }
     Err(StoreError::Contended.into())
+}
+
+enum Written {
+    Done,
+    /// Something is not as it was read.
+    Moved,
+}
+
+/// Writes an addition, within the limit of its account. Who has used that up is refused, and not
+/// served without a word to the owner; one that was not made is not counted.
+async fn write(app: &App, new: &NewThreePid) -> Result<Written, AddressFault> {
+    let whose = new.localpart.as_str();
+    if !new.known {
+        limits::spend(app, Limit::Addition, whose).await?;
+    }
+    let fault = match app.store.add_threepid(new).await {
+        Ok(()) => return Ok(Written::Done),
+        Err(
+            AddThreePidError::AccountMoved | AddThreePidError::Taken | AddThreePidError::ProofGone,
+        ) => None,
+        Err(AddThreePidError::SessionMoved) => Some(AddressFault::SessionMoved),
+        // It may have been made.
+        Err(AddThreePidError::Store(error)) => return Err(error.into()),
+    };
+    if !new.known {
+        // Losing a refund costs them one of the next; it is no reason to fail.
+        let _ = limits::refund(app, Limit::Addition, whose).await;
+    }
+    fault.map_or(Ok(Written::Moved), Err)
 }
 
 /// Removes an address from the account of who asks. One that is not theirs, or no more, is left
@@ -255,7 +278,6 @@ pub async fn remove(
     mut owner: Owner,
     threepid: &ThreePid,
 ) -> Result<(), AddressFault> {
-    let mut told = None;
     for attempt in 0..TRIES {
         match owner.account.status {
             AccountStatus::Suspended => return Err(AddressFault::Suspended),
@@ -269,7 +291,8 @@ pub async fn remove(
             localpart: owner.localpart.clone(),
             account: owner.account.clone(),
             threepid: threepid.clone(),
-            notices: tell(app, &owner, &own, Notice::AddressRemoved, &mut told).await,
+            // No more can be removed than were added, which has a limit.
+            notices: notices::mails(app, &own, Notice::AddressRemoved),
         };
         match app.store.remove_threepid(&lost).await {
             Ok(()) | Err(RemoveThreePidError::NotThere) => return Ok(()),
@@ -293,18 +316,4 @@ async fn again(app: &App, request: &Request, before: &Owner) -> Result<Owner, Ad
 
 fn addresses(own: Vec<OwnThreePid>) -> Vec<ThreePid> {
     own.into_iter().map(|own| own.threepid).collect()
-}
-
-/// Who is told of a change, once, however often it has to be tried.
-async fn tell(
-    app: &App,
-    owner: &Owner,
-    addresses: &[ThreePid],
-    notice: Notice,
-    told: &mut Option<Vec<NewMessage>>,
-) -> Vec<NewMessage> {
-    if told.is_none() {
-        *told = Some(notify(app, &owner.localpart, addresses, notice).await);
-    }
-    told.clone().unwrap_or_default()
 }

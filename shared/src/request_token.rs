@@ -3,8 +3,12 @@
 //! The endpoints differ in what the proof is for and in who may ask; from there on they are one
 //! (3PID-01 to 3PID-17).
 
+mod delegated;
+
 use ::http::StatusCode;
 use serde::Serialize;
+
+use delegated::Delegate;
 
 use crate::{
     app::App,
@@ -48,7 +52,8 @@ pub async fn email(
     offered: bool,
 ) -> Result<Response, Rejection> {
     let body = Body::parse(&request.body)?;
-    if !offered || app.config.mail.is_none() {
+    let delegate = Delegate::of(app, purpose, &body)?;
+    if !offered || (app.config.mail.is_none() && delegate.is_none()) {
         return Err(not_offered(&body)?.into());
     }
     let typed: String = body.required("email")?;
@@ -57,7 +62,13 @@ pub async fn email(
         .ok_or_else(|| invalid("`email` is not an e-mail address we can write to"))?;
     threepids::admit(&app.config, &to)?;
     let wish = common.wish(purpose, &to, None);
-    let sid = proofs::request(app, wish, request.network).await?;
+    let sid = match &delegate {
+        Some(delegate) => {
+            let told = [("email", to.address.as_str())];
+            delegate.request(app, &wish, request.network, &told).await?
+        }
+        None => proofs::request(app, wish, request.network).await?,
+    };
     let answer = Answer {
         sid,
         submit_url: None,
@@ -75,19 +86,39 @@ pub async fn msisdn(
     offered: bool,
 ) -> Result<Response, Rejection> {
     let body = Body::parse(&request.body)?;
-    let Some(sms) = app.config.sms.as_ref().filter(|_| offered) else {
+    let delegate = Delegate::of(app, purpose, &body)?;
+    let sms = app.config.sms.as_ref();
+    if !offered || (sms.is_none() && delegate.is_none()) {
         return Err(not_offered(&body)?.into());
-    };
+    }
     let country: String = body.required("country")?;
     let typed: String = body.required("phone_number")?;
     let common = Common::read(app, &body)?;
-    let phone = threepids::parse_phone(sms, &country, &typed)?;
+    let phone = match sms {
+        Some(sms) => threepids::parse_phone(sms, &country, &typed)?,
+        None => threepids::read_phone(&country, &typed)?,
+    };
     threepids::admit(&app.config, &phone.threepid)?;
     let wish = common.wish(purpose, &phone.threepid, Some(&phone.country));
-    let sid = proofs::request(app, wish, request.network).await?;
+    let (sid, submit_url) = match &delegate {
+        Some(delegate) => {
+            let number = format!("+{}", phone.threepid.address);
+            let told = [
+                ("country", phone.country.as_str()),
+                ("phone_number", &number),
+            ];
+            let sid = delegate.request(app, &wish, request.network, &told).await?;
+            // The code goes to where it came from, which the client has named itself.
+            (sid, None)
+        }
+        None => {
+            let sid = proofs::request(app, wish, request.network).await?;
+            (sid, Some(submit_url(app, Medium::Msisdn)))
+        }
+    };
     let answer = Answer {
         sid,
-        submit_url: Some(submit_url(app, Medium::Msisdn)),
+        submit_url,
         msisdn: Some(phone.threepid.address),
         intl_fmt: Some(phone.readable),
     };
@@ -112,7 +143,7 @@ impl Common {
         if attempt < 0 {
             return Err(invalid("`send_attempt` must not be negative"));
         }
-        // Its type is checked and nothing else: no identity server is asked (3PID-10).
+        // Their types are checked and nothing else, unless an identity server validates (3PID-10).
         for name in ["id_server", "id_access_token"] {
             body.optional::<String>(name)?;
         }

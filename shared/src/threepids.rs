@@ -17,7 +17,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use email::parse as parse_email;
-pub use phone::{Phone, PhoneFault, canonical as canonical_phone, parse as parse_phone};
+pub use phone::{
+    Phone, PhoneFault, canonical as canonical_phone, parse as parse_phone, read_any as read_phone,
+};
 
 use crate::config::Config;
 

@@ -23,7 +23,7 @@ pub use engine::{Attempt, prepare, prove};
 pub use operations::{Binding, Offer, Operation};
 pub use proof::Proof;
 pub use session::{OpenSession, Replay, SessionCommit, SessionState, session_key};
-pub use stages::{Evidence, Prepared, StageType, registration_token};
+pub use stages::{Evidence, ForeignSession, Prepared, StageType, registration_token};
 
 use crate::{
     config::{Config, Flow},

@@ -299,12 +299,12 @@ async fn asking_identity_servers_is_limited() {
     let house = IdServer::house(&[&server], &[("GATEHOUSE_LIMITS", "on")]).await;
     let alice = house.sign_up("alice").await;
     let token = text(&alice, "access_token");
-    for _ in 0..30 {
+    for _ in 0..60 {
         let reply = post_as(&house, token, PATH, &wish(&server, "1")).await;
         reply.error(404, "M_NO_VALID_SESSION");
     }
     post_as(&house, token, PATH, &wish(&server, "1"))
         .await
         .error(429, "M_LIMIT_EXCEEDED");
-    assert_eq!(server.seen().len(), 30);
+    assert_eq!(server.seen().len(), 60);
 }

@@ -59,7 +59,8 @@ pub(crate) struct IdServer {
 #[derive(Default)]
 struct State {
     seen: Mutex<Vec<Seen>>,
-    manners: Mutex<Option<Manners>>,
+    /// With the end of the path that it misbehaves at.
+    manners: Mutex<Option<(&'static str, Manners)>>,
     knowledge: Mutex<Knowledge>,
 }
 
@@ -120,7 +121,12 @@ impl IdServer {
 
     /// From here on it misbehaves, or does not any more.
     pub(crate) fn behaves(&self, manners: Option<Manners>) {
-        *self.state.manners.lock().unwrap() = manners;
+        *self.state.manners.lock().unwrap() = manners.map(|manners| ("", manners));
+    }
+
+    /// The same for one of its endpoints.
+    pub(crate) fn misbehaves_at(&self, end: &'static str, manners: Manners) {
+        *self.state.manners.lock().unwrap() = Some((end, manners));
     }
 
     /// Answers everything with this.
@@ -148,6 +154,11 @@ impl IdServer {
         self.knows(|knowledge| knowledge.add_session(sid, secret, medium, address, false));
     }
 
+    /// Somebody follows the link of a session.
+    pub(crate) fn validate(&self, sid: &str) {
+        self.knows(|knowledge| knowledge.validate(sid));
+    }
+
     /// Who is found by which address, as `medium address user`.
     pub(crate) fn bound(&self) -> Vec<String> {
         self.knows(|knowledge| knowledge.bound.iter().cloned().collect())
@@ -159,7 +170,8 @@ impl State {
         let Some(seen) = read(stream) else { return };
         self.seen.lock().unwrap().push(seen.clone());
         let manners = self.manners.lock().unwrap().clone();
-        let (status, body) = match manners {
+        let manners = manners.filter(|(end, _)| seen.line.ends_with(end));
+        let (status, body) = match manners.map(|(_, manners)| manners) {
             None => self.knowledge.lock().unwrap().answer(&seen),
             Some(Manners::Says(status, body)) => (status, body),
             Some(Manners::Hangs) => {

@@ -103,14 +103,15 @@ async fn all(limits: &str) -> Bills {
 }
 
 /// In round trips: a list 2; an addition 3 (the account is read before its addresses are, and both
-/// before anything is written), with a password in a session 4, since what is to be added stands in the
-/// session; a removal 3.
+/// before anything is written), by a session that remembers what is to be added 4; a removal 4, the last
+/// of them for what is bound elsewhere.
 #[tokio::test]
 async fn what_an_address_of_an_account_costs() {
     assert_bills(&all("off").await, WITHOUT_LIMITS);
 }
 
-/// What adds a trip: that the account's owner is told no oftener than they want to read.
+/// What adds a trip: the limit on additions, which is charged when there is nothing left but to write;
+/// and the one on guesses at a password, with what is given back.
 #[tokio::test]
 async fn what_an_address_of_an_account_costs_with_limits() {
     assert_bills(&all("on").await, WITH_LIMITS);
@@ -122,8 +123,8 @@ const WITHOUT_LIMITS: &str = "
     add, repeated: BatchGetItem Accounts + GetItem Proofs > GetItem Accounts = 4r 0w
     add, junk: BatchGetItem Accounts + GetItem Proofs = 2r 0w
     add, not proven: BatchGetItem Accounts + GetItem Proofs = 3r 0w
-    remove: BatchGetItem Accounts > Query Accounts > TransactWriteItems Accounts&Outbox = 3r 12w
-    remove, not there: BatchGetItem Accounts > Query Accounts = 3r 0w
+    remove: BatchGetItem Accounts > Query Accounts > TransactWriteItems Accounts&Outbox > Query Accounts = 4r 12w
+    remove, not there: BatchGetItem Accounts > Query Accounts > Query Accounts = 4r 0w
     add, challenge: BatchGetItem Accounts + GetItem Proofs > PutItem UiaSessions = 4r 1w
     add, in a session: BatchGetItem Accounts&UiaSessions > GetItem Proofs > GetItem Accounts + Query Accounts > TransactWriteItems Accounts&Outbox&Proofs&UiaSessions = 7r 16w
     add, in a session, repeated: BatchGetItem Accounts&UiaSessions = 4r 0w
@@ -136,10 +137,10 @@ const WITH_LIMITS: &str = "
     add, repeated: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits > GetItem Accounts = 4r 1w
     add, junk: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits = 2r 1w
     add, not proven: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits = 3r 1w
-    remove: BatchGetItem Accounts + UpdateItem Limits > Query Accounts > UpdateItem Limits > TransactWriteItems Accounts&Outbox = 3r 14w
-    remove, not there: BatchGetItem Accounts + UpdateItem Limits > Query Accounts = 3r 1w
+    remove: BatchGetItem Accounts + UpdateItem Limits > Query Accounts > TransactWriteItems Accounts&Outbox > Query Accounts = 4r 13w
+    remove, not there: BatchGetItem Accounts + UpdateItem Limits > Query Accounts > Query Accounts = 4r 1w
     add, challenge: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits > PutItem UiaSessions = 4r 3w
-    add, in a session: BatchGetItem Accounts&UiaSessions + UpdateItem Limits > GetItem Proofs > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > GetItem Accounts + Query Accounts > UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs&UiaSessions = 7r 22w
-    add, in a session, repeated: BatchGetItem Accounts&UiaSessions + UpdateItem Limits = 4r 1w
-    add, in one request: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > GetItem Accounts + Query Accounts > UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs = 6r 23w
+    add, in a session: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > GetItem Proofs > UpdateItem Limits > GetItem Accounts + Query Accounts > UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs&UiaSessions = 7r 21w
+    add, in a session, repeated: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits = 4r 3w
+    add, in one request: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > GetItem Accounts + Query Accounts > UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs = 6r 22w
 ";

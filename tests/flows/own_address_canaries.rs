@@ -1,9 +1,5 @@
 //! What nobody may find of the addresses of an account: the password and the client's secret in no
 //! table and no log, the address and the session's id in no log, not even in that of a failure.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
-)]
 
 use kit::{Log, PASSWORD};
 use serde_json::json;

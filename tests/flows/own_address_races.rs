@@ -130,6 +130,24 @@ async fn uia_15_an_addition_that_is_sent_many_times_at_once_is_made_once() {
     }
 }
 
+/// Within the limits too, and never without a word: who comes too often at once is told to wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn http_19_an_addition_that_is_sent_too_often_at_once_is_still_told() {
+    let _alone = alone().await;
+    let house = Arc::new(house(&[("GATEHOUSE_LIMITS", "on")]).await);
+    let token = user(&house, "alice").await;
+    let creds = prove(&house, ALICE, "secret").await;
+    let requests = vec![addition(&token, "alice", &creds, false); MANY];
+    let replies = send(&house, &requests).await;
+    let tally = tally(&replies);
+    let times = |status: u16, code: &str| tally.get(&(status, code.to_owned())).copied();
+    let refused = times(429, "M_LIMIT_EXCEEDED").unwrap_or_default();
+    assert_eq!(times(200, "").unwrap_or_default() + refused, MANY);
+    assert!(refused < MANY, "{tally:?}");
+    assert_eq!(owners(&house), [(ALICE.into(), "alice".into())].into());
+    assert_eq!(notices(&house).len(), 1);
+}
+
 /// REG-28: whoever signs up with an address races whoever adds it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn _3pid_68_an_addition_and_a_sign_up_race_for_an_address() {

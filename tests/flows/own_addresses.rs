@@ -5,12 +5,17 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
+use std::time::Duration;
+
 use gatehouse_local::outbox::Message;
 use kit::{House, PASSWORD, Reply};
 use serde_json::{Value, json};
+use shared::limits::Limit;
 
 use crate::{
-    api::own_addresses::{ADD, DELETE, add, list, medium, owners, remove, wish, with_password},
+    api::own_addresses::{
+        ADD, DELETE, add, give, list, medium, notices, owners, prove, remove, wish, with_password,
+    },
     flows::{
         addresses::{ALICE, Asked, EMAIL, MSISDN, NUMBER},
         people::{
@@ -169,6 +174,49 @@ async fn acc3_02_the_owner_is_told_by_mail_at_every_address() {
     assert!(take(&house).await.is_empty());
 }
 
+/// Whoever adds one address after another fills mailboxes; they are refused, and never is anything
+/// added of which nobody is told.
+#[tokio::test]
+async fn http_19_so_many_addresses_are_added_and_no_more() {
+    let house = house(&[("GATEHOUSE_LIMITS", "on")]).await;
+    let (alice, bob) = (sign_up(&house, "alice").await, sign_up(&house, "bob").await);
+    let taken = prove(&house, "taken@example.org", "alice").await;
+    give(&house, &bob.token, "taken@example.org").await;
+    for _ in 0..20 {
+        // What was not added does not count.
+        let reply = add(&house, &alice.token, &taken).await;
+        reply.error(400, "M_THREEPID_IN_USE");
+    }
+    let budget = Limit::Addition.budget();
+    for number in 0..budget.burst + 2 {
+        house.advance(Duration::from_mins(2));
+        let address = format!("user{number}@example.org");
+        let creds = prove(&house, &address, "secret").await;
+        let reply = add(&house, &alice.token, &creds).await;
+        if number < budget.burst {
+            reply.ok();
+            // What is there already may be said as often as one likes.
+            add(&house, &alice.token, &creds).await.ok();
+        } else {
+            reply.error(429, "M_LIMIT_EXCEEDED");
+        }
+    }
+    let burst = usize::try_from(budget.burst).unwrap();
+    assert_eq!(list(&house, &alice.token).await.len(), burst);
+    // Each addition is told to those before it and to itself; and bob was told of his.
+    assert_eq!(notices(&house).len(), burst * (burst + 1) / 2 + 1);
+    house.advance(budget.interval);
+    let creds = prove(&house, "late@example.org", "secret").await;
+    add(&house, &alice.token, &creds).await.ok();
+    for number in 0..budget.burst {
+        let address = format!("user{number}@example.org");
+        remove(&house, &alice.token, &address).await.ok();
+    }
+    let told = notices(&house);
+    let removed = told.iter().filter(|(what, _)| what == "address-removed");
+    assert_eq!(removed.count(), (2..=burst + 1).sum::<usize>());
+}
+
 /// To an account, what it says of itself and what others do to it: the addresses that a sign-up
 /// proved are removed like any other.
 #[tokio::test]
@@ -190,7 +238,7 @@ async fn incident_31_a_prepared_addition_does_not_survive_a_reset() {
     let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
     let theirs = proven(&house, "attacker@example.org", "secret").await;
     let challenge = alice.post(&house, ADD, &theirs.creds()).await.challenge();
-    house.advance(std::time::Duration::from_mins(1));
+    house.advance(Duration::from_mins(1));
     let asked = ask_reset(&house, EMAIL, ALICE, "reset").await;
     asked.validate(&house).await;
     reset(&house, &asked, OTHER).await.ok();

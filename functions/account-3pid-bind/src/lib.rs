@@ -9,7 +9,6 @@ use std::sync::Arc;
 use serde_json::json;
 use shared::{
     app::App,
-    config::IdServerApi,
     error::{ErrorCode, MatrixError, Rejection},
     http::{self, Body, Request as HttpRequest, Response as HttpResponse},
     identity_servers::{self, BindRequest},
@@ -18,9 +17,6 @@ use shared::{
     threepids::proofs,
     tokens,
 };
-
-/// No identity server's token is longer.
-const MAX_TOKEN_BYTES: usize = 2048;
 
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
@@ -32,19 +28,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     let client_secret = Secret::new(opaque(&body, "client_secret")?);
     let id_server: String = body.required("id_server")?;
     let server = identity_servers::trusted(&app.config, &id_server)?;
-    let token = match app.config.identity_servers.api {
-        IdServerApi::V2 => Some(body.required::<String>("id_access_token")?),
-        IdServerApi::V1 => body.optional::<String>("id_access_token")?,
-    };
-    // It becomes part of a header.
-    let lawful = |token: &String| {
-        (1..=MAX_TOKEN_BYTES).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_graphic())
-    };
-    if !token.as_ref().is_none_or(lawful) {
-        let message = "`id_access_token` is no token";
-        return Err(MatrixError::new(ErrorCode::InvalidParam, message).into());
-    }
-    let token = token.map(Secret::new);
+    let token = identity_servers::read_token(&app, body.optional("id_access_token")?)?;
     limits::spend(&app, Limit::IdServer, request.network).await?;
     let request = BindRequest {
         server,

@@ -34,10 +34,10 @@ pub struct Parameters {
     /// The token of the guest who is to become this user (GUEST-08).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guest_access_token: Option<String>,
-    /// r0: whether to bind the e-mail address at an identity server; checked and remembered.
+    /// r0: whether to bind the e-mail address at the identity server that validated it (REG-26).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bind_email: Option<bool>,
-    /// r0: whether to bind the phone number at an identity server; checked and remembered.
+    /// r0: whether to bind the phone number there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bind_msisdn: Option<bool>,
 }

@@ -11,6 +11,7 @@ use shared::{
     appservices::Appservices,
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Network, Request, Response as HttpResponse},
+    identity_servers,
     ids::Localpart,
     limits::{self, Limit, LimitError},
     passwords,
@@ -307,7 +308,10 @@ async fn finish(
             ..NewAccount::new(localpart, AccountKind::User, app.clock.now())
         };
         match app.store.create_account(&account).await {
-            Ok(()) => return Ok(HttpResponse::json_text(http::StatusCode::OK, text)),
+            Ok(()) => {
+                bind(app, asked, &account).await;
+                return Ok(HttpResponse::json_text(http::StatusCode::OK, text));
+            }
             Err(CreateAccountError::SessionMoved) => {
                 let id = proof.session().map(|session| session.secret_id().clone());
                 if let Some(response) = answer_of_twin(app, id.as_ref(), canonical).await? {
@@ -333,6 +337,27 @@ async fn finish(
         }
     }
     Err(shared::store::StoreError::Contended.into())
+}
+
+/// Has the addresses published that the client wants published (REG-26, DIS-03). The account is made
+/// whatever becomes of that.
+async fn bind(app: &App, asked: &Parameters, account: &NewAccount) {
+    let wanted = |medium| match medium {
+        Medium::Email => asked.bind_email == Some(true),
+        Medium::Msisdn => asked.bind_msisdn == Some(true),
+    };
+    let proven = account.threepids.iter();
+    let wanted: Vec<_> = proven
+        .filter(|proven| wanted(proven.threepid.medium))
+        .collect();
+    if !wanted.is_empty() {
+        Box::pin(identity_servers::bind_proven(
+            app,
+            &account.localpart,
+            &wanted,
+        ))
+        .await;
+    }
 }
 
 /// An address that the operator's rules do not allow, which may have changed since the message was

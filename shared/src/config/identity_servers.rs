@@ -102,6 +102,11 @@ pub(super) fn read(raw: &mut Raw<'_>) -> Option<Read> {
 }
 
 impl Read {
+    /// Whether messages can be had of identity servers, whatever this server sends itself.
+    pub(super) fn delegates(&self) -> bool {
+        self.validation == Validation::Delegated
+    }
+
     /// With the key that comes out of the secret, if there is no other.
     pub(super) fn with_keys(self, ring: &KeyRing) -> Option<IdentityServers> {
         let keys = match self.key {

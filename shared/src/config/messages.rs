@@ -86,10 +86,11 @@ pub(super) struct Media {
 }
 
 impl Messages {
-    pub(super) fn media(&self) -> Media {
+    /// `delegates`: identity servers send what this server does not.
+    pub(super) fn media(&self, delegates: bool) -> Media {
         Media {
-            mail: self.mail.is_some(),
-            sms: self.sms.is_some(),
+            mail: delegates || self.mail.is_some(),
+            sms: delegates || self.sms.is_some(),
         }
     }
 }

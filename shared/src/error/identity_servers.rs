@@ -6,7 +6,9 @@ use ::http::StatusCode;
 
 use super::{ErrorCode, MatrixError, Rejection};
 use crate::{
-    identity_servers::{BindError, IdServerError, IdServerFault, Refusal, UnbindError},
+    identity_servers::{
+        BindError, IdServerError, IdServerFault, IdTokenFault, Refusal, UnbindError,
+    },
     tokens::AuthenticationError,
 };
 
@@ -34,6 +36,19 @@ impl From<IdServerFault> for MatrixError {
                 ErrorCode::ServerNotTrusted,
                 "This server does not trust that identity server",
             ),
+        }
+    }
+}
+
+impl From<IdTokenFault> for MatrixError {
+    fn from(fault: IdTokenFault) -> Self {
+        match fault {
+            IdTokenFault::Missing => {
+                Self::new(ErrorCode::MissingParam, "`id_access_token` is missing")
+            }
+            IdTokenFault::Malformed => {
+                Self::new(ErrorCode::InvalidParam, "`id_access_token` is no token")
+            }
         }
     }
 }
@@ -101,7 +116,13 @@ macro_rules! reject_as_error {
     };
 }
 
-reject_as_error!(BindError, IdServerError, IdServerFault, UnbindError);
+reject_as_error!(
+    BindError,
+    IdServerError,
+    IdServerFault,
+    IdTokenFault,
+    UnbindError
+);
 
 #[cfg(test)]
 mod tests {

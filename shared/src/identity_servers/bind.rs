@@ -1,18 +1,28 @@
 //! Binding: an identity server publishes that an address belongs to a user (IDS-10 to IDS-12).
 
+use std::time::Duration;
+
+use futures_util::future::join_all;
 use serde_json::json;
 
 use super::{
     IdServerError, TrustedServer, address_in,
     client::Call,
+    trusted,
     unbind::{self, Target},
+    validate::{bearer, interface},
 };
 use crate::{
     app::App,
+    config::IdServerApi,
     ids::Localpart,
     secrets::Secret,
     store::{Binding, RecordBindingError, StoreError},
+    threepids::proofs::Proven,
 };
+
+/// How long a binding may hold up what it comes along with.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Which validated session of which server is to be bound.
 #[derive(Debug)]
@@ -51,18 +61,12 @@ pub async fn bind(app: &App, user: &Localpart, request: BindRequest<'_>) -> Resu
         "client_secret": request.client_secret.reveal(),
         "mxid": user.user_id(&app.config.server_name),
     });
-    let authorization = request
-        .token
-        .map(|token| Secret::new(format!("Bearer {}", token.reveal())));
+    let uri = format!("{}/3pid/bind", interface(request.token));
     let call = Call {
         server,
         method: "POST",
-        uri: if authorization.is_some() {
-            "/_matrix/identity/v2/3pid/bind"
-        } else {
-            "/_matrix/identity/api/v1/3pid/bind"
-        },
-        authorization,
+        uri: &uri,
+        authorization: request.token.map(bearer),
         body: Some(body.to_string()),
     };
     let answer = app.identity_client().call(call).await?;
@@ -92,5 +96,43 @@ pub async fn bind(app: &App, user: &Localpart, request: BindRequest<'_>) -> Resu
             let _ = unbind::undo(app, user, &target).await;
             Err(BindError::Deactivated)
         }
+    }
+}
+
+/// Binds the addresses of a new account that its client asked for, as far as an identity server has
+/// validated them: no other knows their sessions (REG-26, DIS-03). The account is there already and
+/// what becomes of this changes nothing about it, so it takes a few seconds at most and never fails.
+pub async fn bind_proven(app: &App, user: &Localpart, addresses: &[&Proven]) {
+    let bindings: Vec<_> = addresses
+        .iter()
+        .map(|proven| bind_one(app, user, proven))
+        .collect();
+    if tokio::time::timeout(PATIENCE, join_all(bindings))
+        .await
+        .is_err()
+    {
+        tracing::warn!("an address of a new account could not be bound in time");
+    }
+}
+
+async fn bind_one(app: &App, user: &Localpart, proven: &Proven) {
+    let Some(session) = &proven.elsewhere else {
+        return;
+    };
+    let Ok(server) = trusted(&app.config, &session.id_server) else {
+        return;
+    };
+    let token = session.token.clone().map(Secret::new);
+    if token.is_none() && app.config.identity_servers.api == IdServerApi::V2 {
+        return;
+    }
+    let request = BindRequest {
+        server,
+        token: token.as_ref(),
+        sid: &proven.sid,
+        client_secret: &Secret::new(session.client_secret.clone()),
+    };
+    if let Err(error) = bind(app, user, request).await {
+        tracing::warn!(%error, "an address of a new account is not bound");
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     ids::{DeviceId, Localpart},
+    secrets::{fields, sha256_base64},
     threepids::{Medium, ThreePid},
 };
 
@@ -44,6 +45,13 @@ pub(super) fn threepid(threepid: &ThreePid) -> String {
 /// The record that an address is bound at an identity server.
 pub(super) fn binding(id_server: &str, medium: Medium, address: &str) -> String {
     format!("{BINDINGS}{id_server}#{medium}#{address}")
+}
+
+/// The row by which a proof of an identity server is spent. No session of ours has such an id, and
+/// no client can name it as one.
+pub(super) fn proof_elsewhere(id_server: &str, sid: &str) -> String {
+    let about = fields(&[id_server.as_bytes(), sid.as_bytes()]);
+    format!("IDSERVER#{}", sha256_base64(&about))
 }
 
 pub(super) fn registration_token(hash: &str) -> String {

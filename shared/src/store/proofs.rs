@@ -10,8 +10,8 @@ use aws_sdk_dynamodb::{
 
 use super::{
     Store, StoreError,
-    item::{Item, Map, Row, number, put_over, text},
-    keys::PK,
+    item::{Item, Map, Row, number, put, put_over, text},
+    keys::{self, PK},
     retry::{Failure, condition_failed, failed_condition, holds},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     outbox::NewMessage,
     threepids::{
         Medium, ThreePid,
-        proofs::{ProofState, Proven, Purpose},
+        proofs::{LIFETIME, ProofState, Proven, Purpose},
     },
 };
 
@@ -266,8 +266,17 @@ impl Store {
         .await
     }
 
-    /// Spends a proof, in the transaction of what it is for (UIA-54).
+    /// Spends a proof, in the transaction of what it is for (UIA-54). One of an identity server has no
+    /// row here until then: that there is one is that it has been spent.
     pub(super) fn spend_proof(&self, proven: &Proven, now: Timestamp) -> TransactWriteItem {
+        if let Some(elsewhere) = &proven.elsewhere {
+            let spent = Item::at(keys::proof_elsewhere(&elsewhere.id_server, &proven.sid))
+                .number("schema", 1)
+                .text("state", ProofState::Spent.as_str())
+                .number("spent", now.0)
+                .number("ttl", ttl(now.plus(LIFETIME)));
+            return put(&self.proofs, spent, Some("attribute_not_exists(pk)"));
+        }
         let update = Update::builder()
             .table_name(&self.proofs)
             .set_key(Some(Item::at(&proven.sid).build()))

@@ -62,14 +62,27 @@ pub fn parse(sms: &SmsConfig, country: &str, typed: &str) -> Result<Phone, Phone
     if !reachable || !sms.countries.contains(&home) {
         return Err(PhoneFault::Unserved);
     }
-    Ok(Phone {
+    Ok(phone(&number, digits, home))
+}
+
+/// The number that `typed` is when dialled from `country`, for somebody else to send to.
+pub fn read_any(country: &str, typed: &str) -> Result<Phone, PhoneFault> {
+    let number = read(country, typed)?;
+    let digits = e164(&number).ok_or(PhoneFault::Number)?;
+    let home = number.country().id().filter(|_| number.is_valid());
+    let home = home.ok_or(PhoneFault::Number)?;
+    Ok(phone(&number, digits, home.as_ref().to_owned()))
+}
+
+fn phone(number: &phonenumber::PhoneNumber, digits: String, country: String) -> Phone {
+    Phone {
         threepid: ThreePid {
             medium: Medium::Msisdn,
             address: digits,
         },
         readable: number.format().mode(Mode::International).to_string(),
-        country: home,
-    })
+        country,
+    }
 }
 
 /// The canonical form of a number that may have been stored here, wherever text messages go now

@@ -7,10 +7,12 @@
 //! derived from the generation by whoever needs them.
 
 mod budgets;
+mod elsewhere;
 mod submit;
 
 use std::time::Duration;
 
+pub use elsewhere::{Elsewhere, before_delegating};
 pub use submit::{Followed, Opened, SubmitError, Token, asks, follow, refuse, submit};
 
 use super::{Medium, ThreePid};
@@ -110,6 +112,9 @@ pub struct Proven {
     pub begun: Timestamp,
     /// When it was validated.
     pub validated: Timestamp,
+    /// Whose session it is, if an identity server has validated it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<Elsewhere>,
 }
 
 /// What a client asks for.
@@ -351,6 +356,11 @@ async fn tell(app: &App, wish: &Wish<'_>) -> Result<(), RequestError> {
     if app.config.threepid_privacy == Privacy::Quiet {
         return Ok(());
     }
+    judge_owner(app, wish).await
+}
+
+/// Whether an address belongs to somebody, or to nobody, as its purpose needs it.
+async fn judge_owner(app: &App, wish: &Wish<'_>) -> Result<(), RequestError> {
     let owner = app.store.find_owner(wish.to).await?;
     match (wish.purpose, owner) {
         (Purpose::Register | Purpose::Add, None) | (Purpose::Reset, Some(_)) => Ok(()),

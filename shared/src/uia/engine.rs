@@ -222,8 +222,12 @@ async fn try_stage(
             })
         }
         Verdict::Refused(why) => Ok(Outcome::Refused(why)),
-        Verdict::Waiting { sid, why } => Ok(Outcome::Waiting {
-            news: session.wait_for(stage, sid),
+        Verdict::Waiting {
+            sid,
+            elsewhere,
+            why,
+        } => Ok(Outcome::Waiting {
+            news: session.wait_for(stage, sid, elsewhere),
             why,
         }),
     }

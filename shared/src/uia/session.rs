@@ -20,6 +20,7 @@ use crate::{
     config::Config,
     secrets::{Purpose, Secret, same, sha256_base64},
     store::{SaveSessionError, SessionRow, StoreError},
+    threepids::proofs::Elsewhere,
 };
 
 /// How long a session lives from its beginning, whatever happens in it.
@@ -225,15 +226,21 @@ impl OpenSession {
     }
 
     /// Remembers which validation session a stage waits for; returns whether that is news.
-    pub fn wait_for(&mut self, stage: StageType, sid: String) -> bool {
+    pub fn wait_for(
+        &mut self,
+        stage: StageType,
+        sid: String,
+        elsewhere: Option<Elsewhere>,
+    ) -> bool {
         let known = self.state.awaited.get(&stage);
-        if known.is_some_and(|awaited| awaited.sid == sid) {
+        if known.is_some_and(|awaited| awaited.sid == sid && awaited.elsewhere == elsewhere) {
             return false;
         }
         let awaited = Awaited {
             sid,
             asked: None,
             asks_again: false,
+            elsewhere,
         };
         self.state.awaited.insert(stage, awaited);
         true

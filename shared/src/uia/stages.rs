@@ -7,6 +7,7 @@ mod recaptcha;
 pub mod registration_token;
 mod terms;
 pub(super) mod threepid;
+mod threepid_elsewhere;
 pub(super) mod threepid_page;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use serde_json::Value;
 pub(super) use registration_token::REFUSED as TOKEN_REFUSED;
 
 use threepid::Awaited;
+pub use threepid_elsewhere::ForeignSession;
 
 use super::{Binding, Gains, Refusal, fallback::Form, session::SessionState};
 use crate::{
@@ -28,7 +30,10 @@ use crate::{
     limits::Limit,
     passwords::PasswordHash,
     store::{ProofRow, RegistrationTokenRow},
-    threepids::{Medium, proofs::Proven},
+    threepids::{
+        Medium,
+        proofs::{Elsewhere, Proven},
+    },
 };
 
 /// A stage that this server can offer. The removed ones of r0, `m.login.token` and
@@ -91,6 +96,8 @@ pub enum Prepared {
     Password(Option<PasswordHash>),
     /// The validation session that was named, if it is the client's.
     Proof(Option<Box<ProofRow>>),
+    /// The session at an identity server that was named, or why that is not asked.
+    Elsewhere(Result<Box<ForeignSession>, Refusal>),
     /// The registration token that was given, or that there is none.
     RegistrationToken(Option<RegistrationTokenRow>),
 }
@@ -121,6 +128,7 @@ pub(super) enum Verdict {
     /// Refused until a validation session is validated, which is to be remembered.
     Waiting {
         sid: String,
+        elsewhere: Option<Elsewhere>,
         why: Refusal,
     },
 }
@@ -236,7 +244,9 @@ impl StageType {
     ) -> Result<Verdict, Rejection> {
         match self {
             Self::Dummy => Ok(dummy::attempt()),
-            Self::Email | Self::Msisdn => Ok(threepid::attempt(context, self, prepared).await?),
+            Self::Email | Self::Msisdn => {
+                Box::pin(threepid::attempt(context, self, prepared)).await
+            }
             Self::Password => password::attempt(context, prepared).await,
             Self::Recaptcha => recaptcha::attempt(context).await,
             Self::RegistrationToken => Ok(registration_token::attempt(context, prepared)),

@@ -51,6 +51,12 @@ impl Knowledge {
         self.sessions.insert(sid.to_owned(), session);
     }
 
+    pub(super) fn validate(&mut self, sid: &str) {
+        if let Some(session) = self.sessions.get_mut(sid) {
+            session.validated = true;
+        }
+    }
+
     /// Answers as the specification has it.
     pub(super) fn answer(&mut self, seen: &Seen) -> Answer {
         let Some((method, target)) = seen.line.split_once(' ') else {
@@ -155,7 +161,7 @@ impl Knowledge {
         let member = |name: &str| body[name].as_str().unwrap_or_default();
         let address = match medium {
             "email" => member("email").to_owned(),
-            _ => format!("{}{}", member("country"), member("phone_number")),
+            _ => member("phone_number").trim_start_matches('+').to_owned(),
         };
         self.add_session(&sid, member("client_secret"), medium, &address, false);
         ("200 OK", json!({ "sid": sid }).to_string())

@@ -9,17 +9,39 @@ use serde_json::json;
 use super::start_every_function;
 use crate::{
     api::support::post_as,
-    flows::identity_server::{IdServer, TOKEN},
+    flows::{
+        addresses::{ALICE, EMAIL},
+        identity_server::{IdServer, TOKEN},
+        people::{CHANGE, OTHER},
+        support::{flows, wish, with},
+    },
 };
 
-/// An address is bound and unbound, with limits on.
+/// An address is validated by an identity server, bound by the sign-up and by its user, unbound, and
+/// proven again for a new password, with limits on.
 pub(super) async fn walk() -> BTreeSet<Use> {
     let server = IdServer::start("id.example.org");
-    let house = IdServer::house(&[&server], &[("GATEHOUSE_LIMITS", "on")]).await;
+    let settings = [
+        ("GATEHOUSE_LIMITS", "on"),
+        ("GATEHOUSE_THREEPID_VALIDATION", "delegated"),
+        flows("m.login.email.identity"),
+    ];
+    let house = IdServer::house(&[&server], &settings).await;
     start_every_function(&house).await;
-    let user = house.sign_up("alice").await;
+    server.session("1", "secret", "email", ALICE);
+    server.session("2", "secret", "email", ALICE);
+    let proof = |sid: &str| {
+        json!({
+            "type": EMAIL,
+            "threepid_creds": {
+                "sid": sid, "client_secret": "secret",
+                "id_server": server.name, "id_access_token": TOKEN,
+            },
+        })
+    };
+    let further = json!({ "auth": proof("1"), "bind_email": true });
+    let user = house.register(&with(wish("alice"), &further)).await.ok();
     let token = user["access_token"].as_str().unwrap();
-    server.session("1", "secret", "email", "alice@example.org");
     for (end, body) in [
         (
             "bind",
@@ -27,13 +49,12 @@ pub(super) async fn walk() -> BTreeSet<Use> {
                 "client_secret": "secret", "sid": "1", "id_server": server.name, "id_access_token": TOKEN,
             }),
         ),
-        (
-            "unbind",
-            json!({ "medium": "email", "address": "alice@example.org" }),
-        ),
+        ("unbind", json!({ "medium": "email", "address": ALICE })),
     ] {
         let path = format!("{}/account/3pid/{end}", PREFIXES[1]);
         post_as(&house, token, &path, &body).await.ok();
     }
+    let reset = json!({ "auth": proof("2"), "new_password": OTHER });
+    house.post(CHANGE, &reset).await.ok();
     house.local.tap().used()
 }

@@ -83,7 +83,9 @@ async fn find(app: &App, token: &str) -> Result<Option<RegistrationTokenRow>, St
 
 pub(super) fn attempt(context: StageContext<'_>, prepared: &Prepared) -> Verdict {
     match prepared {
-        Prepared::Nothing | Prepared::Password(_) | Prepared::Proof(_) => Verdict::Refused(MISSING),
+        Prepared::Nothing | Prepared::Password(_) | Prepared::Proof(_) | Prepared::Elsewhere(_) => {
+            Verdict::Refused(MISSING)
+        }
         Prepared::RegistrationToken(Some(row)) if row.is_good(context.app.clock.now()) => {
             Verdict::Passed {
                 evidence: Evidence::RegistrationToken {

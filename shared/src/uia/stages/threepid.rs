@@ -3,20 +3,23 @@
 //!
 //! The stage names a validation session; it passes when that has been validated for this operation.
 //! Until then the answer is M_UNAUTHORIZED, which clients take for "not yet", and the UIA session
-//! remembers which one it waits for. The proof is spent by the operation's own transaction.
+//! remembers which one it waits for. The proof is spent by the operation's own transaction. Sessions of
+//! identity servers are in `threepid_elsewhere`.
 
 use serde_json::{Map, Value};
 
-use super::{Evidence, Prepared, StageContext, StageType, Verdict};
+use super::{
+    Evidence, ForeignSession, Prepared, StageContext, StageType, Verdict, threepid_elsewhere,
+};
 use crate::{
     app::App,
-    error::{ErrorCode, MatrixError},
+    error::{ErrorCode, MatrixError, Rejection},
     http::Body,
     secrets::Secret,
-    store::{ProofRow, StoreError},
+    store::ProofRow,
     threepids::{
         Medium,
-        proofs::{self, ProofState, Proven, Purpose},
+        proofs::{self, Elsewhere, ProofState, Proven, Purpose},
     },
     uia::{Binding, Offer, Refusal},
 };
@@ -42,9 +45,21 @@ pub(in crate::uia) struct Awaited {
     /// Whether the page asks for an address again, and goes on counting from there.
     #[serde(default)]
     pub(in crate::uia) asks_again: bool,
+    /// Whose session it is, if it is not this server's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::uia) elsewhere: Option<Elsewhere>,
 }
 
 impl Awaited {
+    /// The session at an identity server that it is.
+    fn session_elsewhere(&self) -> Option<ForeignSession> {
+        let elsewhere = self.elsewhere.clone()?;
+        Some(ForeignSession {
+            sid: self.sid.clone(),
+            elsewhere,
+        })
+    }
+
     /// What the fallback page shows as asked for.
     pub(super) fn shown(&self) -> Option<&Asked> {
         self.asked.as_ref().filter(|_| !self.asks_again)
@@ -63,9 +78,11 @@ pub(in crate::uia) struct Asked {
 crate::opaque_debug!(Awaited, Asked);
 
 /// What `threepid_creds` says.
-struct Credentials {
-    sid: String,
-    client_secret: Secret,
+pub(super) struct Credentials {
+    pub(super) sid: String,
+    pub(super) client_secret: Secret,
+    pub(super) id_server: Option<String>,
+    pub(super) id_access_token: Option<String>,
 }
 
 /// The medium that a stage proves.
@@ -105,6 +122,12 @@ pub(super) async fn prepare(app: &App, members: &Body) -> Result<Prepared, Matri
     // Whose secret it is not, for them it is not there.
     let keys = &app.config.keys;
     let own = row.filter(|row| proofs::is_of(keys, row, &credentials.client_secret));
+    if own.is_none()
+        && lawful
+        && let Some(elsewhere) = threepid_elsewhere::named(app, &credentials)
+    {
+        return Ok(Prepared::Elsewhere(elsewhere.map(Box::new)));
+    }
     Ok(Prepared::Proof(own.map(Box::new)))
 }
 
@@ -112,11 +135,18 @@ pub(super) async fn attempt(
     context: StageContext<'_>,
     stage: StageType,
     prepared: &Prepared,
-) -> Result<Verdict, StoreError> {
+) -> Result<Verdict, Rejection> {
     let found;
     let row = match (prepared, context.awaited) {
         (Prepared::Proof(row), _) => row.as_deref(),
+        (Prepared::Elsewhere(Err(why)), _) => return Ok(Verdict::Refused(*why)),
+        (Prepared::Elsewhere(Ok(session)), _) => {
+            return threepid_elsewhere::attempt(context, stage, session).await;
+        }
         (_, Some(awaited)) => {
+            if let Some(session) = awaited.session_elsewhere() {
+                return threepid_elsewhere::attempt(context, stage, &session).await;
+            }
             found = context.app.store.find_proof(&awaited.sid).await?;
             found.as_ref()
         }
@@ -137,17 +167,19 @@ pub(super) async fn attempt(
             threepid: row.threepid.clone(),
             begun: row.begun,
             validated,
+            elsewhere: None,
         })),
         _ => Verdict::Waiting {
             sid: row.sid.clone(),
+            elsewhere: None,
             why: NOT_YET,
         },
     })
 }
 
 /// Reads the credentials in any of their spellings (UIA-51): under either name, as an object or a
-/// list of one; if both names are there the specification's own counts. Any `id_server` in them is
-/// nobody that we would ask (UIA-52).
+/// list of one; if both names are there the specification's own counts. An `id_server` in them is
+/// asked only where the operator chose that (UIA-52).
 fn credentials(members: &Body) -> Result<Option<Credentials>, MatrixError> {
     let value = match members.optional::<Value>("threepid_creds")? {
         Some(value) => value,
@@ -171,11 +203,16 @@ fn credentials(members: &Body) -> Result<Option<Credentials>, MatrixError> {
         Some(secret) => Some(secret),
         None => members.optional::<String>("clientSecret")?,
     };
-    for name in ["id_server", "idServer", "id_access_token", "idAccessToken"] {
-        members.optional::<String>(name)?;
-    }
+    let either = |name, other| match members.optional::<String>(name) {
+        Ok(None) => members.optional::<String>(other),
+        found => found,
+    };
+    let id_server = either("id_server", "idServer")?;
+    let id_access_token = either("id_access_token", "idAccessToken")?;
     Ok(sid.zip(secret).map(|(sid, secret)| Credentials {
         sid,
         client_secret: Secret::new(secret),
+        id_server,
+        id_access_token,
     }))
 }

@@ -179,6 +179,12 @@ async fn send(
     let Some(purpose) = purpose(&session.state.binding) else {
         return Ok(());
     };
+    if !sends(&app.config, stage) {
+        return Err(MatrixError::new(
+            ErrorCode::ThreePidMediumNotSupported,
+            "This server sends no such message: please go back to your application, which asks an identity server",
+        ));
+    }
     let earlier = session
         .state
         .awaited
@@ -207,9 +213,19 @@ async fn send(
             to: shown,
         }),
         asks_again: false,
+        elsewhere: None,
     };
     session.state.awaited.insert(stage, awaited);
     Ok(())
+}
+
+/// Whether this server sends what the stage needs, or an identity server alone does.
+fn sends(config: &Config, stage: StageType) -> bool {
+    match medium(stage) {
+        Some(Medium::Email) => config.mail.is_some(),
+        Some(Medium::Msisdn) => config.sms.is_some(),
+        None => false,
+    }
 }
 
 /// Whom the form names: the canonical address, a number's country, and how it is shown.

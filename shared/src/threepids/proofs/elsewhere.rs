@@ -1,0 +1,51 @@
+//! Addresses that an identity server validates in this server's place: what comes before that, and
+//! what is remembered of it.
+
+use serde::{Deserialize, Serialize};
+
+use super::{RequestError, Wish, budgets, judge_owner};
+use crate::{
+    app::App,
+    http::Network,
+    limits::{self, Limit},
+};
+
+/// A validation session at an identity server, as the client that has it knows it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Elsewhere {
+    /// The identity server's name.
+    pub id_server: String,
+    /// The secret of the session there.
+    pub client_secret: String,
+    /// The client's token there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+}
+
+crate::opaque_debug!(Elsewhere);
+
+/// What comes before an identity server is asked to write to an address (IDS-06): the budgets of
+/// a message of ours, and whose the address is. The identity server writes to whomever it is told
+/// to, so nobody can be kept in the dark here, whatever the operator chose otherwise.
+pub async fn before_delegating(
+    app: &App,
+    wish: &Wish<'_>,
+    network: Network,
+) -> Result<(), RequestError> {
+    let budgets = budgets::of(wish, network);
+    let (counted, charged, told) = tokio::join!(
+        limits::spend(app, Limit::RequestToken, network),
+        limits::spend_all(app, &budgets),
+        judge_owner(app, wish)
+    );
+    let paid = charged.is_ok();
+    let outcome = match (counted, told, charged) {
+        (Err(error), _, _) | (Ok(()), Ok(()), Err(error)) => Err(error.into()),
+        (Ok(()), Err(error), _) => Err(error),
+        (Ok(()), Ok(()), Ok(())) => Ok(()),
+    };
+    if outcome.is_err() && paid {
+        limits::refund_all(app, &budgets).await;
+    }
+    outcome
+}
