@@ -43,7 +43,7 @@ fn devices(house: &House, user: &str) -> BTreeSet<String> {
 
 fn statuses(house: &House) -> Vec<String> {
     let rows = house.local.engine().table("Outbox").unwrap();
-    let status = |row: &serde_json::Value| row["status"]["S"].as_str().unwrap().to_owned();
+    let status = |row: &Value| row["status"]["S"].as_str().unwrap().to_owned();
     rows.iter().map(status).collect()
 }
 
