@@ -138,7 +138,7 @@ async fn addresses(
     Ok(own.into_iter().map(|own| own.threepid).collect())
 }
 
-/// Tells the owner (within a limit, see `notices`), and has every row but the account's own removed.
+/// Tells the owner, and has every row but the account's own removed.
 async fn messages(app: &App, user: &Localpart, addresses: &[ThreePid]) -> Vec<NewMessage> {
     let mut messages = notices::notify(app, user, addresses, Notice::Deactivated).await;
     let content = Content::Purge { user: user.clone() };
