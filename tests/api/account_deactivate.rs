@@ -180,8 +180,9 @@ async fn deact_12_nothing_is_kept_that_is_not_needed() {
         let asked = ask_mail(&house, ALICE, "secret").await;
         asked.validate(&house).await;
         let (_, session) = house.begin(&wish("alice")).await;
-        house.register(&stage(TERMS, &session)).await.challenge();
-        let answer = house.register(&asked.attempt(Some(&session))).await.ok();
+        let first = asked.attempt(Some(&session));
+        house.register(&first).await.challenge();
+        let answer = house.register(&stage(TERMS, &session)).await.ok();
         let alice = Device::of(&answer);
         log_in(&house, "alice", PASSWORD).await;
         let before = rows_of(&house, "alice");

@@ -148,7 +148,7 @@ async fn deact_12_of_a_deactivated_account_one_row_is_left() {
     write_devices(&house, "alice", 1, ("x", 1500));
     leave_all(&house, &first).await;
     set_status(&house, "alice", "deactivated");
-    // What is interrupted goes on: the claim is gone, the row behind it is not.
+    // What is interrupted goes on.
     let tap = house.local.tap();
     let fault = Fault::new(Kind::Throttle).by("Deliver").on("DeleteItem");
     tap.inject(fault.nth(4).times(200));
