@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use shared::{
-    accounts::{PasswordChange, Sparing},
+    accounts::{self, PasswordChange, Sparing},
     app::App,
     credentials,
     error::{ErrorCode, MatrixError, Rejection},
@@ -51,10 +51,7 @@ struct Subject {
 
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
-    if !app.config.password_changes {
-        let message = "Passwords cannot be changed on this server";
-        return Err(MatrixError::new(ErrorCode::Forbidden, message).into());
-    }
+    accounts::demand_password_changes(&app.config)?;
     let wanted = Wanted {
         operation: Operation::ChangePassword,
         target: String::new(),
