@@ -50,6 +50,7 @@ mod replay;
 mod reset_messages;
 mod resets;
 mod session_budgets;
+mod session_canaries;
 mod sessions;
 pub(crate) mod support;
 mod takeovers;

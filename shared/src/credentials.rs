@@ -90,8 +90,8 @@ impl Identifier {
                 Ok(Some(Self::user(app, &user.ok_or_else(|| missing("user"))?)))
             }
             // The specification's own example has no type.
-            Some("m.id.thirdparty") | None => Self::address(&members)?
-                .ok_or_else(|| missing("medium"))
+            kind @ (Some("m.id.thirdparty") | None) => Self::address(&members)?
+                .ok_or_else(|| missing(kind.map_or("type", |_| "medium")))
                 .map(Some),
             Some("m.id.phone") => {
                 let country = members.optional::<String>("country")?;
@@ -131,8 +131,14 @@ impl Identifier {
             members.optional::<String>("medium")?,
             members.optional::<String>("address")?,
         );
-        let (Some(medium), Some(address)) = (medium, address) else {
-            return Ok(None);
+        let missing =
+            |name: &str| MatrixError::new(ErrorCode::MissingParam, format!("`{name}` is missing"));
+        let (medium, address) = match (medium, address) {
+            (None, None) => return Ok(None),
+            (medium, address) => (
+                medium.ok_or_else(|| missing("medium"))?,
+                address.ok_or_else(|| missing("address"))?,
+            ),
         };
         let found = Medium::parse(&medium).and_then(|medium| ThreePid::parse(medium, &address));
         Ok(Some(found.map_or(Self::Nobody(address), Self::ThreePid)))
@@ -187,9 +193,9 @@ async fn check(
     entry: Option<Limit>,
 ) -> Result<(Verified, Guess), CredentialError> {
     let key = who.key();
-    let (charged, found) = tokio::join!(guess::charge(app, &key, network, entry), find(app, who));
-    let (charged, (localpart, facts)) = (charged?, found?);
-    let guess = charged.about(app, &localpart).await?;
+    let (spent, found) = tokio::join!(guess::charge(app, &key, network, entry), find(app, who));
+    let (localpart, facts, everywhere) = found?;
+    let guess = Guess::new(app, &localpart, network, (spent, everywhere)).await?;
     let usable = facts
         .as_ref()
         .filter(|facts| facts.account.status != AccountStatus::Deactivated);
@@ -198,7 +204,7 @@ async fn check(
     let password_set = hash.as_ref().map(|hash| hash.set).unwrap_or_default();
     let verdict = app.hasher.verify(password, hash).await?;
     let (Some(facts), true) = (facts, verdict != Verdict::Wrong) else {
-        return Err(CredentialError::Wrong);
+        return Err(guess.wrong());
     };
     let verified = Verified {
         localpart,
@@ -209,16 +215,29 @@ async fn check(
     Ok((verified, guess))
 }
 
+/// Whether the members say who it is and what their password is: anything less is refused without a
+/// hash, and costs no guess.
+pub fn is_guess(app: &App, members: &Body) -> bool {
+    matches!(members.optional::<String>("password"), Ok(Some(_)))
+        && matches!(Identifier::parse(app, members), Ok(Some(_)))
+}
+
 /// Charges a guess at the password of a user whose token says who they are, so that it can be
 /// charged beside the read that finds the password. Guesses of strangers do not count against who
 /// has a token.
 pub async fn charge_own(app: &App, user: &Localpart, network: Network) -> Result<(), LimitError> {
-    let guess = guess::from(&Identifier::User(user.clone()).key(), network);
-    limits::spend_all(app, &[guess, (Limit::PasswordHash, network.to_string())]).await
+    limits::spend_all(app, &guess::own(user, network)).await
 }
 
-/// Whether this is the password of that user; the guess has been charged. One hash, whatever is
-/// stored. Gives what is to be given back, since a right guess is no guess.
+/// Gives that back, if nothing has been hashed after all.
+pub async fn refund_own(app: &App, user: &Localpart, network: Network) {
+    limits::refund_all(app, &guess::own(user, network)).await;
+}
+
+/// Whether this is the password of that user; the guess has been charged by its network. One hash,
+/// whatever is stored, and beside it the charge for all networks together: only now is it certain
+/// that the token is worth something, so that nobody without one spends what its owner needs. Gives
+/// what is to be given back, since a right guess is no guess.
 pub async fn verify_own(
     app: &App,
     user: &Localpart,
@@ -226,17 +245,36 @@ pub async fn verify_own(
     password: &Secret,
     network: Network,
 ) -> Result<(Limit, String), CredentialError> {
-    match app.hasher.verify(password, hash).await? {
+    let everywhere = (Limit::OwnGuess, user.as_str());
+    let (charged, verdict) = tokio::join!(
+        limits::spend(app, everywhere.0, everywhere.1),
+        app.hasher.verify(password, hash)
+    );
+    // Said before what the hash says: that would be worth another guess.
+    charged?;
+    match verdict? {
         Verdict::Wrong => Err(CredentialError::Wrong),
         Verdict::Right | Verdict::Outdated => {
+            // Losing it costs one guess; it is no reason to fail.
+            let _ = limits::refund(app, everywhere.0, everywhere.1).await;
             Ok(guess::from(&Identifier::User(user.clone()).key(), network))
         }
     }
 }
 
+/// Remembers that `user` has been recognised as the account's owner from this network: strangers
+/// keep them from logging in there no more. Losing that is no reason to fail.
+pub async fn remember(app: &App, user: &Localpart, network: Network) {
+    let _ = limits::remember_network(app, guess::whom(user, network)).await;
+}
+
+/// Who is named, what is stored of them, and whether they may be guessed at from anywhere.
+type Found = (Localpart, Option<LoginFacts>, Result<(), LimitError>);
+
 /// Reads the account that is named. Where nobody is, a name that nobody has is read in their place,
-/// and nothing is found.
-async fn find(app: &App, who: &Identifier) -> Result<(Localpart, Option<LoginFacts>), StoreError> {
+/// and nothing is found. Beside it a guess about the account is charged, for all networks together:
+/// by its name and not by what it was called, or each of its addresses would be worth as many guesses.
+async fn find(app: &App, who: &Identifier) -> Result<Found, StoreError> {
     let name = match who {
         Identifier::User(name) => Some(name.clone()),
         Identifier::ThreePid(threepid) => app.store.find_owner(threepid).await?,
@@ -244,8 +282,11 @@ async fn find(app: &App, who: &Identifier) -> Result<(Localpart, Option<LoginFac
     };
     let is_real = name.is_some();
     let name = name.unwrap_or_else(|| decoy(app, who));
-    let facts = app.store.find_login(&name).await?;
-    Ok((name, facts.filter(|_| is_real)))
+    let (everywhere, facts) = tokio::join!(
+        limits::spend(app, Limit::AccountGuess, name.as_str()),
+        app.store.find_login(&name)
+    );
+    Ok((name, facts?.filter(|_| is_real), everywhere))
 }
 
 /// A name that nobody can have taken, to read in the place of none.

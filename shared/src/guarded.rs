@@ -142,8 +142,8 @@ pub async fn open(app: &App, request: &Request, wanted: Wanted) -> Result<Opened
                 .ok_or(AuthenticationError::Unknown)?,
         ),
     };
-    let facts = guarded.read(app, token.as_ref()).await?;
-    guarded.judge(app, token, facts).await
+    let (facts, guess) = guarded.read(app, token.as_ref()).await?;
+    guarded.judge(app, token, facts, guess).await
 }
 
 /// The request, with what it is for and who sent it.
@@ -158,8 +158,13 @@ fn canonical(wanted: &Wanted, body: &Body, token: Option<&Secret>) -> String {
 }
 
 impl Guarded {
-    /// The first read, with the limits and whatever the attempted stage reads beside it.
-    async fn read(&mut self, app: &App, token: Option<&Token>) -> Result<CallerFacts, Rejection> {
+    /// The first read, with the limits and whatever the attempted stage reads beside it. With it,
+    /// whether a guess has been charged, or why it may not be made.
+    async fn read(
+        &mut self,
+        app: &App,
+        token: Option<&Token>,
+    ) -> Result<(CallerFacts, Result<bool, LimitError>), Rejection> {
         let session = self.auth.session.as_ref().and_then(uia::session_key);
         let user = token.map(|token| (&token.localpart, &token.device));
         // Whichever of them it will be is known only after this read.
@@ -178,11 +183,14 @@ impl Guarded {
             }
         };
         let guess = async {
-            let guesses = self.auth.attempted() == Some(StageType::Password);
-            match token.filter(|_| guesses) {
-                Some(token) => credentials::charge_own(app, &token.localpart, self.network).await,
-                None => Ok(()),
-            }
+            // What lacks a name or a password is hashed for nobody.
+            let guesses = self.auth.attempted() == Some(StageType::Password)
+                && credentials::is_guess(app, &self.auth.members);
+            let Some(token) = token.filter(|_| guesses) else {
+                return Ok(false);
+            };
+            let charged = credentials::charge_own(app, &token.localpart, self.network);
+            charged.await.map(|()| true)
         };
         let (charge, guess, facts, prepared, addresses) = tokio::join!(
             Box::pin(charge(app, self.network, self.charged)),
@@ -191,18 +199,20 @@ impl Guarded {
             Box::pin(uia::prepare(app, &flows, &self.auth, self.network)),
             Box::pin(addresses)
         );
-        charge.and(guess)?;
+        charge?;
         (self.prepared, self.addresses) = (prepared?, addresses?);
-        Ok(facts?)
+        Ok((facts?, guess))
     }
 
     /// A repeat is told what it was told before, even if its token has died of it (deactivation);
-    /// then the token counts, and then whether the session is still open.
+    /// then the token counts, then whether a guess may be made, and then whether the session is still
+    /// open.
     async fn judge(
         mut self,
         app: &App,
         token: Option<Token>,
         facts: CallerFacts,
+        guess: Result<bool, LimitError>,
     ) -> Result<Opened, Rejection> {
         self.session = match (&self.auth.session, facts.session) {
             (Some(id), Some(row)) => OpenSession::open(app, id, row),
@@ -212,6 +222,9 @@ impl Guarded {
             session.replay(&self.canonical, app.clock.now())
         });
         if let Replay::Answer { text, .. } = replay {
+            if let (Some(token), Ok(true)) = (token, guess) {
+                credentials::refund_own(app, &token.localpart, self.network).await;
+            }
             return Ok(Opened::Answered(answer(text)));
         }
         if let Some(token) = token {
@@ -229,6 +242,7 @@ impl Guarded {
             self.password = facts.password;
             self.who = Who::User(Box::new(caller));
         }
+        guess?;
         if matches!(replay, Replay::Over) {
             let message = "The session is finished: begin a new one";
             return Err(MatrixError::new(ErrorCode::InvalidParam, message).into());

@@ -34,6 +34,10 @@ pub enum Limit {
     PasswordGuess,
     /// The same, from all networks together.
     AccountGuess,
+    /// The same, by who has a token of the account: counted by itself, so that strangers keep no
+    /// owner from what a password guards, and many networks with one stolen token guess hardly more
+    /// than one. It holds in networks that are known too: an owner it keeps out logs everybody out.
+    OwnGuess,
     /// Any request about an account that UIA guards.
     Account,
     /// Any request to log in.
@@ -107,7 +111,7 @@ impl Limit {
             Self::UiaSession => (30, 10),
             Self::Captcha => (20, 15),
             Self::PasswordHash => (20, 30),
-            Self::AccountGuess => (100, 10 * 60),
+            Self::AccountGuess | Self::OwnGuess => (100, 10 * 60),
             Self::Account
             | Self::Login
             | Self::Refresh
@@ -141,6 +145,7 @@ impl Limit {
             Self::PasswordHash => "password-hash",
             Self::PasswordGuess => "password-guess",
             Self::AccountGuess => "account-guess",
+            Self::OwnGuess => "own-guess",
             Self::Account => "account",
             Self::Login => "login",
             Self::Refresh => "refresh",
@@ -281,7 +286,7 @@ pub async fn refund_all(app: &App, budgets: &[(Limit, String)]) {
     .await;
 }
 
-/// How long a network is known after a login from it.
+/// How long a network is known after somebody was recognised there.
 const KNOWN_FOR: Duration = Duration::from_hours(30 * 24);
 const KNOWN_NETWORK: &str = "known-network";
 

@@ -71,9 +71,9 @@ pub enum AddressFault {
     /// The UIA session is not as it was read: a twin of this request has finished it.
     #[error("the UIA session has moved on")]
     SessionMoved,
-    /// Nobody asks who could have addresses, or nobody any more.
+    /// Whoever asks cannot have addresses, or cannot any more.
     #[error(transparent)]
-    Nobody(MatrixError),
+    Caller(MatrixError),
     /// Too many requests.
     #[error(transparent)]
     Limit(#[from] LimitError),
@@ -89,7 +89,7 @@ pub async fn changer(app: &App, request: &Request) -> Result<Owner, AddressFault
         owner(app, request)
     );
     counted?;
-    owner.map_err(AddressFault::Nobody)
+    owner.map_err(AddressFault::Caller)
 }
 
 /// Whoever asks, if they can have addresses: guests cannot.
@@ -314,7 +314,7 @@ pub async fn remove(
 /// Reads the account again. Where its password was changed meanwhile, what the request was proven
 /// with is worth nothing any more, though its token may be: it has to be judged from the beginning.
 async fn again(app: &App, request: &Request, before: &Owner) -> Result<Owner, AddressFault> {
-    let now = owner(app, request).await.map_err(AddressFault::Nobody)?;
+    let now = owner(app, request).await.map_err(AddressFault::Caller)?;
     if now.account.epoch != before.account.epoch {
         return Err(StoreError::Contended.into());
     }

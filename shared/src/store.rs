@@ -21,6 +21,7 @@ mod limits;
 mod outbox;
 mod proofs;
 mod registration_tokens;
+mod remains;
 mod retry;
 mod threepids;
 mod token_pairs;
@@ -40,8 +41,9 @@ pub use limits::CellVerdict;
 pub use outbox::DuePage;
 pub use proofs::{ProofRow, SaveProofError};
 pub use registration_tokens::{RegistrationToken, RegistrationTokenRow, TokenUse};
+pub use remains::{Remnant, RemnantPage};
 pub use threepids::OwnThreePid;
-pub use token_pairs::{NextPair, Offer};
+pub use token_pairs::{NextPair, Offer, Place};
 pub use uia_sessions::{SaveSessionError, SessionRow};
 
 use crate::{aws::Aws, chance::Chance};

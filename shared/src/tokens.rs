@@ -147,6 +147,9 @@ pub enum AuthenticationError {
     /// The account is locked (TOK-14).
     #[error("the account is locked")]
     Locked,
+    /// It is an application service's, where only a device's is of any use.
+    #[error("the token is an application service's")]
+    Appservice,
     /// It could not be looked up.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -189,8 +192,7 @@ fn guests_out(account: &AccountRow) -> Result<(), GuestForbidden> {
 /// Tells whose token this is, by one strongly consistent read of account and device. The first use
 /// of a new token ends the one before it, which is a write.
 pub async fn authenticate(app: &App, text: &Secret) -> Result<Session, AuthenticationError> {
-    let token = Token::parse(TokenKind::Access, text, &app.config.server_name)
-        .ok_or(AuthenticationError::Unknown)?;
+    let token = of_device(app, text).await?;
     let (account, device) = app
         .store
         .find_account_and_device(&token.localpart, &token.device)
@@ -222,14 +224,25 @@ pub async fn authenticate_to_leave(
     app: &App,
     text: &Secret,
 ) -> Result<Session, AuthenticationError> {
-    let token = Token::parse(TokenKind::Access, text, &app.config.server_name)
-        .ok_or(AuthenticationError::Unknown)?;
+    let token = of_device(app, text).await?;
     let (account, device) = app
         .store
         .find_account_and_device(&token.localpart, &token.device)
         .await?;
     let (session, _) = admit(app, token, account, device)?;
     Ok(session)
+}
+
+/// The token, if it has the form of a device's. A good token of an application service is told apart
+/// from what is none: who is told that its token is not known may throw it away.
+async fn of_device(app: &App, text: &Secret) -> Result<Token, AuthenticationError> {
+    match Token::parse(TokenKind::Access, text, &app.config.server_name) {
+        Some(token) => Ok(token),
+        None if authenticate_appservice(app, text).await?.is_some() => {
+            Err(AuthenticationError::Appservice)
+        }
+        None => Err(AuthenticationError::Unknown),
+    }
 }
 
 /// The verdict on a token whose rows have been read, and the pair that it is of if that is new. The

@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use shared::{
-    accounts::{PasswordChange, Sparing},
+    accounts::{self, PasswordChange, Sparing},
     app::App,
+    credentials,
     error::{ErrorCode, MatrixError, Rejection},
     guarded::{self, Guarded, Opened, Wanted, Who},
     http::{Request as HttpRequest, Response as HttpResponse},
@@ -50,10 +51,7 @@ struct Subject {
 
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
-    if !app.config.password_changes {
-        let message = "Passwords cannot be changed on this server";
-        return Err(MatrixError::new(ErrorCode::Forbidden, message).into());
-    }
+    accounts::demand_password_changes(&app.config)?;
     let wanted = Wanted {
         operation: Operation::ChangePassword,
         target: String::new(),
@@ -109,10 +107,12 @@ async fn finish(
     };
     let addresses = addresses(app, &subject).await?;
     let sparing = sparing(guarded, asked);
-    let ((), hash, messages) = tokio::join!(
+    // Whoever sets the password is the owner, and strangers do not keep them from logging in with it.
+    let ((), hash, messages, ()) = tokio::join!(
         proof.settle(app),
         app.hasher.hash(&password, &*app.chance),
-        messages(app, &subject.user, &addresses, &sparing)
+        messages(app, &subject.user, &addresses, &sparing),
+        credentials::remember(app, &subject.user, guarded.network)
     );
     let messages = match messages {
         Ok(messages) => messages,

@@ -9,6 +9,7 @@ use shared::{
     accounts::{self, CreateAccountError, NewAccount, NewDevice},
     app::App,
     appservices::Appservices,
+    credentials,
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Network, Request, Response as HttpResponse},
     identity_servers,
@@ -309,7 +310,7 @@ async fn finish(
         };
         match app.store.create_account(&account).await {
             Ok(()) => {
-                bind(app, asked, &account).await;
+                welcome(app, request.network, asked, &account).await;
                 return Ok(HttpResponse::json_text(http::StatusCode::OK, text));
             }
             Err(CreateAccountError::SessionMoved) => {
@@ -337,6 +338,17 @@ async fn finish(
         }
     }
     Err(shared::store::StoreError::Contended.into())
+}
+
+/// What follows once there is an account, and not before: until then its name may become somebody
+/// else's. From where somebody is logged in strangers do not keep them from logging in again.
+async fn welcome(app: &App, network: Network, asked: &Parameters, account: &NewAccount) {
+    let remember = async {
+        if account.device.is_some() {
+            credentials::remember(app, &account.localpart, network).await;
+        }
+    };
+    tokio::join!(bind(app, asked, account), remember);
 }
 
 /// Has the addresses published that the client wants published (REG-26, DIS-03). The account is made

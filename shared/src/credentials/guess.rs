@@ -5,7 +5,7 @@
 //! would let strangers keep somebody out, so it does not hold for networks from which they have logged
 //! in of late.
 
-use super::CredentialError;
+use super::{CredentialError, Identifier};
 use crate::{
     app::App,
     http::Network,
@@ -19,40 +19,23 @@ pub struct Guess {
     /// What is given back if it was right.
     spent: Vec<(Limit, String)>,
     network: Network,
+    /// The budget for all networks together, if it is exceeded and does not hold here.
+    exceeded: Option<LimitError>,
 }
 
-/// A guess whose budget for all networks together may be exceeded.
-pub(super) struct Charged {
-    guess: Guess,
-    all_networks: Result<(), LimitError>,
-}
-
-/// Charges a guess about `key`, beside the read that finds out whom that is. `entry` is what the
-/// request itself costs.
+/// Charges a guess about `key` by its network, beside the read that finds out whom that is. `entry`
+/// is what the request itself costs. Gives what is to be given back if it was right.
 pub(super) async fn charge(
     app: &App,
     key: &str,
     network: Network,
     entry: Option<Limit>,
-) -> Result<Charged, LimitError> {
+) -> Result<(Limit, String), LimitError> {
     let guess = from(key, network);
-    let everywhere = (Limit::AccountGuess, key.to_owned());
     let mut budgets = vec![guess.clone(), (Limit::PasswordHash, network.to_string())];
     budgets.extend(entry.map(|limit| (limit, network.to_string())));
-    let (own, all_networks) = tokio::join!(
-        limits::spend_all(app, &budgets),
-        limits::spend(app, everywhere.0, &everywhere.1)
-    );
-    let counted = all_networks.is_ok().then_some(everywhere);
-    if let Err(error) = own {
-        limits::refund_all(app, counted.as_slice()).await;
-        return Err(error);
-    }
-    let spent = std::iter::once(guess).chain(counted).collect();
-    Ok(Charged {
-        guess: Guess { spent, network },
-        all_networks,
-    })
+    limits::spend_all(app, &budgets).await?;
+    Ok(guess)
 }
 
 /// The budget of guesses about `key` from one network.
@@ -60,33 +43,68 @@ pub(super) fn from(key: &str, network: Network) -> (Limit, String) {
     (Limit::PasswordGuess, format!("{key} {network}"))
 }
 
-impl Charged {
-    /// The guess, if it may be made about `name`: somebody's, or one that nobody has.
-    pub(super) async fn about(self, app: &App, name: &Localpart) -> Result<Guess, CredentialError> {
-        match self.all_networks {
-            Ok(()) => Ok(self.guess),
-            Err(LimitError::Exceeded { .. })
-                if limits::knows_network(app, self.guess.whom(name)).await? =>
-            {
-                Ok(self.guess)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
+/// The budgets of a guess of somebody whose token says that they are `user`.
+pub(super) fn own(user: &Localpart, network: Network) -> [(Limit, String); 2] {
+    [
+        from(&Identifier::User(user.clone()).key(), network),
+        (Limit::PasswordHash, network.to_string()),
+    ]
+}
+
+/// By which a user's networks are known.
+pub(super) fn whom(name: &Localpart, network: Network) -> String {
+    format!("{} {network}", name.as_str())
 }
 
 impl Guess {
+    /// The guess, if it may be made about `name`, somebody's or one that nobody has, by what its
+    /// network and then all of them together had left.
+    pub(super) async fn new(
+        app: &App,
+        name: &Localpart,
+        network: Network,
+        (spent, everywhere): (Result<(Limit, String), LimitError>, Result<(), LimitError>),
+    ) -> Result<Self, CredentialError> {
+        let counted = (Limit::AccountGuess, name.as_str().to_owned());
+        let spent = match spent {
+            Ok(spent) => spent,
+            Err(error) => {
+                if everywhere.is_ok() {
+                    limits::refund_all(app, &[counted]).await;
+                }
+                return Err(error.into());
+            }
+        };
+        let (spent, exceeded) = match everywhere {
+            Ok(()) => (vec![spent, counted], None),
+            Err(error @ LimitError::Exceeded { .. })
+                if limits::knows_network(app, whom(name, network)).await? =>
+            {
+                (vec![spent], Some(error))
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self {
+            spent,
+            network,
+            exceeded,
+        })
+    }
+
+    /// What is said of one that was wrong: where a network is known, what is said elsewhere, or its
+    /// neighbours would learn who logs in there.
+    pub(super) fn wrong(self) -> CredentialError {
+        self.exceeded
+            .map_or(CredentialError::Wrong, CredentialError::Limit)
+    }
+
     /// A right guess is no guess: gives back what it cost.
     pub async fn refund(&self, app: &App) {
         limits::refund_all(app, &self.spent).await;
     }
 
-    /// Remembers that `name` has logged in from here. Losing that is no reason not to log in.
+    /// Remembers that `name` has logged in from here.
     pub async fn remember(&self, app: &App, name: &Localpart) {
-        let _ = limits::remember_network(app, self.whom(name)).await;
-    }
-
-    fn whom(&self, name: &Localpart) -> String {
-        format!("{} {}", name.as_str(), self.network)
+        super::remember(app, name, self.network).await;
     }
 }

@@ -165,6 +165,10 @@ impl From<AuthenticationError> for MatrixError {
                 soft_logout: true,
                 ..Self::new(ErrorCode::UserLocked, "The account is locked")
             },
+            AuthenticationError::Appservice => Self::new(
+                ErrorCode::Forbidden,
+                "An application service has no device here: this needs a user's access token",
+            ),
             AuthenticationError::Store(error) => error.into(),
         }
     }
@@ -331,7 +335,7 @@ impl From<AddressFault> for MatrixError {
                 Self::new(ErrorCode::UserSuspended, "The account is suspended")
             }
             AddressFault::Denied(denied) => denied.into(),
-            AddressFault::Nobody(error) => error,
+            AddressFault::Caller(error) => error,
             AddressFault::Limit(error) => error.into(),
             // The caller turns this into a replay; if it cannot, the client may try again.
             AddressFault::PasswordMoved => ChangeAccountError::AccountMoved.into(),

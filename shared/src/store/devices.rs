@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{
     operation::{delete_item::DeleteItemError, update_item::UpdateItemError},
-    types::{ConditionCheck, TransactWriteItem, Update},
+    types::{ConditionCheck, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update},
 };
 
 use super::{
@@ -198,13 +198,14 @@ impl Store {
         .await
     }
 
-    /// Removes a device, if this is still its access token, or the one after it (OUT-01).
+    /// Removes a device, if this is still its access token, or the one after it (OUT-01). `false` if
+    /// it is neither any more, and the device is there.
     pub async fn remove_device(
         &self,
         user: &Localpart,
         device: &DeviceId,
         access: &TokenHash,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         self.retry(|| async move {
             let call = self
                 .client
@@ -214,17 +215,18 @@ impl Store {
                     Item::under(keys::user(user), keys::device(device)).build(),
                 ))
                 .condition_expression("access_hash = :access OR next_access_hash = :access")
-                .expression_attribute_values(":access", text(&access.0));
+                .expression_attribute_values(":access", text(&access.0))
+                .return_values_on_condition_check_failure(
+                    ReturnValuesOnConditionCheckFailure::AllOld,
+                );
             match call.send().await {
-                Ok(_) => Ok(()),
-                Err(error)
-                    if error
-                        .as_service_error()
-                        .is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
-                {
-                    Ok(())
-                }
-                Err(error) => Err(Failure::<StoreError>::from(error)),
+                Ok(_) => Ok(true),
+                Err(error) => match error.as_service_error() {
+                    Some(DeleteItemError::ConditionalCheckFailedException(failed)) => {
+                        Ok(failed.item().is_none())
+                    }
+                    _ => Err(Failure::<StoreError>::from(error)),
+                },
             }
         })
         .await

@@ -43,6 +43,17 @@ pub struct NextPair {
     pub answer: Vec<u8>,
 }
 
+/// Where a pair takes its place.
+#[derive(Debug, Clone, Copy)]
+pub enum Place<'a> {
+    /// After the current one, which has none after it.
+    AfterCurrent,
+    /// After this: the next one until now, which is the current one from here on.
+    After(&'a NextPair),
+    /// Instead of this, the next one, whose time is over before anybody has used it.
+    InsteadOf(&'a NextPair),
+}
+
 /// What became of an offer.
 #[derive(Debug)]
 pub enum Offer {
@@ -65,6 +76,11 @@ impl NextPair {
         }))
     }
 
+    /// Whether its access token's time is over.
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        self.access_expires.is_some_and(|expires| expires <= now)
+    }
+
     /// Makes it the current pair.
     fn become_current(&self, change: Change) -> Change {
         change
@@ -78,35 +94,45 @@ impl NextPair {
 }
 
 impl Store {
-    /// Writes the pair that is to come after the one whose refresh token is `mine`. That is the
-    /// current one, or `before`: the next one until now, which is the current one from here on.
+    /// Writes the pair that is to come after the one whose refresh token is `mine`.
     pub async fn offer_tokens(
         &self,
         (user, device): (&Localpart, &DeviceId),
         mine: &TokenHash,
-        before: Option<&NextPair>,
+        place: Place<'_>,
         next: &NextPair,
     ) -> Result<Offer, StoreError> {
-        let (change, condition) = match before {
-            Some(pair) => (
-                pair.become_current(Change::default()),
-                "next_refresh_hash = :mine",
-            ),
-            None => (
+        let (change, condition, given) = match place {
+            Place::AfterCurrent => (
                 Change::default(),
                 "refresh_hash = :mine AND attribute_not_exists(next_refresh_hash)",
+                None,
+            ),
+            Place::After(pair) => (
+                pair.become_current(Change::default()),
+                "next_refresh_hash = :mine",
+                None,
+            ),
+            Place::InsteadOf(pair) => (
+                Change::default(),
+                "refresh_hash = :mine AND next_refresh_hash = :given",
+                Some(text(&pair.refresh_hash.0)),
             ),
         };
+        let given = given.as_ref();
         let change = &change
             .set(NEXT[0], text(&next.access_hash.0))
             .set_or_remove(NEXT[1], next.access_expires.map(|time| number(time.0)))
             .set(NEXT[2], text(&next.refresh_hash.0))
             .set(NEXT[3], blob(next.answer.clone()));
         self.retry(|| async move {
-            let call = self
+            let mut call = self
                 .change_device(user, device, change)
                 .condition_expression(condition)
                 .expression_attribute_values(":mine", text(&mine.0));
+            if let Some(given) = given {
+                call = call.expression_attribute_values(":given", given.clone());
+            }
             match call.send().await {
                 Ok(_) => Ok(Offer::Made),
                 Err(error) => match failed_condition(&error) {

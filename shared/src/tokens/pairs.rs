@@ -10,7 +10,7 @@ use crate::{
     app::App,
     clock::{Timestamp, millis},
     secrets::{Purpose, Secret, fields, same},
-    store::{AccountRow, AccountStatus, DeviceRow, NextPair, Offer, StoreError},
+    store::{AccountRow, AccountStatus, DeviceRow, NextPair, Offer, Place, StoreError},
 };
 
 /// How often a pair is tried to be written on a row that others write to.
@@ -105,7 +105,8 @@ impl RefreshToken {
         })
     }
 
-    /// Gives the next pair of tokens: the same again, until one of them has been used.
+    /// Gives the next pair of tokens: the same again, until one of them has been used or the access
+    /// token has expired.
     pub async fn turn_in(mut self, app: &App) -> Result<Issued, AuthenticationError> {
         let mine = self.token.hash();
         for _ in 0..TRIES {
@@ -114,14 +115,17 @@ impl RefreshToken {
             if self.account.status == AccountStatus::Locked {
                 return Err(AuthenticationError::Locked);
             }
-            let used = match (pair, &self.device.next) {
-                (Pair::Next(used), _) => Some(used),
-                (Pair::Current, None) => None,
+            let place = match (pair, &self.device.next) {
+                (Pair::Next(used), _) => Place::After(used),
+                (Pair::Current, None) => Place::AfterCurrent,
+                (Pair::Current, Some(given)) if given.has_expired(app.clock.now()) => {
+                    Place::InsteadOf(given)
+                }
                 (Pair::Current, Some(given)) => return self.open(app, given),
             };
             let (issued, next) = self.mint(app);
             let of = (&self.token.localpart, &self.token.device);
-            let offer = app.store.offer_tokens(of, &mine, used, &next);
+            let offer = app.store.offer_tokens(of, &mine, place, &next);
             match offer.await? {
                 Offer::Made => return Ok(issued),
                 Offer::Moved(Some(device)) => self.device = device,
