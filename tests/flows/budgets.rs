@@ -314,21 +314,21 @@ const WITH_LIMITS: &str = "
     challenge, empty: UpdateItem Limits + UpdateItem Limits > PutItem UiaSessions = 0r 3w
     challenge, with a name: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits > PutItem UiaSessions = 1r 3w
     refused, name taken: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits = 1r 2w
-    one request, dummy: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Accounts = 1r 8w
-    one request, limited token: BatchGetItem Accounts + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts = 2r 12w
-    one request, unlimited token: BatchGetItem Accounts + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts = 2r 10w
+    one request, dummy: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Accounts > UpdateItem Limits = 1r 9w
+    one request, limited token: BatchGetItem Accounts + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts > UpdateItem Limits = 2r 13w
+    one request, unlimited token: BatchGetItem Accounts + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts > UpdateItem Limits = 2r 11w
     one request, unknown token: BatchGetItem Accounts + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > PutItem UiaSessions = 2r 5w
     guest: UpdateItem Limits > TransactWriteItems Accounts = 0r 5w
-    final, all in the request: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Accounts&UiaSessions = 3r 10w
+    final, all in the request: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Accounts&UiaSessions > UpdateItem Limits = 3r 11w
     final, repeated: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits > BatchGetItem Accounts = 4r 2w
     poll: BatchGetItem Accounts&UiaSessions + UpdateItem Limits = 2r 1w
-    final, remembered: BatchGetItem UiaSessions + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Accounts&UiaSessions = 1r 10w
+    final, remembered: BatchGetItem UiaSessions + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Accounts&UiaSessions > UpdateItem Limits = 1r 11w
     page: GetItem UiaSessions + UpdateItem Limits = 1r 1w
     page, submitted: GetItem UiaSessions + UpdateItem Limits > PutItem UiaSessions = 1r 2w
-    final, session only: BatchGetItem Accounts&UiaSessions + UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts&UiaSessions = 2r 10w
+    final, session only: BatchGetItem Accounts&UiaSessions + UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts&UiaSessions > UpdateItem Limits = 2r 11w
     challenge, first of a process: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits > PutItem UiaSessions = 2r 3w
     token, first of two stages: BatchGetItem UiaSessions + Query Accounts + UpdateItem Limits + UpdateItem Limits > PutItem UiaSessions + UpdateItem Limits = 2r 4w
-    token, final: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits > Query Accounts > TransactWriteItems Accounts&UiaSessions = 4r 12w
+    token, final: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits > Query Accounts > TransactWriteItems Accounts&UiaSessions > UpdateItem Limits = 4r 13w
 ";
 
 /// UIA-19: a password is hashed when the account is made and at no other time.
