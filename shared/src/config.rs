@@ -214,7 +214,9 @@ impl Config {
         let policies = flows::read_policies(raw);
         let messages = messages::read(raw);
         let identity_servers = identity_servers::read(raw);
-        let delegates = identity_servers.as_ref().is_some_and(|own| own.delegates());
+        let delegates = identity_servers
+            .as_ref()
+            .is_some_and(identity_servers::Read::delegates);
         let media = messages.as_ref().map(|own| own.media(delegates));
         let registration =
             flows::read_registration(raw, captcha.is_some(), policies.is_some(), media);

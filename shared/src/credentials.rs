@@ -11,6 +11,7 @@ pub use guess::Guess;
 
 use crate::{
     app::App,
+    clock::Timestamp,
     error::{ErrorCode, MatrixError},
     http::{Body, Network},
     ids::Localpart,
@@ -42,6 +43,8 @@ pub struct Verified {
     pub localpart: Localpart,
     /// Their account.
     pub account: AccountRow,
+    /// When the password was set.
+    pub password_set: Timestamp,
     /// The stored hash, if a new one would be another (its cost or pepper have changed).
     pub outdated: Option<String>,
 }
@@ -198,6 +201,7 @@ async fn check(
         .filter(|facts| facts.account.status != AccountStatus::Deactivated);
     let hash = usable.and_then(|facts| facts.password.clone());
     let stored = hash.as_ref().map(|hash| hash.phc.clone());
+    let password_set = hash.as_ref().map(|hash| hash.set).unwrap_or_default();
     let verdict = app.hasher.verify(password, hash).await?;
     let (Some(facts), true) = (facts, verdict != Verdict::Wrong) else {
         return Err(guess.wrong());
@@ -205,6 +209,7 @@ async fn check(
     let verified = Verified {
         localpart,
         account: facts.account,
+        password_set,
         outdated: stored.filter(|_| verdict == Verdict::Outdated),
     };
     Ok((verified, guess))

@@ -27,7 +27,7 @@ pub async fn delete(
     devices.dedup();
     let user = match &guarded.who {
         Who::Appservice { user, .. } => {
-            app.store.delete_devices(user, &devices, None).await?;
+            app.store.delete_devices(user, &devices, None, None).await?;
             return Ok(Response::json_text(StatusCode::OK, DONE.to_owned()));
         }
         Who::User(caller) => caller.localpart.clone(),
@@ -36,6 +36,7 @@ pub async fn delete(
     };
     let mut proof = Box::pin(guarded.prove(app, asked)).await?;
     proof.settle(app).await;
-    let write = |session| app.store.delete_devices(&user, &devices, session);
+    let known = proof.gains.password.as_ref().map(|known| known.set);
+    let write = |session| app.store.delete_devices(&user, &devices, known, session);
     guarded.finish(app, proof, DONE, write).await
 }

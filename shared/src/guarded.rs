@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 pub use finish::Unfinished;
 
 use crate::{
+    accounts::ChangeAccountError,
     app::App,
     credentials,
     error::{ErrorCode, MatrixError, Rejection},
@@ -317,7 +318,14 @@ impl Guarded {
             network: self.network,
             charged: self.charged,
         };
-        Box::pin(uia::prove(app, attempt)).await
+        let proof = Box::pin(uia::prove(app, attempt)).await?;
+        // A password that was given in an earlier request may be another by now.
+        let set = self.password.as_ref().map(|password| password.set);
+        let given = proof.gains.password.as_ref().map(|known| known.set);
+        if matches!(self.who, Who::User(_)) && given.is_some() && given != set {
+            return Err(ChangeAccountError::AccountMoved.into());
+        }
+        Ok(proof)
     }
 
     /// The answer that a twin of this request has been given meanwhile, if there was one.

@@ -1,7 +1,8 @@
 //! Notices: what is done to an account, its owner is told by mail, at every address it has.
 //!
 //! The mails are rows of the outbox, written by the transaction of what they tell of: nothing is
-//! told that was not done, and nothing done that is not told. How they read is `deliver`'s.
+//! told that was not done. What is done is told, unless it was done too often of late and has no
+//! limit of its own ([`notify`]). How they read is `deliver`'s.
 
 use crate::{
     app::App,
@@ -12,23 +13,24 @@ use crate::{
 };
 
 /// The messages that tell of `notice`, to those of an account's `addresses` that are mailboxes; for
-/// the operation's own transaction. None where no mail is sent, and none for what has been done to
-/// this account too often of late: doing and undoing something is no way to fill a mailbox.
+/// the operation's own transaction. None where no mail is sent. What has been done to this account too
+/// often of late is not to be done: not without a word, and doing it again and again is no way to
+/// fill a mailbox.
 pub async fn notify(
     app: &App,
     user: &Localpart,
     addresses: &[ThreePid],
     notice: Notice,
-) -> Vec<NewMessage> {
+) -> Result<Vec<NewMessage>, LimitError> {
     let mails = mails(app, addresses, notice);
     if mails.is_empty() {
-        return mails;
+        return Ok(mails);
     }
     let whose = format!("{} {}", user.as_str(), notice.as_str());
     match limits::spend(app, Limit::Notice, whose).await {
         // Who cannot be counted is told all the same: silence is worse than a mail too many.
-        Ok(()) | Err(LimitError::Store(_)) => mails,
-        Err(LimitError::Exceeded { .. }) => Vec::new(),
+        Ok(()) | Err(LimitError::Store(_)) => Ok(mails),
+        Err(error) => Err(error),
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::{
     accounts::{AddThreePidError, LostThreePid, MAX_THREEPIDS, NewThreePid, RemoveThreePidError},
     app::App,
+    clock::Timestamp,
     error::MatrixError,
     http::{self, Body, Request},
     ids::Localpart,
@@ -64,12 +65,15 @@ pub enum AddressFault {
     /// The account is suspended (TOK-15).
     #[error("the account is suspended")]
     Suspended,
+    /// The password is not the one that was given for it.
+    #[error("the password has changed")]
+    PasswordMoved,
     /// The UIA session is not as it was read: a twin of this request has finished it.
     #[error("the UIA session has moved on")]
     SessionMoved,
-    /// Nobody asks who could have addresses, or nobody any more.
+    /// Whoever asks cannot have addresses, or cannot any more.
     #[error(transparent)]
-    Nobody(MatrixError),
+    Caller(MatrixError),
     /// Too many requests.
     #[error(transparent)]
     Limit(#[from] LimitError),
@@ -85,7 +89,7 @@ pub async fn changer(app: &App, request: &Request) -> Result<Owner, AddressFault
         owner(app, request)
     );
     counted?;
-    owner.map_err(AddressFault::Nobody)
+    owner.map_err(AddressFault::Caller)
 }
 
 /// Whoever asks, if they can have addresses: guests cannot.
@@ -190,14 +194,15 @@ async fn judgement(
 }
 
 /// Adds the address that a session proves to the account of who asks, and spends the proof. One that
-/// the account has already stays where it is. `commit` finishes what the request was proven with.
+/// the account has already stays where it is. `commit` finishes what the request was proven with, and `known_password` says when the
+/// password was set that it was proven with, if it was.
 pub async fn add(
     app: &App,
     request: &Request,
     mut owner: Owner,
     credentials: &Credentials,
     mut proof: Option<ProofRow>,
-    commit: impl Fn() -> Option<SessionCommit>,
+    (known_password, commit): (Option<Timestamp>, impl Fn() -> Option<SessionCommit>),
 ) -> Result<(), AddressFault> {
     for attempt in 0..TRIES {
         let proven = match judgement(app, &owner, proof.as_ref()).await? {
@@ -228,6 +233,7 @@ pub async fn add(
             proven,
             known,
             added: app.clock.now(),
+            known_password,
             session: commit(),
             notices,
         };
@@ -260,6 +266,7 @@ async fn write(app: &App, new: &NewThreePid) -> Result<Written, AddressFault> {
             AddThreePidError::AccountMoved | AddThreePidError::Taken | AddThreePidError::ProofGone,
         ) => None,
         Err(AddThreePidError::SessionMoved) => Some(AddressFault::SessionMoved),
+        Err(AddThreePidError::PasswordMoved) => Some(AddressFault::PasswordMoved),
         // It may have been made.
         Err(AddThreePidError::Store(error)) => return Err(error.into()),
     };
@@ -307,7 +314,7 @@ pub async fn remove(
 /// Reads the account again. Where its password was changed meanwhile, what the request was proven
 /// with is worth nothing any more, though its token may be: it has to be judged from the beginning.
 async fn again(app: &App, request: &Request, before: &Owner) -> Result<Owner, AddressFault> {
-    let now = owner(app, request).await.map_err(AddressFault::Nobody)?;
+    let now = owner(app, request).await.map_err(AddressFault::Caller)?;
     if now.account.epoch != before.account.epoch {
         return Err(StoreError::Contended.into());
     }

@@ -15,6 +15,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::{
     chance::Chance,
+    clock::Timestamp,
     config::PasswordConfig,
     secrets::{Secret, sha256_base64},
 };
@@ -89,6 +90,9 @@ pub struct PasswordHash {
     pub phc: String,
     /// Which pepper went in, if one did.
     pub pepper: Option<String>,
+    /// When the password was set that this is of; nothing of one that is not stored yet. A better
+    /// hash of the same password does not change it.
+    pub set: Timestamp,
 }
 
 /// Judges a new password before anything else is asked of the user (REG-24). `own` are the user's
@@ -262,6 +266,7 @@ fn hash_now(
     Ok(PasswordHash {
         phc: phc.to_string(),
         pepper: config.pepper.as_ref().map(|pepper| pepper.id.clone()),
+        set: Timestamp::default(),
     })
 }
 
@@ -362,7 +367,10 @@ mod tests {
             verify(&peppered, "x", &hash(&plain)).unwrap(),
             Verdict::Outdated
         );
-        assert!(verify(&plain, "x", &hash(&peppered)).is_err());
+        assert_eq!(
+            verify(&plain, "x", &hash(&peppered)).unwrap(),
+            Verdict::Wrong
+        );
         let dearer = PasswordConfig {
             cost: HashCost::parse("m=16,t=1,p=1").unwrap(),
             ..plain.clone()

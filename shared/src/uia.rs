@@ -16,6 +16,7 @@ mod stages;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ::http::StatusCode;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 pub use auth::Auth;
@@ -26,6 +27,7 @@ pub use session::{OpenSession, Replay, SessionCommit, SessionState, session_key}
 pub use stages::{Evidence, ForeignSession, Prepared, StageType, registration_token};
 
 use crate::{
+    clock::Timestamp,
     config::{Config, Flow},
     http::Response,
     ids::Localpart,
@@ -110,6 +112,17 @@ pub struct Gains {
     pub registration_token: Option<TokenUse>,
     /// Validated addresses, to be attached with their proofs spent.
     pub threepids: Vec<Proven>,
-    /// Whose password was given, and the account's epoch then.
-    pub user: Option<(Localpart, i64)>,
+    /// Whose password was given.
+    pub password: Option<KnownPassword>,
+}
+
+/// That somebody knows an account's password, as it was when they gave it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownPassword {
+    /// Whose.
+    pub user: Localpart,
+    /// The account's epoch then.
+    pub epoch: i64,
+    /// When the password was set: one that was set later is another.
+    pub set: Timestamp,
 }

@@ -3,7 +3,7 @@
 use kit::{House, NOW, PREFIXES};
 use serde_json::{Value, json};
 
-use super::support::{post_as, rows_of, set_status, text};
+use super::support::{add_appservice, post_as, register_as, rows_of, set_status, text};
 use crate::flows::{
     identity_server::{IdServer, TOKEN},
     support::with,
@@ -267,6 +267,39 @@ async fn a_token_of_a_user_is_needed_and_a_guests_is_not_enough() {
         .await
         .error(401, "M_UNKNOWN_TOKEN");
     assert!(server.seen().is_empty());
+}
+
+/// WHO-01: as its own user it has no account to bind anything to.
+#[tokio::test]
+async fn an_application_service_binds_for_its_users() {
+    let server = IdServer::start("id.example.org");
+    let house = IdServer::house(&[&server], &[]).await;
+    let token = add_appservice(&house, "irc", &[("@irc_.*", true)]).await;
+    register_as(&house, &token, "irc_alice").await.ok();
+    house.sign_up("alice").await;
+    server.session("1", SECRET, "email", "alice@example.org");
+    let body = wish(&server, "1");
+    for (asserted, done) in [("@irc_alice:localhost", true), ("@alice:localhost", false)] {
+        let path = format!("{PATH}?user_id={asserted}");
+        let reply = post_as(&house, &token, &path, &body).await;
+        if done {
+            reply.ok();
+        } else {
+            reply.error(403, "M_FORBIDDEN");
+        }
+    }
+    post_as(&house, &token, PATH, &body)
+        .await
+        .error(403, "M_FORBIDDEN");
+    assert_eq!(
+        server.bound(),
+        ["email alice@example.org @irc_alice:localhost"]
+    );
+    assert_eq!(bindings(&house, "irc_alice").len(), 1);
+    let path = "/_matrix/client/v3/account/3pid/unbind?user_id=@irc_alice:localhost";
+    let body = json!({ "medium": "email", "address": "alice@example.org" });
+    post_as(&house, &token, path, &body).await.ok();
+    assert!(server.bound().is_empty());
 }
 
 /// DIS-15: a token is worth v2; without one v1 is spoken where that was chosen.

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::{
     own_addresses::{
-        ALICE, BOB, DELETE, NUMBER, add, give, house, list, notices, owners, proofs_in, prove,
-        remove, user,
+        ALICE, BOB, DELETE, LIST, NUMBER, add, give, house, list, notices, owners, proofs_in,
+        prove, remove, user,
     },
     support::{add_appservice, post_as, register_as, set_status, text},
 };
@@ -45,6 +45,25 @@ async fn acc3_05_a_removed_address_is_gone_and_the_answer_is_no_support() {
                 .any(|row| row.to_string().contains(address)),
             "nothing is left of it"
         );
+    }
+}
+
+/// Who asks is judged before what is asked.
+#[tokio::test]
+async fn tok_04_a_stranger_learns_nothing_of_the_body() {
+    let house = house(&[]).await;
+    for path in [DELETE, LIST] {
+        for body in [
+            "{",
+            "[]",
+            "{}",
+            r#"{"medium":"pigeon","address":5,"three_pid_creds":5}"#,
+        ] {
+            let none = house.post_text(path, body).await;
+            none.error(401, "M_MISSING_TOKEN");
+        }
+        let junk = post_as(&house, "junk", path, &json!({})).await;
+        junk.error(401, "M_UNKNOWN_TOKEN");
     }
 }
 

@@ -5,12 +5,12 @@ use serde_json::json;
 
 use super::support::{add_appservice, post_as, register_as, set_status};
 use crate::flows::{
-    addresses::{ALICE, EMAIL, MSISDN, NUMBER, claims, owned},
+    addresses::{ALICE, EMAIL, MAIL, MSISDN, NUMBER, ask_mail, claims, owned},
     people::{
         ADDRESSES, Device, END, LOGIN, log_in, login_of, password_of, rows_of, sign_up,
         sign_up_with, try_login, with_auth,
     },
-    support::is_free,
+    support::{POLICIES, TERMS, flows, is_free, stage, wish},
 };
 
 /// DEACT-01, DEACT-03, DEACT-09, UIA-40, TOK-13
@@ -175,9 +175,18 @@ async fn incident_16_a_fresh_token_is_no_proof() {
 #[tokio::test]
 async fn deact_12_nothing_is_kept_that_is_not_needed() {
     for erase in [json!({}), json!({ "erase": true })] {
-        let house = House::with(&ADDRESSES).await;
-        let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+        let offered = flows("m.login.email.identity+m.login.terms");
+        let house = House::with(&[offered, POLICIES, MAIL]).await;
+        let asked = ask_mail(&house, ALICE, "secret").await;
+        asked.validate(&house).await;
+        let (_, session) = house.begin(&wish("alice")).await;
+        let first = asked.attempt(Some(&session));
+        house.register(&first).await.challenge();
+        let answer = house.register(&stage(TERMS, &session)).await.ok();
+        let alice = Device::of(&answer);
         log_in(&house, "alice", PASSWORD).await;
+        let before = rows_of(&house, "alice");
+        assert!(before.iter().any(|(sk, _)| sk == "TERMS#privacy"));
         let auth = password_of("alice", PASSWORD, None);
         alice
             .post(&house, END, &with_auth(erase.clone(), auth))

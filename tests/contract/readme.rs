@@ -71,6 +71,9 @@ fn every_function_has_a_row_in_the_table_of_endpoints() {
     let table = files::between(&readme, "endpoints")
         .expect("README.md has the lines `<!-- endpoints -->` and `<!-- /endpoints -->`");
     let rows: Vec<_> = table.lines().filter(|line| line.starts_with('|')).collect();
+    for (number, row) in rows.iter().enumerate() {
+        assert!(!rows[..number].contains(row), "a row stands twice: {row}");
+    }
     for stem in files::names_in("functions") {
         let named = format!("`{stem}`");
         let count = rows.iter().filter(|row| row.contains(&named)).count();

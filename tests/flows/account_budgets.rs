@@ -145,7 +145,7 @@ fn devices(house: &House, name: &str, number: usize) {
     }
 }
 
-/// PWD-08, DEACT-03: ten thousand devices die in one write, at once, and are swept up afterwards.
+/// PWD-08, DEACT-03: ten thousand devices die in one write, at once (what is left of them is swept up later, see `purge`).
 #[tokio::test]
 async fn pwd_08_ten_thousand_devices_cost_no_more_than_two() {
     let usual = Box::pin(bills("off")).await;
@@ -167,14 +167,6 @@ async fn pwd_08_ten_thousand_devices_cost_no_more_than_two() {
         assert!(!second.is_alive(&house).await);
         let reply = house.get_as(&alice.token, WHOAMI).await;
         assert_eq!(reply.status == 200, path == CHANGE);
-        for _ in 0..20 {
-            house.deliver().await;
-            house.advance(Duration::from_mins(20));
-            house.tick().await;
-        }
-        let left = rows_of(&house, "alice");
-        let left = left.iter().filter(|(sk, _)| sk.starts_with("DEV#")).count();
-        assert_eq!(left, usize::from(path == CHANGE));
     }
 }
 

@@ -208,30 +208,35 @@ async fn every_call_suffers(act: Act, limits: &str, kinds: &[Kind], times: u64) 
     assert!(met >= calls.len(), "{act:?}: met {met} of {calls:?}");
 }
 
+/// The longest of them, without limits: what matters is what happens to the account.
+const LONG: [Kind; 2] = [Kind::Conflict, Kind::LostAnswer];
+
 /// PWD-07, PWD-08, UIA-15: the password is the old one or the new one.
 #[tokio::test]
 async fn pwd_08_a_change_survives_any_fault_at_any_call() {
     every_call_suffers(Act::Change, "on", &KINDS, 1).await;
-    every_call_suffers(Act::Change, "off", &LASTING, 8).await;
+    every_call_suffers(Act::Change, "off", &LONG, 8).await;
 }
 
 /// PWD-10, UIA-54
 #[tokio::test]
 async fn pwd_10_a_reset_survives_any_fault_at_any_call() {
-    every_call_suffers(Act::Reset, "on", &KINDS, 1).await;
-    every_call_suffers(Act::Reset, "off", &LASTING, 8).await;
+    every_call_suffers(Act::Reset, "off", &LASTING, 1).await;
 }
 
 /// DEACT-03, UIA-15: the retry is told what happened, although its token is dead.
 #[tokio::test]
 async fn deact_03_an_end_survives_any_fault_at_any_call() {
-    every_call_suffers(Act::End, "on", &KINDS, 1).await;
-    every_call_suffers(Act::End, "off", &LASTING, 8).await;
-    every_call_suffers(Act::EndWithoutToken, "on", &LASTING, 1).await;
+    every_call_suffers(Act::End, "on", &LASTING, 1).await;
+    every_call_suffers(Act::End, "off", &LONG, 8).await;
+}
+
+#[tokio::test]
+async fn deact_05_an_end_without_a_token_survives_any_fault_at_any_call() {
+    every_call_suffers(Act::EndWithoutToken, "off", &LASTING, 1).await;
 }
 
 #[tokio::test]
 async fn dev_03_deleting_devices_survives_any_fault_at_any_call() {
-    every_call_suffers(Act::DeleteDevices, "on", &KINDS, 1).await;
-    every_call_suffers(Act::DeleteDevices, "off", &LASTING, 8).await;
+    every_call_suffers(Act::DeleteDevices, "off", &LASTING, 1).await;
 }

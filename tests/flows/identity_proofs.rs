@@ -1,10 +1,5 @@
 //! Addresses that an identity server has validated, in the stages that ask for one, and what an
 //! account that is made with one may have published.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
-)]
-
 use std::{sync::Arc, time::Duration};
 
 use kit::{House, PASSWORD, Reply};

@@ -221,7 +221,14 @@ async fn ids_06_whatever_is_wrong_is_told_before_anybody_is_asked() {
         let body = with(wish(place, &server), &change);
         ask(&house, place, &body).await.error(status, errcode);
     }
-    // IDS-02, IDS-03
+    assert!(server.seen().is_empty());
+}
+
+/// IDS-03, 3PID-09
+#[tokio::test]
+async fn ids_02_a_message_is_asked_of_no_server_that_is_not_trusted() {
+    let server = IdServer::start("id.example.org");
+    let house = house(&server, &[]).await;
     for (name, errcode) in [
         ("vector.im", "M_SERVER_NOT_TRUSTED"),
         ("id.example.org:8448", "M_SERVER_NOT_TRUSTED"),

@@ -126,9 +126,9 @@ const WITHOUT_LIMITS: &str = "
     remove: BatchGetItem Accounts > Query Accounts > TransactWriteItems Accounts&Outbox > Query Accounts = 4r 12w
     remove, not there: BatchGetItem Accounts > Query Accounts > Query Accounts = 4r 0w
     add, challenge: BatchGetItem Accounts + GetItem Proofs > PutItem UiaSessions = 4r 1w
-    add, in a session: BatchGetItem Accounts&UiaSessions > GetItem Proofs > GetItem Accounts + Query Accounts > TransactWriteItems Accounts&Outbox&Proofs&UiaSessions = 7r 16w
+    add, in a session: BatchGetItem Accounts&UiaSessions > GetItem Proofs > GetItem Accounts + Query Accounts > TransactWriteItems Accounts&Outbox&Proofs&UiaSessions = 7r 18w
     add, in a session, repeated: BatchGetItem Accounts&UiaSessions = 4r 0w
-    add, in one request: BatchGetItem Accounts + GetItem Proofs > GetItem Accounts + Query Accounts > TransactWriteItems Accounts&Outbox&Proofs = 6r 17w
+    add, in one request: BatchGetItem Accounts + GetItem Proofs > GetItem Accounts + Query Accounts > TransactWriteItems Accounts&Outbox&Proofs = 6r 19w
 ";
 
 const WITH_LIMITS: &str = "
@@ -140,7 +140,7 @@ const WITH_LIMITS: &str = "
     remove: BatchGetItem Accounts + UpdateItem Limits > Query Accounts > TransactWriteItems Accounts&Outbox > Query Accounts = 4r 13w
     remove, not there: BatchGetItem Accounts + UpdateItem Limits > Query Accounts > Query Accounts = 4r 1w
     add, challenge: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits > PutItem UiaSessions = 4r 3w
-    add, in a session: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > GetItem Proofs > UpdateItem Limits > GetItem Accounts + Query Accounts > UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs&UiaSessions = 7r 21w
+    add, in a session: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > GetItem Proofs > UpdateItem Limits > GetItem Accounts + Query Accounts > UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs&UiaSessions = 7r 23w
     add, in a session, repeated: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits = 4r 3w
-    add, in one request: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > GetItem Accounts + Query Accounts > UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs = 6r 22w
+    add, in one request: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > GetItem Accounts + Query Accounts > UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs = 6r 24w
 ";

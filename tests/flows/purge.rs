@@ -16,7 +16,7 @@ use std::{
 use deliver::Deliver;
 use gatehouse_local::tap::{Fault, Kind};
 use kit::{House, NOW, PASSWORD};
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::{
     app::App,
     chance::SystemChance,
@@ -43,7 +43,7 @@ fn devices(house: &House, user: &str) -> BTreeSet<String> {
 
 fn statuses(house: &House) -> Vec<String> {
     let rows = house.local.engine().table("Outbox").unwrap();
-    let status = |row: &serde_json::Value| row["status"]["S"].as_str().unwrap().to_owned();
+    let status = |row: &Value| row["status"]["S"].as_str().unwrap().to_owned();
     rows.iter().map(status).collect()
 }
 
@@ -116,6 +116,57 @@ async fn deact_14_a_deactivated_user_keeps_no_device() {
     set_status(&house, "alice", "deactivated");
     house.deliver().await;
     assert_eq!(devices(&house, "alice"), BTreeSet::new());
+}
+
+/// Writes a row of the accounts' table, as something that was interrupted might have left it.
+fn leave_row(house: &House, pk: &str, sk: &str, more: Value) {
+    let mut item = more;
+    item["pk"] = json!({ "S": pk });
+    item["sk"] = json!({ "S": sk });
+    let table = format!("{}-accounts", house.local.config().tables);
+    let body = json!({ "TableName": table, "Item": item });
+    house.past_the_functions("PutItem", &body);
+}
+
+/// DEACT-14: whatever a race has left goes as well, an address's claim with it; what has become
+/// somebody else's stays.
+#[tokio::test]
+async fn deact_12_of_a_deactivated_account_one_row_is_left() {
+    const OWN: &str = "3PID#email#alice@example.org";
+    const PASSED_ON: &str = "3PID#email#bob@example.org";
+    let house = House::new().await;
+    let first = sign_up(&house, "alice").await;
+    sign_up(&house, "bob").await;
+    let bobs = people(&house).remove("bob").unwrap();
+    for (claim, owner) in [(OWN, "alice"), (PASSED_ON, "bob")] {
+        leave_row(&house, "USER#alice", claim, json!({}));
+        leave_row(&house, claim, "A", json!({ "owner": { "S": owner } }));
+    }
+    for sk in ["TERMS#privacy", "BIND#id.example#email#alice@example.org"] {
+        leave_row(&house, "USER#alice", sk, json!({}));
+    }
+    write_devices(&house, "alice", 1, ("x", 1500));
+    leave_all(&house, &first).await;
+    set_status(&house, "alice", "deactivated");
+    // What is interrupted goes on.
+    let tap = house.local.tap();
+    let fault = Fault::new(Kind::Throttle).by("Deliver").on("DeleteItem");
+    tap.inject(fault.nth(4).times(200));
+    house.deliver().await;
+    tap.calm();
+    assert_eq!(statuses(&house), ["queued"]);
+    house.advance(Duration::from_mins(2));
+    house.tick().await;
+    assert_eq!(statuses(&house), ["moot"]);
+    assert_eq!(people(&house).remove("alice").unwrap(), ["A".into()].into());
+    assert_eq!(people(&house).remove("bob").unwrap(), bobs);
+    let rows = house.local.engine().table("Accounts").unwrap();
+    let claims: Vec<_> = rows
+        .iter()
+        .filter(|row| row.get("owner").is_some())
+        .collect();
+    assert_eq!(claims.len(), 1);
+    assert_eq!(claims[0]["pk"]["S"], PASSED_ON);
 }
 
 /// More rows than a query gives at once, and failures on the way: each attempt goes on where the one

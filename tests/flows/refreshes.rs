@@ -236,6 +236,48 @@ async fn pwd_11_a_refresh_that_races_a_logout_or_a_password_change_gives_nothing
     assert!(is_alive(&house, &next).await);
 }
 
+/// Repeats a request as a client does until it is answered.
+async fn insist(ask: impl AsyncFn() -> Reply) -> Reply {
+    for _ in 0..30 {
+        let reply = ask().await;
+        if reply.status != 429 && !reply.status.is_server_error() {
+            return reply;
+        }
+    }
+    panic!("no answer in thirty tries");
+}
+
+/// Whatever the tables do to it, a client that repeats what was not answered never loses its session,
+/// and what it has left behind is dead.
+#[tokio::test]
+async fn refr_03_a_client_that_repeats_itself_keeps_its_session_whatever_happens() {
+    let kinds: [(&[Kind], u16); 2] = [
+        (&[Kind::LostAnswer, Kind::Cut, Kind::InternalError], 250),
+        (
+            &[Kind::Conflict, Kind::Throttle, Kind::HalfUnprocessed],
+            400,
+        ),
+    ];
+    for (seed, (kinds, per_mille)) in (1..).zip(kinds) {
+        let (house, mut pair) = alice().await;
+        house.expect_faults();
+        house.local.tap().chaos(seed, per_mille, kinds);
+        for round in 0..25 {
+            let next = insist(async || refresh(&house, &pair).await).await.ok();
+            if round % 3 > 0 {
+                let token = text(&next, "access_token");
+                let me = insist(async || house.get_as(token, WHOAMI).await).await;
+                assert_eq!(me.status, 200, "round {round}: {}", me.text());
+                let old = insist(async || refresh(&house, &pair).await).await;
+                old.error(401, "M_UNKNOWN_TOKEN");
+            }
+            pair = next;
+        }
+        house.local.tap().calm();
+        assert!(is_alive(&house, &pair).await);
+    }
+}
+
 /// The seal of a kept answer opens under the previous secret too, and under no other token.
 #[tokio::test]
 async fn refr_03_a_repeat_survives_a_new_secret() {

@@ -6,6 +6,7 @@ import { rm, writeFile } from "node:fs/promises";
 
 import { PASSWORD, assertRegistered } from "../clients/house.mjs";
 import { PHONE, POST, codeIn, linkIn, otherThan, press } from "../clients/post.mjs";
+import { addresses } from "./addresses.mjs";
 
 const TOKEN = "m.login.registration_token";
 const TERMS = "m.login.terms";
@@ -152,6 +153,7 @@ export async function walk(house, messages, { races = true } = {}) {
   await known(house, messages, token);
   await guest(house, messages, token);
   await namespaces(house, races ? 12 : 1);
+  await addresses(house, messages, answers[0].body.access_token, "alice@example.org", { races });
   await limits(house);
   const [spent] = await house.admin("registration-tokens", "list");
   assert.equal(spent.left, 1);

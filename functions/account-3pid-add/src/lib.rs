@@ -131,6 +131,7 @@ async fn finish(
 ) -> Result<HttpResponse, Rejection> {
     proof.settle(app).await;
     let owner = owner(guarded)?;
+    let known = proof.gains.password.as_ref().map(|known| known.set);
     let write = |session: Option<SessionCommit>| {
         let (credentials, owner) = (&credentials, owner.clone());
         // What has been read is good for one attempt.
@@ -144,7 +145,7 @@ async fn finish(
                     .map_err(|error| unfinished(error.into()))?,
             };
             let commit = || session.clone();
-            own_addresses::add(app, request, owner, credentials, found, commit)
+            own_addresses::add(app, request, owner, credentials, found, (known, commit))
                 .await
                 .map_err(unfinished)
         }
@@ -156,6 +157,7 @@ async fn finish(
 fn unfinished(fault: AddressFault) -> Unfinished {
     match fault {
         AddressFault::SessionMoved => ChangeAccountError::SessionMoved.into(),
+        AddressFault::PasswordMoved => ChangeAccountError::AccountMoved.into(),
         fault => Unfinished::Refused(fault.into()),
     }
 }

@@ -15,14 +15,17 @@ use shared::{
     limits::{self, Limit},
     secrets::Secret,
     threepids::proofs,
-    tokens,
+    tokens::{self, CallerError},
 };
 
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     let token = http::access_token(&request, app.config.query_tokens)?;
-    let session = tokens::authenticate(&app, &token).await?;
-    session.demand_no_guest()?;
+    let caller = tokens::identify(&app, &token, request.query.get("user_id")).await?;
+    caller.demand_no_guest()?;
+    if caller.account().is_none() {
+        return Err(CallerError::NotItsUser.into());
+    }
     let body = Body::parse(&request.body)?;
     let sid = opaque(&body, "sid")?;
     let client_secret = Secret::new(opaque(&body, "client_secret")?);
@@ -36,7 +39,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         sid: &sid,
         client_secret: &client_secret,
     };
-    identity_servers::bind(&app, &session.localpart, request).await?;
+    identity_servers::bind(&app, caller.localpart(), request).await?;
     Ok(HttpResponse::ok(&json!({})))
 }
 

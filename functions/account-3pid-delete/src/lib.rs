@@ -28,10 +28,10 @@ pub struct Response {
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     accounts::demand_threepid_changes(&app.config)?;
+    let owner = own_addresses::changer(&app, &request).await?;
     let body = Body::parse(&request.body)?;
     let (threepid, id_server) = parse(&body)?;
     let id_server = identity_servers::named(&app.config, id_server.as_deref())?;
-    let owner = own_addresses::changer(&app, &request).await?;
     let user = owner.localpart.clone();
     own_addresses::remove(&app, &request, owner, &threepid).await?;
     let which = Which::One(&threepid);

@@ -13,7 +13,7 @@ use shared::{
     identity_servers::{self, UnbindResult},
     limits::{self, Limit},
     threepids::Medium,
-    tokens,
+    tokens::{self, CallerError},
 };
 
 /// The answer.
@@ -26,8 +26,11 @@ pub struct Response {
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     let token = http::access_token(&request, app.config.query_tokens)?;
-    let session = tokens::authenticate(&app, &token).await?;
-    session.demand_no_guest()?;
+    let caller = tokens::identify(&app, &token, request.query.get("user_id")).await?;
+    caller.demand_no_guest()?;
+    if caller.account().is_none() {
+        return Err(CallerError::NotItsUser.into());
+    }
     let body = Body::parse(&request.body)?;
     let medium: String = body.required("medium")?;
     let medium = Medium::parse(&medium).ok_or_else(|| invalid("`medium` is not known"))?;
@@ -40,7 +43,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         None => None,
     };
     limits::spend(&app, Limit::IdServer, request.network).await?;
-    let user = &session.localpart;
+    let user = caller.localpart();
     let result = identity_servers::unbind(&app, user, medium, &address, server).await?;
     Ok(HttpResponse::ok(&Response {
         id_server_unbind_result: result,

@@ -13,7 +13,7 @@ use serde_json::json;
 use shared::{
     accounts,
     app::App,
-    error::Rejection,
+    error::{MatrixError, Rejection},
     http::{self, Body, Request as HttpRequest, Response as HttpResponse},
     own_addresses::{self, Credentials},
     store::OwnThreePid,
@@ -62,14 +62,36 @@ async fn list(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejectio
 
 async fn add(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejection> {
     accounts::demand_threepid_changes(&app.config)?;
+    let credentials = credentials(request);
+    let find = async {
+        match &credentials {
+            Ok(credentials) => credentials.find(app).await,
+            Err(_) => Ok(None),
+        }
+    };
+    let (owner, proof) = tokio::join!(own_addresses::changer(app, request), find);
+    // Who asks comes first, what is wrong with the body after that.
+    let (owner, credentials) = (owner?, credentials?);
+    let no_session = || None;
+    own_addresses::add(
+        app,
+        request,
+        owner,
+        &credentials,
+        proof?,
+        (None, no_session),
+    )
+    .await?;
+    Ok(HttpResponse::ok(&json!({})))
+}
+
+/// What the body says.
+fn credentials(request: &HttpRequest) -> Result<Credentials, MatrixError> {
     let body = Body::parse(&request.body)?;
     let credentials = Credentials::parse_nested(&body)?;
     // It acts as if it were false (ACC3-02).
     body.optional::<bool>("bind")?;
-    let (owner, proof) = tokio::join!(own_addresses::changer(app, request), credentials.find(app));
-    let no_session = || None;
-    own_addresses::add(app, request, owner?, &credentials, proof?, no_session).await?;
-    Ok(HttpResponse::ok(&json!({})))
+    Ok(credentials)
 }
 
 impl From<OwnThreePid> for Address {

@@ -11,17 +11,19 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::{
-    accounts::Deactivation,
+    accounts::{ChangeAccountError, Deactivation},
     app::App,
+    clock::Timestamp,
     error::{ErrorCode, MatrixError, Rejection},
     guarded::{self, Guarded, Opened, Wanted, Who},
     http::{Request as HttpRequest, Response as HttpResponse},
-    identity_servers::{self, IdServerFault, IdServerName, Which},
+    identity_servers::{self, IdServerFault, IdServerName, UnbindResult, Which},
     ids::Localpart,
     notices,
     outbox::{Content, NewMessage, Notice},
-    store::StoreError,
+    store::{AccountRow, AccountStatus, StoreError},
     threepids::ThreePid,
+    tokens::AuthenticationError,
     uia::{Offer, Operation, Proof},
 };
 
@@ -53,7 +55,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         anonymous: Some(Offer::Password),
         // Who has no password sets one first: a proof that may set a password may do no more.
         without_password: None,
-        addresses: true,
+        addresses: false,
     };
     let mut guarded = match guarded::open(&app, &request, wanted).await? {
         Opened::Answered(response) => return Ok(response),
@@ -69,28 +71,66 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
             let message = "There is no such account";
             return Err(MatrixError::new(ErrorCode::Forbidden, message).into());
         };
-        let subject = (user.clone(), account.epoch);
+        let subject = Subject {
+            user: user.clone(),
+            account: account.clone(),
+            known: None,
+        };
         return Box::pin(finish(&app, &guarded, &asked, subject, None)).await;
     }
     let asked = guarded.settle(&asked)?;
     let proof = guarded.prove(&app, &asked).await?;
-    let subject = match (&guarded.who, &proof.gains.user) {
-        (Who::User(caller), _) => (caller.localpart.clone(), caller.account.epoch),
-        (_, Some(user)) => user.clone(),
-        (_, None) => {
-            proof.keep(&app).await;
-            return Err(MatrixError::new(ErrorCode::Forbidden, "Nobody has been proven").into());
-        }
+    let subject = match Subject::of(&app, &guarded, &proof).await {
+        Ok(subject) => subject,
+        // A twin of the request may have ended it.
+        Err(why) => return guarded.answer_of_twin(&app).await?.ok_or(why),
     };
     Box::pin(finish(&app, &guarded, &asked, subject, Some(proof))).await
 }
 
-/// Ends the account.
+/// Whose account it is, as it was read, and when the password was set that was given.
+struct Subject {
+    user: Localpart,
+    account: AccountRow,
+    known: Option<Timestamp>,
+}
+
+impl Subject {
+    /// Without a token the account is read again: since the password was given it may have become
+    /// another, and nobody is to be told of an end that does not come.
+    async fn of(app: &App, guarded: &Guarded, proof: &Proof) -> Result<Self, Rejection> {
+        let known = proof.gains.password.as_ref();
+        let moved = ChangeAccountError::AccountMoved;
+        let (user, account) = match (&guarded.who, known) {
+            (Who::User(caller), _) => (caller.localpart.clone(), caller.account.clone()),
+            (_, Some(known)) => {
+                let facts = app.store.find_login(&known.user).await?;
+                let facts = facts.ok_or(ChangeAccountError::AccountMoved)?;
+                if facts.account.status == AccountStatus::Locked {
+                    return Err(AuthenticationError::Locked.into());
+                }
+                let set = facts.password.map(|password| password.set);
+                if facts.account.epoch != known.epoch || set != Some(known.set) {
+                    return Err(moved.into());
+                }
+                (known.user.clone(), facts.account)
+            }
+            (_, None) => return Err(moved.into()),
+        };
+        Ok(Self {
+            user,
+            account,
+            known: known.map(|known| known.set),
+        })
+    }
+}
+
+/// Ends the account. Its addresses are read after itself: none that was added since is left behind.
 async fn finish(
     app: &App,
     guarded: &Guarded,
     asked: &Request,
-    (user, epoch): (Localpart, i64),
+    subject: Subject,
     mut proof: Option<Proof>,
 ) -> Result<HttpResponse, Rejection> {
     let settle = async {
@@ -98,22 +138,28 @@ async fn finish(
             proof.settle(app).await;
         }
     };
-    let addresses = addresses(app, guarded, &user).await?;
-    // DEACT-06 to DEACT-11: whatever they say, the account ends.
-    let which = Which::All {
-        addresses: &addresses,
-    };
+    let user = &subject.user;
     let id_server = asked.id_server(app)?;
-    let (unbound, messages, ()) = tokio::join!(
-        identity_servers::unbind_all(app, &user, which, id_server.as_ref()),
-        messages(app, &user, &addresses),
-        settle
-    );
+    let ((), addresses, unbound) = tokio::join!(settle, addresses(app, user), async {
+        match id_server {
+            None => Some(unbind(app, user, &[], None).await),
+            Some(_) => None,
+        }
+    });
+    let addresses = addresses?;
+    let unbound = match unbound {
+        Some(result) => result,
+        None => unbind(app, user, &addresses, id_server.as_ref()).await,
+    };
     let answer = json!({ "id_server_unbind_result": unbound }).to_string();
+    let mut messages = notices::mails(app, &addresses, Notice::Deactivated);
+    let content = Content::Purge { user: user.clone() };
+    messages.push(NewMessage::new(content, app.clock.now(), &*app.chance));
     let end = Deactivation {
         messages,
-        user,
-        epoch,
+        user: subject.user,
+        account: subject.account,
+        known: subject.known,
         addresses,
         erase: asked.erase == Some(true),
         now: app.clock.now(),
@@ -126,22 +172,18 @@ async fn finish(
     Ok(HttpResponse::json_text(StatusCode::OK, answer))
 }
 
-async fn addresses(
-    app: &App,
-    guarded: &Guarded,
-    user: &Localpart,
-) -> Result<Vec<ThreePid>, StoreError> {
-    let own = match &guarded.addresses {
-        Some(own) => own.clone(),
-        None => app.store.addresses_of(user).await?,
-    };
+async fn addresses(app: &App, user: &Localpart) -> Result<Vec<ThreePid>, StoreError> {
+    let own = app.store.addresses_of(user).await?;
     Ok(own.into_iter().map(|own| own.threepid).collect())
 }
 
-/// Tells the owner, and has what is left of the account removed.
-async fn messages(app: &App, user: &Localpart, addresses: &[ThreePid]) -> Vec<NewMessage> {
-    let mut messages = notices::notify(app, user, addresses, Notice::Deactivated).await;
-    let content = Content::Purge { user: user.clone() };
-    messages.push(NewMessage::new(content, app.clock.now(), &*app.chance));
-    messages
+/// DEACT-06 to DEACT-11: whatever comes of it, the account ends. Only a server that is named is told
+/// of addresses that were never bound.
+async fn unbind(
+    app: &App,
+    user: &Localpart,
+    addresses: &[ThreePid],
+    id_server: Option<&IdServerName>,
+) -> UnbindResult {
+    identity_servers::unbind_all(app, user, Which::All { addresses }, id_server).await
 }

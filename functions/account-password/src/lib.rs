@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use shared::{
-    accounts::{PasswordChange, Sparing},
+    accounts::{self, PasswordChange, Sparing},
     app::App,
     credentials,
     error::{ErrorCode, MatrixError, Rejection},
     guarded::{self, Guarded, Opened, Wanted, Who},
     http::{Request as HttpRequest, Response as HttpResponse},
     ids::Localpart,
+    limits::LimitError,
     notices,
     outbox::{Content, NewMessage, Notice},
     passwords,
@@ -50,10 +51,7 @@ struct Subject {
 
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
-    if !app.config.password_changes {
-        let message = "Passwords cannot be changed on this server";
-        return Err(MatrixError::new(ErrorCode::Forbidden, message).into());
-    }
+    accounts::demand_password_changes(&app.config)?;
     let wanted = Wanted {
         operation: Operation::ChangePassword,
         target: String::new(),
@@ -116,12 +114,20 @@ async fn finish(
         messages(app, &subject.user, &addresses, &sparing),
         credentials::remember(app, &subject.user, guarded.network)
     );
+    let messages = match messages {
+        Ok(messages) => messages,
+        Err(error) => {
+            proof.keep(app).await;
+            return Err(error.into());
+        }
+    };
     let hash = hash?;
     let change = PasswordChange {
         user: subject.user,
         epoch: subject.account.epoch,
         password: hash,
         sparing,
+        known: proof.gains.password.as_ref().map(|known| known.set),
         proof: subject.proven,
         messages,
         now: app.clock.now(),
@@ -147,7 +153,11 @@ async fn addresses(app: &App, subject: &Subject) -> Result<Vec<ThreePid>, StoreE
 fn sparing(guarded: &Guarded, asked: &Request) -> Sparing {
     match &guarded.who {
         _ if asked.logout_devices == Some(false) => Sparing::Everybody,
-        Who::User(caller) => Sparing::Device(caller.device.clone(), caller.device_epoch),
+        Who::User(caller) => Sparing::Device {
+            id: caller.device.clone(),
+            epoch: caller.device_epoch,
+            access: caller.access_hash.clone(),
+        },
         Who::Nobody | Who::Appservice { .. } => Sparing::Nobody,
     }
 }
@@ -158,11 +168,11 @@ async fn messages(
     user: &Localpart,
     addresses: &[ThreePid],
     sparing: &Sparing,
-) -> Vec<NewMessage> {
-    let mut messages = notices::notify(app, user, addresses, Notice::PasswordChanged).await;
+) -> Result<Vec<NewMessage>, LimitError> {
+    let mut messages = notices::notify(app, user, addresses, Notice::PasswordChanged).await?;
     if *sparing != Sparing::Everybody {
         let content = Content::Purge { user: user.clone() };
         messages.push(NewMessage::new(content, app.clock.now(), &*app.chance));
     }
-    messages
+    Ok(messages)
 }

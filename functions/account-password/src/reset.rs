@@ -87,8 +87,11 @@ async fn owner(
         Some(account) if account.status != AccountStatus::Deactivated => account,
         _ => return refuse(app, guarded, proof, not_found()).await,
     };
-    if proven.begun < account.proofs_not_before {
-        // Asked for before the password was last set: it proves nothing any more.
+    let own = addresses.iter().find(|own| own.threepid == proven.threepid);
+    let before_theirs = own.is_none_or(|own| proven.begun < own.added);
+    if before_theirs || proven.begun < account.proofs_not_before {
+        // Asked for before the password was last set, or by whoever had the address before: it
+        // proves nothing any more.
         let medium = proven.threepid.medium;
         return Err(proof.without_proof_of(app, guarded.network, medium).await);
     }

@@ -5,8 +5,9 @@ use crate::{
     ids::{DeviceId, Localpart},
     outbox::NewMessage,
     passwords::PasswordHash,
-    store::StoreError,
+    store::{AccountRow, StoreError},
     threepids::{Medium, ThreePid, proofs::Proven},
+    tokens::TokenHash,
 };
 
 /// Which devices outlive a change of the password.
@@ -14,8 +15,16 @@ use crate::{
 pub enum Sparing {
     /// All (PWD-09).
     Everybody,
-    /// This one, whose row has this epoch (PWD-07).
-    Device(DeviceId, i64),
+    /// This one (PWD-07).
+    Device {
+        /// Its id.
+        id: DeviceId,
+        /// Its row's epoch.
+        epoch: i64,
+        /// The access token that the request came with. Whoever has logged in to that device since
+        /// is not spared, and a pair of tokens that waits for it is gone.
+        access: TokenHash,
+    },
     /// None (PWD-10).
     Nobody,
 }
@@ -31,6 +40,8 @@ pub struct PasswordChange {
     pub password: PasswordHash,
     /// Which devices live on.
     pub sparing: Sparing,
+    /// When the old password was set that was given for it.
+    pub known: Option<Timestamp>,
     /// The proof of an address that is spent for it: a reset.
     pub proof: Option<Proven>,
     /// What is to be sent or done afterwards.
@@ -44,8 +55,10 @@ pub struct PasswordChange {
 pub struct Deactivation {
     /// Whose.
     pub user: Localpart,
-    /// The account's epoch, as it was when the request was found right.
-    pub epoch: i64,
+    /// The account as it was read, before its addresses were.
+    pub account: AccountRow,
+    /// When the password was set that was given for it; nothing if none was asked for.
+    pub known: Option<Timestamp>,
     /// Its addresses, which are released.
     pub addresses: Vec<ThreePid>,
     /// Whether nothing is to be kept that is not needed (DEACT-12).

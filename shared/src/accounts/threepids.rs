@@ -27,6 +27,8 @@ pub struct NewThreePid {
     pub known: bool,
     /// When.
     pub added: Timestamp,
+    /// When the password was set that was given for it, if one was asked for.
+    pub known_password: Option<Timestamp>,
     /// The UIA session that is finished by this, if there is one.
     pub session: Option<SessionCommit>,
     /// Who is told.
@@ -57,6 +59,9 @@ pub enum AddThreePidError {
     /// more, its older proofs count no more, or another address was added to it.
     #[error("the account has changed")]
     AccountMoved,
+    /// The password is not the one that was given for it any more.
+    #[error("the password has changed")]
+    PasswordMoved,
     /// Somebody else has the address.
     #[error("the address is taken")]
     Taken,

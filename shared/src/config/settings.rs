@@ -121,7 +121,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_RESET_PHONE_AGE",
         Some("365d"),
-        "How long after it was confirmed a phone number alone can reset a password; `never` for any time. Numbers change hands.",
+        "How long after it was confirmed a phone number can reset the password of an account that has no e-mail address; `never` for any time. Of one that has, a number resets none. Numbers change hands.",
     ),
     row(
         "GATEHOUSE_3PID_CHANGES",

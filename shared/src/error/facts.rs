@@ -335,9 +335,10 @@ impl From<AddressFault> for MatrixError {
                 Self::new(ErrorCode::UserSuspended, "The account is suspended")
             }
             AddressFault::Denied(denied) => denied.into(),
-            AddressFault::Nobody(error) => error,
+            AddressFault::Caller(error) => error,
             AddressFault::Limit(error) => error.into(),
             // The caller turns this into a replay; if it cannot, the client may try again.
+            AddressFault::PasswordMoved => ChangeAccountError::AccountMoved.into(),
             AddressFault::SessionMoved => Self::limited(Duration::from_secs(1)),
             AddressFault::Store(error) => error.into(),
         }

@@ -351,6 +351,7 @@ pub(super) fn read_password(row: &Row) -> Result<PasswordHash, StoreError> {
     Ok(PasswordHash {
         phc: row.text("phc")?.to_owned(),
         pepper: row.text_if("pepper")?.map(str::to_owned),
+        set: row.time("changed")?,
     })
 }
 

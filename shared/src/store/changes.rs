@@ -1,16 +1,20 @@
 //! What changes a whole account, in one transaction each: another password, the end, fewer devices.
 
-use aws_sdk_dynamodb::types::{CancellationReason, Delete, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{
+    CancellationReason, ConditionCheck, Delete, Put, TransactWriteItem, Update,
+};
 
 use super::{
     Store,
     accounts::password_item,
-    item::{Item, number, put, text},
+    item::{Item, number, text},
     keys::{self, MAIN, PASSWORD},
     retry::condition_failed,
+    token_pairs::NEXT,
 };
 use crate::{
     accounts::{ChangeAccountError, Deactivation, PasswordChange, Sparing},
+    clock::Timestamp,
     ids::{DeviceId, Localpart},
     uia::SessionCommit,
 };
@@ -35,13 +39,16 @@ impl Store {
         session: Option<SessionCommit>,
     ) -> Result<(), ChangeAccountError> {
         let mut items = self.begin(session.as_ref(), self.account_of_change(change));
-        let pk = keys::user(&change.user);
-        let password = password_item(&pk, &change.password, change.now);
-        items.all.push(put(&self.accounts, password, None));
+        items.all.push(self.new_password(change));
+        let password = items.all.len() - 1;
+        let device = self.spared_device(change).map(|item| {
+            items.all.push(item);
+            items.all.len() - 1
+        });
         if let Some(proven) = &change.proof {
             items.proof = Some(items.all.len());
             items.all.push(self.spend_proof(proven, change.now));
-            let owns = self.owns_threepid(&proven.threepid, &change.user);
+            let owns = self.owns_threepid(proven, &change.user);
             items.all.push(owns);
         }
         let messages = change.messages.iter();
@@ -54,7 +61,8 @@ impl Store {
             proof,
         } = items;
         self.transact(all, |reasons| {
-            moved(reasons, session, account).or_else(|| {
+            let also = [Some(password), device];
+            moved(reasons, session, account, &also).or_else(|| {
                 // Spent, or of an address that is the account's no more.
                 let gone = |index| {
                     condition_failed(reasons, index) || condition_failed(reasons, index + 1)
@@ -76,7 +84,8 @@ impl Store {
     ) -> Result<(), ChangeAccountError> {
         let pk = keys::user(&end.user);
         let mut items = self.begin(session.as_ref(), self.account_of_end(end));
-        items.all.push(self.delete(Item::under(&pk, PASSWORD)));
+        items.all.push(self.end_password(&end.user, end.known));
+        let password = items.all.len() - 1;
         for threepid in &end.addresses {
             let own = Item::under(&pk, keys::threepid(threepid));
             items.all.push(self.delete(own));
@@ -90,16 +99,20 @@ impl Store {
             account,
             ..
         } = items;
-        self.transact(all, |reasons| moved(reasons, session, account))
-            .await
+        self.transact(all, |reasons| {
+            moved(reasons, session, account, &[Some(password)])
+        })
+        .await
     }
 
-    /// Deletes devices, and with the last of them ends the session. What is not there is deleted
+    /// Deletes devices while the password is the one that was given for it, set at `known`, and with
+    /// the last of them ends the session. What is not there is deleted
     /// already (DEV-03); interrupted, it goes on when the request is repeated.
     pub async fn delete_devices(
         &self,
         user: &Localpart,
         devices: &[DeviceId],
+        known: Option<Timestamp>,
         session: Option<SessionCommit>,
     ) -> Result<(), ChangeAccountError> {
         let pk = keys::user(user);
@@ -110,6 +123,10 @@ impl Store {
                 .iter()
                 .map(|device| self.delete(Item::under(&pk, keys::device(device))))
                 .collect();
+            let password = known.map(|set| {
+                items.push(self.password_is_still(user, set));
+                items.len() - 1
+            });
             let last = session.as_ref().filter(|_| later.is_empty());
             let end = last.map(|commit| {
                 items.push(self.commit_session(commit));
@@ -117,8 +134,14 @@ impl Store {
             });
             if !items.is_empty() {
                 self.transact(items, |reasons| {
-                    let moved = end.is_some_and(|index| condition_failed(reasons, index));
-                    moved.then_some(ChangeAccountError::SessionMoved)
+                    let failed = |index| condition_failed(reasons, index);
+                    if end.is_some_and(failed) {
+                        Some(ChangeAccountError::SessionMoved)
+                    } else if password.is_some_and(failed) {
+                        Some(ChangeAccountError::AccountMoved)
+                    } else {
+                        None
+                    }
                 })
                 .await?;
             }
@@ -145,7 +168,7 @@ impl Store {
         let revoke = ", epoch = :next";
         let (set, remove) = match &change.sparing {
             Sparing::Everybody => ("", ""),
-            Sparing::Device(..) => (
+            Sparing::Device { .. } => (
                 ", epoch = :next, spared_device = :device, spared_epoch = :spared",
                 "",
             ),
@@ -165,9 +188,9 @@ impl Store {
         if !matches!(change.sparing, Sparing::Everybody) {
             update = update.expression_attribute_values(":next", number(change.epoch + 1));
         }
-        if let Sparing::Device(device, epoch) = &change.sparing {
+        if let Sparing::Device { id, epoch, .. } = &change.sparing {
             update = update
-                .expression_attribute_values(":device", text(device.as_str()))
+                .expression_attribute_values(":device", text(id.as_str()))
                 .expression_attribute_values(":spared", number(*epoch));
         }
         if let Some(proven) = &change.proof {
@@ -179,16 +202,79 @@ impl Store {
     fn account_of_end(&self, end: &Deactivation) -> TransactWriteItem {
         let erased = if end.erase { ", erased = :now" } else { "" };
         let update = self
-            .update_of(&end.user, end.epoch)
+            .update_of(&end.user, end.account.epoch)
             .update_expression(format!(
                 "SET #status = :deactivated, epoch = :next, deactivated = :now, \
                  proofs_not_before = :now{erased} REMOVE spared_device, spared_epoch"
             ))
-            .condition_expression(UNCHANGED)
+            .condition_expression(format!(
+                "{UNCHANGED} AND (attribute_not_exists(address_changes) OR address_changes = :changes)"
+            ))
+            .expression_attribute_values(":changes", number(end.account.address_changes))
             .expression_attribute_values(":deactivated", text("deactivated"))
-            .expression_attribute_values(":next", number(end.epoch + 1))
+            .expression_attribute_values(":next", number(end.account.epoch + 1))
             .expression_attribute_values(":now", number(end.now.0));
         item(update)
+    }
+
+    /// The new password, in the place of the one that was given for it.
+    fn new_password(&self, change: &PasswordChange) -> TransactWriteItem {
+        let pk = keys::user(&change.user);
+        let item = password_item(&pk, &change.password, change.now);
+        let put = Put::builder()
+            .table_name(&self.accounts)
+            .set_item(Some(item.build()));
+        let put = match change.known {
+            Some(set) => put
+                .condition_expression(STILL)
+                .expression_attribute_values(":set", number(set.0)),
+            None => put,
+        };
+        TransactWriteItem::builder()
+            .set_put(put.build().ok())
+            .build()
+    }
+
+    /// The device that lives on, if it is still the one that asked; no pair of tokens waits for it.
+    fn spared_device(&self, change: &PasswordChange) -> Option<TransactWriteItem> {
+        let Sparing::Device { id, access, .. } = &change.sparing else {
+            return None;
+        };
+        let key = Item::under(keys::user(&change.user), keys::device(id));
+        let update = Update::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(key.build()))
+            .update_expression(format!("REMOVE {}", NEXT.join(", ")))
+            .condition_expression("access_hash = :access")
+            .expression_attribute_values(":access", text(&access.0));
+        Some(item(update))
+    }
+
+    fn end_password(&self, user: &Localpart, known: Option<Timestamp>) -> TransactWriteItem {
+        let delete = Delete::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(keys::user(user), PASSWORD).build()));
+        let delete = match known {
+            Some(set) => delete
+                .condition_expression(STILL)
+                .expression_attribute_values(":set", number(set.0)),
+            None => delete,
+        };
+        TransactWriteItem::builder()
+            .set_delete(delete.build().ok())
+            .build()
+    }
+
+    /// Holds that the password is the one that was set then, at the moment of a transaction.
+    pub(super) fn password_is_still(&self, user: &Localpart, set: Timestamp) -> TransactWriteItem {
+        let check = ConditionCheck::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(keys::user(user), PASSWORD).build()))
+            .condition_expression(STILL)
+            .expression_attribute_values(":set", number(set.0));
+        TransactWriteItem::builder()
+            .set_condition_check(check.build().ok())
+            .build()
     }
 
     fn update_of(
@@ -215,6 +301,9 @@ impl Store {
     }
 }
 
+/// The password is the one that was given.
+const STILL: &str = "changed = :set";
+
 /// The account is as it was when its token or its password was found right.
 const UNCHANGED: &str = "epoch = :epoch AND #status IN (:active, :suspended)";
 
@@ -228,10 +317,12 @@ fn moved(
     reasons: &[CancellationReason],
     session: Option<usize>,
     account: usize,
+    also: &[Option<usize>],
 ) -> Option<ChangeAccountError> {
+    let failed = |index: &usize| condition_failed(reasons, *index);
     if session.is_some_and(|index| condition_failed(reasons, index)) {
         Some(ChangeAccountError::SessionMoved)
-    } else if condition_failed(reasons, account) {
+    } else if failed(&account) || also.iter().flatten().any(failed) {
         Some(ChangeAccountError::AccountMoved)
     } else {
         None

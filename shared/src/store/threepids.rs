@@ -54,10 +54,9 @@ impl Store {
         let Some(row) = self.get(&self.accounts, key).await? else {
             return Ok(None);
         };
-        let released = row.number_if("released")?.is_some();
         let owner = Localpart::stored(row.text("owner")?);
         let owner = owner.ok_or_else(|| row.corrupt("owner"))?;
-        Ok((!released).then_some(owner))
+        Ok(Some(owner))
     }
 
     /// The claim of an address: only if nobody has it.
@@ -71,21 +70,19 @@ impl Store {
             .number("schema", 1)
             .text("owner", owner.as_str())
             .number("claimed", now.0);
-        let free = "attribute_not_exists(pk) OR attribute_exists(released)";
-        put(&self.accounts, item, Some(free))
+        put(&self.accounts, item, Some("attribute_not_exists(pk)"))
     }
 
-    /// Holds that an address is this owner's, at the moment of a transaction.
-    pub(super) fn owns_threepid(
-        &self,
-        threepid: &ThreePid,
-        owner: &Localpart,
-    ) -> TransactWriteItem {
+    /// Holds that an address is this owner's, and was when its proof was asked for, at the moment of
+    /// a transaction: who had it before proves nothing about who has it now.
+    pub(super) fn owns_threepid(&self, proven: &Proven, owner: &Localpart) -> TransactWriteItem {
+        let threepid = &proven.threepid;
         let check = ConditionCheck::builder()
             .table_name(&self.accounts)
             .set_key(Some(Item::under(keys::threepid(threepid), MAIN).build()))
-            .condition_expression("#owner = :owner AND attribute_not_exists(released)")
+            .condition_expression("#owner = :owner AND claimed <= :begun")
             .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":begun", number(proven.begun.0))
             .expression_attribute_values(":owner", text(owner.as_str()));
         TransactWriteItem::builder()
             .set_condition_check(check.build().ok())
@@ -145,11 +142,17 @@ impl Store {
         if !new.known {
             items.push(self.own_threepid(&new.proven, &new.localpart, new.added));
         }
+        let password = new.known_password.map(|set| {
+            items.push(self.password_is_still(&new.localpart, set));
+            items.len() - 1
+        });
         items.extend(new.notices.iter().map(|notice| self.enqueue(notice)));
         self.transact(items, |reasons| {
             let failed = |index| condition_failed(reasons, index);
             if session.is_some_and(failed) {
                 Some(AddThreePidError::SessionMoved)
+            } else if password.is_some_and(failed) {
+                Some(AddThreePidError::PasswordMoved)
             } else if failed(account) || (new.known && failed(account + 1)) {
                 Some(AddThreePidError::AccountMoved)
             } else if failed(account + 1) {

@@ -20,13 +20,12 @@ pub(super) use registration_token::REFUSED as TOKEN_REFUSED;
 use threepid::Awaited;
 pub use threepid_elsewhere::ForeignSession;
 
-use super::{Binding, Gains, Refusal, fallback::Form, session::SessionState};
+use super::{Binding, Gains, KnownPassword, Refusal, fallback::Form, session::SessionState};
 use crate::{
     app::App,
     config::Config,
     error::{MatrixError, Rejection},
     http::{Body, Network, Query},
-    ids::Localpart,
     limits::Limit,
     passwords::PasswordHash,
     store::{ProofRow, RegistrationTokenRow},
@@ -69,12 +68,7 @@ pub enum Evidence {
     /// That somebody is there.
     Presence,
     /// That somebody knows the password of an account.
-    Password {
-        /// Whose.
-        user: Localpart,
-        /// The account's epoch then.
-        epoch: i64,
-    },
+    Password(KnownPassword),
     /// That somebody knows the registration token with this hash.
     RegistrationToken {
         /// The keyed hash.
@@ -291,7 +285,7 @@ impl Evidence {
     ) -> Result<Result<(), Refusal>, MatrixError> {
         match self {
             Self::Presence => {}
-            Self::Password { user, epoch } => gains.user = Some((user.clone(), *epoch)),
+            Self::Password(known) => gains.password = Some(known.clone()),
             Self::ThreePid(proven) => gains.threepids.push(proven.clone()),
             Self::Terms(versions) => gains.terms.clone_from(versions),
             Self::RegistrationToken { hash } => {

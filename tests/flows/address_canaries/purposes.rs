@@ -71,7 +71,7 @@ async fn l4_the_address_of_a_notice_stands_in_no_log() {
         Notice::AddressRemoved,
         Notice::Deactivated,
     ] {
-        let messages = notify(&app, &user, &to, notice).await;
+        let messages = notify(&app, &user, &to, notice).await.unwrap();
         call_for(&app, &messages).await;
         assert_eq!(watch.house.deliver().await, 1);
         watch.search();

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::start_every_function;
 use crate::{
-    api::support::post_as,
+    api::support::{add_appservice, post_as, register_as},
     flows::{
         addresses::{ALICE, EMAIL},
         identity_server::{IdServer, TOKEN},
@@ -27,6 +27,7 @@ pub(super) async fn walk() -> BTreeSet<Use> {
         flows("m.login.email.identity"),
     ];
     let house = IdServer::house(&[&server], &settings).await;
+    let bridge = add_appservice(&house, "irc", &[("@irc_.*", true)]).await;
     start_every_function(&house).await;
     server.session("1", "secret", "email", ALICE);
     server.session("2", "secret", "email", ALICE);
@@ -53,6 +54,15 @@ pub(super) async fn walk() -> BTreeSet<Use> {
     ] {
         let path = format!("{}/account/3pid/{end}", PREFIXES[1]);
         post_as(&house, token, &path, &body).await.ok();
+    }
+    // An application service does the same for its users.
+    register_as(&house, &bridge, "irc_alice").await.ok();
+    for end in ["bind", "unbind"] {
+        let path = format!(
+            "{}/account/3pid/{end}?user_id=@irc_alice:localhost",
+            PREFIXES[1]
+        );
+        post_as(&house, &bridge, &path, &json!({})).await;
     }
     let reset = json!({ "auth": proof("2"), "new_password": OTHER });
     house.post(CHANGE, &reset).await.ok();

@@ -15,7 +15,7 @@ use crate::{
     secrets::Secret,
     store::StoreError,
     uia::{
-        Refusal,
+        KnownPassword, Refusal,
         fallback::{Field, Form},
         session::SessionState,
     },
@@ -56,17 +56,30 @@ pub(super) async fn attempt(
                 Prepared::Password(hash) => hash.clone(),
                 _ => read(app, user, context.network).await?,
             };
+            let set = hash.as_ref().map(|hash| hash.set).unwrap_or_default();
+            let known = KnownPassword {
+                user: user.clone(),
+                epoch: *epoch,
+                set,
+            };
             credentials::verify_own(app, user, hash, &password, context.network)
                 .await
-                .map(|refund| (user.clone(), *epoch, Some(refund)))
+                .map(|refund| (known, Some(refund)))
         }
         None => credentials::verify(app, &who, &password, context.network)
             .await
-            .map(|found| (found.localpart, found.account.epoch, None)),
+            .map(|found| {
+                let known = KnownPassword {
+                    user: found.localpart,
+                    epoch: found.account.epoch,
+                    set: found.password_set,
+                };
+                (known, None)
+            }),
     };
     match verified {
-        Ok((user, epoch, refund)) => Ok(Verdict::Passed {
-            evidence: Evidence::Password { user, epoch },
+        Ok((known, refund)) => Ok(Verdict::Passed {
+            evidence: Evidence::Password(known),
             refund,
         }),
         Err(CredentialError::Wrong) => Ok(Verdict::Refused(WRONG)),

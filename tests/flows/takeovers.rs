@@ -1,0 +1,185 @@
+//! Ways into somebody else's account that were tried and must stay shut.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use std::{sync::Arc, time::Duration};
+
+use gatehouse_local::tap::{Fault, Kind};
+use kit::{House, PASSWORD, PREFIXES};
+use serde_json::{Value, json};
+
+use crate::flows::{
+    addresses::{ALICE, EMAIL, claims, confirm, link_to},
+    people::{
+        ADDRESSES, CHANGE, DELETE_DEVICES, Device, END, LOGIN, OTHER, ask_reset, log_in, login_of,
+        password_of, rows_of, sign_up_with, try_login, with_auth,
+    },
+    support::{page, submit},
+};
+
+const ADD: &str = "/_matrix/client/v3/account/3pid/add";
+
+/// Proves an address for an account, and gives what names the proof.
+async fn prove(house: &House, address: &str) -> Value {
+    let ask = json!({ "email": address, "client_secret": "add", "send_attempt": 1 });
+    let path = "/_matrix/client/v3/account/3pid/email/requestToken";
+    let asked = house.post(path, &ask).await.ok();
+    house.deliver().await;
+    confirm(house, &link_to(house, address)).await;
+    json!({ "sid": asked["sid"], "client_secret": "add" })
+}
+
+/// UIA-20, PWD-13: what an old password has proven is worth nothing once it is another, though
+/// the devices were kept: in no operation, with a token or without.
+#[tokio::test]
+async fn pwd_13_what_an_old_password_has_proven_dies_with_it() {
+    let house = House::with(&ADDRESSES).await;
+    let owner = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    let thief = log_in(&house, "alice", PASSWORD).await;
+    let creds = prove(&house, "thief@example.org").await;
+    // The stage is done in each of these sessions, and the operation is not.
+    let mut sessions = Vec::new();
+    for (path, body) in [
+        (CHANGE, json!({ "new_password": "the thief's own" })),
+        (END, json!({})),
+        (DELETE_DEVICES, json!({ "devices": [owner.id] })),
+        (ADD, creds),
+    ] {
+        let (_, session) = thief.begin(&house, path, &body).await;
+        let stage = page(PREFIXES[1], "m.login.password", &session);
+        let done = submit(&house, &stage, "password=ostrich+lamp+8+quarrel").await;
+        assert_eq!(done.status, 200);
+        sessions.push((path, session));
+    }
+    let tokenless = house.post(END, &json!({})).await.challenge();
+    let stage = page(
+        PREFIXES[1],
+        "m.login.password",
+        tokenless["session"].as_str().unwrap(),
+    );
+    submit(&house, &stage, "user=alice&password=ostrich+lamp+8+quarrel").await;
+    house.advance(Duration::from_secs(1));
+    let change = json!({ "new_password": OTHER, "logout_devices": false });
+    let change = with_auth(change, password_of("alice", PASSWORD, None));
+    owner.post(&house, CHANGE, &change).await.ok();
+
+    for (path, session) in sessions {
+        let body = json!({ "auth": { "session": session } });
+        let reply = thief.post(&house, path, &body).await;
+        reply.error(403, "M_FORBIDDEN");
+    }
+    let body = json!({ "auth": { "session": tokenless["session"] } });
+    house.post(END, &body).await.error(403, "M_FORBIDDEN");
+    assert!(owner.is_alive(&house).await);
+    try_login(&house, "alice", OTHER).await.ok();
+    assert!(!claims(&house).contains_key("email#thief@example.org"));
+}
+
+/// PWD-05, PWD-06: a proof of an address is about who had it when it was asked for.
+#[tokio::test]
+async fn pwd_05_a_proof_of_an_earlier_owner_resets_nobody() {
+    let house = House::with(&ADDRESSES).await;
+    let earlier = sign_up_with(&house, "earlier", EMAIL, ALICE).await;
+    let asked = ask_reset(&house, EMAIL, ALICE, "kept-for-later").await;
+    asked.validate(&house).await;
+    let remove = json!({ "medium": "email", "address": ALICE });
+    let path = "/_matrix/client/v3/account/3pid/delete";
+    earlier.post(&house, path, &remove).await.ok();
+    house.advance(Duration::from_secs(1));
+    let later = sign_up_with(&house, "later", EMAIL, ALICE).await;
+    let mut body = asked.attempt(None);
+    body["new_password"] = OTHER.into();
+    house.post(CHANGE, &body).await.refused("M_UNAUTHORIZED");
+    assert!(later.is_alive(&house).await);
+    try_login(&house, "later", PASSWORD).await.ok();
+}
+
+/// PWD-07, PWD-08: who logs in to the calling device while its password is changed is not spared.
+#[tokio::test]
+async fn pwd_08_a_login_to_the_calling_device_does_not_outlive_the_change() {
+    let house = Arc::new(House::with(&ADDRESSES).await);
+    let owner = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    // The change is held up before it is written, and in between the thief logs in.
+    let slow = Fault::new(Kind::Delay(Duration::from_millis(700)))
+        .by("AccountPassword")
+        .on("TransactWriteItems");
+    house.local.tap().inject(slow);
+    let change = {
+        let (house, owner) = (Arc::clone(&house), owner.clone());
+        tokio::spawn(async move {
+            let wish = json!({ "new_password": OTHER });
+            let body = with_auth(wish, password_of("alice", PASSWORD, None));
+            owner.post(&house, CHANGE, &body).await.status.as_u16()
+        })
+    };
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut login = login_of("alice", PASSWORD);
+    login["device_id"] = owner.id.as_str().into();
+    let thief = Device::of(&house.post(LOGIN, &login).await.ok());
+    let status = change.await.unwrap();
+    house.local.tap().calm();
+    // The login was first: the owner's request came with a token that is dead.
+    assert_eq!(status, 403);
+    assert!(!owner.is_alive(&house).await && thief.is_alive(&house).await);
+    try_login(&house, "alice", PASSWORD).await.ok();
+}
+
+/// PWD-07, REFR-03: a pair of tokens that nobody has used yet does not outlive a change.
+#[tokio::test]
+async fn pwd_11_an_unused_pair_of_the_calling_device_dies_with_the_old_password() {
+    let house = House::with(&ADDRESSES).await;
+    sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    let owner = log_in(&house, "alice", PASSWORD).await;
+    let refresh = json!({ "refresh_token": owner.refresh.as_deref().unwrap() });
+    let pair = house
+        .post("/_matrix/client/v3/refresh", &refresh)
+        .await
+        .ok();
+    let wish = json!({ "new_password": OTHER });
+    let body = with_auth(wish, password_of("alice", PASSWORD, None));
+    owner.post(&house, CHANGE, &body).await.ok();
+    let token = pair["access_token"].as_str().unwrap();
+    let thief = Device {
+        token: token.to_owned(),
+        ..owner.clone()
+    };
+    assert!(!thief.is_alive(&house).await);
+    assert!(owner.is_alive(&house).await);
+}
+
+/// DEACT-13: an address that is added while the account ends is nobody's afterwards.
+#[tokio::test]
+async fn deact_13_an_addition_that_races_the_end_leaves_no_address_behind() {
+    let house = Arc::new(House::with(&ADDRESSES).await);
+    let owner = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    let second = log_in(&house, "alice", PASSWORD).await;
+    let creds = prove(&house, "second@example.org").await;
+    let slow = Fault::new(Kind::Delay(Duration::from_millis(700)))
+        .by("AccountDeactivate")
+        .on("TransactWriteItems");
+    house.local.tap().inject(slow);
+    let end = {
+        let house = Arc::clone(&house);
+        tokio::spawn(async move {
+            let body = with_auth(json!({}), password_of("alice", PASSWORD, None));
+            owner.post(&house, END, &body).await.status.as_u16()
+        })
+    };
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let body = json!({ "three_pid_creds": creds });
+    second
+        .post(&house, "/_matrix/client/v3/account/3pid", &body)
+        .await
+        .ok();
+    let status = end.await.unwrap();
+    house.local.tap().calm();
+    assert_eq!(status, 403, "the account has changed");
+    assert_eq!(claims(&house).len(), 2);
+    let body = with_auth(json!({}), password_of("alice", PASSWORD, None));
+    second.post(&house, END, &body).await.ok();
+    assert!(claims(&house).is_empty());
+    house.deliver().await;
+    assert_eq!(rows_of(&house, "alice").len(), 1);
+}
