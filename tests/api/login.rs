@@ -91,9 +91,30 @@ async fn login_01_the_ways_to_log_in_are_listed() {
 #[tokio::test]
 async fn login_02_an_unknown_type_is_m_unknown_and_a_missing_member_is_missing() {
     let house = House::new().await;
-    log_in(&house, &json!({ "type": "x" }))
-        .await
-        .error(400, "M_UNKNOWN");
+    for body in [
+        json!({ "type": "x" }),
+        json!({ "type": "x", "device_id": 5, "refresh_token": "yes" }),
+    ] {
+        log_in(&house, &body).await.error(400, "M_UNKNOWN");
+    }
+    for (who, missing) in [
+        (json!({ "medium": "email" }), "`address`"),
+        (
+            json!({ "type": "m.id.thirdparty", "medium": "email" }),
+            "`address`",
+        ),
+        (json!({ "address": "a@example.org" }), "`medium`"),
+        (json!({ "type": "m.id.thirdparty" }), "`medium`"),
+        (json!({}), "`type`"),
+    ] {
+        let body = log_in(&house, &by(&who, "x"))
+            .await
+            .error(400, "M_MISSING_PARAM");
+        assert!(
+            body["error"].as_str().unwrap().starts_with(missing),
+            "{body}"
+        );
+    }
     for body in [
         json!({}),
         json!({ "type": "m.login.password" }),

@@ -3,7 +3,10 @@
 use kit::{House, PASSWORD, PREFIXES};
 use serde_json::json;
 
-use super::logout::{leave, whoami};
+use super::{
+    logout::{leave, whoami},
+    support::{add_appservice, post_as},
+};
 
 #[tokio::test]
 async fn out_02_every_token_of_the_user_ends_in_one_transaction() {
@@ -23,5 +26,24 @@ async fn out_02_every_token_of_the_user_ends_in_one_transaction() {
         whoami(&house, &bob).await.ok();
         let third = house.post(&format!("{prefix}/login"), &body).await.ok();
         whoami(&house, &third).await.ok();
+    }
+}
+
+/// A bridge would take `M_UNKNOWN_TOKEN` for the end of its token.
+#[tokio::test]
+async fn an_application_services_token_is_not_called_unknown_where_it_is_of_no_use() {
+    let house = House::new().await;
+    let token = add_appservice(&house, "irc", &[("@irc_.*", true)]).await;
+    for path in [
+        "logout",
+        "logout/all",
+        "account/3pid/bind",
+        "account/3pid/unbind",
+    ] {
+        let path = format!("{}/{path}", PREFIXES[0]);
+        let reply = post_as(&house, &token, &path, &json!({})).await;
+        reply.error(403, "M_FORBIDDEN");
+        let reply = post_as(&house, "junk", &path, &json!({})).await;
+        reply.error(401, "M_UNKNOWN_TOKEN");
     }
 }

@@ -114,6 +114,49 @@ async fn refr_03_a_lost_answer_costs_nobody_their_session() {
     assert_eq!(house.local.tap().pending_faults(), 0);
 }
 
+/// The client never got the answer, and asks again a long time after.
+#[tokio::test]
+async fn refr_03_a_late_repeat_does_not_give_a_token_that_has_expired() {
+    let (house, first) = alice().await;
+    let lost = refresh(&house, &first).await.ok();
+    let lifetime = lost["expires_in_ms"].as_u64().unwrap();
+    house.advance(Duration::from_millis(lifetime - 1));
+    assert_eq!(refresh(&house, &first).await.ok(), lost);
+    house.advance(Duration::from_millis(1));
+    let fault = Fault::new(Kind::LostAnswer).on("UpdateItem").by("Refresh");
+    house.local.tap().inject(fault);
+    let next = refresh(&house, &first).await.ok();
+    assert_eq!(refresh(&house, &first).await.ok(), next);
+    assert!(!is_alive(&house, &lost).await);
+    assert!(is_alive(&house, &next).await);
+    for dead in [&first, &lost] {
+        refresh(&house, dead).await.error(401, "M_UNKNOWN_TOKEN");
+    }
+    refresh(&house, &next).await.ok();
+}
+
+/// OUT-01: the token dies of the other's first use while its logout is under way.
+#[tokio::test]
+async fn out_01_a_logout_does_not_say_done_of_a_device_that_lives() {
+    let (house, first) = alice().await;
+    let next = refresh(&house, &first).await.ok();
+    let tap = house.local.tap();
+    let hold = Fault::new(Kind::Delay(Duration::from_millis(800)));
+    tap.inject(hold.by("Logout").on("DeleteItem"));
+    let (own, token) = (Arc::clone(&house), text(&first, "access_token").to_owned());
+    let slow = tokio::spawn(async move {
+        post_as(&own, &token, "/_matrix/client/v3/logout", &json!({})).await
+    });
+    while tap.pending_faults() > 0 {
+        assert!(!slow.is_finished(), "there is no such call");
+        tokio::task::yield_now().await;
+    }
+    assert!(is_alive(&house, &next).await);
+    assert!(!slow.is_finished(), "it has not been overtaken");
+    slow.await.unwrap().error(401, "M_UNKNOWN_TOKEN");
+    assert!(is_alive(&house, &next).await);
+}
+
 /// A twin has turned in the same token meanwhile, and one of its tokens has been used.
 #[tokio::test]
 async fn refr_03_a_refresh_that_comes_too_late_gets_what_its_twin_got_or_nothing() {
