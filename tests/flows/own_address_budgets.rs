@@ -140,7 +140,7 @@ const WITH_LIMITS: &str = "
     remove: BatchGetItem Accounts + UpdateItem Limits > Query Accounts > TransactWriteItems Accounts&Outbox > Query Accounts = 4r 13w
     remove, not there: BatchGetItem Accounts + UpdateItem Limits > Query Accounts > Query Accounts = 4r 1w
     add, challenge: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits > PutItem UiaSessions = 4r 3w
-    add, in a session: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > GetItem Proofs > UpdateItem Limits > GetItem Accounts + Query Accounts > UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs&UiaSessions = 7r 23w
-    add, in a session, repeated: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits = 4r 3w
-    add, in one request: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > GetItem Accounts + Query Accounts > UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs = 6r 24w
+    add, in a session: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > GetItem Proofs > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > GetItem Accounts + Query Accounts > UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs&UiaSessions = 7r 25w
+    add, in a session, repeated: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits = 4r 5w
+    add, in one request: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > GetItem Accounts + Query Accounts > UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs = 6r 26w
 ";
