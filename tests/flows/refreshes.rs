@@ -23,7 +23,11 @@ const REFRESH: &str = "/_matrix/client/v3/refresh";
 const MANY: usize = 60;
 
 async fn alice() -> (Arc<House>, Value) {
-    let house = Arc::new(House::new().await);
+    alice_with(&[]).await
+}
+
+async fn alice_with(settings: &[(&str, &str)]) -> (Arc<House>, Value) {
+    let house = Arc::new(House::with(settings).await);
     house.sign_up("alice").await;
     let body = login_of("alice", PASSWORD);
     let pair = house.post(LOGIN, &body).await.ok();
@@ -117,7 +121,8 @@ async fn refr_03_a_lost_answer_costs_nobody_their_session() {
 /// The client never got the answer, and asks again a long time after.
 #[tokio::test]
 async fn refr_03_a_late_repeat_does_not_give_a_token_that_has_expired() {
-    let (house, first) = alice().await;
+    let lifetime = ("GATEHOUSE_REFRESHABLE_TOKEN_LIFETIME", "1h");
+    let (house, first) = alice_with(&[lifetime]).await;
     let lost = refresh(&house, &first).await.ok();
     let lifetime = lost["expires_in_ms"].as_u64().unwrap();
     house.advance(Duration::from_millis(lifetime - 1));

@@ -199,7 +199,10 @@ async fn l15_a_stolen_token_does_not_guess_from_one_network_after_another() {
         with_auth(json!({ "new_password": OTHER }), auth)
     };
     // The form of a token is no secret.
-    let forged = sign_up(&House::new().await, "alice").await.token;
+    let elsewhere_too = House::new().await;
+    sign_up(&elsewhere_too, "bob").await;
+    let forged = sign_up(&elsewhere_too, "alice").await.token;
+    assert_ne!(forged, alice.token);
     for network in 0..120 {
         let reply = post_from(&house, elsewhere(network), CHANGE, &forged, &guess("wrong")).await;
         reply.error(401, "M_UNKNOWN_TOKEN");

@@ -77,11 +77,11 @@ pub(super) fn forbid_guesses(house: &House, key: &str) {
 /// together, it is looked whether this one is known.
 async fn guess_where_guesses_are_over(house: &House) {
     house.advance(Duration::from_hours(1));
-    forbid_guesses(house, "user alice");
+    forbid_guesses(house, "alice");
     log_in(house, "PHONE").await;
     let auth = password_of("alice", "wrong", None);
     let attempt = house.post(END, &json!({ "auth": auth })).await;
-    attempt.refused("M_FORBIDDEN");
+    attempt.error(429, "M_LIMIT_EXCEEDED");
     let challenge = house.post(END, &json!({})).await.challenge();
     let session = text(&challenge, "session");
     let path = page(PREFIXES[1], "m.login.password", session);
