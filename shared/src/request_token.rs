@@ -100,21 +100,18 @@ pub async fn msisdn(
     };
     threepids::admit(&app.config, &phone.threepid)?;
     let wish = common.wish(purpose, &phone.threepid, Some(&phone.country));
-    let (sid, submit_url) = match &delegate {
-        Some(delegate) => {
-            let number = format!("+{}", phone.threepid.address);
-            let told = [
-                ("country", phone.country.as_str()),
-                ("phone_number", &number),
-            ];
-            let sid = delegate.request(app, &wish, request.network, &told).await?;
-            // The code goes to where it came from, which the client has named itself.
-            (sid, None)
-        }
-        None => {
-            let sid = proofs::request(app, wish, request.network).await?;
-            (sid, Some(submit_url(app, Medium::Msisdn)))
-        }
+    let (sid, submit_url) = if let Some(delegate) = &delegate {
+        let number = format!("+{}", phone.threepid.address);
+        let told = [
+            ("country", phone.country.as_str()),
+            ("phone_number", &number),
+        ];
+        let sid = delegate.request(app, &wish, request.network, &told).await?;
+        // The code goes to where it came from, which the client has named itself.
+        (sid, None)
+    } else {
+        let sid = proofs::request(app, wish, request.network).await?;
+        (sid, Some(submit_url(app, Medium::Msisdn)))
     };
     let answer = Answer {
         sid,

@@ -1,8 +1,4 @@
 //! Ways into somebody else's account that were tried and must stay shut.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
-)]
 
 use std::{sync::Arc, time::Duration};
 

@@ -12,7 +12,7 @@ use super::{
 type Answer = (&'static str, String);
 
 /// When every session there was validated.
-const VALIDATED: i64 = 1_799_999_000_000;
+const VALIDATED: i64 = kit::NOW;
 
 #[derive(Default)]
 pub(super) struct Knowledge {
