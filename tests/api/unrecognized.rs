@@ -92,6 +92,10 @@ async fn http_24_a_trailing_slash_makes_another_path() {
     let house = House::new().await;
     for (path, own) in ENDPOINTS {
         for path in [format!("{path}/"), format!("{path}//"), format!("/{path}")] {
+            // One path is served in both forms: some readers of the key put a slash behind it.
+            if ENDPOINTS.iter().any(|(served, _)| *served == path) {
+                continue;
+            }
             let reply = house.send(request(own[0], &path, &[], b"{}")).await;
             assert_eq!(reply.status, 404, "{path}");
             reply.error(404, "M_UNRECOGNIZED");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use shared::{
-    accounts::{self, CreateAccountError, NameFault, NewAccount, NewDevice},
+    accounts::{self, CreateAccountError, NewAccount, NewDevice},
     app::App,
     appservices::Appservices,
     credentials,
@@ -288,7 +288,7 @@ async fn finish(
     let ((), hash) = tokio::join!(proof.settle(app), app.hasher.hash(&password, &*app.chance));
     let hash = hash?;
     for _ in 0..FINISH_TRIES {
-        let (localpart, upgraded_guest) = claimed(app, &name, appservices)?;
+        let (localpart, upgraded_guest) = name.claimed(app, appservices)?;
         let (answer, device) = answer(app, asked, &localpart);
         let text = serde_json::to_string(&answer).unwrap_or_default();
         let account = NewAccount {
@@ -331,22 +331,6 @@ async fn finish(
         }
     }
     Err(shared::store::StoreError::Contended.into())
-}
-
-/// The name that is claimed, and the epoch of the guest who becomes this user.
-fn claimed(
-    app: &App,
-    name: &Name,
-    appservices: &Appservices,
-) -> Result<(Localpart, Option<i64>), NameFault> {
-    Ok(match name {
-        Name::Any => (
-            accounts::generate(&app.config, appservices, &*app.chance)?,
-            None,
-        ),
-        Name::Chosen(name) => (name.clone(), None),
-        Name::Upgrade(name, epoch) => (name.clone(), Some(*epoch)),
-    })
 }
 
 /// What follows once there is an account, and not before: until then its name may become somebody

@@ -23,6 +23,24 @@ pub(super) enum Name {
     Upgrade(Localpart, i64),
 }
 
+impl Name {
+    /// The name to claim, and the epoch of the guest who becomes this user.
+    pub(super) fn claimed(
+        &self,
+        app: &App,
+        appservices: &Appservices,
+    ) -> Result<(Localpart, Option<i64>), NameFault> {
+        Ok(match self {
+            Self::Any => {
+                let name = accounts::generate(&app.config, appservices, &*app.chance)?;
+                (name, None)
+            }
+            Self::Chosen(name) => (name.clone(), None),
+            Self::Upgrade(name, epoch) => (name.clone(), Some(*epoch)),
+        })
+    }
+}
+
 /// Everything about the name that can be said before UIA (REG-13).
 pub(super) async fn check(
     app: &App,
