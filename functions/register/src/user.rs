@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use shared::{
-    accounts::{self, CreateAccountError, NewAccount, NewDevice},
+    accounts::{CreateAccountError, NewAccount, NewDevice},
     app::App,
     appservices::Appservices,
     credentials,

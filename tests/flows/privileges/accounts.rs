@@ -63,6 +63,12 @@ pub(super) async fn walk() -> BTreeSet<Use> {
     body["new_password"] = PASSWORD.into();
     house.post(CHANGE, &body).await.ok();
 
+    let wrong = json!({
+        "type": "m.login.password", "password": "wrong",
+        "identifier": { "type": "m.id.thirdparty", "medium": "email", "address": ALICE },
+    });
+    let refused = house.post(END, &json!({ "auth": wrong })).await;
+    refused.refused("M_FORBIDDEN");
     let challenge = house.post(END, &json!({})).await.challenge();
     let path = page(
         PREFIXES[1],
@@ -76,7 +82,16 @@ pub(super) async fn walk() -> BTreeSet<Use> {
     let (_, session) = bob.begin(&house, END, &json!({})).await;
     let last = with_auth(json!({}), password_of("bob", PASSWORD, Some(&session)));
     bob.post(&house, END, &last).await.ok();
-    bob.post(&house, END, &last).await.ok();
+    // With a token that is dead, each looks for what a twin was answered.
+    let late = json!({ "devices": [], "auth": { "session": session } });
+    for path in [END, CHANGE, DELETE_DEVICES] {
+        let reply = bob.post(&house, path, &late).await;
+        reply.error(401, "M_UNKNOWN_TOKEN");
+    }
+    let path = format!("{}/devices/{}", PREFIXES[1], bob.id);
+    let request = Request::delete(path).header("authorization", format!("Bearer {}", bob.token));
+    let reply = house.send(request.body(late.to_string().into_bytes()).unwrap());
+    reply.await.error(401, "M_UNKNOWN_TOKEN");
     house.deliver().await;
     house.local.tap().used()
 }
