@@ -3,6 +3,17 @@
 //! Every conversion (`facts`) is exhaustive, so a new fact does not compile until someone has chosen
 //! its answer there. Facts that must look alike to a caller share one arm.
 
+/// What a fact is answered with is a rejection too, so that `?` carries it out of a handler.
+macro_rules! reject_as_error {
+    ($($fact:ty),*) => {
+        $(impl From<$fact> for Rejection {
+            fn from(fact: $fact) -> Self {
+                Self::Error(fact.into())
+            }
+        })*
+    };
+}
+
 mod facts;
 mod identity_servers;
 

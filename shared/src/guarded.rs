@@ -3,9 +3,8 @@
 //!
 //! Every such request runs the same beats: [`open`] reads what there is to know in one go (account,
 //! device, password, UIA session), gives a finished session's answer again or says who asks;
-//! the endpoint settles what comes before UIA; [`Guarded::prove`] proves or challenges; the endpoint
-//! and [`Guarded::finish`] makes its one transaction, or finds the answer of a twin that was quicker.
-//! Knows nothing of what the endpoints do.
+//! the endpoint settles what comes before UIA; [`Guarded::prove`] proves or challenges; [`Guarded::finish`]
+//! makes the endpoint's one transaction, or finds the answer of a twin that was quicker. Knows nothing of what the endpoints do.
 
 mod finish;
 

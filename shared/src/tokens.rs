@@ -155,7 +155,7 @@ pub enum AuthenticationError {
     Store(#[from] StoreError),
 }
 
-/// Who is asking: what needs a user takes this, and only [`authenticate`] makes it.
+/// Who is asking: what needs a user takes this, and only the functions here that judge a token make it.
 #[derive(Debug)]
 pub struct Session {
     /// The user.

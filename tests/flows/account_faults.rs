@@ -1,9 +1,5 @@
 //! One fault at a time, at every call of what changes or ends an account. The client repeats what
 //! failed; at every moment the account is as it was or as it is to be, and in the end it is done.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
-)]
 
 use std::time::Duration;
 
@@ -13,15 +9,12 @@ use serde_json::{Value, json};
 
 use crate::flows::{
     addresses::{EMAIL, claims},
-    faults::{KINDS, is_breakage},
+    faults::{KINDS, LASTING, each_fault, is_breakage},
     people::{
         ADDRESSES, CHANGE, DELETE_DEVICES, Device, END, OTHER, ask_reset, log_in, password_of,
         rows_of, sign_up_with, try_login, with_auth,
     },
 };
-
-/// The kinds that patience ends with.
-const LASTING: [Kind; 4] = [Kind::Conflict, Kind::Throttle, Kind::Cut, Kind::LostAnswer];
 
 /// What is disturbed: the last request of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,18 +185,11 @@ async fn every_call_suffers(act: Act, limits: &str, kinds: &[Kind], times: u64) 
     let house = House::with(&settings).await;
     house.expect_faults();
     let (calls, _) = run(&house, 1, act, None).await;
-    let (mut number, mut met) = (1, 0);
-    for position in 1..=calls.len() {
-        let operation = &calls[position - 1];
-        let same = calls[..position].iter().filter(|own| *own == operation);
-        let nth = u64::try_from(same.count()).unwrap();
-        for kind in kinds {
-            number += 1;
-            house.advance(Duration::from_hours(1));
-            let fault = Fault::new(*kind).by(act.function()).on(operation);
-            let fault = fault.nth(nth).times(times);
-            met += usize::from(run(&house, number, act, Some(fault)).await.1);
-        }
+    let mut met = 0;
+    let faults = each_fault(act.function(), &calls, kinds, times);
+    for (number, fault) in (2..).zip(faults) {
+        house.advance(Duration::from_hours(1));
+        met += usize::from(run(&house, number, act, Some(fault)).await.1);
     }
     // One that is not insisted on, what is bound elsewhere, ends before the long ones do.
     assert!(met + 1 >= calls.len(), "{act:?}: met {met} of {calls:?}");

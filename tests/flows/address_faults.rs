@@ -22,7 +22,7 @@ use crate::flows::{
         Asked, EMAIL, MAIL, MSISDN, SMS, claims, code_to, form_of, link_to, mail_to, owned,
         path_of, proofs_in, request_token, text_to,
     },
-    faults::{KINDS, is_breakage},
+    faults::{KINDS, LASTING, is_breakage},
     support::{assert_whole, count, flows, people, whoami, wish, with},
 };
 
@@ -275,9 +275,6 @@ async fn every_call_suffers(act: Act, limits: &str, kinds: &[Kind], times: u64) 
         (made, made)
     );
 }
-
-/// The kinds that patience ends with.
-const LASTING: [Kind; 4] = [Kind::Conflict, Kind::Throttle, Kind::Cut, Kind::LostAnswer];
 
 async fn suffer(acts: &[Act]) {
     for act in acts {

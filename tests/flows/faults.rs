@@ -27,10 +27,32 @@ pub(crate) const KINDS: [Kind; 9] = [
     Kind::InternalError,
 ];
 
+/// The kinds that patience ends with.
+pub(crate) const LASTING: [Kind; 4] = [Kind::Conflict, Kind::Throttle, Kind::Cut, Kind::LostAnswer];
+
 /// Whether the fault, once the SDK's own four tries are used up, is the service's own: a 500. The
 /// others are contention, which is a 429.
 pub(crate) fn is_breakage(kind: Kind) -> bool {
     matches!(kind, Kind::Cut | Kind::LostAnswer | Kind::InternalError)
+}
+
+/// A fault at each of these calls of a function, of each of these kinds, so many times.
+pub(crate) fn each_fault(
+    function: &str,
+    calls: &[String],
+    kinds: &[Kind],
+    times: u64,
+) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for (index, operation) in calls.iter().enumerate() {
+        let same = calls[..=index].iter().filter(|own| *own == operation);
+        let nth = u64::try_from(same.count()).unwrap();
+        faults.extend(kinds.iter().map(|kind| {
+            let fault = Fault::new(*kind).by(function).on(operation);
+            fault.nth(nth).times(times)
+        }));
+    }
+    faults
 }
 
 /// What one sign-up came to.

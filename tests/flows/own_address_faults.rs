@@ -1,10 +1,6 @@
 //! One fault at a time, at every call of what an account's addresses are listed, added and removed
 //! by. The client repeats what failed; at every moment the address is theirs or it is not, and in
 //! the end it is as they asked for, its owner told once.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
-)]
 
 use std::time::Duration;
 
@@ -19,14 +15,11 @@ use crate::{
         threepids::state,
     },
     flows::{
-        faults::{KINDS, is_breakage},
+        faults::{KINDS, LASTING, each_fault, is_breakage},
         own_addresses::house,
         support::with,
     },
 };
-
-/// The kinds that patience ends with.
-const LASTING: [Kind; 4] = [Kind::Conflict, Kind::Throttle, Kind::Cut, Kind::LostAnswer];
 
 /// What is disturbed: the last request of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,18 +186,11 @@ async fn every_call_suffers(act: Act, limits: &str, kinds: &[Kind], times: u64) 
     let house = house(&[("GATEHOUSE_LIMITS", limits)]).await;
     house.expect_faults();
     let (calls, _) = run(&house, 1, act, None).await;
-    let (mut number, mut met) = (1, 0);
-    for position in 1..=calls.len() {
-        let operation = &calls[position - 1];
-        let same = calls[..position].iter().filter(|own| *own == operation);
-        let nth = u64::try_from(same.count()).unwrap();
-        for kind in kinds {
-            number += 1;
-            house.advance(Duration::from_hours(1));
-            let fault = Fault::new(*kind).by(act.function()).on(operation);
-            let fault = fault.nth(nth).times(times);
-            met += usize::from(run(&house, number, act, Some(fault)).await.1);
-        }
+    let mut met = 0;
+    let faults = each_fault(act.function(), &calls, kinds, times);
+    for (number, fault) in (2..).zip(faults) {
+        house.advance(Duration::from_hours(1));
+        met += usize::from(run(&house, number, act, Some(fault)).await.1);
     }
     assert!(met >= calls.len(), "{act:?}: met {met} of {calls:?}");
 }

@@ -150,7 +150,7 @@ async fn finish(
                 .map_err(unfinished)
         }
     };
-    guarded.finish(app, proof, DONE, write).await
+    Box::pin(guarded.finish(app, proof, DONE, write)).await
 }
 
 /// That the session has moved may mean that a twin of the request was quicker.

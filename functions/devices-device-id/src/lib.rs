@@ -15,7 +15,7 @@ use shared::{
     error::{ErrorCode, MatrixError, Rejection},
     guarded::{self, Opened, Wanted},
     http::{self, Body, Request as HttpRequest, Response as HttpResponse},
-    ids::{DeviceId, MAX_DISPLAY_NAME_CHARS},
+    ids::DeviceId,
     store::StoreError,
     tokens::{self, Caller},
     uia::Operation,
@@ -95,13 +95,7 @@ async fn delete(app: &App, request: &HttpRequest) -> Result<HttpResponse, Reject
 /// Without a name nothing is changed, but the device has to be there all the same.
 async fn rename(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejection> {
     let caller = caller(app, request).await?;
-    let name = Body::parse(&request.body)?.optional::<String>("display_name")?;
-    if let Some(name) = &name
-        && name.chars().count() > MAX_DISPLAY_NAME_CHARS
-    {
-        let message = "`display_name` is too long";
-        return Err(MatrixError::new(ErrorCode::InvalidParam, message).into());
-    }
+    let name = devices::name_in(&Body::parse(&request.body)?, "display_name")?;
     let device = device_of(request)?;
     let is_there = match (&name, caller.account()) {
         (_, None) => false,

@@ -14,9 +14,10 @@ use serde::Serialize;
 use serde_json::json;
 use shared::{
     app::App,
+    devices,
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Request as HttpRequest, Response as HttpResponse},
-    ids::{DeviceId, Localpart, MAX_DISPLAY_NAME_CHARS},
+    ids::Localpart,
     store::AccountRow,
     tokens::{self, Issued, Login},
 };
@@ -61,21 +62,8 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
 
 /// What the client wants of its device.
 fn wanted(app: &App, body: &Body) -> Result<Login, MatrixError> {
-    let invalid = |message| MatrixError::new(ErrorCode::InvalidParam, message);
-    let device_id = body
-        .optional::<String>("device_id")?
-        .filter(|id| !id.is_empty())
-        .map(|text| {
-            DeviceId::parse(&text).ok_or_else(|| invalid("`device_id` is not a device's id"))
-        })
-        .transpose()?;
-    let display_name = body.optional::<String>("initial_device_display_name")?;
-    if display_name
-        .as_ref()
-        .is_some_and(|name| name.chars().count() > MAX_DISPLAY_NAME_CHARS)
-    {
-        return Err(invalid("`initial_device_display_name` is too long"));
-    }
+    let device_id = devices::id_in(body)?;
+    let display_name = devices::name_in(body, "initial_device_display_name")?;
     let refreshable = body.optional::<bool>("refresh_token")? == Some(true);
     Ok(Login {
         device_id,

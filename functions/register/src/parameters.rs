@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use shared::{
+    devices,
     error::{ErrorCode, MatrixError},
     http::Body,
-    ids::{DeviceId, MAX_DISPLAY_NAME_CHARS},
+    ids::DeviceId,
 };
 
 /// No guest access token is longer.
@@ -47,23 +48,8 @@ shared::opaque_debug!(Parameters);
 impl Parameters {
     /// Reads a body: types and sizes (HTTP-16). Names and passwords are judged later.
     pub fn parse(body: &Body) -> Result<Self, MatrixError> {
-        let device_id = body
-            .optional::<String>("device_id")?
-            .filter(|id| !id.is_empty());
-        let device_id = match device_id {
-            None => None,
-            Some(text) => Some(
-                DeviceId::parse(&text)
-                    .ok_or_else(|| invalid("`device_id` is not a device's id"))?,
-            ),
-        };
-        let display_name = body.optional::<String>("initial_device_display_name")?;
-        if display_name
-            .as_ref()
-            .is_some_and(|name| name.chars().count() > MAX_DISPLAY_NAME_CHARS)
-        {
-            return Err(invalid("`initial_device_display_name` is too long"));
-        }
+        let device_id = devices::id_in(body)?;
+        let display_name = devices::name_in(body, "initial_device_display_name")?;
         let guest_access_token = body.optional::<String>("guest_access_token")?;
         if guest_access_token
             .as_ref()

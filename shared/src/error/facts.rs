@@ -345,16 +345,6 @@ impl From<AddressFault> for MatrixError {
     }
 }
 
-macro_rules! reject_as_error {
-    ($($fact:ty),*) => {
-        $(impl From<$fact> for Rejection {
-            fn from(fact: $fact) -> Self {
-                Self::Error(fact.into())
-            }
-        })*
-    };
-}
-
 reject_as_error!(
     AddressFault,
     AuthenticationError,

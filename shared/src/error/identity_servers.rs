@@ -106,16 +106,6 @@ impl From<UnbindError> for MatrixError {
     }
 }
 
-macro_rules! reject_as_error {
-    ($($fact:ty),*) => {
-        $(impl From<$fact> for Rejection {
-            fn from(fact: $fact) -> Self {
-                Self::Error(fact.into())
-            }
-        })*
-    };
-}
-
 reject_as_error!(
     BindError,
     IdServerError,

@@ -6,15 +6,15 @@ use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, TransactWriteI
 
 use super::{
     AppservicesRow, DeviceRow, SessionRow, Store, StoreError,
-    item::{Item, Map, Row, number, put, text},
-    keys::{self, MAIN, PASSWORD, PK, SK},
+    item::{Item, Map, Row, number, put, text, updating},
+    keys::{self, MAIN, PK, SK},
+    passwords::password_item,
     retry::condition_failed,
 };
 use crate::{
     accounts::{CreateAccountError, NewAccount, NewDevice},
     clock::Timestamp,
     ids::{DeviceId, Localpart},
-    passwords::PasswordHash,
 };
 
 /// What kind of account.
@@ -130,15 +130,6 @@ impl AccountRow {
             address_changes: row.number_if("address_changes")?.unwrap_or_default(),
         })
     }
-}
-
-/// What logging in needs to know of an account.
-#[derive(Debug, Clone)]
-pub struct LoginFacts {
-    /// The account.
-    pub account: AccountRow,
-    /// Its password's hash, if it has a password.
-    pub password: Option<PasswordHash>,
 }
 
 impl Store {
@@ -307,9 +298,7 @@ impl Store {
                     .expression_attribute_values(":epoch", number(epoch))
                     .expression_attribute_values(":next", number(epoch + 1))
                     .expression_attribute_values(":now", number(new.created.0));
-                TransactWriteItem::builder()
-                    .set_update(update.build().ok())
-                    .build()
+                updating(update)
             }
         }
     }
@@ -337,22 +326,6 @@ impl Store {
             .map(|row| put(&self.accounts, row, None))
             .collect()
     }
-}
-
-pub(super) fn password_item(pk: &str, hash: &PasswordHash, now: Timestamp) -> Item {
-    Item::under(pk, PASSWORD)
-        .number("schema", 1)
-        .text("phc", &hash.phc)
-        .text_if("pepper", hash.pepper.as_deref())
-        .number("changed", now.0)
-}
-
-pub(super) fn read_password(row: &Row) -> Result<PasswordHash, StoreError> {
-    Ok(PasswordHash {
-        phc: row.text("phc")?.to_owned(),
-        pepper: row.text_if("pepper")?.map(str::to_owned),
-        set: row.time("changed")?,
-    })
 }
 
 /// The epoch of a new account.

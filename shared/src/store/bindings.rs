@@ -3,16 +3,13 @@
 //! A record outlives nothing but what it is about: it is written only while the account lives, and
 //! removed only if it is still the one that was undone.
 
-use aws_sdk_dynamodb::{
-    operation::delete_item::DeleteItemError,
-    types::{ConditionCheck, TransactWriteItem},
-};
+use aws_sdk_dynamodb::types::ConditionCheck;
 
 use super::{
     Store, StoreError,
-    item::{Item, Row, put, text},
+    item::{Item, Row, checking, put, text},
     keys::{self, BINDINGS, MAIN},
-    retry::{Failure, condition_failed},
+    retry::condition_failed,
 };
 use crate::{clock::Timestamp, ids::Localpart, threepids::Medium};
 
@@ -80,8 +77,7 @@ impl Store {
             .condition_expression("attribute_exists(pk) AND #status <> :deactivated")
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":deactivated", text("deactivated"));
-        let lives = TransactWriteItem::builder().set_condition_check(lives.build().ok());
-        let items = vec![lives.build(), put(&self.accounts, item, None)];
+        let items = vec![checking(lives), put(&self.accounts, item, None)];
         self.transact(items, |reasons| {
             condition_failed(reasons, 0).then_some(RecordBindingError::Deactivated)
         })
@@ -90,32 +86,8 @@ impl Store {
 
     /// All bindings of a user. One call for each megabyte of them, strongly consistent.
     pub async fn find_bindings(&self, user: &Localpart) -> Result<Vec<Binding>, StoreError> {
-        let mut bindings = Vec::new();
-        let mut from = None;
-        loop {
-            let start = &from;
-            let page = self
-                .retry(|| async move {
-                    let call = self
-                        .client
-                        .query()
-                        .table_name(&self.accounts)
-                        .key_condition_expression("pk = :user AND begins_with(sk, :bindings)")
-                        .expression_attribute_values(":user", text(keys::user(user)))
-                        .expression_attribute_values(":bindings", text(BINDINGS))
-                        .consistent_read(true)
-                        .set_exclusive_start_key(Clone::clone(start));
-                    call.send().await.map_err(Failure::<StoreError>::from)
-                })
-                .await?;
-            for row in page.items.unwrap_or_default() {
-                bindings.push(Binding::read(&Row::new(row))?);
-            }
-            from = page.last_evaluated_key;
-            if from.is_none() {
-                return Ok(bindings);
-            }
-        }
+        let rows = self.rows_under(&keys::user(user), BINDINGS).await?;
+        rows.iter().map(Binding::read).collect()
     }
 
     /// Removes the record of a binding that has been undone, unless the address has been bound again
@@ -125,27 +97,7 @@ impl Store {
         user: &Localpart,
         binding: &Binding,
     ) -> Result<(), StoreError> {
-        let key = &binding.key(user).build();
-        self.retry(|| async move {
-            let call = self
-                .client
-                .delete_item()
-                .table_name(&self.accounts)
-                .set_key(Some(key.clone()))
-                .condition_expression("nonce = :nonce")
-                .expression_attribute_values(":nonce", text(&binding.nonce));
-            match call.send().await {
-                Ok(_) => Ok(()),
-                Err(error)
-                    if error
-                        .as_service_error()
-                        .is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
-                {
-                    Ok(())
-                }
-                Err(error) => Err(Failure::<StoreError>::from(error)),
-            }
-        })
-        .await
+        let still = Some(("nonce", text(&binding.nonce)));
+        self.delete_if(binding.key(user), still).await
     }
 }

@@ -7,6 +7,7 @@ use super::{
     accounts::keys_of,
     item::{Map, Row, text},
     keys::{self, MAIN, PASSWORD, PK, SK},
+    passwords::read_password,
 };
 use crate::{
     ids::{DeviceId, Localpart},
@@ -57,7 +58,7 @@ impl Store {
                 }
                 match row.text(SK)? {
                     MAIN => facts.account = Some(AccountRow::read(&row)?),
-                    PASSWORD => facts.password = Some(super::accounts::read_password(&row)?),
+                    PASSWORD => facts.password = Some(read_password(&row)?),
                     _ => facts.device = Some(DeviceRow::read(&row)?),
                 }
             }

@@ -2,13 +2,14 @@
 
 use aws_sdk_dynamodb::types::{
     CancellationReason, ConditionCheck, Delete, Put, TransactWriteItem, Update,
+    builders::UpdateBuilder,
 };
 
 use super::{
     Store,
-    accounts::password_item,
-    item::{Item, number, text},
+    item::{Item, checking, deleting, number, putting, text, updating},
     keys::{self, MAIN, PASSWORD},
+    passwords::password_item,
     retry::condition_failed,
     token_pairs::NEXT,
 };
@@ -165,14 +166,13 @@ impl Store {
     }
 
     fn account_of_change(&self, change: &PasswordChange) -> TransactWriteItem {
-        let revoke = ", epoch = :next";
         let (set, remove) = match &change.sparing {
             Sparing::Everybody => ("", ""),
             Sparing::Device { .. } => (
                 ", epoch = :next, spared_device = :device, spared_epoch = :spared",
                 "",
             ),
-            Sparing::Nobody => (revoke, " REMOVE spared_device, spared_epoch"),
+            Sparing::Nobody => (", epoch = :next", " REMOVE spared_device, spared_epoch"),
         };
         let fresh = match &change.proof {
             Some(_) => {
@@ -183,7 +183,7 @@ impl Store {
         let mut update = self
             .update_of(&change.user, change.epoch)
             .update_expression(format!("SET proofs_not_before = :now{set}{remove}"))
-            .condition_expression(format!("{UNCHANGED}{fresh}"))
+            .condition_expression(format!("{STANDS}{fresh}"))
             .expression_attribute_values(":now", number(change.now.0));
         if !matches!(change.sparing, Sparing::Everybody) {
             update = update.expression_attribute_values(":next", number(change.epoch + 1));
@@ -196,7 +196,7 @@ impl Store {
         if let Some(proven) = &change.proof {
             update = update.expression_attribute_values(":begun", number(proven.begun.0));
         }
-        item(update)
+        updating(update)
     }
 
     fn account_of_end(&self, end: &Deactivation) -> TransactWriteItem {
@@ -208,13 +208,13 @@ impl Store {
                  proofs_not_before = :now{erased} REMOVE spared_device, spared_epoch"
             ))
             .condition_expression(format!(
-                "{UNCHANGED} AND (attribute_not_exists(address_changes) OR address_changes = :changes)"
+                "{STANDS} AND (attribute_not_exists(address_changes) OR address_changes = :changes)"
             ))
             .expression_attribute_values(":changes", number(end.account.address_changes))
             .expression_attribute_values(":deactivated", text("deactivated"))
             .expression_attribute_values(":next", number(end.account.epoch + 1))
             .expression_attribute_values(":now", number(end.now.0));
-        item(update)
+        updating(update)
     }
 
     /// The new password, in the place of the one that was given for it.
@@ -230,9 +230,7 @@ impl Store {
                 .expression_attribute_values(":set", number(set.0)),
             None => put,
         };
-        TransactWriteItem::builder()
-            .set_put(put.build().ok())
-            .build()
+        putting(put)
     }
 
     /// The device that lives on, if it is still the one that asked; no pair of tokens waits for it.
@@ -247,7 +245,7 @@ impl Store {
             .update_expression(format!("REMOVE {}", NEXT.join(", ")))
             .condition_expression("access_hash = :access")
             .expression_attribute_values(":access", text(&access.0));
-        Some(item(update))
+        Some(updating(update))
     }
 
     fn end_password(&self, user: &Localpart, known: Option<Timestamp>) -> TransactWriteItem {
@@ -260,9 +258,7 @@ impl Store {
                 .expression_attribute_values(":set", number(set.0)),
             None => delete,
         };
-        TransactWriteItem::builder()
-            .set_delete(delete.build().ok())
-            .build()
+        deleting(delete)
     }
 
     /// Holds that the password is the one that was set then, at the moment of a transaction.
@@ -272,16 +268,10 @@ impl Store {
             .set_key(Some(Item::under(keys::user(user), PASSWORD).build()))
             .condition_expression(STILL)
             .expression_attribute_values(":set", number(set.0));
-        TransactWriteItem::builder()
-            .set_condition_check(check.build().ok())
-            .build()
+        checking(check)
     }
 
-    fn update_of(
-        &self,
-        user: &Localpart,
-        epoch: i64,
-    ) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {
+    fn update_of(&self, user: &Localpart, epoch: i64) -> UpdateBuilder {
         Update::builder()
             .table_name(&self.accounts)
             .set_key(Some(Item::under(keys::user(user), MAIN).build()))
@@ -295,9 +285,7 @@ impl Store {
         let delete = Delete::builder()
             .table_name(&self.accounts)
             .set_key(Some(key.build()));
-        TransactWriteItem::builder()
-            .set_delete(delete.build().ok())
-            .build()
+        deleting(delete)
     }
 }
 
@@ -305,13 +293,7 @@ impl Store {
 const STILL: &str = "changed = :set";
 
 /// The account is as it was when its token or its password was found right.
-const UNCHANGED: &str = "epoch = :epoch AND #status IN (:active, :suspended)";
-
-fn item(update: aws_sdk_dynamodb::types::builders::UpdateBuilder) -> TransactWriteItem {
-    TransactWriteItem::builder()
-        .set_update(update.build().ok())
-        .build()
-}
+const STANDS: &str = "epoch = :epoch AND #status IN (:active, :suspended)";
 
 fn moved(
     reasons: &[CancellationReason],

@@ -1,7 +1,5 @@
 //! A user's devices as a list, and what is done with single ones of it.
 
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
-
 use super::{
     AccountRow, Store, StoreError,
     change::Change,
@@ -47,25 +45,13 @@ impl Store {
         user: &Localpart,
         after: Option<DevicePage>,
     ) -> Result<(Vec<ListedDevice>, Option<DevicePage>), StoreError> {
-        let (pk, start) = (&keys::user(user), &after.map(|DevicePage(key)| key));
-        let page = self
-            .retry(|| async move {
-                let call = self
-                    .client
-                    .query()
-                    .table_name(&self.accounts)
-                    .consistent_read(true)
-                    .key_condition_expression("pk = :pk AND begins_with(sk, :devices)")
-                    .projection_expression("pk, sk, epoch, display_name")
-                    .expression_attribute_values(":pk", text(pk))
-                    .expression_attribute_values(":devices", text(keys::DEVICES))
-                    .set_exclusive_start_key(start.clone());
-                call.send().await.map_err(Failure::<StoreError>::from)
-            })
+        let start = after.map(|DevicePage(key)| key);
+        let shown = Some("pk, sk, epoch, display_name");
+        let (rows, next) = self
+            .page_under(&keys::user(user), keys::DEVICES, shown, start)
             .await?;
-        let rows = page.items.unwrap_or_default().into_iter().map(Row::new);
-        let devices: Result<Vec<_>, _> = rows.map(|row| ListedDevice::read(&row)).collect();
-        Ok((devices?, page.last_evaluated_key.map(DevicePage)))
+        let devices: Result<Vec<_>, _> = rows.iter().map(ListedDevice::read).collect();
+        Ok((devices?, next.map(DevicePage)))
     }
 
     /// The device with this id, alive or dead.
@@ -113,27 +99,8 @@ impl Store {
         user: &Localpart,
         device: &ListedDevice,
     ) -> Result<(), StoreError> {
-        let key = &Item::under(keys::user(user), keys::device(&device.id)).build();
-        self.retry(|| async move {
-            let call = self
-                .client
-                .delete_item()
-                .table_name(&self.accounts)
-                .set_key(Some(key.clone()))
-                .condition_expression("epoch = :epoch")
-                .expression_attribute_values(":epoch", number(device.epoch));
-            match call.send().await {
-                Ok(_) => Ok(()),
-                Err(error)
-                    if error
-                        .as_service_error()
-                        .is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
-                {
-                    Ok(())
-                }
-                Err(error) => Err(Failure::<StoreError>::from(error)),
-            }
-        })
-        .await
+        let key = Item::under(keys::user(user), keys::device(&device.id));
+        self.delete_if(key, Some(("epoch", number(device.epoch))))
+            .await
     }
 }

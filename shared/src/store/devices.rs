@@ -1,18 +1,16 @@
 //! Devices: the rows under a user that tokens are looked up in, and how they end.
 
-use std::collections::HashMap;
-
 use aws_sdk_dynamodb::{
-    operation::{delete_item::DeleteItemError, update_item::UpdateItemError},
+    operation::delete_item::DeleteItemError,
     types::{ConditionCheck, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update},
 };
 
 use super::{
     Store, StoreError,
-    accounts::{AccountRow, AccountStatus, LoginFacts, keys_of, read_password},
+    accounts::{AccountRow, AccountStatus},
     change::Change,
-    item::{Item, Row, number, text},
-    keys::{self, MAIN, PASSWORD, SK},
+    item::{Item, Row, checking, number, text, updating},
+    keys::{self, MAIN},
     retry::{Failure, condition_failed},
     token_pairs::{NEXT, NextPair},
 };
@@ -21,7 +19,6 @@ use crate::{
     clock::Timestamp,
     ids::{DeviceId, Localpart},
     outbox::NewMessage,
-    passwords::PasswordHash,
     tokens::TokenHash,
 };
 
@@ -77,24 +74,6 @@ impl DeviceRow {
 }
 
 impl Store {
-    /// The account and its password, in one strongly consistent read.
-    pub async fn find_login(&self, name: &Localpart) -> Result<Option<LoginFacts>, StoreError> {
-        let pk = keys::user(name);
-        let wanted = [(pk.clone(), MAIN.to_owned()), (pk, PASSWORD.to_owned())];
-        let found = self
-            .batch_get(HashMap::from([(self.accounts.clone(), keys_of(&wanted))]))
-            .await?;
-        let (mut account, mut password) = (None, None);
-        for row in found.into_values().flatten().map(Row::new) {
-            if row.text(SK)? == MAIN {
-                account = Some(AccountRow::read(&row)?);
-            } else {
-                password = Some(read_password(&row)?);
-            }
-        }
-        Ok(account.map(|account| LoginFacts { account, password }))
-    }
-
     /// Writes a device with its tokens. One that has its id keeps its name (REG-19), and its tokens
     /// are dead (TOK-09). `epoch` is the account's as it was when its owner was recognised: if
     /// it has moved since, or the account has been deactivated, nothing is written. (A device of the old
@@ -114,9 +93,7 @@ impl Store {
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":epoch", number(epoch))
             .expression_attribute_values(":deactivated", text("deactivated"));
-        let unmoved = TransactWriteItem::builder()
-            .set_condition_check(unmoved.build().ok())
-            .build();
+        let unmoved = checking(unmoved);
         let items = vec![unmoved, self.device_update(&pk, device, epoch, now)];
         self.transact(items, |reasons| {
             condition_failed(reasons, 0).then_some(SaveDeviceError::Moved)
@@ -156,46 +133,7 @@ impl Store {
             .update_expression(change.expression())
             .set_expression_attribute_names(Some(change.names))
             .set_expression_attribute_values(Some(change.values));
-        TransactWriteItem::builder()
-            .set_update(update.build().ok())
-            .build()
-    }
-
-    /// Stores a better hash of the same password, unless the password has been changed meanwhile.
-    pub async fn improve_password(
-        &self,
-        user: &Localpart,
-        before: &str,
-        hash: &PasswordHash,
-    ) -> Result<(), StoreError> {
-        self.retry(|| async move {
-            let mut call = self
-                .client
-                .update_item()
-                .table_name(&self.accounts)
-                .set_key(Some(Item::under(keys::user(user), PASSWORD).build()))
-                .condition_expression("phc = :before")
-                .expression_attribute_values(":before", text(before))
-                .expression_attribute_values(":phc", text(&hash.phc));
-            call = match &hash.pepper {
-                Some(pepper) => call
-                    .update_expression("SET phc = :phc, pepper = :pepper")
-                    .expression_attribute_values(":pepper", text(pepper)),
-                None => call.update_expression("SET phc = :phc REMOVE pepper"),
-            };
-            match call.send().await {
-                Ok(_) => Ok(()),
-                Err(error)
-                    if error
-                        .as_service_error()
-                        .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-                {
-                    Ok(())
-                }
-                Err(error) => Err(Failure::<StoreError>::from(error)),
-            }
-        })
-        .await
+        updating(update)
     }
 
     /// Removes a device, if this is still its access token, or the one after it (OUT-01). `false` if
@@ -245,9 +183,7 @@ impl Store {
             .update_expression("SET epoch = epoch + :one REMOVE spared_device, spared_epoch")
             .condition_expression("attribute_exists(epoch)")
             .expression_attribute_values(":one", number(1));
-        let account = TransactWriteItem::builder()
-            .set_update(account.build().ok())
-            .build();
+        let account = updating(account);
         self.transact(vec![account, self.enqueue(purge)], |_| None)
             .await
     }

@@ -75,36 +75,52 @@ impl Store {
         }
         Ok(found)
     }
+
     /// Reads the rows of a partition of `accounts` whose sort keys begin with `prefix`, in their
     /// order: all of them, page by page, strongly consistent.
     pub(super) async fn rows_under(&self, pk: &str, prefix: &str) -> Result<Vec<Row>, StoreError> {
         let (mut rows, mut start) = (Vec::new(), None);
         loop {
-            let from = &start;
-            let page = self
-                .retry(|| async move {
-                    let call = self
-                        .client
-                        .query()
-                        .table_name(&self.accounts)
-                        .consistent_read(true)
-                        .expression_attribute_values(":pk", text(pk))
-                        .set_exclusive_start_key(from.clone());
-                    // An empty text is no value of a key.
-                    let call = if prefix.is_empty() {
-                        call.key_condition_expression("pk = :pk")
-                    } else {
-                        call.key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
-                            .expression_attribute_values(":prefix", text(prefix))
-                    };
-                    call.send().await.map_err(Failure::<StoreError>::from)
-                })
-                .await?;
-            rows.extend(page.items.unwrap_or_default().into_iter().map(Row::new));
-            start = page.last_evaluated_key;
+            let (page, next) = self.page_under(pk, prefix, None, start).await?;
+            rows.extend(page);
+            start = next;
             if start.is_none() {
                 return Ok(rows);
             }
         }
+    }
+
+    /// Reads a page of these rows, or of some attributes of them, from after the row `start`; and
+    /// says where to go on if there are more.
+    pub(super) async fn page_under(
+        &self,
+        pk: &str,
+        prefix: &str,
+        attributes: Option<&str>,
+        start: Option<Map>,
+    ) -> Result<(Vec<Row>, Option<Map>), StoreError> {
+        let start = &start;
+        let page = self
+            .retry(|| async move {
+                let call = self
+                    .client
+                    .query()
+                    .table_name(&self.accounts)
+                    .consistent_read(true)
+                    .set_projection_expression(attributes.map(str::to_owned))
+                    .expression_attribute_values(":pk", text(pk))
+                    .set_exclusive_start_key(start.clone());
+                // An empty text is no value of a key.
+                let call = if prefix.is_empty() {
+                    call.key_condition_expression("pk = :pk")
+                } else {
+                    call.key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+                        .expression_attribute_values(":prefix", text(prefix))
+                };
+                call.send().await.map_err(Failure::<StoreError>::from)
+            })
+            .await?;
+        let rows = page.items.unwrap_or_default().into_iter().map(Row::new);
+        Ok((rows.collect(), page.last_evaluated_key))
     }
 }

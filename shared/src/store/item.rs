@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{
     primitives::Blob,
-    types::{AttributeValue, Put, TransactWriteItem, builders::PutBuilder},
+    types::{
+        AttributeValue, Put, TransactWriteItem,
+        builders::{ConditionCheckBuilder, DeleteBuilder, PutBuilder, UpdateBuilder},
+    },
 };
 
 use super::{
@@ -89,7 +92,7 @@ pub(super) fn put(table: &str, item: Item, condition: Option<&str>) -> TransactW
         .table_name(table)
         .set_item(Some(item.build()))
         .set_condition_expression(condition.map(str::to_owned));
-    transact_put(put)
+    putting(put)
 }
 
 /// Writes an item with a `version`, for a transaction, on top of the version `before`; 0 if there is
@@ -103,12 +106,34 @@ pub(super) fn put_over(table: &str, item: Item, before: i64) -> TransactWriteIte
         .set_item(Some(item.build()))
         .condition_expression("version = :before")
         .expression_attribute_values(":before", number(before));
-    transact_put(put)
+    putting(put)
 }
 
-fn transact_put(put: PutBuilder) -> TransactWriteItem {
+/// An item of a transaction.
+pub(super) fn putting(put: PutBuilder) -> TransactWriteItem {
     TransactWriteItem::builder()
         .set_put(put.build().ok())
+        .build()
+}
+
+/// An item of a transaction.
+pub(super) fn updating(update: UpdateBuilder) -> TransactWriteItem {
+    TransactWriteItem::builder()
+        .set_update(update.build().ok())
+        .build()
+}
+
+/// An item of a transaction.
+pub(super) fn deleting(delete: DeleteBuilder) -> TransactWriteItem {
+    TransactWriteItem::builder()
+        .set_delete(delete.build().ok())
+        .build()
+}
+
+/// An item of a transaction.
+pub(super) fn checking(check: ConditionCheckBuilder) -> TransactWriteItem {
+    TransactWriteItem::builder()
+        .set_condition_check(check.build().ok())
         .build()
 }
 

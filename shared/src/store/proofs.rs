@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::{
 
 use super::{
     Store, StoreError,
-    item::{Item, Map, Row, number, put, put_over, text},
+    item::{Item, Map, Row, number, put, put_over, text, updating},
     keys::{self, PK},
     retry::{Failure, condition_failed, failed_condition, holds},
 };
@@ -290,9 +290,7 @@ impl Store {
             .expression_attribute_values(":generation", text(&proven.generation))
             .expression_attribute_values(":now", number(now.0))
             .expression_attribute_values(":one", number(1));
-        TransactWriteItem::builder()
-            .set_update(update.build().ok())
-            .build()
+        updating(update)
     }
 
     fn update_proof(&self, row: &ProofRow, expression: &str) -> UpdateItemFluentBuilder {

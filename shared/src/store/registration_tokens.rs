@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::{Delete, TransactWriteItem, Update};
 
 use super::{
     Store, StoreError,
-    item::{Item, Row, number, put},
+    item::{Item, Row, deleting, number, put, updating},
     keys::{self, MAIN, PK, REGISTRATION_TOKENS, SK},
     retry::condition_failed,
 };
@@ -170,9 +170,7 @@ impl Store {
             let delete = Delete::builder()
                 .table_name(&self.accounts)
                 .set_key(Some(Item::under(pk, sk).build()));
-            TransactWriteItem::builder()
-                .set_delete(delete.build().ok())
-                .build()
+            deleting(delete)
         };
         self.transact(doomed.into_iter().map(delete).collect(), |_| None)
             .await
@@ -199,9 +197,7 @@ impl Store {
             .expression_attribute_names("#left", "left")
             .expression_attribute_values(":one", number(1))
             .expression_attribute_values(":now", number(now.0));
-        TransactWriteItem::builder()
-            .set_update(update.build().ok())
-            .build()
+        updating(update)
     }
 }
 

@@ -1,12 +1,9 @@
 //! What is left under the name of an account that has ended, and how it goes (DEACT-12, DEACT-14).
 
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
-
 use super::{
     Store, StoreError,
-    item::{Item, Map, Row, text},
+    item::{Item, Map, text},
     keys::{self, MAIN, SK, THREEPIDS},
-    retry::Failure,
 };
 use crate::ids::Localpart;
 
@@ -30,25 +27,16 @@ impl Store {
         user: &Localpart,
         after: Option<RemnantPage>,
     ) -> Result<(Vec<Remnant>, Option<RemnantPage>), StoreError> {
-        let (pk, start) = (&keys::user(user), &after.map(|RemnantPage(key)| key));
-        let page = self
-            .retry(|| async move {
-                let call = self
-                    .client
-                    .query()
-                    .table_name(&self.accounts)
-                    .consistent_read(true)
-                    .key_condition_expression("pk = :pk")
-                    .projection_expression("pk, sk")
-                    .expression_attribute_values(":pk", text(pk))
-                    .set_exclusive_start_key(start.clone());
-                call.send().await.map_err(Failure::<StoreError>::from)
-            })
+        let start = after.map(|RemnantPage(key)| key);
+        let (rows, next) = self
+            .page_under(&keys::user(user), "", Some("pk, sk"), start)
             .await?;
-        let rows = page.items.unwrap_or_default().into_iter().map(Row::new);
-        let keys: Result<Vec<_>, _> = rows.map(|row| row.text(SK).map(str::to_owned)).collect();
+        let keys: Result<Vec<_>, _> = rows
+            .iter()
+            .map(|row| row.text(SK).map(str::to_owned))
+            .collect();
         let rest = keys?.into_iter().filter(|sk| sk != MAIN).map(Remnant);
-        Ok((rest.collect(), page.last_evaluated_key.map(RemnantPage)))
+        Ok((rest.collect(), next.map(RemnantPage)))
     }
 
     /// Removes a row of a user who is no more, for good: nothing is written under such a name again.
@@ -62,39 +50,10 @@ impl Store {
         if sk.starts_with(THREEPIDS) {
             // The claim's partition is spelt as its row under the owner is.
             let claim = Item::under(sk, MAIN);
-            self.delete_if(claim, Some(user)).await?;
+            let own = Some(("owner", text(user.as_str())));
+            self.delete_if(claim, own).await?;
         }
         self.delete_if(Item::under(keys::user(user), sk), None)
             .await
-    }
-
-    /// Deletes a row; where an owner is named, only if it is theirs.
-    async fn delete_if(&self, key: Item, owner: Option<&Localpart>) -> Result<(), StoreError> {
-        let key = &key.build();
-        self.retry(|| async move {
-            let mut call = self
-                .client
-                .delete_item()
-                .table_name(&self.accounts)
-                .set_key(Some(key.clone()));
-            if let Some(owner) = owner {
-                call = call
-                    .condition_expression("#owner = :owner")
-                    .expression_attribute_names("#owner", "owner")
-                    .expression_attribute_values(":owner", text(owner.as_str()));
-            }
-            match call.send().await {
-                Ok(_) => Ok(()),
-                Err(error)
-                    if error
-                        .as_service_error()
-                        .is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
-                {
-                    Ok(())
-                }
-                Err(error) => Err(Failure::<StoreError>::from(error)),
-            }
-        })
-        .await
     }
 }

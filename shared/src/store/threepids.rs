@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::{
 
 use super::{
     AccountRow, Store, StoreError,
-    item::{Item, Row, number, put, text},
+    item::{Item, Row, checking, deleting, number, put, text, updating},
     keys::{self, MAIN, THREEPIDS},
     retry::condition_failed,
 };
@@ -84,9 +84,7 @@ impl Store {
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":begun", number(proven.begun.0))
             .expression_attribute_values(":owner", text(owner.as_str()));
-        TransactWriteItem::builder()
-            .set_condition_check(check.build().ok())
-            .build()
+        checking(check)
     }
 
     /// Gives an address up, if it is this owner's; that it is nobody's is as good.
@@ -101,9 +99,7 @@ impl Store {
             .condition_expression("attribute_not_exists(pk) OR #owner = :owner")
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":owner", text(owner.as_str()));
-        TransactWriteItem::builder()
-            .set_delete(delete.build().ok())
-            .build()
+        deleting(delete)
     }
 
     /// The address among its owner's.
@@ -174,12 +170,12 @@ impl Store {
             threepid,
             ..
         } = lost;
-        let condition = format!("{UNCHANGED} AND #status = :active");
+        let condition = format!("{AS_READ} AND #status = :active");
         let update = self
             .count_change(localpart, account)
             .condition_expression(condition);
         let mut items = vec![
-            transact_update(update),
+            updating(update),
             self.disown_threepid(threepid, localpart),
             self.release_threepid(threepid, localpart),
         ];
@@ -203,14 +199,12 @@ impl Store {
             .table_name(&self.accounts)
             .set_key(Some(key.build()))
             .condition_expression("attribute_exists(pk)");
-        TransactWriteItem::builder()
-            .set_delete(delete.build().ok())
-            .build()
+        deleting(delete)
     }
 
     fn account_that_gets(&self, new: &NewThreePid) -> TransactWriteItem {
         let condition = format!(
-            "{UNCHANGED} AND #status IN (:active, :suspended) \
+            "{AS_READ} AND #status IN (:active, :suspended) \
              AND (attribute_not_exists(proofs_not_before) OR proofs_not_before <= :begun)"
         );
         let update = self
@@ -218,7 +212,7 @@ impl Store {
             .condition_expression(condition)
             .expression_attribute_values(":suspended", text("suspended"))
             .expression_attribute_values(":begun", number(new.proven.begun.0));
-        transact_update(update)
+        updating(update)
     }
 
     /// The account counts another change of its addresses on top of those that were read. Whoever
@@ -249,17 +243,11 @@ impl Store {
             .update_expression("SET validated = :validated")
             .condition_expression("attribute_exists(pk)")
             .expression_attribute_values(":validated", number(new.proven.validated.0));
-        transact_update(update)
+        updating(update)
     }
 }
 
 /// The account is as it was read, its addresses included. One whose addresses are those it was made
 /// with has no number yet.
-const UNCHANGED: &str =
+const AS_READ: &str =
     "epoch = :epoch AND (attribute_not_exists(address_changes) OR address_changes = :before)";
-
-fn transact_update(update: UpdateBuilder) -> TransactWriteItem {
-    TransactWriteItem::builder()
-        .set_update(update.build().ok())
-        .build()
-}
