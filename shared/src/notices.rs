@@ -1,8 +1,8 @@
 //! Notices: what is done to an account, its owner is told by mail, at every address it has.
 //!
 //! The mails are rows of the outbox, written by the transaction of what they tell of: nothing is
-//! told that was not done. What is done is told, unless it was done too often of late and has no
-//! limit of its own ([`notify`]). How they read is `deliver`'s.
+//! told that was not done, and nothing done that is not told: what was done too often of late is
+//! refused ([`notify`]). How they read is `deliver`'s.
 
 use crate::{
     app::App,

@@ -185,3 +185,37 @@ async fn deact_13_an_addition_that_races_the_end_leaves_no_address_behind() {
     house.deliver().await;
     assert_eq!(rows_of(&house, "alice").len(), 1);
 }
+
+/// HTTP-19: a change that its owner would not be told of is not made.
+#[tokio::test]
+async fn http_19_nobody_hides_a_change_behind_many() {
+    let settings = [&ADDRESSES[..], &[("GATEHOUSE_LIMITS", "on")]].concat();
+    let house = House::with(&settings).await;
+    let thief = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    let change = || {
+        with_auth(
+            json!({ "new_password": PASSWORD }),
+            password_of("alice", PASSWORD, None),
+        )
+    };
+    for _ in 0..10 {
+        thief.post(&house, CHANGE, &change()).await.ok();
+    }
+    house.deliver().await;
+    let told = house.messages().len();
+    let hidden = with_auth(
+        json!({ "new_password": OTHER }),
+        password_of("alice", PASSWORD, None),
+    );
+    let reply = thief.post(&house, CHANGE, &hidden).await;
+    reply.error(429, "M_LIMIT_EXCEEDED");
+    house.deliver().await;
+    assert_eq!((house.messages().len(), told), (11, 11));
+    try_login(&house, "alice", OTHER)
+        .await
+        .error(403, "M_FORBIDDEN");
+    house.advance(Duration::from_hours(1));
+    thief.post(&house, CHANGE, &hidden).await.ok();
+    house.deliver().await;
+    assert_eq!(house.messages().len(), 12);
+}
