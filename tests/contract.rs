@@ -3,6 +3,7 @@
 mod events;
 mod files;
 mod incidents;
+mod operations;
 mod readme;
 mod requirements;
 mod rooms;
