@@ -8,6 +8,7 @@ mod readme;
 mod requirements;
 mod rooms;
 mod ruma;
+mod ruma_identity;
 mod ruma_own_addresses;
 mod ruma_request_tokens;
 mod ruma_requests;
