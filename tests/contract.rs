@@ -1,5 +1,6 @@
 //! The files of the project held against each other, and an independent reader of every answer.
 
+mod cargo_lambda;
 mod events;
 mod files;
 mod incidents;
