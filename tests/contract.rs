@@ -1,8 +1,10 @@
 //! The files of the project held against each other, and an independent reader of every answer.
 
+mod cargo_lambda;
 mod events;
 mod files;
 mod incidents;
+mod operations;
 mod readme;
 mod requirements;
 mod rooms;
