@@ -1,12 +1,15 @@
 //! The files of the project held against each other, and an independent reader of every answer.
 
+mod cargo_lambda;
 mod events;
 mod files;
 mod incidents;
+mod operations;
 mod readme;
 mod requirements;
 mod rooms;
 mod ruma;
+mod ruma_identity;
 mod ruma_own_addresses;
 mod ruma_request_tokens;
 mod ruma_requests;

@@ -32,6 +32,11 @@ impl Host {
             || self.address().is_some_and(|address| address.is_loopback())
     }
 
+    /// Whether it is the name that containers have for the machine they are on.
+    pub(crate) fn is_of_containers(&self) -> bool {
+        self.0.host().eq_ignore_ascii_case("host.docker.internal")
+    }
+
     /// Its address, if it is not a name.
     pub(crate) fn address(&self) -> Option<IpAddr> {
         let host = self.0.host();

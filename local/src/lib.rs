@@ -49,7 +49,7 @@ use crate::{
     gateway::Gateway,
     outbox::Outbox,
     pump::{Pump, Running},
-    services::{Elsewhere, Ports, Services, export_lines},
+    services::{Elsewhere, Places, Services, export_lines},
     sinks::Sinks,
     tap::Tap,
     template::Template,
@@ -70,8 +70,8 @@ pub struct Options {
     pub chance: Arc<dyn Chance>,
     /// Whether the tap refuses what a function's policy does not allow.
     pub enforce_policies: bool,
-    /// The ports the services are reached at, where it matters.
-    pub ports: Ports,
+    /// Where the services listen, where it matters.
+    pub places: Places,
     /// Services to use in place of the embedded ones.
     pub elsewhere: Elsewhere,
     /// Whether messages are delivered by themselves, and not only when [`Local::deliver`] or [`Local::tick`]
@@ -90,7 +90,7 @@ impl Default for Options {
             clock: Arc::new(MovableClock::running()),
             chance: Arc::new(SystemChance),
             enforce_policies: true,
-            ports: Ports::default(),
+            places: Places::default(),
             elsewhere: Elsewhere::default(),
             delivers: false,
         }
@@ -104,7 +104,7 @@ impl Debug for Options {
             .field("address", &self.address)
             .field("data", &self.data)
             .field("enforce_policies", &self.enforce_policies)
-            .field("ports", &self.ports)
+            .field("places", &self.places)
             .field("elsewhere", &self.elsewhere)
             .field("delivers", &self.delivers)
             .finish_non_exhaustive()
@@ -145,7 +145,7 @@ impl Local {
             options.data.as_deref(),
             &config.tables,
             Arc::clone(&options.clock),
-            options.ports,
+            options.places,
             options.enforce_policies,
             options.elsewhere,
         )?;

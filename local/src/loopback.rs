@@ -1,11 +1,11 @@
-//! An HTTP server on a loopback port, for one embedded service.
+//! An HTTP server for one embedded service, on a loopback port unless it is for containers.
 //!
 //! The services take every signature for good, so web pages are kept out: no request is answered that has an
-//! `Origin` or that names another host than this machine (DNS rebinding).
+//! `Origin` or that names another host than this machine, or its name in containers (DNS rebinding).
 
 use std::{
     fmt,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
@@ -47,15 +47,15 @@ pub(crate) struct Loopback {
 }
 
 impl Loopback {
-    /// Lets `answer` answer on a loopback port, `port` if it is given. Call it within a Tokio runtime.
-    pub(crate) fn open<A, F>(port: Option<u16>, answer: A) -> Result<Self>
+    /// Lets `answer` answer at `place`, on a free loopback port without one. Call it within a Tokio runtime.
+    pub(crate) fn open<A, F>(place: Option<SocketAddr>, answer: A) -> Result<Self>
     where
         A: Fn(Parts, Bytes) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Answer> + Send + 'static,
     {
-        let wanted = (Ipv4Addr::LOCALHOST, port.unwrap_or(0));
+        let wanted = place.unwrap_or((Ipv4Addr::LOCALHOST, 0).into());
         let listener = std::net::TcpListener::bind(wanted)
-            .with_context(|| format!("cannot listen on 127.0.0.1:{}", wanted.1))?;
+            .with_context(|| format!("cannot listen on {wanted}"))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let (open, closed) = watch::channel(());
@@ -77,6 +77,7 @@ where
     A: Fn(Parts, Bytes) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Answer> + Send + 'static,
 {
+    let own = listener.local_addr().map(|address| address.ip()).ok();
     loop {
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -93,7 +94,7 @@ where
         let _ = stream.set_nodelay(true);
         let (answer, mut closed) = (answer.clone(), closed.clone());
         tokio::spawn(async move {
-            let service = service_fn(move |request| receive(answer.clone(), request));
+            let service = service_fn(move |request| receive(answer.clone(), own, request));
             let connection = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service);
             tokio::select! {
@@ -105,13 +106,13 @@ where
     }
 }
 
-async fn receive<A, F>(answer: A, request: Request<Incoming>) -> Answer
+async fn receive<A, F>(answer: A, own: Option<IpAddr>, request: Request<Incoming>) -> Answer
 where
     A: Fn(Parts, Bytes) -> F,
     F: Future<Output = Answer>,
 {
     let (head, body) = request.into_parts();
-    if is_of_a_page(&head) {
+    if is_of_a_page(&head, own) {
         let status = StatusCode::FORBIDDEN;
         return Ok(plain(status, "Only for programs of this machine."));
     }
@@ -141,8 +142,13 @@ pub(crate) fn typed(
     response
 }
 
-/// Whether a request may be a web page's: programs send no `Origin`, and know the server by a loopback address.
-fn is_of_a_page(head: &Parts) -> bool {
-    head.headers.contains_key(header::ORIGIN)
-        || !Host::of(head).is_some_and(|host| host.is_loopback())
+/// Whether a request may be a web page's: programs send no `Origin`, and know the server by an address or by a name
+/// that nobody can own.
+fn is_of_a_page(head: &Parts, own: Option<IpAddr>) -> bool {
+    let is_ours = |host: &Host| {
+        host.is_loopback()
+            || host.is_of_containers()
+            || own.is_some_and(|own| host.address() == Some(own.to_canonical()))
+    };
+    head.headers.contains_key(header::ORIGIN) || !Host::of(head).is_some_and(|host| is_ours(&host))
 }

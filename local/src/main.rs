@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::Write,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -18,7 +18,7 @@ use gatehouse_local::{
     defaults::{Defaults, Lookup},
     pump::Pump,
     server,
-    services::{self, Ports, Services, export_lines},
+    services::{self, Places, Services, export_lines},
 };
 use shared::{
     chance::{Chance, SystemChance},
@@ -79,12 +79,18 @@ impl Elsewhere {
 enum Command {
     /// Only the embedded AWS services, for functions that run under `cargo lambda watch` or `sam local`.
     Services {
+        /// Where to listen; containers on Linux reach the address of Docker's bridge, 172.17.0.1.
+        #[arg(long, value_name = "ADDR", default_value_t = Ipv4Addr::LOCALHOST.into())]
+        address: IpAddr,
         /// The port of the database.
         #[arg(long, value_name = "PORT", default_value_t = 8000)]
         dynamodb_port: u16,
         /// The port of what takes mails and text messages; a GET there shows them.
         #[arg(long, value_name = "PORT", default_value_t = 8001)]
         messages_port: u16,
+        /// Sends nothing: somebody else calls `deliver`.
+        #[arg(long)]
+        no_deliver: bool,
     },
 }
 
@@ -103,14 +109,17 @@ async fn main() -> ExitCode {
     let done = match arguments.command {
         None => run(arguments.listen, arguments.keep.data.as_deref(), elsewhere).await,
         Some(Command::Services {
+            address,
             dynamodb_port,
             messages_port,
+            no_deliver,
         }) => {
-            let ports = Ports {
-                dynamodb: Some(dynamodb_port),
-                messages: Some(messages_port),
+            let places = Places {
+                dynamodb: Some(SocketAddr::new(address, dynamodb_port)),
+                messages: Some(SocketAddr::new(address, messages_port)),
             };
-            run_services(ports, arguments.keep.data.as_deref(), elsewhere).await
+            let data = arguments.keep.data.as_deref();
+            run_services(places, data, !no_deliver, elsewhere).await
         }
     };
     match done {
@@ -173,8 +182,9 @@ fn ready(url: &str, local: &Local) -> String {
 }
 
 async fn run_services(
-    ports: Ports,
+    places: Places,
     data: Option<&Path>,
+    delivers: bool,
     elsewhere: services::Elsewhere,
 ) -> Result<()> {
     let stop = stopped()?;
@@ -183,11 +193,11 @@ async fn run_services(
     // Where `cargo lambda watch` listens unless told otherwise.
     let defaults = Defaults::new("http://127.0.0.1:9000", data, &SystemChance)?;
     let config = Arc::new(Config::from_lookup(&*defaults.under(Arc::clone(&lookup)))?);
-    let services = Services::start(data, &config.tables, clock(data)?, ports, true, elsewhere)?;
+    let services = Services::start(data, &config.tables, clock(data)?, places, true, elsewhere)?;
     // Neither `cargo lambda watch` nor `sam local` feeds a function from a stream, so it runs here.
     let chance: Arc<dyn Chance> = Arc::new(SystemChance);
     let pump = Arc::new(Pump::new(&services, &config, &chance)?);
-    let _running = pump.run();
+    let _running = delivers.then(|| pump.run());
     let mut variables = services.environment();
     variables.extend(
         defaults

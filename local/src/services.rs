@@ -21,13 +21,13 @@ pub const REGION: &str = "us-east-1";
 /// The secret access key of every caller; nothing checks it.
 pub const SECRET_ACCESS_KEY: &str = "local";
 
-/// The ports they are reached at, where it matters.
+/// Where they listen, where it matters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Ports {
+pub struct Places {
     /// `DynamoDB`
-    pub dynamodb: Option<u16>,
+    pub dynamodb: Option<SocketAddr>,
     /// SES and SNS
-    pub messages: Option<u16>,
+    pub messages: Option<SocketAddr>,
 }
 
 /// Services that somebody else runs, in place of the embedded ones: what others think of our calls.
@@ -58,7 +58,7 @@ impl Services {
         data: Option<&Path>,
         prefix: &str,
         clock: Arc<MovableClock>,
-        ports: Ports,
+        places: Places,
         enforce: bool,
         elsewhere: Elsewhere,
     ) -> Result<Self> {
@@ -66,10 +66,10 @@ impl Services {
         let guard = Arc::new(Guard::new(Arc::clone(&template), enforce));
         let engine = Engine::start(data, template, prefix)?;
         let database = elsewhere.dynamodb.unwrap_or(engine.address());
-        let tap = Tap::open(database, ports.dynamodb, prefix, Arc::clone(&guard))?;
+        let tap = Tap::open(database, places.dynamodb, prefix, Arc::clone(&guard))?;
         let outbox = Arc::new(Outbox::default());
         let sinks = Sinks::open(
-            ports.messages,
+            places.messages,
             guard,
             Arc::clone(&outbox),
             Arc::clone(&clock),

@@ -50,10 +50,10 @@ struct State {
 }
 
 impl Sinks {
-    /// Opens them on a loopback port, `port` if it is given; `guard` judges their callers, and what is sent
+    /// Opens them at `place`, on a loopback port without one; `guard` judges their callers, and what is sent
     /// goes into `outbox`. Call it within a Tokio runtime.
     pub fn open(
-        port: Option<u16>,
+        place: Option<SocketAddr>,
         guard: Arc<Guard>,
         outbox: Arc<Outbox>,
         clock: Arc<MovableClock>,
@@ -66,7 +66,7 @@ impl Sinks {
             plan: Mutex::default(),
         });
         let answering = Arc::clone(&state);
-        let loopback = Loopback::open(port, move |head, body| {
+        let loopback = Loopback::open(place, move |head, body| {
             let state = Arc::clone(&answering);
             async move { state.answer(head, body).await }
         })?;

@@ -64,7 +64,7 @@ impl Tap {
     /// within a Tokio runtime.
     pub fn open(
         engine: SocketAddr,
-        port: Option<u16>,
+        place: Option<SocketAddr>,
         prefix: &str,
         guard: Arc<Guard>,
     ) -> Result<Self> {
@@ -81,7 +81,7 @@ impl Tap {
             plan: Mutex::default(),
         });
         let answering = Arc::clone(&state);
-        let loopback = Loopback::open(port, move |head, body| {
+        let loopback = Loopback::open(place, move |head, body| {
             let state = Arc::clone(&answering);
             async move { state.answer(head, body).await }
         })?;

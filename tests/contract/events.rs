@@ -5,9 +5,12 @@
     reason = "an event that cannot be read ends the test"
 )]
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use gatehouse_local::tap::{Fault, Kind};
+use gatehouse_local::{
+    tap::{Fault, Kind},
+    template::{Target, Template},
+};
 use kit::House;
 use lambda_http::{Context, LambdaEvent, request::LambdaRequest, tower::ServiceExt};
 use serde_json::{Value, json};
@@ -292,4 +295,35 @@ async fn a_hostile_query_is_decoded_or_dropped_but_never_fatal() {
         answer["body"]["kind"], "a+b%2B c",
         "decoded once, by the gateway"
     );
+}
+
+/// What `tests/emulator/run` asks the programs themselves; of an event made up for no route it would learn nothing.
+#[test]
+fn every_function_has_an_event_of_a_route_of_its_own() {
+    let template = Template::ours().unwrap();
+    let mut without: BTreeSet<&str> = template.functions.values().map(String::as_str).collect();
+    for file in files::names_in("events") {
+        let name = file.strip_suffix(".json").unwrap();
+        let event = event(name);
+        let version_2 = || event["routeKey"].as_str().unwrap().split_once(' ').unwrap();
+        let (method, path) = match (event["httpMethod"].as_str(), &event["version"]) {
+            (Some(method), _) => (method, event["resource"].as_str().unwrap()),
+            (None, version) if version == "2.0" => version_2(),
+            // Of the stream and of the schedule.
+            _ => {
+                without.remove("deliver");
+                continue;
+            }
+        };
+        let route = template.routes.iter().find(|route| route.path == path);
+        let methods = &route.unwrap_or_else(|| panic!("{name}: {path}")).methods;
+        let target = methods.get(method).or_else(|| methods.get("ANY"));
+        let Some(Target::Function(id)) = target else {
+            panic!("{name}: {method} {path}")
+        };
+        let stem = &template.functions[id];
+        assert!(name.starts_with(stem.as_str()), "{name} is of {stem}");
+        without.remove(stem.as_str());
+    }
+    assert!(without.is_empty(), "events/ has none of {without:?}");
 }

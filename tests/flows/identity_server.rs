@@ -12,7 +12,10 @@ use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use kit::House;
@@ -58,6 +61,8 @@ pub(crate) struct IdServer {
 
 #[derive(Default)]
 struct State {
+    /// How often somebody connected, to whatever end.
+    connections: AtomicUsize,
     seen: Mutex<Vec<Seen>>,
     /// With the end of the path that it misbehaves at.
     manners: Mutex<Option<(&'static str, Manners)>>,
@@ -75,6 +80,7 @@ impl IdServer {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let state = Arc::clone(&own);
+                state.connections.fetch_add(1, Ordering::SeqCst);
                 std::thread::spawn(move || state.answer(&stream));
             }
         });
@@ -97,16 +103,26 @@ impl IdServer {
         let mut all = vec![("GATEHOUSE_TRUSTED_ID_SERVERS", entries.as_str())];
         all.extend_from_slice(settings);
         let house = House::with(&all).await;
-        let keys = house.get("/_matrix/key/v2/server/").await.ok();
         for server in servers {
-            server.knows(|knowledge| knowledge.homeserver = keys.clone());
+            server.meets(&house).await;
         }
         house
+    }
+
+    /// Fetches the house's key.
+    pub(crate) async fn meets(&self, house: &House) {
+        let keys = house.get("/_matrix/key/v2/server/").await.ok();
+        self.knows(|knowledge| knowledge.homeserver = keys);
     }
 
     /// The requests that came, oldest first.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.state.seen.lock().unwrap().clone()
+    }
+
+    /// How often somebody has connected, whether a request came of it or not.
+    pub(crate) fn connections(&self) -> usize {
+        self.state.connections.load(Ordering::SeqCst)
     }
 
     /// Their first lines.

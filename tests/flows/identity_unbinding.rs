@@ -20,7 +20,7 @@ use crate::flows::{
 
 const BIND: &str = "/_matrix/client/v3/account/3pid/bind";
 const DELETE: &str = "/_matrix/client/v3/account/3pid/delete";
-const ELSEWHERE: &str = "alice@elsewhere.example";
+pub(crate) const ELSEWHERE: &str = "alice@elsewhere.example";
 
 /// What is sent to bind an address that `server` is made to have validated.
 fn wish(server: &IdServer, medium: &str, address: &str) -> Value {
@@ -32,14 +32,20 @@ fn wish(server: &IdServer, medium: &str, address: &str) -> Value {
 }
 
 /// Binds an address there.
-async fn bind(house: &House, who: &Device, server: &IdServer, medium: &str, address: &str) {
+pub(crate) async fn bind(
+    house: &House,
+    who: &Device,
+    server: &IdServer,
+    medium: &str,
+    address: &str,
+) {
     let body = wish(server, medium, address);
     who.post(house, BIND, &body).await.ok();
     server.forget();
 }
 
 /// Deactivates `alice` by her password, and says how unbinding went.
-async fn end(house: &House, alice: &Device, further: Value) -> String {
+pub(crate) async fn end(house: &House, alice: &Device, further: Value) -> String {
     let body = with_auth(further, password_of("alice", PASSWORD, None));
     let answer = alice.post(house, END, &body).await.ok();
     assert!(!alice.is_alive(house).await, "DEACT-11");
@@ -54,7 +60,7 @@ fn result_in(answer: &Value) -> String {
 }
 
 /// The addresses that a server was asked to forget.
-fn forgotten(server: &IdServer) -> Vec<String> {
+pub(crate) fn forgotten(server: &IdServer) -> Vec<String> {
     let mut addresses: Vec<String> = server
         .seen()
         .iter()
@@ -80,7 +86,7 @@ fn records(house: &House) -> usize {
         .count()
 }
 
-fn servers() -> [IdServer; 3] {
+pub(crate) fn servers() -> [IdServer; 3] {
     ["one.example", "two.example", "three.example"].map(IdServer::start)
 }
 

@@ -64,6 +64,12 @@ const post = (town, who, path, body) =>
 const bind = (town, who, sid, further = { id_access_token: who.idToken }) =>
   post(town, who, "3pid/bind", { client_secret: SECRET, sid, id_server: NAME, ...further });
 
+/** Ends the account by its password. */
+function deactivate(town, who) {
+  const identifier = { type: "m.id.user", user: who.id };
+  return post(town, who, "deactivate", { auth: { type: "m.login.password", identifier, password: PASSWORD } });
+}
+
 /** Who is found by an address. */
 async function found(town, who, address) {
   const { lookup_pepper: pepper } = good(await ask(town, "GET", "v2/hash_details", { token: who.idToken }));
@@ -102,16 +108,25 @@ trial("DEACT-07: deactivation has Sydent forget the address", () =>
     const [alice, bob] = [await user(town, "alice"), await user(town, "bob")];
     good(await bind(town, alice, await validated(town, alice, ALICE)));
     assert.equal(await found(town, bob, ALICE), alice.id);
-    const auth = {
-      type: "m.login.password",
-      identifier: { type: "m.id.user", user: "alice" },
-      password: PASSWORD,
-    };
-    const answer = good(await post(town, alice, "deactivate", { auth }));
-    assert.deepEqual(answer, { id_server_unbind_result: "success" });
+    assert.deepEqual(good(await deactivate(town, alice)), { id_server_unbind_result: "success" });
     assert.equal(await found(town, bob, ALICE), undefined);
     const { status } = await town.house.whoami(alice.token);
     assert.equal(status, 401);
+  }),
+);
+
+trial("DEACT-11: what Sydent could not be told of a deactivation it is told when it is back", () =>
+  withTown({}, async (town) => {
+    const [alice, bob] = [await user(town, "alice"), await user(town, "bob")];
+    good(await bind(town, alice, await validated(town, alice, ALICE)));
+    await town.sydent.stop();
+    assert.deepEqual(good(await deactivate(town, alice)), { id_server_unbind_result: "no-support" });
+    assert.equal((await town.house.whoami(alice.token)).status, 401);
+    await town.house.advance(120);
+    await town.sydent.start();
+    assert.equal(await found(town, bob, ALICE), alice.id, "it knows what it knew");
+    await town.house.advance(300);
+    assert.equal(await found(town, bob, ALICE), undefined);
   }),
 );
 

@@ -105,25 +105,32 @@ email.tlsmode = 0
 ed25519.signingkey =
 `;
 
-/** Runs the identity server in a directory for the time of `use`. */
-async function withSydent(directory, port, use) {
-  const env = { PATH: process.env.PATH, SYDENT_CONF: "sydent.conf", SSL_CERT_FILE: `${directory}/certificate.pem` };
-  const child = spawn(python, ["-m", "sydent.sydent"], { cwd: directory, env, stdio: ["ignore", "pipe", "pipe"] });
-  running.add(child);
-  let said = "";
-  for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (said += text));
-  try {
+/** The identity server, with what it knows in a directory. */
+class Sydent {
+  constructor(directory, port) {
+    Object.assign(this, { directory, port, said: "" });
+  }
+
+  async start() {
+    const { directory: cwd, port } = this;
+    const env = { PATH: process.env.PATH, SYDENT_CONF: "sydent.conf", SSL_CERT_FILE: `${cwd}/certificate.pem` };
+    const child = spawn(python, ["-m", "sydent.sydent"], { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
+    running.add(child);
+    this.child = child;
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (this.said += text));
     await eventually("answer of Sydent", () => {
-      assert.equal(child.exitCode, null, said);
+      assert.equal(child.exitCode, null, this.said);
       return fetch(`http://127.0.0.1:${port}/_matrix/identity/v2`).catch(() => null);
     });
-    return await use();
-  } catch (error) {
-    error.message += `\nSydent said:\n${said.split("\n").slice(-30).join("\n")}`;
-    throw error;
-  } finally {
+  }
+
+  /** As a machine falls: it says goodbye to nobody. */
+  async stop() {
+    const { child } = this;
+    if (!running.delete(child) || child.exitCode !== null) return;
+    const gone = once(child, "exit");
     child.kill("SIGKILL");
-    running.delete(child);
+    await gone;
   }
 }
 
@@ -149,13 +156,17 @@ export async function withTown(settings, use) {
       GATEHOUSE_TRUSTED_ID_SERVERS: `${NAME}=http://127.0.0.1:${port}`,
       ...settings,
     };
-    return await withSydent(directory, port, () =>
-      withHouse(all, async (house) => {
-        town.house = house;
-        return use(town);
-      }),
-    );
+    town.sydent = new Sydent(directory, port);
+    await town.sydent.start();
+    return await withHouse(all, async (house) => {
+      town.house = house;
+      return use(town);
+    });
+  } catch (error) {
+    error.message += `\nSydent said:\n${town.sydent?.said.split("\n").slice(-30).join("\n")}`;
+    throw error;
   } finally {
+    await town.sydent?.stop();
     post.close();
     door?.close();
     door?.closeAllConnections();

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// A message is sent within this time, or not at all.
-const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
+pub(crate) const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
 
 /// A message and its address.
 pub(crate) struct Parcel {

@@ -88,7 +88,7 @@ impl<'a> Courier<'a> {
         };
         let parcel = match &leased.content {
             Content::Purge { user } => {
-                Err(purge(self.app, user, || self.is_past(SEND_WITHIN)).await)
+                Err(purge(self.app, &leased, user, || self.is_past(SEND_WITHIN)).await)
             }
             _ => contents::of(self.app, &leased, now).await,
         };

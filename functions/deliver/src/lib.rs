@@ -3,7 +3,8 @@
 //! The outbox's stream is a doorbell: each new row is tried at once. A schedule finds what could
 //! not be sent then, and what was being sent when a process ended. Both name rows; a row is worked
 //! on under a lease (`courier`), so that it does not matter who names it, or how often. One kind of row
-//! sends nothing: it asks for the rows of dead devices to be removed (`purge`).
+//! sends nothing: it asks for dead rows to be removed, and what a user who has gone has bound at identity
+//! servers to be undone (`purge`).
 //!
 //! The guarantee. A mail is sent at least once. It is sent twice only if the process ends, or the
 //! provider's answer or the tables are lost, between the provider's taking it and the row's saying so; the

@@ -5,41 +5,55 @@
 //! row is removed on the condition that its epoch is still the one that was read, so that whoever
 //! logs in to it meanwhile keeps it. Of a deactivated account only its own row stays, for the name
 //! (DEACT-12, DEACT-14). It does no harm to begin anew.
+//!
+//! What a deactivated user still has bound at identity servers stays recorded until it is undone, or
+//! given up after a day (DEACT-11); everything else goes without waiting for that.
 
 use std::future::Future;
 
 use futures_util::{TryStreamExt, stream};
 use shared::{
     app::App,
+    identity_servers::{self, UnbindResult, Which},
     ids::Localpart,
-    store::{AccountRow, AccountStatus, ListedDevice, StoreError},
+    outbox::{End, Leased},
+    store::{AccountRow, AccountStatus, ListedDevice, Remnant, StoreError},
 };
 
-use crate::contents::{Outcome, moot};
+use crate::contents::{GIVE_UP_AFTER, Outcome, moot};
 
 /// How many rows are removed at once.
 const AT_ONCE: usize = 16;
 
 /// Removes what is dead, until it is too late to go on; the rest waits for another attempt.
-pub(crate) async fn purge(app: &App, user: &Localpart, is_late: impl Fn() -> bool) -> Outcome {
-    remove(app, user, &is_late)
+pub(crate) async fn purge(
+    app: &App,
+    leased: &Leased,
+    user: &Localpart,
+    is_late: impl Fn() -> bool,
+) -> Outcome {
+    remove(app, leased, user, &is_late)
         .await
         .unwrap_or_else(|outcome| outcome)
 }
 
 async fn remove(
     app: &App,
+    leased: &Leased,
     user: &Localpart,
     is_late: &impl Fn() -> bool,
 ) -> Result<Outcome, Outcome> {
     let account = app.store.find_account(user).await?;
     let account = account.ok_or_else(|| moot("there is no such account"))?;
-    let removed = if account.status == AccountStatus::Deactivated {
-        remove_everything(app, user, is_late).await?
-    } else {
-        remove_devices(app, user, &account, is_late).await?
-    };
-    Ok(moot(&format!("{removed} dead rows are removed")))
+    if account.status != AccountStatus::Deactivated {
+        let removed = remove_devices(app, user, &account, is_late).await?;
+        return Ok(moot(&format!("{removed} dead rows are removed")));
+    }
+    let (removed, bindings) = remove_all_but_bindings(app, user, is_late).await?;
+    if bindings.is_empty() {
+        return Ok(moot(&format!("{removed} dead rows are removed")));
+    }
+    unbind(app, leased, user, &bindings, is_late).await
 }
 
 async fn remove_devices(
@@ -67,21 +81,50 @@ async fn remove_devices(
     }
 }
 
-async fn remove_everything(
+/// How many rows were removed, and the records of what is bound at identity servers.
+async fn remove_all_but_bindings(
     app: &App,
     user: &Localpart,
     is_late: &impl Fn() -> bool,
-) -> Result<usize, Outcome> {
-    let (mut removed, mut page) = (0, None);
+) -> Result<(usize, Vec<Remnant>), Outcome> {
+    let (mut removed, mut bindings, mut page) = (0, Vec::new(), None);
     loop {
         let (rows, next) = app.store.remnants_page(user, page).await?;
+        let (bound, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(Remnant::is_binding);
         removed += rows.len();
+        bindings.extend(bound);
         each(&rows, is_late, |row| app.store.remove_remnant(user, row)).await?;
         page = next;
         if page.is_none() {
-            return Ok(removed);
+            return Ok((removed, bindings));
         }
     }
+}
+
+/// Has identity servers undo what is bound; each record goes when its server has.
+async fn unbind(
+    app: &App,
+    leased: &Leased,
+    user: &Localpart,
+    bindings: &[Remnant],
+    is_late: &impl Fn() -> bool,
+) -> Result<Outcome, Outcome> {
+    let again = || Outcome::Again("something is still bound at an identity server".to_owned());
+    // The first attempt is the stream's, and messages wait behind it. The request that ended the
+    // account has asked a moment ago.
+    if leased.attempts == 1 || is_late() {
+        return Err(again());
+    }
+    let rest = Which::All { addresses: &[] };
+    if identity_servers::unbind_all(app, user, rest, None).await == UnbindResult::Success {
+        return Ok(moot("nothing is bound at identity servers any more"));
+    }
+    if app.clock.now().since(leased.created) < GIVE_UP_AFTER {
+        return Err(again());
+    }
+    each(bindings, is_late, |row| app.store.remove_remnant(user, row)).await?;
+    let why = "what identity servers have not unbound in a day stays bound there";
+    Ok(Outcome::Over(End::Failed, why.to_owned()))
 }
 
 /// Removes some rows, several at once, while there is time.

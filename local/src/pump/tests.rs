@@ -1,7 +1,7 @@
 use std::sync::Mutex as StdMutex;
 
 use super::*;
-use crate::services::{Elsewhere, Ports};
+use crate::services::{Elsewhere, Places};
 
 /// A worker that keeps what it is given.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ fn scene(data: Option<&std::path::Path>) -> Scene {
         data,
         "house",
         Arc::clone(&clock),
-        Ports::default(),
+        Places::default(),
         true,
         Elsewhere::default(),
     )

@@ -7,7 +7,7 @@ use shared::aws::{self, Aws};
 use super::*;
 use crate::{
     outbox::Medium,
-    services::{Elsewhere, Ports, Services},
+    services::{Elsewhere, Places, Services},
 };
 
 const FROM: &str = "Gatehouse <gatehouse@example.org>";
@@ -20,7 +20,7 @@ fn services() -> Services {
         None,
         "house",
         clock,
-        Ports::default(),
+        Places::default(),
         true,
         Elsewhere::default(),
     )

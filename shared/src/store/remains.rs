@@ -3,7 +3,7 @@
 use super::{
     Store, StoreError,
     item::{Item, Map, text},
-    keys::{self, MAIN, SK, THREEPIDS},
+    keys::{self, BINDINGS, MAIN, SK, THREEPIDS},
 };
 use crate::ids::Localpart;
 
@@ -12,6 +12,13 @@ use crate::ids::Localpart;
 pub struct Remnant(String);
 
 crate::opaque_debug!(Remnant);
+
+impl Remnant {
+    /// Whether it records what is bound at an identity server.
+    pub fn is_binding(&self) -> bool {
+        self.0.starts_with(BINDINGS)
+    }
+}
 
 /// Where the next read of what is left goes on.
 #[derive(Clone)]

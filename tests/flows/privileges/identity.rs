@@ -1,6 +1,6 @@
 //! The walk past identity servers.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use gatehouse_local::tap::Use;
 use kit::PREFIXES;
@@ -12,13 +12,14 @@ use crate::{
     flows::{
         addresses::{ALICE, EMAIL},
         identity_server::{IdServer, TOKEN},
-        people::{CHANGE, OTHER},
+        identity_unbinding::bind,
+        people::{CHANGE, END, OTHER, log_in, password_of},
         support::{flows, wish, with},
     },
 };
 
 /// An address is validated by an identity server, bound by the sign-up and by its user, unbound, and
-/// proven again for a new password, with limits on.
+/// proven again for a new password; bound once more it is undone after its user has gone; with limits on.
 pub(super) async fn walk() -> BTreeSet<Use> {
     let server = IdServer::start("id.example.org");
     let settings = [
@@ -66,5 +67,15 @@ pub(super) async fn walk() -> BTreeSet<Use> {
     }
     let reset = json!({ "auth": proof("2"), "new_password": OTHER });
     house.post(CHANGE, &reset).await.ok();
+    let alice = log_in(&house, "alice", OTHER).await;
+    bind(&house, &alice, &server, "email", ALICE).await;
+    server.says("503 Service Unavailable", &json!({}));
+    let body = json!({ "auth": password_of("alice", OTHER, None) });
+    alice.post(&house, END, &body).await.ok();
+    house.deliver().await;
+    server.behaves(None);
+    house.advance(Duration::from_mins(2));
+    house.tick().await;
+    assert!(server.bound().is_empty());
     house.local.tap().used()
 }

@@ -1,0 +1,46 @@
+//! `CargoLambda.toml` against the template.
+
+use std::collections::BTreeSet;
+
+use gatehouse_local::template::{Target, Template};
+
+use crate::contract::files;
+
+#[test]
+fn cargo_lambda_watch_has_the_routes_of_the_template() {
+    let template = Template::ours().unwrap_or_else(|error| panic!("{error:#}"));
+    let expected: BTreeSet<String> = template
+        .routes
+        .iter()
+        .map(|route| {
+            let own: Vec<_> = route
+                .methods
+                .iter()
+                .filter_map(|(method, target)| match target {
+                    Target::Function(id) if method != "ANY" => {
+                        let stem = &template.functions[id];
+                        Some(format!("{{ method = \"{method}\", function = \"{stem}\" }}"))
+                    }
+                    _ => None,
+                })
+                .collect();
+            let path = route.path.replace("{proxy+}", "{*proxy}");
+            if own.is_empty() {
+                format!("\"{path}\" = \"unrecognized\"")
+            } else {
+                format!("\"{path}\" = [{}]", own.join(", "))
+            }
+        })
+        .collect();
+    let file = files::read("CargoLambda.toml");
+    let (_, router) = file
+        .split_once("[watch.router]\n")
+        .unwrap_or_else(|| panic!("CargoLambda.toml has no [watch.router]"));
+    let found: BTreeSet<String> = router.lines().map(str::to_owned).collect();
+    let missing: Vec<_> = expected.difference(&found).collect();
+    let other: Vec<_> = found.difference(&expected).collect();
+    assert!(
+        missing.is_empty() && other.is_empty(),
+        "CargoLambda.toml lacks {missing:#?} and should not have {other:#?}"
+    );
+}

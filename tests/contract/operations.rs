@@ -1,0 +1,59 @@
+//! What docs/operations.md tells operators, against the files it speaks of.
+
+use gatehouse_local::template::Template;
+use regex_lite::Regex;
+
+use crate::contract::files;
+
+/// The expression by which a reverse proxy knows our paths, as the snippet of that name has it.
+fn expression(proxy: &str) -> Regex {
+    let page = files::read("docs/operations.md");
+    let snippet = files::between(&page, proxy).expect("the page has the snippet");
+    let (_, from) = snippet.split_once(" ^/").expect("an expression begins");
+    let line = from.lines().next().unwrap_or_default();
+    let text = line.trim_end_matches(" {");
+    Regex::new(&format!("^/{text}")).expect("an expression that compiles")
+}
+
+/// As the template writes it, with something in the place of each parameter.
+fn example(path: &str) -> String {
+    let parts = path.split('/').map(|part| match part {
+        "{type}" => "m.login.dummy",
+        "{medium}" => "email",
+        part if part.starts_with('{') => "ABC%2FDEF",
+        part => part,
+    });
+    parts.collect::<Vec<_>>().join("/")
+}
+
+#[test]
+fn the_proxies_hand_over_every_path_of_ours_and_none_of_the_homeservers() {
+    let template = Template::ours().unwrap();
+    // The first two are everything else; the last is the server name's own host's.
+    let elsewhere = ["/", "/{proxy+}", "/.well-known/matrix/client"];
+    let theirs = [
+        "/_matrix/client/v3/sync",
+        "/_matrix/client/v3/registered",
+        "/_matrix/client/v3/account_data",
+        "/_matrix/client/v3/user/@alice:example.org/account_data/register",
+        "/_matrix/client/v3/devices2",
+        "/_matrix/client/v3/keys/query",
+        "/_matrix/client/unstable/register",
+        "/_matrix/client/v1/rooms",
+        "/_matrix/federation/v1/version",
+        "/_matrix/key/v2/query",
+        "/_matrix/media/v3/config",
+        "/_synapse/admin/v1/register",
+    ];
+    for proxy in ["nginx", "caddy"] {
+        let ours = expression(proxy);
+        for route in &template.routes {
+            let path = example(&route.path);
+            let wanted = !elsewhere.contains(&route.path.as_str());
+            assert_eq!(ours.is_match(&path), wanted, "{proxy}: {path}");
+        }
+        for path in theirs {
+            assert!(!ours.is_match(path), "{proxy}: {path}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+"""Functions as `template.yaml` has them, each a process under AWS's runtime emulator."""
+
+import base64
+import io
+import json
+import os
+import platform
+import re
+import socket
+import string
+import subprocess
+import sysconfig
+import tempfile
+import time
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import yaml
+
+from house import BUILDS, ROOT
+
+MACHINE = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}[platform.machine()]
+EMULATOR = Path(sysconfig.get_path("purelib")) / f"samcli/local/rapid/aws-lambda-rie-{MACHINE}"
+
+
+class Template(yaml.SafeLoader):
+    """YAML with CloudFormation's tags, whose meaning is not asked for here."""
+
+
+Template.add_multi_constructor("!", lambda loader, tag, node: f"{tag} {node.value}")
+
+
+def read_template():
+    """The stem, the memory in MB and the settings of its own of each function, by logical id."""
+    with open(ROOT / "template.yaml", encoding="utf-8") as file:
+        resources = yaml.load(file, Template)["Resources"]
+    found = {}
+    for name, resource in resources.items():
+        if resource["Type"] != "AWS::Serverless::Function":
+            continue
+        properties = resource["Properties"]
+        variables = properties.get("Environment", {}).get("Variables", {})
+        own = {key: value for key, value in variables.items() if key.startswith("GATEHOUSE_")}
+        stem = resource["Metadata"]["BuildProperties"]["Binary"]
+        found[name] = (stem, properties["MemorySize"], own)
+    return found
+
+
+def read_event(name, known, body=None, **members):
+    """An event of `events/`, with what is known in the place of `$names`, and with another body or other members
+    if they are given."""
+
+    def fill(value):
+        if isinstance(value, dict):
+            return {key: fill(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [fill(inner) for inner in value]
+        return string.Template(value).safe_substitute(known) if isinstance(value, str) else value
+
+    event = json.loads((ROOT / "events" / f"{name}.json").read_text(encoding="utf-8")) | members
+    encoded = event.get("isBase64Encoded")
+    if body is not None:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        encoded = True
+    elif encoded:
+        content = base64.b64decode(event["body"])
+    event = fill(event)
+    if encoded:
+        try:
+            content = string.Template(content.decode()).safe_substitute(known).encode()
+        except UnicodeDecodeError:
+            pass  # Not text, and so without names.
+        event["body"], event["isBase64Encoded"] = base64.b64encode(content).decode(), True
+    return event
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class Function:
+    """One function, begun by its first event as on Lambda."""
+
+    def __init__(self, name, stem, memory, settings, house):
+        self.name, self.stem, self.memory = name, stem, memory
+        self.program = BUILDS / "lambda" / stem / "bootstrap"
+        # The access key says which function calls; the services refuse what its policy does not allow.
+        self.environment = house.environment | house.settings | settings | {"AWS_ACCESS_KEY_ID": name}
+        self.process = None
+
+    def start(self):
+        self.port = free_port()
+        self.log = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(
+            [
+                EMULATOR,
+                "--runtime-interface-emulator-address",
+                f"127.0.0.1:{self.port}",
+                "--runtime-api-address",
+                f"127.0.0.1:{free_port()}",
+                self.program,
+            ],
+            env={"PATH": os.environ["PATH"], **self.environment},
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+        )
+        for _ in range(200):
+            with socket.socket() as client:
+                if client.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.02)
+        raise SystemExit(f"{self.stem}: the emulator does not listen")
+
+    def invoke(self, event):
+        """What the function returns."""
+        if self.process is None:
+            self.start()
+        url = f"http://127.0.0.1:{self.port}/2015-03-31/functions/function/invocations"
+        try:
+            with urllib.request.urlopen(url, json.dumps(event).encode(), timeout=30) as answer:
+                return json.load(answer)
+        except (OSError, ValueError) as error:
+            raise SystemExit(f"{self.stem}: {error}; its log:\n{self.read_log()}") from None
+
+    def read_log(self):
+        self.log.seek(0)
+        return self.log.read()
+
+    def took(self):
+        """What the emulator measured, in milliseconds: from the start of the process until it asked for work, and
+        each event."""
+        log = self.read_log()
+        init = re.findall(r"INIT REPORT\(durationMs: ([\d.]+)\)", log)
+        events = re.findall(r"INVOKE RTDONE\(status: success, .*duration: ([\d.]+)ms\)", log)
+        return [float(millis) for millis in init + events]
+
+    def resident(self):
+        """The most memory the process ever had, in MB."""
+        threads = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        (child,) = [child for thread in threads for child in thread.read_text().split()]
+        status = Path(f"/proc/{child}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
+
+    def package(self):
+        """The bytes of its package, as sam uploads it."""
+        memory = io.BytesIO()
+        with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as package:
+            package.write(self.program, "bootstrap")
+        return memory.tell()
+
+    def stop(self):
+        if self.process:
+            self.process.kill()
+            self.process.wait()

@@ -1,0 +1,94 @@
+"""The embedded AWS services of `cargo run -- services`, and what lands in them."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILDS = Path(os.environ["HOUSE_BUILDS"])
+SETTINGS = {
+    "GATEHOUSE_ALLOW_UNVERIFIED_REGISTRATION": "true",
+    "GATEHOUSE_PUBLIC_URL": "https://matrix.example.org",
+    "GATEHOUSE_REGISTRATION_FLOWS": "m.login.dummy m.login.email.identity m.login.msisdn",
+    "GATEHOUSE_SERVER_NAME": "example.org",
+    "GATEHOUSE_SMS_COUNTRIES": "GB",
+    "GATEHOUSE_WELL_KNOWN_HOMESERVER": "https://matrix.example.org",
+}
+
+
+class House:
+    """The services, on ports of their own; stopped at the end of a `with`."""
+
+    def __init__(self, settings, *arguments):
+        self.settings = settings
+        self.arguments = arguments
+
+    def __enter__(self):
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("GATEHOUSE_", "AWS_"))
+        }
+        self.process = subprocess.Popen(
+            [BUILDS / "debug/gatehouse-local", "services", *self.arguments],
+            env={**inherited, **self.settings},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.environment = {}
+        # The tables' name is the last line.
+        while "GATEHOUSE_TABLES" not in self.environment:
+            line = self.process.stdout.readline()
+            if not line:
+                raise SystemExit("the embedded services did not start")
+            name, _, value = line.removeprefix("export ").partition("=")
+            self.environment[name] = shlex.split(value)[0]
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(timeout=30)
+
+    def messages(self):
+        with urllib.request.urlopen(self.environment["AWS_ENDPOINT_URL_SES"]) as answer:
+            return json.load(answer)
+
+    def message_to(self, address):
+        """The newest message to somebody, who gets it within seconds."""
+        for _ in range(100):
+            for message in reversed(self.messages()):
+                if message["to"] == address:
+                    return message
+            time.sleep(0.1)
+        raise AssertionError(f"there is no message to {address}: {self.messages()}")
+
+    def rows(self, table):
+        """All rows of a table, as DynamoDB writes them."""
+        request = urllib.request.Request(
+            self.environment["AWS_ENDPOINT_URL_DYNAMODB"],
+            json.dumps({"TableName": f"{self.environment['GATEHOUSE_TABLES']}-{table}"}).encode(),
+            {
+                "Authorization": "AWS4-HMAC-SHA256 Credential=admin/20270115/us-east-1/dynamodb/aws4_request",
+                "Content-Type": "application/x-amz-json-1.0",
+                "X-Amz-Target": "DynamoDB_20120810.Scan",
+            },
+        )
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)["Items"]
+
+
+def link_in(message):
+    """The query of the link in a mail, as a dictionary."""
+    (query,) = re.findall(r"https?://\S+/submitToken\?(\S+)", message["text"])
+    return dict(pair.split("=", 1) for pair in query.split("&"))
+
+
+def code_in(message):
+    """The code in a text message."""
+    (code,) = re.findall(r"\b\d{6}\b", message["text"])
+    return code

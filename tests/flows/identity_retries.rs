@@ -1,0 +1,248 @@
+//! What is still bound when an account has gone: asked for again in the background, for a day, while
+//! everything else of the account goes at once (DEACT-11).
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use std::time::Duration;
+
+use gatehouse_local::tap::{Fault, Kind};
+use kit::{House, Log, PASSWORD};
+use serde_json::{Value, json};
+
+use crate::flows::{
+    addresses::{ALICE, EMAIL},
+    budgets::{assert_bills, cost},
+    identity_server::{IdServer, Manners},
+    identity_unbinding::{ELSEWHERE, bind, end, forgotten, servers},
+    people::{ADDRESSES, Device, log_in, sign_up, sign_up_with},
+    purge::{leave_all, leave_row},
+    support::people,
+};
+
+const RECORD: &str = "BIND#one.example#email#alice@example.org";
+const FOREVER: u64 = 1_000_000;
+
+fn busy() -> Manners {
+    Manners::Says("503 Service Unavailable", "{}".to_owned())
+}
+
+/// What is left under alice's name.
+fn left(house: &House) -> Vec<String> {
+    let rows = people(house).remove("alice").unwrap();
+    rows.into_iter().collect()
+}
+
+/// What has become of the purges.
+fn purges(house: &House) -> Vec<String> {
+    let rows = house.local.engine().table("Outbox").unwrap();
+    let purges = rows.iter().filter(|row| row["content"]["S"] == "purge");
+    let status = |row: &Value| row["status"]["S"].as_str().unwrap().to_owned();
+    purges.map(status).collect()
+}
+
+async fn wait(house: &House, time: Duration) {
+    house.advance(time);
+    house.tick().await;
+}
+
+/// Alice has gone while `server`, where her address is bound, was busy; all else of her has gone too.
+async fn gone(house: &House, server: &IdServer) {
+    let alice = sign_up(house, "alice").await;
+    bind(house, &alice, server, "email", ALICE).await;
+    go(house, &alice, server).await;
+}
+
+async fn go(house: &House, alice: &Device, server: &IdServer) {
+    server.behaves(Some(busy()));
+    assert_eq!(end(house, alice, json!({})).await, "no-support");
+    server.forget();
+    house.deliver().await;
+    assert!(server.seen().is_empty(), "the stream waits for nobody");
+    assert_eq!(left(house), ["A", RECORD]);
+}
+
+#[tokio::test]
+async fn deact_11_what_could_not_be_unbound_is_asked_for_again_until_it_is() {
+    let no = json!({ "errcode": "M_FORBIDDEN", "error": "No" }).to_string();
+    for manners in [
+        busy(),
+        Manners::Says("403 Forbidden", no),
+        Manners::Says("404 Not Found", "<html>".to_owned()),
+        Manners::BreaksOff,
+    ] {
+        let [first, second, _] = servers();
+        let house = IdServer::house(&[&first, &second], &ADDRESSES).await;
+        let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+        bind(&house, &alice, &first, "email", ALICE).await;
+        bind(&house, &alice, &second, "email", ELSEWHERE).await;
+        go(&house, &alice, &first).await;
+        first.behaves(Some(manners));
+        second.forget();
+        for _ in 0..2 {
+            first.forget();
+            wait(&house, Duration::from_mins(2)).await;
+            assert!(forgotten(&first).iter().all(|address| address == ALICE));
+            assert!(!first.seen().is_empty());
+            assert_eq!(
+                (left(&house), first.bound().len()),
+                (vec!["A".into(), RECORD.into()], 1)
+            );
+        }
+        first.behaves(None);
+        first.forget();
+        wait(&house, Duration::from_mins(5)).await;
+        assert_eq!(forgotten(&first), [ALICE]);
+        assert_eq!((left(&house), first.bound().len()), (vec!["A".into()], 0));
+        assert_eq!(purges(&house), ["moot"]);
+        wait(&house, Duration::from_hours(25)).await;
+        assert_eq!(first.seen().len(), 1);
+        assert!(second.seen().is_empty(), "nothing was left to undo there");
+    }
+}
+
+/// The last time is after the day, so that a worker that did not run for a day has asked as well.
+#[tokio::test]
+async fn deact_11_after_a_day_it_is_given_up_and_the_record_goes() {
+    let (log, _guard) = Log::capture();
+    let [first, ..] = servers();
+    let house = IdServer::house(&[&first], &[]).await;
+    gone(&house, &first).await;
+    wait(&house, Duration::from_hours(23)).await;
+    assert_eq!((first.seen().len(), left(&house).len()), (1, 2));
+    wait(&house, Duration::from_hours(1)).await;
+    assert_eq!(first.seen().len(), 2);
+    assert_eq!(
+        (left(&house), purges(&house)),
+        (vec!["A".into()], vec!["failed".into()])
+    );
+    wait(&house, Duration::from_hours(1)).await;
+    assert_eq!(first.seen().len(), 2);
+    let log = log.text();
+    let warnings: Vec<_> = log.lines().filter(|line| line.contains(" WARN ")).collect();
+    let told = warnings.iter().filter(|line| line.contains("stays bound"));
+    assert_eq!(told.count(), 1);
+    assert!(!warnings.iter().any(|line| line.contains(ALICE)));
+}
+
+/// IDS-02, IDS-03: one that is not trusted any more least of all. And what cannot be read keeps nothing
+/// alive.
+#[tokio::test]
+async fn deact_11_a_server_that_is_not_trusted_is_not_asked_afterwards_either() {
+    let text = |text: &str| json!({ "S": text });
+    let record = json!({
+        "id_server": text("three.example"), "medium": text("email"), "address": text(ALICE),
+        "nonce": text("x"),
+    });
+    for record in [record, json!({})] {
+        let [first, _, third] = servers();
+        let house = IdServer::house(&[&first], &[]).await;
+        let alice = sign_up(&house, "alice").await;
+        let row = "BIND#three.example#email#alice@example.org";
+        leave_row(&house, "USER#alice", row, record);
+        assert_eq!(end(&house, &alice, json!({})).await, "no-support");
+        house.deliver().await;
+        wait(&house, Duration::from_mins(2)).await;
+        assert_eq!(left(&house), ["A", row]);
+        wait(&house, Duration::from_hours(24)).await;
+        assert_eq!(
+            (left(&house), purges(&house)),
+            (vec!["A".into()], vec!["failed".into()])
+        );
+        assert!(first.seen().is_empty() && third.seen().is_empty());
+    }
+}
+
+/// The process ends before one of its calls, whichever: another goes on, and it is the same in the end.
+#[tokio::test]
+async fn wherever_the_unbinding_ends_it_is_done_or_given_up_by_another() {
+    // What is due, lease, account, rows, bindings, removal, mark; the eighth is none.
+    for (hours, calls, ends) in [
+        (0, 1..=8, ["moot", "moot"]),
+        (24, 6..=7, ["failed", "moot"]),
+    ] {
+        for last in calls {
+            let [first, ..] = servers();
+            let house = IdServer::house(&[&first], &[]).await;
+            gone(&house, &first).await;
+            if hours == 0 {
+                first.behaves(None);
+            }
+            let cut = Fault::new(Kind::Cut).by("Deliver").nth(last);
+            house.local.tap().inject(cut.times(FOREVER));
+            wait(&house, Duration::from_mins(60 * hours + 2)).await;
+            house.local.tap().calm();
+            for _ in 0..10 {
+                wait(&house, Duration::from_mins(1)).await;
+            }
+            let is_done = (left(&house), purges(&house).pop().unwrap());
+            assert_eq!(is_done.0, ["A"], "hours {hours}, call {last}");
+            assert!(ends.contains(&&*is_done.1), "hours {hours}, call {last}");
+            assert_eq!(first.bound().len(), usize::from(hours > 0));
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_deliveries_that_unbind_the_same_do_no_harm() {
+    let [first, ..] = servers();
+    let house = IdServer::house(&[&first], &[]).await;
+    let before = sign_up(&house, "alice").await;
+    leave_all(&house, &before).await;
+    let alice = log_in(&house, "alice", PASSWORD).await;
+    bind(&house, &alice, &first, "email", ALICE).await;
+    go(&house, &alice, &first).await;
+    assert_eq!(purges(&house), ["queued", "queued"]);
+    first.behaves(None);
+    let hold = Fault::new(Kind::Delay(Duration::from_millis(300)));
+    let tap = house.local.tap();
+    tap.inject(hold.by("Deliver").on("DeleteItem").times(2));
+    wait(&house, Duration::from_mins(2)).await;
+    assert_eq!(forgotten(&first), [ALICE, ALICE], "both asked");
+    assert_eq!(tap.pending_faults(), 0, "both removed the record");
+    assert_eq!((left(&house), first.bound().len()), (vec!["A".into()], 0));
+    assert_eq!(purges(&house), ["moot", "moot"]);
+}
+
+/// IDS-12: whoever leaves every device stays who is found by the address.
+#[tokio::test]
+async fn nothing_is_unbound_of_an_account_that_lives() {
+    let [first, ..] = servers();
+    let house = IdServer::house(&[&first], &[]).await;
+    let alice = sign_up(&house, "alice").await;
+    bind(&house, &alice, &first, "email", ALICE).await;
+    leave_all(&house, &alice).await;
+    house.deliver().await;
+    wait(&house, Duration::from_hours(25)).await;
+    assert_eq!(purges(&house), ["moot"]);
+    assert!(first.seen().is_empty());
+    assert!(left(&house).contains(&RECORD.to_owned()));
+}
+
+#[tokio::test]
+async fn what_asking_again_costs() {
+    let mut bills = Vec::new();
+    for (what, answers, hours) in [
+        ("in vain", false, 0),
+        ("undone", true, 0),
+        ("given up", false, 24),
+    ] {
+        let [first, ..] = servers();
+        let house = IdServer::house(&[&first], &[]).await;
+        gone(&house, &first).await;
+        if answers {
+            first.behaves(None);
+        }
+        house.advance(Duration::from_mins(60 * hours + 2));
+        let ((), bill) = cost(&house, Box::pin(house.tick())).await;
+        bills.push((what, bill));
+    }
+    assert_bills(&bills, COSTS);
+}
+
+const COSTS: &str = "
+    in vain: Query Outbox > UpdateItem Outbox > BatchGetItem Accounts > Query Accounts > Query Accounts > UpdateItem Outbox = 3.5r 6w
+    undone: Query Outbox > UpdateItem Outbox > BatchGetItem Accounts > Query Accounts > Query Accounts > DeleteItem Accounts > UpdateItem Outbox = 3.5r 6w
+    given up: Query Outbox > UpdateItem Outbox > BatchGetItem Accounts > Query Accounts > Query Accounts > DeleteItem Accounts > UpdateItem Outbox = 3.5r 6w
+";
