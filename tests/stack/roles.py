@@ -88,6 +88,16 @@ def role_faults(stack):
         yield f"there are other roles: {list(roles)}"
 
 
+def key_faults(stack):
+    """Whoever is told where the keys are may read them, and nobody else."""
+    for function, it in of_type(stack, "AWS::Lambda::Function").items():
+        told = it["Properties"]["Environment"]["Variables"]["GATEHOUSE_SECRET_ARN"]["Fn::If"][1]
+        policies = of_type(stack, "AWS::IAM::Role")[f"{function}Role"]["Properties"].get("Policies", [])
+        reads = "secretsmanager:GetSecretValue" in json.dumps(policies)
+        if (named(told) == "KeyRing") != reads:
+            yield f"{function} is told of the keys as {told} and {'may' if reads else 'may not'} read them"
+
+
 def targets():
     """The function behind each method of each path."""
     for path, methods in routes().items():
@@ -151,5 +161,5 @@ def public_faults(stack):
 
 def faults(stack):
     """Everything that is wrong."""
-    for judge in (role_faults, permission_faults, public_faults):
+    for judge in (role_faults, key_faults, permission_faults, public_faults):
         yield from judge(stack)
