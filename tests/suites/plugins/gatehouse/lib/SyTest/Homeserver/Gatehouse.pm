@@ -41,9 +41,8 @@ install_modifier 'SyTest::Identity::Server', around => listen => sub {
     return $self->$listen( %params, host => '127.0.0.1', service => $next, socktype => 'stream' );
 };
 
-# The homeserver behind Gatehouse, as far as these tests see one. They ask `/sync` whether a token is good; a
-# homeserver asks Gatehouse (`/account/whoami`), and the answer decides its own. What was `/unstable` is asked
-# under its path of today.
+# Some tests ask `/sync` whether a token is good. Gatehouse serves none; here it is `/account/whoami` that is asked in
+# its place, and answers. What was `/unstable` is asked under its path of today.
 install_modifier 'SyTest::HTTPClient', around => do_request => sub {
     my ( $do_request, $self, %params ) = @_;
     my $uri = $params{uri} // '';
