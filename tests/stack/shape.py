@@ -6,26 +6,7 @@ import re
 from template import ROOT, SOURCE, named, of_type, routes
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-# What the homeserver beside us says of itself: a reverse proxy leaves these paths to it.
-OF_THE_HOMESERVER = {
-    "/",
-    "/{proxy+}",
-    "/_matrix/client/versions",
-    "/_matrix/key/v2/server",
-    "/_matrix/key/v2/server/",
-    "/.well-known/matrix/client",
-}
-# Neighbours of our paths that are not ours.
-NOT_OURS = (
-    "/_matrix/client/v3/sync",
-    "/_matrix/client/v3/login/sso/redirect",
-    "/_matrix/client/v3/login/get_token",
-    "/_matrix/client/v3/keys/upload",
-    "/_matrix/client/v3/devices/a/b",
-    "/_matrix/client/v3/account/whoami/",
-    "/_matrix/client/v3/user/@a:example.org/account_data/register",
-    "/_matrix/client/unstable/register",
-)
+OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
 # Whatever holds these in an access log would hold tokens, names or people's addresses.
 PRIVATE = ("identity", "path}", "$context.path", "query", "header", "authorizer", "requestOverride")
 
@@ -109,10 +90,12 @@ def keeping_faults(stack):
 
 
 def alarm_faults(stack):
-    """Every alarm tells somebody, and the dashboard is one."""
+    """Every alarm tells somebody who can read what to do, and the dashboard is one."""
     for name, it in of_type(stack, "AWS::CloudWatch::Alarm").items():
         if [named(action) for action in it["Properties"]["AlarmActions"]] != ["Alarms"]:
             yield f"{name} tells nobody"
+        if f"`{name}`" not in OPERATIONS:
+            yield f"docs/operations.md does not say what to do about {name}"
     for it in of_type(stack, "AWS::CloudWatch::Dashboard").values():
         widgets = json.loads(it["Properties"]["DashboardBody"]["Fn::Sub"])["widgets"]
         places = {(one["x"], one["y"]) for one in widgets}
@@ -142,18 +125,8 @@ def parameter_faults(stack):
     print(f"patterns tried on defaults: {checked}")
 
 
-def proxy_faults(stack):
-    """What a reverse proxy is told to send here is what is served here."""
-    lines = stack["Outputs"]["ReverseProxy"]["Value"]["Fn::Sub"]
-    pattern = re.search(r"path_regexp (\S+)", lines).group(1)
-    ours = {re.sub(r"\{\w+\}", "x", path) for path in routes() if path not in OF_THE_HOMESERVER}
-    yield from (f"a reverse proxy keeps {path}" for path in ours if not re.search(pattern, path))
-    others = [*NOT_OURS, *OF_THE_HOMESERVER]
-    yield from (f"a reverse proxy sends {path} here" for path in others if re.search(pattern, path))
-
-
 def faults(stack):
     """Everything that is wrong."""
-    judges = (limit_faults, api_faults, log_faults, keeping_faults, alarm_faults, parameter_faults, proxy_faults)
+    judges = (limit_faults, api_faults, log_faults, keeping_faults, alarm_faults, parameter_faults)
     for judge in judges:
         yield from judge(stack)

@@ -215,6 +215,6 @@ fn the_gateway_throttles_every_method_and_traces_no_body() {
     for (parameter, default) in [("ApiRate", 100), ("ApiBurst", 200)] {
         let parameter = &document["Parameters"][parameter];
         assert_eq!(parameter["Default"], default);
-        assert_eq!(parameter["MinValue"], 1);
+        assert_eq!(parameter["MinValue"], 0);
     }
 }
