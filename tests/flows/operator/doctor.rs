@@ -1,4 +1,8 @@
 //! What the operator's command finds wrong, here where the services are the embedded ones.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
 
 use std::{collections::BTreeMap, sync::Arc};
 

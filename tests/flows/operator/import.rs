@@ -1,4 +1,8 @@
 //! Users from another server, and what becomes of their passwords.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
 
 use std::{path::PathBuf, sync::Arc};
 
