@@ -3,6 +3,7 @@
 mod events;
 mod files;
 mod incidents;
+mod observability;
 mod readme;
 mod requirements;
 mod rooms;

@@ -22,6 +22,7 @@ pub mod identity_servers;
 pub mod ids;
 pub mod lambda;
 pub mod limits;
+pub mod metrics;
 pub mod notices;
 pub mod outbox;
 pub mod own_addresses;

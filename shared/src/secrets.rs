@@ -86,6 +86,8 @@ pub enum Purpose {
     Refresh,
     /// The seed of the key that requests to identity servers are signed with.
     SigningKey,
+    /// What a user is called in the log.
+    LoggedUser,
 }
 
 impl Purpose {
@@ -100,6 +102,7 @@ impl Purpose {
             Self::UiaSession => b"gatehouse uia session",
             Self::Refresh => b"gatehouse refresh",
             Self::SigningKey => b"gatehouse signing key",
+            Self::LoggedUser => b"gatehouse logged user",
         }
     }
 }

@@ -184,6 +184,10 @@ fn the_arrows_between_rooms_point_one_way() {
         ),
         ("limits", "accounts error lambda tokens uia"),
         (
+            "metrics",
+            "accounts app config error http lambda limits passwords store tokens uia",
+        ),
+        (
             "notices",
             "accounts config error http lambda passwords store tokens uia",
         ),
