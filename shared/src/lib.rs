@@ -20,6 +20,7 @@ pub mod guarded;
 pub mod http;
 pub mod identity_servers;
 pub mod ids;
+pub mod key_ring;
 pub mod lambda;
 pub mod limits;
 pub mod metrics;

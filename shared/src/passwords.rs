@@ -217,15 +217,14 @@ fn verify_now(
     let text: String = password.reveal().chars().take(MAX_PASSWORD_BYTES).collect();
     let cut = text.len() < password.reveal().len();
     let normal = normal(&text);
-    let pepper = match (&hash.pepper, &config.pepper) {
-        (None, _) => None,
-        (Some(id), Some(pepper)) if *id == pepper.id => Some(pepper),
+    let id = hash.pepper.as_deref();
+    let mut known = config.pepper.iter().chain(&config.previous_pepper);
+    let pepper = known.find(|pepper| Some(pepper.id.as_str()) == id);
+    if id.is_some() && pepper.is_none() {
         // Lost, and every such password with it: none is right, after the same work.
-        (Some(_), _) => {
-            tracing::error!("a password's pepper is not known");
-            return hash_now(config, password, &[0; SALT_BYTES]).map(|_| Verdict::Wrong);
-        }
-    };
+        tracing::error!("a password's pepper is not known");
+        return hash_now(config, password, &[0; SALT_BYTES]).map(|_| Verdict::Wrong);
+    }
     let phc = Phc::new(&hash.phc).map_err(|error| HashError(error.to_string()))?;
     let argon2 = argon2(config.cost.0.clone(), pepper)?;
     let right = argon2

@@ -75,7 +75,7 @@ fn ring() -> KeyRing {
     KeyRing::new(Secret::new(vec![7; 32]), None)
 }
 
-fn about<'a>(keys: &'a KeyRing, memory_mb: i32) -> About<'a> {
+fn about(keys: &KeyRing, memory_mb: i32) -> About<'_> {
     About {
         message: "answered",
         stack: "gatehouse",
