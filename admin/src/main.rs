@@ -1,6 +1,6 @@
 //! The command `gatehouse-admin`: reads the environment, does what was asked, prints the report.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{io::Write, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use clap::Parser;
@@ -34,13 +34,14 @@ fn run(cli: &Cli) -> anyhow::Result<Report> {
     runtime.block_on(async { Box::pin(admin(!cli.json).await?.run(&cli.command)).await })
 }
 
-#[expect(clippy::print_stdout, reason = "the report is what the command is for")]
+/// Whoever closes the pipe has read enough.
 fn print(report: &Report, json: bool) {
-    if json {
-        println!("{}", report.json);
+    let mut out = std::io::stdout();
+    let _ = if json {
+        writeln!(out, "{}", report.json)
     } else {
-        println!("{}", report.text);
-    }
+        writeln!(out, "{}", report.text)
+    };
 }
 
 /// The account or endpoint that the environment points at: credentials, region and

@@ -1,6 +1,6 @@
 //! What one check says.
 
-use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 /// How a check ended.
@@ -71,15 +71,20 @@ impl Check {
     }
 
     /// Of a call that was not answered.
-    pub(super) fn unanswered<E: ProvideErrorMetadata, R>(
+    pub(super) fn unanswered<E: ProvideErrorMetadata>(
         name: &str,
-        error: &SdkError<E, R>,
+        error: &SdkError<E, HttpResponse>,
     ) -> Self {
-        let Some(told) = error.as_service_error() else {
+        let SdkError::ServiceError(answer) = error else {
             let advice = "Is the region right, and does the network lead there?";
             return Self::fail(name, "the service does not answer", advice);
         };
-        let code = told.code().unwrap_or("unknown");
+        let told = answer.err();
+        let Some(code) = told.code() else {
+            let status = answer.raw().status();
+            let found = format!("the service answers with status {status} and no reason");
+            return Self::fail(name, found, "Ask again later.");
+        };
         // "InvalidAction" is what the services say that speak XML.
         if code.starts_with("UnknownOperation") || code == "InvalidAction" {
             return Self::skipped(name, "the service does not know the question");
