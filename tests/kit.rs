@@ -16,8 +16,6 @@ use std::{
     time::Duration,
 };
 
-use aws_config::{BehaviorVersion, SdkConfig};
-use aws_credential_types::provider::SharedCredentialsProvider;
 use gatehouse_admin::{Admin, environment::Environment, services::Services};
 use gatehouse_local::{Local, Options, clock::MovableClock, outbox::Message, tap::Call};
 use http::Request;
@@ -28,7 +26,7 @@ use rand_chacha::{
 };
 pub use reply::Reply;
 use serde_json::{Value, json};
-use shared::{aws::http_client, chance::Chance, store::Store};
+use shared::{chance::Chance, store::Store};
 
 /// When every test begins: 2027-01-15, 08:00 UTC.
 pub const NOW: i64 = 1_800_000_000_000;
@@ -267,16 +265,7 @@ impl House {
 pub fn operator(local: &Local, chance: Arc<dyn Chance>) -> Admin {
     let aws = local.aws("admin");
     let config = local.config();
-    let at = |endpoint: &Option<String>| {
-        let config = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .http_client(http_client())
-            .region(aws.region())
-            .credentials_provider(SharedCredentialsProvider::new(aws.credentials()));
-        config
-            .endpoint_url(endpoint.clone().expect("an endpoint"))
-            .build()
-    };
+    let at = |endpoint: &Option<String>| aws.sdk_config(endpoint.as_deref());
     Admin {
         store: Store::new(&aws, &config.tables, Arc::clone(&chance)),
         keys: config.keys.clone(),

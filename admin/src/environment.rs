@@ -2,6 +2,9 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use aws_config::SdkConfig;
+use shared::key_ring::{KeyRingFault, KeySettings, MEMBERS};
+
 /// Variables and their values. An empty one counts as unset.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);
@@ -11,6 +14,19 @@ impl Environment {
     pub fn of(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         let variables = variables.into_iter();
         Self(variables.filter(|(_, value)| !value.is_empty()).collect())
+    }
+
+    /// These, with the settings that are secrets in the place of the name of the secret that holds them.
+    pub async fn with_secrets(self, aws: &SdkConfig) -> Result<Self, KeyRingFault> {
+        let lookup = |name: &str| self.get(name);
+        let secrets = KeySettings::fetch(aws, lookup).await?;
+        let found = secrets.over(lookup);
+        let members = MEMBERS.iter().map(|(_, setting)| (*setting).to_owned());
+        let names = self.names().chain(members);
+        Ok(Self::of(names.filter_map(|name| {
+            let value = found(&name)?;
+            Some((name, value))
+        })))
     }
 
     /// The value of a variable.

@@ -46,13 +46,13 @@ fn print(report: &Report, json: bool) {
 /// The account or endpoint that the environment points at: credentials, region and
 /// `AWS_ENDPOINT_URL_DYNAMODB` are read as every AWS tool reads them.
 async fn admin(watched: bool) -> anyhow::Result<Admin> {
-    let environment = environment();
-    let (keys, tables) =
-        read_keys(|name| environment.get(name)).context("the settings are not right")?;
     let aws = aws_config::defaults(aws_config::BehaviorVersion::latest())
         .http_client(http_client())
         .load()
         .await;
+    let environment = environment().with_secrets(&aws).await?;
+    let (keys, tables) =
+        read_keys(|name| environment.get(name)).context("the settings are not right")?;
     let chance = Arc::new(SystemChance);
     let services = Services {
         dynamodb: aws_sdk_dynamodb::Client::new(&aws),

@@ -275,15 +275,14 @@ impl KeyRing {
     /// Which key made this hash, by the id that it carries; none if it was another ring's.
     pub fn generation_of(&self, hash: &str) -> Option<Generation> {
         let (id, _) = hash.split_once('.')?;
-        let is = |root: &&Root| root.id == id;
-        if self.current.id == id {
-            Some(Generation::Current)
-        } else if self.next.as_ref().filter(is).is_some() {
-            Some(Generation::Next)
-        } else {
-            let previous = self.previous.as_ref().filter(is);
-            previous.map(|_| Generation::Previous)
-        }
+        let generations = [
+            (Some(&self.current), Generation::Current),
+            (self.next.as_ref(), Generation::Next),
+            (self.previous.as_ref(), Generation::Previous),
+        ];
+        let made_by = |root: Option<&Root>| root.is_some_and(|root| root.id == id);
+        let own = generations.into_iter().find(|(root, _)| made_by(*root));
+        own.map(|(_, generation)| generation)
     }
 
     fn roots(&self) -> impl Iterator<Item = &Root> {

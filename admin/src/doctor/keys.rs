@@ -42,6 +42,7 @@ fn judge(admin: &Admin, what: &str, hashes: Result<Vec<String>, StoreError>) -> 
         own.filter(|own| *own == generation).count()
     };
     let (strange, old) = (made_by(None), made_by(Some(Generation::Previous)));
+    let early = made_by(Some(Generation::Next));
     if all == 0 {
         Check::skipped(&name, "there are none by which to tell")
     } else if strange > 0 {
@@ -55,6 +56,12 @@ fn judge(admin: &Admin, what: &str, hashes: Result<Vec<String>, StoreError>) -> 
             &name,
             format!("{old} of {all} were made under the previous secret"),
             "They stop working when it is taken away: make them anew first.",
+        )
+    } else if early > 0 {
+        Check::warn(
+            &name,
+            format!("{early} of {all} were made under the next secret"),
+            "Whoever made them has it as the current one already: do the functions have it by now?",
         )
     } else {
         Check::good(

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anyhow::bail;
 use serde_json::{Value, json};
-use shared::{ids::Localpart, store::UserRecord};
+use shared::{ids::Localpart, secrets::Purpose, store::UserRecord};
 
 use super::nobody;
 use crate::{Admin, Report, times};
@@ -20,14 +20,14 @@ const NOT_INCLUDED: [&str; 4] = [
 pub(super) async fn show(admin: &Admin, user: &Localpart) -> anyhow::Result<Report> {
     let record = find(admin, user).await?;
     Ok(Report::of(
-        value(user, &record),
-        text(user, &record)?.trim_end().to_owned(),
+        value(admin, user, &record),
+        text(admin, user, &record)?.trim_end().to_owned(),
     ))
 }
 
 pub(super) async fn export(admin: &Admin, user: &Localpart) -> anyhow::Result<Report> {
     let record = find(admin, user).await?;
-    let mut json = value(user, &record);
+    let mut json = value(admin, user, &record);
     json["not_included"] = json!(NOT_INCLUDED);
     json["exported"] = json!(admin.clock.now());
     let text = serde_json::to_string_pretty(&json)?;
@@ -42,7 +42,7 @@ async fn find(admin: &Admin, user: &Localpart) -> anyhow::Result<UserRecord> {
 }
 
 /// Times are milliseconds, as in the protocol.
-fn value(user: &Localpart, record: &UserRecord) -> Value {
+fn value(admin: &Admin, user: &Localpart, record: &UserRecord) -> Value {
     let devices = record.devices.iter().map(|device| {
         json!({
             "device_id": device.id, "display_name": device.display_name, "tokens_issued": device.issued,
@@ -69,7 +69,7 @@ fn value(user: &Localpart, record: &UserRecord) -> Value {
         .as_ref()
         .map(|own| json!({ "scheme": own.scheme, "set": own.set }));
     json!({
-        "name": user, "status": record.account.status.as_str(), "kind": record.account.kind.as_str(),
+        "name": user, "log_hash": log_hash(admin, user), "status": record.account.status.as_str(), "kind": record.account.kind.as_str(),
         "created": record.created, "upgraded_from_guest": record.upgraded, "imported": record.imported,
         "deactivated": record.deactivated, "erased": record.erased,
         "password": password, "addresses": addresses.collect::<Vec<_>>(), "devices": devices.collect::<Vec<_>>(),
@@ -77,7 +77,7 @@ fn value(user: &Localpart, record: &UserRecord) -> Value {
     })
 }
 
-fn text(user: &Localpart, record: &UserRecord) -> Result<String, std::fmt::Error> {
+fn text(admin: &Admin, user: &Localpart, record: &UserRecord) -> Result<String, std::fmt::Error> {
     let mut out = String::new();
     writeln!(
         out,
@@ -99,6 +99,7 @@ fn text(user: &Localpart, record: &UserRecord) -> Result<String, std::fmt::Error
     if record.erased {
         writeln!(out, "erased")?;
     }
+    writeln!(out, "user.hash in the log  {}", log_hash(admin, user))?;
     match &record.password {
         Some(own) => writeln!(
             out,
@@ -138,6 +139,13 @@ fn text(user: &Localpart, record: &UserRecord) -> Result<String, std::fmt::Error
         )?;
     }
     Ok(out)
+}
+
+/// What stands for the user in the functions' log.
+fn log_hash(admin: &Admin, user: &Localpart) -> String {
+    admin
+        .keys
+        .hash(Purpose::LoggedUser, user.as_str().as_bytes())
 }
 
 /// What users may choose themselves, without what would tell a terminal to do something.

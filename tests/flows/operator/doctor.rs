@@ -1,9 +1,14 @@
 //! What the operator's command finds wrong, here where the services are the embedded ones.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use clap::Parser;
 use gatehouse_admin::{Admin, environment::Environment};
+use gatehouse_local::sinks::KEY_RING;
 use kit::{House, NOW};
 use serde_json::{Value, json};
 use shared::{
@@ -129,6 +134,31 @@ fn first_token(house: &House) -> String {
     hashes
         .find(|hash| keys.generation_of(hash).is_some())
         .unwrap()
+}
+
+/// The operator has the name of the secret, and its permission, not what is in it.
+#[tokio::test]
+async fn the_secret_of_the_functions_is_read_where_they_read_it() {
+    let house = House::new().await;
+    let aws = house.local.aws("admin");
+    let aws = aws.sdk_config(aws.endpoints.secrets_manager.as_deref());
+    let of = |settings: [(&str, &str); 2]| {
+        let settings = settings.iter();
+        Environment::of(settings.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+    };
+    let tables = ("GATEHOUSE_TABLES", "house");
+    let named = of([tables, ("GATEHOUSE_SECRET_ARN", KEY_RING)]);
+    let refused = named.clone().with_secrets(&aws).await.unwrap_err();
+    assert!(refused.to_string().contains("refuses"), "{refused}");
+    let root = "0123456789abcdef0123456789abcdef";
+    let secret = json!({ "current": root, "next": "f".repeat(32) }).to_string();
+    house.local.sinks().keep_secret(&secret);
+    let found = named.with_secrets(&aws).await.unwrap();
+    assert_eq!(found.get("GATEHOUSE_SECRET").as_deref(), Some(root));
+    assert_eq!(found.names().count(), 3);
+    let given = of([tables, ("GATEHOUSE_SECRET", root)]);
+    let found = given.with_secrets(&aws).await.unwrap();
+    assert_eq!(found.names().count(), 2);
 }
 
 #[tokio::test]

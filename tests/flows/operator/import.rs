@@ -1,6 +1,10 @@
 //! Users from another server, and what becomes of their passwords.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fmt::Write, path::PathBuf, sync::Arc};
 
 use gatehouse_local::tap::{Fault, Kind};
 use kit::{House, NOW};
@@ -261,7 +265,7 @@ async fn an_import_that_is_interrupted_goes_on_where_it_was() {
     let house = Arc::new(House::new().await);
     let mut text = "localpart,password_hash,emails\n".to_owned();
     for number in 0..60 {
-        text += &format!("user{number},{BCRYPT},user{number}@example.org 5\n");
+        writeln!(text, "user{number},{BCRYPT},user{number}@example.org 5").unwrap();
     }
     let file = Arc::new(File::new("users.csv", &text));
     let fault = Fault::new(Kind::Throttle).on("TransactWriteItems");

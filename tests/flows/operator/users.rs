@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use kit::{House, PASSWORD};
 use serde_json::json;
+use shared::secrets::Purpose;
 
 use crate::{
     api::support::{WHOAMI, set_status},
@@ -47,6 +48,9 @@ async fn an_account_is_shown_without_anything_that_anybody_could_use() {
         own.unwrap()["logged_in"].as_bool().unwrap()
     };
     assert!(!alive(&first) && alive(&second));
+
+    let keys = &house.local.config().keys;
+    assert_eq!(shown["log_hash"], keys.hash(Purpose::LoggedUser, b"alice"));
 
     let exported = admin_run(&house, &["users", "export", "alice"]).await;
     assert_eq!(exported["devices"], shown["devices"]);

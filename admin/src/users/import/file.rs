@@ -31,7 +31,7 @@ pub(super) type Lines = Vec<(u64, Result<Line, String>)>;
 pub(super) fn is_csv(path: &Path) -> anyhow::Result<bool> {
     match path.extension().and_then(|end| end.to_str()) {
         Some("csv") => Ok(true),
-        Some("jsonl" | "ndjson" | "json") => Ok(false),
+        Some("jsonl" | "ndjson") => Ok(false),
         _ => bail!("the file's name must end in .csv or .jsonl, by what it is"),
     }
 }
