@@ -34,6 +34,7 @@ mod message_budgets;
 mod message_limits;
 mod msisdn;
 mod notices;
+mod operator;
 mod own_address_budgets;
 mod own_address_canaries;
 mod own_address_faults;

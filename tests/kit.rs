@@ -15,7 +15,9 @@ use std::{
     time::Duration,
 };
 
-use gatehouse_admin::Admin;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use gatehouse_admin::{Admin, environment::Environment, services::Services};
 use gatehouse_local::{Local, Options, clock::MovableClock, outbox::Message, tap::Call};
 use http::{Request, StatusCode};
 pub use log::Log;
@@ -24,7 +26,7 @@ use rand_chacha::{
     rand_core::{Rng, SeedableRng},
 };
 use serde_json::{Value, json};
-use shared::{chance::Chance, http::COMMON_HEADERS, store::Store};
+use shared::{aws::http_client, chance::Chance, http::COMMON_HEADERS, store::Store};
 
 /// When every test begins: 2027-01-15, 08:00 UTC.
 pub const NOW: i64 = 1_800_000_000_000;
@@ -58,6 +60,7 @@ pub struct House {
     /// The gateway, the functions and the services behind them.
     pub local: Local,
     operators_chance: Arc<dyn Chance>,
+    environment: Environment,
     may_fail: AtomicBool,
 }
 
@@ -108,6 +111,7 @@ impl House {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
+        let environment = Environment::of(values.clone());
         let options = Options {
             lookup: Arc::new(move |name| values.get(name).cloned()),
             data,
@@ -119,6 +123,7 @@ impl House {
         Self {
             local,
             operators_chance: Arc::new(SeededChance::new(7)),
+            environment,
             may_fail: AtomicBool::new(false),
         }
     }
@@ -244,14 +249,10 @@ impl House {
 
     /// The operator's command, on this house's tables.
     pub fn admin(&self) -> Admin {
-        let aws = self.local.aws("admin");
-        let config = self.local.config();
         let chance = Arc::clone(&self.operators_chance);
         Admin {
-            store: Store::new(&aws, &config.tables, Arc::clone(&chance)),
-            keys: config.keys.clone(),
-            clock: Arc::clone(self.local.clock()) as _,
-            chance,
+            environment: self.environment.clone(),
+            ..operator(&self.local, chance)
         }
     }
 
@@ -268,6 +269,36 @@ impl House {
         let all = [&["registration-tokens", "create"], arguments].concat();
         let made = self.admin_run(&all).await.expect("a token");
         made["token"].as_str().expect("a token").to_owned()
+    }
+}
+
+/// The operator's command on the tables of a house, with none of its settings.
+pub fn operator(local: &Local, chance: Arc<dyn Chance>) -> Admin {
+    let aws = local.aws("admin");
+    let config = local.config();
+    let at = |endpoint: &Option<String>| {
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(http_client())
+            .region(aws.region())
+            .credentials_provider(SharedCredentialsProvider::new(aws.credentials()));
+        config
+            .endpoint_url(endpoint.clone().expect("an endpoint"))
+            .build()
+    };
+    Admin {
+        store: Store::new(&aws, &config.tables, Arc::clone(&chance)),
+        keys: config.keys.clone(),
+        clock: Arc::clone(local.clock()) as _,
+        chance,
+        services: Services {
+            tables: config.tables.clone(),
+            dynamodb: aws_sdk_dynamodb::Client::new(&at(&aws.endpoints.dynamodb)),
+            ses: aws_sdk_ses::Client::new(&at(&aws.endpoints.ses)),
+            sns: aws_sdk_sns::Client::new(&at(&aws.endpoints.sns)),
+        },
+        environment: Environment::default(),
+        watched: false,
     }
 }
 

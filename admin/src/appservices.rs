@@ -133,10 +133,10 @@ pub async fn add(admin: &Admin, new: &[AppserviceRecord]) -> anyhow::Result<Repo
     })
     .await?;
     let ids: Vec<&str> = new.iter().map(|record| record.id.as_str()).collect();
-    Ok(Report {
-        json: json!({ "added": ids }),
-        text: format!("added {}; in force within a minute", ids.join(", ")),
-    })
+    Ok(Report::of(
+        json!({ "added": ids }),
+        format!("added {}; in force within a minute", ids.join(", ")),
+    ))
 }
 
 async fn remove(admin: &Admin, id: &str) -> anyhow::Result<Report> {
@@ -149,10 +149,10 @@ async fn remove(admin: &Admin, id: &str) -> anyhow::Result<Report> {
         Ok(())
     })
     .await?;
-    Ok(Report {
-        json: json!({ "removed": id }),
-        text: format!("removed {id}; in force within a minute"),
-    })
+    Ok(Report::of(
+        json!({ "removed": id }),
+        format!("removed {id}; in force within a minute"),
+    ))
 }
 
 async fn list(admin: &Admin) -> anyhow::Result<Report> {
@@ -174,10 +174,10 @@ async fn list(admin: &Admin) -> anyhow::Result<Report> {
     let json = records.iter().map(
         |own| json!({ "id": own.id, "sender_localpart": own.sender_localpart, "users": own.users }),
     );
-    Ok(Report {
-        json: Value::Array(json.collect()),
-        text: text.trim_end().to_owned(),
-    })
+    Ok(Report::of(
+        Value::Array(json.collect()),
+        text.trim_end().to_owned(),
+    ))
 }
 
 async fn read(admin: &Admin) -> anyhow::Result<AppservicesRow> {

@@ -1,4 +1,4 @@
-//! The operator's command: registration tokens and application services.
+//! The operator's command: users, registration tokens and application services.
 //!
 //! Works on the tables directly, wherever `AWS_ENDPOINT_URL_DYNAMODB` or the account's credentials
 //! point; the running functions see every change within a minute and need no deployment. Needs the
@@ -6,13 +6,21 @@
 //! hashes. Knows the store's verbs and no table.
 
 pub mod appservices;
+mod doctor;
+pub mod environment;
+mod progress;
 pub mod registration_tokens;
+pub mod services;
+pub mod times;
+pub mod users;
 
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use serde_json::Value;
 use shared::{chance::Chance, clock::Clock, secrets::KeyRing, store::Store};
+
+use crate::{environment::Environment, services::Services};
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -39,6 +47,11 @@ pub enum Command {
     /// Application services: bridges, bots
     #[command(subcommand)]
     Appservices(appservices::Command),
+    /// Accounts: look at one, lock, suspend or end it
+    #[command(subcommand)]
+    Users(users::Command),
+    /// Look for what is wrong with tables, secret, settings, mail, text messages, clock
+    Doctor,
 }
 
 /// What the commands work with.
@@ -52,6 +65,12 @@ pub struct Admin {
     pub clock: Arc<dyn Clock>,
     /// Chance.
     pub chance: Arc<dyn Chance>,
+    /// The clients of AWS, for what the store has no verb for.
+    pub services: Services,
+    /// Where settings are found that only some commands need.
+    pub environment: Environment,
+    /// Whether somebody watches how far long work is.
+    pub watched: bool,
 }
 
 /// What a command has to say: the same as JSON and as text.
@@ -61,6 +80,19 @@ pub struct Report {
     pub json: Value,
     /// For people, without a line end at the end.
     pub text: String,
+    /// Whether not all is well: the command fails when it has said so.
+    pub failed: bool,
+}
+
+impl Report {
+    /// All is well.
+    pub fn of(json: Value, text: String) -> Self {
+        Self {
+            json,
+            text,
+            failed: false,
+        }
+    }
 }
 
 impl Admin {
@@ -69,6 +101,8 @@ impl Admin {
         match command {
             Command::RegistrationTokens(command) => registration_tokens::run(self, command).await,
             Command::Appservices(command) => appservices::run(self, command).await,
+            Command::Users(command) => users::run(self, command).await,
+            Command::Doctor => Ok(doctor::run(self).await),
         }
     }
 }

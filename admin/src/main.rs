@@ -4,7 +4,7 @@ use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use clap::Parser;
-use gatehouse_admin::{Admin, Cli};
+use gatehouse_admin::{Admin, Cli, Report, environment::Environment, services::Services};
 use shared::{
     aws::http_client, chance::SystemChance, clock::SystemClock, config::read_keys, store::Store,
 };
@@ -12,7 +12,14 @@ use shared::{
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(report) => {
+            print(&report, cli.json);
+            if report.failed {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::SUCCESS
+            }
+        }
         Err(error) => {
             report_failure(&error, cli.json);
             ExitCode::FAILURE
@@ -20,44 +27,59 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the report is what the command is for")]
-fn run(cli: &Cli) -> anyhow::Result<()> {
+fn run(cli: &Cli) -> anyhow::Result<Report> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let report = runtime.block_on(async { admin().await?.run(&cli.command).await })?;
-    println!(
-        "{}",
-        if cli.json {
-            report.json.to_string()
-        } else {
-            report.text
-        }
-    );
-    Ok(())
+    runtime.block_on(async { Box::pin(admin(!cli.json).await?.run(&cli.command)).await })
+}
+
+#[expect(clippy::print_stdout, reason = "the report is what the command is for")]
+fn print(report: &Report, json: bool) {
+    if json {
+        println!("{}", report.json);
+    } else {
+        println!("{}", report.text);
+    }
 }
 
 /// The account or endpoint that the environment points at: credentials, region and
 /// `AWS_ENDPOINT_URL_DYNAMODB` are read as every AWS tool reads them.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place of this command that reads the environment"
-)]
-async fn admin() -> anyhow::Result<Admin> {
+async fn admin(watched: bool) -> anyhow::Result<Admin> {
+    let environment = environment();
     let (keys, tables) =
-        read_keys(|name| std::env::var(name).ok()).context("the settings are not right")?;
+        read_keys(|name| environment.get(name)).context("the settings are not right")?;
     let aws = aws_config::defaults(aws_config::BehaviorVersion::latest())
         .http_client(http_client())
         .load()
         .await;
     let chance = Arc::new(SystemChance);
-    let store = Store::with_client(aws_sdk_dynamodb::Client::new(&aws), &tables, chance.clone());
+    let services = Services {
+        dynamodb: aws_sdk_dynamodb::Client::new(&aws),
+        ses: aws_sdk_ses::Client::new(&aws),
+        sns: aws_sdk_sns::Client::new(&aws),
+        tables,
+    };
+    let client = services.dynamodb.clone();
     Ok(Admin {
-        store,
+        store: Store::with_client(client, &services.tables, chance.clone()),
+        services,
         keys,
         clock: Arc::new(SystemClock),
         chance,
+        environment,
+        watched,
     })
+}
+
+/// What is not text is no setting of ours.
+fn environment() -> Environment {
+    let variables = std::env::vars_os();
+    Environment::of(
+        variables.filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        }),
+    )
 }
 
 #[expect(clippy::print_stderr, reason = "a command tells its failure on stderr")]

@@ -101,7 +101,7 @@ async fn create(
     let id = id(&new.hash);
     let text = format!("{token}\n(id {id}; the token itself is not shown again)");
     let json = json!({ "id": id, "token": token, "label": label, "uses_allowed": uses, "expires": expires });
-    Ok(Report { json, text })
+    Ok(Report::of(json, text))
 }
 
 async fn list(admin: &Admin) -> anyhow::Result<Report> {
@@ -130,10 +130,7 @@ async fn list(admin: &Admin) -> anyhow::Result<Report> {
     if rows.is_empty() {
         text.push_str("no registration tokens");
     }
-    Ok(Report {
-        json: Value::Array(rows),
-        text: text.trim_end().to_owned(),
-    })
+    Ok(Report::of(Value::Array(rows), text.trim_end().to_owned()))
 }
 
 async fn revoke(admin: &Admin, wanted: &str) -> anyhow::Result<Report> {
@@ -143,10 +140,10 @@ async fn revoke(admin: &Admin, wanted: &str) -> anyhow::Result<Report> {
         .find(|hash| id(hash) == wanted)
         .context("there is no token with this id")?;
     admin.store.revoke_registration_token(hash).await?;
-    Ok(Report {
-        json: json!({ "revoked": wanted }),
-        text: format!("revoked {wanted}"),
-    })
+    Ok(Report::of(
+        json!({ "revoked": wanted }),
+        format!("revoked {wanted}"),
+    ))
 }
 
 /// The beginning of the hash itself, behind the key's id: enough to tell tokens apart.

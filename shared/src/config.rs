@@ -121,6 +121,15 @@ pub struct PasswordConfig {
     pub cost: HashCost,
     /// A secret mixed into every hash.
     pub pepper: Option<Pepper>,
+    /// The secret that another server mixed into the hashes that were imported from it.
+    pub imported_pepper: Option<Pepper>,
+}
+
+impl PasswordConfig {
+    /// Whatever may have gone into a stored hash.
+    pub(crate) fn peppers(&self) -> impl Iterator<Item = &Pepper> {
+        self.pepper.iter().chain(&self.imported_pepper)
+    }
 }
 
 /// How long access tokens live; `None` is for ever.
@@ -286,6 +295,22 @@ pub fn read_keys(
         }
         (_, _, faults) => Err(ConfigFaults(faults)),
     }
+}
+
+/// How passwords are hashed here, as far as these settings say.
+pub fn read_passwords(
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<PasswordConfig, ConfigFaults> {
+    let mut raw = parse::Raw::new(&lookup);
+    match (raw.passwords(), raw.into_faults()) {
+        (Some(config), faults) if faults.is_empty() => Ok(config),
+        (_, faults) => Err(ConfigFaults(faults)),
+    }
+}
+
+/// The pepper of the server that users are imported from, if it had one.
+pub fn read_imported_pepper(lookup: impl Fn(&str) -> Option<String>) -> Option<Pepper> {
+    parse::Raw::new(&lookup).imported_pepper()
 }
 
 /// The bytes of a secret setting: its text as it stands.

@@ -6,6 +6,8 @@
 
 use crate::{
     app::App,
+    chance::Chance,
+    clock::Timestamp,
     ids::Localpart,
     limits::{self, Limit, LimitError},
     outbox::{Content, NewMessage, Notice},
@@ -36,6 +38,19 @@ pub async fn notify(
 
 /// The same, however often: for what has a limit of its own.
 pub fn mails(app: &App, addresses: &[ThreePid], notice: Notice) -> Vec<NewMessage> {
+    if app.config.mail.is_none() {
+        return Vec::new();
+    }
+    mails_at(app.clock.now(), &*app.chance, addresses, notice)
+}
+
+/// The same, whether mail is sent or not, which the operator's command does not know.
+pub fn mails_at(
+    now: Timestamp,
+    chance: &dyn Chance,
+    addresses: &[ThreePid],
+    notice: Notice,
+) -> Vec<NewMessage> {
     let mut mailboxes: Vec<&ThreePid> = addresses
         .iter()
         .filter(|address| address.medium == Medium::Email)
@@ -43,13 +58,9 @@ pub fn mails(app: &App, addresses: &[ThreePid], notice: Notice) -> Vec<NewMessag
     // An address that has just been added or removed may be named twice.
     mailboxes.sort();
     mailboxes.dedup();
-    if app.config.mail.is_none() {
-        return Vec::new();
-    }
-    let now = app.clock.now();
     let message = |to: &ThreePid| {
         let to = to.clone();
-        NewMessage::new(Content::Notice { notice, to }, now, &*app.chance)
+        NewMessage::new(Content::Notice { notice, to }, now, chance)
     };
     mailboxes.into_iter().map(message).collect()
 }

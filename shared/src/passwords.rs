@@ -1,8 +1,10 @@
 //! Passwords: what is accepted, and how they are hashed.
 //!
 //! A password is NFKC-normalised, judged by zxcvbn and hashed with argon2id under an optional
-//! pepper; the hash is a PHC string, so that it carries its own cost. Hashing leaves the async
-//! thread. Nothing here stores anything.
+//! pepper; the hash is a PHC string, so that it carries its own cost. Hashes that other servers made
+//! are recognised by `stored`. Hashing leaves the async thread. Nothing here stores anything.
+
+mod stored;
 
 use std::sync::Arc;
 
@@ -10,6 +12,8 @@ use argon2::{
     Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version,
     password_hash::phc::PasswordHash as Phc,
 };
+pub use stored::HashFault;
+use stored::{Stored, is_bcrypt_of};
 use tokio::sync::Semaphore;
 use unicode_normalization::UnicodeNormalization;
 
@@ -30,6 +34,10 @@ pub const MAX_PASSWORD_BYTES: usize = 512;
 const JUDGED_CHARS: usize = 32;
 
 const SALT_BYTES: usize = 16;
+/// A hash that takes more memory, in KiB, does not fit beside the rest of a function.
+const MAX_MEMORY_KIB: u32 = 1024 * 1024;
+/// One that fills more of it, pass after pass, takes longer than anybody waits.
+const MAX_FILLED_KIB: u32 = 4 * MAX_MEMORY_KIB;
 const PEPPER_ID_CHARS: usize = 8;
 
 /// Why a password is not accepted.
@@ -61,10 +69,14 @@ impl HashCost {
             *number = Some(part.trim().strip_prefix(name)?.parse().ok()?);
         }
         let [m, t, p] = numbers;
-        // 4 GiB is far above what a function has; a larger value is a slip of the hand.
-        let memory = m.filter(|m| *m <= 4 * 1024 * 1024)?;
-        Params::new(memory, t?, p?, None).ok().map(Self)
+        let params = Params::new(m?, t?, p?, None).ok();
+        params.filter(is_affordable).map(Self)
     }
+}
+
+/// Whether a function can make a hash of this cost in the time that anybody waits.
+fn is_affordable(cost: &Params) -> bool {
+    cost.m_cost() <= MAX_MEMORY_KIB && cost.m_cost().saturating_mul(cost.t_cost()) <= MAX_FILLED_KIB
 }
 
 /// A secret mixed into every hash, and the id by which a hash says so.
@@ -81,18 +93,36 @@ impl Pepper {
         id.truncate(PEPPER_ID_CHARS);
         Self { secret, id }
     }
+
+    /// By which a hash says that this pepper went into it.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
 }
 
 /// A password's hash, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PasswordHash {
-    /// The PHC string: algorithm, cost, salt and hash.
+    /// The PHC string: algorithm, cost, salt and hash. An imported one may be of another kind.
     pub phc: String,
     /// Which pepper went in, if one did.
     pub pepper: Option<String>,
     /// When the password was set that this is of; nothing of one that is not stored yet. A better
     /// hash of the same password does not change it.
     pub set: Timestamp,
+}
+
+/// The name of the algorithm of a stored hash.
+pub fn scheme(phc: &str) -> &str {
+    match phc.split('$').nth(1).unwrap_or_default() {
+        "2a" | "2b" | "2y" => "bcrypt",
+        name => name,
+    }
+}
+
+/// Whether a hash that another server made can be verified here, at a cost that anybody may cause.
+pub fn recognise(hash: &str) -> Result<(), HashFault> {
+    Stored::parse(hash).map(|_| ())
 }
 
 /// Judges a new password before anything else is asked of the user (REG-24). `own` are the user's
@@ -213,23 +243,40 @@ fn verify_now(
     // A password too long to have been set is not worth hashing, but takes as long as any other.
     let text: String = password.reveal().chars().take(MAX_PASSWORD_BYTES).collect();
     let cut = text.len() < password.reveal().len();
-    let normal = normal(&text);
-    let pepper = match (&hash.pepper, &config.pepper) {
-        (None, _) => None,
-        (Some(id), Some(pepper)) if *id == pepper.id => Some(pepper),
-        // Lost, and every such password with it: none is right, after the same work.
-        (Some(_), _) => {
-            tracing::error!("a password's pepper is not known");
-            return hash_now(config, password, &[0; SALT_BYTES]).map(|_| Verdict::Wrong);
+    // Not right, after the same work.
+    let wrong = || hash_now(config, password, &[0; SALT_BYTES]).map(|_| Verdict::Wrong);
+    let pepper = match &hash.pepper {
+        None => None,
+        Some(id) => {
+            let Some(pepper) = config.peppers().find(|pepper| pepper.id == *id) else {
+                // Lost, and every such password with it.
+                tracing::error!("a password's pepper is not known");
+                return wrong();
+            };
+            Some(pepper)
         }
     };
-    let phc = Phc::new(&hash.phc).map_err(|error| HashError(error.to_string()))?;
+    let (phc, params) = match Stored::parse(&hash.phc) {
+        Ok(Stored::Argon2(phc, params)) => (phc, params),
+        Ok(Stored::Bcrypt(hash)) => {
+            let right = is_any(&text, pepper, |bytes| is_bcrypt_of(hash, bytes));
+            return Ok(of_others(right && !cut));
+        }
+        Ok(Stored::Pbkdf2(hash)) => {
+            let right = is_any(&text, pepper, |bytes| hash.is_of(bytes));
+            return Ok(of_others(right && !cut));
+        }
+        Err(fault) => {
+            let fault = fault.to_string();
+            tracing::error!(fault, "a stored password cannot be verified");
+            return wrong();
+        }
+    };
     let argon2 = argon2(config.cost.0.clone(), pepper)?;
     let right = argon2
-        .verify_password(normal.reveal().as_bytes(), &phc)
+        .verify_password(normal(&text).reveal().as_bytes(), &*phc)
         .is_ok()
         && !cut;
-    let params = Params::try_from(&phc).map_err(|error| HashError(error.to_string()))?;
     let own = &config.cost.0;
     let same_cost = (params.m_cost(), params.t_cost(), params.p_cost())
         == (own.m_cost(), own.t_cost(), own.p_cost());
@@ -239,6 +286,25 @@ fn verify_now(
         (true, true) => Verdict::Right,
         (true, false) => Verdict::Outdated,
     })
+}
+
+/// What is said of another server's hash: ours is always better.
+const fn of_others(right: bool) -> Verdict {
+    if right {
+        Verdict::Outdated
+    } else {
+        Verdict::Wrong
+    }
+}
+
+/// Whether a password is the one as other servers hashed it, the pepper at its end: normalised, or as
+/// it was typed, which not all of them told apart.
+fn is_any(typed: &str, pepper: Option<&Pepper>, is: impl Fn(&[u8]) -> bool) -> bool {
+    let normal = normal(typed);
+    let end = pepper.map_or(&[][..], |pepper| pepper.secret.reveal());
+    let with_end = |text: &str| Secret::new([text.as_bytes(), end].concat());
+    is(with_end(normal.reveal()).reveal())
+        || normal.reveal() != typed && is(with_end(typed).reveal())
 }
 
 fn argon2(params: Params, pepper: Option<&Pepper>) -> Result<Argon2<'_>, HashError> {

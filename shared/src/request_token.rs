@@ -124,7 +124,11 @@ pub async fn msisdn(
 
 /// Where a code, or the token of a link, is submitted.
 pub fn submit_url(app: &App, medium: Medium) -> String {
-    let base = &app.config.public_url;
+    submit_url_at(&app.config.public_url, medium)
+}
+
+/// The same, for clients that reach this service at `base`.
+pub fn submit_url_at(base: &str, medium: Medium) -> String {
     format!("{base}/_matrix/client/v3/validate/{medium}/submitToken")
 }
 

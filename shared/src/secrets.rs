@@ -72,6 +72,8 @@ pub enum Purpose {
     RegistrationToken,
     /// Hashes of application services' tokens.
     AppserviceToken,
+    /// Hashes by which an import that is repeated knows an account again.
+    ImportMarker,
     /// Keys of rate-limit cells, so that the table names no address.
     LimitKey,
     /// Ids of validation sessions.
@@ -93,6 +95,7 @@ impl Purpose {
         match self {
             Self::RegistrationToken => b"gatehouse registration token",
             Self::AppserviceToken => b"gatehouse appservice token",
+            Self::ImportMarker => b"gatehouse import marker",
             Self::LimitKey => b"gatehouse limit key",
             Self::ProofId => b"gatehouse proof id",
             Self::ProofToken => b"gatehouse proof token",
@@ -125,6 +128,15 @@ impl Root {
 pub struct KeyRing {
     current: Root,
     previous: Option<Root>,
+}
+
+/// Which of a ring's keys made a hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Generation {
+    /// The one that makes new ones.
+    Current,
+    /// The one before it.
+    Previous,
 }
 
 /// A sealed value could not be opened: wrong key, wrong place, or tampered with.
@@ -235,6 +247,17 @@ impl KeyRing {
                 (root.id.as_str(), seed)
             })
             .collect()
+    }
+
+    /// Which key made this hash, by the id that it carries; none if it was another ring's.
+    pub fn generation_of(&self, hash: &str) -> Option<Generation> {
+        let (id, _) = hash.split_once('.')?;
+        if self.current.id == id {
+            Some(Generation::Current)
+        } else {
+            let previous = self.previous.as_ref().filter(|root| root.id == id);
+            previous.map(|_| Generation::Previous)
+        }
     }
 
     fn roots(&self) -> impl Iterator<Item = &Root> {

@@ -14,6 +14,14 @@ is_made() {
   cmp --silent "$1" "$2/made-from"
 }
 
+# Makes $2 a Python with the packages in the file $1.
+install_python() {
+  if is_made "$1" "$2"; then return; fi
+  python3 -m venv --clear "$2"
+  "$2/bin/pip" install --quiet --disable-pip-version-check --requirement "$1" || return
+  cp "$1" "$2/made-from"
+}
+
 # Installs the npm packages that the lock file in $1 names, for `require`.
 install_node_modules() {
   local from=$1 to=$HOUSE_BUILDS/clients-$(basename "$1")

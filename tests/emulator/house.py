@@ -9,6 +9,8 @@ import time
 import urllib.request
 from pathlib import Path
 
+import boto3
+
 ROOT = Path(__file__).resolve().parents[2]
 BUILDS = Path(os.environ["HOUSE_BUILDS"])
 SETTINGS = {
@@ -69,17 +71,14 @@ class House:
 
     def rows(self, table):
         """All rows of a table, as DynamoDB writes them."""
-        request = urllib.request.Request(
-            self.environment["AWS_ENDPOINT_URL_DYNAMODB"],
-            json.dumps({"TableName": f"{self.environment['GATEHOUSE_TABLES']}-{table}"}).encode(),
-            {
-                "Authorization": "AWS4-HMAC-SHA256 Credential=admin/20270115/us-east-1/dynamodb/aws4_request",
-                "Content-Type": "application/x-amz-json-1.0",
-                "X-Amz-Target": "DynamoDB_20120810.Scan",
-            },
+        client = boto3.client(
+            "dynamodb",
+            endpoint_url=self.environment["AWS_ENDPOINT_URL_DYNAMODB"],
+            region_name=self.environment["AWS_REGION"],
+            aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
         )
-        with urllib.request.urlopen(request) as answer:
-            return json.load(answer)["Items"]
+        return client.scan(TableName=f"{self.environment['GATEHOUSE_TABLES']}-{table}")["Items"]
 
 
 def link_in(message):
@@ -89,6 +88,6 @@ def link_in(message):
 
 
 def code_in(message):
-    """The code in a text message."""
-    (code,) = re.findall(r"\b\d{6}\b", message["text"])
+    """The code in a text message, which is there twice: for people, and for browsers."""
+    (code,) = set(re.findall(r"\b\d{6}\b", message["text"]))
     return code

@@ -15,15 +15,12 @@ use std::{
 };
 
 use clap::Parser;
-use gatehouse_admin::{Admin, Cli};
+use gatehouse_admin::Cli;
 use gatehouse_local::{Local, Options, clock::MovableClock};
 use http::Request;
 use kit::NOW;
 use serde_json::Value;
-use shared::{
-    chance::{Chance, SystemChance},
-    store::Store,
-};
+use shared::chance::{Chance, SystemChance};
 
 const SALT_BYTES: usize = 16;
 
@@ -101,15 +98,7 @@ impl Counted {
     }
 
     pub(crate) async fn new_token(&self, arguments: &[&str]) -> String {
-        let aws = self.local.aws("admin");
-        let config = self.local.config();
-        let chance: Arc<dyn Chance> = Arc::new(SystemChance);
-        let admin = Admin {
-            store: Store::new(&aws, &config.tables, Arc::clone(&chance)),
-            keys: config.keys.clone(),
-            clock: Arc::clone(self.local.clock()) as _,
-            chance,
-        };
+        let admin = kit::operator(&self.local, Arc::new(SystemChance));
         let create = ["gatehouse-admin", "registration-tokens", "create"];
         let cli = Cli::try_parse_from(create.iter().chain(arguments)).unwrap();
         let made = admin.run(&cli.command).await.unwrap().json;

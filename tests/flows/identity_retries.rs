@@ -5,11 +5,12 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use gatehouse_local::tap::{Fault, Kind};
 use kit::{House, Log, PASSWORD};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use crate::flows::{
     addresses::{ALICE, EMAIL},
@@ -23,6 +24,7 @@ use crate::flows::{
 
 const RECORD: &str = "BIND#one.example#email#alice@example.org";
 const FOREVER: u64 = 1_000_000;
+const HOLD: Duration = Duration::from_millis(800);
 
 fn busy() -> Manners {
     Manners::Says("503 Service Unavailable", "{}".to_owned())
@@ -203,6 +205,62 @@ async fn two_deliveries_that_unbind_the_same_do_no_harm() {
     assert_eq!(tap.pending_faults(), 0, "both removed the record");
     assert_eq!((left(&house), first.bound().len()), (vec!["A".into()], 0));
     assert_eq!(purges(&house), ["moot", "moot"]);
+}
+
+/// Holds up the next call of this kind until somebody has seen it wait, while `work` goes on.
+async fn held<T: Send + 'static>(
+    house: &House,
+    fault: Fault,
+    work: impl Future<Output = T> + Send + 'static,
+) -> JoinHandle<T> {
+    let tap = house.local.tap();
+    tap.inject(fault);
+    let work = tokio::spawn(work);
+    while tap.pending_faults() > 0 {
+        assert!(!work.is_finished(), "there is no such call");
+        tokio::task::yield_now().await;
+    }
+    work
+}
+
+/// A worker whose time is over asks nobody: it would be ended with its lease.
+#[tokio::test]
+async fn a_worker_that_is_late_leaves_the_unbinding_to_the_next() {
+    let [first, ..] = servers();
+    let house = Arc::new(IdServer::house(&[&first], &[]).await);
+    gone(&house, &first).await;
+    first.behaves(None);
+    house.advance(Duration::from_mins(2));
+    let own = Arc::clone(&house);
+    let hold = Fault::new(Kind::Delay(HOLD))
+        .by("Deliver")
+        .on("BatchGetItem");
+    let late = held(&house, hold, async move { own.tick().await }).await;
+    house.advance(Duration::from_secs(35));
+    late.await.unwrap();
+    assert!(first.seen().is_empty());
+    assert_eq!(purges(&house), ["queued"]);
+    wait(&house, Duration::from_mins(2)).await;
+    assert_eq!(left(&house), ["A"]);
+}
+
+/// IDS-12: what is bound after the deactivation has looked for it, and before the account has gone.
+#[tokio::test]
+async fn ids_12_what_is_bound_while_an_account_goes_is_undone_afterwards() {
+    let [first, ..] = servers();
+    let house = Arc::new(IdServer::house(&[&first], &[]).await);
+    let alice = sign_up(&house, "alice").await;
+    let (own, who) = (Arc::clone(&house), alice.clone());
+    let hold = Fault::new(Kind::Delay(HOLD)).by("AccountDeactivate");
+    let going = async move { end(&own, &who, json!({})).await };
+    let going = held(&house, hold.on("TransactWriteItems"), going).await;
+    bind(&house, &alice, &first, "email", ALICE).await;
+    assert!(!going.is_finished(), "it has not been overtaken");
+    assert_eq!(going.await.unwrap(), "success", "for all that it knew");
+    house.deliver().await;
+    assert_eq!((left(&house).len(), first.bound().len()), (2, 1));
+    wait(&house, Duration::from_mins(2)).await;
+    assert_eq!((left(&house), first.bound().len()), (vec!["A".into()], 0));
 }
 
 /// IDS-12: whoever leaves every device stays who is found by the address.

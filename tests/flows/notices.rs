@@ -72,7 +72,7 @@ pub(crate) async fn call_for(app: &App, messages: &[NewMessage]) {
             next_link: None,
             withheld: false,
         };
-        app.store.save_proof(&row, message).await.unwrap();
+        app.store.save_proof(&row, Some(message)).await.unwrap();
     }
 }
 

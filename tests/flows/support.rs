@@ -11,7 +11,7 @@ use std::{
 };
 
 use clap::Parser;
-use gatehouse_admin::{Admin, Cli};
+use gatehouse_admin::{Admin, Cli, Report};
 use gatehouse_local::tap::{Fault, Kind};
 use http::Request;
 use kit::{House, PASSWORD, Reply};
@@ -216,8 +216,13 @@ pub(crate) fn tallied(expected: &[(u16, &str, usize)]) -> BTreeMap<(u16, String)
         .collect()
 }
 
-/// The operator's command, run once more: every run draws its own chance.
+/// The operator's command, run once more, which must succeed.
 pub(crate) async fn admin_run(house: &House, arguments: &[&str]) -> Value {
+    run_operator(house, arguments).await.unwrap().json
+}
+
+/// The same, whatever comes of it: every run draws its own chance.
+pub(crate) async fn run_operator(house: &House, arguments: &[&str]) -> anyhow::Result<Report> {
     let admin = house.admin();
     let chance: Arc<dyn Chance> = Arc::new(SystemChance);
     let admin = Admin {
@@ -226,7 +231,7 @@ pub(crate) async fn admin_run(house: &House, arguments: &[&str]) -> Value {
         ..admin
     };
     let cli = Cli::try_parse_from(["gatehouse-admin"].iter().chain(arguments)).unwrap();
-    admin.run(&cli.command).await.unwrap().json
+    Box::pin(admin.run(&cli.command)).await
 }
 
 /// A new registration token with these further arguments.

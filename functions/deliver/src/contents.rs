@@ -11,7 +11,6 @@ use shared::{
     limits::{self, Limit, LimitError},
     outbox::{Content, End, Leased},
     request_token::submit_url,
-    secrets::Secret,
     store::{AccountStatus, ProofRow, StoreError},
     threepids::{
         Medium, ThreePid,
@@ -116,16 +115,17 @@ async fn validation(
         purpose,
         ..
     } = row;
+    let keys = &app.config.keys;
     if !row.withheld && is_fit(app, *purpose, threepid).await? {
         return Ok(match threepid.medium {
             Medium::Email => Message::Mail(Mail::Link {
                 purpose: *purpose,
-                link: link(app, sid, generation),
+                link: proofs::link(keys, &submit_url(app, Medium::Email), sid, generation),
                 asks: proofs::asks(&app.config, *purpose),
             }),
             Medium::Msisdn => Message::Text(Text::Code {
                 purpose: *purpose,
-                code: proofs::code(&app.config.keys, sid, generation, send),
+                code: proofs::code(keys, sid, generation, send),
             }),
         });
     }
@@ -180,15 +180,4 @@ async fn tell_owner_once_a_day(
         Err(LimitError::Exceeded { .. }) => Err(moot("its owner was told not long ago")),
         Err(LimitError::Store(error)) => Err(error.into()),
     }
-}
-
-/// The link, which holds the session's id and token and nothing of the client's.
-fn link(app: &App, sid: &str, generation: &str) -> Secret {
-    let token = proofs::link_token(&app.config.keys, sid, generation);
-    let query = form_urlencoded::Serializer::new(String::new())
-        .append_pair("sid", sid)
-        .append_pair("token", token.reveal())
-        .finish();
-    let url = submit_url(app, Medium::Email);
-    Secret::new(format!("{url}?{query}"))
 }

@@ -28,7 +28,7 @@ const SKEW: Duration = Duration::from_secs(2);
 /// How many rows are worked on at once.
 const AT_ONCE: usize = 8;
 /// When no more rows are begun, and when no more messages are sent, after the beginning: a call
-/// takes up to eight seconds, and at the end there are two, within the function's sixty.
+/// takes up to eight seconds, as does unbinding, and at the end there are two, within the function's sixty.
 const BEGIN_WITHIN: Duration = Duration::from_secs(20);
 const SEND_WITHIN: Duration = Duration::from_secs(35);
 /// How often the end of a row is written down before the lease has to tell it.

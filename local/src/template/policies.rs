@@ -19,7 +19,7 @@ pub struct Permission {
     /// The action, of `DynamoDB` without its service (`GetItem`), of others with it (`ses:SendEmail`).
     pub action: String,
     /// On what. Of `DynamoDB` the table's logical id, followed by `/index/<name>` for an index; of SES the end
-    /// of an ARN (`identity/…`); of SNS a phone number.
+    /// of an ARN (`identity/…`); of SNS a phone number; of Secrets Manager the secret's logical id.
     pub resource: String,
 }
 
@@ -71,16 +71,32 @@ fn resources(statement: &Value, action: &str) -> Result<Vec<String>> {
     elements(&statement["Resource"])
         .map(|resource| match service {
             Some("dynamodb") => table(resource),
-            Some("ses") => {
-                let arn = resource["Fn::Sub"].as_str().unwrap_or_default();
-                let end = arn.strip_prefix(SES);
-                Ok(end
-                    .with_context(|| format!("{resource} is not understood"))?
-                    .to_owned())
-            }
+            Some("ses") => ses(resource),
+            Some("secretsmanager") => secret(resource),
             _ => bail!("the service is not known here"),
         })
         .collect()
+}
+
+/// The end of an ARN of SES. A name that only a deployment knows is any name here.
+fn ses(resource: &Value) -> Result<String> {
+    let pattern = &resource["Fn::Sub"];
+    let (pattern, variables) = (pattern.get(0).unwrap_or(pattern), &pattern[1]);
+    let end = pattern.as_str().and_then(|arn| arn.strip_prefix(SES));
+    let end = end.with_context(|| format!("{resource} is not understood"))?;
+    Ok(match end.split_once("${") {
+        Some((kind, name)) if variables.get(name.trim_end_matches('}')).is_some() => {
+            format!("{kind}*")
+        }
+        _ => end.to_owned(),
+    })
+}
+
+/// The logical id of a secret, to which a reference is its ARN.
+fn secret(resource: &Value) -> Result<String> {
+    let id = resource["Ref"].as_str();
+    id.map(ToOwned::to_owned)
+        .with_context(|| format!("{resource} is not understood"))
 }
 
 /// The logical id that a table's ARN belongs to, with what is appended to it.

@@ -140,6 +140,13 @@ fn what_a_policy_says_is_understood_or_an_error() {
     let statement = |effect: &str, action: &str, resource: &Value| json!({ "Effect": effect, "Action": action, "Resource": resource });
     assert!(read(statement("Allow", "dynamodb:GetItem", &table)).is_ok());
     assert!(read(statement("Allow", "ses:SendEmail", &identity)).is_ok());
+    let ring = statement(
+        "Allow",
+        "secretsmanager:GetSecretValue",
+        &json!({ "Ref": "KeyRing" }),
+    );
+    let held = BTreeSet::from([permission("secretsmanager:GetSecretValue", "KeyRing")]);
+    assert_eq!(read(ring).expect("understood"), held);
     for refused in [
         statement("Deny", "dynamodb:GetItem", &table),
         statement("Allow", "dynamodb:GetItem", &identity),
@@ -147,6 +154,7 @@ fn what_a_policy_says_is_understood_or_an_error() {
         statement("Allow", "ses:SendEmail", &json!("*")),
         statement("Allow", "sns:Publish", &json!("*")),
         statement("Allow", "s3:GetObject", &json!("*")),
+        statement("Allow", "secretsmanager:GetSecretValue", &json!("*")),
         json!({ "Effect": "Allow", "Action": "dynamodb:GetItem", "NotResource": table }),
     ] {
         assert!(read(refused.clone()).is_err(), "{refused}");
@@ -207,6 +215,6 @@ fn the_gateway_throttles_every_method_and_traces_no_body() {
     for (parameter, default) in [("ApiRate", 100), ("ApiBurst", 200)] {
         let parameter = &document["Parameters"][parameter];
         assert_eq!(parameter["Default"], default);
-        assert_eq!(parameter["MinValue"], 1);
+        assert_eq!(parameter["MinValue"], 0);
     }
 }

@@ -217,7 +217,7 @@ impl<'a> Raw<'a> {
         );
         let cost = self.parsed(
             "GATEHOUSE_ARGON2",
-            "must be such as `m=19456,t=2,p=1`, with m from 8 to 4194304 and at least 8 for each of p",
+            "must be such as `m=19456,t=2,p=1`, with m from 8 to 1048576, at least 8 for each of p, and no more than 4194304 for all passes",
             HashCost::parse,
         );
         let pepper = self.get("GATEHOUSE_PASSWORD_PEPPER");
@@ -231,11 +231,19 @@ impl<'a> Raw<'a> {
             );
         }
         let pepper = pepper.map(|pepper| Pepper::new(secret_bytes(pepper)));
+        let imported_pepper = self.imported_pepper();
         Some(PasswordConfig {
             min_score: min_score?,
             cost: cost?,
             pepper,
+            imported_pepper,
         })
+    }
+
+    /// Another server's choice, of any length.
+    pub(super) fn imported_pepper(&self) -> Option<Pepper> {
+        let pepper = self.get("GATEHOUSE_IMPORTED_PEPPER");
+        pepper.map(|pepper| Pepper::new(secret_bytes(pepper)))
     }
 
     pub(super) fn trusted_proxies(&mut self) -> Option<TrustedProxies> {

@@ -94,6 +94,11 @@ pub const SETTINGS: &[Setting] = &[
         "A secret of at least 16 bytes that is mixed into every password hash. Losing it makes every password useless.",
     ),
     row(
+        "GATEHOUSE_IMPORTED_PEPPER",
+        None,
+        "The pepper of the server that users were imported from (`users import --peppered`); needed until each of them has logged in.",
+    ),
+    row(
         "GATEHOUSE_ARGON2",
         Some("m=19456,t=2,p=1"),
         "The cost of a password hash (argon2id): memory in KiB, passes, lanes.",

@@ -6,8 +6,13 @@ fn config(pepper: Option<&str>) -> PasswordConfig {
     PasswordConfig {
         min_score: 3,
         cost: HashCost::parse("m=8,t=1,p=1").unwrap(),
-        pepper: pepper.map(|pepper| Pepper::new(Secret::new(pepper.as_bytes().to_vec()))),
+        pepper: pepper.map(pepper_of),
+        imported_pepper: Some(pepper_of("a pepper")),
     }
+}
+
+fn pepper_of(text: &str) -> Pepper {
+    Pepper::new(Secret::new(text.as_bytes().to_vec()))
 }
 
 fn secret(text: &str) -> Secret {
@@ -135,8 +140,163 @@ fn costs_are_checked() {
         "m=1,t=2,p=1",
         "m=19456,t=0,p=1",
         "t=2,m=19456,p=1",
-        "m=4194305,t=1,p=1",
+        "m=1048577,t=1,p=1",
+        "m=1048576,t=5,p=1",
+        "m=8,t=4294967295,p=1",
     ] {
         assert!(HashCost::parse(wrong).is_none(), "{wrong}");
+    }
+}
+
+/// Made by the libraries that other servers use: Python's bcrypt, passlib, hashlib and argon2-cffi.
+const OSTRICH: &str = "ostrich lamp 8 quarrel";
+
+/// What a stored hash, with the other server's pepper or without, says of a password.
+fn verdict(phc: &str, peppered: bool, typed: &str) -> Verdict {
+    let config = config(None);
+    let pepper = config.imported_pepper.as_ref().filter(|_| peppered);
+    let hash = PasswordHash {
+        phc: phc.to_owned(),
+        pepper: pepper.map(|pepper| pepper.id.clone()),
+        set: Timestamp::default(),
+    };
+    verify_now(&config, &secret(typed), &hash).unwrap()
+}
+
+#[test]
+fn hashes_of_other_servers_know_their_password_and_are_outdated() {
+    for (phc, peppered) in [
+        (
+            "$2b$04$.LsJnLhDQre2rTGMNnvhNuE0kjlX02e0N7ugdlnyx3724o6u2BURa",
+            false,
+        ),
+        (
+            "$2a$04$vylzgjzriyZ27/VqbnP3z./bsm8dzoyxxftbiclUH8PeR1vD8pLGK",
+            false,
+        ),
+        (
+            "$2b$04$0PJjPh38QjyWwVV3PD9hO.GR49B4N0nR.wO6lcDQW7RGLol5.jGqG",
+            true,
+        ),
+        (
+            "$pbkdf2-sha256$10$YwzhfA8B4FwLofR.TwnhnA$L7i9Ex39jDMQRkTcQ/D5h0RI/ZCAsU60fTCS3LbuFs0",
+            false,
+        ),
+        (
+            "$pbkdf2-sha512$10$llJKifG.1zrnHMM4p9Ta2w$9UPoc7ufDbHIc7VISlHrOkIcLfVoAdX7EEP/o.u52OqGDjyl6hZk11S31suaMoRiT6rsyqn4yYSkWPD9EXphXg",
+            false,
+        ),
+        (
+            "$pbkdf2-sha256$i=10,l=48$n3QRVt3jLj/g6/1m8hS3rQ$P2KFA5XuUN0p6YmvMxOqFA2PjZ7r+vNH+srApYvoAjrwzoiTuo39MdFS0YAnHmNT",
+            true,
+        ),
+    ] {
+        assert_eq!(recognise(phc), Ok(()), "{phc}");
+        assert_eq!(verdict(phc, peppered, OSTRICH), Verdict::Outdated, "{phc}");
+        for wrong in ["ostrich lamp 8 quarrel ", "", "Ostrich lamp 8 quarrel"] {
+            assert_eq!(verdict(phc, peppered, wrong), Verdict::Wrong, "{phc}");
+        }
+        assert_eq!(verdict(phc, !peppered, OSTRICH), Verdict::Wrong, "{phc}");
+    }
+    // Of our own kind: it is replaced only if its cost is another.
+    let argon2 = "$argon2id$v=19$m=8,t=1,p=1$vtveTBIPyY237Fx9CLby9Q$37O1eGfTlEKXyGmwLrB7ATulU/1w0oS4ngAjWZI0rx0";
+    assert_eq!(verdict(argon2, false, OSTRICH), Verdict::Right);
+    assert_eq!(verdict(argon2, false, "another"), Verdict::Wrong);
+}
+
+#[test]
+fn bcrypt_looks_at_72_bytes_and_at_no_password_with_a_zero() {
+    let long = "$2b$04$6p4luuf0UEs/GT.4yHfAve9fBMrC5PH9apH7IV6I8PX/x7F9TvG7q";
+    let digits = "0123456789".repeat(9);
+    assert_eq!(verdict(long, false, &digits), Verdict::Outdated);
+    assert_eq!(verdict(long, false, &digits[..72]), Verdict::Outdated);
+    assert_eq!(verdict(long, false, &digits[..71]), Verdict::Wrong);
+    // The pepper's end is beyond them.
+    let peppered = "$2b$04$orm71elYCOdH4pC/JlUKcu5N7YHUTN1OpF8hX.34wPJPDpmBC8TIu";
+    assert_eq!(verdict(peppered, true, &digits[..70]), Verdict::Outdated);
+    assert_eq!(verdict(peppered, true, &digits[..69]), Verdict::Wrong);
+    let ostrich = "$2b$04$.LsJnLhDQre2rTGMNnvhNuE0kjlX02e0N7ugdlnyx3724o6u2BURa";
+    let zero = format!("{OSTRICH}\0");
+    assert_eq!(verdict(ostrich, false, &zero), Verdict::Wrong);
+}
+
+#[test]
+fn compatible_spellings_were_one_password_on_some_servers_and_two_on_others() {
+    let (typed, normal) = ("\u{FB01}sh \u{212B}", "fish \u{C5}");
+    let nfkc = "$2b$04$ODErPiaVA3yFR55e13jG5eQOb.62cqHHsc.JE81DNYbXzuLWt8Uf2";
+    let raw = "$2b$04$DNm8JC2mPxeFhnFP.0nreOdrDbHZUbHK8vy7TGgGMi6MXOd.12VSe";
+    for (hash, text, right) in [
+        (nfkc, typed, true),
+        (nfkc, normal, true),
+        (raw, typed, true),
+        (raw, normal, false),
+    ] {
+        let verdict = verdict(hash, false, text);
+        assert_eq!(verdict == Verdict::Outdated, right, "{hash} {text}");
+    }
+}
+
+#[test]
+fn hashes_that_cannot_be_verified_are_refused_and_no_password_is_theirs() {
+    use HashFault::{Malformed, TooDear, Unknown};
+    let salted = "$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    for (hash, fault) in [
+        ("", Unknown),
+        ("secret", Unknown),
+        (
+            "$2x$04$.LsJnLhDQre2rTGMNnvhNuE0kjlX02e0N7ugdlnyx3724o6u2BURa",
+            Unknown,
+        ),
+        (
+            "$argon2i$v=19$m=8,t=1,p=1$vtveTBIPyY237Fx9CLby9Q$37O1eGfTlEKXyGmwLrB7ATulU/1w0oS4ngAjWZI0rx0",
+            Unknown,
+        ),
+        ("$6$salt$hash", Unknown),
+        ("$2b$04$", Malformed),
+        (
+            "$2b$03$.LsJnLhDQre2rTGMNnvhNuE0kjlX02e0N7ugdlnyx3724o6u2BURa",
+            Malformed,
+        ),
+        (
+            "$2b$+9$.LsJnLhDQre2rTGMNnvhNuE0kjlX02e0N7ugdlnyx3724o6u2BURa",
+            Malformed,
+        ),
+        (
+            "$2b$04$.LsJnLhDQre2rTGMNnvhNuE0kjlX02e0N7ugdlnyx3724o6u2BUR\u{e9}",
+            Malformed,
+        ),
+        (
+            "$2b$16$.LsJnLhDQre2rTGMNnvhNuE0kjlX02e0N7ugdlnyx3724o6u2BURa",
+            TooDear,
+        ),
+        (
+            "$2b$31$.LsJnLhDQre2rTGMNnvhNuE0kjlX02e0N7ugdlnyx3724o6u2BURa",
+            TooDear,
+        ),
+        (
+            "$argon2id$v=19$m=8,t=1,p=1$vtveTBIPyY237Fx9CLby9Q",
+            Malformed,
+        ),
+        ("$argon2id$v=19$m=8,t=1,p=1", Malformed),
+        ("$pbkdf2-sha256$10$AAAA$AAAA", Malformed),
+        ("$pbkdf2-sha256$10$AAAA$", Malformed),
+        ("$pbkdf2-sha256$10$AAAA", Malformed),
+    ] {
+        assert_eq!(recognise(hash), Err(fault), "{hash}");
+        for typed in ["", "x"] {
+            assert_eq!(verdict(hash, false, typed), Verdict::Wrong, "{hash}");
+        }
+    }
+    for (head, fault) in [
+        ("$argon2id$v=19$m=4194304,t=1,p=1", TooDear),
+        ("$argon2id$v=19$m=65536,t=4294967295,p=1", TooDear),
+        ("$pbkdf2-sha256$0", Malformed),
+        ("$pbkdf2-sha256$i=10,l=64", Malformed),
+        ("$pbkdf2-sha256$1000000000", TooDear),
+        ("$pbkdf2-sha512$4000001", TooDear),
+    ] {
+        let hash = format!("{head}{salted}");
+        assert_eq!(recognise(&hash), Err(fault), "{hash}");
+        assert_eq!(verdict(&hash, false, "x"), Verdict::Wrong, "{hash}");
     }
 }

@@ -89,8 +89,34 @@ pub struct Facts {
     pub appservices: Option<AppservicesRow>,
 }
 
+impl AccountStatus {
+    const ALL: [Self; 4] = [
+        Self::Active,
+        Self::Locked,
+        Self::Suspended,
+        Self::Deactivated,
+    ];
+
+    /// Its name in tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Locked => "locked",
+            Self::Suspended => "suspended",
+            Self::Deactivated => "deactivated",
+        }
+    }
+
+    pub(super) fn read(row: &Row) -> Result<Self, StoreError> {
+        let name = row.text("status")?;
+        let found = Self::ALL.into_iter().find(|own| own.as_str() == name);
+        found.ok_or_else(|| row.corrupt("status"))
+    }
+}
+
 impl AccountKind {
-    const fn as_str(self) -> &'static str {
+    /// Its name in tables.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::User => "user",
             Self::Guest => "guest",
@@ -101,13 +127,7 @@ impl AccountKind {
 
 impl AccountRow {
     pub(super) fn read(row: &Row) -> Result<Self, StoreError> {
-        let status = match row.text("status")? {
-            "active" => AccountStatus::Active,
-            "locked" => AccountStatus::Locked,
-            "suspended" => AccountStatus::Suspended,
-            "deactivated" => AccountStatus::Deactivated,
-            _ => return Err(row.corrupt("status")),
-        };
+        let status = AccountStatus::read(row)?;
         let kind = match row.text("kind")? {
             "user" => AccountKind::User,
             "guest" => AccountKind::Guest,
@@ -234,11 +254,9 @@ impl Store {
                 .iter()
                 .map(|proven| self.spend_proof(proven, new.created)),
         );
-        items.extend(
-            new.threepids
-                .iter()
-                .map(|proven| self.own_threepid(proven, &new.localpart, new.created)),
-        );
+        items.extend(new.threepids.iter().map(|own| {
+            self.own_threepid(&own.threepid, own.validated, &new.localpart, new.created)
+        }));
         let token = new.registration_token.as_ref().map(|token_use| {
             items.push(self.spend_registration_token(token_use, new.created));
             items.len() - 1
@@ -329,7 +347,7 @@ impl Store {
 }
 
 /// The epoch of a new account.
-const FIRST_EPOCH: i64 = 1;
+pub(super) const FIRST_EPOCH: i64 = 1;
 
 pub(super) fn device_item(pk: &str, device: &NewDevice, epoch: i64, now: Timestamp) -> Item {
     Item::under(pk, keys::device(&device.id))

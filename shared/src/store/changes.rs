@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::{
-    Store,
+    AccountStatus, Store,
     item::{Item, checking, deleting, number, putting, text, updating},
     keys::{self, MAIN, PASSWORD},
     passwords::password_item,
@@ -201,15 +201,22 @@ impl Store {
 
     fn account_of_end(&self, end: &Deactivation) -> TransactWriteItem {
         let erased = if end.erase { ", erased = :now" } else { "" };
+        // Whoever read it as locked and goes on is the operator.
+        let also = match end.account.status {
+            AccountStatus::Locked => AccountStatus::Locked,
+            _ => AccountStatus::Active,
+        };
         let update = self
             .update_of(&end.user, end.account.epoch)
             .update_expression(format!(
                 "SET #status = :deactivated, epoch = :next, deactivated = :now, \
-                 proofs_not_before = :now{erased} REMOVE spared_device, spared_epoch"
+                 proofs_not_before = :now{erased} REMOVE spared_device, spared_epoch, before_lock"
             ))
             .condition_expression(format!(
-                "{STANDS} AND (attribute_not_exists(address_changes) OR address_changes = :changes)"
+                "({STANDS} OR epoch = :epoch AND #status = :also) \
+                 AND (attribute_not_exists(address_changes) OR address_changes = :changes)"
             ))
+            .expression_attribute_values(":also", text(also.as_str()))
             .expression_attribute_values(":changes", number(end.account.address_changes))
             .expression_attribute_values(":deactivated", text("deactivated"))
             .expression_attribute_values(":next", number(end.account.epoch + 1))

@@ -18,6 +18,8 @@ pub(super) const PASSWORD: &str = "PW";
 pub(super) const THREEPIDS: &str = "3PID#";
 /// How the sort keys of an account's devices begin.
 pub(super) const DEVICES: &str = "DEV#";
+/// How the sort keys of the policies that a user accepted begin.
+pub(super) const TERMS: &str = "TERMS#";
 /// What the sort keys of a user's bindings begin with.
 pub(super) const BINDINGS: &str = "BIND#";
 /// Partition of all application services.
@@ -34,7 +36,7 @@ pub(super) fn device(id: &DeviceId) -> String {
 }
 
 pub(super) fn terms(policy: &str) -> String {
-    format!("TERMS#{policy}")
+    format!("{TERMS}{policy}")
 }
 
 /// The claim of an address, and the row of it under its owner.

@@ -127,15 +127,16 @@ impl Store {
         row.as_ref().map(ProofRow::read).transpose()
     }
 
-    /// Writes a session on top of the version before its own, and the message that it calls for
-    /// into the outbox: both or neither.
+    /// Writes a session on top of the version before its own, and the message that it calls for, if
+    /// it does, into the outbox: both or neither.
     pub async fn save_proof(
         &self,
         row: &ProofRow,
-        message: &NewMessage,
+        message: Option<&NewMessage>,
     ) -> Result<(), SaveProofError> {
-        let session = put_over(&self.proofs, row.item(), row.version - 1);
-        self.transact(vec![session, self.enqueue(message)], |reasons| {
+        let mut items = vec![put_over(&self.proofs, row.item(), row.version - 1)];
+        items.extend(message.map(|message| self.enqueue(message)));
+        self.transact(items, |reasons| {
             condition_failed(reasons, 0).then_some(SaveProofError::Moved)
         })
         .await

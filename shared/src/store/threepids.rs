@@ -29,7 +29,7 @@ pub struct OwnThreePid {
 }
 
 impl OwnThreePid {
-    fn read(row: &Row) -> Result<Self, StoreError> {
+    pub(super) fn read(row: &Row) -> Result<Self, StoreError> {
         Ok(Self {
             threepid: ThreePid {
                 medium: Medium::parse(row.text("medium")?).ok_or_else(|| row.corrupt("medium"))?,
@@ -105,15 +105,16 @@ impl Store {
     /// The address among its owner's.
     pub(super) fn own_threepid(
         &self,
-        proven: &Proven,
+        threepid: &ThreePid,
+        validated: Timestamp,
         owner: &Localpart,
         now: Timestamp,
     ) -> TransactWriteItem {
-        let item = Item::under(keys::user(owner), keys::threepid(&proven.threepid))
+        let item = Item::under(keys::user(owner), keys::threepid(threepid))
             .number("schema", 1)
-            .text("medium", proven.threepid.medium.as_str())
-            .text("address", &proven.threepid.address)
-            .number("validated", proven.validated.0)
+            .text("medium", threepid.medium.as_str())
+            .text("address", &threepid.address)
+            .number("validated", validated.0)
             .number("added", now.0);
         put(&self.accounts, item, None)
     }
@@ -136,7 +137,12 @@ impl Store {
         });
         items.push(self.spend_proof(&new.proven, new.added));
         if !new.known {
-            items.push(self.own_threepid(&new.proven, &new.localpart, new.added));
+            let Proven {
+                threepid,
+                validated,
+                ..
+            } = &new.proven;
+            items.push(self.own_threepid(threepid, *validated, &new.localpart, new.added));
         }
         let password = new.known_password.map(|set| {
             items.push(self.password_is_still(&new.localpart, set));

@@ -8,11 +8,13 @@
 
 mod budgets;
 mod elsewhere;
+mod handed;
 mod submit;
 
 use std::time::Duration;
 
 pub use elsewhere::{Elsewhere, before_delegating};
+pub use handed::{hand_over, link};
 pub use submit::{Followed, Opened, SubmitError, Token, asks, follow, refuse, submit};
 
 use super::{Medium, ThreePid};
@@ -261,7 +263,7 @@ async fn call_for(
             return Ok(Outcome::NotNeeded);
         };
         if paid {
-            match app.store.save_proof(&row, &message).await {
+            match app.store.save_proof(&row, Some(&message)).await {
                 Ok(()) => return Ok(Outcome::Sent),
                 Err(SaveProofError::Moved) => app.store.wait(attempt).await,
                 Err(SaveProofError::Store(error)) => return Err(error.into()),

@@ -1,0 +1,47 @@
+//! A session that the operator begins in a user's place, who is handed its link: no message goes out.
+
+use super::{LIFETIME, ProofState, Purpose, link_token, sid};
+use crate::{
+    chance::Chance,
+    clock::Timestamp,
+    secrets::{KeyRing, Secret},
+    store::ProofRow,
+    threepids::ThreePid,
+};
+
+/// A session for a reset, as if its mail had been sent already.
+pub fn hand_over(
+    keys: &KeyRing,
+    to: &ThreePid,
+    client_secret: &Secret,
+    now: Timestamp,
+    chance: &dyn Chance,
+) -> ProofRow {
+    ProofRow {
+        sid: sid(keys, Purpose::Reset, to, client_secret),
+        version: 1,
+        purpose: Purpose::Reset,
+        threepid: to.clone(),
+        generation: chance.base64::<16>(),
+        state: ProofState::Pending,
+        attempt: 1,
+        sends: 1,
+        live_from: 1,
+        wrong: 0,
+        begun: now,
+        expires: now.plus(LIFETIME),
+        validated: None,
+        next_link: None,
+        withheld: false,
+    }
+}
+
+/// The link of a session's mail, which holds the session's id and token and nothing of the client's.
+pub fn link(keys: &KeyRing, submit_url: &str, sid: &str, generation: &str) -> Secret {
+    let token = link_token(keys, sid, generation);
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("sid", sid)
+        .append_pair("token", token.reveal())
+        .finish();
+    Secret::new(format!("{submit_url}?{query}"))
+}

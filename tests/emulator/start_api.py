@@ -1,0 +1,51 @@
+"""Signs up through `sam local start-api`."""
+
+import subprocess
+import sys
+import tomllib
+
+from browser import Client, sign_up
+from functions import MACHINE
+from house import ROOT, House
+
+
+def overrides():
+    """What `samconfig.toml` gives to the functions there."""
+    with open(ROOT / "samconfig.toml", "rb") as file:
+        parameters = tomllib.load(file)["default"]["local_start_api"]["parameters"]
+    given = dict(item.split("=", 1) for item in parameters["parameter_overrides"])
+    return given, f"http://127.0.0.1:{parameters['port']}"
+
+
+def main():
+    arguments = sys.argv[1:]
+    subprocess.run(
+        ["cargo", "build", "--locked", "--package", "gatehouse-local"], cwd=ROOT, check=True
+    )
+    if "--no-build" in arguments:
+        arguments.remove("--no-build")
+    else:
+        build = ["sam", "build", "--parameter-overrides", f"Architecture={MACHINE}"]
+        subprocess.run(build, cwd=ROOT, check=True)
+    given, url = overrides()
+    settings = {
+        "GATEHOUSE_PUBLIC_URL": given["PublicUrl"],
+        "GATEHOUSE_SECRET": given["Secret"],
+        "GATEHOUSE_TABLES": "local",
+    }
+    # Where containers find this machine: on Linux at the address of Docker's bridge.
+    address = "172.17.0.1" if sys.platform == "linux" else "127.0.0.1"
+    client = Client(url)
+    with House(settings, f"--address={address}") as house:
+        sam = subprocess.Popen(["sam", "local", "start-api", *arguments], cwd=ROOT)
+        try:
+            client.wait(sam)
+            sign_up(client, house)
+        finally:
+            sam.terminate()
+            sam.wait(timeout=120)
+    print("signed up through sam local start-api")
+
+
+if __name__ == "__main__":
+    main()

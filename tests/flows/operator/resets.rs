@@ -1,0 +1,124 @@
+//! New passwords by the operator's doing.
+
+use kit::{House, PASSWORD};
+use serde_json::{Value, json};
+
+use crate::{
+    api::support::set_status,
+    flows::{
+        addresses::{ALICE, EMAIL, MSISDN, NUMBER, confirm},
+        people::{ADDRESSES, CHANGE, OTHER, log_in, sign_up, sign_up_with, try_login},
+        support::admin_run,
+    },
+};
+
+#[tokio::test]
+async fn a_one_time_password_ends_every_device_and_its_owner_is_told() {
+    let house = House::with(&ADDRESSES).await;
+    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    let before = house.messages().len();
+    let all = ["users", "reset-password", "alice"];
+    let made = admin_run(&house, &all).await;
+    let password = made["password"].as_str().unwrap();
+    assert_eq!(password.len(), 23);
+    assert_ne!(admin_run(&house, &all).await["password"], made["password"]);
+    assert!(!alice.is_alive(&house).await);
+    for wrong in [PASSWORD, password] {
+        try_login(&house, "alice", wrong)
+            .await
+            .error(403, "M_FORBIDDEN");
+    }
+    let last = admin_run(&house, &all).await;
+    let password = last["password"].as_str().unwrap();
+    log_in(&house, "alice", password).await;
+    assert!(!house.dump().contains(password));
+    house.deliver().await;
+    let told = house.messages().split_off(before);
+    assert_eq!(told.len(), 3);
+    assert!(
+        told.iter()
+            .all(|own| own.to == ALICE && !own.text.contains(password))
+    );
+}
+
+#[tokio::test]
+async fn a_link_that_the_operator_hands_over_leads_to_a_new_password() {
+    let house = House::with(&ADDRESSES).await;
+    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    let before = house.messages().len();
+    let url = house.local.config().public_url.clone();
+    let made = admin_run(
+        &house,
+        &["users", "reset-link", "alice", "--public-url", &url],
+    )
+    .await;
+    assert_eq!(made["address"], ALICE);
+    let link = made["link"].as_str().unwrap();
+    assert!(link.starts_with(&url), "{link}");
+    let mut body = made["then"]["body"].clone();
+    body["new_password"] = OTHER.into();
+    // Not before its page's button is pressed, and once.
+    house.post(CHANGE, &body).await.refused("M_UNAUTHORIZED");
+    confirm(&house, link).await;
+    assert!(alice.is_alive(&house).await);
+    house.post(CHANGE, &body).await.ok();
+    assert!(!alice.is_alive(&house).await);
+    log_in(&house, "alice", OTHER).await;
+    body["new_password"] = PASSWORD.into();
+    house.post(CHANGE, &body).await.refused("M_UNAUTHORIZED");
+    // No mail but the notice.
+    house.deliver().await;
+    assert_eq!(house.messages().len(), before + 1);
+    let secrets = [link, made["client_secret"].as_str().unwrap()];
+    let dump = house.dump();
+    assert!(secrets.iter().all(|secret| !dump.contains(secret)));
+}
+
+#[tokio::test]
+async fn who_has_no_password_or_no_mailbox_or_is_locked_is_refused() {
+    let house =
+        House::with(&[ADDRESSES.as_slice(), &[("GATEHOUSE_GUESTS", "true")]].concat()).await;
+    sign_up(&house, "alice").await;
+    sign_up_with(&house, "bob", MSISDN, NUMBER.0).await;
+    let guest = house
+        .post("/_matrix/client/v3/register?kind=guest", &json!({}))
+        .await
+        .ok();
+    let guest = guest["user_id"].as_str().unwrap();
+    let guest = guest.trim_start_matches('@').split(':').next().unwrap();
+    let refusal = async |command: &str, name: &str| {
+        let all = [
+            "users",
+            command,
+            name,
+            "--public-url",
+            "https://example.org",
+        ];
+        let all = if command == "reset-link" {
+            &all[..]
+        } else {
+            &all[..3]
+        };
+        house
+            .admin_run(all)
+            .await
+            .map(|value: Value| value.to_string())
+            .unwrap_err()
+            .to_string()
+    };
+    for name in ["alice", "bob"] {
+        assert!(
+            refusal("reset-link", name)
+                .await
+                .contains("no e-mail address")
+        );
+    }
+    set_status(&house, "alice", "locked");
+    set_status(&house, "bob", "deactivated");
+    for command in ["reset-link", "reset-password"] {
+        assert!(refusal(command, "alice").await.contains("locked"));
+        assert!(refusal(command, "bob").await.contains("deactivated"));
+        assert!(refusal(command, "nobody").await.contains("no account"));
+        assert!(refusal(command, guest).await.contains("guest"));
+    }
+}

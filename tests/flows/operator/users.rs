@@ -1,0 +1,197 @@
+//! Looking at an account, locks, suspensions and the end of it.
+
+use std::sync::Arc;
+
+use kit::{House, PASSWORD};
+use serde_json::json;
+
+use crate::{
+    api::support::{WHOAMI, set_status},
+    flows::{
+        addresses::{ALICE, EMAIL, MSISDN, NUMBER, claims},
+        people::{
+            ADDRESSES, CHANGE, Device, OTHER, log_in, password_of, rows_of, sign_up, sign_up_with,
+            try_login, with_auth,
+        },
+        support::admin_run,
+    },
+};
+
+/// Runs `users` with these arguments, which must fail, and says with what words.
+async fn refusal(house: &House, arguments: &[&str]) -> String {
+    let all = [&["users"], arguments].concat();
+    let refused = house.admin_run(&all).await;
+    refused.expect_err("it must be refused").to_string()
+}
+
+#[tokio::test]
+async fn an_account_is_shown_without_anything_that_anybody_could_use() {
+    let house = House::with(&ADDRESSES).await;
+    let first = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    let second = log_in(&house, "alice", PASSWORD).await;
+    let change = json!({ "new_password": OTHER });
+    let change = with_auth(change, password_of("alice", PASSWORD, None));
+    second.post(&house, CHANGE, &change).await.ok();
+
+    let shown = admin_run(&house, &["users", "show", "alice"]).await;
+    assert_eq!(shown["status"], "active");
+    assert_eq!(shown["kind"], "user");
+    assert_eq!(shown["created"], kit::NOW);
+    assert_eq!(shown["password"]["scheme"], "argon2id");
+    assert_eq!(shown["addresses"][0]["address"], ALICE);
+    let alive = |device: &Device| {
+        let devices = shown["devices"].as_array().unwrap();
+        let own = devices.iter().find(|own| own["device_id"] == *device.id);
+        own.unwrap()["logged_in"].as_bool().unwrap()
+    };
+    assert!(!alive(&first) && alive(&second));
+
+    let exported = admin_run(&house, &["users", "export", "alice"]).await;
+    assert_eq!(exported["devices"], shown["devices"]);
+    assert!(!exported["not_included"].as_array().unwrap().is_empty());
+    for row in rows_of(&house, "alice") {
+        for secret in ["phc", "access_hash", "refresh_hash"] {
+            if let Some(secret) = row.1[secret]["S"].as_str() {
+                assert!(!exported.to_string().contains(secret), "{secret}");
+            }
+        }
+    }
+    assert!(
+        refusal(&house, &["show", "bob"])
+            .await
+            .contains("no account")
+    );
+    for name in ["@alice:localhost", "Alice", ""] {
+        let refused = refusal(&house, &["show", name]).await;
+        assert!(refused.contains("no user's name"), "{name}: {refused}");
+    }
+}
+
+/// TOK-14, TOK-15: whatever the endpoints say of an account that is locked or suspended, the command
+/// brings it about; a lock lies over a suspension, and a repeat changes nothing.
+#[tokio::test]
+async fn tok_14_locks_and_suspensions_begin_and_end() {
+    let house = House::new().await;
+    let alice = sign_up(&house, "alice").await;
+    let users = async |arguments: &[&str]| {
+        let done = admin_run(&house, &[&["users"], arguments].concat()).await;
+        done["changed"].as_bool().unwrap()
+    };
+    let whoami = async || house.get_as(&alice.token, WHOAMI).await;
+
+    assert!(users(&["suspend", "alice"]).await);
+    assert!(!users(&["suspend", "alice"]).await);
+    assert_eq!(whoami().await.status, 200);
+    assert!(users(&["lock", "alice"]).await);
+    assert!(!users(&["lock", "alice"]).await);
+    whoami().await.error(401, "M_USER_LOCKED");
+    for undone in ["suspend", "unsuspend"] {
+        assert!(refusal(&house, &[undone, "alice"]).await.contains("locked"));
+    }
+    assert!(users(&["unlock", "alice"]).await);
+    assert!(!users(&["unlock", "alice"]).await);
+    assert_eq!(whoami().await.status, 200);
+    let shown = admin_run(&house, &["users", "show", "alice"]).await;
+    assert_eq!(shown["status"], "suspended");
+    assert!(users(&["unsuspend", "alice"]).await);
+    assert!(!users(&["unsuspend", "alice"]).await);
+    // The next lock remembers nothing of the one before.
+    assert!(users(&["lock", "alice"]).await && users(&["unlock", "alice"]).await);
+    let shown = admin_run(&house, &["users", "show", "alice"]).await;
+    assert_eq!(shown["status"], "active");
+    assert!(
+        refusal(&house, &["lock", "bob"])
+            .await
+            .contains("no account")
+    );
+}
+
+#[tokio::test]
+async fn an_account_is_ended_as_its_user_would_end_it() {
+    let house = House::with(&ADDRESSES).await;
+    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    sign_up_with(&house, "bob", MSISDN, NUMBER.0).await;
+    let before = house.messages().len();
+    assert!(
+        refusal(&house, &["deactivate", "alice"])
+            .await
+            .contains("--yes")
+    );
+    assert!(alice.is_alive(&house).await);
+
+    let end = ["users", "deactivate", "alice", "--yes", "--erase"];
+    let ended = admin_run(&house, &end).await;
+    assert_eq!(ended["addresses_released"], 1);
+    assert!(!alice.is_alive(&house).await);
+    try_login(&house, "alice", PASSWORD)
+        .await
+        .error(403, "M_FORBIDDEN");
+    let left = claims(&house);
+    assert_eq!(left.len(), 1, "{left:?}");
+    house.deliver().await;
+    let told = house.messages();
+    assert_eq!(told.len(), before + 1);
+    assert_eq!(told.last().unwrap().to, ALICE);
+    let rows = rows_of(&house, "alice");
+    assert_eq!(rows.len(), 1);
+    assert!(rows[0].1.get("erased").is_some());
+    let taken =
+        json!({ "username": "alice", "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
+    house.register(&taken).await.error(400, "M_USER_IN_USE");
+
+    for arguments in [
+        ["deactivate", "alice", "--yes"].as_slice(),
+        &["lock", "alice"],
+        &["unlock", "alice"],
+        &["suspend", "alice"],
+        &["unsuspend", "alice"],
+    ] {
+        let refused = refusal(&house, arguments).await;
+        assert!(refused.contains("deactivated"), "{arguments:?}: {refused}");
+    }
+    let shown = admin_run(&house, &["users", "show", "alice"]).await;
+    assert_eq!(
+        (&shown["status"], &shown["erased"]),
+        (&json!("deactivated"), &json!(true))
+    );
+}
+
+/// What its user cannot do: a locked account ends too.
+#[tokio::test]
+async fn a_locked_account_is_ended_by_the_operator_alone() {
+    let house = House::new().await;
+    let alice = sign_up(&house, "alice").await;
+    set_status(&house, "alice", "locked");
+    admin_run(&house, &["users", "deactivate", "alice", "--yes"]).await;
+    assert!(!alice.is_alive(&house).await);
+}
+
+/// Of a lock and an end that race, the end stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_lock_brings_an_account_back() {
+    let house = Arc::new(House::new().await);
+    for number in 0..20 {
+        let name = format!("user{number}");
+        sign_up(&house, &name).await;
+        let run = |arguments: Vec<String>| {
+            let house = Arc::clone(&house);
+            tokio::spawn(async move {
+                let all = ["users".to_owned()].into_iter().chain(arguments);
+                let all: Vec<String> = all.collect();
+                let all: Vec<&str> = all.iter().map(String::as_str).collect();
+                house.admin_run(&all).await
+            })
+        };
+        let end = run(vec![
+            "deactivate".to_owned(),
+            name.clone(),
+            "--yes".to_owned(),
+        ]);
+        let lock = run(vec!["lock".to_owned(), name.clone()]);
+        let unlock = run(vec!["unlock".to_owned(), name.clone()]);
+        end.await.unwrap().unwrap();
+        let _ = (lock.await.unwrap(), unlock.await.unwrap());
+        let shown = admin_run(&house, &["users", "show", &name]).await;
+        assert_eq!(shown["status"], "deactivated");
+    }
+}
