@@ -294,6 +294,7 @@ fn table(id: &str, properties: &Value) -> Result<Table> {
     let definition = [
         "AttributeDefinitions",
         "BillingMode",
+        "DeletionProtectionEnabled",
         "GlobalSecondaryIndexes",
         "KeySchema",
     ]

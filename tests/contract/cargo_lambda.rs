@@ -19,7 +19,9 @@ fn cargo_lambda_watch_has_the_routes_of_the_template() {
                 .filter_map(|(method, target)| match target {
                     Target::Function(id) if method != "ANY" => {
                         let stem = &template.functions[id];
-                        Some(format!("{{ method = \"{method}\", function = \"{stem}\" }}"))
+                        Some(format!(
+                            "{{ method = \"{method}\", function = \"{stem}\" }}"
+                        ))
                     }
                     _ => None,
                 })

@@ -74,8 +74,9 @@ async fn a_link_that_the_operator_hands_over_leads_to_a_new_password() {
     assert!(secrets.iter().all(|secret| !dump.contains(secret)));
 }
 
+/// Incident 13: not even the operator sets a password by which somebody comes back.
 #[tokio::test]
-async fn who_has_no_password_or_no_mailbox_or_is_locked_is_refused() {
+async fn incident_13_who_has_no_password_or_no_mailbox_or_is_locked_or_gone_is_refused() {
     let house =
         House::with(&[ADDRESSES.as_slice(), &[("GATEHOUSE_GUESTS", "true")]].concat()).await;
     sign_up(&house, "alice").await;

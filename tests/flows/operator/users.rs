@@ -9,6 +9,8 @@ use crate::{
     api::support::{WHOAMI, set_status},
     flows::{
         addresses::{ALICE, EMAIL, MSISDN, NUMBER, claims},
+        identity_server::IdServer,
+        identity_unbinding::{ELSEWHERE, bind, forgotten},
         people::{
             ADDRESSES, CHANGE, Device, OTHER, log_in, password_of, rows_of, sign_up, sign_up_with,
             try_login, with_auth,
@@ -154,6 +156,22 @@ async fn an_account_is_ended_as_its_user_would_end_it() {
         (&shown["status"], &shown["erased"]),
         (&json!("deactivated"), &json!(true))
     );
+}
+
+/// IDS-12: the command calls no identity server; whoever removes the rows undoes what is bound.
+#[tokio::test]
+async fn ids_12_what_is_bound_is_undone_after_the_operators_end_of_an_account() {
+    let server = IdServer::start("id.example");
+    let house = IdServer::house(&[&server], &ADDRESSES).await;
+    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    bind(&house, &alice, &server, "email", ELSEWHERE).await;
+    let shown = admin_run(&house, &["users", "show", "alice"]).await;
+    assert_eq!(shown["bindings"][0]["address"], ELSEWHERE);
+    admin_run(&house, &["users", "deactivate", "alice", "--yes"]).await;
+    assert!(forgotten(&server).is_empty());
+    house.deliver().await;
+    assert_eq!(forgotten(&server), [ELSEWHERE]);
+    assert_eq!(rows_of(&house, "alice").len(), 1);
 }
 
 /// What its user cannot do: a locked account ends too.
