@@ -4,6 +4,7 @@ mod cargo_lambda;
 mod events;
 mod files;
 mod incidents;
+mod observability;
 mod operations;
 mod readme;
 mod requirements;

@@ -28,6 +28,8 @@ pub(crate) mod identity_server;
 mod identity_unbinding;
 mod identity_validation;
 mod incidents;
+mod key_ring;
+mod log_lines;
 mod logins;
 mod mailbox;
 mod message_budgets;

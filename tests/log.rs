@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
+use serde_json::Value;
+
 /// Everything that is logged on this thread while it lives, at every level.
 #[derive(Debug, Clone, Default)]
 pub struct Log(Arc<Mutex<Vec<u8>>>);
@@ -29,6 +31,20 @@ impl Log {
     /// What was logged so far.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+
+    /// The lines that tell what was done, one for each request or event, oldest first.
+    pub fn told(&self) -> Vec<Value> {
+        let text = self.text();
+        let lines = text
+            .lines()
+            .filter_map(|line| line.split_once(" gatehouse_shared::metrics::line: line="));
+        lines
+            .map(|(_, quoted)| {
+                let line: String = serde_json::from_str(quoted).expect("a text");
+                serde_json::from_str(&line).expect("a JSON object")
+            })
+            .collect()
     }
 }
 

@@ -2,7 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use shared::{app::App, aws::Aws, lambda::service};
+use shared::{
+    app::App,
+    aws::Aws,
+    lambda::{Observed, service},
+};
 
 use crate::gateway::Function;
 
@@ -53,6 +57,6 @@ pub(crate) fn all(app: impl Fn(&str) -> Arc<App>) -> HashMap<String, Function> {
 }
 
 /// The function `Deliver`, which no route leads to.
-pub(crate) fn deliver(app: Arc<App>, aws: &Aws) -> deliver::Deliver {
-    deliver::Deliver::new(app, aws)
+pub(crate) fn deliver(app: Arc<App>, aws: &Aws) -> Observed<deliver::Deliver> {
+    Observed::new(Arc::clone(&app), deliver::Deliver::new(app, aws))
 }

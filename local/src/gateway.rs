@@ -261,6 +261,14 @@ impl Gateway {
     }
 }
 
+/// A header of X-Ray, made of the request's id.
+fn trace(request_id: &str) -> String {
+    let hex = request_id.replace('-', "");
+    let (time, random) = hex.split_at_checked(8).unwrap_or_default();
+    let random = random.get(..24).unwrap_or_default();
+    format!("Root=1-{time}-{random};Sampled=0")
+}
+
 /// What Lambda tells a function about the call. The deadline is the machine's time, as it is on Lambda.
 fn context(function: &str, request_id: &str) -> Context {
     let mut config = lambda_runtime::Config::default();
@@ -270,6 +278,7 @@ fn context(function: &str, request_id: &str) -> Context {
     let deadline = SystemClock.now().0.saturating_add(millis(TIMEOUT));
     context.deadline = u64::try_from(deadline).unwrap_or_default();
     context.invoked_function_arn = format!("arn:aws:lambda:local:000000000000:function:{function}");
+    context.xray_trace_id = Some(trace(request_id));
     context.env_config = Arc::new(config);
     context
 }

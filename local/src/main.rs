@@ -85,7 +85,7 @@ enum Command {
         /// The port of the database.
         #[arg(long, value_name = "PORT", default_value_t = 8000)]
         dynamodb_port: u16,
-        /// The port of what takes mails and text messages; a GET there shows them.
+        /// The port of what takes mails and text messages and tells the secret; a GET there shows them.
         #[arg(long, value_name = "PORT", default_value_t = 8001)]
         messages_port: u16,
         /// Sends nothing: somebody else calls `deliver`.
@@ -192,8 +192,12 @@ async fn run_services(
     make(data)?;
     // Where `cargo lambda watch` listens unless told otherwise.
     let defaults = Defaults::new("http://127.0.0.1:9000", data, &SystemChance)?;
-    let config = Arc::new(Config::from_lookup(&*defaults.under(Arc::clone(&lookup)))?);
+    let settings = defaults.under(Arc::clone(&lookup));
+    let config = Arc::new(Config::from_lookup(&*settings)?);
     let services = Services::start(data, &config.tables, clock(data)?, places, true, elsewhere)?;
+    // A function that is given the name of the key ring, and not the keys, finds the same ones.
+    let keys = serde_json::json!({ "current": settings("GATEHOUSE_SECRET") });
+    services.sinks().keep_secret(&keys.to_string());
     // Neither `cargo lambda watch` nor `sam local` feeds a function from a stream, so it runs here.
     let chance: Arc<dyn Chance> = Arc::new(SystemChance);
     let pump = Arc::new(Pump::new(&services, &config, &chance)?);

@@ -16,7 +16,7 @@ use shared::{
     chance::Chance,
     clock::{Clock, Timestamp},
     config::Config,
-    lambda::Worker,
+    lambda::{Observed, Worker},
 };
 use tokio::{sync::Mutex, task::JoinHandle};
 
@@ -45,7 +45,7 @@ const DELIVER: &str = "Deliver";
 
 /// A worker, and what feeds it.
 #[derive(Debug)]
-pub struct Pump<W = Deliver> {
+pub struct Pump<W = Observed<Deliver>> {
     worker: W,
     /// Locked while its records are worked on: they come one batch after the other, as from a shard.
     stream: Mutex<Stream>,

@@ -90,6 +90,7 @@ impl Services {
             region: REGION.to_owned(),
             endpoints: Endpoints {
                 dynamodb: Some(self.dynamodb_endpoint()),
+                secrets_manager: Some(self.secrets_endpoint()),
                 ses: Some(self.messages_endpoint()),
                 sns: Some(self.messages_endpoint()),
             },
@@ -135,12 +136,18 @@ impl Services {
         format!("http://{}", self.elsewhere.messages.unwrap_or(sinks))
     }
 
+    /// Where an SDK finds the embedded Secrets Manager.
+    pub fn secrets_endpoint(&self) -> String {
+        format!("http://{}", self.sinks.address())
+    }
+
     /// What an operator's command or a function elsewhere needs in its environment to use the services:
     /// names and values.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
             ("AWS_ACCESS_KEY_ID", "admin".to_owned()),
             ("AWS_ENDPOINT_URL_DYNAMODB", self.dynamodb_endpoint()),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", self.secrets_endpoint()),
             ("AWS_ENDPOINT_URL_SES", self.messages_endpoint()),
             ("AWS_ENDPOINT_URL_SNS", self.messages_endpoint()),
             ("AWS_REGION", REGION.to_owned()),

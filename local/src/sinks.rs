@@ -1,10 +1,12 @@
-//! The sinks: SES and SNS, as far as a mail or a text message needs them, on a loopback port.
+//! The sinks: SES and SNS, as far as a mail or a text message needs them, and Secrets Manager with one
+//! secret, on a loopback port.
 //!
-//! They speak the AWS query protocol to the real SDKs, refuse what AWS would refuse, and put everything else
+//! They speak AWS's protocols to the real SDKs, refuse what AWS would refuse, and put everything else
 //! into the outbox; nothing leaves the machine. Whoever has no other way to look into the outbox gets it with
 //! `GET /`.
 
 mod form;
+mod secrets_manager;
 mod ses;
 mod sns;
 
@@ -24,6 +26,8 @@ use shared::{
     chance::{Chance, SystemChance},
     clock::Clock,
 };
+
+pub use self::secrets_manager::KEY_RING;
 
 use self::form::{Failure, Form};
 use crate::{
@@ -47,6 +51,7 @@ struct State {
     clock: Arc<MovableClock>,
     calls: Mutex<Calls>,
     plan: Mutex<Plan>,
+    secret: Mutex<Option<String>>,
 }
 
 impl Sinks {
@@ -64,6 +69,7 @@ impl Sinks {
             clock,
             calls: Mutex::default(),
             plan: Mutex::default(),
+            secret: Mutex::default(),
         });
         let answering = Arc::clone(&state);
         let loopback = Loopback::open(place, move |head, body| {
@@ -76,6 +82,11 @@ impl Sinks {
     /// Where they listen.
     pub fn address(&self) -> SocketAddr {
         self.loopback.address()
+    }
+
+    /// Keeps this text as the secret [`KEY_RING`], in the place of what was there.
+    pub fn keep_secret(&self, text: &str) {
+        *self.state.secret() = Some(text.to_owned());
     }
 
     /// The calls so far (`SendEmail`, `Publish`), oldest first; the last ten thousand of them.
@@ -160,10 +171,17 @@ impl State {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn secret(&self) -> MutexGuard<'_, Option<String>> {
+        self.secret.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn answer(&self, head: Parts, body: Bytes) -> Answer {
         if head.method == Method::GET && head.uri.path() == "/" {
             let messages = serde_json::json!(self.outbox.messages()).to_string();
             return Ok(typed(StatusCode::OK, "application/json", messages));
+        }
+        if secrets_manager::is_asked(&head.headers) {
+            return Ok(self.tell_secret(&head.headers, &body));
         }
         let started = Instant::now();
         let form = Form::read(&body);

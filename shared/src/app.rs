@@ -48,8 +48,19 @@ impl App {
         clock: Arc<dyn Clock>,
         chance: Arc<dyn Chance>,
     ) -> Arc<Self> {
+        let store = Store::new(aws, &config.tables, Arc::clone(&chance));
+        Self::with_store(config, store, clock, chance)
+    }
+
+    /// The same, over a store whose connection may be open already.
+    pub fn with_store(
+        config: Arc<Config>,
+        store: Store,
+        clock: Arc<dyn Clock>,
+        chance: Arc<dyn Chance>,
+    ) -> Arc<Self> {
         Arc::new(Self {
-            store: Store::new(aws, &config.tables, Arc::clone(&chance)),
+            store,
             hasher: Hasher::new(config.passwords.clone()),
             captcha_connector: OnceLock::new(),
             identity_client: OnceLock::new(),
@@ -61,10 +72,9 @@ impl App {
         })
     }
 
-    /// Opens the connection to the tables ahead of the first request, with a read that is of use:
-    /// the application services. Whether it succeeds, the first request will tell.
-    pub async fn warm_up(&self) {
-        let _ = self.appservices().await;
+    /// Takes over what [`warm_up`] has read. Whether that is any good, the first request will tell.
+    pub async fn begin_with(&self, row: Option<AppservicesRow>) {
+        let _ = self.refresh_appservices(row).await;
     }
 
     /// The connector for the captcha provider, made at its first use.
@@ -113,4 +123,15 @@ impl App {
         let facts = self.store.registration_facts(wanted).await?;
         self.refresh_appservices(facts.appservices).await
     }
+}
+
+/// Opens the connection to the tables ahead of the first request, with a read that is of use and needs
+/// no key: the application services. Whether it succeeds, the first request will tell.
+pub async fn warm_up(store: &Store) -> Option<AppservicesRow> {
+    let wanted = Wanted {
+        appservices: true,
+        ..Wanted::default()
+    };
+    let facts = store.registration_facts(wanted).await;
+    facts.ok()?.appservices
 }

@@ -1,19 +1,21 @@
 //! Where the AWS services are, who we are there, and the HTTP client for all of them.
 //!
-//! Knows no service: each has its own room, `store` for DynamoDB, the function `deliver` for SES
-//! and SNS.
+//! Knows no service: each has its own room, `store` for DynamoDB, `key_ring` for Secrets Manager, the
+//! function `deliver` for SES and SNS.
 
 use std::{error::Error, io, time::Duration};
 
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
 use aws_smithy_runtime_api::client::{
-    http::SharedHttpClient, orchestrator::HttpResponse, result::SdkError,
+    behavior_version::BehaviorVersion, http::SharedHttpClient, orchestrator::HttpResponse,
+    result::SdkError,
 };
 use aws_smithy_types::{error::metadata::ProvideErrorMetadata, timeout::TimeoutConfig};
-use aws_types::region::Region;
+use aws_types::{SdkConfig, region::Region};
 
 use crate::secrets::Secret;
 
@@ -43,6 +45,8 @@ pub struct Aws {
 pub struct Endpoints {
     /// DynamoDB
     pub dynamodb: Option<String>,
+    /// Secrets Manager
+    pub secrets_manager: Option<String>,
     /// SES
     pub ses: Option<String>,
     /// SNS
@@ -69,6 +73,7 @@ impl Aws {
             region: demand("AWS_REGION"),
             endpoints: Endpoints {
                 dynamodb: endpoint("DYNAMODB"),
+                secrets_manager: endpoint("SECRETS_MANAGER"),
                 ses: endpoint("SES"),
                 sns: endpoint("SNS"),
             },
@@ -94,6 +99,18 @@ impl Aws {
             None,
             "gatehouse",
         )
+    }
+
+    /// The configuration of a client, for a service that is at `endpoint` if not at the region's own.
+    pub fn sdk_config(&self, endpoint: Option<&str>) -> SdkConfig {
+        let mut config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(http_client())
+            .region(self.region())
+            .credentials_provider(SharedCredentialsProvider::new(self.credentials()))
+            .timeout_config(timeouts());
+        config.set_endpoint_url(endpoint.map(str::to_owned));
+        config.build()
     }
 
     /// The region, for a client's configuration.

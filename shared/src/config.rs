@@ -88,8 +88,6 @@ pub struct Config {
     pub trusted_proxies: TrustedProxies,
     /// Whether an access token in the query is accepted (TOK-02).
     pub query_tokens: bool,
-    /// Whether the connection to the tables is opened before the first request.
-    pub warm_up: bool,
 }
 
 /// Who may register, and how.
@@ -121,6 +119,8 @@ pub struct PasswordConfig {
     pub cost: HashCost,
     /// A secret mixed into every hash.
     pub pepper: Option<Pepper>,
+    /// The one before it, which hashes may still be made with.
+    pub previous_pepper: Option<Pepper>,
     /// The secret that another server mixed into the hashes that were imported from it.
     pub imported_pepper: Option<Pepper>,
 }
@@ -128,7 +128,8 @@ pub struct PasswordConfig {
 impl PasswordConfig {
     /// Whatever may have gone into a stored hash.
     pub(crate) fn peppers(&self) -> impl Iterator<Item = &Pepper> {
-        self.pepper.iter().chain(&self.imported_pepper)
+        let others = self.previous_pepper.iter().chain(&self.imported_pepper);
+        self.pepper.iter().chain(others)
     }
 }
 
@@ -216,8 +217,7 @@ impl Config {
     fn read(raw: &mut parse::Raw<'_>) -> Option<Self> {
         let server_name = raw.server_name();
         let public_url = raw.public_url(server_name.as_ref());
-        let current = raw.secret("GATEHOUSE_SECRET");
-        let previous = raw.optional_secret("GATEHOUSE_SECRET_PREVIOUS");
+        let keys = raw.key_ring();
         let tables = raw.table_prefix();
         let captcha = flows::read_captcha(raw);
         let policies = flows::read_policies(raw);
@@ -243,9 +243,8 @@ impl Config {
         let limits = raw.switch("GATEHOUSE_LIMITS");
         let trusted_proxies = raw.trusted_proxies();
         let query_tokens = raw.switch("GATEHOUSE_QUERY_TOKENS");
-        let warm_up = raw.flag("GATEHOUSE_WARM_UP");
         let messages = messages?;
-        let keys = KeyRing::new(current?, previous);
+        let keys = keys?;
         let identity_servers = identity_servers?.with_keys(&keys)?;
         Some(Self {
             server_name: server_name?,
@@ -277,7 +276,6 @@ impl Config {
             limits: limits?,
             trusted_proxies: trusted_proxies?,
             query_tokens: query_tokens?,
-            warm_up: warm_up?,
         })
     }
 }
@@ -287,12 +285,21 @@ pub fn read_keys(
     lookup: impl Fn(&str) -> Option<String>,
 ) -> Result<(KeyRing, String), ConfigFaults> {
     let mut raw = parse::Raw::new(&lookup);
-    let current = raw.secret("GATEHOUSE_SECRET");
-    let previous = raw.optional_secret("GATEHOUSE_SECRET_PREVIOUS");
-    match (current, raw.table_prefix(), raw.into_faults()) {
-        (Some(current), Some(tables), faults) if faults.is_empty() => {
-            Ok((KeyRing::new(current, previous), tables))
-        }
+    match (raw.key_ring(), raw.table_prefix(), raw.into_faults()) {
+        (Some(keys), Some(tables), faults) if faults.is_empty() => Ok((keys, tables)),
+        (_, _, faults) => Err(ConfigFaults(faults)),
+    }
+}
+
+/// What a function needs to open the connection to its tables, before it has its keys: their prefix, and
+/// whether it is to.
+pub fn read_tables(
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<(String, bool), ConfigFaults> {
+    let mut raw = parse::Raw::new(&lookup);
+    let (tables, warm_up) = (raw.table_prefix(), raw.flag("GATEHOUSE_WARM_UP"));
+    match (tables, warm_up, raw.into_faults()) {
+        (Some(tables), Some(warm_up), _) => Ok((tables, warm_up)),
         (_, _, faults) => Err(ConfigFaults(faults)),
     }
 }

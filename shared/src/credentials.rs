@@ -16,6 +16,7 @@ use crate::{
     http::{Body, Network},
     ids::Localpart,
     limits::{self, Limit, LimitError},
+    metrics::{self, Metric},
     passwords::{HashError, PasswordHash, Verdict},
     secrets::{Secret, sha256_base64},
     store::{AccountRow, AccountStatus, LoginFacts, StoreError},
@@ -204,6 +205,7 @@ async fn check(
     let password_set = hash.as_ref().map(|hash| hash.set).unwrap_or_default();
     let verdict = app.hasher.verify(password, hash).await?;
     let (Some(facts), true) = (facts, verdict != Verdict::Wrong) else {
+        metrics::count(Metric::LoginsFailed);
         return Err(guess.wrong());
     };
     let verified = Verified {
@@ -253,7 +255,10 @@ pub async fn verify_own(
     // Said before what the hash says: that would be worth another guess.
     charged?;
     match verdict? {
-        Verdict::Wrong => Err(CredentialError::Wrong),
+        Verdict::Wrong => {
+            metrics::count(Metric::LoginsFailed);
+            Err(CredentialError::Wrong)
+        }
         Verdict::Right | Verdict::Outdated => {
             // Losing it costs one guess; it is no reason to fail.
             let _ = limits::refund(app, everywhere.0, everywhere.1).await;

@@ -4,35 +4,42 @@
 //! request once, its failure included. A handler's rejection is a response like any other: Lambda
 //! never sees an `Err`, which it would count as a failed invocation.
 
+mod environment;
+
 use std::{
-    collections::BTreeMap, convert::Infallible, future::Future, net::IpAddr, process::ExitCode,
-    sync::Arc,
+    convert::Infallible,
+    future::Future,
+    net::IpAddr,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 use lambda_http::{
-    Adapter, Body, LambdaEvent, RequestExt,
+    Adapter, Body, Context, LambdaEvent, RequestExt,
     aws_lambda_events::query_map::QueryMap,
     lambda_runtime,
     request::{LambdaRequest, RequestContext},
     service_fn,
     tower::{ServiceExt, util::BoxCloneSyncService},
 };
-use tracing::{Instrument, level_filters::LevelFilter};
-use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+use serde_json::{Map, Value};
+use tracing::Instrument;
 
 use crate::{
     app::App,
     aws::Aws,
-    chance::SystemChance,
-    clock::SystemClock,
     config::Config,
     error::Rejection,
     http::{Content, Network, Query, Request, Response},
+    metrics::{About, Meter, trace_id},
 };
 
 /// A handler as a service of Lambda events.
-pub type Service = BoxCloneSyncService<LambdaEvent<LambdaRequest>, serde_json::Value, Infallible>;
+pub type Service = BoxCloneSyncService<LambdaEvent<LambdaRequest>, Value, Infallible>;
 
 /// Runs a function: settings, tables, connection, then one event after the other. Only the
 /// beginning may fail, and it prints every fault of the configuration at once.
@@ -47,22 +54,112 @@ where
 /// A function that is no endpoint: it is given events and answers nothing.
 pub trait Worker: Send + Sync + 'static {
     /// Works on an event. What fails is for the worker to try again, never for Lambda.
-    fn handle(&self, event: serde_json::Value) -> impl Future<Output = ()> + Send;
+    fn handle(&self, event: Value) -> impl Future<Output = ()> + Send;
 }
 
 /// Runs a worker.
 pub fn run_worker<W: Worker>(make: impl FnOnce(Arc<App>, &Aws) -> W) -> ExitCode {
     start(async |app, aws| {
-        let worker = Arc::new(make(app, &aws));
-        let service = service_fn(move |event: LambdaEvent<serde_json::Value>| {
+        let worker = Arc::new(Observed::new(Arc::clone(&app), make(app, &aws)));
+        let service = service_fn(move |event: LambdaEvent<Value>| {
             let worker = Arc::clone(&worker);
             async move {
-                worker.handle(event.payload).await;
-                Ok::<_, Infallible>(serde_json::Value::Null)
+                worker.work(event.payload, &event.context).await;
+                Ok::<_, Infallible>(Value::Null)
             }
         });
         lambda_runtime::run(service).await
     })
+}
+
+/// A worker, and a line in the log for each of its events.
+#[derive(Debug)]
+pub struct Observed<W> {
+    worker: W,
+    observer: Observer,
+}
+
+impl<W: Worker> Observed<W> {
+    /// Observes `worker`.
+    pub fn new(app: Arc<App>, worker: W) -> Self {
+        let observer = Observer::new::<W>(app);
+        Self { worker, observer }
+    }
+
+    async fn work(&self, event: Value, context: &Context) {
+        let call = self.observer.call(Some(context));
+        let span = tracing::info_span!("event", trace.id = call.trace);
+        // Boxed: the compiler gives up on a future of futures as deep as this one.
+        let work = Box::pin(call.meter.around(self.worker.handle(event)));
+        work.instrument(span).await;
+        let mut fields = Map::new();
+        fields.insert("request.id".to_owned(), context.request_id.clone().into());
+        call.tell("worked", fields);
+    }
+}
+
+impl<W: Worker> Worker for Observed<W> {
+    async fn handle(&self, event: Value) {
+        self.work(event, &Context::default()).await;
+    }
+}
+
+/// What counts the calls of a function.
+#[derive(Debug)]
+struct Observer {
+    app: Arc<App>,
+    /// The function's package.
+    operation: String,
+    called: AtomicBool,
+}
+
+impl Observer {
+    /// For a handler or worker `T`, whose crate is the function's.
+    fn new<T>(app: Arc<App>) -> Self {
+        let name = std::any::type_name::<T>();
+        let package = name.split("::").next().unwrap_or(name);
+        Self {
+            app,
+            operation: package.replace('_', "-"),
+            called: AtomicBool::new(false),
+        }
+    }
+
+    fn call(&self, context: Option<&Context>) -> Call<'_> {
+        let header = context.and_then(|context| context.xray_trace_id.as_deref());
+        let trace = header.and_then(trace_id);
+        Call {
+            observer: self,
+            meter: Meter::new(Arc::clone(&self.app.clock), trace.clone()),
+            trace,
+            memory_mb: context.map_or(0, |context| context.env_config.memory),
+            cold_start: !self.called.swap(true, Ordering::Relaxed),
+        }
+    }
+}
+
+/// One call of a function.
+struct Call<'a> {
+    observer: &'a Observer,
+    meter: Arc<Meter>,
+    trace: Option<String>,
+    memory_mb: i32,
+    cold_start: bool,
+}
+
+impl Call<'_> {
+    fn tell(&self, message: &'static str, fields: Map<String, Value>) {
+        let config = &self.observer.app.config;
+        self.meter.tell(About {
+            message,
+            stack: &config.tables,
+            operation: &self.observer.operation,
+            memory_mb: self.memory_mb,
+            cold_start: self.cold_start,
+            keys: &config.keys,
+            fields,
+        });
+    }
 }
 
 fn start(serve: impl AsyncFnOnce(Arc<App>, Aws) -> Result<(), lambda_http::Error>) -> ExitCode {
@@ -71,20 +168,17 @@ fn start(serve: impl AsyncFnOnce(Arc<App>, Aws) -> Result<(), lambda_http::Error
         .build()
     {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&error),
+        Err(error) => return environment::fail(&error),
     };
-    start_log();
+    environment::start_log();
     runtime.block_on(async {
-        let (app, aws) = match app_from_environment() {
+        let (app, aws) = match environment::app().await {
             Ok(app) => app,
-            Err(faults) => return fail(&faults),
+            Err(faults) => return environment::fail(&faults),
         };
-        if app.config.warm_up {
-            app.warm_up().await;
-        }
         match serve(app, aws).await {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&error),
+            Err(error) => environment::fail(&error),
         }
     })
 }
@@ -96,9 +190,10 @@ where
     H: Fn(Arc<App>, Request) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response, Rejection>> + Send + 'static,
 {
+    let observer = Arc::new(Observer::new::<H>(app));
     let adapter = Adapter::from(service_fn(move |request: lambda_http::Request| {
-        let (app, handle) = (Arc::clone(&app), handle.clone());
-        async move { Ok::<_, Infallible>(answer(app, handle, request).await) }
+        let (observer, handle) = (Arc::clone(&observer), handle.clone());
+        async move { Ok::<_, Infallible>(answer(&observer, handle, request).await) }
     }));
     let service = service_fn(move |mut event: LambdaEvent<LambdaRequest>| {
         let adapter = adapter.clone();
@@ -113,7 +208,7 @@ where
 }
 
 async fn answer<H, F>(
-    app: Arc<App>,
+    observer: &Observer,
     handle: H,
     request: lambda_http::Request,
 ) -> ::http::Response<Body>
@@ -121,32 +216,38 @@ where
     H: Fn(Arc<App>, Request) -> F,
     F: Future<Output = Result<Response, Rejection>>,
 {
+    let app = Arc::clone(&observer.app);
+    let call = observer.call(request.lambda_context_ref());
     let request = translate(&app.config, request);
-    let (id, started) = (request.id.clone(), app.clock.now());
-    let span = tracing::info_span!("request", request.id = id, http.method = %request.method, http.route = request.resource);
-    let clock = Arc::clone(&app.clock);
-    async move {
-        let outcome = handle(app, request).await;
-        let (response, code) = match outcome {
-            Ok(response) => (response, None),
-            Err(Rejection::Challenge(challenge)) => (challenge.response(), challenge.code()),
-            Err(Rejection::Error(error)) => {
-                error.log();
-                (error.response(&id), Some(error.code.as_str()))
-            }
-        };
-        let millis = clock.now().since(started).as_millis();
-        let millis = u64::try_from(millis).unwrap_or(u64::MAX);
-        tracing::info!(
-            http.status = response.status.as_u16(),
-            errcode = code,
-            duration_ms = millis,
-            "answered"
-        );
-        translate_back(response)
+    let id = request.id.clone();
+    let span = tracing::info_span!("request", request.id = id, trace.id = call.trace, http.method = %request.method, http.route = request.resource);
+    let mut fields = Map::new();
+    let mut say = |name: &str, value: Value| {
+        fields.insert(name.to_owned(), value);
+    };
+    say("request.id", id.as_str().into());
+    say("http.method", request.method.as_str().into());
+    say("http.route", request.resource.as_str().into());
+    let outcome = call.meter.around(handle(app, request));
+    let (response, code) = match outcome.instrument(span.clone()).await {
+        Ok(response) => (response, None),
+        Err(Rejection::Challenge(challenge)) => {
+            let next: Vec<_> = challenge.next().collect();
+            say("uia.next", next.join(" ").into());
+            (challenge.response(), challenge.code())
+        }
+        Err(Rejection::Error(error)) => {
+            span.in_scope(|| error.log());
+            (error.response(&id), Some(error.code.as_str()))
+        }
+    };
+    say("http.status", response.status.as_u16().into());
+    if let Some(code) = code {
+        say("errcode", code.into());
     }
-    .instrument(span)
-    .await
+    call.meter.answered(response.status.as_u16());
+    call.tell("answered", fields);
+    translate_back(response)
 }
 
 fn translate(config: &Config, request: lambda_http::Request) -> Request {
@@ -263,54 +364,4 @@ fn make_harmless(event: &mut LambdaRequest) {
         }
         _ => {}
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place of a function that reads the environment"
-)]
-fn app_from_environment() -> Result<(Arc<App>, Aws), String> {
-    let variables: BTreeMap<String, String> = std::env::vars().collect();
-    let lookup = |name: &str| variables.get(name).cloned();
-    let misspelt = Config::unknown_settings(variables.keys().cloned());
-    let (config, aws) = (Config::from_lookup(lookup), Aws::from_lookup(lookup));
-    match (misspelt, config, aws) {
-        (Ok(()), Ok(config), Ok(aws)) => {
-            let (clock, chance) = (Arc::new(SystemClock), Arc::new(SystemChance));
-            Ok((App::new(Arc::new(config), &aws, clock, chance), aws))
-        }
-        (misspelt, config, aws) => {
-            let faults = [
-                misspelt.err().map(|f| f.to_string()),
-                config.err().map(|f| f.to_string()),
-                aws.err(),
-            ];
-            Err(faults.into_iter().flatten().collect::<Vec<_>>().join("\n"))
-        }
-    }
-}
-
-/// One JSON line an event, ours from `info`, others' from `warn`.
-fn start_log() {
-    let filter = Targets::new()
-        .with_default(LevelFilter::WARN)
-        .with_target(env!("CARGO_CRATE_NAME"), LevelFilter::INFO)
-        .with_target("deliver", LevelFilter::INFO);
-    let lines = tracing_subscriber::fmt::layer()
-        .json()
-        .with_current_span(true)
-        .with_span_list(false);
-    tracing_subscriber::registry()
-        .with(lines)
-        .with(filter)
-        .init();
-}
-
-#[expect(
-    clippy::print_stderr,
-    reason = "there is no log yet, or no request to log it with"
-)]
-fn fail(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("gatehouse cannot start:\n{error}");
-    ExitCode::FAILURE
 }

@@ -93,6 +93,8 @@ pub struct Leased {
     pub content: Content,
     /// When it was called for.
     pub created: Timestamp,
+    /// The trace of the request that called for it.
+    pub trace: Option<String>,
     /// How many deliveries have had it, this one included.
     pub attempts: i64,
     /// Whether the one before never said how it ended: it may have sent the message or not.

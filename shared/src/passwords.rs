@@ -21,6 +21,7 @@ use crate::{
     chance::Chance,
     clock::Timestamp,
     config::PasswordConfig,
+    metrics,
     secrets::{Secret, sha256_base64},
 };
 
@@ -197,7 +198,8 @@ impl Hasher {
             .acquire()
             .await
             .map_err(|error| HashError(error.to_string()))?;
-        tokio::task::spawn_blocking(move || hash_now(&config, &password, &salt))
+        let work = tokio::task::spawn_blocking(move || hash_now(&config, &password, &salt));
+        metrics::hashing(work)
             .await
             .map_err(|error| HashError(error.to_string()))?
     }
@@ -215,12 +217,13 @@ impl Hasher {
             .acquire()
             .await
             .map_err(|error| HashError(error.to_string()))?;
-        tokio::task::spawn_blocking(move || match hash {
+        let work = tokio::task::spawn_blocking(move || match hash {
             Some(hash) => verify_now(&config, &password, &hash),
             None => hash_now(&config, &password, &[0; SALT_BYTES]).map(|_| Verdict::Wrong),
-        })
-        .await
-        .map_err(|error| HashError(error.to_string()))?
+        });
+        metrics::hashing(work)
+            .await
+            .map_err(|error| HashError(error.to_string()))?
     }
 }
 

@@ -88,6 +88,8 @@ pub enum Purpose {
     Refresh,
     /// The seed of the key that requests to identity servers are signed with.
     SigningKey,
+    /// What a user is called in the log.
+    LoggedUser,
 }
 
 impl Purpose {
@@ -103,6 +105,7 @@ impl Purpose {
             Self::UiaSession => b"gatehouse uia session",
             Self::Refresh => b"gatehouse refresh",
             Self::SigningKey => b"gatehouse signing key",
+            Self::LoggedUser => b"gatehouse logged user",
         }
     }
 }
@@ -123,19 +126,24 @@ impl Root {
     }
 }
 
-/// The server's keys: the current generation, and the one before it while that is being replaced.
+/// The server's keys: the current generation and, while that is being replaced, the one after it or
+/// before it. What any of them has made is good; only the current one makes anything. The next one is
+/// known to every process before it becomes the current one, so that none meets what it cannot read.
 #[derive(Debug, Clone)]
 pub struct KeyRing {
     current: Root,
+    next: Option<Root>,
     previous: Option<Root>,
 }
 
-/// Which of a ring's keys made a hash.
+/// Where in the ring a key comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Generation {
-    /// The one that makes new ones.
+    /// It is the one that is used.
     Current,
-    /// The one before it.
+    /// It will be.
+    Next,
+    /// It was.
     Previous,
 }
 
@@ -149,7 +157,17 @@ impl KeyRing {
     pub fn new(current: Secret<Vec<u8>>, previous: Option<Secret<Vec<u8>>>) -> Self {
         Self {
             current: Root::new(current),
+            next: None,
             previous: previous.map(Root::new),
+        }
+    }
+
+    /// The same ring, with the root that is to become the current one.
+    #[must_use]
+    pub fn with_next(self, next: Option<Secret<Vec<u8>>>) -> Self {
+        Self {
+            next: next.map(Root::new),
+            ..self
         }
     }
 
@@ -239,29 +257,38 @@ impl KeyRing {
             .map_err(|_| SealBroken)
     }
 
-    /// Seeds of keys of other kinds, under each root: the current one's first. With each, the root's id.
-    pub fn seeds(&self, purpose: Purpose) -> Vec<(&str, Secret<[u8; 32]>)> {
-        self.roots()
-            .map(|root| {
-                let seed = derive(root.secret.reveal(), b"", purpose.info());
-                (root.id.as_str(), seed)
-            })
-            .collect()
+    /// The seed of a key of another kind, and the root's id, if there is such a root.
+    pub fn seed(
+        &self,
+        purpose: Purpose,
+        generation: Generation,
+    ) -> Option<(&str, Secret<[u8; 32]>)> {
+        let root = match generation {
+            Generation::Current => Some(&self.current),
+            Generation::Next => self.next.as_ref(),
+            Generation::Previous => self.previous.as_ref(),
+        }?;
+        let seed = derive(root.secret.reveal(), b"", purpose.info());
+        Some((root.id.as_str(), seed))
     }
 
     /// Which key made this hash, by the id that it carries; none if it was another ring's.
     pub fn generation_of(&self, hash: &str) -> Option<Generation> {
         let (id, _) = hash.split_once('.')?;
+        let is = |root: &&Root| root.id == id;
         if self.current.id == id {
             Some(Generation::Current)
+        } else if self.next.as_ref().filter(is).is_some() {
+            Some(Generation::Next)
         } else {
-            let previous = self.previous.as_ref().filter(|root| root.id == id);
+            let previous = self.previous.as_ref().filter(is);
             previous.map(|_| Generation::Previous)
         }
     }
 
     fn roots(&self) -> impl Iterator<Item = &Root> {
-        std::iter::once(&self.current).chain(&self.previous)
+        let others = self.next.iter().chain(&self.previous);
+        std::iter::once(&self.current).chain(others)
     }
 }
 
@@ -363,6 +390,34 @@ mod tests {
         assert!(new.hash_matches(Purpose::RegistrationToken, b"token", &hash));
         assert!(!new.hash_matches(Purpose::AppserviceToken, b"token", &hash));
         assert!(!new.hash_matches(Purpose::RegistrationToken, b"other", &hash));
+    }
+
+    #[test]
+    fn old_and_new_processes_read_one_another_while_the_next_key_becomes_the_current_one() {
+        let root = |b: u8| Secret::new(vec![b; MIN_ROOT_BYTES]);
+        let before = ring(1, None).with_next(Some(root(2)));
+        let after = ring(2, Some(1));
+        for (writer, reader) in [(&before, &after), (&after, &before)] {
+            let sealed = writer.seal(Purpose::UiaSession, b"", b"", b"plain", &SystemChance);
+            assert_eq!(
+                reader.open(Purpose::UiaSession, b"", b"", &sealed).unwrap(),
+                b"plain"
+            );
+            let hash = writer.hash(Purpose::RegistrationToken, b"token");
+            assert!(reader.hash_matches(Purpose::RegistrationToken, b"token", &hash));
+            assert!(
+                reader
+                    .hashes(Purpose::RegistrationToken, b"token")
+                    .contains(&hash)
+            );
+            let code = &writer.codes(Purpose::ProofToken, b"1")[0];
+            assert!(reader.codes(Purpose::ProofToken, b"1").contains(code));
+        }
+        // The one that is in use makes what is made.
+        assert_eq!(
+            before.hash(Purpose::ProofId, b""),
+            ring(1, None).hash(Purpose::ProofId, b"")
+        );
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::{
     appservices::Appservice,
     chance::Chance,
     ids::{DeviceId, Localpart},
+    metrics,
     secrets::{Secret, sha256_base64},
     store::{AccountKind, AccountRow, AccountStatus, DeviceRow, NextPair, StoreError},
 };
@@ -208,6 +209,7 @@ pub async fn authenticate_with(
     device: Option<DeviceRow>,
 ) -> Result<Session, AuthenticationError> {
     let (session, next) = admit(app, token, account, device)?;
+    metrics::user(&session.localpart);
     match session.account.status {
         AccountStatus::Locked => return Err(AuthenticationError::Locked),
         AccountStatus::Active | AccountStatus::Suspended | AccountStatus::Deactivated => {}
@@ -230,6 +232,7 @@ pub async fn authenticate_to_leave(
         .find_account_and_device(&token.localpart, &token.device)
         .await?;
     let (session, _) = admit(app, token, account, device)?;
+    metrics::user(&session.localpart);
     Ok(session)
 }
 

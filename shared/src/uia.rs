@@ -50,6 +50,7 @@ pub struct Challenge {
     params: Value,
     session: String,
     completed: Vec<&'static str>,
+    next: BTreeSet<&'static str>,
     refusal: Option<Refusal>,
 }
 
@@ -72,6 +73,11 @@ impl Challenge {
             flows: flows.iter().map(stages).collect(),
             params: params.into(),
             session: session.id().to_owned(),
+            next: flows
+                .iter()
+                .filter_map(|flow| engine::next(flow, session))
+                .map(StageType::as_str)
+                .collect(),
             completed: session
                 .state
                 .completed
@@ -85,6 +91,11 @@ impl Challenge {
     /// The errcode, if a stage was refused.
     pub fn code(&self) -> Option<&'static str> {
         self.refusal.map(|refusal| refusal.code)
+    }
+
+    /// The stages that can be completed now.
+    pub fn next(&self) -> impl Iterator<Item = &'static str> {
+        self.next.iter().copied()
     }
 
     /// The response.

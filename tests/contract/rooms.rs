@@ -129,6 +129,12 @@ fn only_three_files_know_the_http_client() {
 }
 
 #[test]
+fn only_one_file_knows_secrets_manager() {
+    let known: Vec<_> = mentions("aws_sdk_secretsmanager").into_iter().collect();
+    assert_eq!(known, ["shared/src/key_ring.rs"]);
+}
+
+#[test]
 fn one_function_sends_and_one_file_each_knows_how() {
     for (name, only) in [
         ("aws_sdk_ses", "functions/deliver/src/ses.rs"),
@@ -206,7 +212,15 @@ fn the_arrows_between_rooms_point_one_way() {
             "identity_servers",
             "accounts captcha error http lambda limits outbox passwords tokens uia",
         ),
+        (
+            "key_ring",
+            "accounts app config error http lambda limits store tokens uia",
+        ),
         ("limits", "accounts error lambda tokens uia"),
+        (
+            "metrics",
+            "accounts app config error http lambda limits passwords store tokens uia",
+        ),
         (
             "notices",
             "accounts config error http lambda passwords store tokens uia",

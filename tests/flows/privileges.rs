@@ -13,11 +13,16 @@ mod sessions;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use gatehouse_local::{
+    sinks::KEY_RING,
     tap::{Fault, Kind, Use},
     template::Template,
 };
 use kit::{House, PREFIXES};
 use serde_json::json;
+use shared::{
+    app,
+    key_ring::{self, KeySettings},
+};
 
 use crate::flows::{
     addresses::{
@@ -30,13 +35,24 @@ use crate::flows::{
     },
 };
 
-/// What each function does when it starts, if it reads tables at all. A worker is not waited for
-/// and does nothing then.
+/// What each function does when it starts: it reads the secret if it uses keys, and tables if it reads
+/// any at all. A worker is not waited for and leaves the tables alone then.
 async fn start_every_function(house: &House) {
     let template = Template::ours().unwrap();
+    let secret = json!({ "current": "0123456789abcdef0123456789abcdef" });
+    house.local.sinks().keep_secret(&secret.to_string());
     for (function, permissions) in &template.policies {
-        if !permissions.is_empty() && !template.workers.contains_key(function) {
-            process_of(house, function).warm_up().await;
+        let mut actions = permissions.iter().map(|held| held.action.as_str());
+        if actions.any(|action| action == "secretsmanager:GetSecretValue") {
+            let aws = house.local.aws(function);
+            let sdk = aws.sdk_config(aws.endpoints.secrets_manager.as_deref());
+            let lookup = |name: &str| (name == key_ring::ARN).then(|| KEY_RING.to_owned());
+            let fetched = KeySettings::fetch(&sdk, lookup).await;
+            fetched.unwrap();
+        }
+        let mut tables = permissions.iter().map(|held| held.action.contains(':'));
+        if tables.any(|elsewhere| !elsewhere) && !template.workers.contains_key(function) {
+            app::warm_up(&process_of(house, function).store).await;
         }
     }
 }

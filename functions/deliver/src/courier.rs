@@ -7,6 +7,7 @@ use shared::{
     app::App,
     aws::Aws,
     clock::{Timestamp, millis},
+    metrics::{self, Metric},
     outbox::{Content, End, Leased},
     threepids::Medium,
 };
@@ -100,6 +101,7 @@ impl<'a> Courier<'a> {
             Err(outcome) => (("none", "none"), outcome),
         };
         log(&leased, labels, &outcome);
+        count(&leased, &outcome);
         self.mark(&leased, &outcome).await;
     }
 
@@ -167,6 +169,20 @@ fn bound(attempts: i64) -> Duration {
     (FIRST_WAIT * 2_u32.pow(doublings)).min(LONGEST_WAIT)
 }
 
+/// A purge is no message.
+fn count(leased: &Leased, outcome: &Outcome) {
+    if matches!(leased.content, Content::Purge { .. }) {
+        return;
+    }
+    match outcome {
+        Outcome::Over(End::Sent, _) => metrics::count(Metric::MessagesSent),
+        Outcome::Over(End::Failed, _) => metrics::count(Metric::MessagesFailed),
+        Outcome::Over(End::Dead, _) => metrics::count(Metric::MessagesGivenUp),
+        Outcome::Over(End::Moot, _) => {}
+        Outcome::Again(_) => metrics::count(Metric::MessagesRetried),
+    }
+}
+
 /// One line a row, without address, session, code or link.
 fn log(leased: &Leased, (medium, kind): (&str, &str), outcome: &Outcome) {
     let (id, attempt) = (leased.id.as_str(), leased.attempts);
@@ -174,6 +190,7 @@ fn log(leased: &Leased, (medium, kind): (&str, &str), outcome: &Outcome) {
         ($level:ident, $field:ident = $value:expr, $text:literal) => {
             tracing::$level!(
                 outbox.id = id,
+                trace.id = leased.trace,
                 message.medium = medium,
                 message.kind = kind,
                 message.attempt = attempt,

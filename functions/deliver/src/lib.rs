@@ -26,7 +26,12 @@ mod sns;
 use std::sync::Arc;
 
 use serde_json::Value;
-use shared::{app::App, aws::Aws, lambda::Worker};
+use shared::{
+    app::App,
+    aws::Aws,
+    lambda::Worker,
+    metrics::{self, Metric},
+};
 
 use courier::Courier;
 
@@ -52,18 +57,23 @@ impl Deliver {
     /// Works on what is due, page by page, while there is time.
     async fn work_off(&self, courier: &Courier<'_>) {
         let mut page = None;
-        for _ in 0..PAGES {
+        for number in 0..PAGES {
             let now = self.app.clock.now();
-            let (ids, next) = match self.app.store.due_messages(now, page).await {
-                Ok(found) => found,
+            let due = match self.app.store.due_messages(now, page).await {
+                Ok(due) => due,
                 Err(error) => {
                     let error = error.to_string();
                     tracing::error!(error, "what is due could not be read");
                     return;
                 }
             };
-            courier.deliver_all(&ids).await;
-            page = next;
+            if number == 0 {
+                let age = due.oldest.map(|oldest| now.since(oldest));
+                let age = age.unwrap_or_default().as_secs_f64();
+                metrics::gauge(Metric::OutboxOldestAge, age);
+            }
+            courier.deliver_all(&due.ids).await;
+            page = due.next;
             if page.is_none() || courier.is_late() {
                 return;
             }

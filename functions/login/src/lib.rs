@@ -18,6 +18,7 @@ use shared::{
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Request as HttpRequest, Response as HttpResponse},
     ids::Localpart,
+    metrics::{self, Metric},
     store::AccountRow,
     tokens::{self, Issued, Login},
 };
@@ -84,6 +85,8 @@ async fn finish(
     app.store
         .save_device(localpart, &device, account.epoch, app.clock.now())
         .await?;
+    metrics::count(Metric::Logins);
+    metrics::user(localpart);
     let server = &app.config.server_name;
     Ok(HttpResponse::ok(&Response {
         user_id: localpart.user_id(server),

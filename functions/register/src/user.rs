@@ -15,6 +15,7 @@ use shared::{
     identity_servers,
     ids::Localpart,
     limits::{self, Limit, LimitError},
+    metrics::{self, Metric},
     passwords,
     secrets::Secret,
     store::{AccountKind, Facts, Wanted},
@@ -303,6 +304,8 @@ async fn finish(
         };
         match app.store.create_account(&account).await {
             Ok(()) => {
+                metrics::count(Metric::Registrations);
+                metrics::user(&account.localpart);
                 welcome(app, request.network, asked, &account).await;
                 return Ok(HttpResponse::json_text(http::StatusCode::OK, text));
             }

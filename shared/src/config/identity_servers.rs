@@ -112,7 +112,8 @@ impl Read {
         let keys = match self.key {
             Some(current) => SigningKeys {
                 current,
-                old: Vec::new(),
+                next: None,
+                old: None,
             },
             None => SigningKeys::derived(ring)?,
         };

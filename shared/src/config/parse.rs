@@ -9,7 +9,7 @@ use crate::{
     http::TrustedProxies,
     ids::{MAX_USER_ID_BYTES, ServerName},
     passwords::{HashCost, Pepper},
-    secrets::{MIN_ROOT_BYTES, Secret},
+    secrets::{KeyRing, MIN_ROOT_BYTES, Secret},
 };
 
 const MIN_PEPPER_BYTES: usize = 16;
@@ -139,14 +139,23 @@ impl<'a> Raw<'a> {
         None
     }
 
-    pub(super) fn secret(&mut self, name: &str) -> Option<Secret<Vec<u8>>> {
-        let bytes = self.demand(name)?;
-        self.root(name, bytes)
+    /// The keys. A secret of Secrets Manager is not read here: whoever has read it looks its members up
+    /// in the place of its name (`key_ring`).
+    pub(super) fn key_ring(&mut self) -> Option<KeyRing> {
+        const NAME: &str = "GATEHOUSE_SECRET";
+        if self.get(NAME).is_some() && self.get("GATEHOUSE_SECRET_ARN").is_some() {
+            let expected = "cannot be set beside GATEHOUSE_SECRET";
+            self.fault("GATEHOUSE_SECRET_ARN", expected);
+        }
+        let current = self.demand(NAME).and_then(|text| self.root(NAME, text));
+        let next = self.optional_root("GATEHOUSE_SECRET_NEXT");
+        let previous = self.optional_root("GATEHOUSE_SECRET_PREVIOUS");
+        Some(KeyRing::new(current?, previous).with_next(next))
     }
 
-    pub(super) fn optional_secret(&mut self, name: &str) -> Option<Secret<Vec<u8>>> {
-        let bytes = self.get(name)?;
-        self.root(name, bytes)
+    fn optional_root(&mut self, name: &str) -> Option<Secret<Vec<u8>>> {
+        let text = self.get(name)?;
+        self.root(name, text)
     }
 
     fn root(&mut self, name: &str, text: String) -> Option<Secret<Vec<u8>>> {
@@ -220,22 +229,14 @@ impl<'a> Raw<'a> {
             "must be such as `m=19456,t=2,p=1`, with m from 8 to 1048576, at least 8 for each of p, and no more than 4194304 for all passes",
             HashCost::parse,
         );
-        let pepper = self.get("GATEHOUSE_PASSWORD_PEPPER");
-        if pepper
-            .as_ref()
-            .is_some_and(|pepper| pepper.len() < MIN_PEPPER_BYTES)
-        {
-            self.fault(
-                "GATEHOUSE_PASSWORD_PEPPER",
-                format!("must have at least {MIN_PEPPER_BYTES} bytes"),
-            );
-        }
-        let pepper = pepper.map(|pepper| Pepper::new(secret_bytes(pepper)));
+        let pepper = self.pepper("GATEHOUSE_PASSWORD_PEPPER");
+        let previous_pepper = self.pepper("GATEHOUSE_PASSWORD_PEPPER_PREVIOUS");
         let imported_pepper = self.imported_pepper();
         Some(PasswordConfig {
             min_score: min_score?,
             cost: cost?,
             pepper,
+            previous_pepper,
             imported_pepper,
         })
     }
@@ -244,6 +245,14 @@ impl<'a> Raw<'a> {
     pub(super) fn imported_pepper(&self) -> Option<Pepper> {
         let pepper = self.get("GATEHOUSE_IMPORTED_PEPPER");
         pepper.map(|pepper| Pepper::new(secret_bytes(pepper)))
+    }
+
+    fn pepper(&mut self, name: &str) -> Option<Pepper> {
+        let pepper = secret_bytes(self.get(name)?);
+        if pepper.reveal().len() < MIN_PEPPER_BYTES {
+            self.fault(name, format!("must have at least {MIN_PEPPER_BYTES} bytes"));
+        }
+        Some(Pepper::new(pepper))
     }
 
     pub(super) fn trusted_proxies(&mut self) -> Option<TrustedProxies> {

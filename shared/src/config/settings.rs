@@ -35,7 +35,17 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_SECRET",
         None,
-        "The root of every key, at least 32 bytes (`openssl rand -base64 32`). Demanded.",
+        "The root of every key, at least 32 bytes (`openssl rand -base64 32`). Either this or `GATEHOUSE_SECRET_ARN` is demanded.",
+    ),
+    row(
+        "GATEHOUSE_SECRET_ARN",
+        None,
+        "A secret in Secrets Manager, read when a function starts: a JSON object with `current` and, where needed, `next`, `previous`, `pepper` and `pepper_previous`, which stand for the settings of these names. `none` for a function that uses no key.",
+    ),
+    row(
+        "GATEHOUSE_SECRET_NEXT",
+        None,
+        "The secret that is to follow this one: what is made with it is read already. Give it to every function before any of them has it as `GATEHOUSE_SECRET`.",
     ),
     row(
         "GATEHOUSE_SECRET_PREVIOUS",
@@ -92,6 +102,11 @@ pub const SETTINGS: &[Setting] = &[
         "GATEHOUSE_PASSWORD_PEPPER",
         None,
         "A secret of at least 16 bytes that is mixed into every password hash. Losing it makes every password useless.",
+    ),
+    row(
+        "GATEHOUSE_PASSWORD_PEPPER_PREVIOUS",
+        None,
+        "The pepper before this one. Hashes that were made with it are good until it is taken away, and made anew at the next login.",
     ),
     row(
         "GATEHOUSE_IMPORTED_PEPPER",

@@ -64,6 +64,24 @@ fn cve_2019_5885_a_server_without_a_proper_secret_does_not_start() {
 }
 
 #[test]
+fn a_secret_is_given_one_way_or_the_other() {
+    assert!(
+        read(&[(
+            "GATEHOUSE_SECRET_ARN",
+            "arn:aws:secretsmanager:eu-central-1:1:secret:keys"
+        )])
+        .unwrap_err()
+        .contains("GATEHOUSE_SECRET_ARN: cannot be set beside GATEHOUSE_SECRET")
+    );
+    for name in [
+        "GATEHOUSE_SECRET_NEXT",
+        "GATEHOUSE_PASSWORD_PEPPER_PREVIOUS",
+    ] {
+        assert!(read(&[(name, "short")]).unwrap_err().contains(name));
+    }
+}
+
+#[test]
 fn uia_21_a_flow_that_another_begins_with_is_refused() {
     let prefix = "m.login.registration_token m.login.registration_token+m.login.dummy";
     assert!(

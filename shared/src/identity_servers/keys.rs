@@ -16,11 +16,11 @@ const VALID_FOR: Duration = Duration::from_hours(24);
 /// The signed document. Nothing is read for it.
 pub fn server_keys(config: &Config, now: Timestamp) -> Map<String, Value> {
     let keys = &config.identity_servers.keys;
-    let mut current = Map::new();
-    current.insert(
-        keys.current.id().to_owned(),
-        json!({ "key": keys.current.public() }),
-    );
+    // Who asks today knows the next one when it comes into use.
+    let current: Map<String, Value> = std::iter::once(&keys.current)
+        .chain(&keys.next)
+        .map(|key| (key.id().to_owned(), json!({ "key": key.public() })))
+        .collect();
     // What an old one has signed until now may be good; when it was put away nobody has written down.
     let old: Map<String, Value> = keys
         .old

@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     ids::ServerName,
-    secrets::{KeyRing, Purpose},
+    secrets::{Generation, KeyRing, Purpose},
 };
 
 /// The one algorithm.
@@ -41,13 +41,15 @@ pub struct SigningKey {
     pair: Arc<Ed25519KeyPair>,
 }
 
-/// The key in use, and those before it that others may still have to know.
+/// The key in use, and those beside it that others may have to know.
 #[derive(Debug, Clone)]
 pub struct SigningKeys {
     /// Signs.
     pub current: SigningKey,
+    /// Will sign.
+    pub next: Option<SigningKey>,
     /// Has signed.
-    pub old: Vec<SigningKey>,
+    pub old: Option<SigningKey>,
 }
 
 impl fmt::Debug for SigningKey {
@@ -103,14 +105,14 @@ impl SigningKey {
 impl SigningKeys {
     /// Those that come out of the key ring, if the operator gave none.
     pub fn derived(ring: &KeyRing) -> Option<Self> {
-        let mut keys = ring
-            .seeds(Purpose::SigningKey)
-            .into_iter()
-            .map(|(id, seed)| SigningKey::new(&id.replace('-', "_"), seed.reveal()));
-        let current = keys.next()??;
+        let key = |generation| {
+            let (id, seed) = ring.seed(Purpose::SigningKey, generation)?;
+            SigningKey::new(&id.replace('-', "_"), seed.reveal())
+        };
         Some(Self {
-            current,
-            old: keys.flatten().collect(),
+            current: key(Generation::Current)?,
+            next: key(Generation::Next),
+            old: key(Generation::Previous),
         })
     }
 }

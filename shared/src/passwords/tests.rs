@@ -7,6 +7,7 @@ fn config(pepper: Option<&str>) -> PasswordConfig {
         min_score: 3,
         cost: HashCost::parse("m=8,t=1,p=1").unwrap(),
         pepper: pepper.map(pepper_of),
+        previous_pepper: None,
         imported_pepper: Some(pepper_of("a pepper")),
     }
 }
@@ -102,6 +103,19 @@ fn a_hash_knows_its_password_and_says_when_it_is_outdated() {
     );
     assert_eq!(
         verify(&plain, "x", &hash(&peppered)).unwrap(),
+        Verdict::Wrong
+    );
+    let later = PasswordConfig {
+        previous_pepper: peppered.pepper.clone(),
+        ..config(Some("another pepper, later"))
+    };
+    assert_eq!(
+        verify(&later, "x", &hash(&peppered)).unwrap(),
+        Verdict::Outdated
+    );
+    assert_eq!(verify(&later, "x", &hash(&later)).unwrap(), Verdict::Right);
+    assert_eq!(
+        verify(&later, "y", &hash(&peppered)).unwrap(),
         Verdict::Wrong
     );
     let dearer = PasswordConfig {

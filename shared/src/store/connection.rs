@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::{
 };
 use aws_smithy_runtime::client::retries::RetryPartition;
 
+use super::capacity::Capacity;
 use crate::aws::{self, Aws};
 
 /// How often the SDK tries, the first time included. It repeats throttles, faults of the service
@@ -26,7 +27,8 @@ pub(super) fn client(aws: &Aws) -> Client {
                 .with_initial_backoff(Duration::from_millis(50)),
         )
         .retry_partition(RetryPartition::custom("gatehouse").build())
-        .timeout_config(aws::timeouts());
+        .timeout_config(aws::timeouts())
+        .interceptor(Capacity);
     if let Some(endpoint) = &aws.endpoints.dynamodb {
         config = config.endpoint_url(endpoint);
     }

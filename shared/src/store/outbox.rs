@@ -20,6 +20,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     ids::Localpart,
+    metrics::{self, Metric},
     outbox::{Content, End, Leased, NewMessage, Notice},
     threepids::{Medium, ThreePid},
 };
@@ -36,6 +37,17 @@ const PURGE: &str = "purge";
 /// How many rows one read of the index gives.
 const PAGE: i32 = 100;
 
+/// What one read of the index finds.
+#[derive(Debug, Clone)]
+pub struct DueMessages {
+    /// Their ids, first what has been due the longest.
+    pub ids: Vec<String>,
+    /// Since when that has been due.
+    pub oldest: Option<Timestamp>,
+    /// Where to go on, if there are more.
+    pub next: Option<DuePage>,
+}
+
 /// Where the next read of the index goes on.
 #[derive(Debug, Clone)]
 pub struct DuePage(HashMap<String, AttributeValue>);
@@ -50,7 +62,8 @@ impl Store {
             .number("created", new.created.0)
             .text("due", DUE)
             .number("due_at", new.created.0)
-            .number("ttl", Timestamp(new.created.0 + KEEP_MS).seconds());
+            .number("ttl", Timestamp(new.created.0 + KEEP_MS).seconds())
+            .text_if("trace", metrics::trace().as_deref());
         let item = match &new.content {
             Content::Validation {
                 sid,
@@ -69,6 +82,15 @@ impl Store {
             Content::Purge { user } => item.text("content", PURGE).text("user", user.as_str()),
         };
         put(&self.outbox, item, Some("attribute_not_exists(pk)"))
+    }
+
+    /// Counts the messages among the items of a transaction that is done.
+    pub(super) fn count_messages(&self, items: &[TransactWriteItem]) {
+        let puts = items.iter().filter_map(TransactWriteItem::put);
+        let rows = puts.filter(|put| put.table_name() == self.outbox);
+        for _ in rows.filter(|put| !holds(put.item(), "content", PURGE)) {
+            metrics::count(Metric::MessagesQueued);
+        }
     }
 
     /// Takes a message that is due by `now`, and that nobody else has a lease on, until `ends`.
@@ -142,13 +164,13 @@ impl Store {
         .await
     }
 
-    /// The ids of messages that are due by `now`, oldest first, and where to go on if there are
-    /// more. The index may be a little behind: what it names need not be due any more.
+    /// The messages that are due by `now`. The index may be a little behind: what it names need not
+    /// be due any more.
     pub async fn due_messages(
         &self,
         now: Timestamp,
         page: Option<DuePage>,
-    ) -> Result<(Vec<String>, Option<DuePage>), StoreError> {
+    ) -> Result<DueMessages, StoreError> {
         let start = &page.map(|DuePage(key)| key);
         let answer = self
             .retry(|| async move {
@@ -166,8 +188,16 @@ impl Store {
             })
             .await?;
         let rows = answer.items.unwrap_or_default().into_iter().map(Row::new);
-        let ids: Result<Vec<_>, _> = rows.map(|row| row.text(PK).map(str::to_owned)).collect();
-        Ok((ids?, answer.last_evaluated_key.map(DuePage)))
+        let rows: Vec<_> = rows.collect();
+        let ids: Result<_, _> = rows
+            .iter()
+            .map(|row| row.text(PK).map(str::to_owned))
+            .collect();
+        Ok(DueMessages {
+            ids: ids?,
+            oldest: rows.first().map(|row| row.time("due_at")).transpose()?,
+            next: answer.last_evaluated_key.map(DuePage),
+        })
     }
 
     /// Ends a lease, by an update that sets `:status`. A lease is ended once, so that a row that
@@ -231,6 +261,7 @@ fn read(row: &Row) -> Result<Leased, StoreError> {
         lease: row.text("lease")?.to_owned(),
         content,
         created: row.time("created")?,
+        trace: row.text_if("trace")?.map(str::to_owned),
         attempts: row.number("attempts")?,
         interrupted: row.text("was")? == SENDING,
     })

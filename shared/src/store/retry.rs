@@ -115,7 +115,10 @@ impl Store {
                 .set_transact_items(Some(items.clone()))
                 .client_request_token(token);
             match call.send().await {
-                Ok(_) => Ok(()),
+                Ok(_) => {
+                    self.count_messages(items);
+                    Ok(())
+                }
                 Err(error) => {
                     if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
                         error.as_service_error()

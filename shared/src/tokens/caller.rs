@@ -8,6 +8,7 @@ use crate::{
     app::App,
     appservices::Appservice,
     ids::{DeviceId, Localpart},
+    metrics,
     secrets::Secret,
     store::{AccountRow, AccountStatus, StoreError},
 };
@@ -114,5 +115,6 @@ pub async fn as_user(
         Some(AccountStatus::Locked) => return Err(AuthenticationError::Locked.into()),
         None | Some(AccountStatus::Active | AccountStatus::Suspended) => {}
     }
+    metrics::user(&localpart);
     Ok(Caller::Appservice { localpart, account })
 }

@@ -14,6 +14,7 @@ use crate::{
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Network},
     limits::{self, Limit},
+    metrics::{self, Metric},
 };
 
 const UNKNOWN_SESSION: Refusal = Refusal {
@@ -117,6 +118,9 @@ pub async fn prove(app: &App, attempt: Attempt<'_>) -> Result<Proof, Rejection> 
         if !session.is_stored() && !attempt.charged {
             limits::spend(app, Limit::UiaSession, network).await?;
         }
+        if session.is_sign_up() && !session.is_stored() {
+            metrics::count(Metric::SignUpsBegun);
+        }
         if changed || !session.is_stored() {
             let (merged, ()) = tokio::join!(
                 session.save_merged(app, Parameters::Ours, withdrawn),
@@ -204,6 +208,10 @@ async fn try_stage(
     match stage.attempt(context, prepared).await? {
         Verdict::Passed { evidence, refund } => {
             session.complete(stage, evidence);
+            metrics::stage(stage.as_str());
+            if session.is_sign_up() {
+                metrics::count(Metric::SignUpStages);
+            }
             if stage.is_single_use() && session.is_stored() {
                 // What cannot be shown twice is remembered before anything else is tried.
                 session.save_merged(app, Parameters::Ours, None).await?;
@@ -269,14 +277,16 @@ pub(super) async fn complete_stage(
     }
 }
 
+/// The first stage of the flow that is not done.
+pub(super) fn next(flow: &Flow, session: &OpenSession) -> Option<StageType> {
+    flow.iter()
+        .find(|own| !session.has_completed(**own))
+        .copied()
+}
+
 /// Whether `stage` is the first uncompleted stage of some flow.
 pub(super) fn is_next(flows: &[Flow], session: &OpenSession, stage: StageType) -> bool {
-    let next = |flow: &Flow| {
-        flow.iter()
-            .find(|own| !session.has_completed(**own))
-            .copied()
-    };
-    flows.iter().any(|flow| next(flow) == Some(stage))
+    flows.iter().any(|flow| next(flow, session) == Some(stage))
 }
 
 /// Gives back what a right guess was charged.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Binding,
+    Binding, Operation,
     stages::{Evidence, StageType, threepid::Awaited},
 };
 use crate::{
@@ -194,6 +194,11 @@ impl OpenSession {
     /// Whether it is stored already.
     pub fn is_stored(&self) -> bool {
         self.version > 0
+    }
+
+    /// Whether it is to make an account.
+    pub fn is_sign_up(&self) -> bool {
+        self.state.binding.operation == Operation::Register
     }
 
     /// Remembers which policy versions the next answer shows, until they are accepted (UIA-62).

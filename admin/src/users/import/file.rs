@@ -183,7 +183,7 @@ mod tests {
             ]
         );
         let unknown = super::csv(b"localpart,pasword_hash\nalice,secret\n");
-        let fault = unknown[0].1.as_ref().unwrap_err();
+        let fault = unknown[0].1.as_ref().err().unwrap();
         assert!(
             fault.contains("pasword_hash") && !fault.contains("secret"),
             "{fault}"

@@ -138,9 +138,16 @@ fn without_a_key_of_its_own_the_server_has_one_from_its_secret() {
     let root = |byte: u8| crate::secrets::Secret::new(vec![byte; 32]);
     let old = SigningKeys::derived(&KeyRing::new(root(1), None)).unwrap();
     let new = SigningKeys::derived(&KeyRing::new(root(2), Some(root(1)))).unwrap();
-    assert!(old.old.is_empty());
+    assert!(old.old.is_none() && old.next.is_none());
     assert_ne!(old.current.id(), new.current.id());
     assert_ne!(old.current.public(), new.current.public());
     let kept: Vec<_> = new.old.iter().map(|key| (key.id(), key.public())).collect();
     assert_eq!(kept, [(old.current.id(), old.current.public())]);
+    let early = KeyRing::new(root(1), None).with_next(Some(root(2)));
+    let early = SigningKeys::derived(&early).unwrap();
+    assert_eq!(early.current.id(), old.current.id());
+    assert_eq!(
+        early.next.map(|key| key.public()),
+        Some(new.current.public())
+    );
 }

@@ -1,0 +1,54 @@
+//! Secrets Manager: `GetSecretValue` of the one secret there is.
+
+use http::{HeaderMap, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Bytes;
+use serde_json::{Value, json};
+
+use super::State;
+use crate::{guard::caller, loopback::typed, template::Permission};
+
+/// What its requests name themselves.
+const TARGET: &str = "secretsmanager.GetSecretValue";
+
+/// The secret's name: the template's logical id, which is what `sam local` makes of `!Ref`.
+pub const KEY_RING: &str = "KeyRing";
+
+/// Whether a request is for this service. Unlike the others it speaks JSON.
+pub(super) fn is_asked(headers: &HeaderMap) -> bool {
+    headers
+        .get("x-amz-target")
+        .is_some_and(|target| target == TARGET)
+}
+
+impl State {
+    pub(super) fn tell_secret(&self, headers: &HeaderMap, body: &Bytes) -> Response<Full<Bytes>> {
+        let request: Value = serde_json::from_slice(body).unwrap_or_default();
+        let id = request["SecretId"].as_str().unwrap_or_default();
+        let needs = Permission {
+            action: "secretsmanager:GetSecretValue".to_owned(),
+            resource: id.to_owned(),
+        };
+        let caller = caller(headers);
+        if let Some(denied) = self.guard.judge(&caller, &[needs].into()) {
+            let message = format!(
+                "User: {caller} is not authorized to perform: {} on resource: {id}",
+                denied.action
+            );
+            return refusal("AccessDeniedException", &message);
+        }
+        let secret = self.secret();
+        let Some(text) = secret.as_deref().filter(|_| id == KEY_RING) else {
+            let message = "Secrets Manager can't find the specified secret.";
+            return refusal("ResourceNotFoundException", message);
+        };
+        let answer = json!({ "ARN": id, "Name": id, "SecretString": text });
+        let answer = answer.to_string();
+        typed(StatusCode::OK, "application/x-amz-json-1.1", answer)
+    }
+}
+
+fn refusal(code: &str, message: &str) -> Response<Full<Bytes>> {
+    let body = json!({ "__type": code, "Message": message }).to_string();
+    typed(StatusCode::BAD_REQUEST, "application/x-amz-json-1.1", body)
+}

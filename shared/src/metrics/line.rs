@@ -1,0 +1,213 @@
+//! The line that tells what was done: one JSON object, for people, for CloudWatch Logs Insights and,
+//! as its embedded metric format, for the metrics.
+//!
+//! [The format](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html)
+//! wants its members at the root of the line, where a formatter of `tracing` does not put them; so the
+//! line travels through `tracing` as one text, and [`Lines`] writes that text and nothing around it.
+
+use std::fmt;
+
+use serde_json::{Map, Value, json};
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    fmt::{
+        FmtContext, FormatEvent, FormatFields,
+        format::{Format, Json, Writer},
+    },
+    registry::LookupSpan,
+};
+
+use super::{Meter, Metric, Tally};
+use crate::{
+    clock::Timestamp,
+    secrets::{KeyRing, Purpose},
+};
+
+const NAMESPACE: &str = "Gatehouse";
+/// By which the event is known that is such a line.
+const TARGET: &str = module_path!();
+
+/// What things cost in millionths of a US dollar, on demand in us-east-1 as of November 2026
+/// (aws.amazon.com/dynamodb/pricing/on-demand, aws.amazon.com/lambda/pricing, Arm): enough to see
+/// which operation is dear and whether it has become dearer.
+const READ_UNIT: f64 = 0.125;
+const WRITE_UNIT: f64 = 0.625;
+const INVOCATION: f64 = 0.2;
+const GIGABYTE_SECOND: f64 = 13.333_4;
+
+/// What the line says beside what was counted.
+#[derive(Debug)]
+pub struct About<'a> {
+    /// In a word, what happened.
+    pub message: &'static str,
+    /// The prefix of the tables' names, which on AWS is the stack's name.
+    pub stack: &'a str,
+    /// The function's package.
+    pub operation: &'a str,
+    /// The function's memory, 0 if that is not known.
+    pub memory_mb: i32,
+    /// Whether it is the first of its process.
+    pub cold_start: bool,
+    /// By which a user is called.
+    pub keys: &'a KeyRing,
+    /// What only its caller knows.
+    pub fields: Map<String, Value>,
+}
+
+impl Meter {
+    /// Writes the line.
+    pub fn tell(&self, about: About<'_>) {
+        let ms = self.ms();
+        let line = line(
+            self.began,
+            ms,
+            &self.tally().clone(),
+            self.trace.as_deref(),
+            about,
+        );
+        let line = Value::Object(line).to_string();
+        tracing::info!(line);
+    }
+
+    /// Counts a request that was answered with this status.
+    pub fn answered(&self, status: u16) {
+        let ms = self.ms();
+        let metrics = &mut self.tally().metrics;
+        metrics.insert(Metric::Requests, 1.0);
+        metrics.insert(Metric::Errors5xx, f64::from(u8::from(status >= 500)));
+        metrics.insert(Metric::Duration, number(ms));
+        if status == 429 {
+            metrics.insert(Metric::Limited, 1.0);
+        }
+    }
+}
+
+fn line(
+    at: Timestamp,
+    ms: i64,
+    tally: &Tally,
+    trace: Option<&str>,
+    about: About<'_>,
+) -> Map<String, Value> {
+    let mut line = about.fields;
+    let mut say = |name: &str, value: Value| {
+        line.insert(name.to_owned(), value);
+    };
+    say("message", about.message.into());
+    say("Stack", about.stack.into());
+    say("Operation", about.operation.into());
+    say("duration_ms", ms.into());
+    if about.cold_start {
+        say("cold_start", true.into());
+    }
+    if let Some(trace) = trace {
+        say("trace.id", trace.into());
+    }
+    if let Some(user) = &tally.user {
+        let hash = about
+            .keys
+            .hash(Purpose::LoggedUser, user.as_str().as_bytes());
+        say("user.hash", hash.into());
+    }
+    if !tally.stages.is_empty() {
+        say("uia.completed", tally.stages.join(" ").into());
+    }
+    let calls = tally.calls;
+    if calls.number > 0 {
+        say("dynamodb.calls", calls.number.into());
+        say("dynamodb.read_units", calls.read_units.into());
+        say("dynamodb.write_units", calls.write_units.into());
+        say("dynamodb.ms", calls.ms.into());
+    }
+    if let Some(hashes) = tally.metrics.get(&Metric::Hashes) {
+        say("argon2.hashes", (*hashes).into());
+        say("argon2.ms", tally.hash_ms.into());
+    }
+    let gigabyte_seconds = f64::from(about.memory_mb) / 1024.0 * number(ms) / 1000.0;
+    let cost = calls.read_units * READ_UNIT
+        + calls.write_units * WRITE_UNIT
+        + INVOCATION
+        + gigabyte_seconds * GIGABYTE_SECOND;
+    say("cost.usd_micros", ((cost * 1000.0).round() / 1000.0).into());
+    for (metric, value) in &tally.metrics {
+        say(&metric.name(), (*value).into());
+    }
+    if !tally.metrics.is_empty() {
+        say("_aws", metadata(at, tally));
+    }
+    line
+}
+
+/// What makes metrics of the line's members. A metric costs money for each value of its dimensions, and
+/// Lambda counts and times the calls of each function for nothing: so only what it cannot know, a 5xx,
+/// is told of each operation, and only when there is one.
+fn metadata(at: Timestamp, tally: &Tally) -> Value {
+    let directive = |dimensions: &[&str], metrics: &mut dyn Iterator<Item = Metric>| {
+        let metrics: Vec<Value> = metrics
+            .map(|metric| json!({ "Name": metric.name(), "Unit": metric.unit() }))
+            .collect();
+        json!({ "Namespace": NAMESPACE, "Dimensions": [dimensions], "Metrics": metrics })
+    };
+    let mut directives = vec![directive(&["Stack"], &mut tally.metrics.keys().copied())];
+    let failed = tally.metrics.get(&Metric::Errors5xx);
+    if failed.is_some_and(|failed| *failed > 0.0) {
+        let dimensions = ["Stack", "Operation"];
+        directives.push(directive(&dimensions, &mut [Metric::Errors5xx].into_iter()));
+    }
+    json!({ "Timestamp": at.0, "CloudWatchMetrics": directives })
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a time of more than 2^53 milliseconds is none"
+)]
+fn number(ms: i64) -> f64 {
+    ms as f64
+}
+
+/// Writes one JSON object a line: of what [`Meter::tell`] tells its text, of everything else what
+/// `tracing` makes of it.
+#[derive(Debug)]
+pub struct Lines(Format<Json>);
+
+impl Default for Lines {
+    /// With the span that something happens in.
+    fn default() -> Self {
+        let format = Format::default().json();
+        Self(format.with_current_span(true).with_span_list(false))
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        if event.metadata().target() != TARGET {
+            return self.0.format_event(context, writer, event);
+        }
+        let mut raw = Raw(writer, Ok(()));
+        event.record(&mut raw);
+        raw.1
+    }
+}
+
+/// Writes a text as it is.
+struct Raw<'a>(Writer<'a>, fmt::Result);
+
+impl Visit for Raw<'_> {
+    fn record_str(&mut self, _: &Field, line: &str) {
+        self.1 = writeln!(self.0, "{line}");
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
+}

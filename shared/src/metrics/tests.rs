@@ -1,0 +1,247 @@
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use serde_json::{Map, Value, json};
+use tracing_subscriber::layer::SubscriberExt;
+
+use super::{About, Calls, Lines, Meter, Metric, Timer};
+use crate::{
+    clock::{Clock, Timestamp},
+    ids::{Localpart, ServerName},
+    metrics,
+    secrets::{KeyRing, Secret},
+};
+
+/// A clock that a test moves.
+#[derive(Debug)]
+struct Hand(Mutex<Timestamp>);
+
+impl Hand {
+    fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Timestamp(1_800_000_000_000))))
+    }
+
+    fn wait(&self, ms: u64) {
+        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *now = now.plus(Duration::from_millis(ms));
+    }
+}
+
+impl Clock for Hand {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a function writes to its standard output.
+#[derive(Debug, Clone, Default)]
+struct Out(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Out {
+    fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
+        let out = Self::default();
+        let writer = out.clone();
+        let lines = tracing_subscriber::fmt::layer()
+            .json()
+            .event_format(Lines::default())
+            .with_writer(move || writer.clone());
+        let subscriber = tracing_subscriber::registry().with(lines);
+        (out, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn lines(&self) -> Vec<Value> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+}
+
+fn ring() -> KeyRing {
+    KeyRing::new(Secret::new(vec![7; 32]), None)
+}
+
+fn about(keys: &KeyRing, memory_mb: i32) -> About<'_> {
+    About {
+        message: "answered",
+        stack: "gatehouse",
+        operation: "register",
+        memory_mb,
+        cold_start: false,
+        keys,
+        fields: Map::from_iter([("http.status".to_owned(), json!(200))]),
+    }
+}
+
+/// Holds a line against what the embedded metric format demands: a list of directives, each with a
+/// namespace, sets of at most thirty dimensions that are strings at the root, and metrics that are
+/// numbers there.
+fn assert_embedded(line: &Value) {
+    let about = &line["_aws"];
+    assert!(about["Timestamp"].is_i64(), "{line}");
+    let directives = about["CloudWatchMetrics"].as_array().unwrap();
+    assert!(!directives.is_empty());
+    for directive in directives {
+        assert_eq!(directive["Namespace"], "Gatehouse");
+        for set in directive["Dimensions"].as_array().unwrap() {
+            for name in set.as_array().unwrap() {
+                assert!(line[name.as_str().unwrap()].is_string(), "{name}: {line}");
+            }
+        }
+        let metrics = directive["Metrics"].as_array().unwrap();
+        assert!((1..=100).contains(&metrics.len()));
+        for metric in metrics {
+            let name = metric["Name"].as_str().unwrap();
+            assert!(line[name].is_number(), "{name}: {line}");
+            assert!(
+                ["Count", "Milliseconds", "Seconds"].contains(&metric["Unit"].as_str().unwrap())
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_done_for_a_request_is_in_its_line_and_nothing_else_is() {
+    let (out, _guard) = Out::capture();
+    let (clock, keys) = (Hand::new(), ring());
+    metrics::count(Metric::Logins);
+    let trace = "1-5759e988-bd862e3fe1be46a994272793".to_owned();
+    let meter = Meter::new(Arc::clone(&clock) as _, Some(trace.clone()));
+    let alice = Localpart::parse("alice", &ServerName::parse("example.org").unwrap()).unwrap();
+    let work = async {
+        assert_eq!(metrics::trace(), Some(trace));
+        let timer = Timer::start();
+        clock.wait(7);
+        let calls = Calls {
+            number: 1,
+            read_units: 1.5,
+            write_units: 6.0,
+            ..Calls::default()
+        };
+        metrics::called(&timer, calls);
+        metrics::hashing(async { clock.wait(30) }).await;
+        metrics::stage("m.login.dummy");
+        metrics::count(Metric::Registrations);
+        metrics::user(&alice);
+    };
+    meter.around(work).await;
+    assert_eq!(metrics::trace(), None);
+    meter.answered(200);
+    meter.tell(about(&keys, 1024));
+    let [line] = &out.lines()[..] else {
+        panic!("{:?}", out.lines())
+    };
+    assert_embedded(line);
+    for (name, value) in [
+        ("message", json!("answered")),
+        ("http.status", json!(200)),
+        ("duration_ms", json!(37)),
+        ("trace.id", json!("1-5759e988-bd862e3fe1be46a994272793")),
+        ("uia.completed", json!("m.login.dummy")),
+        ("dynamodb.calls", json!(1)),
+        ("dynamodb.read_units", json!(1.5)),
+        ("dynamodb.write_units", json!(6.0)),
+        ("dynamodb.ms", json!(7)),
+        ("argon2.hashes", json!(1.0)),
+        ("argon2.ms", json!(30)),
+        // 1.5 × 0.125 + 6 × 0.625 + 0.2 + 1 GB × 37 ms × 13.3334
+        ("cost.usd_micros", json!(4.631)),
+        ("Requests", json!(1.0)),
+        ("Errors5xx", json!(0.0)),
+        ("Duration", json!(37.0)),
+        ("Registrations", json!(1.0)),
+    ] {
+        assert_eq!(line[name], value, "{name}: {line}");
+    }
+    let text = line.to_string();
+    assert!(
+        line["user.hash"].is_string() && !text.contains("alice"),
+        "{line}"
+    );
+    assert!(line.get("Logins").is_none() && line.get("cold_start").is_none());
+}
+
+#[tokio::test]
+async fn a_failure_is_told_of_its_operation_too_and_a_refused_request_is_counted() {
+    let (out, _guard) = Out::capture();
+    let keys = ring();
+    for status in [500, 429] {
+        let meter = Meter::new(Hand::new(), None);
+        meter.answered(status);
+        meter.tell(about(&keys, 0));
+    }
+    let lines = out.lines();
+    for line in &lines {
+        assert_embedded(line);
+    }
+    let sets = |line: &Value| -> Vec<Value> {
+        let directives = line["_aws"]["CloudWatchMetrics"].as_array().unwrap();
+        directives
+            .iter()
+            .map(|directive| directive["Dimensions"].clone())
+            .collect()
+    };
+    assert_eq!(
+        sets(&lines[0]),
+        [json!([["Stack"]]), json!([["Stack", "Operation"]])]
+    );
+    assert_eq!(lines[0]["Errors5xx"], 1.0);
+    assert_eq!(lines[0].get("Limited"), None);
+    assert_eq!(sets(&lines[1]), [json!([["Stack"]])]);
+    assert_eq!(lines[1]["Limited"], 1.0);
+    assert_eq!(lines[1]["Errors5xx"], 0.0);
+}
+
+#[test]
+fn every_other_line_is_json_too_with_its_span() {
+    let (out, _guard) = Out::capture();
+    let span = tracing::info_span!("request", request.id = "7");
+    span.in_scope(|| tracing::error!(line = "no such line", "it failed"));
+    let [line] = &out.lines()[..] else {
+        panic!("{:?}", out.lines())
+    };
+    assert_eq!(line["fields"]["message"], "it failed");
+    assert_eq!(line["span"]["request.id"], "7");
+}
+
+#[test]
+fn a_trace_has_the_form_that_aws_gives_it_or_is_none() {
+    let id = "1-5759e988-bd862e3fe1be46a994272793";
+    for header in [
+        format!("Root={id}"),
+        format!("Self=1-x;Root={id};Parent=53995c3f42cd8ad8;Sampled=1"),
+    ] {
+        assert_eq!(metrics::trace_id(&header).as_deref(), Some(id));
+    }
+    for header in [
+        "",
+        "1-5759e988-bd862e3fe1be46a994272793",
+        "Root=2-5759e988-bd862e3fe1be46a994272793",
+        "Root=1-5759e988-bd862e3fe1be46a99427279",
+        "Root=1-5759e988-bd862e3fe1be46a994272793-1",
+        "Root=1-alice@ex-bd862e3fe1be46a994272793",
+        "Root=alice@example.org",
+    ] {
+        assert_eq!(metrics::trace_id(header), None, "{header}");
+    }
+}
+
+#[test]
+fn every_metric_is_listed_once() {
+    let names: std::collections::BTreeSet<_> = Metric::ALL.into_iter().map(Metric::name).collect();
+    assert_eq!(names.len(), Metric::ALL.len());
+}

@@ -1,0 +1,181 @@
+//! The key ring out of Secrets Manager: what a function starts with, and how its keys are replaced while
+//! functions of before and after run side by side.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use std::collections::HashMap;
+
+use gatehouse_local::sinks::KEY_RING;
+use kit::{House, Log, PASSWORD};
+use serde_json::{Value, json};
+use shared::{
+    chance::SystemChance,
+    config::{Config, read_keys},
+    key_ring::KeySettings,
+    secrets::Purpose,
+};
+
+const OLD: &str = "CanaryOldRoot0123456789abcdefghijklmnopqrstuvwxyz0123456789ABCDE";
+const NEW: &str = "CanaryNewRoot0123456789abcdefghijklmnopqrstuvwxyz0123456789ABCDE";
+const PEPPERS: [&str; 2] = ["canary pepper, the first", "canary pepper, the second"];
+
+/// The settings of a function that starts now: those beside the secret, and the secret's.
+async fn start(
+    house: &House,
+    settings: &[(&'static str, &str)],
+) -> Result<HashMap<&'static str, String>, String> {
+    let mut values = HashMap::from([
+        ("GATEHOUSE_SERVER_NAME", "localhost".to_owned()),
+        ("GATEHOUSE_REGISTRATION", "closed".to_owned()),
+        ("GATEHOUSE_SECRET_ARN", KEY_RING.to_owned()),
+    ]);
+    values.extend(
+        settings
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned())),
+    );
+    let lookup = |name: &str| values.get(name).cloned();
+    let aws = house.local.aws("admin");
+    let sdk = aws.sdk_config(aws.endpoints.secrets_manager.as_deref());
+    let fetched = KeySettings::fetch_if_used(&sdk, lookup, &SystemChance).await;
+    let fetched = fetched.map_err(|fault| fault.to_string())?;
+    Config::from_lookup(fetched.over(lookup)).map_err(|faults| faults.to_string())?;
+    let secrets = shared::key_ring::MEMBERS.map(|(_, setting)| setting);
+    let found = fetched.over(lookup);
+    Ok(secrets
+        .into_iter()
+        .filter_map(|name| Some((name, found(name)?)))
+        .collect())
+}
+
+/// A house whose functions start now, with their tables in a directory.
+async fn house_of(secret: &Value, data: &std::path::Path) -> House {
+    let teller = House::new().await;
+    teller.local.sinks().keep_secret(&secret.to_string());
+    let settings = start(&teller, &[]).await.unwrap();
+    let settings: Vec<_> = settings
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    House::in_directory(&settings, data).await
+}
+
+#[tokio::test]
+async fn a_function_starts_with_what_the_secret_says() {
+    let (log, _guard) = Log::capture();
+    let house = House::new().await;
+    let secret = json!({ "current": NEW, "previous": OLD, "pepper": PEPPERS[0] });
+    house.local.sinks().keep_secret(&secret.to_string());
+    let settings = start(&house, &[]).await.unwrap();
+    let expected = HashMap::from([
+        ("GATEHOUSE_SECRET", NEW.to_owned()),
+        ("GATEHOUSE_SECRET_PREVIOUS", OLD.to_owned()),
+        ("GATEHOUSE_PASSWORD_PEPPER", PEPPERS[0].to_owned()),
+    ]);
+    assert_eq!(settings, expected);
+    // The operator's command reads the same keys.
+    let (keys, _) = read_keys(|name| settings.get(name).cloned()).unwrap();
+    assert_eq!(keys.hashes(Purpose::RegistrationToken, b"token").len(), 2);
+    // What is not the SDK's own tracing, which no function writes.
+    let text = log.text();
+    let ours = text.lines().filter(|line| line.contains("gatehouse"));
+    for line in ours {
+        assert!(!line.to_lowercase().contains("canary"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_function_does_not_start_without_a_proper_secret_and_says_why() {
+    let house = House::new().await;
+    for (secret, fault) in [
+        (
+            None,
+            "GATEHOUSE_SECRET_ARN: Secrets Manager refuses it: ResourceNotFoundException",
+        ),
+        (
+            Some(NEW),
+            "GATEHOUSE_SECRET_ARN: the secret is no JSON object",
+        ),
+        (
+            Some(r#"{ "current": "short" }"#),
+            "GATEHOUSE_SECRET: must have at least 32 bytes",
+        ),
+    ] {
+        if let Some(secret) = secret {
+            house.local.sinks().keep_secret(secret);
+        }
+        assert_eq!(start(&house, &[]).await.unwrap_err(), fault);
+    }
+    let secret = json!({ "current": NEW, "pepper": PEPPERS[0] }).to_string();
+    house.local.sinks().keep_secret(&secret);
+    for name in ["GATEHOUSE_SECRET", "GATEHOUSE_PASSWORD_PEPPER"] {
+        let fault = start(&house, &[(name, OLD)]).await.unwrap_err();
+        assert!(fault.contains(name) && !fault.contains(OLD), "{fault}");
+    }
+    start(&house, &[("GATEHOUSE_SECRET_PREVIOUS", OLD)])
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_function_that_uses_no_key_asks_for_none() {
+    let house = House::new().await;
+    let root = || start(&house, &[("GATEHOUSE_SECRET_ARN", "none")]);
+    let (one, other) = (root().await.unwrap(), root().await.unwrap());
+    assert_ne!(one["GATEHOUSE_SECRET"], other["GATEHOUSE_SECRET"]);
+}
+
+/// First the new root is known everywhere, then it is used: whoever serves the next request of a session,
+/// a function that has started anew or one that has not, can read it.
+#[tokio::test]
+async fn nobody_notices_that_the_root_is_replaced_in_two_steps() {
+    let directory = tempfile::tempdir().unwrap();
+    let steps = [
+        json!({ "current": OLD, "next": NEW }),
+        json!({ "current": NEW, "previous": OLD }),
+    ];
+    for (begins, ends) in [(0, 1), (1, 0)] {
+        let wish = json!({ "username": format!("alice{begins}"), "password": PASSWORD });
+        let house = house_of(&steps[begins], directory.path()).await;
+        let (_, session) = house.begin(&wish).await;
+        drop(house);
+        let house = house_of(&steps[ends], directory.path()).await;
+        let auth = json!({ "auth": { "type": "m.login.dummy", "session": session } });
+        let answer = house.register(&auth).await.ok();
+        assert_eq!(answer["user_id"], format!("@alice{begins}:localhost"));
+    }
+}
+
+#[tokio::test]
+async fn a_pepper_is_replaced_without_anybody_losing_their_password() {
+    let directory = tempfile::tempdir().unwrap();
+    let peppered = |pepper: Option<&str>, previous: Option<&str>| json!({ "current": OLD, "pepper": pepper.unwrap_or_default(), "pepper_previous": previous.unwrap_or_default() });
+    let login = json!({
+        "type": "m.login.password",
+        "identifier": { "type": "m.id.user", "user": "alice" },
+        "password": PASSWORD,
+    });
+    let path = "/_matrix/client/v3/login";
+    let first = peppered(Some(PEPPERS[0]), None);
+    house_of(&first, directory.path())
+        .await
+        .sign_up("alice")
+        .await;
+    let both = peppered(Some(PEPPERS[1]), Some(PEPPERS[0]));
+    house_of(&both, directory.path())
+        .await
+        .post(path, &login)
+        .await
+        .ok();
+    // It has been hashed anew: the first one is of no use any more.
+    let second = peppered(Some(PEPPERS[1]), None);
+    house_of(&second, directory.path())
+        .await
+        .post(path, &login)
+        .await
+        .ok();
+    let lost = house_of(&first, directory.path()).await;
+    lost.post(path, &login).await.error(403, "M_FORBIDDEN");
+}

@@ -1,0 +1,221 @@
+//! The line of each request: what it says, what it counts, and that the tap has counted the same.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use gatehouse_local::tap::{Call, Fault, Kind};
+use kit::{House, Log, PASSWORD};
+use serde_json::{Value, json};
+
+use crate::flows::{
+    addresses::{ALICE, EMAIL, MAIL, ask_mail},
+    support::{DUMMY, TOKEN, TWO_STAGES, flows, new_token, stage, token_stage, wish, with},
+};
+
+/// The last line, held against the calls that the tap has counted.
+#[track_caller]
+fn last(log: &Log, calls: &[Call]) -> Value {
+    let line = log.told().pop().unwrap();
+    assert_eq!(line["dynamodb.calls"], calls.len(), "{line}");
+    for (name, sum) in [
+        ("dynamodb.read_units", sum(calls, |call| call.read_units)),
+        ("dynamodb.write_units", sum(calls, |call| call.write_units)),
+    ] {
+        assert_eq!(line[name], sum, "{name}: {line}");
+    }
+    line
+}
+
+fn sum(calls: &[Call], units: impl Fn(&Call) -> f64) -> f64 {
+    calls.iter().map(units).fold(0.0, |sum, units| sum + units)
+}
+
+#[track_caller]
+fn assert_says(line: &Value, members: &[(&str, Value)]) {
+    for (name, value) in members {
+        assert_eq!(line.get(*name), Some(value), "{name}: {line}");
+    }
+}
+
+#[tokio::test]
+async fn the_lines_of_a_sign_up_draw_its_funnel() {
+    let (log, _guard) = Log::capture();
+    let house = House::with(&[TWO_STAGES, ("GATEHOUSE_LIMITS", "on")]).await;
+    let token = new_token(&house, &[]).await;
+
+    let ((_, session), calls) = house.calls_of(house.begin(&wish("alice"))).await;
+    let begun = last(&log, &calls);
+    let route = json!("/_matrix/client/v3/register");
+    assert_says(
+        &begun,
+        &[
+            ("message", json!("answered")),
+            ("Stack", json!("gatehouse")),
+            ("Operation", json!("register")),
+            ("http.method", json!("POST")),
+            ("http.route", route),
+            ("http.status", json!(401)),
+            ("cold_start", json!(true)),
+            ("uia.next", json!(TOKEN)),
+            ("Requests", json!(1.0)),
+            ("Errors5xx", json!(0.0)),
+            ("SignUpsBegun", json!(1.0)),
+        ],
+    );
+    assert!(begun.get("Hashes").is_none() && begun.get("user.hash").is_none());
+
+    let body = token_stage(&token, Some(&session));
+    let (_, calls) = house.calls_of(house.register(&body)).await;
+    let staged = last(&log, &calls);
+    assert_says(
+        &staged,
+        &[
+            ("uia.completed", json!(TOKEN)),
+            ("uia.next", json!(DUMMY)),
+            ("SignUpStages", json!(1.0)),
+        ],
+    );
+    assert!(staged.get("SignUpsBegun").is_none() && staged.get("cold_start").is_none());
+
+    let body = stage(DUMMY, &session);
+    let (reply, calls) = house.calls_of(house.register(&body)).await;
+    let made = last(&log, &calls);
+    assert_says(
+        &made,
+        &[
+            ("http.status", json!(200)),
+            ("uia.completed", json!(DUMMY)),
+            ("SignUpStages", json!(1.0)),
+            ("Registrations", json!(1.0)),
+            ("argon2.hashes", json!(1.0)),
+        ],
+    );
+    assert!(made["cost.usd_micros"].as_f64().unwrap() > 4.0, "{made}");
+
+    // The answer given again makes no second account.
+    let answer = reply.ok();
+    assert_eq!(house.register(&body).await.ok(), answer);
+    let again = log.told().pop().unwrap();
+    assert!(again.get("Registrations").is_none(), "{again}");
+
+    // A user is called the same in each line, and by no name.
+    let token = answer["access_token"].as_str().unwrap();
+    house
+        .get_as(token, "/_matrix/client/v3/account/whoami")
+        .await
+        .ok();
+    let asked = log.told().pop().unwrap();
+    assert_eq!(asked["Operation"], "account-whoami");
+    assert_eq!(asked["user.hash"], made["user.hash"]);
+    for line in log.told() {
+        assert!(!line.to_string().contains("alice"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn the_lines_of_logins_say_which_were_good() {
+    let (log, _guard) = Log::capture();
+    let house = House::new().await;
+    house.sign_up("alice").await;
+    let login = |password: &str| {
+        json!({
+            "type": "m.login.password",
+            "identifier": { "type": "m.id.user", "user": "alice" },
+            "password": password,
+        })
+    };
+    let path = "/_matrix/client/v3/login";
+    let good = house.calls_of(house.post(path, &login(PASSWORD))).await;
+    good.0.ok();
+    let line = last(&log, &good.1);
+    assert_says(&line, &[("Logins", json!(1.0)), ("Hashes", json!(1.0))]);
+    assert!(line["user.hash"].is_string());
+    let bad = house.calls_of(house.post(path, &login("wrong"))).await;
+    bad.0.error(403, "M_FORBIDDEN");
+    let line = last(&log, &bad.1);
+    assert_says(
+        &line,
+        &[
+            ("errcode", json!("M_FORBIDDEN")),
+            ("LoginsFailed", json!(1.0)),
+            ("Hashes", json!(1.0)),
+        ],
+    );
+    assert!(line.get("Logins").is_none() && line.get("user.hash").is_none());
+}
+
+#[tokio::test]
+async fn repeated_calls_are_counted_and_a_failure_is_told_of_its_operation() {
+    let (log, _guard) = Log::capture();
+    let house = House::with(&[flows(DUMMY)]).await;
+    house.local.tap().inject(Fault::new(Kind::Throttle));
+    let body = with(wish("alice"), &json!({ "auth": { "type": DUMMY } }));
+    let (reply, calls) = house.calls_of(house.register(&body)).await;
+    reply.ok();
+    let throttled = last(&log, &calls);
+    assert_eq!(throttled["Errors5xx"], 0.0);
+    house.expect_faults();
+    house.local.tap().inject(Fault::new(Kind::Cut).times(9));
+    let (reply, calls) = house.calls_of(house.register(&wish("bob"))).await;
+    assert_eq!(reply.status, 500);
+    let failed = last(&log, &calls);
+    assert_says(
+        &failed,
+        &[
+            ("http.status", json!(500)),
+            ("errcode", json!("M_UNKNOWN")),
+            ("Errors5xx", json!(1.0)),
+        ],
+    );
+    let directives = failed["_aws"]["CloudWatchMetrics"].as_array().unwrap();
+    let sets: Vec<_> = directives.iter().map(|one| &one["Dimensions"]).collect();
+    assert_eq!(
+        sets,
+        [&json!([["Stack"]]), &json!([["Stack", "Operation"]])]
+    );
+}
+
+#[tokio::test]
+async fn a_message_is_followed_from_the_request_that_calls_for_it_to_its_delivery() {
+    let (log, _guard) = Log::capture();
+    let house = House::with(&[flows(EMAIL), MAIL]).await;
+    let asked = house.calls_of(ask_mail(&house, ALICE, "secret")).await;
+    let queued = last(&log, &asked.1);
+    assert_says(&queued, &[("MessagesQueued", json!(1.0))]);
+    let trace = queued["trace.id"].as_str().unwrap().to_owned();
+    let rows = house.local.engine().table("Outbox").unwrap();
+    assert_eq!(rows[0]["trace"]["S"], trace);
+
+    house.local.tap().take_calls();
+    house.deliver().await;
+    let delivered = last(&log, &house.local.tap().take_calls());
+    assert_says(
+        &delivered,
+        &[
+            ("message", json!("worked")),
+            ("Operation", json!("deliver")),
+            ("MessagesSent", json!(1.0)),
+        ],
+    );
+    let text = log.text();
+    let sent = text
+        .lines()
+        .find(|line| line.contains(" sent ") && line.contains("message.kind"));
+    let sent = sent.unwrap();
+    assert!(sent.contains(&trace), "{sent}");
+}
+
+#[tokio::test]
+async fn the_schedule_says_for_how_long_the_oldest_message_has_waited() {
+    let (log, _guard) = Log::capture();
+    let house = House::with(&[flows(EMAIL), MAIL]).await;
+    house.tick().await;
+    assert_eq!(log.told().pop().unwrap()["OutboxOldestAge"], 0.0);
+    ask_mail(&house, ALICE, "secret").await;
+    house.advance(std::time::Duration::from_secs(90));
+    house.tick().await;
+    let line = log.told().pop().unwrap();
+    assert_eq!(line["OutboxOldestAge"], 90.0);
+    assert_eq!(line["MessagesSent"], 1.0);
+}
