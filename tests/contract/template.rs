@@ -19,8 +19,7 @@ use crate::contract::files;
 
 /// Settings that the template cannot set yet: each has its default on Lambda, and an operator who
 /// wants another one adds a parameter. The list only shrinks.
-const WITHOUT_PARAMETER: [&str; 3] = [
-    "GATEHOUSE_SECRET_ARN",
+const WITHOUT_PARAMETER: [&str; 2] = [
     "GATEHOUSE_SECRET_NEXT",
     "GATEHOUSE_PASSWORD_PEPPER_PREVIOUS",
 ];
