@@ -53,7 +53,7 @@ export class House {
     this.child.kill("SIGTERM");
     const [code] = await gone;
     assert.equal(code, 0, `the house stops cleanly: ${this.log}`);
-    assert.doesNotMatch(this.log, /panicked| ERROR /, "the house logged no failure");
+    assert.doesNotMatch(this.log, /panicked| ERROR /, `the house logged no failure: ${this.log}`);
   }
 
   /** Asks the API. */

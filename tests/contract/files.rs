@@ -65,9 +65,12 @@ pub(crate) fn below(directory: &str) -> Vec<File> {
             } else {
                 format!("{directory}/{name}")
             };
-            let hidden = [".git", "target", "node_modules", ".aws-sam"].contains(&name.as_str());
+            // In a second work tree `.git` is a file.
+            if [".git", "target", "node_modules", ".aws-sam"].contains(&name.as_str()) {
+                continue;
+            }
             let full = root().join(&path);
-            if full.is_dir() && !hidden {
+            if full.is_dir() {
                 waiting.push(path);
             } else if full.is_file()
                 && let Ok(text) = fs::read_to_string(full)

@@ -22,3 +22,21 @@ fn the_document_lists_every_metric_with_its_unit() {
     let known = metrics.map(|metric| (metric.name(), metric.unit().to_owned()));
     assert_eq!(listed, known.collect());
 }
+
+#[test]
+fn alarms_and_dashboard_are_about_metrics_that_are_written() {
+    let template = files::read("template.yaml");
+    let drawn = template.split("[\"Gatehouse\", \"").skip(1);
+    let watched = template
+        .split("Namespace: Gatehouse\n      MetricName: ")
+        .skip(1);
+    let named: BTreeSet<&str> = drawn
+        .chain(watched)
+        .filter_map(|rest| rest.split(['"', '\n']).next())
+        .collect();
+    assert!(named.contains("Registrations") && named.contains("OutboxOldestAge"));
+    let known: BTreeSet<String> = Metric::ALL.iter().map(|metric| metric.name()).collect();
+    for name in named {
+        assert!(known.contains(name), "nobody writes {name}");
+    }
+}

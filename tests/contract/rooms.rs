@@ -98,16 +98,9 @@ fn only_the_store_knows_dynamodb() {
 
 #[test]
 fn the_operators_command_reads_and_writes_rows_in_the_stores_verbs_alone() {
-    let rows = [
-        "item()",
-        "query()",
-        "scan()",
-        "items()",
-        "send_email()",
-        "publish()",
-    ];
+    let rows = "item() query() scan() items() send_email() publish()";
     for file in files::below("admin/src") {
-        for call in rows {
+        for call in rows.split(' ') {
             assert!(!code(&file).contains(call), "{call} in {}", file.path);
         }
     }

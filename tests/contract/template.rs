@@ -19,11 +19,7 @@ use crate::contract::files;
 
 /// Settings that the template cannot set yet: each has its default on Lambda, and an operator who
 /// wants another one adds a parameter. The list only shrinks.
-const WITHOUT_PARAMETER: [&str; 3] = [
-    "GATEHOUSE_SECRET_ARN",
-    "GATEHOUSE_SECRET_NEXT",
-    "GATEHOUSE_PASSWORD_PEPPER_PREVIOUS",
-];
+const WITHOUT_PARAMETER: [&str; 0] = [];
 
 fn yaml() -> Value {
     serde_yaml_ng::from_str(&files::read("template.yaml")).expect("template.yaml is YAML")

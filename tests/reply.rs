@@ -1,0 +1,130 @@
+//! An answer of the house, and what holds of every one.
+
+use http::StatusCode;
+use serde_json::Value;
+use shared::http::COMMON_HEADERS;
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: http::HeaderMap,
+    /// The body's bytes.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).expect("UTF-8")
+    }
+
+    /// The body of a 200.
+    #[track_caller]
+    pub fn ok(&self) -> Value {
+        assert_eq!(self.status, 200, "{}", self.text());
+        self.json()
+    }
+
+    /// The body of a 401 that asks for more.
+    #[track_caller]
+    pub fn challenge(&self) -> Value {
+        let body = self.json();
+        assert_eq!(self.status, 401, "{body}");
+        for (member, kind) in [
+            ("flows", "array"),
+            ("completed", "array"),
+            ("params", "object"),
+            ("session", "string"),
+        ] {
+            let right = match kind {
+                "array" => body[member].is_array(),
+                "object" => body[member].is_object(),
+                _ => body[member].is_string(),
+            };
+            assert!(right, "UIA-02 to UIA-05: `{member}` is no {kind} in {body}");
+        }
+        body
+    }
+
+    /// Asserts a plain error: this status and errcode, and no flows.
+    #[track_caller]
+    pub fn error(&self, status: u16, errcode: &str) -> Value {
+        let body = self.json();
+        assert_eq!(
+            (self.status.as_u16(), body["errcode"].as_str()),
+            (status, Some(errcode)),
+            "{body}"
+        );
+        assert!(body.get("flows").is_none(), "UIA-09: {body}");
+        body
+    }
+
+    /// Asserts a challenge with this errcode.
+    #[track_caller]
+    pub fn refused(&self, errcode: &str) -> Value {
+        let body = self.challenge();
+        assert_eq!(body["errcode"], errcode, "{body}");
+        assert!(body["error"].is_string(), "UIA-08: {body}");
+        body
+    }
+
+    /// What holds of every answer (HTTP-05, HTTP-06, HTTP-11, HTTP-12, HTTP-28, TOK-18).
+    pub(crate) fn check(&self, told: &str, may_fail: bool) {
+        let header = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
+        if self.status.is_server_error() {
+            assert!(may_fail, "{told}: a 5xx: {self:?}");
+        }
+        let names = COMMON_HEADERS
+            .iter()
+            .filter(|(name, _)| name.starts_with("access-control-"));
+        for (name, value) in names {
+            assert_eq!(
+                header(name),
+                Some(*value),
+                "{told}: HTTP-11, HTTP-12: {name}"
+            );
+            assert_eq!(
+                self.headers.get_all(*name).iter().count(),
+                1,
+                "{told}: {name} stands twice"
+            );
+        }
+        let kind = header("content-type").unwrap_or_default();
+        if kind.starts_with("text/html") {
+            assert!(
+                header("content-security-policy")
+                    .is_some_and(|policy| policy.contains("frame-ancestors 'none'"))
+            );
+            return;
+        }
+        if self.body.is_empty() {
+            return;
+        }
+        assert_eq!(kind, "application/json", "{told}: HTTP-05");
+        let body = self.json();
+        assert!(body.is_object(), "{told}: {body}");
+        let failed = self.status.is_client_error() || self.status.is_server_error();
+        if failed && body.get("flows").is_none() {
+            let code = body["errcode"].as_str().unwrap_or_default();
+            assert!(
+                code.starts_with("M_") && body["error"].is_string(),
+                "{told}: HTTP-06: {body}"
+            );
+        }
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            let seconds: u64 = header("retry-after")
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(0);
+            assert!(seconds >= 1, "{told}: HTTP-20: {self:?}");
+            assert_eq!(body["retry_after_ms"], seconds * 1000, "{told}: HTTP-21");
+        }
+    }
+}
