@@ -1,6 +1,6 @@
 //! Looking at an account, locks, suspensions and the end of it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use kit::{House, PASSWORD};
 use serde_json::json;
@@ -173,7 +173,11 @@ async fn ids_12_what_is_bound_is_undone_after_the_operators_end_of_an_account() 
     assert_eq!(shown["bindings"][0]["address"], ELSEWHERE);
     admin_run(&house, &["users", "deactivate", "alice", "--yes"]).await;
     assert!(forgotten(&server).is_empty());
+    // The stream waits for no identity server; the schedule's turn asks it.
     house.deliver().await;
+    assert!(forgotten(&server).is_empty());
+    house.advance(Duration::from_mins(2));
+    house.tick().await;
     assert_eq!(forgotten(&server), [ELSEWHERE]);
     assert_eq!(rows_of(&house, "alice").len(), 1);
 }
