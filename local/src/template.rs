@@ -17,7 +17,8 @@ pub use self::policies::Permission;
 
 const TEMPLATE: &str = include_str!("../../template.yaml");
 const INTEGRATION: &str = "x-amazon-apigateway-integration";
-const ANY_METHOD: &str = "x-amazon-apigateway-any-method";
+/// The methods that a path of an API can have beside OPTIONS.
+const METHODS: [&str; 6] = ["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"];
 
 /// The parsed template.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +37,16 @@ pub struct Template {
     pub policies: BTreeMap<String, BTreeSet<Permission>>,
     /// The name of the API's stage.
     pub stage: String,
+}
+
+/// A path's methods with one for all that answer what is no endpoint, HEAD among them.
+fn with_any(methods: BTreeMap<String, Target>) -> Result<BTreeMap<String, Target>> {
+    for method in METHODS {
+        ensure!(methods.contains_key(method), "nothing answers {method}");
+    }
+    let rest = methods["HEAD"].clone();
+    let own = methods.into_iter().filter(|(_, target)| *target != rest);
+    Ok(own.chain([("ANY".to_owned(), rest.clone())]).collect())
 }
 
 /// One path of the API.
@@ -109,7 +120,8 @@ impl Template {
 
     /// Parses a template.
     pub fn parse(yaml: &str) -> Result<Self> {
-        let document: serde_yaml_ng::Value = serde_yaml_ng::from_str(yaml)?;
+        let mut document: serde_yaml_ng::Value = serde_yaml_ng::from_str(yaml)?;
+        document.apply_merge()?;
         let document = plain(&document)?;
         let resources = document["Resources"].as_object().context("no Resources")?;
         let mut template = Self::default();
@@ -138,11 +150,7 @@ impl Template {
         for (path, methods) in members(&properties["DefinitionBody"]["paths"]) {
             let methods = members(methods)
                 .map(|(method, operation)| {
-                    let method = if method == ANY_METHOD {
-                        "ANY".to_owned()
-                    } else {
-                        method.to_uppercase()
-                    };
+                    let method = method.to_uppercase();
                     let target = target(&operation[INTEGRATION])
                         .with_context(|| format!("{method} {path}"))?;
                     Ok((method, target))
@@ -150,7 +158,7 @@ impl Template {
                 .collect::<Result<_>>()?;
             self.routes.push(Route {
                 path: path.clone(),
-                methods,
+                methods: with_any(methods).with_context(|| path.clone())?,
             });
         }
         for (kind, response) in members(&properties["GatewayResponses"]) {

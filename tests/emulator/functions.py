@@ -28,7 +28,7 @@ class Template(yaml.SafeLoader):
     """YAML with CloudFormation's tags, whose meaning is not asked for here."""
 
 
-Template.add_multi_constructor("!", lambda loader, tag, node: f"{tag} {node.value}")
+Template.add_multi_constructor("!", lambda loader, tag, node: None)
 
 
 def read_template():
@@ -41,7 +41,7 @@ def read_template():
             continue
         properties = resource["Properties"]
         variables = properties.get("Environment", {}).get("Variables", {})
-        own = {key: value for key, value in variables.items() if key.startswith("GATEHOUSE_")}
+        own = {name: value for name, value in variables.items() if isinstance(value, str)}
         stem = resource["Metadata"]["BuildProperties"]["Binary"]
         found[name] = (stem, properties["MemorySize"], own)
     return found

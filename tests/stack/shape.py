@@ -45,8 +45,9 @@ def api_faults(stack):
         ways = (mock.get("contentHandling"), mock.get("responses", {}).get("default", {}).get("contentHandling"))
         if mock.get("type") != "mock" or ways != ("CONVERT_TO_TEXT", "CONVERT_TO_TEXT"):
             yield f"OPTIONS {path}: {mock}"
-        if "x-amazon-apigateway-any-method" not in methods:
-            yield f"{path} has no function for other methods"
+        without = {"delete", "get", "head", "patch", "post", "put"} - methods.keys()
+        if without:
+            yield f"{path} has no function for {sorted(without)}"
     stage = of_type(stack, "AWS::ApiGateway::Stage")["ApivStage"]["Properties"]
     if stage["TracingEnabled"] or stage["MethodSettings"][0]["DataTraceEnabled"]:
         yield "the gateway records queries or bodies"
