@@ -1,4 +1,8 @@
 //! What docs/operations.md tells operators, against the files it speaks of.
+#![expect(
+    clippy::expect_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
 
 use gatehouse_local::template::Template;
 use regex_lite::Regex;

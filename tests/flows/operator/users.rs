@@ -23,8 +23,10 @@ use crate::{
 /// Runs `users` with these arguments, which must fail, and says with what words.
 async fn refusal(house: &House, arguments: &[&str]) -> String {
     let all = [&["users"], arguments].concat();
-    let refused = house.admin_run(&all).await;
-    refused.expect_err("it must be refused").to_string()
+    let Err(refused) = house.admin_run(&all).await else {
+        panic!("{arguments:?} must be refused");
+    };
+    refused.to_string()
 }
 
 #[tokio::test]
