@@ -182,15 +182,15 @@ mod tests {
                 (4, "it has 3 cells, and the head line 2".to_owned())
             ]
         );
-        let unknown = super::csv(b"localpart,pasword_hash\nalice,secret\n");
+        let unknown = super::csv(b"localpart,passwordhash\nalice,secret\n");
         let fault = unknown[0].1.as_ref().err().unwrap();
         assert!(
-            fault.contains("pasword_hash") && !fault.contains("secret"),
+            fault.contains("passwordhash") && !fault.contains("secret"),
             "{fault}"
         );
         let json = json_lines(
             b"{\"localpart\":\"a\"}\n\n{\"localpart\":\"b\",\"password_hash\":[\"secret\"]}\n\
-              {\"localpart\":\"c\",\"pasword\":\"secret\"}\nsecret\n{\"password_hash\":\"secret\"}\n",
+              {\"localpart\":\"c\",\"passwordd\":\"secret\"}\nsecret\n{\"password_hash\":\"secret\"}\n",
         );
         let faults: Vec<_> = json
             .into_iter()
