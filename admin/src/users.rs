@@ -65,7 +65,7 @@ pub enum Command {
         #[arg(long)]
         public_url: Option<String>,
     },
-    /// Import users from another server
+    /// Import users from another server; docs/importing.md says what the file is like
     Import(import::Import),
     /// End an account for good: its devices, password and addresses go, its name stays taken
     Deactivate {

@@ -27,19 +27,6 @@ const AT_ONCE: usize = 16;
 
 /// What to import.
 #[derive(Debug, clap::Args)]
-#[command(long_about = "Import users from another server.\n\n\
-    A .csv file has a head line with some of these columns; a .jsonl file has an object with these members in each line:\n\n\
-    localpart      what stands between `@` and `:`; the only one that is demanded\n\
-    password_hash  bcrypt ($2a$, $2b$, $2y$), $argon2id$, $pbkdf2-sha256$ or $pbkdf2-sha512$\n\
-    emails         CSV: each address followed by a space and when it was validated, separated by `;`\n               \
-    JSON: a list of {\"address\", \"validated_at\"}\n\
-    phones         the same, of international numbers\n\
-    created        when the account was made\n\
-    deactivated    true or false; of such a user only the name is taken\n\
-    displayname    not looked at: profiles are the homeserver's\n\
-    admin          not looked at\n\n\
-    A time is 2024-05-01T12:00:00Z, or seconds or milliseconds since 1970. The first login replaces the hash by one of \
-    this server's own kind; until then it takes as long as that hash does.")]
 pub struct Import {
     /// The file: .csv or .jsonl
     file: PathBuf,
