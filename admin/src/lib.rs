@@ -1,9 +1,10 @@
-//! The operator's command: users, registration tokens and application services.
+//! The operator's command: users, registration tokens, application services, and a doctor.
 //!
 //! Works on the tables directly, wherever `AWS_ENDPOINT_URL_DYNAMODB` or the account's credentials
 //! point; the running functions see every change within a minute and need no deployment. Needs the
-//! same `GATEHOUSE_SECRET` and `GATEHOUSE_TABLES` as they do, since tokens are stored as keyed
-//! hashes. Knows the store's verbs and no table.
+//! same keys (`GATEHOUSE_SECRET` or `GATEHOUSE_SECRET_ARN`) and `GATEHOUSE_TABLES` as they do, since
+//! tokens are stored as keyed hashes. Knows the store's verbs and no table, but for the doctor, which
+//! knows what tables the template makes.
 
 pub mod appservices;
 mod doctor;

@@ -19,14 +19,18 @@ pub const ARN: &str = "GATEHOUSE_SECRET_ARN";
 const NONE: &str = "none";
 /// What the root of the keys is called among the settings.
 const ROOT: &str = "GATEHOUSE_SECRET";
+const CAPTCHA_KEY: &str = "GATEHOUSE_CAPTCHA_SECRET_KEY";
 
 /// The secret's members, and which settings they are.
-pub const MEMBERS: [(&str, &str); 5] = [
+pub const MEMBERS: [(&str, &str); 8] = [
     ("current", ROOT),
     ("next", "GATEHOUSE_SECRET_NEXT"),
     ("previous", "GATEHOUSE_SECRET_PREVIOUS"),
     ("pepper", "GATEHOUSE_PASSWORD_PEPPER"),
     ("pepper_previous", "GATEHOUSE_PASSWORD_PEPPER_PREVIOUS"),
+    ("imported_pepper", "GATEHOUSE_IMPORTED_PEPPER"),
+    ("captcha_secret_key", CAPTCHA_KEY),
+    ("signing_key", "GATEHOUSE_SIGNING_KEY"),
 ];
 
 /// The settings that came from the secret.
@@ -84,8 +88,12 @@ impl KeySettings {
 
     /// For a function that uses no key: what it made with these nobody else would recognise.
     fn of_nobody(chance: &dyn Chance) -> Self {
-        let root = BASE64_STANDARD.encode(chance.bytes::<32>());
-        Self(BTreeMap::from([(ROOT, Secret::new(root))]))
+        let made_up = |name| {
+            let bytes = BASE64_STANDARD.encode(chance.bytes::<32>());
+            (name, Secret::new(bytes))
+        };
+        // The latter is demanded where a captcha is set up.
+        Self(BTreeMap::from([ROOT, CAPTCHA_KEY].map(made_up)))
     }
 
     fn parse(text: &Secret) -> Result<Self, KeyRingFault> {

@@ -38,7 +38,7 @@ const SALT_BYTES: usize = 16;
 /// A hash that takes more memory, in KiB, does not fit beside the rest of a function.
 const MAX_MEMORY_KIB: u32 = 1024 * 1024;
 /// One that fills more of it, pass after pass, takes longer than anybody waits.
-const MAX_FILLED_KIB: u32 = 4 * MAX_MEMORY_KIB;
+const MAX_FILLED_KIB: u32 = 2 * MAX_MEMORY_KIB;
 const PEPPER_ID_CHARS: usize = 8;
 
 /// Why a password is not accepted.

@@ -14,7 +14,7 @@ const NOT_INCLUDED: [&str; 4] = [
     "passwords and tokens: only hashes of them are stored, and those are secrets too",
     "sessions of sign-ups and of validations: they are kept for a few days under keyed hashes, and nothing names the user",
     "networks that the user has logged in from: they are kept for thirty days as keyed hashes, which cannot be listed",
-    "messages that wait to be sent: they are kept for three days at most, and nothing names the user",
+    "messages that wait to be sent and rows to be removed: they hold the address or the name for three days at most, and are found by neither",
 ];
 
 pub(super) async fn show(admin: &Admin, user: &Localpart) -> anyhow::Result<Report> {

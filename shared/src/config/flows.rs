@@ -81,8 +81,9 @@ impl CaptchaProvider {
 
 pub(super) fn read_captcha(raw: &mut Raw<'_>) -> Option<CaptchaConfig> {
     const PROVIDER: &str = "GATEHOUSE_CAPTCHA_PROVIDER";
-    let dependents = ["SITE_KEY", "SECRET_KEY", "VERIFY_URL", "SCRIPT_URL"]
-        .map(|end| format!("GATEHOUSE_CAPTCHA_{end}"));
+    let dependents =
+        ["SITE_KEY", "VERIFY_URL", "SCRIPT_URL"].map(|end| format!("GATEHOUSE_CAPTCHA_{end}"));
+    // The secret key may lie among the other keys before the provider is chosen.
     let Some(provider) = raw.get(PROVIDER) else {
         for name in dependents
             .iter()
@@ -93,7 +94,7 @@ pub(super) fn read_captcha(raw: &mut Raw<'_>) -> Option<CaptchaConfig> {
         }
         return None;
     };
-    let [site_key, secret_key, verify_url, script_url] = &dependents;
+    let [site_key, verify_url, script_url] = &dependents;
     let provider = CaptchaProvider::parse(&provider);
     if provider.is_none() {
         raw.fault(PROVIDER, "must be `recaptcha`, `hcaptcha` or `turnstile`");
@@ -107,7 +108,10 @@ pub(super) fn read_captcha(raw: &mut Raw<'_>) -> Option<CaptchaConfig> {
     };
     let verify_url = url(verify_url, provider.map(CaptchaProvider::verify_url));
     let script_url = url(script_url, provider.map(CaptchaProvider::script_url));
-    let (site_key, secret_key) = (raw.demand(site_key), raw.demand(secret_key));
+    let (site_key, secret_key) = (
+        raw.demand(site_key),
+        raw.demand("GATEHOUSE_CAPTCHA_SECRET_KEY"),
+    );
     Some(CaptchaConfig {
         provider: provider?,
         site_key: site_key?,

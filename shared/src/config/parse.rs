@@ -226,7 +226,7 @@ impl<'a> Raw<'a> {
         );
         let cost = self.parsed(
             "GATEHOUSE_ARGON2",
-            "must be such as `m=19456,t=2,p=1`, with m from 8 to 1048576, at least 8 for each of p, and no more than 4194304 for all passes",
+            "must be such as `m=19456,t=2,p=1`, with m from 8 to 1048576, at least 8 for each of p, and no more than 2097152 for all passes",
             HashCost::parse,
         );
         let pepper = self.pepper("GATEHOUSE_PASSWORD_PEPPER");

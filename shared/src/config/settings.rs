@@ -40,7 +40,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_SECRET_ARN",
         None,
-        "A secret in Secrets Manager, read when a function starts: a JSON object with `current` and, where needed, `next`, `previous`, `pepper` and `pepper_previous`, which stand for the settings of these names. `none` for a function that uses no key.",
+        "A secret in Secrets Manager, read when a function starts: a JSON object with `current` and, where needed, `next`, `previous`, `pepper`, `pepper_previous`, `imported_pepper`, `captcha_secret_key` and `signing_key`, which stand for the settings that are secret. `none` for a function that uses no key.",
     ),
     row(
         "GATEHOUSE_SECRET_NEXT",

@@ -14,12 +14,18 @@ use super::is_affordable;
 
 /// There is no lower one.
 const MIN_BCRYPT_COST: u32 = 4;
-/// Each step doubles the work: 15 takes seconds.
-const MAX_BCRYPT_COST: u32 = 15;
+/// Each step doubles the work: 14 takes a second, twice that for a password that is not normalised.
+const MAX_BCRYPT_COST: u32 = 14;
 /// How much of a password bcrypt looks at, in bytes.
 const BCRYPT_BYTES: usize = 72;
-/// Rounds of PBKDF2, all blocks of its output together: a second or so.
-const MAX_PBKDF2_ROUNDS: u32 = 4_000_000;
+/// Fewer rounds of PBKDF2 protect nothing.
+const MIN_PBKDF2_ROUNDS: u32 = 1_000;
+/// All blocks of its output together: two seconds at most, twice that for a password that is not normalised.
+const MAX_PBKDF2_ROUNDS: u32 = 2_000_000;
+/// A shorter salt is as good as none.
+const MIN_SALT_BYTES: usize = 8;
+/// The one version of argon2 that is made today.
+const ARGON2_VERSION: u32 = 0x13;
 /// A shorter hash would be found by trying.
 const MIN_HASH_BYTES: usize = 16;
 /// No hash and no salt is longer.
@@ -77,7 +83,9 @@ fn argon2id<'a>(text: &str) -> Result<Stored<'a>, HashFault> {
     let phc = Phc::new(text).map_err(|_| HashFault::Malformed)?;
     let params = Params::try_from(&phc).map_err(|_| HashFault::Malformed)?;
     let hash = phc.hash.as_ref().ok_or(HashFault::Malformed)?;
-    if phc.salt.is_none() || hash.len() < MIN_HASH_BYTES {
+    // An older version, or one that is bound to further data, would never be taken for outdated.
+    let ours = phc.version == Some(ARGON2_VERSION) && phc.params.iter().count() == 3;
+    if phc.salt.is_none() || hash.len() < MIN_HASH_BYTES || !ours {
         return Err(HashFault::Malformed);
     }
     if !is_affordable(&params) {
@@ -116,11 +124,16 @@ fn pbkdf2_hash<'a>(
         bytes.filter(|bytes| bytes.len() <= MAX_BYTES)
     };
     let hash = bytes(hash).filter(|hash| hash.len() >= MIN_HASH_BYTES);
-    let (Some(salt), Some(hash)) = (bytes(salt), hash) else {
+    let salt = bytes(salt).filter(|salt| salt.len() >= MIN_SALT_BYTES);
+    let (Some(salt), Some(hash)) = (salt, hash) else {
         return Err(HashFault::Malformed);
     };
     let (rounds, length) = params.split_once(',').unwrap_or((params, ""));
-    let rounds: Option<NonZeroU32> = rounds.strip_prefix("i=").unwrap_or(rounds).parse().ok();
+    let digits = rounds.strip_prefix("i=").unwrap_or(rounds);
+    let rounds: Option<NonZeroU32> = digits.parse().ok().filter(|rounds: &NonZeroU32| {
+        // A `+` before them would pass for a number.
+        digits.bytes().all(|byte| byte.is_ascii_digit()) && rounds.get() >= MIN_PBKDF2_ROUNDS
+    });
     let told = length.is_empty() || *length == format!("l={}", hash.len());
     let Some(rounds) = rounds.filter(|_| told) else {
         return Err(HashFault::Malformed);

@@ -25,7 +25,7 @@ const OSTRICH: &str = "ostrich lamp 8 quarrel";
 const BCRYPT: &str = "$2b$04$.LsJnLhDQre2rTGMNnvhNuE0kjlX02e0N7ugdlnyx3724o6u2BURa";
 const PEPPERED: &str = "$2b$04$0PJjPh38QjyWwVV3PD9hO.GR49B4N0nR.wO6lcDQW7RGLol5.jGqG";
 const PBKDF2: &str =
-    "$pbkdf2-sha256$10$YwzhfA8B4FwLofR.TwnhnA$L7i9Ex39jDMQRkTcQ/D5h0RI/ZCAsU60fTCS3LbuFs0";
+    "$pbkdf2-sha256$1000$YwzhfA8B4FwLofR.TwnhnA$7cmLV9TKaDBXTTsrB9eyBTuyT.yvKAehaJHynEDkHXE";
 const PEPPER: (&str, &str) = ("GATEHOUSE_IMPORTED_PEPPER", "a pepper");
 
 /// A file to import.

@@ -72,7 +72,7 @@ fn told(error: &csv::Error) -> String {
         csv::ErrorKind::UnequalLengths {
             expected_len, len, ..
         } => format!("it has {len} cells, and the head line {expected_len}"),
-        csv::ErrorKind::Deserialize { err, .. } => err.kind().to_string(),
+        csv::ErrorKind::Deserialize { err, .. } => about_field(&err.kind().to_string()),
         _ => "it cannot be read".to_owned(),
     }
 }
@@ -126,6 +126,18 @@ pub(super) fn json_lines(bytes: &[u8]) -> Lines {
         .collect()
 }
 
+/// A fault that names a field, if that can be one's name: in a file without a head line it may be a hash.
+fn about_field(text: &str) -> String {
+    let name = text.split('`').nth(1).unwrap_or_default();
+    let is_name =
+        |name: &str| name.len() <= 32 && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    if is_name(name) {
+        text.to_owned()
+    } else {
+        "it has a field that is not known".to_owned()
+    }
+}
+
 /// Only what kind of fault it is: serde's own words may hold what stands there.
 fn fault(error: &serde_json::Error) -> String {
     let column = error.column();
@@ -133,7 +145,7 @@ fn fault(error: &serde_json::Error) -> String {
         let text = error.to_string();
         let about = ["unknown field", "missing field", "duplicate field"];
         if about.iter().any(|begin| text.starts_with(begin)) {
-            return text;
+            return about_field(&text);
         }
         format!("a member has a value of the wrong type, at column {column}")
     } else {
