@@ -20,6 +20,7 @@ pub use submit::{Followed, Opened, SubmitError, Token, asks, follow, refuse, sub
 use super::{Medium, ThreePid};
 use crate::{
     app::App,
+    chance::Chance,
     clock::Timestamp,
     config::Privacy,
     http::Network,
@@ -313,21 +314,8 @@ fn next(
             }
         }
         None => ProofRow {
-            sid: sid.to_owned(),
             version,
-            purpose: wish.purpose,
-            threepid: wish.to.clone(),
-            generation: app.chance.base64::<16>(),
-            state: ProofState::Pending,
-            attempt: wish.attempt,
-            sends: 1,
-            live_from: 1,
-            wrong: 0,
-            begun: now,
-            expires: now.plus(LIFETIME),
-            validated: None,
-            next_link: None,
-            withheld: false,
+            ..begun(sid, wish.purpose, wish.to, wish.attempt, now, &*app.chance)
         },
     };
     let next_link = wish
@@ -388,4 +376,32 @@ fn seal(app: &App, row: &ProofRow, wish: &Wish<'_>, link: &str) -> Vec<u8> {
         link.as_bytes(),
         &*app.chance,
     )
+}
+
+/// A session whose first message is under way.
+fn begun(
+    sid: &str,
+    purpose: Purpose,
+    to: &ThreePid,
+    attempt: i64,
+    now: Timestamp,
+    chance: &dyn Chance,
+) -> ProofRow {
+    ProofRow {
+        sid: sid.to_owned(),
+        version: 1,
+        purpose,
+        threepid: to.clone(),
+        generation: chance.base64::<16>(),
+        state: ProofState::Pending,
+        attempt,
+        sends: 1,
+        live_from: 1,
+        wrong: 0,
+        begun: now,
+        expires: now.plus(LIFETIME),
+        validated: None,
+        next_link: None,
+        withheld: false,
+    }
 }

@@ -1,6 +1,6 @@
 //! A session that the operator begins in a user's place, who is handed its link: no message goes out.
 
-use super::{LIFETIME, ProofState, Purpose, link_token, sid};
+use super::{Purpose, begun, link_token, sid};
 use crate::{
     chance::Chance,
     clock::Timestamp,
@@ -17,23 +17,8 @@ pub fn hand_over(
     now: Timestamp,
     chance: &dyn Chance,
 ) -> ProofRow {
-    ProofRow {
-        sid: sid(keys, Purpose::Reset, to, client_secret),
-        version: 1,
-        purpose: Purpose::Reset,
-        threepid: to.clone(),
-        generation: chance.base64::<16>(),
-        state: ProofState::Pending,
-        attempt: 1,
-        sends: 1,
-        live_from: 1,
-        wrong: 0,
-        begun: now,
-        expires: now.plus(LIFETIME),
-        validated: None,
-        next_link: None,
-        withheld: false,
-    }
+    let sid = sid(keys, Purpose::Reset, to, client_secret);
+    begun(&sid, Purpose::Reset, to, 1, now, chance)
 }
 
 /// The link of a session's mail, which holds the session's id and token and nothing of the client's.
