@@ -6,6 +6,7 @@
 //! that id as another *generation*, whose links and codes are others. Neither is stored: both are
 //! derived from the generation by whoever needs them.
 
+mod begin;
 mod budgets;
 mod elsewhere;
 mod handed;
@@ -17,10 +18,11 @@ pub use elsewhere::{Elsewhere, before_delegating};
 pub use handed::{hand_over, link};
 pub use submit::{Followed, Opened, SubmitError, Token, asks, follow, refuse, submit};
 
+use begin::begin;
+
 use super::{Medium, ThreePid};
 use crate::{
     app::App,
-    chance::Chance,
     clock::Timestamp,
     config::Privacy,
     http::Network,
@@ -315,7 +317,7 @@ fn next(
         }
         None => ProofRow {
             version,
-            ..begun(sid, wish.purpose, wish.to, wish.attempt, now, &*app.chance)
+            ..begin(sid, wish.purpose, wish.to, wish.attempt, now, &*app.chance)
         },
     };
     let next_link = wish
@@ -376,32 +378,4 @@ fn seal(app: &App, row: &ProofRow, wish: &Wish<'_>, link: &str) -> Vec<u8> {
         link.as_bytes(),
         &*app.chance,
     )
-}
-
-/// A session whose first message is under way.
-fn begun(
-    sid: &str,
-    purpose: Purpose,
-    to: &ThreePid,
-    attempt: i64,
-    now: Timestamp,
-    chance: &dyn Chance,
-) -> ProofRow {
-    ProofRow {
-        sid: sid.to_owned(),
-        version: 1,
-        purpose,
-        threepid: to.clone(),
-        generation: chance.base64::<16>(),
-        state: ProofState::Pending,
-        attempt,
-        sends: 1,
-        live_from: 1,
-        wrong: 0,
-        begun: now,
-        expires: now.plus(LIFETIME),
-        validated: None,
-        next_link: None,
-        withheld: false,
-    }
 }

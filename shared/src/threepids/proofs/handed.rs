@@ -1,6 +1,6 @@
 //! A session that the operator begins in a user's place, who is handed its link: no message goes out.
 
-use super::{Purpose, begun, link_token, sid};
+use super::{Purpose, begin::begin, link_token, sid};
 use crate::{
     chance::Chance,
     clock::Timestamp,
@@ -18,7 +18,7 @@ pub fn hand_over(
     chance: &dyn Chance,
 ) -> ProofRow {
     let sid = sid(keys, Purpose::Reset, to, client_secret);
-    begun(&sid, Purpose::Reset, to, 1, now, chance)
+    begin(&sid, Purpose::Reset, to, 1, now, chance)
 }
 
 /// The link of a session's mail, which holds the session's id and token and nothing of the client's.
