@@ -38,7 +38,7 @@ pub enum Content {
         /// Whom it tells.
         to: ThreePid,
     },
-    /// No message at all: the rows of a user's devices that are dead are to be removed.
+    /// No message at all: what is dead of a user's rows is to be removed.
     Purge {
         /// The user's localpart.
         user: Localpart,
@@ -134,5 +134,11 @@ impl NewMessage {
             content,
             created,
         }
+    }
+
+    /// What has what is dead of a user's rows removed.
+    pub fn purge(user: &Localpart, created: Timestamp, chance: &dyn Chance) -> Self {
+        let user = user.clone();
+        Self::new(Content::Purge { user }, created, chance)
     }
 }

@@ -5,7 +5,6 @@ import sys
 import tomllib
 
 from browser import Client, sign_up
-from functions import MACHINE
 from house import ROOT, House
 
 
@@ -22,12 +21,12 @@ def main():
     subprocess.run(
         ["cargo", "build", "--locked", "--package", "gatehouse-local"], cwd=ROOT, check=True
     )
+    given, url = overrides()
     if "--no-build" in arguments:
         arguments.remove("--no-build")
     else:
-        build = ["sam", "build", "--parameter-overrides", f"Architecture={MACHINE}"]
+        build = ["sam", "build", "--parameter-overrides", f"Architecture={given['Architecture']}"]
         subprocess.run(build, cwd=ROOT, check=True)
-    given, url = overrides()
     settings = {
         "GATEHOUSE_PUBLIC_URL": given["PublicUrl"],
         "GATEHOUSE_SECRET": given["Secret"],

@@ -10,7 +10,7 @@ use shared::{
     accounts::{ChangeAccountError, Deactivation},
     ids::Localpart,
     notices,
-    outbox::{Content, NewMessage, Notice},
+    outbox::{NewMessage, Notice},
     store::AccountStatus,
 };
 
@@ -35,8 +35,7 @@ pub(super) async fn run(
         let addresses: Vec<_> = own.into_iter().map(|own| own.threepid).collect();
         let (now, chance) = (admin.clock.now(), &*admin.chance);
         let mut messages = notices::mails_at(now, chance, &addresses, Notice::Deactivated);
-        let content = Content::Purge { user: user.clone() };
-        messages.push(NewMessage::new(content, now, chance));
+        messages.push(NewMessage::purge(user, now, chance));
         let end = Deactivation {
             user: user.clone(),
             account,

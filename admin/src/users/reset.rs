@@ -12,7 +12,7 @@ use shared::{
     config::read_passwords,
     ids::Localpart,
     notices,
-    outbox::{Content, NewMessage, Notice},
+    outbox::{NewMessage, Notice},
     passwords::Hasher,
     request_token::submit_url_at,
     secrets::Secret,
@@ -40,8 +40,7 @@ pub(super) async fn password(admin: &Admin, user: &Localpart) -> anyhow::Result<
         let (account, addresses) = read(admin, user).await?;
         let (now, chance) = (admin.clock.now(), &*admin.chance);
         let mut messages = notices::mails_at(now, chance, &addresses, Notice::PasswordChanged);
-        let content = Content::Purge { user: user.clone() };
-        messages.push(NewMessage::new(content, now, chance));
+        messages.push(NewMessage::purge(user, now, chance));
         let set = PasswordChange {
             user: user.clone(),
             epoch: account.epoch,

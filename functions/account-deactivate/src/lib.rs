@@ -20,7 +20,7 @@ use shared::{
     identity_servers::{self, IdServerFault, IdServerName, UnbindResult, Which},
     ids::Localpart,
     notices,
-    outbox::{Content, NewMessage, Notice},
+    outbox::{NewMessage, Notice},
     store::{AccountRow, AccountStatus, StoreError},
     threepids::ThreePid,
     tokens::AuthenticationError,
@@ -153,8 +153,7 @@ async fn finish(
     };
     let answer = json!({ "id_server_unbind_result": unbound }).to_string();
     let mut messages = notices::mails(app, &addresses, Notice::Deactivated);
-    let content = Content::Purge { user: user.clone() };
-    messages.push(NewMessage::new(content, app.clock.now(), &*app.chance));
+    messages.push(NewMessage::purge(user, app.clock.now(), &*app.chance));
     let end = Deactivation {
         messages,
         user: subject.user,

@@ -19,7 +19,7 @@ use shared::{
     ids::Localpart,
     limits::LimitError,
     notices,
-    outbox::{Content, NewMessage, Notice},
+    outbox::{NewMessage, Notice},
     passwords,
     secrets::Secret,
     store::{AccountRow, StoreError},
@@ -171,8 +171,7 @@ async fn messages(
 ) -> Result<Vec<NewMessage>, LimitError> {
     let mut messages = notices::notify(app, user, addresses, Notice::PasswordChanged).await?;
     if *sparing != Sparing::Everybody {
-        let content = Content::Purge { user: user.clone() };
-        messages.push(NewMessage::new(content, app.clock.now(), &*app.chance));
+        messages.push(NewMessage::purge(user, app.clock.now(), &*app.chance));
     }
     Ok(messages)
 }

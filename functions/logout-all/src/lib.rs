@@ -11,7 +11,7 @@ use shared::{
     app::App,
     error::Rejection,
     http::{self, Request as HttpRequest, Response as HttpResponse},
-    outbox::{Content, NewMessage},
+    outbox::NewMessage,
     tokens,
 };
 
@@ -20,10 +20,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     let token = http::access_token(&request, app.config.query_tokens)?;
     let session = tokens::authenticate_to_leave(&app, &token).await?;
     session.demand_no_guest()?;
-    let content = Content::Purge {
-        user: session.localpart.clone(),
-    };
-    let purge = NewMessage::new(content, app.clock.now(), &*app.chance);
+    let purge = NewMessage::purge(&session.localpart, app.clock.now(), &*app.chance);
     app.store.revoke_devices(&session.localpart, &purge).await?;
     Ok(HttpResponse::ok(&json!({})))
 }
