@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from functions import MACHINE, Function, read_template
-from house import BUILDS, ROOT, SETTINGS, House
+from house import ROOT, SETTINGS, House
 from walk import Walk
 
 
@@ -19,8 +19,8 @@ def build(arguments):
         subprocess.run(["cargo-lambda", "lambda", "build", *release], cwd=ROOT, check=True)
 
 
-def walk(settings):
-    with House(SETTINGS | settings, "--no-deliver", "--dynamodb-port=0", "--messages-port=0") as house:
+def walk():
+    with House(SETTINGS, "--no-deliver", "--dynamodb-port=0", "--messages-port=0") as house:
         functions = {
             stem: Function(name, stem, memory, own, house)
             for name, (stem, memory, own) in read_template().items()
@@ -59,7 +59,7 @@ def main():
     parser.add_argument("--markdown", action="store_true", help="print a table for docs/performance.md")
     arguments = parser.parse_args()
     build(arguments)
-    rows = walk({})
+    rows = walk()
     report(rows, arguments.markdown)
     print(f"{len(rows)} functions answered on {os.cpu_count()} cores ({MACHINE})", file=sys.stderr)
 
