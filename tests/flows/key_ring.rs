@@ -127,6 +127,25 @@ async fn a_function_that_uses_no_key_asks_for_none() {
     assert_ne!(one["GATEHOUSE_SECRET"], other["GATEHOUSE_SECRET"]);
 }
 
+/// The captcha's key lies in the secret before the provider is chosen, and functions that are not told
+/// the secret start all the same.
+#[tokio::test]
+async fn a_captcha_whose_key_is_in_the_secret_keeps_no_function_from_starting() {
+    let house = House::new().await;
+    let secret = json!({ "current": NEW, "captcha_secret_key": "canary" });
+    house.local.sinks().keep_secret(&secret.to_string());
+    start(&house, &[]).await.unwrap();
+    let captcha = [
+        ("GATEHOUSE_CAPTCHA_PROVIDER", "turnstile"),
+        ("GATEHOUSE_CAPTCHA_SITE_KEY", "site"),
+    ];
+    let settings = start(&house, &captcha).await.unwrap();
+    assert_eq!(settings["GATEHOUSE_CAPTCHA_SECRET_KEY"], "canary");
+    let stranger = [&captcha[..], &[("GATEHOUSE_SECRET_ARN", "none")]].concat();
+    let settings = start(&house, &stranger).await.unwrap();
+    assert_ne!(settings["GATEHOUSE_CAPTCHA_SECRET_KEY"], "canary");
+}
+
 /// First the new root is known everywhere, then it is used: whoever serves the next request of a session,
 /// a function that has started anew or one that has not, can read it.
 #[tokio::test]
