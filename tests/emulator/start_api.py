@@ -25,8 +25,7 @@ def main():
     if "--no-build" in arguments:
         arguments.remove("--no-build")
     else:
-        build = ["sam", "build", "--parameter-overrides", f"Architecture={given['Architecture']}"]
-        subprocess.run(build, cwd=ROOT, check=True)
+        subprocess.run(["sam", "build"], cwd=ROOT, check=True)
     settings = {
         "GATEHOUSE_PUBLIC_URL": given["PublicUrl"],
         "GATEHOUSE_SECRET": given["Secret"],

@@ -4,10 +4,11 @@ import sys
 
 import roles
 import shape
+import stages
 from template import transformed
 
 stack = transformed()
-found = [*roles.faults(stack), *shape.faults(stack)]
+found = [*roles.faults(stack), *shape.faults(stack), *stages.faults(stack)]
 for why in (*roles.MANAGED.items(), *roles.WIDE.items()):
     print("wide:", " because of ".join(why))
 for fault in found:
