@@ -19,6 +19,7 @@ from pathlib import Path
 import yaml
 
 from house import BUILDS, ROOT
+from share import Share
 
 MACHINE = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}[platform.machine()]
 EMULATOR = Path(sysconfig.get_path("purelib")) / f"samcli/local/rapid/aws-lambda-rie-{MACHINE}"
@@ -82,11 +83,12 @@ def free_port():
 
 
 class Function:
-    """One function, begun by its first event as on Lambda."""
+    """One function, begun by its first event as on Lambda; with the processor that so many MB give, or all of one."""
 
     def __init__(self, name, stem, memory, settings, house):
-        self.name, self.stem, self.memory = name, stem, memory
+        self.name, self.stem = name, stem
         self.program = BUILDS / "lambda" / stem / "bootstrap"
+        self.share = Share(memory) if memory else None
         # The access key says which function calls; the services refuse what its policy does not allow.
         self.environment = house.environment | house.settings | settings | {"AWS_ACCESS_KEY_ID": name}
         self.process = None
@@ -101,7 +103,7 @@ class Function:
                 f"127.0.0.1:{self.port}",
                 "--runtime-api-address",
                 f"127.0.0.1:{free_port()}",
-                self.program,
+                *(self.share.command(self.program) if self.share else [self.program]),
             ],
             env={"PATH": os.environ["PATH"], **self.environment},
             stdout=self.log,
@@ -155,3 +157,5 @@ class Function:
         if self.process:
             self.process.kill()
             self.process.wait()
+        if self.share:
+            self.share.close()

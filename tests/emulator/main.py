@@ -19,11 +19,11 @@ def build(arguments):
         subprocess.run(["cargo-lambda", "lambda", "build", *release], cwd=ROOT, check=True)
 
 
-def walk():
+def walk(memory):
     with House(SETTINGS, "--no-deliver", "--dynamodb-port=0", "--messages-port=0") as house:
         functions = {
-            stem: Function(name, stem, memory, own, house)
-            for name, (stem, memory, own) in read_template().items()
+            stem: Function(name, stem, memory_given(memory, template), own, house)
+            for name, (stem, template, own) in read_template().items()
         }
         try:
             Walk(functions, house).everything()
@@ -31,6 +31,12 @@ def walk():
         finally:
             for function in functions.values():
                 function.stop()
+
+
+def memory_given(wanted, template):
+    if wanted == "own":
+        return template
+    return int(wanted) if wanted else None
 
 
 def measured(function):
@@ -57,9 +63,11 @@ def main():
     parser.add_argument("--no-build", action="store_true", help="take the functions that are built")
     parser.add_argument("--debug", action="store_true", help="build them quickly, and neither small nor fast")
     parser.add_argument("--markdown", action="store_true", help="print a table for docs/performance.md")
+    share = "the part of a processor that Lambda gives for so many MB, or for each function's `own`; needs root"
+    parser.add_argument("--memory", metavar="MB", help=share)
     arguments = parser.parse_args()
     build(arguments)
-    rows = walk()
+    rows = walk(arguments.memory)
     report(rows, arguments.markdown)
     print(f"{len(rows)} functions answered on {os.cpu_count()} cores ({MACHINE})", file=sys.stderr)
 
