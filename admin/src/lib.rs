@@ -15,7 +15,7 @@ pub mod services;
 pub mod times;
 pub mod users;
 
-use std::sync::Arc;
+use std::{fmt::Write, sync::Arc};
 
 use clap::{Parser, Subcommand};
 use serde_json::Value;
@@ -94,6 +94,26 @@ impl Report {
             failed: false,
         }
     }
+
+    /// What is printed, without what would tell a terminal to do something. In JSON such characters stand in
+    /// strings alone, where their escape means the same; those below U+0020 are written so already.
+    pub fn printed(&self, json: bool) -> String {
+        let text = if json {
+            &self.json.to_string()
+        } else {
+            &self.text
+        };
+        let mut printed = String::with_capacity(text.len());
+        for c in text.chars() {
+            if c.is_control() && c != '\n' && c != '\t' {
+                // Writing into a string does not fail.
+                let _ = write!(printed, "\\u{:04x}", u32::from(c));
+            } else {
+                printed.push(c);
+            }
+        }
+        printed
+    }
 }
 
 impl Admin {
@@ -105,5 +125,24 @@ impl Admin {
             Command::Users(command) => users::run(self, command).await,
             Command::Doctor => Ok(doctor::run(self).await),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_printed_tells_a_terminal_nothing_and_programs_everything() {
+        let json = json!({ "display_name": "\u{9b}31m\u{7f}\u{1b}[2J\n\u{e9}" });
+        let report = Report::of(json.clone(), format!("{json:#}\n\u{9d}"));
+        for printed in [report.printed(true), report.printed(false)] {
+            assert!(printed.contains(r"\u009b31m\u007f\u001b[2J\né"));
+            assert!(!printed.chars().any(|c| c.is_control() && c != '\n'));
+        }
+        let read: Value = serde_json::from_str(&report.printed(true)).unwrap();
+        assert_eq!(read, json);
     }
 }

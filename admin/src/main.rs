@@ -36,12 +36,7 @@ fn run(cli: &Cli) -> anyhow::Result<Report> {
 
 /// Whoever closes the pipe has read enough.
 fn print(report: &Report, json: bool) {
-    let mut out = std::io::stdout();
-    let _ = if json {
-        writeln!(out, "{}", report.json)
-    } else {
-        writeln!(out, "{}", report.text)
-    };
+    let _ = writeln!(std::io::stdout(), "{}", report.printed(json));
 }
 
 /// The account or endpoint that the environment points at: credentials, region and

@@ -69,7 +69,7 @@ fn value(admin: &Admin, user: &Localpart, record: &UserRecord) -> Value {
         .as_ref()
         .map(|own| json!({ "scheme": own.scheme, "set": own.set }));
     json!({
-        "name": user, "log_hash": log_hash(admin, user), "status": record.account.status.as_str(), "kind": record.account.kind.as_str(),
+        "name": user, "log_hashes": log_hashes(admin, user), "status": record.account.status.as_str(), "kind": record.account.kind.as_str(),
         "created": record.created, "upgraded_from_guest": record.upgraded, "imported": record.imported,
         "deactivated": record.deactivated, "erased": record.erased,
         "password": password, "addresses": addresses.collect::<Vec<_>>(), "devices": devices.collect::<Vec<_>>(),
@@ -99,7 +99,9 @@ fn text(admin: &Admin, user: &Localpart, record: &UserRecord) -> Result<String, 
     if record.erased {
         writeln!(out, "erased")?;
     }
-    writeln!(out, "user.hash in the log  {}", log_hash(admin, user))?;
+    for hash in log_hashes(admin, user) {
+        writeln!(out, "user.hash in the log  {hash}")?;
+    }
     match &record.password {
         Some(own) => writeln!(
             out,
@@ -141,11 +143,11 @@ fn text(admin: &Admin, user: &Localpart, record: &UserRecord) -> Result<String, 
     Ok(out)
 }
 
-/// What stands for the user in the functions' log.
-fn log_hash(admin: &Admin, user: &Localpart) -> String {
+/// What stands for the user in the functions' log: now, and under the keys before and after this one.
+fn log_hashes(admin: &Admin, user: &Localpart) -> Vec<String> {
     admin
         .keys
-        .hash(Purpose::LoggedUser, user.as_str().as_bytes())
+        .hashes(Purpose::LoggedUser, user.as_str().as_bytes())
 }
 
 /// What users may choose themselves, without what would tell a terminal to do something.

@@ -52,7 +52,8 @@ async fn an_account_is_shown_without_anything_that_anybody_could_use() {
     assert!(!alive(&first) && alive(&second));
 
     let keys = &house.local.config().keys;
-    assert_eq!(shown["log_hash"], keys.hash(Purpose::LoggedUser, b"alice"));
+    let hash = keys.hash(Purpose::LoggedUser, b"alice");
+    assert_eq!(shown["log_hashes"], json!([hash]));
 
     let exported = admin_run(&house, &["users", "export", "alice"]).await;
     assert_eq!(exported["devices"], shown["devices"]);
