@@ -17,7 +17,7 @@ use crate::flows::{
     budgets::{assert_bills, cost},
     identity_server::{IdServer, Manners},
     identity_unbinding::{ELSEWHERE, bind, end, forgotten, servers},
-    people::{ADDRESSES, Device, log_in, sign_up, sign_up_with},
+    people::{ADDRESSES, Device, END, log_in, password_of, sign_up, sign_up_with, with_auth},
     purge::{leave_all, leave_row},
     support::people,
 };
@@ -221,6 +221,31 @@ async fn held<T: Send + 'static>(
         tokio::task::yield_now().await;
     }
     work
+}
+
+/// However long identity servers take: half of those who work wait for them, the others go on.
+#[tokio::test]
+async fn who_waits_for_an_identity_server_does_not_hold_up_what_is_behind() {
+    let [first, ..] = servers();
+    let house = IdServer::house(&[&first], &[]).await;
+    let names = ["ann", "ben", "cat", "dan", "eve", "fay"];
+    for name in names {
+        let device = sign_up(&house, name).await;
+        let address = format!("{name}@example.org");
+        bind(&house, &device, &first, "email", &address).await;
+        first.behaves(Some(busy()));
+        let body = with_auth(json!({}), password_of(name, PASSWORD, None));
+        device.post(&house, END, &body).await.ok();
+        first.behaves(None);
+    }
+    house.deliver().await;
+    first.forget();
+    first.behaves(Some(Manners::Dawdles(HOLD)));
+    wait(&house, Duration::from_mins(2)).await;
+    assert_eq!((first.seen().len(), first.bound().len()), (4, 2));
+    wait(&house, Duration::from_mins(2)).await;
+    assert_eq!((first.seen().len(), first.bound().len()), (6, 0));
+    assert_eq!(purges(&house), ["moot"; 6]);
 }
 
 /// A worker whose time is over asks nobody: it would be ended with its lease.

@@ -16,6 +16,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use kit::House;
@@ -43,6 +44,8 @@ pub(crate) struct Seen {
 pub(crate) enum Manners {
     /// Answers with this status and body, whatever it was asked.
     Says(&'static str, String),
+    /// Answers as it should, after a while.
+    Dawdles(Duration),
     /// Takes the request and never answers.
     Hangs,
     /// Hangs up in the middle of the answer.
@@ -190,6 +193,10 @@ impl State {
         let (status, body) = match manners.map(|(_, manners)| manners) {
             None => self.knowledge.lock().unwrap().answer(&seen),
             Some(Manners::Says(status, body)) => (status, body),
+            Some(Manners::Dawdles(time)) => {
+                std::thread::sleep(time);
+                self.knowledge.lock().unwrap().answer(&seen)
+            }
             Some(Manners::Hangs) => {
                 // Until the other side gives up.
                 let _ = { stream }.read(&mut [0]);

@@ -11,6 +11,7 @@ use shared::{
     outbox::{Content, End, Leased},
     threepids::Medium,
 };
+use tokio::sync::Semaphore;
 
 use crate::{
     contents::{self, Outcome, Parcel},
@@ -28,6 +29,8 @@ const LONGEST_WAIT: Duration = Duration::from_mins(15);
 const SKEW: Duration = Duration::from_secs(2);
 /// How many rows are worked on at once.
 const AT_ONCE: usize = 8;
+/// How many of them may wait for identity servers: the others go on, however long those take.
+const UNBINDING_AT_ONCE: usize = AT_ONCE / 2;
 /// When no more rows are begun, and when no more messages are sent, after the beginning: a call
 /// takes up to eight seconds, as does unbinding, and at the end there are two, within the function's sixty.
 const BEGIN_WITHIN: Duration = Duration::from_secs(20);
@@ -40,6 +43,7 @@ pub(crate) struct Courier<'a> {
     app: &'a App,
     providers: Providers<'a>,
     began: Timestamp,
+    unbinding: Semaphore,
 }
 
 impl<'a> Courier<'a> {
@@ -48,6 +52,7 @@ impl<'a> Courier<'a> {
             app,
             providers: Providers::new(aws, &app.config),
             began: app.clock.now(),
+            unbinding: Semaphore::new(UNBINDING_AT_ONCE),
         }
     }
 
@@ -89,7 +94,8 @@ impl<'a> Courier<'a> {
         };
         let parcel = match &leased.content {
             Content::Purge { user } => {
-                Err(purge(self.app, &leased, user, || self.is_past(SEND_WITHIN)).await)
+                let is_late = || self.is_past(SEND_WITHIN);
+                Err(purge(self.app, &leased, user, is_late, &self.unbinding).await)
             }
             _ => contents::of(self.app, &leased, now).await,
         };

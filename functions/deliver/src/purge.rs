@@ -19,20 +19,23 @@ use shared::{
     outbox::{End, Leased},
     store::{AccountRow, AccountStatus, ListedDevice, Remnant, StoreError},
 };
+use tokio::sync::Semaphore;
 
 use crate::contents::{GIVE_UP_AFTER, Outcome, moot};
 
 /// How many rows are removed at once.
 const AT_ONCE: usize = 16;
 
-/// Removes what is dead, until it is too late to go on; the rest waits for another attempt.
+/// Removes what is dead, until it is too late to go on; the rest waits for another attempt. Identity servers
+/// are asked with a permit of `unbinding` alone.
 pub(crate) async fn purge(
     app: &App,
     leased: &Leased,
     user: &Localpart,
     is_late: impl Fn() -> bool,
+    unbinding: &Semaphore,
 ) -> Outcome {
-    remove(app, leased, user, &is_late)
+    remove(app, leased, user, &is_late, unbinding)
         .await
         .unwrap_or_else(|outcome| outcome)
 }
@@ -42,6 +45,7 @@ async fn remove(
     leased: &Leased,
     user: &Localpart,
     is_late: &impl Fn() -> bool,
+    unbinding: &Semaphore,
 ) -> Result<Outcome, Outcome> {
     let account = app.store.find_account(user).await?;
     let account = account.ok_or_else(|| moot("there is no such account"))?;
@@ -53,7 +57,7 @@ async fn remove(
     if bindings.is_empty() {
         return Ok(moot(&format!("{removed} dead rows are removed")));
     }
-    unbind(app, leased, user, &bindings, is_late).await
+    unbind(app, leased, user, &bindings, is_late, unbinding).await
 }
 
 async fn remove_devices(
@@ -108,11 +112,13 @@ async fn unbind(
     user: &Localpart,
     bindings: &[Remnant],
     is_late: &impl Fn() -> bool,
+    unbinding: &Semaphore,
 ) -> Result<Outcome, Outcome> {
     let again = || Outcome::Again("something is still bound at an identity server".to_owned());
     // The first attempt is the stream's, and messages wait behind it. The request that ended the
     // account has asked a moment ago.
-    if leased.attempts == 1 || is_late() {
+    let permit = unbinding.try_acquire();
+    if leased.attempts == 1 || is_late() || permit.is_err() {
         return Err(again());
     }
     let rest = Which::All { addresses: &[] };
