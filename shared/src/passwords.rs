@@ -2,16 +2,19 @@
 //!
 //! A password is NFKC-normalised, judged by zxcvbn and hashed with argon2id under an optional
 //! pepper; the hash is a PHC string, so that it carries its own cost. Hashes that other servers made
-//! are recognised by `stored`. Hashing leaves the async thread. Nothing here stores anything.
+//! are recognised by `stored`. Hashing leaves the async thread, and works in `memory` that it keeps. Nothing here
+//! stores anything.
 
+mod memory;
 mod stored;
 
 use std::sync::Arc;
 
 use argon2::{
-    Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version,
-    password_hash::phc::PasswordHash as Phc,
+    Algorithm, Params, Version,
+    password_hash::phc::{Output, ParamsString, PasswordHash as Phc, Salt},
 };
+use memory::Memory;
 pub use stored::HashFault;
 use stored::{Stored, is_bcrypt_of};
 use tokio::sync::Semaphore;
@@ -35,6 +38,7 @@ pub const MAX_PASSWORD_BYTES: usize = 512;
 const JUDGED_CHARS: usize = 32;
 
 const SALT_BYTES: usize = 16;
+const HASH_BYTES: usize = 32;
 /// A hash that takes more memory, in KiB, does not fit beside the rest of a function.
 const MAX_MEMORY_KIB: u32 = 1024 * 1024;
 /// One that fills more of it, pass after pass, takes longer than anybody waits.
@@ -166,8 +170,15 @@ fn normal(password: &str) -> Secret {
 /// Hashes passwords, as many at a time as there are processors: more would only take memory.
 #[derive(Debug)]
 pub struct Hasher {
-    config: PasswordConfig,
+    worker: Arc<Worker>,
     permits: Arc<Semaphore>,
+}
+
+/// What hashing takes.
+#[derive(Debug)]
+struct Worker {
+    config: PasswordConfig,
+    memory: Memory,
 }
 
 /// Hashing failed: out of memory, or a fault of ours.
@@ -175,12 +186,18 @@ pub struct Hasher {
 #[error("the password could not be hashed: {0}")]
 pub struct HashError(String);
 
+impl HashError {
+    fn of(error: impl std::fmt::Display) -> Self {
+        Self(error.to_string())
+    }
+}
+
 impl Hasher {
     /// A hasher with the operator's cost and pepper.
     pub fn new(config: PasswordConfig) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
-            config,
+            worker: Arc::new(Worker::new(config)),
             permits: Arc::new(Semaphore::new(processors)),
         }
     }
@@ -192,16 +209,8 @@ impl Hasher {
         chance: &dyn Chance,
     ) -> Result<PasswordHash, HashError> {
         let salt = chance.bytes::<SALT_BYTES>();
-        let (config, password) = (self.config.clone(), password.clone());
-        let _permit = self
-            .permits
-            .acquire()
-            .await
-            .map_err(|error| HashError(error.to_string()))?;
-        let work = tokio::task::spawn_blocking(move || hash_now(&config, &password, &salt));
-        metrics::hashing(work)
-            .await
-            .map_err(|error| HashError(error.to_string()))?
+        let password = password.clone();
+        self.work(move |worker| worker.hash(&password, &salt)).await
     }
 
     /// Whether this is the password of that hash. Without a hash, of an account that is not there
@@ -211,19 +220,28 @@ impl Hasher {
         password: &Secret,
         hash: Option<PasswordHash>,
     ) -> Result<Verdict, HashError> {
-        let (config, password) = (self.config.clone(), password.clone());
-        let _permit = self
-            .permits
-            .acquire()
-            .await
-            .map_err(|error| HashError(error.to_string()))?;
-        let work = tokio::task::spawn_blocking(move || match hash {
-            Some(hash) => verify_now(&config, &password, &hash),
-            None => hash_now(&config, &password, &[0; SALT_BYTES]).map(|_| Verdict::Wrong),
+        let password = password.clone();
+        self.work(move |worker| match hash {
+            Some(hash) => worker.verify(&password, &hash),
+            None => worker.find_wrong(&password),
+        })
+        .await
+    }
+
+    /// Has a thread of its own do it; whoever waits may go, the permit goes with the work.
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Worker) -> Result<T, HashError> + Send + 'static,
+    ) -> Result<T, HashError> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let permit = permit.map_err(HashError::of)?;
+        let worker = Arc::clone(&self.worker);
+        let work = tokio::task::spawn_blocking(move || {
+            let done = work(&worker);
+            drop(permit);
+            done
         });
-        metrics::hashing(work)
-            .await
-            .map_err(|error| HashError(error.to_string()))?
+        metrics::hashing(work).await.map_err(HashError::of)?
     }
 }
 
@@ -238,57 +256,103 @@ pub enum Verdict {
     Outdated,
 }
 
-fn verify_now(
-    config: &PasswordConfig,
-    password: &Secret,
-    hash: &PasswordHash,
-) -> Result<Verdict, HashError> {
-    // A password too long to have been set is not worth hashing, but takes as long as any other.
-    let text: String = password.reveal().chars().take(MAX_PASSWORD_BYTES).collect();
-    let cut = text.len() < password.reveal().len();
-    // Not right, after the same work.
-    let wrong = || hash_now(config, password, &[0; SALT_BYTES]).map(|_| Verdict::Wrong);
-    let pepper = match &hash.pepper {
-        None => None,
-        Some(id) => {
-            let Some(pepper) = config.peppers().find(|pepper| pepper.id == *id) else {
-                // Lost, and every such password with it.
-                tracing::error!("a password's pepper is not known");
-                return wrong();
-            };
-            Some(pepper)
+impl Worker {
+    fn new(config: PasswordConfig) -> Self {
+        Self {
+            memory: Memory::new(&config.cost.0),
+            config,
         }
-    };
-    let (phc, params) = match Stored::parse(&hash.phc) {
-        Ok(Stored::Argon2(phc, params)) => (phc, params),
-        Ok(Stored::Bcrypt(hash)) => {
-            let right = is_any(&text, pepper, |bytes| is_bcrypt_of(hash, bytes));
-            return Ok(of_others(right && !cut));
-        }
-        Ok(Stored::Pbkdf2(hash)) => {
-            let right = is_any(&text, pepper, |bytes| hash.is_of(bytes));
-            return Ok(of_others(right && !cut));
-        }
-        Err(fault) => {
-            let fault = fault.to_string();
-            tracing::error!(fault, "a stored password cannot be verified");
-            return wrong();
-        }
-    };
-    let argon2 = argon2(config.cost.0.clone(), pepper)?;
-    let right = argon2
-        .verify_password(normal(&text).reveal().as_bytes(), &*phc)
-        .is_ok()
-        && !cut;
-    let own = &config.cost.0;
-    let same_cost = (params.m_cost(), params.t_cost(), params.p_cost())
-        == (own.m_cost(), own.t_cost(), own.p_cost());
-    let same_pepper = hash.pepper == config.pepper.as_ref().map(|pepper| pepper.id.clone());
-    Ok(match (right, same_cost && same_pepper) {
-        (false, _) => Verdict::Wrong,
-        (true, true) => Verdict::Right,
-        (true, false) => Verdict::Outdated,
-    })
+    }
+
+    fn hash(&self, password: &Secret, salt: &[u8]) -> Result<PasswordHash, HashError> {
+        let (cost, pepper) = (self.config.cost.0.clone(), self.config.pepper.as_ref());
+        let own = Phc {
+            algorithm: Algorithm::Argon2id.ident(),
+            version: Some(Version::V0x13.into()),
+            params: ParamsString::try_from(&cost).map_err(HashError::of)?,
+            salt: Some(Salt::new(salt).map_err(HashError::of)?),
+            hash: Some(self.argon2id(password.reveal(), salt, cost, pepper, HASH_BYTES)?),
+        };
+        Ok(PasswordHash {
+            phc: own.to_string(),
+            pepper: pepper.map(|pepper| pepper.id.clone()),
+            set: Timestamp::default(),
+        })
+    }
+
+    /// Not right, after the same work.
+    fn find_wrong(&self, password: &Secret) -> Result<Verdict, HashError> {
+        self.hash(password, &[0; SALT_BYTES])
+            .map(|_| Verdict::Wrong)
+    }
+
+    fn verify(&self, password: &Secret, hash: &PasswordHash) -> Result<Verdict, HashError> {
+        // A password too long to have been set is not worth hashing, but takes as long as any other.
+        let text: String = password.reveal().chars().take(MAX_PASSWORD_BYTES).collect();
+        let cut = text.len() < password.reveal().len();
+        let pepper = match &hash.pepper {
+            None => None,
+            Some(id) => {
+                let Some(pepper) = self.config.peppers().find(|pepper| pepper.id == *id) else {
+                    // Lost, and every such password with it.
+                    tracing::error!("a password's pepper is not known");
+                    return self.find_wrong(password);
+                };
+                Some(pepper)
+            }
+        };
+        let (phc, params) = match Stored::parse(&hash.phc) {
+            Ok(Stored::Argon2(phc, params)) => (phc, params),
+            Ok(Stored::Bcrypt(hash)) => {
+                let right = is_any(&text, pepper, |bytes| is_bcrypt_of(hash, bytes));
+                return Ok(of_others(right && !cut));
+            }
+            Ok(Stored::Pbkdf2(hash)) => {
+                let right = is_any(&text, pepper, |bytes| hash.is_of(bytes));
+                return Ok(of_others(right && !cut));
+            }
+            Err(fault) => {
+                let fault = fault.to_string();
+                tracing::error!(fault, "a stored password cannot be verified");
+                return self.find_wrong(password);
+            }
+        };
+        let (Some(salt), Some(expected)) = (&phc.salt, &phc.hash) else {
+            return self.find_wrong(password);
+        };
+        let found = self.argon2id(&text, salt, params.clone(), pepper, expected.len())?;
+        // `Output` compares in constant time.
+        let right = found == *expected && !cut;
+        let own = &self.config.cost.0;
+        let same_cost = (params.m_cost(), params.t_cost(), params.p_cost())
+            == (own.m_cost(), own.t_cost(), own.p_cost());
+        let same_pepper =
+            hash.pepper == self.config.pepper.as_ref().map(|pepper| pepper.id.clone());
+        Ok(match (right, same_cost && same_pepper) {
+            (false, _) => Verdict::Wrong,
+            (true, true) => Verdict::Right,
+            (true, false) => Verdict::Outdated,
+        })
+    }
+
+    fn argon2id(
+        &self,
+        password: &str,
+        salt: &[u8],
+        cost: Params,
+        pepper: Option<&Pepper>,
+        bytes: usize,
+    ) -> Result<Output, HashError> {
+        let pepper = pepper.map_or(&[][..], |pepper| pepper.secret.reveal());
+        let mut out = [0; Output::MAX_LENGTH];
+        let out = out
+            .get_mut(..bytes)
+            .ok_or_else(|| HashError::of("it is too long"))?;
+        let password = normal(password);
+        self.memory
+            .hash(cost, pepper, password.reveal().as_bytes(), salt, out)?;
+        Output::new(out).map_err(HashError::of)
+    }
 }
 
 /// What is said of another server's hash: ours is always better.
@@ -308,35 +372,6 @@ fn is_any(typed: &str, pepper: Option<&Pepper>, is: impl Fn(&[u8]) -> bool) -> b
     let with_end = |text: &str| Secret::new([text.as_bytes(), end].concat());
     is(with_end(normal.reveal()).reveal())
         || normal.reveal() != typed && is(with_end(typed).reveal())
-}
-
-fn argon2(params: Params, pepper: Option<&Pepper>) -> Result<Argon2<'_>, HashError> {
-    match pepper {
-        None => Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params)),
-        Some(pepper) => Argon2::new_with_secret(
-            pepper.secret.reveal(),
-            Algorithm::Argon2id,
-            Version::V0x13,
-            params,
-        )
-        .map_err(|error| HashError(error.to_string())),
-    }
-}
-
-fn hash_now(
-    config: &PasswordConfig,
-    password: &Secret,
-    salt: &[u8],
-) -> Result<PasswordHash, HashError> {
-    let normal = normal(password.reveal());
-    let phc: Phc = argon2(config.cost.0.clone(), config.pepper.as_ref())?
-        .hash_password_with_salt(normal.reveal().as_bytes(), salt)
-        .map_err(|error| HashError(error.to_string()))?;
-    Ok(PasswordHash {
-        phc: phc.to_string(),
-        pepper: config.pepper.as_ref().map(|pepper| pepper.id.clone()),
-        set: Timestamp::default(),
-    })
 }
 
 #[cfg(test)]

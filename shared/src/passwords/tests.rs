@@ -77,7 +77,9 @@ fn no_more_than_the_beginning_of_a_long_password_is_judged() {
 
 #[test]
 fn the_phc_string_carries_the_cost() {
-    let hash = hash_now(&config(None), &secret("x"), &[7; SALT_BYTES]).unwrap();
+    let hash = Worker::new(config(None))
+        .hash(&secret("x"), &[7; SALT_BYTES])
+        .unwrap();
     assert!(
         hash.phc.starts_with("$argon2id$v=19$m=8,t=1,p=1$"),
         "{}",
@@ -89,8 +91,14 @@ fn the_phc_string_carries_the_cost() {
 #[test]
 fn a_hash_knows_its_password_and_says_when_it_is_outdated() {
     let (plain, peppered) = (config(None), config(Some("a pepper of length")));
-    let hash = |config| hash_now(config, &secret("x"), &[7; SALT_BYTES]).unwrap();
-    let verify = |config, text: &str, hash: &PasswordHash| verify_now(config, &secret(text), hash);
+    let hash = |config: &PasswordConfig| {
+        Worker::new(config.clone())
+            .hash(&secret("x"), &[7; SALT_BYTES])
+            .unwrap()
+    };
+    let verify = |config: &PasswordConfig, text: &str, hash: &PasswordHash| {
+        Worker::new(config.clone()).verify(&secret(text), hash)
+    };
     assert_eq!(verify(&plain, "x", &hash(&plain)).unwrap(), Verdict::Right);
     assert_eq!(verify(&plain, "y", &hash(&plain)).unwrap(), Verdict::Wrong);
     assert_eq!(
@@ -136,7 +144,8 @@ fn a_hash_knows_its_password_and_says_when_it_is_outdated() {
 #[test]
 fn compatible_spellings_give_one_hash_and_a_pepper_another() {
     let phc = |text: &str, pepper| {
-        hash_now(&config(pepper), &secret(text), &[7; SALT_BYTES])
+        Worker::new(config(pepper))
+            .hash(&secret(text), &[7; SALT_BYTES])
             .unwrap()
             .phc
     };
@@ -174,7 +183,7 @@ fn verdict(phc: &str, peppered: bool, typed: &str) -> Verdict {
         pepper: pepper.map(|pepper| pepper.id.clone()),
         set: Timestamp::default(),
     };
-    verify_now(&config, &secret(typed), &hash).unwrap()
+    Worker::new(config).verify(&secret(typed), &hash).unwrap()
 }
 
 #[test]
@@ -319,4 +328,37 @@ fn hashes_that_cannot_be_verified_are_refused_and_no_password_is_theirs() {
         assert_eq!(recognise(&hash), Err(fault), "{hash}");
         assert_eq!(verdict(&hash, false, "x"), Verdict::Wrong, "{hash}");
     }
+}
+
+/// Memory that was used for another password, and is not as long as another cost needs.
+#[test]
+fn what_was_in_the_memory_changes_no_hash() {
+    let (own, other) = (
+        HashCost::parse("m=64,t=2,p=1"),
+        HashCost::parse("m=16,t=1,p=2"),
+    );
+    let [own, other] = [own, other].map(|cost| PasswordConfig {
+        cost: cost.unwrap(),
+        ..config(None)
+    });
+    let worker = Worker::new(own.clone());
+    for round in 0..3_u8 {
+        for config in [&own, &other] {
+            let fresh = Worker::new(config.clone());
+            let password = secret(&format!("ostrich {round}"));
+            let hash = fresh.hash(&password, &[round; SALT_BYTES]).unwrap();
+            let right = if config.cost == own.cost {
+                assert_eq!(worker.hash(&password, &[round; SALT_BYTES]).unwrap(), hash);
+                Verdict::Right
+            } else {
+                Verdict::Outdated
+            };
+            assert_eq!(worker.verify(&password, &hash).unwrap(), right);
+            assert_eq!(
+                worker.verify(&secret("lamp"), &hash).unwrap(),
+                Verdict::Wrong
+            );
+        }
+    }
+    assert_eq!(worker.memory.pieces(), 1);
 }
