@@ -168,17 +168,18 @@ fn start(serve: impl AsyncFnOnce(Arc<App>, Aws) -> Result<(), lambda_http::Error
         .build()
     {
         Ok(runtime) => runtime,
-        Err(error) => return environment::fail(&error),
+        Err(error) => return environment::fail("cannot start", &error),
     };
     environment::start_log();
     runtime.block_on(async {
         let (app, aws) = match environment::app().await {
             Ok(app) => app,
-            Err(faults) => return environment::fail(&faults),
+            Err(faults) => return environment::fail("cannot start", &faults),
         };
         match serve(app, aws).await {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => environment::fail(&error),
+            // What asks Lambda for work has lost it.
+            Err(error) => environment::fail("stops", &error),
         }
     })
 }

@@ -81,7 +81,7 @@ pub(super) fn start_log() {
     clippy::print_stderr,
     reason = "there is no log yet, or no request to log it with"
 )]
-pub(super) fn fail(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("gatehouse cannot start:\n{error}");
+pub(super) fn fail(what: &str, error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("gatehouse {what}:\n{error}");
     ExitCode::FAILURE
 }
