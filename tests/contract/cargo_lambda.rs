@@ -46,3 +46,10 @@ fn cargo_lambda_watch_has_the_routes_of_the_template() {
         "CargoLambda.toml lacks {missing:#?} and should not have {other:#?}"
     );
 }
+
+/// It looks for functions there alone, and a bare `cargo run` still means the one package with a `default-run`.
+#[test]
+fn cargo_lambda_watch_finds_every_function() {
+    let workspace = files::read("Cargo.toml");
+    assert!(workspace.contains("\ndefault-members = [\"local\", \"functions/*\"]\n"));
+}
