@@ -83,12 +83,12 @@ def free_port():
 
 
 class Function:
-    """One function, begun by its first event as on Lambda; with the processor that so many MB give, or all of one."""
+    """One function, begun by its first event as on Lambda; with the processor that `share` MB give, or all of one."""
 
-    def __init__(self, name, stem, memory, settings, house):
-        self.name, self.stem = name, stem
+    def __init__(self, name, stem, memory, settings, house, share=None):
+        self.name, self.stem, self.memory = name, stem, memory
         self.program = BUILDS / "lambda" / stem / "bootstrap"
-        self.share = Share(memory) if memory else None
+        self.share = Share(share) if share else None
         # The access key says which function calls; the services refuse what its policy does not allow.
         self.environment = house.environment | house.settings | settings | {"AWS_ACCESS_KEY_ID": name}
         self.process = None

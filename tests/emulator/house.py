@@ -23,6 +23,15 @@ SETTINGS = {
 }
 
 
+def inherited():
+    """This process's environment, without what somebody has set for a Gatehouse of their own."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("GATEHOUSE_", "AWS_"))
+    }
+
+
 class House:
     """The services, on ports of their own; stopped at the end of a `with`."""
 
@@ -31,14 +40,9 @@ class House:
         self.arguments = arguments
 
     def __enter__(self):
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("GATEHOUSE_", "AWS_"))
-        }
         self.process = subprocess.Popen(
             [BUILDS / "debug/gatehouse-local", "services", *self.arguments],
-            env={**inherited, **self.settings},
+            env={**inherited(), **self.settings},
             stdout=subprocess.PIPE,
             text=True,
         )

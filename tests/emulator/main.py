@@ -19,11 +19,11 @@ def build(arguments):
         subprocess.run(["cargo-lambda", "lambda", "build", *release], cwd=ROOT, check=True)
 
 
-def walk(memory):
+def walk(wanted):
     with House(SETTINGS, "--no-deliver", "--dynamodb-port=0", "--messages-port=0") as house:
         functions = {
-            stem: Function(name, stem, memory_given(memory, template), own, house)
-            for name, (stem, template, own) in read_template().items()
+            stem: Function(name, stem, memory, own, house, share_of(wanted, memory))
+            for name, (stem, memory, own) in read_template().items()
         }
         try:
             Walk(functions, house).everything()
@@ -33,22 +33,23 @@ def walk(memory):
                 function.stop()
 
 
-def memory_given(wanted, template):
+def share_of(wanted, memory):
+    """With so many MB's part of a processor; without any, it is not shared."""
     if wanted == "own":
-        return template
+        return memory
     return int(wanted) if wanted else None
 
 
 def measured(function):
     init, first, second, *_ = function.took()
-    return function.stem, function.package(), init, first, second, function.resident()
+    return function.stem, function.memory, function.package(), init, first, second, function.resident()
 
 
 def report(rows, markdown):
-    heads = ("function", "zipped, bytes", "init, ms", "first, ms", "second, ms", "most memory, MB")
+    heads = ("function", "memory, MB", "zipped, bytes", "init, ms", "first, ms", "second, ms", "most memory, MB")
     lines = [
-        (stem, f"{size:,}", f"{init:.1f}", f"{first:.1f}", f"{second:.1f}", f"{resident:.1f}")
-        for stem, size, init, first, second, resident in sorted(rows)
+        (stem, f"{memory:,}", f"{size:,}", f"{init:.1f}", f"{first:.1f}", f"{second:.1f}", f"{resident:.1f}")
+        for stem, memory, size, init, first, second, resident in sorted(rows)
     ]
     if markdown:
         for line in [heads, ["---", *["---:"] * (len(heads) - 1)], *lines]:

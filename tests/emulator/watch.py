@@ -1,23 +1,22 @@
 """Signs up through `cargo lambda watch`."""
 
-import os
 import subprocess
 import sys
 
-from browser import Client, sign_up
-from house import ROOT, SETTINGS, House
+from browser import APP, Client, sign_up
+from house import ROOT, SETTINGS, House, inherited
 
 
 def main():
     subprocess.run(
         ["cargo", "build", "--locked", "--package", "gatehouse-local"], cwd=ROOT, check=True
     )
-    client = Client("http://127.0.0.1:9000")
+    # cargo-lambda puts the origin itself in the place of what a function says.
+    client = Client("http://127.0.0.1:9000", allowed=APP)
     with House(SETTINGS, "--dynamodb-port=0", "--messages-port=0") as house:
-        environment = os.environ | house.settings | house.environment
-        watch = subprocess.Popen(
-            ["cargo-lambda", "lambda", "watch", *sys.argv[1:]], cwd=ROOT, env=environment
-        )
+        environment = inherited() | house.settings | house.environment
+        command = ["cargo-lambda", "lambda", "watch", "--invoke-address", "127.0.0.1", *sys.argv[1:]]
+        watch = subprocess.Popen(command, cwd=ROOT, env=environment)
         try:
             client.wait(watch)
             sign_up(client, house)

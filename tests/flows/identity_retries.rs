@@ -223,9 +223,10 @@ async fn held<T: Send + 'static>(
     work
 }
 
-/// However long identity servers take: half of those who work wait for them, the others go on.
+/// However long identity servers take: half of those who work may wait for them, so that the others are there for
+/// what is behind.
 #[tokio::test]
-async fn who_waits_for_an_identity_server_does_not_hold_up_what_is_behind() {
+async fn half_of_those_who_work_may_wait_for_identity_servers() {
     let [first, ..] = servers();
     let house = IdServer::house(&[&first], &[]).await;
     let names = ["ann", "ben", "cat", "dan", "eve", "fay"];

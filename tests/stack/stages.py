@@ -1,5 +1,6 @@
 """What is wrong with the stages of samconfig.toml: what a stage deploys must have been built for it."""
 
+import shlex
 import tomllib
 
 from template import ROOT
@@ -26,5 +27,8 @@ def faults(stack):
 
 
 def processor(command, default):
-    given = dict(item.split("=", 1) for item in command.get("parameter_overrides", []))
+    overrides = command.get("parameter_overrides", [])
+    # `sam deploy --guided` writes one text.
+    items = shlex.split(overrides) if isinstance(overrides, str) else overrides
+    given = dict(item.split("=", 1) for item in items)
     return given.get("Architecture", default)

@@ -117,10 +117,13 @@ async fn unbind(
     let again = || Outcome::Again("something is still bound at an identity server".to_owned());
     // The first attempt is the stream's, and messages wait behind it. The request that ended the
     // account has asked a moment ago.
-    let permit = unbinding.try_acquire();
-    if leased.attempts == 1 || is_late() || permit.is_err() {
+    if leased.attempts == 1 || is_late() {
         return Err(again());
     }
+    let Ok(_permit) = unbinding.try_acquire() else {
+        let why = "others wait for identity servers already";
+        return Err(Outcome::Again(why.to_owned()));
+    };
     let rest = Which::All { addresses: &[] };
     if identity_servers::unbind_all(app, user, rest, None).await == UnbindResult::Success {
         return Ok(moot("nothing is bound at identity servers any more"));

@@ -1,8 +1,9 @@
 //! The memory that argon2 works in, kept from one hash to the next.
 //!
 //! Fresh memory takes nearly as long as the hash itself, since the kernel hands it out page by page; and
-//! given back and taken again it lets glibc's heap grow to ten times of it. What stays there tells
-//! no more than the hash does.
+//! given back and taken again it lets glibc's heap grow to ten times of it. By what stays there guesses
+//! could be tested at less than the price of a hash; but who reads a process's memory reads its pepper,
+//! and passwords as they come.
 
 use std::{
     fmt,
@@ -47,7 +48,13 @@ impl Memory {
         let argon2 = Argon2::new_with_secret(pepper, Algorithm::Argon2id, Version::V0x13, cost)
             .map_err(HashError::of)?;
         let is_kept = needed == self.blocks;
-        let mut blocks = if is_kept { self.take() } else { Vec::new() };
+        let mut blocks = if is_kept {
+            self.take()
+        } else {
+            // There may not be room for both.
+            self.idle().clear();
+            Vec::new()
+        };
         blocks
             .try_reserve_exact(needed - blocks.len())
             .map_err(HashError::of)?;

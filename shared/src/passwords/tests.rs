@@ -343,7 +343,7 @@ fn what_was_in_the_memory_changes_no_hash() {
     });
     let worker = Worker::new(own.clone());
     for round in 0..3_u8 {
-        for config in [&own, &other] {
+        for config in [&other, &own] {
             let fresh = Worker::new(config.clone());
             let password = secret(&format!("ostrich {round}"));
             let hash = fresh.hash(&password, &[round; SALT_BYTES]).unwrap();
