@@ -4,10 +4,12 @@ import http.client
 import json
 import secrets
 import socket
+import subprocess
 import time
+from contextlib import contextmanager
 from urllib.parse import urlencode, urlsplit
 
-from house import link_in
+from house import ROOT, link_in
 
 PASSWORD = "ostrich lamp 8 quarrel"
 V3 = "/_matrix/client/v3"
@@ -20,6 +22,17 @@ class Client:
 
     def __init__(self, url, allowed="*"):
         self.place, self.allowed = urlsplit(url), allowed
+
+    @contextmanager
+    def listening(self, command, environment=None):
+        """Runs what listens there, to the end of a `with`."""
+        process = subprocess.Popen(command, cwd=ROOT, env=environment)
+        try:
+            self.wait(process)
+            yield
+        finally:
+            process.terminate()
+            process.wait(timeout=120)
 
     def wait(self, process, seconds=120):
         for _ in range(seconds * 5):

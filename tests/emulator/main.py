@@ -11,9 +11,6 @@ from walk import Walk
 
 
 def build(arguments):
-    subprocess.run(
-        ["cargo", "build", "--locked", "--package", "gatehouse-local"], cwd=ROOT, check=True
-    )
     if not arguments.no_build:
         release = [] if arguments.debug else ["--release"]
         subprocess.run(["cargo-lambda", "lambda", "build", *release], cwd=ROOT, check=True)

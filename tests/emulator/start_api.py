@@ -18,9 +18,6 @@ def overrides():
 
 def main():
     arguments = sys.argv[1:]
-    subprocess.run(
-        ["cargo", "build", "--locked", "--package", "gatehouse-local"], cwd=ROOT, check=True
-    )
     given, url = overrides()
     if "--no-build" in arguments:
         arguments.remove("--no-build")
@@ -35,15 +32,10 @@ def main():
     address = "172.17.0.1" if sys.platform == "linux" else "127.0.0.1"
     client = Client(url)
     with House(settings, f"--address={address}") as house:
-        sam = subprocess.Popen(["sam", "local", "start-api", *arguments], cwd=ROOT)
-        try:
-            client.wait(sam)
+        with client.listening(["sam", "local", "start-api", *arguments]):
             # Bytes that are no text; cargo-lambda passes on text alone.
             client.refused(400, "M_NOT_JSON", "POST", f"{V3}/register", b'{"username":"\x81"}')
             sign_up(client, house)
-        finally:
-            sam.terminate()
-            sam.wait(timeout=120)
     print("signed up through sam local start-api")
 
 

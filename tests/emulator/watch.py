@@ -1,28 +1,19 @@
 """Signs up through `cargo lambda watch`."""
 
-import subprocess
 import sys
 
 from browser import APP, Client, sign_up
-from house import ROOT, SETTINGS, House, inherited
+from house import SETTINGS, House, inherited
 
 
 def main():
-    subprocess.run(
-        ["cargo", "build", "--locked", "--package", "gatehouse-local"], cwd=ROOT, check=True
-    )
     # cargo-lambda puts the origin itself in the place of what a function says.
     client = Client("http://127.0.0.1:9000", allowed=APP)
     with House(SETTINGS, "--dynamodb-port=0", "--messages-port=0") as house:
         environment = inherited() | house.settings | house.environment
         command = ["cargo-lambda", "lambda", "watch", "--invoke-address", "127.0.0.1", *sys.argv[1:]]
-        watch = subprocess.Popen(command, cwd=ROOT, env=environment)
-        try:
-            client.wait(watch)
+        with client.listening(command, environment):
             sign_up(client, house)
-        finally:
-            watch.terminate()
-            watch.wait(timeout=120)
     print("signed up through cargo lambda watch")
 
 
