@@ -74,9 +74,6 @@ pub struct Options {
     pub places: Places,
     /// Services to use in place of the embedded ones.
     pub elsewhere: Elsewhere,
-    /// Whether messages are delivered by themselves, and not only when [`Local::deliver`] or [`Local::tick`]
-    /// says so.
-    pub delivers: bool,
 }
 
 impl Default for Options {
@@ -92,7 +89,6 @@ impl Default for Options {
             enforce_policies: true,
             places: Places::default(),
             elsewhere: Elsewhere::default(),
-            delivers: false,
         }
     }
 }
@@ -106,7 +102,6 @@ impl Debug for Options {
             .field("enforce_policies", &self.enforce_policies)
             .field("places", &self.places)
             .field("elsewhere", &self.elsewhere)
-            .field("delivers", &self.delivers)
             .finish_non_exhaustive()
     }
 }
@@ -116,8 +111,6 @@ impl Debug for Options {
 pub struct Local {
     config: Arc<Config>,
     gateway: Gateway,
-    // Before the services, so that it stops first.
-    _running: Option<Running>,
     pump: Arc<Pump>,
     services: Services,
     /// What the settings were made of, for those who want to run beside it.
@@ -167,7 +160,6 @@ impl Local {
         Ok(Self {
             config,
             gateway,
-            _running: options.delivers.then(|| pump.run()),
             pump,
             services,
             settings,
@@ -233,6 +225,11 @@ impl Local {
     /// Fails if the embedded `DynamoDB` does.
     pub async fn deliver(&self) -> Result<usize> {
         self.pump.deliver().await
+    }
+
+    /// Does both [`Local::deliver`] and [`Local::tick`] by itself, until what is returned is stopped.
+    pub fn run_deliver(&self) -> Running {
+        self.pump.run()
     }
 
     /// Loses what [`Local::deliver`] would deliver now, as AWS may, and says how many rows that were.

@@ -98,9 +98,11 @@ where
             let connection = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service);
             tokio::select! {
+                // First, for what is behind the answers may be gone by then.
+                biased;
+                _ = closed.changed() => {}
                 // A connection that ends badly was cut on purpose or by the client.
                 _ = connection => {}
-                _ = closed.changed() => {}
             }
         });
     }

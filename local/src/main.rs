@@ -155,7 +155,6 @@ async fn run(
         address: url.clone(),
         data: data.map(Path::to_owned),
         clock: clock(data)?,
-        delivers: true,
         elsewhere,
         ..Options::default()
     });
@@ -169,7 +168,10 @@ async fn run(
         },
     });
     say(&ready(&url, &local))?;
-    server::serve(local, listener, stop).await
+    let running = local.run_deliver();
+    let served = server::serve(Arc::clone(&local), listener, stop).await;
+    running.stop().await;
+    served
 }
 
 fn ready(url: &str, local: &Local) -> String {
@@ -201,7 +203,7 @@ async fn run_services(
     // Neither `cargo lambda watch` nor `sam local` feeds a function from a stream, so it runs here.
     let chance: Arc<dyn Chance> = Arc::new(SystemChance);
     let pump = Arc::new(Pump::new(&services, &config, &chance)?);
-    let _running = delivers.then(|| pump.run());
+    let running = delivers.then(|| pump.run());
     let mut variables = services.environment();
     variables.extend(
         defaults
@@ -215,6 +217,9 @@ async fn run_services(
             .map(|(name, value)| (*name, value.as_str())),
     ))?;
     stop.await;
+    if let Some(running) = running {
+        running.stop().await;
+    }
     Ok(())
 }
 

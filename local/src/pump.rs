@@ -18,7 +18,10 @@ use shared::{
     config::Config,
     lambda::{Observed, Worker},
 };
-use tokio::{sync::Mutex, task::JoinHandle};
+use tokio::{
+    sync::{Mutex, oneshot},
+    task::JoinSet,
+};
 
 use crate::{
     clock::{MovableClock, iso},
@@ -33,6 +36,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long nothing is tried after a failure.
 const REST: Duration = Duration::from_secs(5);
+
+/// How long a stop waits for what is under way.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How often the schedule has an event, in milliseconds.
 const MINUTE: i64 = 60_000;
@@ -138,24 +144,33 @@ impl<W: Worker> Pump<W> {
         self.worker.handle(scheduled(now)).await;
     }
 
-    /// Does both by itself, until what is returned is dropped. Call it within a Tokio runtime.
+    /// Does both by itself, until what is returned is stopped. Call it within a Tokio runtime.
     pub fn run(self: &Arc<Self>) -> Running {
-        let pump = Arc::clone(self);
-        Running(tokio::spawn(async move {
-            loop {
-                // In a task of its own: a worker that panics ends its event, as on Lambda.
-                let turn = Arc::clone(&pump);
-                let turn = tokio::spawn(async move { turn.turn().await }).await;
-                let pause = match turn.map_err(anyhow::Error::from).flatten() {
-                    Ok(()) => PAUSE,
-                    Err(error) => {
-                        tracing::error!(error = format!("{error:#}"), "nothing is delivered");
-                        REST
-                    }
-                };
-                tokio::time::sleep(pause).await;
+        let (stop, stopped) = oneshot::channel();
+        let mut task = JoinSet::new();
+        task.spawn(Arc::clone(self).turns(stopped));
+        Running { stop, task }
+    }
+
+    async fn turns(self: Arc<Self>, mut stopped: oneshot::Receiver<()>) {
+        // A turn is a task of its own: a worker that panics ends its event, as on Lambda.
+        let mut task = JoinSet::new();
+        loop {
+            let pump = Arc::clone(&self);
+            task.spawn(async move { pump.turn().await });
+            let turn = task.join_next().await.unwrap_or(Ok(Ok(())));
+            let pause = match turn.map_err(anyhow::Error::from).flatten() {
+                Ok(()) => PAUSE,
+                Err(error) => {
+                    tracing::error!(error = format!("{error:#}"), "nothing is delivered");
+                    REST
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = &mut stopped => return,
             }
-        }))
+        }
     }
 
     async fn turn(&self) -> Result<()> {
@@ -167,13 +182,23 @@ impl<W: Worker> Pump<W> {
     }
 }
 
-/// A pump that runs by itself. Dropping it stops it.
+/// A pump that runs by itself. Dropping it cuts off what is under way.
 #[derive(Debug)]
-pub struct Running(JoinHandle<()>);
+pub struct Running {
+    stop: oneshot::Sender<()>,
+    task: JoinSet<()>,
+}
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.abort();
+impl Running {
+    /// Stops it, after what is under way unless that takes long: the worker must not find the services gone.
+    pub async fn stop(mut self) {
+        drop(self.stop);
+        if tokio::time::timeout(PATIENCE, self.task.join_next())
+            .await
+            .is_err()
+        {
+            tracing::warn!("stopped while something was being delivered");
+        }
     }
 }
 

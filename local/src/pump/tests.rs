@@ -13,6 +13,22 @@ impl Recorder {
     }
 }
 
+/// A worker whose turn lasts.
+#[derive(Debug)]
+struct Slow {
+    began: tokio::sync::mpsc::UnboundedSender<()>,
+    ended: Recorder,
+    takes: Duration,
+}
+
+impl Worker for Slow {
+    async fn handle(&self, event: Value) {
+        self.began.send(()).expect("the test waits");
+        tokio::time::sleep(self.takes).await;
+        self.ended.handle(event).await;
+    }
+}
+
 impl Worker for Recorder {
     async fn handle(&self, event: Value) {
         tokio::task::yield_now().await;
@@ -240,9 +256,48 @@ async fn it_runs_by_itself_by_the_clock_that_is_moved() {
     clock.advance(Duration::from_secs(1)).expect("a time");
     let tick = until(&is_tick).await;
     assert_eq!(tick["time"], "2027-01-15T08:01:00Z");
-    drop(running);
-    tokio::time::sleep(3 * PAUSE).await;
+    running.stop().await;
     scene.put("b").await;
     tokio::time::sleep(3 * PAUSE).await;
     assert_eq!(scene.seen.events().len(), 0, "it has stopped");
+}
+
+/// Runs a worker whose turns take so long, does `end` to it within the first, and says how many came to their
+/// end.
+async fn ended(takes: Duration, end: impl AsyncFnOnce(Running)) -> usize {
+    let Scene { services, seen, .. } = scene(None);
+    let stream = services.engine().stream("Outbox").expect("a stream");
+    let (began, mut turns) = tokio::sync::mpsc::unbounded_channel();
+    let worker = Slow {
+        began,
+        ended: Recorder(Arc::clone(&seen.0)),
+        takes,
+    };
+    let pump = Arc::new(Pump::of(worker, stream, 10, Arc::clone(services.clock())));
+    let running = pump.run();
+    turns.recv().await.expect("a turn");
+    end(running).await;
+    // Nobody can end a turn any more but one that nobody stopped.
+    let after = seen.events().len();
+    tokio::time::sleep(takes + 3 * PAUSE).await;
+    assert_eq!(seen.events().len(), 0, "it goes on");
+    after
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_the_turn_that_is_under_way() {
+    let takes = Duration::from_millis(300);
+    assert_eq!(ended(takes, Running::stop).await, 1);
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_ever() {
+    let takes = PATIENCE + Duration::from_secs(1);
+    assert_eq!(ended(takes, Running::stop).await, 0);
+}
+
+#[tokio::test]
+async fn what_is_dropped_is_cut_off() {
+    let takes = Duration::from_millis(300);
+    assert_eq!(ended(takes, async |running| drop(running)).await, 0);
 }
