@@ -263,7 +263,7 @@ async fn it_runs_by_itself_by_the_clock_that_is_moved() {
 }
 
 /// Runs a worker whose turns take so long, does `end` to it within the first, and says how many came to their
-/// end.
+/// end when nobody works any more.
 async fn ended(takes: Duration, end: impl AsyncFnOnce(Running)) -> usize {
     let Scene { services, seen, .. } = scene(None);
     let stream = services.engine().stream("Outbox").expect("a stream");
@@ -273,31 +273,27 @@ async fn ended(takes: Duration, end: impl AsyncFnOnce(Running)) -> usize {
         ended: Recorder(Arc::clone(&seen.0)),
         takes,
     };
-    let pump = Arc::new(Pump::of(worker, stream, 10, Arc::clone(services.clock())));
-    let running = pump.run();
+    let running = Arc::new(Pump::of(worker, stream, 10, Arc::clone(services.clock()))).run();
     turns.recv().await.expect("a turn");
     end(running).await;
-    // Nobody can end a turn any more but one that nobody stopped.
-    let after = seen.events().len();
-    tokio::time::sleep(takes + 3 * PAUSE).await;
-    assert_eq!(seen.events().len(), 0, "it goes on");
-    after
+    let another = tokio::time::timeout(Duration::from_secs(20), turns.recv()).await;
+    assert_eq!(another, Ok(None), "the worker goes on");
+    seen.events().len()
 }
+
+const LONG: Duration = Duration::from_hours(1);
 
 #[tokio::test]
 async fn a_stop_waits_for_the_turn_that_is_under_way() {
-    let takes = Duration::from_millis(300);
-    assert_eq!(ended(takes, Running::stop).await, 1);
+    assert_eq!(ended(3 * PAUSE, Running::stop).await, 1);
 }
 
 #[tokio::test]
 async fn a_stop_does_not_wait_for_ever() {
-    let takes = PATIENCE + Duration::from_secs(1);
-    assert_eq!(ended(takes, Running::stop).await, 0);
+    assert_eq!(ended(LONG, Running::stop).await, 0);
 }
 
 #[tokio::test]
 async fn what_is_dropped_is_cut_off() {
-    let takes = Duration::from_millis(300);
-    assert_eq!(ended(takes, async |running| drop(running)).await, 0);
+    assert_eq!(ended(LONG, async |running| drop(running)).await, 0);
 }
