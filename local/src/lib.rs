@@ -227,7 +227,8 @@ impl Local {
         self.pump.deliver().await
     }
 
-    /// Does both [`Local::deliver`] and [`Local::tick`] by itself, until what is returned is stopped.
+    /// Does both [`Local::deliver`] and [`Local::tick`] by itself, until what is returned is stopped: before this
+    /// is dropped, and with it the services.
     pub fn run_deliver(&self) -> Running {
         self.pump.run()
     }
