@@ -31,6 +31,23 @@ fn example(path: &str) -> String {
 }
 
 #[test]
+fn the_stack_tells_the_same_to_nginx() {
+    let template = files::read("template.yaml");
+    let (_, from) = template.split_once("  Nginx:\n").expect("an output");
+    let (_, from) = from.split_once("- |-\n").expect("a text");
+    let (told, _) = from.split_once("      - Host:").expect("an end");
+    let told = told
+        .replace("${Host}", "accounts.example.org")
+        .replace("${Path}", "");
+    let page = files::read("docs/operations.md");
+    let snippet = files::between(&page, "nginx").expect("the page has the snippet");
+    let is_told = |line: &&str| !line.starts_with("```") && !line.trim_start().starts_with('#');
+    let snippet: Vec<&str> = snippet.lines().filter(is_told).map(str::trim).collect();
+    let told: Vec<&str> = told.lines().map(str::trim).collect();
+    assert_eq!(told, snippet);
+}
+
+#[test]
 fn the_proxies_hand_over_every_path_of_ours_and_none_of_the_homeservers() {
     let template = Template::ours().unwrap();
     // There the homeserver speaks for the whole server.

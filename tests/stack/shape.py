@@ -118,6 +118,10 @@ def parameter_faults(stack):
             yield f"{name} is not described"
         pattern = it.get("AllowedPattern")
         if not pattern:
+            # What is an expression may be any text.
+            judged = it["Type"] != "String" or "AllowedValues" in it
+            if not judged and "egular expression" not in it.get("Description", ""):
+                yield f"{name} takes anything"
             continue
         for value in (it.get("Default"), defaults.get(name.lower())):
             checked += value is not None
