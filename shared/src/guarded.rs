@@ -148,10 +148,11 @@ pub async fn open(app: &App, request: &Request, wanted: Wanted) -> Result<Opened
 /// The request, with what it is for and who sent it.
 fn canonical(wanted: &Wanted, body: &Body, token: Option<&Secret>) -> String {
     let token = token.map_or("", |token| token.reveal().as_str());
-    let target = &wanted.target;
     format!(
-        "{:?}\n{target:?}\n{token:?}\n{}",
-        wanted.operation,
+        "{}\n{}\n{}\n{}",
+        wanted.operation.replay_name(),
+        Value::from(wanted.target.as_str()),
+        Value::from(token),
         body.canonical()
     )
 }

@@ -27,6 +27,19 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// The name that goes into the stored hash of a finished request. A different name here would make
+    /// a repeated request look like a different one, so these names never change.
+    pub const fn replay_name(self) -> &'static str {
+        match self {
+            Self::Register => "Register",
+            Self::ChangePassword => "ChangePassword",
+            Self::Deactivate => "Deactivate",
+            Self::AddThreePid => "AddThreePid",
+            Self::DeleteDevice => "DeleteDevice",
+            Self::DeleteDevices => "DeleteDevices",
+        }
+    }
+
     /// What somebody is doing who completes its stages, for the page that asks them.
     pub(super) const fn words(self) -> &'static str {
         match self {
