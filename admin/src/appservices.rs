@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use shared::{
     appservices::{AppserviceRecord, Appservices, NamespaceRecord},
     ids::is_localpart,
-    secrets::{KeyRing, Purpose, Secret},
-    store::{AppservicesRow, Wanted},
+    secrets::{KeyPurpose, KeyRing, Secret},
+    store::{AppservicesRow, RegistrationLookup},
     tokens,
 };
 
@@ -83,7 +83,7 @@ pub fn parse(yaml: &str, keys: &KeyRing) -> anyhow::Result<AppserviceRecord> {
     let users = file.namespaces.users.into_iter();
     Ok(AppserviceRecord {
         id: file.id,
-        token_hash: keys.hash(Purpose::AppserviceToken, as_token.reveal().as_bytes()),
+        token_hash: keys.hash(KeyPurpose::AppserviceToken, as_token.reveal().as_bytes()),
         sender_localpart: file.sender_localpart,
         users: users
             .map(|own| NamespaceRecord {
@@ -181,9 +181,9 @@ async fn list(admin: &Admin) -> anyhow::Result<Report> {
 }
 
 async fn read(admin: &Admin) -> anyhow::Result<AppservicesRow> {
-    let wanted = Wanted {
+    let wanted = RegistrationLookup {
         appservices: true,
-        ..Wanted::default()
+        ..RegistrationLookup::default()
     };
     Ok(admin
         .store

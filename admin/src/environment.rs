@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use aws_config::SdkConfig;
-use shared::key_ring::{KeyRingFault, KeySettings, MEMBERS};
+use shared::key_ring::{KeyRingError, KeySettings, MEMBERS};
 
 /// Variables and their values. An empty one counts as unset.
 #[derive(Clone, Default)]
@@ -17,7 +17,7 @@ impl Environment {
     }
 
     /// These, with the settings that are secrets in the place of the name of the secret that holds them.
-    pub async fn with_secrets(self, aws: &SdkConfig) -> Result<Self, KeyRingFault> {
+    pub async fn with_secrets(self, aws: &SdkConfig) -> Result<Self, KeyRingError> {
         let lookup = |name: &str| self.get(name);
         let secrets = KeySettings::fetch(aws, lookup).await?;
         let found = secrets.over(lookup);

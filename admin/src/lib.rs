@@ -19,7 +19,7 @@ use std::{fmt::Write, sync::Arc};
 
 use clap::{Parser, Subcommand};
 use serde_json::Value;
-use shared::{chance::Chance, clock::Clock, secrets::KeyRing, store::Store};
+use shared::{clock::Clock, rng::Rng, secrets::KeyRing, store::Store};
 
 use crate::{environment::Environment, services::Services};
 
@@ -65,7 +65,7 @@ pub struct Admin {
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Chance.
-    pub chance: Arc<dyn Chance>,
+    pub rng: Arc<dyn Rng>,
     /// The clients of AWS, for what the store has no verb for.
     pub services: Services,
     /// Where settings are found that only some commands need.

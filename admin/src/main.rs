@@ -5,9 +5,7 @@ use std::{io::Write, process::ExitCode, sync::Arc};
 use anyhow::Context;
 use clap::Parser;
 use gatehouse_admin::{Admin, Cli, Report, environment::Environment, services::Services};
-use shared::{
-    aws::http_client, chance::SystemChance, clock::SystemClock, config::read_keys, store::Store,
-};
+use shared::{aws::http_client, clock::SystemClock, config::read_keys, rng::SystemRng, store::Store};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -49,7 +47,7 @@ async fn admin(watched: bool) -> anyhow::Result<Admin> {
     let environment = environment().with_secrets(&aws).await?;
     let (keys, tables) =
         read_keys(|name| environment.get(name)).context("the settings are not right")?;
-    let chance = Arc::new(SystemChance);
+    let rng = Arc::new(SystemRng);
     let services = Services {
         dynamodb: aws_sdk_dynamodb::Client::new(&aws),
         ses: aws_sdk_ses::Client::new(&aws),
@@ -58,11 +56,11 @@ async fn admin(watched: bool) -> anyhow::Result<Admin> {
     };
     let client = services.dynamodb.clone();
     Ok(Admin {
-        store: Store::with_client(client, &services.tables, chance.clone()),
+        store: Store::with_client(client, &services.tables, rng.clone()),
         services,
         keys,
         clock: Arc::new(SystemClock),
-        chance,
+        rng,
         environment,
         watched,
     })

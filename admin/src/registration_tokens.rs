@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use shared::{
     clock::Timestamp,
     config::parse_duration,
-    secrets::Purpose,
+    secrets::KeyPurpose,
     store::{RegistrationToken, RegistrationTokenRow},
     uia::registration_token::is_lawful,
 };
@@ -76,7 +76,7 @@ async fn create(
     token: Option<&str>,
 ) -> anyhow::Result<Report> {
     let alphabet = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789";
-    let token = token.map_or_else(|| admin.chance.text(alphabet, RANDOM_CHARS), str::to_owned);
+    let token = token.map_or_else(|| admin.rng.text(alphabet, RANDOM_CHARS), str::to_owned);
     ensure!(
         is_lawful(&token),
         "a token has at most 64 characters of A-Z, a-z, 0-9, `.`, `_`, `~`, `-`"
@@ -88,7 +88,7 @@ async fn create(
     let new = RegistrationToken {
         hash: admin
             .keys
-            .hash(Purpose::RegistrationToken, token.as_bytes()),
+            .hash(KeyPurpose::RegistrationToken, token.as_bytes()),
         label: label.to_owned(),
         last_four: token[token.len() - LAST_CHARS..].to_owned(),
         uses,

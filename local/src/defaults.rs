@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use shared::chance::Chance;
+use shared::rng::Rng;
 
 /// Where settings come from.
 pub type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -22,7 +22,7 @@ pub struct Defaults(Vec<(&'static str, String)>);
 impl Defaults {
     /// The local defaults for a server that clients reach at `public_url`. The secret is made up, or, with
     /// a data directory, what an earlier run made up.
-    pub fn new(public_url: &str, data: Option<&Path>, chance: &dyn Chance) -> Result<Self> {
+    pub fn new(public_url: &str, data: Option<&Path>, rng: &dyn Rng) -> Result<Self> {
         Ok(Self(vec![
             ("GATEHOUSE_ALLOW_UNVERIFIED_REGISTRATION", "true".to_owned()),
             (
@@ -35,7 +35,7 @@ impl Defaults {
                 "GATEHOUSE_REGISTRATION_FLOWS",
                 "m.login.dummy m.login.email.identity m.login.msisdn".to_owned(),
             ),
-            ("GATEHOUSE_SECRET", secret(data, chance)?),
+            ("GATEHOUSE_SECRET", secret(data, rng)?),
             ("GATEHOUSE_SERVER_NAME", "localhost".to_owned()),
             ("GATEHOUSE_SMS_COUNTRIES", "DE GB US".to_owned()),
         ]))
@@ -65,10 +65,10 @@ impl Defaults {
 }
 
 /// The secret in the data directory, which only its owner can read, or a new one.
-fn secret(data: Option<&Path>, chance: &dyn Chance) -> Result<String> {
+fn secret(data: Option<&Path>, rng: &dyn Rng) -> Result<String> {
     let new = || {
         let mut bytes = [0; 32];
-        chance.fill(&mut bytes);
+        rng.fill(&mut bytes);
         BASE64_STANDARD.encode(bytes)
     };
     let Some(file) = data.map(|data| data.join("secret")) else {
@@ -95,14 +95,13 @@ fn secret(data: Option<&Path>, chance: &dyn Chance) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use shared::chance::SystemChance;
+    use shared::rng::SystemRng;
 
     use super::*;
 
     #[test]
     fn a_variable_that_is_set_wins() {
-        let defaults =
-            Defaults::new("http://127.0.0.1:8008", None, &SystemChance).expect("defaults");
+        let defaults = Defaults::new("http://127.0.0.1:8008", None, &SystemRng).expect("defaults");
         let set: Lookup =
             Arc::new(|name| (name == "GATEHOUSE_SERVER_NAME").then(|| "example.org".to_owned()));
         let lookup = defaults.under(Arc::clone(&set));

@@ -20,8 +20,8 @@ use anyhow::{Context, Result, anyhow};
 use dynoxide::{Database, DynoxideError};
 use serde_json::{Map, Value, json};
 use shared::{
-    chance::{Chance, SystemChance},
     clock::Timestamp,
+    rng::{SystemRng, Rng},
 };
 use tokio::sync::oneshot;
 
@@ -60,7 +60,7 @@ impl Engine {
             }
         }
         .map_err(fault)?;
-        let listener = hidden(&SystemChance).context("no port for the engine")?;
+        let listener = hidden(&SystemRng).context("no port for the engine")?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
         let thread = serve(database.clone(), listener, stopped)?;
@@ -243,9 +243,9 @@ fn make(file: &Path) -> io::Result<()> {
 /// The engine checks no signature and lets every web page read its answers, so a page in a browser on this
 /// machine that knew the port could read and write every table past the tap. A scan of 127.0.0.1 takes a
 /// page seconds; an address and a port drawn from 24 and 16 bits it does not find.
-fn hidden(chance: &dyn Chance) -> io::Result<TcpListener> {
+fn hidden(rng: &dyn Rng) -> io::Result<TcpListener> {
     for _ in 0..ATTEMPTS {
-        let [a, b, c, high, low] = chance.bytes();
+        let [a, b, c, high, low] = rng.bytes();
         let port = u16::from_be_bytes([high, low]);
         // The lower ports may be reserved, and the last address is for broadcasts.
         if port < 1024 || [a, b, c] == [255; 3] {

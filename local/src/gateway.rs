@@ -22,8 +22,8 @@ use lambda_http::{
 use serde::Serialize;
 use serde_json::Value;
 use shared::{
-    chance::Chance,
     clock::{Clock, SystemClock, Timestamp, millis},
+    rng::Rng,
 };
 
 use crate::{
@@ -98,7 +98,7 @@ pub struct Gateway {
     template: Arc<Template>,
     functions: HashMap<String, Function>,
     clock: Arc<dyn Clock>,
-    chance: Arc<dyn Chance>,
+    rng: Arc<dyn Rng>,
     exchanges: Mutex<VecDeque<Exchange>>,
 }
 
@@ -108,7 +108,7 @@ impl Gateway {
         template: Arc<Template>,
         functions: HashMap<String, Function>,
         clock: Arc<dyn Clock>,
-        chance: Arc<dyn Chance>,
+        rng: Arc<dyn Rng>,
     ) -> Result<Self> {
         let endpoints = template.functions.keys();
         for id in endpoints.filter(|id| !template.workers.contains_key(*id)) {
@@ -120,7 +120,7 @@ impl Gateway {
             template,
             functions,
             clock,
-            chance,
+            rng,
             exchanges: Mutex::default(),
         })
     }
@@ -234,7 +234,7 @@ impl Gateway {
 
     fn request_id(&self) -> String {
         let mut bytes = [0; 16];
-        self.chance.fill(&mut bytes);
+        self.rng.fill(&mut bytes);
         let hex = format!("{:032x}", u128::from_be_bytes(bytes));
         let parts = [
             &hex[..8],
@@ -308,7 +308,7 @@ mod tests {
 
     use lambda_http::service_fn;
     use serde_json::json;
-    use shared::chance::SystemChance;
+    use shared::rng::SystemRng;
 
     use super::*;
     use crate::clock::MovableClock;
@@ -328,7 +328,7 @@ mod tests {
             .map(|id| (id.clone(), function.clone()))
             .collect();
         let clock = Arc::new(MovableClock::frozen(0));
-        Gateway::new(template, functions, clock, Arc::new(SystemChance)).expect("a gateway")
+        Gateway::new(template, functions, clock, Arc::new(SystemRng)).expect("a gateway")
     }
 
     fn request(method: &str, body: Vec<u8>) -> Request<Bytes> {

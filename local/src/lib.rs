@@ -3,25 +3,25 @@
 //!
 //! Routes, tables and permissions come from `template.yaml`. Nothing here is part of a function.
 
+pub mod aws_fakes;
 pub mod clock;
 pub mod defaults;
 pub mod engine;
 pub mod event;
+pub mod event_poller;
 mod functions;
 pub mod gateway;
-pub mod guard;
 mod host;
+pub mod iam;
 mod loopback;
 pub mod outbox;
 mod page;
-pub mod pump;
+pub mod proxy;
 pub mod router;
 #[cfg(test)]
 mod scratch;
 pub mod server;
 pub mod services;
-pub mod sinks;
-pub mod tap;
 pub mod template;
 
 use std::{
@@ -37,21 +37,21 @@ use hyper::body::Bytes;
 use shared::{
     app::App,
     aws::Aws,
-    chance::{Chance, SystemChance},
     clock::{Clock, Timestamp},
     config::Config,
+    rng::{SystemRng, Rng},
 };
 
 use crate::{
+    aws_fakes::AwsFakes,
     clock::{MovableClock, TooFar},
     defaults::{Defaults, Lookup},
     engine::Engine,
+    event_poller::{EventPoller, Running},
     gateway::Gateway,
     outbox::Outbox,
-    pump::{Pump, Running},
-    services::{Elsewhere, Places, Services, export_lines},
-    sinks::Sinks,
-    tap::Tap,
+    proxy::DynamoDbProxy,
+    services::{ExternalEndpoints, Places, Services, export_lines},
     template::Template,
 };
 
@@ -67,13 +67,13 @@ pub struct Options {
     /// What the functions take for the time.
     pub clock: Arc<MovableClock>,
     /// Where the functions' random bytes come from.
-    pub chance: Arc<dyn Chance>,
+    pub rng: Arc<dyn Rng>,
     /// Whether the tap refuses what a function's policy does not allow.
     pub enforce_policies: bool,
     /// Where the services listen, where it matters.
     pub places: Places,
     /// Services to use in place of the embedded ones.
-    pub elsewhere: Elsewhere,
+    pub elsewhere: ExternalEndpoints,
 }
 
 impl Default for Options {
@@ -85,10 +85,10 @@ impl Default for Options {
             address: "http://127.0.0.1:8008".to_owned(),
             data: None,
             clock: Arc::new(MovableClock::running()),
-            chance: Arc::new(SystemChance),
+            rng: Arc::new(SystemRng),
             enforce_policies: true,
             places: Places::default(),
-            elsewhere: Elsewhere::default(),
+            elsewhere: ExternalEndpoints::default(),
         }
     }
 }
@@ -111,7 +111,7 @@ impl Debug for Options {
 pub struct Local {
     config: Arc<Config>,
     gateway: Gateway,
-    pump: Arc<Pump>,
+    event_poller: Arc<EventPoller>,
     services: Services,
     /// What the settings were made of, for those who want to run beside it.
     settings: Vec<(&'static str, String)>,
@@ -124,10 +124,10 @@ impl Local {
     ///
     /// # Errors
     ///
-    /// Fails with [`shared::config::ConfigFaults`] if the settings are at fault, with other errors if a
+    /// Fails with [`shared::config::ConfigErrors`] if the settings are at fault, with other errors if a
     /// port, a file or the template is.
     pub fn start(options: Options) -> Result<Self> {
-        let defaults = Defaults::new(&options.address, options.data.as_deref(), &*options.chance)?;
+        let defaults = Defaults::new(&options.address, options.data.as_deref(), &*options.rng)?;
         let lookup = defaults.under(Arc::clone(&options.lookup));
         let config = Arc::new(Config::from_lookup(&*lookup)?);
         let settings: Vec<_> = defaults
@@ -142,7 +142,7 @@ impl Local {
             options.enforce_policies,
             options.elsewhere,
         )?;
-        let pump = Arc::new(Pump::new(&services, &config, &options.chance)?);
+        let event_poller = Arc::new(EventPoller::new(&services, &config, &options.rng)?);
         let clock: Arc<dyn Clock> = Arc::clone(&options.clock) as Arc<dyn Clock>;
         let functions = functions::all(|id| {
             // Who calls: the tap judges each function by its own policy.
@@ -151,16 +151,16 @@ impl Local {
                 Arc::clone(&config),
                 &aws,
                 Arc::clone(&clock),
-                Arc::clone(&options.chance),
+                Arc::clone(&options.rng),
             )
         });
         // Request ids are the gateway's own business: a seeded test's tokens must not depend on them.
-        let gateway = Gateway::new(Template::ours()?, functions, clock, Arc::new(SystemChance))?;
+        let gateway = Gateway::new(Template::ours()?, functions, clock, Arc::new(SystemRng))?;
         let flows = lookup("GATEHOUSE_REGISTRATION_FLOWS").unwrap_or_default();
         Ok(Self {
             config,
             gateway,
-            pump,
+            event_poller,
             services,
             settings,
             flows,
@@ -193,8 +193,8 @@ impl Local {
     }
 
     /// The wire tap before the embedded `DynamoDB`.
-    pub fn tap(&self) -> &Tap {
-        self.services.tap()
+    pub fn proxy(&self) -> &DynamoDbProxy {
+        self.services.proxy()
     }
 
     /// The embedded `DynamoDB`.
@@ -213,8 +213,8 @@ impl Local {
     }
 
     /// SES and SNS, as far as they are embedded.
-    pub fn sinks(&self) -> &Sinks {
-        self.services.sinks()
+    pub fn aws_fakes(&self) -> &AwsFakes {
+        self.services.aws_fakes()
     }
 
     /// Gives `Deliver` every row that is new in the outbox since the last time, and those that come meanwhile,
@@ -224,13 +224,13 @@ impl Local {
     ///
     /// Fails if the embedded `DynamoDB` does.
     pub async fn deliver(&self) -> Result<usize> {
-        self.pump.deliver().await
+        self.event_poller.deliver().await
     }
 
     /// Does both [`Local::deliver`] and [`Local::tick`] by itself, until what is returned is stopped: before this
     /// is dropped, and with it the services.
     pub fn run_deliver(&self) -> Running {
-        self.pump.run()
+        self.event_poller.run()
     }
 
     /// Loses what [`Local::deliver`] would deliver now, as AWS may, and says how many rows that were.
@@ -239,12 +239,12 @@ impl Local {
     ///
     /// Fails if the embedded `DynamoDB` does.
     pub async fn skip_stream(&self) -> Result<usize> {
-        self.pump.skip().await
+        self.event_poller.skip().await
     }
 
     /// Gives `Deliver` the event of its schedule.
     pub async fn tick(&self) {
-        self.pump.tick().await;
+        self.event_poller.tick().await;
     }
 
     /// The embedded services, for a caller with this access key id.

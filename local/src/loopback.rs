@@ -25,19 +25,19 @@ use crate::host::Host;
 const LARGEST: usize = 16 * 1024 * 1024;
 
 /// An answer, or the connection closes without one.
-pub(crate) type Answer = Result<Response<Full<Bytes>>, Severed>;
+pub(crate) type Answer = Result<Response<Full<Bytes>>, ConnectionReset>;
 
 /// The connection closes without an answer.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Severed;
+pub(crate) struct ConnectionReset;
 
-impl fmt::Display for Severed {
+impl fmt::Display for ConnectionReset {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("the connection was cut")
     }
 }
 
-impl std::error::Error for Severed {}
+impl std::error::Error for ConnectionReset {}
 
 /// A running server. Dropping it closes its port and every connection.
 #[derive(Debug)]
@@ -123,7 +123,7 @@ where
         Err(error) if error.is::<LengthLimitError>() => {
             Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "Too large."))
         }
-        Err(_) => Err(Severed),
+        Err(_) => Err(ConnectionReset),
     }
 }
 

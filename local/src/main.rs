@@ -16,13 +16,13 @@ use gatehouse_local::{
     Local, Options,
     clock::MovableClock,
     defaults::{Defaults, Lookup},
-    pump::Pump,
+    event_poller::EventPoller,
     server,
     services::{self, Places, Services, export_lines},
 };
 use shared::{
-    chance::{Chance, SystemChance},
-    config::{Config, ConfigFaults},
+    config::{Config, ConfigErrors},
+    rng::{SystemRng, Rng},
 };
 use tokio::{
     net::TcpListener,
@@ -43,7 +43,7 @@ struct Arguments {
     #[command(flatten)]
     keep: Keep,
     #[command(flatten)]
-    elsewhere: Elsewhere,
+    elsewhere: ExternalEndpoints,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -57,7 +57,7 @@ struct Keep {
 
 /// For those who develop it and want another's opinion; see tests/opinions.
 #[derive(Debug, Args)]
-struct Elsewhere {
+struct ExternalEndpoints {
     /// A `DynamoDB` that somebody else runs, with the tables in it.
     #[arg(long, value_name = "ADDR:PORT", hide = true)]
     dynamodb: Option<SocketAddr>,
@@ -66,9 +66,9 @@ struct Elsewhere {
     messages: Option<SocketAddr>,
 }
 
-impl Elsewhere {
-    fn services(&self) -> services::Elsewhere {
-        services::Elsewhere {
+impl ExternalEndpoints {
+    fn services(&self) -> services::ExternalEndpoints {
+        services::ExternalEndpoints {
             dynamodb: self.dynamodb,
             messages: self.messages,
         }
@@ -125,7 +125,7 @@ async fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            if let Some(faults) = error.downcast_ref::<ConfigFaults>() {
+            if let Some(faults) = error.downcast_ref::<ConfigErrors>() {
                 complain(&format!("The settings are at fault:\n{faults}"));
                 return ExitCode::from(2);
             }
@@ -138,7 +138,7 @@ async fn main() -> ExitCode {
 async fn run(
     listen: SocketAddr,
     data: Option<&Path>,
-    elsewhere: services::Elsewhere,
+    elsewhere: services::ExternalEndpoints,
 ) -> Result<()> {
     let stop = stopped()?;
     let listener = TcpListener::bind(listen)
@@ -162,7 +162,7 @@ async fn run(
         (Ok(()), started) => started?,
         (Err(names), Ok(_)) => return Err(names.into()),
         // All faults at once: those of the names and those of the values.
-        (Err(names), Err(error)) => match error.downcast::<ConfigFaults>() {
+        (Err(names), Err(error)) => match error.downcast::<ConfigErrors>() {
             Ok(values) => return Err(names.and(values).into()),
             Err(other) => return Err(other),
         },
@@ -187,23 +187,23 @@ async fn run_services(
     places: Places,
     data: Option<&Path>,
     delivers: bool,
-    elsewhere: services::Elsewhere,
+    elsewhere: services::ExternalEndpoints,
 ) -> Result<()> {
     let stop = stopped()?;
     let lookup = environment();
     make(data)?;
     // Where `cargo lambda watch` listens unless told otherwise.
-    let defaults = Defaults::new("http://127.0.0.1:9000", data, &SystemChance)?;
+    let defaults = Defaults::new("http://127.0.0.1:9000", data, &SystemRng)?;
     let settings = defaults.under(Arc::clone(&lookup));
     let config = Arc::new(Config::from_lookup(&*settings)?);
     let services = Services::start(data, &config.tables, clock(data)?, places, true, elsewhere)?;
     // A function that is given the name of the key ring, and not the keys, finds the same ones.
     let keys = serde_json::json!({ "current": settings("GATEHOUSE_SECRET") });
-    services.sinks().keep_secret(&keys.to_string());
+    services.aws_fakes().keep_secret(&keys.to_string());
     // Neither `cargo lambda watch` nor `sam local` feeds a function from a stream, so it runs here.
-    let chance: Arc<dyn Chance> = Arc::new(SystemChance);
-    let pump = Arc::new(Pump::new(&services, &config, &chance)?);
-    let running = delivers.then(|| pump.run());
+    let rng: Arc<dyn Rng> = Arc::new(SystemRng);
+    let event_poller = Arc::new(EventPoller::new(&services, &config, &rng)?);
+    let running = delivers.then(|| event_poller.run());
     let mut variables = services.environment();
     variables.extend(
         defaults
@@ -224,7 +224,7 @@ async fn run_services(
 }
 
 /// A setting with a misspelt name would silently not hold.
-fn check_names() -> Result<(), ConfigFaults> {
+fn check_names() -> Result<(), ConfigErrors> {
     Config::unknown_settings(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
 }
 

@@ -11,7 +11,7 @@ use crate::{
     clock::iso,
     gateway::Exchange,
     outbox::{Medium, Message},
-    tap::Call,
+    proxy::Call,
     template,
 };
 
@@ -55,7 +55,7 @@ struct Letter {
 
 /// The page's HTML. Everything in it is escaped by the template engine.
 pub(crate) fn render(local: &Local) -> Result<String> {
-    let calls = local.tap().calls();
+    let calls = local.proxy().calls();
     let config = local.config();
     let page = Page {
         server_name: config.server_name.to_string(),

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use shared::chance::{Chance, SystemChance};
+use shared::rng::{SystemRng, Rng};
 
 /// A new directory, which goes with its holder.
 #[derive(Debug)]
@@ -13,8 +13,8 @@ pub(crate) struct Directory(PathBuf);
 
 impl Directory {
     pub(crate) fn new() -> Self {
-        let chance: &dyn Chance = &SystemChance;
-        let name = format!("gatehouse-{}", chance.base64::<12>());
+        let rng: &dyn Rng = &SystemRng;
+        let name = format!("gatehouse-{}", rng.base64::<12>());
         let path = std::env::temp_dir().join(name);
         fs::create_dir(&path).expect("a directory");
         Self(path)

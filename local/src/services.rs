@@ -11,8 +11,8 @@ use shared::{
 };
 
 use crate::{
-    clock::MovableClock, engine::Engine, guard::Guard, outbox::Outbox, sinks::Sinks, tap::Tap,
-    template::Template,
+    aws_fakes::AwsFakes, clock::MovableClock, engine::Engine, iam::IamChecker, outbox::Outbox,
+    proxy::DynamoDbProxy, template::Template,
 };
 
 /// The region the embedded services say they are in.
@@ -32,7 +32,7 @@ pub struct Places {
 
 /// Services that somebody else runs, in place of the embedded ones: what others think of our calls.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Elsewhere {
+pub struct ExternalEndpoints {
     /// A `DynamoDB`, which the tap then leads to. Its tables are there already, and nobody reads its streams:
     /// what waits in the outbox is found by the schedule alone.
     pub dynamodb: Option<SocketAddr>,
@@ -44,12 +44,12 @@ pub struct Elsewhere {
 #[derive(Debug)]
 pub struct Services {
     // Before the engine, so that it stops first.
-    tap: Tap,
+    proxy: DynamoDbProxy,
     engine: Engine,
-    sinks: Sinks,
+    aws_fakes: AwsFakes,
     clock: Arc<MovableClock>,
     outbox: Arc<Outbox>,
-    elsewhere: Elsewhere,
+    elsewhere: ExternalEndpoints,
 }
 
 impl Services {
@@ -60,24 +60,24 @@ impl Services {
         clock: Arc<MovableClock>,
         places: Places,
         enforce: bool,
-        elsewhere: Elsewhere,
+        elsewhere: ExternalEndpoints,
     ) -> Result<Self> {
         let template = Template::ours()?;
-        let guard = Arc::new(Guard::new(Arc::clone(&template), enforce));
+        let iam = Arc::new(IamChecker::new(Arc::clone(&template), enforce));
         let engine = Engine::start(data, template, prefix)?;
         let database = elsewhere.dynamodb.unwrap_or(engine.address());
-        let tap = Tap::open(database, places.dynamodb, prefix, Arc::clone(&guard))?;
+        let proxy = DynamoDbProxy::open(database, places.dynamodb, prefix, Arc::clone(&iam))?;
         let outbox = Arc::new(Outbox::default());
-        let sinks = Sinks::open(
+        let aws_fakes = AwsFakes::open(
             places.messages,
-            guard,
+            iam,
             Arc::clone(&outbox),
             Arc::clone(&clock),
         )?;
         Ok(Self {
-            tap,
+            proxy,
             engine,
-            sinks,
+            aws_fakes,
             clock,
             outbox,
             elsewhere,
@@ -101,8 +101,8 @@ impl Services {
     }
 
     /// The wire tap.
-    pub fn tap(&self) -> &Tap {
-        &self.tap
+    pub fn proxy(&self) -> &DynamoDbProxy {
+        &self.proxy
     }
 
     /// The embedded `DynamoDB` behind the tap.
@@ -111,8 +111,8 @@ impl Services {
     }
 
     /// SES and SNS.
-    pub fn sinks(&self) -> &Sinks {
-        &self.sinks
+    pub fn aws_fakes(&self) -> &AwsFakes {
+        &self.aws_fakes
     }
 
     /// The clock that can be moved.
@@ -127,18 +127,18 @@ impl Services {
 
     /// Where an SDK finds `DynamoDB`.
     pub fn dynamodb_endpoint(&self) -> String {
-        format!("http://{}", self.tap.address())
+        format!("http://{}", self.proxy.address())
     }
 
     /// Where an SDK finds SES and SNS.
     pub fn messages_endpoint(&self) -> String {
-        let sinks = self.sinks.address();
-        format!("http://{}", self.elsewhere.messages.unwrap_or(sinks))
+        let aws_fakes = self.aws_fakes.address();
+        format!("http://{}", self.elsewhere.messages.unwrap_or(aws_fakes))
     }
 
     /// Where an SDK finds the embedded Secrets Manager.
     pub fn secrets_endpoint(&self) -> String {
-        format!("http://{}", self.sinks.address())
+        format!("http://{}", self.aws_fakes.address())
     }
 
     /// What an operator's command or a function elsewhere needs in its environment to use the services:

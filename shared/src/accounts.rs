@@ -10,10 +10,10 @@ mod threepids;
 
 use std::collections::BTreeMap;
 
-pub use changes::{ChangeAccountError, Deactivation, PasswordChange, Sparing};
-pub use names::{NameFault, choose, generate, generate_guest};
+pub use changes::{ChangeAccountError, Deactivation, DeviceLogout, PasswordChange};
+pub use names::{NameError, choose, generate, generate_guest};
 pub use threepids::{
-    AddThreePidError, LostThreePid, MAX_THREEPIDS, NewThreePid, RemoveThreePidError,
+    AddThreePidError, MAX_THREEPIDS, NewThreePid, RemoveThreePidError, RemovedThreePid,
 };
 
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     ids::{DeviceId, Localpart},
     passwords::PasswordHash,
     store::{AccountKind, StoreError, TokenUse},
-    threepids::{Medium, proofs::Proven},
+    threepids::{Medium, proofs::ValidatedThreePid},
     tokens::TokenHash,
     uia::SessionCommit,
 };
@@ -30,19 +30,19 @@ use crate::{
 /// Nobody can register now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("registration is closed")]
-pub struct RegistrationClosed;
+pub struct RegistrationClosedError;
 
 /// Refuses what needs open registration, before anything else is said (REG-29).
-pub fn demand_open(config: &Config) -> Result<(), RegistrationClosed> {
+pub fn demand_open(config: &Config) -> Result<(), RegistrationClosedError> {
     match config.registration {
-        Registration::Closed => Err(RegistrationClosed),
+        Registration::Closed => Err(RegistrationClosedError),
         Registration::Open(_) => Ok(()),
     }
 }
 
 /// What the operator lets nobody change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ChangesOff {
+pub enum ChangesDisabledError {
     /// Passwords.
     #[error("passwords are not changed here")]
     Passwords,
@@ -52,15 +52,15 @@ pub enum ChangesOff {
 }
 
 /// Refuses what leads to another password where there is to be none (PWD-15).
-pub fn demand_password_changes(config: &Config) -> Result<(), ChangesOff> {
+pub fn demand_password_changes(config: &Config) -> Result<(), ChangesDisabledError> {
     let allowed = config.password_changes;
-    allowed.then_some(()).ok_or(ChangesOff::Passwords)
+    allowed.then_some(()).ok_or(ChangesDisabledError::Passwords)
 }
 
 /// Refuses what leads to other addresses where there are to be none (ACC3-07).
-pub fn demand_threepid_changes(config: &Config) -> Result<(), ChangesOff> {
+pub fn demand_threepid_changes(config: &Config) -> Result<(), ChangesDisabledError> {
     let allowed = config.threepid_changes;
-    allowed.then_some(()).ok_or(ChangesOff::ThreePids)
+    allowed.then_some(()).ok_or(ChangesDisabledError::ThreePids)
 }
 
 /// Everything one finishing transaction writes: all of it or nothing.
@@ -81,7 +81,7 @@ pub struct NewAccount {
     /// The use of a limited registration token.
     pub registration_token: Option<TokenUse>,
     /// Its addresses, with the proofs that are spent for them (REG-27).
-    pub threepids: Vec<Proven>,
+    pub threepids: Vec<ValidatedThreePid>,
     /// The UIA session that is finished by this, if there is one.
     pub session: Option<SessionCommit>,
     /// The epoch of the guest who becomes this user (GUEST-08).
@@ -136,7 +136,7 @@ pub enum CreateAccountError {
     ThreePidTaken(Medium),
     /// The proof of an address has been spent, or has expired.
     #[error("the proof is spent")]
-    ProofGone(Medium),
+    ValidationGone(Medium),
     /// The registration token has no use left in that share of it.
     #[error("the registration token is spent")]
     RegistrationTokenSpent,

@@ -12,12 +12,12 @@ use crate::{
     appservices::{Appservices, FRESH_FOR_MS},
     aws::Aws,
     captcha,
-    chance::Chance,
     clock::Clock,
     config::Config,
     identity_servers,
     passwords::Hasher,
-    store::{AppservicesRow, Store, StoreError, Wanted},
+    rng::Rng,
+    store::{AppservicesRow, RegistrationLookup, Store, StoreError},
 };
 
 /// The process's own state. Nothing in it is needed again after the process has ended.
@@ -30,7 +30,7 @@ pub struct App {
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Chance.
-    pub chance: Arc<dyn Chance>,
+    pub rng: Arc<dyn Rng>,
     /// Hashes passwords.
     pub hasher: Hasher,
     captcha_connector: OnceLock<SharedHttpConnector>,
@@ -46,10 +46,10 @@ impl App {
         config: Arc<Config>,
         aws: &Aws,
         clock: Arc<dyn Clock>,
-        chance: Arc<dyn Chance>,
+        rng: Arc<dyn Rng>,
     ) -> Arc<Self> {
-        let store = Store::new(aws, &config.tables, Arc::clone(&chance));
-        Self::with_store(config, store, clock, chance)
+        let store = Store::new(aws, &config.tables, Arc::clone(&rng));
+        Self::with_store(config, store, clock, rng)
     }
 
     /// The same, over a store whose connection may be open already.
@@ -57,7 +57,7 @@ impl App {
         config: Arc<Config>,
         store: Store,
         clock: Arc<dyn Clock>,
-        chance: Arc<dyn Chance>,
+        rng: Arc<dyn Rng>,
     ) -> Arc<Self> {
         Arc::new(Self {
             store,
@@ -68,7 +68,7 @@ impl App {
             appservices_read: AtomicI64::new(i64::MIN),
             config,
             clock,
-            chance,
+            rng,
         })
     }
 
@@ -116,9 +116,9 @@ impl App {
 
     /// The application services, read again if they are stale.
     pub async fn appservices(&self) -> Result<Arc<Appservices>, StoreError> {
-        let wanted = Wanted {
+        let wanted = RegistrationLookup {
             appservices: self.appservices_are_stale(),
-            ..Wanted::default()
+            ..RegistrationLookup::default()
         };
         let facts = self.store.registration_facts(wanted).await?;
         self.refresh_appservices(facts.appservices).await
@@ -128,9 +128,9 @@ impl App {
 /// Opens the connection to the tables ahead of the first request, with a read that is of use and needs
 /// no key: the application services. Whether it succeeds, the first request will tell.
 pub async fn warm_up(store: &Store) -> Option<AppservicesRow> {
-    let wanted = Wanted {
+    let wanted = RegistrationLookup {
         appservices: true,
-        ..Wanted::default()
+        ..RegistrationLookup::default()
     };
     let facts = store.registration_facts(wanted).await;
     facts.ok()?.appservices

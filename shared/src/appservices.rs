@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{Localpart, ServerName},
-    secrets::{KeyRing, Purpose, Secret},
+    secrets::{KeyPurpose, KeyRing, Secret},
 };
 
 /// How long a copy may be used before it is read again, in milliseconds.
@@ -44,7 +44,7 @@ pub struct NamespaceRecord {
 /// A namespace's pattern is no regular expression we accept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("application service `{id}`: `{regex}` is no regular expression that can be used")]
-pub struct BadNamespace {
+pub struct NamespaceError {
     id: String,
     regex: String,
 }
@@ -57,7 +57,7 @@ pub struct Appservice {
 }
 
 impl Appservice {
-    fn new(record: AppserviceRecord) -> Result<Self, BadNamespace> {
+    fn new(record: AppserviceRecord) -> Result<Self, NamespaceError> {
         let compile = |namespace: &NamespaceRecord| {
             // The pattern stands for the beginning of the user ID, as homeservers have always
             // read it. One that matches nothing at all matches everybody.
@@ -67,7 +67,7 @@ impl Appservice {
                 .ok()
                 .filter(|regex| !regex.is_match(""))
                 .map(|regex| (namespace.exclusive, regex))
-                .ok_or_else(|| BadNamespace {
+                .ok_or_else(|| NamespaceError {
                     id: record.id.clone(),
                     regex: namespace.regex.clone(),
                 })
@@ -104,7 +104,7 @@ pub struct Appservices(Vec<Arc<Appservice>>);
 
 impl Appservices {
     /// Compiles what is stored.
-    pub fn compile(records: Vec<AppserviceRecord>) -> Result<Self, BadNamespace> {
+    pub fn compile(records: Vec<AppserviceRecord>) -> Result<Self, NamespaceError> {
         records
             .into_iter()
             .map(|record| Appservice::new(record).map(Arc::new))
@@ -116,7 +116,7 @@ impl Appservices {
     pub fn by_token(&self, keys: &KeyRing, token: &Secret) -> Option<Arc<Appservice>> {
         let hash = |own: &Appservice| {
             let token = token.reveal().as_bytes();
-            keys.hash_matches(Purpose::AppserviceToken, token, &own.record.token_hash)
+            keys.hash_matches(KeyPurpose::AppserviceToken, token, &own.record.token_hash)
         };
         self.0.iter().find(|own| hash(own)).cloned()
     }

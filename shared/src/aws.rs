@@ -136,7 +136,7 @@ pub fn timeouts() -> TimeoutConfig {
 
 /// What became of a call that failed, for those that must not be made twice.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CallFailure {
+pub enum AwsCallError {
     /// The service said no, for the reason with this code: nothing has happened.
     Refused(String),
     /// It was not even asked.
@@ -145,7 +145,7 @@ pub enum CallFailure {
     Unsure,
 }
 
-impl<E: ProvideErrorMetadata> From<&SdkError<E, HttpResponse>> for CallFailure {
+impl<E: ProvideErrorMetadata> From<&SdkError<E, HttpResponse>> for AwsCallError {
     fn from(error: &SdkError<E, HttpResponse>) -> Self {
         match error {
             SdkError::ConstructionFailure(_) => Self::Unreached,

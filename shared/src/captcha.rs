@@ -25,7 +25,7 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// What the provider says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Judgement {
+pub enum CaptchaResult {
     /// Somebody is there.
     Human,
     /// The response is wrong, old or used.
@@ -58,20 +58,20 @@ pub async fn verify(
     http: &SharedHttpConnector,
     config: &CaptchaConfig,
     response: &str,
-) -> Judgement {
+) -> CaptchaResult {
     match tokio::time::timeout(TIMEOUT, ask(http, config, response)).await {
-        Ok(Ok(true)) => Judgement::Human,
-        Ok(Ok(false)) => Judgement::Machine,
+        Ok(Ok(true)) => CaptchaResult::Human,
+        Ok(Ok(false)) => CaptchaResult::Machine,
         Ok(Err(what)) => {
             tracing::warn!(
                 provider.fault = what,
                 "the captcha provider's answer is of no use"
             );
-            Judgement::Unknown
+            CaptchaResult::Unknown
         }
         Err(_) => {
             tracing::warn!("the captcha provider did not answer in time");
-            Judgement::Unknown
+            CaptchaResult::Unknown
         }
     }
 }

@@ -155,17 +155,17 @@ impl TokenLifetimes {
 
 /// All that is wrong with a configuration, one line a fault.
 #[derive(Debug, PartialEq, Eq)]
-pub struct ConfigFaults(Vec<String>);
+pub struct ConfigErrors(Vec<String>);
 
-impl fmt::Display for ConfigFaults {
+impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("\n"))
     }
 }
 
-impl std::error::Error for ConfigFaults {}
+impl std::error::Error for ConfigErrors {}
 
-impl ConfigFaults {
+impl ConfigErrors {
     /// These faults and those.
     #[must_use]
     pub fn and(mut self, others: Self) -> Self {
@@ -176,17 +176,17 @@ impl ConfigFaults {
 
 impl Config {
     /// Reads and checks every setting. Empty is the same as unset.
-    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigFaults> {
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
         let mut raw = parse::Raw::new(&lookup);
         let config = Self::read(&mut raw);
         match (config, raw.into_faults()) {
             (Some(config), faults) if faults.is_empty() => Ok(config),
-            (_, faults) => Err(ConfigFaults(faults)),
+            (_, faults) => Err(ConfigErrors(faults)),
         }
     }
 
     /// The names among `names` that look like ours and are no setting: most likely misspelt.
-    pub fn unknown_settings(names: impl Iterator<Item = String>) -> Result<(), ConfigFaults> {
+    pub fn unknown_settings(names: impl Iterator<Item = String>) -> Result<(), ConfigErrors> {
         let unknown: Vec<_> = names
             .filter(|name| {
                 name.starts_with("GATEHOUSE_") && SETTINGS.iter().all(|row| row.name != name)
@@ -196,7 +196,7 @@ impl Config {
         if unknown.is_empty() {
             Ok(())
         } else {
-            Err(ConfigFaults(unknown))
+            Err(ConfigErrors(unknown))
         }
     }
 
@@ -283,11 +283,11 @@ impl Config {
 /// The settings that the operator's command needs: the keys and the tables' prefix.
 pub fn read_keys(
     lookup: impl Fn(&str) -> Option<String>,
-) -> Result<(KeyRing, String), ConfigFaults> {
+) -> Result<(KeyRing, String), ConfigErrors> {
     let mut raw = parse::Raw::new(&lookup);
     match (raw.key_ring(), raw.table_prefix(), raw.into_faults()) {
         (Some(keys), Some(tables), faults) if faults.is_empty() => Ok((keys, tables)),
-        (_, _, faults) => Err(ConfigFaults(faults)),
+        (_, _, faults) => Err(ConfigErrors(faults)),
     }
 }
 
@@ -295,23 +295,23 @@ pub fn read_keys(
 /// whether it is to.
 pub fn read_tables(
     lookup: impl Fn(&str) -> Option<String>,
-) -> Result<(String, bool), ConfigFaults> {
+) -> Result<(String, bool), ConfigErrors> {
     let mut raw = parse::Raw::new(&lookup);
     let (tables, warm_up) = (raw.table_prefix(), raw.flag("GATEHOUSE_WARM_UP"));
     match (tables, warm_up, raw.into_faults()) {
         (Some(tables), Some(warm_up), _) => Ok((tables, warm_up)),
-        (_, _, faults) => Err(ConfigFaults(faults)),
+        (_, _, faults) => Err(ConfigErrors(faults)),
     }
 }
 
 /// How passwords are hashed here, as far as these settings say.
 pub fn read_passwords(
     lookup: impl Fn(&str) -> Option<String>,
-) -> Result<PasswordConfig, ConfigFaults> {
+) -> Result<PasswordConfig, ConfigErrors> {
     let mut raw = parse::Raw::new(&lookup);
     match (raw.passwords(), raw.into_faults()) {
         (Some(config), faults) if faults.is_empty() => Ok(config),
-        (_, faults) => Err(ConfigFaults(faults)),
+        (_, faults) => Err(ConfigErrors(faults)),
     }
 }
 

@@ -13,11 +13,11 @@ use crate::{
     app::App,
     clock::Timestamp,
     error::{ErrorCode, MatrixError},
-    http::{Body, Network},
+    http::{Body, ClientNetwork},
     ids::Localpart,
     limits::{self, Limit, LimitError},
     metrics::{self, Metric},
-    passwords::{HashError, PasswordHash, Verdict},
+    passwords::{HashError, PasswordCheck, PasswordHash},
     secrets::{Secret, sha256_base64},
     store::{AccountRow, AccountStatus, LoginFacts, StoreError},
     threepids::{self, Medium, ThreePid},
@@ -168,7 +168,7 @@ pub async fn verify(
     app: &App,
     who: &Identifier,
     password: &Secret,
-    network: Network,
+    network: ClientNetwork,
 ) -> Result<Verified, CredentialError> {
     let (verified, guess) = check(app, who, password, network, None).await?;
     guess.refund(app).await;
@@ -181,7 +181,7 @@ pub async fn verify_to_log_in(
     app: &App,
     who: &Identifier,
     password: &Secret,
-    network: Network,
+    network: ClientNetwork,
 ) -> Result<(Verified, Guess), CredentialError> {
     check(app, who, password, network, Some(Limit::Login)).await
 }
@@ -190,7 +190,7 @@ async fn check(
     app: &App,
     who: &Identifier,
     password: &Secret,
-    network: Network,
+    network: ClientNetwork,
     entry: Option<Limit>,
 ) -> Result<(Verified, Guess), CredentialError> {
     let key = who.key();
@@ -204,7 +204,7 @@ async fn check(
     let stored = hash.as_ref().map(|hash| hash.phc.clone());
     let password_set = hash.as_ref().map(|hash| hash.set).unwrap_or_default();
     let verdict = app.hasher.verify(password, hash).await?;
-    let (Some(facts), true) = (facts, verdict != Verdict::Wrong) else {
+    let (Some(facts), true) = (facts, verdict != PasswordCheck::Wrong) else {
         metrics::count(Metric::LoginsFailed);
         return Err(guess.wrong());
     };
@@ -212,7 +212,7 @@ async fn check(
         localpart,
         account: facts.account,
         password_set,
-        outdated: stored.filter(|_| verdict == Verdict::Outdated),
+        outdated: stored.filter(|_| verdict == PasswordCheck::Outdated),
     };
     Ok((verified, guess))
 }
@@ -227,12 +227,16 @@ pub fn is_guess(app: &App, members: &Body) -> bool {
 /// Charges a guess at the password of a user whose token says who they are, so that it can be
 /// charged beside the read that finds the password. Guesses of strangers do not count against who
 /// has a token.
-pub async fn charge_own(app: &App, user: &Localpart, network: Network) -> Result<(), LimitError> {
+pub async fn charge_own(
+    app: &App,
+    user: &Localpart,
+    network: ClientNetwork,
+) -> Result<(), LimitError> {
     limits::spend_all(app, &guess::own(user, network)).await
 }
 
 /// Gives that back, if nothing has been hashed after all.
-pub async fn refund_own(app: &App, user: &Localpart, network: Network) {
+pub async fn refund_own(app: &App, user: &Localpart, network: ClientNetwork) {
     limits::refund_all(app, &guess::own(user, network)).await;
 }
 
@@ -245,9 +249,9 @@ pub async fn verify_own(
     user: &Localpart,
     hash: Option<PasswordHash>,
     password: &Secret,
-    network: Network,
+    network: ClientNetwork,
 ) -> Result<(Limit, String), CredentialError> {
-    let everywhere = (Limit::OwnGuess, user.as_str());
+    let everywhere = (Limit::TokenHolderPasswordAttempts, user.as_str());
     let (charged, verdict) = tokio::join!(
         limits::spend(app, everywhere.0, everywhere.1),
         app.hasher.verify(password, hash)
@@ -255,11 +259,11 @@ pub async fn verify_own(
     // Said before what the hash says: that would be worth another guess.
     charged?;
     match verdict? {
-        Verdict::Wrong => {
+        PasswordCheck::Wrong => {
             metrics::count(Metric::LoginsFailed);
             Err(CredentialError::Wrong)
         }
-        Verdict::Right | Verdict::Outdated => {
+        PasswordCheck::Right | PasswordCheck::Outdated => {
             // Losing it costs one guess; it is no reason to fail.
             let _ = limits::refund(app, everywhere.0, everywhere.1).await;
             Ok(guess::from(&Identifier::User(user.clone()).key(), network))
@@ -269,7 +273,7 @@ pub async fn verify_own(
 
 /// Remembers that `user` has been recognised as the account's owner from this network: strangers
 /// keep them from logging in there no more. Losing that is no reason to fail.
-pub async fn remember(app: &App, user: &Localpart, network: Network) {
+pub async fn remember(app: &App, user: &Localpart, network: ClientNetwork) {
     let _ = limits::remember_network(app, guess::whom(user, network)).await;
 }
 
@@ -288,7 +292,7 @@ async fn find(app: &App, who: &Identifier) -> Result<Found, StoreError> {
     let is_real = name.is_some();
     let name = name.unwrap_or_else(|| decoy(app, who));
     let (everywhere, facts) = tokio::join!(
-        limits::spend(app, Limit::AccountGuess, name.as_str()),
+        limits::spend(app, Limit::AccountPasswordAttempts, name.as_str()),
         app.store.find_login(&name)
     );
     Ok((name, facts?.filter(|_| is_real), everywhere))

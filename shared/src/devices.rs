@@ -7,9 +7,9 @@ use serde::Serialize;
 use crate::{
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
-    guarded::{Guarded, Who},
     http::{Body, Response},
     ids::{DeviceId, MAX_DISPLAY_NAME_CHARS},
+    uia_request::{ProtectedRequest, Requester},
 };
 
 /// The answer: nothing.
@@ -42,25 +42,25 @@ pub fn name_in(body: &Body, member: &'static str) -> Result<Option<String>, Matr
 /// service (UIA-28). `asked` is what the UIA session remembers.
 pub async fn delete(
     app: &App,
-    guarded: &mut Guarded,
+    uia_request: &mut ProtectedRequest,
     asked: &impl Serialize,
     mut devices: Vec<DeviceId>,
 ) -> Result<Response, Rejection> {
     // The same twice in one transaction would be refused by the tables.
     devices.sort();
     devices.dedup();
-    let user = match &guarded.who {
-        Who::Appservice { user, .. } => {
+    let user = match &uia_request.who {
+        Requester::Appservice { user, .. } => {
             app.store.delete_devices(user, &devices, None, None).await?;
             return Ok(Response::json_text(StatusCode::OK, DONE.to_owned()));
         }
-        Who::User(caller) => caller.localpart.clone(),
+        Requester::User(caller) => caller.localpart.clone(),
         // The endpoints ask for a token.
-        Who::Nobody => return Err(crate::tokens::AuthenticationError::Unknown.into()),
+        Requester::Nobody => return Err(crate::tokens::AuthenticationError::Unknown.into()),
     };
-    let mut proof = Box::pin(guarded.prove(app, asked)).await?;
+    let mut proof = Box::pin(uia_request.prove(app, asked)).await?;
     proof.settle(app).await;
     let known = proof.gains.password.as_ref().map(|known| known.set);
     let write = |session| app.store.delete_devices(&user, &devices, known, session);
-    guarded.finish(app, proof, DONE, write).await
+    uia_request.finish(app, proof, DONE, write).await
 }

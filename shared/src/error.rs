@@ -58,7 +58,7 @@ pub enum ErrorCode {
     /// `M_THREEPID_AUTH_FAILED`
     ThreePidAuthFailed,
     /// `M_THREEPID_DENIED`
-    ThreePidDenied,
+    ThreePidDeniedError,
     /// `M_THREEPID_IN_USE`
     ThreePidInUse,
     /// `M_THREEPID_MEDIUM_NOT_SUPPORTED`
@@ -107,7 +107,7 @@ impl ErrorCode {
             Self::ServerNotTrusted => "M_SERVER_NOT_TRUSTED",
             Self::SessionExpired => "M_SESSION_EXPIRED",
             Self::ThreePidAuthFailed => "M_THREEPID_AUTH_FAILED",
-            Self::ThreePidDenied => "M_THREEPID_DENIED",
+            Self::ThreePidDeniedError => "M_THREEPID_DENIED",
             Self::ThreePidInUse => "M_THREEPID_IN_USE",
             Self::ThreePidMediumNotSupported => "M_THREEPID_MEDIUM_NOT_SUPPORTED",
             Self::ThreePidNotFound => "M_THREEPID_NOT_FOUND",
@@ -145,7 +145,7 @@ impl ErrorCode {
             Self::Forbidden
             | Self::GuestAccessForbidden
             | Self::ThreePidAuthFailed
-            | Self::ThreePidDenied
+            | Self::ThreePidDeniedError
             | Self::UserSuspended => StatusCode::FORBIDDEN,
             Self::NotFound | Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,

@@ -13,7 +13,7 @@ use ::http::{HeaderMap, Method, StatusCode};
 use serde::Serialize;
 
 pub use body::{Body, MAX_BODY_BYTES};
-pub use client_address::{Network, TrustedProxies};
+pub use client_address::{ClientNetwork, TrustedProxies};
 pub use query::Query;
 pub use token::{access_token, bearer, optional_access_token};
 
@@ -33,7 +33,7 @@ pub struct Request {
     /// The body, decoded from the event's base64.
     pub body: Vec<u8>,
     /// The network the request comes from.
-    pub network: Network,
+    pub network: ClientNetwork,
     /// The gateway's id for this request; it is in the log, and in the body of a 500.
     pub id: String,
 }

@@ -16,12 +16,12 @@ mod unbind;
 mod validate;
 
 pub use bind::{BindError, BindRequest, bind, bind_proven};
-pub use client::{Client, IdServerError, Refusal};
+pub use client::{Client, IdServerError, IdServerRejection};
 pub use keys::server_keys;
-pub use name::{IdServerFault, IdServerName, TrustedServer};
+pub use name::{IdServerName, IdServerNameError, TrustedServer};
 pub use signing::{SigningKey, SigningKeys};
 pub use unbind::{UnbindError, UnbindResult, Which, unbind, unbind_all};
-pub use validate::{IdTokenFault, Validated, find_validated, read_token, request_validation};
+pub use validate::{IdTokenError, Validated, find_validated, read_token, request_validation};
 
 use serde_json::{Map, Value};
 
@@ -34,7 +34,7 @@ const MAX_ADDRESS_BYTES: usize = 320;
 pub fn trusted<'a>(
     config: &'a Config,
     id_server: &str,
-) -> Result<&'a TrustedServer, IdServerFault> {
+) -> Result<&'a TrustedServer, IdServerNameError> {
     name::find(&config.identity_servers.trusted, id_server)
 }
 
@@ -43,13 +43,13 @@ pub fn trusted<'a>(
 pub fn named(
     config: &Config,
     id_server: Option<&str>,
-) -> Result<Option<IdServerName>, IdServerFault> {
+) -> Result<Option<IdServerName>, IdServerNameError> {
     let Some(text) = id_server else {
         return Ok(None);
     };
     match trusted(config, text) {
         Ok(server) => Ok(Some(server.name.clone())),
-        Err(IdServerFault::Untrusted) => Ok(IdServerName::parse(text)),
+        Err(IdServerNameError::Untrusted) => Ok(IdServerName::parse(text)),
         Err(fault) => Err(fault),
     }
 }

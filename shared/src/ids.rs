@@ -39,7 +39,7 @@ impl fmt::Display for ServerName {
 
 /// Why a text is no localpart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum LocalpartFault {
+pub enum LocalpartError {
     /// There is nothing in it.
     #[error("The name is empty")]
     Empty,
@@ -59,16 +59,16 @@ pub struct Localpart(String);
 impl Localpart {
     /// Parses a localpart for `server`, folding ASCII capitals and nothing else (REG-04): the
     /// Kelvin sign is no `k`.
-    pub fn parse(text: &str, server: &ServerName) -> Result<Self, LocalpartFault> {
+    pub fn parse(text: &str, server: &ServerName) -> Result<Self, LocalpartError> {
         let name = text.to_ascii_lowercase();
         if name.is_empty() {
-            return Err(LocalpartFault::Empty);
+            return Err(LocalpartError::Empty);
         }
         if name.len() + server.as_str().len() + "@:".len() > MAX_USER_ID_BYTES {
-            return Err(LocalpartFault::TooLong);
+            return Err(LocalpartError::TooLong);
         }
         if !is_localpart(&name) {
-            return Err(LocalpartFault::Character);
+            return Err(LocalpartError::Character);
         }
         Ok(Self(name))
     }
@@ -113,8 +113,8 @@ impl DeviceId {
     }
 
     /// A new device ID: ten random capitals, as clients know them from other homeservers.
-    pub fn generate(chance: &dyn crate::chance::Chance) -> Self {
-        Self(chance.text(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", 10))
+    pub fn generate(rng: &dyn crate::rng::Rng) -> Self {
+        Self(rng.text(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", 10))
     }
 
     /// The device ID as text.
@@ -141,7 +141,7 @@ mod tests {
         );
         assert_eq!(
             Localpart::parse("\u{212A}elvin", &server()),
-            Err(LocalpartFault::Character)
+            Err(LocalpartError::Character)
         );
     }
 
@@ -151,7 +151,7 @@ mod tests {
         assert!(Localpart::parse(&"a".repeat(room), &server()).is_ok());
         assert_eq!(
             Localpart::parse(&"a".repeat(room + 1), &server()),
-            Err(LocalpartFault::TooLong)
+            Err(LocalpartError::TooLong)
         );
     }
 

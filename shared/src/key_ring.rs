@@ -11,7 +11,7 @@ use aws_types::SdkConfig;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value};
 
-use crate::{aws::CallFailure, chance::Chance, secrets::Secret};
+use crate::{aws::AwsCallError, rng::Rng, secrets::Secret};
 
 /// The setting that names the secret.
 pub const ARN: &str = "GATEHOUSE_SECRET_ARN";
@@ -40,14 +40,14 @@ pub struct KeySettings(BTreeMap<&'static str, Secret>);
 /// Why there are none: it names the setting, and nothing that is secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("GATEHOUSE_SECRET_ARN: {0}")]
-pub struct KeyRingFault(String);
+pub struct KeyRingError(String);
 
 impl KeySettings {
     /// Reads the secret that `lookup` names, if it names one.
     pub async fn fetch(
         aws: &SdkConfig,
         lookup: impl Fn(&str) -> Option<String>,
-    ) -> Result<Self, KeyRingFault> {
+    ) -> Result<Self, KeyRingError> {
         match given(&lookup, ARN) {
             Some(id) => Self::parse(&get(aws, &id).await?)?.beside(lookup),
             None => Ok(Self::default()),
@@ -58,21 +58,21 @@ impl KeySettings {
     pub async fn fetch_if_used(
         aws: &SdkConfig,
         lookup: impl Fn(&str) -> Option<String>,
-        chance: &dyn Chance,
-    ) -> Result<Self, KeyRingFault> {
+        rng: &dyn Rng,
+    ) -> Result<Self, KeyRingError> {
         if given(&lookup, ARN).as_deref() == Some(NONE) {
-            return Self::of_nobody(chance).beside(lookup);
+            return Self::of_nobody(rng).beside(lookup);
         }
         Self::fetch(aws, lookup).await
     }
 
     /// These settings, unless one of them is given beside them: nobody could tell which of both holds.
-    fn beside(self, lookup: impl Fn(&str) -> Option<String>) -> Result<Self, KeyRingFault> {
+    fn beside(self, lookup: impl Fn(&str) -> Option<String>) -> Result<Self, KeyRingError> {
         let twice = self.0.keys().find(|name| given(&lookup, name).is_some());
         match twice {
             Some(name) => {
                 let why = format!("the secret and {name} are the same setting");
-                Err(KeyRingFault(why))
+                Err(KeyRingError(why))
             }
             None => Ok(self),
         }
@@ -87,17 +87,17 @@ impl KeySettings {
     }
 
     /// For a function that uses no key: what it made with these nobody else would recognise.
-    fn of_nobody(chance: &dyn Chance) -> Self {
+    fn of_nobody(rng: &dyn Rng) -> Self {
         let made_up = |name| {
-            let bytes = BASE64_STANDARD.encode(chance.bytes::<32>());
+            let bytes = BASE64_STANDARD.encode(rng.bytes::<32>());
             (name, Secret::new(bytes))
         };
         // The latter is demanded where a captcha is set up.
         Self(BTreeMap::from([ROOT, CAPTCHA_KEY].map(made_up)))
     }
 
-    fn parse(text: &Secret) -> Result<Self, KeyRingFault> {
-        let fault = |why: &str| KeyRingFault(format!("the secret {why}"));
+    fn parse(text: &Secret) -> Result<Self, KeyRingError> {
+        let fault = |why: &str| KeyRingError(format!("the secret {why}"));
         let members: Map<String, Value> =
             serde_json::from_str(text.reveal()).map_err(|_| fault("is no JSON object"))?;
         let mut settings = BTreeMap::new();
@@ -123,25 +123,25 @@ fn given(lookup: impl Fn(&str) -> Option<String>, name: &str) -> Option<String> 
     lookup(name).filter(|value| !value.is_empty())
 }
 
-async fn get(aws: &SdkConfig, id: &str) -> Result<Secret, KeyRingFault> {
+async fn get(aws: &SdkConfig, id: &str) -> Result<Secret, KeyRingError> {
     let call = Client::new(aws).get_secret_value().secret_id(id).send();
     let answer = call.await.map_err(|error| {
-        KeyRingFault(match CallFailure::from(&error) {
-            CallFailure::Refused(code) => format!("Secrets Manager refuses it: {code}"),
-            CallFailure::Unreached | CallFailure::Unsure => {
+        KeyRingError(match AwsCallError::from(&error) {
+            AwsCallError::Refused(code) => format!("Secrets Manager refuses it: {code}"),
+            AwsCallError::Unreached | AwsCallError::Unsure => {
                 "Secrets Manager does not answer".to_owned()
             }
         })
     })?;
     let text = answer.secret_string;
     text.map(Secret::new)
-        .ok_or_else(|| KeyRingFault("the secret is no text".to_owned()))
+        .ok_or_else(|| KeyRingError("the secret is no text".to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chance::SystemChance;
+    use crate::rng::SystemRng;
 
     fn parse(text: &str) -> Result<KeySettings, String> {
         KeySettings::parse(&Secret::new(text.to_owned())).map_err(|fault| fault.to_string())
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_ring_of_nobodys_is_another_each_time() {
-        let root = || KeySettings::of_nobody(&SystemChance).over(|_| None)(ROOT);
+        let root = || KeySettings::of_nobody(&SystemRng).over(|_| None)(ROOT);
         assert!(root().is_some_and(|root| root.len() > 32));
         assert_ne!(root(), root());
     }

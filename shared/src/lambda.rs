@@ -34,8 +34,8 @@ use crate::{
     aws::Aws,
     config::Config,
     error::Rejection,
-    http::{Content, Network, Query, Request, Response},
-    metrics::{About, Meter, trace_id},
+    http::{ClientNetwork, Content, Query, Request, Response},
+    metrics::{InvocationInfo, Meter, trace_id},
 };
 
 /// A handler as a service of Lambda events.
@@ -150,7 +150,7 @@ struct Call<'a> {
 impl Call<'_> {
     fn tell(&self, message: &'static str, fields: Map<String, Value>) {
         let config = &self.observer.app.config;
-        self.meter.tell(About {
+        self.meter.tell(InvocationInfo {
             message,
             stack: &config.tables,
             operation: &self.observer.operation,
@@ -277,7 +277,7 @@ fn translate(config: &Config, request: lambda_http::Request) -> Request {
         .and_then(|ip| ip.parse::<IpAddr>().ok())
         .unwrap_or(IpAddr::from([0, 0, 0, 0]));
     Request {
-        network: Network::behind(peer, &parts.headers, &config.trusted_proxies),
+        network: ClientNetwork::behind(peer, &parts.headers, &config.trusted_proxies),
         method: parts.method,
         path,
         resource: resource.unwrap_or_default(),

@@ -3,20 +3,18 @@
 //! The crate every function is built from. Its rooms, and what each may import, are drawn in
 //! `ARCHITECTURE.md`; the arrows point from the edge (`lambda`, `http`) through the domain
 //! (`accounts`, `uia`, `passwords`, `tokens`, `appservices`, `limits`) to the tables (`store`) and
-//! the parsed types below them (`ids`, `secrets`, `clock`, `chance`, `config`).
+//! the parsed types below them (`ids`, `secrets`, `clock`, `rng`, `config`).
 
 pub mod accounts;
 pub mod app;
 pub mod appservices;
 pub mod aws;
 pub mod captcha;
-pub mod chance;
 pub mod clock;
 pub mod config;
 pub mod credentials;
 pub mod devices;
 pub mod error;
-pub mod guarded;
 pub mod http;
 pub mod identity_servers;
 pub mod ids;
@@ -30,9 +28,11 @@ pub mod own_addresses;
 pub mod pages;
 pub mod passwords;
 pub mod request_token;
+pub mod rng;
 pub mod secrets;
 pub mod store;
 pub mod threepids;
 pub mod tokens;
 pub mod uia;
+pub mod uia_request;
 pub mod validation_pages;

@@ -11,8 +11,8 @@ use futures_util::future::join_all;
 use crate::{
     app::App,
     clock::{Timestamp, millis},
-    secrets::Purpose,
-    store::{CellVerdict, StoreError},
+    secrets::KeyPurpose,
+    store::{LimitDecision, StoreError},
 };
 
 /// What is limited.
@@ -31,13 +31,13 @@ pub enum Limit {
     /// Hashing a password.
     PasswordHash,
     /// Guessing a password, by whom it is guessed of and from which network.
-    PasswordGuess,
+    NetworkPasswordAttempts,
     /// The same, from all networks together.
-    AccountGuess,
+    AccountPasswordAttempts,
     /// The same, by who has a token of the account: counted by itself, so that strangers keep no
     /// owner from what a password guards, and many networks with one stolen token guess hardly more
     /// than one. It holds in networks that are known too: an owner it keeps out logs everybody out.
-    OwnGuess,
+    TokenHolderPasswordAttempts,
     /// Any request about an account that UIA guards.
     Account,
     /// Any request to log in.
@@ -94,7 +94,7 @@ pub enum Limit {
 
 /// How much is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Budget {
+pub struct Quota {
     /// How many at once.
     pub burst: u32,
     /// How long until one more is allowed.
@@ -103,15 +103,15 @@ pub struct Budget {
 
 impl Limit {
     /// The table of defaults; all by network unless the limit says otherwise.
-    pub const fn budget(self) -> Budget {
+    pub const fn budget(self) -> Quota {
         let (burst, seconds) = match self {
             Self::Register => (240, 1),
             Self::Available => (60, 1),
-            Self::RegistrationToken | Self::Guest | Self::PasswordGuess => (10, 60),
+            Self::RegistrationToken | Self::Guest | Self::NetworkPasswordAttempts => (10, 60),
             Self::UiaSession => (30, 10),
             Self::Captcha => (20, 15),
             Self::PasswordHash => (20, 30),
-            Self::AccountGuess | Self::OwnGuess => (100, 10 * 60),
+            Self::AccountPasswordAttempts | Self::TokenHolderPasswordAttempts => (100, 10 * 60),
             Self::Account
             | Self::Login
             | Self::Refresh
@@ -129,7 +129,7 @@ impl Limit {
             Self::KnownNotice => (1, 24 * 60 * 60),
             Self::Notice | Self::Addition => (10, 60 * 60),
         };
-        Budget {
+        Quota {
             burst,
             interval: Duration::from_secs(seconds),
         }
@@ -143,9 +143,9 @@ impl Limit {
             Self::UiaSession => "uia-session",
             Self::Captcha => "captcha",
             Self::PasswordHash => "password-hash",
-            Self::PasswordGuess => "password-guess",
-            Self::AccountGuess => "account-guess",
-            Self::OwnGuess => "own-guess",
+            Self::NetworkPasswordAttempts => "password-guess",
+            Self::AccountPasswordAttempts => "account-guess",
+            Self::TokenHolderPasswordAttempts => "own-guess",
             Self::Account => "account",
             Self::Login => "login",
             Self::Refresh => "refresh",
@@ -190,7 +190,7 @@ pub enum LimitError {
 
 /// The numbers of one attempt on a cell, for the two conditional updates of the store.
 #[derive(Debug, Clone, Copy)]
-pub struct Attempt {
+pub struct GcraUpdate {
     /// Now.
     pub now: Timestamp,
     /// What one request costs, in milliseconds.
@@ -199,8 +199,8 @@ pub struct Attempt {
     pub tolerance: i64,
 }
 
-impl Attempt {
-    fn new(budget: Budget, now: Timestamp) -> Self {
+impl GcraUpdate {
+    fn new(budget: Quota, now: Timestamp) -> Self {
         let cost = millis(budget.interval);
         Self {
             now,
@@ -215,7 +215,7 @@ pub async fn spend(app: &App, limit: Limit, whom: impl Display) -> Result<(), Li
     if !app.config.limits {
         return Ok(());
     }
-    let attempt = Attempt::new(limit.budget(), app.clock.now());
+    let attempt = GcraUpdate::new(limit.budget(), app.clock.now());
     let cell = cell(app, limit, whom);
     judge(app.store.spend_limit(&cell, attempt).await?, attempt)
 }
@@ -231,16 +231,16 @@ pub async fn hold(
     if !app.config.limits {
         return Ok(());
     }
-    let attempt = Attempt::new(limit.budget(), app.clock.now());
+    let attempt = GcraUpdate::new(limit.budget(), app.clock.now());
     debug_assert_eq!(attempt.tolerance, 0, "one holder at a time");
     let cell = cell(app, limit, whom);
     judge(app.store.hold_limit(&cell, attempt, holder).await?, attempt)
 }
 
-fn judge(verdict: CellVerdict, attempt: Attempt) -> Result<(), LimitError> {
+fn judge(verdict: LimitDecision, attempt: GcraUpdate) -> Result<(), LimitError> {
     match verdict {
-        CellVerdict::Allowed => Ok(()),
-        CellVerdict::Exceeded { arrival } => Err(LimitError::Exceeded {
+        LimitDecision::Allowed => Ok(()),
+        LimitDecision::Exceeded { arrival } => Err(LimitError::Exceeded {
             retry_after: arrival.since(
                 attempt
                     .now
@@ -317,6 +317,6 @@ fn cell(app: &App, limit: Limit, whom: impl Display) -> String {
 /// A cell's key: hashed, so that the table names no network and no address.
 fn cell_of(app: &App, name: &str, whom: impl Display) -> String {
     let whom = whom.to_string();
-    let hash = app.config.keys.hash(Purpose::LimitKey, whom.as_bytes());
+    let hash = app.config.keys.hash(KeyPurpose::LimitKey, whom.as_bytes());
     format!("{name}#{hash}")
 }

@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-pub use line::{About, Lines};
+pub use line::{InvocationInfo, Lines};
 
 use crate::{
     clock::{Clock, Timestamp, millis},

@@ -6,11 +6,11 @@
 
 use crate::{
     app::App,
-    chance::Chance,
     clock::Timestamp,
     ids::Localpart,
     limits::{self, Limit, LimitError},
     outbox::{Content, NewMessage, Notice},
+    rng::Rng,
     threepids::{Medium, ThreePid},
 };
 
@@ -41,13 +41,13 @@ pub fn mails(app: &App, addresses: &[ThreePid], notice: Notice) -> Vec<NewMessag
     if app.config.mail.is_none() {
         return Vec::new();
     }
-    mails_at(app.clock.now(), &*app.chance, addresses, notice)
+    mails_at(app.clock.now(), &*app.rng, addresses, notice)
 }
 
 /// The same, whether mail is sent or not, which the operator's command does not know.
 pub fn mails_at(
     now: Timestamp,
-    chance: &dyn Chance,
+    rng: &dyn Rng,
     addresses: &[ThreePid],
     notice: Notice,
 ) -> Vec<NewMessage> {
@@ -60,7 +60,7 @@ pub fn mails_at(
     mailboxes.dedup();
     let message = |to: &ThreePid| {
         let to = to.clone();
-        NewMessage::new(Content::Notice { notice, to }, now, chance)
+        NewMessage::new(Content::Notice { notice, to }, now, rng)
     };
     mailboxes.into_iter().map(message).collect()
 }

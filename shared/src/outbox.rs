@@ -2,10 +2,10 @@
 //!
 //! No request handler calls SES or SNS. A row holds ids and nothing that anybody could use: no
 //! code, no link, and an address only where it is the last to know it. It is `queued`; then
-//! `sending`, under a lease that one delivery has for a while; in the end one of [`End`]. Knows
+//! `sending`, under a lease that one delivery has for a while; in the end one of [`DeliveryResult`]. Knows
 //! neither the tables' keys nor how a message reads.
 
-use crate::{chance::Chance, clock::Timestamp, ids::Localpart, threepids::ThreePid};
+use crate::{clock::Timestamp, ids::Localpart, rng::Rng, threepids::ThreePid};
 
 /// A message to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,42 +103,42 @@ pub struct Leased {
 
 /// How a message ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum DeliveryResult {
     /// Its provider has it.
     Sent,
     /// Its provider will never take it, or nobody knows whether it has, and once more would be worse.
     Failed,
     /// It could not be sent while it was worth anything.
-    Dead,
+    Expired,
     /// There is nothing to be sent any more.
-    Moot,
+    Skipped,
 }
 
-impl End {
+impl DeliveryResult {
     /// Its name in tables.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sent => "sent",
             Self::Failed => "failed",
-            Self::Dead => "dead",
-            Self::Moot => "moot",
+            Self::Expired => "dead",
+            Self::Skipped => "moot",
         }
     }
 }
 
 impl NewMessage {
     /// A message that is due now.
-    pub fn new(content: Content, created: Timestamp, chance: &dyn Chance) -> Self {
+    pub fn new(content: Content, created: Timestamp, rng: &dyn Rng) -> Self {
         Self {
-            id: chance.base64::<18>(),
+            id: rng.base64::<18>(),
             content,
             created,
         }
     }
 
     /// What has what is dead of a user's rows removed.
-    pub fn purge(user: &Localpart, created: Timestamp, chance: &dyn Chance) -> Self {
+    pub fn purge(user: &Localpart, created: Timestamp, rng: &dyn Rng) -> Self {
         let user = user.clone();
-        Self::new(Content::Purge { user }, created, chance)
+        Self::new(Content::Purge { user }, created, rng)
     }
 }

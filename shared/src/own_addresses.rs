@@ -8,7 +8,9 @@
 use serde_json::{Map, Value};
 
 use crate::{
-    accounts::{AddThreePidError, LostThreePid, MAX_THREEPIDS, NewThreePid, RemoveThreePidError},
+    accounts::{
+        AddThreePidError, MAX_THREEPIDS, NewThreePid, RemoveThreePidError, RemovedThreePid,
+    },
     app::App,
     clock::Timestamp,
     error::MatrixError,
@@ -18,10 +20,10 @@ use crate::{
     notices,
     outbox::Notice,
     secrets::Secret,
-    store::{AccountRow, AccountStatus, OwnThreePid, ProofRow, StoreError},
+    store::{AccountRow, AccountStatus, OwnThreePid, StoreError, ValidationRow},
     threepids::{
-        self, ThreePid, ThreePidDenied,
-        proofs::{self, ProofState, Proven, Purpose},
+        self, ThreePid, ThreePidDeniedError,
+        proofs::{self, ValidatedThreePid, ValidationPurpose, ValidationState},
     },
     tokens::{self, CallerError},
     uia::SessionCommit,
@@ -32,7 +34,7 @@ const TRIES: u32 = 12;
 
 /// Whose addresses they are: the account as it was read.
 #[derive(Debug, Clone)]
-pub struct Owner {
+pub struct AccountOwner {
     /// The user.
     pub localpart: Localpart,
     /// Their account.
@@ -49,10 +51,10 @@ crate::opaque_debug!(Credentials);
 
 /// Why an address was neither added nor removed.
 #[derive(Debug, thiserror::Error)]
-pub enum AddressFault {
+pub enum ThreePidError {
     /// There is no such validated session for this, or none any more.
     #[error("the address is not proven")]
-    NotProven,
+    NotValidated,
     /// Somebody else has the address.
     #[error("the address is taken")]
     InUse,
@@ -61,7 +63,7 @@ pub enum AddressFault {
     TooMany,
     /// The operator does not want the address here.
     #[error(transparent)]
-    Denied(#[from] ThreePidDenied),
+    Denied(#[from] ThreePidDeniedError),
     /// The account is suspended (TOK-15).
     #[error("the account is suspended")]
     Suspended,
@@ -83,22 +85,22 @@ pub enum AddressFault {
 }
 
 /// Tells whose addresses a request is to change, with the limit beside that.
-pub async fn changer(app: &App, request: &Request) -> Result<Owner, AddressFault> {
+pub async fn changer(app: &App, request: &Request) -> Result<AccountOwner, ThreePidError> {
     let (counted, owner) = tokio::join!(
         limits::spend(app, Limit::Account, request.network),
         owner(app, request)
     );
     counted?;
-    owner.map_err(AddressFault::Caller)
+    owner.map_err(ThreePidError::Caller)
 }
 
 /// Whoever asks, if they can have addresses: guests cannot.
-async fn owner(app: &App, request: &Request) -> Result<Owner, MatrixError> {
+async fn owner(app: &App, request: &Request) -> Result<AccountOwner, MatrixError> {
     let token = http::access_token(request, app.config.query_tokens)?;
     let caller = tokens::identify(app, &token, request.query.get("user_id")).await?;
     caller.demand_no_guest()?;
     let account = caller.account().cloned().ok_or(CallerError::NotItsUser)?;
-    Ok(Owner {
+    Ok(AccountOwner {
         localpart: caller.localpart().clone(),
         account,
     })
@@ -135,7 +137,7 @@ impl Credentials {
     }
 
     /// The session, if it is there and the client's, for adding an address.
-    pub async fn find(&self, app: &App) -> Result<Option<ProofRow>, StoreError> {
+    pub async fn find(&self, app: &App) -> Result<Option<ValidationRow>, StoreError> {
         let lawful =
             proofs::is_opaque_id(&self.sid) && proofs::is_opaque_id(self.client_secret.reveal());
         if !lawful {
@@ -144,38 +146,43 @@ impl Credentials {
         let row = app.store.find_proof(&self.sid).await?;
         // Whose secret it is not, for them it is not there.
         Ok(row.filter(|row| {
-            row.purpose == Purpose::Add && proofs::is_of(&app.config.keys, row, &self.client_secret)
+            row.purpose == ValidationPurpose::Add
+                && proofs::is_of(&app.config.keys, row, &self.client_secret)
         }))
     }
 }
 
 /// What adding an address would come to, by what can be known before it is done.
-enum Judgement {
+enum AddDecision {
     /// It can be added.
-    Add(Proven),
+    Add(ValidatedThreePid),
     /// This very proof has been spent for this very account: there is nothing left to be done.
     Done,
 }
 
 /// Whether the session proves an address for this account, now. Whoever asks for a password first
 /// calls this before: who has nothing to add need not be asked.
-pub async fn judge(app: &App, owner: &Owner, proof: Option<&ProofRow>) -> Result<(), AddressFault> {
+pub async fn judge(
+    app: &App,
+    owner: &AccountOwner,
+    proof: Option<&ValidationRow>,
+) -> Result<(), ThreePidError> {
     judgement(app, owner, proof).await.map(|_| ())
 }
 
 async fn judgement(
     app: &App,
-    owner: &Owner,
-    proof: Option<&ProofRow>,
-) -> Result<Judgement, AddressFault> {
-    let proof = proof.ok_or(AddressFault::NotProven)?;
+    owner: &AccountOwner,
+    proof: Option<&ValidationRow>,
+) -> Result<AddDecision, ThreePidError> {
+    let proof = proof.ok_or(ThreePidError::NotValidated)?;
     let outlived = owner.account.proofs_not_before > proof.begun;
     match (proof.state, proof.validated) {
-        (ProofState::Validated, Some(validated))
+        (ValidationState::Validated, Some(validated))
             if proofs::is_alive(proof, app.clock.now()) && !outlived =>
         {
             threepids::admit(&app.config, &proof.threepid)?;
-            Ok(Judgement::Add(Proven {
+            Ok(AddDecision::Add(ValidatedThreePid {
                 sid: proof.sid.clone(),
                 generation: proof.generation.clone(),
                 threepid: proof.threepid.clone(),
@@ -185,11 +192,11 @@ async fn judgement(
             }))
         }
         // Who repeats a request whose answer was lost.
-        (ProofState::Spent, _) => match app.store.find_owner(&proof.threepid).await? {
-            Some(name) if name == owner.localpart => Ok(Judgement::Done),
-            _ => Err(AddressFault::NotProven),
+        (ValidationState::Spent, _) => match app.store.find_owner(&proof.threepid).await? {
+            Some(name) if name == owner.localpart => Ok(AddDecision::Done),
+            _ => Err(ThreePidError::NotValidated),
         },
-        _ => Err(AddressFault::NotProven),
+        _ => Err(ThreePidError::NotValidated),
     }
 }
 
@@ -199,15 +206,15 @@ async fn judgement(
 pub async fn add(
     app: &App,
     request: &Request,
-    mut owner: Owner,
+    mut owner: AccountOwner,
     credentials: &Credentials,
-    mut proof: Option<ProofRow>,
+    mut proof: Option<ValidationRow>,
     (known_password, commit): (Option<Timestamp>, impl Fn() -> Option<SessionCommit>),
-) -> Result<(), AddressFault> {
+) -> Result<(), ThreePidError> {
     for attempt in 0..TRIES {
         let proven = match judgement(app, &owner, proof.as_ref()).await? {
-            Judgement::Add(proven) => proven,
-            Judgement::Done => return Ok(()),
+            AddDecision::Add(proven) => proven,
+            AddDecision::Done => return Ok(()),
         };
         let (own, holder) = tokio::join!(
             app.store.addresses_of(&owner.localpart),
@@ -215,11 +222,11 @@ pub async fn add(
         );
         let (own, holder) = (addresses(own?), holder?);
         if holder.is_some_and(|holder| holder != owner.localpart) {
-            return Err(AddressFault::InUse);
+            return Err(ThreePidError::InUse);
         }
         let known = own.contains(&proven.threepid);
         if !known && own.len() >= MAX_THREEPIDS {
-            return Err(AddressFault::TooMany);
+            return Err(ThreePidError::TooMany);
         }
         let everybody = [own.as_slice(), std::slice::from_ref(&proven.threepid)].concat();
         let notices = if known {
@@ -255,7 +262,7 @@ enum Written {
 
 /// Writes an addition, within the limit of its account. Who has used that up is refused, and not
 /// served without a word to the owner; one that was not made is not counted.
-async fn write(app: &App, new: &NewThreePid) -> Result<Written, AddressFault> {
+async fn write(app: &App, new: &NewThreePid) -> Result<Written, ThreePidError> {
     let whose = new.localpart.as_str();
     if !new.known {
         limits::spend(app, Limit::Addition, whose).await?;
@@ -263,10 +270,12 @@ async fn write(app: &App, new: &NewThreePid) -> Result<Written, AddressFault> {
     let fault = match app.store.add_threepid(new).await {
         Ok(()) => return Ok(Written::Done),
         Err(
-            AddThreePidError::AccountMoved | AddThreePidError::Taken | AddThreePidError::ProofGone,
+            AddThreePidError::AccountMoved
+            | AddThreePidError::Taken
+            | AddThreePidError::ValidationGone,
         ) => None,
-        Err(AddThreePidError::SessionMoved) => Some(AddressFault::SessionMoved),
-        Err(AddThreePidError::PasswordMoved) => Some(AddressFault::PasswordMoved),
+        Err(AddThreePidError::SessionMoved) => Some(ThreePidError::SessionMoved),
+        Err(AddThreePidError::PasswordMoved) => Some(ThreePidError::PasswordMoved),
         // It may have been made.
         Err(AddThreePidError::Store(error)) => return Err(error.into()),
     };
@@ -282,19 +291,19 @@ async fn write(app: &App, new: &NewThreePid) -> Result<Written, AddressFault> {
 pub async fn remove(
     app: &App,
     request: &Request,
-    mut owner: Owner,
+    mut owner: AccountOwner,
     threepid: &ThreePid,
-) -> Result<(), AddressFault> {
+) -> Result<(), ThreePidError> {
     for attempt in 0..TRIES {
         match owner.account.status {
-            AccountStatus::Suspended => return Err(AddressFault::Suspended),
+            AccountStatus::Suspended => return Err(ThreePidError::Suspended),
             AccountStatus::Active | AccountStatus::Locked | AccountStatus::Deactivated => {}
         }
         let own = addresses(app.store.addresses_of(&owner.localpart).await?);
         if !own.contains(threepid) {
             return Ok(());
         }
-        let lost = LostThreePid {
+        let lost = RemovedThreePid {
             localpart: owner.localpart.clone(),
             account: owner.account.clone(),
             threepid: threepid.clone(),
@@ -313,8 +322,12 @@ pub async fn remove(
 
 /// Reads the account again. Where its password was changed meanwhile, what the request was proven
 /// with is worth nothing any more, though its token may be: it has to be judged from the beginning.
-async fn again(app: &App, request: &Request, before: &Owner) -> Result<Owner, AddressFault> {
-    let now = owner(app, request).await.map_err(AddressFault::Caller)?;
+async fn again(
+    app: &App,
+    request: &Request,
+    before: &AccountOwner,
+) -> Result<AccountOwner, ThreePidError> {
+    let now = owner(app, request).await.map_err(ThreePidError::Caller)?;
     if now.account.epoch != before.account.epoch {
         return Err(StoreError::Contended.into());
     }

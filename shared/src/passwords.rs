@@ -15,16 +15,16 @@ use argon2::{
     password_hash::phc::{Output, ParamsString, PasswordHash as Phc, Salt},
 };
 use memory::Memory;
-pub use stored::HashFault;
+pub use stored::HashFormatError;
 use stored::{Stored, is_bcrypt_of};
 use tokio::sync::Semaphore;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::{
-    chance::Chance,
     clock::Timestamp,
     config::PasswordConfig,
     metrics,
+    rng::Rng,
     secrets::{Secret, sha256_base64},
 };
 
@@ -47,7 +47,7 @@ const PEPPER_ID_CHARS: usize = 8;
 
 /// Why a password is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum PasswordFault {
+pub enum PasswordError {
     /// Longer than [`MAX_PASSWORD_BYTES`].
     #[error("the password is too long")]
     TooLong,
@@ -126,7 +126,7 @@ pub fn scheme(phc: &str) -> &str {
 }
 
 /// Whether a hash that another server made can be verified here, at a cost that anybody may cause.
-pub fn recognise(hash: &str) -> Result<(), HashFault> {
+pub fn recognise(hash: &str) -> Result<(), HashFormatError> {
     Stored::parse(hash).map(|_| ())
 }
 
@@ -136,13 +136,13 @@ pub fn judge(
     config: &PasswordConfig,
     password: &Secret,
     own: &[&str],
-) -> Result<(), PasswordFault> {
+) -> Result<(), PasswordError> {
     let password = password.reveal();
     if password.is_empty() {
-        return Err(PasswordFault::Empty);
+        return Err(PasswordError::Empty);
     }
     if password.len() > MAX_PASSWORD_BYTES {
-        return Err(PasswordFault::TooLong);
+        return Err(PasswordError::TooLong);
     }
     if config.min_score == 0 {
         return Ok(());
@@ -156,7 +156,7 @@ pub fn judge(
     );
     let score = u8::from(zxcvbn::zxcvbn(judged.reveal(), own).score());
     if score < config.min_score {
-        Err(PasswordFault::Weak)
+        Err(PasswordError::Weak)
     } else {
         Ok(())
     }
@@ -203,12 +203,8 @@ impl Hasher {
     }
 
     /// Hashes a new password, off the async thread.
-    pub async fn hash(
-        &self,
-        password: &Secret,
-        chance: &dyn Chance,
-    ) -> Result<PasswordHash, HashError> {
-        let salt = chance.bytes::<SALT_BYTES>();
+    pub async fn hash(&self, password: &Secret, rng: &dyn Rng) -> Result<PasswordHash, HashError> {
+        let salt = rng.bytes::<SALT_BYTES>();
         let password = password.clone();
         self.work(move |worker| worker.hash(&password, &salt)).await
     }
@@ -219,7 +215,7 @@ impl Hasher {
         &self,
         password: &Secret,
         hash: Option<PasswordHash>,
-    ) -> Result<Verdict, HashError> {
+    ) -> Result<PasswordCheck, HashError> {
         let password = password.clone();
         self.work(move |worker| match hash {
             Some(hash) => worker.verify(&password, &hash),
@@ -247,7 +243,7 @@ impl Hasher {
 
 /// What a password is to a stored hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PasswordCheck {
     /// Another's.
     Wrong,
     /// Its own.
@@ -281,12 +277,12 @@ impl Worker {
     }
 
     /// Not right, after the same work.
-    fn find_wrong(&self, password: &Secret) -> Result<Verdict, HashError> {
+    fn find_wrong(&self, password: &Secret) -> Result<PasswordCheck, HashError> {
         self.hash(password, &[0; SALT_BYTES])
-            .map(|_| Verdict::Wrong)
+            .map(|_| PasswordCheck::Wrong)
     }
 
-    fn verify(&self, password: &Secret, hash: &PasswordHash) -> Result<Verdict, HashError> {
+    fn verify(&self, password: &Secret, hash: &PasswordHash) -> Result<PasswordCheck, HashError> {
         // A password too long to have been set is not worth hashing, but takes as long as any other.
         let text: String = password.reveal().chars().take(MAX_PASSWORD_BYTES).collect();
         let cut = text.len() < password.reveal().len();
@@ -329,9 +325,9 @@ impl Worker {
         let same_pepper =
             hash.pepper == self.config.pepper.as_ref().map(|pepper| pepper.id.clone());
         Ok(match (right, same_cost && same_pepper) {
-            (false, _) => Verdict::Wrong,
-            (true, true) => Verdict::Right,
-            (true, false) => Verdict::Outdated,
+            (false, _) => PasswordCheck::Wrong,
+            (true, true) => PasswordCheck::Right,
+            (true, false) => PasswordCheck::Outdated,
         })
     }
 
@@ -356,11 +352,11 @@ impl Worker {
 }
 
 /// What is said of another server's hash: ours is always better.
-const fn of_others(right: bool) -> Verdict {
+const fn of_others(right: bool) -> PasswordCheck {
     if right {
-        Verdict::Outdated
+        PasswordCheck::Outdated
     } else {
-        Verdict::Wrong
+        PasswordCheck::Wrong
     }
 }
 

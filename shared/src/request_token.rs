@@ -17,7 +17,7 @@ use crate::{
     secrets::Secret,
     threepids::{
         self, Medium, link,
-        proofs::{self, Purpose, Wish},
+        proofs::{self, ValidationPurpose, ValidationRequest},
     },
 };
 
@@ -48,7 +48,7 @@ struct Common {
 pub async fn email(
     app: &App,
     request: &Request,
-    purpose: Purpose,
+    purpose: ValidationPurpose,
     offered: bool,
 ) -> Result<Response, Rejection> {
     let body = Body::parse(&request.body)?;
@@ -82,7 +82,7 @@ pub async fn email(
 pub async fn msisdn(
     app: &App,
     request: &Request,
-    purpose: Purpose,
+    purpose: ValidationPurpose,
     offered: bool,
 ) -> Result<Response, Rejection> {
     let body = Body::parse(&request.body)?;
@@ -161,11 +161,11 @@ impl Common {
 
     fn wish<'a>(
         &'a self,
-        purpose: Purpose,
+        purpose: ValidationPurpose,
         to: &'a threepids::ThreePid,
         country: Option<&'a str>,
-    ) -> Wish<'a> {
-        Wish {
+    ) -> ValidationRequest<'a> {
+        ValidationRequest {
             purpose,
             to,
             country,

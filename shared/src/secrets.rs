@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
-use crate::chance::Chance;
+use crate::rng::Rng;
 
 /// The fewest bytes a root secret may have.
 pub const MIN_ROOT_BYTES: usize = 32;
@@ -67,7 +67,7 @@ macro_rules! opaque_debug {
 
 /// What a key is for. Keys of two purposes are independent of one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub enum KeyPurpose {
     /// Hashes of the tokens an operator hands out for sign-up.
     RegistrationToken,
     /// Hashes of application services' tokens.
@@ -92,7 +92,7 @@ pub enum Purpose {
     LoggedUser,
 }
 
-impl Purpose {
+impl KeyPurpose {
     fn info(self) -> &'static [u8] {
         match self {
             Self::RegistrationToken => b"gatehouse registration token",
@@ -150,7 +150,7 @@ pub enum Generation {
 /// A sealed value could not be opened: wrong key, wrong place, or tampered with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the sealed value does not open")]
-pub struct SealBroken;
+pub struct SealError;
 
 impl KeyRing {
     /// A ring of one or two roots, of at least [`MIN_ROOT_BYTES`] each (the settings see to that).
@@ -172,19 +172,19 @@ impl KeyRing {
     }
 
     /// The keyed hash of `message` under the current key: `<key id>.<base64>`.
-    pub fn hash(&self, purpose: Purpose, message: &[u8]) -> String {
+    pub fn hash(&self, purpose: KeyPurpose, message: &[u8]) -> String {
         keyed_hash(&self.current, purpose, message)
     }
 
     /// The keyed hashes under which `message` may be stored: the current key's first.
-    pub fn hashes(&self, purpose: Purpose, message: &[u8]) -> Vec<String> {
+    pub fn hashes(&self, purpose: KeyPurpose, message: &[u8]) -> Vec<String> {
         self.roots()
             .map(|root| keyed_hash(root, purpose, message))
             .collect()
     }
 
     /// Whether `hash`, made by this ring, is that of `message`; takes the same time either way.
-    pub fn hash_matches(&self, purpose: Purpose, message: &[u8], hash: &str) -> bool {
+    pub fn hash_matches(&self, purpose: KeyPurpose, message: &[u8], hash: &str) -> bool {
         self.hashes(purpose, message)
             .iter()
             .fold(false, |found, own| {
@@ -193,7 +193,7 @@ impl KeyRing {
     }
 
     /// Six decimal digits that stand for `message`, under each key: the current one's first.
-    pub fn codes(&self, purpose: Purpose, message: &[u8]) -> Vec<Secret> {
+    pub fn codes(&self, purpose: KeyPurpose, message: &[u8]) -> Vec<Secret> {
         self.roots()
             .map(|root| {
                 let digest = keyed_digest(root, purpose, message);
@@ -211,13 +211,13 @@ impl KeyRing {
     /// such as a session string) and the same `place` (where it is stored: row, field, version).
     pub fn seal(
         &self,
-        purpose: Purpose,
+        purpose: KeyPurpose,
         salt: &[u8],
         place: &[u8],
         plain: &[u8],
-        chance: &dyn Chance,
+        rng: &dyn Rng,
     ) -> Vec<u8> {
-        let nonce: [u8; NONCE_BYTES] = chance.bytes();
+        let nonce: [u8; NONCE_BYTES] = rng.bytes();
         let mut sealed = self.current.id.clone().into_bytes();
         sealed.extend_from_slice(&nonce);
         let payload = Payload {
@@ -235,17 +235,17 @@ impl KeyRing {
     /// Decrypts what [`seal`](Self::seal) made.
     pub fn open(
         &self,
-        purpose: Purpose,
+        purpose: KeyPurpose,
         salt: &[u8],
         place: &[u8],
         sealed: &[u8],
-    ) -> Result<Vec<u8>, SealBroken> {
-        let (id, rest) = sealed.split_at_checked(KEY_ID_CHARS).ok_or(SealBroken)?;
-        let (nonce, text) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(SealBroken)?;
+    ) -> Result<Vec<u8>, SealError> {
+        let (id, rest) = sealed.split_at_checked(KEY_ID_CHARS).ok_or(SealError)?;
+        let (nonce, text) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(SealError)?;
         let root = self
             .roots()
             .find(|root| root.id.as_bytes() == id)
-            .ok_or(SealBroken)?;
+            .ok_or(SealError)?;
         cipher(root, purpose, salt)
             .decrypt(
                 &XNonce::from(*nonce),
@@ -254,13 +254,13 @@ impl KeyRing {
                     aad: place,
                 },
             )
-            .map_err(|_| SealBroken)
+            .map_err(|_| SealError)
     }
 
     /// The seed of a key of another kind, and the root's id, if there is such a root.
     pub fn seed(
         &self,
-        purpose: Purpose,
+        purpose: KeyPurpose,
         generation: Generation,
     ) -> Option<(&str, Secret<[u8; 32]>)> {
         let root = match generation {
@@ -319,7 +319,7 @@ fn derive(secret: &[u8], salt: &[u8], info: &[u8]) -> Secret<[u8; 32]> {
     Secret::new(key)
 }
 
-fn cipher(root: &Root, purpose: Purpose, salt: &[u8]) -> XChaCha20Poly1305 {
+fn cipher(root: &Root, purpose: KeyPurpose, salt: &[u8]) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(
         derive(root.secret.reveal(), salt, purpose.info())
             .reveal()
@@ -327,12 +327,12 @@ fn cipher(root: &Root, purpose: Purpose, salt: &[u8]) -> XChaCha20Poly1305 {
     )
 }
 
-fn keyed_hash(root: &Root, purpose: Purpose, message: &[u8]) -> String {
+fn keyed_hash(root: &Root, purpose: KeyPurpose, message: &[u8]) -> String {
     let digest = keyed_digest(root, purpose, message);
     format!("{}.{}", root.id, BASE64_URL_SAFE_NO_PAD.encode(digest))
 }
 
-fn keyed_digest(root: &Root, purpose: Purpose, message: &[u8]) -> [u8; 32] {
+fn keyed_digest(root: &Root, purpose: KeyPurpose, message: &[u8]) -> [u8; 32] {
     // HMAC pads its key with zeros to a block of 64 bytes; padding it here leaves no error case.
     let mut block = Secret::new([0; 64]);
     block.0[..32].copy_from_slice(derive(root.secret.reveal(), b"", purpose.info()).reveal());
@@ -344,7 +344,7 @@ fn keyed_digest(root: &Root, purpose: Purpose, message: &[u8]) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chance::SystemChance;
+    use crate::rng::SystemRng;
 
     fn ring(byte: u8, previous: Option<u8>) -> KeyRing {
         let root = |b: u8| Secret::new(vec![b; MIN_ROOT_BYTES]);
@@ -353,25 +353,20 @@ mod tests {
 
     #[test]
     fn a_seal_opens_only_with_its_key_its_salt_and_in_its_place() {
-        let sealed = ring(1, None).seal(
-            Purpose::UiaSession,
-            b"salt",
-            b"row 1",
-            b"plain",
-            &SystemChance,
-        );
+        let sealed =
+            ring(1, None).seal(KeyPurpose::UiaSession, b"salt", b"row 1", b"plain", &SystemRng);
         let open = |ring: KeyRing, salt: &[u8], place: &[u8]| {
-            ring.open(Purpose::UiaSession, salt, place, &sealed)
+            ring.open(KeyPurpose::UiaSession, salt, place, &sealed)
         };
         assert_eq!(open(ring(1, None), b"salt", b"row 1").unwrap(), b"plain");
-        assert_eq!(open(ring(1, None), b"salt", b"row 2"), Err(SealBroken));
-        assert_eq!(open(ring(1, None), b"pepper", b"row 1"), Err(SealBroken));
-        assert_eq!(open(ring(2, None), b"salt", b"row 1"), Err(SealBroken));
+        assert_eq!(open(ring(1, None), b"salt", b"row 2"), Err(SealError));
+        assert_eq!(open(ring(1, None), b"pepper", b"row 1"), Err(SealError));
+        assert_eq!(open(ring(2, None), b"salt", b"row 1"), Err(SealError));
         for length in 0..sealed.len() {
             let cut = &sealed[..length];
             assert_eq!(
-                ring(1, None).open(Purpose::UiaSession, b"salt", b"row 1", cut),
-                Err(SealBroken)
+                ring(1, None).open(KeyPurpose::UiaSession, b"salt", b"row 1", cut),
+                Err(SealError)
             );
         }
     }
@@ -380,15 +375,15 @@ mod tests {
     fn the_previous_key_still_opens_and_still_recognises() {
         let old = ring(1, None);
         let new = ring(2, Some(1));
-        let sealed = old.seal(Purpose::UiaSession, b"", b"", b"plain", &SystemChance);
+        let sealed = old.seal(KeyPurpose::UiaSession, b"", b"", b"plain", &SystemRng);
         assert_eq!(
-            new.open(Purpose::UiaSession, b"", b"", &sealed).unwrap(),
+            new.open(KeyPurpose::UiaSession, b"", b"", &sealed).unwrap(),
             b"plain"
         );
-        let hash = old.hash(Purpose::RegistrationToken, b"token");
-        assert!(new.hash_matches(Purpose::RegistrationToken, b"token", &hash));
-        assert!(!new.hash_matches(Purpose::AppserviceToken, b"token", &hash));
-        assert!(!new.hash_matches(Purpose::RegistrationToken, b"other", &hash));
+        let hash = old.hash(KeyPurpose::RegistrationToken, b"token");
+        assert!(new.hash_matches(KeyPurpose::RegistrationToken, b"token", &hash));
+        assert!(!new.hash_matches(KeyPurpose::AppserviceToken, b"token", &hash));
+        assert!(!new.hash_matches(KeyPurpose::RegistrationToken, b"other", &hash));
     }
 
     #[test]
@@ -397,25 +392,27 @@ mod tests {
         let before = ring(1, None).with_next(Some(root(2)));
         let after = ring(2, Some(1));
         for (writer, reader) in [(&before, &after), (&after, &before)] {
-            let sealed = writer.seal(Purpose::UiaSession, b"", b"", b"plain", &SystemChance);
+            let sealed = writer.seal(KeyPurpose::UiaSession, b"", b"", b"plain", &SystemRng);
             assert_eq!(
-                reader.open(Purpose::UiaSession, b"", b"", &sealed).unwrap(),
+                reader
+                    .open(KeyPurpose::UiaSession, b"", b"", &sealed)
+                    .unwrap(),
                 b"plain"
             );
-            let hash = writer.hash(Purpose::RegistrationToken, b"token");
-            assert!(reader.hash_matches(Purpose::RegistrationToken, b"token", &hash));
+            let hash = writer.hash(KeyPurpose::RegistrationToken, b"token");
+            assert!(reader.hash_matches(KeyPurpose::RegistrationToken, b"token", &hash));
             assert!(
                 reader
-                    .hashes(Purpose::RegistrationToken, b"token")
+                    .hashes(KeyPurpose::RegistrationToken, b"token")
                     .contains(&hash)
             );
-            let code = &writer.codes(Purpose::ProofToken, b"1")[0];
-            assert!(reader.codes(Purpose::ProofToken, b"1").contains(code));
+            let code = &writer.codes(KeyPurpose::ProofToken, b"1")[0];
+            assert!(reader.codes(KeyPurpose::ProofToken, b"1").contains(code));
         }
         // The one that is in use makes what is made.
         assert_eq!(
-            before.hash(Purpose::ProofId, b""),
-            ring(1, None).hash(Purpose::ProofId, b"")
+            before.hash(KeyPurpose::ProofId, b""),
+            ring(1, None).hash(KeyPurpose::ProofId, b"")
         );
     }
 

@@ -37,26 +37,28 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
 
-pub use accounts::{AccountKind, AccountRow, AccountStatus, Facts, Spared, Wanted};
+pub use accounts::{
+    AccountKind, AccountRow, AccountStatus, KeptDevice, RegistrationFacts, RegistrationLookup,
+};
 pub use appservices::AppservicesRow;
-pub use bindings::{Binding, RecordBindingError};
+pub use bindings::{IdentityBinding, RecordBindingError};
 pub use callers::CallerFacts;
 pub use device_list::{DevicePage, ListedDevice};
 pub use devices::{DeviceRow, SaveDeviceError};
 pub use imports::{ImportAccountError, ImportedAccount};
-pub use limits::CellVerdict;
-pub use moderation::{Moderated, Moderation};
+pub use limits::LimitDecision;
+pub use moderation::{Moderation, StatusChange};
 pub use outbox::{DueMessages, DuePage};
 pub use passwords::LoginFacts;
-pub use proofs::{ProofRow, SaveProofError};
+pub use proofs::{SaveValidationError, ValidationRow};
 pub use records::{BindingRecord, DeviceRecord, PasswordRecord, TermsRecord, UserRecord};
 pub use registration_tokens::{RegistrationToken, RegistrationTokenRow, TokenUse};
-pub use remains::{Remnant, RemnantPage};
+pub use remains::{PurgeItem, PurgePage};
 pub use threepids::OwnThreePid;
-pub use token_pairs::{NextPair, Offer, Place};
+pub use token_pairs::{NextPair, PairSlot, RefreshOutcome};
 pub use uia_sessions::{SaveSessionError, SessionRow};
 
-use crate::{aws::Aws, chance::Chance};
+use crate::{aws::Aws, rng::Rng};
 
 /// A call did not do what it was to do.
 #[derive(Debug, thiserror::Error)]
@@ -90,17 +92,17 @@ pub struct Store {
     limits: String,
     proofs: String,
     outbox: String,
-    chance: Arc<dyn Chance>,
+    rng: Arc<dyn Rng>,
 }
 
 impl Store {
     /// A store on the tables with this prefix. Opens no connection.
-    pub fn new(aws: &Aws, tables: &str, chance: Arc<dyn Chance>) -> Self {
-        Self::with_client(connection::client(aws), tables, chance)
+    pub fn new(aws: &Aws, tables: &str, rng: Arc<dyn Rng>) -> Self {
+        Self::with_client(connection::client(aws), tables, rng)
     }
 
     /// A store over a client made elsewhere: the operator's command makes its own.
-    pub fn with_client(client: Client, tables: &str, chance: Arc<dyn Chance>) -> Self {
+    pub fn with_client(client: Client, tables: &str, rng: Arc<dyn Rng>) -> Self {
         Self {
             client,
             accounts: format!("{tables}-accounts"),
@@ -108,7 +110,7 @@ impl Store {
             limits: format!("{tables}-limits"),
             proofs: format!("{tables}-proofs"),
             outbox: format!("{tables}-outbox"),
-            chance,
+            rng,
         }
     }
 }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use email::parse as parse_email;
 pub use phone::{
-    Phone, PhoneFault, canonical as canonical_phone, parse as parse_phone, read_any as read_phone,
+    Phone, PhoneError, canonical as canonical_phone, parse as parse_phone, read_any as read_phone,
 };
 
 use crate::config::Config;
@@ -94,11 +94,11 @@ impl ThreePid {
 /// The operator does not want this address here (3PID-08).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the address is not allowed")]
-pub struct ThreePidDenied;
+pub struct ThreePidDeniedError;
 
 /// Whether the operator lets this address in: not denied, and allowed if anything is listed as
 /// allowed.
-pub fn admit(config: &Config, threepid: &ThreePid) -> Result<(), ThreePidDenied> {
+pub fn admit(config: &Config, threepid: &ThreePid) -> Result<(), ThreePidDeniedError> {
     let policy = match threepid.medium {
         Medium::Email => &config.email_policy,
         Medium::Msisdn => &config.phone_policy,
@@ -112,6 +112,6 @@ pub fn admit(config: &Config, threepid: &ThreePid) -> Result<(), ThreePidDenied>
     if allowed && !matches(&policy.denied) {
         Ok(())
     } else {
-        Err(ThreePidDenied)
+        Err(ThreePidDeniedError)
     }
 }

@@ -22,9 +22,9 @@ use self::pairs::Pair;
 use crate::{
     app::App,
     appservices::Appservice,
-    chance::Chance,
     ids::{DeviceId, Localpart},
     metrics,
+    rng::Rng,
     secrets::{Secret, sha256_base64},
     store::{AccountKind, AccountRow, AccountStatus, DeviceRow, NextPair, StoreError},
 };
@@ -70,19 +70,14 @@ pub struct TokenHash(pub String);
 
 impl Token {
     /// Makes a new token.
-    pub fn mint(
-        kind: TokenKind,
-        localpart: &Localpart,
-        device: &DeviceId,
-        chance: &dyn Chance,
-    ) -> Self {
+    pub fn mint(kind: TokenKind, localpart: &Localpart, device: &DeviceId, rng: &dyn Rng) -> Self {
         let encode = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
         let body = format!(
             "{}{}.{}.{}",
             kind.prefix(),
             encode(localpart.as_str()),
             encode(device.as_str()),
-            chance.base64::<SECRET_BYTES>()
+            rng.base64::<SECRET_BYTES>()
         );
         let text = format!("{body}_{}", checksum(&body));
         Self {
@@ -174,18 +169,18 @@ pub struct Session {
 /// Guests may not do this (GUEST-06).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("guests may not do this")]
-pub struct GuestForbidden;
+pub struct GuestForbiddenError;
 
 impl Session {
     /// Refuses guests.
-    pub fn demand_no_guest(&self) -> Result<(), GuestForbidden> {
+    pub fn demand_no_guest(&self) -> Result<(), GuestForbiddenError> {
         guests_out(&self.account)
     }
 }
 
-fn guests_out(account: &AccountRow) -> Result<(), GuestForbidden> {
+fn guests_out(account: &AccountRow) -> Result<(), GuestForbiddenError> {
     match account.kind {
-        AccountKind::Guest => Err(GuestForbidden),
+        AccountKind::Guest => Err(GuestForbiddenError),
         AccountKind::User | AccountKind::Appservice => Ok(()),
     }
 }
@@ -295,7 +290,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{chance::SystemChance, ids::ServerName};
+    use crate::{ids::ServerName, rng::SystemRng};
 
     fn server() -> ServerName {
         ServerName::parse("example.org").unwrap()
@@ -307,7 +302,7 @@ mod tests {
             TokenKind::Access,
             &localpart,
             &DeviceId::parse(device).unwrap(),
-            &SystemChance,
+            &SystemRng,
         )
     }
 

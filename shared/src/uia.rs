@@ -1,7 +1,7 @@
 //! User-Interactive Authentication: sessions, stages and their order.
 //!
 //! An endpoint reads the session along with its own first read, settles what comes before UIA, and
-//! calls [`prove`], which returns a [`Proof`] or a challenge. What needs proof takes the `Proof`
+//! calls [`prove`], which returns a [`UiaCompletion`] or a challenge. What needs proof takes the `UiaCompletion`
 //! as argument, so it cannot be called without one. A stage is one file under `stages/`; a session
 //! is one sealed row (`session`). Knows nothing of what any endpoint does.
 
@@ -20,11 +20,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 pub use auth::Auth;
-pub use engine::{Attempt, prepare, prove};
-pub use operations::{Binding, Offer, Operation};
-pub use proof::Proof;
+pub use engine::{UiaAttempt, prepare, prove};
+pub use operations::{FlowSet, Operation, SessionScope};
+pub use proof::UiaCompletion;
 pub use session::{OpenSession, Replay, SessionCommit, SessionState, session_key};
-pub use stages::{Evidence, ForeignSession, Prepared, StageType, registration_token};
+pub use stages::{DelegatedLookup, Prefetched, StageResult, StageType, registration_token};
 
 use crate::{
     clock::Timestamp,
@@ -32,12 +32,12 @@ use crate::{
     http::Response,
     ids::Localpart,
     store::TokenUse,
-    threepids::proofs::Proven,
+    threepids::proofs::ValidatedThreePid,
 };
 
 /// Why a stage was not accepted; the client may try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refusal {
+pub struct StageError {
     /// The errcode in the 401 body.
     pub code: &'static str,
     /// The sentence for a person.
@@ -51,7 +51,7 @@ pub struct Challenge {
     session: String,
     completed: Vec<&'static str>,
     next: BTreeSet<&'static str>,
-    refusal: Option<Refusal>,
+    refusal: Option<StageError>,
 }
 
 crate::opaque_debug!(Challenge);
@@ -61,7 +61,7 @@ impl Challenge {
         config: &Config,
         flows: &[Flow],
         session: &OpenSession,
-        refusal: Option<Refusal>,
+        refusal: Option<StageError>,
     ) -> Self {
         let stages = |flow: &Flow| json!({ "stages": flow.iter().map(|stage| stage.as_str()).collect::<Vec<_>>() });
         let offered: BTreeSet<StageType> = flows.iter().flatten().copied().collect();
@@ -116,20 +116,20 @@ impl Challenge {
 
 /// What the stages of the completed flow are worth to the operation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Gains {
+pub struct AuthResult {
     /// Accepted version of each policy.
     pub terms: BTreeMap<String, String>,
     /// The use to be spent of a limited registration token.
     pub registration_token: Option<TokenUse>,
     /// Validated addresses, to be attached with their proofs spent.
-    pub threepids: Vec<Proven>,
+    pub threepids: Vec<ValidatedThreePid>,
     /// Whose password was given.
-    pub password: Option<KnownPassword>,
+    pub password: Option<VerifiedPassword>,
 }
 
 /// That somebody knows an account's password, as it was when they gave it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KnownPassword {
+pub struct VerifiedPassword {
     /// Whose.
     pub user: Localpart,
     /// The account's epoch then.

@@ -13,7 +13,7 @@ use crate::{
     secrets::Secret,
     threepids::{
         Medium,
-        proofs::{Opened, Purpose, SubmitError, is_opaque_id},
+        proofs::{MatchedSession, SubmitError, ValidationPurpose, is_opaque_id},
     },
 };
 
@@ -66,16 +66,16 @@ pub fn medium(path: &str) -> Option<Medium> {
 }
 
 /// The page that asks whether it was them (3PID-52). Showing it proves nothing.
-pub fn ask(app: &App, named: &Named, opened: &Opened) -> Response {
+pub fn ask(app: &App, named: &Named, opened: &MatchedSession) -> Response {
     let server = app.config.server_name.as_str();
     let what = match opened.purpose {
-        Purpose::Register => format!(
+        ValidationPurpose::Register => format!(
             "Somebody is creating an account on {server} with your address. Go on only if it is you and you asked for it just now."
         ),
-        Purpose::Reset => format!(
+        ValidationPurpose::Reset => format!(
             "Somebody wants to set a new password for your account on {server}, and can when you go on. Go on only if it is you and you asked for it just now."
         ),
-        Purpose::Add => format!(
+        ValidationPurpose::Add => format!(
             "Somebody is adding your address to an account on {server}. Go on only if it is you and you asked for it just now."
         ),
     };
@@ -96,7 +96,7 @@ pub fn ask(app: &App, named: &Named, opened: &Opened) -> Response {
 }
 
 /// What is shown, or where the browser goes, when the address is validated (3PID-30).
-pub fn validated(app: &App, opened: Opened) -> Response {
+pub fn validated(app: &App, opened: MatchedSession) -> Response {
     let title = "Thank you";
     let text = "Your address is confirmed. You may now close this window and go back to your app.";
     let page = pages::message(&app.config, StatusCode::OK, title, text);

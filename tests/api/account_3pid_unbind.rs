@@ -1,7 +1,7 @@
 //! `POST /account/3pid/unbind`.
 
-use kit::{House, PREFIXES};
 use serde_json::{Value, json};
+use test_support::{PREFIXES, TestServer};
 
 use super::support::{post_as, rows_of, text};
 use crate::flows::{
@@ -15,25 +15,25 @@ const ALICE: &str = "alice@example.org";
 
 /// An account with an address bound at each of these servers; its token. The servers forget that
 /// they were asked.
-async fn bound(house: &House, servers: &[&IdServer], address: &str) -> String {
-    let user = house.sign_up("alice").await;
+async fn bound(server: &TestServer, servers: &[&IdServer], address: &str) -> String {
+    let user = server.sign_up("alice").await;
     let token = text(&user, "access_token").to_owned();
-    for server in servers {
-        server.session("1", "secret", "email", address);
+    for id_server in servers {
+        id_server.session("1", "secret", "email", address);
         let body = json!({
-            "client_secret": "secret", "sid": "1", "id_server": server.name, "id_access_token": TOKEN,
+            "client_secret": "secret", "sid": "1", "id_server": id_server.name, "id_access_token": TOKEN,
         });
         let path = "/_matrix/client/v3/account/3pid/bind";
-        post_as(house, &token, path, &body).await.ok();
-        assert_eq!(server.bound().len(), 1);
-        server.forget();
+        post_as(server, &token, path, &body).await.ok();
+        assert_eq!(id_server.bound().len(), 1);
+        id_server.forget();
     }
     token
 }
 
 /// How many bindings are recorded.
-fn records(house: &House) -> usize {
-    let rows = rows_of(house, "alice");
+fn records(server: &TestServer) -> usize {
+    let rows = rows_of(server, "alice");
     rows.iter()
         .filter(|(key, _)| key.starts_with("BIND#"))
         .count()
@@ -51,14 +51,14 @@ fn result(result: &str) -> Value {
 #[tokio::test]
 async fn ids_13_an_unbinding_is_signed_by_the_server_and_names_user_and_address() {
     for prefix in PREFIXES {
-        let server = IdServer::start("id.example.org");
-        let house = IdServer::house(&[&server], &[]).await;
-        let token = bound(&house, &[&server], ALICE).await;
+        let id_server = IdServer::start("id.example.org");
+        let server = IdServer::test_server(&[&id_server], &[]).await;
+        let token = bound(&server, &[&id_server], ALICE).await;
         let path = format!("{prefix}/account/3pid/unbind");
-        let reply = post_as(&house, &token, &path, &email(ALICE)).await;
+        let reply = post_as(&server, &token, &path, &email(ALICE)).await;
         assert_eq!(reply.ok(), result("success"));
-        assert_eq!(server.lines(), [UNBIND], "once, and believed at once");
-        let seen = &server.seen()[0];
+        assert_eq!(id_server.lines(), [UNBIND], "once, and believed at once");
+        let seen = &id_server.seen()[0];
         let expected = json!({
             "mxid": "@alice:localhost",
             "threepid": { "medium": "email", "address": ALICE },
@@ -70,62 +70,62 @@ async fn ids_13_an_unbinding_is_signed_by_the_server_and_names_user_and_address(
             ("localhost", "id.example.org"),
             "DIS-24"
         );
-        assert!(server.bound().is_empty());
-        assert_eq!(records(&house), 0, "the record goes with the binding");
+        assert!(id_server.bound().is_empty());
+        assert_eq!(records(&server), 0, "the record goes with the binding");
     }
 }
 
 #[tokio::test]
 async fn ids_17_a_server_that_goes_by_the_specification_is_asked_once_more() {
-    let server = IdServer::start("id.example.org");
-    let house = IdServer::house(&[&server], &[]).await;
-    let token = bound(&house, &[&server], ALICE).await;
-    server.verifies(Form::Destination);
-    let reply = post_as(&house, &token, PATH, &email(ALICE)).await;
+    let id_server = IdServer::start("id.example.org");
+    let server = IdServer::test_server(&[&id_server], &[]).await;
+    let token = bound(&server, &[&id_server], ALICE).await;
+    id_server.verifies(Form::Destination);
+    let reply = post_as(&server, &token, PATH, &email(ALICE)).await;
     assert_eq!(reply.ok(), result("success"));
-    assert_eq!(server.lines(), [UNBIND; 2]);
-    assert!(server.bound().is_empty());
+    assert_eq!(id_server.lines(), [UNBIND; 2]);
+    assert!(id_server.bound().is_empty());
 }
 
 /// IDS-14: a Matrix error is for the user to hear, and twice is enough.
 #[tokio::test]
 async fn ids_14_what_the_identity_server_says_against_it_is_passed_on() {
-    let server = IdServer::start("id.example.org");
-    let house = IdServer::house(&[&server], &[]).await;
-    let token = bound(&house, &[&server], ALICE).await;
+    let id_server = IdServer::start("id.example.org");
+    let server = IdServer::test_server(&[&id_server], &[]).await;
+    let token = bound(&server, &[&id_server], ALICE).await;
     for (line, status, errcode, times) in [
         ("401 Unauthorized", 401, "M_FORBIDDEN", 2),
         ("403 Forbidden", 403, "M_FORBIDDEN", 2),
         ("400 Bad Request", 400, "M_MISSING_PARAMS", 1),
         ("404 Not Found", 404, "M_UNRECOGNIZED", 1),
     ] {
-        server.forget();
-        server.says(line, &json!({ "errcode": errcode, "error": "No" }));
-        post_as(&house, &token, PATH, &email(ALICE))
+        id_server.forget();
+        id_server.says(line, &json!({ "errcode": errcode, "error": "No" }));
+        post_as(&server, &token, PATH, &email(ALICE))
             .await
             .error(status, errcode);
-        assert_eq!(server.seen().len(), times, "{line}");
-        assert_eq!(records(&house), 1, "{line}");
+        assert_eq!(id_server.seen().len(), times, "{line}");
+        assert_eq!(records(&server), 1, "{line}");
     }
 }
 
 #[tokio::test]
 async fn ids_14_200_is_success_and_what_is_no_matrix_error_is_no_support() {
-    let server = IdServer::start("id.example.org");
-    let house = IdServer::house(&[&server], &[]).await;
-    let token = bound(&house, &[&server], ALICE).await;
+    let id_server = IdServer::start("id.example.org");
+    let server = IdServer::test_server(&[&id_server], &[]).await;
+    let token = bound(&server, &[&id_server], ALICE).await;
     for line in ["400 Bad Request", "404 Not Found", "501 Not Implemented"] {
         for body in ["{}", "<html>", ""] {
-            server.behaves(Some(Manners::Says(line, body.to_owned())));
-            let reply = post_as(&house, &token, PATH, &email(ALICE)).await;
+            id_server.behaves(Some(Manners::Says(line, body.to_owned())));
+            let reply = post_as(&server, &token, PATH, &email(ALICE)).await;
             assert_eq!(reply.ok(), result("no-support"), "{line} {body}");
-            assert_eq!(records(&house), 1);
+            assert_eq!(records(&server), 1);
         }
     }
-    server.behaves(Some(Manners::Says("200 OK", "gone".to_owned())));
-    let reply = post_as(&house, &token, PATH, &email(ALICE)).await;
+    id_server.behaves(Some(Manners::Says("200 OK", "gone".to_owned())));
+    let reply = post_as(&server, &token, PATH, &email(ALICE)).await;
     assert_eq!(reply.ok(), result("success"));
-    assert_eq!(records(&house), 0);
+    assert_eq!(records(&server), 0);
 }
 
 /// ACC3-06, IDS-20
@@ -133,10 +133,10 @@ async fn ids_14_200_is_success_and_what_is_no_matrix_error_is_no_support() {
 async fn ids_20_without_a_server_it_is_unbound_wherever_it_is_bound_and_nowhere_else() {
     let [first, second, third] =
         ["one.example", "two.example", "three.example"].map(IdServer::start);
-    let house = IdServer::house(&[&first, &second, &third], &[]).await;
+    let server = IdServer::test_server(&[&first, &second, &third], &[]).await;
     // As it was bound; the user writes it another way.
-    let token = bound(&house, &[&first, &second], "Alice@example.org").await;
-    let unbind = async |body: Value| post_as(&house, &token, PATH, &body).await;
+    let token = bound(&server, &[&first, &second], "Alice@example.org").await;
+    let unbind = async |body: Value| post_as(&server, &token, PATH, &body).await;
     assert_eq!(
         unbind(email("bob@example.org")).await.ok(),
         result("no-support"),
@@ -145,14 +145,14 @@ async fn ids_20_without_a_server_it_is_unbound_wherever_it_is_bound_and_nowhere_
     let msisdn = json!({ "medium": "msisdn", "address": "447400123456" });
     assert_eq!(unbind(msisdn).await.ok(), result("no-support"));
     assert_eq!(unbind(email(ALICE)).await.ok(), result("success"));
-    for server in [&first, &second] {
-        assert_eq!(server.lines(), [UNBIND]);
-        let threepid = &server.seen()[0].body["threepid"];
+    for id_server in [&first, &second] {
+        assert_eq!(id_server.lines(), [UNBIND]);
+        let threepid = &id_server.seen()[0].body["threepid"];
         assert_eq!(*threepid, email("Alice@example.org"), "as it was bound");
-        assert!(server.bound().is_empty());
+        assert!(id_server.bound().is_empty());
     }
     assert!(third.seen().is_empty());
-    assert_eq!(records(&house), 0);
+    assert_eq!(records(&server), 0);
     assert_eq!(unbind(email(ALICE)).await.ok(), result("no-support"));
 }
 
@@ -160,11 +160,11 @@ async fn ids_20_without_a_server_it_is_unbound_wherever_it_is_bound_and_nowhere_
 async fn ids_20_a_server_that_is_named_is_asked_alone_bound_there_or_not() {
     let [first, second, third] =
         ["one.example", "two.example", "three.example"].map(IdServer::start);
-    let house = IdServer::house(&[&first, &second, &third], &[]).await;
-    let token = bound(&house, &[&first, &second], ALICE).await;
+    let server = IdServer::test_server(&[&first, &second, &third], &[]).await;
+    let token = bound(&server, &[&first, &second], ALICE).await;
     let unbind = async |name: &str| {
         let body = with(email(ALICE), &json!({ "id_server": name }));
-        post_as(&house, &token, PATH, &body).await
+        post_as(&server, &token, PATH, &body).await
     };
     assert_eq!(unbind("two.example").await.ok(), result("success"));
     assert_eq!(unbind("THREE.example").await.ok(), result("success"));
@@ -173,7 +173,7 @@ async fn ids_20_a_server_that_is_named_is_asked_alone_bound_there_or_not() {
         (second.lines(), third.lines()),
         (vec![UNBIND.to_owned()], vec![UNBIND.to_owned()])
     );
-    assert_eq!((records(&house), first.bound().len()), (1, 1));
+    assert_eq!((records(&server), first.bound().len()), (1, 1));
     unbind("four.example")
         .await
         .error(400, "M_SERVER_NOT_TRUSTED");
@@ -187,26 +187,26 @@ async fn ids_20_a_server_that_is_named_is_asked_alone_bound_there_or_not() {
 #[tokio::test]
 async fn ids_20_a_server_that_is_trusted_no_more_is_not_asked() {
     let data = tempfile::tempdir().expect("a directory");
-    let server = IdServer::start("id.example.org");
+    let id_server = IdServer::start("id.example.org");
     let secret = ("GATEHOUSE_SECRET", "0123456789abcdef0123456789abcdef");
-    let entry = server.entry();
+    let entry = id_server.entry();
     let settings = [secret, ("GATEHOUSE_TRUSTED_ID_SERVERS", entry.as_str())];
-    let house = House::in_directory(&settings, data.path()).await;
-    let token = bound(&house, &[&server], ALICE).await;
-    drop(house);
-    let house = House::in_directory(&[secret], data.path()).await;
-    let reply = post_as(&house, &token, PATH, &email(ALICE)).await;
+    let server = TestServer::in_directory(&settings, data.path()).await;
+    let token = bound(&server, &[&id_server], ALICE).await;
+    drop(server);
+    let server = TestServer::in_directory(&[secret], data.path()).await;
+    let reply = post_as(&server, &token, PATH, &email(ALICE)).await;
     assert_eq!(reply.ok(), result("no-support"));
-    assert!(server.seen().is_empty());
-    assert_eq!(records(&house), 1);
+    assert!(id_server.seen().is_empty());
+    assert_eq!(records(&server), 1);
 }
 
 #[tokio::test]
 async fn what_is_missing_or_malformed_is_told_before_anybody_is_asked() {
-    let server = IdServer::start("id.example.org");
-    let house = IdServer::house(&[&server], &[("GATEHOUSE_GUESTS", "true")]).await;
-    let token = bound(&house, &[&server], ALICE).await;
-    let unbind = async |body: Value| post_as(&house, &token, PATH, &body).await;
+    let id_server = IdServer::start("id.example.org");
+    let server = IdServer::test_server(&[&id_server], &[("GATEHOUSE_GUESTS", "true")]).await;
+    let token = bound(&server, &[&id_server], ALICE).await;
+    let unbind = async |body: Value| post_as(&server, &token, PATH, &body).await;
     for (body, errcode) in [
         (json!({}), "M_MISSING_PARAM"),
         (json!({ "medium": "email" }), "M_MISSING_PARAM"),
@@ -222,25 +222,25 @@ async fn what_is_missing_or_malformed_is_told_before_anybody_is_asked() {
     ] {
         unbind(body).await.error(400, errcode);
     }
-    house
+    server
         .post(PATH, &email(ALICE))
         .await
         .error(401, "M_MISSING_TOKEN");
     let guests = "/_matrix/client/v3/register?kind=guest";
-    let guest = house.post(guests, &json!({})).await.ok();
-    post_as(&house, text(&guest, "access_token"), PATH, &email(ALICE))
+    let guest = server.post(guests, &json!({})).await.ok();
+    post_as(&server, text(&guest, "access_token"), PATH, &email(ALICE))
         .await
         .error(403, "M_GUEST_ACCESS_FORBIDDEN");
-    assert!(server.seen().is_empty());
+    assert!(id_server.seen().is_empty());
 }
 
 /// IDS-21, incident 9: neither long waits nor long answers, and nobody is sent elsewhere.
 #[tokio::test]
 async fn ids_21_a_server_that_misbehaves_holds_nothing_up_and_sends_nobody_elsewhere() {
-    let [server, elsewhere] = ["id.example.org", "elsewhere.example"].map(IdServer::start);
-    let house = IdServer::house(&[&server], &[]).await;
-    let token = bound(&house, &[&server], ALICE).await;
-    house.expect_faults();
+    let [id_server, elsewhere] = ["id.example.org", "elsewhere.example"].map(IdServer::start);
+    let server = IdServer::test_server(&[&id_server], &[]).await;
+    let token = bound(&server, &[&id_server], ALICE).await;
+    server.expect_faults();
     let there = elsewhere.entry();
     let there = there.split('=').nth(1).unwrap_or_default();
     let moved: &'static str =
@@ -253,12 +253,12 @@ async fn ids_21_a_server_that_misbehaves_holds_nothing_up_and_sends_nobody_elsew
         Manners::Babbles,
         Manners::Hangs,
     ] {
-        server.forget();
-        server.behaves(Some(manners.clone()));
-        let reply = post_as(&house, &token, PATH, &email(ALICE)).await;
+        id_server.forget();
+        id_server.behaves(Some(manners.clone()));
+        let reply = post_as(&server, &token, PATH, &email(ALICE)).await;
         reply.error(502, "M_UNKNOWN");
-        assert_eq!(server.seen().len(), 1, "{manners:?}: asked once");
-        assert_eq!(records(&house), 1);
+        assert_eq!(id_server.seen().len(), 1, "{manners:?}: asked once");
+        assert_eq!(records(&server), 1);
     }
     assert!(elsewhere.seen().is_empty());
 }

@@ -1,7 +1,7 @@
 //! `POST /account/deactivate`.
 
-use kit::{House, PASSWORD, PREFIXES};
 use serde_json::json;
+use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use super::support::{add_appservice, post_as, register_as, set_status};
 use crate::flows::{
@@ -17,45 +17,45 @@ use crate::flows::{
 #[tokio::test]
 async fn deact_01_an_account_is_ended_by_its_password() {
     for prefix in PREFIXES {
-        let house = House::new().await;
-        let alice = sign_up(&house, "alice").await;
-        let phone = log_in(&house, "alice", PASSWORD).await;
-        let bob = sign_up(&house, "bob").await;
+        let server = TestServer::new().await;
+        let alice = sign_up(&server, "alice").await;
+        let phone = log_in(&server, "alice", PASSWORD).await;
+        let bob = sign_up(&server, "bob").await;
         let path = format!("{prefix}/account/deactivate");
-        let (challenge, session) = alice.begin(&house, &path, &json!({})).await;
+        let (challenge, session) = alice.begin(&server, &path, &json!({})).await;
         assert_eq!(
             challenge["flows"],
             json!([{ "stages": ["m.login.password"] }])
         );
-        assert!(alice.is_alive(&house).await);
+        assert!(alice.is_alive(&server).await);
         let body = with_auth(json!({}), password_of("alice", PASSWORD, Some(&session)));
-        let reply = alice.post(&house, &path, &body).await;
+        let reply = alice.post(&server, &path, &body).await;
         assert_eq!(reply.ok(), json!({ "id_server_unbind_result": "success" }));
         for device in [&alice, &phone] {
-            assert!(!device.is_alive(&house).await);
+            assert!(!device.is_alive(&server).await);
         }
         let refresh = json!({ "refresh_token": phone.refresh.as_deref().unwrap_or_default() });
-        house
+        server
             .post("/_matrix/client/v3/refresh", &refresh)
             .await
             .error(401, "M_UNKNOWN_TOKEN");
-        assert!(!is_free(&house, "alice").await, "REG-16");
-        assert!(bob.is_alive(&house).await);
+        assert!(!is_free(&server, "alice").await, "REG-16");
+        assert!(bob.is_alive(&server).await);
         // The identical request gets its answer, though its token is dead.
-        let again = alice.post(&house, &path, &body).await;
+        let again = alice.post(&server, &path, &body).await;
         assert_eq!(again.ok(), json!({ "id_server_unbind_result": "success" }));
         // Anything else is a dead token's.
         alice
-            .post(&house, &path, &json!({}))
+            .post(&server, &path, &json!({}))
             .await
             .error(401, "M_UNKNOWN_TOKEN");
         let other = with_auth(json!({ "erase": true }), body["auth"].clone());
         alice
-            .post(&house, &path, &other)
+            .post(&server, &path, &other)
             .await
             .error(401, "M_UNKNOWN_TOKEN");
         phone
-            .post(&house, &path, &body)
+            .post(&server, &path, &body)
             .await
             .error(401, "M_UNKNOWN_TOKEN");
     }
@@ -64,11 +64,11 @@ async fn deact_01_an_account_is_ended_by_its_password() {
 /// DEACT-02, DEACT-13, DIS-23: nobody logs in as them, by whatever name or address.
 #[tokio::test]
 async fn deact_02_nobody_logs_in_to_an_account_that_has_ended() {
-    let house = House::with(&ADDRESSES).await;
-    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    let server = TestServer::with(&ADDRESSES).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let auth = password_of("alice", PASSWORD, None);
     alice
-        .post(&house, END, &with_auth(json!({}), auth))
+        .post(&server, END, &with_auth(json!({}), auth))
         .await
         .ok();
     let by_address = json!({
@@ -80,43 +80,43 @@ async fn deact_02_nobody_logs_in_to_an_account_that_has_ended() {
         login_of("alice", ""),
         by_address,
     ] {
-        house.post(LOGIN, &body).await.error(403, "M_FORBIDDEN");
+        server.post(LOGIN, &body).await.error(403, "M_FORBIDDEN");
     }
-    assert!(claims(&house).is_empty() && owned(&house).is_empty());
+    assert!(claims(&server).is_empty() && owned(&server).is_empty());
     // The address may be used again.
-    sign_up_with(&house, "carol", EMAIL, ALICE).await;
+    sign_up_with(&server, "carol", EMAIL, ALICE).await;
 }
 
 #[tokio::test]
 async fn deact_04_a_failed_attempt_leaves_the_account_as_it_was() {
-    let house = House::new().await;
-    let alice = sign_up(&house, "alice").await;
-    let (_, session) = alice.begin(&house, END, &json!({})).await;
+    let server = TestServer::new().await;
+    let alice = sign_up(&server, "alice").await;
+    let (_, session) = alice.begin(&server, END, &json!({})).await;
     for auth in [
         password_of("alice", "wrong", Some(&session)),
         json!({ "type": "m.login.dummy", "session": session }),
     ] {
-        let reply = alice.post(&house, END, &with_auth(json!({}), auth)).await;
+        let reply = alice.post(&server, END, &with_auth(json!({}), auth)).await;
         let body = reply.challenge();
         assert_eq!(body["session"], session);
         for member in ["error", "errcode", "params", "completed", "flows"] {
             assert!(body.get(member).is_some(), "UIA-08: {member}");
         }
     }
-    assert!(alice.is_alive(&house).await);
-    try_login(&house, "alice", PASSWORD).await.ok();
+    assert!(alice.is_alive(&server).await);
+    try_login(&server, "alice", PASSWORD).await.ok();
     let auth = password_of("alice", PASSWORD, Some(&session));
-    let reply = alice.post(&house, END, &with_auth(json!({}), auth)).await;
+    let reply = alice.post(&server, END, &with_auth(json!({}), auth)).await;
     reply.ok();
 }
 
 /// DEACT-05, UIA-24: without a token the stage says whose account it is.
 #[tokio::test]
 async fn deact_05_the_password_alone_is_enough() {
-    let house = House::with(&ADDRESSES).await;
-    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
-    let bob = sign_up(&house, "bob").await;
-    let challenge = house.post(END, &json!({})).await.challenge();
+    let server = TestServer::with(&ADDRESSES).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    let bob = sign_up(&server, "bob").await;
+    let challenge = server.post(END, &json!({})).await.challenge();
     assert_eq!(
         challenge["flows"],
         json!([{ "stages": ["m.login.password"] }])
@@ -124,51 +124,51 @@ async fn deact_05_the_password_alone_is_enough() {
     let session = challenge["session"].as_str();
     for (name, password) in [("alice", "wrong"), ("nobody", PASSWORD)] {
         let auth = password_of(name, password, session);
-        let reply = house.post(END, &with_auth(json!({}), auth)).await;
+        let reply = server.post(END, &with_auth(json!({}), auth)).await;
         reply.refused("M_FORBIDDEN");
     }
     let body = with_auth(json!({}), password_of("alice", PASSWORD, session));
-    house.post(END, &body).await.ok();
-    assert!(!alice.is_alive(&house).await);
+    server.post(END, &body).await.ok();
+    assert!(!alice.is_alive(&server).await);
     assert_eq!(
-        house.post(END, &body).await.ok()["id_server_unbind_result"],
+        server.post(END, &body).await.ok()["id_server_unbind_result"],
         "success"
     );
     // By an address, in one request.
-    assert!(bob.is_alive(&house).await);
-    let dora = sign_up_with(&house, "dora", MSISDN, NUMBER.0).await;
+    assert!(bob.is_alive(&server).await);
+    let dora = sign_up_with(&server, "dora", MSISDN, NUMBER.0).await;
     let identifier = json!({ "type": "m.id.phone", "country": "GB", "phone": NUMBER.0 });
     let auth =
         json!({ "type": "m.login.password", "identifier": identifier, "password": PASSWORD });
-    house.post(END, &with_auth(json!({}), auth)).await.ok();
-    assert!(!dora.is_alive(&house).await);
+    server.post(END, &with_auth(json!({}), auth)).await.ok();
+    assert!(!dora.is_alive(&server).await);
 }
 
 /// UIA-25, L8, incident 17 (another account's password was accepted)
 #[tokio::test]
 async fn uia_25_nobody_elses_password_ends_an_account() {
-    let house = House::new().await;
-    let alice = sign_up(&house, "alice").await;
-    let bob = sign_up(&house, "bob").await;
+    let server = TestServer::new().await;
+    let alice = sign_up(&server, "alice").await;
+    let bob = sign_up(&server, "bob").await;
     let auth = password_of("bob", PASSWORD, None);
     alice
-        .post(&house, END, &with_auth(json!({}), auth))
+        .post(&server, END, &with_auth(json!({}), auth))
         .await
         .error(403, "M_FORBIDDEN");
-    assert!(alice.is_alive(&house).await && bob.is_alive(&house).await);
+    assert!(alice.is_alive(&server).await && bob.is_alive(&server).await);
 }
 
 /// Incident 16 (a grace period after login applied to deactivation too)
 #[tokio::test]
 async fn incident_16_a_fresh_token_is_no_proof() {
-    let house = House::new().await;
-    let alice = sign_up(&house, "alice").await;
-    alice.post(&house, END, &json!({})).await.challenge();
+    let server = TestServer::new().await;
+    let alice = sign_up(&server, "alice").await;
+    alice.post(&server, END, &json!({})).await.challenge();
     alice
-        .post(&house, END, &json!({ "auth": null }))
+        .post(&server, END, &json!({ "auth": null }))
         .await
         .challenge();
-    assert!(alice.is_alive(&house).await);
+    assert!(alice.is_alive(&server).await);
 }
 
 /// DEACT-12, DEACT-14: what is left keeps the name taken, and nothing else.
@@ -176,79 +176,79 @@ async fn incident_16_a_fresh_token_is_no_proof() {
 async fn deact_12_nothing_is_kept_that_is_not_needed() {
     for erase in [json!({}), json!({ "erase": true })] {
         let offered = flows("m.login.email.identity+m.login.terms");
-        let house = House::with(&[offered, POLICIES, MAIL]).await;
-        let asked = ask_mail(&house, ALICE, "secret").await;
-        asked.validate(&house).await;
-        let (_, session) = house.begin(&wish("alice")).await;
+        let server = TestServer::with(&[offered, POLICIES, MAIL]).await;
+        let asked = ask_mail(&server, ALICE, "secret").await;
+        asked.validate(&server).await;
+        let (_, session) = server.begin(&wish("alice")).await;
         let first = asked.attempt(Some(&session));
-        house.register(&first).await.challenge();
-        let answer = house.register(&stage(TERMS, &session)).await.ok();
+        server.register(&first).await.challenge();
+        let answer = server.register(&stage(TERMS, &session)).await.ok();
         let alice = Device::of(&answer);
-        log_in(&house, "alice", PASSWORD).await;
-        let before = rows_of(&house, "alice");
+        log_in(&server, "alice", PASSWORD).await;
+        let before = rows_of(&server, "alice");
         assert!(before.iter().any(|(sk, _)| sk == "TERMS#privacy"));
         let auth = password_of("alice", PASSWORD, None);
         alice
-            .post(&house, END, &with_auth(erase.clone(), auth))
+            .post(&server, END, &with_auth(erase.clone(), auth))
             .await
             .ok();
-        house.deliver().await;
-        let left: Vec<String> = rows_of(&house, "alice")
+        server.deliver().await;
+        let left: Vec<String> = rows_of(&server, "alice")
             .into_iter()
             .map(|(sk, _)| sk)
             .collect();
         assert_eq!(left, ["A"], "{erase}");
-        assert!(claims(&house).is_empty());
+        assert!(claims(&server).is_empty());
     }
 }
 
 #[tokio::test]
 async fn deact_17_where_it_is_off_nobody_deactivates() {
-    let house = House::with(&[("GATEHOUSE_DEACTIVATION", "off")]).await;
-    let alice = sign_up(&house, "alice").await;
+    let server = TestServer::with(&[("GATEHOUSE_DEACTIVATION", "off")]).await;
+    let alice = sign_up(&server, "alice").await;
     let auth = password_of("alice", PASSWORD, None);
     alice
-        .post(&house, END, &with_auth(json!({}), auth))
+        .post(&server, END, &with_auth(json!({}), auth))
         .await
         .error(403, "M_FORBIDDEN");
-    assert!(alice.is_alive(&house).await);
+    assert!(alice.is_alive(&server).await);
 }
 
 /// TOK-10, TOK-14, TOK-15, GUEST-06, UIA-28
 #[tokio::test]
 async fn tok_15_who_may_deactivate() {
-    let house = House::with(&[("GATEHOUSE_GUESTS", "true")]).await;
-    let irc = add_appservice(&house, "irc", &[("@irc_.*", true)]).await;
-    post_as(&house, "junk", END, &json!({}))
+    let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
+    let irc = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
+    post_as(&server, "junk", END, &json!({}))
         .await
         .error(401, "M_UNKNOWN_TOKEN");
-    let guest = house
+    let guest = server
         .post("/_matrix/client/v3/register?kind=guest", &json!({}))
         .await
         .ok();
     Device::of(&guest)
-        .post(&house, END, &json!({}))
+        .post(&server, END, &json!({}))
         .await
         .error(403, "M_GUEST_ACCESS_FORBIDDEN");
-    let alice = sign_up(&house, "alice").await;
+    let alice = sign_up(&server, "alice").await;
     let body = with_auth(json!({}), password_of("alice", PASSWORD, None));
-    set_status(&house, "alice", "locked");
+    set_status(&server, "alice", "locked");
     alice
-        .post(&house, END, &body)
+        .post(&server, END, &body)
         .await
         .error(401, "M_USER_LOCKED");
-    set_status(&house, "alice", "suspended");
-    alice.post(&house, END, &body).await.ok();
+    set_status(&server, "alice", "suspended");
+    alice.post(&server, END, &body).await.ok();
     // An application service ends its own users without UIA, and nobody else.
-    register_as(&house, &irc, "irc_alice").await.ok();
+    register_as(&server, &irc, "irc_alice").await.ok();
     let path = format!("{END}?user_id=@irc_alice:localhost");
-    let reply = post_as(&house, &irc, &path, &json!({})).await;
+    let reply = post_as(&server, &irc, &path, &json!({})).await;
     assert_eq!(reply.ok()["id_server_unbind_result"], "success");
-    post_as(&house, &irc, &path, &json!({}))
+    post_as(&server, &irc, &path, &json!({}))
         .await
         .error(403, "M_FORBIDDEN");
     let path = format!("{END}?user_id=@alice:localhost");
-    post_as(&house, &irc, &path, &json!({}))
+    post_as(&server, &irc, &path, &json!({}))
         .await
         .error(403, "M_FORBIDDEN");
 }
@@ -257,8 +257,8 @@ async fn tok_15_who_may_deactivate() {
 /// auth and body is a fault of ours.
 #[tokio::test]
 async fn incident_18_no_subset_of_a_request_is_a_fault() {
-    let house = House::with(&ADDRESSES).await;
-    let alice = sign_up(&house, "alice").await;
+    let server = TestServer::with(&ADDRESSES).await;
+    let alice = sign_up(&server, "alice").await;
     let auths = [
         None,
         Some(json!(null)),
@@ -284,13 +284,13 @@ async fn incident_18_no_subset_of_a_request_is_a_fault() {
                 }
                 for token in [None, Some("junk"), Some(alice.token.as_str())] {
                     let reply = match token {
-                        Some(token) => post_as(&house, token, path, &body).await,
-                        None => house.post(path, &body).await,
+                        Some(token) => post_as(&server, token, path, &body).await,
+                        None => server.post(path, &body).await,
                     };
                     assert!(reply.status.is_client_error(), "{path} {token:?} {body}");
                 }
             }
         }
     }
-    assert!(alice.is_alive(&house).await);
+    assert!(alice.is_alive(&server).await);
 }

@@ -2,8 +2,8 @@
 
 mod callers;
 
-use kit::{House, PASSWORD, PREFIXES};
 use serde_json::{Value, json};
+use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use crate::flows::{
     addresses::{ALICE, EMAIL, MSISDN, NUMBER},
@@ -21,11 +21,11 @@ fn wish() -> Value {
 #[tokio::test]
 async fn pwd_04_the_password_of_the_tokens_user_is_changed() {
     for prefix in PREFIXES {
-        let house = House::new().await;
-        let alice = sign_up(&house, "alice").await;
-        sign_up(&house, "bob").await;
+        let server = TestServer::new().await;
+        let alice = sign_up(&server, "alice").await;
+        sign_up(&server, "bob").await;
         let path = format!("{prefix}/account/password");
-        let (challenge, session) = alice.begin(&house, &path, &wish()).await;
+        let (challenge, session) = alice.begin(&server, &path, &wish()).await;
         assert_eq!(
             challenge["flows"],
             json!([{ "stages": ["m.login.password"] }])
@@ -33,20 +33,20 @@ async fn pwd_04_the_password_of_the_tokens_user_is_changed() {
         assert_eq!(challenge["completed"], json!([]));
         assert!(challenge.get("errcode").is_none(), "UIA-06");
         let auth = password_of("alice", PASSWORD, Some(&session));
-        let reply = alice.post(&house, &path, &with_auth(wish(), auth)).await;
+        let reply = alice.post(&server, &path, &with_auth(wish(), auth)).await;
         assert_eq!(reply.ok(), json!({}));
-        try_login(&house, "alice", PASSWORD)
+        try_login(&server, "alice", PASSWORD)
             .await
             .error(403, "M_FORBIDDEN");
-        try_login(&house, "alice", OTHER).await.ok();
-        try_login(&house, "bob", PASSWORD).await.ok();
+        try_login(&server, "alice", OTHER).await.ok();
+        try_login(&server, "bob", PASSWORD).await.ok();
         // The new one works in UIA too, and the old one no more.
-        let (_, session) = alice.begin(&house, &path, &wish()).await;
+        let (_, session) = alice.begin(&server, &path, &wish()).await;
         let old = password_of("alice", PASSWORD, Some(&session));
-        let reply = alice.post(&house, &path, &with_auth(wish(), old)).await;
+        let reply = alice.post(&server, &path, &with_auth(wish(), old)).await;
         assert_eq!(reply.refused("M_FORBIDDEN")["session"], session);
         let new = password_of("alice", OTHER, Some(&session));
-        let reply = alice.post(&house, &path, &with_auth(wish(), new)).await;
+        let reply = alice.post(&server, &path, &with_auth(wish(), new)).await;
         reply.ok();
     }
 }
@@ -62,13 +62,13 @@ async fn uia_41_the_user_is_named_in_any_form() {
         json!({ "user": "@alice:localhost" }),
     ];
     for name in named {
-        let house = House::new().await;
-        let alice = sign_up(&house, "alice").await;
+        let server = TestServer::new().await;
+        let alice = sign_up(&server, "alice").await;
         let mut auth = json!({ "type": "m.login.password", "password": PASSWORD });
         for (member, value) in name.as_object().into_iter().flatten() {
             auth[member] = value.clone();
         }
-        let reply = alice.post(&house, CHANGE, &with_auth(wish(), auth)).await;
+        let reply = alice.post(&server, CHANGE, &with_auth(wish(), auth)).await;
         assert_eq!(reply.ok(), json!({}), "{name}");
     }
 }
@@ -76,9 +76,9 @@ async fn uia_41_the_user_is_named_in_any_form() {
 /// UIA-42, UIA-43, UIA-44: an address of one's own names one, in any spelling.
 #[tokio::test]
 async fn uia_42_an_address_names_its_owner() {
-    let house = House::with(&ADDRESSES).await;
-    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
-    let bob = sign_up_with(&house, "bob", MSISDN, NUMBER.0).await;
+    let server = TestServer::with(&ADDRESSES).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    let bob = sign_up_with(&server, "bob", MSISDN, NUMBER.0).await;
     for (person, named) in [
         (
             &alice,
@@ -100,7 +100,7 @@ async fn uia_42_an_address_names_its_owner() {
         }
         let body = json!({ "new_password": PASSWORD, "logout_devices": false, "auth": auth });
         assert_eq!(
-            person.post(&house, CHANGE, &body).await.ok(),
+            person.post(&server, CHANGE, &body).await.ok(),
             json!({}),
             "{named}"
         );
@@ -111,10 +111,10 @@ async fn uia_42_an_address_names_its_owner() {
 /// named, it is 403 before anything is hashed, whether there is such a user or not.
 #[tokio::test]
 async fn uia_25_nobody_elses_password_is_any_good() {
-    let house = House::with(&ADDRESSES).await;
-    let alice = sign_up(&house, "alice").await;
-    sign_up_with(&house, "bob", EMAIL, "bob@example.org").await;
-    let before = house.dump();
+    let server = TestServer::with(&ADDRESSES).await;
+    let alice = sign_up(&server, "alice").await;
+    sign_up_with(&server, "bob", EMAIL, "bob@example.org").await;
+    let before = server.dump();
     for named in [
         json!({ "type": "m.id.user", "user": "bob" }),
         json!({ "type": "m.id.user", "user": "nobody" }),
@@ -123,206 +123,206 @@ async fn uia_25_nobody_elses_password_is_any_good() {
         json!({ "type": "m.id.thirdparty", "medium": "email", "address": "nobody@example.org" }),
     ] {
         let auth = json!({ "type": "m.login.password", "identifier": named, "password": PASSWORD });
-        let reply = alice.post(&house, CHANGE, &with_auth(wish(), auth)).await;
+        let reply = alice.post(&server, CHANGE, &with_auth(wish(), auth)).await;
         reply.error(403, "M_FORBIDDEN");
     }
-    assert_eq!(house.dump(), before);
-    try_login(&house, "alice", PASSWORD).await.ok();
-    try_login(&house, "bob", PASSWORD).await.ok();
+    assert_eq!(server.dump(), before);
+    try_login(&server, "alice", PASSWORD).await.ok();
+    try_login(&server, "bob", PASSWORD).await.ok();
 }
 
 /// UIA-27: a password stage that lacks something is a 401 that says so.
 #[tokio::test]
 async fn uia_27_a_stage_without_its_members_is_asked_for_them() {
-    let house = House::new().await;
-    let alice = sign_up(&house, "alice").await;
+    let server = TestServer::new().await;
+    let alice = sign_up(&server, "alice").await;
     for auth in [
         json!({ "type": "m.login.password" }),
         json!({ "type": "m.login.password", "password": PASSWORD }),
         json!({ "type": "m.login.password", "identifier": { "type": "m.id.user" }, "password": PASSWORD }),
         json!({ "type": "m.login.password", "identifier": { "type": "m.id.user", "user": "alice" } }),
     ] {
-        let reply = alice.post(&house, CHANGE, &with_auth(wish(), auth)).await;
+        let reply = alice.post(&server, CHANGE, &with_auth(wish(), auth)).await;
         reply.refused("M_MISSING_PARAM");
     }
     let auth = json!({ "type": "m.login.dummy" });
-    let reply = alice.post(&house, CHANGE, &with_auth(wish(), auth)).await;
+    let reply = alice.post(&server, CHANGE, &with_auth(wish(), auth)).await;
     reply.refused("M_UNRECOGNIZED");
 }
 
 #[tokio::test]
 async fn pwd_01_without_a_new_password_nothing_is_changed() {
-    let house = House::new().await;
-    let alice = sign_up(&house, "alice").await;
+    let server = TestServer::new().await;
+    let alice = sign_up(&server, "alice").await;
     // First what has to be proven, then what is missing.
-    let (_, session) = alice.begin(&house, CHANGE, &json!({})).await;
+    let (_, session) = alice.begin(&server, CHANGE, &json!({})).await;
     let auth = password_of("alice", PASSWORD, Some(&session));
     let reply = alice
-        .post(&house, CHANGE, &with_auth(json!({}), auth))
+        .post(&server, CHANGE, &with_auth(json!({}), auth))
         .await;
     reply.error(400, "M_MISSING_PARAM");
-    try_login(&house, "alice", PASSWORD).await.ok();
+    try_login(&server, "alice", PASSWORD).await.ok();
     // What was proven stays proven.
     let body = json!({ "new_password": OTHER, "auth": { "session": session } });
-    alice.post(&house, CHANGE, &body).await.ok();
-    try_login(&house, "alice", OTHER).await.ok();
+    alice.post(&server, CHANGE, &body).await.ok();
+    try_login(&server, "alice", OTHER).await.ok();
 }
 
 /// UIA-19: the session remembers; UIA-20: and takes no other password.
 #[tokio::test]
 async fn uia_20_a_session_is_for_one_new_password() {
-    let house = House::new().await;
-    let alice = sign_up(&house, "alice").await;
-    let (_, session) = alice.begin(&house, CHANGE, &wish()).await;
+    let server = TestServer::new().await;
+    let alice = sign_up(&server, "alice").await;
+    let (_, session) = alice.begin(&server, CHANGE, &wish()).await;
     let auth = password_of("alice", PASSWORD, Some(&session));
     for changed in [
         json!({ "new_password": "another one altogether" }),
         json!({ "new_password": OTHER, "logout_devices": "x" }),
     ] {
         let body = with_auth(changed.clone(), auth.clone());
-        let reply = alice.post(&house, CHANGE, &body).await;
+        let reply = alice.post(&server, CHANGE, &body).await;
         assert!(reply.status.is_client_error(), "{changed}");
     }
-    try_login(&house, "alice", PASSWORD).await.ok();
-    let reply = alice.post(&house, CHANGE, &json!({ "auth": auth })).await;
+    try_login(&server, "alice", PASSWORD).await.ok();
+    let reply = alice.post(&server, CHANGE, &json!({ "auth": auth })).await;
     assert_eq!(reply.ok(), json!({}));
-    try_login(&house, "alice", OTHER).await.ok();
+    try_login(&server, "alice", OTHER).await.ok();
 }
 
 /// UIA-15, L7: a finished session gives its answer to the same request, and does nothing for another.
 #[tokio::test]
 async fn uia_15_a_finished_change_is_not_made_again() {
-    let house = House::new().await;
-    let alice = sign_up(&house, "alice").await;
-    let (_, session) = alice.begin(&house, CHANGE, &wish()).await;
+    let server = TestServer::new().await;
+    let alice = sign_up(&server, "alice").await;
+    let (_, session) = alice.begin(&server, CHANGE, &wish()).await;
     let last = with_auth(wish(), password_of("alice", PASSWORD, Some(&session)));
-    alice.post(&house, CHANGE, &last).await.ok();
-    let before = house.dump();
+    alice.post(&server, CHANGE, &last).await.ok();
+    let before = server.dump();
     assert_eq!(
-        alice.post(&house, CHANGE, &last).await.ok(),
+        alice.post(&server, CHANGE, &last).await.ok(),
         json!({}),
         "the same request"
     );
     let mut other = last.clone();
     other["new_password"] = "a third password".into();
     alice
-        .post(&house, CHANGE, &other)
+        .post(&server, CHANGE, &other)
         .await
         .error(400, "M_INVALID_PARAM");
     let only_session = json!({ "auth": { "session": session } });
     alice
-        .post(&house, CHANGE, &only_session)
+        .post(&server, CHANGE, &only_session)
         .await
         .error(400, "M_INVALID_PARAM");
-    assert_eq!(house.dump(), before);
+    assert_eq!(server.dump(), before);
     // Whoever else has the session, without the token or with another one, has nothing.
-    let bob = sign_up(&house, "bob").await;
-    bob.post(&house, CHANGE, &last)
+    let bob = sign_up(&server, "bob").await;
+    bob.post(&server, CHANGE, &last)
         .await
         .error(400, "M_INVALID_PARAM");
-    house
+    server
         .post(CHANGE, &last)
         .await
         .error(400, "M_INVALID_PARAM");
-    try_login(&house, "alice", OTHER).await.ok();
-    try_login(&house, "bob", PASSWORD).await.ok();
+    try_login(&server, "alice", OTHER).await.ok();
+    try_login(&server, "bob", PASSWORD).await.ok();
 }
 
 /// PWD-07, PWD-08, PWD-11: the caller's device lives on with its own tokens.
 #[tokio::test]
 async fn pwd_07_only_the_calling_device_outlives_a_change() {
-    let house = House::new().await;
-    let first = sign_up(&house, "alice").await;
-    let second = log_in(&house, "alice", PASSWORD).await;
-    let bob = sign_up(&house, "bob").await;
+    let server = TestServer::new().await;
+    let first = sign_up(&server, "alice").await;
+    let second = log_in(&server, "alice", PASSWORD).await;
+    let bob = sign_up(&server, "bob").await;
     let auth = password_of("alice", PASSWORD, None);
-    let reply = second.post(&house, CHANGE, &with_auth(wish(), auth)).await;
+    let reply = second.post(&server, CHANGE, &with_auth(wish(), auth)).await;
     reply.ok();
-    assert!(second.is_alive(&house).await);
-    assert!(!first.is_alive(&house).await);
-    assert!(bob.is_alive(&house).await);
+    assert!(second.is_alive(&server).await);
+    assert!(!first.is_alive(&server).await);
+    assert!(bob.is_alive(&server).await);
     // Again from the one that was spared, and it is spared again.
     let auth = password_of("alice", OTHER, None);
     let body = with_auth(json!({ "new_password": PASSWORD }), auth);
-    let third = log_in(&house, "alice", OTHER).await;
-    second.post(&house, CHANGE, &body).await.ok();
-    assert!(second.is_alive(&house).await);
-    assert!(!third.is_alive(&house).await);
+    let third = log_in(&server, "alice", OTHER).await;
+    second.post(&server, CHANGE, &body).await.ok();
+    assert!(second.is_alive(&server).await);
+    assert!(!third.is_alive(&server).await);
 }
 
 #[tokio::test]
 async fn pwd_09_devices_are_kept_on_demand() {
-    let house = House::new().await;
-    let first = sign_up(&house, "alice").await;
-    let second = log_in(&house, "alice", PASSWORD).await;
+    let server = TestServer::new().await;
+    let first = sign_up(&server, "alice").await;
+    let second = log_in(&server, "alice", PASSWORD).await;
     let auth = password_of("alice", PASSWORD, None);
     let body = json!({ "new_password": OTHER, "logout_devices": false });
     second
-        .post(&house, CHANGE, &with_auth(body, auth))
+        .post(&server, CHANGE, &with_auth(body, auth))
         .await
         .ok();
-    assert!(first.is_alive(&house).await && second.is_alive(&house).await);
-    try_login(&house, "alice", PASSWORD)
+    assert!(first.is_alive(&server).await && second.is_alive(&server).await);
+    try_login(&server, "alice", PASSWORD)
         .await
         .error(403, "M_FORBIDDEN");
 }
 
 #[tokio::test]
 async fn pwd_14_a_weak_password_is_refused_before_anything_is_proven() {
-    let house = House::with(&[("GATEHOUSE_PASSWORD_MIN_SCORE", "3")]).await;
-    let alice = sign_up(&house, "alice").await;
+    let server = TestServer::with(&[("GATEHOUSE_PASSWORD_MIN_SCORE", "3")]).await;
+    let alice = sign_up(&server, "alice").await;
     for weak in ["", "password", "alice123"] {
         let body = json!({ "new_password": weak });
         alice
-            .post(&house, CHANGE, &body)
+            .post(&server, CHANGE, &body)
             .await
             .error(400, "M_WEAK_PASSWORD");
-        house
+        server
             .post(CHANGE, &body)
             .await
             .error(400, "M_WEAK_PASSWORD");
     }
     let long = json!({ "new_password": "x".repeat(513) });
     alice
-        .post(&house, CHANGE, &long)
+        .post(&server, CHANGE, &long)
         .await
         .error(400, "M_INVALID_PARAM");
 }
 
 #[tokio::test]
 async fn pwd_16_nothing_changes_without_the_right_proof() {
-    let house = House::new().await;
-    let alice = sign_up(&house, "alice").await;
+    let server = TestServer::new().await;
+    let alice = sign_up(&server, "alice").await;
     for auth in [
         password_of("alice", "wrong", None),
         password_of("alice", "", None),
         json!({ "type": "m.login.dummy" }),
         json!({}),
     ] {
-        let reply = alice.post(&house, CHANGE, &with_auth(wish(), auth)).await;
+        let reply = alice.post(&server, CHANGE, &with_auth(wish(), auth)).await;
         reply.challenge();
     }
-    assert!(alice.is_alive(&house).await);
-    try_login(&house, "alice", PASSWORD).await.ok();
+    assert!(alice.is_alive(&server).await);
+    try_login(&server, "alice", PASSWORD).await.ok();
 }
 
 /// PWD-06, L14: a proof of an address that nobody has any more.
 #[tokio::test]
 async fn pwd_06_an_address_of_no_account_sets_no_password() {
-    let house = House::with(&ADDRESSES).await;
-    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
-    let asked = ask_reset(&house, EMAIL, ALICE, "reset").await;
-    asked.validate(&house).await;
+    let server = TestServer::with(&ADDRESSES).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    let asked = ask_reset(&server, EMAIL, ALICE, "reset").await;
+    asked.validate(&server).await;
     let body = json!({ "medium": "email", "address": ALICE });
     alice
-        .post(&house, "/_matrix/client/v3/account/3pid/delete", &body)
+        .post(&server, "/_matrix/client/v3/account/3pid/delete", &body)
         .await
         .ok();
     let mut body = asked.attempt(None);
     body["new_password"] = OTHER.into();
-    house
+    server
         .post(CHANGE, &body)
         .await
         .error(400, "M_THREEPID_NOT_FOUND");
-    try_login(&house, "alice", PASSWORD).await.ok();
+    try_login(&server, "alice", PASSWORD).await.ok();
 }

@@ -1,17 +1,17 @@
 //! `GET /account/whoami`.
 
-use kit::{House, PREFIXES};
 use serde_json::json;
+use test_support::{PREFIXES, TestServer};
 
 use super::support::{WHOAMI, add_appservice, register_as, set_status, text, whoami};
 
 #[tokio::test]
 async fn who_01_a_users_token_tells_user_and_device() {
-    let house = House::new().await;
-    let alice = house.sign_up("alice").await;
+    let server = TestServer::new().await;
+    let alice = server.sign_up("alice").await;
     for prefix in PREFIXES {
         let path = format!("{prefix}/account/whoami");
-        let me = house.get_as(text(&alice, "access_token"), &path).await;
+        let me = server.get_as(text(&alice, "access_token"), &path).await;
         assert_eq!(
             me.ok(),
             json!({ "user_id": "@alice:localhost", "device_id": alice["device_id"], "is_guest": false })
@@ -21,20 +21,20 @@ async fn who_01_a_users_token_tells_user_and_device() {
 
 #[tokio::test]
 async fn who_01_a_guests_token_says_so() {
-    let house = House::with(&[("GATEHOUSE_GUESTS", "true")]).await;
+    let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
     let path = "/_matrix/client/v3/register?kind=guest";
-    let guest = house.post(path, &json!({})).await.ok();
-    let me = whoami(&house, text(&guest, "access_token")).await;
+    let guest = server.post(path, &json!({})).await.ok();
+    let me = whoami(&server, text(&guest, "access_token")).await;
     assert_eq!(me["is_guest"], true);
     assert_eq!(me["user_id"], guest["user_id"]);
 }
 
 #[tokio::test]
 async fn who_01_an_application_service_is_its_own_user_or_one_of_its_namespace() {
-    let house = House::new().await;
-    let token = add_appservice(&house, "irc", &[("@irc_.*", true), ("@open_.*", false)]).await;
-    register_as(&house, &token, "irc_alice").await.ok();
-    house.sign_up("open_bob").await;
+    let server = TestServer::new().await;
+    let token = add_appservice(&server, "irc", &[("@irc_.*", true), ("@open_.*", false)]).await;
+    register_as(&server, &token, "irc_alice").await.ok();
+    server.sign_up("open_bob").await;
     for prefix in PREFIXES {
         for (query, user_id) in [
             ("", "@ircbot:localhost"),
@@ -43,7 +43,7 @@ async fn who_01_an_application_service_is_its_own_user_or_one_of_its_namespace()
             ("?user_id=@open_bob:localhost", "@open_bob:localhost"),
         ] {
             let path = format!("{prefix}/account/whoami{query}");
-            let me = house.get_as(&token, &path).await.ok();
+            let me = server.get_as(&token, &path).await.ok();
             assert_eq!(
                 me,
                 json!({ "user_id": user_id, "is_guest": false }),
@@ -53,19 +53,19 @@ async fn who_01_an_application_service_is_its_own_user_or_one_of_its_namespace()
     }
     let query = format!("{WHOAMI}?access_token={token}&user_id=@irc_alice:localhost");
     assert_eq!(
-        house.get(&query).await.ok()["user_id"],
+        server.get(&query).await.ok()["user_id"],
         "@irc_alice:localhost"
     );
 }
 
 #[tokio::test]
 async fn who_01_an_application_service_may_be_nobody_else() {
-    let house = House::new().await;
-    let token = add_appservice(&house, "irc", &[("@irc_.*", true)]).await;
-    let other = add_appservice(&house, "xmpp", &[("@xmpp_.*", true)]).await;
-    register_as(&house, &other, "xmpp_carol").await.ok();
-    register_as(&house, &token, "irc_alice").await.ok();
-    house.sign_up("alice").await;
+    let server = TestServer::new().await;
+    let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
+    let other = add_appservice(&server, "xmpp", &[("@xmpp_.*", true)]).await;
+    register_as(&server, &other, "xmpp_carol").await.ok();
+    register_as(&server, &token, "irc_alice").await.ok();
+    server.sign_up("alice").await;
     for user_id in [
         "@alice:localhost",
         "@xmpp_carol:localhost",
@@ -82,7 +82,7 @@ async fn who_01_an_application_service_may_be_nobody_else() {
         "@",
         "",
     ] {
-        let reply = house
+        let reply = server
             .get_as(&token, &format!("{WHOAMI}?user_id={user_id}"))
             .await;
         assert_eq!(reply.status, 403, "{user_id}: {}", reply.text());
@@ -93,20 +93,20 @@ async fn who_01_an_application_service_may_be_nobody_else() {
 /// Incident 13: a deactivated user is nobody, for its application service too.
 #[tokio::test]
 async fn who_01_an_application_service_may_not_be_a_deactivated_user() {
-    let house = House::new().await;
-    let token = add_appservice(&house, "irc", &[("@irc_.*", true)]).await;
-    register_as(&house, &token, "irc_alice").await.ok();
-    set_status(&house, "irc_alice", "deactivated");
+    let server = TestServer::new().await;
+    let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
+    register_as(&server, &token, "irc_alice").await.ok();
+    set_status(&server, "irc_alice", "deactivated");
     let path = format!("{WHOAMI}?user_id=@irc_alice:localhost");
-    house.get_as(&token, &path).await.error(403, "M_FORBIDDEN");
+    server.get_as(&token, &path).await.error(403, "M_FORBIDDEN");
 }
 
 #[tokio::test]
 async fn who_01_a_user_asserts_nobody() {
-    let house = House::new().await;
-    let alice = house.sign_up("alice").await;
-    house.sign_up("bob").await;
+    let server = TestServer::new().await;
+    let alice = server.sign_up("alice").await;
+    server.sign_up("bob").await;
     let path = format!("{WHOAMI}?user_id=@bob:localhost");
-    let me = house.get_as(text(&alice, "access_token"), &path).await;
+    let me = server.get_as(text(&alice, "access_token"), &path).await;
     assert_eq!(me.ok()["user_id"], "@alice:localhost");
 }

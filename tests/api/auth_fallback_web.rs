@@ -1,14 +1,14 @@
 //! `GET` and `POST /auth/{type}/fallback/web`: that it answers with pages. What the pages do is in
 //! `flows/fallback.rs`.
 
-use kit::{House, PREFIXES};
+use test_support::{PREFIXES, TestServer};
 
 use super::support::request;
 
 /// HTTP-28: failures too, and a wrong method is no page.
 #[tokio::test]
 async fn http_28_the_fallback_page_is_html_even_when_it_fails() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for prefix in PREFIXES {
         for (method, query, status) in [
             ("GET", "", 400),
@@ -19,7 +19,7 @@ async fn http_28_the_fallback_page_is_html_even_when_it_fails() {
         ] {
             for stage in ["m.login.terms", "m.login.recaptcha", "x", "%00%FF"] {
                 let path = format!("{prefix}/auth/{stage}/fallback/web{query}");
-                let reply = house.send(request(method, &path, &[], b"")).await;
+                let reply = server.send(request(method, &path, &[], b"")).await;
                 assert_eq!(reply.status, status, "{method} {path}");
                 let kind = &reply.headers["content-type"];
                 assert_eq!(kind, "text/html; charset=utf-8", "{method} {path}");

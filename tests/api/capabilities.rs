@@ -1,7 +1,7 @@
 //! `GET /capabilities`.
 
-use kit::{House, PREFIXES};
 use serde_json::json;
+use test_support::{PREFIXES, TestServer};
 
 use super::support::{add_appservice, text};
 
@@ -12,11 +12,11 @@ async fn cap_01_the_capabilities_are_what_is_switched_on() {
             ("GATEHOUSE_PASSWORD_CHANGES", passwords),
             ("GATEHOUSE_3PID_CHANGES", addresses),
         ];
-        let house = House::with(&settings).await;
-        let alice = house.sign_up("alice").await;
+        let server = TestServer::with(&settings).await;
+        let alice = server.sign_up("alice").await;
         for prefix in PREFIXES {
             let path = format!("{prefix}/capabilities");
-            let told = house.get_as(text(&alice, "access_token"), &path).await;
+            let told = server.get_as(text(&alice, "access_token"), &path).await;
             assert_eq!(
                 told.ok(),
                 json!({ "capabilities": {
@@ -25,27 +25,27 @@ async fn cap_01_the_capabilities_are_what_is_switched_on() {
                     "m.get_login_token": { "enabled": false },
                 } })
             );
-            house.get(&path).await.error(401, "M_MISSING_TOKEN");
+            server.get(&path).await.error(401, "M_MISSING_TOKEN");
         }
     }
 }
 
 #[tokio::test]
 async fn cap_01_an_application_service_may_ask() {
-    let house = House::new().await;
-    let token = add_appservice(&house, "irc", &[("@irc_.*", true)]).await;
+    let server = TestServer::new().await;
+    let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     let path = format!("{}/capabilities", PREFIXES[1]);
-    house.get_as(&token, &path).await.ok();
+    server.get_as(&token, &path).await.ok();
     let path = format!("{path}?user_id=@alice:localhost");
-    house.get_as(&token, &path).await.error(403, "M_FORBIDDEN");
+    server.get_as(&token, &path).await.error(403, "M_FORBIDDEN");
 }
 
 #[tokio::test]
 async fn guest_06_a_guest_is_told_no_capabilities() {
-    let house = House::with(&[("GATEHOUSE_GUESTS", "true")]).await;
+    let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
     let path = "/_matrix/client/v3/register?kind=guest";
-    let guest = house.post(path, &json!({})).await.ok();
+    let guest = server.post(path, &json!({})).await.ok();
     let path = format!("{}/capabilities", PREFIXES[1]);
-    let told = house.get_as(text(&guest, "access_token"), &path).await;
+    let told = server.get_as(text(&guest, "access_token"), &path).await;
     told.error(403, "M_GUEST_ACCESS_FORBIDDEN");
 }

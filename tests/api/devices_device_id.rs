@@ -1,7 +1,7 @@
 //! `GET` and `PUT /devices/{deviceId}`.
 
-use kit::{House, PASSWORD, PREFIXES, Reply};
 use serde_json::{Value, json};
+use test_support::{PASSWORD, PREFIXES, Reply, TestServer};
 
 use crate::flows::people;
 
@@ -11,39 +11,39 @@ use super::{
 };
 
 /// `PUT` with an access token.
-pub(super) async fn put(house: &House, token: &str, path: &str, body: &Value) -> Reply {
+pub(super) async fn put(server: &TestServer, token: &str, path: &str, body: &Value) -> Reply {
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str())];
-    house
+    server
         .send(request("PUT", path, &headers, body.to_string().as_bytes()))
         .await
 }
 
 #[tokio::test]
 async fn dev_01_one_device_is_shown_to_its_user_by_its_id_as_it_stands_in_a_url() {
-    let house = House::new().await;
-    let bob = house.sign_up("bob").await;
-    house.sign_up("alice").await;
+    let server = TestServer::new().await;
+    let bob = server.sign_up("bob").await;
+    server.sign_up("alice").await;
     for (id, segment) in [
         ("PHONE", "PHONE"),
         ("a/b", "a%2Fb"),
         ("a b+c", "a%20b+c"),
         ("ü%41", "%C3%BC%2541"),
     ] {
-        let alice = log_in(&house, "alice", id, "hers").await;
+        let alice = log_in(&server, "alice", id, "hers").await;
         let token = text(&alice, "access_token");
         for prefix in PREFIXES {
             let path = format!("{prefix}/devices/{segment}");
-            let shown = house.get_as(token, &path).await;
+            let shown = server.get_as(token, &path).await;
             assert_eq!(
                 shown.ok(),
                 json!({ "device_id": id, "display_name": "hers" })
             );
-            house
+            server
                 .get_as(text(&bob, "access_token"), &path)
                 .await
                 .error(404, "M_NOT_FOUND");
-            house.get(&path).await.error(401, "M_MISSING_TOKEN");
+            server.get(&path).await.error(401, "M_MISSING_TOKEN");
         }
     }
     let token = text(&bob, "access_token");
@@ -59,11 +59,11 @@ async fn dev_01_one_device_is_shown_to_its_user_by_its_id_as_it_stands_in_a_url(
         long.as_str(),
     ] {
         let path = format!("{}/devices/{segment}", PREFIXES[1]);
-        house.get_as(token, &path).await.error(404, "M_NOT_FOUND");
-        put(&house, token, &path, &json!({ "display_name": "x" }))
+        server.get_as(token, &path).await.error(404, "M_NOT_FOUND");
+        put(&server, token, &path, &json!({ "display_name": "x" }))
             .await
             .error(404, "M_NOT_FOUND");
-        put(&house, token, &path, &json!({}))
+        put(&server, token, &path, &json!({}))
             .await
             .error(404, "M_NOT_FOUND");
     }
@@ -71,14 +71,14 @@ async fn dev_01_one_device_is_shown_to_its_user_by_its_id_as_it_stands_in_a_url(
 
 #[tokio::test]
 async fn dev_02_a_device_gets_another_name_and_keeps_it() {
-    let house = House::new().await;
-    house.sign_up("alice").await;
-    let alice = log_in(&house, "alice", "PHONE", "first").await;
-    let bob = house.sign_up("bob").await;
+    let server = TestServer::new().await;
+    server.sign_up("alice").await;
+    let alice = log_in(&server, "alice", "PHONE", "first").await;
+    let bob = server.sign_up("bob").await;
     let token = text(&alice, "access_token");
     let name_of = async || {
         let path = format!("{}/devices/PHONE", PREFIXES[1]);
-        house.get_as(token, &path).await.ok()["display_name"].clone()
+        server.get_as(token, &path).await.ok()["display_name"].clone()
     };
     for prefix in PREFIXES {
         let path = format!("{prefix}/devices/PHONE");
@@ -90,7 +90,7 @@ async fn dev_02_a_device_gets_another_name_and_keeps_it() {
             (json!({ "display_name": "ü".repeat(100) }), &"ü".repeat(100)),
             (json!({ "display_name": "third", "more": 1 }), "third"),
         ] {
-            let reply = put(&house, token, &path, &body).await;
+            let reply = put(&server, token, &path, &body).await;
             assert_eq!(reply.ok(), json!({}));
             assert_eq!(name_of().await, name);
         }
@@ -102,10 +102,10 @@ async fn dev_02_a_device_gets_another_name_and_keeps_it() {
                 "M_INVALID_PARAM",
             ),
         ] {
-            put(&house, token, &path, &body).await.error(400, code);
+            put(&server, token, &path, &body).await.error(400, code);
         }
         let theft = json!({ "display_name": "stolen" });
-        put(&house, text(&bob, "access_token"), &path, &theft)
+        put(&server, text(&bob, "access_token"), &path, &theft)
             .await
             .error(404, "M_NOT_FOUND");
         assert_eq!(name_of().await, "third");
@@ -115,46 +115,46 @@ async fn dev_02_a_device_gets_another_name_and_keeps_it() {
 /// REG-19: a device that is known keeps its name, whatever the login calls it.
 #[tokio::test]
 async fn reg_19_a_login_names_a_new_device_and_not_a_known_one() {
-    let house = House::new().await;
-    house.sign_up("alice").await;
-    log_in(&house, "alice", "PHONE", "first").await;
-    let alice = log_in(&house, "alice", "PHONE", "second").await;
+    let server = TestServer::new().await;
+    server.sign_up("alice").await;
+    log_in(&server, "alice", "PHONE", "first").await;
+    let alice = log_in(&server, "alice", "PHONE", "second").await;
     let path = format!("{}/devices/PHONE", PREFIXES[1]);
-    let shown = house.get_as(text(&alice, "access_token"), &path).await;
+    let shown = server.get_as(text(&alice, "access_token"), &path).await;
     assert_eq!(shown.ok()["display_name"], "first");
 }
 
 /// DEV-02: naming makes no device, and revives none.
 #[tokio::test]
 async fn dev_02_a_device_that_is_dead_or_gone_is_not_named() {
-    let house = House::new().await;
-    let first = house.sign_up("alice").await;
-    log_in(&house, "alice", "PHONE", "phone").await;
+    let server = TestServer::new().await;
+    let first = server.sign_up("alice").await;
+    log_in(&server, "alice", "PHONE", "phone").await;
     let token = text(&first, "access_token");
     let all = "/_matrix/client/v3/logout/all";
-    post_as(&house, token, all, &json!({})).await.ok();
-    let second = log_in(&house, "alice", "NEW", "new").await;
+    post_as(&server, token, all, &json!({})).await.ok();
+    let second = log_in(&server, "alice", "NEW", "new").await;
     let token = text(&second, "access_token");
     let path = format!("{}/devices/PHONE", PREFIXES[1]);
     let name = json!({ "display_name": "again" });
     for gone in [false, true] {
-        let rows = rows_of(&house, "alice");
-        house.get_as(token, &path).await.error(404, "M_NOT_FOUND");
-        put(&house, token, &path, &name)
+        let rows = rows_of(&server, "alice");
+        server.get_as(token, &path).await.error(404, "M_NOT_FOUND");
+        put(&server, token, &path, &name)
             .await
             .error(404, "M_NOT_FOUND");
-        assert_eq!(rows_of(&house, "alice"), rows);
+        assert_eq!(rows_of(&server, "alice"), rows);
         assert_eq!(rows.iter().any(|(sk, _)| sk == "DEV#PHONE"), !gone);
-        house.deliver().await;
+        server.deliver().await;
     }
 }
 
 /// `DELETE` with an access token.
-async fn delete(house: &House, token: &str, path: &str, body: Option<&Value>) -> Reply {
+async fn delete(server: &TestServer, token: &str, path: &str, body: Option<&Value>) -> Reply {
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str())];
     let body = body.map(Value::to_string).unwrap_or_default();
-    house
+    server
         .send(request("DELETE", path, &headers, body.as_bytes()))
         .await
 }
@@ -163,11 +163,11 @@ async fn delete(house: &House, token: &str, path: &str, body: Option<&Value>) ->
 #[tokio::test]
 async fn dev_03_a_device_is_deleted_with_its_tokens() {
     for (prefix, first) in [(PREFIXES[0], None), (PREFIXES[1], Some(json!({})))] {
-        let house = House::new().await;
-        let alice = people::sign_up(&house, "alice").await;
-        let second = people::log_in(&house, "alice", PASSWORD).await;
+        let server = TestServer::new().await;
+        let alice = people::sign_up(&server, "alice").await;
+        let second = people::log_in(&server, "alice", PASSWORD).await;
         let path = format!("{prefix}/devices/{}", second.id);
-        let challenge = delete(&house, &alice.token, &path, first.as_ref()).await;
+        let challenge = delete(&server, &alice.token, &path, first.as_ref()).await;
         let challenge = challenge.challenge();
         assert_eq!(
             challenge["flows"],
@@ -176,19 +176,19 @@ async fn dev_03_a_device_is_deleted_with_its_tokens() {
         let auth = people::password_of("alice", PASSWORD, challenge["session"].as_str());
         let body = json!({ "auth": auth });
         for _ in 0..2 {
-            let reply = delete(&house, &alice.token, &path, Some(&body)).await;
+            let reply = delete(&server, &alice.token, &path, Some(&body)).await;
             assert_eq!(reply.ok(), json!({}));
         }
-        assert!(!second.is_alive(&house).await && alice.is_alive(&house).await);
-        house
+        assert!(!second.is_alive(&server).await && alice.is_alive(&server).await);
+        server
             .get_as(&alice.token, &path)
             .await
             .error(404, "M_NOT_FOUND");
         // What is not there is deleted already, once it is proven that they want it.
         let body = json!({ "auth": people::password_of("alice", PASSWORD, None) });
         let path = format!("{prefix}/devices/UNKNOWN");
-        delete(&house, &alice.token, &path, None).await.challenge();
-        let reply = delete(&house, &alice.token, &path, Some(&body)).await;
+        delete(&server, &alice.token, &path, None).await.challenge();
+        let reply = delete(&server, &alice.token, &path, Some(&body)).await;
         assert_eq!(reply.ok(), json!({}));
     }
 }
@@ -196,41 +196,41 @@ async fn dev_03_a_device_is_deleted_with_its_tokens() {
 /// UIA-13, incident 15 (UIA begun for one act finished another): one device is not another.
 #[tokio::test]
 async fn uia_13_a_session_deletes_the_device_it_was_begun_for() {
-    let house = House::new().await;
-    let alice = people::sign_up(&house, "alice").await;
-    let second = people::log_in(&house, "alice", PASSWORD).await;
-    let third = people::log_in(&house, "alice", PASSWORD).await;
+    let server = TestServer::new().await;
+    let alice = people::sign_up(&server, "alice").await;
+    let second = people::log_in(&server, "alice", PASSWORD).await;
+    let third = people::log_in(&server, "alice", PASSWORD).await;
     let path = |device: &people::Device| format!("{}/devices/{}", PREFIXES[1], device.id);
-    let challenge = delete(&house, &alice.token, &path(&second), None).await;
+    let challenge = delete(&server, &alice.token, &path(&second), None).await;
     let challenge = challenge.challenge();
     let session = challenge["session"].as_str();
     let body = json!({ "auth": people::password_of("alice", PASSWORD, session) });
-    delete(&house, &alice.token, &path(&third), Some(&body))
+    delete(&server, &alice.token, &path(&third), Some(&body))
         .await
         .error(403, "M_FORBIDDEN");
-    assert!(second.is_alive(&house).await && third.is_alive(&house).await);
-    delete(&house, &alice.token, &path(&second), Some(&body))
+    assert!(second.is_alive(&server).await && third.is_alive(&server).await);
+    delete(&server, &alice.token, &path(&second), Some(&body))
         .await
         .ok();
     // Finished, it is no answer to anything else.
-    delete(&house, &alice.token, &path(&third), Some(&body))
+    delete(&server, &alice.token, &path(&third), Some(&body))
         .await
         .error(400, "M_INVALID_PARAM");
-    assert!(!second.is_alive(&house).await && third.is_alive(&house).await);
+    assert!(!second.is_alive(&server).await && third.is_alive(&server).await);
 }
 
 /// UIA-25, L9: another's password, and another's device.
 #[tokio::test]
 async fn uia_25_nobody_deletes_the_device_of_another() {
-    let house = House::new().await;
-    let alice = people::sign_up(&house, "alice").await;
-    let bob = people::sign_up(&house, "bob").await;
+    let server = TestServer::new().await;
+    let alice = people::sign_up(&server, "alice").await;
+    let bob = people::sign_up(&server, "bob").await;
     let path = format!("{}/devices/{}", PREFIXES[1], bob.id);
     let body = json!({ "auth": people::password_of("bob", PASSWORD, None) });
-    delete(&house, &alice.token, &path, Some(&body))
+    delete(&server, &alice.token, &path, Some(&body))
         .await
         .error(403, "M_FORBIDDEN");
     let body = json!({ "auth": people::password_of("alice", PASSWORD, None) });
-    delete(&house, &alice.token, &path, Some(&body)).await.ok();
-    assert!(bob.is_alive(&house).await && alice.is_alive(&house).await);
+    delete(&server, &alice.token, &path, Some(&body)).await.ok();
+    assert!(bob.is_alive(&server).await && alice.is_alive(&server).await);
 }

@@ -1,16 +1,16 @@
 //! Transport: paths, methods, bodies and what is said of them.
 
-use gatehouse_local::tap::{Fault, Kind};
-use kit::{House, PASSWORD, PREFIXES};
+use gatehouse_local::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
+use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use super::support::{WHOAMI, accounts, request, sessions, text};
 
 /// Each request once per prefix: same status, same body but for what is random.
 #[tokio::test]
 async fn http_01_both_prefixes_behave_alike() {
-    let house = House::new().await;
-    house.sign_up("taken").await;
+    let server = TestServer::new().await;
+    server.sign_up("taken").await;
     let bodies = [
         "",
         "{",
@@ -51,7 +51,7 @@ async fn http_01_both_prefixes_behave_alike() {
         let mut answers = Vec::new();
         for prefix in PREFIXES {
             let full = format!("{prefix}{path}");
-            let reply = house
+            let reply = server
                 .send(request(method, &full, &[], body.as_bytes()))
                 .await;
             let text = match serde_json::from_slice::<Value>(&reply.body) {
@@ -71,7 +71,7 @@ async fn http_01_both_prefixes_behave_alike() {
 
 #[tokio::test]
 async fn http_02_a_body_that_is_no_json_is_m_not_json() {
-    let house = House::with(&[("GATEHOUSE_GUESTS", "true")]).await;
+    let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
     let bodies: [&[u8]; 12] = [
         b"",
         b" ",
@@ -90,32 +90,32 @@ async fn http_02_a_body_that_is_no_json_is_m_not_json() {
         for kind in ["", "?kind=guest"] {
             let path = format!("{prefix}/register{kind}");
             for body in bodies {
-                let reply = house.send(request("POST", &path, &[], body)).await;
+                let reply = server.send(request("POST", &path, &[], body)).await;
                 reply.error(400, "M_NOT_JSON");
             }
         }
         let path = format!("{prefix}/register");
-        house.post_text(&path, "{}").await.challenge();
-        house.post_text(&path, " \r\n\t{ } \n").await.challenge();
+        server.post_text(&path, "{}").await.challenge();
+        server.post_text(&path, " \r\n\t{ } \n").await.challenge();
     }
-    assert_eq!(accounts(&house), 0);
+    assert_eq!(accounts(&server), 0);
 }
 
 #[tokio::test]
 async fn http_03_json_that_is_no_object_is_m_bad_json() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for prefix in PREFIXES {
         for body in ["[]", "[{}]", r#""x""#, "null", "1", "true", "-0.5e3"] {
-            let reply = house.post_text(&format!("{prefix}/register"), body).await;
+            let reply = server.post_text(&format!("{prefix}/register"), body).await;
             reply.error(400, "M_BAD_JSON");
         }
     }
-    assert_eq!(sessions(&house), 0);
+    assert_eq!(sessions(&server), 0);
 }
 
 #[tokio::test]
 async fn http_04_a_content_type_is_not_needed() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let kinds = [
         None,
         Some(""),
@@ -134,7 +134,7 @@ async fn http_04_a_content_type_is_not_needed() {
                 .into_iter()
                 .collect();
             let path = format!("{prefix}/register");
-            let reply = house
+            let reply = server
                 .send(request(
                     "POST",
                     &path,
@@ -153,7 +153,7 @@ async fn http_04_a_content_type_is_not_needed() {
 
 #[tokio::test]
 async fn http_18_an_over_large_body_is_refused() {
-    let house = House::with(&[("GATEHOUSE_GUESTS", "true")]).await;
+    let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
     let padded = |bytes: usize| {
         let frame = r#"{"zzz":""}"#.len();
         json!({ "zzz": "a".repeat(bytes - frame) }).to_string()
@@ -162,38 +162,38 @@ async fn http_18_an_over_large_body_is_refused() {
         for kind in ["", "?kind=guest"] {
             let path = format!("{prefix}/register{kind}");
             for bytes in [64 * 1024 + 1, 1024 * 1024, 11 * 1024 * 1024] {
-                let reply = house.post_text(&path, &padded(bytes)).await;
+                let reply = server.post_text(&path, &padded(bytes)).await;
                 reply.error(413, "M_TOO_LARGE");
             }
         }
-        house
+        server
             .post_text(&format!("{prefix}/register"), &padded(64 * 1024))
             .await
             .challenge();
     }
-    assert_eq!(accounts(&house), 0);
+    assert_eq!(accounts(&server), 0);
 }
 
 /// HTTP-05, HTTP-22: for each function that reads tables; content type and CORS are checked on every
 /// answer.
 #[tokio::test]
 async fn http_22_an_internal_failure_is_a_json_error_too() {
-    let house = House::new().await;
-    let alice = house.sign_up("alice").await;
-    house.expect_faults();
-    house
+    let server = TestServer::new().await;
+    let alice = server.sign_up("alice").await;
+    server.expect_faults();
+    server
         .local
-        .tap()
-        .inject(Fault::new(Kind::InternalError).times(1000));
+        .proxy()
+        .inject(Fault::new(FaultKind::InternalError).times(1000));
     let bearer = format!("Bearer {}", text(&alice, "access_token"));
     let headers = [("authorization", bearer.as_str())];
     let validity = "/_matrix/client/v1/register/m.login.registration_token/validity?token=x";
     let bob = json!({ "username": "bob" });
     let (one, two, three, four) = tokio::join!(
-        house.send(request("GET", WHOAMI, &headers, b"")),
-        house.register(&bob),
-        house.get("/_matrix/client/v3/register/available?username=bob"),
-        house.get(validity),
+        server.send(request("GET", WHOAMI, &headers, b"")),
+        server.register(&bob),
+        server.get("/_matrix/client/v3/register/available?username=bob"),
+        server.get(validity),
     );
     for reply in [one, two, three, four] {
         let body = reply.error(500, "M_UNKNOWN");

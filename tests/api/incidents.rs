@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use kit::{House, PASSWORD, PREFIXES};
 use serde_json::json;
+use test_support::{PASSWORD, PREFIXES, TestServer};
 use tokio::task::JoinSet;
 
 use super::support::{WHOAMI, accounts, add_appservice, register_as, request, set_status, text};
@@ -12,34 +12,34 @@ use super::support::{WHOAMI, accounts, add_appservice, register_as, request, set
 /// exist, guest upgrades having a test of their own.
 #[tokio::test]
 async fn incident_13_nobody_gets_a_token_for_a_dead_or_locked_account() {
-    let house = House::new().await;
-    let service = add_appservice(&house, "irc", &[("@irc_.*", true)]).await;
+    let server = TestServer::new().await;
+    let service = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     for status in ["locked", "deactivated"] {
         let name = format!("alice-{status}");
-        let (_, session) = house
+        let (_, session) = server
             .begin(&json!({ "username": name, "password": PASSWORD }))
             .await;
         let last = json!({ "auth": { "type": "m.login.dummy", "session": session } });
-        let answer = house.register(&last).await.ok();
-        assert_eq!(house.register(&last).await.ok(), answer, "UIA-15");
-        set_status(&house, &name, status);
+        let answer = server.register(&last).await.ok();
+        assert_eq!(server.register(&last).await.ok(), answer, "UIA-15");
+        set_status(&server, &name, status);
         let expected = if status == "locked" {
             "M_USER_LOCKED"
         } else {
             "M_UNKNOWN_TOKEN"
         };
         // The answer of the finished session holds a token: it is not given again.
-        house.register(&last).await.error(400, "M_INVALID_PARAM");
+        server.register(&last).await.error(400, "M_INVALID_PARAM");
         let token = text(&answer, "access_token");
-        house.get_as(token, WHOAMI).await.error(401, expected);
+        server.get_as(token, WHOAMI).await.error(401, expected);
         let again =
             json!({ "username": name, "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
-        house.register(&again).await.error(400, "M_USER_IN_USE");
+        server.register(&again).await.error(400, "M_USER_IN_USE");
 
         let ghost = format!("irc_{status}");
-        register_as(&house, &service, &ghost).await.ok();
-        set_status(&house, &ghost, status);
-        let reply = register_as(&house, &service, &ghost).await;
+        register_as(&server, &service, &ghost).await.ok();
+        set_status(&server, &ghost, status);
+        let reply = register_as(&server, &service, &ghost).await;
         reply.error(400, "M_USER_IN_USE");
     }
 }
@@ -47,10 +47,10 @@ async fn incident_13_nobody_gets_a_token_for_a_dead_or_locked_account() {
 /// Incident 18: every subset of token, `auth` and members, each right, wrong and of a wrong type.
 #[tokio::test]
 async fn incident_18_no_subset_of_token_auth_and_body_fails_on_our_side() {
-    let house = House::with(&[("GATEHOUSE_GUESTS", "true")]).await;
-    let alice = house.sign_up("alice").await;
-    let service = add_appservice(&house, "irc", &[("@irc_.*", true)]).await;
-    let (_, session) = house.begin(&json!({})).await;
+    let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
+    let alice = server.sign_up("alice").await;
+    let service = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
+    let (_, session) = server.begin(&json!({})).await;
     let tokens = [
         None,
         Some(""),
@@ -90,7 +90,7 @@ async fn incident_18_no_subset_of_token_auth_and_body_fails_on_our_side() {
                 }
                 for kind in ["", "?kind=guest", "?kind=x"] {
                     let path = format!("{}/register{kind}", PREFIXES[seen % 2]);
-                    let reply = house
+                    let reply = server
                         .send(request(
                             "POST",
                             &path,
@@ -107,14 +107,14 @@ async fn incident_18_no_subset_of_token_auth_and_body_fails_on_our_side() {
         }
     }
     assert_eq!(seen, 5 * 8 * 5 * 3);
-    let reply = house.get_as(text(&alice, "access_token"), WHOAMI).await;
+    let reply = server.get_as(text(&alice, "access_token"), WHOAMI).await;
     assert_eq!(reply.ok()["user_id"], "@alice:localhost");
 }
 
 /// Incident 23: what is switched off is refused when it is sent anyway.
 #[tokio::test]
 async fn incident_23_a_stage_that_is_not_offered_is_refused() {
-    let house = House::with(&[(
+    let server = TestServer::with(&[(
         "GATEHOUSE_REGISTRATION_FLOWS",
         "m.login.registration_token+m.login.dummy",
     )])
@@ -131,14 +131,14 @@ async fn incident_23_a_stage_that_is_not_offered_is_refused() {
         json!({ "type": "m.login.application_service" }),
     ];
     let parameters = json!({ "username": "alice", "password": PASSWORD });
-    let (_, session) = house.begin(&parameters).await;
+    let (_, session) = server.begin(&parameters).await;
     for stage in &stages {
         let mut in_one = parameters.clone();
         in_one["auth"] = stage.clone();
         let mut in_session = json!({ "auth": stage });
         in_session["auth"]["session"] = json!(session);
         for body in [in_one, in_session] {
-            let challenge = house.register(&body).await.challenge();
+            let challenge = server.register(&body).await.challenge();
             assert_eq!(challenge["completed"], json!([]), "{stage}");
             assert!(challenge["errcode"].is_string(), "{stage}");
         }
@@ -146,15 +146,15 @@ async fn incident_23_a_stage_that_is_not_offered_is_refused() {
     // Neither is the service's type in the body a way round the flows.
     let body =
         json!({ "type": "m.login.application_service", "username": "alice", "password": PASSWORD });
-    house.register(&body).await.error(401, "M_MISSING_TOKEN");
-    assert_eq!(accounts(&house), 0);
+    server.register(&body).await.error(401, "M_MISSING_TOKEN");
+    assert_eq!(accounts(&server), 0);
 }
 
 /// Incident 24: whatever the type is, it is no stage that was completed.
 #[tokio::test]
 async fn incident_24_an_unknown_stage_is_never_completed() {
-    let house = House::new().await;
-    let (_, session) = house
+    let server = TestServer::new().await;
+    let (_, session) = server
         .begin(&json!({ "username": "alice", "password": PASSWORD }))
         .await;
     let long = "m.login.dummy".repeat(1000);
@@ -178,11 +178,11 @@ async fn incident_24_an_unknown_stage_is_never_completed() {
     ] {
         for own in [json!(null), json!(session)] {
             let body = json!({ "auth": { "type": stage, "session": own } });
-            let challenge = house.register(&body).await.refused("M_UNRECOGNIZED");
+            let challenge = server.register(&body).await.refused("M_UNRECOGNIZED");
             assert_eq!(challenge["completed"], json!([]), "{stage:?}");
         }
     }
-    assert_eq!(accounts(&house), 0);
+    assert_eq!(accounts(&server), 0);
 }
 
 /// Incident 26: the decision is the same on each version of the path, and the versions that are
@@ -190,44 +190,44 @@ async fn incident_24_an_unknown_stage_is_never_completed() {
 #[tokio::test]
 async fn incident_26_no_version_of_the_path_skips_a_check() {
     let flows = "m.login.registration_token+m.login.dummy";
-    let house = House::with(&[("GATEHOUSE_REGISTRATION_FLOWS", flows)]).await;
+    let server = TestServer::with(&[("GATEHOUSE_REGISTRATION_FLOWS", flows)]).await;
     let body =
         json!({ "username": "alice", "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
     for version in ["r0", "v3"] {
         let path = format!("/_matrix/client/{version}/register");
-        house.post(&path, &body).await.challenge();
+        server.post(&path, &body).await.challenge();
     }
     for version in [
         "v1", "v2", "v4", "r1", "unstable", "R0", "V3", "api/v1", "v2_alpha", "v3/r0", "",
     ] {
         let path = format!("/_matrix/client/{version}/register");
-        house.post(&path, &body).await.error(404, "M_UNRECOGNIZED");
+        server.post(&path, &body).await.error(404, "M_UNRECOGNIZED");
     }
-    assert_eq!(accounts(&house), 0);
+    assert_eq!(accounts(&server), 0);
 }
 
 #[tokio::test]
 async fn incident_26_a_thousand_registrations_of_an_existing_name_all_fail() {
-    let house = Arc::new(House::new().await);
-    let alice = house.sign_up("alice").await;
-    let before = house.dump();
+    let server = Arc::new(TestServer::new().await);
+    let alice = server.sign_up("alice").await;
+    let before = server.dump();
     // In waves: a machine that runs the other tests too has no room for all at once.
     for wave in 0..20 {
         let mut racers = JoinSet::new();
         for index in 0..50 {
-            let house = Arc::clone(&house);
+            let server = Arc::clone(&server);
             racers.spawn(async move {
                 let name = ["alice", "Alice", "ALICE"][(wave + index) % 3];
                 let body = json!({ "username": name, "password": "another", "auth": { "type": "m.login.dummy" } });
                 let path = format!("{}/register", PREFIXES[index % 2]);
-                house.post(&path, &body).await
+                server.post(&path, &body).await
             });
         }
         for reply in racers.join_all().await {
             reply.error(400, "M_USER_IN_USE");
         }
     }
-    assert_eq!(house.dump(), before);
-    let reply = house.get_as(text(&alice, "access_token"), WHOAMI).await;
+    assert_eq!(server.dump(), before);
+    let reply = server.get_as(text(&alice, "access_token"), WHOAMI).await;
     assert_eq!(reply.ok()["device_id"], alice["device_id"]);
 }

@@ -1,7 +1,7 @@
 //! `GET /_matrix/key/v2/server`.
 
-use kit::{House, NOW};
 use serde_json::{Value, json};
+use test_support::{NOW, TestServer};
 
 use crate::flows::identity_server::verifies;
 
@@ -29,10 +29,10 @@ fn assert_signed(document: &Value) {
 
 #[tokio::test]
 async fn ids_19_the_key_is_published_and_signed_by_itself_with_and_without_a_slash() {
-    let house = House::with(&[("GATEHOUSE_SERVER_NAME", "example.org")]).await;
+    let server = TestServer::with(&[("GATEHOUSE_SERVER_NAME", "example.org")]).await;
     let mut documents = Vec::new();
     for path in PATHS {
-        let (reply, calls) = house.calls_of(house.get(path)).await;
+        let (reply, calls) = server.calls_of(server.get(path)).await;
         assert!(calls.is_empty(), "no table is read");
         documents.push(reply.ok());
     }
@@ -58,8 +58,8 @@ async fn ids_19_the_key_is_the_same_in_every_process_and_new_with_a_new_secret()
             ("GATEHOUSE_SECRET_PREVIOUS", old.as_str()),
         ],
     ] {
-        let house = House::with(&settings).await;
-        documents.push(house.get(PATHS[0]).await.ok());
+        let server = TestServer::with(&settings).await;
+        documents.push(server.get(PATHS[0]).await.ok());
     }
     assert_eq!(documents[0], documents[1]);
     let (before, after) = (&documents[0], &documents[2]);
@@ -78,8 +78,8 @@ async fn ids_19_the_key_is_the_same_in_every_process_and_new_with_a_new_secret()
 #[tokio::test]
 async fn ids_19_a_key_of_the_operators_own_is_published_instead() {
     let line = format!("ed25519 a_1 {SEED}");
-    let house = House::with(&[("GATEHOUSE_SIGNING_KEY", &line)]).await;
-    let document = house.get(PATHS[1]).await.ok();
+    let server = TestServer::with(&[("GATEHOUSE_SIGNING_KEY", &line)]).await;
+    let document = server.get(PATHS[1]).await.ok();
     assert_signed(&document);
     // The key of the specification's own vectors.
     let expected =

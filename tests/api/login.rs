@@ -5,8 +5,8 @@
 )]
 
 use http::Request;
-use kit::{House, PASSWORD, PREFIXES, Reply};
 use serde_json::{Value, json};
+use test_support::{PASSWORD, PREFIXES, Reply, TestServer};
 
 const LOGIN: &str = "/_matrix/client/v3/login";
 
@@ -19,69 +19,69 @@ fn named(user: &str) -> Value {
     json!({ "type": "m.id.user", "user": user })
 }
 
-async fn log_in(house: &House, body: &Value) -> Reply {
-    house.post(LOGIN, body).await
+async fn log_in(server: &TestServer, body: &Value) -> Reply {
+    server.post(LOGIN, body).await
 }
 
-async fn whoami(house: &House, answer: &Value) -> Reply {
+async fn whoami(server: &TestServer, answer: &Value) -> Reply {
     let token = answer["access_token"].as_str().unwrap_or_default();
-    house
+    server
         .get_as(token, "/_matrix/client/v3/account/whoami")
         .await
 }
 
 /// Somebody with an address and a number, which are put under the account as sign-up does it.
-async fn with_addresses() -> House {
+async fn with_addresses() -> TestServer {
     let flows = "m.login.email.identity+m.login.msisdn";
-    let house = House::with(&[("GATEHOUSE_REGISTRATION_FLOWS", flows)]).await;
+    let server = TestServer::with(&[("GATEHOUSE_REGISTRATION_FLOWS", flows)]).await;
     let mail = json!({ "client_secret": "s", "email": "alice@example.org", "send_attempt": 1 });
-    let mail = house
+    let mail = server
         .post("/_matrix/client/v3/register/email/requestToken", &mail)
         .await
         .ok();
     let phone = json!({ "client_secret": "s", "country": "GB", "phone_number": "07400 123456", "send_attempt": 1 });
-    let phone = house
+    let phone = server
         .post("/_matrix/client/v3/register/msisdn/requestToken", &phone)
         .await
         .ok();
-    house.deliver().await;
-    for message in house.messages() {
+    server.deliver().await;
+    for message in server.messages() {
         if let Some(link) = message.links().next() {
             let (page, query) = link.split_once('?').unwrap();
             let path = page.replace("submitToken", "confirm");
             let path = &path[path.find("/_matrix").unwrap()..];
             let form = format!("{query}&action=confirm");
             let request = Request::post(path).body(form.into_bytes()).unwrap();
-            assert_eq!(house.send(request).await.status, 200);
+            assert_eq!(server.send(request).await.status, 200);
         } else {
             let code = &message.text[message.text.len() - 6..];
             let body = json!({ "sid": phone["sid"], "client_secret": "s", "token": code });
-            house
+            server
                 .post("/_matrix/client/v3/validate/msisdn/submitToken", &body)
                 .await
                 .ok();
         }
     }
-    let (_, session) = house
+    let (_, session) = server
         .begin(&json!({ "username": "alice", "password": PASSWORD }))
         .await;
     let stage = |kind: &str, sid: &Value| json!({ "auth": { "type": kind, "session": session, "threepid_creds": { "sid": sid, "client_secret": "s" } } });
-    house
+    server
         .register(&stage("m.login.email.identity", &mail["sid"]))
         .await
         .challenge();
-    house
+    server
         .register(&stage("m.login.msisdn", &phone["sid"]))
         .await
         .ok();
-    house
+    server
 }
 
 #[tokio::test]
 async fn login_01_the_ways_to_log_in_are_listed() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for prefix in PREFIXES {
-        let answer = house.get(&format!("{prefix}/login")).await.ok();
+        let answer = server.get(&format!("{prefix}/login")).await.ok();
         let flows = answer["flows"].as_array().unwrap();
         let kinds: Vec<_> = flows.iter().map(|flow| &flow["type"]).collect();
         assert_eq!(kinds, ["m.login.password", "m.login.application_service"]);
@@ -90,12 +90,12 @@ async fn login_01_the_ways_to_log_in_are_listed() {
 
 #[tokio::test]
 async fn login_02_an_unknown_type_is_m_unknown_and_a_missing_member_is_missing() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for body in [
         json!({ "type": "x" }),
         json!({ "type": "x", "device_id": 5, "refresh_token": "yes" }),
     ] {
-        log_in(&house, &body).await.error(400, "M_UNKNOWN");
+        log_in(&server, &body).await.error(400, "M_UNKNOWN");
     }
     for (who, missing) in [
         (json!({ "medium": "email" }), "`address`"),
@@ -107,7 +107,7 @@ async fn login_02_an_unknown_type_is_m_unknown_and_a_missing_member_is_missing()
         (json!({ "type": "m.id.thirdparty" }), "`medium`"),
         (json!({}), "`type`"),
     ] {
-        let body = log_in(&house, &by(&who, "x"))
+        let body = log_in(&server, &by(&who, "x"))
             .await
             .error(400, "M_MISSING_PARAM");
         assert!(
@@ -123,7 +123,7 @@ async fn login_02_an_unknown_type_is_m_unknown_and_a_missing_member_is_missing()
         json!({ "type": "m.login.password", "password": "x", "identifier": { "type": "m.id.user" } }),
         json!({ "type": "m.login.password", "password": "x", "identifier": { "type": "m.id.phone", "country": "GB" } }),
     ] {
-        log_in(&house, &body).await.error(400, "M_MISSING_PARAM");
+        log_in(&server, &body).await.error(400, "M_MISSING_PARAM");
     }
     for body in [
         json!({ "type": 5 }),
@@ -131,31 +131,31 @@ async fn login_02_an_unknown_type_is_m_unknown_and_a_missing_member_is_missing()
         json!({ "type": "m.login.password", "identifier": named("alice"), "password": 5 }),
         json!({ "type": "m.login.password", "identifier": named("alice"), "password": "x", "refresh_token": "yes" }),
     ] {
-        log_in(&house, &body).await.error(400, "M_BAD_JSON");
+        log_in(&server, &body).await.error(400, "M_BAD_JSON");
     }
     let who = json!({ "type": "m.id.other" });
-    log_in(&house, &by(&who, "x"))
+    log_in(&server, &by(&who, "x"))
         .await
         .error(400, "M_INVALID_PARAM");
 }
 
 #[tokio::test]
 async fn login_03_a_login_gives_user_device_and_token() {
-    let house = House::new().await;
-    house.sign_up("alice").await;
+    let server = TestServer::new().await;
+    server.sign_up("alice").await;
     for prefix in PREFIXES {
         let body = by(&named("alice"), PASSWORD);
-        let answer = house.post(&format!("{prefix}/login"), &body).await.ok();
+        let answer = server.post(&format!("{prefix}/login"), &body).await.ok();
         assert_eq!(answer["user_id"], "@alice:localhost");
         assert_eq!(answer["home_server"], "localhost");
         assert!(answer.get("refresh_token").is_none(), "TOK-16: {answer}");
-        let own = whoami(&house, &answer).await.ok();
+        let own = whoami(&server, &answer).await.ok();
         assert_eq!(own["device_id"], answer["device_id"]);
     }
     let mut body = by(&named("alice"), PASSWORD);
     body["refresh_token"] = true.into();
     body["device_id"] = "PHONE".into();
-    let answer = log_in(&house, &body).await.ok();
+    let answer = log_in(&server, &body).await.ok();
     assert!(answer["refresh_token"].is_string(), "TOK-16: {answer}");
     assert_eq!(answer["device_id"], "PHONE", "REG-17");
 }
@@ -163,7 +163,7 @@ async fn login_03_a_login_gives_user_device_and_token() {
 /// UIA-41, UIA-42, UIA-43, UIA-44.
 #[tokio::test]
 async fn login_04_every_form_of_identifier_names_its_user() {
-    let house = with_addresses().await;
+    let server = with_addresses().await;
     let mail =
         json!({ "type": "m.id.thirdparty", "medium": "email", "address": "Alice@EXAMPLE.org" });
     let number =
@@ -181,9 +181,9 @@ async fn login_04_every_form_of_identifier_names_its_user() {
         old_phone,
         untyped,
     ] {
-        let answer = log_in(&house, &by(&who, PASSWORD)).await.ok();
+        let answer = log_in(&server, &by(&who, PASSWORD)).await.ok();
         assert_eq!(answer["user_id"], "@alice:localhost", "{who}");
-        log_in(&house, &by(&who, "wrong"))
+        log_in(&server, &by(&who, "wrong"))
             .await
             .error(403, "M_FORBIDDEN");
     }
@@ -196,7 +196,7 @@ async fn login_04_every_form_of_identifier_names_its_user() {
             .unwrap()
             .extend(legacy.as_object().unwrap().clone());
         assert_eq!(
-            log_in(&house, &body).await.ok()["user_id"],
+            log_in(&server, &body).await.ok()["user_id"],
             "@alice:localhost"
         );
     }
@@ -204,9 +204,9 @@ async fn login_04_every_form_of_identifier_names_its_user() {
 
 #[tokio::test]
 async fn login_04_nobody_and_a_wrong_password_are_one_answer_and_the_same_calls() {
-    let house = with_addresses().await;
+    let server = with_addresses().await;
     let guess = async |who: Value| {
-        let (reply, calls) = house.calls_of(log_in(&house, &by(&who, "wrong"))).await;
+        let (reply, calls) = server.calls_of(log_in(&server, &by(&who, "wrong"))).await;
         let calls: Vec<_> = calls
             .iter()
             .map(|call| (call.operation.clone(), call.tables.clone()))
@@ -231,14 +231,14 @@ async fn login_04_nobody_and_a_wrong_password_are_one_answer_and_the_same_calls(
 
 #[tokio::test]
 async fn login_04_an_account_without_a_password_has_none_that_is_right() {
-    let house = House::with(&[("GATEHOUSE_GUESTS", "true")]).await;
-    let guest = house
+    let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
+    let guest = server
         .post("/_matrix/client/v3/register?kind=guest", &json!({}))
         .await
         .ok();
     let name = guest["user_id"].as_str().unwrap();
     for password in ["", "x", "guest", "$argon2id$v=19$m=8,t=1,p=1$"] {
-        log_in(&house, &by(&named(name), password))
+        log_in(&server, &by(&named(name), password))
             .await
             .error(403, "M_FORBIDDEN");
     }
@@ -246,28 +246,28 @@ async fn login_04_an_account_without_a_password_has_none_that_is_right() {
 
 #[tokio::test]
 async fn tok_09_logging_in_with_a_known_device_ends_its_earlier_token() {
-    let house = House::new().await;
-    let first = house.sign_up("alice").await;
+    let server = TestServer::new().await;
+    let first = server.sign_up("alice").await;
     let mut body = by(&named("alice"), PASSWORD);
     body["device_id"] = first["device_id"].clone();
-    let second = log_in(&house, &body).await.ok();
-    whoami(&house, &first).await.error(401, "M_UNKNOWN_TOKEN");
-    whoami(&house, &second).await.ok();
+    let second = log_in(&server, &body).await.ok();
+    whoami(&server, &first).await.error(401, "M_UNKNOWN_TOKEN");
+    whoami(&server, &second).await.ok();
 }
 
 #[tokio::test]
 async fn a_guess_is_refused_after_a_few_and_a_right_password_costs_none() {
-    let house = House::with(&[("GATEHOUSE_LIMITS", "on")]).await;
-    house.sign_up("alice").await;
+    let server = TestServer::with(&[("GATEHOUSE_LIMITS", "on")]).await;
+    server.sign_up("alice").await;
     for _ in 0..15 {
-        log_in(&house, &by(&named("alice"), PASSWORD)).await.ok();
-        house.advance(std::time::Duration::from_secs(30));
+        log_in(&server, &by(&named("alice"), PASSWORD)).await.ok();
+        server.advance(std::time::Duration::from_secs(30));
     }
     let mut refused = 0;
     for _ in 0..12 {
-        let reply = log_in(&house, &by(&named("alice"), "wrong")).await;
+        let reply = log_in(&server, &by(&named("alice"), "wrong")).await;
         refused += u32::from(reply.status == 429);
-        house.advance(std::time::Duration::from_secs(3));
+        server.advance(std::time::Duration::from_secs(3));
     }
     assert!(refused > 0, "no guess was refused");
 }

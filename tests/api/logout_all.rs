@@ -1,7 +1,7 @@
 //! `POST /logout/all`.
 
-use kit::{House, PASSWORD, PREFIXES};
 use serde_json::json;
+use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use super::{
     logout::{leave, whoami},
@@ -11,29 +11,29 @@ use super::{
 #[tokio::test]
 async fn out_02_every_token_of_the_user_ends_in_one_transaction() {
     for prefix in PREFIXES {
-        let house = House::new().await;
-        let (first, bob) = (house.sign_up("alice").await, house.sign_up("bob").await);
+        let server = TestServer::new().await;
+        let (first, bob) = (server.sign_up("alice").await, server.sign_up("bob").await);
         let body = json!({ "type": "m.login.password", "identifier": { "type": "m.id.user", "user": "alice" }, "password": PASSWORD });
-        let second = house.post(&format!("{prefix}/login"), &body).await.ok();
+        let second = server.post(&format!("{prefix}/login"), &body).await.ok();
         let path = format!("{prefix}/logout/all");
-        let (reply, calls) = house.calls_of(leave(&house, &path, &second)).await;
+        let (reply, calls) = server.calls_of(leave(&server, &path, &second)).await;
         assert_eq!(reply.ok(), json!({}));
         let operations: Vec<_> = calls.iter().map(|call| call.operation.as_str()).collect();
         assert_eq!(operations, ["BatchGetItem", "TransactWriteItems"]);
         for dead in [&first, &second] {
-            whoami(&house, dead).await.error(401, "M_UNKNOWN_TOKEN");
+            whoami(&server, dead).await.error(401, "M_UNKNOWN_TOKEN");
         }
-        whoami(&house, &bob).await.ok();
-        let third = house.post(&format!("{prefix}/login"), &body).await.ok();
-        whoami(&house, &third).await.ok();
+        whoami(&server, &bob).await.ok();
+        let third = server.post(&format!("{prefix}/login"), &body).await.ok();
+        whoami(&server, &third).await.ok();
     }
 }
 
 /// A bridge would take `M_UNKNOWN_TOKEN` for the end of its token.
 #[tokio::test]
 async fn an_application_services_token_is_not_called_unknown_where_it_is_of_no_use() {
-    let house = House::new().await;
-    let token = add_appservice(&house, "irc", &[("@irc_.*", true)]).await;
+    let server = TestServer::new().await;
+    let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     for path in [
         "logout",
         "logout/all",
@@ -41,9 +41,9 @@ async fn an_application_services_token_is_not_called_unknown_where_it_is_of_no_u
         "account/3pid/unbind",
     ] {
         let path = format!("{}/{path}", PREFIXES[0]);
-        let reply = post_as(&house, &token, &path, &json!({})).await;
+        let reply = post_as(&server, &token, &path, &json!({})).await;
         reply.error(403, "M_FORBIDDEN");
-        let reply = post_as(&house, "junk", &path, &json!({})).await;
+        let reply = post_as(&server, "junk", &path, &json!({})).await;
         reply.error(401, "M_UNKNOWN_TOKEN");
     }
 }

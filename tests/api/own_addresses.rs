@@ -8,8 +8,8 @@
 
 use std::collections::BTreeMap;
 
-use kit::{House, PASSWORD, Reply};
 use serde_json::{Value, json};
+use test_support::{PASSWORD, Reply, TestServer};
 
 use super::{
     support::{post_as, text},
@@ -28,13 +28,13 @@ pub(crate) const BOB: &str = "bob@example.org";
 pub(crate) const NUMBER: &str = "447400123456";
 
 /// A house that writes to both kinds of address, with these settings besides.
-pub(crate) async fn house(settings: &[(&str, &str)]) -> House {
-    House::with(&[&[MAIL, SMS], settings].concat()).await
+pub(crate) async fn test_server(settings: &[(&str, &str)]) -> TestServer {
+    TestServer::with(&[&[MAIL, SMS], settings].concat()).await
 }
 
 /// A new user's access token.
-pub(crate) async fn user(house: &House, name: &str) -> String {
-    text(&house.sign_up(name).await, "access_token").to_owned()
+pub(crate) async fn user(server: &TestServer, name: &str) -> String {
+    text(&server.sign_up(name).await, "access_token").to_owned()
 }
 
 /// What kind of address it is.
@@ -59,37 +59,37 @@ pub(crate) fn wish(address: &str, secret: &str) -> (String, Value) {
 }
 
 /// Asks for a message to an address, to add it, and gives the credentials of its session.
-pub(crate) async fn ask(house: &House, address: &str, secret: &str) -> Value {
+pub(crate) async fn ask(server: &TestServer, address: &str, secret: &str) -> Value {
     let (path, body) = wish(address, secret);
-    let answer = house.post(&path, &body).await.ok();
+    let answer = server.post(&path, &body).await.ok();
     json!({ "sid": answer["sid"], "client_secret": secret })
 }
 
 /// Shows that the message has arrived.
-pub(crate) async fn validate(house: &House, address: &str, creds: &Value) {
+pub(crate) async fn validate(server: &TestServer, address: &str, creds: &Value) {
     let (sid, secret) = (text(creds, "sid"), text(creds, "client_secret"));
-    let token = token(house, medium(address), sid);
-    submit(house, medium(address), sid, secret, &token)
+    let token = token(server, medium(address), sid);
+    submit(server, medium(address), sid, secret, &token)
         .await
         .ok();
 }
 
 /// The credentials of a session that proves an address, to add it.
-pub(crate) async fn prove(house: &House, address: &str, secret: &str) -> Value {
-    let creds = ask(house, address, secret).await;
-    validate(house, address, &creds).await;
+pub(crate) async fn prove(server: &TestServer, address: &str, secret: &str) -> Value {
+    let creds = ask(server, address, secret).await;
+    validate(server, address, &creds).await;
     creds
 }
 
 /// Adds by the deprecated form.
-pub(crate) async fn add(house: &House, token: &str, creds: &Value) -> Reply {
-    post_as(house, token, LIST, &json!({ "three_pid_creds": creds })).await
+pub(crate) async fn add(server: &TestServer, token: &str, creds: &Value) -> Reply {
+    post_as(server, token, LIST, &json!({ "three_pid_creds": creds })).await
 }
 
 /// Somebody gets an address.
-pub(crate) async fn give(house: &House, token: &str, address: &str) {
-    let creds = prove(house, address, "to-give").await;
-    assert_eq!(add(house, token, &creds).await.ok(), json!({}));
+pub(crate) async fn give(server: &TestServer, token: &str, address: &str) {
+    let creds = prove(server, address, "to-give").await;
+    assert_eq!(add(server, token, &creds).await.ok(), json!({}));
 }
 
 /// What is said to add an address with a password in the same request.
@@ -100,14 +100,14 @@ pub(crate) fn with_password(name: &str, creds: &Value) -> Value {
 }
 
 /// Removes an address.
-pub(crate) async fn remove(house: &House, token: &str, address: &str) -> Reply {
+pub(crate) async fn remove(server: &TestServer, token: &str, address: &str) -> Reply {
     let body = json!({ "medium": medium(address), "address": address });
-    post_as(house, token, DELETE, &body).await
+    post_as(server, token, DELETE, &body).await
 }
 
 /// The addresses that somebody sees as theirs, in order.
-pub(crate) async fn list(house: &House, token: &str) -> Vec<String> {
-    let answer = house.get_as(token, LIST).await.ok();
+pub(crate) async fn list(server: &TestServer, token: &str) -> Vec<String> {
+    let answer = server.get_as(token, LIST).await.ok();
     let all = answer["threepids"].as_array().unwrap();
     let mut all: Vec<String> = all
         .iter()
@@ -120,9 +120,9 @@ pub(crate) async fn list(house: &House, token: &str) -> Vec<String> {
 /// Who has which address, by the tables: each is claimed by the one under whom it stands, and by
 /// nobody else.
 #[track_caller]
-pub(crate) fn owners(house: &House) -> BTreeMap<String, String> {
+pub(crate) fn owners(server: &TestServer) -> BTreeMap<String, String> {
     let (mut claims, mut own) = (BTreeMap::new(), BTreeMap::new());
-    for row in house.local.engine().table("Accounts").unwrap() {
+    for row in server.local.engine().table("Accounts").unwrap() {
         let (pk, sk) = (text(&row["pk"], "S"), text(&row["sk"], "S"));
         let address = |key: &str| key.rsplit_once('#').unwrap().1.to_owned();
         if pk.starts_with("3PID#") {
@@ -138,26 +138,26 @@ pub(crate) fn owners(house: &House) -> BTreeMap<String, String> {
 }
 
 /// How many validation sessions are in this state.
-pub(crate) fn proofs_in(house: &House, state: &str) -> usize {
-    let rows = rows(house);
+pub(crate) fn proofs_in(server: &TestServer, state: &str) -> usize {
+    let rows = rows(server);
     rows.iter().filter(|row| row["state"]["S"] == state).count()
 }
 
 /// Sets a number on somebody's account, past the functions.
-pub(crate) fn set_number(house: &House, name: &str, attribute: &str, number: i64) {
+pub(crate) fn set_number(server: &TestServer, name: &str, attribute: &str, number: i64) {
     let update = json!({
-        "TableName": format!("{}-accounts", house.local.config().tables),
+        "TableName": format!("{}-accounts", server.local.config().tables),
         "Key": { "pk": { "S": format!("USER#{name}") }, "sk": { "S": "A" } },
         "UpdateExpression": format!("SET {attribute} = :number"),
         "ConditionExpression": "attribute_exists(pk)",
         "ExpressionAttributeValues": { ":number": { "N": number.to_string() } },
     });
-    house.past_the_functions("UpdateItem", &update);
+    server.past_the_functions("UpdateItem", &update);
 }
 
 /// Who was told of what, as far as mails were called for: the kinds of notice and the addresses.
-pub(crate) fn notices(house: &House) -> Vec<(String, String)> {
-    let rows = house.local.engine().table("Outbox").unwrap();
+pub(crate) fn notices(server: &TestServer) -> Vec<(String, String)> {
+    let rows = server.local.engine().table("Outbox").unwrap();
     let own = rows.iter().filter(|row| row["content"]["S"] == "notice");
     let mut all: Vec<_> = own
         .map(|row| {

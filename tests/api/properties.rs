@@ -5,8 +5,8 @@ mod bodies;
 mod requests;
 mod threepids;
 
-use kit::Reply;
 use proptest::sample::{Select, select};
+use test_support::Reply;
 
 /// How many cases of each property.
 const CASES: u32 = 192;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use kit::{House, PASSWORD, PREFIXES, Reply};
 use serde_json::{Value, json};
+use test_support::{PASSWORD, PREFIXES, Reply, TestServer};
 
 use super::support::{WHOAMI, post_as, rows_of, set_status, text};
 
@@ -11,28 +11,28 @@ const REFRESH: &str = "/_matrix/client/v3/refresh";
 const HOUR: (&str, &str) = ("GATEHOUSE_REFRESHABLE_TOKEN_LIFETIME", "1h");
 
 /// A login of a client that refreshes.
-async fn log_in(house: &House, name: &str) -> Value {
+async fn log_in(server: &TestServer, name: &str) -> Value {
     let body = json!({
         "type": "m.login.password", "password": PASSWORD, "refresh_token": true,
         "identifier": { "type": "m.id.user", "user": name },
     });
-    house.post("/_matrix/client/v3/login", &body).await.ok()
+    server.post("/_matrix/client/v3/login", &body).await.ok()
 }
 
-async fn alice(settings: &[(&str, &str)]) -> (House, Value) {
-    let house = House::with(settings).await;
-    house.sign_up("alice").await;
-    let alice = log_in(&house, "alice").await;
-    (house, alice)
+async fn alice(settings: &[(&str, &str)]) -> (TestServer, Value) {
+    let server = TestServer::with(settings).await;
+    server.sign_up("alice").await;
+    let alice = log_in(&server, "alice").await;
+    (server, alice)
 }
 
-async fn refresh(house: &House, pair: &Value) -> Reply {
+async fn refresh(server: &TestServer, pair: &Value) -> Reply {
     let body = json!({ "refresh_token": pair["refresh_token"] });
-    house.post(REFRESH, &body).await
+    server.post(REFRESH, &body).await
 }
 
-async fn whoami(house: &House, pair: &Value) -> Reply {
-    house.get_as(text(pair, "access_token"), WHOAMI).await
+async fn whoami(server: &TestServer, pair: &Value) -> Reply {
+    server.get_as(text(pair, "access_token"), WHOAMI).await
 }
 
 #[track_caller]
@@ -43,39 +43,39 @@ fn dead(reply: &Reply) {
 
 #[tokio::test]
 async fn refr_01_a_refresh_token_gives_a_new_pair_for_the_same_device() {
-    let (house, first) = alice(&[HOUR]).await;
+    let (server, first) = alice(&[HOUR]).await;
     assert_eq!(first["expires_in_ms"], 3_600_000);
     let mut pair = first.clone();
     for prefix in PREFIXES.iter().cycle().take(5) {
-        house.advance(Duration::from_secs(1));
+        server.advance(Duration::from_secs(1));
         let body = json!({ "refresh_token": pair["refresh_token"], "user_id": "@bob:localhost" });
-        let next = house.post(&format!("{prefix}/refresh"), &body).await.ok();
+        let next = server.post(&format!("{prefix}/refresh"), &body).await.ok();
         let members: Vec<_> = next.as_object().unwrap().keys().collect();
         assert_eq!(members, ["access_token", "expires_in_ms", "refresh_token"]);
         assert_eq!(next["expires_in_ms"], 3_600_000);
         for member in ["access_token", "refresh_token"] {
             assert_ne!(next[member], pair[member]);
         }
-        let me = whoami(&house, &next).await.ok();
+        let me = whoami(&server, &next).await.ok();
         assert_eq!(me["device_id"], first["device_id"]);
-        dead(&whoami(&house, &pair).await);
+        dead(&whoami(&server, &pair).await);
         pair = next;
     }
 }
 
 #[tokio::test]
 async fn refr_01_tokens_that_live_for_ever_do_not_say_when_they_expire() {
-    let (house, first) = alice(&[]).await;
-    let next = refresh(&house, &first).await.ok();
+    let (server, first) = alice(&[]).await;
+    let next = refresh(&server, &first).await.ok();
     assert!(next.get("expires_in_ms").is_none(), "TOK-16: {next}");
-    house.advance(Duration::from_hours(24 * 400));
-    whoami(&house, &next).await.ok();
+    server.advance(Duration::from_hours(24 * 400));
+    whoami(&server, &next).await.ok();
 }
 
 #[tokio::test]
 async fn refr_02_what_is_no_living_refresh_token_is_unknown() {
-    let (house, first) = alice(&[]).await;
-    let plain = house.sign_up("bob").await;
+    let (server, first) = alice(&[]).await;
+    let plain = server.sign_up("bob").await;
     let good = text(&first, "refresh_token");
     let mut wrong = vec![
         String::new(),
@@ -88,38 +88,38 @@ async fn refr_02_what_is_no_living_refresh_token_is_unknown() {
     ];
     wrong.extend(["ghr_", "ghr_a.b.c_d"].map(str::to_owned));
     for token in wrong {
-        let (reply, calls) = house
-            .calls_of(house.post(REFRESH, &json!({ "refresh_token": token })))
+        let (reply, calls) = server
+            .calls_of(server.post(REFRESH, &json!({ "refresh_token": token })))
             .await;
         dead(&reply);
         assert!(calls.is_empty(), "junk is refused before any read: {token}");
     }
-    whoami(&house, &first).await.ok();
-    refresh(&house, &first).await.ok();
+    whoami(&server, &first).await.ok();
+    refresh(&server, &first).await.ok();
 }
 
 #[tokio::test]
 async fn refr_03_the_old_pair_lives_until_a_new_token_is_used_and_repeats_are_told_the_same() {
     for first_use in ["access_token", "refresh_token"] {
-        let (house, old) = alice(&[HOUR]).await;
-        let new = refresh(&house, &old).await;
+        let (server, old) = alice(&[HOUR]).await;
+        let new = refresh(&server, &old).await;
         for _ in 0..3 {
-            house.advance(Duration::from_mins(1));
-            whoami(&house, &old).await.ok();
-            assert_eq!(refresh(&house, &old).await.body, new.body);
+            server.advance(Duration::from_mins(1));
+            whoami(&server, &old).await.ok();
+            assert_eq!(refresh(&server, &old).await.body, new.body);
         }
         let new = new.ok();
         let last = if first_use == "access_token" {
-            whoami(&house, &new).await.ok();
+            whoami(&server, &new).await.ok();
             new
         } else {
-            refresh(&house, &new).await.ok()
+            refresh(&server, &new).await.ok()
         };
         for _ in 0..2 {
-            dead(&refresh(&house, &old).await);
-            dead(&whoami(&house, &old).await);
+            dead(&refresh(&server, &old).await);
+            dead(&whoami(&server, &old).await);
         }
-        whoami(&house, &last).await.ok();
+        whoami(&server, &last).await.ok();
     }
 }
 
@@ -127,45 +127,48 @@ async fn refr_03_the_old_pair_lives_until_a_new_token_is_used_and_repeats_are_to
 /// of the later one, whose answer may have been lost.
 #[tokio::test]
 async fn refr_03_a_chain_of_refreshes_without_any_use_keeps_two_pairs() {
-    let (house, first) = alice(&[HOUR]).await;
-    let second = refresh(&house, &first).await.ok();
-    let third = refresh(&house, &second).await;
-    dead(&refresh(&house, &first).await);
-    dead(&whoami(&house, &first).await);
-    assert_eq!(refresh(&house, &second).await.body, third.body);
-    whoami(&house, &second).await.ok();
+    let (server, first) = alice(&[HOUR]).await;
+    let second = refresh(&server, &first).await.ok();
+    let third = refresh(&server, &second).await;
+    dead(&refresh(&server, &first).await);
+    dead(&whoami(&server, &first).await);
+    assert_eq!(refresh(&server, &second).await.body, third.body);
+    whoami(&server, &second).await.ok();
     let third = third.ok();
-    whoami(&house, &third).await.ok();
-    dead(&whoami(&house, &second).await);
-    dead(&refresh(&house, &second).await);
+    whoami(&server, &third).await.ok();
+    dead(&whoami(&server, &second).await);
+    dead(&refresh(&server, &second).await);
 }
 
 #[tokio::test]
 async fn refr_04_the_refresh_token_is_needed_and_no_access_token_is_looked_at() {
-    let (house, first) = alice(&[]).await;
+    let (server, first) = alice(&[]).await;
     for body in [json!({}), json!({ "refresh_token": null })] {
-        house
+        server
             .post(REFRESH, &body)
             .await
             .error(400, "M_MISSING_PARAM");
     }
     for body in ["[]", "\"x\"", "{\"refresh_token\":5}"] {
-        house
+        server
             .post_text(REFRESH, body)
             .await
             .error(400, "M_BAD_JSON");
     }
-    house.post_text(REFRESH, "{").await.error(400, "M_NOT_JSON");
+    server
+        .post_text(REFRESH, "{")
+        .await
+        .error(400, "M_NOT_JSON");
     let body = json!({ "refresh_token": first["refresh_token"] });
-    post_as(&house, "junk", REFRESH, &body).await.ok();
+    post_as(&server, "junk", REFRESH, &body).await.ok();
 }
 
 #[tokio::test]
 async fn refr_04_refreshing_is_limited() {
-    let (house, first) = alice(&[("GATEHOUSE_LIMITS", "on")]).await;
+    let (server, first) = alice(&[("GATEHOUSE_LIMITS", "on")]).await;
     let mut refused = 0;
     for _ in 0..100 {
-        let reply = refresh(&house, &first).await;
+        let reply = refresh(&server, &first).await;
         refused += u32::from(reply.status == 429);
     }
     assert!((1..100).contains(&refused), "{refused}");
@@ -174,18 +177,18 @@ async fn refr_04_refreshing_is_limited() {
 /// TOK-06, TOK-12.
 #[tokio::test]
 async fn tok_12_an_expired_access_token_is_a_soft_logout_and_the_refresh_token_lives_on() {
-    let (house, first) = alice(&[HOUR]).await;
-    house.advance(Duration::from_hours(1));
-    let body = whoami(&house, &first).await.error(401, "M_UNKNOWN_TOKEN");
+    let (server, first) = alice(&[HOUR]).await;
+    server.advance(Duration::from_hours(1));
+    let body = whoami(&server, &first).await.error(401, "M_UNKNOWN_TOKEN");
     assert_eq!(body["soft_logout"], true);
-    let second = refresh(&house, &first).await.ok();
-    house.advance(Duration::from_hours(1));
+    let second = refresh(&server, &first).await.ok();
+    server.advance(Duration::from_hours(1));
     // Expired before its first use: the device lives all the same.
-    let body = whoami(&house, &second).await.error(401, "M_UNKNOWN_TOKEN");
+    let body = whoami(&server, &second).await.error(401, "M_UNKNOWN_TOKEN");
     assert_eq!(body["soft_logout"], true);
-    let third = refresh(&house, &second).await.ok();
-    whoami(&house, &third).await.ok();
-    dead(&whoami(&house, &second).await);
+    let third = refresh(&server, &second).await.ok();
+    whoami(&server, &third).await.ok();
+    dead(&whoami(&server, &second).await);
 }
 
 /// TOK-13, PWD-11: whatever ends a device ends both of its pairs.
@@ -193,18 +196,18 @@ async fn tok_12_an_expired_access_token_is_a_soft_logout_and_the_refresh_token_l
 async fn tok_13_pwd_11_no_refresh_token_outlives_its_device() {
     for path in ["logout", "logout/all"] {
         for used in [true, false] {
-            let (house, old) = alice(&[]).await;
-            let new = refresh(&house, &old).await.ok();
+            let (server, old) = alice(&[]).await;
+            let new = refresh(&server, &old).await.ok();
             let leaving = if used { &new } else { &old };
             if used {
-                whoami(&house, &new).await.ok();
+                whoami(&server, &new).await.ok();
             }
             let path = format!("/_matrix/client/v3/{path}");
             let token = text(leaving, "access_token");
-            post_as(&house, token, &path, &json!({})).await.ok();
+            post_as(&server, token, &path, &json!({})).await.ok();
             for pair in [&old, &new] {
-                dead(&refresh(&house, pair).await);
-                dead(&whoami(&house, pair).await);
+                dead(&refresh(&server, pair).await);
+                dead(&whoami(&server, pair).await);
             }
         }
     }
@@ -213,75 +216,79 @@ async fn tok_13_pwd_11_no_refresh_token_outlives_its_device() {
 /// OUT-01: with a new token that nobody has used, too.
 #[tokio::test]
 async fn out_01_the_first_use_of_a_new_token_may_be_the_logout() {
-    let (house, old) = alice(&[]).await;
-    let new = refresh(&house, &old).await.ok();
+    let (server, old) = alice(&[]).await;
+    let new = refresh(&server, &old).await.ok();
     let token = text(&new, "access_token");
-    post_as(&house, token, "/_matrix/client/v3/logout", &json!({}))
+    post_as(&server, token, "/_matrix/client/v3/logout", &json!({}))
         .await
         .ok();
     for pair in [&old, &new] {
-        dead(&refresh(&house, pair).await);
-        dead(&whoami(&house, pair).await);
+        dead(&refresh(&server, pair).await);
+        dead(&whoami(&server, pair).await);
     }
     let device = format!("DEV#{}", text(&old, "device_id"));
-    assert!(rows_of(&house, "alice").iter().all(|(sk, _)| *sk != device));
+    assert!(
+        rows_of(&server, "alice")
+            .iter()
+            .all(|(sk, _)| *sk != device)
+    );
 }
 
 /// TOK-09: a login with the device's id ends the pair that is out, too.
 #[tokio::test]
 async fn tok_09_a_login_ends_the_refresh_tokens_of_its_device() {
-    let (house, old) = alice(&[]).await;
-    let new = refresh(&house, &old).await.ok();
+    let (server, old) = alice(&[]).await;
+    let new = refresh(&server, &old).await.ok();
     let body = json!({
         "type": "m.login.password", "password": PASSWORD, "device_id": old["device_id"],
         "identifier": { "type": "m.id.user", "user": "alice" },
     });
-    let login = house.post("/_matrix/client/v3/login", &body).await.ok();
+    let login = server.post("/_matrix/client/v3/login", &body).await.ok();
     assert!(login.get("refresh_token").is_none(), "TOK-16: {login}");
     for pair in [&old, &new] {
-        dead(&refresh(&house, pair).await);
-        dead(&whoami(&house, pair).await);
+        dead(&refresh(&server, pair).await);
+        dead(&whoami(&server, pair).await);
     }
-    whoami(&house, &login).await.ok();
+    whoami(&server, &login).await.ok();
 }
 
 #[tokio::test]
 async fn tok_14_a_locked_account_refreshes_nothing_and_keeps_its_tokens() {
-    let (house, first) = alice(&[]).await;
-    let pending = refresh(&house, &first).await;
-    set_status(&house, "alice", "locked");
+    let (server, first) = alice(&[]).await;
+    let pending = refresh(&server, &first).await;
+    set_status(&server, "alice", "locked");
     for _ in 0..2 {
-        let body = refresh(&house, &first).await.error(401, "M_USER_LOCKED");
+        let body = refresh(&server, &first).await.error(401, "M_USER_LOCKED");
         assert_eq!(body["soft_logout"], true);
-        let body = whoami(&house, &pending.ok())
+        let body = whoami(&server, &pending.ok())
             .await
             .error(401, "M_USER_LOCKED");
         assert_eq!(body["soft_logout"], true);
     }
     let junk = json!({ "refresh_token": "ghr_YWxpY2U.RA.x_AAAAAA" });
-    dead(&house.post(REFRESH, &junk).await);
-    set_status(&house, "alice", "active");
-    assert_eq!(refresh(&house, &first).await.body, pending.body);
-    whoami(&house, &pending.ok()).await.ok();
+    dead(&server.post(REFRESH, &junk).await);
+    set_status(&server, "alice", "active");
+    assert_eq!(refresh(&server, &first).await.body, pending.body);
+    whoami(&server, &pending.ok()).await.ok();
 }
 
 #[tokio::test]
 async fn tok_15_a_suspended_account_refreshes_and_a_deactivated_one_is_unknown() {
-    let (house, first) = alice(&[]).await;
-    set_status(&house, "alice", "suspended");
-    let second = refresh(&house, &first).await.ok();
-    whoami(&house, &second).await.ok();
-    set_status(&house, "alice", "deactivated");
-    dead(&refresh(&house, &second).await);
-    dead(&whoami(&house, &second).await);
+    let (server, first) = alice(&[]).await;
+    set_status(&server, "alice", "suspended");
+    let second = refresh(&server, &first).await.ok();
+    whoami(&server, &second).await.ok();
+    set_status(&server, "alice", "deactivated");
+    dead(&refresh(&server, &second).await);
+    dead(&whoami(&server, &second).await);
 }
 
 /// No row tells a token: not the pair that is out, nor the answer that is kept for repeats.
 #[tokio::test]
 async fn tok_18_no_row_holds_a_token() {
-    let (house, first) = alice(&[]).await;
-    let second = refresh(&house, &first).await.ok();
-    let rows = house.dump();
+    let (server, first) = alice(&[]).await;
+    let second = refresh(&server, &first).await.ok();
+    let rows = server.dump();
     for pair in [&first, &second] {
         for member in ["access_token", "refresh_token"] {
             let token = text(pair, member);

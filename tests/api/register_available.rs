@@ -2,9 +2,9 @@
 
 use std::cell::Cell;
 
-use kit::{House, PASSWORD, PREFIXES};
 use proptest::{prelude::Strategy, prop_oneof, string::string_regex};
 use serde_json::json;
+use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use super::support::{add_appservice, for_all, request, set_status};
 
@@ -18,24 +18,24 @@ fn escaped(name: &str) -> String {
 
 #[tokio::test]
 async fn avail_01_a_free_name_is_available() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for prefix in PREFIXES {
         let path = format!("{prefix}/register/available?username=alice");
-        assert_eq!(house.get(&path).await.ok(), json!({ "available": true }));
+        assert_eq!(server.get(&path).await.ok(), json!({ "available": true }));
     }
 }
 
 /// AVAIL-02, AVAIL-05, REG-16: in capitals too, and whatever has become of the account.
 #[tokio::test]
 async fn avail_02_a_taken_name_is_in_use() {
-    let house = House::new().await;
-    house.sign_up("alice").await;
+    let server = TestServer::new().await;
+    server.sign_up("alice").await;
     for status in ["active", "locked", "suspended", "deactivated"] {
-        set_status(&house, "alice", status);
+        set_status(&server, "alice", status);
         for prefix in PREFIXES {
             for name in ["alice", "ALICE"] {
                 let path = format!("{prefix}/register/available?username={name}");
-                house.get(&path).await.error(400, "M_USER_IN_USE");
+                server.get(&path).await.error(400, "M_USER_IN_USE");
             }
         }
     }
@@ -44,7 +44,7 @@ async fn avail_02_a_taken_name_is_in_use() {
 /// AVAIL-03, REG-35.
 #[tokio::test]
 async fn avail_03_what_is_no_name_here_is_invalid() {
-    let house = House::with(&[("GATEHOUSE_NAME_PATTERN", "[^.]*")]).await;
+    let server = TestServer::with(&[("GATEHOUSE_NAME_PATTERN", "[^.]*")]).await;
     let too_long = "a".repeat(255 - "@:localhost".len() + 1);
     let endless = "a".repeat(7000);
     for name in [
@@ -52,11 +52,11 @@ async fn avail_03_what_is_no_name_here_is_invalid() {
     ] {
         for prefix in PREFIXES {
             let path = format!("{prefix}/register/available?username={}", escaped(name));
-            house.get(&path).await.error(400, "M_INVALID_USERNAME");
+            server.get(&path).await.error(400, "M_INVALID_USERNAME");
         }
     }
     let longest = &too_long[1..];
-    house
+    server
         .get(&format!("{AVAILABLE}?username={longest}"))
         .await
         .ok();
@@ -64,17 +64,17 @@ async fn avail_03_what_is_no_name_here_is_invalid() {
 
 #[tokio::test]
 async fn avail_04_an_exclusive_name_belongs_to_an_application_service() {
-    let house = House::new().await;
-    let token = add_appservice(&house, "irc", &[("@irc_.*", true), ("@open_.*", false)]).await;
+    let server = TestServer::new().await;
+    let token = add_appservice(&server, "irc", &[("@irc_.*", true), ("@open_.*", false)]).await;
     for prefix in PREFIXES {
         for name in ["irc_alice", "IRC_ALICE", "ircbot"] {
             let path = format!("{prefix}/register/available?username={name}");
-            house.get(&path).await.error(400, "M_EXCLUSIVE");
+            server.get(&path).await.error(400, "M_EXCLUSIVE");
             // The endpoint looks at no token, so an application service's changes nothing.
-            house.get_as(&token, &path).await.error(400, "M_EXCLUSIVE");
+            server.get_as(&token, &path).await.error(400, "M_EXCLUSIVE");
         }
     }
-    house
+    server
         .get(&format!("{AVAILABLE}?username=open_alice"))
         .await
         .ok();
@@ -93,16 +93,16 @@ fn avail_05_available_and_register_agree_on_every_name() {
         1 => string_regex("[0-9]{1,20}").unwrap(),
     ];
     let settled = Cell::new(false);
-    for_all(192, &[], &name.boxed(), &async |house, name| {
+    for_all(192, &[], &name.boxed(), &async |server, name| {
         if !settled.replace(true) {
-            add_appservice(house, "irc", &[("@irc_.*", true)]).await;
-            house.sign_up("alice").await;
+            add_appservice(server, "irc", &[("@irc_.*", true)]).await;
+            server.sign_up("alice").await;
         }
-        let available = house
+        let available = server
             .get(&format!("{AVAILABLE}?username={}", escaped(&name)))
             .await;
         let body = json!({ "username": name });
-        let register = house.register(&body).await;
+        let register = server.register(&body).await;
         if available.status == 200 {
             assert_eq!(available.json(), json!({ "available": true }));
             register.challenge();
@@ -118,29 +118,29 @@ fn avail_05_available_and_register_agree_on_every_name() {
 
 #[tokio::test]
 async fn avail_06_asking_reserves_nothing_and_needs_no_token() {
-    let house = House::new().await;
-    let before = house.dump();
+    let server = TestServer::new().await;
+    let before = server.dump();
     let path = format!("{AVAILABLE}?username=alice");
-    house.get(&path).await.ok();
-    house.get_as("junk", &path).await.ok();
-    house
+    server.get(&path).await.ok();
+    server.get_as("junk", &path).await.ok();
+    server
         .send(request("GET", &path, &[], br#"{"username":"bob"}"#))
         .await
         .ok();
-    assert_eq!(house.dump(), before);
+    assert_eq!(server.dump(), before);
     let body =
         json!({ "username": "alice", "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
-    house.register(&body).await.ok();
-    house.get(&path).await.error(400, "M_USER_IN_USE");
+    server.register(&body).await.ok();
+    server.get(&path).await.error(400, "M_USER_IN_USE");
 }
 
 #[tokio::test]
 async fn avail_07_the_username_is_required() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for prefix in PREFIXES {
         for query in ["", "?", "?user=alice", "?Username=alice", "?=alice"] {
             let path = format!("{prefix}/register/available{query}");
-            house.get(&path).await.error(400, "M_MISSING_PARAM");
+            server.get(&path).await.error(400, "M_MISSING_PARAM");
         }
     }
 }
@@ -148,8 +148,8 @@ async fn avail_07_the_username_is_required() {
 /// HTTP-25: decoded once and exactly.
 #[tokio::test]
 async fn http_25_an_escaped_plus_is_a_plus() {
-    let house = House::new().await;
-    house.sign_up("a+b").await;
+    let server = TestServer::new().await;
+    server.sign_up("a+b").await;
     for (query, errcode) in [
         ("a%2Bb", "M_USER_IN_USE"),
         ("%61%2b%62", "M_USER_IN_USE"),
@@ -163,7 +163,7 @@ async fn http_25_an_escaped_plus_is_a_plus() {
     ] {
         for prefix in PREFIXES {
             let path = format!("{prefix}/register/available?username={query}");
-            house.get(&path).await.error(400, errcode);
+            server.get(&path).await.error(400, errcode);
         }
     }
 }

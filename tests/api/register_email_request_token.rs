@@ -1,12 +1,12 @@
 //! `POST /register/email/requestToken`: what is about mail alone.
 
-use kit::PREFIXES;
 use serde_json::json;
+use test_support::PREFIXES;
 
 use super::{
     support::text,
     threepids::{
-        EMAIL, LINK, house_with, link_token, mail_to, open, queued, row, rows, sid, state, submit,
+        EMAIL, LINK, link_token, mail_to, open, queued, row, rows, server_with, sid, state, submit,
     },
 };
 
@@ -14,18 +14,18 @@ use super::{
 #[tokio::test]
 async fn _3pid_02_a_request_for_mail_is_answered_with_a_session_alone() {
     for prefix in PREFIXES {
-        let house = house_with(&[]).await;
+        let server = server_with(&[]).await;
         let path = format!("{prefix}/register/email/requestToken");
-        let answer = house
+        let answer = server
             .post(&path, &mail_to("alice@example.org", "secret", 1))
             .await
             .ok();
         let sid = text(&answer, "sid");
         assert_eq!(answer, json!({ "sid": sid }));
-        assert_eq!(queued(&house), 1);
+        assert_eq!(queued(&server), 1);
         // A phone's members do not make up for those that are missing.
         let phone = json!({ "client_secret": "s", "country": "GB", "phone_number": "07400 123456", "send_attempt": 1 });
-        house
+        server
             .post(&path, &phone)
             .await
             .error(400, "M_MISSING_PARAM");
@@ -37,7 +37,7 @@ async fn _3pid_02_a_request_for_mail_is_answered_with_a_session_alone() {
 async fn incident_2_what_is_no_plain_mailbox_is_refused_before_any_rule() {
     // A rule that each of them would break, and one that each would pass.
     for policy in ["nobody@nowhere.example", ".*@.*"] {
-        let house = house_with(&[("GATEHOUSE_EMAIL_ALLOWED", policy)]).await;
+        let server = server_with(&[("GATEHOUSE_EMAIL_ALLOWED", policy)]).await;
         let long_local = format!("{}@example.org", "a".repeat(65));
         let long_domain = format!("a@{}example.org", "b.".repeat(130));
         let long_label = format!("a@{}.org", "b".repeat(64));
@@ -85,17 +85,17 @@ async fn incident_2_what_is_no_plain_mailbox_is_refused_before_any_rule() {
             &long_domain,
             &long_label,
         ] {
-            let reply = house.post(EMAIL, &mail_to(address, "secret", 1)).await;
+            let reply = server.post(EMAIL, &mail_to(address, "secret", 1)).await;
             assert_eq!(reply.status, 400, "{address:?}");
             reply.error(400, "M_INVALID_PARAM");
         }
-        assert_eq!((queued(&house), rows(&house).len()), (0, 0));
+        assert_eq!((queued(&server), rows(&server).len()), (0, 0));
     }
 }
 
 #[tokio::test]
 async fn _3pid_62_display_names_brackets_and_mailto_are_no_address() {
-    let house = house_with(&[]).await;
+    let server = server_with(&[]).await;
     for address in [
         "Bob <b@example.org>",
         "<b@example.org>",
@@ -109,21 +109,21 @@ async fn _3pid_62_display_names_brackets_and_mailto_are_no_address() {
         " b@example.org",
         "b@example.org ",
     ] {
-        let reply = house.post(EMAIL, &mail_to(address, "secret", 1)).await;
+        let reply = server.post(EMAIL, &mail_to(address, "secret", 1)).await;
         match address {
             // An apostrophe is a letter like others.
             "'b@example.org" => drop(reply.ok()),
             _ => drop(reply.error(400, "M_INVALID_PARAM")),
         }
     }
-    assert_eq!(rows(&house).len(), 1);
+    assert_eq!(rows(&server).len(), 1);
 }
 
 /// Incident 14: what folds alike is one session about one address, and mail goes to the
 /// folded one.
 #[tokio::test]
 async fn _3pid_61_spellings_that_fold_alike_are_one_address() {
-    let house = house_with(&[]).await;
+    let server = server_with(&[]).await;
     for (canonical, spellings) in [
         (
             "strauss@example.com",
@@ -153,24 +153,24 @@ async fn _3pid_61_spellings_that_fold_alike_are_one_address() {
             ],
         ),
     ] {
-        let before = (rows(&house).len(), queued(&house));
-        let first = sid(&house, EMAIL, &mail_to(canonical, "secret", 1)).await;
+        let before = (rows(&server).len(), queued(&server));
+        let first = sid(&server, EMAIL, &mail_to(canonical, "secret", 1)).await;
         for spelling in spellings {
-            let same = sid(&house, EMAIL, &mail_to(spelling, "secret", 1)).await;
+            let same = sid(&server, EMAIL, &mail_to(spelling, "secret", 1)).await;
             assert_eq!(same, first, "{spelling}");
         }
         assert_eq!(
-            (rows(&house).len(), queued(&house)),
+            (rows(&server).len(), queued(&server)),
             (before.0 + 1, before.1 + 1)
         );
-        assert_eq!(row(&house, &first)["address"]["S"], canonical);
+        assert_eq!(row(&server, &first)["address"]["S"], canonical);
     }
 }
 
 /// Incident 14: addresses that look alike and do not fold to an address that can be written to.
 #[tokio::test]
 async fn incident_14_what_looks_alike_and_does_not_fold_to_ascii_is_refused() {
-    let house = house_with(&[]).await;
+    let server = server_with(&[]).await;
     for address in [
         "al\u{131}ce@example.org",
         "\u{ff41}lice@example.org",
@@ -184,18 +184,18 @@ async fn incident_14_what_looks_alike_and_does_not_fold_to_ascii_is_refused() {
         "al\u{130}ce@example.org",
         "alice@b\u{fc}cher.example",
     ] {
-        let reply = house.post(EMAIL, &mail_to(address, "secret", 1)).await;
+        let reply = server.post(EMAIL, &mail_to(address, "secret", 1)).await;
         reply.error(400, "M_INVALID_PARAM");
     }
-    assert!(rows(&house).is_empty());
+    assert!(rows(&server).is_empty());
     let ascii = sid(
-        &house,
+        &server,
         EMAIL,
         &mail_to("alice@xn--bcher-kva.example", "secret", 1),
     )
     .await;
     assert_eq!(
-        row(&house, &ascii)["address"]["S"],
+        row(&server, &ascii)["address"]["S"],
         "alice@xn--bcher-kva.example"
     );
 }
@@ -203,7 +203,7 @@ async fn incident_14_what_looks_alike_and_does_not_fold_to_ascii_is_refused() {
 /// Incident 2: a local part may hold all that a plain mailbox may, and stays what it is.
 #[tokio::test]
 async fn incident_2_what_is_a_plain_mailbox_is_taken_as_it_is() {
-    let house = house_with(&[]).await;
+    let server = server_with(&[]).await;
     let longest = format!("{}@{}.org", "a".repeat(64), "b".repeat(63));
     for address in [
         "a@b.c1",
@@ -214,28 +214,28 @@ async fn incident_2_what_is_a_plain_mailbox_is_taken_as_it_is() {
         "1@2.org",
         &longest,
     ] {
-        let sid = sid(&house, EMAIL, &mail_to(address, "secret", 1)).await;
-        assert_eq!(row(&house, &sid)["address"]["S"], address);
+        let sid = sid(&server, EMAIL, &mail_to(address, "secret", 1)).await;
+        assert_eq!(row(&server, &sid)["address"]["S"], address);
     }
 }
 
 /// 3PID-50: neither asking nor validating gives anybody an account or an address.
 #[tokio::test]
 async fn _3pid_50_a_validation_alone_attaches_nothing() {
-    let house = house_with(&[]).await;
-    let before = house.local.engine().table("Accounts").unwrap();
-    let sid = sid(&house, EMAIL, &mail_to("alice@example.org", "secret", 1)).await;
-    let token = link_token(&house, &sid);
+    let server = server_with(&[]).await;
+    let before = server.local.engine().table("Accounts").unwrap();
+    let sid = sid(&server, EMAIL, &mail_to("alice@example.org", "secret", 1)).await;
+    let token = link_token(&server, &sid);
     assert_eq!(
-        open(&house, LINK, &[("sid", &sid), ("token", &token)])
+        open(&server, LINK, &[("sid", &sid), ("token", &token)])
             .await
             .status,
         200
     );
-    submit(&house, "email", &sid, "secret", &token).await.ok();
-    assert_eq!(state(&house, &sid), "validated");
-    assert_eq!(house.local.engine().table("Accounts").unwrap(), before);
-    let free = house
+    submit(&server, "email", &sid, "secret", &token).await.ok();
+    assert_eq!(state(&server, &sid), "validated");
+    assert_eq!(server.local.engine().table("Accounts").unwrap(), before);
+    let free = server
         .get("/_matrix/client/v3/register/available?username=alice")
         .await;
     free.ok();

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use kit::{House, PASSWORD};
 use serde_json::json;
+use test_support::{PASSWORD, TestServer};
 
 const VALIDITY: &str = "/_matrix/client/v1/register/m.login.registration_token/validity";
 const FLOWS: (&str, &str) = (
@@ -11,8 +11,8 @@ const FLOWS: (&str, &str) = (
     "m.login.registration_token+m.login.dummy",
 );
 
-async fn is_valid(house: &House, token: &str) -> bool {
-    let answer = house.get(&format!("{VALIDITY}?token={token}")).await.ok();
+async fn is_valid(server: &TestServer, token: &str) -> bool {
+    let answer = server.get(&format!("{VALIDITY}?token={token}")).await.ok();
     let valid = answer["valid"]
         .as_bool()
         .unwrap_or_else(|| panic!("{answer}"));
@@ -21,21 +21,21 @@ async fn is_valid(house: &House, token: &str) -> bool {
 }
 
 /// A whole sign-up with the token; whether it came through.
-async fn sign_up(house: &House, name: &str, token: &str) -> bool {
-    let (_, session) = house
+async fn sign_up(server: &TestServer, name: &str, token: &str) -> bool {
+    let (_, session) = server
         .begin(&json!({ "username": name, "password": PASSWORD }))
         .await;
     let auth = json!({ "type": "m.login.registration_token", "token": token, "session": session });
-    house.register(&json!({ "auth": auth })).await.challenge();
+    server.register(&json!({ "auth": auth })).await.challenge();
     let auth = json!({ "type": "m.login.dummy", "session": session });
-    house.register(&json!({ "auth": auth })).await.status == 200
+    server.register(&json!({ "auth": auth })).await.status == 200
 }
 
 #[tokio::test]
 async fn rtok_01_a_good_token_is_valid_and_any_other_text_is_not() {
-    let house = House::with(&[FLOWS]).await;
-    let token = house.registration_token(&[]).await;
-    assert!(is_valid(&house, &token).await);
+    let server = TestServer::with(&[FLOWS]).await;
+    let token = server.registration_token(&[]).await;
+    assert!(is_valid(&server, &token).await);
     let long = "a".repeat(65);
     let cut = &token[1..];
     let other_case = token.to_lowercase();
@@ -50,66 +50,66 @@ async fn rtok_01_a_good_token_is_valid_and_any_other_text_is_not() {
         cut,
         &other_case,
     ] {
-        assert!(!is_valid(&house, junk).await, "{junk}");
+        assert!(!is_valid(&server, junk).await, "{junk}");
     }
 }
 
 /// RTOK-01, incident 21: asking costs no use, and each limit ends where it says.
 #[tokio::test]
 async fn rtok_01_a_token_is_valid_until_its_last_use_or_its_end() {
-    let house = House::with(&[FLOWS]).await;
-    let twice = house.registration_token(&["--uses", "2"]).await;
+    let server = TestServer::with(&[FLOWS]).await;
+    let twice = server.registration_token(&["--uses", "2"]).await;
     for name in ["alice", "bob"] {
         for _ in 0..3 {
-            assert!(is_valid(&house, &twice).await, "before {name}");
+            assert!(is_valid(&server, &twice).await, "before {name}");
         }
-        assert!(sign_up(&house, name, &twice).await);
+        assert!(sign_up(&server, name, &twice).await);
     }
-    assert!(!is_valid(&house, &twice).await);
-    assert!(!sign_up(&house, "carol", &twice).await);
+    assert!(!is_valid(&server, &twice).await);
+    assert!(!sign_up(&server, "carol", &twice).await);
 
-    let house = House::with(&[FLOWS]).await;
-    let hour = house.registration_token(&["--expires-in", "1h"]).await;
-    house.advance(Duration::from_millis(3_599_999));
-    assert!(is_valid(&house, &hour).await);
-    house.advance(Duration::from_millis(1));
-    assert!(!is_valid(&house, &hour).await);
-    assert!(!sign_up(&house, "dave", &hour).await);
+    let server = TestServer::with(&[FLOWS]).await;
+    let hour = server.registration_token(&["--expires-in", "1h"]).await;
+    server.advance(Duration::from_millis(3_599_999));
+    assert!(is_valid(&server, &hour).await);
+    server.advance(Duration::from_millis(1));
+    assert!(!is_valid(&server, &hour).await);
+    assert!(!sign_up(&server, "dave", &hour).await);
 }
 
 #[tokio::test]
 async fn rtok_01_a_revoked_token_is_not_valid() {
-    let house = House::with(&[FLOWS]).await;
-    let token = house.registration_token(&["--uses", "5"]).await;
-    assert!(is_valid(&house, &token).await);
-    let list = house
+    let server = TestServer::with(&[FLOWS]).await;
+    let token = server.registration_token(&["--uses", "5"]).await;
+    assert!(is_valid(&server, &token).await);
+    let list = server
         .admin_run(&["registration-tokens", "list"])
         .await
         .unwrap();
     let id = list[0]["id"].as_str().unwrap();
-    let revoked = house
+    let revoked = server
         .admin_run(&["registration-tokens", "revoke", id])
         .await;
     assert_eq!(revoked.unwrap(), json!({ "revoked": id }));
-    assert!(!is_valid(&house, &token).await);
+    assert!(!is_valid(&server, &token).await);
 }
 
 #[tokio::test]
 async fn rtok_01_the_token_is_required() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for query in ["", "?", "?tokens=x", "?Token=x"] {
-        let reply = house.get(&format!("{VALIDITY}{query}")).await;
+        let reply = server.get(&format!("{VALIDITY}{query}")).await;
         reply.error(400, "M_MISSING_PARAM");
     }
 }
 
 #[tokio::test]
 async fn rtok_01_a_closed_server_says_nothing() {
-    let house = House::with(&[("GATEHOUSE_REGISTRATION", "closed")]).await;
-    let token = house.registration_token(&[]).await;
+    let server = TestServer::with(&[("GATEHOUSE_REGISTRATION", "closed")]).await;
+    let token = server.registration_token(&[]).await;
     for token in [token.as_str(), "nobody"] {
-        let (reply, calls) = house
-            .calls_of(house.get(&format!("{VALIDITY}?token={token}")))
+        let (reply, calls) = server
+            .calls_of(server.get(&format!("{VALIDITY}?token={token}")))
             .await;
         reply.error(403, "M_FORBIDDEN");
         assert!(calls.is_empty(), "{calls:?}");
@@ -119,9 +119,9 @@ async fn rtok_01_a_closed_server_says_nothing() {
 /// The endpoint is younger than r0 and stands under v1 alone.
 #[tokio::test]
 async fn rtok_01_there_is_no_such_path_under_r0_and_v3() {
-    let house = House::new().await;
-    for prefix in kit::PREFIXES {
+    let server = TestServer::new().await;
+    for prefix in test_support::PREFIXES {
         let path = format!("{prefix}/register/m.login.registration_token/validity?token=x");
-        house.get(&path).await.error(404, "M_UNRECOGNIZED");
+        server.get(&path).await.error(404, "M_UNRECOGNIZED");
     }
 }

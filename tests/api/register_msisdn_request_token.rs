@@ -1,12 +1,12 @@
 //! `POST /register/msisdn/requestToken`: what is about phones alone.
 
 use http::Uri;
-use kit::{House, PREFIXES};
 use serde_json::{Value, json};
+use test_support::{PREFIXES, TestServer};
 
 use super::{
     support::text,
-    threepids::{FLOWS, MAIL, MSISDN, SMS, house_with, queued, row, rows, sid, text_to},
+    threepids::{FLOWS, MAIL, MSISDN, SMS, queued, row, rows, server_with, sid, text_to},
 };
 
 fn call(country: &str, number: &str) -> Value {
@@ -19,7 +19,7 @@ fn call(country: &str, number: &str) -> Value {
 async fn _3pid_03_a_request_for_a_text_message_is_answered_with_the_number_and_where_to_submit() {
     let public = ("GATEHOUSE_PUBLIC_URL", "https://matrix.example.org");
     for prefix in PREFIXES {
-        let house = house_with(&[public]).await;
+        let server = server_with(&[public]).await;
         let path = format!("{prefix}/register/msisdn/requestToken");
         let body = text_to("07400 123456", "secret", 1).to_string();
         let headers = [
@@ -27,7 +27,7 @@ async fn _3pid_03_a_request_for_a_text_message_is_answered_with_the_number_and_w
             ("x-forwarded-host", "evil.example"),
         ];
         let sent = super::support::request("POST", &path, &headers, body.as_bytes());
-        let answer = house.send(sent).await.ok();
+        let answer = server.send(sent).await.ok();
         let sid = text(&answer, "sid");
         assert_eq!(
             answer,
@@ -38,26 +38,29 @@ async fn _3pid_03_a_request_for_a_text_message_is_answered_with_the_number_and_w
                 "intl_fmt": "+44 7400 123456",
             })
         );
-        assert_eq!(queued(&house), 1);
+        assert_eq!(queued(&server), 1);
         let mail = json!({ "client_secret": "s", "email": "a@example.org", "send_attempt": 1 });
-        house.post(&path, &mail).await.error(400, "M_MISSING_PARAM");
+        server
+            .post(&path, &mail)
+            .await
+            .error(400, "M_MISSING_PARAM");
     }
 }
 
 /// 3PID-40: the address that is named is one that is served.
 #[tokio::test]
 async fn _3pid_40_the_submit_url_leads_to_the_endpoint_that_takes_the_code() {
-    let house = house_with(&[]).await;
-    let answer = house
+    let server = server_with(&[]).await;
+    let answer = server
         .post(MSISDN, &text_to("07400 123456", "secret", 1))
         .await
         .ok();
     let url: Uri = text(&answer, "submit_url").parse().unwrap();
     let sid = text(&answer, "sid");
-    let code = super::threepids::code(&house, sid, 1);
+    let code = super::threepids::code(&server, sid, 1);
     let body = json!({ "sid": sid, "client_secret": "secret", "token": code });
     assert_eq!(
-        house.post(url.path(), &body).await.ok(),
+        server.post(url.path(), &body).await.ok(),
         json!({ "success": true })
     );
 }
@@ -65,7 +68,7 @@ async fn _3pid_40_the_submit_url_leads_to_the_endpoint_that_takes_the_code() {
 /// 3PID-63, 3PID-65: one session for all of them, about the digits without a plus.
 #[tokio::test]
 async fn _3pid_66_a_number_is_read_as_dialled_from_its_country() {
-    let house = house_with(&[]).await;
+    let server = server_with(&[]).await;
     for (canonical, readable, forms) in [
         (
             "447400123456",
@@ -96,10 +99,10 @@ async fn _3pid_66_a_number_is_read_as_dialled_from_its_country() {
             ],
         ),
     ] {
-        let before = (rows(&house).len(), queued(&house));
+        let before = (rows(&server).len(), queued(&server));
         let mut answers = Vec::new();
         for (country, number) in forms {
-            let answer = house.post(MSISDN, &call(country, number)).await;
+            let answer = server.post(MSISDN, &call(country, number)).await;
             assert_eq!(answer.status, 200, "{country} {number}: {}", answer.text());
             answers.push(answer.ok());
         }
@@ -110,11 +113,11 @@ async fn _3pid_66_a_number_is_read_as_dialled_from_its_country() {
         assert_eq!(answers[0]["msisdn"], canonical);
         assert_eq!(answers[0]["intl_fmt"], readable);
         assert_eq!(
-            row(&house, text(&answers[0], "sid"))["address"]["S"],
+            row(&server, text(&answers[0], "sid"))["address"]["S"],
             canonical
         );
         assert_eq!(
-            (rows(&house).len(), queued(&house)),
+            (rows(&server).len(), queued(&server)),
             (before.0 + 1, before.1 + 1)
         );
     }
@@ -127,12 +130,12 @@ async fn _3pid_65_the_numbers_kept_for_fiction_are_taken_where_any_possible_numb
         ("US", "+447700900001"),
         ("GB", "+44 7700 900001"),
     ];
-    let strict = house_with(&[]).await;
+    let strict = server_with(&[]).await;
     for (country, number) in forms {
         let reply = strict.post(MSISDN, &call(country, number)).await;
         reply.error(400, "M_INVALID_PARAM");
     }
-    let lenient = house_with(&[("GATEHOUSE_SMS_NUMBERS", "possible")]).await;
+    let lenient = server_with(&[("GATEHOUSE_SMS_NUMBERS", "possible")]).await;
     for (country, number) in forms {
         let sid = sid(&lenient, MSISDN, &call(country, number)).await;
         assert_eq!(row(&lenient, &sid)["address"]["S"], "447700900001");
@@ -142,7 +145,7 @@ async fn _3pid_65_the_numbers_kept_for_fiction_are_taken_where_any_possible_numb
 
 #[tokio::test]
 async fn _3pid_67_a_country_is_two_capitals_that_name_one() {
-    let house = house_with(&[]).await;
+    let server = server_with(&[]).await;
     for country in [
         "",
         "ZZ",
@@ -162,17 +165,17 @@ async fn _3pid_67_a_country_is_two_capitals_that_name_one() {
         "\u{ff27}\u{ff22}",
     ] {
         for number in ["07400 123456", "+44 7400 123456"] {
-            let reply = house.post(MSISDN, &call(country, number)).await;
+            let reply = server.post(MSISDN, &call(country, number)).await;
             assert_eq!(reply.status, 400, "{country:?} {number}");
             reply.error(400, "M_INVALID_PARAM");
         }
     }
-    assert!(rows(&house).is_empty());
+    assert!(rows(&server).is_empty());
 }
 
 #[tokio::test]
 async fn _3pid_13_what_is_no_number_is_refused() {
-    let house = house_with(&[]).await;
+    let server = server_with(&[]).await;
     let endless = "0".repeat(5_000);
     for number in [
         "",
@@ -198,18 +201,18 @@ async fn _3pid_13_what_is_no_number_is_refused() {
         "999",
         &endless,
     ] {
-        let reply = house.post(MSISDN, &call("GB", number)).await;
+        let reply = server.post(MSISDN, &call("GB", number)).await;
         assert_eq!(reply.status, 400, "{number:?}: {}", reply.text());
         reply.error(400, "M_INVALID_PARAM");
     }
-    assert!(rows(&house).is_empty());
+    assert!(rows(&server).is_empty());
 }
 
 /// Incident 28: only to countries that the operator lists, and to no number that costs.
 #[tokio::test]
 async fn _3pid_08_no_text_message_goes_to_a_country_that_is_not_listed_nor_to_a_number_that_costs()
 {
-    let house = house_with(&[]).await;
+    let server = server_with(&[]).await;
     for (country, number) in [
         ("NL", "06 12345678"),
         ("GB", "+31612345678"),
@@ -223,12 +226,12 @@ async fn _3pid_08_no_text_message_goes_to_a_country_that_is_not_listed_nor_to_a_
         ("GB", "0800 123 4567"),
         ("US", "+1 800 234 5678"),
     ] {
-        let reply = house.post(MSISDN, &call(country, number)).await;
+        let reply = server.post(MSISDN, &call(country, number)).await;
         assert_eq!(reply.status, 403, "{country} {number}: {}", reply.text());
         reply.error(403, "M_THREEPID_DENIED");
     }
-    assert_eq!((queued(&house), rows(&house).len()), (0, 0));
-    let wider = House::with(&[MAIL, FLOWS, (SMS.0, "NL")]).await;
+    assert_eq!((queued(&server), rows(&server).len()), (0, 0));
+    let wider = TestServer::with(&[MAIL, FLOWS, (SMS.0, "NL")]).await;
     wider.post(MSISDN, &call("NL", "06 12345678")).await.ok();
     let reply = wider.post(MSISDN, &call("GB", "07400 123456")).await;
     reply.error(403, "M_THREEPID_DENIED");

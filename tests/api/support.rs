@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 
 use gatehouse_local::template::Template;
 use http::{Method, Request};
-use kit::{House, Reply};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
+use test_support::{Reply, TestServer};
 
 /// Where it is asked whose a token is.
 pub(crate) const WHOAMI: &str = "/_matrix/client/v3/account/whoami";
@@ -140,10 +140,10 @@ pub(crate) fn request(
 }
 
 /// `POST` with an `Authorization` header.
-pub(crate) async fn post_as(house: &House, token: &str, path: &str, body: &Value) -> Reply {
+pub(crate) async fn post_as(server: &TestServer, token: &str, path: &str, body: &Value) -> Reply {
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str())];
-    house
+    server
         .send(request("POST", path, &headers, body.to_string().as_bytes()))
         .await
 }
@@ -157,14 +157,14 @@ pub(crate) fn text<'a>(body: &'a Value, member: &str) -> &'a str {
 }
 
 /// What a living token says of itself.
-pub(crate) async fn whoami(house: &House, token: &str) -> Value {
-    house.get_as(token, WHOAMI).await.ok()
+pub(crate) async fn whoami(server: &TestServer, token: &str) -> Value {
+    server.get_as(token, WHOAMI).await.ok()
 }
 
 /// The rows under a user, by their sort keys.
-pub(crate) fn rows_of(house: &House, localpart: &str) -> Vec<(String, Value)> {
+pub(crate) fn rows_of(server: &TestServer, localpart: &str) -> Vec<(String, Value)> {
     let partition = format!("USER#{localpart}");
-    let rows = house.local.engine().table("Accounts").unwrap();
+    let rows = server.local.engine().table("Accounts").unwrap();
     rows.into_iter()
         .filter(|row| row["pk"]["S"] == partition)
         .map(|row| (text(&row["sk"], "S").to_owned(), row))
@@ -172,42 +172,46 @@ pub(crate) fn rows_of(house: &House, localpart: &str) -> Vec<(String, Value)> {
 }
 
 /// How many accounts there are.
-pub(crate) fn accounts(house: &House) -> usize {
-    let rows = house.local.engine().table("Accounts").unwrap();
+pub(crate) fn accounts(server: &TestServer) -> usize {
+    let rows = server.local.engine().table("Accounts").unwrap();
     let account =
         |row: &&Value| text(&row["pk"], "S").starts_with("USER#") && row["sk"]["S"] == "A";
     rows.iter().filter(account).count()
 }
 
 /// How many UIA sessions there are.
-pub(crate) fn sessions(house: &House) -> usize {
-    house.local.engine().table("UiaSessions").unwrap().len()
+pub(crate) fn sessions(server: &TestServer) -> usize {
+    server.local.engine().table("UiaSessions").unwrap().len()
 }
 
 /// Gives an account another status, as an operator will one day by a verb of its own.
-pub(crate) fn set_status(house: &House, localpart: &str, status: &str) {
+pub(crate) fn set_status(server: &TestServer, localpart: &str, status: &str) {
     let update = json!({
-        "TableName": format!("{}-accounts", house.local.config().tables),
+        "TableName": format!("{}-accounts", server.local.config().tables),
         "Key": { "pk": { "S": format!("USER#{localpart}") }, "sk": { "S": "A" } },
         "UpdateExpression": "SET #status = :status",
         "ConditionExpression": "attribute_exists(pk)",
         "ExpressionAttributeNames": { "#status": "status" },
         "ExpressionAttributeValues": { ":status": { "S": status } },
     });
-    house.past_the_functions("UpdateItem", &update);
+    server.past_the_functions("UpdateItem", &update);
 }
 
 /// An application service of these user namespaces (`regex`, `exclusive`), registered through the
 /// operator's command. Its token is `id` and `-as-token`, its own user `id` and `bot`.
-pub(crate) async fn add_appservice(house: &House, id: &str, namespaces: &[(&str, bool)]) -> String {
+pub(crate) async fn add_appservice(
+    server: &TestServer,
+    id: &str,
+    namespaces: &[(&str, bool)],
+) -> String {
     let token = format!("{id}-as-token");
-    add_appservice_with_token(house, id, &token, namespaces).await;
+    add_appservice_with_token(server, id, &token, namespaces).await;
     token
 }
 
 /// The same, with a token of its own.
 pub(crate) async fn add_appservice_with_token(
-    house: &House,
+    server: &TestServer,
     id: &str,
     token: &str,
     namespaces: &[(&str, bool)],
@@ -228,14 +232,14 @@ pub(crate) async fn add_appservice_with_token(
     )
     .unwrap();
     let path = file.path().to_str().unwrap();
-    let added = house.admin_run(&["appservices", "add", path]).await;
+    let added = server.admin_run(&["appservices", "add", path]).await;
     assert_eq!(added.unwrap()["added"], json!([id]));
 }
 
 /// A user of an application service.
-pub(crate) async fn register_as(house: &House, token: &str, username: &str) -> Reply {
+pub(crate) async fn register_as(server: &TestServer, token: &str, username: &str) -> Reply {
     let body = json!({ "type": "m.login.application_service", "username": username });
-    post_as(house, token, "/_matrix/client/v3/register", &body).await
+    post_as(server, token, "/_matrix/client/v3/register", &body).await
 }
 
 /// Runs a property over one house. The cases are the same in every run.
@@ -243,21 +247,21 @@ pub(crate) fn for_all<S: proptest::strategy::Strategy>(
     cases: u32,
     settings: &[(&str, &str)],
     strategy: &S,
-    property: &impl AsyncFn(&House, S::Value),
+    property: &impl AsyncFn(&TestServer, S::Value),
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
     let _guard = runtime.enter();
-    let house = runtime.block_on(House::with(settings));
+    let server = runtime.block_on(TestServer::with(settings));
     let config = Config {
         failure_persistence: None,
         ..Config::with_cases(cases)
     };
-    let chance = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-    let verdict = TestRunner::new_with_rng(config, chance).run(strategy, |case| {
-        runtime.block_on(property(&house, case));
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let verdict = TestRunner::new_with_rng(config, rng).run(strategy, |case| {
+        runtime.block_on(property(&server, case));
         Ok(())
     });
     if let Err(error) = verdict {

@@ -7,9 +7,9 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
-use kit::{House, PASSWORD, Reply};
 use serde_json::{Value, json};
 use shared::threepids::proofs;
+use test_support::{PASSWORD, Reply, TestServer};
 
 use super::support::{request, text};
 
@@ -68,8 +68,8 @@ pub(crate) const REQUESTS: [(&str, &str); 6] = [
 ];
 
 /// A house that sends both kinds of message, with these settings besides.
-pub(crate) async fn house_with(settings: &[(&str, &str)]) -> House {
-    House::with(&[&[MAIL, SMS, FLOWS], settings].concat()).await
+pub(crate) async fn server_with(settings: &[(&str, &str)]) -> TestServer {
+    TestServer::with(&[&[MAIL, SMS, FLOWS], settings].concat()).await
 }
 
 /// What is asked for a mail to `address`.
@@ -114,66 +114,66 @@ pub(crate) fn with(mut a: Value, b: &Value) -> Value {
 }
 
 /// Asks, and returns the session.
-pub(crate) async fn sid(house: &House, path: &str, body: &Value) -> String {
-    text(&house.post(path, body).await.ok(), "sid").to_owned()
+pub(crate) async fn sid(server: &TestServer, path: &str, body: &Value) -> String {
+    text(&server.post(path, body).await.ok(), "sid").to_owned()
 }
 
 /// How many messages have been called for.
-pub(crate) fn queued(house: &House) -> usize {
-    house.local.engine().table("Outbox").unwrap().len()
+pub(crate) fn queued(server: &TestServer) -> usize {
+    server.local.engine().table("Outbox").unwrap().len()
 }
 
 /// The rows of all validation sessions.
-pub(crate) fn rows(house: &House) -> Vec<Value> {
-    house.local.engine().table("Proofs").unwrap()
+pub(crate) fn rows(server: &TestServer) -> Vec<Value> {
+    server.local.engine().table("Proofs").unwrap()
 }
 
 /// The row of a validation session.
 #[track_caller]
-pub(crate) fn row(house: &House, sid: &str) -> Value {
-    let mut rows = rows(house).into_iter();
+pub(crate) fn row(server: &TestServer, sid: &str) -> Value {
+    let mut rows = rows(server).into_iter();
     rows.find(|row| row["pk"]["S"] == sid).unwrap()
 }
 
 /// The state of a validation session.
 #[track_caller]
-pub(crate) fn state(house: &House, sid: &str) -> String {
-    text(&row(house, sid)["state"], "S").to_owned()
+pub(crate) fn state(server: &TestServer, sid: &str) -> String {
+    text(&row(server, sid)["state"], "S").to_owned()
 }
 
 /// The token of the link in the mails of a session.
 #[track_caller]
-pub(crate) fn link_token(house: &House, sid: &str) -> String {
-    let row = row(house, sid);
+pub(crate) fn link_token(server: &TestServer, sid: &str) -> String {
+    let row = row(server, sid);
     let generation = text(&row["generation"], "S");
-    let token = proofs::link_token(&house.local.config().keys, sid, generation);
+    let token = proofs::link_token(&server.local.config().keys, sid, generation);
     token.reveal().clone()
 }
 
 /// The code in text message number `send` of a session.
 #[track_caller]
-pub(crate) fn code(house: &House, sid: &str, send: i64) -> String {
-    let row = row(house, sid);
+pub(crate) fn code(server: &TestServer, sid: &str, send: i64) -> String {
+    let row = row(server, sid);
     let generation = text(&row["generation"], "S");
-    let code = proofs::code(&house.local.config().keys, sid, generation, send);
+    let code = proofs::code(&server.local.config().keys, sid, generation, send);
     code.reveal().clone()
 }
 
 /// What shows that the last message of a session has arrived.
 #[track_caller]
-pub(crate) fn token(house: &House, medium: &str, sid: &str) -> String {
-    let sends = row(house, sid)["sends"]["N"].clone();
+pub(crate) fn token(server: &TestServer, medium: &str, sid: &str) -> String {
+    let sends = row(server, sid)["sends"]["N"].clone();
     match medium {
-        "email" => link_token(house, sid),
-        _ => code(house, sid, sends.as_str().unwrap().parse().unwrap()),
+        "email" => link_token(server, sid),
+        _ => code(server, sid, sends.as_str().unwrap().parse().unwrap()),
     }
 }
 
 /// Makes an account that has this address.
-pub(crate) async fn sign_up_with(house: &House, medium: &str, who: u32, name: &str) {
-    let sid = sid(house, path_of(medium), &wish(medium, who, "owner", 1)).await;
-    let token = token(house, medium, &sid);
-    submit(house, medium, &sid, "owner", &token).await.ok();
+pub(crate) async fn sign_up_with(server: &TestServer, medium: &str, who: u32, name: &str) {
+    let sid = sid(server, path_of(medium), &wish(medium, who, "owner", 1)).await;
+    let token = token(server, medium, &sid);
+    submit(server, medium, &sid, "owner", &token).await.ok();
     let stage = if medium == "email" {
         "m.login.email.identity"
     } else {
@@ -182,7 +182,7 @@ pub(crate) async fn sign_up_with(house: &House, medium: &str, who: u32, name: &s
     let creds = json!({ "sid": sid, "client_secret": "owner" });
     let auth = json!({ "type": stage, "threepid_creds": creds });
     let body = json!({ "username": name, "password": PASSWORD, "auth": auth });
-    house.register(&body).await.ok();
+    server.register(&body).await.ok();
 }
 
 /// A code that none of these is.
@@ -193,7 +193,7 @@ pub(crate) fn no_code(codes: &[String]) -> String {
 
 /// `POST` as a client submits.
 pub(crate) async fn submit(
-    house: &House,
+    server: &TestServer,
     medium: &str,
     sid: &str,
     secret: &str,
@@ -201,18 +201,18 @@ pub(crate) async fn submit(
 ) -> Reply {
     let body = json!({ "sid": sid, "client_secret": secret, "token": token });
     let path = format!("/_matrix/client/v3/validate/{medium}/submitToken");
-    house.post(&path, &body).await
+    server.post(&path, &body).await
 }
 
 /// Opens a link as a browser does.
-pub(crate) async fn open(house: &House, path: &str, fields: &[(&str, &str)]) -> Reply {
-    house.get(&format!("{path}?{}", form(fields))).await
+pub(crate) async fn open(server: &TestServer, path: &str, fields: &[(&str, &str)]) -> Reply {
+    server.get(&format!("{path}?{}", form(fields))).await
 }
 
 /// Submits a page's form.
-pub(crate) async fn press(house: &House, fields: &[(&str, &str)]) -> Reply {
+pub(crate) async fn press(server: &TestServer, fields: &[(&str, &str)]) -> Reply {
     let headers = [("content-type", "application/x-www-form-urlencoded")];
-    house
+    server
         .send(request("POST", CONFIRM, &headers, form(fields).as_bytes()))
         .await
 }

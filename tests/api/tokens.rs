@@ -2,28 +2,28 @@
 
 use std::time::Duration;
 
-use kit::{House, Log, PASSWORD, PREFIXES, Reply};
 use serde_json::json;
+use test_support::{Log, PASSWORD, PREFIXES, Reply, TestServer};
 
 use super::support::{
     WHOAMI, accounts, add_appservice, post_as, request, set_status, text, whoami,
 };
 
 /// Whoami with these `Authorization` headers and this query.
-async fn ask(house: &House, prefix: &str, headers: &[&str], query: &str) -> Reply {
+async fn ask(server: &TestServer, prefix: &str, headers: &[&str], query: &str) -> Reply {
     let headers: Vec<(&str, &str)> = headers
         .iter()
         .map(|value| ("authorization", *value))
         .collect();
     let path = format!("{prefix}/account/whoami{query}");
-    house.send(request("GET", &path, &headers, b"")).await
+    server.send(request("GET", &path, &headers, b"")).await
 }
 
 /// TOK-01, TOK-02.
 #[tokio::test]
 async fn tok_01_a_token_stands_in_the_header_or_in_the_query() {
-    let house = House::new().await;
-    let alice = house.sign_up("alice").await;
+    let server = TestServer::new().await;
+    let alice = server.sign_up("alice").await;
     let token = text(&alice, "access_token");
     let query = format!("?access_token={token}");
     for prefix in PREFIXES {
@@ -34,7 +34,7 @@ async fn tok_01_a_token_stands_in_the_header_or_in_the_query() {
             (None, query.as_str()),
         ] {
             let headers: Vec<&str> = header.iter().map(String::as_str).collect();
-            let me = ask(&house, prefix, &headers, query).await.ok();
+            let me = ask(&server, prefix, &headers, query).await.ok();
             assert_eq!(me["user_id"], "@alice:localhost", "{header:?} {query}");
         }
     }
@@ -42,15 +42,15 @@ async fn tok_01_a_token_stands_in_the_header_or_in_the_query() {
 
 #[tokio::test]
 async fn tok_02_tokens_in_the_query_can_be_switched_off() {
-    let house = House::with(&[("GATEHOUSE_QUERY_TOKENS", "off")]).await;
-    let alice = house.sign_up("alice").await;
+    let server = TestServer::with(&[("GATEHOUSE_QUERY_TOKENS", "off")]).await;
+    let alice = server.sign_up("alice").await;
     let token = text(&alice, "access_token");
     let query = format!("?access_token={token}");
     for prefix in PREFIXES {
-        let reply = ask(&house, prefix, &[], &query).await;
+        let reply = ask(&server, prefix, &[], &query).await;
         reply.error(401, "M_MISSING_TOKEN");
         let bearer = format!("Bearer {token}");
-        let me = ask(&house, prefix, &[&bearer], "").await.ok();
+        let me = ask(&server, prefix, &[&bearer], "").await.ok();
         assert_eq!(me["user_id"], "@alice:localhost");
     }
 }
@@ -58,8 +58,8 @@ async fn tok_02_tokens_in_the_query_can_be_switched_off() {
 /// TOK-03: whatever the two are, and wherever they stand.
 #[tokio::test]
 async fn tok_03_of_two_tokens_none_is_picked() {
-    let house = House::new().await;
-    let (alice, bob) = (house.sign_up("alice").await, house.sign_up("bob").await);
+    let server = TestServer::new().await;
+    let (alice, bob) = (server.sign_up("alice").await, server.sign_up("bob").await);
     let (alice, bob) = (text(&alice, "access_token"), text(&bob, "access_token"));
     let (header_a, header_b) = (format!("Bearer {alice}"), format!("Bearer {bob}"));
     let both = format!("?access_token={alice}&access_token={bob}");
@@ -80,7 +80,7 @@ async fn tok_03_of_two_tokens_none_is_picked() {
         (&[], empty_first.as_str()),
     ] {
         for prefix in PREFIXES {
-            let reply = ask(&house, prefix, headers, query).await;
+            let reply = ask(&server, prefix, headers, query).await;
             assert_eq!(reply.status, 401, "{headers:?} {query}: {}", reply.text());
             reply.error(401, "M_MISSING_TOKEN");
         }
@@ -90,8 +90,8 @@ async fn tok_03_of_two_tokens_none_is_picked() {
 /// TOK-04, incident 13: nothing and white space are no token.
 #[tokio::test]
 async fn tok_04_without_a_token_it_is_missing() {
-    let house = House::new().await;
-    let ((), calls) = house
+    let server = TestServer::new().await;
+    let ((), calls) = server
         .calls_of(async {
             for prefix in PREFIXES {
                 for headers in [
@@ -105,7 +105,7 @@ async fn tok_04_without_a_token_it_is_missing() {
                     &["gha_x"],
                 ] {
                     for query in ["", "?access_token=", "?token=x", "?Access_token=x"] {
-                        let reply = ask(&house, prefix, headers, query).await;
+                        let reply = ask(&server, prefix, headers, query).await;
                         reply.error(401, "M_MISSING_TOKEN");
                     }
                 }
@@ -118,11 +118,11 @@ async fn tok_04_without_a_token_it_is_missing() {
 /// TOK-05, TOK-06: and none of it says `soft_logout`.
 #[tokio::test]
 async fn tok_05_junk_is_an_unknown_token() {
-    let house = House::new().await;
-    let alice = house.sign_up("alice").await;
+    let server = TestServer::new().await;
+    let alice = server.sign_up("alice").await;
     let token = text(&alice, "access_token");
     let elsewhere =
-        House::with(&[("GATEHOUSE_SECRET", "another secret of thirty-two bytes!")]).await;
+        TestServer::with(&[("GATEHOUSE_SECRET", "another secret of thirty-two bytes!")]).await;
     // Another house with the same chance would make the same tokens: make others first.
     elsewhere.sign_up("zoe").await;
     let stranger = elsewhere.sign_up("alice").await;
@@ -146,19 +146,19 @@ async fn tok_05_junk_is_an_unknown_token() {
         text(&stranger, "access_token"),
     ] {
         let path = format!("{WHOAMI}?access_token={}", junk.replace(' ', "%20"));
-        let body = house.get(&path).await.error(401, "M_UNKNOWN_TOKEN");
+        let body = server.get(&path).await.error(401, "M_UNKNOWN_TOKEN");
         assert!(body.get("soft_logout").is_none(), "{junk}: {body}");
     }
-    assert_eq!(whoami(&house, token).await["user_id"], "@alice:localhost");
+    assert_eq!(whoami(&server, token).await["user_id"], "@alice:localhost");
 }
 
 #[tokio::test]
 async fn tok_05_what_looks_like_a_token_and_is_none_costs_no_read() {
-    let house = House::new().await;
-    let alice = house.sign_up("alice").await;
+    let server = TestServer::new().await;
+    let alice = server.sign_up("alice").await;
     let token = text(&alice, "access_token");
-    let (reply, calls) = house
-        .calls_of(house.get_as(&token[..token.len() - 1], WHOAMI))
+    let (reply, calls) = server
+        .calls_of(server.get_as(&token[..token.len() - 1], WHOAMI))
         .await;
     reply.error(401, "M_UNKNOWN_TOKEN");
     assert!(calls.is_empty(), "{calls:?}");
@@ -167,10 +167,10 @@ async fn tok_05_what_looks_like_a_token_and_is_none_costs_no_read() {
 /// TOK-05, TOK-06, incident 13.
 #[tokio::test]
 async fn tok_05_a_deactivated_users_token_is_unknown() {
-    let house = House::new().await;
-    let alice = house.sign_up("alice").await;
-    set_status(&house, "alice", "deactivated");
-    let reply = house.get_as(text(&alice, "access_token"), WHOAMI).await;
+    let server = TestServer::new().await;
+    let alice = server.sign_up("alice").await;
+    set_status(&server, "alice", "deactivated");
+    let reply = server.get_as(text(&alice, "access_token"), WHOAMI).await;
     let body = reply.error(401, "M_UNKNOWN_TOKEN");
     assert!(body.get("soft_logout").is_none(), "{body}");
 }
@@ -178,16 +178,16 @@ async fn tok_05_a_deactivated_users_token_is_unknown() {
 /// TOK-06, TOK-12: to the millisecond.
 #[tokio::test]
 async fn tok_12_an_expired_token_is_unknown_with_soft_logout() {
-    let house = House::with(&[("GATEHOUSE_TOKEN_LIFETIME", "1h")]).await;
-    let alice = house.sign_up("alice").await;
+    let server = TestServer::with(&[("GATEHOUSE_TOKEN_LIFETIME", "1h")]).await;
+    let alice = server.sign_up("alice").await;
     assert_eq!(alice["expires_in_ms"], 3_600_000);
     let token = text(&alice, "access_token");
-    house.advance(Duration::from_millis(3_599_999));
-    whoami(&house, token).await;
-    house.advance(Duration::from_millis(1));
+    server.advance(Duration::from_millis(3_599_999));
+    whoami(&server, token).await;
+    server.advance(Duration::from_millis(1));
     for prefix in PREFIXES {
         let path = format!("{prefix}/account/whoami");
-        let body = house
+        let body = server
             .get_as(token, &path)
             .await
             .error(401, "M_UNKNOWN_TOKEN");
@@ -197,26 +197,32 @@ async fn tok_12_an_expired_token_is_unknown_with_soft_logout() {
 
 #[tokio::test]
 async fn tok_14_a_locked_account_keeps_its_tokens() {
-    let house = House::new().await;
-    let alice = house.sign_up("alice").await;
+    let server = TestServer::new().await;
+    let alice = server.sign_up("alice").await;
     let token = text(&alice, "access_token");
-    set_status(&house, "alice", "locked");
+    set_status(&server, "alice", "locked");
     for prefix in PREFIXES {
         let path = format!("{prefix}/account/whoami");
-        let body = house.get_as(token, &path).await.error(401, "M_USER_LOCKED");
+        let body = server
+            .get_as(token, &path)
+            .await
+            .error(401, "M_USER_LOCKED");
         assert_eq!(body["soft_logout"], true);
     }
-    set_status(&house, "alice", "active");
-    assert_eq!(whoami(&house, token).await["device_id"], alice["device_id"]);
+    set_status(&server, "alice", "active");
+    assert_eq!(
+        whoami(&server, token).await["device_id"],
+        alice["device_id"]
+    );
 }
 
 /// TOK-14: that an account is locked is told to those alone who have its token.
 #[tokio::test]
 async fn tok_14_junk_does_not_learn_that_an_account_is_locked() {
-    let house = House::with(&[("GATEHOUSE_GUESTS", "true")]).await;
-    let alice = house.sign_up("alice").await;
+    let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
+    let alice = server.sign_up("alice").await;
     // The same device, another token: only its hash differs.
-    let twin = House::new().await;
+    let twin = TestServer::new().await;
     twin.sign_up("zoe").await;
     let body = json!({
         "username": "alice", "password": PASSWORD, "device_id": alice["device_id"],
@@ -224,42 +230,45 @@ async fn tok_14_junk_does_not_learn_that_an_account_is_locked() {
     });
     let other = twin.register(&body).await.ok();
     assert_ne!(alice["access_token"], other["access_token"]);
-    set_status(&house, "alice", "locked");
-    let reply = house.get_as(text(&other, "access_token"), WHOAMI).await;
+    set_status(&server, "alice", "locked");
+    let reply = server.get_as(text(&other, "access_token"), WHOAMI).await;
     reply.error(401, "M_UNKNOWN_TOKEN");
 }
 
 #[tokio::test]
 async fn tok_15_a_suspended_account_may_ask_who_it_is() {
-    let house = House::new().await;
-    let alice = house.sign_up("alice").await;
-    set_status(&house, "alice", "suspended");
-    let me = whoami(&house, text(&alice, "access_token")).await;
+    let server = TestServer::new().await;
+    let alice = server.sign_up("alice").await;
+    set_status(&server, "alice", "suspended");
+    let me = whoami(&server, text(&alice, "access_token")).await;
     assert_eq!(me["user_id"], "@alice:localhost");
 }
 
 /// TOK-11: whatever token comes along, a user's or junk.
 #[tokio::test]
 async fn tok_11_register_does_not_look_at_a_users_token() {
-    let house = House::new().await;
-    let alice = house.sign_up("alice").await;
+    let server = TestServer::new().await;
+    let alice = server.sign_up("alice").await;
     let token = text(&alice, "access_token");
     for prefix in PREFIXES {
         let path = format!("{prefix}/register");
         for token in [token, "junk", "gha_junk"] {
-            post_as(&house, token, &path, &json!({})).await.challenge();
+            post_as(&server, token, &path, &json!({})).await.challenge();
             let in_use = json!({ "username": "alice" });
-            let reply = post_as(&house, token, &path, &in_use).await;
+            let reply = post_as(&server, token, &path, &in_use).await;
             reply.error(400, "M_USER_IN_USE");
             let body = json!({ "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
-            let answer = post_as(&house, token, &path, &body).await.ok();
+            let answer = post_as(&server, token, &path, &body).await.ok();
             assert_ne!(answer["user_id"], "@alice:localhost");
             let query = format!("{path}?access_token={token}");
-            house.post(&query, &json!({})).await.challenge();
+            server.post(&query, &json!({})).await.challenge();
         }
     }
-    assert_eq!(whoami(&house, token).await["device_id"], alice["device_id"]);
-    assert_eq!(accounts(&house), 7);
+    assert_eq!(
+        whoami(&server, token).await["device_id"],
+        alice["device_id"]
+    );
+    assert_eq!(accounts(&server), 7);
 }
 
 /// TOK-18: at no level, neither when it goes well nor when it does not.
@@ -268,13 +277,13 @@ async fn tok_18_no_token_stands_in_a_log_or_an_error() {
     // With one subscriber alone, a test on another thread could switch a line off for all.
     let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
     let (log, _guard) = Log::capture();
-    let house = House::with(&[("GATEHOUSE_GUESTS", "true")]).await;
-    let service = add_appservice(&house, "irc", &[("@irc_.*", true)]).await;
+    let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
+    let service = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     let body = json!({
         "username": "alice", "password": PASSWORD, "refresh_token": true, "auth": { "type": "m.login.dummy" },
     });
-    let alice = house.register(&body).await.ok();
-    let guest = house
+    let alice = server.register(&body).await.ok();
+    let guest = server
         .post("/_matrix/client/v3/register?kind=guest", &json!({}))
         .await
         .ok();
@@ -289,16 +298,16 @@ async fn tok_18_no_token_stands_in_a_log_or_an_error() {
     let mut errors = Vec::new();
     for token in &tokens {
         let in_query = format!("?access_token={token}");
-        errors.push(house.get_as(token, WHOAMI).await);
-        errors.push(house.get(&format!("{WHOAMI}{in_query}")).await);
+        errors.push(server.get_as(token, WHOAMI).await);
+        errors.push(server.get(&format!("{WHOAMI}{in_query}")).await);
         let two = format!("{WHOAMI}{in_query}&user_id=@bob:localhost");
-        errors.push(house.get_as(token, &two).await);
+        errors.push(server.get_as(token, &two).await);
         let upgrade = json!({ "username": "bob", "guest_access_token": token });
-        errors.push(house.register(&upgrade).await);
+        errors.push(server.register(&upgrade).await);
         let ghost = json!({ "type": "m.login.application_service", "username": "bob" });
-        errors.push(post_as(&house, token, "/_matrix/client/v3/register", &ghost).await);
+        errors.push(post_as(&server, token, "/_matrix/client/v3/register", &ghost).await);
         let validity = "/_matrix/client/v1/register/m.login.registration_token/validity";
-        errors.push(house.get(&format!("{validity}?token={token}")).await);
+        errors.push(server.get(&format!("{validity}?token={token}")).await);
     }
     let log = log.text();
     assert!(log.contains("answered"), "nothing was logged");

@@ -1,7 +1,7 @@
 //! Paths and methods that nobody serves, and OPTIONS.
 
-use kit::{House, PASSWORD};
 use serde_json::json;
+use test_support::{PASSWORD, TestServer};
 
 use super::support::{ENDPOINTS, request};
 
@@ -10,7 +10,7 @@ const METHODS: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "TR
 /// HTTP-08, MISC-01.
 #[tokio::test]
 async fn http_08_an_unknown_path_is_404() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for path in [
         "/",
         "/_matrix",
@@ -32,7 +32,7 @@ async fn http_08_an_unknown_path_is_404() {
         "/elsewhere",
     ] {
         for method in METHODS {
-            let reply = house.send(request(method, path, &[], b"{}")).await;
+            let reply = server.send(request(method, path, &[], b"{}")).await;
             assert_eq!(reply.status, 404, "{method} {path}");
             reply.error(404, "M_UNRECOGNIZED");
         }
@@ -41,27 +41,27 @@ async fn http_08_an_unknown_path_is_404() {
 
 #[tokio::test]
 async fn http_09_a_known_path_with_the_wrong_method_is_405() {
-    let house = House::new().await;
-    let before = house.dump();
+    let server = TestServer::new().await;
+    let before = server.dump();
     for (path, own) in ENDPOINTS {
         for method in METHODS {
             if !own.contains(&method) {
-                let reply = house.send(request(method, path, &[], b"{}")).await;
+                let reply = server.send(request(method, path, &[], b"{}")).await;
                 assert_eq!(reply.status, 405, "{method} {path}");
                 reply.error(405, "M_UNRECOGNIZED");
             }
         }
     }
-    assert_eq!(house.dump(), before);
+    assert_eq!(server.dump(), before);
 }
 
 /// HTTP-10, HTTP-11, HTTP-12: the headers are checked on every answer.
 #[tokio::test]
 async fn http_10_options_is_welcome_everywhere_and_does_nothing() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let body =
         json!({ "username": "alice", "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
-    let before = house.dump();
+    let before = server.dump();
     let elsewhere = ["/", "/_matrix/client/v3/unknown", "/elsewhere"];
     let paths: Vec<&str> = ENDPOINTS.iter().map(|(path, _)| *path).collect();
     for path in paths.iter().chain(&elsewhere) {
@@ -73,8 +73,8 @@ async fn http_10_options_is_welcome_everywhere_and_does_nothing() {
                 "authorization,content-type",
             ),
         ];
-        let (reply, calls) = house
-            .calls_of(house.send(request(
+        let (reply, calls) = server
+            .calls_of(server.send(request(
                 "OPTIONS",
                 path,
                 &headers,
@@ -84,19 +84,19 @@ async fn http_10_options_is_welcome_everywhere_and_does_nothing() {
         assert_eq!(reply.status, 200, "{path}");
         assert!(calls.is_empty(), "{path}: {calls:?}");
     }
-    assert_eq!(house.dump(), before);
+    assert_eq!(server.dump(), before);
 }
 
 #[tokio::test]
 async fn http_24_a_trailing_slash_makes_another_path() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for (path, own) in ENDPOINTS {
         for path in [format!("{path}/"), format!("{path}//"), format!("/{path}")] {
             // One path is served in both forms: some readers of the key put a slash behind it.
             if ENDPOINTS.iter().any(|(served, _)| *served == path) {
                 continue;
             }
-            let reply = house.send(request(own[0], &path, &[], b"{}")).await;
+            let reply = server.send(request(own[0], &path, &[], b"{}")).await;
             assert_eq!(reply.status, 404, "{path}");
             reply.error(404, "M_UNRECOGNIZED");
         }

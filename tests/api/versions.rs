@@ -1,7 +1,7 @@
 //! `GET /versions`.
 
-use kit::House;
 use serde_json::{Value, json};
+use test_support::TestServer;
 
 use super::support::{WHOAMI, text};
 
@@ -20,8 +20,8 @@ fn is_version(text: &str) -> bool {
 
 #[tokio::test]
 async fn ver_01_versions_and_features_have_their_shape() {
-    let house = House::new().await;
-    let answer = house.get(VERSIONS).await.ok();
+    let server = TestServer::new().await;
+    let answer = server.get(VERSIONS).await.ok();
     let versions = answer["versions"].as_array().unwrap();
     assert!(!versions.is_empty());
     for version in versions {
@@ -33,34 +33,34 @@ async fn ver_01_versions_and_features_have_their_shape() {
 
 #[tokio::test]
 async fn ver_01_a_token_is_neither_needed_nor_looked_at() {
-    let house = House::with(&[("GATEHOUSE_REGISTRATION", "closed")]).await;
-    let (plain, calls) = house.calls_of(house.get(VERSIONS)).await;
+    let server = TestServer::with(&[("GATEHOUSE_REGISTRATION", "closed")]).await;
+    let (plain, calls) = server.calls_of(server.get(VERSIONS)).await;
     assert!(calls.is_empty(), "{calls:?}");
     for junk in ["junk", "gha_junk"] {
-        assert_eq!(house.get_as(junk, VERSIONS).await.ok(), plain.ok());
+        assert_eq!(server.get_as(junk, VERSIONS).await.ok(), plain.ok());
         let query = format!("{VERSIONS}?access_token={junk}");
-        assert_eq!(house.get(&query).await.ok(), plain.ok());
+        assert_eq!(server.get(&query).await.ok(), plain.ok());
     }
 }
 
 /// VER-02, TOK-02: the versions that promise tokens in the query are listed, and it works.
 #[tokio::test]
 async fn ver_02_what_the_versions_promise_is_kept() {
-    let house = House::new().await;
-    let answer = house.get(VERSIONS).await.ok();
+    let server = TestServer::new().await;
+    let answer = server.get(VERSIONS).await.ok();
     let versions = answer["versions"].as_array().unwrap();
     for promised in ["r0.5.0", "r0.6.0", "r0.6.1", "v1.1", "v1.11"] {
         assert!(versions.contains(&json!(promised)), "{promised}");
     }
-    let alice = house.sign_up("alice").await;
+    let alice = server.sign_up("alice").await;
     let path = format!("{WHOAMI}?access_token={}", text(&alice, "access_token"));
-    assert_eq!(house.get(&path).await.ok()["user_id"], "@alice:localhost");
+    assert_eq!(server.get(&path).await.ok()["user_id"], "@alice:localhost");
 }
 
 #[tokio::test]
 async fn ver_03_r0_5_clients_find_their_flags() {
-    let house = House::new().await;
-    let features = house.get(VERSIONS).await.ok()["unstable_features"].clone();
+    let server = TestServer::new().await;
+    let features = server.get(VERSIONS).await.ok()["unstable_features"].clone();
     for (flag, value) in [
         ("m.require_identity_server", false),
         ("m.id_access_token", true),

@@ -8,19 +8,19 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use gatehouse_local::{
-    tap::{Fault, Kind},
+    proxy::{Fault, FaultKind},
     template::{Target, Template},
 };
-use kit::House;
 use lambda_http::{Context, LambdaEvent, request::LambdaRequest, tower::ServiceExt};
 use serde_json::{Value, json};
 use shared::{
     app::App,
-    chance::SystemChance,
     error::Rejection,
     http::{COMMON_HEADERS, Request, Response},
     lambda::{self, Service},
+    rng::OsRng,
 };
+use test_support::TestServer;
 
 use crate::contract::files;
 
@@ -41,11 +41,11 @@ fn event(name: &str) -> Value {
 }
 
 /// A function's own state, as on Lambda, on this house's tables and clock.
-fn app(house: &House, function: &str) -> Arc<App> {
-    let aws = house.local.aws(function);
-    let config = Arc::clone(house.local.config());
-    let clock = Arc::clone(house.local.clock());
-    App::new(config, &aws, clock, Arc::new(SystemChance))
+fn app(server: &TestServer, function: &str) -> Arc<App> {
+    let aws = server.local.aws(function);
+    let config = Arc::clone(server.local.config());
+    let clock = Arc::clone(server.local.clock());
+    App::new(config, &aws, clock, Arc::new(OsRng))
 }
 
 /// What Lambda is given back, headers with small letters and the body as JSON.
@@ -94,15 +94,15 @@ async fn echo(_app: Arc<App>, request: Request) -> Result<Response, Rejection> {
 #[tokio::test]
 async fn a_register_event_of_either_kind_registers() {
     for name in ["register-v1", "register-v2"] {
-        let house = House::new().await;
-        let service = lambda::service(app(&house, "Register"), register::handle);
+        let server = TestServer::new().await;
+        let service = lambda::service(app(&server, "Register"), register::handle);
         let answer = invoke(service.clone(), &event(name)).await;
         assert_eq!(answer["statusCode"], 200, "{name}: {answer}");
         assert_eq!(answer["body"]["user_id"], "@alice:localhost");
         assert_eq!(answer["body"]["device_id"], "PHONE");
 
         let token = answer["body"]["access_token"].as_str().unwrap();
-        let who = house
+        let who = server
             .get_as(token, "/_matrix/client/v3/account/whoami")
             .await
             .ok();
@@ -116,9 +116,9 @@ async fn a_register_event_of_either_kind_registers() {
 
 #[tokio::test]
 async fn a_versions_event_of_either_kind_is_answered() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for name in ["versions-v1", "versions-v2"] {
-        let service = lambda::service(app(&house, "Versions"), versions::handle);
+        let service = lambda::service(app(&server, "Versions"), versions::handle);
         let answer = invoke(service, &event(name)).await;
         assert_eq!(answer["statusCode"], 200, "{name}: {answer}");
         assert_eq!(answer["body"]["versions"][0], "r0.5.0");
@@ -127,12 +127,12 @@ async fn a_versions_event_of_either_kind_is_answered() {
 
 #[tokio::test]
 async fn an_event_of_either_kind_becomes_the_same_request() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for (name, id) in [
         ("register-v1", "8f3c2f0e-3a55-4c0e-9a3d-0d9a3f6f1c11"),
         ("register-v2", "JKJaXmPLvHcESHA="),
     ] {
-        let service = lambda::service(app(&house, "Register"), echo);
+        let service = lambda::service(app(&server, "Register"), echo);
         let told = invoke(service, &event(name)).await["body"].clone();
         assert_eq!(told["method"], "POST");
         assert_eq!(
@@ -175,36 +175,36 @@ async fn an_event_of_either_kind_becomes_the_same_request() {
 /// What leaves the gateway, whoever made the answer.
 #[tokio::test]
 async fn http_05_every_answer_with_every_status_says_that_it_is_json() {
-    let house = House::with(&[("GATEHOUSE_LIMITS", "on")]).await;
+    let server = TestServer::with(&[("GATEHOUSE_LIMITS", "on")]).await;
     let register = "/_matrix/client/v3/register";
-    let closed = House::with(&[("GATEHOUSE_REGISTRATION", "closed")]).await;
+    let closed = TestServer::with(&[("GATEHOUSE_REGISTRATION", "closed")]).await;
     let mut replies = vec![
-        (200, house.get("/_matrix/client/versions").await),
-        (400, house.post_text(register, "{").await),
-        (401, house.post_text(register, "{}").await),
-        (401, house.get("/_matrix/client/v3/account/whoami").await),
+        (200, server.get("/_matrix/client/versions").await),
+        (400, server.post_text(register, "{").await),
+        (401, server.post_text(register, "{}").await),
+        (401, server.get("/_matrix/client/v3/account/whoami").await),
         (403, closed.post_text(register, "{}").await),
-        (404, house.get("/_matrix/unknown").await),
-        (405, house.get(register).await),
-        (413, house.post_text(register, &" ".repeat(100_000)).await),
+        (404, server.get("/_matrix/unknown").await),
+        (405, server.get(register).await),
+        (413, server.post_text(register, &" ".repeat(100_000)).await),
         // Above what the gateway passes on: its own answer.
-        (413, house.post_text(register, &" ".repeat(11 << 20)).await),
+        (413, server.post_text(register, &" ".repeat(11 << 20)).await),
     ];
     for guess in 0..30 {
         let path = "/_matrix/client/v1/register/m.login.registration_token/validity";
-        let reply = house.get(&format!("{path}?token={guess}")).await;
+        let reply = server.get(&format!("{path}?token={guess}")).await;
         if reply.status == 429 {
             replies.push((429, reply));
             break;
         }
     }
     assert_eq!(replies.last().unwrap().0, 429, "guesses are limited");
-    house.expect_faults();
-    house
+    server.expect_faults();
+    server
         .local
-        .tap()
-        .inject(Fault::new(Kind::InternalError).times(1000));
-    replies.push((500, house.post_text(register, "{}").await));
+        .proxy()
+        .inject(Fault::new(FaultKind::InternalError).times(1000));
+    replies.push((500, server.post_text(register, "{}").await));
     for (status, reply) in replies {
         assert_eq!(reply.status, status);
         let kind: Vec<_> = reply.headers.get_all("content-type").iter().collect();
@@ -217,8 +217,8 @@ async fn http_05_every_answer_with_every_status_says_that_it_is_json() {
 #[tokio::test]
 async fn http_02_a_body_in_base64_that_is_not_utf_8_is_not_json() {
     for name in ["register-v1", "register-v2"] {
-        let house = House::new().await;
-        let service = lambda::service(app(&house, "Register"), register::handle);
+        let server = TestServer::new().await;
+        let service = lambda::service(app(&server, "Register"), register::handle);
         let mut event = event(name);
         for (body, encoded) in [
             // `{"username":"\x81"}`
@@ -239,7 +239,7 @@ async fn http_02_a_body_in_base64_that_is_not_utf_8_is_not_json() {
 /// HTTP-22: such a header would make `lambda_http` panic, which the gateway answers with 502.
 #[tokio::test]
 async fn a_hostile_host_header_is_neither_an_error_nor_heard_of_again() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for name in ["versions-v1", "versions-v2"] {
         for hostile in HOSTILE_HOSTS {
             let mut event = event(name);
@@ -259,7 +259,7 @@ async fn a_hostile_host_header_is_neither_an_error_nor_heard_of_again() {
                 }
             }
             event["requestContext"]["domainName"] = hostile.into();
-            let service = lambda::service(app(&house, "Versions"), versions::handle);
+            let service = lambda::service(app(&server, "Versions"), versions::handle);
             let answer = invoke(service, &event).await;
             assert_eq!(answer["statusCode"], 200, "{name}: {hostile:?}: {answer}");
             let told = answer.to_string();
@@ -273,8 +273,8 @@ async fn a_hostile_host_header_is_neither_an_error_nor_heard_of_again() {
 
 #[tokio::test]
 async fn a_hostile_query_is_decoded_or_dropped_but_never_fatal() {
-    let house = House::new().await;
-    let service = lambda::service(app(&house, "Register"), echo);
+    let server = TestServer::new().await;
+    let service = lambda::service(app(&server, "Register"), echo);
     for query in [
         "kind=%75ser&x=%ff%zz",
         "x=<>\"{}|\\^`&kind=user",

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::contract::files::{self, File};
 
 /// The rooms at the bottom: they know only one another.
-const FLOOR: [&str; 5] = ["aws", "chance", "clock", "ids", "secrets"];
+const FLOOR: [&str; 5] = ["aws", "rng", "clock", "ids", "secrets"];
 
 /// A file's lines without those that are comments only, and without its unit tests.
 fn code(file: &File) -> String {
@@ -151,7 +151,7 @@ fn time_and_chance_come_from_one_file_each() {
     for (word, only) in [
         ("SystemTime::now", "shared/src/clock.rs"),
         ("Utc::now", ""),
-        ("getrandom::", "shared/src/chance.rs"),
+        ("getrandom::", "shared/src/rng.rs"),
         ("OsRng", ""),
         ("thread_rng", ""),
         ("rand::rng", ""),
@@ -197,7 +197,7 @@ fn the_arrows_between_rooms_point_one_way() {
         ),
         ("error", "app config lambda"),
         (
-            "guarded",
+            "uia_request",
             "captcha config lambda outbox pages threepids validation_pages",
         ),
         ("http", "accounts app config lambda limits store tokens uia"),
@@ -255,7 +255,7 @@ fn the_arrows_between_rooms_point_one_way() {
 }
 
 #[test]
-fn functions_know_no_sdk_and_no_local_house() {
+fn functions_know_no_sdk_and_no_local_crate() {
     // What sends.
     let exceptions = [
         "functions/deliver/Cargo.toml",

@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use kit::{House, PASSWORD, Reply};
 use ruma_client_api::{
     account::{
         check_registration_token_validity::v1 as validity,
@@ -20,6 +19,7 @@ use ruma_common::api::{
     error::{Error, ErrorKind, FromHttpResponseError, RetryAfter},
 };
 use serde_json::{Value, json};
+use test_support::{PASSWORD, Reply, TestServer};
 
 const REGISTER: &str = "/_matrix/client/v3/register";
 const AVAILABLE: &str = "/_matrix/client/v3/register/available";
@@ -70,7 +70,7 @@ fn refused(reply: &Reply) -> ErrorKind {
 
 #[tokio::test]
 async fn reg_21_a_registration_parses_with_and_without_login() {
-    let house = House::with(&[("GATEHOUSE_REFRESHABLE_TOKEN_LIFETIME", "1h")]).await;
+    let server = TestServer::with(&[("GATEHOUSE_REFRESHABLE_TOKEN_LIFETIME", "1h")]).await;
     let with = |name: &str, more: Value| {
         let mut body =
             json!({ "username": name, "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
@@ -81,7 +81,7 @@ async fn reg_21_a_registration_parses_with_and_without_login() {
     };
 
     let plain = registered(
-        &house
+        &server
             .register(&with("alice", json!({ "device_id": "PHONE" })))
             .await,
     );
@@ -97,7 +97,7 @@ async fn reg_21_a_registration_parses_with_and_without_login() {
     assert_eq!((plain.refresh_token, plain.expires_in), (None, None));
 
     let body = with("bob", json!({ "refresh_token": true }));
-    let refreshable = registered(&house.register(&body).await);
+    let refreshable = registered(&server.register(&body).await);
     assert!(refreshable.refresh_token.is_some());
     assert_eq!(refreshable.expires_in, Some(Duration::from_hours(1)));
 
@@ -105,7 +105,7 @@ async fn reg_21_a_registration_parses_with_and_without_login() {
         "carol",
         json!({ "inhibit_login": true, "refresh_token": true }),
     );
-    let silent = registered(&house.register(&body).await);
+    let silent = registered(&server.register(&body).await);
     assert_eq!(silent.user_id, "@carol:localhost");
     assert_eq!((silent.access_token, silent.device_id), (None, None));
     assert_eq!((silent.refresh_token, silent.expires_in), (None, None));
@@ -113,21 +113,21 @@ async fn reg_21_a_registration_parses_with_and_without_login() {
 
 #[tokio::test]
 async fn guest_01_a_guest_parses_and_whoami_tells_it_from_a_user() {
-    let house = House::with(&[("GATEHOUSE_GUESTS", "true")]).await;
+    let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
     let guest = registered(
-        &house
+        &server
             .post(&format!("{REGISTER}?kind=guest"), &json!({}))
             .await,
     );
     let token = guest.access_token.unwrap();
-    let who: whoami::Response = read(&house.get_as(&token, WHOAMI).await).unwrap();
+    let who: whoami::Response = read(&server.get_as(&token, WHOAMI).await).unwrap();
     assert_eq!(
         (who.user_id, who.device_id, who.is_guest),
         (guest.user_id, guest.device_id, true)
     );
 
-    let user = house.sign_up("alice").await;
-    let reply = house
+    let user = server.sign_up("alice").await;
+    let reply = server
         .get_as(user["access_token"].as_str().unwrap(), WHOAMI)
         .await;
     let who: whoami::Response = read(&reply).unwrap();
@@ -143,8 +143,8 @@ async fn uia_02_a_challenge_parses_at_every_step() {
         ("GATEHOUSE_REGISTRATION_FLOWS", flows),
         ("GATEHOUSE_TERMS", TERMS),
     ];
-    let house = House::with(&settings).await;
-    let token = house.registration_token(&[]).await;
+    let server = TestServer::with(&settings).await;
+    let token = server.registration_token(&[]).await;
     let stages = [
         AuthType::Terms,
         AuthType::RegistrationToken,
@@ -152,7 +152,7 @@ async fn uia_02_a_challenge_parses_at_every_step() {
     ];
 
     let first = challenged(
-        &house
+        &server
             .register(&json!({ "username": "alice", "password": PASSWORD }))
             .await,
     );
@@ -170,32 +170,32 @@ async fn uia_02_a_challenge_parses_at_every_step() {
     assert_eq!(policy.translations["de"].url, "https://example.org/de");
 
     let stage = |name: &str| json!({ "auth": { "type": name, "session": session } });
-    let second = challenged(&house.register(&stage("m.login.terms")).await);
+    let second = challenged(&server.register(&stage("m.login.terms")).await);
     assert_eq!(second.completed, stages[..1]);
     assert_eq!(second.session, first.session);
     assert!(second.auth_error.is_none());
 
     let mut wrong = stage("m.login.registration_token");
     wrong["auth"]["token"] = "wrong".into();
-    let third = challenged(&house.register(&wrong).await);
+    let third = challenged(&server.register(&wrong).await);
     assert_eq!(third.completed, stages[..1]);
     let error = third.auth_error.unwrap();
     assert_eq!(error.kind, ErrorKind::Unauthorized);
     assert!(!error.message.is_empty());
 
     wrong["auth"]["token"] = token.into();
-    let fourth = challenged(&house.register(&wrong).await);
+    let fourth = challenged(&server.register(&wrong).await);
     assert_eq!(fourth.completed, stages[..2]);
     assert!(fourth.auth_error.is_none());
 
-    let done = registered(&house.register(&stage("m.login.dummy")).await);
+    let done = registered(&server.register(&stage("m.login.dummy")).await);
     assert_eq!(done.user_id, "@alice:localhost");
 }
 
 /// UIA-12, UIA-27, UIA-47: each errcode inside a challenge is the kind that ruma knows.
 #[tokio::test]
 async fn uia_08_every_refusal_inside_a_challenge_is_a_kind_that_ruma_knows() {
-    let house = House::with(&[
+    let server = TestServer::with(&[
         (
             "GATEHOUSE_REGISTRATION_FLOWS",
             "m.login.recaptcha+m.login.dummy m.login.registration_token",
@@ -205,7 +205,7 @@ async fn uia_08_every_refusal_inside_a_challenge_is_a_kind_that_ruma_knows() {
         ("GATEHOUSE_CAPTCHA_SECRET_KEY", "secret"),
     ])
     .await;
-    let (challenge, session) = house.begin(&json!({})).await;
+    let (challenge, session) = server.begin(&json!({})).await;
     assert_eq!(
         challenge["params"]["m.login.recaptcha"]["public_key"],
         "site"
@@ -218,15 +218,15 @@ async fn uia_08_every_refusal_inside_a_challenge_is_a_kind_that_ruma_knows() {
         (auth("m.login.recaptcha"), ErrorKind::CaptchaNeeded),
         (auth("m.login.registration_token"), ErrorKind::MissingParam),
     ] {
-        let info = challenged(&house.register(&body).await);
+        let info = challenged(&server.register(&body).await);
         assert_eq!(info.auth_error.unwrap().kind, kind, "{body}");
     }
 }
 
 #[tokio::test]
 async fn http_06_every_error_of_register_is_a_kind_that_ruma_knows() {
-    let house = House::with(&[("GATEHOUSE_PASSWORD_MIN_SCORE", "3")]).await;
-    house.sign_up("alice").await;
+    let server = TestServer::with(&[("GATEHOUSE_PASSWORD_MIN_SCORE", "3")]).await;
+    server.sign_up("alice").await;
     let long = "x".repeat(100_000);
     for (body, status, kind) in [
         (r#"{"username":"alice"}"#, 400, ErrorKind::UserInUse),
@@ -242,7 +242,7 @@ async fn http_06_every_error_of_register_is_a_kind_that_ruma_knows() {
         ("{", 400, ErrorKind::NotJson),
         (long.as_str(), 413, ErrorKind::TooLarge),
     ] {
-        let reply = house.post_text(REGISTER, body).await;
+        let reply = server.post_text(REGISTER, body).await;
         let told = &body[..body.len().min(40)];
         assert_eq!(
             (reply.status.as_u16(), refused(&reply)),
@@ -250,11 +250,11 @@ async fn http_06_every_error_of_register_is_a_kind_that_ruma_knows() {
             "{told}"
         );
     }
-    let reply = house
+    let reply = server
         .post(&format!("{REGISTER}?kind=admin"), &json!({}))
         .await;
     assert_eq!(refused(&reply), ErrorKind::InvalidParam);
-    let reply = house
+    let reply = server
         .post(&format!("{REGISTER}?kind=guest"), &json!({}))
         .await;
     assert_eq!(refused(&reply), ErrorKind::Forbidden, "GUEST-04");
@@ -263,27 +263,27 @@ async fn http_06_every_error_of_register_is_a_kind_that_ruma_knows() {
 /// AVAIL-02, AVAIL-03, AVAIL-07
 #[tokio::test]
 async fn avail_01_availability_parses_and_so_do_its_refusals() {
-    let house = House::new().await;
-    house.sign_up("alice").await;
+    let server = TestServer::new().await;
+    server.sign_up("alice").await;
     let free: available::Response =
-        read(&house.get(&format!("{AVAILABLE}?username=bob")).await).unwrap();
+        read(&server.get(&format!("{AVAILABLE}?username=bob")).await).unwrap();
     assert!(free.available);
     for (query, kind) in [
         ("?username=alice", ErrorKind::UserInUse),
         ("?username=a,b", ErrorKind::InvalidUsername),
         ("", ErrorKind::MissingParam),
     ] {
-        let reply = house.get(&format!("{AVAILABLE}{query}")).await;
+        let reply = server.get(&format!("{AVAILABLE}{query}")).await;
         assert_eq!(refused(&reply), kind, "{query}");
     }
 }
 
 #[tokio::test]
 async fn rtok_01_validity_parses_either_way() {
-    let house = House::new().await;
-    let token = house.registration_token(&["--uses", "1"]).await;
+    let server = TestServer::new().await;
+    let token = server.registration_token(&["--uses", "1"]).await;
     for (token, valid) in [(token.as_str(), true), ("unknown", false)] {
-        let reply = house.get(&format!("{VALIDITY}?token={token}")).await;
+        let reply = server.get(&format!("{VALIDITY}?token={token}")).await;
         let answer: validity::Response = read(&reply).unwrap();
         assert_eq!(answer.valid, valid);
     }
@@ -292,11 +292,11 @@ async fn rtok_01_validity_parses_either_way() {
 /// REG-29, RTOK-01
 #[tokio::test]
 async fn reg_29_a_closed_server_is_forbidden_everywhere() {
-    let house = House::with(&[("GATEHOUSE_REGISTRATION", "closed")]).await;
+    let server = TestServer::with(&[("GATEHOUSE_REGISTRATION", "closed")]).await;
     for reply in [
-        house.register(&json!({})).await,
-        house.get(&format!("{AVAILABLE}?username=bob")).await,
-        house.get(&format!("{VALIDITY}?token=x")).await,
+        server.register(&json!({})).await,
+        server.get(&format!("{AVAILABLE}?username=bob")).await,
+        server.get(&format!("{VALIDITY}?token=x")).await,
     ] {
         assert_eq!(
             (reply.status.as_u16(), refused(&reply)),
@@ -308,8 +308,8 @@ async fn reg_29_a_closed_server_is_forbidden_everywhere() {
 /// VER-02
 #[tokio::test]
 async fn ver_01_every_version_is_one_that_ruma_knows() {
-    let house = House::new().await;
-    let answer: versions::Response = read(&house.get("/_matrix/client/versions").await).unwrap();
+    let server = TestServer::new().await;
+    let answer: versions::Response = read(&server.get("/_matrix/client/versions").await).unwrap();
     let known = answer.as_supported_versions();
     for version in [
         MatrixVersion::V1_0,
@@ -327,8 +327,8 @@ async fn ver_01_every_version_is_one_that_ruma_knows() {
 /// TOK-05, TOK-06
 #[tokio::test]
 async fn tok_04_what_whoami_says_of_a_bad_token_parses() {
-    let house = House::with(&[("GATEHOUSE_TOKEN_LIFETIME", "1h")]).await;
-    let token = house.sign_up("alice").await["access_token"]
+    let server = TestServer::with(&[("GATEHOUSE_TOKEN_LIFETIME", "1h")]).await;
+    let token = server.sign_up("alice").await["access_token"]
         .as_str()
         .unwrap()
         .to_owned();
@@ -336,17 +336,17 @@ async fn tok_04_what_whoami_says_of_a_bad_token_parses() {
         ErrorKind::UnknownToken(data) => data.soft_logout,
         other => panic!("{other:?}"),
     };
-    assert_eq!(refused(&house.get(WHOAMI).await), ErrorKind::MissingToken);
-    assert!(!soft_logout(&house.get_as("junk", WHOAMI).await));
-    house.advance(Duration::from_secs(3601));
-    assert!(soft_logout(&house.get_as(&token, WHOAMI).await));
+    assert_eq!(refused(&server.get(WHOAMI).await), ErrorKind::MissingToken);
+    assert!(!soft_logout(&server.get_as("junk", WHOAMI).await));
+    server.advance(Duration::from_secs(3601));
+    assert!(soft_logout(&server.get_as(&token, WHOAMI).await));
 }
 
 #[tokio::test]
 async fn http_08_unknown_paths_and_methods_are_unrecognized_to_ruma_too() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for (path, status) in [("/_matrix/client/v3/unknown", 404), (REGISTER, 405)] {
-        let reply = house.get(path).await;
+        let reply = server.get(path).await;
         assert_eq!(
             (reply.status.as_u16(), refused(&reply)),
             (status, ErrorKind::Unrecognized)
@@ -360,13 +360,13 @@ async fn http_08_unknown_paths_and_methods_are_unrecognized_to_ruma_too() {
 /// HTTP-20, HTTP-21
 #[tokio::test]
 async fn http_19_a_limit_tells_ruma_when_to_try_again() {
-    let house = House::with(&[("GATEHOUSE_LIMITS", "on")]).await;
-    let mut last = house.get(&format!("{AVAILABLE}?username=bob")).await;
+    let server = TestServer::with(&[("GATEHOUSE_LIMITS", "on")]).await;
+    let mut last = server.get(&format!("{AVAILABLE}?username=bob")).await;
     for _ in 0..200 {
         if last.status == 429 {
             break;
         }
-        last = house.get(&format!("{AVAILABLE}?username=bob")).await;
+        last = server.get(&format!("{AVAILABLE}?username=bob")).await;
     }
     let ErrorKind::LimitExceeded(data) = refused(&last) else {
         panic!("{last:?}");
@@ -375,9 +375,12 @@ async fn http_19_a_limit_tells_ruma_when_to_try_again() {
         panic!("{data:?}");
     };
     assert!(delay >= Duration::from_secs(1) && delay < Duration::from_hours(1));
-    house.advance(delay);
+    server.advance(delay);
     assert_eq!(
-        house.get(&format!("{AVAILABLE}?username=bob")).await.status,
+        server
+            .get(&format!("{AVAILABLE}?username=bob"))
+            .await
+            .status,
         200
     );
 }

@@ -24,33 +24,33 @@ use crate::{
 
 #[tokio::test]
 async fn ids_10_an_address_is_bound_and_unbound_by_ruma() {
-    let server = IdServer::start("id.example.org");
-    let house = IdServer::house(&[&server], &[]).await;
-    let alice = house.sign_up("alice").await;
+    let id_server = IdServer::start("id.example.org");
+    let server = IdServer::test_server(&[&id_server], &[]).await;
+    let alice = server.sign_up("alice").await;
     let token = SendAccessToken::IfRequired(text(&alice, "access_token"));
     let request = || {
         bind::Request::new(
             ClientSecret::parse("secret").unwrap(),
-            IdentityServerInfo::new(server.name.clone(), TOKEN.to_owned()),
+            IdentityServerInfo::new(id_server.name.clone(), TOKEN.to_owned()),
             SessionId::parse("1").unwrap(),
         )
     };
-    let refused = send(&house, request(), token).await;
+    let refused = send(&server, request(), token).await;
     let Err(FromHttpResponseError::Server(error)) = refused else {
         panic!("{refused:?}");
     };
     assert_eq!(error.status_code, 404, "IDS-07");
     let code = error.error_kind().map(ErrorKind::errcode);
     assert_eq!(code.unwrap().as_str(), "M_NO_VALID_SESSION");
-    server.session("1", "secret", "email", ALICE);
-    send(&house, request(), token).await.unwrap();
+    id_server.session("1", "secret", "email", ALICE);
+    send(&server, request(), token).await.unwrap();
     for expected in [
         ThirdPartyIdRemovalStatus::Success,
         ThirdPartyIdRemovalStatus::NoSupport,
     ] {
         let request = unbind::Request::new(Medium::Email, ALICE.to_owned());
-        let answer = send(&house, request, token).await.unwrap();
+        let answer = send(&server, request, token).await.unwrap();
         assert_eq!(answer.id_server_unbind_result, expected);
     }
-    assert!(server.bound().is_empty());
+    assert!(id_server.bound().is_empty());
 }

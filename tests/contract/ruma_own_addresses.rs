@@ -5,7 +5,6 @@
     reason = "a request that ruma cannot build ends the test"
 )]
 
-use kit::{House, PASSWORD};
 use ruma_client_api::{
     account::{
         ThirdPartyIdRemovalStatus, add_3pid::v3 as add, delete_3pid::v3 as delete,
@@ -22,9 +21,10 @@ use ruma_common::{
     thirdparty::Medium,
 };
 use serde_json::Value;
+use test_support::{PASSWORD, TestServer};
 
 use super::ruma_requests::{Answer, send};
-use crate::api::own_addresses::{ALICE, NUMBER, ask, give, house, prove, user};
+use crate::api::own_addresses::{ALICE, NUMBER, ask, give, prove, test_server, user};
 
 /// What ruma makes of credentials.
 fn addition(creds: &Value) -> add::Request {
@@ -63,21 +63,21 @@ fn password(text: &str, session: Option<String>) -> AuthData {
 /// UIA-40, UIA-41
 #[tokio::test]
 async fn acc3_03_ruma_adds_lists_and_removes_an_address() {
-    let house: House = house(&[]).await;
-    let token = user(&house, "alice").await;
+    let server: TestServer = test_server(&[]).await;
+    let token = user(&server, "alice").await;
     let token = SendAccessToken::IfRequired(&token);
-    let creds = prove(&house, ALICE, "secret").await;
-    let info = challenge(send(&house, addition(&creds), token).await);
+    let creds = prove(&server, ALICE, "secret").await;
+    let info = challenge(send(&server, addition(&creds), token).await);
     assert_eq!(info.flows[0].stages, [AuthType::Password]);
     let mut request = addition(&creds);
     request.auth = Some(password("wrong", info.session.clone()));
-    let wrong = challenge(send(&house, request, token).await);
+    let wrong = challenge(send(&server, request, token).await);
     assert_eq!(wrong.auth_error.unwrap().kind, ErrorKind::Forbidden);
     let mut request = addition(&creds);
     request.auth = Some(password(PASSWORD, info.session));
-    send(&house, request, token).await.unwrap();
+    send(&server, request, token).await.unwrap();
 
-    let known = send(&house, list::Request::new(), token).await.unwrap();
+    let known = send(&server, list::Request::new(), token).await.unwrap();
     let [own] = &known.threepids[..] else {
         panic!("{:?}", known.threepids);
     };
@@ -85,29 +85,29 @@ async fn acc3_03_ruma_adds_lists_and_removes_an_address() {
         (own.medium.clone(), own.address.as_str()),
         (Medium::Email, ALICE)
     );
-    assert_eq!(i64::from(own.added_at.get()), kit::NOW);
+    assert_eq!(i64::from(own.added_at.get()), test_support::NOW);
 
     let request = delete::Request::new(Medium::Email, ALICE.to_owned());
-    let gone = send(&house, request, token).await.unwrap();
+    let gone = send(&server, request, token).await.unwrap();
     let expected = ThirdPartyIdRemovalStatus::NoSupport;
     assert_eq!(gone.id_server_unbind_result, expected);
-    let known = send(&house, list::Request::new(), token).await.unwrap();
+    let known = send(&server, list::Request::new(), token).await.unwrap();
     assert!(known.threepids.is_empty());
 }
 
 /// ACC3-04: each refusal is of a kind that ruma knows.
 #[tokio::test]
 async fn acc3_03_every_refusal_of_an_addition_is_a_kind_that_ruma_knows() {
-    let house = house(&[]).await;
-    let (alice, bob) = (user(&house, "alice").await, user(&house, "bob").await);
+    let server = test_server(&[]).await;
+    let (alice, bob) = (user(&server, "alice").await, user(&server, "bob").await);
     let token = SendAccessToken::IfRequired(&alice);
-    let pending = ask(&house, ALICE, "secret").await;
-    let kind = refusal(send(&house, addition(&pending), token).await);
+    let pending = ask(&server, ALICE, "secret").await;
+    let kind = refusal(send(&server, addition(&pending), token).await);
     assert_eq!(kind, ErrorKind::ThreepidAuthFailed);
-    let creds = prove(&house, NUMBER, "secret").await;
-    give(&house, &bob, NUMBER).await;
+    let creds = prove(&server, NUMBER, "secret").await;
+    give(&server, &bob, NUMBER).await;
     let mut request = addition(&creds);
     request.auth = Some(password(PASSWORD, None));
-    let kind = refusal(send(&house, request, token).await);
+    let kind = refusal(send(&server, request, token).await);
     assert_eq!(kind, ErrorKind::ThreepidInUse);
 }

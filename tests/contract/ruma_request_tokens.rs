@@ -8,7 +8,6 @@
 use std::borrow::Cow;
 
 use http::Request;
-use kit::{House, PASSWORD};
 use ruma_client_api::account::{
     request_3pid_management_token_via_email::v3 as add_mail,
     request_3pid_management_token_via_msisdn::v3 as add_text,
@@ -25,6 +24,7 @@ use ruma_common::{
     },
 };
 use serde_json::json;
+use test_support::{PASSWORD, TestServer};
 
 use super::ruma_requests::{Answer, send};
 
@@ -55,23 +55,23 @@ fn for_account_by_text(number: &str) -> add_text::Request {
     add_text::Request::new(secret(), "GB".to_owned(), number.to_owned(), 1_u32.into())
 }
 
-async fn ask<R>(house: &House, request: R) -> Answer<R>
+async fn ask<R>(server: &TestServer, request: R) -> Answer<R>
 where
     R: OutgoingRequest,
     for<'a> R::Authentication: AuthScheme<Input<'a> = SendAccessToken<'a>>,
     for<'a> R::PathBuilder: PathBuilder<Input<'a> = Cow<'a, SupportedVersions>>,
 {
-    send(house, request, SendAccessToken::None).await
+    send(server, request, SendAccessToken::None).await
 }
 
 /// The kind of the refusal that a request gets.
-async fn refusal<R>(house: &House, request: R) -> ErrorKind
+async fn refusal<R>(server: &TestServer, request: R) -> ErrorKind
 where
     R: OutgoingRequest<EndpointError = Error>,
     for<'a> R::Authentication: AuthScheme<Input<'a> = SendAccessToken<'a>>,
     for<'a> R::PathBuilder: PathBuilder<Input<'a> = Cow<'a, SupportedVersions>>,
 {
-    match ask(house, request).await {
+    match ask(server, request).await {
         Err(FromHttpResponseError::Server(error)) => error.error_kind().unwrap().clone(),
         Err(other) => panic!("{other:?}"),
         Ok(_) => panic!("it is no refusal"),
@@ -79,40 +79,40 @@ where
 }
 
 /// An account that has the address, made as people do.
-async fn owner_of(house: &House, address: &str) {
+async fn owner_of(server: &TestServer, address: &str) {
     let path = "/_matrix/client/v3/register/email/requestToken";
     let body = json!({ "email": address, "client_secret": "owner", "send_attempt": 1 });
-    let sid = house.post(path, &body).await.ok()["sid"].clone();
-    house.deliver().await;
-    let message = house.messages().pop().unwrap();
+    let sid = server.post(path, &body).await.ok()["sid"].clone();
+    server.deliver().await;
+    let message = server.messages().pop().unwrap();
     let link = message.links().next().unwrap();
     let (_, form) = link.split_once('?').unwrap();
     let button = "/_matrix/client/v3/validate/email/confirm";
     let request = Request::post(button).header("content-type", "application/x-www-form-urlencoded");
     let request = request.body(form.as_bytes().to_vec()).unwrap();
-    assert_eq!(house.send(request).await.status, 200);
+    assert_eq!(server.send(request).await.status, 200);
     let creds = json!({ "sid": sid, "client_secret": "owner" });
     let auth = json!({ "type": "m.login.email.identity", "threepid_creds": creds });
     let body = json!({ "username": "alice", "password": PASSWORD, "auth": auth });
-    house.register(&body).await.ok();
-    house.local.outbox().clear();
+    server.register(&body).await.ok();
+    server.local.outbox().clear();
 }
 
 /// 3PID-04, 3PID-14, 3PID-21, 3PID-40
 #[tokio::test]
 async fn _3pid_40_rumas_requests_for_an_account_are_answered_as_it_expects() {
-    let house = House::with(&[FLOWS]).await;
+    let server = TestServer::with(&[FLOWS]).await;
     let mut request = for_password(ALICE);
     request.next_link = Some("https://app.example.org/#/login".to_owned());
-    let reset = ask(&house, request).await.unwrap();
+    let reset = ask(&server, request).await.unwrap();
     assert_eq!(reset.submit_url, None);
-    let again = ask(&house, for_password("ALICE@example.org")).await;
+    let again = ask(&server, for_password("ALICE@example.org")).await;
     assert_eq!(again.unwrap().sid, reset.sid);
-    let add = ask(&house, for_account(ALICE)).await.unwrap();
+    let add = ask(&server, for_account(ALICE)).await.unwrap();
     assert_eq!(add.submit_url, None);
-    let reset_by_text = ask(&house, for_password_by_text(NUMBER)).await.unwrap();
-    let add_by_text = ask(&house, for_account_by_text(NUMBER)).await.unwrap();
-    let public = &house.local.config().public_url;
+    let reset_by_text = ask(&server, for_password_by_text(NUMBER)).await.unwrap();
+    let add_by_text = ask(&server, for_account_by_text(NUMBER)).await.unwrap();
+    let public = &server.local.config().public_url;
     let submit = format!("{public}/_matrix/client/v3/validate/msisdn/submitToken");
     for url in [reset_by_text.submit_url, add_by_text.submit_url] {
         assert_eq!(url.as_deref(), Some(submit.as_str()));
@@ -126,44 +126,45 @@ async fn _3pid_40_rumas_requests_for_an_account_are_answered_as_it_expects() {
 /// 3PID-08, 3PID-12, 3PID-13, PWD-15, ACC3-07: each refusal is of a kind that ruma knows.
 #[tokio::test]
 async fn http_06_every_refusal_of_a_message_for_an_account_is_a_kind_that_ruma_knows() {
-    let house = House::with(&[FLOWS, ("GATEHOUSE_EMAIL_DENIED", ".*@spam.example")]).await;
+    let server = TestServer::with(&[FLOWS, ("GATEHOUSE_EMAIL_DENIED", ".*@spam.example")]).await;
     for (address, kind) in [
         ("a@b@c.example", ErrorKind::InvalidParam),
         ("a@spam.example", ErrorKind::ThreepidDenied),
     ] {
-        assert_eq!(refusal(&house, for_password(address)).await, kind);
-        assert_eq!(refusal(&house, for_account(address)).await, kind);
+        assert_eq!(refusal(&server, for_password(address)).await, kind);
+        assert_eq!(refusal(&server, for_account(address)).await, kind);
     }
     for number in ["abc", "1"] {
         let kind = ErrorKind::InvalidParam;
-        assert_eq!(refusal(&house, for_password_by_text(number)).await, kind);
-        assert_eq!(refusal(&house, for_account_by_text(number)).await, kind);
+        assert_eq!(refusal(&server, for_password_by_text(number)).await, kind);
+        assert_eq!(refusal(&server, for_account_by_text(number)).await, kind);
     }
     let off = [
         ("GATEHOUSE_PASSWORD_CHANGES", "off"),
         ("GATEHOUSE_3PID_CHANGES", "off"),
     ];
-    let house = House::with(&off).await;
+    let server = TestServer::with(&off).await;
     let kind = ErrorKind::Forbidden;
-    assert_eq!(refusal(&house, for_password(ALICE)).await, kind);
-    assert_eq!(refusal(&house, for_account(ALICE)).await, kind);
-    let house = House::with(&[("GATEHOUSE_MAIL_FROM", ""), ("GATEHOUSE_SMS_COUNTRIES", "")]).await;
+    assert_eq!(refusal(&server, for_password(ALICE)).await, kind);
+    assert_eq!(refusal(&server, for_account(ALICE)).await, kind);
+    let server =
+        TestServer::with(&[("GATEHOUSE_MAIL_FROM", ""), ("GATEHOUSE_SMS_COUNTRIES", "")]).await;
     let kind = ErrorKind::ThreepidMediumNotSupported;
-    assert_eq!(refusal(&house, for_password(ALICE)).await, kind);
-    assert_eq!(refusal(&house, for_account(ALICE)).await, kind);
-    assert_eq!(refusal(&house, for_password_by_text(NUMBER)).await, kind);
-    assert_eq!(refusal(&house, for_account_by_text(NUMBER)).await, kind);
+    assert_eq!(refusal(&server, for_password(ALICE)).await, kind);
+    assert_eq!(refusal(&server, for_account(ALICE)).await, kind);
+    assert_eq!(refusal(&server, for_password_by_text(NUMBER)).await, kind);
+    assert_eq!(refusal(&server, for_account_by_text(NUMBER)).await, kind);
 }
 
 /// 3PID-07: where strangers are told.
 #[tokio::test]
 async fn _3pid_06_ruma_knows_that_an_address_is_nobodys_or_somebodys() {
-    let house = House::with(&[FLOWS, ("GATEHOUSE_THREEPID_PRIVACY", "tell")]).await;
-    owner_of(&house, ALICE).await;
-    ask(&house, for_password(ALICE)).await.unwrap();
-    let nobodys = refusal(&house, for_password("bob@example.org")).await;
+    let server = TestServer::with(&[FLOWS, ("GATEHOUSE_THREEPID_PRIVACY", "tell")]).await;
+    owner_of(&server, ALICE).await;
+    ask(&server, for_password(ALICE)).await.unwrap();
+    let nobodys = refusal(&server, for_password("bob@example.org")).await;
     assert_eq!(nobodys, ErrorKind::ThreepidNotFound);
-    ask(&house, for_account("bob@example.org")).await.unwrap();
-    let somebodys = refusal(&house, for_account(ALICE)).await;
+    ask(&server, for_account("bob@example.org")).await.unwrap();
+    let somebodys = refusal(&server, for_account(ALICE)).await;
     assert_eq!(somebodys, ErrorKind::ThreepidInUse);
 }

@@ -11,7 +11,6 @@ use std::{
     net::TcpListener,
 };
 
-use kit::{House, PASSWORD};
 use ruma_client_api::{
     account::{
         check_registration_token_validity::v1 as validity,
@@ -35,6 +34,7 @@ use ruma_common::{
     },
     user_id,
 };
+use test_support::{PASSWORD, TestServer};
 
 const BASE: &str = "https://localhost";
 const TERMS: &str =
@@ -46,19 +46,26 @@ pub(super) type Answer<R> = Result<
 >;
 
 /// Sends what ruma makes of `request` for a server with the versions that this house has.
-pub(super) async fn send<R>(house: &House, request: R, token: SendAccessToken<'_>) -> Answer<R>
+pub(super) async fn send<R>(
+    server: &TestServer,
+    request: R,
+    token: SendAccessToken<'_>,
+) -> Answer<R>
 where
     R: OutgoingRequest,
     for<'a> R::Authentication: AuthScheme<Input<'a> = SendAccessToken<'a>>,
     for<'a> R::PathBuilder: PathBuilder<Input<'a> = Cow<'a, SupportedVersions>>,
 {
-    let known = Cow::Owned(supported(house).await);
+    let known = Cow::Owned(supported(server).await);
     let request = request.try_into_http_request(BASE, token, known).unwrap();
-    answer::<R>(house, request).await
+    answer::<R>(server, request).await
 }
 
-async fn answer<R: OutgoingRequest>(house: &House, request: http::Request<Vec<u8>>) -> Answer<R> {
-    let reply = house.send(request).await;
+async fn answer<R: OutgoingRequest>(
+    server: &TestServer,
+    request: http::Request<Vec<u8>>,
+) -> Answer<R> {
+    let reply = server.send(request).await;
     let mut response = http::Response::new(reply.body.as_slice());
     *response.status_mut() = reply.status;
     *response.headers_mut() = reply.headers.clone();
@@ -66,12 +73,12 @@ async fn answer<R: OutgoingRequest>(house: &House, request: http::Request<Vec<u8
 }
 
 /// As a client begins: by asking for the versions.
-async fn supported(house: &House) -> SupportedVersions {
+async fn supported(server: &TestServer) -> SupportedVersions {
     let request = versions::Request::new();
     let request = request
         .try_into_http_request::<Vec<u8>>(BASE, SendAccessToken::None, ())
         .unwrap();
-    let answer = answer::<versions::Request>(house, request).await.unwrap();
+    let answer = answer::<versions::Request>(server, request).await.unwrap();
     answer.as_supported_versions()
 }
 
@@ -82,8 +89,8 @@ fn sign_up(name: &str) -> register::Request {
     request
 }
 
-async fn register(house: &House, request: register::Request) -> Answer<register::Request> {
-    send(house, request, SendAccessToken::None).await
+async fn register(server: &TestServer, request: register::Request) -> Answer<register::Request> {
+    send(server, request, SendAccessToken::None).await
 }
 
 #[track_caller]
@@ -107,20 +114,20 @@ fn refusal(answer: Answer<register::Request>) -> ErrorKind {
 /// UIA-11: ruma writes `"session": null` where there is none.
 #[tokio::test]
 async fn uia_58_rumas_dummy_registers_with_and_without_a_session() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let mut request = sign_up("alice");
     request.auth = Some(AuthData::Dummy(Dummy::new()));
-    let alice = register(&house, request).await.unwrap();
+    let alice = register(&server, request).await.unwrap();
     let token = alice.access_token.unwrap();
     let who = send(
-        &house,
+        &server,
         whoami::Request::new(),
         SendAccessToken::IfRequired(&token),
     )
     .await;
     assert_eq!(who.unwrap().user_id, alice.user_id);
 
-    let info = challenge(register(&house, sign_up("bob")).await);
+    let info = challenge(register(&server, sign_up("bob")).await);
     let mut dummy = Dummy::new();
     dummy.session = info.session;
     let mut request = sign_up("bob");
@@ -128,7 +135,7 @@ async fn uia_58_rumas_dummy_registers_with_and_without_a_session() {
     request.device_id = Some("LAPTOP".into());
     request.initial_device_display_name = Some("Laptop".to_owned());
     request.refresh_token = true;
-    let bob = register(&house, request).await.unwrap();
+    let bob = register(&server, request).await.unwrap();
     assert_eq!(bob.user_id, "@bob:localhost");
     assert_eq!(bob.device_id.unwrap(), "LAPTOP");
     assert!(bob.refresh_token.is_some());
@@ -136,12 +143,12 @@ async fn uia_58_rumas_dummy_registers_with_and_without_a_session() {
     let mut request = sign_up("carol");
     request.auth = Some(AuthData::Dummy(Dummy::new()));
     request.inhibit_login = true;
-    assert_eq!(register(&house, request).await.unwrap().access_token, None);
+    assert_eq!(register(&server, request).await.unwrap().access_token, None);
 }
 
 #[tokio::test]
 async fn uia_62_rumas_terms_and_registration_token_register() {
-    let house = House::with(&[
+    let server = TestServer::with(&[
         (
             "GATEHOUSE_REGISTRATION_FLOWS",
             "m.login.terms+m.login.registration_token",
@@ -149,28 +156,28 @@ async fn uia_62_rumas_terms_and_registration_token_register() {
         ("GATEHOUSE_TERMS", TERMS),
     ])
     .await;
-    let code = house.registration_token(&["--uses", "1"]).await;
+    let code = server.registration_token(&["--uses", "1"]).await;
     let valid = |code: &str| {
         send(
-            &house,
+            &server,
             validity::Request::new(code.to_owned()),
             SendAccessToken::None,
         )
     };
     assert!(valid(&code).await.unwrap().valid);
 
-    let info = challenge(register(&house, sign_up("alice")).await);
+    let info = challenge(register(&server, sign_up("alice")).await);
     let mut terms = Terms::new();
     terms.session.clone_from(&info.session);
     let mut request = register::Request::new();
     request.auth = Some(AuthData::Terms(terms));
-    let after = challenge(register(&house, request.clone()).await);
+    let after = challenge(register(&server, request.clone()).await);
     assert_eq!((after.completed.len(), &after.session), (1, &info.session));
 
     let mut token = RegistrationToken::new(code.clone());
     token.session.clone_from(&info.session);
     request.auth = Some(AuthData::RegistrationToken(token));
-    let alice = register(&house, request).await.unwrap();
+    let alice = register(&server, request).await.unwrap();
     assert_eq!(alice.user_id, "@alice:localhost");
     assert!(!valid(&code).await.unwrap().valid, "its one use is spent");
 }
@@ -178,34 +185,34 @@ async fn uia_62_rumas_terms_and_registration_token_register() {
 /// UIA-18, UIA-70: the page is done, and ruma says so with the session alone.
 #[tokio::test]
 async fn uia_72_rumas_fallback_page_and_its_acknowledgement_register() {
-    let house = House::with(&[
+    let server = TestServer::with(&[
         ("GATEHOUSE_REGISTRATION_FLOWS", "m.login.terms"),
         ("GATEHOUSE_TERMS", TERMS),
     ])
     .await;
-    let info = challenge(register(&house, sign_up("alice")).await);
+    let info = challenge(register(&server, sign_up("alice")).await);
     let session = info.session.unwrap();
     let acknowledge = || {
         let mut request = register::Request::new();
         request.auth = Some(AuthData::fallback_acknowledgement(session.clone()));
         request
     };
-    let early = challenge(register(&house, acknowledge()).await);
+    let early = challenge(register(&server, acknowledge()).await);
     assert!(early.completed.is_empty() && early.auth_error.is_none());
 
     let page = fallback::Request::new("m.login.terms".into(), session.clone());
-    let known = Cow::Owned(supported(&house).await);
+    let known = Cow::Owned(supported(&server).await);
     let page = page
         .try_into_http_request::<Vec<u8>>(BASE, SendAccessToken::None, known)
         .unwrap();
-    let shown = house.send(page.clone()).await;
+    let shown = server.send(page.clone()).await;
     assert_eq!(shown.status, 200, "{}", shown.text());
     let submitted = http::Request::post(page.uri())
         .header("content-type", "application/x-www-form-urlencoded")
         .body(Vec::new());
-    assert_eq!(house.send(submitted.unwrap()).await.status, 200);
+    assert_eq!(server.send(submitted.unwrap()).await.status, 200);
 
-    let alice = register(&house, acknowledge()).await.unwrap();
+    let alice = register(&server, acknowledge()).await.unwrap();
     assert_eq!(alice.user_id, "@alice:localhost");
 }
 
@@ -214,7 +221,7 @@ async fn uia_47_rumas_captcha_response_registers() {
     let provider = TcpListener::bind("127.0.0.1:0").unwrap();
     let verify_url = format!("http://{}/siteverify", provider.local_addr().unwrap());
     let asked = std::thread::spawn(move || one_form(&provider));
-    let house = House::with(&[
+    let server = TestServer::with(&[
         ("GATEHOUSE_REGISTRATION_FLOWS", "m.login.recaptcha"),
         ("GATEHOUSE_CAPTCHA_PROVIDER", "recaptcha"),
         ("GATEHOUSE_CAPTCHA_SITE_KEY", "site"),
@@ -224,7 +231,7 @@ async fn uia_47_rumas_captcha_response_registers() {
     .await;
     let mut request = sign_up("alice");
     request.auth = Some(AuthData::ReCaptcha(ReCaptcha::new("ticked".to_owned())));
-    let alice = register(&house, request).await.unwrap();
+    let alice = register(&server, request).await.unwrap();
     assert_eq!(alice.user_id, "@alice:localhost");
     assert_eq!(asked.join().unwrap(), "secret=hush&response=ticked");
 }
@@ -258,13 +265,13 @@ fn one_form(provider: &TcpListener) -> String {
 /// UIA-28, WHO-01
 #[tokio::test]
 async fn reg_31_rumas_application_service_registers_its_users_and_asks_as_them() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("bridge.yaml");
     let yaml = "id: bridge\nurl: null\nas_token: as-secret\nhs_token: hs-secret\nsender_localpart: bridgebot\n\
                 namespaces:\n  users:\n    - exclusive: true\n      regex: '@irc_.*'\n  aliases: []\n  rooms: []\n";
     std::fs::write(&file, yaml).unwrap();
-    house
+    server
         .admin_run(&["appservices", "add", file.to_str().unwrap()])
         .await
         .unwrap();
@@ -273,27 +280,27 @@ async fn reg_31_rumas_application_service_registers_its_users_and_asks_as_them()
     let mut request = register::Request::new();
     request.username = Some("irc_alice".to_owned());
     request.login_type = Some(LoginType::ApplicationService);
-    let alice = send(&house, request.clone(), appservice).await.unwrap();
+    let alice = send(&server, request.clone(), appservice).await.unwrap();
     assert_eq!(alice.user_id, "@irc_alice:localhost");
     assert!(alice.access_token.is_some());
 
     request.username = Some("alice".to_owned());
     assert_eq!(
-        refusal(send(&house, request.clone(), appservice).await),
+        refusal(send(&server, request.clone(), appservice).await),
         ErrorKind::Exclusive
     );
     let wrong = SendAccessToken::Appservice("wrong");
-    let kind = refusal(send(&house, request.clone(), wrong).await);
+    let kind = refusal(send(&server, request.clone(), wrong).await);
     assert!(matches!(kind, ErrorKind::UnknownToken(_)), "{kind:?}");
-    let kind = refusal(send(&house, request, SendAccessToken::None).await);
+    let kind = refusal(send(&server, request, SendAccessToken::None).await);
     assert_eq!(kind, ErrorKind::MissingToken);
     assert_eq!(
-        refusal(register(&house, sign_up("irc_bob")).await),
+        refusal(register(&server, sign_up("irc_bob")).await),
         ErrorKind::Exclusive,
         "REG-12"
     );
 
-    let who = send(&house, whoami::Request::new(), appservice)
+    let who = send(&server, whoami::Request::new(), appservice)
         .await
         .unwrap();
     assert_eq!(
@@ -301,29 +308,29 @@ async fn reg_31_rumas_application_service_registers_its_users_and_asks_as_them()
         ("@bridgebot:localhost", None)
     );
     let identity = AppserviceUserIdentity::new(user_id!("@irc_alice:localhost"));
-    let known = Cow::Owned(supported(&house).await);
+    let known = Cow::Owned(supported(&server).await);
     let request = whoami::Request::new()
         .try_into_http_request_with_identity::<Vec<u8>>(BASE, appservice, identity, known)
         .unwrap();
-    let who = answer::<whoami::Request>(&house, request).await.unwrap();
+    let who = answer::<whoami::Request>(&server, request).await.unwrap();
     assert_eq!(who.user_id, alice.user_id);
 }
 
 /// GUEST-01, GUEST-08: a guest, and its upgrade.
 #[tokio::test]
 async fn guest_08_rumas_guest_becomes_a_user() {
-    let house = House::with(&[("GATEHOUSE_GUESTS", "true")]).await;
+    let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
     let mut request = register::Request::new();
     request.kind = RegistrationKind::Guest;
-    let guest = register(&house, request).await.unwrap();
+    let guest = register(&server, request).await.unwrap();
     let mut request = sign_up(guest.user_id.localpart());
     request.guest_access_token = guest.access_token;
     request.auth = Some(AuthData::Dummy(Dummy::new()));
-    let user = register(&house, request).await.unwrap();
+    let user = register(&server, request).await.unwrap();
     assert_eq!(user.user_id, guest.user_id);
     let token = user.access_token.unwrap();
     let who = send(
-        &house,
+        &server,
         whoami::Request::new(),
         SendAccessToken::Always(&token),
     )
@@ -333,10 +340,10 @@ async fn guest_08_rumas_guest_becomes_a_user() {
 
 #[tokio::test]
 async fn avail_05_rumas_question_about_a_name_is_percent_decoded_once() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let ask = |name: &str| {
         send(
-            &house,
+            &server,
             available::Request::new(name.to_owned()),
             SendAccessToken::None,
         )
@@ -345,7 +352,7 @@ async fn avail_05_rumas_question_about_a_name_is_percent_decoded_once() {
     let mut request = sign_up("a+b=c/d");
     request.auth = Some(AuthData::Dummy(Dummy::new()));
     assert_eq!(
-        register(&house, request).await.unwrap().user_id,
+        register(&server, request).await.unwrap().user_id,
         "@a+b=c/d:localhost"
     );
     for (name, kind) in [

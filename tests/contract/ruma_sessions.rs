@@ -7,7 +7,6 @@
 
 use std::time::Duration;
 
-use kit::{House, PASSWORD};
 use ruma_client_api::{
     device::{
         get_device::v3 as device, get_devices::v3 as devices, update_device::v3 as update_device,
@@ -27,6 +26,7 @@ use ruma_common::api::{
     auth_scheme::SendAccessToken,
     error::{Error, ErrorKind, FromHttpResponseError},
 };
+use test_support::{PASSWORD, TestServer};
 
 use super::ruma_requests::{Answer, send};
 
@@ -48,27 +48,27 @@ fn as_alice(password: &str) -> login::Request {
     login::Request::new(LoginInfo::Password(password))
 }
 
-async fn log_in(house: &House, request: login::Request) -> Answer<login::Request> {
-    send(house, request, SendAccessToken::None).await
+async fn log_in(server: &TestServer, request: login::Request) -> Answer<login::Request> {
+    send(server, request, SendAccessToken::None).await
 }
 
 #[tokio::test]
 async fn login_03_ruma_logs_in_by_what_is_listed() {
-    let house = House::with(&[HOUR]).await;
-    house.sign_up("alice").await;
-    let listed = send(&house, login_types::Request::new(), SendAccessToken::None);
+    let server = TestServer::with(&[HOUR]).await;
+    server.sign_up("alice").await;
+    let listed = send(&server, login_types::Request::new(), SendAccessToken::None);
     let listed = listed.await.unwrap().flows;
     assert!(matches!(
         listed[..],
         [LoginType::Password(_), LoginType::ApplicationService(_)]
     ));
-    let plain = log_in(&house, as_alice(PASSWORD)).await.unwrap();
+    let plain = log_in(&server, as_alice(PASSWORD)).await.unwrap();
     assert_eq!(plain.user_id, "@alice:localhost");
     assert_eq!((plain.refresh_token, plain.expires_in), (None, None));
     let mut request = as_alice(PASSWORD);
     request.device_id = Some("LAPTOP".into());
     request.refresh_token = true;
-    let laptop = log_in(&house, request).await.unwrap();
+    let laptop = log_in(&server, request).await.unwrap();
     assert_eq!(laptop.device_id, "LAPTOP");
     assert!(laptop.refresh_token.is_some());
     assert_eq!(laptop.expires_in, Some(Duration::from_hours(1)));
@@ -79,31 +79,31 @@ async fn login_03_ruma_logs_in_by_what_is_listed() {
             PASSWORD.to_owned(),
         ))),
     ] {
-        let kind = refusal::<login::Request>(log_in(&house, wrong).await);
+        let kind = refusal::<login::Request>(log_in(&server, wrong).await);
         assert!(matches!(kind, ErrorKind::Forbidden), "{kind:?}");
     }
 }
 
 #[tokio::test]
 async fn refr_01_ruma_refreshes() {
-    let house = House::with(&[HOUR]).await;
-    house.sign_up("alice").await;
+    let server = TestServer::with(&[HOUR]).await;
+    server.sign_up("alice").await;
     let mut request = as_alice(PASSWORD);
     request.refresh_token = true;
-    let first = log_in(&house, request).await.unwrap();
+    let first = log_in(&server, request).await.unwrap();
     let request = refresh::Request::new(first.refresh_token.unwrap());
-    let next = send(&house, request, SendAccessToken::None).await.unwrap();
+    let next = send(&server, request, SendAccessToken::None).await.unwrap();
     assert_eq!(next.expires_in_ms, Some(Duration::from_hours(1)));
     assert!(next.refresh_token.is_some() && next.access_token != first.access_token);
     let request = refresh::Request::new("junk".to_owned());
-    let kind = refusal::<refresh::Request>(send(&house, request, SendAccessToken::None).await);
+    let kind = refusal::<refresh::Request>(send(&server, request, SendAccessToken::None).await);
     let ErrorKind::UnknownToken(unknown) = kind else {
         panic!("{kind:?}");
     };
     assert!(!unknown.soft_logout);
-    house.advance(Duration::from_hours(1));
+    server.advance(Duration::from_hours(1));
     let token = SendAccessToken::IfRequired(&next.access_token);
-    let answer = send(&house, devices::Request::new(), token).await;
+    let answer = send(&server, devices::Request::new(), token).await;
     let kind = refusal::<devices::Request>(answer);
     let ErrorKind::UnknownToken(unknown) = kind else {
         panic!("{kind:?}");
@@ -113,52 +113,52 @@ async fn refr_01_ruma_refreshes() {
 
 #[tokio::test]
 async fn dev_01_ruma_lists_shows_and_names_devices() {
-    let house = House::new().await;
-    house.sign_up("alice").await;
+    let server = TestServer::new().await;
+    server.sign_up("alice").await;
     let mut request = as_alice(PASSWORD);
     request.device_id = Some("a/b c".into());
     request.initial_device_display_name = Some("Laptop".to_owned());
-    let laptop = log_in(&house, request).await.unwrap();
+    let laptop = log_in(&server, request).await.unwrap();
     let token = SendAccessToken::IfRequired(&laptop.access_token);
-    let listed = send(&house, devices::Request::new(), token).await.unwrap();
+    let listed = send(&server, devices::Request::new(), token).await.unwrap();
     assert_eq!(listed.devices.len(), 2);
     let mut request = update_device::Request::new("a/b c".into());
     request.display_name = Some("Old laptop".to_owned());
-    send(&house, request, token).await.unwrap();
-    let shown = send(&house, device::Request::new("a/b c".into()), token).await;
+    send(&server, request, token).await.unwrap();
+    let shown = send(&server, device::Request::new("a/b c".into()), token).await;
     let shown = shown.unwrap().device;
     assert_eq!(shown.device_id, "a/b c");
     assert_eq!(shown.display_name.as_deref(), Some("Old laptop"));
     let request = device::Request::new("NONE".into());
-    let kind = refusal::<device::Request>(send(&house, request, token).await);
+    let kind = refusal::<device::Request>(send(&server, request, token).await);
     assert!(matches!(kind, ErrorKind::NotFound), "{kind:?}");
 }
 
 #[tokio::test]
 async fn out_01_ruma_leaves() {
-    let house = House::new().await;
-    house.sign_up("alice").await;
-    let phone = log_in(&house, as_alice(PASSWORD)).await.unwrap();
+    let server = TestServer::new().await;
+    server.sign_up("alice").await;
+    let phone = log_in(&server, as_alice(PASSWORD)).await.unwrap();
     let token = SendAccessToken::IfRequired(&phone.access_token);
-    send(&house, logout::Request::new(), token).await.unwrap();
-    let kind = refusal::<logout::Request>(send(&house, logout::Request::new(), token).await);
+    send(&server, logout::Request::new(), token).await.unwrap();
+    let kind = refusal::<logout::Request>(send(&server, logout::Request::new(), token).await);
     assert!(matches!(kind, ErrorKind::UnknownToken(_)), "{kind:?}");
-    let phone = log_in(&house, as_alice(PASSWORD)).await.unwrap();
+    let phone = log_in(&server, as_alice(PASSWORD)).await.unwrap();
     let token = SendAccessToken::IfRequired(&phone.access_token);
-    send(&house, logout_all::Request::new(), token)
+    send(&server, logout_all::Request::new(), token)
         .await
         .unwrap();
-    let kind = refusal::<devices::Request>(send(&house, devices::Request::new(), token).await);
+    let kind = refusal::<devices::Request>(send(&server, devices::Request::new(), token).await);
     assert!(matches!(kind, ErrorKind::UnknownToken(_)), "{kind:?}");
 }
 
 #[tokio::test]
 async fn cap_01_ruma_reads_the_capabilities() {
-    let house = House::with(&[("GATEHOUSE_3PID_CHANGES", "off")]).await;
-    house.sign_up("alice").await;
-    let alice = log_in(&house, as_alice(PASSWORD)).await.unwrap();
+    let server = TestServer::with(&[("GATEHOUSE_3PID_CHANGES", "off")]).await;
+    server.sign_up("alice").await;
+    let alice = log_in(&server, as_alice(PASSWORD)).await.unwrap();
     let token = SendAccessToken::IfRequired(&alice.access_token);
-    let told = send(&house, capabilities::Request::new(), token).await;
+    let told = send(&server, capabilities::Request::new(), token).await;
     let told = told.unwrap().capabilities;
     assert!(told.change_password.enabled && !told.thirdparty_id_changes.enabled);
     assert!(!told.get_login_token.enabled);
@@ -166,7 +166,7 @@ async fn cap_01_ruma_reads_the_capabilities() {
 
 #[tokio::test]
 async fn wk_01_ruma_finds_the_homeserver() {
-    let house = House::with(&[
+    let server = TestServer::with(&[
         ("GATEHOUSE_WELL_KNOWN_HOMESERVER", "https://m.example.org"),
         (
             "GATEHOUSE_WELL_KNOWN_IDENTITY_SERVER",
@@ -174,7 +174,7 @@ async fn wk_01_ruma_finds_the_homeserver() {
         ),
     ])
     .await;
-    let reply = house.get("/.well-known/matrix/client").await;
+    let reply = server.get("/.well-known/matrix/client").await;
     let response = http::Response::new(reply.body.as_slice());
     let found = discover_homeserver::Response::try_from_http_response(response).unwrap();
     assert_eq!(found.homeserver.base_url, "https://m.example.org");

@@ -7,7 +7,6 @@
 )]
 
 use http::Uri;
-use kit::{House, PASSWORD, Reply};
 use ruma_client_api::{
     account::{
         register::v3 as register, request_registration_token_via_email::v3 as mail,
@@ -26,6 +25,7 @@ use ruma_common::{
     },
 };
 use serde_json::{Value, from_value, json};
+use test_support::{PASSWORD, Reply, TestServer};
 
 use super::ruma_requests::{Answer, send};
 
@@ -70,12 +70,12 @@ fn kind_of(reply: &Reply) -> ErrorKind {
     error.error_kind().unwrap().clone()
 }
 
-async fn register(house: &House, auth: Option<AuthData>) -> Answer<register::Request> {
+async fn register(server: &TestServer, auth: Option<AuthData>) -> Answer<register::Request> {
     let mut request = register::Request::new();
     request.username = Some("alice".to_owned());
     request.password = Some(PASSWORD.to_owned());
     request.auth = auth;
-    send(house, request, SendAccessToken::None).await
+    send(server, request, SendAccessToken::None).await
 }
 
 #[track_caller]
@@ -101,17 +101,17 @@ fn stage(kind: &str, sid: &OwnedSessionId, session: Option<&String>) -> AuthData
 }
 
 /// The text of the one message that was sent.
-async fn received(house: &House) -> String {
-    house.deliver().await;
-    let messages = house.messages();
+async fn received(server: &TestServer) -> String {
+    server.deliver().await;
+    let messages = server.messages();
     assert_eq!(messages.len(), 1, "{messages:?}");
     messages[0].text.clone()
 }
 
-async fn press(house: &House, path: &str, form: &str) -> Reply {
+async fn press(server: &TestServer, path: &str, form: &str) -> Reply {
     let request =
         http::Request::post(path).header("content-type", "application/x-www-form-urlencoded");
-    house
+    server
         .send(request.body(form.as_bytes().to_vec()).unwrap())
         .await
 }
@@ -119,26 +119,26 @@ async fn press(house: &House, path: &str, form: &str) -> Reply {
 /// 3PID-02, 3PID-04, 3PID-10, 3PID-21
 #[tokio::test]
 async fn _3pid_40_rumas_request_for_mail_and_its_stage_register() {
-    let house = House::with(&[FLOWS]).await;
+    let server = TestServer::with(&[FLOWS]).await;
     let mut request = to_mailbox("Alice@Example.org", 1);
     request.next_link = Some("https://app.example.org/#/register".to_owned());
-    let answer = send(&house, request, SendAccessToken::None).await.unwrap();
+    let answer = send(&server, request, SendAccessToken::None).await.unwrap();
     assert_eq!(answer.submit_url, None);
     let again = send(
-        &house,
+        &server,
         to_mailbox("alice@example.org", 1),
         SendAccessToken::None,
     )
     .await;
     assert_eq!(again.unwrap().sid, answer.sid);
 
-    let info = challenge(register(&house, None).await);
+    let info = challenge(register(&server, None).await);
     assert_eq!(info.flows[0].stages, [AuthType::EmailIdentity]);
     let auth = || stage("m.login.email.identity", &answer.sid, info.session.as_ref());
-    let early = challenge(register(&house, Some(auth())).await);
+    let early = challenge(register(&server, Some(auth())).await);
     assert_eq!(early.auth_error.unwrap().kind, ErrorKind::Unauthorized);
 
-    let text = received(&house).await;
+    let text = received(&server).await;
     let mut words = text.split_whitespace();
     let link: Uri = words
         .find(|word| word.starts_with("http"))
@@ -146,33 +146,33 @@ async fn _3pid_40_rumas_request_for_mail_and_its_stage_register() {
         .parse()
         .unwrap();
     assert_eq!(
-        house
+        server
             .get(&link.path_and_query().unwrap().to_string())
             .await
             .status,
         200
     );
-    let early = challenge(register(&house, Some(auth())).await);
+    let early = challenge(register(&server, Some(auth())).await);
     assert!(early.completed.is_empty(), "3PID-52");
     let button = link.path().replace("submitToken", "confirm");
-    let pressed = press(&house, &button, link.query().unwrap()).await;
+    let pressed = press(&server, &button, link.query().unwrap()).await;
     assert_eq!(pressed.status, 200, "{}", pressed.text());
 
-    let alice = register(&house, Some(auth())).await.unwrap();
+    let alice = register(&server, Some(auth())).await.unwrap();
     assert_eq!(alice.user_id, "@alice:localhost");
 }
 
 /// 3PID-03, 3PID-40, 3PID-41: the code goes where the answer says.
 #[tokio::test]
 async fn _3pid_41_rumas_request_for_a_text_message_and_its_stage_register() {
-    let house = House::with(&[FLOWS]).await;
+    let server = TestServer::with(&[FLOWS]).await;
     let request = to_phone("GB", "07400 123456", 1);
-    let answer = send(&house, request, SendAccessToken::None).await.unwrap();
-    let info = challenge(register(&house, None).await);
+    let answer = send(&server, request, SendAccessToken::None).await.unwrap();
+    let info = challenge(register(&server, None).await);
     assert_eq!(info.flows[1].stages, [AuthType::Msisdn]);
     let auth = || stage("m.login.msisdn", &answer.sid, info.session.as_ref());
 
-    let text = received(&house).await;
+    let text = received(&server).await;
     let is_code = |word: &&str| word.len() == 6 && word.bytes().all(|b| b.is_ascii_digit());
     let code = text
         .split(|c: char| !c.is_ascii_alphanumeric())
@@ -181,44 +181,44 @@ async fn _3pid_41_rumas_request_for_a_text_message_and_its_stage_register() {
     let url: Uri = answer.submit_url.as_deref().unwrap().parse().unwrap();
     let body = json!({ "sid": answer.sid, "client_secret": SECRET, "token": code });
     let wrong = json!({ "sid": answer.sid, "client_secret": SECRET, "token": "no code" });
-    let refused = house.post(url.path(), &wrong).await;
+    let refused = server.post(url.path(), &wrong).await;
     refused.error(400, "M_TOKEN_INCORRECT");
     assert_eq!(kind_of(&refused), ErrorKind::TokenIncorrect, "3PID-42");
     assert_eq!(
-        house.post(url.path(), &body).await.ok(),
+        server.post(url.path(), &body).await.ok(),
         json!({ "success": true })
     );
 
-    let alice = register(&house, Some(auth())).await.unwrap();
+    let alice = register(&server, Some(auth())).await.unwrap();
     assert_eq!(alice.user_id, "@alice:localhost");
 }
 
 /// 3PID-08, 3PID-09, 3PID-12, 3PID-13, REG-29: each refusal is of a kind that ruma knows.
 #[tokio::test]
 async fn http_06_every_error_of_request_token_is_a_kind_that_ruma_knows() {
-    let ask = async |house: &House, address: &str| {
-        refusal::<mail::Request>(send(house, to_mailbox(address, 1), SendAccessToken::None).await)
+    let ask = async |server: &TestServer, address: &str| {
+        refusal::<mail::Request>(send(server, to_mailbox(address, 1), SendAccessToken::None).await)
     };
-    let call = async |house: &House, country: &str, number: &str| {
+    let call = async |server: &TestServer, country: &str, number: &str| {
         let request = to_phone(country, number, 1);
-        refusal::<text_message::Request>(send(house, request, SendAccessToken::None).await)
+        refusal::<text_message::Request>(send(server, request, SendAccessToken::None).await)
     };
-    let house = House::with(&[FLOWS, ("GATEHOUSE_EMAIL_DENIED", ".*@spam.example")]).await;
-    assert_eq!(ask(&house, "a@b@c.example").await, ErrorKind::InvalidParam);
+    let server = TestServer::with(&[FLOWS, ("GATEHOUSE_EMAIL_DENIED", ".*@spam.example")]).await;
+    assert_eq!(ask(&server, "a@b@c.example").await, ErrorKind::InvalidParam);
     assert_eq!(
-        ask(&house, "a@spam.example").await,
+        ask(&server, "a@spam.example").await,
         ErrorKind::ThreepidDenied
     );
     assert_eq!(
-        call(&house, "ZZ", "07400 123456").await,
+        call(&server, "ZZ", "07400 123456").await,
         ErrorKind::InvalidParam
     );
     assert_eq!(
-        call(&house, "NL", "06 12345678").await,
+        call(&server, "NL", "06 12345678").await,
         ErrorKind::ThreepidDenied
     );
 
-    let dummy = House::new().await;
+    let dummy = TestServer::new().await;
     let kind = ErrorKind::ThreepidMediumNotSupported;
     assert_eq!(ask(&dummy, "a@b.example").await, kind);
     assert_eq!(call(&dummy, "GB", "07400 123456").await, kind);
@@ -228,25 +228,25 @@ async fn http_06_every_error_of_request_token_is_a_kind_that_ruma_knows() {
         .await;
     assert_eq!(kind_of(&reply), ErrorKind::ServerNotTrusted);
 
-    let closed = House::with(&[FLOWS, ("GATEHOUSE_REGISTRATION", "closed")]).await;
+    let closed = TestServer::with(&[FLOWS, ("GATEHOUSE_REGISTRATION", "closed")]).await;
     assert_eq!(ask(&closed, "a@b.example").await, ErrorKind::Forbidden);
 }
 
 /// 3PID-05: where strangers are told.
 #[tokio::test]
 async fn _3pid_05_ruma_knows_that_an_address_is_in_use() {
-    let house = House::with(&[
+    let server = TestServer::with(&[
         FLOWS,
         ("GATEHOUSE_THREEPID_PRIVACY", "tell"),
         ("GATEHOUSE_EMAIL_LINK", "direct"),
     ])
     .await;
     let request = to_mailbox("alice@example.org", 1);
-    let sid = send(&house, request, SendAccessToken::None)
+    let sid = send(&server, request, SendAccessToken::None)
         .await
         .unwrap()
         .sid;
-    let text = received(&house).await;
+    let text = received(&server).await;
     let mut words = text.split_whitespace();
     let link: Uri = words
         .find(|word| word.starts_with("http"))
@@ -254,16 +254,16 @@ async fn _3pid_05_ruma_knows_that_an_address_is_in_use() {
         .parse()
         .unwrap();
     assert_eq!(
-        house
+        server
             .get(&link.path_and_query().unwrap().to_string())
             .await
             .status,
         200
     );
     let auth = stage("m.login.email.identity", &sid, None);
-    register(&house, Some(auth)).await.unwrap();
+    register(&server, Some(auth)).await.unwrap();
     let again = send(
-        &house,
+        &server,
         to_mailbox("ALICE@example.org", 2),
         SendAccessToken::None,
     )

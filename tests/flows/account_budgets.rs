@@ -7,8 +7,8 @@
 
 use std::time::Duration;
 
-use kit::{House, PASSWORD};
 use serde_json::{Value, json};
+use test_support::{PASSWORD, TestServer};
 
 use crate::{
     api::support::WHOAMI,
@@ -26,19 +26,19 @@ type Bills = Vec<(&'static str, String)>;
 
 /// A house with somebody in it who has two devices, where everything is read once already, and
 /// every limit is empty.
-async fn warm(limits: &str) -> (House, Device, Device) {
+async fn warm(limits: &str) -> (TestServer, Device, Device) {
     let settings = [&ADDRESSES[..], &[("GATEHOUSE_LIMITS", limits)]].concat();
-    let house = House::with(&settings).await;
-    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
-    let second = log_in(&house, "alice", PASSWORD).await;
-    house.advance(Duration::from_hours(1));
-    (house, alice, second)
+    let server = TestServer::with(&settings).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    let second = log_in(&server, "alice", PASSWORD).await;
+    server.advance(Duration::from_hours(1));
+    (server, alice, second)
 }
 
 /// What it costs when every limit is empty again.
-async fn at_rest<T>(house: &House, work: impl Future<Output = T>) -> (T, String) {
-    house.advance(Duration::from_mins(9));
-    cost(house, work).await
+async fn at_rest<T>(server: &TestServer, work: impl Future<Output = T>) -> (T, String) {
+    server.advance(Duration::from_mins(9));
+    cost(server, work).await
 }
 
 fn by_password(body: Value, session: Option<&str>) -> Value {
@@ -49,61 +49,61 @@ async fn bills(limits: &str) -> Bills {
     let mut bills = Vec::new();
     let wish = json!({ "new_password": OTHER });
 
-    let (house, alice, _) = warm(limits).await;
-    let (reply, bill) = at_rest(&house, alice.post(&house, CHANGE, &wish)).await;
+    let (server, alice, _) = warm(limits).await;
+    let (reply, bill) = at_rest(&server, alice.post(&server, CHANGE, &wish)).await;
     let challenge = reply.challenge();
     bills.push(("change, challenge", bill));
     let session = challenge["session"].as_str();
     let wrong = with_auth(wish.clone(), password_of("alice", "wrong", session));
-    let (reply, bill) = at_rest(&house, alice.post(&house, CHANGE, &wrong)).await;
+    let (reply, bill) = at_rest(&server, alice.post(&server, CHANGE, &wrong)).await;
     reply.refused("M_FORBIDDEN");
     bills.push(("change, wrong password", bill));
     let others = with_auth(wish.clone(), password_of("bob", PASSWORD, session));
-    let (reply, bill) = at_rest(&house, alice.post(&house, CHANGE, &others)).await;
+    let (reply, bill) = at_rest(&server, alice.post(&server, CHANGE, &others)).await;
     reply.error(403, "M_FORBIDDEN");
     bills.push(("change, somebody else's", bill));
     let last = by_password(wish.clone(), session);
-    let (reply, bill) = at_rest(&house, alice.post(&house, CHANGE, &last)).await;
+    let (reply, bill) = at_rest(&server, alice.post(&server, CHANGE, &last)).await;
     reply.ok();
     bills.push(("change, final", bill));
-    let (reply, bill) = at_rest(&house, alice.post(&house, CHANGE, &last)).await;
+    let (reply, bill) = at_rest(&server, alice.post(&server, CHANGE, &last)).await;
     reply.ok();
     bills.push(("change, repeated", bill));
 
-    let (house, alice, _) = warm(limits).await;
+    let (server, alice, _) = warm(limits).await;
     let once = by_password(wish.clone(), None);
-    let (reply, bill) = at_rest(&house, alice.post(&house, CHANGE, &once)).await;
+    let (reply, bill) = at_rest(&server, alice.post(&server, CHANGE, &once)).await;
     reply.ok();
     bills.push(("change, one request", bill));
 
-    let (house, _, _) = warm(limits).await;
-    let asked = ask_reset(&house, EMAIL, ALICE, "reset").await;
-    asked.validate(&house).await;
+    let (server, _, _) = warm(limits).await;
+    let asked = ask_reset(&server, EMAIL, ALICE, "reset").await;
+    asked.validate(&server).await;
     let mut body = asked.attempt(None);
     body["new_password"] = OTHER.into();
-    let (reply, bill) = at_rest(&house, house.post(CHANGE, &body)).await;
+    let (reply, bill) = at_rest(&server, server.post(CHANGE, &body)).await;
     reply.ok();
     bills.push(("reset, one request", bill));
 
-    let (house, alice, _) = warm(limits).await;
-    let (_, session) = alice.begin(&house, END, &json!({})).await;
+    let (server, alice, _) = warm(limits).await;
+    let (_, session) = alice.begin(&server, END, &json!({})).await;
     let last = by_password(json!({}), Some(&session));
-    let (reply, bill) = at_rest(&house, alice.post(&house, END, &last)).await;
+    let (reply, bill) = at_rest(&server, alice.post(&server, END, &last)).await;
     reply.ok();
     bills.push(("end, final", bill));
-    let (reply, bill) = at_rest(&house, alice.post(&house, END, &last)).await;
+    let (reply, bill) = at_rest(&server, alice.post(&server, END, &last)).await;
     reply.ok();
     bills.push(("end, repeated", bill));
 
-    let (house, _, _) = warm(limits).await;
+    let (server, _, _) = warm(limits).await;
     let last = by_password(json!({}), None);
-    let (reply, bill) = at_rest(&house, house.post(END, &last)).await;
+    let (reply, bill) = at_rest(&server, server.post(END, &last)).await;
     reply.ok();
     bills.push(("end without a token", bill));
 
-    let (house, alice, second) = warm(limits).await;
+    let (server, alice, second) = warm(limits).await;
     let last = by_password(json!({ "devices": [second.id] }), None);
-    let (reply, bill) = at_rest(&house, alice.post(&house, DELETE_DEVICES, &last)).await;
+    let (reply, bill) = at_rest(&server, alice.post(&server, DELETE_DEVICES, &last)).await;
     reply.ok();
     bills.push(("delete devices, one request", bill));
     bills
@@ -124,12 +124,12 @@ async fn what_changing_and_ending_an_account_costs_with_limits() {
 }
 
 /// Gives somebody `number` more devices, as login would.
-fn devices(house: &House, name: &str, number: usize) {
-    let (_, row) = rows_of(house, name)
+fn devices(server: &TestServer, name: &str, number: usize) {
+    let (_, row) = rows_of(server, name)
         .into_iter()
         .find(|(sk, _)| sk.starts_with("DEV#"))
         .unwrap();
-    let table = format!("{}-accounts", house.local.config().tables);
+    let table = format!("{}-accounts", server.local.config().tables);
     let all: Vec<usize> = (0..number).collect();
     for chunk in all.chunks(25) {
         let puts: Vec<Value> = chunk
@@ -141,7 +141,7 @@ fn devices(house: &House, name: &str, number: usize) {
             })
             .collect();
         let body = json!({ "RequestItems": { &table: puts } });
-        house.past_the_functions("BatchWriteItem", &body);
+        server.past_the_functions("BatchWriteItem", &body);
     }
 }
 
@@ -157,15 +157,15 @@ async fn pwd_08_ten_thousand_devices_cost_no_more_than_two() {
         (CHANGE, json!({ "new_password": OTHER }), "change, final"),
         (END, json!({}), "end, final"),
     ] {
-        let (house, alice, second) = warm("off").await;
-        devices(&house, "alice", 10_000);
-        let (_, session) = alice.begin(&house, path, &body).await;
+        let (server, alice, second) = warm("off").await;
+        devices(&server, "alice", 10_000);
+        let (_, session) = alice.begin(&server, path, &body).await;
         let last = by_password(body, Some(&session));
-        let (reply, now) = at_rest(&house, alice.post(&house, path, &last)).await;
+        let (reply, now) = at_rest(&server, alice.post(&server, path, &last)).await;
         reply.ok();
         assert_eq!(now, bill(what));
-        assert!(!second.is_alive(&house).await);
-        let reply = house.get_as(&alice.token, WHOAMI).await;
+        assert!(!second.is_alive(&server).await);
+        let reply = server.get_as(&alice.token, WHOAMI).await;
         assert_eq!(reply.status == 200, path == CHANGE);
     }
 }

@@ -1,7 +1,7 @@
 //! What nobody may find of a password that is to be set, at any moment, nor of tokens and sessions.
 
-use kit::{Log, PASSWORD};
 use serde_json::{Value, json};
+use test_support::{Log, PASSWORD};
 
 use crate::{
     api::support::post_as,
@@ -24,10 +24,10 @@ async fn pwd_18_a_password_to_be_set_is_nowhere_in_clear() {
     let more = [NEW, NEWER, PASSWORD].map(str::to_owned);
     watch.canaries.extend(more);
     watch.unlogged.push(ALICE.to_owned());
-    let alice = sign_up_with(&watch.house, "alice", EMAIL, ALICE).await;
+    let alice = sign_up_with(&watch.server, "alice", EMAIL, ALICE).await;
     watch.canaries.push(alice.token.clone());
     let post = async |watch: &mut Watch, path: &str, body: &Value| {
-        let reply = post_as(&watch.house, &alice.token, path, body).await;
+        let reply = post_as(&watch.server, &alice.token, path, body).await;
         watch.note(&reply)
     };
     // A change, right up to its end, and one that is given up.
@@ -41,23 +41,23 @@ async fn pwd_18_a_password_to_be_set_is_nowhere_in_clear() {
     assert_eq!(post(&mut watch, CHANGE, &last).await, json!({}));
     post(&mut watch, CHANGE, &json!({ "new_password": NEWER })).await;
     // A reset.
-    let asked = ask_reset(&watch.house, EMAIL, ALICE, "canary.secret-0123456789").await;
+    let asked = ask_reset(&watch.server, EMAIL, ALICE, "canary.secret-0123456789").await;
     watch.canaries.push(asked.secret.clone());
-    asked.validate(&watch.house).await;
+    asked.validate(&watch.server).await;
     let begun = watch
-        .house
+        .server
         .post(CHANGE, &json!({ "new_password": NEWER }))
         .await;
     let begun = watch.note(&begun);
     let last = asked.attempt(begun["session"].as_str());
-    let reply = watch.house.post(CHANGE, &last).await;
+    let reply = watch.server.post(CHANGE, &last).await;
     assert_eq!(watch.note(&reply), json!({}));
     // And the end.
-    let begun = watch.house.post(END, &json!({})).await;
+    let begun = watch.server.post(END, &json!({})).await;
     let begun = watch.note(&begun);
     let auth = password_of("alice", NEWER, begun["session"].as_str());
-    let reply = watch.house.post(END, &with_auth(json!({}), auth)).await;
+    let reply = watch.server.post(END, &with_auth(json!({}), auth)).await;
     assert_eq!(watch.note(&reply)["id_server_unbind_result"], "success");
-    watch.house.deliver().await;
+    watch.server.deliver().await;
     watch.search();
 }

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use gatehouse_local::tap::{Fault, Kind};
-use kit::{House, PASSWORD, Reply};
+use gatehouse_local::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
+use test_support::{PASSWORD, Reply, TestServer};
 
 use crate::flows::{
     addresses::{EMAIL, claims},
@@ -46,20 +46,20 @@ impl Act {
 
 /// Somebody of many in the same house, with an address and two devices.
 struct Person<'a> {
-    house: &'a House,
+    server: &'a TestServer,
     name: String,
     first: Device,
     second: Device,
 }
 
 impl<'a> Person<'a> {
-    async fn new(house: &'a House, number: usize) -> Self {
+    async fn new(server: &'a TestServer, number: usize) -> Self {
         let name = format!("user{number}");
-        let first = sign_up_with(house, &name, EMAIL, &format!("{name}@example.org")).await;
-        let second = log_in(house, &name, PASSWORD).await;
-        house.deliver().await;
+        let first = sign_up_with(server, &name, EMAIL, &format!("{name}@example.org")).await;
+        let second = log_in(server, &name, PASSWORD).await;
+        server.deliver().await;
         Self {
-            house,
+            server,
             name,
             first,
             second,
@@ -84,8 +84,8 @@ impl<'a> Person<'a> {
             return (with_auth(body, auth), token);
         }
         let address = format!("{}@example.org", self.name);
-        let asked = ask_reset(self.house, EMAIL, &address, "reset").await;
-        asked.validate(self.house).await;
+        let asked = ask_reset(self.server, EMAIL, &address, "reset").await;
+        asked.validate(self.server).await;
         let mut body = asked.attempt(session);
         body["new_password"] = OTHER.into();
         (body, None)
@@ -93,20 +93,20 @@ impl<'a> Person<'a> {
 
     async fn send(&self, act: Act, token: Option<&Device>, body: &Value) -> Reply {
         match token {
-            Some(device) => device.post(self.house, act.path(), body).await,
-            None => self.house.post(act.path(), body).await,
+            Some(device) => device.post(self.server, act.path(), body).await,
+            None => self.server.post(act.path(), body).await,
         }
     }
 
     /// Asserts that the account is as it was, or as it is to be, and nothing in between. Says
     /// which.
     async fn is_done(&self, act: Act) -> bool {
-        let first = self.first.is_alive(self.house).await;
-        let second = self.second.is_alive(self.house).await;
-        let old = try_login(self.house, &self.name, PASSWORD).await.status == 200;
-        let new = try_login(self.house, &self.name, OTHER).await.status == 200;
+        let first = self.first.is_alive(self.server).await;
+        let second = self.second.is_alive(self.server).await;
+        let old = try_login(self.server, &self.name, PASSWORD).await.status == 200;
+        let new = try_login(self.server, &self.name, OTHER).await.status == 200;
         let address = format!("email#{}@example.org", self.name);
-        let claimed = claims(self.house).contains_key(&address);
+        let claimed = claims(self.server).contains_key(&address);
         let found = (first, second, old, new, claimed);
         let before = (true, true, true, false, true);
         let after = match act {
@@ -122,17 +122,22 @@ impl<'a> Person<'a> {
 
 /// One act on a new person, with a fault in its last request. Gives the calls of that, and what
 /// failed on the way.
-async fn run(house: &House, number: usize, act: Act, fault: Option<Fault>) -> (Vec<String>, bool) {
-    let person = Person::new(house, number).await;
+async fn run(
+    server: &TestServer,
+    number: usize,
+    act: Act,
+    fault: Option<Fault>,
+) -> (Vec<String>, bool) {
+    let person = Person::new(server, number).await;
     let (body, token) = person.prepare(act).await;
-    let tap = house.local.tap();
-    tap.take_calls();
+    let proxy = server.local.proxy();
+    proxy.take_calls();
     let kind = fault.as_ref().map(|fault| fault.kind);
     if let Some(fault) = fault {
-        tap.inject(fault);
+        proxy.inject(fault);
     }
     let mut reply = person.send(act, token, &body).await;
-    let own = tap.take_calls().into_iter();
+    let own = proxy.take_calls().into_iter();
     let calls = own.filter(|call| call.caller == act.function());
     let calls = calls
         .filter(|call| call.tables != ["Limits"])
@@ -148,8 +153,8 @@ async fn run(house: &House, number: usize, act: Act, fault: Option<Fault>) -> (V
         person.is_done(act).await;
         reply = person.send(act, token, &body).await;
     }
-    let met = tap.pending_faults() == 0;
-    tap.calm();
+    let met = proxy.pending_faults() == 0;
+    proxy.clear_faults();
     let answer = reply.ok();
     match act {
         // What could not be read may be bound somewhere (DEACT-08).
@@ -157,14 +162,14 @@ async fn run(house: &House, number: usize, act: Act, fault: Option<Fault>) -> (V
         Act::Change | Act::Reset | Act::DeleteDevices => assert_eq!(answer, json!({})),
     }
     assert!(person.is_done(act).await, "{act:?}: {kind:?}");
-    house.deliver().await;
+    server.deliver().await;
     if matches!(act, Act::End | Act::EndWithoutToken) {
-        let left = rows_of(house, &person.name);
+        let left = rows_of(server, &person.name);
         assert_eq!(left.len(), 1, "{left:?}");
     }
     // One notice of the act, however often the request was sent.
     let to = format!("{}@example.org", person.name);
-    let notices = house.messages();
+    let notices = server.messages();
     let own = notices.iter().filter(|message| message.to == to);
     let expected = match act {
         Act::Change | Act::End | Act::EndWithoutToken => 2,
@@ -180,23 +185,23 @@ async fn run(house: &House, number: usize, act: Act, fault: Option<Fault>) -> (V
 }
 
 /// Each call of the act suffers each of these, so many times.
-async fn every_call_suffers(act: Act, limits: &str, kinds: &[Kind], times: u64) {
+async fn every_call_suffers(act: Act, limits: &str, kinds: &[FaultKind], times: u64) {
     let settings = [&ADDRESSES[..], &[("GATEHOUSE_LIMITS", limits)]].concat();
-    let house = House::with(&settings).await;
-    house.expect_faults();
-    let (calls, _) = run(&house, 1, act, None).await;
+    let server = TestServer::with(&settings).await;
+    server.expect_faults();
+    let (calls, _) = run(&server, 1, act, None).await;
     let mut met = 0;
     let faults = each_fault(act.function(), &calls, kinds, times);
     for (number, fault) in (2..).zip(faults) {
-        house.advance(Duration::from_hours(1));
-        met += usize::from(run(&house, number, act, Some(fault)).await.1);
+        server.advance(Duration::from_hours(1));
+        met += usize::from(run(&server, number, act, Some(fault)).await.1);
     }
     // One that is not insisted on, what is bound elsewhere, ends before the long ones do.
     assert!(met + 1 >= calls.len(), "{act:?}: met {met} of {calls:?}");
 }
 
 /// The longest of them, without limits: what matters is what happens to the account.
-const LONG: [Kind; 2] = [Kind::Conflict, Kind::LostAnswer];
+const LONG: [FaultKind; 2] = [FaultKind::Conflict, FaultKind::LostAnswer];
 
 /// PWD-07, PWD-08, UIA-15: the password is the old one or the new one.
 #[tokio::test]

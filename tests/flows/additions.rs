@@ -8,14 +8,14 @@
 use std::time::Duration;
 
 use gatehouse_local::outbox::Message;
-use kit::House;
 use serde_json::{Value, json};
 use shared::threepids::proofs;
+use test_support::TestServer;
 
 use crate::flows::{
     mailbox::{
-        ADD, CODE, LIMITED, ask, ask_for, code, confirm, house, link, mail_to, own, row,
-        session_for, submit_code, text_to,
+        ADD, CODE, LIMITED, ask, ask_for, code, confirm, link, mail_to, own, row, session_for,
+        submit_code, test_server, text_to,
     },
     support::people,
 };
@@ -34,17 +34,17 @@ fn by_text(secret: &str) -> Value {
 
 const MEDIA: [fn(&str) -> Value; 2] = [by_mail, by_text];
 
-fn state(house: &House, sid: &str) -> String {
-    let row = row(house, "Proofs", sid);
+fn state(server: &TestServer, sid: &str) -> String {
+    let row = row(server, "Proofs", sid);
     row["state"]["S"].as_str().unwrap().to_owned()
 }
 
 /// What a request with this secret brings.
-async fn brings(house: &House, body: &Value) -> Vec<Message> {
-    house.local.outbox().clear();
-    ask_for(house, ADD, body).await.ok();
-    house.deliver().await;
-    house.messages()
+async fn brings(server: &TestServer, body: &Value) -> Vec<Message> {
+    server.local.outbox().clear();
+    ask_for(server, ADD, body).await.ok();
+    server.deliver().await;
+    server.messages()
 }
 
 /// 3PID-50: neither the request nor the validation gives the address to anybody.
@@ -52,29 +52,29 @@ async fn brings(house: &House, body: &Value) -> Vec<Message> {
 async fn _3pid_07_an_address_that_nobody_has_is_proven_and_attached_to_nobody() {
     for link_does in ["confirm", "direct"] {
         for wish in MEDIA {
-            let house = house(&[LIMITED, ("GATEHOUSE_EMAIL_LINK", link_does)]).await;
-            let accounts = house.local.engine().table("Accounts").unwrap();
-            let sid = session_for(&house, ADD, &wish("secret")).await;
-            house.deliver().await;
-            let [message] = &house.messages()[..] else {
+            let server = test_server(&[LIMITED, ("GATEHOUSE_EMAIL_LINK", link_does)]).await;
+            let accounts = server.local.engine().table("Accounts").unwrap();
+            let sid = session_for(&server, ADD, &wish("secret")).await;
+            server.deliver().await;
+            let [message] = &server.messages()[..] else {
                 panic!("one message");
             };
             assert!(message.text.contains("add"), "{}", message.text);
             if message.subject.is_some() {
                 assert_eq!(message.to, ADDRESS);
-                let page = house.get(&format!("{LINK}?{}", link(message))).await;
+                let page = server.get(&format!("{LINK}?{}", link(message))).await;
                 assert_eq!(page.status, 200);
                 if link_does == "confirm" {
                     assert!(page.text().contains("adding your address"));
-                    assert_eq!(confirm(&house, &link(message)).await.status, 200);
+                    assert_eq!(confirm(&server, &link(message)).await.status, 200);
                 }
             } else {
-                submit_code(&house, &sid, "secret", &code(message))
+                submit_code(&server, &sid, "secret", &code(message))
                     .await
                     .ok();
             }
-            assert_eq!(state(&house, &sid), "validated");
-            assert_eq!(house.local.engine().table("Accounts").unwrap(), accounts);
+            assert_eq!(state(&server, &sid), "validated");
+            assert_eq!(server.local.engine().table("Accounts").unwrap(), accounts);
         }
     }
 }
@@ -83,13 +83,13 @@ async fn _3pid_07_an_address_that_nobody_has_is_proven_and_attached_to_nobody() 
 #[tokio::test]
 async fn _3pid_07_an_address_that_somebody_has_is_never_proven_for_another() {
     for wish in MEDIA {
-        let house = house(&[]).await;
-        own(&house, "owner", &wish("the-owner")).await;
-        let sid = session_for(&house, ADD, &wish("secret")).await;
-        house.deliver().await;
-        let row = row(&house, "Proofs", &sid);
+        let server = test_server(&[]).await;
+        own(&server, "owner", &wish("the-owner")).await;
+        let sid = session_for(&server, ADD, &wish("secret")).await;
+        server.deliver().await;
+        let row = row(&server, "Proofs", &sid);
         let generation = row["generation"]["S"].as_str().unwrap();
-        let keys = &house.local.config().keys;
+        let keys = &server.local.config().keys;
         let is_mail = row["medium"]["S"] == "email";
         let token = if is_mail {
             proofs::link_token(keys, &sid, generation)
@@ -100,27 +100,27 @@ async fn _3pid_07_an_address_that_somebody_has_is_never_proven_for_another() {
         let body = json!({ "sid": sid, "client_secret": "secret", "token": token });
         let medium = row["medium"]["S"].as_str().unwrap();
         let path = CODE.replace("msisdn", medium);
-        house
+        server
             .post(&path, &body)
             .await
             .error(400, "M_TOKEN_INCORRECT");
         if is_mail {
             let fields = format!("sid={sid}&token={token}");
-            assert_eq!(house.get(&format!("{LINK}?{fields}")).await.status, 400);
-            assert_eq!(confirm(&house, &fields).await.status, 400);
+            assert_eq!(server.get(&format!("{LINK}?{fields}")).await.status, 400);
+            assert_eq!(confirm(&server, &fields).await.status, 400);
         }
-        assert_eq!(state(&house, &sid), "pending");
+        assert_eq!(state(&server, &sid), "pending");
     }
 }
 
 #[tokio::test]
 async fn _3pid_07_the_owner_is_told_that_somebody_wanted_the_address_and_by_what_to_know_it() {
-    let house = house(&[LIMITED]).await;
-    own(&house, "theowner", &by_mail("the-owner")).await;
-    house.advance(Duration::from_hours(1));
+    let server = test_server(&[LIMITED]).await;
+    own(&server, "theowner", &by_mail("the-owner")).await;
+    server.advance(Duration::from_hours(1));
     let mut wish = by_mail("strangers-secret");
     wish["next_link"] = json!("https://evil.example.com/prize");
-    let messages = brings(&house, &wish).await;
+    let messages = brings(&server, &wish).await;
     let [notice] = &messages[..] else {
         panic!("{messages:?}");
     };
@@ -146,10 +146,10 @@ async fn _3pid_07_the_owner_is_told_that_somebody_wanted_the_address_and_by_what
 
 #[tokio::test]
 async fn _3pid_07_the_text_message_to_an_owner_is_neutral() {
-    let house = house(&[LIMITED]).await;
-    own(&house, "theowner", &by_text("the-owner")).await;
-    house.advance(Duration::from_hours(1));
-    let messages = brings(&house, &by_text("strangers-secret")).await;
+    let server = test_server(&[LIMITED]).await;
+    own(&server, "theowner", &by_text("the-owner")).await;
+    server.advance(Duration::from_hours(1));
+    let messages = brings(&server, &by_text("strangers-secret")).await;
     let [notice] = &messages[..] else {
         panic!("{messages:?}");
     };
@@ -164,25 +164,25 @@ async fn _3pid_07_the_text_message_to_an_owner_is_neutral() {
 #[tokio::test]
 async fn _3pid_07_the_owner_is_told_once_a_day_of_sign_ups_and_of_additions() {
     for wish in MEDIA {
-        let house = house(&[LIMITED]).await;
-        own(&house, "owner", &wish("the-owner")).await;
-        house.advance(Duration::from_hours(1));
+        let server = test_server(&[LIMITED]).await;
+        own(&server, "owner", &wish("the-owner")).await;
+        server.advance(Duration::from_hours(1));
         for day in 0..3 {
             let mut count = 0;
             for hour in 0..6 {
-                house.local.outbox().clear();
+                server.local.outbox().clear();
                 let wish = wish(&format!("secret-{day}-{hour}"));
                 if (day + hour) % 2 == 0 {
-                    ask(&house, &wish).await.ok();
+                    ask(&server, &wish).await.ok();
                 } else {
-                    ask_for(&house, ADD, &wish).await.ok();
+                    ask_for(&server, ADD, &wish).await.ok();
                 }
-                house.deliver().await;
-                count += house.messages().len();
-                house.advance(Duration::from_hours(4));
+                server.deliver().await;
+                count += server.messages().len();
+                server.advance(Duration::from_hours(4));
             }
             assert_eq!(count, 1, "day {day}");
         }
-        assert_eq!(people(&house).len(), 1);
+        assert_eq!(people(&server).len(), 1);
     }
 }

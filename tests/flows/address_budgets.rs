@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use kit::{House, PREFIXES};
 use serde_json::json;
+use test_support::{PREFIXES, TestServer};
 
 use crate::flows::{
     addresses::{
@@ -18,21 +18,21 @@ use crate::flows::{
 type Bills = Vec<(&'static str, String)>;
 
 /// A house in which everything is read once already, and every limit is empty.
-async fn warm(limits: &str, more: &[(&str, &str)]) -> House {
+async fn warm(limits: &str, more: &[(&str, &str)]) -> TestServer {
     let offered = (
         "GATEHOUSE_REGISTRATION_FLOWS",
         "m.login.dummy m.login.email.identity m.login.msisdn",
     );
     let own = [offered, MAIL, SMS, ("GATEHOUSE_LIMITS", limits)];
-    let house = House::with(&[&own, more].concat()).await;
-    house.sign_up("taken").await;
-    rest(&house);
-    house
+    let server = TestServer::with(&[&own, more].concat()).await;
+    server.sign_up("taken").await;
+    rest(&server);
+    server
 }
 
 /// Limits are empty again.
-fn rest(house: &House) {
-    house.advance(Duration::from_secs(30));
+fn rest(server: &TestServer) {
+    server.advance(Duration::from_secs(30));
 }
 
 async fn requests(limits: &str) -> Bills {
@@ -40,29 +40,29 @@ async fn requests(limits: &str) -> Bills {
     let quiet = warm(limits, &[]).await;
     let tell = [("GATEHOUSE_THREEPID_PRIVACY", "tell")];
     let tell = warm(limits, &tell).await;
-    for (what, house, attempt) in [
+    for (what, server, attempt) in [
         ("mail", &quiet, 1),
         ("mail, repeated", &quiet, 1),
         ("mail, next attempt", &quiet, 2),
         ("mail, where strangers are told", &tell, 1),
     ] {
-        house.advance(Duration::from_hours(1));
+        server.advance(Duration::from_hours(1));
         let body = mail_to(ALICE, "secret", attempt);
         let path = request_token(PREFIXES[1], EMAIL);
-        let (reply, bill) = cost(house, house.post(&path, &body)).await;
+        let (reply, bill) = cost(server, server.post(&path, &body)).await;
         reply.ok();
         bills.push((what, bill));
     }
-    for (what, house, attempt) in [
+    for (what, server, attempt) in [
         ("text", &quiet, 1),
         ("text, repeated", &quiet, 1),
         ("text, next attempt", &quiet, 2),
         ("text, where strangers are told", &tell, 1),
     ] {
-        house.advance(Duration::from_hours(1));
+        server.advance(Duration::from_hours(1));
         let body = text_to(NUMBER.0, "secret", attempt);
         let path = request_token(PREFIXES[1], MSISDN);
-        let (reply, bill) = cost(house, house.post(&path, &body)).await;
+        let (reply, bill) = cost(server, server.post(&path, &body)).await;
         reply.ok();
         bills.push((what, bill));
     }
@@ -71,38 +71,38 @@ async fn requests(limits: &str) -> Bills {
 
 async fn validations(limits: &str) -> Bills {
     let mut bills = Vec::new();
-    let house = warm(limits, &[]).await;
-    ask_mail(&house, ALICE, "secret").await;
-    house.deliver().await;
-    let link = link_to(&house, ALICE);
-    let (path, form) = form_of(&house, &link).await;
-    rest(&house);
-    let (_, bill) = cost(&house, house.get(path_of(&link))).await;
+    let server = warm(limits, &[]).await;
+    ask_mail(&server, ALICE, "secret").await;
+    server.deliver().await;
+    let link = link_to(&server, ALICE);
+    let (path, form) = form_of(&server, &link).await;
+    rest(&server);
+    let (_, bill) = cost(&server, server.get(path_of(&link))).await;
     bills.push(("link, opened", bill));
     for what in ["link, confirmed", "link, confirmed again"] {
-        rest(&house);
-        let (reply, bill) = cost(&house, submit(&house, &path, &form)).await;
+        rest(&server);
+        let (reply, bill) = cost(&server, submit(&server, &path, &form)).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
         bills.push((what, bill));
     }
-    ask_mail(&house, "bob@example.org", "secret").await;
-    house.deliver().await;
-    let (path, form) = form_of(&house, &link_to(&house, "bob@example.org")).await;
-    rest(&house);
+    ask_mail(&server, "bob@example.org", "secret").await;
+    server.deliver().await;
+    let (path, form) = form_of(&server, &link_to(&server, "bob@example.org")).await;
+    rest(&server);
     let refuse = format!("{form}&action=refuse");
-    let (_, bill) = cost(&house, submit(&house, &path, &refuse)).await;
+    let (_, bill) = cost(&server, submit(&server, &path, &refuse)).await;
     bills.push(("link, refused", bill));
-    let asked = ask_text(&house, NUMBER.0, "secret").await;
-    house.deliver().await;
-    let code = code_to(&house, NUMBER.1);
+    let asked = ask_text(&server, NUMBER.0, "secret").await;
+    server.deliver().await;
+    let code = code_to(&server, NUMBER.1);
     let wrong = if code == "000000" { "000001" } else { "000000" };
     for (what, code, status) in [
         ("code, wrong", wrong, 400),
         ("code, right", &*code, 200),
         ("code, right again", &*code, 200),
     ] {
-        rest(&house);
-        let (reply, bill) = cost(&house, asked.enter(&house, code)).await;
+        rest(&server);
+        let (reply, bill) = cost(&server, asked.enter(&server, code)).await;
         assert_eq!(reply.status, status, "{}", reply.text());
         bills.push((what, bill));
     }
@@ -111,19 +111,19 @@ async fn validations(limits: &str) -> Bills {
 
 async fn sign_ups(limits: &str) -> Bills {
     let mut bills = Vec::new();
-    let house = warm(limits, &[]).await;
-    let asked = ask_mail(&house, ALICE, "secret").await;
+    let server = warm(limits, &[]).await;
+    let asked = ask_mail(&server, ALICE, "secret").await;
     let alone = with(wish("alice"), &asked.attempt(None));
-    let bill = cost_of_register(&house, &alone, 401).await;
+    let bill = cost_of_register(&server, &alone, 401).await;
     bills.push(("not validated yet, without a session", bill));
-    asked.validate(&house).await;
-    rest(&house);
-    let bill = cost_of_register(&house, &alone, 200).await;
+    asked.validate(&server).await;
+    rest(&server);
+    let bill = cost_of_register(&server, &alone, 200).await;
     bills.push(("one request, address", bill));
     for session_only in [false, true] {
-        let house = warm(limits, &[]).await;
-        let asked = ask_mail(&house, ALICE, "secret").await;
-        let (_, session) = house.begin(&wish("alice")).await;
+        let server = warm(limits, &[]).await;
+        let asked = ask_mail(&server, ALICE, "secret").await;
+        let (_, session) = server.begin(&wish("alice")).await;
         let attempt = asked.attempt(Some(&session));
         let poll = json!({ "auth": { "session": session } });
         for (what, body) in [
@@ -131,19 +131,19 @@ async fn sign_ups(limits: &str) -> Bills {
             ("not validated yet", &attempt),
             ("not validated yet, session only", &poll),
         ] {
-            rest(&house);
-            let bill = cost_of_register(&house, body, 401).await;
+            rest(&server);
+            let bill = cost_of_register(&server, body, 401).await;
             if !session_only {
                 bills.push((what, bill));
             }
         }
-        asked.validate(&house).await;
-        rest(&house);
+        asked.validate(&server).await;
+        rest(&server);
         if session_only {
-            let bill = cost_of_register(&house, &poll, 200).await;
+            let bill = cost_of_register(&server, &poll, 200).await;
             bills.push(("address, final, session only", bill));
         } else {
-            let bill = cost_of_register(&house, &with(wish("alice"), &attempt), 200).await;
+            let bill = cost_of_register(&server, &with(wish("alice"), &attempt), 200).await;
             bills.push(("address, final, all in the request", bill));
         }
     }
@@ -152,8 +152,8 @@ async fn sign_ups(limits: &str) -> Bills {
 
 async fn pages(limits: &str) -> Bills {
     let mut bills = Vec::new();
-    let house = warm(limits, &[]).await;
-    let (_, session) = house.begin(&wish("alice")).await;
+    let server = warm(limits, &[]).await;
+    let (_, session) = server.begin(&wish("alice")).await;
     for (kind, form, sent, waiting) in [
         (
             EMAIL,
@@ -169,18 +169,18 @@ async fn pages(limits: &str) -> Bills {
         ),
     ] {
         let path = page(PREFIXES[1], kind, &session);
-        rest(&house);
-        let (reply, bill) = cost(&house, submit(&house, &path, form)).await;
+        rest(&server);
+        let (reply, bill) = cost(&server, submit(&server, &path, form)).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
         bills.push((sent, bill));
-        rest(&house);
-        let (reply, bill) = cost(&house, house.get(&path)).await;
+        rest(&server);
+        let (reply, bill) = cost(&server, server.get(&path)).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
         bills.push((waiting, bill));
     }
-    house.deliver().await;
-    let (code, link) = (code_to(&house, NUMBER.1), link_to(&house, ALICE));
-    confirm(&house, &link).await;
+    server.deliver().await;
+    let (code, link) = (code_to(&server, NUMBER.1), link_to(&server, ALICE));
+    confirm(&server, &link).await;
     for (what, kind, form) in [
         ("page, link confirmed", EMAIL, "action=check".to_owned()),
         (
@@ -189,9 +189,9 @@ async fn pages(limits: &str) -> Bills {
             format!("action=check&code={code}"),
         ),
     ] {
-        rest(&house);
+        rest(&server);
         let path = page(PREFIXES[1], kind, &session);
-        let (reply, bill) = cost(&house, submit(&house, &path, &form)).await;
+        let (reply, bill) = cost(&server, submit(&server, &path, &form)).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
         bills.push((what, bill));
     }

@@ -9,10 +9,10 @@ mod purposes;
 
 use std::time::Duration;
 
-use gatehouse_local::tap::{Fault, Kind};
-use kit::{House, Log, PREFIXES, Reply};
+use gatehouse_local::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
 use shared::threepids::proofs;
+use test_support::{Log, PREFIXES, Reply, TestServer};
 
 use crate::flows::{
     addresses::{
@@ -57,7 +57,7 @@ async fn ask_for(watch: &mut Watch, purpose: &str, body: &Value) -> Asked {
         MSISDN
     };
     let path = request_token(PREFIXES[1], stage).replace("register", purpose);
-    let reply = watch.house.post(&path, &body).await;
+    let reply = watch.server.post(&path, &body).await;
     let answer = reply.ok();
     let asked = Asked {
         stage,
@@ -79,8 +79,8 @@ async fn ask_for(watch: &mut Watch, purpose: &str, body: &Value) -> Asked {
 
 /// The link's token and the code of a session as it is now.
 fn take_note(watch: &mut Watch, asked: &Asked) {
-    let row = asked.row(&watch.house);
-    let (sid, keys) = (&asked.sid, &watch.house.local.config().keys);
+    let row = asked.row(&watch.server);
+    let (sid, keys) = (&asked.sid, &watch.server.local.config().keys);
     let generation = row["generation"]["S"].as_str().unwrap();
     let secret = if asked.stage == EMAIL {
         proofs::link_token(keys, sid, generation)
@@ -93,18 +93,18 @@ fn take_note(watch: &mut Watch, asked: &Asked) {
 
 /// A message is delivered, and read.
 async fn arrives(watch: &Watch, asked: &Asked) -> String {
-    watch.house.deliver().await;
+    watch.server.deliver().await;
     watch.search();
     if asked.stage == EMAIL {
-        link_to(&watch.house, &asked.address)
+        link_to(&watch.server, &asked.address)
     } else {
-        code_to(&watch.house, &asked.address)
+        code_to(&watch.server, &asked.address)
     }
 }
 
 #[track_caller]
-fn none_is_in_the_sessions(house: &House, canaries: &[&str]) {
-    let rows = house.local.engine().table("UiaSessions").unwrap();
+fn none_is_in_the_sessions(server: &TestServer, canaries: &[&str]) {
+    let rows = server.local.engine().table("UiaSessions").unwrap();
     let text = Value::from(rows).to_string();
     for canary in canaries {
         assert!(!text.contains(canary), "{canary} is in a UIA session");
@@ -121,13 +121,13 @@ async fn l4_nothing_of_a_validation_stands_in_a_log_or_in_clear_in_a_table() {
     let mail = ask(&mut watch, &mail_to(ADDRESS, SECRET, 1)).await;
     watch.register(&mail.attempt(Some(&session))).await;
     let link = arrives(&watch, &mail).await;
-    let opened = watch.house.get(path_of(&link)).await;
+    let opened = watch.server.get(path_of(&link)).await;
     // Nor does a crawler's look at it, or a link that was broken on its way.
     watch.note(&opened);
-    let broken = watch.house.get(&format!("{}x", path_of(&link))).await;
+    let broken = watch.server.get(&format!("{}x", path_of(&link))).await;
     assert_eq!(broken.status, 400);
     watch.note(&broken);
-    let went = confirm(&watch.house, &link).await;
+    let went = confirm(&watch.server, &link).await;
     assert_eq!(went.status, 303);
     watch.search();
     let body = watch
@@ -140,14 +140,14 @@ async fn l4_nothing_of_a_validation_stands_in_a_log_or_in_clear_in_a_table() {
     let wrong = if code == "987654" { "987655" } else { "987654" };
     watch.canaries.push(wrong.to_owned());
     for code in [wrong, &code] {
-        let reply = text.enter(&watch.house, code).await;
+        let reply = text.enter(&watch.server, code).await;
         watch.note(&reply);
     }
     watch.register(&text.attempt(Some(&session))).await;
-    none_is_in_the_sessions(&watch.house, &[ADDRESS, NUMBER.1, &mail.sid, &text.sid]);
+    none_is_in_the_sessions(&watch.server, &[ADDRESS, NUMBER.1, &mail.sid, &text.sid]);
     let answer = watch.register(&stage(DUMMY, &session)).await;
     assert!(answer["access_token"].is_string(), "{answer}");
-    none_is_in_the_sessions(&watch.house, &[ADDRESS, NUMBER.1, &mail.sid, &text.sid]);
+    none_is_in_the_sessions(&watch.server, &[ADDRESS, NUMBER.1, &mail.sid, &text.sid]);
     assert!(
         log.text().contains("requestToken"),
         "the log is listened to"
@@ -164,32 +164,32 @@ async fn l4_nothing_of_a_validation_on_a_page_stands_in_a_log_or_in_clear_in_a_t
     let path = page(PREFIXES[0], EMAIL, &session);
     let form = "email=canary.address%40example.org";
     for form in [form, "action=check", "action=restart", form] {
-        let reply = submit(&watch.house, &path, form).await;
+        let reply = submit(&watch.server, &path, form).await;
         watch.note(&reply);
-        watch.house.deliver().await;
+        watch.server.deliver().await;
         watch.search();
     }
-    let link = link_to(&watch.house, ADDRESS);
-    let (_, fields) = form_of(&watch.house, &link).await;
+    let link = link_to(&watch.server, ADDRESS);
+    let (_, fields) = form_of(&watch.server, &link).await;
     let token = fields.split("token=").nth(1).unwrap().to_owned();
     watch.canaries.push(token);
-    confirm(&watch.house, &link).await;
+    confirm(&watch.server, &link).await;
     watch.search();
-    let reply = watch.house.get(&path).await;
+    let reply = watch.server.get(&path).await;
     watch.note(&reply);
     watch
         .register(&json!({ "auth": { "session": session } }))
         .await;
     let path = page(PREFIXES[0], MSISDN, &session);
-    let reply = submit(&watch.house, &path, "country=GB&phone_number=07400123456").await;
+    let reply = submit(&watch.server, &path, "country=GB&phone_number=07400123456").await;
     watch.note(&reply);
-    watch.house.deliver().await;
-    let code = code_to(&watch.house, NUMBER.1);
+    watch.server.deliver().await;
+    let code = code_to(&watch.server, NUMBER.1);
     watch.canaries.push(code.clone());
-    let reply = submit(&watch.house, &path, &format!("action=check&code={code}")).await;
+    let reply = submit(&watch.server, &path, &format!("action=check&code={code}")).await;
     assert_eq!(reply.status, 200);
     watch.note(&reply);
-    none_is_in_the_sessions(&watch.house, &[ADDRESS, NUMBER.1]);
+    none_is_in_the_sessions(&watch.server, &[ADDRESS, NUMBER.1]);
     let answer = watch
         .register(&json!({ "auth": { "session": session } }))
         .await;
@@ -204,7 +204,7 @@ async fn l4_nothing_of_a_validation_stands_in_the_log_of_a_failure() {
     let mut watch = watch(&format!("{EMAIL} {MSISDN}"), &log, &[denied]).await;
     watch.unlogged.push("denied-canary".to_owned());
     let post = async |watch: &mut Watch, path: &str, body: &Value| -> Reply {
-        let reply = watch.house.post(path, body).await;
+        let reply = watch.server.post(path, body).await;
         watch.note(&reply);
         reply
     };
@@ -224,17 +224,21 @@ async fn l4_nothing_of_a_validation_stands_in_the_log_of_a_failure() {
         watch.register(&with(wish, &asked.attempt(None))).await;
     }
     // Providers that are out of order, tables that are, and then a day too late.
-    watch.house.expect_faults();
+    watch.server.expect_faults();
     for kind in [
-        Kind::Refused,
-        Kind::Throttle,
-        Kind::InternalError,
-        Kind::Cut,
+        FaultKind::Refused,
+        FaultKind::Throttle,
+        FaultKind::InternalError,
+        FaultKind::Cut,
     ] {
-        watch.house.local.sinks().inject(Fault::new(kind).times(2));
-        watch.house.deliver().await;
-        watch.house.advance(Duration::from_mins(3));
-        watch.house.tick().await;
+        watch
+            .server
+            .local
+            .aws_fakes()
+            .inject(Fault::new(kind).times(2));
+        watch.server.deliver().await;
+        watch.server.advance(Duration::from_mins(3));
+        watch.server.tick().await;
         watch.search();
     }
     for function in [
@@ -243,26 +247,26 @@ async fn l4_nothing_of_a_validation_stands_in_the_log_of_a_failure() {
         "ValidateConfirm",
     ] {
         watch
-            .house
+            .server
             .local
-            .tap()
-            .inject(Fault::new(Kind::Cut).by(function).times(8));
+            .proxy()
+            .inject(Fault::new(FaultKind::Cut).by(function).times(8));
     }
     let reply = post(&mut watch, &path, &mail_to(ADDRESS, SECRET, 2)).await;
     assert_eq!(reply.status, 500);
     let token = watch.canaries.last().cloned().unwrap();
-    let reply = text.enter(&watch.house, &token).await;
+    let reply = text.enter(&watch.server, &token).await;
     assert_eq!(reply.status, 500);
     watch.note(&reply);
     let link = format!("/_matrix/client/v3/validate/email/confirm?sid={}", mail.sid);
     let form = format!("sid={}&token={token}", mail.sid);
-    let reply = submit(&watch.house, &link, &form).await;
+    let reply = submit(&watch.server, &link, &form).await;
     assert_eq!(reply.status, 500);
     watch.note(&reply);
-    watch.house.local.tap().calm();
-    watch.house.advance(Duration::from_hours(25));
-    watch.house.tick().await;
-    let reply = text.enter(&watch.house, &token).await;
+    watch.server.local.proxy().clear_faults();
+    watch.server.advance(Duration::from_hours(25));
+    watch.server.tick().await;
+    let reply = text.enter(&watch.server, &token).await;
     assert!(reply.status.is_client_error());
     watch.note(&reply);
     assert!(log.text().contains("through our fault"));

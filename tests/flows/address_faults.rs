@@ -12,10 +12,10 @@ use std::{
     time::Duration,
 };
 
-use gatehouse_local::tap::{Fault, Kind};
+use gatehouse_local::proxy::{Fault, FaultKind};
 use http::Request;
-use kit::{House, PREFIXES, Reply};
 use serde_json::{Value, json};
+use test_support::{PREFIXES, Reply, TestServer};
 
 use crate::flows::{
     addresses::{
@@ -67,7 +67,7 @@ impl Act {
 
 /// One sign-up of many in the same house, each with a name, an address and a network of its own.
 struct Client<'a> {
-    house: &'a House,
+    server: &'a TestServer,
     number: u32,
     act: Act,
     fault: Option<Fault>,
@@ -78,9 +78,9 @@ struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    fn new(house: &'a House, number: u32, act: Act, fault: Option<Fault>) -> Self {
+    fn new(server: &'a TestServer, number: u32, act: Act, fault: Option<Fault>) -> Self {
         Self {
-            house,
+            server,
             number,
             act,
             fault,
@@ -99,15 +99,15 @@ impl<'a> Client<'a> {
         if !disturbed {
             return work.await;
         }
-        let tap = self.house.local.tap();
-        tap.take_calls();
+        let proxy = self.server.local.proxy();
+        proxy.take_calls();
         if let Some(fault) = &self.fault {
-            tap.inject(fault.clone());
+            proxy.inject(fault.clone());
         }
         let value = work.await;
-        self.met.set(tap.pending_faults() == 0);
-        tap.calm();
-        let own = tap.take_calls().into_iter();
+        self.met.set(proxy.pending_faults() == 0);
+        proxy.clear_faults();
+        let own = proxy.take_calls().into_iter();
         let own = own.filter(|call| call.caller == self.act.function());
         *self.calls.borrow_mut() = own
             .map(|call| (call.operation, call.tables == ["Limits"]))
@@ -119,7 +119,7 @@ impl<'a> Client<'a> {
         let peer = Ipv4Addr::from(0x0a00_0000 + self.number);
         let request = Request::post(path).header("content-type", kind);
         let request = request.body(body.as_bytes().to_vec()).unwrap();
-        self.house.send_from(peer.into(), request).await
+        self.server.send_from(peer.into(), request).await
     }
 
     /// Repeats a request until it is answered.
@@ -149,14 +149,14 @@ impl<'a> Client<'a> {
         let act = self.act;
         let request = self.request(act.stage());
         let asked = self.within(matches!(act, Act::Request(_)), request).await;
-        let (_, session) = self.house.begin(&wish(&self.name())).await;
+        let (_, session) = self.server.begin(&wish(&self.name())).await;
         let attempt = asked.attempt(Some(&session));
         let waits = self.within(act == Act::Poll, self.register(&attempt)).await;
         waits.refused("M_UNAUTHORIZED");
-        self.house.deliver().await;
+        self.server.deliver().await;
         let validate = self.validate(&asked);
         self.within(matches!(act, Act::Validate(_)), validate).await;
-        assert_eq!(asked.state(self.house), "validated", "{act:?}");
+        assert_eq!(asked.state(self.server), "validated", "{act:?}");
         let last = match act {
             Act::Final(Last::Alone) => with(wish(&self.name()), &asked.attempt(None)),
             Act::Final(Last::SessionOnly) => json!({ "auth": { "session": session } }),
@@ -190,16 +190,16 @@ impl<'a> Client<'a> {
 
     async fn validate(&self, asked: &Asked) {
         if asked.stage == EMAIL {
-            let link = link_to(self.house, &asked.address);
+            let link = link_to(self.server, &asked.address);
             // The page belongs to another function.
-            let (path, form) = form_of(self.house, &link).await;
+            let (path, form) = form_of(self.server, &link).await;
             let kind = "application/x-www-form-urlencoded";
             let form = format!("{form}&action=confirm");
             let reply = self.insist(&path, kind, &form).await;
             assert_eq!(reply.status, 200, "{}", reply.text());
             return;
         }
-        let code = code_to(self.house, &asked.address);
+        let code = code_to(self.server, &asked.address);
         let body = json!({ "sid": asked.sid, "client_secret": asked.secret, "token": code });
         let url = asked.answer["submit_url"].as_str().unwrap();
         self.post(path_of(url), &body).await.ok();
@@ -207,13 +207,13 @@ impl<'a> Client<'a> {
 
     /// One message, one session, one proof that is spent, and the account it was spent on.
     async fn check(&self, asked: &Asked, reply: &Reply) {
-        let (house, act) = (self.house, self.act);
-        let messages = house.messages();
+        let (server, act) = (self.server, self.act);
+        let messages = server.messages();
         let own = messages
             .iter()
             .filter(|message| message.to.trim_start_matches('+') == asked.address);
         assert_eq!(own.count(), 1, "{act:?}: messages");
-        let row = asked.row(house);
+        let row = asked.row(server);
         let one = json!("1");
         assert_eq!((&row["sends"]["N"], &row["attempt"]["N"]), (&one, &one));
         assert_eq!(row["state"]["S"], "spent", "{act:?}");
@@ -223,20 +223,20 @@ impl<'a> Client<'a> {
             reply.error(400, "M_USER_IN_USE");
             return;
         }
-        let me = whoami(house, &reply.ok()).await;
+        let me = whoami(server, &reply.ok()).await;
         assert_eq!(me["user_id"], format!("@{}:localhost", self.name()));
     }
 }
 
 /// One act, of which each call suffers each of these, so many times.
-async fn every_call_suffers(act: Act, limits: &str, kinds: &[Kind], times: u64) {
+async fn every_call_suffers(act: Act, limits: &str, kinds: &[FaultKind], times: u64) {
     let offered = format!("{EMAIL} {MSISDN}");
     let settings = [flows(&offered), MAIL, SMS, ("GATEHOUSE_LIMITS", limits)];
-    let house = House::with(&settings).await;
-    house.expect_faults();
+    let server = TestServer::with(&settings).await;
+    server.expect_faults();
     // The first request of a process reads more than the others.
-    house.begin(&json!({})).await;
-    let undisturbed = Client::new(&house, 1, act, None);
+    server.begin(&json!({})).await;
+    let undisturbed = Client::new(&server, 1, act, None);
     undisturbed.sign_up().await;
     assert!(undisturbed.failures.borrow().is_empty(), "{act:?}");
     let calls = undisturbed.calls.take();
@@ -247,9 +247,9 @@ async fn every_call_suffers(act: Act, limits: &str, kinds: &[Kind], times: u64) 
         let nth = u64::try_from(same.count()).unwrap();
         for kind in if *of_limits { &LASTING } else { kinds } {
             number += 1;
-            house.advance(Duration::from_mins(1));
+            server.advance(Duration::from_mins(1));
             let fault = Fault::new(*kind).by(act.function()).on(operation);
-            let client = Client::new(&house, number, act, Some(fault.nth(nth).times(times)));
+            let client = Client::new(&server, number, act, Some(fault.nth(nth).times(times)));
             client.sign_up().await;
             met += usize::from(client.met.get());
             for status in client.failures.take() {
@@ -265,13 +265,13 @@ async fn every_call_suffers(act: Act, limits: &str, kinds: &[Kind], times: u64) 
         met >= calls.len(),
         "{act:?}: the faults have been met: {met}"
     );
-    let people = people(&house);
+    let people = people(&server);
     assert_whole(&people);
     let made = usize::try_from(number).unwrap();
     assert_eq!(people.len(), made);
-    assert_eq!((claims(&house).len(), owned(&house).len()), (made, made));
+    assert_eq!((claims(&server).len(), owned(&server).len()), (made, made));
     assert_eq!(
-        (proofs_in(&house, "spent"), count(&house, "Outbox")),
+        (proofs_in(&server, "spent"), count(&server, "Outbox")),
         (made, made)
     );
 }

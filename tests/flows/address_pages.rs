@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use kit::{House, PREFIXES, Reply};
 use serde_json::json;
+use test_support::{PREFIXES, Reply, TestServer};
 
 use crate::flows::{
     addresses::{
@@ -18,8 +18,8 @@ const ASK_MAIL: &str = "email=Alice%40Example.Org";
 const ASK_TEXT: &str = "country=GB&phone_number=07400+123456";
 const CLAIM: &str = "email#alice@example.org";
 
-async fn house(offered: &str) -> House {
-    House::with(&[flows(offered), MAIL, SMS]).await
+async fn test_server(offered: &str) -> TestServer {
+    TestServer::with(&[flows(offered), MAIL, SMS]).await
 }
 
 /// The names of what a page's form has to fill in or to press, in order.
@@ -53,36 +53,36 @@ fn complains(reply: &Reply, status: u16, expected: &[&str]) {
 async fn uia_72_the_page_for_mail_asks_sends_and_waits() {
     for prefix in PREFIXES {
         for by_button in [false, true] {
-            let house = house(&format!("{EMAIL}+{DUMMY}")).await;
-            let (_, session) = house.begin(&wish("alice")).await;
+            let server = test_server(&format!("{EMAIL}+{DUMMY}")).await;
+            let (_, session) = server.begin(&wish("alice")).await;
             let path = page(prefix, EMAIL, &session);
             for _ in 0..2 {
-                let text = shows(&house.get(&path).await, &["email"]);
+                let text = shows(&server.get(&path).await, &["email"]);
                 assert!(text.contains("“alice” on localhost"), "{text}");
                 assert!(!text.contains("http-equiv=\"refresh\""), "{text}");
             }
-            assert_eq!(count(&house, "Outbox"), 0, "showing it sends nothing");
+            assert_eq!(count(&server, "Outbox"), 0, "showing it sends nothing");
             let waiting = ["action", "action"];
-            let text = shows(&submit(&house, &path, ASK_MAIL).await, &waiting);
+            let text = shows(&submit(&server, &path, ASK_MAIL).await, &waiting);
             assert!(text.contains("a\u{2026}@example.org"), "{text}");
             assert!(!text.contains("alice@example.org"), "{text}");
             assert!(text.contains("http-equiv=\"refresh\""), "{text}");
-            assert_eq!(house.deliver().await, 1);
+            assert_eq!(server.deliver().await, 1);
             // Looking again sends nothing, completes nothing, and has no script.
-            shows(&house.get(&path).await, &waiting);
-            complains(&submit(&house, &path, "action=check").await, 401, &waiting);
-            assert_eq!(completed(&house, &session).await, json!([]));
-            assert_eq!(house.deliver().await, 0);
-            confirm(&house, &link_to(&house, ALICE)).await;
+            shows(&server.get(&path).await, &waiting);
+            complains(&submit(&server, &path, "action=check").await, 401, &waiting);
+            assert_eq!(completed(&server, &session).await, json!([]));
+            assert_eq!(server.deliver().await, 0);
+            confirm(&server, &link_to(&server, ALICE)).await;
             if by_button {
-                is_final(&submit(&house, &path, "action=check").await);
+                is_final(&submit(&server, &path, "action=check").await);
             }
-            is_final(&house.get(&path).await);
-            assert_eq!(completed(&house, &session).await, json!([EMAIL]));
-            let answer = house.register(&stage(DUMMY, &session)).await.ok();
+            is_final(&server.get(&path).await);
+            assert_eq!(completed(&server, &session).await, json!([EMAIL]));
+            let answer = server.register(&stage(DUMMY, &session)).await.ok();
             assert_eq!(answer["user_id"], "@alice:localhost");
-            is_final(&house.get(&path).await);
-            assert_addresses(&house, &[(CLAIM, "alice")]);
+            is_final(&server.get(&path).await);
+            assert_addresses(&server, &[(CLAIM, "alice")]);
         }
     }
 }
@@ -91,121 +91,121 @@ async fn uia_72_the_page_for_mail_asks_sends_and_waits() {
 #[tokio::test]
 async fn uia_72_the_page_for_phones_asks_sends_and_takes_the_code() {
     for prefix in PREFIXES {
-        let house = house(MSISDN).await;
-        let (_, session) = house.begin(&wish("alice")).await;
+        let server = test_server(MSISDN).await;
+        let (_, session) = server.begin(&wish("alice")).await;
         let path = page(prefix, MSISDN, &session);
-        let text = shows(&house.get(&path).await, &["country", "phone_number"]);
+        let text = shows(&server.get(&path).await, &["country", "phone_number"]);
         assert_eq!(between(&text, "<option>", "</option>"), ["GB"]);
         let asks = ["code", "action", "action"];
-        let text = shows(&submit(&house, &path, ASK_TEXT).await, &asks);
+        let text = shows(&submit(&server, &path, ASK_TEXT).await, &asks);
         assert!(text.contains("the number that ends in 456"), "{text}");
         assert!(!text.contains("7400"), "{text}");
         assert!(
             !text.contains("http-equiv=\"refresh\""),
             "it would clear the field"
         );
-        assert_eq!(house.deliver().await, 1);
-        shows(&house.get(&path).await, &asks);
-        let code = code_to(&house, NUMBER.1);
+        assert_eq!(server.deliver().await, 1);
+        shows(&server.get(&path).await, &asks);
+        let code = code_to(&server, NUMBER.1);
         let wrong = if code == "000000" { "000001" } else { "000000" };
         for form in [
             format!("action=check&code={wrong}"),
             "action=check".to_owned(),
         ] {
-            complains(&submit(&house, &path, &form).await, 400, &asks);
+            complains(&submit(&server, &path, &form).await, 400, &asks);
         }
-        assert_eq!(completed(&house, &session).await, json!([]));
+        assert_eq!(completed(&server, &session).await, json!([]));
         let form = format!("action=check&code=+{}+{}", &code[..3], &code[3..]);
-        let reply = submit(&house, &path, &form).await;
+        let reply = submit(&server, &path, &form).await;
         is_final(&reply);
         let last = json!({ "auth": { "session": session } });
-        house.register(&last).await.ok();
-        assert_people(&house, &["alice"]);
-        assert_addresses(&house, &[("msisdn#447400123456", "alice")]);
+        server.register(&last).await.ok();
+        assert_people(&server, &["alice"]);
+        assert_addresses(&server, &[("msisdn#447400123456", "alice")]);
     }
 }
 
 /// L18: five wrong codes on the page burn the code; another message brings another.
 #[tokio::test]
 async fn l18_the_page_for_phones_takes_five_wrong_codes_and_then_a_new_message() {
-    let house = house(MSISDN).await;
-    let (_, session) = house.begin(&wish("alice")).await;
+    let server = test_server(MSISDN).await;
+    let (_, session) = server.begin(&wish("alice")).await;
     let path = page(PREFIXES[1], MSISDN, &session);
-    submit(&house, &path, ASK_TEXT).await;
-    house.deliver().await;
-    let code = code_to(&house, NUMBER.1);
+    submit(&server, &path, ASK_TEXT).await;
+    server.deliver().await;
+    let code = code_to(&server, NUMBER.1);
     let wrong = if code == "000000" { "000001" } else { "000000" };
     let asks = ["code", "action", "action"];
     for _ in 0..6 {
-        let reply = submit(&house, &path, &format!("action=check&code={wrong}")).await;
+        let reply = submit(&server, &path, &format!("action=check&code={wrong}")).await;
         complains(&reply, 400, &asks);
     }
-    let right = submit(&house, &path, &format!("action=check&code={code}")).await;
+    let right = submit(&server, &path, &format!("action=check&code={code}")).await;
     complains(&right, 400, &asks);
     shows(
-        &submit(&house, &path, "action=restart").await,
+        &submit(&server, &path, "action=restart").await,
         &["country", "phone_number"],
     );
-    shows(&submit(&house, &path, ASK_TEXT).await, &asks);
-    assert_eq!(house.deliver().await, 1);
-    assert_eq!(count(&house, "Proofs"), 1, "the same validation session");
-    let code = code_to(&house, NUMBER.1);
-    is_final(&submit(&house, &path, &format!("action=check&code={code}")).await);
+    shows(&submit(&server, &path, ASK_TEXT).await, &asks);
+    assert_eq!(server.deliver().await, 1);
+    assert_eq!(count(&server, "Proofs"), 1, "the same validation session");
+    let code = code_to(&server, NUMBER.1);
+    is_final(&submit(&server, &path, &format!("action=check&code={code}")).await);
 }
 
 /// UIA-72: again, and to another address; what the first mail proves is not attached.
 #[tokio::test]
 async fn uia_72_the_page_sends_again_or_to_another_address() {
-    let house = house(EMAIL).await;
-    let (_, session) = house.begin(&wish("alice")).await;
+    let server = test_server(EMAIL).await;
+    let (_, session) = server.begin(&wish("alice")).await;
     let path = page(PREFIXES[1], EMAIL, &session);
     for typed in [
         "typo%40example.org",
         "alice%40example.org",
         "alice%40example.org",
     ] {
-        shows(&house.get(&path).await, &["email"]);
+        shows(&server.get(&path).await, &["email"]);
         let waiting = ["action", "action"];
         shows(
-            &submit(&house, &path, &format!("email={typed}")).await,
+            &submit(&server, &path, &format!("email={typed}")).await,
             &waiting,
         );
-        assert_eq!(house.deliver().await, 1, "{typed}");
-        if house.messages().len() < 3 {
-            shows(&submit(&house, &path, "action=restart").await, &["email"]);
+        assert_eq!(server.deliver().await, 1, "{typed}");
+        if server.messages().len() < 3 {
+            shows(&submit(&server, &path, "action=restart").await, &["email"]);
         }
     }
-    let to: Vec<_> = house
+    let to: Vec<_> = server
         .messages()
         .into_iter()
         .map(|message| message.to)
         .collect();
     assert_eq!(to, ["typo@example.org", ALICE, ALICE]);
-    assert_eq!(count(&house, "Proofs"), 2);
-    confirm(&house, &link_to(&house, "typo@example.org")).await;
-    shows(&house.get(&path).await, &["action", "action"]);
+    assert_eq!(count(&server, "Proofs"), 2);
+    confirm(&server, &link_to(&server, "typo@example.org")).await;
+    shows(&server.get(&path).await, &["action", "action"]);
     let poll = json!({ "auth": { "session": session } });
-    house.register(&poll).await.challenge();
-    confirm(&house, &link_to(&house, ALICE)).await;
-    house.register(&poll).await.ok();
-    assert_addresses(&house, &[(CLAIM, "alice")]);
+    server.register(&poll).await.challenge();
+    confirm(&server, &link_to(&server, ALICE)).await;
+    server.register(&poll).await.ok();
+    assert_addresses(&server, &[(CLAIM, "alice")]);
 }
 
 /// UIA-73, UIA-16: a page whose turn it is not sends nothing and completes nothing.
 #[tokio::test]
 async fn uia_16_a_page_sends_nothing_while_another_stage_is_next() {
     for (kind, form) in [(EMAIL, ASK_MAIL), (MSISDN, ASK_TEXT)] {
-        let house = house(&format!("{DUMMY}+{kind}")).await;
-        let (_, session) = house.begin(&wish("alice")).await;
+        let server = test_server(&format!("{DUMMY}+{kind}")).await;
+        let (_, session) = server.begin(&wish("alice")).await;
         let path = page(PREFIXES[1], kind, &session);
-        is_not_final(&house.get(&path).await, 400);
+        is_not_final(&server.get(&path).await, 400);
         for form in [form, "action=check", "action=restart"] {
-            is_not_final(&submit(&house, &path, form).await, 400);
+            is_not_final(&submit(&server, &path, form).await, 400);
         }
-        assert_eq!((count(&house, "Outbox"), count(&house, "Proofs")), (0, 0));
-        house.register(&stage(DUMMY, &session)).await.challenge();
-        is_not_final(&submit(&house, &path, form).await, 200);
-        assert_eq!(house.deliver().await, 1);
+        assert_eq!((count(&server, "Outbox"), count(&server, "Proofs")), (0, 0));
+        server.register(&stage(DUMMY, &session)).await.challenge();
+        is_not_final(&submit(&server, &path, form).await, 200);
+        assert_eq!(server.deliver().await, 1);
     }
 }
 
@@ -214,26 +214,26 @@ async fn uia_16_a_page_sends_nothing_while_another_stage_is_next() {
 #[tokio::test]
 async fn uia_73_a_page_without_a_good_session_sends_nothing() {
     for (kind, form) in [(EMAIL, ASK_MAIL), (MSISDN, ASK_TEXT)] {
-        let house = house(kind).await;
-        let (_, session) = house.begin(&wish("alice")).await;
-        house.advance(Duration::from_hours(49));
+        let server = test_server(kind).await;
+        let (_, session) = server.begin(&wish("alice")).await;
+        server.advance(Duration::from_hours(49));
         let other = if kind == EMAIL { MSISDN } else { EMAIL };
         for (kind, session) in [(kind, &*session), (kind, "unknown"), (other, &session)] {
             let path = page(PREFIXES[1], kind, session);
-            is_not_final(&house.get(&path).await, 404);
-            is_not_final(&submit(&house, &path, form).await, 404);
+            is_not_final(&server.get(&path).await, 404);
+            is_not_final(&submit(&server, &path, form).await, 404);
         }
         let path = format!("{}/auth/{kind}/fallback/web", PREFIXES[1]);
-        is_not_final(&submit(&house, &path, form).await, 400);
-        assert_eq!((count(&house, "Outbox"), count(&house, "Proofs")), (0, 0));
+        is_not_final(&submit(&server, &path, form).await, 400);
+        assert_eq!((count(&server, "Outbox"), count(&server, "Proofs")), (0, 0));
     }
 }
 
 /// UIA-74: what was typed is checked, and shown only in its canonical form.
 #[tokio::test]
 async fn uia_74_hostile_addresses_are_refused_and_inert() {
-    let house = house(&format!("{EMAIL} {MSISDN}")).await;
-    let (_, session) = house.begin(&wish("alice")).await;
+    let server = test_server(&format!("{EMAIL} {MSISDN}")).await;
+    let (_, session) = server.begin(&wish("alice")).await;
     let hostile = "%22%3E%3Csvg%20onload=alert(1)%3E%40example.org";
     for (kind, form, names) in [
         (EMAIL, format!("email={hostile}"), &["email"][..]),
@@ -262,49 +262,49 @@ async fn uia_74_hostile_addresses_are_refused_and_inert() {
         ),
     ] {
         let path = page(PREFIXES[1], kind, &session);
-        let reply = submit(&house, &path, &form).await;
+        let reply = submit(&server, &path, &form).await;
         let status = reply.status.as_u16();
         assert!([400, 403].contains(&status), "{form}: {}", reply.text());
         complains(&reply, status, names);
         assert!(!reply.text().contains("<svg"), "{form}");
     }
-    assert_eq!((count(&house, "Outbox"), count(&house, "Proofs")), (0, 0));
+    assert_eq!((count(&server, "Outbox"), count(&server, "Proofs")), (0, 0));
     let lawful = "email=%26%27%7Bamp%7D%40example.org";
     let path = page(PREFIXES[1], EMAIL, &session);
-    let text = is_not_final(&submit(&house, &path, lawful).await, 200);
+    let text = is_not_final(&submit(&server, &path, lawful).await, 200);
     assert!(!text.contains("&'{amp}@"), "escaped: {text}");
-    assert_eq!(house.deliver().await, 1);
+    assert_eq!(server.deliver().await, 1);
 }
 
 /// REG-28, 3PID-08: the operator's rules hold on the page as elsewhere.
 #[tokio::test]
 async fn _3pid_08_the_page_sends_nothing_to_an_address_that_is_denied() {
     let denied = ("GATEHOUSE_EMAIL_DENIED", r".*@example\.org");
-    let house = House::with(&[flows(EMAIL), MAIL, denied]).await;
-    let (_, session) = house.begin(&wish("alice")).await;
+    let server = TestServer::with(&[flows(EMAIL), MAIL, denied]).await;
+    let (_, session) = server.begin(&wish("alice")).await;
     let path = page(PREFIXES[1], EMAIL, &session);
-    complains(&submit(&house, &path, ASK_MAIL).await, 403, &["email"]);
-    assert_eq!((count(&house, "Outbox"), count(&house, "Proofs")), (0, 0));
+    complains(&submit(&server, &path, ASK_MAIL).await, 403, &["email"]);
+    assert_eq!((count(&server, "Outbox"), count(&server, "Proofs")), (0, 0));
 }
 
 /// HTTP-19: a page that sends too much says when it will again.
 #[tokio::test]
 async fn _3pid_16_the_pages_messages_are_counted_like_any_others() {
     let settings = [flows(MSISDN), SMS, ("GATEHOUSE_LIMITS", "on")];
-    let house = House::with(&settings).await;
+    let server = TestServer::with(&settings).await;
     let mut sent = 0;
     for name in ["a", "b", "c", "d", "e", "f"] {
-        let (_, session) = house.begin(&wish(name)).await;
+        let (_, session) = server.begin(&wish(name)).await;
         let path = page(PREFIXES[1], MSISDN, &session);
-        let reply = submit(&house, &path, ASK_TEXT).await;
+        let reply = submit(&server, &path, ASK_TEXT).await;
         match reply.status.as_u16() {
             200 => sent += 1,
             status => assert_eq!(status, 429, "{}", reply.text()),
         }
     }
-    house.deliver().await;
+    server.deliver().await;
     assert_eq!(
-        (sent, house.messages().len()),
+        (sent, server.messages().len()),
         (4, 4),
         "four at once, to one number from one network"
     );

@@ -8,8 +8,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kit::{House, Reply};
 use serde_json::{Value, json};
+use test_support::{Reply, TestServer};
 
 use crate::flows::support::submit;
 
@@ -57,33 +57,33 @@ impl Asked {
 
     /// Its row.
     #[track_caller]
-    pub(crate) fn row(&self, house: &House) -> Value {
-        let mut rows = house.local.engine().table("Proofs").unwrap().into_iter();
+    pub(crate) fn row(&self, server: &TestServer) -> Value {
+        let mut rows = server.local.engine().table("Proofs").unwrap().into_iter();
         rows.find(|row| row["pk"]["S"] == *self.sid).unwrap()
     }
 
     /// Its state.
     #[track_caller]
-    pub(crate) fn state(&self, house: &House) -> String {
-        self.row(house)["state"]["S"].as_str().unwrap().to_owned()
+    pub(crate) fn state(&self, server: &TestServer) -> String {
+        self.row(server)["state"]["S"].as_str().unwrap().to_owned()
     }
 
     /// Does what the receiver of the message does.
-    pub(crate) async fn validate(&self, house: &House) {
-        house.deliver().await;
+    pub(crate) async fn validate(&self, server: &TestServer) {
+        server.deliver().await;
         if self.stage == EMAIL {
-            confirm(house, &link_to(house, &self.address)).await;
+            confirm(server, &link_to(server, &self.address)).await;
         } else {
-            let code = code_to(house, &self.address);
-            self.enter(house, &code).await.ok();
+            let code = code_to(server, &self.address);
+            self.enter(server, &code).await.ok();
         }
     }
 
     /// Submits a code as a client does, to where its answer said.
-    pub(crate) async fn enter(&self, house: &House, code: &str) -> Reply {
+    pub(crate) async fn enter(&self, server: &TestServer, code: &str) -> Reply {
         let url = self.answer["submit_url"].as_str().unwrap();
         let body = json!({ "sid": self.sid, "client_secret": self.secret, "token": code });
-        house.post(path_of(url), &body).await
+        server.post(path_of(url), &body).await
     }
 }
 
@@ -104,13 +104,13 @@ pub(crate) fn request_token(prefix: &str, stage: &str) -> String {
 }
 
 /// Asks for a message, with the body made by [`mail_to`] or [`text_to`].
-pub(crate) async fn ask(house: &House, prefix: &str, body: &Value) -> Asked {
+pub(crate) async fn ask(server: &TestServer, prefix: &str, body: &Value) -> Asked {
     let stage = if body.get("email").is_some() {
         EMAIL
     } else {
         MSISDN
     };
-    let answer = house.post(&request_token(prefix, stage), body).await.ok();
+    let answer = server.post(&request_token(prefix, stage), body).await.ok();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let address = body.get("email").unwrap_or(&answer["msisdn"]);
     Asked {
@@ -123,19 +123,29 @@ pub(crate) async fn ask(house: &House, prefix: &str, body: &Value) -> Asked {
 }
 
 /// Asks for a mail.
-pub(crate) async fn ask_mail(house: &House, address: &str, secret: &str) -> Asked {
-    ask(house, kit::PREFIXES[1], &mail_to(address, secret, 1)).await
+pub(crate) async fn ask_mail(server: &TestServer, address: &str, secret: &str) -> Asked {
+    ask(
+        server,
+        test_support::PREFIXES[1],
+        &mail_to(address, secret, 1),
+    )
+    .await
 }
 
 /// Asks for a text message.
-pub(crate) async fn ask_text(house: &House, number: &str, secret: &str) -> Asked {
-    ask(house, kit::PREFIXES[1], &text_to(number, secret, 1)).await
+pub(crate) async fn ask_text(server: &TestServer, number: &str, secret: &str) -> Asked {
+    ask(
+        server,
+        test_support::PREFIXES[1],
+        &text_to(number, secret, 1),
+    )
+    .await
 }
 
 /// The text of the last message that this address has got.
 #[track_caller]
-pub(crate) fn message_to(house: &House, address: &str) -> String {
-    let messages = house.messages();
+pub(crate) fn message_to(server: &TestServer, address: &str) -> String {
+    let messages = server.messages();
     let mut own = messages
         .iter()
         .rev()
@@ -145,19 +155,19 @@ pub(crate) fn message_to(house: &House, address: &str) -> String {
 
 /// The link in the last mail that this address has got.
 #[track_caller]
-pub(crate) fn link_to(house: &House, address: &str) -> String {
-    let text = message_to(house, address);
+pub(crate) fn link_to(server: &TestServer, address: &str) -> String {
+    let text = message_to(server, address);
     let mut words = text.split_whitespace();
     let link = words.find(|word| word.starts_with("http")).expect("a link");
-    let public = &house.local.config().public_url;
+    let public = &server.local.config().public_url;
     assert!(link.starts_with(public.as_str()), "{link}");
     link.to_owned()
 }
 
 /// The code in the last text message that this number has got.
 #[track_caller]
-pub(crate) fn code_to(house: &House, number: &str) -> String {
-    let text = message_to(house, number);
+pub(crate) fn code_to(server: &TestServer, number: &str) -> String {
+    let text = message_to(server, number);
     let code = text.split_whitespace().next().unwrap().to_owned();
     assert!(
         code.len() == 6 && code.bytes().all(|b| b.is_ascii_digit()),
@@ -173,8 +183,8 @@ pub(crate) fn path_of(url: &str) -> &str {
 }
 
 /// What the page of a link submits, and where.
-pub(crate) async fn form_of(house: &House, link: &str) -> (String, String) {
-    let page = house.get(path_of(link)).await;
+pub(crate) async fn form_of(server: &TestServer, link: &str) -> (String, String) {
+    let page = server.get(path_of(link)).await;
     let text = page.text();
     assert_eq!(page.status, 200, "{text}");
     assert!(
@@ -194,17 +204,17 @@ pub(crate) async fn form_of(house: &House, link: &str) -> (String, String) {
 }
 
 /// Opens the link, and presses the button of its page.
-pub(crate) async fn confirm(house: &House, link: &str) -> Reply {
-    let (path, form) = form_of(house, link).await;
-    let reply = submit(house, &path, &format!("{form}&action=confirm")).await;
+pub(crate) async fn confirm(server: &TestServer, link: &str) -> Reply {
+    let (path, form) = form_of(server, link).await;
+    let reply = submit(server, &path, &format!("{form}&action=confirm")).await;
     let status = reply.status.as_u16();
     assert!([200, 303].contains(&status), "{}", reply.text());
     reply
 }
 
 /// The claims of addresses: `medium#address` to owner.
-pub(crate) fn claims(house: &House) -> BTreeMap<String, String> {
-    let rows = house.local.engine().table("Accounts").unwrap();
+pub(crate) fn claims(server: &TestServer) -> BTreeMap<String, String> {
+    let rows = server.local.engine().table("Accounts").unwrap();
     let text = |value: &Value| value["S"].as_str().unwrap().to_owned();
     let claims = rows.iter().filter_map(|row| {
         let address = text(&row["pk"]).strip_prefix("3PID#")?.to_owned();
@@ -215,8 +225,8 @@ pub(crate) fn claims(house: &House) -> BTreeMap<String, String> {
 }
 
 /// The addresses under their owners: `medium#address` with the owner.
-pub(crate) fn owned(house: &House) -> BTreeSet<(String, String)> {
-    let rows = house.local.engine().table("Accounts").unwrap();
+pub(crate) fn owned(server: &TestServer) -> BTreeSet<(String, String)> {
+    let rows = server.local.engine().table("Accounts").unwrap();
     let text = |value: &Value| value["S"].as_str().unwrap().to_owned();
     let owned = rows.iter().filter_map(|row| {
         let owner = text(&row["pk"]).strip_prefix("USER#")?.to_owned();
@@ -231,21 +241,21 @@ pub(crate) fn owned(house: &House) -> BTreeSet<(String, String)> {
 }
 
 /// How many proofs are in this state.
-pub(crate) fn proofs_in(house: &House, state: &str) -> usize {
-    let rows = house.local.engine().table("Proofs").unwrap();
+pub(crate) fn proofs_in(server: &TestServer, state: &str) -> usize {
+    let rows = server.local.engine().table("Proofs").unwrap();
     rows.iter().filter(|row| row["state"]["S"] == state).count()
 }
 
 /// Asserts that these addresses, and no others, are somebody's (REG-27): each claimed, each under
 /// its owner, and each with a proof that was spent on it.
 #[track_caller]
-pub(crate) fn assert_addresses(house: &House, expected: &[(&str, &str)]) {
-    let claims = claims(house);
+pub(crate) fn assert_addresses(server: &TestServer, expected: &[(&str, &str)]) {
+    let claims = claims(server);
     let expected: BTreeMap<String, String> = expected
         .iter()
         .map(|(address, owner)| ((*address).to_owned(), (*owner).to_owned()))
         .collect();
     assert_eq!(claims, expected);
-    assert_eq!(owned(house), claims.into_iter().collect());
-    assert_eq!(proofs_in(house, "spent"), expected.len());
+    assert_eq!(owned(server), claims.into_iter().collect());
+    assert_eq!(proofs_in(server, "spent"), expected.len());
 }

@@ -7,10 +7,10 @@
 
 use std::{fmt::Write, time::Duration};
 
-use gatehouse_local::tap::{Call, Kind};
+use gatehouse_local::proxy::{Call, FaultKind};
 use http::Request;
-use kit::{House, PREFIXES};
 use serde_json::{Value, json};
+use test_support::{PREFIXES, TestServer};
 
 use crate::flows::{
     counted::Counted,
@@ -63,27 +63,30 @@ fn bill(calls: &[Call]) -> String {
 }
 
 /// A house in which everything is read once already.
-async fn warm(limits: &str) -> House {
+async fn warm(limits: &str) -> TestServer {
     let mut settings = SETTINGS.to_vec();
     settings.push(("GATEHOUSE_LIMITS", limits));
-    let house = House::with(&settings).await;
-    house.sign_up("taken").await;
+    let server = TestServer::with(&settings).await;
+    server.sign_up("taken").await;
     let available = format!("{}/register/available?username=x", PREFIXES[1]);
-    house.get(&available).await.ok();
+    server.get(&available).await.ok();
     // An empty limit again.
-    house.advance(Duration::from_secs(30));
-    house
+    server.advance(Duration::from_secs(30));
+    server
 }
 
-pub(crate) async fn cost<T>(house: &House, work: impl Future<Output = T>) -> (T, String) {
-    house.local.tap().chaos(1, 1000, &[Kind::Delay(HELD_UP)]);
-    let (value, calls) = house.calls_of(work).await;
-    house.local.tap().calm();
+pub(crate) async fn cost<T>(server: &TestServer, work: impl Future<Output = T>) -> (T, String) {
+    server
+        .local
+        .proxy()
+        .chaos(1, 1000, &[FaultKind::Delay(HELD_UP)]);
+    let (value, calls) = server.calls_of(work).await;
+    server.local.proxy().clear_faults();
     (value, bill(&calls))
 }
 
-pub(crate) async fn cost_of_register(house: &House, body: &Value, status: u16) -> String {
-    let (reply, bill) = cost(house, house.register(body)).await;
+pub(crate) async fn cost_of_register(server: &TestServer, body: &Value, status: u16) -> String {
+    let (reply, bill) = cost(server, server.register(body)).await;
     assert_eq!(reply.status, status, "{}", reply.text());
     bill
 }
@@ -99,24 +102,24 @@ async fn all(limits: &str) -> Vec<(&'static str, String)> {
 }
 
 async fn reads(limits: &str) -> Vec<(&'static str, String)> {
-    let house = warm(limits).await;
-    let token = new_token(&house, &["--uses", "20"]).await;
+    let server = warm(limits).await;
+    let token = new_token(&server, &["--uses", "20"]).await;
     let mut bills = Vec::new();
     let available = |name: &str| format!("{}/register/available?username={name}", PREFIXES[1]);
-    let (reply, bill) = cost(&house, house.get(&available("alice"))).await;
+    let (reply, bill) = cost(&server, server.get(&available("alice"))).await;
     assert_eq!(reply.status, 200);
     bills.push(("available, free", bill));
-    house.advance(Duration::from_secs(30));
-    let (reply, bill) = cost(&house, house.get(&available("taken"))).await;
+    server.advance(Duration::from_secs(30));
+    let (reply, bill) = cost(&server, server.get(&available("taken"))).await;
     assert_eq!(reply.status, 400);
     bills.push(("available, taken", bill));
-    let answer = house.sign_up("bob").await;
+    let answer = server.sign_up("bob").await;
     let path = format!("{}/account/whoami", PREFIXES[1]);
     let token_of_bob = answer["access_token"].as_str().unwrap();
-    let (reply, bill) = cost(&house, house.get_as(token_of_bob, &path)).await;
+    let (reply, bill) = cost(&server, server.get_as(token_of_bob, &path)).await;
     reply.ok();
     bills.push(("whoami", bill));
-    let (reply, bill) = cost(&house, house.get_as("junk", &path)).await;
+    let (reply, bill) = cost(&server, server.get_as("junk", &path)).await;
     reply.error(401, "M_UNKNOWN_TOKEN");
     bills.push(("whoami, junk", bill));
     let validity = "/_matrix/client/v1/register/m.login.registration_token/validity?token=";
@@ -124,12 +127,12 @@ async fn reads(limits: &str) -> Vec<(&'static str, String)> {
         ("validity, good", &*token),
         ("validity, unknown", "unknown-token"),
     ] {
-        house.advance(Duration::from_mins(10));
-        let (reply, bill) = cost(&house, house.get(&format!("{validity}{token}"))).await;
+        server.advance(Duration::from_mins(10));
+        let (reply, bill) = cost(&server, server.get(&format!("{validity}{token}"))).await;
         reply.ok();
         bills.push((what, bill));
     }
-    let (_, bill) = cost(&house, house.get("/_matrix/client/versions")).await;
+    let (_, bill) = cost(&server, server.get("/_matrix/client/versions")).await;
     bills.push(("versions", bill));
     bills
 }
@@ -137,42 +140,42 @@ async fn reads(limits: &str) -> Vec<(&'static str, String)> {
 async fn sign_ups(limits: &str) -> Vec<(&'static str, String)> {
     let dummy = json!({ "auth": { "type": DUMMY } });
     let mut bills = Vec::new();
-    let house = warm(limits).await;
+    let server = warm(limits).await;
     bills.push((
         "challenge, empty",
-        cost_of_register(&house, &json!({}), 401).await,
+        cost_of_register(&server, &json!({}), 401).await,
     ));
-    let house = warm(limits).await;
+    let server = warm(limits).await;
     bills.push((
         "challenge, with a name",
-        cost_of_register(&house, &wish("alice"), 401).await,
+        cost_of_register(&server, &wish("alice"), 401).await,
     ));
-    let house = warm(limits).await;
+    let server = warm(limits).await;
     bills.push((
         "refused, name taken",
-        cost_of_register(&house, &wish("taken"), 400).await,
+        cost_of_register(&server, &wish("taken"), 400).await,
     ));
-    let house = warm(limits).await;
-    let bill = cost_of_register(&house, &with(wish("alice"), &dummy), 200).await;
+    let server = warm(limits).await;
+    let bill = cost_of_register(&server, &with(wish("alice"), &dummy), 200).await;
     bills.push(("one request, dummy", bill));
     for (what, arguments) in [
         ("one request, limited token", &["--uses", "20"][..]),
         ("one request, unlimited token", &[]),
     ] {
-        let house = warm(limits).await;
-        let token = new_token(&house, arguments).await;
+        let server = warm(limits).await;
+        let token = new_token(&server, arguments).await;
         let body = with(wish("alice"), &token_stage(&token, None));
-        bills.push((what, cost_of_register(&house, &body, 200).await));
+        bills.push((what, cost_of_register(&server, &body, 200).await));
     }
-    let house = warm(limits).await;
+    let server = warm(limits).await;
     let body = with(wish("alice"), &token_stage("unknown-token", None));
     bills.push((
         "one request, unknown token",
-        cost_of_register(&house, &body, 401).await,
+        cost_of_register(&server, &body, 401).await,
     ));
-    let house = warm(limits).await;
+    let server = warm(limits).await;
     let path = format!("{}/register?kind=guest", PREFIXES[1]);
-    let (reply, bill) = cost(&house, house.post(&path, &json!({}))).await;
+    let (reply, bill) = cost(&server, server.post(&path, &json!({}))).await;
     reply.ok();
     bills.push(("guest", bill));
     bills
@@ -180,40 +183,40 @@ async fn sign_ups(limits: &str) -> Vec<(&'static str, String)> {
 
 async fn sessions(limits: &str) -> Vec<(&'static str, String)> {
     let mut bills = Vec::new();
-    let house = warm(limits).await;
-    let (_, session) = house.begin(&wish("alice")).await;
-    house.advance(Duration::from_secs(30));
+    let server = warm(limits).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    server.advance(Duration::from_secs(30));
     let last = with(wish("alice"), &stage(DUMMY, &session));
     bills.push((
         "final, all in the request",
-        cost_of_register(&house, &last, 200).await,
+        cost_of_register(&server, &last, 200).await,
     ));
-    house.advance(Duration::from_secs(30));
+    server.advance(Duration::from_secs(30));
     bills.push((
         "final, repeated",
-        cost_of_register(&house, &last, 200).await,
+        cost_of_register(&server, &last, 200).await,
     ));
-    let house = warm(limits).await;
-    let (_, session) = house.begin(&wish("alice")).await;
-    house.advance(Duration::from_secs(30));
+    let server = warm(limits).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    server.advance(Duration::from_secs(30));
     let poll = json!({ "auth": { "session": session } });
-    bills.push(("poll", cost_of_register(&house, &poll, 401).await));
-    house.advance(Duration::from_secs(30));
-    let bill = cost_of_register(&house, &stage(DUMMY, &session), 200).await;
+    bills.push(("poll", cost_of_register(&server, &poll, 401).await));
+    server.advance(Duration::from_secs(30));
+    let bill = cost_of_register(&server, &stage(DUMMY, &session), 200).await;
     bills.push(("final, remembered", bill));
-    let house = warm(limits).await;
-    let (_, session) = house.begin(&wish("alice")).await;
-    house.advance(Duration::from_secs(30));
+    let server = warm(limits).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    server.advance(Duration::from_secs(30));
     let path = page(PREFIXES[1], DUMMY, &session);
-    let (_, bill) = cost(&house, house.get(&path)).await;
+    let (_, bill) = cost(&server, server.get(&path)).await;
     bills.push(("page", bill));
-    house.advance(Duration::from_secs(30));
-    let (_, bill) = cost(&house, submit(&house, &path, "")).await;
+    server.advance(Duration::from_secs(30));
+    let (_, bill) = cost(&server, submit(&server, &path, "")).await;
     bills.push(("page, submitted", bill));
     let poll = json!({ "auth": { "session": session } });
     bills.push((
         "final, session only",
-        cost_of_register(&house, &poll, 200).await,
+        cost_of_register(&server, &poll, 200).await,
     ));
     bills
 }
@@ -224,20 +227,20 @@ async fn others(limits: &str) -> Vec<(&'static str, String)> {
         flows("m.login.registration_token+m.login.dummy"),
         ("GATEHOUSE_LIMITS", limits),
     ];
-    let house = House::with(&settings).await;
-    let token = new_token(&house, &["--uses", "20"]).await;
-    let cold = cost_of_register(&house, &wish("alice"), 401).await;
+    let server = TestServer::with(&settings).await;
+    let token = new_token(&server, &["--uses", "20"]).await;
+    let cold = cost_of_register(&server, &wish("alice"), 401).await;
     bills.push(("challenge, first of a process", cold));
-    let (_, session) = house.begin(&wish("alice")).await;
-    house.advance(Duration::from_secs(30));
+    let (_, session) = server.begin(&wish("alice")).await;
+    server.advance(Duration::from_secs(30));
     let body = token_stage(&token, Some(&session));
     bills.push((
         "token, first of two stages",
-        cost_of_register(&house, &body, 401).await,
+        cost_of_register(&server, &body, 401).await,
     ));
-    house.advance(Duration::from_secs(30));
+    server.advance(Duration::from_secs(30));
     let last = with(wish("alice"), &stage(DUMMY, &session));
-    bills.push(("token, final", cost_of_register(&house, &last, 200).await));
+    bills.push(("token, final", cost_of_register(&server, &last, 200).await));
     bills
 }
 
@@ -334,10 +337,10 @@ const WITH_LIMITS: &str = "
 /// UIA-19: a password is hashed when the account is made and at no other time.
 #[tokio::test]
 async fn a_registration_hashes_one_password_and_anything_less_hashes_none() {
-    let house = Counted::start(&SETTINGS);
-    let (status, challenge) = house.register(&wish("alice")).await;
+    let server = Counted::start(&SETTINGS);
+    let (status, challenge) = server.register(&wish("alice")).await;
     assert_eq!(
-        (status, house.hashes()),
+        (status, server.hashes()),
         (401, 0),
         "abandoned here, nothing is hashed"
     );
@@ -348,27 +351,30 @@ async fn a_registration_hashes_one_password_and_anything_less_hashes_none() {
         (token_stage("unknown-token", Some(session)), 401),
         (with(wish("b@d"), &stage(DUMMY, session)), 400),
     ] {
-        assert_eq!(house.register(&body).await.0, status);
-        assert_eq!(house.hashes(), 0, "{body}");
+        assert_eq!(server.register(&body).await.0, status);
+        assert_eq!(server.hashes(), 0, "{body}");
     }
-    assert_eq!(house.register(&stage(DUMMY, session)).await.0, 200);
-    assert_eq!(house.hashes(), 1);
-    assert_eq!(house.register(&stage(DUMMY, session)).await.0, 200);
-    assert_eq!(house.hashes(), 1, "a replay hashes nothing");
+    assert_eq!(server.register(&stage(DUMMY, session)).await.0, 200);
+    assert_eq!(server.hashes(), 1);
+    assert_eq!(server.register(&stage(DUMMY, session)).await.0, 200);
+    assert_eq!(server.hashes(), 1, "a replay hashes nothing");
     let taken = with(wish("alice"), &json!({ "auth": { "type": DUMMY } }));
-    assert_eq!(house.register(&taken).await.0, 400);
+    assert_eq!(server.register(&taken).await.0, 400);
     assert_eq!(
-        house.hashes(),
+        server.hashes(),
         1,
         "a name that is known to be taken hashes nothing"
     );
     let no_password = json!({ "username": "bob", "auth": { "type": DUMMY } });
-    assert_eq!(house.register(&no_password).await.0, 400);
-    assert_eq!(house.hashes(), 1);
+    assert_eq!(server.register(&no_password).await.0, 400);
+    assert_eq!(server.hashes(), 1);
     let guest = Request::post(format!("{}/register?kind=guest", PREFIXES[1]));
-    assert_eq!(house.send(guest.body(b"{}".to_vec()).unwrap()).await.0, 200);
-    assert_eq!(house.hashes(), 1, "a guest has no password");
+    assert_eq!(
+        server.send(guest.body(b"{}".to_vec()).unwrap()).await.0,
+        200
+    );
+    assert_eq!(server.hashes(), 1, "a guest has no password");
     let bob = with(wish("bob"), &json!({ "auth": { "type": DUMMY } }));
-    assert_eq!(house.register(&bob).await.0, 200);
-    assert_eq!(house.hashes(), 2);
+    assert_eq!(server.register(&bob).await.0, 200);
+    assert_eq!(server.hashes(), 2);
 }

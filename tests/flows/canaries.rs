@@ -5,8 +5,8 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
-use kit::{House, Log, PREFIXES, Reply};
 use serde_json::{Value, json};
+use test_support::{Log, PREFIXES, Reply, TestServer};
 
 use crate::flows::{
     captcha::Provider,
@@ -24,7 +24,7 @@ const HS_TOKEN: &str = "canary-hs-token-0123456789";
 
 /// A house that is searched after every answer, and what must not be found in it.
 pub(crate) struct Watch {
-    pub(crate) house: House,
+    pub(crate) server: TestServer,
     log: Log,
     pub(crate) canaries: Vec<String>,
     /// What may be in a table, and in no log.
@@ -108,7 +108,7 @@ fn disguises(canary: &str) -> Vec<String> {
 
 impl Watch {
     pub(crate) async fn start(settings: &[(&str, &str)], log: &Log) -> Self {
-        let house = House::with(settings).await;
+        let server = TestServer::with(settings).await;
         let canaries = [
             PASSWORD,
             TOKEN_TEXT,
@@ -119,7 +119,7 @@ impl Watch {
         ];
         let canaries = canaries.map(str::to_owned).to_vec();
         Self {
-            house,
+            server,
             log: log.clone(),
             canaries,
             unlogged: Vec::new(),
@@ -130,7 +130,7 @@ impl Watch {
     /// Searches everything.
     #[track_caller]
     pub(crate) fn search(&self) {
-        let tables = self.house.dump();
+        let tables = self.server.dump();
         let log = self.log.text();
         let of_wire = |line: &&str| {
             let level = line.split_whitespace().nth(1);
@@ -170,7 +170,7 @@ impl Watch {
     }
 
     pub(crate) async fn register(&mut self, body: &Value) -> Value {
-        let reply = self.house.register(body).await;
+        let reply = self.server.register(body).await;
         self.note(&reply)
     }
 
@@ -180,7 +180,7 @@ impl Watch {
     }
 
     pub(crate) async fn submit(&mut self, kind: &str, session: &str, form: &str) -> u16 {
-        let reply = submit(&self.house, &page(PREFIXES[1], kind, session), form).await;
+        let reply = submit(&self.server, &page(PREFIXES[1], kind, session), form).await;
         self.note(&reply);
         reply.status.as_u16()
     }
@@ -218,7 +218,7 @@ async fn incident_12_no_secret_stands_in_a_table_or_a_log_at_any_moment_of_a_sig
     settings.push(POLICIES);
     let mut watch = Watch::start(&settings, &log).await;
     watch
-        .house
+        .server
         .registration_token(&["--token", TOKEN_TEXT, "--uses", "9"])
         .await;
     watch.search();
@@ -268,12 +268,12 @@ async fn incident_12_no_secret_stands_in_a_table_or_a_log_at_any_moment_of_a_sig
         assert_eq!(again, answer);
         let token = answer["access_token"].as_str().unwrap();
         let whoami = watch
-            .house
+            .server
             .get_as(token, "/_matrix/client/v3/account/whoami")
             .await;
         watch.note(&whoami);
         let query = format!("/_matrix/client/v3/account/whoami?access_token={token}");
-        let whoami = watch.house.get(&query).await;
+        let whoami = watch.server.get(&query).await;
         assert_eq!(watch.note(&whoami)["user_id"], "@alicefalse:localhost");
     }
     assert!(log.text().contains("/register"), "the log is listened to");
@@ -284,7 +284,7 @@ async fn incident_12_no_secret_stands_in_a_table_or_a_log_at_any_moment_of_a_sig
 async fn incident_22_no_secret_stands_in_the_log_of_a_failure() {
     let (log, _guard) = Log::capture();
     let mut watch = Watch::start(&[flows("m.login.dummy")], &log).await;
-    watch.house.sign_up("taken").await;
+    watch.server.sign_up("taken").await;
     watch.canaries.push("canary-wrong-token".to_owned());
     let session = watch.begin(&wish("alice")).await;
     let taken = with(wish("taken"), &stage(DUMMY, &session));
@@ -312,24 +312,24 @@ async fn incident_22_no_secret_stands_in_the_log_of_a_failure() {
         .await;
     let broken = format!(r#"{{"password":"{PASSWORD}","#);
     let reply = watch
-        .house
+        .server
         .post_text("/_matrix/client/v3/register", &broken)
         .await;
     watch.note(&reply);
     let junk = watch
-        .house
+        .server
         .get_as("canary-wrong-token", "/_matrix/client/v3/account/whoami")
         .await;
     watch.note(&junk);
     let validity =
         "/_matrix/client/v1/register/m.login.registration_token/validity?token=canary-wrong-token";
-    let reply = watch.house.get(validity).await;
+    let reply = watch.server.get(validity).await;
     watch.note(&reply);
     // A service that is out of order has its causes logged.
-    watch.house.expect_faults();
-    let cut = gatehouse_local::tap::Fault::new(gatehouse_local::tap::Kind::Cut);
-    watch.house.local.tap().inject(cut.times(4));
-    let reply = watch.house.register(&stage(DUMMY, &session)).await;
+    watch.server.expect_faults();
+    let cut = gatehouse_local::proxy::Fault::new(gatehouse_local::proxy::FaultKind::Cut);
+    watch.server.local.proxy().inject(cut.times(4));
+    let reply = watch.server.register(&stage(DUMMY, &session)).await;
     assert_eq!(reply.status, 500);
     watch.note(&reply);
     assert!(log.text().contains("through our fault"));
@@ -349,7 +349,7 @@ async fn incident_12_no_secret_of_guests_and_application_services_stands_anywher
     );
     std::fs::write(&file, yaml).unwrap();
     watch
-        .house
+        .server
         .admin_run(&["appservices", "add", file.to_str().unwrap()])
         .await
         .unwrap();
@@ -358,19 +358,19 @@ async fn incident_12_no_secret_of_guests_and_application_services_stands_anywher
     let request = http::Request::post("/_matrix/client/v3/register")
         .header("authorization", format!("Bearer {AS_TOKEN}"));
     let reply = watch
-        .house
+        .server
         .send(request.body(bridged.to_string().into_bytes()).unwrap())
         .await;
     reply.ok();
     watch.note(&reply);
     let whoami = watch
-        .house
+        .server
         .get_as(AS_TOKEN, "/_matrix/client/v3/account/whoami")
         .await;
     whoami.ok();
     watch.note(&whoami);
     let guest = watch
-        .house
+        .server
         .post("/_matrix/client/v3/register?kind=guest", &json!({}))
         .await;
     guest.ok();

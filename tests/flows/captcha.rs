@@ -14,8 +14,8 @@ use std::{
     },
 };
 
-use kit::{House, PREFIXES};
 use serde_json::{Value, json};
+use test_support::{PREFIXES, TestServer};
 
 use crate::flows::support::{
     DUMMY, RECAPTCHA, assert_people, at_once, flows, page, people, stage, submit, wish, with,
@@ -174,27 +174,27 @@ async fn uia_47_secret_and_response_are_forwarded() {
             let provider = Provider::start();
             let mut settings = provider.settings("m.login.recaptcha+m.login.dummy");
             settings[1].1 = kind;
-            let house = House::with(&settings).await;
+            let server = TestServer::with(&settings).await;
             let path = format!("{prefix}/register");
-            let first = house.post(&path, &wish("alice")).await.challenge();
+            let first = server.post(&path, &wish("alice")).await.challenge();
             let session = first["session"].as_str().unwrap();
             assert_eq!(
                 first["params"][RECAPTCHA],
                 json!({ "public_key": "site-key" })
             );
             assert!(!first.to_string().contains(SECRET));
-            let done = house
+            let done = server
                 .post(&path, &captcha("good-é &=", session))
                 .await
                 .challenge();
             assert_eq!(done["completed"], json!([RECAPTCHA]));
-            house.post(&path, &stage(DUMMY, session)).await.ok();
+            server.post(&path, &stage(DUMMY, session)).await.ok();
             let forms = provider.forms();
             assert_eq!(
                 forms,
                 ["secret=canary%2Fsecret%2Bkey&response=good-%C3%A9+%26%3D"]
             );
-            assert_people(&house, &["alice"]);
+            assert_people(&server, &["alice"]);
         }
     }
 }
@@ -202,15 +202,15 @@ async fn uia_47_secret_and_response_are_forwarded() {
 #[tokio::test]
 async fn uia_47_a_bad_response_is_refused_and_may_be_followed_by_a_good_one() {
     let provider = Provider::start();
-    let house = House::with(&provider.settings("m.login.recaptcha+m.login.dummy")).await;
-    let (_, session) = house.begin(&wish("alice")).await;
+    let server = TestServer::with(&provider.settings("m.login.recaptcha+m.login.dummy")).await;
+    let (_, session) = server.begin(&wish("alice")).await;
     for (body, code) in [
         (captcha("bad", &session), "M_CAPTCHA_INVALID"),
         (stage(RECAPTCHA, &session), "M_CAPTCHA_NEEDED"),
         (captcha("", &session), "M_CAPTCHA_NEEDED"),
         (captcha(&"x".repeat(9000), &session), "M_CAPTCHA_INVALID"),
     ] {
-        let refused = house.register(&body).await.refused(code);
+        let refused = server.register(&body).await.refused(code);
         assert_eq!(refused["session"], session.as_str());
         assert_eq!(refused["completed"], json!([]));
     }
@@ -221,34 +221,40 @@ async fn uia_47_a_bad_response_is_refused_and_may_be_followed_by_a_good_one() {
     );
     let mut wrong_type = stage(RECAPTCHA, &session);
     wrong_type["auth"]["response"] = json!(5);
-    house.register(&wrong_type).await.error(400, "M_BAD_JSON");
-    let done = house.register(&captcha("good", &session)).await.challenge();
+    server.register(&wrong_type).await.error(400, "M_BAD_JSON");
+    let done = server
+        .register(&captcha("good", &session))
+        .await
+        .challenge();
     assert_eq!(done["completed"], json!([RECAPTCHA]));
     // UIA-17: what is done is not asked about again.
-    house.register(&captcha("bad", &session)).await.challenge();
+    server.register(&captcha("bad", &session)).await.challenge();
     assert_eq!(provider.forms().len(), 2);
-    house.register(&stage(DUMMY, &session)).await.ok();
+    server.register(&stage(DUMMY, &session)).await.ok();
 }
 
 #[tokio::test]
 async fn uia_47_a_provider_out_of_order_passes_nobody_and_a_retry_is_possible() {
     let provider = Provider::start();
-    let house = House::with(&provider.settings("m.login.recaptcha+m.login.dummy")).await;
-    let (_, session) = house.begin(&wish("alice")).await;
+    let server = TestServer::with(&provider.settings("m.login.recaptcha+m.login.dummy")).await;
+    let (_, session) = server.begin(&wish("alice")).await;
     for trouble in [
         "html", "text", "number", "nothing", "null", "empty", "huge", "fault", "moved", "cut",
         "slow",
     ] {
-        let refused = house
+        let refused = server
             .register(&captcha(trouble, &session))
             .await
             .refused("M_UNAUTHORIZED");
         assert_eq!(refused["completed"], json!([]), "{trouble}");
         assert_eq!(refused["session"], session.as_str(), "{trouble}");
     }
-    let done = house.register(&captcha("good", &session)).await.challenge();
+    let done = server
+        .register(&captcha("good", &session))
+        .await
+        .challenge();
     assert_eq!(done["completed"], json!([RECAPTCHA]));
-    house.register(&stage(DUMMY, &session)).await.ok();
+    server.register(&stage(DUMMY, &session)).await.ok();
 }
 
 #[tokio::test]
@@ -261,29 +267,30 @@ async fn uia_47_a_provider_that_is_not_there_passes_nobody() {
         url: format!("http://{closed}/siteverify"),
         state: Arc::default(),
     };
-    let house = House::with(&provider.settings(RECAPTCHA)).await;
-    let (_, session) = house.begin(&wish("alice")).await;
-    house
+    let server = TestServer::with(&provider.settings(RECAPTCHA)).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    server
         .register(&captcha("good", &session))
         .await
         .refused("M_UNAUTHORIZED");
-    assert_people(&house, &[]);
+    assert_people(&server, &[]);
 }
 
 /// UIA-47: of two concurrent submits the provider accepts only the first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_47_the_loser_of_two_concurrent_submits_sees_the_stage_completed() {
     let provider = Arc::new(Provider::start());
-    let house = Arc::new(House::with(&provider.settings("m.login.recaptcha+m.login.dummy")).await);
-    let (_, session) = house.begin(&wish("alice")).await;
+    let server =
+        Arc::new(TestServer::with(&provider.settings("m.login.recaptcha+m.login.dummy")).await);
+    let (_, session) = server.begin(&wish("alice")).await;
     let both = at_once(2, |_| {
-        let (house, provider, body) = (
-            Arc::clone(&house),
+        let (server, provider, body) = (
+            Arc::clone(&server),
             Arc::clone(&provider),
             captcha("held", &session),
         );
         async move {
-            let reply = house.register(&body).await;
+            let reply = server.register(&body).await;
             // Whoever is first has been recorded; only now the other one hears its refusal.
             provider.let_go();
             reply
@@ -295,31 +302,31 @@ async fn uia_47_the_loser_of_two_concurrent_submits_sees_the_stage_completed() {
         assert_eq!(done["completed"], json!([RECAPTCHA]));
         assert!(done.get("errcode").is_none(), "{done}");
     }
-    house.register(&stage(DUMMY, &session)).await.ok();
-    assert_people(&house, &["alice"]);
+    server.register(&stage(DUMMY, &session)).await.ok();
+    assert_people(&server, &["alice"]);
 }
 
 /// UIA-15, UIA-47: the same when the captcha is the last stage, with a chosen name and without.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_15_the_loser_of_two_concurrent_captchas_at_the_end_gets_the_same_account() {
-    for asked in [wish("alice"), json!({ "password": kit::PASSWORD })] {
+    for asked in [wish("alice"), json!({ "password": test_support::PASSWORD })] {
         let provider = Arc::new(Provider::start());
-        let house = Arc::new(House::with(&provider.settings(RECAPTCHA)).await);
-        let (_, session) = house.begin(&asked).await;
+        let server = Arc::new(TestServer::with(&provider.settings(RECAPTCHA)).await);
+        let (_, session) = server.begin(&asked).await;
         let both = at_once(2, |_| {
-            let (house, provider, body) = (
-                Arc::clone(&house),
+            let (server, provider, body) = (
+                Arc::clone(&server),
                 Arc::clone(&provider),
                 captcha("held", &session),
             );
             async move {
-                let reply = house.register(&body).await;
+                let reply = server.register(&body).await;
                 provider.let_go();
                 reply
             }
         })
         .await;
-        assert_eq!(people(&house).len(), 1, "one session, one account");
+        assert_eq!(people(&server).len(), 1, "one session, one account");
         both[0].ok();
         assert_eq!(both[0].body, both[1].body);
     }
@@ -335,27 +342,27 @@ async fn uia_72_the_captchas_page_takes_the_field_of_each_widget() {
         let provider = Provider::start();
         let mut settings = provider.settings("m.login.recaptcha+m.login.dummy");
         settings[1].1 = kind;
-        let house = House::with(&settings).await;
-        let (_, session) = house.begin(&wish("alice")).await;
+        let server = TestServer::with(&settings).await;
+        let (_, session) = server.begin(&wish("alice")).await;
         let path = page(PREFIXES[1], RECAPTCHA, &session);
-        let form = house.get(&path).await.text();
+        let form = server.get(&path).await.text();
         assert!(
             form.contains("data-sitekey=\"site-key\"") && !form.contains(SECRET),
             "{form}"
         );
-        assert_eq!(submit(&house, &path, "").await.status, 401);
+        assert_eq!(submit(&server, &path, "").await.status, 401);
         assert_eq!(
-            submit(&house, &path, &format!("{field}=bad")).await.status,
+            submit(&server, &path, &format!("{field}=bad")).await.status,
             401
         );
         assert_eq!(
-            submit(&house, &path, &format!("{field}=good-%2B"))
+            submit(&server, &path, &format!("{field}=good-%2B"))
                 .await
                 .status,
             200
         );
         assert!(provider.forms()[1].ends_with("&response=good-%2B"));
         let last = with(wish("alice"), &stage(DUMMY, &session));
-        house.register(&last).await.ok();
+        server.register(&last).await.ok();
     }
 }

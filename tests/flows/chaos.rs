@@ -7,9 +7,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gatehouse_local::tap::Kind;
-use kit::{House, Reply};
+use gatehouse_local::proxy::FaultKind;
 use serde_json::{Value, json};
+use test_support::{Reply, TestServer};
 
 use crate::flows::support::{
     DUMMY, TWO_STAGES, alone, assert_whole, flows, new_token, people, register_at_once, stage,
@@ -17,26 +17,31 @@ use crate::flows::support::{
 };
 
 const MANY: usize = 100;
-const DELAY: Kind = Kind::Delay(Duration::from_millis(20));
-const CONTENTION: &[Kind] = &[
-    Kind::Conflict,
-    Kind::Throttle,
-    Kind::ThrottledItem,
-    Kind::Unprocessed,
-    Kind::HalfUnprocessed,
+const DELAY: FaultKind = FaultKind::Delay(Duration::from_millis(20));
+const CONTENTION: &[FaultKind] = &[
+    FaultKind::Conflict,
+    FaultKind::Throttle,
+    FaultKind::ThrottledItem,
+    FaultKind::Unprocessed,
+    FaultKind::HalfUnprocessed,
     DELAY,
 ];
-const BREAKAGE: &[Kind] = &[Kind::LostAnswer, Kind::Cut, Kind::InternalError, DELAY];
+const BREAKAGE: &[FaultKind] = &[
+    FaultKind::LostAnswer,
+    FaultKind::Cut,
+    FaultKind::InternalError,
+    DELAY,
+];
 
 /// The weathers: what happens to how many of a thousand calls, and the worst status it excuses.
-const WEATHERS: [(&[Kind], u16, u16); 2] = [(CONTENTION, 200, 429), (BREAKAGE, 60, 500)];
+const WEATHERS: [(&[FaultKind], u16, u16); 2] = [(CONTENTION, 200, 429), (BREAKAGE, 60, 500)];
 
-async fn house(settings: &[(&str, &str)], worst: u16) -> Arc<House> {
-    let house = House::with(settings).await;
+async fn test_server(settings: &[(&str, &str)], worst: u16) -> Arc<TestServer> {
+    let server = TestServer::with(settings).await;
     if worst >= 500 {
-        house.expect_faults();
+        server.expect_faults();
     }
-    Arc::new(house)
+    Arc::new(server)
 }
 
 /// Asserts that every status is one of these or excused, and returns how many were 200.
@@ -51,9 +56,9 @@ fn successes(replies: &[Reply], lawful: &[u16], worst: u16) -> usize {
 }
 
 /// Repeats a request as a client does until it is answered.
-async fn insist(house: &House, body: &Value) -> Reply {
+async fn insist(server: &TestServer, body: &Value) -> Reply {
     for _ in 0..20 {
-        let reply = house.register(body).await;
+        let reply = server.register(body).await;
         if reply.status != 429 && !reply.status.is_server_error() {
             return reply;
         }
@@ -66,21 +71,21 @@ async fn insist(house: &House, body: &Value) -> Reply {
 async fn reg_14_one_name_is_given_once_whatever_happens() {
     let _alone = alone().await;
     for (seed, (kinds, per_mille, worst)) in (1..).zip(WEATHERS) {
-        let house = house(&[], worst).await;
+        let server = test_server(&[], worst).await;
         let mut sessions = Vec::new();
         for _ in 0..MANY {
-            sessions.push(house.begin(&wish("alice")).await.1);
+            sessions.push(server.begin(&wish("alice")).await.1);
         }
-        house.local.tap().chaos(seed, per_mille, kinds);
+        server.local.proxy().chaos(seed, per_mille, kinds);
         let replies =
-            register_at_once(&house, MANY, |number| stage(DUMMY, &sessions[number])).await;
+            register_at_once(&server, MANY, |number| stage(DUMMY, &sessions[number])).await;
         assert!(successes(&replies, &[200, 400], worst) <= 1);
-        house.local.tap().calm();
-        assert_whole(&people(&house));
-        assert!(people(&house).len() <= 1);
+        server.local.proxy().clear_faults();
+        assert_whole(&people(&server));
+        assert!(people(&server).len() <= 1);
         let mut winners = Vec::new();
         for session in &sessions {
-            let reply = insist(&house, &stage(DUMMY, session)).await;
+            let reply = insist(&server, &stage(DUMMY, session)).await;
             match reply.status.as_u16() {
                 200 => winners.push(reply.ok()),
                 _ => drop(reply.error(400, "M_USER_IN_USE")),
@@ -88,13 +93,13 @@ async fn reg_14_one_name_is_given_once_whatever_happens() {
         }
         assert_eq!(winners.len(), 1);
         assert_eq!(
-            whoami(&house, &winners[0]).await["user_id"],
+            whoami(&server, &winners[0]).await["user_id"],
             "@alice:localhost"
         );
         let before = replies.iter().find(|reply| reply.status == 200);
         assert!(before.is_none_or(|reply| reply.json() == winners[0]));
-        assert_whole(&people(&house));
-        assert_eq!(people(&house).len(), 1);
+        assert_whole(&people(&server));
+        assert_eq!(people(&server).len(), 1);
     }
 }
 
@@ -102,22 +107,22 @@ async fn reg_14_one_name_is_given_once_whatever_happens() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_15_one_session_makes_one_account_whatever_happens() {
     let _alone = alone().await;
-    let nameless = json!({ "password": kit::PASSWORD });
+    let nameless = json!({ "password": test_support::PASSWORD });
     for (seed, (kinds, per_mille, worst)) in (1..).zip(WEATHERS) {
         for asked in [wish("alice"), nameless.clone()] {
-            let house = house(&[], worst).await;
-            let (_, session) = house.begin(&asked).await;
-            house.local.tap().chaos(seed, per_mille, kinds);
-            let replies = register_at_once(&house, MANY, |_| stage(DUMMY, &session)).await;
+            let server = test_server(&[], worst).await;
+            let (_, session) = server.begin(&asked).await;
+            server.local.proxy().chaos(seed, per_mille, kinds);
+            let replies = register_at_once(&server, MANY, |_| stage(DUMMY, &session)).await;
             successes(&replies, &[200], worst);
-            house.local.tap().calm();
-            let answer = insist(&house, &stage(DUMMY, &session)).await;
+            server.local.proxy().clear_faults();
+            let answer = insist(&server, &stage(DUMMY, &session)).await;
             answer.ok();
             for reply in replies.iter().filter(|reply| reply.status == 200) {
                 assert_eq!(reply.body, answer.body);
             }
-            assert_eq!(people(&house).len(), 1);
-            assert_whole(&people(&house));
+            assert_eq!(people(&server).len(), 1);
+            assert_whole(&people(&server));
         }
     }
 }
@@ -127,30 +132,30 @@ async fn uia_15_one_session_makes_one_account_whatever_happens() {
 async fn l5_a_one_use_token_makes_one_account_whatever_happens() {
     let _alone = alone().await;
     for (seed, (kinds, per_mille, worst)) in (1..).zip(WEATHERS) {
-        let house = house(&[TWO_STAGES], worst).await;
-        let token = new_token(&house, &["--uses", "1"]).await;
+        let server = test_server(&[TWO_STAGES], worst).await;
+        let token = new_token(&server, &["--uses", "1"]).await;
         let mut sessions = Vec::new();
         for number in 0..MANY {
-            let (_, session) = house.begin(&wish(&format!("user{number}"))).await;
-            house
+            let (_, session) = server.begin(&wish(&format!("user{number}"))).await;
+            server
                 .register(&token_stage(&token, Some(&session)))
                 .await
                 .challenge();
             sessions.push(session);
         }
-        house.local.tap().chaos(seed, per_mille, kinds);
+        server.local.proxy().chaos(seed, per_mille, kinds);
         let replies =
-            register_at_once(&house, MANY, |number| stage(DUMMY, &sessions[number])).await;
+            register_at_once(&server, MANY, |number| stage(DUMMY, &sessions[number])).await;
         assert!(successes(&replies, &[200, 401], worst) <= 1);
         for reply in replies.iter().filter(|reply| reply.status == 401) {
             reply.refused("M_UNAUTHORIZED");
         }
-        house.local.tap().calm();
-        let spent = i64::try_from(people(&house).len()).unwrap();
-        assert_eq!(uses_left(&house), [1 - spent]);
+        server.local.proxy().clear_faults();
+        let spent = i64::try_from(people(&server).len()).unwrap();
+        assert_eq!(uses_left(&server), [1 - spent]);
         let mut winners = 0;
         for session in &sessions {
-            let reply = insist(&house, &stage(DUMMY, session)).await;
+            let reply = insist(&server, &stage(DUMMY, session)).await;
             match reply.status.as_u16() {
                 200 => winners += 1,
                 // The token's stage, and that alone, is open again.
@@ -158,10 +163,10 @@ async fn l5_a_one_use_token_makes_one_account_whatever_happens() {
             }
         }
         assert_eq!(
-            (winners, people(&house).len(), uses_left(&house)),
+            (winners, people(&server).len(), uses_left(&server)),
             (1, 1, vec![0])
         );
-        assert_whole(&people(&house));
+        assert_whole(&people(&server));
     }
 }
 
@@ -171,21 +176,21 @@ async fn uia_60_a_token_in_shares_adds_up_whatever_happens() {
     let _alone = alone().await;
     for (seed, (kinds, per_mille, worst)) in (1..).zip(WEATHERS) {
         for uses in [40, 1000] {
-            let house = house(&[flows("m.login.registration_token")], worst).await;
-            let token = new_token(&house, &["--uses", &uses.to_string()]).await;
-            house.local.tap().chaos(seed, per_mille, kinds);
-            let replies = register_at_once(&house, MANY / 2, |number| {
+            let server = test_server(&[flows("m.login.registration_token")], worst).await;
+            let token = new_token(&server, &["--uses", &uses.to_string()]).await;
+            server.local.proxy().chaos(seed, per_mille, kinds);
+            let replies = register_at_once(&server, MANY / 2, |number| {
                 with(wish(&format!("user{number}")), &token_stage(&token, None))
             })
             .await;
             let successes = successes(&replies, &[200, 401], worst);
-            let made = people(&house).len();
+            let made = people(&server).len();
             assert_eq!(
                 uses - made,
-                usize::try_from(uses_left(&house).iter().sum::<i64>()).unwrap()
+                usize::try_from(uses_left(&server).iter().sum::<i64>()).unwrap()
             );
-            assert!(uses_left(&house).iter().all(|left| *left >= 0));
-            assert_whole(&people(&house));
+            assert!(uses_left(&server).iter().all(|left| *left >= 0));
+            assert_whole(&people(&server));
             // An account whose answer was lost for good is the one case of more accounts than answers.
             assert!(successes <= made, "{successes} answers, {made} accounts");
             if worst < 500 {

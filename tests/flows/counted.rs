@@ -18,29 +18,29 @@ use clap::Parser;
 use gatehouse_admin::Cli;
 use gatehouse_local::{Local, Options, clock::MovableClock};
 use http::Request;
-use kit::NOW;
 use serde_json::Value;
-use shared::chance::{Chance, SystemChance};
+use shared::rng::{SystemRng, Rng};
+use test_support::NOW;
 
 const SALT_BYTES: usize = 16;
 
 /// The system's generator, with an eye on who draws salts.
 #[derive(Debug, Default)]
-struct CountingChance(AtomicUsize);
+struct CountingRng(AtomicUsize);
 
-impl Chance for CountingChance {
+impl Rng for CountingRng {
     fn fill(&self, bytes: &mut [u8]) {
         if bytes.len() == SALT_BYTES {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
-        SystemChance.fill(bytes);
+        SystemRng.fill(bytes);
     }
 }
 
 /// The house.
 pub(crate) struct Counted {
     pub(crate) local: Local,
-    chance: Arc<CountingChance>,
+    rng: Arc<CountingRng>,
     network: AtomicU32,
 }
 
@@ -53,24 +53,24 @@ impl Counted {
         ]);
         let own = settings.iter();
         values.extend(own.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let chance = Arc::new(CountingChance::default());
+        let rng = Arc::new(CountingRng::default());
         let options = Options {
             lookup: Arc::new(move |name| values.get(name).cloned()),
             clock: Arc::new(MovableClock::frozen(NOW)),
-            chance: Arc::clone(&chance) as Arc<dyn Chance>,
+            rng: Arc::clone(&rng) as Arc<dyn Rng>,
             ..Options::default()
         };
         let local = Local::start(options).unwrap();
         Self {
             local,
-            chance,
+            rng,
             network: AtomicU32::new(0x0a00_0000),
         }
     }
 
     /// How many passwords were hashed so far.
     pub(crate) fn hashes(&self) -> usize {
-        self.chance.0.load(Ordering::SeqCst)
+        self.rng.0.load(Ordering::SeqCst)
     }
 
     pub(crate) async fn register(&self, body: &Value) -> (u16, Value) {
@@ -98,7 +98,7 @@ impl Counted {
     }
 
     pub(crate) async fn new_token(&self, arguments: &[&str]) -> String {
-        let admin = kit::operator(&self.local, Arc::new(SystemChance));
+        let admin = test_support::operator(&self.local, Arc::new(SystemRng));
         let create = ["gatehouse-admin", "registration-tokens", "create"];
         let cli = Cli::try_parse_from(create.iter().chain(arguments)).unwrap();
         let made = admin.run(&cli.command).await.unwrap().json;

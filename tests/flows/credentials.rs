@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use kit::House;
 use serde_json::{Value, json};
+use test_support::TestServer;
 
 use crate::flows::{
     addresses::{
@@ -18,8 +18,8 @@ type Spelling = fn(&Asked, &Value) -> Value;
 
 const EITHER: &str = "m.login.email.identity m.login.msisdn";
 
-async fn house(limits: &str) -> House {
-    House::with(&[flows(EITHER), MAIL, SMS, ("GATEHOUSE_LIMITS", limits)]).await
+async fn test_server(limits: &str) -> TestServer {
+    TestServer::with(&[flows(EITHER), MAIL, SMS, ("GATEHOUSE_LIMITS", limits)]).await
 }
 
 /// A body that attempts `kind` with these members beside the type.
@@ -28,9 +28,9 @@ fn attempt(kind: &str, members: &Value) -> Value {
     with(wish("alice"), &json!({ "auth": auth }))
 }
 
-async fn proven(house: &House) -> Asked {
-    let asked = ask_mail(house, ALICE, "secret").await;
-    asked.validate(house).await;
+async fn proven(server: &TestServer) -> Asked {
+    let asked = ask_mail(server, ALICE, "secret").await;
+    asked.validate(server).await;
     asked
 }
 
@@ -60,20 +60,20 @@ async fn uia_51_credentials_are_understood_in_every_spelling() {
         |asked, _| json!({ "threepid_creds": with(asked.creds(), &json!({ "id_server": null, "more": [1] })) }),
     ];
     for (number, spelling) in spellings.iter().enumerate() {
-        let house = house("off").await;
-        let asked = proven(&house).await;
+        let server = test_server("off").await;
+        let asked = proven(&server).await;
         let body = attempt(EMAIL, &spelling(&asked, &wrong));
-        let reply = house.register(&body).await;
+        let reply = server.register(&body).await;
         assert_eq!(reply.status, 200, "spelling {number}: {}", reply.text());
-        assert_addresses(&house, &[("email#alice@example.org", "alice")]);
+        assert_addresses(&server, &[("email#alice@example.org", "alice")]);
     }
 }
 
 /// UIA-51, HTTP-16: what is of another type is refused and never converted.
 #[tokio::test]
 async fn uia_51_credentials_of_another_type_are_refused() {
-    let house = house("off").await;
-    let asked = proven(&house).await;
+    let server = test_server("off").await;
+    let asked = proven(&server).await;
     let with_member = |name: &str, value: Value| {
         let mut creds = asked.creds();
         creds[name] = value;
@@ -98,7 +98,7 @@ async fn uia_51_credentials_of_another_type_are_refused() {
         for name in ["threepid_creds", "threepidCreds"] {
             let mut members = json!({});
             members[name] = creds.clone();
-            let reply = house.register(&attempt(EMAIL, &members)).await;
+            let reply = server.register(&attempt(EMAIL, &members)).await;
             reply.error(400, "M_BAD_JSON");
         }
     }
@@ -110,21 +110,21 @@ async fn uia_51_credentials_of_another_type_are_refused() {
         json!({ "threepid_creds": { "sid": asked.sid } }),
         json!({ "threepid_creds": { "client_secret": asked.secret } }),
     ] {
-        let reply = house.register(&attempt(EMAIL, &members)).await;
+        let reply = server.register(&attempt(EMAIL, &members)).await;
         reply.refused("M_MISSING_PARAM");
     }
-    assert_people(&house, &[]);
-    assert_eq!(asked.state(&house), "validated");
+    assert_people(&server, &[]);
+    assert_eq!(asked.state(&server), "validated");
 }
 
 /// UIA-53: the one answer to whatever is no proof, which says nothing about why.
 #[tokio::test]
 async fn uia_53_only_a_validated_session_of_that_secret_and_medium_passes() {
-    let house = house("off").await;
-    let mail = proven(&house).await;
-    let text = ask_text(&house, NUMBER.0, "secret").await;
-    text.validate(&house).await;
-    let pending = ask_mail(&house, "bob@example.org", "secret").await;
+    let server = test_server("off").await;
+    let mail = proven(&server).await;
+    let text = ask_text(&server, NUMBER.0, "secret").await;
+    text.validate(&server).await;
+    let pending = ask_mail(&server, "bob@example.org", "secret").await;
     let creds = |sid: &str, secret: &str| json!({ "sid": sid, "client_secret": secret });
     let long = "a".repeat(256);
     let attempts = [
@@ -144,15 +144,15 @@ async fn uia_53_only_a_validated_session_of_that_secret_and_medium_passes() {
     let mut answers = Vec::new();
     for (kind, creds) in attempts {
         let body = attempt(kind, &json!({ "threepid_creds": creds }));
-        let mut body = house.register(&body).await.refused("M_UNAUTHORIZED");
+        let mut body = server.register(&body).await.refused("M_UNAUTHORIZED");
         assert_eq!(body["completed"], json!([]), "{kind} {creds}");
         body["session"] = Value::Null;
         answers.push(body);
     }
     assert!(answers.windows(2).all(|pair| pair[0] == pair[1]));
-    assert_people(&house, &[]);
+    assert_people(&server, &[]);
     assert_eq!(
-        (mail.state(&house), text.state(&house)),
+        (mail.state(&server), text.state(&server)),
         ("validated".into(), "validated".into())
     );
 }
@@ -161,21 +161,21 @@ async fn uia_53_only_a_validated_session_of_that_secret_and_medium_passes() {
 #[tokio::test]
 async fn l6_a_proof_grows_old() {
     for (hours, works) in [(23, true), (24, false), (25, false), (24 * 5, false)] {
-        let house = house("off").await;
-        let asked = ask_mail(&house, ALICE, "secret").await;
-        house.deliver().await;
-        house.advance(Duration::from_hours(23));
-        confirm(&house, &link_to(&house, ALICE)).await;
-        house.advance(Duration::from_hours(hours));
+        let server = test_server("off").await;
+        let asked = ask_mail(&server, ALICE, "secret").await;
+        server.deliver().await;
+        server.advance(Duration::from_hours(23));
+        confirm(&server, &link_to(&server, ALICE)).await;
+        server.advance(Duration::from_hours(hours));
         let body = attempt(EMAIL, &json!({ "threepid_creds": asked.creds() }));
-        let reply = house.register(&body).await;
+        let reply = server.register(&body).await;
         if works {
             reply.ok();
-            assert_people(&house, &["alice"]);
+            assert_people(&server, &["alice"]);
         } else {
             reply.refused("M_UNAUTHORIZED");
-            assert_people(&house, &[]);
-            assert!(claims(&house).is_empty());
+            assert_people(&server, &[]);
+            assert!(claims(&server).is_empty());
         }
     }
 }
@@ -184,93 +184,93 @@ async fn l6_a_proof_grows_old() {
 #[tokio::test]
 async fn l6_a_proof_that_grows_old_within_a_session_is_asked_for_again() {
     let offered = "m.login.email.identity+m.login.dummy";
-    let house = House::with(&[flows(offered), MAIL]).await;
-    let asked = proven(&house).await;
-    let (_, session) = house.begin(&wish("alice")).await;
-    let body = house.register(&asked.attempt(Some(&session))).await;
+    let server = TestServer::with(&[flows(offered), MAIL]).await;
+    let asked = proven(&server).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    let body = server.register(&asked.attempt(Some(&session))).await;
     assert_eq!(body.challenge()["completed"], json!([EMAIL]));
-    house.advance(Duration::from_hours(25));
+    server.advance(Duration::from_hours(25));
     let last = stage(DUMMY, &session);
-    let body = house.register(&last).await.refused("M_UNAUTHORIZED");
+    let body = server.register(&last).await.refused("M_UNAUTHORIZED");
     assert_eq!(body["completed"], json!([DUMMY]));
     assert_eq!(body["session"], *session);
-    assert_people(&house, &[]);
+    assert_people(&server, &[]);
     // The same client, the same secret: a new generation of the same session.
-    let again = ask_mail(&house, ALICE, "secret").await;
+    let again = ask_mail(&server, ALICE, "secret").await;
     assert_eq!(again.sid, asked.sid);
-    again.validate(&house).await;
-    house.register(&again.attempt(Some(&session))).await.ok();
-    assert_addresses(&house, &[("email#alice@example.org", "alice")]);
+    again.validate(&server).await;
+    server.register(&again.attempt(Some(&session))).await.ok();
+    assert_addresses(&server, &[("email#alice@example.org", "alice")]);
 }
 
 /// UIA-54, incident 20: a proof makes one account, in whatever order its users come.
 #[tokio::test]
 async fn uia_54_a_proof_is_spent_once() {
-    let house = house("off").await;
-    let asked = proven(&house).await;
-    let (_, before) = house.begin(&wish("carol")).await;
+    let server = test_server("off").await;
+    let asked = proven(&server).await;
+    let (_, before) = server.begin(&wish("carol")).await;
     let body = attempt(EMAIL, &json!({ "threepid_creds": asked.creds() }));
-    house.register(&body).await.ok();
-    assert_eq!(asked.state(&house), "spent");
-    let (_, after) = house.begin(&wish("dave")).await;
+    server.register(&body).await.ok();
+    assert_eq!(asked.state(&server), "spent");
+    let (_, after) = server.begin(&wish("dave")).await;
     for again in [
         with(wish("bob"), &asked.attempt(None)),
         asked.attempt(Some(&before)),
         asked.attempt(Some(&after)),
     ] {
-        let body = house.register(&again).await.refused("M_UNAUTHORIZED");
+        let body = server.register(&again).await.refused("M_UNAUTHORIZED");
         assert_eq!(body["completed"], json!([]));
     }
     // A link that was followed again revives nothing.
-    let link = link_to(&house, ALICE);
-    let page = house.get(path_of(&link)).await;
+    let link = link_to(&server, ALICE);
+    let page = server.get(path_of(&link)).await;
     assert_eq!(page.status, 400, "{}", page.text());
-    house
+    server
         .register(&asked.attempt(Some(&before)))
         .await
         .refused("M_UNAUTHORIZED");
-    assert_people(&house, &["alice"]);
-    assert_addresses(&house, &[("email#alice@example.org", "alice")]);
+    assert_people(&server, &["alice"]);
+    assert_addresses(&server, &[("email#alice@example.org", "alice")]);
 }
 
 /// UIA-54: a proof that two sessions have shown belongs to the one that finishes first.
 #[tokio::test]
 async fn uia_54_a_proof_in_two_sessions_serves_the_first_to_finish() {
     let offered = "m.login.email.identity+m.login.dummy";
-    let house = House::with(&[flows(offered), MAIL]).await;
-    let asked = proven(&house).await;
+    let server = TestServer::with(&[flows(offered), MAIL]).await;
+    let asked = proven(&server).await;
     let mut sessions = Vec::new();
     for name in ["alice", "bob"] {
-        let (_, session) = house.begin(&wish(name)).await;
-        let body = house.register(&asked.attempt(Some(&session))).await;
+        let (_, session) = server.begin(&wish(name)).await;
+        let body = server.register(&asked.attempt(Some(&session))).await;
         assert_eq!(body.challenge()["completed"], json!([EMAIL]));
         sessions.push(session);
     }
-    house.register(&stage(DUMMY, &sessions[0])).await.ok();
-    let reply = house.register(&stage(DUMMY, &sessions[1])).await;
+    server.register(&stage(DUMMY, &sessions[0])).await.ok();
+    let reply = server.register(&stage(DUMMY, &sessions[1])).await;
     reply.error(400, "M_THREEPID_IN_USE");
     // The stage is open again, for another address.
-    let reply = house.register(&stage(DUMMY, &sessions[1])).await;
+    let reply = server.register(&stage(DUMMY, &sessions[1])).await;
     assert_eq!(reply.challenge()["completed"], json!([DUMMY]));
-    assert_people(&house, &["alice"]);
-    assert_addresses(&house, &[("email#alice@example.org", "alice")]);
+    assert_people(&server, &["alice"]);
+    assert_addresses(&server, &[("email#alice@example.org", "alice")]);
 }
 
 /// UIA-57, UIA-26: asking again and again is what clients do; it is neither refused nor written down.
 #[tokio::test]
 async fn uia_57_fifty_polls_are_answered_and_cost_no_write_after_the_first() {
-    let house = house("on").await;
-    let asked = ask_mail(&house, ALICE, "secret").await;
-    house.deliver().await;
-    let (_, session) = house.begin(&wish("alice")).await;
+    let server = test_server("on").await;
+    let asked = ask_mail(&server, ALICE, "secret").await;
+    server.deliver().await;
+    let (_, session) = server.begin(&wish("alice")).await;
     let poll = asked.attempt(Some(&session));
-    house.register(&poll).await.refused("M_UNAUTHORIZED");
-    let rows = |house: &House| {
-        ["UiaSessions", "Proofs", "Outbox"].map(|table| house.local.engine().table(table).unwrap())
+    server.register(&poll).await.refused("M_UNAUTHORIZED");
+    let rows = |server: &TestServer| {
+        ["UiaSessions", "Proofs", "Outbox"].map(|table| server.local.engine().table(table).unwrap())
     };
-    let before = rows(&house);
+    let before = rows(&server);
     for number in 0..50 {
-        let (reply, calls) = house.calls_of(house.register(&poll)).await;
+        let (reply, calls) = server.calls_of(server.register(&poll)).await;
         reply.refused("M_UNAUTHORIZED");
         let writes = calls.iter().filter(|call| {
             call.operation != "BatchGetItem"
@@ -279,9 +279,9 @@ async fn uia_57_fifty_polls_are_answered_and_cost_no_write_after_the_first() {
         });
         assert_eq!(writes.count(), 0, "poll {number}: {calls:?}");
     }
-    assert_eq!(rows(&house), before);
-    confirm(&house, &link_to(&house, ALICE)).await;
-    house.register(&poll).await.ok();
-    assert_eq!(count(&house, "UiaSessions"), 1);
-    assert_addresses(&house, &[("email#alice@example.org", "alice")]);
+    assert_eq!(rows(&server), before);
+    confirm(&server, &link_to(&server, ALICE)).await;
+    server.register(&poll).await.ok();
+    assert_eq!(count(&server, "UiaSessions"), 1);
+    assert_addresses(&server, &[("email#alice@example.org", "alice")]);
 }

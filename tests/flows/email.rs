@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use kit::{House, PREFIXES};
 use serde_json::{Value, json};
+use test_support::{PREFIXES, TestServer};
 
 use crate::flows::{
     addresses::{
@@ -20,8 +20,8 @@ use crate::flows::{
     },
 };
 
-async fn house(offered: &str) -> House {
-    House::with(&[flows(offered), MAIL, SMS, POLICIES]).await
+async fn test_server(offered: &str) -> TestServer {
+    TestServer::with(&[flows(offered), MAIL, SMS, POLICIES]).await
 }
 
 fn poll(session: &str) -> Value {
@@ -32,18 +32,18 @@ fn poll(session: &str) -> Value {
 #[tokio::test]
 async fn uia_57_a_sign_up_waits_until_the_link_in_the_mail_is_confirmed() {
     for prefix in PREFIXES {
-        let house = house(EMAIL).await;
+        let server = test_server(EMAIL).await;
         let register = format!("{prefix}/register");
-        let challenge = house.post(&register, &wish("alice")).await.challenge();
+        let challenge = server.post(&register, &wish("alice")).await.challenge();
         assert_eq!(challenge["flows"], json!([{ "stages": [EMAIL] }]));
         let session = challenge["session"].as_str().unwrap().to_owned();
-        let asked = ask(&house, prefix, &mail_to(ALICE, "secret", 1)).await;
+        let asked = ask(&server, prefix, &mail_to(ALICE, "secret", 1)).await;
         let attempt = asked.attempt(Some(&session));
         let polls = |times: usize| {
-            let (house, register, attempt, session) = (&house, &register, &attempt, &session);
+            let (server, register, attempt, session) = (&server, &register, &attempt, &session);
             async move {
                 for _ in 0..times {
-                    let body = house
+                    let body = server
                         .post(register, attempt)
                         .await
                         .refused("M_UNAUTHORIZED");
@@ -53,37 +53,40 @@ async fn uia_57_a_sign_up_waits_until_the_link_in_the_mail_is_confirmed() {
             }
         };
         polls(2).await;
-        assert_eq!(house.deliver().await, 1);
+        assert_eq!(server.deliver().await, 1);
         polls(2).await;
-        let link = link_to(&house, ALICE);
+        let link = link_to(&server, ALICE);
         // The page alone confirms nothing.
-        assert_eq!(house.get(path_of(&link)).await.status, 200);
+        assert_eq!(server.get(path_of(&link)).await.status, 200);
         polls(2).await;
-        assert_people(&house, &[]);
-        confirm(&house, &link).await;
-        let answer = house.post(&register, &attempt).await.ok();
+        assert_people(&server, &[]);
+        confirm(&server, &link).await;
+        let answer = server.post(&register, &attempt).await.ok();
         assert_eq!(answer["user_id"], "@alice:localhost");
-        assert_eq!(whoami(&house, &answer).await["user_id"], "@alice:localhost");
+        assert_eq!(
+            whoami(&server, &answer).await["user_id"],
+            "@alice:localhost"
+        );
         // UIA-15: once more is the same.
-        assert_eq!(house.post(&register, &attempt).await.ok(), answer);
-        assert_people(&house, &["alice"]);
-        assert_addresses(&house, &[("email#alice@example.org", "alice")]);
-        assert_eq!(house.messages().len(), 1);
+        assert_eq!(server.post(&register, &attempt).await.ok(), answer);
+        assert_people(&server, &["alice"]);
+        assert_addresses(&server, &[("email#alice@example.org", "alice")]);
+        assert_eq!(server.messages().len(), 1);
     }
 }
 
 /// UIA-11: everything in one request, which has no session.
 #[tokio::test]
 async fn uia_11_a_proven_address_signs_up_in_one_request() {
-    let house = house(EMAIL).await;
-    let asked = ask_mail(&house, ALICE, "secret").await;
+    let server = test_server(EMAIL).await;
+    let asked = ask_mail(&server, ALICE, "secret").await;
     let body = with(wish("alice"), &asked.attempt(None));
-    let refused = house.register(&body).await.refused("M_UNAUTHORIZED");
+    let refused = server.register(&body).await.refused("M_UNAUTHORIZED");
     assert_eq!(refused["completed"], json!([]));
-    asked.validate(&house).await;
-    let answer = house.register(&body).await.ok();
+    asked.validate(&server).await;
+    let answer = server.register(&body).await.ok();
     assert_eq!(answer["user_id"], "@alice:localhost");
-    assert_addresses(&house, &[("email#alice@example.org", "alice")]);
+    assert_addresses(&server, &[("email#alice@example.org", "alice")]);
 }
 
 /// UIA-18: a request that attempts nothing finds the stage done.
@@ -93,30 +96,30 @@ async fn uia_18_a_session_alone_asks_whether_the_address_is_proven() {
         (EMAIL.to_owned(), None),
         (format!("{EMAIL}+{DUMMY}"), Some(json!([EMAIL]))),
     ] {
-        let house = house(&offered).await;
-        let (_, session) = house.begin(&wish("alice")).await;
-        let asked = ask_mail(&house, ALICE, "secret").await;
+        let server = test_server(&offered).await;
+        let (_, session) = server.begin(&wish("alice")).await;
+        let asked = ask_mail(&server, ALICE, "secret").await;
         // Before the session knows what it waits for, nothing is said of it.
-        let body = house.register(&poll(&session)).await.challenge();
+        let body = server.register(&poll(&session)).await.challenge();
         assert!(body.get("errcode").is_none(), "{body}");
-        house
+        server
             .register(&asked.attempt(Some(&session)))
             .await
             .refused("M_UNAUTHORIZED");
-        let body = house.register(&poll(&session)).await.challenge();
+        let body = server.register(&poll(&session)).await.challenge();
         assert_eq!(body["completed"], json!([]));
-        asked.validate(&house).await;
-        let reply = house.register(&poll(&session)).await;
+        asked.validate(&server).await;
+        let reply = server.register(&poll(&session)).await;
         match completed {
             None => drop(reply.ok()),
             Some(completed) => {
                 let body = reply.challenge();
                 assert_eq!(body["completed"], completed);
                 assert!(body.get("errcode").is_none(), "{body}");
-                house.register(&stage(DUMMY, &session)).await.ok();
+                server.register(&stage(DUMMY, &session)).await.ok();
             }
         }
-        assert_addresses(&house, &[("email#alice@example.org", "alice")]);
+        assert_addresses(&server, &[("email#alice@example.org", "alice")]);
     }
 }
 
@@ -124,42 +127,48 @@ async fn uia_18_a_session_alone_asks_whether_the_address_is_proven() {
 /// that they are missing.
 #[tokio::test]
 async fn uia_50_credentials_are_needed_once() {
-    let house = house(EMAIL).await;
-    let (_, session) = house.begin(&wish("alice")).await;
+    let server = test_server(EMAIL).await;
+    let (_, session) = server.begin(&wish("alice")).await;
     let bare = stage(EMAIL, &session);
-    house.register(&bare).await.refused("M_MISSING_PARAM");
-    let asked = ask_mail(&house, ALICE, "secret").await;
+    server.register(&bare).await.refused("M_MISSING_PARAM");
+    let asked = ask_mail(&server, ALICE, "secret").await;
     let attempt = asked.attempt(Some(&session));
-    house.register(&attempt).await.refused("M_UNAUTHORIZED");
-    house.register(&bare).await.refused("M_UNAUTHORIZED");
-    asked.validate(&house).await;
-    house.register(&bare).await.ok();
-    assert_people(&house, &["alice"]);
-    assert_addresses(&house, &[("email#alice@example.org", "alice")]);
+    server.register(&attempt).await.refused("M_UNAUTHORIZED");
+    server.register(&bare).await.refused("M_UNAUTHORIZED");
+    asked.validate(&server).await;
+    server.register(&bare).await.ok();
+    assert_people(&server, &["alice"]);
+    assert_addresses(&server, &[("email#alice@example.org", "alice")]);
 }
 
 /// A client that asked for another address meanwhile.
 #[tokio::test]
 async fn uia_50_the_last_credentials_count() {
-    let house = house(EMAIL).await;
-    let (_, session) = house.begin(&wish("alice")).await;
-    let first = ask_mail(&house, "typo@example.org", "secret").await;
-    let second = ask_mail(&house, ALICE, "secret").await;
+    let server = test_server(EMAIL).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    let first = ask_mail(&server, "typo@example.org", "secret").await;
+    let second = ask_mail(&server, ALICE, "secret").await;
     for asked in [&first, &second] {
         let attempt = asked.attempt(Some(&session));
-        house.register(&attempt).await.refused("M_UNAUTHORIZED");
+        server.register(&attempt).await.refused("M_UNAUTHORIZED");
     }
-    first.validate(&house).await;
-    house.register(&poll(&session)).await.challenge();
-    assert_people(&house, &[]);
-    second.validate(&house).await;
-    house.register(&poll(&session)).await.ok();
-    assert_addresses(&house, &[("email#alice@example.org", "alice")]);
-    assert_eq!(first.state(&house), "validated");
+    first.validate(&server).await;
+    server.register(&poll(&session)).await.challenge();
+    assert_people(&server, &[]);
+    second.validate(&server).await;
+    server.register(&poll(&session)).await.ok();
+    assert_addresses(&server, &[("email#alice@example.org", "alice")]);
+    assert_eq!(first.state(&server), "validated");
 }
 
 /// One stage of a flow of several.
-async fn complete(house: &House, kind: &str, session: &str, asked: &[Asked], token: &str) -> Value {
+async fn complete(
+    server: &TestServer,
+    kind: &str,
+    session: &str,
+    asked: &[Asked],
+    token: &str,
+) -> Value {
     let body = match kind {
         TOKEN => token_stage(token, Some(session)),
         DUMMY | TERMS => stage(kind, session),
@@ -168,7 +177,7 @@ async fn complete(house: &House, kind: &str, session: &str, asked: &[Asked], tok
             asked.attempt(Some(session))
         }
     };
-    let reply = house.register(&body).await;
+    let reply = server.register(&body).await;
     assert!(
         [200, 401].contains(&reply.status.as_u16()),
         "{}",
@@ -191,25 +200,25 @@ async fn uia_16_an_address_may_be_any_stage_of_a_flow() {
         &[TERMS, MSISDN, TOKEN, EMAIL],
     ];
     for order in orders {
-        let house = house(&order.join("+")).await;
-        let token = new_token(&house, &["--uses", "1"]).await;
-        let mut asked = vec![ask_mail(&house, ALICE, "one").await];
+        let server = test_server(&order.join("+")).await;
+        let token = new_token(&server, &["--uses", "1"]).await;
+        let mut asked = vec![ask_mail(&server, ALICE, "one").await];
         if order.contains(&MSISDN) {
-            asked.push(ask_text(&house, NUMBER.0, "two").await);
+            asked.push(ask_text(&server, NUMBER.0, "two").await);
         }
         for asked in &asked {
-            asked.validate(&house).await;
+            asked.validate(&server).await;
         }
-        let (_, session) = house.begin(&wish("alice")).await;
+        let (_, session) = server.begin(&wish("alice")).await;
         // Out of order nothing counts.
         for later in &order[1..] {
-            let body = complete(&house, later, &session, &asked, &token).await;
+            let body = complete(&server, later, &session, &asked, &token).await;
             assert_eq!(body["completed"], json!([]), "{later} of {order:?}");
             assert!(body["errcode"].is_string(), "{later} of {order:?}: {body}");
         }
         for (number, kind) in order.iter().enumerate() {
-            assert_people(&house, &[]);
-            let body = complete(&house, kind, &session, &asked, &token).await;
+            assert_people(&server, &[]);
+            let body = complete(&server, kind, &session, &asked, &token).await;
             if number + 1 < order.len() {
                 assert_eq!(body["completed"], json!(order[..=number]), "{order:?}");
                 assert!(body.get("errcode").is_none(), "{body}");
@@ -217,43 +226,43 @@ async fn uia_16_an_address_may_be_any_stage_of_a_flow() {
                 assert_eq!(body["user_id"], "@alice:localhost", "{order:?}: {body}");
             }
         }
-        assert_people(&house, &["alice"]);
+        assert_people(&server, &["alice"]);
         let mut expected = vec![("email#alice@example.org", "alice")];
         if order.contains(&MSISDN) {
             expected.push(("msisdn#447400123456", "alice"));
         }
-        assert_addresses(&house, &expected);
+        assert_addresses(&server, &expected);
     }
 }
 
 /// Only what the completed flow asks for has effects.
 #[tokio::test]
 async fn reg_27_an_address_of_another_flow_is_not_attached() {
-    let house = house(&format!("{EMAIL}+{TERMS} {DUMMY}")).await;
-    let asked = ask_mail(&house, ALICE, "secret").await;
-    asked.validate(&house).await;
-    let (_, session) = house.begin(&wish("alice")).await;
-    let body = house.register(&asked.attempt(Some(&session))).await;
+    let server = test_server(&format!("{EMAIL}+{TERMS} {DUMMY}")).await;
+    let asked = ask_mail(&server, ALICE, "secret").await;
+    asked.validate(&server).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    let body = server.register(&asked.attempt(Some(&session))).await;
     assert_eq!(body.challenge()["completed"], json!([EMAIL]));
-    house.register(&stage(DUMMY, &session)).await.ok();
-    assert_people(&house, &["alice"]);
-    assert_addresses(&house, &[]);
-    assert_eq!(asked.state(&house), "validated");
+    server.register(&stage(DUMMY, &session)).await.ok();
+    assert_people(&server, &["alice"]);
+    assert_addresses(&server, &[]);
+    assert_eq!(asked.state(&server), "validated");
 }
 
 /// UIA-19: what was asked for first is remembered while the person reads their mail.
 #[tokio::test]
 async fn uia_19_a_day_may_pass_between_the_mail_and_the_account() {
-    let house = house(EMAIL).await;
-    let (_, session) = house.begin(&wish("alice")).await;
-    let asked = ask_mail(&house, ALICE, "secret").await;
+    let server = test_server(EMAIL).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    let asked = ask_mail(&server, ALICE, "secret").await;
     let attempt = asked.attempt(Some(&session));
-    house.register(&attempt).await.refused("M_UNAUTHORIZED");
-    house.deliver().await;
-    house.advance(Duration::from_hours(23));
-    confirm(&house, &link_to(&house, ALICE)).await;
-    house.advance(Duration::from_hours(23));
-    let answer = house.register(&poll(&session)).await.ok();
+    server.register(&attempt).await.refused("M_UNAUTHORIZED");
+    server.deliver().await;
+    server.advance(Duration::from_hours(23));
+    confirm(&server, &link_to(&server, ALICE)).await;
+    server.advance(Duration::from_hours(23));
+    let answer = server.register(&poll(&session)).await.ok();
     assert_eq!(answer["user_id"], "@alice:localhost");
 }
 
@@ -270,15 +279,15 @@ async fn uia_31_flows_whose_messages_cannot_be_sent_are_not_offered() {
         ([no_mail, SMS], &[EMAIL], with_sms),
         ([no_mail, no_sms], &[EMAIL, MSISDN], with_none),
     ] {
-        let house = House::with(&[&[flows(&offered), POLICIES], &media[..]].concat()).await;
-        let (challenge, session) = house.begin(&wish("alice")).await;
+        let server = TestServer::with(&[&[flows(&offered), POLICIES], &media[..]].concat()).await;
+        let (challenge, session) = server.begin(&wish("alice")).await;
         assert_eq!(challenge["flows"], expected);
         for kind in missing {
             // Switched off is not merely hidden (incident 23).
             let creds = json!({ "sid": "sid", "client_secret": "secret" });
             let body =
                 json!({ "auth": { "type": kind, "session": session, "threepid_creds": creds } });
-            let body = house.register(&body).await.refused("M_UNRECOGNIZED");
+            let body = server.register(&body).await.refused("M_UNRECOGNIZED");
             assert_eq!(body["completed"], json!([]));
         }
     }
@@ -324,16 +333,22 @@ fn uia_31_without_any_flow_left_the_server_does_not_start_and_names_the_setting(
 /// REG-23, UIA-09: an operation that cannot be done yet spends no proof.
 #[tokio::test]
 async fn reg_23_a_missing_password_spends_no_proof() {
-    let house = house(EMAIL).await;
-    let asked = ask_mail(&house, ALICE, "secret").await;
-    asked.validate(&house).await;
-    let (_, session) = house.begin(&json!({ "username": "alice" })).await;
+    let server = test_server(EMAIL).await;
+    let asked = ask_mail(&server, ALICE, "secret").await;
+    asked.validate(&server).await;
+    let (_, session) = server.begin(&json!({ "username": "alice" })).await;
     let attempt = asked.attempt(Some(&session));
-    house.register(&attempt).await.error(400, "M_MISSING_PARAM");
-    assert_eq!((claims(&house).len(), proofs_in(&house, "spent")), (0, 0));
-    let late = with(poll(&session), &json!({ "password": kit::PASSWORD }));
-    house.register(&late).await.ok();
-    assert_addresses(&house, &[("email#alice@example.org", "alice")]);
+    server
+        .register(&attempt)
+        .await
+        .error(400, "M_MISSING_PARAM");
+    assert_eq!((claims(&server).len(), proofs_in(&server, "spent")), (0, 0));
+    let late = with(
+        poll(&session),
+        &json!({ "password": test_support::PASSWORD }),
+    );
+    server.register(&late).await.ok();
+    assert_addresses(&server, &[("email#alice@example.org", "alice")]);
 }
 
 /// Incident 10, incident 7: of two requests for one address, the plain one and one that says all it
@@ -350,26 +365,26 @@ async fn incident_10_nothing_that_a_client_says_is_in_a_message() {
     });
     let mut letters = Vec::new();
     for hostile in [false, true] {
-        let house = house(&format!("{EMAIL} {MSISDN}")).await;
+        let server = test_server(&format!("{EMAIL} {MSISDN}")).await;
         let secret = if hostile { "Evil-secret" } else { "secret" };
-        let mut wish = json!({ "password": kit::PASSWORD });
+        let mut wish = json!({ "password": test_support::PASSWORD });
         if hostile {
             wish = with(
                 wish,
                 &json!({ "initial_device_display_name": "https://evil.example" }),
             );
         }
-        house.begin(&wish).await;
+        server.begin(&wish).await;
         let mut bodies = [mail_to(ALICE, secret, 1), text_to(NUMBER.0, secret, 1)];
         for body in &mut bodies {
             if hostile {
                 *body = with(body.clone(), &more);
             }
-            ask(&house, PREFIXES[1], body).await;
+            ask(&server, PREFIXES[1], body).await;
         }
-        house.deliver().await;
-        let (link, code) = (link_to(&house, ALICE), code_to(&house, NUMBER.1));
-        let messages = house.messages().into_iter().map(|message| {
+        server.deliver().await;
+        let (link, code) = (link_to(&server, ALICE), code_to(&server, NUMBER.1));
+        let messages = server.messages().into_iter().map(|message| {
             let text = format!("{:?} {} {:?}", message.subject, message.text, message.html);
             assert!(!text.to_lowercase().contains("evil"), "{text}");
             text.replace(&link.replace('&', "&#38;"), "LINK")

@@ -1,9 +1,9 @@
 //! Fallback pages, as far as HTTP shows; what a browser does with them is tested in a browser.
 
 use http::Request;
-use kit::{House, PREFIXES, Reply};
 use serde_json::json;
 use shared::secrets::sha256_base64;
+use test_support::{PREFIXES, Reply, TestServer};
 
 use crate::flows::support::{
     DUMMY, POLICIES, RECAPTCHA, TERMS, TOKEN, TWO_STAGES, assert_people, flows, new_token, page,
@@ -20,8 +20,8 @@ const HOSTILE: [&str; 5] = [
 
 const ALL_STAGES: &str = "m.login.recaptcha+m.login.dummy m.login.registration_token+m.login.dummy m.login.terms+m.login.dummy m.login.dummy+m.login.terms";
 
-async fn house_with_all_stages() -> House {
-    House::with(&[
+async fn server_with_all_stages() -> TestServer {
+    TestServer::with(&[
         flows(ALL_STAGES),
         POLICIES,
         ("GATEHOUSE_CAPTCHA_PROVIDER", "hcaptcha"),
@@ -116,20 +116,20 @@ pub(crate) fn is_not_final(reply: &Reply, status: u16) -> String {
     text
 }
 
-pub(crate) async fn completed(house: &House, session: &str) -> serde_json::Value {
+pub(crate) async fn completed(server: &TestServer, session: &str) -> serde_json::Value {
     let poll = json!({ "auth": { "session": session } });
-    house.register(&poll).await.challenge()["completed"].clone()
+    server.register(&poll).await.challenge()["completed"].clone()
 }
 
 /// UIA-70, UIA-73
 #[tokio::test]
 async fn uia_70_every_stage_that_is_offered_has_a_page_and_showing_it_completes_nothing() {
-    let house = house_with_all_stages().await;
-    let (_, session) = house.begin(&wish("alice")).await;
+    let server = server_with_all_stages().await;
+    let (_, session) = server.begin(&wish("alice")).await;
     for prefix in PREFIXES {
         for stage in [DUMMY, TOKEN, TERMS, RECAPTCHA] {
             for _ in 0..2 {
-                let text = is_not_final(&house.get(&page(prefix, stage, &session)).await, 200);
+                let text = is_not_final(&server.get(&page(prefix, stage, &session)).await, 200);
                 assert_eq!(
                     between(&text, "<form", ">"),
                     [" method=\"post\""],
@@ -139,64 +139,64 @@ async fn uia_70_every_stage_that_is_offered_has_a_page_and_showing_it_completes_
             }
         }
     }
-    assert_eq!(completed(&house, &session).await, json!([]));
+    assert_eq!(completed(&server, &session).await, json!([]));
 }
 
 /// UIA-71, UIA-72
 #[tokio::test]
 async fn uia_72_submitting_the_page_completes_the_stage_and_a_session_only_retry_proceeds() {
     for prefix in PREFIXES {
-        let house = House::with(&[TWO_STAGES]).await;
-        let token = new_token(&house, &["--uses", "1"]).await;
-        let (_, session) = house.begin(&wish("alice")).await;
+        let server = TestServer::with(&[TWO_STAGES]).await;
+        let token = new_token(&server, &["--uses", "1"]).await;
+        let (_, session) = server.begin(&wish("alice")).await;
         let path = page(prefix, TOKEN, &session);
-        let wrong = is_not_final(&submit(&house, &path, "token=wrong-token").await, 401);
+        let wrong = is_not_final(&submit(&server, &path, "token=wrong-token").await, 401);
         assert!(
             wrong.contains("role=\"alert\"") && wrong.contains("<form"),
             "{wrong}"
         );
-        is_not_final(&submit(&house, &path, "").await, 401);
-        assert_eq!(completed(&house, &session).await, json!([]));
-        is_final(&submit(&house, &path, &format!("token=+{token}%20")).await);
-        assert_eq!(completed(&house, &session).await, json!([TOKEN]));
+        is_not_final(&submit(&server, &path, "").await, 401);
+        assert_eq!(completed(&server, &session).await, json!([]));
+        is_final(&submit(&server, &path, &format!("token=+{token}%20")).await);
+        assert_eq!(completed(&server, &session).await, json!([TOKEN]));
         // Shown or submitted again, it says the same.
-        is_final(&house.get(&path).await);
-        is_final(&submit(&house, &path, "token=wrong-token").await);
-        is_final(&submit(&house, &page(prefix, DUMMY, &session), "").await);
-        assert_people(&house, &[]);
+        is_final(&server.get(&path).await);
+        is_final(&submit(&server, &path, "token=wrong-token").await);
+        is_final(&submit(&server, &page(prefix, DUMMY, &session), "").await);
+        assert_people(&server, &[]);
         let last = json!({ "auth": { "session": session } });
-        let answer = house.post(&format!("{prefix}/register"), &last).await.ok();
+        let answer = server.post(&format!("{prefix}/register"), &last).await.ok();
         assert_eq!(answer["user_id"], "@alice:localhost");
-        is_final(&house.get(&page(prefix, DUMMY, &session)).await);
-        is_final(&submit(&house, &page(prefix, DUMMY, &session), "").await);
-        assert_people(&house, &["alice"]);
+        is_final(&server.get(&page(prefix, DUMMY, &session)).await);
+        is_final(&submit(&server, &page(prefix, DUMMY, &session), "").await);
+        assert_people(&server, &["alice"]);
     }
 }
 
 /// UIA-16 on pages
 #[tokio::test]
 async fn uia_16_a_page_out_of_order_completes_nothing() {
-    let house = House::with(&[TWO_STAGES]).await;
-    let token = new_token(&house, &[]).await;
-    let (_, session) = house.begin(&wish("alice")).await;
+    let server = TestServer::with(&[TWO_STAGES]).await;
+    let token = new_token(&server, &[]).await;
+    let (_, session) = server.begin(&wish("alice")).await;
     let path = page(PREFIXES[1], DUMMY, &session);
-    is_not_final(&house.get(&path).await, 400);
-    let refused = submit(&house, &path, "").await;
+    is_not_final(&server.get(&path).await, 400);
+    let refused = submit(&server, &path, "").await;
     assert!(refused.status.is_client_error());
     is_not_final(&refused, refused.status.as_u16());
-    assert_eq!(completed(&house, &session).await, json!([]));
-    house
+    assert_eq!(completed(&server, &session).await, json!([]));
+    server
         .register(&token_stage(&token, Some(&session)))
         .await
         .challenge();
-    is_final(&submit(&house, &path, "").await);
+    is_final(&submit(&server, &path, "").await);
 }
 
 /// UIA-73, UIA-32
 #[tokio::test]
 async fn uia_73_a_missing_session_is_400_and_an_unknown_one_or_stage_404() {
-    let house = House::new().await;
-    let (_, session) = house.begin(&wish("alice")).await;
+    let server = TestServer::new().await;
+    let (_, session) = server.begin(&wish("alice")).await;
     for prefix in PREFIXES {
         let base = format!("{prefix}/auth/{DUMMY}/fallback/web");
         for (path, status) in [
@@ -209,24 +209,24 @@ async fn uia_73_a_missing_session_is_400_and_an_unknown_one_or_stage_404() {
             (page(prefix, "m.login.token", &session), 404),
             (page(prefix, TERMS, &session), 404),
         ] {
-            is_not_final(&house.get(&path).await, status);
-            is_not_final(&submit(&house, &path, "").await, status);
+            is_not_final(&server.get(&path).await, status);
+            is_not_final(&submit(&server, &path, "").await, status);
         }
         let put = Request::put(page(prefix, DUMMY, &session))
             .body(Vec::new())
             .unwrap();
-        house.send(put).await.error(405, "M_UNRECOGNIZED");
+        server.send(put).await.error(405, "M_UNRECOGNIZED");
     }
-    assert_eq!(completed(&house, &session).await, json!([]));
+    assert_eq!(completed(&server, &session).await, json!([]));
 }
 
 /// UIA-74, incident 5 (`session` put unescaped into a page)
 #[tokio::test]
 async fn uia_74_hostile_values_are_inert() {
-    let house = House::with(&[TWO_STAGES]).await;
-    let (_, session) = house.begin(&wish("alice")).await;
-    let safe = is_not_final(&house.get(&page(PREFIXES[1], TOKEN, &session)).await, 200);
-    let unknown = is_not_final(&house.get(&page(PREFIXES[1], TOKEN, "mine")).await, 404);
+    let server = TestServer::with(&[TWO_STAGES]).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    let safe = is_not_final(&server.get(&page(PREFIXES[1], TOKEN, &session)).await, 200);
+    let unknown = is_not_final(&server.get(&page(PREFIXES[1], TOKEN, "mine")).await, 404);
     for value in HOSTILE {
         // A slash would be another path.
         let in_path = value.replace('/', "%2F");
@@ -237,19 +237,19 @@ async fn uia_74_hostile_values_are_inert() {
                 page(prefix, &in_path, value),
             ] {
                 assert_eq!(
-                    is_not_final(&house.get(&path).await, 404),
+                    is_not_final(&server.get(&path).await, 404),
                     unknown,
                     "{path}"
                 );
-                let post = submit(&house, &path, &format!("token={value}")).await;
+                let post = submit(&server, &path, &format!("token={value}")).await;
                 assert_eq!(is_not_final(&post, 404), unknown, "{path}");
             }
             let path = format!(
                 "{}&{value}={value}&token={value}",
                 page(prefix, TOKEN, &session)
             );
-            assert_eq!(is_not_final(&house.get(&path).await, 200), safe, "{path}");
-            let refused = submit(&house, &path, &format!("token={value}&{value}=1")).await;
+            assert_eq!(is_not_final(&server.get(&path).await, 200), safe, "{path}");
+            let refused = submit(&server, &path, &format!("token={value}&{value}=1")).await;
             let refused = is_not_final(&refused, 401);
             assert!(
                 !refused.contains("alert(1)") && !refused.contains("7*7"),
@@ -261,20 +261,20 @@ async fn uia_74_hostile_values_are_inert() {
 
 #[tokio::test]
 async fn uia_74_the_type_is_decoded() {
-    let house = House::new().await;
-    let (_, session) = house.begin(&wish("alice")).await;
+    let server = TestServer::new().await;
+    let (_, session) = server.begin(&wish("alice")).await;
     let path = page(PREFIXES[0], "%6D%2elogin.dummy", &session);
-    is_not_final(&house.get(&path).await, 200);
-    is_final(&submit(&house, &path, "").await);
-    house.register(&stage(DUMMY, &session)).await.ok();
+    is_not_final(&server.get(&path).await, 200);
+    is_final(&submit(&server, &path, "").await);
+    server.register(&stage(DUMMY, &session)).await.ok();
 }
 
 #[tokio::test]
 async fn uia_74_the_operators_own_words_are_escaped_too() {
     let policies = r#"{"p":{"version":"1","en":{"name":"<b>R&D</b>\"","url":"https://example.org/?a=1&b=2"}}}"#;
-    let house = House::with(&[flows(TERMS), ("GATEHOUSE_TERMS", policies)]).await;
-    let (_, session) = house.begin(&wish("alice")).await;
-    let text = is_not_final(&house.get(&page(PREFIXES[1], TERMS, &session)).await, 200);
+    let server = TestServer::with(&[flows(TERMS), ("GATEHOUSE_TERMS", policies)]).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    let text = is_not_final(&server.get(&page(PREFIXES[1], TERMS, &session)).await, 200);
     assert!(!text.contains("<b>"), "{text}");
     assert!(
         text.contains("R&#38;D") || text.contains("R&amp;D"),
@@ -285,9 +285,9 @@ async fn uia_74_the_operators_own_words_are_escaped_too() {
 /// UIA-76: the captcha's own sources are allowed, and nothing else.
 #[tokio::test]
 async fn uia_76_the_captchas_script_is_allowed_by_its_source() {
-    let house = house_with_all_stages().await;
-    let (_, session) = house.begin(&wish("alice")).await;
-    let reply = house.get(&page(PREFIXES[1], RECAPTCHA, &session)).await;
+    let server = server_with_all_stages().await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    let reply = server.get(&page(PREFIXES[1], RECAPTCHA, &session)).await;
     let text = is_not_final(&reply, 200);
     let source = between(&text, "<script src=\"", "\"")[0];
     let policy = reply.headers["content-security-policy"].to_str().unwrap();
@@ -304,12 +304,12 @@ async fn uia_76_the_captchas_script_is_allowed_by_its_source() {
 /// Incident 6 (pages could be framed): the answers to too many requests are pages as well.
 #[tokio::test]
 async fn incident_6_no_page_can_be_framed_not_even_a_refusal() {
-    let house = House::with(&[("GATEHOUSE_LIMITS", "on")]).await;
-    let (_, session) = house.begin(&wish("alice")).await;
+    let server = TestServer::with(&[("GATEHOUSE_LIMITS", "on")]).await;
+    let (_, session) = server.begin(&wish("alice")).await;
     let path = page(PREFIXES[1], DUMMY, &session);
-    let mut last = house.get(&path).await;
+    let mut last = server.get(&path).await;
     for _ in 0..100 {
-        last = house.get(&path).await;
+        last = server.get(&path).await;
         if last.status == 429 {
             break;
         }
@@ -322,10 +322,10 @@ async fn incident_6_no_page_can_be_framed_not_even_a_refusal() {
 /// HTTP-18 on pages: a form that is too large is no form.
 #[tokio::test]
 async fn uia_73_a_form_beyond_all_measure_completes_nothing() {
-    let house = House::new().await;
-    let (_, session) = house.begin(&wish("alice")).await;
+    let server = TestServer::new().await;
+    let (_, session) = server.begin(&wish("alice")).await;
     let path = page(PREFIXES[1], DUMMY, &session);
-    let reply = submit(&house, &path, &"x".repeat(65 * 1024)).await;
+    let reply = submit(&server, &path, &"x".repeat(65 * 1024)).await;
     is_not_final(&reply, reply.status.as_u16());
-    assert_eq!(completed(&house, &session).await, json!([]));
+    assert_eq!(completed(&server, &session).await, json!([]));
 }

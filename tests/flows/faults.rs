@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use gatehouse_local::tap::{Fault, Kind};
+use gatehouse_local::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
 
 use crate::flows::{
@@ -15,32 +15,40 @@ use crate::flows::{
     support::{DUMMY, TWO_STAGES, stage, token_stage, wish},
 };
 
-pub(crate) const KINDS: [Kind; 9] = [
-    Kind::Conflict,
-    Kind::Throttle,
-    Kind::ThrottledItem,
-    Kind::Unprocessed,
-    Kind::HalfUnprocessed,
-    Kind::Delay(Duration::from_millis(30)),
-    Kind::Cut,
-    Kind::LostAnswer,
-    Kind::InternalError,
+pub(crate) const KINDS: [FaultKind; 9] = [
+    FaultKind::Conflict,
+    FaultKind::Throttle,
+    FaultKind::ThrottledItem,
+    FaultKind::Unprocessed,
+    FaultKind::HalfUnprocessed,
+    FaultKind::Delay(Duration::from_millis(30)),
+    FaultKind::Cut,
+    FaultKind::LostAnswer,
+    FaultKind::InternalError,
 ];
 
 /// The kinds that patience ends with.
-pub(crate) const LASTING: [Kind; 4] = [Kind::Conflict, Kind::Throttle, Kind::Cut, Kind::LostAnswer];
+pub(crate) const LASTING: [FaultKind; 4] = [
+    FaultKind::Conflict,
+    FaultKind::Throttle,
+    FaultKind::Cut,
+    FaultKind::LostAnswer,
+];
 
 /// Whether the fault, once the SDK's own four tries are used up, is the service's own: a 500. The
 /// others are contention, which is a 429.
-pub(crate) fn is_breakage(kind: Kind) -> bool {
-    matches!(kind, Kind::Cut | Kind::LostAnswer | Kind::InternalError)
+pub(crate) fn is_breakage(kind: FaultKind) -> bool {
+    matches!(
+        kind,
+        FaultKind::Cut | FaultKind::LostAnswer | FaultKind::InternalError
+    )
 }
 
 /// A fault at each of these calls of a function, of each of these kinds, so many times.
 pub(crate) fn each_fault(
     function: &str,
     calls: &[String],
-    kinds: &[Kind],
+    kinds: &[FaultKind],
     times: u64,
 ) -> Vec<Fault> {
     let mut faults = Vec::new();
@@ -65,10 +73,10 @@ struct Story {
 }
 
 /// A sign-up in two stages by a client that repeats what was answered with 429 or 5xx.
-async fn sign_up(house: &Counted, name: &str, token: &str) -> Story {
+async fn sign_up(server: &Counted, name: &str, token: &str) -> Story {
     let (mut finals, mut failures) = (0, Vec::new());
-    house.move_network();
-    let before = house.hashes();
+    server.move_network();
+    let before = server.hashes();
     let mut session = String::new();
     for step in 0..3 {
         let body = match step {
@@ -79,7 +87,7 @@ async fn sign_up(house: &Counted, name: &str, token: &str) -> Story {
         let mut tries = 0;
         let (status, reply) = loop {
             finals += usize::from(step == 2);
-            let (status, reply) = house.register(&body).await;
+            let (status, reply) = server.register(&body).await;
             if status != 429 && status < 500 {
                 break (status, reply);
             }
@@ -89,7 +97,7 @@ async fn sign_up(house: &Counted, name: &str, token: &str) -> Story {
         };
         if step == 2 {
             assert_eq!(status, 200, "{reply}");
-            let hashes = house.hashes() - before;
+            let hashes = server.hashes() - before;
             return Story {
                 answer: reply,
                 finals,
@@ -110,37 +118,37 @@ async fn sign_up(house: &Counted, name: &str, token: &str) -> Story {
 }
 
 /// The calls of an undisturbed sign-up.
-async fn calls(house: &Counted, token: &str) -> Vec<String> {
-    house.local.tap().take_calls();
-    let story = sign_up(house, "undisturbed", token).await;
+async fn calls(server: &Counted, token: &str) -> Vec<String> {
+    server.local.proxy().take_calls();
+    let story = sign_up(server, "undisturbed", token).await;
     assert_eq!((story.finals, story.hashes), (1, 1), "exactly one hash");
-    let calls = house.local.tap().take_calls();
+    let calls = server.local.proxy().take_calls();
     calls.into_iter().map(|call| call.operation).collect()
 }
 
 async fn every_call_suffers(settings: &[(&str, &str)], times: u64) {
-    let house = Counted::start(settings);
-    let token = house.new_token(&["--uses", "1000"]).await;
+    let server = Counted::start(settings);
+    let token = server.new_token(&["--uses", "1000"]).await;
     // The first request of a process reads more than the others.
-    house.register(&wish("early")).await;
-    let calls = calls(&house, &token).await;
+    server.register(&wish("early")).await;
+    let calls = calls(&server, &token).await;
     assert!(calls.len() >= 6, "{calls:?}");
     let (mut accounts, mut met) = (1, 0);
     for position in 1..=calls.len() {
         for (number, kind) in KINDS.into_iter().enumerate() {
             let name = format!("user{position}.{number}");
             let about = format!("{kind:?} at call {position} of {calls:?}");
-            let tap = house.local.tap();
+            let proxy = server.local.proxy();
             let operation = &calls[position - 1];
             let same = calls[..position]
                 .iter()
                 .filter(|own| *own == operation)
                 .count();
             let fault = Fault::new(kind).by("Register").on(operation);
-            tap.inject(fault.nth(u64::try_from(same).unwrap()).times(times));
-            let story = sign_up(&house, &name, &token).await;
-            met += usize::from(tap.pending_faults() == 0);
-            tap.calm();
+            proxy.inject(fault.nth(u64::try_from(same).unwrap()).times(times));
+            let story = sign_up(&server, &name, &token).await;
+            met += usize::from(proxy.pending_faults() == 0);
+            proxy.clear_faults();
             accounts += 1;
             assert_eq!(
                 story.answer["user_id"],
@@ -160,14 +168,14 @@ async fn every_call_suffers(settings: &[(&str, &str)], times: u64) {
                 };
                 assert!(excused.contains(&status), "{about}: {status}");
             }
-            let me = house
+            let me = server
                 .whoami(story.answer["access_token"].as_str().unwrap())
                 .await;
             assert_eq!(me["user_id"], story.answer["user_id"], "{about}");
         }
-        house.assert_people(accounts);
+        server.assert_people(accounts);
         let left = 1000 - i64::try_from(accounts).unwrap();
-        assert_eq!(house.uses_left(), left, "call {position} of {calls:?}");
+        assert_eq!(server.uses_left(), left, "call {position} of {calls:?}");
     }
     assert!(met > calls.len() * 4, "the faults have been met: {met}");
 }

@@ -19,8 +19,8 @@ use std::{
     time::Duration,
 };
 
-use kit::House;
 use serde_json::Value;
+use test_support::TestServer;
 
 use answers::Knowledge;
 pub(crate) use signature::{Form, parameters, verifies};
@@ -100,21 +100,21 @@ impl IdServer {
     }
 
     /// A house that trusts these, with these settings besides; they know its key.
-    pub(crate) async fn house(servers: &[&Self], settings: &[(&str, &str)]) -> House {
-        let entries: Vec<_> = servers.iter().map(|server| server.entry()).collect();
+    pub(crate) async fn test_server(servers: &[&Self], settings: &[(&str, &str)]) -> TestServer {
+        let entries: Vec<_> = servers.iter().map(|id_server| id_server.entry()).collect();
         let entries = entries.join(" ");
         let mut all = vec![("GATEHOUSE_TRUSTED_ID_SERVERS", entries.as_str())];
         all.extend_from_slice(settings);
-        let house = House::with(&all).await;
-        for server in servers {
-            server.meets(&house).await;
+        let server = TestServer::with(&all).await;
+        for id_server in servers {
+            id_server.meets(&server).await;
         }
-        house
+        server
     }
 
     /// Fetches the house's key.
-    pub(crate) async fn meets(&self, house: &House) {
-        let keys = house.get("/_matrix/key/v2/server/").await.ok();
+    pub(crate) async fn meets(&self, server: &TestServer) {
+        let keys = server.get("/_matrix/key/v2/server/").await.ok();
         self.knows(|knowledge| knowledge.homeserver = keys);
     }
 

@@ -7,9 +7,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gatehouse_local::tap::{Fault, Kind};
-use kit::{House, PASSWORD};
+use gatehouse_local::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
+use test_support::{PASSWORD, TestServer};
 
 use crate::flows::{
     addresses::{ALICE, EMAIL, MSISDN, NUMBER, owned},
@@ -22,33 +22,33 @@ const BIND: &str = "/_matrix/client/v3/account/3pid/bind";
 const DELETE: &str = "/_matrix/client/v3/account/3pid/delete";
 pub(crate) const ELSEWHERE: &str = "alice@elsewhere.example";
 
-/// What is sent to bind an address that `server` is made to have validated.
-fn wish(server: &IdServer, medium: &str, address: &str) -> Value {
+/// What is sent to bind an address that `id_server` is made to have validated.
+fn wish(id_server: &IdServer, medium: &str, address: &str) -> Value {
     let sid = format!("session-{}", address.len());
-    server.session(&sid, "secret", medium, address);
+    id_server.session(&sid, "secret", medium, address);
     json!({
-        "client_secret": "secret", "sid": sid, "id_server": server.name, "id_access_token": TOKEN,
+        "client_secret": "secret", "sid": sid, "id_server": id_server.name, "id_access_token": TOKEN,
     })
 }
 
 /// Binds an address there.
 pub(crate) async fn bind(
-    house: &House,
+    server: &TestServer,
     who: &Device,
-    server: &IdServer,
+    id_server: &IdServer,
     medium: &str,
     address: &str,
 ) {
-    let body = wish(server, medium, address);
-    who.post(house, BIND, &body).await.ok();
-    server.forget();
+    let body = wish(id_server, medium, address);
+    who.post(server, BIND, &body).await.ok();
+    id_server.forget();
 }
 
 /// Deactivates `alice` by her password, and says how unbinding went.
-pub(crate) async fn end(house: &House, alice: &Device, further: Value) -> String {
+pub(crate) async fn end(server: &TestServer, alice: &Device, further: Value) -> String {
     let body = with_auth(further, password_of("alice", PASSWORD, None));
-    let answer = alice.post(house, END, &body).await.ok();
-    assert!(!alice.is_alive(house).await, "DEACT-11");
+    let answer = alice.post(server, END, &body).await.ok();
+    assert!(!alice.is_alive(server).await, "DEACT-11");
     result_in(&answer)
 }
 
@@ -60,8 +60,8 @@ fn result_in(answer: &Value) -> String {
 }
 
 /// The addresses that a server was asked to forget.
-pub(crate) fn forgotten(server: &IdServer) -> Vec<String> {
-    let mut addresses: Vec<String> = server
+pub(crate) fn forgotten(id_server: &IdServer) -> Vec<String> {
+    let mut addresses: Vec<String> = id_server
         .seen()
         .iter()
         .map(|seen| {
@@ -79,8 +79,8 @@ pub(crate) fn forgotten(server: &IdServer) -> Vec<String> {
     addresses
 }
 
-fn records(house: &House) -> usize {
-    let rows = rows_of(house, "alice");
+fn records(server: &TestServer) -> usize {
+    let rows = rows_of(server, "alice");
     rows.iter()
         .filter(|(key, _)| key.starts_with("BIND#"))
         .count()
@@ -94,32 +94,32 @@ pub(crate) fn servers() -> [IdServer; 3] {
 #[tokio::test]
 async fn deact_07_each_address_is_unbound_where_it_was_bound() {
     let [first, second, third] = servers();
-    let house = IdServer::house(&[&first, &second, &third], &ADDRESSES).await;
-    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
-    bind(&house, &alice, &first, "email", ALICE).await;
-    bind(&house, &alice, &first, "msisdn", NUMBER.1).await;
-    bind(&house, &alice, &second, "email", ELSEWHERE).await;
-    assert_eq!(records(&house), 3);
-    assert_eq!(end(&house, &alice, json!({})).await, "success");
+    let server = IdServer::test_server(&[&first, &second, &third], &ADDRESSES).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    bind(&server, &alice, &first, "email", ALICE).await;
+    bind(&server, &alice, &first, "msisdn", NUMBER.1).await;
+    bind(&server, &alice, &second, "email", ELSEWHERE).await;
+    assert_eq!(records(&server), 3);
+    assert_eq!(end(&server, &alice, json!({})).await, "success");
     assert_eq!(forgotten(&first), [NUMBER.1, ALICE]);
     assert_eq!(forgotten(&second), [ELSEWHERE]);
     assert!(third.seen().is_empty());
-    for server in [&first, &second] {
-        assert!(server.bound().is_empty());
+    for id_server in [&first, &second] {
+        assert!(id_server.bound().is_empty());
     }
-    assert_eq!(records(&house), 0);
+    assert_eq!(records(&server), 0);
 }
 
 /// And what is bound elsewhere is undone all the same: nobody else could do it afterwards.
 #[tokio::test]
 async fn deact_06_a_server_that_is_named_is_told_of_every_address() {
     let [first, second, third] = servers();
-    let house = IdServer::house(&[&first, &second, &third], &ADDRESSES).await;
-    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
-    bind(&house, &alice, &first, "email", "Alice@Example.org").await;
-    bind(&house, &alice, &second, "email", ELSEWHERE).await;
+    let server = IdServer::test_server(&[&first, &second, &third], &ADDRESSES).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    bind(&server, &alice, &first, "email", "Alice@Example.org").await;
+    bind(&server, &alice, &second, "email", ELSEWHERE).await;
     let named = json!({ "id_server": "THREE.example" });
-    assert_eq!(end(&house, &alice, named).await, "success");
+    assert_eq!(end(&server, &alice, named).await, "success");
     assert_eq!(forgotten(&third), [ALICE]);
     assert_eq!(forgotten(&first), ["Alice@Example.org"]);
     assert_eq!(forgotten(&second), [ELSEWHERE]);
@@ -128,11 +128,11 @@ async fn deact_06_a_server_that_is_named_is_told_of_every_address() {
 #[tokio::test]
 async fn deact_06_an_address_that_is_bound_there_is_named_once_as_it_was_bound() {
     let [first, ..] = servers();
-    let house = IdServer::house(&[&first], &ADDRESSES).await;
-    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
-    bind(&house, &alice, &first, "email", "Alice@Example.org").await;
+    let server = IdServer::test_server(&[&first], &ADDRESSES).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    bind(&server, &alice, &first, "email", "Alice@Example.org").await;
     let named = json!({ "id_server": "one.example" });
-    assert_eq!(end(&house, &alice, named).await, "success");
+    assert_eq!(end(&server, &alice, named).await, "success");
     assert_eq!(forgotten(&first), ["Alice@Example.org"]);
 }
 
@@ -151,23 +151,27 @@ async fn deact_08_one_failure_is_no_support_and_keeps_no_account_alive() {
         ("500 Internal Server Error", "{}"),
     ] {
         let [first, second, _] = servers();
-        let house = IdServer::house(&[&first, &second], &[]).await;
-        let alice = sign_up(&house, "alice").await;
-        bind(&house, &alice, &first, "email", ALICE).await;
-        bind(&house, &alice, &second, "email", ELSEWHERE).await;
+        let server = IdServer::test_server(&[&first, &second], &[]).await;
+        let alice = sign_up(&server, "alice").await;
+        bind(&server, &alice, &first, "email", ALICE).await;
+        bind(&server, &alice, &second, "email", ELSEWHERE).await;
         first.behaves(Some(Manners::Says(line, body.to_owned())));
-        assert_eq!(end(&house, &alice, json!({})).await, "no-support", "{line}");
+        assert_eq!(
+            end(&server, &alice, json!({})).await,
+            "no-support",
+            "{line}"
+        );
         assert_eq!(forgotten(&second), [ELSEWHERE]);
         assert!(second.bound().is_empty());
-        assert_eq!(records(&house), 1, "what is still bound is still known");
+        assert_eq!(records(&server), 1, "what is still bound is still known");
     }
 }
 
 #[tokio::test]
 async fn deact_08_a_server_that_is_not_trusted_is_not_asked_and_the_result_is_no_support() {
     let [first, second, _] = servers();
-    let house = IdServer::house(&[&first], &ADDRESSES).await;
-    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    let server = IdServer::test_server(&[&first], &ADDRESSES).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     for wrong in [
         "http://one.example",
         "one.example/x",
@@ -179,85 +183,85 @@ async fn deact_08_a_server_that_is_not_trusted_is_not_asked_and_the_result_is_no
             json!({ "id_server": wrong }),
             password_of("alice", PASSWORD, None),
         );
-        let reply = alice.post(&house, END, &body).await;
+        let reply = alice.post(&server, END, &body).await;
         reply.error(400, "M_INVALID_PARAM");
     }
-    assert!(alice.is_alive(&house).await);
+    assert!(alice.is_alive(&server).await);
     let named = json!({ "id_server": second.name });
-    assert_eq!(end(&house, &alice, named).await, "no-support");
+    assert_eq!(end(&server, &alice, named).await, "no-support");
     assert!(first.seen().is_empty() && second.seen().is_empty());
 }
 
 #[tokio::test]
 async fn deact_09_nothing_to_unbind_is_success_and_nobody_is_asked() {
     let [first, ..] = servers();
-    let house = IdServer::house(&[&first], &ADDRESSES).await;
-    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
-    assert_eq!(end(&house, &alice, json!({})).await, "success");
+    let server = IdServer::test_server(&[&first], &ADDRESSES).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    assert_eq!(end(&server, &alice, json!({})).await, "success");
     assert!(
         first.seen().is_empty(),
         "what was only added is bound nowhere"
     );
-    let house = IdServer::house(&[&first], &[]).await;
-    let alice = sign_up(&house, "alice").await;
+    let server = IdServer::test_server(&[&first], &[]).await;
+    let alice = sign_up(&server, "alice").await;
     let named = json!({ "id_server": "one.example" });
-    assert_eq!(end(&house, &alice, named).await, "success");
+    assert_eq!(end(&server, &alice, named).await, "success");
     assert!(first.seen().is_empty());
 }
 
 #[tokio::test]
 async fn deact_11_servers_that_hang_keep_no_account_alive() {
     let [first, second, third] = servers();
-    let house = IdServer::house(&[&first, &second, &third], &[]).await;
-    let alice = sign_up(&house, "alice").await;
-    for server in [&first, &second, &third] {
-        bind(&house, &alice, server, "email", ALICE).await;
+    let server = IdServer::test_server(&[&first, &second, &third], &[]).await;
+    let alice = sign_up(&server, "alice").await;
+    for id_server in [&first, &second, &third] {
+        bind(&server, &alice, id_server, "email", ALICE).await;
     }
-    for server in [&first, &second] {
-        server.behaves(Some(Manners::Hangs));
+    for id_server in [&first, &second] {
+        id_server.behaves(Some(Manners::Hangs));
     }
-    assert_eq!(end(&house, &alice, json!({})).await, "no-support");
-    for server in [&first, &second, &third] {
-        assert_eq!(forgotten(server), [ALICE]);
+    assert_eq!(end(&server, &alice, json!({})).await, "no-support");
+    for id_server in [&first, &second, &third] {
+        assert_eq!(forgotten(id_server), [ALICE]);
     }
-    assert_eq!((records(&house), third.bound().len()), (2, 0));
+    assert_eq!((records(&server), third.bound().len()), (2, 0));
 }
 
 /// IDS-14, IDS-20: gone here first, whatever the identity server says.
 #[tokio::test]
 async fn acc3_05_an_address_that_is_removed_is_unbound_where_it_is_bound() {
     let [first, second, third] = servers();
-    let house = IdServer::house(&[&first, &second, &third], &ADDRESSES).await;
-    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
-    bind(&house, &alice, &first, "email", ALICE).await;
-    bind(&house, &alice, &second, "email", ALICE).await;
-    bind(&house, &alice, &second, "email", ELSEWHERE).await;
+    let server = IdServer::test_server(&[&first, &second, &third], &ADDRESSES).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    bind(&server, &alice, &first, "email", ALICE).await;
+    bind(&server, &alice, &second, "email", ALICE).await;
+    bind(&server, &alice, &second, "email", ELSEWHERE).await;
     let delete = async |further: Value| {
         let body = with(json!({ "medium": "email", "address": ALICE }), &further);
-        alice.post(&house, DELETE, &body).await
+        alice.post(&server, DELETE, &body).await
     };
     for wrong in ["https://one.example", "10.0.0.1"] {
         let reply = delete(json!({ "id_server": wrong })).await;
         reply.error(400, "M_INVALID_PARAM");
     }
-    assert_eq!(owned(&house).len(), 1, "nothing has happened yet");
+    assert_eq!(owned(&server).len(), 1, "nothing has happened yet");
     second.says(
         "403 Forbidden",
         &json!({ "errcode": "M_FORBIDDEN", "error": "No" }),
     );
     let answer = delete(json!({})).await.ok();
     assert_eq!(result_in(&answer), "no-support");
-    assert!(owned(&house).is_empty());
+    assert!(owned(&server).is_empty());
     assert_eq!(forgotten(&first), [ALICE]);
-    assert_eq!(records(&house), 2);
+    assert_eq!(records(&server), 2);
     // A repeat has only what is left to undo.
-    for server in [&first, &second] {
-        server.forget();
-        server.behaves(None);
+    for id_server in [&first, &second] {
+        id_server.forget();
+        id_server.behaves(None);
     }
     assert_eq!(result_in(&delete(json!({})).await.ok()), "success");
     assert_eq!(forgotten(&second), [ALICE]);
-    assert_eq!(records(&house), 1, "the other address stays bound");
+    assert_eq!(records(&server), 1, "the other address stays bound");
     assert_eq!(result_in(&delete(json!({})).await.ok()), "no-support");
     // A server that is named is asked, and it alone.
     let named = delete(json!({ "id_server": "three.example" })).await;
@@ -271,11 +275,11 @@ async fn acc3_05_an_address_that_is_removed_is_unbound_where_it_is_bound() {
 #[tokio::test]
 async fn acc3_05_a_number_is_unbound_however_it_is_written() {
     let [first, ..] = servers();
-    let house = IdServer::house(&[&first], &ADDRESSES).await;
-    let alice = sign_up_with(&house, "alice", MSISDN, NUMBER.0).await;
-    bind(&house, &alice, &first, "msisdn", NUMBER.1).await;
+    let server = IdServer::test_server(&[&first], &ADDRESSES).await;
+    let alice = sign_up_with(&server, "alice", MSISDN, NUMBER.0).await;
+    bind(&server, &alice, &first, "msisdn", NUMBER.1).await;
     let body = json!({ "medium": "msisdn", "address": format!("+{}", NUMBER.1) });
-    let answer = alice.post(&house, DELETE, &body).await.ok();
+    let answer = alice.post(&server, DELETE, &body).await.ok();
     assert_eq!(result_in(&answer), "success");
     assert_eq!(forgotten(&first), [NUMBER.1]);
 }
@@ -284,23 +288,23 @@ async fn acc3_05_a_number_is_unbound_however_it_is_written() {
 #[tokio::test]
 async fn ids_12_nothing_stays_bound_to_an_account_that_has_just_gone() {
     let [first, ..] = servers();
-    let house = Arc::new(IdServer::house(&[&first], &[]).await);
-    let alice = sign_up(&house, "alice").await;
+    let server = Arc::new(IdServer::test_server(&[&first], &[]).await);
+    let alice = sign_up(&server, "alice").await;
     let body = wish(&first, "email", ALICE);
-    let hold = Kind::Delay(Duration::from_millis(800));
-    let tap = house.local.tap();
-    tap.inject(
+    let hold = FaultKind::Delay(Duration::from_millis(800));
+    let proxy = server.local.proxy();
+    proxy.inject(
         Fault::new(hold)
             .on("TransactWriteItems")
             .by("Account3pidBind"),
     );
-    let (own, who) = (Arc::clone(&house), alice.clone());
+    let (own, who) = (Arc::clone(&server), alice.clone());
     let slow = tokio::spawn(async move { who.post(&own, BIND, &body).await });
-    while tap.pending_faults() > 0 {
+    while proxy.pending_faults() > 0 {
         assert!(!slow.is_finished(), "there is no such call");
         tokio::task::yield_now().await;
     }
-    assert_eq!(end(&house, &alice, json!({})).await, "success");
+    assert_eq!(end(&server, &alice, json!({})).await, "success");
     assert_eq!(
         first.bound().len(),
         1,
@@ -308,30 +312,30 @@ async fn ids_12_nothing_stays_bound_to_an_account_that_has_just_gone() {
     );
     slow.await.unwrap().error(401, "M_UNKNOWN_TOKEN");
     assert!(first.bound().is_empty());
-    assert_eq!(records(&house), 0);
+    assert_eq!(records(&server), 0);
 }
 
 /// IDS-12, IDS-13: bound again while it is being unbound, an address keeps its record.
 #[tokio::test]
 async fn ids_12_the_record_of_a_later_binding_is_not_taken_for_that_of_an_earlier_one() {
     let [first, ..] = servers();
-    let house = Arc::new(IdServer::house(&[&first], &[]).await);
-    let alice = sign_up(&house, "alice").await;
-    bind(&house, &alice, &first, "email", ALICE).await;
-    let hold = Kind::Delay(Duration::from_millis(800));
-    let tap = house.local.tap();
-    tap.inject(Fault::new(hold).on("DeleteItem").by("Account3pidUnbind"));
-    let (own, who) = (Arc::clone(&house), alice.clone());
+    let server = Arc::new(IdServer::test_server(&[&first], &[]).await);
+    let alice = sign_up(&server, "alice").await;
+    bind(&server, &alice, &first, "email", ALICE).await;
+    let hold = FaultKind::Delay(Duration::from_millis(800));
+    let proxy = server.local.proxy();
+    proxy.inject(Fault::new(hold).on("DeleteItem").by("Account3pidUnbind"));
+    let (own, who) = (Arc::clone(&server), alice.clone());
     let slow = tokio::spawn(async move {
         let path = "/_matrix/client/v3/account/3pid/unbind";
         let body = json!({ "medium": "email", "address": ALICE });
         who.post(&own, path, &body).await
     });
-    while tap.pending_faults() > 0 {
+    while proxy.pending_faults() > 0 {
         assert!(!slow.is_finished(), "there is no such call");
         tokio::task::yield_now().await;
     }
-    bind(&house, &alice, &first, "email", ALICE).await;
+    bind(&server, &alice, &first, "email", ALICE).await;
     slow.await.unwrap().ok();
-    assert_eq!((records(&house), first.bound().len()), (1, 1));
+    assert_eq!((records(&server), first.bound().len()), (1, 1));
 }

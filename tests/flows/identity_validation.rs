@@ -4,8 +4,8 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
-use kit::{House, PREFIXES, Reply};
 use serde_json::{Value, json};
+use test_support::{PREFIXES, Reply, TestServer};
 
 use crate::flows::{
     addresses::{ALICE, EMAIL, MAIL, NUMBER, SMS},
@@ -22,7 +22,7 @@ const FLOWS: (&str, &str) = (
 const SECRET: &str = "monkeys_are_GREAT";
 
 /// A house that leaves validation to this server and sends nothing itself.
-async fn house(server: &IdServer, settings: &[(&str, &str)]) -> House {
+async fn test_server(id_server: &IdServer, settings: &[(&str, &str)]) -> TestServer {
     let own = [
         DELEGATED,
         FLOWS,
@@ -30,7 +30,7 @@ async fn house(server: &IdServer, settings: &[(&str, &str)]) -> House {
         ("GATEHOUSE_SMS_COUNTRIES", ""),
         ("GATEHOUSE_NEXT_LINK_HOSTS", "app.example.org"),
     ];
-    IdServer::house(&[server], &[&own[..], settings].concat()).await
+    IdServer::test_server(&[id_server], &[&own[..], settings].concat()).await
 }
 
 /// The six endpoints, as the end of their paths: what for, and the medium.
@@ -43,10 +43,10 @@ const PLACES: [&str; 6] = [
     "account/3pid/msisdn",
 ];
 
-fn wish(place: &str, server: &IdServer) -> Value {
+fn wish(place: &str, id_server: &IdServer) -> Value {
     let common = json!({
         "client_secret": SECRET, "send_attempt": 1,
-        "id_server": server.name, "id_access_token": TOKEN,
+        "id_server": id_server.name, "id_access_token": TOKEN,
     });
     if place.ends_with("email") {
         with(common, &json!({ "email": "Alice@Example.org" }))
@@ -58,35 +58,35 @@ fn wish(place: &str, server: &IdServer) -> Value {
     }
 }
 
-async fn ask(house: &House, place: &str, body: &Value) -> Reply {
+async fn ask(server: &TestServer, place: &str, body: &Value) -> Reply {
     let path = format!("{}/{place}/requestToken", PREFIXES[1]);
-    house.post(&path, body).await
+    server.post(&path, body).await
 }
 
 /// How many rows there are of sessions of ours, and of messages.
-fn rows(house: &House) -> usize {
+fn rows(server: &TestServer) -> usize {
     ["Proofs", "Outbox"]
-        .map(|table| house.local.engine().table(table).unwrap().len())
+        .map(|table| server.local.engine().table(table).unwrap().len())
         .iter()
         .sum()
 }
 
 #[tokio::test]
 async fn ids_01_where_the_server_validates_itself_no_identity_server_hears_of_it() {
-    let server = IdServer::start("id.example.org");
-    let house = IdServer::house(&[&server], &[FLOWS, MAIL, SMS]).await;
+    let id_server = IdServer::start("id.example.org");
+    let server = IdServer::test_server(&[&id_server], &[FLOWS, MAIL, SMS]).await;
     for place in PLACES {
-        let answer = ask(&house, place, &wish(place, &server)).await.ok();
+        let answer = ask(&server, place, &wish(place, &id_server)).await.ok();
         assert!(!answer["sid"].as_str().unwrap().starts_with("fake."));
     }
-    assert!(server.seen().is_empty());
+    assert!(id_server.seen().is_empty());
 }
 
 /// IDS-04, 3PID-09: what belongs to a validation and nothing else, with the client's own token.
 #[tokio::test]
 async fn ids_05_the_identity_server_is_asked_with_the_clients_token_and_the_validations_members() {
-    let server = IdServer::start("id.example.org");
-    let house = house(&server, &[]).await;
+    let id_server = IdServer::start("id.example.org");
+    let server = test_server(&id_server, &[]).await;
     let further = json!({ "next_link": "https://app.example.org/#/done", "zzz": 5 });
     let common = json!({
         "client_secret": SECRET, "send_attempt": 1, "next_link": "https://app.example.org/#/done",
@@ -99,35 +99,35 @@ async fn ids_05_the_identity_server_is_asked_with_the_clients_token_and_the_vali
                 json!({ "country": "GB", "phone_number": format!("+{}", NUMBER.1) }),
             ),
         ] {
-            server.forget();
+            id_server.forget();
             let path = format!("{prefix}/register/{medium}/requestToken");
-            let body = with(wish(medium, &server), &further);
-            let answer = house.post(&path, &body).await.ok();
+            let body = with(wish(medium, &id_server), &further);
+            let answer = server.post(&path, &body).await.ok();
             assert!(answer["sid"].as_str().unwrap().starts_with("fake."));
             assert!(answer.get("submit_url").is_none());
             let msisdn = (medium == "msisdn").then_some(NUMBER.1);
             assert_eq!(answer["msisdn"].as_str(), msisdn);
             let line = format!("POST /_matrix/identity/v2/validate/{medium}/requestToken");
-            assert_eq!(server.lines(), [line]);
-            let seen = &server.seen()[0];
+            assert_eq!(id_server.lines(), [line]);
+            let seen = &id_server.seen()[0];
             assert_eq!(seen.headers["authorization"], format!("Bearer {TOKEN}"));
             assert_eq!(seen.body, with(told, &common));
         }
     }
-    assert_eq!(rows(&house), 0);
+    assert_eq!(rows(&server), 0);
 }
 
 /// A link that this server would not go on to is nothing that it passes on.
 #[tokio::test]
 async fn ids_04_in_the_form_of_r0_there_is_no_token_and_no_link_elsewhere() {
-    let server = IdServer::start("id.example.org");
-    let house = house(&server, &[("GATEHOUSE_ID_SERVER_API", "v1")]).await;
+    let id_server = IdServer::start("id.example.org");
+    let server = test_server(&id_server, &[("GATEHOUSE_ID_SERVER_API", "v1")]).await;
     let further = json!({ "id_access_token": null, "next_link": "https://elsewhere.example/" });
-    let body = with(wish("email", &server), &further);
-    ask(&house, "register/email", &body).await.ok();
+    let body = with(wish("email", &id_server), &further);
+    ask(&server, "register/email", &body).await.ok();
     let line = "POST /_matrix/identity/api/v1/validate/email/requestToken";
-    assert_eq!(server.lines(), [line]);
-    let seen = &server.seen()[0];
+    assert_eq!(id_server.lines(), [line]);
+    let seen = &id_server.seen()[0];
     assert!(!seen.headers.contains_key("authorization"));
     let expected = json!({ "client_secret": SECRET, "send_attempt": 1, "email": ALICE });
     assert_eq!(seen.body, expected);
@@ -136,32 +136,32 @@ async fn ids_04_in_the_form_of_r0_there_is_no_token_and_no_link_elsewhere() {
 /// 3PID-05, 3PID-06: strangers are told then, whatever the setting says.
 #[tokio::test]
 async fn ids_06_whose_an_address_is_is_looked_at_before_anybody_is_asked() {
-    let server = IdServer::start("id.example.org");
+    let id_server = IdServer::start("id.example.org");
     for privacy in ["quiet", "tell"] {
         let settings = [MAIL, SMS, ("GATEHOUSE_THREEPID_PRIVACY", privacy)];
-        let house = house(&server, &settings).await;
-        sign_up_with(&house, "alice", EMAIL, ALICE).await;
-        let body = wish("email", &server);
-        ask(&house, "register/email", &body)
+        let server = test_server(&id_server, &settings).await;
+        sign_up_with(&server, "alice", EMAIL, ALICE).await;
+        let body = wish("email", &id_server);
+        ask(&server, "register/email", &body)
             .await
             .error(400, "M_THREEPID_IN_USE");
-        let number = wish("msisdn", &server);
-        ask(&house, "account/password/msisdn", &number)
+        let number = wish("msisdn", &id_server);
+        ask(&server, "account/password/msisdn", &number)
             .await
             .error(400, "M_THREEPID_NOT_FOUND");
-        assert!(server.seen().is_empty());
-        ask(&house, "account/password/email", &body).await.ok();
-        ask(&house, "register/msisdn", &number).await.ok();
-        assert_eq!(server.seen().len(), 2);
-        server.forget();
+        assert!(id_server.seen().is_empty());
+        ask(&server, "account/password/email", &body).await.ok();
+        ask(&server, "register/msisdn", &number).await.ok();
+        assert_eq!(id_server.seen().len(), 2);
+        id_server.forget();
     }
 }
 
 #[tokio::test]
 async fn ids_06_whatever_is_wrong_is_told_before_anybody_is_asked() {
-    let server = IdServer::start("id.example.org");
+    let id_server = IdServer::start("id.example.org");
     let denied = ("GATEHOUSE_EMAIL_DENIED", ".*@spam[.]example");
-    let house = house(&server, &[denied]).await;
+    let server = test_server(&id_server, &[denied]).await;
     let [mail, text] = ["register/email", "register/msisdn"];
     for (place, change, status, errcode) in [
         (
@@ -218,17 +218,17 @@ async fn ids_06_whatever_is_wrong_is_told_before_anybody_is_asked() {
         ),
         (text, json!({ "country": "XX" }), 400, "M_INVALID_PARAM"),
     ] {
-        let body = with(wish(place, &server), &change);
-        ask(&house, place, &body).await.error(status, errcode);
+        let body = with(wish(place, &id_server), &change);
+        ask(&server, place, &body).await.error(status, errcode);
     }
-    assert!(server.seen().is_empty());
+    assert!(id_server.seen().is_empty());
 }
 
 /// IDS-03, 3PID-09
 #[tokio::test]
 async fn ids_02_a_message_is_asked_of_no_server_that_is_not_trusted() {
-    let server = IdServer::start("id.example.org");
-    let house = house(&server, &[]).await;
+    let id_server = IdServer::start("id.example.org");
+    let server = test_server(&id_server, &[]).await;
     for (name, errcode) in [
         ("vector.im", "M_SERVER_NOT_TRUSTED"),
         ("id.example.org:8448", "M_SERVER_NOT_TRUSTED"),
@@ -237,28 +237,28 @@ async fn ids_02_a_message_is_asked_of_no_server_that_is_not_trusted() {
         ("", "M_INVALID_PARAM"),
     ] {
         for place in &PLACES[..4] {
-            let body = with(wish(place, &server), &json!({ "id_server": name }));
-            ask(&house, place, &body).await.error(400, errcode);
+            let body = with(wish(place, &id_server), &json!({ "id_server": name }));
+            ask(&server, place, &body).await.error(400, errcode);
         }
     }
-    assert!(server.seen().is_empty());
+    assert!(id_server.seen().is_empty());
 }
 
 #[tokio::test]
 async fn ids_07_what_the_identity_server_says_against_a_message_is_passed_on() {
-    let server = IdServer::start("id.example.org");
-    let house = house(&server, &[]).await;
-    let ask = async || ask(&house, "register/email", &wish("email", &server)).await;
+    let id_server = IdServer::start("id.example.org");
+    let server = test_server(&id_server, &[]).await;
+    let ask = async || ask(&server, "register/email", &wish("email", &id_server)).await;
     for (line, status, errcode) in [
         ("403 Forbidden", 403, "M_TERMS_NOT_SIGNED"),
         ("400 Bad Request", 400, "M_INVALID_EMAIL"),
         ("400 Bad Request", 400, "M_EMAIL_SEND_ERROR"),
         ("429 Too Many Requests", 429, "M_LIMIT_EXCEEDED"),
     ] {
-        server.says(line, &json!({ "errcode": errcode, "error": "No" }));
+        id_server.says(line, &json!({ "errcode": errcode, "error": "No" }));
         ask().await.error(status, errcode);
     }
-    house.expect_faults();
+    server.expect_faults();
     for sid in [
         json!(null),
         json!(""),
@@ -266,7 +266,7 @@ async fn ids_07_what_the_identity_server_says_against_a_message_is_passed_on() {
         json!("x".repeat(256)),
         json!(5),
     ] {
-        server.says("200 OK", &json!({ "sid": sid }));
+        id_server.says("200 OK", &json!({ "sid": sid }));
         ask().await.error(502, "M_UNKNOWN");
     }
 }
@@ -274,11 +274,11 @@ async fn ids_07_what_the_identity_server_says_against_a_message_is_passed_on() {
 /// And adding an address is never left to one, since nobody names it then.
 #[tokio::test]
 async fn _3pid_12_without_an_identity_server_named_the_server_validates_itself_if_it_can() {
-    let server = IdServer::start("id.example.org");
-    let mute = house(&server, &[]).await;
-    let speaking = house(&server, &[MAIL, SMS]).await;
+    let id_server = IdServer::start("id.example.org");
+    let mute = test_server(&id_server, &[]).await;
+    let speaking = test_server(&id_server, &[MAIL, SMS]).await;
     for place in PLACES {
-        let mut body = wish(place, &server);
+        let mut body = wish(place, &id_server);
         if !place.contains("account/3pid") {
             body["id_server"] = Value::Null;
         }
@@ -291,35 +291,38 @@ async fn _3pid_12_without_an_identity_server_named_the_server_validates_itself_i
         let answer = ask(&speaking, place, &body).await.ok();
         assert!(!answer["sid"].as_str().unwrap().starts_with("fake."));
     }
-    assert!(server.seen().is_empty());
+    assert!(id_server.seen().is_empty());
 }
 
 /// Incident 29: a closed server, or one that has no use for it, has nothing sent by others either.
 #[tokio::test]
 async fn incident_29_nothing_is_delegated_that_no_flow_asks_for() {
-    let server = IdServer::start("id.example.org");
-    let closed = house(&server, &[("GATEHOUSE_REGISTRATION", "closed")]).await;
+    let id_server = IdServer::start("id.example.org");
+    let closed = test_server(&id_server, &[("GATEHOUSE_REGISTRATION", "closed")]).await;
     let dummy = ("GATEHOUSE_REGISTRATION_FLOWS", "m.login.dummy");
-    let useless = house(&server, &[dummy]).await;
+    let useless = test_server(&id_server, &[dummy]).await;
     for place in &PLACES[..2] {
-        let body = wish(place, &server);
+        let body = wish(place, &id_server);
         ask(&closed, place, &body).await.error(403, "M_FORBIDDEN");
         ask(&useless, place, &body)
             .await
             .error(400, "M_SERVER_NOT_TRUSTED");
     }
-    assert!(server.seen().is_empty());
+    assert!(id_server.seen().is_empty());
 }
 
 #[tokio::test]
 async fn _3pid_16_messages_of_others_are_within_the_budgets_of_ours() {
-    let server = IdServer::start("id.example.org");
-    let house = house(&server, &[("GATEHOUSE_LIMITS", "on")]).await;
+    let id_server = IdServer::start("id.example.org");
+    let server = test_server(&id_server, &[("GATEHOUSE_LIMITS", "on")]).await;
     let mut sent = 0;
     for attempt in 1..20 {
         let secret = format!("secret-{attempt}");
-        let body = with(wish("email", &server), &json!({ "client_secret": secret }));
-        let reply = ask(&house, "register/email", &body).await;
+        let body = with(
+            wish("email", &id_server),
+            &json!({ "client_secret": secret }),
+        );
+        let reply = ask(&server, "register/email", &body).await;
         if reply.status != 200 {
             reply.error(429, "M_LIMIT_EXCEEDED");
             break;
@@ -327,5 +330,5 @@ async fn _3pid_16_messages_of_others_are_within_the_budgets_of_ours() {
         sent += 1;
     }
     assert_eq!(sent, 5, "from one network to one address");
-    assert_eq!(server.seen().len(), sent);
+    assert_eq!(id_server.seen().len(), sent);
 }

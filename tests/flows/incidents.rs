@@ -3,19 +3,19 @@
 use std::collections::BTreeSet;
 
 use http::Request;
-use kit::{House, PASSWORD};
 use serde_json::json;
+use test_support::{PASSWORD, TestServer};
 
 use crate::flows::support::{DUMMY, assert_people, stage, whoami, wish, with};
 
 /// Incident 3 (ids from a predictable generator; sequential ids leaked volume and state)
 #[tokio::test]
 async fn incident_3_sessions_devices_and_tokens_do_not_repeat_and_are_in_no_order() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let (mut sessions, mut devices, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..100 {
-        let (_, session) = house.begin(&json!({ "password": PASSWORD })).await;
-        let answer = house.register(&stage(DUMMY, &session)).await.ok();
+        let (_, session) = server.begin(&json!({ "password": PASSWORD })).await;
+        let answer = server.register(&stage(DUMMY, &session)).await.ok();
         sessions.push(session);
         devices.push(answer["device_id"].as_str().unwrap().to_owned());
         let token = answer["access_token"].as_str().unwrap();
@@ -37,19 +37,19 @@ async fn incident_3_sessions_devices_and_tokens_do_not_repeat_and_are_in_no_orde
 /// anything to the next registration.
 #[tokio::test]
 async fn incident_16_a_fresh_account_proves_nothing_for_the_next_one() {
-    let house = House::new().await;
-    let answer = house.sign_up("alice").await;
-    house.register(&wish("bob")).await.challenge();
+    let server = TestServer::new().await;
+    let answer = server.sign_up("alice").await;
+    server.register(&wish("bob")).await.challenge();
     let token = answer["access_token"].as_str().unwrap();
     let request = Request::post("/_matrix/client/v3/register")
         .header("authorization", format!("Bearer {token}"));
     let body = wish("bob").to_string().into_bytes();
-    let reply = house.send(request.body(body).unwrap()).await;
+    let reply = server.send(request.body(body).unwrap()).await;
     let session = reply.challenge()["session"].as_str().unwrap().to_owned();
-    assert_people(&house, &["alice"]);
-    let answer = house
+    assert_people(&server, &["alice"]);
+    let answer = server
         .register(&with(wish("bob"), &stage(DUMMY, &session)))
         .await
         .ok();
-    assert_eq!(whoami(&house, &answer).await["user_id"], "@bob:localhost");
+    assert_eq!(whoami(&server, &answer).await["user_id"], "@bob:localhost");
 }

@@ -7,15 +7,15 @@
 
 use std::collections::HashMap;
 
-use gatehouse_local::sinks::KEY_RING;
-use kit::{House, Log, PASSWORD};
+use gatehouse_local::aws_fakes::KEY_RING;
 use serde_json::{Value, json};
 use shared::{
-    chance::SystemChance,
     config::{Config, read_keys},
     key_ring::KeySettings,
-    secrets::Purpose,
+    rng::SystemRng,
+    secrets::KeyPurpose,
 };
+use test_support::{Log, PASSWORD, TestServer};
 
 const OLD: &str = "CanaryOldRoot0123456789abcdefghijklmnopqrstuvwxyz0123456789ABCDE";
 const NEW: &str = "CanaryNewRoot0123456789abcdefghijklmnopqrstuvwxyz0123456789ABCDE";
@@ -23,7 +23,7 @@ const PEPPERS: [&str; 2] = ["canary pepper, the first", "canary pepper, the seco
 
 /// The settings of a function that starts now: those beside the secret, and the secret's.
 async fn start(
-    house: &House,
+    server: &TestServer,
     settings: &[(&'static str, &str)],
 ) -> Result<HashMap<&'static str, String>, String> {
     let mut values = HashMap::from([
@@ -37,9 +37,9 @@ async fn start(
             .map(|(name, value)| (*name, (*value).to_owned())),
     );
     let lookup = |name: &str| values.get(name).cloned();
-    let aws = house.local.aws("admin");
+    let aws = server.local.aws("admin");
     let sdk = aws.sdk_config(aws.endpoints.secrets_manager.as_deref());
-    let fetched = KeySettings::fetch_if_used(&sdk, lookup, &SystemChance).await;
+    let fetched = KeySettings::fetch_if_used(&sdk, lookup, &SystemRng).await;
     let fetched = fetched.map_err(|fault| fault.to_string())?;
     Config::from_lookup(fetched.over(lookup)).map_err(|faults| faults.to_string())?;
     let secrets = shared::key_ring::MEMBERS.map(|(_, setting)| setting);
@@ -51,24 +51,24 @@ async fn start(
 }
 
 /// A house whose functions start now, with their tables in a directory.
-async fn house_of(secret: &Value, data: &std::path::Path) -> House {
-    let teller = House::new().await;
-    teller.local.sinks().keep_secret(&secret.to_string());
+async fn server_of(secret: &Value, data: &std::path::Path) -> TestServer {
+    let teller = TestServer::new().await;
+    teller.local.aws_fakes().keep_secret(&secret.to_string());
     let settings = start(&teller, &[]).await.unwrap();
     let settings: Vec<_> = settings
         .iter()
         .map(|(name, value)| (*name, value.as_str()))
         .collect();
-    House::in_directory(&settings, data).await
+    TestServer::in_directory(&settings, data).await
 }
 
 #[tokio::test]
 async fn a_function_starts_with_what_the_secret_says() {
     let (log, _guard) = Log::capture();
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let secret = json!({ "current": NEW, "previous": OLD, "pepper": PEPPERS[0] });
-    house.local.sinks().keep_secret(&secret.to_string());
-    let settings = start(&house, &[]).await.unwrap();
+    server.local.aws_fakes().keep_secret(&secret.to_string());
+    let settings = start(&server, &[]).await.unwrap();
     let expected = HashMap::from([
         ("GATEHOUSE_SECRET", NEW.to_owned()),
         ("GATEHOUSE_SECRET_PREVIOUS", OLD.to_owned()),
@@ -77,7 +77,10 @@ async fn a_function_starts_with_what_the_secret_says() {
     assert_eq!(settings, expected);
     // The operator's command reads the same keys.
     let (keys, _) = read_keys(|name| settings.get(name).cloned()).unwrap();
-    assert_eq!(keys.hashes(Purpose::RegistrationToken, b"token").len(), 2);
+    assert_eq!(
+        keys.hashes(KeyPurpose::RegistrationToken, b"token").len(),
+        2
+    );
     // What is not the SDK's own tracing, which no function writes.
     let text = log.text();
     let ours = text.lines().filter(|line| line.contains("gatehouse"));
@@ -88,7 +91,7 @@ async fn a_function_starts_with_what_the_secret_says() {
 
 #[tokio::test]
 async fn a_function_does_not_start_without_a_proper_secret_and_says_why() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for (secret, fault) in [
         (
             None,
@@ -104,25 +107,25 @@ async fn a_function_does_not_start_without_a_proper_secret_and_says_why() {
         ),
     ] {
         if let Some(secret) = secret {
-            house.local.sinks().keep_secret(secret);
+            server.local.aws_fakes().keep_secret(secret);
         }
-        assert_eq!(start(&house, &[]).await.unwrap_err(), fault);
+        assert_eq!(start(&server, &[]).await.unwrap_err(), fault);
     }
     let secret = json!({ "current": NEW, "pepper": PEPPERS[0] }).to_string();
-    house.local.sinks().keep_secret(&secret);
+    server.local.aws_fakes().keep_secret(&secret);
     for name in ["GATEHOUSE_SECRET", "GATEHOUSE_PASSWORD_PEPPER"] {
-        let fault = start(&house, &[(name, OLD)]).await.unwrap_err();
+        let fault = start(&server, &[(name, OLD)]).await.unwrap_err();
         assert!(fault.contains(name) && !fault.contains(OLD), "{fault}");
     }
-    start(&house, &[("GATEHOUSE_SECRET_PREVIOUS", OLD)])
+    start(&server, &[("GATEHOUSE_SECRET_PREVIOUS", OLD)])
         .await
         .unwrap();
 }
 
 #[tokio::test]
 async fn a_function_that_uses_no_key_asks_for_none() {
-    let house = House::new().await;
-    let root = || start(&house, &[("GATEHOUSE_SECRET_ARN", "none")]);
+    let server = TestServer::new().await;
+    let root = || start(&server, &[("GATEHOUSE_SECRET_ARN", "none")]);
     let (one, other) = (root().await.unwrap(), root().await.unwrap());
     assert_ne!(one["GATEHOUSE_SECRET"], other["GATEHOUSE_SECRET"]);
 }
@@ -131,18 +134,18 @@ async fn a_function_that_uses_no_key_asks_for_none() {
 /// the secret start all the same.
 #[tokio::test]
 async fn a_captcha_whose_key_is_in_the_secret_keeps_no_function_from_starting() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let secret = json!({ "current": NEW, "captcha_secret_key": "canary" });
-    house.local.sinks().keep_secret(&secret.to_string());
-    start(&house, &[]).await.unwrap();
+    server.local.aws_fakes().keep_secret(&secret.to_string());
+    start(&server, &[]).await.unwrap();
     let captcha = [
         ("GATEHOUSE_CAPTCHA_PROVIDER", "turnstile"),
         ("GATEHOUSE_CAPTCHA_SITE_KEY", "site"),
     ];
-    let settings = start(&house, &captcha).await.unwrap();
+    let settings = start(&server, &captcha).await.unwrap();
     assert_eq!(settings["GATEHOUSE_CAPTCHA_SECRET_KEY"], "canary");
     let stranger = [&captcha[..], &[("GATEHOUSE_SECRET_ARN", "none")]].concat();
-    let settings = start(&house, &stranger).await.unwrap();
+    let settings = start(&server, &stranger).await.unwrap();
     assert_ne!(settings["GATEHOUSE_CAPTCHA_SECRET_KEY"], "canary");
 }
 
@@ -157,12 +160,12 @@ async fn nobody_notices_that_the_root_is_replaced_in_two_steps() {
     ];
     for (begins, ends) in [(0, 1), (1, 0)] {
         let wish = json!({ "username": format!("alice{begins}"), "password": PASSWORD });
-        let house = house_of(&steps[begins], directory.path()).await;
-        let (_, session) = house.begin(&wish).await;
-        drop(house);
-        let house = house_of(&steps[ends], directory.path()).await;
+        let server = server_of(&steps[begins], directory.path()).await;
+        let (_, session) = server.begin(&wish).await;
+        drop(server);
+        let server = server_of(&steps[ends], directory.path()).await;
         let auth = json!({ "auth": { "type": "m.login.dummy", "session": session } });
-        let answer = house.register(&auth).await.ok();
+        let answer = server.register(&auth).await.ok();
         assert_eq!(answer["user_id"], format!("@alice{begins}:localhost"));
     }
 }
@@ -178,23 +181,23 @@ async fn a_pepper_is_replaced_without_anybody_losing_their_password() {
     });
     let path = "/_matrix/client/v3/login";
     let first = peppered(Some(PEPPERS[0]), None);
-    house_of(&first, directory.path())
+    server_of(&first, directory.path())
         .await
         .sign_up("alice")
         .await;
     let both = peppered(Some(PEPPERS[1]), Some(PEPPERS[0]));
-    house_of(&both, directory.path())
+    server_of(&both, directory.path())
         .await
         .post(path, &login)
         .await
         .ok();
     // It has been hashed anew: the first one is of no use any more.
     let second = peppered(Some(PEPPERS[1]), None);
-    house_of(&second, directory.path())
+    server_of(&second, directory.path())
         .await
         .post(path, &login)
         .await
         .ok();
-    let lost = house_of(&first, directory.path()).await;
+    let lost = server_of(&first, directory.path()).await;
     lost.post(path, &login).await.error(403, "M_FORBIDDEN");
 }

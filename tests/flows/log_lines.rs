@@ -4,9 +4,9 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
-use gatehouse_local::tap::{Call, Fault, Kind};
-use kit::{House, Log, PASSWORD};
+use gatehouse_local::proxy::{Call, Fault, FaultKind};
 use serde_json::{Value, json};
+use test_support::{Log, PASSWORD, TestServer};
 
 use crate::flows::{
     addresses::{ALICE, EMAIL, MAIL, ask_mail},
@@ -41,10 +41,10 @@ fn assert_says(line: &Value, members: &[(&str, Value)]) {
 #[tokio::test]
 async fn the_lines_of_a_sign_up_draw_its_funnel() {
     let (log, _guard) = Log::capture();
-    let house = House::with(&[TWO_STAGES, ("GATEHOUSE_LIMITS", "on")]).await;
-    let token = new_token(&house, &[]).await;
+    let server = TestServer::with(&[TWO_STAGES, ("GATEHOUSE_LIMITS", "on")]).await;
+    let token = new_token(&server, &[]).await;
 
-    let ((_, session), calls) = house.calls_of(house.begin(&wish("alice"))).await;
+    let ((_, session), calls) = server.calls_of(server.begin(&wish("alice"))).await;
     let begun = last(&log, &calls);
     let route = json!("/_matrix/client/v3/register");
     assert_says(
@@ -66,7 +66,7 @@ async fn the_lines_of_a_sign_up_draw_its_funnel() {
     assert!(begun.get("Hashes").is_none() && begun.get("user.hash").is_none());
 
     let body = token_stage(&token, Some(&session));
-    let (_, calls) = house.calls_of(house.register(&body)).await;
+    let (_, calls) = server.calls_of(server.register(&body)).await;
     let staged = last(&log, &calls);
     assert_says(
         &staged,
@@ -79,7 +79,7 @@ async fn the_lines_of_a_sign_up_draw_its_funnel() {
     assert!(staged.get("SignUpsBegun").is_none() && staged.get("cold_start").is_none());
 
     let body = stage(DUMMY, &session);
-    let (reply, calls) = house.calls_of(house.register(&body)).await;
+    let (reply, calls) = server.calls_of(server.register(&body)).await;
     let made = last(&log, &calls);
     assert_says(
         &made,
@@ -95,13 +95,13 @@ async fn the_lines_of_a_sign_up_draw_its_funnel() {
 
     // The answer given again makes no second account.
     let answer = reply.ok();
-    assert_eq!(house.register(&body).await.ok(), answer);
+    assert_eq!(server.register(&body).await.ok(), answer);
     let again = log.told().pop().unwrap();
     assert!(again.get("Registrations").is_none(), "{again}");
 
     // A user is called the same in each line, and by no name.
     let token = answer["access_token"].as_str().unwrap();
-    house
+    server
         .get_as(token, "/_matrix/client/v3/account/whoami")
         .await
         .ok();
@@ -116,8 +116,8 @@ async fn the_lines_of_a_sign_up_draw_its_funnel() {
 #[tokio::test]
 async fn the_lines_of_logins_say_which_were_good() {
     let (log, _guard) = Log::capture();
-    let house = House::new().await;
-    house.sign_up("alice").await;
+    let server = TestServer::new().await;
+    server.sign_up("alice").await;
     let login = |password: &str| {
         json!({
             "type": "m.login.password",
@@ -126,12 +126,12 @@ async fn the_lines_of_logins_say_which_were_good() {
         })
     };
     let path = "/_matrix/client/v3/login";
-    let good = house.calls_of(house.post(path, &login(PASSWORD))).await;
+    let good = server.calls_of(server.post(path, &login(PASSWORD))).await;
     good.0.ok();
     let line = last(&log, &good.1);
     assert_says(&line, &[("Logins", json!(1.0)), ("Hashes", json!(1.0))]);
     assert!(line["user.hash"].is_string());
-    let bad = house.calls_of(house.post(path, &login("wrong"))).await;
+    let bad = server.calls_of(server.post(path, &login("wrong"))).await;
     bad.0.error(403, "M_FORBIDDEN");
     let line = last(&log, &bad.1);
     assert_says(
@@ -148,16 +148,19 @@ async fn the_lines_of_logins_say_which_were_good() {
 #[tokio::test]
 async fn repeated_calls_are_counted_and_a_failure_is_told_of_its_operation() {
     let (log, _guard) = Log::capture();
-    let house = House::with(&[flows(DUMMY)]).await;
-    house.local.tap().inject(Fault::new(Kind::Throttle));
+    let server = TestServer::with(&[flows(DUMMY)]).await;
+    server.local.proxy().inject(Fault::new(FaultKind::Throttle));
     let body = with(wish("alice"), &json!({ "auth": { "type": DUMMY } }));
-    let (reply, calls) = house.calls_of(house.register(&body)).await;
+    let (reply, calls) = server.calls_of(server.register(&body)).await;
     reply.ok();
     let throttled = last(&log, &calls);
     assert_eq!(throttled["Errors5xx"], 0.0);
-    house.expect_faults();
-    house.local.tap().inject(Fault::new(Kind::Cut).times(9));
-    let (reply, calls) = house.calls_of(house.register(&wish("bob"))).await;
+    server.expect_faults();
+    server
+        .local
+        .proxy()
+        .inject(Fault::new(FaultKind::Cut).times(9));
+    let (reply, calls) = server.calls_of(server.register(&wish("bob"))).await;
     assert_eq!(reply.status, 500);
     let failed = last(&log, &calls);
     assert_says(
@@ -179,17 +182,17 @@ async fn repeated_calls_are_counted_and_a_failure_is_told_of_its_operation() {
 #[tokio::test]
 async fn a_message_is_followed_from_the_request_that_calls_for_it_to_its_delivery() {
     let (log, _guard) = Log::capture();
-    let house = House::with(&[flows(EMAIL), MAIL]).await;
-    let asked = house.calls_of(ask_mail(&house, ALICE, "secret")).await;
+    let server = TestServer::with(&[flows(EMAIL), MAIL]).await;
+    let asked = server.calls_of(ask_mail(&server, ALICE, "secret")).await;
     let queued = last(&log, &asked.1);
     assert_says(&queued, &[("MessagesQueued", json!(1.0))]);
     let trace = queued["trace.id"].as_str().unwrap().to_owned();
-    let rows = house.local.engine().table("Outbox").unwrap();
+    let rows = server.local.engine().table("Outbox").unwrap();
     assert_eq!(rows[0]["trace"]["S"], trace);
 
-    house.local.tap().take_calls();
-    house.deliver().await;
-    let delivered = last(&log, &house.local.tap().take_calls());
+    server.local.proxy().take_calls();
+    server.deliver().await;
+    let delivered = last(&log, &server.local.proxy().take_calls());
     assert_says(
         &delivered,
         &[
@@ -209,12 +212,12 @@ async fn a_message_is_followed_from_the_request_that_calls_for_it_to_its_deliver
 #[tokio::test]
 async fn the_schedule_says_for_how_long_the_oldest_message_has_waited() {
     let (log, _guard) = Log::capture();
-    let house = House::with(&[flows(EMAIL), MAIL]).await;
-    house.tick().await;
+    let server = TestServer::with(&[flows(EMAIL), MAIL]).await;
+    server.tick().await;
     assert_eq!(log.told().pop().unwrap()["OutboxOldestAge"], 0.0);
-    ask_mail(&house, ALICE, "secret").await;
-    house.advance(std::time::Duration::from_secs(90));
-    house.tick().await;
+    ask_mail(&server, ALICE, "secret").await;
+    server.advance(std::time::Duration::from_secs(90));
+    server.tick().await;
     let line = log.told().pop().unwrap();
     assert_eq!(line["OutboxOldestAge"], 90.0);
     assert_eq!(line["MessagesSent"], 1.0);

@@ -9,9 +9,9 @@ mod races;
 
 use std::time::Duration;
 
-use gatehouse_local::tap::{Fault, Kind};
-use kit::{House, PASSWORD, Reply};
+use gatehouse_local::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
+use test_support::{PASSWORD, Reply, TestServer};
 
 use crate::{
     api::support::{add_appservice, post_as, register_as, rows_of, set_status, text},
@@ -24,10 +24,10 @@ use crate::{
 /// What a login did: its answer, and each call's operation and tables in their order.
 type Seen = (Value, Vec<(String, Vec<String>)>);
 
-async fn seen(house: &House, body: &Value) -> Seen {
+async fn seen(server: &TestServer, body: &Value) -> Seen {
     // Budgets are as they were before the first guess.
-    house.advance(Duration::from_hours(1));
-    let (reply, calls) = house.calls_of(house.post(LOGIN, body)).await;
+    server.advance(Duration::from_hours(1));
+    let (reply, calls) = server.calls_of(server.post(LOGIN, body)).await;
     let mut calls: Vec<_> = calls
         .into_iter()
         .map(|call| (call.operation, call.tables))
@@ -51,19 +51,19 @@ async fn login_04_everybody_who_is_not_let_in_learns_the_same_from_the_same_call
         &ADDRESSES[..],
         &[("GATEHOUSE_LIMITS", "on"), ("GATEHOUSE_GUESTS", "true")],
     ];
-    let house = House::with(&settings.concat()).await;
-    let service = add_appservice(&house, "irc", &[("@irc_.*", true)]).await;
-    register_as(&house, &service, "irc_bot").await.ok();
-    sign_up_with(&house, "alice", EMAIL, "alice@example.org").await;
-    sign_up_with(&house, "carol", MSISDN, "07400 123456").await;
-    sign_up_with(&house, "dead", EMAIL, "dead@example.org").await;
-    set_status(&house, "dead", "deactivated");
-    sign_up(&house, "locked").await;
-    set_status(&house, "locked", "locked");
+    let server = TestServer::with(&settings.concat()).await;
+    let service = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
+    register_as(&server, &service, "irc_bot").await.ok();
+    sign_up_with(&server, "alice", EMAIL, "alice@example.org").await;
+    sign_up_with(&server, "carol", MSISDN, "07400 123456").await;
+    sign_up_with(&server, "dead", EMAIL, "dead@example.org").await;
+    set_status(&server, "dead", "deactivated");
+    sign_up(&server, "locked").await;
+    set_status(&server, "locked", "locked");
     let guest = "/_matrix/client/v3/register?kind=guest";
-    let guest = house.post(guest, &json!({})).await.ok();
+    let guest = server.post(guest, &json!({})).await.ok();
 
-    let wrong = seen(&house, &login_of("alice", "wrong")).await;
+    let wrong = seen(&server, &login_of("alice", "wrong")).await;
     for (name, password) in [
         ("nobody", PASSWORD),
         ("dead", PASSWORD),
@@ -81,12 +81,12 @@ async fn login_04_everybody_who_is_not_let_in_learns_the_same_from_the_same_call
         ("", PASSWORD),
     ] {
         assert_eq!(
-            seen(&house, &login_of(name, password)).await,
+            seen(&server, &login_of(name, password)).await,
             wrong,
             "{name}"
         );
     }
-    let wrong = seen(&house, &by_address("email", "alice@example.org", "wrong")).await;
+    let wrong = seen(&server, &by_address("email", "alice@example.org", "wrong")).await;
     for (medium, address) in [
         ("email", "nobody@example.org"),
         ("email", "dead@example.org"),
@@ -94,68 +94,68 @@ async fn login_04_everybody_who_is_not_let_in_learns_the_same_from_the_same_call
         ("msisdn", "447400123457"),
     ] {
         let body = by_address(medium, address, "nonsense");
-        assert_eq!(seen(&house, &body).await, wrong, "{address}");
+        assert_eq!(seen(&server, &body).await, wrong, "{address}");
     }
     let answer = &wrong.0;
-    assert_eq!(seen(&house, &login_of("alice", "wrong")).await.0, *answer);
+    assert_eq!(seen(&server, &login_of("alice", "wrong")).await.0, *answer);
 }
 
 /// TOK-14: said to nobody who does not know the password; the tokens are kept.
 #[tokio::test]
 async fn tok_14_a_locked_account_learns_so_with_the_right_password_alone() {
-    let house = House::new().await;
-    let alice = sign_up(&house, "alice").await;
-    set_status(&house, "alice", "locked");
-    try_login(&house, "alice", "wrong")
+    let server = TestServer::new().await;
+    let alice = sign_up(&server, "alice").await;
+    set_status(&server, "alice", "locked");
+    try_login(&server, "alice", "wrong")
         .await
         .error(403, "M_FORBIDDEN");
-    let body = try_login(&house, "alice", PASSWORD)
+    let body = try_login(&server, "alice", PASSWORD)
         .await
         .error(401, "M_USER_LOCKED");
     assert_eq!(body["soft_logout"], true);
-    set_status(&house, "alice", "active");
-    assert!(alice.is_alive(&house).await);
-    log_in(&house, "alice", PASSWORD).await;
+    set_status(&server, "alice", "active");
+    assert!(alice.is_alive(&server).await);
+    log_in(&server, "alice", PASSWORD).await;
 }
 
 /// TOK-14: a locked user may leave.
 #[tokio::test]
 async fn tok_14_a_locked_account_logs_out() {
     for path in ["logout", "logout/all"] {
-        let house = House::new().await;
-        let alice = sign_up(&house, "alice").await;
-        set_status(&house, "alice", "locked");
+        let server = TestServer::new().await;
+        let alice = sign_up(&server, "alice").await;
+        set_status(&server, "alice", "locked");
         let path = format!("/_matrix/client/v3/{path}");
-        alice.post(&house, &path, &json!({})).await.ok();
-        set_status(&house, "alice", "active");
-        assert!(!alice.is_alive(&house).await);
+        alice.post(&server, &path, &json!({})).await.ok();
+        set_status(&server, "alice", "active");
+        assert!(!alice.is_alive(&server).await);
     }
 }
 
 #[tokio::test]
 async fn tok_15_a_suspended_account_logs_in_and_out() {
-    let house = House::new().await;
-    sign_up(&house, "alice").await;
-    set_status(&house, "alice", "suspended");
-    let alice = log_in(&house, "alice", PASSWORD).await;
-    assert!(alice.is_alive(&house).await);
+    let server = TestServer::new().await;
+    sign_up(&server, "alice").await;
+    set_status(&server, "alice", "suspended");
+    let alice = log_in(&server, "alice", PASSWORD).await;
+    assert!(alice.is_alive(&server).await);
     let path = "/_matrix/client/v3/logout";
-    alice.post(&house, path, &json!({})).await.ok();
-    assert!(!alice.is_alive(&house).await);
+    alice.post(&server, path, &json!({})).await.ok();
+    assert!(!alice.is_alive(&server).await);
 }
 
 /// REG-31, DIS-22: as registration does it, an application service logs its users in.
 #[tokio::test]
 async fn reg_31_an_application_service_logs_in_whom_it_may() {
-    let house = House::new().await;
-    let token = add_appservice(&house, "irc", &[("@irc_.*", true)]).await;
-    register_as(&house, &token, "irc_alice").await.ok();
-    sign_up(&house, "bob").await;
+    let server = TestServer::new().await;
+    let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
+    register_as(&server, &token, "irc_alice").await.ok();
+    sign_up(&server, "bob").await;
     let log_in = async |token: &str, user: &str| -> Reply {
         let mut body = login_of(user, "");
         body["type"] = "m.login.application_service".into();
         body["device_id"] = "IRC".into();
-        post_as(&house, token, LOGIN, &body).await
+        post_as(&server, token, LOGIN, &body).await
     };
     let answer = log_in(&token, "irc_alice").await.ok();
     assert_eq!(
@@ -170,13 +170,16 @@ async fn reg_31_an_application_service_logs_in_whom_it_may() {
             &json!("localhost")
         )
     );
-    assert!(Device::of(&answer).is_alive(&house).await);
+    assert!(Device::of(&answer).is_alive(&server).await);
     let again = log_in(&token, "@irc_alice:localhost").await.ok();
-    assert!(Device::of(&again).is_alive(&house).await);
-    assert!(!Device::of(&answer).is_alive(&house).await, "TOK-09");
+    assert!(Device::of(&again).is_alive(&server).await);
+    assert!(!Device::of(&answer).is_alive(&server).await, "TOK-09");
     let mut body = login_of("irc_alice", "");
     body["type"] = "m.login.application_service".into();
-    house.post(LOGIN, &body).await.error(401, "M_MISSING_TOKEN");
+    server
+        .post(LOGIN, &body)
+        .await
+        .error(401, "M_MISSING_TOKEN");
     for (token, user, status, code) in [
         ("junk", "irc_alice", 401, "M_UNKNOWN_TOKEN"),
         (
@@ -191,11 +194,11 @@ async fn reg_31_an_application_service_logs_in_whom_it_may() {
     ] {
         log_in(token, user).await.error(status, code);
     }
-    set_status(&house, "irc_alice", "locked");
+    set_status(&server, "irc_alice", "locked");
     log_in(&token, "irc_alice")
         .await
         .error(401, "M_USER_LOCKED");
-    set_status(&house, "irc_alice", "deactivated");
+    set_status(&server, "irc_alice", "deactivated");
     log_in(&token, "irc_alice").await.error(403, "M_FORBIDDEN");
 }
 
@@ -203,8 +206,8 @@ async fn reg_31_an_application_service_logs_in_whom_it_may() {
 #[tokio::test]
 async fn a_login_improves_a_hash_whose_cost_or_pepper_has_changed() {
     let directory = tempfile::tempdir().unwrap();
-    let hash_of = |house: &House| {
-        let rows = rows_of(house, "alice");
+    let hash_of = |server: &TestServer| {
+        let rows = rows_of(server, "alice");
         let (_, row) = rows.into_iter().find(|(sk, _)| sk == "PW").unwrap();
         (row["phc"]["S"].clone(), row["pepper"]["S"].clone())
     };
@@ -212,27 +215,27 @@ async fn a_login_improves_a_hash_whose_cost_or_pepper_has_changed() {
     let pepper = ("GATEHOUSE_PASSWORD_PEPPER", "a pepper of some length");
     let mut before = Value::Null;
     for (round, settings) in [&[][..], &[cost], &[cost, pepper]].into_iter().enumerate() {
-        let house = House::in_directory(settings, directory.path()).await;
+        let server = TestServer::in_directory(settings, directory.path()).await;
         if round == 0 {
-            sign_up(&house, "alice").await;
-            before = hash_of(&house).0;
+            sign_up(&server, "alice").await;
+            before = hash_of(&server).0;
         }
-        try_login(&house, "alice", "wrong")
+        try_login(&server, "alice", "wrong")
             .await
             .error(403, "M_FORBIDDEN");
-        assert_eq!(hash_of(&house).0, before);
-        log_in(&house, "alice", PASSWORD).await;
-        let after = hash_of(&house);
+        assert_eq!(hash_of(&server).0, before);
+        log_in(&server, "alice", PASSWORD).await;
+        let after = hash_of(&server);
         assert_eq!(after.0 == before, round == 0);
         assert_eq!(after.1.is_string(), round == 2);
         // As a new one is, and so it stays.
-        log_in(&house, "alice", PASSWORD).await;
-        assert_eq!(hash_of(&house), after);
+        log_in(&server, "alice", PASSWORD).await;
+        assert_eq!(hash_of(&server), after);
         before = after.0;
     }
     // The pepper is lost: the password is worth nothing, and nothing fails.
-    let house = House::in_directory(&[cost], directory.path()).await;
-    try_login(&house, "alice", PASSWORD)
+    let server = TestServer::in_directory(&[cost], directory.path()).await;
+    try_login(&server, "alice", PASSWORD)
         .await
         .error(403, "M_FORBIDDEN");
 }
@@ -241,13 +244,13 @@ async fn a_login_improves_a_hash_whose_cost_or_pepper_has_changed() {
 #[tokio::test]
 async fn a_login_does_not_fail_with_the_improvement_of_its_hash() {
     let directory = tempfile::tempdir().unwrap();
-    let house = House::in_directory(&[], directory.path()).await;
-    sign_up(&house, "alice").await;
-    drop(house);
+    let server = TestServer::in_directory(&[], directory.path()).await;
+    sign_up(&server, "alice").await;
+    drop(server);
     let cost = ("GATEHOUSE_ARGON2", "m=16,t=1,p=1");
-    let house = House::in_directory(&[cost], directory.path()).await;
-    let fault = Fault::new(Kind::Throttle).by("Login").on("UpdateItem");
-    house.local.tap().inject(fault.times(u64::MAX));
-    let alice = log_in(&house, "alice", PASSWORD).await;
-    assert!(alice.is_alive(&house).await);
+    let server = TestServer::in_directory(&[cost], directory.path()).await;
+    let fault = Fault::new(FaultKind::Throttle).by("Login").on("UpdateItem");
+    server.local.proxy().inject(fault.times(u64::MAX));
+    let alice = log_in(&server, "alice", PASSWORD).await;
+    assert!(alice.is_alive(&server).await);
 }

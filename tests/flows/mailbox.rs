@@ -12,8 +12,8 @@ use std::{
 
 use gatehouse_local::outbox::Message;
 use http::Request;
-use kit::{House, PASSWORD, Reply};
 use serde_json::{Value, json};
+use test_support::{PASSWORD, Reply, TestServer};
 
 /// Where a mail is asked for.
 pub(crate) const EMAIL: &str = "/_matrix/client/v3/register/email/requestToken";
@@ -38,8 +38,8 @@ pub(crate) const FLOWS: (&str, &str) = (
 pub(crate) const LIMITED: (&str, &str) = ("GATEHOUSE_LIMITS", "on");
 
 /// A house that sends mails and texts, with these settings besides.
-pub(crate) async fn house(settings: &[(&str, &str)]) -> House {
-    House::with(&[&[MAIL, SMS, FLOWS], settings].concat()).await
+pub(crate) async fn test_server(settings: &[(&str, &str)]) -> TestServer {
+    TestServer::with(&[&[MAIL, SMS, FLOWS], settings].concat()).await
 }
 
 /// What is asked for a mail to `address`.
@@ -56,15 +56,15 @@ pub(crate) fn text_to(digits: &str, secret: &str, attempt: i64) -> Value {
 }
 
 /// Asks for a message, of the medium that the body speaks of.
-pub(crate) async fn ask(house: &House, body: &Value) -> Reply {
-    house.post(place(body), body).await
+pub(crate) async fn ask(server: &TestServer, body: &Value) -> Reply {
+    server.post(place(body), body).await
 }
 
 /// The same, from another network; which, its number says.
-pub(crate) async fn ask_from(house: &House, network: u32, body: &Value) -> Reply {
+pub(crate) async fn ask_from(server: &TestServer, network: u32, body: &Value) -> Reply {
     let request = Request::post(place(body)).header("content-type", "application/json");
     let request = request.body(body.to_string().into_bytes()).unwrap();
-    house.send_from(peer(network), request).await
+    server.send_from(peer(network), request).await
 }
 
 /// The purposes other than signing up, by where they are asked for.
@@ -72,19 +72,19 @@ pub(crate) const RESET: &str = "account/password";
 pub(crate) const ADD: &str = "account/3pid";
 
 /// Asks for a message of the medium that the body speaks of, for this purpose.
-pub(crate) async fn ask_for(house: &House, purpose: &str, body: &Value) -> Reply {
+pub(crate) async fn ask_for(server: &TestServer, purpose: &str, body: &Value) -> Reply {
     let medium = if body.get("email").is_some() {
         "email"
     } else {
         "msisdn"
     };
     let path = format!("/_matrix/client/v3/{purpose}/{medium}/requestToken");
-    house.post(&path, body).await
+    server.post(&path, body).await
 }
 
 /// The session that an accepted request of this purpose belongs to.
-pub(crate) async fn session_for(house: &House, purpose: &str, body: &Value) -> String {
-    let answer = ask_for(house, purpose, body).await.ok();
+pub(crate) async fn session_for(server: &TestServer, purpose: &str, body: &Value) -> String {
+    let answer = ask_for(server, purpose, body).await.ok();
     answer["sid"].as_str().unwrap().to_owned()
 }
 
@@ -102,8 +102,8 @@ fn place(body: &Value) -> &'static str {
 }
 
 /// The session that an accepted request belongs to.
-pub(crate) async fn session(house: &House, body: &Value) -> String {
-    let answer = ask(house, body).await.ok();
+pub(crate) async fn session(server: &TestServer, body: &Value) -> String {
+    let answer = ask(server, body).await.ok();
     answer["sid"].as_str().unwrap().to_owned()
 }
 
@@ -124,14 +124,14 @@ pub(crate) fn code(message: &Message) -> String {
 }
 
 /// Presses the button of the page behind a link.
-pub(crate) async fn confirm(house: &House, link: &str) -> Reply {
-    super::support::submit(house, CONFIRM, link).await
+pub(crate) async fn confirm(server: &TestServer, link: &str) -> Reply {
+    super::support::submit(server, CONFIRM, link).await
 }
 
 /// Submits a code, as clients do.
-pub(crate) async fn submit_code(house: &House, sid: &str, secret: &str, code: &str) -> Reply {
+pub(crate) async fn submit_code(server: &TestServer, sid: &str, secret: &str, code: &str) -> Reply {
     let body = json!({ "sid": sid, "client_secret": secret, "token": code });
-    house.post(CODE, &body).await
+    server.post(CODE, &body).await
 }
 
 /// A registration by a validated address.
@@ -143,27 +143,29 @@ pub(crate) fn with_proof(name: &str, stage: &str, sid: &str, secret: &str) -> Va
 }
 
 /// Makes an account that has the address which this request is about, as people do.
-pub(crate) async fn own(house: &House, name: &str, body: &Value) {
+pub(crate) async fn own(server: &TestServer, name: &str, body: &Value) {
     let secret = body["client_secret"].as_str().unwrap();
-    let sid = session(house, body).await;
-    house.deliver().await;
-    let message = house.messages().pop().unwrap();
+    let sid = session(server, body).await;
+    server.deliver().await;
+    let message = server.messages().pop().unwrap();
     let stage = if body.get("email").is_some() {
-        assert_eq!(confirm(house, &link(&message)).await.status, 200);
+        assert_eq!(confirm(server, &link(&message)).await.status, 200);
         MAIL_STAGE
     } else {
-        submit_code(house, &sid, secret, &code(&message)).await.ok();
+        submit_code(server, &sid, secret, &code(&message))
+            .await
+            .ok();
         SMS_STAGE
     };
     let body = with_proof(name, stage, &sid, secret);
-    house.register(&body).await.ok();
-    house.local.outbox().clear();
+    server.register(&body).await.ok();
+    server.local.outbox().clear();
 }
 
 /// How many rows of the outbox have each status.
-pub(crate) fn statuses(house: &House) -> BTreeMap<String, usize> {
+pub(crate) fn statuses(server: &TestServer) -> BTreeMap<String, usize> {
     let mut statuses = BTreeMap::new();
-    for row in house.local.engine().table("Outbox").unwrap() {
+    for row in server.local.engine().table("Outbox").unwrap() {
         let status = row["status"]["S"].as_str().unwrap().to_owned();
         *statuses.entry(status).or_default() += 1;
     }
@@ -179,23 +181,23 @@ pub(crate) fn stand(expected: &[(&str, usize)]) -> BTreeMap<String, usize> {
 }
 
 /// Puts a row into a table, past the functions; `suffix` is how the table's name ends.
-pub(crate) fn put(house: &House, suffix: &str, item: &Value) {
-    let table = format!("{}-{suffix}", house.local.config().tables);
+pub(crate) fn put(server: &TestServer, suffix: &str, item: &Value) {
+    let table = format!("{}-{suffix}", server.local.config().tables);
     let item = json!({ "TableName": table, "Item": item });
-    house.past_the_functions("PutItem", &item);
+    server.past_the_functions("PutItem", &item);
 }
 
 /// The row with this partition key.
-pub(crate) fn row(house: &House, table: &str, pk: &str) -> Value {
-    let rows = house.local.engine().table(table).unwrap();
+pub(crate) fn row(server: &TestServer, table: &str, pk: &str) -> Value {
+    let rows = server.local.engine().table(table).unwrap();
     let mut own = rows.into_iter().filter(|row| row["pk"]["S"] == pk);
     own.next().unwrap()
 }
 
 /// Lets the schedule ring this often, so long after one another.
-pub(crate) async fn ticks(house: &House, times: u32, pause: std::time::Duration) {
+pub(crate) async fn ticks(server: &TestServer, times: u32, pause: std::time::Duration) {
     for _ in 0..times {
-        house.advance(pause);
-        house.tick().await;
+        server.advance(pause);
+        server.tick().await;
     }
 }

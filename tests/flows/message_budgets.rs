@@ -3,23 +3,23 @@
 
 use std::time::Duration;
 
-use kit::House;
+use test_support::TestServer;
 
 use crate::flows::{
     budgets::{assert_bills, cost},
-    mailbox::{ADD, LIMITED, RESET, ask_for, house, mail_to, own, text_to},
+    mailbox::{ADD, LIMITED, RESET, ask_for, mail_to, own, test_server, text_to},
 };
 
 type Bills = Vec<(&'static str, String)>;
 
 /// A house in which everything is read once already, every limit is empty, and alice has both kinds
 /// of address.
-async fn warm(settings: &[(&str, &str)]) -> House {
-    let house = house(settings).await;
-    own(&house, "alice", &mail_to("alice@example.org", "owner", 1)).await;
-    own(&house, "bob", &text_to("447400123456", "owner", 1)).await;
-    house.advance(Duration::from_hours(48));
-    house
+async fn warm(settings: &[(&str, &str)]) -> TestServer {
+    let server = test_server(settings).await;
+    own(&server, "alice", &mail_to("alice@example.org", "owner", 1)).await;
+    own(&server, "bob", &text_to("447400123456", "owner", 1)).await;
+    server.advance(Duration::from_hours(48));
+    server
 }
 
 async fn requests(settings: &[(&str, &str)]) -> Bills {
@@ -29,7 +29,7 @@ async fn requests(settings: &[(&str, &str)]) -> Bills {
     let alice = |attempt| mail_to("alice@example.org", "secret", attempt);
     let number = |attempt| text_to("447400123456", "secret", attempt);
     let mut bills = Vec::new();
-    for (what, house, purpose, body, status) in [
+    for (what, server, purpose, body, status) in [
         ("reset mail", &quiet, RESET, alice(1), 200),
         ("reset mail, repeated", &quiet, RESET, alice(1), 200),
         ("reset text", &quiet, RESET, number(1), 200),
@@ -57,8 +57,8 @@ async fn requests(settings: &[(&str, &str)]) -> Bills {
             400,
         ),
     ] {
-        house.advance(Duration::from_hours(1));
-        let (reply, bill) = cost(house, ask_for(house, purpose, &body)).await;
+        server.advance(Duration::from_hours(1));
+        let (reply, bill) = cost(server, ask_for(server, purpose, &body)).await;
         assert_eq!(reply.status, status, "{}", reply.text());
         bills.push((what, bill));
     }
@@ -66,7 +66,7 @@ async fn requests(settings: &[(&str, &str)]) -> Bills {
 }
 
 async fn deliveries() -> Bills {
-    let house = warm(&[LIMITED]).await;
+    let server = warm(&[LIMITED]).await;
     let mut bills = Vec::new();
     for (what, purpose, address) in [
         ("reset, an owner's", RESET, "alice@example.org"),
@@ -76,10 +76,10 @@ async fn deliveries() -> Bills {
         ("add, an owner's again", ADD, "alice@example.org"),
     ] {
         let secret = format!("secret-{what}").replace([' ', ',', '\''], "");
-        ask_for(&house, purpose, &mail_to(address, &secret, 1))
+        ask_for(&server, purpose, &mail_to(address, &secret, 1))
             .await
             .ok();
-        let (_, bill) = cost(&house, Box::pin(house.deliver())).await;
+        let (_, bill) = cost(&server, Box::pin(server.deliver())).await;
         bills.push((what, bill));
     }
     bills

@@ -15,12 +15,12 @@ use std::{
 };
 
 use http::Request;
-use kit::{House, Reply};
 use serde_json::Value;
 use shared::{clock::Clock, limits::Limit};
+use test_support::{Reply, TestServer};
 
 use crate::flows::{
-    mailbox::{LIMITED, MAIL_STAGE, ask_from, house, mail_to, peer, text_to},
+    mailbox::{LIMITED, MAIL_STAGE, ask_from, mail_to, peer, test_server, text_to},
     support::{alone, at_once, page, stage},
 };
 
@@ -48,9 +48,9 @@ fn retry_after(reply: &Reply) -> Duration {
 
 /// What each cell of the limiter holds, in milliseconds, of those that are not empty; and how much
 /// that is for each limit.
-fn spent(house: &House) -> BTreeMap<String, i64> {
-    let now = house.local.clock().now().0;
-    let rows = house.local.engine().table("Limits").unwrap();
+fn spent(server: &TestServer) -> BTreeMap<String, i64> {
+    let now = server.local.clock().now().0;
+    let rows = server.local.engine().table("Limits").unwrap();
     let held = rows.iter().map(|row| {
         let arrival: i64 = row["tat"]["N"].as_str().unwrap().parse().unwrap();
         (row["pk"]["S"].as_str().unwrap().to_owned(), arrival - now)
@@ -59,17 +59,17 @@ fn spent(house: &House) -> BTreeMap<String, i64> {
 }
 
 /// The same without the requests themselves, which count whatever comes of them.
-fn spent_on_messages(house: &House) -> BTreeMap<String, i64> {
-    let mut spent = spent(house);
+fn spent_on_messages(server: &TestServer) -> BTreeMap<String, i64> {
+    let mut spent = spent(server);
     spent.retain(|cell, _| !cell.starts_with("request-token#"));
     spent
 }
 
 /// Messages that went out since the last time.
-async fn sent(house: &House) -> usize {
-    house.deliver().await;
-    let count = house.messages().len();
-    house.local.outbox().clear();
+async fn sent(server: &TestServer) -> usize {
+    server.deliver().await;
+    let count = server.messages().len();
+    server.local.outbox().clear();
     count
 }
 
@@ -84,35 +84,35 @@ async fn l13_a_new_secret_from_a_new_network_each_time_is_not_free() {
             text_to("447400123456", secret, 1)
         }),
     ] {
-        let house = house(&[LIMITED]).await;
+        let server = test_server(&[LIMITED]).await;
         let mut replies = Vec::new();
         for network in 0..100 {
             let body = body(&format!("secret{network}"));
-            replies.push(ask_from(&house, network, &body).await);
+            replies.push(ask_from(&server, network, &body).await);
         }
         assert_eq!(accepted(&replies), burst(limit), "{limit:?}");
         assert!(replies[..burst(limit)].iter().all(|r| r.status == 200));
-        assert_eq!(sent(&house).await, burst(limit), "{limit:?}");
+        assert_eq!(sent(&server).await, burst(limit), "{limit:?}");
 
         // HTTP-20: the moment that is named is the one from which it works, and not before.
         let wait = retry_after(replies.last().unwrap());
         assert_eq!(wait, interval(limit), "{limit:?}");
         let moment = Duration::from_millis(1);
-        house.advance(wait.saturating_sub(moment));
-        let early = ask_from(&house, 100, &body("early")).await;
+        server.advance(wait.saturating_sub(moment));
+        let early = ask_from(&server, 100, &body("early")).await;
         early.error(429, "M_LIMIT_EXCEEDED");
-        house.advance(moment);
-        ask_from(&house, 101, &body("in-time")).await.ok();
-        let next = ask_from(&house, 102, &body("next")).await;
+        server.advance(moment);
+        ask_from(&server, 101, &body("in-time")).await.ok();
+        let next = ask_from(&server, 102, &body("next")).await;
         next.error(429, "M_LIMIT_EXCEEDED");
-        assert_eq!(sent(&house).await, 1, "{limit:?}");
+        assert_eq!(sent(&server).await, 1, "{limit:?}");
 
         // In the end there is all of it again.
-        house.advance(interval(limit) * limit.budget().burst);
+        server.advance(interval(limit) * limit.budget().burst);
         let mut replies = Vec::new();
         for network in 200..210 {
             let body = body(&format!("secret{network}"));
-            replies.push(ask_from(&house, network, &body).await);
+            replies.push(ask_from(&server, network, &body).await);
         }
         assert_eq!(accepted(&replies), burst(limit), "{limit:?}");
     }
@@ -122,35 +122,35 @@ async fn l13_a_new_secret_from_a_new_network_each_time_is_not_free() {
 /// only if it waits for them.
 #[tokio::test]
 async fn _3pid_16_rising_attempts_in_one_session_are_limited() {
-    let house = house(&[LIMITED]).await;
+    let server = test_server(&[LIMITED]).await;
     let mut replies = Vec::new();
     for attempt in 1..=20 {
         let body = mail_to("a@example.org", "secret", attempt);
-        replies.push(ask_from(&house, 0, &body).await);
+        replies.push(ask_from(&server, 0, &body).await);
     }
     assert_eq!(accepted(&replies), burst(Limit::MailFromNetwork));
-    assert_eq!(sent(&house).await, burst(Limit::MailFromNetwork));
+    assert_eq!(sent(&server).await, burst(Limit::MailFromNetwork));
 }
 
 #[tokio::test]
 async fn _3pid_16_one_network_is_limited_whomever_it_writes_to() {
-    let house = house(&[LIMITED]).await;
+    let server = test_server(&[LIMITED]).await;
     let body = |number: u32| mail_to(&format!("user{number}@example.org"), "secret", 1);
     let mut replies = Vec::new();
     // Fewer than there may be requests, each of which counts, whatever comes of it.
     for number in 0..50 {
-        replies.push(ask_from(&house, 1, &body(number)).await);
+        replies.push(ask_from(&server, 1, &body(number)).await);
     }
     assert_eq!(accepted(&replies), burst(Limit::Message));
     // Texts are of the same budget; another network has its own.
     let text = text_to("447400123456", "secret", 1);
-    let reply = ask_from(&house, 1, &text).await;
+    let reply = ask_from(&server, 1, &text).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
-    ask_from(&house, 2, &text).await.ok();
-    ask_from(&house, 2, &body(99)).await.ok();
-    assert_eq!(sent(&house).await, burst(Limit::Message) + 2);
-    house.advance(retry_after(&reply));
-    ask_from(&house, 1, &text_to("447400123457", "secret", 1))
+    ask_from(&server, 2, &text).await.ok();
+    ask_from(&server, 2, &body(99)).await.ok();
+    assert_eq!(sent(&server).await, burst(Limit::Message) + 2);
+    server.advance(retry_after(&reply));
+    ask_from(&server, 1, &text_to("447400123457", "secret", 1))
         .await
         .ok();
 }
@@ -159,119 +159,121 @@ async fn _3pid_16_one_network_is_limited_whomever_it_writes_to() {
 #[tokio::test]
 async fn _3pid_16_requests_at_once_do_not_overspend() {
     let _alone = alone().await;
-    let house = Arc::new(house(&[LIMITED]).await);
+    let server = Arc::new(test_server(&[LIMITED]).await);
     let replies = at_once(50, |number| {
-        let house = Arc::clone(&house);
+        let server = Arc::clone(&server);
         async move {
             let network = u32::try_from(number).unwrap();
             let body = mail_to("a@example.org", &format!("secret{number}"), 1);
-            ask_from(&house, network, &body).await
+            ask_from(&server, network, &body).await
         }
     })
     .await;
     assert_eq!(accepted(&replies), burst(Limit::MailAddress));
-    assert_eq!(sent(&house).await, burst(Limit::MailAddress));
+    assert_eq!(sent(&server).await, burst(Limit::MailAddress));
 }
 
 #[tokio::test]
 async fn _3pid_16_a_request_that_is_refused_spends_no_other_budget() {
-    let house = house(&[LIMITED]).await;
+    let server = test_server(&[LIMITED]).await;
     // Each budget in turn is the one that is used up.
     for number in 0..burst(Limit::SmsNumber) {
         let body = text_to("447400111222", &format!("secret{number}"), 1);
         let network = u32::try_from(number).unwrap();
-        ask_from(&house, network, &body).await.ok();
+        ask_from(&server, network, &body).await.ok();
     }
     for number in 0..burst(Limit::Message) {
         let body = mail_to(&format!("user{number}@example.org"), "secret", 1);
-        ask_from(&house, 50, &body).await.ok();
+        ask_from(&server, 50, &body).await.ok();
     }
     for number in 100..100 + burst(Limit::SmsPrefix) {
         let body = text_to(&format!("447400333{number}"), "secret", 1);
         let network = u32::try_from(number).unwrap();
-        ask_from(&house, network, &body).await.ok();
+        ask_from(&server, network, &body).await.ok();
     }
-    let before = spent_on_messages(&house);
+    let before = spent_on_messages(&server);
     for (network, body) in [
         (200, text_to("447400111222", "new", 1)),
         (50, text_to("447400555666", "new", 1)),
         (50, mail_to("new@example.org", "new", 1)),
         (201, text_to("447400333999", "new", 1)),
     ] {
-        let reply = ask_from(&house, network, &body).await;
+        let reply = ask_from(&server, network, &body).await;
         reply.error(429, "M_LIMIT_EXCEEDED");
-        assert_eq!(spent_on_messages(&house), before, "{body}");
+        assert_eq!(spent_on_messages(&server), before, "{body}");
     }
 }
 
 #[tokio::test]
 async fn _3pid_21_a_request_that_sends_nothing_spends_nothing() {
-    let house = house(&[LIMITED]).await;
+    let server = test_server(&[LIMITED]).await;
     for body in [
         mail_to("a@example.org", "secret", 2),
         text_to("447400123456", "secret", 2),
     ] {
-        ask_from(&house, 1, &body).await.ok();
-        let before = spent_on_messages(&house);
+        ask_from(&server, 1, &body).await.ok();
+        let before = spent_on_messages(&server);
         assert!(before.len() >= 2, "{before:?}");
         for attempt in [2, 1, 2] {
             let mut again = body.clone();
             again["send_attempt"] = attempt.into();
-            ask_from(&house, 1, &again).await.ok();
-            ask_from(&house, 2, &again).await.ok();
-            assert_eq!(spent_on_messages(&house), before, "{again}");
+            ask_from(&server, 1, &again).await.ok();
+            ask_from(&server, 2, &again).await.ok();
+            assert_eq!(spent_on_messages(&server), before, "{again}");
         }
     }
-    assert_eq!(sent(&house).await, 2);
+    assert_eq!(sent(&server).await, 2);
 }
 
 /// Nor when there is nothing left to spend: who repeats a request has lost an answer.
 #[tokio::test]
 async fn _3pid_21_a_repeated_request_is_answered_when_the_budgets_are_used_up() {
-    let house = house(&[LIMITED]).await;
+    let server = test_server(&[LIMITED]).await;
     let body = |number: usize| mail_to("a@example.org", &format!("secret{number}"), 1);
     let mut sids = Vec::new();
     for number in 0..burst(Limit::MailFromNetwork) {
-        sids.push(ask_from(&house, 1, &body(number)).await.ok());
+        sids.push(ask_from(&server, 1, &body(number)).await.ok());
     }
-    let reply = ask_from(&house, 1, &body(99)).await;
+    let reply = ask_from(&server, 1, &body(99)).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
     for (number, sid) in sids.iter().enumerate() {
-        assert_eq!(&ask_from(&house, 1, &body(number)).await.ok(), sid);
+        assert_eq!(&ask_from(&server, 1, &body(number)).await.ok(), sid);
     }
 }
 
 /// A session of its own, through the page that stands in for a client, is of the same budgets.
 #[tokio::test]
 async fn _3pid_16_the_fallback_page_sends_within_the_same_budgets() {
-    let house = house(&[LIMITED]).await;
+    let server = test_server(&[LIMITED]).await;
     let address = "a@example.org";
     for number in 0..burst(Limit::MailAddress) {
         let body = mail_to(address, &format!("secret{number}"), 1);
         let network = u32::try_from(number).unwrap();
-        ask_from(&house, network, &body).await.ok();
+        ask_from(&server, network, &body).await.ok();
     }
-    let (_, session) = house.begin(&stage(MAIL_STAGE, "none")).await;
+    let (_, session) = server.begin(&stage(MAIL_STAGE, "none")).await;
     let path = page("/_matrix/client/v3", MAIL_STAGE, &session);
     let send = async || {
         let request = Request::post(&path);
         let request = request.header("content-type", "application/x-www-form-urlencoded");
         let form = format!("email={address}").into_bytes();
-        house.send_from(peer(77), request.body(form).unwrap()).await
+        server
+            .send_from(peer(77), request.body(form).unwrap())
+            .await
     };
     assert_eq!(send().await.status, 429);
-    assert_eq!(sent(&house).await, burst(Limit::MailAddress));
-    house.advance(interval(Limit::MailAddress));
+    assert_eq!(sent(&server).await, burst(Limit::MailAddress));
+    server.advance(interval(Limit::MailAddress));
     assert_eq!(send().await.status, 200);
-    assert_eq!(sent(&house).await, 1);
+    assert_eq!(sent(&server).await, 1);
 }
 
 /// Numbers of one block, each from a network of its own, several at a time; says how many were
 /// accepted.
-async fn attack(house: &Arc<House>, numbers: std::ops::Range<u32>, first: u32) -> usize {
+async fn attack(server: &Arc<TestServer>, numbers: std::ops::Range<u32>, first: u32) -> usize {
     let (next, accepted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     at_once(8, |_| {
-        let (house, numbers) = (Arc::clone(house), numbers.clone());
+        let (server, numbers) = (Arc::clone(server), numbers.clone());
         let (next, accepted) = (Arc::clone(&next), Arc::clone(&accepted));
         async move {
             loop {
@@ -281,7 +283,7 @@ async fn attack(house: &Arc<House>, numbers: std::ops::Range<u32>, first: u32) -
                     return;
                 }
                 let body = text_to(&format!("44740{number:07}"), "secret", 1);
-                let reply = ask_from(&house, first + step, &body).await;
+                let reply = ask_from(&server, first + step, &body).await;
                 if reply.status == 200 {
                     accepted.fetch_add(1, Ordering::Relaxed);
                 } else {
@@ -299,38 +301,38 @@ async fn attack(house: &Arc<House>, numbers: std::ops::Range<u32>, first: u32) -
 #[tokio::test]
 async fn incident_28_text_messages_to_a_block_of_numbers_stay_under_the_cap() {
     let _alone = alone().await;
-    let house = Arc::new(house(&[LIMITED]).await);
+    let server = Arc::new(test_server(&[LIMITED]).await);
     let (block, country) = (burst(Limit::SmsPrefix), burst(Limit::SmsCountry));
     // Hundreds of numbers of one block.
-    assert_eq!(attack(&house, 123_000..123_300, 10_000).await, block);
+    assert_eq!(attack(&server, 123_000..123_300, 10_000).await, block);
     // Another block of the country works.
     let neighbour = text_to("447400124000", "secret", 1);
-    ask_from(&house, 1, &neighbour).await.ok();
-    assert_eq!(sent(&house).await, block + 1);
+    ask_from(&server, 1, &neighbour).await.ok();
+    assert_eq!(sent(&server).await, block + 1);
     // The block's budget comes back one by one, and not as a whole.
-    house.advance(interval(Limit::SmsPrefix));
-    assert_eq!(attack(&house, 123_400..123_420, 20_000).await, 1);
-    assert_eq!(sent(&house).await, 1);
-    house.advance(interval(Limit::SmsPrefix) * u32::try_from(block).unwrap());
+    server.advance(interval(Limit::SmsPrefix));
+    assert_eq!(attack(&server, 123_400..123_420, 20_000).await, 1);
+    assert_eq!(sent(&server).await, 1);
+    server.advance(interval(Limit::SmsPrefix) * u32::try_from(block).unwrap());
 
     // Many blocks, a few numbers each: the country's budget ends it.
     let mut accepted = 0;
     for prefix in 0..12 {
         let first = 200_000 + prefix * 1000;
         let networks = 30_000 + prefix * 1000;
-        accepted += attack(&house, first..first + 21, networks).await;
+        accepted += attack(&server, first..first + 21, networks).await;
     }
     assert_eq!(accepted, country);
-    assert_eq!(sent(&house).await, country);
+    assert_eq!(sent(&server).await, country);
     let more = text_to("447400999000", "secret", 1);
-    let reply = ask_from(&house, 2, &more).await;
+    let reply = ask_from(&server, 2, &more).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
     // Another country, and mail, go on.
     let elsewhere = text_to("12025550143", "secret", 1);
-    ask_from(&house, 3, &elsewhere).await.ok();
+    ask_from(&server, 3, &elsewhere).await.ok();
     let mail = mail_to("a@example.org", "secret", 1);
-    ask_from(&house, 3, &mail).await.ok();
-    assert_eq!(sent(&house).await, 2);
-    house.advance(retry_after(&reply));
-    ask_from(&house, 2, &more).await.ok();
+    ask_from(&server, 3, &mail).await.ok();
+    assert_eq!(sent(&server).await, 2);
+    server.advance(retry_after(&reply));
+    ask_from(&server, 2, &more).await.ok();
 }

@@ -1,7 +1,7 @@
 //! Signing up with a phone number: from the request to the text message, its code, and the account.
 
-use kit::{House, PREFIXES};
 use serde_json::{Value, json};
+use test_support::{PREFIXES, TestServer};
 
 use crate::flows::{
     addresses::{
@@ -13,46 +13,49 @@ use crate::flows::{
 
 const CLAIM: &str = "msisdn#447400123456";
 
-async fn house(offered: &str) -> House {
-    House::with(&[flows(offered), MAIL, SMS]).await
+async fn test_server(offered: &str) -> TestServer {
+    TestServer::with(&[flows(offered), MAIL, SMS]).await
 }
 
 /// UIA-50, UIA-57: as a client does it, under either prefix.
 #[tokio::test]
 async fn uia_57_a_sign_up_waits_until_the_code_is_submitted() {
     for prefix in PREFIXES {
-        let house = house(MSISDN).await;
+        let server = test_server(MSISDN).await;
         let register = format!("{prefix}/register");
-        let challenge = house.post(&register, &wish("alice")).await.challenge();
+        let challenge = server.post(&register, &wish("alice")).await.challenge();
         let session = challenge["session"].as_str().unwrap();
-        let asked = ask(&house, prefix, &text_to(NUMBER.0, "secret", 1)).await;
+        let asked = ask(&server, prefix, &text_to(NUMBER.0, "secret", 1)).await;
         assert_eq!(asked.answer["msisdn"], NUMBER.1);
         let attempt = asked.attempt(Some(session));
         for _ in 0..2 {
-            let body = house
+            let body = server
                 .post(&register, &attempt)
                 .await
                 .refused("M_UNAUTHORIZED");
             assert_eq!(body["completed"], json!([]));
         }
-        assert_eq!(house.deliver().await, 1);
-        let code = code_to(&house, NUMBER.1);
+        assert_eq!(server.deliver().await, 1);
+        let code = code_to(&server, NUMBER.1);
         let wrong = if code == "000000" { "000001" } else { "000000" };
         asked
-            .enter(&house, wrong)
+            .enter(&server, wrong)
             .await
             .error(400, "M_TOKEN_INCORRECT");
-        house
+        server
             .post(&register, &attempt)
             .await
             .refused("M_UNAUTHORIZED");
-        assert_people(&house, &[]);
-        let done = asked.enter(&house, &code).await.ok();
+        assert_people(&server, &[]);
+        let done = asked.enter(&server, &code).await.ok();
         assert_eq!(done, json!({ "success": true }));
-        let answer = house.post(&register, &attempt).await.ok();
-        assert_eq!(whoami(&house, &answer).await["user_id"], "@alice:localhost");
-        assert_people(&house, &["alice"]);
-        assert_addresses(&house, &[(CLAIM, "alice")]);
+        let answer = server.post(&register, &attempt).await.ok();
+        assert_eq!(
+            whoami(&server, &answer).await["user_id"],
+            "@alice:localhost"
+        );
+        assert_people(&server, &["alice"]);
+        assert_addresses(&server, &[(CLAIM, "alice")]);
     }
 }
 
@@ -60,60 +63,60 @@ async fn uia_57_a_sign_up_waits_until_the_code_is_submitted() {
 #[tokio::test]
 async fn uia_18_a_code_completes_the_stage_for_one_request_and_for_a_session_alone() {
     for in_session in [false, true] {
-        let house = house(MSISDN).await;
-        let asked = ask_text(&house, NUMBER.0, "secret").await;
+        let server = test_server(MSISDN).await;
+        let asked = ask_text(&server, NUMBER.0, "secret").await;
         let last = if in_session {
-            let (_, session) = house.begin(&wish("alice")).await;
+            let (_, session) = server.begin(&wish("alice")).await;
             let attempt = asked.attempt(Some(&session));
-            house.register(&attempt).await.refused("M_UNAUTHORIZED");
+            server.register(&attempt).await.refused("M_UNAUTHORIZED");
             json!({ "auth": { "session": session } })
         } else {
             with(wish("alice"), &asked.attempt(None))
         };
-        house.register(&last).await.challenge();
-        asked.validate(&house).await;
-        house.register(&last).await.ok();
-        assert_people(&house, &["alice"]);
-        assert_addresses(&house, &[(CLAIM, "alice")]);
+        server.register(&last).await.challenge();
+        asked.validate(&server).await;
+        server.register(&last).await.ok();
+        assert_people(&server, &["alice"]);
+        assert_addresses(&server, &[(CLAIM, "alice")]);
     }
 }
 
 /// 3PID-48: guesses are counted however they come, and a burned code is good for no account.
 #[tokio::test]
 async fn l18_five_wrong_codes_burn_the_code_for_the_sign_up_too() {
-    let house = house(MSISDN).await;
-    let (_, session) = house.begin(&wish("alice")).await;
-    let asked = ask_text(&house, NUMBER.0, "secret").await;
-    house.deliver().await;
-    let code = code_to(&house, NUMBER.1);
+    let server = test_server(MSISDN).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    let asked = ask_text(&server, NUMBER.0, "secret").await;
+    server.deliver().await;
+    let code = code_to(&server, NUMBER.1);
     let wrong = if code == "000000" { "000001" } else { "000000" };
     for _ in 0..5 {
         asked
-            .enter(&house, wrong)
+            .enter(&server, wrong)
             .await
             .error(400, "M_TOKEN_INCORRECT");
     }
     for guess in [wrong, &code] {
         asked
-            .enter(&house, guess)
+            .enter(&server, guess)
             .await
             .error(400, "M_SESSION_EXPIRED");
     }
     let attempt = asked.attempt(Some(&session));
-    house.register(&attempt).await.refused("M_UNAUTHORIZED");
-    assert_people(&house, &[]);
+    server.register(&attempt).await.refused("M_UNAUTHORIZED");
+    assert_people(&server, &[]);
     // The next message brings another code, for the same session.
-    let again = ask(&house, PREFIXES[1], &text_to(NUMBER.0, "secret", 2)).await;
+    let again = ask(&server, PREFIXES[1], &text_to(NUMBER.0, "secret", 2)).await;
     assert_eq!(again.sid, asked.sid);
-    house.deliver().await;
+    server.deliver().await;
     asked
-        .enter(&house, &code)
+        .enter(&server, &code)
         .await
         .error(400, "M_TOKEN_INCORRECT");
-    let code = code_to(&house, NUMBER.1);
-    asked.enter(&house, &code).await.ok();
-    house.register(&attempt).await.ok();
-    assert_addresses(&house, &[(CLAIM, "alice")]);
+    let code = code_to(&server, NUMBER.1);
+    asked.enter(&server, &code).await.ok();
+    server.register(&attempt).await.ok();
+    assert_addresses(&server, &[(CLAIM, "alice")]);
 }
 
 /// REG-26: the flags of r0 are judged by their type, and do nothing here: no identity server is
@@ -121,20 +124,20 @@ async fn l18_five_wrong_codes_burn_the_code_for_the_sign_up_too() {
 #[tokio::test]
 async fn reg_26_the_flags_to_bind_are_read_and_bind_nowhere() {
     for flag in ["bind_email", "bind_msisdn"] {
-        let house = house(EMAIL).await;
+        let server = test_server(EMAIL).await;
         for wrong in [json!("true"), json!(1), json!([]), json!({})] {
             let mut body = wish("alice");
             body[flag] = wrong;
-            house.register(&body).await.error(400, "M_BAD_JSON");
+            server.register(&body).await.error(400, "M_BAD_JSON");
         }
-        let asked = ask_mail(&house, ALICE, "secret").await;
-        asked.validate(&house).await;
+        let asked = ask_mail(&server, ALICE, "secret").await;
+        asked.validate(&server).await;
         let flags: [Value; 3] = [json!(true), json!(false), Value::Null];
         for (number, value) in flags.into_iter().enumerate() {
             let mut body = with(wish(&format!("alice{number}")), &asked.attempt(None));
             body[flag] = value;
             body["auth"]["threepid_creds"]["id_server"] = json!("169.254.169.254");
-            let reply = house.register(&body).await;
+            let reply = server.register(&body).await;
             // The proof is good for the first of them.
             if number == 0 {
                 reply.ok();
@@ -142,8 +145,8 @@ async fn reg_26_the_flags_to_bind_are_read_and_bind_nowhere() {
                 reply.refused("M_UNAUTHORIZED");
             }
         }
-        assert_people(&house, &["alice0"]);
-        assert_addresses(&house, &[("email#alice@example.org", "alice0")]);
+        assert_people(&server, &["alice0"]);
+        assert_addresses(&server, &[("email#alice@example.org", "alice0")]);
     }
 }
 
@@ -152,38 +155,38 @@ async fn reg_26_the_flags_to_bind_are_read_and_bind_nowhere() {
 async fn reg_28_an_address_that_another_has_claimed_meanwhile_is_in_use() {
     for kind in [EMAIL, MSISDN] {
         for in_session in [false, true] {
-            let house = house(kind).await;
+            let server = test_server(kind).await;
             let mut both = Vec::new();
             for secret in ["one", "two"] {
                 let asked = if kind == EMAIL {
-                    ask_mail(&house, ALICE, secret).await
+                    ask_mail(&server, ALICE, secret).await
                 } else {
-                    ask_text(&house, NUMBER.0, secret).await
+                    ask_text(&server, NUMBER.0, secret).await
                 };
-                asked.validate(&house).await;
+                asked.validate(&server).await;
                 both.push(asked);
             }
             assert_ne!(both[0].sid, both[1].sid);
             let body = with(wish("alice"), &both[0].attempt(None));
-            house.register(&body).await.ok();
+            server.register(&body).await.ok();
             let last = if in_session {
-                let (_, session) = house.begin(&wish("bob")).await;
+                let (_, session) = server.begin(&wish("bob")).await;
                 both[1].attempt(Some(&session))
             } else {
                 with(wish("bob"), &both[1].attempt(None))
             };
             for _ in 0..2 {
-                house.register(&last).await.error(400, "M_THREEPID_IN_USE");
-                assert!(is_free(&house, "bob").await, "nothing is done");
-                assert_people(&house, &["alice"]);
+                server.register(&last).await.error(400, "M_THREEPID_IN_USE");
+                assert!(is_free(&server, "bob").await, "nothing is done");
+                assert_people(&server, &["alice"]);
             }
             let expected = if kind == EMAIL {
                 "email#alice@example.org"
             } else {
                 CLAIM
             };
-            assert_addresses(&house, &[(expected, "alice")]);
-            assert_eq!(both[1].state(&house), "validated", "not spent");
+            assert_addresses(&server, &[(expected, "alice")]);
+            assert_eq!(both[1].state(&server), "validated", "not spent");
         }
     }
 }
@@ -193,7 +196,7 @@ async fn reg_28_an_address_that_another_has_claimed_meanwhile_is_in_use() {
 async fn reg_28_an_address_that_is_not_allowed_any_more_is_denied() {
     let directory = tempfile::tempdir().unwrap();
     let settings = [flows("m.login.email.identity"), MAIL];
-    let before = House::in_directory(&settings, directory.path()).await;
+    let before = TestServer::in_directory(&settings, directory.path()).await;
     let asked = ask_mail(&before, ALICE, "secret").await;
     asked.validate(&before).await;
     let (_, session) = before.begin(&wish("alice")).await;
@@ -203,23 +206,23 @@ async fn reg_28_an_address_that_is_not_allowed_any_more_is_denied() {
         &[("GATEHOUSE_EMAIL_DENIED", r".*@example\.org")],
     ]
     .concat();
-    let house = House::in_directory(&stricter, directory.path()).await;
+    let server = TestServer::in_directory(&stricter, directory.path()).await;
     for last in [
         with(wish("alice"), &asked.attempt(None)),
         asked.attempt(Some(&session)),
     ] {
-        house.register(&last).await.error(403, "M_THREEPID_DENIED");
-        assert_people(&house, &[]);
-        assert!(claims(&house).is_empty());
-        assert_eq!(asked.state(&house), "validated", "not spent");
+        server.register(&last).await.error(403, "M_THREEPID_DENIED");
+        assert_people(&server, &[]);
+        assert!(claims(&server).is_empty());
+        assert_eq!(asked.state(&server), "validated", "not spent");
     }
     // The stage is open again, for another address.
     let poll = json!({ "auth": { "session": session } });
-    let challenge = house.register(&poll).await.challenge();
+    let challenge = server.register(&poll).await.challenge();
     assert_eq!(challenge["completed"], json!([]));
-    drop(house);
+    drop(server);
     // The rules are as before: so is the sign-up.
-    let house = House::in_directory(&settings, directory.path()).await;
-    house.register(&asked.attempt(Some(&session))).await.ok();
-    assert_addresses(&house, &[("email#alice@example.org", "alice")]);
+    let server = TestServer::in_directory(&settings, directory.path()).await;
+    server.register(&asked.attempt(Some(&session))).await.ok();
+    assert_addresses(&server, &[("email#alice@example.org", "alice")]);
 }

@@ -7,8 +7,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use gatehouse_local::tap::{Fault, Kind};
-use kit::{House, Log};
+use gatehouse_local::proxy::{Fault, FaultKind};
 use serde_json::json;
 use shared::{
     app::App,
@@ -17,15 +16,16 @@ use shared::{
     limits::Limit,
     notices::notify,
     outbox::{Content, NewMessage, Notice},
-    store::ProofRow,
+    store::ValidationRow,
     threepids::{
         Medium, ThreePid,
-        proofs::{ProofState, Purpose},
+        proofs::{ValidationPurpose, ValidationState},
     },
 };
+use test_support::{Log, TestServer};
 
 use crate::flows::{
-    mailbox::{LIMITED, house, mail_to, own, put, row, stand, statuses, text_to, ticks},
+    mailbox::{LIMITED, mail_to, own, put, row, stand, statuses, test_server, text_to, ticks},
     support::another_process,
 };
 
@@ -55,13 +55,13 @@ fn alice() -> Localpart {
 /// Writes messages into the outbox, in the one transaction there is at hand that does so.
 pub(crate) async fn call_for(app: &App, messages: &[NewMessage]) {
     for message in messages {
-        let row = ProofRow {
+        let row = ValidationRow {
             sid: message.id.clone(),
             version: 1,
-            purpose: Purpose::Add,
+            purpose: ValidationPurpose::Add,
             threepid: mailbox("nobody@example.org"),
             generation: "none".to_owned(),
-            state: ProofState::Burned,
+            state: ValidationState::Burned,
             attempt: 1,
             sends: 1,
             live_from: 1,
@@ -77,8 +77,8 @@ pub(crate) async fn call_for(app: &App, messages: &[NewMessage]) {
 }
 
 /// Tells alice's addresses, and says how many rows that made.
-async fn tell(house: &House, addresses: &[ThreePid], notice: Notice) -> usize {
-    let app = another_process(house);
+async fn tell(server: &TestServer, addresses: &[ThreePid], notice: Notice) -> usize {
+    let app = another_process(server);
     let messages = notify(&app, &alice(), addresses, notice)
         .await
         .unwrap_or_default();
@@ -86,8 +86,8 @@ async fn tell(house: &House, addresses: &[ThreePid], notice: Notice) -> usize {
     messages.len()
 }
 
-fn receivers(house: &House) -> Vec<String> {
-    let mut receivers: Vec<_> = house.messages().into_iter().map(|m| m.to).collect();
+fn receivers(server: &TestServer) -> Vec<String> {
+    let mut receivers: Vec<_> = server.messages().into_iter().map(|m| m.to).collect();
     receivers.sort();
     receivers
 }
@@ -101,13 +101,13 @@ async fn every_mailbox_of_an_account_is_told_once_and_no_phone() {
         mailbox("b@example.org"),
     ];
     for notice in NOTICES {
-        let house = house(&[LIMITED]).await;
-        assert_eq!(tell(&house, &addresses, notice).await, 2);
-        assert_eq!(house.deliver().await, 2);
-        ticks(&house, 3, MINUTE).await;
-        assert_eq!(receivers(&house), ["a@example.org", "b@example.org"]);
-        assert_eq!(statuses(&house), stand(&[("sent", 2)]));
-        for message in house.messages() {
+        let server = test_server(&[LIMITED]).await;
+        assert_eq!(tell(&server, &addresses, notice).await, 2);
+        assert_eq!(server.deliver().await, 2);
+        ticks(&server, 3, MINUTE).await;
+        assert_eq!(receivers(&server), ["a@example.org", "b@example.org"]);
+        assert_eq!(statuses(&server), stand(&[("sent", 2)]));
+        for message in server.messages() {
             assert_eq!(message.tags["kind"], notice.as_str());
             let told = format!("{message:?}");
             // When, and where; not who, and nothing to follow.
@@ -122,14 +122,14 @@ async fn every_mailbox_of_an_account_is_told_once_and_no_phone() {
 
 #[tokio::test]
 async fn nothing_is_told_to_nobody_or_where_no_mail_is_sent() {
-    let house = house(&[LIMITED]).await;
+    let server = test_server(&[LIMITED]).await;
     let phone = [threepid(Medium::Msisdn, "447400123456")];
     for addresses in [&[][..], &phone] {
-        let (count, calls) = house.calls_of(tell(&house, addresses, NOTICES[0])).await;
+        let (count, calls) = server.calls_of(tell(&server, addresses, NOTICES[0])).await;
         assert_eq!(count, 0);
         assert!(calls.is_empty(), "no budget is spent: {calls:?}");
     }
-    let off = House::with(&[("GATEHOUSE_MAIL_FROM", "")]).await;
+    let off = TestServer::with(&[("GATEHOUSE_MAIL_FROM", "")]).await;
     let addresses = [mailbox("a@example.org")];
     assert_eq!(tell(&off, &addresses, NOTICES[0]).await, 0);
 }
@@ -137,28 +137,28 @@ async fn nothing_is_told_to_nobody_or_where_no_mail_is_sent() {
 /// Doing and undoing something is no way to fill a mailbox.
 #[tokio::test]
 async fn http_19_an_account_is_told_of_the_same_thing_so_often_and_no_oftener() {
-    let house = house(&[LIMITED]).await;
+    let server = test_server(&[LIMITED]).await;
     let addresses = [mailbox("a@example.org"), mailbox("b@example.org")];
     let budget = Limit::Notice.budget();
     let mut told = Vec::new();
     for _ in 0..budget.burst + 3 {
-        told.push(tell(&house, &addresses, Notice::AddressAdded).await);
+        told.push(tell(&server, &addresses, Notice::AddressAdded).await);
     }
     let burst = usize::try_from(budget.burst).unwrap();
     assert_eq!(told, [vec![2; burst], vec![0; 3]].concat());
     // What else is done to the account is not passed over for that.
-    let other = tell(&house, &addresses, Notice::PasswordChanged).await;
+    let other = tell(&server, &addresses, Notice::PasswordChanged).await;
     assert_eq!(other, 2);
     // Nor is what is done to others.
-    let app = another_process(&house);
+    let app = another_process(&server);
     let bob = Localpart::stored("bob").unwrap();
     let messages = notify(&app, &bob, &addresses, Notice::AddressAdded)
         .await
         .unwrap();
     assert_eq!(messages.len(), 2);
-    house.advance(budget.interval);
+    server.advance(budget.interval);
     for expected in [2, 0] {
-        let count = tell(&house, &addresses, Notice::AddressAdded).await;
+        let count = tell(&server, &addresses, Notice::AddressAdded).await;
         assert_eq!(count, expected);
     }
 }
@@ -166,14 +166,14 @@ async fn http_19_an_account_is_told_of_the_same_thing_so_often_and_no_oftener() 
 /// Whoever can make the limiter fail must not be able to keep an owner from being told.
 #[tokio::test]
 async fn an_owner_is_told_even_if_the_limiter_cannot_be_asked() {
-    let house = house(&[LIMITED]).await;
-    let down = Fault::new(Kind::InternalError).at("Limits");
-    house.local.tap().inject(down.times(u64::MAX));
-    let count = tell(&house, &[mailbox("a@example.org")], NOTICES[0]).await;
+    let server = test_server(&[LIMITED]).await;
+    let down = Fault::new(FaultKind::InternalError).at("Limits");
+    server.local.proxy().inject(down.times(u64::MAX));
+    let count = tell(&server, &[mailbox("a@example.org")], NOTICES[0]).await;
     assert_eq!(count, 1);
-    house.local.tap().calm();
-    house.deliver().await;
-    assert_eq!(receivers(&house), ["a@example.org"]);
+    server.local.proxy().clear_faults();
+    server.deliver().await;
+    assert_eq!(receivers(&server), ["a@example.org"]);
 }
 
 /// The row knows the address: neither the account nor its addresses are looked at again.
@@ -183,16 +183,16 @@ async fn a_notice_is_sent_whatever_has_become_of_the_account() {
         mail_to("alice@example.org", "secret", 1),
         text_to("447400123456", "secret", 1),
     ] {
-        let house = house(&[]).await;
-        own(&house, "alice", &body).await;
-        let messages = tell(&house, &[mailbox("alice@example.org")], NOTICES[3]).await;
+        let server = test_server(&[]).await;
+        own(&server, "alice", &body).await;
+        let messages = tell(&server, &[mailbox("alice@example.org")], NOTICES[3]).await;
         assert_eq!(messages, 1);
-        let mut account = row(&house, "Accounts", "USER#alice");
+        let mut account = row(&server, "Accounts", "USER#alice");
         account["sk"] = json!({ "S": "A" });
         account["status"] = json!({ "S": "nonsense" });
-        put(&house, "accounts", &account);
-        let (_, calls) = house.calls_of(house.deliver()).await;
-        assert_eq!(receivers(&house), ["alice@example.org"]);
+        put(&server, "accounts", &account);
+        let (_, calls) = server.calls_of(server.deliver()).await;
+        assert_eq!(receivers(&server), ["alice@example.org"]);
         let tables: BTreeSet<_> = calls.iter().flat_map(|call| &call.tables).collect();
         assert_eq!(tables, BTreeSet::from([&"Outbox".to_owned()]));
     }
@@ -201,15 +201,19 @@ async fn a_notice_is_sent_whatever_has_become_of_the_account() {
 /// L16, 3PID-17: the guarantee of every mail.
 #[tokio::test]
 async fn a_notice_that_could_not_be_sent_is_tried_again_and_tells_when_it_happened() {
-    for kind in [Kind::Throttle, Kind::InternalError, Kind::Cut] {
-        let house = house(&[]).await;
-        tell(&house, &[mailbox("a@example.org")], NOTICES[0]).await;
+    for kind in [
+        FaultKind::Throttle,
+        FaultKind::InternalError,
+        FaultKind::Cut,
+    ] {
+        let server = test_server(&[]).await;
+        tell(&server, &[mailbox("a@example.org")], NOTICES[0]).await;
         let down = Fault::new(kind).on("SendEmail").times(3);
-        house.local.sinks().inject(down);
-        house.deliver().await;
-        assert!(house.messages().is_empty(), "{kind:?}");
-        ticks(&house, 10, MINUTE).await;
-        let [message] = &house.messages()[..] else {
+        server.local.aws_fakes().inject(down);
+        server.deliver().await;
+        assert!(server.messages().is_empty(), "{kind:?}");
+        ticks(&server, 10, MINUTE).await;
+        let [message] = &server.messages()[..] else {
             panic!("one mail after {kind:?}");
         };
         let when = message.text.contains("on 15 January 2027 at 08:00 UTC");
@@ -221,17 +225,17 @@ async fn a_notice_that_could_not_be_sent_is_tried_again_and_tells_when_it_happen
 async fn wherever_its_delivery_ends_a_notice_arrives_and_reads_the_same() {
     // Lease and mark; the third is none.
     for (last, expected) in [(1, 1), (2, 2), (3, 1)] {
-        let house = house(&[]).await;
-        tell(&house, &[mailbox("a@example.org")], NOTICES[1]).await;
-        let end = Fault::new(Kind::Cut).by("Deliver").nth(last);
-        house.local.tap().inject(end.times(u64::MAX));
-        house.deliver().await;
-        house.local.tap().calm();
-        ticks(&house, 10, MINUTE).await;
-        let messages = house.messages();
+        let server = test_server(&[]).await;
+        tell(&server, &[mailbox("a@example.org")], NOTICES[1]).await;
+        let end = Fault::new(FaultKind::Cut).by("Deliver").nth(last);
+        server.local.proxy().inject(end.times(u64::MAX));
+        server.deliver().await;
+        server.local.proxy().clear_faults();
+        ticks(&server, 10, MINUTE).await;
+        let messages = server.messages();
         assert_eq!(messages.len(), expected, "call {last}");
         assert!(messages.iter().all(|m| m.text == messages[0].text));
-        assert_eq!(statuses(&house), stand(&[("sent", 1)]), "call {last}");
+        assert_eq!(statuses(&server), stand(&[("sent", 1)]), "call {last}");
     }
 }
 
@@ -239,8 +243,8 @@ async fn wherever_its_delivery_ends_a_notice_arrives_and_reads_the_same() {
 #[tokio::test]
 async fn a_bad_notice_holds_up_no_other_and_is_in_no_log() {
     let (log, _guard) = Log::capture();
-    let house = house(&[]).await;
-    let due = json!({ "N": house.local.clock().now().0.to_string() });
+    let server = test_server(&[]).await;
+    let due = json!({ "N": server.local.clock().now().0.to_string() });
     let notice = |id: &str, notice: &str, medium: &str| {
         json!({
             "pk": { "S": id }, "status": { "S": "queued" }, "attempts": { "N": "0" },
@@ -253,13 +257,18 @@ async fn a_bad_notice_holds_up_no_other_and_is_in_no_log() {
         ("1", "of another version", "email"),
         ("2", "password-changed", "pigeon"),
     ] {
-        put(&house, "outbox", &notice(id, kind, medium));
+        put(&server, "outbox", &notice(id, kind, medium));
     }
-    tell(&house, &[mailbox("canary.address@example.org")], NOTICES[2]).await;
-    house.deliver().await;
-    ticks(&house, 5, MINUTE).await;
-    assert_eq!(receivers(&house), ["canary.address@example.org"]);
-    assert_eq!(statuses(&house), stand(&[("sending", 2), ("sent", 1)]));
+    tell(
+        &server,
+        &[mailbox("canary.address@example.org")],
+        NOTICES[2],
+    )
+    .await;
+    server.deliver().await;
+    ticks(&server, 5, MINUTE).await;
+    assert_eq!(receivers(&server), ["canary.address@example.org"]);
+    assert_eq!(statuses(&server), stand(&[("sending", 2), ("sent", 1)]));
     let log = log.text();
     // The sink that stands in for SES says what it was given; SES would.
     let others = [" TRACE ", "gatehouse_local::sinks"];
@@ -271,8 +280,8 @@ async fn a_bad_notice_holds_up_no_other_and_is_in_no_log() {
 
 #[tokio::test]
 async fn each_notice_is_a_row_of_its_own() {
-    let house = house(&[]).await;
-    let app = another_process(&house);
+    let server = test_server(&[]).await;
+    let app = another_process(&server);
     let addresses: Vec<_> = (0..16)
         .map(|number| mailbox(&format!("user{number}@example.org")))
         .collect();

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use kit::House;
 use serde_json::json;
+use test_support::TestServer;
 
 use crate::{
     api::{
@@ -14,7 +14,7 @@ use crate::{
     flows::{
         addresses::ALICE,
         budgets::{assert_bills, cost},
-        own_addresses::house,
+        own_addresses::test_server,
         support::with,
     },
 };
@@ -25,72 +25,72 @@ const SECOND: &str = "second@example.org";
 const THIRD: &str = "third@example.org";
 
 /// A house in which everything is read once already, with somebody who has an address.
-async fn warm(limits: &str) -> (House, String) {
-    let house = house(&[("GATEHOUSE_LIMITS", limits)]).await;
-    let token = user(&house, "alice").await;
-    give(&house, &token, ALICE).await;
-    rest(&house);
-    (house, token)
+async fn warm(limits: &str) -> (TestServer, String) {
+    let server = test_server(&[("GATEHOUSE_LIMITS", limits)]).await;
+    let token = user(&server, "alice").await;
+    give(&server, &token, ALICE).await;
+    rest(&server);
+    (server, token)
 }
 
 /// Limits are empty again.
-fn rest(house: &House) {
-    house.advance(Duration::from_hours(2));
+fn rest(server: &TestServer) {
+    server.advance(Duration::from_hours(2));
 }
 
 async fn deprecated(limits: &str) -> Bills {
-    let (house, token) = warm(limits).await;
+    let (server, token) = warm(limits).await;
     let mut bills = Vec::new();
-    let (reply, bill) = cost(&house, house.get_as(&token, LIST)).await;
+    let (reply, bill) = cost(&server, server.get_as(&token, LIST)).await;
     reply.ok();
     bills.push(("list", bill));
-    let creds = prove(&house, SECOND, "secret").await;
+    let creds = prove(&server, SECOND, "secret").await;
     for what in ["add", "add, repeated"] {
-        let (reply, bill) = cost(&house, add(&house, &token, &creds)).await;
+        let (reply, bill) = cost(&server, add(&server, &token, &creds)).await;
         reply.ok();
         bills.push((what, bill));
-        rest(&house);
+        rest(&server);
     }
-    let (reply, bill) = cost(&house, add(&house, "junk", &creds)).await;
+    let (reply, bill) = cost(&server, add(&server, "junk", &creds)).await;
     reply.error(401, "M_UNKNOWN_TOKEN");
     bills.push(("add, junk", bill));
-    rest(&house);
+    rest(&server);
     let other = json!({ "sid": "unknown", "client_secret": "secret" });
-    let (reply, bill) = cost(&house, add(&house, &token, &other)).await;
+    let (reply, bill) = cost(&server, add(&server, &token, &other)).await;
     reply.error(403, "M_THREEPID_AUTH_FAILED");
     bills.push(("add, not proven", bill));
     for what in ["remove", "remove, not there"] {
-        rest(&house);
-        let (reply, bill) = cost(&house, remove(&house, &token, SECOND)).await;
+        rest(&server);
+        let (reply, bill) = cost(&server, remove(&server, &token, SECOND)).await;
         reply.ok();
         bills.push((what, bill));
     }
     bills
 }
 
-async fn guarded(limits: &str) -> Bills {
-    let (house, token) = warm(limits).await;
+async fn uia_request(limits: &str) -> Bills {
+    let (server, token) = warm(limits).await;
     let mut bills = Vec::new();
-    let creds = prove(&house, SECOND, "secret").await;
-    rest(&house);
-    let (reply, bill) = cost(&house, post_as(&house, &token, ADD, &creds)).await;
+    let creds = prove(&server, SECOND, "secret").await;
+    rest(&server);
+    let (reply, bill) = cost(&server, post_as(&server, &token, ADD, &creds)).await;
     let challenge = reply.challenge();
     bills.push(("add, challenge", bill));
     let auth = with_password("alice", &creds)["auth"].clone();
     let auth = with(auth, &json!({ "session": challenge["session"] }));
-    rest(&house);
+    rest(&server);
     for what in ["add, in a session", "add, in a session, repeated"] {
         let body = json!({ "auth": auth });
-        let (reply, bill) = cost(&house, post_as(&house, &token, ADD, &body)).await;
+        let (reply, bill) = cost(&server, post_as(&server, &token, ADD, &body)).await;
         reply.ok();
         bills.push((what, bill));
         // The answer is given again for ten minutes.
-        house.advance(Duration::from_mins(2));
+        server.advance(Duration::from_mins(2));
     }
-    let creds = prove(&house, THIRD, "secret").await;
-    rest(&house);
+    let creds = prove(&server, THIRD, "secret").await;
+    rest(&server);
     let body = with_password("alice", &creds);
-    let (reply, bill) = cost(&house, post_as(&house, &token, ADD, &body)).await;
+    let (reply, bill) = cost(&server, post_as(&server, &token, ADD, &body)).await;
     reply.ok();
     bills.push(("add, in one request", bill));
     bills
@@ -98,7 +98,7 @@ async fn guarded(limits: &str) -> Bills {
 
 async fn all(limits: &str) -> Bills {
     let mut bills = deprecated(limits).await;
-    bills.extend(guarded(limits).await);
+    bills.extend(uia_request(limits).await);
     bills
 }
 

@@ -1,8 +1,8 @@
 //! What nobody may find of the addresses of an account: the password and the client's secret in no
 //! table and no log, the address and the session's id in no log, not even in that of a failure.
 
-use kit::{Log, PASSWORD};
 use serde_json::json;
+use test_support::{Log, PASSWORD};
 
 use crate::{
     api::{
@@ -28,50 +28,50 @@ async fn l4_nothing_of_an_accounts_addresses_stands_in_a_log_or_in_clear_in_a_ta
         .canaries
         .extend([PASSWORD, SECRET, GUESS].map(str::to_owned));
     watch.unlogged.push("canary.address".to_owned());
-    let token = user(&watch.house, "alice").await;
+    let token = user(&watch.server, "alice").await;
     watch.canaries.push(token.clone());
-    let asked = ask_add(&watch.house, ADDRESS, SECRET).await;
+    let asked = ask_add(&watch.server, ADDRESS, SECRET).await;
     watch.unlogged.push(asked.sid.clone());
     let creds = asked.creds();
     let body = with_password("alice", &creds);
-    let early = post_as(&watch.house, &token, ADD, &body).await;
+    let early = post_as(&watch.server, &token, ADD, &body).await;
     early.error(403, "M_THREEPID_AUTH_FAILED");
     watch.note(&early);
-    asked.validate(&watch.house).await;
+    asked.validate(&watch.server).await;
     watch.search();
-    let reply = post_as(&watch.house, &token, ADD, &body).await;
+    let reply = post_as(&watch.server, &token, ADD, &body).await;
     reply.ok();
     watch.note(&reply);
-    let second = ask_add(&watch.house, &format!("x{ADDRESS}"), SECRET).await;
-    second.validate(&watch.house).await;
+    let second = ask_add(&watch.server, &format!("x{ADDRESS}"), SECRET).await;
+    second.validate(&watch.server).await;
     watch.unlogged.push(second.sid.clone());
-    let challenge = post_as(&watch.house, &token, ADD, &second.creds()).await;
+    let challenge = post_as(&watch.server, &token, ADD, &second.creds()).await;
     let session = watch.note(&challenge)["session"].clone();
     for password in [GUESS, PASSWORD] {
         let auth = with_password("alice", &creds)["auth"].clone();
         let auth = with(auth, &json!({ "password": password, "session": session }));
-        let reply = post_as(&watch.house, &token, ADD, &json!({ "auth": auth })).await;
+        let reply = post_as(&watch.server, &token, ADD, &json!({ "auth": auth })).await;
         watch.note(&reply);
     }
-    let reply = watch.house.get_as(&token, LIST).await;
+    let reply = watch.server.get_as(&token, LIST).await;
     assert_eq!(reply.ok()["threepids"].as_array().unwrap().len(), 2);
     watch.note(&reply);
     for reply in [
-        add(&watch.house, &token, &creds).await,
-        remove(&watch.house, &token, ADDRESS).await,
+        add(&watch.server, &token, &creds).await,
+        remove(&watch.server, &token, ADDRESS).await,
     ] {
         reply.ok();
         watch.note(&reply);
     }
-    watch.house.deliver().await;
+    watch.server.deliver().await;
     watch.search();
     // A row that nobody has written.
-    watch.house.expect_faults();
+    watch.server.expect_faults();
     let key = format!("3PID#email#{ADDRESS}");
     let item =
         json!({ "pk": { "S": "USER#alice" }, "sk": { "S": key }, "medium": { "S": "email" } });
-    put(&watch.house, "accounts", &item);
-    let reply = watch.house.get_as(&token, LIST).await;
+    put(&watch.server, "accounts", &item);
+    let reply = watch.server.get_as(&token, LIST).await;
     reply.error(500, "M_UNKNOWN");
     watch.note(&reply);
     assert!(log.text().contains("is corrupt"));

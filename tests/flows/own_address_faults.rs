@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use gatehouse_local::tap::{Fault, Kind};
-use kit::{House, Reply};
+use gatehouse_local::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
+use test_support::{Reply, TestServer};
 
 use crate::{
     api::{
@@ -16,7 +16,7 @@ use crate::{
     },
     flows::{
         faults::{KINDS, LASTING, each_fault, is_breakage},
-        own_addresses::house,
+        own_addresses::test_server,
         support::with,
     },
 };
@@ -47,7 +47,7 @@ impl Act {
 /// Somebody of many in the same house, with an address of their own and one that is added or
 /// removed.
 struct Person<'a> {
-    house: &'a House,
+    server: &'a TestServer,
     name: String,
     token: String,
     first: String,
@@ -56,13 +56,13 @@ struct Person<'a> {
 }
 
 impl<'a> Person<'a> {
-    async fn new(house: &'a House, number: usize) -> Self {
+    async fn new(server: &'a TestServer, number: usize) -> Self {
         let name = format!("user{number}");
-        let token = user(house, &name).await;
+        let token = user(server, &name).await;
         let first = format!("{name}@example.org");
-        give(house, &token, &first).await;
+        give(server, &token, &first).await;
         Self {
-            house,
+            server,
             token,
             second: format!("{name}@example.com"),
             first,
@@ -74,21 +74,21 @@ impl<'a> Person<'a> {
     /// Everything up to the last request, which this gives.
     async fn prepare(&mut self, act: Act) -> (&'static str, Value) {
         if act == Act::Remove {
-            give(self.house, &self.token, &self.second).await;
+            give(self.server, &self.token, &self.second).await;
             let body = json!({ "medium": "email", "address": self.second });
             return (DELETE, body);
         }
         if act == Act::List {
             return (LIST, Value::Null);
         }
-        let creds = prove(self.house, &self.second, &self.name).await;
+        let creds = prove(self.server, &self.second, &self.name).await;
         self.proof = Some(creds.clone());
         let whole = with_password(&self.name, &creds);
         match act {
             Act::Add => (LIST, json!({ "three_pid_creds": creds })),
             Act::AddAtOnce => (ADD, whole),
             _ => {
-                let challenge = post_as(self.house, &self.token, ADD, &creds).await;
+                let challenge = post_as(self.server, &self.token, ADD, &creds).await;
                 let session = json!({ "session": challenge.challenge()["session"] });
                 (
                     ADD,
@@ -100,17 +100,17 @@ impl<'a> Person<'a> {
 
     async fn send(&self, (path, body): &(&'static str, Value)) -> Reply {
         if body.is_null() {
-            self.house.get_as(&self.token, path).await
+            self.server.get_as(&self.token, path).await
         } else {
-            post_as(self.house, &self.token, path, body).await
+            post_as(self.server, &self.token, path, body).await
         }
     }
 
     /// Whether the second address is theirs; all rows agree about that, or this panics.
     fn is_whole(&self) -> bool {
-        let owner = owners(self.house).get(&self.second).cloned();
+        let owner = owners(self.server).get(&self.second).cloned();
         if let Some(proof) = &self.proof {
-            let spent = state(self.house, text(proof, "sid")) == "spent";
+            let spent = state(self.server, text(proof, "sid")) == "spent";
             assert_eq!(spent, owner.is_some());
         }
         assert!(owner.as_ref().is_none_or(|owner| *owner == self.name));
@@ -119,7 +119,7 @@ impl<'a> Person<'a> {
 
     /// The same, and they see it so.
     async fn has_both(&self) -> bool {
-        let listed = list(self.house, &self.token).await;
+        let listed = list(self.server, &self.token).await;
         assert!(listed.contains(&self.first));
         assert_eq!(self.is_whole(), listed.contains(&self.second));
         listed.contains(&self.second)
@@ -127,7 +127,7 @@ impl<'a> Person<'a> {
 
     /// How many mails the first address has been sent that say this.
     fn told(&self, what: &str) -> usize {
-        let messages = self.house.messages();
+        let messages = self.server.messages();
         let own = messages.iter().filter(|message| message.to == self.first);
         own.filter(|message| {
             message
@@ -142,17 +142,22 @@ impl<'a> Person<'a> {
 
 /// One act on a new person, with a fault in its last request. Gives the calls of that, and whether
 /// the fault was met.
-async fn run(house: &House, number: usize, act: Act, fault: Option<Fault>) -> (Vec<String>, bool) {
-    let mut person = Person::new(house, number).await;
+async fn run(
+    server: &TestServer,
+    number: usize,
+    act: Act,
+    fault: Option<Fault>,
+) -> (Vec<String>, bool) {
+    let mut person = Person::new(server, number).await;
     let last = person.prepare(act).await;
-    let tap = house.local.tap();
-    tap.take_calls();
+    let proxy = server.local.proxy();
+    proxy.take_calls();
     let kind = fault.as_ref().map(|fault| fault.kind);
     if let Some(fault) = fault {
-        tap.inject(fault);
+        proxy.inject(fault);
     }
     let mut reply = person.send(&last).await;
-    let own = tap.take_calls().into_iter();
+    let own = proxy.take_calls().into_iter();
     let calls = own.filter(|call| call.caller == act.function() && call.tables != ["Limits"]);
     let calls = calls.map(|call| call.operation).collect();
     for _ in 0..20 {
@@ -165,12 +170,12 @@ async fn run(house: &House, number: usize, act: Act, fault: Option<Fault>) -> (V
         person.is_whole();
         reply = person.send(&last).await;
     }
-    let met = tap.pending_faults() == 0;
-    tap.calm();
+    let met = proxy.pending_faults() == 0;
+    proxy.clear_faults();
     reply.ok();
     let expected = matches!(act, Act::Add | Act::AddAtOnce | Act::AddInSession);
     assert_eq!(person.has_both().await, expected, "{act:?}: {kind:?}");
-    house.deliver().await;
+    server.deliver().await;
     let told = (person.told("added"), person.told("removed"));
     let expected = match act {
         Act::List => (1, 0),
@@ -182,15 +187,15 @@ async fn run(house: &House, number: usize, act: Act, fault: Option<Fault>) -> (V
 }
 
 /// Each call of the act suffers each of these, so many times.
-async fn every_call_suffers(act: Act, limits: &str, kinds: &[Kind], times: u64) {
-    let house = house(&[("GATEHOUSE_LIMITS", limits)]).await;
-    house.expect_faults();
-    let (calls, _) = run(&house, 1, act, None).await;
+async fn every_call_suffers(act: Act, limits: &str, kinds: &[FaultKind], times: u64) {
+    let server = test_server(&[("GATEHOUSE_LIMITS", limits)]).await;
+    server.expect_faults();
+    let (calls, _) = run(&server, 1, act, None).await;
     let mut met = 0;
     let faults = each_fault(act.function(), &calls, kinds, times);
     for (number, fault) in (2..).zip(faults) {
-        house.advance(Duration::from_hours(1));
-        met += usize::from(run(&house, number, act, Some(fault)).await.1);
+        server.advance(Duration::from_hours(1));
+        met += usize::from(run(&server, number, act, Some(fault)).await.1);
     }
     assert!(met >= calls.len(), "{act:?}: met {met} of {calls:?}");
 }

@@ -3,9 +3,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gatehouse_local::tap::Kind;
-use kit::{House, Reply};
+use gatehouse_local::proxy::FaultKind;
 use serde_json::{Value, json};
+use test_support::{Reply, TestServer};
 
 use crate::{
     api::{
@@ -16,7 +16,7 @@ use crate::{
     },
     flows::{
         addresses::{ALICE, EMAIL, ask_mail},
-        own_addresses::house,
+        own_addresses::test_server,
         support::{alone, at_once, tallied, tally, wish, with},
     },
 };
@@ -27,15 +27,15 @@ const MANY: usize = 40;
 type Sent = (String, &'static str, Value);
 
 /// Sends these all at once.
-async fn send(house: &Arc<House>, requests: &[Sent]) -> Vec<Reply> {
+async fn send(server: &Arc<TestServer>, requests: &[Sent]) -> Vec<Reply> {
     at_once(requests.len(), |number| {
-        let house = Arc::clone(house);
+        let server = Arc::clone(server);
         let (token, path, body) = requests[number].clone();
         async move {
             if token.is_empty() {
-                house.post(path, &body).await
+                server.post(path, &body).await
             } else {
-                post_as(&house, &token, path, &body).await
+                post_as(&server, &token, path, &body).await
             }
         }
     })
@@ -43,9 +43,9 @@ async fn send(house: &Arc<House>, requests: &[Sent]) -> Vec<Reply> {
 }
 
 /// A request to add what these credentials prove, by one form or the other.
-fn addition(token: &str, name: &str, creds: &Value, guarded: bool) -> Sent {
+fn addition(token: &str, name: &str, creds: &Value, uia_request: bool) -> Sent {
     let token = token.to_owned();
-    if guarded {
+    if uia_request {
         (token, ADD, with_password(name, creds))
     } else {
         (token, LIST, json!({ "three_pid_creds": creds }))
@@ -57,21 +57,21 @@ fn addition(token: &str, name: &str, creds: &Value, guarded: bool) -> Sent {
 async fn _3pid_68_of_users_who_race_for_an_address_one_gets_it() {
     let _alone = alone().await;
     for round in 0..8 {
-        let guarded = round % 2 == 0;
-        let house = Arc::new(house(&[]).await);
+        let uia_request = round % 2 == 0;
+        let server = Arc::new(test_server(&[]).await);
         let mut requests = Vec::new();
         for name in ["alice", "bob", "carol"] {
-            let token = user(&house, name).await;
-            let creds = prove(&house, ALICE, name).await;
-            requests.push(addition(&token, name, &creds, guarded));
+            let token = user(&server, name).await;
+            let creds = prove(&server, ALICE, name).await;
+            requests.push(addition(&token, name, &creds, uia_request));
         }
-        let replies = send(&house, &requests).await;
+        let replies = send(&server, &requests).await;
         let expected = [(200, "", 1), (400, "M_THREEPID_IN_USE", 2)];
         assert_eq!(tally(&replies), tallied(&expected));
-        assert_eq!(owners(&house).len(), 1);
-        assert_eq!(proofs_in(&house, "spent"), 1);
+        assert_eq!(owners(&server).len(), 1);
+        assert_eq!(proofs_in(&server, "spent"), 1);
         assert_eq!(
-            proofs_in(&house, "validated"),
+            proofs_in(&server, "validated"),
             2,
             "the losers' are not spent"
         );
@@ -83,14 +83,14 @@ async fn _3pid_68_of_users_who_race_for_an_address_one_gets_it() {
 async fn acc3_02_of_users_who_share_a_proof_one_gets_the_address() {
     let _alone = alone().await;
     for _ in 0..8 {
-        let house = Arc::new(house(&[]).await);
-        let creds = prove(&house, ALICE, "secret").await;
+        let server = Arc::new(test_server(&[]).await);
+        let creds = prove(&server, ALICE, "secret").await;
         let mut requests = Vec::new();
         for name in ["alice", "bob", "carol"] {
-            let token = user(&house, name).await;
+            let token = user(&server, name).await;
             requests.push(addition(&token, name, &creds, name == "bob"));
         }
-        let replies = send(&house, &requests).await;
+        let replies = send(&server, &requests).await;
         let won = replies.iter().filter(|reply| reply.status == 200).count();
         assert_eq!(won, 1, "{:?}", tally(&replies));
         for reply in replies.iter().filter(|reply| reply.status != 200) {
@@ -100,7 +100,7 @@ async fn acc3_02_of_users_who_share_a_proof_one_gets_the_address() {
                 "{code}"
             );
         }
-        assert_eq!((owners(&house).len(), proofs_in(&house, "spent")), (1, 1));
+        assert_eq!((owners(&server).len(), proofs_in(&server, "spent")), (1, 1));
     }
 }
 
@@ -109,24 +109,24 @@ async fn acc3_02_of_users_who_share_a_proof_one_gets_the_address() {
 async fn uia_15_an_addition_that_is_sent_many_times_at_once_is_made_once() {
     let _alone = alone().await;
     for form in ["deprecated", "one request", "session"] {
-        let house = Arc::new(house(&[]).await);
-        let token = user(&house, "alice").await;
-        let creds = prove(&house, ALICE, "secret").await;
+        let server = Arc::new(test_server(&[]).await);
+        let token = user(&server, "alice").await;
+        let creds = prove(&server, ALICE, "secret").await;
         let request = match form {
             "session" => {
-                let challenge = post_as(&house, &token, ADD, &creds).await.challenge();
+                let challenge = post_as(&server, &token, ADD, &creds).await.challenge();
                 let auth = with_password("alice", &creds)["auth"].clone();
                 let session = json!({ "session": challenge["session"] });
                 (token.clone(), ADD, json!({ "auth": with(auth, &session) }))
             }
             form => addition(&token, "alice", &creds, form == "one request"),
         };
-        let replies = send(&house, &vec![request; MANY]).await;
+        let replies = send(&server, &vec![request; MANY]).await;
         assert_eq!(tally(&replies), tallied(&[(200, "", MANY)]), "{form}");
         assert!(replies.iter().all(|reply| reply.body == b"{}"));
-        assert_eq!(owners(&house), [(ALICE.into(), "alice".into())].into());
-        assert_eq!(proofs_in(&house, "spent"), 1);
-        assert_eq!(notices(&house).len(), 1, "{form}");
+        assert_eq!(owners(&server), [(ALICE.into(), "alice".into())].into());
+        assert_eq!(proofs_in(&server, "spent"), 1);
+        assert_eq!(notices(&server).len(), 1, "{form}");
     }
 }
 
@@ -134,18 +134,18 @@ async fn uia_15_an_addition_that_is_sent_many_times_at_once_is_made_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn http_19_an_addition_that_is_sent_too_often_at_once_is_still_told() {
     let _alone = alone().await;
-    let house = Arc::new(house(&[("GATEHOUSE_LIMITS", "on")]).await);
-    let token = user(&house, "alice").await;
-    let creds = prove(&house, ALICE, "secret").await;
+    let server = Arc::new(test_server(&[("GATEHOUSE_LIMITS", "on")]).await);
+    let token = user(&server, "alice").await;
+    let creds = prove(&server, ALICE, "secret").await;
     let requests = vec![addition(&token, "alice", &creds, false); MANY];
-    let replies = send(&house, &requests).await;
+    let replies = send(&server, &requests).await;
     let tally = tally(&replies);
     let times = |status: u16, code: &str| tally.get(&(status, code.to_owned())).copied();
     let refused = times(429, "M_LIMIT_EXCEEDED").unwrap_or_default();
     assert_eq!(times(200, "").unwrap_or_default() + refused, MANY);
     assert!(refused < MANY, "{tally:?}");
-    assert_eq!(owners(&house), [(ALICE.into(), "alice".into())].into());
-    assert_eq!(notices(&house).len(), 1);
+    assert_eq!(owners(&server), [(ALICE.into(), "alice".into())].into());
+    assert_eq!(notices(&server).len(), 1);
 }
 
 /// REG-28: whoever signs up with an address races whoever adds it.
@@ -153,16 +153,16 @@ async fn http_19_an_addition_that_is_sent_too_often_at_once_is_still_told() {
 async fn _3pid_68_an_addition_and_a_sign_up_race_for_an_address() {
     let _alone = alone().await;
     for round in 0..10 {
-        let house = Arc::new(house(&[]).await);
-        let token = user(&house, "alice").await;
-        let creds = prove(&house, ALICE, "secret").await;
-        let asked = ask_mail(&house, ALICE, "sign-up").await;
-        asked.validate(&house).await;
+        let server = Arc::new(test_server(&[]).await);
+        let token = user(&server, "alice").await;
+        let creds = prove(&server, ALICE, "secret").await;
+        let asked = ask_mail(&server, ALICE, "sign-up").await;
+        asked.validate(&server).await;
         assert_eq!(asked.stage, EMAIL);
         let sign_up = with(wish("bob"), &asked.attempt(None));
         let sign_up = (String::new(), "/_matrix/client/v3/register", sign_up);
         let addition = addition(&token, "alice", &creds, round % 2 == 0);
-        let replies = send(&house, &[addition, sign_up]).await;
+        let replies = send(&server, &[addition, sign_up]).await;
         let expected = [(200, "", 1), (400, "M_THREEPID_IN_USE", 1)];
         assert_eq!(tally(&replies), tallied(&expected));
         let winner = if replies[0].status == 200 {
@@ -170,8 +170,8 @@ async fn _3pid_68_an_addition_and_a_sign_up_race_for_an_address() {
         } else {
             "bob"
         };
-        assert_eq!(owners(&house), [(ALICE.into(), winner.into())].into());
-        assert_eq!(proofs_in(&house, "spent"), 1);
+        assert_eq!(owners(&server), [(ALICE.into(), winner.into())].into());
+        assert_eq!(proofs_in(&server, "spent"), 1);
     }
 }
 
@@ -179,19 +179,19 @@ async fn _3pid_68_an_addition_and_a_sign_up_race_for_an_address() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acc3_02_no_race_brings_an_account_beyond_sixteen_addresses() {
     let _alone = alone().await;
-    let house = Arc::new(house(&[]).await);
-    let token = user(&house, "alice").await;
+    let server = Arc::new(test_server(&[]).await);
+    let token = user(&server, "alice").await;
     for number in 0..12 {
-        give(&house, &token, &format!("user{number}@example.org")).await;
+        give(&server, &token, &format!("user{number}@example.org")).await;
     }
     let mut requests = Vec::new();
     for number in 12..24 {
-        let creds = prove(&house, &format!("user{number}@example.org"), "secret").await;
+        let creds = prove(&server, &format!("user{number}@example.org"), "secret").await;
         requests.push(addition(&token, "alice", &creds, number % 2 == 0));
     }
     let mut added = 0;
     while !requests.is_empty() {
-        let replies = send(&house, &requests).await;
+        let replies = send(&server, &requests).await;
         let mut rest = Vec::new();
         for (request, reply) in requests.into_iter().zip(replies) {
             match reply.status.as_u16() {
@@ -205,8 +205,8 @@ async fn acc3_02_no_race_brings_an_account_beyond_sixteen_addresses() {
         requests = rest;
     }
     assert_eq!(added, 4);
-    assert_eq!(list(&house, &token).await.len(), 16);
-    assert_eq!(proofs_in(&house, "spent"), 16);
+    assert_eq!(list(&server, &token).await.len(), 16);
+    assert_eq!(proofs_in(&server, "spent"), 16);
 }
 
 /// L9: an address that somebody gives up while somebody else takes it is theirs or nobody's; and
@@ -215,39 +215,39 @@ async fn acc3_02_no_race_brings_an_account_beyond_sixteen_addresses() {
 async fn l9_a_removal_that_races_an_addition_takes_nothing_from_anybody_else() {
     let _alone = alone().await;
     for _ in 0..10 {
-        let house = Arc::new(house(&[]).await);
-        let (alice, bob) = (user(&house, "alice").await, user(&house, "bob").await);
-        let creds = prove(&house, ALICE, "bobs").await;
-        give(&house, &alice, ALICE).await;
+        let server = Arc::new(test_server(&[]).await);
+        let (alice, bob) = (user(&server, "alice").await, user(&server, "bob").await);
+        let creds = prove(&server, ALICE, "bobs").await;
+        give(&server, &alice, ALICE).await;
         let body = json!({ "medium": "email", "address": ALICE });
         let removal = (alice.clone(), DELETE, body);
         let addition = addition(&bob, "bob", &creds, false);
         let requests = [removal.clone(), addition, removal.clone(), removal];
-        let replies = send(&house, &requests).await;
+        let replies = send(&server, &requests).await;
         for number in [0, 2, 3] {
             replies[number].ok();
         }
         let taken = replies[1].status == 200;
         if taken {
-            assert_eq!(owners(&house), [(ALICE.into(), "bob".into())].into());
+            assert_eq!(owners(&server), [(ALICE.into(), "bob".into())].into());
         } else {
             replies[1].error(400, "M_THREEPID_IN_USE");
-            assert!(owners(&house).is_empty());
+            assert!(owners(&server).is_empty());
         }
-        let told = notices(&house);
+        let told = notices(&server);
         let removed = told.iter().filter(|(what, _)| what == "address-removed");
         assert_eq!(removed.count(), 1, "{told:?}");
     }
 }
 
-const FOUL: &[Kind] = &[
-    Kind::Conflict,
-    Kind::Throttle,
-    Kind::ThrottledItem,
-    Kind::Unprocessed,
-    Kind::LostAnswer,
-    Kind::Cut,
-    Kind::Delay(Duration::from_millis(20)),
+const FOUL: &[FaultKind] = &[
+    FaultKind::Conflict,
+    FaultKind::Throttle,
+    FaultKind::ThrottledItem,
+    FaultKind::Unprocessed,
+    FaultKind::LostAnswer,
+    FaultKind::Cut,
+    FaultKind::Delay(Duration::from_millis(20)),
 ];
 
 /// Whatever happens to the calls: an address is one account's, or nobody's, and a proof is spent on
@@ -255,33 +255,33 @@ const FOUL: &[Kind] = &[
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn incident_20_an_address_is_one_accounts_whatever_happens() {
     let _alone = alone().await;
-    let house = Arc::new(house(&[]).await);
-    house.expect_faults();
+    let server = Arc::new(test_server(&[]).await);
+    server.expect_faults();
     let mut requests = Vec::new();
     for name in ["alice", "bob", "carol", "dora"] {
-        let token = user(&house, name).await;
+        let token = user(&server, name).await;
         for secret in ["one", "two"] {
-            let creds = prove(&house, ALICE, &format!("{name}-{secret}")).await;
-            for guarded in [true, false] {
-                requests.push(addition(&token, name, &creds, guarded));
+            let creds = prove(&server, ALICE, &format!("{name}-{secret}")).await;
+            for uia_request in [true, false] {
+                requests.push(addition(&token, name, &creds, uia_request));
             }
         }
     }
     for seed in 1..4 {
-        house.local.tap().chaos(seed, 80, FOUL);
-        let replies = send(&house, &requests).await;
-        house.local.tap().calm();
+        server.local.proxy().chaos(seed, 80, FOUL);
+        let replies = send(&server, &requests).await;
+        server.local.proxy().clear_faults();
         // Claims and rows agree, or this panics.
-        assert!(owners(&house).len() <= 1, "{:?}", tally(&replies));
+        assert!(owners(&server).len() <= 1, "{:?}", tally(&replies));
     }
-    let replies = send(&house, &requests).await;
-    let owner = owners(&house)[ALICE].clone();
+    let replies = send(&server, &requests).await;
+    let owner = owners(&server)[ALICE].clone();
     for (reply, (token, _, _)) in replies.iter().zip(&requests) {
         if reply.status == 200 {
-            assert_eq!(list(&house, token).await, [ALICE], "{owner}");
+            assert_eq!(list(&server, token).await, [ALICE], "{owner}");
         }
     }
-    let spent = proofs_in(&house, "spent");
+    let spent = proofs_in(&server, "spent");
     assert!((1..=2).contains(&spent), "{spent}");
-    assert_eq!(notices(&house).len(), 1);
+    assert_eq!(notices(&server).len(), 1);
 }

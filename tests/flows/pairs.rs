@@ -6,8 +6,8 @@
 )]
 
 use http::Request;
-use kit::{House, PASSWORD, Reply};
 use serde_json::{Value, json};
+use test_support::{PASSWORD, Reply, TestServer};
 
 use crate::flows::{
     addresses::{EMAIL, confirm, link_to},
@@ -21,21 +21,21 @@ use crate::flows::{
 type Operation = (&'static str, &'static str, String, Value);
 
 struct Scene {
-    house: House,
+    server: TestServer,
     alice: Device,
     operations: Vec<Operation>,
 }
 
 async fn scene() -> Scene {
-    let house = House::with(&ADDRESSES).await;
-    let alice = sign_up_with(&house, "alice", EMAIL, "alice@example.org").await;
-    let second = log_in(&house, "alice", PASSWORD).await;
-    let third = log_in(&house, "alice", PASSWORD).await;
+    let server = TestServer::with(&ADDRESSES).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, "alice@example.org").await;
+    let second = log_in(&server, "alice", PASSWORD).await;
+    let third = log_in(&server, "alice", PASSWORD).await;
     let ask = json!({ "email": "new@example.org", "client_secret": "add", "send_attempt": 1 });
     let path = "/_matrix/client/v3/account/3pid/email/requestToken";
-    let asked = house.post(path, &ask).await.ok();
-    house.deliver().await;
-    confirm(&house, &link_to(&house, "new@example.org")).await;
+    let asked = server.post(path, &ask).await.ok();
+    server.deliver().await;
+    confirm(&server, &link_to(&server, "new@example.org")).await;
     let add = "/_matrix/client/v3/account/3pid/add".to_owned();
     let creds = json!({ "sid": asked["sid"], "client_secret": "add" });
     let device = |id: &str| format!("/_matrix/client/v3/devices/{id}");
@@ -65,7 +65,7 @@ async fn scene() -> Scene {
         ),
     ];
     Scene {
-        house,
+        server,
         alice,
         operations,
     }
@@ -80,7 +80,7 @@ impl Scene {
             request = request.header("authorization", bearer);
         }
         let request = request.body(body.to_string().into_bytes()).unwrap();
-        self.house.send(request).await
+        self.server.send(request).await
     }
 }
 
@@ -118,6 +118,6 @@ async fn uia_13_no_session_serves_another_operation() {
         }
     }
     assert_eq!(pairs, 42);
-    assert!(scene.alice.is_alive(&scene.house).await);
-    log_in(&scene.house, "alice", PASSWORD).await;
+    assert!(scene.alice.is_alive(&scene.server).await);
+    log_in(&scene.server, "alice", PASSWORD).await;
 }

@@ -5,8 +5,8 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
-use kit::{House, PASSWORD, Reply};
 use serde_json::{Value, json};
+use test_support::{PASSWORD, Reply, TestServer};
 
 use crate::{
     api::support::{WHOAMI, post_as},
@@ -49,13 +49,13 @@ impl Device {
     }
 
     /// `POST` with its token.
-    pub(crate) async fn post(&self, house: &House, path: &str, body: &Value) -> Reply {
-        post_as(house, &self.token, path, body).await
+    pub(crate) async fn post(&self, server: &TestServer, path: &str, body: &Value) -> Reply {
+        post_as(server, &self.token, path, body).await
     }
 
     /// Whether its token is worth anything.
-    pub(crate) async fn is_alive(&self, house: &House) -> bool {
-        let reply = house.get_as(&self.token, WHOAMI).await;
+    pub(crate) async fn is_alive(&self, server: &TestServer) -> bool {
+        let reply = server.get_as(&self.token, WHOAMI).await;
         if reply.status == 200 {
             return true;
         }
@@ -65,31 +65,41 @@ impl Device {
     }
 
     /// The first 401 of a request, and its session.
-    pub(crate) async fn begin(&self, house: &House, path: &str, body: &Value) -> (Value, String) {
-        let challenge = self.post(house, path, body).await.challenge();
+    pub(crate) async fn begin(
+        &self,
+        server: &TestServer,
+        path: &str,
+        body: &Value,
+    ) -> (Value, String) {
+        let challenge = self.post(server, path, body).await.challenge();
         let session = challenge["session"].as_str().unwrap().to_owned();
         (challenge, session)
     }
 }
 
 /// Somebody with one device.
-pub(crate) async fn sign_up(house: &House, name: &str) -> Device {
-    Device::of(&house.sign_up(name).await)
+pub(crate) async fn sign_up(server: &TestServer, name: &str) -> Device {
+    Device::of(&server.sign_up(name).await)
 }
 
 /// Somebody with a proven address, `stage` saying of which kind.
-pub(crate) async fn sign_up_with(house: &House, name: &str, stage: &str, address: &str) -> Device {
+pub(crate) async fn sign_up_with(
+    server: &TestServer,
+    name: &str,
+    stage: &str,
+    address: &str,
+) -> Device {
     let secret = format!("sign-up-of-{name}");
     let asked = if stage == EMAIL {
-        ask_mail(house, address, &secret).await
+        ask_mail(server, address, &secret).await
     } else {
-        ask_text(house, address, &secret).await
+        ask_text(server, address, &secret).await
     };
-    asked.validate(house).await;
+    asked.validate(server).await;
     let mut body = asked.attempt(None);
     body["username"] = name.into();
     body["password"] = PASSWORD.into();
-    Device::of(&house.register(&body).await.ok())
+    Device::of(&server.register(&body).await.ok())
 }
 
 /// The body of a login.
@@ -103,13 +113,13 @@ pub(crate) fn login_of(name: &str, password: &str) -> Value {
 }
 
 /// Logs in.
-pub(crate) async fn try_login(house: &House, name: &str, password: &str) -> Reply {
-    house.post(LOGIN, &login_of(name, password)).await
+pub(crate) async fn try_login(server: &TestServer, name: &str, password: &str) -> Reply {
+    server.post(LOGIN, &login_of(name, password)).await
 }
 
 /// Another device of somebody's.
-pub(crate) async fn log_in(house: &House, name: &str, password: &str) -> Device {
-    Device::of(&try_login(house, name, password).await.ok())
+pub(crate) async fn log_in(server: &TestServer, name: &str, password: &str) -> Device {
+    Device::of(&try_login(server, name, password).await.ok())
 }
 
 /// `auth` with a password, in a session or without one.
@@ -132,7 +142,12 @@ pub(crate) fn with_auth(mut body: Value, auth: Value) -> Value {
 }
 
 /// Asks for a message that proves an address for a reset.
-pub(crate) async fn ask_reset(house: &House, stage: &'static str, to: &str, secret: &str) -> Asked {
+pub(crate) async fn ask_reset(
+    server: &TestServer,
+    stage: &'static str,
+    to: &str,
+    secret: &str,
+) -> Asked {
     let medium = if stage == EMAIL { "email" } else { "msisdn" };
     let path = format!("/_matrix/client/v3/account/password/{medium}/requestToken");
     let mut body = json!({ "client_secret": secret, "send_attempt": 1 });
@@ -142,7 +157,7 @@ pub(crate) async fn ask_reset(house: &House, stage: &'static str, to: &str, secr
     } else {
         body["email"] = to.into();
     }
-    let answer = house.post(&path, &body).await.ok();
+    let answer = server.post(&path, &body).await.ok();
     Asked {
         stage,
         sid: answer["sid"].as_str().unwrap().to_owned(),
@@ -153,6 +168,6 @@ pub(crate) async fn ask_reset(house: &House, stage: &'static str, to: &str, secr
 }
 
 /// The rows of a table that are about somebody: `(sort key, row)`.
-pub(crate) fn rows_of(house: &House, name: &str) -> Vec<(String, Value)> {
-    crate::api::support::rows_of(house, name)
+pub(crate) fn rows_of(server: &TestServer, name: &str) -> Vec<(String, Value)> {
+    crate::api::support::rows_of(server, name)
 }

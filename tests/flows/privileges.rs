@@ -13,16 +13,16 @@ mod sessions;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use gatehouse_local::{
-    sinks::KEY_RING,
-    tap::{Fault, Kind, Use},
+    aws_fakes::KEY_RING,
+    proxy::{Fault, FaultKind, Use},
     template::Template,
 };
-use kit::{House, PREFIXES};
 use serde_json::json;
 use shared::{
     app,
     key_ring::{self, KeySettings},
 };
+use test_support::{PREFIXES, TestServer};
 
 use crate::flows::{
     addresses::{
@@ -37,14 +37,14 @@ use crate::flows::{
 
 /// What each function does when it starts: it reads the secret if it uses keys, and tables if it reads
 /// any at all. A worker is not waited for and leaves the tables alone then.
-async fn start_every_function(house: &House) {
+async fn start_every_function(server: &TestServer) {
     let template = Template::ours().unwrap();
     let secret = json!({ "current": "0123456789abcdef0123456789abcdef" });
-    house.local.sinks().keep_secret(&secret.to_string());
+    server.local.aws_fakes().keep_secret(&secret.to_string());
     for (function, permissions) in &template.policies {
         let mut actions = permissions.iter().map(|held| held.action.as_str());
         if actions.any(|action| action == "secretsmanager:GetSecretValue") {
-            let aws = house.local.aws(function);
+            let aws = server.local.aws(function);
             let sdk = aws.sdk_config(aws.endpoints.secrets_manager.as_deref());
             let lookup = |name: &str| (name == key_ring::ARN).then(|| KEY_RING.to_owned());
             let fetched = KeySettings::fetch(&sdk, lookup).await;
@@ -52,7 +52,7 @@ async fn start_every_function(house: &House) {
         }
         let mut tables = permissions.iter().map(|held| held.action.contains(':'));
         if tables.any(|elsewhere| !elsewhere) && !template.workers.contains_key(function) {
-            app::warm_up(&process_of(house, function).store).await;
+            app::warm_up(&process_of(server, function).store).await;
         }
     }
 }
@@ -66,36 +66,37 @@ async fn walk() -> BTreeSet<Use> {
         ("GATEHOUSE_LIMITS", "on"),
         ("GATEHOUSE_GUESTS", "true"),
     ];
-    let house = Arc::new(House::with(&settings).await);
-    start_every_function(&house).await;
-    let token = new_token(&house, &["--uses", "5"]).await;
+    let server = Arc::new(TestServer::with(&settings).await);
+    start_every_function(&server).await;
+    let token = new_token(&server, &["--uses", "5"]).await;
     let validity = "/_matrix/client/v1/register/m.login.registration_token/validity";
-    house.get(&format!("{validity}?token={token}")).await.ok();
+    server.get(&format!("{validity}?token={token}")).await.ok();
     let available = format!("{}/register/available?username=alice", PREFIXES[1]);
-    house.get(&available).await.ok();
-    let (_, session) = house.begin(&wish("alice")).await;
+    server.get(&available).await.ok();
+    let (_, session) = server.begin(&wish("alice")).await;
     for stage in [TOKEN, TERMS] {
-        house.get(&page(PREFIXES[1], stage, &session)).await;
+        server.get(&page(PREFIXES[1], stage, &session)).await;
     }
     submit(
-        &house,
+        &server,
         &page(PREFIXES[1], TOKEN, &session),
         &format!("token={token}"),
     )
     .await;
-    house
+    server
         .register(&token_stage(&token, Some(&session)))
         .await
         .challenge();
-    let (slow, quick) = overtaken(&house, ("TransactWriteItems", 1), &stage(DUMMY, &session)).await;
+    let (slow, quick) =
+        overtaken(&server, ("TransactWriteItems", 1), &stage(DUMMY, &session)).await;
     assert_eq!(slow.ok(), quick.ok());
     let alice = quick.ok()["access_token"].as_str().unwrap().to_owned();
     let whoami = format!("{}/account/whoami", PREFIXES[1]);
-    house.get_as(&alice, &whoami).await.ok();
-    let (_, session) = house.begin(&wish("bob")).await;
-    submit(&house, &page(PREFIXES[1], TERMS, &session), "").await;
-    house.register(&stage(DUMMY, &session)).await.ok();
-    let guest = house
+    server.get_as(&alice, &whoami).await.ok();
+    let (_, session) = server.begin(&wish("bob")).await;
+    submit(&server, &page(PREFIXES[1], TERMS, &session), "").await;
+    server.register(&stage(DUMMY, &session)).await.ok();
+    let guest = server
         .post("/_matrix/client/v3/register?kind=guest", &json!({}))
         .await
         .ok();
@@ -107,10 +108,10 @@ async fn walk() -> BTreeSet<Use> {
         wish(name),
         &json!({ "guest_access_token": guest["access_token"] }),
     );
-    let (_, session) = house.begin(&upgrade).await;
-    house.register(&stage(TERMS, &session)).await.challenge();
-    house.register(&stage(DUMMY, &session)).await.ok();
-    house.local.tap().used()
+    let (_, session) = server.begin(&upgrade).await;
+    server.register(&stage(TERMS, &session)).await.challenge();
+    server.register(&stage(DUMMY, &session)).await.ok();
+    server.local.proxy().used()
 }
 
 /// Every path that an address takes, with limits on, in a house that tells strangers who has an
@@ -126,48 +127,48 @@ async fn walk_with_addresses(privacy: &str) -> BTreeSet<Use> {
         ("GATEHOUSE_SES_CONFIGURATION_SET", "gatehouse"),
         ("GATEHOUSE_THREEPID_PRIVACY", privacy),
     ];
-    let house = Arc::new(House::with(&settings).await);
-    start_every_function(&house).await;
-    let refused = ask_mail(&house, "nobody@example.org", "secret").await;
-    house.deliver().await;
-    let (path, form) = form_of(&house, &link_to(&house, &refused.address)).await;
-    submit(&house, &path, &format!("{form}&action=refuse")).await;
+    let server = Arc::new(TestServer::with(&settings).await);
+    start_every_function(&server).await;
+    let refused = ask_mail(&server, "nobody@example.org", "secret").await;
+    server.deliver().await;
+    let (path, form) = form_of(&server, &link_to(&server, &refused.address)).await;
+    submit(&server, &path, &format!("{form}&action=refuse")).await;
     for (asked, name) in [
-        (ask_mail(&house, ALICE, "secret").await, "alice"),
-        (ask_text(&house, NUMBER.0, "secret").await, "bob"),
+        (ask_mail(&server, ALICE, "secret").await, "alice"),
+        (ask_text(&server, NUMBER.0, "secret").await, "bob"),
     ] {
-        let (_, session) = house.begin(&wish(name)).await;
+        let (_, session) = server.begin(&wish(name)).await;
         let attempt = asked.attempt(Some(&session));
-        house.register(&attempt).await.challenge();
-        asked.validate(&house).await;
+        server.register(&attempt).await.challenge();
+        asked.validate(&server).await;
         if asked.stage == EMAIL {
-            house.register(&attempt).await.ok();
+            server.register(&attempt).await.ok();
         } else {
-            house.register(&attempt).await.challenge();
-            house.register(&stage(DUMMY, &session)).await.ok();
+            server.register(&attempt).await.challenge();
+            server.register(&stage(DUMMY, &session)).await.ok();
         }
     }
     // An address that has an account; its owner's mail is sent at the second try.
     let body = mail_to(ALICE, "another-secret", 1);
-    let told = house.post(&request_token(PREFIXES[1], EMAIL), &body).await;
+    let told = server.post(&request_token(PREFIXES[1], EMAIL), &body).await;
     assert_eq!(told.status, if privacy == "quiet" { 200 } else { 400 });
-    house
+    server
         .local
-        .sinks()
-        .inject(Fault::new(Kind::Throttle).times(4));
-    house.deliver().await;
-    house.advance(Duration::from_mins(2));
-    house.tick().await;
-    house.local.sinks().calm();
-    let (_, session) = house.begin(&wish("carol")).await;
+        .aws_fakes()
+        .inject(Fault::new(FaultKind::Throttle).times(4));
+    server.deliver().await;
+    server.advance(Duration::from_mins(2));
+    server.tick().await;
+    server.local.aws_fakes().clear_faults();
+    let (_, session) = server.begin(&wish("carol")).await;
     let path = page(PREFIXES[1], EMAIL, &session);
-    submit(&house, &path, "email=carol%40example.org").await;
+    submit(&server, &path, "email=carol%40example.org").await;
     let path = page(PREFIXES[1], MSISDN, &session);
-    submit(&house, &path, "country=GB&phone_number=07400123457").await;
-    house.deliver().await;
-    let code = code_to(&house, "447400123457");
-    submit(&house, &path, &format!("action=check&code={code}")).await;
-    house.local.tap().used()
+    submit(&server, &path, "country=GB&phone_number=07400123457").await;
+    server.deliver().await;
+    let code = code_to(&server, "447400123457");
+    submit(&server, &path, &format!("action=check&code={code}")).await;
+    server.local.proxy().used()
 }
 
 #[tokio::test]

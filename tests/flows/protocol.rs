@@ -1,8 +1,8 @@
 //! The protocol of User-Interactive Authentication, request by request.
 
-use kit::{House, PREFIXES};
 use serde_json::{Value, json};
 use shared::config::Config;
+use test_support::{PREFIXES, TestServer};
 
 use crate::flows::support::{
     DUMMY, POLICIES, RECAPTCHA, TERMS, TOKEN, TWO_STAGES, assert_people, flows, is_free, new_token,
@@ -13,7 +13,7 @@ const THREE_STAGES: &str = "m.login.registration_token+m.login.terms+m.login.dum
 
 #[tokio::test]
 async fn uia_01_a_request_without_auth_never_succeeds() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let bodies = [
         json!({}),
         wish("alice"),
@@ -27,14 +27,14 @@ async fn uia_01_a_request_without_auth_never_succeeds() {
     ];
     for prefix in PREFIXES {
         for body in &bodies {
-            let challenge = house
+            let challenge = server
                 .post(&format!("{prefix}/register"), body)
                 .await
                 .challenge();
             assert!(challenge.get("errcode").is_none(), "{body}: {challenge}");
         }
     }
-    assert_people(&house, &[]);
+    assert_people(&server, &[]);
 }
 
 /// UIA-02, UIA-03, UIA-04, UIA-05, UIA-06
@@ -44,9 +44,9 @@ async fn uia_02_the_first_challenge_has_its_four_members_and_no_others() {
         flows("m.login.registration_token+m.login.dummy m.login.terms"),
         POLICIES,
     ];
-    let house = House::with(&settings).await;
+    let server = TestServer::with(&settings).await;
     for prefix in PREFIXES {
-        let challenge = house
+        let challenge = server
             .post(&format!("{prefix}/register"), &json!({}))
             .await
             .challenge();
@@ -61,129 +61,129 @@ async fn uia_02_the_first_challenge_has_its_four_members_and_no_others() {
         });
         assert_eq!(challenge, expected);
     }
-    let house = House::new().await;
-    let (challenge, _) = house.begin(&json!({})).await;
+    let server = TestServer::new().await;
+    let (challenge, _) = server.begin(&json!({})).await;
     assert_eq!(challenge["params"], json!({}), "UIA-03: an empty object");
 }
 
 /// UIA-04, UIA-05, UIA-06, UIA-07, UIA-22
 #[tokio::test]
 async fn uia_07_three_stages_keep_their_session_and_the_last_returns_the_result() {
-    let house = House::with(&[flows(THREE_STAGES), POLICIES]).await;
+    let server = TestServer::with(&[flows(THREE_STAGES), POLICIES]).await;
     for (number, prefix) in PREFIXES.iter().enumerate() {
         let path = format!("{prefix}/register");
         let name = format!("alice{number}");
-        let token = new_token(&house, &[]).await;
-        let first = house.post(&path, &wish(&name)).await.challenge();
+        let token = new_token(&server, &[]).await;
+        let first = server.post(&path, &wish(&name)).await.challenge();
         let session = first["session"].as_str().unwrap();
         let mut expected = first.clone();
-        let second = house
+        let second = server
             .post(&path, &token_stage(&token, Some(session)))
             .await
             .challenge();
         expected["completed"] = json!([TOKEN]);
         assert_eq!(second, expected);
-        let third = house.post(&path, &stage(TERMS, session)).await.challenge();
+        let third = server.post(&path, &stage(TERMS, session)).await.challenge();
         expected["completed"] = json!([TOKEN, TERMS]);
         assert_eq!(third, expected);
         assert!(
-            is_free(&house, &name).await,
+            is_free(&server, &name).await,
             "nothing is made before the end"
         );
-        let answer = house.post(&path, &stage(DUMMY, session)).await.ok();
-        let me = whoami(&house, &answer).await;
+        let answer = server.post(&path, &stage(DUMMY, session)).await.ok();
+        let me = whoami(&server, &answer).await;
         assert_eq!(me["user_id"], format!("@{name}:localhost"));
     }
-    assert_people(&house, &["alice0", "alice1"]);
+    assert_people(&server, &["alice0", "alice1"]);
 }
 
 #[tokio::test]
 async fn uia_08_a_refused_stage_may_be_tried_again_in_the_same_session() {
-    let house = House::with(&[TWO_STAGES]).await;
-    let token = new_token(&house, &[]).await;
-    let (first, session) = house.begin(&wish("alice")).await;
-    let refused = house
+    let server = TestServer::with(&[TWO_STAGES]).await;
+    let token = new_token(&server, &[]).await;
+    let (first, session) = server.begin(&wish("alice")).await;
+    let refused = server
         .register(&token_stage("wrong-token", Some(&session)))
         .await;
     let refused = refused.refused("M_UNAUTHORIZED");
     for member in ["flows", "params", "session", "completed"] {
         assert_eq!(refused[member], first[member], "{member}");
     }
-    let done = house
+    let done = server
         .register(&token_stage(&token, Some(&session)))
         .await
         .challenge();
     assert_eq!(done["completed"], json!([TOKEN]));
     assert!(done.get("errcode").is_none());
-    house.register(&stage(DUMMY, &session)).await.ok();
+    server.register(&stage(DUMMY, &session)).await.ok();
 }
 
 /// UIA-09, REG-14
 #[tokio::test]
 async fn uia_09_a_name_taken_during_uia_is_a_plain_error() {
-    let house = House::new().await;
-    let (_, session) = house.begin(&wish("alice")).await;
-    house.sign_up("alice").await;
+    let server = TestServer::new().await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    server.sign_up("alice").await;
     for body in [
         stage(DUMMY, &session),
         with(wish("alice"), &stage(DUMMY, &session)),
         json!({ "auth": { "session": session } }),
     ] {
-        house.register(&body).await.error(400, "M_USER_IN_USE");
+        server.register(&body).await.error(400, "M_USER_IN_USE");
     }
     // What was proven stays proven: another name is enough.
     let again = json!({ "username": "bob", "auth": { "session": session } });
     assert_eq!(
-        house.register(&again).await.ok()["user_id"],
+        server.register(&again).await.ok()["user_id"],
         "@bob:localhost"
     );
-    assert_people(&house, &["alice", "bob"]);
+    assert_people(&server, &["alice", "bob"]);
 }
 
 #[tokio::test]
 async fn uia_10_a_second_stage_without_its_session_starts_over() {
-    let house = House::with(&[TWO_STAGES]).await;
-    let token = new_token(&house, &[]).await;
-    let (_, session) = house.begin(&wish("alice")).await;
-    house
+    let server = TestServer::with(&[TWO_STAGES]).await;
+    let token = new_token(&server, &[]).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    server
         .register(&token_stage(&token, Some(&session)))
         .await
         .challenge();
     let lost = with(wish("alice"), &json!({ "auth": { "type": DUMMY } }));
-    let lost = house.register(&lost).await.refused("M_UNRECOGNIZED");
+    let lost = server.register(&lost).await.refused("M_UNRECOGNIZED");
     assert_ne!(lost["session"], session.as_str());
     assert_eq!(lost["completed"], json!([]));
-    assert_people(&house, &[]);
-    house.register(&stage(DUMMY, &session)).await.ok();
+    assert_people(&server, &[]);
+    server.register(&stage(DUMMY, &session)).await.ok();
 }
 
 /// UIA-11, UIA-58
 #[tokio::test]
 async fn uia_11_a_stage_without_a_session_that_completes_a_flow_succeeds_at_once() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for (prefix, name) in PREFIXES.iter().zip(["alice", "bob"]) {
         let body = with(wish(name), &json!({ "auth": { "type": DUMMY } }));
-        let answer = house.post(&format!("{prefix}/register"), &body).await.ok();
+        let answer = server.post(&format!("{prefix}/register"), &body).await.ok();
         assert_eq!(answer["user_id"], format!("@{name}:localhost"));
-        assert_eq!(house.local.engine().table("UiaSessions").unwrap().len(), 0);
+        assert_eq!(server.local.engine().table("UiaSessions").unwrap().len(), 0);
         // There is no session to replay it from.
-        let again = house.post(&format!("{prefix}/register"), &body).await;
+        let again = server.post(&format!("{prefix}/register"), &body).await;
         again.error(400, "M_USER_IN_USE");
     }
-    assert_people(&house, &["alice", "bob"]);
+    assert_people(&server, &["alice", "bob"]);
 }
 
 #[tokio::test]
 async fn uia_11_a_first_of_two_stages_without_a_session_begins_one() {
-    let house = House::with(&[TWO_STAGES]).await;
-    let token = new_token(&house, &[]).await;
-    let begun = house
+    let server = TestServer::with(&[TWO_STAGES]).await;
+    let token = new_token(&server, &[]).await;
+    let begun = server
         .register(&with(wish("alice"), &token_stage(&token, None)))
         .await
         .challenge();
     assert_eq!(begun["completed"], json!([TOKEN]));
     assert!(begun.get("errcode").is_none());
-    let answer = house
+    let answer = server
         .register(&stage(DUMMY, begun["session"].as_str().unwrap()))
         .await
         .ok();
@@ -192,23 +192,23 @@ async fn uia_11_a_first_of_two_stages_without_a_session_begins_one() {
 
 #[tokio::test]
 async fn uia_16_a_stage_out_of_order_is_refused_and_not_recorded() {
-    let house = House::with(&[flows(THREE_STAGES), POLICIES]).await;
-    let (first, session) = house.begin(&wish("alice")).await;
+    let server = TestServer::with(&[flows(THREE_STAGES), POLICIES]).await;
+    let (first, session) = server.begin(&wish("alice")).await;
     for early in [TERMS, DUMMY] {
-        let refused = house
+        let refused = server
             .register(&stage(early, &session))
             .await
             .refused("M_UNRECOGNIZED");
         assert_eq!(refused["completed"], json!([]));
         assert_eq!(refused["session"], first["session"]);
     }
-    let token = new_token(&house, &[]).await;
-    let next = house
+    let token = new_token(&server, &[]).await;
+    let next = server
         .register(&token_stage(&token, Some(&session)))
         .await
         .challenge();
     assert_eq!(next["completed"], json!([TOKEN]));
-    house
+    server
         .register(&stage(DUMMY, &session))
         .await
         .refused("M_UNRECOGNIZED");
@@ -220,69 +220,69 @@ async fn uia_16_the_next_stage_of_any_flow_counts() {
         flows("m.login.registration_token+m.login.dummy m.login.terms+m.login.dummy"),
         POLICIES,
     ];
-    let house = House::with(&settings).await;
-    let (_, session) = house.begin(&wish("alice")).await;
-    let begun = house.register(&stage(TERMS, &session)).await.challenge();
+    let server = TestServer::with(&settings).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    let begun = server.register(&stage(TERMS, &session)).await.challenge();
     assert_eq!(begun["completed"], json!([TERMS]));
     // The first stage of the other flow counts too; the terms' flow is the one to be completed.
-    let token = new_token(&house, &["--uses", "1"]).await;
-    let both = house
+    let token = new_token(&server, &["--uses", "1"]).await;
+    let both = server
         .register(&token_stage(&token, Some(&session)))
         .await
         .challenge();
     assert_eq!(both["completed"], json!([TERMS, TOKEN]));
-    house.register(&stage(DUMMY, &session)).await.ok();
-    assert_people(&house, &["alice"]);
+    server.register(&stage(DUMMY, &session)).await.ok();
+    assert_people(&server, &["alice"]);
 }
 
 #[tokio::test]
 async fn uia_17_a_completed_stage_is_not_attempted_again() {
-    let house = House::with(&[TWO_STAGES]).await;
-    let token = new_token(&house, &["--uses", "1"]).await;
-    let (_, session) = house.begin(&wish("alice")).await;
-    let done = house
+    let server = TestServer::with(&[TWO_STAGES]).await;
+    let token = new_token(&server, &["--uses", "1"]).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    let done = server
         .register(&token_stage(&token, Some(&session)))
         .await
         .challenge();
     for other in ["wrong-token", "not lawful!", ""] {
-        let again = house
+        let again = server
             .register(&token_stage(other, Some(&session)))
             .await
             .challenge();
         assert_eq!(again, done, "{other:?}");
     }
-    house.register(&stage(DUMMY, &session)).await.ok();
+    server.register(&stage(DUMMY, &session)).await.ok();
 }
 
 #[tokio::test]
 async fn uia_18_auth_with_only_a_session_asks_how_far_it_is() {
-    let house = House::with(&[TWO_STAGES]).await;
-    let token = new_token(&house, &[]).await;
-    let (first, session) = house.begin(&wish("alice")).await;
+    let server = TestServer::with(&[TWO_STAGES]).await;
+    let token = new_token(&server, &[]).await;
+    let (first, session) = server.begin(&wish("alice")).await;
     let poll = json!({ "auth": { "session": session } });
-    assert_eq!(house.register(&poll).await.challenge(), first);
-    let done = house
+    assert_eq!(server.register(&poll).await.challenge(), first);
+    let done = server
         .register(&token_stage(&token, Some(&session)))
         .await
         .challenge();
-    assert_eq!(house.register(&poll).await.challenge(), done);
-    house.register(&stage(DUMMY, &session)).await.ok();
-    assert_people(&house, &["alice"]);
+    assert_eq!(server.register(&poll).await.challenge(), done);
+    server.register(&stage(DUMMY, &session)).await.ok();
+    assert_people(&server, &["alice"]);
 }
 
 #[tokio::test]
 async fn uia_26_wrong_tokens_are_throttled_and_polls_are_not() {
-    let house = House::with(&[TWO_STAGES, ("GATEHOUSE_LIMITS", "on")]).await;
-    let (_, session) = house.begin(&wish("alice")).await;
+    let server = TestServer::with(&[TWO_STAGES, ("GATEHOUSE_LIMITS", "on")]).await;
+    let (_, session) = server.begin(&wish("alice")).await;
     for _ in 0..50 {
-        house
+        server
             .register(&json!({ "auth": { "session": session } }))
             .await
             .challenge();
     }
     let mut refused = 0;
     for _ in 0..50 {
-        let guess = house
+        let guess = server
             .register(&token_stage("wrong-token", Some(&session)))
             .await;
         if guess.status == 429 {
@@ -293,7 +293,7 @@ async fn uia_26_wrong_tokens_are_throttled_and_polls_are_not() {
         refused += 1;
     }
     assert_eq!(refused, 10, "the burst of guesses");
-    house
+    server
         .register(&json!({ "auth": { "session": session } }))
         .await
         .challenge();
@@ -301,8 +301,8 @@ async fn uia_26_wrong_tokens_are_throttled_and_polls_are_not() {
 
 #[tokio::test]
 async fn uia_27_an_unknown_type_and_a_missing_key_are_401_with_an_errcode() {
-    let house = House::with(&[TWO_STAGES]).await;
-    let (first, session) = house.begin(&wish("alice")).await;
+    let server = TestServer::with(&[TWO_STAGES]).await;
+    let (first, session) = server.begin(&wish("alice")).await;
     let token_without_key = json!({ "auth": { "type": TOKEN, "session": session } });
     let token_null = json!({ "auth": { "type": TOKEN, "session": session, "token": null } });
     for (body, code) in [
@@ -320,7 +320,7 @@ async fn uia_27_an_unknown_type_and_a_missing_key_are_401_with_an_errcode() {
         (token_without_key, "M_MISSING_PARAM"),
         (token_null, "M_MISSING_PARAM"),
     ] {
-        let refused = house.register(&body).await.refused(code);
+        let refused = server.register(&body).await.refused(code);
         assert_eq!(refused["completed"], json!([]), "{body}");
         assert_eq!(refused["session"], first["session"], "{body}");
     }
@@ -331,24 +331,24 @@ async fn uia_27_an_unknown_type_and_a_missing_key_are_401_with_an_errcode() {
     ] {
         let mut body = token_stage("x", Some(&session));
         body["auth"][member] = value;
-        house.register(&body).await.error(400, "M_BAD_JSON");
+        server.register(&body).await.error(400, "M_BAD_JSON");
     }
     for auth in [json!([]), json!("x"), json!(true)] {
-        house
+        server
             .register(&json!({ "auth": auth }))
             .await
             .error(400, "M_BAD_JSON");
     }
-    assert_people(&house, &[]);
+    assert_people(&server, &[]);
 }
 
 #[tokio::test]
 async fn uia_28_guests_go_through_no_uia() {
-    let house = House::with(&[("GATEHOUSE_GUESTS", "true")]).await;
+    let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
     let path = "/_matrix/client/v3/register?kind=guest";
-    let answer = house.post(path, &json!({})).await.ok();
-    assert_eq!(whoami(&house, &answer).await["is_guest"], true);
-    assert_eq!(house.local.engine().table("UiaSessions").unwrap().len(), 0);
+    let answer = server.post(path, &json!({})).await.ok();
+    assert_eq!(whoami(&server, &answer).await["is_guest"], true);
+    assert_eq!(server.local.engine().table("UiaSessions").unwrap().len(), 0);
 }
 
 /// UIA-21, UIA-30, UIA-31

@@ -14,15 +14,15 @@ use std::{
 };
 
 use deliver::Deliver;
-use gatehouse_local::tap::{Fault, Kind};
-use kit::{House, NOW, PASSWORD};
+use gatehouse_local::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
 use shared::{
     app::App,
-    chance::SystemChance,
     clock::{Clock, Timestamp},
     lambda::Worker,
+    rng::SystemRng,
 };
+use test_support::{NOW, PASSWORD, TestServer};
 
 use crate::{
     api::{devices::write_devices, support::set_status},
@@ -35,47 +35,47 @@ use crate::{
 const LOGOUT_ALL: &str = "/_matrix/client/v3/logout/all";
 
 /// The ids of the devices that a user has rows of.
-fn devices(house: &House, user: &str) -> BTreeSet<String> {
-    let rows = people(house).remove(user).unwrap_or_default();
+fn devices(server: &TestServer, user: &str) -> BTreeSet<String> {
+    let rows = people(server).remove(user).unwrap_or_default();
     let ids = rows.iter().filter_map(|sk| sk.strip_prefix("DEV#"));
     ids.map(str::to_owned).collect()
 }
 
-fn statuses(house: &House) -> Vec<String> {
-    let rows = house.local.engine().table("Outbox").unwrap();
+fn statuses(server: &TestServer) -> Vec<String> {
+    let rows = server.local.engine().table("Outbox").unwrap();
     let status = |row: &Value| row["status"]["S"].as_str().unwrap().to_owned();
     rows.iter().map(status).collect()
 }
 
-pub(crate) async fn leave_all(house: &House, device: &Device) {
-    device.post(house, LOGOUT_ALL, &json!({})).await.ok();
+pub(crate) async fn leave_all(server: &TestServer, device: &Device) {
+    device.post(server, LOGOUT_ALL, &json!({})).await.ok();
 }
 
 #[tokio::test]
 async fn out_02_the_rows_of_dead_devices_go_and_those_of_living_ones_stay() {
-    let house = House::new().await;
-    let first = sign_up(&house, "alice").await;
-    let bob = sign_up(&house, "bob").await;
-    log_in(&house, "alice", PASSWORD).await;
-    leave_all(&house, &first).await;
-    let third = log_in(&house, "alice", PASSWORD).await;
-    assert_eq!(devices(&house, "alice").len(), 3);
-    house.deliver().await;
-    assert_eq!(devices(&house, "alice"), [third.id.clone()].into());
-    assert_eq!(devices(&house, "bob"), [bob.id.clone()].into());
-    assert!(third.is_alive(&house).await && bob.is_alive(&house).await);
-    assert_eq!(statuses(&house), ["moot"]);
-    assert!(house.messages().is_empty());
+    let server = TestServer::new().await;
+    let first = sign_up(&server, "alice").await;
+    let bob = sign_up(&server, "bob").await;
+    log_in(&server, "alice", PASSWORD).await;
+    leave_all(&server, &first).await;
+    let third = log_in(&server, "alice", PASSWORD).await;
+    assert_eq!(devices(&server, "alice").len(), 3);
+    server.deliver().await;
+    assert_eq!(devices(&server, "alice"), [third.id.clone()].into());
+    assert_eq!(devices(&server, "bob"), [bob.id.clone()].into());
+    assert!(third.is_alive(&server).await && bob.is_alive(&server).await);
+    assert_eq!(statuses(&server), ["moot"]);
+    assert!(server.messages().is_empty());
 }
 
 /// The one that was spared when the epoch moved is alive.
 #[tokio::test]
 async fn pwd_10_a_spared_device_stays() {
-    let house = House::new().await;
-    let first = sign_up(&house, "alice").await;
-    log_in(&house, "alice", PASSWORD).await;
-    let table = format!("{}-accounts", house.local.config().tables);
-    house.past_the_functions(
+    let server = TestServer::new().await;
+    let first = sign_up(&server, "alice").await;
+    log_in(&server, "alice", PASSWORD).await;
+    let table = format!("{}-accounts", server.local.config().tables);
+    server.past_the_functions(
         "UpdateItem",
         &json!({
             "TableName": table,
@@ -86,46 +86,46 @@ async fn pwd_10_a_spared_device_stays() {
             },
         }),
     );
-    let bell = sign_up(&house, "bob").await;
-    leave_all(&house, &bell).await;
+    let bell = sign_up(&server, "bob").await;
+    leave_all(&server, &bell).await;
     // Bob's row names alice: her purge is asked for.
-    let rows = house.local.engine().table("Outbox").unwrap();
-    house.past_the_functions(
+    let rows = server.local.engine().table("Outbox").unwrap();
+    server.past_the_functions(
         "UpdateItem",
         &json!({
-            "TableName": format!("{}-outbox", house.local.config().tables),
+            "TableName": format!("{}-outbox", server.local.config().tables),
             "Key": { "pk": rows[0]["pk"] },
             "UpdateExpression": "SET #user = :alice",
             "ExpressionAttributeNames": { "#user": "user" },
             "ExpressionAttributeValues": { ":alice": { "S": "alice" } },
         }),
     );
-    house.deliver().await;
-    assert_eq!(devices(&house, "alice"), [first.id.clone()].into());
-    assert!(first.is_alive(&house).await);
-    assert_eq!(devices(&house, "bob").len(), 1);
+    server.deliver().await;
+    assert_eq!(devices(&server, "alice"), [first.id.clone()].into());
+    assert!(first.is_alive(&server).await);
+    assert_eq!(devices(&server, "bob").len(), 1);
 }
 
 #[tokio::test]
 async fn deact_14_a_deactivated_user_keeps_no_device() {
-    let house = House::new().await;
-    let first = sign_up(&house, "alice").await;
-    log_in(&house, "alice", PASSWORD).await;
-    leave_all(&house, &first).await;
-    log_in(&house, "alice", PASSWORD).await;
-    set_status(&house, "alice", "deactivated");
-    house.deliver().await;
-    assert_eq!(devices(&house, "alice"), BTreeSet::new());
+    let server = TestServer::new().await;
+    let first = sign_up(&server, "alice").await;
+    log_in(&server, "alice", PASSWORD).await;
+    leave_all(&server, &first).await;
+    log_in(&server, "alice", PASSWORD).await;
+    set_status(&server, "alice", "deactivated");
+    server.deliver().await;
+    assert_eq!(devices(&server, "alice"), BTreeSet::new());
 }
 
 /// Writes a row of the accounts' table, as something that was interrupted might have left it.
-pub(crate) fn leave_row(house: &House, pk: &str, sk: &str, more: Value) {
+pub(crate) fn leave_row(server: &TestServer, pk: &str, sk: &str, more: Value) {
     let mut item = more;
     item["pk"] = json!({ "S": pk });
     item["sk"] = json!({ "S": sk });
-    let table = format!("{}-accounts", house.local.config().tables);
+    let table = format!("{}-accounts", server.local.config().tables);
     let body = json!({ "TableName": table, "Item": item });
-    house.past_the_functions("PutItem", &body);
+    server.past_the_functions("PutItem", &body);
 }
 
 /// DEACT-14: whatever a race has left goes as well, an address's claim with it; what has become
@@ -134,31 +134,36 @@ pub(crate) fn leave_row(house: &House, pk: &str, sk: &str, more: Value) {
 async fn deact_12_of_a_deactivated_account_one_row_is_left() {
     const OWN: &str = "3PID#email#alice@example.org";
     const PASSED_ON: &str = "3PID#email#bob@example.org";
-    let house = House::new().await;
-    let first = sign_up(&house, "alice").await;
-    sign_up(&house, "bob").await;
-    let bobs = people(&house).remove("bob").unwrap();
+    let server = TestServer::new().await;
+    let first = sign_up(&server, "alice").await;
+    sign_up(&server, "bob").await;
+    let bobs = people(&server).remove("bob").unwrap();
     for (claim, owner) in [(OWN, "alice"), (PASSED_ON, "bob")] {
-        leave_row(&house, "USER#alice", claim, json!({}));
-        leave_row(&house, claim, "A", json!({ "owner": { "S": owner } }));
+        leave_row(&server, "USER#alice", claim, json!({}));
+        leave_row(&server, claim, "A", json!({ "owner": { "S": owner } }));
     }
-    leave_row(&house, "USER#alice", "TERMS#privacy", json!({}));
-    write_devices(&house, "alice", 1, ("x", 1500));
-    leave_all(&house, &first).await;
-    set_status(&house, "alice", "deactivated");
+    leave_row(&server, "USER#alice", "TERMS#privacy", json!({}));
+    write_devices(&server, "alice", 1, ("x", 1500));
+    leave_all(&server, &first).await;
+    set_status(&server, "alice", "deactivated");
     // What is interrupted goes on.
-    let tap = house.local.tap();
-    let fault = Fault::new(Kind::Throttle).by("Deliver").on("DeleteItem");
-    tap.inject(fault.nth(4).times(200));
-    house.deliver().await;
-    tap.calm();
-    assert_eq!(statuses(&house), ["queued"]);
-    house.advance(Duration::from_mins(2));
-    house.tick().await;
-    assert_eq!(statuses(&house), ["moot"]);
-    assert_eq!(people(&house).remove("alice").unwrap(), ["A".into()].into());
-    assert_eq!(people(&house).remove("bob").unwrap(), bobs);
-    let rows = house.local.engine().table("Accounts").unwrap();
+    let proxy = server.local.proxy();
+    let fault = Fault::new(FaultKind::Throttle)
+        .by("Deliver")
+        .on("DeleteItem");
+    proxy.inject(fault.nth(4).times(200));
+    server.deliver().await;
+    proxy.clear_faults();
+    assert_eq!(statuses(&server), ["queued"]);
+    server.advance(Duration::from_mins(2));
+    server.tick().await;
+    assert_eq!(statuses(&server), ["moot"]);
+    assert_eq!(
+        people(&server).remove("alice").unwrap(),
+        ["A".into()].into()
+    );
+    assert_eq!(people(&server).remove("bob").unwrap(), bobs);
+    let rows = server.local.engine().table("Accounts").unwrap();
     let claims: Vec<_> = rows
         .iter()
         .filter(|row| row.get("owner").is_some())
@@ -171,29 +176,29 @@ async fn deact_12_of_a_deactivated_account_one_row_is_left() {
 /// before ended. (Ten thousand take a worker about twenty seconds here.)
 #[tokio::test]
 async fn a_purge_of_thousands_goes_on_until_it_is_done() {
-    let house = House::new().await;
-    let first = sign_up(&house, "alice").await;
-    write_devices(&house, "alice", 1, ("x", 2500));
-    leave_all(&house, &first).await;
-    let second = log_in(&house, "alice", PASSWORD).await;
-    let tap = house.local.tap();
-    tap.inject(
-        Fault::new(Kind::Throttle)
+    let server = TestServer::new().await;
+    let first = sign_up(&server, "alice").await;
+    write_devices(&server, "alice", 1, ("x", 2500));
+    leave_all(&server, &first).await;
+    let second = log_in(&server, "alice", PASSWORD).await;
+    let proxy = server.local.proxy();
+    proxy.inject(
+        Fault::new(FaultKind::Throttle)
             .by("Deliver")
             .on("DeleteItem")
             .nth(1000)
             .times(200),
     );
-    house.deliver().await;
-    tap.calm();
-    let left = devices(&house, "alice").len();
+    server.deliver().await;
+    proxy.clear_faults();
+    let left = devices(&server, "alice").len();
     assert!((1000..=1600).contains(&left), "{left}");
-    assert_eq!(statuses(&house), ["queued"]);
-    house.advance(Duration::from_mins(2));
-    house.tick().await;
-    assert_eq!(devices(&house, "alice"), [second.id.clone()].into());
-    assert_eq!(statuses(&house), ["moot"]);
-    assert!(second.is_alive(&house).await);
+    assert_eq!(statuses(&server), ["queued"]);
+    server.advance(Duration::from_mins(2));
+    server.tick().await;
+    assert_eq!(devices(&server, "alice"), [second.id.clone()].into());
+    assert_eq!(statuses(&server), ["moot"]);
+    assert!(second.is_alive(&server).await);
 }
 
 /// A clock that goes on by a tenth of a second whenever somebody looks at it.
@@ -209,51 +214,51 @@ impl Clock for Impatient {
 /// A worker whose time is over leaves the rest to the next.
 #[tokio::test]
 async fn a_purge_that_takes_too_long_is_put_back() {
-    let house = House::new().await;
-    let first = sign_up(&house, "alice").await;
-    write_devices(&house, "alice", 1, ("x", 600));
-    leave_all(&house, &first).await;
-    assert_eq!(house.local.skip_stream().await.unwrap(), 1);
-    let aws = house.local.aws("Deliver");
+    let server = TestServer::new().await;
+    let first = sign_up(&server, "alice").await;
+    write_devices(&server, "alice", 1, ("x", 600));
+    leave_all(&server, &first).await;
+    assert_eq!(server.local.skip_stream().await.unwrap(), 1);
+    let aws = server.local.aws("Deliver");
     let app = App::new(
-        Arc::clone(house.local.config()),
+        Arc::clone(server.local.config()),
         &aws,
         Arc::new(Impatient(AtomicI64::new(NOW))),
-        Arc::new(SystemChance),
+        Arc::new(SystemRng),
     );
     let worker = Deliver::new(app, &aws);
     worker.handle(json!({ "source": "aws.events" })).await;
-    let left = devices(&house, "alice").len();
+    let left = devices(&server, "alice").len();
     assert!((200..400).contains(&left), "{left}");
-    assert_eq!(statuses(&house), ["queued"]);
-    house.advance(Duration::from_mins(5));
-    house.tick().await;
-    assert_eq!(devices(&house, "alice"), BTreeSet::new());
-    assert_eq!(statuses(&house), ["moot"]);
+    assert_eq!(statuses(&server), ["queued"]);
+    server.advance(Duration::from_mins(5));
+    server.tick().await;
+    assert_eq!(devices(&server, "alice"), BTreeSet::new());
+    assert_eq!(statuses(&server), ["moot"]);
 }
 
 /// Somebody logs in to a device between the worker's look at its row and the removal.
 #[tokio::test]
 async fn a_login_that_races_a_purge_keeps_its_device() {
-    let house = Arc::new(House::new().await);
-    let first = sign_up(&house, "alice").await;
-    leave_all(&house, &first).await;
-    let hold = Fault::new(Kind::Delay(Duration::from_millis(800)));
-    let tap = house.local.tap();
-    tap.inject(hold.by("Deliver").on("DeleteItem"));
-    let own = Arc::clone(&house);
+    let server = Arc::new(TestServer::new().await);
+    let first = sign_up(&server, "alice").await;
+    leave_all(&server, &first).await;
+    let hold = Fault::new(FaultKind::Delay(Duration::from_millis(800)));
+    let proxy = server.local.proxy();
+    proxy.inject(hold.by("Deliver").on("DeleteItem"));
+    let own = Arc::clone(&server);
     let purge = tokio::spawn(async move { own.deliver().await });
-    while tap.pending_faults() > 0 {
+    while proxy.pending_faults() > 0 {
         assert!(!purge.is_finished(), "nothing is removed");
         tokio::task::yield_now().await;
     }
     let mut body = login_of("alice", PASSWORD);
     body["device_id"] = first.id.clone().into();
-    let device = Device::of(&house.post(LOGIN, &body).await.ok());
+    let device = Device::of(&server.post(LOGIN, &body).await.ok());
     assert!(!purge.is_finished(), "it has not been overtaken");
     purge.await.unwrap();
-    assert_eq!(devices(&house, "alice"), [first.id.clone()].into());
-    assert!(device.is_alive(&house).await);
-    assert!(!first.is_alive(&house).await);
-    assert_eq!(statuses(&house), ["moot"]);
+    assert_eq!(devices(&server, "alice"), [first.id.clone()].into());
+    assert!(device.is_alive(&server).await);
+    assert!(!first.is_alive(&server).await);
+    assert_eq!(statuses(&server), ["moot"]);
 }

@@ -12,14 +12,14 @@ mod purposes;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use gatehouse_local::tap::Call;
-use kit::{House, Reply};
+use gatehouse_local::proxy::Call;
 use serde_json::{Value, json};
+use test_support::{Reply, TestServer};
 
 use crate::flows::{
     mailbox::{
-        CODE, CONFIRM, LIMITED, MAIL_STAGE, SMS_STAGE, ask, house, mail_to, own, put, session,
-        submit_code, text_to, with_proof,
+        CODE, CONFIRM, LIMITED, MAIL_STAGE, SMS_STAGE, ask, mail_to, own, put, session,
+        submit_code, test_server, text_to, with_proof,
     },
     support::{page, stage, submit},
 };
@@ -52,13 +52,13 @@ impl Medium {
     }
 
     /// A submission that cannot be right. For a mail it is a link.
-    async fn guess(self, house: &House, sid: &str, secret: &str) -> Reply {
+    async fn guess(self, server: &TestServer, sid: &str, secret: &str) -> Reply {
         match self {
-            Self::Text => submit_code(house, sid, secret, "no code").await,
+            Self::Text => submit_code(server, sid, secret, "no code").await,
             Self::Mail => {
                 let path = CODE.replace("msisdn", "email");
                 let body = json!({ "sid": sid, "client_secret": secret, "token": "no link" });
-                house.post(&path, &body).await
+                server.post(&path, &body).await
             }
         }
     }
@@ -75,7 +75,7 @@ struct Seen {
 
 /// A stranger, and what they have seen so far.
 struct Stranger<'a> {
-    house: &'a House,
+    server: &'a TestServer,
     limited: bool,
     seen: Vec<(String, Seen)>,
 }
@@ -83,7 +83,7 @@ struct Stranger<'a> {
 impl Stranger<'_> {
     /// Does something, and writes down all that can be seen of it.
     async fn sees(&mut self, what: &str, work: impl Future<Output = Reply>) -> Reply {
-        let (reply, calls) = self.house.calls_of(work).await;
+        let (reply, calls) = self.server.calls_of(work).await;
         let tables = calls.iter().flat_map(|call| &call.tables);
         let addresses = what != "a sign-up with it";
         for table in tables.filter(|_| addresses) {
@@ -112,29 +112,29 @@ impl Stranger<'_> {
 
     /// Everything that can be tried with an address and no access to what is sent to it.
     async fn tries(&mut self, medium: Medium) {
-        let house = self.house;
+        let server = self.server;
         let wish = |attempt| medium.ask(0, "stranger", attempt);
-        let first = self.sees("a request", ask(house, &wish(1))).await.ok();
+        let first = self.sees("a request", ask(server, &wish(1))).await.ok();
         let sid = first["sid"].as_str().unwrap().to_owned();
         for (what, attempt) in [("its repetition", 1), ("the next attempt", 2)] {
-            let answer = self.sees(what, ask(house, &wish(attempt))).await.ok();
+            let answer = self.sees(what, ask(server, &wish(attempt))).await.ok();
             assert_eq!(answer["sid"], sid, "L1: {what}");
         }
-        house.deliver().await;
+        server.deliver().await;
         for (what, attempt) in [("a repetition later", 2), ("an attempt later", 3)] {
-            let answer = self.sees(what, ask(house, &wish(attempt))).await.ok();
+            let answer = self.sees(what, ask(server, &wish(attempt))).await.ok();
             assert_eq!(answer["sid"], sid, "L1: {what}");
         }
-        house.deliver().await;
+        server.deliver().await;
         let poll = with_proof("stranger", medium.stage(), &sid, "stranger");
-        let reply = self.sees("a sign-up with it", house.register(&poll)).await;
+        let reply = self.sees("a sign-up with it", server.register(&poll)).await;
         reply.refused("M_UNAUTHORIZED");
         for _ in 0..5 {
-            let guess = medium.guess(house, &sid, "stranger");
+            let guess = medium.guess(server, &sid, "stranger");
             let reply = self.sees("a wrong guess", guess).await;
             reply.error(400, "M_TOKEN_INCORRECT");
         }
-        let guess = medium.guess(house, &sid, "stranger");
+        let guess = medium.guess(server, &sid, "stranger");
         let reply = self.sees("one guess more", guess).await;
         match medium {
             Medium::Mail => reply.error(400, "M_TOKEN_INCORRECT"),
@@ -144,42 +144,45 @@ impl Stranger<'_> {
             self.links(&sid).await;
         }
         self.pages(medium).await;
-        house.advance(Duration::from_hours(25));
-        let guess = medium.guess(house, &sid, "stranger");
+        server.advance(Duration::from_hours(25));
+        let guess = medium.guess(server, &sid, "stranger");
         let reply = self.sees("a guess too late", guess).await;
         reply.error(400, "M_SESSION_EXPIRED");
-        let answer = self.sees("a session anew", ask(house, &wish(1))).await.ok();
+        let answer = self
+            .sees("a session anew", ask(server, &wish(1)))
+            .await
+            .ok();
         assert_eq!(answer["sid"], sid, "L1: a session anew");
     }
 
     /// The page behind a link that was made up, and its button.
     async fn links(&mut self, sid: &str) {
-        let house = self.house;
+        let server = self.server;
         let link = format!("sid={sid}&token=made-up");
         let path = format!("{PREFIX}/validate/email/submitToken?{link}");
-        assert_eq!(self.sees("a link", house.get(&path)).await.status, 400);
-        let pressed = submit(house, CONFIRM, &link);
+        assert_eq!(self.sees("a link", server.get(&path)).await.status, 400);
+        let pressed = submit(server, CONFIRM, &link);
         assert_eq!(self.sees("its button", pressed).await.status, 400);
     }
 
     /// The fallback page, on which the address is entered.
     async fn pages(&mut self, medium: Medium) {
-        let house = self.house;
-        let (_, uia) = house.begin(&stage(medium.stage(), "none")).await;
+        let server = self.server;
+        let (_, uia) = server.begin(&stage(medium.stage(), "none")).await;
         let path = page(PREFIX, medium.stage(), &uia);
         let form = match medium {
             Medium::Mail => format!("email={}", MAILS[0]),
             Medium::Text => format!("country=GB&phone_number=%2B{}", NUMBERS[0]),
         };
-        self.sees("the page", house.get(&path)).await;
-        let sent = self.sees("the page's form", submit(house, &path, &form));
+        self.sees("the page", server.get(&path)).await;
+        let sent = self.sees("the page's form", submit(server, &path, &form));
         assert_eq!(sent.await.status, 200);
-        house.deliver().await;
-        self.sees("the page that waits", house.get(&path)).await;
+        server.deliver().await;
+        self.sees("the page that waits", server.get(&path)).await;
         for form in ["action=check&code=000000", "action=restart"] {
-            self.sees(form, submit(house, &path, form)).await;
+            self.sees(form, submit(server, &path, form)).await;
         }
-        self.sees("the form again", submit(house, &path, &form))
+        self.sees("the form again", submit(server, &path, &form))
             .await;
     }
 }
@@ -198,16 +201,16 @@ fn bill(call: &Call) -> String {
 
 /// What a stranger sees in a world where the account has the address of this number.
 async fn world(medium: Medium, whose: usize, settings: &[(&str, &str)]) -> Vec<(String, Seen)> {
-    let house = house(settings).await;
-    own(&house, "owner", &medium.ask(whose, "the-owner", 1)).await;
-    house.advance(Duration::from_hours(48));
+    let server = test_server(settings).await;
+    own(&server, "owner", &medium.ask(whose, "the-owner", 1)).await;
+    server.advance(Duration::from_hours(48));
     // The first request of each function reads more than the others.
-    ask(&house, &medium.ask(1, "somebody", 1)).await.ok();
-    let (_, uia) = house.begin(&stage(medium.stage(), "none")).await;
-    house.get(&page(PREFIX, medium.stage(), &uia)).await;
-    house.deliver().await;
+    ask(&server, &medium.ask(1, "somebody", 1)).await.ok();
+    let (_, uia) = server.begin(&stage(medium.stage(), "none")).await;
+    server.get(&page(PREFIX, medium.stage(), &uia)).await;
+    server.deliver().await;
     let mut stranger = Stranger {
-        house: &house,
+        server: &server,
         limited: settings.contains(&LIMITED),
         seen: Vec::new(),
     };
@@ -245,18 +248,18 @@ async fn _3pid_15_a_known_and_an_unknown_address_run_out_of_messages_alike() {
     for medium in [Medium::Mail, Medium::Text] {
         let mut worlds = Vec::new();
         for whose in [0, 1] {
-            let house = house(&[LIMITED]).await;
-            own(&house, "owner", &medium.ask(whose, "the-owner", 1)).await;
-            house.advance(Duration::from_hours(48));
+            let server = test_server(&[LIMITED]).await;
+            own(&server, "owner", &medium.ask(whose, "the-owner", 1)).await;
+            server.advance(Duration::from_hours(48));
             let mut stranger = Stranger {
-                house: &house,
+                server: &server,
                 limited: true,
                 seen: Vec::new(),
             };
             for number in 0..8 {
                 let wish = medium.ask(0, &format!("secret{number}"), 1);
-                stranger.sees("a request", ask(&house, &wish)).await;
-                house.deliver().await;
+                stranger.sees("a request", ask(&server, &wish)).await;
+                server.deliver().await;
             }
             let refused = stranger.seen.iter().filter(|(_, seen)| seen.status == 429);
             assert!(refused.count() >= 3, "{medium:?}");
@@ -270,14 +273,14 @@ async fn _3pid_15_a_known_and_an_unknown_address_run_out_of_messages_alike() {
 #[tokio::test]
 async fn l1_the_session_of_an_address_keeps_its_id_known_or_not() {
     for medium in [Medium::Mail, Medium::Text] {
-        let house = house(&[]).await;
-        own(&house, "owner", &medium.ask(0, "the-owner", 1)).await;
+        let server = test_server(&[]).await;
+        own(&server, "owner", &medium.ask(0, "the-owner", 1)).await;
         for which in [0, 1] {
-            let sid = session(&house, &medium.ask(which, "stranger", 1)).await;
+            let sid = session(&server, &medium.ask(which, "stranger", 1)).await;
             for attempt in [1, 1, 2, 2, 3] {
                 let wish = medium.ask(which, "stranger", attempt);
-                assert_eq!(session(&house, &wish).await, sid);
-                house.deliver().await;
+                assert_eq!(session(&server, &wish).await, sid);
+                server.deliver().await;
             }
         }
     }
@@ -287,29 +290,29 @@ async fn l1_the_session_of_an_address_keeps_its_id_known_or_not() {
 #[tokio::test]
 async fn _3pid_15_no_request_handler_reads_whose_an_address_is() {
     for medium in [Medium::Mail, Medium::Text] {
-        let house = house(&[]).await;
+        let server = test_server(&[]).await;
         let key = match medium {
             Medium::Mail => format!("3PID#email#{}", MAILS[0]),
             Medium::Text => format!("3PID#msisdn#{}", NUMBERS[0]),
         };
         put(
-            &house,
+            &server,
             "accounts",
             &json!({ "pk": { "S": key }, "sk": { "S": "A" }, "schema": { "N": "1" } }),
         );
-        ask(&house, &medium.ask(1, "somebody", 1)).await.ok();
-        let (_, uia) = house.begin(&stage(medium.stage(), "none")).await;
-        house.get(&page(PREFIX, medium.stage(), &uia)).await;
-        house.deliver().await;
-        assert_eq!(house.messages().len(), 1);
+        ask(&server, &medium.ask(1, "somebody", 1)).await.ok();
+        let (_, uia) = server.begin(&stage(medium.stage(), "none")).await;
+        server.get(&page(PREFIX, medium.stage(), &uia)).await;
+        server.deliver().await;
+        assert_eq!(server.messages().len(), 1);
         let mut stranger = Stranger {
-            house: &house,
+            server: &server,
             limited: false,
             seen: Vec::new(),
         };
         stranger.tries(medium).await;
         // `deliver` does read it, and does not get past it.
-        assert_eq!(house.messages().len(), 1, "{medium:?}");
+        assert_eq!(server.messages().len(), 1, "{medium:?}");
     }
 }
 
@@ -318,18 +321,18 @@ async fn _3pid_15_no_request_handler_reads_whose_an_address_is() {
 async fn _3pid_05_a_server_that_tells_says_so_and_sends_nothing() {
     let tell = ("GATEHOUSE_THREEPID_PRIVACY", "tell");
     for medium in [Medium::Mail, Medium::Text] {
-        let house = house(&[tell, LIMITED]).await;
-        own(&house, "owner", &medium.ask(0, "the-owner", 1)).await;
-        let before = house.local.engine().table("Proofs").unwrap();
+        let server = test_server(&[tell, LIMITED]).await;
+        own(&server, "owner", &medium.ask(0, "the-owner", 1)).await;
+        let before = server.local.engine().table("Proofs").unwrap();
         for attempt in 1..=10 {
             let wish = medium.ask(0, "stranger", attempt);
-            let reply = ask(&house, &wish).await;
+            let reply = ask(&server, &wish).await;
             reply.error(400, "M_THREEPID_IN_USE");
         }
-        assert_eq!(house.deliver().await, 0);
-        assert_eq!(house.local.engine().table("Proofs").unwrap(), before);
-        ask(&house, &medium.ask(1, "stranger", 1)).await.ok();
-        house.deliver().await;
-        assert_eq!(house.messages().len(), 1);
+        assert_eq!(server.deliver().await, 0);
+        assert_eq!(server.local.engine().table("Proofs").unwrap(), before);
+        ask(&server, &medium.ask(1, "stranger", 1)).await.ok();
+        server.deliver().await;
+        assert_eq!(server.messages().len(), 1);
     }
 }

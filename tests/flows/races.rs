@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use http::Request;
-use kit::{House, PASSWORD, PREFIXES, Reply};
 use serde_json::{Value, json};
+use test_support::{PASSWORD, PREFIXES, Reply, TestServer};
 
 use crate::flows::support::{
     DUMMY, POLICIES, TERMS, TOKEN, TWO_STAGES, alone, assert_people, assert_whole, at_once, count,
@@ -31,21 +31,21 @@ fn all_the_same(replies: &[Reply]) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reg_14_of_a_hundred_racing_sign_ups_for_one_name_one_wins() {
     let _alone = alone().await;
-    let house = Arc::new(House::new().await);
+    let server = Arc::new(TestServer::new().await);
     let one = with(wish("alice"), &json!({ "auth": { "type": DUMMY } }));
-    let replies = register_at_once(&house, MANY, |_| one.clone()).await;
+    let replies = register_at_once(&server, MANY, |_| one.clone()).await;
     assert_eq!(
         tally(&replies),
         tallied(&[(200, "", 1), (400, "M_USER_IN_USE", MANY - 1)])
     );
-    assert_people(&house, &["alice"]);
+    assert_people(&server, &["alice"]);
     assert_eq!(
-        (count(&house, "Accounts"), count(&house, "UiaSessions")),
+        (count(&server, "Accounts"), count(&server, "UiaSessions")),
         (3, 0)
     );
     let winner = replies.iter().find(|reply| reply.status == 200).unwrap();
     assert_eq!(
-        whoami(&house, &winner.json()).await["user_id"],
+        whoami(&server, &winner.json()).await["user_id"],
         "@alice:localhost"
     );
 }
@@ -53,25 +53,25 @@ async fn reg_14_of_a_hundred_racing_sign_ups_for_one_name_one_wins() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reg_14_of_a_hundred_racing_sessions_for_one_name_one_wins() {
     let _alone = alone().await;
-    let house = Arc::new(House::new().await);
+    let server = Arc::new(TestServer::new().await);
     let mut sessions = Vec::new();
     for number in 0..MANY {
         // The same name in all its spellings (REG-11).
         let name = if number % 2 == 0 { "alice" } else { "ALICE" };
-        sessions.push(house.begin(&wish(name)).await.1);
+        sessions.push(server.begin(&wish(name)).await.1);
     }
-    let replies = register_at_once(&house, MANY, |number| stage(DUMMY, &sessions[number])).await;
+    let replies = register_at_once(&server, MANY, |number| stage(DUMMY, &sessions[number])).await;
     assert_eq!(
         tally(&replies),
         tallied(&[(200, "", 1), (400, "M_USER_IN_USE", MANY - 1)])
     );
-    assert_people(&house, &["alice"]);
+    assert_people(&server, &["alice"]);
     assert_eq!(
-        (count(&house, "Accounts"), count(&house, "UiaSessions")),
+        (count(&server, "Accounts"), count(&server, "UiaSessions")),
         (3, MANY)
     );
     // The losers' sessions are as good as before: each may take another name.
-    let rest = register_at_once(&house, MANY, |number| {
+    let rest = register_at_once(&server, MANY, |number| {
         with(
             json!({ "username": format!("user{number}") }),
             &stage(DUMMY, &sessions[number]),
@@ -82,7 +82,7 @@ async fn reg_14_of_a_hundred_racing_sessions_for_one_name_one_wins() {
         tally(&rest),
         tallied(&[(200, "", MANY - 1), (400, "M_INVALID_PARAM", 1)])
     );
-    assert_whole(&people(&house));
+    assert_whole(&people(&server));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -91,13 +91,13 @@ async fn uia_15_a_hundred_finals_of_one_session_get_the_same_bytes() {
     let nameless = json!({ "password": PASSWORD });
     let without_login = with(wish("alice"), &json!({ "inhibit_login": true }));
     for (asked, devices) in [(wish("alice"), 1), (nameless, 1), (without_login, 0)] {
-        let house = Arc::new(House::new().await);
-        let (_, session) = house.begin(&asked).await;
-        let replies = register_at_once(&house, MANY, |_| stage(DUMMY, &session)).await;
+        let server = Arc::new(TestServer::new().await);
+        let (_, session) = server.begin(&asked).await;
+        let replies = register_at_once(&server, MANY, |_| stage(DUMMY, &session)).await;
         all_the_same(&replies);
-        assert_eq!(people(&house).len(), 1, "{asked}");
+        assert_eq!(people(&server).len(), 1, "{asked}");
         assert_eq!(
-            (count(&house, "Accounts"), count(&house, "UiaSessions")),
+            (count(&server, "Accounts"), count(&server, "UiaSessions")),
             (2 + devices, 1)
         );
     }
@@ -106,15 +106,15 @@ async fn uia_15_a_hundred_finals_of_one_session_get_the_same_bytes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_15_a_hundred_session_only_finals_get_the_same_bytes() {
     let _alone = alone().await;
-    let house = Arc::new(House::new().await);
-    let (_, session) = house.begin(&wish("alice")).await;
+    let server = Arc::new(TestServer::new().await);
+    let (_, session) = server.begin(&wish("alice")).await;
     let path = page(PREFIXES[1], DUMMY, &session);
-    house
+    server
         .send(Request::post(path).body(Vec::new()).unwrap())
         .await;
     let last = json!({ "auth": { "session": session } });
-    all_the_same(&register_at_once(&house, MANY, |_| last.clone()).await);
-    assert_people(&house, &["alice"]);
+    all_the_same(&register_at_once(&server, MANY, |_| last.clone()).await);
+    assert_people(&server, &["alice"]);
 }
 
 /// UIA-15, UIA-60, incident 20 (one proof could register several accounts)
@@ -122,15 +122,15 @@ async fn uia_15_a_hundred_session_only_finals_get_the_same_bytes() {
 async fn incident_20_a_hundred_finals_of_one_session_spend_a_one_use_token_once() {
     let _alone = alone().await;
     for asked in [wish("alice"), json!({ "password": PASSWORD })] {
-        let house = Arc::new(House::with(&[TWO_STAGES]).await);
-        let token = new_token(&house, &["--uses", "1"]).await;
-        let (_, session) = house.begin(&asked).await;
-        house
+        let server = Arc::new(TestServer::with(&[TWO_STAGES]).await);
+        let token = new_token(&server, &["--uses", "1"]).await;
+        let (_, session) = server.begin(&asked).await;
+        server
             .register(&token_stage(&token, Some(&session)))
             .await
             .challenge();
-        let replies = register_at_once(&house, MANY, |_| stage(DUMMY, &session)).await;
-        assert_eq!((people(&house).len(), uses_left(&house)), (1, vec![0]));
+        let replies = register_at_once(&server, MANY, |_| stage(DUMMY, &session)).await;
+        assert_eq!((people(&server).len(), uses_left(&server)), (1, vec![0]));
         all_the_same(&replies);
     }
 }
@@ -139,12 +139,13 @@ async fn incident_20_a_hundred_finals_of_one_session_spend_a_one_use_token_once(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn incident_20_a_hundred_finals_that_give_the_token_spend_it_once() {
     let _alone = alone().await;
-    let house = Arc::new(House::with(&[flows("m.login.dummy+m.login.registration_token")]).await);
-    let token = new_token(&house, &["--uses", "1"]).await;
-    let (_, session) = house.begin(&wish("alice")).await;
-    house.register(&stage(DUMMY, &session)).await.challenge();
-    let replies = register_at_once(&house, MANY, |_| token_stage(&token, Some(&session))).await;
-    assert_eq!((people(&house).len(), uses_left(&house)), (1, vec![0]));
+    let server =
+        Arc::new(TestServer::with(&[flows("m.login.dummy+m.login.registration_token")]).await);
+    let token = new_token(&server, &["--uses", "1"]).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    server.register(&stage(DUMMY, &session)).await.challenge();
+    let replies = register_at_once(&server, MANY, |_| token_stage(&token, Some(&session))).await;
+    assert_eq!((people(&server).len(), uses_left(&server)), (1, vec![0]));
     all_the_same(&replies);
 }
 
@@ -152,8 +153,8 @@ async fn incident_20_a_hundred_finals_that_give_the_token_spend_it_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_15_a_hundred_finals_of_a_guests_upgrade_get_the_same_bytes() {
     let _alone = alone().await;
-    let house = Arc::new(House::with(&[("GATEHOUSE_GUESTS", "true")]).await);
-    let guest = house
+    let server = Arc::new(TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await);
+    let guest = server
         .post("/_matrix/client/v3/register?kind=guest", &json!({}))
         .await
         .ok();
@@ -168,20 +169,20 @@ async fn uia_15_a_hundred_finals_of_a_guests_upgrade_get_the_same_bytes() {
         wish(name.unwrap()),
         &json!({ "guest_access_token": guest["access_token"] }),
     );
-    let (_, session) = house.begin(&asked).await;
-    let replies = register_at_once(&house, MANY, |_| stage(DUMMY, &session)).await;
+    let (_, session) = server.begin(&asked).await;
+    let replies = register_at_once(&server, MANY, |_| stage(DUMMY, &session)).await;
     let answer = all_the_same(&replies);
     assert_eq!(answer["user_id"], guest["user_id"]);
-    assert_eq!(whoami(&house, &answer).await["is_guest"], false);
+    assert_eq!(whoami(&server, &answer).await["is_guest"], false);
 }
 
 /// UIA-60, L5 (the validity test and the increment are two steps)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn l5_a_hundred_sign_ups_with_a_one_use_token_make_one_account() {
     let _alone = alone().await;
-    let house = Arc::new(House::with(&[ONE_STAGE]).await);
-    let token = new_token(&house, &["--uses", "1"]).await;
-    let replies = register_at_once(&house, MANY, |number| {
+    let server = Arc::new(TestServer::with(&[ONE_STAGE]).await);
+    let token = new_token(&server, &["--uses", "1"]).await;
+    let replies = register_at_once(&server, MANY, |number| {
         with(wish(&format!("user{number}")), &token_stage(&token, None))
     })
     .await;
@@ -192,27 +193,27 @@ async fn l5_a_hundred_sign_ups_with_a_one_use_token_make_one_account() {
     for reply in replies.iter().filter(|reply| reply.status == 401) {
         assert_eq!(reply.refused("M_UNAUTHORIZED")["completed"], json!([]));
     }
-    assert_eq!(uses_left(&house), [0]);
-    assert_whole(&people(&house));
-    assert_eq!(people(&house).len(), 1);
+    assert_eq!(uses_left(&server), [0]);
+    assert_whole(&people(&server));
+    assert_eq!(people(&server).len(), 1);
 }
 
 /// UIA-60: the same with a session each, in which the token's stage was completed before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_60_a_hundred_sessions_with_a_one_use_token_make_one_account() {
     let _alone = alone().await;
-    let house = Arc::new(House::with(&[TWO_STAGES]).await);
-    let token = new_token(&house, &["--uses", "1"]).await;
+    let server = Arc::new(TestServer::with(&[TWO_STAGES]).await);
+    let token = new_token(&server, &["--uses", "1"]).await;
     let mut sessions = Vec::new();
     for number in 0..MANY {
-        let (_, session) = house.begin(&wish(&format!("user{number}"))).await;
-        house
+        let (_, session) = server.begin(&wish(&format!("user{number}"))).await;
+        server
             .register(&token_stage(&token, Some(&session)))
             .await
             .challenge();
         sessions.push(session);
     }
-    let replies = register_at_once(&house, MANY, |number| stage(DUMMY, &sessions[number])).await;
+    let replies = register_at_once(&server, MANY, |number| stage(DUMMY, &sessions[number])).await;
     assert_eq!(
         tally(&replies),
         tallied(&[(200, "", 1), (401, "M_UNAUTHORIZED", MANY - 1)])
@@ -228,11 +229,11 @@ async fn uia_60_a_hundred_sessions_with_a_one_use_token_make_one_account() {
             "the same session goes on"
         );
     }
-    assert_eq!((people(&house).len(), uses_left(&house)), (1, vec![0]));
-    let people = people(&house);
+    assert_eq!((people(&server).len(), uses_left(&server)), (1, vec![0]));
+    let people = people(&server);
     for number in 0..MANY {
         let name = format!("user{number}");
-        assert_ne!(is_free(&house, &name).await, people.contains_key(&name));
+        assert_ne!(is_free(&server, &name).await, people.contains_key(&name));
     }
 }
 
@@ -240,20 +241,20 @@ async fn uia_60_a_hundred_sessions_with_a_one_use_token_make_one_account() {
 async fn uia_60_a_token_in_shares_is_never_overspent_and_never_underspent() {
     let _alone = alone().await;
     for (uses, shares) in [(40, 2), (1000, 16)] {
-        let house = Arc::new(House::with(&[ONE_STAGE]).await);
-        let token = new_token(&house, &["--uses", &uses.to_string()]).await;
-        assert_eq!(uses_left(&house).len(), shares);
-        let replies = register_at_once(&house, MANY, |number| {
+        let server = Arc::new(TestServer::with(&[ONE_STAGE]).await);
+        let token = new_token(&server, &["--uses", &uses.to_string()]).await;
+        assert_eq!(uses_left(&server).len(), shares);
+        let replies = register_at_once(&server, MANY, |number| {
             with(wish(&format!("user{number}")), &token_stage(&token, None))
         })
         .await;
         let expected = MANY.min(uses);
-        assert_eq!(people(&house).len(), expected);
+        assert_eq!(people(&server).len(), expected);
         assert_eq!(
             replies.iter().filter(|reply| reply.status == 200).count(),
             expected
         );
-        let left = uses_left(&house);
+        let left = uses_left(&server);
         assert!(left.iter().all(|left| *left >= 0), "{left:?}");
         assert_eq!(
             usize::try_from(left.iter().sum::<i64>()).unwrap(),
@@ -269,9 +270,9 @@ async fn uia_60_a_token_in_shares_is_never_overspent_and_never_underspent() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_15_racing_finals_with_different_names_make_one_account() {
     let _alone = alone().await;
-    let house = Arc::new(House::new().await);
-    let (_, session) = house.begin(&json!({ "password": PASSWORD })).await;
-    let replies = register_at_once(&house, 50, |number| {
+    let server = Arc::new(TestServer::new().await);
+    let (_, session) = server.begin(&json!({ "password": PASSWORD })).await;
+    let replies = register_at_once(&server, 50, |number| {
         with(
             json!({ "username": format!("user{number}") }),
             &stage(DUMMY, &session),
@@ -282,8 +283,8 @@ async fn uia_15_racing_finals_with_different_names_make_one_account() {
         tally(&replies),
         tallied(&[(200, "", 1), (400, "M_INVALID_PARAM", 49)])
     );
-    assert_whole(&people(&house));
-    assert_eq!(people(&house).len(), 1);
+    assert_whole(&people(&server));
+    assert_eq!(people(&server).len(), 1);
 }
 
 /// UIA-32, UIA-72: stages completed at the same moment, by pages and by requests.
@@ -294,11 +295,11 @@ async fn uia_32_two_stages_completed_at_once_are_both_remembered() {
         "m.login.terms+m.login.registration_token m.login.registration_token+m.login.terms+m.login.dummy",
     );
     for _ in 0..10 {
-        let house = Arc::new(House::with(&[offered, POLICIES]).await);
-        let token = new_token(&house, &["--uses", "1"]).await;
-        let (_, session) = house.begin(&wish("alice")).await;
+        let server = Arc::new(TestServer::with(&[offered, POLICIES]).await);
+        let token = new_token(&server, &["--uses", "1"]).await;
+        let (_, session) = server.begin(&wish("alice")).await;
         at_once(20, |number| {
-            let house = Arc::clone(&house);
+            let server = Arc::clone(&server);
             let (kind, form) = if number % 2 == 0 {
                 (TERMS, String::new())
             } else {
@@ -306,16 +307,16 @@ async fn uia_32_two_stages_completed_at_once_are_both_remembered() {
             };
             let path = page(PREFIXES[number % 2], kind, &session);
             async move {
-                let reply = crate::flows::support::submit(&house, &path, &form).await;
+                let reply = crate::flows::support::submit(&server, &path, &form).await;
                 assert_eq!(reply.status, 200, "{}", reply.text());
             }
         })
         .await;
-        house
+        server
             .register(&json!({ "auth": { "session": session } }))
             .await
             .ok();
-        assert_people(&house, &["alice"]);
-        assert_eq!(uses_left(&house), [0]);
+        assert_people(&server, &["alice"]);
+        assert_eq!(uses_left(&server), [0]);
     }
 }

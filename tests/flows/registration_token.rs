@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use kit::{House, PREFIXES};
 use serde_json::json;
+use test_support::{PREFIXES, TestServer};
 
 use crate::flows::support::{
     DUMMY, POLICIES, TERMS, TOKEN, TWO_STAGES, admin_run, assert_people, flows, new_token, people,
@@ -16,10 +16,10 @@ use crate::flows::support::{
 
 const ONE_STAGE: (&str, &str) = ("GATEHOUSE_REGISTRATION_FLOWS", "m.login.registration_token");
 
-async fn is_valid(house: &House, token: &str) -> bool {
+async fn is_valid(server: &TestServer, token: &str) -> bool {
     let path =
         format!("/_matrix/client/v1/register/m.login.registration_token/validity?token={token}");
-    house.get(&path).await.ok()["valid"].as_bool().unwrap()
+    server.get(&path).await.ok()["valid"].as_bool().unwrap()
 }
 
 /// UIA-60, incident 21 (use-limited tokens always or never valid): 1, N and N + 1 uses. A token of
@@ -27,36 +27,36 @@ async fn is_valid(house: &House, token: &str) -> bool {
 #[tokio::test]
 async fn uia_60_a_token_makes_as_many_accounts_as_it_has_uses() {
     for uses in [1, 2, 17, 33] {
-        let house = House::with(&[ONE_STAGE]).await;
-        let token = new_token(&house, &["--uses", &uses.to_string()]).await;
+        let server = TestServer::with(&[ONE_STAGE]).await;
+        let token = new_token(&server, &["--uses", &uses.to_string()]).await;
         for number in 0..uses {
-            assert!(is_valid(&house, &token).await);
+            assert!(is_valid(&server, &token).await);
             let body = with(wish(&format!("user{number}")), &token_stage(&token, None));
-            house.register(&body).await.ok();
-            assert_eq!(uses_left(&house).iter().sum::<i64>(), uses - number - 1);
+            server.register(&body).await.ok();
+            assert_eq!(uses_left(&server).iter().sum::<i64>(), uses - number - 1);
         }
-        assert!(!is_valid(&house, &token).await);
+        assert!(!is_valid(&server, &token).await);
         let body = with(wish("late"), &token_stage(&token, None));
-        let refused = house.register(&body).await.refused("M_UNAUTHORIZED");
+        let refused = server.register(&body).await.refused("M_UNAUTHORIZED");
         assert_eq!(refused["completed"], json!([]));
-        assert_eq!(people(&house).len(), usize::try_from(uses).unwrap());
+        assert_eq!(people(&server).len(), usize::try_from(uses).unwrap());
     }
-    let house = House::with(&[ONE_STAGE]).await;
+    let server = TestServer::with(&[ONE_STAGE]).await;
     for uses in ["0", "-1"] {
         let create = ["registration-tokens", "create", "--uses", uses];
-        assert!(house.admin_run(&create).await.is_err());
+        assert!(server.admin_run(&create).await.is_err());
     }
 }
 
 #[tokio::test]
 async fn uia_60_a_token_without_a_limit_is_never_spent() {
-    let house = House::with(&[ONE_STAGE]).await;
-    let token = new_token(&house, &[]).await;
+    let server = TestServer::with(&[ONE_STAGE]).await;
+    let token = new_token(&server, &[]).await;
     for number in 0..20 {
         let body = with(wish(&format!("user{number}")), &token_stage(&token, None));
-        house.register(&body).await.ok();
+        server.register(&body).await.ok();
     }
-    assert!(is_valid(&house, &token).await);
+    assert!(is_valid(&server, &token).await);
 }
 
 /// UIA-60, incident 21: expired by a millisecond, with uses left and without a limit of uses.
@@ -67,26 +67,26 @@ async fn uia_60_a_token_expires_to_the_millisecond() {
         &["--expires-in", "1h", "--uses", "5"],
     ] {
         for prefix in PREFIXES {
-            let house = House::with(&[ONE_STAGE]).await;
-            let token = new_token(&house, limits).await;
+            let server = TestServer::with(&[ONE_STAGE]).await;
+            let token = new_token(&server, limits).await;
             let path = format!("{prefix}/register");
-            house.advance(Duration::from_millis(3_599_999));
-            assert!(is_valid(&house, &token).await);
+            server.advance(Duration::from_millis(3_599_999));
+            assert!(is_valid(&server, &token).await);
             let body = with(wish("alice"), &token_stage(&token, None));
-            house.post(&path, &body).await.ok();
-            house.advance(Duration::from_millis(1));
-            assert!(!is_valid(&house, &token).await);
+            server.post(&path, &body).await.ok();
+            server.advance(Duration::from_millis(1));
+            assert!(!is_valid(&server, &token).await);
             let body = with(wish("bob"), &token_stage(&token, None));
-            house.post(&path, &body).await.refused("M_UNAUTHORIZED");
-            assert_people(&house, &["alice"]);
+            server.post(&path, &body).await.refused("M_UNAUTHORIZED");
+            assert_people(&server, &["alice"]);
         }
     }
 }
 
 #[tokio::test]
 async fn uia_60_what_is_no_token_is_refused_like_a_wrong_one() {
-    let house = House::with(&[ONE_STAGE]).await;
-    let token = new_token(&house, &["--token", "Abcdefgh.123_~-"]).await;
+    let server = TestServer::with(&[ONE_STAGE]).await;
+    let token = new_token(&server, &["--token", "Abcdefgh.123_~-"]).await;
     let other_case = token.to_lowercase();
     let longer = format!("{token}A");
     let junk = [
@@ -107,20 +107,20 @@ async fn uia_60_what_is_no_token_is_refused_like_a_wrong_one() {
     ]
     .map(str::to_owned);
     let (wrong, session) = (
-        house.register(&token_stage("wrong-token", None)).await,
+        server.register(&token_stage("wrong-token", None)).await,
         "session",
     );
     let mut wrong = wrong.refused("M_UNAUTHORIZED");
     wrong[session] = json!("");
     for guess in junk {
-        let mut refused = house
+        let mut refused = server
             .register(&token_stage(&guess, None))
             .await
             .refused("M_UNAUTHORIZED");
         refused[session] = json!("");
         assert_eq!(refused, wrong, "{guess:?}");
     }
-    house
+    server
         .register(&with(wish("alice"), &token_stage(&token, None)))
         .await
         .ok();
@@ -129,88 +129,88 @@ async fn uia_60_what_is_no_token_is_refused_like_a_wrong_one() {
 /// UIA-60, L11 (abandoned sign-ups eat tokens)
 #[tokio::test]
 async fn l11_an_abandoned_sign_up_spends_no_use() {
-    let house = House::with(&[TWO_STAGES]).await;
-    let token = new_token(&house, &["--uses", "1"]).await;
+    let server = TestServer::with(&[TWO_STAGES]).await;
+    let token = new_token(&server, &["--uses", "1"]).await;
     for _ in 0..5 {
-        let (_, session) = house.begin(&wish("alice")).await;
-        let done = house
+        let (_, session) = server.begin(&wish("alice")).await;
+        let done = server
             .register(&token_stage(&token, Some(&session)))
             .await
             .challenge();
         assert_eq!(done["completed"], json!([TOKEN]));
     }
-    assert_eq!(uses_left(&house), [1]);
-    house.advance(Duration::from_hours(49));
-    assert!(is_valid(&house, &token).await);
-    let (_, session) = house.begin(&wish("alice")).await;
-    house
+    assert_eq!(uses_left(&server), [1]);
+    server.advance(Duration::from_hours(49));
+    assert!(is_valid(&server, &token).await);
+    let (_, session) = server.begin(&wish("alice")).await;
+    server
         .register(&token_stage(&token, Some(&session)))
         .await
         .challenge();
-    house.register(&stage(DUMMY, &session)).await.ok();
-    assert_eq!(uses_left(&house), [0]);
+    server.register(&stage(DUMMY, &session)).await.ok();
+    assert_eq!(uses_left(&server), [0]);
 }
 
 /// UIA-60: a failure of the operation itself spends no use either.
 #[tokio::test]
 async fn uia_60_a_sign_up_that_fails_spends_no_use() {
-    let house = House::with(&[TWO_STAGES]).await;
-    let token = new_token(&house, &["--uses", "2"]).await;
-    let (_, first) = house.begin(&wish("alice")).await;
-    let (_, second) = house.begin(&wish("alice")).await;
+    let server = TestServer::with(&[TWO_STAGES]).await;
+    let token = new_token(&server, &["--uses", "2"]).await;
+    let (_, first) = server.begin(&wish("alice")).await;
+    let (_, second) = server.begin(&wish("alice")).await;
     for session in [&first, &second] {
-        house
+        server
             .register(&token_stage(&token, Some(session)))
             .await
             .challenge();
     }
-    house.register(&stage(DUMMY, &first)).await.ok();
-    house
+    server.register(&stage(DUMMY, &first)).await.ok();
+    server
         .register(&stage(DUMMY, &second))
         .await
         .error(400, "M_USER_IN_USE");
-    assert_eq!(uses_left(&house), [1]);
-    let (_, third) = house.begin(&json!({ "username": "carol" })).await;
-    house
+    assert_eq!(uses_left(&server), [1]);
+    let (_, third) = server.begin(&json!({ "username": "carol" })).await;
+    server
         .register(&token_stage(&token, Some(&third)))
         .await
         .challenge();
-    house
+    server
         .register(&stage(DUMMY, &third))
         .await
         .error(400, "M_MISSING_PARAM");
-    assert_eq!(uses_left(&house), [1]);
+    assert_eq!(uses_left(&server), [1]);
 }
 
 /// UIA-60, UIA-08: a token that was good at its stage and is not at the end.
 #[tokio::test]
 async fn uia_60_a_token_lost_before_the_end_opens_its_stage_again() {
     for loss in ["expired", "spent", "revoked"] {
-        let house = House::with(&[TWO_STAGES]).await;
+        let server = TestServer::with(&[TWO_STAGES]).await;
         let limits = ["--uses", "1", "--expires-in", "1h"];
-        let token = new_token(&house, &limits).await;
-        let (_, session) = house.begin(&wish("alice")).await;
-        house
+        let token = new_token(&server, &limits).await;
+        let (_, session) = server.begin(&wish("alice")).await;
+        server
             .register(&token_stage(&token, Some(&session)))
             .await
             .challenge();
         match loss {
-            "expired" => house.advance(Duration::from_hours(1)),
+            "expired" => server.advance(Duration::from_hours(1)),
             "spent" => {
-                let (_, other) = house.begin(&wish("other")).await;
-                house
+                let (_, other) = server.begin(&wish("other")).await;
+                server
                     .register(&token_stage(&token, Some(&other)))
                     .await
                     .challenge();
-                house.register(&stage(DUMMY, &other)).await.ok();
+                server.register(&stage(DUMMY, &other)).await.ok();
             }
             _ => {
-                let list = admin_run(&house, &["registration-tokens", "list"]).await;
+                let list = admin_run(&server, &["registration-tokens", "list"]).await;
                 let id = list[0]["id"].as_str().unwrap().to_owned();
-                admin_run(&house, &["registration-tokens", "revoke", &id]).await;
+                admin_run(&server, &["registration-tokens", "revoke", &id]).await;
             }
         }
-        let refused = house
+        let refused = server
             .register(&stage(DUMMY, &session))
             .await
             .refused("M_UNAUTHORIZED");
@@ -220,9 +220,9 @@ async fn uia_60_a_token_lost_before_the_end_opens_its_stage_again() {
             json!([DUMMY]),
             "{loss}: that stage alone is open again"
         );
-        assert!(!people(&house).contains_key("alice"), "{loss}");
-        let another = new_token(&house, &["--uses", "1"]).await;
-        let answer = house
+        assert!(!people(&server).contains_key("alice"), "{loss}");
+        let another = new_token(&server, &["--uses", "1"]).await;
+        let answer = server
             .register(&token_stage(&another, Some(&session)))
             .await
             .ok();
@@ -234,14 +234,14 @@ async fn uia_60_a_token_lost_before_the_end_opens_its_stage_again() {
 #[tokio::test]
 async fn uia_60_a_token_of_another_flow_is_not_spent() {
     let offered = flows("m.login.terms+m.login.dummy m.login.registration_token+m.login.dummy");
-    let house = House::with(&[offered, POLICIES]).await;
-    let token = new_token(&house, &["--uses", "1"]).await;
-    let (_, session) = house.begin(&wish("alice")).await;
-    house
+    let server = TestServer::with(&[offered, POLICIES]).await;
+    let token = new_token(&server, &["--uses", "1"]).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    server
         .register(&token_stage(&token, Some(&session)))
         .await
         .challenge();
-    house.register(&stage(TERMS, &session)).await.challenge();
-    house.register(&stage(DUMMY, &session)).await.ok();
-    assert_eq!(uses_left(&house), [1]);
+    server.register(&stage(TERMS, &session)).await.challenge();
+    server.register(&stage(DUMMY, &session)).await.ok();
+    assert_eq!(uses_left(&server), [1]);
 }

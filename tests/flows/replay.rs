@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use kit::{House, PREFIXES, Reply};
 use serde_json::{Value, json};
+use test_support::{PREFIXES, Reply, TestServer};
 
 use crate::flows::support::{
     DUMMY, TWO_STAGES, assert_people, new_token, page, stage, submit, token_stage, uses_left,
@@ -14,10 +14,10 @@ const TEN_MINUTES: Duration = Duration::from_mins(10);
 const A_MOMENT: Duration = Duration::from_millis(1);
 
 /// Finishes a session; returns the session, the last request and its answer.
-async fn finish(house: &House, wish: &Value) -> (String, Value, Reply) {
-    let (_, session) = house.begin(wish).await;
+async fn finish(server: &TestServer, wish: &Value) -> (String, Value, Reply) {
+    let (_, session) = server.begin(wish).await;
     let last = stage(DUMMY, &session);
-    let reply = house.register(&last).await;
+    let reply = server.register(&last).await;
     reply.ok();
     (session, last, reply)
 }
@@ -25,39 +25,39 @@ async fn finish(house: &House, wish: &Value) -> (String, Value, Reply) {
 /// UIA-15
 #[tokio::test]
 async fn uia_15_the_same_request_gets_the_same_bytes_for_ten_minutes() {
-    let house = House::new().await;
-    let (session, last, first) = finish(&house, &wish("alice")).await;
+    let server = TestServer::new().await;
+    let (session, last, first) = finish(&server, &wish("alice")).await;
     for wait in [
         Duration::ZERO,
         A_MOMENT,
         Duration::from_millis(10 * 60 * 1000 - 2),
     ] {
-        house.advance(wait);
+        server.advance(wait);
         for prefix in PREFIXES {
-            let again = house.post(&format!("{prefix}/register"), &last).await;
+            let again = server.post(&format!("{prefix}/register"), &last).await;
             assert_eq!((again.status, &again.body), (first.status, &first.body));
         }
     }
     // Members in another order are the same request.
     let reordered = format!(r#"{{ "auth" : {{"session":"{session}", "type":"{DUMMY}"}} }}"#);
-    let again = house
+    let again = server
         .post_text("/_matrix/client/v3/register", &reordered)
         .await;
     assert_eq!(again.body, first.body);
     assert_eq!(
-        whoami(&house, &again.ok()).await["user_id"],
+        whoami(&server, &again.ok()).await["user_id"],
         "@alice:localhost"
     );
-    house.advance(A_MOMENT);
-    house.register(&last).await.error(400, "M_INVALID_PARAM");
-    assert_people(&house, &["alice"]);
+    server.advance(A_MOMENT);
+    server.register(&last).await.error(400, "M_INVALID_PARAM");
+    assert_people(&server, &["alice"]);
 }
 
 /// UIA-15, L7 (a finished session is accepted again with another body)
 #[tokio::test]
 async fn l7_another_request_on_a_finished_session_is_refused_and_does_nothing() {
-    let house = House::new().await;
-    let (session, last, first) = finish(&house, &wish("alice")).await;
+    let server = TestServer::new().await;
+    let (session, last, first) = finish(&server, &wish("alice")).await;
     for other in [
         json!({ "auth": { "session": session } }),
         with(json!({ "username": "bob" }), &last),
@@ -68,20 +68,20 @@ async fn l7_another_request_on_a_finished_session_is_refused_and_does_nothing() 
         stage("m.login.terms", &session),
         stage("x.y", &session),
     ] {
-        house.register(&other).await.error(400, "M_INVALID_PARAM");
+        server.register(&other).await.error(400, "M_INVALID_PARAM");
     }
     let path = page(PREFIXES[1], DUMMY, &session);
-    assert_eq!(submit(&house, &path, "").await.status, 200);
-    assert_eq!(house.register(&last).await.body, first.body);
-    assert_people(&house, &["alice"]);
+    assert_eq!(submit(&server, &path, "").await.status, 200);
+    assert_eq!(server.register(&last).await.body, first.body);
+    assert_people(&server, &["alice"]);
 }
 
 /// L10 (a finished session hands its access token to whoever knows a part of it)
 #[tokio::test]
 async fn l10_the_answer_is_given_to_the_session_string_alone() {
-    let house = House::new().await;
-    let (session, last, first) = finish(&house, &wish("alice")).await;
-    let rows = house.local.engine().table("UiaSessions").unwrap();
+    let server = TestServer::new().await;
+    let (session, last, first) = finish(&server, &wish("alice")).await;
+    let rows = server.local.engine().table("UiaSessions").unwrap();
     let key = rows[0]["pk"]["S"].as_str().unwrap();
     for guess in [
         key,
@@ -91,79 +91,81 @@ async fn l10_the_answer_is_given_to_the_session_string_alone() {
         &format!("{session} "),
     ] {
         let body = with(json!({ "username": "bob" }), &stage(DUMMY, guess));
-        house.register(&body).await.refused("M_UNKNOWN");
+        server.register(&body).await.refused("M_UNKNOWN");
     }
-    assert_eq!(house.register(&last).await.body, first.body);
-    assert_people(&house, &["alice"]);
+    assert_eq!(server.register(&last).await.body, first.body);
+    assert_people(&server, &["alice"]);
 }
 
 #[tokio::test]
 async fn uia_15_the_answer_is_given_only_while_its_token_lives() {
-    let house = House::with(&[("GATEHOUSE_TOKEN_LIFETIME", "5m")]).await;
-    let (_, last, first) = finish(&house, &wish("alice")).await;
-    house.advance(Duration::from_millis(5 * 60 * 1000 - 1));
-    assert_eq!(house.register(&last).await.body, first.body);
-    house.advance(A_MOMENT);
-    house.register(&last).await.error(400, "M_INVALID_PARAM");
-    assert_people(&house, &["alice"]);
+    let server = TestServer::with(&[("GATEHOUSE_TOKEN_LIFETIME", "5m")]).await;
+    let (_, last, first) = finish(&server, &wish("alice")).await;
+    server.advance(Duration::from_millis(5 * 60 * 1000 - 1));
+    assert_eq!(server.register(&last).await.body, first.body);
+    server.advance(A_MOMENT);
+    server.register(&last).await.error(400, "M_INVALID_PARAM");
+    assert_people(&server, &["alice"]);
 }
 
 #[tokio::test]
 async fn uia_15_an_answer_without_a_token_is_given_again_as_well() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let asked = with(wish("alice"), &json!({ "inhibit_login": true }));
-    let (_, last, first) = finish(&house, &asked).await;
-    assert_eq!(house.register(&last).await.body, first.body);
-    house.advance(TEN_MINUTES);
-    house.register(&last).await.error(400, "M_INVALID_PARAM");
+    let (_, last, first) = finish(&server, &asked).await;
+    assert_eq!(server.register(&last).await.body, first.body);
+    server.advance(TEN_MINUTES);
+    server.register(&last).await.error(400, "M_INVALID_PARAM");
 }
 
 #[tokio::test]
 async fn uia_15_a_repeat_with_the_name_in_it_is_a_replay_and_not_a_clash() {
-    let house = House::new().await;
-    let (_, session) = house.begin(&json!({})).await;
+    let server = TestServer::new().await;
+    let (_, session) = server.begin(&json!({})).await;
     let last = with(wish("alice"), &stage(DUMMY, &session));
-    let first = house.register(&last).await;
+    let first = server.register(&last).await;
     first.ok();
-    let again = house.register(&last).await;
+    let again = server.register(&last).await;
     assert_eq!((again.status, &again.body), (first.status, &first.body));
-    house.advance(TEN_MINUTES);
-    house.register(&last).await.error(400, "M_INVALID_PARAM");
-    assert_people(&house, &["alice"]);
+    server.advance(TEN_MINUTES);
+    server.register(&last).await.error(400, "M_INVALID_PARAM");
+    assert_people(&server, &["alice"]);
 }
 
 /// UIA-15, UIA-60
 #[tokio::test]
 async fn uia_15_a_repeat_spends_no_second_use_of_a_registration_token() {
-    let house = House::with(&[TWO_STAGES]).await;
-    let token = new_token(&house, &["--uses", "3"]).await;
-    let (_, session) = house.begin(&json!({ "password": kit::PASSWORD })).await;
-    house
+    let server = TestServer::with(&[TWO_STAGES]).await;
+    let token = new_token(&server, &["--uses", "3"]).await;
+    let (_, session) = server
+        .begin(&json!({ "password": test_support::PASSWORD }))
+        .await;
+    server
         .register(&token_stage(&token, Some(&session)))
         .await
         .challenge();
-    let first = house.register(&stage(DUMMY, &session)).await;
+    let first = server.register(&stage(DUMMY, &session)).await;
     first.ok();
     for _ in 0..5 {
         assert_eq!(
-            house.register(&stage(DUMMY, &session)).await.body,
+            server.register(&stage(DUMMY, &session)).await.body,
             first.body
         );
     }
-    assert_eq!(uses_left(&house), [2]);
-    assert_eq!(crate::flows::support::people(&house).len(), 1);
+    assert_eq!(uses_left(&server), [2]);
+    assert_eq!(crate::flows::support::people(&server).len(), 1);
 }
 
 #[tokio::test]
 async fn uia_15_a_finished_session_stays_finished_until_it_is_swept() {
-    let house = House::new().await;
-    let (_, last, _) = finish(&house, &wish("alice")).await;
+    let server = TestServer::new().await;
+    let (_, last, _) = finish(&server, &wish("alice")).await;
     let hour = Duration::from_hours(1);
     for wait in [hour, 47 * hour, 71 * hour] {
-        house.advance(wait);
-        house.register(&last).await.error(400, "M_INVALID_PARAM");
+        server.advance(wait);
+        server.register(&last).await.error(400, "M_INVALID_PARAM");
     }
-    house.advance(hour);
-    house.register(&last).await.refused("M_UNKNOWN");
-    assert_people(&house, &["alice"]);
+    server.advance(hour);
+    server.register(&last).await.refused("M_UNKNOWN");
+    assert_people(&server, &["alice"]);
 }

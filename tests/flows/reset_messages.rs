@@ -10,17 +10,17 @@ mod deliveries;
 use std::time::Duration;
 
 use http::Request;
-use kit::House;
 use serde_json::{Value, json};
 use shared::{secrets::Secret, threepids::proofs};
+use test_support::TestServer;
 
 use crate::{
     api::support::set_status,
     flows::{
         mailbox::{
             ADD, CODE, CONFIRM, LIMITED, MAIL_STAGE, RESET, SMS_STAGE, ask_for, code, confirm,
-            house, link, mail_to, own, row, session_for, stand, statuses, submit_code, text_to,
-            with_proof,
+            link, mail_to, own, row, session_for, stand, statuses, submit_code, test_server,
+            text_to, with_proof,
         },
         support::{people, submit},
     },
@@ -42,17 +42,17 @@ fn by_text(secret: &str) -> Value {
 const MEDIA: [fn(&str) -> Value; 2] = [by_mail, by_text];
 
 /// A house with an account that has the address.
-async fn with_owner(wish: fn(&str) -> Value, settings: &[(&str, &str)]) -> House {
-    let house = house(settings).await;
-    own(&house, "alice", &wish("the-owner")).await;
-    house.advance(Duration::from_hours(1));
-    house
+async fn with_owner(wish: fn(&str) -> Value, settings: &[(&str, &str)]) -> TestServer {
+    let server = test_server(settings).await;
+    own(&server, "alice", &wish("the-owner")).await;
+    server.advance(Duration::from_hours(1));
+    server
 }
 
 /// What would be right, derived from the session's row.
-fn right(house: &House, sid: &str) -> Secret {
-    let row = row(house, "Proofs", sid);
-    let keys = &house.local.config().keys;
+fn right(server: &TestServer, sid: &str) -> Secret {
+    let row = row(server, "Proofs", sid);
+    let keys = &server.local.config().keys;
     let generation = row["generation"]["S"].as_str().unwrap();
     if row["medium"]["S"] == "email" {
         proofs::link_token(keys, sid, generation)
@@ -62,40 +62,40 @@ fn right(house: &House, sid: &str) -> Secret {
     }
 }
 
-fn state(house: &House, sid: &str) -> String {
-    let row = row(house, "Proofs", sid);
+fn state(server: &TestServer, sid: &str) -> String {
+    let row = row(server, "Proofs", sid);
     row["state"]["S"].as_str().unwrap().to_owned()
 }
 
 /// Submits what is right for the session in every way there is; none of them works.
-async fn never_validates(house: &House, sid: &str) {
-    let row = row(house, "Proofs", sid);
+async fn never_validates(server: &TestServer, sid: &str) {
+    let row = row(server, "Proofs", sid);
     let medium = row["medium"]["S"].as_str().unwrap();
-    let token = right(house, sid);
+    let token = right(server, sid);
     let token = token.reveal();
     let body = json!({ "sid": sid, "client_secret": "secret", "token": token });
-    let reply = house.post(&CODE.replace("msisdn", medium), &body).await;
+    let reply = server.post(&CODE.replace("msisdn", medium), &body).await;
     reply.error(400, "M_TOKEN_INCORRECT");
     let fields = format!("sid={sid}&token={token}");
     if medium == "email" {
-        assert_eq!(house.get(&format!("{LINK}?{fields}")).await.status, 400);
-        assert_eq!(confirm(house, &fields).await.status, 400);
+        assert_eq!(server.get(&format!("{LINK}?{fields}")).await.status, 400);
+        assert_eq!(confirm(server, &fields).await.status, 400);
         let refusal = format!("{fields}&action=refuse");
-        assert_eq!(confirm(house, &refusal).await.status, 400);
+        assert_eq!(confirm(server, &refusal).await.status, 400);
     } else {
         let query = format!("{fields}&client_secret=secret");
-        assert_eq!(house.get(&format!("{CODE}?{query}")).await.status, 400);
+        assert_eq!(server.get(&format!("{CODE}?{query}")).await.status, 400);
     }
-    assert_eq!(state(house, sid), "pending");
+    assert_eq!(state(server, sid), "pending");
 }
 
 #[tokio::test]
 async fn _3pid_06_an_owner_gets_the_way_to_a_new_password_and_it_validates() {
     for wish in MEDIA {
-        let house = with_owner(wish, &[LIMITED]).await;
-        let sid = session_for(&house, RESET, &wish("secret")).await;
-        house.deliver().await;
-        let [message] = &house.messages()[..] else {
+        let server = with_owner(wish, &[LIMITED]).await;
+        let sid = session_for(&server, RESET, &wish("secret")).await;
+        server.deliver().await;
+        let [message] = &server.messages()[..] else {
             panic!("one message");
         };
         let told = format!("{message:?}");
@@ -107,37 +107,37 @@ async fn _3pid_06_an_owner_gets_the_way_to_a_new_password_and_it_validates() {
         if message.subject.is_some() {
             assert_eq!(message.to, ADDRESS);
             assert!(message.text.contains("signed out"), "{told}");
-            let page = house.get(&format!("{LINK}?{}", link(message))).await;
+            let page = server.get(&format!("{LINK}?{}", link(message))).await;
             assert_eq!(page.status, 200);
             assert!(page.text().contains("new password"), "{}", page.text());
-            assert_eq!(state(&house, &sid), "pending");
-            assert_eq!(confirm(&house, &link(message)).await.status, 200);
+            assert_eq!(state(&server, &sid), "pending");
+            assert_eq!(confirm(&server, &link(message)).await.status, 200);
         } else {
             assert_eq!(message.to.trim_start_matches('+'), NUMBER);
-            submit_code(&house, &sid, "secret", &code(message))
+            submit_code(&server, &sid, "secret", &code(message))
                 .await
                 .ok();
         }
-        assert_eq!(state(&house, &sid), "validated");
+        assert_eq!(state(&server, &sid), "validated");
     }
 }
 
 #[tokio::test]
 async fn _3pid_06_an_address_that_nobody_has_is_sent_nothing_and_never_validates() {
     for wish in MEDIA {
-        let house = house(&[]).await;
-        let sid = session_for(&house, RESET, &wish("secret")).await;
-        house.deliver().await;
-        assert!(house.messages().is_empty());
-        assert_eq!(statuses(&house), stand(&[("moot", 1)]));
-        never_validates(&house, &sid).await;
+        let server = test_server(&[]).await;
+        let sid = session_for(&server, RESET, &wish("secret")).await;
+        server.deliver().await;
+        assert!(server.messages().is_empty());
+        assert_eq!(statuses(&server), stand(&[("moot", 1)]));
+        never_validates(&server, &sid).await;
         // Nor after the next attempt.
         let mut again = wish("secret");
         again["send_attempt"] = json!(2);
-        assert_eq!(session_for(&house, RESET, &again).await, sid);
-        house.deliver().await;
-        assert!(house.messages().is_empty());
-        never_validates(&house, &sid).await;
+        assert_eq!(session_for(&server, RESET, &again).await, sid);
+        server.deliver().await;
+        assert!(server.messages().is_empty());
+        never_validates(&server, &sid).await;
     }
 }
 
@@ -153,16 +153,16 @@ async fn pwd_19_only_an_account_that_can_be_used_gets_the_way_to_a_new_password(
         ] {
             // Before the request, or between it and the message.
             for is_early in [true, false] {
-                let house = with_owner(wish, &[]).await;
+                let server = with_owner(wish, &[]).await;
                 if is_early {
-                    set_status(&house, "alice", status);
+                    set_status(&server, "alice", status);
                 }
-                let sid = session_for(&house, RESET, &wish("secret")).await;
-                set_status(&house, "alice", status);
-                house.deliver().await;
-                assert_eq!(house.messages().len(), usize::from(is_sent), "{status}");
+                let sid = session_for(&server, RESET, &wish("secret")).await;
+                set_status(&server, "alice", status);
+                server.deliver().await;
+                assert_eq!(server.messages().len(), usize::from(is_sent), "{status}");
                 if !is_sent {
-                    never_validates(&house, &sid).await;
+                    never_validates(&server, &sid).await;
                 }
             }
         }
@@ -179,15 +179,15 @@ async fn l14_an_address_that_was_given_up_before_its_message_went_out_is_sent_no
         ),
         (by_text, format!("3PID#msisdn#{NUMBER}")),
     ] {
-        let house = with_owner(wish, &[]).await;
-        let sid = session_for(&house, RESET, &wish("secret")).await;
-        let claim = row(&house, "Accounts", &key);
-        let table = format!("{}-accounts", house.local.config().tables);
+        let server = with_owner(wish, &[]).await;
+        let sid = session_for(&server, RESET, &wish("secret")).await;
+        let claim = row(&server, "Accounts", &key);
+        let table = format!("{}-accounts", server.local.config().tables);
         let gone = json!({ "TableName": table, "Key": { "pk": claim["pk"], "sk": claim["sk"] } });
-        house.past_the_functions("DeleteItem", &gone);
-        house.deliver().await;
-        assert!(house.messages().is_empty());
-        never_validates(&house, &sid).await;
+        server.past_the_functions("DeleteItem", &gone);
+        server.deliver().await;
+        assert!(server.messages().is_empty());
+        never_validates(&server, &sid).await;
     }
 }
 
@@ -203,13 +203,13 @@ async fn _3pid_64_the_way_to_a_new_password_goes_to_the_address_that_is_stored()
         ("sam@example.org", "\u{17f}am@example.org"),
         ("fin@example.org", "\u{fb01}n@example.org"),
     ] {
-        let house = house(&[]).await;
-        own(&house, "owner", &mail_to(stored, "the-owner", 1)).await;
-        let plain = session_for(&house, RESET, &mail_to(stored, "secret", 1)).await;
+        let server = test_server(&[]).await;
+        own(&server, "owner", &mail_to(stored, "the-owner", 1)).await;
+        let plain = session_for(&server, RESET, &mail_to(stored, "secret", 1)).await;
         let look_alike = mail_to(typed, "secret", 1);
-        assert_eq!(session_for(&house, RESET, &look_alike).await, plain);
-        house.deliver().await;
-        let [message] = &house.messages()[..] else {
+        assert_eq!(session_for(&server, RESET, &look_alike).await, plain);
+        server.deliver().await;
+        let [message] = &server.messages()[..] else {
             panic!("one message for {typed}");
         };
         assert_eq!(message.to, stored, "{typed}");
@@ -219,8 +219,13 @@ async fn _3pid_64_the_way_to_a_new_password_goes_to_the_address_that_is_stored()
 /// Incident 14: what does not fold to it is another address, which has no account, or is none.
 #[tokio::test]
 async fn incident_14_no_other_mailbox_gets_the_way_to_somebodys_new_password() {
-    let house = house(&[]).await;
-    own(&house, "owner", &mail_to("kim@example.org", "the-owner", 1)).await;
+    let server = test_server(&[]).await;
+    own(
+        &server,
+        "owner",
+        &mail_to("kim@example.org", "the-owner", 1),
+    )
+    .await;
     for typed in [
         "k\u{131}m@example.org",
         "\u{ff4b}im@example.org",
@@ -234,12 +239,12 @@ async fn incident_14_no_other_mailbox_gets_the_way_to_somebodys_new_password() {
         "kim@example.org.evil.example",
         "kim@sub.example.org",
     ] {
-        let reply = ask_for(&house, RESET, &mail_to(typed, "secret", 1)).await;
+        let reply = ask_for(&server, RESET, &mail_to(typed, "secret", 1)).await;
         if reply.status != 200 {
             reply.error(400, "M_INVALID_PARAM");
         }
-        house.deliver().await;
-        assert!(house.messages().is_empty(), "{typed}");
+        server.deliver().await;
+        assert!(server.messages().is_empty(), "{typed}");
     }
 }
 
@@ -248,28 +253,28 @@ async fn incident_14_no_other_mailbox_gets_the_way_to_somebodys_new_password() {
 async fn uia_54_a_proof_for_an_account_makes_no_account() {
     for wish in MEDIA {
         for purpose in [RESET, ADD] {
-            let house = house(&[]).await;
+            let server = test_server(&[]).await;
             if purpose == RESET {
-                own(&house, "alice", &wish("the-owner")).await;
+                own(&server, "alice", &wish("the-owner")).await;
             }
-            let sid = session_for(&house, purpose, &wish("secret")).await;
-            house.deliver().await;
-            let message = house.messages().pop().unwrap();
+            let sid = session_for(&server, purpose, &wish("secret")).await;
+            server.deliver().await;
+            let message = server.messages().pop().unwrap();
             let stage = if message.subject.is_some() {
-                assert_eq!(confirm(&house, &link(&message)).await.status, 200);
+                assert_eq!(confirm(&server, &link(&message)).await.status, 200);
                 MAIL_STAGE
             } else {
-                submit_code(&house, &sid, "secret", &code(&message))
+                submit_code(&server, &sid, "secret", &code(&message))
                     .await
                     .ok();
                 SMS_STAGE
             };
-            assert_eq!(state(&house, &sid), "validated");
-            let before = people(&house);
+            assert_eq!(state(&server, &sid), "validated");
+            let before = people(&server);
             let body = with_proof("mallory", stage, &sid, "secret");
-            house.register(&body).await.refused("M_UNAUTHORIZED");
-            assert_eq!(people(&house), before, "3PID-50");
-            assert_eq!(state(&house, &sid), "validated");
+            server.register(&body).await.refused("M_UNAUTHORIZED");
+            assert_eq!(people(&server), before, "3PID-50");
+            assert_eq!(state(&server, &sid), "validated");
         }
     }
 }
@@ -279,35 +284,35 @@ async fn uia_54_a_proof_for_an_account_makes_no_account() {
 #[tokio::test]
 async fn _3pid_52_opening_the_link_to_a_new_password_is_never_enough() {
     for setting in ["confirm", "direct"] {
-        let house = with_owner(by_mail, &[("GATEHOUSE_EMAIL_LINK", setting)]).await;
-        let sid = session_for(&house, RESET, &by_mail("secret")).await;
-        house.deliver().await;
-        let message = house.messages().pop().unwrap();
+        let server = with_owner(by_mail, &[("GATEHOUSE_EMAIL_LINK", setting)]).await;
+        let sid = session_for(&server, RESET, &by_mail("secret")).await;
+        server.deliver().await;
+        let message = server.messages().pop().unwrap();
         assert!(message.text.contains("It was not me"), "{}", message.text);
         let path = format!("{LINK}?{}", link(&message));
         for _ in 0..3 {
-            let page = house.get(&path).await;
+            let page = server.get(&path).await;
             assert_eq!(page.status, 200);
             assert!(page.text().contains("<form"), "{}", page.text());
-            house
+            server
                 .send(Request::head(&path).body(Vec::new()).unwrap())
                 .await;
-            assert_eq!(state(&house, &sid), "pending", "{setting}");
+            assert_eq!(state(&server, &sid), "pending", "{setting}");
         }
-        assert_eq!(submit(&house, CONFIRM, &link(&message)).await.status, 200);
-        assert_eq!(state(&house, &sid), "validated", "{setting}");
+        assert_eq!(submit(&server, CONFIRM, &link(&message)).await.status, 200);
+        assert_eq!(state(&server, &sid), "validated", "{setting}");
     }
 }
 
 /// The button of whoever did not ask for it ends it, and the link is dead.
 #[tokio::test]
 async fn _3pid_52_who_did_not_ask_for_a_new_password_ends_it() {
-    let house = with_owner(by_mail, &[]).await;
-    let sid = session_for(&house, RESET, &by_mail("secret")).await;
-    house.deliver().await;
-    let message = house.messages().pop().unwrap();
+    let server = with_owner(by_mail, &[]).await;
+    let sid = session_for(&server, RESET, &by_mail("secret")).await;
+    server.deliver().await;
+    let message = server.messages().pop().unwrap();
     let refusal = format!("{}&action=refuse", link(&message));
-    assert_eq!(confirm(&house, &refusal).await.status, 200);
-    assert_eq!(state(&house, &sid), "burned");
-    assert_eq!(confirm(&house, &link(&message)).await.status, 400);
+    assert_eq!(confirm(&server, &refusal).await.status, 200);
+    assert_eq!(state(&server, &sid), "burned");
+    assert_eq!(confirm(&server, &link(&message)).await.status, 400);
 }

@@ -5,8 +5,8 @@ mod limits_of_trust;
 
 use std::{sync::Arc, time::Duration};
 
-use kit::{House, PASSWORD, PREFIXES};
 use serde_json::{Value, json};
+use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use crate::{
     api::support::post_as,
@@ -34,28 +34,28 @@ fn finish(asked: &Asked, password: &str, session: Option<&str>) -> Value {
 async fn pwd_05_who_proves_an_address_of_the_account_sets_its_password() {
     for prefix in PREFIXES {
         for (stage, address) in [(EMAIL, ALICE), (MSISDN, NUMBER.0)] {
-            let house = House::with(&ADDRESSES).await;
-            let alice = sign_up_with(&house, "alice", stage, address).await;
-            let phone = log_in(&house, "alice", PASSWORD).await;
+            let server = TestServer::with(&ADDRESSES).await;
+            let alice = sign_up_with(&server, "alice", stage, address).await;
+            let phone = log_in(&server, "alice", PASSWORD).await;
             let path = format!("{prefix}/account/password");
-            let challenge = house.post(&path, &json!({})).await.challenge();
+            let challenge = server.post(&path, &json!({})).await.challenge();
             let session = challenge["session"].as_str().unwrap();
-            let asked = ask_reset(&house, stage, address, "reset").await;
+            let asked = ask_reset(&server, stage, address, "reset").await;
             let body = finish(&asked, OTHER, Some(session));
-            house.post(&path, &body).await.refused("M_UNAUTHORIZED");
-            asked.validate(&house).await;
-            assert_eq!(house.post(&path, &body).await.ok(), json!({}));
+            server.post(&path, &body).await.refused("M_UNAUTHORIZED");
+            asked.validate(&server).await;
+            assert_eq!(server.post(&path, &body).await.ok(), json!({}));
             // No token of before is worth anything, refresh tokens included.
             for device in [&alice, &phone] {
-                assert!(!device.is_alive(&house).await);
+                assert!(!device.is_alive(&server).await);
             }
             let refresh = json!({ "refresh_token": phone.refresh.as_deref().unwrap() });
-            let refreshed = house.post("/_matrix/client/v3/refresh", &refresh).await;
+            let refreshed = server.post("/_matrix/client/v3/refresh", &refresh).await;
             refreshed.error(401, "M_UNKNOWN_TOKEN");
-            try_login(&house, "alice", PASSWORD)
+            try_login(&server, "alice", PASSWORD)
                 .await
                 .error(403, "M_FORBIDDEN");
-            log_in(&house, "alice", OTHER).await;
+            log_in(&server, "alice", OTHER).await;
         }
     }
 }
@@ -63,108 +63,110 @@ async fn pwd_05_who_proves_an_address_of_the_account_sets_its_password() {
 /// PWD-09 without a token: the devices are kept on demand.
 #[tokio::test]
 async fn pwd_09_a_reset_keeps_devices_on_demand() {
-    let house = House::with(&ADDRESSES).await;
-    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
-    let asked = ask_reset(&house, EMAIL, ALICE, "reset").await;
-    asked.validate(&house).await;
+    let server = TestServer::with(&ADDRESSES).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    let asked = ask_reset(&server, EMAIL, ALICE, "reset").await;
+    asked.validate(&server).await;
     let mut body = finish(&asked, OTHER, None);
     body["logout_devices"] = false.into();
-    house.post(CHANGE, &body).await.ok();
-    assert!(alice.is_alive(&house).await);
-    log_in(&house, "alice", OTHER).await;
+    server.post(CHANGE, &body).await.ok();
+    assert!(alice.is_alive(&server).await);
+    log_in(&server, "alice", OTHER).await;
 }
 
 /// UIA-54, UIA-15, L7: one proof, one password. The same request gets its answer again, another
 /// one gets nothing done.
 #[tokio::test]
 async fn uia_54_a_proof_sets_one_password() {
-    let house = House::with(&ADDRESSES).await;
-    sign_up_with(&house, "alice", EMAIL, ALICE).await;
-    let asked = ask_reset(&house, EMAIL, ALICE, "reset").await;
-    asked.validate(&house).await;
-    let challenge = house.post(CHANGE, &json!({})).await.challenge();
+    let server = TestServer::with(&ADDRESSES).await;
+    sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    let asked = ask_reset(&server, EMAIL, ALICE, "reset").await;
+    asked.validate(&server).await;
+    let challenge = server.post(CHANGE, &json!({})).await.challenge();
     let session = challenge["session"].as_str();
     let body = finish(&asked, OTHER, session);
-    house.post(CHANGE, &body).await.ok();
-    assert_eq!(house.post(CHANGE, &body).await.ok(), json!({}));
+    server.post(CHANGE, &body).await.ok();
+    assert_eq!(server.post(CHANGE, &body).await.ok(), json!({}));
     let third = "a third password altogether";
     let other = finish(&asked, third, session);
-    house
+    server
         .post(CHANGE, &other)
         .await
         .error(400, "M_INVALID_PARAM");
     // Spent, whatever session it is shown in.
-    house
+    server
         .post(CHANGE, &finish(&asked, third, None))
         .await
         .refused("M_UNAUTHORIZED");
-    log_in(&house, "alice", OTHER).await;
+    log_in(&server, "alice", OTHER).await;
 }
 
 /// UIA-54, L8: a proof for one act is none for another, whoever holds it.
 #[tokio::test]
 async fn uia_54_a_proof_for_something_else_sets_no_password() {
-    let house = House::with(&ADDRESSES).await;
-    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    let server = TestServer::with(&ADDRESSES).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     // One for registration, of another address.
-    let sign_up = ask_mail(&house, "new@example.org", "secret").await;
-    sign_up.validate(&house).await;
-    house
+    let sign_up = ask_mail(&server, "new@example.org", "secret").await;
+    sign_up.validate(&server).await;
+    server
         .post(CHANGE, &finish(&sign_up, OTHER, None))
         .await
         .refused("M_UNAUTHORIZED");
     // One for a new password registers nobody, ends nothing and adds nothing.
-    let reset = ask_reset(&house, EMAIL, ALICE, "reset").await;
-    reset.validate(&house).await;
+    let reset = ask_reset(&server, EMAIL, ALICE, "reset").await;
+    reset.validate(&server).await;
     let mut register = reset.attempt(None);
     register["username"] = "mallory".into();
     register["password"] = PASSWORD.into();
-    house.register(&register).await.refused("M_UNAUTHORIZED");
+    server.register(&register).await.refused("M_UNAUTHORIZED");
     let end = reset.attempt(None);
-    house.post(END, &end).await.refused("M_UNRECOGNIZED");
+    server.post(END, &end).await.refused("M_UNRECOGNIZED");
     alice
-        .post(&house, END, &end)
+        .post(&server, END, &end)
         .await
         .refused("M_UNRECOGNIZED");
     let add = with_auth(reset.creds(), password_of("alice", PASSWORD, None));
     let reply = alice
-        .post(&house, "/_matrix/client/v3/account/3pid/add", &add)
+        .post(&server, "/_matrix/client/v3/account/3pid/add", &add)
         .await;
     reply.error(403, "M_THREEPID_AUTH_FAILED");
-    assert!(alice.is_alive(&house).await);
-    log_in(&house, "alice", PASSWORD).await;
+    assert!(alice.is_alive(&server).await);
+    log_in(&server, "alice", PASSWORD).await;
 }
 
 /// UIA-24, UIA-25: who has a token and a password is asked for the password, not for an address.
 #[tokio::test]
 async fn uia_25_a_proof_is_not_a_password() {
-    let house = House::with(&ADDRESSES).await;
-    sign_up_with(&house, "alice", EMAIL, ALICE).await;
-    let bob = sign_up(&house, "bob").await;
-    let asked = ask_reset(&house, EMAIL, ALICE, "reset").await;
-    asked.validate(&house).await;
-    let reply = bob.post(&house, CHANGE, &finish(&asked, OTHER, None)).await;
+    let server = TestServer::with(&ADDRESSES).await;
+    sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    let bob = sign_up(&server, "bob").await;
+    let asked = ask_reset(&server, EMAIL, ALICE, "reset").await;
+    asked.validate(&server).await;
+    let reply = bob
+        .post(&server, CHANGE, &finish(&asked, OTHER, None))
+        .await;
     reply.refused("M_UNRECOGNIZED");
-    log_in(&house, "alice", PASSWORD).await;
-    log_in(&house, "bob", PASSWORD).await;
+    log_in(&server, "alice", PASSWORD).await;
+    log_in(&server, "bob", PASSWORD).await;
 }
 
 /// PWD-19, incident 13: no reset brings back an account that has ended, whenever it was begun.
 #[tokio::test]
 async fn pwd_19_no_reset_revives_an_account() {
-    let house = House::with(&ADDRESSES).await;
-    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
-    let before = ask_reset(&house, EMAIL, ALICE, "before").await;
-    before.validate(&house).await;
+    let server = TestServer::with(&ADDRESSES).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    let before = ask_reset(&server, EMAIL, ALICE, "before").await;
+    before.validate(&server).await;
     let end = with_auth(json!({}), password_of("alice", PASSWORD, None));
-    alice.post(&house, END, &end).await.ok();
-    house
+    alice.post(&server, END, &end).await.ok();
+    server
         .post(CHANGE, &finish(&before, OTHER, None))
         .await
         .error(400, "M_THREEPID_NOT_FOUND");
-    let sent = house.messages().len();
-    let after = ask_reset(&house, EMAIL, ALICE, "after").await;
-    house.deliver().await;
+    let sent = server.messages().len();
+    let after = ask_reset(&server, EMAIL, ALICE, "after").await;
+    server.deliver().await;
     let resets = |messages: &[gatehouse_local::outbox::Message]| {
         messages
             .iter()
@@ -172,13 +174,13 @@ async fn pwd_19_no_reset_revives_an_account() {
             .filter(|message| message.text.contains("http"))
             .count()
     };
-    assert_eq!(resets(&house.messages()), 0, "no link is sent");
-    house
+    assert_eq!(resets(&server.messages()), 0, "no link is sent");
+    server
         .post(CHANGE, &finish(&after, OTHER, None))
         .await
         .refused("M_UNAUTHORIZED");
     for password in [PASSWORD, OTHER] {
-        try_login(&house, "alice", password)
+        try_login(&server, "alice", password)
             .await
             .error(403, "M_FORBIDDEN");
     }
@@ -187,12 +189,12 @@ async fn pwd_19_no_reset_revives_an_account() {
 /// UIA-70, UIA-72: the pages of the stages serve password changes and resets too, and say so.
 #[tokio::test]
 async fn uia_70_the_pages_serve_password_changes_too() {
-    let house = House::with(&ADDRESSES).await;
-    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    let server = TestServer::with(&ADDRESSES).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let wish = json!({ "new_password": OTHER });
-    let (_, session) = alice.begin(&house, CHANGE, &wish).await;
+    let (_, session) = alice.begin(&server, CHANGE, &wish).await;
     let path = page(PREFIXES[1], "m.login.password", &session);
-    let shown = house.get(&path).await;
+    let shown = server.get(&path).await;
     assert_eq!(shown.status, 200);
     let text = shown.text();
     assert!(
@@ -200,45 +202,45 @@ async fn uia_70_the_pages_serve_password_changes_too() {
         "{text}"
     );
     assert!(!text.contains(r#"name="user""#), "{text}");
-    let refused = submit(&house, &path, "password=wrong").await;
+    let refused = submit(&server, &path, "password=wrong").await;
     assert_eq!(refused.status, 401);
-    let done = submit(&house, &path, "password=ostrich+lamp+8+quarrel").await;
+    let done = submit(&server, &path, "password=ostrich+lamp+8+quarrel").await;
     assert_eq!(done.status, 200, "{}", done.text());
     let last = json!({ "auth": { "session": session } });
-    alice.post(&house, CHANGE, &last).await.ok();
-    log_in(&house, "alice", OTHER).await;
+    alice.post(&server, CHANGE, &last).await.ok();
+    log_in(&server, "alice", OTHER).await;
 
-    let challenge = house
+    let challenge = server
         .post(CHANGE, &json!({ "new_password": PASSWORD }))
         .await
         .challenge();
     let session = challenge["session"].as_str().unwrap();
     let path = page(PREFIXES[1], EMAIL, session);
-    submit(&house, &path, "email=alice%40example.org").await;
-    house.deliver().await;
-    crate::flows::addresses::confirm(&house, &link_to(&house, ALICE)).await;
-    submit(&house, &path, "action=check").await;
-    house
+    submit(&server, &path, "email=alice%40example.org").await;
+    server.deliver().await;
+    crate::flows::addresses::confirm(&server, &link_to(&server, ALICE)).await;
+    submit(&server, &path, "action=check").await;
+    server
         .post(CHANGE, &json!({ "auth": { "session": session } }))
         .await
         .ok();
-    log_in(&house, "alice", PASSWORD).await;
+    log_in(&server, "alice", PASSWORD).await;
 }
 
 /// 20 requests at once with one proof: one password is set, and all of them that are the same get
 /// the same answer.
 #[tokio::test]
 async fn pwd_05_of_many_resets_with_one_proof_one_is_done() {
-    let house = Arc::new(House::with(&ADDRESSES).await);
-    sign_up_with(&house, "alice", EMAIL, ALICE).await;
-    let asked = ask_reset(&house, EMAIL, ALICE, "reset").await;
-    asked.validate(&house).await;
+    let server = Arc::new(TestServer::with(&ADDRESSES).await);
+    sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    let asked = ask_reset(&server, EMAIL, ALICE, "reset").await;
+    asked.validate(&server).await;
     let tasks: Vec<_> = (0..20)
         .map(|number| {
-            let (house, asked) = (Arc::clone(&house), asked.clone());
+            let (server, asked) = (Arc::clone(&server), asked.clone());
             tokio::spawn(async move {
                 let password = format!("{OTHER} {number}");
-                let reply = house.post(CHANGE, &finish(&asked, &password, None)).await;
+                let reply = server.post(CHANGE, &finish(&asked, &password, None)).await;
                 (reply.status.as_u16(), password)
             })
         })
@@ -254,44 +256,44 @@ async fn pwd_05_of_many_resets_with_one_proof_one_is_done() {
     }
     assert_eq!(set.len(), 1, "{set:?}");
     let device = Device::of(
-        &house
+        &server
             .post("/_matrix/client/v3/login", &login_of("alice", &set[0]))
             .await
             .ok(),
     );
-    assert!(device.is_alive(&house).await);
+    assert!(device.is_alive(&server).await);
 }
 
 /// UIA-14: a session begun without a token is refused when one appears, and the reverse.
 #[tokio::test]
 async fn uia_14_a_session_belongs_to_who_began_it() {
-    let house = House::with(&ADDRESSES).await;
-    let alice = sign_up(&house, "alice").await;
-    let bob = sign_up(&house, "bob").await;
+    let server = TestServer::with(&ADDRESSES).await;
+    let alice = sign_up(&server, "alice").await;
+    let bob = sign_up(&server, "bob").await;
     let wish = json!({ "new_password": OTHER });
-    let (_, of_alice) = alice.begin(&house, CHANGE, &wish).await;
-    let of_nobody = house.post(CHANGE, &wish).await.challenge();
+    let (_, of_alice) = alice.begin(&server, CHANGE, &wish).await;
+    let of_nobody = server.post(CHANGE, &wish).await.challenge();
     let of_nobody = of_nobody["session"].as_str().unwrap();
     let auth = password_of("bob", PASSWORD, Some(&of_alice));
-    bob.post(&house, CHANGE, &with_auth(wish.clone(), auth))
+    bob.post(&server, CHANGE, &with_auth(wish.clone(), auth))
         .await
         .error(403, "M_FORBIDDEN");
     let auth = password_of("alice", PASSWORD, Some(of_nobody));
     alice
-        .post(&house, CHANGE, &with_auth(wish.clone(), auth))
+        .post(&server, CHANGE, &with_auth(wish.clone(), auth))
         .await
         .error(403, "M_FORBIDDEN");
     let auth = password_of("alice", PASSWORD, Some(&of_alice));
-    house
+    server
         .post(CHANGE, &with_auth(wish.clone(), auth))
         .await
         .error(403, "M_FORBIDDEN");
     for (name, person) in [("alice", &alice), ("bob", &bob)] {
-        assert!(person.is_alive(&house).await);
-        log_in(&house, name, PASSWORD).await;
+        assert!(person.is_alive(&server).await);
+        log_in(&server, name, PASSWORD).await;
     }
     let junk = post_as(
-        &house,
+        &server,
         "junk",
         CHANGE,
         &json!({ "auth": { "session": of_alice } }),

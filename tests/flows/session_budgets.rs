@@ -8,8 +8,8 @@
 use std::time::Duration;
 
 use http::Request;
-use kit::{House, PASSWORD, PREFIXES};
 use serde_json::{Value, json};
+use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use crate::{
     api::support::{add_appservice, post_as, register_as, request, text},
@@ -25,18 +25,18 @@ type Bills = Vec<(&'static str, String)>;
 const ADDRESS: &str = "alice@example.org";
 
 /// A house with alice in it, in which everything is read once already.
-async fn warm(limits: &str) -> House {
+async fn warm(limits: &str) -> TestServer {
     let flows = (
         "GATEHOUSE_REGISTRATION_FLOWS",
         "m.login.dummy m.login.email.identity",
     );
-    let house = House::with(&[flows, MAIL, ("GATEHOUSE_LIMITS", limits)]).await;
-    let token = add_appservice(&house, "irc", &[("@irc_.*", true)]).await;
-    register_as(&house, &token, "irc_alice").await.ok();
-    sign_up_with(&house, "alice", EMAIL, ADDRESS).await;
-    house.deliver().await;
-    house.advance(Duration::from_hours(1));
-    house
+    let server = TestServer::with(&[flows, MAIL, ("GATEHOUSE_LIMITS", limits)]).await;
+    let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
+    register_as(&server, &token, "irc_alice").await.ok();
+    sign_up_with(&server, "alice", EMAIL, ADDRESS).await;
+    server.deliver().await;
+    server.advance(Duration::from_hours(1));
+    server
 }
 
 fn by_address(password: &str) -> Value {
@@ -47,7 +47,7 @@ fn by_address(password: &str) -> Value {
 }
 
 async fn logins(limits: &str) -> Bills {
-    let house = warm(limits).await;
+    let server = warm(limits).await;
     let mut bills = Vec::new();
     let mut service = login_of("irc_alice", "");
     service["type"] = "m.login.application_service".into();
@@ -58,29 +58,29 @@ async fn logins(limits: &str) -> Bills {
         ("login by address", by_address(PASSWORD), 200),
         ("login by address, wrong", by_address(OTHER), 403),
     ] {
-        house.advance(Duration::from_hours(1));
-        let (reply, bill) = cost(&house, house.post(LOGIN, &body)).await;
+        server.advance(Duration::from_hours(1));
+        let (reply, bill) = cost(&server, server.post(LOGIN, &body)).await;
         assert_eq!(reply.status, status, "{}", reply.text());
         bills.push((what, bill));
     }
-    house.advance(Duration::from_hours(1));
-    let login = post_as(&house, "irc-as-token", LOGIN, &service);
-    let (reply, bill) = cost(&house, login).await;
+    server.advance(Duration::from_hours(1));
+    let login = post_as(&server, "irc-as-token", LOGIN, &service);
+    let (reply, bill) = cost(&server, login).await;
     reply.ok();
     bills.push(("login by application service, first in a minute", bill));
     bills
 }
 
 async fn tokens(limits: &str) -> Bills {
-    let house = warm(limits).await;
+    let server = warm(limits).await;
     let mut bills = Vec::new();
-    let pair = house.post(LOGIN, &login_of("alice", PASSWORD)).await.ok();
+    let pair = server.post(LOGIN, &login_of("alice", PASSWORD)).await.ok();
     let path = "/_matrix/client/v3/refresh";
     let body = json!({ "refresh_token": pair["refresh_token"] });
     let mut next = Value::Null;
     for what in ["refresh", "refresh, repeated"] {
-        house.advance(Duration::from_hours(1));
-        let (reply, bill) = cost(&house, house.post(path, &body)).await;
+        server.advance(Duration::from_hours(1));
+        let (reply, bill) = cost(&server, server.post(path, &body)).await;
         next = reply.ok();
         bills.push((what, bill));
     }
@@ -99,11 +99,11 @@ async fn tokens(limits: &str) -> Bills {
         let bearer = format!("Bearer {token}");
         let headers = [("authorization", bearer.as_str())];
         let request = request(method, &path, &headers, body.as_bytes());
-        let (reply, bill) = cost(&house, house.send(request)).await;
+        let (reply, bill) = cost(&server, server.send(request)).await;
         reply.ok();
         bills.push((what, bill));
     }
-    let other = house.post(LOGIN, &login_of("alice", PASSWORD)).await.ok();
+    let other = server.post(LOGIN, &login_of("alice", PASSWORD)).await.ok();
     for (what, path, token) in [
         ("logout", "logout", token),
         (
@@ -114,7 +114,7 @@ async fn tokens(limits: &str) -> Bills {
     ] {
         let path = format!("{}/{path}", PREFIXES[1]);
         let request = Request::post(path).header("authorization", format!("Bearer {token}"));
-        let (reply, bill) = cost(&house, house.send(request.body(Vec::new()).unwrap())).await;
+        let (reply, bill) = cost(&server, server.send(request.body(Vec::new()).unwrap())).await;
         reply.ok();
         bills.push((what, bill));
     }

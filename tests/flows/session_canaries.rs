@@ -1,7 +1,7 @@
 //! What nobody may find of a login, a refresh or a logout, at any moment.
 
-use kit::{Log, PASSWORD};
 use serde_json::{Value, json};
+use test_support::{Log, PASSWORD};
 
 use crate::{
     api::support::{WHOAMI, post_as},
@@ -23,7 +23,7 @@ async fn tok_18_no_password_and_no_token_of_a_login_stands_anywhere() {
     watch.ignores_wire = true;
     watch.canaries.extend([WRONG, PASSWORD].map(str::to_owned));
     watch.unlogged.push(ALICE.to_owned());
-    sign_up_with(&watch.house, "alice", EMAIL, ALICE).await;
+    sign_up_with(&watch.server, "alice", EMAIL, ALICE).await;
     let by_address = |password: &str| {
         json!({
             "type": "m.login.password", "password": password,
@@ -38,28 +38,28 @@ async fn tok_18_no_password_and_no_token_of_a_login_stands_anywhere() {
         by_address(PASSWORD),
         login_of("alice", PASSWORD),
     ] {
-        let reply = watch.house.post(LOGIN, &body).await;
+        let reply = watch.server.post(LOGIN, &body).await;
         pair = watch.note(&reply);
     }
     for _ in 0..2 {
         let body = json!({ "refresh_token": pair["refresh_token"] });
         for _ in 0..2 {
             let path = "/_matrix/client/v3/refresh";
-            let reply = watch.house.post(path, &body).await;
+            let reply = watch.server.post(path, &body).await;
             watch.note(&reply);
             pair = reply.ok();
         }
         let token = pair["access_token"].as_str().unwrap_or_default();
-        watch.house.get_as(token, WHOAMI).await.ok();
-        let reply = watch.house.get_as(&format!("{token}x"), WHOAMI).await;
+        watch.server.get_as(token, WHOAMI).await.ok();
+        let reply = watch.server.get_as(&format!("{token}x"), WHOAMI).await;
         watch.note(&reply);
     }
     let token = pair["access_token"].as_str().unwrap_or_default();
     for path in ["logout/all", "logout"] {
         let path = format!("/_matrix/client/v3/{path}");
-        let reply = post_as(&watch.house, token, &path, &json!({})).await;
+        let reply = post_as(&watch.server, token, &path, &json!({})).await;
         watch.note(&reply);
     }
-    watch.house.deliver().await;
+    watch.server.deliver().await;
     watch.search();
 }

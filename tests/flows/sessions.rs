@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use kit::{House, PASSWORD, PREFIXES};
 use serde_json::{Value, json};
 use shared::{
     ids::Localpart,
-    uia::{Binding, OpenSession, Operation},
+    uia::{OpenSession, Operation, SessionScope},
 };
+use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use crate::flows::support::{
     DUMMY, TOKEN, TWO_STAGES, another_process, assert_people, count, is_free, new_token, people,
@@ -19,7 +19,7 @@ const HOUR: Duration = Duration::from_hours(1);
 /// UIA-12, UIA-32, L10
 #[tokio::test]
 async fn uia_12_an_unknown_session_gets_a_new_one_and_nothing_is_done() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let (long, longer) = ("x".repeat(255), "x".repeat(300));
     let junk = ["mine", &long, &longer, "\u{0}\"'<é>", " "];
     for (prefix, session) in PREFIXES
@@ -27,112 +27,112 @@ async fn uia_12_an_unknown_session_gets_a_new_one_and_nothing_is_done() {
         .flat_map(|prefix| junk.map(|junk| (prefix, junk)))
     {
         let body = with(wish("alice"), &stage(DUMMY, session));
-        let fresh = house
+        let fresh = server
             .post(&format!("{prefix}/register"), &body)
             .await
             .refused("M_UNKNOWN");
         assert_ne!(fresh["session"], session, "the client chooses no session");
         assert_eq!(fresh["completed"], json!([]), "the stage did not count");
-        assert_people(&house, &[]);
+        assert_people(&server, &[]);
     }
     // The new session is a good one.
-    let lost = house
+    let lost = server
         .register(&with(wish("alice"), &stage(DUMMY, "mine")))
         .await;
     let fresh = lost.refused("M_UNKNOWN")["session"]
         .as_str()
         .unwrap()
         .to_owned();
-    house.register(&stage(DUMMY, &fresh)).await.ok();
-    assert_people(&house, &["alice"]);
+    server.register(&stage(DUMMY, &fresh)).await.ok();
+    assert_people(&server, &["alice"]);
 }
 
 /// UIA-12, UIA-32: expiry is read from the clock, whatever TTL has done.
 #[tokio::test]
 async fn uia_32_a_session_expires_after_48_hours_swept_or_not() {
     for sweep in [false, true] {
-        let house = House::new().await;
-        let (_, session) = house.begin(&wish("alice")).await;
+        let server = TestServer::new().await;
+        let (_, session) = server.begin(&wish("alice")).await;
         let move_on = |by| {
-            house.local.clock().advance(by);
+            server.local.clock().advance(by);
             if sweep {
-                house.advance(Duration::ZERO);
+                server.advance(Duration::ZERO);
             }
         };
         move_on(Duration::from_millis(48 * 60 * 60 * 1000 - 1));
-        house
+        server
             .register(&json!({ "auth": { "session": session } }))
             .await
             .challenge();
         move_on(Duration::from_millis(1));
-        let fresh = house
+        let fresh = server
             .register(&stage(DUMMY, &session))
             .await
             .refused("M_UNKNOWN");
         assert_ne!(fresh["session"], session.as_str());
         assert_eq!(fresh["completed"], json!([]));
-        assert_people(&house, &[]);
+        assert_people(&server, &[]);
         let page = format!(
             "{}/auth/{DUMMY}/fallback/web?session={session}",
             PREFIXES[1]
         );
-        assert_eq!(house.get(&page).await.status, 404);
+        assert_eq!(server.get(&page).await.status, 404);
     }
 }
 
 #[tokio::test]
 async fn uia_32_activity_does_not_prolong_a_session() {
-    let house = House::with(&[TWO_STAGES]).await;
-    let token = new_token(&house, &[]).await;
-    let (_, session) = house.begin(&wish("alice")).await;
-    house.advance(47 * HOUR);
-    house
+    let server = TestServer::with(&[TWO_STAGES]).await;
+    let token = new_token(&server, &[]).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    server.advance(47 * HOUR);
+    server
         .register(&token_stage(&token, Some(&session)))
         .await
         .challenge();
-    house.advance(HOUR);
-    house
+    server.advance(HOUR);
+    server
         .register(&stage(DUMMY, &session))
         .await
         .refused("M_UNKNOWN");
-    assert_people(&house, &[]);
+    assert_people(&server, &[]);
 }
 
 #[tokio::test]
 async fn uia_32_a_session_outlives_the_process_that_began_it() {
     let directory = tempfile::tempdir().unwrap();
-    let house = House::in_directory(&[TWO_STAGES], directory.path()).await;
-    let token = new_token(&house, &[]).await;
-    let (_, session) = house.begin(&wish("alice")).await;
-    drop(house);
-    let house = House::in_directory(&[TWO_STAGES], directory.path()).await;
-    let second = house
+    let server = TestServer::in_directory(&[TWO_STAGES], directory.path()).await;
+    let token = new_token(&server, &[]).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    drop(server);
+    let server = TestServer::in_directory(&[TWO_STAGES], directory.path()).await;
+    let second = server
         .register(&token_stage(&token, Some(&session)))
         .await
         .challenge();
     assert_eq!(second["completed"], json!([TOKEN]));
-    drop(house);
-    let house = House::in_directory(&[TWO_STAGES], directory.path()).await;
-    let answer = house.register(&stage(DUMMY, &session)).await.ok();
+    drop(server);
+    let server = TestServer::in_directory(&[TWO_STAGES], directory.path()).await;
+    let answer = server.register(&stage(DUMMY, &session)).await.ok();
     assert_eq!(answer["user_id"], "@alice:localhost");
 }
 
 /// UIA-13, UIA-14, incident 15 (UIA begun for one act finished another)
 #[tokio::test]
 async fn uia_13_a_session_begun_for_something_else_makes_no_account() {
-    let house = House::new().await;
-    let app = another_process(&house);
-    let with_user = Binding {
+    let server = TestServer::new().await;
+    let app = another_process(&server);
+    let with_user = SessionScope {
         user: Some((Localpart::stored("alice").unwrap(), 1)),
-        ..Binding::register()
+        ..SessionScope::register()
     };
-    let other_target = Binding {
+    let other_target = SessionScope {
         target: "PHONE".to_owned(),
-        ..Binding::register()
+        ..SessionScope::register()
     };
-    let other_act = Binding {
+    let other_act = SessionScope {
         operation: Operation::Deactivate,
-        ..Binding::register()
+        ..SessionScope::register()
     };
     for binding in [with_user, other_target, other_act] {
         let mut foreign = OpenSession::begin(&app, binding, Value::Null);
@@ -144,7 +144,7 @@ async fn uia_13_a_session_begun_for_something_else_makes_no_account() {
                 &json!({ "auth": { "session": foreign.id() } }),
             ),
         ] {
-            house.register(&body).await.error(403, "M_FORBIDDEN");
+            server.register(&body).await.error(403, "M_FORBIDDEN");
         }
         let kept = OpenSession::find(&app, foreign.secret_id())
             .await
@@ -152,7 +152,7 @@ async fn uia_13_a_session_begun_for_something_else_makes_no_account() {
             .unwrap();
         assert!(!kept.is_finished() && kept.state.completed.is_empty());
     }
-    assert_people(&house, &[]);
+    assert_people(&server, &[]);
 }
 
 /// UIA-19, REG-17, REG-19
@@ -164,13 +164,13 @@ async fn uia_19_what_was_asked_first_is_remembered() {
     });
     for with_type in [false, true] {
         for prefix in PREFIXES {
-            let house = House::new().await;
+            let server = TestServer::new().await;
             let path = format!("{prefix}/register");
-            let first = house.post(&path, &asked).await.challenge();
+            let first = server.post(&path, &asked).await.challenge();
             let session = first["session"].as_str().unwrap();
             if !with_type {
                 let page = format!("{prefix}/auth/{DUMMY}/fallback/web?session={session}");
-                let done = house
+                let done = server
                     .send(http::Request::post(page).body(Vec::new()).unwrap())
                     .await;
                 assert_eq!(done.status, 200);
@@ -180,41 +180,41 @@ async fn uia_19_what_was_asked_first_is_remembered() {
             } else {
                 json!({ "auth": { "session": session } })
             };
-            let answer = house.post(&path, &last).await.ok();
+            let answer = server.post(&path, &last).await.ok();
             assert_eq!(answer["user_id"], "@alice:localhost");
             assert_eq!(answer["device_id"], "PHONE");
             assert!(answer["refresh_token"].is_string());
-            assert_eq!(whoami(&house, &answer).await["device_id"], "PHONE");
-            let rows = house.local.engine().table("Accounts").unwrap();
+            assert_eq!(whoami(&server, &answer).await["device_id"], "PHONE");
+            let rows = server.local.engine().table("Accounts").unwrap();
             let device = rows
                 .iter()
                 .find(|row| row["sk"]["S"] == "DEV#PHONE")
                 .unwrap();
             assert_eq!(device["display_name"]["S"], "my phone");
-            assert_people(&house, &["alice"]);
+            assert_people(&server, &["alice"]);
         }
     }
 }
 
 #[tokio::test]
 async fn uia_19_inhibit_login_is_remembered() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let asked = with(wish("alice"), &json!({ "inhibit_login": true }));
-    let (_, session) = house.begin(&asked).await;
-    let answer = house.register(&stage(DUMMY, &session)).await.ok();
+    let (_, session) = server.begin(&asked).await;
+    let answer = server.register(&stage(DUMMY, &session)).await.ok();
     assert_eq!(
         answer,
         json!({ "user_id": "@alice:localhost", "home_server": "localhost" })
     );
-    let rows = &people(&house)["alice"];
+    let rows = &people(&server)["alice"];
     assert_eq!(rows.iter().collect::<Vec<_>>(), ["A", "PW"]);
 }
 
 #[tokio::test]
 async fn uia_20_what_is_sent_later_is_judged_again() {
-    let house = House::with(&[("GATEHOUSE_PASSWORD_MIN_SCORE", "3")]).await;
-    house.sign_up("taken").await;
-    let (_, session) = house.begin(&wish("alice")).await;
+    let server = TestServer::with(&[("GATEHOUSE_PASSWORD_MIN_SCORE", "3")]).await;
+    server.sign_up("taken").await;
+    let (_, session) = server.begin(&wish("alice")).await;
     for (change, code) in [
         (json!({ "username": "taken" }), "M_USER_IN_USE"),
         (json!({ "username": "TAKEN" }), "M_USER_IN_USE"),
@@ -225,102 +225,102 @@ async fn uia_20_what_is_sent_later_is_judged_again() {
         (json!({ "inhibit_login": "yes" }), "M_BAD_JSON"),
     ] {
         let body = with(change, &stage(DUMMY, &session));
-        house.register(&body).await.error(400, code);
+        server.register(&body).await.error(400, code);
     }
-    assert_people(&house, &["taken"]);
+    assert_people(&server, &["taken"]);
     let last = with(json!({ "username": "bob" }), &stage(DUMMY, &session));
     assert_eq!(
-        house.register(&last).await.ok()["user_id"],
+        server.register(&last).await.ok()["user_id"],
         "@bob:localhost"
     );
-    assert_people(&house, &["bob", "taken"]);
+    assert_people(&server, &["bob", "taken"]);
 }
 
 /// UIA-20: the password that counts is the one that was sent last.
 #[tokio::test]
 async fn uia_20_a_name_sent_later_is_judged_with_the_password_that_is_remembered() {
-    let house = House::with(&[("GATEHOUSE_PASSWORD_MIN_SCORE", "3")]).await;
+    let server = TestServer::with(&[("GATEHOUSE_PASSWORD_MIN_SCORE", "3")]).await;
     let password = "zanzibarian-marmalade";
-    let (_, session) = house.begin(&json!({ "password": password })).await;
+    let (_, session) = server.begin(&json!({ "password": password })).await;
     let last = with(json!({ "username": password }), &stage(DUMMY, &session));
-    house.register(&last).await.error(400, "M_WEAK_PASSWORD");
-    assert_people(&house, &[]);
+    server.register(&last).await.error(400, "M_WEAK_PASSWORD");
+    assert_people(&server, &[]);
 }
 
 #[tokio::test]
 async fn reg_36_a_display_name_alone_wipes_nothing() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let asked = with(
         wish("alice"),
         &json!({ "device_id": "PHONE", "inhibit_login": false }),
     );
-    let (_, session) = house.begin(&asked).await;
+    let (_, session) = server.begin(&asked).await;
     let alone = json!({ "initial_device_display_name": "later", "auth": { "session": session } });
-    house.register(&alone).await.challenge();
-    let answer = house.register(&stage(DUMMY, &session)).await.ok();
+    server.register(&alone).await.challenge();
+    let answer = server.register(&stage(DUMMY, &session)).await.ok();
     assert_eq!(answer["user_id"], "@alice:localhost");
     assert_eq!(answer["device_id"], "PHONE");
-    let rows = house.local.engine().table("Accounts").unwrap();
+    let rows = server.local.engine().table("Accounts").unwrap();
     let device = rows
         .iter()
         .find(|row| row["sk"]["S"] == "DEV#PHONE")
         .unwrap();
     assert_eq!(device["display_name"]["S"], "later");
-    assert_people(&house, &["alice"]);
+    assert_people(&server, &["alice"]);
 }
 
 #[tokio::test]
 async fn reg_23_a_missing_password_is_missed_at_the_end_and_burns_nothing() {
-    let house = House::new().await;
-    let (_, session) = house.begin(&json!({ "username": "alice" })).await;
-    house
+    let server = TestServer::new().await;
+    let (_, session) = server.begin(&json!({ "username": "alice" })).await;
+    server
         .register(&stage(DUMMY, &session))
         .await
         .error(400, "M_MISSING_PARAM");
-    assert_people(&house, &[]);
+    assert_people(&server, &[]);
     let once = json!({ "username": "alice", "auth": { "type": DUMMY } });
-    house.register(&once).await.error(400, "M_MISSING_PARAM");
+    server.register(&once).await.error(400, "M_MISSING_PARAM");
     let last = json!({ "password": PASSWORD, "auth": { "session": session } });
     assert_eq!(
-        house.register(&last).await.ok()["user_id"],
+        server.register(&last).await.ok()["user_id"],
         "@alice:localhost"
     );
-    assert_people(&house, &["alice"]);
+    assert_people(&server, &["alice"]);
 }
 
 #[tokio::test]
 async fn reg_15_the_steps_before_the_last_reserve_nothing() {
-    let house = House::with(&[TWO_STAGES]).await;
-    let token = new_token(&house, &["--uses", "1"]).await;
-    let (_, session) = house.begin(&wish("alice")).await;
-    house
+    let server = TestServer::with(&[TWO_STAGES]).await;
+    let token = new_token(&server, &["--uses", "1"]).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    server
         .register(&token_stage(&token, Some(&session)))
         .await
         .challenge();
-    assert!(is_free(&house, "alice").await);
-    let (_, other) = house.begin(&wish("alice")).await;
-    house
+    assert!(is_free(&server, "alice").await);
+    let (_, other) = server.begin(&wish("alice")).await;
+    server
         .register(&token_stage(&token, Some(&other)))
         .await
         .challenge();
     assert_eq!(
-        house.register(&stage(DUMMY, &other)).await.ok()["user_id"],
+        server.register(&stage(DUMMY, &other)).await.ok()["user_id"],
         "@alice:localhost"
     );
-    assert_people(&house, &["alice"]);
+    assert_people(&server, &["alice"]);
 }
 
 /// L12 (request bodies of abandoned sessions kept for ever)
 #[tokio::test]
 async fn l12_abandoned_sessions_leave_nothing_behind() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for number in 0..300 {
-        house.begin(&wish(&format!("user{number}"))).await;
+        server.begin(&wish(&format!("user{number}"))).await;
     }
-    assert_eq!(count(&house, "UiaSessions"), 300);
-    house.advance(Duration::from_secs(48 * 60 * 60 - 1));
-    assert_eq!(count(&house, "UiaSessions"), 300);
-    house.advance(Duration::from_secs(1));
-    assert_eq!(count(&house, "UiaSessions"), 0);
-    assert_eq!(count(&house, "Accounts"), 0);
+    assert_eq!(count(&server, "UiaSessions"), 300);
+    server.advance(Duration::from_secs(48 * 60 * 60 - 1));
+    assert_eq!(count(&server, "UiaSessions"), 300);
+    server.advance(Duration::from_secs(1));
+    assert_eq!(count(&server, "UiaSessions"), 0);
+    assert_eq!(count(&server, "Accounts"), 0);
 }

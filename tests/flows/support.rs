@@ -12,14 +12,14 @@ use std::{
 
 use clap::Parser;
 use gatehouse_admin::{Admin, Cli, Report};
-use gatehouse_local::tap::{Fault, Kind};
+use gatehouse_local::proxy::{Fault, FaultKind};
 use http::Request;
-use kit::{House, PASSWORD, Reply};
 use serde_json::{Value, json};
 use shared::{
     app::App,
-    chance::{Chance, SystemChance},
+    rng::{SystemRng, Rng},
 };
+use test_support::{PASSWORD, Reply, TestServer};
 use tokio::sync::{Mutex, MutexGuard};
 
 pub(crate) const DUMMY: &str = "m.login.dummy";
@@ -72,18 +72,18 @@ pub(crate) fn wish(name: &str) -> Value {
 }
 
 /// Who this answer's token belongs to.
-pub(crate) async fn whoami(house: &House, answer: &Value) -> Value {
+pub(crate) async fn whoami(server: &TestServer, answer: &Value) -> Value {
     let token = answer["access_token"].as_str().unwrap();
-    house
+    server
         .get_as(token, "/_matrix/client/v3/account/whoami")
         .await
         .ok()
 }
 
 /// Whether the name is free, asked as a client asks.
-pub(crate) async fn is_free(house: &House, name: &str) -> bool {
+pub(crate) async fn is_free(server: &TestServer, name: &str) -> bool {
     let path = format!("/_matrix/client/v3/register/available?username={name}");
-    let reply = house.get(&path).await;
+    let reply = server.get(&path).await;
     if reply.status == 200 {
         return true;
     }
@@ -97,17 +97,17 @@ pub(crate) fn page(prefix: &str, stage: &str, session: &str) -> String {
 }
 
 /// Submits a page's form.
-pub(crate) async fn submit(house: &House, path: &str, form: &str) -> Reply {
+pub(crate) async fn submit(server: &TestServer, path: &str, form: &str) -> Reply {
     let request = Request::post(path).header("content-type", "application/x-www-form-urlencoded");
-    house
+    server
         .send(request.body(form.as_bytes().to_vec()).unwrap())
         .await
 }
 
 /// Everybody in the tables: localpart and the sort keys of the partition.
-pub(crate) fn people(house: &House) -> BTreeMap<String, BTreeSet<String>> {
+pub(crate) fn people(server: &TestServer) -> BTreeMap<String, BTreeSet<String>> {
     let mut people: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for row in house.local.engine().table("Accounts").unwrap() {
+    for row in server.local.engine().table("Accounts").unwrap() {
         if let Some(name) = row["pk"]["S"].as_str().unwrap().strip_prefix("USER#") {
             let sk = row["sk"]["S"].as_str().unwrap().to_owned();
             people.entry(name.to_owned()).or_default().insert(sk);
@@ -119,8 +119,8 @@ pub(crate) fn people(house: &House) -> BTreeMap<String, BTreeSet<String>> {
 /// Asserts that these people and no others have accounts, each of them whole: the account, one
 /// password and one device, and nothing that belongs to nobody.
 #[track_caller]
-pub(crate) fn assert_people(house: &House, expected: &[&str]) {
-    let people = people(house);
+pub(crate) fn assert_people(server: &TestServer, expected: &[&str]) {
+    let people = people(server);
     let names: Vec<&str> = people.keys().map(String::as_str).collect();
     assert_eq!(names, expected);
     assert_whole(&people);
@@ -145,13 +145,13 @@ pub(crate) fn assert_whole(people: &BTreeMap<String, BTreeSet<String>>) {
 }
 
 /// How many rows there are.
-pub(crate) fn count(house: &House, table: &str) -> usize {
-    house.local.engine().table(table).unwrap().len()
+pub(crate) fn count(server: &TestServer, table: &str) -> usize {
+    server.local.engine().table(table).unwrap().len()
 }
 
 /// The uses that all limited registration tokens have left, share by share.
-pub(crate) fn uses_left(house: &House) -> Vec<i64> {
-    let rows = house.local.engine().table("Accounts").unwrap();
+pub(crate) fn uses_left(server: &TestServer) -> Vec<i64> {
+    let rows = server.local.engine().table("Accounts").unwrap();
     let shares = rows
         .iter()
         .filter(|row| row["sk"]["S"].as_str().unwrap().starts_with("S#"));
@@ -184,13 +184,13 @@ where
 
 /// Sends this body this many times at once.
 pub(crate) async fn register_at_once(
-    house: &Arc<House>,
+    server: &Arc<TestServer>,
     times: usize,
     body: impl Fn(usize) -> Value,
 ) -> Vec<Reply> {
     at_once(times, |number| {
-        let (house, body) = (Arc::clone(house), body(number));
-        async move { house.register(&body).await }
+        let (server, body) = (Arc::clone(server), body(number));
+        async move { server.register(&body).await }
     })
     .await
 }
@@ -217,17 +217,20 @@ pub(crate) fn tallied(expected: &[(u16, &str, usize)]) -> BTreeMap<(u16, String)
 }
 
 /// The operator's command, run once more, which must succeed.
-pub(crate) async fn admin_run(house: &House, arguments: &[&str]) -> Value {
-    run_operator(house, arguments).await.unwrap().json
+pub(crate) async fn admin_run(server: &TestServer, arguments: &[&str]) -> Value {
+    run_operator(server, arguments).await.unwrap().json
 }
 
 /// The same, whatever comes of it: every run draws its own chance.
-pub(crate) async fn run_operator(house: &House, arguments: &[&str]) -> anyhow::Result<Report> {
-    let admin = house.admin();
-    let chance: Arc<dyn Chance> = Arc::new(SystemChance);
+pub(crate) async fn run_operator(
+    server: &TestServer,
+    arguments: &[&str],
+) -> anyhow::Result<Report> {
+    let admin = server.admin();
+    let rng: Arc<dyn Rng> = Arc::new(SystemRng);
     let admin = Admin {
-        store: another_process(house).store.clone(),
-        chance,
+        store: another_process(server).store.clone(),
+        rng,
         ..admin
     };
     let cli = Cli::try_parse_from(["gatehouse-admin"].iter().chain(arguments)).unwrap();
@@ -235,48 +238,48 @@ pub(crate) async fn run_operator(house: &House, arguments: &[&str]) -> anyhow::R
 }
 
 /// A new registration token with these further arguments.
-pub(crate) async fn new_token(house: &House, arguments: &[&str]) -> String {
+pub(crate) async fn new_token(server: &TestServer, arguments: &[&str]) -> String {
     let all = [&["registration-tokens", "create"], arguments].concat();
-    admin_run(house, &all).await["token"]
+    admin_run(server, &all).await["token"]
         .as_str()
         .unwrap()
         .to_owned()
 }
 
 /// Another process of the same deployment: its own memory, the same tables and settings.
-pub(crate) fn another_process(house: &House) -> Arc<App> {
-    process_of(house, "another")
+pub(crate) fn another_process(server: &TestServer) -> Arc<App> {
+    process_of(server, "another")
 }
 
 /// Another process of this function.
-pub(crate) fn process_of(house: &House, function: &str) -> Arc<App> {
-    let aws = house.local.aws(function);
-    let clock = Arc::clone(house.local.clock());
+pub(crate) fn process_of(server: &TestServer, function: &str) -> Arc<App> {
+    let aws = server.local.aws(function);
+    let clock = Arc::clone(server.local.clock());
     App::new(
-        Arc::clone(house.local.config()),
+        Arc::clone(server.local.config()),
         &aws,
         clock,
-        Arc::new(SystemChance),
+        Arc::new(SystemRng),
     )
 }
 
 /// Sends the same last request twice: the second time as a whole while the first one is held up in
 /// its `nth` call of `operation`. Returns the reply to the one that was held up, then the other.
 pub(crate) async fn overtaken(
-    house: &Arc<House>,
+    server: &Arc<TestServer>,
     (operation, nth): (&str, u64),
     last: &Value,
 ) -> (Reply, Reply) {
-    let hold = Kind::Delay(Duration::from_millis(800));
-    let tap = house.local.tap();
-    tap.inject(Fault::new(hold).on(operation).by("Register").nth(nth));
-    let (own, body) = (Arc::clone(house), last.clone());
+    let hold = FaultKind::Delay(Duration::from_millis(800));
+    let proxy = server.local.proxy();
+    proxy.inject(Fault::new(hold).on(operation).by("Register").nth(nth));
+    let (own, body) = (Arc::clone(server), last.clone());
     let slow = tokio::spawn(async move { own.register(&body).await });
-    while tap.pending_faults() > 0 {
+    while proxy.pending_faults() > 0 {
         assert!(!slow.is_finished(), "there is no such call");
         tokio::task::yield_now().await;
     }
-    let quick = house.register(last).await;
+    let quick = server.register(last).await;
     assert!(!slow.is_finished(), "it has not been overtaken");
     (slow.await.unwrap(), quick)
 }

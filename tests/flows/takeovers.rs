@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gatehouse_local::tap::{Fault, Kind};
-use kit::{House, PASSWORD, PREFIXES};
+use gatehouse_local::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
+use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use crate::flows::{
     addresses::{ALICE, EMAIL, claims, confirm, link_to},
@@ -18,12 +18,12 @@ use crate::flows::{
 const ADD: &str = "/_matrix/client/v3/account/3pid/add";
 
 /// Proves an address for an account, and gives what names the proof.
-async fn prove(house: &House, address: &str) -> Value {
+async fn prove(server: &TestServer, address: &str) -> Value {
     let ask = json!({ "email": address, "client_secret": "add", "send_attempt": 1 });
     let path = "/_matrix/client/v3/account/3pid/email/requestToken";
-    let asked = house.post(path, &ask).await.ok();
-    house.deliver().await;
-    confirm(house, &link_to(house, address)).await;
+    let asked = server.post(path, &ask).await.ok();
+    server.deliver().await;
+    confirm(server, &link_to(server, address)).await;
     json!({ "sid": asked["sid"], "client_secret": "add" })
 }
 
@@ -31,10 +31,10 @@ async fn prove(house: &House, address: &str) -> Value {
 /// the devices were kept: in no operation, with a token or without.
 #[tokio::test]
 async fn pwd_13_what_an_old_password_has_proven_dies_with_it() {
-    let house = House::with(&ADDRESSES).await;
-    let owner = sign_up_with(&house, "alice", EMAIL, ALICE).await;
-    let thief = log_in(&house, "alice", PASSWORD).await;
-    let creds = prove(&house, "thief@example.org").await;
+    let server = TestServer::with(&ADDRESSES).await;
+    let owner = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    let thief = log_in(&server, "alice", PASSWORD).await;
+    let creds = prove(&server, "thief@example.org").await;
     // The stage is done in each of these sessions, and the operation is not.
     let mut sessions = Vec::new();
     for (path, body) in [
@@ -43,27 +43,32 @@ async fn pwd_13_what_an_old_password_has_proven_dies_with_it() {
         (DELETE_DEVICES, json!({ "devices": [owner.id] })),
         (ADD, creds),
     ] {
-        let (_, session) = thief.begin(&house, path, &body).await;
+        let (_, session) = thief.begin(&server, path, &body).await;
         let stage = page(PREFIXES[1], "m.login.password", &session);
-        let done = submit(&house, &stage, "password=ostrich+lamp+8+quarrel").await;
+        let done = submit(&server, &stage, "password=ostrich+lamp+8+quarrel").await;
         assert_eq!(done.status, 200);
         sessions.push((path, session));
     }
-    let tokenless = house.post(END, &json!({})).await.challenge();
+    let tokenless = server.post(END, &json!({})).await.challenge();
     let stage = page(
         PREFIXES[1],
         "m.login.password",
         tokenless["session"].as_str().unwrap(),
     );
-    submit(&house, &stage, "user=alice&password=ostrich+lamp+8+quarrel").await;
-    house.advance(Duration::from_secs(1));
+    submit(
+        &server,
+        &stage,
+        "user=alice&password=ostrich+lamp+8+quarrel",
+    )
+    .await;
+    server.advance(Duration::from_secs(1));
     let change = json!({ "new_password": OTHER, "logout_devices": false });
     let change = with_auth(change, password_of("alice", PASSWORD, None));
-    owner.post(&house, CHANGE, &change).await.ok();
+    owner.post(&server, CHANGE, &change).await.ok();
 
     for (path, session) in sessions {
         let body = json!({ "auth": { "session": session } });
-        let reply = thief.post(&house, path, &body).await;
+        let reply = thief.post(&server, path, &body).await;
         // A proof of an address that was asked for before is worth nothing either.
         let code = if path == ADD {
             "M_THREEPID_AUTH_FAILED"
@@ -73,125 +78,125 @@ async fn pwd_13_what_an_old_password_has_proven_dies_with_it() {
         reply.error(403, code);
     }
     let body = json!({ "auth": { "session": tokenless["session"] } });
-    house.post(END, &body).await.error(403, "M_FORBIDDEN");
-    assert!(owner.is_alive(&house).await);
-    try_login(&house, "alice", OTHER).await.ok();
-    assert!(!claims(&house).contains_key("email#thief@example.org"));
+    server.post(END, &body).await.error(403, "M_FORBIDDEN");
+    assert!(owner.is_alive(&server).await);
+    try_login(&server, "alice", OTHER).await.ok();
+    assert!(!claims(&server).contains_key("email#thief@example.org"));
 }
 
 /// PWD-05, PWD-06: a proof of an address is about who had it when it was asked for.
 #[tokio::test]
 async fn pwd_05_a_proof_of_an_earlier_owner_resets_nobody() {
-    let house = House::with(&ADDRESSES).await;
-    let earlier = sign_up_with(&house, "earlier", EMAIL, ALICE).await;
-    let asked = ask_reset(&house, EMAIL, ALICE, "kept-for-later").await;
-    asked.validate(&house).await;
+    let server = TestServer::with(&ADDRESSES).await;
+    let earlier = sign_up_with(&server, "earlier", EMAIL, ALICE).await;
+    let asked = ask_reset(&server, EMAIL, ALICE, "kept-for-later").await;
+    asked.validate(&server).await;
     let remove = json!({ "medium": "email", "address": ALICE });
     let path = "/_matrix/client/v3/account/3pid/delete";
-    earlier.post(&house, path, &remove).await.ok();
-    house.advance(Duration::from_secs(1));
-    let later = sign_up_with(&house, "later", EMAIL, ALICE).await;
+    earlier.post(&server, path, &remove).await.ok();
+    server.advance(Duration::from_secs(1));
+    let later = sign_up_with(&server, "later", EMAIL, ALICE).await;
     let mut body = asked.attempt(None);
     body["new_password"] = OTHER.into();
-    house.post(CHANGE, &body).await.refused("M_UNAUTHORIZED");
-    assert!(later.is_alive(&house).await);
-    try_login(&house, "later", PASSWORD).await.ok();
+    server.post(CHANGE, &body).await.refused("M_UNAUTHORIZED");
+    assert!(later.is_alive(&server).await);
+    try_login(&server, "later", PASSWORD).await.ok();
 }
 
 /// PWD-07, PWD-08: who logs in to the calling device while its password is changed is not spared.
 #[tokio::test]
 async fn pwd_08_a_login_to_the_calling_device_does_not_outlive_the_change() {
-    let house = Arc::new(House::with(&ADDRESSES).await);
-    let owner = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    let server = Arc::new(TestServer::with(&ADDRESSES).await);
+    let owner = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     // The change is held up before it is written, and in between the thief logs in.
-    let slow = Fault::new(Kind::Delay(Duration::from_millis(700)))
+    let slow = Fault::new(FaultKind::Delay(Duration::from_millis(700)))
         .by("AccountPassword")
         .on("TransactWriteItems");
-    house.local.tap().inject(slow);
+    server.local.proxy().inject(slow);
     let change = {
-        let (house, owner) = (Arc::clone(&house), owner.clone());
+        let (server, owner) = (Arc::clone(&server), owner.clone());
         tokio::spawn(async move {
             let wish = json!({ "new_password": OTHER });
             let body = with_auth(wish, password_of("alice", PASSWORD, None));
-            owner.post(&house, CHANGE, &body).await.status.as_u16()
+            owner.post(&server, CHANGE, &body).await.status.as_u16()
         })
     };
     tokio::time::sleep(Duration::from_millis(300)).await;
     let mut login = login_of("alice", PASSWORD);
     login["device_id"] = owner.id.as_str().into();
-    let thief = Device::of(&house.post(LOGIN, &login).await.ok());
+    let thief = Device::of(&server.post(LOGIN, &login).await.ok());
     let status = change.await.unwrap();
-    house.local.tap().calm();
+    server.local.proxy().clear_faults();
     // The login was first: the owner's request came with a token that is dead.
     assert_eq!(status, 403);
-    assert!(!owner.is_alive(&house).await && thief.is_alive(&house).await);
-    try_login(&house, "alice", PASSWORD).await.ok();
+    assert!(!owner.is_alive(&server).await && thief.is_alive(&server).await);
+    try_login(&server, "alice", PASSWORD).await.ok();
 }
 
 /// PWD-07, REFR-03: a pair of tokens that nobody has used yet does not outlive a change.
 #[tokio::test]
 async fn pwd_11_an_unused_pair_of_the_calling_device_dies_with_the_old_password() {
-    let house = House::with(&ADDRESSES).await;
-    sign_up_with(&house, "alice", EMAIL, ALICE).await;
-    let owner = log_in(&house, "alice", PASSWORD).await;
+    let server = TestServer::with(&ADDRESSES).await;
+    sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    let owner = log_in(&server, "alice", PASSWORD).await;
     let refresh = json!({ "refresh_token": owner.refresh.as_deref().unwrap() });
-    let pair = house
+    let pair = server
         .post("/_matrix/client/v3/refresh", &refresh)
         .await
         .ok();
     let wish = json!({ "new_password": OTHER });
     let body = with_auth(wish, password_of("alice", PASSWORD, None));
-    owner.post(&house, CHANGE, &body).await.ok();
+    owner.post(&server, CHANGE, &body).await.ok();
     let token = pair["access_token"].as_str().unwrap();
     let thief = Device {
         token: token.to_owned(),
         ..owner.clone()
     };
-    assert!(!thief.is_alive(&house).await);
-    assert!(owner.is_alive(&house).await);
+    assert!(!thief.is_alive(&server).await);
+    assert!(owner.is_alive(&server).await);
 }
 
 /// DEACT-13: an address that is added while the account ends is nobody's afterwards.
 #[tokio::test]
 async fn deact_13_an_addition_that_races_the_end_leaves_no_address_behind() {
-    let house = Arc::new(House::with(&ADDRESSES).await);
-    let owner = sign_up_with(&house, "alice", EMAIL, ALICE).await;
-    let second = log_in(&house, "alice", PASSWORD).await;
-    let creds = prove(&house, "second@example.org").await;
-    let slow = Fault::new(Kind::Delay(Duration::from_millis(700)))
+    let server = Arc::new(TestServer::with(&ADDRESSES).await);
+    let owner = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    let second = log_in(&server, "alice", PASSWORD).await;
+    let creds = prove(&server, "second@example.org").await;
+    let slow = Fault::new(FaultKind::Delay(Duration::from_millis(700)))
         .by("AccountDeactivate")
         .on("TransactWriteItems");
-    house.local.tap().inject(slow);
+    server.local.proxy().inject(slow);
     let end = {
-        let house = Arc::clone(&house);
+        let server = Arc::clone(&server);
         tokio::spawn(async move {
             let body = with_auth(json!({}), password_of("alice", PASSWORD, None));
-            owner.post(&house, END, &body).await.status.as_u16()
+            owner.post(&server, END, &body).await.status.as_u16()
         })
     };
     tokio::time::sleep(Duration::from_millis(300)).await;
     let body = json!({ "three_pid_creds": creds });
     second
-        .post(&house, "/_matrix/client/v3/account/3pid", &body)
+        .post(&server, "/_matrix/client/v3/account/3pid", &body)
         .await
         .ok();
     let status = end.await.unwrap();
-    house.local.tap().calm();
+    server.local.proxy().clear_faults();
     assert_eq!(status, 403, "the account has changed");
-    assert_eq!(claims(&house).len(), 2);
+    assert_eq!(claims(&server).len(), 2);
     let body = with_auth(json!({}), password_of("alice", PASSWORD, None));
-    second.post(&house, END, &body).await.ok();
-    assert!(claims(&house).is_empty());
-    house.deliver().await;
-    assert_eq!(rows_of(&house, "alice").len(), 1);
+    second.post(&server, END, &body).await.ok();
+    assert!(claims(&server).is_empty());
+    server.deliver().await;
+    assert_eq!(rows_of(&server, "alice").len(), 1);
 }
 
 /// HTTP-19: a change that its owner would not be told of is not made.
 #[tokio::test]
 async fn http_19_nobody_hides_a_change_behind_many() {
     let settings = [&ADDRESSES[..], &[("GATEHOUSE_LIMITS", "on")]].concat();
-    let house = House::with(&settings).await;
-    let thief = sign_up_with(&house, "alice", EMAIL, ALICE).await;
+    let server = TestServer::with(&settings).await;
+    let thief = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let change = || {
         with_auth(
             json!({ "new_password": PASSWORD }),
@@ -199,23 +204,23 @@ async fn http_19_nobody_hides_a_change_behind_many() {
         )
     };
     for _ in 0..10 {
-        thief.post(&house, CHANGE, &change()).await.ok();
+        thief.post(&server, CHANGE, &change()).await.ok();
     }
-    house.deliver().await;
-    let told = house.messages().len();
+    server.deliver().await;
+    let told = server.messages().len();
     let hidden = with_auth(
         json!({ "new_password": OTHER }),
         password_of("alice", PASSWORD, None),
     );
-    let reply = thief.post(&house, CHANGE, &hidden).await;
+    let reply = thief.post(&server, CHANGE, &hidden).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
-    house.deliver().await;
-    assert_eq!((house.messages().len(), told), (11, 11));
-    try_login(&house, "alice", OTHER)
+    server.deliver().await;
+    assert_eq!((server.messages().len(), told), (11, 11));
+    try_login(&server, "alice", OTHER)
         .await
         .error(403, "M_FORBIDDEN");
-    house.advance(Duration::from_hours(1));
-    thief.post(&house, CHANGE, &hidden).await.ok();
-    house.deliver().await;
-    assert_eq!(house.messages().len(), 12);
+    server.advance(Duration::from_hours(1));
+    thief.post(&server, CHANGE, &hidden).await.ok();
+    server.deliver().await;
+    assert_eq!(server.messages().len(), 12);
 }

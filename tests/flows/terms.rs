@@ -4,13 +4,13 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
-use kit::{House, PREFIXES};
 use serde_json::{Value, json};
+use test_support::{PREFIXES, TestServer};
 
 use crate::flows::support::{POLICIES, TERMS, assert_people, flows, page, stage, submit, wish};
 
-fn accepted(house: &House, policy: &str) -> Vec<String> {
-    let rows = house.local.engine().table("Accounts").unwrap();
+fn accepted(server: &TestServer, policy: &str) -> Vec<String> {
+    let rows = server.local.engine().table("Accounts").unwrap();
     let key = format!("TERMS#{policy}");
     rows.iter()
         .filter(|row| row["sk"]["S"] == key.as_str())
@@ -20,9 +20,9 @@ fn accepted(house: &House, policy: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn uia_61_the_policies_are_told_in_every_language() {
-    let house = House::with(&[flows(TERMS), POLICIES]).await;
+    let server = TestServer::with(&[flows(TERMS), POLICIES]).await;
     for prefix in PREFIXES {
-        let challenge = house
+        let challenge = server
             .post(&format!("{prefix}/register"), &json!({}))
             .await
             .challenge();
@@ -48,15 +48,15 @@ async fn uia_61_the_policies_are_told_in_every_language() {
 #[tokio::test]
 async fn uia_62_type_and_session_accept_the_terms_and_the_version_is_recorded() {
     for by_page in [false, true] {
-        let house = House::with(&[flows(TERMS), POLICIES]).await;
-        let (_, session) = house.begin(&wish("alice")).await;
+        let server = TestServer::with(&[flows(TERMS), POLICIES]).await;
+        let (_, session) = server.begin(&wish("alice")).await;
         if by_page {
-            let done = submit(&house, &page(PREFIXES[1], TERMS, &session), "").await;
+            let done = submit(&server, &page(PREFIXES[1], TERMS, &session), "").await;
             assert_eq!(done.status, 200);
         }
-        house.register(&stage(TERMS, &session)).await.ok();
-        assert_eq!(accepted(&house, "privacy"), ["1.2"]);
-        assert_people(&house, &["alice"]);
+        server.register(&stage(TERMS, &session)).await.ok();
+        assert_eq!(accepted(&server, "privacy"), ["1.2"]);
+        assert_people(&server, &["alice"]);
     }
 }
 
@@ -64,29 +64,29 @@ async fn uia_62_type_and_session_accept_the_terms_and_the_version_is_recorded() 
 #[tokio::test]
 async fn uia_62_the_recorded_version_is_the_shown_one() {
     let directory = tempfile::tempdir().unwrap();
-    let house = House::in_directory(&[flows(TERMS), POLICIES], directory.path()).await;
-    let (_, session) = house.begin(&wish("alice")).await;
-    drop(house);
+    let server = TestServer::in_directory(&[flows(TERMS), POLICIES], directory.path()).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    drop(server);
     let policies = r#"{"privacy":{"version":"2","en":{"name":"P","url":"https://example.org"}},
         "cookies":{"version":"7","en":{"name":"C","url":"https://example.org/c"}}}"#;
     let settings = [flows(TERMS), ("GATEHOUSE_TERMS", policies)];
-    let house = House::in_directory(&settings, directory.path()).await;
-    house.register(&stage(TERMS, &session)).await.ok();
-    assert_eq!(accepted(&house, "privacy"), ["1.2"]);
-    assert!(accepted(&house, "cookies").is_empty());
-    let (challenge, session) = house.begin(&wish("bob")).await;
+    let server = TestServer::in_directory(&settings, directory.path()).await;
+    server.register(&stage(TERMS, &session)).await.ok();
+    assert_eq!(accepted(&server, "privacy"), ["1.2"]);
+    assert!(accepted(&server, "cookies").is_empty());
+    let (challenge, session) = server.begin(&wish("bob")).await;
     assert_eq!(
         challenge["params"][TERMS]["policies"],
         serde_json::from_str::<Value>(policies).unwrap()
     );
-    house.register(&stage(TERMS, &session)).await.ok();
-    assert_eq!(accepted(&house, "privacy"), ["1.2", "2"]);
-    assert_eq!(accepted(&house, "cookies"), ["7"]);
+    server.register(&stage(TERMS, &session)).await.ok();
+    assert_eq!(accepted(&server, "privacy"), ["1.2", "2"]);
+    assert_eq!(accepted(&server, "cookies"), ["7"]);
 }
 
 #[tokio::test]
 async fn uia_62_terms_accepted_by_nobody_are_recorded_for_nobody() {
-    let house = House::with(&[flows("m.login.terms m.login.dummy"), POLICIES]).await;
-    house.sign_up("alice").await;
-    assert!(accepted(&house, "privacy").is_empty());
+    let server = TestServer::with(&[flows("m.login.terms m.login.dummy"), POLICIES]).await;
+    server.sign_up("alice").await;
+    assert!(accepted(&server, "privacy").is_empty());
 }

@@ -7,17 +7,17 @@
 
 use std::sync::Arc;
 
-use kit::{House, PASSWORD};
 use serde_json::{Value, json};
+use test_support::{PASSWORD, TestServer};
 
 use crate::flows::support::{
     DUMMY, TWO_STAGES, assert_whole, flows, new_token, overtaken, people, stage, token_stage,
     uses_left, wish, with,
 };
 
-async fn guest_upgrade(house: &House) -> Value {
+async fn guest_upgrade(server: &TestServer) -> Value {
     let path = "/_matrix/client/v3/register?kind=guest";
-    let guest = house.post(path, &json!({})).await.ok();
+    let guest = server.post(path, &json!({})).await.ok();
     let name = guest["user_id"].as_str().unwrap();
     let name = name.strip_prefix('@').unwrap().split(':').next().unwrap();
     with(
@@ -31,13 +31,13 @@ async fn guest_upgrade(house: &House) -> Value {
 async fn uia_15_a_final_that_is_overtaken_gives_the_same_bytes() {
     for asked in [wish("alice"), json!({ "password": PASSWORD })] {
         for at in [("BatchGetItem", 1), ("TransactWriteItems", 1)] {
-            let house = Arc::new(House::new().await);
-            let (_, session) = house.begin(&asked).await;
-            let (slow, quick) = overtaken(&house, at, &stage(DUMMY, &session)).await;
+            let server = Arc::new(TestServer::new().await);
+            let (_, session) = server.begin(&asked).await;
+            let (slow, quick) = overtaken(&server, at, &stage(DUMMY, &session)).await;
             quick.ok();
             assert_eq!(slow.text(), quick.text(), "{at:?}");
-            assert_eq!(people(&house).len(), 1);
-            assert_whole(&people(&house));
+            assert_eq!(people(&server).len(), 1);
+            assert_whole(&people(&server));
         }
     }
 }
@@ -47,16 +47,16 @@ async fn uia_15_a_final_that_is_overtaken_gives_the_same_bytes() {
 async fn uia_15_a_final_that_is_overtaken_does_not_miss_the_token_its_twin_has_spent() {
     for asked in [wish("alice"), json!({ "password": PASSWORD })] {
         for at in [("BatchGetItem", 1), ("Query", 1), ("TransactWriteItems", 1)] {
-            let house = Arc::new(House::with(&[TWO_STAGES]).await);
-            let token = new_token(&house, &["--uses", "1"]).await;
-            let (_, session) = house.begin(&asked).await;
-            house
+            let server = Arc::new(TestServer::with(&[TWO_STAGES]).await);
+            let token = new_token(&server, &["--uses", "1"]).await;
+            let (_, session) = server.begin(&asked).await;
+            server
                 .register(&token_stage(&token, Some(&session)))
                 .await
                 .challenge();
-            let (slow, quick) = overtaken(&house, at, &stage(DUMMY, &session)).await;
+            let (slow, quick) = overtaken(&server, at, &stage(DUMMY, &session)).await;
             quick.ok();
-            assert_eq!((people(&house).len(), uses_left(&house)), (1, vec![0]));
+            assert_eq!((people(&server).len(), uses_left(&server)), (1, vec![0]));
             assert_eq!(slow.text(), quick.text(), "{at:?}");
         }
     }
@@ -67,14 +67,14 @@ async fn uia_15_a_final_that_is_overtaken_does_not_miss_the_token_its_twin_has_s
 async fn uia_15_a_final_with_the_token_that_is_overtaken_gives_the_same_bytes() {
     for at in [("BatchGetItem", 1), ("Query", 1), ("TransactWriteItems", 1)] {
         let offered = flows("m.login.dummy+m.login.registration_token");
-        let house = Arc::new(House::with(&[offered]).await);
-        let token = new_token(&house, &["--uses", "1"]).await;
-        let (_, session) = house.begin(&wish("alice")).await;
-        house.register(&stage(DUMMY, &session)).await.challenge();
+        let server = Arc::new(TestServer::with(&[offered]).await);
+        let token = new_token(&server, &["--uses", "1"]).await;
+        let (_, session) = server.begin(&wish("alice")).await;
+        server.register(&stage(DUMMY, &session)).await.challenge();
         let last = token_stage(&token, Some(&session));
-        let (slow, quick) = overtaken(&house, at, &last).await;
+        let (slow, quick) = overtaken(&server, at, &last).await;
         quick.ok();
-        assert_eq!((people(&house).len(), uses_left(&house)), (1, vec![0]));
+        assert_eq!((people(&server).len(), uses_left(&server)), (1, vec![0]));
         assert_eq!(slow.text(), quick.text(), "{at:?}");
     }
 }
@@ -87,12 +87,12 @@ async fn uia_15_a_guests_upgrade_that_is_overtaken_gives_the_same_bytes() {
         ("BatchGetItem", 2),
         ("TransactWriteItems", 1),
     ] {
-        let house = Arc::new(House::with(&[("GATEHOUSE_GUESTS", "true")]).await);
-        let asked = guest_upgrade(&house).await;
-        let (_, session) = house.begin(&asked).await;
-        let (slow, quick) = overtaken(&house, at, &stage(DUMMY, &session)).await;
+        let server = Arc::new(TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await);
+        let asked = guest_upgrade(&server).await;
+        let (_, session) = server.begin(&asked).await;
+        let (slow, quick) = overtaken(&server, at, &stage(DUMMY, &session)).await;
         quick.ok();
-        assert_eq!(people(&house).len(), 1);
+        assert_eq!(people(&server).len(), 1);
         assert_eq!(slow.text(), quick.text(), "{at:?}");
     }
 }
@@ -100,25 +100,25 @@ async fn uia_15_a_guests_upgrade_that_is_overtaken_gives_the_same_bytes() {
 /// UIA-09, UIA-15: the session moves on without being finished; nothing that happened in it is lost.
 #[tokio::test]
 async fn uia_15_a_final_that_is_overtaken_by_a_poll_with_another_name_still_makes_one_account() {
-    let house = Arc::new(House::with(&[TWO_STAGES]).await);
-    let token = new_token(&house, &["--uses", "1"]).await;
-    let (_, session) = house.begin(&wish("alice")).await;
-    house
+    let server = Arc::new(TestServer::with(&[TWO_STAGES]).await);
+    let token = new_token(&server, &["--uses", "1"]).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    server
         .register(&token_stage(&token, Some(&session)))
         .await
         .challenge();
     let last = stage(DUMMY, &session);
-    let own = Arc::clone(&house);
-    let hold = gatehouse_local::tap::Kind::Delay(std::time::Duration::from_millis(500));
-    let tap = house.local.tap();
-    tap.inject(gatehouse_local::tap::Fault::new(hold).on("TransactWriteItems"));
+    let own = Arc::clone(&server);
+    let hold = gatehouse_local::proxy::FaultKind::Delay(std::time::Duration::from_millis(500));
+    let proxy = server.local.proxy();
+    proxy.inject(gatehouse_local::proxy::Fault::new(hold).on("TransactWriteItems"));
     let slow = tokio::spawn(async move { own.register(&last).await });
-    while tap.pending_faults() > 0 {
+    while proxy.pending_faults() > 0 {
         tokio::task::yield_now().await;
     }
     let poll = json!({ "device_id": "OTHER", "auth": { "session": session } });
-    house.register(&poll).await.challenge();
+    server.register(&poll).await.challenge();
     let answer = slow.await.unwrap().ok();
     assert_eq!(answer["user_id"], "@alice:localhost");
-    assert_eq!((people(&house).len(), uses_left(&house)), (1, vec![0]));
+    assert_eq!((people(&server).len(), uses_left(&server)), (1, vec![0]));
 }

@@ -3,7 +3,7 @@
 
 use shared::{
     secrets::Generation,
-    store::{StoreError, Wanted},
+    store::{RegistrationLookup, StoreError},
 };
 
 use super::checks::Check;
@@ -18,9 +18,9 @@ pub(super) async fn look(admin: &Admin) -> Vec<Check> {
 }
 
 async fn appservices(admin: &Admin) -> Result<Vec<String>, StoreError> {
-    let wanted = Wanted {
+    let wanted = RegistrationLookup {
         appservices: true,
-        ..Wanted::default()
+        ..RegistrationLookup::default()
     };
     let row = admin.store.registration_facts(wanted).await?.appservices;
     let records = row.unwrap_or_default().records.into_iter();

@@ -33,9 +33,9 @@ pub(super) async fn run(
         let account = read(admin, user).await?;
         let own = admin.store.addresses_of(user).await?;
         let addresses: Vec<_> = own.into_iter().map(|own| own.threepid).collect();
-        let (now, chance) = (admin.clock.now(), &*admin.chance);
-        let mut messages = notices::mails_at(now, chance, &addresses, Notice::Deactivated);
-        messages.push(NewMessage::purge(user, now, chance));
+        let (now, rng) = (admin.clock.now(), &*admin.rng);
+        let mut messages = notices::mails_at(now, rng, &addresses, Notice::Deactivated);
+        messages.push(NewMessage::purge(user, now, rng));
         let end = Deactivation {
             user: user.clone(),
             account,

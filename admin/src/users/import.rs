@@ -14,7 +14,7 @@ use serde_json::json;
 use shared::{
     config::read_imported_pepper,
     passwords::PasswordHash,
-    secrets::Purpose,
+    secrets::KeyPurpose,
     store::{ImportAccountError, ImportedAccount, StoreError},
     threepids::Medium,
 };
@@ -142,7 +142,7 @@ impl Candidate {
         let told = told.to_string();
         let account = ImportedAccount {
             localpart: user.localpart,
-            marker: admin.keys.hash(Purpose::ImportMarker, told.as_bytes()),
+            marker: admin.keys.hash(KeyPurpose::ImportMarker, told.as_bytes()),
             created: user.created.unwrap_or(now),
             deactivated: user.deactivated,
             password: user.password_hash.map(|phc| PasswordHash {
@@ -231,7 +231,7 @@ fn holder(admin: &Admin, candidate: &Candidate, marker: Option<&str>) -> Outcome
     let (keys, told) = (&admin.keys, candidate.told.as_bytes());
     let name = candidate.account.localpart.as_str();
     match marker {
-        Some(marker) if keys.hash_matches(Purpose::ImportMarker, told, marker) => Outcome::Known,
+        Some(marker) if keys.hash_matches(KeyPurpose::ImportMarker, told, marker) => Outcome::Known,
         Some(_) => Outcome::Refused(format!(
             "`{name}` was imported before, out of a line that said something else"
         )),

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anyhow::bail;
 use serde_json::{Value, json};
-use shared::{ids::Localpart, secrets::Purpose, store::UserRecord};
+use shared::{ids::Localpart, secrets::KeyPurpose, store::UserRecord};
 
 use super::nobody;
 use crate::{Admin, Report, times};
@@ -147,7 +147,7 @@ fn text(admin: &Admin, user: &Localpart, record: &UserRecord) -> Result<String, 
 fn log_hashes(admin: &Admin, user: &Localpart) -> Vec<String> {
     admin
         .keys
-        .hashes(Purpose::LoggedUser, user.as_str().as_bytes())
+        .hashes(KeyPurpose::LoggedUser, user.as_str().as_bytes())
 }
 
 /// What users may choose themselves, without what would tell a terminal to do something.

@@ -8,7 +8,7 @@
 use anyhow::{Context, bail, ensure};
 use serde_json::json;
 use shared::{
-    accounts::{ChangeAccountError, PasswordChange, Sparing},
+    accounts::{ChangeAccountError, DeviceLogout, PasswordChange},
     config::read_passwords,
     ids::Localpart,
     notices,
@@ -33,19 +33,19 @@ const GROUP_CHARS: usize = 5;
 pub(super) async fn password(admin: &Admin, user: &Localpart) -> anyhow::Result<Report> {
     let config =
         read_passwords(|name| admin.environment.get(name)).context("the settings are not right")?;
-    let groups = (0..GROUPS).map(|_| admin.chance.text(ALPHABET, GROUP_CHARS));
+    let groups = (0..GROUPS).map(|_| admin.rng.text(ALPHABET, GROUP_CHARS));
     let password = Secret::new(groups.collect::<Vec<_>>().join("-"));
-    let hash = Hasher::new(config).hash(&password, &*admin.chance).await?;
+    let hash = Hasher::new(config).hash(&password, &*admin.rng).await?;
     for _ in 0..TRIES {
         let (account, addresses) = read(admin, user).await?;
-        let (now, chance) = (admin.clock.now(), &*admin.chance);
-        let mut messages = notices::mails_at(now, chance, &addresses, Notice::PasswordChanged);
-        messages.push(NewMessage::purge(user, now, chance));
+        let (now, rng) = (admin.clock.now(), &*admin.rng);
+        let mut messages = notices::mails_at(now, rng, &addresses, Notice::PasswordChanged);
+        messages.push(NewMessage::purge(user, now, rng));
         let set = PasswordChange {
             user: user.clone(),
             epoch: account.epoch,
             password: hash.clone(),
-            sparing: Sparing::Nobody,
+            sparing: DeviceLogout::Nobody,
             known: None,
             proof: None,
             messages,
@@ -81,9 +81,9 @@ pub(super) async fn link(
     let to = mailbox.context(
         "the account has no e-mail address that a link could stand for: see `users reset-password`",
     )?;
-    let client_secret = Secret::new(admin.chance.base64::<24>());
+    let client_secret = Secret::new(admin.rng.base64::<24>());
     let (keys, now) = (&admin.keys, admin.clock.now());
-    let row = proofs::hand_over(keys, &to, &client_secret, now, &*admin.chance);
+    let row = proofs::hand_over(keys, &to, &client_secret, now, &*admin.rng);
     admin.store.save_proof(&row, None).await?;
     let submit = submit_url_at(&base, Medium::Email);
     let link = proofs::link(keys, &submit, &row.sid, &row.generation);

@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use serde_json::json;
-use shared::store::{AccountStatus, Moderated, Moderation};
+use shared::store::{AccountStatus, Moderation, StatusChange};
 
 use super::{localpart, nobody};
 use crate::{Admin, Report};
@@ -17,12 +17,12 @@ pub(super) async fn change(admin: &Admin, name: &str, step: Moderation) -> anyho
         Moderation::Unsuspend => "not suspended",
     };
     let changed = match admin.store.moderate(&user, step).await? {
-        Moderated::Done => true,
-        Moderated::Stays(status) if is_there(step, status) => false,
-        Moderated::Stays(status) => {
+        StatusChange::Done => true,
+        StatusChange::Stays(status) if is_there(step, status) => false,
+        StatusChange::Stays(status) => {
             bail!("nothing was done: the account is {}", status.as_str())
         }
-        Moderated::Nobody => bail!(nobody(&user)),
+        StatusChange::Nobody => bail!(nobody(&user)),
     };
     let already = if changed { "now" } else { "already" };
     Ok(Report::of(

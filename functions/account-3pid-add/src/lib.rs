@@ -11,11 +11,11 @@ use shared::{
     accounts::{self, ChangeAccountError},
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
-    guarded::{self, Guarded, Opened, Unfinished, Wanted, Who},
     http::{Body, Request as HttpRequest, Response as HttpResponse},
-    own_addresses::{self, AddressFault, Credentials, Owner},
-    store::{ProofRow, StoreError},
-    uia::{Operation, Proof, SessionCommit},
+    own_addresses::{self, AccountOwner, Credentials, ThreePidError},
+    store::{StoreError, ValidationRow},
+    uia::{Operation, SessionCommit, UiaCompletion},
+    uia_request::{self, OperationError, ProtectedRequest, RequestOutcome, RequestSpec, Requester},
 };
 
 /// The answer: nothing.
@@ -33,7 +33,7 @@ struct Request {
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     accounts::demand_threepid_changes(&app.config)?;
-    let wanted = Wanted {
+    let wanted = RequestSpec {
         operation: Operation::AddThreePid,
         target: String::new(),
         anonymous: None,
@@ -42,28 +42,28 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         addresses: false,
     };
     let (opened, found) = tokio::join!(
-        guarded::open(&app, &request, wanted),
+        uia_request::open(&app, &request, wanted),
         read_ahead(&app, &request)
     );
-    let mut guarded = match opened? {
-        Opened::Answered(response) => return Ok(response),
-        Opened::New(guarded) => guarded,
+    let mut uia_request = match opened? {
+        RequestOutcome::Answered(response) => return Ok(response),
+        RequestOutcome::New(uia_request) => uia_request,
     };
-    let asked = guarded.settle(&Request::parse(&guarded.body)?)?;
+    let asked = uia_request.settle(&Request::parse(&uia_request.body)?)?;
     let Some(credentials) = asked.credentials() else {
         return Err(asked.missing().into());
     };
-    let owner = owner(&guarded)?;
+    let owner = owner(&uia_request)?;
     let found = match found? {
         Some(found) => found,
         None => credentials.find(&app).await?,
     };
     own_addresses::judge(&app, &owner, found.as_ref()).await?;
-    let proof = guarded.prove(&app, &asked).await?;
+    let proof = uia_request.prove(&app, &asked).await?;
     Box::pin(finish(
         &app,
         &request,
-        &guarded,
+        &uia_request,
         proof,
         (credentials, found),
     ))
@@ -75,7 +75,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
 async fn read_ahead(
     app: &App,
     request: &HttpRequest,
-) -> Result<Option<Option<ProofRow>>, StoreError> {
+) -> Result<Option<Option<ValidationRow>>, StoreError> {
     // What is wrong with the body is said by who reads it for good.
     let asked = Body::parse(&request.body).and_then(|body| Request::parse(&body));
     match asked.ok().and_then(|asked| asked.credentials()) {
@@ -107,14 +107,14 @@ impl Request {
 }
 
 /// Whose address it will be.
-fn owner(guarded: &Guarded) -> Result<Owner, MatrixError> {
-    match &guarded.who {
-        Who::User(caller) => Ok(Owner {
+fn owner(uia_request: &ProtectedRequest) -> Result<AccountOwner, MatrixError> {
+    match &uia_request.who {
+        Requester::User(caller) => Ok(AccountOwner {
             localpart: caller.localpart.clone(),
             account: caller.account.clone(),
         }),
         // The specification excuses them from UIA elsewhere, and here it does not.
-        Who::Nobody | Who::Appservice { .. } => Err(MatrixError::new(
+        Requester::Nobody | Requester::Appservice { .. } => Err(MatrixError::new(
             ErrorCode::Forbidden,
             "There is no way here to prove that it is you",
         )),
@@ -125,12 +125,12 @@ fn owner(guarded: &Guarded) -> Result<Owner, MatrixError> {
 async fn finish(
     app: &App,
     request: &HttpRequest,
-    guarded: &Guarded,
-    mut proof: Proof,
-    (credentials, mut found): (Credentials, Option<ProofRow>),
+    uia_request: &ProtectedRequest,
+    mut proof: UiaCompletion,
+    (credentials, mut found): (Credentials, Option<ValidationRow>),
 ) -> Result<HttpResponse, Rejection> {
     proof.settle(app).await;
-    let owner = owner(guarded)?;
+    let owner = owner(uia_request)?;
     let known = proof.gains.password.as_ref().map(|known| known.set);
     let write = |session: Option<SessionCommit>| {
         let (credentials, owner) = (&credentials, owner.clone());
@@ -150,14 +150,14 @@ async fn finish(
                 .map_err(unfinished)
         }
     };
-    Box::pin(guarded.finish(app, proof, DONE, write)).await
+    Box::pin(uia_request.finish(app, proof, DONE, write)).await
 }
 
 /// That the session has moved may mean that a twin of the request was quicker.
-fn unfinished(fault: AddressFault) -> Unfinished {
+fn unfinished(fault: ThreePidError) -> OperationError {
     match fault {
-        AddressFault::SessionMoved => ChangeAccountError::SessionMoved.into(),
-        AddressFault::PasswordMoved => ChangeAccountError::AccountMoved.into(),
-        fault => Unfinished::Refused(fault.into()),
+        ThreePidError::SessionMoved => ChangeAccountError::SessionMoved.into(),
+        ThreePidError::PasswordMoved => ChangeAccountError::AccountMoved.into(),
+        fault => OperationError::Refused(fault.into()),
     }
 }

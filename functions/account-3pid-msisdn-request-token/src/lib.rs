@@ -13,11 +13,11 @@ use shared::{
     error::Rejection,
     http::{Request as HttpRequest, Response as HttpResponse},
     request_token,
-    threepids::proofs::Purpose,
+    threepids::proofs::ValidationPurpose,
 };
 
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     accounts::demand_threepid_changes(&app.config)?;
-    request_token::msisdn(&app, &request, Purpose::Add, true).await
+    request_token::msisdn(&app, &request, ValidationPurpose::Add, true).await
 }

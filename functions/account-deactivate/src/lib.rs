@@ -15,16 +15,16 @@ use shared::{
     app::App,
     clock::Timestamp,
     error::{ErrorCode, MatrixError, Rejection},
-    guarded::{self, Guarded, Opened, Wanted, Who},
     http::{Request as HttpRequest, Response as HttpResponse},
-    identity_servers::{self, IdServerFault, IdServerName, UnbindResult, Which},
+    identity_servers::{self, IdServerName, IdServerNameError, UnbindResult, Which},
     ids::Localpart,
     notices,
     outbox::{NewMessage, Notice},
     store::{AccountRow, AccountStatus, StoreError},
     threepids::ThreePid,
     tokens::AuthenticationError,
-    uia::{Offer, Operation, Proof},
+    uia::{FlowSet, Operation, UiaCompletion},
+    uia_request::{self, ProtectedRequest, RequestOutcome, RequestSpec, Requester},
 };
 
 /// What is asked for; remembered in the UIA session, sealed.
@@ -38,7 +38,7 @@ struct Request {
 
 impl Request {
     /// The identity server that is to forget the addresses.
-    fn id_server(&self, app: &App) -> Result<Option<IdServerName>, IdServerFault> {
+    fn id_server(&self, app: &App) -> Result<Option<IdServerName>, IdServerNameError> {
         identity_servers::named(&app.config, self.id_server.as_deref())
     }
 }
@@ -49,24 +49,24 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         let message = "Accounts cannot be deactivated on this server";
         return Err(MatrixError::new(ErrorCode::Forbidden, message).into());
     }
-    let wanted = Wanted {
+    let wanted = RequestSpec {
         operation: Operation::Deactivate,
         target: String::new(),
-        anonymous: Some(Offer::Password),
+        anonymous: Some(FlowSet::Password),
         // Who has no password sets one first: a proof that may set a password may do no more.
         without_password: None,
         addresses: false,
     };
-    let mut guarded = match guarded::open(&app, &request, wanted).await? {
-        Opened::Answered(response) => return Ok(response),
-        Opened::New(guarded) => guarded,
+    let mut uia_request = match uia_request::open(&app, &request, wanted).await? {
+        RequestOutcome::Answered(response) => return Ok(response),
+        RequestOutcome::New(uia_request) => uia_request,
     };
     let asked = Request {
-        erase: guarded.body.optional("erase")?,
-        id_server: guarded.body.optional("id_server")?,
+        erase: uia_request.body.optional("erase")?,
+        id_server: uia_request.body.optional("id_server")?,
     };
     asked.id_server(&app)?;
-    if let Who::Appservice { user, account } = &guarded.who {
+    if let Requester::Appservice { user, account } = &uia_request.who {
         let Some(account) = account else {
             let message = "There is no such account";
             return Err(MatrixError::new(ErrorCode::Forbidden, message).into());
@@ -76,16 +76,16 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
             account: account.clone(),
             known: None,
         };
-        return Box::pin(finish(&app, &guarded, &asked, subject, None)).await;
+        return Box::pin(finish(&app, &uia_request, &asked, subject, None)).await;
     }
-    let asked = guarded.settle(&asked)?;
-    let proof = guarded.prove(&app, &asked).await?;
-    let subject = match Subject::of(&app, &guarded, &proof).await {
+    let asked = uia_request.settle(&asked)?;
+    let proof = uia_request.prove(&app, &asked).await?;
+    let subject = match Subject::of(&app, &uia_request, &proof).await {
         Ok(subject) => subject,
         // A twin of the request may have ended it.
-        Err(why) => return guarded.answer_of_twin(&app).await?.ok_or(why),
+        Err(why) => return uia_request.answer_of_twin(&app).await?.ok_or(why),
     };
-    Box::pin(finish(&app, &guarded, &asked, subject, Some(proof))).await
+    Box::pin(finish(&app, &uia_request, &asked, subject, Some(proof))).await
 }
 
 /// Whose account it is, as it was read, and when the password was set that was given.
@@ -98,11 +98,15 @@ struct Subject {
 impl Subject {
     /// Without a token the account is read again: since the password was given it may have become
     /// another, and nobody is to be told of an end that does not come.
-    async fn of(app: &App, guarded: &Guarded, proof: &Proof) -> Result<Self, Rejection> {
+    async fn of(
+        app: &App,
+        uia_request: &ProtectedRequest,
+        proof: &UiaCompletion,
+    ) -> Result<Self, Rejection> {
         let known = proof.gains.password.as_ref();
         let moved = ChangeAccountError::AccountMoved;
-        let (user, account) = match (&guarded.who, known) {
-            (Who::User(caller), _) => (caller.localpart.clone(), caller.account.clone()),
+        let (user, account) = match (&uia_request.who, known) {
+            (Requester::User(caller), _) => (caller.localpart.clone(), caller.account.clone()),
             (_, Some(known)) => {
                 let facts = app.store.find_login(&known.user).await?;
                 let facts = facts.ok_or(ChangeAccountError::AccountMoved)?;
@@ -128,10 +132,10 @@ impl Subject {
 /// Ends the account. Its addresses are read after itself: none that was added since is left behind.
 async fn finish(
     app: &App,
-    guarded: &Guarded,
+    uia_request: &ProtectedRequest,
     asked: &Request,
     subject: Subject,
-    mut proof: Option<Proof>,
+    mut proof: Option<UiaCompletion>,
 ) -> Result<HttpResponse, Rejection> {
     let settle = async {
         if let Some(proof) = &mut proof {
@@ -153,7 +157,7 @@ async fn finish(
     };
     let answer = json!({ "id_server_unbind_result": unbound }).to_string();
     let mut messages = notices::mails(app, &addresses, Notice::Deactivated);
-    messages.push(NewMessage::purge(user, app.clock.now(), &*app.chance));
+    messages.push(NewMessage::purge(user, app.clock.now(), &*app.rng));
     let end = Deactivation {
         messages,
         user: subject.user,
@@ -165,7 +169,7 @@ async fn finish(
     };
     if let Some(proof) = proof {
         let write = |session| app.store.deactivate(&end, session);
-        return guarded.finish(app, proof, &answer, write).await;
+        return uia_request.finish(app, proof, &answer, write).await;
     }
     app.store.deactivate(&end, None).await?;
     Ok(HttpResponse::json_text(StatusCode::OK, answer))

@@ -13,11 +13,11 @@ use shared::{
     error::Rejection,
     http::{Request as HttpRequest, Response as HttpResponse},
     request_token,
-    threepids::proofs::Purpose,
+    threepids::proofs::ValidationPurpose,
 };
 
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     accounts::demand_password_changes(&app.config)?;
-    request_token::email(&app, &request, Purpose::Reset, true).await
+    request_token::email(&app, &request, ValidationPurpose::Reset, true).await
 }

@@ -10,11 +10,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use shared::{
-    accounts::{self, PasswordChange, Sparing},
+    accounts::{self, DeviceLogout, PasswordChange},
     app::App,
     credentials,
     error::{ErrorCode, MatrixError, Rejection},
-    guarded::{self, Guarded, Opened, Wanted, Who},
     http::{Request as HttpRequest, Response as HttpResponse},
     ids::Localpart,
     limits::LimitError,
@@ -23,8 +22,9 @@ use shared::{
     passwords,
     secrets::Secret,
     store::{AccountRow, StoreError},
-    threepids::{ThreePid, proofs::Proven},
-    uia::{Offer, Operation, Proof},
+    threepids::{ThreePid, proofs::ValidatedThreePid},
+    uia::{FlowSet, Operation, UiaCompletion},
+    uia_request::{self, ProtectedRequest, RequestOutcome, RequestSpec, Requester},
 };
 
 /// The answer: nothing (PWD-02).
@@ -46,43 +46,43 @@ struct Subject {
     /// Their addresses, if they have been read.
     addresses: Option<Vec<ThreePid>>,
     /// What it is proven by, if there is no token.
-    proven: Option<Proven>,
+    proven: Option<ValidatedThreePid>,
 }
 
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     accounts::demand_password_changes(&app.config)?;
-    let wanted = Wanted {
+    let wanted = RequestSpec {
         operation: Operation::ChangePassword,
         target: String::new(),
-        anonymous: Some(Offer::Address),
-        without_password: Some(Offer::Address),
+        anonymous: Some(FlowSet::Address),
+        without_password: Some(FlowSet::Address),
         addresses: true,
     };
-    let mut guarded = match guarded::open(&app, &request, wanted).await? {
-        Opened::Answered(response) => return Ok(response),
-        Opened::New(guarded) => guarded,
+    let mut uia_request = match uia_request::open(&app, &request, wanted).await? {
+        RequestOutcome::Answered(response) => return Ok(response),
+        RequestOutcome::New(uia_request) => uia_request,
     };
-    if let Who::Appservice { .. } = guarded.who {
+    if let Requester::Appservice { .. } = uia_request.who {
         let message = "An application service's users have no passwords";
         return Err(MatrixError::new(ErrorCode::Forbidden, message).into());
     }
     let asked = Request {
-        new_password: guarded.body.optional("new_password")?,
-        logout_devices: guarded.body.optional("logout_devices")?,
+        new_password: uia_request.body.optional("new_password")?,
+        logout_devices: uia_request.body.optional("logout_devices")?,
     };
-    let asked = guarded.settle(&asked)?;
-    judge(&app, &guarded, &asked)?;
-    let proof = guarded.prove(&app, &asked).await?;
-    Box::pin(finish(&app, &guarded, &asked, proof)).await
+    let asked = uia_request.settle(&asked)?;
+    judge(&app, &uia_request, &asked)?;
+    let proof = uia_request.prove(&app, &asked).await?;
+    Box::pin(finish(&app, &uia_request, &asked, proof)).await
 }
 
 /// PWD-14: before UIA, with the user's own words where they are known.
-fn judge(app: &App, guarded: &Guarded, asked: &Request) -> Result<(), Rejection> {
+fn judge(app: &App, uia_request: &ProtectedRequest, asked: &Request) -> Result<(), Rejection> {
     let Some(password) = asked.new_password.clone().map(Secret::new) else {
         return Ok(());
     };
-    let user = guarded.user().map(Localpart::as_str);
+    let user = uia_request.user().map(Localpart::as_str);
     let own: Vec<&str> = user
         .into_iter()
         .chain([app.config.server_name.as_str()])
@@ -93,26 +93,26 @@ fn judge(app: &App, guarded: &Guarded, asked: &Request) -> Result<(), Rejection>
 /// Sets the password: one hash, one transaction.
 async fn finish(
     app: &App,
-    guarded: &Guarded,
+    uia_request: &ProtectedRequest,
     asked: &Request,
-    proof: Proof,
+    proof: UiaCompletion,
 ) -> Result<HttpResponse, Rejection> {
     let Some(password) = asked.new_password.clone().map(Secret::new) else {
         proof.keep(app).await;
         return Err(MatrixError::new(ErrorCode::MissingParam, "`new_password` is missing").into());
     };
-    let (subject, mut proof) = match Box::pin(reset::subject(app, guarded, proof)).await? {
+    let (subject, mut proof) = match Box::pin(reset::subject(app, uia_request, proof)).await? {
         reset::Found::Subject(subject, proof) => (subject, *proof),
         reset::Found::Answered(response) => return Ok(response),
     };
     let addresses = addresses(app, &subject).await?;
-    let sparing = sparing(guarded, asked);
+    let sparing = sparing(uia_request, asked);
     // Whoever sets the password is the owner, and strangers do not keep them from logging in with it.
     let ((), hash, messages, ()) = tokio::join!(
         proof.settle(app),
-        app.hasher.hash(&password, &*app.chance),
+        app.hasher.hash(&password, &*app.rng),
         messages(app, &subject.user, &addresses, &sparing),
-        credentials::remember(app, &subject.user, guarded.network)
+        credentials::remember(app, &subject.user, uia_request.network)
     );
     let messages = match messages {
         Ok(messages) => messages,
@@ -133,7 +133,7 @@ async fn finish(
         now: app.clock.now(),
     };
     let write = |session| app.store.change_password(&change, session);
-    guarded.finish(app, proof, DONE, write).await
+    uia_request.finish(app, proof, DONE, write).await
 }
 
 async fn addresses(app: &App, subject: &Subject) -> Result<Vec<ThreePid>, StoreError> {
@@ -150,15 +150,15 @@ async fn addresses(app: &App, subject: &Subject) -> Result<Vec<ThreePid>, StoreE
 }
 
 /// PWD-07 to PWD-10.
-fn sparing(guarded: &Guarded, asked: &Request) -> Sparing {
-    match &guarded.who {
-        _ if asked.logout_devices == Some(false) => Sparing::Everybody,
-        Who::User(caller) => Sparing::Device {
+fn sparing(uia_request: &ProtectedRequest, asked: &Request) -> DeviceLogout {
+    match &uia_request.who {
+        _ if asked.logout_devices == Some(false) => DeviceLogout::Everybody,
+        Requester::User(caller) => DeviceLogout::Device {
             id: caller.device.clone(),
             epoch: caller.device_epoch,
             access: caller.access_hash.clone(),
         },
-        Who::Nobody | Who::Appservice { .. } => Sparing::Nobody,
+        Requester::Nobody | Requester::Appservice { .. } => DeviceLogout::Nobody,
     }
 }
 
@@ -167,11 +167,11 @@ async fn messages(
     app: &App,
     user: &Localpart,
     addresses: &[ThreePid],
-    sparing: &Sparing,
+    sparing: &DeviceLogout,
 ) -> Result<Vec<NewMessage>, LimitError> {
     let mut messages = notices::notify(app, user, addresses, Notice::PasswordChanged).await?;
-    if *sparing != Sparing::Everybody {
-        messages.push(NewMessage::purge(user, app.clock.now(), &*app.chance));
+    if *sparing != DeviceLogout::Everybody {
+        messages.push(NewMessage::purge(user, app.clock.now(), &*app.rng));
     }
     Ok(messages)
 }

@@ -3,13 +3,13 @@
 use shared::{
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
-    guarded::{Guarded, Who},
     http::Response,
     limits::{self, Limit},
     store::{AccountStatus, OwnThreePid},
-    threepids::{Medium, proofs::Proven},
+    threepids::{Medium, proofs::ValidatedThreePid},
     tokens::AuthenticationError,
-    uia::Proof,
+    uia::UiaCompletion,
+    uia_request::{ProtectedRequest, Requester},
 };
 
 use crate::Subject;
@@ -17,7 +17,7 @@ use crate::Subject;
 /// What the proof comes to.
 pub(crate) enum Found {
     /// Somebody, and the proof to go on with.
-    Subject(Box<Subject>, Box<Proof>),
+    Subject(Box<Subject>, Box<UiaCompletion>),
     /// A twin of the request was quicker; this is its answer.
     Answered(Response),
 }
@@ -26,13 +26,13 @@ pub(crate) enum Found {
 /// the address (PWD-06).
 pub(crate) async fn subject(
     app: &App,
-    guarded: &Guarded,
-    proof: Proof,
+    uia_request: &ProtectedRequest,
+    proof: UiaCompletion,
 ) -> Result<Found, Rejection> {
     let proven = proof.gains.threepids.first().cloned();
-    match (&guarded.who, proven) {
-        (Who::User(caller), None) => {
-            let read = guarded.addresses.as_ref();
+    match (&uia_request.who, proven) {
+        (Requester::User(caller), None) => {
+            let read = uia_request.addresses.as_ref();
             let subject = Subject {
                 user: caller.localpart.clone(),
                 account: caller.account.clone(),
@@ -41,8 +41,8 @@ pub(crate) async fn subject(
             };
             Ok(Found::Subject(Box::new(subject), Box::new(proof)))
         }
-        (_, Some(proven)) => Box::pin(owner(app, guarded, proof, proven)).await,
-        (Who::Nobody | Who::Appservice { .. }, None) => {
+        (_, Some(proven)) => Box::pin(owner(app, uia_request, proof, proven)).await,
+        (Requester::Nobody | Requester::Appservice { .. }, None) => {
             proof.keep(app).await;
             Err(forbidden("Nobody has been proven").into())
         }
@@ -52,9 +52,9 @@ pub(crate) async fn subject(
 /// The account that has the address.
 async fn owner(
     app: &App,
-    guarded: &Guarded,
-    proof: Proof,
-    proven: Proven,
+    uia_request: &ProtectedRequest,
+    proof: UiaCompletion,
+    proven: ValidatedThreePid,
 ) -> Result<Found, Rejection> {
     let not_found = || {
         MatrixError::new(
@@ -63,29 +63,29 @@ async fn owner(
         )
     };
     let Some(user) = app.store.find_owner(&proven.threepid).await? else {
-        return refuse(app, guarded, proof, not_found()).await;
+        return refuse(app, uia_request, proof, not_found()).await;
     };
-    if guarded.user().is_some_and(|caller| *caller != user) {
+    if uia_request.user().is_some_and(|caller| *caller != user) {
         // UIA-25
         let error = forbidden("The address is not one of this account");
-        return refuse(app, guarded, proof, error).await;
+        return refuse(app, uia_request, proof, error).await;
     }
     // The hash that is to follow; a guess at a password has paid for its own.
     let (charged, account, addresses) = tokio::join!(
-        limits::spend(app, Limit::PasswordHash, guarded.network),
+        limits::spend(app, Limit::PasswordHash, uia_request.network),
         app.store.find_account(&user),
         app.store.addresses_of(&user)
     );
     if let Err(error) = charged {
-        return refuse(app, guarded, proof, error.into()).await;
+        return refuse(app, uia_request, proof, error.into()).await;
     }
     let (account, addresses) = (account?, addresses?);
     let account = match account {
         Some(account) if account.status == AccountStatus::Locked => {
-            return refuse(app, guarded, proof, AuthenticationError::Locked.into()).await;
+            return refuse(app, uia_request, proof, AuthenticationError::Locked.into()).await;
         }
         Some(account) if account.status != AccountStatus::Deactivated => account,
-        _ => return refuse(app, guarded, proof, not_found()).await,
+        _ => return refuse(app, uia_request, proof, not_found()).await,
     };
     let own = addresses.iter().find(|own| own.threepid == proven.threepid);
     let before_theirs = own.is_none_or(|own| proven.begun < own.added);
@@ -93,10 +93,12 @@ async fn owner(
         // Asked for before the password was last set, or by whoever had the address before: it
         // proves nothing any more.
         let medium = proven.threepid.medium;
-        return Err(proof.without_proof_of(app, guarded.network, medium).await);
+        return Err(proof
+            .without_proof_of(app, uia_request.network, medium)
+            .await);
     }
     if let Err(error) = trust(app, &proven, &addresses) {
-        return refuse(app, guarded, proof, error).await;
+        return refuse(app, uia_request, proof, error).await;
     }
     let subject = Subject {
         user,
@@ -109,7 +111,11 @@ async fn owner(
 
 /// Numbers change hands: one alone sets no password where there is a mailbox to ask, or where it was
 /// proven too long ago.
-fn trust(app: &App, proven: &Proven, addresses: &[OwnThreePid]) -> Result<(), MatrixError> {
+fn trust(
+    app: &App,
+    proven: &ValidatedThreePid,
+    addresses: &[OwnThreePid],
+) -> Result<(), MatrixError> {
     if proven.threepid.medium != Medium::Msisdn {
         return Ok(());
     }
@@ -138,11 +144,11 @@ fn trust(app: &App, proven: &Proven, addresses: &[OwnThreePid]) -> Result<(), Ma
 /// The proof is of no use. Unless that is so because a twin has used it.
 async fn refuse(
     app: &App,
-    guarded: &Guarded,
-    proof: Proof,
+    uia_request: &ProtectedRequest,
+    proof: UiaCompletion,
     error: MatrixError,
 ) -> Result<Found, Rejection> {
-    if let Some(response) = guarded.answer_of_twin(app).await? {
+    if let Some(response) = uia_request.answer_of_twin(app).await? {
         return Ok(Found::Answered(response));
     }
     proof.keep(app).await;

@@ -10,10 +10,10 @@ use shared::{
     app::App,
     devices,
     error::{ErrorCode, MatrixError, Rejection},
-    guarded::{self, Opened, Wanted},
     http::{Request as HttpRequest, Response as HttpResponse},
     ids::DeviceId,
     uia::Operation,
+    uia_request::{self, RequestOutcome, RequestSpec},
 };
 
 /// No request names more devices than that.
@@ -28,21 +28,21 @@ struct Request {
 
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
-    let wanted = Wanted {
+    let wanted = RequestSpec {
         operation: Operation::DeleteDevices,
         target: String::new(),
         anonymous: None,
         without_password: None,
         addresses: false,
     };
-    let mut guarded = match guarded::open(&app, &request, wanted).await? {
-        Opened::Answered(response) => return Ok(response),
-        Opened::New(guarded) => guarded,
+    let mut uia_request = match uia_request::open(&app, &request, wanted).await? {
+        RequestOutcome::Answered(response) => return Ok(response),
+        RequestOutcome::New(uia_request) => uia_request,
     };
     let asked = Request {
-        devices: guarded.body.optional("devices")?,
+        devices: uia_request.body.optional("devices")?,
     };
-    let asked = guarded.settle(&asked)?;
+    let asked = uia_request.settle(&asked)?;
     let Some(devices) = &asked.devices else {
         return Err(MatrixError::new(ErrorCode::MissingParam, "`devices` is missing").into());
     };
@@ -55,5 +55,5 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         .iter()
         .filter_map(|id| DeviceId::parse(id))
         .collect();
-    devices::delete(&app, &mut guarded, &asked, ids).await
+    devices::delete(&app, &mut uia_request, &asked, ids).await
 }

@@ -9,12 +9,12 @@ use shared::{
     app::App,
     clock::Timestamp,
     limits::{self, Limit, LimitError},
-    outbox::{Content, End, Leased},
+    outbox::{Content, DeliveryResult, Leased},
     request_token::submit_url,
-    store::{AccountStatus, ProofRow, StoreError},
+    store::{AccountStatus, StoreError, ValidationRow},
     threepids::{
         Medium, ThreePid,
-        proofs::{self, ProofState, Purpose},
+        proofs::{self, ValidationPurpose, ValidationState},
     },
 };
 
@@ -27,7 +27,7 @@ use crate::{
 pub(crate) const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
 
 /// A message and its address.
-pub(crate) struct Parcel {
+pub(crate) struct OutgoingMessage {
     pub(crate) to: ThreePid,
     pub(crate) message: Message,
 }
@@ -35,7 +35,7 @@ pub(crate) struct Parcel {
 /// What became of a row in one delivery.
 pub(crate) enum Outcome {
     /// It is over; in a word, why, if not with success.
-    Over(End, String),
+    Over(DeliveryResult, String),
     /// It is to be tried again.
     Again(String),
 }
@@ -47,13 +47,17 @@ impl From<StoreError> for Outcome {
 }
 
 pub(crate) fn moot(why: &str) -> Outcome {
-    Outcome::Over(End::Moot, why.to_owned())
+    Outcome::Over(DeliveryResult::Skipped, why.to_owned())
 }
 
 /// What there is to send, and to whom.
-pub(crate) async fn of(app: &App, leased: &Leased, now: Timestamp) -> Result<Parcel, Outcome> {
+pub(crate) async fn of(
+    app: &App,
+    leased: &Leased,
+    now: Timestamp,
+) -> Result<OutgoingMessage, Outcome> {
     if now.since(leased.created) >= GIVE_UP_AFTER {
-        return Err(Outcome::Over(End::Dead, "too old".to_owned()));
+        return Err(Outcome::Over(DeliveryResult::Expired, "too old".to_owned()));
     }
     match &leased.content {
         Content::Validation {
@@ -66,13 +70,13 @@ pub(crate) async fn of(app: &App, leased: &Leased, now: Timestamp) -> Result<Par
             let row = row.ok_or_else(|| moot("the session has begun anew"))?;
             demand_pending(&row, *send, now)?;
             let message = validation(app, leased, &row, *send).await?;
-            Ok(Parcel {
+            Ok(OutgoingMessage {
                 to: row.threepid,
                 message,
             })
         }
         // It tells what has happened, whatever has become of the account since.
-        Content::Notice { notice, to } => Ok(Parcel {
+        Content::Notice { notice, to } => Ok(OutgoingMessage {
             to: to.clone(),
             message: Message::Mail(Mail::Notice {
                 notice: *notice,
@@ -84,13 +88,16 @@ pub(crate) async fn of(app: &App, leased: &Leased, now: Timestamp) -> Result<Par
 }
 
 /// Whether the session still waits for its message number `send`.
-fn demand_pending(row: &ProofRow, send: i64, now: Timestamp) -> Result<(), Outcome> {
+fn demand_pending(row: &ValidationRow, send: i64, now: Timestamp) -> Result<(), Outcome> {
     match row.state {
-        ProofState::Pending if proofs::is_alive(row, now) => {}
-        ProofState::Pending => {
-            return Err(Outcome::Over(End::Dead, "the session is over".to_owned()));
+        ValidationState::Pending if proofs::is_alive(row, now) => {}
+        ValidationState::Pending => {
+            return Err(Outcome::Over(
+                DeliveryResult::Expired,
+                "the session is over".to_owned(),
+            ));
         }
-        ProofState::Validated | ProofState::Spent | ProofState::Burned => {
+        ValidationState::Validated | ValidationState::Spent | ValidationState::Burned => {
             return Err(moot(row.state.as_str()));
         }
     }
@@ -105,10 +112,10 @@ fn demand_pending(row: &ProofRow, send: i64, now: Timestamp) -> Result<(), Outco
 async fn validation(
     app: &App,
     leased: &Leased,
-    row: &ProofRow,
+    row: &ValidationRow,
     send: i64,
 ) -> Result<Message, Outcome> {
-    let ProofRow {
+    let ValidationRow {
         sid,
         generation,
         threepid,
@@ -132,15 +139,15 @@ async fn validation(
     app.store.withhold_proof(sid, generation).await?;
     match purpose {
         // PWD-19, 3PID-06: nobody who gets it could do anything with it.
-        Purpose::Reset => Err(moot("no account in use has the address")),
-        Purpose::Register => {
+        ValidationPurpose::Reset => Err(moot("no account in use has the address")),
+        ValidationPurpose::Register => {
             tell_owner_once_a_day(app, leased, threepid).await?;
             Ok(match threepid.medium {
                 Medium::Email => Message::Mail(Mail::HasAccount),
                 Medium::Msisdn => Message::Text(Text::HasAccount),
             })
         }
-        Purpose::Add => {
+        ValidationPurpose::Add => {
             tell_owner_once_a_day(app, leased, threepid).await?;
             Ok(match threepid.medium {
                 Medium::Email => Message::Mail(Mail::InUse),
@@ -152,12 +159,16 @@ async fn validation(
 
 /// Whether the address may be proven for that purpose: nobody has it who wants it, or, where it is
 /// the way to a new password, an account has it that can be used.
-async fn is_fit(app: &App, purpose: Purpose, threepid: &ThreePid) -> Result<bool, StoreError> {
+async fn is_fit(
+    app: &App,
+    purpose: ValidationPurpose,
+    threepid: &ThreePid,
+) -> Result<bool, StoreError> {
     let owner = app.store.find_owner(threepid).await?;
     match (purpose, owner) {
-        (Purpose::Register | Purpose::Add, owner) => Ok(owner.is_none()),
-        (Purpose::Reset, None) => Ok(false),
-        (Purpose::Reset, Some(owner)) => {
+        (ValidationPurpose::Register | ValidationPurpose::Add, owner) => Ok(owner.is_none()),
+        (ValidationPurpose::Reset, None) => Ok(false),
+        (ValidationPurpose::Reset, Some(owner)) => {
             let account = app.store.find_account(&owner).await?;
             Ok(account.is_some_and(|account| match account.status {
                 AccountStatus::Active | AccountStatus::Suspended => true,

@@ -2,7 +2,7 @@
 //!
 //! The outbox's stream is a doorbell: each new row is tried at once. A schedule finds what could
 //! not be sent then, and what was being sent when a process ended. Both name rows; a row is worked
-//! on under a lease (`courier`), so that it does not matter who names it, or how often. One kind of row
+//! on under a lease (`dispatcher`), so that it does not matter who names it, or how often. One kind of row
 //! sends nothing: it asks for dead rows to be removed, and what a user who has gone has bound at identity
 //! servers to be undone (`purge`).
 //!
@@ -16,7 +16,7 @@
 
 mod calendar;
 mod contents;
-mod courier;
+mod dispatcher;
 mod messages;
 mod providers;
 mod purge;
@@ -33,7 +33,7 @@ use shared::{
     metrics::{self, Metric},
 };
 
-use courier::Courier;
+use dispatcher::Dispatcher;
 
 /// How many pages of what is due one event works on at most.
 const PAGES: u32 = 20;
@@ -55,7 +55,7 @@ impl Deliver {
     }
 
     /// Works on what is due, page by page, while there is time.
-    async fn work_off(&self, courier: &Courier<'_>) {
+    async fn work_off(&self, dispatcher: &Dispatcher<'_>) {
         let mut page = None;
         for number in 0..PAGES {
             let now = self.app.clock.now();
@@ -72,9 +72,9 @@ impl Deliver {
                 let age = age.unwrap_or_default().as_secs_f64();
                 metrics::gauge(Metric::OutboxOldestAge, age);
             }
-            courier.deliver_all(&due.ids).await;
+            dispatcher.deliver_all(&due.ids).await;
             page = due.next;
-            if page.is_none() || courier.is_late() {
+            if page.is_none() || dispatcher.is_late() {
                 return;
             }
         }
@@ -83,10 +83,10 @@ impl Deliver {
 
 impl Worker for Deliver {
     async fn handle(&self, event: Value) {
-        let courier = Courier::new(&self.app, &self.aws);
+        let dispatcher = Dispatcher::new(&self.app, &self.aws);
         match new_rows(&event) {
-            Some(ids) => courier.deliver_all(&ids).await,
-            None => self.work_off(&courier).await,
+            Some(ids) => dispatcher.deliver_all(&ids).await,
+            None => self.work_off(&dispatcher).await,
         }
     }
 }

@@ -6,7 +6,7 @@
 //! never a text that a client sent: nobody writes to strangers through us.
 
 use askama::Template;
-use shared::{outbox::Notice, secrets::Secret, threepids::proofs::Purpose};
+use shared::{outbox::Notice, secrets::Secret, threepids::proofs::ValidationPurpose};
 
 /// A message, in one medium.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(crate) enum Mail {
     /// The link that confirms an address.
     Link {
         /// What for.
-        purpose: Purpose,
+        purpose: ValidationPurpose,
         /// It.
         link: Secret,
         /// Whether it leads to a page that asks first, and can be told that it was somebody else.
@@ -50,7 +50,7 @@ pub(crate) enum Text {
     /// The code that confirms a number, in the form that phones fill in by themselves.
     Code {
         /// What for.
-        purpose: Purpose,
+        purpose: ValidationPurpose,
         /// It.
         code: Secret,
     },
@@ -72,7 +72,7 @@ pub(crate) struct Here<'a> {
 
 /// A mail, written.
 #[derive(PartialEq, Eq)]
-pub(crate) struct Letter {
+pub(crate) struct RenderedEmail {
     pub(crate) subject: String,
     pub(crate) text: String,
     pub(crate) html: String,
@@ -123,9 +123,11 @@ impl Mail {
     fn subject(&self, server: &str) -> String {
         match self {
             Self::Link { purpose, .. } => match purpose {
-                Purpose::Register => format!("Confirm your e-mail address for {server}"),
-                Purpose::Reset => format!("Set a new password on {server}"),
-                Purpose::Add => format!("Add this e-mail address to an account on {server}"),
+                ValidationPurpose::Register => format!("Confirm your e-mail address for {server}"),
+                ValidationPurpose::Reset => format!("Set a new password on {server}"),
+                ValidationPurpose::Add => {
+                    format!("Add this e-mail address to an account on {server}")
+                }
             },
             Self::HasAccount => format!("You already have an account on {server}"),
             Self::InUse => format!("An account on {server} already has this e-mail address"),
@@ -141,14 +143,14 @@ impl Mail {
     }
 
     /// The mail as it is sent from here.
-    pub(crate) fn write(&self, here: Here<'_>) -> Result<Letter, askama::Error> {
+    pub(crate) fn write(&self, here: Here<'_>) -> Result<RenderedEmail, askama::Error> {
         let subject = self.subject(here.server);
         let page = MailHtml {
             subject: &subject,
             mail: self,
             here,
         };
-        Ok(Letter {
+        Ok(RenderedEmail {
             html: page.render()?,
             text: MailText { mail: self, here }.render()?,
             subject,
@@ -171,11 +173,11 @@ impl Text {
     }
 }
 
-const fn kind_of(purpose: Purpose) -> &'static str {
+const fn kind_of(purpose: ValidationPurpose) -> &'static str {
     match purpose {
-        Purpose::Register => "sign-up",
-        Purpose::Reset => "reset",
-        Purpose::Add => "add",
+        ValidationPurpose::Register => "sign-up",
+        ValidationPurpose::Reset => "reset",
+        ValidationPurpose::Add => "add",
     }
 }
 

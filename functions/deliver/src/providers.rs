@@ -3,12 +3,12 @@
 use std::sync::OnceLock;
 
 use shared::{
-    aws::{Aws, CallFailure},
+    aws::{Aws, AwsCallError},
     config::Config,
 };
 
 use crate::{
-    messages::{Here, Letter, Message},
+    messages::{Here, Message, RenderedEmail},
     ses::Ses,
     sns::Sns,
 };
@@ -28,12 +28,12 @@ impl SendError {
     /// What a failed call means, where `finals` are the codes that no second try would change.
     /// Whatever else a service refuses (a throttle, a quota, a permission, a sender that is not
     /// confirmed yet) somebody can put right, and the message goes out then.
-    pub(crate) fn of(failure: CallFailure, finals: &[&str]) -> Self {
+    pub(crate) fn of(failure: AwsCallError, finals: &[&str]) -> Self {
         match failure {
-            CallFailure::Refused(code) if finals.contains(&code.as_str()) => Self::Never(code),
-            CallFailure::Refused(code) => Self::NotNow(code),
-            CallFailure::Unreached => Self::NotNow("unreached".to_owned()),
-            CallFailure::Unsure => Self::Unsure,
+            AwsCallError::Refused(code) if finals.contains(&code.as_str()) => Self::Never(code),
+            AwsCallError::Refused(code) => Self::NotNow(code),
+            AwsCallError::Unreached => Self::NotNow("unreached".to_owned()),
+            AwsCallError::Unsure => Self::Unsure,
         }
     }
 }
@@ -71,7 +71,7 @@ impl<'a> Providers<'a> {
             Message::Mail(mail) => {
                 let make = || Some(Ses::new(self.aws, self.config.mail.as_ref()?));
                 let ses = self.ses.get_or_init(make).as_ref().ok_or_else(off)?;
-                let letter: Letter = mail.write(here).map_err(unwritten)?;
+                let letter: RenderedEmail = mail.write(here).map_err(unwritten)?;
                 ses.send(to, &letter, mail.kind()).await
             }
             Message::Text(text) => {
@@ -89,14 +89,14 @@ mod tests {
 
     #[test]
     fn only_what_no_second_try_would_change_is_final() {
-        let of = |code: &str| SendError::of(CallFailure::Refused(code.to_owned()), &["Final"]);
+        let of = |code: &str| SendError::of(AwsCallError::Refused(code.to_owned()), &["Final"]);
         assert_eq!(of("Final"), SendError::Never("Final".to_owned()));
         for code in ["Throttling", "AccessDenied", "unknown", "final"] {
             assert_eq!(of(code), SendError::NotNow(code.to_owned()));
         }
-        let unreached = SendError::of(CallFailure::Unreached, &["Final"]);
+        let unreached = SendError::of(AwsCallError::Unreached, &["Final"]);
         assert_eq!(unreached, SendError::NotNow("unreached".to_owned()));
-        let unsure = SendError::of(CallFailure::Unsure, &["Final"]);
+        let unsure = SendError::of(AwsCallError::Unsure, &["Final"]);
         assert_eq!(unsure, SendError::Unsure);
     }
 }

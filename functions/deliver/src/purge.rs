@@ -16,8 +16,8 @@ use shared::{
     app::App,
     identity_servers::{self, UnbindResult, Which},
     ids::Localpart,
-    outbox::{End, Leased},
-    store::{AccountRow, AccountStatus, ListedDevice, Remnant, StoreError},
+    outbox::{DeliveryResult, Leased},
+    store::{AccountRow, AccountStatus, ListedDevice, PurgeItem, StoreError},
 };
 use tokio::sync::Semaphore;
 
@@ -90,11 +90,11 @@ async fn remove_all_but_bindings(
     app: &App,
     user: &Localpart,
     is_late: &impl Fn() -> bool,
-) -> Result<(usize, Vec<Remnant>), Outcome> {
+) -> Result<(usize, Vec<PurgeItem>), Outcome> {
     let (mut removed, mut bindings, mut page) = (0, Vec::new(), None);
     loop {
         let (rows, next) = app.store.remnants_page(user, page).await?;
-        let (bound, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(Remnant::is_binding);
+        let (bound, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(PurgeItem::is_binding);
         removed += rows.len();
         bindings.extend(bound);
         each(&rows, is_late, |row| app.store.remove_remnant(user, row)).await?;
@@ -110,7 +110,7 @@ async fn unbind(
     app: &App,
     leased: &Leased,
     user: &Localpart,
-    bindings: &[Remnant],
+    bindings: &[PurgeItem],
     is_late: &impl Fn() -> bool,
     unbinding: &Semaphore,
 ) -> Result<Outcome, Outcome> {
@@ -133,7 +133,7 @@ async fn unbind(
     }
     each(bindings, is_late, |row| app.store.remove_remnant(user, row)).await?;
     let why = "what identity servers have not unbound in a day stays bound there";
-    Ok(Outcome::Over(End::Failed, why.to_owned()))
+    Ok(Outcome::Over(DeliveryResult::Failed, why.to_owned()))
 }
 
 /// Removes some rows, several at once, while there is time.

@@ -6,11 +6,11 @@ use aws_sdk_ses::{
     types::{Body, Content, Destination, Message, MessageTag},
 };
 use shared::{
-    aws::{self, Aws, CallFailure},
+    aws::{self, Aws, AwsCallError},
     config::MailConfig,
 };
 
-use crate::{messages::Letter, providers::SendError};
+use crate::{messages::RenderedEmail, providers::SendError};
 
 /// What SES says of a mail, or of an address, that it will never take.
 const FINAL: [&str; 3] = [
@@ -50,7 +50,7 @@ impl Ses {
     pub(crate) async fn send(
         &self,
         to: &str,
-        letter: &Letter,
+        letter: &RenderedEmail,
         kind: &str,
     ) -> Result<String, SendError> {
         let call = self
@@ -63,12 +63,12 @@ impl Ses {
             .set_tags(tag("kind", kind).map(|tag| vec![tag]));
         match call.send().await {
             Ok(answer) => Ok(answer.message_id),
-            Err(error) => Err(SendError::of(CallFailure::from(&error), &FINAL)),
+            Err(error) => Err(SendError::of(AwsCallError::from(&error), &FINAL)),
         }
     }
 }
 
-fn message(letter: &Letter) -> Option<Message> {
+fn message(letter: &RenderedEmail) -> Option<Message> {
     let content = |text: &str| Content::builder().charset("UTF-8").data(text).build().ok();
     let body = Body::builder()
         .text(content(&letter.text)?)

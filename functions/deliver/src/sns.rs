@@ -8,7 +8,7 @@ use aws_sdk_sns::{
     types::MessageAttributeValue,
 };
 use shared::{
-    aws::{self, Aws, CallFailure},
+    aws::{self, Aws, AwsCallError},
     config::SmsConfig,
 };
 
@@ -59,7 +59,7 @@ impl Sns {
             .set_message_attributes(Some(self.attributes.clone()));
         match call.send().await {
             Ok(answer) => Ok(answer.message_id.unwrap_or_default()),
-            Err(error) => Err(SendError::of(CallFailure::from(&error), &FINAL)),
+            Err(error) => Err(SendError::of(AwsCallError::from(&error), &FINAL)),
         }
     }
 }

@@ -13,12 +13,12 @@ use shared::{
     app::App,
     devices,
     error::{ErrorCode, MatrixError, Rejection},
-    guarded::{self, Opened, Wanted},
     http::{self, Body, Request as HttpRequest, Response as HttpResponse},
     ids::DeviceId,
     store::StoreError,
     tokens::{self, Caller},
     uia::Operation,
+    uia_request::{self, RequestOutcome, RequestSpec},
 };
 
 /// The answer to a `GET`.
@@ -77,19 +77,19 @@ async fn find(app: &App, caller: &Caller, id: &DeviceId) -> Result<Option<Respon
 /// Nothing but the path says which device: it is what the UIA session is bound to.
 async fn delete(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejection> {
     let named = request.last_segment().unwrap_or_default();
-    let wanted = Wanted {
+    let wanted = RequestSpec {
         operation: Operation::DeleteDevice,
         target: named.clone(),
         anonymous: None,
         without_password: None,
         addresses: false,
     };
-    let mut guarded = match guarded::open(app, request, wanted).await? {
-        Opened::Answered(response) => return Ok(response),
-        Opened::New(guarded) => guarded,
+    let mut uia_request = match uia_request::open(app, request, wanted).await? {
+        RequestOutcome::Answered(response) => return Ok(response),
+        RequestOutcome::New(uia_request) => uia_request,
     };
     let device = DeviceId::parse(&named).into_iter().collect();
-    devices::delete(app, &mut guarded, &json!({}), device).await
+    devices::delete(app, &mut uia_request, &json!({}), device).await
 }
 
 /// Without a name nothing is changed, but the device has to be there all the same.

@@ -1,7 +1,7 @@
 //! As an application service, for one of its users (REG-31).
 
 use shared::{
-    accounts::NameFault,
+    accounts::NameError,
     app::App,
     credentials::Identifier,
     error::{ErrorCode, MatrixError, Rejection},
@@ -30,7 +30,7 @@ pub(crate) async fn log_in(
         return Err(forbidden().into());
     };
     if !appservice.may_use(&localpart, &app.config.server_name) {
-        return Err(NameFault::OutsideNamespace.into());
+        return Err(NameError::OutsideNamespace.into());
     }
     let (spent, account) = tokio::join!(
         limits::spend(app, Limit::Login, request.network),

@@ -43,7 +43,7 @@ async fn improve(app: &App, found: &Verified, password: &Secret) {
     let Some(before) = &found.outdated else {
         return;
     };
-    if let Ok(hash) = app.hasher.hash(password, &*app.chance).await {
+    if let Ok(hash) = app.hasher.hash(password, &*app.rng).await {
         let store = &app.store;
         let _ = store
             .improve_password(&found.localpart, before, &hash)

@@ -20,7 +20,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     let token = http::access_token(&request, app.config.query_tokens)?;
     let session = tokens::authenticate_to_leave(&app, &token).await?;
     session.demand_no_guest()?;
-    let purge = NewMessage::purge(&session.localpart, app.clock.now(), &*app.chance);
+    let purge = NewMessage::purge(&session.localpart, app.clock.now(), &*app.rng);
     app.store.revoke_devices(&session.localpart, &purge).await?;
     Ok(HttpResponse::ok(&json!({})))
 }

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use shared::{
-    accounts::{self, NameFault},
+    accounts::{self, NameError},
     app::App,
     error::Rejection,
     http::{Request, Response as HttpResponse},
     ids::Localpart,
     limits::{self, Limit},
-    store::Wanted,
+    store::RegistrationLookup,
 };
 
 /// The answer.
@@ -30,7 +30,7 @@ pub async fn handle(app: Arc<App>, request: Request) -> Result<HttpResponse, Rej
     let username = request.query.required("username")?;
     // A text that is no localpart needs no read to be refused, but is charged like any other.
     let localpart = Localpart::parse(username, &app.config.server_name).ok();
-    let wanted = Wanted {
+    let wanted = RegistrationLookup {
         session: None,
         name: localpart.as_ref(),
         appservices: app.appservices_are_stale(),
@@ -44,7 +44,7 @@ pub async fn handle(app: Arc<App>, request: Request) -> Result<HttpResponse, Rej
     let appservices = app.refresh_appservices(facts.appservices).await?;
     accounts::choose(username, &app.config, &appservices, None)?;
     if facts.holder.is_some() {
-        return Err(NameFault::Taken.into());
+        return Err(NameError::Taken.into());
     }
     Ok(HttpResponse::ok(&Response { available: true }))
 }

@@ -12,7 +12,7 @@ use shared::{
     error::Rejection,
     http::{Request as HttpRequest, Response as HttpResponse},
     request_token,
-    threepids::proofs::Purpose,
+    threepids::proofs::ValidationPurpose,
     uia::StageType,
 };
 
@@ -21,5 +21,5 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     // A closed server answers no question about addresses.
     accounts::demand_open(&app.config)?;
     let offered = app.config.offers(StageType::Email);
-    request_token::email(&app, &request, Purpose::Register, offered).await
+    request_token::email(&app, &request, ValidationPurpose::Register, offered).await
 }

@@ -40,7 +40,7 @@ pub(crate) async fn register(app: &App, request: &Request) -> Result<HttpRespons
         ..Login::default()
     };
     for _ in 0..NAME_TRIES {
-        let localpart = accounts::generate_guest(&app.config, &appservices, &*app.chance)?;
+        let localpart = accounts::generate_guest(&app.config, &appservices, &*app.rng)?;
         let (answer, device) = Response::with_login(app, &localpart, &login);
         let account = NewAccount {
             device: Some(device),

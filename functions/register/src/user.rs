@@ -11,17 +11,17 @@ use shared::{
     appservices::Appservices,
     credentials,
     error::{ErrorCode, MatrixError, Rejection},
-    http::{Body, Network, Request, Response as HttpResponse},
+    http::{Body, ClientNetwork, Request, Response as HttpResponse},
     identity_servers,
     ids::Localpart,
     limits::{self, Limit, LimitError},
     metrics::{self, Metric},
     passwords,
     secrets::Secret,
-    store::{AccountKind, Facts, Wanted},
-    threepids::{self, Medium, ThreePidDenied},
+    store::{AccountKind, RegistrationFacts, RegistrationLookup},
+    threepids::{self, Medium, ThreePidDeniedError},
     tokens::{self, Login},
-    uia::{self, Attempt, Auth, Binding, OpenSession, Prepared, Proof, Replay},
+    uia::{self, Auth, OpenSession, Prefetched, Replay, SessionScope, UiaAttempt, UiaCompletion},
 };
 
 use crate::{answer::Response, parameters::Parameters};
@@ -68,9 +68,9 @@ pub(crate) async fn register(
     if news {
         check_password(app, &asked)?;
     }
-    let attempt = Attempt {
+    let attempt = UiaAttempt {
         flows: app.config.flows(),
-        binding: Binding::register(),
+        binding: SessionScope::register(),
         parameters: serde_json::to_value(&asked).unwrap_or(Value::Null),
         auth: &auth,
         session,
@@ -108,14 +108,14 @@ async fn read(
     request: &Request,
     auth: &Auth,
     asked: &Parameters,
-) -> Result<(Facts, Prepared), Rejection> {
+) -> Result<(RegistrationFacts, Prefetched), Rejection> {
     let session = auth.session.as_ref().and_then(uia::session_key);
     let server = &app.config.server_name;
     let name = asked
         .username
         .as_deref()
         .and_then(|text| Localpart::parse(text, server).ok());
-    let wanted = Wanted {
+    let wanted = RegistrationLookup {
         session: session.as_deref(),
         name: name.as_ref(),
         appservices: app.appservices_are_stale(),
@@ -130,7 +130,7 @@ async fn read(
 }
 
 /// The limits of what this request is likely to come to, all beside the first read.
-async fn charge(app: &App, auth: &Auth, network: Network) -> Result<(), LimitError> {
+async fn charge(app: &App, auth: &Auth, network: ClientNetwork) -> Result<(), LimitError> {
     let likely = if may_finish(app, auth) {
         Some(Limit::PasswordHash)
     } else if begins(auth) {
@@ -264,7 +264,7 @@ fn check_password(app: &App, asked: &Parameters) -> Result<(), Rejection> {
 async fn finish(
     app: &App,
     request: &Request,
-    mut proof: Proof,
+    mut proof: UiaCompletion,
     operation: Operation<'_>,
     charged: bool,
 ) -> Result<HttpResponse, Rejection> {
@@ -286,7 +286,7 @@ async fn finish(
         proof.keep(app).await;
         return Err(error.into());
     }
-    let ((), hash) = tokio::join!(proof.settle(app), app.hasher.hash(&password, &*app.chance));
+    let ((), hash) = tokio::join!(proof.settle(app), app.hasher.hash(&password, &*app.rng));
     let hash = hash?;
     for _ in 0..FINISH_TRIES {
         let (localpart, upgraded_guest) = name.claimed(app, appservices)?;
@@ -323,7 +323,7 @@ async fn finish(
                 proof.keep_without(app, medium).await;
                 return Err(error.into());
             }
-            Err(CreateAccountError::ProofGone(medium)) => {
+            Err(CreateAccountError::ValidationGone(medium)) => {
                 return Err(proof.without_proof_of(app, request.network, medium).await);
             }
             Err(CreateAccountError::NameTaken) if matches!(name, Name::Any) => {}
@@ -338,7 +338,7 @@ async fn finish(
 
 /// What follows once there is an account, and not before: until then its name may become somebody
 /// else's. From where somebody is logged in strangers do not keep them from logging in again.
-async fn welcome(app: &App, network: Network, asked: &Parameters, account: &NewAccount) {
+async fn welcome(app: &App, network: ClientNetwork, asked: &Parameters, account: &NewAccount) {
     let remember = async {
         if account.device.is_some() {
             credentials::remember(app, &account.localpart, network).await;
@@ -370,7 +370,7 @@ async fn bind(app: &App, asked: &Parameters, account: &NewAccount) {
 
 /// An address that the operator's rules do not allow, which may have changed since the message was
 /// sent (REG-28).
-fn denied(app: &App, proof: &Proof) -> Option<(ThreePidDenied, Medium)> {
+fn denied(app: &App, proof: &UiaCompletion) -> Option<(ThreePidDeniedError, Medium)> {
     proof.gains.threepids.iter().find_map(|proven| {
         let denied = threepids::admit(&app.config, &proven.threepid).err()?;
         Some((denied, proven.threepid.medium))

@@ -12,7 +12,7 @@ use shared::{
     pages,
     threepids::{
         Medium,
-        proofs::{self, SubmitError, Token},
+        proofs::{self, SubmitError, SubmittedToken},
     },
     validation_pages::{self, Named},
 };
@@ -33,7 +33,7 @@ async fn confirm(app: &App, request: &HttpRequest) -> Result<HttpResponse, Matri
     let Some(named) = Named::read(&form) else {
         return Ok(validation_pages::failed(app, SubmitError::Unknown));
     };
-    let token = Token {
+    let token = SubmittedToken {
         medium: Medium::Email,
         sid: &named.sid,
         client_secret: named.client_secret.as_ref(),

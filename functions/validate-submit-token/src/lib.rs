@@ -18,7 +18,7 @@ use shared::{
     secrets::Secret,
     threepids::{
         Medium,
-        proofs::{self, Followed, SubmitError, Token, is_opaque_id},
+        proofs::{self, LinkOutcome, SubmitError, SubmittedToken, is_opaque_id},
     },
     validation_pages::{self, MAX_TOKEN_CHARS, Named},
 };
@@ -45,7 +45,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     if token.chars().count() > MAX_TOKEN_CHARS {
         return Err(MatrixError::new(ErrorCode::InvalidParam, "`token` is too long").into());
     }
-    let token = Token {
+    let token = SubmittedToken {
         medium,
         sid: &sid,
         client_secret: Some(&Secret::new(secret)),
@@ -64,15 +64,15 @@ async fn page(
     let Some(named) = Named::read(&request.query) else {
         return Ok(validation_pages::failed(app, SubmitError::Unknown));
     };
-    let token = Token {
+    let token = SubmittedToken {
         medium,
         sid: &named.sid,
         client_secret: named.client_secret.as_ref(),
         token: &named.token,
     };
     Ok(match proofs::follow(app, &token, request.network).await {
-        Ok(Followed::Asks(opened)) => validation_pages::ask(app, &named, &opened),
-        Ok(Followed::Validated(opened)) => validation_pages::validated(app, opened),
+        Ok(LinkOutcome::Asks(opened)) => validation_pages::ask(app, &named, &opened),
+        Ok(LinkOutcome::Validated(opened)) => validation_pages::validated(app, opened),
         Err(error) => validation_pages::failed(app, error),
     })
 }

@@ -51,7 +51,7 @@ fn a_dump_holds_every_table() {
 #[cfg(target_os = "linux")]
 fn the_engine_listens_where_no_guess_finds_it() {
     let places: Vec<SocketAddr> = (0..8)
-        .map(|_| hidden(&SystemChance).and_then(|listener| listener.local_addr()))
+        .map(|_| hidden(&SystemRng).and_then(|listener| listener.local_addr()))
         .collect::<io::Result<_>>()
         .expect("listeners");
     for (index, place) in places.iter().enumerate() {
@@ -65,7 +65,7 @@ fn the_engine_listens_where_no_guess_finds_it() {
 fn the_engine_listens_somewhere_even_if_no_place_of_its_own_is_free() {
     #[derive(Debug)]
     struct Broadcast;
-    impl Chance for Broadcast {
+    impl Rng for Broadcast {
         fn fill(&self, bytes: &mut [u8]) {
             bytes.fill(255);
         }

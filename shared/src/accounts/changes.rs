@@ -6,13 +6,13 @@ use crate::{
     outbox::NewMessage,
     passwords::PasswordHash,
     store::{AccountRow, StoreError},
-    threepids::{Medium, ThreePid, proofs::Proven},
+    threepids::{Medium, ThreePid, proofs::ValidatedThreePid},
     tokens::TokenHash,
 };
 
 /// Which devices outlive a change of the password.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sparing {
+pub enum DeviceLogout {
     /// All (PWD-09).
     Everybody,
     /// This one (PWD-07).
@@ -39,11 +39,11 @@ pub struct PasswordChange {
     /// The new password.
     pub password: PasswordHash,
     /// Which devices live on.
-    pub sparing: Sparing,
+    pub sparing: DeviceLogout,
     /// When the old password was set that was given for it.
     pub known: Option<Timestamp>,
     /// The proof of an address that is spent for it: a reset.
-    pub proof: Option<Proven>,
+    pub proof: Option<ValidatedThreePid>,
     /// What is to be sent or done afterwards.
     pub messages: Vec<NewMessage>,
     /// When.
@@ -81,7 +81,7 @@ pub enum ChangeAccountError {
     AccountMoved,
     /// The proof of an address has been spent, or has expired.
     #[error("the proof is spent")]
-    ProofGone(Medium),
+    ValidationGone(Medium),
     /// The write failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -2,9 +2,9 @@
 
 use crate::{
     appservices::{Appservice, Appservices},
-    chance::Chance,
     config::Config,
-    ids::{Localpart, LocalpartFault},
+    ids::{Localpart, LocalpartError},
+    rng::Rng,
 };
 
 /// Random letters in a name nobody chose: 60 bits.
@@ -16,10 +16,10 @@ const GENERATE_TRIES: usize = 8;
 
 /// Why a name may not be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NameFault {
+pub enum NameError {
     /// It is no localpart.
     #[error(transparent)]
-    Grammar(LocalpartFault),
+    Grammar(LocalpartError),
     /// It begins with `_`, as application services' names do (REG-35).
     #[error("the name begins with an underscore")]
     Underscore,
@@ -53,39 +53,39 @@ pub fn choose(
     config: &Config,
     appservices: &Appservices,
     asking: Option<&Appservice>,
-) -> Result<Localpart, NameFault> {
+) -> Result<Localpart, NameError> {
     let server = &config.server_name;
-    let name = Localpart::parse(text, server).map_err(NameFault::Grammar)?;
+    let name = Localpart::parse(text, server).map_err(NameError::Grammar)?;
     if appservices.exclude(&name, asking, server) {
-        return Err(NameFault::Exclusive);
+        return Err(NameError::Exclusive);
     }
     match asking {
         Some(asking) if asking.may_use(&name, server) => Ok(name),
-        Some(_) => Err(NameFault::OutsideNamespace),
+        Some(_) => Err(NameError::OutsideNamespace),
         None => obey_policy(name, config),
     }
 }
 
-fn obey_policy(name: Localpart, config: &Config) -> Result<Localpart, NameFault> {
+fn obey_policy(name: Localpart, config: &Config) -> Result<Localpart, NameError> {
     let (text, policy) = (name.as_str(), &config.names);
     if text.starts_with('_') {
-        return Err(NameFault::Underscore);
+        return Err(NameError::Underscore);
     }
     if text.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(NameFault::Digits);
+        return Err(NameError::Digits);
     }
     if policy.reserved.iter().any(|reserved| reserved == text) {
-        return Err(NameFault::Reserved);
+        return Err(NameError::Reserved);
     }
     if !(policy.length.0..=policy.length.1).contains(&text.len()) {
-        return Err(NameFault::Length);
+        return Err(NameError::Length);
     }
     if policy
         .pattern
         .as_ref()
         .is_some_and(|pattern| !pattern.is_match(text))
     {
-        return Err(NameFault::Policy);
+        return Err(NameError::Policy);
     }
     Ok(name)
 }
@@ -94,10 +94,10 @@ fn obey_policy(name: Localpart, config: &Config) -> Result<Localpart, NameFault>
 pub fn generate(
     config: &Config,
     appservices: &Appservices,
-    chance: &dyn Chance,
-) -> Result<Localpart, NameFault> {
+    rng: &dyn Rng,
+) -> Result<Localpart, NameError> {
     random_name(config, appservices, || {
-        chance.text(b"abcdefghijklmnopqrstuvwxyz234567", GENERATED_CHARS)
+        rng.text(b"abcdefghijklmnopqrstuvwxyz234567", GENERATED_CHARS)
     })
 }
 
@@ -105,10 +105,10 @@ pub fn generate(
 pub fn generate_guest(
     config: &Config,
     appservices: &Appservices,
-    chance: &dyn Chance,
-) -> Result<Localpart, NameFault> {
+    rng: &dyn Rng,
+) -> Result<Localpart, NameError> {
     random_name(config, appservices, || {
-        chance.text(b"0123456789", GUEST_DIGITS)
+        rng.text(b"0123456789", GUEST_DIGITS)
     })
 }
 
@@ -116,10 +116,10 @@ fn random_name(
     config: &Config,
     appservices: &Appservices,
     text: impl Fn() -> String,
-) -> Result<Localpart, NameFault> {
-    let mut verdict = Err(NameFault::Exclusive);
+) -> Result<Localpart, NameError> {
+    let mut verdict = Err(NameError::Exclusive);
     for _ in 0..GENERATE_TRIES {
-        let name = Localpart::parse(&text(), &config.server_name).map_err(NameFault::Grammar)?;
+        let name = Localpart::parse(&text(), &config.server_name).map_err(NameError::Grammar)?;
         if !appservices.exclude(&name, None, &config.server_name) {
             verdict = Ok(name);
             break;

@@ -6,7 +6,7 @@ use crate::{
     ids::Localpart,
     outbox::NewMessage,
     store::{AccountRow, StoreError},
-    threepids::{ThreePid, proofs::Proven},
+    threepids::{ThreePid, proofs::ValidatedThreePid},
     uia::SessionCommit,
 };
 
@@ -22,7 +22,7 @@ pub struct NewThreePid {
     /// The account as it was read, before its addresses were.
     pub account: AccountRow,
     /// The address, with the proof that is spent for it.
-    pub proven: Proven,
+    pub proven: ValidatedThreePid,
     /// Whether the account has it already: then it was only proven anew.
     pub known: bool,
     /// When.
@@ -37,7 +37,7 @@ pub struct NewThreePid {
 
 /// An address that an account is to lose.
 #[derive(Debug)]
-pub struct LostThreePid {
+pub struct RemovedThreePid {
     /// Whose it is.
     pub localpart: Localpart,
     /// The account as it was read.
@@ -67,7 +67,7 @@ pub enum AddThreePidError {
     Taken,
     /// The proof has been spent, or has expired.
     #[error("the proof is spent")]
-    ProofGone,
+    ValidationGone,
     /// The write failed.
     #[error(transparent)]
     Store(#[from] StoreError),

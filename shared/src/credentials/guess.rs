@@ -8,7 +8,7 @@
 use super::{CredentialError, Identifier};
 use crate::{
     app::App,
-    http::Network,
+    http::ClientNetwork,
     ids::Localpart,
     limits::{self, Limit, LimitError},
 };
@@ -18,7 +18,7 @@ use crate::{
 pub struct Guess {
     /// What is given back if it was right.
     spent: Vec<(Limit, String)>,
-    network: Network,
+    network: ClientNetwork,
     /// The budget for all networks together, if it is exceeded and does not hold here.
     exceeded: Option<LimitError>,
 }
@@ -28,7 +28,7 @@ pub struct Guess {
 pub(super) async fn charge(
     app: &App,
     key: &str,
-    network: Network,
+    network: ClientNetwork,
     entry: Option<Limit>,
 ) -> Result<(Limit, String), LimitError> {
     let guess = from(key, network);
@@ -39,12 +39,12 @@ pub(super) async fn charge(
 }
 
 /// The budget of guesses about `key` from one network.
-pub(super) fn from(key: &str, network: Network) -> (Limit, String) {
-    (Limit::PasswordGuess, format!("{key} {network}"))
+pub(super) fn from(key: &str, network: ClientNetwork) -> (Limit, String) {
+    (Limit::NetworkPasswordAttempts, format!("{key} {network}"))
 }
 
 /// The budgets of a guess of somebody whose token says that they are `user`.
-pub(super) fn own(user: &Localpart, network: Network) -> [(Limit, String); 2] {
+pub(super) fn own(user: &Localpart, network: ClientNetwork) -> [(Limit, String); 2] {
     [
         from(&Identifier::User(user.clone()).key(), network),
         (Limit::PasswordHash, network.to_string()),
@@ -52,7 +52,7 @@ pub(super) fn own(user: &Localpart, network: Network) -> [(Limit, String); 2] {
 }
 
 /// By which a user's networks are known.
-pub(super) fn whom(name: &Localpart, network: Network) -> String {
+pub(super) fn whom(name: &Localpart, network: ClientNetwork) -> String {
     format!("{} {network}", name.as_str())
 }
 
@@ -62,10 +62,10 @@ impl Guess {
     pub(super) async fn new(
         app: &App,
         name: &Localpart,
-        network: Network,
+        network: ClientNetwork,
         (spent, everywhere): (Result<(Limit, String), LimitError>, Result<(), LimitError>),
     ) -> Result<Self, CredentialError> {
-        let counted = (Limit::AccountGuess, name.as_str().to_owned());
+        let counted = (Limit::AccountPasswordAttempts, name.as_str().to_owned());
         let spent = match spent {
             Ok(spent) => spent,
             Err(error) => {

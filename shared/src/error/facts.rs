@@ -4,18 +4,21 @@ use std::time::Duration;
 
 use super::{ErrorCode, MatrixError, Rejection};
 use crate::{
-    accounts::{ChangeAccountError, ChangesOff, CreateAccountError, NameFault, RegistrationClosed},
+    accounts::{
+        ChangeAccountError, ChangesDisabledError, CreateAccountError, NameError,
+        RegistrationClosedError,
+    },
     credentials::CredentialError,
     limits::LimitError,
-    own_addresses::AddressFault,
-    passwords::{HashError, PasswordFault},
+    own_addresses::ThreePidError,
+    passwords::{HashError, PasswordError},
     store::{SaveDeviceError, SaveSessionError, StoreError},
     threepids::{
-        PhoneFault, ThreePidDenied,
-        link::NextLinkFault,
+        PhoneError, ThreePidDeniedError,
+        link::NextLinkError,
         proofs::{RequestError, SubmitError},
     },
-    tokens::{AuthenticationError, CallerError, GuestForbidden},
+    tokens::{AuthenticationError, CallerError, GuestForbiddenError},
 };
 
 impl From<StoreError> for MatrixError {
@@ -69,59 +72,59 @@ impl From<LimitError> for MatrixError {
     }
 }
 
-impl From<NameFault> for MatrixError {
-    fn from(fault: NameFault) -> Self {
+impl From<NameError> for MatrixError {
+    fn from(fault: NameError) -> Self {
         let (code, message) = match fault {
-            NameFault::Grammar(fault) => {
+            NameError::Grammar(fault) => {
                 return Self::new(ErrorCode::InvalidUsername, format!("{fault}"));
             }
-            NameFault::Underscore => (
+            NameError::Underscore => (
                 ErrorCode::InvalidUsername,
                 "The name may not begin with an underscore",
             ),
-            NameFault::Digits => (
+            NameError::Digits => (
                 ErrorCode::InvalidUsername,
                 "The name may not consist of digits alone",
             ),
-            NameFault::Reserved => (ErrorCode::InvalidUsername, "The name is reserved"),
-            NameFault::Policy => (
+            NameError::Reserved => (ErrorCode::InvalidUsername, "The name is reserved"),
+            NameError::Policy => (
                 ErrorCode::InvalidUsername,
                 "The name is not of the form this server allows",
             ),
-            NameFault::Length => (
+            NameError::Length => (
                 ErrorCode::InvalidUsername,
                 "The name is not of a length this server allows",
             ),
-            NameFault::Exclusive => (
+            NameError::Exclusive => (
                 ErrorCode::Exclusive,
                 "The name belongs to an application service",
             ),
-            NameFault::OutsideNamespace => (
+            NameError::OutsideNamespace => (
                 ErrorCode::Exclusive,
                 "The name is not in the application service's namespace",
             ),
-            NameFault::Taken => (ErrorCode::UserInUse, "The name is already taken"),
+            NameError::Taken => (ErrorCode::UserInUse, "The name is already taken"),
         };
         Self::new(code, message)
     }
 }
 
-impl From<PasswordFault> for MatrixError {
-    fn from(fault: PasswordFault) -> Self {
+impl From<PasswordError> for MatrixError {
+    fn from(fault: PasswordError) -> Self {
         match fault {
-            PasswordFault::TooLong => {
+            PasswordError::TooLong => {
                 Self::new(ErrorCode::InvalidParam, "The password is too long")
             }
-            PasswordFault::Empty => Self::new(ErrorCode::WeakPassword, "The password is empty"),
-            PasswordFault::Weak => {
+            PasswordError::Empty => Self::new(ErrorCode::WeakPassword, "The password is empty"),
+            PasswordError::Weak => {
                 Self::new(ErrorCode::WeakPassword, "The password is too easy to guess")
             }
         }
     }
 }
 
-impl From<RegistrationClosed> for MatrixError {
-    fn from(_: RegistrationClosed) -> Self {
+impl From<RegistrationClosedError> for MatrixError {
+    fn from(_: RegistrationClosedError) -> Self {
         Self::new(
             ErrorCode::Forbidden,
             "Registration is closed on this server",
@@ -129,11 +132,11 @@ impl From<RegistrationClosed> for MatrixError {
     }
 }
 
-impl From<ChangesOff> for MatrixError {
-    fn from(fact: ChangesOff) -> Self {
+impl From<ChangesDisabledError> for MatrixError {
+    fn from(fact: ChangesDisabledError) -> Self {
         let message = match fact {
-            ChangesOff::Passwords => "This server does not let passwords be changed",
-            ChangesOff::ThreePids => "This server does not let addresses be changed",
+            ChangesDisabledError::Passwords => "This server does not let passwords be changed",
+            ChangesDisabledError::ThreePids => "This server does not let addresses be changed",
         };
         Self::new(ErrorCode::Forbidden, message)
     }
@@ -186,36 +189,36 @@ impl From<CallerError> for MatrixError {
     }
 }
 
-impl From<ThreePidDenied> for MatrixError {
-    fn from(_: ThreePidDenied) -> Self {
+impl From<ThreePidDeniedError> for MatrixError {
+    fn from(_: ThreePidDeniedError) -> Self {
         Self::new(
-            ErrorCode::ThreePidDenied,
+            ErrorCode::ThreePidDeniedError,
             "This server does not accept that address",
         )
     }
 }
 
-impl From<PhoneFault> for MatrixError {
-    fn from(fault: PhoneFault) -> Self {
+impl From<PhoneError> for MatrixError {
+    fn from(fault: PhoneError) -> Self {
         match fault {
-            PhoneFault::Country => Self::new(
+            PhoneError::Country => Self::new(
                 ErrorCode::InvalidParam,
                 "`country` is not a country's two letters",
             ),
-            PhoneFault::Number => Self::new(
+            PhoneError::Number => Self::new(
                 ErrorCode::InvalidParam,
                 "`phone_number` is not a phone number",
             ),
-            PhoneFault::Unserved => Self::new(
-                ErrorCode::ThreePidDenied,
+            PhoneError::Unserved => Self::new(
+                ErrorCode::ThreePidDeniedError,
                 "This server sends no text messages to that number",
             ),
         }
     }
 }
 
-impl From<NextLinkFault> for MatrixError {
-    fn from(_: NextLinkFault) -> Self {
+impl From<NextLinkError> for MatrixError {
+    fn from(_: NextLinkError) -> Self {
         Self::new(
             ErrorCode::InvalidParam,
             "`next_link` must be an http or https URL",
@@ -265,8 +268,8 @@ impl From<SubmitError> for MatrixError {
     }
 }
 
-impl From<GuestForbidden> for MatrixError {
-    fn from(_: GuestForbidden) -> Self {
+impl From<GuestForbiddenError> for MatrixError {
+    fn from(_: GuestForbiddenError) -> Self {
         Self::new(ErrorCode::GuestAccessForbidden, "Guests may not do this")
     }
 }
@@ -294,7 +297,7 @@ impl From<ChangeAccountError> for MatrixError {
             ),
             // The caller turns these into a replay or a challenge; if it cannot, the client
             // may try again.
-            ChangeAccountError::SessionMoved | ChangeAccountError::ProofGone(_) => {
+            ChangeAccountError::SessionMoved | ChangeAccountError::ValidationGone(_) => {
                 Self::limited(Duration::from_secs(1))
             }
             ChangeAccountError::Store(error) => error.into(),
@@ -305,11 +308,11 @@ impl From<ChangeAccountError> for MatrixError {
 impl From<CreateAccountError> for MatrixError {
     fn from(error: CreateAccountError) -> Self {
         match error {
-            CreateAccountError::NameTaken => NameFault::Taken.into(),
+            CreateAccountError::NameTaken => NameError::Taken.into(),
             // The caller turns these into a replay or a challenge; if it cannot, the client
             // may try again.
             CreateAccountError::SessionMoved
-            | CreateAccountError::ProofGone(_)
+            | CreateAccountError::ValidationGone(_)
             | CreateAccountError::RegistrationTokenSpent => Self::limited(Duration::from_secs(1)),
             CreateAccountError::ThreePidTaken(_) => RequestError::InUse.into(),
             CreateAccountError::GuestGone => Self::new(
@@ -321,50 +324,50 @@ impl From<CreateAccountError> for MatrixError {
     }
 }
 
-impl From<AddressFault> for MatrixError {
-    fn from(fault: AddressFault) -> Self {
+impl From<ThreePidError> for MatrixError {
+    fn from(fault: ThreePidError) -> Self {
         let forbidden = |message| Self::new(ErrorCode::Forbidden, message);
         match fault {
-            AddressFault::NotProven => Self::new(
+            ThreePidError::NotValidated => Self::new(
                 ErrorCode::ThreePidAuthFailed,
                 "There is no validated session that proves the address",
             ),
-            AddressFault::InUse => RequestError::InUse.into(),
-            AddressFault::TooMany => forbidden("The account has as many addresses as it may have"),
-            AddressFault::Suspended => {
+            ThreePidError::InUse => RequestError::InUse.into(),
+            ThreePidError::TooMany => forbidden("The account has as many addresses as it may have"),
+            ThreePidError::Suspended => {
                 Self::new(ErrorCode::UserSuspended, "The account is suspended")
             }
-            AddressFault::Denied(denied) => denied.into(),
-            AddressFault::Caller(error) => error,
-            AddressFault::Limit(error) => error.into(),
+            ThreePidError::Denied(denied) => denied.into(),
+            ThreePidError::Caller(error) => error,
+            ThreePidError::Limit(error) => error.into(),
             // The caller turns this into a replay; if it cannot, the client may try again.
-            AddressFault::PasswordMoved => ChangeAccountError::AccountMoved.into(),
-            AddressFault::SessionMoved => Self::limited(Duration::from_secs(1)),
-            AddressFault::Store(error) => error.into(),
+            ThreePidError::PasswordMoved => ChangeAccountError::AccountMoved.into(),
+            ThreePidError::SessionMoved => Self::limited(Duration::from_secs(1)),
+            ThreePidError::Store(error) => error.into(),
         }
     }
 }
 
 reject_as_error!(
-    AddressFault,
+    ThreePidError,
     AuthenticationError,
     ChangeAccountError,
     CallerError,
-    ChangesOff,
+    ChangesDisabledError,
     CreateAccountError,
     CredentialError,
-    GuestForbidden,
+    GuestForbiddenError,
     HashError,
     LimitError,
-    NameFault,
-    NextLinkFault,
-    PasswordFault,
-    PhoneFault,
-    RegistrationClosed,
+    NameError,
+    NextLinkError,
+    PasswordError,
+    PhoneError,
+    RegistrationClosedError,
     RequestError,
     SaveDeviceError,
     SaveSessionError,
     StoreError,
     SubmitError,
-    ThreePidDenied
+    ThreePidDeniedError
 );

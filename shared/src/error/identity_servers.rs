@@ -7,7 +7,7 @@ use ::http::StatusCode;
 use super::{ErrorCode, MatrixError, Rejection};
 use crate::{
     identity_servers::{
-        BindError, IdServerError, IdServerFault, IdTokenFault, Refusal, UnbindError,
+        BindError, IdServerError, IdServerNameError, IdServerRejection, IdTokenError, UnbindError,
     },
     tokens::AuthenticationError,
 };
@@ -21,18 +21,18 @@ const ABOUT_OUR_TOKENS: [&str; 5] = [
     "M_USER_SUSPENDED",
 ];
 
-impl From<IdServerFault> for MatrixError {
-    fn from(fault: IdServerFault) -> Self {
+impl From<IdServerNameError> for MatrixError {
+    fn from(fault: IdServerNameError) -> Self {
         match fault {
-            IdServerFault::Form => Self::new(
+            IdServerNameError::Form => Self::new(
                 ErrorCode::InvalidParam,
                 "`id_server` must be a host with an optional port and nothing else",
             ),
-            IdServerFault::Inner => Self::new(
+            IdServerNameError::Inner => Self::new(
                 ErrorCode::InvalidParam,
                 "`id_server` is an address that this server does not call",
             ),
-            IdServerFault::Untrusted => Self::new(
+            IdServerNameError::Untrusted => Self::new(
                 ErrorCode::ServerNotTrusted,
                 "This server does not trust that identity server",
             ),
@@ -40,13 +40,13 @@ impl From<IdServerFault> for MatrixError {
     }
 }
 
-impl From<IdTokenFault> for MatrixError {
-    fn from(fault: IdTokenFault) -> Self {
+impl From<IdTokenError> for MatrixError {
+    fn from(fault: IdTokenError) -> Self {
         match fault {
-            IdTokenFault::Missing => {
+            IdTokenError::Missing => {
                 Self::new(ErrorCode::MissingParam, "`id_access_token` is missing")
             }
-            IdTokenFault::Malformed => {
+            IdTokenError::Malformed => {
                 Self::new(ErrorCode::InvalidParam, "`id_access_token` is no token")
             }
         }
@@ -67,7 +67,7 @@ impl From<IdServerError> for MatrixError {
 
 /// A refusal in its own words. An identity server's own failure is not this server's, and what it
 /// says of its tokens must not be taken for ours.
-fn relay(refusal: Refusal) -> MatrixError {
+fn relay(refusal: IdServerRejection) -> MatrixError {
     let status = match refusal.status {
         code @ 400..=499 => StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_REQUEST),
         // Old ones answer 200 to what they refuse.
@@ -109,8 +109,8 @@ impl From<UnbindError> for MatrixError {
 reject_as_error!(
     BindError,
     IdServerError,
-    IdServerFault,
-    IdTokenFault,
+    IdServerNameError,
+    IdTokenError,
     UnbindError
 );
 
@@ -120,7 +120,7 @@ mod tests {
     use crate::http::Content;
 
     fn relayed(status: u16, errcode: &str) -> (u16, String, Option<u64>) {
-        let error: MatrixError = IdServerError::Refused(Refusal {
+        let error: MatrixError = IdServerError::Refused(IdServerRejection {
             status,
             errcode: errcode.to_owned(),
             message: "It said so".to_owned(),

@@ -10,9 +10,9 @@ use ::http::HeaderMap;
 /// A client's network: an IPv4 address, or the /64 of an IPv6 one, which is what one subscriber
 /// has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Network(IpAddr);
+pub struct ClientNetwork(IpAddr);
 
-impl Network {
+impl ClientNetwork {
     /// The network of `address`. An IPv4 address in IPv6 clothes is the IPv4 address.
     pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
@@ -52,7 +52,7 @@ impl Network {
     }
 }
 
-impl fmt::Display for Network {
+impl fmt::Display for ClientNetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             IpAddr::V4(v4) => v4.fmt(f),
@@ -110,7 +110,7 @@ mod tests {
     fn behind(peer: &str, forwarded: &str, proxies: &str) -> String {
         let mut headers = HeaderMap::new();
         headers.insert("x-forwarded-for", forwarded.parse().unwrap());
-        Network::behind(
+        ClientNetwork::behind(
             peer.parse().unwrap(),
             &headers,
             &TrustedProxies::parse(proxies).unwrap(),

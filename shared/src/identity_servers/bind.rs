@@ -17,8 +17,8 @@ use crate::{
     config::IdServerApi,
     ids::Localpart,
     secrets::Secret,
-    store::{Binding, RecordBindingError, StoreError},
-    threepids::proofs::Proven,
+    store::{IdentityBinding, RecordBindingError, StoreError},
+    threepids::proofs::ValidatedThreePid,
 };
 
 /// How long a binding may hold up what it comes along with.
@@ -72,11 +72,11 @@ pub async fn bind(app: &App, user: &Localpart, request: BindRequest<'_>) -> Resu
     let answer = app.identity_client().call(call).await?;
     // Without both it cannot be undone, nor is it known to have been done.
     let (medium, address) = address_in(&answer).ok_or(IdServerError::Unclear(200))?;
-    let binding = Binding {
+    let binding = IdentityBinding {
         id_server: server.name.as_str().to_owned(),
         medium,
         address,
-        nonce: app.chance.base64::<12>(),
+        nonce: app.rng.base64::<12>(),
     };
     match app
         .store
@@ -102,7 +102,7 @@ pub async fn bind(app: &App, user: &Localpart, request: BindRequest<'_>) -> Resu
 /// Binds the addresses of a new account that its client asked for, as far as an identity server has
 /// validated them: no other knows their sessions (REG-26, DIS-03). The account is there already and
 /// what becomes of this changes nothing about it, so it takes a few seconds at most and never fails.
-pub async fn bind_proven(app: &App, user: &Localpart, addresses: &[&Proven]) {
+pub async fn bind_proven(app: &App, user: &Localpart, addresses: &[&ValidatedThreePid]) {
     let bindings: Vec<_> = addresses
         .iter()
         .map(|proven| bind_one(app, user, proven))
@@ -115,7 +115,7 @@ pub async fn bind_proven(app: &App, user: &Localpart, addresses: &[&Proven]) {
     }
 }
 
-async fn bind_one(app: &App, user: &Localpart, proven: &Proven) {
+async fn bind_one(app: &App, user: &Localpart, proven: &ValidatedThreePid) {
     let Some(session) = &proven.elsewhere else {
         return;
     };

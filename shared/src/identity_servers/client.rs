@@ -43,7 +43,7 @@ pub struct Client {
 pub enum IdServerError {
     /// The identity server refused, in Matrix's own words.
     #[error("the identity server refused: {}", .0.errcode)]
-    Refused(Refusal),
+    Refused(IdServerRejection),
     /// It answered with this status and nothing that Matrix has words for.
     #[error("the identity server answered {0}")]
     Unclear(u16),
@@ -54,7 +54,7 @@ pub enum IdServerError {
 
 /// A Matrix error of an identity server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct IdServerRejection {
     /// The status it came with.
     pub status: u16,
     /// Its errcode.
@@ -162,13 +162,13 @@ fn understand(status: u16, bytes: &[u8]) -> Result<Map<String, Value>, IdServerE
     }
 }
 
-fn refusal(status: u16, object: &Map<String, Value>) -> Option<Refusal> {
+fn refusal(status: u16, object: &Map<String, Value>) -> Option<IdServerRejection> {
     let errcode = object.get("errcode")?.as_str()?;
     let lawful = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b"._".contains(&b);
     let is_lawful = (1..=MAX_ERRCODE_CHARS).contains(&errcode.len()) && errcode.bytes().all(lawful);
     let message = object.get("error").and_then(Value::as_str);
     let retry_after = object.get("retry_after_ms").and_then(Value::as_u64);
-    Some(Refusal {
+    Some(IdServerRejection {
         status,
         errcode: if is_lawful { errcode } else { "M_UNKNOWN" }.to_owned(),
         message: message

@@ -14,7 +14,7 @@ const MAX_LABEL_CHARS: usize = 63;
 
 /// Why an `id_server` is of no use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum IdServerFault {
+pub enum IdServerNameError {
     /// It is no host with an optional port.
     #[error("it is no host")]
     Form,
@@ -88,12 +88,12 @@ impl TrustedServer {
 pub(super) fn find<'a>(
     trusted: &'a [TrustedServer],
     text: &str,
-) -> Result<&'a TrustedServer, IdServerFault> {
-    let name = IdServerName::parse(text).ok_or(IdServerFault::Form)?;
+) -> Result<&'a TrustedServer, IdServerNameError> {
+    let name = IdServerName::parse(text).ok_or(IdServerNameError::Form)?;
     match trusted.iter().find(|server| server.name == name) {
         Some(server) => Ok(server),
-        None if name.is_inner() => Err(IdServerFault::Inner),
-        None => Err(IdServerFault::Untrusted),
+        None if name.is_inner() => Err(IdServerNameError::Inner),
+        None => Err(IdServerNameError::Untrusted),
     }
 }
 
@@ -206,11 +206,14 @@ mod tests {
             found("127.0.0.1:8090"),
             Ok("http://127.0.0.1:8090".to_owned())
         );
-        assert_eq!(found("id.example.org:8448"), Err(IdServerFault::Untrusted));
-        assert_eq!(found("example.org"), Err(IdServerFault::Untrusted));
-        assert_eq!(found("127.0.0.1:80"), Err(IdServerFault::Inner));
-        assert_eq!(found("169.254.169.254"), Err(IdServerFault::Inner));
-        assert_eq!(found("[::ffff:10.0.0.1]"), Err(IdServerFault::Inner));
-        assert_eq!(found("http://id.example.org"), Err(IdServerFault::Form));
+        assert_eq!(
+            found("id.example.org:8448"),
+            Err(IdServerNameError::Untrusted)
+        );
+        assert_eq!(found("example.org"), Err(IdServerNameError::Untrusted));
+        assert_eq!(found("127.0.0.1:80"), Err(IdServerNameError::Inner));
+        assert_eq!(found("169.254.169.254"), Err(IdServerNameError::Inner));
+        assert_eq!(found("[::ffff:10.0.0.1]"), Err(IdServerNameError::Inner));
+        assert_eq!(found("http://id.example.org"), Err(IdServerNameError::Form));
     }
 }

@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     ids::ServerName,
-    secrets::{Generation, KeyRing, Purpose},
+    secrets::{Generation, KeyPurpose, KeyRing},
 };
 
 /// The one algorithm.
@@ -106,7 +106,7 @@ impl SigningKeys {
     /// Those that come out of the key ring, if the operator gave none.
     pub fn derived(ring: &KeyRing) -> Option<Self> {
         let key = |generation| {
-            let (id, seed) = ring.seed(Purpose::SigningKey, generation)?;
+            let (id, seed) = ring.seed(KeyPurpose::SigningKey, generation)?;
             SigningKey::new(&id.replace('-', "_"), seed.reveal())
         };
         Some(Self {

@@ -17,7 +17,7 @@ use crate::{
     app::App,
     ids::Localpart,
     secrets::Secret,
-    store::{Binding, StoreError},
+    store::{IdentityBinding, StoreError},
     threepids::{Medium, ThreePid},
 };
 
@@ -57,7 +57,7 @@ pub(super) struct Target<'a> {
     pub(super) medium: Medium,
     /// As the identity server knows it.
     pub(super) address: String,
-    pub(super) record: Option<Binding>,
+    pub(super) record: Option<IdentityBinding>,
 }
 
 /// Unbinds on the way to something else, which no identity server may hold up: whatever goes wrong
@@ -103,10 +103,10 @@ fn targets<'a>(
     app: &'a App,
     which: Which<'_>,
     id_server: Option<&IdServerName>,
-    bindings: Vec<Binding>,
+    bindings: Vec<IdentityBinding>,
 ) -> Vec<Target<'a>> {
     let trusted = &app.config.identity_servers.trusted;
-    let wanted = |binding: &Binding| match which {
+    let wanted = |binding: &IdentityBinding| match which {
         Which::All { .. } => true,
         Which::One(threepid) => {
             is_same(binding, threepid.medium, &threepid.address)
@@ -193,7 +193,7 @@ pub enum UnbindError {
 }
 
 impl<'a> Target<'a> {
-    fn of(trusted: &'a [TrustedServer], binding: Binding) -> Self {
+    fn of(trusted: &'a [TrustedServer], binding: IdentityBinding) -> Self {
         Self {
             server: name::find(trusted, &binding.id_server).ok(),
             medium: binding.medium,
@@ -205,7 +205,7 @@ impl<'a> Target<'a> {
 
 /// Whether a record is about this address, however either is written: mailboxes in any case of
 /// letters, numbers with a `+` or without.
-fn is_same(binding: &Binding, medium: Medium, address: &str) -> bool {
+fn is_same(binding: &IdentityBinding, medium: Medium, address: &str) -> bool {
     let plain = |address: &str| match medium {
         Medium::Email => caseless::default_case_fold_str(address),
         Medium::Msisdn => address.trim_start_matches('+').to_owned(),

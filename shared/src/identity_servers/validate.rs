@@ -11,7 +11,7 @@ use crate::{
     secrets::Secret,
     threepids::{
         Medium, ThreePid,
-        proofs::{Elsewhere, LIFETIME, is_opaque_id},
+        proofs::{DelegatedSession, LIFETIME, is_opaque_id},
     },
 };
 
@@ -20,7 +20,7 @@ const MAX_TOKEN_BYTES: usize = 2048;
 
 /// Why a client's `id_access_token` will not do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum IdTokenFault {
+pub enum IdTokenError {
     /// There is none, and the interface that is spoken wants one.
     #[error("there is no token")]
     Missing,
@@ -42,10 +42,10 @@ crate::opaque_debug!(Validated);
 
 /// The client's token for an identity server, if it is one; without one the interface of r0 is
 /// spoken where the operator chose that (DIS-15).
-pub fn read_token(app: &App, token: Option<String>) -> Result<Option<Secret>, IdTokenFault> {
+pub fn read_token(app: &App, token: Option<String>) -> Result<Option<Secret>, IdTokenError> {
     let Some(token) = token else {
         return match app.config.identity_servers.api {
-            IdServerApi::V2 => Err(IdTokenFault::Missing),
+            IdServerApi::V2 => Err(IdTokenError::Missing),
             IdServerApi::V1 => Ok(None),
         };
     };
@@ -55,7 +55,7 @@ pub fn read_token(app: &App, token: Option<String>) -> Result<Option<Secret>, Id
     if lawful {
         Ok(Some(Secret::new(token)))
     } else {
-        Err(IdTokenFault::Malformed)
+        Err(IdTokenError::Malformed)
     }
 }
 
@@ -101,7 +101,7 @@ pub async fn find_validated(
     app: &App,
     server: &TrustedServer,
     sid: &str,
-    session: &Elsewhere,
+    session: &DelegatedSession,
 ) -> Result<Option<Validated>, IdServerError> {
     let token = session.token.clone().map(Secret::new);
     let uri = Secret::new(format!(

@@ -8,11 +8,11 @@ use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::Subscriber
 use crate::{
     app::{self, App},
     aws::Aws,
-    chance::{Chance, SystemChance},
     clock::SystemClock,
     config::{self, Config},
     key_ring::KeySettings,
     metrics::Lines,
+    rng::{SystemRng, Rng},
     store::Store,
 };
 
@@ -29,8 +29,8 @@ pub(super) async fn app() -> Result<(Arc<App>, Aws), String> {
     let aws = Aws::from_lookup(lookup);
     let (tables, reads_ahead) = config::read_tables(lookup).map_err(told)?;
     let aws = aws?;
-    let chance: Arc<dyn Chance> = Arc::new(SystemChance);
-    let store = Store::new(&aws, &tables, Arc::clone(&chance));
+    let rng: Arc<dyn Rng> = Arc::new(SystemRng);
+    let store = Store::new(&aws, &tables, Arc::clone(&rng));
     let warm_up = async {
         if reads_ahead {
             app::warm_up(&store).await
@@ -39,10 +39,8 @@ pub(super) async fn app() -> Result<(Arc<App>, Aws), String> {
         }
     };
     let secrets = aws.sdk_config(aws.endpoints.secrets_manager.as_deref());
-    let (settings, row) = tokio::join!(
-        KeySettings::fetch_if_used(&secrets, lookup, &*chance),
-        warm_up
-    );
+    let (settings, row) =
+        tokio::join!(KeySettings::fetch_if_used(&secrets, lookup, &*rng), warm_up);
     let settings = settings.map_err(told)?;
     let config = Config::from_lookup(settings.over(lookup)).map_err(told);
     let config = match (misspelt, config) {
@@ -53,7 +51,7 @@ pub(super) async fn app() -> Result<(Arc<App>, Aws), String> {
             return Err(faults.into_iter().flatten().collect::<Vec<_>>().join("\n"));
         }
     };
-    let app = App::with_store(config, store, Arc::new(SystemClock), chance);
+    let app = App::with_store(config, store, Arc::new(SystemClock), rng);
     app.begin_with(row).await;
     Ok((app, aws))
 }

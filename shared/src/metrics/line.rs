@@ -23,7 +23,7 @@ use tracing_subscriber::{
 use super::{Meter, Metric, Tally};
 use crate::{
     clock::Timestamp,
-    secrets::{KeyRing, Purpose},
+    secrets::{KeyPurpose, KeyRing},
 };
 
 const NAMESPACE: &str = "Gatehouse";
@@ -40,7 +40,7 @@ const GIGABYTE_SECOND: f64 = 13.333_4;
 
 /// What the line says beside what was counted.
 #[derive(Debug)]
-pub struct About<'a> {
+pub struct InvocationInfo<'a> {
     /// In a word, what happened.
     pub message: &'static str,
     /// The prefix of the tables' names, which on AWS is the stack's name.
@@ -59,7 +59,7 @@ pub struct About<'a> {
 
 impl Meter {
     /// Writes the line.
-    pub fn tell(&self, about: About<'_>) {
+    pub fn tell(&self, about: InvocationInfo<'_>) {
         let ms = self.ms();
         let line = line(
             self.began,
@@ -90,7 +90,7 @@ fn line(
     ms: i64,
     tally: &Tally,
     trace: Option<&str>,
-    about: About<'_>,
+    about: InvocationInfo<'_>,
 ) -> Map<String, Value> {
     let mut line = about.fields;
     let mut say = |name: &str, value: Value| {
@@ -109,7 +109,7 @@ fn line(
     if let Some(user) = &tally.user {
         let hash = about
             .keys
-            .hash(Purpose::LoggedUser, user.as_str().as_bytes());
+            .hash(KeyPurpose::LoggedUser, user.as_str().as_bytes());
         say("user.hash", hash.into());
     }
     if !tally.stages.is_empty() {

@@ -7,7 +7,7 @@ use std::{
 use serde_json::{Map, Value, json};
 use tracing_subscriber::layer::SubscriberExt;
 
-use super::{About, Calls, Lines, Meter, Metric, Timer};
+use super::{Calls, InvocationInfo, Lines, Meter, Metric, Timer};
 use crate::{
     clock::{Clock, Timestamp},
     ids::{Localpart, ServerName},
@@ -75,8 +75,8 @@ fn ring() -> KeyRing {
     KeyRing::new(Secret::new(vec![7; 32]), None)
 }
 
-fn about(keys: &KeyRing, memory_mb: i32) -> About<'_> {
-    About {
+fn about(keys: &KeyRing, memory_mb: i32) -> InvocationInfo<'_> {
+    InvocationInfo {
         message: "answered",
         stack: "gatehouse",
         operation: "register",

@@ -33,7 +33,7 @@ const MAX_BYTES: usize = 64;
 
 /// Why a text is no hash that can be verified here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum HashFault {
+pub enum HashFormatError {
     /// Of another kind.
     #[error(
         "the password hash is of no kind that is known here: bcrypt ($2a$, $2b$, $2y$), $argon2id$, $pbkdf2-sha256$ or $pbkdf2-sha512$"
@@ -67,41 +67,41 @@ pub(super) struct Pbkdf2 {
 
 impl<'a> Stored<'a> {
     /// Recognises a hash.
-    pub(super) fn parse(text: &'a str) -> Result<Self, HashFault> {
+    pub(super) fn parse(text: &'a str) -> Result<Self, HashFormatError> {
         let mut parts = text.split('$').skip(1);
         match parts.next() {
             Some("argon2id") => argon2id(text),
             Some("2a" | "2b" | "2y") => bcrypt_hash(text),
             Some("pbkdf2-sha256") => pbkdf2_hash(pbkdf2::PBKDF2_HMAC_SHA256, 32, parts),
             Some("pbkdf2-sha512") => pbkdf2_hash(pbkdf2::PBKDF2_HMAC_SHA512, 64, parts),
-            _ => Err(HashFault::Unknown),
+            _ => Err(HashFormatError::Unknown),
         }
     }
 }
 
-fn argon2id<'a>(text: &str) -> Result<Stored<'a>, HashFault> {
-    let phc = Phc::new(text).map_err(|_| HashFault::Malformed)?;
-    let params = Params::try_from(&phc).map_err(|_| HashFault::Malformed)?;
-    let hash = phc.hash.as_ref().ok_or(HashFault::Malformed)?;
+fn argon2id<'a>(text: &str) -> Result<Stored<'a>, HashFormatError> {
+    let phc = Phc::new(text).map_err(|_| HashFormatError::Malformed)?;
+    let params = Params::try_from(&phc).map_err(|_| HashFormatError::Malformed)?;
+    let hash = phc.hash.as_ref().ok_or(HashFormatError::Malformed)?;
     // An older version, or one that is bound to further data, would never be taken for outdated.
     let ours = phc.version == Some(ARGON2_VERSION) && phc.params.iter().count() == 3;
     if phc.salt.is_none() || hash.len() < MIN_HASH_BYTES || !ours {
-        return Err(HashFault::Malformed);
+        return Err(HashFormatError::Malformed);
     }
     if !is_affordable(&params) {
-        return Err(HashFault::TooDear);
+        return Err(HashFormatError::TooDear);
     }
     Ok(Stored::Argon2(Box::new(phc), params))
 }
 
-fn bcrypt_hash(text: &str) -> Result<Stored<'_>, HashFault> {
-    let parts: bcrypt::HashParts = text.parse().map_err(|_| HashFault::Malformed)?;
+fn bcrypt_hash(text: &str) -> Result<Stored<'_>, HashFormatError> {
+    let parts: bcrypt::HashParts = text.parse().map_err(|_| HashFormatError::Malformed)?;
     // A `+` before the cost would pass for a number.
     if text.contains('+') || parts.get_cost() < MIN_BCRYPT_COST {
-        return Err(HashFault::Malformed);
+        return Err(HashFormatError::Malformed);
     }
     if parts.get_cost() > MAX_BCRYPT_COST {
-        return Err(HashFault::TooDear);
+        return Err(HashFormatError::TooDear);
     }
     Ok(Stored::Bcrypt(text))
 }
@@ -112,11 +112,11 @@ fn pbkdf2_hash<'a>(
     algorithm: pbkdf2::Algorithm,
     block: usize,
     mut parts: impl Iterator<Item = &'a str>,
-) -> Result<Stored<'a>, HashFault> {
+) -> Result<Stored<'a>, HashFormatError> {
     let (Some(params), Some(salt), Some(hash), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
     else {
-        return Err(HashFault::Malformed);
+        return Err(HashFormatError::Malformed);
     };
     let bytes = |text: &str| {
         let text = text.trim_end_matches('=').replace('.', "+");
@@ -126,7 +126,7 @@ fn pbkdf2_hash<'a>(
     let hash = bytes(hash).filter(|hash| hash.len() >= MIN_HASH_BYTES);
     let salt = bytes(salt).filter(|salt| salt.len() >= MIN_SALT_BYTES);
     let (Some(salt), Some(hash)) = (salt, hash) else {
-        return Err(HashFault::Malformed);
+        return Err(HashFormatError::Malformed);
     };
     let (rounds, length) = params.split_once(',').unwrap_or((params, ""));
     let digits = rounds.strip_prefix("i=").unwrap_or(rounds);
@@ -136,11 +136,11 @@ fn pbkdf2_hash<'a>(
     });
     let told = length.is_empty() || *length == format!("l={}", hash.len());
     let Some(rounds) = rounds.filter(|_| told) else {
-        return Err(HashFault::Malformed);
+        return Err(HashFormatError::Malformed);
     };
     let blocks = u32::try_from(hash.len().div_ceil(block)).unwrap_or(u32::MAX);
     if rounds.get().saturating_mul(blocks) > MAX_PBKDF2_ROUNDS {
-        return Err(HashFault::TooDear);
+        return Err(HashFormatError::TooDear);
     }
     Ok(Stored::Pbkdf2(Pbkdf2 {
         algorithm,

@@ -25,11 +25,11 @@ fn reg_24_a_password_made_of_the_users_own_name_is_weak() {
     let own = ["correct-horse", "example.org"];
     assert_eq!(
         judge(&config(None), &secret("correct-horse1"), &own),
-        Err(PasswordFault::Weak)
+        Err(PasswordError::Weak)
     );
     assert_eq!(
         judge(&config(None), &secret("a"), &[]),
-        Err(PasswordFault::Weak)
+        Err(PasswordError::Weak)
     );
     assert_eq!(
         judge(&config(None), &secret("ostrich lamp 8 quarrel"), &own),
@@ -44,10 +44,10 @@ fn score_0_accepts_anything_but_the_empty_password() {
         ..config(None)
     };
     assert_eq!(judge(&config, &secret("a"), &[]), Ok(()));
-    assert_eq!(judge(&config, &secret(""), &[]), Err(PasswordFault::Empty));
+    assert_eq!(judge(&config, &secret(""), &[]), Err(PasswordError::Empty));
     assert_eq!(
         judge(&config, &secret(&"a".repeat(MAX_PASSWORD_BYTES + 1)), &[]),
-        Err(PasswordFault::TooLong)
+        Err(PasswordError::TooLong)
     );
 }
 
@@ -57,7 +57,7 @@ fn a_weak_password_in_other_clothes_is_weak() {
         "\u{FF50}\u{FF41}\u{FF53}\u{FF53}\u{FF57}\u{FF4F}\u{FF52}\u{FF44}\u{FF11}\u{FF12}\u{FF13}";
     assert_eq!(
         judge(&config(None), &secret(fullwidth), &[]),
-        Err(PasswordFault::Weak)
+        Err(PasswordError::Weak)
     );
 }
 
@@ -67,7 +67,7 @@ fn no_more_than_the_beginning_of_a_long_password_is_judged() {
     let strong = "ostrich lamp 8 quarrel";
     assert_eq!(
         judge(&config(None), &secret(&format!("{beginning}{strong}")), &[]),
-        Err(PasswordFault::Weak)
+        Err(PasswordError::Weak)
     );
     assert_eq!(
         judge(&config(None), &secret(&format!("{strong}{beginning}")), &[]),
@@ -99,19 +99,25 @@ fn a_hash_knows_its_password_and_says_when_it_is_outdated() {
     let verify = |config: &PasswordConfig, text: &str, hash: &PasswordHash| {
         Worker::new(config.clone()).verify(&secret(text), hash)
     };
-    assert_eq!(verify(&plain, "x", &hash(&plain)).unwrap(), Verdict::Right);
-    assert_eq!(verify(&plain, "y", &hash(&plain)).unwrap(), Verdict::Wrong);
+    assert_eq!(
+        verify(&plain, "x", &hash(&plain)).unwrap(),
+        PasswordCheck::Right
+    );
+    assert_eq!(
+        verify(&plain, "y", &hash(&plain)).unwrap(),
+        PasswordCheck::Wrong
+    );
     assert_eq!(
         verify(&peppered, "x", &hash(&peppered)).unwrap(),
-        Verdict::Right
+        PasswordCheck::Right
     );
     assert_eq!(
         verify(&peppered, "x", &hash(&plain)).unwrap(),
-        Verdict::Outdated
+        PasswordCheck::Outdated
     );
     assert_eq!(
         verify(&plain, "x", &hash(&peppered)).unwrap(),
-        Verdict::Wrong
+        PasswordCheck::Wrong
     );
     let later = PasswordConfig {
         previous_pepper: peppered.pepper.clone(),
@@ -119,12 +125,15 @@ fn a_hash_knows_its_password_and_says_when_it_is_outdated() {
     };
     assert_eq!(
         verify(&later, "x", &hash(&peppered)).unwrap(),
-        Verdict::Outdated
+        PasswordCheck::Outdated
     );
-    assert_eq!(verify(&later, "x", &hash(&later)).unwrap(), Verdict::Right);
+    assert_eq!(
+        verify(&later, "x", &hash(&later)).unwrap(),
+        PasswordCheck::Right
+    );
     assert_eq!(
         verify(&later, "y", &hash(&peppered)).unwrap(),
-        Verdict::Wrong
+        PasswordCheck::Wrong
     );
     let dearer = PasswordConfig {
         cost: HashCost::parse("m=16,t=1,p=1").unwrap(),
@@ -132,12 +141,12 @@ fn a_hash_knows_its_password_and_says_when_it_is_outdated() {
     };
     assert_eq!(
         verify(&dearer, "x", &hash(&plain)).unwrap(),
-        Verdict::Outdated
+        PasswordCheck::Outdated
     );
     let long = "x".repeat(MAX_PASSWORD_BYTES + 1);
     assert_eq!(
         verify(&plain, &long, &hash(&plain)).unwrap(),
-        Verdict::Wrong
+        PasswordCheck::Wrong
     );
 }
 
@@ -175,7 +184,7 @@ fn costs_are_checked() {
 const OSTRICH: &str = "ostrich lamp 8 quarrel";
 
 /// What a stored hash, with the other server's pepper or without, says of a password.
-fn verdict(phc: &str, peppered: bool, typed: &str) -> Verdict {
+fn verdict(phc: &str, peppered: bool, typed: &str) -> PasswordCheck {
     let config = config(None);
     let pepper = config.imported_pepper.as_ref().filter(|_| peppered);
     let hash = PasswordHash {
@@ -215,32 +224,43 @@ fn hashes_of_other_servers_know_their_password_and_are_outdated() {
         ),
     ] {
         assert_eq!(recognise(phc), Ok(()), "{phc}");
-        assert_eq!(verdict(phc, peppered, OSTRICH), Verdict::Outdated, "{phc}");
+        assert_eq!(
+            verdict(phc, peppered, OSTRICH),
+            PasswordCheck::Outdated,
+            "{phc}"
+        );
         for wrong in ["ostrich lamp 8 quarrel ", "", "Ostrich lamp 8 quarrel"] {
-            assert_eq!(verdict(phc, peppered, wrong), Verdict::Wrong, "{phc}");
+            assert_eq!(verdict(phc, peppered, wrong), PasswordCheck::Wrong, "{phc}");
         }
-        assert_eq!(verdict(phc, !peppered, OSTRICH), Verdict::Wrong, "{phc}");
+        assert_eq!(
+            verdict(phc, !peppered, OSTRICH),
+            PasswordCheck::Wrong,
+            "{phc}"
+        );
     }
     // Of our own kind: it is replaced only if its cost is another.
     let argon2 = "$argon2id$v=19$m=8,t=1,p=1$vtveTBIPyY237Fx9CLby9Q$37O1eGfTlEKXyGmwLrB7ATulU/1w0oS4ngAjWZI0rx0";
-    assert_eq!(verdict(argon2, false, OSTRICH), Verdict::Right);
-    assert_eq!(verdict(argon2, false, "another"), Verdict::Wrong);
+    assert_eq!(verdict(argon2, false, OSTRICH), PasswordCheck::Right);
+    assert_eq!(verdict(argon2, false, "another"), PasswordCheck::Wrong);
 }
 
 #[test]
 fn bcrypt_looks_at_72_bytes_and_at_no_password_with_a_zero() {
     let long = "$2b$04$6p4luuf0UEs/GT.4yHfAve9fBMrC5PH9apH7IV6I8PX/x7F9TvG7q";
     let digits = "0123456789".repeat(9);
-    assert_eq!(verdict(long, false, &digits), Verdict::Outdated);
-    assert_eq!(verdict(long, false, &digits[..72]), Verdict::Outdated);
-    assert_eq!(verdict(long, false, &digits[..71]), Verdict::Wrong);
+    assert_eq!(verdict(long, false, &digits), PasswordCheck::Outdated);
+    assert_eq!(verdict(long, false, &digits[..72]), PasswordCheck::Outdated);
+    assert_eq!(verdict(long, false, &digits[..71]), PasswordCheck::Wrong);
     // The pepper's end is beyond them.
     let peppered = "$2b$04$orm71elYCOdH4pC/JlUKcu5N7YHUTN1OpF8hX.34wPJPDpmBC8TIu";
-    assert_eq!(verdict(peppered, true, &digits[..70]), Verdict::Outdated);
-    assert_eq!(verdict(peppered, true, &digits[..69]), Verdict::Wrong);
+    assert_eq!(
+        verdict(peppered, true, &digits[..70]),
+        PasswordCheck::Outdated
+    );
+    assert_eq!(verdict(peppered, true, &digits[..69]), PasswordCheck::Wrong);
     let ostrich = "$2b$04$.LsJnLhDQre2rTGMNnvhNuE0kjlX02e0N7ugdlnyx3724o6u2BURa";
     let zero = format!("{OSTRICH}\0");
-    assert_eq!(verdict(ostrich, false, &zero), Verdict::Wrong);
+    assert_eq!(verdict(ostrich, false, &zero), PasswordCheck::Wrong);
 }
 
 #[test]
@@ -255,13 +275,13 @@ fn compatible_spellings_were_one_password_on_some_servers_and_two_on_others() {
         (raw, normal, false),
     ] {
         let verdict = verdict(hash, false, text);
-        assert_eq!(verdict == Verdict::Outdated, right, "{hash} {text}");
+        assert_eq!(verdict == PasswordCheck::Outdated, right, "{hash} {text}");
     }
 }
 
 #[test]
 fn hashes_that_cannot_be_verified_are_refused_and_no_password_is_theirs() {
-    use HashFault::{Malformed, TooDear, Unknown};
+    use HashFormatError::{Malformed, TooDear, Unknown};
     let salted = "$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     for (hash, fault) in [
         ("", Unknown),
@@ -307,7 +327,7 @@ fn hashes_that_cannot_be_verified_are_refused_and_no_password_is_theirs() {
     ] {
         assert_eq!(recognise(hash), Err(fault), "{hash}");
         for typed in ["", "x"] {
-            assert_eq!(verdict(hash, false, typed), Verdict::Wrong, "{hash}");
+            assert_eq!(verdict(hash, false, typed), PasswordCheck::Wrong, "{hash}");
         }
     }
     for (head, fault) in [
@@ -326,7 +346,7 @@ fn hashes_that_cannot_be_verified_are_refused_and_no_password_is_theirs() {
     ] {
         let hash = format!("{head}{salted}");
         assert_eq!(recognise(&hash), Err(fault), "{hash}");
-        assert_eq!(verdict(&hash, false, "x"), Verdict::Wrong, "{hash}");
+        assert_eq!(verdict(&hash, false, "x"), PasswordCheck::Wrong, "{hash}");
     }
 }
 
@@ -349,14 +369,14 @@ fn what_was_in_the_memory_changes_no_hash() {
             let hash = fresh.hash(&password, &[round; SALT_BYTES]).unwrap();
             let right = if config.cost == own.cost {
                 assert_eq!(worker.hash(&password, &[round; SALT_BYTES]).unwrap(), hash);
-                Verdict::Right
+                PasswordCheck::Right
             } else {
-                Verdict::Outdated
+                PasswordCheck::Outdated
             };
             assert_eq!(worker.verify(&password, &hash).unwrap(), right);
             assert_eq!(
                 worker.verify(&secret("lamp"), &hash).unwrap(),
-                Verdict::Wrong
+                PasswordCheck::Wrong
             );
         }
     }

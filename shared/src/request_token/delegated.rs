@@ -7,10 +7,10 @@ use crate::{
     app::App,
     config::Validation,
     error::{MatrixError, Rejection},
-    http::{Body, Network},
+    http::{Body, ClientNetwork},
     identity_servers::{self, TrustedServer},
     secrets::Secret,
-    threepids::proofs::{self, Purpose, Wish},
+    threepids::proofs::{self, ValidationPurpose, ValidationRequest},
 };
 
 /// Who validates in this server's place.
@@ -24,14 +24,14 @@ impl<'a> Delegate<'a> {
     /// address later says nothing of an identity server, so that is never left to one.
     pub(super) fn of(
         app: &'a App,
-        purpose: Purpose,
+        purpose: ValidationPurpose,
         body: &Body,
     ) -> Result<Option<Self>, MatrixError> {
         let delegates = match purpose {
-            Purpose::Register | Purpose::Reset => {
+            ValidationPurpose::Register | ValidationPurpose::Reset => {
                 app.config.identity_servers.validation == Validation::Delegated
             }
-            Purpose::Add => false,
+            ValidationPurpose::Add => false,
         };
         if !delegates {
             return Ok(None);
@@ -50,8 +50,8 @@ impl<'a> Delegate<'a> {
     pub(super) async fn request(
         &self,
         app: &App,
-        wish: &Wish<'_>,
-        network: Network,
+        wish: &ValidationRequest<'_>,
+        network: ClientNetwork,
         to: &[(&str, &str)],
     ) -> Result<String, Rejection> {
         proofs::before_delegating(app, wish, network).await?;

@@ -43,7 +43,7 @@ pub enum AccountStatus {
 
 /// The one device that lives on although the epoch has moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spared {
+pub struct KeptDevice {
     /// The device.
     pub device: DeviceId,
     /// The epoch its row must have.
@@ -60,7 +60,7 @@ pub struct AccountRow {
     /// Devices of another epoch are dead.
     pub epoch: i64,
     /// The exception to that.
-    pub spared: Option<Spared>,
+    pub spared: Option<KeptDevice>,
     /// Proofs of addresses that were asked for before this are worth nothing for the account.
     pub proofs_not_before: Timestamp,
     /// How often an address has been added or removed, each time on top of the number that was read.
@@ -69,7 +69,7 @@ pub struct AccountRow {
 
 /// What one read before registration is to find.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Wanted<'a> {
+pub struct RegistrationLookup<'a> {
     /// The UIA session with this key.
     pub session: Option<&'a str>,
     /// Whether somebody has this name.
@@ -80,7 +80,7 @@ pub struct Wanted<'a> {
 
 /// What one read before registration found.
 #[derive(Debug, Default)]
-pub struct Facts {
+pub struct RegistrationFacts {
     /// The UIA session.
     pub session: Option<SessionRow>,
     /// The account that has the name.
@@ -136,7 +136,7 @@ impl AccountRow {
         };
         let spared = match row.text_if("spared_device")? {
             None => None,
-            Some(device) => Some(Spared {
+            Some(device) => Some(KeptDevice {
                 device: DeviceId::parse(device).ok_or_else(|| row.corrupt("spared_device"))?,
                 epoch: row.number("spared_epoch")?,
             }),
@@ -180,16 +180,19 @@ impl Store {
         &self,
         localpart: &Localpart,
     ) -> Result<Option<AccountRow>, StoreError> {
-        let wanted = Wanted {
+        let wanted = RegistrationLookup {
             name: Some(localpart),
-            ..Wanted::default()
+            ..RegistrationLookup::default()
         };
         Ok(self.registration_facts(wanted).await?.holder)
     }
 
     /// Everything that a request to register needs to know first, in one strongly consistent read
     /// (which is no snapshot: each row is of its own moment).
-    pub async fn registration_facts(&self, wanted: Wanted<'_>) -> Result<Facts, StoreError> {
+    pub async fn registration_facts(
+        &self,
+        wanted: RegistrationLookup<'_>,
+    ) -> Result<RegistrationFacts, StoreError> {
         let mut in_accounts = Vec::new();
         in_accounts.extend(wanted.name.map(|name| (keys::user(name), MAIN.to_owned())));
         in_accounts.extend(
@@ -207,9 +210,9 @@ impl Store {
                 vec![Map::from([(PK.to_owned(), text(session))])],
             );
         }
-        let mut facts = Facts {
+        let mut facts = RegistrationFacts {
             appservices: wanted.appservices.then(AppservicesRow::default),
-            ..Facts::default()
+            ..RegistrationFacts::default()
         };
         if request.is_empty() {
             return Ok(facts);
@@ -279,7 +282,7 @@ impl Store {
                 Some(CreateAccountError::ThreePidTaken(medium))
             } else if let Some(index) = failed_among(reasons, proofs) {
                 let medium = new.threepids[index].threepid.medium;
-                Some(CreateAccountError::ProofGone(medium))
+                Some(CreateAccountError::ValidationGone(medium))
             } else if token.is_some_and(|index| condition_failed(reasons, index)) {
                 Some(CreateAccountError::RegistrationTokenSpent)
             } else {

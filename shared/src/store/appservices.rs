@@ -6,7 +6,7 @@ use super::{
     Store, StoreError,
     item::{Item, Row, number},
     keys::{APPSERVICES, MAIN},
-    retry::Failure,
+    retry::CallError,
 };
 use crate::appservices::AppserviceRecord;
 
@@ -63,7 +63,7 @@ impl Store {
                 {
                     Ok(false)
                 }
-                Err(error) => Err(Failure::<StoreError>::from(error)),
+                Err(error) => Err(CallError::<StoreError>::from(error)),
             }
         })
         .await

@@ -15,7 +15,7 @@ use crate::{clock::Timestamp, ids::Localpart, threepids::Medium};
 
 /// An address that is bound at an identity server.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Binding {
+pub struct IdentityBinding {
     /// The server's name.
     pub id_server: String,
     /// How the address is reached.
@@ -26,7 +26,7 @@ pub struct Binding {
     pub nonce: String,
 }
 
-crate::opaque_debug!(Binding);
+crate::opaque_debug!(IdentityBinding);
 
 /// Why a binding was not recorded.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +39,7 @@ pub enum RecordBindingError {
     Store(#[from] StoreError),
 }
 
-impl Binding {
+impl IdentityBinding {
     fn key(&self, user: &Localpart) -> Item {
         let row = keys::binding(&self.id_server, self.medium, &self.address);
         Item::under(keys::user(user), row)
@@ -60,7 +60,7 @@ impl Store {
     pub async fn record_binding(
         &self,
         user: &Localpart,
-        binding: &Binding,
+        binding: &IdentityBinding,
         now: Timestamp,
     ) -> Result<(), RecordBindingError> {
         let item = binding
@@ -85,9 +85,12 @@ impl Store {
     }
 
     /// All bindings of a user. One call for each megabyte of them, strongly consistent.
-    pub async fn find_bindings(&self, user: &Localpart) -> Result<Vec<Binding>, StoreError> {
+    pub async fn find_bindings(
+        &self,
+        user: &Localpart,
+    ) -> Result<Vec<IdentityBinding>, StoreError> {
         let rows = self.rows_under(&keys::user(user), BINDINGS).await?;
-        rows.iter().map(Binding::read).collect()
+        rows.iter().map(IdentityBinding::read).collect()
     }
 
     /// Removes the record of a binding that has been undone, unless the address has been bound again
@@ -95,7 +98,7 @@ impl Store {
     pub async fn remove_binding(
         &self,
         user: &Localpart,
-        binding: &Binding,
+        binding: &IdentityBinding,
     ) -> Result<(), StoreError> {
         let still = Some(("nonce", text(&binding.nonce)));
         self.delete_if(binding.key(user), still).await

@@ -14,7 +14,7 @@ use super::{
     token_pairs::NEXT,
 };
 use crate::{
-    accounts::{ChangeAccountError, Deactivation, PasswordChange, Sparing},
+    accounts::{ChangeAccountError, Deactivation, DeviceLogout, PasswordChange},
     clock::Timestamp,
     ids::{DeviceId, Localpart},
     uia::SessionCommit,
@@ -70,7 +70,7 @@ impl Store {
                 };
                 medium
                     .filter(|_| proof.is_some_and(gone))
-                    .map(ChangeAccountError::ProofGone)
+                    .map(ChangeAccountError::ValidationGone)
             })
         })
         .await
@@ -167,12 +167,12 @@ impl Store {
 
     fn account_of_change(&self, change: &PasswordChange) -> TransactWriteItem {
         let (set, remove) = match &change.sparing {
-            Sparing::Everybody => ("", ""),
-            Sparing::Device { .. } => (
+            DeviceLogout::Everybody => ("", ""),
+            DeviceLogout::Device { .. } => (
                 ", epoch = :next, spared_device = :device, spared_epoch = :spared",
                 "",
             ),
-            Sparing::Nobody => (", epoch = :next", " REMOVE spared_device, spared_epoch"),
+            DeviceLogout::Nobody => (", epoch = :next", " REMOVE spared_device, spared_epoch"),
         };
         let fresh = match &change.proof {
             Some(_) => {
@@ -185,10 +185,10 @@ impl Store {
             .update_expression(format!("SET proofs_not_before = :now{set}{remove}"))
             .condition_expression(format!("{STANDS}{fresh}"))
             .expression_attribute_values(":now", number(change.now.0));
-        if !matches!(change.sparing, Sparing::Everybody) {
+        if !matches!(change.sparing, DeviceLogout::Everybody) {
             update = update.expression_attribute_values(":next", number(change.epoch + 1));
         }
-        if let Sparing::Device { id, epoch, .. } = &change.sparing {
+        if let DeviceLogout::Device { id, epoch, .. } = &change.sparing {
             update = update
                 .expression_attribute_values(":device", text(id.as_str()))
                 .expression_attribute_values(":spared", number(*epoch));
@@ -242,7 +242,7 @@ impl Store {
 
     /// The device that lives on, if it is still the one that asked; no pair of tokens waits for it.
     fn spared_device(&self, change: &PasswordChange) -> Option<TransactWriteItem> {
-        let Sparing::Device { id, access, .. } = &change.sparing else {
+        let DeviceLogout::Device { id, access, .. } = &change.sparing else {
             return None;
         };
         let key = Item::under(keys::user(&change.user), keys::device(id));

@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::{operation::delete_item::DeleteItemError, types::AttributeValue};
 
-use super::{Store, StoreError, item::Item, retry::Failure};
+use super::{Store, StoreError, item::Item, retry::CallError};
 
 impl Store {
     /// Deletes a row of `accounts`; if an attribute is named, only while it has that value. A row
@@ -34,7 +34,7 @@ impl Store {
                 {
                     Ok(())
                 }
-                Err(error) => Err(Failure::<StoreError>::from(error)),
+                Err(error) => Err(CallError::<StoreError>::from(error)),
             }
         })
         .await

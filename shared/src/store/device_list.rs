@@ -5,7 +5,7 @@ use super::{
     change::Change,
     item::{Item, Map, Row, number, text},
     keys::{self, SK},
-    retry::{Failure, failed_condition},
+    retry::{CallError, failed_condition},
 };
 use crate::ids::{DeviceId, Localpart};
 
@@ -87,7 +87,7 @@ impl Store {
             match call.send().await {
                 Ok(_) => Ok(true),
                 Err(error) if failed_condition(&error).is_some() => Ok(false),
-                Err(error) => Err(Failure::<StoreError>::from(error)),
+                Err(error) => Err(CallError::<StoreError>::from(error)),
             }
         })
         .await

@@ -11,7 +11,7 @@ use super::{
     change::Change,
     item::{Item, Row, checking, number, text, updating},
     keys::{self, MAIN},
-    retry::{Failure, condition_failed},
+    retry::{CallError, condition_failed},
     token_pairs::{NEXT, NextPair},
 };
 use crate::{
@@ -163,7 +163,7 @@ impl Store {
                     Some(DeleteItemError::ConditionalCheckFailedException(failed)) => {
                         Ok(failed.item().is_none())
                     }
-                    _ => Err(Failure::<StoreError>::from(error)),
+                    _ => Err(CallError::<StoreError>::from(error)),
                 },
             }
         })

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::KeysAndAttributes;
 use super::{
     Store, StoreError,
     item::{Item, Map, Row, text},
-    retry::Failure,
+    retry::CallError,
 };
 
 /// How often unprocessed keys are asked for again.
@@ -25,7 +25,7 @@ impl Store {
                     .table_name(table)
                     .set_key(Some(key.clone()))
                     .consistent_read(true);
-                call.send().await.map_err(Failure::<StoreError>::from)
+                call.send().await.map_err(CallError::<StoreError>::from)
             })
             .await?;
         Ok(answer.item.map(Row::new))
@@ -58,7 +58,7 @@ impl Store {
                         .client
                         .batch_get_item()
                         .set_request_items(Some(request.clone()));
-                    call.send().await.map_err(Failure::<StoreError>::from)
+                    call.send().await.map_err(CallError::<StoreError>::from)
                 })
                 .await?;
             for (table, rows) in answer.responses.unwrap_or_default() {
@@ -117,7 +117,7 @@ impl Store {
                     call.key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
                         .expression_attribute_values(":prefix", text(prefix))
                 };
-                call.send().await.map_err(Failure::<StoreError>::from)
+                call.send().await.map_err(CallError::<StoreError>::from)
             })
             .await?;
         let rows = page.items.unwrap_or_default().into_iter().map(Row::new);

@@ -5,16 +5,16 @@ use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use super::{
     Store, StoreError,
     item::{Item, Map, Row, number, text},
-    retry::{Failure, failed_condition, holds},
+    retry::{CallError, failed_condition, holds},
 };
-use crate::{clock::Timestamp, limits::Attempt};
+use crate::{clock::Timestamp, limits::GcraUpdate};
 
 /// How long after it has emptied a cell may be forgotten, in milliseconds.
 const KEEP_MS: i64 = 60 * 60 * 1000;
 
 /// What a cell says to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CellVerdict {
+pub enum LimitDecision {
     /// It may go on, and the cell has counted it.
     Allowed,
     /// It may not, and has not been counted.
@@ -43,8 +43,8 @@ impl Store {
     pub async fn spend_limit(
         &self,
         cell: &str,
-        attempt: Attempt,
-    ) -> Result<CellVerdict, StoreError> {
+        attempt: GcraUpdate,
+    ) -> Result<LimitDecision, StoreError> {
         let (now, cost) = (attempt.now.0, attempt.cost);
         let begin = Step {
             update: "SET tat = :value, #ttl = :ttl",
@@ -54,7 +54,7 @@ impl Store {
             empty_at: now + cost,
         };
         let verdict = self.update_cell(cell, begin).await?;
-        let CellVerdict::Exceeded { arrival } = verdict else {
+        let LimitDecision::Exceeded { arrival } = verdict else {
             return Ok(verdict);
         };
         let limit = now + attempt.tolerance;
@@ -85,7 +85,7 @@ impl Store {
             match request.send().await {
                 Ok(_) => Ok(()),
                 Err(error) if failed_condition(&error).is_some() => Ok(()),
-                Err(error) => Err(Failure::<StoreError>::from(error)),
+                Err(error) => Err(CallError::<StoreError>::from(error)),
             }
         })
         .await
@@ -96,9 +96,9 @@ impl Store {
     pub async fn hold_limit(
         &self,
         cell: &str,
-        attempt: Attempt,
+        attempt: GcraUpdate,
         holder: &str,
-    ) -> Result<CellVerdict, StoreError> {
+    ) -> Result<LimitDecision, StoreError> {
         let arrival = attempt.now.0 + attempt.cost;
         let ttl = Timestamp(arrival + KEEP_MS).seconds();
         self.retry(|| async move {
@@ -118,11 +118,11 @@ impl Store {
                     ReturnValuesOnConditionCheckFailure::AllOld,
                 );
             match request.send().await {
-                Ok(_) => Ok(CellVerdict::Allowed),
+                Ok(_) => Ok(LimitDecision::Allowed),
                 Err(error) => match failed_condition(&error) {
-                    Some(Some(item)) if holds(item, "holder", holder) => Ok(CellVerdict::Allowed),
+                    Some(Some(item)) if holds(item, "holder", holder) => Ok(LimitDecision::Allowed),
                     Some(item) => exceeded(item),
-                    None => Err(Failure::<StoreError>::from(error)),
+                    None => Err(CallError::<StoreError>::from(error)),
                 },
             }
         })
@@ -141,7 +141,7 @@ impl Store {
                 .expression_attribute_names("#ttl", "ttl")
                 .expression_attribute_values(":until", number(until.0))
                 .expression_attribute_values(":ttl", number(until.seconds()));
-            request.send().await.map_err(Failure::<StoreError>::from)
+            request.send().await.map_err(CallError::<StoreError>::from)
         })
         .await?;
         Ok(())
@@ -153,7 +153,7 @@ impl Store {
         row.map_or(Ok(None), |row| row.time_if("known_until"))
     }
 
-    async fn update_cell(&self, cell: &str, step: Step) -> Result<CellVerdict, StoreError> {
+    async fn update_cell(&self, cell: &str, step: Step) -> Result<LimitDecision, StoreError> {
         let step = &step;
         let ttl = Timestamp(step.empty_at + KEEP_MS).seconds();
         self.retry(|| async move {
@@ -172,10 +172,10 @@ impl Store {
                     ReturnValuesOnConditionCheckFailure::AllOld,
                 );
             match request.send().await {
-                Ok(_) => Ok(CellVerdict::Allowed),
+                Ok(_) => Ok(LimitDecision::Allowed),
                 Err(error) => match failed_condition(&error) {
                     Some(item) => exceeded(item),
-                    None => Err(Failure::<StoreError>::from(error)),
+                    None => Err(CallError::<StoreError>::from(error)),
                 },
             }
         })
@@ -184,10 +184,12 @@ impl Store {
 }
 
 /// What a cell says that did not let a request pass; one that TTL has just removed is empty.
-fn exceeded(cell: Option<&Map>) -> Result<CellVerdict, Failure<StoreError>> {
+fn exceeded(cell: Option<&Map>) -> Result<LimitDecision, CallError<StoreError>> {
     let Some(cell) = cell else {
-        return Ok(CellVerdict::Allowed);
+        return Ok(LimitDecision::Allowed);
     };
-    let arrival = Row::new(cell.clone()).time("tat").map_err(Failure::Final)?;
-    Ok(CellVerdict::Exceeded { arrival })
+    let arrival = Row::new(cell.clone())
+        .time("tat")
+        .map_err(CallError::Final)?;
+    Ok(LimitDecision::Exceeded { arrival })
 }

@@ -6,7 +6,7 @@ use super::{
     AccountStatus, Store, StoreError,
     item::{Item, Row, text},
     keys::{self, MAIN},
-    retry::{Failure, failed_condition},
+    retry::{CallError, failed_condition},
 };
 use crate::ids::Localpart;
 
@@ -25,7 +25,7 @@ pub enum Moderation {
 
 /// What became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moderated {
+pub enum StatusChange {
     /// It is done.
     Done,
     /// The account is not in a state for it, but in this one.
@@ -59,7 +59,7 @@ impl Store {
         &self,
         user: &Localpart,
         step: Moderation,
-    ) -> Result<Moderated, StoreError> {
+    ) -> Result<StatusChange, StoreError> {
         let (condition, update) = step.expressions();
         self.retry(|| async move {
             let mut call = self
@@ -84,14 +84,14 @@ impl Store {
                 }
             }
             match call.send().await {
-                Ok(_) => Ok(Moderated::Done),
+                Ok(_) => Ok(StatusChange::Done),
                 Err(error) => match failed_condition(&error) {
-                    Some(None) => Ok(Moderated::Nobody),
+                    Some(None) => Ok(StatusChange::Nobody),
                     Some(Some(item)) => {
                         let status = AccountStatus::read(&Row::new(item.clone()));
-                        Ok(Moderated::Stays(status.map_err(Failure::Final)?))
+                        Ok(StatusChange::Stays(status.map_err(CallError::Final)?))
                     }
-                    None => Err(Failure::<StoreError>::from(error)),
+                    None => Err(CallError::<StoreError>::from(error)),
                 },
             }
         })

@@ -15,13 +15,13 @@ use super::{
     Store, StoreError,
     item::{Item, Row, number, put, text},
     keys::PK,
-    retry::{Failure, failed_condition, holds},
+    retry::{CallError, failed_condition, holds},
 };
 use crate::{
     clock::Timestamp,
     ids::Localpart,
     metrics::{self, Metric},
-    outbox::{Content, End, Leased, NewMessage, Notice},
+    outbox::{Content, DeliveryResult, Leased, NewMessage, Notice},
     threepids::{Medium, ThreePid},
 };
 
@@ -102,7 +102,7 @@ impl Store {
         now: Timestamp,
         ends: Timestamp,
     ) -> Result<Option<Leased>, StoreError> {
-        let lease = &self.chance.base64::<12>();
+        let lease = &self.rng.base64::<12>();
         self.retry(|| async move {
             let call = self
                 .update_message(
@@ -124,11 +124,11 @@ impl Store {
                 // Ours after all, if an answer was lost.
                 Err(error) => match failed_condition(&error) {
                     Some(item) => item.filter(|item| holds(item, "lease", lease)).cloned(),
-                    None => return Err(Failure::<StoreError>::from(error)),
+                    None => return Err(CallError::<StoreError>::from(error)),
                 },
             };
             let leased = item.map(|item| read(&Row::new(item)));
-            leased.transpose().map_err(Failure::Final)
+            leased.transpose().map_err(CallError::Final)
         })
         .await
     }
@@ -137,7 +137,7 @@ impl Store {
     pub async fn end_message(
         &self,
         leased: &Leased,
-        end: End,
+        end: DeliveryResult,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         self.leave(leased, end.as_str(), || {
@@ -184,7 +184,7 @@ impl Store {
                     .expression_attribute_values(":now", number(now.0))
                     .set_exclusive_start_key(start.clone())
                     .limit(PAGE);
-                call.send().await.map_err(Failure::<StoreError>::from)
+                call.send().await.map_err(CallError::<StoreError>::from)
             })
             .await?;
         let rows = answer.items.unwrap_or_default().into_iter().map(Row::new);
@@ -219,7 +219,7 @@ impl Store {
                 Ok(_) => Ok(true),
                 Err(error) => match failed_condition(&error) {
                     Some(item) => Ok(item.is_some_and(|item| holds(item, "lease", &leased.lease))),
-                    None => Err(Failure::<StoreError>::from(error)),
+                    None => Err(CallError::<StoreError>::from(error)),
                 },
             }
         })

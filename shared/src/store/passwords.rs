@@ -9,7 +9,7 @@ use super::{
     accounts::keys_of,
     item::{Item, Row, text},
     keys::{self, MAIN, PASSWORD, SK},
-    retry::Failure,
+    retry::CallError,
 };
 use crate::{clock::Timestamp, ids::Localpart, passwords::PasswordHash};
 
@@ -72,7 +72,7 @@ impl Store {
                 {
                     Ok(())
                 }
-                Err(error) => Err(Failure::<StoreError>::from(error)),
+                Err(error) => Err(CallError::<StoreError>::from(error)),
             }
         })
         .await

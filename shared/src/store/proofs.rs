@@ -12,14 +12,14 @@ use super::{
     Store, StoreError,
     item::{Item, Map, Row, number, put, put_over, text, updating},
     keys::{self, PK},
-    retry::{Failure, condition_failed, failed_condition, holds},
+    retry::{CallError, condition_failed, failed_condition, holds},
 };
 use crate::{
     clock::Timestamp,
     outbox::NewMessage,
     threepids::{
         Medium, ThreePid,
-        proofs::{LIFETIME, ProofState, Proven, Purpose},
+        proofs::{LIFETIME, ValidatedThreePid, ValidationPurpose, ValidationState},
     },
 };
 
@@ -28,19 +28,19 @@ const KEEP_MS: i64 = 72 * 60 * 60 * 1000;
 
 /// A validation session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProofRow {
+pub struct ValidationRow {
     /// The session's id.
     pub sid: String,
     /// Counts the writes that are made on top of one another.
     pub version: i64,
     /// What the proof is for.
-    pub purpose: Purpose,
+    pub purpose: ValidationPurpose,
     /// What it is about.
     pub threepid: ThreePid,
     /// Random, new each time the session begins anew: links and codes are derived from it.
     pub generation: String,
     /// How far it is.
-    pub state: ProofState,
+    pub state: ValidationState,
     /// The highest `send_attempt` (3PID-20).
     pub attempt: i64,
     /// How many messages have been called for.
@@ -64,7 +64,7 @@ pub struct ProofRow {
 
 /// Why a session was not written.
 #[derive(Debug, thiserror::Error)]
-pub enum SaveProofError {
+pub enum SaveValidationError {
     /// Somebody else wrote it in between.
     #[error("the validation session has moved on")]
     Moved,
@@ -73,19 +73,21 @@ pub enum SaveProofError {
     Store(#[from] StoreError),
 }
 
-impl ProofRow {
+impl ValidationRow {
     fn read(row: &Row) -> Result<Self, StoreError> {
         let medium = Medium::parse(row.text("medium")?).ok_or_else(|| row.corrupt("medium"))?;
         Ok(Self {
             sid: row.text(PK)?.to_owned(),
             version: row.number("version")?,
-            purpose: Purpose::parse(row.text("purpose")?).ok_or_else(|| row.corrupt("purpose"))?,
+            purpose: ValidationPurpose::parse(row.text("purpose")?)
+                .ok_or_else(|| row.corrupt("purpose"))?,
             threepid: ThreePid {
                 medium,
                 address: row.text("address")?.to_owned(),
             },
             generation: row.text("generation")?.to_owned(),
-            state: ProofState::parse(row.text("state")?).ok_or_else(|| row.corrupt("state"))?,
+            state: ValidationState::parse(row.text("state")?)
+                .ok_or_else(|| row.corrupt("state"))?,
             attempt: row.number("attempt")?,
             sends: row.number("sends")?,
             live_from: row.number("live_from")?,
@@ -122,22 +124,22 @@ impl ProofRow {
 
 impl Store {
     /// The session with this id. One call, strongly consistent.
-    pub async fn find_proof(&self, sid: &str) -> Result<Option<ProofRow>, StoreError> {
+    pub async fn find_proof(&self, sid: &str) -> Result<Option<ValidationRow>, StoreError> {
         let row = self.get(&self.proofs, Item::at(sid)).await?;
-        row.as_ref().map(ProofRow::read).transpose()
+        row.as_ref().map(ValidationRow::read).transpose()
     }
 
     /// Writes a session on top of the version before its own, and the message that it calls for, if
     /// it does, into the outbox: both or neither.
     pub async fn save_proof(
         &self,
-        row: &ProofRow,
+        row: &ValidationRow,
         message: Option<&NewMessage>,
-    ) -> Result<(), SaveProofError> {
+    ) -> Result<(), SaveValidationError> {
         let mut items = vec![put_over(&self.proofs, row.item(), row.version - 1)];
         items.extend(message.map(|message| self.enqueue(message)));
         self.transact(items, |reasons| {
-            condition_failed(reasons, 0).then_some(SaveProofError::Moved)
+            condition_failed(reasons, 0).then_some(SaveValidationError::Moved)
         })
         .await
     }
@@ -146,10 +148,10 @@ impl Store {
     /// is not as it was read. Gives the row as it is now.
     pub async fn count_guess(
         &self,
-        row: &ProofRow,
+        row: &ValidationRow,
         most: i64,
-    ) -> Result<Option<ProofRow>, StoreError> {
-        let nonce = self.chance.base64::<12>();
+    ) -> Result<Option<ValidationRow>, StoreError> {
+        let nonce = self.rng.base64::<12>();
         let (row, nonce) = (row, &nonce);
         self.retry(|| async move {
             let call = self
@@ -159,8 +161,8 @@ impl Store {
                      AND (attribute_not_exists(nonce) OR nonce <> :nonce)",
                 )
                 .expression_attribute_names("#state", "state")
-                .expression_attribute_values(":pending", text(ProofState::Pending.as_str()))
-                .expression_attribute_values(":validated", text(ProofState::Validated.as_str()))
+                .expression_attribute_values(":pending", text(ValidationState::Pending.as_str()))
+                .expression_attribute_values(":validated", text(ValidationState::Validated.as_str()))
                 .expression_attribute_values(":one", number(1))
                 .expression_attribute_values(":most", number(most))
                 .expression_attribute_values(":nonce", text(nonce))
@@ -170,7 +172,7 @@ impl Store {
                 // Ours after all, if an answer was lost.
                 Err(error) => match failed_condition(&error) {
                     Some(item) => read_back(item.filter(|item| holds(item, "nonce", nonce)).cloned()),
-                    None => Err(Failure::<StoreError>::from(error)),
+                    None => Err(CallError::<StoreError>::from(error)),
                 },
             }
         })
@@ -181,15 +183,15 @@ impl Store {
     /// right. `false` if it is neither pending nor validated in this generation any more.
     pub async fn validate_proof(
         &self,
-        row: &ProofRow,
+        row: &ValidationRow,
         guesses: i64,
         now: Timestamp,
         expires: Timestamp,
     ) -> Result<bool, StoreError> {
-        let nonce = self.chance.base64::<12>();
+        let nonce = self.rng.base64::<12>();
         let nonce = &nonce;
         // Validated again, it ends when it would have ended anyway.
-        let first = row.state == ProofState::Pending;
+        let first = row.state == ValidationState::Pending;
         let (now, expires) = if first {
             (now, expires)
         } else {
@@ -207,8 +209,8 @@ impl Store {
                 )
                 .expression_attribute_names("#state", "state")
                 .expression_attribute_names("#ttl", "ttl")
-                .expression_attribute_values(":pending", text(ProofState::Pending.as_str()))
-                .expression_attribute_values(":validated", text(ProofState::Validated.as_str()))
+                .expression_attribute_values(":pending", text(ValidationState::Pending.as_str()))
+                .expression_attribute_values(":validated", text(ValidationState::Validated.as_str()))
                 .expression_attribute_values(":now", number(now.0))
                 .expression_attribute_values(":expires", number(expires.0))
                 .expression_attribute_values(":ttl", number(ttl(expires)))
@@ -219,7 +221,7 @@ impl Store {
                 Ok(_) => Ok(true),
                 Err(error) => match failed_condition(&error) {
                     Some(item) => Ok(item.is_some_and(|item| holds(item, "nonce", nonce))),
-                    None => Err(Failure::<StoreError>::from(error)),
+                    None => Err(CallError::<StoreError>::from(error)),
                 },
             }
         })
@@ -227,19 +229,19 @@ impl Store {
     }
 
     /// Ends a session for good: its owner says that it was somebody else's doing.
-    pub async fn burn_proof(&self, row: &ProofRow) -> Result<bool, StoreError> {
+    pub async fn burn_proof(&self, row: &ValidationRow) -> Result<bool, StoreError> {
         self.retry(|| async move {
             let call = self
                 .update_proof(row, "SET #state = :burned ADD version :one")
                 .condition_expression("generation = :generation AND #state <> :spent")
                 .expression_attribute_names("#state", "state")
-                .expression_attribute_values(":burned", text(ProofState::Burned.as_str()))
-                .expression_attribute_values(":spent", text(ProofState::Spent.as_str()))
+                .expression_attribute_values(":burned", text(ValidationState::Burned.as_str()))
+                .expression_attribute_values(":spent", text(ValidationState::Spent.as_str()))
                 .expression_attribute_values(":one", number(1));
             match call.send().await {
                 Ok(_) => Ok(true),
                 Err(error) if failed_condition(&error).is_some() => Ok(false),
-                Err(error) => Err(Failure::<StoreError>::from(error)),
+                Err(error) => Err(CallError::<StoreError>::from(error)),
             }
         })
         .await
@@ -261,7 +263,7 @@ impl Store {
             match call.send().await {
                 Ok(_) => Ok(()),
                 Err(error) if failed_condition(&error).is_some() => Ok(()),
-                Err(error) => Err(Failure::<StoreError>::from(error)),
+                Err(error) => Err(CallError::<StoreError>::from(error)),
             }
         })
         .await
@@ -269,11 +271,15 @@ impl Store {
 
     /// Spends a proof, in the transaction of what it is for (UIA-54). One of an identity server has no
     /// row here until then: that there is one is that it has been spent.
-    pub(super) fn spend_proof(&self, proven: &Proven, now: Timestamp) -> TransactWriteItem {
+    pub(super) fn spend_proof(
+        &self,
+        proven: &ValidatedThreePid,
+        now: Timestamp,
+    ) -> TransactWriteItem {
         if let Some(elsewhere) = &proven.elsewhere {
             let spent = Item::at(keys::proof_elsewhere(&elsewhere.id_server, &proven.sid))
                 .number("schema", 1)
-                .text("state", ProofState::Spent.as_str())
+                .text("state", ValidationState::Spent.as_str())
                 .number("spent", now.0)
                 .number("ttl", ttl(now.plus(LIFETIME)));
             return put(&self.proofs, spent, Some("attribute_not_exists(pk)"));
@@ -286,15 +292,15 @@ impl Store {
                 "#state = :validated AND generation = :generation AND expires > :now",
             )
             .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":spent", text(ProofState::Spent.as_str()))
-            .expression_attribute_values(":validated", text(ProofState::Validated.as_str()))
+            .expression_attribute_values(":spent", text(ValidationState::Spent.as_str()))
+            .expression_attribute_values(":validated", text(ValidationState::Validated.as_str()))
             .expression_attribute_values(":generation", text(&proven.generation))
             .expression_attribute_values(":now", number(now.0))
             .expression_attribute_values(":one", number(1));
         updating(update)
     }
 
-    fn update_proof(&self, row: &ProofRow, expression: &str) -> UpdateItemFluentBuilder {
+    fn update_proof(&self, row: &ValidationRow, expression: &str) -> UpdateItemFluentBuilder {
         self.client
             .update_item()
             .table_name(&self.proofs)
@@ -309,7 +315,7 @@ fn ttl(expires: Timestamp) -> i64 {
     Timestamp(expires.0 + KEEP_MS).seconds()
 }
 
-fn read_back(item: Option<Map>) -> Result<Option<ProofRow>, Failure<StoreError>> {
-    let row = item.map(|item| ProofRow::read(&Row::new(item)));
-    row.transpose().map_err(Failure::Final)
+fn read_back(item: Option<Map>) -> Result<Option<ValidationRow>, CallError<StoreError>> {
+    let row = item.map(|item| ValidationRow::read(&Row::new(item)));
+    row.transpose().map_err(CallError::Final)
 }

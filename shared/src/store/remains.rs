@@ -9,11 +9,11 @@ use crate::ids::Localpart;
 
 /// A row under a user that is not the account's own.
 #[derive(Clone)]
-pub struct Remnant(String);
+pub struct PurgeItem(String);
 
-crate::opaque_debug!(Remnant);
+crate::opaque_debug!(PurgeItem);
 
-impl Remnant {
+impl PurgeItem {
     /// Whether it records what is bound at an identity server.
     pub fn is_binding(&self) -> bool {
         self.0.starts_with(BINDINGS)
@@ -22,9 +22,9 @@ impl Remnant {
 
 /// Where the next read of what is left goes on.
 #[derive(Clone)]
-pub struct RemnantPage(Map);
+pub struct PurgePage(Map);
 
-crate::opaque_debug!(RemnantPage);
+crate::opaque_debug!(PurgePage);
 
 impl Store {
     /// Some of the rows under a user, all but the account's own, strongly consistent; and where to go
@@ -32,9 +32,9 @@ impl Store {
     pub async fn remnants_page(
         &self,
         user: &Localpart,
-        after: Option<RemnantPage>,
-    ) -> Result<(Vec<Remnant>, Option<RemnantPage>), StoreError> {
-        let start = after.map(|RemnantPage(key)| key);
+        after: Option<PurgePage>,
+    ) -> Result<(Vec<PurgeItem>, Option<PurgePage>), StoreError> {
+        let start = after.map(|PurgePage(key)| key);
         let (rows, next) = self
             .page_under(&keys::user(user), "", Some("pk, sk"), start)
             .await?;
@@ -42,8 +42,8 @@ impl Store {
             .iter()
             .map(|row| row.text(SK).map(str::to_owned))
             .collect();
-        let rest = keys?.into_iter().filter(|sk| sk != MAIN).map(Remnant);
-        Ok((rest.collect(), next.map(RemnantPage)))
+        let rest = keys?.into_iter().filter(|sk| sk != MAIN).map(PurgeItem);
+        Ok((rest.collect(), next.map(PurgePage)))
     }
 
     /// Removes a row of a user who is no more, for good: nothing is written under such a name again.
@@ -52,7 +52,7 @@ impl Store {
     pub async fn remove_remnant(
         &self,
         user: &Localpart,
-        Remnant(sk): &Remnant,
+        PurgeItem(sk): &PurgeItem,
     ) -> Result<(), StoreError> {
         if sk.starts_with(THREEPIDS) {
             // The claim's partition is spelt as its row under the owner is.

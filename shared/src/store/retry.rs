@@ -21,7 +21,7 @@ const FIRST_WAIT_MS: u32 = 20;
 const MAX_TRANSACTION_ITEMS: usize = 100;
 
 /// The outcome of one call, as `retry` sees it.
-pub(super) enum Failure<F> {
+pub(super) enum CallError<F> {
     /// Worth another try.
     Contended,
     /// Not.
@@ -29,7 +29,7 @@ pub(super) enum Failure<F> {
 }
 
 impl<F: From<StoreError>, E: ProvideErrorMetadata + std::fmt::Debug, R: std::fmt::Debug>
-    From<SdkError<E, R>> for Failure<F>
+    From<SdkError<E, R>> for CallError<F>
 {
     fn from(error: SdkError<E, R>) -> Self {
         // Throttles the SDK has already repeated as often as is good.
@@ -76,14 +76,14 @@ impl Store {
     pub(super) async fn retry<T, F, Fut>(&self, call: impl Fn() -> Fut) -> Result<T, F>
     where
         F: From<StoreError>,
-        Fut: Future<Output = Result<T, Failure<F>>>,
+        Fut: Future<Output = Result<T, CallError<F>>>,
     {
         for attempt in 0..=RETRIES {
             match call().await {
                 Ok(value) => return Ok(value),
-                Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Contended) if attempt < RETRIES => self.wait(attempt).await,
-                Err(Failure::Contended) => {}
+                Err(CallError::Final(error)) => return Err(error),
+                Err(CallError::Contended) if attempt < RETRIES => self.wait(attempt).await,
+                Err(CallError::Contended) => {}
             }
         }
         Err(StoreError::Contended.into())
@@ -92,10 +92,7 @@ impl Store {
     /// Waits before attempt number `attempt + 1`: a random part of a bound that doubles.
     pub async fn wait(&self, attempt: u32) {
         let bound = FIRST_WAIT_MS << attempt.min(RETRIES);
-        tokio::time::sleep(Duration::from_millis(u64::from(
-            1 + self.chance.below(bound),
-        )))
-        .await;
+        tokio::time::sleep(Duration::from_millis(u64::from(1 + self.rng.below(bound)))).await;
     }
 
     /// Writes all items or none. One request token for all attempts makes those after a lost answer
@@ -107,7 +104,7 @@ impl Store {
         understand: impl Fn(&[CancellationReason]) -> Option<F>,
     ) -> Result<(), F> {
         debug_assert!(items.len() <= MAX_TRANSACTION_ITEMS);
-        let (items, understand, token) = (&items, &understand, &self.chance.base64::<18>());
+        let (items, understand, token) = (&items, &understand, &self.rng.base64::<18>());
         self.retry(|| async move {
             let call = self
                 .client
@@ -124,7 +121,7 @@ impl Store {
                         error.as_service_error()
                     {
                         if let Some(outcome) = understand(cancelled.cancellation_reasons()) {
-                            return Err(Failure::Final(outcome));
+                            return Err(CallError::Final(outcome));
                         }
                         if cancelled
                             .cancellation_reasons()
@@ -133,7 +130,7 @@ impl Store {
                         {
                             let refused =
                                 StoreError::Refused("a transaction item is invalid".to_owned());
-                            return Err(Failure::Final(refused.into()));
+                            return Err(CallError::Final(refused.into()));
                         }
                     }
                     Err(error.into())

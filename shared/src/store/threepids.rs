@@ -11,10 +11,10 @@ use super::{
     retry::condition_failed,
 };
 use crate::{
-    accounts::{AddThreePidError, LostThreePid, NewThreePid, RemoveThreePidError},
+    accounts::{AddThreePidError, NewThreePid, RemoveThreePidError, RemovedThreePid},
     clock::Timestamp,
     ids::Localpart,
-    threepids::{Medium, ThreePid, proofs::Proven},
+    threepids::{Medium, ThreePid, proofs::ValidatedThreePid},
 };
 
 /// An address of an account.
@@ -75,7 +75,11 @@ impl Store {
 
     /// Holds that an address is this owner's, and was when its proof was asked for, at the moment of
     /// a transaction: who had it before proves nothing about who has it now.
-    pub(super) fn owns_threepid(&self, proven: &Proven, owner: &Localpart) -> TransactWriteItem {
+    pub(super) fn owns_threepid(
+        &self,
+        proven: &ValidatedThreePid,
+        owner: &Localpart,
+    ) -> TransactWriteItem {
         let threepid = &proven.threepid;
         let check = ConditionCheck::builder()
             .table_name(&self.accounts)
@@ -137,7 +141,7 @@ impl Store {
         });
         items.push(self.spend_proof(&new.proven, new.added));
         if !new.known {
-            let Proven {
+            let ValidatedThreePid {
                 threepid,
                 validated,
                 ..
@@ -160,7 +164,7 @@ impl Store {
             } else if failed(account + 1) {
                 Some(AddThreePidError::Taken)
             } else if failed(account + 2) {
-                Some(AddThreePidError::ProofGone)
+                Some(AddThreePidError::ValidationGone)
             } else {
                 None
             }
@@ -169,8 +173,8 @@ impl Store {
     }
 
     /// Takes an address from the account that has it, and from no other (L9). It is anybody's then.
-    pub async fn remove_threepid(&self, lost: &LostThreePid) -> Result<(), RemoveThreePidError> {
-        let LostThreePid {
+    pub async fn remove_threepid(&self, lost: &RemovedThreePid) -> Result<(), RemoveThreePidError> {
+        let RemovedThreePid {
             localpart,
             account,
             threepid,

@@ -14,7 +14,7 @@ use super::{
     devices::DeviceRow,
     item::{Item, Row, blob, number, text},
     keys,
-    retry::{Failure, failed_condition, holds},
+    retry::{CallError, failed_condition, holds},
 };
 use crate::{
     clock::Timestamp,
@@ -45,7 +45,7 @@ pub struct NextPair {
 
 /// Where a pair takes its place.
 #[derive(Debug, Clone, Copy)]
-pub enum Place<'a> {
+pub enum PairSlot<'a> {
     /// After the current one, which has none after it.
     AfterCurrent,
     /// After this: the next one until now, which is the current one from here on.
@@ -56,7 +56,7 @@ pub enum Place<'a> {
 
 /// What became of an offer.
 #[derive(Debug)]
-pub enum Offer {
+pub enum RefreshOutcome {
     /// The next pair is written.
     Made,
     /// It is not, since the row was not as it had been read: it is this, if it is there at all.
@@ -99,21 +99,21 @@ impl Store {
         &self,
         (user, device): (&Localpart, &DeviceId),
         mine: &TokenHash,
-        place: Place<'_>,
+        place: PairSlot<'_>,
         next: &NextPair,
-    ) -> Result<Offer, StoreError> {
+    ) -> Result<RefreshOutcome, StoreError> {
         let (change, condition, given) = match place {
-            Place::AfterCurrent => (
+            PairSlot::AfterCurrent => (
                 Change::default(),
                 "refresh_hash = :mine AND attribute_not_exists(next_refresh_hash)",
                 None,
             ),
-            Place::After(pair) => (
+            PairSlot::After(pair) => (
                 pair.become_current(Change::default()),
                 "next_refresh_hash = :mine",
                 None,
             ),
-            Place::InsteadOf(pair) => (
+            PairSlot::InsteadOf(pair) => (
                 Change::default(),
                 "refresh_hash = :mine AND next_refresh_hash = :given",
                 Some(text(&pair.refresh_hash.0)),
@@ -134,13 +134,15 @@ impl Store {
                 call = call.expression_attribute_values(":given", given.clone());
             }
             match call.send().await {
-                Ok(_) => Ok(Offer::Made),
+                Ok(_) => Ok(RefreshOutcome::Made),
                 Err(error) => match failed_condition(&error) {
                     Some(item) => {
                         let row = item.map(|item| DeviceRow::read(&Row::new(item.clone())));
-                        row.transpose().map(Offer::Moved).map_err(Failure::Final)
+                        row.transpose()
+                            .map(RefreshOutcome::Moved)
+                            .map_err(CallError::Final)
                     }
-                    None => Err(Failure::<StoreError>::from(error)),
+                    None => Err(CallError::<StoreError>::from(error)),
                 },
             }
         })
@@ -169,7 +171,7 @@ impl Store {
                     Some(item) => Ok(
                         item.is_some_and(|item| holds(item, "access_hash", &next.access_hash.0))
                     ),
-                    None => Err(Failure::<StoreError>::from(error)),
+                    None => Err(CallError::<StoreError>::from(error)),
                 },
             }
         })

@@ -9,7 +9,7 @@ use super::{
     Store, StoreError,
     item::{Item, Row, number, put_over},
     keys::PK,
-    retry::Failure,
+    retry::CallError,
 };
 use crate::{clock::Timestamp, uia::SessionCommit};
 
@@ -77,7 +77,7 @@ impl Store {
     /// Saves a session on top of the version before its own (a new one has version 1). The nonce
     /// lets a write recognise itself whose answer was lost.
     pub async fn save_uia_session(&self, row: &SessionRow) -> Result<(), SaveSessionError> {
-        let nonce = &self.chance.base64::<12>();
+        let nonce = &self.rng.base64::<12>();
         self.retry(|| async move {
             let call = self
                 .client
@@ -103,10 +103,10 @@ impl Store {
                         if own {
                             Ok(())
                         } else {
-                            Err(Failure::Final(SaveSessionError::Moved))
+                            Err(CallError::Final(SaveSessionError::Moved))
                         }
                     }
-                    _ => Err(Failure::from(error)),
+                    _ => Err(CallError::from(error)),
                 },
             }
         })
@@ -114,7 +114,7 @@ impl Store {
     }
 
     pub(super) fn commit_session(&self, commit: &SessionCommit) -> TransactWriteItem {
-        let item = commit.row.item(&self.chance.base64::<12>());
+        let item = commit.row.item(&self.rng.base64::<12>());
         put_over(&self.uia_sessions, item, commit.row.version - 1)
     }
 }

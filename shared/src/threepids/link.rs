@@ -9,13 +9,13 @@ const MAX_BYTES: usize = 2048;
 /// The link is none that anybody may be sent to (3PID-31).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an http or https link")]
-pub struct NextLinkFault;
+pub struct NextLinkError;
 
 /// The link, if a browser may be sent to it; none if it leads to a host that the operator has not
 /// named, which is no fault of the client's.
-pub fn judge(config: &Config, text: &str) -> Result<Option<String>, NextLinkFault> {
+pub fn judge(config: &Config, text: &str) -> Result<Option<String>, NextLinkError> {
     let lawful = text.len() <= MAX_BYTES && text.chars().all(|c| !c.is_control() && c != ' ');
-    let rest = after_scheme(text).filter(|_| lawful).ok_or(NextLinkFault)?;
+    let rest = after_scheme(text).filter(|_| lawful).ok_or(NextLinkError)?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let host = rest[..end].to_ascii_lowercase();
     // Only what every browser reads as we do: no user, no backslash, nothing to be normalised.

@@ -30,7 +30,7 @@ crate::opaque_debug!(Phone);
 
 /// Why a text is no number that can be sent to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum PhoneFault {
+pub enum PhoneError {
     /// The country is not two capital letters of ISO 3166-1 (3PID-67).
     #[error("the country is not known")]
     Country,
@@ -43,15 +43,15 @@ pub enum PhoneFault {
 }
 
 /// The number that `typed` is when dialled from `country`, if text messages may go there.
-pub fn parse(sms: &SmsConfig, country: &str, typed: &str) -> Result<Phone, PhoneFault> {
+pub fn parse(sms: &SmsConfig, country: &str, typed: &str) -> Result<Phone, PhoneError> {
     let number = read(country, typed)?;
-    let digits = e164(&number).ok_or(PhoneFault::Number)?;
+    let digits = e164(&number).ok_or(PhoneError::Number)?;
     let home = match (number.is_valid(), sms.numbers) {
         (true, _) => number.country().id(),
         (false, SmsNumbers::Possible) if is_possible(&number) => main_country(&number),
         (false, _) => None,
     };
-    let home = home.ok_or(PhoneFault::Number)?;
+    let home = home.ok_or(PhoneError::Number)?;
     // Mobiles, and in countries that do not tell them apart whatever may be one: nothing that costs,
     // and nothing that cannot show a message. Of a number that is only possible no kind is known.
     let reachable = matches!(
@@ -60,17 +60,17 @@ pub fn parse(sms: &SmsConfig, country: &str, typed: &str) -> Result<Phone, Phone
     );
     let home = home.as_ref().to_owned();
     if !reachable || !sms.countries.contains(&home) {
-        return Err(PhoneFault::Unserved);
+        return Err(PhoneError::Unserved);
     }
     Ok(phone(&number, digits, home))
 }
 
 /// The number that `typed` is when dialled from `country`, for somebody else to send to.
-pub fn read_any(country: &str, typed: &str) -> Result<Phone, PhoneFault> {
+pub fn read_any(country: &str, typed: &str) -> Result<Phone, PhoneError> {
     let number = read(country, typed)?;
-    let digits = e164(&number).ok_or(PhoneFault::Number)?;
+    let digits = e164(&number).ok_or(PhoneError::Number)?;
     let home = number.country().id().filter(|_| number.is_valid());
-    let home = home.ok_or(PhoneFault::Number)?;
+    let home = home.ok_or(PhoneError::Number)?;
     Ok(phone(&number, digits, home.as_ref().to_owned()))
 }
 
@@ -95,11 +95,11 @@ pub fn canonical(country: &str, typed: &str) -> Option<ThreePid> {
     })
 }
 
-fn read(country: &str, typed: &str) -> Result<phonenumber::PhoneNumber, PhoneFault> {
+fn read(country: &str, typed: &str) -> Result<phonenumber::PhoneNumber, PhoneError> {
     let capitals = country.len() == 2 && country.bytes().all(|b| b.is_ascii_uppercase());
-    let dialled_in = country::Id::from_str(country).map_err(|_| PhoneFault::Country)?;
+    let dialled_in = country::Id::from_str(country).map_err(|_| PhoneError::Country)?;
     if !capitals {
-        return Err(PhoneFault::Country);
+        return Err(PhoneError::Country);
     }
     let legal = |b: u8| b.is_ascii_digit() || ORNAMENTS.contains(&b);
     // A plus stands before all digits, and once: the parser would pass over what is around another.
@@ -108,9 +108,9 @@ fn read(country: &str, typed: &str) -> Result<phonenumber::PhoneNumber, PhoneFau
         .split_once('+')
         .is_none_or(|(before, _)| !before.bytes().any(|b| b.is_ascii_digit()));
     if typed.len() > MAX_TYPED_BYTES || !typed.bytes().all(legal) || pluses > 1 || !led {
-        return Err(PhoneFault::Number);
+        return Err(PhoneError::Number);
     }
-    phonenumber::parse(Some(dialled_in), typed).map_err(|_| PhoneFault::Number)
+    phonenumber::parse(Some(dialled_in), typed).map_err(|_| PhoneError::Number)
 }
 
 fn e164(number: &phonenumber::PhoneNumber) -> Option<String> {
@@ -170,7 +170,7 @@ mod tests {
         }
     }
 
-    fn digits(country: &str, typed: &str) -> Result<String, PhoneFault> {
+    fn digits(country: &str, typed: &str) -> Result<String, PhoneError> {
         parse(&sms(SmsNumbers::Valid), country, typed).map(|phone| phone.threepid.address)
     }
 
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn _3pid_66_the_specifications_own_example_is_possible_and_not_valid() {
         for (country, typed) in [("GB", "07700 900001"), ("US", "+447700900001")] {
-            assert_eq!(digits(country, typed), Err(PhoneFault::Number));
+            assert_eq!(digits(country, typed), Err(PhoneError::Number));
             let phone = parse(&sms(SmsNumbers::Possible), country, typed).unwrap();
             assert_eq!(phone.threepid.address, "447700900001");
             assert_eq!(phone.country, "GB");
@@ -217,7 +217,7 @@ mod tests {
         ] {
             assert_eq!(
                 digits(country, "07400 123456"),
-                Err(PhoneFault::Country),
+                Err(PhoneError::Country),
                 "{country}"
             );
         }
@@ -241,18 +241,18 @@ mod tests {
             "123",
             "112",
         ] {
-            assert_eq!(digits("GB", typed), Err(PhoneFault::Number), "{typed:?}");
+            assert_eq!(digits("GB", typed), Err(PhoneError::Number), "{typed:?}");
         }
     }
 
     #[test]
     fn no_text_goes_to_a_country_that_is_not_listed_nor_to_numbers_that_cost() {
-        assert_eq!(digits("NL", "06 12345678"), Err(PhoneFault::Unserved));
-        assert_eq!(digits("GB", "+31612345678"), Err(PhoneFault::Unserved));
+        assert_eq!(digits("NL", "06 12345678"), Err(PhoneError::Unserved));
+        assert_eq!(digits("GB", "+31612345678"), Err(PhoneError::Unserved));
         // Guernsey and Canada share a calling code with a country that is listed.
-        assert_eq!(digits("GB", "+447781123456"), Err(PhoneFault::Unserved));
-        assert_eq!(digits("US", "+16137827274"), Err(PhoneFault::Unserved));
-        assert_eq!(digits("US", "+1 900 555 0123"), Err(PhoneFault::Unserved));
+        assert_eq!(digits("GB", "+447781123456"), Err(PhoneError::Unserved));
+        assert_eq!(digits("US", "+16137827274"), Err(PhoneError::Unserved));
+        assert_eq!(digits("US", "+1 900 555 0123"), Err(PhoneError::Unserved));
         for (country, typed) in [
             ("GB", "0800 123 4567"),
             ("GB", "070 1234 5678"),
@@ -266,14 +266,14 @@ mod tests {
         ] {
             assert_eq!(
                 digits(country, typed),
-                Err(PhoneFault::Unserved),
+                Err(PhoneError::Unserved),
                 "{country} {typed}"
             );
         }
         let possible = sms(SmsNumbers::Possible);
         for typed in ["+1 876 123 4567", "+1 268 123 4567"] {
             let unserved = parse(&possible, "US", typed).err();
-            assert_eq!(unserved, Some(PhoneFault::Unserved), "{typed}");
+            assert_eq!(unserved, Some(PhoneError::Unserved), "{typed}");
         }
     }
 

@@ -14,9 +14,11 @@ mod submit;
 
 use std::time::Duration;
 
-pub use elsewhere::{Elsewhere, before_delegating};
+pub use elsewhere::{DelegatedSession, before_delegating};
 pub use handed::{hand_over, link};
-pub use submit::{Followed, Opened, SubmitError, Token, asks, follow, refuse, submit};
+pub use submit::{
+    LinkOutcome, MatchedSession, SubmitError, SubmittedToken, asks, follow, refuse, submit,
+};
 
 use begin::begin;
 
@@ -25,11 +27,11 @@ use crate::{
     app::App,
     clock::Timestamp,
     config::Privacy,
-    http::Network,
+    http::ClientNetwork,
     limits::{self, Limit, LimitError},
     outbox::{Content, NewMessage},
-    secrets::{KeyRing, Purpose as Key, Secret, fields},
-    store::{ProofRow, SaveProofError, StoreError},
+    secrets::{KeyPurpose, KeyRing, Secret, fields},
+    store::{SaveValidationError, StoreError, ValidationRow},
 };
 
 /// How long a session lives from its beginning, and again from its validation (3PID-49).
@@ -44,7 +46,7 @@ const MAX_CLIENT_SECRET: usize = 255;
 const TRIES: u32 = 12;
 /// What a proof is good for, and nothing else (UIA-54).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub enum ValidationPurpose {
     /// Making an account.
     Register,
     /// Setting a new password without the old one.
@@ -53,7 +55,7 @@ pub enum Purpose {
     Add,
 }
 
-impl Purpose {
+impl ValidationPurpose {
     const ALL: [Self; 3] = [Self::Register, Self::Reset, Self::Add];
 
     /// Its name in tables.
@@ -73,7 +75,7 @@ impl Purpose {
 
 /// How far a session is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProofState {
+pub enum ValidationState {
     /// Nobody has shown yet that the message arrived.
     Pending,
     /// Somebody has.
@@ -84,7 +86,7 @@ pub enum ProofState {
     Burned,
 }
 
-impl ProofState {
+impl ValidationState {
     const ALL: [Self; 4] = [Self::Pending, Self::Validated, Self::Spent, Self::Burned];
 
     /// Its name in tables.
@@ -105,7 +107,7 @@ impl ProofState {
 
 /// A validated address, as evidence for an operation.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Proven {
+pub struct ValidatedThreePid {
     /// The session that proves it.
     pub sid: String,
     /// The session's generation.
@@ -119,13 +121,13 @@ pub struct Proven {
     pub validated: Timestamp,
     /// Whose session it is, if an identity server has validated it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub elsewhere: Option<Elsewhere>,
+    pub elsewhere: Option<DelegatedSession>,
 }
 
 /// What a client asks for.
-pub struct Wish<'a> {
+pub struct ValidationRequest<'a> {
     /// What the proof is to be good for.
-    pub purpose: Purpose,
+    pub purpose: ValidationPurpose,
     /// Where the message goes.
     pub to: &'a ThreePid,
     /// The country of a phone number, whose budget it is charged to.
@@ -138,7 +140,7 @@ pub struct Wish<'a> {
     pub next_link: Option<String>,
 }
 
-crate::opaque_debug!(Wish<'_>);
+crate::opaque_debug!(ValidationRequest<'_>);
 
 /// Why no message was called for.
 #[derive(Debug, thiserror::Error)]
@@ -168,20 +170,23 @@ pub fn is_opaque_id(text: &str) -> bool {
 /// one.
 pub fn sid(
     keys: &KeyRing,
-    purpose: Purpose,
+    purpose: ValidationPurpose,
     threepid: &ThreePid,
     client_secret: &Secret,
 ) -> String {
-    keys.hash(Key::ProofId, &about(purpose, threepid, client_secret))
+    keys.hash(
+        KeyPurpose::ProofId,
+        &about(purpose, threepid, client_secret),
+    )
 }
 
 /// Whether this is the secret that the session was asked for with.
-pub fn is_of(keys: &KeyRing, row: &ProofRow, client_secret: &Secret) -> bool {
+pub fn is_of(keys: &KeyRing, row: &ValidationRow, client_secret: &Secret) -> bool {
     let about = about(row.purpose, &row.threepid, client_secret);
-    keys.hash_matches(Key::ProofId, &about, &row.sid)
+    keys.hash_matches(KeyPurpose::ProofId, &about, &row.sid)
 }
 
-fn about(purpose: Purpose, threepid: &ThreePid, client_secret: &Secret) -> Vec<u8> {
+fn about(purpose: ValidationPurpose, threepid: &ThreePid, client_secret: &Secret) -> Vec<u8> {
     fields(&[
         purpose.as_str().as_bytes(),
         threepid.medium.as_str().as_bytes(),
@@ -192,7 +197,7 @@ fn about(purpose: Purpose, threepid: &ThreePid, client_secret: &Secret) -> Vec<u
 
 /// The token of the link in a mail of this generation.
 pub fn link_token(keys: &KeyRing, sid: &str, generation: &str) -> Secret {
-    Secret::new(keys.hash(Key::ProofToken, &link_fields(sid, generation)))
+    Secret::new(keys.hash(KeyPurpose::ProofToken, &link_fields(sid, generation)))
 }
 
 fn link_fields(sid: &str, generation: &str) -> Vec<u8> {
@@ -201,7 +206,7 @@ fn link_fields(sid: &str, generation: &str) -> Vec<u8> {
 
 /// The code in text message number `send` of this generation.
 pub fn code(keys: &KeyRing, sid: &str, generation: &str, send: i64) -> Secret {
-    let mut codes = keys.codes(Key::ProofToken, &code_fields(sid, generation, send));
+    let mut codes = keys.codes(KeyPurpose::ProofToken, &code_fields(sid, generation, send));
     codes.swap_remove(0)
 }
 
@@ -217,7 +222,11 @@ fn code_fields(sid: &str, generation: &str, send: i64) -> Vec<u8> {
 /// Calls for a message if one is due, and says which session it belongs to. For an address with an
 /// account and for one without, the same reads and writes happen (3PID-15); only where the operator
 /// chose to tell is an account looked at.
-pub async fn request(app: &App, wish: Wish<'_>, network: Network) -> Result<String, RequestError> {
+pub async fn request(
+    app: &App,
+    wish: ValidationRequest<'_>,
+    network: ClientNetwork,
+) -> Result<String, RequestError> {
     let sid = sid(&app.config.keys, wish.purpose, wish.to, wish.client_secret);
     let budgets = budgets::of(&wish, network);
     let (counted, charged, found, told) = tokio::join!(
@@ -256,9 +265,9 @@ enum Outcome {
 
 async fn call_for(
     app: &App,
-    wish: &Wish<'_>,
+    wish: &ValidationRequest<'_>,
     sid: &str,
-    mut found: Option<ProofRow>,
+    mut found: Option<ValidationRow>,
     paid: bool,
 ) -> Result<Outcome, RequestError> {
     for attempt in 0..TRIES {
@@ -268,8 +277,8 @@ async fn call_for(
         if paid {
             match app.store.save_proof(&row, Some(&message)).await {
                 Ok(()) => return Ok(Outcome::Sent),
-                Err(SaveProofError::Moved) => app.store.wait(attempt).await,
-                Err(SaveProofError::Store(error)) => return Err(error.into()),
+                Err(SaveValidationError::Moved) => app.store.wait(attempt).await,
+                Err(SaveValidationError::Store(error)) => return Err(error.into()),
             }
         } else if attempt > 0 {
             return Ok(Outcome::NotPaid);
@@ -283,15 +292,15 @@ async fn call_for(
 /// The session with the message that the request calls for; `None` if it calls for none.
 fn next(
     app: &App,
-    wish: &Wish<'_>,
+    wish: &ValidationRequest<'_>,
     sid: &str,
-    found: Option<ProofRow>,
-) -> Result<Option<(ProofRow, NewMessage)>, RequestError> {
+    found: Option<ValidationRow>,
+) -> Result<Option<(ValidationRow, NewMessage)>, RequestError> {
     let now = app.clock.now();
     let version = found.as_ref().map_or(0, |row| row.version) + 1;
     let begun = found.filter(|row| is_alive(row, now));
     let row = match begun {
-        Some(row) if row.state == ProofState::Validated || wish.attempt <= row.attempt => {
+        Some(row) if row.state == ValidationState::Validated || wish.attempt <= row.attempt => {
             return Ok(None);
         }
         Some(row) => {
@@ -305,7 +314,7 @@ fn next(
             }
             // Five wrong guesses have burned the codes so far; the next message brings another.
             let burned = row.wrong >= submit::MAX_GUESSES;
-            ProofRow {
+            ValidationRow {
                 version,
                 attempt: wish.attempt,
                 sends: row.sends + 1,
@@ -315,36 +324,36 @@ fn next(
                 ..row
             }
         }
-        None => ProofRow {
+        None => ValidationRow {
             version,
-            ..begin(sid, wish.purpose, wish.to, wish.attempt, now, &*app.chance)
+            ..begin(sid, wish.purpose, wish.to, wish.attempt, now, &*app.rng)
         },
     };
     let next_link = wish
         .next_link
         .as_ref()
         .map(|link| seal(app, &row, wish, link));
-    let row = ProofRow { next_link, ..row };
+    let row = ValidationRow { next_link, ..row };
     let content = Content::Validation {
         sid: sid.to_owned(),
         generation: row.generation.clone(),
         send: row.sends,
     };
-    let message = NewMessage::new(content, now, &*app.chance);
+    let message = NewMessage::new(content, now, &*app.rng);
     Ok(Some((row, message)))
 }
 
 /// Whether the session is one that goes on; otherwise the next request begins anew.
-pub fn is_alive(row: &ProofRow, now: Timestamp) -> bool {
+pub fn is_alive(row: &ValidationRow, now: Timestamp) -> bool {
     let open = match row.state {
-        ProofState::Pending | ProofState::Validated => true,
-        ProofState::Spent | ProofState::Burned => false,
+        ValidationState::Pending | ValidationState::Validated => true,
+        ValidationState::Spent | ValidationState::Burned => false,
     };
     open && now < row.expires
 }
 
 /// Where strangers are told who has an account: looks, for whom that would be a fault.
-async fn tell(app: &App, wish: &Wish<'_>) -> Result<(), RequestError> {
+async fn tell(app: &App, wish: &ValidationRequest<'_>) -> Result<(), RequestError> {
     if app.config.threepid_privacy == Privacy::Quiet {
         return Ok(());
     }
@@ -352,17 +361,18 @@ async fn tell(app: &App, wish: &Wish<'_>) -> Result<(), RequestError> {
 }
 
 /// Whether an address belongs to somebody, or to nobody, as its purpose needs it.
-async fn judge_owner(app: &App, wish: &Wish<'_>) -> Result<(), RequestError> {
+async fn judge_owner(app: &App, wish: &ValidationRequest<'_>) -> Result<(), RequestError> {
     let owner = app.store.find_owner(wish.to).await?;
     match (wish.purpose, owner) {
-        (Purpose::Register | Purpose::Add, None) | (Purpose::Reset, Some(_)) => Ok(()),
-        (Purpose::Register | Purpose::Add, Some(_)) => Err(RequestError::InUse),
-        (Purpose::Reset, None) => Err(RequestError::NotFound),
+        (ValidationPurpose::Register | ValidationPurpose::Add, None)
+        | (ValidationPurpose::Reset, Some(_)) => Ok(()),
+        (ValidationPurpose::Register | ValidationPurpose::Add, Some(_)) => Err(RequestError::InUse),
+        (ValidationPurpose::Reset, None) => Err(RequestError::NotFound),
     }
 }
 
 /// Where the browser goes after validation, sealed under what only the message and the client hold.
-fn seal(app: &App, row: &ProofRow, wish: &Wish<'_>, link: &str) -> Vec<u8> {
+fn seal(app: &App, row: &ValidationRow, wish: &ValidationRequest<'_>, link: &str) -> Vec<u8> {
     let token;
     let salt = match row.threepid.medium {
         Medium::Email => {
@@ -372,10 +382,10 @@ fn seal(app: &App, row: &ProofRow, wish: &Wish<'_>, link: &str) -> Vec<u8> {
         Medium::Msisdn => wish.client_secret,
     };
     app.config.keys.seal(
-        Key::NextLink,
+        KeyPurpose::NextLink,
         salt.reveal().as_bytes(),
         &submit::place(row),
         link.as_bytes(),
-        &*app.chance,
+        &*app.rng,
     )
 }

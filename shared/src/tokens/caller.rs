@@ -2,7 +2,8 @@
 //! application service as one of its users.
 
 use super::{
-    AuthenticationError, GuestForbidden, Session, authenticate, authenticate_appservice, guests_out,
+    AuthenticationError, GuestForbiddenError, Session, authenticate, authenticate_appservice,
+    guests_out,
 };
 use crate::{
     app::App,
@@ -70,7 +71,7 @@ impl Caller {
     }
 
     /// Refuses guests.
-    pub fn demand_no_guest(&self) -> Result<(), GuestForbidden> {
+    pub fn demand_no_guest(&self) -> Result<(), GuestForbiddenError> {
         self.account().map_or(Ok(()), guests_out)
     }
 }

@@ -47,15 +47,15 @@ crate::opaque_debug!(Issued);
 /// Makes the tokens of a device: what the client is told, and what is to be stored (TOK-08,
 /// REG-18).
 pub fn issue(app: &App, localpart: &Localpart, login: &Login) -> (Issued, NewDevice) {
-    let chance = &*app.chance;
+    let rng = &*app.rng;
     let id = login
         .device_id
         .clone()
-        .unwrap_or_else(|| DeviceId::generate(chance));
-    let access = Token::mint(TokenKind::Access, localpart, &id, chance);
+        .unwrap_or_else(|| DeviceId::generate(rng));
+    let access = Token::mint(TokenKind::Access, localpart, &id, rng);
     let refresh = login
         .refreshable
-        .then(|| Token::mint(TokenKind::Refresh, localpart, &id, chance));
+        .then(|| Token::mint(TokenKind::Refresh, localpart, &id, rng));
     let issued = Issued {
         access_token: Some(access.reveal().to_owned()),
         device_id: Some(id.as_str().to_owned()),

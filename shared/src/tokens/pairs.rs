@@ -9,8 +9,8 @@ use super::{AuthenticationError, Issued, Session, Token, TokenHash, TokenKind};
 use crate::{
     app::App,
     clock::{Timestamp, millis},
-    secrets::{Purpose, Secret, fields, same},
-    store::{AccountRow, AccountStatus, DeviceRow, NextPair, Offer, Place, StoreError},
+    secrets::{KeyPurpose, Secret, fields, same},
+    store::{AccountRow, AccountStatus, DeviceRow, NextPair, PairSlot, RefreshOutcome, StoreError},
 };
 
 /// How often a pair is tried to be written on a row that others write to.
@@ -116,10 +116,10 @@ impl RefreshToken {
                 return Err(AuthenticationError::Locked);
             }
             let place = match (pair, &self.device.next) {
-                (Pair::Next(used), _) => Place::After(used),
-                (Pair::Current, None) => Place::AfterCurrent,
+                (Pair::Next(used), _) => PairSlot::After(used),
+                (Pair::Current, None) => PairSlot::AfterCurrent,
                 (Pair::Current, Some(given)) if given.has_expired(app.clock.now()) => {
-                    Place::InsteadOf(given)
+                    PairSlot::InsteadOf(given)
                 }
                 (Pair::Current, Some(given)) => return self.open(app, given),
             };
@@ -127,9 +127,9 @@ impl RefreshToken {
             let of = (&self.token.localpart, &self.token.device);
             let offer = app.store.offer_tokens(of, &mine, place, &next);
             match offer.await? {
-                Offer::Made => return Ok(issued),
-                Offer::Moved(Some(device)) => self.device = device,
-                Offer::Moved(None) => return Err(AuthenticationError::Unknown),
+                RefreshOutcome::Made => return Ok(issued),
+                RefreshOutcome::Moved(Some(device)) => self.device = device,
+                RefreshOutcome::Moved(None) => return Err(AuthenticationError::Unknown),
             }
         }
         Err(StoreError::Contended.into())
@@ -137,14 +137,7 @@ impl RefreshToken {
 
     fn mint(&self, app: &App) -> (Issued, NextPair) {
         let lifetime = app.config.tokens.refreshable;
-        let mint = |kind| {
-            Token::mint(
-                kind,
-                &self.token.localpart,
-                &self.token.device,
-                &*app.chance,
-            )
-        };
+        let mint = |kind| Token::mint(kind, &self.token.localpart, &self.token.device, &*app.rng);
         let (access, refresh) = (mint(TokenKind::Access), mint(TokenKind::Refresh));
         let issued = Issued {
             access_token: Some(access.reveal().to_owned()),
@@ -154,11 +147,11 @@ impl RefreshToken {
         };
         let plain = Secret::new(serde_json::to_vec(&issued).unwrap_or_default());
         let answer = app.config.keys.seal(
-            Purpose::Refresh,
+            KeyPurpose::Refresh,
             self.token.reveal().as_bytes(),
             &self.place(),
             plain.reveal(),
-            &*app.chance,
+            &*app.rng,
         );
         let next = NextPair {
             access_hash: access.hash(),
@@ -176,7 +169,7 @@ impl RefreshToken {
         let plain = app
             .config
             .keys
-            .open(Purpose::Refresh, salt, &self.place(), &given.answer)
+            .open(KeyPurpose::Refresh, salt, &self.place(), &given.answer)
             .map(Secret::new)
             .map_err(|_| AuthenticationError::Unknown)?;
         serde_json::from_slice(plain.reveal()).map_err(|_| AuthenticationError::Unknown)

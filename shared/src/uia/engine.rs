@@ -3,35 +3,35 @@
 use serde_json::Value;
 
 use super::{
-    Auth, Binding, Challenge, OpenSession, Proof, Refusal, StageType,
+    Auth, Challenge, OpenSession, SessionScope, StageError, StageType, UiaCompletion,
     proof::{gains, satisfied},
     session::Parameters,
-    stages::{Prepared, StageContext, Verdict},
+    stages::{Prefetched, StageContext, StageOutcome},
 };
 use crate::{
     app::App,
     config::Flow,
     error::{ErrorCode, MatrixError, Rejection},
-    http::{Body, Network},
+    http::{Body, ClientNetwork},
     limits::{self, Limit},
     metrics::{self, Metric},
 };
 
-const UNKNOWN_SESSION: Refusal = Refusal {
+const UNKNOWN_SESSION: StageError = StageError {
     code: "M_UNKNOWN",
     message: "The session is not known or has expired: begin again with this one",
 };
-const NOT_NEXT: Refusal = Refusal {
+const NOT_NEXT: StageError = StageError {
     code: "M_UNRECOGNIZED",
     message: "The stage is not one that can be completed now",
 };
 
 /// A request's attempt to prove something.
-pub struct Attempt<'a> {
+pub struct UiaAttempt<'a> {
     /// What may complete it.
     pub flows: &'a [Flow],
     /// What it is for.
-    pub binding: Binding,
+    pub binding: SessionScope,
     /// The operation's parameters as of this request, to be remembered.
     pub parameters: Value,
     /// What the request says.
@@ -39,35 +39,35 @@ pub struct Attempt<'a> {
     /// The session it names, if that is known and open.
     pub session: Option<OpenSession>,
     /// What the stage it attempts has read ahead.
-    pub prepared: Prepared,
+    pub prepared: Prefetched,
     /// Where it comes from.
-    pub network: Network,
+    pub network: ClientNetwork,
     /// Whether the beginning of a session has been charged beside the first read.
     pub charged: bool,
 }
 
-crate::opaque_debug!(Attempt<'_>);
+crate::opaque_debug!(UiaAttempt<'_>);
 
 /// What the attempted stage can read before its session is known, to save a round trip.
 pub async fn prepare(
     app: &App,
     flows: &[Flow],
     auth: &Auth,
-    network: Network,
-) -> Result<Prepared, MatrixError> {
+    network: ClientNetwork,
+) -> Result<Prefetched, MatrixError> {
     match auth
         .attempted()
         .filter(|stage| flows.iter().flatten().any(|own| own == stage))
     {
         Some(stage) => stage.prepare(app, &auth.members, network).await,
-        None => Ok(Prepared::Nothing),
+        None => Ok(Prefetched::Nothing),
     }
 }
 
 /// Completes the stage that the request attempts, if it is next in some flow, and says whether a
 /// flow is complete. If none is, what is known so far is stored and the answer is a challenge.
-pub async fn prove(app: &App, attempt: Attempt<'_>) -> Result<Proof, Rejection> {
-    let Attempt {
+pub async fn prove(app: &App, attempt: UiaAttempt<'_>) -> Result<UiaCompletion, Rejection> {
+    let UiaAttempt {
         flows,
         parameters,
         auth,
@@ -88,13 +88,13 @@ pub async fn prove(app: &App, attempt: Attempt<'_>) -> Result<Proof, Rejection> 
     if let (false, Some(word)) = (unknown, &auth.stage) {
         let members = &auth.members;
         match try_stage(app, flows, &mut session, word, members, &prepared, network).await? {
-            Outcome::Done { refund: back } => {
+            StageProgress::Done { refund: back } => {
                 changed = true;
                 refund = back;
             }
-            Outcome::DoneBefore => {}
-            Outcome::Refused(why) => refusal = Some(why),
-            Outcome::Waiting { news, why } => {
+            StageProgress::DoneBefore => {}
+            StageProgress::Refused(why) => refusal = Some(why),
+            StageProgress::Waiting { news, why } => {
                 changed |= news;
                 refusal = Some(why);
             }
@@ -106,7 +106,7 @@ pub async fn prove(app: &App, attempt: Attempt<'_>) -> Result<Proof, Rejection> 
     loop {
         if let Some(flow) = satisfied(flows, &session) {
             match gains(app, flow, &session, &prepared).await? {
-                Ok(gains) => return Ok(Proof::new(gains, session, flows, refund)),
+                Ok(gains) => return Ok(UiaCompletion::new(gains, session, flows, refund)),
                 Err((stage, why)) => {
                     session.uncomplete(stage);
                     (changed, refusal, withdrawn) = (true, Some(why), Some(stage));
@@ -148,7 +148,7 @@ async fn look_again(
     app: &App,
     flows: &[Flow],
     session: &mut OpenSession,
-    network: Network,
+    network: ClientNetwork,
 ) -> Result<bool, Rejection> {
     let awaited: Vec<StageType> = session.state.awaited.keys().copied().collect();
     let (nothing, mut changed) = (Body::default(), false);
@@ -156,23 +156,23 @@ async fn look_again(
         if session.has_completed(stage) {
             continue;
         }
-        let (word, none) = (stage.as_str(), Prepared::Nothing);
+        let (word, none) = (stage.as_str(), Prefetched::Nothing);
         let outcome = try_stage(app, flows, session, word, &nothing, &none, network).await?;
-        changed |= matches!(outcome, Outcome::Done { .. });
+        changed |= matches!(outcome, StageProgress::Done { .. });
     }
     Ok(changed)
 }
 
-enum Outcome {
+enum StageProgress {
     Done {
         refund: Option<(Limit, String)>,
     },
     DoneBefore,
-    Refused(Refusal),
+    Refused(StageError),
     /// Refused for now; whether it is news what the session waits for.
     Waiting {
         news: bool,
-        why: Refusal,
+        why: StageError,
     },
 }
 
@@ -184,17 +184,17 @@ async fn try_stage(
     session: &mut OpenSession,
     word: &str,
     members: &Body,
-    prepared: &Prepared,
-    network: Network,
-) -> Result<Outcome, Rejection> {
+    prepared: &Prefetched,
+    network: ClientNetwork,
+) -> Result<StageProgress, Rejection> {
     let Some(stage) = StageType::parse(word) else {
-        return Ok(Outcome::Refused(NOT_NEXT));
+        return Ok(StageProgress::Refused(NOT_NEXT));
     };
     if session.has_completed(stage) {
-        return Ok(Outcome::DoneBefore);
+        return Ok(StageProgress::DoneBefore);
     }
     if !is_next(flows, session, stage) {
-        return Ok(Outcome::Refused(NOT_NEXT));
+        return Ok(StageProgress::Refused(NOT_NEXT));
     }
     let shown = &session.state.shown;
     let context = StageContext {
@@ -206,7 +206,7 @@ async fn try_stage(
         awaited: session.state.awaited.get(&stage),
     };
     match stage.attempt(context, prepared).await? {
-        Verdict::Passed { evidence, refund } => {
+        StageOutcome::Passed { evidence, refund } => {
             session.complete(stage, evidence);
             metrics::stage(stage.as_str());
             if session.is_sign_up() {
@@ -216,25 +216,25 @@ async fn try_stage(
                 // What cannot be shown twice is remembered before anything else is tried.
                 session.save_merged(app, Parameters::Ours, None).await?;
             }
-            Ok(Outcome::Done { refund })
+            Ok(StageProgress::Done { refund })
         }
-        Verdict::Refused(why) if stage.is_spent_by_a_twin() && session.is_stored() => {
+        StageOutcome::Refused(why) if stage.is_spent_by_a_twin() && session.is_stored() => {
             // Of two concurrent submissions of one captcha the provider accepts only the first, and
             // the last use of a token, or a proof, may have gone into this very session.
             session.merge(app, Parameters::Ours).await?;
             let done = session.has_completed(stage);
             Ok(if done {
-                Outcome::DoneBefore
+                StageProgress::DoneBefore
             } else {
-                Outcome::Refused(why)
+                StageProgress::Refused(why)
             })
         }
-        Verdict::Refused(why) => Ok(Outcome::Refused(why)),
-        Verdict::Waiting {
+        StageOutcome::Refused(why) => Ok(StageProgress::Refused(why)),
+        StageOutcome::Waiting {
             sid,
             elsewhere,
             why,
-        } => Ok(Outcome::Waiting {
+        } => Ok(StageProgress::Waiting {
             news: session.wait_for(stage, sid, elsewhere),
             why,
         }),
@@ -242,9 +242,9 @@ async fn try_stage(
 }
 
 /// What became of a stage attempted on its fallback page.
-pub(super) enum StageOutcome {
+pub(super) enum FallbackOutcome {
     Done,
-    Refused(Refusal),
+    Refused(StageError),
 }
 
 /// Attempts one stage of a stored session and remembers it, without asking whether that completes
@@ -254,25 +254,27 @@ pub(super) async fn complete_stage(
     flows: &[Flow],
     session: &mut OpenSession,
     auth: &Auth,
-    network: Network,
-) -> Result<StageOutcome, Rejection> {
+    network: ClientNetwork,
+) -> Result<FallbackOutcome, Rejection> {
     let prepared = match auth.attempted() {
         Some(stage) if is_next(flows, session, stage) => {
             stage.prepare(app, &auth.members, network).await?
         }
-        _ => Prepared::Nothing,
+        _ => Prefetched::Nothing,
     };
     let word = auth.stage.as_deref().unwrap_or_default();
     match try_stage(app, flows, session, word, &auth.members, &prepared, network).await? {
-        Outcome::Refused(why) | Outcome::Waiting { why, .. } => Ok(StageOutcome::Refused(why)),
-        Outcome::DoneBefore => Ok(StageOutcome::Done),
-        Outcome::Done { refund } => {
+        StageProgress::Refused(why) | StageProgress::Waiting { why, .. } => {
+            Ok(FallbackOutcome::Refused(why))
+        }
+        StageProgress::DoneBefore => Ok(FallbackOutcome::Done),
+        StageProgress::Done { refund } => {
             let (saved, ()) = tokio::join!(
                 session.save_merged(app, Parameters::Stored, None),
                 give_back(app, refund)
             );
             saved?;
-            Ok(StageOutcome::Done)
+            Ok(FallbackOutcome::Done)
         }
     }
 }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Auth, OpenSession, Operation, StageType,
-    engine::{self, StageOutcome},
+    engine::{self, FallbackOutcome},
     session::Parameters,
     stages::threepid_page::{self, Step},
 };
@@ -20,7 +20,7 @@ use crate::{
     app::App,
     config::Flow,
     error::{MatrixError, Rejection},
-    http::{Network, Query, Response},
+    http::{ClientNetwork, Query, Response},
     pages::{self, Allowed},
     secrets::Secret,
 };
@@ -160,7 +160,7 @@ impl Visit {
         mut self,
         app: &App,
         form: &Query,
-        network: Network,
+        network: ClientNetwork,
     ) -> Result<Response, Rejection> {
         if self.session.is_finished() {
             return Ok(done(app));
@@ -170,7 +170,7 @@ impl Visit {
         }
         let (session, stage) = (&mut self.session, self.stage);
         match threepid_page::submit(app, session, stage, form, network).await? {
-            Step::Attempt => {}
+            Step::UiaAttempt => {}
             Step::Show(error) => {
                 self.session
                     .save_merged(app, Parameters::Stored, None)
@@ -200,8 +200,8 @@ impl Visit {
             members,
         );
         match engine::complete_stage(app, &self.flows, &mut self.session, &auth, network).await? {
-            StageOutcome::Done => Ok(done(app)),
-            StageOutcome::Refused(why) => {
+            FallbackOutcome::Done => Ok(done(app)),
+            FallbackOutcome::Refused(why) => {
                 Ok(self.page(app, StatusCode::UNAUTHORIZED, Some(why.message)))
             }
         }

@@ -56,7 +56,7 @@ impl Operation {
 /// password and who has none are not asked for the same (UIA-24).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Offer {
+pub enum FlowSet {
     /// What the operator wants of new users.
     #[default]
     Registration,
@@ -66,7 +66,7 @@ pub enum Offer {
     Address,
 }
 
-impl Offer {
+impl FlowSet {
     /// What a session need not write down: rows of new users are many, and paid by the kilobyte.
     #[expect(
         clippy::trivially_copy_pass_by_ref,
@@ -92,7 +92,7 @@ impl Offer {
 
 /// What a session may be used for, and nothing else (UIA-13, UIA-14).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Binding {
+pub struct SessionScope {
     /// The operation.
     pub operation: Operation,
     /// What it is done to, such as a device id; empty where there is no choice.
@@ -100,18 +100,18 @@ pub struct Binding {
     /// The user whose token began it and the account's epoch then.
     pub user: Option<(Localpart, i64)>,
     /// What is to be proven.
-    #[serde(default, skip_serializing_if = "Offer::is_usual")]
-    pub offer: Offer,
+    #[serde(default, skip_serializing_if = "FlowSet::is_usual")]
+    pub offer: FlowSet,
 }
 
-impl Binding {
+impl SessionScope {
     /// The operation that makes a new account: nobody's, on nothing.
     pub fn register() -> Self {
         Self {
             operation: Operation::Register,
             target: String::new(),
             user: None,
-            offer: Offer::Registration,
+            offer: FlowSet::Registration,
         }
     }
 }

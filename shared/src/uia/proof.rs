@@ -1,33 +1,33 @@
 //! The proof that a flow is complete: what an operation takes as argument.
 
 use super::{
-    Challenge, Gains, OpenSession, Refusal, SessionCommit, StageType,
+    AuthResult, Challenge, OpenSession, SessionCommit, StageError, StageType,
     engine::give_back,
     session::Parameters,
-    stages::{Prepared, TOKEN_REFUSED, threepid::NOT_YET},
+    stages::{Prefetched, TOKEN_REFUSED, threepid::NOT_YET},
 };
 use crate::{
     app::App,
     config::Flow,
     error::{MatrixError, Rejection},
-    http::Network,
+    http::ClientNetwork,
     limits::{self, Limit},
     threepids::Medium,
 };
 
 /// One flow is complete. Only [`prove`](super::prove) makes this.
 #[derive(Debug)]
-pub struct Proof {
+pub struct UiaCompletion {
     /// What the flow's stages are worth.
-    pub gains: Gains,
+    pub gains: AuthResult,
     session: OpenSession,
     flows: Vec<Flow>,
     refund: Option<(Limit, String)>,
 }
 
-impl Proof {
+impl UiaCompletion {
     pub(super) fn new(
-        gains: Gains,
+        gains: AuthResult,
         session: OpenSession,
         flows: &[Flow],
         refund: Option<(Limit, String)>,
@@ -91,10 +91,10 @@ impl Proof {
     pub async fn renew_registration_token(
         self,
         app: &App,
-        network: Network,
+        network: ClientNetwork,
     ) -> Result<Self, Rejection> {
         if let Some(flow) = satisfied(&self.flows, &self.session)
-            && let Ok(gains) = gains(app, flow, &self.session, &Prepared::Nothing).await?
+            && let Ok(gains) = gains(app, flow, &self.session, &Prefetched::Nothing).await?
         {
             return Ok(Self { gains, ..self });
         }
@@ -104,7 +104,12 @@ impl Proof {
 
     /// The proof of an address has been spent elsewhere, or has expired: its stage is open again in
     /// the same session.
-    pub async fn without_proof_of(self, app: &App, network: Network, medium: Medium) -> Rejection {
+    pub async fn without_proof_of(
+        self,
+        app: &App,
+        network: ClientNetwork,
+        medium: Medium,
+    ) -> Rejection {
         let stage = StageType::of_medium(medium);
         self.withdraw(app, network, stage, NOT_YET).await
     }
@@ -113,9 +118,9 @@ impl Proof {
     async fn withdraw(
         mut self,
         app: &App,
-        network: Network,
+        network: ClientNetwork,
         stage: StageType,
-        why: Refusal,
+        why: StageError,
     ) -> Rejection {
         self.session.uncomplete(stage);
         if !self.session.is_stored()
@@ -147,9 +152,9 @@ pub(super) async fn gains(
     app: &App,
     flow: &Flow,
     session: &OpenSession,
-    prepared: &Prepared,
-) -> Result<Result<Gains, (StageType, Refusal)>, MatrixError> {
-    let mut gains = Gains::default();
+    prepared: &Prefetched,
+) -> Result<Result<AuthResult, (StageType, StageError)>, MatrixError> {
+    let mut gains = AuthResult::default();
     for done in session
         .state
         .completed

@@ -11,16 +11,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Binding, Operation,
-    stages::{Evidence, StageType, threepid::Awaited},
+    Operation, SessionScope,
+    stages::{StageResult, StageType, threepid::PendingValidation},
 };
 use crate::{
     app::App,
     clock::Timestamp,
     config::Config,
-    secrets::{Purpose, Secret, same, sha256_base64},
+    secrets::{KeyPurpose, Secret, same, sha256_base64},
     store::{SaveSessionError, SessionRow, StoreError},
-    threepids::proofs::Elsewhere,
+    threepids::proofs::DelegatedSession,
 };
 
 /// How long a session lives from its beginning, whatever happens in it.
@@ -41,7 +41,7 @@ pub struct Completed {
     /// The stage.
     pub stage: StageType,
     /// What it proved.
-    pub evidence: Evidence,
+    pub evidence: StageResult,
 }
 
 /// How a session ended.
@@ -56,7 +56,7 @@ struct Finished {
 #[derive(Clone, Serialize, Deserialize)]
 pub struct SessionState {
     /// What it is for.
-    pub binding: Binding,
+    pub binding: SessionScope,
     /// The operation's parameters so far (UIA-19).
     pub parameters: Value,
     /// The stages that are done, in the order in which they were (UIA-05).
@@ -65,7 +65,7 @@ pub struct SessionState {
     pub shown: BTreeMap<String, String>,
     /// The validation session that each stage waits for.
     #[serde(default)]
-    pub(in crate::uia) awaited: BTreeMap<StageType, Awaited>,
+    pub(in crate::uia) awaited: BTreeMap<StageType, PendingValidation>,
     finished: Option<Finished>,
 }
 
@@ -123,8 +123,8 @@ pub fn session_key(id: &Secret) -> Option<String> {
 
 impl OpenSession {
     /// A new session, not stored yet.
-    pub fn begin(app: &App, binding: Binding, parameters: Value) -> Self {
-        let id = Secret::new(app.chance.base64::<ID_BYTES>());
+    pub fn begin(app: &App, binding: SessionScope, parameters: Value) -> Self {
+        let id = Secret::new(app.rng.base64::<ID_BYTES>());
         let key = sha256_base64(id.reveal().as_bytes());
         let state = SessionState {
             binding,
@@ -154,7 +154,7 @@ impl OpenSession {
             .config
             .keys
             .open(
-                Purpose::UiaSession,
+                KeyPurpose::UiaSession,
                 id.reveal().as_bytes(),
                 &place,
                 &row.sealed,
@@ -224,7 +224,7 @@ impl OpenSession {
     }
 
     /// Records a stage that is done, once.
-    pub fn complete(&mut self, stage: StageType, evidence: Evidence) {
+    pub fn complete(&mut self, stage: StageType, evidence: StageResult) {
         if !self.has_completed(stage) {
             self.state.completed.push(Completed { stage, evidence });
         }
@@ -235,13 +235,13 @@ impl OpenSession {
         &mut self,
         stage: StageType,
         sid: String,
-        elsewhere: Option<Elsewhere>,
+        elsewhere: Option<DelegatedSession>,
     ) -> bool {
         let known = self.state.awaited.get(&stage);
         if known.is_some_and(|awaited| awaited.sid == sid && awaited.elsewhere == elsewhere) {
             return false;
         }
-        let awaited = Awaited {
+        let awaited = PendingValidation {
             sid,
             asked: None,
             asks_again: false,
@@ -357,11 +357,11 @@ impl OpenSession {
         let place = place(&self.key, version);
         let salt = self.id.reveal().as_bytes();
         let sealed = app.config.keys.seal(
-            Purpose::UiaSession,
+            KeyPurpose::UiaSession,
             salt,
             &place,
             plain.reveal(),
-            &*app.chance,
+            &*app.rng,
         );
         SessionRow {
             key: self.key.clone(),

@@ -17,21 +17,23 @@ use serde_json::Value;
 
 pub(super) use registration_token::REFUSED as TOKEN_REFUSED;
 
-use threepid::Awaited;
-pub use threepid_elsewhere::ForeignSession;
+use threepid::PendingValidation;
+pub use threepid_elsewhere::DelegatedLookup;
 
-use super::{Binding, Gains, KnownPassword, Refusal, fallback::Form, session::SessionState};
+use super::{
+    AuthResult, SessionScope, StageError, VerifiedPassword, fallback::Form, session::SessionState,
+};
 use crate::{
     app::App,
     config::Config,
     error::{MatrixError, Rejection},
-    http::{Body, Network, Query},
+    http::{Body, ClientNetwork, Query},
     limits::Limit,
     passwords::PasswordHash,
-    store::{ProofRow, RegistrationTokenRow},
+    store::{RegistrationTokenRow, ValidationRow},
     threepids::{
         Medium,
-        proofs::{Elsewhere, Proven},
+        proofs::{DelegatedSession, ValidatedThreePid},
     },
 };
 
@@ -64,34 +66,34 @@ pub enum StageType {
 
 /// What a completed stage proved, as the session remembers it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Evidence {
+pub enum StageResult {
     /// That somebody is there.
     Presence,
     /// That somebody knows the password of an account.
-    Password(KnownPassword),
+    Password(VerifiedPassword),
     /// That somebody knows the registration token with this hash.
     RegistrationToken {
         /// The keyed hash.
         hash: String,
     },
     /// That somebody receives what is sent to an address.
-    ThreePid(Proven),
+    ThreePid(ValidatedThreePid),
     /// That somebody accepted these versions of the policies.
     Terms(BTreeMap<String, String>),
 }
 
 /// What a stage reads beside the first read of its request.
 #[derive(Debug, Default)]
-pub enum Prepared {
+pub enum Prefetched {
     /// Nothing.
     #[default]
     Nothing,
     /// The stored hash of the user whose token it is, if there is one.
     Password(Option<PasswordHash>),
     /// The validation session that was named, if it is the client's.
-    Proof(Option<Box<ProofRow>>),
+    UiaCompletion(Option<Box<ValidationRow>>),
     /// The session at an identity server that was named, or why that is not asked.
-    Elsewhere(Result<Box<ForeignSession>, Refusal>),
+    DelegatedSession(Result<Box<DelegatedLookup>, StageError>),
     /// The registration token that was given, or that there is none.
     RegistrationToken(Option<RegistrationTokenRow>),
 }
@@ -104,31 +106,31 @@ pub(super) struct StageContext<'a> {
     pub(super) members: &'a Body,
     /// The policy versions that the session has shown.
     pub(super) shown: &'a BTreeMap<String, String>,
-    pub(super) network: Network,
+    pub(super) network: ClientNetwork,
     /// What the session is for.
-    pub(super) binding: &'a Binding,
+    pub(super) binding: &'a SessionScope,
     /// The validation session that it waits for in this stage.
-    pub(super) awaited: Option<&'a Awaited>,
+    pub(super) awaited: Option<&'a PendingValidation>,
 }
 
 /// A stage's judgement.
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub(super) enum StageOutcome {
     Passed {
-        evidence: Evidence,
+        evidence: StageResult,
         refund: Option<(Limit, String)>,
     },
-    Refused(Refusal),
+    Refused(StageError),
     /// Refused until a validation session is validated, which is to be remembered.
     Waiting {
         sid: String,
-        elsewhere: Option<Elsewhere>,
-        why: Refusal,
+        elsewhere: Option<DelegatedSession>,
+        why: StageError,
     },
 }
 
-impl Verdict {
-    fn passed(evidence: Evidence) -> Self {
+impl StageOutcome {
+    fn passed(evidence: StageResult) -> Self {
         Self::Passed {
             evidence,
             refund: None,
@@ -222,20 +224,20 @@ impl StageType {
         self,
         app: &App,
         members: &Body,
-        network: Network,
-    ) -> Result<Prepared, MatrixError> {
+        network: ClientNetwork,
+    ) -> Result<Prefetched, MatrixError> {
         match self {
             Self::RegistrationToken => registration_token::prepare(app, members, network).await,
             Self::Email | Self::Msisdn => threepid::prepare(app, members).await,
-            Self::Dummy | Self::Password | Self::Recaptcha | Self::Terms => Ok(Prepared::Nothing),
+            Self::Dummy | Self::Password | Self::Recaptcha | Self::Terms => Ok(Prefetched::Nothing),
         }
     }
 
     pub(super) async fn attempt(
         self,
         context: StageContext<'_>,
-        prepared: &Prepared,
-    ) -> Result<Verdict, Rejection> {
+        prepared: &Prefetched,
+    ) -> Result<StageOutcome, Rejection> {
         match self {
             Self::Dummy => Ok(dummy::attempt()),
             Self::Email | Self::Msisdn => {
@@ -275,14 +277,14 @@ impl StageType {
     }
 }
 
-impl Evidence {
+impl StageResult {
     /// Adds what it is worth now to `gains`, or says why it is worth nothing any more.
     pub(super) async fn redeem(
         &self,
         app: &App,
-        prepared: &Prepared,
-        gains: &mut Gains,
-    ) -> Result<Result<(), Refusal>, MatrixError> {
+        prepared: &Prefetched,
+        gains: &mut AuthResult,
+    ) -> Result<Result<(), StageError>, MatrixError> {
         match self {
             Self::Presence => {}
             Self::Password(known) => gains.password = Some(known.clone()),

@@ -1,7 +1,6 @@
 //! Bodies of `POST /register`.
 
 use http::HeaderValue;
-use kit::{PASSWORD, PREFIXES};
 use proptest::{
     collection::vec,
     option,
@@ -10,6 +9,7 @@ use proptest::{
     sample::subsequence,
 };
 use serde_json::{Map, Value, json};
+use test_support::{PASSWORD, PREFIXES};
 
 use super::{CASES, check, one_of};
 use crate::api::support::{for_all, request};
@@ -114,8 +114,8 @@ fn http_06_any_bytes_are_answered() {
         CASES,
         &[("GATEHOUSE_GUESTS", "true")],
         &case,
-        &async |house, (path, bytes)| {
-            let reply = house.send(request("POST", &path, &[], &bytes)).await;
+        &async |server, (path, bytes)| {
+            let reply = server.send(request("POST", &path, &[], &bytes)).await;
             check(&reply);
             if serde_json::from_slice::<Value>(&bytes).is_err() {
                 reply.error(400, "M_NOT_JSON");
@@ -138,14 +138,14 @@ fn http_06_json_cut_or_changed_anywhere_is_answered() {
         CASES,
         &[("GATEHOUSE_GUESTS", "true")],
         &case,
-        &async |house, (path, at, byte, cut)| {
+        &async |server, (path, at, byte, cut)| {
             let mut bytes = whole.clone();
             if cut {
                 bytes.truncate(at);
             } else {
                 bytes[at] = byte;
             }
-            check(&house.send(request("POST", &path, &[], &bytes)).await);
+            check(&server.send(request("POST", &path, &[], &bytes)).await);
         },
     );
 }
@@ -157,8 +157,8 @@ fn http_06_any_json_is_answered() {
         CASES,
         &[("GATEHOUSE_GUESTS", "true")],
         &case,
-        &async |house, (path, body)| {
-            check(&house.post(&path, &body).await);
+        &async |server, (path, body)| {
+            check(&server.post(&path, &body).await);
         },
     );
 }
@@ -185,7 +185,7 @@ fn http_16_any_subset_of_members_of_any_type_is_answered() {
         CASES,
         &[("GATEHOUSE_GUESTS", "true")],
         &case,
-        &async |house, (path, members, values, token)| {
+        &async |server, (path, members, values, token)| {
             let body: Map<String, Value> =
                 members.into_iter().map(str::to_owned).zip(values).collect();
             let token = token.filter(|token| HeaderValue::try_from(*token).is_ok());
@@ -194,7 +194,7 @@ fn http_16_any_subset_of_members_of_any_type_is_answered() {
                 .into_iter()
                 .collect();
             let body = Value::Object(body).to_string();
-            let reply = house
+            let reply = server
                 .send(request("POST", &path, &headers, body.as_bytes()))
                 .await;
             check(&reply);
@@ -266,11 +266,11 @@ fn huge_and_deep() -> Vec<(String, Option<&'static str>)> {
 /// HTTP-02, HTTP-18, incident 8: as deep and as wide as fits.
 #[tokio::test]
 async fn http_16_huge_and_deep_json_is_answered() {
-    let house = kit::House::new().await;
+    let server = test_support::TestServer::new().await;
     let table = huge_and_deep();
     for prefix in PREFIXES {
         for (body, errcode) in &table {
-            let reply = house.post_text(&format!("{prefix}/register"), body).await;
+            let reply = server.post_text(&format!("{prefix}/register"), body).await;
             check(&reply);
             match errcode {
                 Some(errcode) => drop(reply.error(400, errcode)),
@@ -278,7 +278,7 @@ async fn http_16_huge_and_deep_json_is_answered() {
             }
         }
     }
-    let largest = house
+    let largest = server
         .local
         .engine()
         .table("UiaSessions")

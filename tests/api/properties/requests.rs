@@ -72,7 +72,7 @@ fn http_06_any_headers_are_answered() {
         CASES,
         &[("GATEHOUSE_TRUSTED_PROXIES", "127.0.0.0/8")],
         &case,
-        &async |house, ((path, methods), headers, body)| {
+        &async |server, ((path, methods), headers, body)| {
             let mut request = request(methods[0], path, &[], if body { b"{}" } else { b"" });
             for (name, value) in headers {
                 if let Ok(value) = HeaderValue::from_bytes(&value) {
@@ -81,7 +81,7 @@ fn http_06_any_headers_are_answered() {
                         .append(HeaderName::from_static(name), value);
                 }
             }
-            check(&house.send(request).await);
+            check(&server.send(request).await);
         },
     );
 }
@@ -154,14 +154,14 @@ fn http_08_any_path_is_answered() {
         CASES,
         &[],
         &case,
-        &async |house, (start, pieces, end, method)| {
+        &async |server, (start, pieces, end, method)| {
             let path = format!("{start}{}{end}", pieces.join("/"));
             let path = path.replace(['#', '?'], "");
             // What is no URL at all does not get past the listener.
             if let Ok(uri) = path.parse::<Uri>() {
                 let mut request = request(method, "/", &[], b"{}");
                 *request.uri_mut() = uri;
-                check(&house.send(request).await);
+                check(&server.send(request).await);
                 sent.set(sent.get() + 1);
             }
         },
@@ -220,7 +220,7 @@ fn http_25_any_query_is_answered() {
         CASES,
         &[("GATEHOUSE_GUESTS", "true")],
         &case,
-        &async |house, ((path, methods), pairs)| {
+        &async |server, ((path, methods), pairs)| {
             let pairs: Vec<String> = pairs
                 .iter()
                 .map(|(name, value)| format!("{name}={value}"))
@@ -229,7 +229,7 @@ fn http_25_any_query_is_answered() {
             if let Ok(uri) = path.parse::<Uri>() {
                 let mut request = request(methods[0], "/", &[], b"{}");
                 *request.uri_mut() = uri;
-                check(&house.send(request).await);
+                check(&server.send(request).await);
                 sent.set(sent.get() + 1);
             }
         },

@@ -85,13 +85,13 @@ fn http_06_any_members_of_the_endpoints_for_addresses_are_answered() {
         CASES,
         &settings,
         &case,
-        &async |house, (path, members, values)| {
+        &async |server, (path, members, values)| {
             let body: Map<String, Value> =
                 members.into_iter().map(str::to_owned).zip(values).collect();
-            let reply = house.post(path, &Value::Object(body)).await;
+            let reply = server.post(path, &Value::Object(body)).await;
             check(&reply);
             assert!(reply.json().is_object());
-            for row in rows(house) {
+            for row in rows(server) {
                 let address = row["address"]["S"].as_str().unwrap();
                 let plain = address
                     .bytes()
@@ -112,14 +112,14 @@ fn http_06_requests_that_are_all_but_right_are_answered() {
         CASES,
         &settings,
         &case,
-        &async |house, (path, name, value)| {
+        &async |server, (path, name, value)| {
             let mut body = json!({
                 "client_secret": "secret", "email": "alice@example.org", "country": "GB",
                 "phone_number": "07400 123456", "send_attempt": 1,
             });
             let needed = body.get(name).is_some();
             body[name] = value.clone();
-            let reply = house.post(path, &body).await;
+            let reply = server.post(path, &body).await;
             check(&reply);
             if !needed && (name.starts_with("id_") || name == "next_link") {
                 let status = if value.is_string() || value.is_null() {
@@ -152,7 +152,7 @@ fn http_28_any_fields_of_links_and_buttons_are_answered_with_a_page() {
         vec((one_of(&names), text()), 0..6),
         any::<bool>(),
     );
-    for_all(CASES, &[MAIL, SMS, FLOWS, DIRECT], &case, &async |house,
+    for_all(CASES, &[MAIL, SMS, FLOWS, DIRECT], &case, &async |server,
                                                                (
         path,
         fields,
@@ -165,11 +165,11 @@ fn http_28_any_fields_of_links_and_buttons_are_answered_with_a_page() {
         let encoded = form(&fields);
         let reply = if path == CONFIRM {
             let body = if raw { format!("{fields:?}") } else { encoded };
-            house
+            server
                 .send(request("POST", path, &[], body.as_bytes()))
                 .await
         } else {
-            house.get(&format!("{path}?{encoded}")).await
+            server.get(&format!("{path}?{encoded}")).await
         };
         check(&reply);
         assert_eq!(reply.headers["content-type"], "text/html; charset=utf-8");

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use kit::{House, PASSWORD, PREFIXES};
 use serde_json::{Value, json};
+use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use crate::api::support::{WHOAMI, rows_of, text, whoami};
 
@@ -14,11 +14,11 @@ fn members(answer: &Value) -> Vec<&str> {
 
 #[tokio::test]
 async fn reg_21_a_user_registers_in_one_request() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for (prefix, name) in PREFIXES.into_iter().zip(["alice", "bob"]) {
         let body =
             json!({ "username": name, "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
-        let reply = house.post(&format!("{prefix}/register"), &body).await;
+        let reply = server.post(&format!("{prefix}/register"), &body).await;
         let answer = reply.ok();
         assert_eq!(
             members(&answer),
@@ -26,7 +26,7 @@ async fn reg_21_a_user_registers_in_one_request() {
         );
         assert_eq!(answer["user_id"], format!("@{name}:localhost"));
         assert_eq!(answer["home_server"], "localhost");
-        let me = whoami(&house, text(&answer, "access_token")).await;
+        let me = whoami(&server, text(&answer, "access_token")).await;
         assert_eq!(
             me,
             json!({ "user_id": answer["user_id"], "device_id": answer["device_id"], "is_guest": false })
@@ -37,12 +37,12 @@ async fn reg_21_a_user_registers_in_one_request() {
 /// TOK-16, TOK-12: a refresh token only for who asks for one; `expires_in_ms` only if it expires.
 #[tokio::test]
 async fn tok_16_a_refresh_token_is_given_to_those_who_ask() {
-    let house = House::with(&[("GATEHOUSE_REFRESHABLE_TOKEN_LIFETIME", "5m")]).await;
+    let server = TestServer::with(&[("GATEHOUSE_REFRESHABLE_TOKEN_LIFETIME", "5m")]).await;
     let sign_up = async |name: &str, asks: Value| {
         let body = json!({
             "username": name, "password": PASSWORD, "refresh_token": asks, "auth": { "type": "m.login.dummy" },
         });
-        house.register(&body).await.ok()
+        server.register(&body).await.ok()
     };
     for (name, asks) in [("a", json!(false)), ("b", json!(null))] {
         let answer = sign_up(name, asks).await;
@@ -59,24 +59,24 @@ async fn tok_16_a_refresh_token_is_given_to_those_who_ask() {
     );
     assert_ne!(access, refresh);
     assert_eq!(
-        whoami(&house, access).await["device_id"],
+        whoami(&server, access).await["device_id"],
         answer["device_id"]
     );
-    house
+    server
         .get_as(refresh, WHOAMI)
         .await
         .error(401, "M_UNKNOWN_TOKEN");
-    house.advance(Duration::from_mins(5));
-    let expired = house.get_as(access, WHOAMI).await;
+    server.advance(Duration::from_mins(5));
+    let expired = server.get_as(access, WHOAMI).await;
     assert_eq!(expired.error(401, "M_UNKNOWN_TOKEN")["soft_logout"], true);
 }
 
 #[tokio::test]
 async fn tok_16_a_refreshable_token_that_never_expires_says_nothing_of_expiry() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let body =
         json!({ "password": PASSWORD, "refresh_token": true, "auth": { "type": "m.login.dummy" } });
-    let answer = house.register(&body).await.ok();
+    let answer = server.register(&body).await.ok();
     assert_eq!(
         members(&answer),
         [
@@ -92,19 +92,19 @@ async fn tok_16_a_refreshable_token_that_never_expires_says_nothing_of_expiry() 
 /// TOK-18: stored are hashes alone.
 #[tokio::test]
 async fn tok_18_an_answer_with_tokens_is_not_cached_and_the_tables_hold_none() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let body = json!({
         "username": "alice", "password": PASSWORD, "refresh_token": true, "auth": { "type": "m.login.dummy" },
     });
-    let reply = house.register(&body).await;
+    let reply = server.register(&body).await;
     assert_eq!(reply.headers["cache-control"], "no-store");
     let answer = reply.ok();
-    let dump = house.dump();
+    let dump = server.dump();
     for member in ["access_token", "refresh_token"] {
         assert!(!dump.contains(text(&answer, member)), "{member} is stored");
     }
     assert!(!dump.contains(PASSWORD));
-    let device = rows_of(&house, "alice");
+    let device = rows_of(&server, "alice");
     let (_, device) = device
         .iter()
         .find(|(key, _)| key.starts_with("DEV#"))

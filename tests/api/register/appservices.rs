@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use kit::{House, PASSWORD, PREFIXES};
 use serde_json::json;
+use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use crate::api::support::{
     WHOAMI, accounts, add_appservice, add_appservice_with_token, post_as, register_as, request,
@@ -17,59 +17,59 @@ const IN_FORCE: Duration = Duration::from_mins(1);
 /// REG-31, UIA-28, TOK-08.
 #[tokio::test]
 async fn reg_31_an_application_service_registers_its_users_without_uia_or_password() {
-    let house = House::new().await;
-    let token = add_appservice(&house, "irc", &[("@irc_.*", true)]).await;
+    let server = TestServer::new().await;
+    let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     for (prefix, name) in PREFIXES.into_iter().zip(["irc_alice", "irc_bob"]) {
         let body = json!({
             "type": "m.login.application_service", "username": name, "device_id": "BRIDGE",
             "password": "not wanted",
         });
-        let reply = post_as(&house, &token, &format!("{prefix}/register"), &body).await;
+        let reply = post_as(&server, &token, &format!("{prefix}/register"), &body).await;
         let answer = reply.ok();
         assert_eq!(answer["user_id"], format!("@{name}:localhost"));
         assert_eq!(answer["device_id"], "BRIDGE");
-        let me = whoami(&house, text(&answer, "access_token")).await;
+        let me = whoami(&server, text(&answer, "access_token")).await;
         assert_eq!(
             me,
             json!({ "user_id": answer["user_id"], "device_id": "BRIDGE", "is_guest": false })
         );
-        assert!(rows_of(&house, name).iter().all(|(key, _)| key != "PW"));
+        assert!(rows_of(&server, name).iter().all(|(key, _)| key != "PW"));
     }
-    assert_eq!(sessions(&house), 0);
+    assert_eq!(sessions(&server), 0);
 }
 
 #[tokio::test]
 async fn reg_31_names_are_folded_policy_does_not_bind_and_login_can_be_inhibited() {
-    let house = House::new().await;
-    let token = add_appservice(&house, "irc", &[("@_irc_.*", true), ("@[0-9]+:", false)]).await;
+    let server = TestServer::new().await;
+    let token = add_appservice(&server, "irc", &[("@_irc_.*", true), ("@[0-9]+:", false)]).await;
     for (typed, user_id) in [
         ("_IRC_Alice", "@_irc_alice:localhost"),
         ("123", "@123:localhost"),
         ("ircbot", "@ircbot:localhost"),
     ] {
-        let answer = register_as(&house, &token, typed).await.ok();
+        let answer = register_as(&server, &token, typed).await.ok();
         assert_eq!(answer["user_id"], user_id);
     }
     let body = json!({
         "type": "m.login.application_service", "username": "_irc_bob", "inhibit_login": true,
     });
-    let answer = post_as(&house, &token, REGISTER, &body).await.ok();
+    let answer = post_as(&server, &token, REGISTER, &body).await.ok();
     assert_eq!(
         answer,
         json!({ "user_id": "@_irc_bob:localhost", "home_server": "localhost" })
     );
-    let rows = rows_of(&house, "_irc_bob");
+    let rows = rows_of(&server, "_irc_bob");
     assert_eq!(rows.len(), 1, "more than the account itself: {rows:?}");
 }
 
 /// REG-31, TOK-03, TOK-04, TOK-05: by either place of the token.
 #[tokio::test]
 async fn reg_31_without_an_application_services_token_there_is_no_user() {
-    let house = House::new().await;
-    let token = add_appservice(&house, "irc", &[("@irc_.*", true)]).await;
-    let alice = house.sign_up("alice").await;
+    let server = TestServer::new().await;
+    let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
+    let alice = server.sign_up("alice").await;
     let alice = text(&alice, "access_token");
-    let before = house.dump();
+    let before = server.dump();
     let body = json!({ "type": "m.login.application_service", "username": "irc_bob" }).to_string();
     let bearer = |token: &str| format!("Bearer {token}");
     let query = |token: &str| format!("{REGISTER}?access_token={token}");
@@ -102,23 +102,28 @@ async fn reg_31_without_an_application_services_token_there_is_no_user() {
             .iter()
             .map(|value| ("authorization", value.as_str()))
             .collect();
-        let reply = house
+        let reply = server
             .send(request("POST", &path, &headers, body.as_bytes()))
             .await;
         reply.error(401, errcode);
     }
-    assert_eq!(house.dump(), before);
-    let answer = house.post_text(&query(&token), &body).await.ok();
+    assert_eq!(server.dump(), before);
+    let answer = server.post_text(&query(&token), &body).await.ok();
     assert_eq!(answer["user_id"], "@irc_bob:localhost");
 }
 
 /// REG-11, REG-12, REG-31: what an application service may not have.
 #[tokio::test]
 async fn reg_12_an_application_service_stays_in_its_own_namespace() {
-    let house = House::new().await;
-    let irc = add_appservice(&house, "irc", &[("@irc_.*", true), ("@shared_.*", false)]).await;
-    add_appservice(&house, "xmpp", &[("@xmpp_.*", true), ("@shared_x.*", true)]).await;
-    register_as(&house, &irc, "irc_taken").await.ok();
+    let server = TestServer::new().await;
+    let irc = add_appservice(&server, "irc", &[("@irc_.*", true), ("@shared_.*", false)]).await;
+    add_appservice(
+        &server,
+        "xmpp",
+        &[("@xmpp_.*", true), ("@shared_x.*", true)],
+    )
+    .await;
+    register_as(&server, &irc, "irc_taken").await.ok();
     for (name, errcode) in [
         ("bob", "M_EXCLUSIVE"),
         ("not_irc_bob", "M_EXCLUSIVE"),
@@ -129,33 +134,33 @@ async fn reg_12_an_application_service_stays_in_its_own_namespace() {
         ("", "M_INVALID_USERNAME"),
         ("IRC_taken", "M_USER_IN_USE"),
     ] {
-        let reply = register_as(&house, &irc, name).await;
+        let reply = register_as(&server, &irc, name).await;
         reply.error(400, errcode);
     }
     let nameless = json!({ "type": "m.login.application_service" });
-    let reply = post_as(&house, &irc, REGISTER, &nameless).await;
+    let reply = post_as(&server, &irc, REGISTER, &nameless).await;
     reply.error(400, "M_MISSING_PARAM");
-    assert_eq!(accounts(&house), 1);
-    register_as(&house, &irc, "shared_y").await.ok();
+    assert_eq!(accounts(&server), 1);
+    register_as(&server, &irc, "shared_y").await.ok();
 }
 
 /// REG-12, REG-13, AVAIL-04.
 #[tokio::test]
 async fn reg_12_exclusive_names_are_closed_to_everybody_else_before_uia() {
-    let house = House::new().await;
-    add_appservice(&house, "irc", &[("@irc_.*", true), ("@open_.*", false)]).await;
+    let server = TestServer::new().await;
+    add_appservice(&server, "irc", &[("@irc_.*", true), ("@open_.*", false)]).await;
     for prefix in PREFIXES {
         for name in ["irc_alice", "IRC_Alice", "irc_", "ircbot"] {
             for auth in [json!(null), json!({ "type": "m.login.dummy" })] {
                 let body = json!({ "username": name, "password": PASSWORD, "auth": auth });
-                let reply = house.post(&format!("{prefix}/register"), &body).await;
+                let reply = server.post(&format!("{prefix}/register"), &body).await;
                 reply.error(400, "M_EXCLUSIVE");
             }
         }
     }
-    assert_eq!((accounts(&house), sessions(&house)), (0, 0));
+    assert_eq!((accounts(&server), sessions(&server)), (0, 0));
     for name in ["open_alice", "not_irc_alice", "irc"] {
-        house.sign_up(name).await;
+        server.sign_up(name).await;
     }
 }
 
@@ -163,71 +168,71 @@ async fn reg_12_exclusive_names_are_closed_to_everybody_else_before_uia() {
 /// without the token.
 #[tokio::test]
 async fn tok_11_an_application_services_token_needs_its_type() {
-    let house = House::new().await;
-    let token = add_appservice(&house, "irc", &[("@irc_.*", true)]).await;
+    let server = TestServer::new().await;
+    let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     for kind in [json!(null), json!("m.login.dummy"), json!(5), json!("")] {
         let body = json!({ "type": kind, "username": "carol" });
-        post_as(&house, &token, REGISTER, &body).await.challenge();
+        post_as(&server, &token, REGISTER, &body).await.challenge();
         let body = json!({ "type": kind, "username": "irc_carol" });
-        let reply = post_as(&house, &token, REGISTER, &body).await;
+        let reply = post_as(&server, &token, REGISTER, &body).await;
         reply.error(400, "M_EXCLUSIVE");
     }
-    assert_eq!(accounts(&house), 0);
+    assert_eq!(accounts(&server), 0);
 }
 
 /// REG-12, REG-14, AVAIL-04: namespaces are cached, but not for longer than a minute.
 #[tokio::test]
 async fn reg_12_a_namespace_added_while_the_house_runs_is_in_force_within_a_minute() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let available = "/_matrix/client/v3/register/available?username=irc_alice";
     let body = json!({ "username": "irc_alice", "password": PASSWORD });
-    let (_, session) = house.begin(&body).await;
-    house.get(available).await.ok();
-    let token = add_appservice(&house, "irc", &[("@irc_.*", true)]).await;
-    house.advance(IN_FORCE);
-    house.register(&body).await.error(400, "M_EXCLUSIVE");
-    house.get(available).await.error(400, "M_EXCLUSIVE");
+    let (_, session) = server.begin(&body).await;
+    server.get(available).await.ok();
+    let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
+    server.advance(IN_FORCE);
+    server.register(&body).await.error(400, "M_EXCLUSIVE");
+    server.get(available).await.error(400, "M_EXCLUSIVE");
     let last = json!({ "auth": { "type": "m.login.dummy", "session": session } });
-    house.register(&last).await.error(400, "M_EXCLUSIVE");
-    assert_eq!(accounts(&house), 0);
-    register_as(&house, &token, "irc_alice").await.ok();
+    server.register(&last).await.error(400, "M_EXCLUSIVE");
+    assert_eq!(accounts(&server), 0);
+    register_as(&server, &token, "irc_alice").await.ok();
 
-    house
+    server
         .admin_run(&["appservices", "remove", "irc"])
         .await
         .unwrap();
-    house.advance(IN_FORCE);
-    let reply = register_as(&house, &token, "irc_bob").await;
+    server.advance(IN_FORCE);
+    let reply = register_as(&server, &token, "irc_bob").await;
     reply.error(401, "M_UNKNOWN_TOKEN");
-    house
+    server
         .get_as(&token, WHOAMI)
         .await
         .error(401, "M_UNKNOWN_TOKEN");
-    house.sign_up("irc_carol").await;
+    server.sign_up("irc_carol").await;
 }
 
 #[tokio::test]
 async fn reg_31_a_replaced_token_is_dead_within_a_minute() {
-    let house = House::new().await;
-    let old = add_appservice(&house, "irc", &[("@irc_.*", true)]).await;
-    register_as(&house, &old, "irc_alice").await.ok();
-    add_appservice_with_token(&house, "irc", "another-token", &[("@irc_.*", true)]).await;
-    house.advance(IN_FORCE);
-    let reply = register_as(&house, &old, "irc_bob").await;
+    let server = TestServer::new().await;
+    let old = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
+    register_as(&server, &old, "irc_alice").await.ok();
+    add_appservice_with_token(&server, "irc", "another-token", &[("@irc_.*", true)]).await;
+    server.advance(IN_FORCE);
+    let reply = register_as(&server, &old, "irc_bob").await;
     reply.error(401, "M_UNKNOWN_TOKEN");
-    register_as(&house, "another-token", "irc_bob").await.ok();
-    assert!(!house.dump().contains("another-token"), "stored in clear");
+    register_as(&server, "another-token", "irc_bob").await.ok();
+    assert!(!server.dump().contains("another-token"), "stored in clear");
 }
 
 #[tokio::test]
 async fn reg_09_a_made_up_name_is_in_nobodys_namespace() {
-    let house = House::with(&[("GATEHOUSE_GUESTS", "true")]).await;
+    let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
     // Every second name or so: twenty of them all outside would be chance of one in a million.
-    add_appservice(&house, "half", &[("@[a-m0-4].*", true)]).await;
+    add_appservice(&server, "half", &[("@[a-m0-4].*", true)]).await;
     let body = json!({ "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
     for path in [REGISTER, "/_matrix/client/v3/register?kind=guest"] {
         for _ in 0..10 {
-            let answer = house.post(path, &body).await.ok();
+            let answer = server.post(path, &body).await.ok();
             let first = text(&answer, "user_id").chars().nth(1).unwrap();
             assert!(!matches!(first, 'a'..='m' | '0'..='4'), "{answer}");
         }

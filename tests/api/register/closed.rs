@@ -1,7 +1,7 @@
 //! Registration that is off.
 
-use kit::{House, PASSWORD, PREFIXES};
 use serde_json::json;
+use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use crate::api::support::{accounts, add_appservice, register_as, text, whoami};
 
@@ -11,9 +11,9 @@ const VALIDITY: &str = "/_matrix/client/v1/register/m.login.registration_token/v
 /// or which token is good.
 #[tokio::test]
 async fn reg_29_a_closed_server_answers_no_question() {
-    let house = House::with(&[("GATEHOUSE_REGISTRATION", "closed")]).await;
-    let token = house.registration_token(&[]).await;
-    let before = house.dump();
+    let server = TestServer::with(&[("GATEHOUSE_REGISTRATION", "closed")]).await;
+    let token = server.registration_token(&[]).await;
+    let before = server.dump();
     let bodies = [
         "{}".to_owned(),
         String::new(),
@@ -28,12 +28,15 @@ async fn reg_29_a_closed_server_answers_no_question() {
         for body in &bodies {
             for kind in ["", "?kind=user", "?kind=admin", "?kind=guest"] {
                 let path = format!("{prefix}/register{kind}");
-                house.post_text(&path, body).await.error(403, "M_FORBIDDEN");
+                server
+                    .post_text(&path, body)
+                    .await
+                    .error(403, "M_FORBIDDEN");
             }
         }
         for query in ["?username=alice", "?username=%40", "?username=", ""] {
             let path = format!("{prefix}/register/available{query}");
-            house.get(&path).await.error(403, "M_FORBIDDEN");
+            server.get(&path).await.error(403, "M_FORBIDDEN");
         }
     }
     for query in [
@@ -42,9 +45,9 @@ async fn reg_29_a_closed_server_answers_no_question() {
         String::new(),
     ] {
         let path = format!("{VALIDITY}{query}");
-        house.get(&path).await.error(403, "M_FORBIDDEN");
+        server.get(&path).await.error(403, "M_FORBIDDEN");
     }
-    assert_eq!(house.dump(), before);
+    assert_eq!(server.dump(), before);
 }
 
 #[tokio::test]
@@ -53,15 +56,15 @@ async fn reg_29_a_closed_server_still_serves_guests_and_application_services() {
         ("GATEHOUSE_REGISTRATION", "closed"),
         ("GATEHOUSE_GUESTS", "true"),
     ];
-    let house = House::with(&settings).await;
-    let token = add_appservice(&house, "irc", &[("@irc_.*", true)]).await;
-    let ghost = register_as(&house, &token, "irc_bob").await.ok();
+    let server = TestServer::with(&settings).await;
+    let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
+    let ghost = register_as(&server, &token, "irc_bob").await.ok();
     assert_eq!(ghost["user_id"], "@irc_bob:localhost");
     let path = "/_matrix/client/v3/register?kind=guest";
-    let guest = house.post(path, &json!({})).await.ok();
+    let guest = server.post(path, &json!({})).await.ok();
     let guest_token = text(&guest, "access_token");
-    assert_eq!(whoami(&house, guest_token).await["is_guest"], true);
-    assert_eq!(accounts(&house), 2);
+    assert_eq!(whoami(&server, guest_token).await["is_guest"], true);
+    assert_eq!(accounts(&server), 2);
 
     // A guest is no way round the closed door.
     let name = text(&guest, "user_id")
@@ -71,19 +74,19 @@ async fn reg_29_a_closed_server_still_serves_guests_and_application_services() {
         "username": name, "password": PASSWORD, "guest_access_token": guest_token,
         "auth": { "type": "m.login.dummy" },
     });
-    house.register(&upgrade).await.error(403, "M_FORBIDDEN");
-    assert_eq!(whoami(&house, guest_token).await["is_guest"], true);
+    server.register(&upgrade).await.error(403, "M_FORBIDDEN");
+    assert_eq!(whoami(&server, guest_token).await["is_guest"], true);
 }
 
 #[tokio::test]
 async fn reg_29_open_registration_does_not_mean_guests() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for prefix in PREFIXES {
         let path = format!("{prefix}/register?kind=guest");
-        house
+        server
             .post(&path, &json!({}))
             .await
             .error(403, "M_FORBIDDEN");
     }
-    assert_eq!(accounts(&house), 0);
+    assert_eq!(accounts(&server), 0);
 }

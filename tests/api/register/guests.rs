@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kit::{House, PASSWORD, PREFIXES};
 use serde_json::{Value, json};
+use test_support::{PASSWORD, PREFIXES, TestServer};
 use tokio::task::JoinSet;
 
 use crate::api::support::{WHOAMI, accounts, rows_of, set_status, text, whoami};
@@ -18,8 +18,8 @@ struct Guest {
     device: String,
 }
 
-async fn new_guest(house: &House) -> Guest {
-    let answer = house.post(GUEST_PATH, &json!({})).await.ok();
+async fn new_guest(server: &TestServer) -> Guest {
+    let answer = server.post(GUEST_PATH, &json!({})).await.ok();
     Guest {
         name: localpart(&answer),
         token: text(&answer, "access_token").to_owned(),
@@ -44,17 +44,17 @@ fn upgrade(name: &str, token: &str) -> Value {
 /// GUEST-01, UIA-28.
 #[tokio::test]
 async fn guest_01_a_guest_needs_one_request_and_no_uia() {
-    let house = House::with(&GUESTS).await;
+    let server = TestServer::with(&GUESTS).await;
     for prefix in PREFIXES {
         let path = format!("{prefix}/register?kind=guest");
-        let answer = house.post(&path, &json!({})).await.ok();
+        let answer = server.post(&path, &json!({})).await.ok();
         assert_eq!(answer["home_server"], "localhost");
-        let me = whoami(&house, text(&answer, "access_token")).await;
+        let me = whoami(&server, text(&answer, "access_token")).await;
         assert_eq!(
             me,
             json!({ "user_id": answer["user_id"], "device_id": answer["device_id"], "is_guest": true })
         );
-        let rows = rows_of(&house, &localpart(&answer));
+        let rows = rows_of(&server, &localpart(&answer));
         assert!(
             rows.iter().all(|(key, _)| key != "PW"),
             "a guest's password"
@@ -64,22 +64,22 @@ async fn guest_01_a_guest_needs_one_request_and_no_uia() {
 
 #[tokio::test]
 async fn guest_01_even_a_guests_body_must_be_json() {
-    let house = House::with(&GUESTS).await;
-    house
+    let server = TestServer::with(&GUESTS).await;
+    server
         .post_text(GUEST_PATH, "")
         .await
         .error(400, "M_NOT_JSON");
-    house
+    server
         .post_text(GUEST_PATH, "[]")
         .await
         .error(400, "M_BAD_JSON");
-    assert_eq!(accounts(&house), 0);
+    assert_eq!(accounts(&server), 0);
 }
 
 /// GUEST-02, GUEST-03: right types or wrong ones.
 #[tokio::test]
 async fn guest_02_all_members_but_the_display_name_are_ignored() {
-    let house = House::with(&GUESTS).await;
+    let server = TestServer::with(&GUESTS).await;
     let right = json!({
         "username": "alice", "password": PASSWORD, "device_id": "PHONE", "inhibit_login": true,
         "refresh_token": true, "initial_device_display_name": "Kiosk", "auth": { "session": "x" },
@@ -90,13 +90,13 @@ async fn guest_02_all_members_but_the_display_name_are_ignored() {
         "auth": [], "type": 7, "guest_access_token": false, "initial_device_display_name": 9,
     });
     for (body, display_name) in [(right, json!("Kiosk")), (wrong, json!(null))] {
-        let answer = house.post(GUEST_PATH, &body).await.ok();
+        let answer = server.post(GUEST_PATH, &body).await.ok();
         assert_ne!(answer["user_id"], "@alice:localhost");
         assert_ne!(answer["device_id"], "PHONE");
         assert!(answer.get("refresh_token").is_none());
-        let me = whoami(&house, text(&answer, "access_token")).await;
+        let me = whoami(&server, text(&answer, "access_token")).await;
         assert_eq!(me["device_id"], answer["device_id"]);
-        let rows = rows_of(&house, &localpart(&answer));
+        let rows = rows_of(&server, &localpart(&answer));
         assert!(rows.iter().all(|(key, _)| key != "PW"));
         let (_, device) = rows
             .iter()
@@ -104,56 +104,59 @@ async fn guest_02_all_members_but_the_display_name_are_ignored() {
             .unwrap();
         assert_eq!(device["display_name"]["S"], display_name);
     }
-    house.sign_up("alice").await;
+    server.sign_up("alice").await;
 }
 
 #[tokio::test]
 async fn guest_04_without_guests_the_answer_is_403_whatever_the_body() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for body in ["{}", "", "[]", r#"{"username":5}"#] {
-        house
+        server
             .post_text(GUEST_PATH, body)
             .await
             .error(403, "M_FORBIDDEN");
     }
-    assert_eq!(accounts(&house), 0);
+    assert_eq!(accounts(&server), 0);
 }
 
 /// GUEST-05, REG-08, REG-35: all digits, which nobody can choose.
 #[tokio::test]
 async fn guest_05_guests_have_lawful_names_that_do_not_repeat() {
-    let house = House::with(&GUESTS).await;
+    let server = TestServer::with(&GUESTS).await;
     let (mut names, mut devices) = (
         std::collections::BTreeSet::new(),
         std::collections::BTreeSet::new(),
     );
     for _ in 0..20 {
-        let guest = new_guest(&house).await;
+        let guest = new_guest(&server).await;
         assert!(
             guest.name.bytes().all(|b| b.is_ascii_digit()),
             "{}",
             guest.name
         );
         let body = json!({ "username": guest.name });
-        house.register(&body).await.error(400, "M_INVALID_USERNAME");
+        server
+            .register(&body)
+            .await
+            .error(400, "M_INVALID_USERNAME");
         assert!(names.insert(guest.name) && devices.insert(guest.device));
     }
 }
 
 #[tokio::test]
 async fn guest_06_a_guests_token_ends_with_its_lifetime() {
-    let house = House::with(&[
+    let server = TestServer::with(&[
         ("GATEHOUSE_GUESTS", "true"),
         ("GATEHOUSE_GUEST_LIFETIME", "1h"),
     ])
     .await;
-    let answer = house.post(GUEST_PATH, &json!({})).await.ok();
+    let answer = server.post(GUEST_PATH, &json!({})).await.ok();
     assert_eq!(answer["expires_in_ms"], 3_600_000);
     let token = text(&answer, "access_token");
-    house.advance(Duration::from_millis(3_599_999));
-    assert_eq!(whoami(&house, token).await["is_guest"], true);
-    house.advance(Duration::from_millis(1));
-    house
+    server.advance(Duration::from_millis(3_599_999));
+    assert_eq!(whoami(&server, token).await["is_guest"], true);
+    server.advance(Duration::from_millis(1));
+    server
         .get_as(token, WHOAMI)
         .await
         .error(401, "M_UNKNOWN_TOKEN");
@@ -163,59 +166,59 @@ async fn guest_06_a_guests_token_ends_with_its_lifetime() {
 /// device keeps its id.
 #[tokio::test]
 async fn guest_08_a_guest_becomes_a_user_of_the_same_name() {
-    let house = House::with(&GUESTS).await;
+    let server = TestServer::with(&GUESTS).await;
     for prefix in PREFIXES {
         let path = format!("{prefix}/register");
-        let guest = new_guest(&house).await;
+        let guest = new_guest(&server).await;
         let mut body = upgrade(&guest.name, &guest.token);
         body["device_id"] = json!(guest.device);
         body["auth"] = json!(null);
-        let challenge = house.post(&path, &body).await.challenge();
-        assert_eq!(whoami(&house, &guest.token).await["is_guest"], true);
+        let challenge = server.post(&path, &body).await.challenge();
+        assert_eq!(whoami(&server, &guest.token).await["is_guest"], true);
         let last = json!({ "auth": { "type": "m.login.dummy", "session": challenge["session"] } });
-        let answer = house.post(&path, &last).await.ok();
+        let answer = server.post(&path, &last).await.ok();
         assert_eq!(localpart(&answer), guest.name);
-        let me = whoami(&house, text(&answer, "access_token")).await;
+        let me = whoami(&server, text(&answer, "access_token")).await;
         assert_eq!(
             me,
             json!({ "user_id": answer["user_id"], "device_id": guest.device, "is_guest": false })
         );
-        let dead = house.get_as(&guest.token, WHOAMI).await;
+        let dead = server.get_as(&guest.token, WHOAMI).await;
         dead.error(401, "M_UNKNOWN_TOKEN");
-        let rows = rows_of(&house, &guest.name);
+        let rows = rows_of(&server, &guest.name);
         assert!(rows.iter().any(|(key, _)| key == "PW"));
     }
-    assert_eq!(accounts(&house), 2);
+    assert_eq!(accounts(&server), 2);
 }
 
 #[tokio::test]
 async fn guest_08_an_upgrade_on_another_device_kills_the_guests_token_too() {
-    let house = House::with(&GUESTS).await;
-    let guest = new_guest(&house).await;
-    let answer = house
+    let server = TestServer::with(&GUESTS).await;
+    let guest = new_guest(&server).await;
+    let answer = server
         .register(&upgrade(&guest.name, &guest.token))
         .await
         .ok();
     assert_ne!(answer["device_id"], guest.device);
-    house
+    server
         .get_as(&guest.token, WHOAMI)
         .await
         .error(401, "M_UNKNOWN_TOKEN");
-    whoami(&house, text(&answer, "access_token")).await;
+    whoami(&server, text(&answer, "access_token")).await;
 }
 
 /// GUEST-08, UIA-09: with `auth` or without it.
 #[tokio::test]
 async fn guest_08_an_upgrade_with_a_wrong_token_or_name_is_refused() {
-    let house = House::with(&GUESTS).await;
-    let (guest, other) = (new_guest(&house).await, new_guest(&house).await);
-    let alice = house.sign_up("alice").await;
-    let upgraded = new_guest(&house).await;
-    house
+    let server = TestServer::with(&GUESTS).await;
+    let (guest, other) = (new_guest(&server).await, new_guest(&server).await);
+    let alice = server.sign_up("alice").await;
+    let upgraded = new_guest(&server).await;
+    server
         .register(&upgrade(&upgraded.name, &upgraded.token))
         .await
         .ok();
-    let before = house.dump();
+    let before = server.dump();
     let mut flipped = guest.token.clone();
     let last = flipped.pop().unwrap();
     flipped.push(if last == 'A' { 'B' } else { 'A' });
@@ -255,24 +258,24 @@ async fn guest_08_an_upgrade_with_a_wrong_token_or_name_is_refused() {
             let body = json!({
                 "username": name, "password": PASSWORD, "guest_access_token": token, "auth": auth,
             });
-            let reply = house.register(&body).await;
+            let reply = server.register(&body).await;
             assert_eq!(reply.status, 403, "{what}: {}", reply.text());
             reply.error(403, "M_FORBIDDEN");
         }
     }
-    assert_eq!(house.dump(), before);
-    assert_eq!(whoami(&house, &guest.token).await["is_guest"], true);
+    assert_eq!(server.dump(), before);
+    assert_eq!(whoami(&server, &guest.token).await["is_guest"], true);
 }
 
 #[tokio::test]
 async fn guest_08_of_ten_racing_upgrades_one_wins() {
-    let house = Arc::new(House::with(&GUESTS).await);
-    let guest = new_guest(&house).await;
+    let server = Arc::new(TestServer::with(&GUESTS).await);
+    let guest = new_guest(&server).await;
     let body = Arc::new(upgrade(&guest.name, &guest.token));
     let mut racers = JoinSet::new();
     for _ in 0..10 {
-        let (house, body) = (Arc::clone(&house), Arc::clone(&body));
-        racers.spawn(async move { house.register(&body).await });
+        let (server, body) = (Arc::clone(&server), Arc::clone(&body));
+        racers.spawn(async move { server.register(&body).await });
     }
     let replies = racers.join_all().await;
     let (won, lost): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 200);
@@ -280,30 +283,30 @@ async fn guest_08_of_ten_racing_upgrades_one_wins() {
     for reply in lost {
         reply.error(403, "M_FORBIDDEN");
     }
-    let me = whoami(&house, text(&won[0].ok(), "access_token")).await;
+    let me = whoami(&server, text(&won[0].ok(), "access_token")).await;
     assert_eq!(me["is_guest"], false);
 }
 
 /// Incident 13: an upgrade is a way to get a token, and not for those who may have none.
 #[tokio::test]
 async fn guest_08_a_locked_deactivated_or_expired_guest_is_not_upgraded() {
-    let house = House::with(&GUESTS).await;
+    let server = TestServer::with(&GUESTS).await;
     for status in ["locked", "deactivated"] {
-        let guest = new_guest(&house).await;
-        set_status(&house, &guest.name, status);
-        let reply = house.register(&upgrade(&guest.name, &guest.token)).await;
+        let guest = new_guest(&server).await;
+        set_status(&server, &guest.name, status);
+        let reply = server.register(&upgrade(&guest.name, &guest.token)).await;
         reply.error(403, "M_FORBIDDEN");
     }
-    let guest = new_guest(&house).await;
+    let guest = new_guest(&server).await;
     let mut open = upgrade(&guest.name, &guest.token);
     open["auth"] = json!(null);
-    let (_, session) = house.begin(&open).await;
-    set_status(&house, &guest.name, "deactivated");
+    let (_, session) = server.begin(&open).await;
+    set_status(&server, &guest.name, "deactivated");
     let last = json!({ "auth": { "type": "m.login.dummy", "session": session } });
-    house.register(&last).await.error(403, "M_FORBIDDEN");
+    server.register(&last).await.error(403, "M_FORBIDDEN");
 
-    let guest = new_guest(&house).await;
-    house.advance(Duration::from_hours(30 * 24));
-    let reply = house.register(&upgrade(&guest.name, &guest.token)).await;
+    let guest = new_guest(&server).await;
+    server.advance(Duration::from_hours(30 * 24));
+    let reply = server.register(&upgrade(&guest.name, &guest.token)).await;
     reply.error(403, "M_FORBIDDEN");
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use kit::{House, PASSWORD, PREFIXES};
 use serde_json::json;
+use test_support::{PASSWORD, PREFIXES, TestServer};
 use tokio::task::JoinSet;
 
 use crate::api::support::{accounts, rows_of, sessions, set_status, text, whoami};
@@ -15,29 +15,29 @@ fn is_legal(c: char) -> bool {
 
 #[tokio::test]
 async fn reg_02_a_user_id_is_built_from_the_username_under_both_prefixes() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for (prefix, name) in PREFIXES.into_iter().zip(["alice", "bob"]) {
         let body =
             json!({ "username": name, "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
-        let answer = house.post(&format!("{prefix}/register"), &body).await.ok();
+        let answer = server.post(&format!("{prefix}/register"), &body).await.ok();
         let expected = format!("@{name}:localhost");
         assert_eq!(answer["user_id"], expected, "{prefix}");
-        let me = whoami(&house, text(&answer, "access_token")).await;
+        let me = whoami(&server, text(&answer, "access_token")).await;
         assert_eq!(me["user_id"], expected, "{prefix}");
     }
 }
 
 #[tokio::test]
 async fn reg_04_ascii_capitals_are_folded() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for (typed, user_id) in [
         ("user-UPPER", "@user-upper:localhost"),
         ("ALICE", "@alice:localhost"),
         ("A.B_C=D-E/F+G", "@a.b_c=d-e/f+g:localhost"),
     ] {
-        let answer = house.sign_up(typed).await;
+        let answer = server.sign_up(typed).await;
         assert_eq!(answer["user_id"], user_id, "{typed}");
-        let me = whoami(&house, text(&answer, "access_token")).await;
+        let me = whoami(&server, text(&answer, "access_token")).await;
         assert_eq!(me["user_id"], user_id, "{typed}");
     }
 }
@@ -47,8 +47,8 @@ async fn reg_04_ascii_capitals_are_folded() {
 /// written.
 #[tokio::test]
 async fn reg_05_names_with_an_illegal_character_are_refused_before_uia() {
-    let house = House::new().await;
-    let before = house.dump();
+    let server = TestServer::new().await;
+    let before = server.dump();
     let beyond = "£éßıſ\u{212A}\u{FF41}\u{0301}\u{200B}\u{202E}\u{FFFD}\u{1F600}".chars();
     let mut refused = 0;
     for c in (0..=127u8)
@@ -68,27 +68,30 @@ async fn reg_05_names_with_an_illegal_character_are_refused_before_uia() {
                     json!({ "username": name, "password": PASSWORD, "auth": { "type": "m.login.dummy" } }),
                 ),
             ] {
-                let reply = house.post(&format!("{prefix}/register"), &body).await;
+                let reply = server.post(&format!("{prefix}/register"), &body).await;
                 reply.error(400, "M_INVALID_USERNAME");
             }
         }
         refused += 1;
     }
     assert!(refused > 60, "the table is empty");
-    assert_eq!(house.dump(), before);
+    assert_eq!(server.dump(), before);
 }
 
 #[tokio::test]
 async fn reg_05_the_kelvin_sign_is_no_k() {
-    let house = House::new().await;
-    house.sign_up("kelvin").await;
+    let server = TestServer::new().await;
+    server.sign_up("kelvin").await;
     let body = json!({ "username": "\u{212A}elvin" });
-    house.register(&body).await.error(400, "M_INVALID_USERNAME");
+    server
+        .register(&body)
+        .await
+        .error(400, "M_INVALID_USERNAME");
 }
 
 #[tokio::test]
 async fn reg_06_each_legal_character_registers() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let legal: Vec<char> = (0..=127u8)
         .map(char::from)
         .filter(|c| is_legal(*c) && !c.is_ascii_uppercase())
@@ -96,36 +99,39 @@ async fn reg_06_each_legal_character_registers() {
     assert_eq!(legal.len(), 26 + 10 + 6);
     for c in legal {
         let name = format!("x{c}");
-        let answer = house.sign_up(&name).await;
+        let answer = server.sign_up(&name).await;
         assert_eq!(answer["user_id"], format!("@{name}:localhost"));
     }
-    house.sign_up("a").await;
+    server.sign_up("a").await;
 }
 
 #[tokio::test]
 async fn reg_06_the_empty_name_is_refused() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for prefix in PREFIXES {
         let path = format!("{prefix}/register");
-        let reply = house.post(&path, &json!({ "username": "" })).await;
+        let reply = server.post(&path, &json!({ "username": "" })).await;
         reply.error(400, "M_INVALID_USERNAME");
     }
-    assert_eq!(sessions(&house), 0);
+    assert_eq!(sessions(&server), 0);
 }
 
 #[tokio::test]
 async fn reg_07_a_user_id_of_255_bytes_passes_and_256_fails() {
-    for server in ["localhost", "matrix.example.org:8448"] {
-        let house = House::with(&[("GATEHOUSE_SERVER_NAME", server)]).await;
-        let room = 255 - "@:".len() - server.len();
+    for server_name in ["localhost", "matrix.example.org:8448"] {
+        let server = TestServer::with(&[("GATEHOUSE_SERVER_NAME", server_name)]).await;
+        let room = 255 - "@:".len() - server_name.len();
         let longest = "a".repeat(room);
-        let answer = house.sign_up(&longest).await;
+        let answer = server.sign_up(&longest).await;
         assert_eq!(text(&answer, "user_id").len(), 255);
-        let me = whoami(&house, text(&answer, "access_token")).await;
+        let me = whoami(&server, text(&answer, "access_token")).await;
         assert_eq!(me["user_id"], answer["user_id"]);
         for too_long in [room + 1, 10_000] {
             let body = json!({ "username": "b".repeat(too_long) });
-            house.register(&body).await.error(400, "M_INVALID_USERNAME");
+            server
+                .register(&body)
+                .await
+                .error(400, "M_INVALID_USERNAME");
         }
     }
 }
@@ -133,68 +139,68 @@ async fn reg_07_a_user_id_of_255_bytes_passes_and_256_fails() {
 /// REG-08, REG-09: and a name that nobody chose is not one that somebody could have guessed.
 #[tokio::test]
 async fn reg_09_without_a_username_the_server_makes_up_lawful_and_different_ones() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let body = json!({ "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..20 {
-        let answer = house.register(&body).await.ok();
+        let answer = server.register(&body).await.ok();
         let user_id = text(&answer, "user_id").to_owned();
         let name = user_id.strip_prefix('@').unwrap();
         let name = name.strip_suffix(":localhost").unwrap();
         assert!(!name.is_empty() && name.chars().all(is_legal), "{user_id}");
         assert_eq!(name, name.to_ascii_lowercase());
-        let me = whoami(&house, text(&answer, "access_token")).await;
+        let me = whoami(&server, text(&answer, "access_token")).await;
         assert_eq!(me["user_id"], user_id);
         assert!(seen.insert(user_id), "made up twice: {answer}");
     }
-    assert_eq!(accounts(&house), 20);
+    assert_eq!(accounts(&server), 20);
 }
 
 /// REG-11, REG-13: whatever the case, with or without `auth`.
 #[tokio::test]
 async fn reg_11_a_taken_name_is_refused_before_uia() {
-    let house = House::new().await;
-    let alice = house.sign_up("alice").await;
-    let before = house.dump();
+    let server = TestServer::new().await;
+    let alice = server.sign_up("alice").await;
+    let before = server.dump();
     for prefix in PREFIXES {
         for name in ["alice", "ALICE", "Alice"] {
             for auth in [json!(null), json!({ "type": "m.login.dummy" })] {
                 let body = json!({ "username": name, "password": "another one", "auth": auth });
-                let reply = house.post(&format!("{prefix}/register"), &body).await;
+                let reply = server.post(&format!("{prefix}/register"), &body).await;
                 reply.error(400, "M_USER_IN_USE");
             }
         }
     }
-    assert_eq!(house.dump(), before);
-    let me = whoami(&house, text(&alice, "access_token")).await;
+    assert_eq!(server.dump(), before);
+    let me = whoami(&server, text(&alice, "access_token")).await;
     assert_eq!(me["user_id"], "@alice:localhost");
 }
 
 #[tokio::test]
 async fn reg_14_a_name_taken_during_uia_is_refused_at_the_end() {
-    let house = House::new().await;
-    let (_, session) = house
+    let server = TestServer::new().await;
+    let (_, session) = server
         .begin(&json!({ "username": "alice", "password": PASSWORD }))
         .await;
-    let winner = house.sign_up("alice").await;
+    let winner = server.sign_up("alice").await;
     let body = json!({ "auth": { "type": "m.login.dummy", "session": session } });
-    house.register(&body).await.error(400, "M_USER_IN_USE");
-    let me = whoami(&house, text(&winner, "access_token")).await;
+    server.register(&body).await.error(400, "M_USER_IN_USE");
+    let me = whoami(&server, text(&winner, "access_token")).await;
     assert_eq!(me["device_id"], winner["device_id"]);
-    assert_eq!(accounts(&house), 1);
+    assert_eq!(accounts(&server), 1);
 }
 
 #[tokio::test]
 async fn reg_14_of_twenty_racing_finals_one_wins() {
-    let house = Arc::new(House::new().await);
+    let server = Arc::new(TestServer::new().await);
     let mut racers = JoinSet::new();
     for index in 0..20 {
-        let house = Arc::clone(&house);
+        let server = Arc::clone(&server);
         racers.spawn(async move {
             // Half of them in other capitals.
             let name = if index % 2 == 0 { "alice" } else { "ALICE" };
             let body = json!({ "username": name, "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
-            house.register(&body).await
+            server.register(&body).await
         });
     }
     let replies = racers.join_all().await;
@@ -204,36 +210,36 @@ async fn reg_14_of_twenty_racing_finals_one_wins() {
         reply.error(400, "M_USER_IN_USE");
     }
     let answer = won[0].ok();
-    let me = whoami(&house, text(&answer, "access_token")).await;
+    let me = whoami(&server, text(&answer, "access_token")).await;
     assert_eq!(me["user_id"], "@alice:localhost");
-    let rows = rows_of(&house, "alice");
+    let rows = rows_of(&server, "alice");
     let devices = rows.iter().filter(|(key, _)| key.starts_with("DEV#"));
     assert_eq!(devices.count(), 1, "the losers left a device");
 }
 
 #[tokio::test]
 async fn reg_15_the_401_steps_reserve_nothing() {
-    let house = House::new().await;
-    house
+    let server = TestServer::new().await;
+    server
         .begin(&json!({ "username": "alice", "password": PASSWORD }))
         .await;
-    assert_eq!(accounts(&house), 0);
+    assert_eq!(accounts(&server), 0);
     let free = "/_matrix/client/v3/register/available?username=alice";
-    assert_eq!(house.get(free).await.ok(), json!({ "available": true }));
-    assert_eq!(house.sign_up("alice").await["user_id"], "@alice:localhost");
+    assert_eq!(server.get(free).await.ok(), json!({ "available": true }));
+    assert_eq!(server.sign_up("alice").await["user_id"], "@alice:localhost");
 }
 
 #[tokio::test]
 async fn reg_16_a_deactivated_users_name_stays_taken() {
-    let house = House::new().await;
-    house.sign_up("alice").await;
-    set_status(&house, "alice", "deactivated");
-    let before = house.dump();
+    let server = TestServer::new().await;
+    server.sign_up("alice").await;
+    set_status(&server, "alice", "deactivated");
+    let before = server.dump();
     for auth in [json!(null), json!({ "type": "m.login.dummy" })] {
         let body = json!({ "username": "Alice", "password": PASSWORD, "auth": auth });
-        house.register(&body).await.error(400, "M_USER_IN_USE");
+        server.register(&body).await.error(400, "M_USER_IN_USE");
     }
-    assert_eq!(house.dump(), before);
+    assert_eq!(server.dump(), before);
 }
 
 /// REG-13, REG-35.
@@ -266,14 +272,17 @@ async fn reg_35_names_against_the_operators_policy_are_refused_before_uia() {
             &["abc", "abcde"],
         ),
     ] {
-        let house = House::with(settings).await;
+        let server = TestServer::with(settings).await;
         for name in refused {
             let body = json!({ "username": name });
-            house.register(&body).await.error(400, "M_INVALID_USERNAME");
+            server
+                .register(&body)
+                .await
+                .error(400, "M_INVALID_USERNAME");
         }
-        assert_eq!(sessions(&house), 0, "{settings:?}");
+        assert_eq!(sessions(&server), 0, "{settings:?}");
         for name in accepted {
-            let answer = house.sign_up(name).await;
+            let answer = server.sign_up(name).await;
             let expected = format!("@{}:localhost", name.to_ascii_lowercase());
             assert_eq!(answer["user_id"], expected, "{settings:?}");
         }

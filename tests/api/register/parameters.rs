@@ -1,8 +1,8 @@
 //! The members of the body.
 
-use kit::{House, PASSWORD, PREFIXES};
 use serde_json::{Value, json};
-use shared::{chance::Chance, passwords::Hasher, secrets::Secret};
+use shared::{passwords::Hasher, rng::Rng, secrets::Secret};
+use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use crate::api::support::{accounts, rows_of, sessions, text, whoami};
 
@@ -14,8 +14,8 @@ fn with(member: &str, value: Value) -> Value {
     body
 }
 
-fn devices(house: &House, localpart: &str) -> Vec<Value> {
-    let rows = rows_of(house, localpart).into_iter();
+fn devices(server: &TestServer, localpart: &str) -> Vec<Value> {
+    let rows = rows_of(server, localpart).into_iter();
     rows.filter(|(key, _)| key.starts_with("DEV#"))
         .map(|(_, row)| row)
         .collect()
@@ -23,17 +23,17 @@ fn devices(house: &House, localpart: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn reg_01_kind_is_user_or_guest_and_nothing_else() {
-    let house = House::with(&[("GATEHOUSE_GUESTS", "true")]).await;
+    let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
     for prefix in PREFIXES {
         let path = format!("{prefix}/register");
         for query in ["", "?kind=user"] {
-            house
+            server
                 .post(&format!("{path}{query}"), &json!({}))
                 .await
                 .challenge();
         }
-        let guest = house.post(&format!("{path}?kind=guest"), &json!({})).await;
-        let me = whoami(&house, text(&guest.ok(), "access_token")).await;
+        let guest = server.post(&format!("{path}?kind=guest"), &json!({})).await;
+        let me = whoami(&server, text(&guest.ok(), "access_token")).await;
         assert_eq!(me["is_guest"], true);
         for kind in [
             "admin",
@@ -44,7 +44,7 @@ async fn reg_01_kind_is_user_or_guest_and_nothing_else() {
             "user,guest",
             "%FF",
         ] {
-            let reply = house
+            let reply = server
                 .post(
                     &format!("{path}?kind={kind}"),
                     &with("username", json!("x")),
@@ -53,14 +53,14 @@ async fn reg_01_kind_is_user_or_guest_and_nothing_else() {
             reply.error(400, "M_INVALID_PARAM");
         }
     }
-    assert_eq!(accounts(&house), 2, "the two guests");
+    assert_eq!(accounts(&server), 2, "the two guests");
 }
 
 /// REG-17, REG-18, TOK-08: and the longest ids there are.
 #[tokio::test]
 async fn reg_17_a_given_device_id_is_echoed_and_created() {
     let (ascii, emoji) = ("D".repeat(255), "\u{1F600}".repeat(255));
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for (name, device) in [
         ("a", "PHONE"),
         ("b", "my phone / 2.0 (ü)"),
@@ -69,25 +69,25 @@ async fn reg_17_a_given_device_id_is_echoed_and_created() {
     ] {
         let mut body = with("device_id", json!(device));
         body["username"] = json!(name);
-        let answer = house.register(&body).await.ok();
+        let answer = server.register(&body).await.ok();
         assert_eq!(answer["device_id"], device);
-        let me = whoami(&house, text(&answer, "access_token")).await;
+        let me = whoami(&server, text(&answer, "access_token")).await;
         assert_eq!(me["device_id"], device);
-        assert_eq!(devices(&house, name).len(), 1);
+        assert_eq!(devices(&server, name).len(), 1);
     }
 }
 
 #[tokio::test]
 async fn reg_17_without_a_device_id_the_server_makes_one_up() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let mut seen = std::collections::BTreeSet::new();
     for (name, device) in [("a", json!(null)), ("b", json!("")), ("c", json!(null))] {
         let mut body = with("device_id", device);
         body["username"] = json!(name);
-        let answer = house.register(&body).await.ok();
+        let answer = server.register(&body).await.ok();
         let made_up = text(&answer, "device_id").to_owned();
         assert!(!made_up.is_empty());
-        let me = whoami(&house, text(&answer, "access_token")).await;
+        let me = whoami(&server, text(&answer, "access_token")).await;
         assert_eq!(me["device_id"], made_up);
         assert!(seen.insert(made_up), "made up twice");
     }
@@ -95,78 +95,78 @@ async fn reg_17_without_a_device_id_the_server_makes_one_up() {
 
 #[tokio::test]
 async fn reg_17_what_is_no_device_id_is_refused_before_uia() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for device in ["D".repeat(256), "a\nb".to_owned(), "\0".to_owned()] {
         for auth in [json!(null), json!({ "type": "m.login.dummy" })] {
             let mut body = with("device_id", json!(device));
             body["auth"] = auth;
-            house.register(&body).await.error(400, "M_INVALID_PARAM");
+            server.register(&body).await.error(400, "M_INVALID_PARAM");
         }
     }
-    assert_eq!((accounts(&house), sessions(&house)), (0, 0));
+    assert_eq!((accounts(&server), sessions(&server)), (0, 0));
 }
 
 /// REG-19, HTTP-26: byte for byte; at most 100 characters.
 #[tokio::test]
 async fn reg_19_the_display_name_is_kept_with_the_new_device() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let longest = "ü".repeat(100);
     for (name, display_name) in [("a", "Ålice’s 📱 <b>"), ("b", longest.as_str())] {
         let mut body = with("initial_device_display_name", json!(display_name));
         body["username"] = json!(name);
-        house.register(&body).await.ok();
-        assert_eq!(devices(&house, name)[0]["display_name"]["S"], display_name);
+        server.register(&body).await.ok();
+        assert_eq!(devices(&server, name)[0]["display_name"]["S"], display_name);
     }
     let body = with("initial_device_display_name", json!("ü".repeat(101)));
-    house.register(&body).await.error(400, "M_INVALID_PARAM");
-    assert_eq!(accounts(&house), 2);
+    server.register(&body).await.error(400, "M_INVALID_PARAM");
+    assert_eq!(accounts(&server), 2);
 }
 
 #[tokio::test]
 async fn reg_20_an_inhibited_login_has_no_token_and_no_device() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for (prefix, name) in PREFIXES.into_iter().zip(["a", "b"]) {
         let mut body = with("inhibit_login", json!(true));
         body["username"] = json!(name);
         body["refresh_token"] = json!(true);
         body["device_id"] = json!("PHONE");
-        let answer = house.post(&format!("{prefix}/register"), &body).await.ok();
+        let answer = server.post(&format!("{prefix}/register"), &body).await.ok();
         assert_eq!(
             answer,
             json!({ "user_id": format!("@{name}:localhost"), "home_server": "localhost" })
         );
-        assert_eq!(devices(&house, name).len(), 0);
+        assert_eq!(devices(&server, name).len(), 0);
     }
-    let answer = house.register(&with("inhibit_login", json!(false))).await;
+    let answer = server.register(&with("inhibit_login", json!(false))).await;
     assert!(answer.ok()["access_token"].is_string());
 }
 
 /// REG-23: no 400 before UIA, and the session still serves when the password comes.
 #[tokio::test]
 async fn reg_23_a_missing_password_is_missed_at_the_end_alone() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for prefix in PREFIXES {
-        house
+        server
             .post(&format!("{prefix}/register"), &json!({}))
             .await
             .challenge();
         let body = json!({ "auth": { "type": "m.login.dummy" } });
-        let reply = house.post(&format!("{prefix}/register"), &body).await;
+        let reply = server.post(&format!("{prefix}/register"), &body).await;
         reply.error(400, "M_MISSING_PARAM");
     }
-    let (_, session) = house.begin(&json!({ "username": "alice" })).await;
+    let (_, session) = server.begin(&json!({ "username": "alice" })).await;
     let auth = json!({ "type": "m.login.dummy", "session": session });
-    let reply = house.register(&json!({ "auth": auth })).await;
+    let reply = server.register(&json!({ "auth": auth })).await;
     reply.error(400, "M_MISSING_PARAM");
-    assert_eq!(accounts(&house), 0);
+    assert_eq!(accounts(&server), 0);
     let body = json!({ "password": PASSWORD, "auth": { "session": session } });
-    let answer = house.register(&body).await.ok();
+    let answer = server.register(&body).await.ok();
     assert_eq!(answer["user_id"], "@alice:localhost");
 }
 
 #[tokio::test]
 async fn reg_24_a_weak_password_is_refused_before_uia() {
-    let house = House::with(&[("GATEHOUSE_PASSWORD_MIN_SCORE", "3")]).await;
+    let server = TestServer::with(&[("GATEHOUSE_PASSWORD_MIN_SCORE", "3")]).await;
     for (name, password) in [
         ("alice", ""),
         ("alice", "a"),
@@ -176,30 +176,30 @@ async fn reg_24_a_weak_password_is_refused_before_uia() {
         for prefix in PREFIXES {
             for auth in [json!(null), json!({ "type": "m.login.dummy" })] {
                 let body = json!({ "username": name, "password": password, "auth": auth });
-                let reply = house.post(&format!("{prefix}/register"), &body).await;
+                let reply = server.post(&format!("{prefix}/register"), &body).await;
                 reply.error(400, "M_WEAK_PASSWORD");
             }
         }
     }
-    assert_eq!((accounts(&house), sessions(&house)), (0, 0));
-    house.sign_up("alice").await;
+    assert_eq!((accounts(&server), sessions(&server)), (0, 0));
+    server.sign_up("alice").await;
 }
 
 /// REG-24: without a policy only the empty password is weak; no password is longer than 512 bytes.
 #[tokio::test]
 async fn reg_24_the_empty_password_is_always_weak_and_the_endless_one_is_refused() {
-    let house = House::new().await;
-    let empty = house.register(&json!({ "password": "" })).await;
+    let server = TestServer::new().await;
+    let empty = server.register(&json!({ "password": "" })).await;
     empty.error(400, "M_WEAK_PASSWORD");
-    let endless = house
+    let endless = server
         .register(&json!({ "password": "ü".repeat(257) }))
         .await;
     endless.error(400, "M_INVALID_PARAM");
-    assert_eq!(sessions(&house), 0);
+    assert_eq!(sessions(&server), 0);
     for (name, password) in [("a", "x".to_owned()), ("b", "ü".repeat(256))] {
         let body =
             json!({ "username": name, "password": password, "auth": { "type": "m.login.dummy" } });
-        house.register(&body).await.ok();
+        server.register(&body).await.ok();
     }
 }
 
@@ -225,18 +225,18 @@ impl SameSalt {
     }
 }
 
-impl Chance for SameSalt {
+impl Rng for SameSalt {
     fn fill(&self, bytes: &mut [u8]) {
         bytes.copy_from_slice(&self.0);
     }
 }
 
 /// Whether the account has this password, and no other.
-async fn has_password(house: &House, localpart: &str, password: &str) -> bool {
-    let rows = rows_of(house, localpart);
+async fn has_password(server: &TestServer, localpart: &str, password: &str) -> bool {
+    let rows = rows_of(server, localpart);
     let row = rows.iter().find(|(key, _)| key == "PW");
     let phc = row.map_or_else(|| panic!("no password"), |(_, row)| text(&row["phc"], "S"));
-    let hasher = Hasher::new(house.local.config().passwords.clone());
+    let hasher = Hasher::new(server.local.config().passwords.clone());
     let again = hasher
         .hash(&Secret::new(password.to_owned()), &SameSalt::of(phc))
         .await;
@@ -247,57 +247,57 @@ async fn has_password(house: &House, localpart: &str, password: &str) -> bool {
 /// member of `auth` stands in for a missing one.
 #[tokio::test]
 async fn reg_25_what_stands_in_auth_never_becomes_the_password() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let auth = json!({ "type": "m.login.dummy", "password": "not this one", "user": "alice" });
     let mut body = json!({ "username": "alice", "auth": auth });
-    house.register(&body).await.error(400, "M_MISSING_PARAM");
-    assert_eq!(accounts(&house), 0);
+    server.register(&body).await.error(400, "M_MISSING_PARAM");
+    assert_eq!(accounts(&server), 0);
     body["password"] = json!("übers3kr1t");
-    house.register(&body).await.ok();
-    assert!(has_password(&house, "alice", "übers3kr1t").await);
+    server.register(&body).await.ok();
+    assert!(has_password(&server, "alice", "übers3kr1t").await);
     for other in ["not this one", "ubers3kr1t", "übers3kr1t ", ""] {
-        assert!(!has_password(&house, "alice", other).await, "{other}");
+        assert!(!has_password(&server, "alice", other).await, "{other}");
     }
 }
 
 /// REG-25, UIA-19: the remembered one, or the one that replaced it.
 #[tokio::test]
 async fn reg_25_the_last_password_of_a_session_is_the_accounts() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for (name, last, expected) in [
         ("a", json!(null), "first ünd remembered"),
         ("b", json!("second"), "second"),
     ] {
         let body = json!({ "username": name, "password": "first ünd remembered" });
-        let (_, session) = house.begin(&body).await;
+        let (_, session) = server.begin(&body).await;
         let auth = json!({ "type": "m.login.dummy", "session": session });
         let body = json!({ "password": last, "auth": auth });
-        house.register(&body).await.ok();
-        assert!(has_password(&house, name, expected).await, "{name}");
+        server.register(&body).await.ok();
+        assert!(has_password(&server, name, expected).await, "{name}");
     }
 }
 
 #[tokio::test]
 async fn reg_36_a_display_name_alone_keeps_what_is_remembered() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let first = json!({ "username": "alice", "password": PASSWORD, "device_id": "PHONE", "inhibit_login": false });
-    let (_, session) = house.begin(&first).await;
+    let (_, session) = server.begin(&first).await;
     let last = json!({
         "initial_device_display_name": "Riot",
         "auth": { "type": "m.login.dummy", "session": session },
     });
-    let answer = house.register(&last).await.ok();
+    let answer = server.register(&last).await.ok();
     assert_eq!(answer["user_id"], "@alice:localhost");
     assert_eq!(answer["device_id"], "PHONE");
-    let rows = rows_of(&house, "alice");
+    let rows = rows_of(&server, "alice");
     assert!(rows.iter().any(|(key, _)| key == "PW"));
-    assert_eq!(devices(&house, "alice")[0]["display_name"]["S"], "Riot");
+    assert_eq!(devices(&server, "alice")[0]["display_name"]["S"], "Riot");
 }
 
 /// HTTP-15, HTTP-16: never coerced, never a 401 first.
 #[tokio::test]
 async fn http_16_a_member_of_the_wrong_type_is_refused() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let other_than_text = [json!(5), json!(true), json!([]), json!({}), json!(1.5)];
     let other_than_truth = [json!("yes"), json!("true"), json!(1), json!([]), json!({})];
     let other_than_object = [json!([]), json!("m.login.dummy"), json!(1), json!(true)];
@@ -317,40 +317,40 @@ async fn http_16_a_member_of_the_wrong_type_is_refused() {
         for (member, values) in &table {
             for value in *values {
                 let body = json!({ *member: value });
-                let reply = house.post(&format!("{prefix}/register"), &body).await;
+                let reply = server.post(&format!("{prefix}/register"), &body).await;
                 reply.error(400, "M_BAD_JSON");
             }
         }
         for auth in [json!({ "type": 5 }), json!({ "session": ["x"] })] {
             let body = json!({ "auth": auth });
-            let reply = house.post(&format!("{prefix}/register"), &body).await;
+            let reply = server.post(&format!("{prefix}/register"), &body).await;
             reply.error(400, "M_BAD_JSON");
         }
     }
-    assert_eq!((accounts(&house), sessions(&house)), (0, 0));
+    assert_eq!((accounts(&server), sessions(&server)), (0, 0));
 }
 
 #[tokio::test]
 async fn http_16_null_is_absent() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let nothing = json!({
         "username": null, "password": null, "device_id": null, "initial_device_display_name": null,
         "inhibit_login": null, "refresh_token": null, "guest_access_token": null,
         "bind_email": null, "bind_msisdn": null, "auth": null, "type": null,
     });
-    let challenge = house.register(&nothing).await.challenge();
+    let challenge = server.register(&nothing).await.challenge();
     assert!(challenge.get("errcode").is_none());
 }
 
 /// HTTP-17: `bind_email` and `bind_msisdn` have no effect without a proven address.
 #[tokio::test]
 async fn http_17_unknown_members_and_parameters_are_ignored() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let mut body = with("zzz", json!(1));
     body["bind_email"] = json!(true);
     body["bind_msisdn"] = json!(false);
     body["auth"]["zzz"] = json!([{}]);
-    let reply = house
+    let reply = server
         .post(
             "/_matrix/client/v3/register?zzz=1&kind=user&user_id=@x:y",
             &body,

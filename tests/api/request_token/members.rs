@@ -1,11 +1,11 @@
 //! The members of a request: missing, of another type, illegal, too long.
 
-use kit::PREFIXES;
 use serde_json::{Value, json};
+use test_support::PREFIXES;
 
 use crate::api::{
     support::request,
-    threepids::{REQUESTS, house_with, queued, rows, wish, with},
+    threepids::{REQUESTS, queued, rows, server_with, wish, with},
 };
 
 /// The grammar of both `client_secret` and `sid` (3PID-01, 3PID-04).
@@ -16,7 +16,7 @@ fn is_opaque_id(text: &str) -> bool {
 
 #[tokio::test]
 async fn _3pid_01_a_client_secret_is_1_to_255_of_certain_characters() {
-    let house = house_with(&[]).await;
+    let server = server_with(&[]).await;
     let too_long = "a".repeat(256);
     let endless = "a".repeat(60_000);
     for (medium, path) in REQUESTS {
@@ -24,7 +24,7 @@ async fn _3pid_01_a_client_secret_is_1_to_255_of_certain_characters() {
             "", " ", "a b", "a ", "é", "a/b", "a+b", "a\0", "a\n", "<a>", "\u{661}", "a%20",
             &too_long, &endless,
         ] {
-            let reply = house.post(path, &wish(medium, 1, secret, 1)).await;
+            let reply = server.post(path, &wish(medium, 1, secret, 1)).await;
             let body = reply.error(400, "M_INVALID_PARAM");
             assert!(
                 body["error"].as_str().is_some_and(|text| text.len() < 200),
@@ -32,30 +32,30 @@ async fn _3pid_01_a_client_secret_is_1_to_255_of_certain_characters() {
             );
         }
     }
-    assert_eq!((queued(&house), rows(&house).len()), (0, 0));
+    assert_eq!((queued(&server), rows(&server).len()), (0, 0));
     let longest = "a".repeat(255);
     for (index, secret) in ["0", "Az09.=_-", "...", "=", &longest]
         .into_iter()
         .enumerate()
     {
         for (medium, path) in REQUESTS {
-            house.post(path, &wish(medium, 1, secret, 1)).await.ok();
+            server.post(path, &wish(medium, 1, secret, 1)).await.ok();
         }
-        assert_eq!(queued(&house), REQUESTS.len() * (index + 1));
+        assert_eq!(queued(&server), REQUESTS.len() * (index + 1));
     }
 }
 
 /// 3PID-14: and no access token is asked for, nor does a wrong one matter.
 #[tokio::test]
 async fn _3pid_04_the_answer_has_an_opaque_session() {
-    let house = house_with(&[]).await;
+    let server = server_with(&[]).await;
     for (medium, path) in REQUESTS {
         let body = wish(medium, 1, "secret", 1);
-        let answer = house.post(path, &body).await.ok();
+        let answer = server.post(path, &body).await.ok();
         let sid = answer["sid"].as_str().unwrap();
         assert!(is_opaque_id(sid), "{sid}");
         let headers = [("authorization", "Bearer junk")];
-        let reply = house
+        let reply = server
             .send(request("POST", path, &headers, body.to_string().as_bytes()))
             .await;
         assert_eq!(reply.ok(), answer);
@@ -65,7 +65,7 @@ async fn _3pid_04_the_answer_has_an_opaque_session() {
 /// 3PID-02, 3PID-03: dropped or `null`.
 #[tokio::test]
 async fn http_15_each_member_that_is_needed_must_be_there() {
-    let house = house_with(&[]).await;
+    let server = server_with(&[]).await;
     for prefix in PREFIXES {
         for (medium, path) in REQUESTS {
             let path = path.replace("/_matrix/client/v3", prefix);
@@ -75,25 +75,28 @@ async fn http_15_each_member_that_is_needed_must_be_there() {
                 without.as_object_mut().unwrap().remove(name);
                 let null = with(whole.clone(), &json!({ name.as_str(): null }));
                 for body in [without, null] {
-                    let error = house.post(&path, &body).await.error(400, "M_MISSING_PARAM");
+                    let error = server
+                        .post(&path, &body)
+                        .await
+                        .error(400, "M_MISSING_PARAM");
                     let told = error["error"].as_str().unwrap();
                     assert!(told.contains(&format!("`{name}`")), "{body}: {told}");
                 }
             }
-            house
+            server
                 .post(&path, &json!({}))
                 .await
                 .error(400, "M_MISSING_PARAM");
-            house.post_text(&path, "[]").await.error(400, "M_BAD_JSON");
-            house.post_text(&path, "{").await.error(400, "M_NOT_JSON");
+            server.post_text(&path, "[]").await.error(400, "M_BAD_JSON");
+            server.post_text(&path, "{").await.error(400, "M_NOT_JSON");
         }
     }
-    assert_eq!((queued(&house), rows(&house).len()), (0, 0));
+    assert_eq!((queued(&server), rows(&server).len()), (0, 0));
 }
 
 #[tokio::test]
 async fn http_16_members_of_another_type_are_refused_and_never_converted() {
-    let house = house_with(&[]).await;
+    let server = server_with(&[]).await;
     let no_text = [
         json!(5),
         json!(true),
@@ -123,29 +126,29 @@ async fn http_16_members_of_another_type_are_refused_and_never_converted() {
             };
             for value in wrong {
                 let body = with(whole.clone(), &json!({ name.as_str(): value }));
-                let reply = house.post(path, &body).await;
+                let reply = server.post(path, &body).await;
                 assert_eq!(reply.json()["errcode"], "M_BAD_JSON", "{body}");
                 reply.error(400, "M_BAD_JSON");
             }
         }
     }
-    assert_eq!((queued(&house), rows(&house).len()), (0, 0));
+    assert_eq!((queued(&server), rows(&server).len()), (0, 0));
 }
 
 /// HTTP-16: the numbers at either end.
 #[tokio::test]
 async fn _3pid_20_an_attempt_is_a_whole_number_that_is_not_negative() {
-    let house = house_with(&[]).await;
+    let server = server_with(&[]).await;
     for (medium, path) in REQUESTS {
         for attempt in [-1, i64::MIN] {
-            let reply = house.post(path, &wish(medium, 1, "secret", attempt)).await;
+            let reply = server.post(path, &wish(medium, 1, "secret", attempt)).await;
             reply.error(400, "M_INVALID_PARAM");
         }
-        let before = queued(&house);
+        let before = queued(&server);
         for (attempt, called_for) in [(0, 1), (i64::MAX, 2), (i64::MAX, 2), (1, 2)] {
             let body = wish(medium, 1, "secret", attempt);
-            house.post(path, &body).await.ok();
-            assert_eq!(queued(&house) - before, called_for, "{attempt}");
+            server.post(path, &body).await.ok();
+            assert_eq!(queued(&server) - before, called_for, "{attempt}");
         }
     }
 }
@@ -153,7 +156,7 @@ async fn _3pid_20_an_attempt_is_a_whole_number_that_is_not_negative() {
 /// Incident 8: whatever does not fit is refused, and what fits fills no table.
 #[tokio::test]
 async fn incident_8_no_member_of_a_request_is_stored_at_any_length() {
-    let house = house_with(&[]).await;
+    let server = server_with(&[]).await;
     for (medium, path) in REQUESTS {
         let whole = with(
             wish(medium, 1, "secret", 1),
@@ -168,11 +171,11 @@ async fn incident_8_no_member_of_a_request_is_stored_at_any_length() {
             ] {
                 let long = format!("{text}{}", "a".repeat(length));
                 let body = with(whole.clone(), &json!({ name.as_str(): long }));
-                house.post(path, &body).await.error(status, errcode);
+                server.post(path, &body).await.error(status, errcode);
             }
         }
     }
-    assert_eq!((queued(&house), rows(&house).len()), (0, 0));
+    assert_eq!((queued(&server), rows(&server).len()), (0, 0));
     let local = "l".repeat(64);
     let domain = format!(
         "{}.{}.{}.org",
@@ -189,14 +192,14 @@ async fn incident_8_no_member_of_a_request_is_stored_at_any_length() {
         "id_server": "i".repeat(20_000),
         "id_access_token": "t".repeat(20_000),
     });
-    let house = house_with(&[("GATEHOUSE_NEXT_LINK_HOSTS", "localhost:8080")]).await;
+    let server = server_with(&[("GATEHOUSE_NEXT_LINK_HOSTS", "localhost:8080")]).await;
     for (_, path) in REQUESTS
         .into_iter()
         .filter(|(medium, _)| *medium == "email")
     {
-        house.post(path, &largest).await.ok();
+        server.post(path, &largest).await.ok();
     }
-    let rows = rows(&house);
+    let rows = rows(&server);
     assert_eq!(rows.len(), 3);
     for row in rows {
         let row = row.to_string();
@@ -207,10 +210,10 @@ async fn incident_8_no_member_of_a_request_is_stored_at_any_length() {
 /// HTTP-17, 3PID-10: members that nobody knows, and identity servers, whatever they are.
 #[tokio::test]
 async fn _3pid_10_an_identity_server_is_accepted_and_ignored() {
-    let house = house_with(&[]).await;
+    let server = server_with(&[]).await;
     for (medium, path) in REQUESTS {
         let plain = wish(medium, 1, "secret", 1);
-        let answer = house.post(path, &plain).await.ok();
+        let answer = server.post(path, &plain).await.ok();
         for more in [
             json!({ "id_server": "matrix.org" }),
             json!({ "id_server": "does.not.resolve.invalid", "id_access_token": "x" }),
@@ -220,8 +223,8 @@ async fn _3pid_10_an_identity_server_is_accepted_and_ignored() {
             json!({ "zzz": [1, 2], "captcha": true, "": null }),
         ] {
             let body = with(plain.clone(), &more);
-            assert_eq!(house.post(path, &body).await.ok(), answer, "{more}");
+            assert_eq!(server.post(path, &body).await.ok(), answer, "{more}");
         }
     }
-    assert_eq!(queued(&house), REQUESTS.len());
+    assert_eq!(queued(&server), REQUESTS.len());
 }

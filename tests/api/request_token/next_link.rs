@@ -1,15 +1,15 @@
 //! `next_link` when it is asked for: which are taken. Where they lead is in the tests of the
 //! endpoints that redirect.
 
-use kit::PREFIXES;
 use serde_json::json;
+use test_support::PREFIXES;
 
-use crate::api::threepids::{HOSTS, REQUESTS, house_with, queued, rows, wish, with};
+use crate::api::threepids::{HOSTS, REQUESTS, queued, rows, server_with, wish, with};
 
 /// L3: on each of the endpoints.
 #[tokio::test]
 async fn _3pid_31_only_http_and_https_links_are_taken() {
-    let house = house_with(&[HOSTS]).await;
+    let server = server_with(&[HOSTS]).await;
     let too_long = format!("https://app.example.org/{}", "a".repeat(2048));
     for prefix in PREFIXES {
         for (medium, path) in REQUESTS {
@@ -37,20 +37,20 @@ async fn _3pid_31_only_http_and_https_links_are_taken() {
                 &too_long,
             ] {
                 let body = with(wish(medium, 1, "secret", 1), &json!({ "next_link": link }));
-                let reply = house.post(&path, &body).await;
+                let reply = server.post(&path, &body).await;
                 assert_eq!(reply.status, 400, "{link:?}");
                 reply.error(400, "M_INVALID_PARAM");
             }
         }
     }
-    assert_eq!((queued(&house), rows(&house).len()), (0, 0));
+    assert_eq!((queued(&server), rows(&server).len()), (0, 0));
 }
 
 /// L3: a link to a host that is not listed is no fault of the client's, and leads nowhere.
 #[tokio::test]
 async fn _3pid_31_links_elsewhere_are_taken_and_not_kept() {
     for (listed, kept) in [(HOSTS, true), (("GATEHOUSE_NEXT_LINK_HOSTS", ""), false)] {
-        let house = house_with(&[listed]).await;
+        let server = server_with(&[listed]).await;
         let mut who = 0;
         for (medium, path) in REQUESTS {
             for (link, on_list) in [
@@ -79,8 +79,8 @@ async fn _3pid_31_links_elsewhere_are_taken_and_not_kept() {
                     wish(medium, who, "secret", 1),
                     &json!({ "next_link": link }),
                 );
-                house.post(path, &body).await.ok();
-                let rows = rows(&house);
+                server.post(path, &body).await.ok();
+                let rows = rows(&server);
                 let address = crate::api::threepids::address(medium, who);
                 let row = rows
                     .iter()

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use gatehouse_local::tap::Call;
-use kit::House;
+use gatehouse_local::proxy::Call;
 use serde_json::{Value, json};
+use test_support::TestServer;
 
 use crate::api::threepids::{
-    FLOWS, MAIL, MEDIA, REQUESTS, SMS, house_with, mail_to, queued, rows, sign_up_with, text_to,
+    FLOWS, MAIL, MEDIA, REQUESTS, SMS, mail_to, queued, rows, server_with, sign_up_with, text_to,
     wish, with,
 };
 
@@ -52,14 +52,14 @@ async fn incident_29_nothing_is_sent_that_no_flow_asks_for() {
             &both[..0],
         ),
     ] {
-        let house = House::with(&settings).await;
+        let server = TestServer::with(&settings).await;
         for (medium, path) in MEDIA {
-            let before = queued(&house);
-            let reply = house.post(path, &wish(medium, 1, "secret", 1)).await;
+            let before = queued(&server);
+            let reply = server.post(path, &wish(medium, 1, "secret", 1)).await;
             let is_sent = sent.contains(&medium);
             assert_eq!(reply.status == 200, is_sent, "{medium}: {settings:?}");
             assert_eq!(
-                queued(&house) - before,
+                queued(&server) - before,
                 usize::from(is_sent),
                 "{settings:?}"
             );
@@ -70,35 +70,35 @@ async fn incident_29_nothing_is_sent_that_no_flow_asks_for() {
 /// 3PID-09: what cannot be sent from here would be for an identity server to send.
 #[tokio::test]
 async fn _3pid_12_a_medium_that_is_not_offered_is_refused_before_anything_else() {
-    let without_mail = House::with(&[WITH_DUMMY, NO_MAIL, NO_SMS]).await;
+    let without_mail = TestServer::with(&[WITH_DUMMY, NO_MAIL, NO_SMS]).await;
     let without_use =
-        House::with(&[("GATEHOUSE_REGISTRATION_FLOWS", "m.login.dummy"), MAIL, SMS]).await;
-    for house in [without_mail, without_use] {
+        TestServer::with(&[("GATEHOUSE_REGISTRATION_FLOWS", "m.login.dummy"), MAIL, SMS]).await;
+    for server in [without_mail, without_use] {
         for (medium, path) in MEDIA {
             let whole = wish(medium, 1, "secret", 1);
             for body in [whole.clone(), json!({})] {
-                let (reply, calls) = house.calls_of(house.post(path, &body)).await;
+                let (reply, calls) = server.calls_of(server.post(path, &body)).await;
                 reply.error(400, "M_THREEPID_MEDIUM_NOT_SUPPORTED");
                 assert!(calls.is_empty(), "{calls:?}");
             }
             let body = with(whole, &json!({ "id_server": "matrix.org" }));
-            house
+            server
                 .post(path, &body)
                 .await
                 .error(400, "M_SERVER_NOT_TRUSTED");
         }
-        assert!(rows(&house).is_empty());
+        assert!(rows(&server).is_empty());
     }
 }
 
 /// REG-29: and a closed server answers no question about addresses.
 #[tokio::test]
 async fn reg_29_a_closed_server_sends_nothing_and_looks_at_nothing() {
-    let house = House::with(&[FLOWS, MAIL, SMS, ("GATEHOUSE_REGISTRATION", "closed")]).await;
+    let server = TestServer::with(&[FLOWS, MAIL, SMS, ("GATEHOUSE_REGISTRATION", "closed")]).await;
     for (medium, path) in MEDIA {
         for body in [wish(medium, 1, "secret", 1), json!({})] {
             let body = with(body, &json!({ "id_server": "matrix.org" }));
-            let (reply, calls) = house.calls_of(house.post(path, &body)).await;
+            let (reply, calls) = server.calls_of(server.post(path, &body)).await;
             reply.error(403, "M_FORBIDDEN");
             assert!(calls.is_empty(), "{calls:?}");
         }
@@ -107,7 +107,7 @@ async fn reg_29_a_closed_server_sends_nothing_and_looks_at_nothing() {
 
 #[tokio::test]
 async fn _3pid_08_addresses_outside_the_policy_are_denied() {
-    let house = house_with(&[
+    let server = server_with(&[
         (
             "GATEHOUSE_EMAIL_ALLOWED",
             r".*@example\.org .*@sub\.example\.net",
@@ -137,13 +137,13 @@ async fn _3pid_08_addresses_outside_the_policy_are_denied() {
     for (_, path) in REQUESTS {
         let own = cases.iter().filter(|(medium, ..)| path.contains(medium));
         for (_, body, is_allowed) in own {
-            let before = (queued(&house), rows(&house).len());
-            let reply = house.post(path, body).await;
+            let before = (queued(&server), rows(&server).len());
+            let reply = server.post(path, body).await;
             if *is_allowed {
                 reply.ok();
             } else {
                 reply.error(403, "M_THREEPID_DENIED");
-                assert_eq!((queued(&house), rows(&house).len()), before, "{body}");
+                assert_eq!((queued(&server), rows(&server).len()), before, "{body}");
             }
         }
     }
@@ -152,17 +152,17 @@ async fn _3pid_08_addresses_outside_the_policy_are_denied() {
 /// 3PID-05: where the operator wants it said.
 #[tokio::test]
 async fn _3pid_05_in_tell_mode_a_known_address_is_in_use() {
-    let house = house_with(&[("GATEHOUSE_THREEPID_PRIVACY", "tell")]).await;
+    let server = server_with(&[("GATEHOUSE_THREEPID_PRIVACY", "tell")]).await;
     for (medium, path) in MEDIA {
-        sign_up_with(&house, medium, 1, &format!("alice-{medium}")).await;
-        let before = (queued(&house), rows(&house).len());
+        sign_up_with(&server, medium, 1, &format!("alice-{medium}")).await;
+        let before = (queued(&server), rows(&server).len());
         for secret in ["secret", "owner"] {
-            let reply = house.post(path, &wish(medium, 1, secret, 2)).await;
+            let reply = server.post(path, &wish(medium, 1, secret, 2)).await;
             reply.error(400, "M_THREEPID_IN_USE");
         }
-        assert_eq!((queued(&house), rows(&house).len()), before);
-        house.post(path, &wish(medium, 2, "secret", 1)).await.ok();
-        assert_eq!(queued(&house), before.0 + 1);
+        assert_eq!((queued(&server), rows(&server).len()), before);
+        server.post(path, &wish(medium, 2, "secret", 1)).await.ok();
+        assert_eq!(queued(&server), before.0 + 1);
     }
 }
 
@@ -181,20 +181,20 @@ fn shape(calls: &[Call]) -> Vec<(String, Vec<String>)> {
 #[tokio::test]
 async fn _3pid_15_in_quiet_mode_a_known_address_looks_like_any_other() {
     for limits in ["off", "on"] {
-        let house = house_with(&[("GATEHOUSE_LIMITS", limits)]).await;
+        let server = server_with(&[("GATEHOUSE_LIMITS", limits)]).await;
         for (medium, _) in MEDIA {
-            sign_up_with(&house, medium, 1, &format!("alice-{medium}")).await;
+            sign_up_with(&server, medium, 1, &format!("alice-{medium}")).await;
         }
         for (medium, path) in REQUESTS {
             let mut seen: Vec<Vec<(Value, Vec<_>, usize)>> = Vec::new();
             for who in [1, 2] {
                 // Budgets that were spent from a moment ago cost another call.
-                house.advance(Duration::from_hours(3));
+                server.advance(Duration::from_hours(3));
                 let mut steps = Vec::new();
                 let mut sids = Vec::new();
                 for attempt in [1, 1, 2] {
                     let body = wish(medium, who, "secret", attempt);
-                    let (reply, calls) = house.calls_of(house.post(path, &body)).await;
+                    let (reply, calls) = server.calls_of(server.post(path, &body)).await;
                     assert!(
                         calls
                             .iter()

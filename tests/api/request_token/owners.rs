@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use kit::PASSWORD;
 use serde_json::json;
+use test_support::PASSWORD;
 use tokio::task::JoinSet;
 
 use crate::api::{
     support::accounts,
-    threepids::{MEDIA, house_with, queued, sid, state, submit, token, wish},
+    threepids::{MEDIA, queued, server_with, sid, state, submit, token, wish},
 };
 
 /// 3PID-63: from two spellings too, each proven.
 #[tokio::test]
 async fn _3pid_68_of_many_who_prove_one_address_at_once_one_gets_it() {
     for (medium, path) in MEDIA {
-        let house = Arc::new(house_with(&[]).await);
+        let server = Arc::new(server_with(&[]).await);
         let mut racers = JoinSet::new();
         for index in 0..10 {
             let secret = format!("secret{index}");
@@ -24,10 +24,10 @@ async fn _3pid_68_of_many_who_prove_one_address_at_once_one_gets_it() {
                 body["email"] = json!("USER1@Example.ORG");
                 body["phone_number"] = json!("+44 7400 123457");
             }
-            let sid = sid(&house, path, &body).await;
-            let token = token(&house, medium, &sid);
-            submit(&house, medium, &sid, &secret, &token).await.ok();
-            let house = Arc::clone(&house);
+            let sid = sid(&server, path, &body).await;
+            let token = token(&server, medium, &sid);
+            submit(&server, medium, &sid, &secret, &token).await.ok();
+            let server = Arc::clone(&server);
             racers.spawn(async move {
                 let stage = if medium == "email" {
                     "m.login.email.identity"
@@ -38,20 +38,20 @@ async fn _3pid_68_of_many_who_prove_one_address_at_once_one_gets_it() {
                 let auth = json!({ "type": stage, "threepid_creds": creds });
                 let name = format!("user-{index}");
                 let body = json!({ "username": name, "password": PASSWORD, "auth": auth });
-                (house.register(&body).await, sid)
+                (server.register(&body).await, sid)
             });
         }
         let mut winners = 0;
         for (reply, sid) in racers.join_all().await {
             if reply.status == 200 {
                 winners += 1;
-                assert_eq!(state(&house, &sid), "spent");
+                assert_eq!(state(&server, &sid), "spent");
             } else {
                 reply.error(400, "M_THREEPID_IN_USE");
-                assert_eq!(state(&house, &sid), "validated");
+                assert_eq!(state(&server, &sid), "validated");
             }
         }
-        assert_eq!((winners, accounts(&house)), (1, 1));
-        assert_eq!(queued(&house), 10);
+        assert_eq!((winners, accounts(&server)), (1, 1));
+        assert_eq!(queued(&server), 10);
     }
 }

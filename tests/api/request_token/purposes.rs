@@ -1,13 +1,13 @@
 //! What the endpoints of the three purposes differ in: when they are there, and what is told where
 //! strangers are told who has an account.
 
-use kit::{House, PREFIXES};
 use serde_json::json;
+use test_support::{PREFIXES, TestServer};
 
 use crate::api::{
     support::set_status,
     threepids::{
-        FLOWS, MAIL, REQUESTS, SMS, house_with, queued, row, rows, sid, sign_up_with, wish, with,
+        FLOWS, MAIL, REQUESTS, SMS, queued, row, rows, server_with, sid, sign_up_with, wish, with,
     },
 };
 
@@ -23,12 +23,12 @@ fn requests(part: &str) -> Vec<(&'static str, &'static str)> {
 
 /// What is off is off before anything is looked at, and what is not is on.
 async fn assert_off(setting: &str, part: &str) {
-    let house = house_with(&[(setting, "off")]).await;
+    let server = server_with(&[(setting, "off")]).await;
     for (medium, path) in requests(part) {
         for prefix in PREFIXES {
             let path = path.replace("/_matrix/client/v3", prefix);
             for body in [wish(medium, 1, "secret", 1), json!({})] {
-                let (reply, calls) = house.calls_of(house.post(&path, &body)).await;
+                let (reply, calls) = server.calls_of(server.post(&path, &body)).await;
                 reply.error(403, "M_FORBIDDEN");
                 assert!(calls.is_empty(), "{calls:?}");
             }
@@ -38,9 +38,9 @@ async fn assert_off(setting: &str, part: &str) {
         .into_iter()
         .filter(|(_, path)| !path.contains(part))
     {
-        house.post(path, &wish(medium, 1, "secret", 1)).await.ok();
+        server.post(path, &wish(medium, 1, "secret", 1)).await.ok();
     }
-    assert_eq!(queued(&house), 4);
+    assert_eq!(queued(&server), 4);
 }
 
 #[tokio::test]
@@ -61,13 +61,13 @@ async fn _3pid_12_what_an_account_needs_is_offered_whatever_a_sign_up_needs() {
         vec![FLOWS, ("GATEHOUSE_REGISTRATION", "closed")],
         vec![("GATEHOUSE_REGISTRATION_FLOWS", "m.login.dummy")],
     ] {
-        let house = House::with(&[&[MAIL, SMS][..], &settings].concat()).await;
+        let server = TestServer::with(&[&[MAIL, SMS][..], &settings].concat()).await;
         for part in ["/account/password/", "/account/3pid/"] {
             for (medium, path) in requests(part) {
-                house.post(path, &wish(medium, 1, "secret", 1)).await.ok();
+                server.post(path, &wish(medium, 1, "secret", 1)).await.ok();
             }
         }
-        assert_eq!(queued(&house), 4, "{settings:?}");
+        assert_eq!(queued(&server), 4, "{settings:?}");
     }
 }
 
@@ -79,52 +79,52 @@ async fn _3pid_12_a_medium_that_is_off_proves_nothing_for_an_account_either() {
         ("GATEHOUSE_SMS_COUNTRIES", ""),
         ("GATEHOUSE_REGISTRATION_FLOWS", "m.login.dummy"),
     ];
-    let house = House::with(&off).await;
+    let server = TestServer::with(&off).await;
     for part in ["/account/password/", "/account/3pid/"] {
         for (medium, path) in requests(part) {
             let whole = wish(medium, 1, "secret", 1);
-            let (reply, calls) = house.calls_of(house.post(path, &whole)).await;
+            let (reply, calls) = server.calls_of(server.post(path, &whole)).await;
             reply.error(400, "M_THREEPID_MEDIUM_NOT_SUPPORTED");
             assert!(calls.is_empty(), "{calls:?}");
             let body = with(whole, &json!({ "id_server": "matrix.org" }));
-            let reply = house.post(path, &body).await;
+            let reply = server.post(path, &body).await;
             reply.error(400, "M_SERVER_NOT_TRUSTED");
         }
     }
-    assert!(rows(&house).is_empty());
+    assert!(rows(&server).is_empty());
 }
 
 #[tokio::test]
 async fn _3pid_06_in_tell_mode_an_address_that_nobody_has_is_not_found_and_none_is_in_use() {
-    let house = house_with(&[TELL]).await;
+    let server = server_with(&[TELL]).await;
     for (medium, path) in requests("/account/password/") {
-        sign_up_with(&house, medium, 1, &format!("alice-{medium}")).await;
-        let before = (queued(&house), rows(&house).len());
+        sign_up_with(&server, medium, 1, &format!("alice-{medium}")).await;
+        let before = (queued(&server), rows(&server).len());
         for (secret, attempt) in [("secret", 1), ("secret", 2), ("other", 1)] {
-            let reply = house.post(path, &wish(medium, 2, secret, attempt)).await;
+            let reply = server.post(path, &wish(medium, 2, secret, attempt)).await;
             reply.error(400, "M_THREEPID_NOT_FOUND");
         }
-        assert_eq!((queued(&house), rows(&house).len()), before);
-        let known = sid(&house, path, &wish(medium, 1, "secret", 1)).await;
-        assert_eq!(row(&house, &known)["purpose"]["S"], "reset");
-        assert_eq!(queued(&house), before.0 + 1);
+        assert_eq!((queued(&server), rows(&server).len()), before);
+        let known = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        assert_eq!(row(&server, &known)["purpose"]["S"], "reset");
+        assert_eq!(queued(&server), before.0 + 1);
     }
 }
 
 #[tokio::test]
 async fn _3pid_07_in_tell_mode_an_address_that_somebody_has_is_in_use() {
-    let house = house_with(&[TELL]).await;
+    let server = server_with(&[TELL]).await;
     for (medium, path) in requests("/account/3pid/") {
-        sign_up_with(&house, medium, 1, &format!("alice-{medium}")).await;
-        let before = (queued(&house), rows(&house).len());
+        sign_up_with(&server, medium, 1, &format!("alice-{medium}")).await;
+        let before = (queued(&server), rows(&server).len());
         for (secret, attempt) in [("secret", 1), ("secret", 2), ("other", 1)] {
-            let reply = house.post(path, &wish(medium, 1, secret, attempt)).await;
+            let reply = server.post(path, &wish(medium, 1, secret, attempt)).await;
             reply.error(400, "M_THREEPID_IN_USE");
         }
-        assert_eq!((queued(&house), rows(&house).len()), before);
-        let free = sid(&house, path, &wish(medium, 2, "secret", 1)).await;
-        assert_eq!(row(&house, &free)["purpose"]["S"], "add");
-        assert_eq!(queued(&house), before.0 + 1);
+        assert_eq!((queued(&server), rows(&server).len()), before);
+        let free = sid(&server, path, &wish(medium, 2, "secret", 1)).await;
+        assert_eq!(row(&server, &free)["purpose"]["S"], "add");
+        assert_eq!(queued(&server), before.0 + 1);
     }
 }
 
@@ -132,18 +132,18 @@ async fn _3pid_07_in_tell_mode_an_address_that_somebody_has_is_in_use() {
 #[tokio::test]
 async fn pwd_19_no_answer_says_that_an_account_is_locked_or_gone() {
     for settings in [&[][..], &[TELL]] {
-        let house = house_with(settings).await;
+        let server = server_with(settings).await;
         for (medium, path) in requests("/account/password/") {
             let name = format!("alice-{medium}");
-            sign_up_with(&house, medium, 1, &name).await;
+            sign_up_with(&server, medium, 1, &name).await;
             let mut shapes = Vec::new();
             for status in ["active", "locked", "suspended", "deactivated"] {
-                set_status(&house, &name, status);
+                set_status(&server, &name, status);
                 let body = wish(medium, 1, status, 1);
-                let (reply, calls) = house.calls_of(house.post(path, &body)).await;
+                let (reply, calls) = server.calls_of(server.post(path, &body)).await;
                 let mut answer = reply.ok();
                 answer["sid"].take();
-                let told = |call: &gatehouse_local::tap::Call| {
+                let told = |call: &gatehouse_local::proxy::Call| {
                     (call.operation.clone(), call.tables.clone())
                 };
                 let mut calls: Vec<_> = calls.iter().map(told).collect();

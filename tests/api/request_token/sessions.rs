@@ -3,44 +3,46 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::{prelude::Strategy, sample::select};
-use shared::{chance::SystemChance, store::Store, threepids::proofs};
+use shared::{rng::SystemRng, store::Store, threepids::proofs};
 use std::sync::Arc;
 
 use crate::api::{
     support::{for_all, text},
     threepids::{
-        FLOWS, LINK, MAIL, MEDIA, REQUESTS, SMS, address, code, house_with, link_token, no_code,
-        not_submitted, open, press, queued, row, rows, sid, state, submit, token, wish,
+        FLOWS, LINK, MAIL, MEDIA, REQUESTS, SMS, address, code, link_token, no_code, not_submitted,
+        open, press, queued, row, rows, server_with, sid, state, submit, token, wish,
     },
 };
 
 /// Incident 1: the other's address, asked for with the same secret.
 #[tokio::test]
 async fn incident_1_two_addresses_with_one_secret_are_two_sessions() {
-    let house = house_with(&[]).await;
+    let server = server_with(&[]).await;
     for (medium, path) in REQUESTS {
-        let victim = sid(&house, path, &wish(medium, 1, "secret", 1)).await;
-        let own = sid(&house, path, &wish(medium, 2, "secret", 1)).await;
+        let victim = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let own = sid(&server, path, &wish(medium, 2, "secret", 1)).await;
         assert_ne!(victim, own);
         // What arrives at one's own address proves one's own address.
-        let received = token(&house, medium, &own);
-        let reply = submit(&house, medium, &victim, "secret", &received).await;
+        let received = token(&server, medium, &own);
+        let reply = submit(&server, medium, &victim, "secret", &received).await;
         not_submitted(&reply, "M_TOKEN_INCORRECT");
-        submit(&house, medium, &own, "secret", &received).await.ok();
-        assert_eq!(state(&house, &victim), "pending");
-        assert_eq!(row(&house, &own)["address"]["S"], address(medium, 2));
-        assert_eq!(state(&house, &own), "validated");
+        submit(&server, medium, &own, "secret", &received)
+            .await
+            .ok();
+        assert_eq!(state(&server, &victim), "pending");
+        assert_eq!(row(&server, &own)["address"]["S"], address(medium, 2));
+        assert_eq!(state(&server, &own), "validated");
     }
 }
 
 /// Incident 1: nor with a mail's link, on its page or by its button.
 #[tokio::test]
 async fn incident_1_the_link_to_one_address_never_validates_another() {
-    let house = house_with(&[]).await;
+    let server = server_with(&[]).await;
     let (_, path) = MEDIA[0];
-    let victim = sid(&house, path, &wish("email", 1, "secret", 1)).await;
-    let own = sid(&house, path, &wish("email", 2, "secret", 1)).await;
-    let received = link_token(&house, &own);
+    let victim = sid(&server, path, &wish("email", 1, "secret", 1)).await;
+    let own = sid(&server, path, &wish("email", 2, "secret", 1)).await;
+    let received = link_token(&server, &own);
     for fields in [
         vec![("sid", victim.as_str()), ("token", received.as_str())],
         vec![
@@ -50,12 +52,12 @@ async fn incident_1_the_link_to_one_address_never_validates_another() {
         ],
         vec![("sid", &victim), ("sid", &own), ("token", &received)],
     ] {
-        let shown = open(&house, LINK, &fields).await;
+        let shown = open(&server, LINK, &fields).await;
         assert_eq!(shown.status, 400);
-        let pressed = press(&house, &fields).await;
+        let pressed = press(&server, &fields).await;
         assert_eq!(pressed.status, 400);
     }
-    assert_eq!(state(&house, &victim), "pending");
+    assert_eq!(state(&server, &victim), "pending");
 }
 
 /// Incident 1, 3PID-20: over secrets, addresses, media and purposes, a session belongs to one of each,
@@ -70,39 +72,39 @@ fn incident_1_a_session_belongs_to_one_secret_one_address_one_medium_and_one_pur
         )
     };
     let case = (one(), one()).prop_filter("two different", |(a, b)| a != b);
-    for_all(64, &[MAIL, SMS, FLOWS], &case, &async |house, (a, b)| {
+    for_all(64, &[MAIL, SMS, FLOWS], &case, &async |server, (a, b)| {
         // Neither case sees the sessions of the one before.
-        house.advance(std::time::Duration::from_hours(49));
+        server.advance(std::time::Duration::from_hours(49));
         let mut sids = Vec::new();
         for (secret, who, (medium, path)) in [a, b] {
-            let sid = sid(house, path, &wish(medium, who, secret, 1)).await;
-            assert_eq!(row(house, &sid)["address"]["S"], address(medium, who));
+            let sid = sid(server, path, &wish(medium, who, secret, 1)).await;
+            assert_eq!(row(server, &sid)["address"]["S"], address(medium, who));
             sids.push(sid);
         }
         assert_ne!(sids[0], sids[1]);
         let (secret, _, (medium, _)) = a;
-        let others = token(house, b.2.0, &sids[1]);
-        if token(house, medium, &sids[0]) != others {
+        let others = token(server, b.2.0, &sids[1]);
+        if token(server, medium, &sids[0]) != others {
             for secret in [secret, b.0] {
-                let reply = submit(house, medium, &sids[0], secret, &others).await;
+                let reply = submit(server, medium, &sids[0], secret, &others).await;
                 assert_eq!(reply.status, 400);
             }
         }
-        assert_eq!(state(house, &sids[0]), "pending");
-        let own = token(house, b.2.0, &sids[1]);
-        submit(house, b.2.0, &sids[1], b.0, &own).await.ok();
-        assert_eq!(state(house, &sids[0]), "pending");
+        assert_eq!(state(server, &sids[0]), "pending");
+        let own = token(server, b.2.0, &sids[1]);
+        submit(server, b.2.0, &sids[1], b.0, &own).await.ok();
+        assert_eq!(state(server, &sids[0]), "pending");
     });
 }
 
 /// 3PID-04, incident 3: ids say nothing, neither which address nor in which order.
 #[tokio::test]
 async fn incident_3_session_ids_do_not_repeat_and_are_in_no_order() {
-    let house = house_with(&[]).await;
+    let server = server_with(&[]).await;
     let mut sids = Vec::new();
     for (medium, path) in MEDIA {
         for who in 0..100 {
-            sids.push(sid(&house, path, &wish(medium, who, "secret", 1)).await);
+            sids.push(sid(&server, path, &wish(medium, who, "secret", 1)).await);
         }
     }
     let unique: BTreeSet<_> = sids.iter().collect();
@@ -110,7 +112,8 @@ async fn incident_3_session_ids_do_not_repeat_and_are_in_no_order() {
     let rising = sids.windows(2).filter(|pair| pair[0] < pair[1]).count();
     assert!((60..140).contains(&rising), "{rising} of 199 are in order");
     // Another house, another key: the same question gives another id.
-    let other = house_with(&[("GATEHOUSE_SECRET", "another root of every key, long enough")]).await;
+    let other =
+        server_with(&[("GATEHOUSE_SECRET", "another root of every key, long enough")]).await;
     let (medium, path) = MEDIA[0];
     let elsewhere = sid(&other, path, &wish(medium, 0, "secret", 1)).await;
     assert_ne!(elsewhere, sids[0]);
@@ -119,28 +122,28 @@ async fn incident_3_session_ids_do_not_repeat_and_are_in_no_order() {
 /// 3PID-05, 3PID-15: what `deliver` withholds from a known address looks like any wrong guess.
 #[tokio::test]
 async fn _3pid_05_a_session_that_is_withheld_never_validates() {
-    let house = house_with(&[]).await;
+    let server = server_with(&[]).await;
     for (medium, path) in MEDIA {
-        let withheld = sid(&house, path, &wish(medium, 1, "secret", 1)).await;
-        let own = row(&house, &withheld);
+        let withheld = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let own = row(&server, &withheld);
         let generation = text(&own["generation"], "S");
-        let aws = house.local.aws("Deliver");
-        let store = Store::new(&aws, &house.local.config().tables, Arc::new(SystemChance));
+        let aws = server.local.aws("Deliver");
+        let store = Store::new(&aws, &server.local.config().tables, Arc::new(SystemRng));
         store.withhold_proof(&withheld, generation).await.unwrap();
-        let other = sid(&house, path, &wish(medium, 2, "secret", 1)).await;
-        let right = token(&house, medium, &withheld);
-        let wrong = no_code(&[code(&house, &other, 1)]);
+        let other = sid(&server, path, &wish(medium, 2, "secret", 1)).await;
+        let right = token(&server, medium, &withheld);
+        let wrong = no_code(&[code(&server, &other, 1)]);
         for _ in 0..6 {
-            let known = submit(&house, medium, &withheld, "secret", &right).await;
-            let unknown = submit(&house, medium, &other, "secret", &wrong).await;
+            let known = submit(&server, medium, &withheld, "secret", &right).await;
+            let unknown = submit(&server, medium, &other, "secret", &wrong).await;
             assert_eq!((known.status, known.body), (unknown.status, unknown.body));
         }
-        assert_eq!(state(&house, &withheld), "pending");
+        assert_eq!(state(&server, &withheld), "pending");
         if medium == "email" {
             let fields = [("sid", withheld.as_str()), ("token", right.as_str())];
-            assert_eq!(open(&house, LINK, &fields).await.status, 400);
-            assert_eq!(press(&house, &fields).await.status, 400);
-            assert_eq!(state(&house, &withheld), "pending");
+            assert_eq!(open(&server, LINK, &fields).await.status, 400);
+            assert_eq!(press(&server, &fields).await.status, 400);
+            assert_eq!(state(&server, &withheld), "pending");
         }
     }
 }
@@ -148,11 +151,11 @@ async fn _3pid_05_a_session_that_is_withheld_never_validates() {
 /// 3PID-63: what is stored is the one canonical form, under the medium's name on the wire.
 #[tokio::test]
 async fn _3pid_63_a_session_is_about_a_medium_and_a_canonical_address() {
-    let house = house_with(&[]).await;
+    let server = server_with(&[]).await;
     for (medium, path) in MEDIA {
-        sid(&house, path, &wish(medium, 1, "secret", 1)).await;
+        sid(&server, path, &wish(medium, 1, "secret", 1)).await;
     }
-    let stored: BTreeMap<_, _> = rows(&house)
+    let stored: BTreeMap<_, _> = rows(&server)
         .iter()
         .map(|row| {
             let (medium, address) = (text(&row["medium"], "S"), text(&row["address"], "S"));
@@ -166,6 +169,6 @@ async fn _3pid_63_a_session_is_about_a_medium_and_a_canonical_address() {
             .map(|(medium, address)| (medium.to_owned(), address.to_owned()))
             .into()
     );
-    assert_eq!(queued(&house), 2);
-    assert!(proofs::is_opaque_id(text(&rows(&house)[0]["pk"], "S")));
+    assert_eq!(queued(&server), 2);
+    assert!(proofs::is_opaque_id(text(&rows(&server)[0]["pk"], "S")));
 }

@@ -2,35 +2,35 @@
 
 use std::sync::Arc;
 
-use kit::{House, PREFIXES};
 use serde_json::json;
+use test_support::{PREFIXES, TestServer};
 use tokio::task::JoinSet;
 
 use crate::api::threepids::{
-    DIRECT, MSISDN, code, form, house_with, no_code, not_submitted, rows, sid, state, submit, wish,
+    DIRECT, MSISDN, code, form, no_code, not_submitted, rows, server_with, sid, state, submit, wish,
 };
 
-async fn begun(house: &House) -> String {
-    sid(house, MSISDN, &wish("msisdn", 1, "secret", 1)).await
+async fn begun(server: &TestServer) -> String {
+    sid(server, MSISDN, &wish("msisdn", 1, "secret", 1)).await
 }
 
-async fn ask_again(house: &House, attempt: i64) {
-    sid(house, MSISDN, &wish("msisdn", 1, "secret", attempt)).await;
+async fn ask_again(server: &TestServer, attempt: i64) {
+    sid(server, MSISDN, &wish("msisdn", 1, "secret", attempt)).await;
 }
 
-fn codes(house: &House, sid: &str) -> Vec<String> {
-    (1..=3).map(|send| code(house, sid, send)).collect()
+fn codes(server: &TestServer, sid: &str) -> Vec<String> {
+    (1..=3).map(|send| code(server, sid, send)).collect()
 }
 
 /// A submission, by one of the ways there are.
-async fn guess(house: &House, way: usize, sid: &str, token: &str) -> u16 {
+async fn guess(server: &TestServer, way: usize, sid: &str, token: &str) -> u16 {
     let fields = [("sid", sid), ("client_secret", "secret"), ("token", token)];
     let path = format!("{}/validate/msisdn/submitToken", PREFIXES[way % 2]);
     let reply = if way < 2 {
         let body = json!({ "sid": sid, "client_secret": "secret", "token": token });
-        house.post(&path, &body).await
+        server.post(&path, &body).await
     } else {
-        house.get(&format!("{path}?{}", form(&fields))).await
+        server.get(&format!("{path}?{}", form(&fields))).await
     };
     reply.status.as_u16()
 }
@@ -38,65 +38,65 @@ async fn guess(house: &House, way: usize, sid: &str, token: &str) -> u16 {
 /// L18: five wrong ones burn the code, and then the right one is refused.
 #[tokio::test]
 async fn l18_after_five_wrong_codes_the_right_one_is_refused() {
-    let house = house_with(&[]).await;
-    let sid = begun(&house).await;
-    let wrong = no_code(&codes(&house, &sid));
+    let server = server_with(&[]).await;
+    let sid = begun(&server).await;
+    let wrong = no_code(&codes(&server, &sid));
     for _ in 0..5 {
-        let reply = submit(&house, "msisdn", &sid, "secret", &wrong).await;
+        let reply = submit(&server, "msisdn", &sid, "secret", &wrong).await;
         not_submitted(&reply, "M_TOKEN_INCORRECT");
     }
-    for token in [&wrong, &code(&house, &sid, 1)] {
+    for token in [&wrong, &code(&server, &sid, 1)] {
         for _ in 0..3 {
-            let reply = submit(&house, "msisdn", &sid, "secret", token).await;
+            let reply = submit(&server, "msisdn", &sid, "secret", token).await;
             not_submitted(&reply, "M_SESSION_EXPIRED");
         }
     }
-    assert_eq!(state(&house, &sid), "pending");
+    assert_eq!(state(&server, &sid), "pending");
 }
 
 /// L18: after four wrong ones the right one is still taken, and does not count.
 #[tokio::test]
 async fn l18_four_wrong_codes_burn_nothing_and_right_ones_do_not_count() {
-    let house = house_with(&[]).await;
-    let sid = begun(&house).await;
-    let (right, wrong) = (code(&house, &sid, 1), no_code(&codes(&house, &sid)));
+    let server = server_with(&[]).await;
+    let sid = begun(&server).await;
+    let (right, wrong) = (code(&server, &sid, 1), no_code(&codes(&server, &sid)));
     for _ in 0..4 {
-        submit(&house, "msisdn", &sid, "secret", &wrong)
+        submit(&server, "msisdn", &sid, "secret", &wrong)
             .await
             .error(400, "M_TOKEN_INCORRECT");
     }
     for _ in 0..10 {
-        submit(&house, "msisdn", &sid, "secret", &right).await.ok();
+        submit(&server, "msisdn", &sid, "secret", &right).await.ok();
     }
-    submit(&house, "msisdn", &sid, "secret", &wrong)
+    submit(&server, "msisdn", &sid, "secret", &wrong)
         .await
         .error(400, "M_TOKEN_INCORRECT");
-    submit(&house, "msisdn", &sid, "secret", &right)
+    submit(&server, "msisdn", &sid, "secret", &right)
         .await
         .error(400, "M_SESSION_EXPIRED");
     // What was validated stays so.
-    assert_eq!(state(&house, &sid), "validated");
+    assert_eq!(state(&server, &sid), "validated");
 }
 
 /// L18: the count is in the table. A guess counts before it is compared, whichever way it comes, and
 /// however many come at once.
 #[tokio::test]
 async fn l18_guesses_at_once_and_by_every_way_are_five_in_all() {
-    let house = Arc::new(house_with(&[DIRECT]).await);
-    let sid = begun(&house).await;
-    let wrong = no_code(&codes(&house, &sid));
+    let server = Arc::new(server_with(&[DIRECT]).await);
+    let sid = begun(&server).await;
+    let wrong = no_code(&codes(&server, &sid));
     let mut guessers = JoinSet::new();
     for index in 0..40 {
-        let (house, sid, wrong) = (Arc::clone(&house), sid.clone(), wrong.clone());
+        let (server, sid, wrong) = (Arc::clone(&server), sid.clone(), wrong.clone());
         guessers.spawn(async move {
             match index % 4 {
                 way @ 0..2 => {
                     let path = format!("{}/validate/msisdn/submitToken", PREFIXES[way]);
                     let body = json!({ "sid": sid, "client_secret": "secret", "token": wrong });
-                    house.post(&path, &body).await.json()["errcode"] == "M_TOKEN_INCORRECT"
+                    server.post(&path, &body).await.json()["errcode"] == "M_TOKEN_INCORRECT"
                 }
                 way => {
-                    assert_eq!(guess(&house, way, &sid, &wrong).await, 400);
+                    assert_eq!(guess(&server, way, &sid, &wrong).await, 400);
                     false
                 }
             }
@@ -109,12 +109,12 @@ async fn l18_guesses_at_once_and_by_every_way_are_five_in_all() {
         .filter(|seen| *seen)
         .count();
     assert!(compared <= 5, "{compared} guesses were compared");
-    assert_eq!(rows(&house)[0]["wrong"]["N"], "5");
+    assert_eq!(rows(&server)[0]["wrong"]["N"], "5");
     for way in 0..4 {
-        let right = code(&house, &sid, 1);
-        assert_eq!(guess(&house, way, &sid, &right).await, 400);
+        let right = code(&server, &sid, 1);
+        assert_eq!(guess(&server, way, &sid, &right).await, 400);
     }
-    assert_eq!(state(&house, &sid), "pending");
+    assert_eq!(state(&server, &sid), "pending");
 }
 
 /// L18: not even another process knows more.
@@ -128,13 +128,13 @@ async fn l18_a_new_instance_counts_on() {
     ];
     let mut session = String::new();
     for instance in 0..3 {
-        let house = House::in_directory(&settings, data.path()).await;
+        let server = TestServer::in_directory(&settings, data.path()).await;
         if instance == 0 {
-            session = begun(&house).await;
+            session = begun(&server).await;
         }
-        let wrong = no_code(&codes(&house, &session));
+        let wrong = no_code(&codes(&server, &session));
         for guess in 0..2 {
-            let reply = submit(&house, "msisdn", &session, "secret", &wrong).await;
+            let reply = submit(&server, "msisdn", &session, "secret", &wrong).await;
             let is_sixth = instance == 2 && guess == 1;
             let errcode = if is_sixth {
                 "M_SESSION_EXPIRED"
@@ -144,8 +144,8 @@ async fn l18_a_new_instance_counts_on() {
             not_submitted(&reply, errcode);
         }
         if instance == 2 {
-            let right = code(&house, &session, 1);
-            let reply = submit(&house, "msisdn", &session, "secret", &right).await;
+            let right = code(&server, &session, 1);
+            let reply = submit(&server, "msisdn", &session, "secret", &right).await;
             not_submitted(&reply, "M_SESSION_EXPIRED");
         }
     }
@@ -154,96 +154,98 @@ async fn l18_a_new_instance_counts_on() {
 /// 3PID-48: a message more is a code more, and the burned ones stay dead; three messages are all.
 #[tokio::test]
 async fn l18_a_new_message_brings_a_new_code_and_revives_no_burned_one() {
-    let house = house_with(&[]).await;
-    let sid = begun(&house).await;
-    let all = codes(&house, &sid);
+    let server = server_with(&[]).await;
+    let sid = begun(&server).await;
+    let all = codes(&server, &sid);
     let wrong = no_code(&all);
     for send in 0..3 {
         if send > 0 {
-            ask_again(&house, 1 + i64::try_from(send).unwrap()).await;
+            ask_again(&server, 1 + i64::try_from(send).unwrap()).await;
         }
         // Burned codes and those that nobody was sent are wrong ones.
         for (index, other) in all.iter().enumerate().filter(|(index, _)| *index != send) {
-            let reply = submit(&house, "msisdn", &sid, "secret", other).await;
+            let reply = submit(&server, "msisdn", &sid, "secret", other).await;
             reply.error(400, "M_TOKEN_INCORRECT");
             assert_ne!(index, send);
         }
         for _ in 0..3 {
-            submit(&house, "msisdn", &sid, "secret", &wrong)
+            submit(&server, "msisdn", &sid, "secret", &wrong)
                 .await
                 .error(400, "M_TOKEN_INCORRECT");
         }
-        let burned = submit(&house, "msisdn", &sid, "secret", &all[send]).await;
+        let burned = submit(&server, "msisdn", &sid, "secret", &all[send]).await;
         burned.error(400, "M_SESSION_EXPIRED");
     }
-    let reply = house.post(MSISDN, &wish("msisdn", 1, "secret", 4)).await;
+    let reply = server.post(MSISDN, &wish("msisdn", 1, "secret", 4)).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
-    assert_eq!(state(&house, &sid), "pending");
+    assert_eq!(state(&server, &sid), "pending");
 }
 
 #[tokio::test]
 async fn l18_after_a_burned_code_the_next_one_validates() {
-    let house = house_with(&[]).await;
-    let sid = begun(&house).await;
-    let wrong = no_code(&codes(&house, &sid));
+    let server = server_with(&[]).await;
+    let sid = begun(&server).await;
+    let wrong = no_code(&codes(&server, &sid));
     for _ in 0..6 {
         assert_eq!(
-            submit(&house, "msisdn", &sid, "secret", &wrong)
+            submit(&server, "msisdn", &sid, "secret", &wrong)
                 .await
                 .status,
             400
         );
     }
     // The same attempt brings nothing.
-    ask_again(&house, 1).await;
-    let first = code(&house, &sid, 1);
-    submit(&house, "msisdn", &sid, "secret", &first)
+    ask_again(&server, 1).await;
+    let first = code(&server, &sid, 1);
+    submit(&server, "msisdn", &sid, "secret", &first)
         .await
         .error(400, "M_SESSION_EXPIRED");
-    ask_again(&house, 2).await;
-    let second = code(&house, &sid, 2);
+    ask_again(&server, 2).await;
+    let second = code(&server, &sid, 2);
     assert_ne!(first, second);
-    submit(&house, "msisdn", &sid, "secret", &second).await.ok();
-    assert_eq!(state(&house, &sid), "validated");
+    submit(&server, "msisdn", &sid, "secret", &second)
+        .await
+        .ok();
+    assert_eq!(state(&server, &sid), "validated");
 }
 
 /// Guesses without the client's secret are none: nobody burns another's code.
 #[tokio::test]
 async fn _3pid_48_who_has_not_the_secret_burns_nothing() {
-    let house = house_with(&[]).await;
-    let sid = begun(&house).await;
-    let (right, wrong) = (code(&house, &sid, 1), no_code(&codes(&house, &sid)));
+    let server = server_with(&[]).await;
+    let sid = begun(&server).await;
+    let (right, wrong) = (code(&server, &sid, 1), no_code(&codes(&server, &sid)));
     for token in [&right, &wrong] {
         for _ in 0..10 {
-            submit(&house, "msisdn", &sid, "guessed", token)
+            submit(&server, "msisdn", &sid, "guessed", token)
                 .await
                 .error(400, "M_INVALID_PARAM");
             let fields = [("sid", sid.as_str()), ("token", token)];
             let path = crate::api::threepids::CODE;
-            let reply = crate::api::threepids::open(&house, path, &fields).await;
+            let reply = crate::api::threepids::open(&server, path, &fields).await;
             assert_eq!(reply.status, 400);
         }
     }
-    assert_eq!(rows(&house)[0]["wrong"]["N"], "0");
-    submit(&house, "msisdn", &sid, "secret", &right).await.ok();
+    assert_eq!(rows(&server)[0]["wrong"]["N"], "0");
+    submit(&server, "msisdn", &sid, "secret", &right).await.ok();
 }
 
 /// 3PID-48: the link's token has 256 bits, and is not burned by those who only know the session.
 #[tokio::test]
 async fn _3pid_48_wrong_tokens_of_a_link_burn_nothing() {
-    let house = house_with(&[]).await;
+    let server = server_with(&[]).await;
     let sid = sid(
-        &house,
+        &server,
         crate::api::threepids::EMAIL,
         &wish("email", 1, "secret", 1),
     )
     .await;
-    let right = crate::api::threepids::link_token(&house, &sid);
+    let right = crate::api::threepids::link_token(&server, &sid);
     assert!(right.len() >= 43, "{right}");
     for _ in 0..20 {
-        submit(&house, "email", &sid, "secret", "123456")
+        submit(&server, "email", &sid, "secret", "123456")
             .await
             .error(400, "M_TOKEN_INCORRECT");
     }
-    submit(&house, "email", &sid, "secret", &right).await.ok();
+    submit(&server, "email", &sid, "secret", &right).await.ok();
 }

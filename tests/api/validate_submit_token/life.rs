@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use kit::{House, PASSWORD};
 use serde_json::{Value, json};
+use test_support::{PASSWORD, TestServer};
 
 use crate::api::threepids::{
-    LINK, MEDIA, house_with, not_submitted, open, press, sid, state, submit, token, wish,
+    LINK, MEDIA, not_submitted, open, press, server_with, sid, state, submit, token, wish,
 };
 
 const HOUR: Duration = Duration::from_hours(1);
 
 /// Registers with the proof; what comes of it.
-async fn register(house: &House, medium: &str, name: &str, sid: &str) -> kit::Reply {
+async fn register(server: &TestServer, medium: &str, name: &str, sid: &str) -> test_support::Reply {
     let stage = if medium == "email" {
         "m.login.email.identity"
     } else {
@@ -21,45 +21,45 @@ async fn register(house: &House, medium: &str, name: &str, sid: &str) -> kit::Re
     let creds: Value = json!({ "sid": sid, "client_secret": "secret" });
     let auth = json!({ "type": stage, "threepid_creds": creds });
     let body = json!({ "username": name, "password": PASSWORD, "auth": auth });
-    house.register(&body).await
+    server.register(&body).await
 }
 
 /// L6: to the millisecond, swept or not.
 #[tokio::test]
 async fn _3pid_43_a_session_expires_24_hours_after_it_was_begun() {
     for (medium, path) in MEDIA {
-        let house = house_with(&[]).await;
-        let sid = sid(&house, path, &wish(medium, 1, "secret", 1)).await;
-        let token = token(&house, medium, &sid);
-        house.advance(HOUR * 24);
-        let reply = submit(&house, medium, &sid, "secret", &token).await;
+        let server = server_with(&[]).await;
+        let sid = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let token = token(&server, medium, &sid);
+        server.advance(HOUR * 24);
+        let reply = submit(&server, medium, &sid, "secret", &token).await;
         not_submitted(&reply, "M_SESSION_EXPIRED");
         if medium == "email" {
             let fields = [("sid", sid.as_str()), ("token", token.as_str())];
-            assert_eq!(open(&house, LINK, &fields).await.status, 400);
-            assert_eq!(press(&house, &fields).await.status, 400);
+            assert_eq!(open(&server, LINK, &fields).await.status, 400);
+            assert_eq!(press(&server, &fields).await.status, 400);
         }
-        assert_eq!(state(&house, &sid), "pending");
+        assert_eq!(state(&server, &sid), "pending");
 
-        let house = house_with(&[]).await;
-        let sid = crate::api::threepids::sid(&house, path, &wish(medium, 1, "secret", 1)).await;
-        house.advance(Duration::from_millis(24 * 3_600_000 - 1));
-        let token = crate::api::threepids::token(&house, medium, &sid);
-        submit(&house, medium, &sid, "secret", &token).await.ok();
+        let server = server_with(&[]).await;
+        let sid = crate::api::threepids::sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        server.advance(Duration::from_millis(24 * 3_600_000 - 1));
+        let token = crate::api::threepids::token(&server, medium, &sid);
+        submit(&server, medium, &sid, "secret", &token).await.ok();
     }
 }
 
 /// 3PID-49: a further message prolongs nothing.
 #[tokio::test]
 async fn _3pid_49_another_message_does_not_prolong_a_session() {
-    let house = house_with(&[]).await;
+    let server = server_with(&[]).await;
     for (medium, path) in MEDIA {
-        let first = sid(&house, path, &wish(medium, 1, "secret", 1)).await;
-        house.advance(HOUR * 23);
-        sid(&house, path, &wish(medium, 1, "secret", 2)).await;
-        let token = token(&house, medium, &first);
-        house.advance(HOUR);
-        let reply = submit(&house, medium, &first, "secret", &token).await;
+        let first = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        server.advance(HOUR * 23);
+        sid(&server, path, &wish(medium, 1, "secret", 2)).await;
+        let token = token(&server, medium, &first);
+        server.advance(HOUR);
+        let reply = submit(&server, medium, &first, "secret", &token).await;
         not_submitted(&reply, "M_SESSION_EXPIRED");
     }
 }
@@ -68,26 +68,26 @@ async fn _3pid_49_another_message_does_not_prolong_a_session() {
 #[tokio::test]
 async fn _3pid_49_a_validated_session_holds_for_24_hours_more() {
     for (medium, path) in MEDIA {
-        let house = house_with(&[]).await;
-        let sid = sid(&house, path, &wish(medium, 1, "secret", 1)).await;
-        house.advance(HOUR * 23);
-        let right = token(&house, medium, &sid);
-        submit(&house, medium, &sid, "secret", &right).await.ok();
-        house.advance(HOUR * 23);
-        register(&house, medium, "alice", &sid).await.ok();
+        let server = server_with(&[]).await;
+        let sid = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        server.advance(HOUR * 23);
+        let right = token(&server, medium, &sid);
+        submit(&server, medium, &sid, "secret", &right).await.ok();
+        server.advance(HOUR * 23);
+        register(&server, medium, "alice", &sid).await.ok();
 
-        let house = house_with(&[]).await;
-        let sid = crate::api::threepids::sid(&house, path, &wish(medium, 1, "secret", 1)).await;
-        house.advance(HOUR * 23);
-        let right = token(&house, medium, &sid);
-        submit(&house, medium, &sid, "secret", &right).await.ok();
-        house.advance(HOUR * 23);
+        let server = server_with(&[]).await;
+        let sid = crate::api::threepids::sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        server.advance(HOUR * 23);
+        let right = token(&server, medium, &sid);
+        submit(&server, medium, &sid, "secret", &right).await.ok();
+        server.advance(HOUR * 23);
         // Submitted again at 46 hours, it is no younger for that.
-        submit(&house, medium, &sid, "secret", &right).await.ok();
-        house.advance(HOUR * 2);
-        let reply = submit(&house, medium, &sid, "secret", &right).await;
+        submit(&server, medium, &sid, "secret", &right).await.ok();
+        server.advance(HOUR * 2);
+        let reply = submit(&server, medium, &sid, "secret", &right).await;
         not_submitted(&reply, "M_SESSION_EXPIRED");
-        register(&house, medium, "alice", &sid)
+        register(&server, medium, "alice", &sid)
             .await
             .refused("M_UNAUTHORIZED");
     }
@@ -97,15 +97,15 @@ async fn _3pid_49_a_validated_session_holds_for_24_hours_more() {
 #[tokio::test]
 async fn _3pid_43_a_spent_session_has_ended() {
     for (medium, path) in MEDIA {
-        let house = house_with(&[]).await;
-        let sid = sid(&house, path, &wish(medium, 1, "secret", 1)).await;
-        let token = token(&house, medium, &sid);
-        submit(&house, medium, &sid, "secret", &token).await.ok();
-        register(&house, medium, "alice", &sid).await.ok();
-        assert_eq!(state(&house, &sid), "spent");
-        let reply = submit(&house, medium, &sid, "secret", &token).await;
+        let server = server_with(&[]).await;
+        let sid = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let token = token(&server, medium, &sid);
+        submit(&server, medium, &sid, "secret", &token).await.ok();
+        register(&server, medium, "alice", &sid).await.ok();
+        assert_eq!(state(&server, &sid), "spent");
+        let reply = submit(&server, medium, &sid, "secret", &token).await;
         not_submitted(&reply, "M_SESSION_EXPIRED");
-        register(&house, medium, "bob", &sid)
+        register(&server, medium, "bob", &sid)
             .await
             .refused("M_UNAUTHORIZED");
     }

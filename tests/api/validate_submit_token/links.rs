@@ -1,14 +1,14 @@
 //! Links that are opened: what a `GET` proves, and where it leads.
 #![expect(clippy::unwrap_used, reason = "a header that is no text ends the test")]
 
-use kit::{House, PREFIXES, Reply};
 use serde_json::{Value, json};
+use test_support::{PREFIXES, Reply, TestServer};
 
 use crate::api::{
     support::request,
     threepids::{
-        CODE, CONFIRM, DIRECT, EMAIL, HOSTS, LINK, MSISDN, form, house_with, link_token, open,
-        press, sid, state, submit, token, wish, with,
+        CODE, CONFIRM, DIRECT, EMAIL, HOSTS, LINK, MSISDN, form, link_token, open, press,
+        server_with, sid, state, submit, token, wish, with,
     },
 };
 
@@ -37,9 +37,9 @@ const LINKS: [(&str, &str); 6] = [
     ),
 ];
 
-async fn asked(house: &House, medium: &str, who: u32, more: &Value) -> String {
+async fn asked(server: &TestServer, medium: &str, who: u32, more: &Value) -> String {
     let path = if medium == "email" { EMAIL } else { MSISDN };
-    sid(house, path, &with(wish(medium, who, "secret", 1), more)).await
+    sid(server, path, &with(wish(medium, who, "secret", 1), more)).await
 }
 
 #[track_caller]
@@ -55,8 +55,8 @@ fn leads_to(reply: &Reply, expected: Option<&str>) {
 }
 
 /// Where the button leads; what the page before it allows its form.
-async fn through_the_page(house: &House, fields: &[(&str, &str)]) -> (String, Reply) {
-    let shown = open(house, LINK, fields).await;
+async fn through_the_page(server: &TestServer, fields: &[(&str, &str)]) -> (String, Reply) {
+    let shown = open(server, LINK, fields).await;
     assert_eq!(shown.status, 200, "{}", shown.text());
     assert!(!shown.headers.contains_key("location"), "a page first");
     let policy = shown.headers["content-security-policy"].to_str().unwrap();
@@ -66,28 +66,28 @@ async fn through_the_page(house: &House, fields: &[(&str, &str)]) -> (String, Re
         .find(|one| one.starts_with("form-action"));
     (
         form_action.unwrap_or_default().to_owned(),
-        press(house, fields).await,
+        press(server, fields).await,
     )
 }
 
 /// 3PID-32: the session is in the query or behind the fragment, what was there is kept.
 #[tokio::test]
 async fn _3pid_30_after_the_button_the_browser_goes_on_to_next_link() {
-    let house = house_with(&[HOSTS]).await;
+    let server = server_with(&[HOSTS]).await;
     for (who, (link, target)) in (1..).zip(LINKS) {
-        let sid = asked(&house, "email", who, &json!({ "next_link": link })).await;
-        let token = link_token(&house, &sid);
+        let sid = asked(&server, "email", who, &json!({ "next_link": link })).await;
+        let token = link_token(&server, &sid);
         let fields = [("sid", sid.as_str()), ("token", token.as_str())];
-        let (form_action, pressed) = through_the_page(&house, &fields).await;
+        let (form_action, pressed) = through_the_page(&server, &fields).await;
         // Browsers hold a form to its policy when it is redirected, too: scheme and host are named.
         let end = link[8..]
             .find(['/', '?', '#'])
             .map_or(link.len(), |end| end + 8);
         assert_eq!(form_action, format!("form-action 'self' {}", &link[..end]));
         leads_to(&pressed, Some(&target.replace("SID", &sid)));
-        assert_eq!(state(&house, &sid), "validated");
+        assert_eq!(state(&server, &sid), "validated");
         // Opened and confirmed once more, it leads to the same place.
-        let (_, again) = through_the_page(&house, &fields).await;
+        let (_, again) = through_the_page(&server, &fields).await;
         leads_to(&again, Some(&target.replace("SID", &sid)));
     }
 }
@@ -95,11 +95,11 @@ async fn _3pid_30_after_the_button_the_browser_goes_on_to_next_link() {
 /// 3PID-32, 3PID-45: where opening the link is enough, and with a code in the query.
 #[tokio::test]
 async fn _3pid_30_a_link_that_validates_at_once_leads_to_next_link() {
-    let house = house_with(&[HOSTS, DIRECT]).await;
+    let server = server_with(&[HOSTS, DIRECT]).await;
     for (medium, path) in [("email", LINK), ("msisdn", CODE)] {
         for (who, (link, target)) in (1..).zip(LINKS) {
-            let sid = asked(&house, medium, who, &json!({ "next_link": link })).await;
-            let token = token(&house, medium, &sid);
+            let sid = asked(&server, medium, who, &json!({ "next_link": link })).await;
+            let token = token(&server, medium, &sid);
             for prefix in PREFIXES {
                 let path = path.replace("/_matrix/client/v3", prefix);
                 let fields = [
@@ -108,10 +108,10 @@ async fn _3pid_30_a_link_that_validates_at_once_leads_to_next_link() {
                     ("token", token.as_str()),
                 ];
                 leads_to(
-                    &open(&house, &path, &fields).await,
+                    &open(&server, &path, &fields).await,
                     Some(&target.replace("SID", &sid)),
                 );
-                assert_eq!(state(&house, &sid), "validated");
+                assert_eq!(state(&server, &sid), "validated");
             }
         }
     }
@@ -121,7 +121,7 @@ async fn _3pid_30_a_link_that_validates_at_once_leads_to_next_link() {
 #[tokio::test]
 async fn _3pid_31_nobody_is_sent_to_a_host_that_is_not_listed() {
     for (settings, who) in [(&[HOSTS][..], 1), (&[HOSTS, DIRECT], 2)] {
-        let house = house_with(settings).await;
+        let server = server_with(settings).await;
         for (link, who) in [
             "https://evil.example/",
             "https://app.example.org.evil.example/",
@@ -132,30 +132,30 @@ async fn _3pid_31_nobody_is_sent_to_a_host_that_is_not_listed() {
         .into_iter()
         .zip(who * 10..)
         {
-            let sid = asked(&house, "email", who, &json!({ "next_link": link })).await;
-            let token = link_token(&house, &sid);
+            let sid = asked(&server, "email", who, &json!({ "next_link": link })).await;
+            let token = link_token(&server, &sid);
             let fields = [("sid", sid.as_str()), ("token", token.as_str())];
-            let opened = open(&house, LINK, &fields).await;
+            let opened = open(&server, LINK, &fields).await;
             leads_to(&opened, None);
             let policy = opened.headers["content-security-policy"].to_str().unwrap();
             assert!(policy.contains("form-action 'self';"), "{policy}");
-            leads_to(&press(&house, &fields).await, None);
-            assert_eq!(state(&house, &sid), "validated");
+            leads_to(&press(&server, &fields).await, None);
+            assert_eq!(state(&server, &sid), "validated");
 
-            let sid = asked(&house, "msisdn", who, &json!({ "next_link": link })).await;
-            let token = token_of_text(&house, &sid);
+            let sid = asked(&server, "msisdn", who, &json!({ "next_link": link })).await;
+            let token = token_of_text(&server, &sid);
             let fields = [
                 ("sid", sid.as_str()),
                 ("client_secret", "secret"),
                 ("token", &token),
             ];
-            leads_to(&open(&house, CODE, &fields).await, None);
+            leads_to(&open(&server, CODE, &fields).await, None);
         }
     }
 }
 
-fn token_of_text(house: &House, sid: &str) -> String {
-    token(house, "msisdn", sid)
+fn token_of_text(server: &TestServer, sid: &str) -> String {
+    token(server, "msisdn", sid)
 }
 
 /// Incident 27: the list is asked again when somebody is to be sent there.
@@ -168,11 +168,11 @@ async fn _3pid_31_a_host_that_was_taken_off_the_list_is_not_gone_on_to() {
         DIRECT,
     ];
     let link = json!({ "next_link": "https://app.example.org/" });
-    let before = House::in_directory(&[&base[..], &[HOSTS]].concat(), data.path()).await;
+    let before = TestServer::in_directory(&[&base[..], &[HOSTS]].concat(), data.path()).await;
     let sid = asked(&before, "email", 1, &link).await;
     let token = link_token(&before, &sid);
     drop(before);
-    let after = House::in_directory(&base, data.path()).await;
+    let after = TestServer::in_directory(&base, data.path()).await;
     let fields = [("sid", sid.as_str()), ("token", token.as_str())];
     leads_to(&open(&after, LINK, &fields).await, None);
 }
@@ -180,13 +180,13 @@ async fn _3pid_31_a_host_that_was_taken_off_the_list_is_not_gone_on_to() {
 /// 3PID-30: where a browser would go is nothing to a client.
 #[tokio::test]
 async fn _3pid_30_a_client_that_posts_is_never_redirected() {
-    let house = house_with(&[HOSTS, DIRECT]).await;
+    let server = server_with(&[HOSTS, DIRECT]).await;
     for medium in ["email", "msisdn"] {
         let more = json!({ "next_link": "https://app.example.org/" });
-        let sid = asked(&house, medium, 1, &more).await;
-        let token = token(&house, medium, &sid);
+        let sid = asked(&server, medium, 1, &more).await;
+        let token = token(&server, medium, &sid);
         for _ in 0..2 {
-            let reply = submit(&house, medium, &sid, "secret", &token).await;
+            let reply = submit(&server, medium, &sid, "secret", &token).await;
             assert_eq!(reply.ok(), json!({ "success": true }));
             assert!(!reply.headers.contains_key("location"));
         }
@@ -196,33 +196,33 @@ async fn _3pid_30_a_client_that_posts_is_never_redirected() {
 /// The later request's link counts, also when it has none.
 #[tokio::test]
 async fn _3pid_30_the_last_message_says_where_to_go() {
-    let house = house_with(&[HOSTS, DIRECT]).await;
+    let server = server_with(&[HOSTS, DIRECT]).await;
     let link = |path: &str| json!({ "next_link": format!("https://app.example.org/{path}") });
-    let first = asked(&house, "email", 1, &link("a")).await;
+    let first = asked(&server, "email", 1, &link("a")).await;
     // The same attempt changes nothing.
-    asked(&house, "email", 1, &link("b")).await;
+    asked(&server, "email", 1, &link("b")).await;
     let later = with(wish("email", 1, "secret", 2), &link("c"));
-    sid(&house, EMAIL, &later).await;
-    let token = link_token(&house, &first);
+    sid(&server, EMAIL, &later).await;
+    let token = link_token(&server, &first);
     let fields = [("sid", first.as_str()), ("token", token.as_str())];
     let target = format!("https://app.example.org/c?sid={first}");
-    leads_to(&open(&house, LINK, &fields).await, Some(&target));
+    leads_to(&open(&server, LINK, &fields).await, Some(&target));
 }
 
 /// 3PID-52: a scanner that opens, or looks at, what stands in a mail proves nothing.
 #[tokio::test]
 async fn _3pid_52_opening_the_link_proves_nothing_before_the_button_is_pressed() {
-    let house = house_with(&[]).await;
-    let sid = asked(&house, "email", 1, &json!({})).await;
-    let token = link_token(&house, &sid);
+    let server = server_with(&[]).await;
+    let sid = asked(&server, "email", 1, &json!({})).await;
+    let token = link_token(&server, &sid);
     let fields = [("sid", sid.as_str()), ("token", token.as_str())];
-    let before = house.dump();
+    let before = server.dump();
     for prefix in PREFIXES {
         let link = LINK.replace("/_matrix/client/v3", prefix);
         let url = format!("{link}?{}", form(&fields));
         for _ in 0..3 {
-            assert_eq!(house.get(&url).await.status, 200);
-            house
+            assert_eq!(server.get(&url).await.status, 200);
+            server
                 .send(request("HEAD", &url, &[], b""))
                 .await
                 .error(405, "M_UNRECOGNIZED");
@@ -231,34 +231,34 @@ async fn _3pid_52_opening_the_link_proves_nothing_before_the_button_is_pressed()
         let button = CONFIRM.replace("/_matrix/client/v3", prefix);
         for method in ["GET", "HEAD", "OPTIONS"] {
             let url = format!("{button}?{}", form(&fields));
-            let reply = house.send(request(method, &url, &[], b"")).await;
+            let reply = server.send(request(method, &url, &[], b"")).await;
             let status = if method == "OPTIONS" { 200 } else { 405 };
             assert_eq!(reply.status, status, "{method}");
         }
         // Or posting to it what stands in the query alone.
         let url = format!("{button}?{}", form(&fields));
         assert_eq!(
-            house.send(request("POST", &url, &[], b"")).await.status,
+            server.send(request("POST", &url, &[], b"")).await.status,
             400
         );
     }
-    assert_eq!(house.dump(), before);
-    assert_eq!(press(&house, &fields).await.status, 200);
-    assert_eq!(state(&house, &sid), "validated");
+    assert_eq!(server.dump(), before);
+    assert_eq!(press(&server, &fields).await.status, 200);
+    assert_eq!(state(&server, &sid), "validated");
 }
 
 /// 3PID-52: where the operator has chosen links that validate, a `HEAD` still does not.
 #[tokio::test]
 async fn _3pid_52_in_direct_mode_a_get_validates_and_a_head_does_not() {
-    let house = house_with(&[DIRECT]).await;
-    let sid = asked(&house, "email", 1, &json!({})).await;
-    let token = link_token(&house, &sid);
+    let server = server_with(&[DIRECT]).await;
+    let sid = asked(&server, "email", 1, &json!({})).await;
+    let token = link_token(&server, &sid);
     let url = format!("{LINK}?{}", form(&[("sid", &sid), ("token", &token)]));
-    house
+    server
         .send(request("HEAD", &url, &[], b""))
         .await
         .error(405, "M_UNRECOGNIZED");
-    assert_eq!(state(&house, &sid), "pending");
-    leads_to(&house.get(&url).await, None);
-    assert_eq!(state(&house, &sid), "validated");
+    assert_eq!(state(&server, &sid), "pending");
+    leads_to(&server.get(&url).await, None);
+    assert_eq!(state(&server, &sid), "validated");
 }

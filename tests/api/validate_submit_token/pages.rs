@@ -1,13 +1,13 @@
 //! The pages themselves: what they say, and what they do not let happen.
 #![expect(clippy::unwrap_used, reason = "a header that is no text ends the test")]
 
-use kit::{PREFIXES, Reply};
+use test_support::{PREFIXES, Reply};
 
 use crate::api::{
     support::request,
     threepids::{
-        CODE, CONFIRM, DIRECT, EMAIL, HOSTS, LINK, MSISDN, code, form, house_with, link_token,
-        no_code, open, press, sid, state, wish,
+        CODE, CONFIRM, DIRECT, EMAIL, HOSTS, LINK, MSISDN, code, form, link_token, no_code, open,
+        press, server_with, sid, state, wish,
     },
 };
 
@@ -61,13 +61,13 @@ fn field<'a>(text: &'a str, name: &str) -> &'a str {
 /// 3PID-52: it says what for and by whom, and lets it be refused.
 #[tokio::test]
 async fn _3pid_45_the_page_of_a_link_names_server_and_operation_and_asks() {
-    let house = house_with(&[("GATEHOUSE_SERVER_NAME", "chat.example.org")]).await;
-    let sid = sid(&house, EMAIL, &wish("email", 1, "secret", 1)).await;
-    let token = link_token(&house, &sid);
+    let server = server_with(&[("GATEHOUSE_SERVER_NAME", "chat.example.org")]).await;
+    let sid = sid(&server, EMAIL, &wish("email", 1, "secret", 1)).await;
+    let token = link_token(&server, &sid);
     for prefix in PREFIXES {
         let path = LINK.replace("/_matrix/client/v3", prefix);
         let text = is_page(
-            &open(&house, &path, &[("sid", &sid), ("token", &token)]).await,
+            &open(&server, &path, &[("sid", &sid), ("token", &token)]).await,
             200,
         );
         assert!(
@@ -89,19 +89,19 @@ async fn _3pid_45_the_page_of_a_link_names_server_and_operation_and_asks() {
             "{text}"
         );
     }
-    assert_eq!(state(&house, &sid), "pending");
+    assert_eq!(state(&server, &sid), "pending");
 }
 
 /// HTTP-28: failures are pages too, all the same one.
 #[tokio::test]
 async fn _3pid_45_a_link_that_does_not_work_says_so_on_a_page_and_not_why() {
     for settings in [&[][..], &[DIRECT]] {
-        let house = house_with(settings).await;
-        let mail = sid(&house, EMAIL, &wish("email", 1, "secret", 1)).await;
-        let phone = sid(&house, MSISDN, &wish("msisdn", 1, "secret", 1)).await;
+        let server = server_with(settings).await;
+        let mail = sid(&server, EMAIL, &wish("email", 1, "secret", 1)).await;
+        let phone = sid(&server, MSISDN, &wish("msisdn", 1, "secret", 1)).await;
         let (right, wrong) = (
-            link_token(&house, &mail),
-            no_code(&[code(&house, &phone, 1)]),
+            link_token(&server, &mail),
+            no_code(&[code(&server, &phone, 1)]),
         );
         let (longest, endless) = ("x".repeat(256), "x".repeat(4_000));
         let mut pages = Vec::new();
@@ -153,14 +153,14 @@ async fn _3pid_45_a_link_that_does_not_work_says_so_on_a_page_and_not_why() {
                 ],
             ),
         ] {
-            pages.push(is_page(&open(&house, path, &fields).await, 400));
+            pages.push(is_page(&open(&server, path, &fields).await, 400));
             if path == LINK {
-                pages.push(is_page(&press(&house, &fields).await, 400));
+                pages.push(is_page(&press(&server, &fields).await, 400));
             }
         }
         assert!(pages.iter().all(|page| page == &pages[0]));
         assert_eq!(
-            (state(&house, &mail), state(&house, &phone)),
+            (state(&server, &mail), state(&server, &phone)),
             ("pending".into(), "pending".into())
         );
     }
@@ -169,26 +169,26 @@ async fn _3pid_45_a_link_that_does_not_work_says_so_on_a_page_and_not_why() {
 /// 3PID-45: a code in the query of a browser.
 #[tokio::test]
 async fn _3pid_45_a_right_code_in_a_query_validates_and_thanks() {
-    let house = house_with(&[]).await;
-    let sid = sid(&house, MSISDN, &wish("msisdn", 1, "secret", 1)).await;
-    let code = code(&house, &sid, 1);
+    let server = server_with(&[]).await;
+    let sid = sid(&server, MSISDN, &wish("msisdn", 1, "secret", 1)).await;
+    let code = code(&server, &sid, 1);
     let fields = [
         ("sid", sid.as_str()),
         ("client_secret", "secret"),
         ("token", &code),
     ];
-    let text = is_page(&open(&house, CODE, &fields).await, 200);
+    let text = is_page(&open(&server, CODE, &fields).await, 200);
     assert!(text.contains("Thank you"), "{text}");
-    assert_eq!(state(&house, &sid), "validated");
+    assert_eq!(state(&server, &sid), "validated");
 }
 
 /// Incidents 5 and 7: every value of every query and form, on every route with pages.
 #[tokio::test]
 async fn incident_5_hostile_values_are_not_echoed() {
     for settings in [&[HOSTS][..], &[HOSTS, DIRECT]] {
-        let house = house_with(settings).await;
-        let sid = sid(&house, EMAIL, &wish("email", 1, "secret", 1)).await;
-        let token = link_token(&house, &sid);
+        let server = server_with(settings).await;
+        let sid = sid(&server, EMAIL, &wish("email", 1, "secret", 1)).await;
+        let token = link_token(&server, &sid);
         for hostile in HOSTILE {
             for fields in [
                 vec![
@@ -208,9 +208,9 @@ async fn incident_5_hostile_values_are_not_echoed() {
                 vec![("sid", &sid), ("token", &token), ("action", hostile)],
             ] {
                 for reply in [
-                    open(&house, LINK, &fields).await,
-                    open(&house, CODE, &fields).await,
-                    press(&house, &fields).await,
+                    open(&server, LINK, &fields).await,
+                    open(&server, CODE, &fields).await,
+                    press(&server, &fields).await,
                 ] {
                     let text = is_page(&reply, reply.status.as_u16());
                     for part in ["<svg", "alert(1)", "{{7*7}}", "evil.example"] {
@@ -226,31 +226,31 @@ async fn incident_5_hostile_values_are_not_echoed() {
 /// Incident 5: and the operator's own name is escaped.
 #[tokio::test]
 async fn incident_6_neither_page_nor_refusal_can_be_framed() {
-    let house = house_with(&[]).await;
-    let sid = sid(&house, EMAIL, &wish("email", 1, "secret", 1)).await;
-    let token = link_token(&house, &sid);
+    let server = server_with(&[]).await;
+    let sid = sid(&server, EMAIL, &wish("email", 1, "secret", 1)).await;
+    let token = link_token(&server, &sid);
     let fields = [("sid", sid.as_str()), ("token", token.as_str())];
-    is_page(&open(&house, LINK, &fields).await, 200);
-    is_page(&press(&house, &[]).await, 400);
-    is_page(&press(&house, &fields).await, 200);
+    is_page(&open(&server, LINK, &fields).await, 200);
+    is_page(&press(&server, &[]).await, 400);
+    is_page(&press(&server, &fields).await, 200);
     is_page(
-        &press(&house, &[fields[0], fields[1], ("action", "refuse")]).await,
+        &press(&server, &[fields[0], fields[1], ("action", "refuse")]).await,
         200,
     );
-    is_page(&press(&house, &fields).await, 400);
+    is_page(&press(&server, &fields).await, 400);
 }
 
 /// HTTP-18, HTTP-28, incident 8: a form of any size and of any bytes.
 #[tokio::test]
 async fn incident_8_a_form_too_large_is_a_page_and_does_nothing() {
-    let house = house_with(&[]).await;
-    let sid = sid(&house, EMAIL, &wish("email", 1, "secret", 1)).await;
-    let token = link_token(&house, &sid);
+    let server = server_with(&[]).await;
+    let sid = sid(&server, EMAIL, &wish("email", 1, "secret", 1)).await;
+    let token = link_token(&server, &sid);
     let whole = form(&[("sid", &sid), ("token", &token)]);
-    let before = house.dump();
+    let before = server.dump();
     for padding in [64 * 1024, 1024 * 1024] {
         let body = format!("{whole}&zzz={}", "a".repeat(padding));
-        let reply = house
+        let reply = server
             .send(request("POST", CONFIRM, &[], body.as_bytes()))
             .await;
         is_page(&reply, 413);
@@ -262,8 +262,8 @@ async fn incident_8_a_form_too_large_is_a_page_and_does_nothing() {
         b"sid",
         br#"{"sid":"a","token":"b"}"#,
     ] {
-        let reply = house.send(request("POST", CONFIRM, &[], body)).await;
+        let reply = server.send(request("POST", CONFIRM, &[], body)).await;
         is_page(&reply, 400);
     }
-    assert_eq!(house.dump(), before);
+    assert_eq!(server.dump(), before);
 }

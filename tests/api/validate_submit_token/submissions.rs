@@ -1,12 +1,12 @@
 //! What a client may `POST`, and what it is told.
 
-use kit::PREFIXES;
 use serde_json::{Value, json};
+use test_support::PREFIXES;
 
 use crate::api::{
     support::request,
     threepids::{
-        CODE, LINK, MEDIA, code, house_with, no_code, not_submitted, path_of, rows, sid, state,
+        CODE, LINK, MEDIA, code, no_code, not_submitted, path_of, rows, server_with, sid, state,
         submit, token, wish, with,
     },
 };
@@ -18,24 +18,24 @@ fn submission(sid: &str, secret: &str, token: &str) -> Value {
 /// 3PID-14: no access token is needed. Repeated, it succeeds again.
 #[tokio::test]
 async fn _3pid_41_the_right_token_validates_and_does_so_again() {
-    let house = house_with(&[]).await;
+    let server = server_with(&[]).await;
     for prefix in PREFIXES {
         for (medium, path) in MEDIA {
             let sid = sid(
-                &house,
+                &server,
                 path,
                 &wish(medium, 1, prefix.rsplit('/').next().unwrap(), 1),
             )
             .await;
             let secret = prefix.rsplit('/').next().unwrap();
-            let token = token(&house, medium, &sid);
+            let token = token(&server, medium, &sid);
             let body = submission(&sid, secret, &token);
-            assert_eq!(state(&house, &sid), "pending");
+            assert_eq!(state(&server, &sid), "pending");
             let path = format!("{prefix}/validate/{medium}/submitToken");
             for _ in 0..7 {
-                let answer = house.post(&path, &body).await.ok();
+                let answer = server.post(&path, &body).await.ok();
                 assert_eq!(answer, json!({ "success": true }));
-                assert_eq!(state(&house, &sid), "validated");
+                assert_eq!(state(&server, &sid), "validated");
             }
         }
     }
@@ -43,36 +43,36 @@ async fn _3pid_41_the_right_token_validates_and_does_so_again() {
 
 #[tokio::test]
 async fn _3pid_42_a_wrong_token_is_incorrect_and_says_success_false() {
-    let house = house_with(&[]).await;
+    let server = server_with(&[]).await;
     for (medium, path) in MEDIA {
-        let sid = sid(&house, path, &wish(medium, 1, "secret", 1)).await;
-        let right = token(&house, medium, &sid);
+        let sid = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let right = token(&server, medium, &sid);
         let longest = "x".repeat(255);
         let cut = &right[1..];
         let more = format!("{right}0");
         for wrong in [cut, &more, "\u{0}", &longest] {
-            let reply = submit(&house, medium, &sid, "secret", wrong).await;
+            let reply = submit(&server, medium, &sid, "secret", wrong).await;
             not_submitted(&reply, "M_TOKEN_INCORRECT");
         }
-        assert_eq!(state(&house, &sid), "pending");
-        submit(&house, medium, &sid, "secret", &right).await.ok();
+        assert_eq!(state(&server, &sid), "pending");
+        submit(&server, medium, &sid, "secret", &right).await.ok();
     }
 }
 
 /// 3PID-48: and a token is never longer than 255 characters.
 #[tokio::test]
 async fn _3pid_44_what_is_malformed_is_invalid_and_costs_no_guess() {
-    let house = house_with(&[]).await;
+    let server = server_with(&[]).await;
     for (medium, path) in MEDIA {
-        let sid = sid(&house, path, &wish(medium, 1, "secret", 1)).await;
-        let right = token(&house, medium, &sid);
+        let sid = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let right = token(&server, medium, &sid);
         let whole = submission(&sid, "secret", &right);
         let path = if medium == "email" { LINK } else { CODE };
         for _ in 0..2 {
             for name in ["sid", "client_secret", "token"] {
                 let mut without = whole.clone();
                 without.as_object_mut().unwrap().remove(name);
-                house
+                server
                     .post(path, &without)
                     .await
                     .error(400, "M_MISSING_PARAM");
@@ -84,7 +84,7 @@ async fn _3pid_44_what_is_malformed_is_invalid_and_costs_no_guess() {
                     (json!("\u{e9}".repeat(256)), "M_INVALID_PARAM"),
                 ] {
                     let body = with(whole.clone(), &json!({ name: value }));
-                    house.post(path, &body).await.error(400, errcode);
+                    server.post(path, &body).await.error(400, errcode);
                 }
             }
             for (name, value) in [
@@ -95,15 +95,15 @@ async fn _3pid_44_what_is_malformed_is_invalid_and_costs_no_guess() {
                 ("client_secret", "a/b"),
             ] {
                 let body = with(whole.clone(), &json!({ name: value }));
-                not_submitted(&house.post(path, &body).await, "M_INVALID_PARAM");
+                not_submitted(&server.post(path, &body).await, "M_INVALID_PARAM");
             }
         }
         for text in ["", "[]", "{", "sid=a&client_secret=b&token=c"] {
-            let reply = house.post_text(path, text).await;
+            let reply = server.post_text(path, text).await;
             assert_eq!(reply.status, 400, "{text}");
         }
-        assert_eq!(state(&house, &sid), "pending");
-        house.post(path, &whole).await.ok();
+        assert_eq!(state(&server, &sid), "pending");
+        server.post(path, &whole).await.ok();
     }
 }
 
@@ -111,13 +111,13 @@ async fn _3pid_44_what_is_malformed_is_invalid_and_costs_no_guess() {
 /// same answer, and cost no guess.
 #[tokio::test]
 async fn _3pid_44_a_wrong_secret_is_as_good_as_an_unknown_session() {
-    let house = house_with(&[]).await;
+    let server = server_with(&[]).await;
     for (medium, path) in MEDIA {
-        let sid = sid(&house, path, &wish(medium, 1, "secret", 1)).await;
-        let right = token(&house, medium, &sid);
+        let sid = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let right = token(&server, medium, &sid);
         let wrong = no_code(std::slice::from_ref(&right));
         let other = if medium == "email" { "msisdn" } else { "email" };
-        let unknown = submit(&house, medium, "unknown", "secret", &right).await;
+        let unknown = submit(&server, medium, "unknown", "secret", &right).await;
         not_submitted(&unknown, "M_INVALID_PARAM");
         for _ in 0..3 {
             for (medium, secret, token) in [
@@ -127,30 +127,30 @@ async fn _3pid_44_a_wrong_secret_is_as_good_as_an_unknown_session() {
                 (other, "secret", &right),
                 (other, "s", &wrong),
             ] {
-                let reply = submit(&house, medium, &sid, secret, token).await;
+                let reply = submit(&server, medium, &sid, secret, token).await;
                 assert_eq!((reply.status, &reply.body), (unknown.status, &unknown.body));
             }
         }
-        assert_eq!(state(&house, &sid), "pending");
-        submit(&house, medium, &sid, "secret", &right).await.ok();
+        assert_eq!(state(&server, &sid), "pending");
+        submit(&server, medium, &sid, "secret", &right).await.ok();
     }
 }
 
 /// 3PID-51: web clients `POST` here, so the preflight is answered too.
 #[tokio::test]
 async fn _3pid_51_a_preflight_is_answered_and_does_nothing() {
-    let house = house_with(&[]).await;
+    let server = server_with(&[]).await;
     for (medium, path) in MEDIA {
-        let sid = sid(&house, path, &wish(medium, 1, "secret", 1)).await;
-        let body = submission(&sid, "secret", &token(&house, medium, &sid)).to_string();
-        let before = house.dump();
+        let sid = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let body = submission(&sid, "secret", &token(&server, medium, &sid)).to_string();
+        let before = server.dump();
         for path in [path_of(medium), LINK, CODE] {
             let headers = [
                 ("origin", "https://app.example.org"),
                 ("access-control-request-method", "POST"),
                 ("access-control-request-headers", "content-type"),
             ];
-            let reply = house
+            let reply = server
                 .send(request("OPTIONS", path, &headers, body.as_bytes()))
                 .await;
             assert_eq!(reply.status, 200);
@@ -159,14 +159,14 @@ async fn _3pid_51_a_preflight_is_answered_and_does_nothing() {
                 .unwrap();
             assert!(methods.contains("POST"), "{methods}");
         }
-        assert_eq!(house.dump(), before);
+        assert_eq!(server.dump(), before);
     }
 }
 
 /// The medium is part of the path, and only two are known.
 #[tokio::test]
 async fn http_08_another_medium_is_another_path() {
-    let house = house_with(&[]).await;
+    let server = server_with(&[]).await;
     for medium in [
         "fax",
         "Email",
@@ -178,27 +178,27 @@ async fn http_08_another_medium_is_another_path() {
     ] {
         for prefix in PREFIXES {
             let path = format!("{prefix}/validate/{medium}/submitToken");
-            house
+            server
                 .post(&path, &json!({}))
                 .await
                 .error(404, "M_UNRECOGNIZED");
-            house.get(&path).await.error(404, "M_UNRECOGNIZED");
+            server.get(&path).await.error(404, "M_UNRECOGNIZED");
         }
     }
-    assert!(rows(&house).is_empty());
+    assert!(rows(&server).is_empty());
 }
 
 /// A code is what a person typed; the token of a link is not.
 #[tokio::test]
 async fn _3pid_48_a_code_may_be_typed_with_blanks() {
-    let house = house_with(&[]).await;
-    let sid = sid(&house, path_of("msisdn"), &wish("msisdn", 1, "secret", 1)).await;
-    let code = code(&house, &sid, 1);
+    let server = server_with(&[]).await;
+    let sid = sid(&server, path_of("msisdn"), &wish("msisdn", 1, "secret", 1)).await;
+    let code = code(&server, &sid, 1);
     assert!(
         code.len() == 6 && code.bytes().all(|b| b.is_ascii_digit()),
         "{code}"
     );
     let (left, right) = code.split_at(3);
     let typed = format!(" {left} {right}\n");
-    submit(&house, "msisdn", &sid, "secret", &typed).await.ok();
+    submit(&server, "msisdn", &sid, "secret", &typed).await.ok();
 }

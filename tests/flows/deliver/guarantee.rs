@@ -3,54 +3,57 @@
 
 use gatehouse_local::{
     outbox::Medium,
-    tap::{Fault, Kind},
+    proxy::{Fault, FaultKind},
 };
 
-use super::{FOREVER, ask_for_mail, ask_for_text, house, read, rows, statuses, wait};
+use super::{FOREVER, ask_for_mail, ask_for_text, read, rows, statuses, test_server, wait};
 
 /// The provider has it and the answer is lost: a mail comes again and is the same, a text does not.
 #[tokio::test]
 async fn a_lost_answer_repeats_a_mail_word_for_word_and_never_a_text() {
-    let house = house().await;
+    let server = test_server().await;
     for operation in ["SendEmail", "Publish"] {
-        let fault = Fault::new(Kind::LostAnswer).on(operation);
-        house.local.sinks().inject(fault);
+        let fault = Fault::new(FaultKind::LostAnswer).on(operation);
+        server.local.aws_fakes().inject(fault);
     }
-    ask_for_mail(&house, "one").await;
-    house.deliver().await;
-    ask_for_text(&house, "one").await;
-    house.deliver().await;
-    wait(&house, 30).await;
-    let messages = house.messages();
+    ask_for_mail(&server, "one").await;
+    server.deliver().await;
+    ask_for_text(&server, "one").await;
+    server.deliver().await;
+    wait(&server, 30).await;
+    let messages = server.messages();
     let (mails, texts): (Vec<_>, Vec<_>) = messages.iter().partition(|m| m.medium == Medium::Email);
     assert_eq!((mails.len(), texts.len()), (2, 1));
     assert_eq!(read(mails[0]), read(mails[1]));
-    assert_eq!(statuses(&house), ["failed", "sent"]);
+    assert_eq!(statuses(&server), ["failed", "sent"]);
 }
 
 #[tokio::test]
 async fn a_text_that_was_surely_not_taken_is_tried_again() {
-    let house = house().await;
-    let busy = Fault::new(Kind::Throttle).on("Publish").times(2);
-    house.local.sinks().inject(busy);
-    ask_for_text(&house, "one").await;
-    house.deliver().await;
-    wait(&house, 10).await;
-    assert_eq!(house.messages().len(), 1);
-    assert_eq!(rows(&house), [("sent".to_owned(), 3)]);
+    let server = test_server().await;
+    let busy = Fault::new(FaultKind::Throttle).on("Publish").times(2);
+    server.local.aws_fakes().inject(busy);
+    ask_for_text(&server, "one").await;
+    server.deliver().await;
+    wait(&server, 10).await;
+    assert_eq!(server.messages().len(), 1);
+    assert_eq!(rows(&server), [("sent".to_owned(), 3)]);
 }
 
 /// A fault of the service or a broken connection says nothing about what became of the message.
 #[tokio::test]
 async fn a_text_of_unknown_fate_is_never_tried_again() {
-    for kind in [Kind::InternalError, Kind::Cut] {
-        let house = house().await;
-        house.local.sinks().inject(Fault::new(kind).on("Publish"));
-        ask_for_text(&house, "one").await;
-        house.deliver().await;
-        wait(&house, 30).await;
-        assert_eq!(house.messages().len(), 0, "{kind:?}");
-        assert_eq!(rows(&house), [("failed".to_owned(), 1)], "{kind:?}");
+    for kind in [FaultKind::InternalError, FaultKind::Cut] {
+        let server = test_server().await;
+        server
+            .local
+            .aws_fakes()
+            .inject(Fault::new(kind).on("Publish"));
+        ask_for_text(&server, "one").await;
+        server.deliver().await;
+        wait(&server, 30).await;
+        assert_eq!(server.messages().len(), 0, "{kind:?}");
+        assert_eq!(rows(&server), [("failed".to_owned(), 1)], "{kind:?}");
     }
 }
 
@@ -58,24 +61,24 @@ async fn a_text_of_unknown_fate_is_never_tried_again() {
 #[tokio::test]
 async fn an_end_that_is_not_written_down_repeats_a_mail_and_never_a_text() {
     for (by_mail, arrive, end) in [(true, 2, "sent"), (false, 1, "failed")] {
-        let house = house().await;
+        let server = test_server().await;
         // The lease is the first update; the SDK tries four times, and we twice.
-        let lost = Fault::new(Kind::Cut).on("UpdateItem").at("Outbox");
-        house.local.tap().inject(lost.nth(2).times(8));
+        let lost = Fault::new(FaultKind::Cut).on("UpdateItem").at("Outbox");
+        server.local.proxy().inject(lost.nth(2).times(8));
         if by_mail {
-            ask_for_mail(&house, "one").await;
+            ask_for_mail(&server, "one").await;
         } else {
-            ask_for_text(&house, "one").await;
+            ask_for_text(&server, "one").await;
         }
-        house.deliver().await;
-        assert_eq!(statuses(&house), ["sending"]);
-        wait(&house, 1).await;
-        assert_eq!(house.messages().len(), 1, "the lease holds");
-        wait(&house, 10).await;
-        let messages = house.messages();
+        server.deliver().await;
+        assert_eq!(statuses(&server), ["sending"]);
+        wait(&server, 1).await;
+        assert_eq!(server.messages().len(), 1, "the lease holds");
+        wait(&server, 10).await;
+        let messages = server.messages();
         assert_eq!(messages.len(), arrive);
         assert!(messages.iter().all(|m| read(m) == read(&messages[0])));
-        assert_eq!(rows(&house), [(end.to_owned(), 2)]);
+        assert_eq!(rows(&server), [(end.to_owned(), 2)]);
     }
 }
 
@@ -86,18 +89,18 @@ async fn wherever_a_delivery_ends_a_mail_arrives_and_a_text_arrives_once_at_most
     for by_mail in [true, false] {
         // Lease, session, owner, mark; the fifth is none.
         for last in 1..=5 {
-            let house = house().await;
-            let end = Fault::new(Kind::Cut).by("Deliver").nth(last);
-            house.local.tap().inject(end.times(FOREVER));
+            let server = test_server().await;
+            let end = Fault::new(FaultKind::Cut).by("Deliver").nth(last);
+            server.local.proxy().inject(end.times(FOREVER));
             if by_mail {
-                ask_for_mail(&house, "one").await;
+                ask_for_mail(&server, "one").await;
             } else {
-                ask_for_text(&house, "one").await;
+                ask_for_text(&server, "one").await;
             }
-            house.deliver().await;
-            house.local.tap().calm();
-            wait(&house, 10).await;
-            let messages = house.messages();
+            server.deliver().await;
+            server.local.proxy().clear_faults();
+            wait(&server, 10).await;
+            let messages = server.messages();
             assert!(messages.iter().all(|m| read(m) == read(&messages[0])));
             let expected = match (by_mail, last) {
                 (true, 4) => 2,
@@ -111,7 +114,7 @@ async fn wherever_a_delivery_ends_a_mail_arrives_and_a_text_arrives_once_at_most
             } else {
                 "sent"
             };
-            assert_eq!(statuses(&house), [end], "by mail: {by_mail}, call {last}");
+            assert_eq!(statuses(&server), [end], "by mail: {by_mail}, call {last}");
         }
     }
 }
@@ -120,14 +123,16 @@ async fn wherever_a_delivery_ends_a_mail_arrives_and_a_text_arrives_once_at_most
 #[tokio::test]
 async fn lost_answers_of_the_table_repeat_nothing() {
     for nth in [1, 2] {
-        let house = house().await;
-        let lost = Fault::new(Kind::LostAnswer).on("UpdateItem").at("Outbox");
-        house.local.tap().inject(lost.nth(nth));
-        ask_for_text(&house, "one").await;
-        house.deliver().await;
-        wait(&house, 10).await;
-        assert_eq!(house.messages().len(), 1);
-        assert_eq!(rows(&house), [("sent".to_owned(), 1)], "update {nth}");
+        let server = test_server().await;
+        let lost = Fault::new(FaultKind::LostAnswer)
+            .on("UpdateItem")
+            .at("Outbox");
+        server.local.proxy().inject(lost.nth(nth));
+        ask_for_text(&server, "one").await;
+        server.deliver().await;
+        wait(&server, 10).await;
+        assert_eq!(server.messages().len(), 1);
+        assert_eq!(rows(&server), [("sent".to_owned(), 1)], "update {nth}");
     }
 }
 
@@ -135,13 +140,13 @@ async fn lost_answers_of_the_table_repeat_nothing() {
 #[tokio::test]
 async fn a_row_whose_session_cannot_be_read_is_tried_again() {
     for table in ["Proofs", "Accounts"] {
-        let house = house().await;
-        ask_for_text(&house, "one").await;
-        let fault = Fault::new(Kind::InternalError).on("GetItem").at(table);
-        house.local.tap().inject(fault.by("Deliver").times(4));
-        house.deliver().await;
-        assert_eq!(statuses(&house), ["queued"], "{table}");
-        wait(&house, 2).await;
-        assert_eq!(house.messages().len(), 1, "{table}");
+        let server = test_server().await;
+        ask_for_text(&server, "one").await;
+        let fault = Fault::new(FaultKind::InternalError).on("GetItem").at(table);
+        server.local.proxy().inject(fault.by("Deliver").times(4));
+        server.deliver().await;
+        assert_eq!(statuses(&server), ["queued"], "{table}");
+        wait(&server, 2).await;
+        assert_eq!(server.messages().len(), 1, "{table}");
     }
 }

@@ -7,13 +7,13 @@
 
 use gatehouse_local::{
     outbox::Message,
-    tap::{Call, Fault, Kind},
+    proxy::{Call, Fault, FaultKind},
 };
-use kit::House;
 use serde_json::Value;
+use test_support::TestServer;
 
 use super::MINUTE;
-use crate::flows::mailbox::{LIMITED, ask, house, mail_to, own, text_to, ticks};
+use crate::flows::mailbox::{LIMITED, ask, mail_to, own, test_server, text_to, ticks};
 
 const ADDRESS: &str = "a@example.org";
 const NUMBER: &str = "447400123456";
@@ -38,13 +38,13 @@ struct Case {
 
 impl Case {
     /// A house with one message in its outbox.
-    async fn house(self) -> House {
-        let house = house(&[LIMITED]).await;
+    async fn test_server(self) -> TestServer {
+        let server = test_server(&[LIMITED]).await;
         if self.is_known {
-            own(&house, "owner", &self.body("the-owner")).await;
+            own(&server, "owner", &self.body("the-owner")).await;
         }
-        ask(&house, &self.body("secret")).await.ok();
-        house
+        ask(&server, &self.body("secret")).await.ok();
+        server
     }
 
     fn body(self, secret: &str) -> Value {
@@ -57,15 +57,15 @@ impl Case {
 
     /// The calls of a delivery that nothing disturbs.
     async fn steps(self) -> Vec<Step> {
-        let house = self.house().await;
-        let (tap, sinks) = (house.local.tap(), house.local.sinks());
-        tap.take_calls();
-        sinks.take_calls();
-        house.deliver().await;
-        assert_eq!(house.messages().len(), 1);
+        let server = self.test_server().await;
+        let (proxy, aws_fakes) = (server.local.proxy(), server.local.aws_fakes());
+        proxy.take_calls();
+        aws_fakes.take_calls();
+        server.deliver().await;
+        assert_eq!(server.messages().len(), 1);
         let mut calls: Vec<(Call, bool)> = Vec::new();
-        calls.extend(tap.take_calls().into_iter().map(|call| (call, false)));
-        calls.extend(sinks.take_calls().into_iter().map(|call| (call, true)));
+        calls.extend(proxy.take_calls().into_iter().map(|call| (call, false)));
+        calls.extend(aws_fakes.take_calls().into_iter().map(|call| (call, true)));
         calls.sort_by_key(|(call, _)| call.at);
         let (mut tables, mut providers) = (0, 0);
         let step = |(call, is_provider): (Call, bool)| {
@@ -99,24 +99,26 @@ pub(super) fn same_content(messages: &[Message]) -> bool {
 
 /// Delivers until this call is cut off or has lost its answer, and ends there: nothing that would
 /// follow happens.
-async fn deliver_until(house: &House, step: &Step, kind: Kind) {
-    let (tap, sinks) = (house.local.tap(), house.local.sinks());
-    tap.take_calls();
-    sinks.take_calls();
+async fn deliver_until(server: &TestServer, step: &Step, kind: FaultKind) {
+    let (proxy, aws_fakes) = (server.local.proxy(), server.local.aws_fakes());
+    proxy.take_calls();
+    aws_fakes.take_calls();
     let fault = Fault::new(kind).by("Deliver").nth(step.nth);
     if step.is_provider {
-        sinks.inject(fault);
+        aws_fakes.inject(fault);
     } else {
-        tap.inject(fault);
+        proxy.inject(fault);
     }
     // Whatever is quicker than we are gets nowhere.
-    let late = Fault::new(Kind::Cut).by("Deliver").nth(step.tables + 1);
-    tap.inject(late.times(u64::MAX));
+    let late = Fault::new(FaultKind::Cut)
+        .by("Deliver")
+        .nth(step.tables + 1);
+    proxy.inject(late.times(u64::MAX));
     let met = || {
         let calls = if step.is_provider {
-            sinks.calls()
+            aws_fakes.calls()
         } else {
-            tap.calls()
+            proxy.calls()
         };
         let count = calls.iter().filter(|call| call.caller == "Deliver").count();
         u64::try_from(count).unwrap() >= step.nth
@@ -129,10 +131,10 @@ async fn deliver_until(house: &House, step: &Step, kind: Kind) {
     tokio::select! {
         biased;
         () = end => {}
-        _ = house.deliver() => panic!("it has ended by itself"),
+        _ = server.deliver() => panic!("it has ended by itself"),
     }
-    tap.calm();
-    sinks.calm();
+    proxy.clear_faults();
+    aws_fakes.clear_faults();
 }
 
 /// Ends a delivery in each of its calls, before and after it is done. Says how many messages
@@ -140,11 +142,11 @@ async fn deliver_until(house: &House, step: &Step, kind: Kind) {
 async fn every_end(case: Case) -> Vec<String> {
     let mut told = Vec::new();
     for step in case.steps().await {
-        for (when, kind) in [("before", Kind::Cut), ("after", Kind::LostAnswer)] {
-            let house = case.house().await;
-            deliver_until(&house, &step, kind).await;
-            ticks(&house, 6, 10 * MINUTE).await;
-            let messages = house.messages();
+        for (when, kind) in [("before", FaultKind::Cut), ("after", FaultKind::LostAnswer)] {
+            let server = case.test_server().await;
+            deliver_until(&server, &step, kind).await;
+            ticks(&server, 6, 10 * MINUTE).await;
+            let messages = server.messages();
             assert!(same_content(&messages), "{when} {step:?}: {messages:?}");
             told.push(format!("{} {when} {}", messages.len(), step.operation));
         }
@@ -157,23 +159,23 @@ async fn every_fault(case: Case) -> Vec<String> {
     let mut told = Vec::new();
     for step in case.steps().await {
         for kind in [
-            Kind::Throttle,
-            Kind::InternalError,
-            Kind::Cut,
-            Kind::LostAnswer,
+            FaultKind::Throttle,
+            FaultKind::InternalError,
+            FaultKind::Cut,
+            FaultKind::LostAnswer,
         ] {
-            let house = case.house().await;
+            let server = case.test_server().await;
             let fault = Fault::new(kind).by("Deliver").nth(step.nth);
-            let (tap, sinks) = (house.local.tap(), house.local.sinks());
+            let (proxy, aws_fakes) = (server.local.proxy(), server.local.aws_fakes());
             if step.is_provider {
-                sinks.inject(fault);
+                aws_fakes.inject(fault);
             } else {
-                tap.inject(fault);
+                proxy.inject(fault);
             }
-            house.deliver().await;
-            assert_eq!(tap.pending_faults() + sinks.pending_faults(), 0);
-            ticks(&house, 6, 10 * MINUTE).await;
-            let messages = house.messages();
+            server.deliver().await;
+            assert_eq!(proxy.pending_faults() + aws_fakes.pending_faults(), 0);
+            ticks(&server, 6, 10 * MINUTE).await;
+            let messages = server.messages();
             assert!(same_content(&messages), "{kind:?} {step:?}: {messages:?}");
             if messages.len() != 1 {
                 told.push(format!("{} {kind:?} {}", messages.len(), step.operation));

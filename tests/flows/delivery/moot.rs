@@ -7,12 +7,12 @@
 use std::time::Duration;
 
 use gatehouse_local::outbox::Message;
-use kit::House;
+use test_support::TestServer;
 
 use crate::flows::{
     mailbox::{
-        MAIL_STAGE, ask, code, confirm, house, link, mail_to, session, stand, statuses,
-        submit_code, text_to, ticks, with_proof,
+        MAIL_STAGE, ask, code, confirm, link, mail_to, session, stand, statuses, submit_code,
+        test_server, text_to, ticks, with_proof,
     },
     support::assert_people,
 };
@@ -22,19 +22,19 @@ const NUMBER: &str = "447400123456";
 
 /// A house whose session has got one message, and has called for another that still waits; and
 /// that first message.
-async fn waiting(body: impl Fn(i64) -> serde_json::Value) -> (House, String, Message) {
-    let house = house(&[]).await;
-    let sid = session(&house, &body(1)).await;
-    house.deliver().await;
-    let message = house.messages().pop().unwrap();
-    house.local.outbox().clear();
-    ask(&house, &body(2)).await.ok();
-    lose_the_bell(&house).await;
-    (house, sid, message)
+async fn waiting(body: impl Fn(i64) -> serde_json::Value) -> (TestServer, String, Message) {
+    let server = test_server(&[]).await;
+    let sid = session(&server, &body(1)).await;
+    server.deliver().await;
+    let message = server.messages().pop().unwrap();
+    server.local.outbox().clear();
+    ask(&server, &body(2)).await.ok();
+    lose_the_bell(&server).await;
+    (server, sid, message)
 }
 
-async fn lose_the_bell(house: &House) {
-    assert_eq!(house.local.skip_stream().await.unwrap(), 1);
+async fn lose_the_bell(server: &TestServer) {
+    assert_eq!(server.local.skip_stream().await.unwrap(), 1);
 }
 
 fn a_mail(attempt: i64) -> serde_json::Value {
@@ -45,124 +45,124 @@ fn a_text(attempt: i64) -> serde_json::Value {
     text_to(NUMBER, "secret", attempt)
 }
 
-async fn tick(house: &House) {
-    ticks(house, 1, Duration::from_mins(1)).await;
+async fn tick(server: &TestServer) {
+    ticks(server, 1, Duration::from_mins(1)).await;
 }
 
 #[tokio::test]
 async fn a_lost_doorbell_delays_a_message_and_loses_none() {
     for body in [a_mail(1), a_text(1)] {
-        let house = house(&[]).await;
-        ask(&house, &body).await.ok();
-        lose_the_bell(&house).await;
-        assert!(house.messages().is_empty());
-        tick(&house).await;
-        tick(&house).await;
-        assert_eq!(house.messages().len(), 1);
+        let server = test_server(&[]).await;
+        ask(&server, &body).await.ok();
+        lose_the_bell(&server).await;
+        assert!(server.messages().is_empty());
+        tick(&server).await;
+        tick(&server).await;
+        assert_eq!(server.messages().len(), 1);
     }
 }
 
 /// The control of what follows: a second message of a session that goes on is sent.
 #[tokio::test]
 async fn a_message_that_waits_is_sent_if_its_session_goes_on() {
-    let (house, _, _) = waiting(a_mail).await;
-    tick(&house).await;
-    assert_eq!(house.messages().len(), 1);
-    let (house, _, _) = waiting(a_text).await;
-    tick(&house).await;
-    assert_eq!(house.messages().len(), 1);
+    let (server, _, _) = waiting(a_mail).await;
+    tick(&server).await;
+    assert_eq!(server.messages().len(), 1);
+    let (server, _, _) = waiting(a_text).await;
+    tick(&server).await;
+    assert_eq!(server.messages().len(), 1);
 }
 
 #[tokio::test]
 async fn no_message_is_sent_for_a_session_that_has_expired() {
-    let house = house(&[]).await;
+    let server = test_server(&[]).await;
     for (number, body) in [a_mail, a_text].iter().enumerate() {
-        ask(&house, &body(1)).await.ok();
-        assert_eq!(house.deliver().await, 1, "{number}");
+        ask(&server, &body(1)).await.ok();
+        assert_eq!(server.deliver().await, 1, "{number}");
     }
-    house.local.outbox().clear();
-    house.advance(Duration::from_hours(24) - Duration::from_mins(1));
+    server.local.outbox().clear();
+    server.advance(Duration::from_hours(24) - Duration::from_mins(1));
     for body in [a_mail, a_text] {
-        ask(&house, &body(2)).await.ok();
-        lose_the_bell(&house).await;
+        ask(&server, &body(2)).await.ok();
+        lose_the_bell(&server).await;
     }
     // The rows are a minute old; the sessions are over.
-    tick(&house).await;
-    assert!(house.messages().is_empty());
-    assert!(!statuses(&house).contains_key("queued"));
+    tick(&server).await;
+    assert!(server.messages().is_empty());
+    assert!(!statuses(&server).contains_key("queued"));
 }
 
 #[tokio::test]
 async fn no_message_is_sent_for_an_address_that_is_validated_or_spent() {
-    let (house, sid, mail) = waiting(a_mail).await;
-    assert_eq!(confirm(&house, &link(&mail)).await.status, 200);
-    tick(&house).await;
-    assert!(house.messages().is_empty(), "validated");
+    let (server, sid, mail) = waiting(a_mail).await;
+    assert_eq!(confirm(&server, &link(&mail)).await.status, 200);
+    tick(&server).await;
+    assert!(server.messages().is_empty(), "validated");
 
-    let (house, spent, mail) = waiting(a_mail).await;
+    let (server, spent, mail) = waiting(a_mail).await;
     assert_eq!(spent, sid);
-    assert_eq!(confirm(&house, &link(&mail)).await.status, 200);
+    assert_eq!(confirm(&server, &link(&mail)).await.status, 200);
     let body = with_proof("alice", MAIL_STAGE, &spent, "secret");
-    house.register(&body).await.ok();
-    tick(&house).await;
-    assert!(house.messages().is_empty(), "spent");
+    server.register(&body).await.ok();
+    tick(&server).await;
+    assert!(server.messages().is_empty(), "spent");
 
-    let (house, sid, text) = waiting(a_text).await;
-    let reply = submit_code(&house, &sid, "secret", &code(&text)).await;
+    let (server, sid, text) = waiting(a_text).await;
+    let reply = submit_code(&server, &sid, "secret", &code(&text)).await;
     reply.ok();
-    tick(&house).await;
-    assert!(house.messages().is_empty(), "validated by text");
+    tick(&server).await;
+    assert!(server.messages().is_empty(), "validated by text");
 }
 
 #[tokio::test]
 async fn no_message_is_sent_once_its_receiver_has_said_that_it_was_not_them() {
-    let (house, _, mail) = waiting(a_mail).await;
+    let (server, _, mail) = waiting(a_mail).await;
     let refusal = format!("{}&action=refuse", link(&mail));
-    assert_eq!(confirm(&house, &refusal).await.status, 200);
-    tick(&house).await;
-    assert!(house.messages().is_empty());
-    assert!(!statuses(&house).contains_key("queued"));
+    assert_eq!(confirm(&server, &refusal).await.status, 200);
+    tick(&server).await;
+    assert!(server.messages().is_empty());
+    assert!(!statuses(&server).contains_key("queued"));
 }
 
 #[tokio::test]
 async fn no_message_is_sent_for_a_session_that_has_begun_anew() {
-    let (house, sid, mail) = waiting(a_mail).await;
+    let (server, sid, mail) = waiting(a_mail).await;
     let refusal = format!("{}&action=refuse", link(&mail));
-    assert_eq!(confirm(&house, &refusal).await.status, 200);
+    assert_eq!(confirm(&server, &refusal).await.status, 200);
     // Under the same id, with other links; the message of the session before still waits.
-    assert_eq!(session(&house, &a_mail(3)).await, sid);
-    lose_the_bell(&house).await;
-    tick(&house).await;
-    let messages = house.messages();
+    assert_eq!(session(&server, &a_mail(3)).await, sid);
+    lose_the_bell(&server).await;
+    tick(&server).await;
+    let messages = server.messages();
     assert_eq!(messages.len(), 1);
     assert_ne!(link(&messages[0]), link(&mail));
-    assert_eq!(confirm(&house, &link(&mail)).await.status, 400);
-    assert_eq!(confirm(&house, &link(&messages[0])).await.status, 200);
+    assert_eq!(confirm(&server, &link(&mail)).await.status, 400);
+    assert_eq!(confirm(&server, &link(&messages[0])).await.status, 200);
     let body = with_proof("alice", MAIL_STAGE, &sid, "secret");
-    house.register(&body).await.ok();
-    assert_eq!(statuses(&house)["sent"], 2, "{:?}", statuses(&house));
+    server.register(&body).await.ok();
+    assert_eq!(statuses(&server)["sent"], 2, "{:?}", statuses(&server));
 }
 
 /// Five wrong guesses burn the codes so far. One that has not been sent yet is of no use either.
 #[tokio::test]
 async fn _3pid_48_a_code_that_is_burned_before_it_is_sent_is_not_sent() {
-    let (house, sid, text) = waiting(a_text).await;
+    let (server, sid, text) = waiting(a_text).await;
     let wrong = if code(&text) == "000000" {
         "000001"
     } else {
         "000000"
     };
     for _ in 0..5 {
-        let reply = submit_code(&house, &sid, "secret", wrong).await;
+        let reply = submit_code(&server, &sid, "secret", wrong).await;
         reply.error(400, "M_TOKEN_INCORRECT");
     }
-    ask(&house, &a_text(3)).await.ok();
-    lose_the_bell(&house).await;
-    tick(&house).await;
-    let messages = house.messages();
+    ask(&server, &a_text(3)).await.ok();
+    lose_the_bell(&server).await;
+    tick(&server).await;
+    let messages = server.messages();
     assert_eq!(messages.len(), 1, "the third alone: {messages:?}");
-    let reply = submit_code(&house, &sid, "secret", &code(&messages[0])).await;
+    let reply = submit_code(&server, &sid, "secret", &code(&messages[0])).await;
     reply.ok();
-    assert_eq!(statuses(&house), stand(&[("moot", 1), ("sent", 2)]));
-    assert_people(&house, &[]);
+    assert_eq!(statuses(&server), stand(&[("moot", 1), ("sent", 2)]));
+    assert_people(&server, &[]);
 }

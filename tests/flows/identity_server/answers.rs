@@ -12,7 +12,7 @@ use super::{
 type Answer = (&'static str, String);
 
 /// When every session there was validated.
-const VALIDATED: i64 = kit::NOW;
+const VALIDATED: i64 = test_support::NOW;
 
 #[derive(Default)]
 pub(super) struct Knowledge {

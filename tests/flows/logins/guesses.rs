@@ -3,7 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use http::Request;
-use kit::{House, PASSWORD, Reply};
+use test_support::{PASSWORD, Reply, TestServer};
 
 use serde_json::{Value, json};
 
@@ -23,62 +23,62 @@ fn elsewhere(number: u8) -> IpAddr {
     [198, 51, 100, number].into()
 }
 
-async fn log_in(house: &House, from: IpAddr, name: &str, password: &str) -> Reply {
+async fn log_in(server: &TestServer, from: IpAddr, name: &str, password: &str) -> Reply {
     let body = login_of(name, password).to_string();
     let request = Request::post(LOGIN).body(body.into_bytes()).unwrap();
-    house.send_from(from, request).await
+    server.send_from(from, request).await
 }
 
 /// Ten guesses from each of ten networks: what all networks together may make.
-async fn exhaust(house: &House, name: &str) {
+async fn exhaust(server: &TestServer, name: &str) {
     for network in 0..10 {
         for _ in 0..10 {
-            let reply = log_in(house, elsewhere(network), name, "wrong").await;
+            let reply = log_in(server, elsewhere(network), name, "wrong").await;
             reply.error(403, "M_FORBIDDEN");
         }
-        let reply = log_in(house, elsewhere(network), name, "wrong").await;
+        let reply = log_in(server, elsewhere(network), name, "wrong").await;
         reply.error(429, "M_LIMIT_EXCEEDED");
     }
 }
 
 #[tokio::test]
 async fn l15_guesses_from_everywhere_are_limited_alike_for_who_is_there_and_who_is_not() {
-    let house = House::with(&[LIMITS]).await;
-    sign_up(&house, "alice").await;
+    let server = TestServer::with(&[LIMITS]).await;
+    sign_up(&server, "alice").await;
     for name in ["alice", "nobody"] {
-        exhaust(&house, name).await;
+        exhaust(&server, name).await;
         let fresh = elsewhere(200);
         for password in ["wrong", PASSWORD] {
-            let reply = log_in(&house, fresh, name, password).await;
+            let reply = log_in(&server, fresh, name, password).await;
             reply.error(429, "M_LIMIT_EXCEEDED");
         }
     }
     // Somebody else is not meant.
-    sign_up(&house, "bob").await;
-    log_in(&house, elsewhere(200), "bob", PASSWORD).await.ok();
+    sign_up(&server, "bob").await;
+    log_in(&server, elsewhere(200), "bob", PASSWORD).await.ok();
     // One more each ten minutes.
-    house.advance(Duration::from_mins(10));
-    let reply = log_in(&house, elsewhere(201), "alice", "wrong").await;
+    server.advance(Duration::from_mins(10));
+    let reply = log_in(&server, elsewhere(201), "alice", "wrong").await;
     reply.error(403, "M_FORBIDDEN");
-    let reply = log_in(&house, elsewhere(202), "alice", "wrong").await;
+    let reply = log_in(&server, elsewhere(202), "alice", "wrong").await;
     reply.error(429, "M_LIMIT_EXCEEDED");
 }
 
 /// Strangers keep nobody out who has logged in from where they are now, in the last thirty days.
 #[tokio::test]
 async fn l15_the_owner_is_let_in_from_a_network_that_is_known() {
-    let house = House::with(&[LIMITS]).await;
-    sign_up(&house, "alice").await;
-    log_in(&house, HOME, "alice", PASSWORD).await.ok();
+    let server = TestServer::with(&[LIMITS]).await;
+    sign_up(&server, "alice").await;
+    log_in(&server, HOME, "alice", PASSWORD).await.ok();
     // A wrong password makes no network known.
-    let reply = log_in(&house, elsewhere(99), "alice", "wrong").await;
+    let reply = log_in(&server, elsewhere(99), "alice", "wrong").await;
     reply.error(403, "M_FORBIDDEN");
-    house.advance(Duration::from_hours(24 * 30 - 1));
-    exhaust(&house, "alice").await;
-    let reply = log_in(&house, elsewhere(99), "alice", PASSWORD).await;
+    server.advance(Duration::from_hours(24 * 30 - 1));
+    exhaust(&server, "alice").await;
+    let reply = log_in(&server, elsewhere(99), "alice", PASSWORD).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
     for _ in 0..3 {
-        log_in(&house, HOME, "alice", PASSWORD).await.ok();
+        log_in(&server, HOME, "alice", PASSWORD).await.ok();
     }
     // What is known of one account is known of no other; nor is bob's network, who was not logged in.
     let body = json!({
@@ -86,30 +86,30 @@ async fn l15_the_owner_is_let_in_from_a_network_that_is_known() {
         "auth": { "type": "m.login.dummy" },
     });
     let request = Request::post(REGISTER).body(body.to_string().into_bytes());
-    house.send_from(HOME, request.unwrap()).await.ok();
-    exhaust_with(&house, "bob").await;
-    let reply = log_in(&house, HOME, "bob", PASSWORD).await;
+    server.send_from(HOME, request.unwrap()).await.ok();
+    exhaust_with(&server, "bob").await;
+    let reply = log_in(&server, HOME, "bob", PASSWORD).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
     // Even there guesses are few, and are told what strangers are told: a neighbour does not learn who
     // logs in from here.
     for _ in 0..10 {
-        let reply = log_in(&house, HOME, "alice", "wrong").await;
+        let reply = log_in(&server, HOME, "alice", "wrong").await;
         reply.error(429, "M_LIMIT_EXCEEDED");
     }
-    let reply = log_in(&house, HOME, "alice", PASSWORD).await;
+    let reply = log_in(&server, HOME, "alice", PASSWORD).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
     // It is the login that makes it known, and for a month.
-    house.advance(Duration::from_hours(24 * 30));
-    exhaust(&house, "alice").await;
-    let reply = log_in(&house, HOME, "alice", PASSWORD).await;
+    server.advance(Duration::from_hours(24 * 30));
+    exhaust(&server, "alice").await;
+    let reply = log_in(&server, HOME, "alice", PASSWORD).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
 }
 
 /// The same from ten networks whose budgets are spent on nobody yet.
-async fn exhaust_with(house: &House, name: &str) {
+async fn exhaust_with(server: &TestServer, name: &str) {
     for network in 100..110 {
         for _ in 0..10 {
-            let reply = log_in(house, elsewhere(network), name, "wrong").await;
+            let reply = log_in(server, elsewhere(network), name, "wrong").await;
             reply.error(403, "M_FORBIDDEN");
         }
     }
@@ -118,40 +118,46 @@ async fn exhaust_with(house: &House, name: &str) {
 /// The table of limits says neither who was guessed nor from where.
 #[tokio::test]
 async fn l15_the_table_of_limits_names_nobody() {
-    let house = House::with(&[LIMITS]).await;
-    sign_up(&house, "alice").await;
-    log_in(&house, HOME, "alice", PASSWORD).await.ok();
-    log_in(&house, elsewhere(1), "alice", "wrong").await;
-    let rows = format!("{:?}", house.local.engine().table("Limits").unwrap());
+    let server = TestServer::with(&[LIMITS]).await;
+    sign_up(&server, "alice").await;
+    log_in(&server, HOME, "alice", PASSWORD).await.ok();
+    log_in(&server, elsewhere(1), "alice", "wrong").await;
+    let rows = format!("{:?}", server.local.engine().table("Limits").unwrap());
     assert!(rows.contains("known-network#") && rows.contains("account-guess#"));
     for word in ["alice", "192.0.2", "198.51"] {
         assert!(!rows.contains(word), "{word}");
     }
 }
 
-async fn post_from(house: &House, from: IpAddr, path: &str, token: &str, body: &Value) -> Reply {
+async fn post_from(
+    server: &TestServer,
+    from: IpAddr,
+    path: &str,
+    token: &str,
+    body: &Value,
+) -> Reply {
     let mut request = Request::post(path);
     if !token.is_empty() {
         request = request.header("authorization", format!("Bearer {token}"));
     }
     let request = request.body(body.to_string().into_bytes()).unwrap();
-    house.send_from(from, request).await
+    server.send_from(from, request).await
 }
 
 /// An account's name and its addresses together are worth no more guesses than one of them.
 #[tokio::test]
 async fn l15_an_accounts_addresses_are_not_worth_a_hundred_guesses_each() {
-    let house = House::with(&[&ADDRESSES[..], &[LIMITS]].concat()).await;
-    sign_up_with(&house, "alice", EMAIL, "alice@example.org").await;
+    let server = TestServer::with(&[&ADDRESSES[..], &[LIMITS]].concat()).await;
+    sign_up_with(&server, "alice", EMAIL, "alice@example.org").await;
     let by_address = |password: &str| {
         json!({
             "type": "m.login.password", "password": password,
             "identifier": { "type": "m.id.thirdparty", "medium": "email", "address": "alice@example.org" },
         })
     };
-    exhaust(&house, "alice").await;
+    exhaust(&server, "alice").await;
     for password in ["wrong", PASSWORD] {
-        let reply = post_from(&house, elsewhere(200), LOGIN, "", &by_address(password)).await;
+        let reply = post_from(&server, elsewhere(200), LOGIN, "", &by_address(password)).await;
         reply.error(429, "M_LIMIT_EXCEEDED");
     }
 }
@@ -159,62 +165,69 @@ async fn l15_an_accounts_addresses_are_not_worth_a_hundred_guesses_each() {
 /// Strangers keep nobody out who signed up, changed the password or set a new one where they are.
 #[tokio::test]
 async fn l15_strangers_keep_nobody_out_who_signed_up_or_set_the_password_there() {
-    let house = House::with(&[&ADDRESSES[..], &[LIMITS]].concat()).await;
+    let server = TestServer::with(&[&ADDRESSES[..], &[LIMITS]].concat()).await;
     let (here, there): (IpAddr, IpAddr) = ([192, 0, 2, 10].into(), [192, 0, 2, 20].into());
     let body = json!({
         "username": "alice", "password": PASSWORD, "auth": { "type": "m.login.dummy" },
     });
-    let alice = post_from(&house, here, REGISTER, "", &body).await.ok();
-    let bob = sign_up_with(&house, "bob", EMAIL, "bob@example.org").await;
-    exhaust(&house, "alice").await;
-    log_in(&house, here, "alice", PASSWORD).await.ok();
-    let reply = log_in(&house, there, "alice", PASSWORD).await;
+    let alice = post_from(&server, here, REGISTER, "", &body).await.ok();
+    let bob = sign_up_with(&server, "bob", EMAIL, "bob@example.org").await;
+    exhaust(&server, "alice").await;
+    log_in(&server, here, "alice", PASSWORD).await.ok();
+    let reply = log_in(&server, there, "alice", PASSWORD).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
     let token = alice["access_token"].as_str().unwrap();
     let auth = password_of("alice", PASSWORD, None);
     let change = with_auth(json!({ "new_password": OTHER }), auth);
-    post_from(&house, there, CHANGE, token, &change).await.ok();
-    log_in(&house, there, "alice", OTHER).await.ok();
+    post_from(&server, there, CHANGE, token, &change).await.ok();
+    log_in(&server, there, "alice", OTHER).await.ok();
 
-    exhaust_with(&house, "bob").await;
-    let reply = log_in(&house, there, "bob", PASSWORD).await;
+    exhaust_with(&server, "bob").await;
+    let reply = log_in(&server, there, "bob", PASSWORD).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
-    let asked = ask_reset(&house, EMAIL, "bob@example.org", "reset").await;
-    asked.validate(&house).await;
+    let asked = ask_reset(&server, EMAIL, "bob@example.org", "reset").await;
+    asked.validate(&server).await;
     let mut body = asked.attempt(None);
     body["new_password"] = OTHER.into();
-    post_from(&house, there, CHANGE, "", &body).await.ok();
-    log_in(&house, there, "bob", OTHER).await.ok();
-    assert!(!bob.is_alive(&house).await);
+    post_from(&server, there, CHANGE, "", &body).await.ok();
+    log_in(&server, there, "bob", OTHER).await.ok();
+    assert!(!bob.is_alive(&server).await);
 }
 
 /// A stolen token guesses from many networks hardly more than from one; who has none spends nothing
 /// of that.
 #[tokio::test]
 async fn l15_a_stolen_token_does_not_guess_from_one_network_after_another() {
-    let house = House::with(&[LIMITS]).await;
-    let alice = sign_up(&house, "alice").await;
+    let server = TestServer::with(&[LIMITS]).await;
+    let alice = sign_up(&server, "alice").await;
     let guess = |password: &str| {
         let auth = password_of("alice", password, None);
         with_auth(json!({ "new_password": OTHER }), auth)
     };
     // The form of a token is no secret.
-    let elsewhere_too = House::new().await;
+    let elsewhere_too = TestServer::new().await;
     sign_up(&elsewhere_too, "bob").await;
     let forged = sign_up(&elsewhere_too, "alice").await.token;
     assert_ne!(forged, alice.token);
     for network in 0..120 {
-        let reply = post_from(&house, elsewhere(network), CHANGE, &forged, &guess("wrong")).await;
+        let reply = post_from(
+            &server,
+            elsewhere(network),
+            CHANGE,
+            &forged,
+            &guess("wrong"),
+        )
+        .await;
         reply.error(401, "M_UNKNOWN_TOKEN");
     }
     for network in 0..100 {
         let body = guess("wrong");
-        let reply = post_from(&house, elsewhere(network), CHANGE, &alice.token, &body).await;
+        let reply = post_from(&server, elsewhere(network), CHANGE, &alice.token, &body).await;
         reply.refused("M_FORBIDDEN");
     }
     for password in ["wrong", PASSWORD] {
         let reply = post_from(
-            &house,
+            &server,
             elsewhere(200),
             CHANGE,
             &alice.token,
@@ -223,10 +236,10 @@ async fn l15_a_stolen_token_does_not_guess_from_one_network_after_another() {
         .await;
         reply.error(429, "M_LIMIT_EXCEEDED");
     }
-    log_in(&house, HOME, "alice", PASSWORD).await.ok();
-    house.advance(Duration::from_mins(10));
+    log_in(&server, HOME, "alice", PASSWORD).await.ok();
+    server.advance(Duration::from_mins(10));
     let reply = post_from(
-        &house,
+        &server,
         elsewhere(201),
         CHANGE,
         &alice.token,
@@ -239,10 +252,10 @@ async fn l15_a_stolen_token_does_not_guess_from_one_network_after_another() {
 /// What nothing is hashed for is no guess: a repeat of a finished request, an incomplete attempt.
 #[tokio::test]
 async fn l15_what_nothing_is_hashed_for_spends_no_guess() {
-    let house = House::with(&[LIMITS]).await;
-    let alice = sign_up(&house, "alice").await;
+    let server = TestServer::with(&[LIMITS]).await;
+    let alice = sign_up(&server, "alice").await;
     let wish = json!({ "new_password": OTHER });
-    let (_, session) = alice.begin(&house, CHANGE, &wish).await;
+    let (_, session) = alice.begin(&server, CHANGE, &wish).await;
     for auth in [
         json!({ "type": "m.login.password", "session": session }),
         json!({ "type": "m.login.password", "session": session, "password": "x" }),
@@ -250,28 +263,28 @@ async fn l15_what_nothing_is_hashed_for_spends_no_guess() {
     ] {
         for _ in 0..12 {
             let body = with_auth(wish.clone(), auth.clone());
-            let reply = alice.post(&house, CHANGE, &body).await;
+            let reply = alice.post(&server, CHANGE, &body).await;
             reply.refused("M_MISSING_PARAM");
         }
     }
     let last = with_auth(wish, password_of("alice", PASSWORD, Some(&session)));
-    house.advance(Duration::from_mins(1));
+    server.advance(Duration::from_mins(1));
     for _ in 0..12 {
-        alice.post(&house, CHANGE, &last).await.ok();
+        alice.post(&server, CHANGE, &last).await.ok();
     }
     // Nor does a guess too many keep the answer back.
     let (_, other) = alice
-        .begin(&house, CHANGE, &json!({ "new_password": PASSWORD }))
+        .begin(&server, CHANGE, &json!({ "new_password": PASSWORD }))
         .await;
     let wrong = password_of("alice", "wrong", Some(&other));
     let wrong = with_auth(json!({ "new_password": PASSWORD }), wrong);
     for _ in 0..10 {
         alice
-            .post(&house, CHANGE, &wrong)
+            .post(&server, CHANGE, &wrong)
             .await
             .refused("M_FORBIDDEN");
     }
-    let reply = alice.post(&house, CHANGE, &wrong).await;
+    let reply = alice.post(&server, CHANGE, &wrong).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
-    alice.post(&house, CHANGE, &last).await.ok();
+    alice.post(&server, CHANGE, &last).await.ok();
 }

@@ -8,13 +8,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use clap::Parser;
 use gatehouse_admin::{Admin, environment::Environment};
-use gatehouse_local::sinks::KEY_RING;
-use kit::{House, NOW};
+use gatehouse_local::aws_fakes::KEY_RING;
 use serde_json::{Value, json};
 use shared::{
     clock::SystemClock,
     secrets::{KeyRing, Secret},
 };
+use test_support::{NOW, TestServer};
 
 use crate::flows::addresses::{MAIL, SMS};
 
@@ -41,18 +41,18 @@ fn states(report: &Value) -> BTreeMap<String, Vec<String>> {
 }
 
 /// A house of this time, or its clock would be found wrong.
-fn now(house: &House) -> Admin {
+fn now(server: &TestServer) -> Admin {
     Admin {
         clock: Arc::new(SystemClock),
-        ..house.admin()
+        ..server.admin()
     }
 }
 
 #[tokio::test]
-async fn a_house_as_the_template_makes_it_is_well_and_what_cannot_be_asked_is_skipped() {
-    let house = House::with(&[MAIL, SMS]).await;
-    house.registration_token(&[]).await;
-    let (report, well) = examine(&now(&house)).await;
+async fn doctor_reports_a_new_deployment_as_well_and_skips_what_it_cannot_ask() {
+    let server = TestServer::with(&[MAIL, SMS]).await;
+    server.registration_token(&[]).await;
+    let (report, well) = examine(&now(&server)).await;
     assert!(well, "{report:#}");
     let states = states(&report);
     for (name, state) in &states {
@@ -63,7 +63,7 @@ async fn a_house_as_the_template_makes_it_is_well_and_what_cannot_be_asked_is_sk
             );
         }
     }
-    let tables = house.local.config().tables.clone();
+    let tables = server.local.config().tables.clone();
     for table in ["accounts", "uia-sessions", "limits", "proofs", "outbox"] {
         assert_eq!(
             states[&format!("table {tables}-{table}")][0],
@@ -85,13 +85,13 @@ async fn a_house_as_the_template_makes_it_is_well_and_what_cannot_be_asked_is_sk
 
 #[tokio::test]
 async fn another_secret_is_found_out_and_the_previous_one_named() {
-    let house = House::new().await;
-    house.registration_token(&[]).await;
+    let server = TestServer::new().await;
+    server.registration_token(&[]).await;
     let root = |byte: u8| Secret::new(vec![byte; 32]);
     let found = async |keys: KeyRing| {
         let admin = Admin {
             keys,
-            ..now(&house)
+            ..now(&server)
         };
         let (report, well) = examine(&admin).await;
         (
@@ -104,20 +104,20 @@ async fn another_secret_is_found_out_and_the_previous_one_named() {
     // A second token, made under that one, and then both rings at once.
     let other = Admin {
         keys: KeyRing::new(root(9), None),
-        ..now(&house)
+        ..now(&server)
     };
     let cli = ["gatehouse-admin", "registration-tokens", "create"];
     let cli = gatehouse_admin::Cli::try_parse_from(cli).unwrap();
     other.run(&cli.command).await.unwrap();
     let (mixed, well) = found(KeyRing::new(root(8), Some(root(9)))).await;
     assert_eq!((mixed, well), (vec!["fail".to_owned()], false));
-    let own = house.local.config().keys.clone();
+    let own = server.local.config().keys.clone();
     assert_eq!(found(own).await.0, ["fail"]);
-    house.past_the_functions(
+    server.past_the_functions(
         "DeleteItem",
         &json!({
-            "TableName": format!("{}-accounts", house.local.config().tables),
-            "Key": { "pk": { "S": "REGTOKENS" }, "sk": { "S": first_token(&house) } },
+            "TableName": format!("{}-accounts", server.local.config().tables),
+            "Key": { "pk": { "S": "REGTOKENS" }, "sk": { "S": first_token(&server) } },
         }),
     );
     let (old, well) = found(KeyRing::new(root(8), Some(root(9)))).await;
@@ -125,12 +125,12 @@ async fn another_secret_is_found_out_and_the_previous_one_named() {
 }
 
 /// The one in the list of registration tokens that this house's own secret made.
-fn first_token(house: &House) -> String {
-    let rows = house.local.engine().table("Accounts").unwrap().into_iter();
+fn first_token(server: &TestServer) -> String {
+    let rows = server.local.engine().table("Accounts").unwrap().into_iter();
     let mut hashes = rows
         .filter(|row| row["pk"]["S"] == "REGTOKENS")
         .map(|row| row["sk"]["S"].as_str().unwrap().to_owned());
-    let keys = &house.local.config().keys;
+    let keys = &server.local.config().keys;
     hashes
         .find(|hash| keys.generation_of(hash).is_some())
         .unwrap()
@@ -139,8 +139,8 @@ fn first_token(house: &House) -> String {
 /// The operator has the name of the secret, and its permission, not what is in it.
 #[tokio::test]
 async fn the_secret_of_the_functions_is_read_where_they_read_it() {
-    let house = House::new().await;
-    let aws = house.local.aws("admin");
+    let server = TestServer::new().await;
+    let aws = server.local.aws("admin");
     let aws = aws.sdk_config(aws.endpoints.secrets_manager.as_deref());
     let of = |settings: [(&str, &str); 2]| {
         let settings = settings.iter();
@@ -152,7 +152,7 @@ async fn the_secret_of_the_functions_is_read_where_they_read_it() {
     assert!(refused.to_string().contains("refuses"), "{refused}");
     let root = "0123456789abcdef0123456789abcdef";
     let secret = json!({ "current": root, "next": "f".repeat(32) }).to_string();
-    house.local.sinks().keep_secret(&secret);
+    server.local.aws_fakes().keep_secret(&secret);
     let found = named.with_secrets(&aws).await.unwrap();
     assert_eq!(found.get("GATEHOUSE_SECRET").as_deref(), Some(root));
     assert_eq!(found.names().count(), 3);
@@ -163,16 +163,16 @@ async fn the_secret_of_the_functions_is_read_where_they_read_it() {
 
 #[tokio::test]
 async fn tables_that_are_missing_or_otherwise_are_found() {
-    let house = House::new().await;
-    let tables = house.local.config().tables.clone();
+    let server = TestServer::new().await;
+    let tables = server.local.config().tables.clone();
     let delete = json!({ "TableName": format!("{tables}-proofs") });
-    house.past_the_functions("DeleteTable", &delete);
+    server.past_the_functions("DeleteTable", &delete);
     let off = json!({
         "TableName": format!("{tables}-limits"),
         "TimeToLiveSpecification": { "AttributeName": "ttl", "Enabled": false },
     });
-    house.past_the_functions("UpdateTimeToLive", &off);
-    let (report, well) = examine(&now(&house)).await;
+    server.past_the_functions("UpdateTimeToLive", &off);
+    let (report, well) = examine(&now(&server)).await;
     assert!(!well);
     let states = states(&report);
     assert_eq!(states[&format!("table {tables}-proofs")], ["fail"]);
@@ -181,13 +181,13 @@ async fn tables_that_are_missing_or_otherwise_are_found() {
 
 #[tokio::test]
 async fn settings_and_a_clock_that_are_wrong_are_found() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let with = |settings: &[(&str, &str)]| {
         let settings = settings.iter();
         let own = settings.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Admin {
             environment: Environment::of(own),
-            ..now(&house)
+            ..now(&server)
         }
     };
     let secret = ("GATEHOUSE_SECRET", "0123456789abcdef0123456789abcdef");
@@ -210,7 +210,7 @@ async fn settings_and_a_clock_that_are_wrong_are_found() {
     assert_eq!(of(&faults).await, ["fail", "fail"]);
 
     // The tests' own time is not the world's.
-    assert_eq!(house.admin().clock.now().0, NOW);
-    let (report, _) = examine(&house.admin()).await;
+    assert_eq!(server.admin().clock.now().0, NOW);
+    let (report, _) = examine(&server.admin()).await;
     assert_eq!(states(&report)["clock"], ["fail"], "{report:#}");
 }

@@ -6,10 +6,10 @@
 
 use std::{fmt::Write, path::PathBuf, sync::Arc};
 
-use gatehouse_local::tap::{Fault, Kind};
-use kit::{House, NOW};
+use gatehouse_local::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use test_support::{NOW, TestServer};
 
 use crate::{
     api::support::rows_of,
@@ -45,9 +45,9 @@ impl File {
     }
 
     /// What the command says of it, and whether all was well.
-    async fn import(&self, house: &House, options: &[&str]) -> (Value, bool) {
+    async fn import(&self, server: &TestServer, options: &[&str]) -> (Value, bool) {
         let all = [&["users", "import", self.path()], options].concat();
-        let report = run_operator(house, &all).await.unwrap();
+        let report = run_operator(server, &all).await.unwrap();
         (report.json, !report.failed)
     }
 }
@@ -60,8 +60,8 @@ fn tally(report: &Value) -> (u64, u64, Vec<u64>) {
     (number("new"), number("imported_before"), lines.collect())
 }
 
-fn phc_of(house: &House, name: &str) -> String {
-    let rows = rows_of(house, name).into_iter();
+fn phc_of(server: &TestServer, name: &str) -> String {
+    let rows = rows_of(server, name).into_iter();
     let mut passwords = rows.filter(|(sk, _)| sk == "PW");
     let (_, row) = passwords.next().unwrap();
     row["phc"]["S"].as_str().unwrap().to_owned()
@@ -69,7 +69,7 @@ fn phc_of(house: &House, name: &str) -> String {
 
 #[tokio::test]
 async fn users_come_with_their_passwords_and_addresses_and_the_first_login_makes_a_hash_of_ours() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let file = File::new(
         "users.csv",
         &format!(
@@ -80,10 +80,10 @@ async fn users_come_with_their_passwords_and_addresses_and_the_first_login_makes
              dave,{BCRYPT},dave@example.org 1714564800,,,true,\n"
         ),
     );
-    let (report, well) = file.import(&house, &[]).await;
+    let (report, well) = file.import(&server, &[]).await;
     assert!(well, "{report}");
     assert_eq!(tally(&report), (4, 0, vec![]));
-    let shown = async |name: &str| house.admin_run(&["users", "show", name]).await.unwrap();
+    let shown = async |name: &str| server.admin_run(&["users", "show", name]).await.unwrap();
     let alice = shown("alice").await;
     assert_eq!(
         (&alice["created"], &alice["imported"]),
@@ -93,8 +93,8 @@ async fn users_come_with_their_passwords_and_addresses_and_the_first_login_makes
     assert_eq!(shown("bob").await["password"]["scheme"], "pbkdf2-sha256");
     assert_eq!(shown("carol").await["password"], Value::Null);
     assert_eq!(shown("dave").await["status"], "deactivated");
-    let all = claims(&house);
-    assert_eq!(all.len(), owned(&house).len());
+    let all = claims(&server);
+    assert_eq!(all.len(), owned(&server).len());
     assert_eq!(
         all.values().collect::<Vec<_>>(),
         ["alice", "alice", "alice"]
@@ -102,60 +102,60 @@ async fn users_come_with_their_passwords_and_addresses_and_the_first_login_makes
 
     for (name, imported) in [("alice", BCRYPT), ("bob", PBKDF2)] {
         for wrong in ["", OTHER, "ostrich lamp 8 quarrel "] {
-            try_login(&house, name, wrong)
+            try_login(&server, name, wrong)
                 .await
                 .error(403, "M_FORBIDDEN");
         }
-        assert_eq!(phc_of(&house, name), imported);
-        log_in(&house, name, OSTRICH).await;
-        let ours = phc_of(&house, name);
+        assert_eq!(phc_of(&server, name), imported);
+        log_in(&server, name, OSTRICH).await;
+        let ours = phc_of(&server, name);
         assert!(ours.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{ours}");
-        log_in(&house, name, OSTRICH).await;
-        assert_eq!(phc_of(&house, name), ours);
+        log_in(&server, name, OSTRICH).await;
+        assert_eq!(phc_of(&server, name), ours);
     }
     let by_address = json!({
         "type": "m.login.password",
         "identifier": { "type": "m.id.thirdparty", "medium": "email", "address": "ALICE@example.org" },
         "password": OSTRICH,
     });
-    house
+    server
         .post("/_matrix/client/v3/login", &by_address)
         .await
         .ok();
     for name in ["carol", "dave"] {
-        try_login(&house, name, OSTRICH)
+        try_login(&server, name, OSTRICH)
             .await
             .error(403, "M_FORBIDDEN");
         let taken =
             json!({ "username": name, "password": OTHER, "auth": { "type": "m.login.dummy" } });
-        house.register(&taken).await.error(400, "M_USER_IN_USE");
+        server.register(&taken).await.error(400, "M_USER_IN_USE");
     }
     // Once more: whatever has become of them since, they are left alone.
-    let (report, well) = file.import(&house, &[]).await;
+    let (report, well) = file.import(&server, &[]).await;
     assert!(well);
     assert_eq!(tally(&report), (0, 4, vec![]));
-    log_in(&house, "alice", OSTRICH).await;
+    log_in(&server, "alice", OSTRICH).await;
 }
 
 /// The password stage knows an imported hash too, and a new password takes its place.
 #[tokio::test]
 async fn uia_40_an_imported_password_proves_whose_it_is() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let line = json!({ "localpart": "alice", "password_hash": BCRYPT }).to_string();
-    File::new("users.jsonl", &line).import(&house, &[]).await;
+    File::new("users.jsonl", &line).import(&server, &[]).await;
     let reset = json!({ "new_password": OTHER });
-    let device = Device::of(&try_login(&house, "alice", OSTRICH).await.ok());
+    let device = Device::of(&try_login(&server, "alice", OSTRICH).await.ok());
     // As the first login left it, and as it was before.
     for _ in 0..2 {
         let wrong = with_auth(reset.clone(), password_of("alice", "wrong", None));
         device
-            .post(&house, CHANGE, &wrong)
+            .post(&server, CHANGE, &wrong)
             .await
             .refused("M_FORBIDDEN");
-        house.past_the_functions(
+        server.past_the_functions(
             "UpdateItem",
             &json!({
-                "TableName": format!("{}-accounts", house.local.config().tables),
+                "TableName": format!("{}-accounts", server.local.config().tables),
                 "Key": { "pk": { "S": "USER#alice" }, "sk": { "S": "PW" } },
                 "UpdateExpression": "SET phc = :phc",
                 "ExpressionAttributeValues": { ":phc": { "S": BCRYPT } },
@@ -163,28 +163,28 @@ async fn uia_40_an_imported_password_proves_whose_it_is() {
         );
     }
     let right = with_auth(reset, password_of("alice", OSTRICH, None));
-    device.post(&house, CHANGE, &right).await.ok();
-    assert!(phc_of(&house, "alice").starts_with("$argon2id$"));
-    log_in(&house, "alice", OTHER).await;
+    device.post(&server, CHANGE, &right).await.ok();
+    assert!(phc_of(&server, "alice").starts_with("$argon2id$"));
+    log_in(&server, "alice", OTHER).await;
 }
 
 #[tokio::test]
 async fn a_pepper_of_the_other_server_is_a_setting_and_in_no_row() {
-    let house = House::with(&[PEPPER]).await;
+    let server = TestServer::with(&[PEPPER]).await;
     let file = File::new(
         "users.csv",
         &format!("localpart,password_hash\nalice,{PEPPERED}\nbob,{BCRYPT}\n"),
     );
-    let (_, well) = file.import(&house, &["--peppered"]).await;
+    let (_, well) = file.import(&server, &["--peppered"]).await;
     assert!(well);
-    assert!(!house.dump().contains(PEPPER.1));
+    assert!(!server.dump().contains(PEPPER.1));
     // Not made with the pepper, whatever the operator says.
-    try_login(&house, "bob", OSTRICH)
+    try_login(&server, "bob", OSTRICH)
         .await
         .error(403, "M_FORBIDDEN");
-    log_in(&house, "alice", OSTRICH).await;
-    log_in(&house, "alice", OSTRICH).await;
-    let plain = House::new().await;
+    log_in(&server, "alice", OSTRICH).await;
+    log_in(&server, "alice", OSTRICH).await;
+    let plain = TestServer::new().await;
     let all = ["users", "import", file.path(), "--peppered"];
     let refused = plain.admin_run(&all).await.unwrap_err().to_string();
     assert!(refused.contains("GATEHOUSE_IMPORTED_PEPPER"), "{refused}");
@@ -192,8 +192,8 @@ async fn a_pepper_of_the_other_server_is_a_setting_and_in_no_row() {
 
 #[tokio::test]
 async fn a_file_with_a_fault_changes_nothing_and_every_fault_is_told_with_its_line() {
-    let house = House::new().await;
-    let before = house.dump();
+    let server = TestServer::new().await;
+    let before = server.dump();
     let hostile = [
         "$2b$31$.LsJnLhDQre2rTGMNnvhNuE0kjlX02e0N7ugdlnyx3724o6u2BURa",
         "$argon2id$v=19$m=4194304,t=1,p=1$vtveTBIPyY237Fx9CLby9Q$37O1eGfTlEKXyGmwLrB7ATulU/1w0oS4ngAjWZI0rx0",
@@ -221,7 +221,7 @@ async fn a_file_with_a_fault_changes_nothing_and_every_fault_is_told_with_its_li
     let text: Vec<String> = lines.iter().map(Value::to_string).collect();
     let file = File::new("users.jsonl", &text.join("\n"));
     for options in [&["--dry-run"][..], &[]] {
-        let (report, well) = file.import(&house, options).await;
+        let (report, well) = file.import(&server, options).await;
         assert!(!well);
         let faulty: Vec<u64> = (2..=16).filter(|line| *line != 8).collect();
         assert_eq!(tally(&report), (0, 0, faulty), "{report}");
@@ -229,58 +229,58 @@ async fn a_file_with_a_fault_changes_nothing_and_every_fault_is_told_with_its_li
             assert!(!report.to_string().contains(secret), "{report}");
         }
     }
-    assert_eq!(house.dump(), before);
+    assert_eq!(server.dump(), before);
     for name in ["users.txt", "users"] {
         let file = File::new(name, "localpart\nalice\n");
-        let refused = house.admin_run(&["users", "import", file.path()]).await;
+        let refused = server.admin_run(&["users", "import", file.path()]).await;
         assert!(refused.is_err(), "{name}");
     }
 }
 
 #[tokio::test]
 async fn whose_name_or_address_is_taken_is_told_and_the_others_come() {
-    let house = House::new().await;
-    sign_up(&house, "alice").await;
+    let server = TestServer::new().await;
+    sign_up(&server, "alice").await;
     let text = "localpart,emails\nalice,\nbob,bob@example.org 5\ncarol,\n";
     let file = File::new("users.csv", text);
-    let (report, well) = file.import(&house, &["--dry-run"]).await;
+    let (report, well) = file.import(&server, &["--dry-run"]).await;
     assert_eq!((tally(&report), well), ((2, 0, vec![2]), false));
-    assert!(claims(&house).is_empty());
-    let (report, well) = file.import(&house, &[]).await;
+    assert!(claims(&server).is_empty());
+    let (report, well) = file.import(&server, &[]).await;
     assert_eq!((tally(&report), well), ((2, 0, vec![2]), false));
     let other = File::new(
         "other.csv",
         "localpart,emails\nbob,\ndave,bob@example.org 5\ncarol,\n",
     );
     for options in [&["--dry-run"][..], &[]] {
-        let (report, _) = other.import(&house, options).await;
+        let (report, _) = other.import(&server, options).await;
         assert_eq!(tally(&report), (0, 1, vec![2, 3]), "{report}");
     }
-    assert_eq!(claims(&house).values().collect::<Vec<_>>(), ["bob"]);
+    assert_eq!(claims(&server).values().collect::<Vec<_>>(), ["bob"]);
 }
 
 /// Interrupted anywhere, and by several at once, each user is there as a whole and once.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_that_is_interrupted_goes_on_where_it_was() {
-    let house = Arc::new(House::new().await);
+    let server = Arc::new(TestServer::new().await);
     let mut text = "localpart,password_hash,emails\n".to_owned();
     for number in 0..60 {
         writeln!(text, "user{number},{BCRYPT},user{number}@example.org 5").unwrap();
     }
     let file = Arc::new(File::new("users.csv", &text));
-    let fault = Fault::new(Kind::Throttle).on("TransactWriteItems");
-    house.local.tap().inject(fault.nth(20).times(u64::MAX));
+    let fault = Fault::new(FaultKind::Throttle).on("TransactWriteItems");
+    server.local.proxy().inject(fault.nth(20).times(u64::MAX));
     let all = ["users", "import", file.path()];
-    let interrupted = run_operator(&house, &all).await.map(|report| report.json);
+    let interrupted = run_operator(&server, &all).await.map(|report| report.json);
     let interrupted = interrupted.unwrap_err().to_string();
     assert!(interrupted.contains("interrupted after"), "{interrupted}");
-    house.local.tap().calm();
-    let some = claims(&house).len();
+    server.local.proxy().clear_faults();
+    let some = claims(&server).len();
     assert!((1..60).contains(&some), "{some}");
 
     let run = || {
-        let (house, file) = (Arc::clone(&house), Arc::clone(&file));
-        tokio::spawn(async move { file.import(&house, &[]).await })
+        let (server, file) = (Arc::clone(&server), Arc::clone(&file));
+        tokio::spawn(async move { file.import(&server, &[]).await })
     };
     let (one, two) = (run(), run());
     let (one, two) = (one.await.unwrap(), two.await.unwrap());
@@ -288,6 +288,6 @@ async fn an_import_that_is_interrupted_goes_on_where_it_was() {
     let (one, two) = (tally(&one.0), tally(&two.0));
     assert_eq!(one.0 + two.0 + u64::try_from(some).unwrap(), 60);
     assert_eq!((one.0 + one.1, two.0 + two.1), (60, 60));
-    assert_eq!((claims(&house).len(), owned(&house).len()), (60, 60));
-    log_in(&house, "user59", OSTRICH).await;
+    assert_eq!((claims(&server).len(), owned(&server).len()), (60, 60));
+    log_in(&server, "user59", OSTRICH).await;
 }

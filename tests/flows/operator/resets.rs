@@ -1,7 +1,7 @@
 //! New passwords by the operator's doing.
 
-use kit::{House, PASSWORD};
 use serde_json::{Value, json};
+use test_support::{PASSWORD, TestServer};
 
 use crate::{
     api::support::set_status,
@@ -14,26 +14,26 @@ use crate::{
 
 #[tokio::test]
 async fn a_one_time_password_ends_every_device_and_its_owner_is_told() {
-    let house = House::with(&ADDRESSES).await;
-    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
-    let before = house.messages().len();
+    let server = TestServer::with(&ADDRESSES).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    let before = server.messages().len();
     let all = ["users", "reset-password", "alice"];
-    let made = admin_run(&house, &all).await;
+    let made = admin_run(&server, &all).await;
     let password = made["password"].as_str().unwrap();
     assert_eq!(password.len(), 23);
-    assert_ne!(admin_run(&house, &all).await["password"], made["password"]);
-    assert!(!alice.is_alive(&house).await);
+    assert_ne!(admin_run(&server, &all).await["password"], made["password"]);
+    assert!(!alice.is_alive(&server).await);
     for wrong in [PASSWORD, password] {
-        try_login(&house, "alice", wrong)
+        try_login(&server, "alice", wrong)
             .await
             .error(403, "M_FORBIDDEN");
     }
-    let last = admin_run(&house, &all).await;
+    let last = admin_run(&server, &all).await;
     let password = last["password"].as_str().unwrap();
-    log_in(&house, "alice", password).await;
-    assert!(!house.dump().contains(password));
-    house.deliver().await;
-    let told = house.messages().split_off(before);
+    log_in(&server, "alice", password).await;
+    assert!(!server.dump().contains(password));
+    server.deliver().await;
+    let told = server.messages().split_off(before);
     assert_eq!(told.len(), 3);
     assert!(
         told.iter()
@@ -43,12 +43,12 @@ async fn a_one_time_password_ends_every_device_and_its_owner_is_told() {
 
 #[tokio::test]
 async fn a_link_that_the_operator_hands_over_leads_to_a_new_password() {
-    let house = House::with(&ADDRESSES).await;
-    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
-    let before = house.messages().len();
-    let url = house.local.config().public_url.clone();
+    let server = TestServer::with(&ADDRESSES).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    let before = server.messages().len();
+    let url = server.local.config().public_url.clone();
     let made = admin_run(
-        &house,
+        &server,
         &["users", "reset-link", "alice", "--public-url", &url],
     )
     .await;
@@ -58,30 +58,30 @@ async fn a_link_that_the_operator_hands_over_leads_to_a_new_password() {
     let mut body = made["then"]["body"].clone();
     body["new_password"] = OTHER.into();
     // Not before its page's button is pressed, and once.
-    house.post(CHANGE, &body).await.refused("M_UNAUTHORIZED");
-    confirm(&house, link).await;
-    assert!(alice.is_alive(&house).await);
-    house.post(CHANGE, &body).await.ok();
-    assert!(!alice.is_alive(&house).await);
-    log_in(&house, "alice", OTHER).await;
+    server.post(CHANGE, &body).await.refused("M_UNAUTHORIZED");
+    confirm(&server, link).await;
+    assert!(alice.is_alive(&server).await);
+    server.post(CHANGE, &body).await.ok();
+    assert!(!alice.is_alive(&server).await);
+    log_in(&server, "alice", OTHER).await;
     body["new_password"] = PASSWORD.into();
-    house.post(CHANGE, &body).await.refused("M_UNAUTHORIZED");
+    server.post(CHANGE, &body).await.refused("M_UNAUTHORIZED");
     // No mail but the notice.
-    house.deliver().await;
-    assert_eq!(house.messages().len(), before + 1);
+    server.deliver().await;
+    assert_eq!(server.messages().len(), before + 1);
     let secrets = [link, made["client_secret"].as_str().unwrap()];
-    let dump = house.dump();
+    let dump = server.dump();
     assert!(secrets.iter().all(|secret| !dump.contains(secret)));
 }
 
 /// Incident 13: not even the operator sets a password by which somebody comes back.
 #[tokio::test]
 async fn incident_13_who_has_no_password_or_no_mailbox_or_is_locked_or_gone_is_refused() {
-    let house =
-        House::with(&[ADDRESSES.as_slice(), &[("GATEHOUSE_GUESTS", "true")]].concat()).await;
-    sign_up(&house, "alice").await;
-    sign_up_with(&house, "bob", MSISDN, NUMBER.0).await;
-    let guest = house
+    let server =
+        TestServer::with(&[ADDRESSES.as_slice(), &[("GATEHOUSE_GUESTS", "true")]].concat()).await;
+    sign_up(&server, "alice").await;
+    sign_up_with(&server, "bob", MSISDN, NUMBER.0).await;
+    let guest = server
         .post("/_matrix/client/v3/register?kind=guest", &json!({}))
         .await
         .ok();
@@ -100,7 +100,7 @@ async fn incident_13_who_has_no_password_or_no_mailbox_or_is_locked_or_gone_is_r
         } else {
             &all[..3]
         };
-        house
+        server
             .admin_run(all)
             .await
             .map(|value: Value| value.to_string())
@@ -114,8 +114,8 @@ async fn incident_13_who_has_no_password_or_no_mailbox_or_is_locked_or_gone_is_r
                 .contains("no e-mail address")
         );
     }
-    set_status(&house, "alice", "locked");
-    set_status(&house, "bob", "deactivated");
+    set_status(&server, "alice", "locked");
+    set_status(&server, "bob", "deactivated");
     for command in ["reset-link", "reset-password"] {
         assert!(refusal(command, "alice").await.contains("locked"));
         assert!(refusal(command, "bob").await.contains("deactivated"));

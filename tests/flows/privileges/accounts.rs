@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use gatehouse_local::tap::Use;
+use gatehouse_local::proxy::Use;
 use http::Request;
-use kit::{House, PASSWORD, PREFIXES};
 use serde_json::json;
+use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use crate::flows::{
     addresses::{ALICE, EMAIL, MSISDN, NUMBER},
@@ -26,12 +26,12 @@ fn by_address(session: Option<&str>) -> serde_json::Value {
 }
 
 /// Deletes a device by its path.
-async fn delete(house: &House, caller: &Device, id: &str) {
+async fn delete(server: &TestServer, caller: &Device, id: &str) {
     let path = format!("{}/devices/{id}", PREFIXES[1]);
     let bearer = format!("Bearer {}", caller.token);
     let send = |body: String| {
         let request = Request::delete(&path).header("authorization", &bearer);
-        house.send(request.body(body.into_bytes()).unwrap())
+        server.send(request.body(body.into_bytes()).unwrap())
     };
     let challenge = send(String::new()).await.challenge();
     let auth = by_address(challenge["session"].as_str());
@@ -40,58 +40,58 @@ async fn delete(house: &House, caller: &Device, id: &str) {
 
 pub(super) async fn walk() -> BTreeSet<Use> {
     let settings = [&ADDRESSES[..], &[("GATEHOUSE_LIMITS", "on")]].concat();
-    let house = House::with(&settings).await;
-    start_every_function(&house).await;
-    let alice = sign_up_with(&house, "alice", EMAIL, ALICE).await;
-    let second = log_in(&house, "alice", PASSWORD).await;
-    let third = log_in(&house, "alice", PASSWORD).await;
-    delete(&house, &alice, &second.id).await;
+    let server = TestServer::with(&settings).await;
+    start_every_function(&server).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    let second = log_in(&server, "alice", PASSWORD).await;
+    let third = log_in(&server, "alice", PASSWORD).await;
+    delete(&server, &alice, &second.id).await;
     let wish = json!({ "devices": [third.id] });
-    let (_, session) = alice.begin(&house, DELETE_DEVICES, &wish).await;
+    let (_, session) = alice.begin(&server, DELETE_DEVICES, &wish).await;
     let last = with_auth(wish, by_address(Some(&session)));
-    alice.post(&house, DELETE_DEVICES, &last).await.ok();
+    alice.post(&server, DELETE_DEVICES, &last).await.ok();
 
     let wish = json!({ "new_password": PASSWORD });
-    let (_, session) = alice.begin(&house, CHANGE, &wish).await;
+    let (_, session) = alice.begin(&server, CHANGE, &wish).await;
     let path = page(PREFIXES[1], "m.login.password", &session);
-    submit(&house, &path, "password=ostrich+lamp+8+quarrel").await;
+    submit(&server, &path, "password=ostrich+lamp+8+quarrel").await;
     let last = json!({ "auth": { "session": session } });
-    alice.post(&house, CHANGE, &last).await.ok();
-    let asked = ask_reset(&house, EMAIL, ALICE, "reset").await;
-    asked.validate(&house).await;
+    alice.post(&server, CHANGE, &last).await.ok();
+    let asked = ask_reset(&server, EMAIL, ALICE, "reset").await;
+    asked.validate(&server).await;
     let mut body = asked.attempt(None);
     body["new_password"] = PASSWORD.into();
-    house.post(CHANGE, &body).await.ok();
+    server.post(CHANGE, &body).await.ok();
 
     let wrong = json!({
         "type": "m.login.password", "password": "wrong",
         "identifier": { "type": "m.id.thirdparty", "medium": "email", "address": ALICE },
     });
-    let refused = house.post(END, &json!({ "auth": wrong })).await;
+    let refused = server.post(END, &json!({ "auth": wrong })).await;
     refused.refused("M_FORBIDDEN");
-    let challenge = house.post(END, &json!({})).await.challenge();
+    let challenge = server.post(END, &json!({})).await.challenge();
     let path = page(
         PREFIXES[1],
         "m.login.password",
         challenge["session"].as_str().unwrap(),
     );
-    submit(&house, &path, "user=alice&password=ostrich+lamp+8+quarrel").await;
+    submit(&server, &path, "user=alice&password=ostrich+lamp+8+quarrel").await;
     let last = json!({ "auth": { "session": challenge["session"] } });
-    house.post(END, &last).await.ok();
-    let bob = sign_up_with(&house, "bob", MSISDN, NUMBER.0).await;
-    let (_, session) = bob.begin(&house, END, &json!({})).await;
+    server.post(END, &last).await.ok();
+    let bob = sign_up_with(&server, "bob", MSISDN, NUMBER.0).await;
+    let (_, session) = bob.begin(&server, END, &json!({})).await;
     let last = with_auth(json!({}), password_of("bob", PASSWORD, Some(&session)));
-    bob.post(&house, END, &last).await.ok();
+    bob.post(&server, END, &last).await.ok();
     // With a token that is dead, each looks for what a twin was answered.
     let late = json!({ "devices": [], "auth": { "session": session } });
     for path in [END, CHANGE, DELETE_DEVICES] {
-        let reply = bob.post(&house, path, &late).await;
+        let reply = bob.post(&server, path, &late).await;
         reply.error(401, "M_UNKNOWN_TOKEN");
     }
     let path = format!("{}/devices/{}", PREFIXES[1], bob.id);
     let request = Request::delete(path).header("authorization", format!("Bearer {}", bob.token));
-    let reply = house.send(request.body(late.to_string().into_bytes()).unwrap());
+    let reply = server.send(request.body(late.to_string().into_bytes()).unwrap());
     reply.await.error(401, "M_UNKNOWN_TOKEN");
-    house.deliver().await;
-    house.local.tap().used()
+    server.deliver().await;
+    server.local.proxy().used()
 }

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use gatehouse_local::tap::Use;
-use kit::PREFIXES;
+use gatehouse_local::proxy::Use;
 use serde_json::json;
+use test_support::PREFIXES;
 
 use super::start_every_function;
 use crate::{
@@ -21,61 +21,61 @@ use crate::{
 /// An address is validated by an identity server, bound by the sign-up and by its user, unbound, and
 /// proven again for a new password; bound once more it is undone after its user has gone; with limits on.
 pub(super) async fn walk() -> BTreeSet<Use> {
-    let server = IdServer::start("id.example.org");
+    let id_server = IdServer::start("id.example.org");
     let settings = [
         ("GATEHOUSE_LIMITS", "on"),
         ("GATEHOUSE_THREEPID_VALIDATION", "delegated"),
         flows("m.login.email.identity"),
     ];
-    let house = IdServer::house(&[&server], &settings).await;
-    let bridge = add_appservice(&house, "irc", &[("@irc_.*", true)]).await;
-    start_every_function(&house).await;
-    server.session("1", "secret", "email", ALICE);
-    server.session("2", "secret", "email", ALICE);
+    let server = IdServer::test_server(&[&id_server], &settings).await;
+    let bridge = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
+    start_every_function(&server).await;
+    id_server.session("1", "secret", "email", ALICE);
+    id_server.session("2", "secret", "email", ALICE);
     let proof = |sid: &str| {
         json!({
             "type": EMAIL,
             "threepid_creds": {
                 "sid": sid, "client_secret": "secret",
-                "id_server": server.name, "id_access_token": TOKEN,
+                "id_server": id_server.name, "id_access_token": TOKEN,
             },
         })
     };
     let further = json!({ "auth": proof("1"), "bind_email": true });
-    let user = house.register(&with(wish("alice"), &further)).await.ok();
+    let user = server.register(&with(wish("alice"), &further)).await.ok();
     let token = user["access_token"].as_str().unwrap();
     for (end, body) in [
         (
             "bind",
             json!({
-                "client_secret": "secret", "sid": "1", "id_server": server.name, "id_access_token": TOKEN,
+                "client_secret": "secret", "sid": "1", "id_server": id_server.name, "id_access_token": TOKEN,
             }),
         ),
         ("unbind", json!({ "medium": "email", "address": ALICE })),
     ] {
         let path = format!("{}/account/3pid/{end}", PREFIXES[1]);
-        post_as(&house, token, &path, &body).await.ok();
+        post_as(&server, token, &path, &body).await.ok();
     }
     // An application service does the same for its users.
-    register_as(&house, &bridge, "irc_alice").await.ok();
+    register_as(&server, &bridge, "irc_alice").await.ok();
     for end in ["bind", "unbind"] {
         let path = format!(
             "{}/account/3pid/{end}?user_id=@irc_alice:localhost",
             PREFIXES[1]
         );
-        post_as(&house, &bridge, &path, &json!({})).await;
+        post_as(&server, &bridge, &path, &json!({})).await;
     }
     let reset = json!({ "auth": proof("2"), "new_password": OTHER });
-    house.post(CHANGE, &reset).await.ok();
-    let alice = log_in(&house, "alice", OTHER).await;
-    bind(&house, &alice, &server, "email", ALICE).await;
-    server.says("503 Service Unavailable", &json!({}));
+    server.post(CHANGE, &reset).await.ok();
+    let alice = log_in(&server, "alice", OTHER).await;
+    bind(&server, &alice, &id_server, "email", ALICE).await;
+    id_server.says("503 Service Unavailable", &json!({}));
     let body = json!({ "auth": password_of("alice", OTHER, None) });
-    alice.post(&house, END, &body).await.ok();
-    house.deliver().await;
-    server.behaves(None);
-    house.advance(Duration::from_mins(2));
-    house.tick().await;
-    assert!(server.bound().is_empty());
-    house.local.tap().used()
+    alice.post(&server, END, &body).await.ok();
+    server.deliver().await;
+    id_server.behaves(None);
+    server.advance(Duration::from_mins(2));
+    server.tick().await;
+    assert!(id_server.bound().is_empty());
+    server.local.proxy().used()
 }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use gatehouse_local::tap::Use;
+use gatehouse_local::proxy::Use;
 
 use crate::flows::{
     mailbox::{
-        ADD, LIMITED, RESET, ask_for, code, confirm, house, link, mail_to, own, session_for,
-        submit_code, text_to,
+        ADD, LIMITED, RESET, ask_for, code, confirm, link, mail_to, own, session_for, submit_code,
+        test_server, text_to,
     },
     privileges::start_every_function,
 };
@@ -15,8 +15,8 @@ use crate::flows::{
 /// In a house that tells strangers who has an account or in one that does not: addresses that are an
 /// owner's and such that are nobody's, by mail and by text, for a new password and to be added.
 pub(super) async fn walk(privacy: &str) -> BTreeSet<Use> {
-    let house = house(&[LIMITED, ("GATEHOUSE_THREEPID_PRIVACY", privacy)]).await;
-    start_every_function(&house).await;
+    let server = test_server(&[LIMITED, ("GATEHOUSE_THREEPID_PRIVACY", privacy)]).await;
+    start_every_function(&server).await;
     let known = [
         mail_to("alice@example.org", "secret", 1),
         text_to("447400123456", "secret", 1),
@@ -26,26 +26,26 @@ pub(super) async fn walk(privacy: &str) -> BTreeSet<Use> {
         text_to("447400654321", "secret", 1),
     ];
     for (name, body) in ["alice", "bob"].into_iter().zip(&known) {
-        own(&house, name, body).await;
+        own(&server, name, body).await;
     }
     for (purpose, accepted, other) in [(RESET, &known, &unknown), (ADD, &unknown, &known)] {
         for body in other {
-            let reply = ask_for(&house, purpose, body).await;
+            let reply = ask_for(&server, purpose, body).await;
             assert_eq!(reply.status, if privacy == "quiet" { 200 } else { 400 });
         }
         for body in accepted {
-            house.deliver().await;
-            house.local.outbox().clear();
-            let sid = session_for(&house, purpose, body).await;
-            house.deliver().await;
-            let message = house.messages().pop().unwrap();
+            server.deliver().await;
+            server.local.outbox().clear();
+            let sid = session_for(&server, purpose, body).await;
+            server.deliver().await;
+            let message = server.messages().pop().unwrap();
             if message.subject.is_some() {
-                assert_eq!(confirm(&house, &link(&message)).await.status, 200);
+                assert_eq!(confirm(&server, &link(&message)).await.status, 200);
             } else {
                 let code = code(&message);
-                submit_code(&house, &sid, "secret", &code).await.ok();
+                submit_code(&server, &sid, "secret", &code).await.ok();
             }
         }
     }
-    house.local.tap().used()
+    server.local.proxy().used()
 }

@@ -7,11 +7,11 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use gatehouse_local::tap::Use;
+use gatehouse_local::proxy::Use;
 use http::Request;
-use kit::{House, PASSWORD, PREFIXES};
 use serde_json::{Value, json};
-use shared::{clock::Clock, secrets::Purpose};
+use shared::{clock::Clock, secrets::KeyPurpose};
+use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use super::start_every_function;
 use crate::{
@@ -45,26 +45,26 @@ const POSTED: [&str; 8] = [
     "account/3pid/unbind",
 ];
 
-async fn log_in(house: &House, device: &str) -> Value {
+async fn log_in(server: &TestServer, device: &str) -> Value {
     let mut body = login_of("alice", PASSWORD);
     body["device_id"] = device.into();
-    house.post(LOGIN, &body).await.ok()
+    server.post(LOGIN, &body).await.ok()
 }
 
 /// A token that nobody has used yet.
-async fn fresh(house: &House, device: &str) -> String {
-    let pair = log_in(house, device).await;
+async fn fresh(server: &TestServer, device: &str) -> String {
+    let pair = log_in(server, device).await;
     let body = json!({ "refresh_token": pair["refresh_token"] });
-    let next = house.post("/_matrix/client/v3/refresh", &body).await.ok();
+    let next = server.post("/_matrix/client/v3/refresh", &body).await.ok();
     text(&next, "access_token").to_owned()
 }
 
 /// All networks together have guessed as often as they may.
-pub(super) fn forbid_guesses(house: &House, key: &str) {
-    let config = house.local.config();
-    let hash = config.keys.hash(Purpose::LimitKey, key.as_bytes());
-    let far = (house.local.clock().now().0 + 1_000_000_000).to_string();
-    house.past_the_functions(
+pub(super) fn forbid_guesses(server: &TestServer, key: &str) {
+    let config = server.local.config();
+    let hash = config.keys.hash(KeyPurpose::LimitKey, key.as_bytes());
+    let far = (server.local.clock().now().0 + 1_000_000_000).to_string();
+    server.past_the_functions(
         "PutItem",
         &json!({
             "TableName": format!("{}-limits", config.tables),
@@ -75,17 +75,17 @@ pub(super) fn forbid_guesses(house: &House, key: &str) {
 
 /// Where a password is asked of somebody without a token, and guesses are over for all networks
 /// together, it is looked whether this one is known.
-async fn guess_where_guesses_are_over(house: &House) {
-    house.advance(Duration::from_hours(1));
-    forbid_guesses(house, "alice");
-    log_in(house, "PHONE").await;
+async fn guess_where_guesses_are_over(server: &TestServer) {
+    server.advance(Duration::from_hours(1));
+    forbid_guesses(server, "alice");
+    log_in(server, "PHONE").await;
     let auth = password_of("alice", "wrong", None);
-    let attempt = house.post(END, &json!({ "auth": auth })).await;
+    let attempt = server.post(END, &json!({ "auth": auth })).await;
     attempt.error(429, "M_LIMIT_EXCEEDED");
-    let challenge = house.post(END, &json!({})).await.challenge();
+    let challenge = server.post(END, &json!({})).await.challenge();
     let session = text(&challenge, "session");
     let path = page(PREFIXES[1], "m.login.password", session);
-    submit(house, &path, "user=alice&password=wrong").await;
+    submit(server, &path, "user=alice&password=wrong").await;
 }
 
 pub(super) async fn walk() -> BTreeSet<Use> {
@@ -95,22 +95,22 @@ pub(super) async fn walk() -> BTreeSet<Use> {
     );
     let directory = tempfile::tempdir().unwrap();
     let limits = ("GATEHOUSE_LIMITS", "on");
-    let house = House::in_directory(&[addresses, limits], directory.path()).await;
-    house.sign_up("alice").await;
-    drop(house);
+    let server = TestServer::in_directory(&[addresses, limits], directory.path()).await;
+    server.sign_up("alice").await;
+    drop(server);
     let cost = ("GATEHOUSE_ARGON2", "m=16,t=1,p=1");
-    let house = House::in_directory(&[addresses, limits, cost], directory.path()).await;
-    start_every_function(&house).await;
+    let server = TestServer::in_directory(&[addresses, limits, cost], directory.path()).await;
+    start_every_function(&server).await;
     let by_address = json!({
         "type": "m.login.password", "password": PASSWORD,
         "identifier": { "medium": "email", "address": "nobody@example.org" },
     });
-    house
+    server
         .post(LOGIN, &by_address)
         .await
         .error(403, "M_FORBIDDEN");
     for (method, path) in GUARDED {
-        let token = fresh(&house, "PHONE").await;
+        let token = fresh(&server, "PHONE").await;
         let path = format!("/_matrix/client/v3/{path}");
         let bearer = format!("Bearer {token}");
         let headers = [("authorization", bearer.as_str())];
@@ -119,21 +119,21 @@ pub(super) async fn walk() -> BTreeSet<Use> {
         } else {
             b""
         };
-        house.send(request(method, &path, &headers, body)).await;
+        server.send(request(method, &path, &headers, body)).await;
     }
     for path in POSTED {
-        let token = fresh(&house, "PHONE").await;
+        let token = fresh(&server, "PHONE").await;
         let path = format!("/_matrix/client/v3/{path}");
-        post_as(&house, &token, &path, &json!({})).await;
+        post_as(&server, &token, &path, &json!({})).await;
     }
-    guess_where_guesses_are_over(&house).await;
-    house.advance(Duration::from_hours(1));
+    guess_where_guesses_are_over(&server).await;
+    server.advance(Duration::from_hours(1));
     for path in ["logout", "logout/all"] {
-        let token = fresh(&house, "PHONE").await;
+        let token = fresh(&server, "PHONE").await;
         let path = format!("/_matrix/client/v3/{path}");
         let request = Request::post(path).header("authorization", format!("Bearer {token}"));
-        house.send(request.body(Vec::new()).unwrap()).await.ok();
+        server.send(request.body(Vec::new()).unwrap()).await.ok();
     }
-    house.deliver().await;
-    house.local.tap().used()
+    server.deliver().await;
+    server.local.proxy().used()
 }

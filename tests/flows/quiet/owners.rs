@@ -7,15 +7,15 @@
 use std::time::Duration;
 
 use gatehouse_local::outbox::Message;
-use kit::House;
 use serde_json::{Value, json};
 use shared::{secrets::Secret, threepids::proofs};
+use test_support::TestServer;
 
 use super::{MAILS, Medium, NUMBERS, PREFIX};
 use crate::flows::{
     mailbox::{
-        CODE, LIMITED, MAIL_STAGE, ask, code, confirm, house, link, mail_to, own, row, session,
-        submit_code, with_proof,
+        CODE, LIMITED, MAIL_STAGE, ask, code, confirm, link, mail_to, own, row, session,
+        submit_code, test_server, with_proof,
     },
     support::people,
 };
@@ -23,21 +23,21 @@ use crate::flows::{
 /// What a stranger sends along, and would like the owner to read.
 const NEXT_LINK: &str = "https://evil.example.com/prize";
 
-async fn with_owner(medium: Medium) -> House {
-    let house = house(&[LIMITED]).await;
-    own(&house, "theowner", &medium.ask(0, "the-owner", 1)).await;
-    house.advance(Duration::from_hours(1));
-    house
+async fn with_owner(medium: Medium) -> TestServer {
+    let server = test_server(&[LIMITED]).await;
+    own(&server, "theowner", &medium.ask(0, "the-owner", 1)).await;
+    server.advance(Duration::from_hours(1));
+    server
 }
 
 /// Asks with a new secret, and says what was sent.
-async fn sent(house: &House, medium: Medium, secret: &str) -> Vec<Message> {
-    house.local.outbox().clear();
+async fn sent(server: &TestServer, medium: Medium, secret: &str) -> Vec<Message> {
+    server.local.outbox().clear();
     let mut wish = medium.ask(0, secret, 1);
     wish["next_link"] = json!(NEXT_LINK);
-    ask(house, &wish).await.ok();
-    house.deliver().await;
-    house.messages()
+    ask(server, &wish).await.ok();
+    server.deliver().await;
+    server.messages()
 }
 
 fn whole(message: &Message) -> String {
@@ -49,36 +49,36 @@ fn whole(message: &Message) -> String {
 #[tokio::test]
 async fn _3pid_05_the_owner_of_an_address_is_told_at_most_once_a_day() {
     for medium in [Medium::Mail, Medium::Text] {
-        let house = with_owner(medium).await;
+        let server = with_owner(medium).await;
         for day in 0..3 {
             for hour in [0, 1, 12, 23] {
                 let secret = format!("secret-{day}-{hour}");
-                let count = sent(&house, medium, &secret).await.len();
+                let count = sent(&server, medium, &secret).await.len();
                 assert_eq!(count, usize::from(hour == 0), "{day}, {hour}: {medium:?}");
                 let next = if hour == 0 || hour == 23 { 1 } else { 11 };
-                house.advance(Duration::from_hours(next));
+                server.advance(Duration::from_hours(next));
             }
         }
         // What is told nobody else's address is not in the way of.
         let other = medium.ask(1, "secret", 1);
-        ask(&house, &other).await.ok();
-        assert_eq!(house.deliver().await, 1);
-        assert_eq!(house.messages().len(), 1);
+        ask(&server, &other).await.ok();
+        assert_eq!(server.deliver().await, 1);
+        assert_eq!(server.messages().len(), 1);
     }
 }
 
 #[tokio::test]
 async fn _3pid_05_the_owners_mail_has_no_link_no_token_no_name_and_nothing_of_the_strangers() {
-    let house = with_owner(Medium::Mail).await;
-    let messages = sent(&house, Medium::Mail, "strangers-secret").await;
+    let server = with_owner(Medium::Mail).await;
+    let messages = sent(&server, Medium::Mail, "strangers-secret").await;
     let [notice] = &messages[..] else {
         panic!("{messages:?}");
     };
     assert_eq!(notice.to, MAILS[0]);
     let text = whole(notice);
-    let (_, rows) = stranger(&house, Medium::Mail, "strangers-secret").await;
+    let (_, rows) = stranger(&server, Medium::Mail, "strangers-secret").await;
     let token = proofs::link_token(
-        &house.local.config().keys,
+        &server.local.config().keys,
         rows["pk"]["S"].as_str().unwrap(),
         rows["generation"]["S"].as_str().unwrap(),
     );
@@ -101,8 +101,8 @@ async fn _3pid_05_the_owners_mail_has_no_link_no_token_no_name_and_nothing_of_th
 
 #[tokio::test]
 async fn _3pid_05_the_owners_text_message_is_neutral() {
-    let house = with_owner(Medium::Text).await;
-    let messages = sent(&house, Medium::Text, "strangers-secret").await;
+    let server = with_owner(Medium::Text).await;
+    let messages = sent(&server, Medium::Text, "strangers-secret").await;
     let [notice] = &messages[..] else {
         panic!("{messages:?}");
     };
@@ -117,16 +117,16 @@ async fn _3pid_05_the_owners_text_message_is_neutral() {
 }
 
 /// The session of a stranger, and its row.
-async fn stranger(house: &House, medium: Medium, secret: &str) -> (String, Value) {
-    let sid = session(house, &medium.ask(0, secret, 1)).await;
-    let row = row(house, "Proofs", &sid);
+async fn stranger(server: &TestServer, medium: Medium, secret: &str) -> (String, Value) {
+    let sid = session(server, &medium.ask(0, secret, 1)).await;
+    let row = row(server, "Proofs", &sid);
     (sid, row)
 }
 
 /// What would be right for anybody else: the code, or the link's token, derived from the row.
-fn right(house: &House, medium: Medium, sid: &str, row: &Value) -> Secret {
+fn right(server: &TestServer, medium: Medium, sid: &str, row: &Value) -> Secret {
     let generation = row["generation"]["S"].as_str().unwrap();
-    let keys = &house.local.config().keys;
+    let keys = &server.local.config().keys;
     match medium {
         Medium::Mail => proofs::link_token(keys, sid, generation),
         Medium::Text => proofs::code(keys, sid, generation, 1),
@@ -142,11 +142,11 @@ async fn _3pid_05_a_session_for_a_known_address_never_validates_even_with_the_ri
         (Medium::Mail, 1),
         (Medium::Text, 1),
     ] {
-        let house = house(&[]).await;
-        own(&house, "theowner", &medium.ask(whose, "the-owner", 1)).await;
-        let (sid, row) = stranger(&house, medium, "secret").await;
-        house.deliver().await;
-        let token = right(&house, medium, &sid, &row);
+        let server = test_server(&[]).await;
+        own(&server, "theowner", &medium.ask(whose, "the-owner", 1)).await;
+        let (sid, row) = stranger(&server, medium, "secret").await;
+        server.deliver().await;
+        let token = right(&server, medium, &sid, &row);
         let token = token.reveal();
         let path = match medium {
             Medium::Mail => CODE.replace("msisdn", "email"),
@@ -157,23 +157,23 @@ async fn _3pid_05_a_session_for_a_known_address_never_validates_even_with_the_ri
         let page = format!("{PREFIX}/validate/email/submitToken?{link}");
         let poll = with_proof("stranger", medium.stage(), &sid, "secret");
         if whose == 1 {
-            house.post(&path, &body).await.ok();
-            house.register(&poll).await.ok();
+            server.post(&path, &body).await.ok();
+            server.register(&poll).await.ok();
             continue;
         }
-        let reply = house.post(&path, &body).await;
+        let reply = server.post(&path, &body).await;
         reply.error(400, "M_TOKEN_INCORRECT");
         if medium == Medium::Mail {
-            assert_eq!(house.get(&page).await.status, 400);
-            assert_eq!(confirm(&house, &link).await.status, 400);
+            assert_eq!(server.get(&page).await.status, 400);
+            assert_eq!(confirm(&server, &link).await.status, 400);
             let refusal = format!("{link}&action=refuse");
-            assert_eq!(confirm(&house, &refusal).await.status, 400);
+            assert_eq!(confirm(&server, &refusal).await.status, 400);
         }
-        house.register(&poll).await.refused("M_UNAUTHORIZED");
+        server.register(&poll).await.refused("M_UNAUTHORIZED");
         // Nor after the next attempt, whose message the owner gets or does not get.
-        ask(&house, &medium.ask(0, "secret", 2)).await.ok();
-        house.deliver().await;
-        let reply = house.post(&path, &body).await;
+        ask(&server, &medium.ask(0, "secret", 2)).await.ok();
+        server.deliver().await;
+        let reply = server.post(&path, &body).await;
         reply.error(400, "M_TOKEN_INCORRECT");
     }
 }
@@ -182,30 +182,30 @@ async fn _3pid_05_a_session_for_a_known_address_never_validates_even_with_the_ri
 #[tokio::test]
 async fn _3pid_68_an_address_that_was_released_is_anybodys() {
     for medium in [Medium::Mail, Medium::Text] {
-        let house = with_owner(medium).await;
+        let server = with_owner(medium).await;
         let key = match medium {
             Medium::Mail => format!("3PID#email#{}", MAILS[0]),
             Medium::Text => format!("3PID#msisdn#{}", NUMBERS[0]),
         };
-        let claim = row(&house, "Accounts", &key);
-        let table = format!("{}-accounts", house.local.config().tables);
+        let claim = row(&server, "Accounts", &key);
+        let table = format!("{}-accounts", server.local.config().tables);
         let gone = json!({ "TableName": table, "Key": { "pk": claim["pk"], "sk": claim["sk"] } });
-        house.past_the_functions("DeleteItem", &gone);
-        let messages = sent(&house, medium, "secret").await;
+        server.past_the_functions("DeleteItem", &gone);
+        let messages = sent(&server, medium, "secret").await;
         assert_eq!(messages.len(), 1);
-        let (sid, _) = stranger(&house, medium, "secret").await;
+        let (sid, _) = stranger(&server, medium, "secret").await;
         match medium {
             Medium::Mail => {
-                assert_eq!(confirm(&house, &link(&messages[0])).await.status, 200);
+                assert_eq!(confirm(&server, &link(&messages[0])).await.status, 200);
             }
             Medium::Text => {
-                let reply = submit_code(&house, &sid, "secret", &code(&messages[0])).await;
+                let reply = submit_code(&server, &sid, "secret", &code(&messages[0])).await;
                 reply.ok();
             }
         }
         let body = with_proof("nextowner", medium.stage(), &sid, "secret");
-        house.register(&body).await.ok();
-        let claim = row(&house, "Accounts", &key);
+        server.register(&body).await.ok();
+        let claim = row(&server, "Accounts", &key);
         assert_eq!(claim["owner"]["S"], "nextowner", "{claim}");
     }
 }
@@ -221,36 +221,36 @@ async fn _3pid_64_a_look_alike_is_written_to_at_the_address_it_folds_to() {
         ("STRAU\u{1e9e}@example.org", "strauss@example.org"),
         ("\u{17f}am@example.org", "sam@example.org"),
     ] {
-        let house = house(&[]).await;
+        let server = test_server(&[]).await;
         // A stranger's address first, ...
-        let sid = session(&house, &mail_to(typed, "secret", 1)).await;
-        house.deliver().await;
-        let messages = house.messages();
+        let sid = session(&server, &mail_to(typed, "secret", 1)).await;
+        server.deliver().await;
+        let messages = server.messages();
         assert_eq!(messages.len(), 1, "{typed}");
         assert_eq!(messages[0].to, address);
-        assert_eq!(confirm(&house, &link(&messages[0])).await.status, 200);
+        assert_eq!(confirm(&server, &link(&messages[0])).await.status, 200);
         let body = with_proof("owner", MAIL_STAGE, &sid, "secret");
-        house.register(&body).await.ok();
-        house.local.outbox().clear();
+        server.register(&body).await.ok();
+        server.local.outbox().clear();
         // ... and then its owner's.
         for (number, typed) in [typed, address].into_iter().enumerate() {
             let secret = format!("secret{number}");
-            ask(&house, &mail_to(typed, &secret, 1)).await.ok();
-            house.deliver().await;
-            let messages = house.messages();
+            ask(&server, &mail_to(typed, &secret, 1)).await.ok();
+            server.deliver().await;
+            let messages = server.messages();
             assert_eq!(messages.len(), number + 1);
             assert_eq!(messages[number].to, address);
             assert_eq!(messages[number].links().count(), 0, "the owner is told");
         }
-        assert_eq!(people(&house).len(), 1);
+        assert_eq!(people(&server).len(), 1);
     }
 }
 
 /// Incident 14: what folds to no address that mail can go to gets none.
 #[tokio::test]
 async fn incident_14_a_look_alike_that_does_not_fold_to_ascii_gets_no_mail() {
-    let house = house(&[]).await;
-    own(&house, "owner", &mail_to("kim@example.org", "secret", 1)).await;
+    let server = test_server(&[]).await;
+    own(&server, "owner", &mail_to("kim@example.org", "secret", 1)).await;
     for typed in [
         "k\u{131}m@example.org",
         "\u{ff4b}im@example.org",
@@ -258,19 +258,19 @@ async fn incident_14_a_look_alike_that_does_not_fold_to_ascii_gets_no_mail() {
         "kim@example\u{3002}org",
         "k\u{200d}im@example.org",
     ] {
-        let reply = ask(&house, &mail_to(typed, "secret", 1)).await;
+        let reply = ask(&server, &mail_to(typed, "secret", 1)).await;
         if reply.status == 200 {
-            house.deliver().await;
-            for message in house.messages() {
+            server.deliver().await;
+            for message in server.messages() {
                 assert_ne!(message.to, "kim@example.org", "{typed}");
                 assert!(message.to.is_ascii(), "{typed}: {}", message.to);
             }
-            house.local.outbox().clear();
+            server.local.outbox().clear();
         } else {
             reply.error(400, "M_INVALID_PARAM");
         }
     }
-    let people = people(&house);
+    let people = people(&server);
     assert_eq!(people.len(), 1, "{people:?}");
     let rows = &people["owner"];
     assert!(rows.contains("3PID#email#kim@example.org"), "{rows:?}");

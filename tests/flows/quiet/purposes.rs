@@ -8,22 +8,22 @@
 
 use std::time::Duration;
 
-use kit::House;
 use serde_json::json;
+use test_support::TestServer;
 
 use super::{MAILS, Medium, NUMBERS, Seen, Stranger};
-use crate::flows::mailbox::{ADD, LIMITED, RESET, ask_for, house, own, put, session_for};
+use crate::flows::mailbox::{ADD, LIMITED, RESET, ask_for, own, put, session_for, test_server};
 
 const PURPOSES: [&str; 2] = [RESET, ADD];
 const MEDIA: [Medium; 2] = [Medium::Mail, Medium::Text];
 
 /// Everything that can be tried with an address and no access to what is sent to it.
 async fn tries(stranger: &mut Stranger<'_>, purpose: &str, medium: Medium) {
-    let house = stranger.house;
+    let server = stranger.server;
     let wish = |attempt| medium.ask(0, "stranger", attempt);
     let ask = |attempt| {
         let body = wish(attempt);
-        async move { ask_for(house, purpose, &body).await }
+        async move { ask_for(server, purpose, &body).await }
     };
     let first = stranger.sees("a request", ask(1)).await.ok();
     let sid = first["sid"].as_str().unwrap().to_owned();
@@ -31,18 +31,18 @@ async fn tries(stranger: &mut Stranger<'_>, purpose: &str, medium: Medium) {
         let answer = stranger.sees(what, ask(attempt)).await.ok();
         assert_eq!(answer["sid"], sid, "L1: {what}");
     }
-    house.deliver().await;
+    server.deliver().await;
     for (what, attempt) in [("a repetition later", 2), ("an attempt later", 3)] {
         let answer = stranger.sees(what, ask(attempt)).await.ok();
         assert_eq!(answer["sid"], sid, "L1: {what}");
     }
-    house.deliver().await;
+    server.deliver().await;
     for _ in 0..5 {
-        let guess = medium.guess(house, &sid, "stranger");
+        let guess = medium.guess(server, &sid, "stranger");
         let reply = stranger.sees("a wrong guess", guess).await;
         reply.error(400, "M_TOKEN_INCORRECT");
     }
-    let guess = medium.guess(house, &sid, "stranger");
+    let guess = medium.guess(server, &sid, "stranger");
     let reply = stranger.sees("one guess more", guess).await;
     match medium {
         Medium::Mail => reply.error(400, "M_TOKEN_INCORRECT"),
@@ -51,8 +51,8 @@ async fn tries(stranger: &mut Stranger<'_>, purpose: &str, medium: Medium) {
     if medium == Medium::Mail {
         stranger.links(&sid).await;
     }
-    house.advance(Duration::from_hours(25));
-    let guess = medium.guess(house, &sid, "stranger");
+    server.advance(Duration::from_hours(25));
+    let guess = medium.guess(server, &sid, "stranger");
     let reply = stranger.sees("a guess too late", guess).await;
     reply.error(400, "M_SESSION_EXPIRED");
     let answer = stranger.sees("a session anew", ask(1)).await.ok();
@@ -66,14 +66,14 @@ async fn with_owner(
     medium: Medium,
     whose: usize,
     settings: &[(&str, &str)],
-) -> House {
-    let house = house(settings).await;
-    own(&house, "owner", &medium.ask(whose, "the-owner", 1)).await;
-    house.advance(Duration::from_hours(48));
+) -> TestServer {
+    let server = test_server(settings).await;
+    own(&server, "owner", &medium.ask(whose, "the-owner", 1)).await;
+    server.advance(Duration::from_hours(48));
     let body = medium.ask(1, "somebody", 1);
-    ask_for(&house, purpose, &body).await.ok();
-    house.deliver().await;
-    house
+    ask_for(&server, purpose, &body).await.ok();
+    server.deliver().await;
+    server
 }
 
 async fn world(
@@ -82,9 +82,9 @@ async fn world(
     whose: usize,
     settings: &[(&str, &str)],
 ) -> Vec<(String, Seen)> {
-    let house = with_owner(purpose, medium, whose, settings).await;
+    let server = with_owner(purpose, medium, whose, settings).await;
     let mut stranger = Stranger {
-        house: &house,
+        server: &server,
         limited: settings.contains(&LIMITED),
         seen: Vec::new(),
     };
@@ -124,18 +124,18 @@ async fn _3pid_15_for_every_purpose_messages_run_out_alike() {
         for medium in MEDIA {
             let mut worlds = Vec::new();
             for whose in [0, 1] {
-                let house = with_owner(purpose, medium, whose, &[LIMITED]).await;
-                house.advance(Duration::from_hours(48));
+                let server = with_owner(purpose, medium, whose, &[LIMITED]).await;
+                server.advance(Duration::from_hours(48));
                 let mut stranger = Stranger {
-                    house: &house,
+                    server: &server,
                     limited: true,
                     seen: Vec::new(),
                 };
                 for number in 0..8 {
                     let body = medium.ask(0, &format!("secret{number}"), 1);
-                    let asked = ask_for(&house, purpose, &body);
+                    let asked = ask_for(&server, purpose, &body);
                     stranger.sees("a request", asked).await;
-                    house.deliver().await;
+                    server.deliver().await;
                 }
                 let refused = stranger.seen.iter().filter(|(_, seen)| seen.status == 429);
                 assert!(refused.count() >= 3, "{purpose}, {medium:?}");
@@ -151,13 +151,13 @@ async fn _3pid_15_for_every_purpose_messages_run_out_alike() {
 async fn l1_for_every_purpose_the_session_of_an_address_keeps_its_id() {
     for purpose in PURPOSES {
         for medium in MEDIA {
-            let house = with_owner(purpose, medium, 0, &[]).await;
+            let server = with_owner(purpose, medium, 0, &[]).await;
             for which in [0, 1] {
                 let wish = |attempt| medium.ask(which, "stranger", attempt);
-                let sid = session_for(&house, purpose, &wish(1)).await;
+                let sid = session_for(&server, purpose, &wish(1)).await;
                 for attempt in [1, 1, 2, 2, 3] {
-                    assert_eq!(session_for(&house, purpose, &wish(attempt)).await, sid);
-                    house.deliver().await;
+                    assert_eq!(session_for(&server, purpose, &wish(attempt)).await, sid);
+                    server.deliver().await;
                 }
             }
         }
@@ -169,22 +169,22 @@ async fn l1_for_every_purpose_the_session_of_an_address_keeps_its_id() {
 async fn _3pid_15_no_request_for_any_purpose_reads_whose_an_address_is() {
     for purpose in PURPOSES {
         for medium in MEDIA {
-            let house = with_owner(purpose, medium, 1, &[]).await;
+            let server = with_owner(purpose, medium, 1, &[]).await;
             let key = match medium {
                 Medium::Mail => format!("3PID#email#{}", MAILS[0]),
                 Medium::Text => format!("3PID#msisdn#{}", NUMBERS[0]),
             };
             let corrupt = json!({ "pk": { "S": key }, "sk": { "S": "A" }, "schema": { "N": "1" } });
-            put(&house, "accounts", &corrupt);
-            house.local.outbox().clear();
+            put(&server, "accounts", &corrupt);
+            server.local.outbox().clear();
             let mut stranger = Stranger {
-                house: &house,
+                server: &server,
                 limited: false,
                 seen: Vec::new(),
             };
             tries(&mut stranger, purpose, medium).await;
             // `deliver` does read it, and does not get past it.
-            assert!(house.messages().is_empty(), "{purpose}, {medium:?}");
+            assert!(server.messages().is_empty(), "{purpose}, {medium:?}");
         }
     }
 }
@@ -198,21 +198,21 @@ async fn _3pid_06_and_07_a_server_that_tells_says_so_and_sends_nothing() {
         (ADD, 0, "M_THREEPID_IN_USE"),
     ] {
         for medium in MEDIA {
-            let house = house(&[tell, LIMITED]).await;
-            own(&house, "owner", &medium.ask(0, "the-owner", 1)).await;
-            house.advance(Duration::from_hours(1));
-            let before = house.local.engine().table("Proofs").unwrap();
+            let server = test_server(&[tell, LIMITED]).await;
+            own(&server, "owner", &medium.ask(0, "the-owner", 1)).await;
+            server.advance(Duration::from_hours(1));
+            let before = server.local.engine().table("Proofs").unwrap();
             for attempt in 1..=10 {
                 let wish = medium.ask(told, "stranger", attempt);
-                let reply = ask_for(&house, purpose, &wish).await;
+                let reply = ask_for(&server, purpose, &wish).await;
                 reply.error(400, errcode);
             }
-            assert_eq!(house.deliver().await, 0);
-            assert_eq!(house.local.engine().table("Proofs").unwrap(), before);
+            assert_eq!(server.deliver().await, 0);
+            assert_eq!(server.local.engine().table("Proofs").unwrap(), before);
             let wish = medium.ask(1 - told, "stranger", 1);
-            ask_for(&house, purpose, &wish).await.ok();
-            house.deliver().await;
-            assert_eq!(house.messages().len(), 1);
+            ask_for(&server, purpose, &wish).await.ok();
+            server.deliver().await;
+            assert_eq!(server.messages().len(), 1);
         }
     }
 }

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use gatehouse_local::tap::{Fault, Kind};
+use gatehouse_local::proxy::{Fault, FaultKind};
 use serde_json::Value;
 
-use super::{by_mail, by_text, house, never_validates, with_owner};
+use super::{by_mail, by_text, never_validates, test_server, with_owner};
 use crate::flows::mailbox::{RESET, session_for, stand, statuses, ticks};
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -21,14 +21,14 @@ async fn wherever_a_delivery_ends_the_mail_to_a_new_password_arrives_and_a_text_
             } else {
                 by_text
             };
-            let house = with_owner(wish, &[]).await;
-            let end = Fault::new(Kind::Cut).by("Deliver").nth(last);
-            house.local.tap().inject(end.times(u64::MAX));
-            session_for(&house, RESET, &wish("secret")).await;
-            house.deliver().await;
-            house.local.tap().calm();
-            ticks(&house, 10, MINUTE).await;
-            let messages = house.messages();
+            let server = with_owner(wish, &[]).await;
+            let end = Fault::new(FaultKind::Cut).by("Deliver").nth(last);
+            server.local.proxy().inject(end.times(u64::MAX));
+            session_for(&server, RESET, &wish("secret")).await;
+            server.deliver().await;
+            server.local.proxy().clear_faults();
+            ticks(&server, 10, MINUTE).await;
+            let messages = server.messages();
             let same = |m: &gatehouse_local::outbox::Message| {
                 (
                     m.to.clone(),
@@ -54,16 +54,16 @@ async fn wherever_a_delivery_ends_the_mail_to_a_new_password_arrives_and_a_text_
 async fn wherever_a_delivery_ends_nobody_gets_a_way_to_a_password_that_is_not_theirs() {
     for wish in [by_mail as fn(&str) -> Value, by_text] {
         for last in 1..=6 {
-            let house = house(&[]).await;
-            let end = Fault::new(Kind::Cut).by("Deliver").nth(last);
-            house.local.tap().inject(end.times(u64::MAX));
-            let sid = session_for(&house, RESET, &wish("secret")).await;
-            house.deliver().await;
-            house.local.tap().calm();
-            ticks(&house, 10, MINUTE).await;
-            assert!(house.messages().is_empty(), "call {last}");
-            assert_eq!(statuses(&house), stand(&[("moot", 1)]), "call {last}");
-            never_validates(&house, &sid).await;
+            let server = test_server(&[]).await;
+            let end = Fault::new(FaultKind::Cut).by("Deliver").nth(last);
+            server.local.proxy().inject(end.times(u64::MAX));
+            let sid = session_for(&server, RESET, &wish("secret")).await;
+            server.deliver().await;
+            server.local.proxy().clear_faults();
+            ticks(&server, 10, MINUTE).await;
+            assert!(server.messages().is_empty(), "call {last}");
+            assert_eq!(statuses(&server), stand(&[("moot", 1)]), "call {last}");
+            never_validates(&server, &sid).await;
         }
     }
 }

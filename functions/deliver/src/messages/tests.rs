@@ -6,7 +6,11 @@ const HERE: Here<'static> = here("example.org");
 /// Longer than most.
 const LONG_SERVER: &str = "matrix.students.example.org";
 const LINK: &str = "https://matrix.example.org/_matrix/client/v3/validate/email/submitToken?sid=k.SID&token=k.TOKEN";
-const PURPOSES: [Purpose; 3] = [Purpose::Register, Purpose::Reset, Purpose::Add];
+const PURPOSES: [ValidationPurpose; 3] = [
+    ValidationPurpose::Register,
+    ValidationPurpose::Reset,
+    ValidationPurpose::Add,
+];
 const NOTICES: [Notice; 4] = [
     Notice::PasswordChanged,
     Notice::AddressAdded,
@@ -21,7 +25,7 @@ const fn here(server: &str) -> Here<'_> {
     }
 }
 
-fn with_link(purpose: Purpose, asks: bool) -> Mail {
+fn with_link(purpose: ValidationPurpose, asks: bool) -> Mail {
     Mail::Link {
         purpose,
         link: Secret::new(LINK.to_owned()),
@@ -58,7 +62,7 @@ fn texts() -> Vec<Text> {
 
 fn whole(mail: &Mail) -> String {
     let letter = mail.write(HERE).unwrap();
-    let Letter {
+    let RenderedEmail {
         subject,
         text,
         html,
@@ -68,28 +72,30 @@ fn whole(mail: &Mail) -> String {
 
 #[test]
 fn the_mail_with_the_link() {
-    insta::assert_snapshot!(whole(&with_link(Purpose::Register, true)));
+    insta::assert_snapshot!(whole(&with_link(ValidationPurpose::Register, true)));
 }
 
 #[test]
 fn the_mail_with_the_link_to_a_new_password() {
-    insta::assert_snapshot!(whole(&with_link(Purpose::Reset, true)));
+    insta::assert_snapshot!(whole(&with_link(ValidationPurpose::Reset, true)));
 }
 
 #[test]
 fn the_mail_with_the_link_that_adds_an_address() {
-    insta::assert_snapshot!(whole(&with_link(Purpose::Add, true)));
+    insta::assert_snapshot!(whole(&with_link(ValidationPurpose::Add, true)));
 }
 
 #[test]
 fn the_mail_whose_link_confirms_at_once_names_no_page_that_asks() {
-    for purpose in [Purpose::Register, Purpose::Add] {
+    for purpose in [ValidationPurpose::Register, ValidationPurpose::Add] {
         let letter = with_link(purpose, false).write(HERE).unwrap();
         for part in [&letter.text, &letter.html] {
             assert!(!part.contains("not me"), "{part}");
         }
     }
-    let letter = with_link(Purpose::Register, false).write(HERE).unwrap();
+    let letter = with_link(ValidationPurpose::Register, false)
+        .write(HERE)
+        .unwrap();
     insta::assert_snapshot!(letter.text);
 }
 

@@ -1,7 +1,7 @@
 //! The name of a new user: everything about it that can be said before UIA (REG-13).
 
 use shared::{
-    accounts::{self, NameFault},
+    accounts::{self, NameError},
     app::App,
     appservices::Appservices,
     error::{ErrorCode, MatrixError, Rejection},
@@ -29,10 +29,10 @@ impl Name {
         &self,
         app: &App,
         appservices: &Appservices,
-    ) -> Result<(Localpart, Option<i64>), NameFault> {
+    ) -> Result<(Localpart, Option<i64>), NameError> {
         Ok(match self {
             Self::Any => {
-                let name = accounts::generate(&app.config, appservices, &*app.chance)?;
+                let name = accounts::generate(&app.config, appservices, &*app.rng)?;
                 (name, None)
             }
             Self::Chosen(name) => (name.clone(), None),
@@ -56,7 +56,7 @@ pub(super) async fn check(
     };
     let name = accounts::choose(text, &app.config, appservices, None)?;
     if holder.is_some() {
-        return Err(NameFault::Taken.into());
+        return Err(NameError::Taken.into());
     }
     Ok(Name::Chosen(name))
 }

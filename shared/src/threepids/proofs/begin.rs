@@ -1,24 +1,24 @@
 //! A validation session as it begins.
 
-use super::{LIFETIME, ProofState, Purpose};
-use crate::{chance::Chance, clock::Timestamp, store::ProofRow, threepids::ThreePid};
+use super::{LIFETIME, ValidationPurpose, ValidationState};
+use crate::{clock::Timestamp, rng::Rng, store::ValidationRow, threepids::ThreePid};
 
 /// A session whose first message is under way.
 pub(super) fn begin(
     sid: &str,
-    purpose: Purpose,
+    purpose: ValidationPurpose,
     to: &ThreePid,
     attempt: i64,
     now: Timestamp,
-    chance: &dyn Chance,
-) -> ProofRow {
-    ProofRow {
+    rng: &dyn Rng,
+) -> ValidationRow {
+    ValidationRow {
         sid: sid.to_owned(),
         version: 1,
         purpose,
         threepid: to.clone(),
-        generation: chance.base64::<16>(),
-        state: ProofState::Pending,
+        generation: rng.base64::<16>(),
+        state: ValidationState::Pending,
         attempt,
         sends: 1,
         live_from: 1,

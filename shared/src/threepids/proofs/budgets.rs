@@ -1,7 +1,7 @@
 //! Whose budgets a message is charged to.
 
-use super::{Purpose, Wish};
-use crate::{http::Network, limits::Limit, threepids::Medium};
+use super::{ValidationPurpose, ValidationRequest};
+use crate::{http::ClientNetwork, limits::Limit, threepids::Medium};
 
 /// The digits that a block of numbers differs in.
 const PREFIX_DIGITS: usize = 3;
@@ -9,7 +9,7 @@ const PREFIX_DIGITS: usize = 3;
 /// What messages are counted by, across sessions and secrets (3PID-16): those that lead to a new
 /// password by themselves, so that nobody keeps an owner from one by asking for the others; all of
 /// them by the network that asks.
-pub(super) fn of(wish: &Wish<'_>, network: Network) -> Vec<(Limit, String)> {
+pub(super) fn of(wish: &ValidationRequest<'_>, network: ClientNetwork) -> Vec<(Limit, String)> {
     let address = &wish.to.address;
     let own = Counted::of(wish.purpose);
     let mut budgets = vec![(Limit::Message, network.to_string())];
@@ -41,9 +41,9 @@ struct Counted {
 }
 
 impl Counted {
-    const fn of(purpose: Purpose) -> Self {
+    const fn of(purpose: ValidationPurpose) -> Self {
         match purpose {
-            Purpose::Register | Purpose::Add => Self {
+            ValidationPurpose::Register | ValidationPurpose::Add => Self {
                 mail_from_network: Limit::MailFromNetwork,
                 mail_address: Limit::MailAddress,
                 sms_from_network: Limit::SmsFromNetwork,
@@ -51,7 +51,7 @@ impl Counted {
                 sms_prefix: Limit::SmsPrefix,
                 sms_country: Limit::SmsCountry,
             },
-            Purpose::Reset => Self {
+            ValidationPurpose::Reset => Self {
                 mail_from_network: Limit::ResetMailFromNetwork,
                 mail_address: Limit::ResetMailAddress,
                 sms_from_network: Limit::ResetSmsFromNetwork,

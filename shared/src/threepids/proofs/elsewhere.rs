@@ -3,16 +3,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{RequestError, Wish, budgets, judge_owner};
+use super::{RequestError, ValidationRequest, budgets, judge_owner};
 use crate::{
     app::App,
-    http::Network,
+    http::ClientNetwork,
     limits::{self, Limit},
 };
 
 /// A validation session at an identity server, as the client that has it knows it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Elsewhere {
+pub struct DelegatedSession {
     /// The identity server's name.
     pub id_server: String,
     /// The secret of the session there.
@@ -22,15 +22,15 @@ pub struct Elsewhere {
     pub token: Option<String>,
 }
 
-crate::opaque_debug!(Elsewhere);
+crate::opaque_debug!(DelegatedSession);
 
 /// What comes before an identity server is asked to write to an address (IDS-06): the budgets of
 /// a message of ours, and whose the address is. The identity server writes to whomever it is told
 /// to, so nobody can be kept in the dark here, whatever the operator chose otherwise.
 pub async fn before_delegating(
     app: &App,
-    wish: &Wish<'_>,
-    network: Network,
+    wish: &ValidationRequest<'_>,
+    network: ClientNetwork,
 ) -> Result<(), RequestError> {
     let budgets = budgets::of(wish, network);
     let (counted, charged, told) = tokio::join!(

@@ -1,11 +1,11 @@
 //! A session that the operator begins in a user's place, who is handed its link: no message goes out.
 
-use super::{Purpose, begin::begin, link_token, sid};
+use super::{ValidationPurpose, begin::begin, link_token, sid};
 use crate::{
-    chance::Chance,
     clock::Timestamp,
+    rng::Rng,
     secrets::{KeyRing, Secret},
-    store::ProofRow,
+    store::ValidationRow,
     threepids::ThreePid,
 };
 
@@ -15,10 +15,10 @@ pub fn hand_over(
     to: &ThreePid,
     client_secret: &Secret,
     now: Timestamp,
-    chance: &dyn Chance,
-) -> ProofRow {
-    let sid = sid(keys, Purpose::Reset, to, client_secret);
-    begin(&sid, Purpose::Reset, to, 1, now, chance)
+    rng: &dyn Rng,
+) -> ValidationRow {
+    let sid = sid(keys, ValidationPurpose::Reset, to, client_secret);
+    begin(&sid, ValidationPurpose::Reset, to, 1, now, rng)
 }
 
 /// The link of a session's mail, which holds the session's id and token and nothing of the client's.

@@ -1,13 +1,13 @@
 //! Submitting a code or a link's token: guesses are counted before they are compared.
 
-use super::{LIFETIME, ProofState, Purpose, code_fields, is_of, link_fields};
+use super::{LIFETIME, ValidationPurpose, ValidationState, code_fields, is_of, link_fields};
 use crate::{
     app::App,
     config::{Config, EmailLink},
-    http::Network,
+    http::ClientNetwork,
     limits::{self, Limit, LimitError},
-    secrets::{Purpose as Key, Secret, fields, same},
-    store::{ProofRow, StoreError},
+    secrets::{KeyPurpose, Secret, fields, same},
+    store::{StoreError, ValidationRow},
     threepids::{Medium, link},
 };
 
@@ -16,7 +16,7 @@ pub(super) const MAX_GUESSES: i64 = 5;
 
 /// What somebody has received and now shows.
 #[derive(Debug)]
-pub struct Token<'a> {
+pub struct SubmittedToken<'a> {
     /// How it was received.
     pub medium: Medium,
     /// The session it belongs to.
@@ -29,9 +29,9 @@ pub struct Token<'a> {
 
 /// A session that a right token leads to.
 #[derive(Debug)]
-pub struct Opened {
+pub struct MatchedSession {
     /// What it proves.
-    pub purpose: Purpose,
+    pub purpose: ValidationPurpose,
     /// Where the browser goes after validation, if the client said so and the operator lets it.
     pub next_link: Option<String>,
 }
@@ -58,43 +58,47 @@ pub enum SubmitError {
 
 /// What comes of opening a link, or a browser's query with a code.
 #[derive(Debug)]
-pub enum Followed {
+pub enum LinkOutcome {
     /// It leads to a page that asks, and nothing is validated yet.
-    Asks(Opened),
+    Asks(MatchedSession),
     /// The address is validated.
-    Validated(Opened),
+    Validated(MatchedSession),
 }
 
 /// Whether a link leads to a page that asks, or validates when it is opened, as the operator chose.
 /// The link to a new password always asks (3PID-52): many mailboxes have programs that open every
 /// link, and whoever asked for this one would have the account.
-pub fn asks(config: &Config, purpose: Purpose) -> bool {
+pub fn asks(config: &Config, purpose: ValidationPurpose) -> bool {
     let link = config.mail.as_ref().map(|mail| mail.link);
-    purpose == Purpose::Reset || link != Some(EmailLink::Direct)
+    purpose == ValidationPurpose::Reset || link != Some(EmailLink::Direct)
 }
 
 /// Opens a link as a browser does, or submits what is in a query.
 pub async fn follow(
     app: &App,
-    token: &Token<'_>,
-    network: Network,
-) -> Result<Followed, SubmitError> {
+    token: &SubmittedToken<'_>,
+    network: ClientNetwork,
+) -> Result<LinkOutcome, SubmitError> {
     let row = find(app, token, network).await?;
     if row.threepid.medium == Medium::Email && asks(&app.config, row.purpose) {
         demand_right_link(app, &row, token)?;
-        return Ok(Followed::Asks(opened(app, &row, token)));
+        return Ok(LinkOutcome::Asks(opened(app, &row, token)));
     }
-    validate(app, &row, token).await.map(Followed::Validated)
+    validate(app, &row, token).await.map(LinkOutcome::Validated)
 }
 
-fn opened(app: &App, row: &ProofRow, token: &Token<'_>) -> Opened {
-    Opened {
+fn opened(app: &App, row: &ValidationRow, token: &SubmittedToken<'_>) -> MatchedSession {
+    MatchedSession {
         purpose: row.purpose,
         next_link: next_link(app, row, token),
     }
 }
 
-fn demand_right_link(app: &App, row: &ProofRow, token: &Token<'_>) -> Result<(), SubmitError> {
+fn demand_right_link(
+    app: &App,
+    row: &ValidationRow,
+    token: &SubmittedToken<'_>,
+) -> Result<(), SubmitError> {
     match row.threepid.medium {
         Medium::Email if is_right_link(app, row, token.token) => Ok(()),
         Medium::Email | Medium::Msisdn => Err(SubmitError::Incorrect),
@@ -102,12 +106,20 @@ fn demand_right_link(app: &App, row: &ProofRow, token: &Token<'_>) -> Result<(),
 }
 
 /// Validates the session if the token is right; once more is as good as once (3PID-41).
-pub async fn submit(app: &App, token: &Token<'_>, network: Network) -> Result<Opened, SubmitError> {
+pub async fn submit(
+    app: &App,
+    token: &SubmittedToken<'_>,
+    network: ClientNetwork,
+) -> Result<MatchedSession, SubmitError> {
     let row = find(app, token, network).await?;
     validate(app, &row, token).await
 }
 
-async fn validate(app: &App, row: &ProofRow, token: &Token<'_>) -> Result<Opened, SubmitError> {
+async fn validate(
+    app: &App,
+    row: &ValidationRow,
+    token: &SubmittedToken<'_>,
+) -> Result<MatchedSession, SubmitError> {
     let guesses = match row.threepid.medium {
         Medium::Email => {
             demand_right_link(app, row, token)?;
@@ -123,7 +135,7 @@ async fn validate(app: &App, row: &ProofRow, token: &Token<'_>) -> Result<Opened
         }
     };
     let now = app.clock.now();
-    let again = row.state == ProofState::Validated && guesses == 0;
+    let again = row.state == ValidationState::Validated && guesses == 0;
     let until = now.plus(LIFETIME);
     if !again && !app.store.validate_proof(row, guesses, now, until).await? {
         return Err(SubmitError::Expired);
@@ -132,14 +144,22 @@ async fn validate(app: &App, row: &ProofRow, token: &Token<'_>) -> Result<Opened
 }
 
 /// Burns the session that a link leads to: whoever got the mail did not ask for it.
-pub async fn refuse(app: &App, token: &Token<'_>, network: Network) -> Result<(), SubmitError> {
+pub async fn refuse(
+    app: &App,
+    token: &SubmittedToken<'_>,
+    network: ClientNetwork,
+) -> Result<(), SubmitError> {
     let row = find(app, token, network).await?;
     demand_right_link(app, &row, token)?;
     app.store.burn_proof(&row).await?;
     Ok(())
 }
 
-async fn find(app: &App, token: &Token<'_>, network: Network) -> Result<ProofRow, SubmitError> {
+async fn find(
+    app: &App,
+    token: &SubmittedToken<'_>,
+    network: ClientNetwork,
+) -> Result<ValidationRow, SubmitError> {
     let (charged, row) = tokio::join!(
         limits::spend(app, Limit::SubmitToken, network),
         app.store.find_proof(token.sid)
@@ -163,36 +183,38 @@ async fn find(app: &App, token: &Token<'_>, network: Network) -> Result<ProofRow
     Ok(row)
 }
 
-fn is_right_link(app: &App, row: &ProofRow, token: &Secret) -> bool {
+fn is_right_link(app: &App, row: &ValidationRow, token: &Secret) -> bool {
     let fields = link_fields(&row.sid, &row.generation);
     let keys = &app.config.keys;
-    keys.hash_matches(Key::ProofToken, &fields, token.reveal()) && !row.withheld
+    keys.hash_matches(KeyPurpose::ProofToken, &fields, token.reveal()) && !row.withheld
 }
 
 /// Whether it is the code of any message that still counts; takes the same time whichever it is.
 /// People type it with spaces where they like.
-fn is_right_code(app: &App, row: &ProofRow, token: &Secret) -> bool {
+fn is_right_code(app: &App, row: &ValidationRow, token: &Secret) -> bool {
     let typed: Secret = Secret::new(token.reveal().split_whitespace().collect());
     let mut right = false;
     for send in row.live_from..=row.sends {
         let fields = code_fields(&row.sid, &row.generation, send);
-        for code in app.config.keys.codes(Key::ProofToken, &fields) {
+        for code in app.config.keys.codes(KeyPurpose::ProofToken, &fields) {
             right |= same(code.reveal(), typed.reveal());
         }
     }
     right && !row.withheld
 }
 
-fn next_link(app: &App, row: &ProofRow, token: &Token<'_>) -> Option<String> {
+fn next_link(app: &App, row: &ValidationRow, token: &SubmittedToken<'_>) -> Option<String> {
     let salt = match row.threepid.medium {
         Medium::Email => token.token,
         Medium::Msisdn => token.client_secret?,
     };
     let sealed = row.next_link.as_ref()?;
-    let opened = app
-        .config
-        .keys
-        .open(Key::NextLink, salt.reveal().as_bytes(), &place(row), sealed);
+    let opened = app.config.keys.open(
+        KeyPurpose::NextLink,
+        salt.reveal().as_bytes(),
+        &place(row),
+        sealed,
+    );
     let text = String::from_utf8(opened.ok()?).ok()?;
     // Judged again: the operator may have changed the list since.
     let text = link::judge(&app.config, &text).ok().flatten()?;
@@ -200,6 +222,6 @@ fn next_link(app: &App, row: &ProofRow, token: &Token<'_>) -> Option<String> {
 }
 
 /// Where a sealed link belongs.
-pub(super) fn place(row: &ProofRow) -> Vec<u8> {
+pub(super) fn place(row: &ValidationRow) -> Vec<u8> {
     fields(&[row.sid.as_bytes(), row.generation.as_bytes(), b"next_link"])
 }

@@ -4,47 +4,47 @@
 //! hashed (UIA-25), an address that nobody has included: that it is nobody's is not told. Without a token
 //! the one who is named is the one whose account it is about.
 
-use super::{Evidence, Prepared, StageContext, Verdict};
+use super::{Prefetched, StageContext, StageOutcome, StageResult};
 use crate::{
     app::App,
     credentials::{self, CredentialError, Identifier},
     error::{ErrorCode, MatrixError, Rejection},
-    http::{Network, Query},
+    http::{ClientNetwork, Query},
     ids::Localpart,
     passwords::PasswordHash,
     secrets::Secret,
     store::StoreError,
     uia::{
-        KnownPassword, Refusal,
+        StageError, VerifiedPassword,
         fallback::{Field, Form},
         session::SessionState,
     },
 };
 
-const MISSING: Refusal = Refusal {
+const MISSING: StageError = StageError {
     code: "M_MISSING_PARAM",
     message: "`identifier` or `password` is missing",
 };
-const WRONG: Refusal = Refusal {
+const WRONG: StageError = StageError {
     code: "M_FORBIDDEN",
     message: "The user or the password is wrong",
 };
 
 pub(super) async fn attempt(
     context: StageContext<'_>,
-    prepared: &Prepared,
-) -> Result<Verdict, Rejection> {
+    prepared: &Prefetched,
+) -> Result<StageOutcome, Rejection> {
     let StageContext { app, members, .. } = context;
     let who = match Identifier::parse(app, members) {
         Ok(Some(who)) => who,
-        Ok(None) => return Ok(Verdict::Refused(MISSING)),
+        Ok(None) => return Ok(StageOutcome::Refused(MISSING)),
         Err(error) if error.code == ErrorCode::MissingParam => {
-            return Ok(Verdict::Refused(MISSING));
+            return Ok(StageOutcome::Refused(MISSING));
         }
         Err(error) => return Err(error.into()),
     };
     let Some(password) = members.optional::<String>("password")?.map(Secret::new) else {
-        return Ok(Verdict::Refused(MISSING));
+        return Ok(StageOutcome::Refused(MISSING));
     };
     let verified = match &context.binding.user {
         Some((user, epoch)) => {
@@ -53,11 +53,11 @@ pub(super) async fn attempt(
                 return Err(MatrixError::new(ErrorCode::Forbidden, message).into());
             }
             let hash = match prepared {
-                Prepared::Password(hash) => hash.clone(),
+                Prefetched::Password(hash) => hash.clone(),
                 _ => read(app, user, context.network).await?,
             };
             let set = hash.as_ref().map(|hash| hash.set).unwrap_or_default();
-            let known = KnownPassword {
+            let known = VerifiedPassword {
                 user: user.clone(),
                 epoch: *epoch,
                 set,
@@ -69,7 +69,7 @@ pub(super) async fn attempt(
         None => credentials::verify(app, &who, &password, context.network)
             .await
             .map(|found| {
-                let known = KnownPassword {
+                let known = VerifiedPassword {
                     user: found.localpart,
                     epoch: found.account.epoch,
                     set: found.password_set,
@@ -78,11 +78,11 @@ pub(super) async fn attempt(
             }),
     };
     match verified {
-        Ok((known, refund)) => Ok(Verdict::Passed {
-            evidence: Evidence::Password(known),
+        Ok((known, refund)) => Ok(StageOutcome::Passed {
+            evidence: StageResult::Password(known),
             refund,
         }),
-        Err(CredentialError::Wrong) => Ok(Verdict::Refused(WRONG)),
+        Err(CredentialError::Wrong) => Ok(StageOutcome::Refused(WRONG)),
         Err(error) => Err(error.into()),
     }
 }
@@ -91,7 +91,7 @@ pub(super) async fn attempt(
 async fn read(
     app: &App,
     user: &Localpart,
-    network: Network,
+    network: ClientNetwork,
 ) -> Result<Option<PasswordHash>, Rejection> {
     let (charged, facts) = tokio::join!(
         credentials::charge_own(app, user, network),

@@ -3,15 +3,15 @@
 
 use serde_json::{Value, json};
 
-use super::{Evidence, StageContext, Verdict};
+use super::{StageContext, StageOutcome, StageResult};
 use crate::{
-    captcha::{self, Judgement},
+    captcha::{self, CaptchaResult},
     config::{CaptchaProvider, Config},
     error::Rejection,
     http::Query,
     limits::{self, Limit},
     uia::{
-        Refusal,
+        StageError,
         fallback::{Form, Widget},
     },
 };
@@ -19,15 +19,15 @@ use crate::{
 /// No provider's response is longer.
 const MAX_RESPONSE_CHARS: usize = 8 * 1024;
 
-const NEEDED: Refusal = Refusal {
+const NEEDED: StageError = StageError {
     code: "M_CAPTCHA_NEEDED",
     message: "The captcha's response is missing",
 };
-const INVALID: Refusal = Refusal {
+const INVALID: StageError = StageError {
     code: "M_CAPTCHA_INVALID",
     message: "The captcha's response is not valid",
 };
-const UNREACHABLE: Refusal = Refusal {
+const UNREACHABLE: StageError = StageError {
     code: "M_UNAUTHORIZED",
     message: "The captcha's provider does not answer: try again",
 };
@@ -39,26 +39,26 @@ pub(super) fn params(config: &Config) -> Option<Value> {
         .map(|captcha| json!({ "public_key": captcha.site_key }))
 }
 
-pub(super) async fn attempt(context: StageContext<'_>) -> Result<Verdict, Rejection> {
+pub(super) async fn attempt(context: StageContext<'_>) -> Result<StageOutcome, Rejection> {
     let response = context
         .members
         .optional::<String>("response")?
         .filter(|response| !response.is_empty());
     let Some(response) = response else {
-        return Ok(Verdict::Refused(NEEDED));
+        return Ok(StageOutcome::Refused(NEEDED));
     };
     let Some(config) = &context.app.config.captcha else {
-        return Ok(Verdict::Refused(INVALID));
+        return Ok(StageOutcome::Refused(INVALID));
     };
     if response.len() > MAX_RESPONSE_CHARS {
-        return Ok(Verdict::Refused(INVALID));
+        return Ok(StageOutcome::Refused(INVALID));
     }
     limits::spend(context.app, Limit::Captcha, context.network).await?;
     Ok(
         match captcha::verify(context.app.captcha_connector(), config, &response).await {
-            Judgement::Human => Verdict::passed(Evidence::Presence),
-            Judgement::Machine => Verdict::Refused(INVALID),
-            Judgement::Unknown => Verdict::Refused(UNREACHABLE),
+            CaptchaResult::Human => StageOutcome::passed(StageResult::Presence),
+            CaptchaResult::Machine => StageOutcome::Refused(INVALID),
+            CaptchaResult::Unknown => StageOutcome::Refused(UNREACHABLE),
         },
     )
 }

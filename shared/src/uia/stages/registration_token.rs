@@ -4,16 +4,16 @@
 //! account, and only by that. A guess is charged before it is compared and refunded if it was
 //! right.
 
-use super::{Evidence, Prepared, StageContext, Verdict};
+use super::{Prefetched, StageContext, StageOutcome, StageResult};
 use crate::{
     app::App,
     error::MatrixError,
-    http::{Body, Network, Query},
+    http::{Body, ClientNetwork, Query},
     limits::{self, Limit},
-    secrets::Purpose,
+    secrets::KeyPurpose,
     store::{RegistrationTokenRow, StoreError, TokenUse},
     uia::{
-        Refusal,
+        StageError,
         fallback::{Field, Form},
     },
 };
@@ -22,11 +22,11 @@ use crate::{
 pub const MAX_TOKEN_CHARS: usize = 64;
 
 /// The one answer to every token that is not good, whatever is wrong with it.
-pub(in crate::uia) const REFUSED: Refusal = Refusal {
+pub(in crate::uia) const REFUSED: StageError = StageError {
     code: "M_UNAUTHORIZED",
     message: "The registration token is not valid",
 };
-const MISSING: Refusal = Refusal {
+const MISSING: StageError = StageError {
     code: "M_MISSING_PARAM",
     message: "The registration token is missing",
 };
@@ -41,13 +41,13 @@ pub fn is_lawful(token: &str) -> bool {
 pub(super) async fn prepare(
     app: &App,
     members: &Body,
-    network: Network,
-) -> Result<Prepared, MatrixError> {
+    network: ClientNetwork,
+) -> Result<Prefetched, MatrixError> {
     match members.optional::<String>("token")? {
-        Some(token) => Ok(Prepared::RegistrationToken(
+        Some(token) => Ok(Prefetched::RegistrationToken(
             look_up(app, &token, network).await?,
         )),
-        None => Ok(Prepared::Nothing),
+        None => Ok(Prefetched::Nothing),
     }
 }
 
@@ -55,7 +55,7 @@ pub(super) async fn prepare(
 pub async fn look_up(
     app: &App,
     token: &str,
-    network: Network,
+    network: ClientNetwork,
 ) -> Result<Option<RegistrationTokenRow>, MatrixError> {
     let (charged, found) = tokio::join!(
         limits::spend(app, Limit::RegistrationToken, network),
@@ -72,7 +72,7 @@ async fn find(app: &App, token: &str) -> Result<Option<RegistrationTokenRow>, St
     for hash in app
         .config
         .keys
-        .hashes(Purpose::RegistrationToken, token.as_bytes())
+        .hashes(KeyPurpose::RegistrationToken, token.as_bytes())
     {
         if let Some(row) = app.store.find_registration_token(&hash).await? {
             return Ok(Some(row));
@@ -81,20 +81,21 @@ async fn find(app: &App, token: &str) -> Result<Option<RegistrationTokenRow>, St
     Ok(None)
 }
 
-pub(super) fn attempt(context: StageContext<'_>, prepared: &Prepared) -> Verdict {
+pub(super) fn attempt(context: StageContext<'_>, prepared: &Prefetched) -> StageOutcome {
     match prepared {
-        Prepared::Nothing | Prepared::Password(_) | Prepared::Proof(_) | Prepared::Elsewhere(_) => {
-            Verdict::Refused(MISSING)
-        }
-        Prepared::RegistrationToken(Some(row)) if row.is_good(context.app.clock.now()) => {
-            Verdict::Passed {
-                evidence: Evidence::RegistrationToken {
+        Prefetched::Nothing
+        | Prefetched::Password(_)
+        | Prefetched::UiaCompletion(_)
+        | Prefetched::DelegatedSession(_) => StageOutcome::Refused(MISSING),
+        Prefetched::RegistrationToken(Some(row)) if row.is_good(context.app.clock.now()) => {
+            StageOutcome::Passed {
+                evidence: StageResult::RegistrationToken {
                     hash: row.token.hash.clone(),
                 },
                 refund: Some((Limit::RegistrationToken, context.network.to_string())),
             }
         }
-        Prepared::RegistrationToken(_) => Verdict::Refused(REFUSED),
+        Prefetched::RegistrationToken(_) => StageOutcome::Refused(REFUSED),
     }
 }
 
@@ -104,10 +105,10 @@ pub(super) fn attempt(context: StageContext<'_>, prepared: &Prepared) -> Verdict
 pub(super) async fn redeem(
     app: &App,
     hash: &str,
-    prepared: &Prepared,
-) -> Result<Result<Option<TokenUse>, Refusal>, StoreError> {
+    prepared: &Prefetched,
+) -> Result<Result<Option<TokenUse>, StageError>, StoreError> {
     let row = match prepared {
-        Prepared::RegistrationToken(Some(row)) if row.token.hash == hash => Some(row.clone()),
+        Prefetched::RegistrationToken(Some(row)) if row.token.hash == hash => Some(row.clone()),
         _ => app.store.find_registration_token(hash).await?,
     };
     let Some(row) = row.filter(|row| row.is_good(app.clock.now())) else {
@@ -117,7 +118,7 @@ pub(super) async fn redeem(
         return Ok(Ok(None));
     }
     let shares = u32::try_from(row.left.len()).unwrap_or(0).max(1);
-    let share = row.left.get(app.chance.below(shares) as usize);
+    let share = row.left.get(app.rng.below(shares) as usize);
     Ok(share
         .map(|(shard, _)| {
             Some(TokenUse {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Evidence, StageContext, Verdict};
+use super::{StageContext, StageOutcome, StageResult};
 use crate::{
     config::Config,
     uia::{
-        Refusal,
+        StageError,
         fallback::{Form, Link},
     },
 };
@@ -20,18 +20,18 @@ pub(super) fn params(config: &Config) -> Option<Value> {
         .map(|policies| json!({ "policies": policies.params }))
 }
 
-const NOTHING_SHOWN: Refusal = Refusal {
+const NOTHING_SHOWN: StageError = StageError {
     code: "M_UNAUTHORIZED",
     message: "The policies have not been shown yet: please read them",
 };
 
 /// The stage has no parameters: what is recorded is what the session's last answer showed, even if
 /// the operator has changed it since.
-pub(super) fn attempt(context: StageContext<'_>) -> Verdict {
+pub(super) fn attempt(context: StageContext<'_>) -> StageOutcome {
     if context.shown.is_empty() {
-        return Verdict::Refused(NOTHING_SHOWN);
+        return StageOutcome::Refused(NOTHING_SHOWN);
     }
-    Verdict::passed(Evidence::Terms(context.shown.clone()))
+    StageOutcome::passed(StageResult::Terms(context.shown.clone()))
 }
 
 /// One link for each policy in each language.

@@ -9,35 +9,36 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Evidence, ForeignSession, Prepared, StageContext, StageType, Verdict, threepid_elsewhere,
+    DelegatedLookup, Prefetched, StageContext, StageOutcome, StageResult, StageType,
+    threepid_elsewhere,
 };
 use crate::{
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
     http::Body,
     secrets::Secret,
-    store::ProofRow,
+    store::ValidationRow,
     threepids::{
         Medium,
-        proofs::{self, Elsewhere, ProofState, Proven, Purpose},
+        proofs::{self, DelegatedSession, ValidatedThreePid, ValidationPurpose, ValidationState},
     },
-    uia::{Binding, Offer, Refusal},
+    uia::{FlowSet, SessionScope, StageError},
 };
 
-const MISSING: Refusal = Refusal {
+const MISSING: StageError = StageError {
     code: "M_MISSING_PARAM",
     message: "`threepid_creds` is missing",
 };
 /// The one answer as long as there is no proof, whatever the reason (UIA-53, UIA-57): clients ask
 /// again and show nothing.
-pub(in crate::uia) const NOT_YET: Refusal = Refusal {
+pub(in crate::uia) const NOT_YET: StageError = StageError {
     code: "M_UNAUTHORIZED",
     message: "The address has not been validated yet",
 };
 
 /// A validation session that a UIA session waits for.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(in crate::uia) struct Awaited {
+pub(in crate::uia) struct PendingValidation {
     pub(in crate::uia) sid: String,
     /// What a fallback page has asked for; a client keeps its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,14 +48,14 @@ pub(in crate::uia) struct Awaited {
     pub(in crate::uia) asks_again: bool,
     /// Whose session it is, if it is not this server's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(in crate::uia) elsewhere: Option<Elsewhere>,
+    pub(in crate::uia) elsewhere: Option<DelegatedSession>,
 }
 
-impl Awaited {
+impl PendingValidation {
     /// The session at an identity server that it is.
-    fn session_elsewhere(&self) -> Option<ForeignSession> {
+    fn session_elsewhere(&self) -> Option<DelegatedLookup> {
         let elsewhere = self.elsewhere.clone()?;
-        Some(ForeignSession {
+        Some(DelegatedLookup {
             sid: self.sid.clone(),
             elsewhere,
         })
@@ -75,7 +76,7 @@ pub(in crate::uia) struct Asked {
     pub(in crate::uia) to: String,
 }
 
-crate::opaque_debug!(Awaited, Asked);
+crate::opaque_debug!(PendingValidation, Asked);
 
 /// What `threepid_creds` says.
 pub(super) struct Credentials {
@@ -99,18 +100,18 @@ pub(in crate::uia) const fn medium(stage: StageType) -> Option<Medium> {
 }
 
 /// The purpose that a proof must have been asked for (UIA-54).
-pub(in crate::uia) fn purpose(binding: &Binding) -> Option<Purpose> {
+pub(in crate::uia) fn purpose(binding: &SessionScope) -> Option<ValidationPurpose> {
     match binding.offer {
-        Offer::Registration => Some(Purpose::Register),
-        Offer::Address => Some(Purpose::Reset),
-        Offer::Password => None,
+        FlowSet::Registration => Some(ValidationPurpose::Register),
+        FlowSet::Address => Some(ValidationPurpose::Reset),
+        FlowSet::Password => None,
     }
 }
 
 /// Reads the session that the credentials name.
-pub(super) async fn prepare(app: &App, members: &Body) -> Result<Prepared, MatrixError> {
+pub(super) async fn prepare(app: &App, members: &Body) -> Result<Prefetched, MatrixError> {
     let Some(credentials) = credentials(members)? else {
-        return Ok(Prepared::Nothing);
+        return Ok(Prefetched::Nothing);
     };
     let lawful = proofs::is_opaque_id(&credentials.sid)
         && proofs::is_opaque_id(credentials.client_secret.reveal());
@@ -126,21 +127,21 @@ pub(super) async fn prepare(app: &App, members: &Body) -> Result<Prepared, Matri
         && lawful
         && let Some(elsewhere) = threepid_elsewhere::named(app, &credentials)
     {
-        return Ok(Prepared::Elsewhere(elsewhere.map(Box::new)));
+        return Ok(Prefetched::DelegatedSession(elsewhere.map(Box::new)));
     }
-    Ok(Prepared::Proof(own.map(Box::new)))
+    Ok(Prefetched::UiaCompletion(own.map(Box::new)))
 }
 
 pub(super) async fn attempt(
     context: StageContext<'_>,
     stage: StageType,
-    prepared: &Prepared,
-) -> Result<Verdict, Rejection> {
+    prepared: &Prefetched,
+) -> Result<StageOutcome, Rejection> {
     let found;
     let row = match (prepared, context.awaited) {
-        (Prepared::Proof(row), _) => row.as_deref(),
-        (Prepared::Elsewhere(Err(why)), _) => return Ok(Verdict::Refused(*why)),
-        (Prepared::Elsewhere(Ok(session)), _) => {
+        (Prefetched::UiaCompletion(row), _) => row.as_deref(),
+        (Prefetched::DelegatedSession(Err(why)), _) => return Ok(StageOutcome::Refused(*why)),
+        (Prefetched::DelegatedSession(Ok(session)), _) => {
             return threepid_elsewhere::attempt(context, stage, session).await;
         }
         (_, Some(awaited)) => {
@@ -150,26 +151,28 @@ pub(super) async fn attempt(
             found = context.app.store.find_proof(&awaited.sid).await?;
             found.as_ref()
         }
-        _ => return Ok(Verdict::Refused(MISSING)),
+        _ => return Ok(StageOutcome::Refused(MISSING)),
     };
-    let suits = |row: &&ProofRow| {
+    let suits = |row: &&ValidationRow| {
         Some(row.threepid.medium) == medium(stage)
             && Some(row.purpose) == purpose(context.binding)
             && proofs::is_alive(row, context.app.clock.now())
     };
     let Some(row) = row.filter(suits) else {
-        return Ok(Verdict::Refused(NOT_YET));
+        return Ok(StageOutcome::Refused(NOT_YET));
     };
     Ok(match (row.state, row.validated) {
-        (ProofState::Validated, Some(validated)) => Verdict::passed(Evidence::ThreePid(Proven {
-            sid: row.sid.clone(),
-            generation: row.generation.clone(),
-            threepid: row.threepid.clone(),
-            begun: row.begun,
-            validated,
-            elsewhere: None,
-        })),
-        _ => Verdict::Waiting {
+        (ValidationState::Validated, Some(validated)) => {
+            StageOutcome::passed(StageResult::ThreePid(ValidatedThreePid {
+                sid: row.sid.clone(),
+                generation: row.generation.clone(),
+                threepid: row.threepid.clone(),
+                begun: row.begun,
+                validated,
+                elsewhere: None,
+            }))
+        }
+        _ => StageOutcome::Waiting {
             sid: row.sid.clone(),
             elsewhere: None,
             why: NOT_YET,

@@ -5,18 +5,18 @@ use ::http::StatusCode;
 
 use super::{
     StageType,
-    threepid::{Asked, Awaited, medium, purpose},
+    threepid::{Asked, PendingValidation, medium, purpose},
 };
 use crate::{
     app::App,
     config::Config,
     error::{ErrorCode, MatrixError},
-    http::{Network, Query},
+    http::{ClientNetwork, Query},
     secrets::Secret,
     store::StoreError,
     threepids::{
         self, Medium,
-        proofs::{self, ProofState, Token, Wish},
+        proofs::{self, SubmittedToken, ValidationRequest, ValidationState},
     },
     uia::{
         OpenSession,
@@ -34,11 +34,14 @@ pub(in crate::uia) enum Step {
     /// The page again, with what was wrong.
     Show(Option<(StatusCode, String)>),
     /// An attempt of the stage.
-    Attempt,
+    UiaAttempt,
 }
 
 pub(super) fn form(stage: StageType, config: &Config, session: &SessionState) -> Form {
-    let asked = session.awaited.get(&stage).and_then(Awaited::shown);
+    let asked = session
+        .awaited
+        .get(&stage)
+        .and_then(PendingValidation::shown);
     match (medium(stage), asked) {
         (Some(Medium::Msisdn), Some(asked)) => Form {
             text: format!("We have sent a code to {}. Please enter it here.", asked.to).into(),
@@ -105,7 +108,7 @@ pub(in crate::uia) async fn has_arrived(
     };
     let row = app.store.find_proof(&awaited.sid).await?;
     Ok(row.is_some_and(|row| {
-        row.state == ProofState::Validated && proofs::is_alive(&row, app.clock.now())
+        row.state == ValidationState::Validated && proofs::is_alive(&row, app.clock.now())
     }))
 }
 
@@ -115,10 +118,10 @@ pub(in crate::uia) async fn submit(
     session: &mut OpenSession,
     stage: StageType,
     form: &Query,
-    network: Network,
+    network: ClientNetwork,
 ) -> Result<Step, MatrixError> {
     let Some(medium) = medium(stage) else {
-        return Ok(Step::Attempt);
+        return Ok(Step::UiaAttempt);
     };
     let asked = session
         .state
@@ -127,9 +130,9 @@ pub(in crate::uia) async fn submit(
         .and_then(|awaited| Some((awaited.sid.clone(), awaited.shown()?.clone())));
     let done = match (form.get("action"), asked) {
         (Some(CHECK), Some((sid, asked))) => match medium {
-            Medium::Email => return Ok(Step::Attempt),
+            Medium::Email => return Ok(Step::UiaAttempt),
             Medium::Msisdn => match check(app, &sid, &asked, form, network).await {
-                Ok(()) => return Ok(Step::Attempt),
+                Ok(()) => return Ok(Step::UiaAttempt),
                 Err(error) => Err(error),
             },
         },
@@ -156,10 +159,10 @@ async fn check(
     sid: &str,
     asked: &Asked,
     form: &Query,
-    network: Network,
+    network: ClientNetwork,
 ) -> Result<(), MatrixError> {
     let code = form.get("code").unwrap_or_default();
-    let token = Token {
+    let token = SubmittedToken {
         medium: Medium::Msisdn,
         sid,
         client_secret: Some(&Secret::new(asked.client_secret.clone())),
@@ -174,7 +177,7 @@ async fn send(
     session: &mut OpenSession,
     stage: StageType,
     form: &Query,
-    network: Network,
+    network: ClientNetwork,
 ) -> Result<(), MatrixError> {
     let Some(purpose) = purpose(&session.state.binding) else {
         return Ok(());
@@ -191,12 +194,11 @@ async fn send(
         .get(&stage)
         .and_then(|awaited| awaited.asked.clone());
     let attempt = earlier.as_ref().map_or(0, |asked| asked.attempt) + 1;
-    let client_secret =
-        earlier.map_or_else(|| app.chance.base64::<24>(), |asked| asked.client_secret);
+    let client_secret = earlier.map_or_else(|| app.rng.base64::<24>(), |asked| asked.client_secret);
     let secret = Secret::new(client_secret.clone());
     let (to, country, shown) = recipient(app, stage, form)?;
     threepids::admit(&app.config, &to)?;
-    let wish = Wish {
+    let wish = ValidationRequest {
         purpose,
         to: &to,
         country: country.as_deref(),
@@ -205,7 +207,7 @@ async fn send(
         next_link: None,
     };
     let sid = proofs::request(app, wish, network).await?;
-    let awaited = Awaited {
+    let awaited = PendingValidation {
         sid,
         asked: Some(Asked {
             client_secret,

@@ -13,10 +13,10 @@ use deliver::Deliver;
 use serde_json::{Value, json};
 use shared::{
     app::App,
-    chance::Chance,
     clock::{Clock, Timestamp},
     config::Config,
     lambda::{Observed, Worker},
+    rng::Rng,
 };
 use tokio::{
     sync::{Mutex, oneshot},
@@ -51,7 +51,7 @@ const DELIVER: &str = "Deliver";
 
 /// A worker, and what feeds it.
 #[derive(Debug)]
-pub struct Pump<W = Observed<Deliver>> {
+pub struct EventPoller<W = Observed<Deliver>> {
     worker: W,
     /// Locked while its records are worked on: they come one batch after the other, as from a shard.
     stream: Mutex<Stream>,
@@ -61,20 +61,16 @@ pub struct Pump<W = Observed<Deliver>> {
     next: AtomicI64,
 }
 
-impl Pump {
+impl EventPoller {
     /// The template's worker, over these services.
-    pub fn new(
-        services: &Services,
-        config: &Arc<Config>,
-        chance: &Arc<dyn Chance>,
-    ) -> Result<Self> {
+    pub fn new(services: &Services, config: &Arc<Config>, rng: &Arc<dyn Rng>) -> Result<Self> {
         let aws = services.aws(DELIVER);
         let clock = Arc::clone(services.clock());
         let app = App::new(
             Arc::clone(config),
             &aws,
             Arc::clone(&clock) as Arc<dyn Clock>,
-            Arc::clone(chance),
+            Arc::clone(rng),
         );
         let template = Template::ours()?;
         let sources = match template.workers.iter().collect::<Vec<_>>()[..] {
@@ -96,7 +92,7 @@ impl Pump {
     }
 }
 
-impl<W: Worker> Pump<W> {
+impl<W: Worker> EventPoller<W> {
     /// `worker`, fed with up to `batch` new rows of `stream` at a time.
     pub(crate) fn of(worker: W, stream: Stream, batch: usize, clock: Arc<MovableClock>) -> Self {
         Self {
@@ -156,8 +152,8 @@ impl<W: Worker> Pump<W> {
         // A turn is a task of its own: a worker that panics ends its event, as on Lambda.
         let mut task = JoinSet::new();
         loop {
-            let pump = Arc::clone(&self);
-            task.spawn(async move { pump.turn().await });
+            let event_poller = Arc::clone(&self);
+            task.spawn(async move { event_poller.turn().await });
             let turn = task.join_next().await.unwrap_or(Ok(Ok(())));
             let pause = match turn.map_err(anyhow::Error::from).flatten() {
                 Ok(()) => PAUSE,

@@ -1,7 +1,7 @@
 use std::sync::Mutex as StdMutex;
 
 use super::*;
-use crate::services::{Elsewhere, Places};
+use crate::services::{ExternalEndpoints, Places};
 
 /// A worker that keeps what it is given.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ impl Worker for Recorder {
 
 struct Scene {
     services: Services,
-    pump: Arc<Pump<Recorder>>,
+    event_poller: Arc<EventPoller<Recorder>>,
     seen: Recorder,
 }
 
@@ -50,7 +50,7 @@ fn scene(data: Option<&std::path::Path>) -> Scene {
         Arc::clone(&clock),
         Places::default(),
         true,
-        Elsewhere::default(),
+        ExternalEndpoints::default(),
     )
     .expect("services");
     let stream = services.engine().stream("Outbox").expect("a stream");
@@ -58,7 +58,7 @@ fn scene(data: Option<&std::path::Path>) -> Scene {
     let worker = Recorder(Arc::clone(&seen.0));
     Scene {
         services,
-        pump: Arc::new(Pump::of(worker, stream, 10, clock)),
+        event_poller: Arc::new(EventPoller::of(worker, stream, 10, clock)),
         seen,
     }
 }
@@ -67,7 +67,7 @@ impl Scene {
     /// Calls an operation through the tap, as a function would.
     async fn call(&self, operation: &str, body: Value) {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let address = self.services.tap().address();
+        let address = self.services.proxy().address();
         let body = body.to_string();
         let request = format!(
             "POST / HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n\
@@ -130,7 +130,7 @@ impl Scene {
 async fn a_new_row_rings_once_and_says_nothing_but_its_key() {
     let scene = scene(None);
     scene.put("a").await;
-    assert_eq!(scene.pump.deliver().await.expect("records"), 1);
+    assert_eq!(scene.event_poller.deliver().await.expect("records"), 1);
     let events = scene.seen.events();
     let [event] = &events[..] else {
         panic!("{events:?}")
@@ -148,7 +148,7 @@ async fn a_new_row_rings_once_and_says_nothing_but_its_key() {
     );
     assert!(record["eventID"].is_string() && record["dynamodb"]["SequenceNumber"].is_string());
     assert!(!event.to_string().contains("secret"), "{event}");
-    assert_eq!(scene.pump.deliver().await.expect("none"), 0);
+    assert_eq!(scene.event_poller.deliver().await.expect("none"), 0);
     assert_eq!(scene.keys().len(), 0);
 }
 
@@ -164,11 +164,11 @@ async fn a_row_that_changes_or_goes_does_not_ring() {
     });
     scene.call("UpdateItem", update).await;
     scene.remove("a").await;
-    assert_eq!(scene.pump.deliver().await.expect("records"), 1);
+    assert_eq!(scene.event_poller.deliver().await.expect("records"), 1);
     scene.put("b").await;
     scene.remove("b").await;
     scene.put("b").await;
-    assert_eq!(scene.pump.deliver().await.expect("records"), 2);
+    assert_eq!(scene.event_poller.deliver().await.expect("records"), 2);
     assert_eq!(
         scene.keys(),
         [vec!["a".to_owned()], vec!["b".to_owned(); 2]]
@@ -183,7 +183,7 @@ async fn many_rows_ring_in_order_in_batches_and_none_is_lost() {
         scene.put(id).await;
     }
     // Two at once share the work: a shard has one reader.
-    let (one, other) = tokio::join!(scene.pump.deliver(), scene.pump.deliver());
+    let (one, other) = tokio::join!(scene.event_poller.deliver(), scene.event_poller.deliver());
     assert_eq!(one.expect("records") + other.expect("records"), 45);
     let batches = scene.keys();
     let sizes: Vec<usize> = batches.iter().map(Vec::len).collect();
@@ -195,12 +195,12 @@ async fn many_rows_ring_in_order_in_batches_and_none_is_lost() {
 async fn a_transaction_rings_for_its_rows_and_a_lost_ring_stays_lost() {
     let scene = scene(None);
     scene.put("lost").await;
-    assert_eq!(scene.pump.skip().await.expect("records"), 1);
+    assert_eq!(scene.event_poller.skip().await.expect("records"), 1);
     let put =
         |id: &str| json!({ "Put": { "TableName": "house-outbox", "Item": { "pk": { "S": id } } } });
     let both = json!({ "TransactItems": [put("a"), put("b")] });
     scene.call("TransactWriteItems", both).await;
-    assert_eq!(scene.pump.deliver().await.expect("records"), 2);
+    assert_eq!(scene.event_poller.deliver().await.expect("records"), 2);
     let mut rung = scene.keys().concat();
     rung.sort();
     assert_eq!(rung, ["a", "b"]);
@@ -211,19 +211,19 @@ async fn what_an_earlier_run_left_does_not_ring_again() {
     let directory = crate::scratch::Directory::new();
     let earlier = scene(Some(directory.path()));
     earlier.put("a").await;
-    assert_eq!(earlier.pump.deliver().await.expect("records"), 1);
+    assert_eq!(earlier.event_poller.deliver().await.expect("records"), 1);
     drop(earlier);
     let later = scene(Some(directory.path()));
-    assert_eq!(later.pump.deliver().await.expect("none"), 0);
+    assert_eq!(later.event_poller.deliver().await.expect("none"), 0);
     later.put("b").await;
-    assert_eq!(later.pump.deliver().await.expect("records"), 1);
+    assert_eq!(later.event_poller.deliver().await.expect("records"), 1);
     assert_eq!(later.keys(), [["b"]]);
 }
 
 #[tokio::test]
 async fn a_tick_is_the_schedules_event() {
     let scene = scene(None);
-    scene.pump.tick().await;
+    scene.event_poller.tick().await;
     let events = scene.seen.events();
     assert_eq!(events[0]["source"], "aws.events");
     assert_eq!(events[0]["detail-type"], "Scheduled Event");
@@ -233,7 +233,7 @@ async fn a_tick_is_the_schedules_event() {
 #[tokio::test]
 async fn it_runs_by_itself_by_the_clock_that_is_moved() {
     let scene = scene(None);
-    let running = scene.pump.run();
+    let running = scene.event_poller.run();
     let until = async |wanted: &dyn Fn(&Value) -> bool| {
         for _ in 0..400 {
             let events = scene.seen.events();
@@ -273,7 +273,13 @@ async fn ended(takes: Duration, end: impl AsyncFnOnce(Running)) -> usize {
         ended: Recorder(Arc::clone(&seen.0)),
         takes,
     };
-    let running = Arc::new(Pump::of(worker, stream, 10, Arc::clone(services.clock()))).run();
+    let running = Arc::new(EventPoller::of(
+        worker,
+        stream,
+        10,
+        Arc::clone(services.clock()),
+    ))
+    .run();
     turns.recv().await.expect("a turn");
     end(running).await;
     let another = tokio::time::timeout(Duration::from_secs(20), turns.recv()).await;

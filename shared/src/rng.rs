@@ -1,17 +1,17 @@
 //! Chance. The only file that reads the operating system's random generator; everything else
-//! is handed a [`Chance`], which tests seed.
+//! is handed a [`Rng`], which tests seed.
 
 use std::fmt::Debug;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
 /// Where random bytes come from.
-pub trait Chance: Send + Sync + Debug {
+pub trait Rng: Send + Sync + Debug {
     /// Fills `bytes` with random bytes fit for secrets.
     fn fill(&self, bytes: &mut [u8]);
 }
 
-impl dyn Chance + '_ {
+impl dyn Rng + '_ {
     /// `N` random bytes.
     pub fn bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
@@ -49,9 +49,9 @@ impl dyn Chance + '_ {
 
 /// The operating system's generator.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct SystemChance;
+pub struct SystemRng;
 
-impl Chance for SystemChance {
+impl Rng for SystemRng {
     #[expect(
         clippy::disallowed_methods,
         clippy::expect_used,

@@ -9,7 +9,7 @@ use super::call::Operation;
 
 /// What happens to a call. Each kind happens only to operations that can suffer it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FaultKind {
     /// Another transaction is at work on an item (of a write, or of any transaction).
     Conflict,
     /// The table's throughput, or the sending rate, is used up.
@@ -32,7 +32,7 @@ pub enum Kind {
     Refused,
 }
 
-impl Kind {
+impl FaultKind {
     fn fits(self, operation: &Operation) -> bool {
         let batch = matches!(&*operation.name, "BatchGetItem" | "BatchWriteItem");
         let transaction = operation.name.starts_with("Transact");
@@ -60,12 +60,12 @@ pub struct Fault {
     /// And to those that match after it, this many in all.
     pub times: u64,
     /// What happens.
-    pub kind: Kind,
+    pub kind: FaultKind,
 }
 
 impl Fault {
     /// `kind` on the next call that it can happen to.
-    pub fn new(kind: Kind) -> Self {
+    pub fn new(kind: FaultKind) -> Self {
         Self {
             operation: None,
             caller: None,
@@ -140,7 +140,7 @@ pub(crate) struct Plan {
 struct Chaos {
     state: u64,
     per_mille: u16,
-    kinds: Vec<Kind>,
+    kinds: Vec<FaultKind>,
 }
 
 /// What the tap does with a call.
@@ -167,7 +167,7 @@ impl Plan {
         self.faults.len()
     }
 
-    pub(crate) fn chaos(&mut self, seed: u64, per_mille: u16, kinds: &[Kind]) {
+    pub(crate) fn chaos(&mut self, seed: u64, per_mille: u16, kinds: &[FaultKind]) {
         self.chaos = Some(Chaos {
             state: seed,
             per_mille,
@@ -182,7 +182,7 @@ impl Plan {
     }
 
     /// What happens to this call. Every fault that matches counts it; the first whose turn it is happens.
-    pub(crate) fn turn(&mut self, operation: &Operation, is_function: bool) -> Option<Kind> {
+    pub(crate) fn turn(&mut self, operation: &Operation, is_function: bool) -> Option<FaultKind> {
         let mut kind = None;
         self.faults.retain_mut(|(fault, seen)| {
             if !fault.matches(operation) {
@@ -200,10 +200,10 @@ impl Plan {
 }
 
 impl Chaos {
-    fn draw(&mut self, operation: &Operation) -> Option<Kind> {
+    fn draw(&mut self, operation: &Operation) -> Option<FaultKind> {
         let hit = self.random() % 1000 < u64::from(self.per_mille);
         let choice = self.random();
-        let fitting: Vec<Kind> = self
+        let fitting: Vec<FaultKind> = self
             .kinds
             .iter()
             .copied()
@@ -224,36 +224,36 @@ impl Chaos {
     }
 }
 
-fn effect(kind: Kind, operation: &Operation) -> Effect {
+fn effect(kind: FaultKind, operation: &Operation) -> Effect {
     let refused =
         |error, message| Effect::Answer(StatusCode::BAD_REQUEST, self::error(error, message));
     match kind {
-        Kind::Conflict if operation.name.starts_with("Transact") => cancelled(
+        FaultKind::Conflict if operation.name.starts_with("Transact") => cancelled(
             operation,
             "TransactionConflict",
             "Transaction is ongoing for the item",
         ),
-        Kind::Conflict => refused(
+        FaultKind::Conflict => refused(
             "TransactionConflictException",
             "Transaction is ongoing for the item",
         ),
-        Kind::ThrottledItem => cancelled(
+        FaultKind::ThrottledItem => cancelled(
             operation,
             "ThrottlingError",
             "Throughput exceeds the current capacity of your table or index",
         ),
-        Kind::Throttle => refused(
+        FaultKind::Throttle => refused(
             "ProvisionedThroughputExceededException",
             "The level of configured provisioned throughput for the table was exceeded",
         ),
-        Kind::Unprocessed => partly(operation, |_| 0),
-        Kind::HalfUnprocessed => partly(operation, |count| count / 2),
-        Kind::Delay(time) => Effect::Delay(time),
+        FaultKind::Unprocessed => partly(operation, |_| 0),
+        FaultKind::HalfUnprocessed => partly(operation, |count| count / 2),
+        FaultKind::Delay(time) => Effect::Delay(time),
         // No call of `DynamoDB`'s fits it.
-        Kind::Refused => Effect::None,
-        Kind::Cut => Effect::Cut,
-        Kind::LostAnswer => Effect::LostAnswer,
-        Kind::InternalError => {
+        FaultKind::Refused => Effect::None,
+        FaultKind::Cut => Effect::Cut,
+        FaultKind::LostAnswer => Effect::LostAnswer,
+        FaultKind::InternalError => {
             let body = error(
                 "InternalServerError",
                 "The request processing has failed because of an unknown error",

@@ -32,20 +32,20 @@ async fn list_tables(address: SocketAddr, headers: String) -> String {
 async fn no_page_gets_past_the_tap() {
     let template = Template::ours().expect("our own template parses");
     let engine = Engine::start(None, Arc::clone(&template), "house").expect("an engine");
-    let guard = Arc::new(Guard::new(template, true));
-    let tap = Tap::open(engine.address(), None, "house", guard).expect("a tap");
-    let own = format!("host: {}\r\n", tap.address());
+    let iam = Arc::new(IamChecker::new(template, true));
+    let proxy = DynamoDbProxy::open(engine.address(), None, "house", iam).expect("a tap");
+    let own = format!("host: {}\r\n", proxy.address());
     for headers in [
         own.clone(),
         "host: localhost:1\r\n".to_owned(),
         "host: [::1]\r\n".to_owned(),
     ] {
-        let answer = list_tables(tap.address(), headers).await;
+        let answer = list_tables(proxy.address(), headers).await;
         assert!(answer.starts_with("http/1.1 200 "), "{answer}");
         assert!(answer.contains("house-accounts"), "{answer}");
         assert!(!answer.contains("access-control-"), "{answer}");
     }
-    assert_eq!(tap.take_calls().len(), 3);
+    assert_eq!(proxy.take_calls().len(), 3);
     for headers in [
         String::new(),
         "host: rebound.example:8000\r\n".to_owned(),
@@ -53,12 +53,12 @@ async fn no_page_gets_past_the_tap() {
         format!("{own}{own}"),
         format!("{own}origin: https://elsewhere.example\r\n"),
         format!("{own}origin: null\r\n"),
-        format!("{own}origin: http://{}\r\n", tap.address()),
+        format!("{own}origin: http://{}\r\n", proxy.address()),
     ] {
-        let answer = list_tables(tap.address(), headers.clone()).await;
+        let answer = list_tables(proxy.address(), headers.clone()).await;
         assert!(answer.starts_with("http/1.1 403 "), "{headers}: {answer}");
         assert!(!answer.contains("access-control-"), "{headers}: {answer}");
         assert!(!answer.contains("house-"), "{headers}: {answer}");
     }
-    assert_eq!(tap.calls().len(), 0);
+    assert_eq!(proxy.calls().len(), 0);
 }

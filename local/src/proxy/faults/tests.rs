@@ -13,7 +13,7 @@ fn operation(name: &str, body: Value) -> Operation {
 fn a_fault_waits_for_its_turn_and_goes_when_it_is_done() {
     let mut plan = Plan::default();
     plan.add(
-        Fault::new(Kind::Cut)
+        Fault::new(FaultKind::Cut)
             .on("PutItem")
             .by("Register")
             .nth(2)
@@ -33,7 +33,7 @@ fn a_fault_waits_for_its_turn_and_goes_when_it_is_done() {
 #[test]
 fn a_conflict_happens_only_to_what_can_conflict() {
     let mut plan = Plan::default();
-    plan.add(Fault::new(Kind::Conflict));
+    plan.add(Fault::new(FaultKind::Conflict));
     assert_eq!(
         plan.next(&operation("GetItem", json!({})), true),
         Effect::None
@@ -53,7 +53,7 @@ fn a_conflict_happens_only_to_what_can_conflict() {
 #[test]
 fn half_a_batch_is_asked_for_and_the_rest_comes_back() {
     let mut plan = Plan::default();
-    plan.add(Fault::new(Kind::HalfUnprocessed));
+    plan.add(Fault::new(FaultKind::HalfUnprocessed));
     let keys = json!({ "RequestItems": { "t": { "Keys": [1, 2, 3], "ConsistentRead": true } } });
     let Effect::Partly {
         request,
@@ -79,7 +79,7 @@ fn half_a_batch_is_asked_for_and_the_rest_comes_back() {
 fn chaos_repeats_itself_with_its_seed_and_spares_what_is_no_function() {
     let draws = |seed, is_function| -> Vec<bool> {
         let mut plan = Plan::default();
-        plan.chaos(seed, 300, &[Kind::Cut]);
+        plan.chaos(seed, 300, &[FaultKind::Cut]);
         let call = operation("PutItem", json!({}));
         (0..200)
             .map(|_| plan.next(&call, is_function) == Effect::Cut)

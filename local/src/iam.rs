@@ -23,7 +23,7 @@ pub struct Use {
 
 /// The policies, and what they were needed for.
 #[derive(Debug)]
-pub struct Guard {
+pub struct IamChecker {
     template: Arc<Template>,
     enforce: bool,
     log: Mutex<Log>,
@@ -35,7 +35,7 @@ struct Log {
     denials: Vec<Use>,
 }
 
-impl Guard {
+impl IamChecker {
     /// Judges by the policies of `template`. With `enforce`, what they do not allow is to be refused;
     /// otherwise it is only noted.
     pub fn new(template: Arc<Template>, enforce: bool) -> Self {

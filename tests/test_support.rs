@@ -17,16 +17,16 @@ use std::{
 };
 
 use gatehouse_admin::{Admin, environment::Environment, services::Services};
-use gatehouse_local::{Local, Options, clock::MovableClock, outbox::Message, tap::Call};
+use gatehouse_local::{Local, Options, clock::MovableClock, outbox::Message, proxy::Call};
 use http::Request;
 pub use log::Log;
 use rand_chacha::{
     ChaCha20Rng,
-    rand_core::{Rng, SeedableRng},
+    rand_core::{Rng as _, SeedableRng},
 };
 pub use reply::Reply;
 use serde_json::{Value, json};
-use shared::{chance::Chance, store::Store};
+use shared::{rng::Rng, store::Store};
 
 /// When every test begins: 2027-01-15, 08:00 UTC.
 pub const NOW: i64 = 1_800_000_000_000;
@@ -37,16 +37,16 @@ pub const PREFIXES: [&str; 2] = ["/_matrix/client/r0", "/_matrix/client/v3"];
 
 /// A generator that gives the same bytes in every run.
 #[derive(Debug)]
-pub struct SeededChance(Mutex<ChaCha20Rng>);
+pub struct SeededRng(Mutex<ChaCha20Rng>);
 
-impl SeededChance {
+impl SeededRng {
     /// Begins the sequence of this seed.
     pub fn new(seed: u64) -> Self {
         Self(Mutex::new(ChaCha20Rng::seed_from_u64(seed)))
     }
 }
 
-impl Chance for SeededChance {
+impl Rng for SeededRng {
     fn fill(&self, bytes: &mut [u8]) {
         self.0
             .lock()
@@ -56,15 +56,15 @@ impl Chance for SeededChance {
 }
 
 /// A house under test.
-pub struct House {
+pub struct TestServer {
     /// The gateway, the functions and the services behind them.
     pub local: Local,
-    operators_chance: Arc<dyn Chance>,
+    operator_rng: Arc<dyn Rng>,
     environment: Environment,
     may_fail: AtomicBool,
 }
 
-impl House {
+impl TestServer {
     /// A house with the tests' own defaults: dummy registration, no limits, cheap hashes, no
     /// password policy.
     pub async fn new() -> Self {
@@ -105,13 +105,13 @@ impl House {
             lookup: Arc::new(move |name| values.get(name).cloned()),
             data,
             clock: Arc::new(MovableClock::frozen(NOW)),
-            chance: Arc::new(SeededChance::new(42)),
+            rng: Arc::new(SeededRng::new(42)),
             ..Options::default()
         };
         let local = Local::start(options).expect("the house starts");
         Self {
             local,
-            operators_chance: Arc::new(SeededChance::new(7)),
+            operator_rng: Arc::new(SeededRng::new(7)),
             environment,
             may_fail: AtomicBool::new(false),
         }
@@ -206,9 +206,9 @@ impl House {
 
     /// The DynamoDB calls that `work` makes.
     pub async fn calls_of<T>(&self, work: impl Future<Output = T>) -> (T, Vec<Call>) {
-        self.local.tap().take_calls();
+        self.local.proxy().take_calls();
         let value = work.await;
-        (value, self.local.tap().take_calls())
+        (value, self.local.proxy().take_calls())
     }
 
     /// Every row of every table, as text.
@@ -238,10 +238,10 @@ impl House {
 
     /// The operator's command, on this house's tables.
     pub fn admin(&self) -> Admin {
-        let chance = Arc::clone(&self.operators_chance);
+        let rng = Arc::clone(&self.operator_rng);
         Admin {
             environment: self.environment.clone(),
-            ..operator(&self.local, chance)
+            ..operator(&self.local, rng)
         }
     }
 
@@ -262,15 +262,15 @@ impl House {
 }
 
 /// The operator's command on the tables of a house, with none of its settings.
-pub fn operator(local: &Local, chance: Arc<dyn Chance>) -> Admin {
+pub fn operator(local: &Local, rng: Arc<dyn Rng>) -> Admin {
     let aws = local.aws("admin");
     let config = local.config();
     let at = |endpoint: &Option<String>| aws.sdk_config(endpoint.as_deref());
     Admin {
-        store: Store::new(&aws, &config.tables, Arc::clone(&chance)),
+        store: Store::new(&aws, &config.tables, Arc::clone(&rng)),
         keys: config.keys.clone(),
         clock: Arc::clone(local.clock()) as _,
-        chance,
+        rng,
         services: Services {
             tables: config.tables.clone(),
             dynamodb: aws_sdk_dynamodb::Client::new(&at(&aws.endpoints.dynamodb)),
@@ -282,10 +282,10 @@ pub fn operator(local: &Local, chance: Arc<dyn Chance>) -> Admin {
     }
 }
 
-impl Drop for House {
+impl Drop for TestServer {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            let denials = self.local.tap().denials();
+            let denials = self.local.proxy().denials();
             assert!(
                 denials.is_empty(),
                 "calls that template.yaml does not allow: {denials:?}"

@@ -6,7 +6,7 @@ use hyper::body::Bytes;
 use serde_json::{Value, json};
 
 use super::State;
-use crate::{guard::caller, loopback::typed, template::Permission};
+use crate::{iam::caller, loopback::typed, template::Permission};
 
 /// What its requests name themselves.
 const TARGET: &str = "secretsmanager.GetSecretValue";
@@ -30,7 +30,7 @@ impl State {
             resource: id.to_owned(),
         };
         let caller = caller(headers);
-        if let Some(denied) = self.guard.judge(&caller, &[needs].into()) {
+        if let Some(denied) = self.iam.judge(&caller, &[needs].into()) {
             let message = format!(
                 "User: {caller} is not authorized to perform: {} on resource: {id}",
                 denied.action

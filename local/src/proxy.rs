@@ -27,7 +27,7 @@ use hyper_util::{
 
 pub use self::{
     call::Call,
-    faults::{Fault, Kind},
+    faults::{Fault, FaultKind},
 };
 use self::{
     call::units,
@@ -38,20 +38,20 @@ pub(crate) use self::{
     call::{Calls, Operation},
     faults::Plan,
 };
-pub use crate::guard::Use;
+pub use crate::iam::Use;
 use crate::{
-    guard::Guard,
-    loopback::{Answer, Loopback, Severed},
+    iam::IamChecker,
+    loopback::{Answer, ConnectionReset, Loopback},
 };
 
 /// A running tap. Dropping it closes its port.
-pub struct Tap {
+pub struct DynamoDbProxy {
     state: Arc<State>,
     loopback: Loopback,
 }
 
 struct State {
-    guard: Arc<Guard>,
+    iam: Arc<IamChecker>,
     prefix: String,
     engine: SocketAddr,
     client: Client<HttpConnector, Full<Bytes>>,
@@ -59,19 +59,19 @@ struct State {
     plan: Mutex<Plan>,
 }
 
-impl Tap {
-    /// Opens a tap to `engine` on a loopback port, `port` if it is given; `guard` judges its callers. Call it
+impl DynamoDbProxy {
+    /// Opens a tap to `engine` on a loopback port, `port` if it is given; `iam` judges its callers. Call it
     /// within a Tokio runtime.
     pub fn open(
         engine: SocketAddr,
         place: Option<SocketAddr>,
         prefix: &str,
-        guard: Arc<Guard>,
+        iam: Arc<IamChecker>,
     ) -> Result<Self> {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let state = Arc::new(State {
-            guard,
+            iam,
             prefix: prefix.to_owned(),
             engine,
             client: Client::builder(TokioExecutor::new())
@@ -105,12 +105,12 @@ impl Tap {
 
     /// Everything a function's policy was needed for so far, allowed or not, for SES and SNS too.
     pub fn used(&self) -> BTreeSet<Use> {
-        self.state.guard.used()
+        self.state.iam.used()
     }
 
     /// What was done, or refused, without the caller's policy allowing it, with SES and SNS too.
     pub fn denials(&self) -> Vec<Use> {
-        self.state.guard.denials()
+        self.state.iam.denials()
     }
 
     /// Plans a fault.
@@ -124,17 +124,17 @@ impl Tap {
     }
 
     /// From now on, `per_mille` of a thousand calls of functions suffer one of `kinds`, as `seed` decides.
-    pub fn chaos(&self, seed: u64, per_mille: u16, kinds: &[Kind]) {
+    pub fn chaos(&self, seed: u64, per_mille: u16, kinds: &[FaultKind]) {
         self.state.plan().chaos(seed, per_mille, kinds);
     }
 
     /// Forgets every planned fault and ends the chaos.
-    pub fn calm(&self) {
+    pub fn clear_faults(&self) {
         *self.state.plan() = Plan::default();
     }
 }
 
-impl Debug for Tap {
+impl Debug for DynamoDbProxy {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Tap")
@@ -154,8 +154,8 @@ impl State {
 
     async fn answer(&self, head: Parts, body: Bytes) -> Answer {
         let started = Instant::now();
-        let operation = Operation::read(&head.headers, &body, self.guard.template(), &self.prefix);
-        if let Some(denied) = self.guard.judge(&operation.caller, &operation.needs) {
+        let operation = Operation::read(&head.headers, &body, self.iam.template(), &self.prefix);
+        if let Some(denied) = self.iam.judge(&operation.caller, &operation.needs) {
             let message = format!(
                 "User: {} is not authorized to perform: dynamodb:{} on {}",
                 operation.caller, denied.action, denied.resource
@@ -164,7 +164,7 @@ impl State {
             self.record(&operation, started, answer.status(), (0.0, 0.0));
             return Ok(answer);
         }
-        let is_function = self.guard.is_function(&operation.caller);
+        let is_function = self.iam.is_function(&operation.caller);
         let effect = self.plan().next(&operation, is_function);
         let (answer, lost) = match effect {
             Effect::None => (self.forward(&head.headers, &operation, None).await, false),
@@ -183,16 +183,16 @@ impl State {
                     false,
                 )
             }
-            Effect::Cut => (Err(Severed), true),
+            Effect::Cut => (Err(ConnectionReset), true),
             Effect::LostAnswer => (self.forward(&head.headers, &operation, None).await, true),
         };
         let (status, units) = match &answer {
             Ok((response, body)) => (response.status(), units(&operation, body.as_ref())),
-            Err(Severed) => (StatusCode::BAD_GATEWAY, (0.0, 0.0)),
+            Err(ConnectionReset) => (StatusCode::BAD_GATEWAY, (0.0, 0.0)),
         };
         self.record(&operation, started, status, units);
         if lost {
-            Err(Severed)
+            Err(ConnectionReset)
         } else {
             answer.map(|(response, _)| response)
         }

@@ -3,7 +3,7 @@
 //!
 //! Every such request runs the same beats: [`open`] reads what there is to know in one go (account,
 //! device, password, UIA session), gives a finished session's answer again or says who asks;
-//! the endpoint settles what comes before UIA; [`Guarded::prove`] proves or challenges; [`Guarded::finish`]
+//! the endpoint settles what comes before UIA; [`ProtectedRequest::prove`] proves or challenges; [`ProtectedRequest::finish`]
 //! makes the endpoint's one transaction, or finds the answer of a twin that was quicker. Knows nothing of what the endpoints do.
 
 mod finish;
@@ -12,14 +12,14 @@ use ::http::{Method, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-pub use finish::Unfinished;
+pub use finish::OperationError;
 
 use crate::{
     accounts::ChangeAccountError,
     app::App,
     credentials,
     error::{ErrorCode, MatrixError, Rejection},
-    http::{self, Body, Network, Request, Response},
+    http::{self, Body, ClientNetwork, Request, Response},
     ids::Localpart,
     limits::{self, Limit, LimitError},
     passwords::PasswordHash,
@@ -27,29 +27,29 @@ use crate::{
     store::{AccountRow, CallerFacts, OwnThreePid, StoreError},
     tokens::{self, AuthenticationError, Caller, Token, TokenKind},
     uia::{
-        self, Attempt, Auth, Binding, Offer, OpenSession, Operation, Prepared, Proof, Replay,
-        StageType,
+        self, Auth, FlowSet, OpenSession, Operation, Prefetched, Replay, SessionScope, StageType,
+        UiaAttempt, UiaCompletion,
     },
 };
 
 /// What an endpoint asks for.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct RequestSpec {
     /// What is to be done.
     pub operation: Operation,
     /// What it is done to; empty where there is no choice.
     pub target: String,
     /// What is offered to who comes without a token; `None` if nobody may.
-    pub anonymous: Option<Offer>,
+    pub anonymous: Option<FlowSet>,
     /// What is offered to a user without a password; `None` if that is nothing.
-    pub without_password: Option<Offer>,
+    pub without_password: Option<FlowSet>,
     /// Whether the account's addresses are to be read, if the request looks like the last one.
     pub addresses: bool,
 }
 
 /// Who asks.
 #[derive(Debug)]
-pub enum Who {
+pub enum Requester {
     /// Somebody without a token.
     Nobody,
     /// A user.
@@ -65,37 +65,41 @@ pub enum Who {
 
 /// What a request is.
 #[derive(Debug)]
-pub enum Opened {
+pub enum RequestOutcome {
     /// One that has been answered before: this was the answer (UIA-15).
     Answered(Response),
     /// One to be worked on.
-    New(Box<Guarded>),
+    New(Box<ProtectedRequest>),
 }
 
 /// A request to be worked on.
-pub struct Guarded {
+pub struct ProtectedRequest {
     /// Who asks.
-    pub who: Who,
+    pub who: Requester,
     /// The request's body.
     pub body: Body,
     /// The account's addresses, if they have been read.
     pub addresses: Option<Vec<OwnThreePid>>,
     /// Where it comes from.
-    pub network: Network,
-    wanted: Wanted,
+    pub network: ClientNetwork,
+    wanted: RequestSpec,
     auth: Auth,
     session: Option<OpenSession>,
     password: Option<PasswordHash>,
-    prepared: Prepared,
+    prepared: Prefetched,
     charged: bool,
     /// The request, by which a finished session knows it again.
     canonical: String,
 }
 
-crate::opaque_debug!(Guarded);
+crate::opaque_debug!(ProtectedRequest);
 
 /// Reads the request and everything that has to be known first, in one round trip.
-pub async fn open(app: &App, request: &Request, wanted: Wanted) -> Result<Opened, Rejection> {
+pub async fn open(
+    app: &App,
+    request: &Request,
+    wanted: RequestSpec,
+) -> Result<RequestOutcome, Rejection> {
     // The first request to delete a device has no body in many clients.
     let body = match request.method {
         Method::DELETE if request.body.is_empty() => Body::default(),
@@ -106,9 +110,9 @@ pub async fn open(app: &App, request: &Request, wanted: Wanted) -> Result<Opened
         Some(_) => http::optional_access_token(request, app.config.query_tokens)?,
         None => Some(http::access_token(request, app.config.query_tokens)?),
     };
-    let mut guarded = Guarded {
+    let mut uia_request = ProtectedRequest {
         canonical: canonical(&wanted, &body, text.as_ref()),
-        who: Who::Nobody,
+        who: Requester::Nobody,
         body,
         addresses: None,
         network: request.network,
@@ -116,7 +120,7 @@ pub async fn open(app: &App, request: &Request, wanted: Wanted) -> Result<Opened
         auth,
         session: None,
         password: None,
-        prepared: Prepared::Nothing,
+        prepared: Prefetched::Nothing,
         charged: false,
     };
     if let Some(text) = &text
@@ -127,12 +131,12 @@ pub async fn open(app: &App, request: &Request, wanted: Wanted) -> Result<Opened
         if let Caller::Appservice { localpart, account } =
             tokens::as_user(app, &appservice, asserted).await?
         {
-            guarded.who = Who::Appservice {
+            uia_request.who = Requester::Appservice {
                 user: localpart,
                 account,
             };
         }
-        return Ok(Opened::New(Box::new(guarded)));
+        return Ok(RequestOutcome::New(Box::new(uia_request)));
     }
     let token = match &text {
         None => None,
@@ -141,12 +145,12 @@ pub async fn open(app: &App, request: &Request, wanted: Wanted) -> Result<Opened
                 .ok_or(AuthenticationError::Unknown)?,
         ),
     };
-    let (facts, guess) = guarded.read(app, token.as_ref()).await?;
-    guarded.judge(app, token, facts, guess).await
+    let (facts, guess) = uia_request.read(app, token.as_ref()).await?;
+    uia_request.judge(app, token, facts, guess).await
 }
 
 /// The request, with what it is for and who sent it.
-fn canonical(wanted: &Wanted, body: &Body, token: Option<&Secret>) -> String {
+fn canonical(wanted: &RequestSpec, body: &Body, token: Option<&Secret>) -> String {
     let token = token.map_or("", |token| token.reveal().as_str());
     format!(
         "{}\n{}\n{}\n{}",
@@ -157,7 +161,7 @@ fn canonical(wanted: &Wanted, body: &Body, token: Option<&Secret>) -> String {
     )
 }
 
-impl Guarded {
+impl ProtectedRequest {
     /// The first read, with the limits and whatever the attempted stage reads beside it. With it,
     /// whether a guess has been charged, or why it may not be made.
     async fn read(
@@ -213,7 +217,7 @@ impl Guarded {
         token: Option<Token>,
         facts: CallerFacts,
         guess: Result<bool, LimitError>,
-    ) -> Result<Opened, Rejection> {
+    ) -> Result<RequestOutcome, Rejection> {
         self.session = match (&self.auth.session, facts.session) {
             (Some(id), Some(row)) => OpenSession::open(app, id, row),
             _ => None,
@@ -225,7 +229,7 @@ impl Guarded {
             if let (Some(token), Ok(true)) = (token, guess) {
                 credentials::refund_own(app, &token.localpart, self.network).await;
             }
-            return Ok(Opened::Answered(answer(text)));
+            return Ok(RequestOutcome::Answered(answer(text)));
         }
         if let Some(token) = token {
             let caller = tokens::authenticate_with(app, token, facts.account, facts.device);
@@ -233,29 +237,29 @@ impl Guarded {
                 Ok(caller) => caller,
                 Err(error) => {
                     return match self.answer_of_twin(app).await? {
-                        Some(response) => Ok(Opened::Answered(response)),
+                        Some(response) => Ok(RequestOutcome::Answered(response)),
                         None => Err(error.into()),
                     };
                 }
             };
             caller.demand_no_guest()?;
             self.password = facts.password;
-            self.who = Who::User(Box::new(caller));
+            self.who = Requester::User(Box::new(caller));
         }
         guess?;
         if matches!(replay, Replay::Over) {
             let message = "The session is finished: begin a new one";
             return Err(MatrixError::new(ErrorCode::InvalidParam, message).into());
         }
-        Ok(Opened::New(Box::new(self)))
+        Ok(RequestOutcome::New(Box::new(self)))
     }
 
     /// The user whose token it is.
     pub fn user(&self) -> Option<&Localpart> {
         match &self.who {
-            Who::Nobody => None,
-            Who::User(caller) => Some(&caller.localpart),
-            Who::Appservice { user, .. } => Some(user),
+            Requester::Nobody => None,
+            Requester::User(caller) => Some(&caller.localpart),
+            Requester::Appservice { user, .. } => Some(user),
         }
     }
 
@@ -288,27 +292,29 @@ impl Guarded {
         &mut self,
         app: &App,
         parameters: &P,
-    ) -> Result<Proof, Rejection> {
+    ) -> Result<UiaCompletion, Rejection> {
         let (user, offer) = match &self.who {
-            Who::User(caller) if self.password.is_some() => (Some(caller), Some(Offer::Password)),
-            Who::User(caller) => (Some(caller), self.wanted.without_password),
-            Who::Nobody | Who::Appservice { .. } => (None, self.wanted.anonymous),
+            Requester::User(caller) if self.password.is_some() => {
+                (Some(caller), Some(FlowSet::Password))
+            }
+            Requester::User(caller) => (Some(caller), self.wanted.without_password),
+            Requester::Nobody | Requester::Appservice { .. } => (None, self.wanted.anonymous),
         };
         let flows = offer.map(|offer| offer.flows(&app.config));
         let (Some(offer), Some(flows)) = (offer, flows.filter(|flows| !flows.is_empty())) else {
             let message = "There is no way here to prove that it is you";
             return Err(MatrixError::new(ErrorCode::Forbidden, message).into());
         };
-        let binding = Binding {
+        let binding = SessionScope {
             operation: self.wanted.operation,
             target: self.wanted.target.clone(),
             user: user.map(|caller| (caller.localpart.clone(), caller.account.epoch)),
             offer,
         };
         if binding.user.is_some() && self.auth.attempted() == Some(StageType::Password) {
-            self.prepared = Prepared::Password(self.password.clone());
+            self.prepared = Prefetched::Password(self.password.clone());
         }
-        let attempt = Attempt {
+        let attempt = UiaAttempt {
             flows: &flows,
             binding,
             parameters: serde_json::to_value(parameters).unwrap_or(Value::Null),
@@ -322,7 +328,7 @@ impl Guarded {
         // A password that was given in an earlier request may be another by now.
         let set = self.password.as_ref().map(|password| password.set);
         let given = proof.gains.password.as_ref().map(|known| known.set);
-        if matches!(self.who, Who::User(_)) && given.is_some() && given != set {
+        if matches!(self.who, Requester::User(_)) && given.is_some() && given != set {
             return Err(ChangeAccountError::AccountMoved.into());
         }
         Ok(proof)
@@ -344,7 +350,7 @@ impl Guarded {
 }
 
 /// The limits of what the request is likely to come to.
-async fn charge(app: &App, network: Network, begins: bool) -> Result<(), LimitError> {
+async fn charge(app: &App, network: ClientNetwork, begins: bool) -> Result<(), LimitError> {
     let further = async {
         if begins {
             limits::spend(app, Limit::UiaSession, network).await?;

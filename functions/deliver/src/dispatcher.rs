@@ -8,13 +8,13 @@ use shared::{
     aws::Aws,
     clock::{Timestamp, millis},
     metrics::{self, Metric},
-    outbox::{Content, End, Leased},
+    outbox::{Content, DeliveryResult, Leased},
     threepids::Medium,
 };
 use tokio::sync::Semaphore;
 
 use crate::{
-    contents::{self, Outcome, Parcel},
+    contents::{self, Outcome, OutgoingMessage},
     providers::{Providers, SendError},
     purge::purge,
 };
@@ -39,14 +39,14 @@ const SEND_WITHIN: Duration = Duration::from_secs(35);
 const MARKS: u32 = 2;
 
 /// What delivers, for one event.
-pub(crate) struct Courier<'a> {
+pub(crate) struct Dispatcher<'a> {
     app: &'a App,
     providers: Providers<'a>,
     began: Timestamp,
     unbinding: Semaphore,
 }
 
-impl<'a> Courier<'a> {
+impl<'a> Dispatcher<'a> {
     pub(crate) fn new(app: &'a App, aws: &'a Aws) -> Self {
         Self {
             app,
@@ -111,9 +111,9 @@ impl<'a> Courier<'a> {
         self.mark(&leased, &outcome).await;
     }
 
-    async fn send(&self, leased: &Leased, parcel: &Parcel) -> Outcome {
+    async fn send(&self, leased: &Leased, parcel: &OutgoingMessage) -> Outcome {
         let medium = parcel.to.medium;
-        let failed = |why: &str| Outcome::Over(End::Failed, why.to_owned());
+        let failed = |why: &str| Outcome::Over(DeliveryResult::Failed, why.to_owned());
         if medium == Medium::Msisdn && leased.interrupted {
             return failed("it may have been sent before");
         }
@@ -125,7 +125,7 @@ impl<'a> Courier<'a> {
             .send(&parcel.to.address, &parcel.message)
             .await;
         match (sent, medium) {
-            (Ok(id), _) => Outcome::Over(End::Sent, id),
+            (Ok(id), _) => Outcome::Over(DeliveryResult::Sent, id),
             (Err(SendError::Never(code)), _) => failed(&code),
             (Err(SendError::NotNow(code)), _) => Outcome::Again(code),
             (Err(SendError::Unsure), Medium::Email) => Outcome::Again("no answer".to_owned()),
@@ -165,7 +165,7 @@ impl<'a> Courier<'a> {
     fn wait(&self, attempts: i64) -> Duration {
         let bound = bound(attempts);
         let half = u32::try_from(millis(bound) / 2).unwrap_or(u32::MAX);
-        let random = self.app.chance.below(half + 1);
+        let random = self.app.rng.below(half + 1);
         bound / 2 + Duration::from_millis(u64::from(random))
     }
 }
@@ -181,10 +181,10 @@ fn count(leased: &Leased, outcome: &Outcome) {
         return;
     }
     match outcome {
-        Outcome::Over(End::Sent, _) => metrics::count(Metric::MessagesSent),
-        Outcome::Over(End::Failed, _) => metrics::count(Metric::MessagesFailed),
-        Outcome::Over(End::Dead, _) => metrics::count(Metric::MessagesGivenUp),
-        Outcome::Over(End::Moot, _) => {}
+        Outcome::Over(DeliveryResult::Sent, _) => metrics::count(Metric::MessagesSent),
+        Outcome::Over(DeliveryResult::Failed, _) => metrics::count(Metric::MessagesFailed),
+        Outcome::Over(DeliveryResult::Expired, _) => metrics::count(Metric::MessagesGivenUp),
+        Outcome::Over(DeliveryResult::Skipped, _) => {}
         Outcome::Again(_) => metrics::count(Metric::MessagesRetried),
     }
 }
@@ -206,10 +206,14 @@ fn log(leased: &Leased, (medium, kind): (&str, &str), outcome: &Outcome) {
         };
     }
     match outcome {
-        Outcome::Over(End::Sent, provider_id) => line!(info, provider_id = provider_id, "sent"),
-        Outcome::Over(End::Moot, why) => line!(info, why = why, "nothing to be sent"),
-        Outcome::Over(End::Failed, why) => line!(warn, why = why, "not sent, and never will be"),
-        Outcome::Over(End::Dead, why) => line!(error, why = why, "given up"),
+        Outcome::Over(DeliveryResult::Sent, provider_id) => {
+            line!(info, provider_id = provider_id, "sent")
+        }
+        Outcome::Over(DeliveryResult::Skipped, why) => line!(info, why = why, "nothing to be sent"),
+        Outcome::Over(DeliveryResult::Failed, why) => {
+            line!(warn, why = why, "not sent, and never will be")
+        }
+        Outcome::Over(DeliveryResult::Expired, why) => line!(error, why = why, "given up"),
         Outcome::Again(why) => line!(warn, why = why, "not sent yet"),
     }
 }

@@ -10,7 +10,7 @@ use hyper::body::Bytes;
 use serde_json::Value;
 
 use crate::{
-    guard::caller,
+    iam::caller,
     template::{Permission, Template},
 };
 

@@ -7,7 +7,7 @@ use shared::aws::{self, Aws};
 use super::*;
 use crate::{
     outbox::Medium,
-    services::{Elsewhere, Places, Services},
+    services::{ExternalEndpoints, Places, Services},
 };
 
 const FROM: &str = "Gatehouse <gatehouse@example.org>";
@@ -22,7 +22,7 @@ fn services() -> Services {
         clock,
         Places::default(),
         true,
-        Elsewhere::default(),
+        ExternalEndpoints::default(),
     )
     .expect("services")
 }
@@ -126,7 +126,7 @@ async fn a_mail_of_the_real_sdk_arrives_as_it_was_written() {
     assert!(message.text.starts_with("Grüße & <more>:\n"));
     assert_eq!(message.tags["kind"], "validation");
     assert_eq!(message.tags["ses:configuration-set"], "set");
-    let calls = services.sinks().take_calls();
+    let calls = services.aws_fakes().take_calls();
     assert_eq!(calls.len(), 1);
     assert_eq!(
         (
@@ -136,7 +136,7 @@ async fn a_mail_of_the_real_sdk_arrives_as_it_was_written() {
         ),
         ("Deliver", "SendEmail", 200)
     );
-    let used = services.tap().used();
+    let used = services.proxy().used();
     let resources: Vec<_> = used
         .iter()
         .map(|used| (used.function.as_str(), used.permission.resource.as_str()))
@@ -167,7 +167,7 @@ async fn a_text_message_of_the_real_sdk_arrives_as_it_was_written() {
     assert_eq!(message.from.as_deref(), Some("Gatehouse"));
     assert_eq!(message.tags["AWS.SNS.SMS.MaxPrice"], "0.10");
     assert_eq!((&message.subject, &message.html), (&None, &None));
-    let used = services.tap().used();
+    let used = services.proxy().used();
     assert!(used.iter().any(|used| used.permission.resource == "+*"));
 }
 
@@ -203,7 +203,7 @@ async fn only_whoever_may_send_does() {
         .send()
         .await;
     assert_eq!(code!(topic), "AuthorizationError");
-    let denials = services.tap().denials();
+    let denials = services.proxy().denials();
     let told: Vec<_> = denials
         .iter()
         .map(|denied| (denied.function.as_str(), denied.permission.action.as_str()))
@@ -293,41 +293,51 @@ async fn what_sns_refuses_is_refused() {
 #[tokio::test]
 async fn a_planned_fault_happens_before_or_after_the_message_is_taken() {
     let services = services();
-    let sinks = services.sinks();
+    let aws_fakes = services.aws_fakes();
     for (kind, of_mail, of_sms, arrives) in [
-        (Kind::Throttle, "Throttling", "Throttling", false),
+        (FaultKind::Throttle, "Throttling", "Throttling", false),
         (
-            Kind::InternalError,
+            FaultKind::InternalError,
             "InternalFailure",
             "InternalError",
             false,
         ),
-        (Kind::Refused, "MessageRejected", "InvalidParameter", false),
-        (Kind::Cut, "dispatch failure", "dispatch failure", false),
         (
-            Kind::LostAnswer,
+            FaultKind::Refused,
+            "MessageRejected",
+            "InvalidParameter",
+            false,
+        ),
+        (
+            FaultKind::Cut,
+            "dispatch failure",
+            "dispatch failure",
+            false,
+        ),
+        (
+            FaultKind::LostAnswer,
             "dispatch failure",
             "dispatch failure",
             true,
         ),
     ] {
         services.outbox().clear();
-        sinks.inject(Fault::new(kind).by("Deliver").on("SendEmail"));
-        sinks.inject(Fault::new(kind).by("Deliver").on("Publish"));
+        aws_fakes.inject(Fault::new(kind).by("Deliver").on("SendEmail"));
+        aws_fakes.inject(Fault::new(kind).by("Deliver").on("Publish"));
         let mail = sending(&services, "Deliver", FROM, TO).send().await;
         assert_eq!(code!(mail), of_mail);
         let sms = publishing(&services, "Deliver").send().await;
         assert_eq!(code!(sms), of_sms);
         let arrived = services.outbox().messages().len();
         assert_eq!(arrived, if arrives { 2 } else { 0 }, "{kind:?}");
-        assert_eq!(sinks.pending_faults(), 0);
+        assert_eq!(aws_fakes.pending_faults(), 0);
     }
-    sinks.inject(Fault::new(Kind::Delay(Duration::from_millis(30))));
+    aws_fakes.inject(Fault::new(FaultKind::Delay(Duration::from_millis(30))));
     let started = Instant::now();
     let sent = publishing(&services, "Deliver").send().await;
     sent.expect("an answer");
     assert!(started.elapsed() >= Duration::from_millis(30));
-    assert_eq!(sinks.calls().len(), 11);
+    assert_eq!(aws_fakes.calls().len(), 11);
 }
 
 #[tokio::test]
@@ -335,7 +345,7 @@ async fn whoever_asks_sees_the_messages_and_no_page_does() {
     let services = services();
     let sent = publishing(&services, "Deliver").send().await;
     sent.expect("an answer");
-    let address = services.sinks().address();
+    let address = services.aws_fakes().address();
     let get = async |header: &str| {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut stream = tokio::net::TcpStream::connect(address)

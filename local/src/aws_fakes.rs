@@ -23,8 +23,8 @@ use http::{Method, Response, StatusCode, request::Parts};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use shared::{
-    chance::{Chance, SystemChance},
     clock::Clock,
+    rng::{SystemRng, Rng},
 };
 
 pub use self::secrets_manager::KEY_RING;
@@ -32,21 +32,21 @@ pub use self::secrets_manager::KEY_RING;
 use self::form::{Failure, Form};
 use crate::{
     clock::MovableClock,
-    guard::{Guard, caller},
-    loopback::{Answer, Loopback, Severed, typed},
+    iam::{IamChecker, caller},
+    loopback::{Answer, ConnectionReset, Loopback, typed},
     outbox::{Message, Outbox},
-    tap::{Call, Calls, Fault, Kind, Operation, Plan},
+    proxy::{Call, Calls, Fault, FaultKind, Operation, Plan},
     template::Permission,
 };
 
 /// The running sinks. Dropping them closes their port.
-pub struct Sinks {
+pub struct AwsFakes {
     state: Arc<State>,
     loopback: Loopback,
 }
 
 struct State {
-    guard: Arc<Guard>,
+    iam: Arc<IamChecker>,
     outbox: Arc<Outbox>,
     clock: Arc<MovableClock>,
     calls: Mutex<Calls>,
@@ -54,17 +54,17 @@ struct State {
     secret: Mutex<Option<String>>,
 }
 
-impl Sinks {
-    /// Opens them at `place`, on a loopback port without one; `guard` judges their callers, and what is sent
+impl AwsFakes {
+    /// Opens them at `place`, on a loopback port without one; `iam` judges their callers, and what is sent
     /// goes into `outbox`. Call it within a Tokio runtime.
     pub fn open(
         place: Option<SocketAddr>,
-        guard: Arc<Guard>,
+        iam: Arc<IamChecker>,
         outbox: Arc<Outbox>,
         clock: Arc<MovableClock>,
     ) -> Result<Self> {
         let state = Arc::new(State {
-            guard,
+            iam,
             outbox,
             clock,
             calls: Mutex::default(),
@@ -110,17 +110,17 @@ impl Sinks {
     }
 
     /// From now on, `per_mille` of a thousand calls of functions suffer one of `kinds`, as `seed` decides.
-    pub fn chaos(&self, seed: u64, per_mille: u16, kinds: &[Kind]) {
+    pub fn chaos(&self, seed: u64, per_mille: u16, kinds: &[FaultKind]) {
         self.state.plan().chaos(seed, per_mille, kinds);
     }
 
     /// Forgets every planned fault and ends the chaos.
-    pub fn calm(&self) {
+    pub fn clear_faults(&self) {
         *self.state.plan() = Plan::default();
     }
 }
 
-impl Debug for Sinks {
+impl Debug for AwsFakes {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Sinks")
@@ -210,37 +210,37 @@ impl State {
             let failure = Failure::new(code, message.to_owned()).with(status);
             Ok(failure.response(service.namespace))
         };
-        if let Some(denied) = self.guard.judge(&operation.caller, &operation.needs) {
+        if let Some(denied) = self.iam.judge(&operation.caller, &operation.needs) {
             let message = format!(
                 "User: {} is not authorized to perform: {} on resource: {}",
                 operation.caller, denied.action, denied.resource
             );
             return fail(StatusCode::FORBIDDEN, service.denied, &message);
         }
-        let is_function = self.guard.is_function(&operation.caller);
+        let is_function = self.iam.is_function(&operation.caller);
         let kind = self.plan().turn(operation, is_function);
         match kind {
-            Some(Kind::Throttle) => {
+            Some(FaultKind::Throttle) => {
                 return fail(StatusCode::BAD_REQUEST, "Throttling", "Rate exceeded");
             }
-            Some(Kind::InternalError) => {
+            Some(FaultKind::InternalError) => {
                 let message = "An internal error occurred";
                 return fail(StatusCode::INTERNAL_SERVER_ERROR, service.fault, message);
             }
-            Some(Kind::Refused) => {
+            Some(FaultKind::Refused) => {
                 let message = "The message is not taken, as was planned";
                 return fail(StatusCode::BAD_REQUEST, service.refused, message);
             }
-            Some(Kind::Cut) => return Err(Severed),
-            Some(Kind::Delay(time)) => tokio::time::sleep(time).await,
+            Some(FaultKind::Cut) => return Err(ConnectionReset),
+            Some(FaultKind::Delay(time)) => tokio::time::sleep(time).await,
             _ => {}
         }
         let answer = match (service.read)(form) {
             Ok(message) => self.take(service, message),
             Err(failure) => failure.response(service.namespace),
         };
-        if kind == Some(Kind::LostAnswer) {
-            return Err(Severed);
+        if kind == Some(FaultKind::LostAnswer) {
+            return Err(ConnectionReset);
         }
         Ok(answer)
     }
@@ -266,8 +266,8 @@ impl State {
 
 /// An id as AWS makes them: never the same, not even in the next run.
 fn id() -> String {
-    let chance: &dyn Chance = &SystemChance;
-    let number = u128::from_be_bytes(chance.bytes());
+    let rng: &dyn Rng = &SystemRng;
+    let number = u128::from_be_bytes(rng.bytes());
     let digits = format!("{number:032x}");
     [
         &digits[..8],

@@ -6,7 +6,7 @@ use hyper::body::Bytes;
 use serde_json::{Value, json};
 
 use super::{State, call::Operation, faults};
-use crate::loopback::{Severed, typed};
+use crate::loopback::{ConnectionReset, typed};
 
 impl State {
     /// Sends the request on, with `body` in the place of its own if given, and returns the answer and its
@@ -16,7 +16,7 @@ impl State {
         headers: &HeaderMap,
         operation: &Operation,
         body: Option<Value>,
-    ) -> Result<(Response<Full<Bytes>>, Option<Value>), Severed> {
+    ) -> Result<(Response<Full<Bytes>>, Option<Value>), ConnectionReset> {
         let body = body.or_else(|| operation.body.clone()).map(|mut body| {
             if operation.counts_capacity() && body.get("ReturnConsumedCapacity").is_none() {
                 body["ReturnConsumedCapacity"] = json!("TOTAL");
@@ -36,13 +36,17 @@ impl State {
         }
         let request = request
             .body(Full::new(body.unwrap_or_else(|| operation.raw.clone())))
-            .map_err(|_| Severed)?;
+            .map_err(|_| ConnectionReset)?;
         let answer = self.client.request(request).await.map_err(|error| {
             tracing::error!(%error, "the embedded DynamoDB does not answer");
-            Severed
+            ConnectionReset
         })?;
         let (mut parts, body) = answer.into_parts();
-        let body = body.collect().await.map_err(|_| Severed)?.to_bytes();
+        let body = body
+            .collect()
+            .await
+            .map_err(|_| ConnectionReset)?
+            .to_bytes();
         let json = serde_json::from_slice(&body).ok();
         parts.headers.remove(header::TRANSFER_ENCODING);
         parts.headers.remove(header::CONNECTION);
