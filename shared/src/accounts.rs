@@ -20,10 +20,11 @@ use crate::{
     clock::Timestamp,
     config::{Config, Registration},
     ids::{DeviceId, Localpart},
-    passwords::PasswordHash,
+    password_hash::PasswordHash,
+    secrets::TokenHash,
     store::{AccountKind, StoreError, TokenUse},
-    threepids::{Medium, proofs::ValidatedThreePid},
-    tokens::TokenHash,
+    threepid::Medium,
+    threepids::proofs::ValidatedThreePid,
     uia::SessionCommit,
 };
 

@@ -23,9 +23,9 @@ pub use settings::{SETTINGS, Setting};
 pub use well_known::WellKnown;
 
 use crate::{
-    http::TrustedProxies,
+    client_network::TrustedProxies,
     ids::ServerName,
-    passwords::{HashCost, Pepper},
+    password_hash::{HashCost, Pepper},
     secrets::{KeyRing, Secret},
 };
 

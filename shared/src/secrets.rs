@@ -13,6 +13,7 @@ use chacha20poly1305::{
 };
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
@@ -311,6 +312,11 @@ pub fn same(a: &str, b: &str) -> bool {
     bool::from(a.as_bytes().ct_eq(b.as_bytes()))
 }
 
+/// SHA-256 of a token: all of it that is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TokenHash(pub String);
+
 fn derive(secret: &[u8], salt: &[u8], info: &[u8]) -> Secret<[u8; 32]> {
     let mut key = [0; 32];
     // HKDF-SHA256 gives up to 8,160 bytes; 32 are never refused.
@@ -353,8 +359,13 @@ mod tests {
 
     #[test]
     fn a_seal_opens_only_with_its_key_its_salt_and_in_its_place() {
-        let sealed =
-            ring(1, None).seal(KeyPurpose::UiaSession, b"salt", b"row 1", b"plain", &SystemRng);
+        let sealed = ring(1, None).seal(
+            KeyPurpose::UiaSession,
+            b"salt",
+            b"row 1",
+            b"plain",
+            &SystemRng,
+        );
         let open = |ring: KeyRing, salt: &[u8], place: &[u8]| {
             ring.open(KeyPurpose::UiaSession, salt, place, &sealed)
         };

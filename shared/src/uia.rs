@@ -67,7 +67,7 @@ impl Challenge {
         let offered: BTreeSet<StageType> = flows.iter().flatten().copied().collect();
         let params: Map<String, Value> = offered
             .into_iter()
-            .filter_map(|stage| Some((stage.as_str().to_owned(), stage.params(config)?)))
+            .filter_map(|stage| Some((stage.as_str().to_owned(), stages::params(stage, config)?)))
             .collect();
         Self {
             flows: flows.iter().map(stages).collect(),

@@ -6,7 +6,8 @@ use crate::{
     ids::Localpart,
     outbox::NewMessage,
     store::{AccountRow, StoreError},
-    threepids::{ThreePid, proofs::ValidatedThreePid},
+    threepid::ThreePid,
+    threepids::proofs::ValidatedThreePid,
     uia::SessionCommit,
 };
 

@@ -6,15 +6,14 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use super::{
-    IdServerError, TrustedServer, address_in,
-    client::Call,
-    trusted,
+    IdServerError, TrustedServer, address_in, trusted,
     unbind::{self, Target},
     validate::{bearer, interface},
 };
 use crate::{
     app::App,
     config::IdServerApi,
+    id_server_client::Call,
     ids::Localpart,
     secrets::Secret,
     store::{IdentityBinding, RecordBindingError, StoreError},

@@ -19,7 +19,7 @@ use crate::{
     clock::Timestamp,
     ids::{DeviceId, Localpart},
     outbox::NewMessage,
-    tokens::TokenHash,
+    secrets::TokenHash,
 };
 
 /// A device and the hashes of its tokens.

@@ -14,7 +14,8 @@ use crate::{
     accounts::{AddThreePidError, NewThreePid, RemoveThreePidError, RemovedThreePid},
     clock::Timestamp,
     ids::Localpart,
-    threepids::{Medium, ThreePid, proofs::ValidatedThreePid},
+    threepid::{Medium, ThreePid},
+    threepids::proofs::ValidatedThreePid,
 };
 
 /// An address of an account.

@@ -25,9 +25,9 @@ use begin::begin;
 use super::{Medium, ThreePid};
 use crate::{
     app::App,
+    client_network::ClientNetwork,
     clock::Timestamp,
     config::Privacy,
-    http::ClientNetwork,
     limits::{self, Limit, LimitError},
     outbox::{Content, NewMessage},
     secrets::{KeyPurpose, KeyRing, Secret, fields},

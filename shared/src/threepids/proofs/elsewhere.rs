@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{RequestError, ValidationRequest, budgets, judge_owner};
 use crate::{
     app::App,
-    http::ClientNetwork,
+    client_network::ClientNetwork,
     limits::{self, Limit},
 };
 
