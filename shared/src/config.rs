@@ -209,7 +209,7 @@ impl Config {
     }
 
     /// Whether some way to register asks for this stage.
-    pub fn offers(&self, stage: crate::uia::StageType) -> bool {
+    pub fn offers(&self, stage: crate::stage_type::StageType) -> bool {
         self.flows().iter().flatten().any(|own| *own == stage)
     }
 

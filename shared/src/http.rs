@@ -4,6 +4,7 @@
 //! Knows the `http` crate's types and neither Lambda (see `lambda`) nor any rule of an endpoint.
 
 mod body;
+mod error_response;
 mod path;
 mod query;
 mod token;

@@ -44,3 +44,4 @@ pub mod tokens;
 pub mod uia;
 pub mod uia_request;
 pub mod validation_pages;
+pub mod validation_session;

@@ -12,7 +12,7 @@ use crate::{
     app::App,
     clock::{Timestamp, millis},
     secrets::KeyPurpose,
-    store::{LimitDecision, StoreError},
+    store::{GcraUpdate, LimitDecision, StoreError},
 };
 
 /// What is limited.
@@ -188,25 +188,12 @@ pub enum LimitError {
     Store(#[from] StoreError),
 }
 
-/// The numbers of one attempt on a cell, for the two conditional updates of the store.
-#[derive(Debug, Clone, Copy)]
-pub struct GcraUpdate {
-    /// Now.
-    pub now: Timestamp,
-    /// What one request costs, in milliseconds.
-    pub cost: i64,
-    /// How far ahead of now the cell may be before this request.
-    pub tolerance: i64,
-}
-
-impl GcraUpdate {
-    fn new(budget: Quota, now: Timestamp) -> Self {
-        let cost = millis(budget.interval);
-        Self {
-            now,
-            cost,
-            tolerance: cost.saturating_mul(i64::from(budget.burst) - 1),
-        }
+fn gcra_update(budget: Quota, now: Timestamp) -> GcraUpdate {
+    let cost = millis(budget.interval);
+    GcraUpdate {
+        now,
+        cost,
+        tolerance: cost.saturating_mul(i64::from(budget.burst) - 1),
     }
 }
 
@@ -215,7 +202,7 @@ pub async fn spend(app: &App, limit: Limit, whom: impl Display) -> Result<(), Li
     if !app.config.limits {
         return Ok(());
     }
-    let attempt = GcraUpdate::new(limit.budget(), app.clock.now());
+    let attempt = gcra_update(limit.budget(), app.clock.now());
     let cell = cell(app, limit, whom);
     judge(app.store.spend_limit(&cell, attempt).await?, attempt)
 }
@@ -231,7 +218,7 @@ pub async fn hold(
     if !app.config.limits {
         return Ok(());
     }
-    let attempt = GcraUpdate::new(limit.budget(), app.clock.now());
+    let attempt = gcra_update(limit.budget(), app.clock.now());
     debug_assert_eq!(attempt.tolerance, 0, "one holder at a time");
     let cell = cell(app, limit, whom);
     judge(app.store.hold_limit(&cell, attempt, holder).await?, attempt)

@@ -17,7 +17,7 @@ use crate::{
     ids::Localpart,
     secrets::Secret,
     store::{IdentityBinding, RecordBindingError, StoreError},
-    threepids::proofs::ValidatedThreePid,
+    validation_session::ValidatedThreePid,
 };
 
 /// How long a binding may hold up what it comes along with.

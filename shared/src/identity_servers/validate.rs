@@ -11,7 +11,8 @@ use crate::{
     id_server_client::Call,
     secrets::Secret,
     threepid::{Medium, ThreePid},
-    threepids::proofs::{DelegatedSession, LIFETIME, is_opaque_id},
+    threepids::proofs::is_opaque_id,
+    validation_session::{DelegatedSession, LIFETIME},
 };
 
 /// No identity server's token is longer, in bytes.

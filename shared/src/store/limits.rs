@@ -7,10 +7,21 @@ use super::{
     item::{Item, Map, Row, number, text},
     retry::{CallError, failed_condition, holds},
 };
-use crate::{clock::Timestamp, limits::GcraUpdate};
+use crate::clock::Timestamp;
 
 /// How long after it has emptied a cell may be forgotten, in milliseconds.
 const KEEP_MS: i64 = 60 * 60 * 1000;
+
+/// The numbers of one attempt on a cell, for the two conditional updates of the store.
+#[derive(Debug, Clone, Copy)]
+pub struct GcraUpdate {
+    /// Now.
+    pub now: Timestamp,
+    /// What one request costs, in milliseconds.
+    pub cost: i64,
+    /// How far ahead of now the cell may be before this request.
+    pub tolerance: i64,
+}
 
 /// What a cell says to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use crate::{
     clock::Timestamp,
     outbox::NewMessage,
     threepid::{Medium, ThreePid},
-    threepids::proofs::{LIFETIME, ValidatedThreePid, ValidationPurpose, ValidationState},
+    validation_session::{LIFETIME, ValidatedThreePid, ValidationPurpose, ValidationState},
 };
 
 /// How long a row outlives its session, so that a spent proof stays known as such.

@@ -5,10 +5,9 @@ use crate::{
     clock::Timestamp,
     ids::Localpart,
     outbox::NewMessage,
-    store::{AccountRow, StoreError},
+    store::{AccountRow, SessionCommit, StoreError},
     threepid::ThreePid,
-    threepids::proofs::ValidatedThreePid,
-    uia::SessionCommit,
+    validation_session::ValidatedThreePid,
 };
 
 /// How many addresses an account may have: what ends an account, or tells its owner something, is

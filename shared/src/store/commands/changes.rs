@@ -8,7 +8,7 @@ use crate::{
     secrets::TokenHash,
     store::{AccountRow, StoreError},
     threepid::{Medium, ThreePid},
-    threepids::proofs::ValidatedThreePid,
+    validation_session::ValidatedThreePid,
 };
 
 /// Which devices outlive a change of the password.
