@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::contract::files::{self, Test};
 
-/// The groups of `requirements.txt`, in its order.
+/// The groups of `requirements.md`, in its order.
 const GROUPS: [&str; 20] = [
     "HTTP", "TOK", "UIA", "REG", "GUEST", "AVAIL", "3PID", "PWD", "DEACT", "IDS", "VER", "LOGIN",
     "OUT", "REFR", "RTOK", "WHO", "ACC3", "DEV", "CAP", "WK",
@@ -28,7 +28,7 @@ fn row(line: &str) -> Option<(String, String)> {
 
 /// The requirements and what they demand, in the file's order.
 fn requirements() -> Vec<(String, String)> {
-    rows("tests/requirements.txt")
+    rows("tests/requirements.md")
 }
 
 /// The requirements that have no test yet, and why.
@@ -97,7 +97,7 @@ fn every_requirement_is_named_by_a_test_or_listed_with_a_reason() {
     }
     for id in listed.keys().filter(|id| !known.contains_key(*id)) {
         faults.push(format!(
-            "{id}: in tests/without-test.txt, but not in tests/requirements.txt"
+            "{id}: in tests/without-test.txt, but not in tests/requirements.md"
         ));
     }
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
@@ -125,7 +125,7 @@ fn no_requirement_is_named_that_does_not_exist() {
     }
     assert!(
         faults.is_empty(),
-        "not in tests/requirements.txt:\n{}",
+        "not in tests/requirements.md:\n{}",
         faults.join("\n")
     );
 }
@@ -150,7 +150,7 @@ fn the_list_of_requirements_holds_each_once_and_in_the_groups_order() {
 
 #[test]
 fn each_group_of_the_list_has_a_heading_over_its_own_requirements() {
-    let text = files::read("tests/requirements.txt");
+    let text = files::read("tests/requirements.md");
     let mut headings = Vec::new();
     for line in text.lines().map(str::trim) {
         if let Some(heading) = line.strip_prefix("# ") {
