@@ -17,7 +17,7 @@ use http::Request;
 use serde_json::{Value, json};
 use shared::{
     app::App,
-    rng::{SystemRng, Rng},
+    rng::{Rng, SystemRng},
 };
 use test_support::{PASSWORD, Reply, TestServer};
 use tokio::sync::{Mutex, MutexGuard};
