@@ -18,10 +18,11 @@ ROOT = Path(__file__).resolve().parents[1]
 BOOK = Path("docs")
 
 FENCE = re.compile(r"^\s*(```+|~~~+)")
-CODE = re.compile(r"(`+)(.+?)\1")
+# A code span may go on in the next line of its paragraph.
+CODE = re.compile(r"(?<!`)(`+)(?!`)((?:(?!\n\s*\n)[\s\S])+?)(?<!`)\1(?!`)")
 # [text](target "title"), ![text](target), and [label]: target at the start of a line. The text may contain an image.
 INLINE_LINK = re.compile(r"\[(?:[^\[\]]|\[[^\[\]]*\](?:\([^()]*\))?)*\]\(\s*(<[^<>]*>|[^\s()]*(?:\([^\s()]*\)[^\s()]*)*)[^()]*\)")
-REFERENCE = re.compile(r"^\s{0,3}\[[^\]]+\]:\s+(\S+)")
+REFERENCE = re.compile(r"^ {0,3}\[[^\]]+\]:\s+(\S+)", re.MULTILINE)
 HTML_LINK = re.compile(r"<(?:a|img)\b[^>]*\b(?:href|src)=[\"']([^\"']+)[\"']")
 HTML_ID = re.compile(r"<\w+\b[^>]*\b(?:id|name)=[\"']([^\"']+)[\"']")
 HEADING = re.compile(r"^\s{0,3}#{1,6}\s+(.*?)\s*#*\s*$")
@@ -37,16 +38,17 @@ def markdown_files():
 
 
 def prose(text):
-    """The numbered lines of a Markdown text that are not in a code block."""
-    fence = None
-    for number, line in enumerate(text.splitlines(), 1):
+    """A Markdown text whose code blocks are empty lines."""
+    lines, fence = [], None
+    for line in text.splitlines():
         mark = FENCE.match(line)
+        is_code = fence is not None or mark is not None
         if mark and fence is None:
             fence = mark[1]
         elif mark and mark[1].startswith(fence):
             fence = None
-        elif fence is None:
-            yield number, line
+        lines.append("" if is_code else line)
+    return "\n".join(lines)
 
 
 def anchor(heading):
@@ -58,7 +60,7 @@ def anchor(heading):
 
 def anchors(text):
     found, seen = set(), {}
-    for _, line in prose(text):
+    for line in prose(text).splitlines():
         found.update(HTML_ID.findall(line))
         heading = HEADING.match(line)
         if heading:
@@ -69,11 +71,22 @@ def anchors(text):
     return found
 
 
-def links(line):
-    """The targets of the links in a line of prose. Text in backquotes is no link."""
-    bare = CODE.sub(lambda code: "`" + "x" * (len(code[0]) - 2) + "`", line)
-    targets = INLINE_LINK.findall(bare) + REFERENCE.findall(bare) + HTML_LINK.findall(bare)
-    return [target.strip("<>") for target in targets]
+def line_of(text, position):
+    return text.count("\n", 0, position) + 1
+
+
+def links(text):
+    """The targets of the links in a text without code blocks, each with its line. Text in backquotes is no link."""
+    bare = CODE.sub(lambda code: re.sub(r"[^\n]", "x", code[0]), text)
+    for pattern in (INLINE_LINK, REFERENCE, HTML_LINK):
+        for link in pattern.finditer(bare):
+            yield line_of(bare, link.start(1)), link[1].strip("<>")
+
+
+def paths(text):
+    """The text in backquotes in a text without code blocks, with its line."""
+    for code in CODE.finditer(text):
+        yield line_of(text, code.start()), code[2]
 
 
 def missing_target(page, target, read):
@@ -106,9 +119,11 @@ def missing_path(page, code, directories):
 def check_itself():
     text = "# A `b` & c!\n\n```\n# no heading\n[x](gone.md)\n```\n\n## Twice\n## Twice\n<a id=\"own\"></a>\n"
     assert anchors(text) == {"a-b--c", "twice", "twice-1", "own"}, anchors(text)
-    line = "[a](x.md#y), `[b](no.md)`, ![c](d.png \"title\"), [![e](f.svg)](g.md), <a href=\"h.md\">"
-    assert links(line) == ["x.md#y", "d.png", "g.md", "h.md"], links(line)
-    assert links("[label]: z.md") == ["z.md"]
+    line = "[a](x.md#y), `[b](no.md)`, ![c](d.png \"title\"), [![e](f.svg)](g.md)\n[two\nlines](z.md) `a\n[b](no.md)`"
+    assert list(links(line)) == [(1, "x.md#y"), (1, "d.png"), (1, "g.md"), (3, "z.md")], list(links(line))
+    assert list(links("text\n[label]: z.md")) == [(2, "z.md")]
+    assert list(links("<a\nhref=\"h.md\">")) == [(2, "h.md")]
+    assert list(paths("a\n`b` ``c ` d``")) == [(2, "b"), (2, "c ` d")]
     assert missing_target(Path("README.md"), "no-such-file.md", None) == "no such file"
     assert missing_target(Path("README.md"), "#no-such-heading", lambda _: text) == "no such heading"
     assert missing_path(Path("README.md"), "docs/no-such-file.md:3", {"docs"}) == "docs/no-such-file.md"
@@ -131,18 +146,18 @@ def main():
     for page in pages:
         # The changelog tells of releases whose files may be gone.
         is_history = page.name == "CHANGELOG.md"
-        for number, line in prose(read(ROOT / page)):
-            for target in links(line):
-                checked += 1
-                reason = missing_target(page, target, read)
-                if reason:
-                    faults.append(f"{page}:{number}: {target}: {reason}")
-                if page == BOOK / "SUMMARY.md":
-                    in_contents.add((ROOT / BOOK / target.partition("#")[0]).resolve())
-            for _, code in [] if is_history else CODE.findall(line):
-                path = missing_path(page, code, directories)
-                if path:
-                    faults.append(f"{page}:{number}: `{path}`: no such file")
+        text = prose(read(ROOT / page))
+        for number, target in links(text):
+            checked += 1
+            reason = missing_target(page, target, read)
+            if reason:
+                faults.append(f"{page}:{number}: {target}: {reason}")
+            if page == BOOK / "SUMMARY.md":
+                in_contents.add((ROOT / BOOK / target.partition("#")[0]).resolve())
+        for number, code in [] if is_history else paths(text):
+            path = missing_path(page, code, directories)
+            if path:
+                faults.append(f"{page}:{number}: `{path}`: no such file")
     if in_contents:
         for page in pages:
             if page.parts[0] == str(BOOK) and page.name != "SUMMARY.md" and (ROOT / page) not in in_contents:
