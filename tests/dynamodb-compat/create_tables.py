@@ -1,6 +1,6 @@
 """Creates the template's tables in a DynamoDB, and verifies a sender with an SES if there is one.
 
-    tables.py DYNAMODB-URL PREFIX [SES-URL SENDER]
+    create_tables.py DYNAMODB-URL PREFIX [SES-URL SENDER]
 
 By boto3 and from the template's own properties, so that whoever creates them judges those too.
 """

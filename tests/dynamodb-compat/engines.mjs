@@ -11,7 +11,7 @@ import { eventually } from "../clients/post.mjs";
 
 const { OPINIONS } = process.env;
 const python = `${OPINIONS}/python/bin/python`;
-const tables = fileURLToPath(new URL("tables.py", import.meta.url));
+const tables = fileURLToPath(new URL("create_tables.py", import.meta.url));
 const running = new Set();
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 

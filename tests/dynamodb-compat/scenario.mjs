@@ -6,7 +6,7 @@ import { rm, writeFile } from "node:fs/promises";
 
 import { PASSWORD, assertRegistered } from "../clients/house.mjs";
 import { PHONE, POST, codeIn, linkIn, otherThan, press } from "../clients/post.mjs";
-import { addresses } from "./addresses.mjs";
+import { addresses } from "./threepids.mjs";
 
 const TOKEN = "m.login.registration_token";
 const TERMS = "m.login.terms";

@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 
 import { runTrials, trial, withHouse } from "../clients/house.mjs";
 import { POST, eventually, message } from "../clients/post.mjs";
-import { SETTINGS, walk } from "./walk.mjs";
-import { makeTables, withDynamoDbLocal, withMoto } from "./others.mjs";
+import { SETTINGS, walk } from "./scenario.mjs";
+import { makeTables, withDynamoDbLocal, withMoto } from "./engines.mjs";
 
 const PREFIX = "opinions";
 const settings = { ...SETTINGS, GATEHOUSE_TABLES: PREFIX };
