@@ -2,14 +2,14 @@
 
 import sys
 
-import roles
-import shape
-import stages
+import iam
+import resources
+import samconfig
 from template import transformed
 
 stack = transformed()
-found = [*roles.faults(stack), *shape.faults(stack), *stages.faults(stack)]
-for why in (*roles.MANAGED.items(), *roles.WIDE.items()):
+found = [*iam.faults(stack), *resources.faults(stack), *samconfig.faults(stack)]
+for why in (*iam.MANAGED.items(), *iam.WIDE.items()):
     print("wide:", " because of ".join(why))
 for fault in found:
     print("FAULT:", fault)
