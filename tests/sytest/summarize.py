@@ -1,4 +1,4 @@
-"""Compares what sytest said with what sytest.txt expects: `tally.py EXPECTED TAP FILE...`."""
+"""Compares what sytest said with what sytest.txt expects: `summarize.py EXPECTED TAP FILE...`."""
 
 import pathlib
 import re
