@@ -4,6 +4,6 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../clients/prepare.sh"
 
 EMULATOR=$HOUSE_BUILDS/emulator
-install_python tests/emulator/requirements.txt "$EMULATOR"
+install_python tests/lambda-rie/requirements.txt "$EMULATOR"
 build_house
 export EMULATOR PATH="$EMULATOR/bin:$PATH" SAM_CLI_TELEMETRY=0

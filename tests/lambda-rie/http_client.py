@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager
 from urllib.parse import urlencode, urlsplit
 
-from house import ROOT, link_in
+from local_services import ROOT, link_in
 
 PASSWORD = "ostrich lamp 8 quarrel"
 V3 = "/_matrix/client/v3"

@@ -4,7 +4,7 @@ import json
 import secrets
 
 from functions import read_event
-from house import code_in, link_in
+from local_services import code_in, link_in
 
 PASSWORD = "ostrich lamp 8 quarrel"
 V3 = "/_matrix/client/v3"

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import yaml
 
-from house import BUILDS, ROOT
-from share import Share
+from local_services import BUILDS, ROOT
+from cpu_quota import Share
 
 MACHINE = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}[platform.machine()]
 EMULATOR = Path(sysconfig.get_path("purelib")) / f"samcli/local/rapid/aws-lambda-rie-{MACHINE}"

@@ -4,8 +4,8 @@ import subprocess
 import sys
 import tomllib
 
-from browser import V3, Client, sign_up
-from house import ROOT, House
+from http_client import V3, Client, sign_up
+from local_services import ROOT, House
 
 
 def overrides():

@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 from functions import MACHINE, Function, read_template
-from house import ROOT, SETTINGS, House
-from walk import Walk
+from local_services import ROOT, SETTINGS, House
+from scenario import Walk
 
 
 def build(arguments):
@@ -57,7 +57,7 @@ def report(rows, markdown):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="tests/emulator/run", description=__doc__)
+    parser = argparse.ArgumentParser(prog="tests/lambda-rie/run", description=__doc__)
     parser.add_argument("--no-build", action="store_true", help="take the functions that are built")
     parser.add_argument("--debug", action="store_true", help="build them quickly, and neither small nor fast")
     parser.add_argument("--markdown", action="store_true", help="print a table for docs/performance.md")

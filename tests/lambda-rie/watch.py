@@ -2,8 +2,8 @@
 
 import sys
 
-from browser import APP, Client, sign_up
-from house import SETTINGS, House, inherited
+from http_client import APP, Client, sign_up
+from local_services import SETTINGS, House, inherited
 
 
 def main():
