@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 
 import { PASSWORD, runTrials, trial } from "../clients/house.mjs";
 import { eventually } from "../clients/post.mjs";
-import { NAME, withTown } from "./town.mjs";
+import { NAME, withTown } from "./servers.mjs";
 
 const ALICE = "alice@example.org";
 const SECRET = "monkeys_are_GREAT";
