@@ -2,10 +2,10 @@
 
 import assert from "node:assert/strict";
 
-import { PASSWORD, PREFIXES, assertRegistered, trial } from "../clients/house.mjs";
-import { UNAUTHORIZED, assertThanked, picture } from "./person.mjs";
+import { PASSWORD, PREFIXES, assertRegistered, trial } from "../clients/gatehouse-server.mjs";
+import { UNAUTHORIZED, assertThanked, picture } from "./browser-user.mjs";
 import { scene } from "./stages.mjs";
-import { PROVIDERS, widget } from "./town.mjs";
+import { PROVIDERS, widget } from "./external-sites.mjs";
 
 const CAPTCHA = "m.login.recaptcha";
 const BOB = { username: "bob", password: PASSWORD };

@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 
-import { PASSWORD, PREFIXES, assertRegistered, trial, withHouse } from "../clients/house.mjs";
-import { UNAUTHORIZED, assertThanked, picture, withPerson } from "./person.mjs";
-import { withTown } from "./town.mjs";
+import { PASSWORD, PREFIXES, assertRegistered, trial, withHouse } from "../clients/gatehouse-server.mjs";
+import { UNAUTHORIZED, assertThanked, picture, withPerson } from "./browser-user.mjs";
+import { withTown } from "./external-sites.mjs";
 
 const DUMMY = "m.login.dummy";
 const TERMS = "m.login.terms";

@@ -7,7 +7,7 @@ import { createServer } from "node:net";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
-import { eventually } from "../clients/post.mjs";
+import { eventually } from "../clients/messages.mjs";
 
 const { OPINIONS } = process.env;
 const python = `${OPINIONS}/python/bin/python`;

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 
-import { runTrials, trial, withHouse } from "../clients/house.mjs";
-import { POST, eventually, message } from "../clients/post.mjs";
+import { runTrials, trial, withHouse } from "../clients/gatehouse-server.mjs";
+import { POST, eventually, message } from "../clients/messages.mjs";
 import { SETTINGS, walk } from "./scenario.mjs";
 import { makeTables, withDynamoDbLocal, withMoto } from "./engines.mjs";
 

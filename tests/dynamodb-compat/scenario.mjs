@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { rm, writeFile } from "node:fs/promises";
 
-import { PASSWORD, assertRegistered } from "../clients/house.mjs";
-import { PHONE, POST, codeIn, linkIn, otherThan, press } from "../clients/post.mjs";
+import { PASSWORD, assertRegistered } from "../clients/gatehouse-server.mjs";
+import { PHONE, POST, codeIn, linkIn, otherThan, press } from "../clients/messages.mjs";
 import { addresses } from "./threepids.mjs";
 
 const TOKEN = "m.login.registration_token";

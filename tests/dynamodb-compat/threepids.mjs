@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 
-import { PASSWORD } from "../clients/house.mjs";
-import { linkIn, press } from "../clients/post.mjs";
+import { PASSWORD } from "../clients/gatehouse-server.mjs";
+import { linkIn, press } from "../clients/messages.mjs";
 
 const ACCOUNT = "/_matrix/client/v3/account/3pid";
 const SECOND = "second@example.org";

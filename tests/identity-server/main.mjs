@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 
-import { PASSWORD, runTrials, trial } from "../clients/house.mjs";
-import { eventually } from "../clients/post.mjs";
+import { PASSWORD, runTrials, trial } from "../clients/gatehouse-server.mjs";
+import { eventually } from "../clients/messages.mjs";
 import { NAME, withTown } from "./servers.mjs";
 
 const ALICE = "alice@example.org";

@@ -13,8 +13,8 @@ import path from "node:path";
 import { promisify } from "node:util";
 import { fileURLToPath } from "node:url";
 
-import { withHouse } from "../clients/house.mjs";
-import { eventually } from "../clients/post.mjs";
+import { withHouse } from "../clients/gatehouse-server.mjs";
+import { eventually } from "../clients/messages.mjs";
 
 const { IDENTITY } = process.env;
 const python = `${IDENTITY}/python/bin/python`;

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 
-import { PASSWORD, challenged, runTrials, trial, withHouse } from "../house.mjs";
-import "./addresses.mjs";
+import { PASSWORD, challenged, runTrials, trial, withHouse } from "../gatehouse-server.mjs";
+import "./threepids.mjs";
 import { AuthType, SignUp, createClient } from "./sign-up.mjs";
 
 const DUMMY = AuthType.Dummy;

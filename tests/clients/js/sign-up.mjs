@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
-import { PASSWORD } from "../house.mjs";
+import { PASSWORD } from "../gatehouse-server.mjs";
 
 // The library is written for a newer Node.js than some have.
 Promise.withResolvers ??= function () {

@@ -2,10 +2,10 @@
 
 import assert from "node:assert/strict";
 
-import { PASSWORD, PREFIXES, assertRegistered, trial } from "../clients/house.mjs";
-import { PHONE, POST, codeIn, linkIn, message, otherThan } from "../clients/post.mjs";
-import { HOSTILE, REFUSED } from "./hostile.mjs";
-import { UNAUTHORIZED, assertInert, assertThanked, picture } from "./person.mjs";
+import { PASSWORD, PREFIXES, assertRegistered, trial } from "../clients/gatehouse-server.mjs";
+import { PHONE, POST, codeIn, linkIn, message, otherThan } from "../clients/messages.mjs";
+import { HOSTILE, REFUSED } from "./hostile-input.mjs";
+import { UNAUTHORIZED, assertInert, assertThanked, picture } from "./browser-user.mjs";
 import { scene } from "./stages.mjs";
 
 const EMAIL = "m.login.email.identity";

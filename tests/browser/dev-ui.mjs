@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 
-import { PASSWORD, trial } from "../clients/house.mjs";
-import { assertInert, picture } from "./person.mjs";
+import { PASSWORD, trial } from "../clients/gatehouse-server.mjs";
+import { assertInert, picture } from "./browser-user.mjs";
 import { scene } from "./stages.mjs";
 
 const ALICE = { username: "alice", password: PASSWORD, auth: { type: "m.login.dummy" } };

@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 
-import { PASSWORD, PREFIXES, assertRegistered, trial } from "../clients/house.mjs";
-import { POST, linkIn, message } from "../clients/post.mjs";
-import { HOSTILE, REFUSED } from "./hostile.mjs";
-import { assertInert, picture } from "./person.mjs";
+import { PASSWORD, PREFIXES, assertRegistered, trial } from "../clients/gatehouse-server.mjs";
+import { POST, linkIn, message } from "../clients/messages.mjs";
+import { HOSTILE, REFUSED } from "./hostile-input.mjs";
+import { assertInert, picture } from "./browser-user.mjs";
 import { scene } from "./stages.mjs";
 
 const EMAIL = "m.login.email.identity";

@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 
-import { PASSWORD, PREFIXES, trial } from "../clients/house.mjs";
-import { POST } from "../clients/post.mjs";
-import { UNAUTHORIZED, assertInert, assertThanked, picture } from "./person.mjs";
+import { PASSWORD, PREFIXES, trial } from "../clients/gatehouse-server.mjs";
+import { POST } from "../clients/messages.mjs";
+import { UNAUTHORIZED, assertInert, assertThanked, picture } from "./browser-user.mjs";
 import { scene } from "./stages.mjs";
 
 const STAGES = [

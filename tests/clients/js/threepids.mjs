@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 
-import { trial, withHouse } from "../house.mjs";
-import { PHONE, POST, codeIn, linkIn, message, otherThan, press } from "../post.mjs";
+import { trial, withHouse } from "../gatehouse-server.mjs";
+import { PHONE, POST, codeIn, linkIn, message, otherThan, press } from "../messages.mjs";
 import { AuthType, SignUp } from "./sign-up.mjs";
 
 const EMAIL = AuthType.Email;
