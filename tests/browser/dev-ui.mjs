@@ -2,27 +2,27 @@
 
 import assert from "node:assert/strict";
 
-import { PASSWORD, trial } from "../clients/gatehouse-server.mjs";
-import { assertInert, picture } from "./browser-user.mjs";
-import { scene } from "./stages.mjs";
+import { PASSWORD, test } from "../clients/gatehouse-server.mjs";
+import { assertInert, screenshot } from "./browser-user.mjs";
+import { withFixtures } from "./stages.mjs";
 
 const ALICE = { username: "alice", password: PASSWORD, auth: { type: "m.login.dummy" } };
 
-trial("the local page tells a person what runs and what happened, and no secret", () =>
-  scene(
+test("the local page tells a user what runs and what happened, and no secret", () =>
+  withFixtures(
     () => ({ GATEHOUSE_SERVER_NAME: "example.org" }),
-    async ({ house, person }) => {
-      const { page, answer } = await person.open(`${house.url}/_local/`);
-      await assertInert(page, answer, 200);
+    async ({ server, user }) => {
+      const { page, response } = await user.open(`${server.url}/_local/`);
+      await assertInert(page, response, 200);
       await page.getByRole("heading", { name: "Gatehouse is running for example.org" }).waitFor();
       await page.getByText("None yet.").waitFor();
       await page.getByText("No message yet.").waitFor();
-      await picture(page, "local-empty");
+      await screenshot(page, "local-empty");
 
-      const { body } = await house.register(ALICE);
-      await house.whoami(body.access_token);
-      await house.ask("GET", `/_matrix/client/v3/account/whoami?access_token=${body.access_token}`);
-      await house.ask("GET", "/_matrix/%3Cscript%3Ewindow.wasHacked=1%3C/script%3E");
+      const { body } = await server.register(ALICE);
+      await server.whoami(body.access_token);
+      await server.request("GET", `/_matrix/client/v3/account/whoami?access_token=${body.access_token}`);
+      await server.request("GET", "/_matrix/%3Cscript%3Ewindow.wasHacked=1%3C/script%3E");
       await assertInert(page, await page.reload(), 200);
       const rows = await page.locator("table").first().locator("tr").allTextContents();
       for (const told of [
@@ -36,25 +36,25 @@ trial("the local page tells a person what runs and what happened, and no secret"
         );
       }
       const text = await page.content();
-      const environment = await (await fetch(`${house.url}/_local/env`)).text();
+      const environment = await (await fetch(`${server.url}/_local/env`)).text();
       const [, secret] = environment.match(/^export GATEHOUSE_SECRET='([^']+)'$/m);
       for (const hidden of [secret, PASSWORD, body.access_token]) {
         assert.ok(!text.includes(hidden), "a secret is on the page");
       }
-      await picture(page, "local");
-      person.assertQuiet();
+      await screenshot(page, "local");
+      user.assertNoProblems();
     },
   ),
 );
 
-trial("the local page fits half a screen, in the dark and with long addresses", () =>
-  scene(
+test("the local page fits half a screen, in the dark and with long addresses", () =>
+  withFixtures(
     () => ({}),
-    async ({ house, person }) => {
-      await house.register(ALICE);
-      await house.ask("GET", `/_matrix/${"x".repeat(500)}`);
-      const { page } = await person.open(`${house.url}/_local/`);
-      await picture(page, "local-small");
+    async ({ server, user }) => {
+      await server.register(ALICE);
+      await server.request("GET", `/_matrix/${"x".repeat(500)}`);
+      const { page } = await user.open(`${server.url}/_local/`);
+      await screenshot(page, "local-small");
       const [whole, seen] = await page.evaluate(() => {
         const { scrollWidth, clientWidth } = document.documentElement;
         return [scrollWidth, clientWidth];
@@ -68,17 +68,17 @@ trial("the local page fits half a screen, in the dark and with long addresses", 
         }),
       );
       assert.equal(broken.length, 0, "no short cell is broken into lines");
-      person.assertQuiet();
+      user.assertNoProblems();
     },
     { viewport: { width: 960, height: 740 }, colorScheme: "dark" },
   ),
 );
 
-trial("a page elsewhere can neither read nor move anything behind the local page", () =>
-  scene(
+test("a page elsewhere can neither read nor move anything behind the local page", () =>
+  withFixtures(
     () => ({}),
-    async ({ town, house, person }) => {
-      const { page } = await person.open(`${town.url}/policy/x`);
+    async ({ sites, server, user }) => {
+      const { page } = await user.open(`${sites.url}/policy/x`);
       const fetched = await page.evaluate(async (url) => {
         const outcomes = [];
         for (const [method, path, mode] of [
@@ -97,25 +97,25 @@ trial("a page elsewhere can neither read nor move anything behind the local page
           outcomes.push(told);
         }
         return outcomes;
-      }, house.url);
+      }, server.url);
       const opaque = "opaque ";
       assert.deepEqual(fetched, ["nothing", "nothing", opaque, "nothing", "nothing", "nothing", opaque]);
 
-      const { body } = await house.register(ALICE);
-      const clock = await fetch(`${house.url}/_local/clock`, {
+      const { body } = await server.register(ALICE);
+      const clock = await fetch(`${server.url}/_local/clock`, {
         method: "POST",
         headers: { "content-type": "application/json" },
         body: '{"advance_seconds":0}',
       });
       const { now } = await clock.json();
       assert.ok(Math.abs(now - Date.now()) < 60_000, "the clock was not moved");
-      assert.equal((await house.whoami(body.access_token)).status, 200);
+      assert.equal((await server.whoami(body.access_token)).status, 200);
 
       await page.evaluate((url) => {
         const link = Object.assign(document.createElement("a"), { href: url, textContent: "Look" });
         document.body.append(link);
-      }, `${house.url}/_local/`);
-      const answer = page.waitForResponse(`${house.url}/_local/`);
+      }, `${server.url}/_local/`);
+      const answer = page.waitForResponse(`${server.url}/_local/`);
       await page.getByRole("link", { name: "Look" }).click();
       assert.equal((await answer).status(), 403);
     },

@@ -1,84 +1,84 @@
-// Everything around the house that a browser may meet, on another site: a web client, pages that frame and
+// Everything around the server that a browser may meet, on another site: a web client, pages that frame and
 // post, policies to read, and captcha providers.
 
 import { createServer } from "node:http";
 import { once } from "node:events";
 
-import { APP, page } from "./pages.mjs";
+import { WEB_CLIENT, page } from "./pages.mjs";
 
 /** The captcha providers: the class that marks their place and the field that carries the response. */
 export const PROVIDERS = {
-  recaptcha: { place: "g-recaptcha", field: "g-recaptcha-response" },
-  hcaptcha: { place: "h-captcha", field: "h-captcha-response" },
-  turnstile: { place: "cf-turnstile", field: "cf-turnstile-response" },
+  recaptcha: { container: "g-recaptcha", field: "g-recaptcha-response" },
+  hcaptcha: { container: "h-captcha", field: "h-captcha-response" },
+  turnstile: { container: "cf-turnstile", field: "cf-turnstile-response" },
 };
 
 /** What a provider's script does: a box to tick, and the response in a field of the form around it. */
-export function widget({ place, field }) {
+export function widget({ container, field }) {
   return `(() => {
-    const place = document.querySelector(".${place}");
+    const container = document.querySelector(".${container}");
     const response = document.createElement("textarea");
     Object.assign(response, { name: "${field}", hidden: true });
     const label = document.createElement("label");
     const box = document.createElement("input");
     Object.assign(box, { type: "checkbox", id: "human" });
-    box.onchange = () => { response.value = box.checked ? "human " + place.dataset.sitekey : ""; };
+    box.onchange = () => { response.value = box.checked ? "human " + container.dataset.sitekey : ""; };
     label.append(box, "I am not a machine");
-    place.append(label, response);
+    container.append(label, response);
   })();`;
 }
 
-/** A server on another site than the house: `localhost` is not `127.0.0.1`. */
-export class Town {
+/** A server on another site than the server: `localhost` is not `127.0.0.1`. */
+export class ExternalSites {
   /** The forms that the captcha's provider was asked to verify. */
-  verified = [];
+  verifyRequests = [];
   /** What the provider says to them; `null` is no sensible answer at all. */
-  verdict = (form) => form.get("response") === `human ${this.siteKey}`;
+  verifyResult = (form) => form.get("response") === `human ${this.siteKey}`;
   siteKey = "site-key";
   /** The Referer headers that came along. */
   referrers = [];
 
-  static async build() {
-    const town = new Town();
-    town.server = createServer((request, response) => town.answer(request, response));
-    town.server.listen(0, "127.0.0.1");
-    await once(town.server, "listening");
-    town.port = town.server.address().port;
-    town.url = `http://localhost:${town.port}`;
-    return town;
+  static async start() {
+    const sites = new ExternalSites();
+    sites.server = createServer((request, response) => sites.handle(request, response));
+    sites.server.listen(0, "127.0.0.1");
+    await once(sites.server, "listening");
+    sites.port = sites.server.address().port;
+    sites.url = `http://localhost:${sites.port}`;
+    return sites;
   }
 
-  async raze() {
+  async stop() {
     this.server.closeAllConnections();
     this.server.close();
   }
 
-  async answer(request, response) {
+  async handle(request, response) {
     const { pathname, searchParams } = new URL(request.url, this.url);
     if (request.headers.referer) this.referrers.push(request.headers.referer);
-    const say = (status, type, body) => response.writeHead(status, { "content-type": type }).end(body);
-    const html = (body) => say(200, "text/html; charset=utf-8", body);
+    const send = (status, type, body) => response.writeHead(status, { "content-type": type }).end(body);
+    const html = (body) => send(200, "text/html; charset=utf-8", body);
     const [, provider] = pathname.match(/^\/([a-z]+)\.js$/) ?? [];
-    if (pathname === "/app") return html(APP);
+    if (pathname === "/app") return html(WEB_CLIENT);
     if (pathname === "/frame") return html(page(frames(searchParams.get("url"))));
     if (pathname === "/post") return html(page(form(searchParams.get("url"))));
     if (pathname.startsWith("/policy/")) return html(page(`<h1>${pathname}</h1>`));
-    if (provider in PROVIDERS) return say(200, "text/javascript", widget(PROVIDERS[provider]));
-    if (pathname === "/siteverify") return this.verify(request, say);
-    return say(204, "text/plain");
+    if (provider in PROVIDERS) return send(200, "text/javascript", widget(PROVIDERS[provider]));
+    if (pathname === "/siteverify") return this.verify(request, send);
+    return send(204, "text/plain");
   }
 
-  async verify(request, say) {
+  async verify(request, send) {
     let body = "";
     for await (const chunk of request) body += chunk;
     const form = new URLSearchParams(body);
-    this.verified.push(form);
-    const success = this.verdict(form);
-    if (success === null) return say(502, "text/html", "<h1>Bad Gateway</h1>");
-    return say(200, "application/json", JSON.stringify({ success, "error-codes": [] }));
+    this.verifyRequests.push(form);
+    const success = this.verifyResult(form);
+    if (success === null) return send(502, "text/html", "<h1>Bad Gateway</h1>");
+    return send(200, "application/json", JSON.stringify({ success, "error-codes": [] }));
   }
 
-  /** The settings for a house whose captcha is this town's. */
+  /** The settings for a server whose captcha is this sites's. */
   captcha(provider) {
     return {
       GATEHOUSE_CAPTCHA_PROVIDER: provider,
@@ -103,13 +103,13 @@ export class Town {
   }
 }
 
-/** A town for the time of `use`. */
-export async function withTown(use) {
-  const town = await Town.build();
+/** A sites for the time of `use`. */
+export async function withExternalSites(use) {
+  const sites = await ExternalSites.start();
   try {
-    return await use(town);
+    return await use(sites);
   } finally {
-    await town.raze();
+    await sites.stop();
   }
 }
 

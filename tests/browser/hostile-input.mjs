@@ -2,10 +2,10 @@
 
 import assert from "node:assert/strict";
 
-import { PASSWORD, PREFIXES, trial } from "../clients/gatehouse-server.mjs";
-import { POST } from "../clients/messages.mjs";
-import { UNAUTHORIZED, assertInert, assertThanked, picture } from "./browser-user.mjs";
-import { scene } from "./stages.mjs";
+import { PASSWORD, PREFIXES, test } from "../clients/gatehouse-server.mjs";
+import { MESSAGE_SETTINGS } from "../clients/messages.mjs";
+import { UNAUTHORIZED, assertInert, assertStageCompleted, screenshot } from "./browser-user.mjs";
+import { withFixtures } from "./stages.mjs";
 
 const STAGES = [
   "m.login.dummy",
@@ -16,68 +16,68 @@ const STAGES = [
   "m.login.msisdn",
 ];
 
-const HACK = "window.wasHacked=alert(1)";
+const SCRIPT = "window.wasHacked=alert(1)";
 /** What somebody types who hopes that it runs. */
 export const HOSTILE = [
-  `"><svg onload=${HACK}>`,
-  `'-${HACK}-'`,
-  `';${HACK};//`,
-  `</script><script>${HACK}</script>`,
-  `</style><script>${HACK}</script>`,
-  `</title><img src=x onerror=${HACK}>`,
-  `<iframe srcdoc="<script>${HACK}</script>">`,
-  `javascript:${HACK}`,
-  `" autofocus onfocus=${HACK} x="`,
-  `\`\${${HACK}}\`{{${HACK}}}`,
-  `\u2028${HACK}\u2029`,
-  `\0\uFEFF<script>${HACK}</script>`,
-  `\r\nContent-Type: text/html\r\n\r\n<script>${HACK}</script>`,
-  `&lt;script&gt;${HACK}&lt;/script&gt;`,
-  "x".repeat(5000) + `"><script>${HACK}</script>`,
+  `"><svg onload=${SCRIPT}>`,
+  `'-${SCRIPT}-'`,
+  `';${SCRIPT};//`,
+  `</script><script>${SCRIPT}</script>`,
+  `</style><script>${SCRIPT}</script>`,
+  `</title><img src=x onerror=${SCRIPT}>`,
+  `<iframe srcdoc="<script>${SCRIPT}</script>">`,
+  `javascript:${SCRIPT}`,
+  `" autofocus onfocus=${SCRIPT} x="`,
+  `\`\${${SCRIPT}}\`{{${SCRIPT}}}`,
+  `\u2028${SCRIPT}\u2029`,
+  `\0\uFEFF<script>${SCRIPT}</script>`,
+  `\r\nContent-Type: text/html\r\n\r\n<script>${SCRIPT}</script>`,
+  `&lt;script&gt;${SCRIPT}&lt;/script&gt;`,
+  "x".repeat(5000) + `"><script>${SCRIPT}</script>`,
 ];
 
 /** All stages, each a flow of its own. */
-const everything = (town) => ({
-  ...POST,
+const allStages = (sites) => ({
+  ...MESSAGE_SETTINGS,
   GATEHOUSE_REGISTRATION_FLOWS: STAGES.join(" "),
-  GATEHOUSE_TERMS: JSON.stringify(town.policies),
-  ...town.captcha("recaptcha"),
+  GATEHOUSE_TERMS: JSON.stringify(sites.policies),
+  ...sites.captcha("recaptcha"),
 });
 
-const fallback = (house, prefix, stage, session) =>
-  `${house.url}/_matrix/client/${prefix}/auth/${encodeURIComponent(stage)}/fallback/web?session=${encodeURIComponent(session)}`;
+const fallback = (server, prefix, stage, session) =>
+  `${server.url}/_matrix/client/${prefix}/auth/${encodeURIComponent(stage)}/fallback/web?session=${encodeURIComponent(session)}`;
 
 /** What Chromium logs of the answers that were meant to be refusals. */
 export const REFUSED = /^console: .*status of 4\d\d/;
 
 for (const prefix of PREFIXES) {
-  trial(`UIA-74 a hostile session or type in a link is inert, ${prefix}`, () =>
-    scene(everything, async ({ house, person }) => {
-      const page = await person.context.newPage();
+  test(`UIA-74 a hostile session or type in a link is inert, ${prefix}`, () =>
+    withFixtures(allStages, async ({ server, user }) => {
+      const page = await user.context.newPage();
       for (const text of HOSTILE) {
         for (const stage of STAGES) {
-          const answer = await page.goto(fallback(house, prefix, stage, text));
-          await assertInert(page, answer, 404);
+          const response = await page.goto(fallback(server, prefix, stage, text));
+          await assertInert(page, response, 404);
           assert.equal(await page.locator("form").count(), 0);
         }
-        const { session } = (await house.register({}, prefix)).body;
-        await assertInert(page, await page.goto(fallback(house, prefix, text, session)), 404);
+        const { session } = (await server.register({}, prefix)).body;
+        await assertInert(page, await page.goto(fallback(server, prefix, text, session)), 404);
       }
-      await picture(page, `unknown-${prefix}`);
-      person.assertQuiet(REFUSED);
+      await screenshot(page, `unknown-${prefix}`);
+      user.assertNoProblems(REFUSED);
     }),
   );
 
-  trial(
+  test(
     `UIA-74 a hostile member beside a good session, and what the form carries, are inert, ${prefix}`,
     () =>
-      scene(everything, async ({ house, person }) => {
+      withFixtures(allStages, async ({ server, user }) => {
         const stage = "m.login.registration_token";
-        const { session } = (await house.register({}, prefix)).body;
+        const { session } = (await server.register({}, prefix)).body;
         for (const text of HOSTILE) {
-          const url = `${fallback(house, prefix, stage, session)}&${encodeURIComponent(text)}=${encodeURIComponent(text)}`;
-          const { page, answer } = await person.open(url);
-          await assertInert(page, answer, 200);
+          const url = `${fallback(server, prefix, stage, session)}&${encodeURIComponent(text)}=${encodeURIComponent(text)}`;
+          const { page, response } = await user.open(url);
+          await assertInert(page, response, 200);
           const posted = page.waitForResponse((response) => response.request().method() === "POST");
           await page.getByLabel("Registration token").fill(text);
           await page.getByRole("button").click();
@@ -85,17 +85,17 @@ for (const prefix of PREFIXES) {
           await assertInert(page, await posted, 401);
           await page.close();
         }
-        const retry = await house.register({ auth: { session } }, prefix);
+        const retry = await server.register({ auth: { session } }, prefix);
         assert.deepEqual([retry.status, retry.body.completed], [401, []]);
-        person.assertQuiet(REFUSED);
+        user.assertNoProblems(REFUSED);
       }),
   );
 
-  trial(`UIA-74 a page elsewhere that posts a hostile session opens nothing but a failure, ${prefix}`, () =>
-    scene(everything, async ({ town, house, person }) => {
+  test(`UIA-74 a page elsewhere that posts a hostile session opens nothing but a failure, ${prefix}`, () =>
+    withFixtures(allStages, async ({ sites, server, user }) => {
       for (const text of HOSTILE) {
-        const url = fallback(house, prefix, "m.login.dummy", text);
-        const { page } = await person.open(`${town.url}/post?url=${encodeURIComponent(url)}`);
+        const url = fallback(server, prefix, "m.login.dummy", text);
+        const { page } = await user.open(`${sites.url}/post?url=${encodeURIComponent(url)}`);
         const opened = page.waitForEvent("popup");
         await page.getByRole("button").click();
         const popup = await opened;
@@ -104,62 +104,62 @@ for (const prefix of PREFIXES) {
         assert.equal(await popup.evaluate(() => window.wasHacked), undefined);
         await Promise.all([popup.close(), page.close()]);
       }
-      person.assertQuiet(REFUSED);
+      user.assertNoProblems(REFUSED);
     }),
   );
 }
 
-trial("REG-05 a hostile name never reaches a page, and every lawful character stands there as it is", () =>
-  scene(everything, async ({ house, person }) => {
+test("REG-05 a hostile name never reaches a page, and every lawful character stands there as it is", () =>
+  withFixtures(allStages, async ({ server, user }) => {
     for (const username of HOSTILE) {
-      const { status, body } = await house.register({ username, password: PASSWORD });
+      const { status, body } = await server.register({ username, password: PASSWORD });
       assert.deepEqual([status, body.errcode], [400, "M_INVALID_USERNAME"]);
     }
     const username = "a/../b=c+d.-_e";
-    const { session } = (await house.register({ username, password: PASSWORD })).body;
+    const { session } = (await server.register({ username, password: PASSWORD })).body;
     for (const stage of STAGES) {
-      const { page } = await person.open(fallback(house, "v3", stage, session));
+      const { page } = await user.open(fallback(server, "v3", stage, session));
       await page.getByText(`the account “${username}” on localhost`).waitFor();
       await page.close();
     }
-    person.assertQuiet();
+    user.assertNoProblems();
   }),
 );
 
-trial("UIA-74 what the operator says is text, and no part of the page's code", () =>
-  scene(
-    (town) => {
-      const name = `<img src=x onerror=${HACK}>`;
-      const url = `${town.url}/policy/x?a=1&onclick=${HACK}`;
-      town.siteKey = `"><svg onload=${HACK}>`;
+test("UIA-74 what the operator says is text, and no part of the page's code", () =>
+  withFixtures(
+    (sites) => {
+      const name = `<img src=x onerror=${SCRIPT}>`;
+      const url = `${sites.url}/policy/x?a=1&onclick=${SCRIPT}`;
+      sites.siteKey = `"><svg onload=${SCRIPT}>`;
       return {
-        ...everything(town),
-        ...town.captcha("turnstile"),
+        ...allStages(sites),
+        ...sites.captcha("turnstile"),
         GATEHOUSE_TERMS: JSON.stringify({
-          privacy: { version: "1", [`en"onclick="${HACK}`]: { name, url } },
+          privacy: { version: "1", [`en"onclick="${SCRIPT}`]: { name, url } },
         }),
       };
     },
-    async ({ town, house, person }) => {
-      const { session } = (await house.register({})).body;
-      const terms = await person.open(fallback(house, "v3", "m.login.terms", session));
-      await assertInert(terms.page, terms.answer, 200);
-      await terms.page.getByText(`<img src=x onerror=${HACK}>`).waitFor();
+    async ({ sites, server, user }) => {
+      const { session } = (await server.register({})).body;
+      const terms = await user.open(fallback(server, "v3", "m.login.terms", session));
+      await assertInert(terms.page, terms.response, 200);
+      await terms.page.getByText(`<img src=x onerror=${SCRIPT}>`).waitFor();
       await terms.page.getByRole("link").click();
-      const { page } = await person.open(fallback(house, "v3", "m.login.recaptcha", session));
+      const { page } = await user.open(fallback(server, "v3", "m.login.recaptcha", session));
       const key = await page.locator(".cf-turnstile").getAttribute("data-sitekey");
-      assert.equal(key, town.siteKey);
+      assert.equal(key, sites.siteKey);
       assert.equal(await page.locator("svg").count(), 0);
-      person.assertQuiet();
+      user.assertNoProblems();
     },
   ),
 );
 
-trial("UIA-76 no page can be framed by another site, whatever the stage and its state", () =>
-  scene(everything, async ({ town, house, person }) => {
-    const { session } = (await house.register({})).body;
+test("UIA-76 no page can be framed by another site, whatever the stage and its state", () =>
+  withFixtures(allStages, async ({ sites, server, user }) => {
+    const { session } = (await server.register({})).body;
     const framed = async (url) => {
-      const { page } = await person.open(`${town.url}/frame?url=${encodeURIComponent(url)}`);
+      const { page } = await user.open(`${sites.url}/frame?url=${encodeURIComponent(url)}`);
       await page.waitForLoadState("networkidle");
       const frames = page.frames().filter((frame) => frame !== page.mainFrame());
       assert.ok(frames.length >= 1);
@@ -169,44 +169,44 @@ trial("UIA-76 no page can be framed by another site, whatever the stage and its 
       }
       await page.close();
     };
-    for (const stage of STAGES) await framed(fallback(house, "v3", stage, session));
-    await framed(fallback(house, "v3", "m.login.dummy", "unknown"));
-    const { page } = await person.open(fallback(house, "v3", "m.login.dummy", session));
+    for (const stage of STAGES) await framed(fallback(server, "v3", stage, session));
+    await framed(fallback(server, "v3", "m.login.dummy", "unknown"));
+    const { page } = await user.open(fallback(server, "v3", "m.login.dummy", session));
     await page.getByRole("button").click();
-    await assertThanked(page);
-    await framed(fallback(house, "v3", "m.login.dummy", session));
+    await assertStageCompleted(page);
+    await framed(fallback(server, "v3", "m.login.dummy", session));
     const denied = /^console: .*(frame-ancestors|X-Frame-Options|ERR_BLOCKED_BY_RESPONSE)/;
-    person.assertQuiet(denied, REFUSED);
+    user.assertNoProblems(denied, REFUSED);
   }),
 );
 
-trial("UIA-76 the hand-off works in a window that a page elsewhere opened by posting to it", () =>
-  scene(everything, async ({ town, house, person }) => {
-    const { session } = (await house.register({})).body;
-    const url = fallback(house, "v3", "m.login.dummy", session);
-    const { page } = await person.open(`${town.url}/post?url=${encodeURIComponent(url)}`);
+test("UIA-76 the hand-off works in a window that a page elsewhere opened by posting to it", () =>
+  withFixtures(allStages, async ({ sites, server, user }) => {
+    const { session } = (await server.register({})).body;
+    const url = fallback(server, "v3", "m.login.dummy", session);
+    const { page } = await user.open(`${sites.url}/post?url=${encodeURIComponent(url)}`);
     await page.evaluate(() => {
       window.told = new Promise((resolve) => addEventListener("message", ({ data }) => resolve(data)));
     });
     const opened = page.waitForEvent("popup");
     await page.getByRole("button").click();
-    await assertThanked(await opened);
+    await assertStageCompleted(await opened);
     assert.equal(await page.evaluate(() => window.told), "authDone");
-    person.assertQuiet();
+    user.assertNoProblems();
   }),
 );
 
-trial("UIA-70 every page fits a small screen, long names and all", () =>
-  scene(
-    (town) => ({
-      ...everything(town),
+test("UIA-70 every page fits a small screen, long names and all", () =>
+  withFixtures(
+    (sites) => ({
+      ...allStages(sites),
       GATEHOUSE_SERVER_NAME: `matrix.${"quite-a-long-name.".repeat(4)}example.org`,
     }),
-    async ({ house, person }) => {
+    async ({ server, user }) => {
       const username = "x".repeat(140);
-      const { session } = (await house.register({ username, password: PASSWORD })).body;
+      const { session } = (await server.register({ username, password: PASSWORD })).body;
       const fits = async (page, name) => {
-        await picture(page, `small-${name}`);
+        await screenshot(page, `small-${name}`);
         const { scrollWidth, clientWidth } = await page.evaluate(() => ({
           scrollWidth: document.documentElement.scrollWidth,
           clientWidth: document.documentElement.clientWidth,
@@ -214,11 +214,11 @@ trial("UIA-70 every page fits a small screen, long names and all", () =>
         assert.ok(scrollWidth <= clientWidth, `${name} is ${scrollWidth} wide on ${clientWidth}`);
       };
       for (const stage of STAGES) {
-        const { page } = await person.open(fallback(house, "v3", stage, session));
+        const { page } = await user.open(fallback(server, "v3", stage, session));
         await fits(page, stage);
         await page.close();
       }
-      person.assertQuiet();
+      user.assertNoProblems();
     },
     { viewport: { width: 320, height: 568 }, isMobile: true, deviceScaleFactor: 2 },
   ),

@@ -1,6 +1,6 @@
-// All trials of the pages, in headless Chromium.
+// All tests of the pages, in headless Chromium.
 
-import { runTrials } from "../clients/gatehouse-server.mjs";
+import { runTests } from "../clients/gatehouse-server.mjs";
 import { closeBrowser } from "./browser-user.mjs";
 import "./stages.mjs";
 import "./captcha.mjs";
@@ -9,5 +9,5 @@ import "./email-links.mjs";
 import "./threepids.mjs";
 import "./dev-ui.mjs";
 
-await runTrials();
+await runTests();
 await closeBrowser();

@@ -1,4 +1,4 @@
-// A running Gatehouse, and trials of it: what the JavaScript clients and the browser tests share.
+// A running Gatehouse, and tests of it: what the JavaScript clients and the browser tests share.
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
@@ -6,7 +6,7 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 
 const repository = fileURLToPath(new URL("../..", import.meta.url));
-const builds = process.env.HOUSE_BUILDS ?? `${repository}target`;
+const builds = process.env.TARGET_DIR ?? `${repository}target`;
 
 /** A password that the strictest default accepts. */
 export const PASSWORD = "correct horse battery staple";
@@ -18,46 +18,46 @@ const running = new Set();
 process.on("exit", () => running.forEach((child) => child.kill()));
 
 /** One `gatehouse-local`, on a port of its own and with nothing in it. */
-export class House {
-  /** Starts one with these settings, as environment variables, and these words on its command line. */
-  static async start(settings = {}, words = []) {
+export class GatehouseServer {
+  /** Starts one with these settings, as environment variables, and these args on its command line. */
+  static async start(settings = {}, args = []) {
     // Settings of whoever runs this would decide what is tested.
     const inherited = Object.entries(process.env).filter(([name]) => !/^(GATEHOUSE|AWS)_/.test(name));
-    const child = spawn(`${builds}/debug/gatehouse-local`, ["--listen", "127.0.0.1:0", ...words], {
+    const child = spawn(`${builds}/debug/gatehouse-local`, ["--listen", "127.0.0.1:0", ...args], {
       env: { ...Object.fromEntries(inherited), GATEHOUSE_ARGON2: "m=8,t=1,p=1", ...settings },
       stdio: ["ignore", "pipe", "pipe"],
     });
-    const house = new House();
+    const server = new GatehouseServer();
     running.add(child);
     child.on("exit", () => running.delete(child));
-    house.child = child;
-    house.log = "";
-    child.stderr.on("data", (text) => (house.log += text));
-    house.url = await new Promise((resolve, reject) => {
-      let said = "";
+    server.child = child;
+    server.log = "";
+    child.stderr.on("data", (text) => (server.log += text));
+    server.url = await new Promise((resolve, reject) => {
+      let output = "";
       child.stdout.on("data", (text) => {
-        said += text;
-        const ready = said.match(/^Gatehouse is ready for \S+ at (http:\/\/\S+) /m);
+        output += text;
+        const ready = output.match(/^Gatehouse is ready for \S+ at (http:\/\/\S+) /m);
         if (ready) resolve(ready[1]);
       });
       child.on("error", reject);
-      child.on("exit", () => reject(new Error(`the house did not start: ${house.log}`)));
+      child.on("exit", () => reject(new Error(`the server did not start: ${server.log}`)));
     });
-    return house;
+    return server;
   }
 
-  /** Stops it; that it stops by itself and cleanly is part of every trial. */
+  /** Stops it; that it stops by itself and cleanly is part of every test. */
   async stop() {
-    if (this.child.exitCode !== null) throw new Error(`the house fell: ${this.log}`);
+    if (this.child.exitCode !== null) throw new Error(`the server fell: ${this.log}`);
     const gone = once(this.child, "exit");
     this.child.kill("SIGTERM");
     const [code] = await gone;
-    assert.equal(code, 0, `the house stops cleanly: ${this.log}`);
-    assert.doesNotMatch(this.log, /panicked| ERROR /, `the house logged no failure: ${this.log}`);
+    assert.equal(code, 0, `the server stops cleanly: ${this.log}`);
+    assert.doesNotMatch(this.log, /panicked| ERROR /, `the server logged no failure: ${this.log}`);
   }
 
   /** Asks the API. */
-  async ask(method, path, { body, token } = {}) {
+  async request(method, path, { body, token } = {}) {
     const response = await fetch(this.url + path, {
       method,
       headers: token ? { authorization: `Bearer ${token}` } : {},
@@ -67,11 +67,11 @@ export class House {
   }
 
   register(body, prefix = "v3") {
-    return this.ask("POST", `/_matrix/client/${prefix}/register`, { body });
+    return this.request("POST", `/_matrix/client/${prefix}/register`, { body });
   }
 
   whoami(token, prefix = "v3") {
-    return this.ask("GET", `/_matrix/client/${prefix}/account/whoami`, { token });
+    return this.request("GET", `/_matrix/client/${prefix}/account/whoami`, { token });
   }
 
   /** Every message so far, the oldest first. */
@@ -90,35 +90,35 @@ export class House {
   }
 
   /** Runs the operator's command as the README says: with the environment that `/_local/env` prints. */
-  async admin(...words) {
+  async admin(...args) {
     const script = `eval "$(curl --silent --fail ${this.url}/_local/env)"; exec "$0" --json "$@"`;
     const command = `${builds}/debug/gatehouse-admin`;
-    const said = await new Promise((resolve, reject) => {
-      execFile("bash", ["-c", script, command, ...words], (error, stdout, stderr) =>
-        error ? reject(new Error(`${words.join(" ")}: ${stderr}`)) : resolve(stdout),
+    const output = await new Promise((resolve, reject) => {
+      execFile("bash", ["-c", script, command, ...args], (error, stdout, stderr) =>
+        error ? reject(new Error(`${args.join(" ")}: ${stderr}`)) : resolve(stdout),
       );
     });
-    return JSON.parse(said);
+    return JSON.parse(output);
   }
 }
 
-/** A house for the time of `use`. */
-export async function withHouse(settings, use, words) {
-  const house = await House.start(settings, words);
+/** A server for the time of `use`. */
+export async function withServer(settings, use, args) {
+  const server = await GatehouseServer.start(settings, args);
   let done;
   try {
-    done = await use(house);
+    done = await use(server);
   } catch (error) {
-    house.child.kill("SIGTERM");
+    server.child.kill("SIGTERM");
     throw error;
   }
-  await house.stop();
+  await server.stop();
   return done;
 }
 
 /** The first answer of a registration: a challenge with these flows. Gives its session. */
-export async function challenged(house, parameters, flows, prefix = "v3") {
-  const { status, body } = await house.register(parameters, prefix);
+export async function expectChallenge(server, parameters, flows, prefix = "v3") {
+  const { status, body } = await server.register(parameters, prefix);
   assert.equal(status, 401, JSON.stringify(body));
   assert.deepEqual(
     body.flows.map((flow) => flow.stages),
@@ -129,27 +129,27 @@ export async function challenged(house, parameters, flows, prefix = "v3") {
 }
 
 /** That the registration is done and its token is good. */
-export async function assertRegistered(house, { status, body }, userId, prefix = "v3") {
+export async function assertRegistered(server, { status, body }, userId, prefix = "v3") {
   assert.equal(status, 200, JSON.stringify(body));
   assert.equal(body.user_id, userId);
-  const { status: known, body: who } = await house.whoami(body.access_token, prefix);
+  const { status: known, body: who } = await server.whoami(body.access_token, prefix);
   assert.equal(known, 200, JSON.stringify(who));
   assert.equal(who.user_id, userId);
   assert.equal(who.device_id, body.device_id);
 }
 
-const trials = [];
+const tests = [];
 
-/** Adds a trial. Its name is a sentence that begins with the requirement it is about. */
-export function trial(name, run) {
-  trials.push({ name, run });
+/** Adds a test. Its name is a sentence that begins with the requirement it is about. */
+export function test(name, run) {
+  tests.push({ name, run });
 }
 
-/** Runs all trials, or those whose names contain the word on the command line; sets the exit code. */
-export async function runTrials() {
+/** Runs all tests, or those whose names contain the word on the command line; sets the exit code. */
+export async function runTests() {
   const [, , word = ""] = process.argv;
   let [passed, failed] = [0, 0];
-  for (const { name, run } of trials.filter((trial) => trial.name.includes(word))) {
+  for (const { name, run } of tests.filter((test) => test.name.includes(word))) {
     try {
       await within(120_000, run());
       passed += 1;

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** The settings for a house that sends both. */
-export const POST = {
+/** The settings for a server that sends both. */
+export const MESSAGE_SETTINGS = {
   GATEHOUSE_MAIL_FROM: "example.org accounts <accounts@example.org>",
   GATEHOUSE_SMS_COUNTRIES: "DE GB",
 };
@@ -23,33 +23,33 @@ export async function eventually(what, ask) {
 }
 
 /** The `count`-th message to an address or number, which must be the last one there. */
-export function message(house, to, count = 1) {
+export function waitForMessage(server, to, count = 1) {
   return eventually(`message ${count} to ${to}`, async () => {
-    const messages = (await house.outbox()).filter((message) => message.to === to);
+    const messages = (await server.outbox()).filter((message) => message.to === to);
     assert.ok(messages.length <= count, `${messages.length} messages to ${to}`);
     return messages.length === count && messages[count - 1];
   });
 }
 
 /** The one link in a mail's text. */
-export function linkIn({ text }) {
+export function extractLink({ text }) {
   const links = text.match(/https?:\/\/\S+/g) ?? [];
   assert.equal(links.length, 1, text);
   return links[0];
 }
 
 /** The code that a text message begins with. */
-export function codeIn({ text }) {
+export function extractCode({ text }) {
   const [, code] = text.match(/^(\d{6}) /) ?? [];
   assert.ok(code, text);
   return code;
 }
 
 /** Another code than this. */
-export const otherThan = (code) => String((Number(code) + 1) % 1_000_000).padStart(6, "0");
+export const wrongCode = (code) => String((Number(code) + 1) % 1_000_000).padStart(6, "0");
 
 /** Opens a mail's link and presses a button of its page: `confirm`, or `refuse`. */
-export async function press(link, action = "confirm") {
+export async function submitLinkPage(link, action = "confirm") {
   const page = await fetch(link);
   assert.equal(page.status, 200, await page.clone().text());
   const html = await page.text();

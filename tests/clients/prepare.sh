@@ -1,11 +1,11 @@
 # What the `run` scripts share; they source this. Everything they make is in the target directory.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-HOUSE_BUILDS=${CARGO_TARGET_DIR:-$PWD/target}
-export HOUSE_BUILDS
+TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
+export TARGET_DIR
 
 # Builds the service and the operator's command.
-build_house() {
+build_gatehouse() {
   cargo build --locked --package gatehouse-local --package gatehouse-admin
 }
 
@@ -24,7 +24,7 @@ install_python() {
 
 # Installs the npm packages that the lock file in $1 names, for `require`.
 install_node_modules() {
-  local from=$1 to=$HOUSE_BUILDS/clients-$(basename "$1")
+  local from=$1 to=$TARGET_DIR/clients-$(basename "$1")
   export NODE_PATH=$to/node_modules
   if is_made "$from/package-lock.json" "$to"; then return; fi
   mkdir -p "$to"

@@ -13,7 +13,7 @@ import yaml
 
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
 # What CloudFormation sets up in other calls than CreateTable.
-ELSEWHERE = {"PointInTimeRecoverySpecification", "TimeToLiveSpecification", "DeletionProtectionEnabled"}
+NOT_IN_CREATE_TABLE = {"PointInTimeRecoverySpecification", "TimeToLiveSpecification", "DeletionProtectionEnabled"}
 
 
 class Loader(yaml.SafeLoader):
@@ -49,7 +49,7 @@ def create(dynamodb, prefix):
     tables = [table["Properties"] for table in resources if table["Type"] == "AWS::DynamoDB::Table"]
     for table in tables:
         name = table["TableName"].replace("${AWS::StackName}", prefix)
-        definition = {key: value for key, value in table.items() if key not in ELSEWHERE}
+        definition = {key: value for key, value in table.items() if key not in NOT_IN_CREATE_TABLE}
         if stream := definition.get("StreamSpecification"):
             # In CloudFormation to name the view is to want the stream.
             definition["StreamSpecification"] = {"StreamEnabled": True, **stream}

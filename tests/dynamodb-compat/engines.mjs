@@ -1,4 +1,4 @@
-// The services of others, each a process on a port of its own for the time of a trial.
+// The services of others, each a process on a port of its own for the time of a test.
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
@@ -9,8 +9,8 @@ import { promisify } from "node:util";
 
 import { eventually } from "../clients/messages.mjs";
 
-const { OPINIONS } = process.env;
-const python = `${OPINIONS}/python/bin/python`;
+const { ENGINES_DIR } = process.env;
+const python = `${ENGINES_DIR}/python/bin/python`;
 const tables = fileURLToPath(new URL("create_tables.py", import.meta.url));
 const running = new Set();
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
@@ -25,20 +25,20 @@ async function freePort() {
 }
 
 /** Runs a service for the time of `use`, which is told its address. */
-async function withService(command, words, directory, use) {
+async function withService(command, args, directory, use) {
   const port = await freePort();
-  const child = spawn(command, [...words, String(port)], {
+  const child = spawn(command, [...args, String(port)], {
     cwd: directory,
     stdio: ["ignore", "pipe", "pipe"],
   });
   running.add(child);
-  child.said = "";
-  child.on("error", (error) => (child.said += error));
-  for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (child.said += text));
+  child.output = "";
+  child.on("error", (error) => (child.output += error));
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (child.output += text));
   const address = `127.0.0.1:${port}`;
   try {
-    await eventually(`answer of ${command}: ${child.said}`, async () => {
-      assert.equal(child.exitCode, null, child.said);
+    await eventually(`answer of ${command}: ${child.output}`, async () => {
+      assert.equal(child.exitCode, null, child.output);
       return fetch(`http://${address}/`).catch(() => null);
     });
     return await use(address);
@@ -50,20 +50,20 @@ async function withService(command, words, directory, use) {
 
 /** AWS's DynamoDB Local. It has to be told to have one set of tables for all callers. */
 export function withDynamoDbLocal(use) {
-  const words = ["-Djava.library.path=./DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar"];
+  const args = ["-Djava.library.path=./DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar"];
   const options = ["-inMemory", "-sharedDb", "-disableTelemetry", "-port"];
-  return withService("java", [...words, ...options], `${OPINIONS}/dynamodb-local`, use);
+  return withService("java", [...args, ...options], `${ENGINES_DIR}/dynamodb-local`, use);
 }
 
 /** moto, with every service on one port. */
 export function withMoto(use) {
-  return withService(`${OPINIONS}/python/bin/moto_server`, ["--host", "127.0.0.1", "--port"], OPINIONS, use);
+  return withService(`${ENGINES_DIR}/python/bin/moto_server`, ["--host", "127.0.0.1", "--port"], ENGINES_DIR, use);
 }
 
 /** Creates the template's tables there and verifies the sender, if there is an SES. */
-export async function makeTables(dynamodb, prefix, ...ses) {
-  const words = [tables, `http://${dynamodb}`, prefix, ...ses];
+export async function createTables(dynamodb, prefix, ...ses) {
+  const args = [tables, `http://${dynamodb}`, prefix, ...ses];
   const env = { PATH: process.env.PATH, PYTHONDONTWRITEBYTECODE: "1", AWS_EC2_METADATA_DISABLED: "true" };
-  const { stdout } = await promisify(execFile)(python, words, { env });
+  const { stdout } = await promisify(execFile)(python, args, { env });
   return stdout.trim();
 }

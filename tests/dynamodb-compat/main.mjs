@@ -2,43 +2,43 @@
 
 import assert from "node:assert/strict";
 
-import { runTrials, trial, withHouse } from "../clients/gatehouse-server.mjs";
-import { POST, eventually, message } from "../clients/messages.mjs";
-import { SETTINGS, walk } from "./scenario.mjs";
-import { makeTables, withDynamoDbLocal, withMoto } from "./engines.mjs";
+import { runTests, test, withServer } from "../clients/gatehouse-server.mjs";
+import { MESSAGE_SETTINGS, eventually, waitForMessage } from "../clients/messages.mjs";
+import { SETTINGS, runScenario } from "./scenario.mjs";
+import { createTables, withDynamoDbLocal, withMoto } from "./engines.mjs";
 
-const PREFIX = "opinions";
+const PREFIX = "compat";
 const settings = { ...SETTINGS, GATEHOUSE_TABLES: PREFIX };
 
 /** Nobody reads a stream there: a minute passes, and the schedule sends. */
-const bySchedule = (house) => async (to, count) => {
-  await house.advance(60);
-  return message(house, to, count);
+const bySchedule = (server) => async (to, count) => {
+  await server.advance(60);
+  return waitForMessage(server, to, count);
 };
 
 /** Walks over tables elsewhere. */
-const past = (dynamodb, options) =>
-  withHouse(settings, (house) => walk(house, bySchedule(house), options), ["--dynamodb", dynamodb]);
+const runOver = (dynamodb, options) =>
+  withServer(settings, (server) => runScenario(server, bySchedule(server), options), ["--dynamodb", dynamodb]);
 
-trial(
+test(
   "DynamoDB Local creates the template's tables and takes every call, delivery by the schedule alone",
   () =>
     withDynamoDbLocal(async (dynamodb) => {
-      assert.equal(await makeTables(dynamodb, PREFIX), "5 tables");
-      await past(dynamodb);
+      assert.equal(await createTables(dynamodb, PREFIX), "5 tables");
+      await runOver(dynamodb);
     }),
 );
 
 // It judges a condition and writes in two steps, with nothing that keeps other callers out between them.
-trial("moto's DynamoDB creates the template's tables and takes every call, one after the other", () =>
+test("moto's DynamoDB creates the template's tables and takes every call, one after the other", () =>
   withMoto(async (dynamodb) => {
-    assert.equal(await makeTables(dynamodb, PREFIX), "5 tables");
-    await past(dynamodb, { races: false });
+    assert.equal(await createTables(dynamodb, PREFIX), "5 tables");
+    await runOver(dynamodb, { concurrent: false });
   }),
 );
 
 /** What moto was sent: the forms of the calls to SES and SNS. */
-async function forms(moto) {
+async function recordedForms(moto) {
   const recording = await fetch(`http://${moto}/moto-api/recorder/download-recording`);
   // Before the first call there is no file, and it fails over that.
   if (!recording.ok) return [];
@@ -53,7 +53,7 @@ async function forms(moto) {
 }
 
 /** What moto made of them. */
-async function taken(moto) {
+async function motoData(moto) {
   const { ses, sns } = await (await fetch(`http://${moto}/moto-api/data.json`)).json();
   return { mails: ses.Message, texts: sns.SMS };
 }
@@ -61,7 +61,7 @@ async function taken(moto) {
 /** The messages as the walk wants them, from what moto took and what it was sent. */
 const fromMoto = (moto) => async (to, count) => {
   const sent = await eventually(`message ${count} to ${to}`, async () => {
-    const all = (await forms(moto)).filter((form) =>
+    const all = (await recordedForms(moto)).filter((form) =>
       [form.get("PhoneNumber"), form.get("Destination.ToAddresses.member.1")].includes(to),
     );
     return all.length === count && all[count - 1];
@@ -69,17 +69,17 @@ const fromMoto = (moto) => async (to, count) => {
   return { form: sent, text: sent.get("Message") ?? sent.get("Message.Body.Text.Data") };
 };
 
-trial("moto's SES and SNS take the mails and text messages with all that belongs to them", () =>
+test("moto's SES and SNS take the mails and text messages with all that belongs to them", () =>
   withMoto(async (moto) => {
-    const sender = POST.GATEHOUSE_MAIL_FROM.match(/<(.*)>/)[1];
-    await makeTables(moto, "unused", `http://${moto}`, sender);
-    for (const act of ["reset-recording", "start-recording"]) {
-      await fetch(`http://${moto}/moto-api/recorder/${act}`, { method: "POST" });
+    const sender = MESSAGE_SETTINGS.GATEHOUSE_MAIL_FROM.match(/<(.*)>/)[1];
+    await createTables(moto, "unused", `http://${moto}`, sender);
+    for (const action of ["reset-recording", "start-recording"]) {
+      await fetch(`http://${moto}/moto-api/recorder/${action}`, { method: "POST" });
     }
-    const walked = await withHouse(settings, (house) => walk(house, fromMoto(moto)), ["--messages", moto]);
-    const { mails, texts } = await taken(moto);
+    const sent = await withServer(settings, (server) => runScenario(server, fromMoto(moto)), ["--messages", moto]);
+    const { mails, texts } = await motoData(moto);
 
-    const { form: mail } = walked.mail;
+    const { form: mail } = sent.mail;
     const kept = mails.find(({ destinations }) => JSON.stringify(destinations).includes("alice@example.org"));
     assert.equal(kept.source, `"example.org accounts" <${sender}>`);
     assert.equal(kept.subject, mail.get("Message.Subject.Data"));
@@ -90,8 +90,8 @@ trial("moto's SES and SNS take the mails and text messages with all that belongs
     }
     assert.equal(mail.get("ConfigurationSetName"), "accounts");
 
-    const { form: text } = walked.text;
-    assert.ok(texts.some((sms) => sms.phone_number === "+447400123456" && sms.message === walked.text.text));
+    const { form: text } = sent.text;
+    assert.ok(texts.some((sms) => sms.phone_number === "+447400123456" && sms.message === sent.text.text));
     const attributes = {};
     for (let entry = 1; text.has(`MessageAttributes.entry.${entry}.Name`); entry += 1) {
       const at = (name) => text.get(`MessageAttributes.entry.${entry}.${name}`);
@@ -105,4 +105,4 @@ trial("moto's SES and SNS take the mails and text messages with all that belongs
   }),
 );
 
-await runTrials();
+await runTests();

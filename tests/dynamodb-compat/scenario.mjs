@@ -1,12 +1,12 @@
-// A walk through everything that reads or writes a table, past whichever services the house was given.
+// A walk through everything that reads or writes a table, past whichever services the server was given.
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { rm, writeFile } from "node:fs/promises";
 
 import { PASSWORD, assertRegistered } from "../clients/gatehouse-server.mjs";
-import { PHONE, POST, codeIn, linkIn, otherThan, press } from "../clients/messages.mjs";
-import { addresses } from "./threepids.mjs";
+import { PHONE, MESSAGE_SETTINGS, extractCode, extractLink, wrongCode, submitLinkPage } from "../clients/messages.mjs";
+import { accountThreepids } from "./threepids.mjs";
 
 const TOKEN = "m.login.registration_token";
 const TERMS = "m.login.terms";
@@ -24,9 +24,9 @@ namespaces:
     - { exclusive: true, regex: "@bridged_.*" }
 `;
 
-/** The settings of a house to walk through, with the limits as they are on AWS. */
+/** The settings of a server to walk through, with the limits as they are on AWS. */
 export const SETTINGS = {
-  ...POST,
+  ...MESSAGE_SETTINGS,
   GATEHOUSE_REGISTRATION_FLOWS: [TOKEN, TERMS, EMAIL, MSISDN].join("+"),
   GATEHOUSE_TERMS: '{"privacy":{"version":"1","en":{"name":"Privacy","url":"https://example.org/p"}}}',
   GATEHOUSE_GUESTS: "true",
@@ -35,7 +35,7 @@ export const SETTINGS = {
   GATEHOUSE_SES_CONFIGURATION_SET: "accounts",
 };
 
-const refused = ({ status, body }, ...expected) =>
+const assertError = ({ status, body }, ...expected) =>
   assert.deepEqual([status, body.errcode], expected, JSON.stringify(body));
 
 /**
@@ -43,12 +43,12 @@ const refused = ({ status, body }, ...expected) =>
  * hold of, `count` how many there are with it.
  */
 class SignUp {
-  constructor(house, messages, parameters) {
-    Object.assign(this, { house, messages, parameters });
+  constructor(server, messages, parameters) {
+    Object.assign(this, { server, messages, parameters });
   }
 
   ask(auth) {
-    return this.house.register({
+    return this.server.register({
       ...this.parameters,
       ...(auth && { auth: { session: this.session, ...auth } }),
     });
@@ -62,7 +62,7 @@ class SignUp {
 
   async begin(token) {
     this.session = (await this.pass(null)).session;
-    refused(await this.ask({ type: TOKEN, token: `${token}x` }), 401, "M_UNAUTHORIZED");
+    assertError(await this.ask({ type: TOKEN, token: `${token}x` }), 401, "M_UNAUTHORIZED");
     await this.pass({ type: TOKEN, token });
     assert.deepEqual((await this.pass({ type: TERMS })).completed, [TOKEN, TERMS]);
   }
@@ -71,7 +71,7 @@ class SignUp {
     const path = `${V3}/register/${medium}/requestToken`;
     this.secret ??= randomUUID();
     const asked = { ...address, client_secret: this.secret, send_attempt: attempt };
-    const { status, body } = await this.house.ask("POST", path, { body: asked });
+    const { status, body } = await this.server.request("POST", path, { body: asked });
     assert.equal(status, 200, JSON.stringify(body));
     return body;
   }
@@ -85,8 +85,8 @@ class SignUp {
     const { sid } = await this.requestToken("email", { email }, 1);
     assert.equal((await this.requestToken("email", { email }, 1)).sid, sid);
     const mail = await this.messages(email, count);
-    refused(await this.ask(this.threepid(EMAIL, sid)), 401, "M_UNAUTHORIZED");
-    const confirmed = await press(linkIn(mail));
+    assertError(await this.ask(this.threepid(EMAIL, sid)), 401, "M_UNAUTHORIZED");
+    const confirmed = await submitLinkPage(extractLink(mail));
     assert.equal(confirmed.status, 200, await confirmed.text());
     assert.deepEqual((await this.pass(this.threepid(EMAIL, sid))).completed, [TOKEN, TERMS, EMAIL]);
     return mail;
@@ -99,25 +99,25 @@ class SignUp {
     const text = await this.messages(`+${msisdn}`, 1);
     const submit = async (token) => {
       const body = { sid: asked.sid, client_secret: this.secret, token };
-      return this.house.ask("POST", new URL(asked.submit_url).pathname, { body });
+      return this.server.request("POST", new URL(asked.submit_url).pathname, { body });
     };
-    refused(await submit(otherThan(codeIn(text))), 400, "M_TOKEN_INCORRECT");
-    assert.deepEqual((await submit(codeIn(text))).body, { success: true });
+    assertError(await submit(wrongCode(extractCode(text))), 400, "M_TOKEN_INCORRECT");
+    assert.deepEqual((await submit(extractCode(text))).body, { success: true });
     this.last = this.threepid(MSISDN, asked.sid);
     return text;
   }
 }
 
-async function withBridge(house) {
-  const file = `${process.env.OPINIONS}/bridge.yaml`;
+async function addBridge(server) {
+  const file = `${process.env.ENGINES_DIR}/bridge.yaml`;
   await writeFile(file, BRIDGE);
-  await house.admin("appservices", "add", file);
+  await server.admin("appservices", "add", file);
   await rm(file);
-  assert.equal((await house.admin("appservices", "list")).length, 1);
+  assert.equal((await server.admin("appservices", "list")).length, 1);
 }
 
-const bridged = (house, username) =>
-  house.ask("POST", `${V3}/register`, {
+const registerBridged = (server, username) =>
+  server.request("POST", `${V3}/register`, {
     body: { type: "m.login.application_service", username },
     token: AS_TOKEN,
   });
@@ -126,83 +126,83 @@ const bridged = (house, username) =>
  * Walks, and gives the mail and the text message of the first sign-up. Whether the services keep what many
  * do at once apart is to be said: not all do.
  */
-export async function walk(house, messages, { races = true } = {}) {
-  const { token } = await house.admin("registration-tokens", "create", "--uses", "3");
-  const { id } = await house.admin("registration-tokens", "create");
-  await house.admin("registration-tokens", "revoke", id);
-  const [row] = await house.admin("registration-tokens", "list");
+export async function runScenario(server, messages, { concurrent = true } = {}) {
+  const { token } = await server.admin("registration-tokens", "create", "--uses", "3");
+  const { id } = await server.admin("registration-tokens", "create");
+  await server.admin("registration-tokens", "revoke", id);
+  const [row] = await server.admin("registration-tokens", "list");
   assert.equal(row.left, 3);
-  await withBridge(house);
-  const valid = await house.ask(
+  await addBridge(server);
+  const valid = await server.request(
     "GET",
     `${V3.replace("v3", "v1")}/register/m.login.registration_token/validity?token=${token}`,
   );
   assert.deepEqual(valid.body, { valid: true });
 
-  const alice = new SignUp(house, messages, { username: "alice", password: PASSWORD, refresh_token: true });
+  const alice = new SignUp(server, messages, { username: "alice", password: PASSWORD, refresh_token: true });
   await alice.begin(token);
   const mail = await alice.email("alice@example.org");
   const text = await alice.phone(PHONE);
   // Two at once and one later: one account, one answer.
-  const answers = await Promise.all(Array.from({ length: races ? 2 : 1 }, () => alice.ask(alice.last)));
-  await assertRegistered(house, answers[0], "@alice:localhost");
+  const answers = await Promise.all(Array.from({ length: concurrent ? 2 : 1 }, () => alice.ask(alice.last)));
+  await assertRegistered(server, answers[0], "@alice:localhost");
   answers.push(await alice.ask(alice.last));
   for (const answer of answers) assert.deepEqual(answer, answers[0]);
-  refused(await house.register({ username: "alice" }), 400, "M_USER_IN_USE");
+  assertError(await server.register({ username: "alice" }), 400, "M_USER_IN_USE");
 
-  await known(house, messages, token);
-  await guest(house, messages, token);
-  await namespaces(house, races ? 12 : 1);
-  await addresses(house, messages, answers[0].body.access_token, "alice@example.org", { races });
-  await limits(house);
-  const [spent] = await house.admin("registration-tokens", "list");
+  await addressInUse(server, messages, token);
+  await guestUpgrade(server, messages, token);
+  await applicationServiceUsers(server, concurrent ? 12 : 1);
+  await accountThreepids(server, messages, answers[0].body.access_token, "alice@example.org", { concurrent });
+  await rateLimits(server);
+  const [spent] = await server.admin("registration-tokens", "list");
   assert.equal(spent.left, 1);
   return { mail, text };
 }
 
 /** Who asks for an address that has an account is told nothing, and its owner is told once. */
-async function known(house, messages, token) {
-  const eve = new SignUp(house, messages, { username: "eve", password: PASSWORD });
+async function addressInUse(server, messages, token) {
+  const eve = new SignUp(server, messages, { username: "eve", password: PASSWORD });
   await eve.begin(token);
   const { sid } = await eve.requestToken("email", { email: "alice@example.org" }, 1);
-  const told = await messages("alice@example.org", 2);
-  assert.doesNotMatch(told.text, /https?:/);
-  refused(await eve.ask(eve.threepid(EMAIL, sid)), 401, "M_UNAUTHORIZED");
+  const notification = await messages("alice@example.org", 2);
+  assert.doesNotMatch(notification.text, /https?:/);
+  assertError(await eve.ask(eve.threepid(EMAIL, sid)), 401, "M_UNAUTHORIZED");
 
-  const mallory = new SignUp(house, messages, { username: "mallory", password: PASSWORD });
+  const mallory = new SignUp(server, messages, { username: "mallory", password: PASSWORD });
   await mallory.begin(token);
   await mallory.requestToken("email", { email: "bob@example.org" }, 1);
-  const link = linkIn(await messages("bob@example.org", 1));
-  assert.equal((await press(link, "refuse")).status, 200);
+  const link = extractLink(await messages("bob@example.org", 1));
+  assert.equal((await submitLinkPage(link, "refuse")).status, 200);
   assert.equal((await fetch(link)).status, 400);
 }
 
-async function guest(house, messages, token) {
-  const { status, body } = await house.ask("POST", `${V3}/register?kind=guest`, { body: {} });
+async function guestUpgrade(server, messages, token) {
+  const { status, body } = await server.request("POST", `${V3}/register?kind=guest`, { body: {} });
   assert.equal(status, 200, JSON.stringify(body));
   const [, username] = body.user_id.match(/^@(\d+):localhost$/);
   const upgrade = { username, password: PASSWORD, guest_access_token: body.access_token };
-  const carol = new SignUp(house, messages, upgrade);
+  const carol = new SignUp(server, messages, upgrade);
   await carol.begin(token);
   await carol.email("carol@example.org");
   await carol.phone({ country: "DE", phone_number: "0151 23456789", msisdn: "4915123456789" });
-  await assertRegistered(house, await carol.ask(carol.last), body.user_id);
-  assert.equal((await house.whoami(body.access_token)).status, 401);
+  await assertRegistered(server, await carol.ask(carol.last), body.user_id);
+  assert.equal((await server.whoami(body.access_token)).status, 401);
 }
 
 /** A bridge makes its users, and of `many` who want one name at once one gets it. */
-async function namespaces(house, many) {
-  const answers = await Promise.all(Array.from({ length: many }, () => bridged(house, "bridged_x")));
-  const told = answers.map(({ status, body }) => [status, body.errcode].join(" ")).sort();
-  assert.deepEqual(told, ["200 ", ...Array(many - 1).fill("400 M_USER_IN_USE")]);
-  refused(await bridged(house, "bridged_x"), 400, "M_USER_IN_USE");
-  refused(await bridged(house, "unbridged"), 400, "M_EXCLUSIVE");
+async function applicationServiceUsers(server, many) {
+  const answers = await Promise.all(Array.from({ length: many }, () => registerBridged(server, "bridged_x")));
+  const responses = answers.map(({ status, body }) => [status, body.errcode].join(" ")).sort();
+  assert.deepEqual(responses, ["200 ", ...Array(many - 1).fill("400 M_USER_IN_USE")]);
+  assertError(await registerBridged(server, "bridged_x"), 400, "M_USER_IN_USE");
+  assertError(await registerBridged(server, "unbridged"), 400, "M_EXCLUSIVE");
 }
 
-async function limits(house) {
-  const told = [];
-  for (let asked = 0; asked < 100 && told.at(-1) !== 429; asked += 1) {
-    told.push((await house.ask("GET", `${V3}/register/available?username=dave`)).status);
+async function rateLimits(server) {
+  const responses = [];
+  for (let asked = 0; asked < 100 && responses.at(-1) !== 429; asked += 1) {
+    responses.push((await server.request("GET", `${V3}/register/available?username=dave`)).status);
   }
-  assert.deepEqual(new Set(told), new Set([200, 429]));
+  assert.deepEqual(new Set(responses), new Set([200, 429]));
 }

@@ -1,5 +1,5 @@
-// What stands around a house here: an identity server, the mail that it sends, and the homeserver's own
-// address, behind which is the house.
+// What stands around a server here: an identity server, the mail that it sends, and the homeserver's own
+// address, behind which is the server.
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
@@ -13,11 +13,11 @@ import path from "node:path";
 import { promisify } from "node:util";
 import { fileURLToPath } from "node:url";
 
-import { withHouse } from "../clients/gatehouse-server.mjs";
+import { withServer } from "../clients/gatehouse-server.mjs";
 import { eventually } from "../clients/messages.mjs";
 
-const { IDENTITY } = process.env;
-const python = `${IDENTITY}/python/bin/python`;
+const { SYDENT_DIR } = process.env;
+const python = `${SYDENT_DIR}/python/bin/python`;
 const certificates = fileURLToPath(new URL("certificate.py", import.meta.url));
 const running = new Set();
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
@@ -40,7 +40,7 @@ async function freePort() {
 }
 
 /** Takes any mail, and keeps its text. */
-function postOffice(mails) {
+function mailServer(mails) {
   return net.createServer((socket) => {
     const say = (line) => socket.write(`${line}\r\n`);
     let [text, inMail] = ["", false];
@@ -64,15 +64,15 @@ function postOffice(mails) {
   });
 }
 
-/** The homeserver's address: TLS, the house behind it, and the little of a homeserver that it is not. */
-function frontDoor(credentials, town) {
+/** The homeserver's address: TLS, the server behind it, and the little of a homeserver that it is not. */
+function reverseProxy(credentials, servers) {
   return https.createServer(credentials, (request, response) => {
     const { pathname, searchParams } = new URL(request.url, "https://localhost");
     const json = (body) => response.end(JSON.stringify(body));
     if (pathname === "/_matrix/federation/v1/openid/userinfo") return json({ sub: searchParams.get("access_token") });
     if (pathname === "/_matrix/federation/v1/3pid/onbind") return json({});
-    town.asked.push(pathname);
-    const passed = http.request(town.house.url + request.url, { method: request.method }, (answer) => {
+    servers.keyRequests.push(pathname);
+    const passed = http.request(servers.gatehouse.url + request.url, { method: request.method }, (answer) => {
       response.writeHead(answer.statusCode, answer.headers);
       answer.pipe(response);
     });
@@ -81,7 +81,7 @@ function frontDoor(credentials, town) {
   });
 }
 
-const configuration = (port, post) => `
+const configuration = (port, smtpPort) => `
 [general]
 server.name = ${NAME}
 templates.path = res
@@ -98,7 +98,7 @@ client_http_base = http://127.0.0.1:${port}
 [email]
 email.from = Sydent <noreply@localhost>
 email.smtphost = 127.0.0.1
-email.smtpport = ${post}
+email.smtpport = ${smtpPort}
 email.hostname = localhost
 email.tlsmode = 0
 [crypto]
@@ -108,7 +108,7 @@ ed25519.signingkey =
 /** The identity server, with what it knows in a directory. */
 class Sydent {
   constructor(directory, port) {
-    Object.assign(this, { directory, port, said: "" });
+    Object.assign(this, { directory, port, output: "" });
   }
 
   async start() {
@@ -117,9 +117,9 @@ class Sydent {
     const child = spawn(python, ["-m", "sydent.sydent"], { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
     running.add(child);
     this.child = child;
-    for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (this.said += text));
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (this.output += text));
     await eventually("answer of Sydent", () => {
-      assert.equal(child.exitCode, null, this.said);
+      assert.equal(child.exitCode, null, this.output);
       return fetch(`http://127.0.0.1:${port}/_matrix/identity/v2`).catch(() => null);
     });
   }
@@ -134,42 +134,42 @@ class Sydent {
   }
 }
 
-/** A house that trusts an identity server of its own, with both at hand, for the time of `use`. */
-export async function withTown(settings, use) {
-  const directory = await mkdtemp(path.join(tmpdir(), "gatehouse-identity-"));
-  const town = { mails: [], asked: [] };
-  const post = postOffice(town.mails);
-  let door;
+/** A server that trusts an identity server of its own, with both at hand, for the time of `use`. */
+export async function withServers(settings, use) {
+  const directory = await mkdtemp(path.join(tmpdir(), "gatehouse-sydent-"));
+  const servers = { mails: [], keyRequests: [] };
+  const smtp = mailServer(servers.mails);
+  let proxy;
   try {
     await promisify(execFile)(python, [certificates, directory]);
-    await symlink(`${IDENTITY}/res`, `${directory}/res`);
+    await symlink(`${SYDENT_DIR}/res`, `${directory}/res`);
     const [key, cert] = await Promise.all(
       ["key.pem", "certificate.pem"].map((file) => readFile(`${directory}/${file}`)),
     );
-    door = frontDoor({ key, cert }, town);
-    const [port, postPort, doorPort] = await Promise.all([freePort(), listen(post), listen(door)]);
-    await writeFile(`${directory}/sydent.conf`, configuration(port, postPort));
-    town.url = `http://127.0.0.1:${port}/_matrix/identity`;
-    town.serverName = `127.0.0.1:${doorPort}`;
+    proxy = reverseProxy({ key, cert }, servers);
+    const [port, smtpPort, proxyPort] = await Promise.all([freePort(), listen(smtp), listen(proxy)]);
+    await writeFile(`${directory}/sydent.conf`, configuration(port, smtpPort));
+    servers.url = `http://127.0.0.1:${port}/_matrix/identity`;
+    servers.serverName = `127.0.0.1:${proxyPort}`;
     const all = {
-      GATEHOUSE_SERVER_NAME: town.serverName,
+      GATEHOUSE_SERVER_NAME: servers.serverName,
       GATEHOUSE_TRUSTED_ID_SERVERS: `${NAME}=http://127.0.0.1:${port}`,
       ...settings,
     };
-    town.sydent = new Sydent(directory, port);
-    await town.sydent.start();
-    return await withHouse(all, async (house) => {
-      town.house = house;
-      return use(town);
+    servers.sydent = new Sydent(directory, port);
+    await servers.sydent.start();
+    return await withServer(all, async (server) => {
+      servers.gatehouse = server;
+      return use(servers);
     });
   } catch (error) {
-    error.message += `\nSydent said:\n${town.sydent?.said.split("\n").slice(-30).join("\n")}`;
+    error.message += `\nSydent output:\n${servers.sydent?.output.split("\n").slice(-30).join("\n")}`;
     throw error;
   } finally {
-    await town.sydent?.stop();
-    post.close();
-    door?.close();
-    door?.closeAllConnections();
+    await servers.sydent?.stop();
+    smtp.close();
+    proxy?.close();
+    proxy?.closeAllConnections();
     await rm(directory, { recursive: true });
   }
 }

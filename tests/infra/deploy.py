@@ -1,4 +1,4 @@
-"""Deploys the transformed template to moto's CloudFormation and compares the tables with the embedded engine's.
+"""Deploys the transform template to moto's CloudFormation and compares the tables with the embedded engine's.
 
     deploy.py GATEHOUSE-LOCAL
 """
@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
-from template import CODE, of_type, transformed
+from template import CODE, of_type, transform
 
 REGION = "eu-central-1"
 # moto gives an API no methods from a document, and so refuses to deploy it.
-NOT_THERE = ("AWS::ApiGateway::Deployment", "AWS::ApiGateway::Stage", "AWS::ApiGateway::BasePathMapping")
+UNSUPPORTED_BY_MOTO = ("AWS::ApiGateway::Deployment", "AWS::ApiGateway::Stage", "AWS::ApiGateway::BasePathMapping")
 # Nothing optional, and everything of which moto knows the resources.
 STACKS = {
     "plain": {},
@@ -69,11 +69,11 @@ def moto():
 def engine(program):
     """The embedded DynamoDB, with the tables that the service makes there; its address and their prefix."""
     with process(program, "services", "--dynamodb-port", "0", "--messages-port", "0") as services:
-        told = {}
-        while not {"AWS_ENDPOINT_URL_DYNAMODB", "GATEHOUSE_TABLES"} <= told.keys():
+        variables = {}
+        while not {"AWS_ENDPOINT_URL_DYNAMODB", "GATEHOUSE_TABLES"} <= variables.keys():
             name, value = re.fullmatch(r"export (\w+)='(.*)'\n", services.stdout.readline()).groups()
-            told[name] = value
-        yield told["AWS_ENDPOINT_URL_DYNAMODB"], told["GATEHOUSE_TABLES"]
+            variables[name] = value
+        yield variables["AWS_ENDPOINT_URL_DYNAMODB"], variables["GATEHOUSE_TABLES"]
 
 
 def client(service, url, region=REGION):
@@ -157,8 +157,8 @@ def check_functions(aws, name, count):
 
 def main(program):
     """Does what the command line says."""
-    stack = transformed()
-    stack["Resources"] = {name: it for name, it in stack["Resources"].items() if it["Type"] not in NOT_THERE}
+    stack = transform()
+    stack["Resources"] = {name: it for name, it in stack["Resources"].items() if it["Type"] not in UNSUPPORTED_BY_MOTO}
     # It does not know the resources that the others are about.
     stack["Outputs"] = {key: stack["Outputs"][key] for key in ("ApiUrl", "Tables")}
     functions = len(of_type(stack, "AWS::Lambda::Function"))

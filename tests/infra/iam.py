@@ -2,34 +2,34 @@
 
 import json
 
-from template import SOURCE, named, of_type, routes
+from template import SOURCE, logical_id, of_type, routes
 
 # What the transform gives by itself. Each is a policy of AWS's own and reaches every resource of its kind.
-MANAGED = {
+MANAGED_POLICIES = {
     "service-role/AWSLambdaBasicExecutionRole": "log lines; the role of a function that is not yet there cannot name its streams",
     "AWSXrayWriteOnlyAccess": "traces, which have no ARN",
     "service-role/AWSLambdaDynamoDBExecutionRole": "the event source mapping reads the outbox's stream",
 }
-OF_EVERY_FUNCTION = {"service-role/AWSLambdaBasicExecutionRole", "AWSXrayWriteOnlyAccess"}
+COMMON_POLICIES = {"service-role/AWSLambdaBasicExecutionRole", "AWSXrayWriteOnlyAccess"}
 # Rows and no tables; no Scan either, and nothing in batches that is written.
-ROWS = {
+ITEM_ACTIONS = {
     f"dynamodb:{action}Item" for action in ("BatchGet", "ConditionCheck", "Delete", "Get", "Put", "Update")
 } | {"dynamodb:Query"}
 # What a function may do beside its tables, to which resource of the stack or to which of the wide ones below.
-OTHERS = {
+OTHER_ACTIONS = {
     "secretsmanager:GetSecretValue": "KeyRing",
     "sqs:SendMessage": "DeadLetters",
-    "ses:SendEmail": "wide",
-    "sns:Publish": "wide",
+    "ses:SendEmail": "broad",
+    "sns:Publish": "broad",
 }
 # The resources that are not one of the stack's, each with its reason.
-WIDE = {
+BROAD_RESOURCES = {
     "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:configuration-set/${Name}": "one, but not always the stack's own",
     "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:identity/*": "sender, its domain, in the sandbox the recipient",
     "all but arn:${AWS::Partition}:sns:*:*:*": "phone numbers, which have no ARN",
 }
 # A function's resource policy may have so many bytes.
-RESOURCE_POLICY = 20_480
+MAX_RESOURCE_POLICY_BYTES = 20_480
 
 
 def elements(value):
@@ -37,46 +37,46 @@ def elements(value):
     return value if isinstance(value, list) else [value]
 
 
-def resources(statement):
-    """What a statement is about: logical ids, and the wide resources as WIDE writes them."""
+def statement_resources(statement):
+    """What a statement is about: logical ids, and the wide resources as BROAD_RESOURCES writes them."""
     for resource in elements(statement.get("Resource", [])):
         pattern = resource.get("Fn::Sub") if isinstance(resource, dict) else resource
-        yield named(resource) or (pattern[0] if isinstance(pattern, list) else pattern)
+        yield logical_id(resource) or (pattern[0] if isinstance(pattern, list) else pattern)
     for resource in elements(statement.get("NotResource", [])):
         yield f"all but {resource['Fn::Sub']}"
 
 
-def statement_faults(statement, tables):
+def check_statement(statement, tables):
     """What is wrong with one statement of a function's role."""
     if statement["Effect"] != "Allow" or "NotAction" in statement or "Condition" in statement:
         yield f"is not understood: {statement}"
     for action in elements(statement["Action"]):
-        for resource in resources(statement):
-            if action in ROWS and resource in tables:
+        for resource in statement_resources(statement):
+            if action in ITEM_ACTIONS and resource in tables:
                 continue
-            if OTHERS.get(action) == resource or (OTHERS.get(action) == "wide" and resource in WIDE):
+            if OTHER_ACTIONS.get(action) == resource or (OTHER_ACTIONS.get(action) == "broad" and resource in BROAD_RESOURCES):
                 continue
             yield f"may {action} on {resource}"
 
 
-def role_faults(stack):
+def check_roles(stack):
     """Each function has a role of its own that holds its policy in template.yaml and what SAM adds, no more."""
     roles = of_type(stack, "AWS::IAM::Role")
     tables = of_type(stack, "AWS::DynamoDB::Table")
     worker = {"Deliver": {"service-role/AWSLambdaDynamoDBExecutionRole"}}
     for function, it in of_type(stack, "AWS::Lambda::Function").items():
-        if named(it["Properties"]["Role"]) != f"{function}Role":
+        if logical_id(it["Properties"]["Role"]) != f"{function}Role":
             yield f"{function} has the role of another"
             continue
         role = roles.pop(f"{function}Role")["Properties"]
         if role["AssumeRolePolicyDocument"]["Statement"][0]["Principal"] != {"Service": ["lambda.amazonaws.com"]}:
             yield f"the role of {function} is not for Lambda alone"
         managed = {arn.split(":policy/")[1] for arn in role["ManagedPolicyArns"]}
-        if managed != OF_EVERY_FUNCTION | worker.get(function, set()):
+        if managed != COMMON_POLICIES | worker.get(function, set()):
             yield f"{function} has the managed policies {sorted(managed)}"
         given = [one for policy in role.get("Policies", []) for one in policy["PolicyDocument"]["Statement"]]
-        for fault in (fault for statement in given for fault in statement_faults(statement, tables)):
-            yield f"{function} {fault}"
+        for problem in (problem for statement in given for problem in check_statement(statement, tables)):
+            yield f"{function} {problem}"
         properties = SOURCE["Resources"][function]["Properties"]
         written = [one for policy in properties.get("Policies", []) for one in policy["Statement"]]
         added = [one for one in given if one not in written]
@@ -88,17 +88,17 @@ def role_faults(stack):
         yield f"there are other roles: {list(roles)}"
 
 
-def key_faults(stack):
+def check_key_ring(stack):
     """Whoever is told where the keys are may read them, and nobody else."""
     for function, it in of_type(stack, "AWS::Lambda::Function").items():
         told = it["Properties"]["Environment"]["Variables"]["GATEHOUSE_SECRET_ARN"]["Fn::If"][1]
         policies = of_type(stack, "AWS::IAM::Role")[f"{function}Role"]["Properties"].get("Policies", [])
         reads = "secretsmanager:GetSecretValue" in json.dumps(policies)
-        if (named(told) == "KeyRing") != reads:
+        if (logical_id(told) == "KeyRing") != reads:
             yield f"{function} is told of the keys as {told} and {'may' if reads else 'may not'} read them"
 
 
-def targets():
+def route_functions():
     """The function behind each method of each path."""
     for path, methods in routes().items():
         for method, operation in methods.items():
@@ -108,7 +108,7 @@ def targets():
                 yield f"{method} {path}", uri.split("/functions/${")[1].split(".Arn}")[0]
 
 
-def rendered(permission):
+def permission_size(permission):
     """About what a permission becomes in a function's resource policy."""
     text = json.dumps(
         {
@@ -123,31 +123,31 @@ def rendered(permission):
     return len(text)
 
 
-def permission_faults(stack):
+def check_permissions(stack):
     """Whatever a route or an event leads to may be called, by that alone, within the limit of a policy."""
     callers, sizes = {}, {}
     for name, it in of_type(stack, "AWS::Lambda::Permission").items():
         permission = it["Properties"]
-        function, source = named(permission["FunctionName"]), permission.get("SourceArn", "")
+        function, source = logical_id(permission["FunctionName"]), permission.get("SourceArn", "")
         callers.setdefault(function, []).append(permission["Principal"])
-        sizes[function] = sizes.get(function, 100) + rendered({**permission, "FunctionName": {"Ref": function}})
-        ours = named(source) == "DeliverEachMinute" or source.get("Fn::Sub", "").endswith(":${Api}/*")
+        sizes[function] = sizes.get(function, 100) + permission_size({**permission, "FunctionName": {"Ref": function}})
+        ours = logical_id(source) == "DeliverEachMinute" or source.get("Fn::Sub", "").endswith(":${Api}/*")
         if permission["Action"] != "lambda:InvokeFunction" or not ours:
             yield f"{name} lets others in"
     for function in of_type(stack, "AWS::Lambda::Function"):
         caller = "events.amazonaws.com" if function == "Deliver" else "apigateway.amazonaws.com"
         if callers.get(function) != [caller]:
             yield f"{function} can be called by {callers.get(function)}"
-    for route, function in targets():
+    for route, function in route_functions():
         if "apigateway.amazonaws.com" not in callers.get(function, []):
             yield f"{route}: the gateway may not call {function}"
     largest = max(sizes.values())
-    print(f"largest resource policy: about {largest:,} bytes of {RESOURCE_POLICY:,}")
-    if largest > RESOURCE_POLICY:
+    print(f"largest resource policy: about {largest:,} bytes of {MAX_RESOURCE_POLICY_BYTES:,}")
+    if largest > MAX_RESOURCE_POLICY_BYTES:
         yield f"a resource policy of about {largest} bytes"
 
 
-def public_faults(stack):
+def check_public(stack):
     """No resource is open to everybody but the API itself."""
     for kind in ("AWS::Lambda::Url", "AWS::Lambda::LayerVersionPermission", "AWS::S3::Bucket", "AWS::SNS::TopicPolicy"):
         yield from (f"{name}: a {kind} has no place here" for name in of_type(stack, kind))
@@ -159,7 +159,7 @@ def public_faults(stack):
         yield "somebody is everybody"
 
 
-def faults(stack):
+def check(stack):
     """Everything that is wrong."""
-    for judge in (role_faults, key_faults, permission_faults, public_faults):
-        yield from judge(stack)
+    for check_part in (check_roles, check_key_ring, check_permissions, check_public):
+        yield from check_part(stack)

@@ -5,12 +5,12 @@ import sys
 import iam
 import resources
 import samconfig
-from template import transformed
+from template import transform
 
-stack = transformed()
-found = [*iam.faults(stack), *resources.faults(stack), *samconfig.faults(stack)]
-for why in (*iam.MANAGED.items(), *iam.WIDE.items()):
-    print("wide:", " because of ".join(why))
-for fault in found:
-    print("FAULT:", fault)
+stack = transform()
+found = [*iam.check(stack), *resources.check(stack), *samconfig.check(stack)]
+for reason in (*iam.MANAGED_POLICIES.items(), *iam.BROAD_RESOURCES.items()):
+    print("broad permission:", ": ".join(reason))
+for problem in found:
+    print("FAIL ", problem)
 sys.exit(bool(found))

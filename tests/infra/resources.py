@@ -3,15 +3,15 @@
 import json
 import re
 
-from template import ROOT, SOURCE, named, of_type, routes
+from template import ROOT, SOURCE, logical_id, of_type, routes
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
 # Whatever holds these in an access log would hold tokens, names or people's addresses.
-PRIVATE = ("identity", "path}", "$context.path", "query", "header", "authorizer", "requestOverride")
+PRIVATE_FIELDS = ("identity", "path}", "$context.path", "query", "header", "authorizer", "requestOverride")
 
 
-def limit_faults(stack):
+def check_limits(stack):
     """AWS takes no more than so much."""
     segments = {"/" + "/".join(path.split("/")[1 : n + 1]) for path in routes() for n in range(1, path.count("/") + 1)}
     functions = of_type(stack, "AWS::Lambda::Function")
@@ -37,7 +37,7 @@ def limit_faults(stack):
             yield f"{size} {what}"
 
 
-def api_faults(stack):
+def check_api(stack):
     """Every path answers OPTIONS itself, as text both ways, and has a function for the rest."""
     body = of_type(stack, "AWS::ApiGateway::RestApi")["Api"]["Properties"]["Body"]
     for path, methods in body["paths"].items():
@@ -52,28 +52,28 @@ def api_faults(stack):
     if stage["TracingEnabled"] or stage["MethodSettings"][0]["DataTraceEnabled"]:
         yield "the gateway records queries or bodies"
     log = stage["AccessLogSetting"]
-    if named(log["DestinationArn"]) != "AccessLogs" or not json.loads(log["Format"])["route"]:
+    if logical_id(log["DestinationArn"]) != "AccessLogs" or not json.loads(log["Format"])["route"]:
         yield "the access log is not what it was"
-    yield from (f"the access log holds {word}" for word in PRIVATE if word in log["Format"])
+    yield from (f"the access log holds {word}" for word in PRIVATE_FIELDS if word in log["Format"])
     for firewall in of_type(stack, "AWS::WAFv2::WebACL").values():
         for seen in [firewall["Properties"], *firewall["Properties"]["Rules"]]:
             if seen["VisibilityConfig"]["SampledRequestsEnabled"]:
                 yield "the firewall shows requests"
 
 
-def log_faults(stack):
+def check_logs(stack):
     """Logs are forgotten some day, and every function writes to ours."""
     for name, it in of_type(stack, "AWS::Logs::LogGroup").items():
-        if named(it["Properties"].get("RetentionInDays")) != "LogRetention":
+        if logical_id(it["Properties"].get("RetentionInDays")) != "LogRetention":
             yield f"{name} is kept for ever"
     for name, it in of_type(stack, "AWS::Lambda::Function").items():
-        if named(it["Properties"]["LoggingConfig"]["LogGroup"]) != "Logs":
+        if logical_id(it["Properties"]["LoggingConfig"]["LogGroup"]) != "Logs":
             yield f"{name} logs elsewhere"
         if it["Properties"]["TracingConfig"] != {"Mode": "Active"}:
             yield f"{name} is not traced"
 
 
-def keeping_faults(stack):
+def check_retention(stack):
     """What cannot be made again outlives the stack, its slips and a bad write; what expires does not."""
     for name, it in of_type(stack, "AWS::DynamoDB::Table").items():
         table, keeps = it["Properties"], name == "Accounts"
@@ -90,10 +90,10 @@ def keeping_faults(stack):
             yield f"{name}: {policies}"
 
 
-def alarm_faults(stack):
+def check_alarms(stack):
     """Every alarm tells somebody who can read what to do, and the dashboard is one."""
     for name, it in of_type(stack, "AWS::CloudWatch::Alarm").items():
-        if [named(action) for action in it["Properties"]["AlarmActions"]] != ["Alarms"]:
+        if [logical_id(action) for action in it["Properties"]["AlarmActions"]] != ["Alarms"]:
             yield f"{name} tells nobody"
         if f"`{name}`" not in OPERATIONS:
             yield f"docs/operations.md does not say what to do about {name}"
@@ -104,7 +104,7 @@ def alarm_faults(stack):
             yield "the dashboard's widgets overlap"
 
 
-def parameter_faults(stack):
+def check_parameters(stack):
     """Every parameter is explained, in one group, and takes its own default and that of the setting."""
     interface = stack["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     grouped = [name for group in interface for name in group["Parameters"]]
@@ -119,8 +119,8 @@ def parameter_faults(stack):
         pattern = it.get("AllowedPattern")
         if not pattern:
             # What is an expression may be any text.
-            judged = it["Type"] != "String" or "AllowedValues" in it
-            if not judged and "egular expression" not in it.get("Description", ""):
+            restricted = it["Type"] != "String" or "AllowedValues" in it
+            if not restricted and "egular expression" not in it.get("Description", ""):
                 yield f"{name} takes anything"
             continue
         for value in (it.get("Default"), defaults.get(name.lower())):
@@ -130,8 +130,8 @@ def parameter_faults(stack):
     print(f"patterns tried on defaults: {checked}")
 
 
-def faults(stack):
+def check(stack):
     """Everything that is wrong."""
-    judges = (limit_faults, api_faults, log_faults, keeping_faults, alarm_faults, parameter_faults)
-    for judge in judges:
-        yield from judge(stack)
+    checks = (check_limits, check_api, check_logs, check_retention, check_alarms, check_parameters)
+    for check_part in checks:
+        yield from check_part(stack)

@@ -6,7 +6,7 @@ import tomllib
 from template import ROOT
 
 
-def faults(stack):
+def check(stack):
     default = stack["Parameters"]["Architecture"]["Default"]
     with open(ROOT / "samconfig.toml", "rb") as file:
         stages = tomllib.load(file)

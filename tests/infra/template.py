@@ -20,7 +20,7 @@ SOURCE = yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))
 CODE = {"Bucket": "code", "Key": "bootstrap.zip"}
 
 
-def transformed():
+def transform():
     """What CloudFormation gets."""
     logging.getLogger("samtranslator").setLevel(logging.ERROR)
     template = deepcopy(SOURCE)
@@ -41,7 +41,7 @@ def routes():
     return SOURCE["Resources"]["Api"]["Properties"]["DefinitionBody"]["paths"]
 
 
-def named(value):
+def logical_id(value):
     """The logical id that an intrinsic function refers to, if it refers to one and nothing more."""
     if not isinstance(value, dict):
         return None

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import yaml
 
-from local_services import BUILDS, ROOT
-from cpu_quota import Share
+from local_services import TARGET_DIR, ROOT
+from cpu_quota import CpuQuota
 
-MACHINE = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}[platform.machine()]
-EMULATOR = Path(sysconfig.get_path("purelib")) / f"samcli/local/rapid/aws-lambda-rie-{MACHINE}"
+ARCHITECTURE = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}[platform.machine()]
+RIE = Path(sysconfig.get_path("purelib")) / f"samcli/local/rapid/aws-lambda-rie-{ARCHITECTURE}"
 
 
 class Template(yaml.SafeLoader):
@@ -85,12 +85,12 @@ def free_port():
 class Function:
     """One function, begun by its first event as on Lambda; with the processor that `share` MB give, or all of one."""
 
-    def __init__(self, name, stem, memory, settings, house, share=None):
+    def __init__(self, name, stem, memory, settings, services, quota_mb=None):
         self.name, self.stem, self.memory = name, stem, memory
-        self.program = BUILDS / "lambda" / stem / "bootstrap"
-        self.share = Share(share) if share else None
+        self.program = TARGET_DIR / "lambda" / stem / "bootstrap"
+        self.cpu_quota = CpuQuota(quota_mb) if quota_mb else None
         # The access key says which function calls; the services refuse what its policy does not allow.
-        self.environment = house.environment | house.settings | settings | {"AWS_ACCESS_KEY_ID": name}
+        self.environment = services.environment | services.settings | settings | {"AWS_ACCESS_KEY_ID": name}
         self.process = None
 
     def start(self):
@@ -98,12 +98,12 @@ class Function:
         self.log = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             [
-                EMULATOR,
+                RIE,
                 "--runtime-interface-emulator-address",
                 f"127.0.0.1:{self.port}",
                 "--runtime-api-address",
                 f"127.0.0.1:{free_port()}",
-                *(self.share.command(self.program) if self.share else [self.program]),
+                *(self.cpu_quota.command(self.program) if self.cpu_quota else [self.program]),
             ],
             env={"PATH": os.environ["PATH"], **self.environment},
             stdout=self.log,
@@ -131,7 +131,7 @@ class Function:
         self.log.seek(0)
         return self.log.read()
 
-    def took(self):
+    def durations_ms(self):
         """What the emulator measured, in milliseconds: from the start of the process until it asked for work, and
         each event."""
         log = self.read_log()
@@ -139,14 +139,14 @@ class Function:
         events = re.findall(r"INVOKE RTDONE\(status: success, .*duration: ([\d.]+)ms\)", log)
         return [float(millis) for millis in init + events]
 
-    def resident(self):
+    def peak_memory_mb(self):
         """The most memory the process ever had, in MB."""
         threads = Path(f"/proc/{self.process.pid}/task").glob("*/children")
         (child,) = [child for thread in threads for child in thread.read_text().split()]
         status = Path(f"/proc/{child}/status").read_text()
         return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
 
-    def package(self):
+    def package_size(self):
         """The bytes of its package, as sam uploads it."""
         memory = io.BytesIO()
         with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as package:
@@ -157,5 +157,5 @@ class Function:
         if self.process:
             self.process.kill()
             self.process.wait()
-        if self.share:
-            self.share.close()
+        if self.cpu_quota:
+            self.cpu_quota.close()

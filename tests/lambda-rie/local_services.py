@@ -12,7 +12,7 @@ from pathlib import Path
 import boto3
 
 ROOT = Path(__file__).resolve().parents[2]
-BUILDS = Path(os.environ["HOUSE_BUILDS"])
+TARGET_DIR = Path(os.environ["TARGET_DIR"])
 SETTINGS = {
     "GATEHOUSE_ALLOW_UNVERIFIED_REGISTRATION": "true",
     "GATEHOUSE_PUBLIC_URL": "https://matrix.example.org",
@@ -32,7 +32,7 @@ def inherited():
     }
 
 
-class House:
+class LocalServices:
     """The services, on ports of their own; stopped at the end of a `with`."""
 
     def __init__(self, settings, *arguments):
@@ -41,7 +41,7 @@ class House:
 
     def __enter__(self):
         self.process = subprocess.Popen(
-            [BUILDS / "debug/gatehouse-local", "services", *self.arguments],
+            [TARGET_DIR / "debug/gatehouse-local", "services", *self.arguments],
             env={**inherited(), **self.settings},
             stdout=subprocess.PIPE,
             text=True,
@@ -85,13 +85,13 @@ class House:
         return client.scan(TableName=f"{self.environment['GATEHOUSE_TABLES']}-{table}")["Items"]
 
 
-def link_in(message):
+def link_parameters(message):
     """The query of the link in a mail, as a dictionary."""
     (query,) = re.findall(r"https?://\S+/submitToken\?(\S+)", message["text"])
     return dict(pair.split("=", 1) for pair in query.split("&"))
 
 
-def code_in(message):
+def sms_code(message):
     """The code in a text message, which is there twice: for people, and for browsers."""
     (code,) = set(re.findall(r"\b\d{6}\b", message["text"]))
     return code

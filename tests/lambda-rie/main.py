@@ -5,9 +5,9 @@ import os
 import subprocess
 import sys
 
-from functions import MACHINE, Function, read_template
-from local_services import ROOT, SETTINGS, House
-from scenario import Walk
+from functions import ARCHITECTURE, Function, read_template
+from local_services import ROOT, SETTINGS, LocalServices
+from scenario import Scenario
 
 
 def build(arguments):
@@ -16,30 +16,30 @@ def build(arguments):
         subprocess.run(["cargo-lambda", "lambda", "build", *release], cwd=ROOT, check=True)
 
 
-def walk(wanted):
-    with House(SETTINGS, "--no-deliver", "--dynamodb-port=0", "--messages-port=0") as house:
+def run_scenario(cpu):
+    with LocalServices(SETTINGS, "--no-deliver", "--dynamodb-port=0", "--messages-port=0") as services:
         functions = {
-            stem: Function(name, stem, memory, own, house, share_of(wanted, memory))
+            stem: Function(name, stem, memory, own, services, cpu_quota_mb(cpu, memory))
             for name, (stem, memory, own) in read_template().items()
         }
         try:
-            Walk(functions, house).everything()
-            return [measured(function) for function in functions.values()]
+            Scenario(functions, services).run()
+            return [measurements(function) for function in functions.values()]
         finally:
             for function in functions.values():
                 function.stop()
 
 
-def share_of(wanted, memory):
+def cpu_quota_mb(cpu, memory):
     """With so many MB's part of a processor; without any, it is not shared."""
-    if wanted == "own":
+    if cpu == "own":
         return memory
-    return int(wanted) if wanted else None
+    return int(cpu) if cpu else None
 
 
-def measured(function):
-    init, first, second, *_ = function.took()
-    return function.stem, function.memory, function.package(), init, first, second, function.resident()
+def measurements(function):
+    init, first, second, *_ = function.durations_ms()
+    return function.stem, function.memory, function.package_size(), init, first, second, function.peak_memory_mb()
 
 
 def report(rows, markdown):
@@ -65,9 +65,9 @@ def main():
     parser.add_argument("--memory", metavar="MB", help=share)
     arguments = parser.parse_args()
     build(arguments)
-    rows = walk(arguments.memory)
+    rows = run_scenario(arguments.memory)
     report(rows, arguments.markdown)
-    print(f"{len(rows)} functions answered on {os.cpu_count()} cores ({MACHINE})", file=sys.stderr)
+    print(f"{len(rows)} functions answered on {os.cpu_count()} cores ({ARCHITECTURE})", file=sys.stderr)
 
 
 if __name__ == "__main__":

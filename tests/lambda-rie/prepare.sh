@@ -3,7 +3,7 @@
 # shellcheck source=tests/clients/prepare.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../clients/prepare.sh"
 
-EMULATOR=$HOUSE_BUILDS/emulator
-install_python tests/lambda-rie/requirements.txt "$EMULATOR"
-build_house
-export EMULATOR PATH="$EMULATOR/bin:$PATH" SAM_CLI_TELEMETRY=0
+VENV=$TARGET_DIR/lambda-rie
+install_python tests/lambda-rie/requirements.txt "$VENV"
+build_gatehouse
+export VENV PATH="$VENV/bin:$PATH" SAM_CLI_TELEMETRY=0

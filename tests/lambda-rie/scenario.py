@@ -4,7 +4,7 @@ import json
 import secrets
 
 from functions import read_event
-from local_services import code_in, link_in
+from local_services import sms_code, link_parameters
 
 PASSWORD = "ostrich lamp 8 quarrel"
 V3 = "/_matrix/client/v3"
@@ -46,21 +46,21 @@ class Answer:
         assert self.text.lower().startswith("<!doctype html>"), self.told
 
 
-class Walk:
+class Scenario:
     """Everybody's steps, over functions that are known by their stems."""
 
-    def __init__(self, functions, house):
-        self.functions, self.house = functions, house
-        self.known = {}
+    def __init__(self, functions, services):
+        self.functions, self.services = functions, services
+        self.values = {}
 
     def ask(self, event, body=None, **members):
         """Gives an event to the function that it is named after."""
         stem = max((stem for stem in self.functions if event.startswith(stem)), key=len)
-        event = read_event(event, self.known, body, **members)
+        event = read_event(event, self.values, body, **members)
         return Answer(stem, self.functions[stem].invoke(event))
 
-    def knows(self, **known):
-        self.known |= known
+    def set_values(self, **known):
+        self.values |= known
 
     def deliver(self, stream=True):
         """Has `deliver` called as its two sources do: by the stream for each new row, or by the schedule."""
@@ -71,21 +71,21 @@ class Walk:
         event = read_event("deliver-stream", {})
         records = [
             read_event("deliver-stream", {"outbox_id": row["pk"]["S"]})["Records"][0]
-            for row in self.house.rows("outbox")
+            for row in self.services.rows("outbox")
         ]
         assert records, "nothing waits"
         event["Records"] = records
         assert deliver.invoke(event) is None
 
-    def everything(self):
-        self.strangers()
-        self.registers()
-        self.proves_addresses()
-        self.logs_in()
-        self.adds_an_address()
-        self.leaves()
+    def run(self):
+        self.unauthenticated_requests()
+        self.registration()
+        self.registration_with_email()
+        self.login_and_devices()
+        self.account_threepids()
+        self.logout_and_deactivation()
 
-    def strangers(self):
+    def unauthenticated_requests(self):
         for event in ["versions-v1", "versions-v2"]:
             assert self.ask(event).json(200)["versions"][0] == "r0.5.0"
         for _ in range(2):
@@ -100,44 +100,44 @@ class Walk:
             self.ask("register-m-login-registration-token-validity").json(200, valid=False)
             self.ask("register-available").json(200, available=True)
 
-    def registers(self):
+    def registration(self):
         for event in ["register-v1", "register-v2"]:
             self.ask(event, b'{"username":"\x81"}').error(400, "M_NOT_JSON")
             challenge = self.ask(event, {"username": "alice", "password": PASSWORD})
             session = challenge.json(401, flows=..., params=...)["session"]
-        self.knows(session=session)
+        self.set_values(session=session)
         self.ask("auth-fallback-web").page()
         form = {"Content-Type": ["application/x-www-form-urlencoded"]}
         self.ask("auth-fallback-web", b"", httpMethod="POST", multiValueHeaders=form).page()
-        # The first event registers, the second finds the name taken.
+        # The first event registration, the second finds the name taken.
         alice = self.ask("register-v1").json(200, user_id="@alice:example.org", device_id="PHONE")
         self.ask("register-v2").error(400, "M_USER_IN_USE")
         taken = {"username": ["alice"]}
         again = self.ask("register-available", multiValueQueryStringParameters=taken)
         again.error(400, "M_USER_IN_USE")
-        self.knows(access_token=alice["access_token"])
+        self.set_values(access_token=alice["access_token"])
         for _ in range(2):
             self.ask("account-whoami").json(200, user_id="@alice:example.org", device_id="PHONE")
             self.ask("capabilities").json(200, capabilities=...)
 
-    def proves_addresses(self):
+    def registration_with_email(self):
         """Bob signs up with a mail that the stream calls for, and proves a phone number with a text message."""
-        self.knows(client_secret=secrets.token_hex(16))
+        self.set_values(client_secret=secrets.token_hex(16))
         mail = [self.ask("register-email-request-token").json(200)["sid"] for _ in range(2)]
         text = [self.ask("register-msisdn-request-token").json(200)["sid"] for _ in range(2)]
         assert mail[0] == mail[1] and text[0] == text[1]
         self.deliver()
-        assert len(self.house.messages()) == 2, self.house.messages()
-        self.knows(**link_in(self.house.message_to("bob@example.org")))
-        assert self.known["sid"] == mail[0]
+        assert len(self.services.messages()) == 2, self.services.messages()
+        self.set_values(**link_parameters(self.services.message_to("bob@example.org")))
+        assert self.values["sid"] == mail[0]
         self.ask("validate-submit-token").page()
         for _ in range(2):
             self.ask("validate-confirm").page()
         path = f"{V3}/validate/msisdn/submitToken"
-        code = code_in(self.house.message_to("+447400123456"))
+        code = sms_code(self.services.message_to("+447400123456"))
         submitted = self.ask(
             "validate-submit-token",
-            {"sid": text[0], "client_secret": self.known["client_secret"], "token": code},
+            {"sid": text[0], "client_secret": self.values["client_secret"], "token": code},
             routeKey=f"POST {V3}/validate/{{medium}}/submitToken",
             rawPath=f"/v{path}",
             rawQueryString="",
@@ -145,18 +145,18 @@ class Walk:
             requestContext={"http": {"method": "POST", "path": f"/v{path}"}, "stage": "v"},
         )
         submitted.json(200, success=True)
-        proof = {"sid": mail[0], "client_secret": self.known["client_secret"]}
+        proof = {"sid": mail[0], "client_secret": self.values["client_secret"]}
         auth = {"type": "m.login.email.identity", "threepid_creds": proof}
         bob = {"username": "bob", "password": PASSWORD, "auth": auth}
         self.ask("register-v2", bob).json(200, user_id="@bob:example.org")
 
-    def logs_in(self):
+    def login_and_devices(self):
         self.ask("login", b"", httpMethod="GET").json(200, flows=...)
         pair = self.ask("login").json(200, device_id="LAPTOP", access_token=...)
-        self.knows(refresh_token=pair["refresh_token"])
+        self.set_values(refresh_token=pair["refresh_token"])
         pair = self.ask("refresh").json(200, refresh_token=...)
         assert self.ask("refresh").json(200) == pair
-        self.knows(access_token=pair["access_token"])
+        self.set_values(access_token=pair["access_token"])
         for _ in range(2):
             self.ask("devices-device-id").json(200)
             devices = self.ask("devices").json(200)["devices"]
@@ -166,15 +166,15 @@ class Walk:
             self.ask("delete-devices").json(200)
         assert [device["device_id"] for device in self.ask("devices").json(200)["devices"]] == ["LAPTOP"]
 
-    def adds_an_address(self):
+    def account_threepids(self):
         """Alice's mail waits until the schedule finds it."""
-        self.knows(client_secret=secrets.token_hex(16))
+        self.set_values(client_secret=secrets.token_hex(16))
         for _ in range(2):
             sid = self.ask("account-3pid-email-request-token").json(200)["sid"]
             self.ask("account-3pid-msisdn-request-token").json(200, submit_url=...)
         self.deliver(stream=False)
-        self.knows(**link_in(self.house.message_to("alice@example.org")))
-        assert self.known["sid"] == sid
+        self.set_values(**link_parameters(self.services.message_to("alice@example.org")))
+        assert self.values["sid"] == sid
         self.ask("validate-confirm").page()
         for _ in range(2):
             self.ask("account-3pid-add").json(200)
@@ -189,7 +189,7 @@ class Walk:
             self.ask("account-3pid-delete").json(200, id_server_unbind_result="no-support")
         assert self.ask("account-3pid").json(200)["threepids"] == []
 
-    def leaves(self):
+    def logout_and_deactivation(self):
         self.ask("account-password").json(200)
         new = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "alice"}}
         new["password"] = "walnut 3 harbour comet"
@@ -198,10 +198,10 @@ class Walk:
         self.ask("login").error(403, "M_FORBIDDEN")
         for leaving in ["logout", "logout-all"]:
             token = self.ask("login", new).json(200)["access_token"]
-            self.knows(access_token=token)
+            self.set_values(access_token=token)
             self.ask(leaving).json(200)
             self.ask(leaving).error(401, "M_UNKNOWN_TOKEN")
-        self.knows(access_token=self.ask("login", new).json(200)["access_token"])
+        self.set_values(access_token=self.ask("login", new).json(200)["access_token"])
         self.ask("account-deactivate").json(401, errcode="M_FORBIDDEN", session=...)
         self.ask("account-deactivate", {"auth": new}).json(200, id_server_unbind_result=...)
         self.ask("login", new).error(403, ...)

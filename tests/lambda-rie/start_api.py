@@ -4,8 +4,8 @@ import subprocess
 import sys
 import tomllib
 
-from http_client import V3, Client, sign_up
-from local_services import ROOT, House
+from http_client import V3, Client, register_by_email
+from local_services import ROOT, LocalServices
 
 
 def overrides():
@@ -31,11 +31,11 @@ def main():
     # Where containers find this machine: on Linux at the address of Docker's bridge.
     address = "172.17.0.1" if sys.platform == "linux" else "127.0.0.1"
     client = Client(url)
-    with House(settings, f"--address={address}") as house:
+    with LocalServices(settings, f"--address={address}") as services:
         with client.listening(["sam", "local", "start-api", *arguments]):
             # Bytes that are no text; cargo-lambda passes on text alone.
-            client.refused(400, "M_NOT_JSON", "POST", f"{V3}/register", b'{"username":"\x81"}')
-            sign_up(client, house)
+            client.expect_error(400, "M_NOT_JSON", "POST", f"{V3}/register", b'{"username":"\x81"}')
+            register_by_email(client, services)
     print("signed up through sam local start-api")
 
 

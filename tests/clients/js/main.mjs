@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { PASSWORD, challenged, runTrials, trial, withHouse } from "../gatehouse-server.mjs";
+import { PASSWORD, expectChallenge, runTests, test, withServer } from "../gatehouse-server.mjs";
 import "./threepids.mjs";
 import { AuthType, SignUp, createClient } from "./sign-up.mjs";
 
@@ -18,10 +18,10 @@ const POLICIES = {
   },
 };
 
-trial("UIA-01 InteractiveAuth registers through m.login.dummy by itself", () =>
-  withHouse({}, async (house) => {
-    const signUp = new SignUp(house, "alice", {});
-    await signUp.done("@alice:localhost");
+test("UIA-01 InteractiveAuth registers through m.login.dummy by itself", () =>
+  withServer({}, async (server) => {
+    const signUp = new SignUp(server, "alice", {});
+    await signUp.complete("@alice:localhost");
     assert.equal(signUp.auths[0], null, "the library asks without auth first");
     assert.deepEqual(
       signUp.auths.map((auth) => auth?.type ?? null),
@@ -31,23 +31,23 @@ trial("UIA-01 InteractiveAuth registers through m.login.dummy by itself", () =>
   }),
 );
 
-trial("REG-13 InteractiveAuth rejects with M_USER_IN_USE before any stage", () =>
-  withHouse({}, async (house) => {
-    await new SignUp(house, "alice", {}).done("@alice:localhost");
-    const again = new SignUp(house, "alice", {});
+test("REG-13 InteractiveAuth rejects with M_USER_IN_USE before any stage", () =>
+  withServer({}, async (server) => {
+    await new SignUp(server, "alice", {}).complete("@alice:localhost");
+    const again = new SignUp(server, "alice", {});
     await assert.rejects(again.auth.attemptAuth(), { errcode: "M_USER_IN_USE", httpStatus: 400 });
     assert.deepEqual(again.auths, [null]);
   }),
 );
 
-trial("UIA-60 InteractiveAuth registers through registration_token and dummy, wrong token first", () =>
-  withHouse({ GATEHOUSE_REGISTRATION_FLOWS: `${TOKEN}+${DUMMY}` }, async (house) => {
-    const { token } = await house.admin("registration-tokens", "create", "--uses", "1");
-    const signUp = new SignUp(house, "bob", {
+test("UIA-60 InteractiveAuth registers through registration_token and dummy, wrong token first", () =>
+  withServer({ GATEHOUSE_REGISTRATION_FLOWS: `${TOKEN}+${DUMMY}` }, async (server) => {
+    const { token } = await server.admin("registration-tokens", "create", "--uses", "1");
+    const signUp = new SignUp(server, "bob", {
       [TOKEN]: ({ auth }, { errcode }) =>
         auth.submitAuthDict({ type: TOKEN, token: errcode ? token : `${token}x` }),
     });
-    await signUp.done("@bob:localhost");
+    await signUp.complete("@bob:localhost");
     assert.deepEqual(signUp.states, [
       [TOKEN, null],
       [TOKEN, "M_UNAUTHORIZED"],
@@ -56,25 +56,25 @@ trial("UIA-60 InteractiveAuth registers through registration_token and dummy, wr
       signUp.auths.map((auth) => auth?.type ?? null),
       [null, TOKEN, TOKEN, DUMMY],
     );
-    const [row] = await house.admin("registration-tokens", "list");
+    const [row] = await server.admin("registration-tokens", "list");
     assert.deepEqual([row.left, row.good], [0, false]);
   }),
 );
 
-trial("UIA-61 InteractiveAuth registers through terms and dummy with the policies of params", () =>
-  withHouse(
+test("UIA-61 InteractiveAuth registers through terms and dummy with the policies of params", () =>
+  withServer(
     {
       GATEHOUSE_REGISTRATION_FLOWS: `${TERMS}+${DUMMY}`,
       GATEHOUSE_TERMS: JSON.stringify(POLICIES),
     },
-    async (house) => {
-      const signUp = new SignUp(house, "carol", {
+    async (server) => {
+      const signUp = new SignUp(server, "carol", {
         [TERMS]: ({ auth }) => {
           assert.deepEqual(auth.getStageParams(TERMS), { policies: POLICIES });
           auth.submitAuthDict({ type: TERMS });
         },
       });
-      await signUp.done("@carol:localhost");
+      await signUp.complete("@carol:localhost");
       assert.deepEqual(
         signUp.auths.map((auth) => auth?.type ?? null),
         [null, TERMS, DUMMY],
@@ -83,11 +83,11 @@ trial("UIA-61 InteractiveAuth registers through terms and dummy with the policie
   ),
 );
 
-trial("UIA-18 InteractiveAuth polls while a person does the stage in the fallback page", () =>
-  withHouse({ GATEHOUSE_REGISTRATION_FLOWS: `${TOKEN}+${DUMMY}` }, async (house) => {
-    const { token } = await house.admin("registration-tokens", "create");
+test("UIA-18 InteractiveAuth polls while a person does the stage in the fallback page", () =>
+  withServer({ GATEHOUSE_REGISTRATION_FLOWS: `${TOKEN}+${DUMMY}` }, async (server) => {
+    const { token } = await server.admin("registration-tokens", "create");
     let polls = 0;
-    const signUp = new SignUp(house, "dave", {
+    const signUp = new SignUp(server, "dave", {
       [TOKEN]: async ({ auth, client }) => {
         polls += 1;
         if (polls === 3) {
@@ -101,7 +101,7 @@ trial("UIA-18 InteractiveAuth polls while a person does the stage in the fallbac
         auth.poll();
       },
     });
-    await signUp.done("@dave:localhost");
+    await signUp.complete("@dave:localhost");
     assert.equal(polls, 3, "two polls found the stage undone, the third found it done");
     const last = signUp.auths.at(-1);
     assert.deepEqual([last.type, typeof last.session], [DUMMY, "string"]);
@@ -109,69 +109,69 @@ trial("UIA-18 InteractiveAuth polls while a person does the stage in the fallbac
   }),
 );
 
-trial("UIA-72 InteractiveAuth gets the account from a poll when the fallback did the last stage", () =>
-  withHouse({ GATEHOUSE_REGISTRATION_FLOWS: TOKEN }, async (house) => {
-    const { token } = await house.admin("registration-tokens", "create");
-    const signUp = new SignUp(house, "erin", {
+test("UIA-72 InteractiveAuth gets the account from a poll when the fallback did the last stage", () =>
+  withServer({ GATEHOUSE_REGISTRATION_FLOWS: TOKEN }, async (server) => {
+    const { token } = await server.admin("registration-tokens", "create");
+    const signUp = new SignUp(server, "erin", {
       [TOKEN]: async ({ auth, client }) => {
         const page = client.getFallbackAuthUrl(TOKEN, auth.getSessionId());
         await fetch(page, { method: "POST", body: new URLSearchParams({ token }) });
         auth.poll();
       },
     });
-    await signUp.done("@erin:localhost");
+    await signUp.complete("@erin:localhost");
     assert.equal(signUp.auths.length, 2);
   }),
 );
 
-trial("UIA-10 InteractiveAuth resumes a session that another client began", () =>
-  withHouse({ GATEHOUSE_REGISTRATION_FLOWS: `${TOKEN}+${DUMMY}` }, async (house) => {
-    const { token } = await house.admin("registration-tokens", "create");
+test("UIA-10 InteractiveAuth resumes a session that another client began", () =>
+  withServer({ GATEHOUSE_REGISTRATION_FLOWS: `${TOKEN}+${DUMMY}` }, async (server) => {
+    const { token } = await server.admin("registration-tokens", "create");
     const begun = { username: "frank", password: PASSWORD };
-    const sessionId = await challenged(house, begun, [[TOKEN, DUMMY]]);
+    const sessionId = await expectChallenge(server, begun, [[TOKEN, DUMMY]]);
     const answers = { [TOKEN]: ({ auth }) => auth.submitAuthDict({ type: TOKEN, token }) };
-    const signUp = new SignUp(house, "frank", answers, { sessionId });
-    await signUp.done("@frank:localhost");
+    const signUp = new SignUp(server, "frank", answers, { sessionId });
+    await signUp.complete("@frank:localhost");
     assert.ok(signUp.auths.every((auth) => auth.session === sessionId));
   }),
 );
 
-trial("UIA-21 InteractiveAuth takes the flow whose stages it supports", () =>
-  withHouse(
+test("UIA-21 InteractiveAuth takes the flow whose stages it supports", () =>
+  withServer(
     {
       GATEHOUSE_REGISTRATION_FLOWS: `${TERMS} ${TOKEN}+${DUMMY}`,
       GATEHOUSE_TERMS: JSON.stringify(POLICIES),
     },
-    async (house) => {
-      const { token } = await house.admin("registration-tokens", "create");
+    async (server) => {
+      const { token } = await server.admin("registration-tokens", "create");
       const answers = { [TOKEN]: ({ auth }) => auth.submitAuthDict({ type: TOKEN, token }) };
-      const signUp = new SignUp(house, "grace", answers, { supportedStages: [TOKEN, DUMMY] });
-      await signUp.done("@grace:localhost");
+      const signUp = new SignUp(server, "grace", answers, { supportedStages: [TOKEN, DUMMY] });
+      await signUp.complete("@grace:localhost");
     },
   ),
 );
 
-trial("REG-29 InteractiveAuth rejects with M_FORBIDDEN where registration is closed", () =>
-  withHouse({ GATEHOUSE_REGISTRATION: "closed" }, async (house) => {
-    const signUp = new SignUp(house, "heidi", {});
+test("REG-29 InteractiveAuth rejects with M_FORBIDDEN where registration is closed", () =>
+  withServer({ GATEHOUSE_REGISTRATION: "closed" }, async (server) => {
+    const signUp = new SignUp(server, "heidi", {});
     await assert.rejects(signUp.auth.attemptAuth(), { errcode: "M_FORBIDDEN", httpStatus: 403 });
   }),
 );
 
-trial("GUEST-01 registerGuest makes a guest", () =>
-  withHouse({ GATEHOUSE_GUESTS: "true" }, async (house) => {
-    const guest = await createClient({ baseUrl: house.url }).registerGuest();
-    const client = createClient({ baseUrl: house.url, accessToken: guest.access_token });
+test("GUEST-01 registerGuest makes a guest", () =>
+  withServer({ GATEHOUSE_GUESTS: "true" }, async (server) => {
+    const guest = await createClient({ baseUrl: server.url }).registerGuest();
+    const client = createClient({ baseUrl: server.url, accessToken: guest.access_token });
     const who = await client.whoami();
     assert.deepEqual([who.user_id, who.is_guest], [guest.user_id, true]);
   }),
 );
 
-trial("AVAIL-01 isUsernameAvailable tells free from taken and rejects what is no name", () =>
-  withHouse({}, async (house) => {
-    const client = createClient({ baseUrl: house.url });
+test("AVAIL-01 isUsernameAvailable tells free from taken and rejects what is no name", () =>
+  withServer({}, async (server) => {
+    const client = createClient({ baseUrl: server.url });
     assert.equal(await client.isUsernameAvailable("alice"), true);
-    await new SignUp(house, "alice", {}).done("@alice:localhost");
+    await new SignUp(server, "alice", {}).complete("@alice:localhost");
     assert.equal(await client.isUsernameAvailable("alice"), false);
     assert.equal(await client.isUsernameAvailable("a+b"), true);
     const wrong = { errcode: "M_INVALID_USERNAME", httpStatus: 400 };
@@ -179,20 +179,20 @@ trial("AVAIL-01 isUsernameAvailable tells free from taken and rejects what is no
   }),
 );
 
-trial("WHO-01 whoami rejects a token that nobody issued", () =>
-  withHouse({}, async (house) => {
-    const client = createClient({ baseUrl: house.url, accessToken: "junk" });
+test("WHO-01 whoami rejects a token that nobody issued", () =>
+  withServer({}, async (server) => {
+    const client = createClient({ baseUrl: server.url, accessToken: "junk" });
     await assert.rejects(client.whoami(), { errcode: "M_UNKNOWN_TOKEN", httpStatus: 401 });
   }),
 );
 
-trial("VER-01 getVersions reads the list of versions", () =>
-  withHouse({}, async (house) => {
-    const { versions } = await createClient({ baseUrl: house.url }).getVersions();
+test("VER-01 getVersions reads the list of versions", () =>
+  withServer({}, async (server) => {
+    const { versions } = await createClient({ baseUrl: server.url }).getVersions();
     assert.ok(versions.includes("v1.1"), versions.join());
   }),
 );
 
-await runTrials();
+await runTests();
 // The library keeps timers.
 process.exit();

@@ -23,11 +23,11 @@ logger.setLevel("silent");
 
 /** Registers as Element does: the parameters with every request, `auth` as the library makes it. */
 export class SignUp {
-  constructor(house, username, answers, options = {}) {
-    this.client = createClient({ baseUrl: house.url });
+  constructor(server, username, answers, options = {}) {
+    this.client = createClient({ baseUrl: server.url });
     this.states = [];
     this.auths = [];
-    this.trouble = Promise.withResolvers();
+    this.failure = Promise.withResolvers();
     const parameters = {
       username,
       password: PASSWORD,
@@ -45,7 +45,7 @@ export class SignUp {
         const answer = answers[stage];
         assert.ok(answer, `nobody expected ${stage}`);
         // The library calls in the middle of its own request.
-        setImmediate(() => (async () => answer(this, status))().catch(this.trouble.reject));
+        setImmediate(() => (async () => answer(this, status))().catch(this.failure.reject));
       },
       requestEmailToken: () => assert.fail("no flow has an e-mail"),
       ...options,
@@ -53,8 +53,8 @@ export class SignUp {
   }
 
   /** Registers, and checks with the library that the account is there. */
-  async done(userId) {
-    const account = await Promise.race([this.auth.attemptAuth(), this.trouble.promise]);
+  async complete(userId) {
+    const account = await Promise.race([this.auth.attemptAuth(), this.failure.promise]);
     assert.equal(account.user_id, userId);
     assert.equal(typeof account.device_id, "string");
     const client = createClient({ baseUrl: this.client.baseUrl, accessToken: account.access_token });

@@ -1,6 +1,6 @@
 //! matrix-rust-sdk, the library of Element X, registers with its own calls.
 //!
-//! `HOUSE_BUILDS` names the target directory in which `gatehouse-local` was built.
+//! `TARGET_DIR` names the target directory in which `gatehouse-local` was built.
 
 use std::process::{ExitCode, Stdio};
 
@@ -24,14 +24,14 @@ use tokio::{
 const PASSWORD: &str = "correct horse battery staple";
 
 /// One `gatehouse-local`, on a port of its own and with nothing in it; gone when it is dropped.
-struct House {
+struct GatehouseServer {
     url: String,
     _process: Child,
 }
 
-impl House {
+impl GatehouseServer {
     async fn start() -> Result<Self> {
-        let builds = std::env::var("HOUSE_BUILDS").context("HOUSE_BUILDS is not set")?;
+        let builds = std::env::var("TARGET_DIR").context("TARGET_DIR is not set")?;
         let mut command = Command::new(format!("{builds}/debug/gatehouse-local"));
         // Settings of whoever runs this would decide what is tested.
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("GATEHOUSE_")) {
@@ -97,8 +97,8 @@ async fn register(client: &Client, name: &str) -> Result<Response> {
 
 /// UIA-22: register answers with the account, the SDK logs itself in with it, whoami knows it.
 async fn dummy_registers() -> Result<()> {
-    let house = House::start().await?;
-    let client = house.client().await?;
+    let server = GatehouseServer::start().await?;
+    let client = server.client().await?;
     let account = register(&client, "alice").await?;
     ensure!(account.user_id == "@alice:localhost");
     ensure!(account.access_token.is_some());
@@ -112,9 +112,9 @@ async fn dummy_registers() -> Result<()> {
 
 /// REG-11: a name that is taken is an error with its code, and no challenge.
 async fn a_taken_name_is_refused() -> Result<()> {
-    let house = House::start().await?;
-    register(&house.client().await?, "alice").await?;
-    let client = house.client().await?;
+    let server = GatehouseServer::start().await?;
+    register(&server.client().await?, "alice").await?;
+    let client = server.client().await?;
     let refused = client.matrix_auth().register(request("Alice")).await;
     let error = refused.err().context("registered a name twice")?;
     ensure!(error.as_uiaa_response().is_none());
@@ -125,15 +125,15 @@ async fn a_taken_name_is_refused() -> Result<()> {
 
 /// VER-02: the SDK picks its paths by what `/versions` says; here the current ones.
 async fn versions_are_understood() -> Result<()> {
-    let house = House::start().await?;
-    let versions = house.client().await?.server_versions().await?;
+    let server = GatehouseServer::start().await?;
+    let versions = server.client().await?.server_versions().await?;
     ensure!(versions.contains(&MatrixVersion::V1_1), "{versions:?}");
     Ok(())
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let trials = [
+    let tests = [
         (
             "UIA-22 register through dummy, then whoami",
             dummy_registers().await,
@@ -145,7 +145,7 @@ async fn main() -> ExitCode {
         ),
     ];
     let mut failed = 0;
-    for (name, outcome) in &trials {
+    for (name, outcome) in &tests {
         match outcome {
             Ok(()) => println!("ok    {name}"),
             Err(error) => {
@@ -154,6 +154,6 @@ async fn main() -> ExitCode {
             }
         }
     }
-    println!("{} passed, {failed} failed", trials.len() - failed);
+    println!("{} passed, {failed} failed", tests.len() - failed);
     ExitCode::from(u8::from(failed > 0))
 }

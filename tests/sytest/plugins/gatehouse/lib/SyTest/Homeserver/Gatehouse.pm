@@ -84,7 +84,7 @@ sub start {
     $self->{client} = SyTest::HTTPClient->new;
     $self->add_child( $self->{client} );
     return $self->_start_process_and_await_connectable(
-        command      => [ "$ENV{HOUSE_BUILDS}/debug/gatehouse-local", '--listen', "127.0.0.1:$port" ],
+        command      => [ "$ENV{TARGET_DIR}/debug/gatehouse-local", '--listen', "127.0.0.1:$port" ],
         setup        => [ env => { %inherited, $self->settings } ],
         connect_host => '127.0.0.1',
         connect_port => $port,
@@ -175,7 +175,7 @@ sub add_application_services {
     return repeat(
         sub {
             my ($file) = @_;
-            $self->_run_command( command => [ 'bash', '-c', $script, "$ENV{HOUSE_BUILDS}/debug/gatehouse-admin", $file ] );
+            $self->_run_command( command => [ 'bash', '-c', $script, "$ENV{TARGET_DIR}/debug/gatehouse-admin", $file ] );
         },
         foreach => [ @{ $self->{app_service_config_files} } ],
         while   => sub { !$_[0]->failure },
