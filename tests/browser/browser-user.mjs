@@ -1,4 +1,4 @@
-// A user at a browser, and all that the browser had to complain of.
+// A browser user, and the problems that the browser reports.
 
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
@@ -7,7 +7,7 @@ import { createRequire } from "node:module";
 const { chromium } = createRequire(import.meta.url)("playwright-core");
 const screenshots = process.env.SCREENSHOTS;
 
-// Without these Chromium asks its maker for things all the time.
+// Without these switches Chromium sends requests to Google in the background.
 const ARGUMENTS = [
   "--disable-gpu",
   "--disable-quic",
@@ -24,9 +24,9 @@ export async function closeBrowser() {
   await browser?.close();
 }
 
-/** A user with a fresh profile. */
+/** A user with a new browser profile. */
 export class BrowserUser {
-  /** Dialogs, errors on the console, exceptions and violations of a content security policy. */
+  /** Dialogs, console errors and warnings, uncaught exceptions and Content-Security-Policy violations. */
   problems = [];
 
   static async start(options = {}) {
@@ -59,32 +59,32 @@ export class BrowserUser {
     });
   }
 
-  /** A page, and the answer it came with. */
+  /** Opens the URL in a new tab and returns the page with its HTTP response. */
   async open(url) {
     const page = await this.context.newPage();
     const response = await page.goto(url);
     return { page, response };
   }
 
-  /** Opens the web client, which asks to register at once. */
+  /** Opens the web client, which sends a registration request with these parameters at once. */
   async openWebClient(server, sites, prefix, parameters) {
     const query = new URLSearchParams({ base: server.url, prefix, parameters: JSON.stringify(parameters) });
     const { page } = await this.open(`${sites.url}/app?${query}`);
     return new WebClient(page);
   }
 
-  /** Nothing was complained of but what is expected: each expectation a pattern that must occur. */
+  /** Asserts that every problem matches one of the expected patterns, and that each pattern matches a problem. */
   assertNoProblems(...expected) {
-    const surprises = this.problems.filter((one) => !expected.some((pattern) => pattern.test(one)));
-    assert.deepEqual(surprises, [], "the browser has nothing to complain of");
+    const unexpected = this.problems.filter((problem) => !expected.some((pattern) => pattern.test(problem)));
+    assert.deepEqual(unexpected, [], "the browser reported problems");
     for (const pattern of expected) {
-      const found = this.problems.some((one) => pattern.test(one));
-      assert.ok(found, `${pattern} was expected among ${JSON.stringify(this.problems)}`);
+      const found = this.problems.some((problem) => pattern.test(problem));
+      assert.ok(found, `no problem matches ${pattern}: ${JSON.stringify(this.problems)}`);
     }
   }
 }
 
-/** A user for the time of `use`. */
+/** Creates a browser user, passes it to `use` and closes its browser context. */
 export async function withBrowserUser(options, use) {
   const user = await BrowserUser.start(options);
   try {
@@ -94,27 +94,27 @@ export async function withBrowserUser(options, use) {
   }
 }
 
-/** What Chromium logs of every answer that is not good: the challenges of a good sign-up among them. */
+/** Chromium logs every 4xx response on the console, including the 401 challenges of a successful registration. */
 export const UNAUTHORIZED = /^console: .*status of 401/;
 
-/** The web client in its page. */
+/** The page of the web client (see pages.mjs). */
 class WebClient {
   constructor(page) {
     this.page = page;
   }
 
-  /** The n-th answer to a request to register, as soon as it is there. */
+  /** Waits for the response to the registration request number `index`, counted from 0. */
   async response(index) {
     await this.page.waitForFunction((index) => window.responses.length > index, index);
     return this.page.evaluate((index) => window.responses[index], index);
   }
 
-  /** All that any window has told it. */
+  /** All messages that the page has received from other windows with `postMessage`. */
   messages() {
     return this.page.evaluate(() => window.messages);
   }
 
-  /** Clicks for the fallback page of the next stage, which opens in a window of its own. */
+  /** Opens the fallback page of the next stage in a new window. */
   async openFallback() {
     await this.response(0);
     const popup = this.page.waitForEvent("popup");
@@ -125,20 +125,20 @@ class WebClient {
   }
 }
 
-/** Keeps a picture of the page for whoever wants to look, if SCREENSHOTS names a directory. */
+/** Saves a screenshot of the page if the environment variable SCREENSHOTS is set. */
 export async function screenshot(page, name) {
   if (!screenshots) return;
   await mkdir(screenshots, { recursive: true });
   await page.screenshot({ path: `${screenshots}/${name}.png`, fullPage: true });
 }
 
-/** The page after a completed stage is shown. */
+/** Asserts that the page shown is the one after a completed stage. */
 export async function assertStageCompleted(page) {
   await page.getByRole("heading", { name: "Thank you" }).waitFor();
   assert.equal(await page.locator("form").count(), 0);
 }
 
-/** The page is `status` and has no scripts, pictures or frames of anybody's making. */
+/** Asserts the status of the page and that no injected script, image or frame is in it. */
 export async function assertInert(page, response, status) {
   assert.equal(response.status(), status, response.url());
   assert.match(response.headers()["content-type"], /^text\/html; charset=utf-8$/);

@@ -1,10 +1,11 @@
-// m.login.recaptcha through its fallback page, for each provider.
+// The fallback page of m.login.recaptcha with each captcha provider.
 
 import assert from "node:assert/strict";
 
-import { PASSWORD, PREFIXES, assertRegistered, test } from "../clients/gatehouse-server.mjs";
+import { PASSWORD, PREFIXES, assertRegistered } from "../clients/gatehouse-server.mjs";
+import { test } from "../clients/test-runner.mjs";
 import { UNAUTHORIZED, assertStageCompleted, screenshot } from "./browser-user.mjs";
-import { withFixtures } from "./stages.mjs";
+import { withFixtures } from "./fixtures.mjs";
 import { PROVIDERS, widget } from "./external-sites.mjs";
 
 const CAPTCHA = "m.login.recaptcha";
@@ -14,12 +15,12 @@ const settings = (provider) => (sites) => ({
   ...sites.captcha(provider),
 });
 
-/** The response that the provider's widget gives whoever ticks its box. */
+/** The response of the provider's widget after its checkbox has been ticked. */
 const HUMAN = "human site-key";
 
 for (const prefix of PREFIXES) {
   for (const provider of Object.keys(PROVIDERS)) {
-    test(`UIA-47 m.login.recaptcha with ${provider}: none, a wrong and a right response, ${prefix}`, () =>
+    test(`UIA-47 m.login.recaptcha with ${provider}: a missing, a wrong and a valid response, ${prefix}`, () =>
       withFixtures(settings(provider), async ({ sites, server, user }) => {
         const client = await user.openWebClient(server, sites, prefix, BOB);
         assert.deepEqual((await client.response(0)).body.params, { [CAPTCHA]: { public_key: "site-key" } });
@@ -30,7 +31,7 @@ for (const prefix of PREFIXES) {
 
         await submit.click();
         await alert.filter({ hasText: "missing" }).waitFor();
-        assert.equal(sites.verifyRequests.length, 0, "nothing was sent, so nothing is asked");
+        assert.equal(sites.verifyRequests.length, 0, "no verification request without a response");
 
         sites.verifyResult = () => false;
         await popup.getByLabel("I am not a machine").check();
@@ -55,7 +56,7 @@ for (const prefix of PREFIXES) {
         assert.deepEqual(await client.messages(), [{ data: "authDone", origin: server.url }]);
         const sent = sites.verifyRequests.map((form) => Object.fromEntries(form));
         assert.deepEqual(sent, Array(3).fill({ secret: "the-secret-key", response: HUMAN }));
-        // The provider may know on which site its widget is, and no more.
+        // The Referer header may tell the provider the origin of the page, but neither its path nor the session.
         assert.ok(sites.referrers.every((referrer) => !referrer.includes(session)));
         assert.ok(!sites.referrers.some((referrer) => referrer.includes("_matrix")));
         user.assertNoProblems(UNAUTHORIZED);
@@ -64,7 +65,7 @@ for (const prefix of PREFIXES) {
   }
 }
 
-/** Where the real widgets come from and what they load, by the providers' documentation. */
+/** The URLs from which the real widgets are loaded and which they load, according to the providers' documentation. */
 const PROVIDER_URLS = {
   recaptcha: {
     script: "https://www.google.com/recaptcha/api.js",
@@ -75,7 +76,7 @@ const PROVIDER_URLS = {
     script: "https://js.hcaptcha.com/1/api.js",
     parts: ["https://newassets.hcaptcha.com/captcha/v1/x/hcaptcha.js"],
     frame: "https://newassets.hcaptcha.com/captcha/v1/x/static/hcaptcha.html",
-    asks: "https://api.hcaptcha.com/checksiteconfig",
+    request: "https://api.hcaptcha.com/checksiteconfig",
   },
   turnstile: {
     script: "https://challenges.cloudflare.com/turnstile/v0/api.js",
@@ -84,9 +85,9 @@ const PROVIDER_URLS = {
   },
 };
 
-/** The provider's script: loads its parts, asks its server and frames its page as the real one does. */
+/** Returns a script that loads the same scripts and frame and sends the same request as the provider's real one. */
 function providerScript(provider) {
-  const { parts, frame, asks } = PROVIDER_URLS[provider];
+  const { parts, frame, request } = PROVIDER_URLS[provider];
   return `addEventListener("DOMContentLoaded", start);
     if (document.readyState !== "loading") start();
     function start() {
@@ -98,14 +99,14 @@ function providerScript(provider) {
       const frame = Object.assign(document.createElement("iframe"), { src: ${JSON.stringify(frame)} });
       frame.style.cssText = "width: 302px; height: 76px; border: 0";
       container.append(frame);
-      ${asks ? `fetch(${JSON.stringify(asks)});` : ""}
+      ${request ? `fetch(${JSON.stringify(request)});` : ""}
       ${widget(PROVIDERS[provider])}
     }`;
 }
 
 for (const provider of Object.keys(PROVIDERS)) {
   test(
-    `UIA-76 the page's policy lets in what ${provider} loads from its own addresses and nothing else`,
+    `UIA-76 the Content-Security-Policy of the page allows only the URLs that ${provider} needs`,
     () =>
       withFixtures(
         (sites) => {
@@ -113,13 +114,13 @@ for (const provider of Object.keys(PROVIDERS)) {
           return others;
         },
         async ({ sites, server, user }) => {
-          const { script, parts, frame, asks } = PROVIDER_URLS[provider];
-          const asked = [];
-          // Nothing leaves this machine: the browser is told what the provider would answer.
+          const { script, parts, frame, request: api } = PROVIDER_URLS[provider];
+          const requested = [];
+          // No request leaves this machine: the test answers in place of the provider.
           await user.context.route(/^https:/, async (route) => {
             const request = route.request();
             const url = request.url();
-            asked.push(url);
+            requested.push(url);
             const { referer } = await request.allHeaders();
             assert.ok(!referer?.includes("session"), referer);
             const headers = { "access-control-allow-origin": "*" };
@@ -134,7 +135,7 @@ for (const provider of Object.keys(PROVIDERS)) {
           const popup = await client.openFallback();
           await popup.frameLocator("iframe").getByText("a widget").waitFor();
           await popup.waitForLoadState("networkidle");
-          assert.deepEqual([...asked].sort(), [script, ...parts, frame, ...(asks ? [asks] : [])].sort());
+          assert.deepEqual([...requested].sort(), [script, ...parts, frame, ...(api ? [api] : [])].sort());
           const blocked = await popup.evaluate(async () => {
             const violation = new Promise((resolve) => addEventListener("securitypolicyviolation", resolve));
             const src = "https://elsewhere.example/x.js";
@@ -146,7 +147,7 @@ for (const provider of Object.keys(PROVIDERS)) {
           await popup.getByRole("button").click();
           await assertStageCompleted(popup);
           await assertRegistered(server, await client.response(1), "@bob:localhost");
-          assert.ok(!asked.some((url) => url.includes("elsewhere")));
+          assert.ok(!requested.some((url) => url.includes("elsewhere")));
           user.assertNoProblems(
             UNAUTHORIZED,
             /^violation: script-src-elem https:.*elsewhere/,

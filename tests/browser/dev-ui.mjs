@@ -1,14 +1,15 @@
-// The page at `/_local/`, for whoever sits at the machine and for nobody else.
+// The dev UI at `/_local/`. Pages of other sites must have no access to it.
 
 import assert from "node:assert/strict";
 
-import { PASSWORD, test } from "../clients/gatehouse-server.mjs";
+import { PASSWORD } from "../clients/gatehouse-server.mjs";
+import { test } from "../clients/test-runner.mjs";
 import { assertInert, screenshot } from "./browser-user.mjs";
-import { withFixtures } from "./stages.mjs";
+import { withFixtures } from "./fixtures.mjs";
 
 const ALICE = { username: "alice", password: PASSWORD, auth: { type: "m.login.dummy" } };
 
-test("the local page tells a user what runs and what happened, and no secret", () =>
+test("the dev UI shows the configuration, the requests and the messages, but no secret", () =>
   withFixtures(
     () => ({ GATEHOUSE_SERVER_NAME: "example.org" }),
     async ({ server, user }) => {
@@ -25,14 +26,14 @@ test("the local page tells a user what runs and what happened, and no secret", (
       await server.request("GET", "/_matrix/%3Cscript%3Ewindow.wasHacked=1%3C/script%3E");
       await assertInert(page, await page.reload(), 200);
       const rows = await page.locator("table").first().locator("tr").allTextContents();
-      for (const told of [
+      for (const pattern of [
         /POST \/_matrix\/client\/v3\/register\s+200/,
         /whoami\s+200/,
         /wasHacked.*\s+404/,
       ]) {
         assert.ok(
-          rows.some((row) => told.test(row)),
-          `${told} among ${rows}`,
+          rows.some((row) => pattern.test(row)),
+          `no row matches ${pattern}: ${rows}`,
         );
       }
       const text = await page.content();
@@ -47,7 +48,7 @@ test("the local page tells a user what runs and what happened, and no secret", (
   ),
 );
 
-test("the local page fits half a screen, in the dark and with long addresses", () =>
+test("the dev UI fits a window of 960 pixels, in dark mode and with a long path", () =>
   withFixtures(
     () => ({}),
     async ({ server, user }) => {
@@ -55,26 +56,26 @@ test("the local page fits half a screen, in the dark and with long addresses", (
       await server.request("GET", `/_matrix/${"x".repeat(500)}`);
       const { page } = await user.open(`${server.url}/_local/`);
       await screenshot(page, "local-small");
-      const [whole, seen] = await page.evaluate(() => {
+      const [scrollWidth, clientWidth] = await page.evaluate(() => {
         const { scrollWidth, clientWidth } = document.documentElement;
         return [scrollWidth, clientWidth];
       });
-      assert.ok(whole <= seen, `${whole} wide on ${seen}`);
-      const broken = await page.locator("th, .short").evaluateAll((cells) =>
+      assert.ok(scrollWidth <= clientWidth, `${scrollWidth} px wide in a window of ${clientWidth} px`);
+      const wrapped = await page.locator("th, .short").evaluateAll((cells) =>
         cells.filter((cell) => {
           const text = document.createRange();
           text.selectNodeContents(cell);
           return text.getClientRects().length > 1;
         }),
       );
-      assert.equal(broken.length, 0, "no short cell is broken into lines");
+      assert.equal(wrapped.length, 0, "a short cell is wrapped");
       user.assertNoProblems();
     },
     { viewport: { width: 960, height: 740 }, colorScheme: "dark" },
   ),
 );
 
-test("a page elsewhere can neither read nor move anything behind the local page", () =>
+test("a page of another site can neither read from nor change anything through the dev UI", () =>
   withFixtures(
     () => ({}),
     async ({ sites, server, user }) => {
@@ -91,15 +92,15 @@ test("a page elsewhere can neither read nor move anything behind the local page"
           ["POST", "clock", "no-cors"],
         ]) {
           const body = method === "POST" ? '{"advance_seconds":3600}' : undefined;
-          const told = await fetch(`${url}/_local/${path}`, { method, mode, body })
+          const outcome = await fetch(`${url}/_local/${path}`, { method, mode, body })
             .then(async (response) => `${response.type} ${await response.text()}`)
-            .catch(() => "nothing");
-          outcomes.push(told);
+            .catch(() => "blocked");
+          outcomes.push(outcome);
         }
         return outcomes;
       }, server.url);
       const opaque = "opaque ";
-      assert.deepEqual(fetched, ["nothing", "nothing", opaque, "nothing", "nothing", "nothing", opaque]);
+      assert.deepEqual(fetched, ["blocked", "blocked", opaque, "blocked", "blocked", "blocked", opaque]);
 
       const { body } = await server.register(ALICE);
       const clock = await fetch(`${server.url}/_local/clock`, {
@@ -115,9 +116,9 @@ test("a page elsewhere can neither read nor move anything behind the local page"
         const link = Object.assign(document.createElement("a"), { href: url, textContent: "Look" });
         document.body.append(link);
       }, `${server.url}/_local/`);
-      const answer = page.waitForResponse(`${server.url}/_local/`);
+      const response = page.waitForResponse(`${server.url}/_local/`);
       await page.getByRole("link", { name: "Look" }).click();
-      assert.equal((await answer).status(), 403);
+      assert.equal((await response).status(), 403);
     },
   ),
 );

@@ -1,47 +1,48 @@
-// The link in a mail: the page it leads to, and where that page's buttons lead.
+// The link in a validation mail: its page, and the pages after its buttons.
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 
-import { PASSWORD, PREFIXES, assertRegistered, test } from "../clients/gatehouse-server.mjs";
+import { PASSWORD, PREFIXES, assertRegistered } from "../clients/gatehouse-server.mjs";
 import { MESSAGE_SETTINGS, extractLink, waitForMessage } from "../clients/messages.mjs";
+import { test } from "../clients/test-runner.mjs";
 import { HOSTILE, REFUSED } from "./hostile-input.mjs";
 import { assertInert, screenshot } from "./browser-user.mjs";
-import { withFixtures } from "./stages.mjs";
+import { withFixtures } from "./fixtures.mjs";
 
 const EMAIL = "m.login.email.identity";
 const ALICE = { username: "alice", password: PASSWORD };
 const ADDRESS = "alice@example.org";
 
-/** A server that sends mail, and whose links may lead to the sites in the end. */
+/** Enables mail and allows a `next_link` to the external sites. */
 const settings = (sites) => ({
   ...MESSAGE_SETTINGS,
   GATEHOUSE_REGISTRATION_FLOWS: EMAIL,
   GATEHOUSE_NEXT_LINK_HOSTS: `localhost:${sites.port}`,
 });
 
-/** Asks for a mail as a client does that makes an account with it. */
-class Request {
+/** A request for a validation mail, made by a client that registers with the e-mail address. */
+class ValidationRequest {
   secret = randomUUID();
 
   constructor(server, prefix = "v3") {
     Object.assign(this, { server, prefix });
   }
 
-  ask(next_link) {
+  send(next_link) {
     const body = { email: ADDRESS, client_secret: this.secret, send_attempt: 1, next_link };
     return this.server.request("POST", `/_matrix/client/${this.prefix}/register/email/requestToken`, { body });
   }
 
-  /** The link in the mail. */
+  /** Sends the request and returns the link in the mail. */
   async link(next_link) {
-    const { status, body } = await this.ask(next_link);
+    const { status, body } = await this.send(next_link);
     assert.equal(status, 200, JSON.stringify(body));
     this.sid = body.sid;
     return extractLink(await waitForMessage(this.server, ADDRESS));
   }
 
-  /** Tries to sign up with it. */
+  /** Sends a registration request with the validation session. */
   async register() {
     const threepid_creds = { sid: this.sid, client_secret: this.secret };
     const { session } = (await this.server.register(ALICE, this.prefix)).body;
@@ -56,15 +57,15 @@ class Request {
 
 for (const prefix of PREFIXES) {
   test(
-    `3PID-52 looking at a mail's link proves nothing, its button does and leads to next_link, ${prefix}`,
+    `3PID-52 opening the link of a mail does not validate, its button does and leads to next_link, ${prefix}`,
     () =>
       withFixtures(settings, async ({ sites, server, user }) => {
-        const request = new Request(server, prefix);
+        const request = new ValidationRequest(server, prefix);
         const nextLink = `${sites.url}/policy/next#/register?client_secret=${request.secret}&session_id=s`;
         const link = await request.link(nextLink);
-        // What scanners, previews and impatient people do.
+        // Mail scanners and link previews also request the link.
         assert.equal((await fetch(link, { method: "HEAD" })).status, 405);
-        for (let looked = 0; looked < 3; looked += 1) assert.equal((await fetch(link)).status, 200);
+        for (let count = 0; count < 3; count += 1) assert.equal((await fetch(link)).status, 200);
         const { page, response } = await user.open(link);
         await assertInert(page, response, 200);
         await page.reload();
@@ -72,7 +73,7 @@ for (const prefix of PREFIXES) {
         await page.getByRole("heading", { name: "localhost" }).waitFor();
         await page.getByText("Somebody is creating an account on localhost").waitFor();
         await page.getByText("only if it is you and you asked for it just now").waitFor();
-        assert.ok(!(await page.content()).includes(request.secret), "the client's secret is not in the page");
+        assert.ok(!(await page.content()).includes(request.secret), "the page contains the client_secret");
         await screenshot(page, `link-${prefix}`);
 
         await page.getByRole("button", { name: "Yes, it was me" }).click();
@@ -80,7 +81,7 @@ for (const prefix of PREFIXES) {
         await page.getByRole("heading", { name: "/policy/next" }).waitFor();
         assert.ok(
           sites.referrers.every((referrer) => !referrer.includes("token")),
-          "the link is told to nobody",
+          "a Referer header contains the token of the link",
         );
         await assertRegistered(server, await request.register(), "@alice:localhost", prefix);
         user.assertNoProblems();
@@ -88,10 +89,10 @@ for (const prefix of PREFIXES) {
   );
 }
 
-test("3PID-31 without a next_link, or with one to a host that nobody named, the page thanks and stays", () =>
+test("3PID-31 without a next_link to a host in GATEHOUSE_NEXT_LINK_HOSTS, the page shows a confirmation", () =>
   withFixtures(settings, async ({ sites, server, user }) => {
     for (const next of [undefined, `http://127.0.0.1:${sites.port}/policy/next`]) {
-      const request = new Request(server);
+      const request = new ValidationRequest(server);
       const { page } = await user.open(await request.link(next));
       await page.getByRole("button", { name: "Yes, it was me" }).click();
       await page.getByRole("heading", { name: "Thank you" }).waitFor();
@@ -104,9 +105,9 @@ test("3PID-31 without a next_link, or with one to a host that nobody named, the 
   }),
 );
 
-test("3PID-52 “It was not me” ends the link, and what was asked for with it", () =>
+test("3PID-52 “It was not me” invalidates the link and the validation session", () =>
   withFixtures(settings, async ({ server, user }) => {
-    const request = new Request(server);
+    const request = new ValidationRequest(server);
     const link = await request.link();
     const { page } = await user.open(link);
     await page.getByRole("button", { name: "It was not me" }).click();
@@ -121,17 +122,17 @@ test("3PID-52 “It was not me” ends the link, and what was asked for with it"
 );
 
 test(
-  "HTTP-28 a link that is wrong, cut short, used up or too old says so, and which it is does not show",
+  "HTTP-28 wrong, truncated, used and expired links all show the same error page",
   () =>
     withFixtures(settings, async ({ server, user }) => {
-      const request = new Request(server);
+      const request = new ValidationRequest(server);
       const link = await request.link();
-      const shown = new Set();
+      const contents = new Set();
       const assertLinkRejected = async (url) => {
         const { page, response } = await user.open(url);
         await assertInert(page, response, 400);
         await page.getByRole("heading", { name: "That does not work" }).waitFor();
-        shown.add(await page.content());
+        contents.add(await page.content());
         await screenshot(page, "link-dead");
         await page.close();
       };
@@ -147,27 +148,27 @@ test(
           await assertLinkRejected(changed(name, change));
         }
       }
-      // The page was opened in time, its button was not pressed in time.
+      // The page is opened before the link expires, its button is pressed afterwards.
       const { page } = await user.open(link);
       await server.advance(25 * 60 * 60);
       await page.getByRole("button", { name: "Yes, it was me" }).click();
       await page.getByRole("heading", { name: "That does not work" }).waitFor();
       await assertLinkRejected(link);
       await request.assertNotValidated();
-      assert.equal(shown.size, 1);
+      assert.equal(contents.size, 1);
       user.assertNoProblems(REFUSED);
     }),
 );
 
-test("3PID-52 hostile parts of a link are inert", () =>
+test("3PID-52 hostile query parameters of a link are inert", () =>
   withFixtures(settings, async ({ server, user }) => {
-    const link = new URL(await new Request(server).link());
+    const link = new URL(await new ValidationRequest(server).link());
     const page = await user.context.newPage();
     for (const text of HOSTILE) {
       for (const name of ["sid", "token", "client_secret", text]) {
         const url = new URL(link);
         url.searchParams.set(name, text);
-        // Of a member that nobody knows nothing is read.
+        // Unknown query parameters are ignored.
         await assertInert(page, await page.goto(url.href), name === text ? 200 : 400);
       }
     }
@@ -176,7 +177,7 @@ test("3PID-52 hostile parts of a link are inert", () =>
 );
 
 test(
-  "3PID-31 a hostile next_link is refused, forgotten, or followed to a host that was named and no further",
+  "3PID-31 a hostile next_link is rejected, ignored, or followed to an allowed host only",
   () =>
     withFixtures(settings, async ({ sites, server, user }) => {
       const host = `localhost:${sites.port}`;
@@ -192,27 +193,27 @@ test(
         `http://${host}:80/`,
       );
       links.push(`http://${host}; script-src *`, `http://${host};form-action%20*`, "data:text/html,x");
-      const outcomes = { refused: 0, stayed: 0, followed: 0 };
+      const outcomes = { rejected: 0, ignored: 0, followed: 0 };
       for (const next of links) {
-        const request = new Request(server);
-        if ((await request.ask(next)).status === 400) {
-          outcomes.refused += 1;
+        const request = new ValidationRequest(server);
+        if ((await request.send(next)).status === 400) {
+          outcomes.rejected += 1;
           continue;
         }
         const { page, response } = await user.open(extractLink(await waitForMessage(server, ADDRESS)));
         await assertInert(page, response, 200);
         const policy = response.headers()["content-security-policy"];
-        const forms = policy
+        const formAction = policy
           .split(";")
           .find((directive) => directive.includes("form-action"))
           .trim();
-        assert.ok(["form-action 'self'", `form-action 'self' http://${host}`].includes(forms), policy);
+        assert.ok(["form-action 'self'", `form-action 'self' http://${host}`].includes(formAction), policy);
         assert.doesNotMatch(policy, /script-src/);
         await page.getByRole("button", { name: "Yes, it was me" }).click();
         await page.waitForURL((url) => !url.pathname.endsWith("/submitToken"));
         const { origin } = new URL(page.url());
         assert.ok([server.url, sites.url].includes(origin), origin);
-        outcomes[origin === server.url ? "stayed" : "followed"] += 1;
+        outcomes[origin === server.url ? "ignored" : "followed"] += 1;
         assert.equal(await page.evaluate(() => window.wasHacked), undefined);
         await page.close();
         await fetch(`${server.url}/_local/outbox`, { method: "DELETE" });
@@ -222,9 +223,9 @@ test(
     }),
 );
 
-test("UIA-76 the page of a link cannot be framed by another site", () =>
+test("UIA-76 another site cannot frame the page of a link", () =>
   withFixtures(settings, async ({ sites, server, user }) => {
-    const link = await new Request(server).link();
+    const link = await new ValidationRequest(server).link();
     const { page } = await user.open(`${sites.url}/frame?url=${encodeURIComponent(link)}`);
     await page.waitForLoadState("networkidle");
     const frames = page.frames().filter((frame) => frame !== page.mainFrame());

@@ -1,19 +1,19 @@
-// Everything around the server that a browser may meet, on another site: a web client, pages that frame and
-// post, policies to read, and captcha providers.
+// The sites other than the homeserver that a browser visits in these tests: a web client, pages that frame a page or
+// post a form to it, policy documents, and captcha providers.
 
 import { createServer } from "node:http";
 import { once } from "node:events";
 
 import { WEB_CLIENT, page } from "./pages.mjs";
 
-/** The captcha providers: the class that marks their place and the field that carries the response. */
+/** Per captcha provider, the class of the element that holds the widget and the form field with the response. */
 export const PROVIDERS = {
   recaptcha: { container: "g-recaptcha", field: "g-recaptcha-response" },
   hcaptcha: { container: "h-captcha", field: "h-captcha-response" },
   turnstile: { container: "cf-turnstile", field: "cf-turnstile-response" },
 };
 
-/** What a provider's script does: a box to tick, and the response in a field of the form around it. */
+/** Returns a provider's script. It adds a checkbox and puts the response in a field of the surrounding form. */
 export function widget({ container, field }) {
   return `(() => {
     const container = document.querySelector(".${container}");
@@ -28,14 +28,14 @@ export function widget({ container, field }) {
   })();`;
 }
 
-/** A server on another site than the server: `localhost` is not `127.0.0.1`. */
+/** A web server on another site than Gatehouse: browsers treat `localhost` and `127.0.0.1` as different sites. */
 export class ExternalSites {
-  /** The forms that the captcha's provider was asked to verify. */
+  /** The forms of the verification requests that the captcha provider has received. */
   verifyRequests = [];
-  /** What the provider says to them; `null` is no sensible answer at all. */
+  /** The result of a verification request; `null` stands for an invalid response of the provider. */
   verifyResult = (form) => form.get("response") === `human ${this.siteKey}`;
   siteKey = "site-key";
-  /** The Referer headers that came along. */
+  /** The Referer headers of all requests. */
   referrers = [];
 
   static async start() {
@@ -78,7 +78,7 @@ export class ExternalSites {
     return send(200, "application/json", JSON.stringify({ success, "error-codes": [] }));
   }
 
-  /** The settings for a server whose captcha is this sites's. */
+  /** Settings that make Gatehouse use this captcha provider. */
   captcha(provider) {
     return {
       GATEHOUSE_CAPTCHA_PROVIDER: provider,
@@ -89,7 +89,7 @@ export class ExternalSites {
     };
   }
 
-  /** Two policies, the first in two languages. */
+  /** Two policies; the first has texts in two languages. */
   get policies() {
     const text = (name, path) => ({ name, url: `${this.url}/policy/${path}` });
     return {
@@ -103,7 +103,7 @@ export class ExternalSites {
   }
 }
 
-/** A sites for the time of `use`. */
+/** Starts the external sites, passes them to `use` and stops them. */
 export async function withExternalSites(use) {
   const sites = await ExternalSites.start();
   try {

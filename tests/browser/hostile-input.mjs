@@ -1,11 +1,12 @@
-// What somebody who means harm puts into a link, a form or a page around ours.
+// Injection attempts: hostile links, form fields and pages of other sites.
 
 import assert from "node:assert/strict";
 
-import { PASSWORD, PREFIXES, test } from "../clients/gatehouse-server.mjs";
+import { PASSWORD, PREFIXES } from "../clients/gatehouse-server.mjs";
 import { MESSAGE_SETTINGS } from "../clients/messages.mjs";
+import { test } from "../clients/test-runner.mjs";
 import { UNAUTHORIZED, assertInert, assertStageCompleted, screenshot } from "./browser-user.mjs";
-import { withFixtures } from "./stages.mjs";
+import { withFixtures } from "./fixtures.mjs";
 
 const STAGES = [
   "m.login.dummy",
@@ -17,7 +18,7 @@ const STAGES = [
 ];
 
 const SCRIPT = "window.wasHacked=alert(1)";
-/** What somebody types who hopes that it runs. */
+/** Texts that run a script if a page fails to escape them. */
 export const HOSTILE = [
   `"><svg onload=${SCRIPT}>`,
   `'-${SCRIPT}-'`,
@@ -36,7 +37,7 @@ export const HOSTILE = [
   "x".repeat(5000) + `"><script>${SCRIPT}</script>`,
 ];
 
-/** All stages, each a flow of its own. */
+/** Settings with one flow per stage. */
 const allStages = (sites) => ({
   ...MESSAGE_SETTINGS,
   GATEHOUSE_REGISTRATION_FLOWS: STAGES.join(" "),
@@ -47,11 +48,11 @@ const allStages = (sites) => ({
 const fallback = (server, prefix, stage, session) =>
   `${server.url}/_matrix/client/${prefix}/auth/${encodeURIComponent(stage)}/fallback/web?session=${encodeURIComponent(session)}`;
 
-/** What Chromium logs of the answers that were meant to be refusals. */
+/** Chromium logs every 4xx response on the console, including the expected ones. */
 export const REFUSED = /^console: .*status of 4\d\d/;
 
 for (const prefix of PREFIXES) {
-  test(`UIA-74 a hostile session or type in a link is inert, ${prefix}`, () =>
+  test(`UIA-74 a hostile session or stage type in the URL is inert, ${prefix}`, () =>
     withFixtures(allStages, async ({ server, user }) => {
       const page = await user.context.newPage();
       for (const text of HOSTILE) {
@@ -69,7 +70,7 @@ for (const prefix of PREFIXES) {
   );
 
   test(
-    `UIA-74 a hostile member beside a good session, and what the form carries, are inert, ${prefix}`,
+    `UIA-74 an additional hostile query parameter and hostile form fields are inert, ${prefix}`,
     () =>
       withFixtures(allStages, async ({ server, user }) => {
         const stage = "m.login.registration_token";
@@ -91,7 +92,7 @@ for (const prefix of PREFIXES) {
       }),
   );
 
-  test(`UIA-74 a page elsewhere that posts a hostile session opens nothing but a failure, ${prefix}`, () =>
+  test(`UIA-74 a form of another site that posts a hostile session gets an error page, ${prefix}`, () =>
     withFixtures(allStages, async ({ sites, server, user }) => {
       for (const text of HOSTILE) {
         const url = fallback(server, prefix, "m.login.dummy", text);
@@ -109,7 +110,7 @@ for (const prefix of PREFIXES) {
   );
 }
 
-test("REG-05 a hostile name never reaches a page, and every lawful character stands there as it is", () =>
+test("REG-05 a hostile username never reaches a page, and every allowed character is shown unchanged", () =>
   withFixtures(allStages, async ({ server, user }) => {
     for (const username of HOSTILE) {
       const { status, body } = await server.register({ username, password: PASSWORD });
@@ -126,7 +127,7 @@ test("REG-05 a hostile name never reaches a page, and every lawful character sta
   }),
 );
 
-test("UIA-74 what the operator says is text, and no part of the page's code", () =>
+test("UIA-74 texts and URLs of the operator's settings are escaped", () =>
   withFixtures(
     (sites) => {
       const name = `<img src=x onerror=${SCRIPT}>`;
@@ -155,10 +156,10 @@ test("UIA-74 what the operator says is text, and no part of the page's code", ()
   ),
 );
 
-test("UIA-76 no page can be framed by another site, whatever the stage and its state", () =>
+test("UIA-76 another site cannot frame a fallback page, in any stage or state", () =>
   withFixtures(allStages, async ({ sites, server, user }) => {
     const { session } = (await server.register({})).body;
-    const framed = async (url) => {
+    const assertNotFramed = async (url) => {
       const { page } = await user.open(`${sites.url}/frame?url=${encodeURIComponent(url)}`);
       await page.waitForLoadState("networkidle");
       const frames = page.frames().filter((frame) => frame !== page.mainFrame());
@@ -169,34 +170,34 @@ test("UIA-76 no page can be framed by another site, whatever the stage and its s
       }
       await page.close();
     };
-    for (const stage of STAGES) await framed(fallback(server, "v3", stage, session));
-    await framed(fallback(server, "v3", "m.login.dummy", "unknown"));
+    for (const stage of STAGES) await assertNotFramed(fallback(server, "v3", stage, session));
+    await assertNotFramed(fallback(server, "v3", "m.login.dummy", "unknown"));
     const { page } = await user.open(fallback(server, "v3", "m.login.dummy", session));
     await page.getByRole("button").click();
     await assertStageCompleted(page);
-    await framed(fallback(server, "v3", "m.login.dummy", session));
-    const denied = /^console: .*(frame-ancestors|X-Frame-Options|ERR_BLOCKED_BY_RESPONSE)/;
-    user.assertNoProblems(denied, REFUSED);
+    await assertNotFramed(fallback(server, "v3", "m.login.dummy", session));
+    const frameErrors = /^console: .*(frame-ancestors|X-Frame-Options|ERR_BLOCKED_BY_RESPONSE)/;
+    user.assertNoProblems(frameErrors, REFUSED);
   }),
 );
 
-test("UIA-76 the hand-off works in a window that a page elsewhere opened by posting to it", () =>
+test("UIA-76 authDone reaches the page of another site that opened the window by posting a form", () =>
   withFixtures(allStages, async ({ sites, server, user }) => {
     const { session } = (await server.register({})).body;
     const url = fallback(server, "v3", "m.login.dummy", session);
     const { page } = await user.open(`${sites.url}/post?url=${encodeURIComponent(url)}`);
     await page.evaluate(() => {
-      window.told = new Promise((resolve) => addEventListener("message", ({ data }) => resolve(data)));
+      window.received = new Promise((resolve) => addEventListener("message", ({ data }) => resolve(data)));
     });
     const opened = page.waitForEvent("popup");
     await page.getByRole("button").click();
     await assertStageCompleted(await opened);
-    assert.equal(await page.evaluate(() => window.told), "authDone");
+    assert.equal(await page.evaluate(() => window.received), "authDone");
     user.assertNoProblems();
   }),
 );
 
-test("UIA-70 every page fits a small screen, long names and all", () =>
+test("UIA-70 every page fits a small screen, with a long server name and a long username", () =>
   withFixtures(
     (sites) => ({
       ...allStages(sites),
@@ -205,17 +206,17 @@ test("UIA-70 every page fits a small screen, long names and all", () =>
     async ({ server, user }) => {
       const username = "x".repeat(140);
       const { session } = (await server.register({ username, password: PASSWORD })).body;
-      const fits = async (page, name) => {
+      const assertFits = async (page, name) => {
         await screenshot(page, `small-${name}`);
         const { scrollWidth, clientWidth } = await page.evaluate(() => ({
           scrollWidth: document.documentElement.scrollWidth,
           clientWidth: document.documentElement.clientWidth,
         }));
-        assert.ok(scrollWidth <= clientWidth, `${name} is ${scrollWidth} wide on ${clientWidth}`);
+        assert.ok(scrollWidth <= clientWidth, `${name} is ${scrollWidth} px wide on a screen of ${clientWidth} px`);
       };
       for (const stage of STAGES) {
         const { page } = await user.open(fallback(server, "v3", stage, session));
-        await fits(page, stage);
+        await assertFits(page, stage);
         await page.close();
       }
       user.assertNoProblems();

@@ -1,6 +1,6 @@
-// All tests of the pages, in headless Chromium.
+// Runs all browser tests in headless Chromium.
 
-import { runTests } from "../clients/gatehouse-server.mjs";
+import { runTests } from "../clients/test-runner.mjs";
 import { closeBrowser } from "./browser-user.mjs";
 import "./stages.mjs";
 import "./captcha.mjs";

@@ -1,33 +1,25 @@
-// Each stage through its fallback page: a web client on another site opens it, a user does what it asks.
+// The fallback page of each stage. A web client on another site opens it, and the user completes the stage.
 
 import assert from "node:assert/strict";
 
-import { PASSWORD, PREFIXES, assertRegistered, test, withServer } from "../clients/gatehouse-server.mjs";
-import { UNAUTHORIZED, assertStageCompleted, screenshot, withBrowserUser } from "./browser-user.mjs";
-import { withExternalSites } from "./external-sites.mjs";
+import { PASSWORD, PREFIXES, assertRegistered } from "../clients/gatehouse-server.mjs";
+import { test } from "../clients/test-runner.mjs";
+import { UNAUTHORIZED, assertStageCompleted, screenshot } from "./browser-user.mjs";
+import { withFixtures } from "./fixtures.mjs";
 
 const DUMMY = "m.login.dummy";
 const TERMS = "m.login.terms";
 const TOKEN = "m.login.registration_token";
 const ALICE = { username: "alice", password: PASSWORD };
 
-/** A sites, a server with these settings (which may name the sites) and a user in front of a browser. */
-export function withFixtures(settings, run, options) {
-  return withExternalSites((sites) =>
-    withServer({ GATEHOUSE_LIMITS: "off", ...settings(sites) }, (server) =>
-      withBrowserUser(options, (user) => run({ sites, server, user })),
-    ),
-  );
-}
-
-/** The page's one message to the client that opened it. */
+/** Asserts that the fallback page has sent exactly one message to the client that opened it: `authDone`. */
 async function assertAuthDone(client, server) {
   assert.deepEqual(await client.messages(), [{ data: "authDone", origin: server.url }]);
 }
 
 for (const prefix of PREFIXES) {
   test(
-    `UIA-71 m.login.dummy in a popup tells the opener, and the session-only retry registers, ${prefix}`,
+    `UIA-71 m.login.dummy in a popup notifies the opener, and a retry with only the session registers, ${prefix}`,
     () =>
       withFixtures(
         () => ({}),
@@ -48,7 +40,7 @@ for (const prefix of PREFIXES) {
   );
 
   test(
-    `UIA-72 m.login.terms shows every policy in every language, and the next challenge follows, ${prefix}`,
+    `UIA-72 m.login.terms shows every policy in every language, and the next challenge lists it as complete, ${prefix}`,
     () =>
       withFixtures(
         (sites) => ({
@@ -86,14 +78,14 @@ for (const prefix of PREFIXES) {
           await assertAuthDone(client, server);
           assert.ok(
             sites.referrers.every((referrer) => !referrer.includes(session)),
-            "the session is told to nobody",
+            "a Referer header contains the session",
           );
           user.assertNoProblems(UNAUTHORIZED);
         },
       ),
   );
 
-  test(`UIA-60 m.login.registration_token refuses a wrong token and takes the right one, ${prefix}`, () =>
+  test(`UIA-60 m.login.registration_token rejects a wrong token and accepts a valid one, ${prefix}`, () =>
     withFixtures(
       () => ({ GATEHOUSE_REGISTRATION_FLOWS: TOKEN }),
       async ({ sites, server, user }) => {
@@ -123,18 +115,18 @@ for (const prefix of PREFIXES) {
         await assertRegistered(server, await client.response(1), "@alice:localhost", prefix);
         assert.equal(await left(), 0);
         await assertAuthDone(client, server);
-        // Whoever reloads the last page sends the form again.
+        // Reloading the last page sends the form again.
         await popup.reload();
         await assertStageCompleted(popup);
         assert.equal(await left(), 0);
-        const again = await client.response(2);
-        assert.deepEqual(again, await client.response(1), "the first answer again");
+        const repeated = await client.response(2);
+        assert.deepEqual(repeated, await client.response(1), "the response is the same as before");
         user.assertNoProblems(UNAUTHORIZED);
       },
     ),
   );
 
-  test(`UIA-73 showing the page twice completes nothing, sending its form does, ${prefix}`, () =>
+  test(`UIA-73 loading the page does not complete the stage, submitting its form does, ${prefix}`, () =>
     withFixtures(
       () => ({}),
       async ({ sites, server, user }) => {
@@ -157,7 +149,7 @@ for (const prefix of PREFIXES) {
     ),
   );
 
-  test(`UIA-71 window.onAuthDone is called in place of the opener where it is defined, ${prefix}`, () =>
+  test(`UIA-71 window.onAuthDone is called instead of the opener if it is defined, ${prefix}`, () =>
     withFixtures(
       () => ({}),
       async ({ sites, server, user }) => {
@@ -182,7 +174,7 @@ for (const prefix of PREFIXES) {
   );
 }
 
-test("UIA-71 a page with neither opener nor onAuthDone thanks and does nothing else", () =>
+test("UIA-71 a page with neither opener nor onAuthDone only shows the confirmation", () =>
   withFixtures(
     () => ({}),
     async ({ server, user }) => {
@@ -200,7 +192,7 @@ test("UIA-71 a page with neither opener nor onAuthDone thanks and does nothing e
   ),
 );
 
-test("UIA-70 the pages work without scripts", () =>
+test("UIA-70 the pages work without JavaScript", () =>
   withFixtures(
     (sites) => ({
       GATEHOUSE_REGISTRATION_FLOWS: [TERMS, TOKEN, DUMMY].join("+"),
@@ -223,7 +215,7 @@ test("UIA-70 the pages work without scripts", () =>
   ),
 );
 
-test("UIA-16 the page of a later stage says that another comes first", () =>
+test("UIA-16 the page of a later stage says that an earlier one is incomplete", () =>
   withFixtures(
     (sites) => ({
       GATEHOUSE_REGISTRATION_FLOWS: `${TERMS}+${DUMMY}`,
@@ -243,17 +235,17 @@ test("UIA-16 the page of a later stage says that another comes first", () =>
   ),
 );
 
-test("HTTP-11 a web client on another site can read every answer", () =>
+test("HTTP-11 a web client on another site can read every response", () =>
   withFixtures(
     () => ({ GATEHOUSE_LIMITS: "on" }),
     async ({ sites, server, user }) => {
       const client = await user.openWebClient(server, sites, "v3", ALICE);
       assert.equal((await client.response(0)).status, 401);
-      const ask = (...args) => client.page.evaluate((args) => ask(...args), args);
-      const { access_token: token } = (await ask("POST", "/register", { ...ALICE, auth: { type: DUMMY } }))
+      const send = (...args) => client.page.evaluate((args) => request(...args), args);
+      const { access_token: token } = (await send("POST", "/register", { ...ALICE, auth: { type: DUMMY } }))
         .body;
-      const who = await ask("GET", "/account/whoami", undefined, token);
-      assert.deepEqual([who.status, who.body.user_id], [200, "@alice:localhost"]);
+      const whoami = await send("GET", "/account/whoami", undefined, token);
+      assert.deepEqual([whoami.status, whoami.body.user_id], [200, "@alice:localhost"]);
       const codes = [];
       for (const [method, path, body, bearer] of [
         ["POST", "/register", { username: "alice" }],
@@ -262,7 +254,7 @@ test("HTTP-11 a web client on another site can read every answer", () =>
         ["DELETE", "/register"],
         ["POST", "/register", { username: "x".repeat(2 ** 20) }],
       ]) {
-        const { status, body: error } = await ask(method, path, body, bearer);
+        const { status, body: error } = await send(method, path, body, bearer);
         codes.push([status, error.errcode]);
       }
       assert.deepEqual(codes, [
@@ -273,12 +265,12 @@ test("HTTP-11 a web client on another site can read every answer", () =>
         [413, "M_TOO_LARGE"],
       ]);
       let limited;
-      for (let asked = 0; asked < 200 && limited === undefined; asked += 1) {
-        const answer = await ask("GET", "/register/available?username=bob");
-        if (answer.status === 429) limited = answer;
+      for (let count = 0; count < 200 && limited === undefined; count += 1) {
+        const response = await send("GET", "/register/available?username=bob");
+        if (response.status === 429) limited = response;
       }
       assert.equal(limited?.body.errcode, "M_LIMIT_EXCEEDED");
-      assert.ok(Number(limited.retryAfter) >= 1, "Retry-After can be read");
+      assert.ok(Number(limited.retryAfter) >= 1, "the client cannot read Retry-After");
     },
   ),
 );

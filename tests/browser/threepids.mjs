@@ -1,12 +1,13 @@
-// The fallback pages of the stages for an address and a number.
+// The fallback pages of m.login.email.identity and m.login.msisdn.
 
 import assert from "node:assert/strict";
 
-import { PASSWORD, PREFIXES, assertRegistered, test } from "../clients/gatehouse-server.mjs";
-import { PHONE, MESSAGE_SETTINGS, extractCode, extractLink, waitForMessage, wrongCode } from "../clients/messages.mjs";
+import { PASSWORD, PREFIXES, assertRegistered } from "../clients/gatehouse-server.mjs";
+import { MESSAGE_SETTINGS, PHONE, extractCode, extractLink, waitForMessage, wrongCode } from "../clients/messages.mjs";
+import { test } from "../clients/test-runner.mjs";
 import { HOSTILE, REFUSED } from "./hostile-input.mjs";
 import { UNAUTHORIZED, assertInert, assertStageCompleted, screenshot } from "./browser-user.mjs";
-import { withFixtures } from "./stages.mjs";
+import { withFixtures } from "./fixtures.mjs";
 
 const EMAIL = "m.login.email.identity";
 const MSISDN = "m.login.msisdn";
@@ -18,7 +19,7 @@ const settings = (flows) => () => ({ ...MESSAGE_SETTINGS, GATEHOUSE_REGISTRATION
 
 const AGAIN = "Send it again, or to another address";
 
-/** Opens the link in the last of `count` mails, in a tab of its own, and confirms. */
+/** Opens the link in the last of `count` mails in a new tab and confirms. */
 async function confirm(server, user, to, count) {
   const { page } = await user.open(extractLink(await waitForMessage(server, to, count)));
   await page.getByRole("button", { name: "Yes, it was me" }).click();
@@ -28,7 +29,7 @@ async function confirm(server, user, to, count) {
 
 for (const prefix of PREFIXES) {
   test(
-    `UIA-70 m.login.email.identity sends a mail, waits for its link and goes on by itself, ${prefix}`,
+    `UIA-70 m.login.email.identity sends a mail and completes itself once the link is confirmed, ${prefix}`,
     () =>
       withFixtures(settings(EMAIL), async ({ sites, server, user }) => {
         const client = await user.openWebClient(server, sites, prefix, ALICE);
@@ -48,7 +49,7 @@ for (const prefix of PREFIXES) {
         await screenshot(popup, `email-not-yet-${prefix}`);
         assert.deepEqual(await client.messages(), []);
 
-        // Looking again by itself sends nothing again.
+        // The automatic reload of the page does not send another mail.
         await popup.waitForResponse((response) => response.request().method() === "GET");
         await popup.getByText("We have sent a mail to").waitFor();
         await confirm(server, user, ADDRESS, 1);
@@ -60,22 +61,22 @@ for (const prefix of PREFIXES) {
       }),
   );
 
-  test(`UIA-70 m.login.msisdn takes a number of a country and the code that was sent to it, ${prefix}`, () =>
+  test(`UIA-70 m.login.msisdn accepts a national phone number and the code sent to it, ${prefix}`, () =>
     withFixtures(settings(MSISDN), async ({ sites, server, user }) => {
       const client = await user.openWebClient(server, sites, prefix, ALICE);
       const popup = await client.openFallback();
       const alert = popup.getByRole("alert");
       const country = popup.getByLabel("Country");
       assert.deepEqual(await country.locator("option").allTextContents(), ["DE", "GB"]);
-      const ask = async (number) => {
+      const requestCode = async (number) => {
         await country.selectOption(PHONE.country);
         await popup.getByLabel("Phone number").fill(number);
         await popup.getByRole("button", { name: "Send the code" }).click();
       };
-      await ask("12");
+      await requestCode("12");
       await alert.waitFor();
       await screenshot(popup, `phone-wrong-${prefix}`);
-      await ask(PHONE.phone_number);
+      await requestCode(PHONE.phone_number);
       await popup.getByText("We have sent a code to the number that ends in 456.").waitFor();
       await screenshot(popup, `phone-sent-${prefix}`);
 
@@ -87,7 +88,7 @@ for (const prefix of PREFIXES) {
       assert.deepEqual(await client.messages(), []);
 
       await popup.getByRole("button", { name: AGAIN }).click();
-      await ask(PHONE.phone_number);
+      await requestCode(PHONE.phone_number);
       const second = extractCode(await waitForMessage(server, NUMBER, 2));
       await popup.getByLabel("Code").fill(`${second.slice(0, 3)} ${second.slice(3)}`);
       await popup.getByRole("button", { name: "Continue" }).click();
@@ -99,7 +100,7 @@ for (const prefix of PREFIXES) {
   );
 }
 
-test("UIA-70 another address can be given, and the first one's link proves nothing any more", () =>
+test("UIA-70 after another address is entered, the link sent to the first one does not validate", () =>
   withFixtures(settings(EMAIL), async ({ sites, server, user }) => {
     const client = await user.openWebClient(server, sites, "v3", ALICE);
     const popup = await client.openFallback();
@@ -124,7 +125,7 @@ test("UIA-70 another address can be given, and the first one's link proves nothi
   }),
 );
 
-test("UIA-70 the pages of an address and a number work without scripts", () =>
+test("UIA-70 the pages of m.login.email.identity and m.login.msisdn work without JavaScript", () =>
   withFixtures(
     settings(`${EMAIL}+${MSISDN}`),
     async ({ server, user }) => {
@@ -152,7 +153,7 @@ test("UIA-70 the pages of an address and a number work without scripts", () =>
   ),
 );
 
-test("UIA-74 hostile addresses, numbers, countries and codes are inert", () =>
+test("UIA-74 hostile e-mail addresses, phone numbers, countries and codes are inert", () =>
   withFixtures(settings(`${EMAIL} ${MSISDN}`), async ({ server, user }) => {
     const open = async (stage) => {
       const session = encodeURIComponent((await server.register({})).body.session);
@@ -160,15 +161,15 @@ test("UIA-74 hostile addresses, numbers, countries and codes are inert", () =>
         await user.open(`${server.url}/_matrix/client/v3/auth/${stage}/fallback/web?session=${session}`)
       ).page;
     };
-    /** Sends a page's form past what the browser would refuse. */
+    /** Submits the form of a page with these fields and without the validation by the browser. */
     const send = async (page, fields) => {
       const posted = page.waitForResponse((response) => response.request().method() === "POST");
       await page.evaluate((fields) => {
         const form = document.querySelector("form");
         for (const [name, value] of Object.entries(fields)) {
           const field = form.elements.namedItem(name);
-          const free = Object.assign(document.createElement("textarea"), { name, value });
-          field.replaceWith(free);
+          const unrestricted = Object.assign(document.createElement("textarea"), { name, value });
+          field.replaceWith(unrestricted);
         }
         form.noValidate = true;
         form.querySelector("button").click();

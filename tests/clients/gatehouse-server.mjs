@@ -1,4 +1,4 @@
-// A running Gatehouse, and tests of it: what the JavaScript clients and the browser tests share.
+// A running `gatehouse-local`, shared by the JavaScript tests.
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
@@ -6,24 +6,24 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 
 const repository = fileURLToPath(new URL("../..", import.meta.url));
-const builds = process.env.TARGET_DIR ?? `${repository}target`;
+const targetDirectory = process.env.TARGET_DIR ?? `${repository}target`;
 
-/** A password that the strictest default accepts. */
+/** A password that the default password policy accepts. */
 export const PASSWORD = "correct horse battery staple";
 
-/** Both prefixes under which every endpoint stands (HTTP-01). */
+/** The two path prefixes of every endpoint (HTTP-01). */
 export const PREFIXES = ["r0", "v3"];
 
 const running = new Set();
 process.on("exit", () => running.forEach((child) => child.kill()));
 
-/** One `gatehouse-local`, on a port of its own and with nothing in it. */
+/** One `gatehouse-local` process on a free port, with empty tables. */
 export class GatehouseServer {
-  /** Starts one with these settings, as environment variables, and these args on its command line. */
+  /** Starts the process with these settings as environment variables and these command-line arguments. */
   static async start(settings = {}, args = []) {
-    // Settings of whoever runs this would decide what is tested.
+    // The caller's own settings must not change what is tested.
     const inherited = Object.entries(process.env).filter(([name]) => !/^(GATEHOUSE|AWS)_/.test(name));
-    const child = spawn(`${builds}/debug/gatehouse-local`, ["--listen", "127.0.0.1:0", ...args], {
+    const child = spawn(`${targetDirectory}/debug/gatehouse-local`, ["--listen", "127.0.0.1:0", ...args], {
       env: { ...Object.fromEntries(inherited), GATEHOUSE_ARGON2: "m=8,t=1,p=1", ...settings },
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -41,22 +41,22 @@ export class GatehouseServer {
         if (ready) resolve(ready[1]);
       });
       child.on("error", reject);
-      child.on("exit", () => reject(new Error(`the server did not start: ${server.log}`)));
+      child.on("exit", () => reject(new Error(`gatehouse-local did not start: ${server.log}`)));
     });
     return server;
   }
 
-  /** Stops it; that it stops by itself and cleanly is part of every test. */
+  /** Stops the process. Every test also checks that it exits with code 0 and has logged no error. */
   async stop() {
-    if (this.child.exitCode !== null) throw new Error(`the server fell: ${this.log}`);
-    const gone = once(this.child, "exit");
+    if (this.child.exitCode !== null) throw new Error(`gatehouse-local exited during the test: ${this.log}`);
+    const exited = once(this.child, "exit");
     this.child.kill("SIGTERM");
-    const [code] = await gone;
-    assert.equal(code, 0, `the server stops cleanly: ${this.log}`);
-    assert.doesNotMatch(this.log, /panicked| ERROR /, `the server logged no failure: ${this.log}`);
+    const [code] = await exited;
+    assert.equal(code, 0, `gatehouse-local did not stop cleanly: ${this.log}`);
+    assert.doesNotMatch(this.log, /panicked| ERROR /, `gatehouse-local logged an error: ${this.log}`);
   }
 
-  /** Asks the API. */
+  /** Sends a request with a JSON body, if any, and parses the JSON of the response. */
   async request(method, path, { body, token } = {}) {
     const response = await fetch(this.url + path, {
       method,
@@ -74,12 +74,12 @@ export class GatehouseServer {
     return this.request("GET", `/_matrix/client/${prefix}/account/whoami`, { token });
   }
 
-  /** Every message so far, the oldest first. */
+  /** All messages sent so far, the oldest first. */
   async outbox() {
     return (await fetch(`${this.url}/_local/outbox`)).json();
   }
 
-  /** Moves the clock on. What is due by then is sent when this is done. */
+  /** Advances the server's clock. Messages that are then due have been sent when this returns. */
   async advance(seconds) {
     const moved = await fetch(`${this.url}/_local/clock`, {
       method: "POST",
@@ -89,10 +89,10 @@ export class GatehouseServer {
     assert.equal(moved.status, 200, await moved.text());
   }
 
-  /** Runs the operator's command as the README says: with the environment that `/_local/env` prints. */
+  /** Runs the admin CLI as README.md describes: with the environment that `/_local/env` prints. */
   async admin(...args) {
     const script = `eval "$(curl --silent --fail ${this.url}/_local/env)"; exec "$0" --json "$@"`;
-    const command = `${builds}/debug/gatehouse-admin`;
+    const command = `${targetDirectory}/debug/gatehouse-admin`;
     const output = await new Promise((resolve, reject) => {
       execFile("bash", ["-c", script, command, ...args], (error, stdout, stderr) =>
         error ? reject(new Error(`${args.join(" ")}: ${stderr}`)) : resolve(stdout),
@@ -102,21 +102,21 @@ export class GatehouseServer {
   }
 }
 
-/** A server for the time of `use`. */
+/** Starts a server, passes it to `use` and stops it. */
 export async function withServer(settings, use, args) {
   const server = await GatehouseServer.start(settings, args);
-  let done;
+  let result;
   try {
-    done = await use(server);
+    result = await use(server);
   } catch (error) {
     server.child.kill("SIGTERM");
     throw error;
   }
   await server.stop();
-  return done;
+  return result;
 }
 
-/** The first answer of a registration: a challenge with these flows. Gives its session. */
+/** Sends a first registration request, asserts that its challenge offers these flows and returns the UIA session. */
 export async function expectChallenge(server, parameters, flows, prefix = "v3") {
   const { status, body } = await server.register(parameters, prefix);
   assert.equal(status, 401, JSON.stringify(body));
@@ -128,45 +128,12 @@ export async function expectChallenge(server, parameters, flows, prefix = "v3") 
   return body.session;
 }
 
-/** That the registration is done and its token is good. */
+/** Asserts that the registration succeeded and that its access token is valid. */
 export async function assertRegistered(server, { status, body }, userId, prefix = "v3") {
   assert.equal(status, 200, JSON.stringify(body));
   assert.equal(body.user_id, userId);
-  const { status: known, body: who } = await server.whoami(body.access_token, prefix);
-  assert.equal(known, 200, JSON.stringify(who));
-  assert.equal(who.user_id, userId);
-  assert.equal(who.device_id, body.device_id);
-}
-
-const tests = [];
-
-/** Adds a test. Its name is a sentence that begins with the requirement it is about. */
-export function test(name, run) {
-  tests.push({ name, run });
-}
-
-/** Runs all tests, or those whose names contain the word on the command line; sets the exit code. */
-export async function runTests() {
-  const [, , word = ""] = process.argv;
-  let [passed, failed] = [0, 0];
-  for (const { name, run } of tests.filter((test) => test.name.includes(word))) {
-    try {
-      await within(120_000, run());
-      passed += 1;
-      console.log(`ok    ${name}`);
-    } catch (error) {
-      failed += 1;
-      console.log(`FAIL  ${name}\n${String(error?.stack ?? error).replace(/^/gm, "      ")}`);
-    }
-  }
-  console.log(`${passed} passed, ${failed} failed`);
-  process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
-}
-
-function within(milliseconds, promise) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`not done after ${milliseconds / 1000} s`)), milliseconds);
-  });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+  const whoami = await server.whoami(body.access_token, prefix);
+  assert.equal(whoami.status, 200, JSON.stringify(whoami.body));
+  assert.equal(whoami.body.user_id, userId);
+  assert.equal(whoami.body.device_id, body.device_id);
 }

@@ -1,28 +1,28 @@
-// What comes by mail and by text message, and what people do with it.
+// The mails and text messages that Gatehouse sends, and the links and codes in them.
 
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** The settings for a server that sends both. */
+/** Settings that enable mails and text messages. */
 export const MESSAGE_SETTINGS = {
   GATEHOUSE_MAIL_FROM: "example.org accounts <accounts@example.org>",
   GATEHOUSE_SMS_COUNTRIES: "DE GB",
 };
 
-/** A number that somebody can have, as dialled in its country and as Matrix has it. */
+/** A valid phone number: in national format, and as the MSISDN that Matrix uses. */
 export const PHONE = { country: "GB", phone_number: "07400 123456", msisdn: "447400123456" };
 
-/** Asks until there is an answer; a message takes its way from the outbox's stream to the sinks. */
-export async function eventually(what, ask) {
-  for (let asked = 0; asked < 150; asked += 1) {
-    const answer = await ask();
-    if (answer) return answer;
+/** Calls `poll` until it returns a truthy value. Messages are sent asynchronously, through the outbox table's stream. */
+export async function eventually(what, poll) {
+  for (let attempt = 0; attempt < 150; attempt += 1) {
+    const result = await poll();
+    if (result) return result;
     await sleep(100);
   }
   throw new Error(`no ${what} after 15 s`);
 }
 
-/** The `count`-th message to an address or number, which must be the last one there. */
+/** Waits for the `count`-th message to an e-mail address or phone number. There must be no further message to it. */
 export function waitForMessage(server, to, count = 1) {
   return eventually(`message ${count} to ${to}`, async () => {
     const messages = (await server.outbox()).filter((message) => message.to === to);
@@ -31,24 +31,24 @@ export function waitForMessage(server, to, count = 1) {
   });
 }
 
-/** The one link in a mail's text. */
+/** Returns the only link in the text of a mail. */
 export function extractLink({ text }) {
   const links = text.match(/https?:\/\/\S+/g) ?? [];
   assert.equal(links.length, 1, text);
   return links[0];
 }
 
-/** The code that a text message begins with. */
+/** Returns the code at the beginning of a text message. */
 export function extractCode({ text }) {
   const [, code] = text.match(/^(\d{6}) /) ?? [];
   assert.ok(code, text);
   return code;
 }
 
-/** Another code than this. */
+/** Returns a code other than `code`. */
 export const wrongCode = (code) => String((Number(code) + 1) % 1_000_000).padStart(6, "0");
 
-/** Opens a mail's link and presses a button of its page: `confirm`, or `refuse`. */
+/** Opens the link of a mail and submits its form with the button `action`: `confirm` or `refuse`. */
 export async function submitLinkPage(link, action = "confirm") {
   const page = await fetch(link);
   assert.equal(page.status, 200, await page.clone().text());

@@ -2,8 +2,9 @@
 
 import assert from "node:assert/strict";
 
-import { runTests, test, withServer } from "../clients/gatehouse-server.mjs";
+import { withServer } from "../clients/gatehouse-server.mjs";
 import { MESSAGE_SETTINGS, eventually, waitForMessage } from "../clients/messages.mjs";
+import { runTests, test } from "../clients/test-runner.mjs";
 import { SETTINGS, runScenario } from "./scenario.mjs";
 import { createTables, withDynamoDbLocal, withMoto } from "./engines.mjs";
 

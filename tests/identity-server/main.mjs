@@ -3,8 +3,9 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 
-import { PASSWORD, runTests, test } from "../clients/gatehouse-server.mjs";
+import { PASSWORD } from "../clients/gatehouse-server.mjs";
 import { eventually } from "../clients/messages.mjs";
+import { runTests, test } from "../clients/test-runner.mjs";
 import { NAME, withServers } from "./servers.mjs";
 
 const ALICE = "alice@example.org";

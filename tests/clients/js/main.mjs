@@ -1,8 +1,9 @@
-// matrix-js-sdk, the library of Element Web, registers through its own `InteractiveAuth`.
+// matrix-js-sdk, the client library of Element Web, registers through its class `InteractiveAuth`.
 
 import assert from "node:assert/strict";
 
-import { PASSWORD, expectChallenge, runTests, test, withServer } from "../gatehouse-server.mjs";
+import { PASSWORD, expectChallenge, withServer } from "../gatehouse-server.mjs";
+import { runTests, test } from "../test-runner.mjs";
 import "./threepids.mjs";
 import { AuthType, SignUp, createClient } from "./sign-up.mjs";
 
@@ -18,11 +19,11 @@ const POLICIES = {
   },
 };
 
-test("UIA-01 InteractiveAuth registers through m.login.dummy by itself", () =>
+test("UIA-01 InteractiveAuth registers with m.login.dummy without user interaction", () =>
   withServer({}, async (server) => {
     const signUp = new SignUp(server, "alice", {});
     await signUp.complete("@alice:localhost");
-    assert.equal(signUp.auths[0], null, "the library asks without auth first");
+    assert.equal(signUp.auths[0], null, "the first request has no auth");
     assert.deepEqual(
       signUp.auths.map((auth) => auth?.type ?? null),
       [null, DUMMY],
@@ -31,7 +32,7 @@ test("UIA-01 InteractiveAuth registers through m.login.dummy by itself", () =>
   }),
 );
 
-test("REG-13 InteractiveAuth rejects with M_USER_IN_USE before any stage", () =>
+test("REG-13 InteractiveAuth fails with M_USER_IN_USE before any stage", () =>
   withServer({}, async (server) => {
     await new SignUp(server, "alice", {}).complete("@alice:localhost");
     const again = new SignUp(server, "alice", {});
@@ -40,7 +41,7 @@ test("REG-13 InteractiveAuth rejects with M_USER_IN_USE before any stage", () =>
   }),
 );
 
-test("UIA-60 InteractiveAuth registers through registration_token and dummy, wrong token first", () =>
+test("UIA-60 InteractiveAuth registers with a registration token after a wrong one, then m.login.dummy", () =>
   withServer({ GATEHOUSE_REGISTRATION_FLOWS: `${TOKEN}+${DUMMY}` }, async (server) => {
     const { token } = await server.admin("registration-tokens", "create", "--uses", "1");
     const signUp = new SignUp(server, "bob", {
@@ -61,7 +62,7 @@ test("UIA-60 InteractiveAuth registers through registration_token and dummy, wro
   }),
 );
 
-test("UIA-61 InteractiveAuth registers through terms and dummy with the policies of params", () =>
+test("UIA-61 InteractiveAuth registers with m.login.terms and m.login.dummy and reads the policies from params", () =>
   withServer(
     {
       GATEHOUSE_REGISTRATION_FLOWS: `${TERMS}+${DUMMY}`,
@@ -83,7 +84,7 @@ test("UIA-61 InteractiveAuth registers through terms and dummy with the policies
   ),
 );
 
-test("UIA-18 InteractiveAuth polls while a person does the stage in the fallback page", () =>
+test("UIA-18 InteractiveAuth polls while the user completes the stage on the fallback page", () =>
   withServer({ GATEHOUSE_REGISTRATION_FLOWS: `${TOKEN}+${DUMMY}` }, async (server) => {
     const { token } = await server.admin("registration-tokens", "create");
     let polls = 0;
@@ -102,14 +103,14 @@ test("UIA-18 InteractiveAuth polls while a person does the stage in the fallback
       },
     });
     await signUp.complete("@dave:localhost");
-    assert.equal(polls, 3, "two polls found the stage undone, the third found it done");
+    assert.equal(polls, 3, "the stage was incomplete at the first two polls and complete at the third");
     const last = signUp.auths.at(-1);
     assert.deepEqual([last.type, typeof last.session], [DUMMY, "string"]);
     assert.ok(signUp.auths.slice(1, -1).every((auth) => Object.keys(auth).join() === "session"));
   }),
 );
 
-test("UIA-72 InteractiveAuth gets the account from a poll when the fallback did the last stage", () =>
+test("UIA-72 InteractiveAuth receives the account from a poll after the fallback page completed the last stage", () =>
   withServer({ GATEHOUSE_REGISTRATION_FLOWS: TOKEN }, async (server) => {
     const { token } = await server.admin("registration-tokens", "create");
     const signUp = new SignUp(server, "erin", {
@@ -124,19 +125,19 @@ test("UIA-72 InteractiveAuth gets the account from a poll when the fallback did 
   }),
 );
 
-test("UIA-10 InteractiveAuth resumes a session that another client began", () =>
+test("UIA-10 InteractiveAuth resumes a UIA session that another client started", () =>
   withServer({ GATEHOUSE_REGISTRATION_FLOWS: `${TOKEN}+${DUMMY}` }, async (server) => {
     const { token } = await server.admin("registration-tokens", "create");
-    const begun = { username: "frank", password: PASSWORD };
-    const sessionId = await expectChallenge(server, begun, [[TOKEN, DUMMY]]);
-    const answers = { [TOKEN]: ({ auth }) => auth.submitAuthDict({ type: TOKEN, token }) };
-    const signUp = new SignUp(server, "frank", answers, { sessionId });
+    const parameters = { username: "frank", password: PASSWORD };
+    const sessionId = await expectChallenge(server, parameters, [[TOKEN, DUMMY]]);
+    const handlers = { [TOKEN]: ({ auth }) => auth.submitAuthDict({ type: TOKEN, token }) };
+    const signUp = new SignUp(server, "frank", handlers, { sessionId });
     await signUp.complete("@frank:localhost");
     assert.ok(signUp.auths.every((auth) => auth.session === sessionId));
   }),
 );
 
-test("UIA-21 InteractiveAuth takes the flow whose stages it supports", () =>
+test("UIA-21 InteractiveAuth chooses the flow whose stages it supports", () =>
   withServer(
     {
       GATEHOUSE_REGISTRATION_FLOWS: `${TERMS} ${TOKEN}+${DUMMY}`,
@@ -144,49 +145,49 @@ test("UIA-21 InteractiveAuth takes the flow whose stages it supports", () =>
     },
     async (server) => {
       const { token } = await server.admin("registration-tokens", "create");
-      const answers = { [TOKEN]: ({ auth }) => auth.submitAuthDict({ type: TOKEN, token }) };
-      const signUp = new SignUp(server, "grace", answers, { supportedStages: [TOKEN, DUMMY] });
+      const handlers = { [TOKEN]: ({ auth }) => auth.submitAuthDict({ type: TOKEN, token }) };
+      const signUp = new SignUp(server, "grace", handlers, { supportedStages: [TOKEN, DUMMY] });
       await signUp.complete("@grace:localhost");
     },
   ),
 );
 
-test("REG-29 InteractiveAuth rejects with M_FORBIDDEN where registration is closed", () =>
+test("REG-29 InteractiveAuth fails with M_FORBIDDEN if registration is closed", () =>
   withServer({ GATEHOUSE_REGISTRATION: "closed" }, async (server) => {
     const signUp = new SignUp(server, "heidi", {});
     await assert.rejects(signUp.auth.attemptAuth(), { errcode: "M_FORBIDDEN", httpStatus: 403 });
   }),
 );
 
-test("GUEST-01 registerGuest makes a guest", () =>
+test("GUEST-01 registerGuest registers a guest account", () =>
   withServer({ GATEHOUSE_GUESTS: "true" }, async (server) => {
     const guest = await createClient({ baseUrl: server.url }).registerGuest();
     const client = createClient({ baseUrl: server.url, accessToken: guest.access_token });
-    const who = await client.whoami();
-    assert.deepEqual([who.user_id, who.is_guest], [guest.user_id, true]);
+    const whoami = await client.whoami();
+    assert.deepEqual([whoami.user_id, whoami.is_guest], [guest.user_id, true]);
   }),
 );
 
-test("AVAIL-01 isUsernameAvailable tells free from taken and rejects what is no name", () =>
+test("AVAIL-01 isUsernameAvailable distinguishes free from taken names and fails for an invalid name", () =>
   withServer({}, async (server) => {
     const client = createClient({ baseUrl: server.url });
     assert.equal(await client.isUsernameAvailable("alice"), true);
     await new SignUp(server, "alice", {}).complete("@alice:localhost");
     assert.equal(await client.isUsernameAvailable("alice"), false);
     assert.equal(await client.isUsernameAvailable("a+b"), true);
-    const wrong = { errcode: "M_INVALID_USERNAME", httpStatus: 400 };
-    await assert.rejects(client.isUsernameAvailable("al ice"), wrong);
+    const invalid = { errcode: "M_INVALID_USERNAME", httpStatus: 400 };
+    await assert.rejects(client.isUsernameAvailable("al ice"), invalid);
   }),
 );
 
-test("WHO-01 whoami rejects a token that nobody issued", () =>
+test("WHO-01 whoami fails with M_UNKNOWN_TOKEN for an unknown access token", () =>
   withServer({}, async (server) => {
     const client = createClient({ baseUrl: server.url, accessToken: "junk" });
     await assert.rejects(client.whoami(), { errcode: "M_UNKNOWN_TOKEN", httpStatus: 401 });
   }),
 );
 
-test("VER-01 getVersions reads the list of versions", () =>
+test("VER-01 getVersions returns the list of versions", () =>
   withServer({}, async (server) => {
     const { versions } = await createClient({ baseUrl: server.url }).getVersions();
     assert.ok(versions.includes("v1.1"), versions.join());
@@ -194,5 +195,5 @@ test("VER-01 getVersions reads the list of versions", () =>
 );
 
 await runTests();
-// The library keeps timers.
+// Timers of matrix-js-sdk would keep the process alive.
 process.exit();

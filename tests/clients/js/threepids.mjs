@@ -1,9 +1,18 @@
-// Sign-ups with an e-mail address and a phone number, as Element Web makes them.
+// Registrations with an e-mail address and a phone number, made in the same way as Element Web does.
 
 import assert from "node:assert/strict";
 
-import { test, withServer } from "../gatehouse-server.mjs";
-import { PHONE, MESSAGE_SETTINGS, extractCode, extractLink, waitForMessage, wrongCode, submitLinkPage } from "../messages.mjs";
+import { withServer } from "../gatehouse-server.mjs";
+import {
+  MESSAGE_SETTINGS,
+  PHONE,
+  extractCode,
+  extractLink,
+  submitLinkPage,
+  waitForMessage,
+  wrongCode,
+} from "../messages.mjs";
+import { test } from "../test-runner.mjs";
 import { AuthType, SignUp } from "./sign-up.mjs";
 
 const EMAIL = AuthType.Email;
@@ -12,7 +21,7 @@ const DUMMY = AuthType.Dummy;
 const ADDRESS = "Alice@Example.org";
 const ELEMENT = "app.example.org";
 
-/** Where Element wants the mail's link to lead in the end. Its server names itself behind the fragment. */
+/** Returns the `next_link` that Element Web sends. Its parameters are in the fragment. */
 function nextLink(secret, session, host = ELEMENT) {
   const query = new URLSearchParams({
     client_secret: secret,
@@ -22,21 +31,21 @@ function nextLink(secret, session, host = ELEMENT) {
   return `https://${host}/#/register?${query}`;
 }
 
-/** What makes `InteractiveAuth` ask for a mail; `asked` takes down how. */
-function withEmail(asked, host = ELEMENT) {
-  const client = () => asked.signUp.client;
+/** Returns the options that make `InteractiveAuth` request a mail. The arguments are recorded in `request`. */
+function withEmail(request, host = ELEMENT) {
+  const client = () => request.signUp.client;
   return {
     inputs: { emailAddress: ADDRESS },
     supportedStages: [EMAIL, MSISDN, DUMMY],
     requestEmailToken: async (email, secret, attempt, session) => {
-      Object.assign(asked, { email, secret, attempt, session, link: nextLink(secret, session, host) });
-      asked.answer = await client().requestRegisterEmailToken(email, secret, attempt, asked.link);
-      return asked.answer;
+      Object.assign(request, { email, secret, attempt, session, link: nextLink(secret, session, host) });
+      request.response = await client().requestRegisterEmailToken(email, secret, attempt, request.link);
+      return request.response;
     },
   };
 }
 
-/** What makes `InteractiveAuth` choose a flow with a number. */
+/** The inputs that make `InteractiveAuth` choose a flow with a phone number. */
 const PHONE_INPUTS = { phoneCountry: PHONE.country, phoneNumber: PHONE.phone_number };
 
 const settings = (flows) => ({
@@ -46,21 +55,21 @@ const settings = (flows) => ({
   GATEHOUSE_REGISTRATION_FLOWS: flows,
 });
 
-/** Opens the mail's link, confirms, and gives where the browser is sent, if anywhere. */
+/** Opens the link of the mail, confirms, and returns the status and the redirect target, if any. */
 async function confirm(server, to) {
   const confirmed = await submitLinkPage(extractLink(await waitForMessage(server, to)));
   return { status: confirmed.status, location: confirmed.headers.get("location") };
 }
 
-/** The stage's dictionary as Element spells it, which is in both ways. */
+/** Returns the `auth` object as Element Web builds it, with both spellings of the credentials. */
 function credentials(type, sid, client_secret) {
   const creds = { sid, client_secret };
   return { type, threepid_creds: creds, threepidCreds: creds };
 }
 
-test("3PID-04 InteractiveAuth asks for a mail, polls, and registers when its link is confirmed", () =>
+test("3PID-04 InteractiveAuth requests a mail, polls, and registers once the link is confirmed", () =>
   withServer(settings(`${DUMMY} ${EMAIL}+${DUMMY}`), async (server) => {
-    const asked = {};
+    const request = {};
     const polls = [];
     let confirmed;
     const signUp = new SignUp(
@@ -75,14 +84,14 @@ test("3PID-04 InteractiveAuth asks for a mail, polls, and registers when its lin
           await auth.poll();
         },
       },
-      withEmail(asked),
+      withEmail(request),
     );
-    asked.signUp = signUp;
+    request.signUp = signUp;
     await signUp.complete("@alice:localhost");
     assert.deepEqual(signUp.auth.getChosenFlow(), { stages: [EMAIL, DUMMY] });
-    assert.deepEqual(Object.keys(asked.answer), ["sid"], "there is no code to type (3PID-40)");
-    assert.equal(signUp.auth.getEmailSid(), asked.answer.sid);
-    assert.deepEqual(confirmed, { status: 303, location: `${asked.link}&sid=${asked.answer.sid}` });
+    assert.deepEqual(Object.keys(request.response), ["sid"], "the response has no submit_url (3PID-40)");
+    assert.equal(signUp.auth.getEmailSid(), request.response.sid);
+    assert.deepEqual(confirmed, { status: 303, location: `${request.link}&sid=${request.response.sid}` });
     assert.ok(
       polls.every((errcode) => [null, "M_UNAUTHORIZED"].includes(errcode)),
       `${polls}`,
@@ -91,12 +100,12 @@ test("3PID-04 InteractiveAuth asks for a mail, polls, and registers when its lin
 );
 
 test(
-  "3PID-32 another tab that next_link opened goes on with session, sid and secret of its own address",
+  "3PID-32 a tab opened by next_link continues with the session, sid and client_secret of its URL",
   () =>
     withServer(settings(`${EMAIL}+${DUMMY}`), async (server) => {
-      const asked = {};
-      const first = new SignUp(server, "alice", { [EMAIL]: () => {} }, withEmail(asked));
-      asked.signUp = first;
+      const request = {};
+      const first = new SignUp(server, "alice", { [EMAIL]: () => {} }, withEmail(request));
+      request.signUp = first;
       first.auth.attemptAuth().catch(() => {});
       const { location } = await confirm(server, "alice@example.org");
       const parameters = new URLSearchParams(location.slice(location.lastIndexOf("?")));
@@ -109,16 +118,16 @@ test(
           sessionId: parameters.get("session_id"),
           clientSecret: parameters.get("client_secret"),
           emailSid: parameters.get("sid"),
-          requestEmailToken: () => assert.fail("it has been validated already"),
+          requestEmailToken: () => assert.fail("the address has been validated already"),
         },
       );
       await second.complete("@alice:localhost");
     }),
 );
 
-test("3PID-31 a next_link on a host that nobody named is taken, and leads nowhere", () =>
+test("3PID-31 a next_link to a host that is not in GATEHOUSE_NEXT_LINK_HOSTS is accepted and ignored", () =>
   withServer(settings(EMAIL), async (server) => {
-    const asked = {};
+    const request = {};
     const confirmed = Promise.withResolvers();
     let polls = 0;
     const signUp = new SignUp(
@@ -131,29 +140,29 @@ test("3PID-31 a next_link on a host that nobody named is taken, and leads nowher
           await auth.poll();
         },
       },
-      withEmail(asked, "elsewhere.example"),
+      withEmail(request, "elsewhere.example"),
     );
-    asked.signUp = signUp;
+    request.signUp = signUp;
     await signUp.complete("@alice:localhost");
     assert.deepEqual(await confirmed.promise, { status: 200, location: null });
   }),
 );
 
-test("3PID-01 InteractiveAuth rejects with what the server says of an address that is none", () =>
+test("3PID-01 InteractiveAuth fails with the error of the server for an invalid e-mail address", () =>
   withServer(settings(`${EMAIL}+${DUMMY}`), async (server) => {
-    const asked = {};
-    const options = { ...withEmail(asked), inputs: { emailAddress: "alice at example" } };
+    const request = {};
+    const options = { ...withEmail(request), inputs: { emailAddress: "alice at example" } };
     const signUp = new SignUp(server, "alice", { [EMAIL]: () => {} }, options);
-    asked.signUp = signUp;
+    request.signUp = signUp;
     await assert.rejects(signUp.auth.attemptAuth(), { errcode: "M_INVALID_PARAM", httpStatus: 400 });
   }),
 );
 
 test(
-  "3PID-40 a code goes to submit_url, a wrong one first, and both spellings of the credentials register",
+  "3PID-40 submit_url rejects a wrong code and accepts the right one, and both spellings of the credentials register",
   () =>
     withServer(settings(MSISDN), async (server) => {
-      const shown = [];
+      const msisdns = [];
       const signUp = new SignUp(
         server,
         "bob",
@@ -163,33 +172,33 @@ test(
             const secret = auth.getClientSecret();
             const { country, phone_number: number, msisdn } = PHONE;
             const link = nextLink(secret, auth.getSessionId());
-            const asked = await client.requestRegisterMsisdnToken(country, number, secret, 1, link);
-            shown.push(asked.msisdn);
+            const response = await client.requestRegisterMsisdnToken(country, number, secret, 1, link);
+            msisdns.push(response.msisdn);
             const code = extractCode(await waitForMessage(server, `+${msisdn}`));
             const submit = (code) =>
-              client.submitMsisdnTokenOtherUrl(asked.submit_url, asked.sid, secret, code);
+              client.submitMsisdnTokenOtherUrl(response.submit_url, response.sid, secret, code);
             await assert.rejects(submit(wrongCode(code)), { httpStatus: 400 });
             assert.deepEqual(await submit(code), { success: true });
-            await auth.submitAuthDict(credentials(MSISDN, asked.sid, secret));
+            await auth.submitAuthDict(credentials(MSISDN, response.sid, secret));
           },
         },
         { inputs: PHONE_INPUTS },
       );
       await signUp.complete("@bob:localhost");
-      assert.deepEqual(shown, [PHONE.msisdn]);
+      assert.deepEqual(msisdns, [PHONE.msisdn]);
     }),
 );
 
-test("UIA-50 InteractiveAuth proves an address and a number in one flow", () =>
+test("UIA-50 InteractiveAuth validates an e-mail address and a phone number in one flow", () =>
   withServer(settings(`${EMAIL}+${MSISDN}`), async (server) => {
-    const asked = {};
+    const request = {};
     const confirmed = {};
     const signUp = new SignUp(
       server,
       "carol",
       {
         [EMAIL]: async ({ auth }) => {
-          if (asked.answer) confirmed.once ??= await confirm(server, "alice@example.org");
+          if (request.response) confirmed.once ??= await confirm(server, "alice@example.org");
           await auth.poll();
         },
         [MSISDN]: async ({ auth, client }) => {
@@ -201,9 +210,9 @@ test("UIA-50 InteractiveAuth proves an address and a number in one flow", () =>
           await auth.submitAuthDict(credentials(MSISDN, sid, secret));
         },
       },
-      { ...withEmail(asked), inputs: { emailAddress: ADDRESS, ...PHONE_INPUTS } },
+      { ...withEmail(request), inputs: { emailAddress: ADDRESS, ...PHONE_INPUTS } },
     );
-    asked.signUp = signUp;
+    request.signUp = signUp;
     await signUp.complete("@carol:localhost");
   }),
 );
