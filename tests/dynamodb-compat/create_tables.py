@@ -1,8 +1,8 @@
-"""Creates the template's tables in a DynamoDB, and verifies a sender with an SES if there is one.
+"""Creates the tables of template.yaml in a DynamoDB and, if an SES is given, verifies a sender address there.
 
     create_tables.py DYNAMODB-URL PREFIX [SES-URL SENDER]
 
-By boto3 and from the template's own properties, so that whoever creates them judges those too.
+The properties are passed from the template to boto3 unchanged, so that the engine validates them too.
 """
 
 import sys
@@ -12,16 +12,16 @@ import boto3
 import yaml
 
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
-# What CloudFormation sets up in other calls than CreateTable.
+# Properties that CloudFormation sets with other API calls than CreateTable.
 NOT_IN_CREATE_TABLE = {"PointInTimeRecoverySpecification", "TimeToLiveSpecification", "DeletionProtectionEnabled"}
 
 
 class Loader(yaml.SafeLoader):
-    """Reads CloudFormation's short forms as what they stand before."""
+    """A YAML loader that replaces CloudFormation's intrinsic functions by their arguments."""
 
 
-def short_form(loader, _suffix, node):
-    """The text, list or map behind a `!Sub`, `!Ref` or the like."""
+def construct_argument(loader, _suffix, node):
+    """Returns the string, list or map after a tag such as `!Sub` or `!Ref`."""
     if isinstance(node, yaml.ScalarNode):
         return loader.construct_scalar(node)
     if isinstance(node, yaml.SequenceNode):
@@ -29,11 +29,11 @@ def short_form(loader, _suffix, node):
     return loader.construct_mapping(node, deep=True)
 
 
-Loader.add_multi_constructor("!", short_form)
+Loader.add_multi_constructor("!", construct_argument)
 
 
 def client(service, url):
-    """A client of `service` at `url`, with the names that the local house uses."""
+    """Returns a client of `service` at `url`, with the region and credentials that gatehouse-local uses."""
     return boto3.client(
         service,
         endpoint_url=url,
@@ -44,14 +44,14 @@ def client(service, url):
 
 
 def create(dynamodb, prefix):
-    """Creates every table, and switches on its time to live."""
+    """Creates every table, enables its time to live and returns the number of tables."""
     resources = yaml.load(TEMPLATE.read_text(encoding="utf-8"), Loader)["Resources"].values()
     tables = [table["Properties"] for table in resources if table["Type"] == "AWS::DynamoDB::Table"]
     for table in tables:
         name = table["TableName"].replace("${AWS::StackName}", prefix)
         definition = {key: value for key, value in table.items() if key not in NOT_IN_CREATE_TABLE}
         if stream := definition.get("StreamSpecification"):
-            # In CloudFormation to name the view is to want the stream.
+            # CloudFormation has no StreamEnabled: a StreamSpecification implies it.
             definition["StreamSpecification"] = {"StreamEnabled": True, **stream}
         dynamodb.create_table(**{**definition, "TableName": name})
         if time_to_live := table.get("TimeToLiveSpecification"):
@@ -60,7 +60,7 @@ def create(dynamodb, prefix):
 
 
 def main(dynamodb_url, prefix, ses_url=None, sender=None):
-    """Does what the command line says."""
+    """Runs the command line."""
     print(f"{create(client('dynamodb', dynamodb_url), prefix)} tables")
     if ses_url:
         client("ses", ses_url).verify_email_identity(EmailAddress=sender)

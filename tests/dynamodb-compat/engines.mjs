@@ -1,4 +1,4 @@
-// The services of others, each a process on a port of its own for the time of a test.
+// Starts DynamoDB Local and moto, each as a process on a free port for one test.
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
@@ -24,7 +24,7 @@ async function freePort() {
   return port;
 }
 
-/** Runs a service for the time of `use`, which is told its address. */
+/** Starts a service, passes its address to `use` and stops it. */
 async function withService(command, args, directory, use) {
   const port = await freePort();
   const child = spawn(command, [...args, String(port)], {
@@ -37,7 +37,7 @@ async function withService(command, args, directory, use) {
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (child.output += text));
   const address = `127.0.0.1:${port}`;
   try {
-    await eventually(`answer of ${command}: ${child.output}`, async () => {
+    await eventually(`response from ${command}: ${child.output}`, async () => {
       assert.equal(child.exitCode, null, child.output);
       return fetch(`http://${address}/`).catch(() => null);
     });
@@ -48,19 +48,19 @@ async function withService(command, args, directory, use) {
   }
 }
 
-/** AWS's DynamoDB Local. It has to be told to have one set of tables for all callers. */
+/** Starts AWS's DynamoDB Local. Without `-sharedDb` it would keep separate tables for each access key and region. */
 export function withDynamoDbLocal(use) {
   const args = ["-Djava.library.path=./DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar"];
   const options = ["-inMemory", "-sharedDb", "-disableTelemetry", "-port"];
   return withService("java", [...args, ...options], `${ENGINES_DIR}/dynamodb-local`, use);
 }
 
-/** moto, with every service on one port. */
+/** Starts moto, which serves all AWS APIs on one port. */
 export function withMoto(use) {
   return withService(`${ENGINES_DIR}/python/bin/moto_server`, ["--host", "127.0.0.1", "--port"], ENGINES_DIR, use);
 }
 
-/** Creates the template's tables there and verifies the sender, if there is an SES. */
+/** Creates the tables of template.yaml and, if arguments for SES are given, verifies the sender address there. */
 export async function createTables(dynamodb, prefix, ...ses) {
   const args = [tables, `http://${dynamodb}`, prefix, ...ses];
   const env = { PATH: process.env.PATH, PYTHONDONTWRITEBYTECODE: "1", AWS_EC2_METADATA_DISABLED: "true" };

@@ -1,4 +1,4 @@
-// The walk, past the services of others.
+// Runs the scenario against other implementations of the AWS APIs.
 
 import assert from "node:assert/strict";
 
@@ -11,18 +11,18 @@ import { createTables, withDynamoDbLocal, withMoto } from "./engines.mjs";
 const PREFIX = "compat";
 const settings = { ...SETTINGS, GATEHOUSE_TABLES: PREFIX };
 
-/** Nobody reads a stream there: a minute passes, and the schedule sends. */
+/** Waits for a message that the schedule of `deliver` sends: nothing reads the table streams of these engines. */
 const bySchedule = (server) => async (to, count) => {
   await server.advance(60);
   return waitForMessage(server, to, count);
 };
 
-/** Walks over tables elsewhere. */
+/** Runs the scenario with the tables in this DynamoDB. */
 const runOver = (dynamodb, options) =>
   withServer(settings, (server) => runScenario(server, bySchedule(server), options), ["--dynamodb", dynamodb]);
 
 test(
-  "DynamoDB Local creates the template's tables and takes every call, delivery by the schedule alone",
+  "DynamoDB Local creates the tables of template.yaml and accepts every call; only the schedule delivers",
   () =>
     withDynamoDbLocal(async (dynamodb) => {
       assert.equal(await createTables(dynamodb, PREFIX), "5 tables");
@@ -30,18 +30,18 @@ test(
     }),
 );
 
-// It judges a condition and writes in two steps, with nothing that keeps other callers out between them.
-test("moto's DynamoDB creates the template's tables and takes every call, one after the other", () =>
+// moto checks a condition and writes in two steps that are not atomic, so it cannot be tested with concurrent requests.
+test("moto's DynamoDB creates the tables of template.yaml and accepts every call, one at a time", () =>
   withMoto(async (dynamodb) => {
     assert.equal(await createTables(dynamodb, PREFIX), "5 tables");
     await runOver(dynamodb, { concurrent: false });
   }),
 );
 
-/** What moto was sent: the forms of the calls to SES and SNS. */
+/** Returns the form parameters of all requests to SES and SNS that moto has recorded. */
 async function recordedForms(moto) {
   const recording = await fetch(`http://${moto}/moto-api/recorder/download-recording`);
-  // Before the first call there is no file, and it fails over that.
+  // Before the first request the recording does not exist, and moto responds with an error.
   if (!recording.ok) return [];
   const calls = (await recording.text())
     .split("\n")
@@ -53,13 +53,13 @@ async function recordedForms(moto) {
   });
 }
 
-/** What moto made of them. */
+/** Returns the mails and text messages that moto has stored. */
 async function motoData(moto) {
   const { ses, sns } = await (await fetch(`http://${moto}/moto-api/data.json`)).json();
   return { mails: ses.Message, texts: sns.SMS };
 }
 
-/** The messages as the walk wants them, from what moto took and what it was sent. */
+/** Waits for a message in the requests that moto has recorded. */
 const fromMoto = (moto) => async (to, count) => {
   const sent = await eventually(`message ${count} to ${to}`, async () => {
     const all = (await recordedForms(moto)).filter((form) =>
@@ -70,7 +70,7 @@ const fromMoto = (moto) => async (to, count) => {
   return { form: sent, text: sent.get("Message") ?? sent.get("Message.Body.Text.Data") };
 };
 
-test("moto's SES and SNS take the mails and text messages with all that belongs to them", () =>
+test("moto's SES and SNS accept the mails and text messages with all their parameters", () =>
   withMoto(async (moto) => {
     const sender = MESSAGE_SETTINGS.GATEHOUSE_MAIL_FROM.match(/<(.*)>/)[1];
     await createTables(moto, "unused", `http://${moto}`, sender);
@@ -81,10 +81,10 @@ test("moto's SES and SNS take the mails and text messages with all that belongs 
     const { mails, texts } = await motoData(moto);
 
     const { form: mail } = sent.mail;
-    const kept = mails.find(({ destinations }) => JSON.stringify(destinations).includes("alice@example.org"));
-    assert.equal(kept.source, `"example.org accounts" <${sender}>`);
-    assert.equal(kept.subject, mail.get("Message.Subject.Data"));
-    assert.equal(kept.body, mail.get("Message.Body.Html.Data"));
+    const stored = mails.find(({ destinations }) => JSON.stringify(destinations).includes("alice@example.org"));
+    assert.equal(stored.source, `"example.org accounts" <${sender}>`);
+    assert.equal(stored.subject, mail.get("Message.Subject.Data"));
+    assert.equal(stored.body, mail.get("Message.Body.Html.Data"));
     for (const part of ["Subject", "Body.Html", "Body.Text"]) {
       assert.equal(mail.get(`Message.${part}.Charset`), "UTF-8");
       assert.ok(mail.get(`Message.${part}.Data`), part);

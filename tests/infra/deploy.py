@@ -1,4 +1,4 @@
-"""Deploys the transform template to moto's CloudFormation and compares the tables with the embedded engine's.
+"""Deploys the transformed template to moto's CloudFormation and compares the tables with the embedded DynamoDB's.
 
     deploy.py GATEHOUSE-LOCAL
 """
@@ -19,9 +19,9 @@ import boto3
 from template import CODE, of_type, transform
 
 REGION = "eu-central-1"
-# moto gives an API no methods from a document, and so refuses to deploy it.
+# moto does not create the methods of an API from its OpenAPI document, and cannot deploy an API without methods.
 UNSUPPORTED_BY_MOTO = ("AWS::ApiGateway::Deployment", "AWS::ApiGateway::Stage", "AWS::ApiGateway::BasePathMapping")
-# Nothing optional, and everything of which moto knows the resources.
+# The stacks to deploy: one without optional parameters, and one with all whose resources moto supports.
 STACKS = {
     "plain": {},
     "all": {
@@ -40,7 +40,7 @@ STACKS = {
 
 @contextmanager
 def process(*command):
-    """Runs a program for a while."""
+    """Runs a program during a `with` statement."""
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         yield running
@@ -51,7 +51,7 @@ def process(*command):
 
 @contextmanager
 def moto():
-    """All of AWS, on one port."""
+    """Runs moto, which serves all AWS APIs on one port, and yields its URL."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
@@ -66,8 +66,8 @@ def moto():
 
 
 @contextmanager
-def engine(program):
-    """The embedded DynamoDB, with the tables that the service makes there; its address and their prefix."""
+def embedded_dynamodb(program):
+    """Runs the embedded DynamoDB with its tables, and yields its URL and the prefix of the table names."""
     with process(program, "services", "--dynamodb-port", "0", "--messages-port", "0") as services:
         variables = {}
         while not {"AWS_ENDPOINT_URL_DYNAMODB", "GATEHOUSE_TABLES"} <= variables.keys():
@@ -77,14 +77,14 @@ def engine(program):
 
 
 def client(service, url, region=REGION):
-    """A client with the names that the local house uses."""
+    """Returns a boto3 client with the credentials that gatehouse-local uses."""
     return boto3.client(
         service, endpoint_url=url, region_name=region, aws_access_key_id="admin", aws_secret_access_key="local"
     )
 
 
 def upload(url, stack):
-    """Puts code and template where CloudFormation finds them; the latter is too large to be sent along."""
+    """Uploads code and template to S3. The template is too large to be sent inline to the CloudFormation API."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as code:
         code.writestr("bootstrap", "")
@@ -95,7 +95,7 @@ def upload(url, stack):
 
 
 def deploy(url, name, parameters):
-    """Makes a stack and returns its outputs."""
+    """Creates a stack and returns its outputs."""
     cloudformation = client("cloudformation", url)
     given = {"ServerName": "example.org", "RegistrationFlows": "m.login.registration_token+m.login.dummy", **parameters}
     cloudformation.create_stack(
@@ -104,73 +104,73 @@ def deploy(url, name, parameters):
         Capabilities=["CAPABILITY_IAM"],
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
     )
-    made = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
-    assert made["StackStatus"] == "CREATE_COMPLETE", made
-    return {output["OutputKey"]: output["OutputValue"] for output in made.get("Outputs", [])}
+    created = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+    assert created["StackStatus"] == "CREATE_COMPLETE", created
+    return {output["OutputKey"]: output["OutputValue"] for output in created.get("Outputs", [])}
 
 
-def table(tables, name):
-    """What a table is, as far as a program that uses it can tell."""
-    it = tables.describe_table(TableName=name)["Table"]
-    indexes = it.get("GlobalSecondaryIndexes", [])
+def describe_table(dynamodb, name):
+    """Returns the properties of a table that its users can observe."""
+    table = dynamodb.describe_table(TableName=name)["Table"]
+    indexes = table.get("GlobalSecondaryIndexes", [])
     return {
-        "attributes": sorted((one["AttributeName"], one["AttributeType"]) for one in it["AttributeDefinitions"]),
-        "keys": it["KeySchema"],
+        "attributes": sorted((one["AttributeName"], one["AttributeType"]) for one in table["AttributeDefinitions"]),
+        "keys": table["KeySchema"],
         "indexes": [(one["IndexName"], one["KeySchema"], one["Projection"]["ProjectionType"]) for one in indexes],
-        "stream": it.get("StreamSpecification"),
+        "stream": table.get("StreamSpecification"),
     }
 
 
-def compare_tables(aws, dynamodb, stack, written, prefix):
-    """The stack's tables are the embedded engine's."""
-    theirs, ours = client("dynamodb", aws), client("dynamodb", dynamodb, "us-east-1")
-    suffixes = [it["Properties"]["TableName"]["Fn::Sub"].removeprefix("${AWS::StackName}") for it in written]
-    here = ours.list_tables()["TableNames"]
+def compare_tables(aws, dynamodb, stack, resources, prefix):
+    """Asserts that the stack has the same tables as the embedded DynamoDB."""
+    deployed, embedded = client("dynamodb", aws), client("dynamodb", dynamodb, "us-east-1")
+    suffixes = [it["Properties"]["TableName"]["Fn::Sub"].removeprefix("${AWS::StackName}") for it in resources]
+    here = embedded.list_tables()["TableNames"]
     assert sorted(prefix + suffix for suffix in suffixes) == sorted(here), here
-    for suffix, it in zip(suffixes, written):
-        there, here = table(theirs, stack + suffix), table(ours, prefix + suffix)
-        assert there == here, f"{suffix}: {there} on AWS, {here} here"
-        # moto's CloudFormation does not set this up.
+    for suffix, it in zip(suffixes, resources):
+        there, here = describe_table(deployed, stack + suffix), describe_table(embedded, prefix + suffix)
+        assert there == here, f"{suffix}: {there} in the stack, {here} in the embedded DynamoDB"
+        # moto's CloudFormation ignores the time to live, so the embedded DynamoDB is compared with the template.
         expiry = it["Properties"].get("TimeToLiveSpecification", {}).get("AttributeName")
-        here = ours.describe_time_to_live(TableName=prefix + suffix)["TimeToLiveDescription"].get("AttributeName")
-        assert expiry == here, f"{suffix}: rows expire by {expiry} on AWS, by {here} here"
-    assert theirs.describe_table(TableName=f"{stack}-accounts")["Table"]["DeletionProtectionEnabled"]
+        here = embedded.describe_time_to_live(TableName=prefix + suffix)["TimeToLiveDescription"].get("AttributeName")
+        assert expiry == here, f"{suffix}: items expire by {expiry} in the template, by {here} in the embedded DynamoDB"
+    assert deployed.describe_table(TableName=f"{stack}-accounts")["Table"]["DeletionProtectionEnabled"]
     return len(suffixes)
 
 
 def check_functions(aws, name, count):
-    """Every function is there with its settings, and the sending one is fed by the stream."""
+    """Asserts that every function exists with its settings, and that the outbox stream invokes `deliver`."""
     functions = client("lambda", aws)
     pages = functions.get_paginator("list_functions").paginate()
     found = [one for page in pages for one in page["Functions"] if one["FunctionName"].startswith(f"{name}-")]
-    assert len(found) == count, f"{len(found)} functions"
+    assert len(found) == count, f"{len(found)} functions instead of {count}"
     for one in found:
         variables = one["Environment"]["Variables"]
         assert variables["GATEHOUSE_TABLES"] == name and variables["GATEHOUSE_SERVER_NAME"] == "example.org", variables
         size = sum(len(key) + len(str(value)) for key, value in variables.items())
         assert size < 3072, f"{size} bytes of 4,096 in the environment of {one['FunctionName']}"
-    feeds = functions.list_event_source_mappings()["EventSourceMappings"]
-    mine = [feed for feed in feeds if f"/{name}-outbox/" in feed["EventSourceArn"]]
-    assert len(mine) == 1 and mine[0]["BatchSize"] == 10, feeds
+    mappings = functions.list_event_source_mappings()["EventSourceMappings"]
+    outbox = [mapping for mapping in mappings if f"/{name}-outbox/" in mapping["EventSourceArn"]]
+    assert len(outbox) == 1 and outbox[0]["BatchSize"] == 10, mappings
     return len(found)
 
 
 def main(program):
-    """Does what the command line says."""
+    """Runs the command line."""
     stack = transform()
     stack["Resources"] = {name: it for name, it in stack["Resources"].items() if it["Type"] not in UNSUPPORTED_BY_MOTO}
-    # It does not know the resources that the others are about.
+    # The other outputs refer to resources that moto does not support.
     stack["Outputs"] = {key: stack["Outputs"][key] for key in ("ApiUrl", "Tables")}
     functions = len(of_type(stack, "AWS::Lambda::Function"))
-    written = of_type(stack, "AWS::DynamoDB::Table").values()
-    with moto() as aws, engine(program) as (dynamodb, prefix):
+    tables = of_type(stack, "AWS::DynamoDB::Table").values()
+    with moto() as aws, embedded_dynamodb(program) as (dynamodb, prefix):
         upload(aws, stack)
         for name, parameters in STACKS.items():
             outputs = deploy(aws, name, parameters)
             assert ("https://matrix.example.org" == outputs["ApiUrl"]) == bool(parameters), outputs
-            tables = compare_tables(aws, dynamodb, name, written, prefix)
+            count = compare_tables(aws, dynamodb, name, tables, prefix)
             found = check_functions(aws, name, functions)
-            print(f"{name}: {tables} tables as the engine has them, {found} functions")
+            print(f"{name}: {count} tables equal to those of the embedded DynamoDB, {found} functions")
 
 
 main(*sys.argv[1:])

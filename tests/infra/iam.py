@@ -1,44 +1,45 @@
-"""Who may do what in the stack: roles, the policies of resources, and that nothing is public."""
+"""Checks the IAM roles and resource policies of the stack."""
 
 import json
 
 from template import SOURCE, logical_id, of_type, routes
 
-# What the transform gives by itself. Each is a policy of AWS's own and reaches every resource of its kind.
+# The AWS managed policies that the SAM transform attaches, each with the reason. They are not limited to resources of
+# the stack.
 MANAGED_POLICIES = {
-    "service-role/AWSLambdaBasicExecutionRole": "log lines; the role of a function that is not yet there cannot name its streams",
-    "AWSXrayWriteOnlyAccess": "traces, which have no ARN",
-    "service-role/AWSLambdaDynamoDBExecutionRole": "the event source mapping reads the outbox's stream",
+    "service-role/AWSLambdaBasicExecutionRole": "writing logs; the role is created before the function, so it cannot name its log streams",
+    "AWSXrayWriteOnlyAccess": "sending traces, which have no ARN",
+    "service-role/AWSLambdaDynamoDBExecutionRole": "the event source mapping reads the stream of the outbox table",
 }
 COMMON_POLICIES = {"service-role/AWSLambdaBasicExecutionRole", "AWSXrayWriteOnlyAccess"}
-# Rows and no tables; no Scan either, and nothing in batches that is written.
+# Actions on items only, not on tables; without Scan and BatchWriteItem.
 ITEM_ACTIONS = {
     f"dynamodb:{action}Item" for action in ("BatchGet", "ConditionCheck", "Delete", "Get", "Put", "Update")
 } | {"dynamodb:Query"}
-# What a function may do beside its tables, to which resource of the stack or to which of the wide ones below.
+# The other permitted actions, each with its resource in the stack, or "broad" for one of BROAD_RESOURCES.
 OTHER_ACTIONS = {
     "secretsmanager:GetSecretValue": "KeyRing",
     "sqs:SendMessage": "DeadLetters",
     "ses:SendEmail": "broad",
     "sns:Publish": "broad",
 }
-# The resources that are not one of the stack's, each with its reason.
+# The permitted resources that do not belong to the stack, each with the reason.
 BROAD_RESOURCES = {
-    "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:configuration-set/${Name}": "one, but not always the stack's own",
-    "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:identity/*": "sender, its domain, in the sandbox the recipient",
-    "all but arn:${AWS::Partition}:sns:*:*:*": "phone numbers, which have no ARN",
+    "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:configuration-set/${Name}": "a single configuration set, which may belong to another stack",
+    "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:identity/*": "the sender address, its domain and, in the SES sandbox, the recipient",
+    "all but arn:${AWS::Partition}:sns:*:*:*": "phone numbers, which have no ARN; all topics are excluded",
 }
-# A function's resource policy may have so many bytes.
+# Lambda's limit for the resource policy of a function.
 MAX_RESOURCE_POLICY_BYTES = 20_480
 
 
 def elements(value):
-    """A list, or what stands for a list of one."""
+    """Returns a list; IAM allows a single value instead of a list of one."""
     return value if isinstance(value, list) else [value]
 
 
 def statement_resources(statement):
-    """What a statement is about: logical ids, and the wide resources as BROAD_RESOURCES writes them."""
+    """Yields the resources of a statement: logical IDs, or other resources in the notation of BROAD_RESOURCES."""
     for resource in elements(statement.get("Resource", [])):
         pattern = resource.get("Fn::Sub") if isinstance(resource, dict) else resource
         yield logical_id(resource) or (pattern[0] if isinstance(pattern, list) else pattern)
@@ -47,32 +48,32 @@ def statement_resources(statement):
 
 
 def check_statement(statement, tables):
-    """What is wrong with one statement of a function's role."""
+    """Yields the problems of one statement in the role of a function."""
     if statement["Effect"] != "Allow" or "NotAction" in statement or "Condition" in statement:
-        yield f"is not understood: {statement}"
+        yield f"has a statement that this check does not support: {statement}"
     for action in elements(statement["Action"]):
         for resource in statement_resources(statement):
             if action in ITEM_ACTIONS and resource in tables:
                 continue
             if OTHER_ACTIONS.get(action) == resource or (OTHER_ACTIONS.get(action) == "broad" and resource in BROAD_RESOURCES):
                 continue
-            yield f"may {action} on {resource}"
+            yield f"must not have {action} on {resource}"
 
 
 def check_roles(stack):
-    """Each function has a role of its own that holds its policy in template.yaml and what SAM adds, no more."""
+    """Each function must have a role of its own with its policy from template.yaml and what SAM adds, and nothing else."""
     roles = of_type(stack, "AWS::IAM::Role")
     tables = of_type(stack, "AWS::DynamoDB::Table")
-    worker = {"Deliver": {"service-role/AWSLambdaDynamoDBExecutionRole"}}
+    additional = {"Deliver": {"service-role/AWSLambdaDynamoDBExecutionRole"}}
     for function, it in of_type(stack, "AWS::Lambda::Function").items():
         if logical_id(it["Properties"]["Role"]) != f"{function}Role":
-            yield f"{function} has the role of another"
+            yield f"{function} uses the role of another function"
             continue
         role = roles.pop(f"{function}Role")["Properties"]
         if role["AssumeRolePolicyDocument"]["Statement"][0]["Principal"] != {"Service": ["lambda.amazonaws.com"]}:
-            yield f"the role of {function} is not for Lambda alone"
+            yield f"the role of {function} can be assumed by others than Lambda"
         managed = {arn.split(":policy/")[1] for arn in role["ManagedPolicyArns"]}
-        if managed != COMMON_POLICIES | worker.get(function, set()):
+        if managed != COMMON_POLICIES | additional.get(function, set()):
             yield f"{function} has the managed policies {sorted(managed)}"
         given = [one for policy in role.get("Policies", []) for one in policy["PolicyDocument"]["Statement"]]
         for problem in (problem for statement in given for problem in check_statement(statement, tables)):
@@ -81,25 +82,25 @@ def check_roles(stack):
         written = [one for policy in properties.get("Policies", []) for one in policy["Statement"]]
         added = [one for one in given if one not in written]
         if [one for one in written if one not in given]:
-            yield f"{function} lost a statement"
+            yield f"the role of {function} lacks a statement of template.yaml"
         if added and not (function == "Deliver" and all(one["Action"] == "sqs:SendMessage" for one in added)):
-            yield f"SAM gave {function} {added}"
+            yield f"SAM added statements to the role of {function}: {added}"
     if list(roles) != ["ApiLogRoleMade"]:
-        yield f"there are other roles: {list(roles)}"
+        yield f"unexpected roles: {list(roles)}"
 
 
 def check_key_ring(stack):
-    """Whoever is told where the keys are may read them, and nobody else."""
+    """A function may read the key ring if and only if its environment has the ARN of the key ring."""
     for function, it in of_type(stack, "AWS::Lambda::Function").items():
-        told = it["Properties"]["Environment"]["Variables"]["GATEHOUSE_SECRET_ARN"]["Fn::If"][1]
+        arn = it["Properties"]["Environment"]["Variables"]["GATEHOUSE_SECRET_ARN"]["Fn::If"][1]
         policies = of_type(stack, "AWS::IAM::Role")[f"{function}Role"]["Properties"].get("Policies", [])
         reads = "secretsmanager:GetSecretValue" in json.dumps(policies)
-        if (logical_id(told) == "KeyRing") != reads:
-            yield f"{function} is told of the keys as {told} and {'may' if reads else 'may not'} read them"
+        if (logical_id(arn) == "KeyRing") != reads:
+            yield f"{function} has GATEHOUSE_SECRET_ARN {arn} and {'may' if reads else 'must not'} read the key ring"
 
 
 def route_functions():
-    """The function behind each method of each path."""
+    """Yields each method and path with the function that serves it."""
     for path, methods in routes().items():
         for method, operation in methods.items():
             integration = operation["x-amazon-apigateway-integration"]
@@ -109,7 +110,7 @@ def route_functions():
 
 
 def permission_size(permission):
-    """About what a permission becomes in a function's resource policy."""
+    """Estimates the bytes that a permission takes in the resource policy of its function."""
     text = json.dumps(
         {
             "Sid": "gatehouse-production-" + permission["FunctionName"]["Ref"] + "Permission-0123456789ABCDEF",
@@ -124,42 +125,42 @@ def permission_size(permission):
 
 
 def check_permissions(stack):
-    """Whatever a route or an event leads to may be called, by that alone, within the limit of a policy."""
+    """Only API Gateway, or the schedule for `deliver`, may invoke a function, and its resource policy must fit the limit."""
     callers, sizes = {}, {}
     for name, it in of_type(stack, "AWS::Lambda::Permission").items():
         permission = it["Properties"]
         function, source = logical_id(permission["FunctionName"]), permission.get("SourceArn", "")
         callers.setdefault(function, []).append(permission["Principal"])
         sizes[function] = sizes.get(function, 100) + permission_size({**permission, "FunctionName": {"Ref": function}})
-        ours = logical_id(source) == "DeliverEachMinute" or source.get("Fn::Sub", "").endswith(":${Api}/*")
-        if permission["Action"] != "lambda:InvokeFunction" or not ours:
-            yield f"{name} lets others in"
+        is_expected = logical_id(source) == "DeliverEachMinute" or source.get("Fn::Sub", "").endswith(":${Api}/*")
+        if permission["Action"] != "lambda:InvokeFunction" or not is_expected:
+            yield f"{name} permits more than lambda:InvokeFunction from the API or the schedule"
     for function in of_type(stack, "AWS::Lambda::Function"):
         caller = "events.amazonaws.com" if function == "Deliver" else "apigateway.amazonaws.com"
         if callers.get(function) != [caller]:
-            yield f"{function} can be called by {callers.get(function)}"
+            yield f"{function} can be invoked by {callers.get(function)} instead of {caller}"
     for route, function in route_functions():
         if "apigateway.amazonaws.com" not in callers.get(function, []):
-            yield f"{route}: the gateway may not call {function}"
+            yield f"{route}: API Gateway must have permission to invoke {function}"
     largest = max(sizes.values())
     print(f"largest resource policy: about {largest:,} bytes of {MAX_RESOURCE_POLICY_BYTES:,}")
     if largest > MAX_RESOURCE_POLICY_BYTES:
-        yield f"a resource policy of about {largest} bytes"
+        yield f"a resource policy has about {largest} bytes, {MAX_RESOURCE_POLICY_BYTES} are allowed"
 
 
 def check_public(stack):
-    """No resource is open to everybody but the API itself."""
+    """Only the API may be public."""
     for kind in ("AWS::Lambda::Url", "AWS::Lambda::LayerVersionPermission", "AWS::S3::Bucket", "AWS::SNS::TopicPolicy"):
-        yield from (f"{name}: a {kind} has no place here" for name in of_type(stack, kind))
+        yield from (f"{name}: resources of the type {kind} are not allowed" for name in of_type(stack, kind))
     for name, it in of_type(stack, "AWS::SQS::QueuePolicy").items():
         for statement in it["Properties"]["PolicyDocument"]["Statement"]:
             if statement["Principal"] != {"Service": "events.amazonaws.com"} or "Condition" not in statement:
-                yield f"{name} lets others in"
+                yield f"{name} permits other principals than events.amazonaws.com, or has no condition"
     if '"Principal": "*"' in json.dumps(stack, default=str) or '"AWS": "*"' in json.dumps(stack, default=str):
-        yield "somebody is everybody"
+        yield "a policy has the principal `*`"
 
 
 def check(stack):
-    """Everything that is wrong."""
+    """Yields all problems."""
     for check_part in (check_roles, check_key_ring, check_permissions, check_public):
         yield from check_part(stack)

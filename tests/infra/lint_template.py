@@ -1,4 +1,4 @@
-"""Judges the CloudFormation that comes out of template.yaml: who may do what, limits, what is kept and shown."""
+"""Lints the transformed template.yaml and samconfig.toml: permissions, AWS limits, retention, logging, parameters."""
 
 import sys
 
@@ -8,9 +8,9 @@ import samconfig
 from template import transform
 
 stack = transform()
-found = [*iam.check(stack), *resources.check(stack), *samconfig.check(stack)]
-for reason in (*iam.MANAGED_POLICIES.items(), *iam.BROAD_RESOURCES.items()):
-    print("broad permission:", ": ".join(reason))
-for problem in found:
+problems = [*iam.check(stack), *resources.check(stack), *samconfig.check(stack)]
+for permission_and_reason in (*iam.MANAGED_POLICIES.items(), *iam.BROAD_RESOURCES.items()):
+    print("broad permission:", ": ".join(permission_and_reason))
+for problem in problems:
     print("FAIL ", problem)
-sys.exit(bool(found))
+sys.exit(bool(problems))

@@ -1,4 +1,4 @@
-"""template.yaml, and the CloudFormation that AWS's own transform makes of it."""
+"""template.yaml, and the CloudFormation template that AWS's SAM transform makes of it."""
 
 import logging
 import os
@@ -6,7 +6,7 @@ import re
 from copy import deepcopy
 from pathlib import Path
 
-# The transform asks for a region, and for nothing else of AWS.
+# The transform needs a region, but no credentials and no connection to AWS.
 os.environ["AWS_DEFAULT_REGION"] = "eu-central-1"
 
 import boto3
@@ -16,12 +16,12 @@ from samtranslator.yaml_helper import yaml_parse
 
 ROOT = Path(__file__).parents[2]
 SOURCE = yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))
-# Where `sam package` would have put the code.
+# The S3 location that `sam package` would have inserted.
 CODE = {"Bucket": "code", "Key": "bootstrap.zip"}
 
 
 def transform():
-    """What CloudFormation gets."""
+    """Returns the template that CloudFormation receives."""
     logging.getLogger("samtranslator").setLevel(logging.ERROR)
     template = deepcopy(SOURCE)
     for resource in template["Resources"].values():
@@ -32,17 +32,17 @@ def transform():
 
 
 def of_type(template, kind):
-    """The resources of a type, by logical id."""
+    """Returns the resources of a type by their logical IDs."""
     return {name: it for name, it in template["Resources"].items() if it["Type"] == kind}
 
 
 def routes():
-    """Every path of the API with its methods, as the template writes them."""
+    """Returns the paths of the API with their methods, as in template.yaml."""
     return SOURCE["Resources"]["Api"]["Properties"]["DefinitionBody"]["paths"]
 
 
 def logical_id(value):
-    """The logical id that an intrinsic function refers to, if it refers to one and nothing more."""
+    """Returns the logical ID that an intrinsic function refers to, or None if it is not a plain reference."""
     if not isinstance(value, dict):
         return None
     if "Ref" in value:
