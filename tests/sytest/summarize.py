@@ -1,4 +1,4 @@
-"""Compares what sytest said with what sytest.txt expects: `summarize.py EXPECTED TAP FILE...`."""
+"""Compares the results of sytest with those that sytest.txt expects: `summarize.py EXPECTED TAP FILE...`."""
 
 import pathlib
 import re
@@ -9,7 +9,7 @@ RESULT = re.compile(r"^(ok|not ok) \d+ (.*?)(?: \(\d+ subtests\))?(?: # skip (.*
 
 
 def read_expected(path, files):
-    """The tests of these files by name: why each cannot pass, or None if it must."""
+    """Returns the tests of these files by name, each with the reason why it cannot pass, or None if it must pass."""
     expected, wanted = {}, False
     for line in pathlib.Path(path).read_text(encoding="utf-8").splitlines():
         if line.startswith("tests/"):
@@ -17,21 +17,21 @@ def read_expected(path, files):
         elif wanted and line and not line.startswith("#"):
             name, _, reason = line.removeprefix("- ").partition(" | ")
             if line.startswith("- ") != bool(reason):
-                sys.exit(f"{path}: a test that is left out has a reason, and no other has: {line}")
+                sys.exit(f"{path}: a line must have a reason behind ` | ` if and only if it begins with `- `: {line}")
             expected[name] = reason or None
     return expected
 
 
 def read_results(path):
-    """What became of each test: `passed`, `skipped` or `failed`; and what sytest said of it.
+    """Returns the outcome of each test (`passed`, `skipped` or `failed`) and the output of sytest for it.
 
-    A failure that the service logged is a test that failed, under its own words."""
+    An error in the log of gatehouse-local counts as a failed test with the log line as its name."""
     results, name = {}, None
     for line in pathlib.Path(path).read_text(encoding="utf-8").splitlines():
         if found := RESULT.match(line):
-            verdict, name, skipped = found.groups()
-            became = "skipped" if skipped else "passed" if verdict == "ok" else "failed"
-            results[name] = (became, [skipped] if skipped else [])
+            status, name, skipped = found.groups()
+            outcome = "skipped" if skipped else "passed" if status == "ok" else "failed"
+            results[name] = (outcome, [skipped] if skipped else [])
         elif line.startswith("#** gatehouse-local: "):
             results[line] = ("failed", [])
         elif name and line.startswith("# "):
@@ -40,26 +40,26 @@ def read_results(path):
 
 
 def main():
-    """Prints what is not as expected, and the counts."""
+    """Prints every listed test that must pass, every unexpected outcome and the totals."""
     expected_path, results_path, *files = sys.argv[1:]
     expected, results = read_expected(expected_path, files), read_results(results_path)
     passed = failed = 0
     for name in [*expected, *(name for name in results if name not in expected)]:
-        became, said = results.get(name, ("not run", []))
+        outcome, output = results.get(name, ("not run", []))
         if name not in expected:
-            fault = f"{became}, and not known"
+            problem = f"{outcome}, but not listed"
         elif expected[name] is None:
-            fault = None if became == "passed" else became
+            problem = None if outcome == "passed" else outcome
         else:
-            fault = "passes, though it was left out" if became == "passed" else None
-            if fault is None:
+            problem = "passed, but is listed with a reason why it cannot" if outcome == "passed" else None
+            if problem is None:
                 continue
-        passed, failed = passed + (not fault), failed + bool(fault)
-        print(f"FAIL  {name}: {fault}" if fault else f"ok    {name}")
-        if fault:
-            print("".join(f"      {line}\n" for line in said), end="")
-    left = sum(reason is not None for reason in expected.values())
-    print(f"{left} left out, each with its reason in {pathlib.Path(expected_path).name}")
+        passed, failed = passed + (not problem), failed + bool(problem)
+        print(f"FAIL  {name}: {problem}" if problem else f"ok    {name}")
+        if problem:
+            print("".join(f"      {line}\n" for line in output), end="")
+    excluded = sum(reason is not None for reason in expected.values())
+    print(f"{excluded} excluded, each with its reason in {pathlib.Path(expected_path).name}")
     print(f"{passed} passed, {failed} failed")
     sys.exit(bool(failed or not passed))
 

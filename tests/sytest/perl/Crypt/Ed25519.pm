@@ -1,5 +1,5 @@
-# Stands in for the CPAN module of this name, which Debian does not have, as far as sytest uses it: the same
-# keys and signatures, by CryptX.
+# A substitute for the CPAN module of this name, which Debian does not package. It has the functions that sytest uses and
+# makes the same keys and signatures with CryptX.
 
 package Crypt::Ed25519;
 

@@ -1,5 +1,5 @@
-# Stands in for the CPAN module of this name, which Debian does not have, as far as sytest uses it: an
-# IO::Async listener that hands each request to `on_request`.
+# A substitute for the CPAN module of this name, which Debian does not package. It has the methods that sytest uses: an
+# IO::Async listener that passes each request to `on_request`.
 
 package Net::Async::HTTP::Server;
 

@@ -1,4 +1,4 @@
-# One request to `Net::Async::HTTP::Server`, and its answer.
+# A request to `Net::Async::HTTP::Server`, and the response to it.
 
 package Net::Async::HTTP::Server::Request;
 
@@ -28,7 +28,7 @@ sub stream          { $_[0]{connection} }
 sub respond {
     my ( $self, $response ) = @_;
     $response->protocol('HTTP/1.1');
-    $response->message( $response->message || 'Answer' );
+    $response->message( $response->message || 'Response' );
     $response->content_length( length $response->content ) unless defined $response->content_length;
     $self->{connection}->write( $response->as_string("\r\n") );
     return;

@@ -1,5 +1,6 @@
-# A `gatehouse-local` for sytest, and what stands around one: the mails it sends go to sytest's mail server,
-# its question about a captcha to sytest's provider, and sytest's identity servers are at addresses it knows.
+# Runs `gatehouse-local` for sytest and connects it to sytest's mock servers: mails are forwarded to sytest's mail server
+# and captcha verification requests to sytest's captcha provider, and sytest's identity servers get ports that Gatehouse
+# trusts.
 
 package SyTest::Homeserver::Gatehouse;
 
@@ -18,13 +19,13 @@ use Net::Async::HTTP::Server;
 use SyTest::HTTPClient;
 use SyTest::Identity::Server;
 
-# How many identity servers sytest may start; each test that wants one starts one of its own.
+# The number of identity servers that sytest may start. Each test that needs one starts its own.
 use constant IDENTITY_SERVERS => 24;
 
-# Every port is held until all are known, so that none is given twice.
+# All ports are bound until the last one is known, so that no port is returned twice.
 sub free_ports {
     my ($count) = @_;
-    my @sockets = map { IO::Socket::IP->new( LocalHost => '127.0.0.1', Listen => 1 ) or die "no port: $@" } 1 .. $count;
+    my @sockets = map { IO::Socket::IP->new( LocalHost => '127.0.0.1', Listen => 1 ) or die "no free port: $@" } 1 .. $count;
     return map { $_->sockport } @sockets;
 }
 
@@ -32,17 +33,17 @@ my ( $port, $captcha_port, @identity_ports ) = free_ports( 2 + IDENTITY_SERVERS 
 my @ports_left = @identity_ports;
 my $location = "http://127.0.0.1:$port";
 
-# An identity server takes the next port. Without TLS: its certificate is self-signed, which Gatehouse takes
-# from nobody, while the operator may say that a server is reached without.
+# Makes an identity server listen on the next port and without TLS. Gatehouse does not accept the self-signed certificate
+# of sytest, but the operator may configure an http:// URL for an identity server.
 install_modifier 'SyTest::Identity::Server', around => listen => sub {
     my ( $listen, $self, %params ) = @_;
     delete @params{qw( extensions SSL_cert_file SSL_key_file )};
-    my $next = shift @ports_left or die "there are but ${\ IDENTITY_SERVERS } ports for identity servers\n";
+    my $next = shift @ports_left or die "sytest needs more than ${\ IDENTITY_SERVERS } identity servers: raise IDENTITY_SERVERS\n";
     return $self->$listen( %params, host => '127.0.0.1', service => $next, socktype => 'stream' );
 };
 
-# Some tests ask `/sync` whether a token is good. Gatehouse serves none; here it is `/account/whoami` that is asked in
-# its place, and answers. What was `/unstable` is asked under its path of today.
+# Some tests use `/sync` to check whether an access token is valid. Gatehouse does not serve `/sync`, so the request is
+# sent to `/account/whoami` instead. Requests to `/unstable/account/` go to the stable path.
 install_modifier 'SyTest::HTTPClient', around => do_request => sub {
     my ( $do_request, $self, %params ) = @_;
     my $uri = $params{uri} // '';
@@ -89,19 +90,20 @@ sub start {
         connect_host => '127.0.0.1',
         connect_port => $port,
         name         => 'gatehouse-local',
-    )->then( sub { $self->answer_captchas } )->then( sub { $self->deliver_mails } )
+    )->then( sub { $self->forward_captcha_requests } )->then( sub { $self->forward_mails } )
         ->then( sub { $self->add_application_services } );
 }
 
-# A failure in the log fails the run, whatever was answered.
+# An error in the log fails the run, even if all responses were as expected.
 sub _on_output_line {
     my ( $self, $process, $line ) = @_;
     warn "gatehouse-local: $line\n" if $line =~ /panicked| ERROR /;
     return $self->SUPER::_on_output_line( $process, $line );
 }
 
-# Asks sytest's provider, which speaks TLS with a certificate of its own authority.
-sub answer_captchas {
+# Forwards verification requests to sytest's captcha provider. Gatehouse cannot connect to it directly, because the
+# certificate of the provider is issued by sytest's own CA.
+sub forward_captcha_requests {
     my ($self) = @_;
     my $provider = Net::Async::HTTP::Server->new(
         on_request => sub {
@@ -124,31 +126,32 @@ sub answer_captchas {
     return $provider->listen( host => '127.0.0.1', service => $captcha_port, socktype => 'stream' );
 }
 
-# Takes what is new in the outbox to sytest's mail server.
-sub deliver_mails {
+# Forwards new mails of the outbox to sytest's mail server.
+sub forward_mails {
     my ($self) = @_;
-    my $known = 0;
-    my $look = sub {
+    my $forwarded = 0;
+    my $forward = sub {
         return $self->{client}->do_request( method => 'GET', uri => "$location/_local/outbox" )->then(
             sub {
                 my ($messages) = @_;
-                my @new = grep { $_->{medium} eq 'email' } @$messages[ $known .. $#$messages ];
-                $known = @$messages;
-                return Future->needs_all( map { $self->deliver($_) } @new );
+                my @new = grep { $_->{medium} eq 'email' } @$messages[ $forwarded .. $#$messages ];
+                $forwarded = @$messages;
+                return Future->needs_all( map { $self->forward_mail($_) } @new );
             }
         );
     };
     my $busy;
     my $timer = IO::Async::Timer::Periodic->new(
         interval => 0.1,
-        # At the end the house goes first; a mail that is missing fails the test that waits for it.
-        on_tick => sub { $busy = $look->()->else_done unless $busy && !$busy->is_ready },
+        # Errors are ignored, because the server stops before the timer at the end of a run. A missing mail fails the test
+        # that waits for it.
+        on_tick => sub { $busy = $forward->()->else_done unless $busy && !$busy->is_ready },
     );
     $self->add_child( $timer->start );
     return Future->done;
 }
 
-sub deliver {
+sub forward_mail {
     my ( $self, $mail ) = @_;
     my $message = Email::MIME->create(
         header_str => [ From => $mail->{from}, To => $mail->{to}, Subject => $mail->{subject} ],
@@ -162,13 +165,14 @@ sub deliver {
             my ($socket) = @_;
             my $stream = IO::Async::Stream->new( handle => $socket, on_read => sub { ${ $_[1] } = ''; 0 } );
             $self->loop->add($stream);
-            # It takes its commands one after the other, however early they come.
+            # sytest's mail server processes pipelined commands in order.
             return $stream->write( "HELO gatehouse\r\nMAIL FROM:<$from>\r\nRCPT TO:<$mail->{to}>\r\nDATA\r\n$message\r\n.\r\n" );
         }
     );
 }
 
-# With the operator's command, as the README says. What it adds is in force within a minute, and time can be made to pass.
+# Adds the application services with the admin CLI, as README.md describes. The change takes effect within a minute, so
+# the clock is advanced afterwards.
 sub add_application_services {
     my ($self) = @_;
     my $script = "eval \"\$(curl --silent --fail $location/_local/env)\" && exec \"\$0\" appservices add \"\$1\"";

@@ -1,4 +1,4 @@
-# Makes the one homeserver that there is for sytest: `run-tests.pl -I Gatehouse`.
+# Creates the only homeserver of a sytest run: `run-tests.pl --server-implementation Gatehouse`.
 
 package SyTest::HomeserverFactory::Gatehouse;
 
@@ -12,7 +12,7 @@ sub implementation_name { 'gatehouse' }
 
 sub create_server {
     my ( $self, %params ) = @_;
-    die "there is one Gatehouse and no federation\n" if $self->{made}++;
+    die "only one Gatehouse server is supported: it has no federation\n" if $self->{created}++;
     return SyTest::Homeserver::Gatehouse->new(%params);
 }
 
