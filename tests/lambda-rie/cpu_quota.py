@@ -1,4 +1,4 @@
-"""The part of a processor that goes with a function's memory on Lambda, by Linux's control groups; needs root."""
+"""Limits a process to the CPU share that Lambda gives for a memory size, with Linux control groups; needs root."""
 
 import os
 import signal
@@ -6,14 +6,14 @@ import tempfile
 import time
 from pathlib import Path
 
-# With so many MB a function has a processor to itself.
+# With this memory size in MB a function has one full vCPU.
 FULL_CPU_MB = 1769
 PERIOD = 20_000  # microseconds
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 
 
 class CpuQuota:
-    """A control group whose members together get what `memory` MB give, up to one processor."""
+    """A control group with the CPU share for `memory` MB, at most one vCPU."""
 
     def __init__(self, memory):
         quota = PERIOD * min(memory, FULL_CPU_MB) // FULL_CPU_MB
@@ -28,15 +28,15 @@ class CpuQuota:
             (self.cgroup / "cpu.cfs_quota_us").write_text(str(quota))
 
     def command(self, program):
-        """What starts the program in the group, as the same process."""
+        """Returns a command that joins the group and then replaces itself by the program."""
         join = 'echo $$ > "$0/cgroup.procs" && exec "$1"'
         return ["/bin/sh", "-c", join, self.cgroup, program]
 
     def close(self):
-        """Ends what is left in it."""
+        """Kills the processes in the group and removes it."""
         members = self.cgroup / "cgroup.procs"
-        while left := members.read_text().split():
-            for process in left:
-                os.kill(int(process), signal.SIGKILL)
+        while pids := members.read_text().split():
+            for pid in pids:
+                os.kill(int(pid), signal.SIGKILL)
             time.sleep(0.01)
         self.cgroup.rmdir()

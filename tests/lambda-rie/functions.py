@@ -1,4 +1,4 @@
-"""Functions as `template.yaml` has them, each a process under AWS's runtime emulator."""
+"""The functions of `template.yaml`, each a process under the AWS Lambda Runtime Interface Emulator."""
 
 import base64
 import io
@@ -18,22 +18,22 @@ from pathlib import Path
 
 import yaml
 
-from local_services import TARGET_DIR, ROOT
 from cpu_quota import CpuQuota
+from local_services import ROOT, TARGET_DIR
 
 ARCHITECTURE = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}[platform.machine()]
 RIE = Path(sysconfig.get_path("purelib")) / f"samcli/local/rapid/aws-lambda-rie-{ARCHITECTURE}"
 
 
 class Template(yaml.SafeLoader):
-    """YAML with CloudFormation's tags, whose meaning is not asked for here."""
+    """A YAML loader that accepts CloudFormation's tags and ignores their values."""
 
 
 Template.add_multi_constructor("!", lambda loader, tag, node: None)
 
 
 def read_template():
-    """The stem, the memory in MB and the settings of its own of each function, by logical id."""
+    """Returns the stem, the memory in MB and the individual settings of each function, by logical ID."""
     with open(ROOT / "template.yaml", encoding="utf-8") as file:
         resources = yaml.load(file, Template)["Resources"]
     found = {}
@@ -48,16 +48,16 @@ def read_template():
     return found
 
 
-def read_event(name, known, body=None, **members):
-    """An event of `events/`, with what is known in the place of `$names`, and with another body or other members
-    if they are given."""
+def read_event(name, values, body=None, **members):
+    """Returns an event of `events/` in which the `$name` placeholders are replaced by `values`. `body` and `members`
+    replace parts of the event."""
 
     def fill(value):
         if isinstance(value, dict):
             return {key: fill(inner) for key, inner in value.items()}
         if isinstance(value, list):
             return [fill(inner) for inner in value]
-        return string.Template(value).safe_substitute(known) if isinstance(value, str) else value
+        return string.Template(value).safe_substitute(values) if isinstance(value, str) else value
 
     event = json.loads((ROOT / "events" / f"{name}.json").read_text(encoding="utf-8")) | members
     encoded = event.get("isBase64Encoded")
@@ -69,9 +69,9 @@ def read_event(name, known, body=None, **members):
     event = fill(event)
     if encoded:
         try:
-            content = string.Template(content.decode()).safe_substitute(known).encode()
+            content = string.Template(content.decode()).safe_substitute(values).encode()
         except UnicodeDecodeError:
-            pass  # Not text, and so without names.
+            pass  # Not text, and therefore without placeholders.
         event["body"], event["isBase64Encoded"] = base64.b64encode(content).decode(), True
     return event
 
@@ -83,13 +83,13 @@ def free_port():
 
 
 class Function:
-    """One function, begun by its first event as on Lambda; with the processor that `share` MB give, or all of one."""
+    """One function, started by its first event as on Lambda. With `quota_mb`, it gets the CPU share for this memory size."""
 
     def __init__(self, name, stem, memory, settings, services, quota_mb=None):
         self.name, self.stem, self.memory = name, stem, memory
         self.program = TARGET_DIR / "lambda" / stem / "bootstrap"
         self.cpu_quota = CpuQuota(quota_mb) if quota_mb else None
-        # The access key says which function calls; the services refuse what its policy does not allow.
+        # The embedded services identify the function by its access key and reject calls that its policy does not allow.
         self.environment = services.environment | services.settings | settings | {"AWS_ACCESS_KEY_ID": name}
         self.process = None
 
@@ -114,16 +114,16 @@ class Function:
                 if client.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
             time.sleep(0.02)
-        raise SystemExit(f"{self.stem}: the emulator does not listen")
+        raise SystemExit(f"{self.stem}: the emulator does not accept connections")
 
     def invoke(self, event):
-        """What the function returns."""
+        """Invokes the function and returns its response."""
         if self.process is None:
             self.start()
         url = f"http://127.0.0.1:{self.port}/2015-03-31/functions/function/invocations"
         try:
-            with urllib.request.urlopen(url, json.dumps(event).encode(), timeout=30) as answer:
-                return json.load(answer)
+            with urllib.request.urlopen(url, json.dumps(event).encode(), timeout=30) as response:
+                return json.load(response)
         except (OSError, ValueError) as error:
             raise SystemExit(f"{self.stem}: {error}; its log:\n{self.read_log()}") from None
 
@@ -132,22 +132,22 @@ class Function:
         return self.log.read()
 
     def durations_ms(self):
-        """What the emulator measured, in milliseconds: from the start of the process until it asked for work, and
-        each event."""
+        """Returns the durations that the emulator has measured, in milliseconds: first of the init phase, from the start
+        of the process until it requests its first event, then of each event."""
         log = self.read_log()
         init = re.findall(r"INIT REPORT\(durationMs: ([\d.]+)\)", log)
         events = re.findall(r"INVOKE RTDONE\(status: success, .*duration: ([\d.]+)ms\)", log)
         return [float(millis) for millis in init + events]
 
     def peak_memory_mb(self):
-        """The most memory the process ever had, in MB."""
+        """Returns the peak memory of the process in MB."""
         threads = Path(f"/proc/{self.process.pid}/task").glob("*/children")
         (child,) = [child for thread in threads for child in thread.read_text().split()]
         status = Path(f"/proc/{child}/status").read_text()
         return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
 
     def package_size(self):
-        """The bytes of its package, as sam uploads it."""
+        """Returns the size in bytes of the deployment package, as sam uploads it."""
         memory = io.BytesIO()
         with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as package:
             package.write(self.program, "bootstrap")

@@ -1,4 +1,4 @@
-"""A client that signs up by mail, over HTTP and whichever gateway listens."""
+"""An HTTP client that registers by e-mail through a local API gateway."""
 
 import http.client
 import json
@@ -18,14 +18,14 @@ APP = "https://app.element.io"
 
 
 class Client:
-    """Asks at an address, and asserts what every answer has: the origins that it is `allowed` for."""
+    """Sends requests to a URL and asserts that every response allows the origin `allowed_origin`."""
 
-    def __init__(self, url, allowed="*"):
-        self.url, self.allowed = urlsplit(url), allowed
+    def __init__(self, url, allowed_origin="*"):
+        self.url, self.allowed_origin = urlsplit(url), allowed_origin
 
     @contextmanager
     def listening(self, command, environment=None):
-        """Runs what listens there, to the end of a `with`."""
+        """Runs the command that listens at the URL during a `with` statement."""
         process = subprocess.Popen(command, cwd=ROOT, env=environment)
         try:
             self.wait(process)
@@ -42,40 +42,42 @@ class Client:
             if process.poll() is not None:
                 break
             time.sleep(0.2)
-        raise SystemExit(f"nothing listens at {self.url.geturl()}")
+        raise SystemExit(f"{self.url.geturl()} does not accept connections")
 
-    def ask(self, method, path, body=None, token=None, kind="application/json"):
-        """The status, the headers and the body, which is read if it is JSON."""
+    def request(self, method, path, body=None, token=None, content_type="application/json"):
+        """Sends a request and returns the status and the body, which is parsed if it is JSON."""
         headers = {"Origin": APP}
         if token:
             headers["Authorization"] = f"Bearer {token}"
         if body is not None:
-            headers["Content-Type"] = kind
+            headers["Content-Type"] = content_type
             body = body if isinstance(body, (bytes, str)) else json.dumps(body)
-        # A function that is asked for the first time may have to be built, or its container be made.
+        # The first request to a function may have to build it or to create its container.
         connection = http.client.HTTPConnection(self.url.hostname, self.url.port, timeout=900)
         connection.request(method, path, body, headers)
-        answer = connection.getresponse()
-        content = answer.read()
-        headers_received = {name.lower(): value for name, value in answer.getheaders()}
-        print(f"{answer.status} {method} {path.split('?')[0]}", flush=True)
-        assert headers_received.get(ORIGIN) == self.allowed, f"{method} {path}: {answer.status} {headers_received} {content}"
+        response = connection.getresponse()
+        content = response.read()
+        headers_received = {name.lower(): value for name, value in response.getheaders()}
+        print(f"{response.status} {method} {path.split('?')[0]}", flush=True)
+        assert headers_received.get(ORIGIN) == self.allowed_origin, (
+            f"{method} {path}: {response.status} {headers_received} {content}"
+        )
         if headers_received.get("content-type") == "application/json":
             content = json.loads(content)
-        return answer.status, content
+        return response.status, content
 
-    def expect(self, status, *request, **more):
-        found, content = self.ask(*request, **more)
-        assert found == status, f"{request}: {found}: {content}"
+    def expect(self, status, *args, **options):
+        actual, content = self.request(*args, **options)
+        assert actual == status, f"{args}: {actual} instead of {status}: {content}"
         return content
 
-    def expect_error(self, status, errcode, *request, **more):
-        content = self.expect(status, *request, **more)
-        assert content["errcode"] == errcode, f"{request}: {content}"
+    def expect_error(self, status, errcode, *args, **options):
+        content = self.expect(status, *args, **options)
+        assert content["errcode"] == errcode, f"{args}: {content}"
 
 
 def register_by_email(client, services):
-    """From the first challenge to the end of the session."""
+    """Registers a user by e-mail, logs in and out, and checks the errors on the way."""
     assert "v1.11" in client.expect(200, "GET", "/_matrix/client/versions")["versions"]
     client.expect(200, "OPTIONS", f"{V3}/register")
     client.expect_error(404, "M_UNRECOGNIZED", "GET", "/_matrix/client/v3/no/such/path")
@@ -85,23 +87,23 @@ def register_by_email(client, services):
     assert {"stages": ["m.login.email.identity"]} in challenge["flows"], challenge
 
     secret = secrets.token_hex(16)
-    wish = {"client_secret": secret, "email": "bob@example.org", "send_attempt": 1}
-    sid = client.expect(200, "POST", f"{V3}/register/email/requestToken", wish)["sid"]
-    proof = {"sid": sid, "client_secret": secret}
+    token_request = {"client_secret": secret, "email": "bob@example.org", "send_attempt": 1}
+    sid = client.expect(200, "POST", f"{V3}/register/email/requestToken", token_request)["sid"]
+    credentials = {"sid": sid, "client_secret": secret}
     auth = {
         "type": "m.login.email.identity",
         "session": challenge["session"],
-        "threepid_creds": proof,
+        "threepid_creds": credentials,
     }
-    done = user | {"auth": auth}
-    client.expect_error(401, "M_UNAUTHORIZED", "POST", f"{V3}/register", done)
+    completed = user | {"auth": auth}
+    client.expect_error(401, "M_UNAUTHORIZED", "POST", f"{V3}/register", completed)
     link = link_parameters(services.message_to("bob@example.org"))
     page = client.expect(200, "GET", f"{V3}/validate/email/submitToken?{urlencode(link)}")
     assert page.lower().startswith(b"<!doctype html>"), page
     form = urlencode(link | {"action": "confirm"})
-    kind = "application/x-www-form-urlencoded"
-    client.expect(200, "POST", f"{V3}/validate/email/confirm", form, kind=kind)
-    bob = client.expect(200, "POST", f"{V3}/register", done)
+    content_type = "application/x-www-form-urlencoded"
+    client.expect(200, "POST", f"{V3}/validate/email/confirm", form, content_type=content_type)
+    bob = client.expect(200, "POST", f"{V3}/register", completed)
     whoami = client.expect(200, "GET", f"{V3}/account/whoami", token=bob["access_token"])
     assert whoami["user_id"] == bob["user_id"], whoami
 

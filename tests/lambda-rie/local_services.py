@@ -1,4 +1,4 @@
-"""The embedded AWS services of `cargo run -- services`, and what lands in them."""
+"""Runs the embedded AWS services of `cargo run -- services` and reads their messages and tables."""
 
 import json
 import os
@@ -24,7 +24,7 @@ SETTINGS = {
 
 
 def inherited():
-    """This process's environment, without what somebody has set for a Gatehouse of their own."""
+    """Returns the environment without the caller's own settings for Gatehouse and AWS."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -33,7 +33,7 @@ def inherited():
 
 
 class LocalServices:
-    """The services, on ports of their own; stopped at the end of a `with`."""
+    """The services, which run during a `with` statement."""
 
     def __init__(self, settings, *arguments):
         self.settings = settings
@@ -47,7 +47,7 @@ class LocalServices:
             text=True,
         )
         self.environment = {}
-        # The tables' name is the last line.
+        # GATEHOUSE_TABLES is the last line of the output.
         while "GATEHOUSE_TABLES" not in self.environment:
             line = self.process.stdout.readline()
             if not line:
@@ -61,20 +61,20 @@ class LocalServices:
         self.process.wait(timeout=30)
 
     def messages(self):
-        with urllib.request.urlopen(self.environment["AWS_ENDPOINT_URL_SES"]) as answer:
-            return json.load(answer)
+        with urllib.request.urlopen(self.environment["AWS_ENDPOINT_URL_SES"]) as response:
+            return json.load(response)
 
     def message_to(self, address):
-        """The newest message to somebody, who gets it within seconds."""
+        """Waits up to 10 seconds for a message to the address and returns the newest one."""
         for _ in range(100):
             for message in reversed(self.messages()):
                 if message["to"] == address:
                     return message
             time.sleep(0.1)
-        raise AssertionError(f"there is no message to {address}: {self.messages()}")
+        raise AssertionError(f"no message to {address}: {self.messages()}")
 
     def rows(self, table):
-        """All rows of a table, as DynamoDB writes them."""
+        """Returns all rows of a table in the format of DynamoDB."""
         client = boto3.client(
             "dynamodb",
             endpoint_url=self.environment["AWS_ENDPOINT_URL_DYNAMODB"],
@@ -86,12 +86,12 @@ class LocalServices:
 
 
 def link_parameters(message):
-    """The query of the link in a mail, as a dictionary."""
+    """Returns the query parameters of the link in a mail."""
     (query,) = re.findall(r"https?://\S+/submitToken\?(\S+)", message["text"])
     return dict(pair.split("=", 1) for pair in query.split("&"))
 
 
 def sms_code(message):
-    """The code in a text message, which is there twice: for people, and for browsers."""
+    """Returns the code in a text message. It is there twice: for the user, and for browsers, which fill it in."""
     (code,) = set(re.findall(r"\b\d{6}\b", message["text"]))
     return code

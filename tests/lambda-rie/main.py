@@ -1,4 +1,4 @@
-"""Boots every function under AWS's runtime emulator and walks two users through all of them."""
+"""Runs a scenario with two users through every function under the AWS Lambda Runtime Interface Emulator."""
 
 import argparse
 import os
@@ -31,7 +31,7 @@ def run_scenario(cpu):
 
 
 def cpu_quota_mb(cpu, memory):
-    """With so many MB's part of a processor; without any, it is not shared."""
+    """Returns the memory size whose CPU share a function gets, or None for no limit."""
     if cpu == "own":
         return memory
     return int(cpu) if cpu else None
@@ -58,16 +58,16 @@ def report(rows, markdown):
 
 def main():
     parser = argparse.ArgumentParser(prog="tests/lambda-rie/run", description=__doc__)
-    parser.add_argument("--no-build", action="store_true", help="take the functions that are built")
-    parser.add_argument("--debug", action="store_true", help="build them quickly, and neither small nor fast")
+    parser.add_argument("--no-build", action="store_true", help="use the functions that are already built")
+    parser.add_argument("--debug", action="store_true", help="build without optimizations")
     parser.add_argument("--markdown", action="store_true", help="print a table for docs/performance.md")
-    share = "the part of a processor that Lambda gives for so many MB, or for each function's `own`; needs root"
-    parser.add_argument("--memory", metavar="MB", help=share)
+    memory_help = "limit the CPU to the share that Lambda gives for this memory size, or `own` for each function's; needs root"
+    parser.add_argument("--memory", metavar="MB", help=memory_help)
     arguments = parser.parse_args()
     build(arguments)
     rows = run_scenario(arguments.memory)
     report(rows, arguments.markdown)
-    print(f"{len(rows)} functions answered on {os.cpu_count()} cores ({ARCHITECTURE})", file=sys.stderr)
+    print(f"{len(rows)} functions responded on {os.cpu_count()} cores ({ARCHITECTURE})", file=sys.stderr)
 
 
 if __name__ == "__main__":

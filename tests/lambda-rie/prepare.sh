@@ -1,4 +1,5 @@
-# What the scripts here share; they source this. AWS's tools are installed in the target directory.
+# Shared by the scripts of this directory, which source this file. It installs the SAM CLI, which contains the runtime
+# interface emulator, and cargo-lambda into the target directory.
 
 # shellcheck source=tests/clients/prepare.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../clients/prepare.sh"
