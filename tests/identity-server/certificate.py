@@ -1,4 +1,4 @@
-"""Writes a certificate for this machine, good for a day, and its key into a directory."""
+"""Writes a self-signed certificate for 127.0.0.1, valid for one day, and its key to a directory."""
 
 import datetime
 import ipaddress

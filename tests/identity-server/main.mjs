@@ -1,4 +1,4 @@
-// Addresses between a server and a real identity server.
+// Binding and unbinding of 3PIDs with Sydent.
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -11,7 +11,7 @@ import { NAME, withServers } from "./servers.mjs";
 const ALICE = "alice@example.org";
 const SECRET = "monkeys_are_GREAT";
 
-/** Asks the identity server. */
+/** Sends a request to the identity server. */
 async function request(servers, method, path, { body, token } = {}) {
   const response = await fetch(`${servers.url}/${path}`, {
     method,
@@ -26,7 +26,7 @@ const assertOk = ({ status, body }) => {
   return body;
 };
 
-/** A user of the server, with a token of the identity server. */
+/** Registers a user with Gatehouse and gets an access token of the identity server for them. */
 async function createUser(servers, name) {
   const account = assertOk(
     await servers.gatehouse.register({ username: name, password: PASSWORD, auth: { type: "m.login.dummy" } }),
@@ -41,13 +41,13 @@ async function createUser(servers, name) {
   return { id: account.user_id, token: account.access_token, idToken: token };
 }
 
-/** A session at the identity server that has asked for a mail. */
+/** Requests a mail from the identity server and returns the ID of the validation session. */
 async function requestToken(servers, user, address) {
   const body = { client_secret: SECRET, email: address, send_attempt: 1 };
   return assertOk(await request(servers, "POST", "v2/validate/email/requestToken", { body, token: user.idToken })).sid;
 }
 
-/** The same, and the mail's link was followed. */
+/** Requests a mail from the identity server, validates the address with it and returns the session ID. */
 async function validateEmail(servers, user, address) {
   const before = servers.mails.length;
   const sid = await requestToken(servers, user, address);
@@ -65,13 +65,13 @@ const post = (servers, user, path, body) =>
 const bind = (servers, user, sid, further = { id_access_token: user.idToken }) =>
   post(servers, user, "3pid/bind", { client_secret: SECRET, sid, id_server: NAME, ...further });
 
-/** Ends the account by its password. */
+/** Deactivates the account with its password. */
 function deactivate(servers, user) {
   const identifier = { type: "m.id.user", user: user.id };
   return post(servers, user, "deactivate", { auth: { type: "m.login.password", identifier, password: PASSWORD } });
 }
 
-/** Who is found by an address. */
+/** Returns the user ID that the identity server has for an address. */
 async function lookup(servers, user, address) {
   const { lookup_pepper: pepper } = assertOk(await request(servers, "GET", "v2/hash_details", { token: user.idToken }));
   const hash = createHash("sha256").update(`${address} email ${pepper}`).digest("base64url");
@@ -79,7 +79,7 @@ async function lookup(servers, user, address) {
   return assertOk(await request(servers, "POST", "v2/lookup", { body, token: user.idToken })).mappings[hash];
 }
 
-test("IDS-10, IDS-13: Sydent binds an address for the server, and believes its signature when it takes it back", () =>
+test("IDS-10, IDS-13: Sydent binds an address for Gatehouse, and accepts the signature of its unbind request", () =>
   withServers({}, async (servers) => {
     const alice = await createUser(servers, "alice");
     const sid = await validateEmail(servers, alice, ALICE);
@@ -89,12 +89,12 @@ test("IDS-10, IDS-13: Sydent binds an address for the server, and believes its s
     const unbind = () => post(servers, alice, "3pid/unbind", { medium: "email", address: ALICE });
     assert.deepEqual(assertOk(await unbind()), { id_server_unbind_result: "success" });
     assert.equal(await lookup(servers, alice, ALICE), undefined);
-    assert.deepEqual(servers.keyRequests, ["/_matrix/key/v2/server/"], "IDS-17, IDS-19: the key was fetched, once");
-    assert.deepEqual(assertOk(await unbind()), { id_server_unbind_result: "no-support" }, "nothing is recorded any more");
+    assert.deepEqual(servers.keyRequests, ["/_matrix/key/v2/server/"], "IDS-17, IDS-19: Sydent fetches the signing key exactly once");
+    assert.deepEqual(assertOk(await unbind()), { id_server_unbind_result: "no-support" }, "the binding is not stored any more");
   }),
 );
 
-test("IDS-15: Sydent believes a key of the operator's own, too", () =>
+test("IDS-15: Sydent also accepts a signing key that the operator has configured", () =>
   withServers({ GATEHOUSE_SIGNING_KEY: "ed25519 a_1 YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1" }, async (servers) => {
     const alice = await createUser(servers, "alice");
     assertOk(await bind(servers, alice, await validateEmail(servers, alice, ALICE)));
@@ -104,7 +104,7 @@ test("IDS-15: Sydent believes a key of the operator's own, too", () =>
   }),
 );
 
-test("DEACT-07: deactivation has Sydent forget the address", () =>
+test("DEACT-07: deactivation removes the binding from Sydent", () =>
   withServers({}, async (servers) => {
     const [alice, bob] = [await createUser(servers, "alice"), await createUser(servers, "bob")];
     assertOk(await bind(servers, alice, await validateEmail(servers, alice, ALICE)));
@@ -116,27 +116,27 @@ test("DEACT-07: deactivation has Sydent forget the address", () =>
   }),
 );
 
-test("DEACT-11: what Sydent could not be told of a deactivation it is told when it is back", () =>
+test("DEACT-11: an unbind request that Sydent did not receive is repeated until it is back", () =>
   withServers({}, async (servers) => {
     const [alice, bob] = [await createUser(servers, "alice"), await createUser(servers, "bob")];
     assertOk(await bind(servers, alice, await validateEmail(servers, alice, ALICE)));
     await servers.sydent.stop();
     assert.deepEqual(assertOk(await deactivate(servers, alice)), { id_server_unbind_result: "no-support" });
     assert.equal((await servers.gatehouse.whoami(alice.token)).status, 401);
-    // A clock that is moved on while a row is worked on would end the lease on it.
-    const tries = (count) =>
+    // Advancing the clock while `deliver` processes the row would end the lease of the row.
+    const attempts = (count) =>
       eventually(`attempt ${count}`, () => servers.gatehouse.log.split("still bound").length > count);
-    await tries(1);
+    await attempts(1);
     await servers.gatehouse.advance(120);
-    await tries(2);
+    await attempts(2);
     await servers.sydent.start();
-    assert.equal(await lookup(servers, bob, ALICE), alice.id, "it knows what it knew");
+    assert.equal(await lookup(servers, bob, ALICE), alice.id, "Sydent has kept its database");
     await servers.gatehouse.advance(300);
     await eventually("unbinding", async () => (await lookup(servers, bob, ALICE)) === undefined);
   }),
 );
 
-test("ACC3-05: removing an address has Sydent forget it", () =>
+test("ACC3-05: removing a 3PID removes the binding from Sydent", () =>
   withServers({}, async (servers) => {
     const alice = await createUser(servers, "alice");
     assertOk(await bind(servers, alice, await validateEmail(servers, alice, ALICE)));
@@ -146,13 +146,13 @@ test("ACC3-05: removing an address has Sydent forget it", () =>
   }),
 );
 
-test("IDS-07: what Sydent says against a binding is passed on", () =>
+test("IDS-07: errors of Sydent for a bind request are passed on", () =>
   withServers({}, async (servers) => {
     const alice = await createUser(servers, "alice");
     const sid = await requestToken(servers, alice, ALICE);
-    const assertError = async (status, errcode, answer) => {
-      const { status: found, body } = await answer;
-      assert.deepEqual([found, body.errcode], [status, errcode], JSON.stringify(body));
+    const assertError = async (status, errcode, response) => {
+      const { status: actual, body } = await response;
+      assert.deepEqual([actual, body.errcode], [status, errcode], JSON.stringify(body));
     };
     await assertError(400, "M_SESSION_NOT_VALIDATED", bind(servers, alice, sid));
     await assertError(404, "M_NO_VALID_SESSION", bind(servers, alice, "1234"));
@@ -162,7 +162,7 @@ test("IDS-07: what Sydent says against a binding is passed on", () =>
   }),
 );
 
-test("IDS-21: without a token Sydent binds in the interface of r0, where that was chosen", () =>
+test("IDS-21: with GATEHOUSE_ID_SERVER_API=v1, Sydent binds without an access token", () =>
   withServers({ GATEHOUSE_ID_SERVER_API: "v1" }, async (servers) => {
     const alice = await createUser(servers, "alice");
     assertOk(await bind(servers, alice, await validateEmail(servers, alice, ALICE), {}));

@@ -1,5 +1,5 @@
-// What stands around a server here: an identity server, the mail that it sends, and the homeserver's own
-// address, behind which is the server.
+// The servers of these tests: Gatehouse, an identity server, an SMTP server for the mails of the latter, and the reverse
+// proxy of the homeserver in front of Gatehouse.
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
@@ -18,11 +18,11 @@ import { eventually } from "../clients/messages.mjs";
 
 const { SYDENT_DIR } = process.env;
 const python = `${SYDENT_DIR}/python/bin/python`;
-const certificates = fileURLToPath(new URL("certificate.py", import.meta.url));
+const certificateScript = fileURLToPath(new URL("certificate.py", import.meta.url));
 const running = new Set();
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 
-/** What the identity server is called: not where it is, so that names are what is signed. */
+/** The name of the identity server. It differs from its address, so that the tests show that the name is signed. */
 export const NAME = "id.test";
 
 async function listen(server) {
@@ -39,32 +39,32 @@ async function freePort() {
   return port;
 }
 
-/** Takes any mail, and keeps its text. */
+/** An SMTP server that accepts every mail and stores its text. */
 function mailServer(mails) {
   return net.createServer((socket) => {
-    const say = (line) => socket.write(`${line}\r\n`);
+    const reply = (line) => socket.write(`${line}\r\n`);
     let [text, inMail] = ["", false];
     socket.on("error", () => {});
     socket.on("data", (data) => {
       text += data;
       if (inMail && text.includes("\r\n.\r\n")) {
-        // Quoted-printable hides what is at the end of a line.
+        // Undo the quoted-printable encoding of line ends and `=`.
         mails.push(text.replace(/=\r\n/g, "").replace(/=3D/g, "="));
         [text, inMail] = ["", false];
-        say("250 taken");
+        reply("250 accepted");
       }
       while (!inMail && text.includes("\r\n")) {
         const [line] = text.split("\r\n", 1);
         text = text.slice(line.length + 2);
         inMail = /^DATA/i.test(line);
-        say(inMail ? "354 go on" : /^QUIT/i.test(line) ? "221 bye" : "250 localhost");
+        reply(inMail ? "354 start mail input" : /^QUIT/i.test(line) ? "221 bye" : "250 localhost");
       }
     });
-    say("220 localhost");
+    reply("220 localhost");
   });
 }
 
-/** The homeserver's address: TLS, the server behind it, and the little of a homeserver that it is not. */
+/** The homeserver's reverse proxy. It terminates TLS, forwards to Gatehouse and serves two endpoints of the homeserver. */
 function reverseProxy(credentials, servers) {
   return https.createServer(credentials, (request, response) => {
     const { pathname, searchParams } = new URL(request.url, "https://localhost");
@@ -72,12 +72,12 @@ function reverseProxy(credentials, servers) {
     if (pathname === "/_matrix/federation/v1/openid/userinfo") return json({ sub: searchParams.get("access_token") });
     if (pathname === "/_matrix/federation/v1/3pid/onbind") return json({});
     servers.keyRequests.push(pathname);
-    const passed = http.request(servers.gatehouse.url + request.url, { method: request.method }, (answer) => {
-      response.writeHead(answer.statusCode, answer.headers);
-      answer.pipe(response);
+    const forwarded = http.request(servers.gatehouse.url + request.url, { method: request.method }, (upstream) => {
+      response.writeHead(upstream.statusCode, upstream.headers);
+      upstream.pipe(response);
     });
-    passed.on("error", () => response.destroy());
-    return request.pipe(passed);
+    forwarded.on("error", () => response.destroy());
+    return request.pipe(forwarded);
   });
 }
 
@@ -105,7 +105,7 @@ email.tlsmode = 0
 ed25519.signingkey =
 `;
 
-/** The identity server, with what it knows in a directory. */
+/** The identity server, with its configuration and database in a directory. */
 class Sydent {
   constructor(directory, port) {
     Object.assign(this, { directory, port, output: "" });
@@ -118,30 +118,30 @@ class Sydent {
     running.add(child);
     this.child = child;
     for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (this.output += text));
-    await eventually("answer of Sydent", () => {
+    await eventually("response from Sydent", () => {
       assert.equal(child.exitCode, null, this.output);
       return fetch(`http://127.0.0.1:${port}/_matrix/identity/v2`).catch(() => null);
     });
   }
 
-  /** As a machine falls: it says goodbye to nobody. */
+  /** Kills the process, like the crash of a machine. */
   async stop() {
     const { child } = this;
     if (!running.delete(child) || child.exitCode !== null) return;
-    const gone = once(child, "exit");
+    const exited = once(child, "exit");
     child.kill("SIGKILL");
-    await gone;
+    await exited;
   }
 }
 
-/** A server that trusts an identity server of its own, with both at hand, for the time of `use`. */
+/** Starts Gatehouse with these settings and an identity server that it trusts, passes both to `use` and stops them. */
 export async function withServers(settings, use) {
   const directory = await mkdtemp(path.join(tmpdir(), "gatehouse-sydent-"));
   const servers = { mails: [], keyRequests: [] };
   const smtp = mailServer(servers.mails);
   let proxy;
   try {
-    await promisify(execFile)(python, [certificates, directory]);
+    await promisify(execFile)(python, [certificateScript, directory]);
     await symlink(`${SYDENT_DIR}/res`, `${directory}/res`);
     const [key, cert] = await Promise.all(
       ["key.pem", "certificate.pem"].map((file) => readFile(`${directory}/${file}`)),
