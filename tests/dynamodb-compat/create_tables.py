@@ -1,6 +1,6 @@
 """Creates the tables of template.yaml in a DynamoDB and, if an SES is given, verifies a sender address there.
 
-    create_tables.py DYNAMODB-URL PREFIX [SES-URL SENDER]
+Usage: `create_tables.py DYNAMODB-URL PREFIX [SES-URL SENDER]`.
 
 The properties are passed from the template to boto3 unchanged, so that the engine validates them too.
 """

@@ -1,6 +1,6 @@
 """Deploys the transformed template to moto's CloudFormation and compares the tables with the embedded DynamoDB's.
 
-    deploy.py GATEHOUSE-LOCAL
+Usage: `deploy.py GATEHOUSE-LOCAL`.
 """
 
 import io
