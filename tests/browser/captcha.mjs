@@ -60,8 +60,7 @@ for (const prefix of PREFIXES) {
         assert.ok(sites.referrers.every((referrer) => !referrer.includes(session)));
         assert.ok(!sites.referrers.some((referrer) => referrer.includes("_matrix")));
         user.assertNoProblems(UNAUTHORIZED);
-      }),
-    );
+      }));
   }
 }
 
@@ -105,55 +104,52 @@ function providerScript(provider) {
 }
 
 for (const provider of Object.keys(PROVIDERS)) {
-  test(
-    `UIA-76 the Content-Security-Policy of the page allows only the URLs that ${provider} needs`,
-    () =>
-      withFixtures(
-        (sites) => {
-          const { GATEHOUSE_CAPTCHA_SCRIPT_URL: _, ...others } = settings(provider)(sites);
-          return others;
-        },
-        async ({ sites, server, user }) => {
-          const { script, parts, frame, request: api } = PROVIDER_URLS[provider];
-          const requested = [];
-          // No request leaves this machine: the test answers in place of the provider.
-          await user.context.route(/^https:/, async (route) => {
-            const request = route.request();
-            const url = request.url();
-            requested.push(url);
-            const { referer } = await request.allHeaders();
-            assert.ok(!referer?.includes("session"), referer);
-            const headers = { "access-control-allow-origin": "*" };
-            if (url === script) {
-              return route.fulfill({ contentType: "text/javascript", headers, body: providerScript(provider) });
-            }
-            if (url === frame) return route.fulfill({ contentType: "text/html", body: "<p>a widget" });
-            if (parts.includes(url)) return route.fulfill({ contentType: "text/javascript", body: "" });
-            return route.fulfill({ contentType: "application/json", headers, body: "{}" });
-          });
-          const client = await user.openWebClient(server, sites, "v3", BOB);
-          const popup = await client.openFallback();
-          await popup.frameLocator("iframe").getByText("a widget").waitFor();
-          await popup.waitForLoadState("networkidle");
-          assert.deepEqual([...requested].sort(), [script, ...parts, frame, ...(api ? [api] : [])].sort());
-          const blocked = await popup.evaluate(async () => {
-            const violation = new Promise((resolve) => addEventListener("securitypolicyviolation", resolve));
-            const src = "https://elsewhere.example/x.js";
-            document.head.append(Object.assign(document.createElement("script"), { src }));
-            return (await violation).blockedURI;
-          });
-          assert.equal(blocked, "https://elsewhere.example/x.js");
-          await popup.getByLabel("I am not a machine").check();
-          await popup.getByRole("button").click();
-          await assertStageCompleted(popup);
-          await assertRegistered(server, await client.response(1), "@bob:localhost");
-          assert.ok(!requested.some((url) => url.includes("elsewhere")));
-          user.assertNoProblems(
-            UNAUTHORIZED,
-            /^violation: script-src-elem https:.*elsewhere/,
-            /^console: .*elsewhere/,
-          );
-        },
-      ),
-  );
+  test(`UIA-76 the Content-Security-Policy of the page allows only the URLs that ${provider} needs`, () =>
+    withFixtures(
+      (sites) => {
+        const { GATEHOUSE_CAPTCHA_SCRIPT_URL: _, ...others } = settings(provider)(sites);
+        return others;
+      },
+      async ({ sites, server, user }) => {
+        const { script, parts, frame, request: api } = PROVIDER_URLS[provider];
+        const requested = [];
+        // No request leaves this machine: the test answers in place of the provider.
+        await user.context.route(/^https:/, async (route) => {
+          const request = route.request();
+          const url = request.url();
+          requested.push(url);
+          const { referer } = await request.allHeaders();
+          assert.ok(!referer?.includes("session"), referer);
+          const headers = { "access-control-allow-origin": "*" };
+          if (url === script) {
+            return route.fulfill({ contentType: "text/javascript", headers, body: providerScript(provider) });
+          }
+          if (url === frame) return route.fulfill({ contentType: "text/html", body: "<p>a widget" });
+          if (parts.includes(url)) return route.fulfill({ contentType: "text/javascript", body: "" });
+          return route.fulfill({ contentType: "application/json", headers, body: "{}" });
+        });
+        const client = await user.openWebClient(server, sites, "v3", BOB);
+        const popup = await client.openFallback();
+        await popup.frameLocator("iframe").getByText("a widget").waitFor();
+        await popup.waitForLoadState("networkidle");
+        assert.deepEqual([...requested].sort(), [script, ...parts, frame, ...(api ? [api] : [])].sort());
+        const blocked = await popup.evaluate(async () => {
+          const violation = new Promise((resolve) => addEventListener("securitypolicyviolation", resolve));
+          const src = "https://elsewhere.example/x.js";
+          document.head.append(Object.assign(document.createElement("script"), { src }));
+          return (await violation).blockedURI;
+        });
+        assert.equal(blocked, "https://elsewhere.example/x.js");
+        await popup.getByLabel("I am not a machine").check();
+        await popup.getByRole("button").click();
+        await assertStageCompleted(popup);
+        await assertRegistered(server, await client.response(1), "@bob:localhost");
+        assert.ok(!requested.some((url) => url.includes("elsewhere")));
+        user.assertNoProblems(
+          UNAUTHORIZED,
+          /^violation: script-src-elem https:.*elsewhere/,
+          /^console: .*elsewhere/,
+        );
+      },
+    ));
 }

@@ -45,8 +45,7 @@ test("the dev UI shows the configuration, the requests and the messages, but no 
       await screenshot(page, "local");
       user.assertNoProblems();
     },
-  ),
-);
+  ));
 
 test("the dev UI fits a window of 960 pixels, in dark mode and with a long path", () =>
   withFixtures(
@@ -72,8 +71,7 @@ test("the dev UI fits a window of 960 pixels, in dark mode and with a long path"
       user.assertNoProblems();
     },
     { viewport: { width: 960, height: 740 }, colorScheme: "dark" },
-  ),
-);
+  ));
 
 test("a page of another site can neither read from nor change anything through the dev UI", () =>
   withFixtures(
@@ -120,5 +118,4 @@ test("a page of another site can neither read from nor change anything through t
       await page.getByRole("link", { name: "Look" }).click();
       assert.equal((await response).status(), 403);
     },
-  ),
-);
+  ));

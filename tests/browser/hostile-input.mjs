@@ -66,31 +66,27 @@ for (const prefix of PREFIXES) {
       }
       await screenshot(page, `unknown-${prefix}`);
       user.assertNoProblems(REFUSED);
-    }),
-  );
+    }));
 
-  test(
-    `UIA-74 an additional hostile query parameter and hostile form fields are inert, ${prefix}`,
-    () =>
-      withFixtures(allStages, async ({ server, user }) => {
-        const stage = "m.login.registration_token";
-        const { session } = (await server.register({}, prefix)).body;
-        for (const text of HOSTILE) {
-          const url = `${fallback(server, prefix, stage, session)}&${encodeURIComponent(text)}=${encodeURIComponent(text)}`;
-          const { page, response } = await user.open(url);
-          await assertInert(page, response, 200);
-          const posted = page.waitForResponse((response) => response.request().method() === "POST");
-          await page.getByLabel("Registration token").fill(text);
-          await page.getByRole("button").click();
-          await page.getByRole("alert").waitFor();
-          await assertInert(page, await posted, 401);
-          await page.close();
-        }
-        const retry = await server.register({ auth: { session } }, prefix);
-        assert.deepEqual([retry.status, retry.body.completed], [401, []]);
-        user.assertNoProblems(REFUSED);
-      }),
-  );
+  test(`UIA-74 an additional hostile query parameter and hostile form fields are inert, ${prefix}`, () =>
+    withFixtures(allStages, async ({ server, user }) => {
+      const stage = "m.login.registration_token";
+      const { session } = (await server.register({}, prefix)).body;
+      for (const text of HOSTILE) {
+        const url = `${fallback(server, prefix, stage, session)}&${encodeURIComponent(text)}=${encodeURIComponent(text)}`;
+        const { page, response } = await user.open(url);
+        await assertInert(page, response, 200);
+        const posted = page.waitForResponse((response) => response.request().method() === "POST");
+        await page.getByLabel("Registration token").fill(text);
+        await page.getByRole("button").click();
+        await page.getByRole("alert").waitFor();
+        await assertInert(page, await posted, 401);
+        await page.close();
+      }
+      const retry = await server.register({ auth: { session } }, prefix);
+      assert.deepEqual([retry.status, retry.body.completed], [401, []]);
+      user.assertNoProblems(REFUSED);
+    }));
 
   test(`UIA-74 a form of another site that posts a hostile session gets an error page, ${prefix}`, () =>
     withFixtures(allStages, async ({ sites, server, user }) => {
@@ -106,8 +102,7 @@ for (const prefix of PREFIXES) {
         await Promise.all([popup.close(), page.close()]);
       }
       user.assertNoProblems(REFUSED);
-    }),
-  );
+    }));
 }
 
 test("REG-05 a hostile username never reaches a page, and every allowed character is shown unchanged", () =>
@@ -124,8 +119,7 @@ test("REG-05 a hostile username never reaches a page, and every allowed characte
       await page.close();
     }
     user.assertNoProblems();
-  }),
-);
+  }));
 
 test("UIA-74 texts and URLs of the operator's settings are escaped", () =>
   withFixtures(
@@ -153,8 +147,7 @@ test("UIA-74 texts and URLs of the operator's settings are escaped", () =>
       assert.equal(await page.locator("svg").count(), 0);
       user.assertNoProblems();
     },
-  ),
-);
+  ));
 
 test("UIA-76 another site cannot frame a fallback page, in any stage or state", () =>
   withFixtures(allStages, async ({ sites, server, user }) => {
@@ -178,8 +171,7 @@ test("UIA-76 another site cannot frame a fallback page, in any stage or state", 
     await assertNotFramed(fallback(server, "v3", "m.login.dummy", session));
     const frameErrors = /^console: .*(frame-ancestors|X-Frame-Options|ERR_BLOCKED_BY_RESPONSE)/;
     user.assertNoProblems(frameErrors, REFUSED);
-  }),
-);
+  }));
 
 test("UIA-76 authDone reaches the page of another site that opened the window by posting a form", () =>
   withFixtures(allStages, async ({ sites, server, user }) => {
@@ -194,8 +186,7 @@ test("UIA-76 authDone reaches the page of another site that opened the window by
     await assertStageCompleted(await opened);
     assert.equal(await page.evaluate(() => window.received), "authDone");
     user.assertNoProblems();
-  }),
-);
+  }));
 
 test("UIA-70 every page fits a small screen, with a long server name and a long username", () =>
   withFixtures(
@@ -212,7 +203,10 @@ test("UIA-70 every page fits a small screen, with a long server name and a long 
           scrollWidth: document.documentElement.scrollWidth,
           clientWidth: document.documentElement.clientWidth,
         }));
-        assert.ok(scrollWidth <= clientWidth, `${name} is ${scrollWidth} px wide on a screen of ${clientWidth} px`);
+        assert.ok(
+          scrollWidth <= clientWidth,
+          `${name} is ${scrollWidth} px wide on a screen of ${clientWidth} px`,
+        );
       };
       for (const stage of STAGES) {
         const { page } = await user.open(fallback(server, "v3", stage, session));
@@ -222,5 +216,4 @@ test("UIA-70 every page fits a small screen, with a long server name and a long 
       user.assertNoProblems();
     },
     { viewport: { width: 320, height: 568 }, isMobile: true, deviceScaleFactor: 2 },
-  ),
-);
+  ));

@@ -18,72 +18,66 @@ async function assertAuthDone(client, server) {
 }
 
 for (const prefix of PREFIXES) {
-  test(
-    `UIA-71 m.login.dummy in a popup notifies the opener, and a retry with only the session registers, ${prefix}`,
-    () =>
-      withFixtures(
-        () => ({}),
-        async ({ sites, server, user }) => {
-          const client = await user.openWebClient(server, sites, prefix, ALICE);
-          const popup = await client.openFallback();
-          await popup.getByText("You are creating the account “alice” on localhost.").waitFor();
-          await screenshot(popup, `dummy-${prefix}`);
-          assert.deepEqual(await client.messages(), []);
-          await popup.getByRole("button", { name: "Continue" }).click();
-          await assertStageCompleted(popup);
-          await screenshot(popup, `thanks-${prefix}`);
-          await assertRegistered(server, await client.response(1), "@alice:localhost", prefix);
-          await assertAuthDone(client, server);
-          user.assertNoProblems(UNAUTHORIZED);
-        },
-      ),
-  );
+  test(`UIA-71 m.login.dummy in a popup notifies the opener, and a retry with only the session registers, ${prefix}`, () =>
+    withFixtures(
+      () => ({}),
+      async ({ sites, server, user }) => {
+        const client = await user.openWebClient(server, sites, prefix, ALICE);
+        const popup = await client.openFallback();
+        await popup.getByText("You are creating the account “alice” on localhost.").waitFor();
+        await screenshot(popup, `dummy-${prefix}`);
+        assert.deepEqual(await client.messages(), []);
+        await popup.getByRole("button", { name: "Continue" }).click();
+        await assertStageCompleted(popup);
+        await screenshot(popup, `thanks-${prefix}`);
+        await assertRegistered(server, await client.response(1), "@alice:localhost", prefix);
+        await assertAuthDone(client, server);
+        user.assertNoProblems(UNAUTHORIZED);
+      },
+    ));
 
-  test(
-    `UIA-72 m.login.terms shows every policy in every language, and the next challenge lists it as complete, ${prefix}`,
-    () =>
-      withFixtures(
-        (sites) => ({
-          GATEHOUSE_REGISTRATION_FLOWS: `${TERMS}+${DUMMY}`,
-          GATEHOUSE_TERMS: JSON.stringify(sites.policies),
-        }),
-        async ({ sites, server, user }) => {
-          const client = await user.openWebClient(server, sites, prefix, ALICE);
-          const popup = await client.openFallback();
-          const links = await popup
-            .locator("li")
-            .evaluateAll((items) => items.map((item) => [item.lang, item.textContent, item.firstChild.href]));
-          const { privacy, conduct } = sites.policies;
-          const row = (language, { name, url }) => [language, name, url];
-          const expected = [row("de", privacy.de), row("en", privacy.en), row("en", conduct.en)];
-          assert.deepEqual(links.sort(), expected.sort());
-          await screenshot(popup, `terms-${prefix}`);
+  test(`UIA-72 m.login.terms shows every policy in every language, and the next challenge lists it as complete, ${prefix}`, () =>
+    withFixtures(
+      (sites) => ({
+        GATEHOUSE_REGISTRATION_FLOWS: `${TERMS}+${DUMMY}`,
+        GATEHOUSE_TERMS: JSON.stringify(sites.policies),
+      }),
+      async ({ sites, server, user }) => {
+        const client = await user.openWebClient(server, sites, prefix, ALICE);
+        const popup = await client.openFallback();
+        const links = await popup
+          .locator("li")
+          .evaluateAll((items) => items.map((item) => [item.lang, item.textContent, item.firstChild.href]));
+        const { privacy, conduct } = sites.policies;
+        const row = (language, { name, url }) => [language, name, url];
+        const expected = [row("de", privacy.de), row("en", privacy.en), row("en", conduct.en)];
+        assert.deepEqual(links.sort(), expected.sort());
+        await screenshot(popup, `terms-${prefix}`);
 
-          const opened = user.context.waitForEvent("page");
-          await popup.getByRole("link", { name: "Datenschutzerklärung" }).click();
-          const policy = await opened;
-          await policy.getByRole("heading", { name: "/policy/privacy/de" }).waitFor();
-          assert.equal(await policy.evaluate(() => window.opener), null);
-          await policy.close();
+        const opened = user.context.waitForEvent("page");
+        await popup.getByRole("link", { name: "Datenschutzerklärung" }).click();
+        const policy = await opened;
+        await policy.getByRole("heading", { name: "/policy/privacy/de" }).waitFor();
+        assert.equal(await policy.evaluate(() => window.opener), null);
+        await policy.close();
 
-          await popup.getByRole("button", { name: "Accept" }).click();
-          await assertStageCompleted(popup);
-          const { status, body } = await client.response(1);
-          assert.equal(status, 401);
-          assert.deepEqual(body.completed, [TERMS]);
-          assert.ok(!("errcode" in body));
-          const { session } = body;
-          const done = await server.register({ auth: { type: DUMMY, session } }, prefix);
-          await assertRegistered(server, done, "@alice:localhost", prefix);
-          await assertAuthDone(client, server);
-          assert.ok(
-            sites.referrers.every((referrer) => !referrer.includes(session)),
-            "a Referer header contains the session",
-          );
-          user.assertNoProblems(UNAUTHORIZED);
-        },
-      ),
-  );
+        await popup.getByRole("button", { name: "Accept" }).click();
+        await assertStageCompleted(popup);
+        const { status, body } = await client.response(1);
+        assert.equal(status, 401);
+        assert.deepEqual(body.completed, [TERMS]);
+        assert.ok(!("errcode" in body));
+        const { session } = body;
+        const done = await server.register({ auth: { type: DUMMY, session } }, prefix);
+        await assertRegistered(server, done, "@alice:localhost", prefix);
+        await assertAuthDone(client, server);
+        assert.ok(
+          sites.referrers.every((referrer) => !referrer.includes(session)),
+          "a Referer header contains the session",
+        );
+        user.assertNoProblems(UNAUTHORIZED);
+      },
+    ));
 
   test(`UIA-60 m.login.registration_token rejects a wrong token and accepts a valid one, ${prefix}`, () =>
     withFixtures(
@@ -123,8 +117,7 @@ for (const prefix of PREFIXES) {
         assert.deepEqual(repeated, await client.response(1), "the response is the same as before");
         user.assertNoProblems(UNAUTHORIZED);
       },
-    ),
-  );
+    ));
 
   test(`UIA-73 loading the page does not complete the stage, submitting its form does, ${prefix}`, () =>
     withFixtures(
@@ -146,8 +139,7 @@ for (const prefix of PREFIXES) {
         await assertRegistered(server, await client.response(1), "@alice:localhost", prefix);
         user.assertNoProblems(UNAUTHORIZED);
       },
-    ),
-  );
+    ));
 
   test(`UIA-71 window.onAuthDone is called instead of the opener if it is defined, ${prefix}`, () =>
     withFixtures(
@@ -170,8 +162,7 @@ for (const prefix of PREFIXES) {
         await assertRegistered(server, done, "@alice:localhost", prefix);
         user.assertNoProblems(UNAUTHORIZED);
       },
-    ),
-  );
+    ));
 }
 
 test("UIA-71 a page with neither opener nor onAuthDone only shows the confirmation", () =>
@@ -189,8 +180,7 @@ test("UIA-71 a page with neither opener nor onAuthDone only shows the confirmati
       await assertRegistered(server, done, "@alice:localhost");
       user.assertNoProblems();
     },
-  ),
-);
+  ));
 
 test("UIA-70 the pages work without JavaScript", () =>
   withFixtures(
@@ -212,8 +202,7 @@ test("UIA-70 the pages work without JavaScript", () =>
       await assertRegistered(server, await server.register({ auth: { session } }), "@alice:localhost");
     },
     { javaScriptEnabled: false },
-  ),
-);
+  ));
 
 test("UIA-16 the page of a later stage says that an earlier one is incomplete", () =>
   withFixtures(
@@ -232,8 +221,7 @@ test("UIA-16 the page of a later stage says that an earlier one is incomplete", 
       assert.deepEqual(retry.body.completed, []);
       user.assertNoProblems(/^console: .*status of 400/);
     },
-  ),
-);
+  ));
 
 test("HTTP-11 a web client on another site can read every response", () =>
   withFixtures(
@@ -272,5 +260,4 @@ test("HTTP-11 a web client on another site can read every response", () =>
       assert.equal(limited?.body.errcode, "M_LIMIT_EXCEEDED");
       assert.ok(Number(limited.retryAfter) >= 1, "the client cannot read Retry-After");
     },
-  ),
-);
+  ));

@@ -3,7 +3,14 @@
 import assert from "node:assert/strict";
 
 import { PASSWORD, PREFIXES, assertRegistered } from "../clients/gatehouse-server.mjs";
-import { MESSAGE_SETTINGS, PHONE, extractCode, extractLink, waitForMessage, wrongCode } from "../clients/messages.mjs";
+import {
+  MESSAGE_SETTINGS,
+  PHONE,
+  extractCode,
+  extractLink,
+  waitForMessage,
+  wrongCode,
+} from "../clients/messages.mjs";
 import { test } from "../clients/test-runner.mjs";
 import { HOSTILE, REFUSED } from "./hostile-input.mjs";
 import { UNAUTHORIZED, assertInert, assertStageCompleted, screenshot } from "./browser-user.mjs";
@@ -28,38 +35,35 @@ async function confirm(server, user, to, count) {
 }
 
 for (const prefix of PREFIXES) {
-  test(
-    `UIA-70 m.login.email.identity sends a mail and completes itself once the link is confirmed, ${prefix}`,
-    () =>
-      withFixtures(settings(EMAIL), async ({ sites, server, user }) => {
-        const client = await user.openWebClient(server, sites, prefix, ALICE);
-        const popup = await client.openFallback();
-        const field = popup.getByLabel("E-mail address");
-        await screenshot(popup, `email-${prefix}`);
-        await field.fill("alice at example");
-        await popup.getByRole("button", { name: "Send the mail" }).click();
-        assert.equal(await field.evaluate((input) => input.validity.typeMismatch), true);
-        await field.fill(ADDRESS);
-        await field.press("Enter");
-        await popup.getByText("We have sent a mail to a…@example.org.").waitFor();
-        await screenshot(popup, `email-sent-${prefix}`);
+  test(`UIA-70 m.login.email.identity sends a mail and completes itself once the link is confirmed, ${prefix}`, () =>
+    withFixtures(settings(EMAIL), async ({ sites, server, user }) => {
+      const client = await user.openWebClient(server, sites, prefix, ALICE);
+      const popup = await client.openFallback();
+      const field = popup.getByLabel("E-mail address");
+      await screenshot(popup, `email-${prefix}`);
+      await field.fill("alice at example");
+      await popup.getByRole("button", { name: "Send the mail" }).click();
+      assert.equal(await field.evaluate((input) => input.validity.typeMismatch), true);
+      await field.fill(ADDRESS);
+      await field.press("Enter");
+      await popup.getByText("We have sent a mail to a…@example.org.").waitFor();
+      await screenshot(popup, `email-sent-${prefix}`);
 
-        await popup.getByRole("button", { name: "I have opened it" }).click();
-        await popup.getByRole("alert").waitFor();
-        await screenshot(popup, `email-not-yet-${prefix}`);
-        assert.deepEqual(await client.messages(), []);
+      await popup.getByRole("button", { name: "I have opened it" }).click();
+      await popup.getByRole("alert").waitFor();
+      await screenshot(popup, `email-not-yet-${prefix}`);
+      assert.deepEqual(await client.messages(), []);
 
-        // The automatic reload of the page does not send another mail.
-        await popup.waitForResponse((response) => response.request().method() === "GET");
-        await popup.getByText("We have sent a mail to").waitFor();
-        await confirm(server, user, ADDRESS, 1);
-        await assertStageCompleted(popup);
-        await assertRegistered(server, await client.response(1), "@alice:localhost", prefix);
-        assert.deepEqual(await client.messages(), [{ data: "authDone", origin: server.url }]);
-        assert.equal((await server.outbox()).length, 1);
-        user.assertNoProblems(UNAUTHORIZED);
-      }),
-  );
+      // The automatic reload of the page does not send another mail.
+      await popup.waitForResponse((response) => response.request().method() === "GET");
+      await popup.getByText("We have sent a mail to").waitFor();
+      await confirm(server, user, ADDRESS, 1);
+      await assertStageCompleted(popup);
+      await assertRegistered(server, await client.response(1), "@alice:localhost", prefix);
+      assert.deepEqual(await client.messages(), [{ data: "authDone", origin: server.url }]);
+      assert.equal((await server.outbox()).length, 1);
+      user.assertNoProblems(UNAUTHORIZED);
+    }));
 
   test(`UIA-70 m.login.msisdn accepts a national phone number and the code sent to it, ${prefix}`, () =>
     withFixtures(settings(MSISDN), async ({ sites, server, user }) => {
@@ -96,8 +100,7 @@ for (const prefix of PREFIXES) {
       await assertRegistered(server, await client.response(1), "@alice:localhost", prefix);
       assert.deepEqual(await client.messages(), [{ data: "authDone", origin: server.url }]);
       user.assertNoProblems(REFUSED);
-    }),
-  );
+    }));
 }
 
 test("UIA-70 after another address is entered, the link sent to the first one does not validate", () =>
@@ -122,8 +125,7 @@ test("UIA-70 after another address is entered, the link sent to the first one do
     await assertStageCompleted(popup);
     await assertRegistered(server, await client.response(1), "@alice:localhost");
     user.assertNoProblems(REFUSED);
-  }),
-);
+  }));
 
 test("UIA-70 the pages of m.login.email.identity and m.login.msisdn work without JavaScript", () =>
   withFixtures(
@@ -150,8 +152,7 @@ test("UIA-70 the pages of m.login.email.identity and m.login.msisdn work without
       await assertRegistered(server, await server.register({ auth: { session } }), "@alice:localhost");
     },
     { javaScriptEnabled: false },
-  ),
-);
+  ));
 
 test("UIA-74 hostile e-mail addresses, phone numbers, countries and codes are inert", () =>
   withFixtures(settings(`${EMAIL} ${MSISDN}`), async ({ server, user }) => {
@@ -192,5 +193,4 @@ test("UIA-74 hostile e-mail addresses, phone numbers, countries and codes are in
     await text.getByLabel("Code").waitFor();
     for (const hostile of HOSTILE) await send(text, { code: hostile });
     user.assertNoProblems(REFUSED);
-  }),
-);
+  }));

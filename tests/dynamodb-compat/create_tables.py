@@ -13,7 +13,11 @@ import yaml
 
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
 # Properties that CloudFormation sets with other API calls than CreateTable.
-NOT_IN_CREATE_TABLE = {"PointInTimeRecoverySpecification", "TimeToLiveSpecification", "DeletionProtectionEnabled"}
+NOT_IN_CREATE_TABLE = {
+    "PointInTimeRecoverySpecification",
+    "TimeToLiveSpecification",
+    "DeletionProtectionEnabled",
+}
 
 
 class Loader(yaml.SafeLoader):

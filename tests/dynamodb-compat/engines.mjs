@@ -57,7 +57,12 @@ export function withDynamoDbLocal(use) {
 
 /** Starts moto, which serves all AWS APIs on one port. */
 export function withMoto(use) {
-  return withService(`${ENGINES_DIR}/python/bin/moto_server`, ["--host", "127.0.0.1", "--port"], ENGINES_DIR, use);
+  return withService(
+    `${ENGINES_DIR}/python/bin/moto_server`,
+    ["--host", "127.0.0.1", "--port"],
+    ENGINES_DIR,
+    use,
+  );
 }
 
 /** Creates the tables of template.yaml and, if arguments for SES are given, verifies the sender address there. */

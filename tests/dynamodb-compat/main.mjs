@@ -19,24 +19,23 @@ const bySchedule = (server) => async (to, count) => {
 
 /** Runs the scenario with the tables in this DynamoDB. */
 const runOver = (dynamodb, options) =>
-  withServer(settings, (server) => runScenario(server, bySchedule(server), options), ["--dynamodb", dynamodb]);
+  withServer(settings, (server) => runScenario(server, bySchedule(server), options), [
+    "--dynamodb",
+    dynamodb,
+  ]);
 
-test(
-  "DynamoDB Local creates the tables of template.yaml and accepts every call; only the schedule delivers",
-  () =>
-    withDynamoDbLocal(async (dynamodb) => {
-      assert.equal(await createTables(dynamodb, PREFIX), "5 tables");
-      await runOver(dynamodb);
-    }),
-);
+test("DynamoDB Local creates the tables of template.yaml and accepts every call; only the schedule delivers", () =>
+  withDynamoDbLocal(async (dynamodb) => {
+    assert.equal(await createTables(dynamodb, PREFIX), "5 tables");
+    await runOver(dynamodb);
+  }));
 
 // moto checks a condition and writes in two steps that are not atomic, so it cannot be tested with concurrent requests.
 test("moto's DynamoDB creates the tables of template.yaml and accepts every call, one at a time", () =>
   withMoto(async (dynamodb) => {
     assert.equal(await createTables(dynamodb, PREFIX), "5 tables");
     await runOver(dynamodb, { concurrent: false });
-  }),
-);
+  }));
 
 /** Returns the form parameters of all requests to SES and SNS that moto has recorded. */
 async function recordedForms(moto) {
@@ -77,11 +76,16 @@ test("moto's SES and SNS accept the mails and text messages with all their param
     for (const action of ["reset-recording", "start-recording"]) {
       await fetch(`http://${moto}/moto-api/recorder/${action}`, { method: "POST" });
     }
-    const sent = await withServer(settings, (server) => runScenario(server, fromMoto(moto)), ["--messages", moto]);
+    const sent = await withServer(settings, (server) => runScenario(server, fromMoto(moto)), [
+      "--messages",
+      moto,
+    ]);
     const { mails, texts } = await motoData(moto);
 
     const { form: mail } = sent.mail;
-    const stored = mails.find(({ destinations }) => JSON.stringify(destinations).includes("alice@example.org"));
+    const stored = mails.find(({ destinations }) =>
+      JSON.stringify(destinations).includes("alice@example.org"),
+    );
     assert.equal(stored.source, `"example.org accounts" <${sender}>`);
     assert.equal(stored.subject, mail.get("Message.Subject.Data"));
     assert.equal(stored.body, mail.get("Message.Body.Html.Data"));
@@ -103,7 +107,6 @@ test("moto's SES and SNS accept the mails and text messages with all their param
       "AWS.SNS.SMS.SenderID": ["String", "Example"],
       "AWS.SNS.SMS.MaxPrice": ["Number", "0.10"],
     });
-  }),
-);
+  }));
 
 await runTests();

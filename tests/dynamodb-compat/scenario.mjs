@@ -5,7 +5,14 @@ import { randomUUID } from "node:crypto";
 import { rm, writeFile } from "node:fs/promises";
 
 import { PASSWORD, assertRegistered } from "../clients/gatehouse-server.mjs";
-import { MESSAGE_SETTINGS, PHONE, extractCode, extractLink, submitLinkPage, wrongCode } from "../clients/messages.mjs";
+import {
+  MESSAGE_SETTINGS,
+  PHONE,
+  extractCode,
+  extractLink,
+  submitLinkPage,
+  wrongCode,
+} from "../clients/messages.mjs";
 import { accountThreepids } from "./threepids.mjs";
 
 const TOKEN = "m.login.registration_token";
@@ -88,7 +95,11 @@ class SignUp {
     assertError(await this.send(this.threepid(EMAIL, sid)), 401, "M_UNAUTHORIZED");
     const confirmed = await submitLinkPage(extractLink(mail));
     assert.equal(confirmed.status, 200, await confirmed.text());
-    assert.deepEqual((await this.expectChallenge(this.threepid(EMAIL, sid))).completed, [TOKEN, TERMS, EMAIL]);
+    assert.deepEqual((await this.expectChallenge(this.threepid(EMAIL, sid))).completed, [
+      TOKEN,
+      TERMS,
+      EMAIL,
+    ]);
     return mail;
   }
 
@@ -144,7 +155,9 @@ export async function runScenario(server, messages, { concurrent = true } = {}) 
   const mail = await alice.email("alice@example.org");
   const text = await alice.phone(PHONE);
   // Two concurrent requests and a later one create one account and receive the same response.
-  const responses = await Promise.all(Array.from({ length: concurrent ? 2 : 1 }, () => alice.send(alice.last)));
+  const responses = await Promise.all(
+    Array.from({ length: concurrent ? 2 : 1 }, () => alice.send(alice.last)),
+  );
   await assertRegistered(server, responses[0], "@alice:localhost");
   responses.push(await alice.send(alice.last));
   for (const response of responses) assert.deepEqual(response, responses[0]);
@@ -153,7 +166,9 @@ export async function runScenario(server, messages, { concurrent = true } = {}) 
   await addressInUse(server, messages, token);
   await guestUpgrade(server, messages, token);
   await applicationServiceUsers(server, concurrent ? 12 : 1);
-  await accountThreepids(server, messages, responses[0].body.access_token, "alice@example.org", { concurrent });
+  await accountThreepids(server, messages, responses[0].body.access_token, "alice@example.org", {
+    concurrent,
+  });
   await rateLimits(server);
   const [used] = await server.admin("registration-tokens", "list");
   assert.equal(used.left, 1);
@@ -195,7 +210,9 @@ async function guestUpgrade(server, messages, token) {
 
 /** A bridge registers its users. Of `many` concurrent registrations of one username, exactly one succeeds. */
 async function applicationServiceUsers(server, many) {
-  const outcomes = await Promise.all(Array.from({ length: many }, () => registerBridged(server, "bridged_x")));
+  const outcomes = await Promise.all(
+    Array.from({ length: many }, () => registerBridged(server, "bridged_x")),
+  );
   const results = outcomes.map(({ status, body }) => [status, body.errcode].join(" ")).sort();
   assert.deepEqual(results, ["200 ", ...Array(many - 1).fill("400 M_USER_IN_USE")]);
   assertError(await registerBridged(server, "bridged_x"), 400, "M_USER_IN_USE");

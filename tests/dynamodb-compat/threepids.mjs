@@ -28,7 +28,9 @@ export async function accountThreepids(server, messages, token, first, { concurr
   const { body: challenge } = await server.request("POST", `${ACCOUNT}/add`, { body: credentials, token });
   const identifier = { type: "m.id.user", user: "alice" };
   const auth = { type: "m.login.password", session: challenge.session, identifier, password: PASSWORD };
-  const added = Array.from({ length: concurrent ? 2 : 1 }, () => request("POST", "/add", { ...credentials, auth }));
+  const added = Array.from({ length: concurrent ? 2 : 1 }, () =>
+    request("POST", "/add", { ...credentials, auth }),
+  );
   for (const body of await Promise.all(added)) assert.deepEqual(body, {});
   assert.deepEqual(await request("POST", "", { three_pid_creds: credentials }), {});
   const all = [`email ${first}`, `email ${SECOND}`, "msisdn 447400123456"];

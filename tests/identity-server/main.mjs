@@ -44,7 +44,9 @@ async function createUser(servers, name) {
 /** Requests a mail from the identity server and returns the ID of the validation session. */
 async function requestToken(servers, user, address) {
   const body = { client_secret: SECRET, email: address, send_attempt: 1 };
-  return assertOk(await request(servers, "POST", "v2/validate/email/requestToken", { body, token: user.idToken })).sid;
+  return assertOk(
+    await request(servers, "POST", "v2/validate/email/requestToken", { body, token: user.idToken }),
+  ).sid;
 }
 
 /** Requests a mail from the identity server, validates the address with it and returns the session ID. */
@@ -68,12 +70,16 @@ const bind = (servers, user, sid, further = { id_access_token: user.idToken }) =
 /** Deactivates the account with its password. */
 function deactivate(servers, user) {
   const identifier = { type: "m.id.user", user: user.id };
-  return post(servers, user, "deactivate", { auth: { type: "m.login.password", identifier, password: PASSWORD } });
+  return post(servers, user, "deactivate", {
+    auth: { type: "m.login.password", identifier, password: PASSWORD },
+  });
 }
 
 /** Returns the user ID that the identity server has for an address. */
 async function lookup(servers, user, address) {
-  const { lookup_pepper: pepper } = assertOk(await request(servers, "GET", "v2/hash_details", { token: user.idToken }));
+  const { lookup_pepper: pepper } = assertOk(
+    await request(servers, "GET", "v2/hash_details", { token: user.idToken }),
+  );
   const hash = createHash("sha256").update(`${address} email ${pepper}`).digest("base64url");
   const body = { addresses: [hash], algorithm: "sha256", pepper };
   return assertOk(await request(servers, "POST", "v2/lookup", { body, token: user.idToken })).mappings[hash];
@@ -89,20 +95,31 @@ test("IDS-10, IDS-13: Sydent binds an address for Gatehouse, and accepts the sig
     const unbind = () => post(servers, alice, "3pid/unbind", { medium: "email", address: ALICE });
     assert.deepEqual(assertOk(await unbind()), { id_server_unbind_result: "success" });
     assert.equal(await lookup(servers, alice, ALICE), undefined);
-    assert.deepEqual(servers.keyRequests, ["/_matrix/key/v2/server/"], "IDS-17, IDS-19: Sydent fetches the signing key exactly once");
-    assert.deepEqual(assertOk(await unbind()), { id_server_unbind_result: "no-support" }, "the binding is not stored any more");
-  }),
-);
+    assert.deepEqual(
+      servers.keyRequests,
+      ["/_matrix/key/v2/server/"],
+      "IDS-17, IDS-19: Sydent fetches the signing key exactly once",
+    );
+    assert.deepEqual(
+      assertOk(await unbind()),
+      { id_server_unbind_result: "no-support" },
+      "the binding is not stored any more",
+    );
+  }));
 
 test("IDS-15: Sydent also accepts a signing key that the operator has configured", () =>
-  withServers({ GATEHOUSE_SIGNING_KEY: "ed25519 a_1 YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1" }, async (servers) => {
-    const alice = await createUser(servers, "alice");
-    assertOk(await bind(servers, alice, await validateEmail(servers, alice, ALICE)));
-    const body = { medium: "email", address: ALICE, id_server: NAME };
-    assert.deepEqual(assertOk(await post(servers, alice, "3pid/unbind", body)), { id_server_unbind_result: "success" });
-    assert.equal(await lookup(servers, alice, ALICE), undefined);
-  }),
-);
+  withServers(
+    { GATEHOUSE_SIGNING_KEY: "ed25519 a_1 YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1" },
+    async (servers) => {
+      const alice = await createUser(servers, "alice");
+      assertOk(await bind(servers, alice, await validateEmail(servers, alice, ALICE)));
+      const body = { medium: "email", address: ALICE, id_server: NAME };
+      assert.deepEqual(assertOk(await post(servers, alice, "3pid/unbind", body)), {
+        id_server_unbind_result: "success",
+      });
+      assert.equal(await lookup(servers, alice, ALICE), undefined);
+    },
+  ));
 
 test("DEACT-07: deactivation removes the binding from Sydent", () =>
   withServers({}, async (servers) => {
@@ -113,8 +130,7 @@ test("DEACT-07: deactivation removes the binding from Sydent", () =>
     assert.equal(await lookup(servers, bob, ALICE), undefined);
     const { status } = await servers.gatehouse.whoami(alice.token);
     assert.equal(status, 401);
-  }),
-);
+  }));
 
 test("DEACT-11: an unbind request that Sydent did not receive is repeated until it is back", () =>
   withServers({}, async (servers) => {
@@ -133,18 +149,18 @@ test("DEACT-11: an unbind request that Sydent did not receive is repeated until 
     assert.equal(await lookup(servers, bob, ALICE), alice.id, "Sydent has kept its database");
     await servers.gatehouse.advance(300);
     await eventually("unbinding", async () => (await lookup(servers, bob, ALICE)) === undefined);
-  }),
-);
+  }));
 
 test("ACC3-05: removing a 3PID removes the binding from Sydent", () =>
   withServers({}, async (servers) => {
     const alice = await createUser(servers, "alice");
     assertOk(await bind(servers, alice, await validateEmail(servers, alice, ALICE)));
     const body = { medium: "email", address: ALICE };
-    assert.deepEqual(assertOk(await post(servers, alice, "3pid/delete", body)), { id_server_unbind_result: "success" });
+    assert.deepEqual(assertOk(await post(servers, alice, "3pid/delete", body)), {
+      id_server_unbind_result: "success",
+    });
     assert.equal(await lookup(servers, alice, ALICE), undefined);
-  }),
-);
+  }));
 
 test("IDS-07: errors of Sydent for a bind request are passed on", () =>
   withServers({}, async (servers) => {
@@ -159,15 +175,13 @@ test("IDS-07: errors of Sydent for a bind request are passed on", () =>
     await assertError(401, "M_UNAUTHORIZED", bind(servers, alice, sid, { id_access_token: "wrong" }));
     await assertError(400, "M_MISSING_PARAM", bind(servers, alice, sid, {}));
     assert.equal(await lookup(servers, alice, ALICE), undefined);
-  }),
-);
+  }));
 
 test("IDS-21: with GATEHOUSE_ID_SERVER_API=v1, Sydent binds without an access token", () =>
   withServers({ GATEHOUSE_ID_SERVER_API: "v1" }, async (servers) => {
     const alice = await createUser(servers, "alice");
     assertOk(await bind(servers, alice, await validateEmail(servers, alice, ALICE), {}));
     assert.equal(await lookup(servers, alice, ALICE), alice.id);
-  }),
-);
+  }));
 
 await runTests();

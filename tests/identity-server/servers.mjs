@@ -69,13 +69,18 @@ function reverseProxy(credentials, servers) {
   return https.createServer(credentials, (request, response) => {
     const { pathname, searchParams } = new URL(request.url, "https://localhost");
     const json = (body) => response.end(JSON.stringify(body));
-    if (pathname === "/_matrix/federation/v1/openid/userinfo") return json({ sub: searchParams.get("access_token") });
+    if (pathname === "/_matrix/federation/v1/openid/userinfo")
+      return json({ sub: searchParams.get("access_token") });
     if (pathname === "/_matrix/federation/v1/3pid/onbind") return json({});
     servers.keyRequests.push(pathname);
-    const forwarded = http.request(servers.gatehouse.url + request.url, { method: request.method }, (upstream) => {
-      response.writeHead(upstream.statusCode, upstream.headers);
-      upstream.pipe(response);
-    });
+    const forwarded = http.request(
+      servers.gatehouse.url + request.url,
+      { method: request.method },
+      (upstream) => {
+        response.writeHead(upstream.statusCode, upstream.headers);
+        upstream.pipe(response);
+      },
+    );
     forwarded.on("error", () => response.destroy());
     return request.pipe(forwarded);
   });
@@ -113,7 +118,11 @@ class Sydent {
 
   async start() {
     const { directory: cwd, port } = this;
-    const env = { PATH: process.env.PATH, SYDENT_CONF: "sydent.conf", SSL_CERT_FILE: `${cwd}/certificate.pem` };
+    const env = {
+      PATH: process.env.PATH,
+      SYDENT_CONF: "sydent.conf",
+      SSL_CERT_FILE: `${cwd}/certificate.pem`,
+    };
     const child = spawn(python, ["-m", "sydent.sydent"], { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
     running.add(child);
     this.child = child;

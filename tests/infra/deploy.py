@@ -20,7 +20,11 @@ from template import CODE, of_type, transform
 
 REGION = "eu-central-1"
 # moto does not create the methods of an API from its OpenAPI document, and cannot deploy an API without methods.
-UNSUPPORTED_BY_MOTO = ("AWS::ApiGateway::Deployment", "AWS::ApiGateway::Stage", "AWS::ApiGateway::BasePathMapping")
+UNSUPPORTED_BY_MOTO = (
+    "AWS::ApiGateway::Deployment",
+    "AWS::ApiGateway::Stage",
+    "AWS::ApiGateway::BasePathMapping",
+)
 # The stacks to deploy: one without optional parameters, and one with all whose resources moto supports.
 STACKS = {
     "plain": {},
@@ -55,7 +59,9 @@ def moto():
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    with process(Path(sys.executable).with_name("moto_server"), "--host", "127.0.0.1", "--port", str(port)) as server:
+    with process(
+        Path(sys.executable).with_name("moto_server"), "--host", "127.0.0.1", "--port", str(port)
+    ) as server:
         while server.poll() is None:
             try:
                 urllib.request.urlopen(url).close()
@@ -79,7 +85,11 @@ def embedded_dynamodb(program):
 def client(service, url, region=REGION):
     """Returns a boto3 client with the credentials that gatehouse-local uses."""
     return boto3.client(
-        service, endpoint_url=url, region_name=region, aws_access_key_id="admin", aws_secret_access_key="local"
+        service,
+        endpoint_url=url,
+        region_name=region,
+        aws_access_key_id="admin",
+        aws_secret_access_key="local",
     )
 
 
@@ -97,7 +107,11 @@ def upload(url, stack):
 def deploy(url, name, parameters):
     """Creates a stack and returns its outputs."""
     cloudformation = client("cloudformation", url)
-    given = {"ServerName": "example.org", "RegistrationFlows": "m.login.registration_token+m.login.dummy", **parameters}
+    given = {
+        "ServerName": "example.org",
+        "RegistrationFlows": "m.login.registration_token+m.login.dummy",
+        **parameters,
+    }
     cloudformation.create_stack(
         StackName=name,
         TemplateURL=f"https://s3.amazonaws.com/{CODE['Bucket']}/template.json",
@@ -114,9 +128,13 @@ def describe_table(dynamodb, name):
     table = dynamodb.describe_table(TableName=name)["Table"]
     indexes = table.get("GlobalSecondaryIndexes", [])
     return {
-        "attributes": sorted((one["AttributeName"], one["AttributeType"]) for one in table["AttributeDefinitions"]),
+        "attributes": sorted(
+            (one["AttributeName"], one["AttributeType"]) for one in table["AttributeDefinitions"]
+        ),
         "keys": table["KeySchema"],
-        "indexes": [(one["IndexName"], one["KeySchema"], one["Projection"]["ProjectionType"]) for one in indexes],
+        "indexes": [
+            (one["IndexName"], one["KeySchema"], one["Projection"]["ProjectionType"]) for one in indexes
+        ],
         "stream": table.get("StreamSpecification"),
     }
 
@@ -124,7 +142,9 @@ def describe_table(dynamodb, name):
 def compare_tables(aws, dynamodb, stack, resources, prefix):
     """Asserts that the stack has the same tables as the embedded DynamoDB."""
     deployed, embedded = client("dynamodb", aws), client("dynamodb", dynamodb, "us-east-1")
-    suffixes = [it["Properties"]["TableName"]["Fn::Sub"].removeprefix("${AWS::StackName}") for it in resources]
+    suffixes = [
+        it["Properties"]["TableName"]["Fn::Sub"].removeprefix("${AWS::StackName}") for it in resources
+    ]
     here = embedded.list_tables()["TableNames"]
     assert sorted(prefix + suffix for suffix in suffixes) == sorted(here), here
     for suffix, it in zip(suffixes, resources):
@@ -132,8 +152,12 @@ def compare_tables(aws, dynamodb, stack, resources, prefix):
         assert there == here, f"{suffix}: {there} in the stack, {here} in the embedded DynamoDB"
         # moto's CloudFormation ignores the time to live, so the embedded DynamoDB is compared with the template.
         expiry = it["Properties"].get("TimeToLiveSpecification", {}).get("AttributeName")
-        here = embedded.describe_time_to_live(TableName=prefix + suffix)["TimeToLiveDescription"].get("AttributeName")
-        assert expiry == here, f"{suffix}: items expire by {expiry} in the template, by {here} in the embedded DynamoDB"
+        here = embedded.describe_time_to_live(TableName=prefix + suffix)["TimeToLiveDescription"].get(
+            "AttributeName"
+        )
+        assert expiry == here, (
+            f"{suffix}: items expire by {expiry} in the template, by {here} in the embedded DynamoDB"
+        )
     assert deployed.describe_table(TableName=f"{stack}-accounts")["Table"]["DeletionProtectionEnabled"]
     return len(suffixes)
 
@@ -146,7 +170,9 @@ def check_functions(aws, name, count):
     assert len(found) == count, f"{len(found)} functions instead of {count}"
     for one in found:
         variables = one["Environment"]["Variables"]
-        assert variables["GATEHOUSE_TABLES"] == name and variables["GATEHOUSE_SERVER_NAME"] == "example.org", variables
+        assert (
+            variables["GATEHOUSE_TABLES"] == name and variables["GATEHOUSE_SERVER_NAME"] == "example.org"
+        ), variables
         size = sum(len(key) + len(str(value)) for key, value in variables.items())
         assert size < 3072, f"{size} bytes of 4,096 in the environment of {one['FunctionName']}"
     mappings = functions.list_event_source_mappings()["EventSourceMappings"]
@@ -158,7 +184,9 @@ def check_functions(aws, name, count):
 def main(program):
     """Runs the command line."""
     stack = transform()
-    stack["Resources"] = {name: it for name, it in stack["Resources"].items() if it["Type"] not in UNSUPPORTED_BY_MOTO}
+    stack["Resources"] = {
+        name: it for name, it in stack["Resources"].items() if it["Type"] not in UNSUPPORTED_BY_MOTO
+    }
     # The other outputs refer to resources that moto does not support.
     stack["Outputs"] = {key: stack["Outputs"][key] for key in ("ApiUrl", "Tables")}
     functions = len(of_type(stack, "AWS::Lambda::Function"))

@@ -55,7 +55,9 @@ def check_statement(statement, tables):
         for resource in statement_resources(statement):
             if action in ITEM_ACTIONS and resource in tables:
                 continue
-            if OTHER_ACTIONS.get(action) == resource or (OTHER_ACTIONS.get(action) == "broad" and resource in BROAD_RESOURCES):
+            if OTHER_ACTIONS.get(action) == resource or (
+                OTHER_ACTIONS.get(action) == "broad" and resource in BROAD_RESOURCES
+            ):
                 continue
             yield f"must not have {action} on {resource}"
 
@@ -70,7 +72,9 @@ def check_roles(stack):
             yield f"{function} uses the role of another function"
             continue
         role = roles.pop(f"{function}Role")["Properties"]
-        if role["AssumeRolePolicyDocument"]["Statement"][0]["Principal"] != {"Service": ["lambda.amazonaws.com"]}:
+        if role["AssumeRolePolicyDocument"]["Statement"][0]["Principal"] != {
+            "Service": ["lambda.amazonaws.com"]
+        }:
             yield f"the role of {function} can be assumed by others than Lambda"
         managed = {arn.split(":policy/")[1] for arn in role["ManagedPolicyArns"]}
         if managed != COMMON_POLICIES | additional.get(function, set()):
@@ -113,12 +117,16 @@ def permission_size(permission):
     """Estimates the bytes that a permission takes in the resource policy of its function."""
     text = json.dumps(
         {
-            "Sid": "gatehouse-production-" + permission["FunctionName"]["Ref"] + "Permission-0123456789ABCDEF",
+            "Sid": "gatehouse-production-"
+            + permission["FunctionName"]["Ref"]
+            + "Permission-0123456789ABCDEF",
             "Effect": "Allow",
             "Principal": {"Service": permission["Principal"]},
             "Action": permission["Action"],
             "Resource": "arn:aws-us-gov:lambda:us-gov-west-1:123456789012:function:" + "f" * 64,
-            "Condition": {"ArnLike": {"AWS:SourceArn": "arn:aws-us-gov:execute-api:us-gov-west-1:" + "x" * 40}},
+            "Condition": {
+                "ArnLike": {"AWS:SourceArn": "arn:aws-us-gov:execute-api:us-gov-west-1:" + "x" * 40}
+            },
         }
     )
     return len(text)
@@ -131,8 +139,12 @@ def check_permissions(stack):
         permission = it["Properties"]
         function, source = logical_id(permission["FunctionName"]), permission.get("SourceArn", "")
         callers.setdefault(function, []).append(permission["Principal"])
-        sizes[function] = sizes.get(function, 100) + permission_size({**permission, "FunctionName": {"Ref": function}})
-        is_expected = logical_id(source) == "DeliverEachMinute" or source.get("Fn::Sub", "").endswith(":${Api}/*")
+        sizes[function] = sizes.get(function, 100) + permission_size(
+            {**permission, "FunctionName": {"Ref": function}}
+        )
+        is_expected = logical_id(source) == "DeliverEachMinute" or source.get("Fn::Sub", "").endswith(
+            ":${Api}/*"
+        )
         if permission["Action"] != "lambda:InvokeFunction" or not is_expected:
             yield f"{name} permits more than lambda:InvokeFunction from the API or the schedule"
     for function in of_type(stack, "AWS::Lambda::Function"):
@@ -150,7 +162,12 @@ def check_permissions(stack):
 
 def check_public(stack):
     """Only the API may be public."""
-    for kind in ("AWS::Lambda::Url", "AWS::Lambda::LayerVersionPermission", "AWS::S3::Bucket", "AWS::SNS::TopicPolicy"):
+    for kind in (
+        "AWS::Lambda::Url",
+        "AWS::Lambda::LayerVersionPermission",
+        "AWS::S3::Bucket",
+        "AWS::SNS::TopicPolicy",
+    ):
         yield from (f"{name}: resources of the type {kind} are not allowed" for name in of_type(stack, kind))
     for name, it in of_type(stack, "AWS::SQS::QueuePolicy").items():
         for statement in it["Properties"]["PolicyDocument"]["Statement"]:

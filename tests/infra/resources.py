@@ -13,7 +13,9 @@ PRIVATE_FIELDS = ("identity", "path}", "$context.path", "query", "header", "auth
 
 def check_limits(stack):
     """The stack must stay within the limits of AWS."""
-    segments = {"/" + "/".join(path.split("/")[1 : n + 1]) for path in routes() for n in range(1, path.count("/") + 1)}
+    segments = {
+        "/" + "/".join(path.split("/")[1 : n + 1]) for path in routes() for n in range(1, path.count("/") + 1)
+    }
     functions = of_type(stack, "AWS::Lambda::Function")
     variables = SOURCE["Globals"]["Function"]["Environment"]["Variables"]
     sizes = {
@@ -25,11 +27,20 @@ def check_limits(stack):
         # Half of Lambda's limit of 4 kB is reserved for the values that the operator sets.
         "bytes of names in the environment": (sum(len(name) for name in variables), 2048),
         "metrics in one alarm": (
-            max(len(it["Properties"].get("Metrics", [])) - 1 for it in of_type(stack, "AWS::CloudWatch::Alarm").values()),
+            max(
+                len(it["Properties"].get("Metrics", [])) - 1
+                for it in of_type(stack, "AWS::CloudWatch::Alarm").values()
+            ),
             10,
         ),
-        "characters of an output": (max(len(json.dumps(it["Value"])) for it in stack["Outputs"].values()), 1024),
-        "seconds until a function times out": (max(it["Properties"]["Timeout"] for name, it in functions.items() if name != "Deliver"), 28),
+        "characters of an output": (
+            max(len(json.dumps(it["Value"])) for it in stack["Outputs"].values()),
+            1024,
+        ),
+        "seconds until a function times out": (
+            max(it["Properties"]["Timeout"] for name, it in functions.items() if name != "Deliver"),
+            28,
+        ),
     }
     for what, (size, most) in sizes.items():
         print(f"{what}: {size:,} of {most:,}")
@@ -42,7 +53,10 @@ def check_api(stack):
     body = of_type(stack, "AWS::ApiGateway::RestApi")["Api"]["Properties"]["Body"]
     for path, methods in body["paths"].items():
         mock = methods.get("options", {}).get("x-amazon-apigateway-integration", {})
-        modes = (mock.get("contentHandling"), mock.get("responses", {}).get("default", {}).get("contentHandling"))
+        modes = (
+            mock.get("contentHandling"),
+            mock.get("responses", {}).get("default", {}).get("contentHandling"),
+        )
         if mock.get("type") != "mock" or modes != ("CONVERT_TO_TEXT", "CONVERT_TO_TEXT"):
             yield f"OPTIONS {path} has no mock integration in text mode: {mock}"
         missing = {"delete", "get", "head", "patch", "post", "put"} - methods.keys()
@@ -81,7 +95,11 @@ def check_retention(stack):
         expires = table.get("TimeToLiveSpecification", {}).get("Enabled", False)
         if table["BillingMode"] != "PAY_PER_REQUEST":
             yield f"{name} must use the billing mode PAY_PER_REQUEST"
-        if (recovery, table.get("DeletionProtectionEnabled", False), not expires) != (is_permanent, is_permanent, is_permanent):
+        if (recovery, table.get("DeletionProtectionEnabled", False), not expires) != (
+            is_permanent,
+            is_permanent,
+            is_permanent,
+        ):
             yield f"{name}: wrong point-in-time recovery ({recovery}), deletion protection or expiry ({expires})"
     for name, it in stack["Resources"].items():
         kept = name in ("Accounts", "KeyRing", "ApiLogRoleMade", "ApiLogSettings")

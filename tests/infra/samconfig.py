@@ -14,8 +14,15 @@ def check(stack):
     del environments["version"]
     directories = set()
     for name, environment in environments.items():
-        commands = {word: environment.get(word, {}).get("parameters", {}) for word in ("build", "deploy", "local_start_api")}
-        architectures = {word: architecture(own, default) for word, own in commands.items() if own or word != "local_start_api"}
+        commands = {
+            word: environment.get(word, {}).get("parameters", {})
+            for word in ("build", "deploy", "local_start_api")
+        }
+        architectures = {
+            word: architecture(own, default)
+            for word, own in commands.items()
+            if own or word != "local_start_api"
+        }
         if len(set(architectures.values())) > 1:
             yield f"samconfig.toml: the commands of {name} use different architectures: {architectures}"
         directory = commands["build"].get("build_dir", ".aws-sam/build")

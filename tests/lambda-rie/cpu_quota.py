@@ -20,7 +20,9 @@ class CpuQuota:
         is_unified = (CGROUP_ROOT / "cgroup.controllers").exists()
         if is_unified:
             (CGROUP_ROOT / "cgroup.subtree_control").write_text("+cpu")
-        self.cgroup = Path(tempfile.mkdtemp(prefix="gatehouse-", dir=CGROUP_ROOT if is_unified else CGROUP_ROOT / "cpu"))
+        self.cgroup = Path(
+            tempfile.mkdtemp(prefix="gatehouse-", dir=CGROUP_ROOT if is_unified else CGROUP_ROOT / "cpu")
+        )
         if is_unified:
             (self.cgroup / "cpu.max").write_text(f"{quota} {PERIOD}")
         else:

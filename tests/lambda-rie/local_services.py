@@ -25,11 +25,7 @@ SETTINGS = {
 
 def inherited():
     """Returns the environment without the caller's own settings for Gatehouse and AWS."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("GATEHOUSE_", "AWS_"))
-    }
+    return {name: value for name, value in os.environ.items() if not name.startswith(("GATEHOUSE_", "AWS_"))}
 
 
 class LocalServices:

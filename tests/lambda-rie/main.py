@@ -39,11 +39,27 @@ def cpu_quota_mb(cpu, memory):
 
 def measurements(function):
     init, first, second, *_ = function.durations_ms()
-    return function.stem, function.memory, function.package_size(), init, first, second, function.peak_memory_mb()
+    return (
+        function.stem,
+        function.memory,
+        function.package_size(),
+        init,
+        first,
+        second,
+        function.peak_memory_mb(),
+    )
 
 
 def report(rows, markdown):
-    heads = ("function", "memory, MB", "zipped, bytes", "init, ms", "first, ms", "second, ms", "most memory, MB")
+    heads = (
+        "function",
+        "memory, MB",
+        "zipped, bytes",
+        "init, ms",
+        "first, ms",
+        "second, ms",
+        "most memory, MB",
+    )
     lines = [
         (stem, f"{memory:,}", f"{size:,}", f"{init:.1f}", f"{first:.1f}", f"{second:.1f}", f"{resident:.1f}")
         for stem, memory, size, init, first, second, resident in sorted(rows)

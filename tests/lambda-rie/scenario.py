@@ -165,7 +165,9 @@ class Scenario:
         assert names == {"PHONE": "Ålice’s phone", "LAPTOP": None}, devices
         for _ in range(2):
             self.invoke("delete-devices").assert_json(200)
-        assert [device["device_id"] for device in self.invoke("devices").assert_json(200)["devices"]] == ["LAPTOP"]
+        assert [device["device_id"] for device in self.invoke("devices").assert_json(200)["devices"]] == [
+            "LAPTOP"
+        ]
 
     def account_threepids(self):
         """Alice's mail is sent by the schedule."""

@@ -17,7 +17,9 @@ def read_expected(path, files):
         elif wanted and line and not line.startswith("#"):
             name, _, reason = line.removeprefix("- ").partition(" | ")
             if line.startswith("- ") != bool(reason):
-                sys.exit(f"{path}: a line must have a reason behind ` | ` if and only if it begins with `- `: {line}")
+                sys.exit(
+                    f"{path}: a line must have a reason behind ` | ` if and only if it begins with `- `: {line}"
+                )
             expected[name] = reason or None
     return expected
 

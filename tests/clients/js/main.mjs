@@ -29,8 +29,7 @@ test("UIA-01 InteractiveAuth registers with m.login.dummy without user interacti
       [null, DUMMY],
     );
     assert.deepEqual(signUp.auth.getChosenFlow(), { stages: [DUMMY] });
-  }),
-);
+  }));
 
 test("REG-13 InteractiveAuth fails with M_USER_IN_USE before any stage", () =>
   withServer({}, async (server) => {
@@ -38,8 +37,7 @@ test("REG-13 InteractiveAuth fails with M_USER_IN_USE before any stage", () =>
     const again = new SignUp(server, "alice", {});
     await assert.rejects(again.auth.attemptAuth(), { errcode: "M_USER_IN_USE", httpStatus: 400 });
     assert.deepEqual(again.auths, [null]);
-  }),
-);
+  }));
 
 test("UIA-60 InteractiveAuth registers with a registration token after a wrong one, then m.login.dummy", () =>
   withServer({ GATEHOUSE_REGISTRATION_FLOWS: `${TOKEN}+${DUMMY}` }, async (server) => {
@@ -59,8 +57,7 @@ test("UIA-60 InteractiveAuth registers with a registration token after a wrong o
     );
     const [row] = await server.admin("registration-tokens", "list");
     assert.deepEqual([row.left, row.good], [0, false]);
-  }),
-);
+  }));
 
 test("UIA-61 InteractiveAuth registers with m.login.terms and m.login.dummy and reads the policies from params", () =>
   withServer(
@@ -81,8 +78,7 @@ test("UIA-61 InteractiveAuth registers with m.login.terms and m.login.dummy and 
         [null, TERMS, DUMMY],
       );
     },
-  ),
-);
+  ));
 
 test("UIA-18 InteractiveAuth polls while the user completes the stage on the fallback page", () =>
   withServer({ GATEHOUSE_REGISTRATION_FLOWS: `${TOKEN}+${DUMMY}` }, async (server) => {
@@ -107,8 +103,7 @@ test("UIA-18 InteractiveAuth polls while the user completes the stage on the fal
     const last = signUp.auths.at(-1);
     assert.deepEqual([last.type, typeof last.session], [DUMMY, "string"]);
     assert.ok(signUp.auths.slice(1, -1).every((auth) => Object.keys(auth).join() === "session"));
-  }),
-);
+  }));
 
 test("UIA-72 InteractiveAuth receives the account from a poll after the fallback page completed the last stage", () =>
   withServer({ GATEHOUSE_REGISTRATION_FLOWS: TOKEN }, async (server) => {
@@ -122,8 +117,7 @@ test("UIA-72 InteractiveAuth receives the account from a poll after the fallback
     });
     await signUp.complete("@erin:localhost");
     assert.equal(signUp.auths.length, 2);
-  }),
-);
+  }));
 
 test("UIA-10 InteractiveAuth resumes a UIA session that another client started", () =>
   withServer({ GATEHOUSE_REGISTRATION_FLOWS: `${TOKEN}+${DUMMY}` }, async (server) => {
@@ -134,8 +128,7 @@ test("UIA-10 InteractiveAuth resumes a UIA session that another client started",
     const signUp = new SignUp(server, "frank", handlers, { sessionId });
     await signUp.complete("@frank:localhost");
     assert.ok(signUp.auths.every((auth) => auth.session === sessionId));
-  }),
-);
+  }));
 
 test("UIA-21 InteractiveAuth chooses the flow whose stages it supports", () =>
   withServer(
@@ -149,15 +142,13 @@ test("UIA-21 InteractiveAuth chooses the flow whose stages it supports", () =>
       const signUp = new SignUp(server, "grace", handlers, { supportedStages: [TOKEN, DUMMY] });
       await signUp.complete("@grace:localhost");
     },
-  ),
-);
+  ));
 
 test("REG-29 InteractiveAuth fails with M_FORBIDDEN if registration is closed", () =>
   withServer({ GATEHOUSE_REGISTRATION: "closed" }, async (server) => {
     const signUp = new SignUp(server, "heidi", {});
     await assert.rejects(signUp.auth.attemptAuth(), { errcode: "M_FORBIDDEN", httpStatus: 403 });
-  }),
-);
+  }));
 
 test("GUEST-01 registerGuest registers a guest account", () =>
   withServer({ GATEHOUSE_GUESTS: "true" }, async (server) => {
@@ -165,8 +156,7 @@ test("GUEST-01 registerGuest registers a guest account", () =>
     const client = createClient({ baseUrl: server.url, accessToken: guest.access_token });
     const whoami = await client.whoami();
     assert.deepEqual([whoami.user_id, whoami.is_guest], [guest.user_id, true]);
-  }),
-);
+  }));
 
 test("AVAIL-01 isUsernameAvailable distinguishes free from taken names and fails for an invalid name", () =>
   withServer({}, async (server) => {
@@ -177,22 +167,19 @@ test("AVAIL-01 isUsernameAvailable distinguishes free from taken names and fails
     assert.equal(await client.isUsernameAvailable("a+b"), true);
     const invalid = { errcode: "M_INVALID_USERNAME", httpStatus: 400 };
     await assert.rejects(client.isUsernameAvailable("al ice"), invalid);
-  }),
-);
+  }));
 
 test("WHO-01 whoami fails with M_UNKNOWN_TOKEN for an unknown access token", () =>
   withServer({}, async (server) => {
     const client = createClient({ baseUrl: server.url, accessToken: "junk" });
     await assert.rejects(client.whoami(), { errcode: "M_UNKNOWN_TOKEN", httpStatus: 401 });
-  }),
-);
+  }));
 
 test("VER-01 getVersions returns the list of versions", () =>
   withServer({}, async (server) => {
     const { versions } = await createClient({ baseUrl: server.url }).getVersions();
     assert.ok(versions.includes("v1.1"), versions.join());
-  }),
-);
+  }));
 
 await runTests();
 // Timers of matrix-js-sdk would keep the process alive.

@@ -58,7 +58,11 @@ export class SignUp {
     assert.equal(account.user_id, userId);
     assert.equal(typeof account.device_id, "string");
     const client = createClient({ baseUrl: this.client.baseUrl, accessToken: account.access_token });
-    assert.deepEqual(await client.whoami(), { user_id: userId, device_id: account.device_id, is_guest: false });
+    assert.deepEqual(await client.whoami(), {
+      user_id: userId,
+      device_id: account.device_id,
+      is_guest: false,
+    });
     return account;
   }
 }

@@ -96,34 +96,30 @@ test("3PID-04 InteractiveAuth requests a mail, polls, and registers once the lin
       polls.every((errcode) => [null, "M_UNAUTHORIZED"].includes(errcode)),
       `${polls}`,
     );
-  }),
-);
+  }));
 
-test(
-  "3PID-32 a tab opened by next_link continues with the session, sid and client_secret of its URL",
-  () =>
-    withServer(settings(`${EMAIL}+${DUMMY}`), async (server) => {
-      const request = {};
-      const first = new SignUp(server, "alice", { [EMAIL]: () => {} }, withEmail(request));
-      request.signUp = first;
-      first.auth.attemptAuth().catch(() => {});
-      const { location } = await confirm(server, "alice@example.org");
-      const parameters = new URLSearchParams(location.slice(location.lastIndexOf("?")));
-      const second = new SignUp(
-        server,
-        "alice",
-        { [EMAIL]: ({ auth }) => auth.poll() },
-        {
-          inputs: { emailAddress: ADDRESS },
-          sessionId: parameters.get("session_id"),
-          clientSecret: parameters.get("client_secret"),
-          emailSid: parameters.get("sid"),
-          requestEmailToken: () => assert.fail("the address has been validated already"),
-        },
-      );
-      await second.complete("@alice:localhost");
-    }),
-);
+test("3PID-32 a tab opened by next_link continues with the session, sid and client_secret of its URL", () =>
+  withServer(settings(`${EMAIL}+${DUMMY}`), async (server) => {
+    const request = {};
+    const first = new SignUp(server, "alice", { [EMAIL]: () => {} }, withEmail(request));
+    request.signUp = first;
+    first.auth.attemptAuth().catch(() => {});
+    const { location } = await confirm(server, "alice@example.org");
+    const parameters = new URLSearchParams(location.slice(location.lastIndexOf("?")));
+    const second = new SignUp(
+      server,
+      "alice",
+      { [EMAIL]: ({ auth }) => auth.poll() },
+      {
+        inputs: { emailAddress: ADDRESS },
+        sessionId: parameters.get("session_id"),
+        clientSecret: parameters.get("client_secret"),
+        emailSid: parameters.get("sid"),
+        requestEmailToken: () => assert.fail("the address has been validated already"),
+      },
+    );
+    await second.complete("@alice:localhost");
+  }));
 
 test("3PID-31 a next_link to a host that is not in GATEHOUSE_NEXT_LINK_HOSTS is accepted and ignored", () =>
   withServer(settings(EMAIL), async (server) => {
@@ -145,8 +141,7 @@ test("3PID-31 a next_link to a host that is not in GATEHOUSE_NEXT_LINK_HOSTS is 
     request.signUp = signUp;
     await signUp.complete("@alice:localhost");
     assert.deepEqual(await confirmed.promise, { status: 200, location: null });
-  }),
-);
+  }));
 
 test("3PID-01 InteractiveAuth fails with the error of the server for an invalid e-mail address", () =>
   withServer(settings(`${EMAIL}+${DUMMY}`), async (server) => {
@@ -155,39 +150,35 @@ test("3PID-01 InteractiveAuth fails with the error of the server for an invalid 
     const signUp = new SignUp(server, "alice", { [EMAIL]: () => {} }, options);
     request.signUp = signUp;
     await assert.rejects(signUp.auth.attemptAuth(), { errcode: "M_INVALID_PARAM", httpStatus: 400 });
-  }),
-);
+  }));
 
-test(
-  "3PID-40 submit_url rejects a wrong code and accepts the right one, and both spellings of the credentials register",
-  () =>
-    withServer(settings(MSISDN), async (server) => {
-      const msisdns = [];
-      const signUp = new SignUp(
-        server,
-        "bob",
-        {
-          [MSISDN]: async ({ auth, client }, { errcode }) => {
-            assert.equal(errcode, undefined);
-            const secret = auth.getClientSecret();
-            const { country, phone_number: number, msisdn } = PHONE;
-            const link = nextLink(secret, auth.getSessionId());
-            const response = await client.requestRegisterMsisdnToken(country, number, secret, 1, link);
-            msisdns.push(response.msisdn);
-            const code = extractCode(await waitForMessage(server, `+${msisdn}`));
-            const submit = (code) =>
-              client.submitMsisdnTokenOtherUrl(response.submit_url, response.sid, secret, code);
-            await assert.rejects(submit(wrongCode(code)), { httpStatus: 400 });
-            assert.deepEqual(await submit(code), { success: true });
-            await auth.submitAuthDict(credentials(MSISDN, response.sid, secret));
-          },
+test("3PID-40 submit_url rejects a wrong code and accepts the right one, and both spellings of the credentials register", () =>
+  withServer(settings(MSISDN), async (server) => {
+    const msisdns = [];
+    const signUp = new SignUp(
+      server,
+      "bob",
+      {
+        [MSISDN]: async ({ auth, client }, { errcode }) => {
+          assert.equal(errcode, undefined);
+          const secret = auth.getClientSecret();
+          const { country, phone_number: number, msisdn } = PHONE;
+          const link = nextLink(secret, auth.getSessionId());
+          const response = await client.requestRegisterMsisdnToken(country, number, secret, 1, link);
+          msisdns.push(response.msisdn);
+          const code = extractCode(await waitForMessage(server, `+${msisdn}`));
+          const submit = (code) =>
+            client.submitMsisdnTokenOtherUrl(response.submit_url, response.sid, secret, code);
+          await assert.rejects(submit(wrongCode(code)), { httpStatus: 400 });
+          assert.deepEqual(await submit(code), { success: true });
+          await auth.submitAuthDict(credentials(MSISDN, response.sid, secret));
         },
-        { inputs: PHONE_INPUTS },
-      );
-      await signUp.complete("@bob:localhost");
-      assert.deepEqual(msisdns, [PHONE.msisdn]);
-    }),
-);
+      },
+      { inputs: PHONE_INPUTS },
+    );
+    await signUp.complete("@bob:localhost");
+    assert.deepEqual(msisdns, [PHONE.msisdn]);
+  }));
 
 test("UIA-50 InteractiveAuth validates an e-mail address and a phone number in one flow", () =>
   withServer(settings(`${EMAIL}+${MSISDN}`), async (server) => {
@@ -214,5 +205,4 @@ test("UIA-50 InteractiveAuth validates an e-mail address and a phone number in o
     );
     request.signUp = signUp;
     await signUp.complete("@carol:localhost");
-  }),
-);
+  }));

@@ -27,9 +27,7 @@ class GatehouseServer:
 
     def __init__(self, settings):
         inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("GATEHOUSE_", "AWS_"))
+            name: value for name, value in os.environ.items() if not name.startswith(("GATEHOUSE_", "AWS_"))
         }
         self.log = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
@@ -50,7 +48,9 @@ class GatehouseServer:
         code = self.process.wait(timeout=10)
         self.log.seek(0)
         log = self.log.read()
-        assert code == 0 and not re.search(r"panicked| ERROR ", log), f"gatehouse-local exited with code {code} or logged an error:\n{log}"
+        assert code == 0 and not re.search(r"panicked| ERROR ", log), (
+            f"gatehouse-local exited with code {code} or logged an error:\n{log}"
+        )
 
     def admin(self, *args):
         """Runs the admin CLI with the environment that `/_local/env` prints."""
