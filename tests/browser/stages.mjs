@@ -36,7 +36,7 @@ for (const prefix of PREFIXES) {
       },
     ));
 
-  test(`UIA-72 m.login.terms shows every policy in every language, and the next challenge lists it as complete, ${prefix}`, () =>
+  test(`UIA-72 m.login.terms shows every policy in every language and is completed by accepting, ${prefix}`, () =>
     withFixtures(
       (sites) => ({
         GATEHOUSE_REGISTRATION_FLOWS: `${TERMS}+${DUMMY}`,

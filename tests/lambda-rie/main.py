@@ -77,7 +77,10 @@ def main():
     parser.add_argument("--no-build", action="store_true", help="use the functions that are already built")
     parser.add_argument("--debug", action="store_true", help="build without optimizations")
     parser.add_argument("--markdown", action="store_true", help="print a table for docs/performance.md")
-    memory_help = "limit the CPU to the share that Lambda gives for this memory size, or `own` for each function's; needs root"
+    memory_help = (
+        "limit the CPU to the share that Lambda gives for this memory size, "
+        "or for that of each function if MB is `own`; needs root"
+    )
     parser.add_argument("--memory", metavar="MB", help=memory_help)
     arguments = parser.parse_args()
     build(arguments)

@@ -152,7 +152,7 @@ test("3PID-01 InteractiveAuth fails with the error of the server for an invalid 
     await assert.rejects(signUp.auth.attemptAuth(), { errcode: "M_INVALID_PARAM", httpStatus: 400 });
   }));
 
-test("3PID-40 submit_url rejects a wrong code and accepts the right one, and both spellings of the credentials register", () =>
+test("3PID-40 submit_url rejects a wrong code, and both spellings of the credentials register", () =>
   withServer(settings(MSISDN), async (server) => {
     const msisdns = [];
     const signUp = new SignUp(

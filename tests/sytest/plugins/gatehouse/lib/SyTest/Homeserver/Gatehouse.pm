@@ -38,7 +38,8 @@ my $location = "http://127.0.0.1:$port";
 install_modifier 'SyTest::Identity::Server', around => listen => sub {
     my ( $listen, $self, %params ) = @_;
     delete @params{qw( extensions SSL_cert_file SSL_key_file )};
-    my $next = shift @ports_left or die "sytest needs more than ${\ IDENTITY_SERVERS } identity servers: raise IDENTITY_SERVERS\n";
+    my $next = shift @ports_left
+        or die "sytest needs more than ${\ IDENTITY_SERVERS } identity servers: raise IDENTITY_SERVERS\n";
     return $self->$listen( %params, host => '127.0.0.1', service => $next, socktype => 'stream' );
 };
 
