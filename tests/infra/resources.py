@@ -5,7 +5,7 @@ import re
 
 from template import ROOT, SOURCE, logical_id, of_type, routes
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONFIGURATION = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
 OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
 # Variables with these words would put access tokens, usernames, e-mail addresses or IP addresses into the access log.
 PRIVATE_FIELDS = ("identity", "path}", "$context.path", "query", "header", "authorizer", "requestOverride")
@@ -128,7 +128,9 @@ def check_parameters(stack):
     grouped = [name for group in interface for name in group["Parameters"]]
     if sorted(grouped) != sorted(stack["Parameters"]):
         yield f"parameters in no group or in several: {set(grouped) ^ set(stack['Parameters'])}"
-    defaults = dict(re.findall(r"^\| `GATEHOUSE_(\w+)` \| `([^`]*)`", README, re.MULTILINE))
+    defaults = dict(re.findall(r"^\| `GATEHOUSE_(\w+)` \| `([^`]*)`", CONFIGURATION, re.MULTILINE))
+    if not defaults:
+        yield "docs/configuration.md: the table of settings has no defaults"
     defaults = {name.title().replace("_", "").lower(): value for name, value in defaults.items()}
     checked = 0
     for name, it in stack["Parameters"].items():
