@@ -71,7 +71,7 @@ for (const prefix of PREFIXES) {
       await page.reload();
       await request.assertNotValidated();
       await page.getByRole("heading", { name: "localhost" }).waitFor();
-      await page.getByText("Somebody is creating an account on localhost").waitFor();
+      await page.getByText("is creating an account on localhost").waitFor();
       await page.getByText("only if it is you and you asked for it just now").waitFor();
       assert.ok(!(await page.content()).includes(request.secret), "the page contains the client_secret");
       await screenshot(page, `link-${prefix}`);
