@@ -55,7 +55,7 @@ struct Keep {
     data: Option<PathBuf>,
 }
 
-/// For those who develop it and want another's opinion; see tests/opinions.
+/// For those who develop it and want another's opinion; see tests/dynamodb-compat.
 #[derive(Debug, Args)]
 struct ExternalEndpoints {
     /// A `DynamoDB` that somebody else runs, with the tables in it.
