@@ -17,7 +17,9 @@ use std::{
 };
 
 use gatehouse_admin::{Admin, environment::Environment, services::Services};
-use gatehouse_local::{Local, Options, clock::MovableClock, outbox::Message, proxy::Call};
+use gatehouse_local::{
+    Local, Options, aws_fakes::outbox::Message, dynamodb::proxy::Call, runtime::clock::MovableClock,
+};
 use http::Request;
 pub use log::Log;
 use rand_chacha::{

@@ -6,6 +6,7 @@
 //! `GET /`.
 
 mod form;
+pub mod outbox;
 mod secrets_manager;
 mod ses;
 mod sns;
@@ -24,18 +25,18 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use shared::{
     clock::Clock,
-    rng::{SystemRng, Rng},
+    rng::{Rng, SystemRng},
 };
 
 pub use self::secrets_manager::KEY_RING;
 
 use self::form::{Failure, Form};
 use crate::{
-    clock::MovableClock,
+    aws_fakes::outbox::{Message, Outbox},
+    dynamodb::proxy::{Call, Calls, Fault, FaultKind, Operation, Plan},
     iam::{IamChecker, caller},
-    loopback::{Answer, ConnectionReset, Loopback, typed},
-    outbox::{Message, Outbox},
-    proxy::{Call, Calls, Fault, FaultKind, Operation, Plan},
+    runtime::clock::MovableClock,
+    runtime::local_listener::{Answer, ConnectionReset, Loopback, typed},
     template::Permission,
 };
 

@@ -1,6 +1,9 @@
 //! API Gateway's stand-in: finds the route, calls the function with the event it would get on AWS, and
 //! turns the answer into a response. It knows the template, and nothing of what the functions do.
 
+pub mod event;
+pub mod router;
+
 use std::{
     collections::{HashMap, VecDeque},
     fmt::Debug,
@@ -26,11 +29,8 @@ use shared::{
     rng::Rng,
 };
 
-use crate::{
-    event::{self, Circumstances},
-    router,
-    template::{GatewayResponse, Target, Template},
-};
+use self::event::Circumstances;
+use crate::template::{GatewayResponse, Target, Template};
 
 /// The largest body a REST API takes.
 pub const LARGEST_BODY: usize = 10 * 1024 * 1024;
@@ -311,7 +311,7 @@ mod tests {
     use shared::rng::SystemRng;
 
     use super::*;
-    use crate::clock::MovableClock;
+    use crate::runtime::clock::MovableClock;
 
     const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 

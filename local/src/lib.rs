@@ -4,24 +4,12 @@
 //! Routes, tables and permissions come from `template.yaml`. Nothing here is part of a function.
 
 pub mod aws_fakes;
-pub mod clock;
-pub mod defaults;
-pub mod engine;
-pub mod event;
-pub mod event_poller;
+mod dev_ui;
+pub mod dynamodb;
 mod functions;
 pub mod gateway;
-mod host;
 pub mod iam;
-mod loopback;
-pub mod outbox;
-mod page;
-pub mod proxy;
-pub mod router;
-#[cfg(test)]
-mod scratch;
-pub mod server;
-pub mod services;
+pub mod runtime;
 pub mod template;
 
 use std::{
@@ -39,19 +27,19 @@ use shared::{
     aws::Aws,
     clock::{Clock, Timestamp},
     config::Config,
-    rng::{SystemRng, Rng},
+    rng::{Rng, SystemRng},
 };
 
 use crate::{
     aws_fakes::AwsFakes,
-    clock::{MovableClock, TooFar},
-    defaults::{Defaults, Lookup},
-    engine::Engine,
-    event_poller::{EventPoller, Running},
+    aws_fakes::outbox::Outbox,
+    dynamodb::embedded::Engine,
+    dynamodb::proxy::DynamoDbProxy,
     gateway::Gateway,
-    outbox::Outbox,
-    proxy::DynamoDbProxy,
-    services::{ExternalEndpoints, Places, Services, export_lines},
+    runtime::clock::{MovableClock, TooFar},
+    runtime::defaults::{Defaults, Lookup},
+    runtime::event_poller::{EventPoller, Running},
+    runtime::services::{ExternalEndpoints, Places, Services, export_lines},
     template::Template,
 };
 

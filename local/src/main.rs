@@ -14,15 +14,15 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use gatehouse_local::{
     Local, Options,
-    clock::MovableClock,
-    defaults::{Defaults, Lookup},
-    event_poller::EventPoller,
-    server,
-    services::{self, Places, Services, export_lines},
+    runtime::clock::MovableClock,
+    runtime::defaults::{Defaults, Lookup},
+    runtime::event_poller::EventPoller,
+    runtime::server,
+    runtime::services::{self, Places, Services, export_lines},
 };
 use shared::{
     config::{Config, ConfigErrors},
-    rng::{SystemRng, Rng},
+    rng::{Rng, SystemRng},
 };
 use tokio::{
     net::TcpListener,

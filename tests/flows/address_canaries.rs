@@ -9,7 +9,7 @@ mod purposes;
 
 use std::time::Duration;
 
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
 use shared::threepids::proofs;
 use test_support::{Log, PREFIXES, Reply, TestServer};

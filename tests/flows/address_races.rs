@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gatehouse_local::proxy::FaultKind;
+use gatehouse_local::dynamodb::proxy::FaultKind;
 use serde_json::{Value, json};
 use test_support::{PREFIXES, Reply, TestServer};
 

@@ -7,7 +7,7 @@
 
 use std::{fmt::Write, time::Duration};
 
-use gatehouse_local::proxy::{Call, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Call, FaultKind};
 use http::Request;
 use serde_json::{Value, json};
 use test_support::{PREFIXES, TestServer};

@@ -16,10 +16,10 @@ use std::{
 
 use clap::Parser;
 use gatehouse_admin::Cli;
-use gatehouse_local::{Local, Options, clock::MovableClock};
+use gatehouse_local::{Local, Options, runtime::clock::MovableClock};
 use http::Request;
 use serde_json::Value;
-use shared::rng::{SystemRng, Rng};
+use shared::rng::{Rng, SystemRng};
 use test_support::NOW;
 
 const SALT_BYTES: usize = 16;

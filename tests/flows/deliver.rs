@@ -9,8 +9,8 @@ mod guarantee;
 use std::time::Duration;
 
 use gatehouse_local::{
-    outbox::{Medium, Message},
-    proxy::{Fault, FaultKind},
+    aws_fakes::outbox::{Medium, Message},
+    dynamodb::proxy::{Fault, FaultKind},
 };
 use serde_json::{Value, json};
 use shared::threepids::proofs::link_token;

@@ -7,7 +7,7 @@ mod workers;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::json;
 use test_support::{Log, TestServer};
 

@@ -4,7 +4,7 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
-use gatehouse_local::proxy::{Call, Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Call, Fault, FaultKind};
 use serde_json::{Value, json};
 use test_support::{Log, PASSWORD, TestServer};
 

@@ -10,7 +10,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
-use gatehouse_local::outbox::Message;
+use gatehouse_local::aws_fakes::outbox::Message;
 use http::Request;
 use serde_json::{Value, json};
 use test_support::{PASSWORD, Reply, TestServer};

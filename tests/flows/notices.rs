@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::json;
 use shared::{
     app::App,
@@ -271,7 +271,7 @@ async fn a_bad_notice_holds_up_no_other_and_is_in_no_log() {
     assert_eq!(statuses(&server), stand(&[("sending", 2), ("sent", 1)]));
     let log = log.text();
     // The sink that stands in for SES says what it was given; SES would.
-    let others = [" TRACE ", "gatehouse_local::sinks"];
+    let others = [" TRACE ", "gatehouse_local::aws_fakes"];
     let is_own = |line: &&str| !others.iter().any(|other| line.contains(other));
     let own = log.lines().filter(is_own);
     let lines: Vec<_> = own.filter(|line| line.contains("canary.address")).collect();

@@ -14,7 +14,7 @@ use std::{
 };
 
 use deliver::Deliver;
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
 use shared::{
     app::App,

@@ -12,7 +12,7 @@ mod purposes;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use gatehouse_local::proxy::Call;
+use gatehouse_local::dynamodb::proxy::Call;
 use serde_json::{Value, json};
 use test_support::{Reply, TestServer};
 

@@ -12,12 +12,12 @@ use std::{
 
 use clap::Parser;
 use gatehouse_admin::{Admin, Cli, Report};
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use http::Request;
 use serde_json::{Value, json};
 use shared::{
     app::App,
-    rng::{SystemRng, Rng},
+    rng::{Rng, SystemRng},
 };
 use test_support::{PASSWORD, Reply, TestServer};
 use tokio::sync::{Mutex, MutexGuard};

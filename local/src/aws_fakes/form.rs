@@ -7,7 +7,7 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 
 use super::id;
-use crate::loopback::typed;
+use crate::runtime::local_listener::typed;
 
 /// The fields of a request.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use hyper::body::Bytes;
 use serde_json::{Value, json};
 
 use super::State;
-use crate::{iam::caller, loopback::typed, template::Permission};
+use crate::{iam::caller, runtime::local_listener::typed, template::Permission};
 
 /// What its requests name themselves.
 const TARGET: &str = "secretsmanager.GetSecretValue";

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::form::{Failure, Form};
 use crate::{
-    outbox::{Medium, Message},
+    aws_fakes::outbox::{Medium, Message},
     template::Permission,
 };
 

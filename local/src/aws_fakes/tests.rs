@@ -6,8 +6,8 @@ use shared::aws::{self, Aws};
 
 use super::*;
 use crate::{
-    outbox::Medium,
-    services::{ExternalEndpoints, Places, Services},
+    aws_fakes::outbox::Medium,
+    runtime::services::{ExternalEndpoints, Places, Services},
 };
 
 const FROM: &str = "Gatehouse <gatehouse@example.org>";

@@ -2,8 +2,8 @@
 //! message at most once.
 
 use gatehouse_local::{
-    outbox::Medium,
-    proxy::{Fault, FaultKind},
+    aws_fakes::outbox::Medium,
+    dynamodb::proxy::{Fault, FaultKind},
 };
 
 use super::{FOREVER, ask_for_mail, ask_for_text, read, rows, statuses, test_server, wait};

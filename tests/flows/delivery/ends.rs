@@ -6,8 +6,8 @@
 )]
 
 use gatehouse_local::{
-    outbox::Message,
-    proxy::{Call, Fault, FaultKind},
+    aws_fakes::outbox::Message,
+    dynamodb::proxy::{Call, Fault, FaultKind},
 };
 use serde_json::Value;
 use test_support::TestServer;

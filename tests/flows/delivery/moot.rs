@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use gatehouse_local::outbox::Message;
+use gatehouse_local::aws_fakes::outbox::Message;
 use test_support::TestServer;
 
 use crate::flows::{

@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use deliver::Deliver;
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
 use shared::lambda::Worker;
 use test_support::TestServer;

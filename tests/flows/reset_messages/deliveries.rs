@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::Value;
 
 use super::{by_mail, by_text, never_validates, test_server, with_owner};
@@ -29,7 +29,7 @@ async fn wherever_a_delivery_ends_the_mail_to_a_new_password_arrives_and_a_text_
             server.local.proxy().clear_faults();
             ticks(&server, 10, MINUTE).await;
             let messages = server.messages();
-            let same = |m: &gatehouse_local::outbox::Message| {
+            let same = |m: &gatehouse_local::aws_fakes::outbox::Message| {
                 (
                     m.to.clone(),
                     m.subject.clone(),

@@ -6,7 +6,7 @@ use hyper::body::Bytes;
 use serde_json::{Value, json};
 
 use super::{State, call::Operation, faults};
-use crate::loopback::{ConnectionReset, typed};
+use crate::runtime::local_listener::{ConnectionReset, typed};
 
 impl State {
     /// Sends the request on, with `body` in the place of its own if given, and returns the answer and its

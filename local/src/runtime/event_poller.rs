@@ -24,10 +24,10 @@ use tokio::{
 };
 
 use crate::{
-    clock::{MovableClock, iso},
-    engine::Stream,
+    dynamodb::embedded::Stream,
     functions,
-    services::{REGION, Services},
+    runtime::clock::{MovableClock, iso},
+    runtime::services::{REGION, Services},
     template::{Source, Template},
 };
 

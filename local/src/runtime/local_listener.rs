@@ -19,7 +19,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpListener, sync::watch};
 
-use crate::host::Host;
+use crate::runtime::host_check::Host;
 
 /// The largest request that `DynamoDB` takes; the others take less.
 const LARGEST: usize = 16 * 1024 * 1024;

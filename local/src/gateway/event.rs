@@ -9,7 +9,7 @@ use hyper::body::Bytes;
 use serde_json::{Map, Value, json};
 use shared::clock::Timestamp;
 
-use crate::{clock::common_log, router::Match};
+use crate::{gateway::router::Match, runtime::clock::common_log};
 
 /// What an event says besides the request.
 #[derive(Debug)]
@@ -196,7 +196,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use crate::{router, template::Template};
+    use crate::{gateway::router, template::Template};
 
     fn translate(request: &Request<Bytes>) -> Value {
         let template = Template::ours().expect("our own template parses");

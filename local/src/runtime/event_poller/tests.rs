@@ -1,7 +1,7 @@
 use std::sync::Mutex as StdMutex;
 
 use super::*;
-use crate::services::{ExternalEndpoints, Places};
+use crate::runtime::services::{ExternalEndpoints, Places};
 
 /// A worker that keeps what it is given.
 #[derive(Debug, Default)]
@@ -208,7 +208,7 @@ async fn a_transaction_rings_for_its_rows_and_a_lost_ring_stays_lost() {
 
 #[tokio::test]
 async fn what_an_earlier_run_left_does_not_ring_again() {
-    let directory = crate::scratch::Directory::new();
+    let directory = crate::runtime::temp_dir::Directory::new();
     let earlier = scene(Some(directory.path()));
     earlier.put("a").await;
     assert_eq!(earlier.event_poller.deliver().await.expect("records"), 1);

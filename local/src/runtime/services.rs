@@ -11,8 +11,9 @@ use shared::{
 };
 
 use crate::{
-    aws_fakes::AwsFakes, clock::MovableClock, engine::Engine, iam::IamChecker, outbox::Outbox,
-    proxy::DynamoDbProxy, template::Template,
+    aws_fakes::AwsFakes, aws_fakes::outbox::Outbox, dynamodb::embedded::Engine,
+    dynamodb::proxy::DynamoDbProxy, iam::IamChecker, runtime::clock::MovableClock,
+    template::Template,
 };
 
 /// The region the embedded services say they are in.

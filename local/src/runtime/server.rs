@@ -1,7 +1,5 @@
 //! The HTTP server of `cargo run`: the gateway's routes, and `/_local` for whoever sits at the machine.
 
-mod home;
-
 use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
 
 use anyhow::Result;
@@ -18,7 +16,7 @@ use hyper_util::{
 };
 use tokio::net::TcpListener;
 
-use crate::{Local, gateway::LARGEST_BODY};
+use crate::{Local, dev_ui, gateway::LARGEST_BODY};
 
 /// How long a stop waits for requests that are under way.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -82,11 +80,11 @@ async fn answer(
 ) -> Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
     let Some(body) = read(body).await else {
-        return home::broken_off();
+        return dev_ui::broken_off();
     };
     let request = Request::from_parts(parts, body);
-    if home::is_route(request.uri().path()) {
-        return home::answer(local, peer, own, request).await;
+    if dev_ui::is_route(request.uri().path()) {
+        return dev_ui::answer(local, peer, own, request).await;
     }
     local
         .gateway()

@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn an_offset_that_was_kept_is_one_that_could_have_come_about() {
-        let directory = crate::scratch::Directory::new();
+        let directory = crate::runtime::temp_dir::Directory::new();
         let kept = |offset: String| {
             fs::write(directory.path().join("clock"), offset).expect("a file");
             MovableClock::kept_in(directory.path())

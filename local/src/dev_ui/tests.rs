@@ -110,7 +110,7 @@ async fn house() -> (Arc<Local>, std::net::SocketAddr) {
     let listener = listener.expect("a port");
     let address = listener.local_addr().expect("an address");
     let served = Arc::clone(&local);
-    tokio::spawn(crate::server::serve(
+    tokio::spawn(crate::runtime::server::serve(
         served,
         listener,
         std::future::pending(),

@@ -4,7 +4,7 @@ use std::{
 };
 
 use super::*;
-use crate::{engine::Engine, template::Template};
+use crate::{dynamodb::embedded::Engine, template::Template};
 
 /// Asks for the tables, with these headers, and returns the answer as it comes.
 async fn list_tables(address: SocketAddr, headers: String) -> String {

@@ -4,6 +4,8 @@
 //! reach it. A browser at this machine would carry a page's requests here; what tells them apart is that
 //! they name another host (DNS rebinding), another origin or another site. There are no CORS headers.
 
+mod page;
+
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
@@ -14,18 +16,17 @@ use serde_json::{Value, json};
 
 use crate::{
     Local,
-    clock::TooFar,
-    host::{Host, sole},
-    page,
+    runtime::clock::TooFar,
+    runtime::host_check::{Host, sole},
 };
 
 /// Whether a path is one of `/_local`.
-pub(super) fn is_route(path: &str) -> bool {
+pub(crate) fn is_route(path: &str) -> bool {
     path == "/_local" || path.starts_with("/_local/")
 }
 
 /// Answers a request to `/_local` from `peer`, to a server that listens on `own`.
-pub(super) async fn answer(
+pub(crate) async fn answer(
     local: &Arc<Local>,
     peer: IpAddr,
     own: IpAddr,
@@ -75,7 +76,7 @@ pub(super) async fn answer(
 }
 
 /// The answer to a request whose body did not arrive.
-pub(super) fn broken_off() -> Response<Full<Bytes>> {
+pub(crate) fn broken_off() -> Response<Full<Bytes>> {
     refusal(StatusCode::BAD_REQUEST, "M_UNKNOWN", "The body broke off.")
 }
 

@@ -79,7 +79,7 @@ fn the_engine_listens_somewhere_even_if_no_place_of_its_own_is_free() {
 fn what_is_kept_is_for_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
 
-    let directory = crate::scratch::Directory::new();
+    let directory = crate::runtime::temp_dir::Directory::new();
     let start = || {
         let template = Template::ours().expect("our own template parses");
         Engine::start(Some(directory.path()), template, "house").expect("an engine")

@@ -8,15 +8,15 @@ use shared::clock::{Clock, Timestamp};
 
 use crate::{
     Local,
-    clock::iso,
+    aws_fakes::outbox::{Medium, Message},
+    dynamodb::proxy::Call,
     gateway::Exchange,
-    outbox::{Medium, Message},
-    proxy::Call,
+    runtime::clock::iso,
     template,
 };
 
 #[derive(Template)]
-#[template(path = "page.html")]
+#[template(path = "dev_ui.html")]
 struct Page {
     server_name: String,
     public_url: String,

@@ -6,7 +6,7 @@
 
 mod call;
 mod faults;
-mod wire;
+mod forward;
 
 use std::{
     collections::BTreeSet,
@@ -32,7 +32,7 @@ pub use self::{
 use self::{
     call::units,
     faults::Effect,
-    wire::{aws_json, refusal, with_unprocessed},
+    forward::{aws_json, refusal, with_unprocessed},
 };
 pub(crate) use self::{
     call::{Calls, Operation},
@@ -41,7 +41,7 @@ pub(crate) use self::{
 pub use crate::iam::Use;
 use crate::{
     iam::IamChecker,
-    loopback::{Answer, ConnectionReset, Loopback},
+    runtime::local_listener::{Answer, ConnectionReset, Loopback},
 };
 
 /// A running tap. Dropping it closes its port.
