@@ -30,20 +30,20 @@ use shared::{
 
 pub use self::secrets_manager::KEY_RING;
 
-use self::form::{Failure, Form};
+use self::form::{ErrorResponse, Form};
 use crate::{
     aws_fakes::outbox::{Message, Outbox},
-    dynamodb::proxy::{Call, Calls, Fault, FaultKind, Operation, Plan},
+    dynamodb::proxy::{Call, Calls, Fault, FaultKind, FaultPlan, Operation},
     iam::{IamChecker, caller},
     runtime::clock::MovableClock,
-    runtime::local_listener::{Answer, ConnectionReset, Loopback, typed},
+    runtime::local_listener::{Answer, ConnectionReset, LocalListener, typed},
     template::Permission,
 };
 
 /// The running sinks. Dropping them closes their port.
 pub struct AwsFakes {
     state: Arc<State>,
-    loopback: Loopback,
+    listener: LocalListener,
 }
 
 struct State {
@@ -51,7 +51,7 @@ struct State {
     outbox: Arc<Outbox>,
     clock: Arc<MovableClock>,
     calls: Mutex<Calls>,
-    plan: Mutex<Plan>,
+    plan: Mutex<FaultPlan>,
     secret: Mutex<Option<String>>,
 }
 
@@ -73,20 +73,20 @@ impl AwsFakes {
             secret: Mutex::default(),
         });
         let answering = Arc::clone(&state);
-        let loopback = Loopback::open(place, move |head, body| {
+        let listener = LocalListener::open(place, move |head, body| {
             let state = Arc::clone(&answering);
             async move { state.answer(head, body).await }
         })?;
-        Ok(Self { state, loopback })
+        Ok(Self { state, listener })
     }
 
     /// Where they listen.
     pub fn address(&self) -> SocketAddr {
-        self.loopback.address()
+        self.listener.address()
     }
 
     /// Keeps this text as the secret [`KEY_RING`], in the place of what was there.
-    pub fn keep_secret(&self, text: &str) {
+    pub fn set_secret(&self, text: &str) {
         *self.state.secret() = Some(text.to_owned());
     }
 
@@ -111,13 +111,13 @@ impl AwsFakes {
     }
 
     /// From now on, `per_mille` of a thousand calls of functions suffer one of `kinds`, as `seed` decides.
-    pub fn chaos(&self, seed: u64, per_mille: u16, kinds: &[FaultKind]) {
-        self.state.plan().chaos(seed, per_mille, kinds);
+    pub fn random_faults(&self, seed: u64, per_mille: u16, kinds: &[FaultKind]) {
+        self.state.plan().random_faults(seed, per_mille, kinds);
     }
 
     /// Forgets every planned fault and ends the chaos.
     pub fn clear_faults(&self) {
-        *self.state.plan() = Plan::default();
+        *self.state.plan() = FaultPlan::default();
     }
 }
 
@@ -135,7 +135,7 @@ struct Service {
     action: &'static str,
     namespace: &'static str,
     needs: fn(&Form) -> BTreeSet<Permission>,
-    read: fn(&Form) -> Result<Message, Failure>,
+    read: fn(&Form) -> Result<Message, ErrorResponse>,
     /// What it calls a caller who may not, a message it does not take, and a fault of its own.
     denied: &'static str,
     refused: &'static str,
@@ -168,7 +168,7 @@ impl State {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn plan(&self) -> MutexGuard<'_, Plan> {
+    fn plan(&self) -> MutexGuard<'_, FaultPlan> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -181,14 +181,15 @@ impl State {
             let messages = serde_json::json!(self.outbox.messages()).to_string();
             return Ok(typed(StatusCode::OK, "application/json", messages));
         }
-        if secrets_manager::is_asked(&head.headers) {
-            return Ok(self.tell_secret(&head.headers, &body));
+        if secrets_manager::is_get_secret_value(&head.headers) {
+            return Ok(self.get_secret_value(&head.headers, &body));
         }
         let started = Instant::now();
         let form = Form::read(&body);
         let action = form.text("Action").unwrap_or_default();
         let Some(service) = SERVICES.iter().find(|service| service.action == action) else {
-            let unknown = Failure::new("InvalidAction", format!("{action} is not known here"));
+            let unknown =
+                ErrorResponse::new("InvalidAction", format!("{action} is not known here"));
             return Ok(unknown.response(""));
         };
         let operation = Operation {
@@ -208,10 +209,10 @@ impl State {
 
     async fn serve(&self, service: &Service, operation: &Operation, form: &Form) -> Answer {
         let fail = |status, code, message: &str| {
-            let failure = Failure::new(code, message.to_owned()).with(status);
+            let failure = ErrorResponse::new(code, message.to_owned()).with(status);
             Ok(failure.response(service.namespace))
         };
-        if let Some(denied) = self.iam.judge(&operation.caller, &operation.needs) {
+        if let Some(denied) = self.iam.check(&operation.caller, &operation.needs) {
             let message = format!(
                 "User: {} is not authorized to perform: {} on resource: {}",
                 operation.caller, denied.action, denied.resource
@@ -219,7 +220,7 @@ impl State {
             return fail(StatusCode::FORBIDDEN, service.denied, &message);
         }
         let is_function = self.iam.is_function(&operation.caller);
-        let kind = self.plan().turn(operation, is_function);
+        let kind = self.plan().next_fault(operation, is_function);
         match kind {
             Some(FaultKind::Throttle) => {
                 return fail(StatusCode::BAD_REQUEST, "Throttling", "Rate exceeded");
@@ -228,11 +229,11 @@ impl State {
                 let message = "An internal error occurred";
                 return fail(StatusCode::INTERNAL_SERVER_ERROR, service.fault, message);
             }
-            Some(FaultKind::Refused) => {
+            Some(FaultKind::Rejected) => {
                 let message = "The message is not taken, as was planned";
                 return fail(StatusCode::BAD_REQUEST, service.refused, message);
             }
-            Some(FaultKind::Cut) => return Err(ConnectionReset),
+            Some(FaultKind::ConnectionReset) => return Err(ConnectionReset),
             Some(FaultKind::Delay(time)) => tokio::time::sleep(time).await,
             _ => {}
         }

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::{
     Local,
     runtime::clock::TooFar,
-    runtime::host_check::{Host, sole},
+    runtime::host_check::{RequestHost, single_value},
 };
 
 /// Whether a path is one of `/_local`.
@@ -33,12 +33,12 @@ pub(crate) async fn answer(
     request: Request<Bytes>,
 ) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
-    if let Err(reason) = admit(&head, peer, own) {
-        return refusal(StatusCode::FORBIDDEN, "M_FORBIDDEN", reason);
+    if let Err(reason) = check_access(&head, peer, own) {
+        return error_response(StatusCode::FORBIDDEN, "M_FORBIDDEN", reason);
     }
     match (&head.method, head.uri.path()) {
         (&Method::GET, "/_local" | "/_local/") => page::render(local).map_or_else(
-            |error| failure(&error),
+            |error| internal_error(&error),
             |html| with_type(StatusCode::OK, "text/html; charset=utf-8", html),
         ),
         (&Method::GET, "/_local/env") => with_type(
@@ -49,7 +49,7 @@ pub(crate) async fn answer(
         (&Method::GET, "/_local/outbox") => {
             // What has been called for is there, without waiting for the stream's next turn.
             if let Err(error) = local.deliver().await {
-                return failure(&error);
+                return internal_error(&error);
             }
             json_answer(StatusCode::OK, &json!(local.outbox().messages()))
         }
@@ -61,13 +61,13 @@ pub(crate) async fn answer(
         }
         (&Method::POST, "/_local/clock") => advance(local, &body).await,
         (_, "/_local" | "/_local/" | "/_local/env" | "/_local/outbox" | "/_local/clock") => {
-            refusal(
+            error_response(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "M_UNRECOGNIZED",
                 "Not with this method.",
             )
         }
-        _ => refusal(
+        _ => error_response(
             StatusCode::NOT_FOUND,
             "M_UNRECOGNIZED",
             "There is nothing here.",
@@ -76,18 +76,19 @@ pub(crate) async fn answer(
 }
 
 /// The answer to a request whose body did not arrive.
-pub(crate) fn broken_off() -> Response<Full<Bytes>> {
-    refusal(StatusCode::BAD_REQUEST, "M_UNKNOWN", "The body broke off.")
+pub(crate) fn incomplete_body() -> Response<Full<Bytes>> {
+    error_response(StatusCode::BAD_REQUEST, "M_UNKNOWN", "The body broke off.")
 }
 
 /// Refuses what a page from elsewhere or another machine sent, and says why.
-fn admit(head: &Parts, peer: IpAddr, own: IpAddr) -> Result<(), &'static str> {
+fn check_access(head: &Parts, peer: IpAddr, own: IpAddr) -> Result<(), &'static str> {
     // A socket for both versions of IP has 127.0.0.1 as ::ffff:127.0.0.1.
     if !peer.to_canonical().is_loopback() {
         return Err("Only from this machine.");
     }
-    let is_ours = |host: &Host| host.is_loopback() || host.address() == Some(own.to_canonical());
-    let Some(host) = Host::of(head).filter(is_ours) else {
+    let is_ours =
+        |host: &RequestHost| host.is_loopback() || host.address() == Some(own.to_canonical());
+    let Some(host) = RequestHost::of(head).filter(is_ours) else {
         return Err("Only under this machine's own name or address.");
     };
     let origin = host.origin();
@@ -107,7 +108,7 @@ fn admit(head: &Parts, peer: IpAddr, own: IpAddr) -> Result<(), &'static str> {
 }
 
 fn is_json(head: &Parts) -> bool {
-    let kind = sole(&head.headers, &header::CONTENT_TYPE).unwrap_or_default();
+    let kind = single_value(&head.headers, &header::CONTENT_TYPE).unwrap_or_default();
     let essence = kind.split_once(';').map_or(kind, |(essence, _)| essence);
     essence.trim().eq_ignore_ascii_case("application/json")
 }
@@ -119,7 +120,7 @@ struct Advance {
 
 async fn advance(local: &Arc<Local>, body: &Bytes) -> Response<Full<Bytes>> {
     let Ok(Advance { advance_seconds }) = serde_json::from_slice(body) else {
-        return refusal(
+        return error_response(
             StatusCode::BAD_REQUEST,
             "M_INVALID_PARAM",
             "Expected {\"advance_seconds\": a whole number that is not negative}.",
@@ -127,31 +128,31 @@ async fn advance(local: &Arc<Local>, body: &Bytes) -> Response<Full<Bytes>> {
     };
     let moving = Arc::clone(local);
     // The sweep blocks.
-    let moved =
+    let result =
         tokio::task::spawn_blocking(move || moving.advance(Duration::from_secs(advance_seconds)));
-    match moved.await.map_err(anyhow::Error::from).flatten() {
+    match result.await.map_err(anyhow::Error::from).flatten() {
         Ok(now) => {
             // What has become due is sent before the answer says that it is so late.
-            local.tick().await;
+            local.run_schedule().await;
             json_answer(StatusCode::OK, &json!({ "now": now.0 }))
         }
         Err(error) => match error.downcast_ref::<TooFar>() {
-            Some(too_far) => refusal(
+            Some(too_far) => error_response(
                 StatusCode::BAD_REQUEST,
                 "M_INVALID_PARAM",
                 &too_far.to_string(),
             ),
-            None => failure(&error),
+            None => internal_error(&error),
         },
     }
 }
 
-fn failure(error: &anyhow::Error) -> Response<Full<Bytes>> {
+fn internal_error(error: &anyhow::Error) -> Response<Full<Bytes>> {
     let status = StatusCode::INTERNAL_SERVER_ERROR;
-    refusal(status, "M_UNKNOWN", &format!("{error:#}"))
+    error_response(status, "M_UNKNOWN", &format!("{error:#}"))
 }
 
-fn refusal(status: StatusCode, errcode: &str, error: &str) -> Response<Full<Bytes>> {
+fn error_response(status: StatusCode, errcode: &str, error: &str) -> Response<Full<Bytes>> {
     json_answer(status, &json!({ "errcode": errcode, "error": error }))
 }
 

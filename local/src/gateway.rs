@@ -29,7 +29,7 @@ use shared::{
     rng::Rng,
 };
 
-use self::event::Circumstances;
+use self::event::RequestInfo;
 use crate::template::{GatewayResponse, Target, Template};
 
 /// The largest body a REST API takes.
@@ -199,13 +199,13 @@ impl Gateway {
             Target::Mock(shape) => return (constant(shape, StatusCode::OK), None),
             Target::Function(function) => function,
         };
-        let about = Circumstances {
+        let info = RequestInfo {
             peer,
             at,
             request_id,
             stage: &self.template.stage,
         };
-        let event = event::event(&request, &found, &about);
+        let event = event::event(&request, &found, &info);
         let response = match self.invoke(function, &event, request_id).await {
             Ok(response) => response,
             Err(error) => {

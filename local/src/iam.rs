@@ -57,7 +57,7 @@ impl IamChecker {
     }
 
     /// Notes what a call needs, and returns what of it is to be refused.
-    pub(crate) fn judge(&self, caller: &str, needs: &BTreeSet<Permission>) -> Option<Permission> {
+    pub(crate) fn check(&self, caller: &str, needs: &BTreeSet<Permission>) -> Option<Permission> {
         let policy = self.template.policy(caller)?;
         let mut log = self.log();
         let mut denied = None;

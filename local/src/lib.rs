@@ -33,13 +33,13 @@ use shared::{
 use crate::{
     aws_fakes::AwsFakes,
     aws_fakes::outbox::Outbox,
-    dynamodb::embedded::Engine,
+    dynamodb::embedded::EmbeddedDynamoDb,
     dynamodb::proxy::DynamoDbProxy,
     gateway::Gateway,
     runtime::clock::{MovableClock, TooFar},
     runtime::defaults::{Defaults, Lookup},
     runtime::event_poller::{EventPoller, Running},
-    runtime::services::{ExternalEndpoints, Places, Services, export_lines},
+    runtime::services::{ExternalEndpoints, ListenAddresses, Services, export_lines},
     template::Template,
 };
 
@@ -59,9 +59,9 @@ pub struct Options {
     /// Whether the tap refuses what a function's policy does not allow.
     pub enforce_policies: bool,
     /// Where the services listen, where it matters.
-    pub places: Places,
+    pub listen: ListenAddresses,
     /// Services to use in place of the embedded ones.
-    pub elsewhere: ExternalEndpoints,
+    pub external: ExternalEndpoints,
 }
 
 impl Default for Options {
@@ -75,8 +75,8 @@ impl Default for Options {
             clock: Arc::new(MovableClock::running()),
             rng: Arc::new(SystemRng),
             enforce_policies: true,
-            places: Places::default(),
-            elsewhere: ExternalEndpoints::default(),
+            listen: ListenAddresses::default(),
+            external: ExternalEndpoints::default(),
         }
     }
 }
@@ -88,8 +88,8 @@ impl Debug for Options {
             .field("address", &self.address)
             .field("data", &self.data)
             .field("enforce_policies", &self.enforce_policies)
-            .field("places", &self.places)
-            .field("elsewhere", &self.elsewhere)
+            .field("places", &self.listen)
+            .field("elsewhere", &self.external)
             .finish_non_exhaustive()
     }
 }
@@ -126,9 +126,9 @@ impl Local {
             options.data.as_deref(),
             &config.tables,
             Arc::clone(&options.clock),
-            options.places,
+            options.listen,
             options.enforce_policies,
-            options.elsewhere,
+            options.external,
         )?;
         let event_poller = Arc::new(EventPoller::new(&services, &config, &options.rng)?);
         let clock: Arc<dyn Clock> = Arc::clone(&options.clock) as Arc<dyn Clock>;
@@ -186,8 +186,8 @@ impl Local {
     }
 
     /// The embedded `DynamoDB`.
-    pub fn engine(&self) -> &Engine {
-        self.services.engine()
+    pub fn dynamodb(&self) -> &EmbeddedDynamoDb {
+        self.services.dynamodb()
     }
 
     /// The clock the functions read.
@@ -215,7 +215,7 @@ impl Local {
         self.event_poller.deliver().await
     }
 
-    /// Does both [`Local::deliver`] and [`Local::tick`] by itself, until what is returned is stopped: before this
+    /// Does both [`Local::deliver`] and [`Local::run_schedule`] by itself, until what is returned is stopped: before this
     /// is dropped, and with it the services.
     pub fn run_deliver(&self) -> Running {
         self.event_poller.run()
@@ -226,13 +226,13 @@ impl Local {
     /// # Errors
     ///
     /// Fails if the embedded `DynamoDB` does.
-    pub async fn skip_stream(&self) -> Result<usize> {
-        self.event_poller.skip().await
+    pub async fn drop_stream_records(&self) -> Result<usize> {
+        self.event_poller.drop_records().await
     }
 
     /// Gives `Deliver` the event of its schedule.
-    pub async fn tick(&self) {
-        self.event_poller.tick().await;
+    pub async fn run_schedule(&self) {
+        self.event_poller.run_schedule().await;
     }
 
     /// The embedded services, for a caller with this access key id.
@@ -285,7 +285,7 @@ impl Local {
     /// `DynamoDB` fails.
     pub fn advance(&self, by: std::time::Duration) -> Result<Timestamp> {
         let now = self.clock().advance(by).ok_or(TooFar)?;
-        self.engine().sweep(now)?;
+        self.dynamodb().delete_expired(now)?;
         Ok(now)
     }
 }

@@ -18,7 +18,7 @@ use gatehouse_local::{
     runtime::defaults::{Defaults, Lookup},
     runtime::event_poller::EventPoller,
     runtime::server,
-    runtime::services::{self, Places, Services, export_lines},
+    runtime::services::{self, ListenAddresses, Services, export_lines},
 };
 use shared::{
     config::{Config, ConfigErrors},
@@ -41,15 +41,15 @@ struct Arguments {
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8008")]
     listen: SocketAddr,
     #[command(flatten)]
-    keep: Keep,
+    keep: DataDirectory,
     #[command(flatten)]
-    elsewhere: ExternalEndpoints,
+    external: ExternalEndpoints,
     #[command(subcommand)]
     command: Option<Command>,
 }
 
 #[derive(Debug, Args)]
-struct Keep {
+struct DataDirectory {
     /// Where to keep everything; without it nothing outlives the process.
     #[arg(long, value_name = "DIR", global = true)]
     data: Option<PathBuf>,
@@ -105,31 +105,31 @@ async fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
-    let elsewhere = arguments.elsewhere.services();
+    let external = arguments.external.services();
     let done = match arguments.command {
-        None => run(arguments.listen, arguments.keep.data.as_deref(), elsewhere).await,
+        None => run(arguments.listen, arguments.keep.data.as_deref(), external).await,
         Some(Command::Services {
             address,
             dynamodb_port,
             messages_port,
             no_deliver,
         }) => {
-            let places = Places {
+            let listen = ListenAddresses {
                 dynamodb: Some(SocketAddr::new(address, dynamodb_port)),
                 messages: Some(SocketAddr::new(address, messages_port)),
             };
             let data = arguments.keep.data.as_deref();
-            run_services(places, data, !no_deliver, elsewhere).await
+            run_services(listen, data, !no_deliver, external).await
         }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if let Some(faults) = error.downcast_ref::<ConfigErrors>() {
-                complain(&format!("The settings are at fault:\n{faults}"));
+                print_error(&format!("The settings are at fault:\n{faults}"));
                 return ExitCode::from(2);
             }
-            complain(&format!("{error:#}"));
+            print_error(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -138,9 +138,9 @@ async fn main() -> ExitCode {
 async fn run(
     listen: SocketAddr,
     data: Option<&Path>,
-    elsewhere: services::ExternalEndpoints,
+    external: services::ExternalEndpoints,
 ) -> Result<()> {
-    let stop = stopped()?;
+    let stop = shutdown_signal()?;
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen}"))?;
@@ -149,13 +149,13 @@ async fn run(
         reached.set_ip(Ipv4Addr::LOCALHOST.into());
     }
     let url = format!("http://{reached}");
-    make(data)?;
+    create_data_directory(data)?;
     let started = Local::start(Options {
         lookup: environment(),
         address: url.clone(),
         data: data.map(Path::to_owned),
         clock: clock(data)?,
-        elsewhere,
+        external,
         ..Options::default()
     });
     let local = Arc::new(match (check_names(), started) {
@@ -167,7 +167,7 @@ async fn run(
             Err(other) => return Err(other),
         },
     });
-    say(&ready(&url, &local))?;
+    print(&ready(&url, &local))?;
     let running = local.run_deliver();
     let served = server::serve(Arc::clone(&local), listener, stop).await;
     running.stop().await;
@@ -184,22 +184,22 @@ fn ready(url: &str, local: &Local) -> String {
 }
 
 async fn run_services(
-    places: Places,
+    listen: ListenAddresses,
     data: Option<&Path>,
     delivers: bool,
-    elsewhere: services::ExternalEndpoints,
+    external: services::ExternalEndpoints,
 ) -> Result<()> {
-    let stop = stopped()?;
+    let stop = shutdown_signal()?;
     let lookup = environment();
-    make(data)?;
+    create_data_directory(data)?;
     // Where `cargo lambda watch` listens unless told otherwise.
     let defaults = Defaults::new("http://127.0.0.1:9000", data, &SystemRng)?;
     let settings = defaults.under(Arc::clone(&lookup));
     let config = Arc::new(Config::from_lookup(&*settings)?);
-    let services = Services::start(data, &config.tables, clock(data)?, places, true, elsewhere)?;
+    let services = Services::start(data, &config.tables, clock(data)?, listen, true, external)?;
     // A function that is given the name of the key ring, and not the keys, finds the same ones.
     let keys = serde_json::json!({ "current": settings("GATEHOUSE_SECRET") });
-    services.aws_fakes().keep_secret(&keys.to_string());
+    services.aws_fakes().set_secret(&keys.to_string());
     // Neither `cargo lambda watch` nor `sam local` feeds a function from a stream, so it runs here.
     let rng: Arc<dyn Rng> = Arc::new(SystemRng);
     let event_poller = Arc::new(EventPoller::new(&services, &config, &rng)?);
@@ -211,7 +211,7 @@ async fn run_services(
             .map(|(name, value)| (name, value.to_owned())),
     );
     variables.push(("GATEHOUSE_TABLES", config.tables.clone()));
-    say(&export_lines(
+    print(&export_lines(
         variables
             .iter()
             .map(|(name, value)| (*name, value.as_str())),
@@ -245,7 +245,7 @@ fn clock(data: Option<&Path>) -> Result<Arc<MovableClock>> {
 }
 
 /// Makes the data directory, for its owner alone: the secret is in it.
-fn make(data: Option<&Path>) -> Result<()> {
+fn create_data_directory(data: Option<&Path>) -> Result<()> {
     let Some(directory) = data else { return Ok(()) };
     fs::DirBuilder::new()
         .recursive(true)
@@ -255,7 +255,7 @@ fn make(data: Option<&Path>) -> Result<()> {
 }
 
 /// Done at the first SIGINT or SIGTERM.
-fn stopped() -> Result<impl Future<Output = ()>> {
+fn shutdown_signal() -> Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     Ok(async move {
@@ -266,14 +266,14 @@ fn stopped() -> Result<impl Future<Output = ()>> {
     })
 }
 
-fn say(text: &str) -> Result<()> {
+fn print(text: &str) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     stdout.flush()?;
     Ok(())
 }
 
-fn complain(text: &str) {
+fn print_error(text: &str) {
     // There is nobody left to tell if this fails.
     let _ = writeln!(std::io::stderr(), "{text}");
 }

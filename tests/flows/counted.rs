@@ -106,7 +106,7 @@ impl Counted {
     }
 
     fn accounts(&self) -> Vec<(String, String, Value)> {
-        let rows = self.local.engine().table("Accounts").unwrap();
+        let rows = self.local.dynamodb().table("Accounts").unwrap();
         let key = |row: &Value, name: &str| row[name]["S"].as_str().unwrap().to_owned();
         rows.into_iter()
             .map(|row| (key(&row, "pk"), key(&row, "sk"), row))

@@ -204,7 +204,7 @@ async fn a_notice_that_could_not_be_sent_is_tried_again_and_tells_when_it_happen
     for kind in [
         FaultKind::Throttle,
         FaultKind::InternalError,
-        FaultKind::Cut,
+        FaultKind::ConnectionReset,
     ] {
         let server = test_server(&[]).await;
         tell(&server, &[mailbox("a@example.org")], NOTICES[0]).await;
@@ -227,7 +227,9 @@ async fn wherever_its_delivery_ends_a_notice_arrives_and_reads_the_same() {
     for (last, expected) in [(1, 1), (2, 2), (3, 1)] {
         let server = test_server(&[]).await;
         tell(&server, &[mailbox("a@example.org")], NOTICES[1]).await;
-        let end = Fault::new(FaultKind::Cut).by("Deliver").nth(last);
+        let end = Fault::new(FaultKind::ConnectionReset)
+            .by("Deliver")
+            .nth(last);
         server.local.proxy().inject(end.times(u64::MAX));
         server.deliver().await;
         server.local.proxy().clear_faults();

@@ -25,12 +25,12 @@ impl Form {
     }
 
     /// A field that must be there.
-    pub(super) fn demand(&self, name: &str) -> Result<&str, Failure> {
+    pub(super) fn required(&self, name: &str) -> Result<&str, ErrorResponse> {
         let missing = || {
             let message = format!(
                 "1 validation error detected: Value at '{name}' failed to satisfy constraint: Member must not be null"
             );
-            Failure::new("ValidationError", message)
+            ErrorResponse::new("ValidationError", message)
         };
         self.text(name).ok_or_else(missing)
     }
@@ -56,13 +56,13 @@ impl Form {
 
 /// A refusal, as AWS writes it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Failure {
+pub(super) struct ErrorResponse {
     status: StatusCode,
     code: &'static str,
     message: String,
 }
 
-impl Failure {
+impl ErrorResponse {
     /// The client's fault.
     pub(super) fn new(code: &'static str, message: String) -> Self {
         Self {

@@ -15,14 +15,18 @@ const TARGET: &str = "secretsmanager.GetSecretValue";
 pub const KEY_RING: &str = "KeyRing";
 
 /// Whether a request is for this service. Unlike the others it speaks JSON.
-pub(super) fn is_asked(headers: &HeaderMap) -> bool {
+pub(super) fn is_get_secret_value(headers: &HeaderMap) -> bool {
     headers
         .get("x-amz-target")
         .is_some_and(|target| target == TARGET)
 }
 
 impl State {
-    pub(super) fn tell_secret(&self, headers: &HeaderMap, body: &Bytes) -> Response<Full<Bytes>> {
+    pub(super) fn get_secret_value(
+        &self,
+        headers: &HeaderMap,
+        body: &Bytes,
+    ) -> Response<Full<Bytes>> {
         let request: Value = serde_json::from_slice(body).unwrap_or_default();
         let id = request["SecretId"].as_str().unwrap_or_default();
         let needs = Permission {
@@ -30,7 +34,7 @@ impl State {
             resource: id.to_owned(),
         };
         let caller = caller(headers);
-        if let Some(denied) = self.iam.judge(&caller, &[needs].into()) {
+        if let Some(denied) = self.iam.check(&caller, &[needs].into()) {
             let message = format!(
                 "User: {caller} is not authorized to perform: {} on resource: {id}",
                 denied.action

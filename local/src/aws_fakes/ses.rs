@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::form::{Failure, Form};
+use super::form::{ErrorResponse, Form};
 use crate::{
     aws_fakes::outbox::{Medium, Message},
     template::Permission,
@@ -27,8 +27,8 @@ pub(super) fn needs(form: &Form) -> BTreeSet<Permission> {
 }
 
 /// The mail, unless SES would not take it.
-pub(super) fn read(form: &Form) -> Result<Message, Failure> {
-    let source = form.demand("Source")?;
+pub(super) fn read(form: &Form) -> Result<Message, ErrorResponse> {
+    let source = form.required("Source")?;
     let subject = content(form, "Message.Subject")?;
     let text = content(form, "Message.Body.Text")?;
     let html = content(form, "Message.Body.Html")?;
@@ -37,22 +37,22 @@ pub(super) fn read(form: &Form) -> Result<Message, Failure> {
         .flat_map(|field| form.list(&format!("Destination.{field}.member")))
         .collect();
     match recipients.len() {
-        0 => return Err(wrong("Missing required header 'To'.")),
+        0 => return Err(invalid("Missing required header 'To'.")),
         count if count > MOST_RECIPIENTS => {
-            return Err(wrong("Recipient count exceeds 50."));
+            return Err(invalid("Recipient count exceeds 50."));
         }
         _ => {}
     }
     let answer_to = form.list("ReplyToAddresses.member");
     for party in [source].iter().chain(&recipients).chain(&answer_to) {
-        address(party).map_err(|why| wrong(&format!("{why}: {party}")))?;
+        address(party).map_err(|why| invalid(&format!("{why}: {party}")))?;
     }
-    let subject = subject.ok_or_else(|| wrong("Missing required header 'Subject'."))?;
+    let subject = subject.ok_or_else(|| invalid("Missing required header 'Subject'."))?;
     if subject.chars().any(char::is_control) {
-        return Err(wrong("Header 'Subject' contains a control character."));
+        return Err(invalid("Header 'Subject' contains a control character."));
     }
     if text.is_none() && html.is_none() {
-        return Err(wrong("The message has no body."));
+        return Err(invalid("The message has no body."));
     }
     Ok(Message {
         id: String::new(),
@@ -67,26 +67,28 @@ pub(super) fn read(form: &Form) -> Result<Message, Failure> {
     })
 }
 
-fn wrong(message: &str) -> Failure {
-    Failure::new("InvalidParameterValue", message.to_owned())
+fn invalid(message: &str) -> ErrorResponse {
+    ErrorResponse::new("InvalidParameterValue", message.to_owned())
 }
 
 /// A text with its encoding. Without one it is 7-bit; SES would not keep the rest as it is.
-fn content<'a>(form: &'a Form, name: &str) -> Result<Option<&'a str>, Failure> {
+fn content<'a>(form: &'a Form, name: &str) -> Result<Option<&'a str>, ErrorResponse> {
     let text = form.text(&format!("{name}.Data"));
     let charset = form.text(&format!("{name}.Charset"));
     if charset.is_none() && text.is_some_and(|text| !text.is_ascii()) {
-        return Err(wrong(&format!("{name} is not ASCII and names no charset.")));
+        return Err(invalid(&format!(
+            "{name} is not ASCII and names no charset."
+        )));
     }
     Ok(text)
 }
 
 /// The tags and, under the name that SES itself gives it, the configuration set.
-fn tags(form: &Form) -> Result<BTreeMap<String, String>, Failure> {
+fn tags(form: &Form) -> Result<BTreeMap<String, String>, ErrorResponse> {
     let mut tags = BTreeMap::new();
     for start in form.structures("Tags.member") {
-        let name = form.demand(&format!("{start}Name"))?;
-        let value = form.demand(&format!("{start}Value"))?;
+        let name = form.required(&format!("{start}Name"))?;
+        let value = form.required(&format!("{start}Value"))?;
         let is_plain = |text: &str| {
             text.len() <= 256
                 && text
@@ -94,7 +96,7 @@ fn tags(form: &Form) -> Result<BTreeMap<String, String>, Failure> {
                     .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
         };
         if !is_plain(name) || !is_plain(value) {
-            return Err(wrong(&format!("Invalid message tag: {name}={value}")));
+            return Err(invalid(&format!("Invalid message tag: {name}={value}")));
         }
         tags.insert(name.to_owned(), value.to_owned());
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::form::{Failure, Form};
+use super::form::{ErrorResponse, Form};
 use crate::{
     aws_fakes::outbox::{Medium, Message},
     template::Permission,
@@ -24,12 +24,14 @@ pub(super) fn needs(form: &Form) -> BTreeSet<Permission> {
 }
 
 /// The text message, unless SNS would not take it.
-pub(super) fn read(form: &Form) -> Result<Message, Failure> {
+pub(super) fn read(form: &Form) -> Result<Message, ErrorResponse> {
     let Some(to) = form.text("PhoneNumber") else {
-        return Err(wrong("PhoneNumber Reason: no value for required parameter"));
+        return Err(invalid(
+            "PhoneNumber Reason: no value for required parameter",
+        ));
     };
     if form.text("TopicArn").or(form.text("TargetArn")).is_some() {
-        return Err(wrong(
+        return Err(invalid(
             "Only one of TopicArn, TargetArn and PhoneNumber can be set",
         ));
     }
@@ -38,15 +40,15 @@ pub(super) fn read(form: &Form) -> Result<Message, Failure> {
         && digits.bytes().all(|b| b.is_ascii_digit())
         && !digits.starts_with('0');
     if !is_e164 {
-        return Err(wrong(&format!(
+        return Err(invalid(&format!(
             "PhoneNumber Reason: {to} is not valid to publish to"
         )));
     }
     let Some(text) = form.text("Message") else {
-        return Err(wrong("Empty message"));
+        return Err(invalid("Empty message"));
     };
     if text.chars().count() > LONGEST {
-        return Err(wrong("Message too long"));
+        return Err(invalid("Message too long"));
     }
     let tags = attributes(form)?;
     Ok(Message {
@@ -62,17 +64,17 @@ pub(super) fn read(form: &Form) -> Result<Message, Failure> {
     })
 }
 
-fn wrong(message: &str) -> Failure {
-    Failure::new("InvalidParameter", format!("Invalid parameter: {message}"))
+fn invalid(message: &str) -> ErrorResponse {
+    ErrorResponse::new("InvalidParameter", format!("Invalid parameter: {message}"))
 }
 
 /// The message attributes. SNS would pass over one of its own that it does not know, which helps nobody here.
-fn attributes(form: &Form) -> Result<BTreeMap<String, String>, Failure> {
+fn attributes(form: &Form) -> Result<BTreeMap<String, String>, ErrorResponse> {
     let mut attributes = BTreeMap::new();
     for start in form.structures("MessageAttributes.entry") {
-        let name = form.demand(&format!("{start}Name"))?;
-        let kind = form.demand(&format!("{start}Value.DataType"))?;
-        let value = form.demand(&format!("{start}Value.StringValue"))?;
+        let name = form.required(&format!("{start}Name"))?;
+        let kind = form.required(&format!("{start}Value.DataType"))?;
+        let value = form.required(&format!("{start}Value.StringValue"))?;
         let is_right = match name {
             "AWS.SNS.SMS.SMSType" => {
                 kind == "String" && ["Promotional", "Transactional"].contains(&value)
@@ -84,7 +86,7 @@ fn attributes(form: &Form) -> Result<BTreeMap<String, String>, Failure> {
             _ => !name.starts_with("AWS."),
         };
         if !is_right {
-            return Err(wrong(&format!(
+            return Err(invalid(&format!(
                 "MessageAttributes Reason: {name} is {kind} {value}"
             )));
         }

@@ -7,7 +7,7 @@ use shared::aws::{self, Aws};
 use super::*;
 use crate::{
     aws_fakes::outbox::Medium,
-    runtime::services::{ExternalEndpoints, Places, Services},
+    runtime::services::{ExternalEndpoints, ListenAddresses, Services},
 };
 
 const FROM: &str = "Gatehouse <gatehouse@example.org>";
@@ -20,7 +20,7 @@ fn services() -> Services {
         None,
         "house",
         clock,
-        Places::default(),
+        ListenAddresses::default(),
         true,
         ExternalEndpoints::default(),
     )
@@ -231,8 +231,8 @@ async fn what_ses_refuses_is_refused() {
         let sent = sending(&services, "Deliver", from, to).send().await;
         assert_eq!(code!(sent), "InvalidParameterValue", "{from} to {to}");
     }
-    let nobody = Destination::builder().build();
-    let sent = sending(&services, "Deliver", FROM, TO).destination(nobody);
+    let no_recipient = Destination::builder().build();
+    let sent = sending(&services, "Deliver", FROM, TO).destination(no_recipient);
     assert_eq!(code!(sent.send().await), "InvalidParameterValue");
     let two_lines =
         sending(&services, "Deliver", FROM, TO).message(mail("a\r\nBcc: eve@example.org"));
@@ -303,13 +303,13 @@ async fn a_planned_fault_happens_before_or_after_the_message_is_taken() {
             false,
         ),
         (
-            FaultKind::Refused,
+            FaultKind::Rejected,
             "MessageRejected",
             "InvalidParameter",
             false,
         ),
         (
-            FaultKind::Cut,
+            FaultKind::ConnectionReset,
             "dispatch failure",
             "dispatch failure",
             false,

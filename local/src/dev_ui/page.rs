@@ -26,12 +26,12 @@ struct Page {
     messages_at: String,
     now: String,
     routes: Vec<(String, String)>,
-    requests: Vec<Row>,
-    messages: Vec<Letter>,
+    requests: Vec<RequestView>,
+    messages: Vec<MessageView>,
 }
 
 /// A request with the calls it made.
-struct Row {
+struct RequestView {
     at: String,
     method: String,
     path: String,
@@ -42,7 +42,7 @@ struct Row {
     calls: Vec<String>,
 }
 
-struct Letter {
+struct MessageView {
     is_mail: bool,
     to: String,
     from: Option<String>,
@@ -70,14 +70,14 @@ pub(crate) fn render(local: &Local) -> Result<String> {
             .gateway()
             .exchanges()
             .into_iter()
-            .map(|exchange| row(exchange, &calls))
+            .map(|exchange| request_view(exchange, &calls))
             .collect(),
         messages: local
             .outbox()
             .messages()
             .into_iter()
             .rev()
-            .map(letter)
+            .map(message_view)
             .collect(),
     };
     Ok(page.render()?)
@@ -99,7 +99,7 @@ fn routes() -> Result<Vec<(String, String)>> {
     Ok(rows)
 }
 
-fn row(exchange: Exchange, calls: &[Call]) -> Row {
+fn request_view(exchange: Exchange, calls: &[Call]) -> RequestView {
     let ended: Instant = exchange.started + exchange.duration;
     // By function and time, which is exact as long as a function answers one request at a time.
     let calls: Vec<&Call> = calls
@@ -109,7 +109,7 @@ fn row(exchange: Exchange, calls: &[Call]) -> Row {
         .collect();
     let read = calls.iter().fold(0.0, |sum, call| sum + call.read_units);
     let write = calls.iter().fold(0.0, |sum, call| sum + call.write_units);
-    Row {
+    RequestView {
         at: iso(exchange.at),
         method: exchange.method,
         path: exchange.path,
@@ -139,8 +139,8 @@ fn describe(call: &Call) -> String {
     )
 }
 
-fn letter(message: Message) -> Letter {
-    Letter {
+fn message_view(message: Message) -> MessageView {
+    MessageView {
         is_mail: message.medium == Medium::Email,
         links: message.links().map(str::to_owned).collect(),
         to: message.to,

@@ -19,7 +19,7 @@ fn head(method: &str, target: &str, headers: &[(&str, &str)]) -> Parts {
 fn is_admitted(peer: &str, headers: &[(&str, &str)]) -> bool {
     let own = IpAddr::from([192, 0, 2, 1]);
     let peer = peer.parse().expect("an address");
-    let admitted = |path| admit(&head("GET", path, headers), peer, own).is_ok();
+    let admitted = |path| check_access(&head("GET", path, headers), peer, own).is_ok();
     let [first, second, third] = ["/_local/", "/_local/outbox", "/_local/env"].map(admitted);
     assert!(first == second && second == third, "{headers:?}");
     first
@@ -77,7 +77,7 @@ fn only_pages_of_this_server_reach_the_local_routes() {
 
 #[test]
 fn a_target_with_a_host_names_this_one() {
-    let admitted = |target| admit(&head("GET", target, &[HOST]), LOOPBACK, LOOPBACK).is_ok();
+    let admitted = |target| check_access(&head("GET", target, &[HOST]), LOOPBACK, LOOPBACK).is_ok();
     assert!(admitted("http://127.0.0.1:8008/_local/env"));
     assert!(!admitted("http://rebound.example:8008/_local/env"));
     assert!(!admitted("http://localhost:8008/_local/env"));
@@ -88,7 +88,7 @@ fn the_clock_takes_json_alone() {
     let admitted = |kinds: &[&str]| {
         let mut headers = vec![HOST];
         headers.extend(kinds.iter().map(|kind| ("content-type", *kind)));
-        admit(&head("POST", "/_local/clock", &headers), LOOPBACK, LOOPBACK).is_ok()
+        check_access(&head("POST", "/_local/clock", &headers), LOOPBACK, LOOPBACK).is_ok()
     };
     assert!(admitted(&["application/json"]));
     assert!(admitted(&["Application/JSON; charset=utf-8"]));

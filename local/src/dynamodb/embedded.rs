@@ -29,14 +29,14 @@ pub use self::stream::Stream;
 use crate::template::{Table, Template};
 
 /// How long a stop waits for requests that are under way.
-const PATIENCE: Duration = Duration::from_secs(2);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
 /// How often a place to listen is drawn.
 const ATTEMPTS: usize = 16;
 
 /// A running engine. Dropping it stops it.
-pub struct Engine {
-    database: Database,
+pub struct EmbeddedDynamoDb {
+    engine: Database,
     address: SocketAddr,
     template: Arc<Template>,
     prefix: String,
@@ -44,40 +44,40 @@ pub struct Engine {
     thread: Option<JoinHandle<()>>,
 }
 
-impl Engine {
+impl EmbeddedDynamoDb {
     /// Starts the engine in memory, or over a file in `data`, with the template's tables, their names
     /// beginning with `prefix`.
     pub fn start(data: Option<&Path>, template: Arc<Template>, prefix: &str) -> Result<Self> {
-        let database = match data {
+        let engine = match data {
             None => Database::memory(),
             Some(directory) => {
                 let file = directory.join("gatehouse.sqlite");
-                make(&file).with_context(|| file.display().to_string())?;
+                create_private(&file).with_context(|| file.display().to_string())?;
                 Database::new(
                     file.to_str()
                         .context("the data directory's name is not UTF-8")?,
                 )
             }
         }
-        .map_err(fault)?;
-        let listener = hidden(&SystemRng).context("no port for the engine")?;
+        .map_err(engine_error)?;
+        let listener = bind_unguessable(&SystemRng).context("no port for the engine")?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
-        let thread = serve(database.clone(), listener, stopped)?;
-        let engine = Self {
-            database,
+        let thread = serve(engine.clone(), listener, stopped)?;
+        let database = Self {
+            engine,
             address,
             template,
             prefix: prefix.to_owned(),
             stop: Some(stop),
             thread: Some(thread),
         };
-        for table in &engine.template.tables {
-            engine
-                .ensure(table)
+        for table in &database.template.tables {
+            database
+                .create_table(table)
                 .with_context(|| format!("table {}", table.id))?;
         }
-        Ok(engine)
+        Ok(database)
     }
 
     /// Where the engine listens.
@@ -88,36 +88,36 @@ impl Engine {
     /// Deletes the rows whose time to live has passed at `now` and says how many there were.
     ///
     /// The engine can do so itself, but only by the machine's clock.
-    pub fn sweep(&self, now: Timestamp) -> Result<usize> {
-        let mut swept = 0;
+    pub fn delete_expired(&self, now: Timestamp) -> Result<usize> {
+        let mut deleted = 0;
         for table in &self.template.tables {
             let Some(attribute) = &table.ttl else {
                 continue;
             };
             let name = self.table_name(table);
-            let passed = json!({
+            let expired = json!({
                 "ExpressionAttributeNames": { "#ttl": attribute },
                 "ExpressionAttributeValues": { ":now": { "N": now.0.div_euclid(1000).to_string() } },
             });
-            for row in self.rows(&name, "FilterExpression", &passed)? {
+            for row in self.rows(&name, "FilterExpression", &expired)? {
                 let key: Map<String, Value> = table
                     .keys
                     .iter()
                     .map(|key| (key.clone(), row[key].clone()))
                     .collect();
-                let mut request = passed.clone();
+                let mut request = expired.clone();
                 request["TableName"] = json!(name);
                 request["Key"] = Value::Object(key);
-                request["ConditionExpression"] = json!(PASSED);
-                match self.database.delete_item(serde_json::from_value(request)?) {
-                    Ok(_) => swept += 1,
+                request["ConditionExpression"] = json!(IS_EXPIRED);
+                match self.engine.delete_item(serde_json::from_value(request)?) {
+                    Ok(_) => deleted += 1,
                     // Renewed since it was read.
                     Err(DynoxideError::ConditionalCheckFailedException(..)) => {}
-                    Err(error) => return Err(fault(error)),
+                    Err(error) => return Err(engine_error(error)),
                 }
             }
         }
-        Ok(swept)
+        Ok(deleted)
     }
 
     /// Every row of every table, by the table's name: what somebody who steals the tables would hold.
@@ -150,15 +150,15 @@ impl Engine {
             let mut request = values.clone();
             request["TableName"] = json!(name);
             if !filter.is_empty() {
-                request[filter] = json!(PASSED);
+                request[filter] = json!(IS_EXPIRED);
             }
             if let Some(start) = start {
                 request["ExclusiveStartKey"] = start;
             }
             let answer = self
-                .database
+                .engine
                 .scan(serde_json::from_value(request)?)
-                .map_err(fault)?;
+                .map_err(engine_error)?;
             let mut answer = serde_json::to_value(answer)?;
             if let Value::Array(items) = answer["Items"].take() {
                 rows.extend(items);
@@ -171,39 +171,36 @@ impl Engine {
     }
 
     /// Creates the table unless an earlier run did.
-    fn ensure(&self, table: &Table) -> Result<()> {
+    fn create_table(&self, table: &Table) -> Result<()> {
         let name = self.table_name(table);
         let request = json!({ "TableName": name });
-        match self
-            .database
-            .describe_table(serde_json::from_value(request)?)
-        {
+        match self.engine.describe_table(serde_json::from_value(request)?) {
             Ok(_) => return Ok(()),
             Err(DynoxideError::ResourceNotFoundException(_)) => {}
-            Err(error) => return Err(fault(error)),
+            Err(error) => return Err(engine_error(error)),
         }
         let mut request = Value::Object(table.definition.clone());
         request["TableName"] = json!(name);
-        self.database
+        self.engine
             .create_table(serde_json::from_value(request)?)
-            .map_err(fault)?;
+            .map_err(engine_error)?;
         if let Some(attribute) = &table.ttl {
             let request = json!({
                 "TableName": name,
                 "TimeToLiveSpecification": { "AttributeName": attribute, "Enabled": true },
             });
-            self.database
+            self.engine
                 .update_time_to_live(serde_json::from_value(request)?)
-                .map_err(fault)?;
+                .map_err(engine_error)?;
         }
         Ok(())
     }
 }
 
 /// True of a row whose time to live has passed.
-const PASSED: &str = "#ttl <= :now";
+const IS_EXPIRED: &str = "#ttl <= :now";
 
-impl Drop for Engine {
+impl Drop for EmbeddedDynamoDb {
     fn drop(&mut self) {
         if let Some(stop) = self.stop.take() {
             // A failure means that it has stopped already.
@@ -215,7 +212,7 @@ impl Drop for Engine {
     }
 }
 
-impl Debug for Engine {
+impl Debug for EmbeddedDynamoDb {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Engine")
@@ -226,7 +223,7 @@ impl Debug for Engine {
 
 /// Makes the database's file for its owner alone, unless it is there. What SQLite puts beside it has the same
 /// mode.
-fn make(file: &Path) -> io::Result<()> {
+fn create_private(file: &Path) -> io::Result<()> {
     let made = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -243,7 +240,7 @@ fn make(file: &Path) -> io::Result<()> {
 /// The engine checks no signature and lets every web page read its answers, so a page in a browser on this
 /// machine that knew the port could read and write every table past the tap. A scan of 127.0.0.1 takes a
 /// page seconds; an address and a port drawn from 24 and 16 bits it does not find.
-fn hidden(rng: &dyn Rng) -> io::Result<TcpListener> {
+fn bind_unguessable(rng: &dyn Rng) -> io::Result<TcpListener> {
     for _ in 0..ATTEMPTS {
         let [a, b, c, high, low] = rng.bytes();
         let port = u16::from_be_bytes([high, low]);
@@ -260,7 +257,7 @@ fn hidden(rng: &dyn Rng) -> io::Result<TcpListener> {
 }
 
 fn serve(
-    database: Database,
+    engine: Database,
     listener: TcpListener,
     stopped: oneshot::Receiver<()>,
 ) -> Result<JoinHandle<()>> {
@@ -278,8 +275,8 @@ fn serve(
                 drop(stopping);
             };
             tokio::select! {
-                served = dynoxide::server::serve_with_shutdown(listener, database, shutdown) => served,
-                () = async { let _ = patience.await; tokio::time::sleep(PATIENCE).await; } => Ok(()),
+                served = dynoxide::server::serve_with_shutdown(listener, engine, shutdown) => served,
+                () = async { let _ = patience.await; tokio::time::sleep(SHUTDOWN_GRACE).await; } => Ok(()),
             }
         });
         if let Err(error) = served {
@@ -296,7 +293,7 @@ fn serve(
     clippy::needless_pass_by_value,
     reason = "the shape that map_err wants"
 )]
-fn fault(error: DynoxideError) -> anyhow::Error {
+fn engine_error(error: DynoxideError) -> anyhow::Error {
     anyhow!("{error}")
 }
 

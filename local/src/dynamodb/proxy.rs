@@ -31,39 +31,39 @@ pub use self::{
 };
 use self::{
     call::units,
-    faults::Effect,
+    faults::FaultAction,
     forward::{aws_json, refusal, with_unprocessed},
 };
 pub(crate) use self::{
     call::{Calls, Operation},
-    faults::Plan,
+    faults::FaultPlan,
 };
 pub use crate::iam::Use;
 use crate::{
     iam::IamChecker,
-    runtime::local_listener::{Answer, ConnectionReset, Loopback},
+    runtime::local_listener::{Answer, ConnectionReset, LocalListener},
 };
 
 /// A running tap. Dropping it closes its port.
 pub struct DynamoDbProxy {
     state: Arc<State>,
-    loopback: Loopback,
+    listener: LocalListener,
 }
 
 struct State {
     iam: Arc<IamChecker>,
     prefix: String,
-    engine: SocketAddr,
+    database: SocketAddr,
     client: Client<HttpConnector, Full<Bytes>>,
     calls: Mutex<Calls>,
-    plan: Mutex<Plan>,
+    plan: Mutex<FaultPlan>,
 }
 
 impl DynamoDbProxy {
-    /// Opens a tap to `engine` on a loopback port, `port` if it is given; `iam` judges its callers. Call it
+    /// Opens a tap to `database` on a loopback port, `port` if it is given; `iam` judges its callers. Call it
     /// within a Tokio runtime.
     pub fn open(
-        engine: SocketAddr,
+        database: SocketAddr,
         place: Option<SocketAddr>,
         prefix: &str,
         iam: Arc<IamChecker>,
@@ -73,7 +73,7 @@ impl DynamoDbProxy {
         let state = Arc::new(State {
             iam,
             prefix: prefix.to_owned(),
-            engine,
+            database,
             client: Client::builder(TokioExecutor::new())
                 .pool_timer(TokioTimer::new())
                 .build(connector),
@@ -81,16 +81,16 @@ impl DynamoDbProxy {
             plan: Mutex::default(),
         });
         let answering = Arc::clone(&state);
-        let loopback = Loopback::open(place, move |head, body| {
+        let listener = LocalListener::open(place, move |head, body| {
             let state = Arc::clone(&answering);
             async move { state.answer(head, body).await }
         })?;
-        Ok(Self { state, loopback })
+        Ok(Self { state, listener })
     }
 
     /// Where the tap listens.
     pub fn address(&self) -> SocketAddr {
-        self.loopback.address()
+        self.listener.address()
     }
 
     /// The calls so far, oldest first; the last ten thousand of them.
@@ -124,13 +124,13 @@ impl DynamoDbProxy {
     }
 
     /// From now on, `per_mille` of a thousand calls of functions suffer one of `kinds`, as `seed` decides.
-    pub fn chaos(&self, seed: u64, per_mille: u16, kinds: &[FaultKind]) {
-        self.state.plan().chaos(seed, per_mille, kinds);
+    pub fn random_faults(&self, seed: u64, per_mille: u16, kinds: &[FaultKind]) {
+        self.state.plan().random_faults(seed, per_mille, kinds);
     }
 
     /// Forgets every planned fault and ends the chaos.
     pub fn clear_faults(&self) {
-        *self.state.plan() = Plan::default();
+        *self.state.plan() = FaultPlan::default();
     }
 }
 
@@ -148,14 +148,14 @@ impl State {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn plan(&self) -> MutexGuard<'_, Plan> {
+    fn plan(&self) -> MutexGuard<'_, FaultPlan> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn answer(&self, head: Parts, body: Bytes) -> Answer {
         let started = Instant::now();
         let operation = Operation::read(&head.headers, &body, self.iam.template(), &self.prefix);
-        if let Some(denied) = self.iam.judge(&operation.caller, &operation.needs) {
+        if let Some(denied) = self.iam.check(&operation.caller, &operation.needs) {
             let message = format!(
                 "User: {} is not authorized to perform: dynamodb:{} on {}",
                 operation.caller, denied.action, denied.resource
@@ -165,15 +165,15 @@ impl State {
             return Ok(answer);
         }
         let is_function = self.iam.is_function(&operation.caller);
-        let effect = self.plan().next(&operation, is_function);
-        let (answer, lost) = match effect {
-            Effect::None => (self.forward(&head.headers, &operation, None).await, false),
-            Effect::Delay(time) => {
+        let action = self.plan().next(&operation, is_function);
+        let (answer, lost) = match action {
+            FaultAction::None => (self.forward(&head.headers, &operation, None).await, false),
+            FaultAction::Delay(time) => {
                 tokio::time::sleep(time).await;
                 (self.forward(&head.headers, &operation, None).await, false)
             }
-            Effect::Answer(status, body) => (Ok((aws_json(status, &body), Some(body))), false),
-            Effect::Partly {
+            FaultAction::Answer(status, body) => (Ok((aws_json(status, &body), Some(body))), false),
+            FaultAction::Partial {
                 request,
                 unprocessed,
             } => {
@@ -183,8 +183,8 @@ impl State {
                     false,
                 )
             }
-            Effect::Cut => (Err(ConnectionReset), true),
-            Effect::LostAnswer => (self.forward(&head.headers, &operation, None).await, true),
+            FaultAction::ConnectionReset => (Err(ConnectionReset), true),
+            FaultAction::LostAnswer => (self.forward(&head.headers, &operation, None).await, true),
         };
         let (status, units) = match &answer {
             Ok((response, body)) => (response.status(), units(&operation, body.as_ref())),

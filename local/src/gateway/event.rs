@@ -13,7 +13,7 @@ use crate::{gateway::router::Match, runtime::clock::common_log};
 
 /// What an event says besides the request.
 #[derive(Debug)]
-pub struct Circumstances<'a> {
+pub struct RequestInfo<'a> {
     /// The client's address.
     pub peer: IpAddr,
     /// When the request arrived.
@@ -25,8 +25,8 @@ pub struct Circumstances<'a> {
 }
 
 /// The event, in the proxy format 1.0.
-pub fn event(request: &Request<Bytes>, found: &Match<'_>, about: &Circumstances<'_>) -> Value {
-    let headers = forwarded(request.headers(), about.peer);
+pub fn event(request: &Request<Bytes>, found: &Match<'_>, info: &RequestInfo<'_>) -> Value {
+    let headers = forwarded(request.headers(), info.peer);
     let (single, multi) = header_maps(&headers);
     let (query, multi_query) = query_maps(request.uri().query().unwrap_or_default());
     let path = request.uri().path();
@@ -50,7 +50,7 @@ pub fn event(request: &Request<Bytes>, found: &Match<'_>, about: &Circumstances<
             "deploymentId": "local",
             "domainName": domain,
             "domainPrefix": "local",
-            "extendedRequestId": about.request_id,
+            "extendedRequestId": info.request_id,
             "httpMethod": method,
             "identity": {
                 "accessKey": null,
@@ -61,19 +61,19 @@ pub fn event(request: &Request<Bytes>, found: &Match<'_>, about: &Circumstances<
                 "cognitoIdentityId": null,
                 "cognitoIdentityPoolId": null,
                 "principalOrgId": null,
-                "sourceIp": about.peer.to_string(),
+                "sourceIp": info.peer.to_string(),
                 "user": null,
                 "userAgent": single.get("User-Agent").or_else(|| single.get("user-agent")),
                 "userArn": null,
             },
-            "path": format!("/{}{path}", about.stage),
+            "path": format!("/{}{path}", info.stage),
             "protocol": "HTTP/1.1",
-            "requestId": about.request_id,
-            "requestTime": common_log(about.at),
-            "requestTimeEpoch": about.at.0,
+            "requestId": info.request_id,
+            "requestTime": common_log(info.at),
+            "requestTimeEpoch": info.at.0,
             "resourceId": "local",
             "resourcePath": resource,
-            "stage": about.stage,
+            "stage": info.stage,
         },
         // Every media type is binary, so a body is base64 whatever it holds.
         "body": if body.is_empty() { Value::Null } else { json!(BASE64_STANDARD.encode(body)) },
@@ -201,13 +201,13 @@ mod tests {
     fn translate(request: &Request<Bytes>) -> Value {
         let template = Template::ours().expect("our own template parses");
         let found = router::find(&template, request.method().as_str(), request.uri().path());
-        let about = Circumstances {
+        let info = RequestInfo {
             peer: Ipv4Addr::LOCALHOST.into(),
             at: Timestamp(1_709_210_096_789),
             request_id: "id",
             stage: &template.stage,
         };
-        event(request, &found.expect("a route"), &about)
+        event(request, &found.expect("a route"), &info)
     }
 
     #[test]

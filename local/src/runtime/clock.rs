@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use shared::clock::{Clock, SystemClock, Timestamp, millis};
 
 /// How far beyond the machine's time the clock can be moved, in milliseconds: a hundred years.
-const FURTHEST: i64 = 36_525 * 86_400_000;
+const MAX_OFFSET_MS: i64 = 36_525 * 86_400_000;
 
 /// The clock was not moved, because it would show a time too far in the future.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,8 +65,8 @@ impl MovableClock {
             Err(error) => return Err(error).with_context(|| file.display().to_string()),
         };
         ensure!(
-            (0..=FURTHEST).contains(&offset),
-            "{} moves the clock by {offset} ms, and only 0 to {FURTHEST} are possible; without the file \
+            (0..=MAX_OFFSET_MS).contains(&offset),
+            "{} moves the clock by {offset} ms, and only 0 to {MAX_OFFSET_MS} are possible; without the file \
              the clock shows the machine's time",
             file.display()
         );
@@ -81,20 +81,21 @@ impl MovableClock {
     /// years beyond the machine's time.
     pub fn advance(&self, by: Duration) -> Option<Timestamp> {
         let by = millis(by);
-        let furthest = if self.frozen {
-            SystemClock.now().0.saturating_add(FURTHEST)
+        let limit = if self.frozen {
+            SystemClock.now().0.saturating_add(MAX_OFFSET_MS)
         } else {
-            FURTHEST
+            MAX_OFFSET_MS
         };
-        let moved = |before: i64| before.checked_add(by).filter(|after| *after <= furthest);
+        let moved = |before: i64| before.checked_add(by).filter(|after| *after <= limit);
         let before = self
             .millis
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, moved)
             .ok()?;
         if let Some(file) = &self.file {
-            let beside = file.with_extension("new");
+            let temporary = file.with_extension("new");
             let offset = before.saturating_add(by).to_string();
-            if let Err(error) = fs::write(&beside, offset).and_then(|()| fs::rename(&beside, file))
+            if let Err(error) =
+                fs::write(&temporary, offset).and_then(|()| fs::rename(&temporary, file))
             {
                 tracing::error!(%error, file = %file.display(), "the clock's offset will not survive a restart");
             }
@@ -184,7 +185,7 @@ mod tests {
 
     #[test]
     fn no_clock_is_moved_more_than_a_century_in_all() {
-        let century = Duration::from_millis(FURTHEST.unsigned_abs());
+        let century = Duration::from_millis(MAX_OFFSET_MS.unsigned_abs());
         let running = MovableClock::running();
         for too_far in [Duration::MAX, century + Duration::from_millis(1)] {
             assert_eq!(running.advance(too_far), None);
@@ -201,13 +202,13 @@ mod tests {
 
     #[test]
     fn an_offset_that_was_kept_is_one_that_could_have_come_about() {
-        let directory = crate::runtime::temp_dir::Directory::new();
+        let directory = crate::runtime::temp_dir::TempDir::new();
         let kept = |offset: String| {
             fs::write(directory.path().join("clock"), offset).expect("a file");
             MovableClock::kept_in(directory.path())
         };
-        assert!(kept(FURTHEST.to_string()).is_ok());
-        for offset in [i64::MAX, i64::MIN, FURTHEST + 1, -1] {
+        assert!(kept(MAX_OFFSET_MS.to_string()).is_ok());
+        for offset in [i64::MAX, i64::MIN, MAX_OFFSET_MS + 1, -1] {
             let error = kept(offset.to_string()).expect_err("a refusal").to_string();
             assert!(error.contains(&offset.to_string()), "{error}");
         }

@@ -32,13 +32,13 @@ use crate::{
 };
 
 /// How often the stream is looked at.
-const PAUSE: Duration = Duration::from_millis(100);
+const INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long nothing is tried after a failure.
-const REST: Duration = Duration::from_secs(5);
+const BACKOFF: Duration = Duration::from_secs(5);
 
 /// How long a stop waits for what is under way.
-const PATIENCE: Duration = Duration::from_secs(2);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
 /// How often the schedule has an event, in milliseconds.
 const MINUTE: i64 = 60_000;
@@ -82,8 +82,8 @@ impl EventPoller {
             Source::EachMinute => None,
         });
         let (table, batch) = rows.context("no stream feeds the worker")?;
-        let stream = services.engine().stream(table)?;
-        Ok(Self::of(
+        let stream = services.dynamodb().stream(table)?;
+        Ok(Self::with_worker(
             functions::deliver(app, &aws),
             stream,
             batch,
@@ -94,7 +94,12 @@ impl EventPoller {
 
 impl<W: Worker> EventPoller<W> {
     /// `worker`, fed with up to `batch` new rows of `stream` at a time.
-    pub(crate) fn of(worker: W, stream: Stream, batch: usize, clock: Arc<MovableClock>) -> Self {
+    pub(crate) fn with_worker(
+        worker: W,
+        stream: Stream,
+        batch: usize,
+        clock: Arc<MovableClock>,
+    ) -> Self {
         Self {
             worker,
             stream: Mutex::new(stream),
@@ -123,7 +128,7 @@ impl<W: Worker> EventPoller<W> {
     }
 
     /// Loses what `deliver` would deliver now, and says how many rows that were.
-    pub async fn skip(&self) -> Result<usize> {
+    pub async fn drop_records(&self) -> Result<usize> {
         let mut stream = self.stream.lock().await;
         let mut skipped = 0;
         while let Some(rows) = new_rows(&mut stream).await? {
@@ -133,7 +138,7 @@ impl<W: Worker> EventPoller<W> {
     }
 
     /// Gives the worker the schedule's event.
-    pub async fn tick(&self) {
+    pub async fn run_schedule(&self) {
         let now = self.clock.now();
         self.next
             .store(now.0.saturating_add(MINUTE), Ordering::Relaxed);
@@ -144,22 +149,22 @@ impl<W: Worker> EventPoller<W> {
     pub fn run(self: &Arc<Self>) -> Running {
         let (stop, stopped) = oneshot::channel();
         let mut task = JoinSet::new();
-        task.spawn(Arc::clone(self).turns(stopped));
+        task.spawn(Arc::clone(self).poll_until_stopped(stopped));
         Running { stop, task }
     }
 
-    async fn turns(self: Arc<Self>, mut stopped: oneshot::Receiver<()>) {
+    async fn poll_until_stopped(self: Arc<Self>, mut stopped: oneshot::Receiver<()>) {
         // A turn is a task of its own: a worker that panics ends its event, as on Lambda.
         let mut task = JoinSet::new();
         loop {
             let event_poller = Arc::clone(&self);
-            task.spawn(async move { event_poller.turn().await });
-            let turn = task.join_next().await.unwrap_or(Ok(Ok(())));
-            let pause = match turn.map_err(anyhow::Error::from).flatten() {
-                Ok(()) => PAUSE,
+            task.spawn(async move { event_poller.poll().await });
+            let poll = task.join_next().await.unwrap_or(Ok(Ok(())));
+            let pause = match poll.map_err(anyhow::Error::from).flatten() {
+                Ok(()) => INTERVAL,
                 Err(error) => {
                     tracing::error!(error = format!("{error:#}"), "nothing is delivered");
-                    REST
+                    BACKOFF
                 }
             };
             tokio::select! {
@@ -169,10 +174,10 @@ impl<W: Worker> EventPoller<W> {
         }
     }
 
-    async fn turn(&self) -> Result<()> {
+    async fn poll(&self) -> Result<()> {
         self.deliver().await?;
         if self.clock.now().0 >= self.next.load(Ordering::Relaxed) {
-            self.tick().await;
+            self.run_schedule().await;
         }
         Ok(())
     }
@@ -189,7 +194,7 @@ impl Running {
     /// Stops it, after what is under way unless that takes long: the worker must not find the services gone.
     pub async fn stop(mut self) {
         drop(self.stop);
-        if tokio::time::timeout(PATIENCE, self.task.join_next())
+        if tokio::time::timeout(SHUTDOWN_GRACE, self.task.join_next())
             .await
             .is_err()
         {

@@ -10,13 +10,13 @@ use http::{
 
 /// The host a request names: `localhost:8008`, `[::1]` …
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Host(Authority);
+pub(crate) struct RequestHost(Authority);
 
-impl Host {
-    /// What the one `Host` header says. There is none if it is missing, repeated or no plain host and port,
+impl RequestHost {
+    /// What the one `RequestHost` header says. There is none if it is missing, repeated or no plain host and port,
     /// nor if the request's target names another.
     pub(crate) fn of(head: &Parts) -> Option<Self> {
-        let authority: Authority = sole(&head.headers, &header::HOST)?.parse().ok()?;
+        let authority: Authority = single_value(&head.headers, &header::HOST)?.parse().ok()?;
         // Whoever is named before an `@` is not part of the host, which then is no beginning.
         let port = authority.as_str().strip_prefix(authority.host())?;
         let is_plain = port.is_empty() || authority.port_u16().is_some();
@@ -33,7 +33,7 @@ impl Host {
     }
 
     /// Whether it is the name that containers have for the machine they are on.
-    pub(crate) fn is_of_containers(&self) -> bool {
+    pub(crate) fn is_docker_host(&self) -> bool {
         self.0.host().eq_ignore_ascii_case("host.docker.internal")
     }
 
@@ -54,7 +54,7 @@ impl Host {
 }
 
 /// The value of a header that is there once.
-pub(crate) fn sole<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+pub(crate) fn single_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
     if values.next().is_some() {
@@ -69,12 +69,12 @@ mod tests {
 
     use super::*;
 
-    fn of(target: &str, hosts: &[&str]) -> Option<Host> {
+    fn of(target: &str, hosts: &[&str]) -> Option<RequestHost> {
         let mut request = Request::builder().uri(target);
         for host in hosts {
             request = request.header("host", *host);
         }
-        Host::of(&request.body(()).expect("a request").into_parts().0)
+        RequestHost::of(&request.body(()).expect("a request").into_parts().0)
     }
 
     #[test]

@@ -19,7 +19,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpListener, sync::watch};
 
-use crate::runtime::host_check::Host;
+use crate::runtime::host_check::RequestHost;
 
 /// The largest request that `DynamoDB` takes; the others take less.
 const LARGEST: usize = 16 * 1024 * 1024;
@@ -41,12 +41,12 @@ impl std::error::Error for ConnectionReset {}
 
 /// A running server. Dropping it closes its port and every connection.
 #[derive(Debug)]
-pub(crate) struct Loopback {
+pub(crate) struct LocalListener {
     address: SocketAddr,
     _open: watch::Sender<()>,
 }
 
-impl Loopback {
+impl LocalListener {
     /// Lets `answer` answer at `place`, on a free loopback port without one. Call it within a Tokio runtime.
     pub(crate) fn open<A, F>(place: Option<SocketAddr>, answer: A) -> Result<Self>
     where
@@ -114,7 +114,7 @@ where
     F: Future<Output = Answer>,
 {
     let (head, body) = request.into_parts();
-    if is_of_a_page(&head, own) {
+    if may_be_from_web_page(&head, own) {
         let status = StatusCode::FORBIDDEN;
         return Ok(plain(status, "Only for programs of this machine."));
     }
@@ -146,11 +146,12 @@ pub(crate) fn typed(
 
 /// Whether a request may be a web page's: programs send no `Origin`, and know the server by an address or by a name
 /// that nobody can own.
-fn is_of_a_page(head: &Parts, own: Option<IpAddr>) -> bool {
-    let is_ours = |host: &Host| {
+fn may_be_from_web_page(head: &Parts, own: Option<IpAddr>) -> bool {
+    let is_ours = |host: &RequestHost| {
         host.is_loopback()
-            || host.is_of_containers()
+            || host.is_docker_host()
             || own.is_some_and(|own| host.address() == Some(own.to_canonical()))
     };
-    head.headers.contains_key(header::ORIGIN) || !Host::of(head).is_some_and(|host| is_ours(&host))
+    head.headers.contains_key(header::ORIGIN)
+        || !RequestHost::of(head).is_some_and(|host| is_ours(&host))
 }

@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use crate::{Local, dev_ui, gateway::LARGEST_BODY};
 
 /// How long a stop waits for requests that are under way.
-const PATIENCE: Duration = Duration::from_secs(5);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
 /// Serves `local` until `stop` is done.
 ///
@@ -63,7 +63,7 @@ pub async fn serve(
         });
     }
     drop(listener);
-    if tokio::time::timeout(PATIENCE, connections.shutdown())
+    if tokio::time::timeout(SHUTDOWN_GRACE, connections.shutdown())
         .await
         .is_err()
     {
@@ -80,7 +80,7 @@ async fn answer(
 ) -> Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
     let Some(body) = read(body).await else {
-        return dev_ui::broken_off();
+        return dev_ui::incomplete_body();
     };
     let request = Request::from_parts(parts, body);
     if dev_ui::is_route(request.uri().path()) {
@@ -96,18 +96,18 @@ async fn answer(
 /// The whole body. Of one that is too large, enough to see that it is; the rest is read and dropped, so that
 /// the client comes to read the answer.
 async fn read(mut body: Incoming) -> Option<Bytes> {
-    let mut kept = Vec::new();
+    let mut bytes = Vec::new();
     let mut total = 0;
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame.ok()?.into_data() {
             total += data.len();
-            if kept.len() <= LARGEST_BODY {
-                kept.extend_from_slice(&data);
+            if bytes.len() <= LARGEST_BODY {
+                bytes.extend_from_slice(&data);
             }
             if total > 8 * LARGEST_BODY {
                 break;
             }
         }
     }
-    Some(Bytes::from(kept))
+    Some(Bytes::from(bytes))
 }

@@ -11,7 +11,7 @@ use shared::{
 };
 
 use crate::{
-    aws_fakes::AwsFakes, aws_fakes::outbox::Outbox, dynamodb::embedded::Engine,
+    aws_fakes::AwsFakes, aws_fakes::outbox::Outbox, dynamodb::embedded::EmbeddedDynamoDb,
     dynamodb::proxy::DynamoDbProxy, iam::IamChecker, runtime::clock::MovableClock,
     template::Template,
 };
@@ -24,7 +24,7 @@ pub const SECRET_ACCESS_KEY: &str = "local";
 
 /// Where they listen, where it matters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Places {
+pub struct ListenAddresses {
     /// `DynamoDB`
     pub dynamodb: Option<SocketAddr>,
     /// SES and SNS
@@ -46,11 +46,11 @@ pub struct ExternalEndpoints {
 pub struct Services {
     // Before the engine, so that it stops first.
     proxy: DynamoDbProxy,
-    engine: Engine,
+    dynamodb: EmbeddedDynamoDb,
     aws_fakes: AwsFakes,
     clock: Arc<MovableClock>,
     outbox: Arc<Outbox>,
-    elsewhere: ExternalEndpoints,
+    external: ExternalEndpoints,
 }
 
 impl Services {
@@ -59,29 +59,29 @@ impl Services {
         data: Option<&Path>,
         prefix: &str,
         clock: Arc<MovableClock>,
-        places: Places,
+        listen: ListenAddresses,
         enforce: bool,
-        elsewhere: ExternalEndpoints,
+        external: ExternalEndpoints,
     ) -> Result<Self> {
         let template = Template::ours()?;
         let iam = Arc::new(IamChecker::new(Arc::clone(&template), enforce));
-        let engine = Engine::start(data, template, prefix)?;
-        let database = elsewhere.dynamodb.unwrap_or(engine.address());
-        let proxy = DynamoDbProxy::open(database, places.dynamodb, prefix, Arc::clone(&iam))?;
+        let dynamodb = EmbeddedDynamoDb::start(data, template, prefix)?;
+        let database = external.dynamodb.unwrap_or(dynamodb.address());
+        let proxy = DynamoDbProxy::open(database, listen.dynamodb, prefix, Arc::clone(&iam))?;
         let outbox = Arc::new(Outbox::default());
         let aws_fakes = AwsFakes::open(
-            places.messages,
+            listen.messages,
             iam,
             Arc::clone(&outbox),
             Arc::clone(&clock),
         )?;
         Ok(Self {
             proxy,
-            engine,
+            dynamodb,
             aws_fakes,
             clock,
             outbox,
-            elsewhere,
+            external,
         })
     }
 
@@ -107,8 +107,8 @@ impl Services {
     }
 
     /// The embedded `DynamoDB` behind the tap.
-    pub fn engine(&self) -> &Engine {
-        &self.engine
+    pub fn dynamodb(&self) -> &EmbeddedDynamoDb {
+        &self.dynamodb
     }
 
     /// SES and SNS.
@@ -134,7 +134,7 @@ impl Services {
     /// Where an SDK finds SES and SNS.
     pub fn messages_endpoint(&self) -> String {
         let aws_fakes = self.aws_fakes.address();
-        format!("http://{}", self.elsewhere.messages.unwrap_or(aws_fakes))
+        format!("http://{}", self.external.messages.unwrap_or(aws_fakes))
     }
 
     /// Where an SDK finds the embedded Secrets Manager.

@@ -9,9 +9,9 @@ use shared::rng::{Rng, SystemRng};
 
 /// A new directory, which goes with its holder.
 #[derive(Debug)]
-pub(crate) struct Directory(PathBuf);
+pub(crate) struct TempDir(PathBuf);
 
-impl Directory {
+impl TempDir {
     pub(crate) fn new() -> Self {
         let rng: &dyn Rng = &SystemRng;
         let name = format!("gatehouse-{}", rng.base64::<12>());
@@ -25,7 +25,7 @@ impl Directory {
     }
 }
 
-impl Drop for Directory {
+impl Drop for TempDir {
     fn drop(&mut self) {
         // Nothing to be done about it if it stays.
         let _ = fs::remove_dir_all(&self.0);

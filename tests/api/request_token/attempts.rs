@@ -46,7 +46,7 @@ async fn l6_the_session_and_its_message_are_written_together_or_not_at_all() {
             (queued(&server), rows(&server).len()),
             (index + 1, index + 1)
         );
-        let outbox = server.local.engine().table("Outbox").unwrap();
+        let outbox = server.local.dynamodb().table("Outbox").unwrap();
         let message = outbox.iter().find(|row| row["sid"]["S"] == sid).unwrap();
         let told = message.to_string();
         for secret in [

@@ -6,21 +6,21 @@ use anyhow::{Context, Result};
 use dynoxide::Database;
 use serde_json::{Value, json};
 
-use super::{Engine, fault};
+use super::{EmbeddedDynamoDb, engine_error};
 
 /// A reader of a table's stream. It begins with what happens after it was made.
 ///
 /// The engine keeps a stream for ever, so nothing here may begin at its start.
 #[derive(Clone)]
 pub struct Stream {
-    database: Database,
+    engine: Database,
     iterator: Value,
     /// The table's name.
     table: String,
     label: String,
 }
 
-impl Engine {
+impl EmbeddedDynamoDb {
     /// A reader of the stream of a table, by its logical id.
     pub fn stream(&self, id: &str) -> Result<Stream> {
         let table = self.template.tables.iter().find(|table| table.id == id);
@@ -28,16 +28,16 @@ impl Engine {
         let name = self.table_name(table);
         let described = json!({ "TableName": name });
         let described = self
-            .database
+            .engine
             .describe_table(serde_json::from_value(described)?)
-            .map_err(fault)?;
+            .map_err(engine_error)?;
         let described = serde_json::to_value(described)?;
         let arn = &described["Table"]["LatestStreamArn"];
         let stream = json!({ "StreamArn": arn });
         let stream = self
-            .database
+            .engine
             .describe_stream(serde_json::from_value(stream).context("it has no stream")?)
-            .map_err(fault)?;
+            .map_err(engine_error)?;
         let stream = serde_json::to_value(stream)?;
         let request = json!({
             "StreamArn": arn,
@@ -46,11 +46,11 @@ impl Engine {
             "ShardIteratorType": "LATEST",
         });
         let answer = self
-            .database
+            .engine
             .get_shard_iterator(serde_json::from_value(request)?)
-            .map_err(fault)?;
+            .map_err(engine_error)?;
         Ok(Stream {
-            database: self.database.clone(),
+            engine: self.engine.clone(),
             iterator: serde_json::to_value(answer)?["ShardIterator"].take(),
             label: stream["StreamDescription"]["StreamLabel"]
                 .as_str()
@@ -66,9 +66,9 @@ impl Stream {
     pub fn read(&mut self) -> Result<Vec<Value>> {
         let request = json!({ "ShardIterator": self.iterator });
         let answer = self
-            .database
+            .engine
             .get_records(serde_json::from_value(request)?)
-            .map_err(fault)?;
+            .map_err(engine_error)?;
         let mut answer = serde_json::to_value(answer)?;
         self.iterator = answer["NextShardIterator"].take();
         Ok(match answer["Records"].take() {

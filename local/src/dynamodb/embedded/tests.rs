@@ -1,48 +1,58 @@
 use super::*;
 
-fn engine() -> Engine {
+fn database() -> EmbeddedDynamoDb {
     let template = Template::ours().expect("our own template parses");
-    Engine::start(None, template, "house").expect("an engine")
+    EmbeddedDynamoDb::start(None, template, "house").expect("an engine")
 }
 
-fn put(engine: &Engine, table: &str, item: &Value) {
+fn put(database: &EmbeddedDynamoDb, table: &str, item: &Value) {
     let request = json!({ "TableName": table, "Item": item });
     let request = serde_json::from_value(request).expect("a request");
-    engine.database.put_item(request).expect("a row");
+    database.engine.put_item(request).expect("a row");
 }
 
 #[test]
 fn a_sweep_takes_what_has_expired_by_the_given_clock_alone() {
-    let engine = engine();
+    let database = database();
     put(
-        &engine,
+        &database,
         "house-limits",
         &json!({ "pk": { "S": "old" }, "ttl": { "N": "100" } }),
     );
     put(
-        &engine,
+        &database,
         "house-limits",
         &json!({ "pk": { "S": "new" }, "ttl": { "N": "101" } }),
     );
     put(
-        &engine,
+        &database,
         "house-limits",
         &json!({ "pk": { "S": "for ever" } }),
     );
-    assert_eq!(engine.sweep(Timestamp(100_999)).expect("a sweep"), 1);
-    assert_eq!(engine.table("Limits").expect("rows").len(), 2);
-    assert_eq!(engine.sweep(Timestamp(101_000)).expect("a sweep"), 1);
+    assert_eq!(
+        database
+            .delete_expired(Timestamp(100_999))
+            .expect("a sweep"),
+        1
+    );
+    assert_eq!(database.table("Limits").expect("rows").len(), 2);
+    assert_eq!(
+        database
+            .delete_expired(Timestamp(101_000))
+            .expect("a sweep"),
+        1
+    );
 }
 
 #[test]
 fn a_dump_holds_every_table() {
-    let engine = engine();
+    let database = database();
     put(
-        &engine,
+        &database,
         "house-accounts",
         &json!({ "pk": { "S": "a" }, "sk": { "S": "b" } }),
     );
-    let dump = engine.dump().expect("a dump");
+    let dump = database.dump().expect("a dump");
     assert_eq!(dump["house-accounts"][0]["sk"]["S"], "b");
     assert_eq!(dump["house-uia-sessions"], json!([]));
 }
@@ -50,14 +60,18 @@ fn a_dump_holds_every_table() {
 #[test]
 #[cfg(target_os = "linux")]
 fn the_engine_listens_where_no_guess_finds_it() {
-    let places: Vec<SocketAddr> = (0..8)
-        .map(|_| hidden(&SystemRng).and_then(|listener| listener.local_addr()))
+    let addresses: Vec<SocketAddr> = (0..8)
+        .map(|_| bind_unguessable(&SystemRng).and_then(|listener| listener.local_addr()))
         .collect::<io::Result<_>>()
         .expect("listeners");
-    for (index, place) in places.iter().enumerate() {
+    for (index, place) in addresses.iter().enumerate() {
         assert!(place.ip().is_loopback() && place.port() >= 1024, "{place}");
         assert_ne!(place.ip(), Ipv4Addr::LOCALHOST);
-        assert!(!places[..index].iter().any(|other| other.ip() == place.ip()));
+        assert!(
+            !addresses[..index]
+                .iter()
+                .any(|other| other.ip() == place.ip())
+        );
     }
 }
 
@@ -70,7 +84,7 @@ fn the_engine_listens_somewhere_even_if_no_place_of_its_own_is_free() {
             bytes.fill(255);
         }
     }
-    let listener = hidden(&Broadcast).expect("a listener");
+    let listener = bind_unguessable(&Broadcast).expect("a listener");
     let place = listener.local_addr().expect("an address");
     assert_eq!(place.ip(), Ipv4Addr::LOCALHOST);
 }
@@ -79,15 +93,15 @@ fn the_engine_listens_somewhere_even_if_no_place_of_its_own_is_free() {
 fn what_is_kept_is_for_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
 
-    let directory = crate::runtime::temp_dir::Directory::new();
+    let directory = crate::runtime::temp_dir::TempDir::new();
     let start = || {
         let template = Template::ours().expect("our own template parses");
-        Engine::start(Some(directory.path()), template, "house").expect("an engine")
+        EmbeddedDynamoDb::start(Some(directory.path()), template, "house").expect("an engine")
     };
     drop(start());
-    let engine = start();
+    let database = start();
     let limit = json!({ "pk": { "S": "kept" } });
-    put(&engine, "house-limits", &limit);
+    put(&database, "house-limits", &limit);
     let files: Vec<_> = fs::read_dir(directory.path())
         .expect("a directory")
         .collect::<io::Result<_>>()
@@ -101,14 +115,14 @@ fn what_is_kept_is_for_its_owner_alone() {
 
 #[test]
 fn the_outbox_has_an_index_of_what_is_due_alone() {
-    let engine = engine();
+    let database = database();
     let row = |id: &str, due: Option<u32>| {
         let mut row = json!({ "pk": { "S": id } });
         if let Some(at) = due {
             row["due"] = json!({ "S": "DUE" });
             row["due_at"] = json!({ "N": at.to_string() });
         }
-        put(&engine, "house-outbox", &row);
+        put(&database, "house-outbox", &row);
     };
     row("late", Some(30));
     row("early", Some(10));
@@ -121,7 +135,7 @@ fn the_outbox_has_an_index_of_what_is_due_alone() {
         "ExpressionAttributeValues": { ":due": { "S": "DUE" }, ":now": { "N": "30" } },
     });
     let query = serde_json::from_value(query).expect("a request");
-    let answer = engine.database.query(query).expect("rows");
+    let answer = database.engine.query(query).expect("rows");
     let answer = serde_json::to_value(answer).expect("JSON");
     let rows = answer["Items"].as_array().expect("rows");
     let ids: Vec<_> = rows.iter().map(|row| &row["pk"]["S"]).collect();

@@ -23,13 +23,13 @@ pub enum FaultKind {
     /// The call waits first.
     Delay(Duration),
     /// The connection closes before anything is done.
-    Cut,
+    ConnectionReset,
     /// It is done, and the connection closes without an answer.
     LostAnswer,
     /// The service fails, with nothing done.
     InternalError,
     /// SES or SNS refuses the message, for what it is.
-    Refused,
+    Rejected,
 }
 
 impl FaultKind {
@@ -40,7 +40,7 @@ impl FaultKind {
             Self::Conflict => transaction || (operation.writes() && !batch),
             Self::ThrottledItem => transaction,
             Self::Unprocessed | Self::HalfUnprocessed => batch,
-            Self::Refused => matches!(&*operation.name, "SendEmail" | "Publish"),
+            Self::Rejected => matches!(&*operation.name, "SendEmail" | "Publish"),
             _ => true,
         }
     }
@@ -130,7 +130,7 @@ impl Fault {
 
 /// The faults to come.
 #[derive(Debug, Default)]
-pub(crate) struct Plan {
+pub(crate) struct FaultPlan {
     /// Each with the number of calls it has matched.
     faults: Vec<(Fault, u64)>,
     chaos: Option<Chaos>,
@@ -145,20 +145,20 @@ struct Chaos {
 
 /// What the tap does with a call.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Effect {
+pub(super) enum FaultAction {
     None,
     Delay(Duration),
     Answer(StatusCode, Value),
     /// Forward `request`, and add the rest to its answer under the given name.
-    Partly {
+    Partial {
         request: Value,
         unprocessed: (&'static str, Value),
     },
-    Cut,
+    ConnectionReset,
     LostAnswer,
 }
 
-impl Plan {
+impl FaultPlan {
     pub(crate) fn add(&mut self, fault: Fault) {
         self.faults.push((fault, 0));
     }
@@ -167,7 +167,7 @@ impl Plan {
         self.faults.len()
     }
 
-    pub(crate) fn chaos(&mut self, seed: u64, per_mille: u16, kinds: &[FaultKind]) {
+    pub(crate) fn random_faults(&mut self, seed: u64, per_mille: u16, kinds: &[FaultKind]) {
         self.chaos = Some(Chaos {
             state: seed,
             per_mille,
@@ -176,21 +176,25 @@ impl Plan {
     }
 
     /// What the tap does with this call.
-    pub(super) fn next(&mut self, operation: &Operation, is_function: bool) -> Effect {
-        let kind = self.turn(operation, is_function);
-        kind.map_or(Effect::None, |kind| effect(kind, operation))
+    pub(super) fn next(&mut self, operation: &Operation, is_function: bool) -> FaultAction {
+        let kind = self.next_fault(operation, is_function);
+        kind.map_or(FaultAction::None, |kind| action(kind, operation))
     }
 
     /// What happens to this call. Every fault that matches counts it; the first whose turn it is happens.
-    pub(crate) fn turn(&mut self, operation: &Operation, is_function: bool) -> Option<FaultKind> {
+    pub(crate) fn next_fault(
+        &mut self,
+        operation: &Operation,
+        is_function: bool,
+    ) -> Option<FaultKind> {
         let mut kind = None;
         self.faults.retain_mut(|(fault, seen)| {
             if !fault.matches(operation) {
                 return true;
             }
             *seen += 1;
-            let turn = *seen >= fault.nth && kind.is_none();
-            if turn {
+            let next_fault = *seen >= fault.nth && kind.is_none();
+            if next_fault {
                 kind = Some(fault.kind);
             }
             *seen < fault.nth.saturating_add(fault.times).saturating_sub(1)
@@ -224,47 +228,47 @@ impl Chaos {
     }
 }
 
-fn effect(kind: FaultKind, operation: &Operation) -> Effect {
-    let refused =
-        |error, message| Effect::Answer(StatusCode::BAD_REQUEST, self::error(error, message));
+fn action(kind: FaultKind, operation: &Operation) -> FaultAction {
+    let rejected =
+        |error, message| FaultAction::Answer(StatusCode::BAD_REQUEST, self::error(error, message));
     match kind {
-        FaultKind::Conflict if operation.name.starts_with("Transact") => cancelled(
+        FaultKind::Conflict if operation.name.starts_with("Transact") => transaction_cancelled(
             operation,
             "TransactionConflict",
             "Transaction is ongoing for the item",
         ),
-        FaultKind::Conflict => refused(
+        FaultKind::Conflict => rejected(
             "TransactionConflictException",
             "Transaction is ongoing for the item",
         ),
-        FaultKind::ThrottledItem => cancelled(
+        FaultKind::ThrottledItem => transaction_cancelled(
             operation,
             "ThrottlingError",
             "Throughput exceeds the current capacity of your table or index",
         ),
-        FaultKind::Throttle => refused(
+        FaultKind::Throttle => rejected(
             "ProvisionedThroughputExceededException",
             "The level of configured provisioned throughput for the table was exceeded",
         ),
-        FaultKind::Unprocessed => partly(operation, |_| 0),
-        FaultKind::HalfUnprocessed => partly(operation, |count| count / 2),
-        FaultKind::Delay(time) => Effect::Delay(time),
+        FaultKind::Unprocessed => partial(operation, |_| 0),
+        FaultKind::HalfUnprocessed => partial(operation, |count| count / 2),
+        FaultKind::Delay(time) => FaultAction::Delay(time),
         // No call of `DynamoDB`'s fits it.
-        FaultKind::Refused => Effect::None,
-        FaultKind::Cut => Effect::Cut,
-        FaultKind::LostAnswer => Effect::LostAnswer,
+        FaultKind::Rejected => FaultAction::None,
+        FaultKind::ConnectionReset => FaultAction::ConnectionReset,
+        FaultKind::LostAnswer => FaultAction::LostAnswer,
         FaultKind::InternalError => {
             let body = error(
                 "InternalServerError",
                 "The request processing has failed because of an unknown error",
             );
-            Effect::Answer(StatusCode::INTERNAL_SERVER_ERROR, body)
+            FaultAction::Answer(StatusCode::INTERNAL_SERVER_ERROR, body)
         }
     }
 }
 
 /// A cancelled transaction: its first item for the reason given, the others for none.
-fn cancelled(operation: &Operation, code: &str, message: &str) -> Effect {
+fn transaction_cancelled(operation: &Operation, code: &str, message: &str) -> FaultAction {
     let items = operation
         .body
         .as_ref()
@@ -291,11 +295,11 @@ fn cancelled(operation: &Operation, code: &str, message: &str) -> Effect {
         ),
         "CancellationReasons": reasons,
     });
-    Effect::Answer(StatusCode::BAD_REQUEST, body)
+    FaultAction::Answer(StatusCode::BAD_REQUEST, body)
 }
 
 /// A batch of which `keep` of each table's count is done.
-fn partly(operation: &Operation, keep: impl Fn(usize) -> usize) -> Effect {
+fn partial(operation: &Operation, keep: impl Fn(usize) -> usize) -> FaultAction {
     let (name, empty) = if operation.name == "BatchGetItem" {
         ("UnprocessedKeys", json!({ "Responses": {} }))
     } else {
@@ -329,11 +333,11 @@ fn partly(operation: &Operation, keep: impl Fn(usize) -> usize) -> Effect {
     if done.is_empty() {
         let mut answer = empty;
         answer[name] = left;
-        return Effect::Answer(StatusCode::OK, answer);
+        return FaultAction::Answer(StatusCode::OK, answer);
     }
     let mut request = body;
     request["RequestItems"] = Value::Object(done);
-    Effect::Partly {
+    FaultAction::Partial {
         request,
         unprocessed: (name, left),
     }

@@ -25,7 +25,7 @@ impl State {
         });
         let mut request = Request::builder()
             .method("POST")
-            .uri(format!("http://{}/", self.engine));
+            .uri(format!("http://{}/", self.database));
         for (name, value) in headers {
             if !matches!(
                 *name,

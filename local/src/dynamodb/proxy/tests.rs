@@ -4,7 +4,7 @@ use std::{
 };
 
 use super::*;
-use crate::{dynamodb::embedded::Engine, template::Template};
+use crate::{dynamodb::embedded::EmbeddedDynamoDb, template::Template};
 
 /// Asks for the tables, with these headers, and returns the answer as it comes.
 async fn list_tables(address: SocketAddr, headers: String) -> String {
@@ -31,9 +31,10 @@ async fn list_tables(address: SocketAddr, headers: String) -> String {
 #[tokio::test]
 async fn no_page_gets_past_the_tap() {
     let template = Template::ours().expect("our own template parses");
-    let engine = Engine::start(None, Arc::clone(&template), "house").expect("an engine");
+    let database =
+        EmbeddedDynamoDb::start(None, Arc::clone(&template), "house").expect("an engine");
     let iam = Arc::new(IamChecker::new(template, true));
-    let proxy = DynamoDbProxy::open(engine.address(), None, "house", iam).expect("a tap");
+    let proxy = DynamoDbProxy::open(database.address(), None, "house", iam).expect("a tap");
     let own = format!("host: {}\r\n", proxy.address());
     for headers in [
         own.clone(),

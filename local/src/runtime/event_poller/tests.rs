@@ -1,13 +1,13 @@
 use std::sync::Mutex as StdMutex;
 
 use super::*;
-use crate::runtime::services::{ExternalEndpoints, Places};
+use crate::runtime::services::{ExternalEndpoints, ListenAddresses};
 
 /// A worker that keeps what it is given.
 #[derive(Debug, Default)]
-struct Recorder(Arc<StdMutex<Vec<Value>>>);
+struct RecordingWorker(Arc<StdMutex<Vec<Value>>>);
 
-impl Recorder {
+impl RecordingWorker {
     fn events(&self) -> Vec<Value> {
         std::mem::take(&mut *self.0.lock().expect("no panic"))
     }
@@ -15,13 +15,13 @@ impl Recorder {
 
 /// A worker whose turn lasts.
 #[derive(Debug)]
-struct Slow {
+struct SlowWorker {
     began: tokio::sync::mpsc::UnboundedSender<()>,
-    ended: Recorder,
+    ended: RecordingWorker,
     takes: Duration,
 }
 
-impl Worker for Slow {
+impl Worker for SlowWorker {
     async fn handle(&self, event: Value) {
         self.began.send(()).expect("the test waits");
         tokio::time::sleep(self.takes).await;
@@ -29,41 +29,41 @@ impl Worker for Slow {
     }
 }
 
-impl Worker for Recorder {
+impl Worker for RecordingWorker {
     async fn handle(&self, event: Value) {
         tokio::task::yield_now().await;
         self.0.lock().expect("no panic").push(event);
     }
 }
 
-struct Scene {
+struct Fixture {
     services: Services,
-    event_poller: Arc<EventPoller<Recorder>>,
-    seen: Recorder,
+    event_poller: Arc<EventPoller<RecordingWorker>>,
+    seen: RecordingWorker,
 }
 
-fn scene(data: Option<&std::path::Path>) -> Scene {
+fn fixture(data: Option<&std::path::Path>) -> Fixture {
     let clock = Arc::new(MovableClock::frozen(1_800_000_000_000));
     let services = Services::start(
         data,
         "house",
         Arc::clone(&clock),
-        Places::default(),
+        ListenAddresses::default(),
         true,
         ExternalEndpoints::default(),
     )
     .expect("services");
-    let stream = services.engine().stream("Outbox").expect("a stream");
-    let seen = Recorder::default();
-    let worker = Recorder(Arc::clone(&seen.0));
-    Scene {
+    let stream = services.dynamodb().stream("Outbox").expect("a stream");
+    let seen = RecordingWorker::default();
+    let worker = RecordingWorker(Arc::clone(&seen.0));
+    Fixture {
         services,
-        event_poller: Arc::new(EventPoller::of(worker, stream, 10, clock)),
+        event_poller: Arc::new(EventPoller::with_worker(worker, stream, 10, clock)),
         seen,
     }
 }
 
-impl Scene {
+impl Fixture {
     /// Calls an operation through the tap, as a function would.
     async fn call(&self, operation: &str, body: Value) {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -128,10 +128,10 @@ impl Scene {
 
 #[tokio::test]
 async fn a_new_row_rings_once_and_says_nothing_but_its_key() {
-    let scene = scene(None);
-    scene.put("a").await;
-    assert_eq!(scene.event_poller.deliver().await.expect("records"), 1);
-    let events = scene.seen.events();
+    let fixture = fixture(None);
+    fixture.put("a").await;
+    assert_eq!(fixture.event_poller.deliver().await.expect("records"), 1);
+    let events = fixture.seen.events();
     let [event] = &events[..] else {
         panic!("{events:?}")
     };
@@ -148,44 +148,47 @@ async fn a_new_row_rings_once_and_says_nothing_but_its_key() {
     );
     assert!(record["eventID"].is_string() && record["dynamodb"]["SequenceNumber"].is_string());
     assert!(!event.to_string().contains("secret"), "{event}");
-    assert_eq!(scene.event_poller.deliver().await.expect("none"), 0);
-    assert_eq!(scene.keys().len(), 0);
+    assert_eq!(fixture.event_poller.deliver().await.expect("none"), 0);
+    assert_eq!(fixture.keys().len(), 0);
 }
 
 #[tokio::test]
 async fn a_row_that_changes_or_goes_does_not_ring() {
-    let scene = scene(None);
-    scene.put("a").await;
-    scene.put("a").await;
+    let fixture = fixture(None);
+    fixture.put("a").await;
+    fixture.put("a").await;
     let update = json!({
         "TableName": "house-outbox",
         "Key": { "pk": { "S": "a" } },
         "UpdateExpression": "REMOVE due",
     });
-    scene.call("UpdateItem", update).await;
-    scene.remove("a").await;
-    assert_eq!(scene.event_poller.deliver().await.expect("records"), 1);
-    scene.put("b").await;
-    scene.remove("b").await;
-    scene.put("b").await;
-    assert_eq!(scene.event_poller.deliver().await.expect("records"), 2);
+    fixture.call("UpdateItem", update).await;
+    fixture.remove("a").await;
+    assert_eq!(fixture.event_poller.deliver().await.expect("records"), 1);
+    fixture.put("b").await;
+    fixture.remove("b").await;
+    fixture.put("b").await;
+    assert_eq!(fixture.event_poller.deliver().await.expect("records"), 2);
     assert_eq!(
-        scene.keys(),
+        fixture.keys(),
         [vec!["a".to_owned()], vec!["b".to_owned(); 2]]
     );
 }
 
 #[tokio::test]
 async fn many_rows_ring_in_order_in_batches_and_none_is_lost() {
-    let scene = scene(None);
+    let fixture = fixture(None);
     let all: Vec<String> = (0..45).map(|index| format!("{index:03}")).collect();
     for id in &all {
-        scene.put(id).await;
+        fixture.put(id).await;
     }
     // Two at once share the work: a shard has one reader.
-    let (one, other) = tokio::join!(scene.event_poller.deliver(), scene.event_poller.deliver());
+    let (one, other) = tokio::join!(
+        fixture.event_poller.deliver(),
+        fixture.event_poller.deliver()
+    );
     assert_eq!(one.expect("records") + other.expect("records"), 45);
-    let batches = scene.keys();
+    let batches = fixture.keys();
     let sizes: Vec<usize> = batches.iter().map(Vec::len).collect();
     assert_eq!(sizes, [10, 10, 10, 10, 5]);
     assert_eq!(batches.concat(), all);
@@ -193,27 +196,30 @@ async fn many_rows_ring_in_order_in_batches_and_none_is_lost() {
 
 #[tokio::test]
 async fn a_transaction_rings_for_its_rows_and_a_lost_ring_stays_lost() {
-    let scene = scene(None);
-    scene.put("lost").await;
-    assert_eq!(scene.event_poller.skip().await.expect("records"), 1);
+    let fixture = fixture(None);
+    fixture.put("lost").await;
+    assert_eq!(
+        fixture.event_poller.drop_records().await.expect("records"),
+        1
+    );
     let put =
         |id: &str| json!({ "Put": { "TableName": "house-outbox", "Item": { "pk": { "S": id } } } });
     let both = json!({ "TransactItems": [put("a"), put("b")] });
-    scene.call("TransactWriteItems", both).await;
-    assert_eq!(scene.event_poller.deliver().await.expect("records"), 2);
-    let mut rung = scene.keys().concat();
+    fixture.call("TransactWriteItems", both).await;
+    assert_eq!(fixture.event_poller.deliver().await.expect("records"), 2);
+    let mut rung = fixture.keys().concat();
     rung.sort();
     assert_eq!(rung, ["a", "b"]);
 }
 
 #[tokio::test]
 async fn what_an_earlier_run_left_does_not_ring_again() {
-    let directory = crate::runtime::temp_dir::Directory::new();
-    let earlier = scene(Some(directory.path()));
+    let directory = crate::runtime::temp_dir::TempDir::new();
+    let earlier = fixture(Some(directory.path()));
     earlier.put("a").await;
     assert_eq!(earlier.event_poller.deliver().await.expect("records"), 1);
     drop(earlier);
-    let later = scene(Some(directory.path()));
+    let later = fixture(Some(directory.path()));
     assert_eq!(later.event_poller.deliver().await.expect("none"), 0);
     later.put("b").await;
     assert_eq!(later.event_poller.deliver().await.expect("records"), 1);
@@ -222,9 +228,9 @@ async fn what_an_earlier_run_left_does_not_ring_again() {
 
 #[tokio::test]
 async fn a_tick_is_the_schedules_event() {
-    let scene = scene(None);
-    scene.event_poller.tick().await;
-    let events = scene.seen.events();
+    let fixture = fixture(None);
+    fixture.event_poller.run_schedule().await;
+    let events = fixture.seen.events();
     assert_eq!(events[0]["source"], "aws.events");
     assert_eq!(events[0]["detail-type"], "Scheduled Event");
     assert_eq!(events[0]["time"], "2027-01-15T08:00:00Z");
@@ -232,11 +238,11 @@ async fn a_tick_is_the_schedules_event() {
 
 #[tokio::test]
 async fn it_runs_by_itself_by_the_clock_that_is_moved() {
-    let scene = scene(None);
-    let running = scene.event_poller.run();
+    let fixture = fixture(None);
+    let running = fixture.event_poller.run();
     let until = async |wanted: &dyn Fn(&Value) -> bool| {
         for _ in 0..400 {
-            let events = scene.seen.events();
+            let events = fixture.seen.events();
             if let Some(event) = events.into_iter().find(|event| wanted(event)) {
                 return event;
             }
@@ -246,34 +252,34 @@ async fn it_runs_by_itself_by_the_clock_that_is_moved() {
     };
     let is_tick = |event: &Value| event["source"] == "aws.events";
     until(&is_tick).await;
-    scene.put("a").await;
+    fixture.put("a").await;
     let rung = until(&|event| !is_tick(event)).await;
     assert_eq!(rung["Records"][0]["dynamodb"]["Keys"]["pk"]["S"], "a");
-    let clock = scene.services.clock();
+    let clock = fixture.services.clock();
     clock.advance(Duration::from_secs(59)).expect("a time");
-    tokio::time::sleep(3 * PAUSE).await;
-    assert_eq!(scene.seen.events().len(), 0, "no minute has passed");
+    tokio::time::sleep(3 * INTERVAL).await;
+    assert_eq!(fixture.seen.events().len(), 0, "no minute has passed");
     clock.advance(Duration::from_secs(1)).expect("a time");
     let tick = until(&is_tick).await;
     assert_eq!(tick["time"], "2027-01-15T08:01:00Z");
     running.stop().await;
-    scene.put("b").await;
-    tokio::time::sleep(3 * PAUSE).await;
-    assert_eq!(scene.seen.events().len(), 0, "it has stopped");
+    fixture.put("b").await;
+    tokio::time::sleep(3 * INTERVAL).await;
+    assert_eq!(fixture.seen.events().len(), 0, "it has stopped");
 }
 
 /// Runs a worker whose turns take so long, does `end` to it within the first, and says how many came to their
 /// end when nobody works any more.
 async fn ended(takes: Duration, end: impl AsyncFnOnce(Running)) -> usize {
-    let Scene { services, seen, .. } = scene(None);
-    let stream = services.engine().stream("Outbox").expect("a stream");
+    let Fixture { services, seen, .. } = fixture(None);
+    let stream = services.dynamodb().stream("Outbox").expect("a stream");
     let (began, mut turns) = tokio::sync::mpsc::unbounded_channel();
-    let worker = Slow {
+    let worker = SlowWorker {
         began,
-        ended: Recorder(Arc::clone(&seen.0)),
+        ended: RecordingWorker(Arc::clone(&seen.0)),
         takes,
     };
-    let running = Arc::new(EventPoller::of(
+    let running = Arc::new(EventPoller::with_worker(
         worker,
         stream,
         10,
@@ -291,7 +297,7 @@ const LONG: Duration = Duration::from_hours(1);
 
 #[tokio::test]
 async fn a_stop_waits_for_the_turn_that_is_under_way() {
-    assert_eq!(ended(3 * PAUSE, Running::stop).await, 1);
+    assert_eq!(ended(3 * INTERVAL, Running::stop).await, 1);
 }
 
 #[tokio::test]

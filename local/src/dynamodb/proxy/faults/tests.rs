@@ -11,9 +11,9 @@ fn operation(name: &str, body: Value) -> Operation {
 
 #[test]
 fn a_fault_waits_for_its_turn_and_goes_when_it_is_done() {
-    let mut plan = Plan::default();
+    let mut plan = FaultPlan::default();
     plan.add(
-        Fault::new(FaultKind::Cut)
+        Fault::new(FaultKind::ConnectionReset)
             .on("PutItem")
             .by("Register")
             .nth(2)
@@ -24,7 +24,7 @@ fn a_fault_waits_for_its_turn_and_goes_when_it_is_done() {
         operation("GetItem", json!({})),
     );
     let seen: Vec<bool> = [&put, &get, &put, &put, &put]
-        .map(|call| plan.next(call, true) == Effect::Cut)
+        .map(|call| plan.next(call, true) == FaultAction::ConnectionReset)
         .to_vec();
     assert_eq!(seen, [false, false, true, true, false]);
     assert_eq!(plan.pending(), 0);
@@ -32,14 +32,14 @@ fn a_fault_waits_for_its_turn_and_goes_when_it_is_done() {
 
 #[test]
 fn a_conflict_happens_only_to_what_can_conflict() {
-    let mut plan = Plan::default();
+    let mut plan = FaultPlan::default();
     plan.add(Fault::new(FaultKind::Conflict));
     assert_eq!(
         plan.next(&operation("GetItem", json!({})), true),
-        Effect::None
+        FaultAction::None
     );
     let transaction = operation("TransactWriteItems", json!({ "TransactItems": [{}, {}] }));
-    let Effect::Answer(status, body) = plan.next(&transaction, true) else {
+    let FaultAction::Answer(status, body) = plan.next(&transaction, true) else {
         panic!("no answer")
     };
     assert_eq!(status, StatusCode::BAD_REQUEST);
@@ -52,10 +52,10 @@ fn a_conflict_happens_only_to_what_can_conflict() {
 
 #[test]
 fn half_a_batch_is_asked_for_and_the_rest_comes_back() {
-    let mut plan = Plan::default();
+    let mut plan = FaultPlan::default();
     plan.add(Fault::new(FaultKind::HalfUnprocessed));
     let keys = json!({ "RequestItems": { "t": { "Keys": [1, 2, 3], "ConsistentRead": true } } });
-    let Effect::Partly {
+    let FaultAction::Partial {
         request,
         unprocessed,
     } = plan.next(&operation("BatchGetItem", keys), true)
@@ -78,11 +78,11 @@ fn half_a_batch_is_asked_for_and_the_rest_comes_back() {
 #[test]
 fn chaos_repeats_itself_with_its_seed_and_spares_what_is_no_function() {
     let draws = |seed, is_function| -> Vec<bool> {
-        let mut plan = Plan::default();
-        plan.chaos(seed, 300, &[FaultKind::Cut]);
+        let mut plan = FaultPlan::default();
+        plan.random_faults(seed, 300, &[FaultKind::ConnectionReset]);
         let call = operation("PutItem", json!({}));
         (0..200)
-            .map(|_| plan.next(&call, is_function) == Effect::Cut)
+            .map(|_| plan.next(&call, is_function) == FaultAction::ConnectionReset)
             .collect()
     };
     assert_eq!(draws(7, true), draws(7, true));
