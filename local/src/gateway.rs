@@ -28,9 +28,13 @@ use shared::{
     clock::{Clock, SystemClock, Timestamp, millis},
     rng::Rng,
 };
+use tracing::Instrument;
 
 use self::event::RequestInfo;
-use crate::template::{GatewayResponse, Target, Template};
+use crate::{
+    runtime::console::REQUEST_TARGET,
+    template::{GatewayResponse, Target, Template},
+};
 
 /// The largest body a REST API takes.
 pub const LARGEST_BODY: usize = 10 * 1024 * 1024;
@@ -131,13 +135,18 @@ impl Gateway {
         let method = request.method().to_string();
         let path = request.uri().path().to_owned();
         let id = self.request_id();
-        let (mut response, function) = self.answer(request, peer, at, &id).await;
+        let span = tracing::info_span!(target: REQUEST_TARGET, "gateway");
+        let answer = self.answer(request, peer, at, &id);
+        let (mut response, function) = answer.instrument(span.clone()).await;
         if let Ok(id) = HeaderValue::try_from(id) {
             response.headers_mut().insert("x-amzn-requestid", id);
         }
         let status = response.status().as_u16();
-        tracing::debug!(method, path, status, "answered");
         let duration = started.elapsed();
+        let milliseconds = duration.as_secs_f64() * 1000.0;
+        span.in_scope(|| {
+            tracing::info!(target: REQUEST_TARGET, method, path, status, milliseconds, "answered");
+        });
         self.remember(Exchange {
             at,
             started,
@@ -225,7 +234,8 @@ impl Gateway {
         let request: LambdaRequest = serde_json::from_str(&event.to_string())?;
         let context = context(id, request_id);
         // A task of its own, so that a panic ends the request and nothing else, as it does on Lambda.
-        let call = tokio::spawn((function.0)(LambdaEvent::new(request, context)));
+        let call = (function.0)(LambdaEvent::new(request, context));
+        let call = tokio::spawn(call.in_current_span());
         let answer = tokio::time::timeout(TIMEOUT, call)
             .await
             .context("the function timed out")?;

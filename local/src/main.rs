@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::Write,
+    io::{IsTerminal, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
@@ -15,6 +15,7 @@ use clap::{Args, Parser, Subcommand};
 use gatehouse_local::{
     Local, Options,
     runtime::clock::MovableClock,
+    runtime::console::{self, LogFormat},
     runtime::defaults::{Defaults, Lookup},
     runtime::event_poller::EventPoller,
     runtime::server,
@@ -28,7 +29,6 @@ use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
-use tracing_subscriber::EnvFilter;
 
 /// Gatehouse on this machine: every endpoint, with everything it needs built in.
 ///
@@ -40,6 +40,9 @@ struct Arguments {
     /// Where to listen.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8008")]
     listen: SocketAddr,
+    /// Form of the log on standard error. `json` is the form that the functions write on Lambda.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t, global = true)]
+    log_format: LogFormat,
     #[command(flatten)]
     keep: DataDirectory,
     #[command(flatten)]
@@ -97,14 +100,8 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
-        EnvFilter::new("warn,dynoxide=error,gatehouse_local=info,gatehouse_shared=info")
-    });
-    tracing_subscriber::fmt()
-        .compact()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+    let color = std::io::stderr().is_terminal() && environment()("NO_COLOR").is_none();
+    console::start_log(arguments.log_format, color);
     let external = arguments.external.services();
     let done = match arguments.command {
         None => run(arguments.listen, arguments.keep.data.as_deref(), external).await,

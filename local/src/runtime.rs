@@ -2,6 +2,7 @@
 //! poller and the defaults of the settings.
 
 pub mod clock;
+pub mod console;
 pub mod defaults;
 pub mod event_poller;
 pub(crate) mod host_check;
