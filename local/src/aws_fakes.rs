@@ -1,9 +1,7 @@
-//! The sinks: SES and SNS, as far as a mail or a text message needs them, and Secrets Manager with one
-//! secret, on a loopback port.
+//! Fakes of SES and SNS for mails and text messages, and of Secrets Manager with one secret, on a loopback port.
 //!
-//! They speak AWS's protocols to the real SDKs, refuse what AWS would refuse, and put everything else
-//! into the outbox; nothing leaves the machine. Whoever has no other way to look into the outbox gets it with
-//! `GET /`.
+//! They speak the protocols of AWS to the real SDKs and reject what AWS would reject. They put all other messages
+//! into the outbox, and send nothing. `GET /` returns the outbox to programs that cannot use `/_local/outbox`.
 
 mod form;
 pub mod outbox;
@@ -35,12 +33,14 @@ use crate::{
     aws_fakes::outbox::{Message, Outbox},
     dynamodb::proxy::{Call, Calls, Fault, FaultKind, FaultPlan, Operation},
     iam::{IamChecker, caller},
-    runtime::clock::MovableClock,
-    runtime::local_listener::{Answer, ConnectionReset, LocalListener, typed},
+    runtime::{
+        clock::MovableClock,
+        local_listener::{Answer, ConnectionReset, LocalListener, typed},
+    },
     template::Permission,
 };
 
-/// The running sinks. Dropping them closes their port.
+/// The running fakes. Dropping them closes their port.
 pub struct AwsFakes {
     state: Arc<State>,
     listener: LocalListener,
@@ -56,10 +56,10 @@ struct State {
 }
 
 impl AwsFakes {
-    /// Opens them at `place`, on a loopback port without one; `iam` judges their callers, and what is sent
-    /// goes into `outbox`. Call it within a Tokio runtime.
+    /// Opens the fakes at `address`, or on a free loopback port. They check the IAM policies of their callers with
+    /// `iam`, and put messages into `outbox`. Call it within a Tokio runtime.
     pub fn open(
-        place: Option<SocketAddr>,
+        address: Option<SocketAddr>,
         iam: Arc<IamChecker>,
         outbox: Arc<Outbox>,
         clock: Arc<MovableClock>,
@@ -73,49 +73,49 @@ impl AwsFakes {
             secret: Mutex::default(),
         });
         let answering = Arc::clone(&state);
-        let listener = LocalListener::open(place, move |head, body| {
+        let listener = LocalListener::open(address, move |head, body| {
             let state = Arc::clone(&answering);
             async move { state.answer(head, body).await }
         })?;
         Ok(Self { state, listener })
     }
 
-    /// Where they listen.
+    /// The address they listen on.
     pub fn address(&self) -> SocketAddr {
         self.listener.address()
     }
 
-    /// Keeps this text as the secret [`KEY_RING`], in the place of what was there.
+    /// Sets the value of the secret [`KEY_RING`].
     pub fn set_secret(&self, text: &str) {
         *self.state.secret() = Some(text.to_owned());
     }
 
-    /// The calls so far (`SendEmail`, `Publish`), oldest first; the last ten thousand of them.
+    /// The last ten thousand calls of `SendEmail` and `Publish`, oldest first.
     pub fn calls(&self) -> Vec<Call> {
         self.state.calls().all()
     }
 
-    /// The calls since the last time they were taken.
+    /// Removes and returns the calls, oldest first.
     pub fn take_calls(&self) -> Vec<Call> {
         self.state.calls().take()
     }
 
-    /// Plans a fault, on `SendEmail` or `Publish`.
+    /// Adds a fault to inject into `SendEmail` or `Publish`.
     pub fn inject(&self, fault: Fault) {
         self.state.plan().add(fault);
     }
 
-    /// How many planned faults have not yet happened to the end.
+    /// The number of faults that are not yet injected as often as they should be.
     pub fn pending_faults(&self) -> usize {
         self.state.plan().pending()
     }
 
-    /// From now on, `per_mille` of a thousand calls of functions suffer one of `kinds`, as `seed` decides.
+    /// Injects one of `kinds` into `per_mille` of a thousand calls of functions. The choice depends on `seed`.
     pub fn random_faults(&self, seed: u64, per_mille: u16, kinds: &[FaultKind]) {
         self.state.plan().random_faults(seed, per_mille, kinds);
     }
 
-    /// Forgets every planned fault and ends the chaos.
+    /// Removes all faults, random ones included.
     pub fn clear_faults(&self) {
         *self.state.plan() = FaultPlan::default();
     }
@@ -124,22 +124,24 @@ impl AwsFakes {
 impl Debug for AwsFakes {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
-            .debug_struct("Sinks")
+            .debug_struct("AwsFakes")
             .field("address", &self.address())
             .finish_non_exhaustive()
     }
 }
 
-/// One of the two services.
+/// SES or SNS.
 struct Service {
     action: &'static str,
     namespace: &'static str,
     needs: fn(&Form) -> BTreeSet<Permission>,
     read: fn(&Form) -> Result<Message, ErrorResponse>,
-    /// What it calls a caller who may not, a message it does not take, and a fault of its own.
+    /// The error code if the caller's policy does not allow the call.
     denied: &'static str,
-    refused: &'static str,
-    fault: &'static str,
+    /// The error code of a rejected message.
+    rejected: &'static str,
+    /// The error code of an internal error.
+    internal_error: &'static str,
 }
 
 const SERVICES: [Service; 2] = [
@@ -149,8 +151,8 @@ const SERVICES: [Service; 2] = [
         needs: ses::needs,
         read: ses::read,
         denied: "AccessDenied",
-        refused: "MessageRejected",
-        fault: "InternalFailure",
+        rejected: "MessageRejected",
+        internal_error: "InternalFailure",
     },
     Service {
         action: "Publish",
@@ -158,8 +160,8 @@ const SERVICES: [Service; 2] = [
         needs: sns::needs,
         read: sns::read,
         denied: "AuthorizationError",
-        refused: "InvalidParameter",
-        fault: "InternalError",
+        rejected: "InvalidParameter",
+        internal_error: "InternalError",
     },
 ];
 
@@ -188,8 +190,10 @@ impl State {
         let form = Form::read(&body);
         let action = form.text("Action").unwrap_or_default();
         let Some(service) = SERVICES.iter().find(|service| service.action == action) else {
-            let unknown =
-                ErrorResponse::new("InvalidAction", format!("{action} is not known here"));
+            let unknown = ErrorResponse::new(
+                "InvalidAction",
+                format!("The action {action} is not supported by this fake"),
+            );
             return Ok(unknown.response(""));
         };
         let operation = Operation {
@@ -208,38 +212,42 @@ impl State {
     }
 
     async fn serve(&self, service: &Service, operation: &Operation, form: &Form) -> Answer {
-        let fail = |status, code, message: &str| {
-            let failure = ErrorResponse::new(code, message.to_owned()).with(status);
-            Ok(failure.response(service.namespace))
+        let error = |status, code, message: &str| {
+            let error = ErrorResponse::new(code, message.to_owned()).with(status);
+            Ok(error.response(service.namespace))
         };
         if let Some(denied) = self.iam.check(&operation.caller, &operation.needs) {
             let message = format!(
                 "User: {} is not authorized to perform: {} on resource: {}",
                 operation.caller, denied.action, denied.resource
             );
-            return fail(StatusCode::FORBIDDEN, service.denied, &message);
+            return error(StatusCode::FORBIDDEN, service.denied, &message);
         }
         let is_function = self.iam.is_function(&operation.caller);
         let kind = self.plan().next_fault(operation, is_function);
         match kind {
             Some(FaultKind::Throttle) => {
-                return fail(StatusCode::BAD_REQUEST, "Throttling", "Rate exceeded");
+                return error(StatusCode::BAD_REQUEST, "Throttling", "Rate exceeded");
             }
             Some(FaultKind::InternalError) => {
                 let message = "An internal error occurred";
-                return fail(StatusCode::INTERNAL_SERVER_ERROR, service.fault, message);
+                return error(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    service.internal_error,
+                    message,
+                );
             }
             Some(FaultKind::Rejected) => {
-                let message = "The message is not taken, as was planned";
-                return fail(StatusCode::BAD_REQUEST, service.refused, message);
+                let message = "The message is rejected by an injected fault";
+                return error(StatusCode::BAD_REQUEST, service.rejected, message);
             }
             Some(FaultKind::ConnectionReset) => return Err(ConnectionReset),
             Some(FaultKind::Delay(time)) => tokio::time::sleep(time).await,
             _ => {}
         }
         let answer = match (service.read)(form) {
-            Ok(message) => self.take(service, message),
-            Err(failure) => failure.response(service.namespace),
+            Ok(message) => self.accept(service, message),
+            Err(error) => error.response(service.namespace),
         };
         if kind == Some(FaultKind::LostAnswer) {
             return Err(ConnectionReset);
@@ -247,8 +255,8 @@ impl State {
         Ok(answer)
     }
 
-    /// Puts the message into the outbox and says that it was sent.
-    fn take(&self, service: &Service, mut message: Message) -> Response<Full<Bytes>> {
+    /// Puts the message into the outbox and returns the response of a sent message.
+    fn accept(&self, service: &Service, mut message: Message) -> Response<Full<Bytes>> {
         message.id = id();
         message.sent_at = self.clock.now().0;
         let Service {
@@ -266,7 +274,7 @@ impl State {
     }
 }
 
-/// An id as AWS makes them: never the same, not even in the next run.
+/// An id in the form of AWS. It is random, so that ids differ between runs too.
 fn id() -> String {
     let rng: &dyn Rng = &SystemRng;
     let number = u128::from_be_bytes(rng.bytes());

@@ -1,8 +1,9 @@
-//! `/_local`: what runs here and what happened, for whoever sits at the machine.
+//! The development UI under `/_local`: a page with the state of the server, the sent messages, the environment and
+//! the clock.
 //!
-//! It shows the secret and moves the clock, so neither another machine nor a web page from elsewhere may
-//! reach it. A browser at this machine would carry a page's requests here; what tells them apart is that
-//! they name another host (DNS rebinding), another origin or another site. There are no CORS headers.
+//! It shows the secret and moves the clock, so neither another machine nor a web page of another site may use it. A
+//! browser on this machine would send requests for such a page. They are recognised by another host (DNS rebinding),
+//! another origin or another site. Responses have no CORS headers.
 
 mod page;
 
@@ -16,16 +17,18 @@ use serde_json::{Value, json};
 
 use crate::{
     Local,
-    runtime::clock::TooFar,
-    runtime::host_check::{RequestHost, single_value},
+    runtime::{
+        clock::TooFar,
+        host_check::{RequestHost, single_value},
+    },
 };
 
-/// Whether a path is one of `/_local`.
+/// Whether a path belongs to the development UI.
 pub(crate) fn is_route(path: &str) -> bool {
     path == "/_local" || path.starts_with("/_local/")
 }
 
-/// Answers a request to `/_local` from `peer`, to a server that listens on `own`.
+/// Answers a request from `peer` to a server that listens on `own`.
 pub(crate) async fn answer(
     local: &Arc<Local>,
     peer: IpAddr,
@@ -47,7 +50,7 @@ pub(crate) async fn answer(
             local.env_lines(),
         ),
         (&Method::GET, "/_local/outbox") => {
-            // What has been called for is there, without waiting for the stream's next turn.
+            // Queued messages must be in the response, so they are delivered now and not at the next poll.
             if let Err(error) = local.deliver().await {
                 return internal_error(&error);
             }
@@ -64,45 +67,49 @@ pub(crate) async fn answer(
             error_response(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "M_UNRECOGNIZED",
-                "Not with this method.",
+                "This route does not support the method.",
             )
         }
         _ => error_response(
             StatusCode::NOT_FOUND,
             "M_UNRECOGNIZED",
-            "There is nothing here.",
+            "There is no such route.",
         ),
     }
 }
 
-/// The answer to a request whose body did not arrive.
+/// The response to a request whose body did not arrive completely.
 pub(crate) fn incomplete_body() -> Response<Full<Bytes>> {
-    error_response(StatusCode::BAD_REQUEST, "M_UNKNOWN", "The body broke off.")
+    error_response(
+        StatusCode::BAD_REQUEST,
+        "M_UNKNOWN",
+        "The request body is incomplete.",
+    )
 }
 
-/// Refuses what a page from elsewhere or another machine sent, and says why.
+/// Rejects a request of another machine or of a web page of another site, and returns the reason.
 fn check_access(head: &Parts, peer: IpAddr, own: IpAddr) -> Result<(), &'static str> {
-    // A socket for both versions of IP has 127.0.0.1 as ::ffff:127.0.0.1.
+    // A socket for both IP versions shows 127.0.0.1 as ::ffff:127.0.0.1.
     if !peer.to_canonical().is_loopback() {
-        return Err("Only from this machine.");
+        return Err("This route is only available from this machine.");
     }
     let is_ours =
         |host: &RequestHost| host.is_loopback() || host.address() == Some(own.to_canonical());
     let Some(host) = RequestHost::of(head).filter(is_ours) else {
-        return Err("Only under this machine's own name or address.");
+        return Err("The Host header must be localhost or an address of this machine.");
     };
     let origin = host.origin();
     let mut origins = head.headers.get_all(header::ORIGIN).iter();
     if !origins.all(|from| from.as_bytes() == origin.as_bytes()) {
-        return Err("Only for pages of this server.");
+        return Err("This route is only available to web pages of this server.");
     }
     let mut sites = head.headers.get_all("sec-fetch-site").iter();
     if !sites.all(|site| site == "none" || site == "same-origin") {
-        return Err("Only for pages of this server.");
+        return Err("This route is only available to web pages of this server.");
     }
-    // A page can send any other type of body without asking first.
+    // A web page may send other media types without a CORS preflight request.
     if head.method == Method::POST && !is_json(head) {
-        return Err("Only with Content-Type: application/json.");
+        return Err("The Content-Type must be application/json.");
     }
     Ok(())
 }
@@ -123,16 +130,17 @@ async fn advance(local: &Arc<Local>, body: &Bytes) -> Response<Full<Bytes>> {
         return error_response(
             StatusCode::BAD_REQUEST,
             "M_INVALID_PARAM",
-            "Expected {\"advance_seconds\": a whole number that is not negative}.",
+            "The body must be {\"advance_seconds\": N} with a whole number N of 0 or more.",
         );
     };
-    let moving = Arc::clone(local);
-    // The sweep blocks.
-    let result =
-        tokio::task::spawn_blocking(move || moving.advance(Duration::from_secs(advance_seconds)));
+    let advancing = Arc::clone(local);
+    // Deleting expired rows blocks.
+    let result = tokio::task::spawn_blocking(move || {
+        advancing.advance(Duration::from_secs(advance_seconds))
+    });
     match result.await.map_err(anyhow::Error::from).flatten() {
         Ok(now) => {
-            // What has become due is sent before the answer says that it is so late.
+            // Messages that have become due must be sent before the response.
             local.run_schedule().await;
             json_answer(StatusCode::OK, &json!({ "now": now.0 }))
         }
@@ -170,7 +178,7 @@ fn with_type(status: StatusCode, kind: &'static str, body: String) -> Response<F
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
-    // No script at all, nothing from elsewhere: the page shows mails that anybody may have written.
+    // No scripts and no external resources, because the page shows mails with text of any client.
     let policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; \
                   form-action 'none'; frame-ancestors 'none'";
     headers.insert(

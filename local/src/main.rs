@@ -1,4 +1,4 @@
-//! `cargo run`: Gatehouse on this machine.
+//! The command line of `cargo run`: a local Gatehouse server.
 
 use std::{
     fs,
@@ -14,12 +14,14 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use gatehouse_local::{
     Local, Options,
-    runtime::clock::MovableClock,
-    runtime::console::{self, LogFormat},
-    runtime::defaults::{Defaults, Lookup},
-    runtime::event_poller::EventPoller,
-    runtime::server,
-    runtime::services::{self, ListenAddresses, Services, export_lines},
+    runtime::{
+        clock::MovableClock,
+        console::{self, LogFormat},
+        defaults::{Defaults, Lookup},
+        event_poller::EventPoller,
+        server,
+        services::{self, ListenAddresses, Services, export_lines},
+    },
 };
 use shared::{
     config::{Config, ConfigErrors},
@@ -30,21 +32,27 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-/// Gatehouse on this machine: every endpoint, with everything it needs built in.
+/// Runs a local Gatehouse server: every endpoint, with embedded DynamoDB, SES, SNS and Secrets Manager.
 ///
-/// Settings come from the environment (GATEHOUSE_…); what is not set has a default that suits a machine of
-/// one's own.
+/// Settings come from environment variables (GATEHOUSE_…). Settings that are not set have defaults for local
+/// development.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Where to listen.
+    /// Address and port of the HTTP server.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8008")]
     listen: SocketAddr,
     /// Form of the log on standard error. `json` is the form that the functions write on Lambda.
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t, global = true)]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        global = true
+    )]
     log_format: LogFormat,
     #[command(flatten)]
-    keep: DataDirectory,
+    data: DataDirectory,
     #[command(flatten)]
     external: ExternalEndpoints,
     #[command(subcommand)]
@@ -53,18 +61,18 @@ struct Arguments {
 
 #[derive(Debug, Args)]
 struct DataDirectory {
-    /// Where to keep everything; without it nothing outlives the process.
-    #[arg(long, value_name = "DIR", global = true)]
-    data: Option<PathBuf>,
+    /// Directory for the tables, the secret and the clock. Without it, all data is lost when the program ends.
+    #[arg(long = "data", value_name = "DIR", global = true)]
+    path: Option<PathBuf>,
 }
 
-/// For those who develop it and want another's opinion; see tests/opinions.
+/// Other implementations of the AWS services, for compatibility tests; see tests/dynamodb-compat.
 #[derive(Debug, Args)]
 struct ExternalEndpoints {
-    /// A `DynamoDB` that somebody else runs, with the tables in it.
+    /// A `DynamoDB` endpoint to use instead of the embedded one. Its tables must exist.
     #[arg(long, value_name = "ADDR:PORT", hide = true)]
     dynamodb: Option<SocketAddr>,
-    /// What takes mails and text messages in place of the embedded sinks.
+    /// An endpoint of SES and SNS to use instead of the fakes.
     #[arg(long, value_name = "ADDR:PORT", hide = true)]
     messages: Option<SocketAddr>,
 }
@@ -80,18 +88,18 @@ impl ExternalEndpoints {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Only the embedded AWS services, for functions that run under `cargo lambda watch` or `sam local`.
+    /// Runs only the embedded AWS services, for functions that run under `cargo lambda watch` or `sam local`.
     Services {
-        /// Where to listen; containers on Linux reach the address of Docker's bridge, 172.17.0.1.
+        /// Address to listen on. Containers on Linux can reach the address of Docker's bridge, 172.17.0.1.
         #[arg(long, value_name = "ADDR", default_value_t = Ipv4Addr::LOCALHOST.into())]
         address: IpAddr,
-        /// The port of the database.
+        /// Port of DynamoDB.
         #[arg(long, value_name = "PORT", default_value_t = 8000)]
         dynamodb_port: u16,
-        /// The port of what takes mails and text messages and tells the secret; a GET there shows them.
+        /// Port of the fake SES, SNS and Secrets Manager. `GET /` on it returns the sent messages.
         #[arg(long, value_name = "PORT", default_value_t = 8001)]
         messages_port: u16,
-        /// Sends nothing: somebody else calls `deliver`.
+        /// Does not run the `deliver` function. Something else must call it, or no message is sent.
         #[arg(long)]
         no_deliver: bool,
     },
@@ -103,8 +111,8 @@ async fn main() -> ExitCode {
     let color = std::io::stderr().is_terminal() && environment()("NO_COLOR").is_none();
     console::start_log(arguments.log_format, color);
     let external = arguments.external.services();
-    let done = match arguments.command {
-        None => run(arguments.listen, arguments.keep.data.as_deref(), external).await,
+    let result = match arguments.command {
+        None => run(arguments.listen, arguments.data.path.as_deref(), external).await,
         Some(Command::Services {
             address,
             dynamodb_port,
@@ -115,15 +123,15 @@ async fn main() -> ExitCode {
                 dynamodb: Some(SocketAddr::new(address, dynamodb_port)),
                 messages: Some(SocketAddr::new(address, messages_port)),
             };
-            let data = arguments.keep.data.as_deref();
+            let data = arguments.data.path.as_deref();
             run_services(listen, data, !no_deliver, external).await
         }
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            if let Some(faults) = error.downcast_ref::<ConfigErrors>() {
-                print_error(&format!("The settings are at fault:\n{faults}"));
+            if let Some(errors) = error.downcast_ref::<ConfigErrors>() {
+                print_error(&format!("The settings are invalid:\n{errors}"));
                 return ExitCode::from(2);
             }
             print_error(&format!("{error:#}"));
@@ -141,11 +149,11 @@ async fn run(
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen}"))?;
-    let mut reached = listener.local_addr()?;
-    if reached.ip().is_unspecified() {
-        reached.set_ip(Ipv4Addr::LOCALHOST.into());
+    let mut address = listener.local_addr()?;
+    if address.ip().is_unspecified() {
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
     }
-    let url = format!("http://{reached}");
+    let url = format!("http://{address}");
     create_data_directory(data)?;
     let started = Local::start(Options {
         lookup: environment(),
@@ -158,7 +166,7 @@ async fn run(
     let local = Arc::new(match (check_names(), started) {
         (Ok(()), started) => started?,
         (Err(names), Ok(_)) => return Err(names.into()),
-        // All faults at once: those of the names and those of the values.
+        // One message reports both the unknown names and the invalid values.
         (Err(names), Err(error)) => match error.downcast::<ConfigErrors>() {
             Ok(values) => return Err(names.and(values).into()),
             Err(other) => return Err(other),
@@ -173,7 +181,7 @@ async fn run(
 
 fn ready(url: &str, local: &Local) -> String {
     format!(
-        "Gatehouse is ready for {name} at {url} (look inside: {url}/_local/). Register an account:\n  \
+        "Gatehouse is ready for {name} at {url} (development UI: {url}/_local/). Register an account:\n  \
          curl -s -X POST {url}/_matrix/client/v3/register \
          -d '{{\"username\":\"alice\",\"password\":\"correct horse battery staple\",\"auth\":{{\"type\":\"m.login.dummy\"}}}}'\n",
         name = local.config().server_name,
@@ -183,24 +191,24 @@ fn ready(url: &str, local: &Local) -> String {
 async fn run_services(
     listen: ListenAddresses,
     data: Option<&Path>,
-    delivers: bool,
+    runs_deliver: bool,
     external: services::ExternalEndpoints,
 ) -> Result<()> {
     let stop = shutdown_signal()?;
     let lookup = environment();
     create_data_directory(data)?;
-    // Where `cargo lambda watch` listens unless told otherwise.
+    // The default address of `cargo lambda watch`.
     let defaults = Defaults::new("http://127.0.0.1:9000", data, &SystemRng)?;
     let settings = defaults.under(Arc::clone(&lookup));
     let config = Arc::new(Config::from_lookup(&*settings)?);
     let services = Services::start(data, &config.tables, clock(data)?, listen, true, external)?;
-    // A function that is given the name of the key ring, and not the keys, finds the same ones.
+    // A function with `GATEHOUSE_SECRET_ARN` in place of the secret reads the same keys from Secrets Manager.
     let keys = serde_json::json!({ "current": settings("GATEHOUSE_SECRET") });
     services.aws_fakes().set_secret(&keys.to_string());
-    // Neither `cargo lambda watch` nor `sam local` feeds a function from a stream, so it runs here.
+    // Neither `cargo lambda watch` nor `sam local` reads DynamoDB streams, so this process runs `deliver`.
     let rng: Arc<dyn Rng> = Arc::new(SystemRng);
     let event_poller = Arc::new(EventPoller::new(&services, &config, &rng)?);
-    let running = delivers.then(|| event_poller.run());
+    let running = runs_deliver.then(|| event_poller.run());
     let mut variables = services.environment();
     variables.extend(
         defaults
@@ -220,16 +228,16 @@ async fn run_services(
     Ok(())
 }
 
-/// A setting with a misspelt name would silently not hold.
+/// Rejects unknown names, because a setting with a misspelt name would have no effect.
 fn check_names() -> Result<(), ConfigErrors> {
     Config::unknown_settings(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
 }
 
-/// The process's environment. A variable that is set to nothing is not set.
+/// The environment of the process. An empty variable counts as not set.
 fn environment() -> Lookup {
     #[expect(
         clippy::disallowed_methods,
-        reason = "the one place where the local house reads the environment"
+        reason = "the only place of this program that reads the settings from the environment"
     )]
     Arc::new(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
 }
@@ -241,17 +249,17 @@ fn clock(data: Option<&Path>) -> Result<Arc<MovableClock>> {
     }))
 }
 
-/// Makes the data directory, for its owner alone: the secret is in it.
+/// Creates the data directory. Only its owner can read it, because it contains the secret.
 fn create_data_directory(data: Option<&Path>) -> Result<()> {
     let Some(directory) = data else { return Ok(()) };
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(directory)
-        .with_context(|| format!("cannot make {}", directory.display()))
+        .with_context(|| format!("cannot create the directory {}", directory.display()))
 }
 
-/// Done at the first SIGINT or SIGTERM.
+/// Completes at the first SIGINT or SIGTERM.
 fn shutdown_signal() -> Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -271,6 +279,6 @@ fn print(text: &str) -> Result<()> {
 }
 
 fn print_error(text: &str) {
-    // There is nobody left to tell if this fails.
+    // If standard error is closed, nothing else can report the error.
     let _ = writeln!(std::io::stderr(), "{text}");
 }

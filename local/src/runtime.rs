@@ -1,5 +1,5 @@
-//! What the local program runs on: listeners, the HTTP server, the embedded services, the clock, the event
-//! poller and the defaults of the settings.
+//! The parts that start and run the local program: HTTP server, embedded services, clock, event poller, console
+//! log and the defaults of settings.
 
 pub mod clock;
 pub mod console;

@@ -1,4 +1,4 @@
-//! The messages that would have been sent: what `/_local/outbox` shows.
+//! The messages that the fakes have accepted. `/_local/outbox` shows them.
 
 use std::{
     collections::BTreeMap,
@@ -7,63 +7,63 @@ use std::{
 
 use serde::Serialize;
 
-/// A message that would have been sent.
+/// A message that SES or SNS would have sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Message {
-    /// The id that its sender was told.
+    /// The id in the response to the caller.
     pub id: String,
-    /// How it would have travelled.
+    /// The kind of message.
     pub medium: Medium,
-    /// To whom; several addresses are separated by commas.
+    /// The recipients, separated by commas.
     pub to: String,
-    /// From whom; a text message need not say.
+    /// The sender. Optional for a text message.
     pub from: Option<String>,
-    /// A mail's subject; a text message has none.
+    /// The subject of a mail.
     pub subject: Option<String>,
     /// The plain text.
     pub text: String,
-    /// A mail's HTML, if it has any.
+    /// The HTML of a mail, if it has one.
     pub html: Option<String>,
-    /// What else the sender said: a mail's tags, a text message's attributes.
+    /// The tags of a mail, or the attributes of a text message.
     pub tags: BTreeMap<String, String>,
-    /// When, in milliseconds since the epoch.
+    /// The time of sending, in milliseconds since the epoch.
     pub sent_at: i64,
 }
 
 impl Message {
-    /// The links in its plain text.
+    /// The links in the plain text.
     pub fn links(&self) -> impl Iterator<Item = &str> {
         let words = self.text.split_whitespace();
         words.filter(|word| word.starts_with("http://") || word.starts_with("https://"))
     }
 }
 
-/// How a message travels.
+/// A kind of message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Medium {
-    /// By mail.
+    /// A mail.
     Email,
-    /// By text message.
+    /// A text message.
     Sms,
 }
 
-/// Every message since the start or the last clearing, oldest first.
+/// Every message since the start or since the last `clear`, oldest first.
 #[derive(Debug, Default)]
 pub struct Outbox(Mutex<Vec<Message>>);
 
 impl Outbox {
-    /// The messages.
+    /// The messages, oldest first.
     pub fn messages(&self) -> Vec<Message> {
         self.lock().clone()
     }
 
-    /// Forgets every message.
+    /// Deletes every message.
     pub fn clear(&self) {
         self.lock().clear();
     }
 
-    /// Adds a message, one that is there already too: a message that is sent twice arrives twice.
+    /// Adds a message. A message that is sent twice is added twice.
     pub(crate) fn push(&self, message: Message) {
         self.lock().push(message);
     }

@@ -1,4 +1,4 @@
-//! Secrets Manager: `GetSecretValue` of the one secret there is.
+//! Secrets Manager: `GetSecretValue` of a single secret.
 
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::Full;
@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use super::State;
 use crate::{iam::caller, runtime::local_listener::typed, template::Permission};
 
-/// What its requests name themselves.
+/// The `X-Amz-Target` header of its requests.
 const TARGET: &str = "secretsmanager.GetSecretValue";
 
-/// The secret's name: the template's logical id, which is what `sam local` makes of `!Ref`.
+/// The name of the secret: its logical id in the template, to which `sam local` resolves `!Ref`.
 pub const KEY_RING: &str = "KeyRing";
 
-/// Whether a request is for this service. Unlike the others it speaks JSON.
+/// Whether a request is for this service. It uses JSON, unlike SES and SNS.
 pub(super) fn is_get_secret_value(headers: &HeaderMap) -> bool {
     headers
         .get("x-amz-target")
@@ -39,12 +39,12 @@ impl State {
                 "User: {caller} is not authorized to perform: {} on resource: {id}",
                 denied.action
             );
-            return refusal("AccessDeniedException", &message);
+            return error_response("AccessDeniedException", &message);
         }
         let secret = self.secret();
         let Some(text) = secret.as_deref().filter(|_| id == KEY_RING) else {
             let message = "Secrets Manager can't find the specified secret.";
-            return refusal("ResourceNotFoundException", message);
+            return error_response("ResourceNotFoundException", message);
         };
         let answer = json!({ "ARN": id, "Name": id, "SecretString": text });
         let answer = answer.to_string();
@@ -52,7 +52,7 @@ impl State {
     }
 }
 
-fn refusal(code: &str, message: &str) -> Response<Full<Bytes>> {
+fn error_response(code: &str, message: &str) -> Response<Full<Bytes>> {
     let body = json!({ "__type": code, "Message": message }).to_string();
     typed(StatusCode::BAD_REQUEST, "application/x-amz-json-1.1", body)
 }

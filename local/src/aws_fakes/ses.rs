@@ -8,10 +8,10 @@ use crate::{
     template::Permission,
 };
 
-/// How many a mail can go to.
+/// The largest number of recipients of a mail.
 const MOST_RECIPIENTS: usize = 50;
 
-/// The identity it is sent from and, if it names one, the configuration set.
+/// The permissions for the identity of the sender and for the configuration set, if there is one.
 pub(super) fn needs(form: &Form) -> BTreeSet<Permission> {
     let need = |resource: String| Permission {
         action: "ses:SendEmail".to_owned(),
@@ -26,7 +26,7 @@ pub(super) fn needs(form: &Form) -> BTreeSet<Permission> {
         .collect()
 }
 
-/// The mail, unless SES would not take it.
+/// The mail, or the error with which SES would reject it.
 pub(super) fn read(form: &Form) -> Result<Message, ErrorResponse> {
     let source = form.required("Source")?;
     let subject = content(form, "Message.Subject")?;
@@ -71,19 +71,17 @@ fn invalid(message: &str) -> ErrorResponse {
     ErrorResponse::new("InvalidParameterValue", message.to_owned())
 }
 
-/// A text with its encoding. Without one it is 7-bit; SES would not keep the rest as it is.
+/// A text. Without a charset it must be ASCII, because SES would garble other characters.
 fn content<'a>(form: &'a Form, name: &str) -> Result<Option<&'a str>, ErrorResponse> {
     let text = form.text(&format!("{name}.Data"));
     let charset = form.text(&format!("{name}.Charset"));
     if charset.is_none() && text.is_some_and(|text| !text.is_ascii()) {
-        return Err(invalid(&format!(
-            "{name} is not ASCII and names no charset."
-        )));
+        return Err(invalid(&format!("{name} is not ASCII and has no charset.")));
     }
     Ok(text)
 }
 
-/// The tags and, under the name that SES itself gives it, the configuration set.
+/// The tags, with the configuration set under the name that SES uses for it.
 fn tags(form: &Form) -> Result<BTreeMap<String, String>, ErrorResponse> {
     let mut tags = BTreeMap::new();
     for start in form.structures("Tags.member") {
@@ -106,7 +104,7 @@ fn tags(form: &Form) -> Result<BTreeMap<String, String>, ErrorResponse> {
     Ok(tags)
 }
 
-/// The bare address in `a@b` or `Name <a@b>`, or what is wrong with it.
+/// The bare address in `a@b` or `Name <a@b>`, or the reason why it is invalid.
 fn address(text: &str) -> Result<&str, &'static str> {
     let bare = match text.strip_suffix('>').and_then(|text| text.split_once('<')) {
         None => text,
@@ -115,12 +113,12 @@ fn address(text: &str) -> Result<&str, &'static str> {
             let quoted = name
                 .strip_prefix('"')
                 .and_then(|name| name.strip_suffix('"'));
-            // One that is not ASCII must be a MIME encoded word, or it arrives garbled.
+            // A name that is not ASCII must be a MIME encoded word, or it arrives garbled.
             if !name.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
                 return Err("Display name is not plain ASCII");
             }
-            let is_open = |c: char| "()<>[]:;@\\,\"".contains(c);
-            if quoted.is_none() && name.chars().any(is_open) {
+            let needs_quotes = |c: char| "()<>[]:;@\\,\"".contains(c);
+            if quoted.is_none() && name.chars().any(needs_quotes) {
                 return Err("Display name needs quotes");
             }
             bare
@@ -150,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_what_ses_can_send_to() {
+    fn only_addresses_that_ses_accepts_are_valid() {
         for (text, bare) in [
             ("alice@example.org", "alice@example.org"),
             ("Gatehouse <a.b+c@example.org>", "a.b+c@example.org"),

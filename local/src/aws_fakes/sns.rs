@@ -8,10 +8,10 @@ use crate::{
     template::Permission,
 };
 
-/// The longest text that one call can send.
+/// The largest number of characters that one call can send.
 const LONGEST: usize = 1600;
 
-/// Leave to publish to the number, or to whatever else it names.
+/// The permission to publish to the phone number, topic or target.
 pub(super) fn needs(form: &Form) -> BTreeSet<Permission> {
     let to = ["PhoneNumber", "TopicArn", "TargetArn"];
     to.into_iter()
@@ -23,7 +23,7 @@ pub(super) fn needs(form: &Form) -> BTreeSet<Permission> {
         .collect()
 }
 
-/// The text message, unless SNS would not take it.
+/// The text message, or the error with which SNS would reject it.
 pub(super) fn read(form: &Form) -> Result<Message, ErrorResponse> {
     let Some(to) = form.text("PhoneNumber") else {
         return Err(invalid(
@@ -68,7 +68,8 @@ fn invalid(message: &str) -> ErrorResponse {
     ErrorResponse::new("InvalidParameter", format!("Invalid parameter: {message}"))
 }
 
-/// The message attributes. SNS would pass over one of its own that it does not know, which helps nobody here.
+/// The message attributes. SNS ignores unknown attributes with its own prefix, but the fake rejects them to expose
+/// misspelt names.
 fn attributes(form: &Form) -> Result<BTreeMap<String, String>, ErrorResponse> {
     let mut attributes = BTreeMap::new();
     for start in form.structures("MessageAttributes.entry") {

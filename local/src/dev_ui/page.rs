@@ -1,4 +1,4 @@
-//! The page at `/_local/`: what is running, what happened last, and the mails that would have been sent.
+//! The page at `/_local/`: the server, its last requests with their DynamoDB calls, and the sent messages.
 
 use std::time::Instant;
 
@@ -30,7 +30,7 @@ struct Page {
     messages: Vec<MessageView>,
 }
 
-/// A request with the calls it made.
+/// A request with its DynamoDB calls.
 struct RequestView {
     at: String,
     method: String,
@@ -53,7 +53,7 @@ struct MessageView {
     at: String,
 }
 
-/// The page's HTML. Everything in it is escaped by the template engine.
+/// The HTML of the page. The template engine escapes all values.
 pub(crate) fn render(local: &Local) -> Result<String> {
     let calls = local.proxy().calls();
     let config = local.config();
@@ -83,7 +83,7 @@ pub(crate) fn render(local: &Local) -> Result<String> {
     Ok(page.render()?)
 }
 
-/// Every endpoint, and what answers it.
+/// Every endpoint with its function.
 fn routes() -> Result<Vec<(String, String)>> {
     let mut rows = Vec::new();
     for route in &template::Template::ours()?.routes {
@@ -101,7 +101,7 @@ fn routes() -> Result<Vec<(String, String)>> {
 
 fn request_view(exchange: Exchange, calls: &[Call]) -> RequestView {
     let ended: Instant = exchange.started + exchange.duration;
-    // By function and time, which is exact as long as a function answers one request at a time.
+    // Matched by function and time, which is exact while the function answers one request at a time.
     let calls: Vec<&Call> = calls
         .iter()
         .filter(|call| exchange.function.as_ref() == Some(&call.caller))

@@ -26,7 +26,7 @@ fn is_admitted(peer: &str, headers: &[(&str, &str)]) -> bool {
 }
 
 #[test]
-fn every_route_needs_a_peer_on_this_machine() {
+fn every_route_needs_a_client_on_this_machine() {
     for peer in ["127.0.0.1", "127.9.8.7", "::1", "::ffff:127.0.0.1"] {
         assert!(is_admitted(peer, &[HOST]), "{peer}");
     }
@@ -36,7 +36,7 @@ fn every_route_needs_a_peer_on_this_machine() {
 }
 
 #[test]
-fn only_this_machines_names_reach_the_local_routes() {
+fn the_host_header_must_name_this_machine() {
     for host in [
         "localhost",
         "127.0.0.1:8008",
@@ -53,7 +53,7 @@ fn only_this_machines_names_reach_the_local_routes() {
 }
 
 #[test]
-fn only_pages_of_this_server_reach_the_local_routes() {
+fn web_pages_of_other_sites_are_rejected() {
     let with = |name, value| is_admitted("127.0.0.1", &[HOST, (name, value)]);
     assert!(with("origin", "http://127.0.0.1:8008"));
     for origin in [
@@ -76,7 +76,7 @@ fn only_pages_of_this_server_reach_the_local_routes() {
 }
 
 #[test]
-fn a_target_with_a_host_names_this_one() {
+fn a_target_with_another_host_is_rejected() {
     let admitted = |target| check_access(&head("GET", target, &[HOST]), LOOPBACK, LOOPBACK).is_ok();
     assert!(admitted("http://127.0.0.1:8008/_local/env"));
     assert!(!admitted("http://rebound.example:8008/_local/env"));
@@ -84,7 +84,7 @@ fn a_target_with_a_host_names_this_one() {
 }
 
 #[test]
-fn the_clock_takes_json_alone() {
+fn the_clock_accepts_only_json() {
     let admitted = |kinds: &[&str]| {
         let mut headers = vec![HOST];
         headers.extend(kinds.iter().map(|kind| ("content-type", *kind)));
@@ -104,8 +104,8 @@ fn the_clock_takes_json_alone() {
     }
 }
 
-async fn house() -> (Arc<Local>, std::net::SocketAddr) {
-    let local = Arc::new(Local::start(Options::default()).expect("a house"));
+async fn start_server() -> (Arc<Local>, std::net::SocketAddr) {
+    let local = Arc::new(Local::start(Options::default()).expect("the server starts"));
     let listener = tokio::net::TcpListener::bind((LOOPBACK, 0)).await;
     let listener = listener.expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -118,7 +118,7 @@ async fn house() -> (Arc<Local>, std::net::SocketAddr) {
     (local, address)
 }
 
-/// Sends a request and returns status line, headers and body as they come.
+/// Sends a request and returns status line, headers and body as text.
 async fn send(address: std::net::SocketAddr, request: String) -> String {
     let exchange = move || {
         let mut stream = std::net::TcpStream::connect(address).expect("a connection");
@@ -147,8 +147,8 @@ async fn post_clock(address: std::net::SocketAddr, body: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_is_refused_is_told_in_json_that_no_page_can_read() {
-    let (_local, address) = house().await;
+async fn rejections_are_matrix_errors_without_cors_headers() {
+    let (_local, address) = start_server().await;
     let own = format!("host: {address}\r\n");
     for (target, headers) in [
         ("/_local/env", "host: rebound.example\r\n".to_owned()),
@@ -169,8 +169,8 @@ async fn what_is_refused_is_told_in_json_that_no_page_can_read() {
 }
 
 #[tokio::test]
-async fn the_clock_refuses_what_is_no_time_or_too_far() {
-    let (local, address) = house().await;
+async fn the_clock_rejects_invalid_and_too_large_steps() {
+    let (local, address) = start_server().await;
     for body in [
         "{\"advance_seconds\":-1}",
         "{\"advance_seconds\":1.5}",

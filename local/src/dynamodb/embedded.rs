@@ -1,7 +1,7 @@
-//! The embedded `DynamoDB`: the template's tables, served over the real protocol on a loopback port.
+//! The embedded `DynamoDB`: the tables of the template, served over the real protocol on a loopback port.
 //!
-//! The engine's calls block, so it has a thread of its own. It knows no latency, conflict or throttle;
-//! those are the tap's to add. Nor does it know its callers: it is for the tap alone.
+//! The calls of the engine (dynoxide) block, so it has a thread of its own. It has no latency, conflicts or
+//! throttling; the proxy injects them. It does not authenticate callers, so only the proxy may call it.
 
 mod stream;
 
@@ -28,13 +28,13 @@ use tokio::sync::oneshot;
 pub use self::stream::Stream;
 use crate::template::{Table, Template};
 
-/// How long a stop waits for requests that are under way.
+/// How long a shutdown waits for running requests.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
-/// How often a place to listen is drawn.
+/// How many random addresses are tried before a fixed one.
 const ATTEMPTS: usize = 16;
 
-/// A running engine. Dropping it stops it.
+/// A running database. Dropping it stops it.
 pub struct EmbeddedDynamoDb {
     engine: Database,
     address: SocketAddr,
@@ -45,8 +45,8 @@ pub struct EmbeddedDynamoDb {
 }
 
 impl EmbeddedDynamoDb {
-    /// Starts the engine in memory, or over a file in `data`, with the template's tables, their names
-    /// beginning with `prefix`.
+    /// Starts the database in memory, or with a file in `data`. It has the tables of the template, with names that
+    /// start with `prefix`.
     pub fn start(data: Option<&Path>, template: Arc<Template>, prefix: &str) -> Result<Self> {
         let engine = match data {
             None => Database::memory(),
@@ -55,12 +55,13 @@ impl EmbeddedDynamoDb {
                 create_private(&file).with_context(|| file.display().to_string())?;
                 Database::new(
                     file.to_str()
-                        .context("the data directory's name is not UTF-8")?,
+                        .context("the path of the data directory is not UTF-8")?,
                 )
             }
         }
         .map_err(engine_error)?;
-        let listener = bind_unguessable(&SystemRng).context("no port for the engine")?;
+        let listener = bind_unguessable(&SystemRng)
+            .context("cannot listen on any port for the embedded DynamoDB")?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
         let thread = serve(engine.clone(), listener, stopped)?;
@@ -80,14 +81,14 @@ impl EmbeddedDynamoDb {
         Ok(database)
     }
 
-    /// Where the engine listens.
+    /// The address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Deletes the rows whose time to live has passed at `now` and says how many there were.
+    /// Deletes the rows whose time to live has passed at `now`, and returns their number.
     ///
-    /// The engine can do so itself, but only by the machine's clock.
+    /// The engine can also delete them, but only by the system's clock.
     pub fn delete_expired(&self, now: Timestamp) -> Result<usize> {
         let mut deleted = 0;
         for table in &self.template.tables {
@@ -111,7 +112,7 @@ impl EmbeddedDynamoDb {
                 request["ConditionExpression"] = json!(IS_EXPIRED);
                 match self.engine.delete_item(serde_json::from_value(request)?) {
                     Ok(_) => deleted += 1,
-                    // Renewed since it was read.
+                    // The row was renewed after it had been read.
                     Err(DynoxideError::ConditionalCheckFailedException(..)) => {}
                     Err(error) => return Err(engine_error(error)),
                 }
@@ -120,7 +121,7 @@ impl EmbeddedDynamoDb {
         Ok(deleted)
     }
 
-    /// Every row of every table, by the table's name: what somebody who steals the tables would hold.
+    /// Every row of every table, by the table's name. Tests search it for secrets that must not be stored.
     pub fn dump(&self) -> Result<Value> {
         let mut dump = Map::new();
         for table in &self.template.tables {
@@ -142,7 +143,7 @@ impl EmbeddedDynamoDb {
         format!("{}{}", self.prefix, table.suffix)
     }
 
-    /// The rows of a table, those alone whose time has passed if `filter` names a filter.
+    /// The rows of a table. If `filter` names a parameter of the scan, only the rows whose time to live has passed.
     fn rows(&self, name: &str, filter: &str, values: &Value) -> Result<Vec<Value>> {
         let mut rows = Vec::new();
         let mut start = None;
@@ -170,7 +171,7 @@ impl EmbeddedDynamoDb {
         }
     }
 
-    /// Creates the table unless an earlier run did.
+    /// Creates the table unless it exists from an earlier run.
     fn create_table(&self, table: &Table) -> Result<()> {
         let name = self.table_name(table);
         let request = json!({ "TableName": name });
@@ -197,13 +198,13 @@ impl EmbeddedDynamoDb {
     }
 }
 
-/// True of a row whose time to live has passed.
+/// The condition that the time to live of a row has passed.
 const IS_EXPIRED: &str = "#ttl <= :now";
 
 impl Drop for EmbeddedDynamoDb {
     fn drop(&mut self) {
         if let Some(stop) = self.stop.take() {
-            // A failure means that it has stopped already.
+            // An error means that the server has already stopped.
             let _ = stop.send(());
         }
         if let Some(thread) = self.thread.take() {
@@ -215,14 +216,14 @@ impl Drop for EmbeddedDynamoDb {
 impl Debug for EmbeddedDynamoDb {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
-            .debug_struct("Engine")
+            .debug_struct("EmbeddedDynamoDb")
             .field("address", &self.address)
             .finish_non_exhaustive()
     }
 }
 
-/// Makes the database's file for its owner alone, unless it is there. What SQLite puts beside it has the same
-/// mode.
+/// Creates the database file with access for its owner alone, unless it exists. SQLite gives its journal files the
+/// same mode.
 fn create_private(file: &Path) -> io::Result<()> {
     let made = fs::OpenOptions::new()
         .write(true)
@@ -235,16 +236,16 @@ fn create_private(file: &Path) -> io::Result<()> {
     }
 }
 
-/// A listener where no guess finds it.
+/// A listener at an address that cannot be guessed.
 ///
-/// The engine checks no signature and lets every web page read its answers, so a page in a browser on this
-/// machine that knew the port could read and write every table past the tap. A scan of 127.0.0.1 takes a
-/// page seconds; an address and a port drawn from 24 and 16 bits it does not find.
+/// The engine checks no signature and sends CORS headers for every origin. A web page in a browser on this machine
+/// that knew the port could therefore read and write every table without the proxy. A page can scan 127.0.0.1 within
+/// seconds, but not 24 random bits of address and 16 random bits of port.
 fn bind_unguessable(rng: &dyn Rng) -> io::Result<TcpListener> {
     for _ in 0..ATTEMPTS {
         let [a, b, c, high, low] = rng.bytes();
         let port = u16::from_be_bytes([high, low]);
-        // The lower ports may be reserved, and the last address is for broadcasts.
+        // Lower ports may be reserved, and the last address is the broadcast address.
         if port < 1024 || [a, b, c] == [255; 3] {
             continue;
         }
@@ -252,7 +253,7 @@ fn bind_unguessable(rng: &dyn Rng) -> io::Result<TcpListener> {
             return Ok(listener);
         }
     }
-    // Only Linux has all of 127.0.0.0/8; elsewhere there is a port that the system chooses.
+    // Only Linux accepts all of 127.0.0.0/8. On other systems the system chooses a port.
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
 }
 
@@ -268,15 +269,15 @@ fn serve(
     let run = move || {
         let served = runtime.block_on(async move {
             let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
-            let (stopping, patience) = oneshot::channel::<()>();
+            let (stopping, shutdown_started) = oneshot::channel::<()>();
             let shutdown = async move {
-                // The sender's end is the same as its word.
+                // A dropped sender also stops the server.
                 let _ = stopped.await;
                 drop(stopping);
             };
             tokio::select! {
                 served = dynoxide::server::serve_with_shutdown(listener, engine, shutdown) => served,
-                () = async { let _ = patience.await; tokio::time::sleep(SHUTDOWN_GRACE).await; } => Ok(()),
+                () = async { let _ = shutdown_started.await; tokio::time::sleep(SHUTDOWN_GRACE).await; } => Ok(()),
             }
         });
         if let Err(error) = served {
@@ -288,10 +289,10 @@ fn serve(
         .spawn(run)?)
 }
 
-/// The engine's errors, in words: they hold more than an error chain can.
+/// The engine's error as text, because its type does not fit into an error chain.
 #[expect(
     clippy::needless_pass_by_value,
-    reason = "the shape that map_err wants"
+    reason = "`map_err` passes the error by value"
 )]
 fn engine_error(error: DynoxideError) -> anyhow::Error {
     anyhow!("{error}")

@@ -1,8 +1,8 @@
-//! The wire tap: an HTTP proxy between the functions' SDK and the embedded `DynamoDB`.
+//! The DynamoDB proxy: an HTTP proxy between the functions' SDK and the embedded `DynamoDB`.
 //!
-//! It counts calls and capacity, injects what an engine that serialises never does (conflicts, throttles,
-//! unprocessed keys, delays, lost answers) and refuses what the caller's policy in the template does not
-//! allow.
+//! It counts calls and capacity units. It injects faults that the embedded engine never has, because it serialises
+//! its calls: conflicts, throttling, unprocessed keys, delays and lost responses. It rejects calls that the caller's
+//! IAM policy in the template does not allow.
 
 mod call;
 mod faults;
@@ -32,7 +32,7 @@ pub use self::{
 use self::{
     call::units,
     faults::FaultAction,
-    forward::{aws_json, refusal, with_unprocessed},
+    forward::{aws_json, error_response, with_unprocessed},
 };
 pub(crate) use self::{
     call::{Calls, Operation},
@@ -44,7 +44,7 @@ use crate::{
     runtime::local_listener::{Answer, ConnectionReset, LocalListener},
 };
 
-/// A running tap. Dropping it closes its port.
+/// A running proxy. Dropping it closes its port.
 pub struct DynamoDbProxy {
     state: Arc<State>,
     listener: LocalListener,
@@ -60,11 +60,11 @@ struct State {
 }
 
 impl DynamoDbProxy {
-    /// Opens a tap to `database` on a loopback port, `port` if it is given; `iam` judges its callers. Call it
-    /// within a Tokio runtime.
+    /// Opens a proxy to the database at `database`. It listens on `address`, or on a free loopback port, and checks the
+    /// IAM policies of its callers with `iam`. Call it within a Tokio runtime.
     pub fn open(
         database: SocketAddr,
-        place: Option<SocketAddr>,
+        address: Option<SocketAddr>,
         prefix: &str,
         iam: Arc<IamChecker>,
     ) -> Result<Self> {
@@ -81,54 +81,54 @@ impl DynamoDbProxy {
             plan: Mutex::default(),
         });
         let answering = Arc::clone(&state);
-        let listener = LocalListener::open(place, move |head, body| {
+        let listener = LocalListener::open(address, move |head, body| {
             let state = Arc::clone(&answering);
             async move { state.answer(head, body).await }
         })?;
         Ok(Self { state, listener })
     }
 
-    /// Where the tap listens.
+    /// The address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.listener.address()
     }
 
-    /// The calls so far, oldest first; the last ten thousand of them.
+    /// The last ten thousand calls, oldest first.
     pub fn calls(&self) -> Vec<Call> {
         self.state.calls().all()
     }
 
-    /// The calls since the last time they were taken.
+    /// Removes and returns the calls, oldest first.
     pub fn take_calls(&self) -> Vec<Call> {
         self.state.calls().take()
     }
 
-    /// Everything a function's policy was needed for so far, allowed or not, for SES and SNS too.
+    /// Every permission that the calls of functions have needed, allowed or not. Includes calls of SES and SNS.
     pub fn used(&self) -> BTreeSet<Use> {
         self.state.iam.used()
     }
 
-    /// What was done, or refused, without the caller's policy allowing it, with SES and SNS too.
+    /// The calls that the caller's policy did not allow. Includes calls of SES and SNS.
     pub fn denials(&self) -> Vec<Use> {
         self.state.iam.denials()
     }
 
-    /// Plans a fault.
+    /// Adds a fault to inject.
     pub fn inject(&self, fault: Fault) {
         self.state.plan().add(fault);
     }
 
-    /// How many planned faults have not yet happened to the end.
+    /// The number of faults that are not yet injected as often as they should be.
     pub fn pending_faults(&self) -> usize {
         self.state.plan().pending()
     }
 
-    /// From now on, `per_mille` of a thousand calls of functions suffer one of `kinds`, as `seed` decides.
+    /// Injects one of `kinds` into `per_mille` of a thousand calls of functions. The choice depends on `seed`.
     pub fn random_faults(&self, seed: u64, per_mille: u16, kinds: &[FaultKind]) {
         self.state.plan().random_faults(seed, per_mille, kinds);
     }
 
-    /// Forgets every planned fault and ends the chaos.
+    /// Removes all faults, random ones included.
     pub fn clear_faults(&self) {
         *self.state.plan() = FaultPlan::default();
     }
@@ -137,7 +137,7 @@ impl DynamoDbProxy {
 impl Debug for DynamoDbProxy {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
-            .debug_struct("Tap")
+            .debug_struct("DynamoDbProxy")
             .field("address", &self.address())
             .finish_non_exhaustive()
     }
@@ -160,7 +160,7 @@ impl State {
                 "User: {} is not authorized to perform: dynamodb:{} on {}",
                 operation.caller, denied.action, denied.resource
             );
-            let answer = refusal(StatusCode::BAD_REQUEST, "AccessDeniedException", &message);
+            let answer = error_response(StatusCode::BAD_REQUEST, "AccessDeniedException", &message);
             self.record(&operation, started, answer.status(), (0.0, 0.0));
             return Ok(answer);
         }

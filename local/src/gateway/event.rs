@@ -1,4 +1,4 @@
-//! HTTP to the event a REST API of API Gateway sends to a function, and a function's answer back to HTTP.
+//! Conversion of HTTP requests to the events of a REST API, and of the results of functions to HTTP responses.
 
 use std::net::IpAddr;
 
@@ -11,20 +11,20 @@ use shared::clock::Timestamp;
 
 use crate::{gateway::router::Match, runtime::clock::common_log};
 
-/// What an event says besides the request.
+/// The parts of an event that are not in the HTTP request.
 #[derive(Debug)]
 pub struct RequestInfo<'a> {
-    /// The client's address.
+    /// The address of the client.
     pub peer: IpAddr,
-    /// When the request arrived.
+    /// The time of arrival.
     pub at: Timestamp,
-    /// The request's id.
+    /// The request id.
     pub request_id: &'a str,
-    /// The API's stage.
+    /// The stage of the API.
     pub stage: &'a str,
 }
 
-/// The event, in the proxy format 1.0.
+/// The event in payload format 1.0.
 pub fn event(request: &Request<Bytes>, found: &Match<'_>, info: &RequestInfo<'_>) -> Value {
     let headers = forwarded(request.headers(), info.peer);
     let (single, multi) = header_maps(&headers);
@@ -75,20 +75,20 @@ pub fn event(request: &Request<Bytes>, found: &Match<'_>, info: &RequestInfo<'_>
             "resourcePath": resource,
             "stage": info.stage,
         },
-        // Every media type is binary, so a body is base64 whatever it holds.
+        // Every media type of the API is binary, so every body is base64.
         "body": if body.is_empty() { Value::Null } else { json!(BASE64_STANDARD.encode(body)) },
         "isBase64Encoded": !body.is_empty(),
     })
 }
 
-/// The HTTP response a function's answer stands for.
+/// The HTTP response for the result of a function.
 pub fn response(answer: &Value) -> Result<Response<Vec<u8>>> {
     let status = answer["statusCode"].as_u64().context("no statusCode")?;
     let body = match &answer["body"] {
         Value::Null => Vec::new(),
         Value::String(text) if answer["isBase64Encoded"] == true => BASE64_STANDARD.decode(text)?,
         Value::String(text) => text.clone().into_bytes(),
-        other => bail!("the body is {other}"),
+        other => bail!("the body is not a string: {other}"),
     };
     let mut response = Response::new(body);
     *response.status_mut() = u16::try_from(status)?.try_into()?;
@@ -112,13 +112,13 @@ pub fn response(answer: &Value) -> Result<Response<Vec<u8>>> {
 fn append(headers: &mut HeaderMap, name: &str, value: &Value) -> Result<()> {
     let text = value
         .as_str()
-        .with_context(|| format!("header {name} is no text"))?;
+        .with_context(|| format!("the header {name} is not a string"))?;
     headers.append(HeaderName::try_from(name)?, HeaderValue::try_from(text)?);
     Ok(())
 }
 
-/// The request's headers with what the gateway says about where it comes from. What a client says about
-/// scheme and port is replaced; its `X-Forwarded-For` is kept, with its own address at the end.
+/// The headers of the request, with `X-Forwarded-*` as API Gateway sets them. Scheme and port of the client are
+/// replaced. The address of the client is appended to its `X-Forwarded-For`.
 fn forwarded(headers: &HeaderMap, peer: IpAddr) -> HeaderMap {
     let mut headers = headers.clone();
     let claimed = headers
@@ -146,7 +146,7 @@ fn forwarded(headers: &HeaderMap, peer: IpAddr) -> HeaderMap {
     headers
 }
 
-/// Headers as the event has them: with the last value of each, and with all.
+/// The headers of the event: once with the last value of each, and once with all values.
 fn header_maps(headers: &HeaderMap) -> (Map<String, Value>, Map<String, Value>) {
     let mut single = Map::new();
     let mut multi = Map::new();
@@ -169,7 +169,7 @@ fn header_maps(headers: &HeaderMap) -> (Map<String, Value>, Map<String, Value>) 
     (single, multi)
 }
 
-/// The query's members, decoded once: with the last value of each, and with all.
+/// The decoded query parameters: once with the last value of each, and once with all values.
 fn query_maps(query: &str) -> (Map<String, Value>, Map<String, Value>) {
     let mut single = Map::new();
     let mut multi = Map::new();
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
     use crate::{gateway::router, template::Template};
 
-    fn translate(request: &Request<Bytes>) -> Value {
+    fn event_of(request: &Request<Bytes>) -> Value {
         let template = Template::ours().expect("our own template parses");
         let found = router::find(&template, request.method().as_str(), request.uri().path());
         let info = RequestInfo {
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_becomes_the_event_lambda_http_reads() {
+    fn lambda_http_can_read_the_event_of_a_request() {
         let request =
             Request::post("/_matrix/client/r0/auth/m.login.terms/fallback/web?a=1&a=%32+x&b=%ff&c")
                 .header("Host", "matrix.example.org")
@@ -219,7 +219,7 @@ mod tests {
                 .header("X-Forwarded-Proto", "gopher")
                 .body(Bytes::from_static(b"\xff{}"))
                 .expect("a request");
-        let event = translate(&request);
+        let event = event_of(&request);
         assert_eq!(
             event["resource"],
             "/_matrix/client/r0/auth/{type}/fallback/web"
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_are_not_ascii_still_reach_the_function() {
+    fn headers_that_are_not_ascii_reach_the_function() {
         let request = Request::get("/_matrix/client/versions")
             .header(
                 "User-Agent",
@@ -257,14 +257,14 @@ mod tests {
             )
             .body(Bytes::new())
             .expect("a request");
-        let event = translate(&request);
+        let event = event_of(&request);
         assert_eq!(event["body"], Value::Null);
         assert_eq!(event["queryStringParameters"], Value::Null);
         lambda_http::request::from_str(&event.to_string()).expect("lambda_http reads it");
     }
 
     #[test]
-    fn an_answer_becomes_a_response_with_all_its_headers() {
+    fn a_response_has_all_headers_of_the_result() {
         let answer = json!({
             "statusCode": 303,
             "headers": { "location": "/elsewhere", "x-both": "ignored" },

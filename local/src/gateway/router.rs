@@ -1,24 +1,25 @@
-//! Which of the template's routes a path takes.
+//! The routing of API Gateway.
 //!
-//! A literal segment beats a `{parameter}`, which beats `{proxy+}`. A trailing slash makes another path
-//! (HTTP-24). The prefixes r0 and v3 are routes of their own that lead to the same functions (HTTP-01).
+//! A literal segment takes precedence over a `{parameter}`, which takes precedence over `{proxy+}`. A path with a
+//! trailing slash is another path (HTTP-24). The prefixes r0 and v3 have separate routes to the same functions
+//! (HTTP-01).
 
 use std::collections::BTreeMap;
 
 use crate::template::{Route, Target, Template};
 
-/// A route that was found.
+/// The route of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Match<'a> {
     /// The route.
     pub route: &'a Route,
-    /// What answers there.
+    /// The target that answers.
     pub target: &'a Target,
-    /// The path's parameters, decoded.
+    /// The decoded parameters of the path.
     pub parameters: BTreeMap<String, String>,
 }
 
-/// How well a segment fits; the lesser the better.
+/// The kind of match of a segment. Smaller values take precedence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Fit {
     Literal,
@@ -26,7 +27,7 @@ enum Fit {
     Greedy,
 }
 
-/// Finds what answers `method` on `path`.
+/// Finds the route of a request.
 pub fn find<'a>(template: &'a Template, method: &str, path: &str) -> Option<Match<'a>> {
     let (_, route, parameters) = template
         .routes
@@ -83,7 +84,7 @@ fn fit(template: &str, path: &str) -> Option<(Vec<Fit>, BTreeMap<String, String>
     rest.is_none().then_some((fits, parameters))
 }
 
-/// Percent-decoded; what is no escape stays, what is no UTF-8 is replaced.
+/// The percent-decoded text. Invalid escapes stay as they are, and invalid UTF-8 is replaced.
 fn decoded(text: &str) -> String {
     let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
     let bytes = text.as_bytes();
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn literals_win_and_other_methods_reach_the_rest() {
+    fn literals_take_precedence_and_other_methods_have_a_route() {
         let register = "/_matrix/client/v3/register";
         assert_eq!(route("POST", register), format!("{register} Register {{}}"));
         assert_eq!(
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trailing_slash_or_a_doubled_one_is_another_path() {
+    fn a_path_with_a_trailing_or_double_slash_is_another_path() {
         for path in [
             "/_matrix/client/v3/register/",
             "//_matrix/client/v3/register",

@@ -1,4 +1,5 @@
-//! A clock that tests freeze and `POST /_local/clock` moves. No function ever sees it on AWS.
+//! A clock that tests can freeze and that `POST /_local/clock` moves forward. On AWS the functions use the system
+//! clock.
 
 use std::{
     fmt, fs, io,
@@ -10,32 +11,34 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use shared::clock::{Clock, SystemClock, Timestamp, millis};
 
-/// How far beyond the machine's time the clock can be moved, in milliseconds: a hundred years.
+/// The largest offset from the system's time, in milliseconds: a hundred years.
 const MAX_OFFSET_MS: i64 = 36_525 * 86_400_000;
 
-/// The clock was not moved, because it would show a time too far in the future.
+/// The clock was not moved, because the new time would be too far in the future.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooFar;
 
 impl fmt::Display for TooFar {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("The clock stays within a hundred years of the machine's time.")
+        formatter.write_str(
+            "The clock cannot be moved more than a hundred years beyond the system's time.",
+        )
     }
 }
 
 impl std::error::Error for TooFar {}
 
-/// The machine's time and an offset, or a time that stands still until it is moved.
+/// The system's time plus an offset, or a frozen time.
 #[derive(Debug)]
 pub struct MovableClock {
-    /// The offset, or the time itself when frozen.
+    /// The offset, or the time itself if the clock is frozen.
     millis: AtomicI64,
     frozen: bool,
     file: Option<PathBuf>,
 }
 
 impl MovableClock {
-    /// The machine's time, until it is moved.
+    /// A clock that starts with the system's time.
     pub fn running() -> Self {
         Self {
             millis: AtomicI64::new(0),
@@ -44,7 +47,7 @@ impl MovableClock {
         }
     }
 
-    /// A clock that stands at `at` milliseconds since the epoch.
+    /// A clock that is frozen at `at` milliseconds since the epoch.
     pub fn frozen(at: i64) -> Self {
         Self {
             millis: AtomicI64::new(at),
@@ -53,21 +56,23 @@ impl MovableClock {
         }
     }
 
-    /// The machine's time and the offset that an earlier run left in `directory`, which keeps it.
+    /// A clock with its offset stored in `directory`, so that it outlives the process.
     pub fn kept_in(directory: &Path) -> Result<Self> {
         let file = directory.join("clock");
         let offset: i64 = match fs::read_to_string(&file) {
-            Ok(text) => text
-                .trim()
-                .parse()
-                .with_context(|| format!("{} holds no offset", file.display()))?,
+            Ok(text) => text.trim().parse().with_context(|| {
+                format!(
+                    "{} does not contain an offset in milliseconds",
+                    file.display()
+                )
+            })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
             Err(error) => return Err(error).with_context(|| file.display().to_string()),
         };
         ensure!(
             (0..=MAX_OFFSET_MS).contains(&offset),
-            "{} moves the clock by {offset} ms, and only 0 to {MAX_OFFSET_MS} are possible; without the file \
-             the clock shows the machine's time",
+            "{} contains the offset {offset} ms, which is not between 0 and {MAX_OFFSET_MS}; delete the file to \
+             use the system's time",
             file.display()
         );
         Ok(Self {
@@ -77,8 +82,8 @@ impl MovableClock {
         })
     }
 
-    /// Moves the clock on and says what it shows then. Nothing happens if that would be more than a hundred
-    /// years beyond the machine's time.
+    /// Moves the clock forward and returns the new time. Returns `None` and does nothing if the new time would be
+    /// more than a hundred years beyond the system's time.
     pub fn advance(&self, by: Duration) -> Option<Timestamp> {
         let by = millis(by);
         let limit = if self.frozen {
@@ -86,10 +91,10 @@ impl MovableClock {
         } else {
             MAX_OFFSET_MS
         };
-        let moved = |before: i64| before.checked_add(by).filter(|after| *after <= limit);
+        let advanced = |before: i64| before.checked_add(by).filter(|after| *after <= limit);
         let before = self
             .millis
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, moved)
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, advanced)
             .ok()?;
         if let Some(file) = &self.file {
             let temporary = file.with_extension("new");
@@ -97,7 +102,7 @@ impl MovableClock {
             if let Err(error) =
                 fs::write(&temporary, offset).and_then(|()| fs::rename(&temporary, file))
             {
-                tracing::error!(%error, file = %file.display(), "the clock's offset will not survive a restart");
+                tracing::error!(%error, file = %file.display(), "cannot store the clock's offset, so a restart will lose it");
             }
         }
         Some(self.now())
@@ -112,11 +117,11 @@ impl Default for MovableClock {
 
 impl Clock for MovableClock {
     fn now(&self) -> Timestamp {
-        let moved = self.millis.load(Ordering::SeqCst);
+        let millis = self.millis.load(Ordering::SeqCst);
         if self.frozen {
-            Timestamp(moved)
+            Timestamp(millis)
         } else {
-            Timestamp(SystemClock.now().0.saturating_add(moved))
+            Timestamp(SystemClock.now().0.saturating_add(millis))
         }
     }
 }
@@ -127,7 +132,7 @@ pub(crate) fn iso(at: Timestamp) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// `at` as `21/Nov/2026:22:10:00 +0000`, which is how the gateway writes it.
+/// `at` as `21/Nov/2026:22:10:00 +0000`, the form of `requestTime` in events of API Gateway.
 pub(crate) fn common_log(at: Timestamp) -> String {
     const MONTHS: [&str; 12] = [
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
@@ -140,8 +145,8 @@ pub(crate) fn common_log(at: Timestamp) -> String {
     format!("{day:02}/{month}/{year:04}:{hour:02}:{minute:02}:{second:02} +0000")
 }
 
-/// Year, month, day and time of day, after Howard Hinnant's `civil_from_days`: years begin in March, so
-/// that the leap day is the last.
+/// Year, month, day and time of day, by Howard Hinnant's algorithm `civil_from_days`. Its years begin in March, so
+/// that the leap day is the last day of a year.
 fn civil(at: Timestamp) -> (i64, i64, i64, [i64; 3]) {
     let seconds = at.0.div_euclid(1000);
     let days = seconds.div_euclid(86_400) + 719_468;
@@ -167,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_written_as_the_gateway_writes_them() {
+    fn times_have_the_forms_of_api_gateway() {
         assert_eq!(iso(Timestamp(1_709_210_096_789)), "2024-02-29T12:34:56Z");
         assert_eq!(
             common_log(Timestamp(1_709_210_096_789)),
@@ -177,14 +182,14 @@ mod tests {
     }
 
     #[test]
-    fn a_frozen_clock_moves_only_when_it_is_moved() {
+    fn a_frozen_clock_changes_only_by_advance() {
         let clock = MovableClock::frozen(1000);
         assert_eq!(clock.advance(Duration::from_secs(2)), Some(Timestamp(3000)));
         assert_eq!(clock.now(), Timestamp(3000));
     }
 
     #[test]
-    fn no_clock_is_moved_more_than_a_century_in_all() {
+    fn no_clock_advances_by_more_than_a_century_in_total() {
         let century = Duration::from_millis(MAX_OFFSET_MS.unsigned_abs());
         let running = MovableClock::running();
         for too_far in [Duration::MAX, century + Duration::from_millis(1)] {
@@ -201,19 +206,21 @@ mod tests {
     }
 
     #[test]
-    fn an_offset_that_was_kept_is_one_that_could_have_come_about() {
+    fn a_stored_offset_is_checked_when_it_is_read() {
         let directory = crate::runtime::temp_dir::TempDir::new();
-        let kept = |offset: String| {
+        let stored = |offset: String| {
             fs::write(directory.path().join("clock"), offset).expect("a file");
             MovableClock::kept_in(directory.path())
         };
-        assert!(kept(MAX_OFFSET_MS.to_string()).is_ok());
+        assert!(stored(MAX_OFFSET_MS.to_string()).is_ok());
         for offset in [i64::MAX, i64::MIN, MAX_OFFSET_MS + 1, -1] {
-            let error = kept(offset.to_string()).expect_err("a refusal").to_string();
+            let error = stored(offset.to_string())
+                .expect_err("an error")
+                .to_string();
             assert!(error.contains(&offset.to_string()), "{error}");
         }
 
-        let clock = kept("0".to_owned()).expect("a clock");
+        let clock = stored("0".to_owned()).expect("a clock");
         clock.advance(Duration::from_secs(5));
         clock.advance(Duration::MAX);
         let text = fs::read_to_string(directory.path().join("clock")).expect("the offset");

@@ -1,4 +1,4 @@
-//! What a setting is locally when nobody set it. Nothing but defaults: a variable that is set wins.
+//! The local defaults of settings. A variable that is set takes precedence.
 
 use std::{
     fs,
@@ -12,16 +12,16 @@ use anyhow::{Context, Result};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use shared::rng::Rng;
 
-/// Where settings come from.
+/// A lookup of settings by name.
 pub type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// The settings that are made up or defaulted for local use, by name.
+/// The generated and default settings for local use, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Defaults(Vec<(&'static str, String)>);
 
 impl Defaults {
-    /// The local defaults for a server that clients reach at `public_url`. The secret is made up, or, with
-    /// a data directory, what an earlier run made up.
+    /// The local defaults for a server that clients reach at `public_url`. The secret is generated. With a data
+    /// directory, it is generated once and then read from there.
     pub fn new(public_url: &str, data: Option<&Path>, rng: &dyn Rng) -> Result<Self> {
         Ok(Self(vec![
             ("GATEHOUSE_ALLOW_UNVERIFIED_REGISTRATION", "true".to_owned()),
@@ -41,7 +41,7 @@ impl Defaults {
         ]))
     }
 
-    /// `lookup`, and the default of what it does not know.
+    /// A lookup that takes the default of each setting that `lookup` does not have.
     pub fn under(&self, lookup: Lookup) -> Lookup {
         let defaults = self.0.clone();
         Arc::new(move |name| {
@@ -52,7 +52,7 @@ impl Defaults {
         })
     }
 
-    /// Those that `lookup` does not know, with their values.
+    /// The settings that `lookup` does not have, with their default values.
     pub fn applied<'a>(
         &'a self,
         lookup: &'a Lookup,
@@ -64,7 +64,7 @@ impl Defaults {
     }
 }
 
-/// The secret in the data directory, which only its owner can read, or a new one.
+/// The secret in the data directory, or a new one. Only the owner of the file can read it.
 fn secret(data: Option<&Path>, rng: &dyn Rng) -> Result<String> {
     let new = || {
         let mut bytes = [0; 32];
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_variable_that_is_set_wins() {
+    fn a_variable_that_is_set_takes_precedence() {
         let defaults = Defaults::new("http://127.0.0.1:8008", None, &SystemRng).expect("defaults");
         let set: Lookup =
             Arc::new(|name| (name == "GATEHOUSE_SERVER_NAME").then(|| "example.org".to_owned()));

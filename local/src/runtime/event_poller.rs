@@ -1,4 +1,5 @@
-//! What drives the worker: the stream of the outbox and the clock, as Lambda and EventBridge do on AWS.
+//! The event source of the worker: it polls the stream of the outbox table and runs the schedule, as Lambda and
+//! EventBridge do on AWS.
 
 use std::{
     sync::{
@@ -26,43 +27,45 @@ use tokio::{
 use crate::{
     dynamodb::embedded::Stream,
     functions,
-    runtime::clock::{MovableClock, iso},
-    runtime::services::{REGION, Services},
+    runtime::{
+        clock::{MovableClock, iso},
+        services::{REGION, Services},
+    },
     template::{Source, Template},
 };
 
-/// How often the stream is looked at.
+/// The time between two polls of the stream.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long nothing is tried after a failure.
+/// The time until the next poll after an error.
 const BACKOFF: Duration = Duration::from_secs(5);
 
-/// How long a stop waits for what is under way.
+/// How long a stop waits for the running poll.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
-/// How often the schedule has an event, in milliseconds.
+/// The time between two events of the schedule, in milliseconds.
 const MINUTE: i64 = 60_000;
 
-/// The account that the events name.
+/// The AWS account in the events.
 const ACCOUNT: &str = "123456789012";
 
-/// The name of the function that the template feeds.
+/// The logical id of the only worker in the template.
 const DELIVER: &str = "Deliver";
 
-/// A worker, and what feeds it.
+/// A worker with its event sources.
 #[derive(Debug)]
 pub struct EventPoller<W = Observed<Deliver>> {
     worker: W,
-    /// Locked while its records are worked on: they come one batch after the other, as from a shard.
+    /// Locked while its records are handled, because the batches of a shard are handled one after another.
     stream: Mutex<Stream>,
     batch: usize,
     clock: Arc<MovableClock>,
-    /// When the schedule's next event is due.
+    /// The time of the schedule's next event.
     next: AtomicI64,
 }
 
 impl EventPoller {
-    /// The template's worker, over these services.
+    /// The worker of the template, with these services.
     pub fn new(services: &Services, config: &Arc<Config>, rng: &Arc<dyn Rng>) -> Result<Self> {
         let aws = services.aws(DELIVER);
         let clock = Arc::clone(services.clock());
@@ -75,13 +78,15 @@ impl EventPoller {
         let template = Template::ours()?;
         let sources = match template.workers.iter().collect::<Vec<_>>()[..] {
             [(id, sources)] if id == DELIVER => sources,
-            ref others => bail!("{others:?} is not {DELIVER} alone"),
+            ref others => {
+                bail!("the workers of the template are {others:?}, but only {DELIVER} is supported")
+            }
         };
         let rows = sources.iter().find_map(|source| match source {
             Source::NewRows { table, batch } => Some((table, *batch)),
             Source::EachMinute => None,
         });
-        let (table, batch) = rows.context("no stream feeds the worker")?;
+        let (table, batch) = rows.context("the worker has no stream in the template")?;
         let stream = services.dynamodb().stream(table)?;
         Ok(Self::with_worker(
             functions::deliver(app, &aws),
@@ -93,7 +98,7 @@ impl EventPoller {
 }
 
 impl<W: Worker> EventPoller<W> {
-    /// `worker`, fed with up to `batch` new rows of `stream` at a time.
+    /// A poller that calls `worker` with up to `batch` new rows of `stream` at a time.
     pub(crate) fn with_worker(
         worker: W,
         stream: Stream,
@@ -109,8 +114,7 @@ impl<W: Worker> EventPoller<W> {
         }
     }
 
-    /// Gives the worker every new row since the last time, and those that come meanwhile, and says how many
-    /// there were.
+    /// Calls the worker with every new row since the last poll, until there is none. Returns the number of rows.
     pub async fn deliver(&self) -> Result<usize> {
         let mut stream = self.stream.lock().await;
         let source = arn("dynamodb", &stream.resource());
@@ -127,7 +131,7 @@ impl<W: Worker> EventPoller<W> {
         }
     }
 
-    /// Loses what `deliver` would deliver now, and says how many rows that were.
+    /// Drops the records that `deliver` would handle now. Returns the number of new rows among them.
     pub async fn drop_records(&self) -> Result<usize> {
         let mut stream = self.stream.lock().await;
         let mut skipped = 0;
@@ -137,7 +141,7 @@ impl<W: Worker> EventPoller<W> {
         Ok(skipped)
     }
 
-    /// Gives the worker the schedule's event.
+    /// Calls the worker with the event of the schedule.
     pub async fn run_schedule(&self) {
         let now = self.clock.now();
         self.next
@@ -145,7 +149,7 @@ impl<W: Worker> EventPoller<W> {
         self.worker.handle(scheduled(now)).await;
     }
 
-    /// Does both by itself, until what is returned is stopped. Call it within a Tokio runtime.
+    /// Polls in the background until the returned handle is stopped. Call it within a Tokio runtime.
     pub fn run(self: &Arc<Self>) -> Running {
         let (stop, stopped) = oneshot::channel();
         let mut task = JoinSet::new();
@@ -154,7 +158,7 @@ impl<W: Worker> EventPoller<W> {
     }
 
     async fn poll_until_stopped(self: Arc<Self>, mut stopped: oneshot::Receiver<()>) {
-        // A turn is a task of its own: a worker that panics ends its event, as on Lambda.
+        // Each poll is a task of its own, so that a panic of the worker ends only its event, as on Lambda.
         let mut task = JoinSet::new();
         loop {
             let event_poller = Arc::clone(&self);
@@ -163,7 +167,10 @@ impl<W: Worker> EventPoller<W> {
             let pause = match poll.map_err(anyhow::Error::from).flatten() {
                 Ok(()) => INTERVAL,
                 Err(error) => {
-                    tracing::error!(error = format!("{error:#}"), "nothing is delivered");
+                    tracing::error!(
+                        error = format!("{error:#}"),
+                        "cannot poll the outbox stream; retrying"
+                    );
                     BACKOFF
                 }
             };
@@ -183,7 +190,7 @@ impl<W: Worker> EventPoller<W> {
     }
 }
 
-/// A pump that runs by itself. Dropping it cuts off what is under way.
+/// A poller that runs in the background. Dropping it aborts the running poll.
 #[derive(Debug)]
 pub struct Running {
     stop: oneshot::Sender<()>,
@@ -191,19 +198,20 @@ pub struct Running {
 }
 
 impl Running {
-    /// Stops it, after what is under way unless that takes long: the worker must not find the services gone.
+    /// Stops the poller after the running poll, because the worker needs the services until its end. A poll that
+    /// takes too long is aborted.
     pub async fn stop(mut self) {
         drop(self.stop);
         if tokio::time::timeout(SHUTDOWN_GRACE, self.task.join_next())
             .await
             .is_err()
         {
-            tracing::warn!("stopped while something was being delivered");
+            tracing::warn!("stopped while `deliver` was running");
         }
     }
 }
 
-/// The next new rows, none of them if something else alone happened; `None` if nothing did.
+/// The records of new rows among the next records of the stream. `None` if the stream has no further record.
 async fn new_rows(stream: &mut Stream) -> Result<Option<Vec<Value>>> {
     let mut reader = stream.clone();
     let (reader, records) = tokio::task::spawn_blocking(move || {
@@ -220,7 +228,7 @@ async fn new_rows(stream: &mut Stream) -> Result<Option<Vec<Value>>> {
     Ok(Some(records.into_iter().filter(is_new).collect()))
 }
 
-/// A record as Lambda hands it on.
+/// The record in the form of a Lambda event.
 fn record(row: &Value, source: &str) -> Value {
     let mut record = row.clone();
     record["awsRegion"] = json!(REGION);
@@ -228,7 +236,7 @@ fn record(row: &Value, source: &str) -> Value {
     record
 }
 
-/// EventBridge's event of a schedule.
+/// The event of an EventBridge schedule.
 fn scheduled(now: Timestamp) -> Value {
     json!({
         "version": "0",

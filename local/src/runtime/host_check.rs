@@ -1,4 +1,4 @@
-//! The host a request names, for what nobody but this machine may reach.
+//! The `Host` check for routes and services that only this machine may use.
 
 use std::net::IpAddr;
 
@@ -8,16 +8,16 @@ use http::{
     uri::{Authority, Scheme},
 };
 
-/// The host a request names: `localhost:8008`, `[::1]` …
+/// The host of a request, for example `localhost:8008` or `[::1]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RequestHost(Authority);
 
 impl RequestHost {
-    /// What the one `RequestHost` header says. There is none if it is missing, repeated or no plain host and port,
-    /// nor if the request's target names another.
+    /// The value of the `Host` header. `None` if the header is missing, repeated or not a plain host and port, or
+    /// if the target of the request has another host.
     pub(crate) fn of(head: &Parts) -> Option<Self> {
         let authority: Authority = single_value(&head.headers, &header::HOST)?.parse().ok()?;
-        // Whoever is named before an `@` is not part of the host, which then is no beginning.
+        // With user information before an `@`, the authority does not start with the host.
         let port = authority.as_str().strip_prefix(authority.host())?;
         let is_plain = port.is_empty() || authority.port_u16().is_some();
         let target = &head.uri;
@@ -32,12 +32,12 @@ impl RequestHost {
             || self.address().is_some_and(|address| address.is_loopback())
     }
 
-    /// Whether it is the name that containers have for the machine they are on.
+    /// Whether it is the name of this machine in Docker containers.
     pub(crate) fn is_docker_host(&self) -> bool {
         self.0.host().eq_ignore_ascii_case("host.docker.internal")
     }
 
-    /// Its address, if it is not a name.
+    /// The IP address, if the host is not a name.
     pub(crate) fn address(&self) -> Option<IpAddr> {
         let host = self.0.host();
         let inner = host
@@ -47,13 +47,13 @@ impl RequestHost {
         Some(address.to_canonical())
     }
 
-    /// The origin of its pages.
+    /// The origin of web pages of this host.
     pub(crate) fn origin(&self) -> String {
         format!("http://{}", self.0)
     }
 }
 
-/// The value of a header that is there once.
+/// The value of a header that occurs exactly once.
 pub(crate) fn single_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loopback_name_or_address_is_one_with_any_port() {
+    fn loopback_names_and_addresses_are_found_with_any_port() {
         for host in [
             "localhost:8008",
             "LOCALHOST",
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_named_once_and_plainly() {
+    fn a_host_header_must_be_single_and_plain() {
         for hosts in [
             &[] as &[&str],
             &[""],
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_names_the_same_host() {
+    fn the_target_must_have_the_same_host() {
         assert!(of("http://localhost:8008/_local/", &["localhost:8008"]).is_some());
         for target in [
             "http://elsewhere.example/_local/",

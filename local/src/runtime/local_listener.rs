@@ -1,7 +1,8 @@
-//! An HTTP server for one embedded service, on a loopback port unless it is for containers.
+//! An HTTP server for one embedded service, on a loopback port unless containers need to reach it.
 //!
-//! The services take every signature for good, so web pages are kept out: no request is answered that has an
-//! `Origin` or that names another host than this machine, or its name in containers (DNS rebinding).
+//! The services accept every signature, so requests of web pages must be rejected. A request is rejected if it has
+//! an `Origin` header, or if its `Host` is neither this machine nor the name of this machine in Docker containers
+//! (protection against DNS rebinding).
 
 use std::{
     fmt,
@@ -21,19 +22,19 @@ use tokio::{net::TcpListener, sync::watch};
 
 use crate::runtime::host_check::RequestHost;
 
-/// The largest request that `DynamoDB` takes; the others take less.
+/// The largest request that `DynamoDB` accepts. The limits of the other services are lower.
 const LARGEST: usize = 16 * 1024 * 1024;
 
-/// An answer, or the connection closes without one.
+/// A response, or a connection that closes without one.
 pub(crate) type Answer = Result<Response<Full<Bytes>>, ConnectionReset>;
 
-/// The connection closes without an answer.
+/// The connection closes without a response.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ConnectionReset;
 
 impl fmt::Display for ConnectionReset {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("the connection was cut")
+        formatter.write_str("the connection was reset")
     }
 }
 
@@ -47,13 +48,13 @@ pub(crate) struct LocalListener {
 }
 
 impl LocalListener {
-    /// Lets `answer` answer at `place`, on a free loopback port without one. Call it within a Tokio runtime.
-    pub(crate) fn open<A, F>(place: Option<SocketAddr>, answer: A) -> Result<Self>
+    /// Serves `answer` at `address`, or on a free loopback port. Call it within a Tokio runtime.
+    pub(crate) fn open<A, F>(address: Option<SocketAddr>, answer: A) -> Result<Self>
     where
         A: Fn(Parts, Bytes) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Answer> + Send + 'static,
     {
-        let wanted = place.unwrap_or((Ipv4Addr::LOCALHOST, 0).into());
+        let wanted = address.unwrap_or((Ipv4Addr::LOCALHOST, 0).into());
         let listener = std::net::TcpListener::bind(wanted)
             .with_context(|| format!("cannot listen on {wanted}"))?;
         listener.set_nonblocking(true)?;
@@ -66,7 +67,7 @@ impl LocalListener {
         })
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -83,7 +84,7 @@ where
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    // Out of file descriptors, most likely: give others time to close theirs.
+                    // The likely cause is a lack of file descriptors, so wait until other connections close.
                     tracing::warn!(%error, "cannot accept a connection to an embedded service");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
@@ -98,10 +99,10 @@ where
             let connection = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service);
             tokio::select! {
-                // First, for what is behind the answers may be gone by then.
+                // Checked first, because the service behind `answer` may already be stopped.
                 biased;
                 _ = closed.changed() => {}
-                // A connection that ends badly was cut on purpose or by the client.
+                // An error means that a fault was injected or that the client closed the connection.
                 _ = connection => {}
             }
         });
@@ -116,13 +117,17 @@ where
     let (head, body) = request.into_parts();
     if may_be_from_web_page(&head, own) {
         let status = StatusCode::FORBIDDEN;
-        return Ok(plain(status, "Only for programs of this machine."));
+        return Ok(plain(
+            status,
+            "Only programs on this machine may call this service. Requests of web pages are rejected.",
+        ));
     }
     match Limited::new(body, LARGEST).collect().await {
         Ok(body) => answer(head, body.to_bytes()).await,
-        Err(error) if error.is::<LengthLimitError>() => {
-            Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "Too large."))
-        }
+        Err(error) if error.is::<LengthLimitError>() => Ok(plain(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "The request is larger than 16 MiB.",
+        )),
         Err(_) => Err(ConnectionReset),
     }
 }
@@ -131,7 +136,7 @@ fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
     typed(status, "text/plain; charset=utf-8", text)
 }
 
-/// A response with a body of this type.
+/// A response with a body of this media type.
 pub(crate) fn typed(
     status: StatusCode,
     kind: &'static str,
@@ -144,8 +149,8 @@ pub(crate) fn typed(
     response
 }
 
-/// Whether a request may be a web page's: programs send no `Origin`, and know the server by an address or by a name
-/// that nobody can own.
+/// Whether a web page may have sent the request. Programs send no `Origin` header, and their `Host` is an address or
+/// a name that an attacker cannot register.
 fn may_be_from_web_page(head: &Parts, own: Option<IpAddr>) -> bool {
     let is_ours = |host: &RequestHost| {
         host.is_loopback()

@@ -1,4 +1,4 @@
-//! The HTTP server of `cargo run`: the gateway's routes, and `/_local` for whoever sits at the machine.
+//! The HTTP server of `cargo run`: the gateway's routes, and the development UI under `/_local`.
 
 use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
 
@@ -18,10 +18,10 @@ use tokio::net::TcpListener;
 
 use crate::{Local, dev_ui, gateway::LARGEST_BODY};
 
-/// How long a stop waits for requests that are under way.
+/// How long a shutdown waits for running requests.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
-/// Serves `local` until `stop` is done.
+/// Serves `local` until `stop` completes.
 ///
 /// # Errors
 ///
@@ -58,7 +58,7 @@ pub async fn serve(
         let connection = connections.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended badly");
+                tracing::debug!(%error, "a connection ended with an error");
             }
         });
     }
@@ -67,7 +67,7 @@ pub async fn serve(
         .await
         .is_err()
     {
-        tracing::warn!("stopped with requests under way");
+        tracing::warn!("stopped while requests were running");
     }
     Ok(())
 }
@@ -93,8 +93,8 @@ async fn answer(
         .map(|body| Full::new(Bytes::from(body)))
 }
 
-/// The whole body. Of one that is too large, enough to see that it is; the rest is read and dropped, so that
-/// the client comes to read the answer.
+/// The whole body. A body that is too large is kept only as far as the gateway needs to reject it. The rest is
+/// read and dropped, because a client may read the response only after it has sent the body.
 async fn read(mut body: Incoming) -> Option<Bytes> {
     let mut bytes = Vec::new();
     let mut total = 0;

@@ -1,6 +1,6 @@
-//! The embedded AWS services: the engine, the tap before it, the sinks, the clock and the outbox.
+//! The embedded AWS services: `DynamoDB` with its proxy, and the fakes of SES, SNS and Secrets Manager.
 //!
-//! Enough on their own for functions that run elsewhere, under `cargo lambda watch` or `sam local`.
+//! They also serve functions that run in other processes, under `cargo lambda watch` or `sam local`.
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
@@ -11,40 +11,42 @@ use shared::{
 };
 
 use crate::{
-    aws_fakes::AwsFakes, aws_fakes::outbox::Outbox, dynamodb::embedded::EmbeddedDynamoDb,
-    dynamodb::proxy::DynamoDbProxy, iam::IamChecker, runtime::clock::MovableClock,
+    aws_fakes::{AwsFakes, outbox::Outbox},
+    dynamodb::{embedded::EmbeddedDynamoDb, proxy::DynamoDbProxy},
+    iam::IamChecker,
+    runtime::clock::MovableClock,
     template::Template,
 };
 
-/// The region the embedded services say they are in.
+/// The region of the embedded services.
 pub const REGION: &str = "us-east-1";
 
-/// The secret access key of every caller; nothing checks it.
+/// The secret access key of every caller. No service checks it.
 pub const SECRET_ACCESS_KEY: &str = "local";
 
-/// Where they listen, where it matters.
+/// The addresses to listen on. A service without one listens on a free local port.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ListenAddresses {
-    /// `DynamoDB`
+    /// The address of the `DynamoDB` proxy.
     pub dynamodb: Option<SocketAddr>,
-    /// SES and SNS
+    /// The address of the fakes of SES, SNS and Secrets Manager.
     pub messages: Option<SocketAddr>,
 }
 
-/// Services that somebody else runs, in place of the embedded ones: what others think of our calls.
+/// Endpoints of other implementations, which replace the embedded services in compatibility tests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ExternalEndpoints {
-    /// A `DynamoDB`, which the tap then leads to. Its tables are there already, and nobody reads its streams:
-    /// what waits in the outbox is found by the schedule alone.
+    /// A `DynamoDB`, to which the proxy forwards. Its tables must exist. Its streams are not read, so only the
+    /// schedule finds the rows of the outbox table.
     pub dynamodb: Option<SocketAddr>,
-    /// An SES and SNS. Nobody asks whether the caller's policy allows the call.
+    /// An SES and SNS. The caller's IAM policy is not checked there.
     pub messages: Option<SocketAddr>,
 }
 
 /// The embedded services. Dropping them stops them.
 #[derive(Debug)]
 pub struct Services {
-    // Before the engine, so that it stops first.
+    // Declared before the database, so that it is dropped first.
     proxy: DynamoDbProxy,
     dynamodb: EmbeddedDynamoDb,
     aws_fakes: AwsFakes,
@@ -54,7 +56,7 @@ pub struct Services {
 }
 
 impl Services {
-    /// Starts the services, with tables whose names begin with `prefix`. Call it within a Tokio runtime.
+    /// Starts the services, with `prefix` as the start of the table names. Call it within a Tokio runtime.
     pub fn start(
         data: Option<&Path>,
         prefix: &str,
@@ -85,7 +87,7 @@ impl Services {
         })
     }
 
-    /// Where they are, for a caller with this access key id.
+    /// The endpoints of the services, with this access key id.
     pub fn aws(&self, caller: &str) -> Aws {
         Aws {
             region: REGION.to_owned(),
@@ -101,49 +103,48 @@ impl Services {
         }
     }
 
-    /// The wire tap.
+    /// The proxy in front of `DynamoDB`.
     pub fn proxy(&self) -> &DynamoDbProxy {
         &self.proxy
     }
 
-    /// The embedded `DynamoDB` behind the tap.
+    /// The embedded `DynamoDB` behind the proxy.
     pub fn dynamodb(&self) -> &EmbeddedDynamoDb {
         &self.dynamodb
     }
 
-    /// SES and SNS.
+    /// The fakes of SES, SNS and Secrets Manager.
     pub fn aws_fakes(&self) -> &AwsFakes {
         &self.aws_fakes
     }
 
-    /// The clock that can be moved.
+    /// The clock of the functions.
     pub fn clock(&self) -> &Arc<MovableClock> {
         &self.clock
     }
 
-    /// The messages that would have been sent.
+    /// The messages that the fakes have accepted.
     pub fn outbox(&self) -> &Outbox {
         &self.outbox
     }
 
-    /// Where an SDK finds `DynamoDB`.
+    /// The endpoint of `DynamoDB` for an SDK.
     pub fn dynamodb_endpoint(&self) -> String {
         format!("http://{}", self.proxy.address())
     }
 
-    /// Where an SDK finds SES and SNS.
+    /// The endpoint of SES and SNS for an SDK.
     pub fn messages_endpoint(&self) -> String {
         let aws_fakes = self.aws_fakes.address();
         format!("http://{}", self.external.messages.unwrap_or(aws_fakes))
     }
 
-    /// Where an SDK finds the embedded Secrets Manager.
+    /// The endpoint of the fake Secrets Manager for an SDK.
     pub fn secrets_endpoint(&self) -> String {
         format!("http://{}", self.aws_fakes.address())
     }
 
-    /// What an operator's command or a function elsewhere needs in its environment to use the services:
-    /// names and values.
+    /// The environment variables by which the admin CLI or a function in another process uses the services.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
             ("AWS_ACCESS_KEY_ID", "admin".to_owned()),
@@ -157,7 +158,7 @@ impl Services {
     }
 }
 
-/// Names and values as lines a shell evaluates.
+/// `export` lines with these names and values, for a shell.
 pub fn export_lines<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let mut lines = String::new();
     for (name, value) in variables {
@@ -172,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shell_reads_back_what_was_written() {
+    fn values_of_export_lines_are_quoted_for_a_shell() {
         let lines = export_lines([("NAME", "it's $HOME")]);
         assert_eq!(lines, "export NAME='it'\\''s $HOME'\n");
     }

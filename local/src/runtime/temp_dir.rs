@@ -1,4 +1,4 @@
-//! Directories for tests.
+//! Temporary directories for tests.
 
 use std::{
     fs,
@@ -7,7 +7,7 @@ use std::{
 
 use shared::rng::{Rng, SystemRng};
 
-/// A new directory, which goes with its holder.
+/// A new directory, which is deleted on drop.
 #[derive(Debug)]
 pub(crate) struct TempDir(PathBuf);
 
@@ -27,7 +27,7 @@ impl TempDir {
 
 impl Drop for TempDir {
     fn drop(&mut self) {
-        // Nothing to be done about it if it stays.
+        // A directory that cannot be deleted does not affect the tests.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

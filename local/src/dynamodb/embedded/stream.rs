@@ -1,4 +1,4 @@
-//! The stream of a table: what has happened to its rows, in order, each once.
+//! The stream of a table: the changes of its rows, in order, each exactly once.
 
 use std::fmt;
 
@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::{EmbeddedDynamoDb, engine_error};
 
-/// A reader of a table's stream. It begins with what happens after it was made.
+/// A reader of a table's stream. It starts with the changes after its creation.
 ///
-/// The engine keeps a stream for ever, so nothing here may begin at its start.
+/// The engine never trims a stream, so a reader must not start at the beginning.
 #[derive(Clone)]
 pub struct Stream {
     engine: Database,
@@ -36,12 +36,12 @@ impl EmbeddedDynamoDb {
         let stream = json!({ "StreamArn": arn });
         let stream = self
             .engine
-            .describe_stream(serde_json::from_value(stream).context("it has no stream")?)
+            .describe_stream(serde_json::from_value(stream).context("the table has no stream")?)
             .map_err(engine_error)?;
         let stream = serde_json::to_value(stream)?;
         let request = json!({
             "StreamArn": arn,
-            // The engine has one for each table.
+            // The engine has one shard for each table.
             "ShardId": stream["StreamDescription"]["Shards"][0]["ShardId"],
             "ShardIteratorType": "LATEST",
         });
@@ -62,7 +62,7 @@ impl EmbeddedDynamoDb {
 }
 
 impl Stream {
-    /// The next records, up to a thousand; none if nothing has happened. It blocks.
+    /// The next records, up to a thousand, or none if there was no change. This call blocks.
     pub fn read(&mut self) -> Result<Vec<Value>> {
         let request = json!({ "ShardIterator": self.iterator });
         let answer = self

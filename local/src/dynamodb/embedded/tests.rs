@@ -2,7 +2,7 @@ use super::*;
 
 fn database() -> EmbeddedDynamoDb {
     let template = Template::ours().expect("our own template parses");
-    EmbeddedDynamoDb::start(None, template, "house").expect("an engine")
+    EmbeddedDynamoDb::start(None, template, "test").expect("a database")
 }
 
 fn put(database: &EmbeddedDynamoDb, table: &str, item: &Value) {
@@ -12,71 +12,71 @@ fn put(database: &EmbeddedDynamoDb, table: &str, item: &Value) {
 }
 
 #[test]
-fn a_sweep_takes_what_has_expired_by_the_given_clock_alone() {
+fn rows_expire_by_the_given_time() {
     let database = database();
     put(
         &database,
-        "house-limits",
+        "test-limits",
         &json!({ "pk": { "S": "old" }, "ttl": { "N": "100" } }),
     );
     put(
         &database,
-        "house-limits",
+        "test-limits",
         &json!({ "pk": { "S": "new" }, "ttl": { "N": "101" } }),
     );
     put(
         &database,
-        "house-limits",
+        "test-limits",
         &json!({ "pk": { "S": "for ever" } }),
     );
     assert_eq!(
         database
             .delete_expired(Timestamp(100_999))
-            .expect("a sweep"),
+            .expect("a count"),
         1
     );
     assert_eq!(database.table("Limits").expect("rows").len(), 2);
     assert_eq!(
         database
             .delete_expired(Timestamp(101_000))
-            .expect("a sweep"),
+            .expect("a count"),
         1
     );
 }
 
 #[test]
-fn a_dump_holds_every_table() {
+fn a_dump_contains_every_table() {
     let database = database();
     put(
         &database,
-        "house-accounts",
+        "test-accounts",
         &json!({ "pk": { "S": "a" }, "sk": { "S": "b" } }),
     );
     let dump = database.dump().expect("a dump");
-    assert_eq!(dump["house-accounts"][0]["sk"]["S"], "b");
-    assert_eq!(dump["house-uia-sessions"], json!([]));
+    assert_eq!(dump["test-accounts"][0]["sk"]["S"], "b");
+    assert_eq!(dump["test-uia-sessions"], json!([]));
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn the_engine_listens_where_no_guess_finds_it() {
+fn the_database_listens_at_a_random_loopback_address() {
     let addresses: Vec<SocketAddr> = (0..8)
         .map(|_| bind_unguessable(&SystemRng).and_then(|listener| listener.local_addr()))
         .collect::<io::Result<_>>()
         .expect("listeners");
-    for (index, place) in addresses.iter().enumerate() {
-        assert!(place.ip().is_loopback() && place.port() >= 1024, "{place}");
-        assert_ne!(place.ip(), Ipv4Addr::LOCALHOST);
+    for (index, address) in addresses.iter().enumerate() {
         assert!(
-            !addresses[..index]
-                .iter()
-                .any(|other| other.ip() == place.ip())
+            address.ip().is_loopback() && address.port() >= 1024,
+            "{address}"
         );
+        assert_ne!(address.ip(), Ipv4Addr::LOCALHOST);
+        let earlier = &addresses[..index];
+        assert!(!earlier.iter().any(|other| other.ip() == address.ip()));
     }
 }
 
 #[test]
-fn the_engine_listens_somewhere_even_if_no_place_of_its_own_is_free() {
+fn the_database_listens_even_if_no_random_address_is_free() {
     #[derive(Debug)]
     struct Broadcast;
     impl Rng for Broadcast {
@@ -85,23 +85,23 @@ fn the_engine_listens_somewhere_even_if_no_place_of_its_own_is_free() {
         }
     }
     let listener = bind_unguessable(&Broadcast).expect("a listener");
-    let place = listener.local_addr().expect("an address");
-    assert_eq!(place.ip(), Ipv4Addr::LOCALHOST);
+    let address = listener.local_addr().expect("an address");
+    assert_eq!(address.ip(), Ipv4Addr::LOCALHOST);
 }
 
 #[test]
-fn what_is_kept_is_for_its_owner_alone() {
+fn only_the_owner_can_read_the_database_files() {
     use std::os::unix::fs::PermissionsExt;
 
     let directory = crate::runtime::temp_dir::TempDir::new();
     let start = || {
         let template = Template::ours().expect("our own template parses");
-        EmbeddedDynamoDb::start(Some(directory.path()), template, "house").expect("an engine")
+        EmbeddedDynamoDb::start(Some(directory.path()), template, "test").expect("a database")
     };
     drop(start());
     let database = start();
     let limit = json!({ "pk": { "S": "kept" } });
-    put(&database, "house-limits", &limit);
+    put(&database, "test-limits", &limit);
     let files: Vec<_> = fs::read_dir(directory.path())
         .expect("a directory")
         .collect::<io::Result<_>>()
@@ -114,7 +114,7 @@ fn what_is_kept_is_for_its_owner_alone() {
 }
 
 #[test]
-fn the_outbox_has_an_index_of_what_is_due_alone() {
+fn the_index_of_the_outbox_has_only_due_rows() {
     let database = database();
     let row = |id: &str, due: Option<u32>| {
         let mut row = json!({ "pk": { "S": id } });
@@ -122,14 +122,14 @@ fn the_outbox_has_an_index_of_what_is_due_alone() {
             row["due"] = json!({ "S": "DUE" });
             row["due_at"] = json!({ "N": at.to_string() });
         }
-        put(&database, "house-outbox", &row);
+        put(&database, "test-outbox", &row);
     };
     row("late", Some(30));
     row("early", Some(10));
     row("never", None);
     row("later", Some(50));
     let query = json!({
-        "TableName": "house-outbox",
+        "TableName": "test-outbox",
         "IndexName": "due",
         "KeyConditionExpression": "due = :due AND due_at <= :now",
         "ExpressionAttributeValues": { ":due": { "S": "DUE" }, ":now": { "N": "30" } },

@@ -1,4 +1,4 @@
-//! One call as the tap sees it: who calls, what for, on which tables, and what it cost.
+//! A call of the proxy: its caller, operation, tables and cost.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -14,29 +14,29 @@ use crate::{
     template::{Permission, Template},
 };
 
-/// How many calls are remembered.
+/// The number of calls that are kept.
 const REMEMBERED: usize = 10_000;
 
-/// A call that was made.
+/// A call that was answered.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// Its number; the first is 1.
+    /// The number of the call. The first one is 1.
     pub seq: u64,
-    /// When it arrived.
+    /// The time of its arrival.
     pub at: Instant,
-    /// The access key id it was signed with: a function's logical id, `admin` …
+    /// The access key id of its signature: the logical id of a function, `admin` …
     pub caller: String,
     /// The operation, for example `GetItem`.
     pub operation: String,
-    /// The logical ids of the tables it names.
+    /// The logical ids of its tables.
     pub tables: Vec<String>,
     /// Read capacity units consumed.
     pub read_units: f64,
     /// Write capacity units consumed.
     pub write_units: f64,
-    /// The HTTP status of the answer, of one that was lost too; 502 if there was none.
+    /// The HTTP status of the response, even if the response was lost. 502 if there was none.
     pub status: u16,
-    /// How long it took.
+    /// The duration of the call.
     pub duration: Duration,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    /// Adds one, and gives it its number.
+    /// Adds a call with the next number.
     pub(crate) fn push(&mut self, mut call: Call) {
         self.seq += 1;
         call.seq = self.seq;
@@ -58,18 +58,18 @@ impl Calls {
         self.calls.push_back(call);
     }
 
-    /// All of them, oldest first.
+    /// All calls, oldest first.
     pub(crate) fn all(&self) -> Vec<Call> {
         self.calls.iter().cloned().collect()
     }
 
-    /// Those since the last time they were taken.
+    /// Removes and returns the calls, oldest first.
     pub(crate) fn take(&mut self) -> Vec<Call> {
         self.calls.drain(..).collect()
     }
 }
 
-/// A request, understood as far as the tap needs to.
+/// The parts of a request that the proxy needs.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Operation {
     pub(crate) caller: String,
@@ -121,7 +121,7 @@ impl Operation {
         }
     }
 
-    /// The call it was, now that it is answered.
+    /// The call, after its response.
     pub(crate) fn call(&self, at: Instant, status: StatusCode, units: (f64, f64)) -> Call {
         Call {
             seq: 0,
@@ -136,7 +136,7 @@ impl Operation {
         }
     }
 
-    /// Whether the operation takes `ReturnConsumedCapacity`.
+    /// Whether the operation has the parameter `ReturnConsumedCapacity`.
     pub(super) fn counts_capacity(&self) -> bool {
         self.reads() || self.writes()
     }
@@ -156,7 +156,7 @@ impl Operation {
     }
 }
 
-/// What an operation needs to be allowed.
+/// The permissions that an operation needs.
 fn needs(operation: &str, body: &Value, logical: impl Fn(&str) -> String) -> BTreeSet<Permission> {
     let need = |action: &str, table: &Value| {
         let resource = logical(table.as_str().unwrap_or_default());
@@ -180,7 +180,7 @@ fn needs(operation: &str, body: &Value, logical: impl Fn(&str) -> String) -> BTr
             .flatten()
             .flat_map(members)
             .map(|(kind, item)| {
-                // `Put` needs PutItem, and so on; only the condition check's name is not so regular.
+                // `Put` needs `PutItem`, and so on. Only the permission of a condition check has another name.
                 let action = if kind == "ConditionCheck" {
                     "ConditionCheckItem".to_owned()
                 } else {
@@ -204,8 +204,8 @@ fn needs(operation: &str, body: &Value, logical: impl Fn(&str) -> String) -> BTr
     }
 }
 
-/// The read and the write capacity units an answer says were consumed. A transaction says which they are:
-/// the repeat of one that is done reads.
+/// The consumed read and write capacity units of a response. The response of a transaction distinguishes them,
+/// because repeating a completed write transaction consumes read units.
 pub(super) fn units(operation: &Operation, answer: Option<&Value>) -> (f64, f64) {
     let tables: &[Value] = match answer.and_then(|answer| answer.get("ConsumedCapacity")) {
         Some(Value::Array(tables)) => tables,
@@ -214,7 +214,7 @@ pub(super) fn units(operation: &Operation, answer: Option<&Value>) -> (f64, f64)
     };
     let sum = |member: &str| {
         let units = tables.iter().filter_map(|table| table[member].as_f64());
-        // Not `sum`, whose zero is a negative one.
+        // `Iterator::sum` of no elements would be -0.0.
         units.fold(0.0, |sum, units| sum + units)
     };
     match (
@@ -241,7 +241,7 @@ mod tests {
         let signature = "AWS4-HMAC-SHA256 Credential=Register/20261121/eu-central-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0";
         headers.insert("authorization", signature.parse().expect("a header"));
         let template = Template::ours().expect("our own template parses");
-        Operation::read(&headers, &Bytes::from(body.to_string()), &template, "house")
+        Operation::read(&headers, &Bytes::from(body.to_string()), &template, "test")
     }
 
     fn needed(operation: &Operation) -> Vec<(&str, &str)> {
@@ -253,13 +253,13 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_needs_what_each_item_needs() {
+    fn a_transaction_needs_the_permission_of_each_item() {
         let operation = read(
             "TransactWriteItems",
             &json!({ "TransactItems": [
-                { "Put": { "TableName": "house-accounts" } },
-                { "Update": { "TableName": "house-uia-sessions" } },
-                { "ConditionCheck": { "TableName": "house-accounts" } },
+                { "Put": { "TableName": "test-accounts" } },
+                { "Update": { "TableName": "test-uia-sessions" } },
+                { "ConditionCheck": { "TableName": "test-accounts" } },
             ]}),
         );
         assert_eq!(operation.caller, "Register");
@@ -273,10 +273,10 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_needs_its_action_on_every_table_and_a_query_its_index() {
+    fn a_batch_needs_every_table_and_a_query_its_index() {
         let batch = read(
             "BatchGetItem",
-            &json!({ "RequestItems": { "house-limits": {}, "elsewhere": {} } }),
+            &json!({ "RequestItems": { "test-limits": {}, "elsewhere": {} } }),
         );
         assert_eq!(
             needed(&batch),
@@ -284,14 +284,14 @@ mod tests {
         );
         let query = read(
             "Query",
-            &json!({ "TableName": "house-accounts", "IndexName": "due" }),
+            &json!({ "TableName": "test-accounts", "IndexName": "due" }),
         );
         assert_eq!(needed(&query), [("Query", "Accounts/index/due")]);
         assert_eq!(query.tables, ["Accounts"]);
     }
 
     #[test]
-    fn capacity_is_summed_over_the_tables_of_an_answer() {
+    fn capacity_units_of_all_tables_are_added() {
         let operation = read("TransactWriteItems", &json!({}));
         let answer =
             json!({ "ConsumedCapacity": [{ "CapacityUnits": 4.0 }, { "CapacityUnits": 2.0 }] });

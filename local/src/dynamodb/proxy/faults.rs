@@ -1,4 +1,4 @@
-//! What the tap can do to a call, and when it does it.
+//! Fault injection: the faults that the proxy can inject into a call, and when.
 
 use std::time::Duration;
 
@@ -7,28 +7,28 @@ use serde_json::{Map, Value, json};
 
 use super::call::Operation;
 
-/// What happens to a call. Each kind happens only to operations that can suffer it.
+/// A kind of fault. Each kind applies only to the operations that can have it on AWS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultKind {
-    /// Another transaction is at work on an item (of a write, or of any transaction).
+    /// Another transaction is in progress for an item. Applies to writes and to all transactions.
     Conflict,
-    /// The table's throughput, or the sending rate, is used up.
+    /// The throughput of the table, or the sending rate, is exceeded.
     Throttle,
     /// A transaction is cancelled because its first item is throttled.
     ThrottledItem,
-    /// A batch comes back untouched, all of it unprocessed.
+    /// All items of a batch are returned as unprocessed.
     Unprocessed,
-    /// The second half of a batch, per table, comes back unprocessed; of one item, that item.
+    /// The second half of a batch, for each table, is returned as unprocessed. A single item is unprocessed.
     HalfUnprocessed,
-    /// The call waits first.
+    /// The call is delayed.
     Delay(Duration),
-    /// The connection closes before anything is done.
+    /// The connection closes before the call is executed.
     ConnectionReset,
-    /// It is done, and the connection closes without an answer.
+    /// The call is executed, and the connection closes without a response.
     LostAnswer,
-    /// The service fails, with nothing done.
+    /// The service returns an internal error, and the call is not executed.
     InternalError,
-    /// SES or SNS refuses the message, for what it is.
+    /// SES or SNS rejects the message because of its content.
     Rejected,
 }
 
@@ -46,25 +46,25 @@ impl FaultKind {
     }
 }
 
-/// A fault: what happens to which call.
+/// A fault and the calls that it is injected into.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Only to this operation.
+    /// Only into calls of this operation.
     pub operation: Option<String>,
-    /// Only to calls of this caller.
+    /// Only into calls of this caller.
     pub caller: Option<String>,
-    /// Only to calls that name this table, by its logical id.
+    /// Only into calls that name this table, by its logical id.
     pub table: Option<String>,
-    /// To the call that is this one among those that match; 1 is the next.
+    /// The number of the first matching call that has the fault. The next one is 1.
     pub nth: u64,
-    /// And to those that match after it, this many in all.
+    /// The number of consecutive matching calls that have the fault.
     pub times: u64,
-    /// What happens.
+    /// The kind of fault.
     pub kind: FaultKind,
 }
 
 impl Fault {
-    /// `kind` on the next call that it can happen to.
+    /// `kind` on the next call that it applies to.
     pub fn new(kind: FaultKind) -> Self {
         Self {
             operation: None,
@@ -76,35 +76,35 @@ impl Fault {
         }
     }
 
-    /// Only to `operation`.
+    /// Only into calls of `operation`.
     #[must_use]
     pub fn on(mut self, operation: &str) -> Self {
         self.operation = Some(operation.to_owned());
         self
     }
 
-    /// Only to calls of `caller`.
+    /// Only into calls of `caller`.
     #[must_use]
     pub fn by(mut self, caller: &str) -> Self {
         self.caller = Some(caller.to_owned());
         self
     }
 
-    /// Only to calls that name `table`.
+    /// Only into calls that name `table`.
     #[must_use]
     pub fn at(mut self, table: &str) -> Self {
         self.table = Some(table.to_owned());
         self
     }
 
-    /// To the `nth` that matches; 1 is the next.
+    /// Into the `nth` matching call. The next one is 1.
     #[must_use]
     pub fn nth(mut self, nth: u64) -> Self {
         self.nth = nth.max(1);
         self
     }
 
-    /// To `times` that match, one after another.
+    /// Into `times` consecutive matching calls.
     #[must_use]
     pub fn times(mut self, times: u64) -> Self {
         self.times = times;
@@ -128,28 +128,28 @@ impl Fault {
     }
 }
 
-/// The faults to come.
+/// The faults to inject.
 #[derive(Debug, Default)]
 pub(crate) struct FaultPlan {
-    /// Each with the number of calls it has matched.
+    /// Each fault with the number of calls that it has matched.
     faults: Vec<(Fault, u64)>,
-    chaos: Option<Chaos>,
+    random: Option<RandomFaults>,
 }
 
 #[derive(Debug)]
-struct Chaos {
+struct RandomFaults {
     state: u64,
     per_mille: u16,
     kinds: Vec<FaultKind>,
 }
 
-/// What the tap does with a call.
+/// The proxy's action on a call.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum FaultAction {
     None,
     Delay(Duration),
     Answer(StatusCode, Value),
-    /// Forward `request`, and add the rest to its answer under the given name.
+    /// Forward `request`, and add the other items to the response under the given name.
     Partial {
         request: Value,
         unprocessed: (&'static str, Value),
@@ -168,20 +168,20 @@ impl FaultPlan {
     }
 
     pub(crate) fn random_faults(&mut self, seed: u64, per_mille: u16, kinds: &[FaultKind]) {
-        self.chaos = Some(Chaos {
+        self.random = Some(RandomFaults {
             state: seed,
             per_mille,
             kinds: kinds.to_vec(),
         });
     }
 
-    /// What the tap does with this call.
+    /// The action on this call.
     pub(super) fn next(&mut self, operation: &Operation, is_function: bool) -> FaultAction {
         let kind = self.next_fault(operation, is_function);
         kind.map_or(FaultAction::None, |kind| action(kind, operation))
     }
 
-    /// What happens to this call. Every fault that matches counts it; the first whose turn it is happens.
+    /// The fault of this call. Every matching fault counts the call, and the first one that is due is injected.
     pub(crate) fn next_fault(
         &mut self,
         operation: &Operation,
@@ -193,17 +193,22 @@ impl FaultPlan {
                 return true;
             }
             *seen += 1;
-            let next_fault = *seen >= fault.nth && kind.is_none();
-            if next_fault {
+            let is_due = *seen >= fault.nth && kind.is_none();
+            if is_due {
                 kind = Some(fault.kind);
             }
             *seen < fault.nth.saturating_add(fault.times).saturating_sub(1)
         });
-        kind.or_else(|| self.chaos.as_mut().filter(|_| is_function)?.draw(operation))
+        kind.or_else(|| {
+            self.random
+                .as_mut()
+                .filter(|_| is_function)?
+                .draw(operation)
+        })
     }
 }
 
-impl Chaos {
+impl RandomFaults {
     fn draw(&mut self, operation: &Operation) -> Option<FaultKind> {
         let hit = self.random() % 1000 < u64::from(self.per_mille);
         let choice = self.random();
@@ -230,7 +235,7 @@ impl Chaos {
 
 fn action(kind: FaultKind, operation: &Operation) -> FaultAction {
     let rejected =
-        |error, message| FaultAction::Answer(StatusCode::BAD_REQUEST, self::error(error, message));
+        |error, message| FaultAction::Answer(StatusCode::BAD_REQUEST, error_body(error, message));
     match kind {
         FaultKind::Conflict if operation.name.starts_with("Transact") => transaction_cancelled(
             operation,
@@ -253,12 +258,12 @@ fn action(kind: FaultKind, operation: &Operation) -> FaultAction {
         FaultKind::Unprocessed => partial(operation, |_| 0),
         FaultKind::HalfUnprocessed => partial(operation, |count| count / 2),
         FaultKind::Delay(time) => FaultAction::Delay(time),
-        // No call of `DynamoDB`'s fits it.
+        // Applies to no operation of `DynamoDB`.
         FaultKind::Rejected => FaultAction::None,
         FaultKind::ConnectionReset => FaultAction::ConnectionReset,
         FaultKind::LostAnswer => FaultAction::LostAnswer,
         FaultKind::InternalError => {
-            let body = error(
+            let body = error_body(
                 "InternalServerError",
                 "The request processing has failed because of an unknown error",
             );
@@ -267,7 +272,7 @@ fn action(kind: FaultKind, operation: &Operation) -> FaultAction {
     }
 }
 
-/// A cancelled transaction: its first item for the reason given, the others for none.
+/// The error of a cancelled transaction. The first item has the given reason, and the others have none.
 fn transaction_cancelled(operation: &Operation, code: &str, message: &str) -> FaultAction {
     let items = operation
         .body
@@ -298,7 +303,7 @@ fn transaction_cancelled(operation: &Operation, code: &str, message: &str) -> Fa
     FaultAction::Answer(StatusCode::BAD_REQUEST, body)
 }
 
-/// A batch of which `keep` of each table's count is done.
+/// A batch of which only `keep` of the items of each table are executed.
 fn partial(operation: &Operation, keep: impl Fn(usize) -> usize) -> FaultAction {
     let (name, empty) = if operation.name == "BatchGetItem" {
         ("UnprocessedKeys", json!({ "Responses": {} }))
@@ -343,8 +348,8 @@ fn partial(operation: &Operation, keep: impl Fn(usize) -> usize) -> FaultAction 
     }
 }
 
-/// An error as `DynamoDB` writes it.
-pub(super) fn error(error: &str, message: &str) -> Value {
+/// The body of a `DynamoDB` error.
+pub(super) fn error_body(error: &str, message: &str) -> Value {
     let space = if error == "AccessDeniedException" {
         "com.amazon.coral.service"
     } else {

@@ -1,4 +1,4 @@
-//! What goes over the tap's wire: requests to the engine, its answers, and the tap's own.
+//! Forwarding to the embedded `DynamoDB`, and the proxy's own responses.
 
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
@@ -9,8 +9,7 @@ use super::{State, call::Operation, faults};
 use crate::runtime::local_listener::{ConnectionReset, typed};
 
 impl State {
-    /// Sends the request on, with `body` in the place of its own if given, and returns the answer and its
-    /// JSON.
+    /// Forwards the request, with `body` instead of its own if there is one. Returns the response and its JSON.
     pub(super) async fn forward(
         &self,
         headers: &HeaderMap,
@@ -38,7 +37,7 @@ impl State {
             .body(Full::new(body.unwrap_or_else(|| operation.raw.clone())))
             .map_err(|_| ConnectionReset)?;
         let answer = self.client.request(request).await.map_err(|error| {
-            tracing::error!(%error, "the embedded DynamoDB does not answer");
+            tracing::error!(%error, "the call to the embedded DynamoDB failed");
             ConnectionReset
         })?;
         let (mut parts, body) = answer.into_parts();
@@ -50,19 +49,19 @@ impl State {
         let json = serde_json::from_slice(&body).ok();
         parts.headers.remove(header::TRANSFER_ENCODING);
         parts.headers.remove(header::CONNECTION);
-        close_to_pages(&mut parts.headers);
+        remove_cors_headers(&mut parts.headers);
         Ok((Response::from_parts(parts, Full::new(body)), json))
     }
 }
 
-/// Takes out the headers by which the engine lets every web page read its answers.
-fn close_to_pages(headers: &mut HeaderMap) {
-    let open: Vec<HeaderName> = headers
+/// Removes the CORS headers, by which the engine lets every web page read its responses.
+fn remove_cors_headers(headers: &mut HeaderMap) {
+    let cors: Vec<HeaderName> = headers
         .keys()
         .filter(|name| name.as_str().starts_with("access-control-"))
         .cloned()
         .collect();
-    for name in open {
+    for name in cors {
         headers.remove(name);
     }
 }
@@ -71,11 +70,15 @@ pub(super) fn aws_json(status: StatusCode, body: &Value) -> Response<Full<Bytes>
     typed(status, "application/x-amz-json-1.0", body.to_string())
 }
 
-pub(super) fn refusal(status: StatusCode, error: &str, message: &str) -> Response<Full<Bytes>> {
-    aws_json(status, &faults::error(error, message))
+pub(super) fn error_response(
+    status: StatusCode,
+    error: &str,
+    message: &str,
+) -> Response<Full<Bytes>> {
+    aws_json(status, &faults::error_body(error, message))
 }
 
-/// Puts what was held back into an answer.
+/// Adds the items that were not forwarded to a response.
 pub(super) fn with_unprocessed(
     (answer, body): (Response<Full<Bytes>>, Option<Value>),
     unprocessed: &(&'static str, Value),
@@ -96,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_tells_no_page_that_it_may_be_read() {
+    fn a_response_has_no_cors_headers() {
         let mut headers = HeaderMap::new();
         for name in [
             "access-control-allow-origin",
@@ -107,7 +110,7 @@ mod tests {
             headers.append(name, HeaderValue::from_static("*"));
             headers.append(name, HeaderValue::from_static("1"));
         }
-        close_to_pages(&mut headers);
+        remove_cors_headers(&mut headers);
         let left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         assert_eq!(left, ["x-amzn-requestid"]);
     }

@@ -6,7 +6,7 @@ use std::{
 use super::*;
 use crate::{dynamodb::embedded::EmbeddedDynamoDb, template::Template};
 
-/// Asks for the tables, with these headers, and returns the answer as it comes.
+/// Lists the tables with these headers, and returns the response as text.
 async fn list_tables(address: SocketAddr, headers: String) -> String {
     let exchange = move || {
         let mut stream = TcpStream::connect(address).expect("a connection");
@@ -29,12 +29,12 @@ async fn list_tables(address: SocketAddr, headers: String) -> String {
 }
 
 #[tokio::test]
-async fn no_page_gets_past_the_tap() {
+async fn requests_of_web_pages_are_rejected() {
     let template = Template::ours().expect("our own template parses");
     let database =
-        EmbeddedDynamoDb::start(None, Arc::clone(&template), "house").expect("an engine");
+        EmbeddedDynamoDb::start(None, Arc::clone(&template), "test").expect("a database");
     let iam = Arc::new(IamChecker::new(template, true));
-    let proxy = DynamoDbProxy::open(database.address(), None, "house", iam).expect("a tap");
+    let proxy = DynamoDbProxy::open(database.address(), None, "test", iam).expect("a proxy");
     let own = format!("host: {}\r\n", proxy.address());
     for headers in [
         own.clone(),
@@ -43,7 +43,7 @@ async fn no_page_gets_past_the_tap() {
     ] {
         let answer = list_tables(proxy.address(), headers).await;
         assert!(answer.starts_with("http/1.1 200 "), "{answer}");
-        assert!(answer.contains("house-accounts"), "{answer}");
+        assert!(answer.contains("test-accounts"), "{answer}");
         assert!(!answer.contains("access-control-"), "{answer}");
     }
     assert_eq!(proxy.take_calls().len(), 3);
@@ -59,7 +59,7 @@ async fn no_page_gets_past_the_tap() {
         let answer = list_tables(proxy.address(), headers.clone()).await;
         assert!(answer.starts_with("http/1.1 403 "), "{headers}: {answer}");
         assert!(!answer.contains("access-control-"), "{headers}: {answer}");
-        assert!(!answer.contains("house-"), "{headers}: {answer}");
+        assert!(!answer.contains("test-"), "{headers}: {answer}");
     }
     assert_eq!(proxy.calls().len(), 0);
 }

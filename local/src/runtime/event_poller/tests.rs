@@ -3,7 +3,7 @@ use std::sync::Mutex as StdMutex;
 use super::*;
 use crate::runtime::services::{ExternalEndpoints, ListenAddresses};
 
-/// A worker that keeps what it is given.
+/// A worker that records its events.
 #[derive(Debug, Default)]
 struct RecordingWorker(Arc<StdMutex<Vec<Value>>>);
 
@@ -13,7 +13,7 @@ impl RecordingWorker {
     }
 }
 
-/// A worker whose turn lasts.
+/// A worker that takes a fixed time for each event.
 #[derive(Debug)]
 struct SlowWorker {
     began: tokio::sync::mpsc::UnboundedSender<()>,
@@ -46,7 +46,7 @@ fn fixture(data: Option<&std::path::Path>) -> Fixture {
     let clock = Arc::new(MovableClock::frozen(1_800_000_000_000));
     let services = Services::start(
         data,
-        "house",
+        "test",
         Arc::clone(&clock),
         ListenAddresses::default(),
         true,
@@ -64,7 +64,7 @@ fn fixture(data: Option<&std::path::Path>) -> Fixture {
 }
 
 impl Fixture {
-    /// Calls an operation through the tap, as a function would.
+    /// Calls an operation through the DynamoDB proxy, as a function would.
     async fn call(&self, operation: &str, body: Value) {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let address = self.services.proxy().address();
@@ -91,7 +91,7 @@ impl Fixture {
         let item = json!({ "pk": { "S": id }, "due": { "S": "DUE" }, "due_at": { "N": "1" }, "text": { "S": "secret" } });
         self.call(
             "PutItem",
-            json!({ "TableName": "house-outbox", "Item": item }),
+            json!({ "TableName": "test-outbox", "Item": item }),
         )
         .await;
     }
@@ -100,12 +100,12 @@ impl Fixture {
         let key = json!({ "pk": { "S": id } });
         self.call(
             "DeleteItem",
-            json!({ "TableName": "house-outbox", "Key": key }),
+            json!({ "TableName": "test-outbox", "Key": key }),
         )
         .await;
     }
 
-    /// The keys in the events since the last look, by event.
+    /// The keys of the rows in each event since the last call.
     fn keys(&self) -> Vec<Vec<String>> {
         let key = |record: &Value| {
             record["dynamodb"]["Keys"]["pk"]["S"]
@@ -127,7 +127,7 @@ impl Fixture {
 }
 
 #[tokio::test]
-async fn a_new_row_rings_once_and_says_nothing_but_its_key() {
+async fn a_new_row_makes_one_event_with_its_key_alone() {
     let fixture = fixture(None);
     fixture.put("a").await;
     assert_eq!(fixture.event_poller.deliver().await.expect("records"), 1);
@@ -143,7 +143,7 @@ async fn a_new_row_rings_once_and_says_nothing_but_its_key() {
     assert_eq!(record["dynamodb"]["StreamViewType"], "KEYS_ONLY");
     let source = record["eventSourceARN"].as_str().expect("an ARN");
     assert!(
-        source.starts_with("arn:aws:dynamodb:us-east-1:123456789012:table/house-outbox/stream/"),
+        source.starts_with("arn:aws:dynamodb:us-east-1:123456789012:table/test-outbox/stream/"),
         "{source}"
     );
     assert!(record["eventID"].is_string() && record["dynamodb"]["SequenceNumber"].is_string());
@@ -153,12 +153,12 @@ async fn a_new_row_rings_once_and_says_nothing_but_its_key() {
 }
 
 #[tokio::test]
-async fn a_row_that_changes_or_goes_does_not_ring() {
+async fn changed_and_deleted_rows_make_no_event() {
     let fixture = fixture(None);
     fixture.put("a").await;
     fixture.put("a").await;
     let update = json!({
-        "TableName": "house-outbox",
+        "TableName": "test-outbox",
         "Key": { "pk": { "S": "a" } },
         "UpdateExpression": "REMOVE due",
     });
@@ -176,13 +176,13 @@ async fn a_row_that_changes_or_goes_does_not_ring() {
 }
 
 #[tokio::test]
-async fn many_rows_ring_in_order_in_batches_and_none_is_lost() {
+async fn many_rows_come_in_order_in_batches_and_none_is_lost() {
     let fixture = fixture(None);
     let all: Vec<String> = (0..45).map(|index| format!("{index:03}")).collect();
     for id in &all {
         fixture.put(id).await;
     }
-    // Two at once share the work: a shard has one reader.
+    // Concurrent calls share the rows, because a shard has one reader.
     let (one, other) = tokio::join!(
         fixture.event_poller.deliver(),
         fixture.event_poller.deliver()
@@ -195,7 +195,7 @@ async fn many_rows_ring_in_order_in_batches_and_none_is_lost() {
 }
 
 #[tokio::test]
-async fn a_transaction_rings_for_its_rows_and_a_lost_ring_stays_lost() {
+async fn dropped_records_stay_lost_and_later_ones_arrive() {
     let fixture = fixture(None);
     fixture.put("lost").await;
     assert_eq!(
@@ -203,17 +203,17 @@ async fn a_transaction_rings_for_its_rows_and_a_lost_ring_stays_lost() {
         1
     );
     let put =
-        |id: &str| json!({ "Put": { "TableName": "house-outbox", "Item": { "pk": { "S": id } } } });
+        |id: &str| json!({ "Put": { "TableName": "test-outbox", "Item": { "pk": { "S": id } } } });
     let both = json!({ "TransactItems": [put("a"), put("b")] });
     fixture.call("TransactWriteItems", both).await;
     assert_eq!(fixture.event_poller.deliver().await.expect("records"), 2);
-    let mut rung = fixture.keys().concat();
-    rung.sort();
-    assert_eq!(rung, ["a", "b"]);
+    let mut keys = fixture.keys().concat();
+    keys.sort();
+    assert_eq!(keys, ["a", "b"]);
 }
 
 #[tokio::test]
-async fn what_an_earlier_run_left_does_not_ring_again() {
+async fn rows_of_an_earlier_run_make_no_event() {
     let directory = crate::runtime::temp_dir::TempDir::new();
     let earlier = fixture(Some(directory.path()));
     earlier.put("a").await;
@@ -227,7 +227,7 @@ async fn what_an_earlier_run_left_does_not_ring_again() {
 }
 
 #[tokio::test]
-async fn a_tick_is_the_schedules_event() {
+async fn the_schedule_sends_the_event_of_eventbridge() {
     let fixture = fixture(None);
     fixture.event_poller.run_schedule().await;
     let events = fixture.seen.events();
@@ -237,7 +237,7 @@ async fn a_tick_is_the_schedules_event() {
 }
 
 #[tokio::test]
-async fn it_runs_by_itself_by_the_clock_that_is_moved() {
+async fn it_polls_in_the_background_by_the_movable_clock() {
     let fixture = fixture(None);
     let running = fixture.event_poller.run();
     let until = async |wanted: &dyn Fn(&Value) -> bool| {
@@ -248,32 +248,40 @@ async fn it_runs_by_itself_by_the_clock_that_is_moved() {
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
-        panic!("nothing came")
+        panic!("no such event arrived")
     };
     let is_tick = |event: &Value| event["source"] == "aws.events";
     until(&is_tick).await;
     fixture.put("a").await;
-    let rung = until(&|event| !is_tick(event)).await;
-    assert_eq!(rung["Records"][0]["dynamodb"]["Keys"]["pk"]["S"], "a");
+    let inserted = until(&|event| !is_tick(event)).await;
+    assert_eq!(inserted["Records"][0]["dynamodb"]["Keys"]["pk"]["S"], "a");
     let clock = fixture.services.clock();
     clock.advance(Duration::from_secs(59)).expect("a time");
     tokio::time::sleep(3 * INTERVAL).await;
-    assert_eq!(fixture.seen.events().len(), 0, "no minute has passed");
+    assert_eq!(
+        fixture.seen.events().len(),
+        0,
+        "the schedule ran before a minute had passed"
+    );
     clock.advance(Duration::from_secs(1)).expect("a time");
     let tick = until(&is_tick).await;
     assert_eq!(tick["time"], "2027-01-15T08:01:00Z");
     running.stop().await;
     fixture.put("b").await;
     tokio::time::sleep(3 * INTERVAL).await;
-    assert_eq!(fixture.seen.events().len(), 0, "it has stopped");
+    assert_eq!(
+        fixture.seen.events().len(),
+        0,
+        "the poller runs after its stop"
+    );
 }
 
-/// Runs a worker whose turns take so long, does `end` to it within the first, and says how many came to their
-/// end when nobody works any more.
+/// Runs a worker that takes this time for each event, and calls `end` during the first event. Returns the number
+/// of events that the worker has finished.
 async fn ended(takes: Duration, end: impl AsyncFnOnce(Running)) -> usize {
     let Fixture { services, seen, .. } = fixture(None);
     let stream = services.dynamodb().stream("Outbox").expect("a stream");
-    let (began, mut turns) = tokio::sync::mpsc::unbounded_channel();
+    let (began, mut events) = tokio::sync::mpsc::unbounded_channel();
     let worker = SlowWorker {
         began,
         ended: RecordingWorker(Arc::clone(&seen.0)),
@@ -286,26 +294,26 @@ async fn ended(takes: Duration, end: impl AsyncFnOnce(Running)) -> usize {
         Arc::clone(services.clock()),
     ))
     .run();
-    turns.recv().await.expect("a turn");
+    events.recv().await.expect("an event");
     end(running).await;
-    let another = tokio::time::timeout(Duration::from_secs(20), turns.recv()).await;
-    assert_eq!(another, Ok(None), "the worker goes on");
+    let another = tokio::time::timeout(Duration::from_secs(20), events.recv()).await;
+    assert_eq!(another, Ok(None), "the worker still gets events");
     seen.events().len()
 }
 
 const LONG: Duration = Duration::from_hours(1);
 
 #[tokio::test]
-async fn a_stop_waits_for_the_turn_that_is_under_way() {
+async fn a_stop_waits_for_the_running_poll() {
     assert_eq!(ended(3 * INTERVAL, Running::stop).await, 1);
 }
 
 #[tokio::test]
-async fn a_stop_does_not_wait_for_ever() {
+async fn a_stop_aborts_a_poll_that_takes_too_long() {
     assert_eq!(ended(LONG, Running::stop).await, 0);
 }
 
 #[tokio::test]
-async fn what_is_dropped_is_cut_off() {
+async fn dropping_the_handle_aborts_the_poll() {
     assert_eq!(ended(LONG, async |running| drop(running)).await, 0);
 }

@@ -10,7 +10,7 @@ fn operation(name: &str, body: Value) -> Operation {
 }
 
 #[test]
-fn a_fault_waits_for_its_turn_and_goes_when_it_is_done() {
+fn a_fault_is_injected_into_the_calls_it_names() {
     let mut plan = FaultPlan::default();
     plan.add(
         Fault::new(FaultKind::ConnectionReset)
@@ -31,7 +31,7 @@ fn a_fault_waits_for_its_turn_and_goes_when_it_is_done() {
 }
 
 #[test]
-fn a_conflict_happens_only_to_what_can_conflict() {
+fn a_conflict_applies_only_to_operations_that_can_have_it() {
     let mut plan = FaultPlan::default();
     plan.add(Fault::new(FaultKind::Conflict));
     assert_eq!(
@@ -40,7 +40,7 @@ fn a_conflict_happens_only_to_what_can_conflict() {
     );
     let transaction = operation("TransactWriteItems", json!({ "TransactItems": [{}, {}] }));
     let FaultAction::Answer(status, body) = plan.next(&transaction, true) else {
-        panic!("no answer")
+        panic!("the call is forwarded")
     };
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert_eq!(
@@ -51,7 +51,7 @@ fn a_conflict_happens_only_to_what_can_conflict() {
 }
 
 #[test]
-fn half_a_batch_is_asked_for_and_the_rest_comes_back() {
+fn half_a_batch_is_forwarded_and_the_rest_is_unprocessed() {
     let mut plan = FaultPlan::default();
     plan.add(Fault::new(FaultKind::HalfUnprocessed));
     let keys = json!({ "RequestItems": { "t": { "Keys": [1, 2, 3], "ConsistentRead": true } } });
@@ -60,7 +60,7 @@ fn half_a_batch_is_asked_for_and_the_rest_comes_back() {
         unprocessed,
     } = plan.next(&operation("BatchGetItem", keys), true)
     else {
-        panic!("the batch is whole")
+        panic!("the whole batch is forwarded")
     };
     assert_eq!(
         request["RequestItems"]["t"],
@@ -76,7 +76,7 @@ fn half_a_batch_is_asked_for_and_the_rest_comes_back() {
 }
 
 #[test]
-fn chaos_repeats_itself_with_its_seed_and_spares_what_is_no_function() {
+fn random_faults_repeat_with_their_seed_for_functions_only() {
     let draws = |seed, is_function| -> Vec<bool> {
         let mut plan = FaultPlan::default();
         plan.random_faults(seed, 300, &[FaultKind::ConnectionReset]);
