@@ -1,4 +1,4 @@
-//! The functions, by their logical ids in the template: the one place where `local/` knows their names.
+//! The functions by their logical ids in the template. No other file of this crate contains their names.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -10,7 +10,7 @@ use shared::{
 
 use crate::gateway::Function;
 
-/// Every endpoint, each with the app that `app` makes for its logical id.
+/// Every endpoint, with the app that `app` creates for its logical id.
 pub(crate) fn all(app: impl Fn(&str) -> Arc<App>) -> HashMap<String, Function> {
     macro_rules! functions {
         ($($id:ident: $package:ident,)*) => {
@@ -56,7 +56,7 @@ pub(crate) fn all(app: impl Fn(&str) -> Arc<App>) -> HashMap<String, Function> {
     }
 }
 
-/// The function `Deliver`, which no route leads to.
+/// The worker `Deliver`, which has no route.
 pub(crate) fn deliver(app: Arc<App>, aws: &Aws) -> Observed<deliver::Deliver> {
     Observed::new(Arc::clone(&app), deliver::Deliver::new(app, aws))
 }

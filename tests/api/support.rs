@@ -164,7 +164,7 @@ pub(crate) async fn whoami(server: &TestServer, token: &str) -> Value {
 /// The rows under a user, by their sort keys.
 pub(crate) fn rows_of(server: &TestServer, localpart: &str) -> Vec<(String, Value)> {
     let partition = format!("USER#{localpart}");
-    let rows = server.local.engine().table("Accounts").unwrap();
+    let rows = server.local.dynamodb().table("Accounts").unwrap();
     rows.into_iter()
         .filter(|row| row["pk"]["S"] == partition)
         .map(|row| (text(&row["sk"], "S").to_owned(), row))
@@ -173,7 +173,7 @@ pub(crate) fn rows_of(server: &TestServer, localpart: &str) -> Vec<(String, Valu
 
 /// How many accounts there are.
 pub(crate) fn accounts(server: &TestServer) -> usize {
-    let rows = server.local.engine().table("Accounts").unwrap();
+    let rows = server.local.dynamodb().table("Accounts").unwrap();
     let account =
         |row: &&Value| text(&row["pk"], "S").starts_with("USER#") && row["sk"]["S"] == "A";
     rows.iter().filter(account).count()
@@ -181,7 +181,7 @@ pub(crate) fn accounts(server: &TestServer) -> usize {
 
 /// How many UIA sessions there are.
 pub(crate) fn sessions(server: &TestServer) -> usize {
-    server.local.engine().table("UiaSessions").unwrap().len()
+    server.local.dynamodb().table("UiaSessions").unwrap().len()
 }
 
 /// Gives an account another status, as an operator will one day by a verb of its own.
