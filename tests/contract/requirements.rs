@@ -1,53 +1,58 @@
-//! Every requirement is named by a test, or stands in `without-test.txt` with a reason.
+//! A test names each requirement of `requirements.md`, or `without-test.txt` gives the reason why
+//! none does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::contract::files::{self, Test};
 
-/// The groups of `requirements.txt`, in its order.
+/// The groups of `requirements.md`, in the order of the file.
 const GROUPS: [&str; 20] = [
     "HTTP", "TOK", "UIA", "REG", "GUEST", "AVAIL", "3PID", "PWD", "DEACT", "IDS", "VER", "LOGIN",
     "OUT", "REFR", "RTOK", "WHO", "ACC3", "DEV", "CAP", "WK",
 ];
 
-/// The lines `ID: text` of a file, comments left out. What follows the ID must be said in words.
-fn rows(path: &str) -> Vec<(String, String)> {
-    let text = files::read(path);
-    let lines = text.lines().map(str::trim);
-    lines
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(|line| row(line).unwrap_or_else(|| panic!("{path}: `{line}` is not `ID: text`")))
-        .collect()
-}
-
+/// Parses `ID: text`. The text must consist of words, so that it cannot be another ID.
 fn row(line: &str) -> Option<(String, String)> {
     let (id, text) = line.split_once(": ")?;
-    let said = text.len() > 10 && text.contains(' ');
-    (is_id(id) && said).then(|| (id.to_owned(), text.to_owned()))
+    let has_words = text.len() > 10 && text.contains(' ');
+    (is_id(id) && has_words).then(|| (id.to_owned(), text.to_owned()))
 }
 
-/// The requirements and what they demand, in the file's order.
+fn parse_row(path: &str, line: &str) -> (String, String) {
+    row(line).unwrap_or_else(|| panic!("{path}: `{line}` is not `ID: text`"))
+}
+
+/// The requirements with their sentences, in the order of the file: its list items.
 fn requirements() -> Vec<(String, String)> {
-    rows("tests/requirements.txt")
+    let path = "tests/requirements.md";
+    let text = files::read(path);
+    let items = text.lines().filter_map(|line| line.strip_prefix("- "));
+    items.map(|item| parse_row(path, item)).collect()
 }
 
-/// The requirements that have no test yet, and why.
+/// The requirements that no test names yet, with the reasons.
 fn without_test() -> BTreeMap<String, String> {
-    let rows = rows("tests/without-test.txt");
+    let path = "tests/without-test.txt";
+    let text = files::read(path);
+    let lines = text.lines().map(str::trim);
+    let rows: Vec<_> = lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| parse_row(path, line))
+        .collect();
     let count = rows.len();
     let map: BTreeMap<_, _> = rows.into_iter().collect();
-    assert_eq!(map.len(), count, "an ID stands twice in without-test.txt");
+    assert_eq!(map.len(), count, "{path}: an ID is listed twice");
     map
 }
 
-/// Whether a word is the ID of a requirement, by its form.
+/// Whether a word has the form of a requirement ID.
 fn is_id(word: &str) -> bool {
     word.split_once('-').is_some_and(|(group, number)| {
         GROUPS.contains(&group) && !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
     })
 }
 
-/// The IDs of our groups in a text: `REG-14`, not `XREG-14` nor `REG-14a`.
+/// The requirement IDs in a text: `REG-14`, but not `XREG-14` or `REG-14a`.
 fn ids(text: &str) -> BTreeSet<String> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     text.split(|c| !word(c))
@@ -56,8 +61,8 @@ fn ids(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The ID that a test's name begins with: `reg_14_…` is REG-14, and `_3pid_14_…` is 3PID-14, since no
-/// name begins with a digit.
+/// The ID at the start of a test's name: `reg_14_…` is REG-14, and `_3pid_14_…` is 3PID-14, because a
+/// name cannot begin with a digit.
 fn id_of_name(name: &str) -> Option<String> {
     let name = name.strip_prefix('_').unwrap_or(name);
     let (group, rest) = name.split_once('_')?;
@@ -90,14 +95,14 @@ fn every_requirement_is_named_by_a_test_or_listed_with_a_reason() {
                 "{id}: no test names it, and it is not in tests/without-test.txt: {sentence}"
             )),
             (Some(test), Some(_)) => faults.push(format!(
-                "{id}: {test} names it: take it out of tests/without-test.txt"
+                "{id}: {test} names it: remove it from tests/without-test.txt"
             )),
             _ => {}
         }
     }
     for id in listed.keys().filter(|id| !known.contains_key(*id)) {
         faults.push(format!(
-            "{id}: in tests/without-test.txt, but not in tests/requirements.txt"
+            "{id}: in tests/without-test.txt, but not in tests/requirements.md"
         ));
     }
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
@@ -125,7 +130,7 @@ fn no_requirement_is_named_that_does_not_exist() {
     }
     assert!(
         faults.is_empty(),
-        "not in tests/requirements.txt:\n{}",
+        "not in tests/requirements.md:\n{}",
         faults.join("\n")
     );
 }
@@ -134,11 +139,14 @@ fn no_requirement_is_named_that_does_not_exist() {
 fn the_list_of_requirements_holds_each_once_and_in_the_groups_order() {
     let all = requirements();
     let unique: BTreeSet<_> = all.iter().map(|(id, _)| id).collect();
-    assert_eq!(unique.len(), all.len(), "an ID stands twice");
+    assert_eq!(unique.len(), all.len(), "an ID is listed twice");
     let unique: BTreeSet<_> = all.iter().map(|(_, sentence)| sentence).collect();
-    assert_eq!(unique.len(), all.len(), "a sentence stands twice");
+    assert_eq!(unique.len(), all.len(), "a sentence is listed twice");
     for (id, sentence) in &all {
-        assert!(sentence.ends_with('.'), "{id}: `{sentence}` is no sentence");
+        assert!(
+            sentence.ends_with('.'),
+            "{id}: `{sentence}` does not end with a full stop"
+        );
     }
     let mut seen: Vec<_> = all
         .iter()
@@ -150,15 +158,14 @@ fn the_list_of_requirements_holds_each_once_and_in_the_groups_order() {
 
 #[test]
 fn each_group_of_the_list_has_a_heading_over_its_own_requirements() {
-    let text = files::read("tests/requirements.txt");
+    let text = files::read("tests/requirements.md");
     let mut headings = Vec::new();
-    for line in text.lines().map(str::trim) {
-        if let Some(heading) = line.strip_prefix("# ") {
-            let group = heading.split_once(": ").map(|(group, _)| group);
-            let capitals = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit();
-            headings.extend(group.filter(|group| group.bytes().all(capitals)));
-        } else if let Some((group, _)) = line.split_once('-') {
-            assert_eq!(headings.last(), Some(&group), "the heading over `{line}`");
+    for line in text.lines() {
+        if let Some(heading) = line.strip_prefix("## ") {
+            headings.extend(heading.split_once(": ").map(|(group, _)| group));
+        } else if let Some(item) = line.strip_prefix("- ") {
+            let group = item.split_once('-').map(|(group, _)| group);
+            assert_eq!(headings.last().copied(), group, "the heading over `{item}`");
         }
     }
     assert_eq!(headings, GROUPS);
@@ -166,7 +173,7 @@ fn each_group_of_the_list_has_a_heading_over_its_own_requirements() {
 
 #[test]
 fn a_requirement_is_an_id_of_a_known_group_and_a_sentence() {
-    let line = "REG-14: Of several who race for one name, a single one gets it.";
+    let line = "REG-14: Of several concurrent requests for one username, exactly one gets it.";
     let (id, sentence) = row(line).unwrap_or_default();
     assert_eq!(id, "REG-14");
     assert!(sentence.starts_with("Of several"));
@@ -175,7 +182,7 @@ fn a_requirement_is_an_id_of_a_known_group_and_a_sentence() {
         "REG-14:",
         "REG-14: ",
         "REG-14: REG-15-and-so-on",
-        "MAIL-14: A group that nobody has heard of.",
+        "MAIL-14: A group that does not exist.",
         "REG: A group without a number.",
     ] {
         assert_eq!(row(line), None, "{line}");
