@@ -1,79 +1,74 @@
-//! The rooms of the house: who may know whom, how large a file may be, and words that do not
-//! belong into it.
+//! The order of the modules of the shared crate, the external crates that each part of the project may use, and the
+//! form of source files.
+
+mod imports;
 
 use std::collections::BTreeSet;
 
 use crate::contract::files::{self, File};
+use imports::imports;
 
-/// The rooms at the bottom: they know only one another.
-const FLOOR: [&str; 5] = ["aws", "rng", "clock", "ids", "secrets"];
+/// The modules of the shared crate, layer by layer from the lowest to the highest. A module may import only modules
+/// before it.
+const ORDER: [(&str, &str); 4] = [
+    (
+        "model",
+        "rng clock secrets ids client_network host_name threepid stage_type signing id_server_name password_hash
+         validation_session appservices outbox metrics",
+    ),
+    ("store", "aws store"),
+    (
+        "core",
+        "config key_ring captcha passwords id_server_client app limits notices threepids identity_servers accounts
+         tokens",
+    ),
+    (
+        "http",
+        "error http pages credentials uia own_addresses uia_request devices request_token validation_pages lambda",
+    ),
+];
 
-/// A file's lines without those that are comments only, and without its unit tests.
+/// The code of a file without comment lines and unit tests.
 fn code(file: &File) -> String {
     let production = file.text.split("#[cfg(test)]\nmod tests {").next();
-    let lines = production.unwrap_or_default().lines();
+    without_comments(production.unwrap_or_default())
+}
+
+fn without_comments(text: &str) -> String {
+    let lines = text.lines();
     let lines: Vec<_> = lines
         .filter(|line| !line.trim_start().starts_with("//"))
         .collect();
     lines.join("\n")
 }
 
-/// The rooms of the shared crate that a text imports: `b` of `crate::b::c`, `b` and `d` of
-/// `crate::{b::c, d}`.
-fn imports(code: &str) -> BTreeSet<String> {
-    let mut rooms = BTreeSet::new();
-    let mut rest = code;
-    while let Some((_, after)) = rest.split_once("crate::") {
-        rest = after;
-        let Some(group) = after.strip_prefix('{') else {
-            rooms.insert(first_name(after));
-            continue;
-        };
-        let mut depth = 0_i32;
-        let mut at_start = true;
-        for (index, character) in group.char_indices() {
-            match character {
-                '{' => depth += 1,
-                '}' if depth == 0 => break,
-                '}' => depth -= 1,
-                ',' if depth == 0 => at_start = true,
-                _ if at_start && !character.is_whitespace() => {
-                    rooms.insert(first_name(&group[index..]));
-                    at_start = false;
-                }
-                _ => {}
-            }
-        }
-    }
-    rooms
-}
-
-fn first_name(text: &str) -> String {
-    text.chars()
-        .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
-        .collect()
-}
-
-/// The room a file of the shared crate is in: `uia` for `shared/src/uia/stages/dummy.rs`.
-fn room(file: &File) -> Option<String> {
+/// The path of the module in a file of the shared crate: `["uia", "stages"]` for `shared/src/uia/stages.rs`.
+fn module(file: &File) -> Option<Vec<&str>> {
     let path = file.path.strip_prefix("shared/src/")?;
-    let name = path.split(['/', '.']).next()?;
-    (name != "lib").then(|| name.to_owned())
+    let path = path.strip_suffix(".rs")?;
+    (path != "lib").then(|| path.split('/').collect())
 }
 
-fn shared() -> impl Iterator<Item = (String, File)> {
-    let files = files::below("shared/src").into_iter();
-    files.filter_map(|file| Some((room(&file)?, file)))
+/// Where a module stands in [`ORDER`], and its layer.
+fn place(name: &str) -> Option<(usize, usize)> {
+    let layers = ORDER.iter().enumerate();
+    let mut modules = layers.flat_map(|(layer, (_, modules))| {
+        modules
+            .split_whitespace()
+            .map(move |module| (layer, module))
+    });
+    let index = modules.clone().position(|(_, module)| module == name)?;
+    Some((index, modules.nth(index)?.0))
 }
 
-/// The files whose code mentions `crate_name::`, among the functions', the operator's and shared.
+/// The files of `shared`, `functions` and `admin` with `crate_name::` in their code.
 fn mentions(crate_name: &str) -> BTreeSet<String> {
     let path = format!("{crate_name}::");
     let files = files::rust().into_iter();
     let production = files.filter(|file| {
         ["shared/", "functions/", "admin/"]
             .iter()
-            .any(|room| file.path.starts_with(room))
+            .any(|directory| file.path.starts_with(directory))
     });
     production
         .filter(|file| code(file).contains(&path))
@@ -81,23 +76,23 @@ fn mentions(crate_name: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Where the operator's command makes clients, with credentials from wherever the AWS tools take
-/// them, and asks what no function may: how a table is set up, what a quota is.
-fn asks_for_the_operator(path: &str) -> bool {
+/// Whether a file belongs to the AWS clients of the admin CLI. The admin CLI takes credentials from the same places as
+/// the AWS tools, and reads what no function may read: the settings of tables, and quotas.
+fn is_admin_client(path: &str) -> bool {
     let clients = ["admin/src/main.rs", "admin/src/services.rs"];
     clients.contains(&path) || path.starts_with("admin/src/doctor/")
 }
 
 #[test]
-fn only_the_store_knows_dynamodb() {
+fn only_the_store_uses_dynamodb() {
     for path in mentions("aws_sdk_dynamodb") {
         let in_store = path.starts_with("shared/src/store");
-        assert!(in_store || asks_for_the_operator(&path), "{path}");
+        assert!(in_store || is_admin_client(&path), "{path}");
     }
 }
 
 #[test]
-fn the_operators_command_reads_and_writes_rows_in_the_stores_verbs_alone() {
+fn the_admin_cli_reads_and_writes_rows_through_the_store() {
     let rows = "item() query() scan() items() send_email() publish()";
     for file in files::below("admin/src") {
         for call in rows.split(' ') {
@@ -107,7 +102,7 @@ fn the_operators_command_reads_and_writes_rows_in_the_stores_verbs_alone() {
 }
 
 #[test]
-fn only_one_file_knows_lambda() {
+fn only_one_file_uses_the_lambda_runtime() {
     for name in ["lambda_http", "lambda_runtime"] {
         let known: Vec<_> = mentions(name).into_iter().collect();
         assert_eq!(known, ["shared/src/lambda.rs"], "{name}");
@@ -115,30 +110,30 @@ fn only_one_file_knows_lambda() {
 }
 
 #[test]
-fn only_three_files_know_the_http_client() {
+fn only_three_files_use_the_http_client() {
     let known: Vec<_> = mentions("aws_smithy_http_client").into_iter().collect();
-    let ours = ["aws.rs", "captcha.rs", "identity_servers/client.rs"];
+    let ours = ["aws.rs", "captcha.rs", "id_server_client.rs"];
     assert_eq!(known, ours.map(|file| format!("shared/src/{file}")));
 }
 
 #[test]
-fn only_one_file_knows_secrets_manager() {
+fn only_one_file_uses_secrets_manager() {
     let known: Vec<_> = mentions("aws_sdk_secretsmanager").into_iter().collect();
     assert_eq!(known, ["shared/src/key_ring.rs"]);
 }
 
 #[test]
-fn one_function_sends_and_one_file_each_knows_how() {
+fn only_deliver_uses_ses_and_sns_in_one_file_each() {
     for (name, only) in [
         ("aws_sdk_ses", "functions/deliver/src/ses.rs"),
         ("aws_sdk_sns", "functions/deliver/src/sns.rs"),
     ] {
         let known = mentions(name).into_iter();
-        let known: Vec<_> = known.filter(|path| !asks_for_the_operator(path)).collect();
+        let known: Vec<_> = known.filter(|path| !is_admin_client(path)).collect();
         assert_eq!(known, [only], "{name}");
         let package = name.replace('_', "-");
-        let rooms = ["shared", "functions"].into_iter();
-        let manifests = rooms
+        let directories = ["shared", "functions"].into_iter();
+        let manifests = directories
             .flat_map(files::below)
             .filter(|file| file.path.ends_with("/Cargo.toml") && file.text.contains(&package));
         let known: Vec<_> = manifests.map(|file| file.path).collect();
@@ -147,7 +142,7 @@ fn one_function_sends_and_one_file_each_knows_how() {
 }
 
 #[test]
-fn time_and_chance_come_from_one_file_each() {
+fn time_and_randomness_come_from_one_file_each() {
     for (word, only) in [
         ("SystemTime::now", "shared/src/clock.rs"),
         ("Utc::now", ""),
@@ -157,8 +152,8 @@ fn time_and_chance_come_from_one_file_each() {
         ("rand::rng", ""),
     ] {
         for file in files::rust() {
-            // This file's own list.
-            if file.path == only || file.path.ends_with("contract/rooms.rs") {
+            // The list above is in this file.
+            if file.path == only || file.path.ends_with("contract/layering.rs") {
                 continue;
             }
             assert!(!code(&file).contains(word), "{word} in {}", file.path);
@@ -167,96 +162,59 @@ fn time_and_chance_come_from_one_file_each() {
 }
 
 #[test]
-fn the_rooms_at_the_bottom_know_only_one_another() {
-    for (room, file) in shared().filter(|(room, _)| FLOOR.contains(&room.as_str())) {
-        for import in imports(&code(&file)) {
-            assert!(
-                import == room || FLOOR.contains(&import.as_str()),
-                "{} imports `{import}`",
-                file.path
-            );
-        }
-    }
+fn the_order_lists_every_module_of_shared_once() {
+    let files = files::below("shared/src");
+    let modules = files.iter().filter_map(module);
+    let modules: BTreeSet<_> = modules.filter_map(|path| path.first().copied()).collect();
+    let listed: Vec<_> = ORDER
+        .iter()
+        .flat_map(|(_, modules)| modules.split_whitespace())
+        .collect();
+    let names: BTreeSet<_> = listed.iter().copied().collect();
+    assert_eq!(names, modules);
+    assert_eq!(names.len(), listed.len(), "a module is listed twice");
 }
 
 #[test]
-fn the_arrows_between_rooms_point_one_way() {
-    // What a room must not know. Wire, domain, tables and settings, from the edge inwards.
-    // `limits` does know one type of `http`, the network that a budget belongs to; `config` three
-    // of the rooms above it, whose settings it parses.
-    let forbidden = [
-        ("accounts", "app captcha error http lambda limits"),
-        ("app", "error http lambda limits tokens uia"),
-        ("appservices", "app config error http lambda store uia"),
-        ("captcha", "app error http lambda store uia"),
-        ("config", "accounts app error lambda limits store tokens"),
-        ("credentials", "accounts config lambda tokens uia"),
-        (
-            "devices",
-            "accounts captcha config lambda limits outbox pages threepids",
-        ),
-        ("error", "app config lambda"),
-        (
-            "uia_request",
-            "captcha config lambda outbox pages threepids validation_pages",
-        ),
-        ("http", "accounts app config lambda limits store tokens uia"),
-        (
-            "identity_servers",
-            "accounts captcha error http lambda limits outbox passwords tokens uia",
-        ),
-        (
-            "key_ring",
-            "accounts app config error http lambda limits store tokens uia",
-        ),
-        ("limits", "accounts error lambda tokens uia"),
-        (
-            "metrics",
-            "accounts app config error http lambda limits passwords store tokens uia",
-        ),
-        (
-            "notices",
-            "accounts config error http lambda passwords store tokens uia",
-        ),
-        (
-            "outbox",
-            "accounts app config error http lambda limits passwords store tokens uia",
-        ),
-        (
-            "own_addresses",
-            "captcha config credentials guarded lambda passwords",
-        ),
-        ("pages", "accounts app lambda limits store tokens uia"),
-        ("passwords", "app error http lambda store uia"),
-        (
-            "request_token",
-            "accounts lambda passwords store tokens uia",
-        ),
-        ("store", "app captcha config error http lambda"),
-        ("threepids", "accounts error lambda passwords tokens uia"),
-        ("tokens", "config error http lambda uia"),
-        ("uia", "accounts lambda tokens"),
-        (
-            "validation_pages",
-            "accounts lambda passwords store tokens uia",
-        ),
-    ];
+fn a_module_imports_only_modules_before_it() {
     let mut faults = Vec::new();
-    for (room, file) in shared() {
-        let rule = forbidden.iter().find(|(own, _)| *own == room);
-        let known = rule.is_some() || room == "lambda" || FLOOR.contains(&room.as_str());
-        assert!(known, "{}: say here what `{room}` must not know", file.path);
-        let Some((_, forbidden)) = rule else { continue };
-        let imports = imports(&code(&file)).into_iter();
-        let wrong = imports.filter(|import| forbidden.split(' ').any(|word| word == import));
-        faults.extend(wrong.map(|import| format!("{} imports `{import}`", file.path)));
+    for file in files::below("shared/src") {
+        let Some(path) = module(&file) else { continue };
+        let own = path[0];
+        for import in imports(&path, &code(&file)) {
+            let is_before = match (place(&import), place(own)) {
+                (Some((import, _)), Some((own, _))) => import < own,
+                _ => false,
+            };
+            if import != own && !is_before {
+                faults.push(format!("{} imports `{import}`", file.path));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+/// Unit tests may import modules above their own, but none of a higher layer.
+#[test]
+fn unit_tests_import_no_higher_layer() {
+    let mut faults = Vec::new();
+    for file in files::below("shared/src") {
+        let Some(path) = module(&file) else { continue };
+        let own = place(path[0]).map(|(_, layer)| layer);
+        let text = without_comments(&file.text);
+        // `super` means another module in a nested module of tests.
+        for import in imports(&[], &text.replace("super::", "")) {
+            if place(&import).map(|(_, layer)| layer) > own {
+                faults.push(format!("{} imports `{import}`", file.path));
+            }
+        }
     }
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
 #[test]
-fn functions_know_no_sdk_and_no_local_crate() {
-    // What sends.
+fn functions_use_no_sdk_and_no_local_crate() {
+    // Only `deliver` sends messages.
     let exceptions = [
         "functions/deliver/Cargo.toml",
         "functions/deliver/src/ses.rs",
@@ -285,7 +243,7 @@ fn functions_know_no_sdk_and_no_local_crate() {
 }
 
 #[test]
-fn functions_leave_errcodes_keys_and_settings_to_the_shared_crate() {
+fn functions_name_no_errcode_variable_or_clock() {
     for file in files::below("functions") {
         if !files::is_rust(&file.path) {
             continue;
@@ -303,11 +261,11 @@ fn functions_leave_errcodes_keys_and_settings_to_the_shared_crate() {
 }
 
 #[test]
-fn http_23_nothing_is_called_over_plain_http_but_what_a_setting_names() {
-    // The one accepts such a URL as a setting, the other as a client's page, which we never call.
+fn http_23_only_a_setting_can_name_a_plain_http_url() {
+    // The first accepts such a URL as a setting; the second accepts it as `next_link`, which the server never calls.
     let accept = ["shared/src/config/parse.rs", "shared/src/threepids/link.rs"];
-    for room in ["shared/src", "functions", "admin/src"] {
-        for file in files::below(room)
+    for directory in ["shared/src", "functions", "admin/src"] {
+        for file in files::below(directory)
             .iter()
             .filter(|file| files::is_rust(&file.path))
         {
@@ -319,10 +277,10 @@ fn http_23_nothing_is_called_over_plain_http_but_what_a_setting_names() {
 }
 
 #[test]
-fn every_package_is_as_private_and_licensed_as_the_workspace() {
+fn every_package_inherits_the_workspace_fields_and_lints() {
     let functions = files::names_in("functions");
     let functions = functions.iter().map(|stem| format!("functions/{stem}"));
-    let others = ["admin", "local", "shared", "tests"].map(str::to_owned);
+    let others = ["admin", "local", "shared", "tests", "xtask"].map(str::to_owned);
     for package in functions.chain(others) {
         let manifest = files::read(&format!("{package}/Cargo.toml"));
         for field in ["version", "edition", "rust-version", "license", "publish"] {
@@ -350,7 +308,7 @@ fn no_file_is_longer_than_400_lines() {
 }
 
 #[test]
-fn no_module_is_a_mod_rs_and_every_file_says_what_it_is() {
+fn no_file_is_a_mod_rs_and_every_file_has_a_doc_comment() {
     for file in files::rust() {
         assert!(!file.path.ends_with("/mod.rs"), "{}", file.path);
         let unit_tests = file.path.ends_with("/tests.rs");
@@ -363,8 +321,9 @@ fn no_module_is_a_mod_rs_and_every_file_says_what_it_is() {
 }
 
 #[test]
-fn nothing_names_a_machine_or_the_host_of_a_registry() {
-    // In two pieces each, or this file would name them.
+fn no_file_names_a_build_directory_or_a_registry_mirror() {
+    // A generated file may pick up a directory of the build machine or the host of a registry. The words are in two
+    // pieces so that this file does not contain them.
     let words = [
         ["/wo", "rk/"],
         ["/ro", "ot/"],
@@ -384,11 +343,4 @@ fn nothing_names_a_machine_or_the_host_of_a_registry() {
             "{line}"
         );
     }
-}
-
-#[test]
-fn imports_are_read_from_paths_and_groups() {
-    let code = "use crate::{\n    a::{b, c::D},\n    e,\n};\nuse crate::f::G;\nlet x = crate::h();";
-    let found: Vec<_> = imports(code).into_iter().collect();
-    assert_eq!(found, ["a", "e", "f", "h"]);
 }
