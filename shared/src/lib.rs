@@ -1,9 +1,8 @@
 //! Gatehouse: the account front door of a Matrix homeserver.
 //!
-//! The crate every function is built from. Its rooms, and what each may import, are drawn in
-//! `ARCHITECTURE.md`; the arrows point from the edge (`lambda`, `http`) through the domain
-//! (`accounts`, `uia`, `passwords`, `tokens`, `appservices`, `limits`) to the tables (`store`) and
-//! the parsed types below them (`ids`, `secrets`, `clock`, `rng`, `config`).
+//! The crate that every function is built from. Its modules form four layers: `model` (values), `store` (DynamoDB),
+//! `core` (the account domain) and `http` (requests and answers). `tests/contract/layering.rs` lists the modules of
+//! each layer in their import order; a module imports only modules before it.
 
 pub mod accounts;
 pub mod app;
