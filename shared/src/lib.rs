@@ -12,6 +12,7 @@ pub use gatehouse_http::{
     credentials, devices, error, http, lambda, own_addresses, pages, request_token, uia,
     uia_request, validation_pages,
 };
+pub use gatehouse_model::opaque_debug;
 pub use gatehouse_model::{
     appservices, client_network, clock, host_name, id_server_name, ids, metrics, outbox,
     password_hash, rng, secrets, signing, stage_type, threepid, validation_session,

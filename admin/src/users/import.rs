@@ -61,7 +61,7 @@ pub(super) async fn run(admin: &Admin, import: &Import) -> anyhow::Result<Report
     let pepper = if import.peppered {
         let pepper = read_imported_pepper(|name| admin.environment.get(name));
         let pepper = pepper.context("--peppered: GATEHOUSE_IMPORTED_PEPPER is not set")?;
-        Some(pepper.id().to_owned())
+        Some(pepper.id.clone())
     } else {
         None
     };

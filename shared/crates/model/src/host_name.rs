@@ -4,7 +4,7 @@
 const MAX_LABEL_BYTES: usize = 63;
 
 /// A host name of at least two labels, the last of which is no number.
-pub(crate) fn is_domain(text: &str) -> bool {
+pub fn is_domain(text: &str) -> bool {
     let label = |label: &str| {
         (1..=MAX_LABEL_BYTES).contains(&label.len())
             && label

@@ -7,7 +7,7 @@ mod public_address;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-pub(crate) use public_address::is_public;
+pub use public_address::is_public;
 
 /// The longest DNS name, in characters.
 const MAX_NAME_CHARS: usize = 253;
@@ -87,7 +87,7 @@ impl TrustedServer {
 }
 
 /// The server of this name among those that are trusted. Nobody is asked and no name is looked up.
-pub(crate) fn find<'a>(
+pub fn find<'a>(
     trusted: &'a [TrustedServer],
     text: &str,
 ) -> Result<&'a TrustedServer, IdServerNameError> {

@@ -15,7 +15,7 @@ const PEPPER_ID_CHARS: usize = 8;
 
 /// The cost of one hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HashCost(pub(crate) Params);
+pub struct HashCost(pub Params);
 
 impl HashCost {
     /// Parses `m=19456,t=2,p=1`: KiB, passes, lanes.
@@ -34,15 +34,17 @@ impl HashCost {
 }
 
 /// Whether a function can make a hash of this cost in the time that anybody waits.
-pub(crate) fn is_affordable(cost: &Params) -> bool {
+pub fn is_affordable(cost: &Params) -> bool {
     cost.m_cost() <= MAX_MEMORY_KIB && cost.m_cost().saturating_mul(cost.t_cost()) <= MAX_FILLED_KIB
 }
 
 /// A secret mixed into every hash, and the id by which a hash says so.
 #[derive(Debug, Clone)]
 pub struct Pepper {
-    pub(crate) secret: Secret<Vec<u8>>,
-    pub(crate) id: String,
+    /// The bytes that go into each hash.
+    pub secret: Secret<Vec<u8>>,
+    /// The ID that is stored with each hash.
+    pub id: String,
 }
 
 impl Pepper {
@@ -51,11 +53,6 @@ impl Pepper {
         let mut id = sha256_base64(&[b"gatehouse pepper id", secret.reveal().as_slice()].concat());
         id.truncate(PEPPER_ID_CHARS);
         Self { secret, id }
-    }
-
-    /// By which a hash says that this pepper went into it.
-    pub fn id(&self) -> &str {
-        &self.id
     }
 }
 

@@ -119,7 +119,7 @@ impl SigningKeys {
 
 /// Under which name the one who is to verify a request stands in what is signed (IDS-17).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DestinationForm {
+pub enum DestinationForm {
     /// As identity servers verify it: what the first of them did.
     DestinationIs,
     /// As the specification of homeservers has it.
@@ -128,19 +128,23 @@ pub(crate) enum DestinationForm {
 
 /// A request to be signed.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct SignedRequest<'a> {
-    pub(crate) method: &'a str,
-    /// Path and query, from `/_matrix` on.
-    pub(crate) uri: &'a str,
-    pub(crate) origin: &'a ServerName,
-    pub(crate) destination: &'a str,
-    pub(crate) content: &'a Value,
+pub struct SignedRequest<'a> {
+    /// The HTTP method.
+    pub method: &'a str,
+    /// Path and query, beginning with `/_matrix`.
+    pub uri: &'a str,
+    /// This server.
+    pub origin: &'a ServerName,
+    /// The host name of the identity server.
+    pub destination: &'a str,
+    /// The JSON body.
+    pub content: &'a Value,
 }
 
 impl SignedRequest<'_> {
     /// The value of the `Authorization` header, in the one form that every reader takes: one space,
     /// none round commas, lower-case names, everything quoted (IDS-15, DIS-24).
-    pub(crate) fn authorization(&self, key: &SigningKey, form: DestinationForm) -> Option<String> {
+    pub fn authorization(&self, key: &SigningKey, form: DestinationForm) -> Option<String> {
         let name = match form {
             DestinationForm::DestinationIs => "destination_is",
             DestinationForm::Destination => "destination",
@@ -160,7 +164,7 @@ impl SignedRequest<'_> {
 }
 
 /// The object with its signature in the name of `server`.
-pub(crate) fn signed(
+pub fn signed(
     mut object: Map<String, Value>,
     server: &ServerName,
     key: &SigningKey,
@@ -178,7 +182,7 @@ pub(crate) fn signed(
 
 /// Canonical JSON: members sorted by code point, no white space, integers alone (IDS-18). `None` for
 /// a number that is no such integer.
-pub(crate) fn canonical(value: &Value) -> Option<String> {
+pub fn canonical(value: &Value) -> Option<String> {
     let mut text = String::new();
     write(&mut text, value)?;
     Some(text)

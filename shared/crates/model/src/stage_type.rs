@@ -95,7 +95,7 @@ impl StageType {
     }
 
     /// Whether what completes it can be used only once, by the rules of somebody else.
-    pub(crate) const fn is_single_use(self) -> bool {
+    pub const fn is_single_use(self) -> bool {
         match self {
             Self::Recaptcha => true,
             Self::Dummy
@@ -108,7 +108,7 @@ impl StageType {
     }
 
     /// Whether a twin of a request can be the reason why its own attempt is refused.
-    pub(crate) const fn is_spent_by_a_twin(self) -> bool {
+    pub const fn is_spent_by_a_twin(self) -> bool {
         match self {
             Self::Email | Self::Msisdn | Self::Recaptcha | Self::RegistrationToken => true,
             Self::Dummy | Self::Password | Self::Terms => false,

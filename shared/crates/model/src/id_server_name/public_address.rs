@@ -42,7 +42,7 @@ const INNER_V6: [(Ipv6Addr, u32); 4] = [
 ];
 
 /// Whether an address is one of the public internet.
-pub(crate) fn is_public(address: IpAddr) -> bool {
+pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => !INNER_V4.iter().any(|(network, length)| {
             let shift = 32 - length;
