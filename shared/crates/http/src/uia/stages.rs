@@ -155,10 +155,10 @@ pub(super) async fn attempt(
 }
 
 /// Its fallback page's form.
-pub(super) fn form(stage: StageType, config: &Config, state: &SessionState) -> Form {
-    match stage {
+pub(super) fn form(stage_type: StageType, config: &Config, state: &SessionState) -> Form {
+    match stage_type {
         StageType::Dummy => dummy::form(),
-        StageType::Email | StageType::Msisdn => threepid_page::form(stage, config, state),
+        StageType::Email | StageType::Msisdn => threepid_page::form(stage_type, config, state),
         StageType::Password => password::form(state),
         StageType::Recaptcha => recaptcha::form(config),
         StageType::RegistrationToken => registration_token::form(),
@@ -168,11 +168,11 @@ pub(super) fn form(stage: StageType, config: &Config, state: &SessionState) -> F
 
 /// What that form says, in the words of an `auth` member.
 pub(super) fn members_of_form(
-    stage: StageType,
+    stage_type: StageType,
     form: &Query,
     state: &SessionState,
 ) -> Vec<(&'static str, String)> {
-    match stage {
+    match stage_type {
         StageType::Dummy | StageType::Email | StageType::Msisdn | StageType::Terms => Vec::new(),
         StageType::Password => password::members_of_form(form, state),
         StageType::Recaptcha => recaptcha::members_of_form(form),
