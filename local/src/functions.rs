@@ -1,4 +1,4 @@
-//! The functions by their logical ids in the template. No other file of this crate contains their names.
+//! The functions, by their logical IDs in the template. The list is generated from `functions/*/function.yaml`.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -21,6 +21,7 @@ pub(crate) fn all(app: impl Fn(&str) -> Arc<App>) -> HashMap<String, Function> {
         };
     }
     functions! {
+        // generated: functions
         Account3pid: account_3pid,
         Account3pidAdd: account_3pid_add,
         Account3pidBind: account_3pid_bind,
@@ -53,6 +54,7 @@ pub(crate) fn all(app: impl Fn(&str) -> Arc<App>) -> HashMap<String, Function> {
         ValidateSubmitToken: validate_submit_token,
         Versions: versions,
         WellKnownMatrixClient: well_known_matrix_client,
+        // /generated: functions
     }
 }
 
