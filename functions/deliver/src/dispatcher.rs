@@ -1,4 +1,4 @@
-//! What is done with one row: lease, look (`contents`), send, write down.
+//! What is done with one row: lease, look (`content`), send, write down.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use shared::{
 use tokio::sync::Semaphore;
 
 use crate::{
-    contents::{self, Outcome, OutgoingMessage},
+    content::{self, Outcome, OutgoingMessage},
     providers::{Providers, SendError},
     purge::purge,
 };
@@ -97,7 +97,7 @@ impl<'a> Dispatcher<'a> {
                 let is_late = || self.is_past(SEND_WITHIN);
                 Err(purge(self.app, &leased, user, is_late, &self.unbinding).await)
             }
-            _ => contents::of(self.app, &leased, now).await,
+            _ => content::of(self.app, &leased, now).await,
         };
         let (labels, outcome) = match parcel {
             Ok(parcel) => {

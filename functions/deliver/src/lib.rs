@@ -14,9 +14,9 @@
 //! send it. Neither holds up any other, and Lambda is never told of a failure: what fails is due again
 //! later, and after a day is given up, as an error in the log.
 
-mod calendar;
-mod contents;
+mod content;
 mod dispatcher;
+mod format_date;
 mod messages;
 mod providers;
 mod purge;

@@ -21,7 +21,7 @@ use shared::{
 };
 use tokio::sync::Semaphore;
 
-use crate::contents::{GIVE_UP_AFTER, Outcome, moot};
+use crate::content::{GIVE_UP_AFTER, Outcome, moot};
 
 /// How many rows are removed at once.
 const AT_ONCE: usize = 16;

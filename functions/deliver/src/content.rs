@@ -19,7 +19,7 @@ use shared::{
 };
 
 use crate::{
-    calendar,
+    format_date,
     messages::{Mail, Message, Text},
 };
 
@@ -80,7 +80,7 @@ pub(crate) async fn of(
             to: to.clone(),
             message: Message::Mail(Mail::Notice {
                 notice: *notice,
-                when: calendar::utc(leased.created),
+                when: format_date::utc(leased.created),
             }),
         }),
         Content::Purge { .. } => Err(moot("it is no message")),
