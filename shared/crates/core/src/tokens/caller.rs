@@ -74,6 +74,14 @@ impl Caller {
     pub fn demand_no_guest(&self) -> Result<(), GuestForbiddenError> {
         self.account().map_or(Ok(()), guests_out)
     }
+
+    /// Refuses an application service whose own user has no account.
+    pub fn demand_account(&self) -> Result<(), CallerError> {
+        match self.account() {
+            Some(_) => Ok(()),
+            None => Err(CallerError::NotItsUser),
+        }
+    }
 }
 
 /// Tells who asks with this token. `asserted` is the user as whom an application service says it

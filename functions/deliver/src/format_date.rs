@@ -1,4 +1,4 @@
-//! Moments as people read them.
+//! Dates in the text of messages.
 
 use shared::clock::Timestamp;
 
@@ -16,13 +16,13 @@ const MONTHS: [(&str, i64); 12] = [
     ("November", 30),
     ("December", 31),
 ];
-/// The last moment of the year 9999, in milliseconds; later ones, and those before 1970, are not
-/// told apart from the ends.
+/// The last millisecond of the year 9999. Later dates are shown as this one, and dates before 1970 as
+/// the first moment of 1970.
 const LAST: i64 = 253_402_300_799_999;
 
-/// A moment in universal time: `15 January 2027 at 08:00 UTC`.
-pub(crate) fn utc(moment: Timestamp) -> String {
-    let minutes = moment.0.clamp(0, LAST) / 60_000;
+/// Formats a time: `15 January 2027 at 08:00 UTC`.
+pub(crate) fn utc(time: Timestamp) -> String {
+    let minutes = time.0.clamp(0, LAST) / 60_000;
     let (hour, minute) = (minutes / 60 % 24, minutes % 60);
     let mut days = minutes / (60 * 24);
     let mut year = 1970;
@@ -50,7 +50,7 @@ pub(crate) fn utc(moment: Timestamp) -> String {
     format!("{day} {month} {year} at {hour:02}:{minute:02} UTC")
 }
 
-/// How many days more than others this year has.
+/// 1 in a leap year, otherwise 0.
 fn leap_day(year: i64) -> i64 {
     let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     i64::from(is_leap)
@@ -61,8 +61,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_of_the_day_and_minute_that_they_are() {
-        for (seconds, told) in [
+    fn a_time_is_formatted_with_its_date_and_minute() {
+        for (seconds, expected) in [
             (0, "1 January 1970 at 00:00 UTC"),
             (59, "1 January 1970 at 00:00 UTC"),
             (86_399, "1 January 1970 at 23:59 UTC"),
@@ -77,12 +77,12 @@ mod tests {
             (4_107_542_400, "1 March 2100 at 00:00 UTC"),
             (253_402_300_799, "31 December 9999 at 23:59 UTC"),
         ] {
-            assert_eq!(utc(Timestamp(seconds * 1000)), told, "{seconds}");
+            assert_eq!(utc(Timestamp(seconds * 1000)), expected, "{seconds}");
         }
     }
 
     #[test]
-    fn no_moment_is_too_early_or_too_late_to_be_told() {
+    fn dates_out_of_range_are_shown_as_the_nearest_date() {
         assert_eq!(utc(Timestamp(i64::MIN)), "1 January 1970 at 00:00 UTC");
         assert_eq!(utc(Timestamp(i64::MAX)), "31 December 9999 at 23:59 UTC");
     }

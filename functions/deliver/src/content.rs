@@ -1,7 +1,7 @@
-//! What a row calls for: what is said, and to whom.
+//! The message that an outbox row calls for, and its recipient.
 //!
-//! It is decided here and not where the message was called for, so that a request for an address
-//! with an account costs, reads and writes what any other does (3PID-15).
+//! This is decided here and not in the request that wrote the row, so that a request for an address
+//! with an account costs, reads and writes the same as any other (3PID-15).
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use shared::{
     app::App,
     clock::Timestamp,
     limits::{self, Limit, LimitError},
-    outbox::{Content, DeliveryResult, Leased},
+    outbox::{Content, Leased},
     request_token::submit_url,
     store::{AccountStatus, StoreError, ValidationRow},
     threepids::{
@@ -19,11 +19,12 @@ use shared::{
 };
 
 use crate::{
-    calendar,
-    messages::{Mail, Message, Text},
+    format_date,
+    messages::{Mail, Message, Sms},
+    outcome::Outcome,
 };
 
-/// A message is sent within this time, or not at all.
+/// An outbox row that is older than this is given up.
 pub(crate) const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
 
 /// A message and its address.
@@ -32,32 +33,17 @@ pub(crate) struct OutgoingMessage {
     pub(crate) message: Message,
 }
 
-/// What became of a row in one delivery.
-pub(crate) enum Outcome {
-    /// It is over; in a word, why, if not with success.
-    Over(DeliveryResult, String),
-    /// It is to be tried again.
-    Again(String),
-}
-
-impl From<StoreError> for Outcome {
-    fn from(error: StoreError) -> Self {
-        Self::Again(error.to_string())
-    }
-}
-
-pub(crate) fn moot(why: &str) -> Outcome {
-    Outcome::Over(DeliveryResult::Skipped, why.to_owned())
-}
-
-/// What there is to send, and to whom.
-pub(crate) async fn of(
+/// Returns the message to send. An error is the outcome of a row that has nothing to send, or whose
+/// content could not be read.
+pub(crate) async fn resolve(
     app: &App,
     leased: &Leased,
     now: Timestamp,
 ) -> Result<OutgoingMessage, Outcome> {
     if now.since(leased.created) >= GIVE_UP_AFTER {
-        return Err(Outcome::Over(DeliveryResult::Expired, "too old".to_owned()));
+        return Err(Outcome::expired(
+            "the message could not be sent for a day; see the earlier attempts",
+        ));
     }
     match &leased.content {
         Content::Validation {
@@ -66,49 +52,49 @@ pub(crate) async fn of(
             send,
         } => {
             let row = app.store.find_proof(sid).await?;
-            let row = row.filter(|row| row.generation == *generation);
-            let row = row.ok_or_else(|| moot("the session has begun anew"))?;
-            demand_pending(&row, *send, now)?;
+            let row = row
+                .filter(|row| row.generation == *generation)
+                .ok_or_else(|| Outcome::skipped("the validation session was started again"))?;
+            ensure_pending(&row, *send, now)?;
             let message = validation(app, leased, &row, *send).await?;
             Ok(OutgoingMessage {
                 to: row.threepid,
                 message,
             })
         }
-        // It tells what has happened, whatever has become of the account since.
+        // The notification reports a past event, so the current state of the account is not checked.
         Content::Notice { notice, to } => Ok(OutgoingMessage {
             to: to.clone(),
             message: Message::Mail(Mail::Notice {
                 notice: *notice,
-                when: calendar::utc(leased.created),
+                date: format_date::utc(leased.created),
             }),
         }),
-        Content::Purge { .. } => Err(moot("it is no message")),
+        Content::Purge { .. } => Err(Outcome::skipped("the row is a purge and has no message")),
     }
 }
 
-/// Whether the session still waits for its message number `send`.
-fn demand_pending(row: &ValidationRow, send: i64, now: Timestamp) -> Result<(), Outcome> {
+/// Checks that the session still waits for its message number `send`.
+fn ensure_pending(row: &ValidationRow, send: i64, now: Timestamp) -> Result<(), Outcome> {
     match row.state {
         ValidationState::Pending if proofs::is_alive(row, now) => {}
         ValidationState::Pending => {
-            return Err(Outcome::Over(
-                DeliveryResult::Expired,
-                "the session is over".to_owned(),
-            ));
+            return Err(Outcome::expired("the validation session has expired"));
         }
         ValidationState::Validated | ValidationState::Spent | ValidationState::Burned => {
-            return Err(moot(row.state.as_str()));
+            let state = row.state.as_str();
+            let reason = format!("the validation session is {state}");
+            return Err(Outcome::skipped(&reason));
         }
     }
     if row.threepid.medium == Medium::Msisdn && send < row.live_from {
-        return Err(moot("a newer code has taken its place"));
+        return Err(Outcome::skipped("a newer code has replaced this one"));
     }
     Ok(())
 }
 
-/// The link or the code, if the address may be proven for that purpose. If not, the session is never
-/// validated by what it has called for so far.
+/// The link or the code, if the address may be validated for the session's purpose. Otherwise the
+/// session is marked so that no message sent for it so far can validate it.
 async fn validation(
     app: &App,
     leased: &Leased,
@@ -123,14 +109,14 @@ async fn validation(
         ..
     } = row;
     let keys = &app.config.keys;
-    if !row.withheld && is_fit(app, *purpose, threepid).await? {
+    if !row.withheld && may_validate(app, *purpose, threepid).await? {
         return Ok(match threepid.medium {
             Medium::Email => Message::Mail(Mail::Link {
                 purpose: *purpose,
                 link: proofs::link(keys, &submit_url(app, Medium::Email), sid, generation),
-                asks: proofs::asks(&app.config, *purpose),
+                confirmation_page: proofs::asks(&app.config, *purpose),
             }),
-            Medium::Msisdn => Message::Text(Text::Code {
+            Medium::Msisdn => Message::Sms(Sms::Code {
                 purpose: *purpose,
                 code: proofs::code(keys, sid, generation, send),
             }),
@@ -138,28 +124,30 @@ async fn validation(
     }
     app.store.withhold_proof(sid, generation).await?;
     match purpose {
-        // PWD-19, 3PID-06: nobody who gets it could do anything with it.
-        ValidationPurpose::Reset => Err(moot("no account in use has the address")),
+        // PWD-19, 3PID-06: no recipient could use the message.
+        ValidationPurpose::Reset => Err(Outcome::skipped(
+            "no active or suspended account has the address",
+        )),
         ValidationPurpose::Register => {
-            tell_owner_once_a_day(app, leased, threepid).await?;
+            limit_owner_messages(app, leased, threepid).await?;
             Ok(match threepid.medium {
                 Medium::Email => Message::Mail(Mail::HasAccount),
-                Medium::Msisdn => Message::Text(Text::HasAccount),
+                Medium::Msisdn => Message::Sms(Sms::HasAccount),
             })
         }
         ValidationPurpose::Add => {
-            tell_owner_once_a_day(app, leased, threepid).await?;
+            limit_owner_messages(app, leased, threepid).await?;
             Ok(match threepid.medium {
                 Medium::Email => Message::Mail(Mail::InUse),
-                Medium::Msisdn => Message::Text(Text::InUse),
+                Medium::Msisdn => Message::Sms(Sms::InUse),
             })
         }
     }
 }
 
-/// Whether the address may be proven for that purpose: nobody has it who wants it, or, where it is
-/// the way to a new password, an account has it that can be used.
-async fn is_fit(
+/// Whether the address may be validated for that purpose. To register or to add the address, no
+/// account may have it. To reset a password, a usable account must have it.
+async fn may_validate(
     app: &App,
     purpose: ValidationPurpose,
     threepid: &ThreePid,
@@ -178,17 +166,19 @@ async fn is_fit(
     }
 }
 
-/// Who has an account is told that somebody else came with the address once a day, by mail or by
-/// text. The budget is the row's own, or a delivery that ends between taking it and sending would
-/// have taken it for nothing.
-async fn tell_owner_once_a_day(
+/// Limits the messages that tell the owner of an address about the requests of others to one per
+/// address and day. The row keeps the quota that it has taken: otherwise a delivery that ends between
+/// taking the quota and sending the message would have used it up for nothing.
+async fn limit_owner_messages(
     app: &App,
     leased: &Leased,
     threepid: &ThreePid,
 ) -> Result<(), Outcome> {
     match limits::hold(app, Limit::KnownNotice, &threepid.address, &leased.id).await {
         Ok(()) => Ok(()),
-        Err(LimitError::Exceeded { .. }) => Err(moot("its owner was told not long ago")),
+        Err(LimitError::Exceeded { .. }) => Err(Outcome::skipped(
+            "the owner of the address was told less than a day ago",
+        )),
         Err(LimitError::Store(error)) => Err(error.into()),
     }
 }
