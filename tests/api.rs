@@ -1,4 +1,4 @@
-//! Endpoint by endpoint.
+//! Tests of one endpoint each, and of properties that all endpoints share.
 
 mod account_3pid;
 mod account_3pid_add;

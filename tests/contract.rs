@@ -1,4 +1,4 @@
-//! The files of the project held against each other, and an independent reader of every answer.
+//! Consistency of the project's files, and an independent parser of every answer.
 
 mod cargo_lambda;
 mod events;

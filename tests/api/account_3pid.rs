@@ -15,7 +15,7 @@ use super::{
 };
 
 #[tokio::test]
-async fn acc3_01_the_list_shows_each_address_with_its_two_times() {
+async fn acc3_01_the_list_has_each_address_with_its_two_times() {
     let server = test_server(&[]).await;
     let alice = user(&server, "alice").await;
     for prefix in PREFIXES {
@@ -42,7 +42,7 @@ async fn acc3_01_the_list_shows_each_address_with_its_two_times() {
 }
 
 #[tokio::test]
-async fn acc3_01_everybody_sees_their_own_and_guests_see_none() {
+async fn acc3_01_users_see_their_own_addresses_and_guests_none() {
     let server = test_server(&[("GATEHOUSE_GUESTS", "true")]).await;
     let (alice, bob) = (user(&server, "alice").await, user(&server, "bob").await);
     give(&server, &alice, ALICE).await;
@@ -78,7 +78,7 @@ async fn acc3_01_everybody_sees_their_own_and_guests_see_none() {
 }
 
 #[tokio::test]
-async fn acc3_01_an_application_service_sees_and_adds_for_its_users() {
+async fn acc3_01_an_appservice_lists_and_adds_for_its_users() {
     let server = test_server(&[]).await;
     let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     register_as(&server, &token, "irc_alice").await.ok();
@@ -88,7 +88,7 @@ async fn acc3_01_an_application_service_sees_and_adds_for_its_users() {
     post_as(&server, &token, &of("bob"), &body)
         .await
         .error(403, "M_FORBIDDEN");
-    // Its own user has no account.
+    // The application service's own user has no account.
     post_as(&server, &token, LIST, &body)
         .await
         .error(403, "M_FORBIDDEN");
@@ -100,7 +100,7 @@ async fn acc3_01_an_application_service_sees_and_adds_for_its_users() {
 }
 
 #[tokio::test]
-async fn acc3_02_the_credentials_are_read_in_every_spelling() {
+async fn acc3_02_credentials_are_accepted_in_every_spelling() {
     let server = test_server(&[]).await;
     let alice = user(&server, "alice").await;
     let spellings: [fn(&Value) -> Value; 6] = [
@@ -131,7 +131,7 @@ async fn acc3_02_the_credentials_are_read_in_every_spelling() {
 }
 
 #[tokio::test]
-async fn acc3_02_what_is_missing_or_of_the_wrong_type_is_refused() {
+async fn acc3_02_missing_or_mistyped_members_are_refused() {
     let server = test_server(&[]).await;
     let alice = user(&server, "alice").await;
     let creds = prove(&server, ALICE, "secret").await;
@@ -168,10 +168,10 @@ async fn acc3_02_what_is_missing_or_of_the_wrong_type_is_refused() {
     assert_eq!(proofs_in(&server, "validated"), 1);
 }
 
-/// 3PID-49, UIA-54: a session that does not prove the address, for this and for nothing else, is as
-/// if it were not there.
+/// 3PID-49, UIA-54: a session that does not validate this address for this purpose gets the same
+/// answer as an unknown session.
 #[tokio::test]
-async fn acc3_02_what_cannot_be_verified_is_refused() {
+async fn acc3_02_unverifiable_credentials_are_refused() {
     let server = test_server(&[(
         "GATEHOUSE_REGISTRATION_FLOWS",
         "m.login.dummy m.login.email.identity",
@@ -206,14 +206,14 @@ async fn acc3_02_what_cannot_be_verified_is_refused() {
     reply.error(403, "M_THREEPID_AUTH_FAILED");
     assert!(owners(&server).is_empty());
     assert_eq!(proofs_in(&server, "spent"), 0);
-    // Until a moment before, it would have been one.
-    let late = prove(&server, BOB, "secret").await;
+    // One millisecond before the session expires, it is still accepted.
+    let young = prove(&server, BOB, "secret").await;
     server.advance(Duration::from_hours(24) - Duration::from_millis(1));
-    add(&server, &alice, &late).await.ok();
+    add(&server, &alice, &young).await.ok();
 }
 
 #[tokio::test]
-async fn acc3_02_a_proof_adds_one_address_once_and_a_repeat_is_told_the_same() {
+async fn acc3_02_a_validated_address_is_added_once() {
     let server = test_server(&[]).await;
     let (alice, bob) = (user(&server, "alice").await, user(&server, "bob").await);
     let creds = prove(&server, ALICE, "secret").await;
@@ -228,7 +228,7 @@ async fn acc3_02_a_proof_adds_one_address_once_and_a_repeat_is_told_the_same() {
         notices(&server),
         [("address-added".to_owned(), ALICE.to_owned())]
     );
-    // Once it is no longer theirs, the proof is worth nothing to them either.
+    // After the address is removed, its spent session does not add it again.
     super::own_addresses::remove(&server, &alice, ALICE)
         .await
         .ok();
@@ -239,7 +239,7 @@ async fn acc3_02_a_proof_adds_one_address_once_and_a_repeat_is_told_the_same() {
 }
 
 #[tokio::test]
-async fn acc3_02_an_address_that_is_proven_anew_stays_where_it_is() {
+async fn acc3_02_an_address_validated_again_keeps_its_added_at() {
     let server = test_server(&[]).await;
     let alice = user(&server, "alice").await;
     let (one, two) = (
@@ -256,12 +256,16 @@ async fn acc3_02_an_address_that_is_proven_anew_stays_where_it_is() {
         json!([{ "medium": "email", "address": ALICE, "validated_at": NOW + 60_000, "added_at": NOW }])
     );
     assert_eq!(proofs_in(&server, "spent"), 2);
-    assert_eq!(notices(&server).len(), 1, "nothing has been added");
+    assert_eq!(
+        notices(&server).len(),
+        1,
+        "the second validation adds no address"
+    );
 }
 
-/// TOK-15: a suspended account may add.
+/// TOK-15: a suspended account may add an address.
 #[tokio::test]
-async fn tok_15_a_suspended_account_may_add_an_address_and_a_locked_one_may_not() {
+async fn tok_15_a_suspended_account_adds_and_a_locked_one_does_not() {
     let server = test_server(&[]).await;
     let alice = user(&server, "alice").await;
     let creds = prove(&server, ALICE, "secret").await;
@@ -273,9 +277,9 @@ async fn tok_15_a_suspended_account_may_add_an_address_and_a_locked_one_may_not(
     assert_eq!(list(&server, &alice).await, [ALICE]);
 }
 
-/// Incident 31: what was prepared before a reset is worth nothing after it.
+/// Incident 31: a validation session that began before a password reset is invalid after it.
 #[tokio::test]
-async fn incident_31_a_proof_that_was_begun_before_a_reset_adds_nothing() {
+async fn incident_31_a_session_begun_before_a_reset_adds_nothing() {
     let server = test_server(&[]).await;
     let alice = user(&server, "alice").await;
     let creds = prove(&server, ALICE, "secret").await;
@@ -300,7 +304,11 @@ async fn acc3_04_an_address_of_another_account_is_in_use() {
         reply.error(400, "M_THREEPID_IN_USE");
     }
     assert_eq!(owners(&server), [(ALICE.into(), "alice".into())].into());
-    assert_eq!(proofs_in(&server, "spent"), 1, "bob keeps his proof");
+    assert_eq!(
+        proofs_in(&server, "spent"),
+        1,
+        "Bob's validation session is not spent"
+    );
 }
 
 #[tokio::test]
@@ -321,9 +329,9 @@ async fn acc3_02_an_account_has_sixteen_addresses_at_most() {
     assert_eq!(list(&server, &alice).await.len(), 16);
 }
 
-/// 3PID-08: the operator's rules may have changed since the message was sent.
+/// 3PID-08: the policy may have changed since the message was sent.
 #[tokio::test]
-async fn _3pid_08_an_address_that_is_not_wanted_any_more_is_not_added() {
+async fn threepid_08_an_address_denied_since_is_not_added() {
     let directory = tempfile::tempdir().unwrap();
     let mail = super::threepids::MAIL;
     let before = TestServer::in_directory(&[mail], directory.path()).await;
@@ -338,7 +346,7 @@ async fn _3pid_08_an_address_that_is_not_wanted_any_more_is_not_added() {
 }
 
 #[tokio::test]
-async fn acc3_07_where_changes_are_off_the_list_is_all_there_is() {
+async fn acc3_07_with_changes_off_only_the_list_is_served() {
     let directory = tempfile::tempdir().unwrap();
     let mail = super::threepids::MAIL;
     let before = TestServer::in_directory(&[mail], directory.path()).await;

@@ -14,15 +14,15 @@ use super::{
     threepids::{sid, with},
 };
 
-/// `auth` in a session, with this password.
-fn auth(name: &str, password: &str, session: &str) -> Value {
+/// The body that completes the password stage of this session.
+fn password_stage(name: &str, password: &str, session: &str) -> Value {
     json!({ "auth": {
         "type": "m.login.password", "session": session, "password": password,
         "identifier": { "type": "m.id.user", "user": name },
     } })
 }
 
-/// The first 401, and its session.
+/// Sends the first request; returns the session of its 401.
 async fn begin(server: &TestServer, token: &str, creds: &Value) -> String {
     let challenge = post_as(server, token, ADD, creds).await.challenge();
     assert_eq!(
@@ -56,7 +56,8 @@ async fn acc3_03_an_address_is_added_with_a_password() {
     assert_eq!(proofs_in(&server, "spent"), 2);
 }
 
-/// UIA-15, UIA-19: what was said first need not be said again, and the last request may be repeated.
+/// UIA-15, UIA-19: parameters of the first request need not be repeated, and the last request may
+/// be repeated.
 #[tokio::test]
 async fn uia_19_a_session_remembers_what_is_to_be_added() {
     let server = test_server(&[]).await;
@@ -64,7 +65,7 @@ async fn uia_19_a_session_remembers_what_is_to_be_added() {
     for (address, repeats_all) in [(ALICE, false), (BOB, true)] {
         let creds = prove(&server, address, "secret").await;
         let session = begin(&server, &alice, &creds).await;
-        let last = auth("alice", PASSWORD, &session);
+        let last = password_stage("alice", PASSWORD, &session);
         let last = if repeats_all {
             with(creds, &last)
         } else {
@@ -85,26 +86,26 @@ async fn uia_19_a_session_remembers_what_is_to_be_added() {
 
 /// UIA-08, UIA-10, UIA-17, incident 25
 #[tokio::test]
-async fn uia_08_a_wrong_password_adds_nothing_and_the_right_one_may_follow() {
+async fn uia_08_a_wrong_password_adds_nothing_and_can_be_retried() {
     let server = test_server(&[]).await;
     let alice = user(&server, "alice").await;
     let creds = prove(&server, ALICE, "secret").await;
     let session = begin(&server, &alice, &creds).await;
     for wrong in ["wrong", "", " "] {
-        let body = auth("alice", wrong, &session);
+        let body = password_stage("alice", wrong, &session);
         let reply = send(&server, &alice, &body).await.refused("M_FORBIDDEN");
         assert_eq!(reply["session"], *session);
     }
     assert!(owners(&server).is_empty());
-    let right = auth("alice", PASSWORD, &session);
+    let right = password_stage("alice", PASSWORD, &session);
     send(&server, &alice, &right).await.ok();
     assert_eq!(list(&server, &alice).await, [ALICE]);
 }
 
-/// Whoever has nothing to add is told so before they are asked for a password, and does not learn
-/// whether it was right.
+/// A caller without a validated address is refused before the password stage, and does not learn
+/// whether the password was right.
 #[tokio::test]
-async fn acc3_03_an_unvalidated_session_is_refused_before_a_password_is_asked_for() {
+async fn acc3_03_an_unvalidated_session_is_refused_before_uia() {
     let offered = "m.login.dummy m.login.msisdn";
     let server = test_server(&[("GATEHOUSE_REGISTRATION_FLOWS", offered)]).await;
     let alice = user(&server, "alice").await;
@@ -144,14 +145,14 @@ async fn acc3_03_an_unvalidated_session_is_refused_before_a_password_is_asked_fo
         .ok();
 }
 
-/// 3PID-49: what was true when the password was asked for is looked at again.
+/// 3PID-49: the last request checks again what the first one checked.
 #[tokio::test]
-async fn acc3_03_a_proof_that_ends_while_the_password_is_asked_for_adds_nothing() {
+async fn acc3_03_a_session_that_expires_during_uia_adds_nothing() {
     let server = test_server(&[]).await;
     let alice = user(&server, "alice").await;
     let creds = prove(&server, ALICE, "secret").await;
     let session = begin(&server, &alice, &creds).await;
-    let last = auth("alice", PASSWORD, &session);
+    let last = password_stage("alice", PASSWORD, &session);
     set_number(&server, "alice", "proofs_not_before", test_support::NOW + 1);
     let reply = send(&server, &alice, &last).await;
     reply.error(403, "M_THREEPID_AUTH_FAILED");
@@ -164,7 +165,7 @@ async fn acc3_03_a_proof_that_ends_while_the_password_is_asked_for_adds_nothing(
 
 /// Incident 17, L8
 #[tokio::test]
-async fn uia_25_the_password_of_another_user_adds_nothing_to_anybody() {
+async fn uia_25_the_password_of_another_user_adds_nothing() {
     let server = test_server(&[]).await;
     let alice = user(&server, "alice").await;
     let other = "a quite different 9 password";
@@ -173,8 +174,8 @@ async fn uia_25_the_password_of_another_user_adds_nothing_to_anybody() {
     let creds = prove(&server, ALICE, "secret").await;
     let session = begin(&server, &alice, &creds).await;
     for body in [
-        auth("bob", other, &session),
-        auth("@bob:localhost", other, &session),
+        password_stage("bob", other, &session),
+        password_stage("@bob:localhost", other, &session),
         with(
             creds.clone(),
             &json!({ "auth": {
@@ -185,33 +186,40 @@ async fn uia_25_the_password_of_another_user_adds_nothing_to_anybody() {
     ] {
         send(&server, &alice, &body).await.error(403, "M_FORBIDDEN");
     }
-    // Their password is not alice's either.
-    let reply = send(&server, &alice, &auth("alice", other, &session)).await;
+    // Bob's password is not Alice's either.
+    let reply = send(&server, &alice, &password_stage("alice", other, &session)).await;
     reply.refused("M_FORBIDDEN");
     assert!(owners(&server).is_empty());
 }
 
 #[tokio::test]
-async fn uia_14_a_session_is_its_users_and_nobody_elses() {
+async fn uia_14_a_session_belongs_to_its_user_only() {
     let server = test_server(&[]).await;
     let (alice, bob) = (user(&server, "alice").await, user(&server, "bob").await);
     let creds = prove(&server, ALICE, "secret").await;
     let session = begin(&server, &alice, &creds).await;
     for body in [
-        auth("bob", PASSWORD, &session),
-        with(creds.clone(), &auth("bob", PASSWORD, &session)),
+        password_stage("bob", PASSWORD, &session),
+        with(creds.clone(), &password_stage("bob", PASSWORD, &session)),
     ] {
         send(&server, &bob, &body).await.error(403, "M_FORBIDDEN");
     }
-    let nobody = server.post(ADD, &auth("alice", PASSWORD, &session)).await;
-    nobody.error(401, "M_MISSING_TOKEN");
+    let anonymous = server
+        .post(ADD, &password_stage("alice", PASSWORD, &session))
+        .await;
+    anonymous.error(401, "M_MISSING_TOKEN");
     assert!(owners(&server).is_empty());
-    send(&server, &alice, &auth("alice", PASSWORD, &session))
-        .await
-        .ok();
+    send(
+        &server,
+        &alice,
+        &password_stage("alice", PASSWORD, &session),
+    )
+    .await
+    .ok();
 }
 
-/// Incident 15: what was begun for something else ends nothing here, nor the reverse.
+/// Incident 15: a session that began for another operation does not finish this one, and the
+/// reverse.
 #[tokio::test]
 async fn uia_13_a_session_of_another_operation_adds_nothing() {
     let server = test_server(&[]).await;
@@ -221,8 +229,8 @@ async fn uia_13_a_session_of_another_operation_adds_nothing() {
     let password = "/_matrix/client/v3/account/password";
     let new = json!({ "new_password": "another 5 of them here" });
     for (path, body) in [(deactivate, json!({})), (password, new.clone())] {
-        let begun = post_as(&server, &alice, path, &body).await.challenge();
-        let last = auth("alice", PASSWORD, text(&begun, "session"));
+        let challenge = post_as(&server, &alice, path, &body).await.challenge();
+        let last = password_stage("alice", PASSWORD, text(&challenge, "session"));
         for body in [with(creds.clone(), &last), last] {
             let reply = send(&server, &alice, &body).await;
             assert_eq!(reply.status.as_u16() / 100, 4, "{}", reply.text());
@@ -230,7 +238,7 @@ async fn uia_13_a_session_of_another_operation_adds_nothing() {
         assert!(owners(&server).is_empty());
     }
     let session = begin(&server, &alice, &creds).await;
-    let last = auth("alice", PASSWORD, &session);
+    let last = password_stage("alice", PASSWORD, &session);
     for (path, body) in [(deactivate, json!({})), (password, new)] {
         let reply = post_as(&server, &alice, path, &with(body, &last)).await;
         reply.error(403, "M_FORBIDDEN");
@@ -248,7 +256,7 @@ async fn uia_20_another_address_in_the_same_session_is_refused() {
         prove(&server, BOB, "two").await,
     );
     let session = begin(&server, &alice, &one).await;
-    let last = auth("alice", PASSWORD, &session);
+    let last = password_stage("alice", PASSWORD, &session);
     for changed in [
         two.clone(),
         json!({ "sid": two["sid"] }),
@@ -262,19 +270,19 @@ async fn uia_20_another_address_in_the_same_session_is_refused() {
     assert_eq!(list(&server, &alice).await, [ALICE]);
 }
 
-/// What was proven stays proven while the address is somebody else's.
+/// The validated address can still be added after its owner has removed it.
 #[tokio::test]
-async fn acc3_04_an_address_that_is_in_use_is_told_to_who_proved_it() {
+async fn acc3_04_an_address_in_use_is_reported_to_its_validator() {
     let server = test_server(&[]).await;
     let (alice, bob) = (user(&server, "alice").await, user(&server, "bob").await);
     let creds = prove(&server, ALICE, "secret").await;
     give(&server, &bob, ALICE).await;
     let session = begin(&server, &alice, &creds).await;
-    let last = auth("alice", PASSWORD, &session);
+    let last = password_stage("alice", PASSWORD, &session);
     let reply = send(&server, &alice, &last).await;
     reply.error(400, "M_THREEPID_IN_USE");
-    let alone = with_password("alice", &creds);
-    let reply = send(&server, &alice, &alone).await;
+    let one_request = with_password("alice", &creds);
+    let reply = send(&server, &alice, &one_request).await;
     reply.error(400, "M_THREEPID_IN_USE");
     assert_eq!(owners(&server), [(ALICE.into(), "bob".into())].into());
     remove(&server, &bob, ALICE).await.ok();
@@ -284,7 +292,7 @@ async fn acc3_04_an_address_that_is_in_use_is_told_to_who_proved_it() {
 }
 
 #[tokio::test]
-async fn acc3_03_what_is_missing_or_of_the_wrong_type_is_refused() {
+async fn acc3_03_missing_or_mistyped_members_are_refused() {
     let server = test_server(&[]).await;
     let alice = user(&server, "alice").await;
     let creds = prove(&server, ALICE, "secret").await;
@@ -303,7 +311,7 @@ async fn acc3_03_what_is_missing_or_of_the_wrong_type_is_refused() {
 
 /// TOK-04, TOK-05, TOK-15, GUEST-06
 #[tokio::test]
-async fn acc3_03_only_users_with_a_password_add_an_address_with_it() {
+async fn acc3_03_only_users_with_a_password_add_an_address() {
     let server = test_server(&[("GATEHOUSE_GUESTS", "true")]).await;
     let irc = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     let alice = user(&server, "alice").await;
@@ -331,6 +339,6 @@ async fn acc3_03_only_users_with_a_password_add_an_address_with_it() {
     set_status(&server, "alice", "suspended");
     send(&server, &alice, &body).await.ok();
     assert_eq!(list(&server, &alice).await, [ALICE]);
-    // The deprecated form finds nothing left to be done with it.
+    // The deprecated request succeeds and changes nothing, because the address is already added.
     add(&server, &alice, &creds).await.ok();
 }

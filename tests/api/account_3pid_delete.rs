@@ -11,15 +11,15 @@ use super::{
     support::{add_appservice, post_as, register_as, set_status, text},
 };
 
-const GONE: &str = "no-support";
+const NO_SUPPORT: &str = "no-support";
 
-fn gone() -> Value {
-    json!({ "id_server_unbind_result": GONE })
+fn no_support() -> Value {
+    json!({ "id_server_unbind_result": NO_SUPPORT })
 }
 
-/// No identity server is known for an address that was only added here.
+/// No identity server is known for an address that was only added to the account.
 #[tokio::test]
-async fn acc3_05_a_removed_address_is_gone_and_the_answer_is_no_support() {
+async fn acc3_05_a_removed_address_is_gone_with_no_support() {
     let server = test_server(&[]).await;
     let alice = user(&server, "alice").await;
     for (prefix, address, medium) in [
@@ -31,7 +31,7 @@ async fn acc3_05_a_removed_address_is_gone_and_the_answer_is_no_support() {
         let body = json!({ "medium": medium, "address": address });
         for _ in 0..2 {
             let reply = post_as(&server, &alice, &path, &body).await;
-            assert_eq!(reply.ok(), gone());
+            assert_eq!(reply.ok(), no_support());
             assert_eq!(list(&server, &alice).await, [""; 0]);
         }
         assert!(owners(&server).is_empty());
@@ -43,14 +43,14 @@ async fn acc3_05_a_removed_address_is_gone_and_the_answer_is_no_support() {
                 .unwrap()
                 .iter()
                 .any(|row| row.to_string().contains(address)),
-            "nothing is left of it"
+            "a row still contains the address"
         );
     }
 }
 
-/// Who asks is judged before what is asked.
+/// The access token is checked before the body.
 #[tokio::test]
-async fn tok_04_a_stranger_learns_nothing_of_the_body() {
+async fn tok_04_without_a_token_the_body_is_not_examined() {
     let server = test_server(&[]).await;
     for path in [DELETE, LIST] {
         for body in [
@@ -67,7 +67,7 @@ async fn tok_04_a_stranger_learns_nothing_of_the_body() {
     }
 }
 
-/// 3PID-63: any spelling of an address is that address.
+/// 3PID-63: every spelling names the same address.
 #[tokio::test]
 async fn acc3_05_an_address_is_removed_by_any_spelling() {
     let server = test_server(&[]).await;
@@ -86,23 +86,23 @@ async fn acc3_05_an_address_is_removed_by_any_spelling() {
 }
 
 #[tokio::test]
-async fn l9_nobody_removes_an_address_of_somebody_else() {
+async fn l9_nobody_removes_an_address_of_another_account() {
     let server = test_server(&[]).await;
     let (alice, bob) = (user(&server, "alice").await, user(&server, "bob").await);
     give(&server, &alice, ALICE).await;
     give(&server, &bob, BOB).await;
-    assert_eq!(remove(&server, &bob, ALICE).await.ok(), gone());
+    assert_eq!(remove(&server, &bob, ALICE).await.ok(), no_support());
     assert_eq!(list(&server, &alice).await, [ALICE]);
     let named = format!("{DELETE}?user_id=@alice:localhost");
     let body = json!({ "medium": "email", "address": ALICE, "user_id": "@alice:localhost" });
     post_as(&server, &bob, &named, &body).await.ok();
     let expected = [(ALICE.into(), "alice".into()), (BOB.into(), "bob".into())];
     assert_eq!(owners(&server), expected.into());
-    assert_eq!(notices(&server).len(), 2, "and nobody is told of anything");
+    assert_eq!(notices(&server).len(), 2, "no notification is sent");
 }
 
 #[tokio::test]
-async fn acc3_05_what_is_missing_or_no_address_is_refused() {
+async fn acc3_05_missing_or_invalid_members_are_refused() {
     let server = test_server(&[]).await;
     let alice = user(&server, "alice").await;
     give(&server, &alice, ALICE).await;
@@ -186,7 +186,7 @@ async fn tok_15_a_suspended_account_may_not_remove_an_address() {
 }
 
 #[tokio::test]
-async fn acc3_05_an_application_service_removes_addresses_of_its_users_alone() {
+async fn acc3_05_an_appservice_removes_for_its_own_users_only() {
     let server = test_server(&[]).await;
     let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     register_as(&server, &token, "irc_alice").await.ok();
@@ -210,31 +210,34 @@ async fn acc3_05_an_application_service_removes_addresses_of_its_users_alone() {
     assert_eq!(owners(&server), [(ALICE.into(), "alice".into())].into());
 }
 
-/// Whoever loses an address is told at all of them, that one included.
+/// The notification goes to every mail address of the account, the removed one included.
 #[tokio::test]
-async fn acc3_05_every_mailbox_of_the_account_is_told() {
+async fn acc3_05_every_mail_address_of_the_account_is_notified() {
     let server = test_server(&[]).await;
     let alice = user(&server, "alice").await;
     for address in [ALICE, BOB, NUMBER] {
         give(&server, &alice, address).await;
     }
-    let told = |what: &str, whom: &str| (what.to_owned(), whom.to_owned());
+    let notification = |kind: &str, recipient: &str| (kind.to_owned(), recipient.to_owned());
     let added = [
-        told("address-added", ALICE),
-        told("address-added", ALICE),
-        told("address-added", ALICE),
-        told("address-added", BOB),
-        told("address-added", BOB),
+        notification("address-added", ALICE),
+        notification("address-added", ALICE),
+        notification("address-added", ALICE),
+        notification("address-added", BOB),
+        notification("address-added", BOB),
     ];
     assert_eq!(notices(&server), added);
     remove(&server, &alice, ALICE).await.ok();
     remove(&server, &alice, ALICE).await.ok();
-    let removed = [told("address-removed", ALICE), told("address-removed", BOB)];
+    let removed = [
+        notification("address-removed", ALICE),
+        notification("address-removed", BOB),
+    ];
     assert_eq!(notices(&server), [&added[..], &removed].concat());
 }
 
 #[tokio::test]
-async fn acc3_05_a_removed_address_may_be_added_again_by_whoever_proves_it() {
+async fn acc3_05_a_removed_address_may_be_added_again() {
     let server = test_server(&[]).await;
     let (alice, bob) = (user(&server, "alice").await, user(&server, "bob").await);
     for (token, name, secret) in [

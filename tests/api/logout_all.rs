@@ -4,7 +4,7 @@ use serde_json::json;
 use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use super::{
-    logout::{leave, whoami},
+    logout::{log_out, whoami},
     support::{add_appservice, post_as},
 };
 
@@ -16,7 +16,7 @@ async fn out_02_every_token_of_the_user_ends_in_one_transaction() {
         let body = json!({ "type": "m.login.password", "identifier": { "type": "m.id.user", "user": "alice" }, "password": PASSWORD });
         let second = server.post(&format!("{prefix}/login"), &body).await.ok();
         let path = format!("{prefix}/logout/all");
-        let (reply, calls) = server.calls_of(leave(&server, &path, &second)).await;
+        let (reply, calls) = server.calls_of(log_out(&server, &path, &second)).await;
         assert_eq!(reply.ok(), json!({}));
         let operations: Vec<_> = calls.iter().map(|call| call.operation.as_str()).collect();
         assert_eq!(operations, ["BatchGetItem", "TransactWriteItems"]);
@@ -31,7 +31,7 @@ async fn out_02_every_token_of_the_user_ends_in_one_transaction() {
 
 /// A bridge would take `M_UNKNOWN_TOKEN` for the end of its token.
 #[tokio::test]
-async fn an_application_services_token_is_not_called_unknown_where_it_is_of_no_use() {
+async fn an_appservice_token_is_forbidden_where_it_cannot_be_used() {
     let server = TestServer::new().await;
     let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     for path in [

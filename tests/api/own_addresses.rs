@@ -1,6 +1,6 @@
-//! Words for the addresses of an account: proving one for it, adding, listing and removing.
+//! Helpers for the 3PIDs of an account: validating one for it, adding, listing and removing.
 //!
-//! As in `threepids`, what a message brings is made here from the row of its session.
+//! As in `threepids`, the content of messages is computed from the row of the session.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -16,28 +16,28 @@ use super::{
     threepids::{MAIL, SMS, rows, submit, token},
 };
 
-/// Where addresses are listed, and added by the deprecated form.
+/// Lists addresses, and adds one by the deprecated request.
 pub(crate) const LIST: &str = "/_matrix/client/v3/account/3pid";
-/// Where they are added with a password.
+/// Adds an address, after UIA.
 pub(crate) const ADD: &str = "/_matrix/client/v3/account/3pid/add";
-/// Where they are removed.
+/// Removes an address.
 pub(crate) const DELETE: &str = "/_matrix/client/v3/account/3pid/delete";
 
 pub(crate) const ALICE: &str = "alice@example.org";
 pub(crate) const BOB: &str = "bob@example.org";
 pub(crate) const NUMBER: &str = "447400123456";
 
-/// A house that writes to both kinds of address, with these settings besides.
+/// A server that sends mails and text messages, with these settings.
 pub(crate) async fn test_server(settings: &[(&str, &str)]) -> TestServer {
     TestServer::with(&[&[MAIL, SMS], settings].concat()).await
 }
 
-/// A new user's access token.
+/// Signs up a user and returns the access token.
 pub(crate) async fn user(server: &TestServer, name: &str) -> String {
     text(&server.sign_up(name).await, "access_token").to_owned()
 }
 
-/// What kind of address it is.
+/// The medium of an address.
 pub(crate) fn medium(address: &str) -> &'static str {
     if address.contains('@') {
         "email"
@@ -46,7 +46,7 @@ pub(crate) fn medium(address: &str) -> &'static str {
     }
 }
 
-/// What is asked for a message to this address, to add it.
+/// The path and body of a request for a message that adds this address.
 pub(crate) fn wish(address: &str, secret: &str) -> (String, Value) {
     let kind = medium(address);
     let path = format!("/_matrix/client/v3/account/3pid/{kind}/requestToken");
@@ -58,14 +58,14 @@ pub(crate) fn wish(address: &str, secret: &str) -> (String, Value) {
     (path, super::threepids::with(common, &own))
 }
 
-/// Asks for a message to an address, to add it, and gives the credentials of its session.
+/// Requests a message that adds an address and returns the credentials of its session.
 pub(crate) async fn ask(server: &TestServer, address: &str, secret: &str) -> Value {
     let (path, body) = wish(address, secret);
     let answer = server.post(&path, &body).await.ok();
     json!({ "sid": answer["sid"], "client_secret": secret })
 }
 
-/// Shows that the message has arrived.
+/// Validates a session with the token of its last message.
 pub(crate) async fn validate(server: &TestServer, address: &str, creds: &Value) {
     let (sid, secret) = (text(creds, "sid"), text(creds, "client_secret"));
     let token = token(server, medium(address), sid);
@@ -74,25 +74,25 @@ pub(crate) async fn validate(server: &TestServer, address: &str, creds: &Value) 
         .ok();
 }
 
-/// The credentials of a session that proves an address, to add it.
+/// The credentials of a validated session that adds an address.
 pub(crate) async fn prove(server: &TestServer, address: &str, secret: &str) -> Value {
     let creds = ask(server, address, secret).await;
     validate(server, address, &creds).await;
     creds
 }
 
-/// Adds by the deprecated form.
+/// Adds an address by the deprecated request.
 pub(crate) async fn add(server: &TestServer, token: &str, creds: &Value) -> Reply {
     post_as(server, token, LIST, &json!({ "three_pid_creds": creds })).await
 }
 
-/// Somebody gets an address.
+/// Validates and adds an address.
 pub(crate) async fn give(server: &TestServer, token: &str, address: &str) {
     let creds = prove(server, address, "to-give").await;
     assert_eq!(add(server, token, &creds).await.ok(), json!({}));
 }
 
-/// What is said to add an address with a password in the same request.
+/// The body that adds an address with a password in the same request.
 pub(crate) fn with_password(name: &str, creds: &Value) -> Value {
     let who = json!({ "type": "m.id.user", "user": name });
     let auth = json!({ "type": "m.login.password", "identifier": who, "password": PASSWORD });
@@ -105,7 +105,7 @@ pub(crate) async fn remove(server: &TestServer, token: &str, address: &str) -> R
     post_as(server, token, DELETE, &body).await
 }
 
-/// The addresses that somebody sees as theirs, in order.
+/// The addresses in a user's list, sorted.
 pub(crate) async fn list(server: &TestServer, token: &str) -> Vec<String> {
     let answer = server.get_as(token, LIST).await.ok();
     let all = answer["threepids"].as_array().unwrap();
@@ -117,8 +117,8 @@ pub(crate) async fn list(server: &TestServer, token: &str) -> Vec<String> {
     all
 }
 
-/// Who has which address, by the tables: each is claimed by the one under whom it stands, and by
-/// nobody else.
+/// The owner of each address, from the tables. Asserts that each address is claimed by the account
+/// that has its row, and by no other.
 #[track_caller]
 pub(crate) fn owners(server: &TestServer) -> BTreeMap<String, String> {
     let (mut claims, mut own) = (BTreeMap::new(), BTreeMap::new());
@@ -130,20 +130,20 @@ pub(crate) fn owners(server: &TestServer) -> BTreeMap<String, String> {
         } else if sk.starts_with("3PID#") {
             let owner = pk.strip_prefix("USER#").unwrap().to_owned();
             let before = own.insert(address(sk), owner);
-            assert_eq!(before, None, "two have {sk}");
+            assert_eq!(before, None, "two accounts have {sk}");
         }
     }
     assert_eq!(claims, own);
     claims
 }
 
-/// How many validation sessions are in this state.
+/// The number of validation sessions in this state.
 pub(crate) fn proofs_in(server: &TestServer, state: &str) -> usize {
     let rows = rows(server);
     rows.iter().filter(|row| row["state"]["S"] == state).count()
 }
 
-/// Sets a number on somebody's account, past the functions.
+/// Sets a numeric attribute of an account directly in the table.
 pub(crate) fn set_number(server: &TestServer, name: &str, attribute: &str, number: i64) {
     let update = json!({
         "TableName": format!("{}-accounts", server.local.config().tables),
@@ -155,7 +155,7 @@ pub(crate) fn set_number(server: &TestServer, name: &str, attribute: &str, numbe
     server.past_the_functions("UpdateItem", &update);
 }
 
-/// Who was told of what, as far as mails were called for: the kinds of notice and the addresses.
+/// The notifications in the outbox, as pairs of type and address.
 pub(crate) fn notices(server: &TestServer) -> Vec<(String, String)> {
     let rows = server.local.engine().table("Outbox").unwrap();
     let own = rows.iter().filter(|row| row["content"]["S"] == "notice");

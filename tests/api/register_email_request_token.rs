@@ -1,4 +1,4 @@
-//! `POST /register/email/requestToken`: what is about mail alone.
+//! `POST /register/email/requestToken`: rules about mail addresses.
 
 use serde_json::json;
 use test_support::PREFIXES;
@@ -10,9 +10,9 @@ use super::{
     },
 };
 
-/// 3PID-04, 3PID-40: there is no code to type, so nowhere to submit one to.
+/// 3PID-04, 3PID-40: a mail has no code to type, so the answer has no `submit_url`.
 #[tokio::test]
-async fn _3pid_02_a_request_for_mail_is_answered_with_a_session_alone() {
+async fn threepid_02_a_request_for_mail_returns_a_session_only() {
     for prefix in PREFIXES {
         let server = server_with(&[]).await;
         let path = format!("{prefix}/register/email/requestToken");
@@ -23,7 +23,7 @@ async fn _3pid_02_a_request_for_mail_is_answered_with_a_session_alone() {
         let sid = text(&answer, "sid");
         assert_eq!(answer, json!({ "sid": sid }));
         assert_eq!(queued(&server), 1);
-        // A phone's members do not make up for those that are missing.
+        // The parameters of a phone number do not replace those of a mail address.
         let phone = json!({ "client_secret": "s", "country": "GB", "phone_number": "07400 123456", "send_attempt": 1 });
         server
             .post(&path, &phone)
@@ -32,10 +32,10 @@ async fn _3pid_02_a_request_for_mail_is_answered_with_a_session_alone() {
     }
 }
 
-/// Incident 2, 3PID-13: before any rule runs, and before anything is stored.
+/// Incident 2, 3PID-13: before any policy is applied and before anything is stored.
 #[tokio::test]
-async fn incident_2_what_is_no_plain_mailbox_is_refused_before_any_rule() {
-    // A rule that each of them would break, and one that each would pass.
+async fn incident_2_only_a_plain_mailbox_passes_before_any_policy() {
+    // The first policy denies each of these addresses, the second allows each.
     for policy in ["nobody@nowhere.example", ".*@.*"] {
         let server = server_with(&[("GATEHOUSE_EMAIL_ALLOWED", policy)]).await;
         let long_local = format!("{}@example.org", "a".repeat(65));
@@ -94,7 +94,7 @@ async fn incident_2_what_is_no_plain_mailbox_is_refused_before_any_rule() {
 }
 
 #[tokio::test]
-async fn _3pid_62_display_names_brackets_and_mailto_are_no_address() {
+async fn threepid_62_display_names_and_mailto_are_not_addresses() {
     let server = server_with(&[]).await;
     for address in [
         "Bob <b@example.org>",
@@ -111,7 +111,7 @@ async fn _3pid_62_display_names_brackets_and_mailto_are_no_address() {
     ] {
         let reply = server.post(EMAIL, &mail_to(address, "secret", 1)).await;
         match address {
-            // An apostrophe is a letter like others.
+            // An apostrophe is allowed in a local part.
             "'b@example.org" => drop(reply.ok()),
             _ => drop(reply.error(400, "M_INVALID_PARAM")),
         }
@@ -119,10 +119,10 @@ async fn _3pid_62_display_names_brackets_and_mailto_are_no_address() {
     assert_eq!(rows(&server).len(), 1);
 }
 
-/// Incident 14: what folds alike is one session about one address, and mail goes to the
-/// folded one.
+/// Incident 14: addresses that fold to the same form are one session for one address, and mail goes
+/// to the folded form.
 #[tokio::test]
-async fn _3pid_61_spellings_that_fold_alike_are_one_address() {
+async fn threepid_61_spellings_that_fold_alike_are_one_address() {
     let server = server_with(&[]).await;
     for (canonical, spellings) in [
         (
@@ -167,9 +167,9 @@ async fn _3pid_61_spellings_that_fold_alike_are_one_address() {
     }
 }
 
-/// Incident 14: addresses that look alike and do not fold to an address that can be written to.
+/// Incident 14: lookalikes that do not fold to an ASCII address.
 #[tokio::test]
-async fn incident_14_what_looks_alike_and_does_not_fold_to_ascii_is_refused() {
+async fn incident_14_lookalikes_that_do_not_fold_are_refused() {
     let server = server_with(&[]).await;
     for address in [
         "al\u{131}ce@example.org",
@@ -180,7 +180,7 @@ async fn incident_14_what_looks_alike_and_does_not_fold_to_ascii_is_refused() {
         "al\u{ed}ce@example.org",
         "ali\u{200b}ce@example.org",
         "alice\u{301}@example.org",
-        // A dotted capital folds to an i and a dot above.
+        // A dotted capital I folds to an i and a combining dot above.
         "al\u{130}ce@example.org",
         "alice@b\u{fc}cher.example",
     ] {
@@ -200,9 +200,9 @@ async fn incident_14_what_looks_alike_and_does_not_fold_to_ascii_is_refused() {
     );
 }
 
-/// Incident 2: a local part may hold all that a plain mailbox may, and stays what it is.
+/// Incident 2: a local part may contain every character of a plain mailbox, and is kept unchanged.
 #[tokio::test]
-async fn incident_2_what_is_a_plain_mailbox_is_taken_as_it_is() {
+async fn incident_2_a_plain_mailbox_is_accepted_unchanged() {
     let server = server_with(&[]).await;
     let longest = format!("{}@{}.org", "a".repeat(64), "b".repeat(63));
     for address in [
@@ -219,9 +219,9 @@ async fn incident_2_what_is_a_plain_mailbox_is_taken_as_it_is() {
     }
 }
 
-/// 3PID-50: neither asking nor validating gives anybody an account or an address.
+/// 3PID-50: neither requesting nor validating creates an account or adds an address.
 #[tokio::test]
-async fn _3pid_50_a_validation_alone_attaches_nothing() {
+async fn threepid_50_a_validation_alone_adds_nothing() {
     let server = server_with(&[]).await;
     let before = server.local.engine().table("Accounts").unwrap();
     let sid = sid(&server, EMAIL, &mail_to("alice@example.org", "secret", 1)).await;

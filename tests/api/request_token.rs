@@ -1,4 +1,4 @@
-//! What holds of every `requestToken` endpoint; what is about one medium alone is in the file of its
+//! Rules of every `requestToken` endpoint. Rules of one medium are in the file of its registration
 //! endpoint.
 
 mod attempts;

@@ -1,4 +1,4 @@
-//! What the tests of several endpoints need.
+//! Helpers for the tests of several endpoints.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -12,11 +12,11 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 use test_support::{Reply, TestServer};
 
-/// Where it is asked whose a token is.
+/// The endpoint that names the user of an access token.
 pub(crate) const WHOAMI: &str = "/_matrix/client/v3/account/whoami";
 
-/// Every endpoint that is served, with its methods. Where the template has `{type}`, the path has a
-/// stage that has a page, `email` where it has `{medium}` and `DEVICE` where it has `{deviceId}`.
+/// Every endpoint with its methods. The path has a stage with a page in place of `{type}`, `email`
+/// in place of `{medium}` and `DEVICE` in place of `{deviceId}`.
 pub(crate) const ENDPOINTS: &[(&str, &[&str])] = &[
     ("/_matrix/client/versions", &["GET"]),
     ("/_matrix/client/r0/register", &["POST"]),
@@ -148,20 +148,20 @@ pub(crate) async fn post_as(server: &TestServer, token: &str, path: &str, body: 
         .await
 }
 
-/// A member that must be text.
+/// A member that must be a string.
 #[track_caller]
 pub(crate) fn text<'a>(body: &'a Value, member: &str) -> &'a str {
     body[member]
         .as_str()
-        .unwrap_or_else(|| panic!("`{member}` is no text in {body}"))
+        .unwrap_or_else(|| panic!("`{member}` is not a string in {body}"))
 }
 
-/// What a living token says of itself.
+/// The answer of `whoami` to a valid token.
 pub(crate) async fn whoami(server: &TestServer, token: &str) -> Value {
     server.get_as(token, WHOAMI).await.ok()
 }
 
-/// The rows under a user, by their sort keys.
+/// The rows of an account, by sort key.
 pub(crate) fn rows_of(server: &TestServer, localpart: &str) -> Vec<(String, Value)> {
     let partition = format!("USER#{localpart}");
     let rows = server.local.engine().table("Accounts").unwrap();
@@ -171,7 +171,7 @@ pub(crate) fn rows_of(server: &TestServer, localpart: &str) -> Vec<(String, Valu
         .collect()
 }
 
-/// How many accounts there are.
+/// The number of accounts.
 pub(crate) fn accounts(server: &TestServer) -> usize {
     let rows = server.local.engine().table("Accounts").unwrap();
     let account =
@@ -179,12 +179,12 @@ pub(crate) fn accounts(server: &TestServer) -> usize {
     rows.iter().filter(account).count()
 }
 
-/// How many UIA sessions there are.
+/// The number of UIA sessions.
 pub(crate) fn sessions(server: &TestServer) -> usize {
     server.local.engine().table("UiaSessions").unwrap().len()
 }
 
-/// Gives an account another status, as an operator will one day by a verb of its own.
+/// Sets the status of an account directly in the table.
 pub(crate) fn set_status(server: &TestServer, localpart: &str, status: &str) {
     let update = json!({
         "TableName": format!("{}-accounts", server.local.config().tables),
@@ -197,8 +197,8 @@ pub(crate) fn set_status(server: &TestServer, localpart: &str, status: &str) {
     server.past_the_functions("UpdateItem", &update);
 }
 
-/// An application service of these user namespaces (`regex`, `exclusive`), registered through the
-/// operator's command. Its token is `id` and `-as-token`, its own user `id` and `bot`.
+/// Registers an application service with these user namespaces (`regex`, `exclusive`) through the
+/// admin CLI and returns its token, `{id}-as-token`. Its own user is `{id}bot`.
 pub(crate) async fn add_appservice(
     server: &TestServer,
     id: &str,
@@ -209,7 +209,7 @@ pub(crate) async fn add_appservice(
     token
 }
 
-/// The same, with a token of its own.
+/// Like [`add_appservice`], with this token.
 pub(crate) async fn add_appservice_with_token(
     server: &TestServer,
     id: &str,
@@ -236,13 +236,13 @@ pub(crate) async fn add_appservice_with_token(
     assert_eq!(added.unwrap()["added"], json!([id]));
 }
 
-/// A user of an application service.
+/// Registers a user of an application service.
 pub(crate) async fn register_as(server: &TestServer, token: &str, username: &str) -> Reply {
     let body = json!({ "type": "m.login.application_service", "username": username });
     post_as(server, token, "/_matrix/client/v3/register", &body).await
 }
 
-/// Runs a property over one house. The cases are the same in every run.
+/// Runs a property test against one server. The cases are the same in every run.
 pub(crate) fn for_all<S: proptest::strategy::Strategy>(
     cases: u32,
     settings: &[(&str, &str)],

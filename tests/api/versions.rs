@@ -19,7 +19,7 @@ fn is_version(text: &str) -> bool {
 }
 
 #[tokio::test]
-async fn ver_01_versions_and_features_have_their_shape() {
+async fn ver_01_versions_and_features_have_their_form() {
     let server = TestServer::new().await;
     let answer = server.get(VERSIONS).await.ok();
     let versions = answer["versions"].as_array().unwrap();
@@ -32,7 +32,7 @@ async fn ver_01_versions_and_features_have_their_shape() {
 }
 
 #[tokio::test]
-async fn ver_01_a_token_is_neither_needed_nor_looked_at() {
+async fn ver_01_a_token_is_neither_needed_nor_examined() {
     let server = TestServer::with(&[("GATEHOUSE_REGISTRATION", "closed")]).await;
     let (plain, calls) = server.calls_of(server.get(VERSIONS)).await;
     assert!(calls.is_empty(), "{calls:?}");
@@ -43,9 +43,9 @@ async fn ver_01_a_token_is_neither_needed_nor_looked_at() {
     }
 }
 
-/// VER-02, TOK-02: the versions that promise tokens in the query are listed, and it works.
+/// VER-02, TOK-02: versions that allow tokens in the query are listed, and such tokens work.
 #[tokio::test]
-async fn ver_02_what_the_versions_promise_is_kept() {
+async fn ver_02_the_listed_versions_are_supported() {
     let server = TestServer::new().await;
     let answer = server.get(VERSIONS).await.ok();
     let versions = answer["versions"].as_array().unwrap();

@@ -82,7 +82,7 @@ fn member() -> BoxedStrategy<String> {
     .boxed()
 }
 
-/// A value that is right for some member, or any.
+/// A value that is valid for some member, or any value.
 fn likely_value() -> BoxedStrategy<Value> {
     let likely = [
         json!("alice"),
@@ -210,7 +210,8 @@ fn http_16_any_subset_of_members_of_any_type_is_answered() {
     );
 }
 
-/// Bodies as deep and as wide as fits, and the errcode of each that is not challenged.
+/// Bodies as deep and as wide as the size limit allows, with the errcode of each that gets no
+/// challenge.
 fn huge_and_deep() -> Vec<(String, Option<&'static str>)> {
     let deep = |open: &str, close: &str, times: usize| {
         format!(
@@ -263,7 +264,7 @@ fn huge_and_deep() -> Vec<(String, Option<&'static str>)> {
     ]
 }
 
-/// HTTP-02, HTTP-18, incident 8: as deep and as wide as fits.
+/// HTTP-02, HTTP-18, incident 8: as deep and as wide as the size limit allows.
 #[tokio::test]
 async fn http_16_huge_and_deep_json_is_answered() {
     let server = test_support::TestServer::new().await;

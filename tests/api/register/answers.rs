@@ -1,4 +1,4 @@
-//! The 200.
+//! Successful answers.
 
 use std::time::Duration;
 
@@ -34,18 +34,18 @@ async fn reg_21_a_user_registers_in_one_request() {
     }
 }
 
-/// TOK-16, TOK-12: a refresh token only for who asks for one; `expires_in_ms` only if it expires.
+/// TOK-16, TOK-12: a refresh token only on request, and `expires_in_ms` only if the token expires.
 #[tokio::test]
-async fn tok_16_a_refresh_token_is_given_to_those_who_ask() {
+async fn tok_16_a_refresh_token_is_given_on_request() {
     let server = TestServer::with(&[("GATEHOUSE_REFRESHABLE_TOKEN_LIFETIME", "5m")]).await;
-    let sign_up = async |name: &str, asks: Value| {
+    let sign_up = async |name: &str, wants_refresh: Value| {
         let body = json!({
-            "username": name, "password": PASSWORD, "refresh_token": asks, "auth": { "type": "m.login.dummy" },
+            "username": name, "password": PASSWORD, "refresh_token": wants_refresh, "auth": { "type": "m.login.dummy" },
         });
         server.register(&body).await.ok()
     };
-    for (name, asks) in [("a", json!(false)), ("b", json!(null))] {
-        let answer = sign_up(name, asks).await;
+    for (name, wants_refresh) in [("a", json!(false)), ("b", json!(null))] {
+        let answer = sign_up(name, wants_refresh).await;
         assert_eq!(
             members(&answer),
             ["access_token", "device_id", "home_server", "user_id"]
@@ -72,7 +72,7 @@ async fn tok_16_a_refresh_token_is_given_to_those_who_ask() {
 }
 
 #[tokio::test]
-async fn tok_16_a_refreshable_token_that_never_expires_says_nothing_of_expiry() {
+async fn tok_16_a_refreshable_token_that_never_expires_says_so() {
     let server = TestServer::new().await;
     let body =
         json!({ "password": PASSWORD, "refresh_token": true, "auth": { "type": "m.login.dummy" } });
@@ -89,9 +89,9 @@ async fn tok_16_a_refreshable_token_that_never_expires_says_nothing_of_expiry() 
     );
 }
 
-/// TOK-18: stored are hashes alone.
+/// TOK-18: the tables contain hashes only.
 #[tokio::test]
-async fn tok_18_an_answer_with_tokens_is_not_cached_and_the_tables_hold_none() {
+async fn tok_18_tokens_are_neither_cached_nor_stored() {
     let server = TestServer::new().await;
     let body = json!({
         "username": "alice", "password": PASSWORD, "refresh_token": true, "auth": { "type": "m.login.dummy" },

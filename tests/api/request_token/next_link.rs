@@ -1,5 +1,5 @@
-//! `next_link` when it is asked for: which are taken. Where they lead is in the tests of the
-//! endpoints that redirect.
+//! `next_link` of a request: which links are accepted and stored. The tests of
+//! `validate_submit_token` follow them.
 
 use serde_json::json;
 use test_support::PREFIXES;
@@ -8,7 +8,7 @@ use crate::api::threepids::{HOSTS, REQUESTS, queued, rows, server_with, wish, wi
 
 /// L3: on each of the endpoints.
 #[tokio::test]
-async fn _3pid_31_only_http_and_https_links_are_taken() {
+async fn threepid_31_only_http_and_https_links_are_accepted() {
     let server = server_with(&[HOSTS]).await;
     let too_long = format!("https://app.example.org/{}", "a".repeat(2048));
     for prefix in PREFIXES {
@@ -46,9 +46,9 @@ async fn _3pid_31_only_http_and_https_links_are_taken() {
     assert_eq!((queued(&server), rows(&server).len()), (0, 0));
 }
 
-/// L3: a link to a host that is not listed is no fault of the client's, and leads nowhere.
+/// L3: a link to an unlisted host is accepted, and not stored.
 #[tokio::test]
-async fn _3pid_31_links_elsewhere_are_taken_and_not_kept() {
+async fn threepid_31_links_to_unlisted_hosts_are_not_stored() {
     for (listed, kept) in [(HOSTS, true), (("GATEHOUSE_NEXT_LINK_HOSTS", ""), false)] {
         let server = server_with(&[listed]).await;
         let mut who = 0;
@@ -88,7 +88,7 @@ async fn _3pid_31_links_elsewhere_are_taken_and_not_kept() {
                     .unwrap();
                 let is_kept = row.get("next_link").is_some();
                 assert_eq!(is_kept, on_list && kept, "{link}");
-                // Sealed: the link may hold what is the client's alone.
+                // The stored link is encrypted, because it may contain secrets of the client.
                 assert!(!row.to_string().contains("app.example"), "{row}");
             }
         }

@@ -1,4 +1,4 @@
-//! When a message can be asked for at all, and to which addresses.
+//! Availability of messages: by flows, media and policy.
 
 use std::time::Duration;
 
@@ -19,9 +19,9 @@ const WITH_DUMMY: (&str, &str) = (
 const NO_MAIL: (&str, &str) = ("GATEHOUSE_MAIL_FROM", "");
 const NO_SMS: (&str, &str) = ("GATEHOUSE_SMS_COUNTRIES", "");
 
-/// Incident 29: a message goes out only if some flow that is offered asks for one.
+/// Incident 29: a message is sent only if an offered flow needs one.
 #[tokio::test]
-async fn incident_29_nothing_is_sent_that_no_flow_asks_for() {
+async fn incident_29_no_message_is_sent_that_no_flow_needs() {
     let flows = |flows| ("GATEHOUSE_REGISTRATION_FLOWS", flows);
     let closed = ("GATEHOUSE_REGISTRATION", "closed");
     let both = ["email", "msisdn"];
@@ -33,7 +33,7 @@ async fn incident_29_nothing_is_sent_that_no_flow_asks_for() {
         (vec![WITH_DUMMY, NO_MAIL, NO_SMS], &both[..0]),
         (vec![flows("m.login.email.identity"), MAIL, SMS], &both[..1]),
         (vec![flows("m.login.msisdn"), MAIL, SMS], &both[1..]),
-        // A flow whose other message cannot be sent is not offered.
+        // A flow with a medium that is not enabled is not offered.
         (
             vec![
                 flows("m.login.dummy m.login.email.identity+m.login.msisdn"),
@@ -67,9 +67,9 @@ async fn incident_29_nothing_is_sent_that_no_flow_asks_for() {
     }
 }
 
-/// 3PID-09: what cannot be sent from here would be for an identity server to send.
+/// 3PID-09: with `id_server` the client expects an identity server to send the message.
 #[tokio::test]
-async fn _3pid_12_a_medium_that_is_not_offered_is_refused_before_anything_else() {
+async fn threepid_12_a_disabled_medium_is_refused_first() {
     let without_mail = TestServer::with(&[WITH_DUMMY, NO_MAIL, NO_SMS]).await;
     let without_use =
         TestServer::with(&[("GATEHOUSE_REGISTRATION_FLOWS", "m.login.dummy"), MAIL, SMS]).await;
@@ -91,9 +91,9 @@ async fn _3pid_12_a_medium_that_is_not_offered_is_refused_before_anything_else()
     }
 }
 
-/// REG-29: and a closed server answers no question about addresses.
+/// REG-29: a closed server reveals nothing about addresses.
 #[tokio::test]
-async fn reg_29_a_closed_server_sends_nothing_and_looks_at_nothing() {
+async fn reg_29_a_closed_server_sends_and_reads_nothing() {
     let server = TestServer::with(&[FLOWS, MAIL, SMS, ("GATEHOUSE_REGISTRATION", "closed")]).await;
     for (medium, path) in MEDIA {
         for body in [wish(medium, 1, "secret", 1), json!({})] {
@@ -106,7 +106,7 @@ async fn reg_29_a_closed_server_sends_nothing_and_looks_at_nothing() {
 }
 
 #[tokio::test]
-async fn _3pid_08_addresses_outside_the_policy_are_denied() {
+async fn threepid_08_addresses_outside_the_policy_are_denied() {
     let server = server_with(&[
         (
             "GATEHOUSE_EMAIL_ALLOWED",
@@ -116,23 +116,27 @@ async fn _3pid_08_addresses_outside_the_policy_are_denied() {
         ("GATEHOUSE_PHONE_DENIED", "44740012.*"),
     ])
     .await;
-    let mail = |address: &str| mail_to(address, "secret", 1);
-    let phone = |number: &str| text_to(number, "secret", 1);
+    let mail_request = |address: &str| mail_to(address, "secret", 1);
+    let text_request = |number: &str| text_to(number, "secret", 1);
     let cases = [
-        ("email", mail("alice@example.org"), true),
-        ("email", mail("ALICE@EXAMPLE.ORG"), true),
-        ("email", mail("alice@sub.example.net"), true),
-        ("email", mail("alice@example.net"), false),
-        // A pattern is about the whole address.
-        ("email", mail("alice@example.org.evil.example"), false),
-        ("email", mail("alice@xexample.org"), false),
-        ("email", mail("alice@exampleXorg.com"), false),
-        ("email", mail("spam@example.org"), false),
-        // And about its canonical form: the long s.
-        ("email", mail("\u{17f}pam2@example.org"), false),
-        ("msisdn", phone("07400 123456"), false),
-        ("msisdn", phone("+44 7400 12 99 99"), false),
-        ("msisdn", phone("07400 223456"), true),
+        ("email", mail_request("alice@example.org"), true),
+        ("email", mail_request("ALICE@EXAMPLE.ORG"), true),
+        ("email", mail_request("alice@sub.example.net"), true),
+        ("email", mail_request("alice@example.net"), false),
+        // A pattern matches the whole address.
+        (
+            "email",
+            mail_request("alice@example.org.evil.example"),
+            false,
+        ),
+        ("email", mail_request("alice@xexample.org"), false),
+        ("email", mail_request("alice@exampleXorg.com"), false),
+        ("email", mail_request("spam@example.org"), false),
+        // And its canonical form: the long s.
+        ("email", mail_request("\u{17f}pam2@example.org"), false),
+        ("msisdn", text_request("07400 123456"), false),
+        ("msisdn", text_request("+44 7400 12 99 99"), false),
+        ("msisdn", text_request("07400 223456"), true),
     ];
     for (_, path) in REQUESTS {
         let own = cases.iter().filter(|(medium, ..)| path.contains(medium));
@@ -149,9 +153,9 @@ async fn _3pid_08_addresses_outside_the_policy_are_denied() {
     }
 }
 
-/// 3PID-05: where the operator wants it said.
+/// 3PID-05: in `tell` mode.
 #[tokio::test]
-async fn _3pid_05_in_tell_mode_a_known_address_is_in_use() {
+async fn threepid_05_in_tell_mode_a_known_address_is_in_use() {
     let server = server_with(&[("GATEHOUSE_THREEPID_PRIVACY", "tell")]).await;
     for (medium, path) in MEDIA {
         sign_up_with(&server, medium, 1, &format!("alice-{medium}")).await;
@@ -166,20 +170,20 @@ async fn _3pid_05_in_tell_mode_a_known_address_is_in_use() {
     }
 }
 
-/// What a request makes the tables do.
-fn shape(calls: &[Call]) -> Vec<(String, Vec<String>)> {
-    let mut shape: Vec<_> = calls
+/// The calls to the tables, sorted.
+fn sorted_calls(calls: &[Call]) -> Vec<(String, Vec<String>)> {
+    let mut sorted_calls: Vec<_> = calls
         .iter()
         .map(|call| (call.operation.clone(), call.tables.clone()))
         .collect();
-    shape.sort();
-    shape
+    sorted_calls.sort();
+    sorted_calls
 }
 
-/// 3PID-05, L1, L2, incident 32: a known and an unknown address look alike in answer, headers, reads
-/// and writes, and keep their session call after call.
+/// 3PID-05, L1, L2, incident 32: a known and an unknown address get the same answers, headers,
+/// reads and writes, and each keeps its session.
 #[tokio::test]
-async fn _3pid_15_in_quiet_mode_a_known_address_looks_like_any_other() {
+async fn threepid_15_a_known_address_looks_like_any_other() {
     for limits in ["off", "on"] {
         let server = server_with(&[("GATEHOUSE_LIMITS", limits)]).await;
         for (medium, _) in MEDIA {
@@ -188,7 +192,7 @@ async fn _3pid_15_in_quiet_mode_a_known_address_looks_like_any_other() {
         for (medium, path) in REQUESTS {
             let mut seen: Vec<Vec<(Value, Vec<_>, usize)>> = Vec::new();
             for who in [1, 2] {
-                // Budgets that were spent from a moment ago cost another call.
+                // A quota that was used a moment ago costs another call.
                 server.advance(Duration::from_hours(3));
                 let mut steps = Vec::new();
                 let mut sids = Vec::new();
@@ -202,13 +206,13 @@ async fn _3pid_15_in_quiet_mode_a_known_address_looks_like_any_other() {
                     );
                     let mut answer = reply.ok();
                     sids.push(answer["sid"].take());
-                    // The number that was sent is the one thing that may differ.
+                    // Only the number itself may differ.
                     for own in ["msisdn", "intl_fmt"] {
                         if answer.get(own).is_some() {
                             answer[own].take();
                         }
                     }
-                    steps.push((answer, shape(&calls), reply.body.len()));
+                    steps.push((answer, sorted_calls(&calls), reply.body.len()));
                 }
                 assert!(sids.iter().all(|sid| sid == &sids[0]), "L1: {sids:?}");
                 seen.push(steps);

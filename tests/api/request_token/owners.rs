@@ -1,4 +1,4 @@
-//! Whose an address is in the end.
+//! Concurrent registrations with one address.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use crate::api::{
     threepids::{MEDIA, queued, server_with, sid, state, submit, token, wish},
 };
 
-/// 3PID-63: from two spellings too, each proven.
+/// 3PID-63: from two spellings too, each validated.
 #[tokio::test]
-async fn _3pid_68_of_many_who_prove_one_address_at_once_one_gets_it() {
+async fn threepid_68_of_concurrent_registrations_one_gets_it() {
     for (medium, path) in MEDIA {
         let server = Arc::new(server_with(&[]).await);
-        let mut racers = JoinSet::new();
+        let mut requests = JoinSet::new();
         for index in 0..10 {
             let secret = format!("secret{index}");
             let mut body = wish(medium, 1, &secret, 1);
@@ -28,7 +28,7 @@ async fn _3pid_68_of_many_who_prove_one_address_at_once_one_gets_it() {
             let token = token(&server, medium, &sid);
             submit(&server, medium, &sid, &secret, &token).await.ok();
             let server = Arc::clone(&server);
-            racers.spawn(async move {
+            requests.spawn(async move {
                 let stage = if medium == "email" {
                     "m.login.email.identity"
                 } else {
@@ -42,7 +42,7 @@ async fn _3pid_68_of_many_who_prove_one_address_at_once_one_gets_it() {
             });
         }
         let mut winners = 0;
-        for (reply, sid) in racers.join_all().await {
+        for (reply, sid) in requests.join_all().await {
             if reply.status == 200 {
                 winners += 1;
                 assert_eq!(state(&server, &sid), "spent");

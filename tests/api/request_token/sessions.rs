@@ -1,4 +1,4 @@
-//! Whose session is whose: what is asked for one address never proves another.
+//! Session binding: a session for one address never validates another.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use crate::api::{
     },
 };
 
-/// Incident 1: the other's address, asked for with the same secret.
+/// Incident 1: the address of another user, requested with the same secret.
 #[tokio::test]
 async fn incident_1_two_addresses_with_one_secret_are_two_sessions() {
     let server = server_with(&[]).await;
@@ -22,7 +22,7 @@ async fn incident_1_two_addresses_with_one_secret_are_two_sessions() {
         let victim = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
         let own = sid(&server, path, &wish(medium, 2, "secret", 1)).await;
         assert_ne!(victim, own);
-        // What arrives at one's own address proves one's own address.
+        // The token sent to one address validates only that address.
         let received = token(&server, medium, &own);
         let reply = submit(&server, medium, &victim, "secret", &received).await;
         not_submitted(&reply, "M_TOKEN_INCORRECT");
@@ -35,9 +35,9 @@ async fn incident_1_two_addresses_with_one_secret_are_two_sessions() {
     }
 }
 
-/// Incident 1: nor with a mail's link, on its page or by its button.
+/// Incident 1: the same with the link of a mail, on its page and with its button.
 #[tokio::test]
-async fn incident_1_the_link_to_one_address_never_validates_another() {
+async fn incident_1_a_link_never_validates_another_address() {
     let server = server_with(&[]).await;
     let (_, path) = MEDIA[0];
     let victim = sid(&server, path, &wish("email", 1, "secret", 1)).await;
@@ -60,10 +60,10 @@ async fn incident_1_the_link_to_one_address_never_validates_another() {
     assert_eq!(state(&server, &victim), "pending");
 }
 
-/// Incident 1, 3PID-20: over secrets, addresses, media and purposes, a session belongs to one of each,
-/// and what proves it proves no other.
+/// Incident 1, 3PID-20: a session belongs to one secret, address, medium and purpose. Its token
+/// validates no other session.
 #[test]
-fn incident_1_a_session_belongs_to_one_secret_one_address_one_medium_and_one_purpose() {
+fn incident_1_a_session_has_one_secret_address_and_purpose() {
     let one = || {
         (
             select(vec!["a", "A", "secret", "secret.", "secre", "t", "=", "_"]),
@@ -73,7 +73,7 @@ fn incident_1_a_session_belongs_to_one_secret_one_address_one_medium_and_one_pur
     };
     let case = (one(), one()).prop_filter("two different", |(a, b)| a != b);
     for_all(64, &[MAIL, SMS, FLOWS], &case, &async |server, (a, b)| {
-        // Neither case sees the sessions of the one before.
+        // The sessions of the previous case have expired.
         server.advance(std::time::Duration::from_hours(49));
         let mut sids = Vec::new();
         for (secret, who, (medium, path)) in [a, b] {
@@ -97,9 +97,9 @@ fn incident_1_a_session_belongs_to_one_secret_one_address_one_medium_and_one_pur
     });
 }
 
-/// 3PID-04, incident 3: ids say nothing, neither which address nor in which order.
+/// 3PID-04, incident 3: IDs reveal neither the address nor the order.
 #[tokio::test]
-async fn incident_3_session_ids_do_not_repeat_and_are_in_no_order() {
+async fn incident_3_session_ids_are_unique_and_in_no_order() {
     let server = server_with(&[]).await;
     let mut sids = Vec::new();
     for (medium, path) in MEDIA {
@@ -109,48 +109,52 @@ async fn incident_3_session_ids_do_not_repeat_and_are_in_no_order() {
     }
     let unique: BTreeSet<_> = sids.iter().collect();
     assert_eq!(unique.len(), 200);
-    let rising = sids.windows(2).filter(|pair| pair[0] < pair[1]).count();
-    assert!((60..140).contains(&rising), "{rising} of 199 are in order");
-    // Another house, another key: the same question gives another id.
+    let in_order = sids.windows(2).filter(|pair| pair[0] < pair[1]).count();
+    assert!(
+        (60..140).contains(&in_order),
+        "{in_order} of 199 are in order"
+    );
+    // Another server has another key, so the same request gets another ID.
     let other =
         server_with(&[("GATEHOUSE_SECRET", "another root of every key, long enough")]).await;
     let (medium, path) = MEDIA[0];
-    let elsewhere = sid(&other, path, &wish(medium, 0, "secret", 1)).await;
-    assert_ne!(elsewhere, sids[0]);
+    let other_sid = sid(&other, path, &wish(medium, 0, "secret", 1)).await;
+    assert_ne!(other_sid, sids[0]);
 }
 
-/// 3PID-05, 3PID-15: what `deliver` withholds from a known address looks like any wrong guess.
+/// 3PID-05, 3PID-15: a session that `deliver` suppressed for a known address behaves as after a
+/// wrong guess.
 #[tokio::test]
-async fn _3pid_05_a_session_that_is_withheld_never_validates() {
+async fn threepid_05_a_suppressed_session_never_validates() {
     let server = server_with(&[]).await;
     for (medium, path) in MEDIA {
-        let withheld = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
-        let own = row(&server, &withheld);
+        let suppressed = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let own = row(&server, &suppressed);
         let generation = text(&own["generation"], "S");
         let aws = server.local.aws("Deliver");
         let store = Store::new(&aws, &server.local.config().tables, Arc::new(SystemRng));
-        store.withhold_proof(&withheld, generation).await.unwrap();
+        store.withhold_proof(&suppressed, generation).await.unwrap();
         let other = sid(&server, path, &wish(medium, 2, "secret", 1)).await;
-        let right = token(&server, medium, &withheld);
+        let right = token(&server, medium, &suppressed);
         let wrong = no_code(&[code(&server, &other, 1)]);
         for _ in 0..6 {
-            let known = submit(&server, medium, &withheld, "secret", &right).await;
+            let known = submit(&server, medium, &suppressed, "secret", &right).await;
             let unknown = submit(&server, medium, &other, "secret", &wrong).await;
             assert_eq!((known.status, known.body), (unknown.status, unknown.body));
         }
-        assert_eq!(state(&server, &withheld), "pending");
+        assert_eq!(state(&server, &suppressed), "pending");
         if medium == "email" {
-            let fields = [("sid", withheld.as_str()), ("token", right.as_str())];
+            let fields = [("sid", suppressed.as_str()), ("token", right.as_str())];
             assert_eq!(open(&server, LINK, &fields).await.status, 400);
             assert_eq!(press(&server, &fields).await.status, 400);
-            assert_eq!(state(&server, &withheld), "pending");
+            assert_eq!(state(&server, &suppressed), "pending");
         }
     }
 }
 
-/// 3PID-63: what is stored is the one canonical form, under the medium's name on the wire.
+/// 3PID-63: the stored address is canonical, and the stored medium has its name in the API.
 #[tokio::test]
-async fn _3pid_63_a_session_is_about_a_medium_and_a_canonical_address() {
+async fn threepid_63_a_session_has_a_medium_and_canonical_address() {
     let server = server_with(&[]).await;
     for (medium, path) in MEDIA {
         sid(&server, path, &wish(medium, 1, "secret", 1)).await;

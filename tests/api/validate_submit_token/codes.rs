@@ -1,4 +1,4 @@
-//! Codes of six digits: how often one may guess.
+//! Six-digit codes: the number of allowed guesses.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use crate::api::threepids::{
     DIRECT, MSISDN, code, form, no_code, not_submitted, rows, server_with, sid, state, submit, wish,
 };
 
-async fn begun(server: &TestServer) -> String {
+async fn begin_session(server: &TestServer) -> String {
     sid(server, MSISDN, &wish("msisdn", 1, "secret", 1)).await
 }
 
-async fn ask_again(server: &TestServer, attempt: i64) {
+async fn request_again(server: &TestServer, attempt: i64) {
     sid(server, MSISDN, &wish("msisdn", 1, "secret", attempt)).await;
 }
 
@@ -22,7 +22,7 @@ fn codes(server: &TestServer, sid: &str) -> Vec<String> {
     (1..=3).map(|send| code(server, sid, send)).collect()
 }
 
-/// A submission, by one of the ways there are.
+/// Submits a token by one of the four ways: `POST` or `GET`, under either prefix.
 async fn guess(server: &TestServer, way: usize, sid: &str, token: &str) -> u16 {
     let fields = [("sid", sid), ("client_secret", "secret"), ("token", token)];
     let path = format!("{}/validate/msisdn/submitToken", PREFIXES[way % 2]);
@@ -35,11 +35,11 @@ async fn guess(server: &TestServer, way: usize, sid: &str, token: &str) -> u16 {
     reply.status.as_u16()
 }
 
-/// L18: five wrong ones burn the code, and then the right one is refused.
+/// L18: five wrong codes invalidate the code.
 #[tokio::test]
 async fn l18_after_five_wrong_codes_the_right_one_is_refused() {
     let server = server_with(&[]).await;
-    let sid = begun(&server).await;
+    let sid = begin_session(&server).await;
     let wrong = no_code(&codes(&server, &sid));
     for _ in 0..5 {
         let reply = submit(&server, "msisdn", &sid, "secret", &wrong).await;
@@ -54,11 +54,11 @@ async fn l18_after_five_wrong_codes_the_right_one_is_refused() {
     assert_eq!(state(&server, &sid), "pending");
 }
 
-/// L18: after four wrong ones the right one is still taken, and does not count.
+/// L18: after four wrong codes the right one is still accepted, and does not count.
 #[tokio::test]
-async fn l18_four_wrong_codes_burn_nothing_and_right_ones_do_not_count() {
+async fn l18_four_wrong_codes_and_right_ones_keep_the_code_valid() {
     let server = server_with(&[]).await;
-    let sid = begun(&server).await;
+    let sid = begin_session(&server).await;
     let (right, wrong) = (code(&server, &sid, 1), no_code(&codes(&server, &sid)));
     for _ in 0..4 {
         submit(&server, "msisdn", &sid, "secret", &wrong)
@@ -74,21 +74,21 @@ async fn l18_four_wrong_codes_burn_nothing_and_right_ones_do_not_count() {
     submit(&server, "msisdn", &sid, "secret", &right)
         .await
         .error(400, "M_SESSION_EXPIRED");
-    // What was validated stays so.
+    // The validated session stays validated.
     assert_eq!(state(&server, &sid), "validated");
 }
 
-/// L18: the count is in the table. A guess counts before it is compared, whichever way it comes, and
-/// however many come at once.
+/// L18: the counter is in the table. A guess is counted before it is compared, in each way and when
+/// many arrive at the same time.
 #[tokio::test]
-async fn l18_guesses_at_once_and_by_every_way_are_five_in_all() {
+async fn l18_concurrent_guesses_by_every_way_are_five_in_all() {
     let server = Arc::new(server_with(&[DIRECT]).await);
-    let sid = begun(&server).await;
+    let sid = begin_session(&server).await;
     let wrong = no_code(&codes(&server, &sid));
-    let mut guessers = JoinSet::new();
+    let mut guesses = JoinSet::new();
     for index in 0..40 {
         let (server, sid, wrong) = (Arc::clone(&server), sid.clone(), wrong.clone());
-        guessers.spawn(async move {
+        guesses.spawn(async move {
             match index % 4 {
                 way @ 0..2 => {
                     let path = format!("{}/validate/msisdn/submitToken", PREFIXES[way]);
@@ -102,7 +102,7 @@ async fn l18_guesses_at_once_and_by_every_way_are_five_in_all() {
             }
         });
     }
-    let compared = guessers
+    let compared = guesses
         .join_all()
         .await
         .into_iter()
@@ -117,9 +117,9 @@ async fn l18_guesses_at_once_and_by_every_way_are_five_in_all() {
     assert_eq!(state(&server, &sid), "pending");
 }
 
-/// L18: not even another process knows more.
+/// L18: the counter survives a restart.
 #[tokio::test]
-async fn l18_a_new_instance_counts_on() {
+async fn l18_a_new_instance_continues_the_count() {
     let data = tempfile::tempdir().unwrap();
     let settings = [
         crate::api::threepids::MAIL,
@@ -130,7 +130,7 @@ async fn l18_a_new_instance_counts_on() {
     for instance in 0..3 {
         let server = TestServer::in_directory(&settings, data.path()).await;
         if instance == 0 {
-            session = begun(&server).await;
+            session = begin_session(&server).await;
         }
         let wrong = no_code(&codes(&server, &session));
         for guess in 0..2 {
@@ -151,18 +151,19 @@ async fn l18_a_new_instance_counts_on() {
     }
 }
 
-/// 3PID-48: a message more is a code more, and the burned ones stay dead; three messages are all.
+/// 3PID-48: each further message has a new code and leaves invalidated codes invalid; a session
+/// sends three.
 #[tokio::test]
-async fn l18_a_new_message_brings_a_new_code_and_revives_no_burned_one() {
+async fn l18_a_new_message_revives_no_invalidated_code() {
     let server = server_with(&[]).await;
-    let sid = begun(&server).await;
+    let sid = begin_session(&server).await;
     let all = codes(&server, &sid);
     let wrong = no_code(&all);
     for send in 0..3 {
         if send > 0 {
-            ask_again(&server, 1 + i64::try_from(send).unwrap()).await;
+            request_again(&server, 1 + i64::try_from(send).unwrap()).await;
         }
-        // Burned codes and those that nobody was sent are wrong ones.
+        // Invalidated codes and codes that were never sent are wrong codes.
         for (index, other) in all.iter().enumerate().filter(|(index, _)| *index != send) {
             let reply = submit(&server, "msisdn", &sid, "secret", other).await;
             reply.error(400, "M_TOKEN_INCORRECT");
@@ -173,8 +174,8 @@ async fn l18_a_new_message_brings_a_new_code_and_revives_no_burned_one() {
                 .await
                 .error(400, "M_TOKEN_INCORRECT");
         }
-        let burned = submit(&server, "msisdn", &sid, "secret", &all[send]).await;
-        burned.error(400, "M_SESSION_EXPIRED");
+        let refused = submit(&server, "msisdn", &sid, "secret", &all[send]).await;
+        refused.error(400, "M_SESSION_EXPIRED");
     }
     let reply = server.post(MSISDN, &wish("msisdn", 1, "secret", 4)).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
@@ -182,9 +183,9 @@ async fn l18_a_new_message_brings_a_new_code_and_revives_no_burned_one() {
 }
 
 #[tokio::test]
-async fn l18_after_a_burned_code_the_next_one_validates() {
+async fn l18_after_an_invalidated_code_the_next_one_validates() {
     let server = server_with(&[]).await;
-    let sid = begun(&server).await;
+    let sid = begin_session(&server).await;
     let wrong = no_code(&codes(&server, &sid));
     for _ in 0..6 {
         assert_eq!(
@@ -194,13 +195,13 @@ async fn l18_after_a_burned_code_the_next_one_validates() {
             400
         );
     }
-    // The same attempt brings nothing.
-    ask_again(&server, 1).await;
+    // The same attempt sends no new code.
+    request_again(&server, 1).await;
     let first = code(&server, &sid, 1);
     submit(&server, "msisdn", &sid, "secret", &first)
         .await
         .error(400, "M_SESSION_EXPIRED");
-    ask_again(&server, 2).await;
+    request_again(&server, 2).await;
     let second = code(&server, &sid, 2);
     assert_ne!(first, second);
     submit(&server, "msisdn", &sid, "secret", &second)
@@ -209,11 +210,12 @@ async fn l18_after_a_burned_code_the_next_one_validates() {
     assert_eq!(state(&server, &sid), "validated");
 }
 
-/// Guesses without the client's secret are none: nobody burns another's code.
+/// A guess without the client secret does not count, so nobody can invalidate the code of another
+/// user.
 #[tokio::test]
-async fn _3pid_48_who_has_not_the_secret_burns_nothing() {
+async fn threepid_48_guesses_without_the_secret_do_not_count() {
     let server = server_with(&[]).await;
-    let sid = begun(&server).await;
+    let sid = begin_session(&server).await;
     let (right, wrong) = (code(&server, &sid, 1), no_code(&codes(&server, &sid)));
     for token in [&right, &wrong] {
         for _ in 0..10 {
@@ -230,9 +232,9 @@ async fn _3pid_48_who_has_not_the_secret_burns_nothing() {
     submit(&server, "msisdn", &sid, "secret", &right).await.ok();
 }
 
-/// 3PID-48: the link's token has 256 bits, and is not burned by those who only know the session.
+/// 3PID-48: the token of a link has 256 bits, and wrong guesses do not invalidate it.
 #[tokio::test]
-async fn _3pid_48_wrong_tokens_of_a_link_burn_nothing() {
+async fn threepid_48_wrong_tokens_of_a_link_do_not_count() {
     let server = server_with(&[]).await;
     let sid = sid(
         &server,

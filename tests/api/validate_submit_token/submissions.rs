@@ -1,4 +1,4 @@
-//! What a client may `POST`, and what it is told.
+//! Submissions that a client sends with `POST`, and their answers.
 
 use serde_json::{Value, json};
 use test_support::PREFIXES;
@@ -15,9 +15,9 @@ fn submission(sid: &str, secret: &str, token: &str) -> Value {
     json!({ "sid": sid, "client_secret": secret, "token": token })
 }
 
-/// 3PID-14: no access token is needed. Repeated, it succeeds again.
+/// 3PID-14: no access token is needed. A repeated submission succeeds again.
 #[tokio::test]
-async fn _3pid_41_the_right_token_validates_and_does_so_again() {
+async fn threepid_41_the_right_token_validates_repeatedly() {
     let server = server_with(&[]).await;
     for prefix in PREFIXES {
         for (medium, path) in MEDIA {
@@ -42,7 +42,7 @@ async fn _3pid_41_the_right_token_validates_and_does_so_again() {
 }
 
 #[tokio::test]
-async fn _3pid_42_a_wrong_token_is_incorrect_and_says_success_false() {
+async fn threepid_42_a_wrong_token_is_incorrect() {
     let server = server_with(&[]).await;
     for (medium, path) in MEDIA {
         let sid = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
@@ -59,9 +59,9 @@ async fn _3pid_42_a_wrong_token_is_incorrect_and_says_success_false() {
     }
 }
 
-/// 3PID-48: and a token is never longer than 255 characters.
+/// 3PID-48: a token has at most 255 characters.
 #[tokio::test]
-async fn _3pid_44_what_is_malformed_is_invalid_and_costs_no_guess() {
+async fn threepid_44_malformed_submissions_do_not_count() {
     let server = server_with(&[]).await;
     for (medium, path) in MEDIA {
         let sid = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
@@ -107,10 +107,10 @@ async fn _3pid_44_what_is_malformed_is_invalid_and_costs_no_guess() {
     }
 }
 
-/// 3PID-44: no oracle. A session that is not there, another's secret and another medium have the
-/// same answer, and cost no guess.
+/// 3PID-44: an unknown session, a wrong secret and another medium get the same answer, and do not
+/// count as guesses.
 #[tokio::test]
-async fn _3pid_44_a_wrong_secret_is_as_good_as_an_unknown_session() {
+async fn threepid_44_a_wrong_secret_looks_like_an_unknown_session() {
     let server = server_with(&[]).await;
     for (medium, path) in MEDIA {
         let sid = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
@@ -136,9 +136,9 @@ async fn _3pid_44_a_wrong_secret_is_as_good_as_an_unknown_session() {
     }
 }
 
-/// 3PID-51: web clients `POST` here, so the preflight is answered too.
+/// 3PID-51: web clients `POST` here, so preflight requests are answered.
 #[tokio::test]
-async fn _3pid_51_a_preflight_is_answered_and_does_nothing() {
+async fn threepid_51_a_preflight_succeeds_and_does_nothing() {
     let server = server_with(&[]).await;
     for (medium, path) in MEDIA {
         let sid = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
@@ -163,9 +163,9 @@ async fn _3pid_51_a_preflight_is_answered_and_does_nothing() {
     }
 }
 
-/// The medium is part of the path, and only two are known.
+/// The medium is part of the path, and only two exist.
 #[tokio::test]
-async fn http_08_another_medium_is_another_path() {
+async fn http_08_an_unknown_medium_is_an_unknown_path() {
     let server = server_with(&[]).await;
     for medium in [
         "fax",
@@ -188,9 +188,9 @@ async fn http_08_another_medium_is_another_path() {
     assert!(rows(&server).is_empty());
 }
 
-/// A code is what a person typed; the token of a link is not.
+/// A code is typed by a person; the token of a link is not.
 #[tokio::test]
-async fn _3pid_48_a_code_may_be_typed_with_blanks() {
+async fn threepid_48_a_code_may_contain_blanks() {
     let server = server_with(&[]).await;
     let sid = sid(&server, path_of("msisdn"), &wish("msisdn", 1, "secret", 1)).await;
     let code = code(&server, &sid, 1);

@@ -1,4 +1,4 @@
-//! How long a session lives.
+//! Expiry of sessions.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::api::threepids::{
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Registers with the proof; what comes of it.
+/// Registers with the validated address.
 async fn register(server: &TestServer, medium: &str, name: &str, sid: &str) -> test_support::Reply {
     let stage = if medium == "email" {
         "m.login.email.identity"
@@ -24,9 +24,9 @@ async fn register(server: &TestServer, medium: &str, name: &str, sid: &str) -> t
     server.register(&body).await
 }
 
-/// L6: to the millisecond, swept or not.
+/// L6: exact to the millisecond, whether TTL has deleted the row or not.
 #[tokio::test]
-async fn _3pid_43_a_session_expires_24_hours_after_it_was_begun() {
+async fn threepid_43_a_session_expires_24_hours_after_it_began() {
     for (medium, path) in MEDIA {
         let server = server_with(&[]).await;
         let sid = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
@@ -49,9 +49,9 @@ async fn _3pid_43_a_session_expires_24_hours_after_it_was_begun() {
     }
 }
 
-/// 3PID-49: a further message prolongs nothing.
+/// 3PID-49: a further message does not extend the session.
 #[tokio::test]
-async fn _3pid_49_another_message_does_not_prolong_a_session() {
+async fn threepid_49_another_message_does_not_extend_a_session() {
     let server = server_with(&[]).await;
     for (medium, path) in MEDIA {
         let first = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
@@ -64,9 +64,9 @@ async fn _3pid_49_another_message_does_not_prolong_a_session() {
     }
 }
 
-/// 3PID-49, L6: validated at 23 hours it holds at 46, and no longer at 48.
+/// 3PID-49, L6: validated at 23 hours, a session is valid at 46 hours and expired at 48.
 #[tokio::test]
-async fn _3pid_49_a_validated_session_holds_for_24_hours_more() {
+async fn threepid_49_a_validated_session_lasts_24_hours_more() {
     for (medium, path) in MEDIA {
         let server = server_with(&[]).await;
         let sid = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
@@ -82,7 +82,7 @@ async fn _3pid_49_a_validated_session_holds_for_24_hours_more() {
         let right = token(&server, medium, &sid);
         submit(&server, medium, &sid, "secret", &right).await.ok();
         server.advance(HOUR * 23);
-        // Submitted again at 46 hours, it is no younger for that.
+        // Submitting again at 46 hours does not extend it.
         submit(&server, medium, &sid, "secret", &right).await.ok();
         server.advance(HOUR * 2);
         let reply = submit(&server, medium, &sid, "secret", &right).await;
@@ -93,9 +93,9 @@ async fn _3pid_49_a_validated_session_holds_for_24_hours_more() {
     }
 }
 
-/// A proof that has served is none any more, and its link is dead.
+/// A session that registered an account is spent, and its token is invalid.
 #[tokio::test]
-async fn _3pid_43_a_spent_session_has_ended() {
+async fn threepid_43_a_spent_session_has_ended() {
     for (medium, path) in MEDIA {
         let server = server_with(&[]).await;
         let sid = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
