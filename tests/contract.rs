@@ -10,8 +10,9 @@ mod readme;
 mod requirements;
 mod rooms;
 mod ruma;
+mod ruma_account_threepids;
 mod ruma_identity;
-mod ruma_own_addresses;
+
 mod ruma_request_tokens;
 mod ruma_requests;
 mod ruma_sessions;

@@ -6,20 +6,25 @@ use serde_json::{Value, json};
 use test_support::{PASSWORD, PREFIXES, Reply, TestServer};
 
 use super::{
-    own_addresses::{
-        ADD, ALICE, BOB, NUMBER, add, ask, give, list, owners, proofs_in, prove, remove,
-        set_number, test_server, user, validate, with_password,
+    account_threepids::{
+        ADD, ALICE, BOB, NUMBER, add, add_threepid, list, remove, request_validation, test_server,
+        user_token, validate, validated_session, with_password,
     },
-    support::{add_appservice, post_as, register_as, set_status, text},
-    threepids::{sid, with},
+    rows::{set_number, threepid_owners, uia_sessions, validations_in},
+    support::{
+        add_appservice, password_login, post_as, register_as, register_guest, set_status, text,
+        with,
+    },
+    threepids::request_session,
 };
 
-/// The body that completes the password stage of this session.
-fn password_stage(name: &str, password: &str, session: &str) -> Value {
-    json!({ "auth": {
-        "type": "m.login.password", "session": session, "password": password,
-        "identifier": { "type": "m.id.user", "user": name },
-    } })
+/// The body that completes this session.
+fn last_request(name: &str, password: &str, session: &str) -> Value {
+    let auth = with(
+        password_login(name, password),
+        &json!({ "session": session }),
+    );
+    json!({ "auth": auth })
 }
 
 /// Sends the first request; returns the session of its 401.
@@ -41,10 +46,10 @@ async fn send(server: &TestServer, token: &str, body: &Value) -> Reply {
 #[tokio::test]
 async fn acc3_03_an_address_is_added_with_a_password() {
     let server = test_server(&[]).await;
-    let alice = user(&server, "alice").await;
+    let alice = user_token(&server, "alice").await;
     for (prefix, address) in PREFIXES.into_iter().zip([ALICE, NUMBER]) {
         let path = format!("{prefix}/account/3pid/add");
-        let creds = prove(&server, address, "secret").await;
+        let creds = validated_session(&server, address, "secret").await;
         let challenge = post_as(&server, &alice, &path, &creds).await.challenge();
         assert!(challenge.get("errcode").is_none(), "UIA-06");
         assert!(!list(&server, &alice).await.contains(&address.to_owned()));
@@ -53,7 +58,7 @@ async fn acc3_03_an_address_is_added_with_a_password() {
         assert_eq!(reply.ok(), json!({}));
         assert!(list(&server, &alice).await.contains(&address.to_owned()));
     }
-    assert_eq!(proofs_in(&server, "spent"), 2);
+    assert_eq!(validations_in(&server, "spent"), 2);
 }
 
 /// UIA-15, UIA-19: parameters of the first request need not be repeated, and the last request may
@@ -61,11 +66,11 @@ async fn acc3_03_an_address_is_added_with_a_password() {
 #[tokio::test]
 async fn uia_19_a_session_remembers_what_is_to_be_added() {
     let server = test_server(&[]).await;
-    let alice = user(&server, "alice").await;
+    let alice = user_token(&server, "alice").await;
     for (address, repeats_all) in [(ALICE, false), (BOB, true)] {
-        let creds = prove(&server, address, "secret").await;
+        let creds = validated_session(&server, address, "secret").await;
         let session = begin(&server, &alice, &creds).await;
-        let last = password_stage("alice", PASSWORD, &session);
+        let last = last_request("alice", PASSWORD, &session);
         let last = if repeats_all {
             with(creds, &last)
         } else {
@@ -88,16 +93,16 @@ async fn uia_19_a_session_remembers_what_is_to_be_added() {
 #[tokio::test]
 async fn uia_08_a_wrong_password_adds_nothing_and_can_be_retried() {
     let server = test_server(&[]).await;
-    let alice = user(&server, "alice").await;
-    let creds = prove(&server, ALICE, "secret").await;
+    let alice = user_token(&server, "alice").await;
+    let creds = validated_session(&server, ALICE, "secret").await;
     let session = begin(&server, &alice, &creds).await;
     for wrong in ["wrong", "", " "] {
-        let body = password_stage("alice", wrong, &session);
+        let body = last_request("alice", wrong, &session);
         let reply = send(&server, &alice, &body).await.refused("M_FORBIDDEN");
         assert_eq!(reply["session"], *session);
     }
-    assert!(owners(&server).is_empty());
-    let right = password_stage("alice", PASSWORD, &session);
+    assert!(threepid_owners(&server).is_empty());
+    let right = last_request("alice", PASSWORD, &session);
     send(&server, &alice, &right).await.ok();
     assert_eq!(list(&server, &alice).await, [ALICE]);
 }
@@ -108,10 +113,10 @@ async fn uia_08_a_wrong_password_adds_nothing_and_can_be_retried() {
 async fn acc3_03_an_unvalidated_session_is_refused_before_uia() {
     let offered = "m.login.dummy m.login.msisdn";
     let server = test_server(&[("GATEHOUSE_REGISTRATION_FLOWS", offered)]).await;
-    let alice = user(&server, "alice").await;
-    let pending = ask(&server, ALICE, "secret").await;
+    let alice = user_token(&server, "alice").await;
+    let pending = request_validation(&server, ALICE, "secret").await;
     let guessed = with(
-        prove(&server, BOB, "secret").await,
+        validated_session(&server, BOB, "secret").await,
         &json!({ "client_secret": "guess" }),
     );
     let unknown = json!({ "sid": "nothing", "client_secret": "secret" });
@@ -121,7 +126,7 @@ async fn acc3_03_an_unvalidated_session_is_refused_before_uia() {
         let body = json!({
             "client_secret": "secret", "country": "GB", "phone_number": "+447400123456", "send_attempt": 1,
         });
-        let sid = sid(&server, &path, &body).await;
+        let sid = request_session(&server, &path, &body).await;
         let other = json!({ "sid": sid, "client_secret": "secret" });
         validate(&server, NUMBER, &other).await;
         all.push(other);
@@ -137,8 +142,8 @@ async fn acc3_03_an_unvalidated_session_is_refused_before_uia() {
             reply.error(403, "M_THREEPID_AUTH_FAILED");
         }
     }
-    assert!(owners(&server).is_empty());
-    assert_eq!(super::support::sessions(&server), 0);
+    assert!(threepid_owners(&server).is_empty());
+    assert_eq!(uia_sessions(&server).len(), 0);
     validate(&server, ALICE, &pending).await;
     send(&server, &alice, &with_password("alice", &pending))
         .await
@@ -149,10 +154,10 @@ async fn acc3_03_an_unvalidated_session_is_refused_before_uia() {
 #[tokio::test]
 async fn acc3_03_a_session_that_expires_during_uia_adds_nothing() {
     let server = test_server(&[]).await;
-    let alice = user(&server, "alice").await;
-    let creds = prove(&server, ALICE, "secret").await;
+    let alice = user_token(&server, "alice").await;
+    let creds = validated_session(&server, ALICE, "secret").await;
     let session = begin(&server, &alice, &creds).await;
-    let last = password_stage("alice", PASSWORD, &session);
+    let last = last_request("alice", PASSWORD, &session);
     set_number(&server, "alice", "proofs_not_before", test_support::NOW + 1);
     let reply = send(&server, &alice, &last).await;
     reply.error(403, "M_THREEPID_AUTH_FAILED");
@@ -160,62 +165,58 @@ async fn acc3_03_a_session_that_expires_during_uia_adds_nothing() {
     server.advance(Duration::from_hours(24));
     let reply = send(&server, &alice, &last).await;
     reply.error(403, "M_THREEPID_AUTH_FAILED");
-    assert!(owners(&server).is_empty());
+    assert!(threepid_owners(&server).is_empty());
 }
 
 /// Incident 17, L8
 #[tokio::test]
 async fn uia_25_the_password_of_another_user_adds_nothing() {
     let server = test_server(&[]).await;
-    let alice = user(&server, "alice").await;
+    let alice = user_token(&server, "alice").await;
     let other = "a quite different 9 password";
     let bob = json!({ "username": "bob", "password": other, "auth": { "type": "m.login.dummy" } });
     server.register(&bob).await.ok();
-    let creds = prove(&server, ALICE, "secret").await;
+    let creds = validated_session(&server, ALICE, "secret").await;
     let session = begin(&server, &alice, &creds).await;
     for body in [
-        password_stage("bob", other, &session),
-        password_stage("@bob:localhost", other, &session),
+        last_request("bob", other, &session),
+        last_request("@bob:localhost", other, &session),
         with(
             creds.clone(),
-            &json!({ "auth": {
-                "type": "m.login.password", "password": other,
-                "identifier": { "type": "m.id.user", "user": "bob" },
-            } }),
+            &json!({ "auth": password_login("bob", other) }),
         ),
     ] {
         send(&server, &alice, &body).await.error(403, "M_FORBIDDEN");
     }
     // Bob's password is not Alice's either.
-    let reply = send(&server, &alice, &password_stage("alice", other, &session)).await;
+    let reply = send(&server, &alice, &last_request("alice", other, &session)).await;
     reply.refused("M_FORBIDDEN");
-    assert!(owners(&server).is_empty());
+    assert!(threepid_owners(&server).is_empty());
 }
 
 #[tokio::test]
 async fn uia_14_a_session_belongs_to_its_user_only() {
     let server = test_server(&[]).await;
-    let (alice, bob) = (user(&server, "alice").await, user(&server, "bob").await);
-    let creds = prove(&server, ALICE, "secret").await;
+    let (alice, bob) = (
+        user_token(&server, "alice").await,
+        user_token(&server, "bob").await,
+    );
+    let creds = validated_session(&server, ALICE, "secret").await;
     let session = begin(&server, &alice, &creds).await;
     for body in [
-        password_stage("bob", PASSWORD, &session),
-        with(creds.clone(), &password_stage("bob", PASSWORD, &session)),
+        last_request("bob", PASSWORD, &session),
+        with(creds.clone(), &last_request("bob", PASSWORD, &session)),
     ] {
         send(&server, &bob, &body).await.error(403, "M_FORBIDDEN");
     }
     let anonymous = server
-        .post(ADD, &password_stage("alice", PASSWORD, &session))
+        .post(ADD, &last_request("alice", PASSWORD, &session))
         .await;
     anonymous.error(401, "M_MISSING_TOKEN");
-    assert!(owners(&server).is_empty());
-    send(
-        &server,
-        &alice,
-        &password_stage("alice", PASSWORD, &session),
-    )
-    .await
-    .ok();
+    assert!(threepid_owners(&server).is_empty());
+    send(&server, &alice, &last_request("alice", PASSWORD, &session))
+        .await
+        .ok();
 }
 
 /// Incident 15: a session that began for another operation does not finish this one, and the
@@ -223,22 +224,22 @@ async fn uia_14_a_session_belongs_to_its_user_only() {
 #[tokio::test]
 async fn uia_13_a_session_of_another_operation_adds_nothing() {
     let server = test_server(&[]).await;
-    let alice = user(&server, "alice").await;
-    let creds = prove(&server, ALICE, "secret").await;
+    let alice = user_token(&server, "alice").await;
+    let creds = validated_session(&server, ALICE, "secret").await;
     let deactivate = "/_matrix/client/v3/account/deactivate";
     let password = "/_matrix/client/v3/account/password";
     let new = json!({ "new_password": "another 5 of them here" });
     for (path, body) in [(deactivate, json!({})), (password, new.clone())] {
         let challenge = post_as(&server, &alice, path, &body).await.challenge();
-        let last = password_stage("alice", PASSWORD, text(&challenge, "session"));
+        let last = last_request("alice", PASSWORD, text(&challenge, "session"));
         for body in [with(creds.clone(), &last), last] {
             let reply = send(&server, &alice, &body).await;
             assert_eq!(reply.status.as_u16() / 100, 4, "{}", reply.text());
         }
-        assert!(owners(&server).is_empty());
+        assert!(threepid_owners(&server).is_empty());
     }
     let session = begin(&server, &alice, &creds).await;
-    let last = password_stage("alice", PASSWORD, &session);
+    let last = last_request("alice", PASSWORD, &session);
     for (path, body) in [(deactivate, json!({})), (password, new)] {
         let reply = post_as(&server, &alice, path, &with(body, &last)).await;
         reply.error(403, "M_FORBIDDEN");
@@ -250,13 +251,13 @@ async fn uia_13_a_session_of_another_operation_adds_nothing() {
 #[tokio::test]
 async fn uia_20_another_address_in_the_same_session_is_refused() {
     let server = test_server(&[]).await;
-    let alice = user(&server, "alice").await;
+    let alice = user_token(&server, "alice").await;
     let (one, two) = (
-        prove(&server, ALICE, "one").await,
-        prove(&server, BOB, "two").await,
+        validated_session(&server, ALICE, "one").await,
+        validated_session(&server, BOB, "two").await,
     );
     let session = begin(&server, &alice, &one).await;
-    let last = password_stage("alice", PASSWORD, &session);
+    let last = last_request("alice", PASSWORD, &session);
     for changed in [
         two.clone(),
         json!({ "sid": two["sid"] }),
@@ -265,7 +266,7 @@ async fn uia_20_another_address_in_the_same_session_is_refused() {
         let reply = send(&server, &alice, &with(last.clone(), &changed)).await;
         reply.error(403, "M_FORBIDDEN");
     }
-    assert!(owners(&server).is_empty());
+    assert!(threepid_owners(&server).is_empty());
     send(&server, &alice, &last).await.ok();
     assert_eq!(list(&server, &alice).await, [ALICE]);
 }
@@ -274,28 +275,37 @@ async fn uia_20_another_address_in_the_same_session_is_refused() {
 #[tokio::test]
 async fn acc3_04_an_address_in_use_is_reported_to_its_validator() {
     let server = test_server(&[]).await;
-    let (alice, bob) = (user(&server, "alice").await, user(&server, "bob").await);
-    let creds = prove(&server, ALICE, "secret").await;
-    give(&server, &bob, ALICE).await;
+    let (alice, bob) = (
+        user_token(&server, "alice").await,
+        user_token(&server, "bob").await,
+    );
+    let creds = validated_session(&server, ALICE, "secret").await;
+    add_threepid(&server, &bob, ALICE).await;
     let session = begin(&server, &alice, &creds).await;
-    let last = password_stage("alice", PASSWORD, &session);
+    let last = last_request("alice", PASSWORD, &session);
     let reply = send(&server, &alice, &last).await;
     reply.error(400, "M_THREEPID_IN_USE");
     let one_request = with_password("alice", &creds);
     let reply = send(&server, &alice, &one_request).await;
     reply.error(400, "M_THREEPID_IN_USE");
-    assert_eq!(owners(&server), [(ALICE.into(), "bob".into())].into());
+    assert_eq!(
+        threepid_owners(&server),
+        [(ALICE.into(), "bob".into())].into()
+    );
     remove(&server, &bob, ALICE).await.ok();
     let only = json!({ "auth": { "session": session } });
     send(&server, &alice, &only).await.ok();
-    assert_eq!(owners(&server), [(ALICE.into(), "alice".into())].into());
+    assert_eq!(
+        threepid_owners(&server),
+        [(ALICE.into(), "alice".into())].into()
+    );
 }
 
 #[tokio::test]
 async fn acc3_03_missing_or_mistyped_members_are_refused() {
     let server = test_server(&[]).await;
-    let alice = user(&server, "alice").await;
-    let creds = prove(&server, ALICE, "secret").await;
+    let alice = user_token(&server, "alice").await;
+    let creds = validated_session(&server, ALICE, "secret").await;
     for (more, errcode) in [
         (json!({ "sid": null }), "M_MISSING_PARAM"),
         (json!({ "client_secret": null }), "M_MISSING_PARAM"),
@@ -306,7 +316,7 @@ async fn acc3_03_missing_or_mistyped_members_are_refused() {
         let body = with(with_password("alice", &creds), &more);
         send(&server, &alice, &body).await.error(400, errcode);
     }
-    assert!(owners(&server).is_empty());
+    assert!(threepid_owners(&server).is_empty());
 }
 
 /// TOK-04, TOK-05, TOK-15, GUEST-06
@@ -314,15 +324,14 @@ async fn acc3_03_missing_or_mistyped_members_are_refused() {
 async fn acc3_03_only_users_with_a_password_add_an_address() {
     let server = test_server(&[("GATEHOUSE_GUESTS", "true")]).await;
     let irc = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
-    let alice = user(&server, "alice").await;
-    let creds = prove(&server, ALICE, "secret").await;
+    let alice = user_token(&server, "alice").await;
+    let creds = validated_session(&server, ALICE, "secret").await;
     let body = with_password("alice", &creds);
     server.post(ADD, &body).await.error(401, "M_MISSING_TOKEN");
     send(&server, "junk", &body)
         .await
         .error(401, "M_UNKNOWN_TOKEN");
-    let guest = "/_matrix/client/v3/register?kind=guest";
-    let guest = server.post(guest, &json!({})).await.ok();
+    let guest = register_guest(&server).await;
     send(&server, text(&guest, "access_token"), &body)
         .await
         .error(403, "M_GUEST_ACCESS_FORBIDDEN");
@@ -335,7 +344,7 @@ async fn acc3_03_only_users_with_a_password_add_an_address() {
     send(&server, &alice, &body)
         .await
         .error(401, "M_USER_LOCKED");
-    assert!(owners(&server).is_empty());
+    assert!(threepid_owners(&server).is_empty());
     set_status(&server, "alice", "suspended");
     send(&server, &alice, &body).await.ok();
     assert_eq!(list(&server, &alice).await, [ALICE]);

@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 use test_support::{NOW, PREFIXES, TestServer};
 
-use super::support::{add_appservice, post_as, register_as, rows_of, set_status, text};
-use crate::flows::{
-    identity_server::{IdServer, TOKEN},
-    support::with,
+use super::{
+    rows::{Binding, bindings},
+    support::{add_appservice, post_as, register_as, register_guest, set_status, text, with},
 };
+use crate::flows::identity_server::{IdServer, TOKEN};
 
 const PATH: &str = "/_matrix/client/v3/account/3pid/bind";
 const SECRET: &str = "monkeys_are_GREAT";
@@ -18,13 +18,6 @@ fn bind_request(id_server: &IdServer, sid: &str) -> Value {
         "client_secret": SECRET, "sid": sid,
         "id_server": id_server.name, "id_access_token": TOKEN,
     })
-}
-
-/// The recorded bindings of a user, by sort key.
-fn bindings(server: &TestServer, localpart: &str) -> Vec<(String, Value)> {
-    let mut rows = rows_of(server, localpart);
-    rows.retain(|(key, _)| key.starts_with("BIND#"));
-    rows
 }
 
 /// IDS-11: the same address may be bound to several users.
@@ -76,18 +69,14 @@ async fn ids_12_a_binding_is_recorded_as_the_id_server_answered() {
     for _ in 0..2 {
         post_as(&server, token, PATH, &upper).await.ok();
     }
-    let [(key, row)] = &bindings(&server, "alice")[..] else {
-        panic!("one record");
+    let expected = Binding {
+        key: "BIND#id.example.org:8090#email#Alice@example.org".to_owned(),
+        id_server: "id.example.org:8090".to_owned(),
+        medium: "email".to_owned(),
+        address: "Alice@example.org".to_owned(),
+        bound: NOW,
     };
-    assert_eq!(key, "BIND#id.example.org:8090#email#Alice@example.org");
-    for (name, value) in [
-        ("id_server", json!({ "S": "id.example.org:8090" })),
-        ("medium", json!({ "S": "email" })),
-        ("address", json!({ "S": "Alice@example.org" })),
-        ("bound", json!({ "N": NOW.to_string() })),
-    ] {
-        assert_eq!(row[name], value);
-    }
+    assert_eq!(bindings(&server, "alice"), [expected]);
     let dump = server.dump();
     assert!(!dump.contains(SECRET) && !dump.contains(TOKEN));
 }
@@ -252,8 +241,7 @@ async fn a_user_token_is_required_and_a_guest_token_refused() {
     post_as(&server, "junk", PATH, &body)
         .await
         .error(401, "M_UNKNOWN_TOKEN");
-    let guests = "/_matrix/client/v3/register?kind=guest";
-    let guest = server.post(guests, &json!({})).await.ok();
+    let guest = register_guest(&server).await;
     post_as(&server, text(&guest, "access_token"), PATH, &body)
         .await
         .error(403, "M_GUEST_ACCESS_FORBIDDEN");
@@ -328,8 +316,8 @@ async fn ids_21_v1_is_used_only_if_enabled_and_without_a_token() {
     );
     let seen = id_server.seen();
     assert!(!seen[0].headers.contains_key("authorization"));
-    let keys: Vec<_> = bindings(&server, "alice");
-    assert_eq!(keys[0].0, "BIND#id.example.org#msisdn#447400123456");
+    let recorded = bindings(&server, "alice");
+    assert_eq!(recorded[0].key, "BIND#id.example.org#msisdn#447400123456");
 }
 
 #[tokio::test]

@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 use test_support::{PREFIXES, TestServer};
 
-use super::support::{post_as, rows_of, text};
-use crate::flows::{
-    identity_server::{Form, IdServer, Manners, TOKEN, parameters},
-    support::with,
+use super::{
+    rows::bindings,
+    support::{post_as, register_guest, text, with},
 };
+use crate::flows::identity_server::{Form, IdServer, Manners, TOKEN, parameters};
 
 const PATH: &str = "/_matrix/client/v3/account/3pid/unbind";
 const UNBIND: &str = "POST /_matrix/identity/v2/3pid/unbind";
@@ -33,10 +33,7 @@ async fn bound(server: &TestServer, servers: &[&IdServer], address: &str) -> Str
 
 /// The number of recorded bindings.
 fn records(server: &TestServer) -> usize {
-    let rows = rows_of(server, "alice");
-    rows.iter()
-        .filter(|(key, _)| key.starts_with("BIND#"))
-        .count()
+    bindings(server, "alice").len()
 }
 
 fn email(address: &str) -> Value {
@@ -239,8 +236,7 @@ async fn malformed_unbind_requests_are_refused_before_any_call() {
         .post(PATH, &email(ALICE))
         .await
         .error(401, "M_MISSING_TOKEN");
-    let guests = "/_matrix/client/v3/register?kind=guest";
-    let guest = server.post(guests, &json!({})).await.ok();
+    let guest = register_guest(&server).await;
     post_as(&server, text(&guest, "access_token"), PATH, &email(ALICE))
         .await
         .error(403, "M_GUEST_ACCESS_FORBIDDEN");

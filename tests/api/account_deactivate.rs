@@ -3,7 +3,7 @@
 use serde_json::json;
 use test_support::{PASSWORD, PREFIXES, TestServer};
 
-use super::support::{add_appservice, post_as, register_as, set_status};
+use super::support::{add_appservice, post_as, register_as, register_guest, set_status};
 use crate::flows::{
     addresses::{ALICE, EMAIL, MAIL, MSISDN, NUMBER, ask_mail, claims, owned},
     people::{
@@ -222,10 +222,7 @@ async fn tok_15_who_may_deactivate_an_account() {
     post_as(&server, "junk", END, &json!({}))
         .await
         .error(401, "M_UNKNOWN_TOKEN");
-    let guest = server
-        .post("/_matrix/client/v3/register?kind=guest", &json!({}))
-        .await
-        .ok();
+    let guest = register_guest(&server).await;
     Device::of(&guest)
         .post(&server, END, &json!({}))
         .await

@@ -3,7 +3,9 @@
 use serde_json::json;
 use test_support::{PREFIXES, TestServer};
 
-use super::support::{WHOAMI, add_appservice, register_as, set_status, text, whoami};
+use super::support::{
+    WHOAMI, add_appservice, register_as, register_guest, set_status, text, whoami,
+};
 
 #[tokio::test]
 async fn who_01_a_users_token_names_user_and_device() {
@@ -22,8 +24,7 @@ async fn who_01_a_users_token_names_user_and_device() {
 #[tokio::test]
 async fn who_01_a_guests_token_says_is_guest() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
-    let path = "/_matrix/client/v3/register?kind=guest";
-    let guest = server.post(path, &json!({})).await.ok();
+    let guest = register_guest(&server).await;
     let me = whoami(&server, text(&guest, "access_token")).await;
     assert_eq!(me["is_guest"], true);
     assert_eq!(me["user_id"], guest["user_id"]);

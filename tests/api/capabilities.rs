@@ -3,7 +3,7 @@
 use serde_json::json;
 use test_support::{PREFIXES, TestServer};
 
-use super::support::{add_appservice, text};
+use super::support::{add_appservice, register_guest, text};
 
 #[tokio::test]
 async fn cap_01_the_capabilities_follow_the_settings() {
@@ -43,8 +43,7 @@ async fn cap_01_an_application_service_may_read_them() {
 #[tokio::test]
 async fn guest_06_a_guest_may_not_read_capabilities() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
-    let path = "/_matrix/client/v3/register?kind=guest";
-    let guest = server.post(path, &json!({})).await.ok();
+    let guest = register_guest(&server).await;
     let path = format!("{}/capabilities", PREFIXES[1]);
     let reply = server.get_as(text(&guest, "access_token"), &path).await;
     reply.error(403, "M_GUEST_ACCESS_FORBIDDEN");

@@ -5,7 +5,10 @@ use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use super::{
     devices_device_id::put,
-    support::{add_appservice, post_as, set_status, text},
+    support::{
+        add_appservice, password_login, post_as, register_guest, registration, set_status, text,
+        with,
+    },
 };
 
 const DEVICES: &str = "/_matrix/client/v3/devices";
@@ -17,27 +20,26 @@ pub(super) async fn log_in(
     device: &str,
     display_name: &str,
 ) -> Value {
-    let body = json!({
-        "type": "m.login.password", "password": PASSWORD,
-        "identifier": { "type": "m.id.user", "user": name },
-        "device_id": device, "initial_device_display_name": display_name,
-    });
+    let body = with(
+        password_login(name, PASSWORD),
+        &json!({ "device_id": device, "initial_device_display_name": display_name }),
+    );
     server.post("/_matrix/client/v3/login", &body).await.ok()
 }
 
 #[tokio::test]
 async fn dev_01_a_user_sees_their_own_logged_in_devices_only() {
     let server = TestServer::new().await;
-    let body = json!({
-        "username": "alice", "password": PASSWORD, "auth": { "type": "m.login.dummy" },
-        "device_id": "B", "initial_device_display_name": "Her phone",
-    });
+    let body = with(
+        registration("alice"),
+        &json!({ "device_id": "B", "initial_device_display_name": "Her phone" }),
+    );
     let alice = server.register(&body).await.ok();
     log_in(&server, "alice", "A/ü", "Her laptop").await;
-    let nameless = json!({
-        "type": "m.login.password", "password": PASSWORD, "device_id": "C",
-        "identifier": { "type": "m.id.user", "user": "alice" },
-    });
+    let nameless = with(
+        password_login("alice", PASSWORD),
+        &json!({ "device_id": "C" }),
+    );
     server
         .post("/_matrix/client/v3/login", &nameless)
         .await
@@ -165,8 +167,7 @@ async fn dev_01_an_appservice_sees_the_devices_of_its_users() {
 #[tokio::test]
 async fn guest_06_a_guest_sees_and_renames_its_device() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
-    let path = "/_matrix/client/v3/register?kind=guest";
-    let guest = server.post(path, &json!({})).await.ok();
+    let guest = register_guest(&server).await;
     let token = text(&guest, "access_token");
     let listed = server.get_as(token, DEVICES).await.ok();
     assert_eq!(listed["devices"][0]["device_id"], guest["device_id"]);

@@ -3,20 +3,15 @@
 use serde_json::{Value, json};
 use test_support::{PASSWORD, PREFIXES, Reply, TestServer};
 
-use crate::flows::people;
-
 use super::{
     devices::log_in,
-    support::{post_as, request, rows_of, text},
+    support::{post_as, rows_of, send_as, text},
 };
+use crate::flows::people;
 
 /// `PUT` with an access token.
 pub(super) async fn put(server: &TestServer, token: &str, path: &str, body: &Value) -> Reply {
-    let bearer = format!("Bearer {token}");
-    let headers = [("authorization", bearer.as_str())];
-    server
-        .send(request("PUT", path, &headers, body.to_string().as_bytes()))
-        .await
+    send_as(server, token, ("PUT", path), body.to_string().as_bytes()).await
 }
 
 #[tokio::test]
@@ -151,12 +146,8 @@ async fn dev_02_a_logged_out_or_unknown_device_is_not_renamed() {
 
 /// `DELETE` with an access token.
 async fn delete(server: &TestServer, token: &str, path: &str, body: Option<&Value>) -> Reply {
-    let bearer = format!("Bearer {token}");
-    let headers = [("authorization", bearer.as_str())];
     let body = body.map(Value::to_string).unwrap_or_default();
-    server
-        .send(request("DELETE", path, &headers, body.as_bytes()))
-        .await
+    send_as(server, token, ("DELETE", path), body.as_bytes()).await
 }
 
 /// DEV-03, TOK-13, UIA-40: the first request may have no body.

@@ -2,9 +2,12 @@
 
 use gatehouse_local::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
-use test_support::{PASSWORD, PREFIXES, TestServer};
+use test_support::{PREFIXES, TestServer};
 
-use super::support::{WHOAMI, accounts, request, sessions, text};
+use super::{
+    rows::{accounts, uia_sessions},
+    support::{WHOAMI, registration, request, text},
+};
 
 /// Each request goes to both prefixes: same status, same body except for random parts.
 #[tokio::test]
@@ -110,7 +113,7 @@ async fn http_03_json_that_is_not_an_object_is_m_bad_json() {
             reply.error(400, "M_BAD_JSON");
         }
     }
-    assert_eq!(sessions(&server), 0);
+    assert_eq!(uia_sessions(&server).len(), 0);
 }
 
 #[tokio::test]
@@ -128,7 +131,7 @@ async fn http_04_a_content_type_is_not_needed() {
     for (index, kind) in content_types.into_iter().enumerate() {
         for (prefix_index, prefix) in PREFIXES.into_iter().enumerate() {
             let name = format!("user{index}.{prefix_index}");
-            let body = json!({ "username": name, "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
+            let body = registration(&name);
             let headers: Vec<(&str, &str)> = kind
                 .map(|kind| ("content-type", kind))
                 .into_iter()

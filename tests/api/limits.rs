@@ -7,7 +7,10 @@ use std::{net::IpAddr, time::Duration};
 use serde_json::json;
 use test_support::{PASSWORD, Reply, TestServer};
 
-use super::support::{accounts, request, sessions};
+use super::{
+    rows::{accounts, uia_sessions},
+    support::request,
+};
 
 const LIMITS: (&str, &str) = ("GATEHOUSE_LIMITS", "on");
 const AVAILABLE: &str = "/_matrix/client/v3/register/available?username=alice";
@@ -55,9 +58,13 @@ async fn http_19_register_is_limited_and_allowed_after_the_wait() {
     let server = TestServer::with(&[LIMITS]).await;
     let send = async || server.post(REGISTER, &json!({})).await;
     assert_eq!(until_refused(send).await, (30, 10));
-    assert_eq!(sessions(&server), 30, "a refused request wrote a session");
+    assert_eq!(
+        uia_sessions(&server).len(),
+        30,
+        "a refused request wrote a session"
+    );
     allowed_after(&server, 10, send).await.challenge();
-    assert_eq!(sessions(&server), 31);
+    assert_eq!(uia_sessions(&server).len(), 31);
 }
 
 /// HTTP-19: a request in an existing session has a higher limit.

@@ -8,10 +8,12 @@ use http::Request;
 use serde_json::{Value, json};
 use test_support::{PASSWORD, PREFIXES, Reply, TestServer};
 
+use super::support::{register_guest, whoami_as};
+
 const LOGIN: &str = "/_matrix/client/v3/login";
 
 /// A password login with this identifier.
-fn password_login(identifier: &Value, password: &str) -> Value {
+fn login_by(identifier: &Value, password: &str) -> Value {
     json!({ "type": "m.login.password", "identifier": identifier, "password": password })
 }
 
@@ -21,13 +23,6 @@ fn user_id(user: &str) -> Value {
 
 async fn log_in(server: &TestServer, body: &Value) -> Reply {
     server.post(LOGIN, body).await
-}
-
-async fn whoami(server: &TestServer, answer: &Value) -> Reply {
-    let token = answer["access_token"].as_str().unwrap_or_default();
-    server
-        .get_as(token, "/_matrix/client/v3/account/whoami")
-        .await
 }
 
 /// A server with an account that has a mail address and a phone number, added by registration.
@@ -107,7 +102,7 @@ async fn login_02_an_unknown_type_is_m_unknown() {
         (json!({ "type": "m.id.thirdparty" }), "`medium`"),
         (json!({}), "`type`"),
     ] {
-        let body = log_in(&server, &password_login(&identifier, "x"))
+        let body = log_in(&server, &login_by(&identifier, "x"))
             .await
             .error(400, "M_MISSING_PARAM");
         assert!(
@@ -134,7 +129,7 @@ async fn login_02_an_unknown_type_is_m_unknown() {
         log_in(&server, &body).await.error(400, "M_BAD_JSON");
     }
     let identifier = json!({ "type": "m.id.other" });
-    log_in(&server, &password_login(&identifier, "x"))
+    log_in(&server, &login_by(&identifier, "x"))
         .await
         .error(400, "M_INVALID_PARAM");
 }
@@ -144,15 +139,15 @@ async fn login_03_a_login_returns_user_device_and_token() {
     let server = TestServer::new().await;
     server.sign_up("alice").await;
     for prefix in PREFIXES {
-        let body = password_login(&user_id("alice"), PASSWORD);
+        let body = login_by(&user_id("alice"), PASSWORD);
         let answer = server.post(&format!("{prefix}/login"), &body).await.ok();
         assert_eq!(answer["user_id"], "@alice:localhost");
         assert_eq!(answer["home_server"], "localhost");
         assert!(answer.get("refresh_token").is_none(), "TOK-16: {answer}");
-        let own = whoami(&server, &answer).await.ok();
+        let own = whoami_as(&server, &answer).await.ok();
         assert_eq!(own["device_id"], answer["device_id"]);
     }
-    let mut body = password_login(&user_id("alice"), PASSWORD);
+    let mut body = login_by(&user_id("alice"), PASSWORD);
     body["refresh_token"] = true.into();
     body["device_id"] = "PHONE".into();
     let answer = log_in(&server, &body).await.ok();
@@ -181,11 +176,9 @@ async fn login_04_every_form_of_identifier_names_its_user() {
         old_phone,
         untyped,
     ] {
-        let answer = log_in(&server, &password_login(&identifier, PASSWORD))
-            .await
-            .ok();
+        let answer = log_in(&server, &login_by(&identifier, PASSWORD)).await.ok();
         assert_eq!(answer["user_id"], "@alice:localhost", "{identifier}");
-        log_in(&server, &password_login(&identifier, "wrong"))
+        log_in(&server, &login_by(&identifier, "wrong"))
             .await
             .error(403, "M_FORBIDDEN");
     }
@@ -209,7 +202,7 @@ async fn login_04_unknown_users_look_like_wrong_passwords() {
     let server = with_addresses().await;
     let guess = async |identifier: Value| {
         let (reply, calls) = server
-            .calls_of(log_in(&server, &password_login(&identifier, "wrong")))
+            .calls_of(log_in(&server, &login_by(&identifier, "wrong")))
             .await;
         let calls: Vec<_> = calls
             .iter()
@@ -236,13 +229,10 @@ async fn login_04_unknown_users_look_like_wrong_passwords() {
 #[tokio::test]
 async fn login_04_an_account_without_a_password_cannot_log_in() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
-    let guest = server
-        .post("/_matrix/client/v3/register?kind=guest", &json!({}))
-        .await
-        .ok();
+    let guest = register_guest(&server).await;
     let name = guest["user_id"].as_str().unwrap();
     for password in ["", "x", "guest", "$argon2id$v=19$m=8,t=1,p=1$"] {
-        log_in(&server, &password_login(&user_id(name), password))
+        log_in(&server, &login_by(&user_id(name), password))
             .await
             .error(403, "M_FORBIDDEN");
     }
@@ -252,11 +242,13 @@ async fn login_04_an_account_without_a_password_cannot_log_in() {
 async fn tok_09_a_login_with_a_known_device_ends_its_old_token() {
     let server = TestServer::new().await;
     let first = server.sign_up("alice").await;
-    let mut body = password_login(&user_id("alice"), PASSWORD);
+    let mut body = login_by(&user_id("alice"), PASSWORD);
     body["device_id"] = first["device_id"].clone();
     let second = log_in(&server, &body).await.ok();
-    whoami(&server, &first).await.error(401, "M_UNKNOWN_TOKEN");
-    whoami(&server, &second).await.ok();
+    whoami_as(&server, &first)
+        .await
+        .error(401, "M_UNKNOWN_TOKEN");
+    whoami_as(&server, &second).await.ok();
 }
 
 #[tokio::test]
@@ -264,14 +256,14 @@ async fn guesses_are_limited_and_right_passwords_are_not() {
     let server = TestServer::with(&[("GATEHOUSE_LIMITS", "on")]).await;
     server.sign_up("alice").await;
     for _ in 0..15 {
-        log_in(&server, &password_login(&user_id("alice"), PASSWORD))
+        log_in(&server, &login_by(&user_id("alice"), PASSWORD))
             .await
             .ok();
         server.advance(std::time::Duration::from_secs(30));
     }
     let mut refused = 0;
     for _ in 0..12 {
-        let reply = log_in(&server, &password_login(&user_id("alice"), "wrong")).await;
+        let reply = log_in(&server, &login_by(&user_id("alice"), "wrong")).await;
         refused += u32::from(reply.status == 429);
         server.advance(std::time::Duration::from_secs(3));
     }

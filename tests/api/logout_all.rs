@@ -4,8 +4,8 @@ use serde_json::json;
 use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use super::{
-    logout::{log_out, whoami},
-    support::{add_appservice, post_as},
+    logout::log_out,
+    support::{add_appservice, password_login, post_as, whoami_as},
 };
 
 #[tokio::test]
@@ -13,7 +13,7 @@ async fn out_02_every_token_of_the_user_ends_in_one_transaction() {
     for prefix in PREFIXES {
         let server = TestServer::new().await;
         let (first, bob) = (server.sign_up("alice").await, server.sign_up("bob").await);
-        let body = json!({ "type": "m.login.password", "identifier": { "type": "m.id.user", "user": "alice" }, "password": PASSWORD });
+        let body = password_login("alice", PASSWORD);
         let second = server.post(&format!("{prefix}/login"), &body).await.ok();
         let path = format!("{prefix}/logout/all");
         let (reply, calls) = server.calls_of(log_out(&server, &path, &second)).await;
@@ -21,11 +21,11 @@ async fn out_02_every_token_of_the_user_ends_in_one_transaction() {
         let operations: Vec<_> = calls.iter().map(|call| call.operation.as_str()).collect();
         assert_eq!(operations, ["BatchGetItem", "TransactWriteItems"]);
         for dead in [&first, &second] {
-            whoami(&server, dead).await.error(401, "M_UNKNOWN_TOKEN");
+            whoami_as(&server, dead).await.error(401, "M_UNKNOWN_TOKEN");
         }
-        whoami(&server, &bob).await.ok();
+        whoami_as(&server, &bob).await.ok();
         let third = server.post(&format!("{prefix}/login"), &body).await.ok();
-        whoami(&server, &third).await.ok();
+        whoami_as(&server, &third).await.ok();
     }
 }
 

@@ -5,17 +5,17 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use test_support::{PASSWORD, PREFIXES, Reply, TestServer};
 
-use super::support::{WHOAMI, post_as, rows_of, set_status, text};
+use super::support::{password_login, post_as, rows_of, set_status, text, whoami_as, with};
 
 const REFRESH: &str = "/_matrix/client/v3/refresh";
 const HOUR: (&str, &str) = ("GATEHOUSE_REFRESHABLE_TOKEN_LIFETIME", "1h");
 
 /// Logs in with refresh tokens.
 async fn log_in(server: &TestServer, name: &str) -> Value {
-    let body = json!({
-        "type": "m.login.password", "password": PASSWORD, "refresh_token": true,
-        "identifier": { "type": "m.id.user", "user": name },
-    });
+    let body = with(
+        password_login(name, PASSWORD),
+        &json!({ "refresh_token": true }),
+    );
     server.post("/_matrix/client/v3/login", &body).await.ok()
 }
 
@@ -29,10 +29,6 @@ async fn alice(settings: &[(&str, &str)]) -> (TestServer, Value) {
 async fn refresh(server: &TestServer, pair: &Value) -> Reply {
     let body = json!({ "refresh_token": pair["refresh_token"] });
     server.post(REFRESH, &body).await
-}
-
-async fn whoami(server: &TestServer, pair: &Value) -> Reply {
-    server.get_as(text(pair, "access_token"), WHOAMI).await
 }
 
 #[track_caller]
@@ -56,9 +52,9 @@ async fn refr_01_a_refresh_token_gives_a_new_pair() {
         for member in ["access_token", "refresh_token"] {
             assert_ne!(next[member], pair[member]);
         }
-        let me = whoami(&server, &next).await.ok();
+        let me = whoami_as(&server, &next).await.ok();
         assert_eq!(me["device_id"], first["device_id"]);
-        assert_unknown(&whoami(&server, &pair).await);
+        assert_unknown(&whoami_as(&server, &pair).await);
         pair = next;
     }
 }
@@ -69,7 +65,7 @@ async fn refr_01_tokens_without_expiry_have_no_expires_in_ms() {
     let next = refresh(&server, &first).await.ok();
     assert!(next.get("expires_in_ms").is_none(), "TOK-16: {next}");
     server.advance(Duration::from_hours(24 * 400));
-    whoami(&server, &next).await.ok();
+    whoami_as(&server, &next).await.ok();
 }
 
 #[tokio::test]
@@ -94,7 +90,7 @@ async fn refr_02_an_invalid_refresh_token_is_unknown() {
         assert_unknown(&reply);
         assert!(calls.is_empty(), "an invalid token caused a read: {token}");
     }
-    whoami(&server, &first).await.ok();
+    whoami_as(&server, &first).await.ok();
     refresh(&server, &first).await.ok();
 }
 
@@ -105,21 +101,21 @@ async fn refr_03_the_old_pair_is_valid_until_a_new_token_is_used() {
         let new = refresh(&server, &old).await;
         for _ in 0..3 {
             server.advance(Duration::from_mins(1));
-            whoami(&server, &old).await.ok();
+            whoami_as(&server, &old).await.ok();
             assert_eq!(refresh(&server, &old).await.body, new.body);
         }
         let new = new.ok();
         let last = if first_use == "access_token" {
-            whoami(&server, &new).await.ok();
+            whoami_as(&server, &new).await.ok();
             new
         } else {
             refresh(&server, &new).await.ok()
         };
         for _ in 0..2 {
             assert_unknown(&refresh(&server, &old).await);
-            assert_unknown(&whoami(&server, &old).await);
+            assert_unknown(&whoami_as(&server, &old).await);
         }
-        whoami(&server, &last).await.ok();
+        whoami_as(&server, &last).await.ok();
     }
 }
 
@@ -131,12 +127,12 @@ async fn refr_03_unused_refreshes_keep_two_pairs() {
     let second = refresh(&server, &first).await.ok();
     let third = refresh(&server, &second).await;
     assert_unknown(&refresh(&server, &first).await);
-    assert_unknown(&whoami(&server, &first).await);
+    assert_unknown(&whoami_as(&server, &first).await);
     assert_eq!(refresh(&server, &second).await.body, third.body);
-    whoami(&server, &second).await.ok();
+    whoami_as(&server, &second).await.ok();
     let third = third.ok();
-    whoami(&server, &third).await.ok();
-    assert_unknown(&whoami(&server, &second).await);
+    whoami_as(&server, &third).await.ok();
+    assert_unknown(&whoami_as(&server, &second).await);
     assert_unknown(&refresh(&server, &second).await);
 }
 
@@ -179,16 +175,20 @@ async fn refr_04_refreshing_is_limited() {
 async fn tok_12_an_expired_access_token_is_a_soft_logout() {
     let (server, first) = alice(&[HOUR]).await;
     server.advance(Duration::from_hours(1));
-    let body = whoami(&server, &first).await.error(401, "M_UNKNOWN_TOKEN");
+    let body = whoami_as(&server, &first)
+        .await
+        .error(401, "M_UNKNOWN_TOKEN");
     assert_eq!(body["soft_logout"], true);
     let second = refresh(&server, &first).await.ok();
     server.advance(Duration::from_hours(1));
     // The pair expired before its first use; the device stays logged in.
-    let body = whoami(&server, &second).await.error(401, "M_UNKNOWN_TOKEN");
+    let body = whoami_as(&server, &second)
+        .await
+        .error(401, "M_UNKNOWN_TOKEN");
     assert_eq!(body["soft_logout"], true);
     let third = refresh(&server, &second).await.ok();
-    whoami(&server, &third).await.ok();
-    assert_unknown(&whoami(&server, &second).await);
+    whoami_as(&server, &third).await.ok();
+    assert_unknown(&whoami_as(&server, &second).await);
 }
 
 /// TOK-13, PWD-11: logging out a device invalidates both of its pairs.
@@ -200,14 +200,14 @@ async fn tok_13_pwd_11_no_refresh_token_outlives_its_device() {
             let new = refresh(&server, &old).await.ok();
             let last_pair = if used { &new } else { &old };
             if used {
-                whoami(&server, &new).await.ok();
+                whoami_as(&server, &new).await.ok();
             }
             let path = format!("/_matrix/client/v3/{path}");
             let token = text(last_pair, "access_token");
             post_as(&server, token, &path, &json!({})).await.ok();
             for pair in [&old, &new] {
                 assert_unknown(&refresh(&server, pair).await);
-                assert_unknown(&whoami(&server, pair).await);
+                assert_unknown(&whoami_as(&server, pair).await);
             }
         }
     }
@@ -224,7 +224,7 @@ async fn out_01_the_first_use_of_a_new_token_may_be_the_logout() {
         .ok();
     for pair in [&old, &new] {
         assert_unknown(&refresh(&server, pair).await);
-        assert_unknown(&whoami(&server, pair).await);
+        assert_unknown(&whoami_as(&server, pair).await);
     }
     let device = format!("DEV#{}", text(&old, "device_id"));
     assert!(
@@ -239,17 +239,17 @@ async fn out_01_the_first_use_of_a_new_token_may_be_the_logout() {
 async fn tok_09_a_login_ends_the_refresh_tokens_of_its_device() {
     let (server, old) = alice(&[]).await;
     let new = refresh(&server, &old).await.ok();
-    let body = json!({
-        "type": "m.login.password", "password": PASSWORD, "device_id": old["device_id"],
-        "identifier": { "type": "m.id.user", "user": "alice" },
-    });
+    let body = with(
+        password_login("alice", PASSWORD),
+        &json!({ "device_id": old["device_id"] }),
+    );
     let login = server.post("/_matrix/client/v3/login", &body).await.ok();
     assert!(login.get("refresh_token").is_none(), "TOK-16: {login}");
     for pair in [&old, &new] {
         assert_unknown(&refresh(&server, pair).await);
-        assert_unknown(&whoami(&server, pair).await);
+        assert_unknown(&whoami_as(&server, pair).await);
     }
-    whoami(&server, &login).await.ok();
+    whoami_as(&server, &login).await.ok();
 }
 
 #[tokio::test]
@@ -260,7 +260,7 @@ async fn tok_14_a_locked_account_cannot_refresh() {
     for _ in 0..2 {
         let body = refresh(&server, &first).await.error(401, "M_USER_LOCKED");
         assert_eq!(body["soft_logout"], true);
-        let body = whoami(&server, &pending.ok())
+        let body = whoami_as(&server, &pending.ok())
             .await
             .error(401, "M_USER_LOCKED");
         assert_eq!(body["soft_logout"], true);
@@ -269,7 +269,7 @@ async fn tok_14_a_locked_account_cannot_refresh() {
     assert_unknown(&server.post(REFRESH, &junk).await);
     set_status(&server, "alice", "active");
     assert_eq!(refresh(&server, &first).await.body, pending.body);
-    whoami(&server, &pending.ok()).await.ok();
+    whoami_as(&server, &pending.ok()).await.ok();
 }
 
 #[tokio::test]
@@ -277,10 +277,10 @@ async fn tok_15_suspended_refreshes_and_deactivated_is_unknown() {
     let (server, first) = alice(&[]).await;
     set_status(&server, "alice", "suspended");
     let second = refresh(&server, &first).await.ok();
-    whoami(&server, &second).await.ok();
+    whoami_as(&server, &second).await.ok();
     set_status(&server, "alice", "deactivated");
     assert_unknown(&refresh(&server, &second).await);
-    assert_unknown(&whoami(&server, &second).await);
+    assert_unknown(&whoami_as(&server, &second).await);
 }
 
 /// No row contains a token: neither the unused pair nor the stored answer for repeated requests.

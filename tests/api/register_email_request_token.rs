@@ -1,36 +1,11 @@
 //! `POST /register/email/requestToken`: rules about mail addresses.
 
-use serde_json::json;
-use test_support::PREFIXES;
-
 use super::{
-    support::text,
+    rows::{queued, validation, validations},
     threepids::{
-        EMAIL, LINK, link_token, mail_to, open, queued, row, rows, server_with, sid, state, submit,
+        EMAIL, LINK, link_token, mail_to, open_link, request_session, server_with, state, submit,
     },
 };
-
-/// 3PID-04, 3PID-40: a mail has no code to type, so the answer has no `submit_url`.
-#[tokio::test]
-async fn threepid_02_a_request_for_mail_returns_a_session_only() {
-    for prefix in PREFIXES {
-        let server = server_with(&[]).await;
-        let path = format!("{prefix}/register/email/requestToken");
-        let answer = server
-            .post(&path, &mail_to("alice@example.org", "secret", 1))
-            .await
-            .ok();
-        let sid = text(&answer, "sid");
-        assert_eq!(answer, json!({ "sid": sid }));
-        assert_eq!(queued(&server), 1);
-        // The parameters of a phone number do not replace those of a mail address.
-        let phone = json!({ "client_secret": "s", "country": "GB", "phone_number": "07400 123456", "send_attempt": 1 });
-        server
-            .post(&path, &phone)
-            .await
-            .error(400, "M_MISSING_PARAM");
-    }
-}
 
 /// Incident 2, 3PID-13: before any policy is applied and before anything is stored.
 #[tokio::test]
@@ -89,7 +64,7 @@ async fn incident_2_only_a_plain_mailbox_passes_before_any_policy() {
             assert_eq!(reply.status, 400, "{address:?}");
             reply.error(400, "M_INVALID_PARAM");
         }
-        assert_eq!((queued(&server), rows(&server).len()), (0, 0));
+        assert_eq!((queued(&server), validations(&server).len()), (0, 0));
     }
 }
 
@@ -116,7 +91,7 @@ async fn threepid_62_display_names_and_mailto_are_not_addresses() {
             _ => drop(reply.error(400, "M_INVALID_PARAM")),
         }
     }
-    assert_eq!(rows(&server).len(), 1);
+    assert_eq!(validations(&server).len(), 1);
 }
 
 /// Incident 14: addresses that fold to the same form are one session for one address, and mail goes
@@ -153,17 +128,17 @@ async fn threepid_61_spellings_that_fold_alike_are_one_address() {
             ],
         ),
     ] {
-        let before = (rows(&server).len(), queued(&server));
-        let first = sid(&server, EMAIL, &mail_to(canonical, "secret", 1)).await;
+        let before = (validations(&server).len(), queued(&server));
+        let first = request_session(&server, EMAIL, &mail_to(canonical, "secret", 1)).await;
         for spelling in spellings {
-            let same = sid(&server, EMAIL, &mail_to(spelling, "secret", 1)).await;
+            let same = request_session(&server, EMAIL, &mail_to(spelling, "secret", 1)).await;
             assert_eq!(same, first, "{spelling}");
         }
         assert_eq!(
-            (rows(&server).len(), queued(&server)),
+            (validations(&server).len(), queued(&server)),
             (before.0 + 1, before.1 + 1)
         );
-        assert_eq!(row(&server, &first)["address"]["S"], canonical);
+        assert_eq!(validation(&server, &first).address, canonical);
     }
 }
 
@@ -187,15 +162,15 @@ async fn incident_14_lookalikes_that_do_not_fold_are_refused() {
         let reply = server.post(EMAIL, &mail_to(address, "secret", 1)).await;
         reply.error(400, "M_INVALID_PARAM");
     }
-    assert!(rows(&server).is_empty());
-    let ascii = sid(
+    assert!(validations(&server).is_empty());
+    let ascii = request_session(
         &server,
         EMAIL,
         &mail_to("alice@xn--bcher-kva.example", "secret", 1),
     )
     .await;
     assert_eq!(
-        row(&server, &ascii)["address"]["S"],
+        validation(&server, &ascii).address,
         "alice@xn--bcher-kva.example"
     );
 }
@@ -214,8 +189,8 @@ async fn incident_2_a_plain_mailbox_is_accepted_unchanged() {
         "1@2.org",
         &longest,
     ] {
-        let sid = sid(&server, EMAIL, &mail_to(address, "secret", 1)).await;
-        assert_eq!(row(&server, &sid)["address"]["S"], address);
+        let sid = request_session(&server, EMAIL, &mail_to(address, "secret", 1)).await;
+        assert_eq!(validation(&server, &sid).address, address);
     }
 }
 
@@ -224,10 +199,10 @@ async fn incident_2_a_plain_mailbox_is_accepted_unchanged() {
 async fn threepid_50_a_validation_alone_adds_nothing() {
     let server = server_with(&[]).await;
     let before = server.local.engine().table("Accounts").unwrap();
-    let sid = sid(&server, EMAIL, &mail_to("alice@example.org", "secret", 1)).await;
+    let sid = request_session(&server, EMAIL, &mail_to("alice@example.org", "secret", 1)).await;
     let token = link_token(&server, &sid);
     assert_eq!(
-        open(&server, LINK, &[("sid", &sid), ("token", &token)])
+        open_link(&server, LINK, &[("sid", &sid), ("token", &token)])
             .await
             .status,
         200

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use test_support::{PREFIXES, TestServer};
 
 use super::{
-    support::text,
-    threepids::{FLOWS, MAIL, MSISDN, SMS, queued, row, rows, server_with, sid, text_to},
+    rows::{queued, validation, validations},
+    support::{request, text},
+    threepids::{FLOWS, MAIL, MSISDN, SMS, code, request_session, server_with, text_to},
 };
 
 fn from_country(country: &str, number: &str) -> Value {
@@ -26,7 +27,7 @@ async fn threepid_03_a_text_request_returns_number_and_submit_url() {
             ("host", "evil.example"),
             ("x-forwarded-host", "evil.example"),
         ];
-        let sent = super::support::request("POST", &path, &headers, body.as_bytes());
+        let sent = request("POST", &path, &headers, body.as_bytes());
         let answer = server.send(sent).await.ok();
         let sid = text(&answer, "sid");
         assert_eq!(
@@ -57,7 +58,7 @@ async fn threepid_40_the_submit_url_accepts_the_code() {
         .ok();
     let url: Uri = text(&answer, "submit_url").parse().unwrap();
     let sid = text(&answer, "sid");
-    let code = super::threepids::code(&server, sid, 1);
+    let code = code(&server, sid, 1);
     let body = json!({ "sid": sid, "client_secret": "secret", "token": code });
     assert_eq!(
         server.post(url.path(), &body).await.ok(),
@@ -100,7 +101,7 @@ async fn threepid_66_a_number_is_read_as_dialled_from_its_country() {
             ],
         ),
     ] {
-        let before = (rows(&server).len(), queued(&server));
+        let before = (validations(&server).len(), queued(&server));
         let mut answers = Vec::new();
         for (country, number) in forms {
             let answer = server.post(MSISDN, &from_country(country, number)).await;
@@ -114,11 +115,11 @@ async fn threepid_66_a_number_is_read_as_dialled_from_its_country() {
         assert_eq!(answers[0]["msisdn"], canonical);
         assert_eq!(answers[0]["intl_fmt"], readable);
         assert_eq!(
-            row(&server, text(&answers[0], "sid"))["address"]["S"],
+            validation(&server, text(&answers[0], "sid")).address,
             canonical
         );
         assert_eq!(
-            (rows(&server).len(), queued(&server)),
+            (validations(&server).len(), queued(&server)),
             (before.0 + 1, before.1 + 1)
         );
     }
@@ -138,10 +139,10 @@ async fn threepid_65_fictional_numbers_pass_as_possible_numbers() {
     }
     let lenient = server_with(&[("GATEHOUSE_SMS_NUMBERS", "possible")]).await;
     for (country, number) in forms {
-        let sid = sid(&lenient, MSISDN, &from_country(country, number)).await;
-        assert_eq!(row(&lenient, &sid)["address"]["S"], "447700900001");
+        let sid = request_session(&lenient, MSISDN, &from_country(country, number)).await;
+        assert_eq!(validation(&lenient, &sid).address, "447700900001");
     }
-    assert_eq!(rows(&lenient).len(), 1);
+    assert_eq!(validations(&lenient).len(), 1);
 }
 
 #[tokio::test]
@@ -171,7 +172,7 @@ async fn threepid_67_a_country_is_two_capitals_that_name_one() {
             reply.error(400, "M_INVALID_PARAM");
         }
     }
-    assert!(rows(&server).is_empty());
+    assert!(validations(&server).is_empty());
 }
 
 #[tokio::test]
@@ -206,7 +207,7 @@ async fn threepid_13_an_invalid_number_is_refused() {
         assert_eq!(reply.status, 400, "{number:?}: {}", reply.text());
         reply.error(400, "M_INVALID_PARAM");
     }
-    assert!(rows(&server).is_empty());
+    assert!(validations(&server).is_empty());
 }
 
 /// Incident 28: only to countries that the operator lists, and never to a premium-rate number.
@@ -231,7 +232,7 @@ async fn threepid_08_no_texts_to_unlisted_countries_or_premium() {
         assert_eq!(reply.status, 403, "{country} {number}: {}", reply.text());
         reply.error(403, "M_THREEPID_DENIED");
     }
-    assert_eq!((queued(&server), rows(&server).len()), (0, 0));
+    assert_eq!((queued(&server), validations(&server).len()), (0, 0));
     let wider = TestServer::with(&[MAIL, FLOWS, (SMS.0, "NL")]).await;
     wider
         .post(MSISDN, &from_country("NL", "06 12345678"))

@@ -10,7 +10,7 @@ use gatehouse_local::template::Template;
 use http::{Method, Request};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
-use test_support::{Reply, TestServer};
+use test_support::{PASSWORD, Reply, TestServer};
 
 /// The endpoint that names the user of an access token.
 pub(crate) const WHOAMI: &str = "/_matrix/client/v3/account/whoami";
@@ -141,11 +141,44 @@ pub(crate) fn request(
 
 /// `POST` with an `Authorization` header.
 pub(crate) async fn post_as(server: &TestServer, token: &str, path: &str, body: &Value) -> Reply {
+    send_as(server, token, ("POST", path), body.to_string().as_bytes()).await
+}
+
+/// Sends a request with an access token.
+pub(crate) async fn send_as(
+    server: &TestServer,
+    token: &str,
+    (method, path): (&str, &str),
+    body: &[u8],
+) -> Reply {
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str())];
-    server
-        .send(request("POST", path, &headers, body.to_string().as_bytes()))
-        .await
+    server.send(request(method, path, &headers, body)).await
+}
+
+/// `a` with the members of `b`.
+pub(crate) fn with(mut a: Value, b: &Value) -> Value {
+    for (name, value) in b.as_object().unwrap() {
+        a[name] = value.clone();
+    }
+    a
+}
+
+/// The body that registers a user with [`PASSWORD`] in one request.
+pub(crate) fn registration(name: &str) -> Value {
+    json!({ "username": name, "password": PASSWORD, "auth": { "type": "m.login.dummy" } })
+}
+
+/// Registers a guest.
+pub(crate) async fn register_guest(server: &TestServer) -> Value {
+    let path = "/_matrix/client/v3/register?kind=guest";
+    server.post(path, &json!({})).await.ok()
+}
+
+/// The body of a login, or the completed password stage of `auth`.
+pub(crate) fn password_login(name: &str, password: &str) -> Value {
+    let identifier = json!({ "type": "m.id.user", "user": name });
+    json!({ "type": "m.login.password", "identifier": identifier, "password": password })
 }
 
 /// A member that must be a string.
@@ -161,6 +194,11 @@ pub(crate) async fn whoami(server: &TestServer, token: &str) -> Value {
     server.get_as(token, WHOAMI).await.ok()
 }
 
+/// The reply of `whoami` to the access token in an answer.
+pub(crate) async fn whoami_as(server: &TestServer, answer: &Value) -> Reply {
+    server.get_as(text(answer, "access_token"), WHOAMI).await
+}
+
 /// The rows of an account, by sort key.
 pub(crate) fn rows_of(server: &TestServer, localpart: &str) -> Vec<(String, Value)> {
     let partition = format!("USER#{localpart}");
@@ -169,19 +207,6 @@ pub(crate) fn rows_of(server: &TestServer, localpart: &str) -> Vec<(String, Valu
         .filter(|row| row["pk"]["S"] == partition)
         .map(|row| (text(&row["sk"], "S").to_owned(), row))
         .collect()
-}
-
-/// The number of accounts.
-pub(crate) fn accounts(server: &TestServer) -> usize {
-    let rows = server.local.engine().table("Accounts").unwrap();
-    let account =
-        |row: &&Value| text(&row["pk"], "S").starts_with("USER#") && row["sk"]["S"] == "A";
-    rows.iter().filter(account).count()
-}
-
-/// The number of UIA sessions.
-pub(crate) fn sessions(server: &TestServer) -> usize {
-    server.local.engine().table("UiaSessions").unwrap().len()
 }
 
 /// Sets the status of an account directly in the table.

@@ -11,7 +11,10 @@ use serde_json::{Value, json};
 use shared::threepids::proofs;
 use test_support::{PASSWORD, Reply, TestServer};
 
-use super::support::{request, text};
+use super::{
+    rows::validation,
+    support::{request, text},
+};
 
 /// Requests a mail.
 pub(crate) const EMAIL: &str = "/_matrix/client/v3/register/email/requestToken";
@@ -84,19 +87,19 @@ pub(crate) fn text_to(number: &str, secret: &str, attempt: i64) -> Value {
     })
 }
 
-/// A valid body for this medium; `who` selects the address.
-pub(crate) fn wish(medium: &str, who: u32, secret: &str, attempt: i64) -> Value {
+/// A valid body for this medium; `user` selects the address.
+pub(crate) fn message_request(medium: &str, user: u32, secret: &str, attempt: i64) -> Value {
     match medium {
-        "email" => mail_to(&format!("user{who}@example.org"), secret, attempt),
-        _ => text_to(&format!("07400 {:06}", 123_456 + who), secret, attempt),
+        "email" => mail_to(&format!("user{user}@example.org"), secret, attempt),
+        _ => text_to(&format!("07400 {:06}", 123_456 + user), secret, attempt),
     }
 }
 
-/// The canonical address of [`wish`].
-pub(crate) fn address(medium: &str, who: u32) -> String {
+/// The canonical address in [`message_request`].
+pub(crate) fn address(medium: &str, user: u32) -> String {
     match medium {
-        "email" => format!("user{who}@example.org"),
-        _ => format!("447400{:06}", 123_456 + who),
+        "email" => format!("user{user}@example.org"),
+        _ => format!("447400{:06}", 123_456 + user),
     }
 }
 
@@ -105,73 +108,50 @@ pub(crate) fn path_of(medium: &str) -> &'static str {
     if medium == "email" { EMAIL } else { MSISDN }
 }
 
-/// `a` with the members of `b`.
-pub(crate) fn with(mut a: Value, b: &Value) -> Value {
-    for (name, value) in b.as_object().unwrap() {
-        a[name] = value.clone();
-    }
-    a
-}
-
 /// Requests a message and returns the session ID.
-pub(crate) async fn sid(server: &TestServer, path: &str, body: &Value) -> String {
+pub(crate) async fn request_session(server: &TestServer, path: &str, body: &Value) -> String {
     text(&server.post(path, body).await.ok(), "sid").to_owned()
-}
-
-/// The number of messages in the outbox.
-pub(crate) fn queued(server: &TestServer) -> usize {
-    server.local.engine().table("Outbox").unwrap().len()
-}
-
-/// The rows of all validation sessions.
-pub(crate) fn rows(server: &TestServer) -> Vec<Value> {
-    server.local.engine().table("Proofs").unwrap()
-}
-
-/// The row of a validation session.
-#[track_caller]
-pub(crate) fn row(server: &TestServer, sid: &str) -> Value {
-    let mut rows = rows(server).into_iter();
-    rows.find(|row| row["pk"]["S"] == sid).unwrap()
 }
 
 /// The state of a validation session.
 #[track_caller]
 pub(crate) fn state(server: &TestServer, sid: &str) -> String {
-    text(&row(server, sid)["state"], "S").to_owned()
+    validation(server, sid).state
 }
 
 /// The token in the link of a session's mails.
 #[track_caller]
 pub(crate) fn link_token(server: &TestServer, sid: &str) -> String {
-    let row = row(server, sid);
-    let generation = text(&row["generation"], "S");
-    let token = proofs::link_token(&server.local.config().keys, sid, generation);
+    let generation = validation(server, sid).generation;
+    let token = proofs::link_token(&server.local.config().keys, sid, &generation);
     token.reveal().clone()
 }
 
 /// The code in text message number `send` of a session.
 #[track_caller]
 pub(crate) fn code(server: &TestServer, sid: &str, send: i64) -> String {
-    let row = row(server, sid);
-    let generation = text(&row["generation"], "S");
-    let code = proofs::code(&server.local.config().keys, sid, generation, send);
+    let generation = validation(server, sid).generation;
+    let code = proofs::code(&server.local.config().keys, sid, &generation, send);
     code.reveal().clone()
 }
 
 /// The token or code of the last message of a session.
 #[track_caller]
 pub(crate) fn token(server: &TestServer, medium: &str, sid: &str) -> String {
-    let sends = row(server, sid)["sends"]["N"].clone();
     match medium {
         "email" => link_token(server, sid),
-        _ => code(server, sid, sends.as_str().unwrap().parse().unwrap()),
+        _ => code(server, sid, validation(server, sid).sends),
     }
 }
 
 /// Signs up an account with this address.
-pub(crate) async fn sign_up_with(server: &TestServer, medium: &str, who: u32, name: &str) {
-    let sid = sid(server, path_of(medium), &wish(medium, who, "owner", 1)).await;
+pub(crate) async fn sign_up_with(server: &TestServer, medium: &str, user: u32, name: &str) {
+    let sid = request_session(
+        server,
+        path_of(medium),
+        &message_request(medium, user, "owner", 1),
+    )
+    .await;
     let token = token(server, medium, &sid);
     submit(server, medium, &sid, "owner", &token).await.ok();
     let stage = if medium == "email" {
@@ -186,7 +166,7 @@ pub(crate) async fn sign_up_with(server: &TestServer, medium: &str, who: u32, na
 }
 
 /// A code that is none of these.
-pub(crate) fn no_code(codes: &[String]) -> String {
+pub(crate) fn other_code(codes: &[String]) -> String {
     let mut all = (0..1_000_000).map(|number: u32| format!("{number:06}"));
     all.find(|code| !codes.contains(code)).unwrap()
 }
@@ -205,12 +185,12 @@ pub(crate) async fn submit(
 }
 
 /// Opens a link as a browser does.
-pub(crate) async fn open(server: &TestServer, path: &str, fields: &[(&str, &str)]) -> Reply {
+pub(crate) async fn open_link(server: &TestServer, path: &str, fields: &[(&str, &str)]) -> Reply {
     server.get(&format!("{path}?{}", form(fields))).await
 }
 
 /// Submits the form of a page.
-pub(crate) async fn press(server: &TestServer, fields: &[(&str, &str)]) -> Reply {
+pub(crate) async fn submit_form(server: &TestServer, fields: &[(&str, &str)]) -> Reply {
     let headers = [("content-type", "application/x-www-form-urlencoded")];
     server
         .send(request("POST", CONFIRM, &headers, form(fields).as_bytes()))
@@ -235,6 +215,6 @@ pub(crate) fn form(fields: &[(&str, &str)]) -> String {
 
 /// Asserts that a submission failed, with `success: false` for clients that read only that.
 #[track_caller]
-pub(crate) fn not_submitted(reply: &Reply, errcode: &str) {
+pub(crate) fn assert_not_submitted(reply: &Reply, errcode: &str) {
     assert_eq!(reply.error(400, errcode)["success"], false);
 }

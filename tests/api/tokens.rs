@@ -5,8 +5,12 @@ use std::time::Duration;
 use serde_json::json;
 use test_support::{Log, PASSWORD, PREFIXES, Reply, TestServer};
 
-use super::support::{
-    WHOAMI, accounts, add_appservice, post_as, request, set_status, text, whoami,
+use super::{
+    rows::accounts,
+    support::{
+        WHOAMI, add_appservice, post_as, register_guest, registration, request, set_status, text,
+        whoami, with,
+    },
 };
 
 /// Requests `whoami` with these `Authorization` headers and this query.
@@ -224,10 +228,10 @@ async fn tok_14_a_wrong_token_does_not_reveal_a_locked_account() {
     // Same user and device, another token: only its hash differs.
     let other_server = TestServer::new().await;
     other_server.sign_up("zoe").await;
-    let body = json!({
-        "username": "alice", "password": PASSWORD, "device_id": alice["device_id"],
-        "auth": { "type": "m.login.dummy" },
-    });
+    let body = with(
+        registration("alice"),
+        &json!({ "device_id": alice["device_id"] }),
+    );
     let other = other_server.register(&body).await.ok();
     assert_ne!(alice["access_token"], other["access_token"]);
     set_status(&server, "alice", "locked");
@@ -279,14 +283,9 @@ async fn tok_18_no_token_appears_in_a_log_or_an_error() {
     let (log, _guard) = Log::capture();
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
     let service = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
-    let body = json!({
-        "username": "alice", "password": PASSWORD, "refresh_token": true, "auth": { "type": "m.login.dummy" },
-    });
+    let body = with(registration("alice"), &json!({ "refresh_token": true }));
     let alice = server.register(&body).await.ok();
-    let guest = server
-        .post("/_matrix/client/v3/register?kind=guest", &json!({}))
-        .await
-        .ok();
+    let guest = register_guest(&server).await;
     let junk = "gha_junk-that-must-not-be-repeated".to_owned();
     let tokens = [
         text(&alice, "access_token").to_owned(),

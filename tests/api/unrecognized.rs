@@ -1,9 +1,8 @@
 //! Unknown paths, wrong methods, and OPTIONS.
 
-use serde_json::json;
-use test_support::{PASSWORD, TestServer};
+use test_support::TestServer;
 
-use super::support::{ENDPOINTS, request};
+use super::support::{ENDPOINTS, registration, request};
 
 const METHODS: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "TRACE"];
 
@@ -59,8 +58,7 @@ async fn http_09_a_known_path_with_the_wrong_method_is_405() {
 #[tokio::test]
 async fn http_10_options_succeeds_everywhere_and_does_nothing() {
     let server = TestServer::new().await;
-    let body =
-        json!({ "username": "alice", "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
+    let body = registration("alice");
     let before = server.dump();
     let unknown = ["/", "/_matrix/client/v3/unknown", "/elsewhere"];
     let paths: Vec<&str> = ENDPOINTS.iter().map(|(path, _)| *path).collect();

@@ -8,16 +8,17 @@ use test_support::{PASSWORD, PREFIXES, TestServer};
 use tokio::task::JoinSet;
 
 use super::{
+    rows::queued,
     support::request,
     threepids::{
-        CODE, EMAIL, LINK, MSISDN, code, form, link_token, open, press, queued, server_with, sid,
-        state, submit, wish,
+        CODE, EMAIL, LINK, MSISDN, code, form, link_token, message_request, open_link,
+        request_session, server_with, state, submit, submit_form,
     },
 };
 
 /// Begins a session; returns its ID and the token of its link.
 async fn begin_session(server: &TestServer) -> (String, String) {
-    let sid = sid(server, EMAIL, &wish("email", 1, "secret", 1)).await;
+    let sid = request_session(server, EMAIL, &message_request("email", 1, "secret", 1)).await;
     let token = link_token(server, &sid);
     (sid, token)
 }
@@ -57,10 +58,10 @@ async fn it_was_not_me_invalidates_the_session() {
         let (sid, token) = begin_session(&server).await;
         let fields = [("sid", sid.as_str()), ("token", token.as_str())];
         if validated_before {
-            assert_eq!(press(&server, &fields).await.status, 200);
+            assert_eq!(submit_form(&server, &fields).await.status, 200);
         }
         let refuse = [fields[0], fields[1], ("action", "refuse")];
-        let refused = press(&server, &refuse).await;
+        let refused = submit_form(&server, &refuse).await;
         assert_eq!(refused.status, 200);
         assert!(
             refused.text().contains("no longer works"),
@@ -69,9 +70,9 @@ async fn it_was_not_me_invalidates_the_session() {
         );
         assert_eq!(state(&server, &sid), "burned");
         for reply in [
-            open(&server, LINK, &fields).await,
-            press(&server, &fields).await,
-            press(&server, &refuse).await,
+            open_link(&server, LINK, &fields).await,
+            submit_form(&server, &fields).await,
+            submit_form(&server, &refuse).await,
         ] {
             assert_eq!(reply.status, 400);
         }
@@ -89,13 +90,13 @@ async fn it_was_not_me_invalidates_the_session() {
 async fn after_it_was_not_me_another_request_starts_anew() {
     let server = server_with(&[]).await;
     let (sid, old) = begin_session(&server).await;
-    press(
+    submit_form(
         &server,
         &[("sid", &sid), ("token", &old), ("action", "refuse")],
     )
     .await;
     let before = queued(&server);
-    let again = super::threepids::sid(&server, EMAIL, &wish("email", 1, "secret", 1)).await;
+    let again = request_session(&server, EMAIL, &message_request("email", 1, "secret", 1)).await;
     assert_eq!(
         (again.as_str(), queued(&server)),
         (sid.as_str(), before + 1)
@@ -103,14 +104,14 @@ async fn after_it_was_not_me_another_request_starts_anew() {
     let new = link_token(&server, &sid);
     assert_ne!(new, old);
     assert_eq!(
-        press(&server, &[("sid", &sid), ("token", &old)])
+        submit_form(&server, &[("sid", &sid), ("token", &old)])
             .await
             .status,
         400
     );
     assert_eq!(state(&server, &sid), "pending");
     assert_eq!(
-        press(&server, &[("sid", &sid), ("token", &new)])
+        submit_form(&server, &[("sid", &sid), ("token", &new)])
             .await
             .status,
         200
@@ -123,7 +124,7 @@ async fn after_it_was_not_me_another_request_starts_anew() {
 async fn a_session_is_invalidated_only_with_its_link() {
     let server = server_with(&[]).await;
     let (mail, token) = begin_session(&server).await;
-    let phone = sid(&server, MSISDN, &wish("msisdn", 1, "secret", 1)).await;
+    let phone = request_session(&server, MSISDN, &message_request("msisdn", 1, "secret", 1)).await;
     let code = code(&server, &phone, 1);
     for fields in [
         vec![("sid", mail.as_str()), ("token", "wrong")],
@@ -146,7 +147,7 @@ async fn a_session_is_invalidated_only_with_its_link() {
         ],
     ] {
         let fields = [fields, vec![("action", "refuse")]].concat();
-        assert_eq!(press(&server, &fields).await.status, 400);
+        assert_eq!(submit_form(&server, &fields).await.status, 400);
     }
     assert_eq!(
         (state(&server, &mail), state(&server, &phone)),
@@ -160,7 +161,7 @@ async fn a_spent_session_is_not_invalidated() {
     let server = server_with(&[]).await;
     let (sid, token) = begin_session(&server).await;
     assert_eq!(
-        press(&server, &[("sid", &sid), ("token", &token)])
+        submit_form(&server, &[("sid", &sid), ("token", &token)])
             .await
             .status,
         200
@@ -171,7 +172,7 @@ async fn a_spent_session_is_not_invalidated() {
         ("token", token.as_str()),
         ("action", "refuse"),
     ];
-    assert_eq!(press(&server, &refuse).await.status, 400);
+    assert_eq!(submit_form(&server, &refuse).await.status, 400);
     assert_eq!(state(&server, &sid), "spent");
 }
 
@@ -185,7 +186,7 @@ async fn concurrent_confirm_and_refuse_end_invalidated() {
         let (server, sid, token) = (Arc::clone(&server), sid.clone(), token.clone());
         requests.spawn(async move {
             let action = ["confirm", "refuse"][index % 2];
-            press(
+            submit_form(
                 &server,
                 &[("sid", &sid), ("token", &token), ("action", action)],
             )
@@ -202,7 +203,7 @@ async fn concurrent_confirm_and_refuse_end_invalidated() {
 #[tokio::test]
 async fn http_08_there_is_no_confirm_page_for_phones() {
     let server = server_with(&[]).await;
-    let sid = sid(&server, MSISDN, &wish("msisdn", 1, "secret", 1)).await;
+    let sid = request_session(&server, MSISDN, &message_request("msisdn", 1, "secret", 1)).await;
     let code = code(&server, &sid, 1);
     let body = form(&[("sid", &sid), ("client_secret", "secret"), ("token", &code)]);
     for medium in ["msisdn", "fax", "Email"] {
@@ -220,5 +221,5 @@ async fn http_08_there_is_no_confirm_page_for_phones() {
         ("client_secret", "secret"),
         ("token", &code),
     ];
-    assert_eq!(open(&server, CODE, &fields).await.status, 200);
+    assert_eq!(open_link(&server, CODE, &fields).await.status, 200);
 }

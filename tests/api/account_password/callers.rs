@@ -5,7 +5,7 @@ use test_support::{PASSWORD, TestServer};
 
 use super::new_password;
 use crate::{
-    api::support::{add_appservice, post_as, register_as, set_status, whoami},
+    api::support::{add_appservice, post_as, register_as, register_guest, set_status, whoami},
     flows::{
         addresses::{EMAIL, MSISDN},
         people::{ADDRESSES, CHANGE, Device, password_of, sign_up, try_login, with_auth},
@@ -60,10 +60,7 @@ async fn uia_24_without_a_token_the_address_flows_are_offered() {
 async fn tok_14_who_may_change_a_password() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
     let irc = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
-    let guest = server
-        .post("/_matrix/client/v3/register?kind=guest", &json!({}))
-        .await
-        .ok();
+    let guest = register_guest(&server).await;
     let guest = Device::of(&guest);
     guest
         .post(&server, CHANGE, &new_password())

@@ -7,10 +7,11 @@ use test_support::{PASSWORD, Reply, TestServer};
 
 use super::{LIMITS, allowed_after, until_refused};
 use crate::api::{
-    support::{request, text},
+    rows::{queued, validations},
+    support::request,
     threepids::{
-        CODE, EMAIL, LINK, MSISDN, REQUESTS, code, form, link_token, mail_to, queued, rows,
-        server_with, sid, submit, text_to, wish,
+        CODE, EMAIL, LINK, MSISDN, REQUESTS, code, form, link_token, mail_to, message_request,
+        request_session, server_with, submit, text_to,
     },
 };
 
@@ -31,14 +32,17 @@ async fn post_from(server: &TestServer, peer: IpAddr, path: &str, body: &Value) 
 async fn http_19_requests_for_messages_are_limited_sent_or_not() {
     for (medium, path) in REQUESTS {
         let server = server_with(&[LIMITS]).await;
-        let body = wish(medium, 1, "secret", 1);
+        let body = message_request(medium, 1, "secret", 1);
         let send = async || server.post(path, &body).await;
         assert_eq!(until_refused(send).await, (60, 2));
         assert_eq!(queued(&server), 1);
         allowed_after(&server, 2, send).await.ok();
         // A refused request uses no message quota.
         server.advance(Duration::from_secs(2));
-        server.post(path, &wish(medium, 2, "secret", 1)).await.ok();
+        server
+            .post(path, &message_request(medium, 2, "secret", 1))
+            .await
+            .ok();
     }
 }
 
@@ -46,7 +50,7 @@ async fn http_19_requests_for_messages_are_limited_sent_or_not() {
 #[tokio::test]
 async fn threepid_16_in_tell_mode_account_lookups_are_limited() {
     let server = server_with(&[LIMITS, ("GATEHOUSE_THREEPID_PRIVACY", "tell")]).await;
-    let own = sid(&server, EMAIL, &wish("email", 1, "owner", 1)).await;
+    let own = request_session(&server, EMAIL, &message_request("email", 1, "owner", 1)).await;
     let token = link_token(&server, &own);
     submit(&server, "email", &own, "owner", &token).await.ok();
     let creds = json!({ "sid": own, "client_secret": "owner" });
@@ -54,7 +58,7 @@ async fn threepid_16_in_tell_mode_account_lookups_are_limited() {
     let body = json!({ "username": "alice", "password": PASSWORD, "auth": auth });
     server.register(&body).await.ok();
     server.advance(Duration::from_hours(1));
-    let body = wish("email", 1, "stranger", 1);
+    let body = message_request("email", 1, "stranger", 1);
     let send = async || server.post(EMAIL, &body).await;
     assert_eq!(until_refused(send).await, (60, 2));
     let reply = allowed_after(&server, 2, send).await;
@@ -74,13 +78,13 @@ async fn l13_messages_to_one_address_are_limited_in_any_session() {
         let next = std::cell::Cell::new(0);
         let send = async || {
             next.set(next.get() + 1);
-            let body = wish(medium, 1, &format!("secret{}", next.get()), 1);
+            let body = message_request(medium, 1, &format!("secret{}", next.get()), 1);
             post_from(&server, network(next.get()), path, &body).await
         };
         assert_eq!(until_refused(send).await, (most, seconds));
         assert_eq!(queued(&server), usize::try_from(most).unwrap());
         assert_eq!(
-            rows(&server).len(),
+            validations(&server).len(),
             queued(&server),
             "a refused request wrote a session"
         );
@@ -91,9 +95,14 @@ async fn l13_messages_to_one_address_are_limited_in_any_session() {
         };
         let reply = post_from(&server, network(999), path, &respelled).await;
         reply.error(429, "M_LIMIT_EXCEEDED");
-        post_from(&server, network(999), path, &wish(medium, 2, "s", 1))
-            .await
-            .ok();
+        post_from(
+            &server,
+            network(999),
+            path,
+            &message_request(medium, 2, "s", 1),
+        )
+        .await
+        .ok();
         allowed_after(&server, seconds, send).await.ok();
     }
 }
@@ -107,13 +116,16 @@ async fn threepid_16_messages_from_one_network_are_limited() {
             user.set(user.get() + 1);
             // Each number is in a block of its own.
             server
-                .post(path, &wish(medium, user.get() * 1000, "secret", 1))
+                .post(
+                    path,
+                    &message_request(medium, user.get() * 1000, "secret", 1),
+                )
                 .await
         };
         assert_eq!(until_refused(send).await, (20, 60));
         assert_eq!(queued(&server), 20);
         allowed_after(&server, 60, send).await.ok();
-        let elsewhere = wish(medium, 99_000, "secret", 1);
+        let elsewhere = message_request(medium, 99_000, "secret", 1);
         post_from(&server, network(1), path, &elsewhere).await.ok();
     }
 }
@@ -134,7 +146,7 @@ async fn threepid_16_password_resets_have_quotas_of_their_own() {
                 let mut accepted = 0;
                 for _ in 0..most + 2 {
                     next.set(next.get() + 1);
-                    let body = wish(medium, 1, &format!("secret{}", next.get()), 1);
+                    let body = message_request(medium, 1, &format!("secret{}", next.get()), 1);
                     let reply = post_from(&server, network(next.get()), path, &body).await;
                     match reply.status.as_u16() {
                         200 => accepted += 1,
@@ -159,13 +171,13 @@ async fn threepid_16_sign_ups_do_not_use_the_reset_quota_of_blocks() {
     let user = std::cell::Cell::new(0);
     let sign_up = async || {
         user.set(user.get() + 1);
-        let body = wish("msisdn", user.get(), "secret", 1);
+        let body = message_request("msisdn", user.get(), "secret", 1);
         post_from(&server, network(user.get()), MSISDN, &body).await
     };
     assert_eq!(until_refused(sign_up).await, (20, 180));
     let blocks = async || {
         user.set(user.get() + 1000);
-        let body = wish("msisdn", user.get(), "secret", 1);
+        let body = message_request("msisdn", user.get(), "secret", 1);
         post_from(&server, network(user.get()), MSISDN, &body).await
     };
     assert_eq!(
@@ -174,7 +186,7 @@ async fn threepid_16_sign_ups_do_not_use_the_reset_quota_of_blocks() {
         "200 with the first 20"
     );
     let (_, reset) = REQUESTS[3];
-    let body = wish("msisdn", 1, "reset", 1);
+    let body = message_request("msisdn", 1, "reset", 1);
     post_from(&server, network(1), reset, &body).await.ok();
 }
 
@@ -185,11 +197,11 @@ async fn incident_28_texts_to_one_block_of_numbers_are_limited() {
     let user = std::cell::Cell::new(0);
     let send = async || {
         user.set(user.get() + 1);
-        let body = wish("msisdn", user.get(), "secret", 1);
+        let body = message_request("msisdn", user.get(), "secret", 1);
         post_from(&server, network(user.get()), MSISDN, &body).await
     };
     assert_eq!(until_refused(send).await, (20, 180));
-    let next_block = wish("msisdn", 1_000, "secret", 1);
+    let next_block = message_request("msisdn", 1_000, "secret", 1);
     post_from(&server, network(1_000), MSISDN, &next_block)
         .await
         .ok();
@@ -201,12 +213,12 @@ async fn incident_28_texts_to_one_block_of_numbers_are_limited() {
 async fn incident_28_texts_to_one_country_are_limited() {
     let server = server_with(&[LIMITS]).await;
     for number in 0..200 {
-        let body = wish("msisdn", number * 1_000, "secret", 1);
+        let body = message_request("msisdn", number * 1_000, "secret", 1);
         post_from(&server, network(number), MSISDN, &body)
             .await
             .ok();
     }
-    let body = wish("msisdn", 200_000, "secret", 1);
+    let body = message_request("msisdn", 200_000, "secret", 1);
     let refusal = post_from(&server, network(200), MSISDN, &body).await;
     let refusal = refusal.error(429, "M_LIMIT_EXCEEDED");
     assert_eq!(refusal["retry_after_ms"], 10_000);
@@ -227,24 +239,26 @@ async fn threepid_16_a_refused_message_costs_nothing() {
     let server = server_with(&[LIMITS]).await;
     for attempt in 1..=5 {
         server
-            .post(EMAIL, &wish("email", 1, "secret", attempt))
+            .post(EMAIL, &message_request("email", 1, "secret", attempt))
             .await
             .ok();
     }
     for attempt in 6..=20 {
         let reply = server
-            .post(EMAIL, &wish("email", 1, "secret", attempt))
+            .post(EMAIL, &message_request("email", 1, "secret", attempt))
             .await;
         reply.error(429, "M_LIMIT_EXCEEDED");
     }
     // 15 of the network's 20 messages are left.
     for user in 2..=16 {
         server
-            .post(EMAIL, &wish("email", user, "secret", 1))
+            .post(EMAIL, &message_request("email", user, "secret", 1))
             .await
             .ok();
     }
-    let reply = server.post(EMAIL, &wish("email", 17, "secret", 1)).await;
+    let reply = server
+        .post(EMAIL, &message_request("email", 17, "secret", 1))
+        .await;
     reply.error(429, "M_LIMIT_EXCEEDED");
     assert_eq!(queued(&server), 20);
 }
@@ -253,7 +267,7 @@ async fn threepid_16_a_refused_message_costs_nothing() {
 #[tokio::test]
 async fn http_19_submissions_are_limited() {
     let server = server_with(&[LIMITS]).await;
-    let sid = sid(&server, MSISDN, &wish("msisdn", 1, "secret", 1)).await;
+    let sid = request_session(&server, MSISDN, &message_request("msisdn", 1, "secret", 1)).await;
     let code = code(&server, &sid, 1);
     let wrong = async || submit(&server, "msisdn", "unknown", "secret", "123456").await;
     assert_eq!(until_refused(wrong).await, (60, 2));
@@ -261,7 +275,7 @@ async fn http_19_submissions_are_limited() {
     let right = async || submit(&server, "msisdn", &sid, "secret", &code).await;
     right().await.error(429, "M_LIMIT_EXCEEDED");
     allowed_after(&server, 2, right).await.ok();
-    assert_eq!(text(&rows(&server)[0]["wrong"], "N"), "0");
+    assert_eq!(validations(&server)[0].wrong, 0);
 }
 
 /// HTTP-19, HTTP-28: the browser gets a page.

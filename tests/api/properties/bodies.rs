@@ -12,7 +12,10 @@ use serde_json::{Map, Value, json};
 use test_support::{PASSWORD, PREFIXES};
 
 use super::{CASES, check, one_of};
-use crate::api::support::{for_all, request};
+use crate::api::{
+    rows::uia_sessions,
+    support::{for_all, request},
+};
 
 fn path_of_register() -> impl Strategy<Value = String> {
     let kinds = ["", "?kind=guest", "?kind=user"];
@@ -279,15 +282,7 @@ async fn http_16_huge_and_deep_json_is_answered() {
             }
         }
     }
-    let largest = server
-        .local
-        .engine()
-        .table("UiaSessions")
-        .into_iter()
-        .flatten();
-    let largest = largest
-        .map(|row| row.to_string().len())
-        .max()
-        .unwrap_or_default();
+    let sizes = uia_sessions(&server).into_iter().map(|row| row.len());
+    let largest = sizes.max().unwrap_or_default();
     assert!(largest < 8000, "a session of {largest} bytes is stored");
 }

@@ -10,8 +10,9 @@ use serde_json::{Map, Value, json};
 
 use super::{CASES, check, one_of};
 use crate::api::{
+    rows::validations,
     support::{for_all, request},
-    threepids::{CODE, CONFIRM, DIRECT, EMAIL, FLOWS, LINK, MAIL, MSISDN, SMS, form, rows},
+    threepids::{CODE, CONFIRM, DIRECT, EMAIL, FLOWS, LINK, MAIL, MSISDN, SMS, form},
 };
 
 const MEMBERS: [&str; 11] = [
@@ -91,12 +92,12 @@ fn http_06_any_members_of_address_endpoints_are_answered() {
             let reply = server.post(path, &Value::Object(body)).await;
             check(&reply);
             assert!(reply.json().is_object());
-            for row in rows(server) {
-                let address = row["address"]["S"].as_str().unwrap();
+            for row in validations(server) {
+                let address = row.address;
                 let plain = address
                     .bytes()
                     .all(|b| b.is_ascii_graphic() && !b.is_ascii_uppercase());
-                let ats = usize::from(row["medium"]["S"] == "email");
+                let ats = usize::from(row.medium == "email");
                 assert!(plain && address.matches('@').count() == ats, "{address:?}");
             }
         },

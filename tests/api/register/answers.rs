@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use test_support::{PASSWORD, PREFIXES, TestServer};
 
-use crate::api::support::{WHOAMI, rows_of, text, whoami};
+use crate::api::{
+    rows::devices,
+    support::{WHOAMI, registration, text, whoami, with},
+};
 
 fn members(answer: &Value) -> Vec<&str> {
     let members = answer.as_object().into_iter().flatten();
@@ -16,8 +19,7 @@ fn members(answer: &Value) -> Vec<&str> {
 async fn reg_21_a_user_registers_in_one_request() {
     let server = TestServer::new().await;
     for (prefix, name) in PREFIXES.into_iter().zip(["alice", "bob"]) {
-        let body =
-            json!({ "username": name, "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
+        let body = registration(name);
         let reply = server.post(&format!("{prefix}/register"), &body).await;
         let answer = reply.ok();
         assert_eq!(
@@ -39,9 +41,10 @@ async fn reg_21_a_user_registers_in_one_request() {
 async fn tok_16_a_refresh_token_is_given_on_request() {
     let server = TestServer::with(&[("GATEHOUSE_REFRESHABLE_TOKEN_LIFETIME", "5m")]).await;
     let sign_up = async |name: &str, wants_refresh: Value| {
-        let body = json!({
-            "username": name, "password": PASSWORD, "refresh_token": wants_refresh, "auth": { "type": "m.login.dummy" },
-        });
+        let body = with(
+            registration(name),
+            &json!({ "refresh_token": wants_refresh }),
+        );
         server.register(&body).await.ok()
     };
     for (name, wants_refresh) in [("a", json!(false)), ("b", json!(null))] {
@@ -93,9 +96,7 @@ async fn tok_16_a_refreshable_token_that_never_expires_says_so() {
 #[tokio::test]
 async fn tok_18_tokens_are_neither_cached_nor_stored() {
     let server = TestServer::new().await;
-    let body = json!({
-        "username": "alice", "password": PASSWORD, "refresh_token": true, "auth": { "type": "m.login.dummy" },
-    });
+    let body = with(registration("alice"), &json!({ "refresh_token": true }));
     let reply = server.register(&body).await;
     assert_eq!(reply.headers["cache-control"], "no-store");
     let answer = reply.ok();
@@ -104,10 +105,9 @@ async fn tok_18_tokens_are_neither_cached_nor_stored() {
         assert!(!dump.contains(text(&answer, member)), "{member} is stored");
     }
     assert!(!dump.contains(PASSWORD));
-    let device = rows_of(&server, "alice");
-    let (_, device) = device
-        .iter()
-        .find(|(key, _)| key.starts_with("DEV#"))
-        .unwrap();
-    assert_ne!(device["access_hash"]["S"], device["refresh_hash"]["S"]);
+    let [device] = &devices(&server, "alice")[..] else {
+        panic!("one device");
+    };
+    let refresh_hash = device.refresh_hash.as_ref().unwrap();
+    assert_ne!(device.access_hash, *refresh_hash);
 }

@@ -3,7 +3,10 @@
 use serde_json::json;
 use test_support::{PASSWORD, PREFIXES, TestServer};
 
-use crate::api::support::{accounts, add_appservice, register_as, text, whoami};
+use crate::api::{
+    rows::accounts,
+    support::{add_appservice, register_as, register_guest, registration, text, whoami},
+};
 
 const VALIDITY: &str = "/_matrix/client/v1/register/m.login.registration_token/validity";
 
@@ -20,8 +23,7 @@ async fn reg_29_a_closed_server_reveals_nothing() {
         "[]".to_owned(),
         r#"{"username":5}"#.to_owned(),
         r#"{"username":"@"}"#.to_owned(),
-        json!({ "username": "alice", "password": PASSWORD, "auth": { "type": "m.login.dummy" } })
-            .to_string(),
+        registration("alice").to_string(),
         json!({ "auth": { "session": "x" } }).to_string(),
     ];
     for prefix in PREFIXES {
@@ -60,8 +62,7 @@ async fn reg_29_a_closed_server_serves_guests_and_appservices() {
     let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     let bridged = register_as(&server, &token, "irc_bob").await.ok();
     assert_eq!(bridged["user_id"], "@irc_bob:localhost");
-    let path = "/_matrix/client/v3/register?kind=guest";
-    let guest = server.post(path, &json!({})).await.ok();
+    let guest = register_guest(&server).await;
     let guest_token = text(&guest, "access_token");
     assert_eq!(whoami(&server, guest_token).await["is_guest"], true);
     assert_eq!(accounts(&server), 2);

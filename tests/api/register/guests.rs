@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use test_support::{PASSWORD, PREFIXES, TestServer};
 use tokio::task::JoinSet;
 
-use crate::api::support::{WHOAMI, accounts, rows_of, set_status, text, whoami};
+use crate::api::{
+    rows::{accounts, devices, password_hash},
+    support::{WHOAMI, register_guest, set_status, text, whoami},
+};
 
 const GUESTS: [(&str, &str); 1] = [("GATEHOUSE_GUESTS", "true")];
 const GUEST_PATH: &str = "/_matrix/client/v3/register?kind=guest";
@@ -19,7 +22,7 @@ struct Guest {
 }
 
 async fn new_guest(server: &TestServer) -> Guest {
-    let answer = server.post(GUEST_PATH, &json!({})).await.ok();
+    let answer = register_guest(&server).await;
     Guest {
         name: localpart(&answer),
         token: text(&answer, "access_token").to_owned(),
@@ -54,11 +57,8 @@ async fn guest_01_a_guest_needs_one_request_and_no_uia() {
             me,
             json!({ "user_id": answer["user_id"], "device_id": answer["device_id"], "is_guest": true })
         );
-        let rows = rows_of(&server, &localpart(&answer));
-        assert!(
-            rows.iter().all(|(key, _)| key != "PW"),
-            "a guest has a password"
-        );
+        let password = password_hash(&server, &localpart(&answer));
+        assert!(password.is_none(), "a guest has a password");
     }
 }
 
@@ -89,20 +89,16 @@ async fn guest_02_all_members_but_the_display_name_are_ignored() {
         "username": 5, "password": {}, "device_id": [], "inhibit_login": "yes", "refresh_token": 1,
         "auth": [], "type": 7, "guest_access_token": false, "initial_device_display_name": 9,
     });
-    for (body, display_name) in [(valid, json!("Kiosk")), (invalid, json!(null))] {
+    for (body, display_name) in [(valid, Some("Kiosk".to_owned())), (invalid, None)] {
         let answer = server.post(GUEST_PATH, &body).await.ok();
         assert_ne!(answer["user_id"], "@alice:localhost");
         assert_ne!(answer["device_id"], "PHONE");
         assert!(answer.get("refresh_token").is_none());
         let me = whoami(&server, text(&answer, "access_token")).await;
         assert_eq!(me["device_id"], answer["device_id"]);
-        let rows = rows_of(&server, &localpart(&answer));
-        assert!(rows.iter().all(|(key, _)| key != "PW"));
-        let (_, device) = rows
-            .iter()
-            .find(|(key, _)| key.starts_with("DEV#"))
-            .unwrap();
-        assert_eq!(device["display_name"]["S"], display_name);
+        let name = localpart(&answer);
+        assert!(password_hash(&server, &name).is_none());
+        assert_eq!(devices(&server, &name)[0].display_name, display_name);
     }
     server.sign_up("alice").await;
 }
@@ -150,7 +146,7 @@ async fn guest_06_a_guests_token_ends_with_its_lifetime() {
         ("GATEHOUSE_GUEST_LIFETIME", "1h"),
     ])
     .await;
-    let answer = server.post(GUEST_PATH, &json!({})).await.ok();
+    let answer = register_guest(&server).await;
     assert_eq!(answer["expires_in_ms"], 3_600_000);
     let token = text(&answer, "access_token");
     server.advance(Duration::from_millis(3_599_999));
@@ -185,8 +181,7 @@ async fn guest_08_a_guest_becomes_a_user_of_the_same_name() {
         );
         let old_token = server.get_as(&guest.token, WHOAMI).await;
         old_token.error(401, "M_UNKNOWN_TOKEN");
-        let rows = rows_of(&server, &guest.name);
-        assert!(rows.iter().any(|(key, _)| key == "PW"));
+        assert!(password_hash(&server, &guest.name).is_some());
     }
     assert_eq!(accounts(&server), 2);
 }

@@ -6,7 +6,10 @@ use serde_json::json;
 use test_support::{PASSWORD, PREFIXES, TestServer};
 use tokio::task::JoinSet;
 
-use crate::api::support::{accounts, rows_of, sessions, set_status, text, whoami};
+use crate::api::{
+    rows::{accounts, devices, uia_sessions},
+    support::{registration, set_status, text, whoami},
+};
 
 /// Whether the grammar allows the character in a localpart, capitals included.
 fn is_legal(c: char) -> bool {
@@ -17,8 +20,7 @@ fn is_legal(c: char) -> bool {
 async fn reg_02_a_user_id_is_built_from_the_username() {
     let server = TestServer::new().await;
     for (prefix, name) in PREFIXES.into_iter().zip(["alice", "bob"]) {
-        let body =
-            json!({ "username": name, "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
+        let body = registration(name);
         let answer = server.post(&format!("{prefix}/register"), &body).await.ok();
         let expected = format!("@{name}:localhost");
         assert_eq!(answer["user_id"], expected, "{prefix}");
@@ -63,10 +65,7 @@ async fn reg_05_illegal_characters_are_refused_before_uia() {
         ] {
             for (prefix, body) in [
                 (PREFIXES[0], json!({ "username": name })),
-                (
-                    PREFIXES[1],
-                    json!({ "username": name, "password": PASSWORD, "auth": { "type": "m.login.dummy" } }),
-                ),
+                (PREFIXES[1], registration(&name)),
             ] {
                 let reply = server.post(&format!("{prefix}/register"), &body).await;
                 reply.error(400, "M_INVALID_USERNAME");
@@ -113,7 +112,7 @@ async fn reg_06_the_empty_name_is_refused() {
         let reply = server.post(&path, &json!({ "username": "" })).await;
         reply.error(400, "M_INVALID_USERNAME");
     }
-    assert_eq!(sessions(&server), 0);
+    assert_eq!(uia_sessions(&server).len(), 0);
 }
 
 #[tokio::test]
@@ -199,7 +198,7 @@ async fn reg_14_of_twenty_concurrent_registrations_one_succeeds() {
         requests.spawn(async move {
             // Half of them use capitals.
             let name = if index % 2 == 0 { "alice" } else { "ALICE" };
-            let body = json!({ "username": name, "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
+            let body = registration(name);
             server.register(&body).await
         });
     }
@@ -213,9 +212,8 @@ async fn reg_14_of_twenty_concurrent_registrations_one_succeeds() {
     let answer = succeeded[0].ok();
     let me = whoami(&server, text(&answer, "access_token")).await;
     assert_eq!(me["user_id"], "@alice:localhost");
-    let rows = rows_of(&server, "alice");
-    let devices = rows.iter().filter(|(key, _)| key.starts_with("DEV#"));
-    assert_eq!(devices.count(), 1, "a refused registration left a device");
+    let devices = devices(&server, "alice");
+    assert_eq!(devices.len(), 1, "a refused registration left a device");
 }
 
 #[tokio::test]
@@ -281,7 +279,7 @@ async fn reg_35_names_against_the_policy_are_refused_before_uia() {
                 .await
                 .error(400, "M_INVALID_USERNAME");
         }
-        assert_eq!(sessions(&server), 0, "{settings:?}");
+        assert_eq!(uia_sessions(&server).len(), 0, "{settings:?}");
         for name in accepted {
             let answer = server.sign_up(name).await;
             let expected = format!("@{}:localhost", name.to_ascii_lowercase());

@@ -4,21 +4,16 @@ use serde_json::{Value, json};
 use shared::{passwords::Hasher, rng::Rng, secrets::Secret};
 use test_support::{PASSWORD, PREFIXES, TestServer};
 
-use crate::api::support::{accounts, rows_of, sessions, text, whoami};
+use crate::api::{
+    rows::{accounts, devices, password_hash, uia_sessions},
+    support::{registration, text, whoami},
+};
 
 /// A registration in one request, with one more member.
 fn with(member: &str, value: Value) -> Value {
-    let mut body =
-        json!({ "username": "alice", "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
+    let mut body = registration("alice");
     body[member] = value;
     body
-}
-
-fn devices(server: &TestServer, localpart: &str) -> Vec<Value> {
-    let rows = rows_of(server, localpart).into_iter();
-    rows.filter(|(key, _)| key.starts_with("DEV#"))
-        .map(|(_, row)| row)
-        .collect()
 }
 
 #[tokio::test]
@@ -103,7 +98,7 @@ async fn reg_17_an_invalid_device_id_is_refused_before_uia() {
             server.register(&body).await.error(400, "M_INVALID_PARAM");
         }
     }
-    assert_eq!((accounts(&server), sessions(&server)), (0, 0));
+    assert_eq!((accounts(&server), uia_sessions(&server).len()), (0, 0));
 }
 
 /// REG-19, HTTP-26: unchanged, and at most 100 characters.
@@ -115,7 +110,8 @@ async fn reg_19_the_display_name_is_stored_with_the_new_device() {
         let mut body = with("initial_device_display_name", json!(display_name));
         body["username"] = json!(name);
         server.register(&body).await.ok();
-        assert_eq!(devices(&server, name)[0]["display_name"]["S"], display_name);
+        let stored = devices(&server, name)[0].display_name.clone();
+        assert_eq!(stored.as_deref(), Some(display_name));
     }
     let body = with("initial_device_display_name", json!("ü".repeat(101)));
     server.register(&body).await.error(400, "M_INVALID_PARAM");
@@ -181,7 +177,7 @@ async fn reg_24_a_weak_password_is_refused_before_uia() {
             }
         }
     }
-    assert_eq!((accounts(&server), sessions(&server)), (0, 0));
+    assert_eq!((accounts(&server), uia_sessions(&server).len()), (0, 0));
     server.sign_up("alice").await;
 }
 
@@ -195,7 +191,7 @@ async fn reg_24_empty_and_overlong_passwords_are_always_refused() {
         .register(&json!({ "password": "ü".repeat(257) }))
         .await;
     too_long.error(400, "M_INVALID_PARAM");
-    assert_eq!(sessions(&server), 0);
+    assert_eq!(uia_sessions(&server).len(), 0);
     for (name, password) in [("a", "x".to_owned()), ("b", "ü".repeat(256))] {
         let body =
             json!({ "username": name, "password": password, "auth": { "type": "m.login.dummy" } });
@@ -233,12 +229,10 @@ impl Rng for SameSalt {
 
 /// Whether this is the password of the account.
 async fn has_password(server: &TestServer, localpart: &str, password: &str) -> bool {
-    let rows = rows_of(server, localpart);
-    let row = rows.iter().find(|(key, _)| key == "PW");
-    let phc = row.map_or_else(|| panic!("no password"), |(_, row)| text(&row["phc"], "S"));
+    let phc = password_hash(server, localpart).unwrap();
     let hasher = Hasher::new(server.local.config().passwords.clone());
     let again = hasher
-        .hash(&Secret::new(password.to_owned()), &SameSalt::of(phc))
+        .hash(&Secret::new(password.to_owned()), &SameSalt::of(&phc))
         .await;
     phc.starts_with("$argon2id$v=19$m=8,t=1,p=1$") && again.is_ok_and(|again| again.phc == phc)
 }
@@ -288,9 +282,9 @@ async fn reg_36_a_display_name_alone_keeps_remembered_parameters() {
     let answer = server.register(&last).await.ok();
     assert_eq!(answer["user_id"], "@alice:localhost");
     assert_eq!(answer["device_id"], "PHONE");
-    let rows = rows_of(&server, "alice");
-    assert!(rows.iter().any(|(key, _)| key == "PW"));
-    assert_eq!(devices(&server, "alice")[0]["display_name"]["S"], "Riot");
+    assert!(password_hash(&server, "alice").is_some());
+    let stored = devices(&server, "alice")[0].display_name.clone();
+    assert_eq!(stored.as_deref(), Some("Riot"));
 }
 
 /// HTTP-15, HTTP-16: never converted, and refused before the first 401.
@@ -326,7 +320,7 @@ async fn http_16_a_member_of_the_wrong_type_is_refused() {
             reply.error(400, "M_BAD_JSON");
         }
     }
-    assert_eq!((accounts(&server), sessions(&server)), (0, 0));
+    assert_eq!((accounts(&server), uia_sessions(&server).len()), (0, 0));
 }
 
 #[tokio::test]

@@ -7,8 +7,9 @@ use test_support::TestServer;
 use tokio::task::JoinSet;
 
 use crate::api::{
+    rows::{message_of, queued, validations},
     support::text,
-    threepids::{REQUESTS, queued, rows, server_with, sid, state, submit, token, wish},
+    threepids::{REQUESTS, message_request, request_session, server_with, state, submit, token},
 };
 
 /// L17: earlier attempts are recorded.
@@ -17,10 +18,15 @@ async fn threepid_20_only_a_higher_attempt_sends_a_message() {
     let server = server_with(&[]).await;
     for (medium, path) in REQUESTS {
         let before = queued(&server);
-        let first = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let first = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
         let mut sent_so_far = vec![queued(&server) - before];
         for attempt in [1, 2, 1, 3] {
-            let again = sid(&server, path, &wish(medium, 1, "secret", attempt)).await;
+            let again = request_session(
+                &server,
+                path,
+                &message_request(medium, 1, "secret", attempt),
+            )
+            .await;
             assert_eq!(again, first, "3PID-21");
             sent_so_far.push(queued(&server) - before);
         }
@@ -34,21 +40,22 @@ async fn l6_a_session_and_its_message_are_written_atomically() {
     let server = server_with(&[]).await;
     server.expect_faults();
     for (index, (medium, path)) in REQUESTS.into_iter().enumerate() {
-        let body = wish(medium, 1, "secret", 1);
+        let body = message_request(medium, 1, "secret", 1);
         let fault = Fault::new(FaultKind::InternalError).on("TransactWriteItems");
         server.local.proxy().inject(fault.times(1000));
         server.post(path, &body).await.error(500, "M_UNKNOWN");
-        assert_eq!((queued(&server), rows(&server).len()), (index, index));
+        assert_eq!(
+            (queued(&server), validations(&server).len()),
+            (index, index)
+        );
         server.local.proxy().clear_faults();
         // 3PID-17: the same attempt is no repetition, because its write failed.
-        let sid = sid(&server, path, &body).await;
+        let sid = request_session(&server, path, &body).await;
         assert_eq!(
-            (queued(&server), rows(&server).len()),
+            (queued(&server), validations(&server).len()),
             (index + 1, index + 1)
         );
-        let outbox = server.local.engine().table("Outbox").unwrap();
-        let message = outbox.iter().find(|row| row["sid"]["S"] == sid).unwrap();
-        let row = message.to_string();
+        let row = message_of(&server, &sid);
         for secret in [
             "secret",
             &token(&server, medium, &sid),
@@ -69,11 +76,11 @@ async fn threepid_17_failed_writes_do_not_use_up_the_attempt() {
         let before = queued(&server);
         let lost = Fault::new(FaultKind::LostAnswer).on("TransactWriteItems");
         server.local.proxy().inject(lost);
-        let first = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let first = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
         assert_eq!(queued(&server) - before, 1);
         let conflict = Fault::new(FaultKind::Conflict).on("TransactWriteItems");
         server.local.proxy().inject(conflict.times(2));
-        let again = sid(&server, path, &wish(medium, 1, "secret", 2)).await;
+        let again = request_session(&server, path, &message_request(medium, 1, "secret", 2)).await;
         assert_eq!((queued(&server) - before, again), (2, first));
     }
 }
@@ -84,7 +91,11 @@ async fn fifty_concurrent_requests(server: TestServer) {
         let mut requests = JoinSet::new();
         for _ in 0..50 {
             let server = Arc::clone(&server);
-            requests.spawn(async move { server.post(path, &wish(medium, 1, "secret", 1)).await });
+            requests.spawn(async move {
+                server
+                    .post(path, &message_request(medium, 1, "secret", 1))
+                    .await
+            });
         }
         let replies = requests.join_all().await;
         let answers: Vec<_> = replies.iter().filter(|reply| reply.status == 200).collect();
@@ -98,10 +109,13 @@ async fn fifty_concurrent_requests(server: TestServer) {
         if !server.local.config().limits {
             assert_eq!(answers.len(), 50);
         }
-        assert_eq!(rows(&server).len(), index + 1);
+        assert_eq!(validations(&server).len(), index + 1);
         assert_eq!(queued(&server), index + 1);
         // The same request after a 429 sends no second message.
-        server.post(path, &wish(medium, 1, "secret", 1)).await.ok();
+        server
+            .post(path, &message_request(medium, 1, "secret", 1))
+            .await
+            .ok();
         assert_eq!(queued(&server), index + 1);
         // Fifty requests use up the rate limit of requests.
         server.advance(Duration::from_hours(1));
@@ -128,7 +142,7 @@ async fn threepid_24_two_concurrent_attempts_share_one_session() {
         let mut requests = JoinSet::new();
         for index in 0..20 {
             let server = Arc::clone(&server);
-            let body = wish(medium, 1, "secret", 1 + index % 2);
+            let body = message_request(medium, 1, "secret", 1 + index % 2);
             requests.spawn(async move { server.post(path, &body).await.ok() });
         }
         let answers = requests.join_all().await;
@@ -142,10 +156,10 @@ async fn threepid_24_two_concurrent_attempts_share_one_session() {
 async fn threepid_25_the_token_of_an_earlier_message_still_works() {
     let server = server_with(&[]).await;
     for (medium, path) in REQUESTS {
-        let first = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let first = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
         let token = token(&server, medium, &first);
         server.advance(Duration::from_hours(1));
-        sid(&server, path, &wish(medium, 1, "secret", 2)).await;
+        request_session(&server, path, &message_request(medium, 1, "secret", 2)).await;
         submit(&server, medium, &first, "secret", &token).await.ok();
         assert_eq!(state(&server, &first), "validated");
     }
@@ -159,9 +173,14 @@ async fn threepid_16_a_session_sends_20_mails_or_3_texts() {
         let maximum = if medium == "email" { 20 } else { 3 };
         let before = queued(&server);
         for attempt in 1..=maximum {
-            sid(&server, path, &wish(medium, 1, "secret", attempt)).await;
+            request_session(
+                &server,
+                path,
+                &message_request(medium, 1, "secret", attempt),
+            )
+            .await;
         }
-        let one_more = wish(medium, 1, "secret", maximum + 1);
+        let one_more = message_request(medium, 1, "secret", maximum + 1);
         server.advance(Duration::from_hours(23));
         let reply = server.post(path, &one_more).await;
         let refusal = reply.error(429, "M_LIMIT_EXCEEDED");
@@ -170,12 +189,12 @@ async fn threepid_16_a_session_sends_20_mails_or_3_texts() {
             "until the session expires"
         );
         // Repeating an attempt is still allowed.
-        let repeated = wish(medium, 1, "secret", maximum);
-        sid(&server, path, &repeated).await;
+        let repeated = message_request(medium, 1, "secret", maximum);
+        request_session(&server, path, &repeated).await;
         let sent = usize::try_from(maximum).unwrap();
         assert_eq!(queued(&server) - before, sent);
         server.advance(Duration::from_hours(1));
-        sid(&server, path, &one_more).await;
+        request_session(&server, path, &one_more).await;
         assert_eq!(queued(&server) - before, sent + 1);
     }
 }
@@ -185,13 +204,13 @@ async fn threepid_16_a_session_sends_20_mails_or_3_texts() {
 async fn threepid_49_an_expired_session_restarts_with_new_tokens() {
     for (medium, path) in REQUESTS {
         let server = server_with(&[]).await;
-        let body = wish(medium, 1, "secret", 7);
-        let first = sid(&server, path, &body).await;
+        let body = message_request(medium, 1, "secret", 7);
+        let first = request_session(&server, path, &body).await;
         let old = token(&server, medium, &first);
         let before = queued(&server);
         server.advance(Duration::from_hours(24));
-        let body = wish(medium, 1, "secret", 1);
-        assert_eq!(sid(&server, path, &body).await, first);
+        let body = message_request(medium, 1, "secret", 1);
+        assert_eq!(request_session(&server, path, &body).await, first);
         assert_eq!(queued(&server), before + 1);
         let new = token(&server, medium, &first);
         assert_ne!(new, old);
@@ -206,11 +225,14 @@ async fn threepid_49_an_expired_session_restarts_with_new_tokens() {
 async fn threepid_21_a_validated_session_sends_no_message() {
     let server = server_with(&[]).await;
     for (medium, path) in REQUESTS {
-        let first = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let first = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
         let token = token(&server, medium, &first);
         submit(&server, medium, &first, "secret", &token).await.ok();
         let before = queued(&server);
-        let answer = server.post(path, &wish(medium, 1, "secret", 2)).await.ok();
+        let answer = server
+            .post(path, &message_request(medium, 1, "secret", 2))
+            .await
+            .ok();
         assert_eq!(text(&answer, "sid"), first);
         assert_eq!(queued(&server), before);
         assert_eq!(state(&server, &first), "validated");

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 use test_support::PREFIXES;
 
 use crate::api::{
-    support::request,
-    threepids::{REQUESTS, queued, rows, server_with, wish, with},
+    rows::{queued, validations},
+    support::{request, with},
+    threepids::{REQUESTS, message_request, server_with},
 };
 
 /// Whether a text follows the grammar of `client_secret` and `sid` (3PID-01, 3PID-04).
@@ -36,7 +37,9 @@ async fn threepid_01_a_client_secret_is_1_to_255_legal_characters() {
             &too_long,
             &far_too_long,
         ] {
-            let reply = server.post(path, &wish(medium, 1, secret, 1)).await;
+            let reply = server
+                .post(path, &message_request(medium, 1, secret, 1))
+                .await;
             let body = reply.error(400, "M_INVALID_PARAM");
             assert!(
                 body["error"].as_str().is_some_and(|text| text.len() < 200),
@@ -44,14 +47,17 @@ async fn threepid_01_a_client_secret_is_1_to_255_legal_characters() {
             );
         }
     }
-    assert_eq!((queued(&server), rows(&server).len()), (0, 0));
+    assert_eq!((queued(&server), validations(&server).len()), (0, 0));
     let longest = "a".repeat(255);
     for (index, secret) in ["0", "Az09.=_-", "...", "=", &longest]
         .into_iter()
         .enumerate()
     {
         for (medium, path) in REQUESTS {
-            server.post(path, &wish(medium, 1, secret, 1)).await.ok();
+            server
+                .post(path, &message_request(medium, 1, secret, 1))
+                .await
+                .ok();
         }
         assert_eq!(queued(&server), REQUESTS.len() * (index + 1));
     }
@@ -62,7 +68,7 @@ async fn threepid_01_a_client_secret_is_1_to_255_legal_characters() {
 async fn threepid_04_the_answer_has_an_opaque_session() {
     let server = server_with(&[]).await;
     for (medium, path) in REQUESTS {
-        let body = wish(medium, 1, "secret", 1);
+        let body = message_request(medium, 1, "secret", 1);
         let answer = server.post(path, &body).await.ok();
         let sid = answer["sid"].as_str().unwrap();
         assert!(is_opaque_id(sid), "{sid}");
@@ -81,7 +87,7 @@ async fn http_15_each_required_member_must_be_present() {
     for prefix in PREFIXES {
         for (medium, path) in REQUESTS {
             let path = path.replace("/_matrix/client/v3", prefix);
-            let whole = wish(medium, 1, "secret", 1);
+            let whole = message_request(medium, 1, "secret", 1);
             for name in whole.as_object().unwrap().keys() {
                 let mut without = whole.clone();
                 without.as_object_mut().unwrap().remove(name);
@@ -103,7 +109,7 @@ async fn http_15_each_required_member_must_be_present() {
             server.post_text(&path, "{").await.error(400, "M_NOT_JSON");
         }
     }
-    assert_eq!((queued(&server), rows(&server).len()), (0, 0));
+    assert_eq!((queued(&server), validations(&server).len()), (0, 0));
 }
 
 #[tokio::test]
@@ -128,7 +134,7 @@ async fn http_16_members_of_another_type_are_refused() {
     ];
     for (medium, path) in REQUESTS {
         let whole = with(
-            wish(medium, 1, "secret", 1),
+            message_request(medium, 1, "secret", 1),
             &json!({ "next_link": "https://a.example/", "id_server": "a.example", "id_access_token": "a" }),
         );
         for name in whole.as_object().unwrap().keys() {
@@ -144,7 +150,7 @@ async fn http_16_members_of_another_type_are_refused() {
             }
         }
     }
-    assert_eq!((queued(&server), rows(&server).len()), (0, 0));
+    assert_eq!((queued(&server), validations(&server).len()), (0, 0));
 }
 
 /// HTTP-16: the limits of the range.
@@ -153,12 +159,14 @@ async fn threepid_20_an_attempt_is_a_non_negative_integer() {
     let server = server_with(&[]).await;
     for (medium, path) in REQUESTS {
         for attempt in [-1, i64::MIN] {
-            let reply = server.post(path, &wish(medium, 1, "secret", attempt)).await;
+            let reply = server
+                .post(path, &message_request(medium, 1, "secret", attempt))
+                .await;
             reply.error(400, "M_INVALID_PARAM");
         }
         let before = queued(&server);
         for (attempt, sent) in [(0, 1), (i64::MAX, 2), (i64::MAX, 2), (1, 2)] {
-            let body = wish(medium, 1, "secret", attempt);
+            let body = message_request(medium, 1, "secret", attempt);
             server.post(path, &body).await.ok();
             assert_eq!(queued(&server) - before, sent, "{attempt}");
         }
@@ -171,7 +179,7 @@ async fn incident_8_no_member_of_a_request_is_stored_at_any_length() {
     let server = server_with(&[]).await;
     for (medium, path) in REQUESTS {
         let whole = with(
-            wish(medium, 1, "secret", 1),
+            message_request(medium, 1, "secret", 1),
             &json!({ "next_link": "https://app.example.org/" }),
         );
         for (name, value) in whole.as_object().unwrap() {
@@ -187,7 +195,7 @@ async fn incident_8_no_member_of_a_request_is_stored_at_any_length() {
             }
         }
     }
-    assert_eq!((queued(&server), rows(&server).len()), (0, 0));
+    assert_eq!((queued(&server), validations(&server).len()), (0, 0));
     let local = "l".repeat(64);
     let domain = format!(
         "{}.{}.{}.org",
@@ -211,11 +219,10 @@ async fn incident_8_no_member_of_a_request_is_stored_at_any_length() {
     {
         server.post(path, &largest).await.ok();
     }
-    let rows = rows(&server);
+    let rows = validations(&server);
     assert_eq!(rows.len(), 3);
     for row in rows {
-        let row = row.to_string();
-        assert!(row.len() < 5_000, "{}", row.len());
+        assert!(row.json.len() < 5_000, "{}", row.json.len());
     }
 }
 
@@ -224,7 +231,7 @@ async fn incident_8_no_member_of_a_request_is_stored_at_any_length() {
 async fn threepid_10_an_identity_server_is_accepted_and_ignored() {
     let server = server_with(&[]).await;
     for (medium, path) in REQUESTS {
-        let plain = wish(medium, 1, "secret", 1);
+        let plain = message_request(medium, 1, "secret", 1);
         let answer = server.post(path, &plain).await.ok();
         for more in [
             json!({ "id_server": "matrix.org" }),

@@ -4,7 +4,11 @@
 use serde_json::json;
 use test_support::PREFIXES;
 
-use crate::api::threepids::{HOSTS, REQUESTS, queued, rows, server_with, wish, with};
+use crate::api::{
+    rows::{queued, validations},
+    support::with,
+    threepids::{HOSTS, REQUESTS, address, message_request, server_with},
+};
 
 /// L3: on each of the endpoints.
 #[tokio::test]
@@ -36,14 +40,17 @@ async fn threepid_31_only_http_and_https_links_are_accepted() {
                 "\u{ff48}ttps://app.example.org/",
                 &too_long,
             ] {
-                let body = with(wish(medium, 1, "secret", 1), &json!({ "next_link": link }));
+                let body = with(
+                    message_request(medium, 1, "secret", 1),
+                    &json!({ "next_link": link }),
+                );
                 let reply = server.post(&path, &body).await;
                 assert_eq!(reply.status, 400, "{link:?}");
                 reply.error(400, "M_INVALID_PARAM");
             }
         }
     }
-    assert_eq!((queued(&server), rows(&server).len()), (0, 0));
+    assert_eq!((queued(&server), validations(&server).len()), (0, 0));
 }
 
 /// L3: a link to an unlisted host is accepted, and not stored.
@@ -76,20 +83,16 @@ async fn threepid_31_links_to_unlisted_hosts_are_not_stored() {
             ] {
                 who += 1;
                 let body = with(
-                    wish(medium, who, "secret", 1),
+                    message_request(medium, who, "secret", 1),
                     &json!({ "next_link": link }),
                 );
                 server.post(path, &body).await.ok();
-                let rows = rows(&server);
-                let address = crate::api::threepids::address(medium, who);
-                let row = rows
-                    .iter()
-                    .find(|row| row["address"]["S"] == address)
-                    .unwrap();
-                let is_kept = row.get("next_link").is_some();
-                assert_eq!(is_kept, on_list && kept, "{link}");
+                let rows = validations(&server);
+                let address = address(medium, who);
+                let row = rows.iter().find(|row| row.address == address).unwrap();
+                assert_eq!(row.has_next_link, on_list && kept, "{link}");
                 // The stored link is encrypted, because it may contain secrets of the client.
-                assert!(!row.to_string().contains("app.example"), "{row}");
+                assert!(!row.json.contains("app.example"), "{}", row.json);
             }
         }
     }

@@ -6,9 +6,13 @@ use gatehouse_local::proxy::Call;
 use serde_json::{Value, json};
 use test_support::TestServer;
 
-use crate::api::threepids::{
-    FLOWS, MAIL, MEDIA, REQUESTS, SMS, mail_to, queued, rows, server_with, sign_up_with, text_to,
-    wish, with,
+use crate::api::{
+    rows::{queued, validations},
+    support::with,
+    threepids::{
+        FLOWS, MAIL, MEDIA, REQUESTS, SMS, mail_to, message_request, server_with, sign_up_with,
+        text_to,
+    },
 };
 
 const WITH_DUMMY: (&str, &str) = (
@@ -55,7 +59,9 @@ async fn incident_29_no_message_is_sent_that_no_flow_needs() {
         let server = TestServer::with(&settings).await;
         for (medium, path) in MEDIA {
             let before = queued(&server);
-            let reply = server.post(path, &wish(medium, 1, "secret", 1)).await;
+            let reply = server
+                .post(path, &message_request(medium, 1, "secret", 1))
+                .await;
             let is_sent = sent.contains(&medium);
             assert_eq!(reply.status == 200, is_sent, "{medium}: {settings:?}");
             assert_eq!(
@@ -75,7 +81,7 @@ async fn threepid_12_a_disabled_medium_is_refused_first() {
         TestServer::with(&[("GATEHOUSE_REGISTRATION_FLOWS", "m.login.dummy"), MAIL, SMS]).await;
     for server in [without_mail, without_use] {
         for (medium, path) in MEDIA {
-            let whole = wish(medium, 1, "secret", 1);
+            let whole = message_request(medium, 1, "secret", 1);
             for body in [whole.clone(), json!({})] {
                 let (reply, calls) = server.calls_of(server.post(path, &body)).await;
                 reply.error(400, "M_THREEPID_MEDIUM_NOT_SUPPORTED");
@@ -87,7 +93,7 @@ async fn threepid_12_a_disabled_medium_is_refused_first() {
                 .await
                 .error(400, "M_SERVER_NOT_TRUSTED");
         }
-        assert!(rows(&server).is_empty());
+        assert!(validations(&server).is_empty());
     }
 }
 
@@ -96,7 +102,7 @@ async fn threepid_12_a_disabled_medium_is_refused_first() {
 async fn reg_29_a_closed_server_sends_and_reads_nothing() {
     let server = TestServer::with(&[FLOWS, MAIL, SMS, ("GATEHOUSE_REGISTRATION", "closed")]).await;
     for (medium, path) in MEDIA {
-        for body in [wish(medium, 1, "secret", 1), json!({})] {
+        for body in [message_request(medium, 1, "secret", 1), json!({})] {
             let body = with(body, &json!({ "id_server": "matrix.org" }));
             let (reply, calls) = server.calls_of(server.post(path, &body)).await;
             reply.error(403, "M_FORBIDDEN");
@@ -141,13 +147,17 @@ async fn threepid_08_addresses_outside_the_policy_are_denied() {
     for (_, path) in REQUESTS {
         let own = cases.iter().filter(|(medium, ..)| path.contains(medium));
         for (_, body, is_allowed) in own {
-            let before = (queued(&server), rows(&server).len());
+            let before = (queued(&server), validations(&server).len());
             let reply = server.post(path, body).await;
             if *is_allowed {
                 reply.ok();
             } else {
                 reply.error(403, "M_THREEPID_DENIED");
-                assert_eq!((queued(&server), rows(&server).len()), before, "{body}");
+                assert_eq!(
+                    (queued(&server), validations(&server).len()),
+                    before,
+                    "{body}"
+                );
             }
         }
     }
@@ -159,13 +169,18 @@ async fn threepid_05_in_tell_mode_a_known_address_is_in_use() {
     let server = server_with(&[("GATEHOUSE_THREEPID_PRIVACY", "tell")]).await;
     for (medium, path) in MEDIA {
         sign_up_with(&server, medium, 1, &format!("alice-{medium}")).await;
-        let before = (queued(&server), rows(&server).len());
+        let before = (queued(&server), validations(&server).len());
         for secret in ["secret", "owner"] {
-            let reply = server.post(path, &wish(medium, 1, secret, 2)).await;
+            let reply = server
+                .post(path, &message_request(medium, 1, secret, 2))
+                .await;
             reply.error(400, "M_THREEPID_IN_USE");
         }
-        assert_eq!((queued(&server), rows(&server).len()), before);
-        server.post(path, &wish(medium, 2, "secret", 1)).await.ok();
+        assert_eq!((queued(&server), validations(&server).len()), before);
+        server
+            .post(path, &message_request(medium, 2, "secret", 1))
+            .await
+            .ok();
         assert_eq!(queued(&server), before.0 + 1);
     }
 }
@@ -197,7 +212,7 @@ async fn threepid_15_a_known_address_looks_like_any_other() {
                 let mut steps = Vec::new();
                 let mut sids = Vec::new();
                 for attempt in [1, 1, 2] {
-                    let body = wish(medium, who, "secret", attempt);
+                    let body = message_request(medium, who, "secret", attempt);
                     let (reply, calls) = server.calls_of(server.post(path, &body)).await;
                     assert!(
                         calls

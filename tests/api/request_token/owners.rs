@@ -7,8 +7,8 @@ use test_support::PASSWORD;
 use tokio::task::JoinSet;
 
 use crate::api::{
-    support::accounts,
-    threepids::{MEDIA, queued, server_with, sid, state, submit, token, wish},
+    rows::{accounts, queued},
+    threepids::{MEDIA, message_request, request_session, server_with, state, submit, token},
 };
 
 /// 3PID-63: from two spellings too, each validated.
@@ -19,12 +19,12 @@ async fn threepid_68_of_concurrent_registrations_one_gets_it() {
         let mut requests = JoinSet::new();
         for index in 0..10 {
             let secret = format!("secret{index}");
-            let mut body = wish(medium, 1, &secret, 1);
+            let mut body = message_request(medium, 1, &secret, 1);
             if index % 2 == 1 {
                 body["email"] = json!("USER1@Example.ORG");
                 body["phone_number"] = json!("+44 7400 123457");
             }
-            let sid = sid(&server, path, &body).await;
+            let sid = request_session(&server, path, &body).await;
             let token = token(&server, medium, &sid);
             submit(&server, medium, &sid, &secret, &token).await.ok();
             let server = Arc::clone(&server);

@@ -5,9 +5,10 @@ use serde_json::json;
 use test_support::{PREFIXES, TestServer};
 
 use crate::api::{
-    support::set_status,
+    rows::{queued, validation, validations},
+    support::{set_status, with},
     threepids::{
-        FLOWS, MAIL, REQUESTS, SMS, queued, row, rows, server_with, sid, sign_up_with, wish, with,
+        FLOWS, MAIL, REQUESTS, SMS, message_request, request_session, server_with, sign_up_with,
     },
 };
 
@@ -27,7 +28,7 @@ async fn assert_off(setting: &str, part: &str) {
     for (medium, path) in requests(part) {
         for prefix in PREFIXES {
             let path = path.replace("/_matrix/client/v3", prefix);
-            for body in [wish(medium, 1, "secret", 1), json!({})] {
+            for body in [message_request(medium, 1, "secret", 1), json!({})] {
                 let (reply, calls) = server.calls_of(server.post(&path, &body)).await;
                 reply.error(403, "M_FORBIDDEN");
                 assert!(calls.is_empty(), "{calls:?}");
@@ -38,7 +39,10 @@ async fn assert_off(setting: &str, part: &str) {
         .into_iter()
         .filter(|(_, path)| !path.contains(part))
     {
-        server.post(path, &wish(medium, 1, "secret", 1)).await.ok();
+        server
+            .post(path, &message_request(medium, 1, "secret", 1))
+            .await
+            .ok();
     }
     assert_eq!(queued(&server), 4);
 }
@@ -64,7 +68,10 @@ async fn threepid_12_resets_do_not_depend_on_registration_flows() {
         let server = TestServer::with(&[&[MAIL, SMS][..], &settings].concat()).await;
         for part in ["/account/password/", "/account/3pid/"] {
             for (medium, path) in requests(part) {
-                server.post(path, &wish(medium, 1, "secret", 1)).await.ok();
+                server
+                    .post(path, &message_request(medium, 1, "secret", 1))
+                    .await
+                    .ok();
             }
         }
         assert_eq!(queued(&server), 4, "{settings:?}");
@@ -82,7 +89,7 @@ async fn threepid_12_a_disabled_medium_is_refused_for_accounts_too() {
     let server = TestServer::with(&off).await;
     for part in ["/account/password/", "/account/3pid/"] {
         for (medium, path) in requests(part) {
-            let body = wish(medium, 1, "secret", 1);
+            let body = message_request(medium, 1, "secret", 1);
             let (reply, calls) = server.calls_of(server.post(path, &body)).await;
             reply.error(400, "M_THREEPID_MEDIUM_NOT_SUPPORTED");
             assert!(calls.is_empty(), "{calls:?}");
@@ -91,7 +98,7 @@ async fn threepid_12_a_disabled_medium_is_refused_for_accounts_too() {
             reply.error(400, "M_SERVER_NOT_TRUSTED");
         }
     }
-    assert!(rows(&server).is_empty());
+    assert!(validations(&server).is_empty());
 }
 
 #[tokio::test]
@@ -99,14 +106,16 @@ async fn threepid_06_in_tell_mode_an_unknown_address_is_not_found() {
     let server = server_with(&[TELL]).await;
     for (medium, path) in requests("/account/password/") {
         sign_up_with(&server, medium, 1, &format!("alice-{medium}")).await;
-        let before = (queued(&server), rows(&server).len());
+        let before = (queued(&server), validations(&server).len());
         for (secret, attempt) in [("secret", 1), ("secret", 2), ("other", 1)] {
-            let reply = server.post(path, &wish(medium, 2, secret, attempt)).await;
+            let reply = server
+                .post(path, &message_request(medium, 2, secret, attempt))
+                .await;
             reply.error(400, "M_THREEPID_NOT_FOUND");
         }
-        assert_eq!((queued(&server), rows(&server).len()), before);
-        let known = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
-        assert_eq!(row(&server, &known)["purpose"]["S"], "reset");
+        assert_eq!((queued(&server), validations(&server).len()), before);
+        let known = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
+        assert_eq!(validation(&server, &known).purpose, "reset");
         assert_eq!(queued(&server), before.0 + 1);
     }
 }
@@ -116,14 +125,16 @@ async fn threepid_07_in_tell_mode_an_address_of_others_is_in_use() {
     let server = server_with(&[TELL]).await;
     for (medium, path) in requests("/account/3pid/") {
         sign_up_with(&server, medium, 1, &format!("alice-{medium}")).await;
-        let before = (queued(&server), rows(&server).len());
+        let before = (queued(&server), validations(&server).len());
         for (secret, attempt) in [("secret", 1), ("secret", 2), ("other", 1)] {
-            let reply = server.post(path, &wish(medium, 1, secret, attempt)).await;
+            let reply = server
+                .post(path, &message_request(medium, 1, secret, attempt))
+                .await;
             reply.error(400, "M_THREEPID_IN_USE");
         }
-        assert_eq!((queued(&server), rows(&server).len()), before);
-        let free = sid(&server, path, &wish(medium, 2, "secret", 1)).await;
-        assert_eq!(row(&server, &free)["purpose"]["S"], "add");
+        assert_eq!((queued(&server), validations(&server).len()), before);
+        let free = request_session(&server, path, &message_request(medium, 2, "secret", 1)).await;
+        assert_eq!(validation(&server, &free).purpose, "add");
         assert_eq!(queued(&server), before.0 + 1);
     }
 }
@@ -139,7 +150,7 @@ async fn pwd_19_no_answer_reveals_the_status_of_an_account() {
             let mut observed = Vec::new();
             for status in ["active", "locked", "suspended", "deactivated"] {
                 set_status(&server, &name, status);
-                let body = wish(medium, 1, status, 1);
+                let body = message_request(medium, 1, status, 1);
                 let (reply, calls) = server.calls_of(server.post(path, &body)).await;
                 let mut answer = reply.ok();
                 answer["sid"].take();

@@ -7,10 +7,12 @@ use shared::{rng::SystemRng, store::Store, threepids::proofs};
 use std::sync::Arc;
 
 use crate::api::{
-    support::{for_all, text},
+    rows::{queued, validation, validations},
+    support::for_all,
     threepids::{
-        FLOWS, LINK, MAIL, MEDIA, REQUESTS, SMS, address, code, link_token, no_code, not_submitted,
-        open, press, queued, row, rows, server_with, sid, state, submit, token, wish,
+        FLOWS, LINK, MAIL, MEDIA, REQUESTS, SMS, address, assert_not_submitted, code, link_token,
+        message_request, open_link, other_code, request_session, server_with, state, submit,
+        submit_form, token,
     },
 };
 
@@ -19,18 +21,18 @@ use crate::api::{
 async fn incident_1_two_addresses_with_one_secret_are_two_sessions() {
     let server = server_with(&[]).await;
     for (medium, path) in REQUESTS {
-        let victim = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
-        let own = sid(&server, path, &wish(medium, 2, "secret", 1)).await;
+        let victim = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
+        let own = request_session(&server, path, &message_request(medium, 2, "secret", 1)).await;
         assert_ne!(victim, own);
         // The token sent to one address validates only that address.
         let received = token(&server, medium, &own);
         let reply = submit(&server, medium, &victim, "secret", &received).await;
-        not_submitted(&reply, "M_TOKEN_INCORRECT");
+        assert_not_submitted(&reply, "M_TOKEN_INCORRECT");
         submit(&server, medium, &own, "secret", &received)
             .await
             .ok();
         assert_eq!(state(&server, &victim), "pending");
-        assert_eq!(row(&server, &own)["address"]["S"], address(medium, 2));
+        assert_eq!(validation(&server, &own).address, address(medium, 2));
         assert_eq!(state(&server, &own), "validated");
     }
 }
@@ -40,8 +42,8 @@ async fn incident_1_two_addresses_with_one_secret_are_two_sessions() {
 async fn incident_1_a_link_never_validates_another_address() {
     let server = server_with(&[]).await;
     let (_, path) = MEDIA[0];
-    let victim = sid(&server, path, &wish("email", 1, "secret", 1)).await;
-    let own = sid(&server, path, &wish("email", 2, "secret", 1)).await;
+    let victim = request_session(&server, path, &message_request("email", 1, "secret", 1)).await;
+    let own = request_session(&server, path, &message_request("email", 2, "secret", 1)).await;
     let received = link_token(&server, &own);
     for fields in [
         vec![("sid", victim.as_str()), ("token", received.as_str())],
@@ -52,9 +54,9 @@ async fn incident_1_a_link_never_validates_another_address() {
         ],
         vec![("sid", &victim), ("sid", &own), ("token", &received)],
     ] {
-        let shown = open(&server, LINK, &fields).await;
+        let shown = open_link(&server, LINK, &fields).await;
         assert_eq!(shown.status, 400);
-        let pressed = press(&server, &fields).await;
+        let pressed = submit_form(&server, &fields).await;
         assert_eq!(pressed.status, 400);
     }
     assert_eq!(state(&server, &victim), "pending");
@@ -77,8 +79,8 @@ fn incident_1_a_session_has_one_secret_address_and_purpose() {
         server.advance(std::time::Duration::from_hours(49));
         let mut sids = Vec::new();
         for (secret, who, (medium, path)) in [a, b] {
-            let sid = sid(server, path, &wish(medium, who, secret, 1)).await;
-            assert_eq!(row(server, &sid)["address"]["S"], address(medium, who));
+            let sid = request_session(server, path, &message_request(medium, who, secret, 1)).await;
+            assert_eq!(validation(server, &sid).address, address(medium, who));
             sids.push(sid);
         }
         assert_ne!(sids[0], sids[1]);
@@ -104,7 +106,9 @@ async fn incident_3_session_ids_are_unique_and_in_no_order() {
     let mut sids = Vec::new();
     for (medium, path) in MEDIA {
         for who in 0..100 {
-            sids.push(sid(&server, path, &wish(medium, who, "secret", 1)).await);
+            sids.push(
+                request_session(&server, path, &message_request(medium, who, "secret", 1)).await,
+            );
         }
     }
     let unique: BTreeSet<_> = sids.iter().collect();
@@ -118,7 +122,7 @@ async fn incident_3_session_ids_are_unique_and_in_no_order() {
     let other =
         server_with(&[("GATEHOUSE_SECRET", "another root of every key, long enough")]).await;
     let (medium, path) = MEDIA[0];
-    let other_sid = sid(&other, path, &wish(medium, 0, "secret", 1)).await;
+    let other_sid = request_session(&other, path, &message_request(medium, 0, "secret", 1)).await;
     assert_ne!(other_sid, sids[0]);
 }
 
@@ -128,15 +132,18 @@ async fn incident_3_session_ids_are_unique_and_in_no_order() {
 async fn threepid_05_a_suppressed_session_never_validates() {
     let server = server_with(&[]).await;
     for (medium, path) in MEDIA {
-        let suppressed = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
-        let own = row(&server, &suppressed);
-        let generation = text(&own["generation"], "S");
+        let suppressed =
+            request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
+        let generation = validation(&server, &suppressed).generation;
         let aws = server.local.aws("Deliver");
         let store = Store::new(&aws, &server.local.config().tables, Arc::new(SystemRng));
-        store.withhold_proof(&suppressed, generation).await.unwrap();
-        let other = sid(&server, path, &wish(medium, 2, "secret", 1)).await;
+        store
+            .withhold_proof(&suppressed, &generation)
+            .await
+            .unwrap();
+        let other = request_session(&server, path, &message_request(medium, 2, "secret", 1)).await;
         let right = token(&server, medium, &suppressed);
-        let wrong = no_code(&[code(&server, &other, 1)]);
+        let wrong = other_code(&[code(&server, &other, 1)]);
         for _ in 0..6 {
             let known = submit(&server, medium, &suppressed, "secret", &right).await;
             let unknown = submit(&server, medium, &other, "secret", &wrong).await;
@@ -145,8 +152,8 @@ async fn threepid_05_a_suppressed_session_never_validates() {
         assert_eq!(state(&server, &suppressed), "pending");
         if medium == "email" {
             let fields = [("sid", suppressed.as_str()), ("token", right.as_str())];
-            assert_eq!(open(&server, LINK, &fields).await.status, 400);
-            assert_eq!(press(&server, &fields).await.status, 400);
+            assert_eq!(open_link(&server, LINK, &fields).await.status, 400);
+            assert_eq!(submit_form(&server, &fields).await.status, 400);
             assert_eq!(state(&server, &suppressed), "pending");
         }
     }
@@ -157,14 +164,13 @@ async fn threepid_05_a_suppressed_session_never_validates() {
 async fn threepid_63_a_session_has_a_medium_and_canonical_address() {
     let server = server_with(&[]).await;
     for (medium, path) in MEDIA {
-        sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
     }
-    let stored: BTreeMap<_, _> = rows(&server)
-        .iter()
-        .map(|row| {
-            let (medium, address) = (text(&row["medium"], "S"), text(&row["address"], "S"));
-            (medium.to_owned(), address.to_owned())
-        })
+    let rows = validations(&server);
+    assert!(rows.iter().all(|row| proofs::is_opaque_id(&row.sid)));
+    let stored: BTreeMap<_, _> = rows
+        .into_iter()
+        .map(|row| (row.medium, row.address))
         .collect();
     let expected = [("email", "user1@example.org"), ("msisdn", "447400123457")];
     assert_eq!(
@@ -174,5 +180,4 @@ async fn threepid_63_a_session_has_a_medium_and_canonical_address() {
             .into()
     );
     assert_eq!(queued(&server), 2);
-    assert!(proofs::is_opaque_id(text(&rows(&server)[0]["pk"], "S")));
 }

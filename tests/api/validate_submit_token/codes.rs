@@ -6,16 +6,26 @@ use serde_json::json;
 use test_support::{PREFIXES, TestServer};
 use tokio::task::JoinSet;
 
-use crate::api::threepids::{
-    DIRECT, MSISDN, code, form, no_code, not_submitted, rows, server_with, sid, state, submit, wish,
+use crate::api::{
+    rows::validations,
+    threepids::{
+        CODE, DIRECT, EMAIL, FLOWS, MAIL, MSISDN, SMS, assert_not_submitted, code, form,
+        link_token, message_request, open_link, other_code, request_session, server_with, state,
+        submit,
+    },
 };
 
 async fn begin_session(server: &TestServer) -> String {
-    sid(server, MSISDN, &wish("msisdn", 1, "secret", 1)).await
+    request_session(server, MSISDN, &message_request("msisdn", 1, "secret", 1)).await
 }
 
 async fn request_again(server: &TestServer, attempt: i64) {
-    sid(server, MSISDN, &wish("msisdn", 1, "secret", attempt)).await;
+    request_session(
+        server,
+        MSISDN,
+        &message_request("msisdn", 1, "secret", attempt),
+    )
+    .await;
 }
 
 fn codes(server: &TestServer, sid: &str) -> Vec<String> {
@@ -40,15 +50,15 @@ async fn guess(server: &TestServer, way: usize, sid: &str, token: &str) -> u16 {
 async fn l18_after_five_wrong_codes_the_right_one_is_refused() {
     let server = server_with(&[]).await;
     let sid = begin_session(&server).await;
-    let wrong = no_code(&codes(&server, &sid));
+    let wrong = other_code(&codes(&server, &sid));
     for _ in 0..5 {
         let reply = submit(&server, "msisdn", &sid, "secret", &wrong).await;
-        not_submitted(&reply, "M_TOKEN_INCORRECT");
+        assert_not_submitted(&reply, "M_TOKEN_INCORRECT");
     }
     for token in [&wrong, &code(&server, &sid, 1)] {
         for _ in 0..3 {
             let reply = submit(&server, "msisdn", &sid, "secret", token).await;
-            not_submitted(&reply, "M_SESSION_EXPIRED");
+            assert_not_submitted(&reply, "M_SESSION_EXPIRED");
         }
     }
     assert_eq!(state(&server, &sid), "pending");
@@ -59,7 +69,7 @@ async fn l18_after_five_wrong_codes_the_right_one_is_refused() {
 async fn l18_four_wrong_codes_and_right_ones_keep_the_code_valid() {
     let server = server_with(&[]).await;
     let sid = begin_session(&server).await;
-    let (right, wrong) = (code(&server, &sid, 1), no_code(&codes(&server, &sid)));
+    let (right, wrong) = (code(&server, &sid, 1), other_code(&codes(&server, &sid)));
     for _ in 0..4 {
         submit(&server, "msisdn", &sid, "secret", &wrong)
             .await
@@ -84,7 +94,7 @@ async fn l18_four_wrong_codes_and_right_ones_keep_the_code_valid() {
 async fn l18_concurrent_guesses_by_every_way_are_five_in_all() {
     let server = Arc::new(server_with(&[DIRECT]).await);
     let sid = begin_session(&server).await;
-    let wrong = no_code(&codes(&server, &sid));
+    let wrong = other_code(&codes(&server, &sid));
     let mut guesses = JoinSet::new();
     for index in 0..40 {
         let (server, sid, wrong) = (Arc::clone(&server), sid.clone(), wrong.clone());
@@ -109,7 +119,7 @@ async fn l18_concurrent_guesses_by_every_way_are_five_in_all() {
         .filter(|seen| *seen)
         .count();
     assert!(compared <= 5, "{compared} guesses were compared");
-    assert_eq!(rows(&server)[0]["wrong"]["N"], "5");
+    assert_eq!(validations(&server)[0].wrong, 5);
     for way in 0..4 {
         let right = code(&server, &sid, 1);
         assert_eq!(guess(&server, way, &sid, &right).await, 400);
@@ -121,18 +131,14 @@ async fn l18_concurrent_guesses_by_every_way_are_five_in_all() {
 #[tokio::test]
 async fn l18_a_new_instance_continues_the_count() {
     let data = tempfile::tempdir().unwrap();
-    let settings = [
-        crate::api::threepids::MAIL,
-        crate::api::threepids::SMS,
-        crate::api::threepids::FLOWS,
-    ];
+    let settings = [MAIL, SMS, FLOWS];
     let mut session = String::new();
     for instance in 0..3 {
         let server = TestServer::in_directory(&settings, data.path()).await;
         if instance == 0 {
             session = begin_session(&server).await;
         }
-        let wrong = no_code(&codes(&server, &session));
+        let wrong = other_code(&codes(&server, &session));
         for guess in 0..2 {
             let reply = submit(&server, "msisdn", &session, "secret", &wrong).await;
             let is_sixth = instance == 2 && guess == 1;
@@ -141,12 +147,12 @@ async fn l18_a_new_instance_continues_the_count() {
             } else {
                 "M_TOKEN_INCORRECT"
             };
-            not_submitted(&reply, errcode);
+            assert_not_submitted(&reply, errcode);
         }
         if instance == 2 {
             let right = code(&server, &session, 1);
             let reply = submit(&server, "msisdn", &session, "secret", &right).await;
-            not_submitted(&reply, "M_SESSION_EXPIRED");
+            assert_not_submitted(&reply, "M_SESSION_EXPIRED");
         }
     }
 }
@@ -158,7 +164,7 @@ async fn l18_a_new_message_revives_no_invalidated_code() {
     let server = server_with(&[]).await;
     let sid = begin_session(&server).await;
     let all = codes(&server, &sid);
-    let wrong = no_code(&all);
+    let wrong = other_code(&all);
     for send in 0..3 {
         if send > 0 {
             request_again(&server, 1 + i64::try_from(send).unwrap()).await;
@@ -177,7 +183,9 @@ async fn l18_a_new_message_revives_no_invalidated_code() {
         let refused = submit(&server, "msisdn", &sid, "secret", &all[send]).await;
         refused.error(400, "M_SESSION_EXPIRED");
     }
-    let reply = server.post(MSISDN, &wish("msisdn", 1, "secret", 4)).await;
+    let reply = server
+        .post(MSISDN, &message_request("msisdn", 1, "secret", 4))
+        .await;
     reply.error(429, "M_LIMIT_EXCEEDED");
     assert_eq!(state(&server, &sid), "pending");
 }
@@ -186,7 +194,7 @@ async fn l18_a_new_message_revives_no_invalidated_code() {
 async fn l18_after_an_invalidated_code_the_next_one_validates() {
     let server = server_with(&[]).await;
     let sid = begin_session(&server).await;
-    let wrong = no_code(&codes(&server, &sid));
+    let wrong = other_code(&codes(&server, &sid));
     for _ in 0..6 {
         assert_eq!(
             submit(&server, "msisdn", &sid, "secret", &wrong)
@@ -216,19 +224,19 @@ async fn l18_after_an_invalidated_code_the_next_one_validates() {
 async fn threepid_48_guesses_without_the_secret_do_not_count() {
     let server = server_with(&[]).await;
     let sid = begin_session(&server).await;
-    let (right, wrong) = (code(&server, &sid, 1), no_code(&codes(&server, &sid)));
+    let (right, wrong) = (code(&server, &sid, 1), other_code(&codes(&server, &sid)));
     for token in [&right, &wrong] {
         for _ in 0..10 {
             submit(&server, "msisdn", &sid, "guessed", token)
                 .await
                 .error(400, "M_INVALID_PARAM");
             let fields = [("sid", sid.as_str()), ("token", token)];
-            let path = crate::api::threepids::CODE;
-            let reply = crate::api::threepids::open(&server, path, &fields).await;
+            let path = CODE;
+            let reply = open_link(&server, path, &fields).await;
             assert_eq!(reply.status, 400);
         }
     }
-    assert_eq!(rows(&server)[0]["wrong"]["N"], "0");
+    assert_eq!(validations(&server)[0].wrong, 0);
     submit(&server, "msisdn", &sid, "secret", &right).await.ok();
 }
 
@@ -236,13 +244,8 @@ async fn threepid_48_guesses_without_the_secret_do_not_count() {
 #[tokio::test]
 async fn threepid_48_wrong_tokens_of_a_link_do_not_count() {
     let server = server_with(&[]).await;
-    let sid = sid(
-        &server,
-        crate::api::threepids::EMAIL,
-        &wish("email", 1, "secret", 1),
-    )
-    .await;
-    let right = crate::api::threepids::link_token(&server, &sid);
+    let sid = request_session(&server, EMAIL, &message_request("email", 1, "secret", 1)).await;
+    let right = link_token(&server, &sid);
     assert!(right.len() >= 43, "{right}");
     for _ in 0..20 {
         submit(&server, "email", &sid, "secret", "123456")

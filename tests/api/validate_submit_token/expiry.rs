@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use test_support::{PASSWORD, TestServer};
 
 use crate::api::threepids::{
-    LINK, MEDIA, not_submitted, open, press, server_with, sid, state, submit, token, wish,
+    LINK, MEDIA, assert_not_submitted, message_request, open_link, request_session, server_with,
+    state, submit, submit_form, token,
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -29,20 +30,20 @@ async fn register(server: &TestServer, medium: &str, name: &str, sid: &str) -> t
 async fn threepid_43_a_session_expires_24_hours_after_it_began() {
     for (medium, path) in MEDIA {
         let server = server_with(&[]).await;
-        let sid = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let sid = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
         let token = token(&server, medium, &sid);
         server.advance(HOUR * 24);
         let reply = submit(&server, medium, &sid, "secret", &token).await;
-        not_submitted(&reply, "M_SESSION_EXPIRED");
+        assert_not_submitted(&reply, "M_SESSION_EXPIRED");
         if medium == "email" {
             let fields = [("sid", sid.as_str()), ("token", token.as_str())];
-            assert_eq!(open(&server, LINK, &fields).await.status, 400);
-            assert_eq!(press(&server, &fields).await.status, 400);
+            assert_eq!(open_link(&server, LINK, &fields).await.status, 400);
+            assert_eq!(submit_form(&server, &fields).await.status, 400);
         }
         assert_eq!(state(&server, &sid), "pending");
 
         let server = server_with(&[]).await;
-        let sid = crate::api::threepids::sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let sid = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
         server.advance(Duration::from_millis(24 * 3_600_000 - 1));
         let token = crate::api::threepids::token(&server, medium, &sid);
         submit(&server, medium, &sid, "secret", &token).await.ok();
@@ -54,13 +55,13 @@ async fn threepid_43_a_session_expires_24_hours_after_it_began() {
 async fn threepid_49_another_message_does_not_extend_a_session() {
     let server = server_with(&[]).await;
     for (medium, path) in MEDIA {
-        let first = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let first = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
         server.advance(HOUR * 23);
-        sid(&server, path, &wish(medium, 1, "secret", 2)).await;
+        request_session(&server, path, &message_request(medium, 1, "secret", 2)).await;
         let token = token(&server, medium, &first);
         server.advance(HOUR);
         let reply = submit(&server, medium, &first, "secret", &token).await;
-        not_submitted(&reply, "M_SESSION_EXPIRED");
+        assert_not_submitted(&reply, "M_SESSION_EXPIRED");
     }
 }
 
@@ -69,7 +70,7 @@ async fn threepid_49_another_message_does_not_extend_a_session() {
 async fn threepid_49_a_validated_session_lasts_24_hours_more() {
     for (medium, path) in MEDIA {
         let server = server_with(&[]).await;
-        let sid = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let sid = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
         server.advance(HOUR * 23);
         let right = token(&server, medium, &sid);
         submit(&server, medium, &sid, "secret", &right).await.ok();
@@ -77,7 +78,7 @@ async fn threepid_49_a_validated_session_lasts_24_hours_more() {
         register(&server, medium, "alice", &sid).await.ok();
 
         let server = server_with(&[]).await;
-        let sid = crate::api::threepids::sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let sid = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
         server.advance(HOUR * 23);
         let right = token(&server, medium, &sid);
         submit(&server, medium, &sid, "secret", &right).await.ok();
@@ -86,7 +87,7 @@ async fn threepid_49_a_validated_session_lasts_24_hours_more() {
         submit(&server, medium, &sid, "secret", &right).await.ok();
         server.advance(HOUR * 2);
         let reply = submit(&server, medium, &sid, "secret", &right).await;
-        not_submitted(&reply, "M_SESSION_EXPIRED");
+        assert_not_submitted(&reply, "M_SESSION_EXPIRED");
         register(&server, medium, "alice", &sid)
             .await
             .refused("M_UNAUTHORIZED");
@@ -98,13 +99,13 @@ async fn threepid_49_a_validated_session_lasts_24_hours_more() {
 async fn threepid_43_a_spent_session_has_ended() {
     for (medium, path) in MEDIA {
         let server = server_with(&[]).await;
-        let sid = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let sid = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
         let token = token(&server, medium, &sid);
         submit(&server, medium, &sid, "secret", &token).await.ok();
         register(&server, medium, "alice", &sid).await.ok();
         assert_eq!(state(&server, &sid), "spent");
         let reply = submit(&server, medium, &sid, "secret", &token).await;
-        not_submitted(&reply, "M_SESSION_EXPIRED");
+        assert_not_submitted(&reply, "M_SESSION_EXPIRED");
         register(&server, medium, "bob", &sid)
             .await
             .refused("M_UNAUTHORIZED");

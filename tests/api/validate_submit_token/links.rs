@@ -5,10 +5,11 @@ use serde_json::{Value, json};
 use test_support::{PREFIXES, Reply, TestServer};
 
 use crate::api::{
-    support::request,
+    support::{request, with},
     threepids::{
-        CODE, CONFIRM, DIRECT, EMAIL, HOSTS, LINK, MSISDN, form, link_token, open, press,
-        server_with, sid, state, submit, token, wish, with,
+        CODE, CONFIRM, DIRECT, EMAIL, FLOWS, HOSTS, LINK, MAIL, MSISDN, form, link_token,
+        message_request, open_link, request_session, server_with, state, submit, submit_form,
+        token,
     },
 };
 
@@ -39,7 +40,12 @@ const LINKS: [(&str, &str); 6] = [
 
 async fn begin_session(server: &TestServer, medium: &str, who: u32, more: &Value) -> String {
     let path = if medium == "email" { EMAIL } else { MSISDN };
-    sid(server, path, &with(wish(medium, who, "secret", 1), more)).await
+    request_session(
+        server,
+        path,
+        &with(message_request(medium, who, "secret", 1), more),
+    )
+    .await
 }
 
 #[track_caller]
@@ -56,7 +62,7 @@ fn assert_redirect(reply: &Reply, expected: Option<&str>) {
 
 /// Opens the page and presses its button; returns the `form-action` of the page, and the reply.
 async fn confirm_on_page(server: &TestServer, fields: &[(&str, &str)]) -> (String, Reply) {
-    let shown = open(server, LINK, fields).await;
+    let shown = open_link(server, LINK, fields).await;
     assert_eq!(shown.status, 200, "{}", shown.text());
     assert!(
         !shown.headers.contains_key("location"),
@@ -69,7 +75,7 @@ async fn confirm_on_page(server: &TestServer, fields: &[(&str, &str)]) -> (Strin
         .find(|one| one.starts_with("form-action"));
     (
         form_action.unwrap_or_default().to_owned(),
-        press(server, fields).await,
+        submit_form(server, fields).await,
     )
 }
 
@@ -113,7 +119,7 @@ async fn threepid_30_a_direct_link_redirects_to_next_link() {
                     ("token", token.as_str()),
                 ];
                 assert_redirect(
-                    &open(&server, &path, &fields).await,
+                    &open_link(&server, &path, &fields).await,
                     Some(&target.replace("SID", &sid)),
                 );
                 assert_eq!(state(&server, &sid), "validated");
@@ -140,11 +146,11 @@ async fn threepid_31_there_is_no_redirect_to_an_unlisted_host() {
             let sid = begin_session(&server, "email", who, &json!({ "next_link": link })).await;
             let token = link_token(&server, &sid);
             let fields = [("sid", sid.as_str()), ("token", token.as_str())];
-            let opened = open(&server, LINK, &fields).await;
+            let opened = open_link(&server, LINK, &fields).await;
             assert_redirect(&opened, None);
             let policy = opened.headers["content-security-policy"].to_str().unwrap();
             assert!(policy.contains("form-action 'self';"), "{policy}");
-            assert_redirect(&press(&server, &fields).await, None);
+            assert_redirect(&submit_form(&server, &fields).await, None);
             assert_eq!(state(&server, &sid), "validated");
 
             let sid = begin_session(&server, "msisdn", who, &json!({ "next_link": link })).await;
@@ -154,7 +160,7 @@ async fn threepid_31_there_is_no_redirect_to_an_unlisted_host() {
                 ("client_secret", "secret"),
                 ("token", &token),
             ];
-            assert_redirect(&open(&server, CODE, &fields).await, None);
+            assert_redirect(&open_link(&server, CODE, &fields).await, None);
         }
     }
 }
@@ -167,11 +173,7 @@ fn code_of(server: &TestServer, sid: &str) -> String {
 #[tokio::test]
 async fn threepid_31_a_host_removed_from_the_list_is_no_target() {
     let data = tempfile::tempdir().unwrap();
-    let base = [
-        crate::api::threepids::MAIL,
-        crate::api::threepids::FLOWS,
-        DIRECT,
-    ];
+    let base = [MAIL, FLOWS, DIRECT];
     let link = json!({ "next_link": "https://app.example.org/" });
     let before = TestServer::in_directory(&[&base[..], &[HOSTS]].concat(), data.path()).await;
     let sid = begin_session(&before, "email", 1, &link).await;
@@ -179,7 +181,7 @@ async fn threepid_31_a_host_removed_from_the_list_is_no_target() {
     drop(before);
     let after = TestServer::in_directory(&base, data.path()).await;
     let fields = [("sid", sid.as_str()), ("token", token.as_str())];
-    assert_redirect(&open(&after, LINK, &fields).await, None);
+    assert_redirect(&open_link(&after, LINK, &fields).await, None);
 }
 
 /// 3PID-30: the redirect is for browsers only.
@@ -206,12 +208,12 @@ async fn threepid_30_the_last_message_determines_the_redirect() {
     let first = begin_session(&server, "email", 1, &link("a")).await;
     // A repeated attempt changes nothing.
     begin_session(&server, "email", 1, &link("b")).await;
-    let later = with(wish("email", 1, "secret", 2), &link("c"));
-    sid(&server, EMAIL, &later).await;
+    let later = with(message_request("email", 1, "secret", 2), &link("c"));
+    request_session(&server, EMAIL, &later).await;
     let token = link_token(&server, &first);
     let fields = [("sid", first.as_str()), ("token", token.as_str())];
     let target = format!("https://app.example.org/c?sid={first}");
-    assert_redirect(&open(&server, LINK, &fields).await, Some(&target));
+    assert_redirect(&open_link(&server, LINK, &fields).await, Some(&target));
 }
 
 /// 3PID-52: a mail scanner that requests the link validates nothing.
@@ -248,7 +250,7 @@ async fn threepid_52_opening_the_link_validates_nothing() {
         );
     }
     assert_eq!(server.dump(), before);
-    assert_eq!(press(&server, &fields).await.status, 200);
+    assert_eq!(submit_form(&server, &fields).await.status, 200);
     assert_eq!(state(&server, &sid), "validated");
 }
 

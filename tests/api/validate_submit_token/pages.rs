@@ -6,8 +6,8 @@ use test_support::{PREFIXES, Reply};
 use crate::api::{
     support::request,
     threepids::{
-        CODE, CONFIRM, DIRECT, EMAIL, HOSTS, LINK, MSISDN, code, form, link_token, no_code, open,
-        press, server_with, sid, state, wish,
+        CODE, CONFIRM, DIRECT, EMAIL, HOSTS, LINK, MSISDN, code, form, link_token, message_request,
+        open_link, other_code, request_session, server_with, state, submit_form,
     },
 };
 
@@ -62,12 +62,12 @@ fn field<'a>(text: &'a str, name: &str) -> &'a str {
 #[tokio::test]
 async fn threepid_45_the_page_names_server_and_operation() {
     let server = server_with(&[("GATEHOUSE_SERVER_NAME", "chat.example.org")]).await;
-    let sid = sid(&server, EMAIL, &wish("email", 1, "secret", 1)).await;
+    let sid = request_session(&server, EMAIL, &message_request("email", 1, "secret", 1)).await;
     let token = link_token(&server, &sid);
     for prefix in PREFIXES {
         let path = LINK.replace("/_matrix/client/v3", prefix);
         let text = assert_page(
-            &open(&server, &path, &[("sid", &sid), ("token", &token)]).await,
+            &open_link(&server, &path, &[("sid", &sid), ("token", &token)]).await,
             200,
         );
         assert!(
@@ -97,11 +97,12 @@ async fn threepid_45_the_page_names_server_and_operation() {
 async fn threepid_45_all_failing_links_get_the_same_page() {
     for settings in [&[][..], &[DIRECT]] {
         let server = server_with(settings).await;
-        let mail = sid(&server, EMAIL, &wish("email", 1, "secret", 1)).await;
-        let phone = sid(&server, MSISDN, &wish("msisdn", 1, "secret", 1)).await;
+        let mail = request_session(&server, EMAIL, &message_request("email", 1, "secret", 1)).await;
+        let phone =
+            request_session(&server, MSISDN, &message_request("msisdn", 1, "secret", 1)).await;
         let (right, wrong) = (
             link_token(&server, &mail),
-            no_code(&[code(&server, &phone, 1)]),
+            other_code(&[code(&server, &phone, 1)]),
         );
         let (longest, far_too_long) = ("x".repeat(256), "x".repeat(4_000));
         let mut pages = Vec::new();
@@ -153,9 +154,9 @@ async fn threepid_45_all_failing_links_get_the_same_page() {
                 ],
             ),
         ] {
-            pages.push(assert_page(&open(&server, path, &fields).await, 400));
+            pages.push(assert_page(&open_link(&server, path, &fields).await, 400));
             if path == LINK {
-                pages.push(assert_page(&press(&server, &fields).await, 400));
+                pages.push(assert_page(&submit_form(&server, &fields).await, 400));
             }
         }
         assert!(pages.iter().all(|page| page == &pages[0]));
@@ -170,14 +171,14 @@ async fn threepid_45_all_failing_links_get_the_same_page() {
 #[tokio::test]
 async fn threepid_45_a_right_code_in_a_query_validates() {
     let server = server_with(&[]).await;
-    let sid = sid(&server, MSISDN, &wish("msisdn", 1, "secret", 1)).await;
+    let sid = request_session(&server, MSISDN, &message_request("msisdn", 1, "secret", 1)).await;
     let code = code(&server, &sid, 1);
     let fields = [
         ("sid", sid.as_str()),
         ("client_secret", "secret"),
         ("token", &code),
     ];
-    let text = assert_page(&open(&server, CODE, &fields).await, 200);
+    let text = assert_page(&open_link(&server, CODE, &fields).await, 200);
     assert!(text.contains("Thank you"), "{text}");
     assert_eq!(state(&server, &sid), "validated");
 }
@@ -187,7 +188,7 @@ async fn threepid_45_a_right_code_in_a_query_validates() {
 async fn incident_5_hostile_values_are_not_echoed() {
     for settings in [&[HOSTS][..], &[HOSTS, DIRECT]] {
         let server = server_with(settings).await;
-        let sid = sid(&server, EMAIL, &wish("email", 1, "secret", 1)).await;
+        let sid = request_session(&server, EMAIL, &message_request("email", 1, "secret", 1)).await;
         let token = link_token(&server, &sid);
         for hostile in HOSTILE {
             for fields in [
@@ -208,9 +209,9 @@ async fn incident_5_hostile_values_are_not_echoed() {
                 vec![("sid", &sid), ("token", &token), ("action", hostile)],
             ] {
                 for reply in [
-                    open(&server, LINK, &fields).await,
-                    open(&server, CODE, &fields).await,
-                    press(&server, &fields).await,
+                    open_link(&server, LINK, &fields).await,
+                    open_link(&server, CODE, &fields).await,
+                    submit_form(&server, &fields).await,
                 ] {
                     let text = assert_page(&reply, reply.status.as_u16());
                     for part in ["<svg", "alert(1)", "{{7*7}}", "evil.example"] {
@@ -227,24 +228,24 @@ async fn incident_5_hostile_values_are_not_echoed() {
 #[tokio::test]
 async fn incident_6_neither_page_nor_refusal_can_be_framed() {
     let server = server_with(&[]).await;
-    let sid = sid(&server, EMAIL, &wish("email", 1, "secret", 1)).await;
+    let sid = request_session(&server, EMAIL, &message_request("email", 1, "secret", 1)).await;
     let token = link_token(&server, &sid);
     let fields = [("sid", sid.as_str()), ("token", token.as_str())];
-    assert_page(&open(&server, LINK, &fields).await, 200);
-    assert_page(&press(&server, &[]).await, 400);
-    assert_page(&press(&server, &fields).await, 200);
+    assert_page(&open_link(&server, LINK, &fields).await, 200);
+    assert_page(&submit_form(&server, &[]).await, 400);
+    assert_page(&submit_form(&server, &fields).await, 200);
     assert_page(
-        &press(&server, &[fields[0], fields[1], ("action", "refuse")]).await,
+        &submit_form(&server, &[fields[0], fields[1], ("action", "refuse")]).await,
         200,
     );
-    assert_page(&press(&server, &fields).await, 400);
+    assert_page(&submit_form(&server, &fields).await, 400);
 }
 
 /// HTTP-18, HTTP-28, incident 8: forms of any size and with any bytes.
 #[tokio::test]
 async fn incident_8_a_form_too_large_is_a_page_and_does_nothing() {
     let server = server_with(&[]).await;
-    let sid = sid(&server, EMAIL, &wish("email", 1, "secret", 1)).await;
+    let sid = request_session(&server, EMAIL, &message_request("email", 1, "secret", 1)).await;
     let token = link_token(&server, &sid);
     let whole = form(&[("sid", &sid), ("token", &token)]);
     let before = server.dump();

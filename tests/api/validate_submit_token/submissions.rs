@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 use test_support::PREFIXES;
 
 use crate::api::{
-    support::request,
+    rows::validations,
+    support::{request, with},
     threepids::{
-        CODE, LINK, MEDIA, code, no_code, not_submitted, path_of, rows, server_with, sid, state,
-        submit, token, wish, with,
+        CODE, LINK, MEDIA, assert_not_submitted, code, message_request, other_code, path_of,
+        request_session, server_with, state, submit, token,
     },
 };
 
@@ -21,10 +22,10 @@ async fn threepid_41_the_right_token_validates_repeatedly() {
     let server = server_with(&[]).await;
     for prefix in PREFIXES {
         for (medium, path) in MEDIA {
-            let sid = sid(
+            let sid = request_session(
                 &server,
                 path,
-                &wish(medium, 1, prefix.rsplit('/').next().unwrap(), 1),
+                &message_request(medium, 1, prefix.rsplit('/').next().unwrap(), 1),
             )
             .await;
             let secret = prefix.rsplit('/').next().unwrap();
@@ -45,14 +46,14 @@ async fn threepid_41_the_right_token_validates_repeatedly() {
 async fn threepid_42_a_wrong_token_is_incorrect() {
     let server = server_with(&[]).await;
     for (medium, path) in MEDIA {
-        let sid = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let sid = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
         let right = token(&server, medium, &sid);
         let longest = "x".repeat(255);
         let cut = &right[1..];
         let more = format!("{right}0");
         for wrong in [cut, &more, "\u{0}", &longest] {
             let reply = submit(&server, medium, &sid, "secret", wrong).await;
-            not_submitted(&reply, "M_TOKEN_INCORRECT");
+            assert_not_submitted(&reply, "M_TOKEN_INCORRECT");
         }
         assert_eq!(state(&server, &sid), "pending");
         submit(&server, medium, &sid, "secret", &right).await.ok();
@@ -64,7 +65,7 @@ async fn threepid_42_a_wrong_token_is_incorrect() {
 async fn threepid_44_malformed_submissions_do_not_count() {
     let server = server_with(&[]).await;
     for (medium, path) in MEDIA {
-        let sid = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let sid = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
         let right = token(&server, medium, &sid);
         let whole = submission(&sid, "secret", &right);
         let path = if medium == "email" { LINK } else { CODE };
@@ -95,7 +96,7 @@ async fn threepid_44_malformed_submissions_do_not_count() {
                 ("client_secret", "a/b"),
             ] {
                 let body = with(whole.clone(), &json!({ name: value }));
-                not_submitted(&server.post(path, &body).await, "M_INVALID_PARAM");
+                assert_not_submitted(&server.post(path, &body).await, "M_INVALID_PARAM");
             }
         }
         for text in ["", "[]", "{", "sid=a&client_secret=b&token=c"] {
@@ -113,12 +114,12 @@ async fn threepid_44_malformed_submissions_do_not_count() {
 async fn threepid_44_a_wrong_secret_looks_like_an_unknown_session() {
     let server = server_with(&[]).await;
     for (medium, path) in MEDIA {
-        let sid = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let sid = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
         let right = token(&server, medium, &sid);
-        let wrong = no_code(std::slice::from_ref(&right));
+        let wrong = other_code(std::slice::from_ref(&right));
         let other = if medium == "email" { "msisdn" } else { "email" };
         let unknown = submit(&server, medium, "unknown", "secret", &right).await;
-        not_submitted(&unknown, "M_INVALID_PARAM");
+        assert_not_submitted(&unknown, "M_INVALID_PARAM");
         for _ in 0..3 {
             for (medium, secret, token) in [
                 (medium, "Secret", &right),
@@ -141,7 +142,7 @@ async fn threepid_44_a_wrong_secret_looks_like_an_unknown_session() {
 async fn threepid_51_a_preflight_succeeds_and_does_nothing() {
     let server = server_with(&[]).await;
     for (medium, path) in MEDIA {
-        let sid = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let sid = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
         let body = submission(&sid, "secret", &token(&server, medium, &sid)).to_string();
         let before = server.dump();
         for path in [path_of(medium), LINK, CODE] {
@@ -185,14 +186,19 @@ async fn http_08_an_unknown_medium_is_an_unknown_path() {
             server.get(&path).await.error(404, "M_UNRECOGNIZED");
         }
     }
-    assert!(rows(&server).is_empty());
+    assert!(validations(&server).is_empty());
 }
 
 /// A code is typed by a person; the token of a link is not.
 #[tokio::test]
 async fn threepid_48_a_code_may_contain_blanks() {
     let server = server_with(&[]).await;
-    let sid = sid(&server, path_of("msisdn"), &wish("msisdn", 1, "secret", 1)).await;
+    let sid = request_session(
+        &server,
+        path_of("msisdn"),
+        &message_request("msisdn", 1, "secret", 1),
+    )
+    .await;
     let code = code(&server, &sid, 1);
     assert!(
         code.len() == 6 && code.bytes().all(|b| b.is_ascii_digit()),

@@ -24,7 +24,9 @@ use serde_json::Value;
 use test_support::{PASSWORD, TestServer};
 
 use super::ruma_requests::{Answer, send};
-use crate::api::own_addresses::{ALICE, NUMBER, ask, give, prove, test_server, user};
+use crate::api::account_threepids::{
+    ALICE, NUMBER, add_threepid, request_validation, test_server, user_token, validated_session,
+};
 
 /// The request that ruma builds from these credentials.
 fn addition(creds: &Value) -> add::Request {
@@ -64,9 +66,9 @@ fn password(text: &str, session: Option<String>) -> AuthData {
 #[tokio::test]
 async fn acc3_03_ruma_adds_lists_and_removes_an_address() {
     let server: TestServer = test_server(&[]).await;
-    let token = user(&server, "alice").await;
+    let token = user_token(&server, "alice").await;
     let token = SendAccessToken::IfRequired(&token);
-    let creds = prove(&server, ALICE, "secret").await;
+    let creds = validated_session(&server, ALICE, "secret").await;
     let info = challenge(send(&server, addition(&creds), token).await);
     assert_eq!(info.flows[0].stages, [AuthType::Password]);
     let mut request = addition(&creds);
@@ -99,13 +101,16 @@ async fn acc3_03_ruma_adds_lists_and_removes_an_address() {
 #[tokio::test]
 async fn acc3_03_ruma_knows_every_error_of_an_addition() {
     let server = test_server(&[]).await;
-    let (alice, bob) = (user(&server, "alice").await, user(&server, "bob").await);
+    let (alice, bob) = (
+        user_token(&server, "alice").await,
+        user_token(&server, "bob").await,
+    );
     let token = SendAccessToken::IfRequired(&alice);
-    let pending = ask(&server, ALICE, "secret").await;
+    let pending = request_validation(&server, ALICE, "secret").await;
     let kind = refusal(send(&server, addition(&pending), token).await);
     assert_eq!(kind, ErrorKind::ThreepidAuthFailed);
-    let creds = prove(&server, NUMBER, "secret").await;
-    give(&server, &bob, NUMBER).await;
+    let creds = validated_session(&server, NUMBER, "secret").await;
+    add_threepid(&server, &bob, NUMBER).await;
     let mut request = addition(&creds);
     request.auth = Some(password(PASSWORD, None));
     let kind = refusal(send(&server, request, token).await);

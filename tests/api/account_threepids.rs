@@ -6,14 +6,12 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 use test_support::{PASSWORD, Reply, TestServer};
 
 use super::{
-    support::{post_as, text},
-    threepids::{MAIL, SMS, rows, submit, token},
+    support::{password_login, post_as, text, with},
+    threepids::{MAIL, SMS, submit, token},
 };
 
 /// Lists addresses, and adds one by the deprecated request.
@@ -33,7 +31,7 @@ pub(crate) async fn test_server(settings: &[(&str, &str)]) -> TestServer {
 }
 
 /// Signs up a user and returns the access token.
-pub(crate) async fn user(server: &TestServer, name: &str) -> String {
+pub(crate) async fn user_token(server: &TestServer, name: &str) -> String {
     text(&server.sign_up(name).await, "access_token").to_owned()
 }
 
@@ -47,7 +45,7 @@ pub(crate) fn medium(address: &str) -> &'static str {
 }
 
 /// The path and body of a request for a message that adds this address.
-pub(crate) fn wish(address: &str, secret: &str) -> (String, Value) {
+pub(crate) fn validation_request(address: &str, secret: &str) -> (String, Value) {
     let kind = medium(address);
     let path = format!("/_matrix/client/v3/account/3pid/{kind}/requestToken");
     let common = json!({ "client_secret": secret, "send_attempt": 1 });
@@ -55,12 +53,12 @@ pub(crate) fn wish(address: &str, secret: &str) -> (String, Value) {
         "email" => json!({ "email": address }),
         _ => json!({ "country": "GB", "phone_number": format!("+{address}") }),
     };
-    (path, super::threepids::with(common, &own))
+    (path, with(common, &own))
 }
 
 /// Requests a message that adds an address and returns the credentials of its session.
-pub(crate) async fn ask(server: &TestServer, address: &str, secret: &str) -> Value {
-    let (path, body) = wish(address, secret);
+pub(crate) async fn request_validation(server: &TestServer, address: &str, secret: &str) -> Value {
+    let (path, body) = validation_request(address, secret);
     let answer = server.post(&path, &body).await.ok();
     json!({ "sid": answer["sid"], "client_secret": secret })
 }
@@ -75,8 +73,8 @@ pub(crate) async fn validate(server: &TestServer, address: &str, creds: &Value) 
 }
 
 /// The credentials of a validated session that adds an address.
-pub(crate) async fn prove(server: &TestServer, address: &str, secret: &str) -> Value {
-    let creds = ask(server, address, secret).await;
+pub(crate) async fn validated_session(server: &TestServer, address: &str, secret: &str) -> Value {
+    let creds = request_validation(server, address, secret).await;
     validate(server, address, &creds).await;
     creds
 }
@@ -87,16 +85,15 @@ pub(crate) async fn add(server: &TestServer, token: &str, creds: &Value) -> Repl
 }
 
 /// Validates and adds an address.
-pub(crate) async fn give(server: &TestServer, token: &str, address: &str) {
-    let creds = prove(server, address, "to-give").await;
+pub(crate) async fn add_threepid(server: &TestServer, token: &str, address: &str) {
+    let creds = validated_session(server, address, "added").await;
     assert_eq!(add(server, token, &creds).await.ok(), json!({}));
 }
 
 /// The body that adds an address with a password in the same request.
 pub(crate) fn with_password(name: &str, creds: &Value) -> Value {
-    let who = json!({ "type": "m.id.user", "user": name });
-    let auth = json!({ "type": "m.login.password", "identifier": who, "password": PASSWORD });
-    super::threepids::with(creds.clone(), &json!({ "auth": auth }))
+    let auth = password_login(name, PASSWORD);
+    with(creds.clone(), &json!({ "auth": auth }))
 }
 
 /// Removes an address.
@@ -112,58 +109,6 @@ pub(crate) async fn list(server: &TestServer, token: &str) -> Vec<String> {
     let mut all: Vec<String> = all
         .iter()
         .map(|own| text(own, "address").to_owned())
-        .collect();
-    all.sort();
-    all
-}
-
-/// The owner of each address, from the tables. Asserts that each address is claimed by the account
-/// that has its row, and by no other.
-#[track_caller]
-pub(crate) fn owners(server: &TestServer) -> BTreeMap<String, String> {
-    let (mut claims, mut own) = (BTreeMap::new(), BTreeMap::new());
-    for row in server.local.engine().table("Accounts").unwrap() {
-        let (pk, sk) = (text(&row["pk"], "S"), text(&row["sk"], "S"));
-        let address = |key: &str| key.rsplit_once('#').unwrap().1.to_owned();
-        if pk.starts_with("3PID#") {
-            claims.insert(address(pk), text(&row["owner"], "S").to_owned());
-        } else if sk.starts_with("3PID#") {
-            let owner = pk.strip_prefix("USER#").unwrap().to_owned();
-            let before = own.insert(address(sk), owner);
-            assert_eq!(before, None, "two accounts have {sk}");
-        }
-    }
-    assert_eq!(claims, own);
-    claims
-}
-
-/// The number of validation sessions in this state.
-pub(crate) fn proofs_in(server: &TestServer, state: &str) -> usize {
-    let rows = rows(server);
-    rows.iter().filter(|row| row["state"]["S"] == state).count()
-}
-
-/// Sets a numeric attribute of an account directly in the table.
-pub(crate) fn set_number(server: &TestServer, name: &str, attribute: &str, number: i64) {
-    let update = json!({
-        "TableName": format!("{}-accounts", server.local.config().tables),
-        "Key": { "pk": { "S": format!("USER#{name}") }, "sk": { "S": "A" } },
-        "UpdateExpression": format!("SET {attribute} = :number"),
-        "ConditionExpression": "attribute_exists(pk)",
-        "ExpressionAttributeValues": { ":number": { "N": number.to_string() } },
-    });
-    server.past_the_functions("UpdateItem", &update);
-}
-
-/// The notifications in the outbox, as pairs of type and address.
-pub(crate) fn notices(server: &TestServer) -> Vec<(String, String)> {
-    let rows = server.local.engine().table("Outbox").unwrap();
-    let own = rows.iter().filter(|row| row["content"]["S"] == "notice");
-    let mut all: Vec<_> = own
-        .map(|row| {
-            let part = |name: &str| text(&row[name], "S").to_owned();
-            (part("notice"), part("address"))
-        })
         .collect();
     all.sort();
     all
