@@ -200,10 +200,10 @@ async fn malformed_bind_requests_are_refused_before_any_call() {
     let server = IdServer::test_server(&[&id_server], &[]).await;
     let alice = server.sign_up("alice").await;
     let token = text(&alice, "access_token");
-    let whole = bind_request(&id_server, "1");
+    let valid = bind_request(&id_server, "1");
     for name in ["client_secret", "sid", "id_server", "id_access_token"] {
         for absent in [None, Some(Value::Null)] {
-            let mut body = whole.clone();
+            let mut body = valid.clone();
             match absent {
                 None => drop(body.as_object_mut().and_then(|body| body.remove(name))),
                 Some(null) => body[name] = null,
@@ -211,7 +211,7 @@ async fn malformed_bind_requests_are_refused_before_any_call() {
             let reply = post_as(&server, token, PATH, &body).await;
             reply.error(400, "M_MISSING_PARAM");
         }
-        let body = with(whole.clone(), &json!({ name: 5 }));
+        let body = with(valid.clone(), &json!({ name: 5 }));
         post_as(&server, token, PATH, &body)
             .await
             .error(400, "M_BAD_JSON");
@@ -225,7 +225,7 @@ async fn malformed_bind_requests_are_refused_before_any_call() {
         ("id_access_token", "x".repeat(2049)),
         ("id_access_token", String::new()),
     ] {
-        let body = with(whole.clone(), &json!({ name: value }));
+        let body = with(valid.clone(), &json!({ name: value }));
         let reply = post_as(&server, token, PATH, &body).await;
         reply.error(400, "M_INVALID_PARAM");
     }

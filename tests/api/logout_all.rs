@@ -20,8 +20,10 @@ async fn out_02_every_token_of_the_user_ends_in_one_transaction() {
         assert_eq!(reply.ok(), json!({}));
         let operations: Vec<_> = calls.iter().map(|call| call.operation.as_str()).collect();
         assert_eq!(operations, ["BatchGetItem", "TransactWriteItems"]);
-        for dead in [&first, &second] {
-            whoami_as(&server, dead).await.error(401, "M_UNKNOWN_TOKEN");
+        for ended in [&first, &second] {
+            whoami_as(&server, ended)
+                .await
+                .error(401, "M_UNKNOWN_TOKEN");
         }
         whoami_as(&server, &bob).await.ok();
         let third = server.post(&format!("{prefix}/login"), &body).await.ok();

@@ -181,6 +181,18 @@ pub(crate) fn password_login(name: &str, password: &str) -> Value {
     json!({ "type": "m.login.password", "identifier": identifier, "password": password })
 }
 
+/// An answer as indented JSON for a snapshot. Each of these members must be a string, and is replaced
+/// by its name, because it is different in every answer.
+#[track_caller]
+pub(crate) fn masked(answer: &Value, random: &[&str]) -> String {
+    let mut shown = answer.clone();
+    for name in random {
+        text(answer, name);
+        shown[name] = format!("[{name}]").into();
+    }
+    serde_json::to_string_pretty(&shown).unwrap()
+}
+
 /// A member that must be a string.
 #[track_caller]
 pub(crate) fn text<'a>(body: &'a Value, member: &str) -> &'a str {

@@ -144,25 +144,32 @@ pub(crate) fn token(server: &TestServer, medium: &str, sid: &str) -> String {
     }
 }
 
-/// Signs up an account with this address.
-pub(crate) async fn sign_up_with(server: &TestServer, medium: &str, user: u32, name: &str) {
-    let sid = request_session(
-        server,
-        path_of(medium),
-        &message_request(medium, user, "owner", 1),
-    )
-    .await;
-    let token = token(server, medium, &sid);
-    submit(server, medium, &sid, "owner", &token).await.ok();
-    let stage = if medium == "email" {
-        "m.login.email.identity"
-    } else {
-        "m.login.msisdn"
+/// Registers an account with the address of a validated session.
+pub(crate) async fn register_with(
+    server: &TestServer,
+    medium: &str,
+    name: &str,
+    (sid, secret): (&str, &str),
+) -> Reply {
+    let stage = match medium {
+        "email" => "m.login.email.identity",
+        _ => "m.login.msisdn",
     };
-    let creds = json!({ "sid": sid, "client_secret": "owner" });
+    let creds = json!({ "sid": sid, "client_secret": secret });
     let auth = json!({ "type": stage, "threepid_creds": creds });
     let body = json!({ "username": name, "password": PASSWORD, "auth": auth });
-    server.register(&body).await.ok();
+    server.register(&body).await
+}
+
+/// Signs up an account with this address.
+pub(crate) async fn sign_up_with(server: &TestServer, medium: &str, user: u32, name: &str) {
+    let request = message_request(medium, user, "owner", 1);
+    let sid = request_session(server, path_of(medium), &request).await;
+    let token = token(server, medium, &sid);
+    submit(server, medium, &sid, "owner", &token).await.ok();
+    register_with(server, medium, name, (&sid, "owner"))
+        .await
+        .ok();
 }
 
 /// A code that is none of these.

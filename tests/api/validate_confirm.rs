@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
-use test_support::{PASSWORD, PREFIXES, TestServer};
+use test_support::{PREFIXES, Reply, TestServer};
 use tokio::task::JoinSet;
 
 use super::{
@@ -12,7 +11,7 @@ use super::{
     support::request,
     threepids::{
         CODE, EMAIL, LINK, MSISDN, code, form, link_token, message_request, open_link,
-        request_session, server_with, state, submit, submit_form,
+        register_with, request_session, server_with, state, submit, submit_form,
     },
 };
 
@@ -23,11 +22,8 @@ async fn begin_session(server: &TestServer) -> (String, String) {
     (sid, token)
 }
 
-async fn register(server: &TestServer, name: &str, sid: &str) -> test_support::Reply {
-    let creds: Value = json!({ "sid": sid, "client_secret": "secret" });
-    let auth = json!({ "type": "m.login.email.identity", "threepid_creds": creds });
-    let body = json!({ "username": name, "password": PASSWORD, "auth": auth });
-    server.register(&body).await
+async fn register(server: &TestServer, name: &str, sid: &str) -> Reply {
+    register_with(server, "email", name, (sid, "secret")).await
 }
 
 /// 3PID-52: under both prefixes, and repeatedly.

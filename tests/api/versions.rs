@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use test_support::TestServer;
 
-use super::support::{WHOAMI, text};
+use super::support::{WHOAMI, masked, text};
 
 const VERSIONS: &str = "/_matrix/client/versions";
 
@@ -29,6 +29,35 @@ async fn ver_01_versions_and_features_have_their_form() {
     }
     let features = answer["unstable_features"].as_object().unwrap();
     assert!(features.values().all(Value::is_boolean), "{answer}");
+    insta::assert_snapshot!(masked(&answer, &[]), @r#"
+    {
+      "unstable_features": {
+        "m.id_access_token": true,
+        "m.require_identity_server": false,
+        "m.separate_add_and_bind": true
+      },
+      "versions": [
+        "r0.5.0",
+        "r0.6.0",
+        "r0.6.1",
+        "v1.1",
+        "v1.2",
+        "v1.3",
+        "v1.4",
+        "v1.5",
+        "v1.6",
+        "v1.7",
+        "v1.8",
+        "v1.9",
+        "v1.10",
+        "v1.11",
+        "v1.12",
+        "v1.13",
+        "v1.14",
+        "v1.15"
+      ]
+    }
+    "#);
 }
 
 #[tokio::test]

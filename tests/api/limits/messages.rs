@@ -3,15 +3,15 @@
 use std::{net::IpAddr, time::Duration};
 
 use serde_json::{Value, json};
-use test_support::{PASSWORD, Reply, TestServer};
+use test_support::{Reply, TestServer};
 
 use super::{LIMITS, allowed_after, until_refused};
 use crate::api::{
     rows::{queued, validations},
     support::request,
     threepids::{
-        CODE, EMAIL, LINK, MSISDN, REQUESTS, code, form, link_token, mail_to, message_request,
-        request_session, server_with, submit, text_to,
+        CODE, EMAIL, LINK, MSISDN, REQUESTS, code, form, mail_to, message_request, request_session,
+        server_with, sign_up_with, submit, text_to,
     },
 };
 
@@ -50,13 +50,7 @@ async fn http_19_requests_for_messages_are_limited_sent_or_not() {
 #[tokio::test]
 async fn threepid_16_in_tell_mode_account_lookups_are_limited() {
     let server = server_with(&[LIMITS, ("GATEHOUSE_THREEPID_PRIVACY", "tell")]).await;
-    let own = request_session(&server, EMAIL, &message_request("email", 1, "owner", 1)).await;
-    let token = link_token(&server, &own);
-    submit(&server, "email", &own, "owner", &token).await.ok();
-    let creds = json!({ "sid": own, "client_secret": "owner" });
-    let auth = json!({ "type": "m.login.email.identity", "threepid_creds": creds });
-    let body = json!({ "username": "alice", "password": PASSWORD, "auth": auth });
-    server.register(&body).await.ok();
+    sign_up_with(&server, "email", 1, "alice").await;
     server.advance(Duration::from_hours(1));
     let body = message_request("email", 1, "stranger", 1);
     let send = async || server.post(EMAIL, &body).await;
@@ -125,8 +119,10 @@ async fn threepid_16_messages_from_one_network_are_limited() {
         assert_eq!(until_refused(send).await, (20, 60));
         assert_eq!(queued(&server), 20);
         allowed_after(&server, 60, send).await.ok();
-        let elsewhere = message_request(medium, 99_000, "secret", 1);
-        post_from(&server, network(1), path, &elsewhere).await.ok();
+        let from_other_network = message_request(medium, 99_000, "secret", 1);
+        post_from(&server, network(1), path, &from_other_network)
+            .await
+            .ok();
     }
 }
 

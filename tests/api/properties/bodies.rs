@@ -129,20 +129,20 @@ fn http_06_any_bytes_are_answered() {
 
 #[test]
 fn http_06_json_cut_or_changed_anywhere_is_answered() {
-    let whole = json!({
+    let valid = json!({
         "username": "alice", "password": PASSWORD, "device_id": "D", "inhibit_login": true,
         "auth": { "type": "m.login.dummy", "session": "x" },
     })
     .to_string()
     .into_bytes();
-    let length = whole.len();
+    let length = valid.len();
     let case = (path_of_register(), 0..length, any::<u8>(), any::<bool>());
     for_all(
         CASES,
         &[("GATEHOUSE_GUESTS", "true")],
         &case,
         &async |server, (path, at, byte, cut)| {
-            let mut bytes = whole.clone();
+            let mut bytes = valid.clone();
             if cut {
                 bytes.truncate(at);
             } else {

@@ -87,11 +87,11 @@ async fn http_15_each_required_member_must_be_present() {
     for prefix in PREFIXES {
         for (medium, path) in REQUESTS {
             let path = path.replace("/_matrix/client/v3", prefix);
-            let whole = message_request(medium, 1, "secret", 1);
-            for name in whole.as_object().unwrap().keys() {
-                let mut without = whole.clone();
+            let valid = message_request(medium, 1, "secret", 1);
+            for name in valid.as_object().unwrap().keys() {
+                let mut without = valid.clone();
                 without.as_object_mut().unwrap().remove(name);
-                let null = with(whole.clone(), &json!({ name.as_str(): null }));
+                let null = with(valid.clone(), &json!({ name.as_str(): null }));
                 for body in [without, null] {
                     let error = server
                         .post(&path, &body)
@@ -133,17 +133,17 @@ async fn http_16_members_of_another_type_are_refused() {
         json!(9_223_372_036_854_775_808_u64),
     ];
     for (medium, path) in REQUESTS {
-        let whole = with(
+        let valid = with(
             message_request(medium, 1, "secret", 1),
             &json!({ "next_link": "https://a.example/", "id_server": "a.example", "id_access_token": "a" }),
         );
-        for name in whole.as_object().unwrap().keys() {
+        for name in valid.as_object().unwrap().keys() {
             let wrong: &[Value] = match name.as_str() {
                 "send_attempt" => &non_integers,
                 _ => &non_strings,
             };
             for value in wrong {
-                let body = with(whole.clone(), &json!({ name.as_str(): value }));
+                let body = with(valid.clone(), &json!({ name.as_str(): value }));
                 let reply = server.post(path, &body).await;
                 assert_eq!(reply.json()["errcode"], "M_BAD_JSON", "{body}");
                 reply.error(400, "M_BAD_JSON");
@@ -178,11 +178,11 @@ async fn threepid_20_an_attempt_is_a_non_negative_integer() {
 async fn incident_8_no_member_of_a_request_is_stored_at_any_length() {
     let server = server_with(&[]).await;
     for (medium, path) in REQUESTS {
-        let whole = with(
+        let valid = with(
             message_request(medium, 1, "secret", 1),
             &json!({ "next_link": "https://app.example.org/" }),
         );
-        for (name, value) in whole.as_object().unwrap() {
+        for (name, value) in valid.as_object().unwrap() {
             let Some(text) = value.as_str() else { continue };
             for (length, status, errcode) in [
                 (2_100, 400, "M_INVALID_PARAM"),
@@ -190,7 +190,7 @@ async fn incident_8_no_member_of_a_request_is_stored_at_any_length() {
                 (1024 * 1024, 413, "M_TOO_LARGE"),
             ] {
                 let long = format!("{text}{}", "a".repeat(length));
-                let body = with(whole.clone(), &json!({ name.as_str(): long }));
+                let body = with(valid.clone(), &json!({ name.as_str(): long }));
                 server.post(path, &body).await.error(status, errcode);
             }
         }

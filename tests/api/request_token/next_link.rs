@@ -58,7 +58,7 @@ async fn threepid_31_only_http_and_https_links_are_accepted() {
 async fn threepid_31_links_to_unlisted_hosts_are_not_stored() {
     for (listed, kept) in [(HOSTS, true), (("GATEHOUSE_NEXT_LINK_HOSTS", ""), false)] {
         let server = server_with(&[listed]).await;
-        let mut who = 0;
+        let mut user = 0;
         for (medium, path) in REQUESTS {
             for (link, on_list) in [
                 ("https://app.example.org", true),
@@ -81,14 +81,14 @@ async fn threepid_31_links_to_unlisted_hosts_are_not_stored() {
                 ("https://", false),
                 ("", false),
             ] {
-                who += 1;
+                user += 1;
                 let body = with(
-                    message_request(medium, who, "secret", 1),
+                    message_request(medium, user, "secret", 1),
                     &json!({ "next_link": link }),
                 );
                 server.post(path, &body).await.ok();
                 let rows = validations(&server);
-                let address = address(medium, who);
+                let address = address(medium, user);
                 let row = rows.iter().find(|row| row.address == address).unwrap();
                 assert_eq!(row.has_next_link, on_list && kept, "{link}");
                 // The stored link is encrypted, because it may contain secrets of the client.

@@ -81,13 +81,13 @@ async fn threepid_12_a_disabled_medium_is_refused_first() {
         TestServer::with(&[("GATEHOUSE_REGISTRATION_FLOWS", "m.login.dummy"), MAIL, SMS]).await;
     for server in [without_mail, without_use] {
         for (medium, path) in MEDIA {
-            let whole = message_request(medium, 1, "secret", 1);
-            for body in [whole.clone(), json!({})] {
+            let valid = message_request(medium, 1, "secret", 1);
+            for body in [valid.clone(), json!({})] {
                 let (reply, calls) = server.calls_of(server.post(path, &body)).await;
                 reply.error(400, "M_THREEPID_MEDIUM_NOT_SUPPORTED");
                 assert!(calls.is_empty(), "{calls:?}");
             }
-            let body = with(whole, &json!({ "id_server": "matrix.org" }));
+            let body = with(valid, &json!({ "id_server": "matrix.org" }));
             server
                 .post(path, &body)
                 .await
@@ -206,13 +206,13 @@ async fn threepid_15_a_known_address_looks_like_any_other() {
         }
         for (medium, path) in REQUESTS {
             let mut seen: Vec<Vec<(Value, Vec<_>, usize)>> = Vec::new();
-            for who in [1, 2] {
+            for user in [1, 2] {
                 // A quota that was used a moment ago costs another call.
                 server.advance(Duration::from_hours(3));
                 let mut steps = Vec::new();
                 let mut sids = Vec::new();
                 for attempt in [1, 1, 2] {
-                    let body = message_request(medium, who, "secret", attempt);
+                    let body = message_request(medium, user, "secret", attempt);
                     let (reply, calls) = server.calls_of(server.post(path, &body)).await;
                     assert!(
                         calls

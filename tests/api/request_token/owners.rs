@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use test_support::PASSWORD;
 use tokio::task::JoinSet;
 
 use crate::api::{
     rows::{accounts, queued},
-    threepids::{MEDIA, message_request, request_session, server_with, state, submit, token},
+    threepids::{
+        MEDIA, message_request, register_with, request_session, server_with, state, submit, token,
+    },
 };
 
 /// 3PID-63: from two spellings too, each validated.
@@ -29,29 +30,22 @@ async fn threepid_68_of_concurrent_registrations_one_gets_it() {
             submit(&server, medium, &sid, &secret, &token).await.ok();
             let server = Arc::clone(&server);
             requests.spawn(async move {
-                let stage = if medium == "email" {
-                    "m.login.email.identity"
-                } else {
-                    "m.login.msisdn"
-                };
-                let creds = json!({ "sid": sid, "client_secret": secret });
-                let auth = json!({ "type": stage, "threepid_creds": creds });
                 let name = format!("user-{index}");
-                let body = json!({ "username": name, "password": PASSWORD, "auth": auth });
-                (server.register(&body).await, sid)
+                let reply = register_with(&server, medium, &name, (&sid, &secret)).await;
+                (reply, sid)
             });
         }
-        let mut winners = 0;
+        let mut registered = 0;
         for (reply, sid) in requests.join_all().await {
             if reply.status == 200 {
-                winners += 1;
+                registered += 1;
                 assert_eq!(state(&server, &sid), "spent");
             } else {
                 reply.error(400, "M_THREEPID_IN_USE");
                 assert_eq!(state(&server, &sid), "validated");
             }
         }
-        assert_eq!((winners, accounts(&server)), (1, 1));
+        assert_eq!((registered, accounts(&server)), (1, 1));
         assert_eq!(queued(&server), 10);
     }
 }

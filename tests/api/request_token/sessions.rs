@@ -78,9 +78,10 @@ fn incident_1_a_session_has_one_secret_address_and_purpose() {
         // The sessions of the previous case have expired.
         server.advance(std::time::Duration::from_hours(49));
         let mut sids = Vec::new();
-        for (secret, who, (medium, path)) in [a, b] {
-            let sid = request_session(server, path, &message_request(medium, who, secret, 1)).await;
-            assert_eq!(validation(server, &sid).address, address(medium, who));
+        for (secret, user, (medium, path)) in [a, b] {
+            let sid =
+                request_session(server, path, &message_request(medium, user, secret, 1)).await;
+            assert_eq!(validation(server, &sid).address, address(medium, user));
             sids.push(sid);
         }
         assert_ne!(sids[0], sids[1]);
@@ -105,9 +106,9 @@ async fn incident_3_session_ids_are_unique_and_in_no_order() {
     let server = server_with(&[]).await;
     let mut sids = Vec::new();
     for (medium, path) in MEDIA {
-        for who in 0..100 {
+        for user in 0..100 {
             sids.push(
-                request_session(&server, path, &message_request(medium, who, "secret", 1)).await,
+                request_session(&server, path, &message_request(medium, user, "secret", 1)).await,
             );
         }
     }

@@ -2,27 +2,18 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-use test_support::{PASSWORD, TestServer};
+use test_support::{Reply, TestServer};
 
 use crate::api::threepids::{
-    LINK, MEDIA, assert_not_submitted, message_request, open_link, request_session, server_with,
-    state, submit, submit_form, token,
+    LINK, MEDIA, assert_not_submitted, message_request, open_link, register_with, request_session,
+    server_with, state, submit, submit_form, token,
 };
 
 const HOUR: Duration = Duration::from_hours(1);
 
 /// Registers with the validated address.
-async fn register(server: &TestServer, medium: &str, name: &str, sid: &str) -> test_support::Reply {
-    let stage = if medium == "email" {
-        "m.login.email.identity"
-    } else {
-        "m.login.msisdn"
-    };
-    let creds: Value = json!({ "sid": sid, "client_secret": "secret" });
-    let auth = json!({ "type": stage, "threepid_creds": creds });
-    let body = json!({ "username": name, "password": PASSWORD, "auth": auth });
-    server.register(&body).await
+async fn register(server: &TestServer, medium: &str, name: &str, sid: &str) -> Reply {
+    register_with(server, medium, name, (sid, "secret")).await
 }
 
 /// L6: exact to the millisecond, whether TTL has deleted the row or not.

@@ -38,12 +38,12 @@ const LINKS: [(&str, &str); 6] = [
     ),
 ];
 
-async fn begin_session(server: &TestServer, medium: &str, who: u32, more: &Value) -> String {
+async fn begin_session(server: &TestServer, medium: &str, user: u32, more: &Value) -> String {
     let path = if medium == "email" { EMAIL } else { MSISDN };
     request_session(
         server,
         path,
-        &with(message_request(medium, who, "secret", 1), more),
+        &with(message_request(medium, user, "secret", 1), more),
     )
     .await
 }
@@ -84,8 +84,8 @@ async fn confirm_on_page(server: &TestServer, fields: &[(&str, &str)]) -> (Strin
 #[tokio::test]
 async fn threepid_30_the_confirm_button_redirects_to_next_link() {
     let server = server_with(&[HOSTS]).await;
-    for (who, (link, target)) in (1..).zip(LINKS) {
-        let sid = begin_session(&server, "email", who, &json!({ "next_link": link })).await;
+    for (user, (link, target)) in (1..).zip(LINKS) {
+        let sid = begin_session(&server, "email", user, &json!({ "next_link": link })).await;
         let token = link_token(&server, &sid);
         let fields = [("sid", sid.as_str()), ("token", token.as_str())];
         let (form_action, pressed) = confirm_on_page(&server, &fields).await;
@@ -108,8 +108,8 @@ async fn threepid_30_the_confirm_button_redirects_to_next_link() {
 async fn threepid_30_a_direct_link_redirects_to_next_link() {
     let server = server_with(&[HOSTS, DIRECT]).await;
     for (medium, path) in [("email", LINK), ("msisdn", CODE)] {
-        for (who, (link, target)) in (1..).zip(LINKS) {
-            let sid = begin_session(&server, medium, who, &json!({ "next_link": link })).await;
+        for (user, (link, target)) in (1..).zip(LINKS) {
+            let sid = begin_session(&server, medium, user, &json!({ "next_link": link })).await;
             let token = token(&server, medium, &sid);
             for prefix in PREFIXES {
                 let path = path.replace("/_matrix/client/v3", prefix);
@@ -131,9 +131,9 @@ async fn threepid_30_a_direct_link_redirects_to_next_link() {
 /// Incident 27, L3: no redirect goes to an unlisted host.
 #[tokio::test]
 async fn threepid_31_there_is_no_redirect_to_an_unlisted_host() {
-    for (settings, who) in [(&[HOSTS][..], 1), (&[HOSTS, DIRECT], 2)] {
+    for (settings, user) in [(&[HOSTS][..], 1), (&[HOSTS, DIRECT], 2)] {
         let server = server_with(settings).await;
-        for (link, who) in [
+        for (link, user) in [
             "https://evil.example/",
             "https://app.example.org.evil.example/",
             "https://app.example.org@evil.example/",
@@ -141,9 +141,9 @@ async fn threepid_31_there_is_no_redirect_to_an_unlisted_host() {
             "",
         ]
         .into_iter()
-        .zip(who * 10..)
+        .zip(user * 10..)
         {
-            let sid = begin_session(&server, "email", who, &json!({ "next_link": link })).await;
+            let sid = begin_session(&server, "email", user, &json!({ "next_link": link })).await;
             let token = link_token(&server, &sid);
             let fields = [("sid", sid.as_str()), ("token", token.as_str())];
             let opened = open_link(&server, LINK, &fields).await;
@@ -153,7 +153,7 @@ async fn threepid_31_there_is_no_redirect_to_an_unlisted_host() {
             assert_redirect(&submit_form(&server, &fields).await, None);
             assert_eq!(state(&server, &sid), "validated");
 
-            let sid = begin_session(&server, "msisdn", who, &json!({ "next_link": link })).await;
+            let sid = begin_session(&server, "msisdn", user, &json!({ "next_link": link })).await;
             let token = code_of(&server, &sid);
             let fields = [
                 ("sid", sid.as_str()),

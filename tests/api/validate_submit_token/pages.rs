@@ -247,10 +247,10 @@ async fn incident_8_a_form_too_large_is_a_page_and_does_nothing() {
     let server = server_with(&[]).await;
     let sid = request_session(&server, EMAIL, &message_request("email", 1, "secret", 1)).await;
     let token = link_token(&server, &sid);
-    let whole = form(&[("sid", &sid), ("token", &token)]);
+    let valid = form(&[("sid", &sid), ("token", &token)]);
     let before = server.dump();
     for padding in [64 * 1024, 1024 * 1024] {
-        let body = format!("{whole}&zzz={}", "a".repeat(padding));
+        let body = format!("{valid}&zzz={}", "a".repeat(padding));
         let reply = server
             .send(request("POST", CONFIRM, &[], body.as_bytes()))
             .await;

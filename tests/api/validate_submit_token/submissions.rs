@@ -67,11 +67,11 @@ async fn threepid_44_malformed_submissions_do_not_count() {
     for (medium, path) in MEDIA {
         let sid = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
         let right = token(&server, medium, &sid);
-        let whole = submission(&sid, "secret", &right);
+        let valid = submission(&sid, "secret", &right);
         let path = if medium == "email" { LINK } else { CODE };
         for _ in 0..2 {
             for name in ["sid", "client_secret", "token"] {
-                let mut without = whole.clone();
+                let mut without = valid.clone();
                 without.as_object_mut().unwrap().remove(name);
                 server
                     .post(path, &without)
@@ -84,7 +84,7 @@ async fn threepid_44_malformed_submissions_do_not_count() {
                     (json!("x".repeat(256)), "M_INVALID_PARAM"),
                     (json!("\u{e9}".repeat(256)), "M_INVALID_PARAM"),
                 ] {
-                    let body = with(whole.clone(), &json!({ name: value }));
+                    let body = with(valid.clone(), &json!({ name: value }));
                     server.post(path, &body).await.error(400, errcode);
                 }
             }
@@ -95,7 +95,7 @@ async fn threepid_44_malformed_submissions_do_not_count() {
                 ("client_secret", "\""),
                 ("client_secret", "a/b"),
             ] {
-                let body = with(whole.clone(), &json!({ name: value }));
+                let body = with(valid.clone(), &json!({ name: value }));
                 assert_not_submitted(&server.post(path, &body).await, "M_INVALID_PARAM");
             }
         }
@@ -104,7 +104,7 @@ async fn threepid_44_malformed_submissions_do_not_count() {
             assert_eq!(reply.status, 400, "{text}");
         }
         assert_eq!(state(&server, &sid), "pending");
-        server.post(path, &whole).await.ok();
+        server.post(path, &valid).await.ok();
     }
 }
 
