@@ -39,7 +39,7 @@ async fn acc3_05_a_removed_address_is_gone_with_no_support() {
         assert!(
             !server
                 .local
-                .engine()
+                .dynamodb()
                 .table("Accounts")
                 .unwrap()
                 .iter()

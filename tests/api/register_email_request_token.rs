@@ -198,7 +198,7 @@ async fn incident_2_a_plain_mailbox_is_accepted_unchanged() {
 #[tokio::test]
 async fn threepid_50_a_validation_alone_adds_nothing() {
     let server = server_with(&[]).await;
-    let before = server.local.engine().table("Accounts").unwrap();
+    let before = server.local.dynamodb().table("Accounts").unwrap();
     let sid = request_session(&server, EMAIL, &mail_to("alice@example.org", "secret", 1)).await;
     let token = link_token(&server, &sid);
     assert_eq!(
@@ -209,7 +209,7 @@ async fn threepid_50_a_validation_alone_adds_nothing() {
     );
     submit(&server, "email", &sid, "secret", &token).await.ok();
     assert_eq!(state(&server, &sid), "validated");
-    assert_eq!(server.local.engine().table("Accounts").unwrap(), before);
+    assert_eq!(server.local.dynamodb().table("Accounts").unwrap(), before);
     let free = server
         .get("/_matrix/client/v3/register/available?username=alice")
         .await;

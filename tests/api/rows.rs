@@ -50,7 +50,7 @@ impl From<&Value> for Validation {
 
 /// All validation sessions.
 pub(crate) fn validations(server: &TestServer) -> Vec<Validation> {
-    let rows = server.local.engine().table("Proofs").unwrap();
+    let rows = server.local.dynamodb().table("Proofs").unwrap();
     rows.iter().map(Validation::from).collect()
 }
 
@@ -69,19 +69,19 @@ pub(crate) fn validations_in(server: &TestServer, state: &str) -> usize {
 
 /// The number of messages in the outbox.
 pub(crate) fn queued(server: &TestServer) -> usize {
-    server.local.engine().table("Outbox").unwrap().len()
+    server.local.dynamodb().table("Outbox").unwrap().len()
 }
 
 /// The outbox row of the last message of a validation session, as JSON.
 pub(crate) fn message_of(server: &TestServer, sid: &str) -> String {
-    let rows = server.local.engine().table("Outbox").unwrap();
+    let rows = server.local.dynamodb().table("Outbox").unwrap();
     let row = rows.iter().find(|row| row["sid"]["S"] == sid).unwrap();
     row.to_string()
 }
 
 /// The security notifications in the outbox, as sorted pairs of type and address.
 pub(crate) fn notifications(server: &TestServer) -> Vec<(String, String)> {
-    let rows = server.local.engine().table("Outbox").unwrap();
+    let rows = server.local.dynamodb().table("Outbox").unwrap();
     let own = rows.iter().filter(|row| row["content"]["S"] == "notice");
     let mut all: Vec<_> = own
         .map(|row| {
@@ -151,7 +151,7 @@ pub(crate) fn bindings(server: &TestServer, localpart: &str) -> Vec<Binding> {
 
 /// The number of accounts.
 pub(crate) fn accounts(server: &TestServer) -> usize {
-    let rows = server.local.engine().table("Accounts").unwrap();
+    let rows = server.local.dynamodb().table("Accounts").unwrap();
     let account =
         |row: &&Value| text(&row["pk"], "S").starts_with("USER#") && row["sk"]["S"] == "A";
     rows.iter().filter(account).count()
@@ -159,7 +159,7 @@ pub(crate) fn accounts(server: &TestServer) -> usize {
 
 /// The UIA sessions, as JSON.
 pub(crate) fn uia_sessions(server: &TestServer) -> Vec<String> {
-    let rows = server.local.engine().table("UiaSessions").unwrap();
+    let rows = server.local.dynamodb().table("UiaSessions").unwrap();
     rows.iter().map(Value::to_string).collect()
 }
 
@@ -168,7 +168,7 @@ pub(crate) fn uia_sessions(server: &TestServer) -> Vec<String> {
 #[track_caller]
 pub(crate) fn threepid_owners(server: &TestServer) -> BTreeMap<String, String> {
     let (mut claims, mut own) = (BTreeMap::new(), BTreeMap::new());
-    for row in server.local.engine().table("Accounts").unwrap() {
+    for row in server.local.dynamodb().table("Accounts").unwrap() {
         let (pk, sk) = (text(&row["pk"], "S"), text(&row["sk"], "S"));
         let address = |key: &str| key.rsplit_once('#').unwrap().1.to_owned();
         if pk.starts_with("3PID#") {

@@ -4,6 +4,8 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
+mod endpoints;
+
 use std::collections::BTreeSet;
 
 use gatehouse_local::template::Template;
@@ -12,117 +14,10 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 use test_support::{PASSWORD, Reply, TestServer};
 
+pub(crate) use self::endpoints::ENDPOINTS;
+
 /// The endpoint that names the user of an access token.
 pub(crate) const WHOAMI: &str = "/_matrix/client/v3/account/whoami";
-
-/// Every endpoint with its methods. The path has a stage with a page in place of `{type}`, `email`
-/// in place of `{medium}` and `DEVICE` in place of `{deviceId}`.
-pub(crate) const ENDPOINTS: &[(&str, &[&str])] = &[
-    ("/_matrix/client/versions", &["GET"]),
-    ("/_matrix/client/r0/register", &["POST"]),
-    ("/_matrix/client/v3/register", &["POST"]),
-    ("/_matrix/client/r0/register/available", &["GET"]),
-    ("/_matrix/client/v3/register/available", &["GET"]),
-    (
-        "/_matrix/client/v1/register/m.login.registration_token/validity",
-        &["GET"],
-    ),
-    ("/_matrix/client/r0/account/whoami", &["GET"]),
-    ("/_matrix/client/v3/account/whoami", &["GET"]),
-    (
-        "/_matrix/client/r0/auth/m.login.terms/fallback/web",
-        &["GET", "POST"],
-    ),
-    (
-        "/_matrix/client/v3/auth/m.login.terms/fallback/web",
-        &["GET", "POST"],
-    ),
-    ("/_matrix/client/r0/register/email/requestToken", &["POST"]),
-    ("/_matrix/client/v3/register/email/requestToken", &["POST"]),
-    ("/_matrix/client/r0/register/msisdn/requestToken", &["POST"]),
-    ("/_matrix/client/v3/register/msisdn/requestToken", &["POST"]),
-    (
-        "/_matrix/client/r0/validate/email/submitToken",
-        &["GET", "POST"],
-    ),
-    (
-        "/_matrix/client/v3/validate/email/submitToken",
-        &["GET", "POST"],
-    ),
-    ("/_matrix/client/r0/validate/email/confirm", &["POST"]),
-    ("/_matrix/client/v3/validate/email/confirm", &["POST"]),
-    ("/_matrix/client/r0/account/3pid", &["GET", "POST"]),
-    ("/_matrix/client/v3/account/3pid", &["GET", "POST"]),
-    ("/_matrix/client/r0/account/3pid/add", &["POST"]),
-    ("/_matrix/client/v3/account/3pid/add", &["POST"]),
-    ("/_matrix/client/r0/account/3pid/bind", &["POST"]),
-    ("/_matrix/client/v3/account/3pid/bind", &["POST"]),
-    ("/_matrix/client/r0/account/3pid/delete", &["POST"]),
-    ("/_matrix/client/v3/account/3pid/delete", &["POST"]),
-    (
-        "/_matrix/client/r0/account/3pid/email/requestToken",
-        &["POST"],
-    ),
-    (
-        "/_matrix/client/v3/account/3pid/email/requestToken",
-        &["POST"],
-    ),
-    (
-        "/_matrix/client/r0/account/3pid/msisdn/requestToken",
-        &["POST"],
-    ),
-    (
-        "/_matrix/client/v3/account/3pid/msisdn/requestToken",
-        &["POST"],
-    ),
-    ("/_matrix/client/r0/account/3pid/unbind", &["POST"]),
-    ("/_matrix/client/v3/account/3pid/unbind", &["POST"]),
-    ("/_matrix/client/r0/account/deactivate", &["POST"]),
-    ("/_matrix/client/v3/account/deactivate", &["POST"]),
-    ("/_matrix/client/r0/account/password", &["POST"]),
-    ("/_matrix/client/v3/account/password", &["POST"]),
-    (
-        "/_matrix/client/r0/account/password/email/requestToken",
-        &["POST"],
-    ),
-    (
-        "/_matrix/client/v3/account/password/email/requestToken",
-        &["POST"],
-    ),
-    (
-        "/_matrix/client/r0/account/password/msisdn/requestToken",
-        &["POST"],
-    ),
-    (
-        "/_matrix/client/v3/account/password/msisdn/requestToken",
-        &["POST"],
-    ),
-    ("/_matrix/client/r0/capabilities", &["GET"]),
-    ("/_matrix/client/v3/capabilities", &["GET"]),
-    ("/_matrix/client/r0/delete_devices", &["POST"]),
-    ("/_matrix/client/v3/delete_devices", &["POST"]),
-    ("/_matrix/client/r0/devices", &["GET"]),
-    ("/_matrix/client/v3/devices", &["GET"]),
-    (
-        "/_matrix/client/r0/devices/DEVICE",
-        &["GET", "PUT", "DELETE"],
-    ),
-    (
-        "/_matrix/client/v3/devices/DEVICE",
-        &["GET", "PUT", "DELETE"],
-    ),
-    ("/_matrix/client/r0/refresh", &["POST"]),
-    ("/_matrix/client/v3/refresh", &["POST"]),
-    ("/_matrix/key/v2/server", &["GET"]),
-    ("/_matrix/key/v2/server/", &["GET"]),
-    ("/.well-known/matrix/client", &["GET"]),
-    ("/_matrix/client/r0/login", &["GET", "POST"]),
-    ("/_matrix/client/v3/login", &["GET", "POST"]),
-    ("/_matrix/client/r0/logout", &["POST"]),
-    ("/_matrix/client/v3/logout", &["POST"]),
-    ("/_matrix/client/r0/logout/all", &["POST"]),
-    ("/_matrix/client/v3/logout/all", &["POST"]),
-];
 
 /// A request with headers and a body.
 pub(crate) fn request(
@@ -214,7 +109,7 @@ pub(crate) async fn whoami_as(server: &TestServer, answer: &Value) -> Reply {
 /// The rows of an account, by sort key.
 pub(crate) fn rows_of(server: &TestServer, localpart: &str) -> Vec<(String, Value)> {
     let partition = format!("USER#{localpart}");
-    let rows = server.local.engine().table("Accounts").unwrap();
+    let rows = server.local.dynamodb().table("Accounts").unwrap();
     rows.into_iter()
         .filter(|row| row["pk"]["S"] == partition)
         .map(|row| (text(&row["sk"], "S").to_owned(), row))
@@ -297,11 +192,11 @@ pub(crate) fn for_all<S: proptest::strategy::Strategy>(
         ..Config::with_cases(cases)
     };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-    let verdict = TestRunner::new_with_rng(config, rng).run(strategy, |case| {
+    let result = TestRunner::new_with_rng(config, rng).run(strategy, |case| {
         runtime.block_on(property(&server, case));
         Ok(())
     });
-    if let Err(error) = verdict {
+    if let Err(error) = result {
         panic!("{error}");
     }
 }

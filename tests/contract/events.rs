@@ -8,7 +8,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use gatehouse_local::{
-    proxy::{Fault, FaultKind},
+    dynamodb::proxy::{Fault, FaultKind},
     template::{Target, Template},
 };
 use lambda_http::{Context, LambdaEvent, request::LambdaRequest, tower::ServiceExt};

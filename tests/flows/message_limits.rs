@@ -50,7 +50,7 @@ fn retry_after(reply: &Reply) -> Duration {
 /// that is for each limit.
 fn spent(server: &TestServer) -> BTreeMap<String, i64> {
     let now = server.local.clock().now().0;
-    let rows = server.local.engine().table("Limits").unwrap();
+    let rows = server.local.dynamodb().table("Limits").unwrap();
     let held = rows.iter().map(|row| {
         let arrival: i64 = row["tat"]["N"].as_str().unwrap().parse().unwrap();
         (row["pk"]["S"].as_str().unwrap().to_owned(), arrival - now)

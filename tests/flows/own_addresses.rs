@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use gatehouse_local::outbox::Message;
+use gatehouse_local::aws_fakes::outbox::Message;
 use serde_json::{Value, json};
 use shared::limits::Limit;
 use test_support::{PASSWORD, Reply, TestServer};

@@ -14,7 +14,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use gatehouse_local::{
     aws_fakes::KEY_RING,
-    proxy::{Fault, FaultKind, Use},
+    dynamodb::proxy::{Fault, FaultKind, Use},
     template::Template,
 };
 use serde_json::json;

@@ -154,7 +154,7 @@ async fn pwd_19_no_answer_reveals_the_status_of_an_account() {
                 let (reply, calls) = server.calls_of(server.post(path, &body)).await;
                 let mut answer = reply.ok();
                 answer["sid"].take();
-                let operation_and_tables = |call: &gatehouse_local::proxy::Call| {
+                let operation_and_tables = |call: &gatehouse_local::dynamodb::proxy::Call| {
                     (call.operation.clone(), call.tables.clone())
                 };
                 let mut calls: Vec<_> = calls.iter().map(operation_and_tables).collect();

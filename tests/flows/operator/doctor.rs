@@ -126,7 +126,12 @@ async fn another_secret_is_found_out_and_the_previous_one_named() {
 
 /// The one in the list of registration tokens that this house's own secret made.
 fn first_token(server: &TestServer) -> String {
-    let rows = server.local.engine().table("Accounts").unwrap().into_iter();
+    let rows = server
+        .local
+        .dynamodb()
+        .table("Accounts")
+        .unwrap()
+        .into_iter();
     let mut hashes = rows
         .filter(|row| row["pk"]["S"] == "REGTOKENS")
         .map(|row| row["sk"]["S"].as_str().unwrap().to_owned());
