@@ -8,10 +8,7 @@ use http::Request;
 use serde_json::{Value, json};
 use test_support::{PASSWORD, PREFIXES, Reply, TestServer};
 
-use super::{
-    support::{masked, register_guest, whoami_as},
-    threepids::address,
-};
+use super::support::{masked, register_guest, whoami_as};
 
 const LOGIN: &str = "/_matrix/client/v3/login";
 

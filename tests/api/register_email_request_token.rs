@@ -1,11 +1,18 @@
 //! `POST /register/email/requestToken`: rules about mail addresses.
 
 use super::{
+    request_token::answers,
     rows::{queued, validation, validations},
     threepids::{
         EMAIL, LINK, link_token, mail_to, open_link, request_session, server_with, state, submit,
     },
 };
+
+/// 3PID-04, 3PID-40, 3PID-63
+#[tokio::test]
+async fn threepid_02_a_mail_request_returns_a_session_only() {
+    answers::assert_mail_request("register", "register").await;
+}
 
 /// Incident 2, 3PID-13: before any policy is applied and before anything is stored.
 #[tokio::test]

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use test_support::{PREFIXES, TestServer};
 
 use super::{
+    request_token::answers,
     rows::{queued, validation, validations},
     support::{request, text},
     threepids::{FLOWS, MAIL, MSISDN, SMS, code, request_session, server_with, text_to},
@@ -46,6 +47,12 @@ async fn threepid_03_a_text_request_returns_number_and_submit_url() {
             .await
             .error(400, "M_MISSING_PARAM");
     }
+}
+
+/// 3PID-03, 3PID-65, 3PID-66
+#[tokio::test]
+async fn threepid_40_a_text_request_returns_its_submit_url() {
+    answers::assert_text_request("register", "register").await;
 }
 
 /// 3PID-40: the URL is one that is served.

@@ -1,7 +1,7 @@
 //! Rules of every `requestToken` endpoint. Rules of one medium are in the file of its registration
 //! endpoint.
 
-mod answers;
+pub(super) mod answers;
 mod attempts;
 mod members;
 mod next_link;

@@ -1,4 +1,4 @@
-//! Answers of the endpoints of each purpose.
+//! Answers that the endpoints of all purposes share, apart from path and purpose.
 
 use serde_json::json;
 use test_support::PREFIXES;
@@ -9,62 +9,50 @@ use crate::api::{
     threepids::{code, mail_to, server_with, state, submit, text_to},
 };
 
-/// The purposes, each with the path of its endpoints.
-const PURPOSES: [(&str, &str); 3] = [
-    ("register", "register"),
-    ("reset", "account/password"),
-    ("add", "account/3pid"),
-];
-
-/// 3PID-04, 3PID-40, 3PID-63: a mail has no code to type, so the answer has no `submit_url`.
-#[tokio::test]
-async fn threepid_02_a_request_for_mail_returns_a_session_only() {
-    for (purpose, endpoint) in PURPOSES {
-        for prefix in PREFIXES {
-            let server = server_with(&[]).await;
-            let path = format!("{prefix}/{endpoint}/email/requestToken");
-            let body = mail_to("Alice@Example.org", "secret", 1);
-            let answer = server.post(&path, &body).await.ok();
-            let sid = text(&answer, "sid");
-            assert_eq!(answer, json!({ "sid": sid }), "{path}");
-            assert_eq!(queued(&server), 1, "{path}");
-            let row = validation(&server, sid);
-            assert_eq!(row.purpose, purpose);
-            assert_eq!(row.address, "alice@example.org");
-            // The parameters of a phone number do not replace those of a mail address.
-            let phone = text_to("07400 123456", "s", 1);
-            let reply = server.post(&path, &phone).await;
-            reply.error(400, "M_MISSING_PARAM");
-        }
+/// Asserts that a request for a mail returns the session ID only: a mail has no code to type, so the
+/// answer has no `submit_url`.
+pub(in crate::api) async fn assert_mail_request(endpoint: &str, purpose: &str) {
+    for prefix in PREFIXES {
+        let server = server_with(&[]).await;
+        let path = format!("{prefix}/{endpoint}/email/requestToken");
+        let body = mail_to("Alice@Example.org", "secret", 1);
+        let answer = server.post(&path, &body).await.ok();
+        let sid = text(&answer, "sid");
+        assert_eq!(answer, json!({ "sid": sid }));
+        assert_eq!(queued(&server), 1);
+        let row = validation(&server, sid);
+        assert_eq!(row.purpose, purpose);
+        assert_eq!(row.address, "alice@example.org");
+        // The parameters of a phone number do not replace those of a mail address.
+        let phone = text_to("07400 123456", "s", 1);
+        let reply = server.post(&path, &phone).await;
+        reply.error(400, "M_MISSING_PARAM");
     }
 }
 
-/// 3PID-03, 3PID-65, 3PID-66: the answer has the URL that accepts the code, and the number in
+/// Asserts that a request for a text message returns the URL that accepts the code, and the number in
 /// international format.
-#[tokio::test]
-async fn threepid_40_a_request_for_a_text_returns_its_submit_url() {
-    for (purpose, endpoint) in PURPOSES {
-        for prefix in PREFIXES {
-            let server = server_with(&[]).await;
-            let path = format!("{prefix}/{endpoint}/msisdn/requestToken");
-            let body = text_to("07400 123456", "secret", 1);
-            let answer = server.post(&path, &body).await.ok();
-            let sid = text(&answer, "sid");
-            let public = &server.local.config().public_url;
-            let expected = json!({
-                "sid": sid,
-                "submit_url": format!("{public}/_matrix/client/v3/validate/msisdn/submitToken"),
-                "msisdn": "447400123456",
-                "intl_fmt": "+44 7400 123456",
-            });
-            assert_eq!(answer, expected, "{path}");
-            assert_eq!(queued(&server), 1, "{path}");
-            let row = validation(&server, sid);
-            assert_eq!(row.purpose, purpose);
-            assert_eq!(row.address, "447400123456");
-            let code = code(&server, sid, 1);
-            submit(&server, "msisdn", sid, "secret", &code).await.ok();
-            assert_eq!(state(&server, sid), "validated");
-        }
+pub(in crate::api) async fn assert_text_request(endpoint: &str, purpose: &str) {
+    for prefix in PREFIXES {
+        let server = server_with(&[]).await;
+        let path = format!("{prefix}/{endpoint}/msisdn/requestToken");
+        let body = text_to("07400 123456", "secret", 1);
+        let answer = server.post(&path, &body).await.ok();
+        let sid = text(&answer, "sid");
+        let public = &server.local.config().public_url;
+        let expected = json!({
+            "sid": sid,
+            "submit_url": format!("{public}/_matrix/client/v3/validate/msisdn/submitToken"),
+            "msisdn": "447400123456",
+            "intl_fmt": "+44 7400 123456",
+        });
+        assert_eq!(answer, expected);
+        assert_eq!(queued(&server), 1);
+        let row = validation(&server, sid);
+        assert_eq!(row.purpose, purpose);
+        assert_eq!(row.address, "447400123456");
+        let code = code(&server, sid, 1);
+        submit(&server, "msisdn", sid, "secret", &code).await.ok();
+        assert_eq!(state(&server, sid), "validated");
     }
 }
