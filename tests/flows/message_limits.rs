@@ -25,11 +25,11 @@ use crate::flows::{
 };
 
 fn burst(limit: Limit) -> usize {
-    usize::try_from(limit.budget().burst).unwrap()
+    usize::try_from(limit.quota().burst).unwrap()
 }
 
 fn interval(limit: Limit) -> Duration {
-    limit.budget().interval
+    limit.quota().interval
 }
 
 /// How many of these were accepted; all the others were refused for the budgets alone.
@@ -108,7 +108,7 @@ async fn l13_a_new_secret_from_a_new_network_each_time_is_not_free() {
         assert_eq!(sent(&server).await, 1, "{limit:?}");
 
         // In the end there is all of it again.
-        server.advance(interval(limit) * limit.budget().burst);
+        server.advance(interval(limit) * limit.quota().burst);
         let mut replies = Vec::new();
         for network in 200..210 {
             let body = body(&format!("secret{network}"));

@@ -139,7 +139,7 @@ async fn nothing_is_told_to_nobody_or_where_no_mail_is_sent() {
 async fn http_19_an_account_is_told_of_the_same_thing_so_often_and_no_oftener() {
     let server = test_server(&[LIMITED]).await;
     let addresses = [mailbox("a@example.org"), mailbox("b@example.org")];
-    let budget = Limit::Notice.budget();
+    let budget = Limit::Notice.quota();
     let mut told = Vec::new();
     for _ in 0..budget.burst + 3 {
         told.push(tell(&server, &addresses, Notice::AddressAdded).await);
