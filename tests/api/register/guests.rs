@@ -22,7 +22,7 @@ struct Guest {
 }
 
 async fn new_guest(server: &TestServer) -> Guest {
-    let answer = register_guest(&server).await;
+    let answer = register_guest(server).await;
     Guest {
         name: localpart(&answer),
         token: text(&answer, "access_token").to_owned(),

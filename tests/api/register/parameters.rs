@@ -229,7 +229,8 @@ impl Rng for SameSalt {
 
 /// Whether this is the password of the account.
 async fn has_password(server: &TestServer, localpart: &str, password: &str) -> bool {
-    let phc = password_hash(server, localpart).unwrap();
+    let phc = password_hash(server, localpart);
+    let phc = phc.unwrap_or_else(|| panic!("{localpart} has no password"));
     let hasher = Hasher::new(server.local.config().passwords.clone());
     let again = hasher
         .hash(&Secret::new(password.to_owned()), &SameSalt::of(&phc))
