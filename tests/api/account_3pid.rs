@@ -208,9 +208,9 @@ async fn acc3_02_unverifiable_credentials_are_refused() {
     assert!(threepid_owners(&server).is_empty());
     assert_eq!(validations_in(&server, "spent"), 0);
     // One millisecond before the session expires, it is still accepted.
-    let young = validated_session(&server, BOB, "secret").await;
+    let almost_expired = validated_session(&server, BOB, "secret").await;
     server.advance(Duration::from_hours(24) - Duration::from_millis(1));
-    add(&server, &alice, &young).await.ok();
+    add(&server, &alice, &almost_expired).await.ok();
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ async fn avail_02_a_taken_name_is_in_use() {
 async fn avail_03_an_invalid_name_is_refused() {
     let server = TestServer::with(&[("GATEHOUSE_NAME_PATTERN", "[^.]*")]).await;
     let too_long = "a".repeat(255 - "@:localhost".len() + 1);
-    let too_long_for_any_table = "a".repeat(7000);
+    let far_too_long = "a".repeat(7000);
     for name in [
         "a,b",
         "",
@@ -59,7 +59,7 @@ async fn avail_03_an_invalid_name_is_refused() {
         "a\nb",
         "\0",
         &too_long,
-        &too_long_for_any_table,
+        &far_too_long,
     ] {
         for prefix in PREFIXES {
             let path = format!(
