@@ -6,8 +6,8 @@ use test_support::{PASSWORD, PREFIXES, TestServer};
 use super::{
     devices_device_id::put,
     support::{
-        add_appservice, password_login, post_as, register_guest, registration, set_status, text,
-        with,
+        add_appservice, dummy_registration, password_login, post_as, register_guest, set_status,
+        text, with,
     },
 };
 
@@ -31,7 +31,7 @@ pub(super) async fn log_in(
 async fn dev_01_a_user_sees_their_own_logged_in_devices_only() {
     let server = TestServer::new().await;
     let body = with(
-        registration("alice"),
+        dummy_registration("alice"),
         &json!({ "device_id": "B", "initial_device_display_name": "Her phone" }),
     );
     let alice = server.register(&body).await.ok();

@@ -6,7 +6,7 @@ use test_support::{PREFIXES, TestServer};
 
 use super::{
     rows::{accounts, uia_sessions},
-    support::{WHOAMI, registration, request, text},
+    support::{WHOAMI, dummy_registration, request, text},
 };
 
 /// Each request goes to both prefixes: same status, same body except for random parts.
@@ -131,7 +131,7 @@ async fn http_04_a_content_type_is_not_needed() {
     for (index, kind) in content_types.into_iter().enumerate() {
         for (prefix_index, prefix) in PREFIXES.into_iter().enumerate() {
             let name = format!("user{index}.{prefix_index}");
-            let body = registration(&name);
+            let body = dummy_registration(&name);
             let headers: Vec<(&str, &str)> = kind
                 .map(|kind| ("content-type", kind))
                 .into_iter()

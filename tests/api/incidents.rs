@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::{
     rows::accounts,
-    support::{WHOAMI, add_appservice, register_as, registration, request, set_status, text},
+    support::{WHOAMI, add_appservice, dummy_registration, register_as, request, set_status, text},
 };
 
 /// Incident 13: a locked or deactivated account gets no token, by any endpoint. The upgrade of
@@ -35,7 +35,7 @@ async fn incident_13_no_token_for_a_deactivated_or_locked_account() {
         server.register(&last).await.error(400, "M_INVALID_PARAM");
         let token = text(&answer, "access_token");
         server.get_as(token, WHOAMI).await.error(401, expected);
-        let again = registration(&name);
+        let again = dummy_registration(&name);
         server.register(&again).await.error(400, "M_USER_IN_USE");
 
         let bridged = format!("irc_{status}");
@@ -193,7 +193,7 @@ async fn incident_24_an_unknown_stage_is_never_completed() {
 async fn incident_26_no_version_of_the_path_skips_a_check() {
     let flows = "m.login.registration_token+m.login.dummy";
     let server = TestServer::with(&[("GATEHOUSE_REGISTRATION_FLOWS", flows)]).await;
-    let body = registration("alice");
+    let body = dummy_registration("alice");
     for version in ["r0", "v3"] {
         let path = format!("/_matrix/client/{version}/register");
         server.post(&path, &body).await.challenge();

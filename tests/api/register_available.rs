@@ -6,7 +6,7 @@ use proptest::{prelude::Strategy, prop_oneof, string::string_regex};
 use serde_json::json;
 use test_support::{PREFIXES, TestServer};
 
-use super::support::{add_appservice, for_all, registration, request, set_status};
+use super::support::{add_appservice, dummy_registration, for_all, request, set_status};
 
 const AVAILABLE: &str = "/_matrix/client/v3/register/available";
 
@@ -142,7 +142,7 @@ async fn avail_06_a_request_reserves_nothing_and_needs_no_token() {
         .await
         .ok();
     assert_eq!(server.dump(), before);
-    let body = registration("alice");
+    let body = dummy_registration("alice");
     server.register(&body).await.ok();
     server.get(&path).await.error(400, "M_USER_IN_USE");
 }

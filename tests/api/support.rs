@@ -59,8 +59,8 @@ pub(crate) fn with(mut a: Value, b: &Value) -> Value {
     a
 }
 
-/// The body that registers a user with [`PASSWORD`] in one request.
-pub(crate) fn registration(name: &str) -> Value {
+/// The body that registers a user with [`PASSWORD`] and the dummy stage in one request.
+pub(crate) fn dummy_registration(name: &str) -> Value {
     json!({ "username": name, "password": PASSWORD, "auth": { "type": "m.login.dummy" } })
 }
 

@@ -8,8 +8,8 @@ use test_support::{Log, PASSWORD, PREFIXES, Reply, TestServer};
 use super::{
     rows::accounts,
     support::{
-        WHOAMI, add_appservice, post_as, register_guest, registration, request, set_status, text,
-        whoami, with,
+        WHOAMI, add_appservice, dummy_registration, post_as, register_guest, request, set_status,
+        text, whoami, with,
     },
 };
 
@@ -229,7 +229,7 @@ async fn tok_14_a_wrong_token_does_not_reveal_a_locked_account() {
     let other_server = TestServer::new().await;
     other_server.sign_up("zoe").await;
     let body = with(
-        registration("alice"),
+        dummy_registration("alice"),
         &json!({ "device_id": alice["device_id"] }),
     );
     let other = other_server.register(&body).await.ok();
@@ -283,7 +283,10 @@ async fn tok_18_no_token_appears_in_a_log_or_an_error() {
     let (log, _guard) = Log::capture();
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
     let service = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
-    let body = with(registration("alice"), &json!({ "refresh_token": true }));
+    let body = with(
+        dummy_registration("alice"),
+        &json!({ "refresh_token": true }),
+    );
     let alice = server.register(&body).await.ok();
     let guest = register_guest(&server).await;
     let junk = "gha_junk-that-must-not-be-repeated".to_owned();

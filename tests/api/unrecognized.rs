@@ -2,7 +2,7 @@
 
 use test_support::TestServer;
 
-use super::support::{ENDPOINTS, registration, request};
+use super::support::{ENDPOINTS, dummy_registration, request};
 
 const METHODS: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "TRACE"];
 
@@ -58,7 +58,7 @@ async fn http_09_a_known_path_with_the_wrong_method_is_405() {
 #[tokio::test]
 async fn http_10_options_succeeds_everywhere_and_does_nothing() {
     let server = TestServer::new().await;
-    let body = registration("alice");
+    let body = dummy_registration("alice");
     let before = server.dump();
     let unknown = ["/", "/_matrix/client/v3/unknown", "/elsewhere"];
     let paths: Vec<&str> = ENDPOINTS.iter().map(|(path, _)| *path).collect();

@@ -7,7 +7,7 @@ use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use crate::api::{
     rows::devices,
-    support::{WHOAMI, masked, registration, text, whoami, with},
+    support::{WHOAMI, dummy_registration, masked, text, whoami, with},
 };
 
 fn members(answer: &Value) -> Vec<&str> {
@@ -20,7 +20,7 @@ async fn reg_21_a_user_registers_in_one_request() {
     let server = TestServer::new().await;
     let mut answers = Vec::new();
     for (prefix, name) in PREFIXES.into_iter().zip(["alice", "bob"]) {
-        let body = registration(name);
+        let body = dummy_registration(name);
         let reply = server.post(&format!("{prefix}/register"), &body).await;
         let answer = reply.ok();
         assert_eq!(answer["user_id"], format!("@{name}:localhost"));
@@ -95,7 +95,7 @@ async fn tok_16_a_refresh_token_is_given_on_request() {
     let server = TestServer::with(&[("GATEHOUSE_REFRESHABLE_TOKEN_LIFETIME", "5m")]).await;
     let sign_up = async |name: &str, wants_refresh: Value| {
         let body = with(
-            registration(name),
+            dummy_registration(name),
             &json!({ "refresh_token": wants_refresh }),
         );
         server.register(&body).await.ok()
@@ -149,7 +149,10 @@ async fn tok_16_a_refreshable_token_that_never_expires_says_so() {
 #[tokio::test]
 async fn tok_18_tokens_are_neither_cached_nor_stored() {
     let server = TestServer::new().await;
-    let body = with(registration("alice"), &json!({ "refresh_token": true }));
+    let body = with(
+        dummy_registration("alice"),
+        &json!({ "refresh_token": true }),
+    );
     let reply = server.register(&body).await;
     assert_eq!(reply.headers["cache-control"], "no-store");
     let answer = reply.ok();

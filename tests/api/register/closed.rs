@@ -5,7 +5,7 @@ use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use crate::api::{
     rows::accounts,
-    support::{add_appservice, register_as, register_guest, registration, text, whoami},
+    support::{add_appservice, dummy_registration, register_as, register_guest, text, whoami},
 };
 
 const VALIDITY: &str = "/_matrix/client/v1/register/m.login.registration_token/validity";
@@ -23,7 +23,7 @@ async fn reg_29_a_closed_server_reveals_nothing() {
         "[]".to_owned(),
         r#"{"username":5}"#.to_owned(),
         r#"{"username":"@"}"#.to_owned(),
-        registration("alice").to_string(),
+        dummy_registration("alice").to_string(),
         json!({ "auth": { "session": "x" } }).to_string(),
     ];
     for prefix in PREFIXES {

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use crate::api::{
     rows::{accounts, devices, uia_sessions},
-    support::{registration, set_status, text, whoami},
+    support::{dummy_registration, set_status, text, whoami},
 };
 
 /// Whether the grammar allows the character in a localpart, capitals included.
@@ -20,7 +20,7 @@ fn is_legal(c: char) -> bool {
 async fn reg_02_a_user_id_is_built_from_the_username() {
     let server = TestServer::new().await;
     for (prefix, name) in PREFIXES.into_iter().zip(["alice", "bob"]) {
-        let body = registration(name);
+        let body = dummy_registration(name);
         let answer = server.post(&format!("{prefix}/register"), &body).await.ok();
         let expected = format!("@{name}:localhost");
         assert_eq!(answer["user_id"], expected, "{prefix}");
@@ -65,7 +65,7 @@ async fn reg_05_illegal_characters_are_refused_before_uia() {
         ] {
             for (prefix, body) in [
                 (PREFIXES[0], json!({ "username": name })),
-                (PREFIXES[1], registration(&name)),
+                (PREFIXES[1], dummy_registration(&name)),
             ] {
                 let reply = server.post(&format!("{prefix}/register"), &body).await;
                 reply.error(400, "M_INVALID_USERNAME");
@@ -198,7 +198,7 @@ async fn reg_14_of_twenty_concurrent_registrations_one_succeeds() {
         requests.spawn(async move {
             // Half of them use capitals.
             let name = if index % 2 == 0 { "alice" } else { "ALICE" };
-            let body = registration(name);
+            let body = dummy_registration(name);
             server.register(&body).await
         });
     }

@@ -6,12 +6,12 @@ use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use crate::api::{
     rows::{accounts, devices, password_hash, uia_sessions},
-    support::{registration, text, whoami},
+    support::{dummy_registration, text, whoami},
 };
 
 /// A registration in one request, with one more member.
 fn with(member: &str, value: Value) -> Value {
-    let mut body = registration("alice");
+    let mut body = dummy_registration("alice");
     body[member] = value;
     body
 }
