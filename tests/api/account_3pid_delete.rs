@@ -8,7 +8,7 @@ use super::{
         ALICE, BOB, DELETE, LIST, NUMBER, add, add_threepid, list, remove, test_server, user_token,
         validated_session,
     },
-    rows::{notifications, threepid_owners, validations_in},
+    rows::{account_rows, notifications, threepid_owners, validations_in},
     support::{add_appservice, post_as, register_as, register_guest, set_status, text},
 };
 
@@ -37,13 +37,9 @@ async fn acc3_05_a_removed_address_is_gone_with_no_support() {
         }
         assert!(threepid_owners(&server).is_empty());
         assert!(
-            !server
-                .local
-                .dynamodb()
-                .table("Accounts")
-                .unwrap()
+            !account_rows(&server)
                 .iter()
-                .any(|row| row.to_string().contains(address)),
+                .any(|row| row.contains(address)),
             "a row still contains the address"
         );
     }

@@ -2,7 +2,7 @@
 
 use super::{
     request_token::answers,
-    rows::{queued, validation, validations},
+    rows::{account_rows, queued, validation, validations},
     threepids::{
         EMAIL, LINK, link_token, mail_to, open_link, request_session, server_with, state, submit,
     },
@@ -205,7 +205,7 @@ async fn incident_2_a_plain_mailbox_is_accepted_unchanged() {
 #[tokio::test]
 async fn threepid_50_a_validation_alone_adds_nothing() {
     let server = server_with(&[]).await;
-    let before = server.local.dynamodb().table("Accounts").unwrap();
+    let before = account_rows(&server);
     let sid = request_session(&server, EMAIL, &mail_to("alice@example.org", "secret", 1)).await;
     let token = link_token(&server, &sid);
     assert_eq!(
@@ -216,7 +216,7 @@ async fn threepid_50_a_validation_alone_adds_nothing() {
     );
     submit(&server, "email", &sid, "secret", &token).await.ok();
     assert_eq!(state(&server, &sid), "validated");
-    assert_eq!(server.local.dynamodb().table("Accounts").unwrap(), before);
+    assert_eq!(account_rows(&server), before);
     let free = server
         .get("/_matrix/client/v3/register/available?username=alice")
         .await;

@@ -149,6 +149,12 @@ pub(crate) fn bindings(server: &TestServer, localpart: &str) -> Vec<Binding> {
         .collect()
 }
 
+/// The rows of the table of accounts, as JSON.
+pub(crate) fn account_rows(server: &TestServer) -> Vec<String> {
+    let rows = server.local.dynamodb().table("Accounts").unwrap();
+    rows.iter().map(Value::to_string).collect()
+}
+
 /// The number of accounts.
 pub(crate) fn accounts(server: &TestServer) -> usize {
     let rows = server.local.dynamodb().table("Accounts").unwrap();
