@@ -1,75 +1,67 @@
-//! How long a session lives.
+//! Expiry of sessions.
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-use test_support::{PASSWORD, TestServer};
+use test_support::{Reply, TestServer};
 
 use crate::api::threepids::{
-    LINK, MEDIA, not_submitted, open, press, server_with, sid, state, submit, token, wish,
+    LINK, MEDIA, assert_not_submitted, message_request, open_link, register_with, request_session,
+    server_with, state, submit, submit_form, token,
 };
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Registers with the proof; what comes of it.
-async fn register(server: &TestServer, medium: &str, name: &str, sid: &str) -> test_support::Reply {
-    let stage = if medium == "email" {
-        "m.login.email.identity"
-    } else {
-        "m.login.msisdn"
-    };
-    let creds: Value = json!({ "sid": sid, "client_secret": "secret" });
-    let auth = json!({ "type": stage, "threepid_creds": creds });
-    let body = json!({ "username": name, "password": PASSWORD, "auth": auth });
-    server.register(&body).await
+/// Registers with the validated address.
+async fn register(server: &TestServer, medium: &str, name: &str, sid: &str) -> Reply {
+    register_with(server, medium, name, (sid, "secret")).await
 }
 
-/// L6: to the millisecond, swept or not.
+/// L6: exact to the millisecond, whether TTL has deleted the row or not.
 #[tokio::test]
-async fn _3pid_43_a_session_expires_24_hours_after_it_was_begun() {
+async fn threepid_43_a_session_expires_24_hours_after_it_began() {
     for (medium, path) in MEDIA {
         let server = server_with(&[]).await;
-        let sid = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let sid = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
         let token = token(&server, medium, &sid);
         server.advance(HOUR * 24);
         let reply = submit(&server, medium, &sid, "secret", &token).await;
-        not_submitted(&reply, "M_SESSION_EXPIRED");
+        assert_not_submitted(&reply, "M_SESSION_EXPIRED");
         if medium == "email" {
             let fields = [("sid", sid.as_str()), ("token", token.as_str())];
-            assert_eq!(open(&server, LINK, &fields).await.status, 400);
-            assert_eq!(press(&server, &fields).await.status, 400);
+            assert_eq!(open_link(&server, LINK, &fields).await.status, 400);
+            assert_eq!(submit_form(&server, &fields).await.status, 400);
         }
         assert_eq!(state(&server, &sid), "pending");
 
         let server = server_with(&[]).await;
-        let sid = crate::api::threepids::sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let sid = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
         server.advance(Duration::from_millis(24 * 3_600_000 - 1));
         let token = crate::api::threepids::token(&server, medium, &sid);
         submit(&server, medium, &sid, "secret", &token).await.ok();
     }
 }
 
-/// 3PID-49: a further message prolongs nothing.
+/// 3PID-49: a further message does not extend the session.
 #[tokio::test]
-async fn _3pid_49_another_message_does_not_prolong_a_session() {
+async fn threepid_49_another_message_does_not_extend_a_session() {
     let server = server_with(&[]).await;
     for (medium, path) in MEDIA {
-        let first = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let first = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
         server.advance(HOUR * 23);
-        sid(&server, path, &wish(medium, 1, "secret", 2)).await;
+        request_session(&server, path, &message_request(medium, 1, "secret", 2)).await;
         let token = token(&server, medium, &first);
         server.advance(HOUR);
         let reply = submit(&server, medium, &first, "secret", &token).await;
-        not_submitted(&reply, "M_SESSION_EXPIRED");
+        assert_not_submitted(&reply, "M_SESSION_EXPIRED");
     }
 }
 
-/// 3PID-49, L6: validated at 23 hours it holds at 46, and no longer at 48.
+/// 3PID-49, L6: validated at 23 hours, a session is valid at 46 hours and expired at 48.
 #[tokio::test]
-async fn _3pid_49_a_validated_session_holds_for_24_hours_more() {
+async fn threepid_49_a_validated_session_lasts_24_hours_more() {
     for (medium, path) in MEDIA {
         let server = server_with(&[]).await;
-        let sid = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let sid = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
         server.advance(HOUR * 23);
         let right = token(&server, medium, &sid);
         submit(&server, medium, &sid, "secret", &right).await.ok();
@@ -77,34 +69,34 @@ async fn _3pid_49_a_validated_session_holds_for_24_hours_more() {
         register(&server, medium, "alice", &sid).await.ok();
 
         let server = server_with(&[]).await;
-        let sid = crate::api::threepids::sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let sid = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
         server.advance(HOUR * 23);
         let right = token(&server, medium, &sid);
         submit(&server, medium, &sid, "secret", &right).await.ok();
         server.advance(HOUR * 23);
-        // Submitted again at 46 hours, it is no younger for that.
+        // Submitting again at 46 hours does not extend it.
         submit(&server, medium, &sid, "secret", &right).await.ok();
         server.advance(HOUR * 2);
         let reply = submit(&server, medium, &sid, "secret", &right).await;
-        not_submitted(&reply, "M_SESSION_EXPIRED");
+        assert_not_submitted(&reply, "M_SESSION_EXPIRED");
         register(&server, medium, "alice", &sid)
             .await
             .refused("M_UNAUTHORIZED");
     }
 }
 
-/// A proof that has served is none any more, and its link is dead.
+/// A session that registered an account is spent, and its token is invalid.
 #[tokio::test]
-async fn _3pid_43_a_spent_session_has_ended() {
+async fn threepid_43_a_spent_session_has_ended() {
     for (medium, path) in MEDIA {
         let server = server_with(&[]).await;
-        let sid = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let sid = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
         let token = token(&server, medium, &sid);
         submit(&server, medium, &sid, "secret", &token).await.ok();
         register(&server, medium, "alice", &sid).await.ok();
         assert_eq!(state(&server, &sid), "spent");
         let reply = submit(&server, medium, &sid, "secret", &token).await;
-        not_submitted(&reply, "M_SESSION_EXPIRED");
+        assert_not_submitted(&reply, "M_SESSION_EXPIRED");
         register(&server, medium, "bob", &sid)
             .await
             .refused("M_UNAUTHORIZED");

@@ -1,5 +1,5 @@
-//! An independent client that manages the addresses of its account: ruma's requests are accepted,
-//! and what is answered is understood by it.
+//! An independent client that manages the 3PIDs of its account: Gatehouse accepts ruma's requests,
+//! and ruma parses the answers.
 #![expect(
     clippy::unwrap_used,
     reason = "a request that ruma cannot build ends the test"
@@ -24,9 +24,11 @@ use serde_json::Value;
 use test_support::{PASSWORD, TestServer};
 
 use super::ruma_requests::{Answer, send};
-use crate::api::own_addresses::{ALICE, NUMBER, ask, give, prove, test_server, user};
+use crate::api::account_threepids::{
+    ALICE, NUMBER, add_threepid, request_validation, test_server, user_token, validated_session,
+};
 
-/// What ruma makes of credentials.
+/// The request that ruma builds from these credentials.
 fn addition(creds: &Value) -> add::Request {
     let secret = ClientSecret::parse(creds["client_secret"].as_str().unwrap()).unwrap();
     let sid = SessionId::parse(creds["sid"].as_str().unwrap()).unwrap();
@@ -52,10 +54,10 @@ fn refusal(answer: Answer<add::Request>) -> ErrorKind {
 }
 
 fn password(text: &str, session: Option<String>) -> AuthData {
-    let who = UserIdentifier::Matrix(ruma_client_api::uiaa::MatrixUserIdentifier::new(
+    let identifier = UserIdentifier::Matrix(ruma_client_api::uiaa::MatrixUserIdentifier::new(
         "alice".to_owned(),
     ));
-    let mut password = Password::new(who, text.to_owned());
+    let mut password = Password::new(identifier, text.to_owned());
     password.session = session;
     AuthData::Password(password)
 }
@@ -64,9 +66,9 @@ fn password(text: &str, session: Option<String>) -> AuthData {
 #[tokio::test]
 async fn acc3_03_ruma_adds_lists_and_removes_an_address() {
     let server: TestServer = test_server(&[]).await;
-    let token = user(&server, "alice").await;
+    let token = user_token(&server, "alice").await;
     let token = SendAccessToken::IfRequired(&token);
-    let creds = prove(&server, ALICE, "secret").await;
+    let creds = validated_session(&server, ALICE, "secret").await;
     let info = challenge(send(&server, addition(&creds), token).await);
     assert_eq!(info.flows[0].stages, [AuthType::Password]);
     let mut request = addition(&creds);
@@ -77,9 +79,9 @@ async fn acc3_03_ruma_adds_lists_and_removes_an_address() {
     request.auth = Some(password(PASSWORD, info.session));
     send(&server, request, token).await.unwrap();
 
-    let known = send(&server, list::Request::new(), token).await.unwrap();
-    let [own] = &known.threepids[..] else {
-        panic!("{:?}", known.threepids);
+    let listed = send(&server, list::Request::new(), token).await.unwrap();
+    let [own] = &listed.threepids[..] else {
+        panic!("{:?}", listed.threepids);
     };
     assert_eq!(
         (own.medium.clone(), own.address.as_str()),
@@ -88,24 +90,27 @@ async fn acc3_03_ruma_adds_lists_and_removes_an_address() {
     assert_eq!(i64::from(own.added_at.get()), test_support::NOW);
 
     let request = delete::Request::new(Medium::Email, ALICE.to_owned());
-    let gone = send(&server, request, token).await.unwrap();
+    let removed = send(&server, request, token).await.unwrap();
     let expected = ThirdPartyIdRemovalStatus::NoSupport;
-    assert_eq!(gone.id_server_unbind_result, expected);
-    let known = send(&server, list::Request::new(), token).await.unwrap();
-    assert!(known.threepids.is_empty());
+    assert_eq!(removed.id_server_unbind_result, expected);
+    let listed = send(&server, list::Request::new(), token).await.unwrap();
+    assert!(listed.threepids.is_empty());
 }
 
-/// ACC3-04: each refusal is of a kind that ruma knows.
+/// ACC3-04: ruma knows the kind of each error.
 #[tokio::test]
-async fn acc3_03_every_refusal_of_an_addition_is_a_kind_that_ruma_knows() {
+async fn acc3_03_ruma_knows_every_error_of_an_addition() {
     let server = test_server(&[]).await;
-    let (alice, bob) = (user(&server, "alice").await, user(&server, "bob").await);
+    let (alice, bob) = (
+        user_token(&server, "alice").await,
+        user_token(&server, "bob").await,
+    );
     let token = SendAccessToken::IfRequired(&alice);
-    let pending = ask(&server, ALICE, "secret").await;
+    let pending = request_validation(&server, ALICE, "secret").await;
     let kind = refusal(send(&server, addition(&pending), token).await);
     assert_eq!(kind, ErrorKind::ThreepidAuthFailed);
-    let creds = prove(&server, NUMBER, "secret").await;
-    give(&server, &bob, NUMBER).await;
+    let creds = validated_session(&server, NUMBER, "secret").await;
+    add_threepid(&server, &bob, NUMBER).await;
     let mut request = addition(&creds);
     request.auth = Some(password(PASSWORD, None));
     let kind = refusal(send(&server, request, token).await);
