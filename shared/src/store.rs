@@ -5,30 +5,23 @@
 //! anything are strongly consistent. Expiry is not looked at here: callers hold it against the
 //! clock, TTL only tidies up. The shapes of all rows are written down in `docs/storage.md`.
 
+mod account_mutations;
 mod accounts;
 mod appservices;
-mod bindings;
-mod callers;
-mod capacity;
-mod change;
-mod changes;
-mod connection;
-mod delete;
+mod auth_lookup;
 mod device_list;
 mod devices;
-mod get;
+mod dynamodb;
+mod export;
+mod identity_bindings;
 mod imports;
-mod item;
-mod keys;
 mod limits;
 mod moderation;
 mod outbox;
 mod passwords;
 mod proofs;
-mod records;
+mod purge;
 mod registration_tokens;
-mod remains;
-mod retry;
 mod threepids;
 mod token_pairs;
 mod uia_sessions;
@@ -41,22 +34,24 @@ pub use accounts::{
     AccountKind, AccountRow, AccountStatus, KeptDevice, RegistrationFacts, RegistrationLookup,
 };
 pub use appservices::AppservicesRow;
-pub use bindings::{IdentityBinding, RecordBindingError};
-pub use callers::CallerFacts;
+pub use auth_lookup::CallerFacts;
 pub use device_list::{DevicePage, ListedDevice};
 pub use devices::{DeviceRow, SaveDeviceError};
+pub use export::{BindingRecord, DeviceRecord, PasswordRecord, TermsRecord, UserRecord};
+pub use identity_bindings::{IdentityBinding, RecordBindingError};
 pub use imports::{ImportAccountError, ImportedAccount};
 pub use limits::LimitDecision;
 pub use moderation::{Moderation, StatusChange};
 pub use outbox::{DueMessages, DuePage};
 pub use passwords::LoginFacts;
 pub use proofs::{SaveValidationError, ValidationRow};
-pub use records::{BindingRecord, DeviceRecord, PasswordRecord, TermsRecord, UserRecord};
+pub use purge::{PurgeItem, PurgePage};
 pub use registration_tokens::{RegistrationToken, RegistrationTokenRow, TokenUse};
-pub use remains::{PurgeItem, PurgePage};
 pub use threepids::OwnThreePid;
 pub use token_pairs::{NextPair, PairSlot, RefreshOutcome};
 pub use uia_sessions::{SaveSessionError, SessionRow};
+
+use dynamodb::{item, keys, retry};
 
 use crate::{aws::Aws, rng::Rng};
 
@@ -98,7 +93,7 @@ pub struct Store {
 impl Store {
     /// A store on the tables with this prefix. Opens no connection.
     pub fn new(aws: &Aws, tables: &str, rng: Arc<dyn Rng>) -> Self {
-        Self::with_client(connection::client(aws), tables, rng)
+        Self::with_client(dynamodb::client::client(aws), tables, rng)
     }
 
     /// A store over a client made elsewhere: the operator's command makes its own.

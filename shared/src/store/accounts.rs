@@ -6,10 +6,12 @@ use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, TransactWriteI
 
 use super::{
     AppservicesRow, DeviceRow, SessionRow, Store, StoreError,
-    item::{Item, Map, Row, number, put, text, updating},
-    keys::{self, MAIN, PK, SK},
+    dynamodb::{
+        item::{Item, Map, Row, number, put, text, updating},
+        keys::{self, MAIN, PK, SK},
+        retry::condition_failed,
+    },
     passwords::password_item,
-    retry::condition_failed,
 };
 use crate::{
     accounts::{CreateAccountError, NewAccount, NewDevice},

@@ -4,9 +4,11 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 
 use super::{
     Store, StoreError,
-    item::{Item, Row, number},
-    keys::{APPSERVICES, MAIN},
-    retry::CallError,
+    dynamodb::{
+        item::{Item, Row, number},
+        keys::{APPSERVICES, MAIN},
+        retry::CallError,
+    },
 };
 use crate::appservices::AppserviceRecord;
 

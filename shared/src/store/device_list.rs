@@ -2,10 +2,12 @@
 
 use super::{
     AccountRow, Store, StoreError,
-    change::Change,
-    item::{Item, Map, Row, number, text},
-    keys::{self, SK},
-    retry::{CallError, failed_condition},
+    dynamodb::{
+        expression::Change,
+        item::{Item, Map, Row, number, text},
+        keys::{self, SK},
+        retry::{CallError, failed_condition},
+    },
 };
 use crate::ids::{DeviceId, Localpart};
 

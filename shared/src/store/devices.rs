@@ -8,10 +8,12 @@ use aws_sdk_dynamodb::{
 use super::{
     Store, StoreError,
     accounts::{AccountRow, AccountStatus},
-    change::Change,
-    item::{Item, Row, checking, number, text, updating},
-    keys::{self, MAIN},
-    retry::{CallError, condition_failed},
+    dynamodb::{
+        expression::Change,
+        item::{Item, Row, checking, number, text, updating},
+        keys::{self, MAIN},
+        retry::{CallError, condition_failed},
+    },
     token_pairs::{NEXT, NextPair},
 };
 use crate::{

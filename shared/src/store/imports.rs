@@ -2,10 +2,12 @@
 
 use super::{
     Store, StoreError,
-    item::{Item, put},
-    keys::{self, MAIN},
+    dynamodb::{
+        item::{Item, put},
+        keys::{self, MAIN},
+        retry::condition_failed,
+    },
     passwords::password_item,
-    retry::condition_failed,
 };
 use crate::{
     clock::Timestamp,

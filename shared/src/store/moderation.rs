@@ -4,9 +4,11 @@ use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 
 use super::{
     AccountStatus, Store, StoreError,
-    item::{Item, Row, text},
-    keys::{self, MAIN},
-    retry::{CallError, failed_condition},
+    dynamodb::{
+        item::{Item, Row, text},
+        keys::{self, MAIN},
+        retry::{CallError, failed_condition},
+    },
 };
 use crate::ids::Localpart;
 

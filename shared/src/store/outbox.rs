@@ -13,9 +13,11 @@ use aws_sdk_dynamodb::{
 
 use super::{
     Store, StoreError,
-    item::{Item, Row, number, put, text},
-    keys::PK,
-    retry::{CallError, failed_condition, holds},
+    dynamodb::{
+        item::{Item, Row, number, put, text},
+        keys::PK,
+        retry::{CallError, failed_condition, holds},
+    },
 };
 use crate::{
     clock::Timestamp,

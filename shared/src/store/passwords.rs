@@ -7,9 +7,11 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use super::{
     AccountRow, Store, StoreError,
     accounts::keys_of,
-    item::{Item, Row, text},
-    keys::{self, MAIN, PASSWORD, SK},
-    retry::CallError,
+    dynamodb::{
+        item::{Item, Row, text},
+        keys::{self, MAIN, PASSWORD, SK},
+        retry::CallError,
+    },
 };
 use crate::{clock::Timestamp, ids::Localpart, passwords::PasswordHash};
 

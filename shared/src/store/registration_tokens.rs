@@ -8,9 +8,11 @@ use aws_sdk_dynamodb::types::{Delete, TransactWriteItem, Update};
 
 use super::{
     Store, StoreError,
-    item::{Item, Row, deleting, number, put, updating},
-    keys::{self, MAIN, PK, REGISTRATION_TOKENS, SK},
-    retry::condition_failed,
+    dynamodb::{
+        item::{Item, Row, deleting, number, put, updating},
+        keys::{self, MAIN, PK, REGISTRATION_TOKENS, SK},
+        retry::condition_failed,
+    },
 };
 use crate::clock::Timestamp;
 

@@ -6,9 +6,11 @@ use aws_sdk_dynamodb::types::{
 
 use super::{
     AccountRow, Store, StoreError,
-    item::{Item, Row, checking, deleting, number, put, text, updating},
-    keys::{self, MAIN, THREEPIDS},
-    retry::condition_failed,
+    dynamodb::{
+        item::{Item, Row, checking, deleting, number, put, text, updating},
+        keys::{self, MAIN, THREEPIDS},
+        retry::condition_failed,
+    },
 };
 use crate::{
     accounts::{AddThreePidError, NewThreePid, RemoveThreePidError, RemovedThreePid},

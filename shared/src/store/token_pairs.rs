@@ -10,11 +10,13 @@ use aws_sdk_dynamodb::{
 
 use super::{
     Store, StoreError,
-    change::Change,
     devices::DeviceRow,
-    item::{Item, Row, blob, number, text},
-    keys,
-    retry::{CallError, failed_condition, holds},
+    dynamodb::{
+        expression::Change,
+        item::{Item, Row, blob, number, text},
+        keys,
+        retry::{CallError, failed_condition, holds},
+    },
 };
 use crate::{
     clock::Timestamp,

@@ -7,9 +7,11 @@ use aws_sdk_dynamodb::{
 
 use super::{
     Store, StoreError,
-    item::{Item, Row, number, put_over},
-    keys::PK,
-    retry::CallError,
+    dynamodb::{
+        item::{Item, Row, number, put_over},
+        keys::PK,
+        retry::CallError,
+    },
 };
 use crate::{clock::Timestamp, uia::SessionCommit};
 

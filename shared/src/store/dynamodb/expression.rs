@@ -8,13 +8,13 @@ use super::item::Map;
 
 /// What an update does to a row.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Change {
+pub(in crate::store) struct Change {
     set: Vec<String>,
     remove: Vec<String>,
     /// Every attribute's name is written as `#name`, since many a good name is reserved.
-    pub(super) names: HashMap<String, String>,
+    pub(in crate::store) names: HashMap<String, String>,
     /// The value of each as `:name`.
-    pub(super) values: Map,
+    pub(in crate::store) values: Map,
 }
 
 impl Change {
@@ -28,14 +28,14 @@ impl Change {
     }
 
     /// Sets an attribute.
-    pub(super) fn set(mut self, name: &str, value: AttributeValue) -> Self {
+    pub(in crate::store) fn set(mut self, name: &str, value: AttributeValue) -> Self {
         self.value(name, value);
         self.set.push(format!("#{name} = :{name}"));
         self
     }
 
     /// Sets an attribute, or removes it.
-    pub(super) fn set_or_remove(self, name: &str, value: Option<AttributeValue>) -> Self {
+    pub(in crate::store) fn set_or_remove(self, name: &str, value: Option<AttributeValue>) -> Self {
         match value {
             Some(value) => self.set(name, value),
             None => self.remove(name),
@@ -43,7 +43,7 @@ impl Change {
     }
 
     /// Sets an attribute that is not there yet.
-    pub(super) fn set_if_absent(mut self, name: &str, value: AttributeValue) -> Self {
+    pub(in crate::store) fn set_if_absent(mut self, name: &str, value: AttributeValue) -> Self {
         self.value(name, value);
         self.set
             .push(format!("#{name} = if_not_exists(#{name}, :{name})"));
@@ -51,14 +51,14 @@ impl Change {
     }
 
     /// Removes an attribute.
-    pub(super) fn remove(mut self, name: &str) -> Self {
+    pub(in crate::store) fn remove(mut self, name: &str) -> Self {
         self.name(name);
         self.remove.push(format!("#{name}"));
         self
     }
 
     /// The update expression.
-    pub(super) fn expression(&self) -> String {
+    pub(in crate::store) fn expression(&self) -> String {
         let clause = |word: &str, parts: &[String]| match parts {
             [] => String::new(),
             parts => format!("{word} {}", parts.join(", ")),
@@ -72,7 +72,7 @@ impl Change {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::item::{number, text};
+    use crate::store::dynamodb::item::{number, text};
 
     #[test]
     fn a_change_names_what_it_sets_and_removes() {

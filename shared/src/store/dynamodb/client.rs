@@ -15,7 +15,7 @@ use crate::aws::{self, Aws};
 /// and broken connections, but no conflict of transactions: that is ours (`retry`).
 const ATTEMPTS: u32 = 4;
 
-pub(super) fn client(aws: &Aws) -> Client {
+pub(in crate::store) fn client(aws: &Aws) -> Client {
     let mut config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .http_client(aws::http_client())

@@ -3,8 +3,10 @@
 
 use super::{
     AccountRow, OwnThreePid, Store, StoreError,
-    item::Row,
-    keys::{self, BINDINGS, DEVICES, MAIN, PASSWORD, SK, TERMS, THREEPIDS},
+    dynamodb::{
+        item::Row,
+        keys::{self, BINDINGS, DEVICES, MAIN, PASSWORD, SK, TERMS, THREEPIDS},
+    },
     passwords::read_password,
 };
 use crate::{

@@ -7,9 +7,11 @@ use aws_sdk_dynamodb::types::ConditionCheck;
 
 use super::{
     Store, StoreError,
-    item::{Item, Row, checking, put, text},
-    keys::{self, BINDINGS, MAIN},
-    retry::condition_failed,
+    dynamodb::{
+        item::{Item, Row, checking, put, text},
+        keys::{self, BINDINGS, MAIN},
+        retry::condition_failed,
+    },
 };
 use crate::{clock::Timestamp, ids::Localpart, threepids::Medium};
 

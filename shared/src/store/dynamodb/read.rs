@@ -5,17 +5,21 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 
 use super::{
-    Store, StoreError,
     item::{Item, Map, Row, text},
     retry::CallError,
 };
+use crate::store::{Store, StoreError};
 
 /// How often unprocessed keys are asked for again.
 const UNPROCESSED_TRIES: u32 = 6;
 
 impl Store {
     /// Reads one row by key, strongly consistent.
-    pub(super) async fn get(&self, table: &str, key: Item) -> Result<Option<Row>, StoreError> {
+    pub(in crate::store) async fn get(
+        &self,
+        table: &str,
+        key: Item,
+    ) -> Result<Option<Row>, StoreError> {
         let key = &key.build();
         let answer = self
             .retry(|| async move {
@@ -33,7 +37,7 @@ impl Store {
 
     /// Reads rows of any tables by key, until every key is answered (an unprocessed key is not an
     /// absent row).
-    pub(super) async fn batch_get(
+    pub(in crate::store) async fn batch_get(
         &self,
         request: HashMap<String, Vec<Map>>,
     ) -> Result<HashMap<String, Vec<Map>>, StoreError> {
@@ -78,7 +82,11 @@ impl Store {
 
     /// Reads the rows of a partition of `accounts` whose sort keys begin with `prefix`, in their
     /// order: all of them, page by page, strongly consistent.
-    pub(super) async fn rows_under(&self, pk: &str, prefix: &str) -> Result<Vec<Row>, StoreError> {
+    pub(in crate::store) async fn rows_under(
+        &self,
+        pk: &str,
+        prefix: &str,
+    ) -> Result<Vec<Row>, StoreError> {
         let (mut rows, mut start) = (Vec::new(), None);
         loop {
             let (page, next) = self.page_under(pk, prefix, None, start).await?;
@@ -92,7 +100,7 @@ impl Store {
 
     /// Reads a page of these rows, or of some attributes of them, from after the row `start`; and
     /// says where to go on if there are more.
-    pub(super) async fn page_under(
+    pub(in crate::store) async fn page_under(
         &self,
         pk: &str,
         prefix: &str,

@@ -2,12 +2,13 @@
 
 use aws_sdk_dynamodb::{operation::delete_item::DeleteItemError, types::AttributeValue};
 
-use super::{Store, StoreError, item::Item, retry::CallError};
+use super::{item::Item, retry::CallError};
+use crate::store::{Store, StoreError};
 
 impl Store {
     /// Deletes a row of `accounts`; if an attribute is named, only while it has that value. A row
     /// that has another, or is not there, is left as it is, and that is no failure.
-    pub(super) async fn delete_if(
+    pub(in crate::store) async fn delete_if(
         &self,
         key: Item,
         still: Option<(&str, AttributeValue)>,

@@ -30,7 +30,7 @@ use crate::metrics::{self, Calls, Timer};
 
 /// Asks for the capacity that each call consumes, and counts it.
 #[derive(Debug)]
-pub(super) struct Capacity;
+pub(in crate::store) struct Capacity;
 
 /// When an attempt began.
 #[derive(Debug)]

@@ -7,10 +7,12 @@ use aws_sdk_dynamodb::types::{
 
 use super::{
     AccountStatus, Store,
-    item::{Item, checking, deleting, number, putting, text, updating},
-    keys::{self, MAIN, PASSWORD},
+    dynamodb::{
+        item::{Item, checking, deleting, number, putting, text, updating},
+        keys::{self, MAIN, PASSWORD},
+        retry::condition_failed,
+    },
     passwords::password_item,
-    retry::condition_failed,
     token_pairs::NEXT,
 };
 use crate::{

@@ -2,8 +2,10 @@
 
 use super::{
     Store, StoreError,
-    item::{Item, Map, text},
-    keys::{self, BINDINGS, MAIN, SK, THREEPIDS},
+    dynamodb::{
+        item::{Item, Map, text},
+        keys::{self, BINDINGS, MAIN, SK, THREEPIDS},
+    },
 };
 use crate::ids::Localpart;
 

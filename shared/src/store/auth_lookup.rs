@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use super::{
     AccountRow, DeviceRow, SessionRow, Store, StoreError,
     accounts::keys_of,
-    item::{Map, Row, text},
-    keys::{self, MAIN, PASSWORD, PK, SK},
+    dynamodb::{
+        item::{Map, Row, text},
+        keys::{self, MAIN, PASSWORD, PK, SK},
+    },
     passwords::read_password,
 };
 use crate::{

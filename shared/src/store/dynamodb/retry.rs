@@ -12,7 +12,8 @@ use aws_sdk_dynamodb::{
     types::{CancellationReason, TransactWriteItem},
 };
 
-use super::{Store, StoreError, item::Map};
+use super::item::Map;
+use crate::store::{Store, StoreError};
 
 /// How often a contended call is tried again.
 const RETRIES: u32 = 5;
@@ -21,7 +22,7 @@ const FIRST_WAIT_MS: u32 = 20;
 const MAX_TRANSACTION_ITEMS: usize = 100;
 
 /// The outcome of one call, as `retry` sees it.
-pub(super) enum CallError<F> {
+pub(in crate::store) enum CallError<F> {
     /// Worth another try.
     Contended,
     /// Not.
@@ -46,7 +47,7 @@ impl<F: From<StoreError>, E: ProvideErrorMetadata + std::fmt::Debug, R: std::fmt
 }
 
 /// What an error that no verb understands better means.
-pub(super) fn fault<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> StoreError {
+pub(in crate::store) fn fault<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> StoreError {
     match error {
         SdkError::ServiceError(service) => {
             let code = service.err().code().unwrap_or("unknown");
@@ -73,7 +74,7 @@ pub(super) fn fault<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Store
 
 impl Store {
     /// Repeats `call` while it is contended.
-    pub(super) async fn retry<T, F, Fut>(&self, call: impl Fn() -> Fut) -> Result<T, F>
+    pub(in crate::store) async fn retry<T, F, Fut>(&self, call: impl Fn() -> Fut) -> Result<T, F>
     where
         F: From<StoreError>,
         Fut: Future<Output = Result<T, CallError<F>>>,
@@ -98,7 +99,7 @@ impl Store {
     /// Writes all items or none. One request token for all attempts makes those after a lost answer
     /// harmless. A cancelled transaction is handed to `understand`, which tells the typed
     /// outcome from the reasons; `None` means that they are nothing but contention.
-    pub(super) async fn transact<F: From<StoreError>>(
+    pub(in crate::store) async fn transact<F: From<StoreError>>(
         &self,
         items: Vec<TransactWriteItem>,
         understand: impl Fn(&[CancellationReason]) -> Option<F>,
@@ -144,7 +145,9 @@ impl Store {
 /// Of an update whose condition failed: the item as it is, if there is one. `None` of any other
 /// error.
 #[expect(clippy::option_option, reason = "three cases")]
-pub(super) fn failed_condition<R>(error: &SdkError<UpdateItemError, R>) -> Option<Option<&Map>> {
+pub(in crate::store) fn failed_condition<R>(
+    error: &SdkError<UpdateItemError, R>,
+) -> Option<Option<&Map>> {
     match error.as_service_error() {
         Some(UpdateItemError::ConditionalCheckFailedException(failed)) => Some(failed.item()),
         _ => None,
@@ -152,13 +155,13 @@ pub(super) fn failed_condition<R>(error: &SdkError<UpdateItemError, R>) -> Optio
 }
 
 /// Whether an attribute of the item is this text: by its nonce a write knows itself again.
-pub(super) fn holds(item: &Map, name: &str, value: &str) -> bool {
+pub(in crate::store) fn holds(item: &Map, name: &str, value: &str) -> bool {
     item.get(name)
         .is_some_and(|found| found.as_s().is_ok_and(|found| found == value))
 }
 
 /// Whether the condition of the item at `index` failed.
-pub(super) fn condition_failed(reasons: &[CancellationReason], index: usize) -> bool {
+pub(in crate::store) fn condition_failed(reasons: &[CancellationReason], index: usize) -> bool {
     reasons
         .get(index)
         .is_some_and(|reason| reason.code() == Some("ConditionalCheckFailed"))

@@ -10,84 +10,81 @@ use aws_sdk_dynamodb::{
     },
 };
 
-use super::{
-    StoreError,
-    keys::{PK, SK},
-};
-use crate::clock::Timestamp;
+use super::keys::{PK, SK};
+use crate::{clock::Timestamp, store::StoreError};
 
-pub(super) type Map = HashMap<String, AttributeValue>;
+pub(in crate::store) type Map = HashMap<String, AttributeValue>;
 
-pub(super) fn text(value: impl Into<String>) -> AttributeValue {
+pub(in crate::store) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
 }
 
-pub(super) fn number(value: i64) -> AttributeValue {
+pub(in crate::store) fn number(value: i64) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
-pub(super) fn blob(bytes: Vec<u8>) -> AttributeValue {
+pub(in crate::store) fn blob(bytes: Vec<u8>) -> AttributeValue {
     AttributeValue::B(Blob::new(bytes))
 }
 
 /// An item under construction.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Item(Map);
+pub(in crate::store) struct Item(Map);
 
 impl Item {
     /// An item of a table with a partition key alone.
-    pub(super) fn at(pk: impl Into<String>) -> Self {
+    pub(in crate::store) fn at(pk: impl Into<String>) -> Self {
         Self::default().text(PK, pk)
     }
 
     /// An item of `accounts`.
-    pub(super) fn under(pk: impl Into<String>, sk: impl Into<String>) -> Self {
+    pub(in crate::store) fn under(pk: impl Into<String>, sk: impl Into<String>) -> Self {
         Self::at(pk).text(SK, sk)
     }
 
-    pub(super) fn text(mut self, name: &str, value: impl Into<String>) -> Self {
+    pub(in crate::store) fn text(mut self, name: &str, value: impl Into<String>) -> Self {
         self.0.insert(name.to_owned(), text(value));
         self
     }
 
-    pub(super) fn text_if(self, name: &str, value: Option<impl Into<String>>) -> Self {
+    pub(in crate::store) fn text_if(self, name: &str, value: Option<impl Into<String>>) -> Self {
         match value {
             Some(value) => self.text(name, value),
             None => self,
         }
     }
 
-    pub(super) fn number(mut self, name: &str, value: i64) -> Self {
+    pub(in crate::store) fn number(mut self, name: &str, value: i64) -> Self {
         self.0.insert(name.to_owned(), number(value));
         self
     }
 
-    pub(super) fn number_if(self, name: &str, value: Option<i64>) -> Self {
+    pub(in crate::store) fn number_if(self, name: &str, value: Option<i64>) -> Self {
         match value {
             Some(value) => self.number(name, value),
             None => self,
         }
     }
 
-    pub(super) fn bytes(mut self, name: &str, value: Vec<u8>) -> Self {
+    pub(in crate::store) fn bytes(mut self, name: &str, value: Vec<u8>) -> Self {
         self.0.insert(name.to_owned(), blob(value));
         self
     }
 
-    pub(super) fn bytes_if(self, name: &str, value: Option<Vec<u8>>) -> Self {
+    pub(in crate::store) fn bytes_if(self, name: &str, value: Option<Vec<u8>>) -> Self {
         match value {
             Some(value) => self.bytes(name, value),
             None => self,
         }
     }
 
-    pub(super) fn build(self) -> Map {
+    pub(in crate::store) fn build(self) -> Map {
         self.0
     }
 }
 
 /// Writes an item, for a transaction; all of it, or not if `condition` does not hold.
-pub(super) fn put(table: &str, item: Item, condition: Option<&str>) -> TransactWriteItem {
+pub(in crate::store) fn put(table: &str, item: Item, condition: Option<&str>) -> TransactWriteItem {
     let put = Put::builder()
         .table_name(table)
         .set_item(Some(item.build()))
@@ -97,7 +94,7 @@ pub(super) fn put(table: &str, item: Item, condition: Option<&str>) -> TransactW
 
 /// Writes an item with a `version`, for a transaction, on top of the version `before`; 0 if there is
 /// to be none yet.
-pub(super) fn put_over(table: &str, item: Item, before: i64) -> TransactWriteItem {
+pub(in crate::store) fn put_over(table: &str, item: Item, before: i64) -> TransactWriteItem {
     if before == 0 {
         return put(table, item, Some("attribute_not_exists(pk)"));
     }
@@ -110,28 +107,28 @@ pub(super) fn put_over(table: &str, item: Item, before: i64) -> TransactWriteIte
 }
 
 /// An item of a transaction.
-pub(super) fn putting(put: PutBuilder) -> TransactWriteItem {
+pub(in crate::store) fn putting(put: PutBuilder) -> TransactWriteItem {
     TransactWriteItem::builder()
         .set_put(put.build().ok())
         .build()
 }
 
 /// An item of a transaction.
-pub(super) fn updating(update: UpdateBuilder) -> TransactWriteItem {
+pub(in crate::store) fn updating(update: UpdateBuilder) -> TransactWriteItem {
     TransactWriteItem::builder()
         .set_update(update.build().ok())
         .build()
 }
 
 /// An item of a transaction.
-pub(super) fn deleting(delete: DeleteBuilder) -> TransactWriteItem {
+pub(in crate::store) fn deleting(delete: DeleteBuilder) -> TransactWriteItem {
     TransactWriteItem::builder()
         .set_delete(delete.build().ok())
         .build()
 }
 
 /// An item of a transaction.
-pub(super) fn checking(check: ConditionCheckBuilder) -> TransactWriteItem {
+pub(in crate::store) fn checking(check: ConditionCheckBuilder) -> TransactWriteItem {
     TransactWriteItem::builder()
         .set_condition_check(check.build().ok())
         .build()
@@ -139,15 +136,15 @@ pub(super) fn checking(check: ConditionCheckBuilder) -> TransactWriteItem {
 
 /// A row that was read. An attribute that is not as we write it is `Corrupt`, never skipped.
 #[derive(Debug)]
-pub(super) struct Row(Map);
+pub(in crate::store) struct Row(Map);
 
 impl Row {
-    pub(super) fn new(map: Map) -> Self {
+    pub(in crate::store) fn new(map: Map) -> Self {
         Self(map)
     }
 
     /// A fault of this row. It is logged, so its key names no address and no validation session.
-    pub(super) fn corrupt(&self, what: &'static str) -> StoreError {
+    pub(in crate::store) fn corrupt(&self, what: &'static str) -> StoreError {
         let part = |name| {
             let part = self.0.get(name).and_then(|value| value.as_s().ok());
             loggable(part.map_or("", String::as_str))
@@ -158,11 +155,11 @@ impl Row {
         }
     }
 
-    pub(super) fn text(&self, name: &'static str) -> Result<&str, StoreError> {
+    pub(in crate::store) fn text(&self, name: &'static str) -> Result<&str, StoreError> {
         self.text_if(name)?.ok_or_else(|| self.corrupt(name))
     }
 
-    pub(super) fn text_if(&self, name: &'static str) -> Result<Option<&str>, StoreError> {
+    pub(in crate::store) fn text_if(&self, name: &'static str) -> Result<Option<&str>, StoreError> {
         let text = self
             .0
             .get(name)
@@ -170,11 +167,14 @@ impl Row {
         text.transpose().map_err(|_| self.corrupt(name))
     }
 
-    pub(super) fn number(&self, name: &'static str) -> Result<i64, StoreError> {
+    pub(in crate::store) fn number(&self, name: &'static str) -> Result<i64, StoreError> {
         self.number_if(name)?.ok_or_else(|| self.corrupt(name))
     }
 
-    pub(super) fn number_if(&self, name: &'static str) -> Result<Option<i64>, StoreError> {
+    pub(in crate::store) fn number_if(
+        &self,
+        name: &'static str,
+    ) -> Result<Option<i64>, StoreError> {
         let Some(value) = self.0.get(name) else {
             return Ok(None);
         };
@@ -182,19 +182,25 @@ impl Row {
         number.map(Some).ok_or_else(|| self.corrupt(name))
     }
 
-    pub(super) fn time(&self, name: &'static str) -> Result<Timestamp, StoreError> {
+    pub(in crate::store) fn time(&self, name: &'static str) -> Result<Timestamp, StoreError> {
         self.number(name).map(Timestamp)
     }
 
-    pub(super) fn time_if(&self, name: &'static str) -> Result<Option<Timestamp>, StoreError> {
+    pub(in crate::store) fn time_if(
+        &self,
+        name: &'static str,
+    ) -> Result<Option<Timestamp>, StoreError> {
         Ok(self.number_if(name)?.map(Timestamp))
     }
 
-    pub(super) fn bytes(&self, name: &'static str) -> Result<&[u8], StoreError> {
+    pub(in crate::store) fn bytes(&self, name: &'static str) -> Result<&[u8], StoreError> {
         self.bytes_if(name)?.ok_or_else(|| self.corrupt(name))
     }
 
-    pub(super) fn bytes_if(&self, name: &'static str) -> Result<Option<&[u8]>, StoreError> {
+    pub(in crate::store) fn bytes_if(
+        &self,
+        name: &'static str,
+    ) -> Result<Option<&[u8]>, StoreError> {
         let bytes = self.0.get(name).map(|value| value.as_b().map(Blob::as_ref));
         bytes.transpose().map_err(|_| self.corrupt(name))
     }
