@@ -1,19 +1,21 @@
-//! What changes a whole account, in one transaction each: another password, the end, fewer devices.
+//! Changes of a whole account, one transaction each: a new password, the deactivation, the deletion
+//! of devices.
 
 use aws_sdk_dynamodb::types::{
-    CancellationReason, ConditionCheck, Delete, Put, TransactWriteItem, Update,
-    builders::UpdateBuilder,
+    ConditionCheck, Delete, Put, TransactWriteItem, Update, builders::UpdateBuilder,
 };
 
 use super::{
     AccountStatus, Store,
+    devices::NEXT,
     dynamodb::{
-        item::{Item, checking, deleting, number, putting, text, updating},
+        item::{Item, number, text},
         keys::{self, MAIN, PASSWORD},
-        retry::condition_failed,
+        transaction::{
+            Transaction, transact_check, transact_delete, transact_put, transact_update,
+        },
     },
     passwords::password_item,
-    token_pairs::NEXT,
 };
 use crate::{
     accounts::{ChangeAccountError, Deactivation, DeviceLogout, PasswordChange},
@@ -22,95 +24,90 @@ use crate::{
     uia::SessionCommit,
 };
 
-/// How many devices one transaction deletes, beside the end of a session.
-const DEVICES_AT_ONCE: usize = 90;
+/// The maximum number of devices that one transaction deletes. It leaves room for the password
+/// check and the UIA session within the 100 items of a transaction.
+const DEVICES_PER_TRANSACTION: usize = 90;
 
-/// The items of a transaction in the order in which their reasons are read.
-struct Items {
-    all: Vec<TransactWriteItem>,
-    session: Option<usize>,
-    account: usize,
-    proof: Option<usize>,
-}
+/// Condition: the stored password is still the one that the request was authenticated with.
+const PASSWORD_UNCHANGED: &str = "changed = :set";
+
+/// Condition: the account is still in the state in which its token or password was verified.
+const ACCOUNT_UNCHANGED: &str = "epoch = :epoch AND #status IN (:active, :suspended)";
 
 impl Store {
-    /// Sets another password: with it the devices that are not spared die, as do all proofs of
-    /// addresses that were asked for before (PWD-08 to PWD-11, PWD-19).
+    /// Sets a new password. It logs out the devices that the change does not keep and invalidates
+    /// all validation sessions that began earlier (PWD-08 to PWD-11, PWD-19). One
+    /// `TransactWriteItems` call.
+    ///
+    /// The conditions, in their order of precedence: the UIA session is unchanged
+    /// ([`ChangeAccountError::SessionMoved`]); the account, the old password and the kept device
+    /// are unchanged ([`ChangeAccountError::AccountMoved`]); the validated session is unspent and
+    /// its address still belongs to the account ([`ChangeAccountError::ValidationGone`]).
     pub async fn change_password(
         &self,
         change: &PasswordChange,
         session: Option<SessionCommit>,
     ) -> Result<(), ChangeAccountError> {
-        let mut items = self.begin(session.as_ref(), self.account_of_change(change));
-        items.all.push(self.new_password(change));
-        let password = items.all.len() - 1;
-        let device = self.spared_device(change).map(|item| {
-            items.all.push(item);
-            items.all.len() - 1
-        });
-        if let Some(proven) = &change.proof {
-            items.proof = Some(items.all.len());
-            items.all.push(self.spend_proof(proven, change.now));
-            let owns = self.owns_threepid(proven, &change.user);
-            items.all.push(owns);
+        let mut transaction = self.transaction();
+        self.finish_session(&mut transaction, session.as_ref());
+        for item in [
+            Some(self.account_with_new_password(change)),
+            Some(self.new_password(change)),
+            self.kept_device(change),
+        ] {
+            if let Some(item) = item {
+                transaction.add(item).or(ChangeAccountError::AccountMoved);
+            }
         }
-        let messages = change.messages.iter();
-        items.all.extend(messages.map(|new| self.enqueue(new)));
-        let medium = change.proof.as_ref().map(|proven| proven.threepid.medium);
-        let Items {
-            all,
-            session,
-            account,
-            proof,
-        } = items;
-        self.transact(all, |reasons| {
-            let also = [Some(password), device];
-            moved(reasons, session, account, &also).or_else(|| {
-                // Spent, or of an address that is the account's no more.
-                let gone = |index| {
-                    condition_failed(reasons, index) || condition_failed(reasons, index + 1)
-                };
-                medium
-                    .filter(|_| proof.is_some_and(gone))
-                    .map(ChangeAccountError::ValidationGone)
-            })
-        })
-        .await
+        if let Some(proven) = &change.proof {
+            for item in [
+                self.spend_proof(proven, change.now),
+                self.owns_threepid(proven, &change.user),
+            ] {
+                let gone = ChangeAccountError::ValidationGone(proven.threepid.medium);
+                transaction.add(item).or(gone);
+            }
+        }
+        transaction.add_all(change.messages.iter().map(|new| self.enqueue(new)));
+        transaction.commit().await
     }
 
-    /// Ends an account: no token, no password, no address works from this moment on, and the name
-    /// stays taken (DEACT-03, DEACT-13).
+    /// Deactivates an account. From then on no token, password or address of it works, and the
+    /// username stays reserved (DEACT-03, DEACT-13). One `TransactWriteItems` call.
+    ///
+    /// The conditions, in their order of precedence: the UIA session is unchanged
+    /// ([`ChangeAccountError::SessionMoved`]); the account and the password are unchanged
+    /// ([`ChangeAccountError::AccountMoved`]).
     pub async fn deactivate(
         &self,
         end: &Deactivation,
         session: Option<SessionCommit>,
     ) -> Result<(), ChangeAccountError> {
         let pk = keys::user(&end.user);
-        let mut items = self.begin(session.as_ref(), self.account_of_end(end));
-        items.all.push(self.end_password(&end.user, end.known));
-        let password = items.all.len() - 1;
+        let mut transaction = self.transaction();
+        self.finish_session(&mut transaction, session.as_ref());
+        for item in [
+            self.deactivated_account(end),
+            self.deleted_password(&end.user, end.known),
+        ] {
+            transaction.add(item).or(ChangeAccountError::AccountMoved);
+        }
         for threepid in &end.addresses {
             let own = Item::under(&pk, keys::threepid(threepid));
-            items.all.push(self.delete(own));
-            items.all.push(self.release_threepid(threepid, &end.user));
+            transaction.add(self.delete(own));
+            transaction.add(self.release_threepid(threepid, &end.user));
         }
-        let messages = end.messages.iter();
-        items.all.extend(messages.map(|new| self.enqueue(new)));
-        let Items {
-            all,
-            session,
-            account,
-            ..
-        } = items;
-        self.transact(all, |reasons| {
-            moved(reasons, session, account, &[Some(password)])
-        })
-        .await
+        transaction.add_all(end.messages.iter().map(|new| self.enqueue(new)));
+        transaction.commit().await
     }
 
-    /// Deletes devices while the password is the one that was given for it, set at `known`, and with
-    /// the last of them ends the session. What is not there is deleted
-    /// already (DEV-03); interrupted, it goes on when the request is repeated.
+    /// Deletes devices, and finishes the UIA session with the last of them. One
+    /// `TransactWriteItems` call for each [`DEVICES_PER_TRANSACTION`] devices. A missing device
+    /// counts as deleted (DEV-03), so that a repeated request completes an interrupted one.
+    ///
+    /// The conditions, in their order of precedence: the UIA session is unchanged
+    /// ([`ChangeAccountError::SessionMoved`]); the password is still the one that was set at
+    /// `known` ([`ChangeAccountError::AccountMoved`]).
     pub async fn delete_devices(
         &self,
         user: &Localpart,
@@ -121,33 +118,22 @@ impl Store {
         let pk = keys::user(user);
         let mut rest = devices;
         loop {
-            let (now, later) = rest.split_at(rest.len().min(DEVICES_AT_ONCE));
-            let mut items: Vec<_> = now
-                .iter()
-                .map(|device| self.delete(Item::under(&pk, keys::device(device))))
-                .collect();
-            let password = known.map(|set| {
-                items.push(self.password_is_still(user, set));
-                items.len() - 1
-            });
-            let last = session.as_ref().filter(|_| later.is_empty());
-            let end = last.map(|commit| {
-                items.push(self.commit_session(commit));
-                items.len() - 1
-            });
-            if !items.is_empty() {
-                self.transact(items, |reasons| {
-                    let failed = |index| condition_failed(reasons, index);
-                    if end.is_some_and(failed) {
-                        Some(ChangeAccountError::SessionMoved)
-                    } else if password.is_some_and(failed) {
-                        Some(ChangeAccountError::AccountMoved)
-                    } else {
-                        None
-                    }
-                })
-                .await?;
+            let (now, later) = rest.split_at(rest.len().min(DEVICES_PER_TRANSACTION));
+            let mut transaction = self.transaction();
+            if later.is_empty() {
+                self.finish_session(&mut transaction, session.as_ref());
             }
+            if let Some(set) = known {
+                let unchanged = self.password_is_still(user, set);
+                transaction
+                    .add(unchanged)
+                    .or(ChangeAccountError::AccountMoved);
+            }
+            let keys = now
+                .iter()
+                .map(|device| Item::under(&pk, keys::device(device)));
+            transaction.add_all(keys.map(|key| self.delete(key)));
+            transaction.commit().await?;
             if later.is_empty() {
                 return Ok(());
             }
@@ -155,19 +141,18 @@ impl Store {
         }
     }
 
-    fn begin(&self, session: Option<&SessionCommit>, account: TransactWriteItem) -> Items {
-        let mut all = Vec::new();
-        all.extend(session.map(|commit| self.commit_session(commit)));
-        all.push(account);
-        Items {
-            session: session.map(|_| 0),
-            account: all.len() - 1,
-            proof: None,
-            all,
+    fn finish_session(
+        &self,
+        transaction: &mut Transaction<'_, ChangeAccountError>,
+        session: Option<&SessionCommit>,
+    ) {
+        if let Some(commit) = session {
+            let item = self.commit_session(commit);
+            transaction.add(item).or(ChangeAccountError::SessionMoved);
         }
     }
 
-    fn account_of_change(&self, change: &PasswordChange) -> TransactWriteItem {
+    fn account_with_new_password(&self, change: &PasswordChange) -> TransactWriteItem {
         let (set, remove) = match &change.sparing {
             DeviceLogout::Everybody => ("", ""),
             DeviceLogout::Device { .. } => (
@@ -176,16 +161,16 @@ impl Store {
             ),
             DeviceLogout::Nobody => (", epoch = :next", " REMOVE spared_device, spared_epoch"),
         };
-        let fresh = match &change.proof {
+        let validation_counts = match &change.proof {
             Some(_) => {
                 " AND (attribute_not_exists(proofs_not_before) OR proofs_not_before <= :begun)"
             }
             None => "",
         };
         let mut update = self
-            .update_of(&change.user, change.epoch)
+            .update_account(&change.user, change.epoch)
             .update_expression(format!("SET proofs_not_before = :now{set}{remove}"))
-            .condition_expression(format!("{STANDS}{fresh}"))
+            .condition_expression(format!("{ACCOUNT_UNCHANGED}{validation_counts}"))
             .expression_attribute_values(":now", number(change.now.0));
         if !matches!(change.sparing, DeviceLogout::Everybody) {
             update = update.expression_attribute_values(":next", number(change.epoch + 1));
@@ -198,24 +183,24 @@ impl Store {
         if let Some(proven) = &change.proof {
             update = update.expression_attribute_values(":begun", number(proven.begun.0));
         }
-        updating(update)
+        transact_update(update)
     }
 
-    fn account_of_end(&self, end: &Deactivation) -> TransactWriteItem {
+    fn deactivated_account(&self, end: &Deactivation) -> TransactWriteItem {
         let erased = if end.erase { ", erased = :now" } else { "" };
-        // Whoever read it as locked and goes on is the operator.
+        // Only the admin CLI deactivates a locked account.
         let also = match end.account.status {
             AccountStatus::Locked => AccountStatus::Locked,
             _ => AccountStatus::Active,
         };
         let update = self
-            .update_of(&end.user, end.account.epoch)
+            .update_account(&end.user, end.account.epoch)
             .update_expression(format!(
                 "SET #status = :deactivated, epoch = :next, deactivated = :now, \
                  proofs_not_before = :now{erased} REMOVE spared_device, spared_epoch, before_lock"
             ))
             .condition_expression(format!(
-                "({STANDS} OR epoch = :epoch AND #status = :also) \
+                "({ACCOUNT_UNCHANGED} OR epoch = :epoch AND #status = :also) \
                  AND (attribute_not_exists(address_changes) OR address_changes = :changes)"
             ))
             .expression_attribute_values(":also", text(also.as_str()))
@@ -223,10 +208,11 @@ impl Store {
             .expression_attribute_values(":deactivated", text("deactivated"))
             .expression_attribute_values(":next", number(end.account.epoch + 1))
             .expression_attribute_values(":now", number(end.now.0));
-        updating(update)
+        transact_update(update)
     }
 
-    /// The new password, in the place of the one that was given for it.
+    /// The new password row. If the request was authenticated with the old password, the condition
+    /// is that it is unchanged.
     fn new_password(&self, change: &PasswordChange) -> TransactWriteItem {
         let pk = keys::user(&change.user);
         let item = password_item(&pk, &change.password, change.now);
@@ -235,15 +221,16 @@ impl Store {
             .set_item(Some(item.build()));
         let put = match change.known {
             Some(set) => put
-                .condition_expression(STILL)
+                .condition_expression(PASSWORD_UNCHANGED)
                 .expression_attribute_values(":set", number(set.0)),
             None => put,
         };
-        putting(put)
+        transact_put(put)
     }
 
-    /// The device that lives on, if it is still the one that asked; no pair of tokens waits for it.
-    fn spared_device(&self, change: &PasswordChange) -> Option<TransactWriteItem> {
+    /// The device that stays logged in, without its next pair of tokens. The condition is that it
+    /// still has the access token of the request.
+    fn kept_device(&self, change: &PasswordChange) -> Option<TransactWriteItem> {
         let DeviceLogout::Device { id, access, .. } = &change.sparing else {
             return None;
         };
@@ -254,33 +241,34 @@ impl Store {
             .update_expression(format!("REMOVE {}", NEXT.join(", ")))
             .condition_expression("access_hash = :access")
             .expression_attribute_values(":access", text(&access.0));
-        Some(updating(update))
+        Some(transact_update(update))
     }
 
-    fn end_password(&self, user: &Localpart, known: Option<Timestamp>) -> TransactWriteItem {
+    fn deleted_password(&self, user: &Localpart, known: Option<Timestamp>) -> TransactWriteItem {
         let delete = Delete::builder()
             .table_name(&self.accounts)
             .set_key(Some(Item::under(keys::user(user), PASSWORD).build()));
         let delete = match known {
             Some(set) => delete
-                .condition_expression(STILL)
+                .condition_expression(PASSWORD_UNCHANGED)
                 .expression_attribute_values(":set", number(set.0)),
             None => delete,
         };
-        deleting(delete)
+        transact_delete(delete)
     }
 
-    /// Holds that the password is the one that was set then, at the moment of a transaction.
+    /// Checks that the password is still the one that was set at `set`.
     pub(super) fn password_is_still(&self, user: &Localpart, set: Timestamp) -> TransactWriteItem {
         let check = ConditionCheck::builder()
             .table_name(&self.accounts)
             .set_key(Some(Item::under(keys::user(user), PASSWORD).build()))
-            .condition_expression(STILL)
+            .condition_expression(PASSWORD_UNCHANGED)
             .expression_attribute_values(":set", number(set.0));
-        checking(check)
+        transact_check(check)
     }
 
-    fn update_of(&self, user: &Localpart, epoch: i64) -> UpdateBuilder {
+    /// An update of an account row with the placeholders of [`ACCOUNT_UNCHANGED`].
+    fn update_account(&self, user: &Localpart, epoch: i64) -> UpdateBuilder {
         Update::builder()
             .table_name(&self.accounts)
             .set_key(Some(Item::under(keys::user(user), MAIN).build()))
@@ -290,32 +278,11 @@ impl Store {
             .expression_attribute_values(":suspended", text("suspended"))
     }
 
+    /// Deletes a row of `accounts`, without a condition.
     pub(super) fn delete(&self, key: Item) -> TransactWriteItem {
         let delete = Delete::builder()
             .table_name(&self.accounts)
             .set_key(Some(key.build()));
-        deleting(delete)
-    }
-}
-
-/// The password is the one that was given.
-const STILL: &str = "changed = :set";
-
-/// The account is as it was when its token or its password was found right.
-const STANDS: &str = "epoch = :epoch AND #status IN (:active, :suspended)";
-
-fn moved(
-    reasons: &[CancellationReason],
-    session: Option<usize>,
-    account: usize,
-    also: &[Option<usize>],
-) -> Option<ChangeAccountError> {
-    let failed = |index: &usize| condition_failed(reasons, *index);
-    if session.is_some_and(|index| condition_failed(reasons, index)) {
-        Some(ChangeAccountError::SessionMoved)
-    } else if failed(&account) || also.iter().flatten().any(failed) {
-        Some(ChangeAccountError::AccountMoved)
-    } else {
-        None
+        transact_delete(delete)
     }
 }

@@ -1,10 +1,12 @@
-//! The client of DynamoDB and what the calls to it share: keys, attributes, expressions, retries.
+//! The DynamoDB client and the code that all calls share: keys, attributes, expressions,
+//! transactions and retries.
 
 mod capacity;
 pub(super) mod client;
-mod delete;
 pub(super) mod expression;
 pub(super) mod item;
 pub(super) mod keys;
 mod read;
-pub(super) mod retry;
+mod retry;
+pub(super) mod transaction;
+pub(super) mod write;

@@ -4,8 +4,10 @@ use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 
 use super::{
     Store, StoreError,
-    item::{Item, Map, Row, number, text},
-    retry::{CallError, failed_condition, holds},
+    dynamodb::{
+        item::{Item, Row, number, text},
+        write::ConditionalWrite,
+    },
 };
 use crate::{clock::Timestamp, limits::GcraUpdate};
 
@@ -73,22 +75,16 @@ impl Store {
 
     /// Gives one request back.
     pub async fn refund_limit(&self, cell: &str, cost: i64) -> Result<(), StoreError> {
-        self.retry(|| async move {
-            let request = self
-                .client
-                .update_item()
-                .table_name(&self.limits)
-                .set_key(Some(Item::at(cell).build()))
-                .update_expression("SET tat = tat - :cost")
-                .condition_expression("attribute_exists(tat)")
-                .expression_attribute_values(":cost", number(cost));
-            match request.send().await {
-                Ok(_) => Ok(()),
-                Err(error) if failed_condition(&error).is_some() => Ok(()),
-                Err(error) => Err(CallError::<StoreError>::from(error)),
-            }
-        })
-        .await
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.limits)
+            .set_key(Some(Item::at(cell).build()))
+            .update_expression("SET tat = tat - :cost")
+            .condition_expression("attribute_exists(tat)")
+            .expression_attribute_values(":cost", number(cost));
+        self.update_item(request).await?;
+        Ok(())
     }
 
     /// Takes a cell that nobody holds, or says that `holder` has it already: however often one
@@ -101,49 +97,38 @@ impl Store {
     ) -> Result<LimitDecision, StoreError> {
         let arrival = attempt.now.0 + attempt.cost;
         let ttl = Timestamp(arrival + KEEP_MS).seconds();
-        self.retry(|| async move {
-            let request = self
-                .client
-                .update_item()
-                .table_name(&self.limits)
-                .set_key(Some(Item::at(cell).build()))
-                .update_expression("SET tat = :arrival, holder = :holder, #ttl = :ttl")
-                .condition_expression("attribute_not_exists(tat) OR tat <= :now")
-                .expression_attribute_names("#ttl", "ttl")
-                .expression_attribute_values(":arrival", number(arrival))
-                .expression_attribute_values(":holder", text(holder))
-                .expression_attribute_values(":ttl", number(ttl))
-                .expression_attribute_values(":now", number(attempt.now.0))
-                .return_values_on_condition_check_failure(
-                    ReturnValuesOnConditionCheckFailure::AllOld,
-                );
-            match request.send().await {
-                Ok(_) => Ok(LimitDecision::Allowed),
-                Err(error) => match failed_condition(&error) {
-                    Some(Some(item)) if holds(item, "holder", holder) => Ok(LimitDecision::Allowed),
-                    Some(item) => exceeded(item),
-                    None => Err(CallError::<StoreError>::from(error)),
-                },
-            }
-        })
-        .await
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.limits)
+            .set_key(Some(Item::at(cell).build()))
+            .update_expression("SET tat = :arrival, holder = :holder, #ttl = :ttl")
+            .condition_expression("attribute_not_exists(tat) OR tat <= :now")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":arrival", number(arrival))
+            .expression_attribute_values(":holder", text(holder))
+            .expression_attribute_values(":ttl", number(ttl))
+            .expression_attribute_values(":now", number(attempt.now.0))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let written = self.update_item(request).await?;
+        if written.is_written_as("holder", holder) {
+            return Ok(LimitDecision::Allowed);
+        }
+        decision(written)
     }
 
     /// Remembers something until a time, under a key that says what.
     pub async fn remember_in_cell(&self, cell: &str, until: Timestamp) -> Result<(), StoreError> {
-        self.retry(|| async move {
-            let request = self
-                .client
-                .update_item()
-                .table_name(&self.limits)
-                .set_key(Some(Item::at(cell).build()))
-                .update_expression("SET known_until = :until, #ttl = :ttl")
-                .expression_attribute_names("#ttl", "ttl")
-                .expression_attribute_values(":until", number(until.0))
-                .expression_attribute_values(":ttl", number(until.seconds()));
-            request.send().await.map_err(CallError::<StoreError>::from)
-        })
-        .await?;
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.limits)
+            .set_key(Some(Item::at(cell).build()))
+            .update_expression("SET known_until = :until, #ttl = :ttl")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":until", number(until.0))
+            .expression_attribute_values(":ttl", number(until.seconds()));
+        self.update_item(request).await?;
         Ok(())
     }
 
@@ -154,42 +139,32 @@ impl Store {
     }
 
     async fn update_cell(&self, cell: &str, step: Step) -> Result<LimitDecision, StoreError> {
-        let step = &step;
         let ttl = Timestamp(step.empty_at + KEEP_MS).seconds();
-        self.retry(|| async move {
-            let request = self
-                .client
-                .update_item()
-                .table_name(&self.limits)
-                .set_key(Some(Item::at(cell).build()))
-                .update_expression(step.update)
-                .condition_expression(step.condition)
-                .expression_attribute_names("#ttl", "ttl")
-                .expression_attribute_values(":ttl", number(ttl))
-                .expression_attribute_values(":limit", number(step.limit))
-                .expression_attribute_values(":value", number(step.value))
-                .return_values_on_condition_check_failure(
-                    ReturnValuesOnConditionCheckFailure::AllOld,
-                );
-            match request.send().await {
-                Ok(_) => Ok(LimitDecision::Allowed),
-                Err(error) => match failed_condition(&error) {
-                    Some(item) => exceeded(item),
-                    None => Err(CallError::<StoreError>::from(error)),
-                },
-            }
-        })
-        .await
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.limits)
+            .set_key(Some(Item::at(cell).build()))
+            .update_expression(step.update)
+            .condition_expression(step.condition)
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":ttl", number(ttl))
+            .expression_attribute_values(":limit", number(step.limit))
+            .expression_attribute_values(":value", number(step.value))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        decision(self.update_item(request).await?)
     }
 }
 
-/// What a cell says that did not let a request pass; one that TTL has just removed is empty.
-fn exceeded(cell: Option<&Map>) -> Result<LimitDecision, CallError<StoreError>> {
-    let Some(cell) = cell else {
-        return Ok(LimitDecision::Allowed);
-    };
-    let arrival = Row::new(cell.clone())
-        .time("tat")
-        .map_err(CallError::Final)?;
-    Ok(LimitDecision::Exceeded { arrival })
+/// The decision that an update means. A missing bucket is empty: TTL has just deleted it.
+fn decision<T>(update: ConditionalWrite<T>) -> Result<LimitDecision, StoreError> {
+    match update {
+        ConditionalWrite::Written(_) | ConditionalWrite::ConditionFailed(None) => {
+            Ok(LimitDecision::Allowed)
+        }
+        ConditionalWrite::ConditionFailed(Some(item)) => {
+            let arrival = Row::new(item).time("tat")?;
+            Ok(LimitDecision::Exceeded { arrival })
+        }
+    }
 }

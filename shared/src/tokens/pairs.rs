@@ -124,8 +124,12 @@ impl RefreshToken {
                 (Pair::Current, Some(given)) => return self.open(app, given),
             };
             let (issued, next) = self.mint(app);
-            let of = (&self.token.localpart, &self.token.device);
-            let offer = app.store.offer_tokens(of, &mine, place, &next);
+            let Token {
+                localpart, device, ..
+            } = &self.token;
+            let offer = app
+                .store
+                .offer_tokens(localpart, device, &mine, place, &next);
             match offer.await? {
                 RefreshOutcome::Made => return Ok(issued),
                 RefreshOutcome::Moved(Some(device)) => self.device = device,

@@ -1,4 +1,4 @@
-//! Update expressions, put together attribute by attribute.
+//! Update expressions, built attribute by attribute.
 
 use std::collections::HashMap;
 
@@ -6,35 +6,35 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::item::Map;
 
-/// What an update does to a row.
+/// The changes of one update, with the names and values for its placeholders.
 #[derive(Debug, Clone, Default)]
-pub(in crate::store) struct Change {
+pub(in crate::store) struct UpdateExpression {
     set: Vec<String>,
     remove: Vec<String>,
-    /// Every attribute's name is written as `#name`, since many a good name is reserved.
+    /// Every attribute is written as `#name`, because DynamoDB reserves many words.
     pub(in crate::store) names: HashMap<String, String>,
-    /// The value of each as `:name`.
+    /// The values, as `:name`.
     pub(in crate::store) values: Map,
 }
 
-impl Change {
-    fn name(&mut self, name: &str) {
+impl UpdateExpression {
+    fn add_name(&mut self, name: &str) {
         self.names.insert(format!("#{name}"), name.to_owned());
     }
 
-    fn value(&mut self, name: &str, value: AttributeValue) {
-        self.name(name);
+    fn add_value(&mut self, name: &str, value: AttributeValue) {
+        self.add_name(name);
         self.values.insert(format!(":{name}"), value);
     }
 
     /// Sets an attribute.
     pub(in crate::store) fn set(mut self, name: &str, value: AttributeValue) -> Self {
-        self.value(name, value);
+        self.add_value(name, value);
         self.set.push(format!("#{name} = :{name}"));
         self
     }
 
-    /// Sets an attribute, or removes it.
+    /// Sets an attribute, or removes it if there is no value.
     pub(in crate::store) fn set_or_remove(self, name: &str, value: Option<AttributeValue>) -> Self {
         match value {
             Some(value) => self.set(name, value),
@@ -42,9 +42,9 @@ impl Change {
         }
     }
 
-    /// Sets an attribute that is not there yet.
+    /// Sets an attribute that does not exist yet.
     pub(in crate::store) fn set_if_absent(mut self, name: &str, value: AttributeValue) -> Self {
-        self.value(name, value);
+        self.add_value(name, value);
         self.set
             .push(format!("#{name} = if_not_exists(#{name}, :{name})"));
         self
@@ -52,16 +52,16 @@ impl Change {
 
     /// Removes an attribute.
     pub(in crate::store) fn remove(mut self, name: &str) -> Self {
-        self.name(name);
+        self.add_name(name);
         self.remove.push(format!("#{name}"));
         self
     }
 
-    /// The update expression.
+    /// The text of the update expression.
     pub(in crate::store) fn expression(&self) -> String {
-        let clause = |word: &str, parts: &[String]| match parts {
+        let clause = |keyword: &str, parts: &[String]| match parts {
             [] => String::new(),
-            parts => format!("{word} {}", parts.join(", ")),
+            parts => format!("{keyword} {}", parts.join(", ")),
         };
         let set = clause("SET", &self.set);
         let remove = clause("REMOVE", &self.remove);
@@ -75,17 +75,20 @@ mod tests {
     use crate::store::dynamodb::item::{number, text};
 
     #[test]
-    fn a_change_names_what_it_sets_and_removes() {
-        let change = Change::default()
+    fn an_update_names_the_attributes_it_sets_and_removes() {
+        let update = UpdateExpression::default()
             .set("status", text("active"))
             .set_or_remove("a", Some(number(1)))
             .set_or_remove("b", None)
             .set_if_absent("c", number(2));
         assert_eq!(
-            change.expression(),
+            update.expression(),
             "SET #status = :status, #a = :a, #c = if_not_exists(#c, :c) REMOVE #b"
         );
-        assert_eq!((change.names.len(), change.values.len()), (4, 3));
-        assert_eq!(Change::default().remove("b").expression(), "REMOVE #b");
+        assert_eq!((update.names.len(), update.values.len()), (4, 3));
+        assert_eq!(
+            UpdateExpression::default().remove("b").expression(),
+            "REMOVE #b"
+        );
     }
 }

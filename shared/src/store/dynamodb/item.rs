@@ -1,18 +1,13 @@
-//! Items: writing attributes without noise, and reading them without trust.
+//! Items to write, and rows that were read.
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::{
-    primitives::Blob,
-    types::{
-        AttributeValue, Put, TransactWriteItem,
-        builders::{ConditionCheckBuilder, DeleteBuilder, PutBuilder, UpdateBuilder},
-    },
-};
+use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 
 use super::keys::{PK, SK};
 use crate::{clock::Timestamp, store::StoreError};
 
+/// The attributes of an item by name.
 pub(in crate::store) type Map = HashMap<String, AttributeValue>;
 
 pub(in crate::store) fn text(value: impl Into<String>) -> AttributeValue {
@@ -27,12 +22,12 @@ pub(in crate::store) fn blob(bytes: Vec<u8>) -> AttributeValue {
     AttributeValue::B(Blob::new(bytes))
 }
 
-/// An item under construction.
+/// An item, or the key of one, under construction.
 #[derive(Debug, Clone, Default)]
 pub(in crate::store) struct Item(Map);
 
 impl Item {
-    /// An item of a table with a partition key alone.
+    /// An item of a table that has only a partition key.
     pub(in crate::store) fn at(pk: impl Into<String>) -> Self {
         Self::default().text(PK, pk)
     }
@@ -83,58 +78,8 @@ impl Item {
     }
 }
 
-/// Writes an item, for a transaction; all of it, or not if `condition` does not hold.
-pub(in crate::store) fn put(table: &str, item: Item, condition: Option<&str>) -> TransactWriteItem {
-    let put = Put::builder()
-        .table_name(table)
-        .set_item(Some(item.build()))
-        .set_condition_expression(condition.map(str::to_owned));
-    putting(put)
-}
-
-/// Writes an item with a `version`, for a transaction, on top of the version `before`; 0 if there is
-/// to be none yet.
-pub(in crate::store) fn put_over(table: &str, item: Item, before: i64) -> TransactWriteItem {
-    if before == 0 {
-        return put(table, item, Some("attribute_not_exists(pk)"));
-    }
-    let put = Put::builder()
-        .table_name(table)
-        .set_item(Some(item.build()))
-        .condition_expression("version = :before")
-        .expression_attribute_values(":before", number(before));
-    putting(put)
-}
-
-/// An item of a transaction.
-pub(in crate::store) fn putting(put: PutBuilder) -> TransactWriteItem {
-    TransactWriteItem::builder()
-        .set_put(put.build().ok())
-        .build()
-}
-
-/// An item of a transaction.
-pub(in crate::store) fn updating(update: UpdateBuilder) -> TransactWriteItem {
-    TransactWriteItem::builder()
-        .set_update(update.build().ok())
-        .build()
-}
-
-/// An item of a transaction.
-pub(in crate::store) fn deleting(delete: DeleteBuilder) -> TransactWriteItem {
-    TransactWriteItem::builder()
-        .set_delete(delete.build().ok())
-        .build()
-}
-
-/// An item of a transaction.
-pub(in crate::store) fn checking(check: ConditionCheckBuilder) -> TransactWriteItem {
-    TransactWriteItem::builder()
-        .set_condition_check(check.build().ok())
-        .build()
-}
-
-/// A row that was read. An attribute that is not as we write it is `Corrupt`, never skipped.
+/// A row that was read. An attribute of another type or format than the store writes is
+/// [`StoreError::Corrupt`]; it is never ignored.
 #[derive(Debug)]
 pub(in crate::store) struct Row(Map);
 
@@ -143,7 +88,8 @@ impl Row {
         Self(map)
     }
 
-    /// A fault of this row. It is logged, so its key names no address and no validation session.
+    /// The error for an attribute of this row. The error is logged, so its key must contain no address
+    /// and no ID of a validation session.
     pub(in crate::store) fn corrupt(&self, what: &'static str) -> StoreError {
         let part = |name| {
             let part = self.0.get(name).and_then(|value| value.as_s().ok());
@@ -206,7 +152,8 @@ impl Row {
     }
 }
 
-/// As much of a key as may stand in a log. What is no kind of row and no name is a keyed hash.
+/// The part of a key that may be logged. A key that contains a dot is the keyed hash that identifies
+/// a validation session.
 fn loggable(key: &str) -> &str {
     match key.split_once('#') {
         Some(("3PID", _)) => "3PID#\u{2026}",
@@ -221,8 +168,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_key_of_a_corrupt_row_names_no_address_and_no_session() {
-        let told = |item: Item| Row::new(item.build()).corrupt("what").to_string();
+    fn a_corrupt_row_is_logged_without_address_and_session() {
+        let message = |item: Item| Row::new(item.build()).corrupt("what").to_string();
         for (pk, sk, key) in [
             ("3PID#email#alice@example.org", "A", "3PID#\u{2026}/A"),
             (
@@ -239,11 +186,11 @@ mod tests {
             ("APPSERVICES", "A", "APPSERVICES/A"),
         ] {
             assert!(
-                told(Item::under(pk, sk)).contains(&format!("row {key} ")),
+                message(Item::under(pk, sk)).contains(&format!("row {key} ")),
                 "{pk}/{sk}"
             );
         }
         let session = Item::at("keyid123.4Bq0v4qHkYq2rXJ0c3m5wA");
-        assert!(told(session).contains("row \u{2026}/ "));
+        assert!(message(session).contains("row \u{2026}/ "));
     }
 }

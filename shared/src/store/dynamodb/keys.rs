@@ -1,4 +1,4 @@
-//! Every key of every row is spelt here and nowhere else.
+//! The keys of all rows. No other module builds a key.
 
 use crate::{
     ids::{DeviceId, Localpart},
@@ -10,21 +10,22 @@ use crate::{
 pub(in crate::store) const PK: &str = "pk";
 /// Sort key attribute of `accounts`.
 pub(in crate::store) const SK: &str = "sk";
-/// Sort key of an account's, a registration token's and the application services' main row.
+/// Sort key of the main row of an account, of a registration token and of the application services,
+/// and of the reservation of an address.
 pub(in crate::store) const MAIN: &str = "A";
-/// Sort key of an account's password.
+/// Sort key of the password row of an account.
 pub(in crate::store) const PASSWORD: &str = "PW";
-/// How the sort keys of an account's addresses begin.
+/// Prefix of the sort keys of an account's addresses.
 pub(in crate::store) const THREEPIDS: &str = "3PID#";
-/// How the sort keys of an account's devices begin.
+/// Prefix of the sort keys of an account's devices.
 pub(in crate::store) const DEVICES: &str = "DEV#";
-/// How the sort keys of the policies that a user accepted begin.
+/// Prefix of the sort keys of the policies that a user has accepted.
 pub(in crate::store) const TERMS: &str = "TERMS#";
-/// What the sort keys of a user's bindings begin with.
+/// Prefix of the sort keys of the addresses that a user has bound at identity servers.
 pub(in crate::store) const BINDINGS: &str = "BIND#";
-/// Partition of all application services.
+/// Partition key of the row of all application services.
 pub(in crate::store) const APPSERVICES: &str = "APPSERVICES";
-/// Partition that lists all registration tokens.
+/// Partition key of the list of all registration tokens.
 pub(in crate::store) const REGISTRATION_TOKENS: &str = "REGTOKENS";
 
 pub(in crate::store) fn user(localpart: &Localpart) -> String {
@@ -39,18 +40,18 @@ pub(in crate::store) fn terms(policy: &str) -> String {
     format!("{TERMS}{policy}")
 }
 
-/// The claim of an address, and the row of it under its owner.
+/// Partition key of the reservation of an address, and sort key of the address's row under its owner.
 pub(in crate::store) fn threepid(threepid: &ThreePid) -> String {
     format!("{THREEPIDS}{}#{}", threepid.medium, threepid.address)
 }
 
-/// The record that an address is bound at an identity server.
+/// Sort key of the record that an address is bound at an identity server.
 pub(in crate::store) fn binding(id_server: &str, medium: Medium, address: &str) -> String {
     format!("{BINDINGS}{id_server}#{medium}#{address}")
 }
 
-/// The row by which a proof of an identity server is spent. No session of ours has such an id, and
-/// no client can name it as one.
+/// Partition key of the row that marks a validation session of an identity server as spent. No
+/// validation session of this server can have such an ID.
 pub(in crate::store) fn proof_elsewhere(id_server: &str, sid: &str) -> String {
     let about = fields(&[id_server.as_bytes(), sid.as_bytes()]);
     format!("IDSERVER#{}", sha256_base64(&about))
@@ -60,7 +61,7 @@ pub(in crate::store) fn registration_token(hash: &str) -> String {
     format!("REGTOKEN#{hash}")
 }
 
-/// A share of a limited registration token's uses.
+/// Sort key of a share of the uses of a limited registration token.
 pub(in crate::store) fn shard(number: u32) -> String {
     format!("S#{number:02}")
 }

@@ -1,77 +1,72 @@
-//! Reading rows by key: one, several at once, or those under one partition.
+//! Reads: one row (`GetItem`), rows by key (`BatchGetItem`) and the rows of a partition (`Query`), all
+//! strongly consistent, and queries of an index.
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::KeysAndAttributes;
-
-use super::{
-    item::{Item, Map, Row, text},
-    retry::CallError,
+use aws_sdk_dynamodb::{
+    operation::query::{QueryOutput, builders::QueryFluentBuilder},
+    types::KeysAndAttributes,
 };
+
+use super::item::{Item, Map, Row, text};
 use crate::store::{Store, StoreError};
 
-/// How often unprocessed keys are asked for again.
-const UNPROCESSED_TRIES: u32 = 6;
+/// The maximum number of repetitions for unprocessed keys.
+const UNPROCESSED_RETRIES: u32 = 6;
 
 impl Store {
-    /// Reads one row by key, strongly consistent.
+    /// Reads one row by key.
     pub(in crate::store) async fn get(
         &self,
         table: &str,
         key: Item,
     ) -> Result<Option<Row>, StoreError> {
-        let key = &key.build();
+        let request = &self
+            .client
+            .get_item()
+            .table_name(table)
+            .set_key(Some(key.build()))
+            .consistent_read(true);
         let answer = self
-            .retry(|| async move {
-                let call = self
-                    .client
-                    .get_item()
-                    .table_name(table)
-                    .set_key(Some(key.clone()))
-                    .consistent_read(true);
-                call.send().await.map_err(CallError::<StoreError>::from)
-            })
+            .retry(|| async move { Ok(request.clone().send().await?) })
             .await?;
         Ok(answer.item.map(Row::new))
     }
 
-    /// Reads rows of any tables by key, until every key is answered (an unprocessed key is not an
-    /// absent row).
+    /// Reads rows of any tables by key, until DynamoDB has processed every key: an unprocessed key
+    /// does not mean a missing row. [`StoreError::Contended`] after [`UNPROCESSED_RETRIES`].
     pub(in crate::store) async fn batch_get(
         &self,
-        request: HashMap<String, Vec<Map>>,
+        keys: HashMap<String, Vec<Map>>,
     ) -> Result<HashMap<String, Vec<Map>>, StoreError> {
-        let mut open: HashMap<String, KeysAndAttributes> = HashMap::new();
-        for (table, keys) in request {
-            let wanted = KeysAndAttributes::builder()
+        let mut unprocessed: HashMap<String, KeysAndAttributes> = HashMap::new();
+        for (table, keys) in keys {
+            let keys = KeysAndAttributes::builder()
                 .set_keys(Some(keys))
                 .consistent_read(true)
                 .build();
-            open.insert(
+            unprocessed.insert(
                 table,
-                wanted.map_err(|_| StoreError::Refused("a read without keys".to_owned()))?,
+                keys.map_err(|_| StoreError::Refused("a read has no keys".to_owned()))?,
             );
         }
         let mut found: HashMap<String, Vec<Map>> = HashMap::new();
         let mut attempt = 0;
-        while !open.is_empty() {
-            let request = &open;
+        while !unprocessed.is_empty() {
+            let request = &self
+                .client
+                .batch_get_item()
+                .set_request_items(Some(unprocessed));
             let answer = self
-                .retry(|| async move {
-                    let call = self
-                        .client
-                        .batch_get_item()
-                        .set_request_items(Some(request.clone()));
-                    call.send().await.map_err(CallError::<StoreError>::from)
-                })
+                .retry(|| async move { Ok(request.clone().send().await?) })
                 .await?;
             for (table, rows) in answer.responses.unwrap_or_default() {
                 found.entry(table).or_default().extend(rows);
             }
-            open = answer.unprocessed_keys.unwrap_or_default();
-            if !open.is_empty() {
+            unprocessed = answer.unprocessed_keys.unwrap_or_default();
+            if !unprocessed.is_empty() {
                 attempt += 1;
-                if attempt > UNPROCESSED_TRIES {
+                if attempt > UNPROCESSED_RETRIES {
                     return Err(StoreError::Contended);
                 }
                 self.wait(attempt).await;
@@ -80,8 +75,8 @@ impl Store {
         Ok(found)
     }
 
-    /// Reads the rows of a partition of `accounts` whose sort keys begin with `prefix`, in their
-    /// order: all of them, page by page, strongly consistent.
+    /// Reads all rows of a partition of `accounts` whose sort keys begin with `prefix`, in their
+    /// order. One call for each page of one megabyte.
     pub(in crate::store) async fn rows_under(
         &self,
         pk: &str,
@@ -98,8 +93,8 @@ impl Store {
         }
     }
 
-    /// Reads a page of these rows, or of some attributes of them, from after the row `start`; and
-    /// says where to go on if there are more.
+    /// Reads one page of these rows, from the row after `start` on, and returns the start of the
+    /// next page if there is one. `attributes` is the projection expression; `None` means all.
     pub(in crate::store) async fn page_under(
         &self,
         pk: &str,
@@ -107,28 +102,34 @@ impl Store {
         attributes: Option<&str>,
         start: Option<Map>,
     ) -> Result<(Vec<Row>, Option<Map>), StoreError> {
-        let start = &start;
-        let page = self
-            .retry(|| async move {
-                let call = self
-                    .client
-                    .query()
-                    .table_name(&self.accounts)
-                    .consistent_read(true)
-                    .set_projection_expression(attributes.map(str::to_owned))
-                    .expression_attribute_values(":pk", text(pk))
-                    .set_exclusive_start_key(start.clone());
-                // An empty text is no value of a key.
-                let call = if prefix.is_empty() {
-                    call.key_condition_expression("pk = :pk")
-                } else {
-                    call.key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
-                        .expression_attribute_values(":prefix", text(prefix))
-                };
-                call.send().await.map_err(CallError::<StoreError>::from)
-            })
-            .await?;
+        let request = self
+            .client
+            .query()
+            .table_name(&self.accounts)
+            .consistent_read(true)
+            .set_projection_expression(attributes.map(str::to_owned))
+            .expression_attribute_values(":pk", text(pk))
+            .set_exclusive_start_key(start);
+        // DynamoDB rejects an empty string as the value of a key.
+        let request = if prefix.is_empty() {
+            request.key_condition_expression("pk = :pk")
+        } else {
+            request
+                .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+                .expression_attribute_values(":prefix", text(prefix))
+        };
+        let page = self.query(request).await?;
         let rows = page.items.unwrap_or_default().into_iter().map(Row::new);
         Ok((rows.collect(), page.last_evaluated_key))
+    }
+
+    /// Calls `Query`, again while it is contended.
+    pub(in crate::store) async fn query(
+        &self,
+        request: QueryFluentBuilder,
+    ) -> Result<QueryOutput, StoreError> {
+        let request = &request;
+        self.retry(|| async move { Ok(request.clone().send().await?) })
+            .await
     }
 }
