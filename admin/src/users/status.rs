@@ -16,13 +16,13 @@ pub(super) async fn change(admin: &Admin, name: &str, step: Moderation) -> anyho
         Moderation::Suspend => "suspended",
         Moderation::Unsuspend => "not suspended",
     };
-    let changed = match admin.store.moderate(&user, step).await? {
-        StatusChange::Done => true,
-        StatusChange::Stays(status) if is_there(step, status) => false,
-        StatusChange::Stays(status) => {
+    let changed = match admin.store.change_status(&user, step).await? {
+        StatusChange::Changed => true,
+        StatusChange::NotApplicable(status) if is_there(step, status) => false,
+        StatusChange::NotApplicable(status) => {
             bail!("nothing was done: the account is {}", status.as_str())
         }
-        StatusChange::Nobody => bail!(nobody(&user)),
+        StatusChange::AccountNotFound => bail!(nobody(&user)),
     };
     let already = if changed { "now" } else { "already" };
     Ok(Report::of(

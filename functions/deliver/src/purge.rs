@@ -93,11 +93,11 @@ async fn remove_all_but_bindings(
 ) -> Result<(usize, Vec<PurgeItem>), Outcome> {
     let (mut removed, mut bindings, mut page) = (0, Vec::new(), None);
     loop {
-        let (rows, next) = app.store.remnants_page(user, page).await?;
+        let (rows, next) = app.store.purge_page(user, page).await?;
         let (bound, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(PurgeItem::is_binding);
         removed += rows.len();
         bindings.extend(bound);
-        each(&rows, is_late, |row| app.store.remove_remnant(user, row)).await?;
+        each(&rows, is_late, |row| app.store.purge_item(user, row)).await?;
         page = next;
         if page.is_none() {
             return Ok((removed, bindings));
@@ -131,7 +131,7 @@ async fn unbind(
     if app.clock.now().since(leased.created) < GIVE_UP_AFTER {
         return Err(again());
     }
-    each(bindings, is_late, |row| app.store.remove_remnant(user, row)).await?;
+    each(bindings, is_late, |row| app.store.purge_item(user, row)).await?;
     let why = "what identity servers have not unbound in a day stays bound there";
     Ok(Outcome::Over(DeliveryResult::Failed, why.to_owned()))
 }
@@ -159,5 +159,5 @@ where
 /// Dead, and never to be alive again. A device of a later epoch than the account had when it was
 /// read belongs to somebody who has logged in since.
 fn is_dead(account: &AccountRow, device: &ListedDevice) -> bool {
-    device.epoch < account.epoch && !account.lets_live(&device.id, device.epoch)
+    device.epoch < account.epoch && !account.is_device_valid(&device.id, device.epoch)
 }

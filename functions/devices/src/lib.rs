@@ -60,7 +60,7 @@ async fn living(
     let (mut living, mut page) = (Vec::new(), None);
     loop {
         let (devices, next) = app.store.devices_page(user, page).await?;
-        let alive = |device: &ListedDevice| account.lets_live(&device.id, device.epoch);
+        let alive = |device: &ListedDevice| account.is_device_valid(&device.id, device.epoch);
         living.extend(devices.into_iter().filter(alive));
         living.truncate(MOST);
         page = next;

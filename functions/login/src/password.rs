@@ -46,7 +46,7 @@ async fn improve(app: &App, found: &Verified, password: &Secret) {
     if let Ok(hash) = app.hasher.hash(password, &*app.rng).await {
         let store = &app.store;
         let _ = store
-            .improve_password(&found.localpart, before, &hash)
+            .replace_password_hash(&found.localpart, before, &hash)
             .await;
     }
 }

@@ -44,7 +44,7 @@ impl From<SaveDeviceError> for MatrixError {
         match error {
             // Its password, or whatever else, was changed while it was logged in to: whether the
             // login is still right shows when it is tried again.
-            SaveDeviceError::Moved => Self::limited(Duration::from_secs(1)),
+            SaveDeviceError::AccountChanged => Self::limited(Duration::from_secs(1)),
             SaveDeviceError::Store(error) => error.into(),
         }
     }
@@ -54,7 +54,7 @@ impl From<SaveSessionError> for MatrixError {
     fn from(error: SaveSessionError) -> Self {
         match error {
             // The session was finished, or has expired, while this request was under way.
-            SaveSessionError::Moved => Self::new(
+            SaveSessionError::Conflict => Self::new(
                 ErrorCode::InvalidParam,
                 "The session is finished: begin a new one",
             ),

@@ -62,7 +62,7 @@ impl Store {
         if let Some(proven) = &change.proof {
             for item in [
                 self.spend_proof(proven, change.now),
-                self.owns_threepid(proven, &change.user),
+                self.check_threepid_owner(proven, &change.user),
             ] {
                 let gone = ChangeAccountError::ValidationGone(proven.threepid.medium);
                 transaction.add(item).or(gone);
@@ -80,24 +80,24 @@ impl Store {
     /// ([`ChangeAccountError::AccountMoved`]).
     pub async fn deactivate(
         &self,
-        end: &Deactivation,
+        deactivation: &Deactivation,
         session: Option<SessionCommit>,
     ) -> Result<(), ChangeAccountError> {
-        let pk = keys::user(&end.user);
+        let pk = keys::user(&deactivation.user);
         let mut transaction = self.transaction();
         self.finish_session(&mut transaction, session.as_ref());
         for item in [
-            self.deactivated_account(end),
-            self.deleted_password(&end.user, end.known),
+            self.deactivated_account(deactivation),
+            self.deleted_password(&deactivation.user, deactivation.known),
         ] {
             transaction.add(item).or(ChangeAccountError::AccountMoved);
         }
-        for threepid in &end.addresses {
+        for threepid in &deactivation.addresses {
             let own = Item::under(&pk, keys::threepid(threepid));
             transaction.add(self.delete(own));
-            transaction.add(self.release_threepid(threepid, &end.user));
+            transaction.add(self.release_threepid(threepid, &deactivation.user));
         }
-        transaction.add_all(end.messages.iter().map(|new| self.enqueue(new)));
+        transaction.add_all(deactivation.messages.iter().map(|new| self.enqueue(new)));
         transaction.commit().await
     }
 
@@ -124,7 +124,7 @@ impl Store {
                 self.finish_session(&mut transaction, session.as_ref());
             }
             if let Some(set) = known {
-                let unchanged = self.password_is_still(user, set);
+                let unchanged = self.check_password_unchanged(user, set);
                 transaction
                     .add(unchanged)
                     .or(ChangeAccountError::AccountMoved);
@@ -186,15 +186,19 @@ impl Store {
         transact_update(update)
     }
 
-    fn deactivated_account(&self, end: &Deactivation) -> TransactWriteItem {
-        let erased = if end.erase { ", erased = :now" } else { "" };
+    fn deactivated_account(&self, deactivation: &Deactivation) -> TransactWriteItem {
+        let erased = if deactivation.erase {
+            ", erased = :now"
+        } else {
+            ""
+        };
         // Only the admin CLI deactivates a locked account.
-        let also = match end.account.status {
+        let also = match deactivation.account.status {
             AccountStatus::Locked => AccountStatus::Locked,
             _ => AccountStatus::Active,
         };
         let update = self
-            .update_account(&end.user, end.account.epoch)
+            .update_account(&deactivation.user, deactivation.account.epoch)
             .update_expression(format!(
                 "SET #status = :deactivated, epoch = :next, deactivated = :now, \
                  proofs_not_before = :now{erased} REMOVE spared_device, spared_epoch, before_lock"
@@ -204,10 +208,10 @@ impl Store {
                  AND (attribute_not_exists(address_changes) OR address_changes = :changes)"
             ))
             .expression_attribute_values(":also", text(also.as_str()))
-            .expression_attribute_values(":changes", number(end.account.address_changes))
+            .expression_attribute_values(":changes", number(deactivation.account.address_changes))
             .expression_attribute_values(":deactivated", text("deactivated"))
-            .expression_attribute_values(":next", number(end.account.epoch + 1))
-            .expression_attribute_values(":now", number(end.now.0));
+            .expression_attribute_values(":next", number(deactivation.account.epoch + 1))
+            .expression_attribute_values(":now", number(deactivation.now.0));
         transact_update(update)
     }
 
@@ -258,7 +262,11 @@ impl Store {
     }
 
     /// Checks that the password is still the one that was set at `set`.
-    pub(super) fn password_is_still(&self, user: &Localpart, set: Timestamp) -> TransactWriteItem {
+    pub(super) fn check_password_unchanged(
+        &self,
+        user: &Localpart,
+        set: Timestamp,
+    ) -> TransactWriteItem {
         let check = ConditionCheck::builder()
             .table_name(&self.accounts)
             .set_key(Some(Item::under(keys::user(user), PASSWORD).build()))

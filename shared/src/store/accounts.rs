@@ -62,10 +62,10 @@ pub struct AccountRow {
     pub status: AccountStatus,
     /// The kind.
     pub kind: AccountKind,
-    /// The tokens of a device row with another epoch are invalid, except those of `spared`.
+    /// The tokens of a device row with another epoch are invalid, except those of `kept_device`.
     pub epoch: i64,
     /// The device that stays valid with an older epoch.
-    pub spared: Option<KeptDevice>,
+    pub kept_device: Option<KeptDevice>,
     /// Validation sessions that began earlier are invalid for this account.
     pub proofs_not_before: Timestamp,
     /// The number of additions and removals of addresses. Each change is conditional on the number
@@ -140,7 +140,7 @@ impl AccountRow {
             "appservice" => AccountKind::Appservice,
             _ => return Err(row.corrupt("kind")),
         };
-        let spared = match row.text_if("spared_device")? {
+        let kept_device = match row.text_if("spared_device")? {
             None => None,
             Some(device) => Some(KeptDevice {
                 device: DeviceId::parse(device).ok_or_else(|| row.corrupt("spared_device"))?,
@@ -151,7 +151,7 @@ impl AccountRow {
             status,
             kind,
             epoch: row.number("epoch")?,
-            spared,
+            kept_device,
             proofs_not_before: row.time_if("proofs_not_before")?.unwrap_or_default(),
             address_changes: row.number_if("address_changes")?.unwrap_or_default(),
         })
@@ -159,11 +159,13 @@ impl AccountRow {
 
     /// Whether the tokens of a device with this epoch are valid: the epoch is the account's, or the
     /// last password change left the device logged in.
-    pub fn lets_live(&self, device: &DeviceId, epoch: i64) -> bool {
-        let spared = self.spared.as_ref();
+    pub fn is_device_valid(&self, device: &DeviceId, epoch: i64) -> bool {
+        let kept_device = self.kept_device.as_ref();
         self.status != AccountStatus::Deactivated
             && (epoch == self.epoch
-                || spared.is_some_and(|spared| spared.device == *device && spared.epoch == epoch))
+                || kept_device.is_some_and(|kept_device| {
+                    kept_device.device == *device && kept_device.epoch == epoch
+                }))
     }
 }
 
@@ -215,7 +217,7 @@ impl Store {
             transaction.add(spent).or(gone);
         }
         transaction.add_all(new.threepids.iter().map(|own| {
-            self.own_threepid(&own.threepid, own.validated, &new.localpart, new.created)
+            self.threepid_under_owner(&own.threepid, own.validated, &new.localpart, new.created)
         }));
     }
 

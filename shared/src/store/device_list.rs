@@ -15,7 +15,7 @@ use crate::ids::{DeviceId, Localpart};
 pub struct ListedDevice {
     /// The device ID.
     pub id: DeviceId,
-    /// The epoch of the row: see [`AccountRow::lets_live`].
+    /// The epoch of the row: see [`AccountRow::is_device_valid`].
     pub epoch: i64,
     /// The display name.
     pub display_name: Option<String>,
@@ -77,7 +77,7 @@ impl Store {
         device: &DeviceId,
         name: &str,
     ) -> Result<bool, StoreError> {
-        let kept = account.spared.as_ref();
+        let kept = account.kept_device.as_ref();
         let kept = kept.filter(|kept| kept.device == *device);
         let kept_epoch = kept.map_or(account.epoch, |kept| kept.epoch);
         let update = UpdateExpression::default().set("display_name", text(name));

@@ -64,7 +64,7 @@ pub enum SaveDeviceError {
     /// The epoch of the account has changed since the user was authenticated, or the account has
     /// been deactivated.
     #[error("the account has changed since the login was authenticated; log in again")]
-    Moved,
+    AccountChanged,
     /// DynamoDB failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -109,7 +109,7 @@ impl Store {
     ///
     /// `epoch` is the epoch of the account at the time of the authentication. If it has changed, or
     /// the account has been deactivated, nothing is written and the error is
-    /// [`SaveDeviceError::Moved`]. (A device row with an old epoch would be invalid in any case,
+    /// [`SaveDeviceError::AccountChanged`]. (A device row with an old epoch would be invalid in any case,
     /// except if it has the ID of the device that a password change kept.)
     pub async fn save_device(
         &self,
@@ -129,7 +129,7 @@ impl Store {
         let mut transaction = self.transaction();
         transaction
             .add(transact_check(check))
-            .or(SaveDeviceError::Moved);
+            .or(SaveDeviceError::AccountChanged);
         transaction.add(self.device_update(&pk, device, epoch, now));
         transaction.commit().await
     }

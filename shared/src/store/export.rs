@@ -62,7 +62,7 @@ pub struct DeviceRecord {
     pub issued: Timestamp,
     /// The time at which its access token expires.
     pub access_expires: Option<Timestamp>,
-    /// Whether its tokens are valid for the account: see [`AccountRow::lets_live`].
+    /// Whether its tokens are valid for the account: see [`AccountRow::is_device_valid`].
     pub alive: bool,
 }
 
@@ -91,7 +91,7 @@ pub struct BindingRecord {
 impl Store {
     /// All stored data of the account with this username; `None` if there is no account. One `Query`
     /// call for each megabyte, strongly consistent.
-    pub async fn find_record(&self, user: &Localpart) -> Result<Option<UserRecord>, StoreError> {
+    pub async fn export_account(&self, user: &Localpart) -> Result<Option<UserRecord>, StoreError> {
         let rows = self.rows_under(&keys::user(user), "").await?;
         let mut main = None;
         for row in &rows {
@@ -136,7 +136,7 @@ impl UserRecord {
         } else if let Some(id) = sk.strip_prefix(DEVICES) {
             let id = DeviceId::parse(id).ok_or_else(|| row.corrupt("sk"))?;
             self.devices.push(DeviceRecord {
-                alive: self.account.lets_live(&id, row.number("epoch")?),
+                alive: self.account.is_device_valid(&id, row.number("epoch")?),
                 id,
                 display_name: row.text_if("display_name")?.map(str::to_owned),
                 issued: row.time("issued_at")?,

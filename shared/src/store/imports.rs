@@ -76,7 +76,7 @@ impl Store {
                 .or(ImportAccountError::AddressTaken(threepid.medium));
         }
         for (threepid, validated) in &new.addresses {
-            transaction.add(self.own_threepid(threepid, *validated, &new.localpart, now));
+            transaction.add(self.threepid_under_owner(threepid, *validated, &new.localpart, now));
         }
         if let Some(hash) = &new.password {
             let row = password_item(&keys::user(&new.localpart), hash, now);

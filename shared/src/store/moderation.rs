@@ -29,11 +29,11 @@ pub enum Moderation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatusChange {
     /// The status has been changed.
-    Done,
+    Changed,
     /// The change does not apply to the status of the account, which is this one.
-    Stays(AccountStatus),
+    NotApplicable(AccountStatus),
     /// The account does not exist.
-    Nobody,
+    AccountNotFound,
 }
 
 impl Moderation {
@@ -58,7 +58,7 @@ impl Moderation {
 impl Store {
     /// Changes the status of an account. One `UpdateItem` call on the condition that the change
     /// applies to the current status.
-    pub async fn moderate(
+    pub async fn change_status(
         &self,
         user: &Localpart,
         step: Moderation,
@@ -84,11 +84,11 @@ impl Store {
             }
         }
         match self.update_item(request).await? {
-            ConditionalWrite::Written(_) => Ok(StatusChange::Done),
-            ConditionalWrite::ConditionFailed(None) => Ok(StatusChange::Nobody),
+            ConditionalWrite::Written(_) => Ok(StatusChange::Changed),
+            ConditionalWrite::ConditionFailed(None) => Ok(StatusChange::AccountNotFound),
             ConditionalWrite::ConditionFailed(Some(item)) => {
                 let status = AccountStatus::read(&Row::new(item))?;
-                Ok(StatusChange::Stays(status))
+                Ok(StatusChange::NotApplicable(status))
             }
         }
     }

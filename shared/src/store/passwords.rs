@@ -13,7 +13,7 @@ impl Store {
     /// Replaces the hash of an unchanged password by a stronger one. One `UpdateItem` call on the
     /// condition that the stored hash is still `before`. A failed condition means that the password
     /// has been changed in the meantime and is no error.
-    pub async fn improve_password(
+    pub async fn replace_password_hash(
         &self,
         user: &Localpart,
         before: &str,

@@ -31,7 +31,7 @@ crate::opaque_debug!(PurgePage);
 impl Store {
     /// One page of the rows of an account without the account row itself, and the start of the next
     /// page if there is one. One `Query` call, strongly consistent.
-    pub async fn remnants_page(
+    pub async fn purge_page(
         &self,
         user: &Localpart,
         after: Option<PurgePage>,
@@ -51,7 +51,7 @@ impl Store {
     /// Deletes a row of a deactivated account; no new row is written under its username. One
     /// `DeleteItem` call, or two for an address: its reservation is deleted first, if it still
     /// belongs to this user, so that an interrupted purge finds the address again.
-    pub async fn remove_remnant(
+    pub async fn purge_item(
         &self,
         user: &Localpart,
         PurgeItem(sk): &PurgeItem,

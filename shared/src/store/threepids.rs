@@ -84,7 +84,7 @@ impl Store {
 
     /// Checks that an address belongs to this account, and already did when the validation session
     /// began: a previous owner of the address must not act for its present one.
-    pub(super) fn owns_threepid(
+    pub(super) fn check_threepid_owner(
         &self,
         proven: &ValidatedThreePid,
         owner: &Localpart,
@@ -117,7 +117,7 @@ impl Store {
     }
 
     /// The row of an address under its owner.
-    pub(super) fn own_threepid(
+    pub(super) fn threepid_under_owner(
         &self,
         threepid: &ThreePid,
         validated: Timestamp,
@@ -156,7 +156,7 @@ impl Store {
             transaction.add(item).or(AddThreePidError::SessionMoved);
         }
         if let Some(set) = new.known_password {
-            let unchanged = self.password_is_still(&new.localpart, set);
+            let unchanged = self.check_password_unchanged(&new.localpart, set);
             transaction
                 .add(unchanged)
                 .or(AddThreePidError::PasswordMoved);
@@ -172,7 +172,12 @@ impl Store {
             transaction
                 .add(self.claim_threepid(threepid, &new.localpart, new.added))
                 .or(AddThreePidError::Taken);
-            transaction.add(self.own_threepid(threepid, *validated, &new.localpart, new.added));
+            transaction.add(self.threepid_under_owner(
+                threepid,
+                *validated,
+                &new.localpart,
+                new.added,
+            ));
         }
         transaction
             .add(self.spend_proof(&new.proven, new.added))
@@ -205,7 +210,7 @@ impl Store {
             .add(transact_update(update))
             .or(RemoveThreePidError::AccountMoved);
         for item in [
-            self.disown_threepid(threepid, localpart),
+            self.delete_threepid_under_owner(threepid, localpart),
             self.release_threepid(threepid, localpart),
         ] {
             transaction.add(item).or(RemoveThreePidError::NotThere);
@@ -215,7 +220,11 @@ impl Store {
     }
 
     /// Deletes the row of an address under its owner, on the condition that it exists.
-    fn disown_threepid(&self, threepid: &ThreePid, owner: &Localpart) -> TransactWriteItem {
+    fn delete_threepid_under_owner(
+        &self,
+        threepid: &ThreePid,
+        owner: &Localpart,
+    ) -> TransactWriteItem {
         let key = Item::under(keys::user(owner), keys::threepid(threepid));
         let delete = Delete::builder()
             .table_name(&self.accounts)

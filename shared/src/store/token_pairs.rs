@@ -38,10 +38,10 @@ pub enum PairSlot<'a> {
 #[derive(Debug)]
 pub enum RefreshOutcome {
     /// The next pair is written.
-    Made,
+    Written,
     /// Nothing is written: the row had changed since it was read. This is the row, if it still
     /// exists.
-    Moved(Option<DeviceRow>),
+    Conflict(Option<DeviceRow>),
 }
 
 impl NextPair {
@@ -60,8 +60,8 @@ impl NextPair {
 impl Store {
     /// Writes the pair that follows the one with the refresh token `refresh`. One `UpdateItem` call
     /// on the condition that the row has the tokens that `slot` requires;
-    /// [`RefreshOutcome::Moved`] if it has not.
-    pub async fn offer_tokens(
+    /// [`RefreshOutcome::Conflict`] if it has not.
+    pub async fn save_next_pair(
         &self,
         user: &Localpart,
         device: &DeviceId,
@@ -97,10 +97,10 @@ impl Store {
             request = request.expression_attribute_values(":replaced", text(&pair.refresh_hash.0));
         }
         match self.update_item(request).await? {
-            ConditionalWrite::Written(_) => Ok(RefreshOutcome::Made),
+            ConditionalWrite::Written(_) => Ok(RefreshOutcome::Written),
             ConditionalWrite::ConditionFailed(item) => {
                 let row = item.map(|item| DeviceRow::read(&Row::new(item)));
-                Ok(RefreshOutcome::Moved(row.transpose()?))
+                Ok(RefreshOutcome::Conflict(row.transpose()?))
             }
         }
     }
@@ -108,7 +108,7 @@ impl Store {
     /// Makes the next pair the current one, which invalidates the tokens before it. One
     /// `UpdateItem` call on the condition that `next` is the next pair. Returns `false` if it is
     /// neither the next pair nor the current one.
-    pub async fn promote_tokens(
+    pub async fn promote_next_pair(
         &self,
         user: &Localpart,
         device: &DeviceId,

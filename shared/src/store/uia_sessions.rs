@@ -37,7 +37,7 @@ pub struct SessionRow {
 pub enum SaveSessionError {
     /// A concurrent request has saved it.
     #[error("a concurrent request has changed the UIA session")]
-    Moved,
+    Conflict,
     /// DynamoDB failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -75,7 +75,7 @@ impl Store {
     }
 
     /// Writes a session. One `PutItem` call on the condition that the stored version is the one
-    /// before `row.version`, or that there is no row if that is 1; [`SaveSessionError::Moved`]
+    /// before `row.version`, or that there is no row if that is 1; [`SaveSessionError::Conflict`]
     /// otherwise. The nonce identifies this write if the response to an earlier attempt was lost.
     pub async fn save_uia_session(&self, row: &SessionRow) -> Result<(), SaveSessionError> {
         let nonce = self.rng.base64::<12>();
@@ -95,7 +95,7 @@ impl Store {
         if self.put_item(request).await?.is_written_as("nonce", &nonce) {
             Ok(())
         } else {
-            Err(SaveSessionError::Moved)
+            Err(SaveSessionError::Conflict)
         }
     }
 
