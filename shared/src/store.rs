@@ -41,7 +41,7 @@ pub use device_list::{DevicePage, ListedDevice};
 pub use devices::{DeviceRow, NextPair, SaveDeviceError};
 pub use export::{BindingRecord, DeviceRecord, PasswordRecord, TermsRecord, UserRecord};
 pub use identity_bindings::{IdentityBinding, RecordBindingError};
-pub use imports::{ImportAccountError, ImportedAccount};
+pub use imports::{ExistingAccount, ImportAccountError, ImportedAccount};
 pub use limits::LimitDecision;
 pub use moderation::{Moderation, StatusChange};
 pub use outbox::{DueMessages, DuePage};
@@ -67,7 +67,7 @@ pub enum StoreError {
     /// DynamoDB rejected the call because of an error in the code or in the deployment.
     #[error("DynamoDB rejected the call: {0}")]
     Refused(String),
-    /// A row has not the format that the store writes.
+    /// A row does not have the format that the store writes.
     #[error("the row {key} is corrupt: {what}")]
     Corrupt {
         /// The part of the row's key that may be logged.

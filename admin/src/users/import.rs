@@ -215,8 +215,9 @@ async fn write(admin: &Admin, candidate: &Candidate) -> Result<Outcome, StoreErr
 /// The same, without writing.
 async fn look(admin: &Admin, candidate: &Candidate) -> Result<Outcome, StoreError> {
     let account = &candidate.account;
-    if let Some(marker) = admin.store.find_import(&account.localpart).await? {
-        return Ok(holder(admin, candidate, marker.as_deref()));
+    if let Some(existing) = admin.store.find_import(&account.localpart).await? {
+        let marker = existing.import_marker.as_deref();
+        return Ok(holder(admin, candidate, marker));
     }
     for (threepid, _) in &account.addresses {
         if admin.store.find_owner(threepid).await?.is_some() {

@@ -102,7 +102,7 @@ impl Store {
     }
 
     /// Deletes devices, and finishes the UIA session with the last of them. One
-    /// `TransactWriteItems` call for each [`DEVICES_PER_TRANSACTION`] devices. A missing device
+    /// `TransactWriteItems` call for each `DEVICES_PER_TRANSACTION` devices. A missing device
     /// counts as deleted (DEV-03), so that a repeated request completes an interrupted one.
     ///
     /// The conditions, in their order of precedence: the UIA session is unchanged

@@ -35,6 +35,13 @@ pub struct ImportedAccount {
     pub addresses: Vec<(ThreePid, Timestamp)>,
 }
 
+/// An account that already has the username of an imported one.
+#[derive(Debug)]
+pub struct ExistingAccount {
+    /// The marker of its import, if it was imported.
+    pub import_marker: Option<String>,
+}
+
 /// The reason why an account was not imported. Nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportAccountError {
@@ -83,24 +90,27 @@ impl Store {
             transaction.add(put(&self.accounts, row, None));
         }
         match transaction.commit().await {
-            Err(ImportAccountError::NameTaken(_)) => Err(ImportAccountError::NameTaken(
-                self.find_import(&new.localpart).await?.flatten(),
-            )),
+            Err(ImportAccountError::NameTaken(_)) => {
+                let existing = self.find_import(&new.localpart).await?;
+                let marker = existing.and_then(|existing| existing.import_marker);
+                Err(ImportAccountError::NameTaken(marker))
+            }
             outcome => outcome,
         }
     }
 
-    /// `None` if no account has the username; otherwise the marker of its import, if it was
-    /// imported. One `GetItem` call, strongly consistent.
+    /// The account that has a username, if there is one. One `GetItem` call, strongly consistent.
     pub async fn find_import(
         &self,
         name: &Localpart,
-    ) -> Result<Option<Option<String>>, StoreError> {
+    ) -> Result<Option<ExistingAccount>, StoreError> {
         let key = Item::under(keys::user(name), MAIN);
         let Some(row) = self.get(&self.accounts, key).await? else {
             return Ok(None);
         };
-        Ok(Some(row.text_if("import")?.map(str::to_owned)))
+        Ok(Some(ExistingAccount {
+            import_marker: row.text_if("import")?.map(str::to_owned),
+        }))
     }
 }
 
