@@ -3,10 +3,10 @@
 mod cargo_lambda;
 mod events;
 mod files;
+mod generated;
 mod incidents;
 mod observability;
 mod operations;
-mod readme;
 mod requirements;
 mod rooms;
 mod ruma;

@@ -17,7 +17,9 @@ use std::{
 };
 
 use gatehouse_admin::{Admin, environment::Environment, services::Services};
-use gatehouse_local::{Local, Options, clock::MovableClock, outbox::Message, proxy::Call};
+use gatehouse_local::{
+    Local, Options, aws_fakes::outbox::Message, dynamodb::proxy::Call, runtime::clock::MovableClock,
+};
 use http::Request;
 pub use log::Log;
 use rand_chacha::{
@@ -196,7 +198,7 @@ impl TestServer {
 
     /// Lets the schedule ring: what is due is delivered, whatever became of its first try.
     pub async fn tick(&self) {
-        self.local.tick().await;
+        self.local.run_schedule().await;
     }
 
     /// The mails and text messages that were sent, oldest first.
@@ -213,14 +215,14 @@ impl TestServer {
 
     /// Every row of every table, as text.
     pub fn dump(&self) -> String {
-        self.local.engine().dump().expect("a dump").to_string()
+        self.local.dynamodb().dump().expect("a dump").to_string()
     }
 
     /// Has the embedded engine do an operation, past functions, policies and tap.
     pub fn past_the_functions(&self, operation: &str, body: &Value) {
         let body = body.to_string();
         let mut stream =
-            TcpStream::connect(self.local.engine().address()).expect("the engine listens");
+            TcpStream::connect(self.local.dynamodb().address()).expect("the engine listens");
         write!(
             stream,
             "POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\

@@ -8,7 +8,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use gatehouse_local::{
-    proxy::{Fault, FaultKind},
+    dynamodb::proxy::{Fault, FaultKind},
     template::{Target, Template},
 };
 use lambda_http::{Context, LambdaEvent, request::LambdaRequest, tower::ServiceExt};
@@ -18,7 +18,7 @@ use shared::{
     error::Rejection,
     http::{COMMON_HEADERS, Request, Response},
     lambda::{self, Service},
-    rng::OsRng,
+    rng::SystemRng,
 };
 use test_support::TestServer;
 
@@ -45,7 +45,7 @@ fn app(server: &TestServer, function: &str) -> Arc<App> {
     let aws = server.local.aws(function);
     let config = Arc::clone(server.local.config());
     let clock = Arc::clone(server.local.clock());
-    App::new(config, &aws, clock, Arc::new(OsRng))
+    App::new(config, &aws, clock, Arc::new(SystemRng))
 }
 
 /// What Lambda is given back, headers with small letters and the body as JSON.
@@ -297,7 +297,7 @@ async fn a_hostile_query_is_decoded_or_dropped_but_never_fatal() {
     );
 }
 
-/// What `tests/emulator/run` asks the programs themselves; of an event made up for no route it would learn nothing.
+/// What `tests/lambda-rie/run` asks the programs themselves; of an event made up for no route it would learn nothing.
 #[test]
 fn every_function_has_an_event_of_a_route_of_its_own() {
     let template = Template::ours().unwrap();

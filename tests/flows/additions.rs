@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use gatehouse_local::outbox::Message;
+use gatehouse_local::aws_fakes::outbox::Message;
 use serde_json::{Value, json};
 use shared::threepids::proofs;
 use test_support::TestServer;
@@ -53,7 +53,7 @@ async fn _3pid_07_an_address_that_nobody_has_is_proven_and_attached_to_nobody() 
     for link_does in ["confirm", "direct"] {
         for wish in MEDIA {
             let server = test_server(&[LIMITED, ("GATEHOUSE_EMAIL_LINK", link_does)]).await;
-            let accounts = server.local.engine().table("Accounts").unwrap();
+            let accounts = server.local.dynamodb().table("Accounts").unwrap();
             let sid = session_for(&server, ADD, &wish("secret")).await;
             server.deliver().await;
             let [message] = &server.messages()[..] else {
@@ -74,7 +74,7 @@ async fn _3pid_07_an_address_that_nobody_has_is_proven_and_attached_to_nobody() 
                     .ok();
             }
             assert_eq!(state(&server, &sid), "validated");
-            assert_eq!(server.local.engine().table("Accounts").unwrap(), accounts);
+            assert_eq!(server.local.dynamodb().table("Accounts").unwrap(), accounts);
         }
     }
 }

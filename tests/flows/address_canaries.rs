@@ -9,7 +9,7 @@ mod purposes;
 
 use std::time::Duration;
 
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
 use shared::threepids::proofs;
 use test_support::{Log, PREFIXES, Reply, TestServer};
@@ -104,7 +104,7 @@ async fn arrives(watch: &Watch, asked: &Asked) -> String {
 
 #[track_caller]
 fn none_is_in_the_sessions(server: &TestServer, canaries: &[&str]) {
-    let rows = server.local.engine().table("UiaSessions").unwrap();
+    let rows = server.local.dynamodb().table("UiaSessions").unwrap();
     let text = Value::from(rows).to_string();
     for canary in canaries {
         assert!(!text.contains(canary), "{canary} is in a UIA session");
@@ -226,10 +226,10 @@ async fn l4_nothing_of_a_validation_stands_in_the_log_of_a_failure() {
     // Providers that are out of order, tables that are, and then a day too late.
     watch.server.expect_faults();
     for kind in [
-        FaultKind::Refused,
+        FaultKind::Rejected,
         FaultKind::Throttle,
         FaultKind::InternalError,
-        FaultKind::Cut,
+        FaultKind::ConnectionReset,
     ] {
         watch
             .server
@@ -250,7 +250,7 @@ async fn l4_nothing_of_a_validation_stands_in_the_log_of_a_failure() {
             .server
             .local
             .proxy()
-            .inject(Fault::new(FaultKind::Cut).by(function).times(8));
+            .inject(Fault::new(FaultKind::ConnectionReset).by(function).times(8));
     }
     let reply = post(&mut watch, &path, &mail_to(ADDRESS, SECRET, 2)).await;
     assert_eq!(reply.status, 500);

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gatehouse_local::proxy::FaultKind;
+use gatehouse_local::dynamodb::proxy::FaultKind;
 use serde_json::{Value, json};
 use test_support::{PREFIXES, Reply, TestServer};
 
@@ -236,7 +236,7 @@ const CONTENTION: &[FaultKind] = &[
 ];
 const BREAKAGE: &[FaultKind] = &[
     FaultKind::LostAnswer,
-    FaultKind::Cut,
+    FaultKind::ConnectionReset,
     FaultKind::InternalError,
     FaultKind::Delay(Duration::from_millis(20)),
 ];
@@ -270,7 +270,7 @@ async fn incident_20_a_proof_makes_one_account_whatever_happens() {
             let (_, session) = server.begin(&wish(&format!("user{number}"))).await;
             bodies.push(proofs[number % 2].attempt(Some(&session)));
         }
-        server.local.proxy().chaos(seed, per_mille, kinds);
+        server.local.proxy().random_faults(seed, per_mille, kinds);
         let replies = register_at_once(&server, MANY, |number| bodies[number].clone()).await;
         server.local.proxy().clear_faults();
         let winners = replies.iter().filter(|reply| reply.status == 200).count();

@@ -7,7 +7,7 @@
 
 use std::{fmt::Write, time::Duration};
 
-use gatehouse_local::proxy::{Call, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Call, FaultKind};
 use http::Request;
 use serde_json::{Value, json};
 use test_support::{PREFIXES, TestServer};
@@ -79,7 +79,7 @@ pub(crate) async fn cost<T>(server: &TestServer, work: impl Future<Output = T>) 
     server
         .local
         .proxy()
-        .chaos(1, 1000, &[FaultKind::Delay(HELD_UP)]);
+        .random_faults(1, 1000, &[FaultKind::Delay(HELD_UP)]);
     let (value, calls) = server.calls_of(work).await;
     server.local.proxy().clear_faults();
     (value, bill(&calls))

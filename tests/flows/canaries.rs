@@ -327,7 +327,9 @@ async fn incident_22_no_secret_stands_in_the_log_of_a_failure() {
     watch.note(&reply);
     // A service that is out of order has its causes logged.
     watch.server.expect_faults();
-    let cut = gatehouse_local::proxy::Fault::new(gatehouse_local::proxy::FaultKind::Cut);
+    let cut = gatehouse_local::dynamodb::proxy::Fault::new(
+        gatehouse_local::dynamodb::proxy::FaultKind::ConnectionReset,
+    );
     watch.server.local.proxy().inject(cut.times(4));
     let reply = watch.server.register(&stage(DUMMY, &session)).await;
     assert_eq!(reply.status, 500);

@@ -7,7 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gatehouse_local::proxy::FaultKind;
+use gatehouse_local::dynamodb::proxy::FaultKind;
 use serde_json::{Value, json};
 use test_support::{Reply, TestServer};
 
@@ -28,7 +28,7 @@ const CONTENTION: &[FaultKind] = &[
 ];
 const BREAKAGE: &[FaultKind] = &[
     FaultKind::LostAnswer,
-    FaultKind::Cut,
+    FaultKind::ConnectionReset,
     FaultKind::InternalError,
     DELAY,
 ];
@@ -76,7 +76,7 @@ async fn reg_14_one_name_is_given_once_whatever_happens() {
         for _ in 0..MANY {
             sessions.push(server.begin(&wish("alice")).await.1);
         }
-        server.local.proxy().chaos(seed, per_mille, kinds);
+        server.local.proxy().random_faults(seed, per_mille, kinds);
         let replies =
             register_at_once(&server, MANY, |number| stage(DUMMY, &sessions[number])).await;
         assert!(successes(&replies, &[200, 400], worst) <= 1);
@@ -112,7 +112,7 @@ async fn uia_15_one_session_makes_one_account_whatever_happens() {
         for asked in [wish("alice"), nameless.clone()] {
             let server = test_server(&[], worst).await;
             let (_, session) = server.begin(&asked).await;
-            server.local.proxy().chaos(seed, per_mille, kinds);
+            server.local.proxy().random_faults(seed, per_mille, kinds);
             let replies = register_at_once(&server, MANY, |_| stage(DUMMY, &session)).await;
             successes(&replies, &[200], worst);
             server.local.proxy().clear_faults();
@@ -143,7 +143,7 @@ async fn l5_a_one_use_token_makes_one_account_whatever_happens() {
                 .challenge();
             sessions.push(session);
         }
-        server.local.proxy().chaos(seed, per_mille, kinds);
+        server.local.proxy().random_faults(seed, per_mille, kinds);
         let replies =
             register_at_once(&server, MANY, |number| stage(DUMMY, &sessions[number])).await;
         assert!(successes(&replies, &[200, 401], worst) <= 1);
@@ -178,7 +178,7 @@ async fn uia_60_a_token_in_shares_adds_up_whatever_happens() {
         for uses in [40, 1000] {
             let server = test_server(&[flows("m.login.registration_token")], worst).await;
             let token = new_token(&server, &["--uses", &uses.to_string()]).await;
-            server.local.proxy().chaos(seed, per_mille, kinds);
+            server.local.proxy().random_faults(seed, per_mille, kinds);
             let replies = register_at_once(&server, MANY / 2, |number| {
                 with(wish(&format!("user{number}")), &token_stage(&token, None))
             })

@@ -266,7 +266,8 @@ async fn uia_57_fifty_polls_are_answered_and_cost_no_write_after_the_first() {
     let poll = asked.attempt(Some(&session));
     server.register(&poll).await.refused("M_UNAUTHORIZED");
     let rows = |server: &TestServer| {
-        ["UiaSessions", "Proofs", "Outbox"].map(|table| server.local.engine().table(table).unwrap())
+        ["UiaSessions", "Proofs", "Outbox"]
+            .map(|table| server.local.dynamodb().table(table).unwrap())
     };
     let before = rows(&server);
     for number in 0..50 {

@@ -9,8 +9,8 @@ mod guarantee;
 use std::time::Duration;
 
 use gatehouse_local::{
-    outbox::{Medium, Message},
-    proxy::{Fault, FaultKind},
+    aws_fakes::outbox::{Medium, Message},
+    dynamodb::proxy::{Fault, FaultKind},
 };
 use serde_json::{Value, json};
 use shared::threepids::proofs::link_token;
@@ -74,7 +74,7 @@ fn path_of(link: &str) -> &str {
 
 /// The path of the link that a mail of this session would have.
 fn link(server: &TestServer, sid: &str) -> String {
-    let proofs = server.local.engine().table("Proofs").unwrap();
+    let proofs = server.local.dynamodb().table("Proofs").unwrap();
     let row = proofs.iter().find(|row| row["pk"]["S"] == sid).unwrap();
     let generation = row["generation"]["S"].as_str().unwrap();
     let token = link_token(&server.local.config().keys, sid, generation);
@@ -84,7 +84,7 @@ fn link(server: &TestServer, sid: &str) -> String {
 
 /// The outbox's rows, oldest first: status and attempts.
 fn rows(server: &TestServer) -> Vec<(String, i64)> {
-    let mut rows = server.local.engine().table("Outbox").unwrap();
+    let mut rows = server.local.dynamodb().table("Outbox").unwrap();
     let number = |row: &Value, name: &str| row[name]["N"].as_str().unwrap().parse::<i64>().unwrap();
     rows.sort_by_key(|row| number(row, "created"));
     let told = |row: &Value| {
@@ -140,7 +140,7 @@ async fn what_the_stream_did_not_tell_the_schedule_finds() {
     let server = test_server().await;
     ask_for_mail(&server, "one").await;
     ask_for_text(&server, "one").await;
-    assert_eq!(server.local.skip_stream().await.unwrap(), 2);
+    assert_eq!(server.local.drop_stream_records().await.unwrap(), 2);
     server.tick().await;
     assert_eq!(server.messages().len(), 2);
     assert_eq!(statuses(&server), ["sent", "sent"]);
@@ -157,7 +157,7 @@ async fn a_day_s_backlog_is_worked_off_by_one_schedule() {
     for n in 0..130 {
         ask_for_mail(&server, &format!("secret{n}")).await;
     }
-    server.local.skip_stream().await.unwrap();
+    server.local.drop_stream_records().await.unwrap();
     server.tick().await;
     assert_eq!(server.messages().len(), 130);
 }
@@ -214,7 +214,7 @@ async fn after_a_day_a_mail_is_given_up() {
 async fn what_a_provider_refuses_for_good_is_not_tried_again() {
     let server = test_server().await;
     for operation in ["SendEmail", "Publish"] {
-        let fault = Fault::new(FaultKind::Refused).on(operation);
+        let fault = Fault::new(FaultKind::Rejected).on(operation);
         server.local.aws_fakes().inject(fault);
     }
     ask_for_mail(&server, "one").await;

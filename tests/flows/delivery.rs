@@ -7,7 +7,7 @@ mod workers;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::json;
 use test_support::{Log, TestServer};
 
@@ -22,7 +22,7 @@ const LONGEST_WAIT: u32 = 16;
 const OUTAGES: [FaultKind; 3] = [
     FaultKind::Throttle,
     FaultKind::InternalError,
-    FaultKind::Cut,
+    FaultKind::ConnectionReset,
 ];
 
 /// From now on this is all that `operation` comes to.
@@ -81,7 +81,7 @@ async fn _3pid_17_after_an_hour_without_sns_the_texts_arrive_that_were_surely_no
     for (kind, count, status) in [
         (FaultKind::Throttle, 12, "sent"),
         (FaultKind::InternalError, 0, "failed"),
-        (FaultKind::Cut, 0, "failed"),
+        (FaultKind::ConnectionReset, 0, "failed"),
     ] {
         let server = an_hour_of(kind, "Publish").await;
         let arrived = arrived(&server);
@@ -165,7 +165,7 @@ async fn _3pid_17_what_the_provider_refuses_for_good_is_not_tried_again() {
         ("Publish", text_to("447400123456", "secret", 1)),
     ] {
         let server = test_server(&[]).await;
-        let fault = Fault::new(FaultKind::Refused).on(operation);
+        let fault = Fault::new(FaultKind::Rejected).on(operation);
         server.local.aws_fakes().inject(fault);
         ask(&server, &body).await.ok();
         server.deliver().await;
@@ -212,7 +212,7 @@ async fn _3pid_17_a_bad_row_holds_up_no_other() {
     assert_eq!(server.messages().len(), 3);
     let body = mail_to("later@example.org", "secret", 1);
     ask(&server, &body).await.ok();
-    server.local.skip_stream().await.unwrap();
+    server.local.drop_stream_records().await.unwrap();
     ticks(&server, 5, MINUTE).await;
     let arrived = arrived(&server);
     let addresses: Vec<_> = arrived.iter().map(|(to, times)| (&**to, *times)).collect();
@@ -253,7 +253,7 @@ async fn _3pid_17_hundreds_of_messages_that_nobody_rang_for_take_few_ticks() {
         let body = mail_to(&format!("user{number}@example.org"), "secret", 1);
         ask(&server, &body).await.ok();
     }
-    assert_eq!(server.local.skip_stream().await.unwrap(), 250);
+    assert_eq!(server.local.drop_stream_records().await.unwrap(), 250);
     let mut needed = 0;
     while server.messages().len() < 250 {
         ticks(&server, 1, MINUTE).await;

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
 
 use crate::flows::{
@@ -22,7 +22,7 @@ pub(crate) const KINDS: [FaultKind; 9] = [
     FaultKind::Unprocessed,
     FaultKind::HalfUnprocessed,
     FaultKind::Delay(Duration::from_millis(30)),
-    FaultKind::Cut,
+    FaultKind::ConnectionReset,
     FaultKind::LostAnswer,
     FaultKind::InternalError,
 ];
@@ -31,7 +31,7 @@ pub(crate) const KINDS: [FaultKind; 9] = [
 pub(crate) const LASTING: [FaultKind; 4] = [
     FaultKind::Conflict,
     FaultKind::Throttle,
-    FaultKind::Cut,
+    FaultKind::ConnectionReset,
     FaultKind::LostAnswer,
 ];
 
@@ -40,7 +40,7 @@ pub(crate) const LASTING: [FaultKind; 4] = [
 pub(crate) fn is_breakage(kind: FaultKind) -> bool {
     matches!(
         kind,
-        FaultKind::Cut | FaultKind::LostAnswer | FaultKind::InternalError
+        FaultKind::ConnectionReset | FaultKind::LostAnswer | FaultKind::InternalError
     )
 }
 

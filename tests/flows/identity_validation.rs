@@ -66,7 +66,7 @@ async fn ask(server: &TestServer, place: &str, body: &Value) -> Reply {
 /// How many rows there are of sessions of ours, and of messages.
 fn rows(server: &TestServer) -> usize {
     ["Proofs", "Outbox"]
-        .map(|table| server.local.engine().table(table).unwrap().len())
+        .map(|table| server.local.dynamodb().table(table).unwrap().len())
         .iter()
         .sum()
 }

@@ -4,7 +4,7 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
-use gatehouse_local::proxy::{Call, Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Call, Fault, FaultKind};
 use serde_json::{Value, json};
 use test_support::{Log, PASSWORD, TestServer};
 
@@ -159,7 +159,7 @@ async fn repeated_calls_are_counted_and_a_failure_is_told_of_its_operation() {
     server
         .local
         .proxy()
-        .inject(Fault::new(FaultKind::Cut).times(9));
+        .inject(Fault::new(FaultKind::ConnectionReset).times(9));
     let (reply, calls) = server.calls_of(server.register(&wish("bob"))).await;
     assert_eq!(reply.status, 500);
     let failed = last(&log, &calls);
@@ -187,7 +187,7 @@ async fn a_message_is_followed_from_the_request_that_calls_for_it_to_its_deliver
     let queued = last(&log, &asked.1);
     assert_says(&queued, &[("MessagesQueued", json!(1.0))]);
     let trace = queued["trace.id"].as_str().unwrap().to_owned();
-    let rows = server.local.engine().table("Outbox").unwrap();
+    let rows = server.local.dynamodb().table("Outbox").unwrap();
     assert_eq!(rows[0]["trace"]["S"], trace);
 
     server.local.proxy().take_calls();

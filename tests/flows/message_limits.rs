@@ -25,11 +25,11 @@ use crate::flows::{
 };
 
 fn burst(limit: Limit) -> usize {
-    usize::try_from(limit.budget().burst).unwrap()
+    usize::try_from(limit.quota().burst).unwrap()
 }
 
 fn interval(limit: Limit) -> Duration {
-    limit.budget().interval
+    limit.quota().interval
 }
 
 /// How many of these were accepted; all the others were refused for the budgets alone.
@@ -50,7 +50,7 @@ fn retry_after(reply: &Reply) -> Duration {
 /// that is for each limit.
 fn spent(server: &TestServer) -> BTreeMap<String, i64> {
     let now = server.local.clock().now().0;
-    let rows = server.local.engine().table("Limits").unwrap();
+    let rows = server.local.dynamodb().table("Limits").unwrap();
     let held = rows.iter().map(|row| {
         let arrival: i64 = row["tat"]["N"].as_str().unwrap().parse().unwrap();
         (row["pk"]["S"].as_str().unwrap().to_owned(), arrival - now)
@@ -108,7 +108,7 @@ async fn l13_a_new_secret_from_a_new_network_each_time_is_not_free() {
         assert_eq!(sent(&server).await, 1, "{limit:?}");
 
         // In the end there is all of it again.
-        server.advance(interval(limit) * limit.budget().burst);
+        server.advance(interval(limit) * limit.quota().burst);
         let mut replies = Vec::new();
         for network in 200..210 {
             let body = body(&format!("secret{network}"));

@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::json;
 use shared::{
     app::App,
@@ -139,7 +139,7 @@ async fn nothing_is_told_to_nobody_or_where_no_mail_is_sent() {
 async fn http_19_an_account_is_told_of_the_same_thing_so_often_and_no_oftener() {
     let server = test_server(&[LIMITED]).await;
     let addresses = [mailbox("a@example.org"), mailbox("b@example.org")];
-    let budget = Limit::Notice.budget();
+    let budget = Limit::Notice.quota();
     let mut told = Vec::new();
     for _ in 0..budget.burst + 3 {
         told.push(tell(&server, &addresses, Notice::AddressAdded).await);
@@ -204,7 +204,7 @@ async fn a_notice_that_could_not_be_sent_is_tried_again_and_tells_when_it_happen
     for kind in [
         FaultKind::Throttle,
         FaultKind::InternalError,
-        FaultKind::Cut,
+        FaultKind::ConnectionReset,
     ] {
         let server = test_server(&[]).await;
         tell(&server, &[mailbox("a@example.org")], NOTICES[0]).await;
@@ -227,7 +227,9 @@ async fn wherever_its_delivery_ends_a_notice_arrives_and_reads_the_same() {
     for (last, expected) in [(1, 1), (2, 2), (3, 1)] {
         let server = test_server(&[]).await;
         tell(&server, &[mailbox("a@example.org")], NOTICES[1]).await;
-        let end = Fault::new(FaultKind::Cut).by("Deliver").nth(last);
+        let end = Fault::new(FaultKind::ConnectionReset)
+            .by("Deliver")
+            .nth(last);
         server.local.proxy().inject(end.times(u64::MAX));
         server.deliver().await;
         server.local.proxy().clear_faults();
@@ -271,7 +273,7 @@ async fn a_bad_notice_holds_up_no_other_and_is_in_no_log() {
     assert_eq!(statuses(&server), stand(&[("sending", 2), ("sent", 1)]));
     let log = log.text();
     // The sink that stands in for SES says what it was given; SES would.
-    let others = [" TRACE ", "gatehouse_local::sinks"];
+    let others = [" TRACE ", "gatehouse_local::aws_fakes"];
     let is_own = |line: &&str| !others.iter().any(|other| line.contains(other));
     let own = log.lines().filter(is_own);
     let lines: Vec<_> = own.filter(|line| line.contains("canary.address")).collect();

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gatehouse_local::proxy::FaultKind;
+use gatehouse_local::dynamodb::proxy::FaultKind;
 use serde_json::{Value, json};
 use test_support::{Reply, TestServer};
 
@@ -246,7 +246,7 @@ const FOUL: &[FaultKind] = &[
     FaultKind::ThrottledItem,
     FaultKind::Unprocessed,
     FaultKind::LostAnswer,
-    FaultKind::Cut,
+    FaultKind::ConnectionReset,
     FaultKind::Delay(Duration::from_millis(20)),
 ];
 
@@ -268,7 +268,7 @@ async fn incident_20_an_address_is_one_accounts_whatever_happens() {
         }
     }
     for seed in 1..4 {
-        server.local.proxy().chaos(seed, 80, FOUL);
+        server.local.proxy().random_faults(seed, 80, FOUL);
         let replies = send(&server, &requests).await;
         server.local.proxy().clear_faults();
         // Claims and rows agree, or this panics.

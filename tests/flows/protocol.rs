@@ -165,7 +165,10 @@ async fn uia_11_a_stage_without_a_session_that_completes_a_flow_succeeds_at_once
         let body = with(wish(name), &json!({ "auth": { "type": DUMMY } }));
         let answer = server.post(&format!("{prefix}/register"), &body).await.ok();
         assert_eq!(answer["user_id"], format!("@{name}:localhost"));
-        assert_eq!(server.local.engine().table("UiaSessions").unwrap().len(), 0);
+        assert_eq!(
+            server.local.dynamodb().table("UiaSessions").unwrap().len(),
+            0
+        );
         // There is no session to replay it from.
         let again = server.post(&format!("{prefix}/register"), &body).await;
         again.error(400, "M_USER_IN_USE");
@@ -348,7 +351,10 @@ async fn uia_28_guests_go_through_no_uia() {
     let path = "/_matrix/client/v3/register?kind=guest";
     let answer = server.post(path, &json!({})).await.ok();
     assert_eq!(whoami(&server, &answer).await["is_guest"], true);
-    assert_eq!(server.local.engine().table("UiaSessions").unwrap().len(), 0);
+    assert_eq!(
+        server.local.dynamodb().table("UiaSessions").unwrap().len(),
+        0
+    );
 }
 
 /// UIA-21, UIA-30, UIA-31

@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
 use test_support::{PASSWORD, Reply, TestServer};
 
@@ -266,7 +266,7 @@ async fn refr_03_a_client_that_repeats_itself_keeps_its_session_whatever_happens
         (
             &[
                 FaultKind::LostAnswer,
-                FaultKind::Cut,
+                FaultKind::ConnectionReset,
                 FaultKind::InternalError,
             ],
             250,
@@ -283,7 +283,7 @@ async fn refr_03_a_client_that_repeats_itself_keeps_its_session_whatever_happens
     for (seed, (kinds, per_mille)) in (1..).zip(kinds) {
         let (server, mut pair) = alice().await;
         server.expect_faults();
-        server.local.proxy().chaos(seed, per_mille, kinds);
+        server.local.proxy().random_faults(seed, per_mille, kinds);
         for round in 0..25 {
             let next = insist(async || refresh(&server, &pair).await).await.ok();
             if round % 3 > 0 {

@@ -81,7 +81,7 @@ async fn l7_another_request_on_a_finished_session_is_refused_and_does_nothing() 
 async fn l10_the_answer_is_given_to_the_session_string_alone() {
     let server = TestServer::new().await;
     let (session, last, first) = finish(&server, &wish("alice")).await;
-    let rows = server.local.engine().table("UiaSessions").unwrap();
+    let rows = server.local.dynamodb().table("UiaSessions").unwrap();
     let key = rows[0]["pk"]["S"].as_str().unwrap();
     for guess in [
         key,

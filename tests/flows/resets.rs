@@ -167,7 +167,7 @@ async fn pwd_19_no_reset_revives_an_account() {
     let sent = server.messages().len();
     let after = ask_reset(&server, EMAIL, ALICE, "after").await;
     server.deliver().await;
-    let resets = |messages: &[gatehouse_local::outbox::Message]| {
+    let resets = |messages: &[gatehouse_local::aws_fakes::outbox::Message]| {
         messages
             .iter()
             .skip(sent)

@@ -12,7 +12,7 @@ use std::{
 
 use clap::Parser;
 use gatehouse_admin::{Admin, Cli, Report};
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use http::Request;
 use serde_json::{Value, json};
 use shared::{
@@ -107,7 +107,7 @@ pub(crate) async fn submit(server: &TestServer, path: &str, form: &str) -> Reply
 /// Everybody in the tables: localpart and the sort keys of the partition.
 pub(crate) fn people(server: &TestServer) -> BTreeMap<String, BTreeSet<String>> {
     let mut people: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for row in server.local.engine().table("Accounts").unwrap() {
+    for row in server.local.dynamodb().table("Accounts").unwrap() {
         if let Some(name) = row["pk"]["S"].as_str().unwrap().strip_prefix("USER#") {
             let sk = row["sk"]["S"].as_str().unwrap().to_owned();
             people.entry(name.to_owned()).or_default().insert(sk);
@@ -146,12 +146,12 @@ pub(crate) fn assert_whole(people: &BTreeMap<String, BTreeSet<String>>) {
 
 /// How many rows there are.
 pub(crate) fn count(server: &TestServer, table: &str) -> usize {
-    server.local.engine().table(table).unwrap().len()
+    server.local.dynamodb().table(table).unwrap().len()
 }
 
 /// The uses that all limited registration tokens have left, share by share.
 pub(crate) fn uses_left(server: &TestServer) -> Vec<i64> {
-    let rows = server.local.engine().table("Accounts").unwrap();
+    let rows = server.local.dynamodb().table("Accounts").unwrap();
     let shares = rows
         .iter()
         .filter(|row| row["sk"]["S"].as_str().unwrap().starts_with("S#"));

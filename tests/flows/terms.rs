@@ -10,7 +10,7 @@ use test_support::{PREFIXES, TestServer};
 use crate::flows::support::{POLICIES, TERMS, assert_people, flows, page, stage, submit, wish};
 
 fn accepted(server: &TestServer, policy: &str) -> Vec<String> {
-    let rows = server.local.engine().table("Accounts").unwrap();
+    let rows = server.local.dynamodb().table("Accounts").unwrap();
     let key = format!("TERMS#{policy}");
     rows.iter()
         .filter(|row| row["sk"]["S"] == key.as_str())

@@ -109,9 +109,10 @@ async fn uia_15_a_final_that_is_overtaken_by_a_poll_with_another_name_still_make
         .challenge();
     let last = stage(DUMMY, &session);
     let own = Arc::clone(&server);
-    let hold = gatehouse_local::proxy::FaultKind::Delay(std::time::Duration::from_millis(500));
+    let hold =
+        gatehouse_local::dynamodb::proxy::FaultKind::Delay(std::time::Duration::from_millis(500));
     let proxy = server.local.proxy();
-    proxy.inject(gatehouse_local::proxy::Fault::new(hold).on("TransactWriteItems"));
+    proxy.inject(gatehouse_local::dynamodb::proxy::Fault::new(hold).on("TransactWriteItems"));
     let slow = tokio::spawn(async move { own.register(&last).await });
     while proxy.pending_faults() > 0 {
         tokio::task::yield_now().await;

@@ -2,8 +2,8 @@
 //! message at most once.
 
 use gatehouse_local::{
-    outbox::Medium,
-    proxy::{Fault, FaultKind},
+    aws_fakes::outbox::Medium,
+    dynamodb::proxy::{Fault, FaultKind},
 };
 
 use super::{FOREVER, ask_for_mail, ask_for_text, read, rows, statuses, test_server, wait};
@@ -43,7 +43,7 @@ async fn a_text_that_was_surely_not_taken_is_tried_again() {
 /// A fault of the service or a broken connection says nothing about what became of the message.
 #[tokio::test]
 async fn a_text_of_unknown_fate_is_never_tried_again() {
-    for kind in [FaultKind::InternalError, FaultKind::Cut] {
+    for kind in [FaultKind::InternalError, FaultKind::ConnectionReset] {
         let server = test_server().await;
         server
             .local
@@ -63,7 +63,9 @@ async fn an_end_that_is_not_written_down_repeats_a_mail_and_never_a_text() {
     for (by_mail, arrive, end) in [(true, 2, "sent"), (false, 1, "failed")] {
         let server = test_server().await;
         // The lease is the first update; the SDK tries four times, and we twice.
-        let lost = Fault::new(FaultKind::Cut).on("UpdateItem").at("Outbox");
+        let lost = Fault::new(FaultKind::ConnectionReset)
+            .on("UpdateItem")
+            .at("Outbox");
         server.local.proxy().inject(lost.nth(2).times(8));
         if by_mail {
             ask_for_mail(&server, "one").await;
@@ -90,7 +92,9 @@ async fn wherever_a_delivery_ends_a_mail_arrives_and_a_text_arrives_once_at_most
         // Lease, session, owner, mark; the fifth is none.
         for last in 1..=5 {
             let server = test_server().await;
-            let end = Fault::new(FaultKind::Cut).by("Deliver").nth(last);
+            let end = Fault::new(FaultKind::ConnectionReset)
+                .by("Deliver")
+                .nth(last);
             server.local.proxy().inject(end.times(FOREVER));
             if by_mail {
                 ask_for_mail(&server, "one").await;

@@ -6,8 +6,8 @@
 )]
 
 use gatehouse_local::{
-    outbox::Message,
-    proxy::{Call, Fault, FaultKind},
+    aws_fakes::outbox::Message,
+    dynamodb::proxy::{Call, Fault, FaultKind},
 };
 use serde_json::Value;
 use test_support::TestServer;
@@ -110,7 +110,7 @@ async fn deliver_until(server: &TestServer, step: &Step, kind: FaultKind) {
         proxy.inject(fault);
     }
     // Whatever is quicker than we are gets nowhere.
-    let late = Fault::new(FaultKind::Cut)
+    let late = Fault::new(FaultKind::ConnectionReset)
         .by("Deliver")
         .nth(step.tables + 1);
     proxy.inject(late.times(u64::MAX));
@@ -142,7 +142,10 @@ async fn deliver_until(server: &TestServer, step: &Step, kind: FaultKind) {
 async fn every_end(case: Case) -> Vec<String> {
     let mut told = Vec::new();
     for step in case.steps().await {
-        for (when, kind) in [("before", FaultKind::Cut), ("after", FaultKind::LostAnswer)] {
+        for (when, kind) in [
+            ("before", FaultKind::ConnectionReset),
+            ("after", FaultKind::LostAnswer),
+        ] {
             let server = case.test_server().await;
             deliver_until(&server, &step, kind).await;
             ticks(&server, 6, 10 * MINUTE).await;
@@ -161,7 +164,7 @@ async fn every_fault(case: Case) -> Vec<String> {
         for kind in [
             FaultKind::Throttle,
             FaultKind::InternalError,
-            FaultKind::Cut,
+            FaultKind::ConnectionReset,
             FaultKind::LostAnswer,
         ] {
             let server = case.test_server().await;
@@ -294,6 +297,6 @@ async fn _3pid_17_one_fault_at_any_call_never_doubles_a_text_message() {
         is_mail: false,
         is_known: false,
     };
-    let unsure = ["0 InternalError Publish", "0 Cut Publish"];
+    let unsure = ["0 InternalError Publish", "0 ConnectionReset Publish"];
     assert_eq!(every_fault(case).await, unsure);
 }

@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use deliver::Deliver;
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
 use shared::lambda::Worker;
 use test_support::TestServer;
@@ -26,7 +26,7 @@ fn another(server: &TestServer) -> Deliver {
 
 /// The stream's event of every row there is.
 fn doorbell(server: &TestServer) -> Value {
-    let rows = server.local.engine().table("Outbox").unwrap();
+    let rows = server.local.dynamodb().table("Outbox").unwrap();
     let records = rows.iter().map(
         |row| json!({ "eventName": "INSERT", "dynamodb": { "Keys": { "pk": row["pk"].clone() } } }),
     );
@@ -46,8 +46,8 @@ async fn _3pid_17_two_workers_on_the_same_rows_send_each_message_once() {
             let text = text_to(&format!("4474001234{number}"), "secret", 1);
             ask(&server, &text).await.ok();
         }
-        assert_eq!(server.local.skip_stream().await.unwrap(), 30);
-        server.local.proxy().chaos(5, 400, kinds);
+        assert_eq!(server.local.drop_stream_records().await.unwrap(), 30);
+        server.local.proxy().random_faults(5, 400, kinds);
         let workers = [another(&server), another(&server), another(&server)];
         let (bell, schedule) = (doorbell(&server), json!({ "source": "aws.events" }));
         tokio::join!(

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use gatehouse_local::proxy::{Fault, FaultKind, Use};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind, Use};
 use serde_json::json;
 
 use super::start_every_function;

@@ -201,14 +201,14 @@ async fn _3pid_06_and_07_a_server_that_tells_says_so_and_sends_nothing() {
             let server = test_server(&[tell, LIMITED]).await;
             own(&server, "owner", &medium.ask(0, "the-owner", 1)).await;
             server.advance(Duration::from_hours(1));
-            let before = server.local.engine().table("Proofs").unwrap();
+            let before = server.local.dynamodb().table("Proofs").unwrap();
             for attempt in 1..=10 {
                 let wish = medium.ask(told, "stranger", attempt);
                 let reply = ask_for(&server, purpose, &wish).await;
                 reply.error(400, errcode);
             }
             assert_eq!(server.deliver().await, 0);
-            assert_eq!(server.local.engine().table("Proofs").unwrap(), before);
+            assert_eq!(server.local.dynamodb().table("Proofs").unwrap(), before);
             let wish = medium.ask(1 - told, "stranger", 1);
             ask_for(&server, purpose, &wish).await.ok();
             server.deliver().await;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::Value;
 
 use super::{by_mail, by_text, never_validates, test_server, with_owner};
@@ -22,14 +22,16 @@ async fn wherever_a_delivery_ends_the_mail_to_a_new_password_arrives_and_a_text_
                 by_text
             };
             let server = with_owner(wish, &[]).await;
-            let end = Fault::new(FaultKind::Cut).by("Deliver").nth(last);
+            let end = Fault::new(FaultKind::ConnectionReset)
+                .by("Deliver")
+                .nth(last);
             server.local.proxy().inject(end.times(u64::MAX));
             session_for(&server, RESET, &wish("secret")).await;
             server.deliver().await;
             server.local.proxy().clear_faults();
             ticks(&server, 10, MINUTE).await;
             let messages = server.messages();
-            let same = |m: &gatehouse_local::outbox::Message| {
+            let same = |m: &gatehouse_local::aws_fakes::outbox::Message| {
                 (
                     m.to.clone(),
                     m.subject.clone(),
@@ -55,7 +57,9 @@ async fn wherever_a_delivery_ends_nobody_gets_a_way_to_a_password_that_is_not_th
     for wish in [by_mail as fn(&str) -> Value, by_text] {
         for last in 1..=6 {
             let server = test_server(&[]).await;
-            let end = Fault::new(FaultKind::Cut).by("Deliver").nth(last);
+            let end = Fault::new(FaultKind::ConnectionReset)
+                .by("Deliver")
+                .nth(last);
             server.local.proxy().inject(end.times(u64::MAX));
             let sid = session_for(&server, RESET, &wish("secret")).await;
             server.deliver().await;
