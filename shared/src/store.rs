@@ -57,8 +57,8 @@ use crate::{aws::Aws, rng::Rng};
 /// The reason why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Every attempt conflicted with another write to the same rows, or DynamoDB throttled the call.
-    /// Nothing was written.
+    /// Every attempt conflicted with another write to the same rows, or DynamoDB throttled the
+    /// call. Nothing was written.
     #[error("concurrent writes or throttling prevented the call; try again")]
     Contended,
     /// DynamoDB could not be reached, did not respond in time or failed.

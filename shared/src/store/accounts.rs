@@ -1,5 +1,5 @@
-//! Account rows. An account is one partition: the account row, which also reserves the username, and
-//! the rows under it.
+//! Account rows. An account is one partition: the account row, which also reserves the username,
+//! and the rows under it.
 
 use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 

@@ -39,8 +39,9 @@ impl ListedDevice {
 }
 
 impl Store {
-    /// One page of a user's devices in the order of their IDs, including devices with invalid tokens,
-    /// and the start of the next page if there is one. One `Query` call, strongly consistent.
+    /// One page of a user's devices in the order of their IDs, including devices with invalid
+    /// tokens, and the start of the next page if there is one. One `Query` call, strongly
+    /// consistent.
     pub async fn devices_page(
         &self,
         user: &Localpart,

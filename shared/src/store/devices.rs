@@ -109,8 +109,8 @@ impl Store {
     ///
     /// `epoch` is the epoch of the account at the time of the authentication. If it has changed, or
     /// the account has been deactivated, nothing is written and the error is
-    /// [`SaveDeviceError::AccountChanged`]. (A device row with an old epoch would be invalid in any case,
-    /// except if it has the ID of the device that a password change kept.)
+    /// [`SaveDeviceError::AccountChanged`]. (A device row with an old epoch would be invalid in any
+    /// case, except if it has the ID of the device that a password change kept.)
     pub async fn save_device(
         &self,
         user: &Localpart,

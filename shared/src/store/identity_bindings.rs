@@ -1,8 +1,8 @@
 //! The addresses that a user has bound at identity servers: one row for each server and address
 //! (IDS-12).
 //!
-//! A row is written only while the account is not deactivated. It is deleted only if it is still the
-//! row of the binding that was undone.
+//! A row is written only while the account is not deactivated. It is deleted only if it is still
+//! the row of the binding that was undone.
 
 use aws_sdk_dynamodb::types::ConditionCheck;
 
@@ -99,8 +99,8 @@ impl Store {
         rows.iter().map(IdentityBinding::read).collect()
     }
 
-    /// Deletes the row of a binding that has been undone. One `DeleteItem` call on the condition that
-    /// the nonce is unchanged: the address may have been bound again in the meantime.
+    /// Deletes the row of a binding that has been undone. One `DeleteItem` call on the condition
+    /// that the nonce is unchanged: the address may have been bound again in the meantime.
     pub async fn remove_binding(
         &self,
         user: &Localpart,

@@ -27,7 +27,8 @@ pub struct ImportedAccount {
     pub marker: String,
     /// The time of its creation at the other homeserver.
     pub created: Timestamp,
-    /// Whether the account was deactivated. Then only its username is imported, which stays reserved.
+    /// Whether the account was deactivated. Then only its username is imported, which stays
+    /// reserved.
     pub deactivated: bool,
     /// The hash of its password, if it has a password.
     pub password: Option<PasswordHash>,

@@ -37,8 +37,8 @@ pub enum StatusChange {
 }
 
 impl Moderation {
-    /// The condition expression and the update expression. A lock takes precedence over a suspension
-    /// and does not end it.
+    /// The condition expression and the update expression. A lock takes precedence over a
+    /// suspension and does not end it.
     const fn expressions(self) -> (&'static str, &'static str) {
         match self {
             Self::Lock => (

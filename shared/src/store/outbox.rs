@@ -1,8 +1,8 @@
 //! Outbox rows.
 //!
-//! A message that must be delivered is in the index `due` with the time at which `deliver` may lease
-//! it: the time of creation for a new message, the end of the lease during a delivery, a later time
-//! before a retry. A message whose delivery has ended is not in the index.
+//! A message that must be delivered is in the index `due` with the time at which `deliver` may
+//! lease it: the time of creation for a new message, the end of the lease during a delivery, a
+//! later time before a retry. A message whose delivery has ended is not in the index.
 
 use std::collections::HashMap;
 
@@ -96,8 +96,8 @@ impl Store {
         }
     }
 
-    /// Leases a message until `ends`. One `UpdateItem` call on the condition that the message is due
-    /// by `now` and not leased. Returns `None` if the condition fails.
+    /// Leases a message until `ends`. One `UpdateItem` call on the condition that the message is
+    /// due by `now` and not leased. Returns `None` if the condition fails.
     ///
     /// A type of content that this version does not know is [`StoreError::Corrupt`]. The message is
     /// due again when the lease ends, because a later version may know the type.
@@ -133,8 +133,8 @@ impl Store {
         item.map(|item| read(&Row::new(item))).transpose()
     }
 
-    /// Writes the result of a delivery and ends the lease. One `UpdateItem` call. Returns `false` if
-    /// the lease had ended and another invocation has leased the message.
+    /// Writes the result of a delivery and ends the lease. One `UpdateItem` call. Returns `false`
+    /// if the lease had ended and another invocation has leased the message.
     pub async fn end_message(
         &self,
         leased: &Leased,

@@ -1,5 +1,5 @@
-//! Registration tokens. A token has a main row, a row in the list of all tokens and, if its uses are
-//! limited, the uses in up to sixteen shares.
+//! Registration tokens. A token has a main row, a row in the list of all tokens and, if its uses
+//! are limited, the uses in up to sixteen shares.
 //!
 //! The shares prevent conflicts between concurrent registrations with one token. Only the final
 //! transaction of a registration spends a use, so an abandoned registration spends none.
@@ -18,8 +18,8 @@ use crate::clock::Timestamp;
 
 /// The maximum number of shares of one token.
 const MAX_SHARDS: i64 = 16;
-/// The minimum number of uses of a share if there are several, so that a token with few uses has one
-/// share.
+/// The minimum number of uses of a share if there are several, so that a token with few uses has
+/// one share.
 const MIN_SHARD_USES: i64 = 16;
 
 /// A registration token. Only its hash is stored.
@@ -44,8 +44,8 @@ pub struct RegistrationToken {
 pub struct RegistrationTokenRow {
     /// The token.
     pub token: RegistrationToken,
-    /// The number of each share that is not empty, and its remaining uses; empty for a token without
-    /// a limit.
+    /// The number of each share that is not empty, and its remaining uses; empty for a token
+    /// without a limit.
     pub left: Vec<(u32, i64)>,
 }
 

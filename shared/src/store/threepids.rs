@@ -1,5 +1,5 @@
-//! The addresses (3PIDs) of accounts. An address has two rows: its reservation, which ensures that at
-//! most one account has it (3PID-68), and one under its owner.
+//! The addresses (3PIDs) of accounts. An address has two rows: its reservation, which ensures that
+//! at most one account has it (3PID-68), and one under its owner.
 
 use aws_sdk_dynamodb::types::{
     ConditionCheck, Delete, TransactWriteItem, Update, builders::UpdateBuilder,
@@ -134,14 +134,14 @@ impl Store {
     }
 
     /// Adds an address to an account and spends its validated session, or does nothing (3PID-68).
-    /// One `TransactWriteItems` call. Of several concurrent calls for one address, one succeeds; the
-    /// others fail with [`AddThreePidError::Taken`].
+    /// One `TransactWriteItems` call. Of several concurrent calls for one address, one succeeds;
+    /// the others fail with [`AddThreePidError::Taken`].
     ///
     /// The conditions, in their order of precedence: the UIA session is unchanged
     /// ([`AddThreePidError::SessionMoved`]), so that a concurrent duplicate of a request that has
     /// succeeded fails because of the finished session; the password is unchanged
-    /// ([`AddThreePidError::PasswordMoved`]); the account is unchanged and still has a known address
-    /// ([`AddThreePidError::AccountMoved`]); no account has a new address
+    /// ([`AddThreePidError::PasswordMoved`]); the account is unchanged and still has a known
+    /// address ([`AddThreePidError::AccountMoved`]); no account has a new address
     /// ([`AddThreePidError::Taken`]); the validated session is unspent
     /// ([`AddThreePidError::ValidationGone`]).
     pub async fn add_threepid(&self, new: &NewThreePid) -> Result<(), AddThreePidError> {
@@ -263,8 +263,8 @@ impl Store {
             .expression_attribute_values(":one", number(1))
     }
 
-    /// Updates the validation time of an address that the account already has. The row exists as long
-    /// as the reservation belongs to the account.
+    /// Updates the validation time of an address that the account already has. The row exists as
+    /// long as the reservation belongs to the account.
     fn revalidate_threepid(&self, new: &NewThreePid) -> TransactWriteItem {
         let key = Item::under(
             keys::user(&new.localpart),

@@ -1,7 +1,8 @@
 //! Token refresh: the current pair of tokens of a device, and the next one (REFR-03).
 //!
-//! The next pair is stored beside the current one until the client uses one of its tokens. Each step
-//! is one `UpdateItem` call on the device row, on the condition that the row has certain tokens.
+//! The next pair is stored beside the current one until the client uses one of its tokens. Each
+//! step is one `UpdateItem` call on the device row, on the condition that the row has certain
+//! tokens.
 
 use aws_sdk_dynamodb::{
     operation::update_item::builders::UpdateItemFluentBuilder,

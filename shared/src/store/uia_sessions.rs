@@ -99,8 +99,8 @@ impl Store {
         }
     }
 
-    /// The write of a finished session, for the final transaction of its operation. The condition is
-    /// that the stored version is the one before.
+    /// The write of a finished session, for the final transaction of its operation. The condition
+    /// is that the stored version is the one before.
     pub(super) fn commit_session(&self, commit: &SessionCommit) -> TransactWriteItem {
         let item = commit.row.item(&self.rng.base64::<12>());
         put_version(&self.uia_sessions, item, commit.row.version - 1)

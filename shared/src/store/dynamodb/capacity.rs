@@ -1,8 +1,8 @@
-//! An interceptor of the DynamoDB client that counts the capacity units of each call for the request
-//! that makes it (`metrics`).
+//! An interceptor of the DynamoDB client that counts the capacity units of each call for the
+//! request that makes it (`metrics`).
 //!
-//! It sets `ReturnConsumedCapacity`, so that no call has to. The response to a write whose condition
-//! failed does not contain the consumed capacity and counts as 0 units.
+//! It sets `ReturnConsumedCapacity`, so that no call has to. The response to a write whose
+//! condition failed does not contain the consumed capacity and counts as 0 units.
 
 use aws_sdk_dynamodb::{
     config::{ConfigBag, Intercept, RuntimeComponents},
@@ -107,8 +107,8 @@ impl Intercept for Capacity {
 }
 
 /// The consumed capacity in a response. The response to a transaction reports the read units
-/// separately. They are all of its units if the transaction had already been committed by an earlier
-/// call with the same client request token.
+/// separately. They are all of its units if the transaction had already been committed by an
+/// earlier call with the same client request token.
 fn consumed(output: &Output) -> Calls {
     macro_rules! count_as {
         ($units:expr, $($output:ty),*) => {

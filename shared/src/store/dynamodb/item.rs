@@ -88,8 +88,8 @@ impl Row {
         Self(map)
     }
 
-    /// The error for an attribute of this row. The error is logged, so its key must contain no address
-    /// and no ID of a validation session.
+    /// The error for an attribute of this row. The error is logged, so its key must contain no
+    /// address and no ID of a validation session.
     pub(in crate::store) fn corrupt(&self, what: &'static str) -> StoreError {
         let part = |name| {
             let part = self.0.get(name).and_then(|value| value.as_s().ok());
@@ -152,8 +152,8 @@ impl Row {
     }
 }
 
-/// The part of a key that may be logged. A key that contains a dot is the keyed hash that identifies
-/// a validation session.
+/// The part of a key that may be logged. A key that contains a dot is the keyed hash that
+/// identifies a validation session.
 fn loggable(key: &str) -> &str {
     match key.split_once('#') {
         Some(("3PID", _)) => "3PID#\u{2026}",

@@ -40,7 +40,8 @@ pub(in crate::store) fn terms(policy: &str) -> String {
     format!("{TERMS}{policy}")
 }
 
-/// Partition key of the reservation of an address, and sort key of the address's row under its owner.
+/// Partition key of the reservation of an address, and sort key of the address's row under its
+/// owner.
 pub(in crate::store) fn threepid(threepid: &ThreePid) -> String {
     format!("{THREEPIDS}{}#{}", threepid.medium, threepid.address)
 }

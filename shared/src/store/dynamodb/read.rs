@@ -1,5 +1,5 @@
-//! Reads: one row (`GetItem`), rows by key (`BatchGetItem`) and the rows of a partition (`Query`), all
-//! strongly consistent, and queries of an index.
+//! Reads: one row (`GetItem`), rows by key (`BatchGetItem`) and the rows of a partition (`Query`),
+//! all strongly consistent, and queries of an index.
 
 use std::collections::HashMap;
 

@@ -1,8 +1,9 @@
 //! Retries of contended calls, and the [`StoreError`] that an error of the SDK means.
 //!
-//! Transaction conflicts are normal, and the SDK does not repeat a call after one. The store repeats
-//! it up to [`RETRIES`] times with jitter. A write may have happened although its response was lost,
-//! so each write that is not idempotent identifies itself by a nonce or a client request token.
+//! Transaction conflicts are normal, and the SDK does not repeat a call after one. The store
+//! repeats it up to [`RETRIES`] times with jitter. A write may have happened although its response
+//! was lost, so each write that is not idempotent identifies itself by a nonce or a client request
+//! token.
 
 use std::{fmt::Debug, future::Future, time::Duration};
 
