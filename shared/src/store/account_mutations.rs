@@ -50,14 +50,13 @@ impl Store {
     ) -> Result<(), ChangeAccountError> {
         let mut transaction = self.transaction();
         self.finish_session(&mut transaction, session.as_ref());
-        for item in [
-            Some(self.account_with_new_password(change)),
-            Some(self.new_password(change)),
-            self.kept_device(change),
-        ] {
-            if let Some(item) = item {
-                transaction.add(item).or(ChangeAccountError::AccountMoved);
-            }
+        let mut account_items = vec![
+            self.account_with_new_password(change),
+            self.new_password(change),
+        ];
+        account_items.extend(self.kept_device(change));
+        for item in account_items {
+            transaction.add(item).or(ChangeAccountError::AccountMoved);
         }
         if let Some(proven) = &change.proof {
             for item in [

@@ -79,7 +79,8 @@ impl Store {
         Fut: Future<Output = Result<T, CallError>>,
     {
         for attempt in 0..=RETRIES {
-            match call().await {
+            // Boxed: the futures of SDK calls are large, and every caller would contain one.
+            match Box::pin(call()).await {
                 Ok(value) => return Ok(value),
                 Err(CallError::Final(error)) => return Err(error),
                 Err(CallError::Contended) if attempt < RETRIES => self.wait(attempt).await,
