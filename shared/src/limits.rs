@@ -16,7 +16,7 @@ use crate::{
     app::App,
     clock::{Timestamp, millis},
     secrets::KeyPurpose,
-    store::{LimitDecision, StoreError},
+    store::{GcraUpdate, LimitDecision, StoreError},
 };
 
 /// The burst and the interval of a limit.
@@ -61,25 +61,12 @@ pub enum LimitError {
     Store(#[from] StoreError),
 }
 
-/// The numbers of one request, for the two conditional updates of the store.
-#[derive(Debug, Clone, Copy)]
-pub struct GcraUpdate {
-    /// Now.
-    pub now: Timestamp,
-    /// The cost of one request, in milliseconds.
-    pub cost: i64,
-    /// How many milliseconds the TAT may be ahead of `now` before this request.
-    pub tolerance: i64,
-}
-
-impl GcraUpdate {
-    fn new(quota: Quota, now: Timestamp) -> Self {
-        let cost = millis(quota.interval);
-        Self {
-            now,
-            cost,
-            tolerance: cost.saturating_mul(i64::from(quota.burst) - 1),
-        }
+fn gcra_update(quota: Quota, now: Timestamp) -> GcraUpdate {
+    let cost = millis(quota.interval);
+    GcraUpdate {
+        now,
+        cost,
+        tolerance: cost.saturating_mul(i64::from(quota.burst) - 1),
     }
 }
 
@@ -88,7 +75,7 @@ pub async fn spend(app: &App, limit: Limit, key: impl Display) -> Result<(), Lim
     if !app.config.limits {
         return Ok(());
     }
-    let update = GcraUpdate::new(limit.quota(), app.clock.now());
+    let update = gcra_update(limit.quota(), app.clock.now());
     let bucket = bucket_key(app, limit, key);
     check(app.store.consume_limit(&bucket, update).await?, update)
 }
@@ -104,7 +91,7 @@ pub async fn hold(
     if !app.config.limits {
         return Ok(());
     }
-    let update = GcraUpdate::new(limit.quota(), app.clock.now());
+    let update = gcra_update(limit.quota(), app.clock.now());
     debug_assert_eq!(update.tolerance, 0, "one holder at a time");
     let bucket = bucket_key(app, limit, key);
     check(
@@ -203,7 +190,7 @@ mod tests {
             burst: 3,
             interval: Duration::from_secs(10),
         };
-        let update = GcraUpdate::new(quota, now);
+        let update = gcra_update(quota, now);
         assert_eq!((update.cost, update.tolerance), (10_000, 20_000));
         // Three requests were counted at once: the TAT is three intervals ahead.
         let arrival = Timestamp(now.0 + 30_000);

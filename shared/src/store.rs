@@ -11,6 +11,7 @@ mod account_mutations;
 mod accounts;
 mod appservices;
 mod auth_lookup;
+mod commands;
 mod device_list;
 mod devices;
 mod dynamodb;
@@ -37,12 +38,17 @@ pub use accounts::{
 };
 pub use appservices::AppservicesRow;
 pub use auth_lookup::{CallerFacts, LoginFacts};
+pub use commands::{
+    AddThreePidError, ChangeAccountError, CreateAccountError, Deactivation, DeviceLogout,
+    MAX_THREEPIDS, NewAccount, NewDevice, NewThreePid, PasswordChange, RemoveThreePidError,
+    RemovedThreePid,
+};
 pub use device_list::{DevicePage, ListedDevice};
 pub use devices::{DeviceRow, NextPair, SaveDeviceError};
 pub use export::{BindingRecord, DeviceRecord, PasswordRecord, TermsRecord, UserRecord};
 pub use identity_bindings::{IdentityBinding, RecordBindingError};
 pub use imports::{ExistingAccount, ImportAccountError, ImportedAccount};
-pub use limits::LimitDecision;
+pub use limits::{GcraUpdate, LimitDecision};
 pub use moderation::{Moderation, StatusChange};
 pub use outbox::{DueMessages, DuePage};
 pub use proofs::{SaveValidationError, ValidationRow};
@@ -50,7 +56,7 @@ pub use purge::{PurgeItem, PurgePage};
 pub use registration_tokens::{RegistrationToken, RegistrationTokenRow, TokenUse};
 pub use threepids::OwnThreePid;
 pub use token_pairs::{PairSlot, RefreshOutcome};
-pub use uia_sessions::{SaveSessionError, SessionRow};
+pub use uia_sessions::{SaveSessionError, SessionCommit, SessionRow};
 
 use crate::{aws::Aws, rng::Rng};
 

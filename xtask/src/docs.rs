@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use shared::config::{SETTINGS, Setting};
+use shared::{
+    config::{SETTINGS, Setting},
+    limits::{LIMITS, LimitRow},
+};
 
 use crate::{
     declaration::Function,
@@ -22,12 +25,10 @@ pub(crate) fn pages(root: &Path, functions: &[Function]) -> Result<Vec<File>> {
             "settings",
             settings_table(SETTINGS),
         ),
+        ("docs/rate-limits.md", "limits", limits_table(&LIMITS)),
     ];
     let mut pages = Vec::new();
     for (path, name, table) in tables {
-        if !root.join(path).exists() {
-            continue;
-        }
         let (begin, end) = (
             format!("<!-- generated: {name} -->"),
             format!("<!-- /generated: {name} -->"),
@@ -93,6 +94,28 @@ fn settings_table(settings: &[Setting]) -> Vec<String> {
     table
 }
 
+fn limits_table(limits: &[LimitRow]) -> Vec<String> {
+    let mut table = vec![
+        row(&["Limit", "Key", "Burst", "One more every", "Charged at"]),
+        row(&["---", "---", "---:", "---", "---"]),
+    ];
+    table.extend(limits.iter().map(|limit| {
+        let name = format!("`{}`", limit.name);
+        let (burst, interval) = (limit.burst.to_string(), interval(limit.interval));
+        row(&[&name, limit.key, &burst, &interval, limit.charged_at])
+    }));
+    table
+}
+
+/// A number of seconds in the largest unit that divides it.
+fn interval(seconds: u64) -> String {
+    match seconds {
+        _ if seconds.is_multiple_of(3600) => format!("{} h", seconds / 3600),
+        _ if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
+        _ => format!("{seconds} s"),
+    }
+}
+
 fn header(titles: &[&str]) -> Vec<String> {
     vec![row(titles), row(&vec!["---"; titles.len()])]
 }
@@ -126,5 +149,11 @@ mod tests {
             "| `GATEHOUSE_X` | | `a\\|b`. |",
         ];
         assert_eq!(table, expected);
+    }
+
+    #[test]
+    fn an_interval_has_the_largest_unit_that_divides_it() {
+        let cells = [1, 90, 600, 3600, 24 * 3600].map(interval);
+        assert_eq!(cells, ["1 s", "90 s", "10 min", "1 h", "24 h"]);
     }
 }

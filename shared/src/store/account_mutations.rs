@@ -6,7 +6,8 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::{
-    AccountStatus, Store,
+    AccountStatus, ChangeAccountError, Deactivation, DeviceLogout, PasswordChange, SessionCommit,
+    Store,
     devices::NEXT,
     dynamodb::{
         item::{Item, number, text},
@@ -18,10 +19,8 @@ use super::{
     passwords::password_item,
 };
 use crate::{
-    accounts::{ChangeAccountError, Deactivation, DeviceLogout, PasswordChange},
     clock::Timestamp,
     ids::{DeviceId, Localpart},
-    uia::SessionCommit,
 };
 
 /// The maximum number of devices that one transaction deletes. It leaves room for the password

@@ -4,7 +4,7 @@
 use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 
 use super::{
-    AppservicesRow, SessionRow, Store, StoreError,
+    AppservicesRow, CreateAccountError, NewAccount, SessionRow, Store, StoreError,
     devices::device_item,
     dynamodb::{
         item::{Item, Row, number, text},
@@ -14,7 +14,6 @@ use super::{
     passwords::password_item,
 };
 use crate::{
-    accounts::{CreateAccountError, NewAccount},
     clock::Timestamp,
     ids::{DeviceId, Localpart},
 };

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     ids::{DeviceId, Localpart},
-    passwords::PasswordHash,
+    password_hash::PasswordHash,
 };
 
 /// The rows of an authenticated request.

@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::{
-    Store, StoreError,
+    NewDevice, Store, StoreError,
     dynamodb::{
         expression::UpdateExpression,
         item::{Item, Row, number, text},
@@ -15,11 +15,10 @@ use super::{
     },
 };
 use crate::{
-    accounts::NewDevice,
     clock::Timestamp,
     ids::{DeviceId, Localpart},
     outbox::NewMessage,
-    tokens::TokenHash,
+    secrets::TokenHash,
 };
 
 /// The attributes of the next pair of tokens.

@@ -11,8 +11,8 @@ use super::{
 use crate::{
     clock::Timestamp,
     ids::{DeviceId, Localpart},
-    passwords,
-    threepids::{Medium, ThreePid},
+    password_hash,
+    threepid::{Medium, ThreePid},
 };
 
 /// All stored data of an account.
@@ -130,7 +130,7 @@ impl UserRecord {
         if sk == PASSWORD {
             let hash = read_password(row)?;
             self.password = Some(PasswordRecord {
-                scheme: passwords::scheme(&hash.phc).to_owned(),
+                scheme: password_hash::scheme(&hash.phc).to_owned(),
                 set: hash.set,
             });
         } else if let Some(id) = sk.strip_prefix(DEVICES) {

@@ -14,7 +14,7 @@ use super::{
         transaction::{put, transact_check},
     },
 };
-use crate::{clock::Timestamp, ids::Localpart, threepids::Medium};
+use crate::{clock::Timestamp, ids::Localpart, threepid::Medium};
 
 /// An address that is bound at an identity server.
 #[derive(Clone, PartialEq, Eq)]

@@ -13,9 +13,9 @@ use super::{
 use crate::{
     clock::Timestamp,
     ids::Localpart,
-    passwords::PasswordHash,
+    password_hash::PasswordHash,
     store::{AccountKind, AccountStatus},
-    threepids::{Medium, ThreePid},
+    threepid::{Medium, ThreePid},
 };
 
 /// An account of the other homeserver.

@@ -12,10 +12,21 @@ use super::{
         write::ConditionalWrite,
     },
 };
-use crate::{clock::Timestamp, limits::GcraUpdate};
+use crate::clock::Timestamp;
 
 /// How long TTL keeps an empty bucket, in milliseconds.
 const KEEP_MS: i64 = 60 * 60 * 1000;
+
+/// The numbers of one request, for the two conditional updates of the store.
+#[derive(Debug, Clone, Copy)]
+pub struct GcraUpdate {
+    /// Now.
+    pub now: Timestamp,
+    /// The cost of one request, in milliseconds.
+    pub cost: i64,
+    /// How many milliseconds the TAT may be ahead of `now` before this request.
+    pub tolerance: i64,
+}
 
 /// Whether a request is within a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -25,7 +25,7 @@ use crate::{
     ids::Localpart,
     metrics::{self, Metric},
     outbox::{Content, DeliveryResult, Leased, NewMessage, Notice},
-    threepids::{Medium, ThreePid},
+    threepid::{Medium, ThreePid},
 };
 
 /// The retention of a row, sent or not, in milliseconds.

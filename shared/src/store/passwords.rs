@@ -7,7 +7,7 @@ use super::{
         keys::{self, PASSWORD},
     },
 };
-use crate::{clock::Timestamp, ids::Localpart, passwords::PasswordHash};
+use crate::{clock::Timestamp, ids::Localpart, password_hash::PasswordHash};
 
 impl Store {
     /// Replaces the hash of an unchanged password by a stronger one. One `UpdateItem` call on the

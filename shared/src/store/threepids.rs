@@ -6,7 +6,8 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::{
-    AccountRow, Store, StoreError,
+    AccountRow, AddThreePidError, NewThreePid, RemoveThreePidError, RemovedThreePid, Store,
+    StoreError,
     dynamodb::{
         item::{Item, Row, number, text},
         keys::{self, MAIN, THREEPIDS},
@@ -14,10 +15,10 @@ use super::{
     },
 };
 use crate::{
-    accounts::{AddThreePidError, NewThreePid, RemoveThreePidError, RemovedThreePid},
     clock::Timestamp,
     ids::Localpart,
-    threepids::{Medium, ThreePid, proofs::ValidatedThreePid},
+    threepid::{Medium, ThreePid},
+    validation_session::ValidatedThreePid,
 };
 
 /// Condition: the account and its addresses are as they were read. An account that still has the

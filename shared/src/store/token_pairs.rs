@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     ids::{DeviceId, Localpart},
-    tokens::TokenHash,
+    secrets::TokenHash,
 };
 
 /// The place of a new pair of tokens in the device row.

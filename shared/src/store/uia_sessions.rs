@@ -10,7 +10,7 @@ use super::{
         transaction::put_version,
     },
 };
-use crate::{clock::Timestamp, uia::SessionCommit};
+use crate::clock::Timestamp;
 
 /// The time between the expiry of a finished session and the TTL of its row, in milliseconds. Until
 /// then the session is recognised as finished. An abandoned session may contain a password, so its
@@ -30,6 +30,13 @@ pub struct SessionRow {
     pub finished: bool,
     /// The rest of the session, sealed.
     pub sealed: Vec<u8>,
+}
+
+/// The row of a finished session, for the final transaction of its operation.
+#[derive(Debug, Clone)]
+pub struct SessionCommit {
+    /// The row, with the version after the stored one.
+    pub row: SessionRow,
 }
 
 /// The reason why a session was not saved.

@@ -5,9 +5,9 @@ use crate::{
     clock::Timestamp,
     ids::Localpart,
     outbox::NewMessage,
-    store::{AccountRow, StoreError},
-    threepids::{ThreePid, proofs::ValidatedThreePid},
-    uia::SessionCommit,
+    store::{AccountRow, SessionCommit, StoreError},
+    threepid::ThreePid,
+    validation_session::ValidatedThreePid,
 };
 
 /// How many addresses an account may have: what ends an account, or tells its owner something, is

@@ -119,7 +119,7 @@ impl SigningKeys {
 
 /// Under which name the one who is to verify a request stands in what is signed (IDS-17).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum DestinationForm {
+pub(crate) enum DestinationForm {
     /// As identity servers verify it: what the first of them did.
     DestinationIs,
     /// As the specification of homeservers has it.
@@ -128,19 +128,19 @@ pub(super) enum DestinationForm {
 
 /// A request to be signed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct SignedRequest<'a> {
-    pub(super) method: &'a str,
+pub(crate) struct SignedRequest<'a> {
+    pub(crate) method: &'a str,
     /// Path and query, from `/_matrix` on.
-    pub(super) uri: &'a str,
-    pub(super) origin: &'a ServerName,
-    pub(super) destination: &'a str,
-    pub(super) content: &'a Value,
+    pub(crate) uri: &'a str,
+    pub(crate) origin: &'a ServerName,
+    pub(crate) destination: &'a str,
+    pub(crate) content: &'a Value,
 }
 
 impl SignedRequest<'_> {
     /// The value of the `Authorization` header, in the one form that every reader takes: one space,
     /// none round commas, lower-case names, everything quoted (IDS-15, DIS-24).
-    pub(super) fn authorization(&self, key: &SigningKey, form: DestinationForm) -> Option<String> {
+    pub(crate) fn authorization(&self, key: &SigningKey, form: DestinationForm) -> Option<String> {
         let name = match form {
             DestinationForm::DestinationIs => "destination_is",
             DestinationForm::Destination => "destination",
@@ -160,7 +160,7 @@ impl SignedRequest<'_> {
 }
 
 /// The object with its signature in the name of `server`.
-pub(super) fn signed(
+pub(crate) fn signed(
     mut object: Map<String, Value>,
     server: &ServerName,
     key: &SigningKey,
@@ -178,7 +178,7 @@ pub(super) fn signed(
 
 /// Canonical JSON: members sorted by code point, no white space, integers alone (IDS-18). `None` for
 /// a number that is no such integer.
-pub(super) fn canonical(value: &Value) -> Option<String> {
+pub(crate) fn canonical(value: &Value) -> Option<String> {
     let mut text = String::new();
     write(&mut text, value)?;
     Some(text)

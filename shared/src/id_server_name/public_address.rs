@@ -1,11 +1,6 @@
-//! Which addresses may be called: those of the public internet, and nothing within.
-//!
-//! The rule stands in the resolver, so it is about the very address that is connected to: a name
-//! that says something else each time it is asked gains nothing (CVE-2021-29431, CVE-2021-21392).
+//! The addresses of the public internet.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError};
 
 /// Ranges of IPv4 that are not the public internet, as network and length of the prefix.
 const INNER_V4: [(Ipv4Addr, u32); 15] = [
@@ -47,7 +42,7 @@ const INNER_V6: [(Ipv6Addr, u32); 4] = [
 ];
 
 /// Whether an address is one of the public internet.
-pub(super) fn is_public(address: IpAddr) -> bool {
+pub(crate) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => !INNER_V4.iter().any(|(network, length)| {
             let shift = 32 - length;
@@ -60,30 +55,6 @@ pub(super) fn is_public(address: IpAddr) -> bool {
             };
             within(&GIVEN_OUT_V6) && !INNER_V6.iter().any(within)
         }
-    }
-}
-
-/// The addresses of a name, if all of them may be called; one inner address spoils them all.
-fn admit(addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, ResolveDnsError> {
-    if addresses.iter().copied().all(is_public) {
-        Ok(addresses)
-    } else {
-        Err(ResolveDnsError::new("the name leads into an inner network"))
-    }
-}
-
-/// The system's resolver, with that rule behind it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct PublicResolver;
-
-impl ResolveDns for PublicResolver {
-    fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
-        DnsFuture::new(async move {
-            // The port is the connector's business.
-            let found = tokio::net::lookup_host((name, 0)).await;
-            let found = found.map_err(ResolveDnsError::new)?;
-            admit(found.map(|address| address.ip()).collect())
-        })
     }
 }
 
@@ -162,20 +133,5 @@ mod tests {
             assert!(!is_public(ip(address)), "{address}");
         }
         assert!(!is_public(ip("fc00::1")) && !is_public(ip("3fff::1")));
-    }
-
-    #[test]
-    fn one_inner_address_spoils_a_name() {
-        let [public, inner] = [ip("1.1.1.1"), ip("10.0.0.1")];
-        assert_eq!(admit(vec![public]).unwrap(), [public]);
-        assert!(admit(vec![public, inner]).is_err());
-        assert!(admit(vec![inner]).is_err());
-    }
-
-    #[tokio::test]
-    async fn a_name_that_leads_here_is_refused_by_the_resolver() {
-        for name in ["localhost", "127.1", "2130706433"] {
-            assert!(PublicResolver.resolve_dns(name).await.is_err(), "{name}");
-        }
     }
 }

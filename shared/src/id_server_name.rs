@@ -3,9 +3,11 @@
 //! A name is a host with an optional port and nothing else (IDS-03): no scheme, no user, no path,
 //! no query. Only names on the operator's list are ever looked up or called (IDS-02).
 
+mod public_address;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::network;
+pub(crate) use public_address::is_public;
 
 /// The longest DNS name, in characters.
 const MAX_NAME_CHARS: usize = 253;
@@ -70,7 +72,7 @@ impl IdServerName {
 
     /// Whether it is an address that nothing outside has.
     pub fn is_inner(&self) -> bool {
-        self.address.is_some_and(|ip| !network::is_public(ip))
+        self.address.is_some_and(|ip| !is_public(ip))
     }
 }
 
@@ -85,7 +87,7 @@ impl TrustedServer {
 }
 
 /// The server of this name among those that are trusted. Nobody is asked and no name is looked up.
-pub(super) fn find<'a>(
+pub(crate) fn find<'a>(
     trusted: &'a [TrustedServer],
     text: &str,
 ) -> Result<&'a TrustedServer, IdServerNameError> {

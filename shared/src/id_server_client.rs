@@ -3,6 +3,8 @@
 //! One call is one request: no redirect is followed and nothing is tried again (IDS-21). The
 //! connector is the AWS SDK's own, so no second HTTP stack is linked.
 
+mod resolver;
+
 use std::time::Duration;
 
 use aws_smithy_http_client::{
@@ -16,8 +18,8 @@ use aws_smithy_runtime_api::client::{
 use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
 use serde_json::{Map, Value};
 
-use super::{TrustedServer, network::PublicResolver};
-use crate::secrets::Secret;
+use crate::{id_server_name::TrustedServer, secrets::Secret};
+use resolver::PublicResolver;
 
 /// How long a call may take, the look-up of the name included.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -66,15 +68,15 @@ pub struct IdServerRejection {
 }
 
 /// What is asked of an identity server.
-pub(super) struct Call<'a> {
-    pub(super) server: &'a TrustedServer,
-    pub(super) method: &'static str,
+pub(crate) struct Call<'a> {
+    pub(crate) server: &'a TrustedServer,
+    pub(crate) method: &'static str,
     /// Path and query, from `/_matrix` on.
-    pub(super) uri: &'a str,
+    pub(crate) uri: &'a str,
     /// The value of the header.
-    pub(super) authorization: Option<Secret>,
+    pub(crate) authorization: Option<Secret>,
     /// JSON.
-    pub(super) body: Option<String>,
+    pub(crate) body: Option<String>,
 }
 
 impl Default for Client {
@@ -97,7 +99,7 @@ impl Default for Client {
 
 impl Client {
     /// Makes a call and returns the object of a 200.
-    pub(super) async fn call(&self, call: Call<'_>) -> Result<Map<String, Value>, IdServerError> {
+    pub(crate) async fn call(&self, call: Call<'_>) -> Result<Map<String, Value>, IdServerError> {
         let name = call.server.name.as_str().to_owned();
         let outcome = tokio::time::timeout(TIMEOUT, self.exchange(call)).await;
         let outcome = outcome.unwrap_or(Err(IdServerError::Unreached("no answer in time")));

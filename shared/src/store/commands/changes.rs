@@ -4,10 +4,11 @@ use crate::{
     clock::Timestamp,
     ids::{DeviceId, Localpart},
     outbox::NewMessage,
-    passwords::PasswordHash,
+    password_hash::PasswordHash,
+    secrets::TokenHash,
     store::{AccountRow, StoreError},
-    threepids::{Medium, ThreePid, proofs::ValidatedThreePid},
-    tokens::TokenHash,
+    threepid::{Medium, ThreePid},
+    validation_session::ValidatedThreePid,
 };
 
 /// Which devices outlive a change of the password.

@@ -6,13 +6,12 @@
 //! `xn--` form).
 
 use super::{Medium, ThreePid};
+use crate::host_name::is_domain;
 
 /// No mailbox is longer, in bytes (RFC 5321, without the angle brackets of its path).
 const MAX_ADDRESS_BYTES: usize = 254;
 /// No local part is longer, in bytes.
 const MAX_LOCAL_BYTES: usize = 64;
-/// No label of a domain is longer, in bytes.
-const MAX_LABEL_BYTES: usize = 63;
 
 /// The canonical form of a mailbox, or nothing (3PID-13, 3PID-62).
 pub fn parse(text: &str) -> Option<ThreePid> {
@@ -42,20 +41,6 @@ fn is_local_part(text: &str) -> bool {
         && text
             .split('.')
             .all(|atom| !atom.is_empty() && atom.bytes().all(legal))
-}
-
-/// A host name of at least two labels, the last of which is no number.
-pub(super) fn is_domain(text: &str) -> bool {
-    let label = |label: &str| {
-        (1..=MAX_LABEL_BYTES).contains(&label.len())
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    let last = text.rsplit('.').next().unwrap_or_default();
-    text.contains('.') && text.split('.').all(label) && !last.bytes().all(|b| b.is_ascii_digit())
 }
 
 #[cfg(test)]
