@@ -54,7 +54,7 @@ pub(super) async fn run(
                     format!("{name} is deactivated; addresses released: {released}"),
                 ));
             }
-            Err(ChangeAccountError::AccountMoved) => {}
+            Err(ChangeAccountError::AccountChanged) => {}
             Err(error) => return Err(error.into()),
         }
     }

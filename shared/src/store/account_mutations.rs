@@ -39,8 +39,8 @@ impl Store {
     /// `TransactWriteItems` call.
     ///
     /// The conditions, in their order of precedence: the UIA session is unchanged
-    /// ([`ChangeAccountError::SessionMoved`]); the account, the old password and the kept device
-    /// are unchanged ([`ChangeAccountError::AccountMoved`]); the validated session is unspent and
+    /// ([`ChangeAccountError::SessionChanged`]); the account, the old password and the kept device
+    /// are unchanged ([`ChangeAccountError::AccountChanged`]); the validated session is unspent and
     /// its address still belongs to the account ([`ChangeAccountError::ValidationGone`]).
     pub async fn change_password(
         &self,
@@ -55,7 +55,7 @@ impl Store {
         ];
         account_items.extend(self.kept_device(change));
         for item in account_items {
-            transaction.add(item).or(ChangeAccountError::AccountMoved);
+            transaction.add(item).or(ChangeAccountError::AccountChanged);
         }
         if let Some(proven) = &change.proof {
             for item in [
@@ -74,8 +74,8 @@ impl Store {
     /// username stays reserved (DEACT-03, DEACT-13). One `TransactWriteItems` call.
     ///
     /// The conditions, in their order of precedence: the UIA session is unchanged
-    /// ([`ChangeAccountError::SessionMoved`]); the account and the password are unchanged
-    /// ([`ChangeAccountError::AccountMoved`]).
+    /// ([`ChangeAccountError::SessionChanged`]); the account and the password are unchanged
+    /// ([`ChangeAccountError::AccountChanged`]).
     pub async fn deactivate(
         &self,
         deactivation: &Deactivation,
@@ -88,7 +88,7 @@ impl Store {
             self.deactivated_account(deactivation),
             self.deleted_password(&deactivation.user, deactivation.known),
         ] {
-            transaction.add(item).or(ChangeAccountError::AccountMoved);
+            transaction.add(item).or(ChangeAccountError::AccountChanged);
         }
         for threepid in &deactivation.addresses {
             let own = Item::under(&pk, keys::threepid(threepid));
@@ -104,8 +104,8 @@ impl Store {
     /// counts as deleted (DEV-03), so that a repeated request completes an interrupted one.
     ///
     /// The conditions, in their order of precedence: the UIA session is unchanged
-    /// ([`ChangeAccountError::SessionMoved`]); the password is still the one that was set at
-    /// `known` ([`ChangeAccountError::AccountMoved`]).
+    /// ([`ChangeAccountError::SessionChanged`]); the password is still the one that was set at
+    /// `known` ([`ChangeAccountError::AccountChanged`]).
     pub async fn delete_devices(
         &self,
         user: &Localpart,
@@ -125,7 +125,7 @@ impl Store {
                 let unchanged = self.check_password_unchanged(user, set);
                 transaction
                     .add(unchanged)
-                    .or(ChangeAccountError::AccountMoved);
+                    .or(ChangeAccountError::AccountChanged);
             }
             let keys = now
                 .iter()
@@ -146,18 +146,18 @@ impl Store {
     ) {
         if let Some(commit) = session {
             let item = self.commit_session(commit);
-            transaction.add(item).or(ChangeAccountError::SessionMoved);
+            transaction.add(item).or(ChangeAccountError::SessionChanged);
         }
     }
 
     fn account_with_new_password(&self, change: &PasswordChange) -> TransactWriteItem {
-        let (set, remove) = match &change.sparing {
-            DeviceLogout::Everybody => ("", ""),
-            DeviceLogout::Device { .. } => (
+        let (set, remove) = match &change.device_logout {
+            DeviceLogout::None => ("", ""),
+            DeviceLogout::AllExcept { .. } => (
                 ", epoch = :next, spared_device = :device, spared_epoch = :spared",
                 "",
             ),
-            DeviceLogout::Nobody => (", epoch = :next", " REMOVE spared_device, spared_epoch"),
+            DeviceLogout::All => (", epoch = :next", " REMOVE spared_device, spared_epoch"),
         };
         let validation_counts = match &change.proof {
             Some(_) => {
@@ -170,10 +170,10 @@ impl Store {
             .update_expression(format!("SET proofs_not_before = :now{set}{remove}"))
             .condition_expression(format!("{ACCOUNT_UNCHANGED}{validation_counts}"))
             .expression_attribute_values(":now", number(change.now.0));
-        if !matches!(change.sparing, DeviceLogout::Everybody) {
+        if !matches!(change.device_logout, DeviceLogout::None) {
             update = update.expression_attribute_values(":next", number(change.epoch + 1));
         }
-        if let DeviceLogout::Device { id, epoch, .. } = &change.sparing {
+        if let DeviceLogout::AllExcept { id, epoch, .. } = &change.device_logout {
             update = update
                 .expression_attribute_values(":device", text(id.as_str()))
                 .expression_attribute_values(":spared", number(*epoch));
@@ -233,7 +233,7 @@ impl Store {
     /// The device that stays logged in, without its next pair of tokens. The condition is that it
     /// still has the access token of the request.
     fn kept_device(&self, change: &PasswordChange) -> Option<TransactWriteItem> {
-        let DeviceLogout::Device { id, access, .. } = &change.sparing else {
+        let DeviceLogout::AllExcept { id, access, .. } = &change.device_logout else {
             return None;
         };
         let key = Item::under(keys::user(&change.user), keys::device(id));

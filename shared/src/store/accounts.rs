@@ -180,10 +180,10 @@ impl Store {
         let mut transaction = self.transaction();
         if let Some(commit) = &new.session {
             let item = self.commit_session(commit);
-            transaction.add(item).or(CreateAccountError::SessionMoved);
+            transaction.add(item).or(CreateAccountError::SessionChanged);
         }
         let account_conflict = match new.upgraded_guest {
-            Some(_) => CreateAccountError::GuestGone,
+            Some(_) => CreateAccountError::GuestChanged,
             None => CreateAccountError::NameTaken,
         };
         transaction.add(self.account_item(new)).or(account_conflict);

@@ -84,7 +84,7 @@ pub enum CreateAccountError {
     /// The row of the UIA session has changed since it was read. Most likely a concurrent duplicate
     /// of this request has finished the session; then the row holds its response.
     #[error("a concurrent request has changed the UIA session")]
-    SessionMoved,
+    SessionChanged,
     /// An account has the username.
     #[error("the username is taken")]
     NameTaken,
@@ -99,7 +99,7 @@ pub enum CreateAccountError {
     RegistrationTokenSpent,
     /// The account to be upgraded is no longer the active guest account that was read.
     #[error("the guest account has changed")]
-    GuestGone,
+    GuestChanged,
     /// DynamoDB failed.
     #[error(transparent)]
     Store(#[from] StoreError),

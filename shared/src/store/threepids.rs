@@ -139,10 +139,10 @@ impl Store {
     /// the others fail with [`AddThreePidError::Taken`].
     ///
     /// The conditions, in their order of precedence: the UIA session is unchanged
-    /// ([`AddThreePidError::SessionMoved`]), so that a concurrent duplicate of a request that has
+    /// ([`AddThreePidError::SessionChanged`]), so that a concurrent duplicate of a request that has
     /// succeeded fails because of the finished session; the password is unchanged
-    /// ([`AddThreePidError::PasswordMoved`]); the account is unchanged and still has a known
-    /// address ([`AddThreePidError::AccountMoved`]); no account has a new address
+    /// ([`AddThreePidError::PasswordChanged`]); the account is unchanged and still has a known
+    /// address ([`AddThreePidError::AccountChanged`]); no account has a new address
     /// ([`AddThreePidError::Taken`]); the validated session is unspent
     /// ([`AddThreePidError::ValidationGone`]).
     pub async fn add_threepid(&self, new: &NewThreePid) -> Result<(), AddThreePidError> {
@@ -154,21 +154,21 @@ impl Store {
         let mut transaction = self.transaction();
         if let Some(commit) = &new.session {
             let item = self.commit_session(commit);
-            transaction.add(item).or(AddThreePidError::SessionMoved);
+            transaction.add(item).or(AddThreePidError::SessionChanged);
         }
         if let Some(set) = new.known_password {
             let unchanged = self.check_password_unchanged(&new.localpart, set);
             transaction
                 .add(unchanged)
-                .or(AddThreePidError::PasswordMoved);
+                .or(AddThreePidError::PasswordChanged);
         }
         transaction
             .add(self.account_of_new_threepid(new))
-            .or(AddThreePidError::AccountMoved);
+            .or(AddThreePidError::AccountChanged);
         if new.known {
             transaction
                 .add(self.revalidate_threepid(new))
-                .or(AddThreePidError::AccountMoved);
+                .or(AddThreePidError::AccountChanged);
         } else {
             transaction
                 .add(self.claim_threepid(threepid, &new.localpart, new.added))
@@ -191,7 +191,7 @@ impl Store {
     /// it afterwards. One `TransactWriteItems` call.
     ///
     /// The conditions, in their order of precedence: the account is unchanged
-    /// ([`RemoveThreePidError::AccountMoved`]); the account has the address
+    /// ([`RemoveThreePidError::AccountChanged`]); the account has the address
     /// ([`RemoveThreePidError::NotThere`]).
     pub async fn remove_threepid(
         &self,
@@ -209,7 +209,7 @@ impl Store {
         let mut transaction = self.transaction();
         transaction
             .add(transact_update(update))
-            .or(RemoveThreePidError::AccountMoved);
+            .or(RemoveThreePidError::AccountChanged);
         for item in [
             self.delete_threepid_under_owner(threepid, localpart),
             self.release_threepid(threepid, localpart),

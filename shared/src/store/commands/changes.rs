@@ -15,9 +15,9 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeviceLogout {
     /// No device (PWD-09).
-    Everybody,
+    None,
     /// All devices except this one (PWD-07).
-    Device {
+    AllExcept {
         /// The device ID.
         id: DeviceId,
         /// The epoch of the device row.
@@ -27,7 +27,7 @@ pub enum DeviceLogout {
         access: TokenHash,
     },
     /// All devices (PWD-10).
-    Nobody,
+    All,
 }
 
 /// A new password with everything that its transaction writes.
@@ -40,7 +40,7 @@ pub struct PasswordChange {
     /// The new password.
     pub password: PasswordHash,
     /// The devices to log out.
-    pub sparing: DeviceLogout,
+    pub device_logout: DeviceLogout,
     /// The time at which the old password was set, if the request was authenticated with it.
     pub known: Option<Timestamp>,
     /// The validated address of a password reset. Its validation session is spent.
@@ -76,11 +76,11 @@ pub enum ChangeAccountError {
     /// The row of the UIA session has changed since it was read. Most likely a concurrent duplicate
     /// of this request has finished the session; then the row holds its response.
     #[error("a concurrent request has changed the UIA session")]
-    SessionMoved,
+    SessionChanged,
     /// The account has changed since it was read: a new password, a deactivation, a lock, an
     /// address change, or the device to keep has another access token.
     #[error("the account has changed")]
-    AccountMoved,
+    AccountChanged,
     /// The validation session has been spent or has expired, or its address no longer belongs to
     /// the account.
     #[error("the validation session of the address is no longer valid")]

@@ -53,14 +53,14 @@ pub enum AddThreePidError {
     /// The row of the UIA session has changed since it was read. Most likely a concurrent duplicate
     /// of this request has finished the session; then the row holds its response.
     #[error("a concurrent request has changed the UIA session")]
-    SessionMoved,
+    SessionChanged,
     /// The account has changed since it was read: its devices were logged out, its status no longer
     /// allows the change, the validation session became invalid for it, or its addresses changed.
     #[error("the account has changed")]
-    AccountMoved,
+    AccountChanged,
     /// The password has changed since the request was authenticated with it.
     #[error("the password has changed")]
-    PasswordMoved,
+    PasswordChanged,
     /// Another account has the address.
     #[error("the address belongs to another account")]
     Taken,
@@ -77,7 +77,7 @@ pub enum AddThreePidError {
 pub enum RemoveThreePidError {
     /// The account has changed since it was read.
     #[error("the account has changed")]
-    AccountMoved,
+    AccountChanged,
     /// The account does not have the address.
     #[error("the account does not have the address")]
     NotThere,
