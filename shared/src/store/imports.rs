@@ -1,7 +1,7 @@
 //! Import of accounts from another homeserver, one transaction each.
 
 use super::{
-    Store, StoreError,
+    AccountKind, AccountStatus, Store, StoreError,
     accounts::FIRST_EPOCH,
     dynamodb::{
         item::Item,
@@ -14,7 +14,6 @@ use crate::{
     clock::Timestamp,
     ids::Localpart,
     password_hash::PasswordHash,
-    store::{AccountKind, AccountStatus},
     threepid::{Medium, ThreePid},
 };
 

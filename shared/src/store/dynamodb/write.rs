@@ -135,3 +135,25 @@ where
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_response_is_recognised_by_the_nonce() {
+        let stored = |nonce: &str| Item::at("key").text("nonce", nonce).build();
+        for (item, ours) in [
+            (Some(stored("ours")), true),
+            (Some(stored("theirs")), false),
+            (Some(Item::at("key").build()), false),
+            (None, false),
+        ] {
+            let failed: ConditionalWrite<()> = ConditionalWrite::ConditionFailed(item);
+            assert_eq!(failed.is_written_as("nonce", "ours"), ours, "{failed:?}");
+            assert!(!failed.is_written());
+        }
+        let written = ConditionalWrite::Written(());
+        assert!(written.is_written_as("nonce", "ours") && written.is_written());
+    }
+}
