@@ -212,7 +212,14 @@ pub(in crate::store) fn transact_check(check: ConditionCheckBuilder) -> Transact
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::{
+        aws::{Aws, Endpoints},
+        rng::SystemRng,
+        secrets::Secret,
+    };
 
     const FAILED: &str = "ConditionalCheckFailed";
 
@@ -272,5 +279,39 @@ mod tests {
             }
         }
         assert_eq!(outcomes, Outcomes::from([(1, "a"), (2, "b")]));
+    }
+
+    /// A store without a server: a call to it fails with [`StoreError::Unavailable`].
+    fn store() -> Store {
+        let aws = Aws {
+            region: "eu-central-1".to_owned(),
+            endpoints: Endpoints {
+                dynamodb: Some("http://127.0.0.1:1".to_owned()),
+                ..Endpoints::default()
+            },
+            access_key_id: "test".to_owned(),
+            secret_access_key: Secret::new("test".to_owned()),
+            session_token: None,
+        };
+        Store::new(&aws, "test", Arc::new(SystemRng))
+    }
+
+    #[tokio::test]
+    async fn a_transaction_without_items_makes_no_call() {
+        let store = store();
+        let empty = store.transaction::<StoreError>();
+        assert!(matches!(empty.commit().await, Ok(())));
+    }
+
+    #[tokio::test]
+    async fn a_transaction_of_more_than_100_items_is_refused() {
+        let store = store();
+        let mut transaction = store.transaction::<StoreError>();
+        transaction.add_all((0..=MAX_ITEMS).map(|number| {
+            let item = Item::at(number.to_string());
+            put("test", item, None)
+        }));
+        let refused = transaction.commit().await;
+        assert!(matches!(refused, Err(StoreError::Refused(_))));
     }
 }
