@@ -18,7 +18,7 @@ use shared::{
     error::Rejection,
     http::{COMMON_HEADERS, Request, Response},
     lambda::{self, Service},
-    rng::OsRng,
+    rng::SystemRng,
 };
 use test_support::TestServer;
 
@@ -45,7 +45,7 @@ fn app(server: &TestServer, function: &str) -> Arc<App> {
     let aws = server.local.aws(function);
     let config = Arc::clone(server.local.config());
     let clock = Arc::clone(server.local.clock());
-    App::new(config, &aws, clock, Arc::new(OsRng))
+    App::new(config, &aws, clock, Arc::new(SystemRng))
 }
 
 /// What Lambda is given back, headers with small letters and the body as JSON.
