@@ -3,10 +3,12 @@
 use serde_json::{Value, json};
 use test_support::{NOW, PREFIXES, TestServer};
 
-use super::support::{add_appservice, post_as, register_as, rows_of, set_status, text};
-use crate::flows::{
-    identity_server::{IdServer, TOKEN},
-    support::with,
+use crate::{
+    api::support::{add_appservice, post_as, register_as, rows_of, set_status, text},
+    flows::support::{
+        identity_server::{IdServer, TOKEN},
+        with,
+    },
 };
 
 const PATH: &str = "/_matrix/client/v3/account/3pid/bind";

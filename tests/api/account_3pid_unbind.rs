@@ -3,10 +3,12 @@
 use serde_json::{Value, json};
 use test_support::{PREFIXES, TestServer};
 
-use super::support::{post_as, rows_of, text};
-use crate::flows::{
-    identity_server::{Form, IdServer, Manners, TOKEN, parameters},
-    support::with,
+use crate::{
+    api::support::{post_as, rows_of, text},
+    flows::support::{
+        identity_server::{Form, IdServer, Manners, TOKEN, parameters},
+        with,
+    },
 };
 
 const PATH: &str = "/_matrix/client/v3/account/3pid/unbind";

@@ -3,14 +3,18 @@
 use serde_json::json;
 use test_support::{PASSWORD, PREFIXES, TestServer};
 
-use super::support::{add_appservice, post_as, register_as, set_status};
-use crate::flows::{
-    addresses::{ALICE, EMAIL, MAIL, MSISDN, NUMBER, ask_mail, claims, owned},
-    people::{
-        ADDRESSES, Device, END, LOGIN, log_in, login_of, password_of, rows_of, sign_up,
-        sign_up_with, try_login, with_auth,
+use crate::{
+    api::support::{add_appservice, post_as, register_as, set_status},
+    flows::support::{
+        POLICIES, TERMS,
+        account_helpers::{
+            ADDRESSES, Device, END, LOGIN, log_in, login_of, password_of, rows_of, sign_up,
+            sign_up_with, try_login, with_auth,
+        },
+        flows, is_free, stage,
+        threepid_helpers::{ALICE, EMAIL, MAIL, MSISDN, NUMBER, ask_mail, claims, owned},
+        wish,
     },
-    support::{POLICIES, TERMS, flows, is_free, stage, wish},
 };
 
 /// DEACT-01, DEACT-03, DEACT-09, UIA-40, TOK-13

@@ -5,12 +5,12 @@ mod callers;
 use serde_json::{Value, json};
 use test_support::{PASSWORD, PREFIXES, TestServer};
 
-use crate::flows::{
-    addresses::{ALICE, EMAIL, MSISDN, NUMBER},
-    people::{
+use crate::flows::support::{
+    account_helpers::{
         ADDRESSES, CHANGE, OTHER, ask_reset, log_in, password_of, sign_up, sign_up_with, try_login,
         with_auth,
     },
+    threepid_helpers::{ALICE, EMAIL, MSISDN, NUMBER},
 };
 
 fn wish() -> Value {

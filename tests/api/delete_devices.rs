@@ -3,9 +3,11 @@
 use serde_json::json;
 use test_support::{PASSWORD, PREFIXES, TestServer};
 
-use super::support::{add_appservice, post_as, register_as, set_status};
-use crate::flows::people::{
-    DELETE_DEVICES, Device, log_in, password_of, rows_of, sign_up, with_auth,
+use crate::{
+    api::support::{add_appservice, post_as, register_as, set_status},
+    flows::support::account_helpers::{
+        DELETE_DEVICES, Device, log_in, password_of, rows_of, sign_up, with_auth,
+    },
 };
 
 /// DEV-03, TOK-13, UIA-40

@@ -13,12 +13,12 @@ use ruma_common::{
     thirdparty::Medium,
 };
 
-use super::ruma_requests::send;
 use crate::{
     api::support::text,
-    flows::{
-        addresses::ALICE,
+    contract::ruma_requests::send,
+    flows::support::{
         identity_server::{IdServer, TOKEN},
+        threepid_helpers::ALICE,
     },
 };
 

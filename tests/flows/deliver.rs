@@ -4,7 +4,11 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
-mod guarantee;
+mod crash_points;
+mod failures;
+mod guarantees;
+mod leases;
+mod skipped_messages;
 
 use std::time::Duration;
 

@@ -8,9 +8,10 @@ use gatehouse_local::proxy::{Call, Fault, FaultKind};
 use serde_json::{Value, json};
 use test_support::{Log, PASSWORD, TestServer};
 
-use crate::flows::{
-    addresses::{ALICE, EMAIL, MAIL, ask_mail},
-    support::{DUMMY, TOKEN, TWO_STAGES, flows, new_token, stage, token_stage, wish, with},
+use crate::flows::support::{
+    DUMMY, TOKEN, TWO_STAGES, flows, new_token, stage,
+    threepid_helpers::{ALICE, EMAIL, MAIL, ask_mail},
+    token_stage, wish, with,
 };
 
 /// The last line, held against the calls that the tap has counted.

@@ -4,8 +4,7 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
-mod guesses;
-mod races;
+mod password_guessing;
 
 use std::time::Duration;
 
@@ -15,9 +14,11 @@ use test_support::{PASSWORD, Reply, TestServer};
 
 use crate::{
     api::support::{add_appservice, post_as, register_as, rows_of, set_status, text},
-    flows::{
-        addresses::{EMAIL, MSISDN},
-        people::{ADDRESSES, Device, LOGIN, log_in, login_of, sign_up, sign_up_with, try_login},
+    flows::support::{
+        account_helpers::{
+            ADDRESSES, Device, LOGIN, log_in, login_of, sign_up, sign_up_with, try_login,
+        },
+        threepid_helpers::{EMAIL, MSISDN},
     },
 };
 

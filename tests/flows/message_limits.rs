@@ -19,9 +19,10 @@ use serde_json::Value;
 use shared::{clock::Clock, limits::Limit};
 use test_support::{Reply, TestServer};
 
-use crate::flows::{
-    mailbox::{LIMITED, MAIL_STAGE, ask_from, mail_to, peer, test_server, text_to},
-    support::{alone, at_once, page, stage},
+use crate::flows::support::{
+    alone, at_once,
+    mail_helpers::{LIMITED, MAIL_STAGE, ask_from, mail_to, peer, test_server, text_to},
+    page, stage,
 };
 
 fn burst(limit: Limit) -> usize {

@@ -24,15 +24,13 @@ use shared::{
 };
 use test_support::{PREFIXES, TestServer};
 
-use crate::flows::{
-    addresses::{
+use crate::flows::support::{
+    DUMMY, POLICIES, TERMS, TOKEN, flows, new_token, overtaken, page, process_of, stage, submit,
+    threepid_helpers::{
         ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, ask_mail, ask_text, code_to, form_of, link_to,
         mail_to, request_token,
     },
-    support::{
-        DUMMY, POLICIES, TERMS, TOKEN, flows, new_token, overtaken, page, process_of, stage,
-        submit, token_stage, wish, with,
-    },
+    token_stage, wish, with,
 };
 
 /// What each function does when it starts: it reads the secret if it uses keys, and tables if it reads

@@ -26,9 +26,9 @@ use test_support::{NOW, PASSWORD, TestServer};
 
 use crate::{
     api::{devices::write_devices, support::set_status},
-    flows::{
-        people::{Device, LOGIN, log_in, login_of, sign_up},
-        support::people,
+    flows::support::{
+        account_helpers::{Device, LOGIN, log_in, login_of, sign_up},
+        people,
     },
 };
 

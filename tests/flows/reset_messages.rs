@@ -16,13 +16,13 @@ use test_support::TestServer;
 
 use crate::{
     api::support::set_status,
-    flows::{
-        mailbox::{
+    flows::support::{
+        mail_helpers::{
             ADD, CODE, CONFIRM, LIMITED, MAIL_STAGE, RESET, SMS_STAGE, ask_for, code, confirm,
             link, mail_to, own, row, session_for, stand, statuses, submit_code, test_server,
             text_to, with_proof,
         },
-        support::{people, submit},
+        people, submit,
     },
 };
 

@@ -4,6 +4,12 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
+pub(crate) mod account_helpers;
+pub(crate) mod hash_counting;
+pub(crate) mod identity_server;
+pub(crate) mod mail_helpers;
+pub(crate) mod threepid_helpers;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -17,7 +23,7 @@ use http::Request;
 use serde_json::{Value, json};
 use shared::{
     app::App,
-    rng::{SystemRng, Rng},
+    rng::{Rng, SystemRng},
 };
 use test_support::{PASSWORD, Reply, TestServer};
 use tokio::sync::{Mutex, MutexGuard};

@@ -6,13 +6,13 @@ use gatehouse_local::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
 use test_support::{PASSWORD, PREFIXES, TestServer};
 
-use crate::flows::{
-    addresses::{ALICE, EMAIL, claims, confirm, link_to},
-    people::{
+use crate::flows::support::{
+    account_helpers::{
         ADDRESSES, CHANGE, DELETE_DEVICES, Device, END, LOGIN, OTHER, ask_reset, log_in, login_of,
         password_of, rows_of, sign_up_with, try_login, with_auth,
     },
-    support::{page, submit},
+    page, submit,
+    threepid_helpers::{ALICE, EMAIL, claims, confirm, link_to},
 };
 
 const ADD: &str = "/_matrix/client/v3/account/3pid/add";

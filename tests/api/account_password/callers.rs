@@ -3,12 +3,14 @@
 use serde_json::json;
 use test_support::{PASSWORD, TestServer};
 
-use super::wish;
 use crate::{
-    api::support::{add_appservice, post_as, register_as, set_status, whoami},
-    flows::{
-        addresses::{EMAIL, MSISDN},
-        people::{ADDRESSES, CHANGE, Device, password_of, sign_up, try_login, with_auth},
+    api::{
+        account_password::wish,
+        support::{add_appservice, post_as, register_as, set_status, whoami},
+    },
+    flows::support::{
+        account_helpers::{ADDRESSES, CHANGE, Device, password_of, sign_up, try_login, with_auth},
+        threepid_helpers::{EMAIL, MSISDN},
     },
 };
 

@@ -16,7 +16,7 @@ use shared::{
 };
 use test_support::{NOW, TestServer};
 
-use crate::flows::addresses::{MAIL, SMS};
+use crate::flows::support::threepid_helpers::{MAIL, SMS};
 
 /// The command's report, and whether all is well.
 async fn examine(admin: &Admin) -> (Value, bool) {

@@ -13,10 +13,12 @@ use test_support::{NOW, TestServer};
 
 use crate::{
     api::support::rows_of,
-    flows::{
-        addresses::{claims, owned},
-        people::{CHANGE, Device, OTHER, log_in, password_of, sign_up, try_login, with_auth},
-        support::run_operator,
+    flows::support::{
+        account_helpers::{
+            CHANGE, Device, OTHER, log_in, password_of, sign_up, try_login, with_auth,
+        },
+        run_operator,
+        threepid_helpers::{claims, owned},
     },
 };
 

@@ -5,10 +5,10 @@ use test_support::{PASSWORD, TestServer};
 
 use crate::{
     api::support::set_status,
-    flows::{
-        addresses::{ALICE, EMAIL, MSISDN, NUMBER, confirm},
-        people::{ADDRESSES, CHANGE, OTHER, log_in, sign_up, sign_up_with, try_login},
-        support::admin_run,
+    flows::support::{
+        account_helpers::{ADDRESSES, CHANGE, OTHER, log_in, sign_up, sign_up_with, try_login},
+        admin_run,
+        threepid_helpers::{ALICE, EMAIL, MSISDN, NUMBER, confirm},
     },
 };
 

@@ -9,14 +9,16 @@ use test_support::{PASSWORD, TestServer};
 use crate::{
     api::support::{WHOAMI, set_status},
     flows::{
-        addresses::{ALICE, EMAIL, MSISDN, NUMBER, claims},
-        identity_server::IdServer,
-        identity_unbinding::{ELSEWHERE, bind, forgotten},
-        people::{
-            ADDRESSES, CHANGE, Device, OTHER, log_in, password_of, rows_of, sign_up, sign_up_with,
-            try_login, with_auth,
+        identity::unbinding::{ELSEWHERE, bind, forgotten},
+        support::{
+            account_helpers::{
+                ADDRESSES, CHANGE, Device, OTHER, log_in, password_of, rows_of, sign_up,
+                sign_up_with, try_login, with_auth,
+            },
+            admin_run,
+            identity_server::IdServer,
+            threepid_helpers::{ALICE, EMAIL, MSISDN, NUMBER, claims},
         },
-        support::admin_run,
     },
 };
 

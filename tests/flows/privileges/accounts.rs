@@ -7,14 +7,14 @@ use http::Request;
 use serde_json::json;
 use test_support::{PASSWORD, PREFIXES, TestServer};
 
-use crate::flows::{
-    addresses::{ALICE, EMAIL, MSISDN, NUMBER},
-    people::{
+use super::start_every_function;
+use crate::flows::support::{
+    account_helpers::{
         ADDRESSES, CHANGE, DELETE_DEVICES, Device, END, ask_reset, log_in, password_of,
         sign_up_with, with_auth,
     },
-    privileges::start_every_function,
-    support::{page, submit},
+    page, submit,
+    threepid_helpers::{ALICE, EMAIL, MSISDN, NUMBER},
 };
 
 /// The password's stage in a session, named by the address, so that its owner is looked up.

@@ -10,11 +10,14 @@ use super::start_every_function;
 use crate::{
     api::support::{add_appservice, post_as, register_as},
     flows::{
-        addresses::{ALICE, EMAIL},
-        identity_server::{IdServer, TOKEN},
-        identity_unbinding::bind,
-        people::{CHANGE, END, OTHER, log_in, password_of},
-        support::{flows, wish, with},
+        identity::unbinding::bind,
+        support::{
+            account_helpers::{CHANGE, END, OTHER, log_in, password_of},
+            flows,
+            identity_server::{IdServer, TOKEN},
+            threepid_helpers::{ALICE, EMAIL},
+            wish, with,
+        },
     },
 };
 

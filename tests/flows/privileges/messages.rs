@@ -4,12 +4,10 @@ use std::collections::BTreeSet;
 
 use gatehouse_local::proxy::Use;
 
-use crate::flows::{
-    mailbox::{
-        ADD, LIMITED, RESET, ask_for, code, confirm, link, mail_to, own, session_for, submit_code,
-        test_server, text_to,
-    },
-    privileges::start_every_function,
+use super::start_every_function;
+use crate::flows::support::mail_helpers::{
+    ADD, LIMITED, RESET, ask_for, code, confirm, link, mail_to, own, session_for, submit_code,
+    test_server, text_to,
 };
 
 /// In a house that tells strangers who has an account or in one that does not: addresses that are an

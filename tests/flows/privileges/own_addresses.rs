@@ -11,7 +11,7 @@ use crate::{
         own_addresses::{ADD, ALICE, BOB, add, list, prove, remove, user, with_password},
         support::post_as,
     },
-    flows::{own_addresses::test_server, support::with},
+    flows::{account_threepids::test_server, support::with},
 };
 
 /// Addresses are added by both forms and removed, with limits on; one addition is overtaken by its

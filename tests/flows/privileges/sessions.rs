@@ -16,9 +16,9 @@ use test_support::{PASSWORD, PREFIXES, TestServer};
 use super::start_every_function;
 use crate::{
     api::support::{post_as, request, text},
-    flows::{
-        people::{END, LOGIN, login_of, password_of},
-        support::{page, submit},
+    flows::support::{
+        account_helpers::{END, LOGIN, login_of, password_of},
+        page, submit,
     },
 };
 

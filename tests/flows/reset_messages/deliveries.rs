@@ -7,7 +7,7 @@ use gatehouse_local::proxy::{Fault, FaultKind};
 use serde_json::Value;
 
 use super::{by_mail, by_text, never_validates, test_server, with_owner};
-use crate::flows::mailbox::{RESET, session_for, stand, statuses, ticks};
+use crate::flows::support::mail_helpers::{RESET, session_for, stand, statuses, ticks};
 
 const MINUTE: Duration = Duration::from_mins(1);
 

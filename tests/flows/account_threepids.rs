@@ -1,0 +1,259 @@
+//! An address from the request for its message to the day it is given up: what it is good for in
+//! between, and who is told.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use std::time::Duration;
+
+use gatehouse_local::outbox::Message;
+use serde_json::{Value, json};
+use shared::limits::Limit;
+use test_support::{PASSWORD, Reply, TestServer};
+
+use crate::{
+    api::own_addresses::{
+        ADD, DELETE, add, give, list, medium, notices, owners, prove, remove, wish, with_password,
+    },
+    flows::support::{
+        account_helpers::{
+            ADDRESSES, CHANGE, Device, LOGIN, OTHER, ask_reset, sign_up, sign_up_with, try_login,
+        },
+        threepid_helpers::{ALICE, Asked, EMAIL, MSISDN, NUMBER},
+        with,
+    },
+};
+
+pub(crate) async fn test_server(settings: &[(&str, &str)]) -> TestServer {
+    TestServer::with(&[&ADDRESSES, settings].concat()).await
+}
+
+/// Asks for a message that proves an address to be added; `address` in its canonical form.
+pub(crate) async fn ask_add(server: &TestServer, address: &str, secret: &str) -> Asked {
+    let (path, body) = wish(address, secret);
+    let answer = server.post(&path, &body).await.ok();
+    Asked {
+        stage: if medium(address) == "email" {
+            EMAIL
+        } else {
+            MSISDN
+        },
+        sid: answer["sid"].as_str().unwrap().to_owned(),
+        secret: secret.to_owned(),
+        address: address.to_owned(),
+        answer,
+    }
+}
+
+/// A proof of an address to be added, by what really arrives there.
+pub(crate) async fn proven(server: &TestServer, address: &str, secret: &str) -> Asked {
+    let asked = ask_add(server, address, secret).await;
+    asked.validate(server).await;
+    asked
+}
+
+/// A login by an address.
+async fn log_in_by(server: &TestServer, address: &str, password: &str) -> Reply {
+    let who = json!({ "type": "m.id.thirdparty", "medium": medium(address), "address": address });
+    let body = json!({ "type": "m.login.password", "identifier": who, "password": password });
+    server.post(LOGIN, &body).await
+}
+
+/// Sets another password by the proof of an address.
+async fn reset(server: &TestServer, asked: &Asked, password: &str) -> Reply {
+    let body = json!({ "new_password": password, "logout_devices": false });
+    server.post(CHANGE, &with(body, &asked.attempt(None))).await
+}
+
+/// Takes the messages that have arrived since the last time.
+async fn take(server: &TestServer) -> Vec<Message> {
+    server.deliver().await;
+    let messages = server.messages();
+    server.local.outbox().clear();
+    messages
+}
+
+/// 3PID-50, UIA-42, PWD-05: an address that was validated is nothing yet; one that was added is
+/// somebody's in every way.
+#[tokio::test]
+async fn acc3_03_an_added_address_logs_in_and_resets_the_password() {
+    for address in [ALICE, NUMBER.1] {
+        let server = test_server(&[]).await;
+        let alice = sign_up(&server, "alice").await;
+        let asked = proven(&server, address, "secret").await;
+        assert_eq!(list(&server, &alice.token).await, [""; 0], "3PID-50");
+        let reply = log_in_by(&server, address, PASSWORD).await;
+        reply.error(403, "M_FORBIDDEN");
+        let body = with_password("alice", &asked.creds());
+        alice.post(&server, ADD, &body).await.ok();
+        let me = log_in_by(&server, address, PASSWORD).await.ok();
+        assert_eq!(me["user_id"], "@alice:localhost");
+        let stage = if medium(address) == "email" {
+            EMAIL
+        } else {
+            MSISDN
+        };
+        let dialled = if stage == EMAIL { ALICE } else { NUMBER.0 };
+        let again = ask_reset(&server, stage, dialled, "reset").await;
+        again.validate(&server).await;
+        reset(&server, &again, OTHER).await.ok();
+        log_in_by(&server, address, OTHER).await.ok();
+        log_in_by(&server, address, PASSWORD)
+            .await
+            .error(403, "M_FORBIDDEN");
+    }
+}
+
+/// ACC3-05, PWD-06: what was removed logs in nobody and resets nothing, though it was proven before.
+#[tokio::test]
+async fn acc3_05_a_removed_address_is_good_for_nothing_and_free_for_everybody() {
+    for (address, stage, dialled) in [(ALICE, EMAIL, ALICE), (NUMBER.1, MSISDN, NUMBER.0)] {
+        let server = test_server(&[]).await;
+        let alice = sign_up_with(&server, "alice", stage, dialled).await;
+        let early = ask_reset(&server, stage, dialled, "early").await;
+        early.validate(&server).await;
+        remove(&server, &alice.token, address).await.ok();
+        take(&server).await;
+        log_in_by(&server, address, PASSWORD)
+            .await
+            .error(403, "M_FORBIDDEN");
+        let reply = reset(&server, &early, OTHER).await;
+        reply.error(400, "M_THREEPID_NOT_FOUND");
+        ask_reset(&server, stage, dialled, "late").await;
+        let sent = take(&server).await;
+        assert!(sent.is_empty(), "nobody is written to: {sent:?}");
+        try_login(&server, "alice", PASSWORD).await.ok();
+        sign_up_with(&server, "bob", stage, dialled).await;
+        assert_eq!(owners(&server), [(address.into(), "bob".into())].into());
+        let me = log_in_by(&server, address, PASSWORD).await.ok();
+        assert_eq!(me["user_id"], "@bob:localhost");
+    }
+}
+
+/// 3PID-05, 3PID-07: an address that has an account is asked for in vain, and its owner told.
+#[tokio::test]
+async fn acc3_04_who_asks_for_somebodys_address_proves_nothing_and_the_owner_is_told() {
+    let server = test_server(&[]).await;
+    let alice = sign_up(&server, "alice").await;
+    let asked = proven(&server, ALICE, "secret").await;
+    add(&server, &alice.token, &asked.creds()).await.ok();
+    take(&server).await;
+    let bob = sign_up(&server, "bob").await;
+    let stranger = ask_add(&server, ALICE, "stranger").await;
+    let sent = take(&server).await;
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].links().count(), 0, "{}", sent[0].text);
+    let reply = add(&server, &bob.token, &stranger.creds()).await;
+    reply.error(403, "M_THREEPID_AUTH_FAILED");
+    assert_eq!(owners(&server), [(ALICE.into(), "alice".into())].into());
+}
+
+/// The mails that make up for what is not guarded by a password: they name nobody and lead nowhere.
+#[tokio::test]
+async fn acc3_02_the_owner_is_told_by_mail_at_every_address() {
+    let server = test_server(&[]).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    let asked = proven(&server, "second@example.org", "secret").await;
+    take(&server).await;
+    add(&server, &alice.token, &asked.creds()).await.ok();
+    for change in ["added", "removed"] {
+        if change == "removed" {
+            remove(&server, &alice.token, ALICE).await.ok();
+        }
+        let sent = take(&server).await;
+        let mut to: Vec<_> = sent.iter().map(|message| message.to.as_str()).collect();
+        to.sort_unstable();
+        assert_eq!(to, [ALICE, "second@example.org"]);
+        for message in &sent {
+            assert!(message.text.contains(change), "{}", message.text);
+            assert!(!message.text.contains("@alice:"), "{}", message.text);
+            assert_eq!(message.links().count(), 0, "{}", message.text);
+        }
+    }
+    assert!(take(&server).await.is_empty());
+}
+
+/// Whoever adds one address after another fills mailboxes; they are refused, and never is anything
+/// added of which nobody is told.
+#[tokio::test]
+async fn http_19_so_many_addresses_are_added_and_no_more() {
+    let server = test_server(&[("GATEHOUSE_LIMITS", "on")]).await;
+    let (alice, bob) = (
+        sign_up(&server, "alice").await,
+        sign_up(&server, "bob").await,
+    );
+    let taken = prove(&server, "taken@example.org", "alice").await;
+    give(&server, &bob.token, "taken@example.org").await;
+    for _ in 0..20 {
+        // What was not added does not count.
+        let reply = add(&server, &alice.token, &taken).await;
+        reply.error(400, "M_THREEPID_IN_USE");
+    }
+    let budget = Limit::Addition.budget();
+    for number in 0..budget.burst + 2 {
+        server.advance(Duration::from_mins(2));
+        let address = format!("user{number}@example.org");
+        let creds = prove(&server, &address, "secret").await;
+        let reply = add(&server, &alice.token, &creds).await;
+        if number < budget.burst {
+            reply.ok();
+            // What is there already may be said as often as one likes.
+            add(&server, &alice.token, &creds).await.ok();
+        } else {
+            reply.error(429, "M_LIMIT_EXCEEDED");
+        }
+    }
+    let burst = usize::try_from(budget.burst).unwrap();
+    assert_eq!(list(&server, &alice.token).await.len(), burst);
+    // Each addition is told to those before it and to itself; and bob was told of his.
+    assert_eq!(notices(&server).len(), burst * (burst + 1) / 2 + 1);
+    server.advance(budget.interval);
+    let creds = prove(&server, "late@example.org", "secret").await;
+    add(&server, &alice.token, &creds).await.ok();
+    for number in 0..budget.burst {
+        let address = format!("user{number}@example.org");
+        remove(&server, &alice.token, &address).await.ok();
+    }
+    let told = notices(&server);
+    let removed = told.iter().filter(|(what, _)| what == "address-removed");
+    assert_eq!(removed.count(), (2..=burst + 1).sum::<usize>());
+}
+
+/// To an account, what it says of itself and what others do to it: the addresses that a sign-up
+/// proved are removed like any other.
+#[tokio::test]
+async fn acc3_01_the_address_of_a_sign_up_is_an_address_like_any_other() {
+    let server = test_server(&[]).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    assert_eq!(list(&server, &alice.token).await, [ALICE]);
+    let body = json!({ "medium": "email", "address": "Alice@EXAMPLE.org" });
+    let answer: Value = alice.post(&server, DELETE, &body).await.ok();
+    assert_eq!(answer["id_server_unbind_result"], "no-support");
+    assert_eq!(list(&server, &alice.token).await, [""; 0]);
+}
+
+/// Incident 31: an address that somebody else had prepared for the account is not added once its
+/// password has been set anew, by whatever token.
+#[tokio::test]
+async fn incident_31_a_prepared_addition_does_not_survive_a_reset() {
+    let server = test_server(&[]).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    let theirs = proven(&server, "attacker@example.org", "secret").await;
+    let challenge = alice.post(&server, ADD, &theirs.creds()).await.challenge();
+    server.advance(Duration::from_mins(1));
+    let asked = ask_reset(&server, EMAIL, ALICE, "reset").await;
+    asked.validate(&server).await;
+    reset(&server, &asked, OTHER).await.ok();
+    // The device was kept on purpose; the session and the proof were not.
+    let session = json!({ "auth": {
+        "type": "m.login.password", "session": challenge["session"], "user": "alice", "password": OTHER,
+    } });
+    let reply = alice.post(&server, ADD, &session).await;
+    reply.error(403, "M_THREEPID_AUTH_FAILED");
+    let reply = add(&server, &alice.token, &theirs.creds()).await;
+    reply.error(403, "M_THREEPID_AUTH_FAILED");
+    assert_eq!(owners(&server), [(ALICE.into(), "alice".into())].into());
+    let device: Device = alice;
+    assert!(device.is_alive(&server).await);
+}

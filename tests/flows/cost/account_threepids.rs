@@ -1,0 +1,145 @@
+//! What the addresses of an account cost, to the last call. As in `budgets`, a change that makes one
+//! dearer has to say why.
+
+use std::time::Duration;
+
+use serde_json::json;
+use test_support::TestServer;
+
+use crate::{
+    api::{
+        own_addresses::{ADD, LIST, add, give, prove, remove, user, with_password},
+        support::post_as,
+    },
+    flows::{
+        account_threepids::test_server,
+        cost::registration::{assert_bills, cost},
+        support::{threepid_helpers::ALICE, with},
+    },
+};
+
+type Bills = Vec<(&'static str, String)>;
+
+const SECOND: &str = "second@example.org";
+const THIRD: &str = "third@example.org";
+
+/// A house in which everything is read once already, with somebody who has an address.
+async fn warm(limits: &str) -> (TestServer, String) {
+    let server = test_server(&[("GATEHOUSE_LIMITS", limits)]).await;
+    let token = user(&server, "alice").await;
+    give(&server, &token, ALICE).await;
+    rest(&server);
+    (server, token)
+}
+
+/// Limits are empty again.
+fn rest(server: &TestServer) {
+    server.advance(Duration::from_hours(2));
+}
+
+async fn deprecated(limits: &str) -> Bills {
+    let (server, token) = warm(limits).await;
+    let mut bills = Vec::new();
+    let (reply, bill) = cost(&server, server.get_as(&token, LIST)).await;
+    reply.ok();
+    bills.push(("list", bill));
+    let creds = prove(&server, SECOND, "secret").await;
+    for what in ["add", "add, repeated"] {
+        let (reply, bill) = cost(&server, add(&server, &token, &creds)).await;
+        reply.ok();
+        bills.push((what, bill));
+        rest(&server);
+    }
+    let (reply, bill) = cost(&server, add(&server, "junk", &creds)).await;
+    reply.error(401, "M_UNKNOWN_TOKEN");
+    bills.push(("add, junk", bill));
+    rest(&server);
+    let other = json!({ "sid": "unknown", "client_secret": "secret" });
+    let (reply, bill) = cost(&server, add(&server, &token, &other)).await;
+    reply.error(403, "M_THREEPID_AUTH_FAILED");
+    bills.push(("add, not proven", bill));
+    for what in ["remove", "remove, not there"] {
+        rest(&server);
+        let (reply, bill) = cost(&server, remove(&server, &token, SECOND)).await;
+        reply.ok();
+        bills.push((what, bill));
+    }
+    bills
+}
+
+async fn uia_request(limits: &str) -> Bills {
+    let (server, token) = warm(limits).await;
+    let mut bills = Vec::new();
+    let creds = prove(&server, SECOND, "secret").await;
+    rest(&server);
+    let (reply, bill) = cost(&server, post_as(&server, &token, ADD, &creds)).await;
+    let challenge = reply.challenge();
+    bills.push(("add, challenge", bill));
+    let auth = with_password("alice", &creds)["auth"].clone();
+    let auth = with(auth, &json!({ "session": challenge["session"] }));
+    rest(&server);
+    for what in ["add, in a session", "add, in a session, repeated"] {
+        let body = json!({ "auth": auth });
+        let (reply, bill) = cost(&server, post_as(&server, &token, ADD, &body)).await;
+        reply.ok();
+        bills.push((what, bill));
+        // The answer is given again for ten minutes.
+        server.advance(Duration::from_mins(2));
+    }
+    let creds = prove(&server, THIRD, "secret").await;
+    rest(&server);
+    let body = with_password("alice", &creds);
+    let (reply, bill) = cost(&server, post_as(&server, &token, ADD, &body)).await;
+    reply.ok();
+    bills.push(("add, in one request", bill));
+    bills
+}
+
+async fn all(limits: &str) -> Bills {
+    let mut bills = deprecated(limits).await;
+    bills.extend(uia_request(limits).await);
+    bills
+}
+
+/// In round trips: a list 2; an addition 3 (the account is read before its addresses are, and both
+/// before anything is written), by a session that remembers what is to be added 4; a removal 4, the last
+/// of them for what is bound elsewhere.
+#[tokio::test]
+async fn what_an_address_of_an_account_costs() {
+    assert_bills(&all("off").await, WITHOUT_LIMITS);
+}
+
+/// What adds a trip: the limit on additions, which is charged when there is nothing left but to write;
+/// and the one on guesses at a password, with what is given back.
+#[tokio::test]
+async fn what_an_address_of_an_account_costs_with_limits() {
+    assert_bills(&all("on").await, WITH_LIMITS);
+}
+
+const WITHOUT_LIMITS: &str = "
+    list: BatchGetItem Accounts > Query Accounts = 3r 0w
+    add: BatchGetItem Accounts + GetItem Proofs > GetItem Accounts + Query Accounts > TransactWriteItems Accounts&Outbox&Proofs = 5r 14w
+    add, repeated: BatchGetItem Accounts + GetItem Proofs > GetItem Accounts = 4r 0w
+    add, junk: BatchGetItem Accounts + GetItem Proofs = 2r 0w
+    add, not proven: BatchGetItem Accounts + GetItem Proofs = 3r 0w
+    remove: BatchGetItem Accounts > Query Accounts > TransactWriteItems Accounts&Outbox > Query Accounts = 4r 12w
+    remove, not there: BatchGetItem Accounts > Query Accounts > Query Accounts = 4r 0w
+    add, challenge: BatchGetItem Accounts + GetItem Proofs > PutItem UiaSessions = 4r 1w
+    add, in a session: BatchGetItem Accounts&UiaSessions > GetItem Proofs > GetItem Accounts + Query Accounts > TransactWriteItems Accounts&Outbox&Proofs&UiaSessions = 7r 18w
+    add, in a session, repeated: BatchGetItem Accounts&UiaSessions = 4r 0w
+    add, in one request: BatchGetItem Accounts + GetItem Proofs > GetItem Accounts + Query Accounts > TransactWriteItems Accounts&Outbox&Proofs = 6r 19w
+";
+
+const WITH_LIMITS: &str = "
+    list: BatchGetItem Accounts > Query Accounts = 3r 0w
+    add: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits > GetItem Accounts + Query Accounts > UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs = 5r 16w
+    add, repeated: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits > GetItem Accounts = 4r 1w
+    add, junk: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits = 2r 1w
+    add, not proven: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits = 3r 1w
+    remove: BatchGetItem Accounts + UpdateItem Limits > Query Accounts > TransactWriteItems Accounts&Outbox > Query Accounts = 4r 13w
+    remove, not there: BatchGetItem Accounts + UpdateItem Limits > Query Accounts > Query Accounts = 4r 1w
+    add, challenge: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits > PutItem UiaSessions = 4r 3w
+    add, in a session: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > GetItem Proofs > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > GetItem Accounts + Query Accounts > UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs&UiaSessions = 7r 25w
+    add, in a session, repeated: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits = 4r 5w
+    add, in one request: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > GetItem Accounts + Query Accounts > UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs = 6r 26w
+";

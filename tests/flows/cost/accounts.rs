@@ -1,0 +1,201 @@
+//! What changing and ending an account costs, to the last call; with one device and with ten
+//! thousand it is the same.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use test_support::{PASSWORD, TestServer};
+
+use crate::{
+    api::support::WHOAMI,
+    flows::{
+        cost::registration::{assert_bills, cost},
+        support::{
+            account_helpers::{
+                ADDRESSES, CHANGE, DELETE_DEVICES, Device, END, OTHER, ask_reset, log_in,
+                password_of, rows_of, sign_up_with, with_auth,
+            },
+            threepid_helpers::{ALICE, EMAIL},
+        },
+    },
+};
+
+type Bills = Vec<(&'static str, String)>;
+
+/// A house with somebody in it who has two devices, where everything is read once already, and
+/// every limit is empty.
+async fn warm(limits: &str) -> (TestServer, Device, Device) {
+    let settings = [&ADDRESSES[..], &[("GATEHOUSE_LIMITS", limits)]].concat();
+    let server = TestServer::with(&settings).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    let second = log_in(&server, "alice", PASSWORD).await;
+    server.advance(Duration::from_hours(1));
+    (server, alice, second)
+}
+
+/// What it costs when every limit is empty again.
+async fn at_rest<T>(server: &TestServer, work: impl Future<Output = T>) -> (T, String) {
+    server.advance(Duration::from_mins(9));
+    cost(server, work).await
+}
+
+fn by_password(body: Value, session: Option<&str>) -> Value {
+    with_auth(body, password_of("alice", PASSWORD, session))
+}
+
+async fn bills(limits: &str) -> Bills {
+    let mut bills = Vec::new();
+    let wish = json!({ "new_password": OTHER });
+
+    let (server, alice, _) = warm(limits).await;
+    let (reply, bill) = at_rest(&server, alice.post(&server, CHANGE, &wish)).await;
+    let challenge = reply.challenge();
+    bills.push(("change, challenge", bill));
+    let session = challenge["session"].as_str();
+    let wrong = with_auth(wish.clone(), password_of("alice", "wrong", session));
+    let (reply, bill) = at_rest(&server, alice.post(&server, CHANGE, &wrong)).await;
+    reply.refused("M_FORBIDDEN");
+    bills.push(("change, wrong password", bill));
+    let others = with_auth(wish.clone(), password_of("bob", PASSWORD, session));
+    let (reply, bill) = at_rest(&server, alice.post(&server, CHANGE, &others)).await;
+    reply.error(403, "M_FORBIDDEN");
+    bills.push(("change, somebody else's", bill));
+    let last = by_password(wish.clone(), session);
+    let (reply, bill) = at_rest(&server, alice.post(&server, CHANGE, &last)).await;
+    reply.ok();
+    bills.push(("change, final", bill));
+    let (reply, bill) = at_rest(&server, alice.post(&server, CHANGE, &last)).await;
+    reply.ok();
+    bills.push(("change, repeated", bill));
+
+    let (server, alice, _) = warm(limits).await;
+    let once = by_password(wish.clone(), None);
+    let (reply, bill) = at_rest(&server, alice.post(&server, CHANGE, &once)).await;
+    reply.ok();
+    bills.push(("change, one request", bill));
+
+    let (server, _, _) = warm(limits).await;
+    let asked = ask_reset(&server, EMAIL, ALICE, "reset").await;
+    asked.validate(&server).await;
+    let mut body = asked.attempt(None);
+    body["new_password"] = OTHER.into();
+    let (reply, bill) = at_rest(&server, server.post(CHANGE, &body)).await;
+    reply.ok();
+    bills.push(("reset, one request", bill));
+
+    let (server, alice, _) = warm(limits).await;
+    let (_, session) = alice.begin(&server, END, &json!({})).await;
+    let last = by_password(json!({}), Some(&session));
+    let (reply, bill) = at_rest(&server, alice.post(&server, END, &last)).await;
+    reply.ok();
+    bills.push(("end, final", bill));
+    let (reply, bill) = at_rest(&server, alice.post(&server, END, &last)).await;
+    reply.ok();
+    bills.push(("end, repeated", bill));
+
+    let (server, _, _) = warm(limits).await;
+    let last = by_password(json!({}), None);
+    let (reply, bill) = at_rest(&server, server.post(END, &last)).await;
+    reply.ok();
+    bills.push(("end without a token", bill));
+
+    let (server, alice, second) = warm(limits).await;
+    let last = by_password(json!({ "devices": [second.id] }), None);
+    let (reply, bill) = at_rest(&server, alice.post(&server, DELETE_DEVICES, &last)).await;
+    reply.ok();
+    bills.push(("delete devices, one request", bill));
+    bills
+}
+
+/// In round trips: a challenge 2, a change 2, a reset 4, an end 3; an end without a token 4, since
+/// whose account it is has to be looked up first.
+#[tokio::test]
+async fn what_changing_and_ending_an_account_costs() {
+    assert_bills(&Box::pin(bills("off")).await, WITHOUT_LIMITS);
+}
+
+/// What adds a trip: how often the owner is told, which goes out beside the hash; and without a token
+/// the request itself, which has no first read to go beside.
+#[tokio::test]
+async fn what_changing_and_ending_an_account_costs_with_limits() {
+    assert_bills(&Box::pin(bills("on")).await, WITH_LIMITS);
+}
+
+/// Gives somebody `number` more devices, as login would.
+fn devices(server: &TestServer, name: &str, number: usize) {
+    let (_, row) = rows_of(server, name)
+        .into_iter()
+        .find(|(sk, _)| sk.starts_with("DEV#"))
+        .unwrap();
+    let table = format!("{}-accounts", server.local.config().tables);
+    let all: Vec<usize> = (0..number).collect();
+    for chunk in all.chunks(25) {
+        let puts: Vec<Value> = chunk
+            .iter()
+            .map(|id| {
+                let mut row = row.clone();
+                row["sk"]["S"] = format!("DEV#MANY{id}").into();
+                json!({ "PutRequest": { "Item": row } })
+            })
+            .collect();
+        let body = json!({ "RequestItems": { &table: puts } });
+        server.past_the_functions("BatchWriteItem", &body);
+    }
+}
+
+/// PWD-08, DEACT-03: ten thousand devices die in one write, at once (what is left of them is swept up later, see `purge`).
+#[tokio::test]
+async fn pwd_08_ten_thousand_devices_cost_no_more_than_two() {
+    let usual = Box::pin(bills("off")).await;
+    let bill = |what: &str| {
+        let mut bills = usual.iter();
+        bills.find(|(name, _)| *name == what).unwrap().1.clone()
+    };
+    for (path, body, what) in [
+        (CHANGE, json!({ "new_password": OTHER }), "change, final"),
+        (END, json!({}), "end, final"),
+    ] {
+        let (server, alice, second) = warm("off").await;
+        devices(&server, "alice", 10_000);
+        let (_, session) = alice.begin(&server, path, &body).await;
+        let last = by_password(body, Some(&session));
+        let (reply, now) = at_rest(&server, alice.post(&server, path, &last)).await;
+        reply.ok();
+        assert_eq!(now, bill(what));
+        assert!(!second.is_alive(&server).await);
+        let reply = server.get_as(&alice.token, WHOAMI).await;
+        assert_eq!(reply.status == 200, path == CHANGE);
+    }
+}
+
+const WITHOUT_LIMITS: &str = "
+    change, challenge: BatchGetItem Accounts > PutItem UiaSessions = 3r 1w
+    change, wrong password: BatchGetItem Accounts&UiaSessions + Query Accounts = 5r 0w
+    change, somebody else's: BatchGetItem Accounts&UiaSessions + Query Accounts = 5r 0w
+    change, final: BatchGetItem Accounts&UiaSessions + Query Accounts > TransactWriteItems Accounts&Outbox&UiaSessions = 5r 14w
+    change, repeated: BatchGetItem Accounts&UiaSessions + Query Accounts = 5r 0w
+    change, one request: BatchGetItem Accounts + Query Accounts > TransactWriteItems Accounts&Outbox = 4r 12w
+    reset, one request: GetItem Proofs > GetItem Accounts > BatchGetItem Accounts + Query Accounts > TransactWriteItems Accounts&Outbox&Proofs = 4r 14w
+    end, final: BatchGetItem Accounts&UiaSessions > Query Accounts + Query Accounts > TransactWriteItems Accounts&Outbox&UiaSessions = 6r 16w
+    end, repeated: BatchGetItem Accounts&UiaSessions = 4r 0w
+    end without a token: BatchGetItem Accounts > BatchGetItem Accounts > Query Accounts + Query Accounts > TransactWriteItems Accounts&Outbox = 6r 14w
+    delete devices, one request: BatchGetItem Accounts > TransactWriteItems Accounts = 3r 4w
+";
+
+const WITH_LIMITS: &str = "
+    change, challenge: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits > PutItem UiaSessions = 3r 3w
+    change, wrong password: BatchGetItem Accounts&UiaSessions + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits = 5r 4w
+    change, somebody else's: BatchGetItem Accounts&UiaSessions + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits = 5r 3w
+    change, final: BatchGetItem Accounts&UiaSessions + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Accounts&Outbox&UiaSessions = 5r 22w
+    change, repeated: BatchGetItem Accounts&UiaSessions + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits = 5r 5w
+    change, one request: BatchGetItem Accounts + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Accounts&Outbox = 4r 20w
+    reset, one request: GetItem Proofs + UpdateItem Limits > GetItem Accounts > BatchGetItem Accounts + Query Accounts + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs = 4r 18w
+    end, final: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > Query Accounts + Query Accounts + UpdateItem Limits > TransactWriteItems Accounts&Outbox&UiaSessions = 6r 22w
+    end, repeated: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits = 4r 5w
+    end without a token: UpdateItem Limits > BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits > BatchGetItem Accounts > Query Accounts + Query Accounts > TransactWriteItems Accounts&Outbox = 6r 20w
+    delete devices, one request: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts = 3r 10w
+";

@@ -1,0 +1,176 @@
+//! What devices and their tokens cost, to the last call. As in `budgets`, a change that makes one
+//! dearer has to say why. A login never takes more than three calls after one another.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use std::time::Duration;
+
+use http::Request;
+use serde_json::{Value, json};
+use test_support::{PASSWORD, PREFIXES, TestServer};
+
+use crate::{
+    api::support::{add_appservice, post_as, register_as, request, text},
+    flows::{
+        cost::registration::{assert_bills, cost},
+        support::{
+            account_helpers::{LOGIN, OTHER, login_of, sign_up_with},
+            threepid_helpers::{EMAIL, MAIL},
+        },
+    },
+};
+
+type Bills = Vec<(&'static str, String)>;
+
+const ADDRESS: &str = "alice@example.org";
+
+/// A house with alice in it, in which everything is read once already.
+async fn warm(limits: &str) -> TestServer {
+    let flows = (
+        "GATEHOUSE_REGISTRATION_FLOWS",
+        "m.login.dummy m.login.email.identity",
+    );
+    let server = TestServer::with(&[flows, MAIL, ("GATEHOUSE_LIMITS", limits)]).await;
+    let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
+    register_as(&server, &token, "irc_alice").await.ok();
+    sign_up_with(&server, "alice", EMAIL, ADDRESS).await;
+    server.deliver().await;
+    server.advance(Duration::from_hours(1));
+    server
+}
+
+fn by_address(password: &str) -> Value {
+    json!({
+        "type": "m.login.password", "password": password,
+        "identifier": { "medium": "email", "address": ADDRESS },
+    })
+}
+
+async fn logins(limits: &str) -> Bills {
+    let server = warm(limits).await;
+    let mut bills = Vec::new();
+    let mut service = login_of("irc_alice", "");
+    service["type"] = "m.login.application_service".into();
+    for (what, body, status) in [
+        ("login", login_of("alice", PASSWORD), 200),
+        ("login, wrong", login_of("alice", OTHER), 403),
+        ("login, nobody", login_of("nobody", OTHER), 403),
+        ("login by address", by_address(PASSWORD), 200),
+        ("login by address, wrong", by_address(OTHER), 403),
+    ] {
+        server.advance(Duration::from_hours(1));
+        let (reply, bill) = cost(&server, server.post(LOGIN, &body)).await;
+        assert_eq!(reply.status, status, "{}", reply.text());
+        bills.push((what, bill));
+    }
+    server.advance(Duration::from_hours(1));
+    let login = post_as(&server, "irc-as-token", LOGIN, &service);
+    let (reply, bill) = cost(&server, login).await;
+    reply.ok();
+    bills.push(("login by application service, first in a minute", bill));
+    bills
+}
+
+async fn tokens(limits: &str) -> Bills {
+    let server = warm(limits).await;
+    let mut bills = Vec::new();
+    let pair = server.post(LOGIN, &login_of("alice", PASSWORD)).await.ok();
+    let path = "/_matrix/client/v3/refresh";
+    let body = json!({ "refresh_token": pair["refresh_token"] });
+    let mut next = Value::Null;
+    for what in ["refresh", "refresh, repeated"] {
+        server.advance(Duration::from_hours(1));
+        let (reply, bill) = cost(&server, server.post(path, &body)).await;
+        next = reply.ok();
+        bills.push((what, bill));
+    }
+    let token = text(&next, "access_token");
+    let device = text(&pair, "device_id").to_owned();
+    let device = format!("devices/{device}");
+    for (what, method, path, body) in [
+        ("whoami, first use", "GET", "account/whoami", ""),
+        ("whoami", "GET", "account/whoami", ""),
+        ("capabilities", "GET", "capabilities", ""),
+        ("devices", "GET", "devices", ""),
+        ("device", "GET", device.as_str(), ""),
+        ("device, named", "PUT", &device, "{\"display_name\":\"x\"}"),
+    ] {
+        let path = format!("{}/{path}", PREFIXES[1]);
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str())];
+        let request = request(method, &path, &headers, body.as_bytes());
+        let (reply, bill) = cost(&server, server.send(request)).await;
+        reply.ok();
+        bills.push((what, bill));
+    }
+    let other = server.post(LOGIN, &login_of("alice", PASSWORD)).await.ok();
+    for (what, path, token) in [
+        ("logout", "logout", token),
+        (
+            "logout everywhere",
+            "logout/all",
+            text(&other, "access_token"),
+        ),
+    ] {
+        let path = format!("{}/{path}", PREFIXES[1]);
+        let request = Request::post(path).header("authorization", format!("Bearer {token}"));
+        let (reply, bill) = cost(&server, server.send(request.body(Vec::new()).unwrap())).await;
+        reply.ok();
+        bills.push((what, bill));
+    }
+    bills
+}
+
+#[tokio::test]
+async fn each_operation_on_devices_costs_what_it_is_known_to_cost() {
+    let mut bills = logins("off").await;
+    bills.extend(tokens("off").await);
+    assert_bills(&bills, WITHOUT_LIMITS);
+}
+
+#[tokio::test]
+async fn limits_of_logins_cost_calls_beside_others_and_no_round_trip() {
+    let mut bills = logins("on").await;
+    bills.extend(tokens("on").await);
+    assert_bills(&bills, WITH_LIMITS);
+}
+
+const WITHOUT_LIMITS: &str = "
+    login: BatchGetItem Accounts > TransactWriteItems Accounts = 2r 4w
+    login, wrong: BatchGetItem Accounts = 2r 0w
+    login, nobody: BatchGetItem Accounts = 2r 0w
+    login by address: GetItem Accounts > BatchGetItem Accounts > TransactWriteItems Accounts = 3r 4w
+    login by address, wrong: GetItem Accounts > BatchGetItem Accounts = 3r 0w
+    login by application service, first in a minute: BatchGetItem Accounts > BatchGetItem Accounts > TransactWriteItems Accounts = 2r 4w
+    refresh: BatchGetItem Accounts > UpdateItem Accounts = 2r 1w
+    refresh, repeated: BatchGetItem Accounts = 2r 0w
+    whoami, first use: BatchGetItem Accounts > UpdateItem Accounts = 2r 1w
+    whoami: BatchGetItem Accounts = 2r 0w
+    capabilities: BatchGetItem Accounts = 2r 0w
+    devices: BatchGetItem Accounts > Query Accounts = 3r 0w
+    device: BatchGetItem Accounts > GetItem Accounts = 3r 0w
+    device, named: BatchGetItem Accounts > UpdateItem Accounts = 2r 1w
+    logout: BatchGetItem Accounts > DeleteItem Accounts = 2r 1w
+    logout everywhere: BatchGetItem Accounts > TransactWriteItems Accounts&Outbox = 2r 5w
+";
+
+const WITH_LIMITS: &str = "
+    login: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits = 2r 11w
+    login, wrong: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits = 2r 4w
+    login, nobody: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits = 2r 4w
+    login by address: GetItem Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > BatchGetItem Accounts + UpdateItem Limits > TransactWriteItems Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits = 3r 11w
+    login by address, wrong: GetItem Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > BatchGetItem Accounts + UpdateItem Limits = 3r 4w
+    login by application service, first in a minute: BatchGetItem Accounts > BatchGetItem Accounts + UpdateItem Limits > TransactWriteItems Accounts = 2r 5w
+    refresh: BatchGetItem Accounts + UpdateItem Limits > UpdateItem Accounts = 2r 2w
+    refresh, repeated: BatchGetItem Accounts + UpdateItem Limits = 2r 1w
+    whoami, first use: BatchGetItem Accounts > UpdateItem Accounts = 2r 1w
+    whoami: BatchGetItem Accounts = 2r 0w
+    capabilities: BatchGetItem Accounts = 2r 0w
+    devices: BatchGetItem Accounts > Query Accounts = 3r 0w
+    device: BatchGetItem Accounts > GetItem Accounts = 3r 0w
+    device, named: BatchGetItem Accounts > UpdateItem Accounts = 2r 1w
+    logout: BatchGetItem Accounts > DeleteItem Accounts = 2r 1w
+    logout everywhere: BatchGetItem Accounts > TransactWriteItems Accounts&Outbox = 2r 5w
+";

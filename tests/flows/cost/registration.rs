@@ -1,0 +1,379 @@
+//! What each operation costs: calls, sequential round trips and capacity units, to the last one. A
+//! change that makes an operation dearer fails here and has to say why.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use std::{fmt::Write, time::Duration};
+
+use gatehouse_local::proxy::{Call, FaultKind};
+use http::Request;
+use serde_json::{Value, json};
+use test_support::{PREFIXES, TestServer};
+
+use crate::flows::support::{
+    DUMMY, flows, hash_counting::Counted, new_token, page, stage, submit, token_stage, wish, with,
+};
+
+/// Longer than it takes calls that go out together to arrive.
+const HELD_UP: Duration = Duration::from_millis(150);
+
+const SETTINGS: [(&str, &str); 2] = [
+    (
+        "GATEHOUSE_REGISTRATION_FLOWS",
+        "m.login.dummy m.login.registration_token",
+    ),
+    ("GATEHOUSE_GUESTS", "true"),
+];
+
+/// The calls, those of one round trip joined by `+`, and what they consumed. Every call is held up,
+/// so those that overlap went out together.
+fn bill(calls: &[Call]) -> String {
+    let mut calls = calls.to_vec();
+    calls.sort_by_key(|call| call.at);
+    let mut trips: Vec<Vec<&Call>> = Vec::new();
+    for call in &calls {
+        let together = trips
+            .last()
+            .is_some_and(|trip| trip.iter().all(|own| call.at < own.at + own.duration));
+        if !together {
+            trips.push(Vec::new());
+        }
+        trips.last_mut().unwrap().push(call);
+    }
+    let mut bill = String::new();
+    for (number, trip) in trips.iter().enumerate() {
+        let mut names: Vec<String> = trip
+            .iter()
+            .map(|call| format!("{} {}", call.operation, call.tables.join("&")))
+            .collect();
+        names.sort();
+        let separator = if number == 0 { "" } else { " > " };
+        write!(bill, "{separator}{}", names.join(" + ")).unwrap();
+    }
+    let read: f64 = calls.iter().map(|call| call.read_units).sum();
+    let write: f64 = calls.iter().map(|call| call.write_units).sum();
+    if calls.is_empty() {
+        return "nothing".to_owned();
+    }
+    write!(bill, " = {}r {}w", read + 0.0, write + 0.0).unwrap();
+    bill
+}
+
+/// A house in which everything is read once already.
+async fn warm(limits: &str) -> TestServer {
+    let mut settings = SETTINGS.to_vec();
+    settings.push(("GATEHOUSE_LIMITS", limits));
+    let server = TestServer::with(&settings).await;
+    server.sign_up("taken").await;
+    let available = format!("{}/register/available?username=x", PREFIXES[1]);
+    server.get(&available).await.ok();
+    // An empty limit again.
+    server.advance(Duration::from_secs(30));
+    server
+}
+
+pub(crate) async fn cost<T>(server: &TestServer, work: impl Future<Output = T>) -> (T, String) {
+    server
+        .local
+        .proxy()
+        .chaos(1, 1000, &[FaultKind::Delay(HELD_UP)]);
+    let (value, calls) = server.calls_of(work).await;
+    server.local.proxy().clear_faults();
+    (value, bill(&calls))
+}
+
+pub(crate) async fn cost_of_register(server: &TestServer, body: &Value, status: u16) -> String {
+    let (reply, bill) = cost(server, server.register(body)).await;
+    assert_eq!(reply.status, status, "{}", reply.text());
+    bill
+}
+
+/// One operation after the other, each in a house of its own.
+async fn all(limits: &str) -> Vec<(&'static str, String)> {
+    let mut bills = Vec::new();
+    bills.extend(reads(limits).await);
+    bills.extend(sign_ups(limits).await);
+    bills.extend(sessions(limits).await);
+    bills.extend(others(limits).await);
+    bills
+}
+
+async fn reads(limits: &str) -> Vec<(&'static str, String)> {
+    let server = warm(limits).await;
+    let token = new_token(&server, &["--uses", "20"]).await;
+    let mut bills = Vec::new();
+    let available = |name: &str| format!("{}/register/available?username={name}", PREFIXES[1]);
+    let (reply, bill) = cost(&server, server.get(&available("alice"))).await;
+    assert_eq!(reply.status, 200);
+    bills.push(("available, free", bill));
+    server.advance(Duration::from_secs(30));
+    let (reply, bill) = cost(&server, server.get(&available("taken"))).await;
+    assert_eq!(reply.status, 400);
+    bills.push(("available, taken", bill));
+    let answer = server.sign_up("bob").await;
+    let path = format!("{}/account/whoami", PREFIXES[1]);
+    let token_of_bob = answer["access_token"].as_str().unwrap();
+    let (reply, bill) = cost(&server, server.get_as(token_of_bob, &path)).await;
+    reply.ok();
+    bills.push(("whoami", bill));
+    let (reply, bill) = cost(&server, server.get_as("junk", &path)).await;
+    reply.error(401, "M_UNKNOWN_TOKEN");
+    bills.push(("whoami, junk", bill));
+    let validity = "/_matrix/client/v1/register/m.login.registration_token/validity?token=";
+    for (what, token) in [
+        ("validity, good", &*token),
+        ("validity, unknown", "unknown-token"),
+    ] {
+        server.advance(Duration::from_mins(10));
+        let (reply, bill) = cost(&server, server.get(&format!("{validity}{token}"))).await;
+        reply.ok();
+        bills.push((what, bill));
+    }
+    let (_, bill) = cost(&server, server.get("/_matrix/client/versions")).await;
+    bills.push(("versions", bill));
+    bills
+}
+
+async fn sign_ups(limits: &str) -> Vec<(&'static str, String)> {
+    let dummy = json!({ "auth": { "type": DUMMY } });
+    let mut bills = Vec::new();
+    let server = warm(limits).await;
+    bills.push((
+        "challenge, empty",
+        cost_of_register(&server, &json!({}), 401).await,
+    ));
+    let server = warm(limits).await;
+    bills.push((
+        "challenge, with a name",
+        cost_of_register(&server, &wish("alice"), 401).await,
+    ));
+    let server = warm(limits).await;
+    bills.push((
+        "refused, name taken",
+        cost_of_register(&server, &wish("taken"), 400).await,
+    ));
+    let server = warm(limits).await;
+    let bill = cost_of_register(&server, &with(wish("alice"), &dummy), 200).await;
+    bills.push(("one request, dummy", bill));
+    for (what, arguments) in [
+        ("one request, limited token", &["--uses", "20"][..]),
+        ("one request, unlimited token", &[]),
+    ] {
+        let server = warm(limits).await;
+        let token = new_token(&server, arguments).await;
+        let body = with(wish("alice"), &token_stage(&token, None));
+        bills.push((what, cost_of_register(&server, &body, 200).await));
+    }
+    let server = warm(limits).await;
+    let body = with(wish("alice"), &token_stage("unknown-token", None));
+    bills.push((
+        "one request, unknown token",
+        cost_of_register(&server, &body, 401).await,
+    ));
+    let server = warm(limits).await;
+    let path = format!("{}/register?kind=guest", PREFIXES[1]);
+    let (reply, bill) = cost(&server, server.post(&path, &json!({}))).await;
+    reply.ok();
+    bills.push(("guest", bill));
+    bills
+}
+
+async fn sessions(limits: &str) -> Vec<(&'static str, String)> {
+    let mut bills = Vec::new();
+    let server = warm(limits).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    server.advance(Duration::from_secs(30));
+    let last = with(wish("alice"), &stage(DUMMY, &session));
+    bills.push((
+        "final, all in the request",
+        cost_of_register(&server, &last, 200).await,
+    ));
+    server.advance(Duration::from_secs(30));
+    bills.push((
+        "final, repeated",
+        cost_of_register(&server, &last, 200).await,
+    ));
+    let server = warm(limits).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    server.advance(Duration::from_secs(30));
+    let poll = json!({ "auth": { "session": session } });
+    bills.push(("poll", cost_of_register(&server, &poll, 401).await));
+    server.advance(Duration::from_secs(30));
+    let bill = cost_of_register(&server, &stage(DUMMY, &session), 200).await;
+    bills.push(("final, remembered", bill));
+    let server = warm(limits).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    server.advance(Duration::from_secs(30));
+    let path = page(PREFIXES[1], DUMMY, &session);
+    let (_, bill) = cost(&server, server.get(&path)).await;
+    bills.push(("page", bill));
+    server.advance(Duration::from_secs(30));
+    let (_, bill) = cost(&server, submit(&server, &path, "")).await;
+    bills.push(("page, submitted", bill));
+    let poll = json!({ "auth": { "session": session } });
+    bills.push((
+        "final, session only",
+        cost_of_register(&server, &poll, 200).await,
+    ));
+    bills
+}
+
+async fn others(limits: &str) -> Vec<(&'static str, String)> {
+    let mut bills = Vec::new();
+    let settings = [
+        flows("m.login.registration_token+m.login.dummy"),
+        ("GATEHOUSE_LIMITS", limits),
+    ];
+    let server = TestServer::with(&settings).await;
+    let token = new_token(&server, &["--uses", "20"]).await;
+    let cold = cost_of_register(&server, &wish("alice"), 401).await;
+    bills.push(("challenge, first of a process", cold));
+    let (_, session) = server.begin(&wish("alice")).await;
+    server.advance(Duration::from_secs(30));
+    let body = token_stage(&token, Some(&session));
+    bills.push((
+        "token, first of two stages",
+        cost_of_register(&server, &body, 401).await,
+    ));
+    server.advance(Duration::from_secs(30));
+    let last = with(wish("alice"), &stage(DUMMY, &session));
+    bills.push(("token, final", cost_of_register(&server, &last, 200).await));
+    bills
+}
+
+/// Asserts that the bills are these, a line each.
+#[track_caller]
+pub(crate) fn assert_bills(bills: &[(&'static str, String)], expected: &str) {
+    let bills: Vec<_> = bills
+        .iter()
+        .map(|(what, bill)| format!("{what}: {bill}"))
+        .collect();
+    let expected: Vec<_> = expected
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    assert!(
+        bills == expected,
+        "it costs\n{}\nand not\n{}",
+        bills.join("\n"),
+        expected.join("\n")
+    );
+}
+
+/// In round trips: available 1, whoami 1, challenge 2, the last request of a sign-up 2, or 3 when a
+/// registration token that an earlier request gave has to be looked up again.
+#[tokio::test]
+async fn each_operation_costs_what_it_is_known_to_cost() {
+    assert_bills(&all("off").await, WITHOUT_LIMITS);
+}
+
+/// What does add a trip: giving a right guess back, which goes out beside the password's
+/// hash; a hash or a session that the request did not let expect; a guest, who has no first read.
+#[tokio::test]
+async fn limits_cost_calls_beside_the_first_read_and_no_round_trip() {
+    assert_bills(&all("on").await, WITH_LIMITS);
+}
+
+const WITHOUT_LIMITS: &str = "
+    available, free: BatchGetItem Accounts = 1r 0w
+    available, taken: BatchGetItem Accounts = 2r 0w
+    whoami: BatchGetItem Accounts = 2r 0w
+    whoami, junk: BatchGetItem Accounts = 1r 0w
+    validity, good: Query Accounts = 1r 0w
+    validity, unknown: Query Accounts = 1r 0w
+    versions: nothing
+    challenge, empty: PutItem UiaSessions = 0r 1w
+    challenge, with a name: BatchGetItem Accounts > PutItem UiaSessions = 1r 1w
+    refused, name taken: BatchGetItem Accounts = 1r 0w
+    one request, dummy: BatchGetItem Accounts > TransactWriteItems Accounts = 1r 6w
+    one request, limited token: BatchGetItem Accounts + Query Accounts > TransactWriteItems Accounts = 2r 8w
+    one request, unlimited token: BatchGetItem Accounts + Query Accounts > TransactWriteItems Accounts = 2r 6w
+    one request, unknown token: BatchGetItem Accounts + Query Accounts > PutItem UiaSessions = 2r 1w
+    guest: TransactWriteItems Accounts = 0r 4w
+    final, all in the request: BatchGetItem Accounts&UiaSessions > TransactWriteItems Accounts&UiaSessions = 3r 8w
+    final, repeated: BatchGetItem Accounts&UiaSessions > BatchGetItem Accounts = 4r 0w
+    poll: BatchGetItem Accounts&UiaSessions = 2r 0w
+    final, remembered: BatchGetItem UiaSessions > TransactWriteItems Accounts&UiaSessions = 1r 8w
+    page: GetItem UiaSessions = 1r 0w
+    page, submitted: GetItem UiaSessions > PutItem UiaSessions = 1r 1w
+    final, session only: BatchGetItem Accounts&UiaSessions > TransactWriteItems Accounts&UiaSessions = 2r 8w
+    challenge, first of a process: BatchGetItem Accounts > PutItem UiaSessions = 2r 1w
+    token, first of two stages: BatchGetItem UiaSessions + Query Accounts > PutItem UiaSessions = 2r 1w
+    token, final: BatchGetItem Accounts&UiaSessions > Query Accounts > TransactWriteItems Accounts&UiaSessions = 4r 10w
+";
+
+const WITH_LIMITS: &str = "
+    available, free: BatchGetItem Accounts + UpdateItem Limits = 1r 1w
+    available, taken: BatchGetItem Accounts + UpdateItem Limits = 2r 1w
+    whoami: BatchGetItem Accounts = 2r 0w
+    whoami, junk: BatchGetItem Accounts = 1r 0w
+    validity, good: Query Accounts + UpdateItem Limits > UpdateItem Limits = 1r 2w
+    validity, unknown: Query Accounts + UpdateItem Limits = 1r 1w
+    versions: nothing
+    challenge, empty: UpdateItem Limits + UpdateItem Limits > PutItem UiaSessions = 0r 3w
+    challenge, with a name: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits > PutItem UiaSessions = 1r 3w
+    refused, name taken: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits = 1r 2w
+    one request, dummy: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Accounts > UpdateItem Limits = 1r 9w
+    one request, limited token: BatchGetItem Accounts + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts > UpdateItem Limits = 2r 13w
+    one request, unlimited token: BatchGetItem Accounts + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts > UpdateItem Limits = 2r 11w
+    one request, unknown token: BatchGetItem Accounts + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > PutItem UiaSessions = 2r 5w
+    guest: UpdateItem Limits > TransactWriteItems Accounts = 0r 5w
+    final, all in the request: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Accounts&UiaSessions > UpdateItem Limits = 3r 11w
+    final, repeated: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits > BatchGetItem Accounts = 4r 2w
+    poll: BatchGetItem Accounts&UiaSessions + UpdateItem Limits = 2r 1w
+    final, remembered: BatchGetItem UiaSessions + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Accounts&UiaSessions > UpdateItem Limits = 1r 11w
+    page: GetItem UiaSessions + UpdateItem Limits = 1r 1w
+    page, submitted: GetItem UiaSessions + UpdateItem Limits > PutItem UiaSessions = 1r 2w
+    final, session only: BatchGetItem Accounts&UiaSessions + UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts&UiaSessions > UpdateItem Limits = 2r 11w
+    challenge, first of a process: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits > PutItem UiaSessions = 2r 3w
+    token, first of two stages: BatchGetItem UiaSessions + Query Accounts + UpdateItem Limits + UpdateItem Limits > PutItem UiaSessions + UpdateItem Limits = 2r 4w
+    token, final: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits > Query Accounts > TransactWriteItems Accounts&UiaSessions > UpdateItem Limits = 4r 13w
+";
+
+/// UIA-19: a password is hashed when the account is made and at no other time.
+#[tokio::test]
+async fn a_registration_hashes_one_password_and_anything_less_hashes_none() {
+    let server = Counted::start(&SETTINGS);
+    let (status, challenge) = server.register(&wish("alice")).await;
+    assert_eq!(
+        (status, server.hashes()),
+        (401, 0),
+        "abandoned here, nothing is hashed"
+    );
+    let session = challenge["session"].as_str().unwrap();
+    for (body, status) in [
+        (json!({ "auth": { "session": session } }), 401),
+        (stage("m.login.terms", session), 401),
+        (token_stage("unknown-token", Some(session)), 401),
+        (with(wish("b@d"), &stage(DUMMY, session)), 400),
+    ] {
+        assert_eq!(server.register(&body).await.0, status);
+        assert_eq!(server.hashes(), 0, "{body}");
+    }
+    assert_eq!(server.register(&stage(DUMMY, session)).await.0, 200);
+    assert_eq!(server.hashes(), 1);
+    assert_eq!(server.register(&stage(DUMMY, session)).await.0, 200);
+    assert_eq!(server.hashes(), 1, "a replay hashes nothing");
+    let taken = with(wish("alice"), &json!({ "auth": { "type": DUMMY } }));
+    assert_eq!(server.register(&taken).await.0, 400);
+    assert_eq!(
+        server.hashes(),
+        1,
+        "a name that is known to be taken hashes nothing"
+    );
+    let no_password = json!({ "username": "bob", "auth": { "type": DUMMY } });
+    assert_eq!(server.register(&no_password).await.0, 400);
+    assert_eq!(server.hashes(), 1);
+    let guest = Request::post(format!("{}/register?kind=guest", PREFIXES[1]));
+    assert_eq!(
+        server.send(guest.body(b"{}".to_vec()).unwrap()).await.0,
+        200
+    );
+    assert_eq!(server.hashes(), 1, "a guest has no password");
+    let bob = with(wish("bob"), &json!({ "auth": { "type": DUMMY } }));
+    assert_eq!(server.register(&bob).await.0, 200);
+    assert_eq!(server.hashes(), 2);
+}

@@ -1,0 +1,287 @@
+//! What an address costs, to the last call: the request for a message, showing that it arrived, and
+//! the sign-up with it. As in `budgets`, a change that makes one dearer has to say why.
+
+use std::time::Duration;
+
+use serde_json::json;
+use test_support::{PREFIXES, TestServer};
+
+use crate::flows::{
+    cost::registration::{assert_bills, cost, cost_of_register},
+    support::{
+        page, submit,
+        threepid_helpers::{
+            ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, ask_mail, ask_text, code_to, confirm, form_of,
+            link_to, mail_to, path_of, request_token, text_to,
+        },
+        wish, with,
+    },
+};
+
+type Bills = Vec<(&'static str, String)>;
+
+/// A house in which everything is read once already, and every limit is empty.
+async fn warm(limits: &str, more: &[(&str, &str)]) -> TestServer {
+    let offered = (
+        "GATEHOUSE_REGISTRATION_FLOWS",
+        "m.login.dummy m.login.email.identity m.login.msisdn",
+    );
+    let own = [offered, MAIL, SMS, ("GATEHOUSE_LIMITS", limits)];
+    let server = TestServer::with(&[&own, more].concat()).await;
+    server.sign_up("taken").await;
+    rest(&server);
+    server
+}
+
+/// Limits are empty again.
+fn rest(server: &TestServer) {
+    server.advance(Duration::from_secs(30));
+}
+
+async fn requests(limits: &str) -> Bills {
+    let mut bills = Vec::new();
+    let quiet = warm(limits, &[]).await;
+    let tell = [("GATEHOUSE_THREEPID_PRIVACY", "tell")];
+    let tell = warm(limits, &tell).await;
+    for (what, server, attempt) in [
+        ("mail", &quiet, 1),
+        ("mail, repeated", &quiet, 1),
+        ("mail, next attempt", &quiet, 2),
+        ("mail, where strangers are told", &tell, 1),
+    ] {
+        server.advance(Duration::from_hours(1));
+        let body = mail_to(ALICE, "secret", attempt);
+        let path = request_token(PREFIXES[1], EMAIL);
+        let (reply, bill) = cost(server, server.post(&path, &body)).await;
+        reply.ok();
+        bills.push((what, bill));
+    }
+    for (what, server, attempt) in [
+        ("text", &quiet, 1),
+        ("text, repeated", &quiet, 1),
+        ("text, next attempt", &quiet, 2),
+        ("text, where strangers are told", &tell, 1),
+    ] {
+        server.advance(Duration::from_hours(1));
+        let body = text_to(NUMBER.0, "secret", attempt);
+        let path = request_token(PREFIXES[1], MSISDN);
+        let (reply, bill) = cost(server, server.post(&path, &body)).await;
+        reply.ok();
+        bills.push((what, bill));
+    }
+    bills
+}
+
+async fn validations(limits: &str) -> Bills {
+    let mut bills = Vec::new();
+    let server = warm(limits, &[]).await;
+    ask_mail(&server, ALICE, "secret").await;
+    server.deliver().await;
+    let link = link_to(&server, ALICE);
+    let (path, form) = form_of(&server, &link).await;
+    rest(&server);
+    let (_, bill) = cost(&server, server.get(path_of(&link))).await;
+    bills.push(("link, opened", bill));
+    for what in ["link, confirmed", "link, confirmed again"] {
+        rest(&server);
+        let (reply, bill) = cost(&server, submit(&server, &path, &form)).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        bills.push((what, bill));
+    }
+    ask_mail(&server, "bob@example.org", "secret").await;
+    server.deliver().await;
+    let (path, form) = form_of(&server, &link_to(&server, "bob@example.org")).await;
+    rest(&server);
+    let refuse = format!("{form}&action=refuse");
+    let (_, bill) = cost(&server, submit(&server, &path, &refuse)).await;
+    bills.push(("link, refused", bill));
+    let asked = ask_text(&server, NUMBER.0, "secret").await;
+    server.deliver().await;
+    let code = code_to(&server, NUMBER.1);
+    let wrong = if code == "000000" { "000001" } else { "000000" };
+    for (what, code, status) in [
+        ("code, wrong", wrong, 400),
+        ("code, right", &*code, 200),
+        ("code, right again", &*code, 200),
+    ] {
+        rest(&server);
+        let (reply, bill) = cost(&server, asked.enter(&server, code)).await;
+        assert_eq!(reply.status, status, "{}", reply.text());
+        bills.push((what, bill));
+    }
+    bills
+}
+
+async fn sign_ups(limits: &str) -> Bills {
+    let mut bills = Vec::new();
+    let server = warm(limits, &[]).await;
+    let asked = ask_mail(&server, ALICE, "secret").await;
+    let alone = with(wish("alice"), &asked.attempt(None));
+    let bill = cost_of_register(&server, &alone, 401).await;
+    bills.push(("not validated yet, without a session", bill));
+    asked.validate(&server).await;
+    rest(&server);
+    let bill = cost_of_register(&server, &alone, 200).await;
+    bills.push(("one request, address", bill));
+    for session_only in [false, true] {
+        let server = warm(limits, &[]).await;
+        let asked = ask_mail(&server, ALICE, "secret").await;
+        let (_, session) = server.begin(&wish("alice")).await;
+        let attempt = asked.attempt(Some(&session));
+        let poll = json!({ "auth": { "session": session } });
+        for (what, body) in [
+            ("not validated yet, for the first time", &attempt),
+            ("not validated yet", &attempt),
+            ("not validated yet, session only", &poll),
+        ] {
+            rest(&server);
+            let bill = cost_of_register(&server, body, 401).await;
+            if !session_only {
+                bills.push((what, bill));
+            }
+        }
+        asked.validate(&server).await;
+        rest(&server);
+        if session_only {
+            let bill = cost_of_register(&server, &poll, 200).await;
+            bills.push(("address, final, session only", bill));
+        } else {
+            let bill = cost_of_register(&server, &with(wish("alice"), &attempt), 200).await;
+            bills.push(("address, final, all in the request", bill));
+        }
+    }
+    bills
+}
+
+async fn pages(limits: &str) -> Bills {
+    let mut bills = Vec::new();
+    let server = warm(limits, &[]).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    for (kind, form, sent, waiting) in [
+        (
+            EMAIL,
+            "email=alice%40example.org",
+            "page, mail sent",
+            "page, waiting for the link",
+        ),
+        (
+            MSISDN,
+            "country=GB&phone_number=07400123456",
+            "page, text sent",
+            "page, waiting for the code",
+        ),
+    ] {
+        let path = page(PREFIXES[1], kind, &session);
+        rest(&server);
+        let (reply, bill) = cost(&server, submit(&server, &path, form)).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        bills.push((sent, bill));
+        rest(&server);
+        let (reply, bill) = cost(&server, server.get(&path)).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        bills.push((waiting, bill));
+    }
+    server.deliver().await;
+    let (code, link) = (code_to(&server, NUMBER.1), link_to(&server, ALICE));
+    confirm(&server, &link).await;
+    for (what, kind, form) in [
+        ("page, link confirmed", EMAIL, "action=check".to_owned()),
+        (
+            "page, code entered",
+            MSISDN,
+            format!("action=check&code={code}"),
+        ),
+    ] {
+        rest(&server);
+        let path = page(PREFIXES[1], kind, &session);
+        let (reply, bill) = cost(&server, submit(&server, &path, &form)).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        bills.push((what, bill));
+    }
+    bills
+}
+
+async fn all(limits: &str) -> Bills {
+    let mut bills = requests(limits).await;
+    bills.extend(validations(limits).await);
+    bills.extend(sign_ups(limits).await);
+    bills.extend(pages(limits).await);
+    bills
+}
+
+/// In round trips: a request for a message 2, a link's page 1, its button 2, a code 3 (a guess is
+/// counted before it is compared), a poll 1, the account 2 with the credentials in the request and 3
+/// without.
+#[tokio::test]
+async fn what_an_address_costs() {
+    assert_bills(&all("off").await, WITHOUT_LIMITS);
+}
+
+/// What adds a trip: giving back what a message was charged that is not due; and the hash of a final
+/// that could as well have been one more poll, which must not be charged one (UIA-26).
+#[tokio::test]
+async fn what_an_address_costs_with_limits() {
+    assert_bills(&all("on").await, WITH_LIMITS);
+}
+
+const WITHOUT_LIMITS: &str = "
+    mail: GetItem Proofs > TransactWriteItems Outbox&Proofs = 1r 5w
+    mail, repeated: GetItem Proofs = 1r 0w
+    mail, next attempt: GetItem Proofs > TransactWriteItems Outbox&Proofs = 1r 5w
+    mail, where strangers are told: GetItem Accounts + GetItem Proofs > TransactWriteItems Outbox&Proofs = 2r 5w
+    text: GetItem Proofs > TransactWriteItems Outbox&Proofs = 1r 5w
+    text, repeated: GetItem Proofs = 1r 0w
+    text, next attempt: GetItem Proofs > TransactWriteItems Outbox&Proofs = 1r 5w
+    text, where strangers are told: GetItem Accounts + GetItem Proofs > TransactWriteItems Outbox&Proofs = 2r 5w
+    link, opened: GetItem Proofs = 1r 0w
+    link, confirmed: GetItem Proofs > UpdateItem Proofs = 1r 1w
+    link, confirmed again: GetItem Proofs = 1r 0w
+    link, refused: GetItem Proofs > UpdateItem Proofs = 1r 1w
+    code, wrong: GetItem Proofs > UpdateItem Proofs = 1r 1w
+    code, right: GetItem Proofs > UpdateItem Proofs > UpdateItem Proofs = 1r 2w
+    code, right again: GetItem Proofs > UpdateItem Proofs > UpdateItem Proofs = 1r 2w
+    not validated yet, without a session: BatchGetItem Accounts + GetItem Proofs > PutItem UiaSessions = 2r 1w
+    one request, address: BatchGetItem Accounts + GetItem Proofs > TransactWriteItems Accounts&Proofs = 3r 12w
+    not validated yet, for the first time: BatchGetItem Accounts&UiaSessions + GetItem Proofs > PutItem UiaSessions = 3r 1w
+    not validated yet: BatchGetItem UiaSessions + GetItem Proofs = 2r 0w
+    not validated yet, session only: BatchGetItem Accounts&UiaSessions > GetItem Proofs = 3r 0w
+    address, final, all in the request: BatchGetItem Accounts&UiaSessions + GetItem Proofs > TransactWriteItems Accounts&Proofs&UiaSessions = 3r 14w
+    address, final, session only: BatchGetItem UiaSessions > GetItem Proofs > TransactWriteItems Accounts&Proofs&UiaSessions = 2r 14w
+    page, mail sent: GetItem UiaSessions > GetItem Proofs > TransactWriteItems Outbox&Proofs > PutItem UiaSessions = 2r 6w
+    page, waiting for the link: GetItem UiaSessions > GetItem Proofs = 2r 0w
+    page, text sent: GetItem UiaSessions > GetItem Proofs > TransactWriteItems Outbox&Proofs > PutItem UiaSessions = 2r 6w
+    page, waiting for the code: GetItem UiaSessions > GetItem Proofs = 2r 0w
+    page, link confirmed: GetItem UiaSessions > GetItem Proofs > PutItem UiaSessions = 2r 1w
+    page, code entered: GetItem UiaSessions > GetItem Proofs > UpdateItem Proofs > UpdateItem Proofs > GetItem Proofs > PutItem UiaSessions = 3r 4w
+";
+
+const WITH_LIMITS: &str = "
+    mail: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 1r 9w
+    mail, repeated: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits = 1r 7w
+    mail, next attempt: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 1r 9w
+    mail, where strangers are told: GetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 2r 9w
+    text: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 1r 11w
+    text, repeated: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits = 1r 11w
+    text, next attempt: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 1r 11w
+    text, where strangers are told: GetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 2r 11w
+    link, opened: GetItem Proofs + UpdateItem Limits = 1r 1w
+    link, confirmed: GetItem Proofs + UpdateItem Limits > UpdateItem Proofs = 1r 2w
+    link, confirmed again: GetItem Proofs + UpdateItem Limits = 1r 1w
+    link, refused: GetItem Proofs + UpdateItem Limits > UpdateItem Proofs = 1r 2w
+    code, wrong: GetItem Proofs + UpdateItem Limits > UpdateItem Proofs = 1r 2w
+    code, right: GetItem Proofs + UpdateItem Limits > UpdateItem Proofs > UpdateItem Proofs = 1r 3w
+    code, right again: GetItem Proofs + UpdateItem Limits > UpdateItem Proofs > UpdateItem Proofs = 1r 3w
+    not validated yet, without a session: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits > PutItem UiaSessions = 2r 3w
+    one request, address: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts&Proofs > UpdateItem Limits = 3r 16w
+    not validated yet, for the first time: BatchGetItem Accounts&UiaSessions + GetItem Proofs + UpdateItem Limits > PutItem UiaSessions = 3r 2w
+    not validated yet: BatchGetItem UiaSessions + GetItem Proofs + UpdateItem Limits = 2r 1w
+    not validated yet, session only: BatchGetItem Accounts&UiaSessions + UpdateItem Limits > GetItem Proofs = 3r 1w
+    address, final, all in the request: BatchGetItem Accounts&UiaSessions + GetItem Proofs + UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts&Proofs&UiaSessions > UpdateItem Limits = 3r 17w
+    address, final, session only: BatchGetItem UiaSessions + UpdateItem Limits > GetItem Proofs > UpdateItem Limits > TransactWriteItems Accounts&Proofs&UiaSessions > UpdateItem Limits = 2r 17w
+    page, mail sent: GetItem UiaSessions + UpdateItem Limits > GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs > PutItem UiaSessions = 2r 11w
+    page, waiting for the link: GetItem UiaSessions + UpdateItem Limits > GetItem Proofs = 2r 1w
+    page, text sent: GetItem UiaSessions + UpdateItem Limits > GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs > PutItem UiaSessions = 2r 13w
+    page, waiting for the code: GetItem UiaSessions + UpdateItem Limits > GetItem Proofs = 2r 1w
+    page, link confirmed: GetItem UiaSessions + UpdateItem Limits > GetItem Proofs > PutItem UiaSessions = 2r 2w
+    page, code entered: GetItem UiaSessions + UpdateItem Limits > GetItem Proofs + UpdateItem Limits > UpdateItem Proofs > UpdateItem Proofs > GetItem Proofs > PutItem UiaSessions = 3r 6w
+";

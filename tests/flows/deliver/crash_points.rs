@@ -1,0 +1,301 @@
+//! The process ends between any two steps of a delivery, or a single call of it fails: how many
+//! messages arrive in the end, for each call there is.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use gatehouse_local::{
+    outbox::Message,
+    proxy::{Call, Fault, FaultKind},
+};
+use serde_json::Value;
+use test_support::TestServer;
+
+use crate::flows::{
+    deliver::failures::MINUTE,
+    support::mail_helpers::{LIMITED, ask, mail_to, own, test_server, text_to, ticks},
+};
+
+const ADDRESS: &str = "a@example.org";
+const NUMBER: &str = "447400123456";
+
+/// A call of a delivery: `DynamoDB`'s or the provider's.
+#[derive(Debug)]
+struct Step {
+    operation: String,
+    is_provider: bool,
+    /// Which it is among the calls to the same service.
+    nth: u64,
+    /// How many of `DynamoDB`'s there are up to here.
+    tables: u64,
+}
+
+/// Whom a message goes to, and whether they have an account.
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    is_mail: bool,
+    is_known: bool,
+}
+
+impl Case {
+    /// A house with one message in its outbox.
+    async fn test_server(self) -> TestServer {
+        let server = test_server(&[LIMITED]).await;
+        if self.is_known {
+            own(&server, "owner", &self.body("the-owner")).await;
+        }
+        ask(&server, &self.body("secret")).await.ok();
+        server
+    }
+
+    fn body(self, secret: &str) -> Value {
+        if self.is_mail {
+            mail_to(ADDRESS, secret, 1)
+        } else {
+            text_to(NUMBER, secret, 1)
+        }
+    }
+
+    /// The calls of a delivery that nothing disturbs.
+    async fn steps(self) -> Vec<Step> {
+        let server = self.test_server().await;
+        let (proxy, aws_fakes) = (server.local.proxy(), server.local.aws_fakes());
+        proxy.take_calls();
+        aws_fakes.take_calls();
+        server.deliver().await;
+        assert_eq!(server.messages().len(), 1);
+        let mut calls: Vec<(Call, bool)> = Vec::new();
+        calls.extend(proxy.take_calls().into_iter().map(|call| (call, false)));
+        calls.extend(aws_fakes.take_calls().into_iter().map(|call| (call, true)));
+        calls.sort_by_key(|(call, _)| call.at);
+        let (mut tables, mut providers) = (0, 0);
+        let step = |(call, is_provider): (Call, bool)| {
+            *(if is_provider {
+                &mut providers
+            } else {
+                &mut tables
+            }) += 1;
+            Step {
+                operation: call.operation,
+                is_provider,
+                nth: if is_provider { providers } else { tables },
+                tables,
+            }
+        };
+        calls.into_iter().map(step).collect()
+    }
+}
+
+/// Whether these messages differ in nothing but when they were sent.
+pub(super) fn same_content(messages: &[Message]) -> bool {
+    let bare = |message: &Message| Message {
+        id: String::new(),
+        sent_at: 0,
+        ..message.clone()
+    };
+    messages
+        .windows(2)
+        .all(|two| bare(&two[0]) == bare(&two[1]))
+}
+
+/// Delivers until this call is cut off or has lost its answer, and ends there: nothing that would
+/// follow happens.
+async fn deliver_until(server: &TestServer, step: &Step, kind: FaultKind) {
+    let (proxy, aws_fakes) = (server.local.proxy(), server.local.aws_fakes());
+    proxy.take_calls();
+    aws_fakes.take_calls();
+    let fault = Fault::new(kind).by("Deliver").nth(step.nth);
+    if step.is_provider {
+        aws_fakes.inject(fault);
+    } else {
+        proxy.inject(fault);
+    }
+    // Whatever is quicker than we are gets nowhere.
+    let late = Fault::new(FaultKind::Cut)
+        .by("Deliver")
+        .nth(step.tables + 1);
+    proxy.inject(late.times(u64::MAX));
+    let met = || {
+        let calls = if step.is_provider {
+            aws_fakes.calls()
+        } else {
+            proxy.calls()
+        };
+        let count = calls.iter().filter(|call| call.caller == "Deliver").count();
+        u64::try_from(count).unwrap() >= step.nth
+    };
+    let end = async {
+        while !met() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = end => {}
+        _ = server.deliver() => panic!("it has ended by itself"),
+    }
+    proxy.clear_faults();
+    aws_fakes.clear_faults();
+}
+
+/// Ends a delivery in each of its calls, before and after it is done. Says how many messages
+/// arrived all in all, when the schedule has rung for an hour.
+async fn every_end(case: Case) -> Vec<String> {
+    let mut told = Vec::new();
+    for step in case.steps().await {
+        for (when, kind) in [("before", FaultKind::Cut), ("after", FaultKind::LostAnswer)] {
+            let server = case.test_server().await;
+            deliver_until(&server, &step, kind).await;
+            ticks(&server, 6, 10 * MINUTE).await;
+            let messages = server.messages();
+            assert!(same_content(&messages), "{when} {step:?}: {messages:?}");
+            told.push(format!("{} {when} {}", messages.len(), step.operation));
+        }
+    }
+    told
+}
+
+/// Lets each call of a delivery fail once, in each way.
+async fn every_fault(case: Case) -> Vec<String> {
+    let mut told = Vec::new();
+    for step in case.steps().await {
+        for kind in [
+            FaultKind::Throttle,
+            FaultKind::InternalError,
+            FaultKind::Cut,
+            FaultKind::LostAnswer,
+        ] {
+            let server = case.test_server().await;
+            let fault = Fault::new(kind).by("Deliver").nth(step.nth);
+            let (proxy, aws_fakes) = (server.local.proxy(), server.local.aws_fakes());
+            if step.is_provider {
+                aws_fakes.inject(fault);
+            } else {
+                proxy.inject(fault);
+            }
+            server.deliver().await;
+            assert_eq!(proxy.pending_faults() + aws_fakes.pending_faults(), 0);
+            ticks(&server, 6, 10 * MINUTE).await;
+            let messages = server.messages();
+            assert!(same_content(&messages), "{kind:?} {step:?}: {messages:?}");
+            if messages.len() != 1 {
+                told.push(format!("{} {kind:?} {}", messages.len(), step.operation));
+            }
+        }
+    }
+    told
+}
+
+/// The lease, the session, the owner, the message, the mark.
+#[tokio::test]
+async fn _3pid_17_wherever_the_process_ends_a_mail_arrives_and_twice_only_if_it_was_sent_unmarked()
+{
+    let case = Case {
+        is_mail: true,
+        is_known: false,
+    };
+    let expected = [
+        "1 before UpdateItem",
+        "1 after UpdateItem",
+        "1 before GetItem",
+        "1 after GetItem",
+        "1 before GetItem",
+        "1 after GetItem",
+        "1 before SendEmail",
+        "2 after SendEmail",
+        "2 before UpdateItem",
+        "1 after UpdateItem",
+    ];
+    assert_eq!(every_end(case).await, expected);
+}
+
+/// The lease, the session, the owner, the session is withheld, the day's notice, the message, the
+/// mark. What was taken for the notice is not lost with the process.
+#[tokio::test]
+async fn _3pid_05_wherever_the_process_ends_the_owner_of_an_address_is_told() {
+    let case = Case {
+        is_mail: true,
+        is_known: true,
+    };
+    let expected = [
+        "1 before UpdateItem",
+        "1 after UpdateItem",
+        "1 before GetItem",
+        "1 after GetItem",
+        "1 before GetItem",
+        "1 after GetItem",
+        "1 before UpdateItem",
+        "1 after UpdateItem",
+        "1 before UpdateItem",
+        "1 after UpdateItem",
+        "1 before SendEmail",
+        "2 after SendEmail",
+        "2 before UpdateItem",
+        "1 after UpdateItem",
+    ];
+    assert_eq!(every_end(case).await, expected);
+}
+
+/// Once it is leased nobody can tell whether it was sent.
+#[tokio::test]
+async fn _3pid_17_wherever_the_process_ends_a_text_message_arrives_at_most_once() {
+    let case = Case {
+        is_mail: false,
+        is_known: false,
+    };
+    let expected = [
+        "1 before UpdateItem",
+        "0 after UpdateItem",
+        "0 before GetItem",
+        "0 after GetItem",
+        "0 before GetItem",
+        "0 after GetItem",
+        "0 before Publish",
+        "1 after Publish",
+        "1 before UpdateItem",
+        "1 after UpdateItem",
+    ];
+    assert_eq!(every_end(case).await, expected);
+}
+
+#[tokio::test]
+async fn _3pid_05_wherever_the_process_ends_the_owner_of_a_number_is_told_at_most_once() {
+    let case = Case {
+        is_mail: false,
+        is_known: true,
+    };
+    let told = every_end(case).await;
+    assert_eq!(told.len(), 14);
+    assert!(told.iter().all(|line| !line.starts_with('2')), "{told:?}");
+    assert_eq!(told[0], "1 before UpdateItem");
+    assert_eq!(
+        told[11..],
+        [
+            "1 after Publish",
+            "1 before UpdateItem",
+            "1 after UpdateItem"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn _3pid_17_one_fault_at_any_call_loses_no_mail_and_doubles_it_only_if_the_answer_was_lost() {
+    for is_known in [false, true] {
+        let case = Case {
+            is_mail: true,
+            is_known,
+        };
+        assert_eq!(every_fault(case).await, ["2 LostAnswer SendEmail"]);
+    }
+}
+
+#[tokio::test]
+async fn _3pid_17_one_fault_at_any_call_never_doubles_a_text_message() {
+    let case = Case {
+        is_mail: false,
+        is_known: false,
+    };
+    let unsure = ["0 InternalError Publish", "0 Cut Publish"];
+    assert_eq!(every_fault(case).await, unsure);
+}

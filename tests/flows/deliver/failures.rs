@@ -1,0 +1,261 @@
+//! From the outbox to whom it concerns: what `deliver` promises when SES and SNS fail, when rows
+//! are bad, when there is nothing to be sent any more. `delivery/ends.rs` ends the process.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use gatehouse_local::proxy::{Fault, FaultKind};
+use serde_json::json;
+use test_support::{Log, TestServer};
+
+use crate::flows::support::mail_helpers::{
+    FLOWS, MAIL, SMS, ask, mail_to, put, row, session, stand, statuses, test_server, text_to, ticks,
+};
+
+pub(super) const MINUTE: Duration = Duration::from_mins(1);
+/// Longer than anything waits for its next try, in minutes.
+const LONGEST_WAIT: u32 = 16;
+/// The ways not to answer that say nothing about the message.
+const OUTAGES: [FaultKind; 3] = [
+    FaultKind::Throttle,
+    FaultKind::InternalError,
+    FaultKind::Cut,
+];
+
+/// From now on this is all that `operation` comes to.
+fn break_down(server: &TestServer, operation: &str, kind: FaultKind) {
+    let fault = Fault::new(kind).on(operation);
+    server.local.aws_fakes().inject(fault.times(u64::MAX));
+}
+
+/// How many messages each address got.
+pub(super) fn arrived(server: &TestServer) -> BTreeMap<String, usize> {
+    let mut arrived = BTreeMap::new();
+    for message in server.messages() {
+        *arrived.entry(message.to).or_default() += 1;
+    }
+    arrived
+}
+
+/// An hour in which this is all that SES and SNS say, with requests now and then; then a while in
+/// which they work.
+async fn an_hour_of(kind: FaultKind, operation: &str) -> TestServer {
+    let server = test_server(&[]).await;
+    break_down(&server, operation, kind);
+    for minute in 0..60 {
+        if minute % 5 == 0 {
+            let body = if operation == "SendEmail" {
+                mail_to(&format!("user{minute:02}@example.org"), "secret", 1)
+            } else {
+                text_to(&format!("4474001234{minute:02}"), "secret", 1)
+            };
+            ask(&server, &body).await.ok();
+        }
+        server.deliver().await;
+        ticks(&server, 1, MINUTE).await;
+    }
+    assert!(server.messages().is_empty(), "{kind:?}");
+    server.local.aws_fakes().clear_faults();
+    ticks(&server, LONGEST_WAIT, MINUTE).await;
+    server
+}
+
+#[tokio::test]
+async fn _3pid_17_after_an_hour_without_ses_every_mail_arrives_once() {
+    for kind in OUTAGES {
+        let server = an_hour_of(kind, "SendEmail").await;
+        let arrived = arrived(&server);
+        assert_eq!(arrived.len(), 12, "{kind:?}: {arrived:?}");
+        assert!(arrived.values().all(|times| *times == 1), "{arrived:?}");
+        assert_eq!(statuses(&server), stand(&[("sent", 12)]), "{kind:?}");
+    }
+}
+
+/// A throttle says that nothing was sent. After anything else nobody knows, and a text message is
+/// not sent twice.
+#[tokio::test]
+async fn _3pid_17_after_an_hour_without_sns_the_texts_arrive_that_were_surely_not_sent() {
+    for (kind, count, status) in [
+        (FaultKind::Throttle, 12, "sent"),
+        (FaultKind::InternalError, 0, "failed"),
+        (FaultKind::Cut, 0, "failed"),
+    ] {
+        let server = an_hour_of(kind, "Publish").await;
+        let arrived = arrived(&server);
+        assert_eq!(arrived.len(), count, "{kind:?}: {arrived:?}");
+        assert!(arrived.values().all(|times| *times == 1), "{arrived:?}");
+        assert_eq!(statuses(&server), stand(&[(status, 12)]), "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn l16_two_errors_of_the_provider_do_not_lose_the_mail() {
+    for kind in OUTAGES {
+        let server = test_server(&[]).await;
+        let fault = Fault::new(kind).on("SendEmail").times(2);
+        server.local.aws_fakes().inject(fault);
+        ask(&server, &mail_to("a@example.org", "secret", 1))
+            .await
+            .ok();
+        server.deliver().await;
+        assert!(server.messages().is_empty(), "{kind:?}");
+        // Half a minute, then a minute, at most.
+        ticks(&server, 2, MINUTE).await;
+        assert_eq!(server.local.aws_fakes().pending_faults(), 0, "{kind:?}");
+        assert_eq!(server.messages().len(), 1, "{kind:?}");
+        ticks(&server, 2, LONGEST_WAIT * MINUTE).await;
+        assert_eq!(server.messages().len(), 1, "{kind:?}");
+        assert_eq!(server.local.aws_fakes().calls().len(), 3, "{kind:?}");
+    }
+}
+
+/// Between tries there are at least half the waits that double up to a quarter of an hour: what is
+/// down is not hammered.
+#[tokio::test]
+async fn _3pid_17_a_provider_that_is_down_is_tried_less_and_less() {
+    let server = test_server(&[]).await;
+    break_down(&server, "SendEmail", FaultKind::Throttle);
+    ask(&server, &mail_to("a@example.org", "secret", 1))
+        .await
+        .ok();
+    server.deliver().await;
+    ticks(&server, 60, MINUTE).await;
+    let tries = server.local.aws_fakes().calls().len();
+    assert!((8..=12).contains(&tries), "{tries} in an hour");
+}
+
+#[tokio::test]
+async fn _3pid_17_after_a_day_a_message_is_given_up_and_never_sent() {
+    let (log, _guard) = Log::capture();
+    let server = test_server(&[]).await;
+    for (operation, body) in [
+        ("SendEmail", mail_to("given.up@example.org", "secret", 1)),
+        ("Publish", text_to("447400123456", "secret", 1)),
+    ] {
+        break_down(&server, operation, FaultKind::Throttle);
+        ask(&server, &body).await.ok();
+    }
+    server.deliver().await;
+    ticks(&server, 47, Duration::from_mins(30)).await;
+    assert_eq!(statuses(&server), stand(&[("queued", 2)]), "after 23.5 h");
+    ticks(&server, 3, Duration::from_mins(30)).await;
+    assert_eq!(statuses(&server), stand(&[("dead", 2)]), "after 25 h");
+    server.local.aws_fakes().clear_faults();
+    ticks(&server, 8, Duration::from_hours(1)).await;
+    assert!(server.messages().is_empty());
+    let log = log.text();
+    let told = log.lines().filter(|line| line.contains("given up"));
+    let told: Vec<_> = told.filter(|line| line.contains("ERROR")).collect();
+    assert_eq!(told.len(), 2, "an alarm reads it: {told:?}");
+    for canary in ["given.up", "447400123456"] {
+        // What the SDK says of its calls is at levels that are never switched on.
+        let own = log.lines().filter(|line| !line.contains(" TRACE "));
+        let lines: Vec<_> = own.filter(|line| line.contains(canary)).collect();
+        assert!(lines.is_empty(), "{lines:#?}");
+    }
+}
+
+#[tokio::test]
+async fn _3pid_17_what_the_provider_refuses_for_good_is_not_tried_again() {
+    for (operation, body) in [
+        ("SendEmail", mail_to("a@example.org", "secret", 1)),
+        ("Publish", text_to("447400123456", "secret", 1)),
+    ] {
+        let server = test_server(&[]).await;
+        let fault = Fault::new(FaultKind::Refused).on(operation);
+        server.local.aws_fakes().inject(fault);
+        ask(&server, &body).await.ok();
+        server.deliver().await;
+        assert_eq!(statuses(&server), stand(&[("failed", 1)]), "{operation}");
+        ticks(&server, 2, LONGEST_WAIT * MINUTE).await;
+        assert_eq!(server.local.aws_fakes().calls().len(), 1, "{operation}");
+        assert!(server.messages().is_empty(), "{operation}");
+        // The client may ask for another one, which is another message.
+        let mut again = body;
+        again["send_attempt"] = json!(2);
+        ask(&server, &again).await.ok();
+        server.deliver().await;
+        assert_eq!(server.messages().len(), 1, "{operation}");
+    }
+}
+
+#[tokio::test]
+async fn _3pid_17_a_bad_row_holds_up_no_other() {
+    let server = test_server(&[]).await;
+    let due = json!({ "N": test_support::NOW.to_string() });
+    let message = |id: &str, content: &str| {
+        json!({
+            "pk": { "S": id }, "status": { "S": "queued" }, "attempts": { "N": "0" },
+            "created": due, "due": { "S": "due" }, "due_at": due, "content": { "S": content },
+            "sid": { "S": "no such session" }, "generation": { "S": "none" }, "send": { "N": "1" },
+        })
+    };
+    let unheard_of = message("1", "of another version");
+    let (mut unreadable, mut uncounted) = (message("2", "validation"), message("3", "validation"));
+    unreadable["created"] = json!({ "S": "long ago" });
+    uncounted.as_object_mut().unwrap().remove("attempts");
+    for bad in [&unheard_of, &unreadable, &uncounted] {
+        put(&server, "outbox", bad);
+    }
+    let sid = session(&server, &mail_to("corrupt@example.org", "secret", 1)).await;
+    let mut proof = row(&server, "Proofs", &sid);
+    proof["state"] = json!({ "S": "nonsense" });
+    put(&server, "proofs", &proof);
+    for number in 0..3 {
+        let body = mail_to(&format!("good{number}@example.org"), "secret", 1);
+        ask(&server, &body).await.ok();
+    }
+    assert_eq!(server.deliver().await, 7);
+    assert_eq!(server.messages().len(), 3);
+    let body = mail_to("later@example.org", "secret", 1);
+    ask(&server, &body).await.ok();
+    server.local.skip_stream().await.unwrap();
+    ticks(&server, 5, MINUTE).await;
+    let arrived = arrived(&server);
+    let addresses: Vec<_> = arrived.iter().map(|(to, times)| (&**to, *times)).collect();
+    let expected = ["good0", "good1", "good2", "later"].map(|name| format!("{name}@example.org"));
+    let expected: Vec<_> = expected.iter().map(|to| (&**to, 1)).collect();
+    assert_eq!(addresses, expected);
+}
+
+#[tokio::test]
+async fn _3pid_17_a_medium_that_is_switched_off_meanwhile_sends_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let everything = [MAIL, SMS, FLOWS];
+    let server = TestServer::in_directory(&everything, directory.path()).await;
+    for body in [
+        mail_to("a@example.org", "secret", 1),
+        text_to("447400123456", "secret", 1),
+    ] {
+        ask(&server, &body).await.ok();
+    }
+    drop(server);
+    let nothing = [FLOWS, (MAIL.0, ""), (SMS.0, "")];
+    let server = TestServer::in_directory(&nothing, directory.path()).await;
+    assert_eq!(statuses(&server), stand(&[("queued", 2)]));
+    ticks(&server, 1, MINUTE).await;
+    assert_eq!(statuses(&server), stand(&[("failed", 2)]));
+    assert!(server.local.aws_fakes().calls().is_empty());
+    drop(server);
+    // Nor later, when it is on again.
+    let server = TestServer::in_directory(&everything, directory.path()).await;
+    ticks(&server, 2, LONGEST_WAIT * MINUTE).await;
+    assert!(server.messages().is_empty());
+}
+
+#[tokio::test]
+async fn _3pid_17_hundreds_of_messages_that_nobody_rang_for_take_few_ticks() {
+    let server = test_server(&[]).await;
+    for number in 0..250 {
+        let body = mail_to(&format!("user{number}@example.org"), "secret", 1);
+        ask(&server, &body).await.ok();
+    }
+    assert_eq!(server.local.skip_stream().await.unwrap(), 250);
+    let mut needed = 0;
+    while server.messages().len() < 250 {
+        ticks(&server, 1, MINUTE).await;
+        needed += 1;
+        assert!(needed <= 3, "{} after {needed}", server.messages().len());
+    }
+    assert_eq!(arrived(&server).len(), 250, "each once");
+    assert_eq!(statuses(&server), stand(&[("sent", 250)]));
+}

@@ -1,0 +1,105 @@
+//! Two of `deliver` at once: a row is worked on by one of them.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use std::{sync::Arc, time::Duration};
+
+use deliver::Deliver;
+use gatehouse_local::proxy::{Fault, FaultKind};
+use serde_json::{Value, json};
+use shared::lambda::Worker;
+use test_support::TestServer;
+
+use crate::flows::{
+    deliver::{
+        crash_points::same_content,
+        failures::{MINUTE, arrived},
+    },
+    support::{
+        mail_helpers::{ask, mail_to, stand, statuses, test_server, text_to, ticks},
+        process_of,
+    },
+};
+
+/// Another instance of the function.
+fn another(server: &TestServer) -> Deliver {
+    let name = "Deliver";
+    Deliver::new(process_of(server, name), &server.local.aws(name))
+}
+
+/// The stream's event of every row there is.
+fn doorbell(server: &TestServer) -> Value {
+    let rows = server.local.engine().table("Outbox").unwrap();
+    let records = rows.iter().map(
+        |row| json!({ "eventName": "INSERT", "dynamodb": { "Keys": { "pk": row["pk"].clone() } } }),
+    );
+    json!({ "Records": records.collect::<Vec<_>>() })
+}
+
+#[tokio::test]
+async fn _3pid_17_two_workers_on_the_same_rows_send_each_message_once() {
+    for (round, kinds) in [&[][..], &[FaultKind::Delay(Duration::from_millis(3))]]
+        .into_iter()
+        .enumerate()
+    {
+        let server = test_server(&[]).await;
+        for number in 10..25 {
+            let mail = mail_to(&format!("user{number}@example.org"), "secret", 1);
+            ask(&server, &mail).await.ok();
+            let text = text_to(&format!("4474001234{number}"), "secret", 1);
+            ask(&server, &text).await.ok();
+        }
+        assert_eq!(server.local.skip_stream().await.unwrap(), 30);
+        server.local.proxy().chaos(5, 400, kinds);
+        let workers = [another(&server), another(&server), another(&server)];
+        let (bell, schedule) = (doorbell(&server), json!({ "source": "aws.events" }));
+        tokio::join!(
+            workers[0].handle(bell.clone()),
+            workers[1].handle(bell),
+            workers[2].handle(schedule),
+        );
+        let arrived = arrived(&server);
+        assert_eq!(arrived.len(), 30, "round {round}");
+        assert!(arrived.values().all(|times| *times == 1), "{arrived:?}");
+        assert_eq!(statuses(&server), stand(&[("sent", 30)]));
+    }
+}
+
+/// One worker hangs in the provider's call for longer than its lease; a second one finds the row
+/// before the first goes on. Returns what became of it in the end.
+async fn outlived(operation: &str, body: &Value) -> TestServer {
+    let server = Arc::new(test_server(&[]).await);
+    ask(&server, body).await.ok();
+    let hold = FaultKind::Delay(Duration::from_millis(800));
+    let aws_fakes = server.local.aws_fakes();
+    aws_fakes.inject(Fault::new(hold).on(operation));
+    let own = Arc::clone(&server);
+    let slow = tokio::spawn(async move { own.deliver().await });
+    while aws_fakes.pending_faults() > 0 {
+        tokio::task::yield_now().await;
+    }
+    ticks(&server, 1, MINUTE).await;
+    assert_eq!(aws_fakes.calls().len(), 0, "the lease holds");
+    ticks(&server, 3, MINUTE).await;
+    assert!(!slow.is_finished());
+    slow.await.unwrap();
+    ticks(&server, 3, 10 * MINUTE).await;
+    Arc::into_inner(server).unwrap()
+}
+
+#[tokio::test]
+async fn _3pid_17_a_mail_is_sent_again_when_its_lease_runs_out_and_reads_the_same() {
+    let server = outlived("SendEmail", &mail_to("a@example.org", "secret", 1)).await;
+    assert_eq!(server.messages().len(), 2);
+    assert!(same_content(&server.messages()));
+    assert_eq!(statuses(&server), stand(&[("sent", 1)]));
+}
+
+#[tokio::test]
+async fn _3pid_17_a_text_message_is_not_sent_again_when_its_lease_runs_out() {
+    let server = outlived("Publish", &text_to("447400123456", "secret", 1)).await;
+    assert_eq!(server.messages().len(), 1);
+    assert_eq!(statuses(&server), stand(&[("failed", 1)]));
+}

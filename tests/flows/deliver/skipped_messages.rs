@@ -1,0 +1,168 @@
+//! What was called for and is of no use any more when it is delivered: nothing is sent.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use std::time::Duration;
+
+use gatehouse_local::outbox::Message;
+use test_support::TestServer;
+
+use crate::flows::support::{
+    assert_people,
+    mail_helpers::{
+        MAIL_STAGE, ask, code, confirm, link, mail_to, session, stand, statuses, submit_code,
+        test_server, text_to, ticks, with_proof,
+    },
+};
+
+const ADDRESS: &str = "a@example.org";
+const NUMBER: &str = "447400123456";
+
+/// A house whose session has got one message, and has called for another that still waits; and
+/// that first message.
+async fn waiting(body: impl Fn(i64) -> serde_json::Value) -> (TestServer, String, Message) {
+    let server = test_server(&[]).await;
+    let sid = session(&server, &body(1)).await;
+    server.deliver().await;
+    let message = server.messages().pop().unwrap();
+    server.local.outbox().clear();
+    ask(&server, &body(2)).await.ok();
+    lose_the_bell(&server).await;
+    (server, sid, message)
+}
+
+async fn lose_the_bell(server: &TestServer) {
+    assert_eq!(server.local.skip_stream().await.unwrap(), 1);
+}
+
+fn a_mail(attempt: i64) -> serde_json::Value {
+    mail_to(ADDRESS, "secret", attempt)
+}
+
+fn a_text(attempt: i64) -> serde_json::Value {
+    text_to(NUMBER, "secret", attempt)
+}
+
+async fn tick(server: &TestServer) {
+    ticks(server, 1, Duration::from_mins(1)).await;
+}
+
+#[tokio::test]
+async fn a_lost_doorbell_delays_a_message_and_loses_none() {
+    for body in [a_mail(1), a_text(1)] {
+        let server = test_server(&[]).await;
+        ask(&server, &body).await.ok();
+        lose_the_bell(&server).await;
+        assert!(server.messages().is_empty());
+        tick(&server).await;
+        tick(&server).await;
+        assert_eq!(server.messages().len(), 1);
+    }
+}
+
+/// The control of what follows: a second message of a session that goes on is sent.
+#[tokio::test]
+async fn a_message_that_waits_is_sent_if_its_session_goes_on() {
+    let (server, _, _) = waiting(a_mail).await;
+    tick(&server).await;
+    assert_eq!(server.messages().len(), 1);
+    let (server, _, _) = waiting(a_text).await;
+    tick(&server).await;
+    assert_eq!(server.messages().len(), 1);
+}
+
+#[tokio::test]
+async fn no_message_is_sent_for_a_session_that_has_expired() {
+    let server = test_server(&[]).await;
+    for (number, body) in [a_mail, a_text].iter().enumerate() {
+        ask(&server, &body(1)).await.ok();
+        assert_eq!(server.deliver().await, 1, "{number}");
+    }
+    server.local.outbox().clear();
+    server.advance(Duration::from_hours(24) - Duration::from_mins(1));
+    for body in [a_mail, a_text] {
+        ask(&server, &body(2)).await.ok();
+        lose_the_bell(&server).await;
+    }
+    // The rows are a minute old; the sessions are over.
+    tick(&server).await;
+    assert!(server.messages().is_empty());
+    assert!(!statuses(&server).contains_key("queued"));
+}
+
+#[tokio::test]
+async fn no_message_is_sent_for_an_address_that_is_validated_or_spent() {
+    let (server, sid, mail) = waiting(a_mail).await;
+    assert_eq!(confirm(&server, &link(&mail)).await.status, 200);
+    tick(&server).await;
+    assert!(server.messages().is_empty(), "validated");
+
+    let (server, spent, mail) = waiting(a_mail).await;
+    assert_eq!(spent, sid);
+    assert_eq!(confirm(&server, &link(&mail)).await.status, 200);
+    let body = with_proof("alice", MAIL_STAGE, &spent, "secret");
+    server.register(&body).await.ok();
+    tick(&server).await;
+    assert!(server.messages().is_empty(), "spent");
+
+    let (server, sid, text) = waiting(a_text).await;
+    let reply = submit_code(&server, &sid, "secret", &code(&text)).await;
+    reply.ok();
+    tick(&server).await;
+    assert!(server.messages().is_empty(), "validated by text");
+}
+
+#[tokio::test]
+async fn no_message_is_sent_once_its_receiver_has_said_that_it_was_not_them() {
+    let (server, _, mail) = waiting(a_mail).await;
+    let refusal = format!("{}&action=refuse", link(&mail));
+    assert_eq!(confirm(&server, &refusal).await.status, 200);
+    tick(&server).await;
+    assert!(server.messages().is_empty());
+    assert!(!statuses(&server).contains_key("queued"));
+}
+
+#[tokio::test]
+async fn no_message_is_sent_for_a_session_that_has_begun_anew() {
+    let (server, sid, mail) = waiting(a_mail).await;
+    let refusal = format!("{}&action=refuse", link(&mail));
+    assert_eq!(confirm(&server, &refusal).await.status, 200);
+    // Under the same id, with other links; the message of the session before still waits.
+    assert_eq!(session(&server, &a_mail(3)).await, sid);
+    lose_the_bell(&server).await;
+    tick(&server).await;
+    let messages = server.messages();
+    assert_eq!(messages.len(), 1);
+    assert_ne!(link(&messages[0]), link(&mail));
+    assert_eq!(confirm(&server, &link(&mail)).await.status, 400);
+    assert_eq!(confirm(&server, &link(&messages[0])).await.status, 200);
+    let body = with_proof("alice", MAIL_STAGE, &sid, "secret");
+    server.register(&body).await.ok();
+    assert_eq!(statuses(&server)["sent"], 2, "{:?}", statuses(&server));
+}
+
+/// Five wrong guesses burn the codes so far. One that has not been sent yet is of no use either.
+#[tokio::test]
+async fn _3pid_48_a_code_that_is_burned_before_it_is_sent_is_not_sent() {
+    let (server, sid, text) = waiting(a_text).await;
+    let wrong = if code(&text) == "000000" {
+        "000001"
+    } else {
+        "000000"
+    };
+    for _ in 0..5 {
+        let reply = submit_code(&server, &sid, "secret", wrong).await;
+        reply.error(400, "M_TOKEN_INCORRECT");
+    }
+    ask(&server, &a_text(3)).await.ok();
+    lose_the_bell(&server).await;
+    tick(&server).await;
+    let messages = server.messages();
+    assert_eq!(messages.len(), 1, "the third alone: {messages:?}");
+    let reply = submit_code(&server, &sid, "secret", &code(&messages[0])).await;
+    reply.ok();
+    assert_eq!(statuses(&server), stand(&[("moot", 1), ("sent", 2)]));
+    assert_people(&server, &[]);
+}

@@ -1,0 +1,233 @@
+//! One fault at a time, at every call of what an account's addresses are listed, added and removed
+//! by. The client repeats what failed; at every moment the address is theirs or it is not, and in
+//! the end it is as they asked for, its owner told once.
+
+use std::time::Duration;
+
+use gatehouse_local::proxy::{Fault, FaultKind};
+use serde_json::{Value, json};
+use test_support::{Reply, TestServer};
+
+use crate::{
+    api::{
+        own_addresses::{ADD, DELETE, LIST, give, list, owners, prove, user, with_password},
+        support::{post_as, text},
+        threepids::state,
+    },
+    flows::{
+        account_threepids::test_server,
+        faults::registration::{KINDS, LASTING, each_fault, is_breakage},
+        support::with,
+    },
+};
+
+/// What is disturbed: the last request of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Act {
+    List,
+    /// By the deprecated form.
+    Add,
+    /// With a password, in one request.
+    AddAtOnce,
+    /// With a password, in a session that remembers the rest.
+    AddInSession,
+    Remove,
+}
+
+impl Act {
+    fn function(self) -> &'static str {
+        match self {
+            Self::List | Self::Add => "Account3pid",
+            Self::AddAtOnce | Self::AddInSession => "Account3pidAdd",
+            Self::Remove => "Account3pidDelete",
+        }
+    }
+}
+
+/// Somebody of many in the same house, with an address of their own and one that is added or
+/// removed.
+struct Person<'a> {
+    server: &'a TestServer,
+    name: String,
+    token: String,
+    first: String,
+    second: String,
+    proof: Option<Value>,
+}
+
+impl<'a> Person<'a> {
+    async fn new(server: &'a TestServer, number: usize) -> Self {
+        let name = format!("user{number}");
+        let token = user(server, &name).await;
+        let first = format!("{name}@example.org");
+        give(server, &token, &first).await;
+        Self {
+            server,
+            token,
+            second: format!("{name}@example.com"),
+            first,
+            name,
+            proof: None,
+        }
+    }
+
+    /// Everything up to the last request, which this gives.
+    async fn prepare(&mut self, act: Act) -> (&'static str, Value) {
+        if act == Act::Remove {
+            give(self.server, &self.token, &self.second).await;
+            let body = json!({ "medium": "email", "address": self.second });
+            return (DELETE, body);
+        }
+        if act == Act::List {
+            return (LIST, Value::Null);
+        }
+        let creds = prove(self.server, &self.second, &self.name).await;
+        self.proof = Some(creds.clone());
+        let whole = with_password(&self.name, &creds);
+        match act {
+            Act::Add => (LIST, json!({ "three_pid_creds": creds })),
+            Act::AddAtOnce => (ADD, whole),
+            _ => {
+                let challenge = post_as(self.server, &self.token, ADD, &creds).await;
+                let session = json!({ "session": challenge.challenge()["session"] });
+                (
+                    ADD,
+                    json!({ "auth": with(whole["auth"].clone(), &session) }),
+                )
+            }
+        }
+    }
+
+    async fn send(&self, (path, body): &(&'static str, Value)) -> Reply {
+        if body.is_null() {
+            self.server.get_as(&self.token, path).await
+        } else {
+            post_as(self.server, &self.token, path, body).await
+        }
+    }
+
+    /// Whether the second address is theirs; all rows agree about that, or this panics.
+    fn is_whole(&self) -> bool {
+        let owner = owners(self.server).get(&self.second).cloned();
+        if let Some(proof) = &self.proof {
+            let spent = state(self.server, text(proof, "sid")) == "spent";
+            assert_eq!(spent, owner.is_some());
+        }
+        assert!(owner.as_ref().is_none_or(|owner| *owner == self.name));
+        owner.is_some()
+    }
+
+    /// The same, and they see it so.
+    async fn has_both(&self) -> bool {
+        let listed = list(self.server, &self.token).await;
+        assert!(listed.contains(&self.first));
+        assert_eq!(self.is_whole(), listed.contains(&self.second));
+        listed.contains(&self.second)
+    }
+
+    /// How many mails the first address has been sent that say this.
+    fn told(&self, what: &str) -> usize {
+        let messages = self.server.messages();
+        let own = messages.iter().filter(|message| message.to == self.first);
+        own.filter(|message| {
+            message
+                .subject
+                .as_deref()
+                .unwrap_or_default()
+                .contains(what)
+        })
+        .count()
+    }
+}
+
+/// One act on a new person, with a fault in its last request. Gives the calls of that, and whether
+/// the fault was met.
+async fn run(
+    server: &TestServer,
+    number: usize,
+    act: Act,
+    fault: Option<Fault>,
+) -> (Vec<String>, bool) {
+    let mut person = Person::new(server, number).await;
+    let last = person.prepare(act).await;
+    let proxy = server.local.proxy();
+    proxy.take_calls();
+    let kind = fault.as_ref().map(|fault| fault.kind);
+    if let Some(fault) = fault {
+        proxy.inject(fault);
+    }
+    let mut reply = person.send(&last).await;
+    let own = proxy.take_calls().into_iter();
+    let calls = own.filter(|call| call.caller == act.function() && call.tables != ["Limits"]);
+    let calls = calls.map(|call| call.operation).collect();
+    for _ in 0..20 {
+        let status = reply.status.as_u16();
+        if status != 429 && status < 500 {
+            break;
+        }
+        let excused = status == 429 || (status == 500 && kind.is_some_and(is_breakage));
+        assert!(excused, "{act:?}: {kind:?}: {status}");
+        person.is_whole();
+        reply = person.send(&last).await;
+    }
+    let met = proxy.pending_faults() == 0;
+    proxy.clear_faults();
+    reply.ok();
+    let expected = matches!(act, Act::Add | Act::AddAtOnce | Act::AddInSession);
+    assert_eq!(person.has_both().await, expected, "{act:?}: {kind:?}");
+    server.deliver().await;
+    let told = (person.told("added"), person.told("removed"));
+    let expected = match act {
+        Act::List => (1, 0),
+        Act::Add | Act::AddAtOnce | Act::AddInSession => (2, 0),
+        Act::Remove => (2, 1),
+    };
+    assert_eq!(told, expected, "{act:?}: {kind:?}");
+    (calls, met)
+}
+
+/// Each call of the act suffers each of these, so many times.
+async fn every_call_suffers(act: Act, limits: &str, kinds: &[FaultKind], times: u64) {
+    let server = test_server(&[("GATEHOUSE_LIMITS", limits)]).await;
+    server.expect_faults();
+    let (calls, _) = run(&server, 1, act, None).await;
+    let mut met = 0;
+    let faults = each_fault(act.function(), &calls, kinds, times);
+    for (number, fault) in (2..).zip(faults) {
+        server.advance(Duration::from_hours(1));
+        met += usize::from(run(&server, number, act, Some(fault)).await.1);
+    }
+    assert!(met >= calls.len(), "{act:?}: met {met} of {calls:?}");
+}
+
+#[tokio::test]
+async fn acc3_01_a_list_survives_any_fault_at_any_call() {
+    every_call_suffers(Act::List, "on", &KINDS, 1).await;
+    every_call_suffers(Act::List, "off", &LASTING, 8).await;
+}
+
+/// 3PID-68, UIA-54: address and proof, or neither.
+#[tokio::test]
+async fn acc3_02_an_addition_survives_any_fault_at_any_call() {
+    every_call_suffers(Act::Add, "on", &KINDS, 1).await;
+    every_call_suffers(Act::Add, "off", &LASTING, 8).await;
+}
+
+/// UIA-11
+#[tokio::test]
+async fn acc3_03_an_addition_with_a_password_survives_any_fault_at_any_call() {
+    every_call_suffers(Act::AddAtOnce, "on", &KINDS, 1).await;
+    every_call_suffers(Act::AddAtOnce, "off", &LASTING, 8).await;
+}
+
+#[tokio::test]
+async fn uia_15_an_addition_in_a_session_survives_any_fault_at_any_call() {
+    every_call_suffers(Act::AddInSession, "on", &KINDS, 1).await;
+    every_call_suffers(Act::AddInSession, "off", &LASTING, 8).await;
+}
+
+#[tokio::test]
+async fn acc3_05_a_removal_survives_any_fault_at_any_call() {
+    every_call_suffers(Act::Remove, "on", &KINDS, 1).await;
+    every_call_suffers(Act::Remove, "off", &LASTING, 8).await;
+}

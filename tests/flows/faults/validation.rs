@@ -1,0 +1,313 @@
+//! One fault at a time: at every call of what an address needs, from the request for a message to
+//! the account, of every kind, for a moment or until patience ends. The client repeats what failed;
+//! in the end it is done, once, and never by half.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use std::{
+    cell::{Cell, RefCell},
+    net::Ipv4Addr,
+    time::Duration,
+};
+
+use gatehouse_local::proxy::{Fault, FaultKind};
+use http::Request;
+use serde_json::{Value, json};
+use test_support::{PREFIXES, Reply, TestServer};
+
+use crate::flows::{
+    faults::registration::{KINDS, LASTING, is_breakage},
+    support::{
+        assert_whole, count, flows, people,
+        threepid_helpers::{
+            Asked, EMAIL, MAIL, MSISDN, SMS, claims, code_to, form_of, link_to, mail_to, owned,
+            path_of, proofs_in, request_token, text_to,
+        },
+        whoami, wish, with,
+    },
+};
+
+/// What is disturbed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Act {
+    /// Asking for a message.
+    Request(&'static str),
+    /// Showing that it has arrived.
+    Validate(&'static str),
+    /// Asking whether that was seen, before it was.
+    Poll,
+    /// The account: in one request, in a session, or by a session alone.
+    Final(Last),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Alone,
+    InSession,
+    SessionOnly,
+}
+
+impl Act {
+    fn function(self) -> &'static str {
+        match self {
+            Self::Request(EMAIL) => "RegisterEmailRequestToken",
+            Self::Request(_) => "RegisterMsisdnRequestToken",
+            Self::Validate(EMAIL) => "ValidateConfirm",
+            Self::Validate(_) => "ValidateSubmitToken",
+            Self::Poll | Self::Final(_) => "Register",
+        }
+    }
+
+    fn stage(self) -> &'static str {
+        match self {
+            Self::Request(stage) | Self::Validate(stage) => stage,
+            Self::Poll | Self::Final(_) => EMAIL,
+        }
+    }
+}
+
+/// One sign-up of many in the same house, each with a name, an address and a network of its own.
+struct Client<'a> {
+    server: &'a TestServer,
+    number: u32,
+    act: Act,
+    fault: Option<Fault>,
+    failures: RefCell<Vec<u16>>,
+    /// Operations, and whether they are on the limits.
+    calls: RefCell<Vec<(String, bool)>>,
+    met: Cell<bool>,
+}
+
+impl<'a> Client<'a> {
+    fn new(server: &'a TestServer, number: u32, act: Act, fault: Option<Fault>) -> Self {
+        Self {
+            server,
+            number,
+            act,
+            fault,
+            failures: RefCell::default(),
+            calls: RefCell::default(),
+            met: Cell::default(),
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("user{}", self.number)
+    }
+
+    /// Does `work`, with the fault in it if it is the act to be disturbed.
+    async fn within<T>(&self, disturbed: bool, work: impl Future<Output = T>) -> T {
+        if !disturbed {
+            return work.await;
+        }
+        let proxy = self.server.local.proxy();
+        proxy.take_calls();
+        if let Some(fault) = &self.fault {
+            proxy.inject(fault.clone());
+        }
+        let value = work.await;
+        self.met.set(proxy.pending_faults() == 0);
+        proxy.clear_faults();
+        let own = proxy.take_calls().into_iter();
+        let own = own.filter(|call| call.caller == self.act.function());
+        *self.calls.borrow_mut() = own
+            .map(|call| (call.operation, call.tables == ["Limits"]))
+            .collect();
+        value
+    }
+
+    async fn send(&self, path: &str, kind: &str, body: &str) -> Reply {
+        let peer = Ipv4Addr::from(0x0a00_0000 + self.number);
+        let request = Request::post(path).header("content-type", kind);
+        let request = request.body(body.as_bytes().to_vec()).unwrap();
+        self.server.send_from(peer.into(), request).await
+    }
+
+    /// Repeats a request until it is answered.
+    async fn insist(&self, path: &str, kind: &str, body: &str) -> Reply {
+        for _ in 0..20 {
+            let reply = self.send(path, kind, body).await;
+            let status = reply.status.as_u16();
+            if status != 429 && status < 500 {
+                return reply;
+            }
+            self.failures.borrow_mut().push(status);
+        }
+        panic!("no answer in twenty tries: {path} {body}");
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Reply {
+        let kind = "application/json";
+        self.insist(path, kind, &body.to_string()).await
+    }
+
+    async fn register(&self, body: &Value) -> Reply {
+        self.post("/_matrix/client/v3/register", body).await
+    }
+
+    /// The sign-up.
+    async fn sign_up(&self) {
+        let act = self.act;
+        let request = self.request(act.stage());
+        let asked = self.within(matches!(act, Act::Request(_)), request).await;
+        let (_, session) = self.server.begin(&wish(&self.name())).await;
+        let attempt = asked.attempt(Some(&session));
+        let waits = self.within(act == Act::Poll, self.register(&attempt)).await;
+        waits.refused("M_UNAUTHORIZED");
+        self.server.deliver().await;
+        let validate = self.validate(&asked);
+        self.within(matches!(act, Act::Validate(_)), validate).await;
+        assert_eq!(asked.state(self.server), "validated", "{act:?}");
+        let last = match act {
+            Act::Final(Last::Alone) => with(wish(&self.name()), &asked.attempt(None)),
+            Act::Final(Last::SessionOnly) => json!({ "auth": { "session": session } }),
+            _ => attempt,
+        };
+        let register = self.register(&last);
+        let reply = self.within(matches!(act, Act::Final(_)), register).await;
+        self.check(&asked, &reply).await;
+    }
+
+    async fn request(&self, stage: &'static str) -> Asked {
+        let secret = format!("secret-{}", self.number);
+        let (address, body) = if stage == EMAIL {
+            let address = format!("user{}@example.org", self.number);
+            (address.clone(), mail_to(&address, &secret, 1))
+        } else {
+            let number = format!("07400{:06}", 100_000 + 1000 * self.number);
+            let body = text_to(&number, &secret, 1);
+            (format!("44{}", &number[1..]), body)
+        };
+        let path = request_token(PREFIXES[1], stage);
+        let answer = self.post(&path, &body).await.ok();
+        Asked {
+            stage,
+            sid: answer["sid"].as_str().unwrap().to_owned(),
+            secret,
+            address,
+            answer,
+        }
+    }
+
+    async fn validate(&self, asked: &Asked) {
+        if asked.stage == EMAIL {
+            let link = link_to(self.server, &asked.address);
+            // The page belongs to another function.
+            let (path, form) = form_of(self.server, &link).await;
+            let kind = "application/x-www-form-urlencoded";
+            let form = format!("{form}&action=confirm");
+            let reply = self.insist(&path, kind, &form).await;
+            assert_eq!(reply.status, 200, "{}", reply.text());
+            return;
+        }
+        let code = code_to(self.server, &asked.address);
+        let body = json!({ "sid": asked.sid, "client_secret": asked.secret, "token": code });
+        let url = asked.answer["submit_url"].as_str().unwrap();
+        self.post(path_of(url), &body).await.ok();
+    }
+
+    /// One message, one session, one proof that is spent, and the account it was spent on.
+    async fn check(&self, asked: &Asked, reply: &Reply) {
+        let (server, act) = (self.server, self.act);
+        let messages = server.messages();
+        let own = messages
+            .iter()
+            .filter(|message| message.to.trim_start_matches('+') == asked.address);
+        assert_eq!(own.count(), 1, "{act:?}: messages");
+        let row = asked.row(server);
+        let one = json!("1");
+        assert_eq!((&row["sends"]["N"], &row["attempt"]["N"]), (&one, &one));
+        assert_eq!(row["state"]["S"], "spent", "{act:?}");
+        // Without a session there is nothing that would know the request again.
+        if act == Act::Final(Last::Alone) && reply.status != 200 {
+            assert!(!self.failures.borrow().is_empty());
+            reply.error(400, "M_USER_IN_USE");
+            return;
+        }
+        let me = whoami(server, &reply.ok()).await;
+        assert_eq!(me["user_id"], format!("@{}:localhost", self.name()));
+    }
+}
+
+/// One act, of which each call suffers each of these, so many times.
+async fn every_call_suffers(act: Act, limits: &str, kinds: &[FaultKind], times: u64) {
+    let offered = format!("{EMAIL} {MSISDN}");
+    let settings = [flows(&offered), MAIL, SMS, ("GATEHOUSE_LIMITS", limits)];
+    let server = TestServer::with(&settings).await;
+    server.expect_faults();
+    // The first request of a process reads more than the others.
+    server.begin(&json!({})).await;
+    let undisturbed = Client::new(&server, 1, act, None);
+    undisturbed.sign_up().await;
+    assert!(undisturbed.failures.borrow().is_empty(), "{act:?}");
+    let calls = undisturbed.calls.take();
+    let (mut number, mut met) = (1, 0);
+    for position in 1..=calls.len() {
+        let (operation, of_limits) = &calls[position - 1];
+        let same = calls[..position].iter().filter(|own| own.0 == *operation);
+        let nth = u64::try_from(same.count()).unwrap();
+        for kind in if *of_limits { &LASTING } else { kinds } {
+            number += 1;
+            server.advance(Duration::from_mins(1));
+            let fault = Fault::new(*kind).by(act.function()).on(operation);
+            let client = Client::new(&server, number, act, Some(fault.nth(nth).times(times)));
+            client.sign_up().await;
+            met += usize::from(client.met.get());
+            for status in client.failures.take() {
+                let excused = status == 429 || (status == 500 && is_breakage(*kind));
+                assert!(
+                    excused,
+                    "{act:?}: {kind:?} at {position} of {calls:?}: {status}"
+                );
+            }
+        }
+    }
+    assert!(
+        met >= calls.len(),
+        "{act:?}: the faults have been met: {met}"
+    );
+    let people = people(&server);
+    assert_whole(&people);
+    let made = usize::try_from(number).unwrap();
+    assert_eq!(people.len(), made);
+    assert_eq!((claims(&server).len(), owned(&server).len()), (made, made));
+    assert_eq!(
+        (proofs_in(&server, "spent"), count(&server, "Outbox")),
+        (made, made)
+    );
+}
+
+async fn suffer(acts: &[Act]) {
+    for act in acts {
+        every_call_suffers(*act, "on", &KINDS, 1).await;
+        every_call_suffers(*act, "off", &LASTING, 8).await;
+    }
+}
+
+const ASKING: [Act; 3] = [Act::Request(EMAIL), Act::Request(MSISDN), Act::Poll];
+const SHOWING: [Act; 2] = [Act::Validate(EMAIL), Act::Validate(MSISDN)];
+const MAKING: [Act; 3] = [
+    Act::Final(Last::Alone),
+    Act::Final(Last::InSession),
+    Act::Final(Last::SessionOnly),
+];
+
+/// 3PID-17, 3PID-24: whatever fails, the client's repetition brings the message, and brings it once.
+#[tokio::test]
+async fn _3pid_17_a_request_for_a_message_survives_any_fault_at_any_call() {
+    suffer(&ASKING).await;
+}
+
+/// 3PID-41, 3PID-48: what was received is shown again, and is right.
+#[tokio::test]
+async fn _3pid_41_a_validation_survives_any_fault_at_any_call() {
+    suffer(&SHOWING).await;
+}
+
+/// UIA-15, UIA-54, REG-27: account, address and proof, or none of them.
+#[tokio::test]
+async fn uia_54_a_sign_up_with_an_address_survives_any_fault_at_any_call() {
+    suffer(&MAKING).await;
+}

@@ -1,0 +1,336 @@
+//! What is still bound when an account has gone: asked for again in the background, for a day, while
+//! everything else of the account goes at once (DEACT-11).
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use std::{sync::Arc, time::Duration};
+
+use gatehouse_local::proxy::{Fault, FaultKind};
+use serde_json::{Value, json};
+use test_support::{Log, PASSWORD, TestServer};
+use tokio::task::JoinHandle;
+
+use crate::flows::{
+    cost::registration::{assert_bills, cost},
+    identity::unbinding::{ELSEWHERE, bind, end, forgotten, servers},
+    purge::{leave_all, leave_row},
+    support::{
+        account_helpers::{
+            ADDRESSES, Device, END, log_in, password_of, sign_up, sign_up_with, with_auth,
+        },
+        identity_server::{IdServer, Manners},
+        people,
+        threepid_helpers::{ALICE, EMAIL},
+    },
+};
+
+const RECORD: &str = "BIND#one.example#email#alice@example.org";
+const FOREVER: u64 = 1_000_000;
+const HOLD: Duration = Duration::from_millis(800);
+
+fn busy() -> Manners {
+    Manners::Says("503 Service Unavailable", "{}".to_owned())
+}
+
+/// What is left under alice's name.
+fn left(server: &TestServer) -> Vec<String> {
+    let rows = people(server).remove("alice").unwrap();
+    rows.into_iter().collect()
+}
+
+/// What has become of the purges.
+fn purges(server: &TestServer) -> Vec<String> {
+    let rows = server.local.engine().table("Outbox").unwrap();
+    let purges = rows.iter().filter(|row| row["content"]["S"] == "purge");
+    let status = |row: &Value| row["status"]["S"].as_str().unwrap().to_owned();
+    purges.map(status).collect()
+}
+
+async fn wait(server: &TestServer, time: Duration) {
+    server.advance(time);
+    server.tick().await;
+}
+
+/// Alice has gone while `id_server`, where her address is bound, was busy; all else of her has gone too.
+async fn gone(server: &TestServer, id_server: &IdServer) {
+    let alice = sign_up(server, "alice").await;
+    bind(server, &alice, id_server, "email", ALICE).await;
+    go(server, &alice, id_server).await;
+}
+
+async fn go(server: &TestServer, alice: &Device, id_server: &IdServer) {
+    id_server.behaves(Some(busy()));
+    assert_eq!(end(server, alice, json!({})).await, "no-support");
+    id_server.forget();
+    server.deliver().await;
+    assert!(id_server.seen().is_empty(), "the stream waits for nobody");
+    assert_eq!(left(server), ["A", RECORD]);
+}
+
+#[tokio::test]
+async fn deact_11_what_could_not_be_unbound_is_asked_for_again_until_it_is() {
+    let no = json!({ "errcode": "M_FORBIDDEN", "error": "No" }).to_string();
+    for manners in [
+        busy(),
+        Manners::Says("403 Forbidden", no),
+        Manners::Says("404 Not Found", "<html>".to_owned()),
+        Manners::BreaksOff,
+    ] {
+        let [first, second, _] = servers();
+        let server = IdServer::test_server(&[&first, &second], &ADDRESSES).await;
+        let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+        bind(&server, &alice, &first, "email", ALICE).await;
+        bind(&server, &alice, &second, "email", ELSEWHERE).await;
+        go(&server, &alice, &first).await;
+        first.behaves(Some(manners));
+        second.forget();
+        for _ in 0..2 {
+            first.forget();
+            wait(&server, Duration::from_mins(2)).await;
+            assert!(forgotten(&first).iter().all(|address| address == ALICE));
+            assert!(!first.seen().is_empty());
+            assert_eq!(
+                (left(&server), first.bound().len()),
+                (vec!["A".into(), RECORD.into()], 1)
+            );
+        }
+        first.behaves(None);
+        first.forget();
+        wait(&server, Duration::from_mins(5)).await;
+        assert_eq!(forgotten(&first), [ALICE]);
+        assert_eq!((left(&server), first.bound().len()), (vec!["A".into()], 0));
+        assert_eq!(purges(&server), ["moot"]);
+        wait(&server, Duration::from_hours(25)).await;
+        assert_eq!(first.seen().len(), 1);
+        assert!(second.seen().is_empty(), "nothing was left to undo there");
+    }
+}
+
+/// The last time is after the day, so that a worker that did not run for a day has asked as well.
+#[tokio::test]
+async fn deact_11_after_a_day_it_is_given_up_and_the_record_goes() {
+    let (log, _guard) = Log::capture();
+    let [first, ..] = servers();
+    let server = IdServer::test_server(&[&first], &[]).await;
+    gone(&server, &first).await;
+    wait(&server, Duration::from_hours(23)).await;
+    assert_eq!((first.seen().len(), left(&server).len()), (1, 2));
+    wait(&server, Duration::from_hours(1)).await;
+    assert_eq!(first.seen().len(), 2);
+    assert_eq!(
+        (left(&server), purges(&server)),
+        (vec!["A".into()], vec!["failed".into()])
+    );
+    wait(&server, Duration::from_hours(1)).await;
+    assert_eq!(first.seen().len(), 2);
+    let log = log.text();
+    let warnings: Vec<_> = log.lines().filter(|line| line.contains(" WARN ")).collect();
+    let told = warnings.iter().filter(|line| line.contains("stays bound"));
+    assert_eq!(told.count(), 1);
+    assert!(!warnings.iter().any(|line| line.contains(ALICE)));
+}
+
+/// IDS-02, IDS-03: one that is not trusted any more least of all. And what cannot be read keeps nothing
+/// alive.
+#[tokio::test]
+async fn deact_11_a_server_that_is_not_trusted_is_not_asked_afterwards_either() {
+    let text = |text: &str| json!({ "S": text });
+    let record = json!({
+        "id_server": text("three.example"), "medium": text("email"), "address": text(ALICE),
+        "nonce": text("x"),
+    });
+    for record in [record, json!({})] {
+        let [first, _, third] = servers();
+        let server = IdServer::test_server(&[&first], &[]).await;
+        let alice = sign_up(&server, "alice").await;
+        let row = "BIND#three.example#email#alice@example.org";
+        leave_row(&server, "USER#alice", row, record);
+        assert_eq!(end(&server, &alice, json!({})).await, "no-support");
+        server.deliver().await;
+        wait(&server, Duration::from_mins(2)).await;
+        assert_eq!(left(&server), ["A", row]);
+        wait(&server, Duration::from_hours(24)).await;
+        assert_eq!(
+            (left(&server), purges(&server)),
+            (vec!["A".into()], vec!["failed".into()])
+        );
+        assert!(first.seen().is_empty() && third.seen().is_empty());
+    }
+}
+
+/// The process ends before one of its calls, whichever: another goes on, and it is the same in the end.
+#[tokio::test]
+async fn wherever_the_unbinding_ends_it_is_done_or_given_up_by_another() {
+    // What is due, lease, account, rows, bindings, removal, mark; the eighth is none.
+    for (hours, calls, ends) in [
+        (0, 1..=8, ["moot", "moot"]),
+        (24, 6..=7, ["failed", "moot"]),
+    ] {
+        for last in calls {
+            let [first, ..] = servers();
+            let server = IdServer::test_server(&[&first], &[]).await;
+            gone(&server, &first).await;
+            if hours == 0 {
+                first.behaves(None);
+            }
+            let cut = Fault::new(FaultKind::Cut).by("Deliver").nth(last);
+            server.local.proxy().inject(cut.times(FOREVER));
+            wait(&server, Duration::from_mins(60 * hours + 2)).await;
+            server.local.proxy().clear_faults();
+            for _ in 0..10 {
+                wait(&server, Duration::from_mins(1)).await;
+            }
+            let is_done = (left(&server), purges(&server).pop().unwrap());
+            assert_eq!(is_done.0, ["A"], "hours {hours}, call {last}");
+            assert!(ends.contains(&&*is_done.1), "hours {hours}, call {last}");
+            assert_eq!(first.bound().len(), usize::from(hours > 0));
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_deliveries_that_unbind_the_same_do_no_harm() {
+    let [first, ..] = servers();
+    let server = IdServer::test_server(&[&first], &[]).await;
+    let before = sign_up(&server, "alice").await;
+    leave_all(&server, &before).await;
+    let alice = log_in(&server, "alice", PASSWORD).await;
+    bind(&server, &alice, &first, "email", ALICE).await;
+    go(&server, &alice, &first).await;
+    assert_eq!(purges(&server), ["queued", "queued"]);
+    first.behaves(None);
+    let hold = Fault::new(FaultKind::Delay(Duration::from_millis(300)));
+    let proxy = server.local.proxy();
+    proxy.inject(hold.by("Deliver").on("DeleteItem").times(2));
+    wait(&server, Duration::from_mins(2)).await;
+    assert_eq!(forgotten(&first), [ALICE, ALICE], "both asked");
+    assert_eq!(proxy.pending_faults(), 0, "both removed the record");
+    assert_eq!((left(&server), first.bound().len()), (vec!["A".into()], 0));
+    assert_eq!(purges(&server), ["moot", "moot"]);
+}
+
+/// Holds up the next call of this kind until somebody has seen it wait, while `work` goes on.
+async fn held<T: Send + 'static>(
+    server: &TestServer,
+    fault: Fault,
+    work: impl Future<Output = T> + Send + 'static,
+) -> JoinHandle<T> {
+    let proxy = server.local.proxy();
+    proxy.inject(fault);
+    let work = tokio::spawn(work);
+    while proxy.pending_faults() > 0 {
+        assert!(!work.is_finished(), "there is no such call");
+        tokio::task::yield_now().await;
+    }
+    work
+}
+
+/// However long identity servers take: half of those who work may wait for them, so that the others are there for
+/// what is behind.
+#[tokio::test]
+async fn half_of_those_who_work_may_wait_for_identity_servers() {
+    let [first, ..] = servers();
+    let server = IdServer::test_server(&[&first], &[]).await;
+    let names = ["ann", "ben", "cat", "dan", "eve", "fay"];
+    for name in names {
+        let device = sign_up(&server, name).await;
+        let address = format!("{name}@example.org");
+        bind(&server, &device, &first, "email", &address).await;
+        first.behaves(Some(busy()));
+        let body = with_auth(json!({}), password_of(name, PASSWORD, None));
+        device.post(&server, END, &body).await.ok();
+        first.behaves(None);
+    }
+    server.deliver().await;
+    first.forget();
+    first.behaves(Some(Manners::Dawdles(HOLD)));
+    wait(&server, Duration::from_mins(2)).await;
+    assert_eq!((first.seen().len(), first.bound().len()), (4, 2));
+    wait(&server, Duration::from_mins(2)).await;
+    assert_eq!((first.seen().len(), first.bound().len()), (6, 0));
+    assert_eq!(purges(&server), ["moot"; 6]);
+}
+
+/// A worker whose time is over asks nobody: it would be ended with its lease.
+#[tokio::test]
+async fn a_worker_that_is_late_leaves_the_unbinding_to_the_next() {
+    let [first, ..] = servers();
+    let server = Arc::new(IdServer::test_server(&[&first], &[]).await);
+    gone(&server, &first).await;
+    first.behaves(None);
+    server.advance(Duration::from_mins(2));
+    let own = Arc::clone(&server);
+    let hold = Fault::new(FaultKind::Delay(HOLD))
+        .by("Deliver")
+        .on("BatchGetItem");
+    let late = held(&server, hold, async move { own.tick().await }).await;
+    server.advance(Duration::from_secs(35));
+    late.await.unwrap();
+    assert!(first.seen().is_empty());
+    assert_eq!(purges(&server), ["queued"]);
+    wait(&server, Duration::from_mins(2)).await;
+    assert_eq!(left(&server), ["A"]);
+}
+
+/// IDS-12: what is bound after the deactivation has looked for it, and before the account has gone.
+#[tokio::test]
+async fn ids_12_what_is_bound_while_an_account_goes_is_undone_afterwards() {
+    let [first, ..] = servers();
+    let server = Arc::new(IdServer::test_server(&[&first], &[]).await);
+    let alice = sign_up(&server, "alice").await;
+    let (own, who) = (Arc::clone(&server), alice.clone());
+    let hold = Fault::new(FaultKind::Delay(HOLD)).by("AccountDeactivate");
+    let going = async move { end(&own, &who, json!({})).await };
+    let going = held(&server, hold.on("TransactWriteItems"), going).await;
+    bind(&server, &alice, &first, "email", ALICE).await;
+    assert!(!going.is_finished(), "it has not been overtaken");
+    assert_eq!(going.await.unwrap(), "success", "for all that it knew");
+    server.deliver().await;
+    assert_eq!((left(&server).len(), first.bound().len()), (2, 1));
+    wait(&server, Duration::from_mins(2)).await;
+    assert_eq!((left(&server), first.bound().len()), (vec!["A".into()], 0));
+}
+
+/// IDS-12: whoever leaves every device stays who is found by the address.
+#[tokio::test]
+async fn nothing_is_unbound_of_an_account_that_lives() {
+    let [first, ..] = servers();
+    let server = IdServer::test_server(&[&first], &[]).await;
+    let alice = sign_up(&server, "alice").await;
+    bind(&server, &alice, &first, "email", ALICE).await;
+    leave_all(&server, &alice).await;
+    server.deliver().await;
+    wait(&server, Duration::from_hours(25)).await;
+    assert_eq!(purges(&server), ["moot"]);
+    assert!(first.seen().is_empty());
+    assert!(left(&server).contains(&RECORD.to_owned()));
+}
+
+#[tokio::test]
+async fn what_asking_again_costs() {
+    let mut bills = Vec::new();
+    for (what, answers, hours) in [
+        ("in vain", false, 0),
+        ("undone", true, 0),
+        ("given up", false, 24),
+    ] {
+        let [first, ..] = servers();
+        let server = IdServer::test_server(&[&first], &[]).await;
+        gone(&server, &first).await;
+        if answers {
+            first.behaves(None);
+        }
+        server.advance(Duration::from_mins(60 * hours + 2));
+        let ((), bill) = cost(&server, Box::pin(server.tick())).await;
+        bills.push((what, bill));
+    }
+    assert_bills(&bills, COSTS);
+}
+
+const COSTS: &str = "
+    in vain: Query Outbox > UpdateItem Outbox > BatchGetItem Accounts > Query Accounts > Query Accounts > UpdateItem Outbox = 3.5r 6w
+    undone: Query Outbox > UpdateItem Outbox > BatchGetItem Accounts > Query Accounts > Query Accounts > DeleteItem Accounts > UpdateItem Outbox = 3.5r 6w
+    given up: Query Outbox > UpdateItem Outbox > BatchGetItem Accounts > Query Accounts > Query Accounts > DeleteItem Accounts > UpdateItem Outbox = 3.5r 6w
+";

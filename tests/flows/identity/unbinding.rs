@@ -1,0 +1,343 @@
+//! What becomes of bound addresses when an account goes, or one of its addresses does: no identity
+//! server holds that up, and all of them hear of it.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use std::{sync::Arc, time::Duration};
+
+use gatehouse_local::proxy::{Fault, FaultKind};
+use serde_json::{Value, json};
+use test_support::{PASSWORD, TestServer};
+
+use crate::flows::support::{
+    account_helpers::{
+        ADDRESSES, Device, END, password_of, rows_of, sign_up, sign_up_with, with_auth,
+    },
+    identity_server::{IdServer, Manners, TOKEN, parameters},
+    threepid_helpers::{ALICE, EMAIL, MSISDN, NUMBER, owned},
+    with,
+};
+
+const BIND: &str = "/_matrix/client/v3/account/3pid/bind";
+const DELETE: &str = "/_matrix/client/v3/account/3pid/delete";
+pub(crate) const ELSEWHERE: &str = "alice@elsewhere.example";
+
+/// What is sent to bind an address that `id_server` is made to have validated.
+fn wish(id_server: &IdServer, medium: &str, address: &str) -> Value {
+    let sid = format!("session-{}", address.len());
+    id_server.session(&sid, "secret", medium, address);
+    json!({
+        "client_secret": "secret", "sid": sid, "id_server": id_server.name, "id_access_token": TOKEN,
+    })
+}
+
+/// Binds an address there.
+pub(crate) async fn bind(
+    server: &TestServer,
+    who: &Device,
+    id_server: &IdServer,
+    medium: &str,
+    address: &str,
+) {
+    let body = wish(id_server, medium, address);
+    who.post(server, BIND, &body).await.ok();
+    id_server.forget();
+}
+
+/// Deactivates `alice` by her password, and says how unbinding went.
+pub(crate) async fn end(server: &TestServer, alice: &Device, further: Value) -> String {
+    let body = with_auth(further, password_of("alice", PASSWORD, None));
+    let answer = alice.post(server, END, &body).await.ok();
+    assert!(!alice.is_alive(server).await, "DEACT-11");
+    result_in(&answer)
+}
+
+fn result_in(answer: &Value) -> String {
+    answer["id_server_unbind_result"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+/// The addresses that a server was asked to forget.
+pub(crate) fn forgotten(id_server: &IdServer) -> Vec<String> {
+    let mut addresses: Vec<String> = id_server
+        .seen()
+        .iter()
+        .map(|seen| {
+            assert_eq!(seen.line, "POST /_matrix/identity/v2/3pid/unbind");
+            assert_eq!(seen.body["mxid"], "@alice:localhost");
+            assert_eq!(seen.body.as_object().unwrap().len(), 2, "no secret, no sid");
+            assert!(parameters(&seen.headers["authorization"]).is_some());
+            seen.body["threepid"]["address"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    addresses.sort();
+    addresses
+}
+
+fn records(server: &TestServer) -> usize {
+    let rows = rows_of(server, "alice");
+    rows.iter()
+        .filter(|(key, _)| key.starts_with("BIND#"))
+        .count()
+}
+
+pub(crate) fn servers() -> [IdServer; 3] {
+    ["one.example", "two.example", "three.example"].map(IdServer::start)
+}
+
+/// IDS-20, DEACT-10: and the signature is all that vouches for it.
+#[tokio::test]
+async fn deact_07_each_address_is_unbound_where_it_was_bound() {
+    let [first, second, third] = servers();
+    let server = IdServer::test_server(&[&first, &second, &third], &ADDRESSES).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    bind(&server, &alice, &first, "email", ALICE).await;
+    bind(&server, &alice, &first, "msisdn", NUMBER.1).await;
+    bind(&server, &alice, &second, "email", ELSEWHERE).await;
+    assert_eq!(records(&server), 3);
+    assert_eq!(end(&server, &alice, json!({})).await, "success");
+    assert_eq!(forgotten(&first), [NUMBER.1, ALICE]);
+    assert_eq!(forgotten(&second), [ELSEWHERE]);
+    assert!(third.seen().is_empty());
+    for id_server in [&first, &second] {
+        assert!(id_server.bound().is_empty());
+    }
+    assert_eq!(records(&server), 0);
+}
+
+/// And what is bound elsewhere is undone all the same: nobody else could do it afterwards.
+#[tokio::test]
+async fn deact_06_a_server_that_is_named_is_told_of_every_address() {
+    let [first, second, third] = servers();
+    let server = IdServer::test_server(&[&first, &second, &third], &ADDRESSES).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    bind(&server, &alice, &first, "email", "Alice@Example.org").await;
+    bind(&server, &alice, &second, "email", ELSEWHERE).await;
+    let named = json!({ "id_server": "THREE.example" });
+    assert_eq!(end(&server, &alice, named).await, "success");
+    assert_eq!(forgotten(&third), [ALICE]);
+    assert_eq!(forgotten(&first), ["Alice@Example.org"]);
+    assert_eq!(forgotten(&second), [ELSEWHERE]);
+}
+
+#[tokio::test]
+async fn deact_06_an_address_that_is_bound_there_is_named_once_as_it_was_bound() {
+    let [first, ..] = servers();
+    let server = IdServer::test_server(&[&first], &ADDRESSES).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    bind(&server, &alice, &first, "email", "Alice@Example.org").await;
+    let named = json!({ "id_server": "one.example" });
+    assert_eq!(end(&server, &alice, named).await, "success");
+    assert_eq!(forgotten(&first), ["Alice@Example.org"]);
+}
+
+/// IDS-14: a Matrix error too is no more than `no-support` here.
+#[tokio::test]
+async fn deact_08_one_failure_is_no_support_and_keeps_no_account_alive() {
+    for (line, body) in [
+        ("404 Not Found", "<html>"),
+        ("501 Not Implemented", ""),
+        (
+            "400 Bad Request",
+            r#"{"errcode":"M_UNRECOGNIZED","error":"No"}"#,
+        ),
+        ("403 Forbidden", r#"{"errcode":"M_FORBIDDEN","error":"No"}"#),
+        ("429 Too Many Requests", r#"{"errcode":"M_LIMIT_EXCEEDED"}"#),
+        ("500 Internal Server Error", "{}"),
+    ] {
+        let [first, second, _] = servers();
+        let server = IdServer::test_server(&[&first, &second], &[]).await;
+        let alice = sign_up(&server, "alice").await;
+        bind(&server, &alice, &first, "email", ALICE).await;
+        bind(&server, &alice, &second, "email", ELSEWHERE).await;
+        first.behaves(Some(Manners::Says(line, body.to_owned())));
+        assert_eq!(
+            end(&server, &alice, json!({})).await,
+            "no-support",
+            "{line}"
+        );
+        assert_eq!(forgotten(&second), [ELSEWHERE]);
+        assert!(second.bound().is_empty());
+        assert_eq!(records(&server), 1, "what is still bound is still known");
+    }
+}
+
+#[tokio::test]
+async fn deact_08_a_server_that_is_not_trusted_is_not_asked_and_the_result_is_no_support() {
+    let [first, second, _] = servers();
+    let server = IdServer::test_server(&[&first], &ADDRESSES).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    for wrong in [
+        "http://one.example",
+        "one.example/x",
+        "127.0.0.1",
+        "[::1]",
+        "",
+    ] {
+        let body = with_auth(
+            json!({ "id_server": wrong }),
+            password_of("alice", PASSWORD, None),
+        );
+        let reply = alice.post(&server, END, &body).await;
+        reply.error(400, "M_INVALID_PARAM");
+    }
+    assert!(alice.is_alive(&server).await);
+    let named = json!({ "id_server": second.name });
+    assert_eq!(end(&server, &alice, named).await, "no-support");
+    assert!(first.seen().is_empty() && second.seen().is_empty());
+}
+
+#[tokio::test]
+async fn deact_09_nothing_to_unbind_is_success_and_nobody_is_asked() {
+    let [first, ..] = servers();
+    let server = IdServer::test_server(&[&first], &ADDRESSES).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    assert_eq!(end(&server, &alice, json!({})).await, "success");
+    assert!(
+        first.seen().is_empty(),
+        "what was only added is bound nowhere"
+    );
+    let server = IdServer::test_server(&[&first], &[]).await;
+    let alice = sign_up(&server, "alice").await;
+    let named = json!({ "id_server": "one.example" });
+    assert_eq!(end(&server, &alice, named).await, "success");
+    assert!(first.seen().is_empty());
+}
+
+#[tokio::test]
+async fn deact_11_servers_that_hang_keep_no_account_alive() {
+    let [first, second, third] = servers();
+    let server = IdServer::test_server(&[&first, &second, &third], &[]).await;
+    let alice = sign_up(&server, "alice").await;
+    for id_server in [&first, &second, &third] {
+        bind(&server, &alice, id_server, "email", ALICE).await;
+    }
+    for id_server in [&first, &second] {
+        id_server.behaves(Some(Manners::Hangs));
+    }
+    assert_eq!(end(&server, &alice, json!({})).await, "no-support");
+    for id_server in [&first, &second, &third] {
+        assert_eq!(forgotten(id_server), [ALICE]);
+    }
+    assert_eq!((records(&server), third.bound().len()), (2, 0));
+}
+
+/// IDS-14, IDS-20: gone here first, whatever the identity server says.
+#[tokio::test]
+async fn acc3_05_an_address_that_is_removed_is_unbound_where_it_is_bound() {
+    let [first, second, third] = servers();
+    let server = IdServer::test_server(&[&first, &second, &third], &ADDRESSES).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    bind(&server, &alice, &first, "email", ALICE).await;
+    bind(&server, &alice, &second, "email", ALICE).await;
+    bind(&server, &alice, &second, "email", ELSEWHERE).await;
+    let delete = async |further: Value| {
+        let body = with(json!({ "medium": "email", "address": ALICE }), &further);
+        alice.post(&server, DELETE, &body).await
+    };
+    for wrong in ["https://one.example", "10.0.0.1"] {
+        let reply = delete(json!({ "id_server": wrong })).await;
+        reply.error(400, "M_INVALID_PARAM");
+    }
+    assert_eq!(owned(&server).len(), 1, "nothing has happened yet");
+    second.says(
+        "403 Forbidden",
+        &json!({ "errcode": "M_FORBIDDEN", "error": "No" }),
+    );
+    let answer = delete(json!({})).await.ok();
+    assert_eq!(result_in(&answer), "no-support");
+    assert!(owned(&server).is_empty());
+    assert_eq!(forgotten(&first), [ALICE]);
+    assert_eq!(records(&server), 2);
+    // A repeat has only what is left to undo.
+    for id_server in [&first, &second] {
+        id_server.forget();
+        id_server.behaves(None);
+    }
+    assert_eq!(result_in(&delete(json!({})).await.ok()), "success");
+    assert_eq!(forgotten(&second), [ALICE]);
+    assert_eq!(records(&server), 1, "the other address stays bound");
+    assert_eq!(result_in(&delete(json!({})).await.ok()), "no-support");
+    // A server that is named is asked, and it alone.
+    let named = delete(json!({ "id_server": "three.example" })).await;
+    assert_eq!(result_in(&named.ok()), "success");
+    assert_eq!(forgotten(&third), [ALICE]);
+    let stranger = delete(json!({ "id_server": "four.example" })).await;
+    assert_eq!(result_in(&stranger.ok()), "no-support");
+    assert!(first.seen().is_empty());
+}
+
+#[tokio::test]
+async fn acc3_05_a_number_is_unbound_however_it_is_written() {
+    let [first, ..] = servers();
+    let server = IdServer::test_server(&[&first], &ADDRESSES).await;
+    let alice = sign_up_with(&server, "alice", MSISDN, NUMBER.0).await;
+    bind(&server, &alice, &first, "msisdn", NUMBER.1).await;
+    let body = json!({ "medium": "msisdn", "address": format!("+{}", NUMBER.1) });
+    let answer = alice.post(&server, DELETE, &body).await.ok();
+    assert_eq!(result_in(&answer), "success");
+    assert_eq!(forgotten(&first), [NUMBER.1]);
+}
+
+/// IDS-12: the account goes while an identity server is being asked to bind.
+#[tokio::test]
+async fn ids_12_nothing_stays_bound_to_an_account_that_has_just_gone() {
+    let [first, ..] = servers();
+    let server = Arc::new(IdServer::test_server(&[&first], &[]).await);
+    let alice = sign_up(&server, "alice").await;
+    let body = wish(&first, "email", ALICE);
+    let hold = FaultKind::Delay(Duration::from_millis(800));
+    let proxy = server.local.proxy();
+    proxy.inject(
+        Fault::new(hold)
+            .on("TransactWriteItems")
+            .by("Account3pidBind"),
+    );
+    let (own, who) = (Arc::clone(&server), alice.clone());
+    let slow = tokio::spawn(async move { who.post(&own, BIND, &body).await });
+    while proxy.pending_faults() > 0 {
+        assert!(!slow.is_finished(), "there is no such call");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(end(&server, &alice, json!({})).await, "success");
+    assert_eq!(
+        first.bound().len(),
+        1,
+        "not yet recorded, so not yet undone"
+    );
+    slow.await.unwrap().error(401, "M_UNKNOWN_TOKEN");
+    assert!(first.bound().is_empty());
+    assert_eq!(records(&server), 0);
+}
+
+/// IDS-12, IDS-13: bound again while it is being unbound, an address keeps its record.
+#[tokio::test]
+async fn ids_12_the_record_of_a_later_binding_is_not_taken_for_that_of_an_earlier_one() {
+    let [first, ..] = servers();
+    let server = Arc::new(IdServer::test_server(&[&first], &[]).await);
+    let alice = sign_up(&server, "alice").await;
+    bind(&server, &alice, &first, "email", ALICE).await;
+    let hold = FaultKind::Delay(Duration::from_millis(800));
+    let proxy = server.local.proxy();
+    proxy.inject(Fault::new(hold).on("DeleteItem").by("Account3pidUnbind"));
+    let (own, who) = (Arc::clone(&server), alice.clone());
+    let slow = tokio::spawn(async move {
+        let path = "/_matrix/client/v3/account/3pid/unbind";
+        let body = json!({ "medium": "email", "address": ALICE });
+        who.post(&own, path, &body).await
+    });
+    while proxy.pending_faults() > 0 {
+        assert!(!slow.is_finished(), "there is no such call");
+        tokio::task::yield_now().await;
+    }
+    bind(&server, &alice, &first, "email", ALICE).await;
+    slow.await.unwrap().ok();
+    assert_eq!((records(&server), first.bound().len()), (1, 1));
+}

@@ -1,0 +1,67 @@
+//! What nobody may find of a login, a refresh or a logout, at any moment.
+
+use serde_json::{Value, json};
+use test_support::{Log, PASSWORD};
+
+use crate::{
+    api::support::{WHOAMI, post_as},
+    flows::{
+        leaks::registration::Watch,
+        support::{
+            account_helpers::{ADDRESSES, LOGIN, login_of, sign_up_with},
+            threepid_helpers::{ALICE, EMAIL},
+        },
+    },
+};
+
+const WRONG: &str = "canary of a wrong passwörd & 5 kites";
+
+/// TOK-18, incident 22 (logs): neither a password, right or wrong, nor a token of any pair.
+#[tokio::test]
+async fn tok_18_no_password_and_no_token_of_a_login_stands_anywhere() {
+    let (log, _guard) = Log::capture();
+    let settings = [&ADDRESSES[..], &[("GATEHOUSE_LIMITS", "on")]];
+    let mut watch = Watch::start(&settings.concat(), &log).await;
+    watch.ignores_wire = true;
+    watch.canaries.extend([WRONG, PASSWORD].map(str::to_owned));
+    watch.unlogged.push(ALICE.to_owned());
+    sign_up_with(&watch.server, "alice", EMAIL, ALICE).await;
+    let by_address = |password: &str| {
+        json!({
+            "type": "m.login.password", "password": password,
+            "identifier": { "type": "m.id.thirdparty", "medium": "email", "address": ALICE },
+        })
+    };
+    let mut pair = Value::Null;
+    for body in [
+        login_of("alice", WRONG),
+        login_of("nobody", PASSWORD),
+        by_address(WRONG),
+        by_address(PASSWORD),
+        login_of("alice", PASSWORD),
+    ] {
+        let reply = watch.server.post(LOGIN, &body).await;
+        pair = watch.note(&reply);
+    }
+    for _ in 0..2 {
+        let body = json!({ "refresh_token": pair["refresh_token"] });
+        for _ in 0..2 {
+            let path = "/_matrix/client/v3/refresh";
+            let reply = watch.server.post(path, &body).await;
+            watch.note(&reply);
+            pair = reply.ok();
+        }
+        let token = pair["access_token"].as_str().unwrap_or_default();
+        watch.server.get_as(token, WHOAMI).await.ok();
+        let reply = watch.server.get_as(&format!("{token}x"), WHOAMI).await;
+        watch.note(&reply);
+    }
+    let token = pair["access_token"].as_str().unwrap_or_default();
+    for path in ["logout/all", "logout"] {
+        let path = format!("/_matrix/client/v3/{path}");
+        let reply = post_as(&watch.server, token, &path, &json!({})).await;
+        watch.note(&reply);
+    }
+    watch.server.deliver().await;
+    watch.search();
+}

@@ -1,0 +1,83 @@
+//! The same of messages for an account, and of the notices to its owner.
+
+use shared::{ids::Localpart, notices::notify, outbox::Notice, threepids::Medium};
+use test_support::Log;
+
+use super::{ADDRESS, NUMBER, SECRET, arrives, ask_for, watch};
+use crate::flows::{
+    notifications::{call_for, threepid},
+    support::{
+        another_process,
+        mail_helpers::{ADD, RESET, own},
+        threepid_helpers::{EMAIL, MSISDN, confirm, mail_to, path_of, text_to},
+    },
+};
+
+/// L4: on the way to a new password, and of an address that is to be added, whether its owner gets it
+/// or a stranger gets nothing.
+#[tokio::test]
+async fn l4_nothing_of_a_message_for_an_account_stands_in_a_log_or_in_clear_in_a_table() {
+    for purpose in [RESET, ADD] {
+        for is_owned in [true, false] {
+            let (log, _guard) = Log::capture();
+            let mut watch = watch(&format!("{EMAIL} {MSISDN}"), &log, &[]).await;
+            if is_owned {
+                own(&watch.server, "alice", &mail_to(ADDRESS, "owner", 1)).await;
+                let number = serde_json::json!({
+                    "country": "GB", "phone_number": "07400 123456", "client_secret": "owner",
+                    "send_attempt": 1,
+                });
+                own(&watch.server, "bob", &number).await;
+            }
+            let mail = ask_for(&mut watch, purpose, &mail_to(ADDRESS, SECRET, 1)).await;
+            let text = ask_for(&mut watch, purpose, &text_to(NUMBER.0, SECRET, 1)).await;
+            watch.server.deliver().await;
+            watch.search();
+            if is_owned == (purpose == RESET) {
+                let link = arrives(&watch, &mail).await;
+                let opened = watch.server.get(path_of(&link)).await;
+                watch.note(&opened);
+                assert_eq!(confirm(&watch.server, &link).await.status, 303);
+                let code = arrives(&watch, &text).await;
+                let reply = text.enter(&watch.server, &code).await;
+                watch.note(&reply);
+                reply.ok();
+            } else {
+                let right = watch.canaries.last().cloned().unwrap();
+                let reply = text.enter(&watch.server, &right).await;
+                watch.note(&reply);
+                reply.error(400, "M_TOKEN_INCORRECT");
+            }
+            watch.search();
+            let told = if purpose == RESET {
+                "account/password"
+            } else {
+                "account/3pid"
+            };
+            assert!(log.text().contains(told), "the log is listened to");
+        }
+    }
+}
+
+/// A row of the outbox holds the address of a notice, and no log does.
+#[tokio::test]
+async fn l4_the_address_of_a_notice_stands_in_no_log() {
+    let (log, _guard) = Log::capture();
+    let watch = watch(&format!("{EMAIL} {MSISDN}"), &log, &[]).await;
+    let app = another_process(&watch.server);
+    let user = Localpart::stored("alice").unwrap();
+    let to = [threepid(Medium::Email, ADDRESS)];
+    for notice in [
+        Notice::PasswordChanged,
+        Notice::AddressAdded,
+        Notice::AddressRemoved,
+        Notice::Deactivated,
+    ] {
+        let messages = notify(&app, &user, &to, notice).await.unwrap();
+        call_for(&app, &messages).await;
+        assert_eq!(watch.server.deliver().await, 1);
+        watch.search();
+    }
+    assert_eq!(watch.server.messages().len(), 4);
+    assert!(log.text().contains("sent"), "the log is listened to");
+}

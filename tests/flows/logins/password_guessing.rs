@@ -1,0 +1,290 @@
+//! How often a password may be guessed: from one network, and from all of them together.
+
+use std::{net::IpAddr, time::Duration};
+
+use http::Request;
+use test_support::{PASSWORD, Reply, TestServer};
+
+use serde_json::{Value, json};
+
+use crate::flows::support::{
+    account_helpers::{
+        ADDRESSES, CHANGE, LOGIN, OTHER, ask_reset, login_of, password_of, sign_up, sign_up_with,
+        with_auth,
+    },
+    threepid_helpers::EMAIL,
+};
+
+const REGISTER: &str = "/_matrix/client/v3/register";
+const LIMITS: (&str, &str) = ("GATEHOUSE_LIMITS", "on");
+const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+fn elsewhere(number: u8) -> IpAddr {
+    [198, 51, 100, number].into()
+}
+
+async fn log_in(server: &TestServer, from: IpAddr, name: &str, password: &str) -> Reply {
+    let body = login_of(name, password).to_string();
+    let request = Request::post(LOGIN).body(body.into_bytes()).unwrap();
+    server.send_from(from, request).await
+}
+
+/// Ten guesses from each of ten networks: what all networks together may make.
+async fn exhaust(server: &TestServer, name: &str) {
+    for network in 0..10 {
+        for _ in 0..10 {
+            let reply = log_in(server, elsewhere(network), name, "wrong").await;
+            reply.error(403, "M_FORBIDDEN");
+        }
+        let reply = log_in(server, elsewhere(network), name, "wrong").await;
+        reply.error(429, "M_LIMIT_EXCEEDED");
+    }
+}
+
+#[tokio::test]
+async fn l15_guesses_from_everywhere_are_limited_alike_for_who_is_there_and_who_is_not() {
+    let server = TestServer::with(&[LIMITS]).await;
+    sign_up(&server, "alice").await;
+    for name in ["alice", "nobody"] {
+        exhaust(&server, name).await;
+        let fresh = elsewhere(200);
+        for password in ["wrong", PASSWORD] {
+            let reply = log_in(&server, fresh, name, password).await;
+            reply.error(429, "M_LIMIT_EXCEEDED");
+        }
+    }
+    // Somebody else is not meant.
+    sign_up(&server, "bob").await;
+    log_in(&server, elsewhere(200), "bob", PASSWORD).await.ok();
+    // One more each ten minutes.
+    server.advance(Duration::from_mins(10));
+    let reply = log_in(&server, elsewhere(201), "alice", "wrong").await;
+    reply.error(403, "M_FORBIDDEN");
+    let reply = log_in(&server, elsewhere(202), "alice", "wrong").await;
+    reply.error(429, "M_LIMIT_EXCEEDED");
+}
+
+/// Strangers keep nobody out who has logged in from where they are now, in the last thirty days.
+#[tokio::test]
+async fn l15_the_owner_is_let_in_from_a_network_that_is_known() {
+    let server = TestServer::with(&[LIMITS]).await;
+    sign_up(&server, "alice").await;
+    log_in(&server, HOME, "alice", PASSWORD).await.ok();
+    // A wrong password makes no network known.
+    let reply = log_in(&server, elsewhere(99), "alice", "wrong").await;
+    reply.error(403, "M_FORBIDDEN");
+    server.advance(Duration::from_hours(24 * 30 - 1));
+    exhaust(&server, "alice").await;
+    let reply = log_in(&server, elsewhere(99), "alice", PASSWORD).await;
+    reply.error(429, "M_LIMIT_EXCEEDED");
+    for _ in 0..3 {
+        log_in(&server, HOME, "alice", PASSWORD).await.ok();
+    }
+    // What is known of one account is known of no other; nor is bob's network, who was not logged in.
+    let body = json!({
+        "username": "bob", "password": PASSWORD, "inhibit_login": true,
+        "auth": { "type": "m.login.dummy" },
+    });
+    let request = Request::post(REGISTER).body(body.to_string().into_bytes());
+    server.send_from(HOME, request.unwrap()).await.ok();
+    exhaust_with(&server, "bob").await;
+    let reply = log_in(&server, HOME, "bob", PASSWORD).await;
+    reply.error(429, "M_LIMIT_EXCEEDED");
+    // Even there guesses are few, and are told what strangers are told: a neighbour does not learn who
+    // logs in from here.
+    for _ in 0..10 {
+        let reply = log_in(&server, HOME, "alice", "wrong").await;
+        reply.error(429, "M_LIMIT_EXCEEDED");
+    }
+    let reply = log_in(&server, HOME, "alice", PASSWORD).await;
+    reply.error(429, "M_LIMIT_EXCEEDED");
+    // It is the login that makes it known, and for a month.
+    server.advance(Duration::from_hours(24 * 30));
+    exhaust(&server, "alice").await;
+    let reply = log_in(&server, HOME, "alice", PASSWORD).await;
+    reply.error(429, "M_LIMIT_EXCEEDED");
+}
+
+/// The same from ten networks whose budgets are spent on nobody yet.
+async fn exhaust_with(server: &TestServer, name: &str) {
+    for network in 100..110 {
+        for _ in 0..10 {
+            let reply = log_in(server, elsewhere(network), name, "wrong").await;
+            reply.error(403, "M_FORBIDDEN");
+        }
+    }
+}
+
+/// The table of limits says neither who was guessed nor from where.
+#[tokio::test]
+async fn l15_the_table_of_limits_names_nobody() {
+    let server = TestServer::with(&[LIMITS]).await;
+    sign_up(&server, "alice").await;
+    log_in(&server, HOME, "alice", PASSWORD).await.ok();
+    log_in(&server, elsewhere(1), "alice", "wrong").await;
+    let rows = format!("{:?}", server.local.engine().table("Limits").unwrap());
+    assert!(rows.contains("known-network#") && rows.contains("account-guess#"));
+    for word in ["alice", "192.0.2", "198.51"] {
+        assert!(!rows.contains(word), "{word}");
+    }
+}
+
+async fn post_from(
+    server: &TestServer,
+    from: IpAddr,
+    path: &str,
+    token: &str,
+    body: &Value,
+) -> Reply {
+    let mut request = Request::post(path);
+    if !token.is_empty() {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let request = request.body(body.to_string().into_bytes()).unwrap();
+    server.send_from(from, request).await
+}
+
+/// An account's name and its addresses together are worth no more guesses than one of them.
+#[tokio::test]
+async fn l15_an_accounts_addresses_are_not_worth_a_hundred_guesses_each() {
+    let server = TestServer::with(&[&ADDRESSES[..], &[LIMITS]].concat()).await;
+    sign_up_with(&server, "alice", EMAIL, "alice@example.org").await;
+    let by_address = |password: &str| {
+        json!({
+            "type": "m.login.password", "password": password,
+            "identifier": { "type": "m.id.thirdparty", "medium": "email", "address": "alice@example.org" },
+        })
+    };
+    exhaust(&server, "alice").await;
+    for password in ["wrong", PASSWORD] {
+        let reply = post_from(&server, elsewhere(200), LOGIN, "", &by_address(password)).await;
+        reply.error(429, "M_LIMIT_EXCEEDED");
+    }
+}
+
+/// Strangers keep nobody out who signed up, changed the password or set a new one where they are.
+#[tokio::test]
+async fn l15_strangers_keep_nobody_out_who_signed_up_or_set_the_password_there() {
+    let server = TestServer::with(&[&ADDRESSES[..], &[LIMITS]].concat()).await;
+    let (here, there): (IpAddr, IpAddr) = ([192, 0, 2, 10].into(), [192, 0, 2, 20].into());
+    let body = json!({
+        "username": "alice", "password": PASSWORD, "auth": { "type": "m.login.dummy" },
+    });
+    let alice = post_from(&server, here, REGISTER, "", &body).await.ok();
+    let bob = sign_up_with(&server, "bob", EMAIL, "bob@example.org").await;
+    exhaust(&server, "alice").await;
+    log_in(&server, here, "alice", PASSWORD).await.ok();
+    let reply = log_in(&server, there, "alice", PASSWORD).await;
+    reply.error(429, "M_LIMIT_EXCEEDED");
+    let token = alice["access_token"].as_str().unwrap();
+    let auth = password_of("alice", PASSWORD, None);
+    let change = with_auth(json!({ "new_password": OTHER }), auth);
+    post_from(&server, there, CHANGE, token, &change).await.ok();
+    log_in(&server, there, "alice", OTHER).await.ok();
+
+    exhaust_with(&server, "bob").await;
+    let reply = log_in(&server, there, "bob", PASSWORD).await;
+    reply.error(429, "M_LIMIT_EXCEEDED");
+    let asked = ask_reset(&server, EMAIL, "bob@example.org", "reset").await;
+    asked.validate(&server).await;
+    let mut body = asked.attempt(None);
+    body["new_password"] = OTHER.into();
+    post_from(&server, there, CHANGE, "", &body).await.ok();
+    log_in(&server, there, "bob", OTHER).await.ok();
+    assert!(!bob.is_alive(&server).await);
+}
+
+/// A stolen token guesses from many networks hardly more than from one; who has none spends nothing
+/// of that.
+#[tokio::test]
+async fn l15_a_stolen_token_does_not_guess_from_one_network_after_another() {
+    let server = TestServer::with(&[LIMITS]).await;
+    let alice = sign_up(&server, "alice").await;
+    let guess = |password: &str| {
+        let auth = password_of("alice", password, None);
+        with_auth(json!({ "new_password": OTHER }), auth)
+    };
+    // The form of a token is no secret.
+    let elsewhere_too = TestServer::new().await;
+    sign_up(&elsewhere_too, "bob").await;
+    let forged = sign_up(&elsewhere_too, "alice").await.token;
+    assert_ne!(forged, alice.token);
+    for network in 0..120 {
+        let reply = post_from(
+            &server,
+            elsewhere(network),
+            CHANGE,
+            &forged,
+            &guess("wrong"),
+        )
+        .await;
+        reply.error(401, "M_UNKNOWN_TOKEN");
+    }
+    for network in 0..100 {
+        let body = guess("wrong");
+        let reply = post_from(&server, elsewhere(network), CHANGE, &alice.token, &body).await;
+        reply.refused("M_FORBIDDEN");
+    }
+    for password in ["wrong", PASSWORD] {
+        let reply = post_from(
+            &server,
+            elsewhere(200),
+            CHANGE,
+            &alice.token,
+            &guess(password),
+        )
+        .await;
+        reply.error(429, "M_LIMIT_EXCEEDED");
+    }
+    log_in(&server, HOME, "alice", PASSWORD).await.ok();
+    server.advance(Duration::from_mins(10));
+    let reply = post_from(
+        &server,
+        elsewhere(201),
+        CHANGE,
+        &alice.token,
+        &guess(PASSWORD),
+    )
+    .await;
+    reply.ok();
+}
+
+/// What nothing is hashed for is no guess: a repeat of a finished request, an incomplete attempt.
+#[tokio::test]
+async fn l15_what_nothing_is_hashed_for_spends_no_guess() {
+    let server = TestServer::with(&[LIMITS]).await;
+    let alice = sign_up(&server, "alice").await;
+    let wish = json!({ "new_password": OTHER });
+    let (_, session) = alice.begin(&server, CHANGE, &wish).await;
+    for auth in [
+        json!({ "type": "m.login.password", "session": session }),
+        json!({ "type": "m.login.password", "session": session, "password": "x" }),
+        json!({ "type": "m.login.password", "session": session, "user": "alice" }),
+    ] {
+        for _ in 0..12 {
+            let body = with_auth(wish.clone(), auth.clone());
+            let reply = alice.post(&server, CHANGE, &body).await;
+            reply.refused("M_MISSING_PARAM");
+        }
+    }
+    let last = with_auth(wish, password_of("alice", PASSWORD, Some(&session)));
+    server.advance(Duration::from_mins(1));
+    for _ in 0..12 {
+        alice.post(&server, CHANGE, &last).await.ok();
+    }
+    // Nor does a guess too many keep the answer back.
+    let (_, other) = alice
+        .begin(&server, CHANGE, &json!({ "new_password": PASSWORD }))
+        .await;
+    let wrong = password_of("alice", "wrong", Some(&other));
+    let wrong = with_auth(json!({ "new_password": PASSWORD }), wrong);
+    for _ in 0..10 {
+        alice
+            .post(&server, CHANGE, &wrong)
+            .await
+            .refused("M_FORBIDDEN");
+    }
+    let reply = alice.post(&server, CHANGE, &wrong).await;
+    reply.error(429, "M_LIMIT_EXCEEDED");
+    alice.post(&server, CHANGE, &last).await.ok();
+}

@@ -1,0 +1,338 @@
+//! Nobody learns from an answer who has an account: 3PID-05, 3PID-15.
+//!
+//! The same strangers do the same in two worlds that differ in one thing: whose the address is. The
+//! owner, and only they, are written to.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+mod owner_notes;
+mod purposes;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use gatehouse_local::proxy::Call;
+use serde_json::{Value, json};
+use test_support::{Reply, TestServer};
+
+use crate::flows::support::{
+    mail_helpers::{
+        CODE, CONFIRM, LIMITED, MAIL_STAGE, SMS_STAGE, ask, mail_to, own, put, session,
+        submit_code, test_server, text_to, with_proof,
+    },
+    page, stage, submit,
+};
+
+const PREFIX: &str = "/_matrix/client/v3";
+/// What is asked about, and what the account has in the other world: of one length.
+const MAILS: [&str; 2] = ["alice@example.org", "carol@example.org"];
+const NUMBERS: [&str; 2] = ["447400123456", "447400654321"];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Medium {
+    Mail,
+    Text,
+}
+
+impl Medium {
+    /// A request about the address of this number.
+    fn ask(self, which: usize, secret: &str, attempt: i64) -> Value {
+        match self {
+            Self::Mail => mail_to(MAILS[which], secret, attempt),
+            Self::Text => text_to(NUMBERS[which], secret, attempt),
+        }
+    }
+
+    const fn stage(self) -> &'static str {
+        match self {
+            Self::Mail => MAIL_STAGE,
+            Self::Text => SMS_STAGE,
+        }
+    }
+
+    /// A submission that cannot be right. For a mail it is a link.
+    async fn guess(self, server: &TestServer, sid: &str, secret: &str) -> Reply {
+        match self {
+            Self::Text => submit_code(server, sid, secret, "no code").await,
+            Self::Mail => {
+                let path = CODE.replace("msisdn", "email");
+                let body = json!({ "sid": sid, "client_secret": secret, "token": "no link" });
+                server.post(&path, &body).await
+            }
+        }
+    }
+}
+
+/// What a stranger sees of one request, and what the tables saw.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    status: u16,
+    headers: BTreeMap<String, String>,
+    body: String,
+    calls: Vec<String>,
+}
+
+/// A stranger, and what they have seen so far.
+struct Stranger<'a> {
+    server: &'a TestServer,
+    limited: bool,
+    seen: Vec<(String, Seen)>,
+}
+
+impl Stranger<'_> {
+    /// Does something, and writes down all that can be seen of it.
+    async fn sees(&mut self, what: &str, work: impl Future<Output = Reply>) -> Reply {
+        let (reply, calls) = self.server.calls_of(work).await;
+        let tables = calls.iter().flat_map(|call| &call.tables);
+        let addresses = what != "a sign-up with it";
+        for table in tables.filter(|_| addresses) {
+            assert_ne!(table, "Accounts", "{what}: {calls:?}");
+        }
+        let mut bills: Vec<_> = calls.iter().map(bill).collect();
+        if self.limited {
+            // Budgets are spent at the same time as something else is read.
+            bills.sort();
+        }
+        let header = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+            (name.to_string(), value.to_str().unwrap().to_owned())
+        };
+        // Each request has a number of the gateway's own.
+        let headers = reply.headers.iter().map(header);
+        let headers = headers.filter(|(name, _)| !name.starts_with("x-amz"));
+        let seen = Seen {
+            status: reply.status.as_u16(),
+            headers: headers.collect(),
+            body: reply.text(),
+            calls: bills,
+        };
+        self.seen.push((what.to_owned(), seen));
+        reply
+    }
+
+    /// Everything that can be tried with an address and no access to what is sent to it.
+    async fn tries(&mut self, medium: Medium) {
+        let server = self.server;
+        let wish = |attempt| medium.ask(0, "stranger", attempt);
+        let first = self.sees("a request", ask(server, &wish(1))).await.ok();
+        let sid = first["sid"].as_str().unwrap().to_owned();
+        for (what, attempt) in [("its repetition", 1), ("the next attempt", 2)] {
+            let answer = self.sees(what, ask(server, &wish(attempt))).await.ok();
+            assert_eq!(answer["sid"], sid, "L1: {what}");
+        }
+        server.deliver().await;
+        for (what, attempt) in [("a repetition later", 2), ("an attempt later", 3)] {
+            let answer = self.sees(what, ask(server, &wish(attempt))).await.ok();
+            assert_eq!(answer["sid"], sid, "L1: {what}");
+        }
+        server.deliver().await;
+        let poll = with_proof("stranger", medium.stage(), &sid, "stranger");
+        let reply = self.sees("a sign-up with it", server.register(&poll)).await;
+        reply.refused("M_UNAUTHORIZED");
+        for _ in 0..5 {
+            let guess = medium.guess(server, &sid, "stranger");
+            let reply = self.sees("a wrong guess", guess).await;
+            reply.error(400, "M_TOKEN_INCORRECT");
+        }
+        let guess = medium.guess(server, &sid, "stranger");
+        let reply = self.sees("one guess more", guess).await;
+        match medium {
+            Medium::Mail => reply.error(400, "M_TOKEN_INCORRECT"),
+            Medium::Text => reply.error(400, "M_SESSION_EXPIRED"),
+        };
+        if medium == Medium::Mail {
+            self.links(&sid).await;
+        }
+        self.pages(medium).await;
+        server.advance(Duration::from_hours(25));
+        let guess = medium.guess(server, &sid, "stranger");
+        let reply = self.sees("a guess too late", guess).await;
+        reply.error(400, "M_SESSION_EXPIRED");
+        let answer = self
+            .sees("a session anew", ask(server, &wish(1)))
+            .await
+            .ok();
+        assert_eq!(answer["sid"], sid, "L1: a session anew");
+    }
+
+    /// The page behind a link that was made up, and its button.
+    async fn links(&mut self, sid: &str) {
+        let server = self.server;
+        let link = format!("sid={sid}&token=made-up");
+        let path = format!("{PREFIX}/validate/email/submitToken?{link}");
+        assert_eq!(self.sees("a link", server.get(&path)).await.status, 400);
+        let pressed = submit(server, CONFIRM, &link);
+        assert_eq!(self.sees("its button", pressed).await.status, 400);
+    }
+
+    /// The fallback page, on which the address is entered.
+    async fn pages(&mut self, medium: Medium) {
+        let server = self.server;
+        let (_, uia) = server.begin(&stage(medium.stage(), "none")).await;
+        let path = page(PREFIX, medium.stage(), &uia);
+        let form = match medium {
+            Medium::Mail => format!("email={}", MAILS[0]),
+            Medium::Text => format!("country=GB&phone_number=%2B{}", NUMBERS[0]),
+        };
+        self.sees("the page", server.get(&path)).await;
+        let sent = self.sees("the page's form", submit(server, &path, &form));
+        assert_eq!(sent.await.status, 200);
+        server.deliver().await;
+        self.sees("the page that waits", server.get(&path)).await;
+        for form in ["action=check&code=000000", "action=restart"] {
+            self.sees(form, submit(server, &path, form)).await;
+        }
+        self.sees("the form again", submit(server, &path, &form))
+            .await;
+    }
+}
+
+fn bill(call: &Call) -> String {
+    format!(
+        "{} {} {} {} {}r {}w",
+        call.caller,
+        call.operation,
+        call.tables.join("&"),
+        call.status,
+        call.read_units,
+        call.write_units
+    )
+}
+
+/// What a stranger sees in a world where the account has the address of this number.
+async fn world(medium: Medium, whose: usize, settings: &[(&str, &str)]) -> Vec<(String, Seen)> {
+    let server = test_server(settings).await;
+    own(&server, "owner", &medium.ask(whose, "the-owner", 1)).await;
+    server.advance(Duration::from_hours(48));
+    // The first request of each function reads more than the others.
+    ask(&server, &medium.ask(1, "somebody", 1)).await.ok();
+    let (_, uia) = server.begin(&stage(medium.stage(), "none")).await;
+    server.get(&page(PREFIX, medium.stage(), &uia)).await;
+    server.deliver().await;
+    let mut stranger = Stranger {
+        server: &server,
+        limited: settings.contains(&LIMITED),
+        seen: Vec::new(),
+    };
+    stranger.tries(medium).await;
+    stranger.seen
+}
+
+async fn the_worlds_are_alike(settings: &[(&str, &str)]) {
+    for medium in [Medium::Mail, Medium::Text] {
+        let known = world(medium, 0, settings).await;
+        let unknown = world(medium, 1, settings).await;
+        assert_eq!(known.len(), unknown.len());
+        for ((what, known), (_, unknown)) in known.iter().zip(&unknown) {
+            assert_eq!(known, unknown, "{medium:?}: {what}");
+        }
+        assert!(known.len() >= 20, "{}", known.len());
+    }
+}
+
+/// Chance is the same in both worlds: the answers are, to the byte, and so are number, kind, order
+/// and size of the calls behind them.
+#[tokio::test]
+async fn _3pid_15_a_known_and_an_unknown_address_get_the_same_answers_from_the_same_calls() {
+    the_worlds_are_alike(&[]).await;
+}
+
+#[tokio::test]
+async fn _3pid_15_a_known_and_an_unknown_address_are_limited_alike() {
+    the_worlds_are_alike(&[LIMITED]).await;
+}
+
+/// Beyond the budgets too, and in every header.
+#[tokio::test]
+async fn _3pid_15_a_known_and_an_unknown_address_run_out_of_messages_alike() {
+    for medium in [Medium::Mail, Medium::Text] {
+        let mut worlds = Vec::new();
+        for whose in [0, 1] {
+            let server = test_server(&[LIMITED]).await;
+            own(&server, "owner", &medium.ask(whose, "the-owner", 1)).await;
+            server.advance(Duration::from_hours(48));
+            let mut stranger = Stranger {
+                server: &server,
+                limited: true,
+                seen: Vec::new(),
+            };
+            for number in 0..8 {
+                let wish = medium.ask(0, &format!("secret{number}"), 1);
+                stranger.sees("a request", ask(&server, &wish)).await;
+                server.deliver().await;
+            }
+            let refused = stranger.seen.iter().filter(|(_, seen)| seen.status == 429);
+            assert!(refused.count() >= 3, "{medium:?}");
+            worlds.push(stranger.seen);
+        }
+        assert_eq!(worlds[0], worlds[1], "{medium:?}");
+    }
+}
+
+/// L1: the session's id is the same call after call, known or not, `deliver` having run or not.
+#[tokio::test]
+async fn l1_the_session_of_an_address_keeps_its_id_known_or_not() {
+    for medium in [Medium::Mail, Medium::Text] {
+        let server = test_server(&[]).await;
+        own(&server, "owner", &medium.ask(0, "the-owner", 1)).await;
+        for which in [0, 1] {
+            let sid = session(&server, &medium.ask(which, "stranger", 1)).await;
+            for attempt in [1, 1, 2, 2, 3] {
+                let wish = medium.ask(which, "stranger", attempt);
+                assert_eq!(session(&server, &wish).await, sid);
+                server.deliver().await;
+            }
+        }
+    }
+}
+
+/// Whoever read the row of the address would fail: it is a row that nobody can read.
+#[tokio::test]
+async fn _3pid_15_no_request_handler_reads_whose_an_address_is() {
+    for medium in [Medium::Mail, Medium::Text] {
+        let server = test_server(&[]).await;
+        let key = match medium {
+            Medium::Mail => format!("3PID#email#{}", MAILS[0]),
+            Medium::Text => format!("3PID#msisdn#{}", NUMBERS[0]),
+        };
+        put(
+            &server,
+            "accounts",
+            &json!({ "pk": { "S": key }, "sk": { "S": "A" }, "schema": { "N": "1" } }),
+        );
+        ask(&server, &medium.ask(1, "somebody", 1)).await.ok();
+        let (_, uia) = server.begin(&stage(medium.stage(), "none")).await;
+        server.get(&page(PREFIX, medium.stage(), &uia)).await;
+        server.deliver().await;
+        assert_eq!(server.messages().len(), 1);
+        let mut stranger = Stranger {
+            server: &server,
+            limited: false,
+            seen: Vec::new(),
+        };
+        stranger.tries(medium).await;
+        // `deliver` does read it, and does not get past it.
+        assert_eq!(server.messages().len(), 1, "{medium:?}");
+    }
+}
+
+/// Where the operator chose to tell, it is told, and nothing is sent or written.
+#[tokio::test]
+async fn _3pid_05_a_server_that_tells_says_so_and_sends_nothing() {
+    let tell = ("GATEHOUSE_THREEPID_PRIVACY", "tell");
+    for medium in [Medium::Mail, Medium::Text] {
+        let server = test_server(&[tell, LIMITED]).await;
+        own(&server, "owner", &medium.ask(0, "the-owner", 1)).await;
+        let before = server.local.engine().table("Proofs").unwrap();
+        for attempt in 1..=10 {
+            let wish = medium.ask(0, "stranger", attempt);
+            let reply = ask(&server, &wish).await;
+            reply.error(400, "M_THREEPID_IN_USE");
+        }
+        assert_eq!(server.deliver().await, 0);
+        assert_eq!(server.local.engine().table("Proofs").unwrap(), before);
+        ask(&server, &medium.ask(1, "stranger", 1)).await.ok();
+        server.deliver().await;
+        assert_eq!(server.messages().len(), 1);
+    }
+}

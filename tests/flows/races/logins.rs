@@ -1,0 +1,181 @@
+//! Logins at once with one another, and with what ends a login.
+
+use std::{sync::Arc, time::Duration};
+
+use gatehouse_local::proxy::{Fault, FaultKind};
+use serde_json::{Value, json};
+use test_support::{PASSWORD, TestServer};
+
+use crate::{
+    api::support::{rows_of, set_status},
+    flows::support::{
+        account_helpers::{
+            CHANGE, Device, LOGIN, OTHER, log_in, login_of, password_of, sign_up, try_login,
+            with_auth,
+        },
+        alone, at_once,
+    },
+};
+
+const MANY: usize = 60;
+
+fn devices(server: &TestServer) -> usize {
+    let rows = rows_of(server, "alice");
+    rows.iter().filter(|(sk, _)| sk.starts_with("DEV#")).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tok_09_of_many_logins_at_once_to_one_device_one_token_lives() {
+    let _alone = alone().await;
+    for device in [Some("PHONE"), None] {
+        let server = Arc::new(TestServer::new().await);
+        sign_up(&server, "alice").await;
+        let mut body = login_of("alice", PASSWORD);
+        if let Some(device) = device {
+            body["device_id"] = device.into();
+        }
+        let replies = at_once(MANY, |_| {
+            let (server, body) = (Arc::clone(&server), body.clone());
+            async move { server.post(LOGIN, &body).await }
+        })
+        .await;
+        let mut alive = 0;
+        for reply in &replies {
+            let own = Device::of(&reply.ok());
+            alive += usize::from(own.is_alive(&server).await);
+        }
+        let expected = if device.is_some() { 1 } else { MANY };
+        assert_eq!((alive, devices(&server)), (expected, expected + 1));
+    }
+}
+
+/// Does `meanwhile` while a login with the device id has found its password right and has written
+/// nothing yet; returns the login's status and its body.
+async fn overtake(
+    server: &Arc<TestServer>,
+    device: &str,
+    meanwhile: impl Future<Output = ()>,
+) -> (u16, Value) {
+    let proxy = server.local.proxy();
+    let hold = Fault::new(FaultKind::Delay(Duration::from_millis(800)));
+    proxy.inject(hold.by("Login").on("TransactWriteItems"));
+    let mut body = login_of("alice", PASSWORD);
+    body["device_id"] = device.into();
+    let own = Arc::clone(server);
+    let login = tokio::spawn(async move { own.post(LOGIN, &body).await });
+    while proxy.pending_faults() > 0 {
+        assert!(!login.is_finished(), "there is no such call");
+        tokio::task::yield_now().await;
+    }
+    meanwhile.await;
+    assert!(!login.is_finished(), "it has not been overtaken");
+    let reply = login.await.unwrap();
+    (reply.status.as_u16(), reply.json())
+}
+
+/// PWD-08: with the id of the very device that the change spares, too.
+#[tokio::test]
+async fn pwd_08_a_login_that_races_a_password_change_is_none() {
+    for same in [true, false] {
+        let server = Arc::new(TestServer::new().await);
+        let alice = sign_up(&server, "alice").await;
+        let device = if same { alice.id.as_str() } else { "OTHER" };
+        let before = devices(&server);
+        let (status, body) = overtake(&server, device, async {
+            let body = json!({ "new_password": OTHER });
+            let body = with_auth(body, password_of("alice", PASSWORD, None));
+            alice.post(&server, CHANGE, &body).await.ok();
+        })
+        .await;
+        assert_eq!(
+            (status, &body["errcode"]),
+            (429, &json!("M_LIMIT_EXCEEDED"))
+        );
+        assert_eq!(devices(&server), before);
+        assert!(alice.is_alive(&server).await, "it was spared");
+        try_login(&server, "alice", PASSWORD)
+            .await
+            .error(403, "M_FORBIDDEN");
+        log_in(&server, "alice", OTHER).await;
+    }
+}
+
+#[tokio::test]
+async fn out_02_a_login_that_races_a_logout_everywhere_is_none() {
+    let server = Arc::new(TestServer::new().await);
+    let alice = sign_up(&server, "alice").await;
+    let (status, _) = overtake(&server, "OTHER", async {
+        let path = "/_matrix/client/v3/logout/all";
+        alice.post(&server, path, &json!({})).await.ok();
+    })
+    .await;
+    assert_eq!(status, 429);
+    assert!(!alice.is_alive(&server).await);
+    // Tried again it is right, since the password is.
+    log_in(&server, "alice", PASSWORD).await;
+}
+
+/// Incident 13.
+#[tokio::test]
+async fn deact_02_a_login_that_races_the_end_of_its_account_is_none() {
+    let server = Arc::new(TestServer::new().await);
+    sign_up(&server, "alice").await;
+    let before = devices(&server);
+    let (status, _) = overtake(&server, "OTHER", async {
+        set_status(&server, "alice", "deactivated");
+    })
+    .await;
+    assert_eq!((status, devices(&server)), (429, before));
+}
+
+/// OUT-02: a password change that spares the caller, who logs out everywhere meanwhile.
+#[tokio::test]
+async fn out_02_a_device_that_a_password_change_spares_does_not_survive_its_own_logout() {
+    let server = Arc::new(TestServer::new().await);
+    let alice = sign_up(&server, "alice").await;
+    let proxy = server.local.proxy();
+    let hold = Fault::new(FaultKind::Delay(Duration::from_millis(800)));
+    proxy.inject(hold.by("LogoutAll").on("TransactWriteItems"));
+    let (own, device) = (Arc::clone(&server), alice.clone());
+    let logout = tokio::spawn(async move {
+        let path = "/_matrix/client/v3/logout/all";
+        device.post(&own, path, &json!({})).await
+    });
+    while proxy.pending_faults() > 0 {
+        assert!(!logout.is_finished(), "there is no such call");
+        tokio::task::yield_now().await;
+    }
+    let body = json!({ "new_password": OTHER });
+    let body = with_auth(body, password_of("alice", PASSWORD, None));
+    alice.post(&server, CHANGE, &body).await.ok();
+    assert!(!logout.is_finished(), "it has not been overtaken");
+    logout.await.unwrap().ok();
+    assert!(!alice.is_alive(&server).await);
+}
+
+/// An answer of the tables that is lost, and rows that others write to, cost no login.
+#[tokio::test]
+async fn a_login_survives_what_the_tables_do_to_it() {
+    let server = TestServer::new().await;
+    sign_up(&server, "alice").await;
+    server.expect_faults();
+    for (kind, times) in [
+        (FaultKind::LostAnswer, 1),
+        (FaultKind::Conflict, 4),
+        (FaultKind::ThrottledItem, 2),
+    ] {
+        let fault = Fault::new(kind).by("Login").on("TransactWriteItems");
+        server.local.proxy().inject(fault.times(times));
+        let before = devices(&server);
+        let alice = log_in(&server, "alice", PASSWORD).await;
+        assert!(alice.is_alive(&server).await);
+        assert_eq!(devices(&server), before + 1, "{kind:?}");
+    }
+    let fault = Fault::new(FaultKind::Conflict).by("Login");
+    server.local.proxy().inject(fault.times(u64::MAX));
+    let before = devices(&server);
+    try_login(&server, "alice", PASSWORD)
+        .await
+        .error(429, "M_LIMIT_EXCEEDED");
+    assert_eq!(devices(&server), before);
+}

@@ -1,0 +1,325 @@
+//! Refreshing at once with oneself, with the first use of what it gives, and with what ends a
+//! device; answers that are lost on the way.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use gatehouse_local::proxy::{Fault, FaultKind};
+use serde_json::{Value, json};
+use test_support::{PASSWORD, Reply, TestServer};
+
+use crate::{
+    api::support::{WHOAMI, post_as, text},
+    flows::support::{
+        account_helpers::{CHANGE, LOGIN, OTHER, login_of, password_of, with_auth},
+        alone, at_once,
+    },
+};
+
+const REFRESH: &str = "/_matrix/client/v3/refresh";
+const MANY: usize = 60;
+
+async fn alice() -> (Arc<TestServer>, Value) {
+    alice_with(&[]).await
+}
+
+async fn alice_with(settings: &[(&str, &str)]) -> (Arc<TestServer>, Value) {
+    let server = Arc::new(TestServer::with(settings).await);
+    server.sign_up("alice").await;
+    let body = login_of("alice", PASSWORD);
+    let pair = server.post(LOGIN, &body).await.ok();
+    (server, pair)
+}
+
+async fn refresh(server: &TestServer, pair: &Value) -> Reply {
+    let body = json!({ "refresh_token": pair["refresh_token"] });
+    server.post(REFRESH, &body).await
+}
+
+async fn is_alive(server: &TestServer, pair: &Value) -> bool {
+    let reply = server.get_as(text(pair, "access_token"), WHOAMI).await;
+    reply.status == 200
+}
+
+/// Refreshes while `meanwhile` happens: the refresh has read what it has to know and has written
+/// nothing yet.
+async fn overtake(
+    server: &Arc<TestServer>,
+    pair: &Value,
+    meanwhile: impl Future<Output = ()>,
+) -> Reply {
+    let proxy = server.local.proxy();
+    let hold = Fault::new(FaultKind::Delay(Duration::from_millis(800)));
+    proxy.inject(hold.by("Refresh").on("UpdateItem"));
+    let (own, pair) = (Arc::clone(server), pair.clone());
+    let slow = tokio::spawn(async move { refresh(&own, &pair).await });
+    while proxy.pending_faults() > 0 {
+        assert!(!slow.is_finished(), "there is no such call");
+        tokio::task::yield_now().await;
+    }
+    meanwhile.await;
+    assert!(!slow.is_finished(), "it has not been overtaken");
+    slow.await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refr_03_many_refreshes_with_one_token_get_the_same_bytes() {
+    let _alone = alone().await;
+    let (server, first) = alice().await;
+    // The second time with the refresh token of the pair that nobody has used yet.
+    let mut pair = first;
+    for _ in 0..2 {
+        let replies = at_once(MANY, |_| {
+            let (server, pair) = (Arc::clone(&server), pair.clone());
+            async move { refresh(&server, &pair).await }
+        })
+        .await;
+        let answers: BTreeSet<String> = replies.iter().map(Reply::text).collect();
+        assert_eq!(answers.len(), 1, "{answers:?}");
+        let next = replies[0].ok();
+        assert_ne!(next["access_token"], pair["access_token"]);
+        pair = next;
+    }
+    assert!(is_alive(&server, &pair).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refr_03_many_first_uses_of_a_new_token_all_succeed() {
+    let _alone = alone().await;
+    let (server, first) = alice().await;
+    let next = refresh(&server, &first).await.ok();
+    let alive = at_once(MANY, |number| {
+        let (server, next) = (Arc::clone(&server), next.clone());
+        async move {
+            if number % 3 == 0 {
+                refresh(&server, &next).await.status == 200
+            } else {
+                is_alive(&server, &next).await
+            }
+        }
+    })
+    .await;
+    assert!(alive.iter().all(|alive| *alive));
+    assert!(!is_alive(&server, &first).await);
+    refresh(&server, &first).await.error(401, "M_UNKNOWN_TOKEN");
+}
+
+/// The answer of the tables is lost; or that to the client, which asks again.
+#[tokio::test]
+async fn refr_03_a_lost_answer_costs_nobody_their_session() {
+    let (server, first) = alice().await;
+    let lost = Fault::new(FaultKind::LostAnswer).on("UpdateItem");
+    server.local.proxy().inject(lost.clone().by("Refresh"));
+    let next = refresh(&server, &first).await;
+    assert_eq!(refresh(&server, &first).await.body, next.body);
+    let next = next.ok();
+    server.local.proxy().inject(lost.by("AccountWhoami"));
+    assert!(is_alive(&server, &next).await);
+    assert!(!is_alive(&server, &first).await);
+    assert_eq!(server.local.proxy().pending_faults(), 0);
+}
+
+/// The client never got the answer, and asks again a long time after.
+#[tokio::test]
+async fn refr_03_a_late_repeat_does_not_give_a_token_that_has_expired() {
+    let lifetime = ("GATEHOUSE_REFRESHABLE_TOKEN_LIFETIME", "1h");
+    let (server, first) = alice_with(&[lifetime]).await;
+    let lost = refresh(&server, &first).await.ok();
+    let lifetime = lost["expires_in_ms"].as_u64().unwrap();
+    server.advance(Duration::from_millis(lifetime - 1));
+    assert_eq!(refresh(&server, &first).await.ok(), lost);
+    server.advance(Duration::from_millis(1));
+    let fault = Fault::new(FaultKind::LostAnswer)
+        .on("UpdateItem")
+        .by("Refresh");
+    server.local.proxy().inject(fault);
+    let next = refresh(&server, &first).await.ok();
+    assert_eq!(refresh(&server, &first).await.ok(), next);
+    assert!(!is_alive(&server, &lost).await);
+    assert!(is_alive(&server, &next).await);
+    for dead in [&first, &lost] {
+        refresh(&server, dead).await.error(401, "M_UNKNOWN_TOKEN");
+    }
+    refresh(&server, &next).await.ok();
+}
+
+/// OUT-01: the token dies of the other's first use while its logout is under way.
+#[tokio::test]
+async fn out_01_a_logout_does_not_say_done_of_a_device_that_lives() {
+    let (server, first) = alice().await;
+    let next = refresh(&server, &first).await.ok();
+    let proxy = server.local.proxy();
+    let hold = Fault::new(FaultKind::Delay(Duration::from_millis(800)));
+    proxy.inject(hold.by("Logout").on("DeleteItem"));
+    let (own, token) = (Arc::clone(&server), text(&first, "access_token").to_owned());
+    let slow = tokio::spawn(async move {
+        post_as(&own, &token, "/_matrix/client/v3/logout", &json!({})).await
+    });
+    while proxy.pending_faults() > 0 {
+        assert!(!slow.is_finished(), "there is no such call");
+        tokio::task::yield_now().await;
+    }
+    assert!(is_alive(&server, &next).await);
+    assert!(!slow.is_finished(), "it has not been overtaken");
+    slow.await.unwrap().error(401, "M_UNKNOWN_TOKEN");
+    assert!(is_alive(&server, &next).await);
+}
+
+/// A twin has turned in the same token meanwhile, and one of its tokens has been used.
+#[tokio::test]
+async fn refr_03_a_refresh_that_comes_too_late_gets_what_its_twin_got_or_nothing() {
+    let (server, first) = alice().await;
+    let mut twin = Value::Null;
+    let slow = overtake(&server, &first, async {
+        twin = refresh(&server, &first).await.ok();
+    })
+    .await;
+    assert_eq!(slow.ok(), twin);
+    assert!(is_alive(&server, &twin).await);
+
+    let (server, first) = alice().await;
+    let slow = overtake(&server, &first, async {
+        twin = refresh(&server, &first).await.ok();
+        assert!(is_alive(&server, &twin).await);
+    })
+    .await;
+    slow.error(401, "M_UNKNOWN_TOKEN");
+    assert!(is_alive(&server, &twin).await);
+}
+
+/// The new access token is used first while its refresh token is being turned in.
+#[tokio::test]
+async fn refr_03_the_two_tokens_of_a_new_pair_may_be_used_at_once() {
+    let (server, first) = alice().await;
+    let second = refresh(&server, &first).await.ok();
+    let third = overtake(&server, &second, async {
+        assert!(is_alive(&server, &second).await);
+    })
+    .await;
+    let third = third.ok();
+    assert!(is_alive(&server, &third).await);
+    assert!(!is_alive(&server, &second).await);
+}
+
+/// TOK-13, PWD-11.
+#[tokio::test]
+async fn pwd_11_a_refresh_that_races_a_logout_or_a_password_change_gives_nothing_that_lives() {
+    for path in ["logout", "logout/all"] {
+        let (server, pair) = alice().await;
+        let reply = overtake(&server, &pair, async {
+            let path = format!("/_matrix/client/v3/{path}");
+            let token = text(&pair, "access_token");
+            post_as(&server, token, &path, &json!({})).await.ok();
+        })
+        .await;
+        if reply.status == 200 {
+            assert!(!is_alive(&server, &reply.ok()).await);
+            refresh(&server, &reply.ok())
+                .await
+                .error(401, "M_UNKNOWN_TOKEN");
+        } else {
+            reply.error(401, "M_UNKNOWN_TOKEN");
+        }
+        refresh(&server, &pair).await.error(401, "M_UNKNOWN_TOKEN");
+        assert_eq!(
+            server.dump().matches("next_answer").count(),
+            usize::from(reply.status == 200)
+        );
+    }
+    let (server, pair) = alice().await;
+    let other = server.post(LOGIN, &login_of("alice", PASSWORD)).await.ok();
+    let reply = overtake(&server, &pair, async {
+        let body = json!({ "new_password": OTHER });
+        let body = with_auth(body, password_of("alice", PASSWORD, None));
+        let token = text(&other, "access_token");
+        post_as(&server, token, CHANGE, &body).await.ok();
+    })
+    .await;
+    assert!(!is_alive(&server, &reply.ok()).await);
+    for dead in [&pair, &reply.ok()] {
+        refresh(&server, dead).await.error(401, "M_UNKNOWN_TOKEN");
+    }
+    // The device that was spared goes on refreshing.
+    let next = refresh(&server, &other).await.ok();
+    assert!(is_alive(&server, &next).await);
+}
+
+/// Repeats a request as a client does until it is answered.
+async fn insist(ask: impl AsyncFn() -> Reply) -> Reply {
+    for _ in 0..30 {
+        let reply = ask().await;
+        if reply.status != 429 && !reply.status.is_server_error() {
+            return reply;
+        }
+    }
+    panic!("no answer in thirty tries");
+}
+
+/// Whatever the tables do to it, a client that repeats what was not answered never loses its session,
+/// and what it has left behind is dead.
+#[tokio::test]
+async fn refr_03_a_client_that_repeats_itself_keeps_its_session_whatever_happens() {
+    let kinds: [(&[FaultKind], u16); 2] = [
+        (
+            &[
+                FaultKind::LostAnswer,
+                FaultKind::Cut,
+                FaultKind::InternalError,
+            ],
+            250,
+        ),
+        (
+            &[
+                FaultKind::Conflict,
+                FaultKind::Throttle,
+                FaultKind::HalfUnprocessed,
+            ],
+            400,
+        ),
+    ];
+    for (seed, (kinds, per_mille)) in (1..).zip(kinds) {
+        let (server, mut pair) = alice().await;
+        server.expect_faults();
+        server.local.proxy().chaos(seed, per_mille, kinds);
+        for round in 0..25 {
+            let next = insist(async || refresh(&server, &pair).await).await.ok();
+            if round % 3 > 0 {
+                let token = text(&next, "access_token");
+                let me = insist(async || server.get_as(token, WHOAMI).await).await;
+                assert_eq!(me.status, 200, "round {round}: {}", me.text());
+                let old = insist(async || refresh(&server, &pair).await).await;
+                old.error(401, "M_UNKNOWN_TOKEN");
+            }
+            pair = next;
+        }
+        server.local.proxy().clear_faults();
+        assert!(is_alive(&server, &pair).await);
+    }
+}
+
+/// The seal of a kept answer opens under the previous secret too, and under no other token.
+#[tokio::test]
+async fn refr_03_a_repeat_survives_a_new_secret() {
+    let directory = tempfile::tempdir().unwrap();
+    let old = "0123456789abcdef0123456789abcdef";
+    let new = "fedcba9876543210fedcba9876543210";
+    let server = TestServer::in_directory(&[("GATEHOUSE_SECRET", old)], directory.path()).await;
+    server.sign_up("alice").await;
+    let first = server.post(LOGIN, &login_of("alice", PASSWORD)).await.ok();
+    let next = refresh(&server, &first).await.ok();
+    drop(server);
+    let settings = [
+        ("GATEHOUSE_SECRET", new),
+        ("GATEHOUSE_SECRET_PREVIOUS", old),
+    ];
+    let server = TestServer::in_directory(&settings, directory.path()).await;
+    assert_eq!(refresh(&server, &first).await.ok(), next);
+    drop(server);
+    // Both are gone: so is the answer, and who has it goes on.
+    let server = TestServer::in_directory(&[("GATEHOUSE_SECRET", new)], directory.path()).await;
+    refresh(&server, &first).await.error(401, "M_UNKNOWN_TOKEN");
+    assert!(is_alive(&server, &next).await);
+}

@@ -1,0 +1,292 @@
+//! Many requests at once, about addresses: a proof is spent once, an address belongs to one, and
+//! whoever comes second is told so; in fair weather and in foul.
+
+use std::{sync::Arc, time::Duration};
+
+use gatehouse_local::proxy::FaultKind;
+use serde_json::{Value, json};
+use test_support::{PREFIXES, Reply, TestServer};
+
+use crate::flows::support::{
+    DUMMY, alone, assert_people, assert_whole, at_once, count, flows, overtaken, people,
+    register_at_once, stage, tallied, tally,
+    threepid_helpers::{
+        ALICE, Asked, EMAIL, MAIL, MSISDN, NUMBER, SMS, ask_mail, ask_text, assert_addresses,
+        claims, link_to, mail_to, owned, proofs_in, request_token,
+    },
+    wish, with,
+};
+
+const MANY: usize = 50;
+const CLAIM: &str = "email#alice@example.org";
+
+async fn test_server(offered: &str) -> Arc<TestServer> {
+    Arc::new(TestServer::with(&[flows(offered), MAIL, SMS]).await)
+}
+
+async fn proven(server: &TestServer, stage: &str, secret: &str) -> Asked {
+    let asked = if stage == EMAIL {
+        ask_mail(server, ALICE, secret).await
+    } else {
+        ask_text(server, NUMBER.0, secret).await
+    };
+    asked.validate(server).await;
+    asked
+}
+
+/// Asserts that one account was made with the address, and nothing besides.
+#[track_caller]
+fn one_owner(server: &TestServer, claim: &str) {
+    let people = people(server);
+    assert_whole(&people);
+    let names: Vec<_> = people.keys().collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+    assert_addresses(server, &[(claim, names[0])]);
+}
+
+/// UIA-54, UIA-15: whichever of its reads and writes the other final comes before. That the proof is
+/// spent by then is no news to whom it was spent for.
+#[tokio::test]
+async fn uia_15_a_final_with_an_address_that_is_overtaken_gives_the_same_bytes() {
+    for kind in [EMAIL, MSISDN] {
+        for at in [
+            ("BatchGetItem", 1),
+            ("GetItem", 1),
+            ("TransactWriteItems", 1),
+        ] {
+            for session_only in [false, true] {
+                let server = test_server(kind).await;
+                let (_, session) = server.begin(&wish("alice")).await;
+                let asked = if kind == EMAIL {
+                    ask_mail(&server, ALICE, "secret").await
+                } else {
+                    ask_text(&server, NUMBER.0, "secret").await
+                };
+                let attempt = asked.attempt(Some(&session));
+                server.register(&attempt).await.refused("M_UNAUTHORIZED");
+                asked.validate(&server).await;
+                let last = if session_only {
+                    json!({ "auth": { "session": session } })
+                } else {
+                    attempt
+                };
+                let (slow, quick) = overtaken(&server, at, &last).await;
+                quick.ok();
+                assert_eq!(slow.text(), quick.text(), "{kind} {at:?} {session_only}");
+                assert_people(&server, &["alice"]);
+                assert_eq!(proofs_in(&server, "spent"), 1);
+            }
+        }
+    }
+}
+
+/// UIA-54: Tuwunel's flaw. With sessions, in which the stage was done before or is the last one, and
+/// without.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn incident_20_fifty_sign_ups_with_one_proof_make_one_account() {
+    let _alone = alone().await;
+    for (offered, in_session) in [
+        (EMAIL.to_owned(), false),
+        (EMAIL.to_owned(), true),
+        (format!("{EMAIL}+{DUMMY}"), true),
+    ] {
+        let server = test_server(&offered).await;
+        let asked = proven(&server, EMAIL, "secret").await;
+        let mut bodies = Vec::new();
+        for number in 0..MANY {
+            let wish = wish(&format!("user{number}"));
+            if !in_session {
+                bodies.push(with(wish, &asked.attempt(None)));
+                continue;
+            }
+            let (_, session) = server.begin(&wish).await;
+            if offered == EMAIL {
+                bodies.push(asked.attempt(Some(&session)));
+            } else {
+                server
+                    .register(&asked.attempt(Some(&session)))
+                    .await
+                    .challenge();
+                bodies.push(stage(DUMMY, &session));
+            }
+        }
+        let replies = register_at_once(&server, MANY, |number| bodies[number].clone()).await;
+        only_one_won(&replies);
+        one_owner(&server, CLAIM);
+        assert_eq!(count(&server, "Proofs"), 1);
+        // And the losers have lost for good.
+        for body in &bodies {
+            let again = server.register(body).await;
+            assert!(
+                [200, 400, 401].contains(&again.status.as_u16()),
+                "{}",
+                again.text()
+            );
+        }
+        one_owner(&server, CLAIM);
+    }
+}
+
+/// One 200; the others are told that the address is in use, or that they have no proof.
+#[track_caller]
+fn only_one_won(replies: &[Reply]) {
+    let tally = tally(replies);
+    let times = |status: u16, code: &str| {
+        let key = (status, code.to_owned());
+        tally.get(&key).copied().unwrap_or_default()
+    };
+    let lost = times(400, "M_THREEPID_IN_USE") + times(401, "M_UNAUTHORIZED");
+    assert_eq!((times(200, ""), lost), (1, replies.len() - 1), "{tally:?}");
+}
+
+/// REG-28, 3PID-68: everybody has a proof, and one gets the address.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reg_28_of_sign_ups_that_race_for_an_address_one_gets_it() {
+    let _alone = alone().await;
+    for (kind, claim) in [(EMAIL, CLAIM), (MSISDN, "msisdn#447400123456")] {
+        for in_session in [false, true] {
+            for _ in 0..5 {
+                let server = test_server(kind).await;
+                let mut bodies = Vec::new();
+                for name in ["alice", "bob"] {
+                    let asked = proven(&server, kind, name).await;
+                    bodies.push(if in_session {
+                        let (_, session) = server.begin(&wish(name)).await;
+                        asked.attempt(Some(&session))
+                    } else {
+                        with(wish(name), &asked.attempt(None))
+                    });
+                }
+                let replies = register_at_once(&server, 2, |number| bodies[number].clone()).await;
+                let expected = [(200, "", 1), (400, "M_THREEPID_IN_USE", 1)];
+                assert_eq!(tally(&replies), tallied(&expected));
+                one_owner(&server, claim);
+                assert_eq!(
+                    proofs_in(&server, "validated"),
+                    1,
+                    "the loser's is not spent"
+                );
+            }
+        }
+    }
+}
+
+/// UIA-15: the last request of one session, with credentials and without.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn uia_15_fifty_finals_with_an_address_get_the_same_bytes() {
+    let _alone = alone().await;
+    for asked_for in [wish("alice"), json!({ "password": test_support::PASSWORD })] {
+        for session_only in [false, true] {
+            let server = test_server(EMAIL).await;
+            let (_, session) = server.begin(&asked_for).await;
+            let asked = ask_mail(&server, ALICE, "secret").await;
+            let attempt = asked.attempt(Some(&session));
+            server.register(&attempt).await.refused("M_UNAUTHORIZED");
+            asked.validate(&server).await;
+            let last = if session_only {
+                json!({ "auth": { "session": session } })
+            } else {
+                attempt
+            };
+            let replies = register_at_once(&server, MANY, |_| last.clone()).await;
+            assert_eq!(tally(&replies), tallied(&[(200, "", MANY)]));
+            for reply in &replies {
+                assert_eq!(reply.body, replies[0].body);
+            }
+            one_owner(&server, CLAIM);
+        }
+    }
+}
+
+/// 3PID-24: a client that sends one request many times at once gets one mail, within its budgets.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn l17_fifty_identical_requests_at_once_bring_one_mail() {
+    let _alone = alone().await;
+    let settings = [flows(EMAIL), MAIL, ("GATEHOUSE_LIMITS", "on")];
+    let server = Arc::new(TestServer::with(&settings).await);
+    let path = request_token(PREFIXES[1], EMAIL);
+    let replies = at_once(MANY, |_| {
+        let (server, path) = (Arc::clone(&server), path.clone());
+        async move { server.post(&path, &mail_to(ALICE, "secret", 1)).await }
+    })
+    .await;
+    for reply in &replies {
+        assert_eq!(reply.ok(), replies[0].ok());
+    }
+    assert_eq!((count(&server, "Outbox"), count(&server, "Proofs")), (1, 1));
+    server.deliver().await;
+    server.advance(Duration::from_mins(3));
+    server.tick().await;
+    assert_eq!(server.messages().len(), 1);
+    link_to(&server, ALICE);
+    // And there is budget left for the next attempt.
+    server.post(&path, &mail_to(ALICE, "secret", 2)).await.ok();
+    server.deliver().await;
+    assert_eq!(server.messages().len(), 2);
+}
+
+const CONTENTION: &[FaultKind] = &[
+    FaultKind::Conflict,
+    FaultKind::Throttle,
+    FaultKind::ThrottledItem,
+    FaultKind::Unprocessed,
+    FaultKind::HalfUnprocessed,
+    FaultKind::Delay(Duration::from_millis(20)),
+];
+const BREAKAGE: &[FaultKind] = &[
+    FaultKind::LostAnswer,
+    FaultKind::Cut,
+    FaultKind::InternalError,
+    FaultKind::Delay(Duration::from_millis(20)),
+];
+
+/// Repeats a request as a client does until it is answered.
+async fn insist(server: &TestServer, body: &Value) -> Reply {
+    for _ in 0..20 {
+        let reply = server.register(body).await;
+        if reply.status != 429 && !reply.status.is_server_error() {
+            return reply;
+        }
+    }
+    panic!("no answer in twenty tries");
+}
+
+/// UIA-54, REG-27, incident 20: whatever happens to the calls, an account has its address, an
+/// address its account, and a proof is spent on both or on nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn incident_20_a_proof_makes_one_account_whatever_happens() {
+    let _alone = alone().await;
+    for (seed, (kinds, per_mille)) in (1..).zip([(CONTENTION, 200), (BREAKAGE, 60)]) {
+        let server = test_server(EMAIL).await;
+        server.expect_faults();
+        // Two proofs of one address, and many sessions on each.
+        let proofs = [
+            proven(&server, EMAIL, "one").await,
+            proven(&server, EMAIL, "two").await,
+        ];
+        let mut bodies = Vec::new();
+        for number in 0..MANY {
+            let (_, session) = server.begin(&wish(&format!("user{number}"))).await;
+            bodies.push(proofs[number % 2].attempt(Some(&session)));
+        }
+        server.local.proxy().chaos(seed, per_mille, kinds);
+        let replies = register_at_once(&server, MANY, |number| bodies[number].clone()).await;
+        server.local.proxy().clear_faults();
+        let winners = replies.iter().filter(|reply| reply.status == 200).count();
+        assert!(winners <= 1, "{:?}", tally(&replies));
+        assert!(people(&server).len() <= 1);
+        assert_eq!(people(&server).len(), claims(&server).len());
+        assert_eq!(owned(&server).len(), proofs_in(&server, "spent"));
+        let mut answers = Vec::new();
+        for body in &bodies {
+            let reply = insist(&server, body).await;
+            if reply.status == 200 {
+                answers.push(reply.json());
+            }
+        }
+        assert_eq!(answers.len(), 1);
+        let before = replies.iter().find(|reply| reply.status == 200);
+        assert!(before.is_none_or(|reply| reply.json() == answers[0]));
+        one_owner(&server, CLAIM);
+    }
+}

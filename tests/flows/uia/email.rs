@@ -1,0 +1,399 @@
+//! Signing up with an e-mail address: from the request to the mail, its link, and the account.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use test_support::{PREFIXES, TestServer};
+
+use crate::flows::support::{
+    DUMMY, POLICIES, TERMS, TOKEN, assert_people, flows, new_token, stage,
+    threepid_helpers::{
+        ALICE, Asked, EMAIL, MAIL, MSISDN, NUMBER, SMS, ask, ask_mail, ask_text, assert_addresses,
+        claims, code_to, confirm, link_to, mail_to, path_of, proofs_in, text_to,
+    },
+    token_stage, whoami, wish, with,
+};
+
+async fn test_server(offered: &str) -> TestServer {
+    TestServer::with(&[flows(offered), MAIL, SMS, POLICIES]).await
+}
+
+fn poll(session: &str) -> Value {
+    json!({ "auth": { "session": session } })
+}
+
+/// UIA-50, UIA-57: as a client does it, under either prefix.
+#[tokio::test]
+async fn uia_57_a_sign_up_waits_until_the_link_in_the_mail_is_confirmed() {
+    for prefix in PREFIXES {
+        let server = test_server(EMAIL).await;
+        let register = format!("{prefix}/register");
+        let challenge = server.post(&register, &wish("alice")).await.challenge();
+        assert_eq!(challenge["flows"], json!([{ "stages": [EMAIL] }]));
+        let session = challenge["session"].as_str().unwrap().to_owned();
+        let asked = ask(&server, prefix, &mail_to(ALICE, "secret", 1)).await;
+        let attempt = asked.attempt(Some(&session));
+        let polls = |times: usize| {
+            let (server, register, attempt, session) = (&server, &register, &attempt, &session);
+            async move {
+                for _ in 0..times {
+                    let body = server
+                        .post(register, attempt)
+                        .await
+                        .refused("M_UNAUTHORIZED");
+                    assert_eq!(body["completed"], json!([]));
+                    assert_eq!(body["session"], **session);
+                }
+            }
+        };
+        polls(2).await;
+        assert_eq!(server.deliver().await, 1);
+        polls(2).await;
+        let link = link_to(&server, ALICE);
+        // The page alone confirms nothing.
+        assert_eq!(server.get(path_of(&link)).await.status, 200);
+        polls(2).await;
+        assert_people(&server, &[]);
+        confirm(&server, &link).await;
+        let answer = server.post(&register, &attempt).await.ok();
+        assert_eq!(answer["user_id"], "@alice:localhost");
+        assert_eq!(
+            whoami(&server, &answer).await["user_id"],
+            "@alice:localhost"
+        );
+        // UIA-15: once more is the same.
+        assert_eq!(server.post(&register, &attempt).await.ok(), answer);
+        assert_people(&server, &["alice"]);
+        assert_addresses(&server, &[("email#alice@example.org", "alice")]);
+        assert_eq!(server.messages().len(), 1);
+    }
+}
+
+/// UIA-11: everything in one request, which has no session.
+#[tokio::test]
+async fn uia_11_a_proven_address_signs_up_in_one_request() {
+    let server = test_server(EMAIL).await;
+    let asked = ask_mail(&server, ALICE, "secret").await;
+    let body = with(wish("alice"), &asked.attempt(None));
+    let refused = server.register(&body).await.refused("M_UNAUTHORIZED");
+    assert_eq!(refused["completed"], json!([]));
+    asked.validate(&server).await;
+    let answer = server.register(&body).await.ok();
+    assert_eq!(answer["user_id"], "@alice:localhost");
+    assert_addresses(&server, &[("email#alice@example.org", "alice")]);
+}
+
+/// UIA-18: a request that attempts nothing finds the stage done.
+#[tokio::test]
+async fn uia_18_a_session_alone_asks_whether_the_address_is_proven() {
+    for (offered, completed) in [
+        (EMAIL.to_owned(), None),
+        (format!("{EMAIL}+{DUMMY}"), Some(json!([EMAIL]))),
+    ] {
+        let server = test_server(&offered).await;
+        let (_, session) = server.begin(&wish("alice")).await;
+        let asked = ask_mail(&server, ALICE, "secret").await;
+        // Before the session knows what it waits for, nothing is said of it.
+        let body = server.register(&poll(&session)).await.challenge();
+        assert!(body.get("errcode").is_none(), "{body}");
+        server
+            .register(&asked.attempt(Some(&session)))
+            .await
+            .refused("M_UNAUTHORIZED");
+        let body = server.register(&poll(&session)).await.challenge();
+        assert_eq!(body["completed"], json!([]));
+        asked.validate(&server).await;
+        let reply = server.register(&poll(&session)).await;
+        match completed {
+            None => drop(reply.ok()),
+            Some(completed) => {
+                let body = reply.challenge();
+                assert_eq!(body["completed"], completed);
+                assert!(body.get("errcode").is_none(), "{body}");
+                server.register(&stage(DUMMY, &session)).await.ok();
+            }
+        }
+        assert_addresses(&server, &[("email#alice@example.org", "alice")]);
+    }
+}
+
+/// UIA-18, UIA-50: a stage without credentials means those that the session was told before; before
+/// that they are missing.
+#[tokio::test]
+async fn uia_50_credentials_are_needed_once() {
+    let server = test_server(EMAIL).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    let bare = stage(EMAIL, &session);
+    server.register(&bare).await.refused("M_MISSING_PARAM");
+    let asked = ask_mail(&server, ALICE, "secret").await;
+    let attempt = asked.attempt(Some(&session));
+    server.register(&attempt).await.refused("M_UNAUTHORIZED");
+    server.register(&bare).await.refused("M_UNAUTHORIZED");
+    asked.validate(&server).await;
+    server.register(&bare).await.ok();
+    assert_people(&server, &["alice"]);
+    assert_addresses(&server, &[("email#alice@example.org", "alice")]);
+}
+
+/// A client that asked for another address meanwhile.
+#[tokio::test]
+async fn uia_50_the_last_credentials_count() {
+    let server = test_server(EMAIL).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    let first = ask_mail(&server, "typo@example.org", "secret").await;
+    let second = ask_mail(&server, ALICE, "secret").await;
+    for asked in [&first, &second] {
+        let attempt = asked.attempt(Some(&session));
+        server.register(&attempt).await.refused("M_UNAUTHORIZED");
+    }
+    first.validate(&server).await;
+    server.register(&poll(&session)).await.challenge();
+    assert_people(&server, &[]);
+    second.validate(&server).await;
+    server.register(&poll(&session)).await.ok();
+    assert_addresses(&server, &[("email#alice@example.org", "alice")]);
+    assert_eq!(first.state(&server), "validated");
+}
+
+/// One stage of a flow of several.
+async fn complete(
+    server: &TestServer,
+    kind: &str,
+    session: &str,
+    asked: &[Asked],
+    token: &str,
+) -> Value {
+    let body = match kind {
+        TOKEN => token_stage(token, Some(session)),
+        DUMMY | TERMS => stage(kind, session),
+        _ => {
+            let asked = asked.iter().find(|asked| asked.stage == kind).unwrap();
+            asked.attempt(Some(session))
+        }
+    };
+    let reply = server.register(&body).await;
+    assert!(
+        [200, 401].contains(&reply.status.as_u16()),
+        "{}",
+        reply.text()
+    );
+    reply.json()
+}
+
+/// UIA-16, REG-27: the address first, in the middle and last, with one address and with two.
+#[tokio::test]
+async fn uia_16_an_address_may_be_any_stage_of_a_flow() {
+    let orders: [&[&str]; 8] = [
+        &[EMAIL, DUMMY],
+        &[DUMMY, EMAIL],
+        &[TOKEN, EMAIL],
+        &[EMAIL, TOKEN],
+        &[TERMS, EMAIL, DUMMY],
+        &[EMAIL, MSISDN],
+        &[MSISDN, EMAIL],
+        &[TERMS, MSISDN, TOKEN, EMAIL],
+    ];
+    for order in orders {
+        let server = test_server(&order.join("+")).await;
+        let token = new_token(&server, &["--uses", "1"]).await;
+        let mut asked = vec![ask_mail(&server, ALICE, "one").await];
+        if order.contains(&MSISDN) {
+            asked.push(ask_text(&server, NUMBER.0, "two").await);
+        }
+        for asked in &asked {
+            asked.validate(&server).await;
+        }
+        let (_, session) = server.begin(&wish("alice")).await;
+        // Out of order nothing counts.
+        for later in &order[1..] {
+            let body = complete(&server, later, &session, &asked, &token).await;
+            assert_eq!(body["completed"], json!([]), "{later} of {order:?}");
+            assert!(body["errcode"].is_string(), "{later} of {order:?}: {body}");
+        }
+        for (number, kind) in order.iter().enumerate() {
+            assert_people(&server, &[]);
+            let body = complete(&server, kind, &session, &asked, &token).await;
+            if number + 1 < order.len() {
+                assert_eq!(body["completed"], json!(order[..=number]), "{order:?}");
+                assert!(body.get("errcode").is_none(), "{body}");
+            } else {
+                assert_eq!(body["user_id"], "@alice:localhost", "{order:?}: {body}");
+            }
+        }
+        assert_people(&server, &["alice"]);
+        let mut expected = vec![("email#alice@example.org", "alice")];
+        if order.contains(&MSISDN) {
+            expected.push(("msisdn#447400123456", "alice"));
+        }
+        assert_addresses(&server, &expected);
+    }
+}
+
+/// Only what the completed flow asks for has effects.
+#[tokio::test]
+async fn reg_27_an_address_of_another_flow_is_not_attached() {
+    let server = test_server(&format!("{EMAIL}+{TERMS} {DUMMY}")).await;
+    let asked = ask_mail(&server, ALICE, "secret").await;
+    asked.validate(&server).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    let body = server.register(&asked.attempt(Some(&session))).await;
+    assert_eq!(body.challenge()["completed"], json!([EMAIL]));
+    server.register(&stage(DUMMY, &session)).await.ok();
+    assert_people(&server, &["alice"]);
+    assert_addresses(&server, &[]);
+    assert_eq!(asked.state(&server), "validated");
+}
+
+/// UIA-19: what was asked for first is remembered while the person reads their mail.
+#[tokio::test]
+async fn uia_19_a_day_may_pass_between_the_mail_and_the_account() {
+    let server = test_server(EMAIL).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    let asked = ask_mail(&server, ALICE, "secret").await;
+    let attempt = asked.attempt(Some(&session));
+    server.register(&attempt).await.refused("M_UNAUTHORIZED");
+    server.deliver().await;
+    server.advance(Duration::from_hours(23));
+    confirm(&server, &link_to(&server, ALICE)).await;
+    server.advance(Duration::from_hours(23));
+    let answer = server.register(&poll(&session)).await.ok();
+    assert_eq!(answer["user_id"], "@alice:localhost");
+}
+
+/// UIA-31: a stage whose messages cannot be sent is in no flow.
+#[tokio::test]
+async fn uia_31_flows_whose_messages_cannot_be_sent_are_not_offered() {
+    let offered = format!("{EMAIL}+{DUMMY} {MSISDN}+{DUMMY} {EMAIL}+{MSISDN} {TERMS}+{DUMMY}");
+    let with_mail = json!([{ "stages": [EMAIL, DUMMY] }, { "stages": [TERMS, DUMMY] }]);
+    let with_sms = json!([{ "stages": [MSISDN, DUMMY] }, { "stages": [TERMS, DUMMY] }]);
+    let with_none = json!([{ "stages": [TERMS, DUMMY] }]);
+    let (no_mail, no_sms) = ((MAIL.0, ""), (SMS.0, ""));
+    for (media, missing, expected) in [
+        ([MAIL, no_sms], &[MSISDN][..], with_mail),
+        ([no_mail, SMS], &[EMAIL], with_sms),
+        ([no_mail, no_sms], &[EMAIL, MSISDN], with_none),
+    ] {
+        let server = TestServer::with(&[&[flows(&offered), POLICIES], &media[..]].concat()).await;
+        let (challenge, session) = server.begin(&wish("alice")).await;
+        assert_eq!(challenge["flows"], expected);
+        for kind in missing {
+            // Switched off is not merely hidden (incident 23).
+            let creds = json!({ "sid": "sid", "client_secret": "secret" });
+            let body =
+                json!({ "auth": { "type": kind, "session": session, "threepid_creds": creds } });
+            let body = server.register(&body).await.refused("M_UNRECOGNIZED");
+            assert_eq!(body["completed"], json!([]));
+        }
+    }
+}
+
+/// UIA-31
+#[test]
+fn uia_31_without_any_flow_left_the_server_does_not_start_and_names_the_setting() {
+    let settings = [
+        ("GATEHOUSE_SERVER_NAME", "example.org"),
+        ("GATEHOUSE_PUBLIC_URL", "https://example.org"),
+        (
+            "GATEHOUSE_SECRET",
+            "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+        ),
+        ("GATEHOUSE_REGISTRATION", "open"),
+        (
+            "GATEHOUSE_REGISTRATION_FLOWS",
+            "m.login.email.identity m.login.msisdn",
+        ),
+    ];
+    let start = |more: &[(&str, &str)]| {
+        let all: Vec<_> = settings.iter().chain(more).copied().collect();
+        let lookup = move |name: &str| {
+            let own = all.iter().find(|(own, _)| *own == name)?;
+            Some(own.1.to_owned())
+        };
+        shared::config::Config::from_lookup(lookup)
+    };
+    let faults = start(&[]).unwrap_err().to_string();
+    for name in [
+        "GATEHOUSE_REGISTRATION_FLOWS",
+        "GATEHOUSE_MAIL_FROM",
+        "GATEHOUSE_SMS_COUNTRIES",
+    ] {
+        assert!(faults.contains(name), "{name}: {faults}");
+    }
+    for enough in [MAIL, SMS] {
+        assert_eq!(start(&[enough]).unwrap().flows().len(), 1);
+    }
+}
+
+/// REG-23, UIA-09: an operation that cannot be done yet spends no proof.
+#[tokio::test]
+async fn reg_23_a_missing_password_spends_no_proof() {
+    let server = test_server(EMAIL).await;
+    let asked = ask_mail(&server, ALICE, "secret").await;
+    asked.validate(&server).await;
+    let (_, session) = server.begin(&json!({ "username": "alice" })).await;
+    let attempt = asked.attempt(Some(&session));
+    server
+        .register(&attempt)
+        .await
+        .error(400, "M_MISSING_PARAM");
+    assert_eq!((claims(&server).len(), proofs_in(&server, "spent")), (0, 0));
+    let late = with(
+        poll(&session),
+        &json!({ "password": test_support::PASSWORD }),
+    );
+    server.register(&late).await.ok();
+    assert_addresses(&server, &[("email#alice@example.org", "alice")]);
+}
+
+/// Incident 10, incident 7: of two requests for one address, the plain one and one that says all it
+/// can, the messages read the same.
+#[tokio::test]
+async fn incident_10_nothing_that_a_client_says_is_in_a_message() {
+    let link = "https://evil.example/?a=<svg/onload=alert(1)>&b=%0d%0aBcc:x";
+    let more = json!({
+        "next_link": link,
+        "id_server": "evil.example",
+        "username": "<b>evil</b>",
+        "display_name": "Win at https://evil.example",
+        "subject": "Evil",
+    });
+    let mut letters = Vec::new();
+    for hostile in [false, true] {
+        let server = test_server(&format!("{EMAIL} {MSISDN}")).await;
+        let secret = if hostile { "Evil-secret" } else { "secret" };
+        let mut wish = json!({ "password": test_support::PASSWORD });
+        if hostile {
+            wish = with(
+                wish,
+                &json!({ "initial_device_display_name": "https://evil.example" }),
+            );
+        }
+        server.begin(&wish).await;
+        let mut bodies = [mail_to(ALICE, secret, 1), text_to(NUMBER.0, secret, 1)];
+        for body in &mut bodies {
+            if hostile {
+                *body = with(body.clone(), &more);
+            }
+            ask(&server, PREFIXES[1], body).await;
+        }
+        server.deliver().await;
+        let (link, code) = (link_to(&server, ALICE), code_to(&server, NUMBER.1));
+        let messages = server.messages().into_iter().map(|message| {
+            let text = format!("{:?} {} {:?}", message.subject, message.text, message.html);
+            assert!(!text.to_lowercase().contains("evil"), "{text}");
+            text.replace(&link.replace('&', "&#38;"), "LINK")
+                .replace(&link, "LINK")
+                .replace(&code, "CODE")
+        });
+        // Both are sent at once.
+        let mut messages: Vec<_> = messages.collect();
+        messages.sort();
+        letters.push(messages);
+    }
+    assert_eq!(letters[0].len(), 2);
+    assert_eq!(letters[0], letters[1]);
+}

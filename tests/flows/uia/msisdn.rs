@@ -1,0 +1,229 @@
+//! Signing up with a phone number: from the request to the text message, its code, and the account.
+
+use serde_json::{Value, json};
+use test_support::{PREFIXES, TestServer};
+
+use crate::flows::support::{
+    assert_people, flows, is_free,
+    threepid_helpers::{
+        ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, ask, ask_mail, ask_text, assert_addresses, claims,
+        code_to, text_to,
+    },
+    whoami, wish, with,
+};
+
+const CLAIM: &str = "msisdn#447400123456";
+
+async fn test_server(offered: &str) -> TestServer {
+    TestServer::with(&[flows(offered), MAIL, SMS]).await
+}
+
+/// UIA-50, UIA-57: as a client does it, under either prefix.
+#[tokio::test]
+async fn uia_57_a_sign_up_waits_until_the_code_is_submitted() {
+    for prefix in PREFIXES {
+        let server = test_server(MSISDN).await;
+        let register = format!("{prefix}/register");
+        let challenge = server.post(&register, &wish("alice")).await.challenge();
+        let session = challenge["session"].as_str().unwrap();
+        let asked = ask(&server, prefix, &text_to(NUMBER.0, "secret", 1)).await;
+        assert_eq!(asked.answer["msisdn"], NUMBER.1);
+        let attempt = asked.attempt(Some(session));
+        for _ in 0..2 {
+            let body = server
+                .post(&register, &attempt)
+                .await
+                .refused("M_UNAUTHORIZED");
+            assert_eq!(body["completed"], json!([]));
+        }
+        assert_eq!(server.deliver().await, 1);
+        let code = code_to(&server, NUMBER.1);
+        let wrong = if code == "000000" { "000001" } else { "000000" };
+        asked
+            .enter(&server, wrong)
+            .await
+            .error(400, "M_TOKEN_INCORRECT");
+        server
+            .post(&register, &attempt)
+            .await
+            .refused("M_UNAUTHORIZED");
+        assert_people(&server, &[]);
+        let done = asked.enter(&server, &code).await.ok();
+        assert_eq!(done, json!({ "success": true }));
+        let answer = server.post(&register, &attempt).await.ok();
+        assert_eq!(
+            whoami(&server, &answer).await["user_id"],
+            "@alice:localhost"
+        );
+        assert_people(&server, &["alice"]);
+        assert_addresses(&server, &[(CLAIM, "alice")]);
+    }
+}
+
+/// UIA-11, UIA-18
+#[tokio::test]
+async fn uia_18_a_code_completes_the_stage_for_one_request_and_for_a_session_alone() {
+    for in_session in [false, true] {
+        let server = test_server(MSISDN).await;
+        let asked = ask_text(&server, NUMBER.0, "secret").await;
+        let last = if in_session {
+            let (_, session) = server.begin(&wish("alice")).await;
+            let attempt = asked.attempt(Some(&session));
+            server.register(&attempt).await.refused("M_UNAUTHORIZED");
+            json!({ "auth": { "session": session } })
+        } else {
+            with(wish("alice"), &asked.attempt(None))
+        };
+        server.register(&last).await.challenge();
+        asked.validate(&server).await;
+        server.register(&last).await.ok();
+        assert_people(&server, &["alice"]);
+        assert_addresses(&server, &[(CLAIM, "alice")]);
+    }
+}
+
+/// 3PID-48: guesses are counted however they come, and a burned code is good for no account.
+#[tokio::test]
+async fn l18_five_wrong_codes_burn_the_code_for_the_sign_up_too() {
+    let server = test_server(MSISDN).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    let asked = ask_text(&server, NUMBER.0, "secret").await;
+    server.deliver().await;
+    let code = code_to(&server, NUMBER.1);
+    let wrong = if code == "000000" { "000001" } else { "000000" };
+    for _ in 0..5 {
+        asked
+            .enter(&server, wrong)
+            .await
+            .error(400, "M_TOKEN_INCORRECT");
+    }
+    for guess in [wrong, &code] {
+        asked
+            .enter(&server, guess)
+            .await
+            .error(400, "M_SESSION_EXPIRED");
+    }
+    let attempt = asked.attempt(Some(&session));
+    server.register(&attempt).await.refused("M_UNAUTHORIZED");
+    assert_people(&server, &[]);
+    // The next message brings another code, for the same session.
+    let again = ask(&server, PREFIXES[1], &text_to(NUMBER.0, "secret", 2)).await;
+    assert_eq!(again.sid, asked.sid);
+    server.deliver().await;
+    asked
+        .enter(&server, &code)
+        .await
+        .error(400, "M_TOKEN_INCORRECT");
+    let code = code_to(&server, NUMBER.1);
+    asked.enter(&server, &code).await.ok();
+    server.register(&attempt).await.ok();
+    assert_addresses(&server, &[(CLAIM, "alice")]);
+}
+
+/// REG-26: the flags of r0 are judged by their type, and do nothing here: no identity server is
+/// asked, and none that is named is looked at.
+#[tokio::test]
+async fn reg_26_the_flags_to_bind_are_read_and_bind_nowhere() {
+    for flag in ["bind_email", "bind_msisdn"] {
+        let server = test_server(EMAIL).await;
+        for wrong in [json!("true"), json!(1), json!([]), json!({})] {
+            let mut body = wish("alice");
+            body[flag] = wrong;
+            server.register(&body).await.error(400, "M_BAD_JSON");
+        }
+        let asked = ask_mail(&server, ALICE, "secret").await;
+        asked.validate(&server).await;
+        let flags: [Value; 3] = [json!(true), json!(false), Value::Null];
+        for (number, value) in flags.into_iter().enumerate() {
+            let mut body = with(wish(&format!("alice{number}")), &asked.attempt(None));
+            body[flag] = value;
+            body["auth"]["threepid_creds"]["id_server"] = json!("169.254.169.254");
+            let reply = server.register(&body).await;
+            // The proof is good for the first of them.
+            if number == 0 {
+                reply.ok();
+            } else {
+                reply.refused("M_UNAUTHORIZED");
+            }
+        }
+        assert_people(&server, &["alice0"]);
+        assert_addresses(&server, &[("email#alice@example.org", "alice0")]);
+    }
+}
+
+/// REG-28, 3PID-68: an address that somebody has meanwhile ends the registration, and nothing is done.
+#[tokio::test]
+async fn reg_28_an_address_that_another_has_claimed_meanwhile_is_in_use() {
+    for kind in [EMAIL, MSISDN] {
+        for in_session in [false, true] {
+            let server = test_server(kind).await;
+            let mut both = Vec::new();
+            for secret in ["one", "two"] {
+                let asked = if kind == EMAIL {
+                    ask_mail(&server, ALICE, secret).await
+                } else {
+                    ask_text(&server, NUMBER.0, secret).await
+                };
+                asked.validate(&server).await;
+                both.push(asked);
+            }
+            assert_ne!(both[0].sid, both[1].sid);
+            let body = with(wish("alice"), &both[0].attempt(None));
+            server.register(&body).await.ok();
+            let last = if in_session {
+                let (_, session) = server.begin(&wish("bob")).await;
+                both[1].attempt(Some(&session))
+            } else {
+                with(wish("bob"), &both[1].attempt(None))
+            };
+            for _ in 0..2 {
+                server.register(&last).await.error(400, "M_THREEPID_IN_USE");
+                assert!(is_free(&server, "bob").await, "nothing is done");
+                assert_people(&server, &["alice"]);
+            }
+            let expected = if kind == EMAIL {
+                "email#alice@example.org"
+            } else {
+                CLAIM
+            };
+            assert_addresses(&server, &[(expected, "alice")]);
+            assert_eq!(both[1].state(&server), "validated", "not spent");
+        }
+    }
+}
+
+/// REG-28: the operator's rules have changed since the message was sent.
+#[tokio::test]
+async fn reg_28_an_address_that_is_not_allowed_any_more_is_denied() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = [flows("m.login.email.identity"), MAIL];
+    let before = TestServer::in_directory(&settings, directory.path()).await;
+    let asked = ask_mail(&before, ALICE, "secret").await;
+    asked.validate(&before).await;
+    let (_, session) = before.begin(&wish("alice")).await;
+    drop(before);
+    let stricter = [
+        &settings[..],
+        &[("GATEHOUSE_EMAIL_DENIED", r".*@example\.org")],
+    ]
+    .concat();
+    let server = TestServer::in_directory(&stricter, directory.path()).await;
+    for last in [
+        with(wish("alice"), &asked.attempt(None)),
+        asked.attempt(Some(&session)),
+    ] {
+        server.register(&last).await.error(403, "M_THREEPID_DENIED");
+        assert_people(&server, &[]);
+        assert!(claims(&server).is_empty());
+        assert_eq!(asked.state(&server), "validated", "not spent");
+    }
+    // The stage is open again, for another address.
+    let poll = json!({ "auth": { "session": session } });
+    let challenge = server.register(&poll).await.challenge();
+    assert_eq!(challenge["completed"], json!([]));
+    drop(server);
+    // The rules are as before: so is the sign-up.
+    let server = TestServer::in_directory(&settings, directory.path()).await;
+    server.register(&asked.attempt(Some(&session))).await.ok();
+    assert_addresses(&server, &[("email#alice@example.org", "alice")]);
+}

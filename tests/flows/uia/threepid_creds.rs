@@ -1,0 +1,288 @@
+//! The credentials of a validation session: how they may be written, and what they are good for.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use test_support::TestServer;
+
+use crate::flows::support::{
+    DUMMY, assert_people, count, flows, stage,
+    threepid_helpers::{
+        ALICE, Asked, EMAIL, MAIL, MSISDN, NUMBER, SMS, ask_mail, ask_text, assert_addresses,
+        claims, confirm, link_to, path_of,
+    },
+    wish, with,
+};
+
+/// The members that name a session; the other argument is another's credentials.
+type Spelling = fn(&Asked, &Value) -> Value;
+
+const EITHER: &str = "m.login.email.identity m.login.msisdn";
+
+async fn test_server(limits: &str) -> TestServer {
+    TestServer::with(&[flows(EITHER), MAIL, SMS, ("GATEHOUSE_LIMITS", limits)]).await
+}
+
+/// A body that attempts `kind` with these members beside the type.
+fn attempt(kind: &str, members: &Value) -> Value {
+    let auth = with(json!({ "type": kind }), members);
+    with(wish("alice"), &json!({ "auth": auth }))
+}
+
+async fn proven(server: &TestServer) -> Asked {
+    let asked = ask_mail(server, ALICE, "secret").await;
+    asked.validate(server).await;
+    asked
+}
+
+/// UIA-51, UIA-52: both names, as an object and as a list of one, with r0's members and without.
+#[tokio::test]
+async fn uia_51_credentials_are_understood_in_every_spelling() {
+    let wrong = json!({ "sid": "other", "client_secret": "other" });
+    let spellings: [Spelling; 13] = [
+        |asked, _| json!({ "threepid_creds": asked.creds() }),
+        |asked, _| json!({ "threepidCreds": asked.creds() }),
+        |asked, _| json!({ "threepid_creds": [asked.creds()] }),
+        |asked, _| json!({ "threepidCreds": [asked.creds()] }),
+        // As Element's dialogs send it: both at once.
+        |asked, _| json!({ "threepid_creds": asked.creds(), "threepidCreds": asked.creds() }),
+        |asked, _| json!({ "threepid_creds": asked.creds(), "threepidCreds": [asked.creds()] }),
+        // The specification's own name counts.
+        |asked, wrong| json!({ "threepid_creds": asked.creds(), "threepidCreds": wrong }),
+        |asked, _| json!({ "threepid_creds": null, "threepidCreds": asked.creds() }),
+        |asked, _| json!({ "threepid_creds": { "sid": asked.sid, "clientSecret": asked.secret } }),
+        |asked, _| {
+            let both = json!({ "client_secret": asked.secret, "clientSecret": "other" });
+            json!({ "threepid_creds": with(both, &json!({ "sid": asked.sid })) })
+        },
+        // UIA-52: an identity server may be named, and is not asked.
+        |asked, _| json!({ "threepid_creds": with(asked.creds(), &json!({ "id_server": "is.example", "id_access_token": "t" })) }),
+        |asked, _| json!({ "threepidCreds": [with(asked.creds(), &json!({ "idServer": "[::1]", "idAccessToken": "t" }))] }),
+        |asked, _| json!({ "threepid_creds": with(asked.creds(), &json!({ "id_server": null, "more": [1] })) }),
+    ];
+    for (number, spelling) in spellings.iter().enumerate() {
+        let server = test_server("off").await;
+        let asked = proven(&server).await;
+        let body = attempt(EMAIL, &spelling(&asked, &wrong));
+        let reply = server.register(&body).await;
+        assert_eq!(reply.status, 200, "spelling {number}: {}", reply.text());
+        assert_addresses(&server, &[("email#alice@example.org", "alice")]);
+    }
+}
+
+/// UIA-51, HTTP-16: what is of another type is refused and never converted.
+#[tokio::test]
+async fn uia_51_credentials_of_another_type_are_refused() {
+    let server = test_server("off").await;
+    let asked = proven(&server).await;
+    let with_member = |name: &str, value: Value| {
+        let mut creds = asked.creds();
+        creds[name] = value;
+        creds
+    };
+    let wrong = [
+        json!("sid"),
+        json!(true),
+        json!(7),
+        json!([]),
+        json!([asked.creds(), asked.creds()]),
+        json!([[asked.creds()]]),
+        json!(["sid"]),
+        with_member("sid", json!(1)),
+        with_member("sid", json!([asked.sid])),
+        with_member("client_secret", json!({})),
+        with_member("client_secret", json!(true)),
+        with_member("id_server", json!(["is.example"])),
+        with_member("id_access_token", json!(5)),
+    ];
+    for creds in wrong {
+        for name in ["threepid_creds", "threepidCreds"] {
+            let mut members = json!({});
+            members[name] = creds.clone();
+            let reply = server.register(&attempt(EMAIL, &members)).await;
+            reply.error(400, "M_BAD_JSON");
+        }
+    }
+    // UIA-27: a member that is not there is another thing.
+    for members in [
+        json!({}),
+        json!({ "threepid_creds": null }),
+        json!({ "threepid_creds": {} }),
+        json!({ "threepid_creds": { "sid": asked.sid } }),
+        json!({ "threepid_creds": { "client_secret": asked.secret } }),
+    ] {
+        let reply = server.register(&attempt(EMAIL, &members)).await;
+        reply.refused("M_MISSING_PARAM");
+    }
+    assert_people(&server, &[]);
+    assert_eq!(asked.state(&server), "validated");
+}
+
+/// UIA-53: the one answer to whatever is no proof, which says nothing about why.
+#[tokio::test]
+async fn uia_53_only_a_validated_session_of_that_secret_and_medium_passes() {
+    let server = test_server("off").await;
+    let mail = proven(&server).await;
+    let text = ask_text(&server, NUMBER.0, "secret").await;
+    text.validate(&server).await;
+    let pending = ask_mail(&server, "bob@example.org", "secret").await;
+    let creds = |sid: &str, secret: &str| json!({ "sid": sid, "client_secret": secret });
+    let long = "a".repeat(256);
+    let attempts = [
+        (EMAIL, creds(&mail.sid, "wrong")),
+        (EMAIL, creds(&mail.sid, "SECRET")),
+        (EMAIL, creds(&mail.sid, "")),
+        (EMAIL, creds(&mail.sid, &long)),
+        (EMAIL, creds("", "secret")),
+        (EMAIL, creds("unknown", "secret")),
+        (EMAIL, creds(&long, "secret")),
+        (EMAIL, creds("no id/at all", "secret")),
+        (EMAIL, creds(&mail.sid.to_uppercase(), "secret")),
+        (EMAIL, pending.creds()),
+        (EMAIL, text.creds()),
+        (MSISDN, mail.creds()),
+    ];
+    let mut answers = Vec::new();
+    for (kind, creds) in attempts {
+        let body = attempt(kind, &json!({ "threepid_creds": creds }));
+        let mut body = server.register(&body).await.refused("M_UNAUTHORIZED");
+        assert_eq!(body["completed"], json!([]), "{kind} {creds}");
+        body["session"] = Value::Null;
+        answers.push(body);
+    }
+    assert!(answers.windows(2).all(|pair| pair[0] == pair[1]));
+    assert_people(&server, &[]);
+    assert_eq!(
+        (mail.state(&server), text.state(&server)),
+        ("validated".into(), "validated".into())
+    );
+}
+
+/// UIA-53, 3PID-49, L6: a proof is good for a day from its validation.
+#[tokio::test]
+async fn l6_a_proof_grows_old() {
+    for (hours, works) in [(23, true), (24, false), (25, false), (24 * 5, false)] {
+        let server = test_server("off").await;
+        let asked = ask_mail(&server, ALICE, "secret").await;
+        server.deliver().await;
+        server.advance(Duration::from_hours(23));
+        confirm(&server, &link_to(&server, ALICE)).await;
+        server.advance(Duration::from_hours(hours));
+        let body = attempt(EMAIL, &json!({ "threepid_creds": asked.creds() }));
+        let reply = server.register(&body).await;
+        if works {
+            reply.ok();
+            assert_people(&server, &["alice"]);
+        } else {
+            reply.refused("M_UNAUTHORIZED");
+            assert_people(&server, &[]);
+            assert!(claims(&server).is_empty());
+        }
+    }
+}
+
+/// UIA-53: a proof that expires after its stage was completed opens the stage again.
+#[tokio::test]
+async fn l6_a_proof_that_grows_old_within_a_session_is_asked_for_again() {
+    let offered = "m.login.email.identity+m.login.dummy";
+    let server = TestServer::with(&[flows(offered), MAIL]).await;
+    let asked = proven(&server).await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    let body = server.register(&asked.attempt(Some(&session))).await;
+    assert_eq!(body.challenge()["completed"], json!([EMAIL]));
+    server.advance(Duration::from_hours(25));
+    let last = stage(DUMMY, &session);
+    let body = server.register(&last).await.refused("M_UNAUTHORIZED");
+    assert_eq!(body["completed"], json!([DUMMY]));
+    assert_eq!(body["session"], *session);
+    assert_people(&server, &[]);
+    // The same client, the same secret: a new generation of the same session.
+    let again = ask_mail(&server, ALICE, "secret").await;
+    assert_eq!(again.sid, asked.sid);
+    again.validate(&server).await;
+    server.register(&again.attempt(Some(&session))).await.ok();
+    assert_addresses(&server, &[("email#alice@example.org", "alice")]);
+}
+
+/// UIA-54, incident 20: a proof makes one account, in whatever order its users come.
+#[tokio::test]
+async fn uia_54_a_proof_is_spent_once() {
+    let server = test_server("off").await;
+    let asked = proven(&server).await;
+    let (_, before) = server.begin(&wish("carol")).await;
+    let body = attempt(EMAIL, &json!({ "threepid_creds": asked.creds() }));
+    server.register(&body).await.ok();
+    assert_eq!(asked.state(&server), "spent");
+    let (_, after) = server.begin(&wish("dave")).await;
+    for again in [
+        with(wish("bob"), &asked.attempt(None)),
+        asked.attempt(Some(&before)),
+        asked.attempt(Some(&after)),
+    ] {
+        let body = server.register(&again).await.refused("M_UNAUTHORIZED");
+        assert_eq!(body["completed"], json!([]));
+    }
+    // A link that was followed again revives nothing.
+    let link = link_to(&server, ALICE);
+    let page = server.get(path_of(&link)).await;
+    assert_eq!(page.status, 400, "{}", page.text());
+    server
+        .register(&asked.attempt(Some(&before)))
+        .await
+        .refused("M_UNAUTHORIZED");
+    assert_people(&server, &["alice"]);
+    assert_addresses(&server, &[("email#alice@example.org", "alice")]);
+}
+
+/// UIA-54: a proof that two sessions have shown belongs to the one that finishes first.
+#[tokio::test]
+async fn uia_54_a_proof_in_two_sessions_serves_the_first_to_finish() {
+    let offered = "m.login.email.identity+m.login.dummy";
+    let server = TestServer::with(&[flows(offered), MAIL]).await;
+    let asked = proven(&server).await;
+    let mut sessions = Vec::new();
+    for name in ["alice", "bob"] {
+        let (_, session) = server.begin(&wish(name)).await;
+        let body = server.register(&asked.attempt(Some(&session))).await;
+        assert_eq!(body.challenge()["completed"], json!([EMAIL]));
+        sessions.push(session);
+    }
+    server.register(&stage(DUMMY, &sessions[0])).await.ok();
+    let reply = server.register(&stage(DUMMY, &sessions[1])).await;
+    reply.error(400, "M_THREEPID_IN_USE");
+    // The stage is open again, for another address.
+    let reply = server.register(&stage(DUMMY, &sessions[1])).await;
+    assert_eq!(reply.challenge()["completed"], json!([DUMMY]));
+    assert_people(&server, &["alice"]);
+    assert_addresses(&server, &[("email#alice@example.org", "alice")]);
+}
+
+/// UIA-57, UIA-26: asking again and again is what clients do; it is neither refused nor written down.
+#[tokio::test]
+async fn uia_57_fifty_polls_are_answered_and_cost_no_write_after_the_first() {
+    let server = test_server("on").await;
+    let asked = ask_mail(&server, ALICE, "secret").await;
+    server.deliver().await;
+    let (_, session) = server.begin(&wish("alice")).await;
+    let poll = asked.attempt(Some(&session));
+    server.register(&poll).await.refused("M_UNAUTHORIZED");
+    let rows = |server: &TestServer| {
+        ["UiaSessions", "Proofs", "Outbox"].map(|table| server.local.engine().table(table).unwrap())
+    };
+    let before = rows(&server);
+    for number in 0..50 {
+        let (reply, calls) = server.calls_of(server.register(&poll)).await;
+        reply.refused("M_UNAUTHORIZED");
+        let writes = calls.iter().filter(|call| {
+            call.operation != "BatchGetItem"
+                && call.operation != "GetItem"
+                && call.tables != ["Limits"]
+        });
+        assert_eq!(writes.count(), 0, "poll {number}: {calls:?}");
+    }
+    assert_eq!(rows(&server), before);
+    confirm(&server, &link_to(&server, ALICE)).await;
+    server.register(&poll).await.ok();
+    assert_eq!(count(&server, "UiaSessions"), 1);
+    assert_addresses(&server, &[("email#alice@example.org", "alice")]);
+}
