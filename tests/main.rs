@@ -4,3 +4,4 @@
 mod api;
 mod contract;
 mod flows;
+mod previous_version;

@@ -5,7 +5,9 @@ use std::{io::Write, process::ExitCode, sync::Arc};
 use anyhow::Context;
 use clap::Parser;
 use gatehouse_admin::{Admin, Cli, Report, environment::Environment, services::Services};
-use shared::{aws::http_client, clock::SystemClock, config::read_keys, rng::SystemRng, store::Store};
+use shared::{
+    aws::http_client, clock::SystemClock, config::read_keys, rng::SystemRng, store::Store,
+};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

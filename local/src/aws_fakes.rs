@@ -24,7 +24,7 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use shared::{
     clock::Clock,
-    rng::{SystemRng, Rng},
+    rng::{Rng, SystemRng},
 };
 
 pub use self::secrets_manager::KEY_RING;

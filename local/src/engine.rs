@@ -21,7 +21,7 @@ use dynoxide::{Database, DynoxideError};
 use serde_json::{Map, Value, json};
 use shared::{
     clock::Timestamp,
-    rng::{SystemRng, Rng},
+    rng::{Rng, SystemRng},
 };
 use tokio::sync::oneshot;
 

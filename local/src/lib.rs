@@ -39,7 +39,7 @@ use shared::{
     aws::Aws,
     clock::{Clock, Timestamp},
     config::Config,
-    rng::{SystemRng, Rng},
+    rng::{Rng, SystemRng},
 };
 
 use crate::{

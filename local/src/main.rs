@@ -22,7 +22,7 @@ use gatehouse_local::{
 };
 use shared::{
     config::{Config, ConfigErrors},
-    rng::{SystemRng, Rng},
+    rng::{Rng, SystemRng},
 };
 use tokio::{
     net::TcpListener,

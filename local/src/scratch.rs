@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use shared::rng::{SystemRng, Rng};
+use shared::rng::{Rng, SystemRng};
 
 /// A new directory, which goes with its holder.
 #[derive(Debug)]

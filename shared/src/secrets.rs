@@ -353,8 +353,13 @@ mod tests {
 
     #[test]
     fn a_seal_opens_only_with_its_key_its_salt_and_in_its_place() {
-        let sealed =
-            ring(1, None).seal(KeyPurpose::UiaSession, b"salt", b"row 1", b"plain", &SystemRng);
+        let sealed = ring(1, None).seal(
+            KeyPurpose::UiaSession,
+            b"salt",
+            b"row 1",
+            b"plain",
+            &SystemRng,
+        );
         let open = |ring: KeyRing, salt: &[u8], place: &[u8]| {
             ring.open(KeyPurpose::UiaSession, salt, place, &sealed)
         };

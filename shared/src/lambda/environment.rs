@@ -12,7 +12,7 @@ use crate::{
     config::{self, Config},
     key_ring::KeySettings,
     metrics::Lines,
-    rng::{SystemRng, Rng},
+    rng::{Rng, SystemRng},
     store::Store,
 };
 
