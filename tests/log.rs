@@ -34,7 +34,7 @@ impl Log {
     }
 
     /// The lines that tell what was done, one for each request or event, oldest first.
-    pub fn told(&self) -> Vec<Value> {
+    pub fn request_lines(&self) -> Vec<Value> {
         let text = self.text();
         let lines = text
             .lines()

@@ -129,14 +129,14 @@ impl TestServer {
 
     /// The same, from another address.
     pub async fn send_from(&self, peer: IpAddr, request: Request<Vec<u8>>) -> Reply {
-        let told = format!("{} {}", request.method(), request.uri());
+        let request_line = format!("{} {}", request.method(), request.uri());
         let (parts, body) = self.local.call_from(peer, request).await.into_parts();
         let reply = Reply {
             status: parts.status,
             headers: parts.headers,
             body,
         };
-        reply.check(&told, self.may_fail.load(Ordering::Relaxed));
+        reply.check(&request_line, self.may_fail.load(Ordering::Relaxed));
         reply
     }
 
@@ -195,7 +195,7 @@ impl TestServer {
     }
 
     /// Lets the schedule ring: what is due is delivered, whatever became of its first try.
-    pub async fn tick(&self) {
+    pub async fn run_schedule(&self) {
         self.local.tick().await;
     }
 
@@ -217,7 +217,7 @@ impl TestServer {
     }
 
     /// Has the embedded engine do an operation, past functions, policies and tap.
-    pub fn past_the_functions(&self, operation: &str, body: &Value) {
+    pub fn raw_dynamodb(&self, operation: &str, body: &Value) {
         let body = body.to_string();
         let mut stream =
             TcpStream::connect(self.local.engine().address()).expect("the engine listens");

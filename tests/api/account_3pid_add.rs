@@ -273,8 +273,8 @@ async fn acc3_04_an_address_that_is_in_use_is_told_to_who_proved_it() {
     let last = auth("alice", PASSWORD, &session);
     let reply = send(&server, &alice, &last).await;
     reply.error(400, "M_THREEPID_IN_USE");
-    let alone = with_password("alice", &creds);
-    let reply = send(&server, &alice, &alone).await;
+    let serial = with_password("alice", &creds);
+    let reply = send(&server, &alice, &serial).await;
     reply.error(400, "M_THREEPID_IN_USE");
     assert_eq!(owners(&server), [(ALICE.into(), "bob".into())].into());
     remove(&server, &bob, ALICE).await.ok();

@@ -6,7 +6,7 @@ use test_support::{PREFIXES, TestServer};
 use crate::{
     api::support::{post_as, rows_of, text},
     flows::support::{
-        identity_server::{Form, IdServer, Manners, TOKEN, parameters},
+        identity_server::{Form, IdServer, Misbehaviour, TOKEN, parameters},
         with,
     },
 };
@@ -118,13 +118,13 @@ async fn ids_14_200_is_success_and_what_is_no_matrix_error_is_no_support() {
     let token = bound(&server, &[&id_server], ALICE).await;
     for line in ["400 Bad Request", "404 Not Found", "501 Not Implemented"] {
         for body in ["{}", "<html>", ""] {
-            id_server.behaves(Some(Manners::Says(line, body.to_owned())));
+            id_server.set_misbehaviour(Some(Misbehaviour::Says(line, body.to_owned())));
             let reply = post_as(&server, &token, PATH, &email(ALICE)).await;
             assert_eq!(reply.ok(), result("no-support"), "{line} {body}");
             assert_eq!(records(&server), 1);
         }
     }
-    id_server.behaves(Some(Manners::Says("200 OK", "gone".to_owned())));
+    id_server.set_misbehaviour(Some(Misbehaviour::Says("200 OK", "gone".to_owned())));
     let reply = post_as(&server, &token, PATH, &email(ALICE)).await;
     assert_eq!(reply.ok(), result("success"));
     assert_eq!(records(&server), 0);
@@ -249,14 +249,14 @@ async fn ids_21_a_server_that_misbehaves_holds_nothing_up_and_sends_nobody_elsew
         format!("307 Temporary Redirect\r\nlocation: {there}/_matrix/identity/v2/3pid/unbind")
             .leak();
     for manners in [
-        Manners::Says(moved, String::new()),
-        Manners::Says("503 Service Unavailable", "{}".to_owned()),
-        Manners::BreaksOff,
-        Manners::Babbles,
-        Manners::Hangs,
+        Misbehaviour::Says(moved, String::new()),
+        Misbehaviour::Says("503 Service Unavailable", "{}".to_owned()),
+        Misbehaviour::BreaksOff,
+        Misbehaviour::Babbles,
+        Misbehaviour::Hangs,
     ] {
         id_server.forget();
-        id_server.behaves(Some(manners.clone()));
+        id_server.set_misbehaviour(Some(manners.clone()));
         let reply = post_as(&server, &token, PATH, &email(ALICE)).await;
         reply.error(502, "M_UNKNOWN");
         assert_eq!(id_server.seen().len(), 1, "{manners:?}: asked once");

@@ -8,11 +8,11 @@ use crate::{
     flows::support::{
         POLICIES, TERMS,
         account_helpers::{
-            ADDRESSES, Device, END, LOGIN, log_in, login_of, password_of, rows_of, sign_up,
-            sign_up_with, try_login, with_auth,
+            ADDRESSES, DEACTIVATE_PATH, Device, LOGIN, log_in, login_of, password_of, rows_of,
+            sign_up, sign_up_with, try_login, with_auth,
         },
         flows, is_free, stage,
-        threepid_helpers::{ALICE, EMAIL, MAIL, MSISDN, NUMBER, ask_mail, claims, owned},
+        threepid_helpers::{ALICE, EMAIL, MAIL, MSISDN, NUMBER, claims, owned, request_mail},
         wish,
     },
 };
@@ -72,7 +72,7 @@ async fn deact_02_nobody_logs_in_to_an_account_that_has_ended() {
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let auth = password_of("alice", PASSWORD, None);
     alice
-        .post(&server, END, &with_auth(json!({}), auth))
+        .post(&server, DEACTIVATE_PATH, &with_auth(json!({}), auth))
         .await
         .ok();
     let by_address = json!({
@@ -95,12 +95,14 @@ async fn deact_02_nobody_logs_in_to_an_account_that_has_ended() {
 async fn deact_04_a_failed_attempt_leaves_the_account_as_it_was() {
     let server = TestServer::new().await;
     let alice = sign_up(&server, "alice").await;
-    let (_, session) = alice.begin(&server, END, &json!({})).await;
+    let (_, session) = alice.begin(&server, DEACTIVATE_PATH, &json!({})).await;
     for auth in [
         password_of("alice", "wrong", Some(&session)),
         json!({ "type": "m.login.dummy", "session": session }),
     ] {
-        let reply = alice.post(&server, END, &with_auth(json!({}), auth)).await;
+        let reply = alice
+            .post(&server, DEACTIVATE_PATH, &with_auth(json!({}), auth))
+            .await;
         let body = reply.challenge();
         assert_eq!(body["session"], session);
         for member in ["error", "errcode", "params", "completed", "flows"] {
@@ -110,7 +112,9 @@ async fn deact_04_a_failed_attempt_leaves_the_account_as_it_was() {
     assert!(alice.is_alive(&server).await);
     try_login(&server, "alice", PASSWORD).await.ok();
     let auth = password_of("alice", PASSWORD, Some(&session));
-    let reply = alice.post(&server, END, &with_auth(json!({}), auth)).await;
+    let reply = alice
+        .post(&server, DEACTIVATE_PATH, &with_auth(json!({}), auth))
+        .await;
     reply.ok();
 }
 
@@ -120,7 +124,7 @@ async fn deact_05_the_password_alone_is_enough() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let bob = sign_up(&server, "bob").await;
-    let challenge = server.post(END, &json!({})).await.challenge();
+    let challenge = server.post(DEACTIVATE_PATH, &json!({})).await.challenge();
     assert_eq!(
         challenge["flows"],
         json!([{ "stages": ["m.login.password"] }])
@@ -128,14 +132,16 @@ async fn deact_05_the_password_alone_is_enough() {
     let session = challenge["session"].as_str();
     for (name, password) in [("alice", "wrong"), ("nobody", PASSWORD)] {
         let auth = password_of(name, password, session);
-        let reply = server.post(END, &with_auth(json!({}), auth)).await;
+        let reply = server
+            .post(DEACTIVATE_PATH, &with_auth(json!({}), auth))
+            .await;
         reply.refused("M_FORBIDDEN");
     }
     let body = with_auth(json!({}), password_of("alice", PASSWORD, session));
-    server.post(END, &body).await.ok();
+    server.post(DEACTIVATE_PATH, &body).await.ok();
     assert!(!alice.is_alive(&server).await);
     assert_eq!(
-        server.post(END, &body).await.ok()["id_server_unbind_result"],
+        server.post(DEACTIVATE_PATH, &body).await.ok()["id_server_unbind_result"],
         "success"
     );
     // By an address, in one request.
@@ -144,7 +150,10 @@ async fn deact_05_the_password_alone_is_enough() {
     let identifier = json!({ "type": "m.id.phone", "country": "GB", "phone": NUMBER.0 });
     let auth =
         json!({ "type": "m.login.password", "identifier": identifier, "password": PASSWORD });
-    server.post(END, &with_auth(json!({}), auth)).await.ok();
+    server
+        .post(DEACTIVATE_PATH, &with_auth(json!({}), auth))
+        .await
+        .ok();
     assert!(!dora.is_alive(&server).await);
 }
 
@@ -156,7 +165,7 @@ async fn uia_25_nobody_elses_password_ends_an_account() {
     let bob = sign_up(&server, "bob").await;
     let auth = password_of("bob", PASSWORD, None);
     alice
-        .post(&server, END, &with_auth(json!({}), auth))
+        .post(&server, DEACTIVATE_PATH, &with_auth(json!({}), auth))
         .await
         .error(403, "M_FORBIDDEN");
     assert!(alice.is_alive(&server).await && bob.is_alive(&server).await);
@@ -167,9 +176,12 @@ async fn uia_25_nobody_elses_password_ends_an_account() {
 async fn incident_16_a_fresh_token_is_no_proof() {
     let server = TestServer::new().await;
     let alice = sign_up(&server, "alice").await;
-    alice.post(&server, END, &json!({})).await.challenge();
     alice
-        .post(&server, END, &json!({ "auth": null }))
+        .post(&server, DEACTIVATE_PATH, &json!({}))
+        .await
+        .challenge();
+    alice
+        .post(&server, DEACTIVATE_PATH, &json!({ "auth": null }))
         .await
         .challenge();
     assert!(alice.is_alive(&server).await);
@@ -181,7 +193,7 @@ async fn deact_12_nothing_is_kept_that_is_not_needed() {
     for erase in [json!({}), json!({ "erase": true })] {
         let offered = flows("m.login.email.identity+m.login.terms");
         let server = TestServer::with(&[offered, POLICIES, MAIL]).await;
-        let asked = ask_mail(&server, ALICE, "secret").await;
+        let asked = request_mail(&server, ALICE, "secret").await;
         asked.validate(&server).await;
         let (_, session) = server.begin(&wish("alice")).await;
         let first = asked.attempt(Some(&session));
@@ -193,7 +205,7 @@ async fn deact_12_nothing_is_kept_that_is_not_needed() {
         assert!(before.iter().any(|(sk, _)| sk == "TERMS#privacy"));
         let auth = password_of("alice", PASSWORD, None);
         alice
-            .post(&server, END, &with_auth(erase.clone(), auth))
+            .post(&server, DEACTIVATE_PATH, &with_auth(erase.clone(), auth))
             .await
             .ok();
         server.deliver().await;
@@ -212,7 +224,7 @@ async fn deact_17_where_it_is_off_nobody_deactivates() {
     let alice = sign_up(&server, "alice").await;
     let auth = password_of("alice", PASSWORD, None);
     alice
-        .post(&server, END, &with_auth(json!({}), auth))
+        .post(&server, DEACTIVATE_PATH, &with_auth(json!({}), auth))
         .await
         .error(403, "M_FORBIDDEN");
     assert!(alice.is_alive(&server).await);
@@ -223,7 +235,7 @@ async fn deact_17_where_it_is_off_nobody_deactivates() {
 async fn tok_15_who_may_deactivate() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
     let irc = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
-    post_as(&server, "junk", END, &json!({}))
+    post_as(&server, "junk", DEACTIVATE_PATH, &json!({}))
         .await
         .error(401, "M_UNKNOWN_TOKEN");
     let guest = server
@@ -231,27 +243,27 @@ async fn tok_15_who_may_deactivate() {
         .await
         .ok();
     Device::of(&guest)
-        .post(&server, END, &json!({}))
+        .post(&server, DEACTIVATE_PATH, &json!({}))
         .await
         .error(403, "M_GUEST_ACCESS_FORBIDDEN");
     let alice = sign_up(&server, "alice").await;
     let body = with_auth(json!({}), password_of("alice", PASSWORD, None));
     set_status(&server, "alice", "locked");
     alice
-        .post(&server, END, &body)
+        .post(&server, DEACTIVATE_PATH, &body)
         .await
         .error(401, "M_USER_LOCKED");
     set_status(&server, "alice", "suspended");
-    alice.post(&server, END, &body).await.ok();
+    alice.post(&server, DEACTIVATE_PATH, &body).await.ok();
     // An application service ends its own users without UIA, and nobody else.
     register_as(&server, &irc, "irc_alice").await.ok();
-    let path = format!("{END}?user_id=@irc_alice:localhost");
+    let path = format!("{DEACTIVATE_PATH}?user_id=@irc_alice:localhost");
     let reply = post_as(&server, &irc, &path, &json!({})).await;
     assert_eq!(reply.ok()["id_server_unbind_result"], "success");
     post_as(&server, &irc, &path, &json!({}))
         .await
         .error(403, "M_FORBIDDEN");
-    let path = format!("{END}?user_id=@alice:localhost");
+    let path = format!("{DEACTIVATE_PATH}?user_id=@alice:localhost");
     post_as(&server, &irc, &path, &json!({}))
         .await
         .error(403, "M_FORBIDDEN");
@@ -275,7 +287,7 @@ async fn incident_18_no_subset_of_a_request_is_a_fault() {
         ),
         Some(json!("text")),
     ];
-    for path in [END, "/_matrix/client/v3/account/password"] {
+    for path in [DEACTIVATE_PATH, "/_matrix/client/v3/account/password"] {
         for auth in &auths {
             for members in [
                 json!({}),

@@ -7,8 +7,8 @@ use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use crate::flows::support::{
     account_helpers::{
-        ADDRESSES, CHANGE, OTHER, ask_reset, log_in, password_of, sign_up, sign_up_with, try_login,
-        with_auth,
+        ADDRESSES, OTHER, PASSWORD_PATH, log_in, password_of, request_reset_token, sign_up,
+        sign_up_with, try_login, with_auth,
     },
     threepid_helpers::{ALICE, EMAIL, MSISDN, NUMBER},
 };
@@ -68,7 +68,9 @@ async fn uia_41_the_user_is_named_in_any_form() {
         for (member, value) in name.as_object().into_iter().flatten() {
             auth[member] = value.clone();
         }
-        let reply = alice.post(&server, CHANGE, &with_auth(wish(), auth)).await;
+        let reply = alice
+            .post(&server, PASSWORD_PATH, &with_auth(wish(), auth))
+            .await;
         assert_eq!(reply.ok(), json!({}), "{name}");
     }
 }
@@ -100,7 +102,7 @@ async fn uia_42_an_address_names_its_owner() {
         }
         let body = json!({ "new_password": PASSWORD, "logout_devices": false, "auth": auth });
         assert_eq!(
-            person.post(&server, CHANGE, &body).await.ok(),
+            person.post(&server, PASSWORD_PATH, &body).await.ok(),
             json!({}),
             "{named}"
         );
@@ -123,7 +125,9 @@ async fn uia_25_nobody_elses_password_is_any_good() {
         json!({ "type": "m.id.thirdparty", "medium": "email", "address": "nobody@example.org" }),
     ] {
         let auth = json!({ "type": "m.login.password", "identifier": named, "password": PASSWORD });
-        let reply = alice.post(&server, CHANGE, &with_auth(wish(), auth)).await;
+        let reply = alice
+            .post(&server, PASSWORD_PATH, &with_auth(wish(), auth))
+            .await;
         reply.error(403, "M_FORBIDDEN");
     }
     assert_eq!(server.dump(), before);
@@ -142,11 +146,15 @@ async fn uia_27_a_stage_without_its_members_is_asked_for_them() {
         json!({ "type": "m.login.password", "identifier": { "type": "m.id.user" }, "password": PASSWORD }),
         json!({ "type": "m.login.password", "identifier": { "type": "m.id.user", "user": "alice" } }),
     ] {
-        let reply = alice.post(&server, CHANGE, &with_auth(wish(), auth)).await;
+        let reply = alice
+            .post(&server, PASSWORD_PATH, &with_auth(wish(), auth))
+            .await;
         reply.refused("M_MISSING_PARAM");
     }
     let auth = json!({ "type": "m.login.dummy" });
-    let reply = alice.post(&server, CHANGE, &with_auth(wish(), auth)).await;
+    let reply = alice
+        .post(&server, PASSWORD_PATH, &with_auth(wish(), auth))
+        .await;
     reply.refused("M_UNRECOGNIZED");
 }
 
@@ -155,16 +163,16 @@ async fn pwd_01_without_a_new_password_nothing_is_changed() {
     let server = TestServer::new().await;
     let alice = sign_up(&server, "alice").await;
     // First what has to be proven, then what is missing.
-    let (_, session) = alice.begin(&server, CHANGE, &json!({})).await;
+    let (_, session) = alice.begin(&server, PASSWORD_PATH, &json!({})).await;
     let auth = password_of("alice", PASSWORD, Some(&session));
     let reply = alice
-        .post(&server, CHANGE, &with_auth(json!({}), auth))
+        .post(&server, PASSWORD_PATH, &with_auth(json!({}), auth))
         .await;
     reply.error(400, "M_MISSING_PARAM");
     try_login(&server, "alice", PASSWORD).await.ok();
     // What was proven stays proven.
     let body = json!({ "new_password": OTHER, "auth": { "session": session } });
-    alice.post(&server, CHANGE, &body).await.ok();
+    alice.post(&server, PASSWORD_PATH, &body).await.ok();
     try_login(&server, "alice", OTHER).await.ok();
 }
 
@@ -173,18 +181,20 @@ async fn pwd_01_without_a_new_password_nothing_is_changed() {
 async fn uia_20_a_session_is_for_one_new_password() {
     let server = TestServer::new().await;
     let alice = sign_up(&server, "alice").await;
-    let (_, session) = alice.begin(&server, CHANGE, &wish()).await;
+    let (_, session) = alice.begin(&server, PASSWORD_PATH, &wish()).await;
     let auth = password_of("alice", PASSWORD, Some(&session));
     for changed in [
         json!({ "new_password": "another one altogether" }),
         json!({ "new_password": OTHER, "logout_devices": "x" }),
     ] {
         let body = with_auth(changed.clone(), auth.clone());
-        let reply = alice.post(&server, CHANGE, &body).await;
+        let reply = alice.post(&server, PASSWORD_PATH, &body).await;
         assert!(reply.status.is_client_error(), "{changed}");
     }
     try_login(&server, "alice", PASSWORD).await.ok();
-    let reply = alice.post(&server, CHANGE, &json!({ "auth": auth })).await;
+    let reply = alice
+        .post(&server, PASSWORD_PATH, &json!({ "auth": auth }))
+        .await;
     assert_eq!(reply.ok(), json!({}));
     try_login(&server, "alice", OTHER).await.ok();
 }
@@ -194,34 +204,34 @@ async fn uia_20_a_session_is_for_one_new_password() {
 async fn uia_15_a_finished_change_is_not_made_again() {
     let server = TestServer::new().await;
     let alice = sign_up(&server, "alice").await;
-    let (_, session) = alice.begin(&server, CHANGE, &wish()).await;
+    let (_, session) = alice.begin(&server, PASSWORD_PATH, &wish()).await;
     let last = with_auth(wish(), password_of("alice", PASSWORD, Some(&session)));
-    alice.post(&server, CHANGE, &last).await.ok();
+    alice.post(&server, PASSWORD_PATH, &last).await.ok();
     let before = server.dump();
     assert_eq!(
-        alice.post(&server, CHANGE, &last).await.ok(),
+        alice.post(&server, PASSWORD_PATH, &last).await.ok(),
         json!({}),
         "the same request"
     );
     let mut other = last.clone();
     other["new_password"] = "a third password".into();
     alice
-        .post(&server, CHANGE, &other)
+        .post(&server, PASSWORD_PATH, &other)
         .await
         .error(400, "M_INVALID_PARAM");
     let only_session = json!({ "auth": { "session": session } });
     alice
-        .post(&server, CHANGE, &only_session)
+        .post(&server, PASSWORD_PATH, &only_session)
         .await
         .error(400, "M_INVALID_PARAM");
     assert_eq!(server.dump(), before);
     // Whoever else has the session, without the token or with another one, has nothing.
     let bob = sign_up(&server, "bob").await;
-    bob.post(&server, CHANGE, &last)
+    bob.post(&server, PASSWORD_PATH, &last)
         .await
         .error(400, "M_INVALID_PARAM");
     server
-        .post(CHANGE, &last)
+        .post(PASSWORD_PATH, &last)
         .await
         .error(400, "M_INVALID_PARAM");
     try_login(&server, "alice", OTHER).await.ok();
@@ -236,7 +246,9 @@ async fn pwd_07_only_the_calling_device_outlives_a_change() {
     let second = log_in(&server, "alice", PASSWORD).await;
     let bob = sign_up(&server, "bob").await;
     let auth = password_of("alice", PASSWORD, None);
-    let reply = second.post(&server, CHANGE, &with_auth(wish(), auth)).await;
+    let reply = second
+        .post(&server, PASSWORD_PATH, &with_auth(wish(), auth))
+        .await;
     reply.ok();
     assert!(second.is_alive(&server).await);
     assert!(!first.is_alive(&server).await);
@@ -245,7 +257,7 @@ async fn pwd_07_only_the_calling_device_outlives_a_change() {
     let auth = password_of("alice", OTHER, None);
     let body = with_auth(json!({ "new_password": PASSWORD }), auth);
     let third = log_in(&server, "alice", OTHER).await;
-    second.post(&server, CHANGE, &body).await.ok();
+    second.post(&server, PASSWORD_PATH, &body).await.ok();
     assert!(second.is_alive(&server).await);
     assert!(!third.is_alive(&server).await);
 }
@@ -258,7 +270,7 @@ async fn pwd_09_devices_are_kept_on_demand() {
     let auth = password_of("alice", PASSWORD, None);
     let body = json!({ "new_password": OTHER, "logout_devices": false });
     second
-        .post(&server, CHANGE, &with_auth(body, auth))
+        .post(&server, PASSWORD_PATH, &with_auth(body, auth))
         .await
         .ok();
     assert!(first.is_alive(&server).await && second.is_alive(&server).await);
@@ -274,17 +286,17 @@ async fn pwd_14_a_weak_password_is_refused_before_anything_is_proven() {
     for weak in ["", "password", "alice123"] {
         let body = json!({ "new_password": weak });
         alice
-            .post(&server, CHANGE, &body)
+            .post(&server, PASSWORD_PATH, &body)
             .await
             .error(400, "M_WEAK_PASSWORD");
         server
-            .post(CHANGE, &body)
+            .post(PASSWORD_PATH, &body)
             .await
             .error(400, "M_WEAK_PASSWORD");
     }
     let long = json!({ "new_password": "x".repeat(513) });
     alice
-        .post(&server, CHANGE, &long)
+        .post(&server, PASSWORD_PATH, &long)
         .await
         .error(400, "M_INVALID_PARAM");
 }
@@ -299,7 +311,9 @@ async fn pwd_16_nothing_changes_without_the_right_proof() {
         json!({ "type": "m.login.dummy" }),
         json!({}),
     ] {
-        let reply = alice.post(&server, CHANGE, &with_auth(wish(), auth)).await;
+        let reply = alice
+            .post(&server, PASSWORD_PATH, &with_auth(wish(), auth))
+            .await;
         reply.challenge();
     }
     assert!(alice.is_alive(&server).await);
@@ -311,7 +325,7 @@ async fn pwd_16_nothing_changes_without_the_right_proof() {
 async fn pwd_06_an_address_of_no_account_sets_no_password() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    let asked = ask_reset(&server, EMAIL, ALICE, "reset").await;
+    let asked = request_reset_token(&server, EMAIL, ALICE, "reset").await;
     asked.validate(&server).await;
     let body = json!({ "medium": "email", "address": ALICE });
     alice
@@ -321,7 +335,7 @@ async fn pwd_06_an_address_of_no_account_sets_no_password() {
     let mut body = asked.attempt(None);
     body["new_password"] = OTHER.into();
     server
-        .post(CHANGE, &body)
+        .post(PASSWORD_PATH, &body)
         .await
         .error(400, "M_THREEPID_NOT_FOUND");
     try_login(&server, "alice", PASSWORD).await.ok();

@@ -6,7 +6,7 @@ use test_support::{PASSWORD, PREFIXES, TestServer};
 use crate::{
     api::support::{add_appservice, post_as, register_as, set_status},
     flows::support::account_helpers::{
-        DELETE_DEVICES, Device, log_in, password_of, rows_of, sign_up, with_auth,
+        DELETE_DEVICES_PATH, Device, log_in, password_of, rows_of, sign_up, with_auth,
     },
 };
 
@@ -43,11 +43,11 @@ async fn dev_03_the_calling_device_may_be_among_them() {
     let server = TestServer::new().await;
     let alice = sign_up(&server, "alice").await;
     let wish = json!({ "devices": [alice.id] });
-    let (_, session) = alice.begin(&server, DELETE_DEVICES, &wish).await;
+    let (_, session) = alice.begin(&server, DELETE_DEVICES_PATH, &wish).await;
     let body = with_auth(wish, password_of("alice", PASSWORD, Some(&session)));
-    alice.post(&server, DELETE_DEVICES, &body).await.ok();
+    alice.post(&server, DELETE_DEVICES_PATH, &body).await.ok();
     assert!(!alice.is_alive(&server).await);
-    alice.post(&server, DELETE_DEVICES, &body).await.ok();
+    alice.post(&server, DELETE_DEVICES_PATH, &body).await.ok();
     log_in(&server, "alice", PASSWORD).await;
 }
 
@@ -60,11 +60,11 @@ async fn uia_25_other_peoples_devices_are_not_there() {
     let wish = json!({ "devices": [bob.id] });
     let body = with_auth(wish.clone(), password_of("bob", PASSWORD, None));
     alice
-        .post(&server, DELETE_DEVICES, &body)
+        .post(&server, DELETE_DEVICES_PATH, &body)
         .await
         .error(403, "M_FORBIDDEN");
     let body = with_auth(wish, password_of("alice", PASSWORD, None));
-    alice.post(&server, DELETE_DEVICES, &body).await.ok();
+    alice.post(&server, DELETE_DEVICES_PATH, &body).await.ok();
     assert!(bob.is_alive(&server).await && alice.is_alive(&server).await);
 }
 
@@ -76,16 +76,20 @@ async fn uia_20_a_session_is_for_the_devices_it_began_with() {
     let second = log_in(&server, "alice", PASSWORD).await;
     let third = log_in(&server, "alice", PASSWORD).await;
     let wish = json!({ "devices": [second.id] });
-    let (_, session) = alice.begin(&server, DELETE_DEVICES, &wish).await;
+    let (_, session) = alice.begin(&server, DELETE_DEVICES_PATH, &wish).await;
     let other = json!({ "devices": [third.id] });
     let auth = password_of("alice", PASSWORD, Some(&session));
     alice
-        .post(&server, DELETE_DEVICES, &with_auth(other, auth.clone()))
+        .post(
+            &server,
+            DELETE_DEVICES_PATH,
+            &with_auth(other, auth.clone()),
+        )
         .await
         .error(403, "M_FORBIDDEN");
     assert!(second.is_alive(&server).await && third.is_alive(&server).await);
     alice
-        .post(&server, DELETE_DEVICES, &json!({ "auth": auth }))
+        .post(&server, DELETE_DEVICES_PATH, &json!({ "auth": auth }))
         .await
         .ok();
     assert!(!second.is_alive(&server).await && third.is_alive(&server).await);
@@ -98,32 +102,35 @@ async fn dev_03_who_may_delete_devices() {
     let irc = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     let alice = sign_up(&server, "alice").await;
     server
-        .post(DELETE_DEVICES, &json!({}))
+        .post(DELETE_DEVICES_PATH, &json!({}))
         .await
         .error(401, "M_MISSING_TOKEN");
     alice
-        .post(&server, DELETE_DEVICES, &json!({}))
+        .post(&server, DELETE_DEVICES_PATH, &json!({}))
         .await
         .error(400, "M_MISSING_PARAM");
     alice
-        .post(&server, DELETE_DEVICES, &json!({ "devices": "ALL" }))
+        .post(&server, DELETE_DEVICES_PATH, &json!({ "devices": "ALL" }))
         .await
         .error(400, "M_BAD_JSON");
     let many: Vec<String> = (0..1001).map(|number| number.to_string()).collect();
     alice
-        .post(&server, DELETE_DEVICES, &json!({ "devices": many }))
+        .post(&server, DELETE_DEVICES_PATH, &json!({ "devices": many }))
         .await
         .error(400, "M_INVALID_PARAM");
     let wish = json!({ "devices": [] });
     set_status(&server, "alice", "suspended");
-    alice.post(&server, DELETE_DEVICES, &wish).await.challenge();
+    alice
+        .post(&server, DELETE_DEVICES_PATH, &wish)
+        .await
+        .challenge();
     set_status(&server, "alice", "locked");
     alice
-        .post(&server, DELETE_DEVICES, &wish)
+        .post(&server, DELETE_DEVICES_PATH, &wish)
         .await
         .error(401, "M_USER_LOCKED");
     let user = Device::of(&register_as(&server, &irc, "irc_alice").await.ok());
-    let path = format!("{DELETE_DEVICES}?user_id=@irc_alice:localhost");
+    let path = format!("{DELETE_DEVICES_PATH}?user_id=@irc_alice:localhost");
     let wish = json!({ "devices": [user.id] });
     assert_eq!(post_as(&server, &irc, &path, &wish).await.ok(), json!({}));
     assert!(!user.is_alive(&server).await);
@@ -139,10 +146,10 @@ async fn dev_03_many_devices_are_deleted_at_once() {
         ids.push(log_in(&server, "alice", PASSWORD).await.id);
     }
     let wish = json!({ "devices": ids });
-    let (_, session) = alice.begin(&server, DELETE_DEVICES, &wish).await;
+    let (_, session) = alice.begin(&server, DELETE_DEVICES_PATH, &wish).await;
     let auth = password_of("alice", PASSWORD, Some(&session));
     alice
-        .post(&server, DELETE_DEVICES, &with_auth(wish, auth))
+        .post(&server, DELETE_DEVICES_PATH, &with_auth(wish, auth))
         .await
         .ok();
     let left = rows_of(&server, "alice");

@@ -122,7 +122,7 @@ pub(crate) fn write_devices(
     for some in items.chunks(25) {
         let mut body = json!({ "RequestItems": {} });
         body["RequestItems"][&table] = some.into();
-        server.past_the_functions("BatchWriteItem", &body);
+        server.raw_dynamodb("BatchWriteItem", &body);
     }
 }
 

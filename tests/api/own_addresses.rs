@@ -152,7 +152,7 @@ pub(crate) fn set_number(server: &TestServer, name: &str, attribute: &str, numbe
         "ConditionExpression": "attribute_exists(pk)",
         "ExpressionAttributeValues": { ":number": { "N": number.to_string() } },
     });
-    server.past_the_functions("UpdateItem", &update);
+    server.raw_dynamodb("UpdateItem", &update);
 }
 
 /// Who was told of what, as far as mails were called for: the kinds of notice and the addresses.

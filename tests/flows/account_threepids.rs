@@ -18,9 +18,10 @@ use crate::{
     },
     flows::support::{
         account_helpers::{
-            ADDRESSES, CHANGE, Device, LOGIN, OTHER, ask_reset, sign_up, sign_up_with, try_login,
+            ADDRESSES, Device, LOGIN, OTHER_PASSWORD, PASSWORD_PATH, request_reset_token, sign_up,
+            sign_up_with, try_login,
         },
-        threepid_helpers::{ALICE, Asked, EMAIL, MSISDN, NUMBER},
+        threepid_helpers::{ALICE, EMAIL, MSISDN, NUMBER, ValidationSession},
         with,
     },
 };
@@ -30,10 +31,14 @@ pub(crate) async fn test_server(settings: &[(&str, &str)]) -> TestServer {
 }
 
 /// Asks for a message that proves an address to be added; `address` in its canonical form.
-pub(crate) async fn ask_add(server: &TestServer, address: &str, secret: &str) -> Asked {
+pub(crate) async fn request_add_token(
+    server: &TestServer,
+    address: &str,
+    secret: &str,
+) -> ValidationSession {
     let (path, body) = wish(address, secret);
     let answer = server.post(&path, &body).await.ok();
-    Asked {
+    ValidationSession {
         stage: if medium(address) == "email" {
             EMAIL
         } else {
@@ -47,8 +52,8 @@ pub(crate) async fn ask_add(server: &TestServer, address: &str, secret: &str) ->
 }
 
 /// A proof of an address to be added, by what really arrives there.
-pub(crate) async fn proven(server: &TestServer, address: &str, secret: &str) -> Asked {
-    let asked = ask_add(server, address, secret).await;
+pub(crate) async fn proven(server: &TestServer, address: &str, secret: &str) -> ValidationSession {
+    let asked = request_add_token(server, address, secret).await;
     asked.validate(server).await;
     asked
 }
@@ -61,9 +66,11 @@ async fn log_in_by(server: &TestServer, address: &str, password: &str) -> Reply 
 }
 
 /// Sets another password by the proof of an address.
-async fn reset(server: &TestServer, asked: &Asked, password: &str) -> Reply {
+async fn reset(server: &TestServer, asked: &ValidationSession, password: &str) -> Reply {
     let body = json!({ "new_password": password, "logout_devices": false });
-    server.post(CHANGE, &with(body, &asked.attempt(None))).await
+    server
+        .post(PASSWORD_PATH, &with(body, &asked.attempt(None)))
+        .await
 }
 
 /// Takes the messages that have arrived since the last time.
@@ -95,10 +102,10 @@ async fn acc3_03_an_added_address_logs_in_and_resets_the_password() {
             MSISDN
         };
         let dialled = if stage == EMAIL { ALICE } else { NUMBER.0 };
-        let again = ask_reset(&server, stage, dialled, "reset").await;
+        let again = request_reset_token(&server, stage, dialled, "reset").await;
         again.validate(&server).await;
-        reset(&server, &again, OTHER).await.ok();
-        log_in_by(&server, address, OTHER).await.ok();
+        reset(&server, &again, OTHER_PASSWORD).await.ok();
+        log_in_by(&server, address, OTHER_PASSWORD).await.ok();
         log_in_by(&server, address, PASSWORD)
             .await
             .error(403, "M_FORBIDDEN");
@@ -111,16 +118,16 @@ async fn acc3_05_a_removed_address_is_good_for_nothing_and_free_for_everybody() 
     for (address, stage, dialled) in [(ALICE, EMAIL, ALICE), (NUMBER.1, MSISDN, NUMBER.0)] {
         let server = test_server(&[]).await;
         let alice = sign_up_with(&server, "alice", stage, dialled).await;
-        let early = ask_reset(&server, stage, dialled, "early").await;
+        let early = request_reset_token(&server, stage, dialled, "early").await;
         early.validate(&server).await;
         remove(&server, &alice.token, address).await.ok();
         take(&server).await;
         log_in_by(&server, address, PASSWORD)
             .await
             .error(403, "M_FORBIDDEN");
-        let reply = reset(&server, &early, OTHER).await;
+        let reply = reset(&server, &early, OTHER_PASSWORD).await;
         reply.error(400, "M_THREEPID_NOT_FOUND");
-        ask_reset(&server, stage, dialled, "late").await;
+        request_reset_token(&server, stage, dialled, "late").await;
         let sent = take(&server).await;
         assert!(sent.is_empty(), "nobody is written to: {sent:?}");
         try_login(&server, "alice", PASSWORD).await.ok();
@@ -140,7 +147,7 @@ async fn acc3_04_who_asks_for_somebodys_address_proves_nothing_and_the_owner_is_
     add(&server, &alice.token, &asked.creds()).await.ok();
     take(&server).await;
     let bob = sign_up(&server, "bob").await;
-    let stranger = ask_add(&server, ALICE, "stranger").await;
+    let stranger = request_add_token(&server, ALICE, "stranger").await;
     let sent = take(&server).await;
     assert_eq!(sent.len(), 1);
     assert_eq!(sent[0].links().count(), 0, "{}", sent[0].text);
@@ -242,12 +249,12 @@ async fn incident_31_a_prepared_addition_does_not_survive_a_reset() {
     let theirs = proven(&server, "attacker@example.org", "secret").await;
     let challenge = alice.post(&server, ADD, &theirs.creds()).await.challenge();
     server.advance(Duration::from_mins(1));
-    let asked = ask_reset(&server, EMAIL, ALICE, "reset").await;
+    let asked = request_reset_token(&server, EMAIL, ALICE, "reset").await;
     asked.validate(&server).await;
-    reset(&server, &asked, OTHER).await.ok();
+    reset(&server, &asked, OTHER_PASSWORD).await.ok();
     // The device was kept on purpose; the session and the proof were not.
     let session = json!({ "auth": {
-        "type": "m.login.password", "session": challenge["session"], "user": "alice", "password": OTHER,
+        "type": "m.login.password", "session": challenge["session"], "user": "alice", "password": OTHER_PASSWORD,
     } });
     let reply = alice.post(&server, ADD, &session).await;
     reply.error(403, "M_THREEPID_AUTH_FAILED");
@@ -255,5 +262,5 @@ async fn incident_31_a_prepared_addition_does_not_survive_a_reset() {
     reply.error(403, "M_THREEPID_AUTH_FAILED");
     assert_eq!(owners(&server), [(ALICE.into(), "alice".into())].into());
     let device: Device = alice;
-    assert!(device.is_alive(&server).await);
+    assert!(device.is_valid(&server).await);
 }

@@ -14,10 +14,10 @@ use test_support::TestServer;
 
 use crate::flows::support::{
     mail_helpers::{
-        ADD, CODE, LIMITED, ask, ask_for, code, confirm, link, mail_to, own, row, session_for,
-        submit_code, test_server, text_to,
+        ADD, CODE, LIMITED, code, confirm, create_owner, link, mail_to, request_message,
+        request_token_for, row, session_for, submit_code, test_server, text_to,
     },
-    people,
+    users,
 };
 
 const ADDRESS: &str = "alice@example.org";
@@ -42,7 +42,7 @@ fn state(server: &TestServer, sid: &str) -> String {
 /// What a request with this secret brings.
 async fn brings(server: &TestServer, body: &Value) -> Vec<Message> {
     server.local.outbox().clear();
-    ask_for(server, ADD, body).await.ok();
+    request_token_for(server, ADD, body).await.ok();
     server.deliver().await;
     server.messages()
 }
@@ -84,7 +84,7 @@ async fn _3pid_07_an_address_that_nobody_has_is_proven_and_attached_to_nobody() 
 async fn _3pid_07_an_address_that_somebody_has_is_never_proven_for_another() {
     for wish in MEDIA {
         let server = test_server(&[]).await;
-        own(&server, "owner", &wish("the-owner")).await;
+        create_owner(&server, "owner", &wish("the-owner")).await;
         let sid = session_for(&server, ADD, &wish("secret")).await;
         server.deliver().await;
         let row = row(&server, "Proofs", &sid);
@@ -116,7 +116,7 @@ async fn _3pid_07_an_address_that_somebody_has_is_never_proven_for_another() {
 #[tokio::test]
 async fn _3pid_07_the_owner_is_told_that_somebody_wanted_the_address_and_by_what_to_know_it() {
     let server = test_server(&[LIMITED]).await;
-    own(&server, "theowner", &by_mail("the-owner")).await;
+    create_owner(&server, "theowner", &by_mail("the-owner")).await;
     server.advance(Duration::from_hours(1));
     let mut wish = by_mail("strangers-secret");
     wish["next_link"] = json!("https://evil.example.com/prize");
@@ -147,7 +147,7 @@ async fn _3pid_07_the_owner_is_told_that_somebody_wanted_the_address_and_by_what
 #[tokio::test]
 async fn _3pid_07_the_text_message_to_an_owner_is_neutral() {
     let server = test_server(&[LIMITED]).await;
-    own(&server, "theowner", &by_text("the-owner")).await;
+    create_owner(&server, "theowner", &by_text("the-owner")).await;
     server.advance(Duration::from_hours(1));
     let messages = brings(&server, &by_text("strangers-secret")).await;
     let [notice] = &messages[..] else {
@@ -165,7 +165,7 @@ async fn _3pid_07_the_text_message_to_an_owner_is_neutral() {
 async fn _3pid_07_the_owner_is_told_once_a_day_of_sign_ups_and_of_additions() {
     for wish in MEDIA {
         let server = test_server(&[LIMITED]).await;
-        own(&server, "owner", &wish("the-owner")).await;
+        create_owner(&server, "owner", &wish("the-owner")).await;
         server.advance(Duration::from_hours(1));
         for day in 0..3 {
             let mut count = 0;
@@ -173,9 +173,9 @@ async fn _3pid_07_the_owner_is_told_once_a_day_of_sign_ups_and_of_additions() {
                 server.local.outbox().clear();
                 let wish = wish(&format!("secret-{day}-{hour}"));
                 if (day + hour) % 2 == 0 {
-                    ask(&server, &wish).await.ok();
+                    request_message(&server, &wish).await.ok();
                 } else {
-                    ask_for(&server, ADD, &wish).await.ok();
+                    request_token_for(&server, ADD, &wish).await.ok();
                 }
                 server.deliver().await;
                 count += server.messages().len();
@@ -183,6 +183,6 @@ async fn _3pid_07_the_owner_is_told_once_a_day_of_sign_ups_and_of_additions() {
             }
             assert_eq!(count, 1, "day {day}");
         }
-        assert_eq!(people(&server).len(), 1);
+        assert_eq!(users(&server).len(), 1);
     }
 }

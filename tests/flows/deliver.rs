@@ -37,14 +37,14 @@ async fn test_server() -> TestServer {
     .await
 }
 
-async fn ask_for_mail(server: &TestServer, secret: &str) -> String {
+async fn request_mail(server: &TestServer, secret: &str) -> String {
     let body = json!({ "email": ADDRESS, "client_secret": secret, "send_attempt": 1 });
     let path = "/_matrix/client/v3/register/email/requestToken";
     let answer = server.post(path, &body).await.ok();
     answer["sid"].as_str().unwrap().to_owned()
 }
 
-async fn ask_for_text(server: &TestServer, secret: &str) -> String {
+async fn request_text(server: &TestServer, secret: &str) -> String {
     let body = json!({
         "country": "GB",
         "phone_number": NUMBER.replacen("44", "0", 1),
@@ -58,7 +58,7 @@ async fn ask_for_text(server: &TestServer, secret: &str) -> String {
 
 /// An account that owns the address.
 async fn sign_up_by_mail(server: &TestServer) {
-    let sid = ask_for_mail(server, "first").await;
+    let sid = request_mail(server, "first").await;
     server.deliver().await;
     let message = server.messages().pop().unwrap();
     let link = message.links().next().unwrap().to_owned();
@@ -111,7 +111,7 @@ fn statuses(server: &TestServer) -> Vec<String> {
 async fn wait(server: &TestServer, minutes: u32) {
     for _ in 0..minutes {
         server.advance(MINUTE);
-        server.tick().await;
+        server.run_schedule().await;
     }
 }
 
@@ -128,7 +128,7 @@ fn read(message: &Message) -> (&str, Option<&str>, &str, Option<&str>) {
 #[tokio::test]
 async fn a_mail_goes_out_when_the_stream_rings_and_once_only() {
     let server = test_server().await;
-    ask_for_mail(&server, "one").await;
+    request_mail(&server, "one").await;
     assert_eq!(server.deliver().await, 1);
     wait(&server, 5).await;
     let [mail] = &server.messages()[..] else {
@@ -142,10 +142,10 @@ async fn a_mail_goes_out_when_the_stream_rings_and_once_only() {
 #[tokio::test]
 async fn what_the_stream_did_not_tell_the_schedule_finds() {
     let server = test_server().await;
-    ask_for_mail(&server, "one").await;
-    ask_for_text(&server, "one").await;
+    request_mail(&server, "one").await;
+    request_text(&server, "one").await;
     assert_eq!(server.local.skip_stream().await.unwrap(), 2);
-    server.tick().await;
+    server.run_schedule().await;
     assert_eq!(server.messages().len(), 2);
     assert_eq!(statuses(&server), ["sent", "sent"]);
 }
@@ -159,10 +159,10 @@ async fn a_day_s_backlog_is_worked_off_by_one_schedule() {
     )])
     .await;
     for n in 0..130 {
-        ask_for_mail(&server, &format!("secret{n}")).await;
+        request_mail(&server, &format!("secret{n}")).await;
     }
     server.local.skip_stream().await.unwrap();
-    server.tick().await;
+    server.run_schedule().await;
     assert_eq!(server.messages().len(), 130);
 }
 
@@ -175,7 +175,7 @@ async fn after_an_hour_without_ses_every_mail_arrives_once() {
         .times(FOREVER);
     server.local.aws_fakes().inject(down);
     for secret in ["one", "two", "three"] {
-        ask_for_mail(&server, secret).await;
+        request_mail(&server, secret).await;
         server.deliver().await;
     }
     wait(&server, 60).await;
@@ -199,7 +199,7 @@ async fn after_a_day_a_mail_is_given_up() {
         .on("SendEmail")
         .times(FOREVER);
     server.local.aws_fakes().inject(down);
-    ask_for_mail(&server, "one").await;
+    request_mail(&server, "one").await;
     server.deliver().await;
     for _ in 0..23 {
         wait(&server, 1).await;
@@ -207,7 +207,7 @@ async fn after_a_day_a_mail_is_given_up() {
     }
     assert_eq!(statuses(&server), ["queued"]);
     server.advance(60 * MINUTE);
-    server.tick().await;
+    server.run_schedule().await;
     assert_eq!(statuses(&server), ["dead"]);
     server.local.aws_fakes().clear_faults();
     wait(&server, 60).await;
@@ -221,8 +221,8 @@ async fn what_a_provider_refuses_for_good_is_not_tried_again() {
         let fault = Fault::new(FaultKind::Refused).on(operation);
         server.local.aws_fakes().inject(fault);
     }
-    ask_for_mail(&server, "one").await;
-    ask_for_text(&server, "one").await;
+    request_mail(&server, "one").await;
+    request_text(&server, "one").await;
     server.deliver().await;
     wait(&server, 30).await;
     assert_eq!(server.messages().len(), 0);
@@ -237,7 +237,7 @@ async fn who_has_an_account_is_told_once_a_day_and_their_session_never_validates
     sign_up_by_mail(&server).await;
     let mut sids = Vec::new();
     for secret in ["two", "three"] {
-        sids.push(ask_for_mail(&server, secret).await);
+        sids.push(request_mail(&server, secret).await);
         server.deliver().await;
     }
     let [mail] = &server.messages()[..] else {
@@ -252,7 +252,7 @@ async fn who_has_an_account_is_told_once_a_day_and_their_session_never_validates
         assert_ne!(server.get(&link(&server, &sid)).await.status, 200);
     }
     server.advance(Duration::from_hours(24));
-    ask_for_mail(&server, "four").await;
+    request_mail(&server, "four").await;
     server.deliver().await;
     assert_eq!(server.messages().len(), 2);
 }
@@ -265,9 +265,9 @@ async fn a_note_whose_delivery_was_interrupted_is_not_lost() {
     sign_up_by_mail(&server).await;
     let busy = Fault::new(FaultKind::Throttle).on("SendEmail").times(2);
     server.local.aws_fakes().inject(busy);
-    ask_for_mail(&server, "two").await;
+    request_mail(&server, "two").await;
     server.deliver().await;
-    ask_for_mail(&server, "three").await;
+    request_mail(&server, "three").await;
     server.deliver().await;
     wait(&server, 10).await;
     assert_eq!(server.messages().len(), 1);
@@ -278,7 +278,7 @@ async fn a_note_whose_delivery_was_interrupted_is_not_lost() {
 #[tokio::test]
 async fn a_mail_for_a_session_that_is_validated_is_not_sent() {
     let server = test_server().await;
-    ask_for_mail(&server, "one").await;
+    request_mail(&server, "one").await;
     server.deliver().await;
     let again = json!({ "email": ADDRESS, "client_secret": "one", "send_attempt": 2 });
     let path = "/_matrix/client/v3/register/email/requestToken";

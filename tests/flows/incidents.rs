@@ -6,7 +6,7 @@ use http::Request;
 use serde_json::json;
 use test_support::{PASSWORD, TestServer};
 
-use crate::flows::support::{DUMMY, assert_people, stage, whoami, wish, with};
+use crate::flows::support::{DUMMY, assert_users, stage, whoami, wish, with};
 
 /// Incident 3 (ids from a predictable generator; sequential ids leaked volume and state)
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn incident_16_a_fresh_account_proves_nothing_for_the_next_one() {
     let body = wish("bob").to_string().into_bytes();
     let reply = server.send(request.body(body).unwrap()).await;
     let session = reply.challenge()["session"].as_str().unwrap().to_owned();
-    assert_people(&server, &["alice"]);
+    assert_users(&server, &["alice"]);
     let answer = server
         .register(&with(wish("bob"), &stage(DUMMY, &session)))
         .await

@@ -10,14 +10,14 @@ use test_support::{Log, PASSWORD, TestServer};
 
 use crate::flows::support::{
     DUMMY, TOKEN, TWO_STAGES, flows, new_token, stage,
-    threepid_helpers::{ALICE, EMAIL, MAIL, ask_mail},
+    threepid_helpers::{ALICE, EMAIL, MAIL, request_mail},
     token_stage, wish, with,
 };
 
 /// The last line, held against the calls that the tap has counted.
 #[track_caller]
 fn last(log: &Log, calls: &[Call]) -> Value {
-    let line = log.told().pop().unwrap();
+    let line = log.request_lines().pop().unwrap();
     assert_eq!(line["dynamodb.calls"], calls.len(), "{line}");
     for (name, sum) in [
         ("dynamodb.read_units", sum(calls, |call| call.read_units)),
@@ -97,7 +97,7 @@ async fn the_lines_of_a_sign_up_draw_its_funnel() {
     // The answer given again makes no second account.
     let answer = reply.ok();
     assert_eq!(server.register(&body).await.ok(), answer);
-    let again = log.told().pop().unwrap();
+    let again = log.request_lines().pop().unwrap();
     assert!(again.get("Registrations").is_none(), "{again}");
 
     // A user is called the same in each line, and by no name.
@@ -106,10 +106,10 @@ async fn the_lines_of_a_sign_up_draw_its_funnel() {
         .get_as(token, "/_matrix/client/v3/account/whoami")
         .await
         .ok();
-    let asked = log.told().pop().unwrap();
+    let asked = log.request_lines().pop().unwrap();
     assert_eq!(asked["Operation"], "account-whoami");
     assert_eq!(asked["user.hash"], made["user.hash"]);
-    for line in log.told() {
+    for line in log.request_lines() {
         assert!(!line.to_string().contains("alice"), "{line}");
     }
 }
@@ -184,7 +184,9 @@ async fn repeated_calls_are_counted_and_a_failure_is_told_of_its_operation() {
 async fn a_message_is_followed_from_the_request_that_calls_for_it_to_its_delivery() {
     let (log, _guard) = Log::capture();
     let server = TestServer::with(&[flows(EMAIL), MAIL]).await;
-    let asked = server.calls_of(ask_mail(&server, ALICE, "secret")).await;
+    let asked = server
+        .calls_of(request_mail(&server, ALICE, "secret"))
+        .await;
     let queued = last(&log, &asked.1);
     assert_says(&queued, &[("MessagesQueued", json!(1.0))]);
     let trace = queued["trace.id"].as_str().unwrap().to_owned();
@@ -214,12 +216,12 @@ async fn a_message_is_followed_from_the_request_that_calls_for_it_to_its_deliver
 async fn the_schedule_says_for_how_long_the_oldest_message_has_waited() {
     let (log, _guard) = Log::capture();
     let server = TestServer::with(&[flows(EMAIL), MAIL]).await;
-    server.tick().await;
-    assert_eq!(log.told().pop().unwrap()["OutboxOldestAge"], 0.0);
-    ask_mail(&server, ALICE, "secret").await;
+    server.run_schedule().await;
+    assert_eq!(log.request_lines().pop().unwrap()["OutboxOldestAge"], 0.0);
+    request_mail(&server, ALICE, "secret").await;
     server.advance(std::time::Duration::from_secs(90));
-    server.tick().await;
-    let line = log.told().pop().unwrap();
+    server.run_schedule().await;
+    let line = log.request_lines().pop().unwrap();
     assert_eq!(line["OutboxOldestAge"], 90.0);
     assert_eq!(line["MessagesSent"], 1.0);
 }

@@ -115,7 +115,7 @@ async fn tok_14_a_locked_account_learns_so_with_the_right_password_alone() {
         .error(401, "M_USER_LOCKED");
     assert_eq!(body["soft_logout"], true);
     set_status(&server, "alice", "active");
-    assert!(alice.is_alive(&server).await);
+    assert!(alice.is_valid(&server).await);
     log_in(&server, "alice", PASSWORD).await;
 }
 
@@ -129,7 +129,7 @@ async fn tok_14_a_locked_account_logs_out() {
         let path = format!("/_matrix/client/v3/{path}");
         alice.post(&server, &path, &json!({})).await.ok();
         set_status(&server, "alice", "active");
-        assert!(!alice.is_alive(&server).await);
+        assert!(!alice.is_valid(&server).await);
     }
 }
 
@@ -139,10 +139,10 @@ async fn tok_15_a_suspended_account_logs_in_and_out() {
     sign_up(&server, "alice").await;
     set_status(&server, "alice", "suspended");
     let alice = log_in(&server, "alice", PASSWORD).await;
-    assert!(alice.is_alive(&server).await);
+    assert!(alice.is_valid(&server).await);
     let path = "/_matrix/client/v3/logout";
     alice.post(&server, path, &json!({})).await.ok();
-    assert!(!alice.is_alive(&server).await);
+    assert!(!alice.is_valid(&server).await);
 }
 
 /// REG-31, DIS-22: as registration does it, an application service logs its users in.
@@ -171,10 +171,10 @@ async fn reg_31_an_application_service_logs_in_whom_it_may() {
             &json!("localhost")
         )
     );
-    assert!(Device::of(&answer).is_alive(&server).await);
+    assert!(Device::of(&answer).is_valid(&server).await);
     let again = log_in(&token, "@irc_alice:localhost").await.ok();
-    assert!(Device::of(&again).is_alive(&server).await);
-    assert!(!Device::of(&answer).is_alive(&server).await, "TOK-09");
+    assert!(Device::of(&again).is_valid(&server).await);
+    assert!(!Device::of(&answer).is_valid(&server).await, "TOK-09");
     let mut body = login_of("irc_alice", "");
     body["type"] = "m.login.application_service".into();
     server
@@ -253,5 +253,5 @@ async fn a_login_does_not_fail_with_the_improvement_of_its_hash() {
     let fault = Fault::new(FaultKind::Throttle).by("Login").on("UpdateItem");
     server.local.proxy().inject(fault.times(u64::MAX));
     let alice = log_in(&server, "alice", PASSWORD).await;
-    assert!(alice.is_alive(&server).await);
+    assert!(alice.is_valid(&server).await);
 }

@@ -20,9 +20,11 @@ use shared::{clock::Clock, limits::Limit};
 use test_support::{Reply, TestServer};
 
 use crate::flows::support::{
-    alone, at_once,
-    mail_helpers::{LIMITED, MAIL_STAGE, ask_from, mail_to, peer, test_server, text_to},
-    page, stage,
+    at_once,
+    mail_helpers::{
+        LIMITED, MAIL_STAGE, mail_to, peer, request_message_from, test_server, text_to,
+    },
+    page, serial, stage,
 };
 
 fn burst(limit: Limit) -> usize {
@@ -89,7 +91,7 @@ async fn l13_a_new_secret_from_a_new_network_each_time_is_not_free() {
         let mut replies = Vec::new();
         for network in 0..100 {
             let body = body(&format!("secret{network}"));
-            replies.push(ask_from(&server, network, &body).await);
+            replies.push(request_message_from(&server, network, &body).await);
         }
         assert_eq!(accepted(&replies), burst(limit), "{limit:?}");
         assert!(replies[..burst(limit)].iter().all(|r| r.status == 200));
@@ -100,11 +102,13 @@ async fn l13_a_new_secret_from_a_new_network_each_time_is_not_free() {
         assert_eq!(wait, interval(limit), "{limit:?}");
         let moment = Duration::from_millis(1);
         server.advance(wait.saturating_sub(moment));
-        let early = ask_from(&server, 100, &body("early")).await;
+        let early = request_message_from(&server, 100, &body("early")).await;
         early.error(429, "M_LIMIT_EXCEEDED");
         server.advance(moment);
-        ask_from(&server, 101, &body("in-time")).await.ok();
-        let next = ask_from(&server, 102, &body("next")).await;
+        request_message_from(&server, 101, &body("in-time"))
+            .await
+            .ok();
+        let next = request_message_from(&server, 102, &body("next")).await;
         next.error(429, "M_LIMIT_EXCEEDED");
         assert_eq!(sent(&server).await, 1, "{limit:?}");
 
@@ -113,7 +117,7 @@ async fn l13_a_new_secret_from_a_new_network_each_time_is_not_free() {
         let mut replies = Vec::new();
         for network in 200..210 {
             let body = body(&format!("secret{network}"));
-            replies.push(ask_from(&server, network, &body).await);
+            replies.push(request_message_from(&server, network, &body).await);
         }
         assert_eq!(accepted(&replies), burst(limit), "{limit:?}");
     }
@@ -127,7 +131,7 @@ async fn _3pid_16_rising_attempts_in_one_session_are_limited() {
     let mut replies = Vec::new();
     for attempt in 1..=20 {
         let body = mail_to("a@example.org", "secret", attempt);
-        replies.push(ask_from(&server, 0, &body).await);
+        replies.push(request_message_from(&server, 0, &body).await);
     }
     assert_eq!(accepted(&replies), burst(Limit::MailFromNetwork));
     assert_eq!(sent(&server).await, burst(Limit::MailFromNetwork));
@@ -140,18 +144,18 @@ async fn _3pid_16_one_network_is_limited_whomever_it_writes_to() {
     let mut replies = Vec::new();
     // Fewer than there may be requests, each of which counts, whatever comes of it.
     for number in 0..50 {
-        replies.push(ask_from(&server, 1, &body(number)).await);
+        replies.push(request_message_from(&server, 1, &body(number)).await);
     }
     assert_eq!(accepted(&replies), burst(Limit::Message));
     // Texts are of the same budget; another network has its own.
     let text = text_to("447400123456", "secret", 1);
-    let reply = ask_from(&server, 1, &text).await;
+    let reply = request_message_from(&server, 1, &text).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
-    ask_from(&server, 2, &text).await.ok();
-    ask_from(&server, 2, &body(99)).await.ok();
+    request_message_from(&server, 2, &text).await.ok();
+    request_message_from(&server, 2, &body(99)).await.ok();
     assert_eq!(sent(&server).await, burst(Limit::Message) + 2);
     server.advance(retry_after(&reply));
-    ask_from(&server, 1, &text_to("447400123457", "secret", 1))
+    request_message_from(&server, 1, &text_to("447400123457", "secret", 1))
         .await
         .ok();
 }
@@ -159,14 +163,14 @@ async fn _3pid_16_one_network_is_limited_whomever_it_writes_to() {
 /// Fifty at once do not get more than fifty after one another would.
 #[tokio::test]
 async fn _3pid_16_requests_at_once_do_not_overspend() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     let server = Arc::new(test_server(&[LIMITED]).await);
     let replies = at_once(50, |number| {
         let server = Arc::clone(&server);
         async move {
             let network = u32::try_from(number).unwrap();
             let body = mail_to("a@example.org", &format!("secret{number}"), 1);
-            ask_from(&server, network, &body).await
+            request_message_from(&server, network, &body).await
         }
     })
     .await;
@@ -181,16 +185,16 @@ async fn _3pid_16_a_request_that_is_refused_spends_no_other_budget() {
     for number in 0..burst(Limit::SmsNumber) {
         let body = text_to("447400111222", &format!("secret{number}"), 1);
         let network = u32::try_from(number).unwrap();
-        ask_from(&server, network, &body).await.ok();
+        request_message_from(&server, network, &body).await.ok();
     }
     for number in 0..burst(Limit::Message) {
         let body = mail_to(&format!("user{number}@example.org"), "secret", 1);
-        ask_from(&server, 50, &body).await.ok();
+        request_message_from(&server, 50, &body).await.ok();
     }
     for number in 100..100 + burst(Limit::SmsPrefix) {
         let body = text_to(&format!("447400333{number}"), "secret", 1);
         let network = u32::try_from(number).unwrap();
-        ask_from(&server, network, &body).await.ok();
+        request_message_from(&server, network, &body).await.ok();
     }
     let before = spent_on_messages(&server);
     for (network, body) in [
@@ -199,7 +203,7 @@ async fn _3pid_16_a_request_that_is_refused_spends_no_other_budget() {
         (50, mail_to("new@example.org", "new", 1)),
         (201, text_to("447400333999", "new", 1)),
     ] {
-        let reply = ask_from(&server, network, &body).await;
+        let reply = request_message_from(&server, network, &body).await;
         reply.error(429, "M_LIMIT_EXCEEDED");
         assert_eq!(spent_on_messages(&server), before, "{body}");
     }
@@ -212,14 +216,14 @@ async fn _3pid_21_a_request_that_sends_nothing_spends_nothing() {
         mail_to("a@example.org", "secret", 2),
         text_to("447400123456", "secret", 2),
     ] {
-        ask_from(&server, 1, &body).await.ok();
+        request_message_from(&server, 1, &body).await.ok();
         let before = spent_on_messages(&server);
         assert!(before.len() >= 2, "{before:?}");
         for attempt in [2, 1, 2] {
             let mut again = body.clone();
             again["send_attempt"] = attempt.into();
-            ask_from(&server, 1, &again).await.ok();
-            ask_from(&server, 2, &again).await.ok();
+            request_message_from(&server, 1, &again).await.ok();
+            request_message_from(&server, 2, &again).await.ok();
             assert_eq!(spent_on_messages(&server), before, "{again}");
         }
     }
@@ -233,12 +237,15 @@ async fn _3pid_21_a_repeated_request_is_answered_when_the_budgets_are_used_up() 
     let body = |number: usize| mail_to("a@example.org", &format!("secret{number}"), 1);
     let mut sids = Vec::new();
     for number in 0..burst(Limit::MailFromNetwork) {
-        sids.push(ask_from(&server, 1, &body(number)).await.ok());
+        sids.push(request_message_from(&server, 1, &body(number)).await.ok());
     }
-    let reply = ask_from(&server, 1, &body(99)).await;
+    let reply = request_message_from(&server, 1, &body(99)).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
     for (number, sid) in sids.iter().enumerate() {
-        assert_eq!(&ask_from(&server, 1, &body(number)).await.ok(), sid);
+        assert_eq!(
+            &request_message_from(&server, 1, &body(number)).await.ok(),
+            sid
+        );
     }
 }
 
@@ -250,7 +257,7 @@ async fn _3pid_16_the_fallback_page_sends_within_the_same_budgets() {
     for number in 0..burst(Limit::MailAddress) {
         let body = mail_to(address, &format!("secret{number}"), 1);
         let network = u32::try_from(number).unwrap();
-        ask_from(&server, network, &body).await.ok();
+        request_message_from(&server, network, &body).await.ok();
     }
     let (_, session) = server.begin(&stage(MAIL_STAGE, "none")).await;
     let path = page("/_matrix/client/v3", MAIL_STAGE, &session);
@@ -284,7 +291,7 @@ async fn attack(server: &Arc<TestServer>, numbers: std::ops::Range<u32>, first: 
                     return;
                 }
                 let body = text_to(&format!("44740{number:07}"), "secret", 1);
-                let reply = ask_from(&server, first + step, &body).await;
+                let reply = request_message_from(&server, first + step, &body).await;
                 if reply.status == 200 {
                     accepted.fetch_add(1, Ordering::Relaxed);
                 } else {
@@ -301,14 +308,14 @@ async fn attack(server: &Arc<TestServer>, numbers: std::ops::Range<u32>, first: 
 /// the block's budget allows, and takes it from nobody else. Then a whole country of blocks.
 #[tokio::test]
 async fn incident_28_text_messages_to_a_block_of_numbers_stay_under_the_cap() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     let server = Arc::new(test_server(&[LIMITED]).await);
     let (block, country) = (burst(Limit::SmsPrefix), burst(Limit::SmsCountry));
     // Hundreds of numbers of one block.
     assert_eq!(attack(&server, 123_000..123_300, 10_000).await, block);
     // Another block of the country works.
     let neighbour = text_to("447400124000", "secret", 1);
-    ask_from(&server, 1, &neighbour).await.ok();
+    request_message_from(&server, 1, &neighbour).await.ok();
     assert_eq!(sent(&server).await, block + 1);
     // The block's budget comes back one by one, and not as a whole.
     server.advance(interval(Limit::SmsPrefix));
@@ -326,14 +333,14 @@ async fn incident_28_text_messages_to_a_block_of_numbers_stay_under_the_cap() {
     assert_eq!(accepted, country);
     assert_eq!(sent(&server).await, country);
     let more = text_to("447400999000", "secret", 1);
-    let reply = ask_from(&server, 2, &more).await;
+    let reply = request_message_from(&server, 2, &more).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
     // Another country, and mail, go on.
     let elsewhere = text_to("12025550143", "secret", 1);
-    ask_from(&server, 3, &elsewhere).await.ok();
+    request_message_from(&server, 3, &elsewhere).await.ok();
     let mail = mail_to("a@example.org", "secret", 1);
-    ask_from(&server, 3, &mail).await.ok();
+    request_message_from(&server, 3, &mail).await.ok();
     assert_eq!(sent(&server).await, 2);
     server.advance(retry_after(&reply));
-    ask_from(&server, 2, &more).await.ok();
+    request_message_from(&server, 2, &more).await.ok();
 }

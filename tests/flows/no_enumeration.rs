@@ -18,8 +18,8 @@ use test_support::{Reply, TestServer};
 
 use crate::flows::support::{
     mail_helpers::{
-        CODE, CONFIRM, LIMITED, MAIL_STAGE, SMS_STAGE, ask, mail_to, own, put, session,
-        submit_code, test_server, text_to, with_proof,
+        CODE, CONFIRM, LIMITED, MAIL_STAGE, SMS_STAGE, create_owner, mail_to, put, request_message,
+        session, submit_code, test_server, text_to, with_proof,
     },
     page, stage, submit,
 };
@@ -74,13 +74,13 @@ struct Seen {
 }
 
 /// A stranger, and what they have seen so far.
-struct Stranger<'a> {
+struct Requester<'a> {
     server: &'a TestServer,
     limited: bool,
     seen: Vec<(String, Seen)>,
 }
 
-impl Stranger<'_> {
+impl Requester<'_> {
     /// Does something, and writes down all that can be seen of it.
     async fn sees(&mut self, what: &str, work: impl Future<Output = Reply>) -> Reply {
         let (reply, calls) = self.server.calls_of(work).await;
@@ -89,10 +89,10 @@ impl Stranger<'_> {
         for table in tables.filter(|_| addresses) {
             assert_ne!(table, "Accounts", "{what}: {calls:?}");
         }
-        let mut bills: Vec<_> = calls.iter().map(bill).collect();
+        let mut summaries: Vec<_> = calls.iter().map(call_summary).collect();
         if self.limited {
             // Budgets are spent at the same time as something else is read.
-            bills.sort();
+            summaries.sort();
         }
         let header = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
             (name.to_string(), value.to_str().unwrap().to_owned())
@@ -104,25 +104,34 @@ impl Stranger<'_> {
             status: reply.status.as_u16(),
             headers: headers.collect(),
             body: reply.text(),
-            calls: bills,
+            calls: summaries,
         };
         self.seen.push((what.to_owned(), seen));
         reply
     }
 
     /// Everything that can be tried with an address and no access to what is sent to it.
-    async fn tries(&mut self, medium: Medium) {
+    async fn exhausts_quota(&mut self, medium: Medium) {
         let server = self.server;
         let wish = |attempt| medium.ask(0, "stranger", attempt);
-        let first = self.sees("a request", ask(server, &wish(1))).await.ok();
+        let first = self
+            .sees("a request", request_message(server, &wish(1)))
+            .await
+            .ok();
         let sid = first["sid"].as_str().unwrap().to_owned();
         for (what, attempt) in [("its repetition", 1), ("the next attempt", 2)] {
-            let answer = self.sees(what, ask(server, &wish(attempt))).await.ok();
+            let answer = self
+                .sees(what, request_message(server, &wish(attempt)))
+                .await
+                .ok();
             assert_eq!(answer["sid"], sid, "L1: {what}");
         }
         server.deliver().await;
         for (what, attempt) in [("a repetition later", 2), ("an attempt later", 3)] {
-            let answer = self.sees(what, ask(server, &wish(attempt))).await.ok();
+            let answer = self
+                .sees(what, request_message(server, &wish(attempt)))
+                .await
+                .ok();
             assert_eq!(answer["sid"], sid, "L1: {what}");
         }
         server.deliver().await;
@@ -149,7 +158,7 @@ impl Stranger<'_> {
         let reply = self.sees("a guess too late", guess).await;
         reply.error(400, "M_SESSION_EXPIRED");
         let answer = self
-            .sees("a session anew", ask(server, &wish(1)))
+            .sees("a session anew", request_message(server, &wish(1)))
             .await
             .ok();
         assert_eq!(answer["sid"], sid, "L1: a session anew");
@@ -187,7 +196,7 @@ impl Stranger<'_> {
     }
 }
 
-fn bill(call: &Call) -> String {
+fn call_summary(call: &Call) -> String {
     format!(
         "{} {} {} {} {}r {}w",
         call.caller,
@@ -200,28 +209,34 @@ fn bill(call: &Call) -> String {
 }
 
 /// What a stranger sees in a world where the account has the address of this number.
-async fn world(medium: Medium, whose: usize, settings: &[(&str, &str)]) -> Vec<(String, Seen)> {
+async fn replies_for_owner(
+    medium: Medium,
+    whose: usize,
+    settings: &[(&str, &str)],
+) -> Vec<(String, Seen)> {
     let server = test_server(settings).await;
-    own(&server, "owner", &medium.ask(whose, "the-owner", 1)).await;
+    create_owner(&server, "owner", &medium.ask(whose, "the-owner", 1)).await;
     server.advance(Duration::from_hours(48));
     // The first request of each function reads more than the others.
-    ask(&server, &medium.ask(1, "somebody", 1)).await.ok();
+    request_message(&server, &medium.ask(1, "somebody", 1))
+        .await
+        .ok();
     let (_, uia) = server.begin(&stage(medium.stage(), "none")).await;
     server.get(&page(PREFIX, medium.stage(), &uia)).await;
     server.deliver().await;
-    let mut stranger = Stranger {
+    let mut requester = Requester {
         server: &server,
         limited: settings.contains(&LIMITED),
         seen: Vec::new(),
     };
-    stranger.tries(medium).await;
-    stranger.seen
+    requester.exhausts_quota(medium).await;
+    requester.seen
 }
 
-async fn the_worlds_are_alike(settings: &[(&str, &str)]) {
+async fn assert_same_for_known_and_unknown(settings: &[(&str, &str)]) {
     for medium in [Medium::Mail, Medium::Text] {
-        let known = world(medium, 0, settings).await;
-        let unknown = world(medium, 1, settings).await;
+        let known = replies_for_owner(medium, 0, settings).await;
+        let unknown = replies_for_owner(medium, 1, settings).await;
         assert_eq!(known.len(), unknown.len());
         for ((what, known), (_, unknown)) in known.iter().zip(&unknown) {
             assert_eq!(known, unknown, "{medium:?}: {what}");
@@ -234,38 +249,40 @@ async fn the_worlds_are_alike(settings: &[(&str, &str)]) {
 /// and size of the calls behind them.
 #[tokio::test]
 async fn _3pid_15_a_known_and_an_unknown_address_get_the_same_answers_from_the_same_calls() {
-    the_worlds_are_alike(&[]).await;
+    assert_same_for_known_and_unknown(&[]).await;
 }
 
 #[tokio::test]
 async fn _3pid_15_a_known_and_an_unknown_address_are_limited_alike() {
-    the_worlds_are_alike(&[LIMITED]).await;
+    assert_same_for_known_and_unknown(&[LIMITED]).await;
 }
 
 /// Beyond the budgets too, and in every header.
 #[tokio::test]
 async fn _3pid_15_a_known_and_an_unknown_address_run_out_of_messages_alike() {
     for medium in [Medium::Mail, Medium::Text] {
-        let mut worlds = Vec::new();
+        let mut runs = Vec::new();
         for whose in [0, 1] {
             let server = test_server(&[LIMITED]).await;
-            own(&server, "owner", &medium.ask(whose, "the-owner", 1)).await;
+            create_owner(&server, "owner", &medium.ask(whose, "the-owner", 1)).await;
             server.advance(Duration::from_hours(48));
-            let mut stranger = Stranger {
+            let mut requester = Requester {
                 server: &server,
                 limited: true,
                 seen: Vec::new(),
             };
             for number in 0..8 {
                 let wish = medium.ask(0, &format!("secret{number}"), 1);
-                stranger.sees("a request", ask(&server, &wish)).await;
+                requester
+                    .sees("a request", request_message(&server, &wish))
+                    .await;
                 server.deliver().await;
             }
-            let refused = stranger.seen.iter().filter(|(_, seen)| seen.status == 429);
+            let refused = requester.seen.iter().filter(|(_, seen)| seen.status == 429);
             assert!(refused.count() >= 3, "{medium:?}");
-            worlds.push(stranger.seen);
+            runs.push(requester.seen);
         }
-        assert_eq!(worlds[0], worlds[1], "{medium:?}");
+        assert_eq!(runs[0], runs[1], "{medium:?}");
     }
 }
 
@@ -274,7 +291,7 @@ async fn _3pid_15_a_known_and_an_unknown_address_run_out_of_messages_alike() {
 async fn l1_the_session_of_an_address_keeps_its_id_known_or_not() {
     for medium in [Medium::Mail, Medium::Text] {
         let server = test_server(&[]).await;
-        own(&server, "owner", &medium.ask(0, "the-owner", 1)).await;
+        create_owner(&server, "owner", &medium.ask(0, "the-owner", 1)).await;
         for which in [0, 1] {
             let sid = session(&server, &medium.ask(which, "stranger", 1)).await;
             for attempt in [1, 1, 2, 2, 3] {
@@ -300,17 +317,19 @@ async fn _3pid_15_no_request_handler_reads_whose_an_address_is() {
             "accounts",
             &json!({ "pk": { "S": key }, "sk": { "S": "A" }, "schema": { "N": "1" } }),
         );
-        ask(&server, &medium.ask(1, "somebody", 1)).await.ok();
+        request_message(&server, &medium.ask(1, "somebody", 1))
+            .await
+            .ok();
         let (_, uia) = server.begin(&stage(medium.stage(), "none")).await;
         server.get(&page(PREFIX, medium.stage(), &uia)).await;
         server.deliver().await;
         assert_eq!(server.messages().len(), 1);
-        let mut stranger = Stranger {
+        let mut requester = Requester {
             server: &server,
             limited: false,
             seen: Vec::new(),
         };
-        stranger.tries(medium).await;
+        requester.exhausts_quota(medium).await;
         // `deliver` does read it, and does not get past it.
         assert_eq!(server.messages().len(), 1, "{medium:?}");
     }
@@ -322,16 +341,18 @@ async fn _3pid_05_a_server_that_tells_says_so_and_sends_nothing() {
     let tell = ("GATEHOUSE_THREEPID_PRIVACY", "tell");
     for medium in [Medium::Mail, Medium::Text] {
         let server = test_server(&[tell, LIMITED]).await;
-        own(&server, "owner", &medium.ask(0, "the-owner", 1)).await;
+        create_owner(&server, "owner", &medium.ask(0, "the-owner", 1)).await;
         let before = server.local.engine().table("Proofs").unwrap();
         for attempt in 1..=10 {
             let wish = medium.ask(0, "stranger", attempt);
-            let reply = ask(&server, &wish).await;
+            let reply = request_message(&server, &wish).await;
             reply.error(400, "M_THREEPID_IN_USE");
         }
         assert_eq!(server.deliver().await, 0);
         assert_eq!(server.local.engine().table("Proofs").unwrap(), before);
-        ask(&server, &medium.ask(1, "stranger", 1)).await.ok();
+        request_message(&server, &medium.ask(1, "stranger", 1))
+            .await
+            .ok();
         server.deliver().await;
         assert_eq!(server.messages().len(), 1);
     }

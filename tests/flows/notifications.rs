@@ -26,7 +26,10 @@ use test_support::{Log, TestServer};
 
 use crate::flows::support::{
     another_process,
-    mail_helpers::{LIMITED, mail_to, own, put, row, stand, statuses, test_server, text_to, ticks},
+    mail_helpers::{
+        LIMITED, create_owner, expected_statuses, mail_to, put, row, run_schedules, statuses,
+        test_server, text_to,
+    },
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -104,9 +107,9 @@ async fn every_mailbox_of_an_account_is_told_once_and_no_phone() {
         let server = test_server(&[LIMITED]).await;
         assert_eq!(tell(&server, &addresses, notice).await, 2);
         assert_eq!(server.deliver().await, 2);
-        ticks(&server, 3, MINUTE).await;
+        run_schedules(&server, 3, MINUTE).await;
         assert_eq!(receivers(&server), ["a@example.org", "b@example.org"]);
-        assert_eq!(statuses(&server), stand(&[("sent", 2)]));
+        assert_eq!(statuses(&server), expected_statuses(&[("sent", 2)]));
         for message in server.messages() {
             assert_eq!(message.tags["kind"], notice.as_str());
             let told = format!("{message:?}");
@@ -184,7 +187,7 @@ async fn a_notice_is_sent_whatever_has_become_of_the_account() {
         text_to("447400123456", "secret", 1),
     ] {
         let server = test_server(&[]).await;
-        own(&server, "alice", &body).await;
+        create_owner(&server, "alice", &body).await;
         let messages = tell(&server, &[mailbox("alice@example.org")], NOTICES[3]).await;
         assert_eq!(messages, 1);
         let mut account = row(&server, "Accounts", "USER#alice");
@@ -212,7 +215,7 @@ async fn a_notice_that_could_not_be_sent_is_tried_again_and_tells_when_it_happen
         server.local.aws_fakes().inject(down);
         server.deliver().await;
         assert!(server.messages().is_empty(), "{kind:?}");
-        ticks(&server, 10, MINUTE).await;
+        run_schedules(&server, 10, MINUTE).await;
         let [message] = &server.messages()[..] else {
             panic!("one mail after {kind:?}");
         };
@@ -231,11 +234,15 @@ async fn wherever_its_delivery_ends_a_notice_arrives_and_reads_the_same() {
         server.local.proxy().inject(end.times(u64::MAX));
         server.deliver().await;
         server.local.proxy().clear_faults();
-        ticks(&server, 10, MINUTE).await;
+        run_schedules(&server, 10, MINUTE).await;
         let messages = server.messages();
         assert_eq!(messages.len(), expected, "call {last}");
         assert!(messages.iter().all(|m| m.text == messages[0].text));
-        assert_eq!(statuses(&server), stand(&[("sent", 1)]), "call {last}");
+        assert_eq!(
+            statuses(&server),
+            expected_statuses(&[("sent", 1)]),
+            "call {last}"
+        );
     }
 }
 
@@ -266,9 +273,12 @@ async fn a_bad_notice_holds_up_no_other_and_is_in_no_log() {
     )
     .await;
     server.deliver().await;
-    ticks(&server, 5, MINUTE).await;
+    run_schedules(&server, 5, MINUTE).await;
     assert_eq!(receivers(&server), ["canary.address@example.org"]);
-    assert_eq!(statuses(&server), stand(&[("sending", 2), ("sent", 1)]));
+    assert_eq!(
+        statuses(&server),
+        expected_statuses(&[("sending", 2), ("sent", 1)])
+    );
     let log = log.text();
     // The sink that stands in for SES says what it was given; SES would.
     let others = [" TRACE ", "gatehouse_local::sinks"];

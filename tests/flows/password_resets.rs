@@ -12,18 +12,20 @@ use crate::{
     api::support::post_as,
     flows::support::{
         account_helpers::{
-            ADDRESSES, CHANGE, Device, END, OTHER, ask_reset, log_in, login_of, password_of,
-            sign_up, sign_up_with, try_login, with_auth,
+            ADDRESSES, DEACTIVATE_PATH, Device, OTHER_PASSWORD, PASSWORD_PATH, log_in, login_of,
+            password_of, request_reset_token, sign_up, sign_up_with, try_login, with_auth,
         },
         page, submit,
-        threepid_helpers::{ALICE, Asked, EMAIL, MSISDN, NUMBER, ask_mail, link_to},
+        threepid_helpers::{
+            ALICE, EMAIL, MSISDN, NUMBER, ValidationSession, link_to, request_mail,
+        },
     },
 };
 
 const DAY: Duration = Duration::from_hours(24);
 
 /// The body that finishes a reset.
-fn finish(asked: &Asked, password: &str, session: Option<&str>) -> Value {
+fn finish(asked: &ValidationSession, password: &str, session: Option<&str>) -> Value {
     let mut body = asked.attempt(session);
     body["new_password"] = password.into();
     body
@@ -40,14 +42,14 @@ async fn pwd_05_who_proves_an_address_of_the_account_sets_its_password() {
             let path = format!("{prefix}/account/password");
             let challenge = server.post(&path, &json!({})).await.challenge();
             let session = challenge["session"].as_str().unwrap();
-            let asked = ask_reset(&server, stage, address, "reset").await;
-            let body = finish(&asked, OTHER, Some(session));
+            let asked = request_reset_token(&server, stage, address, "reset").await;
+            let body = finish(&asked, OTHER_PASSWORD, Some(session));
             server.post(&path, &body).await.refused("M_UNAUTHORIZED");
             asked.validate(&server).await;
             assert_eq!(server.post(&path, &body).await.ok(), json!({}));
             // No token of before is worth anything, refresh tokens included.
             for device in [&alice, &phone] {
-                assert!(!device.is_alive(&server).await);
+                assert!(!device.is_valid(&server).await);
             }
             let refresh = json!({ "refresh_token": phone.refresh.as_deref().unwrap() });
             let refreshed = server.post("/_matrix/client/v3/refresh", &refresh).await;
@@ -55,7 +57,7 @@ async fn pwd_05_who_proves_an_address_of_the_account_sets_its_password() {
             try_login(&server, "alice", PASSWORD)
                 .await
                 .error(403, "M_FORBIDDEN");
-            log_in(&server, "alice", OTHER).await;
+            log_in(&server, "alice", OTHER_PASSWORD).await;
         }
     }
 }
@@ -65,13 +67,13 @@ async fn pwd_05_who_proves_an_address_of_the_account_sets_its_password() {
 async fn pwd_09_a_reset_keeps_devices_on_demand() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    let asked = ask_reset(&server, EMAIL, ALICE, "reset").await;
+    let asked = request_reset_token(&server, EMAIL, ALICE, "reset").await;
     asked.validate(&server).await;
-    let mut body = finish(&asked, OTHER, None);
+    let mut body = finish(&asked, OTHER_PASSWORD, None);
     body["logout_devices"] = false.into();
-    server.post(CHANGE, &body).await.ok();
-    assert!(alice.is_alive(&server).await);
-    log_in(&server, "alice", OTHER).await;
+    server.post(PASSWORD_PATH, &body).await.ok();
+    assert!(alice.is_valid(&server).await);
+    log_in(&server, "alice", OTHER_PASSWORD).await;
 }
 
 /// UIA-54, UIA-15, L7: one proof, one password. The same request gets its answer again, another
@@ -80,25 +82,25 @@ async fn pwd_09_a_reset_keeps_devices_on_demand() {
 async fn uia_54_a_proof_sets_one_password() {
     let server = TestServer::with(&ADDRESSES).await;
     sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    let asked = ask_reset(&server, EMAIL, ALICE, "reset").await;
+    let asked = request_reset_token(&server, EMAIL, ALICE, "reset").await;
     asked.validate(&server).await;
-    let challenge = server.post(CHANGE, &json!({})).await.challenge();
+    let challenge = server.post(PASSWORD_PATH, &json!({})).await.challenge();
     let session = challenge["session"].as_str();
-    let body = finish(&asked, OTHER, session);
-    server.post(CHANGE, &body).await.ok();
-    assert_eq!(server.post(CHANGE, &body).await.ok(), json!({}));
+    let body = finish(&asked, OTHER_PASSWORD, session);
+    server.post(PASSWORD_PATH, &body).await.ok();
+    assert_eq!(server.post(PASSWORD_PATH, &body).await.ok(), json!({}));
     let third = "a third password altogether";
     let other = finish(&asked, third, session);
     server
-        .post(CHANGE, &other)
+        .post(PASSWORD_PATH, &other)
         .await
         .error(400, "M_INVALID_PARAM");
     // Spent, whatever session it is shown in.
     server
-        .post(CHANGE, &finish(&asked, third, None))
+        .post(PASSWORD_PATH, &finish(&asked, third, None))
         .await
         .refused("M_UNAUTHORIZED");
-    log_in(&server, "alice", OTHER).await;
+    log_in(&server, "alice", OTHER_PASSWORD).await;
 }
 
 /// UIA-54, L8: a proof for one act is none for another, whoever holds it.
@@ -107,23 +109,26 @@ async fn uia_54_a_proof_for_something_else_sets_no_password() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     // One for registration, of another address.
-    let sign_up = ask_mail(&server, "new@example.org", "secret").await;
+    let sign_up = request_mail(&server, "new@example.org", "secret").await;
     sign_up.validate(&server).await;
     server
-        .post(CHANGE, &finish(&sign_up, OTHER, None))
+        .post(PASSWORD_PATH, &finish(&sign_up, OTHER_PASSWORD, None))
         .await
         .refused("M_UNAUTHORIZED");
     // One for a new password registers nobody, ends nothing and adds nothing.
-    let reset = ask_reset(&server, EMAIL, ALICE, "reset").await;
+    let reset = request_reset_token(&server, EMAIL, ALICE, "reset").await;
     reset.validate(&server).await;
     let mut register = reset.attempt(None);
     register["username"] = "mallory".into();
     register["password"] = PASSWORD.into();
     server.register(&register).await.refused("M_UNAUTHORIZED");
     let end = reset.attempt(None);
-    server.post(END, &end).await.refused("M_UNRECOGNIZED");
+    server
+        .post(DEACTIVATE_PATH, &end)
+        .await
+        .refused("M_UNRECOGNIZED");
     alice
-        .post(&server, END, &end)
+        .post(&server, DEACTIVATE_PATH, &end)
         .await
         .refused("M_UNRECOGNIZED");
     let add = with_auth(reset.creds(), password_of("alice", PASSWORD, None));
@@ -131,7 +136,7 @@ async fn uia_54_a_proof_for_something_else_sets_no_password() {
         .post(&server, "/_matrix/client/v3/account/3pid/add", &add)
         .await;
     reply.error(403, "M_THREEPID_AUTH_FAILED");
-    assert!(alice.is_alive(&server).await);
+    assert!(alice.is_valid(&server).await);
     log_in(&server, "alice", PASSWORD).await;
 }
 
@@ -141,10 +146,14 @@ async fn uia_25_a_proof_is_not_a_password() {
     let server = TestServer::with(&ADDRESSES).await;
     sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let bob = sign_up(&server, "bob").await;
-    let asked = ask_reset(&server, EMAIL, ALICE, "reset").await;
+    let asked = request_reset_token(&server, EMAIL, ALICE, "reset").await;
     asked.validate(&server).await;
     let reply = bob
-        .post(&server, CHANGE, &finish(&asked, OTHER, None))
+        .post(
+            &server,
+            PASSWORD_PATH,
+            &finish(&asked, OTHER_PASSWORD, None),
+        )
         .await;
     reply.refused("M_UNRECOGNIZED");
     log_in(&server, "alice", PASSWORD).await;
@@ -156,16 +165,16 @@ async fn uia_25_a_proof_is_not_a_password() {
 async fn pwd_19_no_reset_revives_an_account() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    let before = ask_reset(&server, EMAIL, ALICE, "before").await;
+    let before = request_reset_token(&server, EMAIL, ALICE, "before").await;
     before.validate(&server).await;
     let end = with_auth(json!({}), password_of("alice", PASSWORD, None));
-    alice.post(&server, END, &end).await.ok();
+    alice.post(&server, DEACTIVATE_PATH, &end).await.ok();
     server
-        .post(CHANGE, &finish(&before, OTHER, None))
+        .post(PASSWORD_PATH, &finish(&before, OTHER_PASSWORD, None))
         .await
         .error(400, "M_THREEPID_NOT_FOUND");
     let sent = server.messages().len();
-    let after = ask_reset(&server, EMAIL, ALICE, "after").await;
+    let after = request_reset_token(&server, EMAIL, ALICE, "after").await;
     server.deliver().await;
     let resets = |messages: &[gatehouse_local::outbox::Message]| {
         messages
@@ -176,10 +185,10 @@ async fn pwd_19_no_reset_revives_an_account() {
     };
     assert_eq!(resets(&server.messages()), 0, "no link is sent");
     server
-        .post(CHANGE, &finish(&after, OTHER, None))
+        .post(PASSWORD_PATH, &finish(&after, OTHER_PASSWORD, None))
         .await
         .refused("M_UNAUTHORIZED");
-    for password in [PASSWORD, OTHER] {
+    for password in [PASSWORD, OTHER_PASSWORD] {
         try_login(&server, "alice", password)
             .await
             .error(403, "M_FORBIDDEN");
@@ -191,8 +200,8 @@ async fn pwd_19_no_reset_revives_an_account() {
 async fn uia_70_the_pages_serve_password_changes_too() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    let wish = json!({ "new_password": OTHER });
-    let (_, session) = alice.begin(&server, CHANGE, &wish).await;
+    let wish = json!({ "new_password": OTHER_PASSWORD });
+    let (_, session) = alice.begin(&server, PASSWORD_PATH, &wish).await;
     let path = page(PREFIXES[1], "m.login.password", &session);
     let shown = server.get(&path).await;
     assert_eq!(shown.status, 200);
@@ -207,11 +216,11 @@ async fn uia_70_the_pages_serve_password_changes_too() {
     let done = submit(&server, &path, "password=ostrich+lamp+8+quarrel").await;
     assert_eq!(done.status, 200, "{}", done.text());
     let last = json!({ "auth": { "session": session } });
-    alice.post(&server, CHANGE, &last).await.ok();
-    log_in(&server, "alice", OTHER).await;
+    alice.post(&server, PASSWORD_PATH, &last).await.ok();
+    log_in(&server, "alice", OTHER_PASSWORD).await;
 
     let challenge = server
-        .post(CHANGE, &json!({ "new_password": PASSWORD }))
+        .post(PASSWORD_PATH, &json!({ "new_password": PASSWORD }))
         .await
         .challenge();
     let session = challenge["session"].as_str().unwrap();
@@ -221,7 +230,7 @@ async fn uia_70_the_pages_serve_password_changes_too() {
     crate::flows::support::threepid_helpers::confirm(&server, &link_to(&server, ALICE)).await;
     submit(&server, &path, "action=check").await;
     server
-        .post(CHANGE, &json!({ "auth": { "session": session } }))
+        .post(PASSWORD_PATH, &json!({ "auth": { "session": session } }))
         .await
         .ok();
     log_in(&server, "alice", PASSWORD).await;
@@ -233,14 +242,16 @@ async fn uia_70_the_pages_serve_password_changes_too() {
 async fn pwd_05_of_many_resets_with_one_proof_one_is_done() {
     let server = Arc::new(TestServer::with(&ADDRESSES).await);
     sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    let asked = ask_reset(&server, EMAIL, ALICE, "reset").await;
+    let asked = request_reset_token(&server, EMAIL, ALICE, "reset").await;
     asked.validate(&server).await;
     let tasks: Vec<_> = (0..20)
         .map(|number| {
             let (server, asked) = (Arc::clone(&server), asked.clone());
             tokio::spawn(async move {
-                let password = format!("{OTHER} {number}");
-                let reply = server.post(CHANGE, &finish(&asked, &password, None)).await;
+                let password = format!("{OTHER_PASSWORD} {number}");
+                let reply = server
+                    .post(PASSWORD_PATH, &finish(&asked, &password, None))
+                    .await;
                 (reply.status.as_u16(), password)
             })
         })
@@ -261,7 +272,7 @@ async fn pwd_05_of_many_resets_with_one_proof_one_is_done() {
             .await
             .ok(),
     );
-    assert!(device.is_alive(&server).await);
+    assert!(device.is_valid(&server).await);
 }
 
 /// UIA-14: a session begun without a token is refused when one appears, and the reverse.
@@ -270,32 +281,32 @@ async fn uia_14_a_session_belongs_to_who_began_it() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up(&server, "alice").await;
     let bob = sign_up(&server, "bob").await;
-    let wish = json!({ "new_password": OTHER });
-    let (_, of_alice) = alice.begin(&server, CHANGE, &wish).await;
-    let of_nobody = server.post(CHANGE, &wish).await.challenge();
+    let wish = json!({ "new_password": OTHER_PASSWORD });
+    let (_, of_alice) = alice.begin(&server, PASSWORD_PATH, &wish).await;
+    let of_nobody = server.post(PASSWORD_PATH, &wish).await.challenge();
     let of_nobody = of_nobody["session"].as_str().unwrap();
     let auth = password_of("bob", PASSWORD, Some(&of_alice));
-    bob.post(&server, CHANGE, &with_auth(wish.clone(), auth))
+    bob.post(&server, PASSWORD_PATH, &with_auth(wish.clone(), auth))
         .await
         .error(403, "M_FORBIDDEN");
     let auth = password_of("alice", PASSWORD, Some(of_nobody));
     alice
-        .post(&server, CHANGE, &with_auth(wish.clone(), auth))
+        .post(&server, PASSWORD_PATH, &with_auth(wish.clone(), auth))
         .await
         .error(403, "M_FORBIDDEN");
     let auth = password_of("alice", PASSWORD, Some(&of_alice));
     server
-        .post(CHANGE, &with_auth(wish.clone(), auth))
+        .post(PASSWORD_PATH, &with_auth(wish.clone(), auth))
         .await
         .error(403, "M_FORBIDDEN");
     for (name, person) in [("alice", &alice), ("bob", &bob)] {
-        assert!(person.is_alive(&server).await);
+        assert!(person.is_valid(&server).await);
         log_in(&server, name, PASSWORD).await;
     }
     let junk = post_as(
         &server,
         "junk",
-        CHANGE,
+        PASSWORD_PATH,
         &json!({ "auth": { "session": of_alice } }),
     )
     .await;

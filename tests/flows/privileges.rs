@@ -25,10 +25,11 @@ use shared::{
 use test_support::{PREFIXES, TestServer};
 
 use crate::flows::support::{
-    DUMMY, POLICIES, TERMS, TOKEN, flows, new_token, overtaken, page, process_of, stage, submit,
+    DUMMY, POLICIES, TERMS, TOKEN, flows, new_token, page, process_of, send_overtaken, stage,
+    submit,
     threepid_helpers::{
-        ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, ask_mail, ask_text, code_to, form_of, link_to,
-        mail_to, request_token,
+        ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, code_to, form_of, link_to, mail_to, request_mail,
+        request_text, request_token,
     },
     token_stage, wish, with,
 };
@@ -56,7 +57,7 @@ async fn start_every_function(server: &TestServer) {
 }
 
 /// Every flow there is, with limits on, and the twins that have to look twice.
-async fn walk() -> BTreeSet<Use> {
+async fn scenario() -> BTreeSet<Use> {
     let offered = flows("m.login.registration_token+m.login.dummy m.login.terms+m.login.dummy");
     let settings = [
         offered,
@@ -86,7 +87,7 @@ async fn walk() -> BTreeSet<Use> {
         .await
         .challenge();
     let (slow, quick) =
-        overtaken(&server, ("TransactWriteItems", 1), &stage(DUMMY, &session)).await;
+        send_overtaken(&server, ("TransactWriteItems", 1), &stage(DUMMY, &session)).await;
     assert_eq!(slow.ok(), quick.ok());
     let alice = quick.ok()["access_token"].as_str().unwrap().to_owned();
     let whoami = format!("{}/account/whoami", PREFIXES[1]);
@@ -115,7 +116,7 @@ async fn walk() -> BTreeSet<Use> {
 /// Every path that an address takes, with limits on, in a house that tells strangers who has an
 /// account or in one that does not: a link, a code, both pages, a message that has to be tried
 /// again, and an address that is somebody's.
-async fn walk_with_addresses(privacy: &str) -> BTreeSet<Use> {
+async fn scenario_with_addresses(privacy: &str) -> BTreeSet<Use> {
     let offered = flows("m.login.email.identity m.login.msisdn+m.login.dummy");
     let settings = [
         offered,
@@ -127,13 +128,13 @@ async fn walk_with_addresses(privacy: &str) -> BTreeSet<Use> {
     ];
     let server = Arc::new(TestServer::with(&settings).await);
     start_every_function(&server).await;
-    let refused = ask_mail(&server, "nobody@example.org", "secret").await;
+    let refused = request_mail(&server, "nobody@example.org", "secret").await;
     server.deliver().await;
     let (path, form) = form_of(&server, &link_to(&server, &refused.address)).await;
     submit(&server, &path, &format!("{form}&action=refuse")).await;
     for (asked, name) in [
-        (ask_mail(&server, ALICE, "secret").await, "alice"),
-        (ask_text(&server, NUMBER.0, "secret").await, "bob"),
+        (request_mail(&server, ALICE, "secret").await, "alice"),
+        (request_text(&server, NUMBER.0, "secret").await, "bob"),
     ] {
         let (_, session) = server.begin(&wish(name)).await;
         let attempt = asked.attempt(Some(&session));
@@ -156,7 +157,7 @@ async fn walk_with_addresses(privacy: &str) -> BTreeSet<Use> {
         .inject(Fault::new(FaultKind::Throttle).times(4));
     server.deliver().await;
     server.advance(Duration::from_mins(2));
-    server.tick().await;
+    server.run_schedule().await;
     server.local.aws_fakes().clear_faults();
     let (_, session) = server.begin(&wish("carol")).await;
     let path = page(PREFIXES[1], EMAIL, &session);
@@ -172,15 +173,15 @@ async fn walk_with_addresses(privacy: &str) -> BTreeSet<Use> {
 #[tokio::test]
 async fn every_permission_of_the_template_is_used_and_none_is_missing() {
     let template = Template::ours().unwrap();
-    let mut used = walk().await;
+    let mut used = scenario().await;
     for privacy in ["quiet", "tell"] {
-        used.extend(walk_with_addresses(privacy).await);
-        used.extend(messages::walk(privacy).await);
+        used.extend(scenario_with_addresses(privacy).await);
+        used.extend(messages::scenario(privacy).await);
     }
-    used.extend(accounts::walk().await);
-    used.extend(identity::walk().await);
-    used.extend(own_addresses::walk().await);
-    used.extend(sessions::walk().await);
+    used.extend(accounts::scenario().await);
+    used.extend(identity::scenario().await);
+    used.extend(own_addresses::scenario().await);
+    used.extend(sessions::scenario().await);
     let held: BTreeSet<Use> = template
         .policies
         .iter()

@@ -28,7 +28,7 @@ use crate::{
     api::{devices::write_devices, support::set_status},
     flows::support::{
         account_helpers::{Device, LOGIN, log_in, login_of, sign_up},
-        people,
+        users,
     },
 };
 
@@ -36,7 +36,7 @@ const LOGOUT_ALL: &str = "/_matrix/client/v3/logout/all";
 
 /// The ids of the devices that a user has rows of.
 fn devices(server: &TestServer, user: &str) -> BTreeSet<String> {
-    let rows = people(server).remove(user).unwrap_or_default();
+    let rows = users(server).remove(user).unwrap_or_default();
     let ids = rows.iter().filter_map(|sk| sk.strip_prefix("DEV#"));
     ids.map(str::to_owned).collect()
 }
@@ -63,7 +63,7 @@ async fn out_02_the_rows_of_dead_devices_go_and_those_of_living_ones_stay() {
     server.deliver().await;
     assert_eq!(devices(&server, "alice"), [third.id.clone()].into());
     assert_eq!(devices(&server, "bob"), [bob.id.clone()].into());
-    assert!(third.is_alive(&server).await && bob.is_alive(&server).await);
+    assert!(third.is_valid(&server).await && bob.is_valid(&server).await);
     assert_eq!(statuses(&server), ["moot"]);
     assert!(server.messages().is_empty());
 }
@@ -75,7 +75,7 @@ async fn pwd_10_a_spared_device_stays() {
     let first = sign_up(&server, "alice").await;
     log_in(&server, "alice", PASSWORD).await;
     let table = format!("{}-accounts", server.local.config().tables);
-    server.past_the_functions(
+    server.raw_dynamodb(
         "UpdateItem",
         &json!({
             "TableName": table,
@@ -90,7 +90,7 @@ async fn pwd_10_a_spared_device_stays() {
     leave_all(&server, &bell).await;
     // Bob's row names alice: her purge is asked for.
     let rows = server.local.engine().table("Outbox").unwrap();
-    server.past_the_functions(
+    server.raw_dynamodb(
         "UpdateItem",
         &json!({
             "TableName": format!("{}-outbox", server.local.config().tables),
@@ -102,7 +102,7 @@ async fn pwd_10_a_spared_device_stays() {
     );
     server.deliver().await;
     assert_eq!(devices(&server, "alice"), [first.id.clone()].into());
-    assert!(first.is_alive(&server).await);
+    assert!(first.is_valid(&server).await);
     assert_eq!(devices(&server, "bob").len(), 1);
 }
 
@@ -125,7 +125,7 @@ pub(crate) fn leave_row(server: &TestServer, pk: &str, sk: &str, more: Value) {
     item["sk"] = json!({ "S": sk });
     let table = format!("{}-accounts", server.local.config().tables);
     let body = json!({ "TableName": table, "Item": item });
-    server.past_the_functions("PutItem", &body);
+    server.raw_dynamodb("PutItem", &body);
 }
 
 /// DEACT-14: whatever a race has left goes as well, an address's claim with it; what has become
@@ -137,7 +137,7 @@ async fn deact_12_of_a_deactivated_account_one_row_is_left() {
     let server = TestServer::new().await;
     let first = sign_up(&server, "alice").await;
     sign_up(&server, "bob").await;
-    let bobs = people(&server).remove("bob").unwrap();
+    let bobs = users(&server).remove("bob").unwrap();
     for (claim, owner) in [(OWN, "alice"), (PASSED_ON, "bob")] {
         leave_row(&server, "USER#alice", claim, json!({}));
         leave_row(&server, claim, "A", json!({ "owner": { "S": owner } }));
@@ -156,13 +156,10 @@ async fn deact_12_of_a_deactivated_account_one_row_is_left() {
     proxy.clear_faults();
     assert_eq!(statuses(&server), ["queued"]);
     server.advance(Duration::from_mins(2));
-    server.tick().await;
+    server.run_schedule().await;
     assert_eq!(statuses(&server), ["moot"]);
-    assert_eq!(
-        people(&server).remove("alice").unwrap(),
-        ["A".into()].into()
-    );
-    assert_eq!(people(&server).remove("bob").unwrap(), bobs);
+    assert_eq!(users(&server).remove("alice").unwrap(), ["A".into()].into());
+    assert_eq!(users(&server).remove("bob").unwrap(), bobs);
     let rows = server.local.engine().table("Accounts").unwrap();
     let claims: Vec<_> = rows
         .iter()
@@ -195,10 +192,10 @@ async fn a_purge_of_thousands_goes_on_until_it_is_done() {
     assert!((1000..=1600).contains(&left), "{left}");
     assert_eq!(statuses(&server), ["queued"]);
     server.advance(Duration::from_mins(2));
-    server.tick().await;
+    server.run_schedule().await;
     assert_eq!(devices(&server, "alice"), [second.id.clone()].into());
     assert_eq!(statuses(&server), ["moot"]);
-    assert!(second.is_alive(&server).await);
+    assert!(second.is_valid(&server).await);
 }
 
 /// A clock that goes on by a tenth of a second whenever somebody looks at it.
@@ -232,7 +229,7 @@ async fn a_purge_that_takes_too_long_is_put_back() {
     assert!((200..400).contains(&left), "{left}");
     assert_eq!(statuses(&server), ["queued"]);
     server.advance(Duration::from_mins(5));
-    server.tick().await;
+    server.run_schedule().await;
     assert_eq!(devices(&server, "alice"), BTreeSet::new());
     assert_eq!(statuses(&server), ["moot"]);
 }
@@ -243,9 +240,9 @@ async fn a_login_that_races_a_purge_keeps_its_device() {
     let server = Arc::new(TestServer::new().await);
     let first = sign_up(&server, "alice").await;
     leave_all(&server, &first).await;
-    let hold = Fault::new(FaultKind::Delay(Duration::from_millis(800)));
+    let delay = Fault::new(FaultKind::Delay(Duration::from_millis(800)));
     let proxy = server.local.proxy();
-    proxy.inject(hold.by("Deliver").on("DeleteItem"));
+    proxy.inject(delay.by("Deliver").on("DeleteItem"));
     let own = Arc::clone(&server);
     let purge = tokio::spawn(async move { own.deliver().await });
     while proxy.pending_faults() > 0 {
@@ -258,7 +255,7 @@ async fn a_login_that_races_a_purge_keeps_its_device() {
     assert!(!purge.is_finished(), "it has not been overtaken");
     purge.await.unwrap();
     assert_eq!(devices(&server, "alice"), [first.id.clone()].into());
-    assert!(device.is_alive(&server).await);
-    assert!(!first.is_alive(&server).await);
+    assert!(device.is_valid(&server).await);
+    assert!(!first.is_valid(&server).await);
     assert_eq!(statuses(&server), ["moot"]);
 }

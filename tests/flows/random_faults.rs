@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use test_support::{Reply, TestServer};
 
 use crate::flows::support::{
-    DUMMY, TWO_STAGES, alone, assert_whole, flows, new_token, people, register_at_once, stage,
-    tally, token_stage, uses_left, whoami, wish, with,
+    DUMMY, TWO_STAGES, assert_complete, flows, new_token, register_at_once, serial, stage, tally,
+    token_stage, users, uses_left, whoami, wish, with,
 };
 
 const MANY: usize = 100;
@@ -34,7 +34,7 @@ const BREAKAGE: &[FaultKind] = &[
 ];
 
 /// The weathers: what happens to how many of a thousand calls, and the worst status it excuses.
-const WEATHERS: [(&[FaultKind], u16, u16); 2] = [(CONTENTION, 200, 429), (BREAKAGE, 60, 500)];
+const FAULT_MIXES: [(&[FaultKind], u16, u16); 2] = [(CONTENTION, 200, 429), (BREAKAGE, 60, 500)];
 
 async fn test_server(settings: &[(&str, &str)], worst: u16) -> Arc<TestServer> {
     let server = TestServer::with(settings).await;
@@ -46,17 +46,17 @@ async fn test_server(settings: &[(&str, &str)], worst: u16) -> Arc<TestServer> {
 
 /// Asserts that every status is one of these or excused, and returns how many were 200.
 #[track_caller]
-fn successes(replies: &[Reply], lawful: &[u16], worst: u16) -> usize {
+fn successes(replies: &[Reply], allowed: &[u16], worst: u16) -> usize {
     for reply in replies {
         let status = reply.status.as_u16();
         let excused = [429, worst].contains(&status);
-        assert!(lawful.contains(&status) || excused, "{:?}", tally(replies));
+        assert!(allowed.contains(&status) || excused, "{:?}", tally(replies));
     }
     replies.iter().filter(|reply| reply.status == 200).count()
 }
 
 /// Repeats a request as a client does until it is answered.
-async fn insist(server: &TestServer, body: &Value) -> Reply {
+async fn send_until_answered(server: &TestServer, body: &Value) -> Reply {
     for _ in 0..20 {
         let reply = server.register(body).await;
         if reply.status != 429 && !reply.status.is_server_error() {
@@ -69,8 +69,8 @@ async fn insist(server: &TestServer, body: &Value) -> Reply {
 /// REG-14
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reg_14_one_name_is_given_once_whatever_happens() {
-    let _alone = alone().await;
-    for (seed, (kinds, per_mille, worst)) in (1..).zip(WEATHERS) {
+    let _serial = serial().await;
+    for (seed, (kinds, per_mille, worst)) in (1..).zip(FAULT_MIXES) {
         let server = test_server(&[], worst).await;
         let mut sessions = Vec::new();
         for _ in 0..MANY {
@@ -81,11 +81,11 @@ async fn reg_14_one_name_is_given_once_whatever_happens() {
             register_at_once(&server, MANY, |number| stage(DUMMY, &sessions[number])).await;
         assert!(successes(&replies, &[200, 400], worst) <= 1);
         server.local.proxy().clear_faults();
-        assert_whole(&people(&server));
-        assert!(people(&server).len() <= 1);
+        assert_complete(&users(&server));
+        assert!(users(&server).len() <= 1);
         let mut winners = Vec::new();
         for session in &sessions {
-            let reply = insist(&server, &stage(DUMMY, session)).await;
+            let reply = send_until_answered(&server, &stage(DUMMY, session)).await;
             match reply.status.as_u16() {
                 200 => winners.push(reply.ok()),
                 _ => drop(reply.error(400, "M_USER_IN_USE")),
@@ -98,17 +98,17 @@ async fn reg_14_one_name_is_given_once_whatever_happens() {
         );
         let before = replies.iter().find(|reply| reply.status == 200);
         assert!(before.is_none_or(|reply| reply.json() == winners[0]));
-        assert_whole(&people(&server));
-        assert_eq!(people(&server).len(), 1);
+        assert_complete(&users(&server));
+        assert_eq!(users(&server).len(), 1);
     }
 }
 
 /// UIA-15
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_15_one_session_makes_one_account_whatever_happens() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     let nameless = json!({ "password": test_support::PASSWORD });
-    for (seed, (kinds, per_mille, worst)) in (1..).zip(WEATHERS) {
+    for (seed, (kinds, per_mille, worst)) in (1..).zip(FAULT_MIXES) {
         for asked in [wish("alice"), nameless.clone()] {
             let server = test_server(&[], worst).await;
             let (_, session) = server.begin(&asked).await;
@@ -116,13 +116,13 @@ async fn uia_15_one_session_makes_one_account_whatever_happens() {
             let replies = register_at_once(&server, MANY, |_| stage(DUMMY, &session)).await;
             successes(&replies, &[200], worst);
             server.local.proxy().clear_faults();
-            let answer = insist(&server, &stage(DUMMY, &session)).await;
+            let answer = send_until_answered(&server, &stage(DUMMY, &session)).await;
             answer.ok();
             for reply in replies.iter().filter(|reply| reply.status == 200) {
                 assert_eq!(reply.body, answer.body);
             }
-            assert_eq!(people(&server).len(), 1);
-            assert_whole(&people(&server));
+            assert_eq!(users(&server).len(), 1);
+            assert_complete(&users(&server));
         }
     }
 }
@@ -130,8 +130,8 @@ async fn uia_15_one_session_makes_one_account_whatever_happens() {
 /// UIA-60, L5
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn l5_a_one_use_token_makes_one_account_whatever_happens() {
-    let _alone = alone().await;
-    for (seed, (kinds, per_mille, worst)) in (1..).zip(WEATHERS) {
+    let _serial = serial().await;
+    for (seed, (kinds, per_mille, worst)) in (1..).zip(FAULT_MIXES) {
         let server = test_server(&[TWO_STAGES], worst).await;
         let token = new_token(&server, &["--uses", "1"]).await;
         let mut sessions = Vec::new();
@@ -151,11 +151,11 @@ async fn l5_a_one_use_token_makes_one_account_whatever_happens() {
             reply.refused("M_UNAUTHORIZED");
         }
         server.local.proxy().clear_faults();
-        let spent = i64::try_from(people(&server).len()).unwrap();
+        let spent = i64::try_from(users(&server).len()).unwrap();
         assert_eq!(uses_left(&server), [1 - spent]);
         let mut winners = 0;
         for session in &sessions {
-            let reply = insist(&server, &stage(DUMMY, session)).await;
+            let reply = send_until_answered(&server, &stage(DUMMY, session)).await;
             match reply.status.as_u16() {
                 200 => winners += 1,
                 // The token's stage, and that alone, is open again.
@@ -163,18 +163,18 @@ async fn l5_a_one_use_token_makes_one_account_whatever_happens() {
             }
         }
         assert_eq!(
-            (winners, people(&server).len(), uses_left(&server)),
+            (winners, users(&server).len(), uses_left(&server)),
             (1, 1, vec![0])
         );
-        assert_whole(&people(&server));
+        assert_complete(&users(&server));
     }
 }
 
 /// UIA-60: uses and accounts always add up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_60_a_token_in_shares_adds_up_whatever_happens() {
-    let _alone = alone().await;
-    for (seed, (kinds, per_mille, worst)) in (1..).zip(WEATHERS) {
+    let _serial = serial().await;
+    for (seed, (kinds, per_mille, worst)) in (1..).zip(FAULT_MIXES) {
         for uses in [40, 1000] {
             let server = test_server(&[flows("m.login.registration_token")], worst).await;
             let token = new_token(&server, &["--uses", &uses.to_string()]).await;
@@ -184,13 +184,13 @@ async fn uia_60_a_token_in_shares_adds_up_whatever_happens() {
             })
             .await;
             let successes = successes(&replies, &[200, 401], worst);
-            let made = people(&server).len();
+            let made = users(&server).len();
             assert_eq!(
                 uses - made,
                 usize::try_from(uses_left(&server).iter().sum::<i64>()).unwrap()
             );
             assert!(uses_left(&server).iter().all(|left| *left >= 0));
-            assert_whole(&people(&server));
+            assert_complete(&users(&server));
             // An account whose answer was lost for good is the one case of more accounts than answers.
             assert!(successes <= made, "{successes} answers, {made} accounts");
             if worst < 500 {

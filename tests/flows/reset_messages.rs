@@ -18,11 +18,11 @@ use crate::{
     api::support::set_status,
     flows::support::{
         mail_helpers::{
-            ADD, CODE, CONFIRM, LIMITED, MAIL_STAGE, RESET, SMS_STAGE, ask_for, code, confirm,
-            link, mail_to, own, row, session_for, stand, statuses, submit_code, test_server,
-            text_to, with_proof,
+            ADD, CODE, CONFIRM, LIMITED, MAIL_STAGE, RESET, SMS_STAGE, code, confirm, create_owner,
+            expected_statuses, link, mail_to, request_token_for, row, session_for, statuses,
+            submit_code, test_server, text_to, with_proof,
         },
-        people, submit,
+        submit, users,
     },
 };
 
@@ -44,7 +44,7 @@ const MEDIA: [fn(&str) -> Value; 2] = [by_mail, by_text];
 /// A house with an account that has the address.
 async fn with_owner(wish: fn(&str) -> Value, settings: &[(&str, &str)]) -> TestServer {
     let server = test_server(settings).await;
-    own(&server, "alice", &wish("the-owner")).await;
+    create_owner(&server, "alice", &wish("the-owner")).await;
     server.advance(Duration::from_hours(1));
     server
 }
@@ -129,7 +129,7 @@ async fn _3pid_06_an_address_that_nobody_has_is_sent_nothing_and_never_validates
         let sid = session_for(&server, RESET, &wish("secret")).await;
         server.deliver().await;
         assert!(server.messages().is_empty());
-        assert_eq!(statuses(&server), stand(&[("moot", 1)]));
+        assert_eq!(statuses(&server), expected_statuses(&[("moot", 1)]));
         never_validates(&server, &sid).await;
         // Nor after the next attempt.
         let mut again = wish("secret");
@@ -184,7 +184,7 @@ async fn l14_an_address_that_was_given_up_before_its_message_went_out_is_sent_no
         let claim = row(&server, "Accounts", &key);
         let table = format!("{}-accounts", server.local.config().tables);
         let gone = json!({ "TableName": table, "Key": { "pk": claim["pk"], "sk": claim["sk"] } });
-        server.past_the_functions("DeleteItem", &gone);
+        server.raw_dynamodb("DeleteItem", &gone);
         server.deliver().await;
         assert!(server.messages().is_empty());
         never_validates(&server, &sid).await;
@@ -204,7 +204,7 @@ async fn _3pid_64_the_way_to_a_new_password_goes_to_the_address_that_is_stored()
         ("fin@example.org", "\u{fb01}n@example.org"),
     ] {
         let server = test_server(&[]).await;
-        own(&server, "owner", &mail_to(stored, "the-owner", 1)).await;
+        create_owner(&server, "owner", &mail_to(stored, "the-owner", 1)).await;
         let plain = session_for(&server, RESET, &mail_to(stored, "secret", 1)).await;
         let look_alike = mail_to(typed, "secret", 1);
         assert_eq!(session_for(&server, RESET, &look_alike).await, plain);
@@ -220,7 +220,7 @@ async fn _3pid_64_the_way_to_a_new_password_goes_to_the_address_that_is_stored()
 #[tokio::test]
 async fn incident_14_no_other_mailbox_gets_the_way_to_somebodys_new_password() {
     let server = test_server(&[]).await;
-    own(
+    create_owner(
         &server,
         "owner",
         &mail_to("kim@example.org", "the-owner", 1),
@@ -239,7 +239,7 @@ async fn incident_14_no_other_mailbox_gets_the_way_to_somebodys_new_password() {
         "kim@example.org.evil.example",
         "kim@sub.example.org",
     ] {
-        let reply = ask_for(&server, RESET, &mail_to(typed, "secret", 1)).await;
+        let reply = request_token_for(&server, RESET, &mail_to(typed, "secret", 1)).await;
         if reply.status != 200 {
             reply.error(400, "M_INVALID_PARAM");
         }
@@ -255,7 +255,7 @@ async fn uia_54_a_proof_for_an_account_makes_no_account() {
         for purpose in [RESET, ADD] {
             let server = test_server(&[]).await;
             if purpose == RESET {
-                own(&server, "alice", &wish("the-owner")).await;
+                create_owner(&server, "alice", &wish("the-owner")).await;
             }
             let sid = session_for(&server, purpose, &wish("secret")).await;
             server.deliver().await;
@@ -270,10 +270,10 @@ async fn uia_54_a_proof_for_an_account_makes_no_account() {
                 SMS_STAGE
             };
             assert_eq!(state(&server, &sid), "validated");
-            let before = people(&server);
+            let before = users(&server);
             let body = with_proof("mallory", stage, &sid, "secret");
             server.register(&body).await.refused("M_UNAUTHORIZED");
-            assert_eq!(people(&server), before, "3PID-50");
+            assert_eq!(users(&server), before, "3PID-50");
             assert_eq!(state(&server, &sid), "validated");
         }
     }

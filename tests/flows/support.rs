@@ -111,31 +111,31 @@ pub(crate) async fn submit(server: &TestServer, path: &str, form: &str) -> Reply
 }
 
 /// Everybody in the tables: localpart and the sort keys of the partition.
-pub(crate) fn people(server: &TestServer) -> BTreeMap<String, BTreeSet<String>> {
-    let mut people: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+pub(crate) fn users(server: &TestServer) -> BTreeMap<String, BTreeSet<String>> {
+    let mut users: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for row in server.local.engine().table("Accounts").unwrap() {
         if let Some(name) = row["pk"]["S"].as_str().unwrap().strip_prefix("USER#") {
             let sk = row["sk"]["S"].as_str().unwrap().to_owned();
-            people.entry(name.to_owned()).or_default().insert(sk);
+            users.entry(name.to_owned()).or_default().insert(sk);
         }
     }
-    people
+    users
 }
 
 /// Asserts that these people and no others have accounts, each of them whole: the account, one
 /// password and one device, and nothing that belongs to nobody.
 #[track_caller]
-pub(crate) fn assert_people(server: &TestServer, expected: &[&str]) {
-    let people = people(server);
-    let names: Vec<&str> = people.keys().map(String::as_str).collect();
+pub(crate) fn assert_users(server: &TestServer, expected: &[&str]) {
+    let users = users(server);
+    let names: Vec<&str> = users.keys().map(String::as_str).collect();
     assert_eq!(names, expected);
-    assert_whole(&people);
+    assert_complete(&users);
 }
 
 /// Asserts that no account is half written.
 #[track_caller]
-pub(crate) fn assert_whole(people: &BTreeMap<String, BTreeSet<String>>) {
-    for (name, rows) in people {
+pub(crate) fn assert_complete(users: &BTreeMap<String, BTreeSet<String>>) {
+    for (name, rows) in users {
         let devices = rows.iter().filter(|sk| sk.starts_with("DEV#")).count();
         let others = rows
             .iter()
@@ -168,9 +168,9 @@ pub(crate) fn uses_left(server: &TestServer) -> Vec<i64> {
 
 /// Waits until no other test makes a crowd: two at once would only wait for the processor until calls
 /// time out, and the SDK's allowance of retries is one for the whole process.
-pub(crate) async fn alone() -> MutexGuard<'static, ()> {
-    static CROWD: Mutex<()> = Mutex::const_new(());
-    CROWD.lock().await
+pub(crate) async fn serial() -> MutexGuard<'static, ()> {
+    static LOCK: Mutex<()> = Mutex::const_new(());
+    LOCK.lock().await
 }
 
 /// Does `work` this many times at once; the outcomes are in the order of their numbers.
@@ -271,14 +271,14 @@ pub(crate) fn process_of(server: &TestServer, function: &str) -> Arc<App> {
 
 /// Sends the same last request twice: the second time as a whole while the first one is held up in
 /// its `nth` call of `operation`. Returns the reply to the one that was held up, then the other.
-pub(crate) async fn overtaken(
+pub(crate) async fn send_overtaken(
     server: &Arc<TestServer>,
     (operation, nth): (&str, u64),
     last: &Value,
 ) -> (Reply, Reply) {
-    let hold = FaultKind::Delay(Duration::from_millis(800));
+    let delay = FaultKind::Delay(Duration::from_millis(800));
     let proxy = server.local.proxy();
-    proxy.inject(Fault::new(hold).on(operation).by("Register").nth(nth));
+    proxy.inject(Fault::new(delay).on(operation).by("Register").nth(nth));
     let (own, body) = (Arc::clone(server), last.clone());
     let slow = tokio::spawn(async move { own.register(&body).await });
     while proxy.pending_faults() > 0 {

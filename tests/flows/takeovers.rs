@@ -8,8 +8,9 @@ use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use crate::flows::support::{
     account_helpers::{
-        ADDRESSES, CHANGE, DELETE_DEVICES, Device, END, LOGIN, OTHER, ask_reset, log_in, login_of,
-        password_of, rows_of, sign_up_with, try_login, with_auth,
+        ADDRESSES, DEACTIVATE_PATH, DELETE_DEVICES_PATH, Device, LOGIN, OTHER_PASSWORD,
+        PASSWORD_PATH, log_in, login_of, password_of, request_reset_token, rows_of, sign_up_with,
+        try_login, with_auth,
     },
     page, submit,
     threepid_helpers::{ALICE, EMAIL, claims, confirm, link_to},
@@ -33,23 +34,23 @@ async fn prove(server: &TestServer, address: &str) -> Value {
 async fn pwd_13_what_an_old_password_has_proven_dies_with_it() {
     let server = TestServer::with(&ADDRESSES).await;
     let owner = sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    let thief = log_in(&server, "alice", PASSWORD).await;
+    let attacker = log_in(&server, "alice", PASSWORD).await;
     let creds = prove(&server, "thief@example.org").await;
     // The stage is done in each of these sessions, and the operation is not.
     let mut sessions = Vec::new();
     for (path, body) in [
-        (CHANGE, json!({ "new_password": "the thief's own" })),
-        (END, json!({})),
-        (DELETE_DEVICES, json!({ "devices": [owner.id] })),
+        (PASSWORD_PATH, json!({ "new_password": "the thief's own" })),
+        (DEACTIVATE_PATH, json!({})),
+        (DELETE_DEVICES_PATH, json!({ "devices": [owner.id] })),
         (ADD, creds),
     ] {
-        let (_, session) = thief.begin(&server, path, &body).await;
+        let (_, session) = attacker.begin(&server, path, &body).await;
         let stage = page(PREFIXES[1], "m.login.password", &session);
         let done = submit(&server, &stage, "password=ostrich+lamp+8+quarrel").await;
         assert_eq!(done.status, 200);
         sessions.push((path, session));
     }
-    let tokenless = server.post(END, &json!({})).await.challenge();
+    let tokenless = server.post(DEACTIVATE_PATH, &json!({})).await.challenge();
     let stage = page(
         PREFIXES[1],
         "m.login.password",
@@ -62,13 +63,13 @@ async fn pwd_13_what_an_old_password_has_proven_dies_with_it() {
     )
     .await;
     server.advance(Duration::from_secs(1));
-    let change = json!({ "new_password": OTHER, "logout_devices": false });
+    let change = json!({ "new_password": OTHER_PASSWORD, "logout_devices": false });
     let change = with_auth(change, password_of("alice", PASSWORD, None));
-    owner.post(&server, CHANGE, &change).await.ok();
+    owner.post(&server, PASSWORD_PATH, &change).await.ok();
 
     for (path, session) in sessions {
         let body = json!({ "auth": { "session": session } });
-        let reply = thief.post(&server, path, &body).await;
+        let reply = attacker.post(&server, path, &body).await;
         // A proof of an address that was asked for before is worth nothing either.
         let code = if path == ADD {
             "M_THREEPID_AUTH_FAILED"
@@ -78,9 +79,12 @@ async fn pwd_13_what_an_old_password_has_proven_dies_with_it() {
         reply.error(403, code);
     }
     let body = json!({ "auth": { "session": tokenless["session"] } });
-    server.post(END, &body).await.error(403, "M_FORBIDDEN");
-    assert!(owner.is_alive(&server).await);
-    try_login(&server, "alice", OTHER).await.ok();
+    server
+        .post(DEACTIVATE_PATH, &body)
+        .await
+        .error(403, "M_FORBIDDEN");
+    assert!(owner.is_valid(&server).await);
+    try_login(&server, "alice", OTHER_PASSWORD).await.ok();
     assert!(!claims(&server).contains_key("email#thief@example.org"));
 }
 
@@ -89,7 +93,7 @@ async fn pwd_13_what_an_old_password_has_proven_dies_with_it() {
 async fn pwd_05_a_proof_of_an_earlier_owner_resets_nobody() {
     let server = TestServer::with(&ADDRESSES).await;
     let earlier = sign_up_with(&server, "earlier", EMAIL, ALICE).await;
-    let asked = ask_reset(&server, EMAIL, ALICE, "kept-for-later").await;
+    let asked = request_reset_token(&server, EMAIL, ALICE, "kept-for-later").await;
     asked.validate(&server).await;
     let remove = json!({ "medium": "email", "address": ALICE });
     let path = "/_matrix/client/v3/account/3pid/delete";
@@ -97,9 +101,12 @@ async fn pwd_05_a_proof_of_an_earlier_owner_resets_nobody() {
     server.advance(Duration::from_secs(1));
     let later = sign_up_with(&server, "later", EMAIL, ALICE).await;
     let mut body = asked.attempt(None);
-    body["new_password"] = OTHER.into();
-    server.post(CHANGE, &body).await.refused("M_UNAUTHORIZED");
-    assert!(later.is_alive(&server).await);
+    body["new_password"] = OTHER_PASSWORD.into();
+    server
+        .post(PASSWORD_PATH, &body)
+        .await
+        .refused("M_UNAUTHORIZED");
+    assert!(later.is_valid(&server).await);
     try_login(&server, "later", PASSWORD).await.ok();
 }
 
@@ -116,20 +123,24 @@ async fn pwd_08_a_login_to_the_calling_device_does_not_outlive_the_change() {
     let change = {
         let (server, owner) = (Arc::clone(&server), owner.clone());
         tokio::spawn(async move {
-            let wish = json!({ "new_password": OTHER });
+            let wish = json!({ "new_password": OTHER_PASSWORD });
             let body = with_auth(wish, password_of("alice", PASSWORD, None));
-            owner.post(&server, CHANGE, &body).await.status.as_u16()
+            owner
+                .post(&server, PASSWORD_PATH, &body)
+                .await
+                .status
+                .as_u16()
         })
     };
     tokio::time::sleep(Duration::from_millis(300)).await;
     let mut login = login_of("alice", PASSWORD);
     login["device_id"] = owner.id.as_str().into();
-    let thief = Device::of(&server.post(LOGIN, &login).await.ok());
+    let attacker = Device::of(&server.post(LOGIN, &login).await.ok());
     let status = change.await.unwrap();
     server.local.proxy().clear_faults();
     // The login was first: the owner's request came with a token that is dead.
     assert_eq!(status, 403);
-    assert!(!owner.is_alive(&server).await && thief.is_alive(&server).await);
+    assert!(!owner.is_valid(&server).await && attacker.is_valid(&server).await);
     try_login(&server, "alice", PASSWORD).await.ok();
 }
 
@@ -144,16 +155,16 @@ async fn pwd_11_an_unused_pair_of_the_calling_device_dies_with_the_old_password(
         .post("/_matrix/client/v3/refresh", &refresh)
         .await
         .ok();
-    let wish = json!({ "new_password": OTHER });
+    let wish = json!({ "new_password": OTHER_PASSWORD });
     let body = with_auth(wish, password_of("alice", PASSWORD, None));
-    owner.post(&server, CHANGE, &body).await.ok();
+    owner.post(&server, PASSWORD_PATH, &body).await.ok();
     let token = pair["access_token"].as_str().unwrap();
-    let thief = Device {
+    let attacker = Device {
         token: token.to_owned(),
         ..owner.clone()
     };
-    assert!(!thief.is_alive(&server).await);
-    assert!(owner.is_alive(&server).await);
+    assert!(!attacker.is_valid(&server).await);
+    assert!(owner.is_valid(&server).await);
 }
 
 /// DEACT-13: an address that is added while the account ends is nobody's afterwards.
@@ -171,7 +182,11 @@ async fn deact_13_an_addition_that_races_the_end_leaves_no_address_behind() {
         let server = Arc::clone(&server);
         tokio::spawn(async move {
             let body = with_auth(json!({}), password_of("alice", PASSWORD, None));
-            owner.post(&server, END, &body).await.status.as_u16()
+            owner
+                .post(&server, DEACTIVATE_PATH, &body)
+                .await
+                .status
+                .as_u16()
         })
     };
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -185,7 +200,7 @@ async fn deact_13_an_addition_that_races_the_end_leaves_no_address_behind() {
     assert_eq!(status, 403, "the account has changed");
     assert_eq!(claims(&server).len(), 2);
     let body = with_auth(json!({}), password_of("alice", PASSWORD, None));
-    second.post(&server, END, &body).await.ok();
+    second.post(&server, DEACTIVATE_PATH, &body).await.ok();
     assert!(claims(&server).is_empty());
     server.deliver().await;
     assert_eq!(rows_of(&server, "alice").len(), 1);
@@ -196,7 +211,7 @@ async fn deact_13_an_addition_that_races_the_end_leaves_no_address_behind() {
 async fn http_19_nobody_hides_a_change_behind_many() {
     let settings = [&ADDRESSES[..], &[("GATEHOUSE_LIMITS", "on")]].concat();
     let server = TestServer::with(&settings).await;
-    let thief = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    let attacker = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let change = || {
         with_auth(
             json!({ "new_password": PASSWORD }),
@@ -204,23 +219,23 @@ async fn http_19_nobody_hides_a_change_behind_many() {
         )
     };
     for _ in 0..10 {
-        thief.post(&server, CHANGE, &change()).await.ok();
+        attacker.post(&server, PASSWORD_PATH, &change()).await.ok();
     }
     server.deliver().await;
     let told = server.messages().len();
     let hidden = with_auth(
-        json!({ "new_password": OTHER }),
+        json!({ "new_password": OTHER_PASSWORD }),
         password_of("alice", PASSWORD, None),
     );
-    let reply = thief.post(&server, CHANGE, &hidden).await;
+    let reply = attacker.post(&server, PASSWORD_PATH, &hidden).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
     server.deliver().await;
     assert_eq!((server.messages().len(), told), (11, 11));
-    try_login(&server, "alice", OTHER)
+    try_login(&server, "alice", OTHER_PASSWORD)
         .await
         .error(403, "M_FORBIDDEN");
     server.advance(Duration::from_hours(1));
-    thief.post(&server, CHANGE, &hidden).await.ok();
+    attacker.post(&server, PASSWORD_PATH, &hidden).await.ok();
     server.deliver().await;
     assert_eq!(server.messages().len(), 12);
 }

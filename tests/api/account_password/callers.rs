@@ -9,7 +9,9 @@ use crate::{
         support::{add_appservice, post_as, register_as, set_status, whoami},
     },
     flows::support::{
-        account_helpers::{ADDRESSES, CHANGE, Device, password_of, sign_up, try_login, with_auth},
+        account_helpers::{
+            ADDRESSES, Device, PASSWORD_PATH, password_of, sign_up, try_login, with_auth,
+        },
         threepid_helpers::{EMAIL, MSISDN},
     },
 };
@@ -19,13 +21,13 @@ use crate::{
 async fn tok_10_a_wrong_token_is_not_no_token() {
     let server = TestServer::with(&ADDRESSES).await;
     for token in ["junk", "gha_junk", "syt_YWxpY2U_x_y"] {
-        let reply = post_as(&server, token, CHANGE, &wish()).await;
+        let reply = post_as(&server, token, PASSWORD_PATH, &wish()).await;
         reply.error(401, "M_UNKNOWN_TOKEN");
-        let path = format!("{CHANGE}?access_token={token}");
+        let path = format!("{PASSWORD_PATH}?access_token={token}");
         let reply = server.post(&path, &wish()).await;
         reply.error(401, "M_UNKNOWN_TOKEN");
     }
-    let path = format!("{CHANGE}?access_token=");
+    let path = format!("{PASSWORD_PATH}?access_token=");
     server
         .post(&path, &wish())
         .await
@@ -37,20 +39,23 @@ async fn tok_10_a_wrong_token_is_not_no_token() {
 async fn uia_24_without_a_token_an_address_is_asked_for() {
     let server = TestServer::with(&ADDRESSES).await;
     sign_up(&server, "alice").await;
-    let challenge = server.post(CHANGE, &wish()).await.challenge();
+    let challenge = server.post(PASSWORD_PATH, &wish()).await.challenge();
     assert_eq!(
         challenge["flows"],
         json!([{ "stages": [EMAIL] }, { "stages": [MSISDN] }])
     );
     let auth = password_of("alice", PASSWORD, challenge["session"].as_str());
     server
-        .post(CHANGE, &with_auth(wish(), auth))
+        .post(PASSWORD_PATH, &with_auth(wish(), auth))
         .await
         .refused("M_UNRECOGNIZED");
     // Where no messages can be sent nobody can prove anything.
     let silent = [("GATEHOUSE_MAIL_FROM", ""), ("GATEHOUSE_SMS_COUNTRIES", "")];
     let server = TestServer::with(&silent).await;
-    server.post(CHANGE, &wish()).await.error(403, "M_FORBIDDEN");
+    server
+        .post(PASSWORD_PATH, &wish())
+        .await
+        .error(403, "M_FORBIDDEN");
 }
 
 /// Guests, application services, and accounts that are locked, suspended or deactivated.
@@ -64,26 +69,26 @@ async fn tok_14_who_may_change_a_password() {
         .ok();
     let guest = Device::of(&guest);
     guest
-        .post(&server, CHANGE, &wish())
+        .post(&server, PASSWORD_PATH, &wish())
         .await
         .error(403, "M_GUEST_ACCESS_FORBIDDEN");
     register_as(&server, &irc, "irc_alice").await.ok();
-    let path = format!("{CHANGE}?user_id=@irc_alice:localhost");
+    let path = format!("{PASSWORD_PATH}?user_id=@irc_alice:localhost");
     post_as(&server, &irc, &path, &wish())
         .await
         .error(403, "M_FORBIDDEN");
     let alice = sign_up(&server, "alice").await;
     let body = with_auth(wish(), password_of("alice", PASSWORD, None));
     set_status(&server, "alice", "locked");
-    let locked = alice.post(&server, CHANGE, &body).await;
+    let locked = alice.post(&server, PASSWORD_PATH, &body).await;
     assert_eq!(locked.error(401, "M_USER_LOCKED")["soft_logout"], true);
     set_status(&server, "alice", "deactivated");
     alice
-        .post(&server, CHANGE, &body)
+        .post(&server, PASSWORD_PATH, &body)
         .await
         .error(401, "M_UNKNOWN_TOKEN");
     set_status(&server, "alice", "suspended");
-    alice.post(&server, CHANGE, &body).await.ok();
+    alice.post(&server, PASSWORD_PATH, &body).await.ok();
     assert_eq!(
         whoami(&server, &alice.token).await["user_id"],
         "@alice:localhost"
@@ -97,9 +102,12 @@ async fn pwd_15_where_changes_are_off_there_are_none() {
     let auth = password_of("alice", PASSWORD, None);
     let body = with_auth(wish(), auth);
     alice
-        .post(&server, CHANGE, &body)
+        .post(&server, PASSWORD_PATH, &body)
         .await
         .error(403, "M_FORBIDDEN");
-    server.post(CHANGE, &wish()).await.error(403, "M_FORBIDDEN");
+    server
+        .post(PASSWORD_PATH, &wish())
+        .await
+        .error(403, "M_FORBIDDEN");
     try_login(&server, "alice", PASSWORD).await.ok();
 }

@@ -16,8 +16,9 @@ use crate::{
         cost::registration::{assert_bills, cost},
         support::{
             account_helpers::{
-                ADDRESSES, CHANGE, DELETE_DEVICES, Device, END, OTHER, ask_reset, log_in,
-                password_of, rows_of, sign_up_with, with_auth,
+                ADDRESSES, DEACTIVATE_PATH, DELETE_DEVICES_PATH, Device, OTHER_PASSWORD,
+                PASSWORD_PATH, log_in, password_of, request_reset_token, rows_of, sign_up_with,
+                with_auth,
             },
             threepid_helpers::{ALICE, EMAIL},
         },
@@ -49,63 +50,63 @@ fn by_password(body: Value, session: Option<&str>) -> Value {
 
 async fn bills(limits: &str) -> Bills {
     let mut bills = Vec::new();
-    let wish = json!({ "new_password": OTHER });
+    let wish = json!({ "new_password": OTHER_PASSWORD });
 
     let (server, alice, _) = warm(limits).await;
-    let (reply, bill) = at_rest(&server, alice.post(&server, CHANGE, &wish)).await;
+    let (reply, bill) = at_rest(&server, alice.post(&server, PASSWORD_PATH, &wish)).await;
     let challenge = reply.challenge();
     bills.push(("change, challenge", bill));
     let session = challenge["session"].as_str();
     let wrong = with_auth(wish.clone(), password_of("alice", "wrong", session));
-    let (reply, bill) = at_rest(&server, alice.post(&server, CHANGE, &wrong)).await;
+    let (reply, bill) = at_rest(&server, alice.post(&server, PASSWORD_PATH, &wrong)).await;
     reply.refused("M_FORBIDDEN");
     bills.push(("change, wrong password", bill));
     let others = with_auth(wish.clone(), password_of("bob", PASSWORD, session));
-    let (reply, bill) = at_rest(&server, alice.post(&server, CHANGE, &others)).await;
+    let (reply, bill) = at_rest(&server, alice.post(&server, PASSWORD_PATH, &others)).await;
     reply.error(403, "M_FORBIDDEN");
     bills.push(("change, somebody else's", bill));
     let last = by_password(wish.clone(), session);
-    let (reply, bill) = at_rest(&server, alice.post(&server, CHANGE, &last)).await;
+    let (reply, bill) = at_rest(&server, alice.post(&server, PASSWORD_PATH, &last)).await;
     reply.ok();
     bills.push(("change, final", bill));
-    let (reply, bill) = at_rest(&server, alice.post(&server, CHANGE, &last)).await;
+    let (reply, bill) = at_rest(&server, alice.post(&server, PASSWORD_PATH, &last)).await;
     reply.ok();
     bills.push(("change, repeated", bill));
 
     let (server, alice, _) = warm(limits).await;
     let once = by_password(wish.clone(), None);
-    let (reply, bill) = at_rest(&server, alice.post(&server, CHANGE, &once)).await;
+    let (reply, bill) = at_rest(&server, alice.post(&server, PASSWORD_PATH, &once)).await;
     reply.ok();
     bills.push(("change, one request", bill));
 
     let (server, _, _) = warm(limits).await;
-    let asked = ask_reset(&server, EMAIL, ALICE, "reset").await;
+    let asked = request_reset_token(&server, EMAIL, ALICE, "reset").await;
     asked.validate(&server).await;
     let mut body = asked.attempt(None);
-    body["new_password"] = OTHER.into();
-    let (reply, bill) = at_rest(&server, server.post(CHANGE, &body)).await;
+    body["new_password"] = OTHER_PASSWORD.into();
+    let (reply, bill) = at_rest(&server, server.post(PASSWORD_PATH, &body)).await;
     reply.ok();
     bills.push(("reset, one request", bill));
 
     let (server, alice, _) = warm(limits).await;
-    let (_, session) = alice.begin(&server, END, &json!({})).await;
+    let (_, session) = alice.begin(&server, DEACTIVATE_PATH, &json!({})).await;
     let last = by_password(json!({}), Some(&session));
-    let (reply, bill) = at_rest(&server, alice.post(&server, END, &last)).await;
+    let (reply, bill) = at_rest(&server, alice.post(&server, DEACTIVATE_PATH, &last)).await;
     reply.ok();
     bills.push(("end, final", bill));
-    let (reply, bill) = at_rest(&server, alice.post(&server, END, &last)).await;
+    let (reply, bill) = at_rest(&server, alice.post(&server, DEACTIVATE_PATH, &last)).await;
     reply.ok();
     bills.push(("end, repeated", bill));
 
     let (server, _, _) = warm(limits).await;
     let last = by_password(json!({}), None);
-    let (reply, bill) = at_rest(&server, server.post(END, &last)).await;
+    let (reply, bill) = at_rest(&server, server.post(DEACTIVATE_PATH, &last)).await;
     reply.ok();
     bills.push(("end without a token", bill));
 
     let (server, alice, second) = warm(limits).await;
     let last = by_password(json!({ "devices": [second.id] }), None);
-    let (reply, bill) = at_rest(&server, alice.post(&server, DELETE_DEVICES, &last)).await;
+    let (reply, bill) = at_rest(&server, alice.post(&server, DELETE_DEVICES_PATH, &last)).await;
     reply.ok();
     bills.push(("delete devices, one request", bill));
     bills
@@ -143,7 +144,7 @@ fn devices(server: &TestServer, name: &str, number: usize) {
             })
             .collect();
         let body = json!({ "RequestItems": { &table: puts } });
-        server.past_the_functions("BatchWriteItem", &body);
+        server.raw_dynamodb("BatchWriteItem", &body);
     }
 }
 
@@ -156,8 +157,12 @@ async fn pwd_08_ten_thousand_devices_cost_no_more_than_two() {
         bills.find(|(name, _)| *name == what).unwrap().1.clone()
     };
     for (path, body, what) in [
-        (CHANGE, json!({ "new_password": OTHER }), "change, final"),
-        (END, json!({}), "end, final"),
+        (
+            PASSWORD_PATH,
+            json!({ "new_password": OTHER_PASSWORD }),
+            "change, final",
+        ),
+        (DEACTIVATE_PATH, json!({}), "end, final"),
     ] {
         let (server, alice, second) = warm("off").await;
         devices(&server, "alice", 10_000);
@@ -166,9 +171,9 @@ async fn pwd_08_ten_thousand_devices_cost_no_more_than_two() {
         let (reply, now) = at_rest(&server, alice.post(&server, path, &last)).await;
         reply.ok();
         assert_eq!(now, bill(what));
-        assert!(!second.is_alive(&server).await);
+        assert!(!second.is_valid(&server).await);
         let reply = server.get_as(&alice.token, WHOAMI).await;
-        assert_eq!(reply.status == 200, path == CHANGE);
+        assert_eq!(reply.status == 200, path == PASSWORD_PATH);
     }
 }
 

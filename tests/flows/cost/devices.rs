@@ -16,7 +16,7 @@ use crate::{
     flows::{
         cost::registration::{assert_bills, cost},
         support::{
-            account_helpers::{LOGIN, OTHER, login_of, sign_up_with},
+            account_helpers::{LOGIN, OTHER_PASSWORD, login_of, sign_up_with},
             threepid_helpers::{EMAIL, MAIL},
         },
     },
@@ -55,10 +55,10 @@ async fn logins(limits: &str) -> Bills {
     service["type"] = "m.login.application_service".into();
     for (what, body, status) in [
         ("login", login_of("alice", PASSWORD), 200),
-        ("login, wrong", login_of("alice", OTHER), 403),
-        ("login, nobody", login_of("nobody", OTHER), 403),
+        ("login, wrong", login_of("alice", OTHER_PASSWORD), 403),
+        ("login, nobody", login_of("nobody", OTHER_PASSWORD), 403),
         ("login by address", by_address(PASSWORD), 200),
-        ("login by address, wrong", by_address(OTHER), 403),
+        ("login by address, wrong", by_address(OTHER_PASSWORD), 403),
     ] {
         server.advance(Duration::from_hours(1));
         let (reply, bill) = cost(&server, server.post(LOGIN, &body)).await;

@@ -7,7 +7,9 @@ use test_support::TestServer;
 
 use crate::flows::{
     cost::registration::{assert_bills, cost},
-    support::mail_helpers::{ADD, LIMITED, RESET, ask_for, mail_to, own, test_server, text_to},
+    support::mail_helpers::{
+        ADD, LIMITED, RESET, create_owner, mail_to, request_token_for, test_server, text_to,
+    },
 };
 
 type Bills = Vec<(&'static str, String)>;
@@ -16,8 +18,8 @@ type Bills = Vec<(&'static str, String)>;
 /// of address.
 async fn warm(settings: &[(&str, &str)]) -> TestServer {
     let server = test_server(settings).await;
-    own(&server, "alice", &mail_to("alice@example.org", "owner", 1)).await;
-    own(&server, "bob", &text_to("447400123456", "owner", 1)).await;
+    create_owner(&server, "alice", &mail_to("alice@example.org", "owner", 1)).await;
+    create_owner(&server, "bob", &text_to("447400123456", "owner", 1)).await;
     server.advance(Duration::from_hours(48));
     server
 }
@@ -58,7 +60,7 @@ async fn requests(settings: &[(&str, &str)]) -> Bills {
         ),
     ] {
         server.advance(Duration::from_hours(1));
-        let (reply, bill) = cost(server, ask_for(server, purpose, &body)).await;
+        let (reply, bill) = cost(server, request_token_for(server, purpose, &body)).await;
         assert_eq!(reply.status, status, "{}", reply.text());
         bills.push((what, bill));
     }
@@ -76,7 +78,7 @@ async fn deliveries() -> Bills {
         ("add, an owner's again", ADD, "alice@example.org"),
     ] {
         let secret = format!("secret-{what}").replace([' ', ',', '\''], "");
-        ask_for(&server, purpose, &mail_to(address, &secret, 1))
+        request_token_for(&server, purpose, &mail_to(address, &secret, 1))
             .await
             .ok();
         let (_, bill) = cost(&server, Box::pin(server.deliver())).await;

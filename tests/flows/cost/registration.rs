@@ -13,11 +13,12 @@ use serde_json::{Value, json};
 use test_support::{PREFIXES, TestServer};
 
 use crate::flows::support::{
-    DUMMY, flows, hash_counting::Counted, new_token, page, stage, submit, token_stage, wish, with,
+    DUMMY, flows, hash_counting::HashCountingServer, new_token, page, stage, submit, token_stage,
+    wish, with,
 };
 
 /// Longer than it takes calls that go out together to arrive.
-const HELD_UP: Duration = Duration::from_millis(150);
+const ADDED_LATENCY: Duration = Duration::from_millis(150);
 
 const SETTINGS: [(&str, &str); 2] = [
     (
@@ -78,7 +79,7 @@ pub(crate) async fn cost<T>(server: &TestServer, work: impl Future<Output = T>) 
     server
         .local
         .proxy()
-        .chaos(1, 1000, &[FaultKind::Delay(HELD_UP)]);
+        .chaos(1, 1000, &[FaultKind::Delay(ADDED_LATENCY)]);
     let (value, calls) = server.calls_of(work).await;
     server.local.proxy().clear_faults();
     (value, bill(&calls))
@@ -336,7 +337,7 @@ const WITH_LIMITS: &str = "
 /// UIA-19: a password is hashed when the account is made and at no other time.
 #[tokio::test]
 async fn a_registration_hashes_one_password_and_anything_less_hashes_none() {
-    let server = Counted::start(&SETTINGS);
+    let server = HashCountingServer::start(&SETTINGS);
     let (status, challenge) = server.register(&wish("alice")).await;
     assert_eq!(
         (status, server.hashes()),

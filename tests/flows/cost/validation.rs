@@ -11,8 +11,8 @@ use crate::flows::{
     support::{
         page, submit,
         threepid_helpers::{
-            ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, ask_mail, ask_text, code_to, confirm, form_of,
-            link_to, mail_to, path_of, request_token, text_to,
+            ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, code_to, confirm, form_of, link_to, mail_to,
+            path_of, request_mail, request_text, request_token, text_to,
         },
         wish, with,
     },
@@ -75,7 +75,7 @@ async fn requests(limits: &str) -> Bills {
 async fn validations(limits: &str) -> Bills {
     let mut bills = Vec::new();
     let server = warm(limits, &[]).await;
-    ask_mail(&server, ALICE, "secret").await;
+    request_mail(&server, ALICE, "secret").await;
     server.deliver().await;
     let link = link_to(&server, ALICE);
     let (path, form) = form_of(&server, &link).await;
@@ -88,14 +88,14 @@ async fn validations(limits: &str) -> Bills {
         assert_eq!(reply.status, 200, "{}", reply.text());
         bills.push((what, bill));
     }
-    ask_mail(&server, "bob@example.org", "secret").await;
+    request_mail(&server, "bob@example.org", "secret").await;
     server.deliver().await;
     let (path, form) = form_of(&server, &link_to(&server, "bob@example.org")).await;
     rest(&server);
     let refuse = format!("{form}&action=refuse");
     let (_, bill) = cost(&server, submit(&server, &path, &refuse)).await;
     bills.push(("link, refused", bill));
-    let asked = ask_text(&server, NUMBER.0, "secret").await;
+    let asked = request_text(&server, NUMBER.0, "secret").await;
     server.deliver().await;
     let code = code_to(&server, NUMBER.1);
     let wrong = if code == "000000" { "000001" } else { "000000" };
@@ -115,17 +115,17 @@ async fn validations(limits: &str) -> Bills {
 async fn sign_ups(limits: &str) -> Bills {
     let mut bills = Vec::new();
     let server = warm(limits, &[]).await;
-    let asked = ask_mail(&server, ALICE, "secret").await;
-    let alone = with(wish("alice"), &asked.attempt(None));
-    let bill = cost_of_register(&server, &alone, 401).await;
+    let asked = request_mail(&server, ALICE, "secret").await;
+    let serial = with(wish("alice"), &asked.attempt(None));
+    let bill = cost_of_register(&server, &serial, 401).await;
     bills.push(("not validated yet, without a session", bill));
     asked.validate(&server).await;
     rest(&server);
-    let bill = cost_of_register(&server, &alone, 200).await;
+    let bill = cost_of_register(&server, &serial, 200).await;
     bills.push(("one request, address", bill));
     for session_only in [false, true] {
         let server = warm(limits, &[]).await;
-        let asked = ask_mail(&server, ALICE, "secret").await;
+        let asked = request_mail(&server, ALICE, "secret").await;
         let (_, session) = server.begin(&wish("alice")).await;
         let attempt = asked.attempt(Some(&session));
         let poll = json!({ "auth": { "session": session } });

@@ -14,7 +14,9 @@ use test_support::TestServer;
 
 use crate::flows::{
     deliver::failures::MINUTE,
-    support::mail_helpers::{LIMITED, ask, mail_to, own, test_server, text_to, ticks},
+    support::mail_helpers::{
+        LIMITED, create_owner, mail_to, request_message, run_schedules, test_server, text_to,
+    },
 };
 
 const ADDRESS: &str = "a@example.org";
@@ -43,9 +45,9 @@ impl Case {
     async fn test_server(self) -> TestServer {
         let server = test_server(&[LIMITED]).await;
         if self.is_known {
-            own(&server, "owner", &self.body("the-owner")).await;
+            create_owner(&server, "owner", &self.body("the-owner")).await;
         }
-        ask(&server, &self.body("secret")).await.ok();
+        request_message(&server, &self.body("secret")).await.ok();
         server
     }
 
@@ -125,14 +127,14 @@ async fn deliver_until(server: &TestServer, step: &Step, kind: FaultKind) {
         let count = calls.iter().filter(|call| call.caller == "Deliver").count();
         u64::try_from(count).unwrap() >= step.nth
     };
-    let end = async {
+    let crash = async {
         while !met() {
             tokio::task::yield_now().await;
         }
     };
     tokio::select! {
         biased;
-        () = end => {}
+        () = crash => {}
         _ = server.deliver() => panic!("it has ended by itself"),
     }
     proxy.clear_faults();
@@ -141,24 +143,24 @@ async fn deliver_until(server: &TestServer, step: &Step, kind: FaultKind) {
 
 /// Ends a delivery in each of its calls, before and after it is done. Says how many messages
 /// arrived all in all, when the schedule has rung for an hour.
-async fn every_end(case: Case) -> Vec<String> {
-    let mut told = Vec::new();
+async fn crash_at_every_call(case: Case) -> Vec<String> {
+    let mut report = Vec::new();
     for step in case.steps().await {
         for (when, kind) in [("before", FaultKind::Cut), ("after", FaultKind::LostAnswer)] {
             let server = case.test_server().await;
             deliver_until(&server, &step, kind).await;
-            ticks(&server, 6, 10 * MINUTE).await;
+            run_schedules(&server, 6, 10 * MINUTE).await;
             let messages = server.messages();
             assert!(same_content(&messages), "{when} {step:?}: {messages:?}");
-            told.push(format!("{} {when} {}", messages.len(), step.operation));
+            report.push(format!("{} {when} {}", messages.len(), step.operation));
         }
     }
-    told
+    report
 }
 
 /// Lets each call of a delivery fail once, in each way.
-async fn every_fault(case: Case) -> Vec<String> {
-    let mut told = Vec::new();
+async fn fault_at_every_step(case: Case) -> Vec<String> {
+    let mut report = Vec::new();
     for step in case.steps().await {
         for kind in [
             FaultKind::Throttle,
@@ -176,15 +178,15 @@ async fn every_fault(case: Case) -> Vec<String> {
             }
             server.deliver().await;
             assert_eq!(proxy.pending_faults() + aws_fakes.pending_faults(), 0);
-            ticks(&server, 6, 10 * MINUTE).await;
+            run_schedules(&server, 6, 10 * MINUTE).await;
             let messages = server.messages();
             assert!(same_content(&messages), "{kind:?} {step:?}: {messages:?}");
             if messages.len() != 1 {
-                told.push(format!("{} {kind:?} {}", messages.len(), step.operation));
+                report.push(format!("{} {kind:?} {}", messages.len(), step.operation));
             }
         }
     }
-    told
+    report
 }
 
 /// The lease, the session, the owner, the message, the mark.
@@ -207,7 +209,7 @@ async fn _3pid_17_wherever_the_process_ends_a_mail_arrives_and_twice_only_if_it_
         "2 before UpdateItem",
         "1 after UpdateItem",
     ];
-    assert_eq!(every_end(case).await, expected);
+    assert_eq!(crash_at_every_call(case).await, expected);
 }
 
 /// The lease, the session, the owner, the session is withheld, the day's notice, the message, the
@@ -234,7 +236,7 @@ async fn _3pid_05_wherever_the_process_ends_the_owner_of_an_address_is_told() {
         "2 before UpdateItem",
         "1 after UpdateItem",
     ];
-    assert_eq!(every_end(case).await, expected);
+    assert_eq!(crash_at_every_call(case).await, expected);
 }
 
 /// Once it is leased nobody can tell whether it was sent.
@@ -256,7 +258,7 @@ async fn _3pid_17_wherever_the_process_ends_a_text_message_arrives_at_most_once(
         "1 before UpdateItem",
         "1 after UpdateItem",
     ];
-    assert_eq!(every_end(case).await, expected);
+    assert_eq!(crash_at_every_call(case).await, expected);
 }
 
 #[tokio::test]
@@ -265,12 +267,15 @@ async fn _3pid_05_wherever_the_process_ends_the_owner_of_a_number_is_told_at_mos
         is_mail: false,
         is_known: true,
     };
-    let told = every_end(case).await;
-    assert_eq!(told.len(), 14);
-    assert!(told.iter().all(|line| !line.starts_with('2')), "{told:?}");
-    assert_eq!(told[0], "1 before UpdateItem");
+    let report = crash_at_every_call(case).await;
+    assert_eq!(report.len(), 14);
+    assert!(
+        report.iter().all(|line| !line.starts_with('2')),
+        "{report:?}"
+    );
+    assert_eq!(report[0], "1 before UpdateItem");
     assert_eq!(
-        told[11..],
+        report[11..],
         [
             "1 after Publish",
             "1 before UpdateItem",
@@ -286,7 +291,7 @@ async fn _3pid_17_one_fault_at_any_call_loses_no_mail_and_doubles_it_only_if_the
             is_mail: true,
             is_known,
         };
-        assert_eq!(every_fault(case).await, ["2 LostAnswer SendEmail"]);
+        assert_eq!(fault_at_every_step(case).await, ["2 LostAnswer SendEmail"]);
     }
 }
 
@@ -297,5 +302,5 @@ async fn _3pid_17_one_fault_at_any_call_never_doubles_a_text_message() {
         is_known: false,
     };
     let unsure = ["0 InternalError Publish", "0 Cut Publish"];
-    assert_eq!(every_fault(case).await, unsure);
+    assert_eq!(fault_at_every_step(case).await, unsure);
 }

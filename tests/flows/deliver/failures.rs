@@ -8,7 +8,8 @@ use serde_json::json;
 use test_support::{Log, TestServer};
 
 use crate::flows::support::mail_helpers::{
-    FLOWS, MAIL, SMS, ask, mail_to, put, row, session, stand, statuses, test_server, text_to, ticks,
+    FLOWS, MAIL, SMS, expected_statuses, mail_to, put, request_message, row, run_schedules,
+    session, statuses, test_server, text_to,
 };
 
 pub(super) const MINUTE: Duration = Duration::from_mins(1);
@@ -22,7 +23,7 @@ const OUTAGES: [FaultKind; 3] = [
 ];
 
 /// From now on this is all that `operation` comes to.
-fn break_down(server: &TestServer, operation: &str, kind: FaultKind) {
+fn fail_always(server: &TestServer, operation: &str, kind: FaultKind) {
     let fault = Fault::new(kind).on(operation);
     server.local.aws_fakes().inject(fault.times(u64::MAX));
 }
@@ -40,7 +41,7 @@ pub(super) fn arrived(server: &TestServer) -> BTreeMap<String, usize> {
 /// which they work.
 async fn an_hour_of(kind: FaultKind, operation: &str) -> TestServer {
     let server = test_server(&[]).await;
-    break_down(&server, operation, kind);
+    fail_always(&server, operation, kind);
     for minute in 0..60 {
         if minute % 5 == 0 {
             let body = if operation == "SendEmail" {
@@ -48,14 +49,14 @@ async fn an_hour_of(kind: FaultKind, operation: &str) -> TestServer {
             } else {
                 text_to(&format!("4474001234{minute:02}"), "secret", 1)
             };
-            ask(&server, &body).await.ok();
+            request_message(&server, &body).await.ok();
         }
         server.deliver().await;
-        ticks(&server, 1, MINUTE).await;
+        run_schedules(&server, 1, MINUTE).await;
     }
     assert!(server.messages().is_empty(), "{kind:?}");
     server.local.aws_fakes().clear_faults();
-    ticks(&server, LONGEST_WAIT, MINUTE).await;
+    run_schedules(&server, LONGEST_WAIT, MINUTE).await;
     server
 }
 
@@ -66,7 +67,11 @@ async fn _3pid_17_after_an_hour_without_ses_every_mail_arrives_once() {
         let arrived = arrived(&server);
         assert_eq!(arrived.len(), 12, "{kind:?}: {arrived:?}");
         assert!(arrived.values().all(|times| *times == 1), "{arrived:?}");
-        assert_eq!(statuses(&server), stand(&[("sent", 12)]), "{kind:?}");
+        assert_eq!(
+            statuses(&server),
+            expected_statuses(&[("sent", 12)]),
+            "{kind:?}"
+        );
     }
 }
 
@@ -83,7 +88,11 @@ async fn _3pid_17_after_an_hour_without_sns_the_texts_arrive_that_were_surely_no
         let arrived = arrived(&server);
         assert_eq!(arrived.len(), count, "{kind:?}: {arrived:?}");
         assert!(arrived.values().all(|times| *times == 1), "{arrived:?}");
-        assert_eq!(statuses(&server), stand(&[(status, 12)]), "{kind:?}");
+        assert_eq!(
+            statuses(&server),
+            expected_statuses(&[(status, 12)]),
+            "{kind:?}"
+        );
     }
 }
 
@@ -93,16 +102,16 @@ async fn l16_two_errors_of_the_provider_do_not_lose_the_mail() {
         let server = test_server(&[]).await;
         let fault = Fault::new(kind).on("SendEmail").times(2);
         server.local.aws_fakes().inject(fault);
-        ask(&server, &mail_to("a@example.org", "secret", 1))
+        request_message(&server, &mail_to("a@example.org", "secret", 1))
             .await
             .ok();
         server.deliver().await;
         assert!(server.messages().is_empty(), "{kind:?}");
         // Half a minute, then a minute, at most.
-        ticks(&server, 2, MINUTE).await;
+        run_schedules(&server, 2, MINUTE).await;
         assert_eq!(server.local.aws_fakes().pending_faults(), 0, "{kind:?}");
         assert_eq!(server.messages().len(), 1, "{kind:?}");
-        ticks(&server, 2, LONGEST_WAIT * MINUTE).await;
+        run_schedules(&server, 2, LONGEST_WAIT * MINUTE).await;
         assert_eq!(server.messages().len(), 1, "{kind:?}");
         assert_eq!(server.local.aws_fakes().calls().len(), 3, "{kind:?}");
     }
@@ -113,12 +122,12 @@ async fn l16_two_errors_of_the_provider_do_not_lose_the_mail() {
 #[tokio::test]
 async fn _3pid_17_a_provider_that_is_down_is_tried_less_and_less() {
     let server = test_server(&[]).await;
-    break_down(&server, "SendEmail", FaultKind::Throttle);
-    ask(&server, &mail_to("a@example.org", "secret", 1))
+    fail_always(&server, "SendEmail", FaultKind::Throttle);
+    request_message(&server, &mail_to("a@example.org", "secret", 1))
         .await
         .ok();
     server.deliver().await;
-    ticks(&server, 60, MINUTE).await;
+    run_schedules(&server, 60, MINUTE).await;
     let tries = server.local.aws_fakes().calls().len();
     assert!((8..=12).contains(&tries), "{tries} in an hour");
 }
@@ -131,16 +140,24 @@ async fn _3pid_17_after_a_day_a_message_is_given_up_and_never_sent() {
         ("SendEmail", mail_to("given.up@example.org", "secret", 1)),
         ("Publish", text_to("447400123456", "secret", 1)),
     ] {
-        break_down(&server, operation, FaultKind::Throttle);
-        ask(&server, &body).await.ok();
+        fail_always(&server, operation, FaultKind::Throttle);
+        request_message(&server, &body).await.ok();
     }
     server.deliver().await;
-    ticks(&server, 47, Duration::from_mins(30)).await;
-    assert_eq!(statuses(&server), stand(&[("queued", 2)]), "after 23.5 h");
-    ticks(&server, 3, Duration::from_mins(30)).await;
-    assert_eq!(statuses(&server), stand(&[("dead", 2)]), "after 25 h");
+    run_schedules(&server, 47, Duration::from_mins(30)).await;
+    assert_eq!(
+        statuses(&server),
+        expected_statuses(&[("queued", 2)]),
+        "after 23.5 h"
+    );
+    run_schedules(&server, 3, Duration::from_mins(30)).await;
+    assert_eq!(
+        statuses(&server),
+        expected_statuses(&[("dead", 2)]),
+        "after 25 h"
+    );
     server.local.aws_fakes().clear_faults();
-    ticks(&server, 8, Duration::from_hours(1)).await;
+    run_schedules(&server, 8, Duration::from_hours(1)).await;
     assert!(server.messages().is_empty());
     let log = log.text();
     let told = log.lines().filter(|line| line.contains("given up"));
@@ -163,16 +180,20 @@ async fn _3pid_17_what_the_provider_refuses_for_good_is_not_tried_again() {
         let server = test_server(&[]).await;
         let fault = Fault::new(FaultKind::Refused).on(operation);
         server.local.aws_fakes().inject(fault);
-        ask(&server, &body).await.ok();
+        request_message(&server, &body).await.ok();
         server.deliver().await;
-        assert_eq!(statuses(&server), stand(&[("failed", 1)]), "{operation}");
-        ticks(&server, 2, LONGEST_WAIT * MINUTE).await;
+        assert_eq!(
+            statuses(&server),
+            expected_statuses(&[("failed", 1)]),
+            "{operation}"
+        );
+        run_schedules(&server, 2, LONGEST_WAIT * MINUTE).await;
         assert_eq!(server.local.aws_fakes().calls().len(), 1, "{operation}");
         assert!(server.messages().is_empty(), "{operation}");
         // The client may ask for another one, which is another message.
         let mut again = body;
         again["send_attempt"] = json!(2);
-        ask(&server, &again).await.ok();
+        request_message(&server, &again).await.ok();
         server.deliver().await;
         assert_eq!(server.messages().len(), 1, "{operation}");
     }
@@ -202,14 +223,14 @@ async fn _3pid_17_a_bad_row_holds_up_no_other() {
     put(&server, "proofs", &proof);
     for number in 0..3 {
         let body = mail_to(&format!("good{number}@example.org"), "secret", 1);
-        ask(&server, &body).await.ok();
+        request_message(&server, &body).await.ok();
     }
     assert_eq!(server.deliver().await, 7);
     assert_eq!(server.messages().len(), 3);
     let body = mail_to("later@example.org", "secret", 1);
-    ask(&server, &body).await.ok();
+    request_message(&server, &body).await.ok();
     server.local.skip_stream().await.unwrap();
-    ticks(&server, 5, MINUTE).await;
+    run_schedules(&server, 5, MINUTE).await;
     let arrived = arrived(&server);
     let addresses: Vec<_> = arrived.iter().map(|(to, times)| (&**to, *times)).collect();
     let expected = ["good0", "good1", "good2", "later"].map(|name| format!("{name}@example.org"));
@@ -226,19 +247,19 @@ async fn _3pid_17_a_medium_that_is_switched_off_meanwhile_sends_nothing() {
         mail_to("a@example.org", "secret", 1),
         text_to("447400123456", "secret", 1),
     ] {
-        ask(&server, &body).await.ok();
+        request_message(&server, &body).await.ok();
     }
     drop(server);
     let nothing = [FLOWS, (MAIL.0, ""), (SMS.0, "")];
     let server = TestServer::in_directory(&nothing, directory.path()).await;
-    assert_eq!(statuses(&server), stand(&[("queued", 2)]));
-    ticks(&server, 1, MINUTE).await;
-    assert_eq!(statuses(&server), stand(&[("failed", 2)]));
+    assert_eq!(statuses(&server), expected_statuses(&[("queued", 2)]));
+    run_schedules(&server, 1, MINUTE).await;
+    assert_eq!(statuses(&server), expected_statuses(&[("failed", 2)]));
     assert!(server.local.aws_fakes().calls().is_empty());
     drop(server);
     // Nor later, when it is on again.
     let server = TestServer::in_directory(&everything, directory.path()).await;
-    ticks(&server, 2, LONGEST_WAIT * MINUTE).await;
+    run_schedules(&server, 2, LONGEST_WAIT * MINUTE).await;
     assert!(server.messages().is_empty());
 }
 
@@ -247,15 +268,15 @@ async fn _3pid_17_hundreds_of_messages_that_nobody_rang_for_take_few_ticks() {
     let server = test_server(&[]).await;
     for number in 0..250 {
         let body = mail_to(&format!("user{number}@example.org"), "secret", 1);
-        ask(&server, &body).await.ok();
+        request_message(&server, &body).await.ok();
     }
     assert_eq!(server.local.skip_stream().await.unwrap(), 250);
     let mut needed = 0;
     while server.messages().len() < 250 {
-        ticks(&server, 1, MINUTE).await;
+        run_schedules(&server, 1, MINUTE).await;
         needed += 1;
         assert!(needed <= 3, "{} after {needed}", server.messages().len());
     }
     assert_eq!(arrived(&server).len(), 250, "each once");
-    assert_eq!(statuses(&server), stand(&[("sent", 250)]));
+    assert_eq!(statuses(&server), expected_statuses(&[("sent", 250)]));
 }

@@ -6,7 +6,7 @@ use gatehouse_local::{
     proxy::{Fault, FaultKind},
 };
 
-use super::{FOREVER, ask_for_mail, ask_for_text, read, rows, statuses, test_server, wait};
+use super::{FOREVER, read, request_mail, request_text, rows, statuses, test_server, wait};
 
 /// The provider has it and the answer is lost: a mail comes again and is the same, a text does not.
 #[tokio::test]
@@ -16,9 +16,9 @@ async fn a_lost_answer_repeats_a_mail_word_for_word_and_never_a_text() {
         let fault = Fault::new(FaultKind::LostAnswer).on(operation);
         server.local.aws_fakes().inject(fault);
     }
-    ask_for_mail(&server, "one").await;
+    request_mail(&server, "one").await;
     server.deliver().await;
-    ask_for_text(&server, "one").await;
+    request_text(&server, "one").await;
     server.deliver().await;
     wait(&server, 30).await;
     let messages = server.messages();
@@ -33,7 +33,7 @@ async fn a_text_that_was_surely_not_taken_is_tried_again() {
     let server = test_server().await;
     let busy = Fault::new(FaultKind::Throttle).on("Publish").times(2);
     server.local.aws_fakes().inject(busy);
-    ask_for_text(&server, "one").await;
+    request_text(&server, "one").await;
     server.deliver().await;
     wait(&server, 10).await;
     assert_eq!(server.messages().len(), 1);
@@ -49,7 +49,7 @@ async fn a_text_of_unknown_fate_is_never_tried_again() {
             .local
             .aws_fakes()
             .inject(Fault::new(kind).on("Publish"));
-        ask_for_text(&server, "one").await;
+        request_text(&server, "one").await;
         server.deliver().await;
         wait(&server, 30).await;
         assert_eq!(server.messages().len(), 0, "{kind:?}");
@@ -66,9 +66,9 @@ async fn an_end_that_is_not_written_down_repeats_a_mail_and_never_a_text() {
         let lost = Fault::new(FaultKind::Cut).on("UpdateItem").at("Outbox");
         server.local.proxy().inject(lost.nth(2).times(8));
         if by_mail {
-            ask_for_mail(&server, "one").await;
+            request_mail(&server, "one").await;
         } else {
-            ask_for_text(&server, "one").await;
+            request_text(&server, "one").await;
         }
         server.deliver().await;
         assert_eq!(statuses(&server), ["sending"]);
@@ -93,9 +93,9 @@ async fn wherever_a_delivery_ends_a_mail_arrives_and_a_text_arrives_once_at_most
             let end = Fault::new(FaultKind::Cut).by("Deliver").nth(last);
             server.local.proxy().inject(end.times(FOREVER));
             if by_mail {
-                ask_for_mail(&server, "one").await;
+                request_mail(&server, "one").await;
             } else {
-                ask_for_text(&server, "one").await;
+                request_text(&server, "one").await;
             }
             server.deliver().await;
             server.local.proxy().clear_faults();
@@ -128,7 +128,7 @@ async fn lost_answers_of_the_table_repeat_nothing() {
             .on("UpdateItem")
             .at("Outbox");
         server.local.proxy().inject(lost.nth(nth));
-        ask_for_text(&server, "one").await;
+        request_text(&server, "one").await;
         server.deliver().await;
         wait(&server, 10).await;
         assert_eq!(server.messages().len(), 1);
@@ -141,7 +141,7 @@ async fn lost_answers_of_the_table_repeat_nothing() {
 async fn a_row_whose_session_cannot_be_read_is_tried_again() {
     for table in ["Proofs", "Accounts"] {
         let server = test_server().await;
-        ask_for_text(&server, "one").await;
+        request_text(&server, "one").await;
         let fault = Fault::new(FaultKind::InternalError).on("GetItem").at(table);
         server.local.proxy().inject(fault.by("Deliver").times(4));
         server.deliver().await;

@@ -18,7 +18,10 @@ use crate::flows::{
         failures::{MINUTE, arrived},
     },
     support::{
-        mail_helpers::{ask, mail_to, stand, statuses, test_server, text_to, ticks},
+        mail_helpers::{
+            expected_statuses, mail_to, request_message, run_schedules, statuses, test_server,
+            text_to,
+        },
         process_of,
     },
 };
@@ -47,9 +50,9 @@ async fn _3pid_17_two_workers_on_the_same_rows_send_each_message_once() {
         let server = test_server(&[]).await;
         for number in 10..25 {
             let mail = mail_to(&format!("user{number}@example.org"), "secret", 1);
-            ask(&server, &mail).await.ok();
+            request_message(&server, &mail).await.ok();
             let text = text_to(&format!("4474001234{number}"), "secret", 1);
-            ask(&server, &text).await.ok();
+            request_message(&server, &text).await.ok();
         }
         assert_eq!(server.local.skip_stream().await.unwrap(), 30);
         server.local.proxy().chaos(5, 400, kinds);
@@ -63,7 +66,7 @@ async fn _3pid_17_two_workers_on_the_same_rows_send_each_message_once() {
         let arrived = arrived(&server);
         assert_eq!(arrived.len(), 30, "round {round}");
         assert!(arrived.values().all(|times| *times == 1), "{arrived:?}");
-        assert_eq!(statuses(&server), stand(&[("sent", 30)]));
+        assert_eq!(statuses(&server), expected_statuses(&[("sent", 30)]));
     }
 }
 
@@ -71,21 +74,21 @@ async fn _3pid_17_two_workers_on_the_same_rows_send_each_message_once() {
 /// before the first goes on. Returns what became of it in the end.
 async fn outlived(operation: &str, body: &Value) -> TestServer {
     let server = Arc::new(test_server(&[]).await);
-    ask(&server, body).await.ok();
-    let hold = FaultKind::Delay(Duration::from_millis(800));
+    request_message(&server, body).await.ok();
+    let delay = FaultKind::Delay(Duration::from_millis(800));
     let aws_fakes = server.local.aws_fakes();
-    aws_fakes.inject(Fault::new(hold).on(operation));
+    aws_fakes.inject(Fault::new(delay).on(operation));
     let own = Arc::clone(&server);
     let slow = tokio::spawn(async move { own.deliver().await });
     while aws_fakes.pending_faults() > 0 {
         tokio::task::yield_now().await;
     }
-    ticks(&server, 1, MINUTE).await;
+    run_schedules(&server, 1, MINUTE).await;
     assert_eq!(aws_fakes.calls().len(), 0, "the lease holds");
-    ticks(&server, 3, MINUTE).await;
+    run_schedules(&server, 3, MINUTE).await;
     assert!(!slow.is_finished());
     slow.await.unwrap();
-    ticks(&server, 3, 10 * MINUTE).await;
+    run_schedules(&server, 3, 10 * MINUTE).await;
     Arc::into_inner(server).unwrap()
 }
 
@@ -94,12 +97,12 @@ async fn _3pid_17_a_mail_is_sent_again_when_its_lease_runs_out_and_reads_the_sam
     let server = outlived("SendEmail", &mail_to("a@example.org", "secret", 1)).await;
     assert_eq!(server.messages().len(), 2);
     assert!(same_content(&server.messages()));
-    assert_eq!(statuses(&server), stand(&[("sent", 1)]));
+    assert_eq!(statuses(&server), expected_statuses(&[("sent", 1)]));
 }
 
 #[tokio::test]
 async fn _3pid_17_a_text_message_is_not_sent_again_when_its_lease_runs_out() {
     let server = outlived("Publish", &text_to("447400123456", "secret", 1)).await;
     assert_eq!(server.messages().len(), 1);
-    assert_eq!(statuses(&server), stand(&[("failed", 1)]));
+    assert_eq!(statuses(&server), expected_statuses(&[("failed", 1)]));
 }

@@ -10,10 +10,10 @@ use gatehouse_local::outbox::Message;
 use test_support::TestServer;
 
 use crate::flows::support::{
-    assert_people,
+    assert_users,
     mail_helpers::{
-        MAIL_STAGE, ask, code, confirm, link, mail_to, session, stand, statuses, submit_code,
-        test_server, text_to, ticks, with_proof,
+        MAIL_STAGE, code, confirm, expected_statuses, link, mail_to, request_message,
+        run_schedules, session, statuses, submit_code, test_server, text_to, with_proof,
     },
 };
 
@@ -28,12 +28,12 @@ async fn waiting(body: impl Fn(i64) -> serde_json::Value) -> (TestServer, String
     server.deliver().await;
     let message = server.messages().pop().unwrap();
     server.local.outbox().clear();
-    ask(&server, &body(2)).await.ok();
-    lose_the_bell(&server).await;
+    request_message(&server, &body(2)).await.ok();
+    drop_stream_event(&server).await;
     (server, sid, message)
 }
 
-async fn lose_the_bell(server: &TestServer) {
+async fn drop_stream_event(server: &TestServer) {
     assert_eq!(server.local.skip_stream().await.unwrap(), 1);
 }
 
@@ -45,19 +45,19 @@ fn a_text(attempt: i64) -> serde_json::Value {
     text_to(NUMBER, "secret", attempt)
 }
 
-async fn tick(server: &TestServer) {
-    ticks(server, 1, Duration::from_mins(1)).await;
+async fn minute_later(server: &TestServer) {
+    run_schedules(server, 1, Duration::from_mins(1)).await;
 }
 
 #[tokio::test]
 async fn a_lost_doorbell_delays_a_message_and_loses_none() {
     for body in [a_mail(1), a_text(1)] {
         let server = test_server(&[]).await;
-        ask(&server, &body).await.ok();
-        lose_the_bell(&server).await;
+        request_message(&server, &body).await.ok();
+        drop_stream_event(&server).await;
         assert!(server.messages().is_empty());
-        tick(&server).await;
-        tick(&server).await;
+        minute_later(&server).await;
+        minute_later(&server).await;
         assert_eq!(server.messages().len(), 1);
     }
 }
@@ -66,10 +66,10 @@ async fn a_lost_doorbell_delays_a_message_and_loses_none() {
 #[tokio::test]
 async fn a_message_that_waits_is_sent_if_its_session_goes_on() {
     let (server, _, _) = waiting(a_mail).await;
-    tick(&server).await;
+    minute_later(&server).await;
     assert_eq!(server.messages().len(), 1);
     let (server, _, _) = waiting(a_text).await;
-    tick(&server).await;
+    minute_later(&server).await;
     assert_eq!(server.messages().len(), 1);
 }
 
@@ -77,17 +77,17 @@ async fn a_message_that_waits_is_sent_if_its_session_goes_on() {
 async fn no_message_is_sent_for_a_session_that_has_expired() {
     let server = test_server(&[]).await;
     for (number, body) in [a_mail, a_text].iter().enumerate() {
-        ask(&server, &body(1)).await.ok();
+        request_message(&server, &body(1)).await.ok();
         assert_eq!(server.deliver().await, 1, "{number}");
     }
     server.local.outbox().clear();
     server.advance(Duration::from_hours(24) - Duration::from_mins(1));
     for body in [a_mail, a_text] {
-        ask(&server, &body(2)).await.ok();
-        lose_the_bell(&server).await;
+        request_message(&server, &body(2)).await.ok();
+        drop_stream_event(&server).await;
     }
     // The rows are a minute old; the sessions are over.
-    tick(&server).await;
+    minute_later(&server).await;
     assert!(server.messages().is_empty());
     assert!(!statuses(&server).contains_key("queued"));
 }
@@ -96,7 +96,7 @@ async fn no_message_is_sent_for_a_session_that_has_expired() {
 async fn no_message_is_sent_for_an_address_that_is_validated_or_spent() {
     let (server, sid, mail) = waiting(a_mail).await;
     assert_eq!(confirm(&server, &link(&mail)).await.status, 200);
-    tick(&server).await;
+    minute_later(&server).await;
     assert!(server.messages().is_empty(), "validated");
 
     let (server, spent, mail) = waiting(a_mail).await;
@@ -104,13 +104,13 @@ async fn no_message_is_sent_for_an_address_that_is_validated_or_spent() {
     assert_eq!(confirm(&server, &link(&mail)).await.status, 200);
     let body = with_proof("alice", MAIL_STAGE, &spent, "secret");
     server.register(&body).await.ok();
-    tick(&server).await;
+    minute_later(&server).await;
     assert!(server.messages().is_empty(), "spent");
 
     let (server, sid, text) = waiting(a_text).await;
     let reply = submit_code(&server, &sid, "secret", &code(&text)).await;
     reply.ok();
-    tick(&server).await;
+    minute_later(&server).await;
     assert!(server.messages().is_empty(), "validated by text");
 }
 
@@ -119,7 +119,7 @@ async fn no_message_is_sent_once_its_receiver_has_said_that_it_was_not_them() {
     let (server, _, mail) = waiting(a_mail).await;
     let refusal = format!("{}&action=refuse", link(&mail));
     assert_eq!(confirm(&server, &refusal).await.status, 200);
-    tick(&server).await;
+    minute_later(&server).await;
     assert!(server.messages().is_empty());
     assert!(!statuses(&server).contains_key("queued"));
 }
@@ -131,8 +131,8 @@ async fn no_message_is_sent_for_a_session_that_has_begun_anew() {
     assert_eq!(confirm(&server, &refusal).await.status, 200);
     // Under the same id, with other links; the message of the session before still waits.
     assert_eq!(session(&server, &a_mail(3)).await, sid);
-    lose_the_bell(&server).await;
-    tick(&server).await;
+    drop_stream_event(&server).await;
+    minute_later(&server).await;
     let messages = server.messages();
     assert_eq!(messages.len(), 1);
     assert_ne!(link(&messages[0]), link(&mail));
@@ -156,13 +156,16 @@ async fn _3pid_48_a_code_that_is_burned_before_it_is_sent_is_not_sent() {
         let reply = submit_code(&server, &sid, "secret", wrong).await;
         reply.error(400, "M_TOKEN_INCORRECT");
     }
-    ask(&server, &a_text(3)).await.ok();
-    lose_the_bell(&server).await;
-    tick(&server).await;
+    request_message(&server, &a_text(3)).await.ok();
+    drop_stream_event(&server).await;
+    minute_later(&server).await;
     let messages = server.messages();
     assert_eq!(messages.len(), 1, "the third alone: {messages:?}");
     let reply = submit_code(&server, &sid, "secret", &code(&messages[0])).await;
     reply.ok();
-    assert_eq!(statuses(&server), stand(&[("moot", 1), ("sent", 2)]));
-    assert_people(&server, &[]);
+    assert_eq!(
+        statuses(&server),
+        expected_statuses(&[("moot", 1), ("sent", 2)])
+    );
+    assert_users(&server, &[]);
 }

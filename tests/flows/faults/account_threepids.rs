@@ -16,14 +16,14 @@ use crate::{
     },
     flows::{
         account_threepids::test_server,
-        faults::registration::{KINDS, LASTING, each_fault, is_breakage},
+        faults::registration::{FAULT_KINDS, PERSISTENT, each_fault, is_server_error},
         support::with,
     },
 };
 
 /// What is disturbed: the last request of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Act {
+enum Scenario {
     List,
     /// By the deprecated form.
     Add,
@@ -34,7 +34,7 @@ enum Act {
     Remove,
 }
 
-impl Act {
+impl Scenario {
     fn function(self) -> &'static str {
         match self {
             Self::List | Self::Add => "Account3pid",
@@ -46,7 +46,7 @@ impl Act {
 
 /// Somebody of many in the same house, with an address of their own and one that is added or
 /// removed.
-struct Person<'a> {
+struct Account<'a> {
     server: &'a TestServer,
     name: String,
     token: String,
@@ -55,7 +55,7 @@ struct Person<'a> {
     proof: Option<Value>,
 }
 
-impl<'a> Person<'a> {
+impl<'a> Account<'a> {
     async fn new(server: &'a TestServer, number: usize) -> Self {
         let name = format!("user{number}");
         let token = user(server, &name).await;
@@ -72,21 +72,21 @@ impl<'a> Person<'a> {
     }
 
     /// Everything up to the last request, which this gives.
-    async fn prepare(&mut self, act: Act) -> (&'static str, Value) {
-        if act == Act::Remove {
+    async fn prepare(&mut self, scenario: Scenario) -> (&'static str, Value) {
+        if scenario == Scenario::Remove {
             give(self.server, &self.token, &self.second).await;
             let body = json!({ "medium": "email", "address": self.second });
             return (DELETE, body);
         }
-        if act == Act::List {
+        if scenario == Scenario::List {
             return (LIST, Value::Null);
         }
         let creds = prove(self.server, &self.second, &self.name).await;
         self.proof = Some(creds.clone());
         let whole = with_password(&self.name, &creds);
-        match act {
-            Act::Add => (LIST, json!({ "three_pid_creds": creds })),
-            Act::AddAtOnce => (ADD, whole),
+        match scenario {
+            Scenario::Add => (LIST, json!({ "three_pid_creds": creds })),
+            Scenario::AddAtOnce => (ADD, whole),
             _ => {
                 let challenge = post_as(self.server, &self.token, ADD, &creds).await;
                 let session = json!({ "session": challenge.challenge()["session"] });
@@ -126,7 +126,7 @@ impl<'a> Person<'a> {
     }
 
     /// How many mails the first address has been sent that say this.
-    fn told(&self, what: &str) -> usize {
+    fn mails_about(&self, what: &str) -> usize {
         let messages = self.server.messages();
         let own = messages.iter().filter(|message| message.to == self.first);
         own.filter(|message| {
@@ -145,89 +145,95 @@ impl<'a> Person<'a> {
 async fn run(
     server: &TestServer,
     number: usize,
-    act: Act,
+    scenario: Scenario,
     fault: Option<Fault>,
 ) -> (Vec<String>, bool) {
-    let mut person = Person::new(server, number).await;
-    let last = person.prepare(act).await;
+    let mut account = Account::new(server, number).await;
+    let last = account.prepare(scenario).await;
     let proxy = server.local.proxy();
     proxy.take_calls();
     let kind = fault.as_ref().map(|fault| fault.kind);
     if let Some(fault) = fault {
         proxy.inject(fault);
     }
-    let mut reply = person.send(&last).await;
+    let mut reply = account.send(&last).await;
     let own = proxy.take_calls().into_iter();
-    let calls = own.filter(|call| call.caller == act.function() && call.tables != ["Limits"]);
+    let calls = own.filter(|call| call.caller == scenario.function() && call.tables != ["Limits"]);
     let calls = calls.map(|call| call.operation).collect();
     for _ in 0..20 {
         let status = reply.status.as_u16();
         if status != 429 && status < 500 {
             break;
         }
-        let excused = status == 429 || (status == 500 && kind.is_some_and(is_breakage));
-        assert!(excused, "{act:?}: {kind:?}: {status}");
-        person.is_whole();
-        reply = person.send(&last).await;
+        let is_expected = status == 429 || (status == 500 && kind.is_some_and(is_server_error));
+        assert!(is_expected, "{scenario:?}: {kind:?}: {status}");
+        account.is_whole();
+        reply = account.send(&last).await;
     }
-    let met = proxy.pending_faults() == 0;
+    let injected = proxy.pending_faults() == 0;
     proxy.clear_faults();
     reply.ok();
-    let expected = matches!(act, Act::Add | Act::AddAtOnce | Act::AddInSession);
-    assert_eq!(person.has_both().await, expected, "{act:?}: {kind:?}");
+    let expected = matches!(
+        scenario,
+        Scenario::Add | Scenario::AddAtOnce | Scenario::AddInSession
+    );
+    assert_eq!(account.has_both().await, expected, "{scenario:?}: {kind:?}");
     server.deliver().await;
-    let told = (person.told("added"), person.told("removed"));
-    let expected = match act {
-        Act::List => (1, 0),
-        Act::Add | Act::AddAtOnce | Act::AddInSession => (2, 0),
-        Act::Remove => (2, 1),
+    let mails_about = (account.mails_about("added"), account.mails_about("removed"));
+    let expected = match scenario {
+        Scenario::List => (1, 0),
+        Scenario::Add | Scenario::AddAtOnce | Scenario::AddInSession => (2, 0),
+        Scenario::Remove => (2, 1),
     };
-    assert_eq!(told, expected, "{act:?}: {kind:?}");
-    (calls, met)
+    assert_eq!(mails_about, expected, "{scenario:?}: {kind:?}");
+    (calls, injected)
 }
 
 /// Each call of the act suffers each of these, so many times.
-async fn every_call_suffers(act: Act, limits: &str, kinds: &[FaultKind], times: u64) {
+async fn fault_at_every_call(scenario: Scenario, limits: &str, kinds: &[FaultKind], times: u64) {
     let server = test_server(&[("GATEHOUSE_LIMITS", limits)]).await;
     server.expect_faults();
-    let (calls, _) = run(&server, 1, act, None).await;
-    let mut met = 0;
-    let faults = each_fault(act.function(), &calls, kinds, times);
+    let (calls, _) = run(&server, 1, scenario, None).await;
+    let mut injected = 0;
+    let faults = each_fault(scenario.function(), &calls, kinds, times);
     for (number, fault) in (2..).zip(faults) {
         server.advance(Duration::from_hours(1));
-        met += usize::from(run(&server, number, act, Some(fault)).await.1);
+        injected += usize::from(run(&server, number, scenario, Some(fault)).await.1);
     }
-    assert!(met >= calls.len(), "{act:?}: met {met} of {calls:?}");
+    assert!(
+        injected >= calls.len(),
+        "{scenario:?}: met {injected} of {calls:?}"
+    );
 }
 
 #[tokio::test]
 async fn acc3_01_a_list_survives_any_fault_at_any_call() {
-    every_call_suffers(Act::List, "on", &KINDS, 1).await;
-    every_call_suffers(Act::List, "off", &LASTING, 8).await;
+    fault_at_every_call(Scenario::List, "on", &FAULT_KINDS, 1).await;
+    fault_at_every_call(Scenario::List, "off", &PERSISTENT, 8).await;
 }
 
 /// 3PID-68, UIA-54: address and proof, or neither.
 #[tokio::test]
 async fn acc3_02_an_addition_survives_any_fault_at_any_call() {
-    every_call_suffers(Act::Add, "on", &KINDS, 1).await;
-    every_call_suffers(Act::Add, "off", &LASTING, 8).await;
+    fault_at_every_call(Scenario::Add, "on", &FAULT_KINDS, 1).await;
+    fault_at_every_call(Scenario::Add, "off", &PERSISTENT, 8).await;
 }
 
 /// UIA-11
 #[tokio::test]
 async fn acc3_03_an_addition_with_a_password_survives_any_fault_at_any_call() {
-    every_call_suffers(Act::AddAtOnce, "on", &KINDS, 1).await;
-    every_call_suffers(Act::AddAtOnce, "off", &LASTING, 8).await;
+    fault_at_every_call(Scenario::AddAtOnce, "on", &FAULT_KINDS, 1).await;
+    fault_at_every_call(Scenario::AddAtOnce, "off", &PERSISTENT, 8).await;
 }
 
 #[tokio::test]
 async fn uia_15_an_addition_in_a_session_survives_any_fault_at_any_call() {
-    every_call_suffers(Act::AddInSession, "on", &KINDS, 1).await;
-    every_call_suffers(Act::AddInSession, "off", &LASTING, 8).await;
+    fault_at_every_call(Scenario::AddInSession, "on", &FAULT_KINDS, 1).await;
+    fault_at_every_call(Scenario::AddInSession, "off", &PERSISTENT, 8).await;
 }
 
 #[tokio::test]
 async fn acc3_05_a_removal_survives_any_fault_at_any_call() {
-    every_call_suffers(Act::Remove, "on", &KINDS, 1).await;
-    every_call_suffers(Act::Remove, "off", &LASTING, 8).await;
+    fault_at_every_call(Scenario::Remove, "on", &FAULT_KINDS, 1).await;
+    fault_at_every_call(Scenario::Remove, "off", &PERSISTENT, 8).await;
 }

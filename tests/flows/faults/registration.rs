@@ -10,9 +10,11 @@ use std::time::Duration;
 use gatehouse_local::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
 
-use crate::flows::support::{DUMMY, TWO_STAGES, hash_counting::Counted, stage, token_stage, wish};
+use crate::flows::support::{
+    DUMMY, TWO_STAGES, hash_counting::HashCountingServer, stage, token_stage, wish,
+};
 
-pub(crate) const KINDS: [FaultKind; 9] = [
+pub(crate) const FAULT_KINDS: [FaultKind; 9] = [
     FaultKind::Conflict,
     FaultKind::Throttle,
     FaultKind::ThrottledItem,
@@ -25,7 +27,7 @@ pub(crate) const KINDS: [FaultKind; 9] = [
 ];
 
 /// The kinds that patience ends with.
-pub(crate) const LASTING: [FaultKind; 4] = [
+pub(crate) const PERSISTENT: [FaultKind; 4] = [
     FaultKind::Conflict,
     FaultKind::Throttle,
     FaultKind::Cut,
@@ -34,7 +36,7 @@ pub(crate) const LASTING: [FaultKind; 4] = [
 
 /// Whether the fault, once the SDK's own four tries are used up, is the service's own: a 500. The
 /// others are contention, which is a 429.
-pub(crate) fn is_breakage(kind: FaultKind) -> bool {
+pub(crate) fn is_server_error(kind: FaultKind) -> bool {
     matches!(
         kind,
         FaultKind::Cut | FaultKind::LostAnswer | FaultKind::InternalError
@@ -61,7 +63,7 @@ pub(crate) fn each_fault(
 }
 
 /// What one sign-up came to.
-struct Story {
+struct SignUpOutcome {
     answer: Value,
     /// Requests that could have been the last, and hashes.
     finals: usize,
@@ -70,7 +72,7 @@ struct Story {
 }
 
 /// A sign-up in two stages by a client that repeats what was answered with 429 or 5xx.
-async fn sign_up(server: &Counted, name: &str, token: &str) -> Story {
+async fn sign_up(server: &HashCountingServer, name: &str, token: &str) -> SignUpOutcome {
     let (mut finals, mut failures) = (0, Vec::new());
     server.move_network();
     let before = server.hashes();
@@ -95,7 +97,7 @@ async fn sign_up(server: &Counted, name: &str, token: &str) -> Story {
         if step == 2 {
             assert_eq!(status, 200, "{reply}");
             let hashes = server.hashes() - before;
-            return Story {
+            return SignUpOutcome {
                 answer: reply,
                 finals,
                 hashes,
@@ -115,24 +117,24 @@ async fn sign_up(server: &Counted, name: &str, token: &str) -> Story {
 }
 
 /// The calls of an undisturbed sign-up.
-async fn calls(server: &Counted, token: &str) -> Vec<String> {
+async fn calls(server: &HashCountingServer, token: &str) -> Vec<String> {
     server.local.proxy().take_calls();
-    let story = sign_up(server, "undisturbed", token).await;
-    assert_eq!((story.finals, story.hashes), (1, 1), "exactly one hash");
+    let outcome = sign_up(server, "undisturbed", token).await;
+    assert_eq!((outcome.finals, outcome.hashes), (1, 1), "exactly one hash");
     let calls = server.local.proxy().take_calls();
     calls.into_iter().map(|call| call.operation).collect()
 }
 
-async fn every_call_suffers(settings: &[(&str, &str)], times: u64) {
-    let server = Counted::start(settings);
+async fn fault_at_every_call(settings: &[(&str, &str)], times: u64) {
+    let server = HashCountingServer::start(settings);
     let token = server.new_token(&["--uses", "1000"]).await;
     // The first request of a process reads more than the others.
     server.register(&wish("early")).await;
     let calls = calls(&server, &token).await;
     assert!(calls.len() >= 6, "{calls:?}");
-    let (mut accounts, mut met) = (1, 0);
+    let (mut accounts, mut injected) = (1, 0);
     for position in 1..=calls.len() {
-        for (number, kind) in KINDS.into_iter().enumerate() {
+        for (number, kind) in FAULT_KINDS.into_iter().enumerate() {
             let name = format!("user{position}.{number}");
             let about = format!("{kind:?} at call {position} of {calls:?}");
             let proxy = server.local.proxy();
@@ -143,54 +145,57 @@ async fn every_call_suffers(settings: &[(&str, &str)], times: u64) {
                 .count();
             let fault = Fault::new(kind).by("Register").on(operation);
             proxy.inject(fault.nth(u64::try_from(same).unwrap()).times(times));
-            let story = sign_up(&server, &name, &token).await;
-            met += usize::from(proxy.pending_faults() == 0);
+            let outcome = sign_up(&server, &name, &token).await;
+            injected += usize::from(proxy.pending_faults() == 0);
             proxy.clear_faults();
             accounts += 1;
             assert_eq!(
-                story.answer["user_id"],
+                outcome.answer["user_id"],
                 format!("@{name}:localhost"),
                 "{about}"
             );
             assert!(
-                story.hashes <= story.finals,
+                outcome.hashes <= outcome.finals,
                 "{about}: {} hashes",
-                story.hashes
+                outcome.hashes
             );
-            for status in story.failures {
-                let excused = if is_breakage(kind) {
+            for status in outcome.failures {
+                let is_expected = if is_server_error(kind) {
                     [429, 500]
                 } else {
                     [429, 429]
                 };
-                assert!(excused.contains(&status), "{about}: {status}");
+                assert!(is_expected.contains(&status), "{about}: {status}");
             }
             let me = server
-                .whoami(story.answer["access_token"].as_str().unwrap())
+                .whoami(outcome.answer["access_token"].as_str().unwrap())
                 .await;
-            assert_eq!(me["user_id"], story.answer["user_id"], "{about}");
+            assert_eq!(me["user_id"], outcome.answer["user_id"], "{about}");
         }
-        server.assert_people(accounts);
+        server.assert_users(accounts);
         let left = 1000 - i64::try_from(accounts).unwrap();
         assert_eq!(server.uses_left(), left, "call {position} of {calls:?}");
     }
-    assert!(met > calls.len() * 4, "the faults have been met: {met}");
+    assert!(
+        injected > calls.len() * 4,
+        "the faults have been met: {injected}"
+    );
 }
 
 /// REG-14, UIA-15, UIA-60: one fault of each kind at each call.
 #[tokio::test]
 async fn a_sign_up_survives_any_one_fault_at_any_call() {
-    every_call_suffers(&[TWO_STAGES], 1).await;
+    fault_at_every_call(&[TWO_STAGES], 1).await;
 }
 
 /// The same with rates limited, so that the limits' own calls suffer too.
 #[tokio::test]
 async fn a_sign_up_with_limits_survives_any_one_fault_at_any_call() {
-    every_call_suffers(&[TWO_STAGES, ("GATEHOUSE_LIMITS", "on")], 1).await;
+    fault_at_every_call(&[TWO_STAGES, ("GATEHOUSE_LIMITS", "on")], 1).await;
 }
 
 /// The same until the SDK and the store have given up.
 #[tokio::test]
 async fn a_sign_up_survives_a_fault_that_outlasts_every_retry() {
-    every_call_suffers(&[TWO_STAGES], 8).await;
+    fault_at_every_call(&[TWO_STAGES], 8).await;
 }

@@ -18,20 +18,20 @@ use serde_json::{Value, json};
 use test_support::{PREFIXES, Reply, TestServer};
 
 use crate::flows::{
-    faults::registration::{KINDS, LASTING, is_breakage},
+    faults::registration::{FAULT_KINDS, PERSISTENT, is_server_error},
     support::{
-        assert_whole, count, flows, people,
+        assert_complete, count, flows,
         threepid_helpers::{
-            Asked, EMAIL, MAIL, MSISDN, SMS, claims, code_to, form_of, link_to, mail_to, owned,
-            path_of, proofs_in, request_token, text_to,
+            EMAIL, MAIL, MSISDN, SMS, ValidationSession, claims, code_to, form_of, link_to,
+            mail_to, owned, path_of, proofs_in, request_token, text_to,
         },
-        whoami, wish, with,
+        users, whoami, wish, with,
     },
 };
 
 /// What is disturbed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Act {
+enum Scenario {
     /// Asking for a message.
     Request(&'static str),
     /// Showing that it has arrived.
@@ -39,17 +39,17 @@ enum Act {
     /// Asking whether that was seen, before it was.
     Poll,
     /// The account: in one request, in a session, or by a session alone.
-    Final(Last),
+    Final(LastRequest),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Last {
-    Alone,
+enum LastRequest {
+    OneRequest,
     InSession,
     SessionOnly,
 }
 
-impl Act {
+impl Scenario {
     fn function(self) -> &'static str {
         match self {
             Self::Request(EMAIL) => "RegisterEmailRequestToken",
@@ -72,24 +72,24 @@ impl Act {
 struct Client<'a> {
     server: &'a TestServer,
     number: u32,
-    act: Act,
+    scenario: Scenario,
     fault: Option<Fault>,
     failures: RefCell<Vec<u16>>,
     /// Operations, and whether they are on the limits.
     calls: RefCell<Vec<(String, bool)>>,
-    met: Cell<bool>,
+    injected: Cell<bool>,
 }
 
 impl<'a> Client<'a> {
-    fn new(server: &'a TestServer, number: u32, act: Act, fault: Option<Fault>) -> Self {
+    fn new(server: &'a TestServer, number: u32, scenario: Scenario, fault: Option<Fault>) -> Self {
         Self {
             server,
             number,
-            act,
+            scenario,
             fault,
             failures: RefCell::default(),
             calls: RefCell::default(),
-            met: Cell::default(),
+            injected: Cell::default(),
         }
     }
 
@@ -98,7 +98,7 @@ impl<'a> Client<'a> {
     }
 
     /// Does `work`, with the fault in it if it is the act to be disturbed.
-    async fn within<T>(&self, disturbed: bool, work: impl Future<Output = T>) -> T {
+    async fn with_fault<T>(&self, disturbed: bool, work: impl Future<Output = T>) -> T {
         if !disturbed {
             return work.await;
         }
@@ -108,10 +108,10 @@ impl<'a> Client<'a> {
             proxy.inject(fault.clone());
         }
         let value = work.await;
-        self.met.set(proxy.pending_faults() == 0);
+        self.injected.set(proxy.pending_faults() == 0);
         proxy.clear_faults();
         let own = proxy.take_calls().into_iter();
-        let own = own.filter(|call| call.caller == self.act.function());
+        let own = own.filter(|call| call.caller == self.scenario.function());
         *self.calls.borrow_mut() = own
             .map(|call| (call.operation, call.tables == ["Limits"]))
             .collect();
@@ -126,7 +126,7 @@ impl<'a> Client<'a> {
     }
 
     /// Repeats a request until it is answered.
-    async fn insist(&self, path: &str, kind: &str, body: &str) -> Reply {
+    async fn send_until_answered(&self, path: &str, kind: &str, body: &str) -> Reply {
         for _ in 0..20 {
             let reply = self.send(path, kind, body).await;
             let status = reply.status.as_u16();
@@ -140,7 +140,8 @@ impl<'a> Client<'a> {
 
     async fn post(&self, path: &str, body: &Value) -> Reply {
         let kind = "application/json";
-        self.insist(path, kind, &body.to_string()).await
+        self.send_until_answered(path, kind, &body.to_string())
+            .await
     }
 
     async fn register(&self, body: &Value) -> Reply {
@@ -149,28 +150,37 @@ impl<'a> Client<'a> {
 
     /// The sign-up.
     async fn sign_up(&self) {
-        let act = self.act;
-        let request = self.request(act.stage());
-        let asked = self.within(matches!(act, Act::Request(_)), request).await;
+        let scenario = self.scenario;
+        let request = self.request(scenario.stage());
+        let asked = self
+            .with_fault(matches!(scenario, Scenario::Request(_)), request)
+            .await;
         let (_, session) = self.server.begin(&wish(&self.name())).await;
         let attempt = asked.attempt(Some(&session));
-        let waits = self.within(act == Act::Poll, self.register(&attempt)).await;
+        let waits = self
+            .with_fault(scenario == Scenario::Poll, self.register(&attempt))
+            .await;
         waits.refused("M_UNAUTHORIZED");
         self.server.deliver().await;
         let validate = self.validate(&asked);
-        self.within(matches!(act, Act::Validate(_)), validate).await;
-        assert_eq!(asked.state(self.server), "validated", "{act:?}");
-        let last = match act {
-            Act::Final(Last::Alone) => with(wish(&self.name()), &asked.attempt(None)),
-            Act::Final(Last::SessionOnly) => json!({ "auth": { "session": session } }),
+        self.with_fault(matches!(scenario, Scenario::Validate(_)), validate)
+            .await;
+        assert_eq!(asked.state(self.server), "validated", "{scenario:?}");
+        let last = match scenario {
+            Scenario::Final(LastRequest::OneRequest) => {
+                with(wish(&self.name()), &asked.attempt(None))
+            }
+            Scenario::Final(LastRequest::SessionOnly) => json!({ "auth": { "session": session } }),
             _ => attempt,
         };
         let register = self.register(&last);
-        let reply = self.within(matches!(act, Act::Final(_)), register).await;
+        let reply = self
+            .with_fault(matches!(scenario, Scenario::Final(_)), register)
+            .await;
         self.check(&asked, &reply).await;
     }
 
-    async fn request(&self, stage: &'static str) -> Asked {
+    async fn request(&self, stage: &'static str) -> ValidationSession {
         let secret = format!("secret-{}", self.number);
         let (address, body) = if stage == EMAIL {
             let address = format!("user{}@example.org", self.number);
@@ -182,7 +192,7 @@ impl<'a> Client<'a> {
         };
         let path = request_token(PREFIXES[1], stage);
         let answer = self.post(&path, &body).await.ok();
-        Asked {
+        ValidationSession {
             stage,
             sid: answer["sid"].as_str().unwrap().to_owned(),
             secret,
@@ -191,14 +201,14 @@ impl<'a> Client<'a> {
         }
     }
 
-    async fn validate(&self, asked: &Asked) {
+    async fn validate(&self, asked: &ValidationSession) {
         if asked.stage == EMAIL {
             let link = link_to(self.server, &asked.address);
             // The page belongs to another function.
             let (path, form) = form_of(self.server, &link).await;
             let kind = "application/x-www-form-urlencoded";
             let form = format!("{form}&action=confirm");
-            let reply = self.insist(&path, kind, &form).await;
+            let reply = self.send_until_answered(&path, kind, &form).await;
             assert_eq!(reply.status, 200, "{}", reply.text());
             return;
         }
@@ -209,19 +219,19 @@ impl<'a> Client<'a> {
     }
 
     /// One message, one session, one proof that is spent, and the account it was spent on.
-    async fn check(&self, asked: &Asked, reply: &Reply) {
-        let (server, act) = (self.server, self.act);
+    async fn check(&self, asked: &ValidationSession, reply: &Reply) {
+        let (server, scenario) = (self.server, self.scenario);
         let messages = server.messages();
         let own = messages
             .iter()
             .filter(|message| message.to.trim_start_matches('+') == asked.address);
-        assert_eq!(own.count(), 1, "{act:?}: messages");
+        assert_eq!(own.count(), 1, "{scenario:?}: messages");
         let row = asked.row(server);
         let one = json!("1");
         assert_eq!((&row["sends"]["N"], &row["attempt"]["N"]), (&one, &one));
-        assert_eq!(row["state"]["S"], "spent", "{act:?}");
+        assert_eq!(row["state"]["S"], "spent", "{scenario:?}");
         // Without a session there is nothing that would know the request again.
-        if act == Act::Final(Last::Alone) && reply.status != 200 {
+        if scenario == Scenario::Final(LastRequest::OneRequest) && reply.status != 200 {
             assert!(!self.failures.borrow().is_empty());
             reply.error(400, "M_USER_IN_USE");
             return;
@@ -232,46 +242,46 @@ impl<'a> Client<'a> {
 }
 
 /// One act, of which each call suffers each of these, so many times.
-async fn every_call_suffers(act: Act, limits: &str, kinds: &[FaultKind], times: u64) {
+async fn fault_at_every_call(scenario: Scenario, limits: &str, kinds: &[FaultKind], times: u64) {
     let offered = format!("{EMAIL} {MSISDN}");
     let settings = [flows(&offered), MAIL, SMS, ("GATEHOUSE_LIMITS", limits)];
     let server = TestServer::with(&settings).await;
     server.expect_faults();
     // The first request of a process reads more than the others.
     server.begin(&json!({})).await;
-    let undisturbed = Client::new(&server, 1, act, None);
+    let undisturbed = Client::new(&server, 1, scenario, None);
     undisturbed.sign_up().await;
-    assert!(undisturbed.failures.borrow().is_empty(), "{act:?}");
+    assert!(undisturbed.failures.borrow().is_empty(), "{scenario:?}");
     let calls = undisturbed.calls.take();
-    let (mut number, mut met) = (1, 0);
+    let (mut number, mut injected) = (1, 0);
     for position in 1..=calls.len() {
         let (operation, of_limits) = &calls[position - 1];
         let same = calls[..position].iter().filter(|own| own.0 == *operation);
         let nth = u64::try_from(same.count()).unwrap();
-        for kind in if *of_limits { &LASTING } else { kinds } {
+        for kind in if *of_limits { &PERSISTENT } else { kinds } {
             number += 1;
             server.advance(Duration::from_mins(1));
-            let fault = Fault::new(*kind).by(act.function()).on(operation);
-            let client = Client::new(&server, number, act, Some(fault.nth(nth).times(times)));
+            let fault = Fault::new(*kind).by(scenario.function()).on(operation);
+            let client = Client::new(&server, number, scenario, Some(fault.nth(nth).times(times)));
             client.sign_up().await;
-            met += usize::from(client.met.get());
+            injected += usize::from(client.injected.get());
             for status in client.failures.take() {
-                let excused = status == 429 || (status == 500 && is_breakage(*kind));
+                let is_expected = status == 429 || (status == 500 && is_server_error(*kind));
                 assert!(
-                    excused,
-                    "{act:?}: {kind:?} at {position} of {calls:?}: {status}"
+                    is_expected,
+                    "{scenario:?}: {kind:?} at {position} of {calls:?}: {status}"
                 );
             }
         }
     }
     assert!(
-        met >= calls.len(),
-        "{act:?}: the faults have been met: {met}"
+        injected >= calls.len(),
+        "{scenario:?}: the faults have been met: {injected}"
     );
-    let people = people(&server);
-    assert_whole(&people);
+    let users = users(&server);
+    assert_complete(&users);
     let made = usize::try_from(number).unwrap();
-    assert_eq!(people.len(), made);
+    assert_eq!(users.len(), made);
     assert_eq!((claims(&server).len(), owned(&server).len()), (made, made));
     assert_eq!(
         (proofs_in(&server, "spent"), count(&server, "Outbox")),
@@ -279,35 +289,39 @@ async fn every_call_suffers(act: Act, limits: &str, kinds: &[FaultKind], times: 
     );
 }
 
-async fn suffer(acts: &[Act]) {
-    for act in acts {
-        every_call_suffers(*act, "on", &KINDS, 1).await;
-        every_call_suffers(*act, "off", &LASTING, 8).await;
+async fn fault_at_every_call_of(acts: &[Scenario]) {
+    for scenario in acts {
+        fault_at_every_call(*scenario, "on", &FAULT_KINDS, 1).await;
+        fault_at_every_call(*scenario, "off", &PERSISTENT, 8).await;
     }
 }
 
-const ASKING: [Act; 3] = [Act::Request(EMAIL), Act::Request(MSISDN), Act::Poll];
-const SHOWING: [Act; 2] = [Act::Validate(EMAIL), Act::Validate(MSISDN)];
-const MAKING: [Act; 3] = [
-    Act::Final(Last::Alone),
-    Act::Final(Last::InSession),
-    Act::Final(Last::SessionOnly),
+const TOKEN_REQUESTS: [Scenario; 3] = [
+    Scenario::Request(EMAIL),
+    Scenario::Request(MSISDN),
+    Scenario::Poll,
+];
+const VALIDATIONS: [Scenario; 2] = [Scenario::Validate(EMAIL), Scenario::Validate(MSISDN)];
+const SIGN_UPS: [Scenario; 3] = [
+    Scenario::Final(LastRequest::OneRequest),
+    Scenario::Final(LastRequest::InSession),
+    Scenario::Final(LastRequest::SessionOnly),
 ];
 
 /// 3PID-17, 3PID-24: whatever fails, the client's repetition brings the message, and brings it once.
 #[tokio::test]
 async fn _3pid_17_a_request_for_a_message_survives_any_fault_at_any_call() {
-    suffer(&ASKING).await;
+    fault_at_every_call_of(&TOKEN_REQUESTS).await;
 }
 
 /// 3PID-41, 3PID-48: what was received is shown again, and is right.
 #[tokio::test]
 async fn _3pid_41_a_validation_survives_any_fault_at_any_call() {
-    suffer(&SHOWING).await;
+    fault_at_every_call_of(&VALIDATIONS).await;
 }
 
 /// UIA-15, UIA-54, REG-27: account, address and proof, or none of them.
 #[tokio::test]
 async fn uia_54_a_sign_up_with_an_address_survives_any_fault_at_any_call() {
-    suffer(&MAKING).await;
+    fault_at_every_call_of(&SIGN_UPS).await;
 }

@@ -14,29 +14,30 @@ use tokio::task::JoinHandle;
 
 use crate::flows::{
     cost::registration::{assert_bills, cost},
-    identity::unbinding::{ELSEWHERE, bind, end, forgotten, servers},
+    identity::unbinding::{OTHER_SERVER, bind, end, forgotten, servers},
     purge::{leave_all, leave_row},
     support::{
         account_helpers::{
-            ADDRESSES, Device, END, log_in, password_of, sign_up, sign_up_with, with_auth,
+            ADDRESSES, DEACTIVATE_PATH, Device, log_in, password_of, sign_up, sign_up_with,
+            with_auth,
         },
-        identity_server::{IdServer, Manners},
-        people,
+        identity_server::{IdServer, Misbehaviour},
         threepid_helpers::{ALICE, EMAIL},
+        users,
     },
 };
 
 const RECORD: &str = "BIND#one.example#email#alice@example.org";
 const FOREVER: u64 = 1_000_000;
-const HOLD: Duration = Duration::from_millis(800);
+const ADDED_LATENCY: Duration = Duration::from_millis(800);
 
-fn busy() -> Manners {
-    Manners::Says("503 Service Unavailable", "{}".to_owned())
+fn busy() -> Misbehaviour {
+    Misbehaviour::Says("503 Service Unavailable", "{}".to_owned())
 }
 
 /// What is left under alice's name.
 fn left(server: &TestServer) -> Vec<String> {
-    let rows = people(server).remove("alice").unwrap();
+    let rows = users(server).remove("alice").unwrap();
     rows.into_iter().collect()
 }
 
@@ -50,7 +51,7 @@ fn purges(server: &TestServer) -> Vec<String> {
 
 async fn wait(server: &TestServer, time: Duration) {
     server.advance(time);
-    server.tick().await;
+    server.run_schedule().await;
 }
 
 /// Alice has gone while `id_server`, where her address is bound, was busy; all else of her has gone too.
@@ -61,7 +62,7 @@ async fn gone(server: &TestServer, id_server: &IdServer) {
 }
 
 async fn go(server: &TestServer, alice: &Device, id_server: &IdServer) {
-    id_server.behaves(Some(busy()));
+    id_server.set_misbehaviour(Some(busy()));
     assert_eq!(end(server, alice, json!({})).await, "no-support");
     id_server.forget();
     server.deliver().await;
@@ -72,19 +73,19 @@ async fn go(server: &TestServer, alice: &Device, id_server: &IdServer) {
 #[tokio::test]
 async fn deact_11_what_could_not_be_unbound_is_asked_for_again_until_it_is() {
     let no = json!({ "errcode": "M_FORBIDDEN", "error": "No" }).to_string();
-    for manners in [
+    for misbehaviour in [
         busy(),
-        Manners::Says("403 Forbidden", no),
-        Manners::Says("404 Not Found", "<html>".to_owned()),
-        Manners::BreaksOff,
+        Misbehaviour::Says("403 Forbidden", no),
+        Misbehaviour::Says("404 Not Found", "<html>".to_owned()),
+        Misbehaviour::BreaksOff,
     ] {
         let [first, second, _] = servers();
         let server = IdServer::test_server(&[&first, &second], &ADDRESSES).await;
         let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
         bind(&server, &alice, &first, "email", ALICE).await;
-        bind(&server, &alice, &second, "email", ELSEWHERE).await;
+        bind(&server, &alice, &second, "email", OTHER_SERVER).await;
         go(&server, &alice, &first).await;
-        first.behaves(Some(manners));
+        first.set_misbehaviour(Some(misbehaviour));
         second.forget();
         for _ in 0..2 {
             first.forget();
@@ -96,7 +97,7 @@ async fn deact_11_what_could_not_be_unbound_is_asked_for_again_until_it_is() {
                 (vec!["A".into(), RECORD.into()], 1)
             );
         }
-        first.behaves(None);
+        first.set_misbehaviour(None);
         first.forget();
         wait(&server, Duration::from_mins(5)).await;
         assert_eq!(forgotten(&first), [ALICE]);
@@ -173,7 +174,7 @@ async fn wherever_the_unbinding_ends_it_is_done_or_given_up_by_another() {
             let server = IdServer::test_server(&[&first], &[]).await;
             gone(&server, &first).await;
             if hours == 0 {
-                first.behaves(None);
+                first.set_misbehaviour(None);
             }
             let cut = Fault::new(FaultKind::Cut).by("Deliver").nth(last);
             server.local.proxy().inject(cut.times(FOREVER));
@@ -200,10 +201,10 @@ async fn two_deliveries_that_unbind_the_same_do_no_harm() {
     bind(&server, &alice, &first, "email", ALICE).await;
     go(&server, &alice, &first).await;
     assert_eq!(purges(&server), ["queued", "queued"]);
-    first.behaves(None);
-    let hold = Fault::new(FaultKind::Delay(Duration::from_millis(300)));
+    first.set_misbehaviour(None);
+    let delay = Fault::new(FaultKind::Delay(Duration::from_millis(300)));
     let proxy = server.local.proxy();
-    proxy.inject(hold.by("Deliver").on("DeleteItem").times(2));
+    proxy.inject(delay.by("Deliver").on("DeleteItem").times(2));
     wait(&server, Duration::from_mins(2)).await;
     assert_eq!(forgotten(&first), [ALICE, ALICE], "both asked");
     assert_eq!(proxy.pending_faults(), 0, "both removed the record");
@@ -238,14 +239,14 @@ async fn half_of_those_who_work_may_wait_for_identity_servers() {
         let device = sign_up(&server, name).await;
         let address = format!("{name}@example.org");
         bind(&server, &device, &first, "email", &address).await;
-        first.behaves(Some(busy()));
+        first.set_misbehaviour(Some(busy()));
         let body = with_auth(json!({}), password_of(name, PASSWORD, None));
-        device.post(&server, END, &body).await.ok();
-        first.behaves(None);
+        device.post(&server, DEACTIVATE_PATH, &body).await.ok();
+        first.set_misbehaviour(None);
     }
     server.deliver().await;
     first.forget();
-    first.behaves(Some(Manners::Dawdles(HOLD)));
+    first.set_misbehaviour(Some(Misbehaviour::Dawdles(ADDED_LATENCY)));
     wait(&server, Duration::from_mins(2)).await;
     assert_eq!((first.seen().len(), first.bound().len()), (4, 2));
     wait(&server, Duration::from_mins(2)).await;
@@ -259,13 +260,13 @@ async fn a_worker_that_is_late_leaves_the_unbinding_to_the_next() {
     let [first, ..] = servers();
     let server = Arc::new(IdServer::test_server(&[&first], &[]).await);
     gone(&server, &first).await;
-    first.behaves(None);
+    first.set_misbehaviour(None);
     server.advance(Duration::from_mins(2));
     let own = Arc::clone(&server);
-    let hold = Fault::new(FaultKind::Delay(HOLD))
+    let delay = Fault::new(FaultKind::Delay(ADDED_LATENCY))
         .by("Deliver")
         .on("BatchGetItem");
-    let late = held(&server, hold, async move { own.tick().await }).await;
+    let late = held(&server, delay, async move { own.run_schedule().await }).await;
     server.advance(Duration::from_secs(35));
     late.await.unwrap();
     assert!(first.seen().is_empty());
@@ -281,9 +282,9 @@ async fn ids_12_what_is_bound_while_an_account_goes_is_undone_afterwards() {
     let server = Arc::new(IdServer::test_server(&[&first], &[]).await);
     let alice = sign_up(&server, "alice").await;
     let (own, who) = (Arc::clone(&server), alice.clone());
-    let hold = Fault::new(FaultKind::Delay(HOLD)).by("AccountDeactivate");
+    let delay = Fault::new(FaultKind::Delay(ADDED_LATENCY)).by("AccountDeactivate");
     let going = async move { end(&own, &who, json!({})).await };
-    let going = held(&server, hold.on("TransactWriteItems"), going).await;
+    let going = held(&server, delay.on("TransactWriteItems"), going).await;
     bind(&server, &alice, &first, "email", ALICE).await;
     assert!(!going.is_finished(), "it has not been overtaken");
     assert_eq!(going.await.unwrap(), "success", "for all that it knew");
@@ -320,10 +321,10 @@ async fn what_asking_again_costs() {
         let server = IdServer::test_server(&[&first], &[]).await;
         gone(&server, &first).await;
         if answers {
-            first.behaves(None);
+            first.set_misbehaviour(None);
         }
         server.advance(Duration::from_mins(60 * hours + 2));
-        let ((), bill) = cost(&server, Box::pin(server.tick())).await;
+        let ((), bill) = cost(&server, Box::pin(server.run_schedule())).await;
         bills.push((what, bill));
     }
     assert_bills(&bills, COSTS);

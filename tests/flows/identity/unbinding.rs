@@ -13,16 +13,16 @@ use test_support::{PASSWORD, TestServer};
 
 use crate::flows::support::{
     account_helpers::{
-        ADDRESSES, Device, END, password_of, rows_of, sign_up, sign_up_with, with_auth,
+        ADDRESSES, DEACTIVATE_PATH, Device, password_of, rows_of, sign_up, sign_up_with, with_auth,
     },
-    identity_server::{IdServer, Manners, TOKEN, parameters},
+    identity_server::{IdServer, Misbehaviour, TOKEN, parameters},
     threepid_helpers::{ALICE, EMAIL, MSISDN, NUMBER, owned},
     with,
 };
 
 const BIND: &str = "/_matrix/client/v3/account/3pid/bind";
 const DELETE: &str = "/_matrix/client/v3/account/3pid/delete";
-pub(crate) const ELSEWHERE: &str = "alice@elsewhere.example";
+pub(crate) const OTHER_SERVER: &str = "alice@elsewhere.example";
 
 /// What is sent to bind an address that `id_server` is made to have validated.
 fn wish(id_server: &IdServer, medium: &str, address: &str) -> Value {
@@ -49,8 +49,8 @@ pub(crate) async fn bind(
 /// Deactivates `alice` by her password, and says how unbinding went.
 pub(crate) async fn end(server: &TestServer, alice: &Device, further: Value) -> String {
     let body = with_auth(further, password_of("alice", PASSWORD, None));
-    let answer = alice.post(server, END, &body).await.ok();
-    assert!(!alice.is_alive(server).await, "DEACT-11");
+    let answer = alice.post(server, DEACTIVATE_PATH, &body).await.ok();
+    assert!(!alice.is_valid(server).await, "DEACT-11");
     result_in(&answer)
 }
 
@@ -100,11 +100,11 @@ async fn deact_07_each_address_is_unbound_where_it_was_bound() {
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     bind(&server, &alice, &first, "email", ALICE).await;
     bind(&server, &alice, &first, "msisdn", NUMBER.1).await;
-    bind(&server, &alice, &second, "email", ELSEWHERE).await;
+    bind(&server, &alice, &second, "email", OTHER_SERVER).await;
     assert_eq!(records(&server), 3);
     assert_eq!(end(&server, &alice, json!({})).await, "success");
     assert_eq!(forgotten(&first), [NUMBER.1, ALICE]);
-    assert_eq!(forgotten(&second), [ELSEWHERE]);
+    assert_eq!(forgotten(&second), [OTHER_SERVER]);
     assert!(third.seen().is_empty());
     for id_server in [&first, &second] {
         assert!(id_server.bound().is_empty());
@@ -119,12 +119,12 @@ async fn deact_06_a_server_that_is_named_is_told_of_every_address() {
     let server = IdServer::test_server(&[&first, &second, &third], &ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     bind(&server, &alice, &first, "email", "Alice@Example.org").await;
-    bind(&server, &alice, &second, "email", ELSEWHERE).await;
+    bind(&server, &alice, &second, "email", OTHER_SERVER).await;
     let named = json!({ "id_server": "THREE.example" });
     assert_eq!(end(&server, &alice, named).await, "success");
     assert_eq!(forgotten(&third), [ALICE]);
     assert_eq!(forgotten(&first), ["Alice@Example.org"]);
-    assert_eq!(forgotten(&second), [ELSEWHERE]);
+    assert_eq!(forgotten(&second), [OTHER_SERVER]);
 }
 
 #[tokio::test]
@@ -156,14 +156,14 @@ async fn deact_08_one_failure_is_no_support_and_keeps_no_account_alive() {
         let server = IdServer::test_server(&[&first, &second], &[]).await;
         let alice = sign_up(&server, "alice").await;
         bind(&server, &alice, &first, "email", ALICE).await;
-        bind(&server, &alice, &second, "email", ELSEWHERE).await;
-        first.behaves(Some(Manners::Says(line, body.to_owned())));
+        bind(&server, &alice, &second, "email", OTHER_SERVER).await;
+        first.set_misbehaviour(Some(Misbehaviour::Says(line, body.to_owned())));
         assert_eq!(
             end(&server, &alice, json!({})).await,
             "no-support",
             "{line}"
         );
-        assert_eq!(forgotten(&second), [ELSEWHERE]);
+        assert_eq!(forgotten(&second), [OTHER_SERVER]);
         assert!(second.bound().is_empty());
         assert_eq!(records(&server), 1, "what is still bound is still known");
     }
@@ -185,10 +185,10 @@ async fn deact_08_a_server_that_is_not_trusted_is_not_asked_and_the_result_is_no
             json!({ "id_server": wrong }),
             password_of("alice", PASSWORD, None),
         );
-        let reply = alice.post(&server, END, &body).await;
+        let reply = alice.post(&server, DEACTIVATE_PATH, &body).await;
         reply.error(400, "M_INVALID_PARAM");
     }
-    assert!(alice.is_alive(&server).await);
+    assert!(alice.is_valid(&server).await);
     let named = json!({ "id_server": second.name });
     assert_eq!(end(&server, &alice, named).await, "no-support");
     assert!(first.seen().is_empty() && second.seen().is_empty());
@@ -220,7 +220,7 @@ async fn deact_11_servers_that_hang_keep_no_account_alive() {
         bind(&server, &alice, id_server, "email", ALICE).await;
     }
     for id_server in [&first, &second] {
-        id_server.behaves(Some(Manners::Hangs));
+        id_server.set_misbehaviour(Some(Misbehaviour::Hangs));
     }
     assert_eq!(end(&server, &alice, json!({})).await, "no-support");
     for id_server in [&first, &second, &third] {
@@ -237,7 +237,7 @@ async fn acc3_05_an_address_that_is_removed_is_unbound_where_it_is_bound() {
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     bind(&server, &alice, &first, "email", ALICE).await;
     bind(&server, &alice, &second, "email", ALICE).await;
-    bind(&server, &alice, &second, "email", ELSEWHERE).await;
+    bind(&server, &alice, &second, "email", OTHER_SERVER).await;
     let delete = async |further: Value| {
         let body = with(json!({ "medium": "email", "address": ALICE }), &further);
         alice.post(&server, DELETE, &body).await
@@ -259,7 +259,7 @@ async fn acc3_05_an_address_that_is_removed_is_unbound_where_it_is_bound() {
     // A repeat has only what is left to undo.
     for id_server in [&first, &second] {
         id_server.forget();
-        id_server.behaves(None);
+        id_server.set_misbehaviour(None);
     }
     assert_eq!(result_in(&delete(json!({})).await.ok()), "success");
     assert_eq!(forgotten(&second), [ALICE]);
@@ -293,10 +293,10 @@ async fn ids_12_nothing_stays_bound_to_an_account_that_has_just_gone() {
     let server = Arc::new(IdServer::test_server(&[&first], &[]).await);
     let alice = sign_up(&server, "alice").await;
     let body = wish(&first, "email", ALICE);
-    let hold = FaultKind::Delay(Duration::from_millis(800));
+    let delay = FaultKind::Delay(Duration::from_millis(800));
     let proxy = server.local.proxy();
     proxy.inject(
-        Fault::new(hold)
+        Fault::new(delay)
             .on("TransactWriteItems")
             .by("Account3pidBind"),
     );
@@ -324,9 +324,9 @@ async fn ids_12_the_record_of_a_later_binding_is_not_taken_for_that_of_an_earlie
     let server = Arc::new(IdServer::test_server(&[&first], &[]).await);
     let alice = sign_up(&server, "alice").await;
     bind(&server, &alice, &first, "email", ALICE).await;
-    let hold = FaultKind::Delay(Duration::from_millis(800));
+    let delay = FaultKind::Delay(Duration::from_millis(800));
     let proxy = server.local.proxy();
-    proxy.inject(Fault::new(hold).on("DeleteItem").by("Account3pidUnbind"));
+    proxy.inject(Fault::new(delay).on("DeleteItem").by("Account3pidUnbind"));
     let (own, who) = (Arc::clone(&server), alice.clone());
     let slow = tokio::spawn(async move {
         let path = "/_matrix/client/v3/account/3pid/unbind";

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use test_support::{PASSWORD, Reply, TestServer};
 
 use crate::flows::support::{
-    account_helpers::{CHANGE, OTHER, log_in, sign_up_with, try_login},
+    account_helpers::{OTHER_PASSWORD, PASSWORD_PATH, log_in, sign_up_with, try_login},
     at_once,
-    identity_server::{IdServer, Manners, TOKEN},
+    identity_server::{IdServer, Misbehaviour, TOKEN},
     tally,
-    threepid_helpers::{ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, ask_mail, owned},
+    threepid_helpers::{ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, owned, request_mail},
     wish, with,
 };
 
@@ -196,7 +196,7 @@ async fn ids_08_where_the_server_validates_itself_nobody_elses_word_counts() {
 async fn ids_08_a_session_of_this_server_is_nobody_elses_business() {
     let id_server = IdServer::start("id.example.org");
     let server = test_server(&[&id_server], &[]).await;
-    let asked = ask_mail(&server, ALICE, SECRET).await;
+    let asked = request_mail(&server, ALICE, SECRET).await;
     asked.validate(&server).await;
     sign_up(&server, "alice", &creds(&id_server, &asked.sid), &json!({}))
         .await
@@ -273,10 +273,10 @@ async fn ids_09_a_proof_of_an_identity_server_sets_a_new_password_once() {
     let reset = async |password: &str| {
         let body = attempt(MSISDN, &creds(&id_server, "1"), None);
         let body = with(body, &json!({ "new_password": password }));
-        server.post(CHANGE, &body).await
+        server.post(PASSWORD_PATH, &body).await
     };
-    reset(OTHER).await.ok();
-    log_in(&server, "alice", OTHER).await;
+    reset(OTHER_PASSWORD).await.ok();
+    log_in(&server, "alice", OTHER_PASSWORD).await;
     reset(PASSWORD).await.refused("M_UNAUTHORIZED");
     try_login(&server, "alice", PASSWORD)
         .await
@@ -337,7 +337,7 @@ async fn reg_26_in_the_form_of_r0_no_token_is_needed() {
 async fn reg_26_a_session_of_this_server_is_bound_nowhere() {
     let id_server = IdServer::start("id.example.org");
     let server = test_server(&[&id_server], &[]).await;
-    let asked = ask_mail(&server, ALICE, SECRET).await;
+    let asked = request_mail(&server, ALICE, SECRET).await;
     asked.validate(&server).await;
     let creds = creds(&id_server, &asked.sid);
     sign_up(&server, "alice", &creds, &json!({ "bind_email": true }))
@@ -349,18 +349,18 @@ async fn reg_26_a_session_of_this_server_is_bound_nowhere() {
 /// The account is made, whatever becomes of the binding.
 #[tokio::test]
 async fn reg_26_no_binding_that_fails_or_hangs_keeps_an_account_from_being_made() {
-    for manners in [
-        Manners::Says("500 Internal Server Error", "{}".to_owned()),
-        Manners::Says(
+    for misbehaviour in [
+        Misbehaviour::Says("500 Internal Server Error", "{}".to_owned()),
+        Misbehaviour::Says(
             "400 Bad Request",
             r#"{"errcode":"M_SESSION_EXPIRED"}"#.to_owned(),
         ),
-        Manners::Hangs,
+        Misbehaviour::Hangs,
     ] {
         let id_server = IdServer::start("id.example.org");
         let server = test_server(&[&id_server], &[]).await;
         id_server.session("1", SECRET, "email", ALICE);
-        id_server.misbehaves_at("3pid/bind", manners);
+        id_server.set_misbehaviour_at("3pid/bind", misbehaviour);
         sign_up(
             &server,
             "alice",

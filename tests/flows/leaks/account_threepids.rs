@@ -10,8 +10,8 @@ use crate::{
         support::post_as,
     },
     flows::{
-        account_threepids::ask_add,
-        leaks::registration::Watch,
+        account_threepids::request_add_token,
+        leaks::registration::LeakDetector,
         support::{account_helpers::ADDRESSES, mail_helpers::put, with},
     },
 };
@@ -24,57 +24,57 @@ const GUESS: &str = "canary guess 17";
 #[tokio::test]
 async fn l4_nothing_of_an_accounts_addresses_stands_in_a_log_or_in_clear_in_a_table() {
     let (log, _guard) = Log::capture();
-    let mut watch = Watch::start(&ADDRESSES, &log).await;
-    watch.ignores_wire = true;
-    watch
-        .canaries
+    let mut detector = LeakDetector::start(&ADDRESSES, &log).await;
+    detector.ignores_sdk_trace = true;
+    detector
+        .secrets
         .extend([PASSWORD, SECRET, GUESS].map(str::to_owned));
-    watch.unlogged.push("canary.address".to_owned());
-    let token = user(&watch.server, "alice").await;
-    watch.canaries.push(token.clone());
-    let asked = ask_add(&watch.server, ADDRESS, SECRET).await;
-    watch.unlogged.push(asked.sid.clone());
+    detector.only_stored.push("canary.address".to_owned());
+    let token = user(&detector.server, "alice").await;
+    detector.secrets.push(token.clone());
+    let asked = request_add_token(&detector.server, ADDRESS, SECRET).await;
+    detector.only_stored.push(asked.sid.clone());
     let creds = asked.creds();
     let body = with_password("alice", &creds);
-    let early = post_as(&watch.server, &token, ADD, &body).await;
+    let early = post_as(&detector.server, &token, ADD, &body).await;
     early.error(403, "M_THREEPID_AUTH_FAILED");
-    watch.note(&early);
-    asked.validate(&watch.server).await;
-    watch.search();
-    let reply = post_as(&watch.server, &token, ADD, &body).await;
+    detector.check(&early);
+    asked.validate(&detector.server).await;
+    detector.search();
+    let reply = post_as(&detector.server, &token, ADD, &body).await;
     reply.ok();
-    watch.note(&reply);
-    let second = ask_add(&watch.server, &format!("x{ADDRESS}"), SECRET).await;
-    second.validate(&watch.server).await;
-    watch.unlogged.push(second.sid.clone());
-    let challenge = post_as(&watch.server, &token, ADD, &second.creds()).await;
-    let session = watch.note(&challenge)["session"].clone();
+    detector.check(&reply);
+    let second = request_add_token(&detector.server, &format!("x{ADDRESS}"), SECRET).await;
+    second.validate(&detector.server).await;
+    detector.only_stored.push(second.sid.clone());
+    let challenge = post_as(&detector.server, &token, ADD, &second.creds()).await;
+    let session = detector.check(&challenge)["session"].clone();
     for password in [GUESS, PASSWORD] {
         let auth = with_password("alice", &creds)["auth"].clone();
         let auth = with(auth, &json!({ "password": password, "session": session }));
-        let reply = post_as(&watch.server, &token, ADD, &json!({ "auth": auth })).await;
-        watch.note(&reply);
+        let reply = post_as(&detector.server, &token, ADD, &json!({ "auth": auth })).await;
+        detector.check(&reply);
     }
-    let reply = watch.server.get_as(&token, LIST).await;
+    let reply = detector.server.get_as(&token, LIST).await;
     assert_eq!(reply.ok()["threepids"].as_array().unwrap().len(), 2);
-    watch.note(&reply);
+    detector.check(&reply);
     for reply in [
-        add(&watch.server, &token, &creds).await,
-        remove(&watch.server, &token, ADDRESS).await,
+        add(&detector.server, &token, &creds).await,
+        remove(&detector.server, &token, ADDRESS).await,
     ] {
         reply.ok();
-        watch.note(&reply);
+        detector.check(&reply);
     }
-    watch.server.deliver().await;
-    watch.search();
+    detector.server.deliver().await;
+    detector.search();
     // A row that nobody has written.
-    watch.server.expect_faults();
+    detector.server.expect_faults();
     let key = format!("3PID#email#{ADDRESS}");
     let item =
         json!({ "pk": { "S": "USER#alice" }, "sk": { "S": key }, "medium": { "S": "email" } });
-    put(&watch.server, "accounts", &item);
-    let reply = watch.server.get_as(&token, LIST).await;
+    put(&detector.server, "accounts", &item);
+    let reply = detector.server.get_as(&token, LIST).await;
     reply.error(500, "M_UNKNOWN");
-    watch.note(&reply);
+    detector.check(&reply);
     assert!(log.text().contains("is corrupt"));
 }

@@ -9,11 +9,11 @@ use test_support::{Log, PASSWORD, PREFIXES};
 use crate::{
     api::support::post_as,
     flows::{
-        leaks::registration::Watch,
+        leaks::registration::LeakDetector,
         support::{
-            account_helpers::{END, password_of},
+            account_helpers::{DEACTIVATE_PATH, password_of},
             flows,
-            identity_server::{IdServer, Manners, TOKEN},
+            identity_server::{IdServer, Misbehaviour, TOKEN},
             threepid_helpers::EMAIL,
             wish, with,
         },
@@ -32,27 +32,27 @@ fn creds(id_server: &IdServer, number: u8) -> Value {
 }
 
 /// A sign-up with an address that the identity server has validated, and that is bound there.
-async fn sign_up(watch: &mut Watch, name: &str, creds: &Value) -> String {
-    let challenge = watch.register(&wish(name)).await;
+async fn sign_up(detector: &mut LeakDetector, name: &str, creds: &Value) -> String {
+    let challenge = detector.register(&wish(name)).await;
     let auth = json!({
         "type": EMAIL, "threepid_creds": creds, "session": challenge["session"],
     });
     let body = json!({ "auth": auth, "bind_email": true });
-    let account = watch.register(&body).await;
+    let account = detector.register(&body).await;
     let token = account["access_token"].as_str();
     token.unwrap_or_default().to_owned()
 }
 
-async fn walk(watch: &mut Watch, id_server: &IdServer) {
+async fn live_account(detector: &mut LeakDetector, id_server: &IdServer) {
     let creds = creds(id_server, 1);
     let asked = json!({ "email": ADDRESS, "send_attempt": 1 });
     let asked = with(with(asked, &creds), &json!({ "sid": null }));
     let path = format!("{}/register/email/requestToken", PREFIXES[1]);
-    let reply = watch.server.post(&path, &asked).await;
-    watch.note(&reply);
-    sign_up(watch, "nobody", &creds).await;
+    let reply = detector.server.post(&path, &asked).await;
+    detector.check(&reply);
+    sign_up(detector, "nobody", &creds).await;
     id_server.session("canary.session.1", SECRET, "email", ADDRESS);
-    let token = sign_up(watch, "alice", &creds).await;
+    let token = sign_up(detector, "alice", &creds).await;
     for (end, body) in [
         ("3pid/bind", creds.clone()),
         (
@@ -66,28 +66,32 @@ async fn walk(watch: &mut Watch, id_server: &IdServer) {
         ),
     ] {
         let path = format!("{}/account/{end}", PREFIXES[1]);
-        let reply = post_as(&watch.server, &token, &path, &body).await;
-        watch.note(&reply);
+        let reply = post_as(&detector.server, &token, &path, &body).await;
+        detector.check(&reply);
     }
 }
 
 /// Bob comes while all is well, and goes while it is not; what is bound is undone in the background.
-async fn farewell(watch: &mut Watch, id_server: &IdServer, manners: Option<Manners>) {
-    id_server.behaves(None);
+async fn deactivated_account(
+    detector: &mut LeakDetector,
+    id_server: &IdServer,
+    misbehaviour: Option<Misbehaviour>,
+) {
+    id_server.set_misbehaviour(None);
     id_server.session("canary.session.2", SECRET, "email", ADDRESS);
-    let token = sign_up(watch, "bob", &creds(id_server, 2)).await;
+    let token = sign_up(detector, "bob", &creds(id_server, 2)).await;
     assert_eq!(id_server.bound().len(), 1);
-    id_server.behaves(manners);
+    id_server.set_misbehaviour(misbehaviour);
     let body = json!({ "auth": password_of("bob", PASSWORD, None) });
-    let reply = post_as(&watch.server, &token, END, &body).await;
+    let reply = post_as(&detector.server, &token, DEACTIVATE_PATH, &body).await;
     reply.ok();
-    watch.note(&reply);
-    watch.server.deliver().await;
+    detector.check(&reply);
+    detector.server.deliver().await;
     for _ in 0..2 {
-        watch.server.advance(Duration::from_mins(2));
-        watch.server.tick().await;
-        watch.search();
-        id_server.behaves(None);
+        detector.server.advance(Duration::from_mins(2));
+        detector.server.run_schedule().await;
+        detector.search();
+        id_server.set_misbehaviour(None);
     }
     assert!(id_server.bound().is_empty());
 }
@@ -96,14 +100,14 @@ async fn farewell(watch: &mut Watch, id_server: &IdServer, manners: Option<Manne
 #[tokio::test]
 async fn l4_nothing_of_an_identity_servers_users_stands_in_a_log_or_in_clear_in_a_table() {
     let echo = json!({ "errcode": "M_UNKNOWN", "error": format!("{ADDRESS} {TOKEN}") });
-    for manners in [
+    for misbehaviour in [
         None,
-        Some(Manners::Says("400 Bad Request", echo.to_string())),
-        Some(Manners::Says(
+        Some(Misbehaviour::Says("400 Bad Request", echo.to_string())),
+        Some(Misbehaviour::Says(
             "500 Internal Server Error",
             ADDRESS.to_owned(),
         )),
-        Some(Manners::BreaksOff),
+        Some(Misbehaviour::BreaksOff),
     ] {
         let (log, _guard) = Log::capture();
         let id_server = IdServer::start("id.example.org");
@@ -115,18 +119,18 @@ async fn l4_nothing_of_an_identity_servers_users_stands_in_a_log_or_in_clear_in_
             ("GATEHOUSE_SIGNING_KEY", key.as_str()),
             flows(EMAIL),
         ];
-        let mut watch = Watch::start(&settings, &log).await;
-        watch.server.expect_faults();
-        watch.ignores_wire = true;
+        let mut detector = LeakDetector::start(&settings, &log).await;
+        detector.server.expect_faults();
+        detector.ignores_sdk_trace = true;
         let secrets = [SECRET, TOKEN, SEED, "canary.session"];
-        watch.canaries.extend(secrets.map(str::to_owned));
-        watch.unlogged.push("canary.address".to_owned());
-        id_server.meets(&watch.server).await;
-        let is_well = manners.is_none();
-        id_server.behaves(manners.clone());
-        walk(&mut watch, &id_server).await;
+        detector.secrets.extend(secrets.map(str::to_owned));
+        detector.only_stored.push("canary.address".to_owned());
+        id_server.learn_homeserver_keys(&detector.server).await;
+        let is_well = misbehaviour.is_none();
+        id_server.set_misbehaviour(misbehaviour.clone());
+        live_account(&mut detector, &id_server).await;
         assert!(id_server.bound().is_empty() && !id_server.seen().is_empty());
         assert_eq!(id_server.seen().len() > 5, is_well, "the walk went through");
-        farewell(&mut watch, &id_server, manners).await;
+        deactivated_account(&mut detector, &id_server, misbehaviour).await;
     }
 }

@@ -6,7 +6,7 @@ use test_support::{Log, PASSWORD};
 use crate::{
     api::support::{WHOAMI, post_as},
     flows::{
-        leaks::registration::Watch,
+        leaks::registration::LeakDetector,
         support::{
             account_helpers::{ADDRESSES, LOGIN, login_of, sign_up_with},
             threepid_helpers::{ALICE, EMAIL},
@@ -21,11 +21,13 @@ const WRONG: &str = "canary of a wrong passwörd & 5 kites";
 async fn tok_18_no_password_and_no_token_of_a_login_stands_anywhere() {
     let (log, _guard) = Log::capture();
     let settings = [&ADDRESSES[..], &[("GATEHOUSE_LIMITS", "on")]];
-    let mut watch = Watch::start(&settings.concat(), &log).await;
-    watch.ignores_wire = true;
-    watch.canaries.extend([WRONG, PASSWORD].map(str::to_owned));
-    watch.unlogged.push(ALICE.to_owned());
-    sign_up_with(&watch.server, "alice", EMAIL, ALICE).await;
+    let mut detector = LeakDetector::start(&settings.concat(), &log).await;
+    detector.ignores_sdk_trace = true;
+    detector
+        .secrets
+        .extend([WRONG, PASSWORD].map(str::to_owned));
+    detector.only_stored.push(ALICE.to_owned());
+    sign_up_with(&detector.server, "alice", EMAIL, ALICE).await;
     let by_address = |password: &str| {
         json!({
             "type": "m.login.password", "password": password,
@@ -40,28 +42,28 @@ async fn tok_18_no_password_and_no_token_of_a_login_stands_anywhere() {
         by_address(PASSWORD),
         login_of("alice", PASSWORD),
     ] {
-        let reply = watch.server.post(LOGIN, &body).await;
-        pair = watch.note(&reply);
+        let reply = detector.server.post(LOGIN, &body).await;
+        pair = detector.check(&reply);
     }
     for _ in 0..2 {
         let body = json!({ "refresh_token": pair["refresh_token"] });
         for _ in 0..2 {
             let path = "/_matrix/client/v3/refresh";
-            let reply = watch.server.post(path, &body).await;
-            watch.note(&reply);
+            let reply = detector.server.post(path, &body).await;
+            detector.check(&reply);
             pair = reply.ok();
         }
         let token = pair["access_token"].as_str().unwrap_or_default();
-        watch.server.get_as(token, WHOAMI).await.ok();
-        let reply = watch.server.get_as(&format!("{token}x"), WHOAMI).await;
-        watch.note(&reply);
+        detector.server.get_as(token, WHOAMI).await.ok();
+        let reply = detector.server.get_as(&format!("{token}x"), WHOAMI).await;
+        detector.check(&reply);
     }
     let token = pair["access_token"].as_str().unwrap_or_default();
     for path in ["logout/all", "logout"] {
         let path = format!("/_matrix/client/v3/{path}");
-        let reply = post_as(&watch.server, token, &path, &json!({})).await;
-        watch.note(&reply);
+        let reply = post_as(&detector.server, token, &path, &json!({})).await;
+        detector.check(&reply);
     }
-    watch.server.deliver().await;
-    watch.search();
+    detector.server.deliver().await;
+    detector.search();
 }

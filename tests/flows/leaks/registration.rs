@@ -23,16 +23,16 @@ const CAPTCHA_SECRET: &str = "canary/secret+key";
 const HS_TOKEN: &str = "canary-hs-token-0123456789";
 
 /// A house that is searched after every answer, and what must not be found in it.
-pub(crate) struct Watch {
+pub(crate) struct LeakDetector {
     pub(crate) server: TestServer,
     log: Log,
-    pub(crate) canaries: Vec<String>,
+    pub(crate) secrets: Vec<String>,
     /// What may be in a table, and in no log.
-    pub(crate) unlogged: Vec<String>,
+    pub(crate) only_stored: Vec<String>,
     /// Whether what the SDK writes down of its own calls, at a level below any that a function logs
     /// at, is not looked at, nor what the stand-in for the providers does: both show what goes to a
     /// table or a provider, as it must.
-    pub(crate) ignores_wire: bool,
+    pub(crate) ignores_sdk_trace: bool,
 }
 
 /// Base64 of `bytes`, without padding, in the standard or the URL-safe alphabet.
@@ -56,13 +56,13 @@ fn base64(bytes: &[u8], last_two: [u8; 2]) -> String {
     text
 }
 
-/// Every way in which `canary` may be written: plain, escaped, in hexadecimal digits, and in base64
+/// Every way in which `secret` may be written: plain, escaped, in hexadecimal digits, and in base64
 /// wherever in a longer text it stands.
-fn disguises(canary: &str) -> Vec<String> {
-    let bytes = canary.as_bytes();
-    let json = json!(canary).to_string();
-    let debug = format!("{canary:?}");
-    let ascii = canary.escape_default().to_string();
+fn encodings(secret: &str) -> Vec<String> {
+    let bytes = secret.as_bytes();
+    let json = json!(secret).to_string();
+    let debug = format!("{secret:?}");
+    let ascii = secret.escape_default().to_string();
     let escaped: String = bytes
         .iter()
         .flat_map(|byte| std::ascii::escape_default(*byte))
@@ -86,7 +86,7 @@ fn disguises(canary: &str) -> Vec<String> {
         .collect::<Vec<_>>()
         .join(", ");
     let mut forms = vec![
-        canary.to_owned(),
+        secret.to_owned(),
         json.trim_matches('"').to_owned(),
         debug.trim_matches('"').to_owned(),
         ascii,
@@ -106,10 +106,10 @@ fn disguises(canary: &str) -> Vec<String> {
     forms
 }
 
-impl Watch {
+impl LeakDetector {
     pub(crate) async fn start(settings: &[(&str, &str)], log: &Log) -> Self {
         let server = TestServer::with(settings).await;
-        let canaries = [
+        let secrets = [
             PASSWORD,
             TOKEN_TEXT,
             AS_TOKEN,
@@ -117,13 +117,13 @@ impl Watch {
             RESPONSE,
             CAPTCHA_SECRET,
         ];
-        let canaries = canaries.map(str::to_owned).to_vec();
+        let secrets = secrets.map(str::to_owned).to_vec();
         Self {
             server,
             log: log.clone(),
-            canaries,
-            unlogged: Vec::new(),
-            ignores_wire: false,
+            secrets,
+            only_stored: Vec::new(),
+            ignores_sdk_trace: false,
         }
     }
 
@@ -139,16 +139,16 @@ impl Watch {
         };
         let log: Vec<&str> = log
             .lines()
-            .filter(|line| !(self.ignores_wire && of_wire(line)))
+            .filter(|line| !(self.ignores_sdk_trace && of_wire(line)))
             .collect();
-        for canary in self.canaries.iter().chain(&self.unlogged) {
-            let lawful = self.unlogged.contains(canary);
-            for form in disguises(canary) {
-                let found = !lawful && tables.contains(&form);
-                assert!(!found, "{canary} is in a table as {form}");
+        for secret in self.secrets.iter().chain(&self.only_stored) {
+            let allowed = self.only_stored.contains(secret);
+            for form in encodings(secret) {
+                let found = !allowed && tables.contains(&form);
+                assert!(!found, "{secret} is in a table as {form}");
                 if let Some(line) = log.iter().find(|line| line.contains(&form)) {
                     let line: String = line.chars().take(400).collect();
-                    panic!("{canary} is in the log as {form}: {line}");
+                    panic!("{secret} is in the log as {form}: {line}");
                 }
             }
         }
@@ -156,13 +156,13 @@ impl Watch {
 
     /// Takes note of every secret of an answer, and searches.
     #[track_caller]
-    pub(crate) fn note(&mut self, reply: &Reply) -> Value {
+    pub(crate) fn check(&mut self, reply: &Reply) -> Value {
         let body = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
         for member in ["session", "access_token", "refresh_token"] {
             if let Some(secret) = body[member].as_str()
-                && !self.canaries.iter().any(|own| own == secret)
+                && !self.secrets.iter().any(|own| own == secret)
             {
-                self.canaries.push(secret.to_owned());
+                self.secrets.push(secret.to_owned());
             }
         }
         self.search();
@@ -171,7 +171,7 @@ impl Watch {
 
     pub(crate) async fn register(&mut self, body: &Value) -> Value {
         let reply = self.server.register(body).await;
-        self.note(&reply)
+        self.check(&reply)
     }
 
     pub(crate) async fn begin(&mut self, wish: &Value) -> String {
@@ -181,7 +181,7 @@ impl Watch {
 
     pub(crate) async fn submit(&mut self, kind: &str, session: &str, form: &str) -> u16 {
         let reply = submit(&self.server, &page(PREFIXES[1], kind, session), form).await;
-        self.note(&reply);
+        self.check(&reply);
         reply.status.as_u16()
     }
 }
@@ -192,15 +192,15 @@ fn wish(name: &str) -> Value {
 
 #[test]
 fn a_canary_is_found_in_every_disguise() {
-    let canary = "canary-1";
+    let secret = "canary-1";
     assert_eq!(base64(b"Man", *b"+/"), "TWFu");
     assert_eq!(base64(b"\xfb\xff", *b"-_"), "-_8");
     for before in ["", "x", "xy", "xyz"] {
-        let text = format!("{before}{canary}and more");
+        let text = format!("{before}{secret}and more");
         for last_two in [*b"+/", *b"-_"] {
             let coded = base64(text.as_bytes(), last_two);
             assert!(
-                disguises(canary).iter().any(|form| coded.contains(form)),
+                encodings(secret).iter().any(|form| coded.contains(form)),
                 "{before}"
             );
         }
@@ -216,17 +216,17 @@ async fn incident_12_no_secret_stands_in_a_table_or_a_log_at_any_moment_of_a_sig
         .settings("m.login.recaptcha+m.login.registration_token+m.login.terms+m.login.dummy")
         .to_vec();
     settings.push(POLICIES);
-    let mut watch = Watch::start(&settings, &log).await;
-    watch
+    let mut detector = LeakDetector::start(&settings, &log).await;
+    detector
         .server
         .registration_token(&["--token", TOKEN_TEXT, "--uses", "9"])
         .await;
-    watch.search();
+    detector.search();
     for by_page in [false, true] {
-        let session = watch.begin(&wish(&format!("alice{by_page}"))).await;
+        let session = detector.begin(&wish(&format!("alice{by_page}"))).await;
         if by_page {
             assert_eq!(
-                watch
+                detector
                     .submit(
                         RECAPTCHA,
                         &session,
@@ -236,14 +236,14 @@ async fn incident_12_no_secret_stands_in_a_table_or_a_log_at_any_moment_of_a_sig
                 200
             );
             assert_eq!(
-                watch
+                detector
                     .submit(TOKEN, &session, &format!("token={TOKEN_TEXT}"))
                     .await,
                 200
             );
-            assert_eq!(watch.submit(TERMS, &session, "").await, 200);
-            assert_eq!(watch.submit(DUMMY, &session, "").await, 200);
-            let answer = watch
+            assert_eq!(detector.submit(TERMS, &session, "").await, 200);
+            assert_eq!(detector.submit(DUMMY, &session, "").await, 200);
+            let answer = detector
                 .register(&json!({ "auth": { "session": session } }))
                 .await;
             assert!(answer["access_token"].is_string());
@@ -251,30 +251,30 @@ async fn incident_12_no_secret_stands_in_a_table_or_a_log_at_any_moment_of_a_sig
         }
         let captcha =
             json!({ "auth": { "type": RECAPTCHA, "session": session, "response": RESPONSE } });
-        watch.register(&captcha).await;
-        watch
+        detector.register(&captcha).await;
+        detector
             .register(&token_stage("canary-wrong-token", Some(&session)))
             .await;
-        watch
+        detector
             .register(&token_stage(TOKEN_TEXT, Some(&session)))
             .await;
-        watch.register(&stage(TERMS, &session)).await;
-        watch
+        detector.register(&stage(TERMS, &session)).await;
+        detector
             .register(&json!({ "password": PASSWORD, "auth": { "session": session } }))
             .await;
-        let answer = watch.register(&stage(DUMMY, &session)).await;
+        let answer = detector.register(&stage(DUMMY, &session)).await;
         assert!(answer["refresh_token"].is_string());
-        let again = watch.register(&stage(DUMMY, &session)).await;
+        let again = detector.register(&stage(DUMMY, &session)).await;
         assert_eq!(again, answer);
         let token = answer["access_token"].as_str().unwrap();
-        let whoami = watch
+        let whoami = detector
             .server
             .get_as(token, "/_matrix/client/v3/account/whoami")
             .await;
-        watch.note(&whoami);
+        detector.check(&whoami);
         let query = format!("/_matrix/client/v3/account/whoami?access_token={token}");
-        let whoami = watch.server.get(&query).await;
-        assert_eq!(watch.note(&whoami)["user_id"], "@alicefalse:localhost");
+        let whoami = detector.server.get(&query).await;
+        assert_eq!(detector.check(&whoami)["user_id"], "@alicefalse:localhost");
     }
     assert!(log.text().contains("/register"), "the log is listened to");
 }
@@ -283,64 +283,64 @@ async fn incident_12_no_secret_stands_in_a_table_or_a_log_at_any_moment_of_a_sig
 #[tokio::test]
 async fn incident_22_no_secret_stands_in_the_log_of_a_failure() {
     let (log, _guard) = Log::capture();
-    let mut watch = Watch::start(&[flows("m.login.dummy")], &log).await;
-    watch.server.sign_up("taken").await;
-    watch.canaries.push("canary-wrong-token".to_owned());
-    let session = watch.begin(&wish("alice")).await;
+    let mut detector = LeakDetector::start(&[flows("m.login.dummy")], &log).await;
+    detector.server.sign_up("taken").await;
+    detector.secrets.push("canary-wrong-token".to_owned());
+    let session = detector.begin(&wish("alice")).await;
     let taken = with(wish("taken"), &stage(DUMMY, &session));
-    watch.register(&taken).await;
-    watch
+    detector.register(&taken).await;
+    detector
         .register(&with(wish("b@d"), &stage(DUMMY, &session)))
         .await;
-    watch
+    detector
         .register(&with(
             wish("alice"),
             &json!({ "auth": { "type": PASSWORD, "session": session } }),
         ))
         .await;
-    watch
+    detector
         .register(&with(wish("alice"), &stage(DUMMY, "canary-wrong-token")))
         .await;
-    watch
+    detector
         .register(&with(wish("alice"), &json!({ "device_id": [PASSWORD] })))
         .await;
-    watch
+    detector
         .register(&with(
             wish("alice"),
             &json!({ "guest_access_token": "canary-wrong-token" }),
         ))
         .await;
     let broken = format!(r#"{{"password":"{PASSWORD}","#);
-    let reply = watch
+    let reply = detector
         .server
         .post_text("/_matrix/client/v3/register", &broken)
         .await;
-    watch.note(&reply);
-    let junk = watch
+    detector.check(&reply);
+    let junk = detector
         .server
         .get_as("canary-wrong-token", "/_matrix/client/v3/account/whoami")
         .await;
-    watch.note(&junk);
+    detector.check(&junk);
     let validity =
         "/_matrix/client/v1/register/m.login.registration_token/validity?token=canary-wrong-token";
-    let reply = watch.server.get(validity).await;
-    watch.note(&reply);
+    let reply = detector.server.get(validity).await;
+    detector.check(&reply);
     // A service that is out of order has its causes logged.
-    watch.server.expect_faults();
+    detector.server.expect_faults();
     let cut = gatehouse_local::proxy::Fault::new(gatehouse_local::proxy::FaultKind::Cut);
-    watch.server.local.proxy().inject(cut.times(4));
-    let reply = watch.server.register(&stage(DUMMY, &session)).await;
+    detector.server.local.proxy().inject(cut.times(4));
+    let reply = detector.server.register(&stage(DUMMY, &session)).await;
     assert_eq!(reply.status, 500);
-    watch.note(&reply);
+    detector.check(&reply);
     assert!(log.text().contains("through our fault"));
-    watch.register(&stage(DUMMY, &session)).await;
+    detector.register(&stage(DUMMY, &session)).await;
 }
 
 /// Incident 12: application services, guests and their upgrade.
 #[tokio::test]
 async fn incident_12_no_secret_of_guests_and_application_services_stands_anywhere() {
     let (log, _guard) = Log::capture();
-    let mut watch = Watch::start(&[("GATEHOUSE_GUESTS", "true")], &log).await;
+    let mut detector = LeakDetector::start(&[("GATEHOUSE_GUESTS", "true")], &log).await;
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("irc.yaml");
     let yaml = format!(
@@ -348,33 +348,33 @@ async fn incident_12_no_secret_of_guests_and_application_services_stands_anywher
          namespaces:\n  users:\n  - exclusive: true\n    regex: '@irc_.*'\n"
     );
     std::fs::write(&file, yaml).unwrap();
-    watch
+    detector
         .server
         .admin_run(&["appservices", "add", file.to_str().unwrap()])
         .await
         .unwrap();
-    watch.search();
+    detector.search();
     let bridged = json!({ "type": "m.login.application_service", "username": "irc_alice" });
     let request = http::Request::post("/_matrix/client/v3/register")
         .header("authorization", format!("Bearer {AS_TOKEN}"));
-    let reply = watch
+    let reply = detector
         .server
         .send(request.body(bridged.to_string().into_bytes()).unwrap())
         .await;
     reply.ok();
-    watch.note(&reply);
-    let whoami = watch
+    detector.check(&reply);
+    let whoami = detector
         .server
         .get_as(AS_TOKEN, "/_matrix/client/v3/account/whoami")
         .await;
     whoami.ok();
-    watch.note(&whoami);
-    let guest = watch
+    detector.check(&whoami);
+    let guest = detector
         .server
         .post("/_matrix/client/v3/register?kind=guest", &json!({}))
         .await;
     guest.ok();
-    let guest = watch.note(&guest);
+    let guest = detector.check(&guest);
     let name = guest["user_id"].as_str().unwrap()[1..]
         .split(':')
         .next()
@@ -383,7 +383,7 @@ async fn incident_12_no_secret_of_guests_and_application_services_stands_anywher
         wish(name),
         &json!({ "guest_access_token": guest["access_token"] }),
     );
-    let session = watch.begin(&upgrade).await;
-    let answer = watch.register(&stage(DUMMY, &session)).await;
+    let session = detector.begin(&upgrade).await;
+    let answer = detector.register(&stage(DUMMY, &session)).await;
     assert_eq!(answer["user_id"], guest["user_id"]);
 }

@@ -15,12 +15,12 @@ use shared::threepids::proofs;
 use test_support::{Log, PREFIXES, Reply, TestServer};
 
 use crate::flows::{
-    leaks::registration::Watch,
+    leaks::registration::LeakDetector,
     support::{
         DUMMY, flows, page, stage, submit,
         threepid_helpers::{
-            Asked, EMAIL, MAIL, MSISDN, NUMBER, SMS, code_to, confirm, form_of, link_to, mail_to,
-            path_of, request_token, text_to,
+            EMAIL, MAIL, MSISDN, NUMBER, SMS, ValidationSession, code_to, confirm, form_of,
+            link_to, mail_to, path_of, request_token, text_to,
         },
         wish, with,
     },
@@ -31,27 +31,31 @@ const SECRET: &str = "canary.client=secret_0123456789";
 const NEXT_LINK: &str = "https://app.example.org/canary-next-link?client_secret=canary-inside";
 
 /// A house that listens, and that has been told of every secret there will be.
-async fn watch(offered: &str, log: &Log, more: &[(&str, &str)]) -> Watch {
+async fn detector(offered: &str, log: &Log, more: &[(&str, &str)]) -> LeakDetector {
     let hosts = ("GATEHOUSE_NEXT_LINK_HOSTS", "app.example.org");
     let settings = [&[flows(offered), MAIL, SMS, hosts], more].concat();
-    let mut watch = Watch::start(&settings, log).await;
-    watch.ignores_wire = true;
+    let mut detector = LeakDetector::start(&settings, log).await;
+    detector.ignores_sdk_trace = true;
     let secrets = [SECRET, NEXT_LINK, "canary-inside"];
-    watch.canaries.extend(secrets.map(str::to_owned));
+    detector.secrets.extend(secrets.map(str::to_owned));
     // Digits of the kind that stand in a table are in many a log line: the whole number, in any
     // form in which it would be written.
     let numbers = ["canary.address", NUMBER.1, NUMBER.0, "07400123456"];
-    watch.unlogged.extend(numbers.map(str::to_owned));
-    watch
+    detector.only_stored.extend(numbers.map(str::to_owned));
+    detector
 }
 
 /// Asks for a message, and takes note of everything that is derived from it.
-async fn ask(watch: &mut Watch, body: &Value) -> Asked {
-    ask_for(watch, "register", body).await
+async fn ask(detector: &mut LeakDetector, body: &Value) -> ValidationSession {
+    request_token_for(detector, "register", body).await
 }
 
 /// The same, for this purpose.
-async fn ask_for(watch: &mut Watch, purpose: &str, body: &Value) -> Asked {
+async fn request_token_for(
+    detector: &mut LeakDetector,
+    purpose: &str,
+    body: &Value,
+) -> ValidationSession {
     let mut body = body.clone();
     body["next_link"] = json!(NEXT_LINK);
     let stage = if body.get("email").is_some() {
@@ -60,9 +64,9 @@ async fn ask_for(watch: &mut Watch, purpose: &str, body: &Value) -> Asked {
         MSISDN
     };
     let path = request_token(PREFIXES[1], stage).replace("register", purpose);
-    let reply = watch.server.post(&path, &body).await;
+    let reply = detector.server.post(&path, &body).await;
     let answer = reply.ok();
-    let asked = Asked {
+    let asked = ValidationSession {
         stage,
         sid: answer["sid"].as_str().unwrap().to_owned(),
         secret: SECRET.to_owned(),
@@ -74,16 +78,16 @@ async fn ask_for(watch: &mut Watch, purpose: &str, body: &Value) -> Asked {
             .to_owned(),
         answer: answer.clone(),
     };
-    watch.unlogged.push(asked.sid.clone());
-    take_note(watch, &asked);
-    watch.note(&reply);
+    detector.only_stored.push(asked.sid.clone());
+    add_derived_secrets(detector, &asked);
+    detector.check(&reply);
     asked
 }
 
 /// The link's token and the code of a session as it is now.
-fn take_note(watch: &mut Watch, asked: &Asked) {
-    let row = asked.row(&watch.server);
-    let (sid, keys) = (&asked.sid, &watch.server.local.config().keys);
+fn add_derived_secrets(detector: &mut LeakDetector, asked: &ValidationSession) {
+    let row = asked.row(&detector.server);
+    let (sid, keys) = (&asked.sid, &detector.server.local.config().keys);
     let generation = row["generation"]["S"].as_str().unwrap();
     let secret = if asked.stage == EMAIL {
         proofs::link_token(keys, sid, generation)
@@ -91,26 +95,26 @@ fn take_note(watch: &mut Watch, asked: &Asked) {
         let sends = row["sends"]["N"].as_str().unwrap().parse().unwrap();
         proofs::code(keys, sid, generation, sends)
     };
-    watch.canaries.push(secret.reveal().clone());
+    detector.secrets.push(secret.reveal().clone());
 }
 
 /// A message is delivered, and read.
-async fn arrives(watch: &Watch, asked: &Asked) -> String {
-    watch.server.deliver().await;
-    watch.search();
+async fn arrives(detector: &LeakDetector, asked: &ValidationSession) -> String {
+    detector.server.deliver().await;
+    detector.search();
     if asked.stage == EMAIL {
-        link_to(&watch.server, &asked.address)
+        link_to(&detector.server, &asked.address)
     } else {
-        code_to(&watch.server, &asked.address)
+        code_to(&detector.server, &asked.address)
     }
 }
 
 #[track_caller]
-fn none_is_in_the_sessions(server: &TestServer, canaries: &[&str]) {
+fn none_is_in_the_sessions(server: &TestServer, secrets: &[&str]) {
     let rows = server.local.engine().table("UiaSessions").unwrap();
     let text = Value::from(rows).to_string();
-    for canary in canaries {
-        assert!(!text.contains(canary), "{canary} is in a UIA session");
+    for secret in secrets {
+        assert!(!text.contains(secret), "{secret} is in a UIA session");
     }
 }
 
@@ -119,38 +123,38 @@ fn none_is_in_the_sessions(server: &TestServer, canaries: &[&str]) {
 async fn l4_nothing_of_a_validation_stands_in_a_log_or_in_clear_in_a_table() {
     let (log, _guard) = Log::capture();
     let offered = format!("{EMAIL}+{MSISDN}+{DUMMY}");
-    let mut watch = watch(&offered, &log, &[]).await;
-    let session = watch.begin(&wish("alice")).await;
-    let mail = ask(&mut watch, &mail_to(ADDRESS, SECRET, 1)).await;
-    watch.register(&mail.attempt(Some(&session))).await;
-    let link = arrives(&watch, &mail).await;
-    let opened = watch.server.get(path_of(&link)).await;
+    let mut detector = detector(&offered, &log, &[]).await;
+    let session = detector.begin(&wish("alice")).await;
+    let mail = ask(&mut detector, &mail_to(ADDRESS, SECRET, 1)).await;
+    detector.register(&mail.attempt(Some(&session))).await;
+    let link = arrives(&detector, &mail).await;
+    let opened = detector.server.get(path_of(&link)).await;
     // Nor does a crawler's look at it, or a link that was broken on its way.
-    watch.note(&opened);
-    let broken = watch.server.get(&format!("{}x", path_of(&link))).await;
+    detector.check(&opened);
+    let broken = detector.server.get(&format!("{}x", path_of(&link))).await;
     assert_eq!(broken.status, 400);
-    watch.note(&broken);
-    let went = confirm(&watch.server, &link).await;
+    detector.check(&broken);
+    let went = confirm(&detector.server, &link).await;
     assert_eq!(went.status, 303);
-    watch.search();
-    let body = watch
+    detector.search();
+    let body = detector
         .register(&json!({ "auth": { "session": session } }))
         .await;
     assert_eq!(body["completed"], json!([EMAIL]));
-    let text = ask(&mut watch, &text_to(NUMBER.0, SECRET, 1)).await;
-    watch.register(&text.attempt(Some(&session))).await;
-    let code = arrives(&watch, &text).await;
+    let text = ask(&mut detector, &text_to(NUMBER.0, SECRET, 1)).await;
+    detector.register(&text.attempt(Some(&session))).await;
+    let code = arrives(&detector, &text).await;
     let wrong = if code == "987654" { "987655" } else { "987654" };
-    watch.canaries.push(wrong.to_owned());
+    detector.secrets.push(wrong.to_owned());
     for code in [wrong, &code] {
-        let reply = text.enter(&watch.server, code).await;
-        watch.note(&reply);
+        let reply = text.enter(&detector.server, code).await;
+        detector.check(&reply);
     }
-    watch.register(&text.attempt(Some(&session))).await;
-    none_is_in_the_sessions(&watch.server, &[ADDRESS, NUMBER.1, &mail.sid, &text.sid]);
-    let answer = watch.register(&stage(DUMMY, &session)).await;
+    detector.register(&text.attempt(Some(&session))).await;
+    none_is_in_the_sessions(&detector.server, &[ADDRESS, NUMBER.1, &mail.sid, &text.sid]);
+    let answer = detector.register(&stage(DUMMY, &session)).await;
     assert!(answer["access_token"].is_string(), "{answer}");
-    none_is_in_the_sessions(&watch.server, &[ADDRESS, NUMBER.1, &mail.sid, &text.sid]);
+    none_is_in_the_sessions(&detector.server, &[ADDRESS, NUMBER.1, &mail.sid, &text.sid]);
     assert!(
         log.text().contains("requestToken"),
         "the log is listened to"
@@ -162,38 +166,48 @@ async fn l4_nothing_of_a_validation_stands_in_a_log_or_in_clear_in_a_table() {
 #[tokio::test]
 async fn l4_nothing_of_a_validation_on_a_page_stands_in_a_log_or_in_clear_in_a_table() {
     let (log, _guard) = Log::capture();
-    let mut watch = watch(&format!("{EMAIL}+{MSISDN}"), &log, &[]).await;
-    let session = watch.begin(&wish("alice")).await;
+    let mut detector = detector(&format!("{EMAIL}+{MSISDN}"), &log, &[]).await;
+    let session = detector.begin(&wish("alice")).await;
     let path = page(PREFIXES[0], EMAIL, &session);
     let form = "email=canary.address%40example.org";
     for form in [form, "action=check", "action=restart", form] {
-        let reply = submit(&watch.server, &path, form).await;
-        watch.note(&reply);
-        watch.server.deliver().await;
-        watch.search();
+        let reply = submit(&detector.server, &path, form).await;
+        detector.check(&reply);
+        detector.server.deliver().await;
+        detector.search();
     }
-    let link = link_to(&watch.server, ADDRESS);
-    let (_, fields) = form_of(&watch.server, &link).await;
+    let link = link_to(&detector.server, ADDRESS);
+    let (_, fields) = form_of(&detector.server, &link).await;
     let token = fields.split("token=").nth(1).unwrap().to_owned();
-    watch.canaries.push(token);
-    confirm(&watch.server, &link).await;
-    watch.search();
-    let reply = watch.server.get(&path).await;
-    watch.note(&reply);
-    watch
+    detector.secrets.push(token);
+    confirm(&detector.server, &link).await;
+    detector.search();
+    let reply = detector.server.get(&path).await;
+    detector.check(&reply);
+    detector
         .register(&json!({ "auth": { "session": session } }))
         .await;
     let path = page(PREFIXES[0], MSISDN, &session);
-    let reply = submit(&watch.server, &path, "country=GB&phone_number=07400123456").await;
-    watch.note(&reply);
-    watch.server.deliver().await;
-    let code = code_to(&watch.server, NUMBER.1);
-    watch.canaries.push(code.clone());
-    let reply = submit(&watch.server, &path, &format!("action=check&code={code}")).await;
+    let reply = submit(
+        &detector.server,
+        &path,
+        "country=GB&phone_number=07400123456",
+    )
+    .await;
+    detector.check(&reply);
+    detector.server.deliver().await;
+    let code = code_to(&detector.server, NUMBER.1);
+    detector.secrets.push(code.clone());
+    let reply = submit(
+        &detector.server,
+        &path,
+        &format!("action=check&code={code}"),
+    )
+    .await;
     assert_eq!(reply.status, 200);
-    watch.note(&reply);
-    none_is_in_the_sessions(&watch.server, &[ADDRESS, NUMBER.1]);
-    let answer = watch
+    detector.check(&reply);
+    none_is_in_the_sessions(&detector.server, &[ADDRESS, NUMBER.1]);
+    let answer = detector
         .register(&json!({ "auth": { "session": session } }))
         .await;
     assert!(answer["access_token"].is_string(), "{answer}");
@@ -204,11 +218,11 @@ async fn l4_nothing_of_a_validation_on_a_page_stands_in_a_log_or_in_clear_in_a_t
 async fn l4_nothing_of_a_validation_stands_in_the_log_of_a_failure() {
     let (log, _guard) = Log::capture();
     let denied = ("GATEHOUSE_EMAIL_DENIED", r"denied.*@.*");
-    let mut watch = watch(&format!("{EMAIL} {MSISDN}"), &log, &[denied]).await;
-    watch.unlogged.push("denied-canary".to_owned());
-    let post = async |watch: &mut Watch, path: &str, body: &Value| -> Reply {
-        let reply = watch.server.post(path, body).await;
-        watch.note(&reply);
+    let mut detector = detector(&format!("{EMAIL} {MSISDN}"), &log, &[denied]).await;
+    detector.only_stored.push("denied-canary".to_owned());
+    let post = async |detector: &mut LeakDetector, path: &str, body: &Value| -> Reply {
+        let reply = detector.server.post(path, body).await;
+        detector.check(&reply);
         reply
     };
     let path = request_token(PREFIXES[1], EMAIL);
@@ -217,60 +231,60 @@ async fn l4_nothing_of_a_validation_stands_in_the_log_of_a_failure() {
         "canary.address@example.org@canary.address",
         "<canary.address>",
     ] {
-        let reply = post(&mut watch, &path, &mail_to(address, SECRET, 1)).await;
+        let reply = post(&mut detector, &path, &mail_to(address, SECRET, 1)).await;
         assert!(reply.status.is_client_error());
     }
-    let mail = ask(&mut watch, &mail_to(ADDRESS, SECRET, 1)).await;
-    let text = ask(&mut watch, &text_to(NUMBER.0, SECRET, 1)).await;
+    let mail = ask(&mut detector, &mail_to(ADDRESS, SECRET, 1)).await;
+    let text = ask(&mut detector, &text_to(NUMBER.0, SECRET, 1)).await;
     for (number, asked) in [&mail, &text].into_iter().enumerate() {
         let wish = wish(&format!("user{number}"));
-        watch.register(&with(wish, &asked.attempt(None))).await;
+        detector.register(&with(wish, &asked.attempt(None))).await;
     }
     // Providers that are out of order, tables that are, and then a day too late.
-    watch.server.expect_faults();
+    detector.server.expect_faults();
     for kind in [
         FaultKind::Refused,
         FaultKind::Throttle,
         FaultKind::InternalError,
         FaultKind::Cut,
     ] {
-        watch
+        detector
             .server
             .local
             .aws_fakes()
             .inject(Fault::new(kind).times(2));
-        watch.server.deliver().await;
-        watch.server.advance(Duration::from_mins(3));
-        watch.server.tick().await;
-        watch.search();
+        detector.server.deliver().await;
+        detector.server.advance(Duration::from_mins(3));
+        detector.server.run_schedule().await;
+        detector.search();
     }
     for function in [
         "RegisterEmailRequestToken",
         "ValidateSubmitToken",
         "ValidateConfirm",
     ] {
-        watch
+        detector
             .server
             .local
             .proxy()
             .inject(Fault::new(FaultKind::Cut).by(function).times(8));
     }
-    let reply = post(&mut watch, &path, &mail_to(ADDRESS, SECRET, 2)).await;
+    let reply = post(&mut detector, &path, &mail_to(ADDRESS, SECRET, 2)).await;
     assert_eq!(reply.status, 500);
-    let token = watch.canaries.last().cloned().unwrap();
-    let reply = text.enter(&watch.server, &token).await;
+    let token = detector.secrets.last().cloned().unwrap();
+    let reply = text.enter(&detector.server, &token).await;
     assert_eq!(reply.status, 500);
-    watch.note(&reply);
+    detector.check(&reply);
     let link = format!("/_matrix/client/v3/validate/email/confirm?sid={}", mail.sid);
     let form = format!("sid={}&token={token}", mail.sid);
-    let reply = submit(&watch.server, &link, &form).await;
+    let reply = submit(&detector.server, &link, &form).await;
     assert_eq!(reply.status, 500);
-    watch.note(&reply);
-    watch.server.local.proxy().clear_faults();
-    watch.server.advance(Duration::from_hours(25));
-    watch.server.tick().await;
-    let reply = text.enter(&watch.server, &token).await;
+    detector.check(&reply);
+    detector.server.local.proxy().clear_faults();
+    detector.server.advance(Duration::from_hours(25));
+    detector.server.run_schedule().await;
+    let reply = text.enter(&detector.server, &token).await;
     assert!(reply.status.is_client_error());
-    watch.note(&reply);
+    detector.check(&reply);
     assert!(log.text().contains("through our fault"));
 }

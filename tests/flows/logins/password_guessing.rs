@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::flows::support::{
     account_helpers::{
-        ADDRESSES, CHANGE, LOGIN, OTHER, ask_reset, login_of, password_of, sign_up, sign_up_with,
-        with_auth,
+        ADDRESSES, LOGIN, OTHER_PASSWORD, PASSWORD_PATH, login_of, password_of,
+        request_reset_token, sign_up, sign_up_with, with_auth,
     },
     threepid_helpers::EMAIL,
 };
@@ -19,7 +19,7 @@ const REGISTER: &str = "/_matrix/client/v3/register";
 const LIMITS: (&str, &str) = ("GATEHOUSE_LIMITS", "on");
 const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
-fn elsewhere(number: u8) -> IpAddr {
+fn from_other_network(number: u8) -> IpAddr {
     [198, 51, 100, number].into()
 }
 
@@ -33,10 +33,10 @@ async fn log_in(server: &TestServer, from: IpAddr, name: &str, password: &str) -
 async fn exhaust(server: &TestServer, name: &str) {
     for network in 0..10 {
         for _ in 0..10 {
-            let reply = log_in(server, elsewhere(network), name, "wrong").await;
+            let reply = log_in(server, from_other_network(network), name, "wrong").await;
             reply.error(403, "M_FORBIDDEN");
         }
-        let reply = log_in(server, elsewhere(network), name, "wrong").await;
+        let reply = log_in(server, from_other_network(network), name, "wrong").await;
         reply.error(429, "M_LIMIT_EXCEEDED");
     }
 }
@@ -47,7 +47,7 @@ async fn l15_guesses_from_everywhere_are_limited_alike_for_who_is_there_and_who_
     sign_up(&server, "alice").await;
     for name in ["alice", "nobody"] {
         exhaust(&server, name).await;
-        let fresh = elsewhere(200);
+        let fresh = from_other_network(200);
         for password in ["wrong", PASSWORD] {
             let reply = log_in(&server, fresh, name, password).await;
             reply.error(429, "M_LIMIT_EXCEEDED");
@@ -55,12 +55,14 @@ async fn l15_guesses_from_everywhere_are_limited_alike_for_who_is_there_and_who_
     }
     // Somebody else is not meant.
     sign_up(&server, "bob").await;
-    log_in(&server, elsewhere(200), "bob", PASSWORD).await.ok();
+    log_in(&server, from_other_network(200), "bob", PASSWORD)
+        .await
+        .ok();
     // One more each ten minutes.
     server.advance(Duration::from_mins(10));
-    let reply = log_in(&server, elsewhere(201), "alice", "wrong").await;
+    let reply = log_in(&server, from_other_network(201), "alice", "wrong").await;
     reply.error(403, "M_FORBIDDEN");
-    let reply = log_in(&server, elsewhere(202), "alice", "wrong").await;
+    let reply = log_in(&server, from_other_network(202), "alice", "wrong").await;
     reply.error(429, "M_LIMIT_EXCEEDED");
 }
 
@@ -71,11 +73,11 @@ async fn l15_the_owner_is_let_in_from_a_network_that_is_known() {
     sign_up(&server, "alice").await;
     log_in(&server, HOME, "alice", PASSWORD).await.ok();
     // A wrong password makes no network known.
-    let reply = log_in(&server, elsewhere(99), "alice", "wrong").await;
+    let reply = log_in(&server, from_other_network(99), "alice", "wrong").await;
     reply.error(403, "M_FORBIDDEN");
     server.advance(Duration::from_hours(24 * 30 - 1));
     exhaust(&server, "alice").await;
-    let reply = log_in(&server, elsewhere(99), "alice", PASSWORD).await;
+    let reply = log_in(&server, from_other_network(99), "alice", PASSWORD).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
     for _ in 0..3 {
         log_in(&server, HOME, "alice", PASSWORD).await.ok();
@@ -109,7 +111,7 @@ async fn l15_the_owner_is_let_in_from_a_network_that_is_known() {
 async fn exhaust_with(server: &TestServer, name: &str) {
     for network in 100..110 {
         for _ in 0..10 {
-            let reply = log_in(server, elsewhere(network), name, "wrong").await;
+            let reply = log_in(server, from_other_network(network), name, "wrong").await;
             reply.error(403, "M_FORBIDDEN");
         }
     }
@@ -121,7 +123,7 @@ async fn l15_the_table_of_limits_names_nobody() {
     let server = TestServer::with(&[LIMITS]).await;
     sign_up(&server, "alice").await;
     log_in(&server, HOME, "alice", PASSWORD).await.ok();
-    log_in(&server, elsewhere(1), "alice", "wrong").await;
+    log_in(&server, from_other_network(1), "alice", "wrong").await;
     let rows = format!("{:?}", server.local.engine().table("Limits").unwrap());
     assert!(rows.contains("known-network#") && rows.contains("account-guess#"));
     for word in ["alice", "192.0.2", "198.51"] {
@@ -157,7 +159,14 @@ async fn l15_an_accounts_addresses_are_not_worth_a_hundred_guesses_each() {
     };
     exhaust(&server, "alice").await;
     for password in ["wrong", PASSWORD] {
-        let reply = post_from(&server, elsewhere(200), LOGIN, "", &by_address(password)).await;
+        let reply = post_from(
+            &server,
+            from_other_network(200),
+            LOGIN,
+            "",
+            &by_address(password),
+        )
+        .await;
         reply.error(429, "M_LIMIT_EXCEEDED");
     }
 }
@@ -178,20 +187,24 @@ async fn l15_strangers_keep_nobody_out_who_signed_up_or_set_the_password_there()
     reply.error(429, "M_LIMIT_EXCEEDED");
     let token = alice["access_token"].as_str().unwrap();
     let auth = password_of("alice", PASSWORD, None);
-    let change = with_auth(json!({ "new_password": OTHER }), auth);
-    post_from(&server, there, CHANGE, token, &change).await.ok();
-    log_in(&server, there, "alice", OTHER).await.ok();
+    let change = with_auth(json!({ "new_password": OTHER_PASSWORD }), auth);
+    post_from(&server, there, PASSWORD_PATH, token, &change)
+        .await
+        .ok();
+    log_in(&server, there, "alice", OTHER_PASSWORD).await.ok();
 
     exhaust_with(&server, "bob").await;
     let reply = log_in(&server, there, "bob", PASSWORD).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
-    let asked = ask_reset(&server, EMAIL, "bob@example.org", "reset").await;
+    let asked = request_reset_token(&server, EMAIL, "bob@example.org", "reset").await;
     asked.validate(&server).await;
     let mut body = asked.attempt(None);
-    body["new_password"] = OTHER.into();
-    post_from(&server, there, CHANGE, "", &body).await.ok();
-    log_in(&server, there, "bob", OTHER).await.ok();
-    assert!(!bob.is_alive(&server).await);
+    body["new_password"] = OTHER_PASSWORD.into();
+    post_from(&server, there, PASSWORD_PATH, "", &body)
+        .await
+        .ok();
+    log_in(&server, there, "bob", OTHER_PASSWORD).await.ok();
+    assert!(!bob.is_valid(&server).await);
 }
 
 /// A stolen token guesses from many networks hardly more than from one; who has none spends nothing
@@ -202,7 +215,7 @@ async fn l15_a_stolen_token_does_not_guess_from_one_network_after_another() {
     let alice = sign_up(&server, "alice").await;
     let guess = |password: &str| {
         let auth = password_of("alice", password, None);
-        with_auth(json!({ "new_password": OTHER }), auth)
+        with_auth(json!({ "new_password": OTHER_PASSWORD }), auth)
     };
     // The form of a token is no secret.
     let elsewhere_too = TestServer::new().await;
@@ -212,8 +225,8 @@ async fn l15_a_stolen_token_does_not_guess_from_one_network_after_another() {
     for network in 0..120 {
         let reply = post_from(
             &server,
-            elsewhere(network),
-            CHANGE,
+            from_other_network(network),
+            PASSWORD_PATH,
             &forged,
             &guess("wrong"),
         )
@@ -222,14 +235,21 @@ async fn l15_a_stolen_token_does_not_guess_from_one_network_after_another() {
     }
     for network in 0..100 {
         let body = guess("wrong");
-        let reply = post_from(&server, elsewhere(network), CHANGE, &alice.token, &body).await;
+        let reply = post_from(
+            &server,
+            from_other_network(network),
+            PASSWORD_PATH,
+            &alice.token,
+            &body,
+        )
+        .await;
         reply.refused("M_FORBIDDEN");
     }
     for password in ["wrong", PASSWORD] {
         let reply = post_from(
             &server,
-            elsewhere(200),
-            CHANGE,
+            from_other_network(200),
+            PASSWORD_PATH,
             &alice.token,
             &guess(password),
         )
@@ -240,8 +260,8 @@ async fn l15_a_stolen_token_does_not_guess_from_one_network_after_another() {
     server.advance(Duration::from_mins(10));
     let reply = post_from(
         &server,
-        elsewhere(201),
-        CHANGE,
+        from_other_network(201),
+        PASSWORD_PATH,
         &alice.token,
         &guess(PASSWORD),
     )
@@ -254,8 +274,8 @@ async fn l15_a_stolen_token_does_not_guess_from_one_network_after_another() {
 async fn l15_what_nothing_is_hashed_for_spends_no_guess() {
     let server = TestServer::with(&[LIMITS]).await;
     let alice = sign_up(&server, "alice").await;
-    let wish = json!({ "new_password": OTHER });
-    let (_, session) = alice.begin(&server, CHANGE, &wish).await;
+    let wish = json!({ "new_password": OTHER_PASSWORD });
+    let (_, session) = alice.begin(&server, PASSWORD_PATH, &wish).await;
     for auth in [
         json!({ "type": "m.login.password", "session": session }),
         json!({ "type": "m.login.password", "session": session, "password": "x" }),
@@ -263,28 +283,28 @@ async fn l15_what_nothing_is_hashed_for_spends_no_guess() {
     ] {
         for _ in 0..12 {
             let body = with_auth(wish.clone(), auth.clone());
-            let reply = alice.post(&server, CHANGE, &body).await;
+            let reply = alice.post(&server, PASSWORD_PATH, &body).await;
             reply.refused("M_MISSING_PARAM");
         }
     }
     let last = with_auth(wish, password_of("alice", PASSWORD, Some(&session)));
     server.advance(Duration::from_mins(1));
     for _ in 0..12 {
-        alice.post(&server, CHANGE, &last).await.ok();
+        alice.post(&server, PASSWORD_PATH, &last).await.ok();
     }
     // Nor does a guess too many keep the answer back.
     let (_, other) = alice
-        .begin(&server, CHANGE, &json!({ "new_password": PASSWORD }))
+        .begin(&server, PASSWORD_PATH, &json!({ "new_password": PASSWORD }))
         .await;
     let wrong = password_of("alice", "wrong", Some(&other));
     let wrong = with_auth(json!({ "new_password": PASSWORD }), wrong);
     for _ in 0..10 {
         alice
-            .post(&server, CHANGE, &wrong)
+            .post(&server, PASSWORD_PATH, &wrong)
             .await
             .refused("M_FORBIDDEN");
     }
-    let reply = alice.post(&server, CHANGE, &wrong).await;
+    let reply = alice.post(&server, PASSWORD_PATH, &wrong).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
-    alice.post(&server, CHANGE, &last).await.ok();
+    alice.post(&server, PASSWORD_PATH, &last).await.ok();
 }

@@ -14,10 +14,10 @@ use test_support::TestServer;
 use super::{MAILS, Medium, NUMBERS, PREFIX};
 use crate::flows::support::{
     mail_helpers::{
-        CODE, LIMITED, MAIL_STAGE, ask, code, confirm, link, mail_to, own, row, session,
-        submit_code, test_server, with_proof,
+        CODE, LIMITED, MAIL_STAGE, code, confirm, create_owner, link, mail_to, request_message,
+        row, session, submit_code, test_server, with_proof,
     },
-    people,
+    users,
 };
 
 /// What a stranger sends along, and would like the owner to read.
@@ -25,7 +25,7 @@ const NEXT_LINK: &str = "https://evil.example.com/prize";
 
 async fn with_owner(medium: Medium) -> TestServer {
     let server = test_server(&[LIMITED]).await;
-    own(&server, "theowner", &medium.ask(0, "the-owner", 1)).await;
+    create_owner(&server, "theowner", &medium.ask(0, "the-owner", 1)).await;
     server.advance(Duration::from_hours(1));
     server
 }
@@ -35,7 +35,7 @@ async fn sent(server: &TestServer, medium: Medium, secret: &str) -> Vec<Message>
     server.local.outbox().clear();
     let mut wish = medium.ask(0, secret, 1);
     wish["next_link"] = json!(NEXT_LINK);
-    ask(server, &wish).await.ok();
+    request_message(server, &wish).await.ok();
     server.deliver().await;
     server.messages()
 }
@@ -61,7 +61,7 @@ async fn _3pid_05_the_owner_of_an_address_is_told_at_most_once_a_day() {
         }
         // What is told nobody else's address is not in the way of.
         let other = medium.ask(1, "secret", 1);
-        ask(&server, &other).await.ok();
+        request_message(&server, &other).await.ok();
         assert_eq!(server.deliver().await, 1);
         assert_eq!(server.messages().len(), 1);
     }
@@ -76,7 +76,7 @@ async fn _3pid_05_the_owners_mail_has_no_link_no_token_no_name_and_nothing_of_th
     };
     assert_eq!(notice.to, MAILS[0]);
     let text = whole(notice);
-    let (_, rows) = stranger(&server, Medium::Mail, "strangers-secret").await;
+    let (_, rows) = requester(&server, Medium::Mail, "strangers-secret").await;
     let token = proofs::link_token(
         &server.local.config().keys,
         rows["pk"]["S"].as_str().unwrap(),
@@ -117,7 +117,7 @@ async fn _3pid_05_the_owners_text_message_is_neutral() {
 }
 
 /// The session of a stranger, and its row.
-async fn stranger(server: &TestServer, medium: Medium, secret: &str) -> (String, Value) {
+async fn requester(server: &TestServer, medium: Medium, secret: &str) -> (String, Value) {
     let sid = session(server, &medium.ask(0, secret, 1)).await;
     let row = row(server, "Proofs", &sid);
     (sid, row)
@@ -143,8 +143,8 @@ async fn _3pid_05_a_session_for_a_known_address_never_validates_even_with_the_ri
         (Medium::Text, 1),
     ] {
         let server = test_server(&[]).await;
-        own(&server, "theowner", &medium.ask(whose, "the-owner", 1)).await;
-        let (sid, row) = stranger(&server, medium, "secret").await;
+        create_owner(&server, "theowner", &medium.ask(whose, "the-owner", 1)).await;
+        let (sid, row) = requester(&server, medium, "secret").await;
         server.deliver().await;
         let token = right(&server, medium, &sid, &row);
         let token = token.reveal();
@@ -171,7 +171,9 @@ async fn _3pid_05_a_session_for_a_known_address_never_validates_even_with_the_ri
         }
         server.register(&poll).await.refused("M_UNAUTHORIZED");
         // Nor after the next attempt, whose message the owner gets or does not get.
-        ask(&server, &medium.ask(0, "secret", 2)).await.ok();
+        request_message(&server, &medium.ask(0, "secret", 2))
+            .await
+            .ok();
         server.deliver().await;
         let reply = server.post(&path, &body).await;
         reply.error(400, "M_TOKEN_INCORRECT");
@@ -190,10 +192,10 @@ async fn _3pid_68_an_address_that_was_released_is_anybodys() {
         let claim = row(&server, "Accounts", &key);
         let table = format!("{}-accounts", server.local.config().tables);
         let gone = json!({ "TableName": table, "Key": { "pk": claim["pk"], "sk": claim["sk"] } });
-        server.past_the_functions("DeleteItem", &gone);
+        server.raw_dynamodb("DeleteItem", &gone);
         let messages = sent(&server, medium, "secret").await;
         assert_eq!(messages.len(), 1);
-        let (sid, _) = stranger(&server, medium, "secret").await;
+        let (sid, _) = requester(&server, medium, "secret").await;
         match medium {
             Medium::Mail => {
                 assert_eq!(confirm(&server, &link(&messages[0])).await.status, 200);
@@ -235,14 +237,16 @@ async fn _3pid_64_a_look_alike_is_written_to_at_the_address_it_folds_to() {
         // ... and then its owner's.
         for (number, typed) in [typed, address].into_iter().enumerate() {
             let secret = format!("secret{number}");
-            ask(&server, &mail_to(typed, &secret, 1)).await.ok();
+            request_message(&server, &mail_to(typed, &secret, 1))
+                .await
+                .ok();
             server.deliver().await;
             let messages = server.messages();
             assert_eq!(messages.len(), number + 1);
             assert_eq!(messages[number].to, address);
             assert_eq!(messages[number].links().count(), 0, "the owner is told");
         }
-        assert_eq!(people(&server).len(), 1);
+        assert_eq!(users(&server).len(), 1);
     }
 }
 
@@ -250,7 +254,7 @@ async fn _3pid_64_a_look_alike_is_written_to_at_the_address_it_folds_to() {
 #[tokio::test]
 async fn incident_14_a_look_alike_that_does_not_fold_to_ascii_gets_no_mail() {
     let server = test_server(&[]).await;
-    own(&server, "owner", &mail_to("kim@example.org", "secret", 1)).await;
+    create_owner(&server, "owner", &mail_to("kim@example.org", "secret", 1)).await;
     for typed in [
         "k\u{131}m@example.org",
         "\u{ff4b}im@example.org",
@@ -258,7 +262,7 @@ async fn incident_14_a_look_alike_that_does_not_fold_to_ascii_gets_no_mail() {
         "kim@example\u{3002}org",
         "k\u{200d}im@example.org",
     ] {
-        let reply = ask(&server, &mail_to(typed, "secret", 1)).await;
+        let reply = request_message(&server, &mail_to(typed, "secret", 1)).await;
         if reply.status == 200 {
             server.deliver().await;
             for message in server.messages() {
@@ -270,8 +274,8 @@ async fn incident_14_a_look_alike_that_does_not_fold_to_ascii_gets_no_mail() {
             reply.error(400, "M_INVALID_PARAM");
         }
     }
-    let people = people(&server);
-    assert_eq!(people.len(), 1, "{people:?}");
-    let rows = &people["owner"];
+    let users = users(&server);
+    assert_eq!(users.len(), 1, "{users:?}");
+    let rows = &users["owner"];
     assert!(rows.contains("3PID#email#kim@example.org"), "{rows:?}");
 }

@@ -113,7 +113,7 @@ async fn another_secret_is_found_out_and_the_previous_one_named() {
     assert_eq!((mixed, well), (vec!["fail".to_owned()], false));
     let own = server.local.config().keys.clone();
     assert_eq!(found(own).await.0, ["fail"]);
-    server.past_the_functions(
+    server.raw_dynamodb(
         "DeleteItem",
         &json!({
             "TableName": format!("{}-accounts", server.local.config().tables),
@@ -166,12 +166,12 @@ async fn tables_that_are_missing_or_otherwise_are_found() {
     let server = TestServer::new().await;
     let tables = server.local.config().tables.clone();
     let delete = json!({ "TableName": format!("{tables}-proofs") });
-    server.past_the_functions("DeleteTable", &delete);
+    server.raw_dynamodb("DeleteTable", &delete);
     let off = json!({
         "TableName": format!("{tables}-limits"),
         "TimeToLiveSpecification": { "AttributeName": "ttl", "Enabled": false },
     });
-    server.past_the_functions("UpdateTimeToLive", &off);
+    server.raw_dynamodb("UpdateTimeToLive", &off);
     let (report, well) = examine(&now(&server)).await;
     assert!(!well);
     let states = states(&report);

@@ -15,7 +15,8 @@ use crate::{
     api::support::rows_of,
     flows::support::{
         account_helpers::{
-            CHANGE, Device, OTHER, log_in, password_of, sign_up, try_login, with_auth,
+            Device, OTHER_PASSWORD, PASSWORD_PATH, log_in, password_of, sign_up, try_login,
+            with_auth,
         },
         run_operator,
         threepid_helpers::{claims, owned},
@@ -103,7 +104,7 @@ async fn users_come_with_their_passwords_and_addresses_and_the_first_login_makes
     );
 
     for (name, imported) in [("alice", BCRYPT), ("bob", PBKDF2)] {
-        for wrong in ["", OTHER, "ostrich lamp 8 quarrel "] {
+        for wrong in ["", OTHER_PASSWORD, "ostrich lamp 8 quarrel "] {
             try_login(&server, name, wrong)
                 .await
                 .error(403, "M_FORBIDDEN");
@@ -128,8 +129,7 @@ async fn users_come_with_their_passwords_and_addresses_and_the_first_login_makes
         try_login(&server, name, OSTRICH)
             .await
             .error(403, "M_FORBIDDEN");
-        let taken =
-            json!({ "username": name, "password": OTHER, "auth": { "type": "m.login.dummy" } });
+        let taken = json!({ "username": name, "password": OTHER_PASSWORD, "auth": { "type": "m.login.dummy" } });
         server.register(&taken).await.error(400, "M_USER_IN_USE");
     }
     // Once more: whatever has become of them since, they are left alone.
@@ -145,16 +145,16 @@ async fn uia_40_an_imported_password_proves_whose_it_is() {
     let server = TestServer::new().await;
     let line = json!({ "localpart": "alice", "password_hash": BCRYPT }).to_string();
     File::new("users.jsonl", &line).import(&server, &[]).await;
-    let reset = json!({ "new_password": OTHER });
+    let reset = json!({ "new_password": OTHER_PASSWORD });
     let device = Device::of(&try_login(&server, "alice", OSTRICH).await.ok());
     // As the first login left it, and as it was before.
     for _ in 0..2 {
         let wrong = with_auth(reset.clone(), password_of("alice", "wrong", None));
         device
-            .post(&server, CHANGE, &wrong)
+            .post(&server, PASSWORD_PATH, &wrong)
             .await
             .refused("M_FORBIDDEN");
-        server.past_the_functions(
+        server.raw_dynamodb(
             "UpdateItem",
             &json!({
                 "TableName": format!("{}-accounts", server.local.config().tables),
@@ -165,9 +165,9 @@ async fn uia_40_an_imported_password_proves_whose_it_is() {
         );
     }
     let right = with_auth(reset, password_of("alice", OSTRICH, None));
-    device.post(&server, CHANGE, &right).await.ok();
+    device.post(&server, PASSWORD_PATH, &right).await.ok();
     assert!(phc_of(&server, "alice").starts_with("$argon2id$"));
-    log_in(&server, "alice", OTHER).await;
+    log_in(&server, "alice", OTHER_PASSWORD).await;
 }
 
 #[tokio::test]

@@ -6,7 +6,9 @@ use test_support::{PASSWORD, TestServer};
 use crate::{
     api::support::set_status,
     flows::support::{
-        account_helpers::{ADDRESSES, CHANGE, OTHER, log_in, sign_up, sign_up_with, try_login},
+        account_helpers::{
+            ADDRESSES, OTHER_PASSWORD, PASSWORD_PATH, log_in, sign_up, sign_up_with, try_login,
+        },
         admin_run,
         threepid_helpers::{ALICE, EMAIL, MSISDN, NUMBER, confirm},
     },
@@ -22,7 +24,7 @@ async fn a_one_time_password_ends_every_device_and_its_owner_is_told() {
     let password = made["password"].as_str().unwrap();
     assert_eq!(password.len(), 23);
     assert_ne!(admin_run(&server, &all).await["password"], made["password"]);
-    assert!(!alice.is_alive(&server).await);
+    assert!(!alice.is_valid(&server).await);
     for wrong in [PASSWORD, password] {
         try_login(&server, "alice", wrong)
             .await
@@ -33,10 +35,11 @@ async fn a_one_time_password_ends_every_device_and_its_owner_is_told() {
     log_in(&server, "alice", password).await;
     assert!(!server.dump().contains(password));
     server.deliver().await;
-    let told = server.messages().split_off(before);
-    assert_eq!(told.len(), 3);
+    let reported = server.messages().split_off(before);
+    assert_eq!(reported.len(), 3);
     assert!(
-        told.iter()
+        reported
+            .iter()
             .all(|own| own.to == ALICE && !own.text.contains(password))
     );
 }
@@ -56,16 +59,22 @@ async fn a_link_that_the_operator_hands_over_leads_to_a_new_password() {
     let link = made["link"].as_str().unwrap();
     assert!(link.starts_with(&url), "{link}");
     let mut body = made["then"]["body"].clone();
-    body["new_password"] = OTHER.into();
+    body["new_password"] = OTHER_PASSWORD.into();
     // Not before its page's button is pressed, and once.
-    server.post(CHANGE, &body).await.refused("M_UNAUTHORIZED");
+    server
+        .post(PASSWORD_PATH, &body)
+        .await
+        .refused("M_UNAUTHORIZED");
     confirm(&server, link).await;
-    assert!(alice.is_alive(&server).await);
-    server.post(CHANGE, &body).await.ok();
-    assert!(!alice.is_alive(&server).await);
-    log_in(&server, "alice", OTHER).await;
+    assert!(alice.is_valid(&server).await);
+    server.post(PASSWORD_PATH, &body).await.ok();
+    assert!(!alice.is_valid(&server).await);
+    log_in(&server, "alice", OTHER_PASSWORD).await;
     body["new_password"] = PASSWORD.into();
-    server.post(CHANGE, &body).await.refused("M_UNAUTHORIZED");
+    server
+        .post(PASSWORD_PATH, &body)
+        .await
+        .refused("M_UNAUTHORIZED");
     // No mail but the notice.
     server.deliver().await;
     assert_eq!(server.messages().len(), before + 1);

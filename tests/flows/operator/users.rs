@@ -9,11 +9,11 @@ use test_support::{PASSWORD, TestServer};
 use crate::{
     api::support::{WHOAMI, set_status},
     flows::{
-        identity::unbinding::{ELSEWHERE, bind, forgotten},
+        identity::unbinding::{OTHER_SERVER, bind, forgotten},
         support::{
             account_helpers::{
-                ADDRESSES, CHANGE, Device, OTHER, log_in, password_of, rows_of, sign_up,
-                sign_up_with, try_login, with_auth,
+                ADDRESSES, Device, OTHER_PASSWORD, PASSWORD_PATH, log_in, password_of, rows_of,
+                sign_up, sign_up_with, try_login, with_auth,
             },
             admin_run,
             identity_server::IdServer,
@@ -36,9 +36,9 @@ async fn an_account_is_shown_without_anything_that_anybody_could_use() {
     let server = TestServer::with(&ADDRESSES).await;
     let first = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let second = log_in(&server, "alice", PASSWORD).await;
-    let change = json!({ "new_password": OTHER });
+    let change = json!({ "new_password": OTHER_PASSWORD });
     let change = with_auth(change, password_of("alice", PASSWORD, None));
-    second.post(&server, CHANGE, &change).await.ok();
+    second.post(&server, PASSWORD_PATH, &change).await.ok();
 
     let shown = admin_run(&server, &["users", "show", "alice"]).await;
     assert_eq!(shown["status"], "active");
@@ -132,21 +132,21 @@ async fn an_account_is_ended_as_its_user_would_end_it() {
             .await
             .contains("--yes")
     );
-    assert!(alice.is_alive(&server).await);
+    assert!(alice.is_valid(&server).await);
 
     let end = ["users", "deactivate", "alice", "--yes", "--erase"];
     let ended = admin_run(&server, &end).await;
     assert_eq!(ended["addresses_released"], 1);
-    assert!(!alice.is_alive(&server).await);
+    assert!(!alice.is_valid(&server).await);
     try_login(&server, "alice", PASSWORD)
         .await
         .error(403, "M_FORBIDDEN");
     let left = claims(&server);
     assert_eq!(left.len(), 1, "{left:?}");
     server.deliver().await;
-    let told = server.messages();
-    assert_eq!(told.len(), before + 1);
-    assert_eq!(told.last().unwrap().to, ALICE);
+    let reported = server.messages();
+    assert_eq!(reported.len(), before + 1);
+    assert_eq!(reported.last().unwrap().to, ALICE);
     let rows = rows_of(&server, "alice");
     assert_eq!(rows.len(), 1);
     assert!(rows[0].1.get("erased").is_some());
@@ -177,17 +177,17 @@ async fn ids_12_what_is_bound_is_undone_after_the_operators_end_of_an_account() 
     let id_server = IdServer::start("id.example");
     let server = IdServer::test_server(&[&id_server], &ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    bind(&server, &alice, &id_server, "email", ELSEWHERE).await;
+    bind(&server, &alice, &id_server, "email", OTHER_SERVER).await;
     let shown = admin_run(&server, &["users", "show", "alice"]).await;
-    assert_eq!(shown["bindings"][0]["address"], ELSEWHERE);
+    assert_eq!(shown["bindings"][0]["address"], OTHER_SERVER);
     admin_run(&server, &["users", "deactivate", "alice", "--yes"]).await;
     assert!(forgotten(&id_server).is_empty());
     // The stream waits for no identity server; the schedule's turn asks it.
     server.deliver().await;
     assert!(forgotten(&id_server).is_empty());
     server.advance(Duration::from_mins(2));
-    server.tick().await;
-    assert_eq!(forgotten(&id_server), [ELSEWHERE]);
+    server.run_schedule().await;
+    assert_eq!(forgotten(&id_server), [OTHER_SERVER]);
     assert_eq!(rows_of(&server, "alice").len(), 1);
 }
 
@@ -198,7 +198,7 @@ async fn a_locked_account_is_ended_by_the_operator_alone() {
     let alice = sign_up(&server, "alice").await;
     set_status(&server, "alice", "locked");
     admin_run(&server, &["users", "deactivate", "alice", "--yes"]).await;
-    assert!(!alice.is_alive(&server).await);
+    assert!(!alice.is_valid(&server).await);
 }
 
 /// Of a lock and an end that race, the end stays.

@@ -11,9 +11,10 @@ use crate::{
     api::support::set_status,
     flows::support::{
         account_helpers::{
-            ADDRESSES, CHANGE, END, OTHER, ask_reset, log_in, password_of, sign_up_with, with_auth,
+            ADDRESSES, DEACTIVATE_PATH, OTHER_PASSWORD, PASSWORD_PATH, log_in, password_of,
+            request_reset_token, sign_up_with, with_auth,
         },
-        threepid_helpers::{ALICE, EMAIL, MSISDN, NUMBER, ask_mail, confirm, link_to},
+        threepid_helpers::{ALICE, EMAIL, MSISDN, NUMBER, confirm, link_to, request_mail},
     },
 };
 
@@ -23,36 +24,40 @@ async fn incident_31_nothing_begun_before_a_reset_outlives_it() {
     let server = TestServer::with(&ADDRESSES).await;
     let mallory = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let (_, change) = mallory
-        .begin(&server, CHANGE, &json!({ "new_password": "mallory's own" }))
+        .begin(
+            &server,
+            PASSWORD_PATH,
+            &json!({ "new_password": "mallory's own" }),
+        )
         .await;
-    let (_, end) = mallory.begin(&server, END, &json!({})).await;
+    let (_, end) = mallory.begin(&server, DEACTIVATE_PATH, &json!({})).await;
     // A second proof, validated, and a third one, pending.
-    let early = ask_reset(&server, EMAIL, ALICE, "early").await;
+    let early = request_reset_token(&server, EMAIL, ALICE, "early").await;
     early.validate(&server).await;
-    let pending = ask_reset(&server, EMAIL, ALICE, "pending").await;
+    let pending = request_reset_token(&server, EMAIL, ALICE, "pending").await;
     server.deliver().await;
     let link = link_to(&server, ALICE);
     let add = json!({ "email": "mallory@example.org", "client_secret": "add", "send_attempt": 1 });
     let path = "/_matrix/client/v3/account/3pid/email/requestToken";
     let adding = server.post(path, &add).await.ok();
     server.advance(Duration::from_secs(1));
-    let owners = ask_reset(&server, EMAIL, ALICE, "owners").await;
+    let owners = request_reset_token(&server, EMAIL, ALICE, "owners").await;
     owners.validate(&server).await;
     server
-        .post(CHANGE, &finish(&owners, OTHER, None))
+        .post(PASSWORD_PATH, &finish(&owners, OTHER_PASSWORD, None))
         .await
         .ok();
 
     server
-        .post(CHANGE, &finish(&early, "mallory's", None))
+        .post(PASSWORD_PATH, &finish(&early, "mallory's", None))
         .await
         .refused("M_UNAUTHORIZED");
     confirm(&server, &link).await;
     server
-        .post(CHANGE, &finish(&pending, "mallory's", None))
+        .post(PASSWORD_PATH, &finish(&pending, "mallory's", None))
         .await
         .refused("M_UNAUTHORIZED");
-    for (path, session) in [(CHANGE, &change), (END, &end)] {
+    for (path, session) in [(PASSWORD_PATH, &change), (DEACTIVATE_PATH, &end)] {
         let auth = password_of("alice", PASSWORD, Some(session));
         mallory
             .post(&server, path, &with_auth(json!({}), auth))
@@ -60,24 +65,24 @@ async fn incident_31_nothing_begun_before_a_reset_outlives_it() {
             .error(401, "M_UNKNOWN_TOKEN");
     }
     confirm(&server, &link_to(&server, "mallory@example.org")).await;
-    let owner = log_in(&server, "alice", OTHER).await;
+    let owner = log_in(&server, "alice", OTHER_PASSWORD).await;
     let creds = json!({ "sid": adding["sid"], "client_secret": "add" });
     let reply = owner
         .post(
             &server,
             "/_matrix/client/v3/account/3pid/add",
-            &with_auth(creds, password_of("alice", OTHER, None)),
+            &with_auth(creds, password_of("alice", OTHER_PASSWORD, None)),
         )
         .await;
     reply.error(403, "M_THREEPID_AUTH_FAILED");
     // And nobody registers with the address.
-    let asked = ask_mail(&server, ALICE, "register").await;
+    let asked = request_mail(&server, ALICE, "register").await;
     server.deliver().await;
     let mut body = asked.attempt(None);
     body["username"] = "mallory".into();
     body["password"] = PASSWORD.into();
     server.register(&body).await.refused("M_UNAUTHORIZED");
-    assert!(owner.is_alive(&server).await && !mallory.is_alive(&server).await);
+    assert!(owner.is_valid(&server).await && !mallory.is_valid(&server).await);
 }
 
 /// A locked account is not opened by a mail; a suspended one may be given a password.
@@ -85,15 +90,18 @@ async fn incident_31_nothing_begun_before_a_reset_outlives_it() {
 async fn tok_14_a_locked_account_stays_locked() {
     let server = TestServer::with(&ADDRESSES).await;
     sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    let asked = ask_reset(&server, EMAIL, ALICE, "reset").await;
+    let asked = request_reset_token(&server, EMAIL, ALICE, "reset").await;
     asked.validate(&server).await;
-    let body = finish(&asked, OTHER, None);
+    let body = finish(&asked, OTHER_PASSWORD, None);
     set_status(&server, "alice", "locked");
-    server.post(CHANGE, &body).await.error(401, "M_USER_LOCKED");
+    server
+        .post(PASSWORD_PATH, &body)
+        .await
+        .error(401, "M_USER_LOCKED");
     set_status(&server, "alice", "suspended");
-    server.post(CHANGE, &body).await.ok();
+    server.post(PASSWORD_PATH, &body).await.ok();
     set_status(&server, "alice", "active");
-    log_in(&server, "alice", OTHER).await;
+    log_in(&server, "alice", OTHER_PASSWORD).await;
 }
 
 /// A number alone resets nothing where there is a mailbox, or where it was confirmed long ago.
@@ -102,10 +110,10 @@ async fn pwd_05_a_number_alone_is_trusted_only_so_far() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", MSISDN, NUMBER.0).await;
     server.advance(366 * DAY);
-    let asked = ask_reset(&server, MSISDN, NUMBER.0, "late").await;
+    let asked = request_reset_token(&server, MSISDN, NUMBER.0, "late").await;
     asked.validate(&server).await;
     server
-        .post(CHANGE, &finish(&asked, OTHER, None))
+        .post(PASSWORD_PATH, &finish(&asked, OTHER_PASSWORD, None))
         .await
         .error(403, "M_FORBIDDEN");
     drop(alice);
@@ -113,7 +121,7 @@ async fn pwd_05_a_number_alone_is_trusted_only_so_far() {
     let server = TestServer::with(&settings).await;
     let bob = sign_up_with(&server, "bob", MSISDN, NUMBER.0).await;
     server.advance(366 * DAY);
-    let asked = ask_reset(&server, MSISDN, NUMBER.0, "late").await;
+    let asked = request_reset_token(&server, MSISDN, NUMBER.0, "late").await;
     asked.validate(&server).await;
     // A mailbox comes to the account in between.
     let add = json!({ "email": "bob@example.org", "client_secret": "add", "send_attempt": 1 });
@@ -128,12 +136,15 @@ async fn pwd_05_a_number_alone_is_trusted_only_so_far() {
         .await;
     added.ok();
     server
-        .post(CHANGE, &finish(&asked, OTHER, None))
+        .post(PASSWORD_PATH, &finish(&asked, OTHER_PASSWORD, None))
         .await
         .error(403, "M_FORBIDDEN");
     let remove = json!({ "medium": "email", "address": "bob@example.org" });
     let path = "/_matrix/client/v3/account/3pid/delete";
     bob.post(&server, path, &remove).await.ok();
-    server.post(CHANGE, &finish(&asked, OTHER, None)).await.ok();
-    log_in(&server, "bob", OTHER).await;
+    server
+        .post(PASSWORD_PATH, &finish(&asked, OTHER_PASSWORD, None))
+        .await
+        .ok();
+    log_in(&server, "bob", OTHER_PASSWORD).await;
 }

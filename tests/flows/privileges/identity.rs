@@ -12,7 +12,9 @@ use crate::{
     flows::{
         identity::unbinding::bind,
         support::{
-            account_helpers::{CHANGE, END, OTHER, log_in, password_of},
+            account_helpers::{
+                DEACTIVATE_PATH, OTHER_PASSWORD, PASSWORD_PATH, log_in, password_of,
+            },
             flows,
             identity_server::{IdServer, TOKEN},
             threepid_helpers::{ALICE, EMAIL},
@@ -23,7 +25,7 @@ use crate::{
 
 /// An address is validated by an identity server, bound by the sign-up and by its user, unbound, and
 /// proven again for a new password; bound once more it is undone after its user has gone; with limits on.
-pub(super) async fn walk() -> BTreeSet<Use> {
+pub(super) async fn scenario() -> BTreeSet<Use> {
     let id_server = IdServer::start("id.example.org");
     let settings = [
         ("GATEHOUSE_LIMITS", "on"),
@@ -68,17 +70,17 @@ pub(super) async fn walk() -> BTreeSet<Use> {
         );
         post_as(&server, &bridge, &path, &json!({})).await;
     }
-    let reset = json!({ "auth": proof("2"), "new_password": OTHER });
-    server.post(CHANGE, &reset).await.ok();
-    let alice = log_in(&server, "alice", OTHER).await;
+    let reset = json!({ "auth": proof("2"), "new_password": OTHER_PASSWORD });
+    server.post(PASSWORD_PATH, &reset).await.ok();
+    let alice = log_in(&server, "alice", OTHER_PASSWORD).await;
     bind(&server, &alice, &id_server, "email", ALICE).await;
     id_server.says("503 Service Unavailable", &json!({}));
-    let body = json!({ "auth": password_of("alice", OTHER, None) });
-    alice.post(&server, END, &body).await.ok();
+    let body = json!({ "auth": password_of("alice", OTHER_PASSWORD, None) });
+    alice.post(&server, DEACTIVATE_PATH, &body).await.ok();
     server.deliver().await;
-    id_server.behaves(None);
+    id_server.set_misbehaviour(None);
     server.advance(Duration::from_mins(2));
-    server.tick().await;
+    server.run_schedule().await;
     assert!(id_server.bound().is_empty());
     server.local.proxy().used()
 }

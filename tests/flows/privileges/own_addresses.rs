@@ -16,7 +16,7 @@ use crate::{
 
 /// Addresses are added by both forms and removed, with limits on; one addition is overtaken by its
 /// twin.
-pub(super) async fn walk() -> BTreeSet<Use> {
+pub(super) async fn scenario() -> BTreeSet<Use> {
     let server = Arc::new(test_server(&[("GATEHOUSE_LIMITS", "on")]).await);
     start_every_function(&server).await;
     let token = user(&server, "alice").await;
@@ -28,8 +28,8 @@ pub(super) async fn walk() -> BTreeSet<Use> {
     let session = json!({ "session": challenge["session"] });
     let last = json!({ "auth": with(auth, &session) });
     let proxy = server.local.proxy();
-    let hold = Fault::new(FaultKind::Delay(Duration::from_millis(800)));
-    proxy.inject(hold.on("TransactWriteItems").by("Account3pidAdd"));
+    let delay = Fault::new(FaultKind::Delay(Duration::from_millis(800)));
+    proxy.inject(delay.on("TransactWriteItems").by("Account3pidAdd"));
     let (own, body, whose) = (Arc::clone(&server), last.clone(), token.clone());
     let slow = tokio::spawn(async move { post_as(&own, &whose, ADD, &body).await });
     while proxy.pending_faults() > 0 {

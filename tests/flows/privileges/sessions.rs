@@ -17,7 +17,7 @@ use super::start_every_function;
 use crate::{
     api::support::{post_as, request, text},
     flows::support::{
-        account_helpers::{END, LOGIN, login_of, password_of},
+        account_helpers::{DEACTIVATE_PATH, LOGIN, login_of, password_of},
         page, submit,
     },
 };
@@ -64,7 +64,7 @@ pub(super) fn forbid_guesses(server: &TestServer, key: &str) {
     let config = server.local.config();
     let hash = config.keys.hash(KeyPurpose::LimitKey, key.as_bytes());
     let far = (server.local.clock().now().0 + 1_000_000_000).to_string();
-    server.past_the_functions(
+    server.raw_dynamodb(
         "PutItem",
         &json!({
             "TableName": format!("{}-limits", config.tables),
@@ -80,15 +80,15 @@ async fn guess_where_guesses_are_over(server: &TestServer) {
     forbid_guesses(server, "alice");
     log_in(server, "PHONE").await;
     let auth = password_of("alice", "wrong", None);
-    let attempt = server.post(END, &json!({ "auth": auth })).await;
+    let attempt = server.post(DEACTIVATE_PATH, &json!({ "auth": auth })).await;
     attempt.error(429, "M_LIMIT_EXCEEDED");
-    let challenge = server.post(END, &json!({})).await.challenge();
+    let challenge = server.post(DEACTIVATE_PATH, &json!({})).await.challenge();
     let session = text(&challenge, "session");
     let path = page(PREFIXES[1], "m.login.password", session);
     submit(server, &path, "user=alice&password=wrong").await;
 }
 
-pub(super) async fn walk() -> BTreeSet<Use> {
+pub(super) async fn scenario() -> BTreeSet<Use> {
     let addresses = (
         "GATEHOUSE_REGISTRATION_FLOWS",
         "m.login.dummy m.login.email.identity m.login.msisdn",

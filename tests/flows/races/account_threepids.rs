@@ -17,8 +17,8 @@ use crate::{
     flows::{
         account_threepids::test_server,
         support::{
-            alone, at_once, tallied, tally,
-            threepid_helpers::{ALICE, EMAIL, ask_mail},
+            at_once, serial, tallied, tally,
+            threepid_helpers::{ALICE, EMAIL, request_mail},
             wish, with,
         },
     },
@@ -58,7 +58,7 @@ fn addition(token: &str, name: &str, creds: &Value, uia_request: bool) -> Sent {
 /// Everybody has a proof, and one gets the address.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn _3pid_68_of_users_who_race_for_an_address_one_gets_it() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     for round in 0..8 {
         let uia_request = round % 2 == 0;
         let server = Arc::new(test_server(&[]).await);
@@ -84,7 +84,7 @@ async fn _3pid_68_of_users_who_race_for_an_address_one_gets_it() {
 /// UIA-54: nor is it two people's when they have one proof between them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acc3_02_of_users_who_share_a_proof_one_gets_the_address() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     for _ in 0..8 {
         let server = Arc::new(test_server(&[]).await);
         let creds = prove(&server, ALICE, "secret").await;
@@ -110,7 +110,7 @@ async fn acc3_02_of_users_who_share_a_proof_one_gets_the_address() {
 /// UIA-15: one user, one request, sent many times: one address, one mail about it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_15_an_addition_that_is_sent_many_times_at_once_is_made_once() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     for form in ["deprecated", "one request", "session"] {
         let server = Arc::new(test_server(&[]).await);
         let token = user(&server, "alice").await;
@@ -136,7 +136,7 @@ async fn uia_15_an_addition_that_is_sent_many_times_at_once_is_made_once() {
 /// Within the limits too, and never without a word: who comes too often at once is told to wait.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn http_19_an_addition_that_is_sent_too_often_at_once_is_still_told() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     let server = Arc::new(test_server(&[("GATEHOUSE_LIMITS", "on")]).await);
     let token = user(&server, "alice").await;
     let creds = prove(&server, ALICE, "secret").await;
@@ -154,12 +154,12 @@ async fn http_19_an_addition_that_is_sent_too_often_at_once_is_still_told() {
 /// REG-28: whoever signs up with an address races whoever adds it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn _3pid_68_an_addition_and_a_sign_up_race_for_an_address() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     for round in 0..10 {
         let server = Arc::new(test_server(&[]).await);
         let token = user(&server, "alice").await;
         let creds = prove(&server, ALICE, "secret").await;
-        let asked = ask_mail(&server, ALICE, "sign-up").await;
+        let asked = request_mail(&server, ALICE, "sign-up").await;
         asked.validate(&server).await;
         assert_eq!(asked.stage, EMAIL);
         let sign_up = with(wish("bob"), &asked.attempt(None));
@@ -181,7 +181,7 @@ async fn _3pid_68_an_addition_and_a_sign_up_race_for_an_address() {
 /// However many proofs are spent at once, and so are the mails that tell of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acc3_02_no_race_brings_an_account_beyond_sixteen_addresses() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     let server = Arc::new(test_server(&[]).await);
     let token = user(&server, "alice").await;
     for number in 0..12 {
@@ -216,7 +216,7 @@ async fn acc3_02_no_race_brings_an_account_beyond_sixteen_addresses() {
 /// never is it taken from who has it now.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn l9_a_removal_that_races_an_addition_takes_nothing_from_anybody_else() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     for _ in 0..10 {
         let server = Arc::new(test_server(&[]).await);
         let (alice, bob) = (user(&server, "alice").await, user(&server, "bob").await);
@@ -243,7 +243,7 @@ async fn l9_a_removal_that_races_an_addition_takes_nothing_from_anybody_else() {
     }
 }
 
-const FOUL: &[FaultKind] = &[
+const FAULT_MIX: &[FaultKind] = &[
     FaultKind::Conflict,
     FaultKind::Throttle,
     FaultKind::ThrottledItem,
@@ -257,7 +257,7 @@ const FOUL: &[FaultKind] = &[
 /// both or on nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn incident_20_an_address_is_one_accounts_whatever_happens() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     let server = Arc::new(test_server(&[]).await);
     server.expect_faults();
     let mut requests = Vec::new();
@@ -271,7 +271,7 @@ async fn incident_20_an_address_is_one_accounts_whatever_happens() {
         }
     }
     for seed in 1..4 {
-        server.local.proxy().chaos(seed, 80, FOUL);
+        server.local.proxy().chaos(seed, 80, FAULT_MIX);
         let replies = send(&server, &requests).await;
         server.local.proxy().clear_faults();
         // Claims and rows agree, or this panics.

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use test_support::{PASSWORD, TestServer};
 
 use crate::flows::support::{
-    DUMMY, TWO_STAGES, assert_whole, flows, new_token, overtaken, people, stage, token_stage,
-    uses_left, wish, with,
+    DUMMY, TWO_STAGES, assert_complete, flows, new_token, send_overtaken, stage, token_stage,
+    users, uses_left, wish, with,
 };
 
 async fn guest_upgrade(server: &TestServer) -> Value {
@@ -33,11 +33,11 @@ async fn uia_15_a_final_that_is_overtaken_gives_the_same_bytes() {
         for at in [("BatchGetItem", 1), ("TransactWriteItems", 1)] {
             let server = Arc::new(TestServer::new().await);
             let (_, session) = server.begin(&asked).await;
-            let (slow, quick) = overtaken(&server, at, &stage(DUMMY, &session)).await;
+            let (slow, quick) = send_overtaken(&server, at, &stage(DUMMY, &session)).await;
             quick.ok();
             assert_eq!(slow.text(), quick.text(), "{at:?}");
-            assert_eq!(people(&server).len(), 1);
-            assert_whole(&people(&server));
+            assert_eq!(users(&server).len(), 1);
+            assert_complete(&users(&server));
         }
     }
 }
@@ -54,9 +54,9 @@ async fn uia_15_a_final_that_is_overtaken_does_not_miss_the_token_its_twin_has_s
                 .register(&token_stage(&token, Some(&session)))
                 .await
                 .challenge();
-            let (slow, quick) = overtaken(&server, at, &stage(DUMMY, &session)).await;
+            let (slow, quick) = send_overtaken(&server, at, &stage(DUMMY, &session)).await;
             quick.ok();
-            assert_eq!((people(&server).len(), uses_left(&server)), (1, vec![0]));
+            assert_eq!((users(&server).len(), uses_left(&server)), (1, vec![0]));
             assert_eq!(slow.text(), quick.text(), "{at:?}");
         }
     }
@@ -72,9 +72,9 @@ async fn uia_15_a_final_with_the_token_that_is_overtaken_gives_the_same_bytes() 
         let (_, session) = server.begin(&wish("alice")).await;
         server.register(&stage(DUMMY, &session)).await.challenge();
         let last = token_stage(&token, Some(&session));
-        let (slow, quick) = overtaken(&server, at, &last).await;
+        let (slow, quick) = send_overtaken(&server, at, &last).await;
         quick.ok();
-        assert_eq!((people(&server).len(), uses_left(&server)), (1, vec![0]));
+        assert_eq!((users(&server).len(), uses_left(&server)), (1, vec![0]));
         assert_eq!(slow.text(), quick.text(), "{at:?}");
     }
 }
@@ -90,9 +90,9 @@ async fn uia_15_a_guests_upgrade_that_is_overtaken_gives_the_same_bytes() {
         let server = Arc::new(TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await);
         let asked = guest_upgrade(&server).await;
         let (_, session) = server.begin(&asked).await;
-        let (slow, quick) = overtaken(&server, at, &stage(DUMMY, &session)).await;
+        let (slow, quick) = send_overtaken(&server, at, &stage(DUMMY, &session)).await;
         quick.ok();
-        assert_eq!(people(&server).len(), 1);
+        assert_eq!(users(&server).len(), 1);
         assert_eq!(slow.text(), quick.text(), "{at:?}");
     }
 }
@@ -109,9 +109,9 @@ async fn uia_15_a_final_that_is_overtaken_by_a_poll_with_another_name_still_make
         .challenge();
     let last = stage(DUMMY, &session);
     let own = Arc::clone(&server);
-    let hold = gatehouse_local::proxy::FaultKind::Delay(std::time::Duration::from_millis(500));
+    let delay = gatehouse_local::proxy::FaultKind::Delay(std::time::Duration::from_millis(500));
     let proxy = server.local.proxy();
-    proxy.inject(gatehouse_local::proxy::Fault::new(hold).on("TransactWriteItems"));
+    proxy.inject(gatehouse_local::proxy::Fault::new(delay).on("TransactWriteItems"));
     let slow = tokio::spawn(async move { own.register(&last).await });
     while proxy.pending_faults() > 0 {
         tokio::task::yield_now().await;
@@ -120,5 +120,5 @@ async fn uia_15_a_final_that_is_overtaken_by_a_poll_with_another_name_still_make
     server.register(&poll).await.challenge();
     let answer = slow.await.unwrap().ok();
     assert_eq!(answer["user_id"], "@alice:localhost");
-    assert_eq!((people(&server).len(), uses_left(&server)), (1, vec![0]));
+    assert_eq!((users(&server).len(), uses_left(&server)), (1, vec![0]));
 }

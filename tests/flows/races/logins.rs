@@ -10,10 +10,10 @@ use crate::{
     api::support::{rows_of, set_status},
     flows::support::{
         account_helpers::{
-            CHANGE, Device, LOGIN, OTHER, log_in, login_of, password_of, sign_up, try_login,
-            with_auth,
+            Device, LOGIN, OTHER_PASSWORD, PASSWORD_PATH, log_in, login_of, password_of, sign_up,
+            try_login, with_auth,
         },
-        alone, at_once,
+        at_once, serial,
     },
 };
 
@@ -26,7 +26,7 @@ fn devices(server: &TestServer) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tok_09_of_many_logins_at_once_to_one_device_one_token_lives() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     for device in [Some("PHONE"), None] {
         let server = Arc::new(TestServer::new().await);
         sign_up(&server, "alice").await;
@@ -42,7 +42,7 @@ async fn tok_09_of_many_logins_at_once_to_one_device_one_token_lives() {
         let mut alive = 0;
         for reply in &replies {
             let own = Device::of(&reply.ok());
-            alive += usize::from(own.is_alive(&server).await);
+            alive += usize::from(own.is_valid(&server).await);
         }
         let expected = if device.is_some() { 1 } else { MANY };
         assert_eq!((alive, devices(&server)), (expected, expected + 1));
@@ -51,14 +51,14 @@ async fn tok_09_of_many_logins_at_once_to_one_device_one_token_lives() {
 
 /// Does `meanwhile` while a login with the device id has found its password right and has written
 /// nothing yet; returns the login's status and its body.
-async fn overtake(
+async fn run_during_delay(
     server: &Arc<TestServer>,
     device: &str,
     meanwhile: impl Future<Output = ()>,
 ) -> (u16, Value) {
     let proxy = server.local.proxy();
-    let hold = Fault::new(FaultKind::Delay(Duration::from_millis(800)));
-    proxy.inject(hold.by("Login").on("TransactWriteItems"));
+    let delay = Fault::new(FaultKind::Delay(Duration::from_millis(800)));
+    proxy.inject(delay.by("Login").on("TransactWriteItems"));
     let mut body = login_of("alice", PASSWORD);
     body["device_id"] = device.into();
     let own = Arc::clone(server);
@@ -81,10 +81,10 @@ async fn pwd_08_a_login_that_races_a_password_change_is_none() {
         let alice = sign_up(&server, "alice").await;
         let device = if same { alice.id.as_str() } else { "OTHER" };
         let before = devices(&server);
-        let (status, body) = overtake(&server, device, async {
-            let body = json!({ "new_password": OTHER });
+        let (status, body) = run_during_delay(&server, device, async {
+            let body = json!({ "new_password": OTHER_PASSWORD });
             let body = with_auth(body, password_of("alice", PASSWORD, None));
-            alice.post(&server, CHANGE, &body).await.ok();
+            alice.post(&server, PASSWORD_PATH, &body).await.ok();
         })
         .await;
         assert_eq!(
@@ -92,11 +92,11 @@ async fn pwd_08_a_login_that_races_a_password_change_is_none() {
             (429, &json!("M_LIMIT_EXCEEDED"))
         );
         assert_eq!(devices(&server), before);
-        assert!(alice.is_alive(&server).await, "it was spared");
+        assert!(alice.is_valid(&server).await, "it was spared");
         try_login(&server, "alice", PASSWORD)
             .await
             .error(403, "M_FORBIDDEN");
-        log_in(&server, "alice", OTHER).await;
+        log_in(&server, "alice", OTHER_PASSWORD).await;
     }
 }
 
@@ -104,13 +104,13 @@ async fn pwd_08_a_login_that_races_a_password_change_is_none() {
 async fn out_02_a_login_that_races_a_logout_everywhere_is_none() {
     let server = Arc::new(TestServer::new().await);
     let alice = sign_up(&server, "alice").await;
-    let (status, _) = overtake(&server, "OTHER", async {
+    let (status, _) = run_during_delay(&server, "OTHER", async {
         let path = "/_matrix/client/v3/logout/all";
         alice.post(&server, path, &json!({})).await.ok();
     })
     .await;
     assert_eq!(status, 429);
-    assert!(!alice.is_alive(&server).await);
+    assert!(!alice.is_valid(&server).await);
     // Tried again it is right, since the password is.
     log_in(&server, "alice", PASSWORD).await;
 }
@@ -121,7 +121,7 @@ async fn deact_02_a_login_that_races_the_end_of_its_account_is_none() {
     let server = Arc::new(TestServer::new().await);
     sign_up(&server, "alice").await;
     let before = devices(&server);
-    let (status, _) = overtake(&server, "OTHER", async {
+    let (status, _) = run_during_delay(&server, "OTHER", async {
         set_status(&server, "alice", "deactivated");
     })
     .await;
@@ -134,8 +134,8 @@ async fn out_02_a_device_that_a_password_change_spares_does_not_survive_its_own_
     let server = Arc::new(TestServer::new().await);
     let alice = sign_up(&server, "alice").await;
     let proxy = server.local.proxy();
-    let hold = Fault::new(FaultKind::Delay(Duration::from_millis(800)));
-    proxy.inject(hold.by("LogoutAll").on("TransactWriteItems"));
+    let delay = Fault::new(FaultKind::Delay(Duration::from_millis(800)));
+    proxy.inject(delay.by("LogoutAll").on("TransactWriteItems"));
     let (own, device) = (Arc::clone(&server), alice.clone());
     let logout = tokio::spawn(async move {
         let path = "/_matrix/client/v3/logout/all";
@@ -145,12 +145,12 @@ async fn out_02_a_device_that_a_password_change_spares_does_not_survive_its_own_
         assert!(!logout.is_finished(), "there is no such call");
         tokio::task::yield_now().await;
     }
-    let body = json!({ "new_password": OTHER });
+    let body = json!({ "new_password": OTHER_PASSWORD });
     let body = with_auth(body, password_of("alice", PASSWORD, None));
-    alice.post(&server, CHANGE, &body).await.ok();
+    alice.post(&server, PASSWORD_PATH, &body).await.ok();
     assert!(!logout.is_finished(), "it has not been overtaken");
     logout.await.unwrap().ok();
-    assert!(!alice.is_alive(&server).await);
+    assert!(!alice.is_valid(&server).await);
 }
 
 /// An answer of the tables that is lost, and rows that others write to, cost no login.
@@ -168,7 +168,7 @@ async fn a_login_survives_what_the_tables_do_to_it() {
         server.local.proxy().inject(fault.times(times));
         let before = devices(&server);
         let alice = log_in(&server, "alice", PASSWORD).await;
-        assert!(alice.is_alive(&server).await);
+        assert!(alice.is_valid(&server).await);
         assert_eq!(devices(&server), before + 1, "{kind:?}");
     }
     let fault = Fault::new(FaultKind::Conflict).by("Login");

@@ -14,8 +14,8 @@ use test_support::{PASSWORD, Reply, TestServer};
 use crate::{
     api::support::{WHOAMI, post_as, text},
     flows::support::{
-        account_helpers::{CHANGE, LOGIN, OTHER, login_of, password_of, with_auth},
-        alone, at_once,
+        account_helpers::{LOGIN, OTHER_PASSWORD, PASSWORD_PATH, login_of, password_of, with_auth},
+        at_once, serial,
     },
 };
 
@@ -39,21 +39,21 @@ async fn refresh(server: &TestServer, pair: &Value) -> Reply {
     server.post(REFRESH, &body).await
 }
 
-async fn is_alive(server: &TestServer, pair: &Value) -> bool {
+async fn is_valid(server: &TestServer, pair: &Value) -> bool {
     let reply = server.get_as(text(pair, "access_token"), WHOAMI).await;
     reply.status == 200
 }
 
 /// Refreshes while `meanwhile` happens: the refresh has read what it has to know and has written
 /// nothing yet.
-async fn overtake(
+async fn run_during_delay(
     server: &Arc<TestServer>,
     pair: &Value,
     meanwhile: impl Future<Output = ()>,
 ) -> Reply {
     let proxy = server.local.proxy();
-    let hold = Fault::new(FaultKind::Delay(Duration::from_millis(800)));
-    proxy.inject(hold.by("Refresh").on("UpdateItem"));
+    let delay = Fault::new(FaultKind::Delay(Duration::from_millis(800)));
+    proxy.inject(delay.by("Refresh").on("UpdateItem"));
     let (own, pair) = (Arc::clone(server), pair.clone());
     let slow = tokio::spawn(async move { refresh(&own, &pair).await });
     while proxy.pending_faults() > 0 {
@@ -67,7 +67,7 @@ async fn overtake(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refr_03_many_refreshes_with_one_token_get_the_same_bytes() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     let (server, first) = alice().await;
     // The second time with the refresh token of the pair that nobody has used yet.
     let mut pair = first;
@@ -83,12 +83,12 @@ async fn refr_03_many_refreshes_with_one_token_get_the_same_bytes() {
         assert_ne!(next["access_token"], pair["access_token"]);
         pair = next;
     }
-    assert!(is_alive(&server, &pair).await);
+    assert!(is_valid(&server, &pair).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refr_03_many_first_uses_of_a_new_token_all_succeed() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     let (server, first) = alice().await;
     let next = refresh(&server, &first).await.ok();
     let alive = at_once(MANY, |number| {
@@ -97,13 +97,13 @@ async fn refr_03_many_first_uses_of_a_new_token_all_succeed() {
             if number % 3 == 0 {
                 refresh(&server, &next).await.status == 200
             } else {
-                is_alive(&server, &next).await
+                is_valid(&server, &next).await
             }
         }
     })
     .await;
     assert!(alive.iter().all(|alive| *alive));
-    assert!(!is_alive(&server, &first).await);
+    assert!(!is_valid(&server, &first).await);
     refresh(&server, &first).await.error(401, "M_UNKNOWN_TOKEN");
 }
 
@@ -117,8 +117,8 @@ async fn refr_03_a_lost_answer_costs_nobody_their_session() {
     assert_eq!(refresh(&server, &first).await.body, next.body);
     let next = next.ok();
     server.local.proxy().inject(lost.by("AccountWhoami"));
-    assert!(is_alive(&server, &next).await);
-    assert!(!is_alive(&server, &first).await);
+    assert!(is_valid(&server, &next).await);
+    assert!(!is_valid(&server, &first).await);
     assert_eq!(server.local.proxy().pending_faults(), 0);
 }
 
@@ -138,8 +138,8 @@ async fn refr_03_a_late_repeat_does_not_give_a_token_that_has_expired() {
     server.local.proxy().inject(fault);
     let next = refresh(&server, &first).await.ok();
     assert_eq!(refresh(&server, &first).await.ok(), next);
-    assert!(!is_alive(&server, &lost).await);
-    assert!(is_alive(&server, &next).await);
+    assert!(!is_valid(&server, &lost).await);
+    assert!(is_valid(&server, &next).await);
     for dead in [&first, &lost] {
         refresh(&server, dead).await.error(401, "M_UNKNOWN_TOKEN");
     }
@@ -152,8 +152,8 @@ async fn out_01_a_logout_does_not_say_done_of_a_device_that_lives() {
     let (server, first) = alice().await;
     let next = refresh(&server, &first).await.ok();
     let proxy = server.local.proxy();
-    let hold = Fault::new(FaultKind::Delay(Duration::from_millis(800)));
-    proxy.inject(hold.by("Logout").on("DeleteItem"));
+    let delay = Fault::new(FaultKind::Delay(Duration::from_millis(800)));
+    proxy.inject(delay.by("Logout").on("DeleteItem"));
     let (own, token) = (Arc::clone(&server), text(&first, "access_token").to_owned());
     let slow = tokio::spawn(async move {
         post_as(&own, &token, "/_matrix/client/v3/logout", &json!({})).await
@@ -162,32 +162,32 @@ async fn out_01_a_logout_does_not_say_done_of_a_device_that_lives() {
         assert!(!slow.is_finished(), "there is no such call");
         tokio::task::yield_now().await;
     }
-    assert!(is_alive(&server, &next).await);
+    assert!(is_valid(&server, &next).await);
     assert!(!slow.is_finished(), "it has not been overtaken");
     slow.await.unwrap().error(401, "M_UNKNOWN_TOKEN");
-    assert!(is_alive(&server, &next).await);
+    assert!(is_valid(&server, &next).await);
 }
 
 /// A twin has turned in the same token meanwhile, and one of its tokens has been used.
 #[tokio::test]
 async fn refr_03_a_refresh_that_comes_too_late_gets_what_its_twin_got_or_nothing() {
     let (server, first) = alice().await;
-    let mut twin = Value::Null;
-    let slow = overtake(&server, &first, async {
-        twin = refresh(&server, &first).await.ok();
+    let mut duplicate = Value::Null;
+    let slow = run_during_delay(&server, &first, async {
+        duplicate = refresh(&server, &first).await.ok();
     })
     .await;
-    assert_eq!(slow.ok(), twin);
-    assert!(is_alive(&server, &twin).await);
+    assert_eq!(slow.ok(), duplicate);
+    assert!(is_valid(&server, &duplicate).await);
 
     let (server, first) = alice().await;
-    let slow = overtake(&server, &first, async {
-        twin = refresh(&server, &first).await.ok();
-        assert!(is_alive(&server, &twin).await);
+    let slow = run_during_delay(&server, &first, async {
+        duplicate = refresh(&server, &first).await.ok();
+        assert!(is_valid(&server, &duplicate).await);
     })
     .await;
     slow.error(401, "M_UNKNOWN_TOKEN");
-    assert!(is_alive(&server, &twin).await);
+    assert!(is_valid(&server, &duplicate).await);
 }
 
 /// The new access token is used first while its refresh token is being turned in.
@@ -195,13 +195,13 @@ async fn refr_03_a_refresh_that_comes_too_late_gets_what_its_twin_got_or_nothing
 async fn refr_03_the_two_tokens_of_a_new_pair_may_be_used_at_once() {
     let (server, first) = alice().await;
     let second = refresh(&server, &first).await.ok();
-    let third = overtake(&server, &second, async {
-        assert!(is_alive(&server, &second).await);
+    let third = run_during_delay(&server, &second, async {
+        assert!(is_valid(&server, &second).await);
     })
     .await;
     let third = third.ok();
-    assert!(is_alive(&server, &third).await);
-    assert!(!is_alive(&server, &second).await);
+    assert!(is_valid(&server, &third).await);
+    assert!(!is_valid(&server, &second).await);
 }
 
 /// TOK-13, PWD-11.
@@ -209,14 +209,14 @@ async fn refr_03_the_two_tokens_of_a_new_pair_may_be_used_at_once() {
 async fn pwd_11_a_refresh_that_races_a_logout_or_a_password_change_gives_nothing_that_lives() {
     for path in ["logout", "logout/all"] {
         let (server, pair) = alice().await;
-        let reply = overtake(&server, &pair, async {
+        let reply = run_during_delay(&server, &pair, async {
             let path = format!("/_matrix/client/v3/{path}");
             let token = text(&pair, "access_token");
             post_as(&server, token, &path, &json!({})).await.ok();
         })
         .await;
         if reply.status == 200 {
-            assert!(!is_alive(&server, &reply.ok()).await);
+            assert!(!is_valid(&server, &reply.ok()).await);
             refresh(&server, &reply.ok())
                 .await
                 .error(401, "M_UNKNOWN_TOKEN");
@@ -231,24 +231,24 @@ async fn pwd_11_a_refresh_that_races_a_logout_or_a_password_change_gives_nothing
     }
     let (server, pair) = alice().await;
     let other = server.post(LOGIN, &login_of("alice", PASSWORD)).await.ok();
-    let reply = overtake(&server, &pair, async {
-        let body = json!({ "new_password": OTHER });
+    let reply = run_during_delay(&server, &pair, async {
+        let body = json!({ "new_password": OTHER_PASSWORD });
         let body = with_auth(body, password_of("alice", PASSWORD, None));
         let token = text(&other, "access_token");
-        post_as(&server, token, CHANGE, &body).await.ok();
+        post_as(&server, token, PASSWORD_PATH, &body).await.ok();
     })
     .await;
-    assert!(!is_alive(&server, &reply.ok()).await);
+    assert!(!is_valid(&server, &reply.ok()).await);
     for dead in [&pair, &reply.ok()] {
         refresh(&server, dead).await.error(401, "M_UNKNOWN_TOKEN");
     }
     // The device that was spared goes on refreshing.
     let next = refresh(&server, &other).await.ok();
-    assert!(is_alive(&server, &next).await);
+    assert!(is_valid(&server, &next).await);
 }
 
 /// Repeats a request as a client does until it is answered.
-async fn insist(ask: impl AsyncFn() -> Reply) -> Reply {
+async fn send_until_answered(ask: impl AsyncFn() -> Reply) -> Reply {
     for _ in 0..30 {
         let reply = ask().await;
         if reply.status != 429 && !reply.status.is_server_error() {
@@ -285,18 +285,20 @@ async fn refr_03_a_client_that_repeats_itself_keeps_its_session_whatever_happens
         server.expect_faults();
         server.local.proxy().chaos(seed, per_mille, kinds);
         for round in 0..25 {
-            let next = insist(async || refresh(&server, &pair).await).await.ok();
+            let next = send_until_answered(async || refresh(&server, &pair).await)
+                .await
+                .ok();
             if round % 3 > 0 {
                 let token = text(&next, "access_token");
-                let me = insist(async || server.get_as(token, WHOAMI).await).await;
+                let me = send_until_answered(async || server.get_as(token, WHOAMI).await).await;
                 assert_eq!(me.status, 200, "round {round}: {}", me.text());
-                let old = insist(async || refresh(&server, &pair).await).await;
+                let old = send_until_answered(async || refresh(&server, &pair).await).await;
                 old.error(401, "M_UNKNOWN_TOKEN");
             }
             pair = next;
         }
         server.local.proxy().clear_faults();
-        assert!(is_alive(&server, &pair).await);
+        assert!(is_valid(&server, &pair).await);
     }
 }
 
@@ -321,5 +323,5 @@ async fn refr_03_a_repeat_survives_a_new_secret() {
     // Both are gone: so is the answer, and who has it goes on.
     let server = TestServer::in_directory(&[("GATEHOUSE_SECRET", new)], directory.path()).await;
     refresh(&server, &first).await.error(401, "M_UNKNOWN_TOKEN");
-    assert!(is_alive(&server, &next).await);
+    assert!(is_valid(&server, &next).await);
 }

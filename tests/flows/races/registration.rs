@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use test_support::{PASSWORD, PREFIXES, Reply, TestServer};
 
 use crate::flows::support::{
-    DUMMY, POLICIES, TERMS, TOKEN, TWO_STAGES, alone, assert_people, assert_whole, at_once, count,
-    flows, is_free, new_token, page, people, register_at_once, stage, tallied, tally, token_stage,
-    uses_left, whoami, wish, with,
+    DUMMY, POLICIES, TERMS, TOKEN, TWO_STAGES, assert_complete, assert_users, at_once, count,
+    flows, is_free, new_token, page, register_at_once, serial, stage, tallied, tally, token_stage,
+    users, uses_left, whoami, wish, with,
 };
 
 const ONE_STAGE: (&str, &str) = ("GATEHOUSE_REGISTRATION_FLOWS", "m.login.registration_token");
@@ -30,7 +30,7 @@ fn all_the_same(replies: &[Reply]) -> Value {
 /// REG-14, incident 26 (registration "succeeded" for existing users)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reg_14_of_a_hundred_racing_sign_ups_for_one_name_one_wins() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     let server = Arc::new(TestServer::new().await);
     let one = with(wish("alice"), &json!({ "auth": { "type": DUMMY } }));
     let replies = register_at_once(&server, MANY, |_| one.clone()).await;
@@ -38,7 +38,7 @@ async fn reg_14_of_a_hundred_racing_sign_ups_for_one_name_one_wins() {
         tally(&replies),
         tallied(&[(200, "", 1), (400, "M_USER_IN_USE", MANY - 1)])
     );
-    assert_people(&server, &["alice"]);
+    assert_users(&server, &["alice"]);
     assert_eq!(
         (count(&server, "Accounts"), count(&server, "UiaSessions")),
         (3, 0)
@@ -52,7 +52,7 @@ async fn reg_14_of_a_hundred_racing_sign_ups_for_one_name_one_wins() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reg_14_of_a_hundred_racing_sessions_for_one_name_one_wins() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     let server = Arc::new(TestServer::new().await);
     let mut sessions = Vec::new();
     for number in 0..MANY {
@@ -65,7 +65,7 @@ async fn reg_14_of_a_hundred_racing_sessions_for_one_name_one_wins() {
         tally(&replies),
         tallied(&[(200, "", 1), (400, "M_USER_IN_USE", MANY - 1)])
     );
-    assert_people(&server, &["alice"]);
+    assert_users(&server, &["alice"]);
     assert_eq!(
         (count(&server, "Accounts"), count(&server, "UiaSessions")),
         (3, MANY)
@@ -82,12 +82,12 @@ async fn reg_14_of_a_hundred_racing_sessions_for_one_name_one_wins() {
         tally(&rest),
         tallied(&[(200, "", MANY - 1), (400, "M_INVALID_PARAM", 1)])
     );
-    assert_whole(&people(&server));
+    assert_complete(&users(&server));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_15_a_hundred_finals_of_one_session_get_the_same_bytes() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     let nameless = json!({ "password": PASSWORD });
     let without_login = with(wish("alice"), &json!({ "inhibit_login": true }));
     for (asked, devices) in [(wish("alice"), 1), (nameless, 1), (without_login, 0)] {
@@ -95,7 +95,7 @@ async fn uia_15_a_hundred_finals_of_one_session_get_the_same_bytes() {
         let (_, session) = server.begin(&asked).await;
         let replies = register_at_once(&server, MANY, |_| stage(DUMMY, &session)).await;
         all_the_same(&replies);
-        assert_eq!(people(&server).len(), 1, "{asked}");
+        assert_eq!(users(&server).len(), 1, "{asked}");
         assert_eq!(
             (count(&server, "Accounts"), count(&server, "UiaSessions")),
             (2 + devices, 1)
@@ -105,7 +105,7 @@ async fn uia_15_a_hundred_finals_of_one_session_get_the_same_bytes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_15_a_hundred_session_only_finals_get_the_same_bytes() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     let server = Arc::new(TestServer::new().await);
     let (_, session) = server.begin(&wish("alice")).await;
     let path = page(PREFIXES[1], DUMMY, &session);
@@ -114,13 +114,13 @@ async fn uia_15_a_hundred_session_only_finals_get_the_same_bytes() {
         .await;
     let last = json!({ "auth": { "session": session } });
     all_the_same(&register_at_once(&server, MANY, |_| last.clone()).await);
-    assert_people(&server, &["alice"]);
+    assert_users(&server, &["alice"]);
 }
 
 /// UIA-15, UIA-60, incident 20 (one proof could register several accounts)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn incident_20_a_hundred_finals_of_one_session_spend_a_one_use_token_once() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     for asked in [wish("alice"), json!({ "password": PASSWORD })] {
         let server = Arc::new(TestServer::with(&[TWO_STAGES]).await);
         let token = new_token(&server, &["--uses", "1"]).await;
@@ -130,7 +130,7 @@ async fn incident_20_a_hundred_finals_of_one_session_spend_a_one_use_token_once(
             .await
             .challenge();
         let replies = register_at_once(&server, MANY, |_| stage(DUMMY, &session)).await;
-        assert_eq!((people(&server).len(), uses_left(&server)), (1, vec![0]));
+        assert_eq!((users(&server).len(), uses_left(&server)), (1, vec![0]));
         all_the_same(&replies);
     }
 }
@@ -138,21 +138,21 @@ async fn incident_20_a_hundred_finals_of_one_session_spend_a_one_use_token_once(
 /// The same with the token's stage as the last one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn incident_20_a_hundred_finals_that_give_the_token_spend_it_once() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     let server =
         Arc::new(TestServer::with(&[flows("m.login.dummy+m.login.registration_token")]).await);
     let token = new_token(&server, &["--uses", "1"]).await;
     let (_, session) = server.begin(&wish("alice")).await;
     server.register(&stage(DUMMY, &session)).await.challenge();
     let replies = register_at_once(&server, MANY, |_| token_stage(&token, Some(&session))).await;
-    assert_eq!((people(&server).len(), uses_left(&server)), (1, vec![0]));
+    assert_eq!((users(&server).len(), uses_left(&server)), (1, vec![0]));
     all_the_same(&replies);
 }
 
 /// GUEST-08, UIA-15
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_15_a_hundred_finals_of_a_guests_upgrade_get_the_same_bytes() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     let server = Arc::new(TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await);
     let guest = server
         .post("/_matrix/client/v3/register?kind=guest", &json!({}))
@@ -179,7 +179,7 @@ async fn uia_15_a_hundred_finals_of_a_guests_upgrade_get_the_same_bytes() {
 /// UIA-60, L5 (the validity test and the increment are two steps)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn l5_a_hundred_sign_ups_with_a_one_use_token_make_one_account() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     let server = Arc::new(TestServer::with(&[ONE_STAGE]).await);
     let token = new_token(&server, &["--uses", "1"]).await;
     let replies = register_at_once(&server, MANY, |number| {
@@ -194,14 +194,14 @@ async fn l5_a_hundred_sign_ups_with_a_one_use_token_make_one_account() {
         assert_eq!(reply.refused("M_UNAUTHORIZED")["completed"], json!([]));
     }
     assert_eq!(uses_left(&server), [0]);
-    assert_whole(&people(&server));
-    assert_eq!(people(&server).len(), 1);
+    assert_complete(&users(&server));
+    assert_eq!(users(&server).len(), 1);
 }
 
 /// UIA-60: the same with a session each, in which the token's stage was completed before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_60_a_hundred_sessions_with_a_one_use_token_make_one_account() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     let server = Arc::new(TestServer::with(&[TWO_STAGES]).await);
     let token = new_token(&server, &["--uses", "1"]).await;
     let mut sessions = Vec::new();
@@ -229,17 +229,17 @@ async fn uia_60_a_hundred_sessions_with_a_one_use_token_make_one_account() {
             "the same session goes on"
         );
     }
-    assert_eq!((people(&server).len(), uses_left(&server)), (1, vec![0]));
-    let people = people(&server);
+    assert_eq!((users(&server).len(), uses_left(&server)), (1, vec![0]));
+    let users = users(&server);
     for number in 0..MANY {
         let name = format!("user{number}");
-        assert_ne!(is_free(&server, &name).await, people.contains_key(&name));
+        assert_ne!(is_free(&server, &name).await, users.contains_key(&name));
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_60_a_token_in_shares_is_never_overspent_and_never_underspent() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     for (uses, shares) in [(40, 2), (1000, 16)] {
         let server = Arc::new(TestServer::with(&[ONE_STAGE]).await);
         let token = new_token(&server, &["--uses", &uses.to_string()]).await;
@@ -249,7 +249,7 @@ async fn uia_60_a_token_in_shares_is_never_overspent_and_never_underspent() {
         })
         .await;
         let expected = MANY.min(uses);
-        assert_eq!(people(&server).len(), expected);
+        assert_eq!(users(&server).len(), expected);
         assert_eq!(
             replies.iter().filter(|reply| reply.status == 200).count(),
             expected
@@ -269,7 +269,7 @@ async fn uia_60_a_token_in_shares_is_never_overspent_and_never_underspent() {
 /// UIA-15: one session, two wishes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_15_racing_finals_with_different_names_make_one_account() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     let server = Arc::new(TestServer::new().await);
     let (_, session) = server.begin(&json!({ "password": PASSWORD })).await;
     let replies = register_at_once(&server, 50, |number| {
@@ -283,14 +283,14 @@ async fn uia_15_racing_finals_with_different_names_make_one_account() {
         tally(&replies),
         tallied(&[(200, "", 1), (400, "M_INVALID_PARAM", 49)])
     );
-    assert_whole(&people(&server));
-    assert_eq!(people(&server).len(), 1);
+    assert_complete(&users(&server));
+    assert_eq!(users(&server).len(), 1);
 }
 
 /// UIA-32, UIA-72: stages completed at the same moment, by pages and by requests.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_32_two_stages_completed_at_once_are_both_remembered() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     let offered = flows(
         "m.login.terms+m.login.registration_token m.login.registration_token+m.login.terms+m.login.dummy",
     );
@@ -316,7 +316,7 @@ async fn uia_32_two_stages_completed_at_once_are_both_remembered() {
             .register(&json!({ "auth": { "session": session } }))
             .await
             .ok();
-        assert_people(&server, &["alice"]);
+        assert_users(&server, &["alice"]);
         assert_eq!(uses_left(&server), [0]);
     }
 }

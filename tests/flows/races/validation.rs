@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use test_support::{PREFIXES, Reply, TestServer};
 
 use crate::flows::support::{
-    DUMMY, alone, assert_people, assert_whole, at_once, count, flows, overtaken, people,
-    register_at_once, stage, tallied, tally,
+    DUMMY, assert_complete, assert_users, at_once, count, flows, register_at_once, send_overtaken,
+    serial, stage, tallied, tally,
     threepid_helpers::{
-        ALICE, Asked, EMAIL, MAIL, MSISDN, NUMBER, SMS, ask_mail, ask_text, assert_addresses,
-        claims, link_to, mail_to, owned, proofs_in, request_token,
+        ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, ValidationSession, assert_addresses, claims,
+        link_to, mail_to, owned, proofs_in, request_mail, request_text, request_token,
     },
-    wish, with,
+    users, wish, with,
 };
 
 const MANY: usize = 50;
@@ -24,11 +24,11 @@ async fn test_server(offered: &str) -> Arc<TestServer> {
     Arc::new(TestServer::with(&[flows(offered), MAIL, SMS]).await)
 }
 
-async fn proven(server: &TestServer, stage: &str, secret: &str) -> Asked {
+async fn proven(server: &TestServer, stage: &str, secret: &str) -> ValidationSession {
     let asked = if stage == EMAIL {
-        ask_mail(server, ALICE, secret).await
+        request_mail(server, ALICE, secret).await
     } else {
-        ask_text(server, NUMBER.0, secret).await
+        request_text(server, NUMBER.0, secret).await
     };
     asked.validate(server).await;
     asked
@@ -37,9 +37,9 @@ async fn proven(server: &TestServer, stage: &str, secret: &str) -> Asked {
 /// Asserts that one account was made with the address, and nothing besides.
 #[track_caller]
 fn one_owner(server: &TestServer, claim: &str) {
-    let people = people(server);
-    assert_whole(&people);
-    let names: Vec<_> = people.keys().collect();
+    let users = users(server);
+    assert_complete(&users);
+    let names: Vec<_> = users.keys().collect();
     assert_eq!(names.len(), 1, "{names:?}");
     assert_addresses(server, &[(claim, names[0])]);
 }
@@ -58,9 +58,9 @@ async fn uia_15_a_final_with_an_address_that_is_overtaken_gives_the_same_bytes()
                 let server = test_server(kind).await;
                 let (_, session) = server.begin(&wish("alice")).await;
                 let asked = if kind == EMAIL {
-                    ask_mail(&server, ALICE, "secret").await
+                    request_mail(&server, ALICE, "secret").await
                 } else {
-                    ask_text(&server, NUMBER.0, "secret").await
+                    request_text(&server, NUMBER.0, "secret").await
                 };
                 let attempt = asked.attempt(Some(&session));
                 server.register(&attempt).await.refused("M_UNAUTHORIZED");
@@ -70,10 +70,10 @@ async fn uia_15_a_final_with_an_address_that_is_overtaken_gives_the_same_bytes()
                 } else {
                     attempt
                 };
-                let (slow, quick) = overtaken(&server, at, &last).await;
+                let (slow, quick) = send_overtaken(&server, at, &last).await;
                 quick.ok();
                 assert_eq!(slow.text(), quick.text(), "{kind} {at:?} {session_only}");
-                assert_people(&server, &["alice"]);
+                assert_users(&server, &["alice"]);
                 assert_eq!(proofs_in(&server, "spent"), 1);
             }
         }
@@ -84,7 +84,7 @@ async fn uia_15_a_final_with_an_address_that_is_overtaken_gives_the_same_bytes()
 /// without.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn incident_20_fifty_sign_ups_with_one_proof_make_one_account() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     for (offered, in_session) in [
         (EMAIL.to_owned(), false),
         (EMAIL.to_owned(), true),
@@ -142,7 +142,7 @@ fn only_one_won(replies: &[Reply]) {
 /// REG-28, 3PID-68: everybody has a proof, and one gets the address.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reg_28_of_sign_ups_that_race_for_an_address_one_gets_it() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     for (kind, claim) in [(EMAIL, CLAIM), (MSISDN, "msisdn#447400123456")] {
         for in_session in [false, true] {
             for _ in 0..5 {
@@ -174,12 +174,12 @@ async fn reg_28_of_sign_ups_that_race_for_an_address_one_gets_it() {
 /// UIA-15: the last request of one session, with credentials and without.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_15_fifty_finals_with_an_address_get_the_same_bytes() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     for asked_for in [wish("alice"), json!({ "password": test_support::PASSWORD })] {
         for session_only in [false, true] {
             let server = test_server(EMAIL).await;
             let (_, session) = server.begin(&asked_for).await;
-            let asked = ask_mail(&server, ALICE, "secret").await;
+            let asked = request_mail(&server, ALICE, "secret").await;
             let attempt = asked.attempt(Some(&session));
             server.register(&attempt).await.refused("M_UNAUTHORIZED");
             asked.validate(&server).await;
@@ -201,7 +201,7 @@ async fn uia_15_fifty_finals_with_an_address_get_the_same_bytes() {
 /// 3PID-24: a client that sends one request many times at once gets one mail, within its budgets.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn l17_fifty_identical_requests_at_once_bring_one_mail() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     let settings = [flows(EMAIL), MAIL, ("GATEHOUSE_LIMITS", "on")];
     let server = Arc::new(TestServer::with(&settings).await);
     let path = request_token(PREFIXES[1], EMAIL);
@@ -216,7 +216,7 @@ async fn l17_fifty_identical_requests_at_once_bring_one_mail() {
     assert_eq!((count(&server, "Outbox"), count(&server, "Proofs")), (1, 1));
     server.deliver().await;
     server.advance(Duration::from_mins(3));
-    server.tick().await;
+    server.run_schedule().await;
     assert_eq!(server.messages().len(), 1);
     link_to(&server, ALICE);
     // And there is budget left for the next attempt.
@@ -241,7 +241,7 @@ const BREAKAGE: &[FaultKind] = &[
 ];
 
 /// Repeats a request as a client does until it is answered.
-async fn insist(server: &TestServer, body: &Value) -> Reply {
+async fn send_until_answered(server: &TestServer, body: &Value) -> Reply {
     for _ in 0..20 {
         let reply = server.register(body).await;
         if reply.status != 429 && !reply.status.is_server_error() {
@@ -255,7 +255,7 @@ async fn insist(server: &TestServer, body: &Value) -> Reply {
 /// address its account, and a proof is spent on both or on nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn incident_20_a_proof_makes_one_account_whatever_happens() {
-    let _alone = alone().await;
+    let _serial = serial().await;
     for (seed, (kinds, per_mille)) in (1..).zip([(CONTENTION, 200), (BREAKAGE, 60)]) {
         let server = test_server(EMAIL).await;
         server.expect_faults();
@@ -274,12 +274,12 @@ async fn incident_20_a_proof_makes_one_account_whatever_happens() {
         server.local.proxy().clear_faults();
         let winners = replies.iter().filter(|reply| reply.status == 200).count();
         assert!(winners <= 1, "{:?}", tally(&replies));
-        assert!(people(&server).len() <= 1);
-        assert_eq!(people(&server).len(), claims(&server).len());
+        assert!(users(&server).len() <= 1);
+        assert_eq!(users(&server).len(), claims(&server).len());
         assert_eq!(owned(&server).len(), proofs_in(&server, "spent"));
         let mut answers = Vec::new();
         for body in &bodies {
-            let reply = insist(&server, body).await;
+            let reply = send_until_answered(&server, body).await;
             if reply.status == 200 {
                 answers.push(reply.json());
             }

@@ -10,15 +10,17 @@ use test_support::{PASSWORD, Reply, TestServer};
 
 use crate::{
     api::support::{WHOAMI, post_as},
-    flows::support::threepid_helpers::{Asked, EMAIL, MAIL, MSISDN, SMS, ask_mail, ask_text},
+    flows::support::threepid_helpers::{
+        EMAIL, MAIL, MSISDN, SMS, ValidationSession, request_mail, request_text,
+    },
 };
 
-pub(crate) const CHANGE: &str = "/_matrix/client/v3/account/password";
-pub(crate) const END: &str = "/_matrix/client/v3/account/deactivate";
-pub(crate) const DELETE_DEVICES: &str = "/_matrix/client/v3/delete_devices";
+pub(crate) const PASSWORD_PATH: &str = "/_matrix/client/v3/account/password";
+pub(crate) const DEACTIVATE_PATH: &str = "/_matrix/client/v3/account/deactivate";
+pub(crate) const DELETE_DEVICES_PATH: &str = "/_matrix/client/v3/delete_devices";
 pub(crate) const LOGIN: &str = "/_matrix/client/v3/login";
 /// Another password that every policy accepts.
-pub(crate) const OTHER: &str = "walnut 3 harbour comet";
+pub(crate) const OTHER_PASSWORD: &str = "walnut 3 harbour comet";
 
 /// A house where addresses can be proven at sign-up.
 pub(crate) const ADDRESSES: [(&str, &str); 3] = [
@@ -54,7 +56,7 @@ impl Device {
     }
 
     /// Whether its token is worth anything.
-    pub(crate) async fn is_alive(&self, server: &TestServer) -> bool {
+    pub(crate) async fn is_valid(&self, server: &TestServer) -> bool {
         let reply = server.get_as(&self.token, WHOAMI).await;
         if reply.status == 200 {
             return true;
@@ -91,9 +93,9 @@ pub(crate) async fn sign_up_with(
 ) -> Device {
     let secret = format!("sign-up-of-{name}");
     let asked = if stage == EMAIL {
-        ask_mail(server, address, &secret).await
+        request_mail(server, address, &secret).await
     } else {
-        ask_text(server, address, &secret).await
+        request_text(server, address, &secret).await
     };
     asked.validate(server).await;
     let mut body = asked.attempt(None);
@@ -142,12 +144,12 @@ pub(crate) fn with_auth(mut body: Value, auth: Value) -> Value {
 }
 
 /// Asks for a message that proves an address for a reset.
-pub(crate) async fn ask_reset(
+pub(crate) async fn request_reset_token(
     server: &TestServer,
     stage: &'static str,
     to: &str,
     secret: &str,
-) -> Asked {
+) -> ValidationSession {
     let medium = if stage == EMAIL { "email" } else { "msisdn" };
     let path = format!("/_matrix/client/v3/account/password/{medium}/requestToken");
     let mut body = json!({ "client_secret": secret, "send_attempt": 1 });
@@ -158,7 +160,7 @@ pub(crate) async fn ask_reset(
         body["email"] = to.into();
     }
     let answer = server.post(&path, &body).await.ok();
-    Asked {
+    ValidationSession {
         stage,
         sid: answer["sid"].as_str().unwrap().to_owned(),
         secret: secret.to_owned(),

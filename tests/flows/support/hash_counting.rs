@@ -38,13 +38,13 @@ impl Rng for CountingRng {
 }
 
 /// The house.
-pub(crate) struct Counted {
+pub(crate) struct HashCountingServer {
     pub(crate) local: Local,
     rng: Arc<CountingRng>,
     network: AtomicU32,
 }
 
-impl Counted {
+impl HashCountingServer {
     pub(crate) fn start(settings: &[(&str, &str)]) -> Self {
         let mut values = HashMap::from([
             ("GATEHOUSE_ARGON2".to_owned(), "m=8,t=1,p=1".to_owned()),
@@ -115,15 +115,15 @@ impl Counted {
 
     /// Asserts that there are so many people, each with account, password and one device.
     #[track_caller]
-    pub(crate) fn assert_people(&self, number: usize) {
-        let mut people: HashMap<String, Vec<String>> = HashMap::new();
+    pub(crate) fn assert_users(&self, number: usize) {
+        let mut users: HashMap<String, Vec<String>> = HashMap::new();
         for (pk, sk, _) in self.accounts() {
             if pk.starts_with("USER#") {
-                people.entry(pk).or_default().push(sk);
+                users.entry(pk).or_default().push(sk);
             }
         }
-        assert_eq!(people.len(), number);
-        for (who, mut rows) in people {
+        assert_eq!(users.len(), number);
+        for (who, mut rows) in users {
             rows.sort();
             assert!(
                 rows.len() == 3 && rows[0] == "A" && rows[1].starts_with("DEV#") && rows[2] == "PW",

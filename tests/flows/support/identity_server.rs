@@ -22,7 +22,7 @@ use std::{
 use serde_json::Value;
 use test_support::TestServer;
 
-use answers::Knowledge;
+use answers::IdServerData;
 pub(crate) use signature::{Form, parameters, verifies};
 
 /// The token that every fake gives its users.
@@ -41,7 +41,7 @@ pub(crate) struct Seen {
 
 /// How it misbehaves.
 #[derive(Debug, Clone)]
-pub(crate) enum Manners {
+pub(crate) enum Misbehaviour {
     /// Answers with this status and body, whatever it was asked.
     Says(&'static str, String),
     /// Answers as it should, after a while.
@@ -68,8 +68,8 @@ struct State {
     connections: AtomicUsize,
     seen: Mutex<Vec<Seen>>,
     /// With the end of the path that it misbehaves at.
-    manners: Mutex<Option<(&'static str, Manners)>>,
-    knowledge: Mutex<Knowledge>,
+    misbehaviour: Mutex<Option<(&'static str, Misbehaviour)>>,
+    data: Mutex<IdServerData>,
 }
 
 impl IdServer {
@@ -78,7 +78,7 @@ impl IdServer {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let state = Arc::new(State::default());
-        name.clone_into(&mut state.knowledge.lock().unwrap().name);
+        name.clone_into(&mut state.data.lock().unwrap().name);
         let own = Arc::clone(&state);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -107,15 +107,15 @@ impl IdServer {
         all.extend_from_slice(settings);
         let server = TestServer::with(&all).await;
         for id_server in servers {
-            id_server.meets(&server).await;
+            id_server.learn_homeserver_keys(&server).await;
         }
         server
     }
 
     /// Fetches the house's key.
-    pub(crate) async fn meets(&self, server: &TestServer) {
+    pub(crate) async fn learn_homeserver_keys(&self, server: &TestServer) {
         let keys = server.get("/_matrix/key/v2/server/").await.ok();
-        self.knows(|knowledge| knowledge.homeserver = keys);
+        self.with_data(|data| data.homeserver = keys);
     }
 
     /// The requests that came, oldest first.
@@ -139,48 +139,49 @@ impl IdServer {
     }
 
     /// From here on it misbehaves, or does not any more.
-    pub(crate) fn behaves(&self, manners: Option<Manners>) {
-        *self.state.manners.lock().unwrap() = manners.map(|manners| ("", manners));
+    pub(crate) fn set_misbehaviour(&self, misbehaviour: Option<Misbehaviour>) {
+        *self.state.misbehaviour.lock().unwrap() =
+            misbehaviour.map(|misbehaviour| ("", misbehaviour));
     }
 
     /// The same for one of its endpoints.
-    pub(crate) fn misbehaves_at(&self, end: &'static str, manners: Manners) {
-        *self.state.manners.lock().unwrap() = Some((end, manners));
+    pub(crate) fn set_misbehaviour_at(&self, end: &'static str, misbehaviour: Misbehaviour) {
+        *self.state.misbehaviour.lock().unwrap() = Some((end, misbehaviour));
     }
 
     /// Answers everything with this.
     pub(crate) fn says(&self, status: &'static str, body: &Value) {
-        self.behaves(Some(Manners::Says(status, body.to_string())));
+        self.set_misbehaviour(Some(Misbehaviour::Says(status, body.to_string())));
     }
 
     /// Changes what it knows.
-    fn knows<T>(&self, change: impl FnOnce(&mut Knowledge) -> T) -> T {
-        change(&mut self.state.knowledge.lock().unwrap())
+    fn with_data<T>(&self, change: impl FnOnce(&mut IdServerData) -> T) -> T {
+        change(&mut self.state.data.lock().unwrap())
     }
 
     /// From here on signatures must be of this form.
     pub(crate) fn verifies(&self, form: Form) {
-        self.knows(|knowledge| knowledge.form = form);
+        self.with_data(|data| data.form = form);
     }
 
     /// A validation session that somebody has there.
     pub(crate) fn session(&self, sid: &str, secret: &str, medium: &str, address: &str) {
-        self.knows(|knowledge| knowledge.add_session(sid, secret, medium, address, true));
+        self.with_data(|data| data.add_session(sid, secret, medium, address, true));
     }
 
     /// One that is not validated yet.
     pub(crate) fn pending(&self, sid: &str, secret: &str, medium: &str, address: &str) {
-        self.knows(|knowledge| knowledge.add_session(sid, secret, medium, address, false));
+        self.with_data(|data| data.add_session(sid, secret, medium, address, false));
     }
 
     /// Somebody follows the link of a session.
     pub(crate) fn validate(&self, sid: &str) {
-        self.knows(|knowledge| knowledge.validate(sid));
+        self.with_data(|data| data.validate(sid));
     }
 
     /// Who is found by which address, as `medium address user`.
     pub(crate) fn bound(&self) -> Vec<String> {
-        self.knows(|knowledge| knowledge.bound.iter().cloned().collect())
+        self.with_data(|data| data.bound.iter().cloned().collect())
     }
 }
 
@@ -188,25 +189,25 @@ impl State {
     fn answer(&self, stream: &TcpStream) {
         let Some(seen) = read(stream) else { return };
         self.seen.lock().unwrap().push(seen.clone());
-        let manners = self.manners.lock().unwrap().clone();
-        let manners = manners.filter(|(end, _)| seen.line.ends_with(end));
-        let (status, body) = match manners.map(|(_, manners)| manners) {
-            None => self.knowledge.lock().unwrap().answer(&seen),
-            Some(Manners::Says(status, body)) => (status, body),
-            Some(Manners::Dawdles(time)) => {
+        let misbehaviour = self.misbehaviour.lock().unwrap().clone();
+        let misbehaviour = misbehaviour.filter(|(end, _)| seen.line.ends_with(end));
+        let (status, body) = match misbehaviour.map(|(_, misbehaviour)| misbehaviour) {
+            None => self.data.lock().unwrap().answer(&seen),
+            Some(Misbehaviour::Says(status, body)) => (status, body),
+            Some(Misbehaviour::Dawdles(time)) => {
                 std::thread::sleep(time);
-                self.knowledge.lock().unwrap().answer(&seen)
+                self.data.lock().unwrap().answer(&seen)
             }
-            Some(Manners::Hangs) => {
+            Some(Misbehaviour::Hangs) => {
                 // Until the other side gives up.
                 let _ = { stream }.read(&mut [0]);
                 return;
             }
-            Some(Manners::BreaksOff) => {
+            Some(Misbehaviour::BreaksOff) => {
                 let _ = { stream }.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{");
                 return;
             }
-            Some(Manners::Babbles) => {
+            Some(Misbehaviour::Babbles) => {
                 let _ = { stream }.write_all(b"HTTP/1.1 200 OK\r\n\r\n{\"x\":\"");
                 while { stream }.write_all(&[b'x'; 4096]).is_ok() {}
                 return;

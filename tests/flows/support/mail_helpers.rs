@@ -56,13 +56,14 @@ pub(crate) fn text_to(digits: &str, secret: &str, attempt: i64) -> Value {
 }
 
 /// Asks for a message, of the medium that the body speaks of.
-pub(crate) async fn ask(server: &TestServer, body: &Value) -> Reply {
-    server.post(place(body), body).await
+pub(crate) async fn request_message(server: &TestServer, body: &Value) -> Reply {
+    server.post(request_token_path(body), body).await
 }
 
 /// The same, from another network; which, its number says.
-pub(crate) async fn ask_from(server: &TestServer, network: u32, body: &Value) -> Reply {
-    let request = Request::post(place(body)).header("content-type", "application/json");
+pub(crate) async fn request_message_from(server: &TestServer, network: u32, body: &Value) -> Reply {
+    let request =
+        Request::post(request_token_path(body)).header("content-type", "application/json");
     let request = request.body(body.to_string().into_bytes()).unwrap();
     server.send_from(peer(network), request).await
 }
@@ -72,7 +73,7 @@ pub(crate) const RESET: &str = "account/password";
 pub(crate) const ADD: &str = "account/3pid";
 
 /// Asks for a message of the medium that the body speaks of, for this purpose.
-pub(crate) async fn ask_for(server: &TestServer, purpose: &str, body: &Value) -> Reply {
+pub(crate) async fn request_token_for(server: &TestServer, purpose: &str, body: &Value) -> Reply {
     let medium = if body.get("email").is_some() {
         "email"
     } else {
@@ -84,7 +85,7 @@ pub(crate) async fn ask_for(server: &TestServer, purpose: &str, body: &Value) ->
 
 /// The session that an accepted request of this purpose belongs to.
 pub(crate) async fn session_for(server: &TestServer, purpose: &str, body: &Value) -> String {
-    let answer = ask_for(server, purpose, body).await.ok();
+    let answer = request_token_for(server, purpose, body).await.ok();
     answer["sid"].as_str().unwrap().to_owned()
 }
 
@@ -93,7 +94,7 @@ pub(crate) fn peer(network: u32) -> IpAddr {
     Ipv4Addr::from(0x0a00_0000 + network).into()
 }
 
-fn place(body: &Value) -> &'static str {
+fn request_token_path(body: &Value) -> &'static str {
     if body.get("email").is_some() {
         EMAIL
     } else {
@@ -103,7 +104,7 @@ fn place(body: &Value) -> &'static str {
 
 /// The session that an accepted request belongs to.
 pub(crate) async fn session(server: &TestServer, body: &Value) -> String {
-    let answer = ask(server, body).await.ok();
+    let answer = request_message(server, body).await.ok();
     answer["sid"].as_str().unwrap().to_owned()
 }
 
@@ -143,7 +144,7 @@ pub(crate) fn with_proof(name: &str, stage: &str, sid: &str, secret: &str) -> Va
 }
 
 /// Makes an account that has the address which this request is about, as people do.
-pub(crate) async fn own(server: &TestServer, name: &str, body: &Value) {
+pub(crate) async fn create_owner(server: &TestServer, name: &str, body: &Value) {
     let secret = body["client_secret"].as_str().unwrap();
     let sid = session(server, body).await;
     server.deliver().await;
@@ -173,7 +174,7 @@ pub(crate) fn statuses(server: &TestServer) -> BTreeMap<String, usize> {
 }
 
 /// Statuses that are expected.
-pub(crate) fn stand(expected: &[(&str, usize)]) -> BTreeMap<String, usize> {
+pub(crate) fn expected_statuses(expected: &[(&str, usize)]) -> BTreeMap<String, usize> {
     let pairs = expected.iter();
     pairs
         .map(|(status, count)| ((*status).to_owned(), *count))
@@ -184,7 +185,7 @@ pub(crate) fn stand(expected: &[(&str, usize)]) -> BTreeMap<String, usize> {
 pub(crate) fn put(server: &TestServer, suffix: &str, item: &Value) {
     let table = format!("{}-{suffix}", server.local.config().tables);
     let item = json!({ "TableName": table, "Item": item });
-    server.past_the_functions("PutItem", &item);
+    server.raw_dynamodb("PutItem", &item);
 }
 
 /// The row with this partition key.
@@ -195,9 +196,9 @@ pub(crate) fn row(server: &TestServer, table: &str, pk: &str) -> Value {
 }
 
 /// Lets the schedule ring this often, so long after one another.
-pub(crate) async fn ticks(server: &TestServer, times: u32, pause: std::time::Duration) {
+pub(crate) async fn run_schedules(server: &TestServer, times: u32, pause: std::time::Duration) {
     for _ in 0..times {
         server.advance(pause);
-        server.tick().await;
+        server.run_schedule().await;
     }
 }

@@ -27,7 +27,7 @@ pub(crate) const NUMBER: (&str, &str) = ("07400 123456", "447400123456");
 
 /// A validation session, as the client that asked for it knows it.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
+pub(crate) struct ValidationSession {
     /// The stage that it is for.
     pub(crate) stage: &'static str,
     /// Its id.
@@ -40,7 +40,7 @@ pub(crate) struct Asked {
     pub(crate) answer: Value,
 }
 
-impl Asked {
+impl ValidationSession {
     /// Its credentials, as the specification spells them.
     pub(crate) fn creds(&self) -> Value {
         json!({ "sid": self.sid, "client_secret": self.secret })
@@ -104,7 +104,7 @@ pub(crate) fn request_token(prefix: &str, stage: &str) -> String {
 }
 
 /// Asks for a message, with the body made by [`mail_to`] or [`text_to`].
-pub(crate) async fn ask(server: &TestServer, prefix: &str, body: &Value) -> Asked {
+pub(crate) async fn ask(server: &TestServer, prefix: &str, body: &Value) -> ValidationSession {
     let stage = if body.get("email").is_some() {
         EMAIL
     } else {
@@ -113,7 +113,7 @@ pub(crate) async fn ask(server: &TestServer, prefix: &str, body: &Value) -> Aske
     let answer = server.post(&request_token(prefix, stage), body).await.ok();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let address = body.get("email").unwrap_or(&answer["msisdn"]);
-    Asked {
+    ValidationSession {
         stage,
         sid: text(&answer["sid"]),
         secret: text(&body["client_secret"]),
@@ -123,7 +123,11 @@ pub(crate) async fn ask(server: &TestServer, prefix: &str, body: &Value) -> Aske
 }
 
 /// Asks for a mail.
-pub(crate) async fn ask_mail(server: &TestServer, address: &str, secret: &str) -> Asked {
+pub(crate) async fn request_mail(
+    server: &TestServer,
+    address: &str,
+    secret: &str,
+) -> ValidationSession {
     ask(
         server,
         test_support::PREFIXES[1],
@@ -133,7 +137,11 @@ pub(crate) async fn ask_mail(server: &TestServer, address: &str, secret: &str) -
 }
 
 /// Asks for a text message.
-pub(crate) async fn ask_text(server: &TestServer, number: &str, secret: &str) -> Asked {
+pub(crate) async fn request_text(
+    server: &TestServer,
+    number: &str,
+    secret: &str,
+) -> ValidationSession {
     ask(
         server,
         test_support::PREFIXES[1],

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use test_support::{PREFIXES, TestServer};
 
 use crate::flows::support::{
-    DUMMY, RECAPTCHA, assert_people, at_once, flows, page, people, stage, submit, wish, with,
+    DUMMY, RECAPTCHA, assert_users, at_once, flows, page, stage, submit, users, wish, with,
 };
 
 const SECRET: &str = "canary/secret+key";
@@ -194,7 +194,7 @@ async fn uia_47_secret_and_response_are_forwarded() {
                 forms,
                 ["secret=canary%2Fsecret%2Bkey&response=good-%C3%A9+%26%3D"]
             );
-            assert_people(&server, &["alice"]);
+            assert_users(&server, &["alice"]);
         }
     }
 }
@@ -273,7 +273,7 @@ async fn uia_47_a_provider_that_is_not_there_passes_nobody() {
         .register(&captcha("good", &session))
         .await
         .refused("M_UNAUTHORIZED");
-    assert_people(&server, &[]);
+    assert_users(&server, &[]);
 }
 
 /// UIA-47: of two concurrent submits the provider accepts only the first.
@@ -303,7 +303,7 @@ async fn uia_47_the_loser_of_two_concurrent_submits_sees_the_stage_completed() {
         assert!(done.get("errcode").is_none(), "{done}");
     }
     server.register(&stage(DUMMY, &session)).await.ok();
-    assert_people(&server, &["alice"]);
+    assert_users(&server, &["alice"]);
 }
 
 /// UIA-15, UIA-47: the same when the captcha is the last stage, with a chosen name and without.
@@ -326,7 +326,7 @@ async fn uia_15_the_loser_of_two_concurrent_captchas_at_the_end_gets_the_same_ac
             }
         })
         .await;
-        assert_eq!(people(&server).len(), 1, "one session, one account");
+        assert_eq!(users(&server).len(), 1, "one session, one account");
         both[0].ok();
         assert_eq!(both[0].body, both[1].body);
     }

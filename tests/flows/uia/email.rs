@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 use test_support::{PREFIXES, TestServer};
 
 use crate::flows::support::{
-    DUMMY, POLICIES, TERMS, TOKEN, assert_people, flows, new_token, stage,
+    DUMMY, POLICIES, TERMS, TOKEN, assert_users, flows, new_token, stage,
     threepid_helpers::{
-        ALICE, Asked, EMAIL, MAIL, MSISDN, NUMBER, SMS, ask, ask_mail, ask_text, assert_addresses,
-        claims, code_to, confirm, link_to, mail_to, path_of, proofs_in, text_to,
+        ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, ValidationSession, ask, assert_addresses, claims,
+        code_to, confirm, link_to, mail_to, path_of, proofs_in, request_mail, request_text,
+        text_to,
     },
     token_stage, whoami, wish, with,
 };
@@ -57,7 +58,7 @@ async fn uia_57_a_sign_up_waits_until_the_link_in_the_mail_is_confirmed() {
         // The page alone confirms nothing.
         assert_eq!(server.get(path_of(&link)).await.status, 200);
         polls(2).await;
-        assert_people(&server, &[]);
+        assert_users(&server, &[]);
         confirm(&server, &link).await;
         let answer = server.post(&register, &attempt).await.ok();
         assert_eq!(answer["user_id"], "@alice:localhost");
@@ -67,7 +68,7 @@ async fn uia_57_a_sign_up_waits_until_the_link_in_the_mail_is_confirmed() {
         );
         // UIA-15: once more is the same.
         assert_eq!(server.post(&register, &attempt).await.ok(), answer);
-        assert_people(&server, &["alice"]);
+        assert_users(&server, &["alice"]);
         assert_addresses(&server, &[("email#alice@example.org", "alice")]);
         assert_eq!(server.messages().len(), 1);
     }
@@ -77,7 +78,7 @@ async fn uia_57_a_sign_up_waits_until_the_link_in_the_mail_is_confirmed() {
 #[tokio::test]
 async fn uia_11_a_proven_address_signs_up_in_one_request() {
     let server = test_server(EMAIL).await;
-    let asked = ask_mail(&server, ALICE, "secret").await;
+    let asked = request_mail(&server, ALICE, "secret").await;
     let body = with(wish("alice"), &asked.attempt(None));
     let refused = server.register(&body).await.refused("M_UNAUTHORIZED");
     assert_eq!(refused["completed"], json!([]));
@@ -96,7 +97,7 @@ async fn uia_18_a_session_alone_asks_whether_the_address_is_proven() {
     ] {
         let server = test_server(&offered).await;
         let (_, session) = server.begin(&wish("alice")).await;
-        let asked = ask_mail(&server, ALICE, "secret").await;
+        let asked = request_mail(&server, ALICE, "secret").await;
         // Before the session knows what it waits for, nothing is said of it.
         let body = server.register(&poll(&session)).await.challenge();
         assert!(body.get("errcode").is_none(), "{body}");
@@ -129,13 +130,13 @@ async fn uia_50_credentials_are_needed_once() {
     let (_, session) = server.begin(&wish("alice")).await;
     let bare = stage(EMAIL, &session);
     server.register(&bare).await.refused("M_MISSING_PARAM");
-    let asked = ask_mail(&server, ALICE, "secret").await;
+    let asked = request_mail(&server, ALICE, "secret").await;
     let attempt = asked.attempt(Some(&session));
     server.register(&attempt).await.refused("M_UNAUTHORIZED");
     server.register(&bare).await.refused("M_UNAUTHORIZED");
     asked.validate(&server).await;
     server.register(&bare).await.ok();
-    assert_people(&server, &["alice"]);
+    assert_users(&server, &["alice"]);
     assert_addresses(&server, &[("email#alice@example.org", "alice")]);
 }
 
@@ -144,15 +145,15 @@ async fn uia_50_credentials_are_needed_once() {
 async fn uia_50_the_last_credentials_count() {
     let server = test_server(EMAIL).await;
     let (_, session) = server.begin(&wish("alice")).await;
-    let first = ask_mail(&server, "typo@example.org", "secret").await;
-    let second = ask_mail(&server, ALICE, "secret").await;
+    let first = request_mail(&server, "typo@example.org", "secret").await;
+    let second = request_mail(&server, ALICE, "secret").await;
     for asked in [&first, &second] {
         let attempt = asked.attempt(Some(&session));
         server.register(&attempt).await.refused("M_UNAUTHORIZED");
     }
     first.validate(&server).await;
     server.register(&poll(&session)).await.challenge();
-    assert_people(&server, &[]);
+    assert_users(&server, &[]);
     second.validate(&server).await;
     server.register(&poll(&session)).await.ok();
     assert_addresses(&server, &[("email#alice@example.org", "alice")]);
@@ -164,7 +165,7 @@ async fn complete(
     server: &TestServer,
     kind: &str,
     session: &str,
-    asked: &[Asked],
+    asked: &[ValidationSession],
     token: &str,
 ) -> Value {
     let body = match kind {
@@ -200,9 +201,9 @@ async fn uia_16_an_address_may_be_any_stage_of_a_flow() {
     for order in orders {
         let server = test_server(&order.join("+")).await;
         let token = new_token(&server, &["--uses", "1"]).await;
-        let mut asked = vec![ask_mail(&server, ALICE, "one").await];
+        let mut asked = vec![request_mail(&server, ALICE, "one").await];
         if order.contains(&MSISDN) {
-            asked.push(ask_text(&server, NUMBER.0, "two").await);
+            asked.push(request_text(&server, NUMBER.0, "two").await);
         }
         for asked in &asked {
             asked.validate(&server).await;
@@ -215,7 +216,7 @@ async fn uia_16_an_address_may_be_any_stage_of_a_flow() {
             assert!(body["errcode"].is_string(), "{later} of {order:?}: {body}");
         }
         for (number, kind) in order.iter().enumerate() {
-            assert_people(&server, &[]);
+            assert_users(&server, &[]);
             let body = complete(&server, kind, &session, &asked, &token).await;
             if number + 1 < order.len() {
                 assert_eq!(body["completed"], json!(order[..=number]), "{order:?}");
@@ -224,7 +225,7 @@ async fn uia_16_an_address_may_be_any_stage_of_a_flow() {
                 assert_eq!(body["user_id"], "@alice:localhost", "{order:?}: {body}");
             }
         }
-        assert_people(&server, &["alice"]);
+        assert_users(&server, &["alice"]);
         let mut expected = vec![("email#alice@example.org", "alice")];
         if order.contains(&MSISDN) {
             expected.push(("msisdn#447400123456", "alice"));
@@ -237,13 +238,13 @@ async fn uia_16_an_address_may_be_any_stage_of_a_flow() {
 #[tokio::test]
 async fn reg_27_an_address_of_another_flow_is_not_attached() {
     let server = test_server(&format!("{EMAIL}+{TERMS} {DUMMY}")).await;
-    let asked = ask_mail(&server, ALICE, "secret").await;
+    let asked = request_mail(&server, ALICE, "secret").await;
     asked.validate(&server).await;
     let (_, session) = server.begin(&wish("alice")).await;
     let body = server.register(&asked.attempt(Some(&session))).await;
     assert_eq!(body.challenge()["completed"], json!([EMAIL]));
     server.register(&stage(DUMMY, &session)).await.ok();
-    assert_people(&server, &["alice"]);
+    assert_users(&server, &["alice"]);
     assert_addresses(&server, &[]);
     assert_eq!(asked.state(&server), "validated");
 }
@@ -253,7 +254,7 @@ async fn reg_27_an_address_of_another_flow_is_not_attached() {
 async fn uia_19_a_day_may_pass_between_the_mail_and_the_account() {
     let server = test_server(EMAIL).await;
     let (_, session) = server.begin(&wish("alice")).await;
-    let asked = ask_mail(&server, ALICE, "secret").await;
+    let asked = request_mail(&server, ALICE, "secret").await;
     let attempt = asked.attempt(Some(&session));
     server.register(&attempt).await.refused("M_UNAUTHORIZED");
     server.deliver().await;
@@ -332,7 +333,7 @@ fn uia_31_without_any_flow_left_the_server_does_not_start_and_names_the_setting(
 #[tokio::test]
 async fn reg_23_a_missing_password_spends_no_proof() {
     let server = test_server(EMAIL).await;
-    let asked = ask_mail(&server, ALICE, "secret").await;
+    let asked = request_mail(&server, ALICE, "secret").await;
     asked.validate(&server).await;
     let (_, session) = server.begin(&json!({ "username": "alice" })).await;
     let attempt = asked.attempt(Some(&session));

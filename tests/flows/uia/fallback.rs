@@ -6,7 +6,7 @@ use shared::secrets::sha256_base64;
 use test_support::{PREFIXES, Reply, TestServer};
 
 use crate::flows::support::{
-    DUMMY, POLICIES, RECAPTCHA, TERMS, TOKEN, TWO_STAGES, assert_people, flows, new_token, page,
+    DUMMY, POLICIES, RECAPTCHA, TERMS, TOKEN, TWO_STAGES, assert_users, flows, new_token, page,
     stage, submit, token_stage, wish,
 };
 
@@ -163,13 +163,13 @@ async fn uia_72_submitting_the_page_completes_the_stage_and_a_session_only_retry
         is_final(&server.get(&path).await);
         is_final(&submit(&server, &path, "token=wrong-token").await);
         is_final(&submit(&server, &page(prefix, DUMMY, &session), "").await);
-        assert_people(&server, &[]);
+        assert_users(&server, &[]);
         let last = json!({ "auth": { "session": session } });
         let answer = server.post(&format!("{prefix}/register"), &last).await.ok();
         assert_eq!(answer["user_id"], "@alice:localhost");
         is_final(&server.get(&page(prefix, DUMMY, &session)).await);
         is_final(&submit(&server, &page(prefix, DUMMY, &session), "").await);
-        assert_people(&server, &["alice"]);
+        assert_users(&server, &["alice"]);
     }
 }
 

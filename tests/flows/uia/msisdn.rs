@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 use test_support::{PREFIXES, TestServer};
 
 use crate::flows::support::{
-    assert_people, flows, is_free,
+    assert_users, flows, is_free,
     threepid_helpers::{
-        ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, ask, ask_mail, ask_text, assert_addresses, claims,
-        code_to, text_to,
+        ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, ask, assert_addresses, claims, code_to,
+        request_mail, request_text, text_to,
     },
     whoami, wish, with,
 };
@@ -47,7 +47,7 @@ async fn uia_57_a_sign_up_waits_until_the_code_is_submitted() {
             .post(&register, &attempt)
             .await
             .refused("M_UNAUTHORIZED");
-        assert_people(&server, &[]);
+        assert_users(&server, &[]);
         let done = asked.enter(&server, &code).await.ok();
         assert_eq!(done, json!({ "success": true }));
         let answer = server.post(&register, &attempt).await.ok();
@@ -55,7 +55,7 @@ async fn uia_57_a_sign_up_waits_until_the_code_is_submitted() {
             whoami(&server, &answer).await["user_id"],
             "@alice:localhost"
         );
-        assert_people(&server, &["alice"]);
+        assert_users(&server, &["alice"]);
         assert_addresses(&server, &[(CLAIM, "alice")]);
     }
 }
@@ -65,7 +65,7 @@ async fn uia_57_a_sign_up_waits_until_the_code_is_submitted() {
 async fn uia_18_a_code_completes_the_stage_for_one_request_and_for_a_session_alone() {
     for in_session in [false, true] {
         let server = test_server(MSISDN).await;
-        let asked = ask_text(&server, NUMBER.0, "secret").await;
+        let asked = request_text(&server, NUMBER.0, "secret").await;
         let last = if in_session {
             let (_, session) = server.begin(&wish("alice")).await;
             let attempt = asked.attempt(Some(&session));
@@ -77,7 +77,7 @@ async fn uia_18_a_code_completes_the_stage_for_one_request_and_for_a_session_alo
         server.register(&last).await.challenge();
         asked.validate(&server).await;
         server.register(&last).await.ok();
-        assert_people(&server, &["alice"]);
+        assert_users(&server, &["alice"]);
         assert_addresses(&server, &[(CLAIM, "alice")]);
     }
 }
@@ -87,7 +87,7 @@ async fn uia_18_a_code_completes_the_stage_for_one_request_and_for_a_session_alo
 async fn l18_five_wrong_codes_burn_the_code_for_the_sign_up_too() {
     let server = test_server(MSISDN).await;
     let (_, session) = server.begin(&wish("alice")).await;
-    let asked = ask_text(&server, NUMBER.0, "secret").await;
+    let asked = request_text(&server, NUMBER.0, "secret").await;
     server.deliver().await;
     let code = code_to(&server, NUMBER.1);
     let wrong = if code == "000000" { "000001" } else { "000000" };
@@ -105,7 +105,7 @@ async fn l18_five_wrong_codes_burn_the_code_for_the_sign_up_too() {
     }
     let attempt = asked.attempt(Some(&session));
     server.register(&attempt).await.refused("M_UNAUTHORIZED");
-    assert_people(&server, &[]);
+    assert_users(&server, &[]);
     // The next message brings another code, for the same session.
     let again = ask(&server, PREFIXES[1], &text_to(NUMBER.0, "secret", 2)).await;
     assert_eq!(again.sid, asked.sid);
@@ -131,7 +131,7 @@ async fn reg_26_the_flags_to_bind_are_read_and_bind_nowhere() {
             body[flag] = wrong;
             server.register(&body).await.error(400, "M_BAD_JSON");
         }
-        let asked = ask_mail(&server, ALICE, "secret").await;
+        let asked = request_mail(&server, ALICE, "secret").await;
         asked.validate(&server).await;
         let flags: [Value; 3] = [json!(true), json!(false), Value::Null];
         for (number, value) in flags.into_iter().enumerate() {
@@ -146,7 +146,7 @@ async fn reg_26_the_flags_to_bind_are_read_and_bind_nowhere() {
                 reply.refused("M_UNAUTHORIZED");
             }
         }
-        assert_people(&server, &["alice0"]);
+        assert_users(&server, &["alice0"]);
         assert_addresses(&server, &[("email#alice@example.org", "alice0")]);
     }
 }
@@ -160,9 +160,9 @@ async fn reg_28_an_address_that_another_has_claimed_meanwhile_is_in_use() {
             let mut both = Vec::new();
             for secret in ["one", "two"] {
                 let asked = if kind == EMAIL {
-                    ask_mail(&server, ALICE, secret).await
+                    request_mail(&server, ALICE, secret).await
                 } else {
-                    ask_text(&server, NUMBER.0, secret).await
+                    request_text(&server, NUMBER.0, secret).await
                 };
                 asked.validate(&server).await;
                 both.push(asked);
@@ -179,7 +179,7 @@ async fn reg_28_an_address_that_another_has_claimed_meanwhile_is_in_use() {
             for _ in 0..2 {
                 server.register(&last).await.error(400, "M_THREEPID_IN_USE");
                 assert!(is_free(&server, "bob").await, "nothing is done");
-                assert_people(&server, &["alice"]);
+                assert_users(&server, &["alice"]);
             }
             let expected = if kind == EMAIL {
                 "email#alice@example.org"
@@ -198,7 +198,7 @@ async fn reg_28_an_address_that_is_not_allowed_any_more_is_denied() {
     let directory = tempfile::tempdir().unwrap();
     let settings = [flows("m.login.email.identity"), MAIL];
     let before = TestServer::in_directory(&settings, directory.path()).await;
-    let asked = ask_mail(&before, ALICE, "secret").await;
+    let asked = request_mail(&before, ALICE, "secret").await;
     asked.validate(&before).await;
     let (_, session) = before.begin(&wish("alice")).await;
     drop(before);
@@ -213,7 +213,7 @@ async fn reg_28_an_address_that_is_not_allowed_any_more_is_denied() {
         asked.attempt(Some(&session)),
     ] {
         server.register(&last).await.error(403, "M_THREEPID_DENIED");
-        assert_people(&server, &[]);
+        assert_users(&server, &[]);
         assert!(claims(&server).is_empty());
         assert_eq!(asked.state(&server), "validated", "not spent");
     }

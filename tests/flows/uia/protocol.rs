@@ -5,7 +5,7 @@ use shared::config::Config;
 use test_support::{PREFIXES, TestServer};
 
 use crate::flows::support::{
-    DUMMY, POLICIES, RECAPTCHA, TERMS, TOKEN, TWO_STAGES, assert_people, flows, is_free, new_token,
+    DUMMY, POLICIES, RECAPTCHA, TERMS, TOKEN, TWO_STAGES, assert_users, flows, is_free, new_token,
     stage, token_stage, whoami, wish, with,
 };
 
@@ -34,7 +34,7 @@ async fn uia_01_a_request_without_auth_never_succeeds() {
             assert!(challenge.get("errcode").is_none(), "{body}: {challenge}");
         }
     }
-    assert_people(&server, &[]);
+    assert_users(&server, &[]);
 }
 
 /// UIA-02, UIA-03, UIA-04, UIA-05, UIA-06
@@ -94,7 +94,7 @@ async fn uia_07_three_stages_keep_their_session_and_the_last_returns_the_result(
         let me = whoami(&server, &answer).await;
         assert_eq!(me["user_id"], format!("@{name}:localhost"));
     }
-    assert_people(&server, &["alice0", "alice1"]);
+    assert_users(&server, &["alice0", "alice1"]);
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn uia_09_a_name_taken_during_uia_is_a_plain_error() {
         server.register(&again).await.ok()["user_id"],
         "@bob:localhost"
     );
-    assert_people(&server, &["alice", "bob"]);
+    assert_users(&server, &["alice", "bob"]);
 }
 
 #[tokio::test]
@@ -153,7 +153,7 @@ async fn uia_10_a_second_stage_without_its_session_starts_over() {
     let lost = server.register(&lost).await.refused("M_UNRECOGNIZED");
     assert_ne!(lost["session"], session.as_str());
     assert_eq!(lost["completed"], json!([]));
-    assert_people(&server, &[]);
+    assert_users(&server, &[]);
     server.register(&stage(DUMMY, &session)).await.ok();
 }
 
@@ -170,7 +170,7 @@ async fn uia_11_a_stage_without_a_session_that_completes_a_flow_succeeds_at_once
         let again = server.post(&format!("{prefix}/register"), &body).await;
         again.error(400, "M_USER_IN_USE");
     }
-    assert_people(&server, &["alice", "bob"]);
+    assert_users(&server, &["alice", "bob"]);
 }
 
 #[tokio::test]
@@ -232,7 +232,7 @@ async fn uia_16_the_next_stage_of_any_flow_counts() {
         .challenge();
     assert_eq!(both["completed"], json!([TERMS, TOKEN]));
     server.register(&stage(DUMMY, &session)).await.ok();
-    assert_people(&server, &["alice"]);
+    assert_users(&server, &["alice"]);
 }
 
 #[tokio::test]
@@ -267,7 +267,7 @@ async fn uia_18_auth_with_only_a_session_asks_how_far_it_is() {
         .challenge();
     assert_eq!(server.register(&poll).await.challenge(), done);
     server.register(&stage(DUMMY, &session)).await.ok();
-    assert_people(&server, &["alice"]);
+    assert_users(&server, &["alice"]);
 }
 
 #[tokio::test]
@@ -339,7 +339,7 @@ async fn uia_27_an_unknown_type_and_a_missing_key_are_401_with_an_errcode() {
             .await
             .error(400, "M_BAD_JSON");
     }
-    assert_people(&server, &[]);
+    assert_users(&server, &[]);
 }
 
 #[tokio::test]

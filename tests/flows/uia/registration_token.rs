@@ -10,8 +10,8 @@ use serde_json::json;
 use test_support::{PREFIXES, TestServer};
 
 use crate::flows::support::{
-    DUMMY, POLICIES, TERMS, TOKEN, TWO_STAGES, admin_run, assert_people, flows, new_token, people,
-    stage, token_stage, uses_left, wish, with,
+    DUMMY, POLICIES, TERMS, TOKEN, TWO_STAGES, admin_run, assert_users, flows, new_token, stage,
+    token_stage, users, uses_left, wish, with,
 };
 
 const ONE_STAGE: (&str, &str) = ("GATEHOUSE_REGISTRATION_FLOWS", "m.login.registration_token");
@@ -39,7 +39,7 @@ async fn uia_60_a_token_makes_as_many_accounts_as_it_has_uses() {
         let body = with(wish("late"), &token_stage(&token, None));
         let refused = server.register(&body).await.refused("M_UNAUTHORIZED");
         assert_eq!(refused["completed"], json!([]));
-        assert_eq!(people(&server).len(), usize::try_from(uses).unwrap());
+        assert_eq!(users(&server).len(), usize::try_from(uses).unwrap());
     }
     let server = TestServer::with(&[ONE_STAGE]).await;
     for uses in ["0", "-1"] {
@@ -78,7 +78,7 @@ async fn uia_60_a_token_expires_to_the_millisecond() {
             assert!(!is_valid(&server, &token).await);
             let body = with(wish("bob"), &token_stage(&token, None));
             server.post(&path, &body).await.refused("M_UNAUTHORIZED");
-            assert_people(&server, &["alice"]);
+            assert_users(&server, &["alice"]);
         }
     }
 }
@@ -220,7 +220,7 @@ async fn uia_60_a_token_lost_before_the_end_opens_its_stage_again() {
             json!([DUMMY]),
             "{loss}: that stage alone is open again"
         );
-        assert!(!people(&server).contains_key("alice"), "{loss}");
+        assert!(!users(&server).contains_key("alice"), "{loss}");
         let another = new_token(&server, &["--uses", "1"]).await;
         let answer = server
             .register(&token_stage(&another, Some(&session)))

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use test_support::{PREFIXES, Reply, TestServer};
 
 use crate::flows::support::{
-    DUMMY, TWO_STAGES, assert_people, new_token, page, stage, submit, token_stage, uses_left,
+    DUMMY, TWO_STAGES, assert_users, new_token, page, stage, submit, token_stage, uses_left,
     whoami, wish, with,
 };
 
@@ -50,7 +50,7 @@ async fn uia_15_the_same_request_gets_the_same_bytes_for_ten_minutes() {
     );
     server.advance(A_MOMENT);
     server.register(&last).await.error(400, "M_INVALID_PARAM");
-    assert_people(&server, &["alice"]);
+    assert_users(&server, &["alice"]);
 }
 
 /// UIA-15, L7 (a finished session is accepted again with another body)
@@ -73,7 +73,7 @@ async fn l7_another_request_on_a_finished_session_is_refused_and_does_nothing() 
     let path = page(PREFIXES[1], DUMMY, &session);
     assert_eq!(submit(&server, &path, "").await.status, 200);
     assert_eq!(server.register(&last).await.body, first.body);
-    assert_people(&server, &["alice"]);
+    assert_users(&server, &["alice"]);
 }
 
 /// L10 (a finished session hands its access token to whoever knows a part of it)
@@ -94,7 +94,7 @@ async fn l10_the_answer_is_given_to_the_session_string_alone() {
         server.register(&body).await.refused("M_UNKNOWN");
     }
     assert_eq!(server.register(&last).await.body, first.body);
-    assert_people(&server, &["alice"]);
+    assert_users(&server, &["alice"]);
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn uia_15_the_answer_is_given_only_while_its_token_lives() {
     assert_eq!(server.register(&last).await.body, first.body);
     server.advance(A_MOMENT);
     server.register(&last).await.error(400, "M_INVALID_PARAM");
-    assert_people(&server, &["alice"]);
+    assert_users(&server, &["alice"]);
 }
 
 #[tokio::test]
@@ -129,7 +129,7 @@ async fn uia_15_a_repeat_with_the_name_in_it_is_a_replay_and_not_a_clash() {
     assert_eq!((again.status, &again.body), (first.status, &first.body));
     server.advance(TEN_MINUTES);
     server.register(&last).await.error(400, "M_INVALID_PARAM");
-    assert_people(&server, &["alice"]);
+    assert_users(&server, &["alice"]);
 }
 
 /// UIA-15, UIA-60
@@ -153,7 +153,7 @@ async fn uia_15_a_repeat_spends_no_second_use_of_a_registration_token() {
         );
     }
     assert_eq!(uses_left(&server), [2]);
-    assert_eq!(crate::flows::support::people(&server).len(), 1);
+    assert_eq!(crate::flows::support::users(&server).len(), 1);
 }
 
 #[tokio::test]
@@ -167,5 +167,5 @@ async fn uia_15_a_finished_session_stays_finished_until_it_is_swept() {
     }
     server.advance(hour);
     server.register(&last).await.refused("M_UNKNOWN");
-    assert_people(&server, &["alice"]);
+    assert_users(&server, &["alice"]);
 }

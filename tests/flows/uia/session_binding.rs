@@ -11,8 +11,8 @@ use test_support::{PASSWORD, Reply, TestServer};
 
 use crate::flows::support::{
     account_helpers::{
-        ADDRESSES, CHANGE, DELETE_DEVICES, Device, END, OTHER, log_in, password_of, sign_up_with,
-        with_auth,
+        ADDRESSES, DEACTIVATE_PATH, DELETE_DEVICES_PATH, Device, OTHER_PASSWORD, PASSWORD_PATH,
+        log_in, password_of, sign_up_with, with_auth,
     },
     threepid_helpers::{EMAIL, confirm, link_to},
 };
@@ -20,13 +20,13 @@ use crate::flows::support::{
 /// An operation: its name, method, path and what is asked of it.
 type Operation = (&'static str, &'static str, String, Value);
 
-struct Scene {
+struct Fixture {
     server: TestServer,
     alice: Device,
     operations: Vec<Operation>,
 }
 
-async fn scene() -> Scene {
+async fn fixture() -> Fixture {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, "alice@example.org").await;
     let second = log_in(&server, "alice", PASSWORD).await;
@@ -44,17 +44,17 @@ async fn scene() -> Scene {
         (
             "password",
             "POST",
-            CHANGE.to_owned(),
-            json!({ "new_password": OTHER }),
+            PASSWORD_PATH.to_owned(),
+            json!({ "new_password": OTHER_PASSWORD }),
         ),
-        ("deactivate", "POST", END.to_owned(), json!({})),
+        ("deactivate", "POST", DEACTIVATE_PATH.to_owned(), json!({})),
         ("3pid/add", "POST", add, creds),
         ("devices/{second}", "DELETE", device(&second.id), json!({})),
         ("devices/{third}", "DELETE", device(&third.id), json!({})),
         (
             "delete_devices",
             "POST",
-            DELETE_DEVICES.to_owned(),
+            DELETE_DEVICES_PATH.to_owned(),
             json!({ "devices": [second.id] }),
         ),
         (
@@ -64,14 +64,14 @@ async fn scene() -> Scene {
             register,
         ),
     ];
-    Scene {
+    Fixture {
         server,
         alice,
         operations,
     }
 }
 
-impl Scene {
+impl Fixture {
     /// Registration takes no token.
     async fn send(&self, (name, method, path, _): &Operation, body: &Value) -> Reply {
         let mut request = Request::builder().method(*method).uri(path);
@@ -86,12 +86,12 @@ impl Scene {
 
 #[tokio::test]
 async fn uia_13_no_session_serves_another_operation() {
-    let scene = scene().await;
+    let fixture = fixture().await;
     let mut pairs = 0;
-    for begun in &scene.operations {
-        let challenge = scene.send(begun, &begun.3).await.challenge();
+    for begun in &fixture.operations {
+        let challenge = fixture.send(begun, &begun.3).await.challenge();
         let session = challenge["session"].as_str().unwrap();
-        for other in &scene.operations {
+        for other in &fixture.operations {
             if begun.0 == other.0 {
                 continue;
             }
@@ -102,7 +102,7 @@ async fn uia_13_no_session_serves_another_operation() {
             ] {
                 for parameters in [&other.3, &json!({})] {
                     // Without its own parameters a request may fail before that.
-                    let reply = scene
+                    let reply = fixture
                         .send(other, &with_auth(parameters.clone(), auth.clone()))
                         .await;
                     let told = format!("{} with a session of {}", other.0, begun.0);
@@ -118,6 +118,6 @@ async fn uia_13_no_session_serves_another_operation() {
         }
     }
     assert_eq!(pairs, 42);
-    assert!(scene.alice.is_alive(&scene.server).await);
-    log_in(&scene.server, "alice", PASSWORD).await;
+    assert!(fixture.alice.is_valid(&fixture.server).await);
+    log_in(&fixture.server, "alice", PASSWORD).await;
 }

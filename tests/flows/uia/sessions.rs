@@ -10,8 +10,8 @@ use shared::{
 use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use crate::flows::support::{
-    DUMMY, TOKEN, TWO_STAGES, another_process, assert_people, count, is_free, new_token, people,
-    stage, token_stage, whoami, wish, with,
+    DUMMY, TOKEN, TWO_STAGES, another_process, assert_users, count, is_free, new_token, stage,
+    token_stage, users, whoami, wish, with,
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -33,7 +33,7 @@ async fn uia_12_an_unknown_session_gets_a_new_one_and_nothing_is_done() {
             .refused("M_UNKNOWN");
         assert_ne!(fresh["session"], session, "the client chooses no session");
         assert_eq!(fresh["completed"], json!([]), "the stage did not count");
-        assert_people(&server, &[]);
+        assert_users(&server, &[]);
     }
     // The new session is a good one.
     let lost = server
@@ -44,7 +44,7 @@ async fn uia_12_an_unknown_session_gets_a_new_one_and_nothing_is_done() {
         .unwrap()
         .to_owned();
     server.register(&stage(DUMMY, &fresh)).await.ok();
-    assert_people(&server, &["alice"]);
+    assert_users(&server, &["alice"]);
 }
 
 /// UIA-12, UIA-32: expiry is read from the clock, whatever TTL has done.
@@ -71,7 +71,7 @@ async fn uia_32_a_session_expires_after_48_hours_swept_or_not() {
             .refused("M_UNKNOWN");
         assert_ne!(fresh["session"], session.as_str());
         assert_eq!(fresh["completed"], json!([]));
-        assert_people(&server, &[]);
+        assert_users(&server, &[]);
         let page = format!(
             "{}/auth/{DUMMY}/fallback/web?session={session}",
             PREFIXES[1]
@@ -95,7 +95,7 @@ async fn uia_32_activity_does_not_prolong_a_session() {
         .register(&stage(DUMMY, &session))
         .await
         .refused("M_UNKNOWN");
-    assert_people(&server, &[]);
+    assert_users(&server, &[]);
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn uia_13_a_session_begun_for_something_else_makes_no_account() {
             .unwrap();
         assert!(!kept.is_finished() && kept.state.completed.is_empty());
     }
-    assert_people(&server, &[]);
+    assert_users(&server, &[]);
 }
 
 /// UIA-19, REG-17, REG-19
@@ -191,7 +191,7 @@ async fn uia_19_what_was_asked_first_is_remembered() {
                 .find(|row| row["sk"]["S"] == "DEV#PHONE")
                 .unwrap();
             assert_eq!(device["display_name"]["S"], "my phone");
-            assert_people(&server, &["alice"]);
+            assert_users(&server, &["alice"]);
         }
     }
 }
@@ -206,7 +206,7 @@ async fn uia_19_inhibit_login_is_remembered() {
         answer,
         json!({ "user_id": "@alice:localhost", "home_server": "localhost" })
     );
-    let rows = &people(&server)["alice"];
+    let rows = &users(&server)["alice"];
     assert_eq!(rows.iter().collect::<Vec<_>>(), ["A", "PW"]);
 }
 
@@ -227,13 +227,13 @@ async fn uia_20_what_is_sent_later_is_judged_again() {
         let body = with(change, &stage(DUMMY, &session));
         server.register(&body).await.error(400, code);
     }
-    assert_people(&server, &["taken"]);
+    assert_users(&server, &["taken"]);
     let last = with(json!({ "username": "bob" }), &stage(DUMMY, &session));
     assert_eq!(
         server.register(&last).await.ok()["user_id"],
         "@bob:localhost"
     );
-    assert_people(&server, &["bob", "taken"]);
+    assert_users(&server, &["bob", "taken"]);
 }
 
 /// UIA-20: the password that counts is the one that was sent last.
@@ -244,7 +244,7 @@ async fn uia_20_a_name_sent_later_is_judged_with_the_password_that_is_remembered
     let (_, session) = server.begin(&json!({ "password": password })).await;
     let last = with(json!({ "username": password }), &stage(DUMMY, &session));
     server.register(&last).await.error(400, "M_WEAK_PASSWORD");
-    assert_people(&server, &[]);
+    assert_users(&server, &[]);
 }
 
 #[tokio::test]
@@ -255,8 +255,8 @@ async fn reg_36_a_display_name_alone_wipes_nothing() {
         &json!({ "device_id": "PHONE", "inhibit_login": false }),
     );
     let (_, session) = server.begin(&asked).await;
-    let alone = json!({ "initial_device_display_name": "later", "auth": { "session": session } });
-    server.register(&alone).await.challenge();
+    let serial = json!({ "initial_device_display_name": "later", "auth": { "session": session } });
+    server.register(&serial).await.challenge();
     let answer = server.register(&stage(DUMMY, &session)).await.ok();
     assert_eq!(answer["user_id"], "@alice:localhost");
     assert_eq!(answer["device_id"], "PHONE");
@@ -266,7 +266,7 @@ async fn reg_36_a_display_name_alone_wipes_nothing() {
         .find(|row| row["sk"]["S"] == "DEV#PHONE")
         .unwrap();
     assert_eq!(device["display_name"]["S"], "later");
-    assert_people(&server, &["alice"]);
+    assert_users(&server, &["alice"]);
 }
 
 #[tokio::test]
@@ -277,7 +277,7 @@ async fn reg_23_a_missing_password_is_missed_at_the_end_and_burns_nothing() {
         .register(&stage(DUMMY, &session))
         .await
         .error(400, "M_MISSING_PARAM");
-    assert_people(&server, &[]);
+    assert_users(&server, &[]);
     let once = json!({ "username": "alice", "auth": { "type": DUMMY } });
     server.register(&once).await.error(400, "M_MISSING_PARAM");
     let last = json!({ "password": PASSWORD, "auth": { "session": session } });
@@ -285,7 +285,7 @@ async fn reg_23_a_missing_password_is_missed_at_the_end_and_burns_nothing() {
         server.register(&last).await.ok()["user_id"],
         "@alice:localhost"
     );
-    assert_people(&server, &["alice"]);
+    assert_users(&server, &["alice"]);
 }
 
 #[tokio::test]
@@ -307,7 +307,7 @@ async fn reg_15_the_steps_before_the_last_reserve_nothing() {
         server.register(&stage(DUMMY, &other)).await.ok()["user_id"],
         "@alice:localhost"
     );
-    assert_people(&server, &["alice"]);
+    assert_users(&server, &["alice"]);
 }
 
 /// L12 (request bodies of abandoned sessions kept for ever)

@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 use test_support::{PREFIXES, TestServer};
 
-use crate::flows::support::{POLICIES, TERMS, assert_people, flows, page, stage, submit, wish};
+use crate::flows::support::{POLICIES, TERMS, assert_users, flows, page, stage, submit, wish};
 
 fn accepted(server: &TestServer, policy: &str) -> Vec<String> {
     let rows = server.local.engine().table("Accounts").unwrap();
@@ -56,7 +56,7 @@ async fn uia_62_type_and_session_accept_the_terms_and_the_version_is_recorded() 
         }
         server.register(&stage(TERMS, &session)).await.ok();
         assert_eq!(accepted(&server, "privacy"), ["1.2"]);
-        assert_people(&server, &["alice"]);
+        assert_users(&server, &["alice"]);
     }
 }
 

@@ -6,16 +6,16 @@ use serde_json::{Value, json};
 use test_support::TestServer;
 
 use crate::flows::support::{
-    DUMMY, assert_people, count, flows, stage,
+    DUMMY, assert_users, count, flows, stage,
     threepid_helpers::{
-        ALICE, Asked, EMAIL, MAIL, MSISDN, NUMBER, SMS, ask_mail, ask_text, assert_addresses,
-        claims, confirm, link_to, path_of,
+        ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, ValidationSession, assert_addresses, claims,
+        confirm, link_to, path_of, request_mail, request_text,
     },
     wish, with,
 };
 
 /// The members that name a session; the other argument is another's credentials.
-type Spelling = fn(&Asked, &Value) -> Value;
+type Spelling = fn(&ValidationSession, &Value) -> Value;
 
 const EITHER: &str = "m.login.email.identity m.login.msisdn";
 
@@ -29,8 +29,8 @@ fn attempt(kind: &str, members: &Value) -> Value {
     with(wish("alice"), &json!({ "auth": auth }))
 }
 
-async fn proven(server: &TestServer) -> Asked {
-    let asked = ask_mail(server, ALICE, "secret").await;
+async fn proven(server: &TestServer) -> ValidationSession {
+    let asked = request_mail(server, ALICE, "secret").await;
     asked.validate(server).await;
     asked
 }
@@ -114,7 +114,7 @@ async fn uia_51_credentials_of_another_type_are_refused() {
         let reply = server.register(&attempt(EMAIL, &members)).await;
         reply.refused("M_MISSING_PARAM");
     }
-    assert_people(&server, &[]);
+    assert_users(&server, &[]);
     assert_eq!(asked.state(&server), "validated");
 }
 
@@ -123,9 +123,9 @@ async fn uia_51_credentials_of_another_type_are_refused() {
 async fn uia_53_only_a_validated_session_of_that_secret_and_medium_passes() {
     let server = test_server("off").await;
     let mail = proven(&server).await;
-    let text = ask_text(&server, NUMBER.0, "secret").await;
+    let text = request_text(&server, NUMBER.0, "secret").await;
     text.validate(&server).await;
-    let pending = ask_mail(&server, "bob@example.org", "secret").await;
+    let pending = request_mail(&server, "bob@example.org", "secret").await;
     let creds = |sid: &str, secret: &str| json!({ "sid": sid, "client_secret": secret });
     let long = "a".repeat(256);
     let attempts = [
@@ -151,7 +151,7 @@ async fn uia_53_only_a_validated_session_of_that_secret_and_medium_passes() {
         answers.push(body);
     }
     assert!(answers.windows(2).all(|pair| pair[0] == pair[1]));
-    assert_people(&server, &[]);
+    assert_users(&server, &[]);
     assert_eq!(
         (mail.state(&server), text.state(&server)),
         ("validated".into(), "validated".into())
@@ -163,7 +163,7 @@ async fn uia_53_only_a_validated_session_of_that_secret_and_medium_passes() {
 async fn l6_a_proof_grows_old() {
     for (hours, works) in [(23, true), (24, false), (25, false), (24 * 5, false)] {
         let server = test_server("off").await;
-        let asked = ask_mail(&server, ALICE, "secret").await;
+        let asked = request_mail(&server, ALICE, "secret").await;
         server.deliver().await;
         server.advance(Duration::from_hours(23));
         confirm(&server, &link_to(&server, ALICE)).await;
@@ -172,10 +172,10 @@ async fn l6_a_proof_grows_old() {
         let reply = server.register(&body).await;
         if works {
             reply.ok();
-            assert_people(&server, &["alice"]);
+            assert_users(&server, &["alice"]);
         } else {
             reply.refused("M_UNAUTHORIZED");
-            assert_people(&server, &[]);
+            assert_users(&server, &[]);
             assert!(claims(&server).is_empty());
         }
     }
@@ -195,9 +195,9 @@ async fn l6_a_proof_that_grows_old_within_a_session_is_asked_for_again() {
     let body = server.register(&last).await.refused("M_UNAUTHORIZED");
     assert_eq!(body["completed"], json!([DUMMY]));
     assert_eq!(body["session"], *session);
-    assert_people(&server, &[]);
+    assert_users(&server, &[]);
     // The same client, the same secret: a new generation of the same session.
-    let again = ask_mail(&server, ALICE, "secret").await;
+    let again = request_mail(&server, ALICE, "secret").await;
     assert_eq!(again.sid, asked.sid);
     again.validate(&server).await;
     server.register(&again.attempt(Some(&session))).await.ok();
@@ -230,7 +230,7 @@ async fn uia_54_a_proof_is_spent_once() {
         .register(&asked.attempt(Some(&before)))
         .await
         .refused("M_UNAUTHORIZED");
-    assert_people(&server, &["alice"]);
+    assert_users(&server, &["alice"]);
     assert_addresses(&server, &[("email#alice@example.org", "alice")]);
 }
 
@@ -253,7 +253,7 @@ async fn uia_54_a_proof_in_two_sessions_serves_the_first_to_finish() {
     // The stage is open again, for another address.
     let reply = server.register(&stage(DUMMY, &sessions[1])).await;
     assert_eq!(reply.challenge()["completed"], json!([DUMMY]));
-    assert_people(&server, &["alice"]);
+    assert_users(&server, &["alice"]);
     assert_addresses(&server, &[("email#alice@example.org", "alice")]);
 }
 
@@ -261,7 +261,7 @@ async fn uia_54_a_proof_in_two_sessions_serves_the_first_to_finish() {
 #[tokio::test]
 async fn uia_57_fifty_polls_are_answered_and_cost_no_write_after_the_first() {
     let server = test_server("on").await;
-    let asked = ask_mail(&server, ALICE, "secret").await;
+    let asked = request_mail(&server, ALICE, "secret").await;
     server.deliver().await;
     let (_, session) = server.begin(&wish("alice")).await;
     let poll = asked.attempt(Some(&session));

@@ -8,7 +8,7 @@ use test_support::{PREFIXES, Reply, TestServer};
 
 use crate::flows::{
     support::{
-        DUMMY, assert_people, count, flows, page, stage, submit,
+        DUMMY, assert_users, count, flows, page, stage, submit,
         threepid_helpers::{
             ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, assert_addresses, code_to, confirm, link_to,
         },
@@ -123,7 +123,7 @@ async fn uia_72_the_page_for_phones_asks_sends_and_takes_the_code() {
         is_final(&reply);
         let last = json!({ "auth": { "session": session } });
         server.register(&last).await.ok();
-        assert_people(&server, &["alice"]);
+        assert_users(&server, &["alice"]);
         assert_addresses(&server, &[("msisdn#447400123456", "alice")]);
     }
 }
@@ -272,9 +272,9 @@ async fn uia_74_hostile_addresses_are_refused_and_inert() {
         assert!(!reply.text().contains("<svg"), "{form}");
     }
     assert_eq!((count(&server, "Outbox"), count(&server, "Proofs")), (0, 0));
-    let lawful = "email=%26%27%7Bamp%7D%40example.org";
+    let allowed = "email=%26%27%7Bamp%7D%40example.org";
     let path = page(PREFIXES[1], EMAIL, &session);
-    let text = is_not_final(&submit(&server, &path, lawful).await, 200);
+    let text = is_not_final(&submit(&server, &path, allowed).await, 200);
     assert!(!text.contains("&'{amp}@"), "escaped: {text}");
     assert_eq!(server.deliver().await, 1);
 }

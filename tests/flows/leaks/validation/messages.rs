@@ -3,12 +3,12 @@
 use shared::{ids::Localpart, notices::notify, outbox::Notice, threepids::Medium};
 use test_support::Log;
 
-use super::{ADDRESS, NUMBER, SECRET, arrives, ask_for, watch};
+use super::{ADDRESS, NUMBER, SECRET, arrives, detector, request_token_for};
 use crate::flows::{
     notifications::{call_for, threepid},
     support::{
         another_process,
-        mail_helpers::{ADD, RESET, own},
+        mail_helpers::{ADD, RESET, create_owner},
         threepid_helpers::{EMAIL, MSISDN, confirm, mail_to, path_of, text_to},
     },
 };
@@ -20,35 +20,37 @@ async fn l4_nothing_of_a_message_for_an_account_stands_in_a_log_or_in_clear_in_a
     for purpose in [RESET, ADD] {
         for is_owned in [true, false] {
             let (log, _guard) = Log::capture();
-            let mut watch = watch(&format!("{EMAIL} {MSISDN}"), &log, &[]).await;
+            let mut detector = detector(&format!("{EMAIL} {MSISDN}"), &log, &[]).await;
             if is_owned {
-                own(&watch.server, "alice", &mail_to(ADDRESS, "owner", 1)).await;
+                create_owner(&detector.server, "alice", &mail_to(ADDRESS, "owner", 1)).await;
                 let number = serde_json::json!({
                     "country": "GB", "phone_number": "07400 123456", "client_secret": "owner",
                     "send_attempt": 1,
                 });
-                own(&watch.server, "bob", &number).await;
+                create_owner(&detector.server, "bob", &number).await;
             }
-            let mail = ask_for(&mut watch, purpose, &mail_to(ADDRESS, SECRET, 1)).await;
-            let text = ask_for(&mut watch, purpose, &text_to(NUMBER.0, SECRET, 1)).await;
-            watch.server.deliver().await;
-            watch.search();
+            let mail =
+                request_token_for(&mut detector, purpose, &mail_to(ADDRESS, SECRET, 1)).await;
+            let text =
+                request_token_for(&mut detector, purpose, &text_to(NUMBER.0, SECRET, 1)).await;
+            detector.server.deliver().await;
+            detector.search();
             if is_owned == (purpose == RESET) {
-                let link = arrives(&watch, &mail).await;
-                let opened = watch.server.get(path_of(&link)).await;
-                watch.note(&opened);
-                assert_eq!(confirm(&watch.server, &link).await.status, 303);
-                let code = arrives(&watch, &text).await;
-                let reply = text.enter(&watch.server, &code).await;
-                watch.note(&reply);
+                let link = arrives(&detector, &mail).await;
+                let opened = detector.server.get(path_of(&link)).await;
+                detector.check(&opened);
+                assert_eq!(confirm(&detector.server, &link).await.status, 303);
+                let code = arrives(&detector, &text).await;
+                let reply = text.enter(&detector.server, &code).await;
+                detector.check(&reply);
                 reply.ok();
             } else {
-                let right = watch.canaries.last().cloned().unwrap();
-                let reply = text.enter(&watch.server, &right).await;
-                watch.note(&reply);
+                let right = detector.secrets.last().cloned().unwrap();
+                let reply = text.enter(&detector.server, &right).await;
+                detector.check(&reply);
                 reply.error(400, "M_TOKEN_INCORRECT");
             }
-            watch.search();
+            detector.search();
             let told = if purpose == RESET {
                 "account/password"
             } else {
@@ -63,8 +65,8 @@ async fn l4_nothing_of_a_message_for_an_account_stands_in_a_log_or_in_clear_in_a
 #[tokio::test]
 async fn l4_the_address_of_a_notice_stands_in_no_log() {
     let (log, _guard) = Log::capture();
-    let watch = watch(&format!("{EMAIL} {MSISDN}"), &log, &[]).await;
-    let app = another_process(&watch.server);
+    let detector = detector(&format!("{EMAIL} {MSISDN}"), &log, &[]).await;
+    let app = another_process(&detector.server);
     let user = Localpart::stored("alice").unwrap();
     let to = [threepid(Medium::Email, ADDRESS)];
     for notice in [
@@ -75,9 +77,9 @@ async fn l4_the_address_of_a_notice_stands_in_no_log() {
     ] {
         let messages = notify(&app, &user, &to, notice).await.unwrap();
         call_for(&app, &messages).await;
-        assert_eq!(watch.server.deliver().await, 1);
-        watch.search();
+        assert_eq!(detector.server.deliver().await, 1);
+        detector.search();
     }
-    assert_eq!(watch.server.messages().len(), 4);
+    assert_eq!(detector.server.messages().len(), 4);
     assert!(log.text().contains("sent"), "the log is listened to");
 }

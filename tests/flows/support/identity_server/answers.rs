@@ -13,7 +13,7 @@ type Answer = (&'static str, String);
 const VALIDATED: i64 = test_support::NOW;
 
 #[derive(Default)]
-pub(super) struct Knowledge {
+pub(super) struct IdServerData {
     pub(super) name: String,
     /// What the homeserver publishes of its keys.
     pub(super) homeserver: Value,
@@ -31,7 +31,7 @@ struct Session {
     validated: bool,
 }
 
-impl Knowledge {
+impl IdServerData {
     pub(super) fn add_session(
         &mut self,
         sid: &str,
