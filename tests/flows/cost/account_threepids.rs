@@ -13,12 +13,10 @@ use crate::{
     },
     flows::{
         account_threepids::test_server,
-        cost::registration::{assert_bills, cost},
+        cost::CostTable,
         support::{threepid_helpers::ALICE, with},
     },
 };
-
-type Bills = Vec<(&'static str, String)>;
 
 const SECOND: &str = "second@example.org";
 const THIRD: &str = "third@example.org";
@@ -37,68 +35,84 @@ fn rest(server: &TestServer) {
     server.advance(Duration::from_hours(2));
 }
 
-async fn deprecated(limits: &str) -> Bills {
+async fn deprecated(limits: &str) -> CostTable {
     let (server, token) = warm(limits).await;
-    let mut bills = Vec::new();
-    let (reply, bill) = cost(&server, server.get_as(&token, LIST)).await;
+    let mut costs = CostTable::default();
+    let reply = costs
+        .measure("list", &server, server.get_as(&token, LIST))
+        .await;
     reply.ok();
-    bills.push(("list", bill));
     let creds = prove(&server, SECOND, "secret").await;
     for what in ["add", "add, repeated"] {
-        let (reply, bill) = cost(&server, add(&server, &token, &creds)).await;
+        let reply = costs
+            .measure(what, &server, add(&server, &token, &creds))
+            .await;
         reply.ok();
-        bills.push((what, bill));
         rest(&server);
     }
-    let (reply, bill) = cost(&server, add(&server, "junk", &creds)).await;
+    let reply = costs
+        .measure("add, junk", &server, add(&server, "junk", &creds))
+        .await;
     reply.error(401, "M_UNKNOWN_TOKEN");
-    bills.push(("add, junk", bill));
     rest(&server);
     let other = json!({ "sid": "unknown", "client_secret": "secret" });
-    let (reply, bill) = cost(&server, add(&server, &token, &other)).await;
+    let reply = costs
+        .measure("add, not proven", &server, add(&server, &token, &other))
+        .await;
     reply.error(403, "M_THREEPID_AUTH_FAILED");
-    bills.push(("add, not proven", bill));
     for what in ["remove", "remove, not there"] {
         rest(&server);
-        let (reply, bill) = cost(&server, remove(&server, &token, SECOND)).await;
+        let reply = costs
+            .measure(what, &server, remove(&server, &token, SECOND))
+            .await;
         reply.ok();
-        bills.push((what, bill));
     }
-    bills
+    costs
 }
 
-async fn uia_request(limits: &str) -> Bills {
+async fn uia_request(limits: &str) -> CostTable {
     let (server, token) = warm(limits).await;
-    let mut bills = Vec::new();
+    let mut costs = CostTable::default();
     let creds = prove(&server, SECOND, "secret").await;
     rest(&server);
-    let (reply, bill) = cost(&server, post_as(&server, &token, ADD, &creds)).await;
+    let reply = costs
+        .measure(
+            "add, challenge",
+            &server,
+            post_as(&server, &token, ADD, &creds),
+        )
+        .await;
     let challenge = reply.challenge();
-    bills.push(("add, challenge", bill));
     let auth = with_password("alice", &creds)["auth"].clone();
     let auth = with(auth, &json!({ "session": challenge["session"] }));
     rest(&server);
     for what in ["add, in a session", "add, in a session, repeated"] {
         let body = json!({ "auth": auth });
-        let (reply, bill) = cost(&server, post_as(&server, &token, ADD, &body)).await;
+        let reply = costs
+            .measure(what, &server, post_as(&server, &token, ADD, &body))
+            .await;
         reply.ok();
-        bills.push((what, bill));
         // The answer is given again for ten minutes.
         server.advance(Duration::from_mins(2));
     }
     let creds = prove(&server, THIRD, "secret").await;
     rest(&server);
     let body = with_password("alice", &creds);
-    let (reply, bill) = cost(&server, post_as(&server, &token, ADD, &body)).await;
+    let reply = costs
+        .measure(
+            "add, in one request",
+            &server,
+            post_as(&server, &token, ADD, &body),
+        )
+        .await;
     reply.ok();
-    bills.push(("add, in one request", bill));
-    bills
+    costs
 }
 
-async fn all(limits: &str) -> Bills {
-    let mut bills = deprecated(limits).await;
-    bills.extend(uia_request(limits).await);
-    bills
+async fn all(limits: &str) -> CostTable {
+    let mut costs = deprecated(limits).await;
+    costs.extend(uia_request(limits).await);
+    costs
 }
 
 /// In round trips: a list 2; an addition 3 (the account is read before its addresses are, and both
@@ -106,14 +120,14 @@ async fn all(limits: &str) -> Bills {
 /// of them for what is bound elsewhere.
 #[tokio::test]
 async fn what_an_address_of_an_account_costs() {
-    assert_bills(&all("off").await, WITHOUT_LIMITS);
+    all("off").await.assert(WITHOUT_LIMITS);
 }
 
 /// What adds a trip: the limit on additions, which is charged when there is nothing left but to write;
 /// and the one on guesses at a password, with what is given back.
 #[tokio::test]
 async fn what_an_address_of_an_account_costs_with_limits() {
-    assert_bills(&all("on").await, WITH_LIMITS);
+    all("on").await.assert(WITH_LIMITS);
 }
 
 const WITHOUT_LIMITS: &str = "

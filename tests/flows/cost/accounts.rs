@@ -13,7 +13,7 @@ use test_support::{PASSWORD, TestServer};
 use crate::{
     api::support::WHOAMI,
     flows::{
-        cost::registration::{assert_bills, cost},
+        cost::{CostTable, measure},
         support::{
             account_helpers::{
                 ADDRESSES, DEACTIVATE_PATH, DELETE_DEVICES_PATH, Device, OTHER_PASSWORD,
@@ -24,8 +24,6 @@ use crate::{
         },
     },
 };
-
-type Bills = Vec<(&'static str, String)>;
 
 /// A house with somebody in it who has two devices, where everything is read once already, and
 /// every limit is empty.
@@ -38,92 +36,157 @@ async fn warm(limits: &str) -> (TestServer, Device, Device) {
     (server, alice, second)
 }
 
-/// What it costs when every limit is empty again.
-async fn at_rest<T>(server: &TestServer, work: impl Future<Output = T>) -> (T, String) {
+/// Waits until every rate limit has its full quota again.
+fn rest(server: &TestServer) {
     server.advance(Duration::from_mins(9));
-    cost(server, work).await
 }
 
 fn by_password(body: Value, session: Option<&str>) -> Value {
     with_auth(body, password_of("alice", PASSWORD, session))
 }
 
-async fn bills(limits: &str) -> Bills {
-    let mut bills = Vec::new();
+async fn costs(limits: &str) -> CostTable {
+    let mut costs = CostTable::default();
     let wish = json!({ "new_password": OTHER_PASSWORD });
 
     let (server, alice, _) = warm(limits).await;
-    let (reply, bill) = at_rest(&server, alice.post(&server, PASSWORD_PATH, &wish)).await;
+    rest(&server);
+    let reply = costs
+        .measure(
+            "change, challenge",
+            &server,
+            alice.post(&server, PASSWORD_PATH, &wish),
+        )
+        .await;
     let challenge = reply.challenge();
-    bills.push(("change, challenge", bill));
     let session = challenge["session"].as_str();
     let wrong = with_auth(wish.clone(), password_of("alice", "wrong", session));
-    let (reply, bill) = at_rest(&server, alice.post(&server, PASSWORD_PATH, &wrong)).await;
+    rest(&server);
+    let reply = costs
+        .measure(
+            "change, wrong password",
+            &server,
+            alice.post(&server, PASSWORD_PATH, &wrong),
+        )
+        .await;
     reply.refused("M_FORBIDDEN");
-    bills.push(("change, wrong password", bill));
     let others = with_auth(wish.clone(), password_of("bob", PASSWORD, session));
-    let (reply, bill) = at_rest(&server, alice.post(&server, PASSWORD_PATH, &others)).await;
+    rest(&server);
+    let reply = costs
+        .measure(
+            "change, somebody else's",
+            &server,
+            alice.post(&server, PASSWORD_PATH, &others),
+        )
+        .await;
     reply.error(403, "M_FORBIDDEN");
-    bills.push(("change, somebody else's", bill));
     let last = by_password(wish.clone(), session);
-    let (reply, bill) = at_rest(&server, alice.post(&server, PASSWORD_PATH, &last)).await;
+    rest(&server);
+    let reply = costs
+        .measure(
+            "change, final",
+            &server,
+            alice.post(&server, PASSWORD_PATH, &last),
+        )
+        .await;
     reply.ok();
-    bills.push(("change, final", bill));
-    let (reply, bill) = at_rest(&server, alice.post(&server, PASSWORD_PATH, &last)).await;
+    rest(&server);
+    let reply = costs
+        .measure(
+            "change, repeated",
+            &server,
+            alice.post(&server, PASSWORD_PATH, &last),
+        )
+        .await;
     reply.ok();
-    bills.push(("change, repeated", bill));
 
     let (server, alice, _) = warm(limits).await;
     let once = by_password(wish.clone(), None);
-    let (reply, bill) = at_rest(&server, alice.post(&server, PASSWORD_PATH, &once)).await;
+    rest(&server);
+    let reply = costs
+        .measure(
+            "change, one request",
+            &server,
+            alice.post(&server, PASSWORD_PATH, &once),
+        )
+        .await;
     reply.ok();
-    bills.push(("change, one request", bill));
 
     let (server, _, _) = warm(limits).await;
     let asked = request_reset_token(&server, EMAIL, ALICE, "reset").await;
     asked.validate(&server).await;
     let mut body = asked.attempt(None);
     body["new_password"] = OTHER_PASSWORD.into();
-    let (reply, bill) = at_rest(&server, server.post(PASSWORD_PATH, &body)).await;
+    rest(&server);
+    let reply = costs
+        .measure(
+            "reset, one request",
+            &server,
+            server.post(PASSWORD_PATH, &body),
+        )
+        .await;
     reply.ok();
-    bills.push(("reset, one request", bill));
 
     let (server, alice, _) = warm(limits).await;
     let (_, session) = alice.begin(&server, DEACTIVATE_PATH, &json!({})).await;
     let last = by_password(json!({}), Some(&session));
-    let (reply, bill) = at_rest(&server, alice.post(&server, DEACTIVATE_PATH, &last)).await;
+    rest(&server);
+    let reply = costs
+        .measure(
+            "end, final",
+            &server,
+            alice.post(&server, DEACTIVATE_PATH, &last),
+        )
+        .await;
     reply.ok();
-    bills.push(("end, final", bill));
-    let (reply, bill) = at_rest(&server, alice.post(&server, DEACTIVATE_PATH, &last)).await;
+    rest(&server);
+    let reply = costs
+        .measure(
+            "end, repeated",
+            &server,
+            alice.post(&server, DEACTIVATE_PATH, &last),
+        )
+        .await;
     reply.ok();
-    bills.push(("end, repeated", bill));
 
     let (server, _, _) = warm(limits).await;
     let last = by_password(json!({}), None);
-    let (reply, bill) = at_rest(&server, server.post(DEACTIVATE_PATH, &last)).await;
+    rest(&server);
+    let reply = costs
+        .measure(
+            "end without a token",
+            &server,
+            server.post(DEACTIVATE_PATH, &last),
+        )
+        .await;
     reply.ok();
-    bills.push(("end without a token", bill));
 
     let (server, alice, second) = warm(limits).await;
     let last = by_password(json!({ "devices": [second.id] }), None);
-    let (reply, bill) = at_rest(&server, alice.post(&server, DELETE_DEVICES_PATH, &last)).await;
+    rest(&server);
+    let reply = costs
+        .measure(
+            "delete devices, one request",
+            &server,
+            alice.post(&server, DELETE_DEVICES_PATH, &last),
+        )
+        .await;
     reply.ok();
-    bills.push(("delete devices, one request", bill));
-    bills
+    costs
 }
 
 /// In round trips: a challenge 2, a change 2, a reset 4, an end 3; an end without a token 4, since
 /// whose account it is has to be looked up first.
 #[tokio::test]
 async fn what_changing_and_ending_an_account_costs() {
-    assert_bills(&Box::pin(bills("off")).await, WITHOUT_LIMITS);
+    Box::pin(costs("off")).await.assert(WITHOUT_LIMITS);
 }
 
 /// What adds a trip: how often the owner is told, which goes out beside the hash; and without a token
 /// the request itself, which has no first read to go beside.
 #[tokio::test]
 async fn what_changing_and_ending_an_account_costs_with_limits() {
-    assert_bills(&Box::pin(bills("on")).await, WITH_LIMITS);
+    Box::pin(costs("on")).await.assert(WITH_LIMITS);
 }
 
 /// Gives somebody `number` more devices, as login would.
@@ -151,11 +214,7 @@ fn devices(server: &TestServer, name: &str, number: usize) {
 /// PWD-08, DEACT-03: ten thousand devices die in one write, at once (what is left of them is swept up later, see `purge`).
 #[tokio::test]
 async fn pwd_08_ten_thousand_devices_cost_no_more_than_two() {
-    let usual = Box::pin(bills("off")).await;
-    let bill = |what: &str| {
-        let mut bills = usual.iter();
-        bills.find(|(name, _)| *name == what).unwrap().1.clone()
-    };
+    let usual = Box::pin(costs("off")).await;
     for (path, body, what) in [
         (
             PASSWORD_PATH,
@@ -168,9 +227,10 @@ async fn pwd_08_ten_thousand_devices_cost_no_more_than_two() {
         devices(&server, "alice", 10_000);
         let (_, session) = alice.begin(&server, path, &body).await;
         let last = by_password(body, Some(&session));
-        let (reply, now) = at_rest(&server, alice.post(&server, path, &last)).await;
+        rest(&server);
+        let (reply, cost) = measure(&server, alice.post(&server, path, &last)).await;
         reply.ok();
-        assert_eq!(now, bill(what));
+        assert_eq!(cost, usual.get(what));
         assert!(!second.is_valid(&server).await);
         let reply = server.get_as(&alice.token, WHOAMI).await;
         assert_eq!(reply.status == 200, path == PASSWORD_PATH);

@@ -14,15 +14,13 @@ use test_support::{PASSWORD, PREFIXES, TestServer};
 use crate::{
     api::support::{add_appservice, post_as, register_as, request, text},
     flows::{
-        cost::registration::{assert_bills, cost},
+        cost::CostTable,
         support::{
             account_helpers::{LOGIN, OTHER_PASSWORD, login_of, sign_up_with},
             threepid_helpers::{EMAIL, MAIL},
         },
     },
 };
-
-type Bills = Vec<(&'static str, String)>;
 
 const ADDRESS: &str = "alice@example.org";
 
@@ -48,9 +46,9 @@ fn by_address(password: &str) -> Value {
     })
 }
 
-async fn logins(limits: &str) -> Bills {
+async fn logins(limits: &str) -> CostTable {
     let server = warm(limits).await;
-    let mut bills = Vec::new();
+    let mut costs = CostTable::default();
     let mut service = login_of("irc_alice", "");
     service["type"] = "m.login.application_service".into();
     for (what, body, status) in [
@@ -61,30 +59,35 @@ async fn logins(limits: &str) -> Bills {
         ("login by address, wrong", by_address(OTHER_PASSWORD), 403),
     ] {
         server.advance(Duration::from_hours(1));
-        let (reply, bill) = cost(&server, server.post(LOGIN, &body)).await;
+        let reply = costs
+            .measure(what, &server, server.post(LOGIN, &body))
+            .await;
         assert_eq!(reply.status, status, "{}", reply.text());
-        bills.push((what, bill));
     }
     server.advance(Duration::from_hours(1));
     let login = post_as(&server, "irc-as-token", LOGIN, &service);
-    let (reply, bill) = cost(&server, login).await;
+    let reply = costs
+        .measure(
+            "login by application service, first in a minute",
+            &server,
+            login,
+        )
+        .await;
     reply.ok();
-    bills.push(("login by application service, first in a minute", bill));
-    bills
+    costs
 }
 
-async fn tokens(limits: &str) -> Bills {
+async fn tokens(limits: &str) -> CostTable {
     let server = warm(limits).await;
-    let mut bills = Vec::new();
+    let mut costs = CostTable::default();
     let pair = server.post(LOGIN, &login_of("alice", PASSWORD)).await.ok();
     let path = "/_matrix/client/v3/refresh";
     let body = json!({ "refresh_token": pair["refresh_token"] });
     let mut next = Value::Null;
     for what in ["refresh", "refresh, repeated"] {
         server.advance(Duration::from_hours(1));
-        let (reply, bill) = cost(&server, server.post(path, &body)).await;
+        let reply = costs.measure(what, &server, server.post(path, &body)).await;
         next = reply.ok();
-        bills.push((what, bill));
     }
     let token = text(&next, "access_token");
     let device = text(&pair, "device_id").to_owned();
@@ -101,9 +104,8 @@ async fn tokens(limits: &str) -> Bills {
         let bearer = format!("Bearer {token}");
         let headers = [("authorization", bearer.as_str())];
         let request = request(method, &path, &headers, body.as_bytes());
-        let (reply, bill) = cost(&server, server.send(request)).await;
+        let reply = costs.measure(what, &server, server.send(request)).await;
         reply.ok();
-        bills.push((what, bill));
     }
     let other = server.post(LOGIN, &login_of("alice", PASSWORD)).await.ok();
     for (what, path, token) in [
@@ -116,25 +118,30 @@ async fn tokens(limits: &str) -> Bills {
     ] {
         let path = format!("{}/{path}", PREFIXES[1]);
         let request = Request::post(path).header("authorization", format!("Bearer {token}"));
-        let (reply, bill) = cost(&server, server.send(request.body(Vec::new()).unwrap())).await;
+        let reply = costs
+            .measure(
+                what,
+                &server,
+                server.send(request.body(Vec::new()).unwrap()),
+            )
+            .await;
         reply.ok();
-        bills.push((what, bill));
     }
-    bills
+    costs
 }
 
 #[tokio::test]
 async fn each_operation_on_devices_costs_what_it_is_known_to_cost() {
-    let mut bills = logins("off").await;
-    bills.extend(tokens("off").await);
-    assert_bills(&bills, WITHOUT_LIMITS);
+    let mut costs = logins("off").await;
+    costs.extend(tokens("off").await);
+    costs.assert(WITHOUT_LIMITS);
 }
 
 #[tokio::test]
 async fn limits_of_logins_cost_calls_beside_others_and_no_round_trip() {
-    let mut bills = logins("on").await;
-    bills.extend(tokens("on").await);
-    assert_bills(&bills, WITH_LIMITS);
+    let mut costs = logins("on").await;
+    costs.extend(tokens("on").await);
+    costs.assert(WITH_LIMITS);
 }
 
 const WITHOUT_LIMITS: &str = "

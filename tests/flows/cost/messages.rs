@@ -6,13 +6,11 @@ use std::time::Duration;
 use test_support::TestServer;
 
 use crate::flows::{
-    cost::registration::{assert_bills, cost},
+    cost::CostTable,
     support::mail_helpers::{
         ADD, LIMITED, RESET, create_owner, mail_to, request_token_for, test_server, text_to,
     },
 };
-
-type Bills = Vec<(&'static str, String)>;
 
 /// A house in which everything is read once already, every limit is empty, and alice has both kinds
 /// of address.
@@ -24,13 +22,13 @@ async fn warm(settings: &[(&str, &str)]) -> TestServer {
     server
 }
 
-async fn requests(settings: &[(&str, &str)]) -> Bills {
+async fn requests(settings: &[(&str, &str)]) -> CostTable {
     let tell = ("GATEHOUSE_THREEPID_PRIVACY", "tell");
     let quiet = warm(settings).await;
     let tell = warm(&[settings, &[tell]].concat()).await;
     let alice = |attempt| mail_to("alice@example.org", "secret", attempt);
     let number = |attempt| text_to("447400123456", "secret", attempt);
-    let mut bills = Vec::new();
+    let mut costs = CostTable::default();
     for (what, server, purpose, body, status) in [
         ("reset mail", &quiet, RESET, alice(1), 200),
         ("reset mail, repeated", &quiet, RESET, alice(1), 200),
@@ -60,16 +58,17 @@ async fn requests(settings: &[(&str, &str)]) -> Bills {
         ),
     ] {
         server.advance(Duration::from_hours(1));
-        let (reply, bill) = cost(server, request_token_for(server, purpose, &body)).await;
+        let reply = costs
+            .measure(what, server, request_token_for(server, purpose, &body))
+            .await;
         assert_eq!(reply.status, status, "{}", reply.text());
-        bills.push((what, bill));
     }
-    bills
+    costs
 }
 
-async fn deliveries() -> Bills {
+async fn deliveries() -> CostTable {
     let server = warm(&[LIMITED]).await;
-    let mut bills = Vec::new();
+    let mut costs = CostTable::default();
     for (what, purpose, address) in [
         ("reset, an owner's", RESET, "alice@example.org"),
         ("reset, nobody's", RESET, "nobody@example.org"),
@@ -81,26 +80,27 @@ async fn deliveries() -> Bills {
         request_token_for(&server, purpose, &mail_to(address, &secret, 1))
             .await
             .ok();
-        let (_, bill) = cost(&server, Box::pin(server.deliver())).await;
-        bills.push((what, bill));
+        let _ = costs
+            .measure(what, &server, Box::pin(server.deliver()))
+            .await;
     }
-    bills
+    costs
 }
 
 /// Two round trips, whoever has the address.
 #[tokio::test]
 async fn what_a_message_for_an_account_costs() {
-    assert_bills(&requests(&[]).await, WITHOUT_LIMITS);
+    requests(&[]).await.assert(WITHOUT_LIMITS);
 }
 
 #[tokio::test]
 async fn what_a_message_for_an_account_costs_with_limits() {
-    assert_bills(&requests(&[LIMITED]).await, WITH_LIMITS);
+    requests(&[LIMITED]).await.assert(WITH_LIMITS);
 }
 
 #[tokio::test]
 async fn what_the_delivery_of_a_message_for_an_account_costs() {
-    assert_bills(&Box::pin(deliveries()).await, DELIVERIES);
+    Box::pin(deliveries()).await.assert(DELIVERIES);
 }
 
 const WITHOUT_LIMITS: &str = "

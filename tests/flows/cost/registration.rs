@@ -5,20 +5,19 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
-use std::{fmt::Write, time::Duration};
+use std::time::Duration;
 
-use gatehouse_local::proxy::{Call, FaultKind};
 use http::Request;
-use serde_json::{Value, json};
+use serde_json::json;
 use test_support::{PREFIXES, TestServer};
 
-use crate::flows::support::{
-    DUMMY, flows, hash_counting::HashCountingServer, new_token, page, stage, submit, token_stage,
-    wish, with,
+use crate::flows::{
+    cost::CostTable,
+    support::{
+        DUMMY, flows, hash_counting::HashCountingServer, new_token, page, stage, submit,
+        token_stage, wish, with,
+    },
 };
-
-/// Longer than it takes calls that go out together to arrive.
-const ADDED_LATENCY: Duration = Duration::from_millis(150);
 
 const SETTINGS: [(&str, &str); 2] = [
     (
@@ -27,40 +26,6 @@ const SETTINGS: [(&str, &str); 2] = [
     ),
     ("GATEHOUSE_GUESTS", "true"),
 ];
-
-/// The calls, those of one round trip joined by `+`, and what they consumed. Every call is held up,
-/// so those that overlap went out together.
-fn bill(calls: &[Call]) -> String {
-    let mut calls = calls.to_vec();
-    calls.sort_by_key(|call| call.at);
-    let mut trips: Vec<Vec<&Call>> = Vec::new();
-    for call in &calls {
-        let together = trips
-            .last()
-            .is_some_and(|trip| trip.iter().all(|own| call.at < own.at + own.duration));
-        if !together {
-            trips.push(Vec::new());
-        }
-        trips.last_mut().unwrap().push(call);
-    }
-    let mut bill = String::new();
-    for (number, trip) in trips.iter().enumerate() {
-        let mut names: Vec<String> = trip
-            .iter()
-            .map(|call| format!("{} {}", call.operation, call.tables.join("&")))
-            .collect();
-        names.sort();
-        let separator = if number == 0 { "" } else { " > " };
-        write!(bill, "{separator}{}", names.join(" + ")).unwrap();
-    }
-    let read: f64 = calls.iter().map(|call| call.read_units).sum();
-    let write: f64 = calls.iter().map(|call| call.write_units).sum();
-    if calls.is_empty() {
-        return "nothing".to_owned();
-    }
-    write!(bill, " = {}r {}w", read + 0.0, write + 0.0).unwrap();
-    bill
-}
 
 /// A house in which everything is read once already.
 async fn warm(limits: &str) -> TestServer {
@@ -75,89 +40,82 @@ async fn warm(limits: &str) -> TestServer {
     server
 }
 
-pub(crate) async fn cost<T>(server: &TestServer, work: impl Future<Output = T>) -> (T, String) {
-    server
-        .local
-        .proxy()
-        .chaos(1, 1000, &[FaultKind::Delay(ADDED_LATENCY)]);
-    let (value, calls) = server.calls_of(work).await;
-    server.local.proxy().clear_faults();
-    (value, bill(&calls))
-}
-
-pub(crate) async fn cost_of_register(server: &TestServer, body: &Value, status: u16) -> String {
-    let (reply, bill) = cost(server, server.register(body)).await;
-    assert_eq!(reply.status, status, "{}", reply.text());
-    bill
-}
-
 /// One operation after the other, each in a house of its own.
-async fn all(limits: &str) -> Vec<(&'static str, String)> {
-    let mut bills = Vec::new();
-    bills.extend(reads(limits).await);
-    bills.extend(sign_ups(limits).await);
-    bills.extend(sessions(limits).await);
-    bills.extend(others(limits).await);
-    bills
+async fn all(limits: &str) -> CostTable {
+    let mut costs = CostTable::default();
+    costs.extend(reads(limits).await);
+    costs.extend(sign_ups(limits).await);
+    costs.extend(sessions(limits).await);
+    costs.extend(others(limits).await);
+    costs
 }
 
-async fn reads(limits: &str) -> Vec<(&'static str, String)> {
+async fn reads(limits: &str) -> CostTable {
     let server = warm(limits).await;
     let token = new_token(&server, &["--uses", "20"]).await;
-    let mut bills = Vec::new();
+    let mut costs = CostTable::default();
     let available = |name: &str| format!("{}/register/available?username={name}", PREFIXES[1]);
-    let (reply, bill) = cost(&server, server.get(&available("alice"))).await;
+    let reply = costs
+        .measure("available, free", &server, server.get(&available("alice")))
+        .await;
     assert_eq!(reply.status, 200);
-    bills.push(("available, free", bill));
     server.advance(Duration::from_secs(30));
-    let (reply, bill) = cost(&server, server.get(&available("taken"))).await;
+    let reply = costs
+        .measure("available, taken", &server, server.get(&available("taken")))
+        .await;
     assert_eq!(reply.status, 400);
-    bills.push(("available, taken", bill));
     let answer = server.sign_up("bob").await;
     let path = format!("{}/account/whoami", PREFIXES[1]);
     let token_of_bob = answer["access_token"].as_str().unwrap();
-    let (reply, bill) = cost(&server, server.get_as(token_of_bob, &path)).await;
+    let reply = costs
+        .measure("whoami", &server, server.get_as(token_of_bob, &path))
+        .await;
     reply.ok();
-    bills.push(("whoami", bill));
-    let (reply, bill) = cost(&server, server.get_as("junk", &path)).await;
+    let reply = costs
+        .measure("whoami, junk", &server, server.get_as("junk", &path))
+        .await;
     reply.error(401, "M_UNKNOWN_TOKEN");
-    bills.push(("whoami, junk", bill));
     let validity = "/_matrix/client/v1/register/m.login.registration_token/validity?token=";
     for (what, token) in [
         ("validity, good", &*token),
         ("validity, unknown", "unknown-token"),
     ] {
         server.advance(Duration::from_mins(10));
-        let (reply, bill) = cost(&server, server.get(&format!("{validity}{token}"))).await;
+        let reply = costs
+            .measure(what, &server, server.get(&format!("{validity}{token}")))
+            .await;
         reply.ok();
-        bills.push((what, bill));
     }
-    let (_, bill) = cost(&server, server.get("/_matrix/client/versions")).await;
-    bills.push(("versions", bill));
-    bills
+    let _ = costs
+        .measure("versions", &server, server.get("/_matrix/client/versions"))
+        .await;
+    costs
 }
 
-async fn sign_ups(limits: &str) -> Vec<(&'static str, String)> {
+async fn sign_ups(limits: &str) -> CostTable {
     let dummy = json!({ "auth": { "type": DUMMY } });
-    let mut bills = Vec::new();
+    let mut costs = CostTable::default();
     let server = warm(limits).await;
-    bills.push((
-        "challenge, empty",
-        cost_of_register(&server, &json!({}), 401).await,
-    ));
+    costs
+        .register("challenge, empty", &server, &json!({}), 401)
+        .await;
     let server = warm(limits).await;
-    bills.push((
-        "challenge, with a name",
-        cost_of_register(&server, &wish("alice"), 401).await,
-    ));
+    costs
+        .register("challenge, with a name", &server, &wish("alice"), 401)
+        .await;
     let server = warm(limits).await;
-    bills.push((
-        "refused, name taken",
-        cost_of_register(&server, &wish("taken"), 400).await,
-    ));
+    costs
+        .register("refused, name taken", &server, &wish("taken"), 400)
+        .await;
     let server = warm(limits).await;
-    let bill = cost_of_register(&server, &with(wish("alice"), &dummy), 200).await;
-    bills.push(("one request, dummy", bill));
+    costs
+        .register(
+            "one request, dummy",
+            &server,
+            &with(wish("alice"), &dummy),
+            200,
+        )
+        .await;
     for (what, arguments) in [
         ("one request, limited token", &["--uses", "20"][..]),
         ("one request, unlimited token", &[]),
@@ -165,117 +123,98 @@ async fn sign_ups(limits: &str) -> Vec<(&'static str, String)> {
         let server = warm(limits).await;
         let token = new_token(&server, arguments).await;
         let body = with(wish("alice"), &token_stage(&token, None));
-        bills.push((what, cost_of_register(&server, &body, 200).await));
+        costs.register(what, &server, &body, 200).await;
     }
     let server = warm(limits).await;
     let body = with(wish("alice"), &token_stage("unknown-token", None));
-    bills.push((
-        "one request, unknown token",
-        cost_of_register(&server, &body, 401).await,
-    ));
+    costs
+        .register("one request, unknown token", &server, &body, 401)
+        .await;
     let server = warm(limits).await;
     let path = format!("{}/register?kind=guest", PREFIXES[1]);
-    let (reply, bill) = cost(&server, server.post(&path, &json!({}))).await;
+    let reply = costs
+        .measure("guest", &server, server.post(&path, &json!({})))
+        .await;
     reply.ok();
-    bills.push(("guest", bill));
-    bills
+    costs
 }
 
-async fn sessions(limits: &str) -> Vec<(&'static str, String)> {
-    let mut bills = Vec::new();
+async fn sessions(limits: &str) -> CostTable {
+    let mut costs = CostTable::default();
     let server = warm(limits).await;
     let (_, session) = server.begin(&wish("alice")).await;
     server.advance(Duration::from_secs(30));
     let last = with(wish("alice"), &stage(DUMMY, &session));
-    bills.push((
-        "final, all in the request",
-        cost_of_register(&server, &last, 200).await,
-    ));
+    costs
+        .register("final, all in the request", &server, &last, 200)
+        .await;
     server.advance(Duration::from_secs(30));
-    bills.push((
-        "final, repeated",
-        cost_of_register(&server, &last, 200).await,
-    ));
+    costs.register("final, repeated", &server, &last, 200).await;
     let server = warm(limits).await;
     let (_, session) = server.begin(&wish("alice")).await;
     server.advance(Duration::from_secs(30));
     let poll = json!({ "auth": { "session": session } });
-    bills.push(("poll", cost_of_register(&server, &poll, 401).await));
+    costs.register("poll", &server, &poll, 401).await;
     server.advance(Duration::from_secs(30));
-    let bill = cost_of_register(&server, &stage(DUMMY, &session), 200).await;
-    bills.push(("final, remembered", bill));
+    costs
+        .register("final, remembered", &server, &stage(DUMMY, &session), 200)
+        .await;
     let server = warm(limits).await;
     let (_, session) = server.begin(&wish("alice")).await;
     server.advance(Duration::from_secs(30));
     let path = page(PREFIXES[1], DUMMY, &session);
-    let (_, bill) = cost(&server, server.get(&path)).await;
-    bills.push(("page", bill));
+    let _ = costs.measure("page", &server, server.get(&path)).await;
     server.advance(Duration::from_secs(30));
-    let (_, bill) = cost(&server, submit(&server, &path, "")).await;
-    bills.push(("page, submitted", bill));
+    let _ = costs
+        .measure("page, submitted", &server, submit(&server, &path, ""))
+        .await;
     let poll = json!({ "auth": { "session": session } });
-    bills.push((
-        "final, session only",
-        cost_of_register(&server, &poll, 200).await,
-    ));
-    bills
+    costs
+        .register("final, session only", &server, &poll, 200)
+        .await;
+    costs
 }
 
-async fn others(limits: &str) -> Vec<(&'static str, String)> {
-    let mut bills = Vec::new();
+async fn others(limits: &str) -> CostTable {
+    let mut costs = CostTable::default();
     let settings = [
         flows("m.login.registration_token+m.login.dummy"),
         ("GATEHOUSE_LIMITS", limits),
     ];
     let server = TestServer::with(&settings).await;
     let token = new_token(&server, &["--uses", "20"]).await;
-    let cold = cost_of_register(&server, &wish("alice"), 401).await;
-    bills.push(("challenge, first of a process", cold));
+    costs
+        .register(
+            "challenge, first of a process",
+            &server,
+            &wish("alice"),
+            401,
+        )
+        .await;
     let (_, session) = server.begin(&wish("alice")).await;
     server.advance(Duration::from_secs(30));
     let body = token_stage(&token, Some(&session));
-    bills.push((
-        "token, first of two stages",
-        cost_of_register(&server, &body, 401).await,
-    ));
+    costs
+        .register("token, first of two stages", &server, &body, 401)
+        .await;
     server.advance(Duration::from_secs(30));
     let last = with(wish("alice"), &stage(DUMMY, &session));
-    bills.push(("token, final", cost_of_register(&server, &last, 200).await));
-    bills
-}
-
-/// Asserts that the bills are these, a line each.
-#[track_caller]
-pub(crate) fn assert_bills(bills: &[(&'static str, String)], expected: &str) {
-    let bills: Vec<_> = bills
-        .iter()
-        .map(|(what, bill)| format!("{what}: {bill}"))
-        .collect();
-    let expected: Vec<_> = expected
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
-    assert!(
-        bills == expected,
-        "it costs\n{}\nand not\n{}",
-        bills.join("\n"),
-        expected.join("\n")
-    );
+    costs.register("token, final", &server, &last, 200).await;
+    costs
 }
 
 /// In round trips: available 1, whoami 1, challenge 2, the last request of a sign-up 2, or 3 when a
 /// registration token that an earlier request gave has to be looked up again.
 #[tokio::test]
 async fn each_operation_costs_what_it_is_known_to_cost() {
-    assert_bills(&all("off").await, WITHOUT_LIMITS);
+    all("off").await.assert(WITHOUT_LIMITS);
 }
 
 /// What does add a trip: giving a right guess back, which goes out beside the password's
 /// hash; a hash or a session that the request did not let expect; a guest, who has no first read.
 #[tokio::test]
 async fn limits_cost_calls_beside_the_first_read_and_no_round_trip() {
-    assert_bills(&all("on").await, WITH_LIMITS);
+    all("on").await.assert(WITH_LIMITS);
 }
 
 const WITHOUT_LIMITS: &str = "

@@ -7,7 +7,7 @@ use serde_json::json;
 use test_support::{PREFIXES, TestServer};
 
 use crate::flows::{
-    cost::registration::{assert_bills, cost, cost_of_register},
+    cost::CostTable,
     support::{
         page, submit,
         threepid_helpers::{
@@ -17,8 +17,6 @@ use crate::flows::{
         wish, with,
     },
 };
-
-type Bills = Vec<(&'static str, String)>;
 
 /// A house in which everything is read once already, and every limit is empty.
 async fn warm(limits: &str, more: &[(&str, &str)]) -> TestServer {
@@ -38,8 +36,8 @@ fn rest(server: &TestServer) {
     server.advance(Duration::from_secs(30));
 }
 
-async fn requests(limits: &str) -> Bills {
-    let mut bills = Vec::new();
+async fn requests(limits: &str) -> CostTable {
+    let mut costs = CostTable::default();
     let quiet = warm(limits, &[]).await;
     let tell = [("GATEHOUSE_THREEPID_PRIVACY", "tell")];
     let tell = warm(limits, &tell).await;
@@ -52,9 +50,8 @@ async fn requests(limits: &str) -> Bills {
         server.advance(Duration::from_hours(1));
         let body = mail_to(ALICE, "secret", attempt);
         let path = request_token(PREFIXES[1], EMAIL);
-        let (reply, bill) = cost(server, server.post(&path, &body)).await;
+        let reply = costs.measure(what, server, server.post(&path, &body)).await;
         reply.ok();
-        bills.push((what, bill));
     }
     for (what, server, attempt) in [
         ("text", &quiet, 1),
@@ -65,36 +62,38 @@ async fn requests(limits: &str) -> Bills {
         server.advance(Duration::from_hours(1));
         let body = text_to(NUMBER.0, "secret", attempt);
         let path = request_token(PREFIXES[1], MSISDN);
-        let (reply, bill) = cost(server, server.post(&path, &body)).await;
+        let reply = costs.measure(what, server, server.post(&path, &body)).await;
         reply.ok();
-        bills.push((what, bill));
     }
-    bills
+    costs
 }
 
-async fn validations(limits: &str) -> Bills {
-    let mut bills = Vec::new();
+async fn validations(limits: &str) -> CostTable {
+    let mut costs = CostTable::default();
     let server = warm(limits, &[]).await;
     request_mail(&server, ALICE, "secret").await;
     server.deliver().await;
     let link = link_to(&server, ALICE);
     let (path, form) = form_of(&server, &link).await;
     rest(&server);
-    let (_, bill) = cost(&server, server.get(path_of(&link))).await;
-    bills.push(("link, opened", bill));
+    let _ = costs
+        .measure("link, opened", &server, server.get(path_of(&link)))
+        .await;
     for what in ["link, confirmed", "link, confirmed again"] {
         rest(&server);
-        let (reply, bill) = cost(&server, submit(&server, &path, &form)).await;
+        let reply = costs
+            .measure(what, &server, submit(&server, &path, &form))
+            .await;
         assert_eq!(reply.status, 200, "{}", reply.text());
-        bills.push((what, bill));
     }
     request_mail(&server, "bob@example.org", "secret").await;
     server.deliver().await;
     let (path, form) = form_of(&server, &link_to(&server, "bob@example.org")).await;
     rest(&server);
     let refuse = format!("{form}&action=refuse");
-    let (_, bill) = cost(&server, submit(&server, &path, &refuse)).await;
-    bills.push(("link, refused", bill));
+    let _ = costs
+        .measure("link, refused", &server, submit(&server, &path, &refuse))
+        .await;
     let asked = request_text(&server, NUMBER.0, "secret").await;
     server.deliver().await;
     let code = code_to(&server, NUMBER.1);
@@ -105,24 +104,32 @@ async fn validations(limits: &str) -> Bills {
         ("code, right again", &*code, 200),
     ] {
         rest(&server);
-        let (reply, bill) = cost(&server, asked.enter(&server, code)).await;
+        let reply = costs
+            .measure(what, &server, asked.enter(&server, code))
+            .await;
         assert_eq!(reply.status, status, "{}", reply.text());
-        bills.push((what, bill));
     }
-    bills
+    costs
 }
 
-async fn sign_ups(limits: &str) -> Bills {
-    let mut bills = Vec::new();
+async fn sign_ups(limits: &str) -> CostTable {
+    let mut costs = CostTable::default();
     let server = warm(limits, &[]).await;
     let asked = request_mail(&server, ALICE, "secret").await;
-    let serial = with(wish("alice"), &asked.attempt(None));
-    let bill = cost_of_register(&server, &serial, 401).await;
-    bills.push(("not validated yet, without a session", bill));
+    let in_one_request = with(wish("alice"), &asked.attempt(None));
+    costs
+        .register(
+            "not validated yet, without a session",
+            &server,
+            &in_one_request,
+            401,
+        )
+        .await;
     asked.validate(&server).await;
     rest(&server);
-    let bill = cost_of_register(&server, &serial, 200).await;
-    bills.push(("one request, address", bill));
+    costs
+        .register("one request, address", &server, &in_one_request, 200)
+        .await;
     for session_only in [false, true] {
         let server = warm(limits, &[]).await;
         let asked = request_mail(&server, ALICE, "secret").await;
@@ -135,26 +142,34 @@ async fn sign_ups(limits: &str) -> Bills {
             ("not validated yet, session only", &poll),
         ] {
             rest(&server);
-            let bill = cost_of_register(&server, body, 401).await;
-            if !session_only {
-                bills.push((what, bill));
+            if session_only {
+                server.register(body).await.challenge();
+            } else {
+                costs.register(what, &server, body, 401).await;
             }
         }
         asked.validate(&server).await;
         rest(&server);
         if session_only {
-            let bill = cost_of_register(&server, &poll, 200).await;
-            bills.push(("address, final, session only", bill));
+            costs
+                .register("address, final, session only", &server, &poll, 200)
+                .await;
         } else {
-            let bill = cost_of_register(&server, &with(wish("alice"), &attempt), 200).await;
-            bills.push(("address, final, all in the request", bill));
+            costs
+                .register(
+                    "address, final, all in the request",
+                    &server,
+                    &with(wish("alice"), &attempt),
+                    200,
+                )
+                .await;
         }
     }
-    bills
+    costs
 }
 
-async fn pages(limits: &str) -> Bills {
-    let mut bills = Vec::new();
+async fn pages(limits: &str) -> CostTable {
+    let mut costs = CostTable::default();
     let server = warm(limits, &[]).await;
     let (_, session) = server.begin(&wish("alice")).await;
     for (kind, form, sent, waiting) in [
@@ -173,13 +188,13 @@ async fn pages(limits: &str) -> Bills {
     ] {
         let path = page(PREFIXES[1], kind, &session);
         rest(&server);
-        let (reply, bill) = cost(&server, submit(&server, &path, form)).await;
+        let reply = costs
+            .measure(sent, &server, submit(&server, &path, form))
+            .await;
         assert_eq!(reply.status, 200, "{}", reply.text());
-        bills.push((sent, bill));
         rest(&server);
-        let (reply, bill) = cost(&server, server.get(&path)).await;
+        let reply = costs.measure(waiting, &server, server.get(&path)).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
-        bills.push((waiting, bill));
     }
     server.deliver().await;
     let (code, link) = (code_to(&server, NUMBER.1), link_to(&server, ALICE));
@@ -194,19 +209,20 @@ async fn pages(limits: &str) -> Bills {
     ] {
         rest(&server);
         let path = page(PREFIXES[1], kind, &session);
-        let (reply, bill) = cost(&server, submit(&server, &path, &form)).await;
+        let reply = costs
+            .measure(what, &server, submit(&server, &path, &form))
+            .await;
         assert_eq!(reply.status, 200, "{}", reply.text());
-        bills.push((what, bill));
     }
-    bills
+    costs
 }
 
-async fn all(limits: &str) -> Bills {
-    let mut bills = requests(limits).await;
-    bills.extend(validations(limits).await);
-    bills.extend(sign_ups(limits).await);
-    bills.extend(pages(limits).await);
-    bills
+async fn all(limits: &str) -> CostTable {
+    let mut costs = requests(limits).await;
+    costs.extend(validations(limits).await);
+    costs.extend(sign_ups(limits).await);
+    costs.extend(pages(limits).await);
+    costs
 }
 
 /// In round trips: a request for a message 2, a link's page 1, its button 2, a code 3 (a guess is
@@ -214,14 +230,14 @@ async fn all(limits: &str) -> Bills {
 /// without.
 #[tokio::test]
 async fn what_an_address_costs() {
-    assert_bills(&all("off").await, WITHOUT_LIMITS);
+    all("off").await.assert(WITHOUT_LIMITS);
 }
 
 /// What adds a trip: giving back what a message was charged that is not due; and the hash of a final
 /// that could as well have been one more poll, which must not be charged one (UIA-26).
 #[tokio::test]
 async fn what_an_address_costs_with_limits() {
-    assert_bills(&all("on").await, WITH_LIMITS);
+    all("on").await.assert(WITH_LIMITS);
 }
 
 const WITHOUT_LIMITS: &str = "

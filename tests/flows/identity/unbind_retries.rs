@@ -10,12 +10,12 @@ use std::{sync::Arc, time::Duration};
 use gatehouse_local::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
 use test_support::{Log, PASSWORD, TestServer};
-use tokio::task::JoinHandle;
 
 use crate::flows::{
-    cost::registration::{assert_bills, cost},
+    cost::CostTable,
     identity::unbinding::{OTHER_SERVER, bind, end, forgotten, servers},
     purge::{leave_all, leave_row},
+    races::start_delayed,
     support::{
         account_helpers::{
             ADDRESSES, DEACTIVATE_PATH, Device, log_in, password_of, sign_up, sign_up_with,
@@ -212,22 +212,6 @@ async fn two_deliveries_that_unbind_the_same_do_no_harm() {
     assert_eq!(purges(&server), ["moot", "moot"]);
 }
 
-/// Holds up the next call of this kind until somebody has seen it wait, while `work` goes on.
-async fn held<T: Send + 'static>(
-    server: &TestServer,
-    fault: Fault,
-    work: impl Future<Output = T> + Send + 'static,
-) -> JoinHandle<T> {
-    let proxy = server.local.proxy();
-    proxy.inject(fault);
-    let work = tokio::spawn(work);
-    while proxy.pending_faults() > 0 {
-        assert!(!work.is_finished(), "there is no such call");
-        tokio::task::yield_now().await;
-    }
-    work
-}
-
 /// However long identity servers take: half of those who work may wait for them, so that the others are there for
 /// what is behind.
 #[tokio::test]
@@ -266,7 +250,7 @@ async fn a_worker_that_is_late_leaves_the_unbinding_to_the_next() {
     let delay = Fault::new(FaultKind::Delay(ADDED_LATENCY))
         .by("Deliver")
         .on("BatchGetItem");
-    let late = held(&server, delay, async move { own.run_schedule().await }).await;
+    let late = start_delayed(&server, delay, async move { own.run_schedule().await }).await;
     server.advance(Duration::from_secs(35));
     late.await.unwrap();
     assert!(first.seen().is_empty());
@@ -284,7 +268,7 @@ async fn ids_12_what_is_bound_while_an_account_goes_is_undone_afterwards() {
     let (own, who) = (Arc::clone(&server), alice.clone());
     let delay = Fault::new(FaultKind::Delay(ADDED_LATENCY)).by("AccountDeactivate");
     let going = async move { end(&own, &who, json!({})).await };
-    let going = held(&server, delay.on("TransactWriteItems"), going).await;
+    let going = start_delayed(&server, delay.on("TransactWriteItems"), going).await;
     bind(&server, &alice, &first, "email", ALICE).await;
     assert!(!going.is_finished(), "it has not been overtaken");
     assert_eq!(going.await.unwrap(), "success", "for all that it knew");
@@ -311,7 +295,7 @@ async fn nothing_is_unbound_of_an_account_that_lives() {
 
 #[tokio::test]
 async fn what_asking_again_costs() {
-    let mut bills = Vec::new();
+    let mut costs = CostTable::default();
     for (what, answers, hours) in [
         ("in vain", false, 0),
         ("undone", true, 0),
@@ -324,10 +308,11 @@ async fn what_asking_again_costs() {
             first.set_misbehaviour(None);
         }
         server.advance(Duration::from_mins(60 * hours + 2));
-        let ((), bill) = cost(&server, Box::pin(server.run_schedule())).await;
-        bills.push((what, bill));
+        costs
+            .measure(what, &server, Box::pin(server.run_schedule()))
+            .await;
     }
-    assert_bills(&bills, COSTS);
+    costs.assert(COSTS);
 }
 
 const COSTS: &str = "
