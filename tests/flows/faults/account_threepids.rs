@@ -16,7 +16,10 @@ use crate::{
     },
     flows::{
         account_threepids::test_server,
-        faults::registration::{FAULT_KINDS, PERSISTENT, each_fault, is_server_error},
+        faults::{
+            FAULT_KINDS, PERSISTENT, Run, assert_expected_failure, calls_outside_limits,
+            fault_at_every_call,
+        },
         support::with,
     },
 };
@@ -142,31 +145,22 @@ impl<'a> Account<'a> {
 
 /// One act on a new person, with a fault in its last request. Gives the calls of that, and whether
 /// the fault was met.
-async fn run(
-    server: &TestServer,
-    number: usize,
-    scenario: Scenario,
-    fault: Option<Fault>,
-) -> (Vec<String>, bool) {
+async fn run(server: &TestServer, number: usize, scenario: Scenario, fault: Option<Fault>) -> Run {
     let mut account = Account::new(server, number).await;
     let last = account.prepare(scenario).await;
     let proxy = server.local.proxy();
     proxy.take_calls();
-    let kind = fault.as_ref().map(|fault| fault.kind);
-    if let Some(fault) = fault {
-        proxy.inject(fault);
+    if let Some(fault) = &fault {
+        proxy.inject(fault.clone());
     }
     let mut reply = account.send(&last).await;
-    let own = proxy.take_calls().into_iter();
-    let calls = own.filter(|call| call.caller == scenario.function() && call.tables != ["Limits"]);
-    let calls = calls.map(|call| call.operation).collect();
+    let calls = calls_outside_limits(scenario.function(), proxy.take_calls());
     for _ in 0..20 {
         let status = reply.status.as_u16();
         if status != 429 && status < 500 {
             break;
         }
-        let is_expected = status == 429 || (status == 500 && kind.is_some_and(is_server_error));
-        assert!(is_expected, "{scenario:?}: {kind:?}: {status}");
+        assert_expected_failure(fault.as_ref(), status);
         account.is_whole();
         reply = account.send(&last).await;
     }
@@ -177,7 +171,11 @@ async fn run(
         scenario,
         Scenario::Add | Scenario::AddAtOnce | Scenario::AddInSession
     );
-    assert_eq!(account.has_both().await, expected, "{scenario:?}: {kind:?}");
+    assert_eq!(
+        account.has_both().await,
+        expected,
+        "{scenario:?}: {fault:?}"
+    );
     server.deliver().await;
     let mails_about = (account.mails_about("added"), account.mails_about("removed"));
     let expected = match scenario {
@@ -185,55 +183,53 @@ async fn run(
         Scenario::Add | Scenario::AddAtOnce | Scenario::AddInSession => (2, 0),
         Scenario::Remove => (2, 1),
     };
-    assert_eq!(mails_about, expected, "{scenario:?}: {kind:?}");
-    (calls, injected)
+    assert_eq!(mails_about, expected, "{scenario:?}: {fault:?}");
+    Run { calls, injected }
 }
 
-/// Each call of the act suffers each of these, so many times.
-async fn fault_at_every_call(scenario: Scenario, limits: &str, kinds: &[FaultKind], times: u64) {
+async fn run_with_faults(scenario: Scenario, limits: &str, kinds: &[FaultKind], times: u64) {
     let server = test_server(&[("GATEHOUSE_LIMITS", limits)]).await;
     server.expect_faults();
-    let (calls, _) = run(&server, 1, scenario, None).await;
-    let mut injected = 0;
-    let faults = each_fault(scenario.function(), &calls, kinds, times);
-    for (number, fault) in (2..).zip(faults) {
+    let run = async |number, fault| {
         server.advance(Duration::from_hours(1));
-        injected += usize::from(run(&server, number, scenario, Some(fault)).await.1);
-    }
+        run(&server, number, scenario, fault).await
+    };
+    let summary = fault_at_every_call(scenario.function(), kinds, times, run).await;
+    let (calls, injected) = (summary.calls, summary.injected);
     assert!(
         injected >= calls.len(),
-        "{scenario:?}: met {injected} of {calls:?}"
+        "{scenario:?}: {injected} faults in {calls:?}"
     );
 }
 
 #[tokio::test]
 async fn acc3_01_a_list_survives_any_fault_at_any_call() {
-    fault_at_every_call(Scenario::List, "on", &FAULT_KINDS, 1).await;
-    fault_at_every_call(Scenario::List, "off", &PERSISTENT, 8).await;
+    run_with_faults(Scenario::List, "on", &FAULT_KINDS, 1).await;
+    run_with_faults(Scenario::List, "off", &PERSISTENT, 8).await;
 }
 
 /// 3PID-68, UIA-54: address and proof, or neither.
 #[tokio::test]
 async fn acc3_02_an_addition_survives_any_fault_at_any_call() {
-    fault_at_every_call(Scenario::Add, "on", &FAULT_KINDS, 1).await;
-    fault_at_every_call(Scenario::Add, "off", &PERSISTENT, 8).await;
+    run_with_faults(Scenario::Add, "on", &FAULT_KINDS, 1).await;
+    run_with_faults(Scenario::Add, "off", &PERSISTENT, 8).await;
 }
 
 /// UIA-11
 #[tokio::test]
 async fn acc3_03_an_addition_with_a_password_survives_any_fault_at_any_call() {
-    fault_at_every_call(Scenario::AddAtOnce, "on", &FAULT_KINDS, 1).await;
-    fault_at_every_call(Scenario::AddAtOnce, "off", &PERSISTENT, 8).await;
+    run_with_faults(Scenario::AddAtOnce, "on", &FAULT_KINDS, 1).await;
+    run_with_faults(Scenario::AddAtOnce, "off", &PERSISTENT, 8).await;
 }
 
 #[tokio::test]
 async fn uia_15_an_addition_in_a_session_survives_any_fault_at_any_call() {
-    fault_at_every_call(Scenario::AddInSession, "on", &FAULT_KINDS, 1).await;
-    fault_at_every_call(Scenario::AddInSession, "off", &PERSISTENT, 8).await;
+    run_with_faults(Scenario::AddInSession, "on", &FAULT_KINDS, 1).await;
+    run_with_faults(Scenario::AddInSession, "off", &PERSISTENT, 8).await;
 }
 
 #[tokio::test]
 async fn acc3_05_a_removal_survives_any_fault_at_any_call() {
-    fault_at_every_call(Scenario::Remove, "on", &FAULT_KINDS, 1).await;
-    fault_at_every_call(Scenario::Remove, "off", &PERSISTENT, 8).await;
+    run_with_faults(Scenario::Remove, "on", &FAULT_KINDS, 1).await;
+    run_with_faults(Scenario::Remove, "off", &PERSISTENT, 8).await;
 }

@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use test_support::{PASSWORD, Reply, TestServer};
 
 use crate::flows::{
-    faults::registration::{FAULT_KINDS, PERSISTENT, each_fault, is_server_error},
+    faults::{
+        FAULT_KINDS, PERSISTENT, Run, assert_expected_failure, calls_outside_limits,
+        fault_at_every_call,
+    },
     support::{
         account_helpers::{
             ADDRESSES, DEACTIVATE_PATH, DELETE_DEVICES_PATH, Device, OTHER_PASSWORD, PASSWORD_PATH,
@@ -127,34 +130,22 @@ impl<'a> Account<'a> {
 
 /// One act on a new person, with a fault in its last request. Gives the calls of that, and what
 /// failed on the way.
-async fn run(
-    server: &TestServer,
-    number: usize,
-    scenario: Scenario,
-    fault: Option<Fault>,
-) -> (Vec<String>, bool) {
+async fn run(server: &TestServer, number: usize, scenario: Scenario, fault: Option<Fault>) -> Run {
     let account = Account::new(server, number).await;
     let (body, token) = account.prepare(scenario).await;
     let proxy = server.local.proxy();
     proxy.take_calls();
-    let kind = fault.as_ref().map(|fault| fault.kind);
-    if let Some(fault) = fault {
-        proxy.inject(fault);
+    if let Some(fault) = &fault {
+        proxy.inject(fault.clone());
     }
     let mut reply = account.send(scenario, token, &body).await;
-    let own = proxy.take_calls().into_iter();
-    let calls = own.filter(|call| call.caller == scenario.function());
-    let calls = calls
-        .filter(|call| call.tables != ["Limits"])
-        .map(|call| call.operation)
-        .collect();
+    let calls = calls_outside_limits(scenario.function(), proxy.take_calls());
     for _ in 0..20 {
         let status = reply.status.as_u16();
         if status != 429 && status < 500 {
             break;
         }
-        let is_expected = status == 429 || (status == 500 && kind.is_some_and(is_server_error));
-        assert!(is_expected, "{scenario:?}: {kind:?}: {status}");
+        assert_expected_failure(fault.as_ref(), status);
         account.is_done(scenario).await;
         reply = account.send(scenario, token, &body).await;
     }
@@ -170,7 +161,7 @@ async fn run(
             assert_eq!(answer, json!({}))
         }
     }
-    assert!(account.is_done(scenario).await, "{scenario:?}: {kind:?}");
+    assert!(account.is_done(scenario).await, "{scenario:?}: {fault:?}");
     server.deliver().await;
     if matches!(scenario, Scenario::End | Scenario::EndWithoutToken) {
         let left = rows_of(server, &account.name);
@@ -188,27 +179,25 @@ async fn run(
     assert_eq!(
         own.count(),
         expected,
-        "{scenario:?}: {kind:?}: sign-up, link, notice"
+        "{scenario:?}: {fault:?}: sign-up, link, notice"
     );
-    (calls, injected)
+    Run { calls, injected }
 }
 
-/// Each call of the act suffers each of these, so many times.
-async fn fault_at_every_call(scenario: Scenario, limits: &str, kinds: &[FaultKind], times: u64) {
+async fn run_with_faults(scenario: Scenario, limits: &str, kinds: &[FaultKind], times: u64) {
     let settings = [&ADDRESSES[..], &[("GATEHOUSE_LIMITS", limits)]].concat();
     let server = TestServer::with(&settings).await;
     server.expect_faults();
-    let (calls, _) = run(&server, 1, scenario, None).await;
-    let mut injected = 0;
-    let faults = each_fault(scenario.function(), &calls, kinds, times);
-    for (number, fault) in (2..).zip(faults) {
+    let run = async |number, fault| {
         server.advance(Duration::from_hours(1));
-        injected += usize::from(run(&server, number, scenario, Some(fault)).await.1);
-    }
-    // One that is not insisted on, what is bound elsewhere, ends before the long ones do.
+        run(&server, number, scenario, fault).await
+    };
+    let summary = fault_at_every_call(scenario.function(), kinds, times, run).await;
+    // Unbinding is not retried so often that the longest faults end before it.
+    let (calls, injected) = (summary.calls, summary.injected);
     assert!(
         injected + 1 >= calls.len(),
-        "{scenario:?}: met {injected} of {calls:?}"
+        "{scenario:?}: {injected} faults in {calls:?}"
     );
 }
 
@@ -218,29 +207,29 @@ const SLOW_KINDS: [FaultKind; 2] = [FaultKind::Conflict, FaultKind::LostAnswer];
 /// PWD-07, PWD-08, UIA-15: the password is the old one or the new one.
 #[tokio::test]
 async fn pwd_08_a_change_survives_any_fault_at_any_call() {
-    fault_at_every_call(Scenario::Change, "on", &FAULT_KINDS, 1).await;
-    fault_at_every_call(Scenario::Change, "off", &SLOW_KINDS, 8).await;
+    run_with_faults(Scenario::Change, "on", &FAULT_KINDS, 1).await;
+    run_with_faults(Scenario::Change, "off", &SLOW_KINDS, 8).await;
 }
 
 /// PWD-10, UIA-54
 #[tokio::test]
 async fn pwd_10_a_reset_survives_any_fault_at_any_call() {
-    fault_at_every_call(Scenario::Reset, "off", &PERSISTENT, 1).await;
+    run_with_faults(Scenario::Reset, "off", &PERSISTENT, 1).await;
 }
 
 /// DEACT-03, UIA-15: the retry is told what happened, although its token is dead.
 #[tokio::test]
 async fn deact_03_an_end_survives_any_fault_at_any_call() {
-    fault_at_every_call(Scenario::End, "on", &PERSISTENT, 1).await;
-    fault_at_every_call(Scenario::End, "off", &SLOW_KINDS, 8).await;
+    run_with_faults(Scenario::End, "on", &PERSISTENT, 1).await;
+    run_with_faults(Scenario::End, "off", &SLOW_KINDS, 8).await;
 }
 
 #[tokio::test]
 async fn deact_05_an_end_without_a_token_survives_any_fault_at_any_call() {
-    fault_at_every_call(Scenario::EndWithoutToken, "off", &PERSISTENT, 1).await;
+    run_with_faults(Scenario::EndWithoutToken, "off", &PERSISTENT, 1).await;
 }
 
 #[tokio::test]
 async fn dev_03_deleting_devices_survives_any_fault_at_any_call() {
-    fault_at_every_call(Scenario::DeleteDevices, "off", &PERSISTENT, 1).await;
+    run_with_faults(Scenario::DeleteDevices, "off", &PERSISTENT, 1).await;
 }

@@ -18,7 +18,9 @@ use serde_json::{Value, json};
 use test_support::{PREFIXES, Reply, TestServer};
 
 use crate::flows::{
-    faults::registration::{FAULT_KINDS, PERSISTENT, is_server_error},
+    faults::{
+        FAULT_KINDS, PERSISTENT, Run, assert_expected_failure, calls_by, fault_at_every_call,
+    },
     support::{
         assert_complete, count, flows,
         threepid_helpers::{
@@ -75,7 +77,6 @@ struct Client<'a> {
     scenario: Scenario,
     fault: Option<Fault>,
     failures: RefCell<Vec<u16>>,
-    /// Operations, and whether they are on the limits.
     calls: RefCell<Vec<(String, bool)>>,
     injected: Cell<bool>,
 }
@@ -110,11 +111,7 @@ impl<'a> Client<'a> {
         let value = work.await;
         self.injected.set(proxy.pending_faults() == 0);
         proxy.clear_faults();
-        let own = proxy.take_calls().into_iter();
-        let own = own.filter(|call| call.caller == self.scenario.function());
-        *self.calls.borrow_mut() = own
-            .map(|call| (call.operation, call.tables == ["Limits"]))
-            .collect();
+        *self.calls.borrow_mut() = calls_by(self.scenario.function(), proxy.take_calls());
         value
     }
 
@@ -241,46 +238,38 @@ impl<'a> Client<'a> {
     }
 }
 
-/// One act, of which each call suffers each of these, so many times.
-async fn fault_at_every_call(scenario: Scenario, limits: &str, kinds: &[FaultKind], times: u64) {
+/// One sign-up with this fault, or without one.
+async fn run(server: &TestServer, number: usize, scenario: Scenario, fault: Option<Fault>) -> Run {
+    server.advance(Duration::from_mins(1));
+    let number = u32::try_from(number).unwrap();
+    let client = Client::new(server, number, scenario, fault);
+    client.sign_up().await;
+    for status in client.failures.take() {
+        assert_expected_failure(client.fault.as_ref(), status);
+    }
+    Run {
+        calls: client.calls.take(),
+        injected: client.injected.get(),
+    }
+}
+
+async fn run_with_faults(scenario: Scenario, limits: &str, kinds: &[FaultKind], times: u64) {
     let offered = format!("{EMAIL} {MSISDN}");
     let settings = [flows(&offered), MAIL, SMS, ("GATEHOUSE_LIMITS", limits)];
     let server = TestServer::with(&settings).await;
     server.expect_faults();
     // The first request of a process reads more than the others.
     server.begin(&json!({})).await;
-    let undisturbed = Client::new(&server, 1, scenario, None);
-    undisturbed.sign_up().await;
-    assert!(undisturbed.failures.borrow().is_empty(), "{scenario:?}");
-    let calls = undisturbed.calls.take();
-    let (mut number, mut injected) = (1, 0);
-    for position in 1..=calls.len() {
-        let (operation, of_limits) = &calls[position - 1];
-        let same = calls[..position].iter().filter(|own| own.0 == *operation);
-        let nth = u64::try_from(same.count()).unwrap();
-        for kind in if *of_limits { &PERSISTENT } else { kinds } {
-            number += 1;
-            server.advance(Duration::from_mins(1));
-            let fault = Fault::new(*kind).by(scenario.function()).on(operation);
-            let client = Client::new(&server, number, scenario, Some(fault.nth(nth).times(times)));
-            client.sign_up().await;
-            injected += usize::from(client.injected.get());
-            for status in client.failures.take() {
-                let is_expected = status == 429 || (status == 500 && is_server_error(*kind));
-                assert!(
-                    is_expected,
-                    "{scenario:?}: {kind:?} at {position} of {calls:?}: {status}"
-                );
-            }
-        }
-    }
+    let run = async |number, fault| run(&server, number, scenario, fault).await;
+    let summary = fault_at_every_call(scenario.function(), kinds, times, run).await;
+    let (calls, injected) = (summary.calls.len(), summary.injected);
     assert!(
-        injected >= calls.len(),
-        "{scenario:?}: the faults have been met: {injected}"
+        injected >= calls,
+        "{scenario:?}: {injected} faults in {calls} calls"
     );
     let users = users(&server);
     assert_complete(&users);
-    let made = usize::try_from(number).unwrap();
+    let made = summary.runs;
     assert_eq!(users.len(), made);
     assert_eq!((claims(&server).len(), owned(&server).len()), (made, made));
     assert_eq!(
@@ -289,10 +278,10 @@ async fn fault_at_every_call(scenario: Scenario, limits: &str, kinds: &[FaultKin
     );
 }
 
-async fn fault_at_every_call_of(acts: &[Scenario]) {
-    for scenario in acts {
-        fault_at_every_call(*scenario, "on", &FAULT_KINDS, 1).await;
-        fault_at_every_call(*scenario, "off", &PERSISTENT, 8).await;
+async fn run_all_with_faults(scenarios: &[Scenario]) {
+    for scenario in scenarios {
+        run_with_faults(*scenario, "on", &FAULT_KINDS, 1).await;
+        run_with_faults(*scenario, "off", &PERSISTENT, 8).await;
     }
 }
 
@@ -311,17 +300,17 @@ const SIGN_UPS: [Scenario; 3] = [
 /// 3PID-17, 3PID-24: whatever fails, the client's repetition brings the message, and brings it once.
 #[tokio::test]
 async fn _3pid_17_a_request_for_a_message_survives_any_fault_at_any_call() {
-    fault_at_every_call_of(&TOKEN_REQUESTS).await;
+    run_all_with_faults(&TOKEN_REQUESTS).await;
 }
 
 /// 3PID-41, 3PID-48: what was received is shown again, and is right.
 #[tokio::test]
 async fn _3pid_41_a_validation_survives_any_fault_at_any_call() {
-    fault_at_every_call_of(&VALIDATIONS).await;
+    run_all_with_faults(&VALIDATIONS).await;
 }
 
 /// UIA-15, UIA-54, REG-27: account, address and proof, or none of them.
 #[tokio::test]
 async fn uia_54_a_sign_up_with_an_address_survives_any_fault_at_any_call() {
-    fault_at_every_call_of(&SIGN_UPS).await;
+    run_all_with_faults(&SIGN_UPS).await;
 }
