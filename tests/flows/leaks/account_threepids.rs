@@ -11,7 +11,7 @@ use crate::{
     },
     flows::{
         account_threepids::request_add_token,
-        leaks::registration::LeakDetector,
+        leaks::LeakDetector,
         support::{account_helpers::ADDRESSES, mail_helpers::put, with},
     },
 };

@@ -6,7 +6,7 @@ use test_support::{Log, PASSWORD};
 use crate::{
     api::support::post_as,
     flows::{
-        leaks::registration::LeakDetector,
+        leaks::LeakDetector,
         support::{
             account_helpers::{
                 ADDRESSES, DEACTIVATE_PATH, PASSWORD_PATH, password_of, request_reset_token,

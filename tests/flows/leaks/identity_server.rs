@@ -9,7 +9,7 @@ use test_support::{Log, PASSWORD, PREFIXES};
 use crate::{
     api::support::post_as,
     flows::{
-        leaks::registration::LeakDetector,
+        leaks::LeakDetector,
         support::{
             account_helpers::{DEACTIVATE_PATH, password_of},
             flows,

@@ -6,7 +6,7 @@ use test_support::{Log, PASSWORD};
 use crate::{
     api::support::{WHOAMI, post_as},
     flows::{
-        leaks::registration::LeakDetector,
+        leaks::LeakDetector,
         support::{
             account_helpers::{ADDRESSES, LOGIN, login_of, sign_up_with},
             threepid_helpers::{ALICE, EMAIL},

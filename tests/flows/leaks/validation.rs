@@ -15,7 +15,7 @@ use shared::threepids::proofs;
 use test_support::{Log, PREFIXES, Reply, TestServer};
 
 use crate::flows::{
-    leaks::registration::LeakDetector,
+    leaks::LeakDetector,
     support::{
         DUMMY, flows, page, stage, submit,
         threepid_helpers::{
