@@ -31,12 +31,12 @@ async fn deact_01_an_account_is_ended_by_its_password() {
             challenge["flows"],
             json!([{ "stages": ["m.login.password"] }])
         );
-        assert!(alice.is_alive(&server).await);
+        assert!(alice.is_valid(&server).await);
         let body = with_auth(json!({}), password_of("alice", PASSWORD, Some(&session)));
         let reply = alice.post(&server, &path, &body).await;
         assert_eq!(reply.ok(), json!({ "id_server_unbind_result": "success" }));
         for device in [&alice, &phone] {
-            assert!(!device.is_alive(&server).await);
+            assert!(!device.is_valid(&server).await);
         }
         let refresh = json!({ "refresh_token": phone.refresh.as_deref().unwrap_or_default() });
         server
@@ -44,7 +44,7 @@ async fn deact_01_an_account_is_ended_by_its_password() {
             .await
             .error(401, "M_UNKNOWN_TOKEN");
         assert!(!is_free(&server, "alice").await, "REG-16");
-        assert!(bob.is_alive(&server).await);
+        assert!(bob.is_valid(&server).await);
         // The identical request gets its answer, though its token is dead.
         let again = alice.post(&server, &path, &body).await;
         assert_eq!(again.ok(), json!({ "id_server_unbind_result": "success" }));
@@ -109,7 +109,7 @@ async fn deact_04_a_failed_attempt_leaves_the_account_as_it_was() {
             assert!(body.get(member).is_some(), "UIA-08: {member}");
         }
     }
-    assert!(alice.is_alive(&server).await);
+    assert!(alice.is_valid(&server).await);
     try_login(&server, "alice", PASSWORD).await.ok();
     let auth = password_of("alice", PASSWORD, Some(&session));
     let reply = alice
@@ -139,13 +139,13 @@ async fn deact_05_the_password_alone_is_enough() {
     }
     let body = with_auth(json!({}), password_of("alice", PASSWORD, session));
     server.post(DEACTIVATE_PATH, &body).await.ok();
-    assert!(!alice.is_alive(&server).await);
+    assert!(!alice.is_valid(&server).await);
     assert_eq!(
         server.post(DEACTIVATE_PATH, &body).await.ok()["id_server_unbind_result"],
         "success"
     );
     // By an address, in one request.
-    assert!(bob.is_alive(&server).await);
+    assert!(bob.is_valid(&server).await);
     let dora = sign_up_with(&server, "dora", MSISDN, NUMBER.0).await;
     let identifier = json!({ "type": "m.id.phone", "country": "GB", "phone": NUMBER.0 });
     let auth =
@@ -154,7 +154,7 @@ async fn deact_05_the_password_alone_is_enough() {
         .post(DEACTIVATE_PATH, &with_auth(json!({}), auth))
         .await
         .ok();
-    assert!(!dora.is_alive(&server).await);
+    assert!(!dora.is_valid(&server).await);
 }
 
 /// UIA-25, L8, incident 17 (another account's password was accepted)
@@ -168,7 +168,7 @@ async fn uia_25_nobody_elses_password_ends_an_account() {
         .post(&server, DEACTIVATE_PATH, &with_auth(json!({}), auth))
         .await
         .error(403, "M_FORBIDDEN");
-    assert!(alice.is_alive(&server).await && bob.is_alive(&server).await);
+    assert!(alice.is_valid(&server).await && bob.is_valid(&server).await);
 }
 
 /// Incident 16 (a grace period after login applied to deactivation too)
@@ -184,7 +184,7 @@ async fn incident_16_a_fresh_token_is_no_proof() {
         .post(&server, DEACTIVATE_PATH, &json!({ "auth": null }))
         .await
         .challenge();
-    assert!(alice.is_alive(&server).await);
+    assert!(alice.is_valid(&server).await);
 }
 
 /// DEACT-12, DEACT-14: what is left keeps the name taken, and nothing else.
@@ -227,7 +227,7 @@ async fn deact_17_where_it_is_off_nobody_deactivates() {
         .post(&server, DEACTIVATE_PATH, &with_auth(json!({}), auth))
         .await
         .error(403, "M_FORBIDDEN");
-    assert!(alice.is_alive(&server).await);
+    assert!(alice.is_valid(&server).await);
 }
 
 /// TOK-10, TOK-14, TOK-15, GUEST-06, UIA-28
@@ -308,5 +308,5 @@ async fn incident_18_no_subset_of_a_request_is_a_fault() {
             }
         }
     }
-    assert!(alice.is_alive(&server).await);
+    assert!(alice.is_valid(&server).await);
 }

@@ -7,14 +7,14 @@ use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use crate::flows::support::{
     account_helpers::{
-        ADDRESSES, OTHER, PASSWORD_PATH, log_in, password_of, request_reset_token, sign_up,
-        sign_up_with, try_login, with_auth,
+        ADDRESSES, OTHER_PASSWORD, PASSWORD_PATH, log_in, password_of, request_reset_token,
+        sign_up, sign_up_with, try_login, with_auth,
     },
     threepid_helpers::{ALICE, EMAIL, MSISDN, NUMBER},
 };
 
 fn wish() -> Value {
-    json!({ "new_password": OTHER })
+    json!({ "new_password": OTHER_PASSWORD })
 }
 
 /// PWD-02, PWD-03, PWD-04, PWD-13, UIA-40, TOK-13: with a token, by the old password.
@@ -38,14 +38,14 @@ async fn pwd_04_the_password_of_the_tokens_user_is_changed() {
         try_login(&server, "alice", PASSWORD)
             .await
             .error(403, "M_FORBIDDEN");
-        try_login(&server, "alice", OTHER).await.ok();
+        try_login(&server, "alice", OTHER_PASSWORD).await.ok();
         try_login(&server, "bob", PASSWORD).await.ok();
         // The new one works in UIA too, and the old one no more.
         let (_, session) = alice.begin(&server, &path, &wish()).await;
         let old = password_of("alice", PASSWORD, Some(&session));
         let reply = alice.post(&server, &path, &with_auth(wish(), old)).await;
         assert_eq!(reply.refused("M_FORBIDDEN")["session"], session);
-        let new = password_of("alice", OTHER, Some(&session));
+        let new = password_of("alice", OTHER_PASSWORD, Some(&session));
         let reply = alice.post(&server, &path, &with_auth(wish(), new)).await;
         reply.ok();
     }
@@ -171,9 +171,9 @@ async fn pwd_01_without_a_new_password_nothing_is_changed() {
     reply.error(400, "M_MISSING_PARAM");
     try_login(&server, "alice", PASSWORD).await.ok();
     // What was proven stays proven.
-    let body = json!({ "new_password": OTHER, "auth": { "session": session } });
+    let body = json!({ "new_password": OTHER_PASSWORD, "auth": { "session": session } });
     alice.post(&server, PASSWORD_PATH, &body).await.ok();
-    try_login(&server, "alice", OTHER).await.ok();
+    try_login(&server, "alice", OTHER_PASSWORD).await.ok();
 }
 
 /// UIA-19: the session remembers; UIA-20: and takes no other password.
@@ -185,7 +185,7 @@ async fn uia_20_a_session_is_for_one_new_password() {
     let auth = password_of("alice", PASSWORD, Some(&session));
     for changed in [
         json!({ "new_password": "another one altogether" }),
-        json!({ "new_password": OTHER, "logout_devices": "x" }),
+        json!({ "new_password": OTHER_PASSWORD, "logout_devices": "x" }),
     ] {
         let body = with_auth(changed.clone(), auth.clone());
         let reply = alice.post(&server, PASSWORD_PATH, &body).await;
@@ -196,7 +196,7 @@ async fn uia_20_a_session_is_for_one_new_password() {
         .post(&server, PASSWORD_PATH, &json!({ "auth": auth }))
         .await;
     assert_eq!(reply.ok(), json!({}));
-    try_login(&server, "alice", OTHER).await.ok();
+    try_login(&server, "alice", OTHER_PASSWORD).await.ok();
 }
 
 /// UIA-15, L7: a finished session gives its answer to the same request, and does nothing for another.
@@ -234,7 +234,7 @@ async fn uia_15_a_finished_change_is_not_made_again() {
         .post(PASSWORD_PATH, &last)
         .await
         .error(400, "M_INVALID_PARAM");
-    try_login(&server, "alice", OTHER).await.ok();
+    try_login(&server, "alice", OTHER_PASSWORD).await.ok();
     try_login(&server, "bob", PASSWORD).await.ok();
 }
 
@@ -250,16 +250,16 @@ async fn pwd_07_only_the_calling_device_outlives_a_change() {
         .post(&server, PASSWORD_PATH, &with_auth(wish(), auth))
         .await;
     reply.ok();
-    assert!(second.is_alive(&server).await);
-    assert!(!first.is_alive(&server).await);
-    assert!(bob.is_alive(&server).await);
+    assert!(second.is_valid(&server).await);
+    assert!(!first.is_valid(&server).await);
+    assert!(bob.is_valid(&server).await);
     // Again from the one that was spared, and it is spared again.
-    let auth = password_of("alice", OTHER, None);
+    let auth = password_of("alice", OTHER_PASSWORD, None);
     let body = with_auth(json!({ "new_password": PASSWORD }), auth);
-    let third = log_in(&server, "alice", OTHER).await;
+    let third = log_in(&server, "alice", OTHER_PASSWORD).await;
     second.post(&server, PASSWORD_PATH, &body).await.ok();
-    assert!(second.is_alive(&server).await);
-    assert!(!third.is_alive(&server).await);
+    assert!(second.is_valid(&server).await);
+    assert!(!third.is_valid(&server).await);
 }
 
 #[tokio::test]
@@ -268,12 +268,12 @@ async fn pwd_09_devices_are_kept_on_demand() {
     let first = sign_up(&server, "alice").await;
     let second = log_in(&server, "alice", PASSWORD).await;
     let auth = password_of("alice", PASSWORD, None);
-    let body = json!({ "new_password": OTHER, "logout_devices": false });
+    let body = json!({ "new_password": OTHER_PASSWORD, "logout_devices": false });
     second
         .post(&server, PASSWORD_PATH, &with_auth(body, auth))
         .await
         .ok();
-    assert!(first.is_alive(&server).await && second.is_alive(&server).await);
+    assert!(first.is_valid(&server).await && second.is_valid(&server).await);
     try_login(&server, "alice", PASSWORD)
         .await
         .error(403, "M_FORBIDDEN");
@@ -316,7 +316,7 @@ async fn pwd_16_nothing_changes_without_the_right_proof() {
             .await;
         reply.challenge();
     }
-    assert!(alice.is_alive(&server).await);
+    assert!(alice.is_valid(&server).await);
     try_login(&server, "alice", PASSWORD).await.ok();
 }
 
@@ -333,7 +333,7 @@ async fn pwd_06_an_address_of_no_account_sets_no_password() {
         .await
         .ok();
     let mut body = asked.attempt(None);
-    body["new_password"] = OTHER.into();
+    body["new_password"] = OTHER_PASSWORD.into();
     server
         .post(PASSWORD_PATH, &body)
         .await

@@ -22,11 +22,11 @@ async fn dev_03_devices_are_deleted_with_their_tokens() {
         // Unknown ones, what cannot be an id, and the same twice.
         let wish = json!({ "devices": [second.id, third.id, third.id, "UNKNOWN", "", "\u{0}"] });
         let (_, session) = first.begin(&server, &path, &wish).await;
-        assert!(second.is_alive(&server).await);
+        assert!(second.is_valid(&server).await);
         let body = with_auth(wish.clone(), password_of("alice", PASSWORD, Some(&session)));
         assert_eq!(first.post(&server, &path, &body).await.ok(), json!({}));
-        assert!(first.is_alive(&server).await);
-        assert!(!second.is_alive(&server).await && !third.is_alive(&server).await);
+        assert!(first.is_valid(&server).await);
+        assert!(!second.is_valid(&server).await && !third.is_valid(&server).await);
         let left = rows_of(&server, "alice");
         let devices = left.iter().filter(|(sk, _)| sk.starts_with("DEV#"));
         assert_eq!(devices.count(), 1);
@@ -46,7 +46,7 @@ async fn dev_03_the_calling_device_may_be_among_them() {
     let (_, session) = alice.begin(&server, DELETE_DEVICES_PATH, &wish).await;
     let body = with_auth(wish, password_of("alice", PASSWORD, Some(&session)));
     alice.post(&server, DELETE_DEVICES_PATH, &body).await.ok();
-    assert!(!alice.is_alive(&server).await);
+    assert!(!alice.is_valid(&server).await);
     alice.post(&server, DELETE_DEVICES_PATH, &body).await.ok();
     log_in(&server, "alice", PASSWORD).await;
 }
@@ -65,7 +65,7 @@ async fn uia_25_other_peoples_devices_are_not_there() {
         .error(403, "M_FORBIDDEN");
     let body = with_auth(wish, password_of("alice", PASSWORD, None));
     alice.post(&server, DELETE_DEVICES_PATH, &body).await.ok();
-    assert!(bob.is_alive(&server).await && alice.is_alive(&server).await);
+    assert!(bob.is_valid(&server).await && alice.is_valid(&server).await);
 }
 
 /// UIA-20: other devices are another request.
@@ -87,12 +87,12 @@ async fn uia_20_a_session_is_for_the_devices_it_began_with() {
         )
         .await
         .error(403, "M_FORBIDDEN");
-    assert!(second.is_alive(&server).await && third.is_alive(&server).await);
+    assert!(second.is_valid(&server).await && third.is_valid(&server).await);
     alice
         .post(&server, DELETE_DEVICES_PATH, &json!({ "auth": auth }))
         .await
         .ok();
-    assert!(!second.is_alive(&server).await && third.is_alive(&server).await);
+    assert!(!second.is_valid(&server).await && third.is_valid(&server).await);
 }
 
 /// DEV-03, TOK-04, TOK-14, TOK-15, UIA-28
@@ -133,7 +133,7 @@ async fn dev_03_who_may_delete_devices() {
     let path = format!("{DELETE_DEVICES_PATH}?user_id=@irc_alice:localhost");
     let wish = json!({ "devices": [user.id] });
     assert_eq!(post_as(&server, &irc, &path, &wish).await.ok(), json!({}));
-    assert!(!user.is_alive(&server).await);
+    assert!(!user.is_valid(&server).await);
 }
 
 /// More devices than fit into one transaction.

@@ -180,7 +180,7 @@ async fn dev_03_a_device_is_deleted_with_its_tokens() {
             let reply = delete(&server, &alice.token, &path, Some(&body)).await;
             assert_eq!(reply.ok(), json!({}));
         }
-        assert!(!second.is_alive(&server).await && alice.is_alive(&server).await);
+        assert!(!second.is_valid(&server).await && alice.is_valid(&server).await);
         server
             .get_as(&alice.token, &path)
             .await
@@ -209,7 +209,7 @@ async fn uia_13_a_session_deletes_the_device_it_was_begun_for() {
     delete(&server, &alice.token, &path(&third), Some(&body))
         .await
         .error(403, "M_FORBIDDEN");
-    assert!(second.is_alive(&server).await && third.is_alive(&server).await);
+    assert!(second.is_valid(&server).await && third.is_valid(&server).await);
     delete(&server, &alice.token, &path(&second), Some(&body))
         .await
         .ok();
@@ -217,7 +217,7 @@ async fn uia_13_a_session_deletes_the_device_it_was_begun_for() {
     delete(&server, &alice.token, &path(&third), Some(&body))
         .await
         .error(400, "M_INVALID_PARAM");
-    assert!(!second.is_alive(&server).await && third.is_alive(&server).await);
+    assert!(!second.is_valid(&server).await && third.is_valid(&server).await);
 }
 
 /// UIA-25, L9: another's password, and another's device.
@@ -233,5 +233,5 @@ async fn uia_25_nobody_deletes_the_device_of_another() {
         .error(403, "M_FORBIDDEN");
     let body = json!({ "auth": account_helpers::password_of("alice", PASSWORD, None) });
     delete(&server, &alice.token, &path, Some(&body)).await.ok();
-    assert!(bob.is_alive(&server).await && alice.is_alive(&server).await);
+    assert!(bob.is_valid(&server).await && alice.is_valid(&server).await);
 }

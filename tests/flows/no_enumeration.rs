@@ -111,7 +111,7 @@ impl Requester<'_> {
     }
 
     /// Everything that can be tried with an address and no access to what is sent to it.
-    async fn exhausts_quota(&mut self, medium: Medium) {
+    async fn try_everything(&mut self, medium: Medium) {
         let server = self.server;
         let wish = |attempt| medium.ask(0, "stranger", attempt);
         let first = self
@@ -229,7 +229,7 @@ async fn replies_for_owner(
         limited: settings.contains(&LIMITED),
         seen: Vec::new(),
     };
-    requester.exhausts_quota(medium).await;
+    requester.try_everything(medium).await;
     requester.seen
 }
 
@@ -329,7 +329,7 @@ async fn _3pid_15_no_request_handler_reads_whose_an_address_is() {
             limited: false,
             seen: Vec::new(),
         };
-        requester.exhausts_quota(medium).await;
+        requester.try_everything(medium).await;
         // `deliver` does read it, and does not get past it.
         assert_eq!(server.messages().len(), 1, "{medium:?}");
     }

@@ -281,7 +281,7 @@ async fn a_bad_notice_holds_up_no_other_and_is_in_no_log() {
     );
     let log = log.text();
     // The sink that stands in for SES says what it was given; SES would.
-    let others = [" TRACE ", "gatehouse_local::sinks"];
+    let others = [" TRACE ", "gatehouse_local::aws_fakes"];
     let is_own = |line: &&str| !others.iter().any(|other| line.contains(other));
     let own = log.lines().filter(is_own);
     let lines: Vec<_> = own.filter(|line| line.contains("canary.address")).collect();

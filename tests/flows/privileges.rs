@@ -24,14 +24,16 @@ use shared::{
 };
 use test_support::{PREFIXES, TestServer};
 
-use crate::flows::support::{
-    DUMMY, POLICIES, TERMS, TOKEN, flows, new_token, page, process_of, send_overtaken, stage,
-    submit,
-    threepid_helpers::{
-        ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, code_to, form_of, link_to, mail_to, request_mail,
-        request_text, request_token,
+use crate::flows::{
+    races::send_overtaken,
+    support::{
+        DUMMY, POLICIES, TERMS, TOKEN, flows, new_token, page, process_of, stage, submit,
+        threepid_helpers::{
+            ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, code_to, form_of, link_to, mail_to,
+            request_mail, request_text, request_token,
+        },
+        token_stage, wish, with,
     },
-    token_stage, wish, with,
 };
 
 /// What each function does when it starts: it reads the secret if it uses keys, and tables if it reads

@@ -26,9 +26,12 @@ use test_support::{NOW, PASSWORD, TestServer};
 
 use crate::{
     api::{devices::write_devices, support::set_status},
-    flows::support::{
-        account_helpers::{Device, LOGIN, log_in, login_of, sign_up},
-        users,
+    flows::{
+        races::{delayed, finish_overtaken, start_delayed},
+        support::{
+            account_helpers::{Device, LOGIN, log_in, login_of, sign_up},
+            users,
+        },
     },
 };
 
@@ -240,20 +243,13 @@ async fn a_login_that_races_a_purge_keeps_its_device() {
     let server = Arc::new(TestServer::new().await);
     let first = sign_up(&server, "alice").await;
     leave_all(&server, &first).await;
-    let delay = Fault::new(FaultKind::Delay(Duration::from_millis(800)));
-    let proxy = server.local.proxy();
-    proxy.inject(delay.by("Deliver").on("DeleteItem"));
+    let fault = delayed("Deliver", "DeleteItem");
     let own = Arc::clone(&server);
-    let purge = tokio::spawn(async move { own.deliver().await });
-    while proxy.pending_faults() > 0 {
-        assert!(!purge.is_finished(), "nothing is removed");
-        tokio::task::yield_now().await;
-    }
+    let purge = start_delayed(&server, fault, async move { own.deliver().await }).await;
     let mut body = login_of("alice", PASSWORD);
     body["device_id"] = first.id.clone().into();
     let device = Device::of(&server.post(LOGIN, &body).await.ok());
-    assert!(!purge.is_finished(), "it has not been overtaken");
-    purge.await.unwrap();
+    finish_overtaken(purge).await;
     assert_eq!(devices(&server, "alice"), [first.id.clone()].into());
     assert!(device.is_valid(&server).await);
     assert!(!first.is_valid(&server).await);

@@ -8,17 +8,20 @@
 use std::{sync::Arc, time::Duration};
 
 use gatehouse_local::proxy::FaultKind;
-use serde_json::{Value, json};
+use serde_json::json;
 use test_support::{Reply, TestServer};
 
-use crate::flows::support::{
-    DUMMY, TWO_STAGES, assert_complete, flows, new_token, register_at_once, serial, stage, tally,
-    token_stage, users, uses_left, whoami, wish, with,
+use crate::flows::{
+    races::send_until_answered,
+    support::{
+        DUMMY, TWO_STAGES, assert_complete, flows, new_token, register_at_once, serial, stage,
+        tally, token_stage, users, uses_left, whoami, wish, with,
+    },
 };
 
 const MANY: usize = 100;
 const DELAY: FaultKind = FaultKind::Delay(Duration::from_millis(20));
-const CONTENTION: &[FaultKind] = &[
+pub(crate) const CONTENTION: &[FaultKind] = &[
     FaultKind::Conflict,
     FaultKind::Throttle,
     FaultKind::ThrottledItem,
@@ -26,7 +29,7 @@ const CONTENTION: &[FaultKind] = &[
     FaultKind::HalfUnprocessed,
     DELAY,
 ];
-const BREAKAGE: &[FaultKind] = &[
+pub(crate) const BREAKAGE: &[FaultKind] = &[
     FaultKind::LostAnswer,
     FaultKind::Cut,
     FaultKind::InternalError,
@@ -55,17 +58,6 @@ fn successes(replies: &[Reply], allowed: &[u16], worst: u16) -> usize {
     replies.iter().filter(|reply| reply.status == 200).count()
 }
 
-/// Repeats a request as a client does until it is answered.
-async fn send_until_answered(server: &TestServer, body: &Value) -> Reply {
-    for _ in 0..20 {
-        let reply = server.register(body).await;
-        if reply.status != 429 && !reply.status.is_server_error() {
-            return reply;
-        }
-    }
-    panic!("no answer in twenty tries");
-}
-
 /// REG-14
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reg_14_one_name_is_given_once_whatever_happens() {
@@ -85,7 +77,8 @@ async fn reg_14_one_name_is_given_once_whatever_happens() {
         assert!(users(&server).len() <= 1);
         let mut winners = Vec::new();
         for session in &sessions {
-            let reply = send_until_answered(&server, &stage(DUMMY, session)).await;
+            let reply =
+                send_until_answered(async || server.register(&stage(DUMMY, session)).await).await;
             match reply.status.as_u16() {
                 200 => winners.push(reply.ok()),
                 _ => drop(reply.error(400, "M_USER_IN_USE")),
@@ -116,7 +109,8 @@ async fn uia_15_one_session_makes_one_account_whatever_happens() {
             let replies = register_at_once(&server, MANY, |_| stage(DUMMY, &session)).await;
             successes(&replies, &[200], worst);
             server.local.proxy().clear_faults();
-            let answer = send_until_answered(&server, &stage(DUMMY, &session)).await;
+            let answer =
+                send_until_answered(async || server.register(&stage(DUMMY, &session)).await).await;
             answer.ok();
             for reply in replies.iter().filter(|reply| reply.status == 200) {
                 assert_eq!(reply.body, answer.body);
@@ -155,7 +149,8 @@ async fn l5_a_one_use_token_makes_one_account_whatever_happens() {
         assert_eq!(uses_left(&server), [1 - spent]);
         let mut winners = 0;
         for session in &sessions {
-            let reply = send_until_answered(&server, &stage(DUMMY, session)).await;
+            let reply =
+                send_until_answered(async || server.register(&stage(DUMMY, session)).await).await;
             match reply.status.as_u16() {
                 200 => winners += 1,
                 // The token's stage, and that alone, is open again.

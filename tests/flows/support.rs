@@ -13,12 +13,10 @@ pub(crate) mod threepid_helpers;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 
 use clap::Parser;
 use gatehouse_admin::{Admin, Cli, Report};
-use gatehouse_local::proxy::{Fault, FaultKind};
 use http::Request;
 use serde_json::{Value, json};
 use shared::{
@@ -267,25 +265,4 @@ pub(crate) fn process_of(server: &TestServer, function: &str) -> Arc<App> {
         clock,
         Arc::new(SystemRng),
     )
-}
-
-/// Sends the same last request twice: the second time as a whole while the first one is held up in
-/// its `nth` call of `operation`. Returns the reply to the one that was held up, then the other.
-pub(crate) async fn send_overtaken(
-    server: &Arc<TestServer>,
-    (operation, nth): (&str, u64),
-    last: &Value,
-) -> (Reply, Reply) {
-    let delay = FaultKind::Delay(Duration::from_millis(800));
-    let proxy = server.local.proxy();
-    proxy.inject(Fault::new(delay).on(operation).by("Register").nth(nth));
-    let (own, body) = (Arc::clone(server), last.clone());
-    let slow = tokio::spawn(async move { own.register(&body).await });
-    while proxy.pending_faults() > 0 {
-        assert!(!slow.is_finished(), "there is no such call");
-        tokio::task::yield_now().await;
-    }
-    let quick = server.register(last).await;
-    assert!(!slow.is_finished(), "it has not been overtaken");
-    (slow.await.unwrap(), quick)
 }

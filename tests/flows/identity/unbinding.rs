@@ -5,19 +5,22 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use gatehouse_local::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
 use test_support::{PASSWORD, TestServer};
 
-use crate::flows::support::{
-    account_helpers::{
-        ADDRESSES, DEACTIVATE_PATH, Device, password_of, rows_of, sign_up, sign_up_with, with_auth,
+use crate::flows::{
+    races::{delayed, start_delayed},
+    support::{
+        account_helpers::{
+            ADDRESSES, DEACTIVATE_PATH, Device, password_of, rows_of, sign_up, sign_up_with,
+            with_auth,
+        },
+        identity_server::{IdServer, Misbehaviour, TOKEN, parameters},
+        threepid_helpers::{ALICE, EMAIL, MSISDN, NUMBER, owned},
+        with,
     },
-    identity_server::{IdServer, Misbehaviour, TOKEN, parameters},
-    threepid_helpers::{ALICE, EMAIL, MSISDN, NUMBER, owned},
-    with,
 };
 
 const BIND: &str = "/_matrix/client/v3/account/3pid/bind";
@@ -293,19 +296,14 @@ async fn ids_12_nothing_stays_bound_to_an_account_that_has_just_gone() {
     let server = Arc::new(IdServer::test_server(&[&first], &[]).await);
     let alice = sign_up(&server, "alice").await;
     let body = wish(&first, "email", ALICE);
-    let delay = FaultKind::Delay(Duration::from_millis(800));
-    let proxy = server.local.proxy();
-    proxy.inject(
-        Fault::new(delay)
-            .on("TransactWriteItems")
-            .by("Account3pidBind"),
-    );
+    let fault = delayed("Account3pidBind", "TransactWriteItems");
     let (own, who) = (Arc::clone(&server), alice.clone());
-    let slow = tokio::spawn(async move { who.post(&own, BIND, &body).await });
-    while proxy.pending_faults() > 0 {
-        assert!(!slow.is_finished(), "there is no such call");
-        tokio::task::yield_now().await;
-    }
+    let slow = start_delayed(
+        &server,
+        fault,
+        async move { who.post(&own, BIND, &body).await },
+    )
+    .await;
     assert_eq!(end(&server, &alice, json!({})).await, "success");
     assert_eq!(
         first.bound().len(),
@@ -324,19 +322,14 @@ async fn ids_12_the_record_of_a_later_binding_is_not_taken_for_that_of_an_earlie
     let server = Arc::new(IdServer::test_server(&[&first], &[]).await);
     let alice = sign_up(&server, "alice").await;
     bind(&server, &alice, &first, "email", ALICE).await;
-    let delay = FaultKind::Delay(Duration::from_millis(800));
-    let proxy = server.local.proxy();
-    proxy.inject(Fault::new(delay).on("DeleteItem").by("Account3pidUnbind"));
+    let fault = delayed("Account3pidUnbind", "DeleteItem");
     let (own, who) = (Arc::clone(&server), alice.clone());
-    let slow = tokio::spawn(async move {
+    let slow = start_delayed(&server, fault, async move {
         let path = "/_matrix/client/v3/account/3pid/unbind";
         let body = json!({ "medium": "email", "address": ALICE });
         who.post(&own, path, &body).await
-    });
-    while proxy.pending_faults() > 0 {
-        assert!(!slow.is_finished(), "there is no such call");
-        tokio::task::yield_now().await;
-    }
+    })
+    .await;
     bind(&server, &alice, &first, "email", ALICE).await;
     slow.await.unwrap().ok();
     assert_eq!((records(&server), first.bound().len()), (1, 1));

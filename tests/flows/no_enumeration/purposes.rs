@@ -20,10 +20,10 @@ const PURPOSES: [&str; 2] = [RESET, ADD];
 const MEDIA: [Medium; 2] = [Medium::Mail, Medium::Text];
 
 /// Everything that can be tried with an address and no access to what is sent to it.
-async fn exhausts_quota(requester: &mut Requester<'_>, purpose: &str, medium: Medium) {
+async fn try_everything(requester: &mut Requester<'_>, purpose: &str, medium: Medium) {
     let server = requester.server;
     let wish = |attempt| medium.ask(0, "stranger", attempt);
-    let ask = |attempt| {
+    let request_message = |attempt| {
         let body = wish(attempt);
         async move { request_token_for(server, purpose, &body).await }
     };
@@ -93,7 +93,7 @@ async fn replies_for_owner(
         limited: settings.contains(&LIMITED),
         seen: Vec::new(),
     };
-    exhausts_quota(&mut requester, purpose, medium).await;
+    try_everything(&mut requester, purpose, medium).await;
     requester.seen
 }
 
@@ -187,7 +187,7 @@ async fn _3pid_15_no_request_for_any_purpose_reads_whose_an_address_is() {
                 limited: false,
                 seen: Vec::new(),
             };
-            exhausts_quota(&mut requester, purpose, medium).await;
+            try_everything(&mut requester, purpose, medium).await;
             // `deliver` does read it, and does not get past it.
             assert!(server.messages().is_empty(), "{purpose}, {medium:?}");
         }

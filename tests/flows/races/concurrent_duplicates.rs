@@ -10,9 +10,12 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use test_support::{PASSWORD, TestServer};
 
-use crate::flows::support::{
-    DUMMY, TWO_STAGES, assert_complete, flows, new_token, send_overtaken, stage, token_stage,
-    users, uses_left, wish, with,
+use crate::flows::{
+    races::{delayed, send_overtaken, start_delayed},
+    support::{
+        DUMMY, TWO_STAGES, assert_complete, flows, new_token, stage, token_stage, users, uses_left,
+        wish, with,
+    },
 };
 
 async fn guest_upgrade(server: &TestServer) -> Value {
@@ -109,13 +112,8 @@ async fn uia_15_a_final_that_is_overtaken_by_a_poll_with_another_name_still_make
         .challenge();
     let last = stage(DUMMY, &session);
     let own = Arc::clone(&server);
-    let delay = gatehouse_local::proxy::FaultKind::Delay(std::time::Duration::from_millis(500));
-    let proxy = server.local.proxy();
-    proxy.inject(gatehouse_local::proxy::Fault::new(delay).on("TransactWriteItems"));
-    let slow = tokio::spawn(async move { own.register(&last).await });
-    while proxy.pending_faults() > 0 {
-        tokio::task::yield_now().await;
-    }
+    let fault = delayed("Register", "TransactWriteItems");
+    let slow = start_delayed(&server, fault, async move { own.register(&last).await }).await;
     let poll = json!({ "device_id": "OTHER", "auth": { "session": session } });
     server.register(&poll).await.challenge();
     let answer = slow.await.unwrap().ok();

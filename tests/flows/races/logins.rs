@@ -1,6 +1,6 @@
 //! Logins at once with one another, and with what ends a login.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use gatehouse_local::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
@@ -8,12 +8,15 @@ use test_support::{PASSWORD, TestServer};
 
 use crate::{
     api::support::{rows_of, set_status},
-    flows::support::{
-        account_helpers::{
-            Device, LOGIN, OTHER_PASSWORD, PASSWORD_PATH, log_in, login_of, password_of, sign_up,
-            try_login, with_auth,
+    flows::{
+        races::{delayed, finish_overtaken, start_delayed},
+        support::{
+            account_helpers::{
+                Device, LOGIN, OTHER_PASSWORD, PASSWORD_PATH, log_in, login_of, password_of,
+                sign_up, try_login, with_auth,
+            },
+            at_once, serial,
         },
-        at_once, serial,
     },
 };
 
@@ -56,20 +59,13 @@ async fn run_during_delay(
     device: &str,
     meanwhile: impl Future<Output = ()>,
 ) -> (u16, Value) {
-    let proxy = server.local.proxy();
-    let delay = Fault::new(FaultKind::Delay(Duration::from_millis(800)));
-    proxy.inject(delay.by("Login").on("TransactWriteItems"));
+    let fault = delayed("Login", "TransactWriteItems");
     let mut body = login_of("alice", PASSWORD);
     body["device_id"] = device.into();
     let own = Arc::clone(server);
-    let login = tokio::spawn(async move { own.post(LOGIN, &body).await });
-    while proxy.pending_faults() > 0 {
-        assert!(!login.is_finished(), "there is no such call");
-        tokio::task::yield_now().await;
-    }
+    let login = start_delayed(server, fault, async move { own.post(LOGIN, &body).await }).await;
     meanwhile.await;
-    assert!(!login.is_finished(), "it has not been overtaken");
-    let reply = login.await.unwrap();
+    let reply = finish_overtaken(login).await;
     (reply.status.as_u16(), reply.json())
 }
 
@@ -133,23 +129,17 @@ async fn deact_02_a_login_that_races_the_end_of_its_account_is_none() {
 async fn out_02_a_device_that_a_password_change_spares_does_not_survive_its_own_logout() {
     let server = Arc::new(TestServer::new().await);
     let alice = sign_up(&server, "alice").await;
-    let proxy = server.local.proxy();
-    let delay = Fault::new(FaultKind::Delay(Duration::from_millis(800)));
-    proxy.inject(delay.by("LogoutAll").on("TransactWriteItems"));
+    let fault = delayed("LogoutAll", "TransactWriteItems");
     let (own, device) = (Arc::clone(&server), alice.clone());
-    let logout = tokio::spawn(async move {
+    let logout = start_delayed(&server, fault, async move {
         let path = "/_matrix/client/v3/logout/all";
         device.post(&own, path, &json!({})).await
-    });
-    while proxy.pending_faults() > 0 {
-        assert!(!logout.is_finished(), "there is no such call");
-        tokio::task::yield_now().await;
-    }
+    })
+    .await;
     let body = json!({ "new_password": OTHER_PASSWORD });
     let body = with_auth(body, password_of("alice", PASSWORD, None));
     alice.post(&server, PASSWORD_PATH, &body).await.ok();
-    assert!(!logout.is_finished(), "it has not been overtaken");
-    logout.await.unwrap().ok();
+    finish_overtaken(logout).await.ok();
     assert!(!alice.is_valid(&server).await);
 }
 

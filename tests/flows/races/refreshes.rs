@@ -13,9 +13,14 @@ use test_support::{PASSWORD, Reply, TestServer};
 
 use crate::{
     api::support::{WHOAMI, post_as, text},
-    flows::support::{
-        account_helpers::{LOGIN, OTHER_PASSWORD, PASSWORD_PATH, login_of, password_of, with_auth},
-        at_once, serial,
+    flows::{
+        races::{delayed, finish_overtaken, send_until_answered, start_delayed},
+        support::{
+            account_helpers::{
+                LOGIN, OTHER_PASSWORD, PASSWORD_PATH, login_of, password_of, with_auth,
+            },
+            at_once, serial,
+        },
     },
 };
 
@@ -51,18 +56,11 @@ async fn run_during_delay(
     pair: &Value,
     meanwhile: impl Future<Output = ()>,
 ) -> Reply {
-    let proxy = server.local.proxy();
-    let delay = Fault::new(FaultKind::Delay(Duration::from_millis(800)));
-    proxy.inject(delay.by("Refresh").on("UpdateItem"));
+    let fault = delayed("Refresh", "UpdateItem");
     let (own, pair) = (Arc::clone(server), pair.clone());
-    let slow = tokio::spawn(async move { refresh(&own, &pair).await });
-    while proxy.pending_faults() > 0 {
-        assert!(!slow.is_finished(), "there is no such call");
-        tokio::task::yield_now().await;
-    }
+    let slow = start_delayed(server, fault, async move { refresh(&own, &pair).await }).await;
     meanwhile.await;
-    assert!(!slow.is_finished(), "it has not been overtaken");
-    slow.await.unwrap()
+    finish_overtaken(slow).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -151,20 +149,14 @@ async fn refr_03_a_late_repeat_does_not_give_a_token_that_has_expired() {
 async fn out_01_a_logout_does_not_say_done_of_a_device_that_lives() {
     let (server, first) = alice().await;
     let next = refresh(&server, &first).await.ok();
-    let proxy = server.local.proxy();
-    let delay = Fault::new(FaultKind::Delay(Duration::from_millis(800)));
-    proxy.inject(delay.by("Logout").on("DeleteItem"));
+    let fault = delayed("Logout", "DeleteItem");
     let (own, token) = (Arc::clone(&server), text(&first, "access_token").to_owned());
-    let slow = tokio::spawn(async move {
+    let slow = start_delayed(&server, fault, async move {
         post_as(&own, &token, "/_matrix/client/v3/logout", &json!({})).await
-    });
-    while proxy.pending_faults() > 0 {
-        assert!(!slow.is_finished(), "there is no such call");
-        tokio::task::yield_now().await;
-    }
+    })
+    .await;
     assert!(is_valid(&server, &next).await);
-    assert!(!slow.is_finished(), "it has not been overtaken");
-    slow.await.unwrap().error(401, "M_UNKNOWN_TOKEN");
+    finish_overtaken(slow).await.error(401, "M_UNKNOWN_TOKEN");
     assert!(is_valid(&server, &next).await);
 }
 
@@ -245,17 +237,6 @@ async fn pwd_11_a_refresh_that_races_a_logout_or_a_password_change_gives_nothing
     // The device that was spared goes on refreshing.
     let next = refresh(&server, &other).await.ok();
     assert!(is_valid(&server, &next).await);
-}
-
-/// Repeats a request as a client does until it is answered.
-async fn send_until_answered(ask: impl AsyncFn() -> Reply) -> Reply {
-    for _ in 0..30 {
-        let reply = ask().await;
-        if reply.status != 429 && !reply.status.is_server_error() {
-            return reply;
-        }
-    }
-    panic!("no answer in thirty tries");
 }
 
 /// Whatever the tables do to it, a client that repeats what was not answered never loses its session,

@@ -3,18 +3,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gatehouse_local::proxy::FaultKind;
-use serde_json::{Value, json};
+use serde_json::json;
 use test_support::{PREFIXES, Reply, TestServer};
 
-use crate::flows::support::{
-    DUMMY, assert_complete, assert_users, at_once, count, flows, register_at_once, send_overtaken,
-    serial, stage, tallied, tally,
-    threepid_helpers::{
-        ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, ValidationSession, assert_addresses, claims,
-        link_to, mail_to, owned, proofs_in, request_mail, request_text, request_token,
+use crate::flows::{
+    races::{send_overtaken, send_until_answered},
+    random_faults::{BREAKAGE, CONTENTION},
+    support::{
+        DUMMY, assert_complete, assert_users, at_once, count, flows, register_at_once, serial,
+        stage, tallied, tally,
+        threepid_helpers::{
+            ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, ValidationSession, assert_addresses, claims,
+            link_to, mail_to, owned, proofs_in, request_mail, request_text, request_token,
+        },
+        users, wish, with,
     },
-    users, wish, with,
 };
 
 const MANY: usize = 50;
@@ -225,32 +228,6 @@ async fn l17_fifty_identical_requests_at_once_bring_one_mail() {
     assert_eq!(server.messages().len(), 2);
 }
 
-const CONTENTION: &[FaultKind] = &[
-    FaultKind::Conflict,
-    FaultKind::Throttle,
-    FaultKind::ThrottledItem,
-    FaultKind::Unprocessed,
-    FaultKind::HalfUnprocessed,
-    FaultKind::Delay(Duration::from_millis(20)),
-];
-const BREAKAGE: &[FaultKind] = &[
-    FaultKind::LostAnswer,
-    FaultKind::Cut,
-    FaultKind::InternalError,
-    FaultKind::Delay(Duration::from_millis(20)),
-];
-
-/// Repeats a request as a client does until it is answered.
-async fn send_until_answered(server: &TestServer, body: &Value) -> Reply {
-    for _ in 0..20 {
-        let reply = server.register(body).await;
-        if reply.status != 429 && !reply.status.is_server_error() {
-            return reply;
-        }
-    }
-    panic!("no answer in twenty tries");
-}
-
 /// UIA-54, REG-27, incident 20: whatever happens to the calls, an account has its address, an
 /// address its account, and a proof is spent on both or on nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -279,7 +256,7 @@ async fn incident_20_a_proof_makes_one_account_whatever_happens() {
         assert_eq!(owned(&server).len(), proofs_in(&server, "spent"));
         let mut answers = Vec::new();
         for body in &bodies {
-            let reply = send_until_answered(&server, body).await;
+            let reply = send_until_answered(async || server.register(body).await).await;
             if reply.status == 200 {
                 answers.push(reply.json());
             }
