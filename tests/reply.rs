@@ -1,10 +1,10 @@
-//! An answer of the house, and what holds of every one.
+//! A response of the server, and the invariants of every response.
 
 use http::StatusCode;
 use serde_json::Value;
 use shared::http::COMMON_HEADERS;
 
-/// An answer.
+/// A response.
 #[derive(Debug, Clone)]
 pub struct Reply {
     /// The status.
@@ -33,7 +33,7 @@ impl Reply {
         self.json()
     }
 
-    /// The body of a 401 that asks for more.
+    /// The body of a 401 with a UIA challenge.
     #[track_caller]
     pub fn challenge(&self) -> Value {
         let body = self.json();
@@ -76,7 +76,8 @@ impl Reply {
         body
     }
 
-    /// What holds of every answer (HTTP-05, HTTP-06, HTTP-11, HTTP-12, HTTP-28, TOK-18).
+    /// Asserts the invariants of every response (HTTP-05, HTTP-06, HTTP-11, HTTP-12, HTTP-28,
+    /// TOK-18).
     pub(crate) fn check(&self, request: &str, may_fail: bool) {
         let header = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
         if self.status.is_server_error() {
@@ -94,7 +95,7 @@ impl Reply {
             assert_eq!(
                 self.headers.get_all(*name).iter().count(),
                 1,
-                "{request}: {name} stands twice"
+                "{request}: {name} occurs twice"
             );
         }
         let kind = header("content-type").unwrap_or_default();

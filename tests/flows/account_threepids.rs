@@ -1,5 +1,5 @@
-//! An address from the request for its message to the day it is given up: what it is good for in
-//! between, and who is told.
+//! The life of an address of an account: the request for a message, the addition, its use and its
+//! removal, and the notifications of the account owner.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -30,7 +30,7 @@ pub(crate) async fn test_server(settings: &[(&str, &str)]) -> TestServer {
     TestServer::with(&[&ADDRESSES, settings].concat()).await
 }
 
-/// Asks for a message that proves an address to be added; `address` in its canonical form.
+/// Requests a message for an address to be added; `address` is in its canonical form.
 pub(crate) async fn request_add_token(
     server: &TestServer,
     address: &str,
@@ -51,21 +51,21 @@ pub(crate) async fn request_add_token(
     }
 }
 
-/// A proof of an address to be added, by what really arrives there.
+/// A validated session for an address to be added, completed with the message that was sent.
 pub(crate) async fn proven(server: &TestServer, address: &str, secret: &str) -> ValidationSession {
     let asked = request_add_token(server, address, secret).await;
     asked.validate(server).await;
     asked
 }
 
-/// A login by an address.
+/// Logs in with an address.
 async fn log_in_by(server: &TestServer, address: &str, password: &str) -> Reply {
     let who = json!({ "type": "m.id.thirdparty", "medium": medium(address), "address": address });
     let body = json!({ "type": "m.login.password", "identifier": who, "password": password });
     server.post(LOGIN, &body).await
 }
 
-/// Sets another password by the proof of an address.
+/// Sets another password with a validated session of an address.
 async fn reset(server: &TestServer, asked: &ValidationSession, password: &str) -> Reply {
     let body = json!({ "new_password": password, "logout_devices": false });
     server
@@ -73,7 +73,7 @@ async fn reset(server: &TestServer, asked: &ValidationSession, password: &str) -
         .await
 }
 
-/// Takes the messages that have arrived since the last time.
+/// Returns the messages that have arrived since the last call.
 async fn take(server: &TestServer) -> Vec<Message> {
     server.deliver().await;
     let messages = server.messages();
@@ -81,8 +81,8 @@ async fn take(server: &TestServer) -> Vec<Message> {
     messages
 }
 
-/// 3PID-50, UIA-42, PWD-05: an address that was validated is nothing yet; one that was added is
-/// somebody's in every way.
+/// 3PID-50, UIA-42, PWD-05: an address that was only validated has no use. An added address can be
+/// used for login and for a password reset.
 #[tokio::test]
 async fn acc3_03_an_added_address_logs_in_and_resets_the_password() {
     for address in [ALICE, NUMBER.1] {
@@ -112,9 +112,10 @@ async fn acc3_03_an_added_address_logs_in_and_resets_the_password() {
     }
 }
 
-/// ACC3-05, PWD-06: what was removed logs in nobody and resets nothing, though it was proven before.
+/// ACC3-05, PWD-06: a removed address can be used neither for login nor for a reset, even if it was
+/// validated before the removal.
 #[tokio::test]
-async fn acc3_05_a_removed_address_is_good_for_nothing_and_free_for_everybody() {
+async fn acc3_05_a_removed_address_has_no_use_and_is_free() {
     for (address, stage, dialled) in [(ALICE, EMAIL, ALICE), (NUMBER.1, MSISDN, NUMBER.0)] {
         let server = test_server(&[]).await;
         let alice = sign_up_with(&server, "alice", stage, dialled).await;
@@ -129,7 +130,7 @@ async fn acc3_05_a_removed_address_is_good_for_nothing_and_free_for_everybody() 
         reply.error(400, "M_THREEPID_NOT_FOUND");
         request_reset_token(&server, stage, dialled, "late").await;
         let sent = take(&server).await;
-        assert!(sent.is_empty(), "nobody is written to: {sent:?}");
+        assert!(sent.is_empty(), "a message was sent: {sent:?}");
         try_login(&server, "alice", PASSWORD).await.ok();
         sign_up_with(&server, "bob", stage, dialled).await;
         assert_eq!(owners(&server), [(address.into(), "bob".into())].into());
@@ -138,9 +139,10 @@ async fn acc3_05_a_removed_address_is_good_for_nothing_and_free_for_everybody() 
     }
 }
 
-/// 3PID-05, 3PID-07: an address that has an account is asked for in vain, and its owner told.
+/// 3PID-05, 3PID-07: a request for an address that has an account validates nothing, and the
+/// account owner is notified.
 #[tokio::test]
-async fn acc3_04_who_asks_for_somebodys_address_proves_nothing_and_the_owner_is_told() {
+async fn acc3_04_a_request_for_a_taken_address_notifies_its_owner() {
     let server = test_server(&[]).await;
     let alice = sign_up(&server, "alice").await;
     let asked = proven(&server, ALICE, "secret").await;
@@ -156,9 +158,9 @@ async fn acc3_04_who_asks_for_somebodys_address_proves_nothing_and_the_owner_is_
     assert_eq!(owners(&server), [(ALICE.into(), "alice".into())].into());
 }
 
-/// The mails that make up for what is not guarded by a password: they name nobody and lead nowhere.
+/// The mails that compensate for the missing password check contain no name and no link.
 #[tokio::test]
-async fn acc3_02_the_owner_is_told_by_mail_at_every_address() {
+async fn acc3_02_the_owner_gets_a_mail_at_every_address() {
     let server = test_server(&[]).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let asked = proven(&server, "second@example.org", "secret").await;
@@ -181,10 +183,10 @@ async fn acc3_02_the_owner_is_told_by_mail_at_every_address() {
     assert!(take(&server).await.is_empty());
 }
 
-/// Whoever adds one address after another fills mailboxes; they are refused, and never is anything
-/// added of which nobody is told.
+/// A client that adds one address after another fills mailboxes, so further requests are rejected.
+/// No address is ever added without a notification.
 #[tokio::test]
-async fn http_19_so_many_addresses_are_added_and_no_more() {
+async fn http_19_the_number_of_additions_is_limited() {
     let server = test_server(&[("GATEHOUSE_LIMITS", "on")]).await;
     let (alice, bob) = (
         sign_up(&server, "alice").await,
@@ -193,7 +195,7 @@ async fn http_19_so_many_addresses_are_added_and_no_more() {
     let taken = prove(&server, "taken@example.org", "alice").await;
     give(&server, &bob.token, "taken@example.org").await;
     for _ in 0..20 {
-        // What was not added does not count.
+        // A failed addition does not count.
         let reply = add(&server, &alice.token, &taken).await;
         reply.error(400, "M_THREEPID_IN_USE");
     }
@@ -205,7 +207,7 @@ async fn http_19_so_many_addresses_are_added_and_no_more() {
         let reply = add(&server, &alice.token, &creds).await;
         if number < budget.burst {
             reply.ok();
-            // What is there already may be said as often as one likes.
+            // Repeating an addition is not limited.
             add(&server, &alice.token, &creds).await.ok();
         } else {
             reply.error(429, "M_LIMIT_EXCEEDED");
@@ -213,7 +215,8 @@ async fn http_19_so_many_addresses_are_added_and_no_more() {
     }
     let burst = usize::try_from(budget.burst).unwrap();
     assert_eq!(list(&server, &alice.token).await.len(), burst);
-    // Each addition is told to those before it and to itself; and bob was told of his.
+    // Each addition is announced to the earlier addresses and to the new one; bob was notified of
+    // his own addition.
     assert_eq!(notices(&server).len(), burst * (burst + 1) / 2 + 1);
     server.advance(budget.interval);
     let creds = prove(&server, "late@example.org", "secret").await;
@@ -227,10 +230,10 @@ async fn http_19_so_many_addresses_are_added_and_no_more() {
     assert_eq!(removed.count(), (2..=burst + 1).sum::<usize>());
 }
 
-/// To an account, what it says of itself and what others do to it: the addresses that a sign-up
-/// proved are removed like any other.
+/// For an account, its own actions and the notifications about others: an address of a sign-up is
+/// removed like any other.
 #[tokio::test]
-async fn acc3_01_the_address_of_a_sign_up_is_an_address_like_any_other() {
+async fn acc3_01_the_address_of_a_sign_up_is_like_any_other() {
     let server = test_server(&[]).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     assert_eq!(list(&server, &alice.token).await, [ALICE]);
@@ -240,8 +243,8 @@ async fn acc3_01_the_address_of_a_sign_up_is_an_address_like_any_other() {
     assert_eq!(list(&server, &alice.token).await, [""; 0]);
 }
 
-/// Incident 31: an address that somebody else had prepared for the account is not added once its
-/// password has been set anew, by whatever token.
+/// Incident 31: an address that an attacker has prepared for the account is not added after the
+/// password was reset, with any token.
 #[tokio::test]
 async fn incident_31_a_prepared_addition_does_not_survive_a_reset() {
     let server = test_server(&[]).await;
@@ -252,7 +255,8 @@ async fn incident_31_a_prepared_addition_does_not_survive_a_reset() {
     let asked = request_reset_token(&server, EMAIL, ALICE, "reset").await;
     asked.validate(&server).await;
     reset(&server, &asked, OTHER_PASSWORD).await.ok();
-    // The device was kept on purpose; the session and the proof were not.
+    // The request kept the device; the UIA session and the validated session are invalid all the
+    // same.
     let session = json!({ "auth": {
         "type": "m.login.password", "session": challenge["session"], "user": "alice", "password": OTHER_PASSWORD,
     } });

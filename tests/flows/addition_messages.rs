@@ -1,5 +1,6 @@
-//! Proving an address for an account that exists, as far as the proof: 3PID-07, 3PID-50. Whom an address
-//! belongs to is told to its owner, and shows only when it is added.
+//! Validation of an address for an existing account, up to the validated session: 3PID-07, 3PID-50.
+//! Only the owner of an address is informed that it has an account; the requester sees this when
+//! the address is added.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -39,7 +40,7 @@ fn state(server: &TestServer, sid: &str) -> String {
     row["state"]["S"].as_str().unwrap().to_owned()
 }
 
-/// What a request with this secret brings.
+/// The messages that a request with this secret causes.
 async fn brings(server: &TestServer, body: &Value) -> Vec<Message> {
     server.local.outbox().clear();
     request_token_for(server, ADD, body).await.ok();
@@ -47,9 +48,9 @@ async fn brings(server: &TestServer, body: &Value) -> Vec<Message> {
     server.messages()
 }
 
-/// 3PID-50: neither the request nor the validation gives the address to anybody.
+/// 3PID-50: neither the request nor the validation attaches the address to an account.
 #[tokio::test]
-async fn _3pid_07_an_address_that_nobody_has_is_proven_and_attached_to_nobody() {
+async fn _3pid_07_a_free_address_is_validated_and_not_attached() {
     for link_does in ["confirm", "direct"] {
         for wish in MEDIA {
             let server = test_server(&[LIMITED, ("GATEHOUSE_EMAIL_LINK", link_does)]).await;
@@ -79,9 +80,9 @@ async fn _3pid_07_an_address_that_nobody_has_is_proven_and_attached_to_nobody() 
     }
 }
 
-/// 3PID-15: the stranger's session is as good as any other to the stranger, and proves nothing.
+/// 3PID-15: the requester cannot tell the session from any other, and it never validates.
 #[tokio::test]
-async fn _3pid_07_an_address_that_somebody_has_is_never_proven_for_another() {
+async fn _3pid_07_a_taken_address_never_validates_for_another() {
     for wish in MEDIA {
         let server = test_server(&[]).await;
         create_owner(&server, "owner", &wish("the-owner")).await;
@@ -114,7 +115,7 @@ async fn _3pid_07_an_address_that_somebody_has_is_never_proven_for_another() {
 }
 
 #[tokio::test]
-async fn _3pid_07_the_owner_is_told_that_somebody_wanted_the_address_and_by_what_to_know_it() {
+async fn _3pid_07_the_owner_learns_of_a_request_for_the_address() {
     let server = test_server(&[LIMITED]).await;
     create_owner(&server, "theowner", &by_mail("the-owner")).await;
     server.advance(Duration::from_hours(1));
@@ -126,7 +127,8 @@ async fn _3pid_07_the_owner_is_told_that_somebody_wanted_the_address_and_by_what
     };
     assert_eq!(notice.to, ADDRESS);
     let told = format!("{notice:?}");
-    // Neither the account nor anything of the stranger's, and nothing to follow.
+    // The mail contains neither the account's name, nor anything that the requester has sent, nor a
+    // link.
     for word in [
         "theowner",
         "strangers-secret",
@@ -160,9 +162,9 @@ async fn _3pid_07_the_text_message_to_an_owner_is_neutral() {
     assert!(!notice.text.bytes().any(|b| b.is_ascii_digit()));
 }
 
-/// One mail a day of this kind in all, whatever strangers try.
+/// One such mail a day in all, whatever requesters do.
 #[tokio::test]
-async fn _3pid_07_the_owner_is_told_once_a_day_of_sign_ups_and_of_additions() {
+async fn _3pid_07_sign_ups_and_additions_share_one_daily_note() {
     for wish in MEDIA {
         let server = test_server(&[LIMITED]).await;
         create_owner(&server, "owner", &wish("the-owner")).await;

@@ -1,4 +1,4 @@
-//! From the outbox to the sinks: what rings, what is sent, what waits and what is given up.
+//! From the outbox to SES and SNS: delivery by the stream and by the schedule, retries, and expiry.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -56,7 +56,7 @@ async fn request_text(server: &TestServer, secret: &str) -> String {
     answer["sid"].as_str().unwrap().to_owned()
 }
 
-/// An account that owns the address.
+/// Creates an account that owns the address.
 async fn sign_up_by_mail(server: &TestServer) {
     let sid = request_mail(server, "first").await;
     server.deliver().await;
@@ -76,7 +76,7 @@ fn path_of(link: &str) -> &str {
     &link[link.find("/_matrix").unwrap()..]
 }
 
-/// The path of the link that a mail of this session would have.
+/// The path of the link that a mail for this session would contain.
 fn link(server: &TestServer, sid: &str) -> String {
     let proofs = server.local.engine().table("Proofs").unwrap();
     let row = proofs.iter().find(|row| row["pk"]["S"] == sid).unwrap();
@@ -100,14 +100,14 @@ fn rows(server: &TestServer) -> Vec<(String, i64)> {
     rows.iter().map(told).collect()
 }
 
-/// The same without attempts, in the alphabet's order.
+/// The statuses of the outbox's rows in alphabetical order.
 fn statuses(server: &TestServer) -> Vec<String> {
     let mut statuses: Vec<_> = rows(server).into_iter().map(|(status, _)| status).collect();
     statuses.sort();
     statuses
 }
 
-/// As many minutes, each with its schedule.
+/// Waits so many minutes and runs the schedule in each.
 async fn wait(server: &TestServer, minutes: u32) {
     for _ in 0..minutes {
         server.advance(MINUTE);
@@ -115,7 +115,7 @@ async fn wait(server: &TestServer, minutes: u32) {
     }
 }
 
-/// What a message is to its reader.
+/// The parts of a message that its reader sees.
 fn read(message: &Message) -> (&str, Option<&str>, &str, Option<&str>) {
     (
         &message.to,
@@ -126,7 +126,7 @@ fn read(message: &Message) -> (&str, Option<&str>, &str, Option<&str>) {
 }
 
 #[tokio::test]
-async fn a_mail_goes_out_when_the_stream_rings_and_once_only() {
+async fn a_mail_is_sent_on_the_stream_event_and_only_once() {
     let server = test_server().await;
     request_mail(&server, "one").await;
     assert_eq!(server.deliver().await, 1);
@@ -140,7 +140,7 @@ async fn a_mail_goes_out_when_the_stream_rings_and_once_only() {
 }
 
 #[tokio::test]
-async fn what_the_stream_did_not_tell_the_schedule_finds() {
+async fn the_schedule_finds_messages_without_a_stream_event() {
     let server = test_server().await;
     request_mail(&server, "one").await;
     request_text(&server, "one").await;
@@ -150,9 +150,9 @@ async fn what_the_stream_did_not_tell_the_schedule_finds() {
     assert_eq!(statuses(&server), ["sent", "sent"]);
 }
 
-/// More than one page of them.
+/// More rows than one page of a query.
 #[tokio::test]
-async fn a_day_s_backlog_is_worked_off_by_one_schedule() {
+async fn one_scheduled_run_works_off_a_backlog() {
     let server = TestServer::with(&[(
         "GATEHOUSE_REGISTRATION_FLOWS",
         "m.login.email.identity m.login.dummy",
@@ -193,7 +193,7 @@ async fn after_an_hour_without_ses_every_mail_arrives_once() {
 }
 
 #[tokio::test]
-async fn after_a_day_a_mail_is_given_up() {
+async fn a_mail_expires_after_a_day() {
     let server = test_server().await;
     let down = Fault::new(FaultKind::Throttle)
         .on("SendEmail")
@@ -215,7 +215,7 @@ async fn after_a_day_a_mail_is_given_up() {
 }
 
 #[tokio::test]
-async fn what_a_provider_refuses_for_good_is_not_tried_again() {
+async fn a_message_that_a_provider_rejects_is_not_retried() {
     let server = test_server().await;
     for operation in ["SendEmail", "Publish"] {
         let fault = Fault::new(FaultKind::Refused).on(operation);
@@ -232,7 +232,7 @@ async fn what_a_provider_refuses_for_good_is_not_tried_again() {
 
 /// 3PID-05, 3PID-15
 #[tokio::test]
-async fn who_has_an_account_is_told_once_a_day_and_their_session_never_validates() {
+async fn the_owner_is_notified_once_a_day_and_no_session_validates() {
     let server = test_server().await;
     sign_up_by_mail(&server).await;
     let mut sids = Vec::new();
@@ -247,7 +247,7 @@ async fn who_has_an_account_is_told_once_a_day_and_their_session_never_validates
     assert!(mail.subject.as_ref().unwrap().contains("already"));
     assert_eq!(mail.links().count(), 0);
     assert_eq!(statuses(&server), ["moot", "sent", "sent"]);
-    // Not even by the link that was never sent.
+    // The link that was never sent does not validate it either.
     for sid in sids {
         assert_ne!(server.get(&link(&server, &sid)).await.status, 200);
     }
@@ -257,10 +257,10 @@ async fn who_has_an_account_is_told_once_a_day_and_their_session_never_validates
     assert_eq!(server.messages().len(), 2);
 }
 
-/// The note's one place in the day belongs to the row: who took it and did not get to send, sends
-/// it later.
+/// The daily quota of the notification belongs to the row. A delivery that took it and was
+/// interrupted sends the notification later.
 #[tokio::test]
-async fn a_note_whose_delivery_was_interrupted_is_not_lost() {
+async fn an_interrupted_notification_of_the_owner_is_not_lost() {
     let server = test_server().await;
     sign_up_by_mail(&server).await;
     let busy = Fault::new(FaultKind::Throttle).on("SendEmail").times(2);
@@ -274,9 +274,9 @@ async fn a_note_whose_delivery_was_interrupted_is_not_lost() {
     assert_eq!(statuses(&server), ["moot", "sent", "sent"]);
 }
 
-/// What is called for by a session that has moved on in the meantime is not sent any more.
+/// A message whose session has changed its state since the request is not sent.
 #[tokio::test]
-async fn a_mail_for_a_session_that_is_validated_is_not_sent() {
+async fn a_mail_for_a_validated_session_is_not_sent() {
     let server = test_server().await;
     request_mail(&server, "one").await;
     server.deliver().await;

@@ -1,4 +1,4 @@
-//! Identity servers: validation sessions of theirs, bindings and their removal.
+//! Identity servers: their validation sessions, bindings and the removal of bindings.
 
 mod delegated_validation;
 mod unbind_retries;

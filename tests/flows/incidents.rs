@@ -1,4 +1,4 @@
-//! What happened to others, as far as no other file guards against it.
+//! Incidents of other servers that no other file covers.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::flows::support::{DUMMY, assert_users, stage, whoami, wish, with};
 
 /// Incident 3 (ids from a predictable generator; sequential ids leaked volume and state)
 #[tokio::test]
-async fn incident_3_sessions_devices_and_tokens_do_not_repeat_and_are_in_no_order() {
+async fn incident_3_ids_and_tokens_neither_repeat_nor_are_sorted() {
     let server = TestServer::new().await;
     let (mut sessions, mut devices, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..100 {
@@ -19,7 +19,7 @@ async fn incident_3_sessions_devices_and_tokens_do_not_repeat_and_are_in_no_orde
         sessions.push(session);
         devices.push(answer["device_id"].as_str().unwrap().to_owned());
         let token = answer["access_token"].as_str().unwrap();
-        // Behind whose token it says it is: the secret and the checksum.
+        // After the name of the user in the token: the secret and the checksum.
         tokens.push(token.rsplit('.').next().unwrap().to_owned());
     }
     for (drawn, least) in [(sessions, 32), (devices, 10), (tokens, 27)] {
@@ -33,10 +33,10 @@ async fn incident_3_sessions_devices_and_tokens_do_not_repeat_and_are_in_no_orde
     }
 }
 
-/// Incident 16 (a grace period after a proof), TOK-11: neither a fresh proof nor a token is worth
-/// anything to the next registration.
+/// Incident 16 (a grace period after a successful authentication), TOK-11: neither a recent
+/// validation nor a token has any effect on the next registration.
 #[tokio::test]
-async fn incident_16_a_fresh_account_proves_nothing_for_the_next_one() {
+async fn incident_16_an_account_authenticates_no_later_one() {
     let server = TestServer::new().await;
     let answer = server.sign_up("alice").await;
     server.register(&wish("bob")).await.challenge();

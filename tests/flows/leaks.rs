@@ -24,16 +24,15 @@ const RESPONSE: &str = "good-canary-captcha-response";
 const CAPTCHA_SECRET: &str = "canary/secret+key";
 const HS_TOKEN: &str = "canary-hs-token-0123456789";
 
-/// A house that is searched after every answer, and what must not be found in it.
+/// A server whose tables and log are searched after every response, and the secrets to search for.
 struct LeakDetector {
     server: TestServer,
     log: Log,
     secrets: Vec<String>,
-    /// What may be in a table, and in no log.
+    /// Values that may be in a table but not in the log.
     only_stored: Vec<String>,
-    /// Whether what the SDK writes down of its own calls, at a level below any that a function logs
-    /// at, is not looked at, nor what the stand-in for the providers does: both show what goes to a
-    /// table or a provider, as it must.
+    /// Whether to skip the SDK's trace of its own calls, at a level that no function logs, and the
+    /// log of the fake services. Both contain values that have to be sent to a table or a provider.
     ignores_sdk_trace: bool,
 }
 
@@ -58,8 +57,8 @@ fn base64(bytes: &[u8], last_two: [u8; 2]) -> String {
     text
 }
 
-/// Every way in which `secret` may be written: plain, escaped, in hexadecimal digits, and in base64
-/// wherever in a longer text it stands.
+/// Every encoding in which `secret` may be written: plain, escaped, hexadecimal, and base64 at any
+/// position in a longer text.
 fn encodings(secret: &str) -> Vec<String> {
     let bytes = secret.as_bytes();
     let json = json!(secret).to_string();
@@ -100,7 +99,7 @@ fn encodings(secret: &str) -> Vec<String> {
         list,
     ];
     for last_two in [*b"+/", *b"-_"] {
-        // Whole groups of three: what stands before and behind does not show in them.
+        // Only whole groups of three bytes, so that the bytes before and after have no effect.
         for inside in [bytes, &bytes[2..], &bytes[1..]] {
             forms.push(base64(&inside[..inside.len() / 3 * 3], last_two));
         }
@@ -129,7 +128,7 @@ impl LeakDetector {
         }
     }
 
-    /// Searches everything.
+    /// Searches the tables and the log.
     #[track_caller]
     fn search(&self) {
         let tables = self.server.dump();
@@ -156,7 +155,7 @@ impl LeakDetector {
         }
     }
 
-    /// Takes note of every secret of an answer, and searches.
+    /// Adds every secret of a response, and searches.
     #[track_caller]
     fn check(&mut self, reply: &Reply) -> Value {
         let body = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
@@ -189,7 +188,7 @@ impl LeakDetector {
 }
 
 #[test]
-fn a_canary_is_found_in_every_disguise() {
+fn a_secret_is_found_in_every_encoding() {
     let secret = "canary-1";
     assert_eq!(base64(b"Man", *b"+/"), "TWFu");
     assert_eq!(base64(b"\xfb\xff", *b"-_"), "-_8");

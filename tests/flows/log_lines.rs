@@ -1,4 +1,5 @@
-//! The line of each request: what it says, what it counts, and that the tap has counted the same.
+//! The log line of each request: its members, and its counts, which must equal those of the
+//! DynamoDB proxy.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -14,7 +15,7 @@ use crate::flows::support::{
     token_stage, wish, with,
 };
 
-/// The last line, held against the calls that the tap has counted.
+/// The last line, compared with the calls that the DynamoDB proxy has counted.
 #[track_caller]
 fn last(log: &Log, calls: &[Call]) -> Value {
     let line = log.request_lines().pop().unwrap();
@@ -40,7 +41,7 @@ fn assert_says(line: &Value, members: &[(&str, Value)]) {
 }
 
 #[tokio::test]
-async fn the_lines_of_a_sign_up_draw_its_funnel() {
+async fn the_lines_of_a_sign_up_show_its_funnel() {
     let (log, _guard) = Log::capture();
     let server = TestServer::with(&[TWO_STAGES, ("GATEHOUSE_LIMITS", "on")]).await;
     let token = new_token(&server, &[]).await;
@@ -94,13 +95,13 @@ async fn the_lines_of_a_sign_up_draw_its_funnel() {
     );
     assert!(made["cost.usd_micros"].as_f64().unwrap() > 4.0, "{made}");
 
-    // The answer given again makes no second account.
+    // A replayed response counts no second account.
     let answer = reply.ok();
     assert_eq!(server.register(&body).await.ok(), answer);
     let again = log.request_lines().pop().unwrap();
     assert!(again.get("Registrations").is_none(), "{again}");
 
-    // A user is called the same in each line, and by no name.
+    // The lines identify a user consistently, and without the name.
     let token = answer["access_token"].as_str().unwrap();
     server
         .get_as(token, "/_matrix/client/v3/account/whoami")
@@ -115,7 +116,7 @@ async fn the_lines_of_a_sign_up_draw_its_funnel() {
 }
 
 #[tokio::test]
-async fn the_lines_of_logins_say_which_were_good() {
+async fn the_lines_of_logins_show_their_results() {
     let (log, _guard) = Log::capture();
     let server = TestServer::new().await;
     server.sign_up("alice").await;
@@ -147,7 +148,7 @@ async fn the_lines_of_logins_say_which_were_good() {
 }
 
 #[tokio::test]
-async fn repeated_calls_are_counted_and_a_failure_is_told_of_its_operation() {
+async fn a_failure_is_logged_with_its_operation_and_retries() {
     let (log, _guard) = Log::capture();
     let server = TestServer::with(&[flows(DUMMY)]).await;
     server.local.proxy().inject(Fault::new(FaultKind::Throttle));
@@ -181,7 +182,7 @@ async fn repeated_calls_are_counted_and_a_failure_is_told_of_its_operation() {
 }
 
 #[tokio::test]
-async fn a_message_is_followed_from_the_request_that_calls_for_it_to_its_delivery() {
+async fn a_message_can_be_traced_from_request_to_delivery() {
     let (log, _guard) = Log::capture();
     let server = TestServer::with(&[flows(EMAIL), MAIL]).await;
     let asked = server
@@ -213,7 +214,7 @@ async fn a_message_is_followed_from_the_request_that_calls_for_it_to_its_deliver
 }
 
 #[tokio::test]
-async fn the_schedule_says_for_how_long_the_oldest_message_has_waited() {
+async fn the_schedule_logs_the_age_of_the_oldest_message() {
     let (log, _guard) = Log::capture();
     let server = TestServer::with(&[flows(EMAIL), MAIL]).await;
     server.run_schedule().await;

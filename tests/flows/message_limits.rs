@@ -1,5 +1,5 @@
-//! The budgets of messages (3PID-16, HTTP-19): what a stranger can have sent, whom to, and at whose
-//! cost.
+//! Message quotas (3PID-16, HTTP-19): how many messages a client can cause, to which addresses, and
+//! at what cost.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -35,7 +35,7 @@ fn interval(limit: Limit) -> Duration {
     limit.budget().interval
 }
 
-/// How many of these were accepted; all the others were refused for the budgets alone.
+/// The number of accepted requests; all others must have been rejected by the limits.
 #[track_caller]
 fn accepted(replies: &[Reply]) -> usize {
     let refused = replies.iter().filter(|reply| reply.status != 200);
@@ -43,14 +43,13 @@ fn accepted(replies: &[Reply]) -> usize {
     replies.len() - refused.count()
 }
 
-/// How long to wait, as the refusal says.
+/// The waiting time in the response.
 fn retry_after(reply: &Reply) -> Duration {
     let seconds = reply.headers["retry-after"].to_str().unwrap();
     Duration::from_secs(seconds.parse().unwrap())
 }
 
-/// What each cell of the limiter holds, in milliseconds, of those that are not empty; and how much
-/// that is for each limit.
+/// The levels of the non-empty GCRA buckets in milliseconds, by limit.
 fn spent(server: &TestServer) -> BTreeMap<String, i64> {
     let now = server.local.clock().now().0;
     let rows = server.local.engine().table("Limits").unwrap();
@@ -61,14 +60,14 @@ fn spent(server: &TestServer) -> BTreeMap<String, i64> {
     held.filter(|(_, held)| *held > 0).collect()
 }
 
-/// The same without the requests themselves, which count whatever comes of them.
+/// The levels without the limit on requests, which every request consumes.
 fn spent_on_messages(server: &TestServer) -> BTreeMap<String, i64> {
     let mut spent = spent(server);
     spent.retain(|cell, _| !cell.starts_with("request-token#"));
     spent
 }
 
-/// Messages that went out since the last time.
+/// The messages that were sent since the last call.
 async fn sent(server: &TestServer) -> usize {
     server.deliver().await;
     let count = server.messages().len();
@@ -77,7 +76,7 @@ async fn sent(server: &TestServer) -> usize {
 }
 
 #[tokio::test]
-async fn l13_a_new_secret_from_a_new_network_each_time_is_not_free() {
+async fn l13_a_new_secret_from_a_new_network_is_limited() {
     for (limit, body) in [
         (
             Limit::MailAddress,
@@ -97,7 +96,7 @@ async fn l13_a_new_secret_from_a_new_network_each_time_is_not_free() {
         assert!(replies[..burst(limit)].iter().all(|r| r.status == 200));
         assert_eq!(sent(&server).await, burst(limit), "{limit:?}");
 
-        // HTTP-20: the moment that is named is the one from which it works, and not before.
+        // HTTP-20: the request succeeds at the announced time and not before.
         let wait = retry_after(replies.last().unwrap());
         assert_eq!(wait, interval(limit), "{limit:?}");
         let moment = Duration::from_millis(1);
@@ -112,7 +111,7 @@ async fn l13_a_new_secret_from_a_new_network_each_time_is_not_free() {
         next.error(429, "M_LIMIT_EXCEEDED");
         assert_eq!(sent(&server).await, 1, "{limit:?}");
 
-        // In the end there is all of it again.
+        // After a long wait the whole quota is available.
         server.advance(interval(limit) * limit.budget().burst);
         let mut replies = Vec::new();
         for network in 200..210 {
@@ -123,8 +122,8 @@ async fn l13_a_new_secret_from_a_new_network_each_time_is_not_free() {
     }
 }
 
-/// Three codes in a session, twenty mails: a session's own end comes before that of the budgets
-/// only if it waits for them.
+/// Three codes per session, twenty mails: the session's own limit is reached before the quotas only
+/// if the client waits for them.
 #[tokio::test]
 async fn _3pid_16_rising_attempts_in_one_session_are_limited() {
     let server = test_server(&[LIMITED]).await;
@@ -138,16 +137,16 @@ async fn _3pid_16_rising_attempts_in_one_session_are_limited() {
 }
 
 #[tokio::test]
-async fn _3pid_16_one_network_is_limited_whomever_it_writes_to() {
+async fn _3pid_16_a_network_is_limited_across_addresses() {
     let server = test_server(&[LIMITED]).await;
     let body = |number: u32| mail_to(&format!("user{number}@example.org"), "secret", 1);
     let mut replies = Vec::new();
-    // Fewer than there may be requests, each of which counts, whatever comes of it.
+    // Fewer than the limit on requests, which every request consumes.
     for number in 0..50 {
         replies.push(request_message_from(&server, 1, &body(number)).await);
     }
     assert_eq!(accepted(&replies), burst(Limit::Message));
-    // Texts are of the same budget; another network has its own.
+    // Text messages share the quota; another network has its own.
     let text = text_to("447400123456", "secret", 1);
     let reply = request_message_from(&server, 1, &text).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
@@ -160,9 +159,9 @@ async fn _3pid_16_one_network_is_limited_whomever_it_writes_to() {
         .ok();
 }
 
-/// Fifty at once do not get more than fifty after one another would.
+/// Fifty concurrent requests do not get more than fifty sequential ones.
 #[tokio::test]
-async fn _3pid_16_requests_at_once_do_not_overspend() {
+async fn _3pid_16_concurrent_requests_do_not_exceed_the_quota() {
     let _serial = serial().await;
     let server = Arc::new(test_server(&[LIMITED]).await);
     let replies = at_once(50, |number| {
@@ -179,9 +178,9 @@ async fn _3pid_16_requests_at_once_do_not_overspend() {
 }
 
 #[tokio::test]
-async fn _3pid_16_a_request_that_is_refused_spends_no_other_budget() {
+async fn _3pid_16_a_rejected_request_consumes_no_other_quota() {
     let server = test_server(&[LIMITED]).await;
-    // Each budget in turn is the one that is used up.
+    // Each quota in turn is exhausted.
     for number in 0..burst(Limit::SmsNumber) {
         let body = text_to("447400111222", &format!("secret{number}"), 1);
         let network = u32::try_from(number).unwrap();
@@ -210,7 +209,7 @@ async fn _3pid_16_a_request_that_is_refused_spends_no_other_budget() {
 }
 
 #[tokio::test]
-async fn _3pid_21_a_request_that_sends_nothing_spends_nothing() {
+async fn _3pid_21_a_request_that_sends_nothing_consumes_nothing() {
     let server = test_server(&[LIMITED]).await;
     for body in [
         mail_to("a@example.org", "secret", 2),
@@ -230,9 +229,9 @@ async fn _3pid_21_a_request_that_sends_nothing_spends_nothing() {
     assert_eq!(sent(&server).await, 2);
 }
 
-/// Nor when there is nothing left to spend: who repeats a request has lost an answer.
+/// Also when the quotas are exhausted: a client that repeats a request has lost the response.
 #[tokio::test]
-async fn _3pid_21_a_repeated_request_is_answered_when_the_budgets_are_used_up() {
+async fn _3pid_21_a_repeated_request_succeeds_on_empty_quotas() {
     let server = test_server(&[LIMITED]).await;
     let body = |number: usize| mail_to("a@example.org", &format!("secret{number}"), 1);
     let mut sids = Vec::new();
@@ -249,9 +248,9 @@ async fn _3pid_21_a_repeated_request_is_answered_when_the_budgets_are_used_up() 
     }
 }
 
-/// A session of its own, through the page that stands in for a client, is of the same budgets.
+/// A session of its own through the fallback page uses the same quotas.
 #[tokio::test]
-async fn _3pid_16_the_fallback_page_sends_within_the_same_budgets() {
+async fn _3pid_16_the_fallback_page_uses_the_same_quotas() {
     let server = test_server(&[LIMITED]).await;
     let address = "a@example.org";
     for number in 0..burst(Limit::MailAddress) {
@@ -276,8 +275,8 @@ async fn _3pid_16_the_fallback_page_sends_within_the_same_budgets() {
     assert_eq!(sent(&server).await, 1);
 }
 
-/// Numbers of one block, each from a network of its own, several at a time; says how many were
-/// accepted.
+/// Requests for numbers of one block, each from its own network, several at a time; returns the
+/// number of accepted requests.
 async fn attack(server: &Arc<TestServer>, numbers: std::ops::Range<u32>, first: u32) -> usize {
     let (next, accepted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     at_once(8, |_| {
@@ -304,10 +303,10 @@ async fn attack(server: &Arc<TestServer>, numbers: std::ops::Range<u32>, first: 
     accepted.load(Ordering::Relaxed)
 }
 
-/// Incident 28: whoever owns a block of numbers, and as many networks as they like, is sent what
-/// the block's budget allows, and takes it from nobody else. Then a whole country of blocks.
+/// Incident 28: an attacker with a block of numbers and any number of networks gets the messages of
+/// that block's quota and takes nothing from other numbers. Then a whole country of blocks.
 #[tokio::test]
-async fn incident_28_text_messages_to_a_block_of_numbers_stay_under_the_cap() {
+async fn incident_28_text_messages_to_a_block_of_numbers_are_capped() {
     let _serial = serial().await;
     let server = Arc::new(test_server(&[LIMITED]).await);
     let (block, country) = (burst(Limit::SmsPrefix), burst(Limit::SmsCountry));
@@ -317,13 +316,13 @@ async fn incident_28_text_messages_to_a_block_of_numbers_stay_under_the_cap() {
     let neighbour = text_to("447400124000", "secret", 1);
     request_message_from(&server, 1, &neighbour).await.ok();
     assert_eq!(sent(&server).await, block + 1);
-    // The block's budget comes back one by one, and not as a whole.
+    // The quota of the block is refilled one by one.
     server.advance(interval(Limit::SmsPrefix));
     assert_eq!(attack(&server, 123_400..123_420, 20_000).await, 1);
     assert_eq!(sent(&server).await, 1);
     server.advance(interval(Limit::SmsPrefix) * u32::try_from(block).unwrap());
 
-    // Many blocks, a few numbers each: the country's budget ends it.
+    // Many blocks, a few numbers each: the quota of the country ends it.
     let mut accepted = 0;
     for prefix in 0..12 {
         let first = 200_000 + prefix * 1000;
@@ -335,7 +334,7 @@ async fn incident_28_text_messages_to_a_block_of_numbers_stay_under_the_cap() {
     let more = text_to("447400999000", "secret", 1);
     let reply = request_message_from(&server, 2, &more).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
-    // Another country, and mail, go on.
+    // Another country, and mail, still work.
     let elsewhere = text_to("12025550143", "secret", 1);
     request_message_from(&server, 3, &elsewhere).await.ok();
     let mail = mail_to("a@example.org", "secret", 1);

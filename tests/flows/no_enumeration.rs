@@ -1,7 +1,7 @@
-//! Nobody learns from an answer who has an account: 3PID-05, 3PID-15.
+//! No account enumeration: no response tells whether an address has an account (3PID-05, 3PID-15).
 //!
-//! The same strangers do the same in two worlds that differ in one thing: whose the address is. The
-//! owner, and only they, are written to.
+//! The same requests are sent twice; the two runs differ only in whether the account owns the
+//! requested address. Only the owner gets a message.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -25,7 +25,7 @@ use crate::flows::support::{
 };
 
 const PREFIX: &str = "/_matrix/client/v3";
-/// What is asked about, and what the account has in the other world: of one length.
+/// The requested address, and the account's address in the other run, of the same length.
 const MAILS: [&str; 2] = ["alice@example.org", "carol@example.org"];
 const NUMBERS: [&str; 2] = ["447400123456", "447400654321"];
 
@@ -36,7 +36,7 @@ enum Medium {
 }
 
 impl Medium {
-    /// A request about the address of this number.
+    /// A request about the address with this index.
     fn ask(self, which: usize, secret: &str, attempt: i64) -> Value {
         match self {
             Self::Mail => mail_to(MAILS[which], secret, attempt),
@@ -51,7 +51,7 @@ impl Medium {
         }
     }
 
-    /// A submission that cannot be right. For a mail it is a link.
+    /// A wrong code. For a mail it is a wrong link.
     async fn guess(self, server: &TestServer, sid: &str, secret: &str) -> Reply {
         match self {
             Self::Text => submit_code(server, sid, secret, "no code").await,
@@ -64,7 +64,7 @@ impl Medium {
     }
 }
 
-/// What a stranger sees of one request, and what the tables saw.
+/// What a requester sees of one request, and the DynamoDB calls behind it.
 #[derive(Debug, PartialEq)]
 struct Seen {
     status: u16,
@@ -73,7 +73,7 @@ struct Seen {
     calls: Vec<String>,
 }
 
-/// A stranger, and what they have seen so far.
+/// A requester with everything that it has seen so far.
 struct Requester<'a> {
     server: &'a TestServer,
     limited: bool,
@@ -81,7 +81,7 @@ struct Requester<'a> {
 }
 
 impl Requester<'_> {
-    /// Does something, and writes down all that can be seen of it.
+    /// Sends a request and records everything that can be observed.
     async fn sees(&mut self, what: &str, work: impl Future<Output = Reply>) -> Reply {
         let (reply, calls) = self.server.calls_of(work).await;
         let tables = calls.iter().flat_map(|call| &call.tables);
@@ -91,13 +91,13 @@ impl Requester<'_> {
         }
         let mut summaries: Vec<_> = calls.iter().map(call_summary).collect();
         if self.limited {
-            // Budgets are spent at the same time as something else is read.
+            // Limits are consumed in parallel with a read.
             summaries.sort();
         }
         let header = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
             (name.to_string(), value.to_str().unwrap().to_owned())
         };
-        // Each request has a number of the gateway's own.
+        // The gateway gives each request its own ID.
         let headers = reply.headers.iter().map(header);
         let headers = headers.filter(|(name, _)| !name.starts_with("x-amz"));
         let seen = Seen {
@@ -110,7 +110,7 @@ impl Requester<'_> {
         reply
     }
 
-    /// Everything that can be tried with an address and no access to what is sent to it.
+    /// Everything that a client can try with an address without access to its messages.
     async fn try_everything(&mut self, medium: Medium) {
         let server = self.server;
         let wish = |attempt| medium.ask(0, "stranger", attempt);
@@ -140,11 +140,11 @@ impl Requester<'_> {
         reply.refused("M_UNAUTHORIZED");
         for _ in 0..5 {
             let guess = medium.guess(server, &sid, "stranger");
-            let reply = self.sees("a wrong guess", guess).await;
+            let reply = self.sees("a wrong code", guess).await;
             reply.error(400, "M_TOKEN_INCORRECT");
         }
         let guess = medium.guess(server, &sid, "stranger");
-        let reply = self.sees("one guess more", guess).await;
+        let reply = self.sees("one more code", guess).await;
         match medium {
             Medium::Mail => reply.error(400, "M_TOKEN_INCORRECT"),
             Medium::Text => reply.error(400, "M_SESSION_EXPIRED"),
@@ -155,16 +155,16 @@ impl Requester<'_> {
         self.pages(medium).await;
         server.advance(Duration::from_hours(25));
         let guess = medium.guess(server, &sid, "stranger");
-        let reply = self.sees("a guess too late", guess).await;
+        let reply = self.sees("a code after the expiry", guess).await;
         reply.error(400, "M_SESSION_EXPIRED");
         let answer = self
-            .sees("a session anew", request_message(server, &wish(1)))
+            .sees("a new session", request_message(server, &wish(1)))
             .await
             .ok();
-        assert_eq!(answer["sid"], sid, "L1: a session anew");
+        assert_eq!(answer["sid"], sid, "L1: a new session");
     }
 
-    /// The page behind a link that was made up, and its button.
+    /// The page of an invented link, and its button.
     async fn links(&mut self, sid: &str) {
         let server = self.server;
         let link = format!("sid={sid}&token=made-up");
@@ -174,7 +174,7 @@ impl Requester<'_> {
         assert_eq!(self.sees("its button", pressed).await.status, 400);
     }
 
-    /// The fallback page, on which the address is entered.
+    /// The fallback page on which the address is entered.
     async fn pages(&mut self, medium: Medium) {
         let server = self.server;
         let (_, uia) = server.begin(&stage(medium.stage(), "none")).await;
@@ -208,7 +208,7 @@ fn call_summary(call: &Call) -> String {
     )
 }
 
-/// What a stranger sees in a world where the account has the address of this number.
+/// The observations of a requester while the account owns the address with this index.
 async fn replies_for_owner(
     medium: Medium,
     whose: usize,
@@ -245,10 +245,10 @@ async fn assert_same_for_known_and_unknown(settings: &[(&str, &str)]) {
     }
 }
 
-/// Chance is the same in both worlds: the answers are, to the byte, and so are number, kind, order
-/// and size of the calls behind them.
+/// Random numbers are the same in both runs, so the responses are equal to the byte, and the calls
+/// in number, kind, order and size.
 #[tokio::test]
-async fn _3pid_15_a_known_and_an_unknown_address_get_the_same_answers_from_the_same_calls() {
+async fn _3pid_15_known_and_unknown_addresses_are_answered_alike() {
     assert_same_for_known_and_unknown(&[]).await;
 }
 
@@ -257,9 +257,9 @@ async fn _3pid_15_a_known_and_an_unknown_address_are_limited_alike() {
     assert_same_for_known_and_unknown(&[LIMITED]).await;
 }
 
-/// Beyond the budgets too, and in every header.
+/// With exhausted quotas too, and in every header.
 #[tokio::test]
-async fn _3pid_15_a_known_and_an_unknown_address_run_out_of_messages_alike() {
+async fn _3pid_15_known_and_unknown_addresses_share_message_quotas() {
     for medium in [Medium::Mail, Medium::Text] {
         let mut runs = Vec::new();
         for whose in [0, 1] {
@@ -286,9 +286,10 @@ async fn _3pid_15_a_known_and_an_unknown_address_run_out_of_messages_alike() {
     }
 }
 
-/// L1: the session's id is the same call after call, known or not, `deliver` having run or not.
+/// L1: the session ID is the same in every request, for known and unknown addresses, before and
+/// after `deliver`.
 #[tokio::test]
-async fn l1_the_session_of_an_address_keeps_its_id_known_or_not() {
+async fn l1_an_address_keeps_its_session_id_known_or_not() {
     for medium in [Medium::Mail, Medium::Text] {
         let server = test_server(&[]).await;
         create_owner(&server, "owner", &medium.ask(0, "the-owner", 1)).await;
@@ -303,9 +304,9 @@ async fn l1_the_session_of_an_address_keeps_its_id_known_or_not() {
     }
 }
 
-/// Whoever read the row of the address would fail: it is a row that nobody can read.
+/// The row of the address is invalid, so a function that read it would fail.
 #[tokio::test]
-async fn _3pid_15_no_request_handler_reads_whose_an_address_is() {
+async fn _3pid_15_no_request_handler_reads_the_owner_of_an_address() {
     for medium in [Medium::Mail, Medium::Text] {
         let server = test_server(&[]).await;
         let key = match medium {
@@ -330,14 +331,14 @@ async fn _3pid_15_no_request_handler_reads_whose_an_address_is() {
             seen: Vec::new(),
         };
         requester.try_everything(medium).await;
-        // `deliver` does read it, and does not get past it.
+        // `deliver` does read it, and fails.
         assert_eq!(server.messages().len(), 1, "{medium:?}");
     }
 }
 
-/// Where the operator chose to tell, it is told, and nothing is sent or written.
+/// With the setting to disclose ownership, the response says so, and nothing is sent or written.
 #[tokio::test]
-async fn _3pid_05_a_server_that_tells_says_so_and_sends_nothing() {
+async fn _3pid_05_disclosure_answers_without_sending_a_message() {
     let tell = ("GATEHOUSE_THREEPID_PRIVACY", "tell");
     for medium in [Medium::Mail, Medium::Text] {
         let server = test_server(&[tell, LIMITED]).await;

@@ -1,5 +1,5 @@
-//! What is done to an account, its owner is told: whom, how often, and by which guarantee. What each
-//! operation tells is in the operation's tests.
+//! Security notifications: the recipients, the limits and the delivery guarantee. The notification
+//! of each operation is tested with the operation.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -55,7 +55,7 @@ fn alice() -> Localpart {
     Localpart::stored("alice").unwrap()
 }
 
-/// Writes messages into the outbox, in the one transaction there is at hand that does so.
+/// Writes messages into the outbox, in a transaction that is available for it.
 pub(crate) async fn call_for(app: &App, messages: &[NewMessage]) {
     for message in messages {
         let row = ValidationRow {
@@ -79,7 +79,7 @@ pub(crate) async fn call_for(app: &App, messages: &[NewMessage]) {
     }
 }
 
-/// Tells alice's addresses, and says how many rows that made.
+/// Notifies alice's addresses and returns the number of new rows.
 async fn tell(server: &TestServer, addresses: &[ThreePid], notice: Notice) -> usize {
     let app = another_process(server);
     let messages = notify(&app, &alice(), addresses, notice)
@@ -96,7 +96,7 @@ fn receivers(server: &TestServer) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn every_mailbox_of_an_account_is_told_once_and_no_phone() {
+async fn every_mailbox_of_an_account_is_notified_once_and_no_phone() {
     let addresses = [
         mailbox("b@example.org"),
         threepid(Medium::Msisdn, "447400123456"),
@@ -113,7 +113,7 @@ async fn every_mailbox_of_an_account_is_told_once_and_no_phone() {
         for message in server.messages() {
             assert_eq!(message.tags["kind"], notice.as_str());
             let told = format!("{message:?}");
-            // When, and where; not who, and nothing to follow.
+            // The mail contains the time and the server, and neither a name nor a link.
             assert!(told.contains("15 January 2027 at 08:00 UTC"), "{told}");
             assert!(told.contains("localhost"), "{told}");
             for word in ["alice", "://", "href"] {
@@ -124,22 +124,22 @@ async fn every_mailbox_of_an_account_is_told_once_and_no_phone() {
 }
 
 #[tokio::test]
-async fn nothing_is_told_to_nobody_or_where_no_mail_is_sent() {
+async fn without_a_mailbox_or_a_sender_nothing_is_sent() {
     let server = test_server(&[LIMITED]).await;
     let phone = [threepid(Medium::Msisdn, "447400123456")];
     for addresses in [&[][..], &phone] {
         let (count, calls) = server.calls_of(tell(&server, addresses, NOTICES[0])).await;
         assert_eq!(count, 0);
-        assert!(calls.is_empty(), "no budget is spent: {calls:?}");
+        assert!(calls.is_empty(), "a limit was consumed: {calls:?}");
     }
     let off = TestServer::with(&[("GATEHOUSE_MAIL_FROM", "")]).await;
     let addresses = [mailbox("a@example.org")];
     assert_eq!(tell(&off, &addresses, NOTICES[0]).await, 0);
 }
 
-/// Doing and undoing something is no way to fill a mailbox.
+/// Repeating an operation and its reversal cannot fill a mailbox.
 #[tokio::test]
-async fn http_19_an_account_is_told_of_the_same_thing_so_often_and_no_oftener() {
+async fn http_19_notifications_of_one_kind_are_limited() {
     let server = test_server(&[LIMITED]).await;
     let addresses = [mailbox("a@example.org"), mailbox("b@example.org")];
     let budget = Limit::Notice.budget();
@@ -149,10 +149,10 @@ async fn http_19_an_account_is_told_of_the_same_thing_so_often_and_no_oftener() 
     }
     let burst = usize::try_from(budget.burst).unwrap();
     assert_eq!(told, [vec![2; burst], vec![0; 3]].concat());
-    // What else is done to the account is not passed over for that.
+    // Other kinds of notification are not affected.
     let other = tell(&server, &addresses, Notice::PasswordChanged).await;
     assert_eq!(other, 2);
-    // Nor is what is done to others.
+    // Nor are other accounts.
     let app = another_process(&server);
     let bob = Localpart::stored("bob").unwrap();
     let messages = notify(&app, &bob, &addresses, Notice::AddressAdded)
@@ -166,9 +166,9 @@ async fn http_19_an_account_is_told_of_the_same_thing_so_often_and_no_oftener() 
     }
 }
 
-/// Whoever can make the limiter fail must not be able to keep an owner from being told.
+/// An attacker who can make the limiter fail must not be able to suppress notifications.
 #[tokio::test]
-async fn an_owner_is_told_even_if_the_limiter_cannot_be_asked() {
+async fn an_owner_is_notified_even_if_the_limiter_fails() {
     let server = test_server(&[LIMITED]).await;
     let down = Fault::new(FaultKind::InternalError).at("Limits");
     server.local.proxy().inject(down.times(u64::MAX));
@@ -179,9 +179,9 @@ async fn an_owner_is_told_even_if_the_limiter_cannot_be_asked() {
     assert_eq!(receivers(&server), ["a@example.org"]);
 }
 
-/// The row knows the address: neither the account nor its addresses are looked at again.
+/// The row contains the address, so neither the account nor its addresses are read again.
 #[tokio::test]
-async fn a_notice_is_sent_whatever_has_become_of_the_account() {
+async fn a_notification_is_sent_in_every_state_of_the_account() {
     for body in [
         mail_to("alice@example.org", "secret", 1),
         text_to("447400123456", "secret", 1),
@@ -201,9 +201,9 @@ async fn a_notice_is_sent_whatever_has_become_of_the_account() {
     }
 }
 
-/// L16, 3PID-17: the guarantee of every mail.
+/// L16, 3PID-17: the same guarantee as for every mail.
 #[tokio::test]
-async fn a_notice_that_could_not_be_sent_is_tried_again_and_tells_when_it_happened() {
+async fn a_failed_notification_is_retried_with_the_original_time() {
     for kind in [
         FaultKind::Throttle,
         FaultKind::InternalError,
@@ -225,8 +225,8 @@ async fn a_notice_that_could_not_be_sent_is_tried_again_and_tells_when_it_happen
 }
 
 #[tokio::test]
-async fn wherever_its_delivery_ends_a_notice_arrives_and_reads_the_same() {
-    // Lease and mark; the third is none.
+async fn a_crash_loses_no_notification_and_changes_no_text() {
+    // Lease and status; there is no third call.
     for (last, expected) in [(1, 1), (2, 2), (3, 1)] {
         let server = test_server(&[]).await;
         tell(&server, &[mailbox("a@example.org")], NOTICES[1]).await;
@@ -246,9 +246,9 @@ async fn wherever_its_delivery_ends_a_notice_arrives_and_reads_the_same() {
     }
 }
 
-/// A notice of another version, or a broken one, is due again and holds up no other.
+/// A notification of another version, or an invalid one, becomes due again and delays no other.
 #[tokio::test]
-async fn a_bad_notice_holds_up_no_other_and_is_in_no_log() {
+async fn an_invalid_notification_delays_no_other_and_is_not_logged() {
     let (log, _guard) = Log::capture();
     let server = test_server(&[]).await;
     let due = json!({ "N": server.local.clock().now().0.to_string() });
@@ -280,7 +280,7 @@ async fn a_bad_notice_holds_up_no_other_and_is_in_no_log() {
         expected_statuses(&[("sending", 2), ("sent", 1)])
     );
     let log = log.text();
-    // The sink that stands in for SES says what it was given; SES would.
+    // The fake SES logs the messages that it gets.
     let others = [" TRACE ", "gatehouse_local::aws_fakes"];
     let is_own = |line: &&str| !others.iter().any(|other| line.contains(other));
     let own = log.lines().filter(is_own);
@@ -289,7 +289,7 @@ async fn a_bad_notice_holds_up_no_other_and_is_in_no_log() {
 }
 
 #[tokio::test]
-async fn each_notice_is_a_row_of_its_own() {
+async fn each_notification_has_a_row_of_its_own() {
     let server = test_server(&[]).await;
     let app = another_process(&server);
     let addresses: Vec<_> = (0..16)

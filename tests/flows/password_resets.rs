@@ -1,5 +1,5 @@
-//! A new password without the old one: what a proof of an address is good for, once, and what lives
-//! on afterwards.
+//! Password resets without the old password: the use of a validated session, once, and the tokens
+//! that remain.
 
 mod trust_limits;
 
@@ -31,9 +31,9 @@ fn finish(asked: &ValidationSession, password: &str, session: Option<&str>) -> V
     body
 }
 
-/// PWD-05, PWD-10, PWD-13, UIA-50, UIA-57: ask, open the link, set the password.
+/// PWD-05, PWD-10, PWD-13, UIA-50, UIA-57: request a message, open the link, set the password.
 #[tokio::test]
-async fn pwd_05_who_proves_an_address_of_the_account_sets_its_password() {
+async fn pwd_05_a_validated_address_of_the_account_resets_it() {
     for prefix in PREFIXES {
         for (stage, address) in [(EMAIL, ALICE), (MSISDN, NUMBER.0)] {
             let server = TestServer::with(&ADDRESSES).await;
@@ -47,7 +47,7 @@ async fn pwd_05_who_proves_an_address_of_the_account_sets_its_password() {
             server.post(&path, &body).await.refused("M_UNAUTHORIZED");
             asked.validate(&server).await;
             assert_eq!(server.post(&path, &body).await.ok(), json!({}));
-            // No token of before is worth anything, refresh tokens included.
+            // No earlier token is valid, refresh tokens included.
             for device in [&alice, &phone] {
                 assert!(!device.is_valid(&server).await);
             }
@@ -62,9 +62,9 @@ async fn pwd_05_who_proves_an_address_of_the_account_sets_its_password() {
     }
 }
 
-/// PWD-09 without a token: the devices are kept on demand.
+/// PWD-09 without a token: the devices are kept if the client asks for it.
 #[tokio::test]
-async fn pwd_09_a_reset_keeps_devices_on_demand() {
+async fn pwd_09_a_reset_keeps_devices_on_request() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let asked = request_reset_token(&server, EMAIL, ALICE, "reset").await;
@@ -76,10 +76,10 @@ async fn pwd_09_a_reset_keeps_devices_on_demand() {
     log_in(&server, "alice", OTHER_PASSWORD).await;
 }
 
-/// UIA-54, UIA-15, L7: one proof, one password. The same request gets its answer again, another
-/// one gets nothing done.
+/// UIA-54, UIA-15, L7: one validated session, one reset. The same request gets its response again;
+/// another request changes nothing.
 #[tokio::test]
-async fn uia_54_a_proof_sets_one_password() {
+async fn uia_54_a_validated_session_sets_one_password() {
     let server = TestServer::with(&ADDRESSES).await;
     sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let asked = request_reset_token(&server, EMAIL, ALICE, "reset").await;
@@ -95,7 +95,7 @@ async fn uia_54_a_proof_sets_one_password() {
         .post(PASSWORD_PATH, &other)
         .await
         .error(400, "M_INVALID_PARAM");
-    // Spent, whatever session it is shown in.
+    // The session is spent for every UIA session.
     server
         .post(PASSWORD_PATH, &finish(&asked, third, None))
         .await
@@ -103,19 +103,20 @@ async fn uia_54_a_proof_sets_one_password() {
     log_in(&server, "alice", OTHER_PASSWORD).await;
 }
 
-/// UIA-54, L8: a proof for one act is none for another, whoever holds it.
+/// UIA-54, L8: a session that was validated for one purpose is not accepted for another, from any
+/// account.
 #[tokio::test]
-async fn uia_54_a_proof_for_something_else_sets_no_password() {
+async fn uia_54_a_session_for_another_purpose_sets_no_password() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    // One for registration, of another address.
+    // A session for a registration, of another address.
     let sign_up = request_mail(&server, "new@example.org", "secret").await;
     sign_up.validate(&server).await;
     server
         .post(PASSWORD_PATH, &finish(&sign_up, OTHER_PASSWORD, None))
         .await
         .refused("M_UNAUTHORIZED");
-    // One for a new password registers nobody, ends nothing and adds nothing.
+    // A session for a reset registers no account, deactivates nothing and adds nothing.
     let reset = request_reset_token(&server, EMAIL, ALICE, "reset").await;
     reset.validate(&server).await;
     let mut register = reset.attempt(None);
@@ -140,9 +141,10 @@ async fn uia_54_a_proof_for_something_else_sets_no_password() {
     log_in(&server, "alice", PASSWORD).await;
 }
 
-/// UIA-24, UIA-25: who has a token and a password is asked for the password, not for an address.
+/// UIA-24, UIA-25: a client with a token and a password is asked for the password, not for an
+/// address.
 #[tokio::test]
-async fn uia_25_a_proof_is_not_a_password() {
+async fn uia_25_a_validated_address_is_not_a_password() {
     let server = TestServer::with(&ADDRESSES).await;
     sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let bob = sign_up(&server, "bob").await;
@@ -160,9 +162,10 @@ async fn uia_25_a_proof_is_not_a_password() {
     log_in(&server, "bob", PASSWORD).await;
 }
 
-/// PWD-19, incident 13: no reset brings back an account that has ended, whenever it was begun.
+/// PWD-19, incident 13: no reset reactivates a deactivated account, at whatever time it was
+/// started.
 #[tokio::test]
-async fn pwd_19_no_reset_revives_an_account() {
+async fn pwd_19_no_reset_reactivates_an_account() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let before = request_reset_token(&server, EMAIL, ALICE, "before").await;
@@ -195,7 +198,8 @@ async fn pwd_19_no_reset_revives_an_account() {
     }
 }
 
-/// UIA-70, UIA-72: the pages of the stages serve password changes and resets too, and say so.
+/// UIA-70, UIA-72: the fallback pages serve password changes and resets too, and name the
+/// operation.
 #[tokio::test]
 async fn uia_70_the_pages_serve_password_changes_too() {
     let server = TestServer::with(&ADDRESSES).await;
@@ -236,10 +240,10 @@ async fn uia_70_the_pages_serve_password_changes_too() {
     log_in(&server, "alice", PASSWORD).await;
 }
 
-/// 20 requests at once with one proof: one password is set, and all of them that are the same get
-/// the same answer.
+/// 20 concurrent requests with one validated session: one password is set, and all equal requests
+/// get the same response.
 #[tokio::test]
-async fn pwd_05_of_many_resets_with_one_proof_one_is_done() {
+async fn pwd_05_of_many_resets_with_one_session_one_is_done() {
     let server = Arc::new(TestServer::with(&ADDRESSES).await);
     sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let asked = request_reset_token(&server, EMAIL, ALICE, "reset").await;
@@ -275,9 +279,10 @@ async fn pwd_05_of_many_resets_with_one_proof_one_is_done() {
     assert!(device.is_valid(&server).await);
 }
 
-/// UIA-14: a session begun without a token is refused when one appears, and the reverse.
+/// UIA-14: a session that was started without a token is rejected for a request with one, and the
+/// reverse.
 #[tokio::test]
-async fn uia_14_a_session_belongs_to_who_began_it() {
+async fn uia_14_a_session_belongs_to_the_client_that_started_it() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up(&server, "alice").await;
     let bob = sign_up(&server, "bob").await;

@@ -1,4 +1,5 @@
-//! Least privilege: every action that a policy allows is used by some flow, and none is missing.
+//! Least privilege: every action that an IAM policy allows is used by some scenario, and no
+//! permission is missing.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -36,8 +37,8 @@ use crate::flows::{
     },
 };
 
-/// What each function does when it starts: it reads the secret if it uses keys, and tables if it reads
-/// any at all. A worker is not waited for and leaves the tables alone then.
+/// The calls of each function at its start: it reads the secret if it uses keys, and a table if it
+/// reads any. A worker is not waited for, so it does not read the tables then.
 async fn start_every_function(server: &TestServer) {
     let template = Template::ours().unwrap();
     let secret = json!({ "current": "0123456789abcdef0123456789abcdef" });
@@ -58,7 +59,7 @@ async fn start_every_function(server: &TestServer) {
     }
 }
 
-/// Every flow there is, with limits on, and the twins that have to look twice.
+/// Every registration flow, with limits on, and concurrent duplicates, which read twice.
 async fn scenario() -> BTreeSet<Use> {
     let offered = flows("m.login.registration_token+m.login.dummy m.login.terms+m.login.dummy");
     let settings = [
@@ -115,9 +116,9 @@ async fn scenario() -> BTreeSet<Use> {
     server.local.proxy().used()
 }
 
-/// Every path that an address takes, with limits on, in a house that tells strangers who has an
-/// account or in one that does not: a link, a code, both pages, a message that has to be tried
-/// again, and an address that is somebody's.
+/// Every use of an address at registration, with limits on, with disclosure of ownership or
+/// without: a link, a code, both pages, a message that is retried, and an address that has an
+/// account.
 async fn scenario_with_addresses(privacy: &str) -> BTreeSet<Use> {
     let offered = flows("m.login.email.identity m.login.msisdn+m.login.dummy");
     let settings = [
@@ -149,7 +150,7 @@ async fn scenario_with_addresses(privacy: &str) -> BTreeSet<Use> {
             server.register(&stage(DUMMY, &session)).await.ok();
         }
     }
-    // An address that has an account; its owner's mail is sent at the second try.
+    // An address with an account; the mail to its owner is sent at the second attempt.
     let body = mail_to(ALICE, "another-secret", 1);
     let told = server.post(&request_token(PREFIXES[1], EMAIL), &body).await;
     assert_eq!(told.status, if privacy == "quiet" { 200 } else { 400 });
@@ -173,7 +174,7 @@ async fn scenario_with_addresses(privacy: &str) -> BTreeSet<Use> {
 }
 
 #[tokio::test]
-async fn every_permission_of_the_template_is_used_and_none_is_missing() {
+async fn every_permission_of_the_template_is_used_none_is_missing() {
     let template = Template::ours().unwrap();
     let mut used = scenario().await;
     for privacy in ["quiet", "tell"] {

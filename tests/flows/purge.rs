@@ -1,4 +1,4 @@
-//! What is left of devices that were all ended at once, and how it goes.
+//! The removal of devices that were all logged out at once.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -37,7 +37,7 @@ use crate::{
 
 const LOGOUT_ALL: &str = "/_matrix/client/v3/logout/all";
 
-/// The ids of the devices that a user has rows of.
+/// The IDs of the devices that a user has rows of.
 fn devices(server: &TestServer, user: &str) -> BTreeSet<String> {
     let rows = users(server).remove(user).unwrap_or_default();
     let ids = rows.iter().filter_map(|sk| sk.strip_prefix("DEV#"));
@@ -55,7 +55,7 @@ pub(crate) async fn leave_all(server: &TestServer, device: &Device) {
 }
 
 #[tokio::test]
-async fn out_02_the_rows_of_dead_devices_go_and_those_of_living_ones_stay() {
+async fn out_02_rows_of_logged_out_devices_go_and_others_stay() {
     let server = TestServer::new().await;
     let first = sign_up(&server, "alice").await;
     let bob = sign_up(&server, "bob").await;
@@ -71,9 +71,9 @@ async fn out_02_the_rows_of_dead_devices_go_and_those_of_living_ones_stay() {
     assert!(server.messages().is_empty());
 }
 
-/// The one that was spared when the epoch moved is alive.
+/// The device that was kept when the token epoch changed is valid.
 #[tokio::test]
-async fn pwd_10_a_spared_device_stays() {
+async fn pwd_10_a_kept_device_stays() {
     let server = TestServer::new().await;
     let first = sign_up(&server, "alice").await;
     log_in(&server, "alice", PASSWORD).await;
@@ -91,7 +91,7 @@ async fn pwd_10_a_spared_device_stays() {
     );
     let bell = sign_up(&server, "bob").await;
     leave_all(&server, &bell).await;
-    // Bob's row names alice: her purge is asked for.
+    // Bob's row names alice, so her purge is started.
     let rows = server.local.engine().table("Outbox").unwrap();
     server.raw_dynamodb(
         "UpdateItem",
@@ -121,7 +121,7 @@ async fn deact_14_a_deactivated_user_keeps_no_device() {
     assert_eq!(devices(&server, "alice"), BTreeSet::new());
 }
 
-/// Writes a row of the accounts' table, as something that was interrupted might have left it.
+/// Writes a row of the accounts table as an interrupted operation might have left it.
 pub(crate) fn leave_row(server: &TestServer, pk: &str, sk: &str, more: Value) {
     let mut item = more;
     item["pk"] = json!({ "S": pk });
@@ -131,8 +131,8 @@ pub(crate) fn leave_row(server: &TestServer, pk: &str, sk: &str, more: Value) {
     server.raw_dynamodb("PutItem", &body);
 }
 
-/// DEACT-14: whatever a race has left goes as well, an address's claim with it; what has become
-/// somebody else's stays.
+/// DEACT-14: rows that a race has left are removed as well, with the claim of an address; a claim
+/// that has another owner stays.
 #[tokio::test]
 async fn deact_12_of_a_deactivated_account_one_row_is_left() {
     const OWN: &str = "3PID#email#alice@example.org";
@@ -149,7 +149,7 @@ async fn deact_12_of_a_deactivated_account_one_row_is_left() {
     write_devices(&server, "alice", 1, ("x", 1500));
     leave_all(&server, &first).await;
     set_status(&server, "alice", "deactivated");
-    // What is interrupted goes on.
+    // An interrupted purge continues.
     let proxy = server.local.proxy();
     let fault = Fault::new(FaultKind::Throttle)
         .by("Deliver")
@@ -172,10 +172,10 @@ async fn deact_12_of_a_deactivated_account_one_row_is_left() {
     assert_eq!(claims[0]["pk"]["S"], PASSED_ON);
 }
 
-/// More rows than a query gives at once, and failures on the way: each attempt goes on where the one
-/// before ended. (Ten thousand take a worker about twenty seconds here.)
+/// More rows than one query returns, and failures on the way: each attempt continues where the
+/// previous one ended. (Ten thousand rows take a worker about twenty seconds here.)
 #[tokio::test]
-async fn a_purge_of_thousands_goes_on_until_it_is_done() {
+async fn a_purge_of_thousands_continues_until_it_is_done() {
     let server = TestServer::new().await;
     let first = sign_up(&server, "alice").await;
     write_devices(&server, "alice", 1, ("x", 2500));
@@ -201,7 +201,7 @@ async fn a_purge_of_thousands_goes_on_until_it_is_done() {
     assert!(second.is_valid(&server).await);
 }
 
-/// A clock that goes on by a tenth of a second whenever somebody looks at it.
+/// A clock that advances by a tenth of a second at each reading.
 #[derive(Debug)]
 struct Impatient(AtomicI64);
 
@@ -211,7 +211,7 @@ impl Clock for Impatient {
     }
 }
 
-/// A worker whose time is over leaves the rest to the next.
+/// A worker whose time has run out leaves the rest to the next.
 #[tokio::test]
 async fn a_purge_that_takes_too_long_is_put_back() {
     let server = TestServer::new().await;
@@ -237,7 +237,7 @@ async fn a_purge_that_takes_too_long_is_put_back() {
     assert_eq!(statuses(&server), ["moot"]);
 }
 
-/// Somebody logs in to a device between the worker's look at its row and the removal.
+/// A login to a device between the worker's read of its row and the removal.
 #[tokio::test]
 async fn a_login_that_races_a_purge_keeps_its_device() {
     let server = Arc::new(TestServer::new().await);

@@ -1,9 +1,9 @@
-//! The races again, with what the real service does under load: conflicts, throttles, unprocessed
-//! keys; and with what networks do: lost answers, cut connections, failures.
+//! Races with random faults: those of DynamoDB under load (conflicts, throttles, unprocessed keys)
+//! and those of networks (lost answers, reset connections, internal errors).
 //!
-//! Contention alone never gives a 5xx: what cannot be done is a 429, and nothing is written then. A
-//! service that is unreachable four times in a row is a 500; what that leaves in doubt is settled by
-//! the client's retry.
+//! Contention alone never causes a 5xx: a request that cannot be served gets a 429, and nothing is
+//! written. A service that fails four times in a row causes a 500; the client's repeated request
+//! finds out whether the operation was done.
 
 use std::{sync::Arc, time::Duration};
 
@@ -36,7 +36,8 @@ pub(crate) const BREAKAGE: &[FaultKind] = &[
     DELAY,
 ];
 
-/// The weathers: what happens to how many of a thousand calls, and the worst status it excuses.
+/// The mixes of faults: their kinds, how many of a thousand calls suffer one, and the worst status
+/// that is expected.
 const FAULT_MIXES: [(&[FaultKind], u16, u16); 2] = [(CONTENTION, 200, 429), (BREAKAGE, 60, 500)];
 
 async fn test_server(settings: &[(&str, &str)], worst: u16) -> Arc<TestServer> {
@@ -47,7 +48,8 @@ async fn test_server(settings: &[(&str, &str)], worst: u16) -> Arc<TestServer> {
     Arc::new(server)
 }
 
-/// Asserts that every status is one of these or excused, and returns how many were 200.
+/// Asserts that every status is one of these or an expected failure, and returns the number of
+/// 200s.
 #[track_caller]
 fn successes(replies: &[Reply], allowed: &[u16], worst: u16) -> usize {
     for reply in replies {
@@ -60,7 +62,7 @@ fn successes(replies: &[Reply], allowed: &[u16], worst: u16) -> usize {
 
 /// REG-14
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reg_14_one_name_is_given_once_whatever_happens() {
+async fn reg_14_one_name_is_given_once_despite_faults() {
     let _serial = serial().await;
     for (seed, (kinds, per_mille, worst)) in (1..).zip(FAULT_MIXES) {
         let server = test_server(&[], worst).await;
@@ -98,7 +100,7 @@ async fn reg_14_one_name_is_given_once_whatever_happens() {
 
 /// UIA-15
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn uia_15_one_session_makes_one_account_whatever_happens() {
+async fn uia_15_one_session_makes_one_account_despite_faults() {
     let _serial = serial().await;
     let nameless = json!({ "password": test_support::PASSWORD });
     for (seed, (kinds, per_mille, worst)) in (1..).zip(FAULT_MIXES) {
@@ -123,7 +125,7 @@ async fn uia_15_one_session_makes_one_account_whatever_happens() {
 
 /// UIA-60, L5
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn l5_a_one_use_token_makes_one_account_whatever_happens() {
+async fn l5_a_one_use_token_makes_one_account_despite_faults() {
     let _serial = serial().await;
     for (seed, (kinds, per_mille, worst)) in (1..).zip(FAULT_MIXES) {
         let server = test_server(&[TWO_STAGES], worst).await;
@@ -153,7 +155,7 @@ async fn l5_a_one_use_token_makes_one_account_whatever_happens() {
                 send_until_answered(async || server.register(&stage(DUMMY, session)).await).await;
             match reply.status.as_u16() {
                 200 => winners += 1,
-                // The token's stage, and that alone, is open again.
+                // Only the token's stage is open again.
                 _ => assert_eq!(reply.challenge()["completed"], json!([DUMMY])),
             }
         }
@@ -167,7 +169,7 @@ async fn l5_a_one_use_token_makes_one_account_whatever_happens() {
 
 /// UIA-60: uses and accounts always add up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn uia_60_a_token_in_shares_adds_up_whatever_happens() {
+async fn uia_60_a_token_in_shares_adds_up_despite_faults() {
     let _serial = serial().await;
     for (seed, (kinds, per_mille, worst)) in (1..).zip(FAULT_MIXES) {
         for uses in [40, 1000] {
@@ -186,7 +188,8 @@ async fn uia_60_a_token_in_shares_adds_up_whatever_happens() {
             );
             assert!(uses_left(&server).iter().all(|left| *left >= 0));
             assert_complete(&users(&server));
-            // An account whose answer was lost for good is the one case of more accounts than answers.
+            // More accounts than responses are possible only if the response for an account was
+            // lost.
             assert!(successes <= made, "{successes} answers, {made} accounts");
             if worst < 500 {
                 assert_eq!(successes, made);

@@ -1,5 +1,5 @@
-//! The way to a new password, as far as the proof of an address: whom it is sent to, and what it is good
-//! for. 3PID-06, 3PID-52, 3PID-64, PWD-19.
+//! Messages for a password reset, up to the validated session: their recipients, and the use of the
+//! session. 3PID-06, 3PID-52, 3PID-64, PWD-19.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -41,7 +41,7 @@ fn by_text(secret: &str) -> Value {
 /// Both media, each with a request about the same address.
 const MEDIA: [fn(&str) -> Value; 2] = [by_mail, by_text];
 
-/// A house with an account that has the address.
+/// A server with an account that has the address.
 async fn with_owner(wish: fn(&str) -> Value, settings: &[(&str, &str)]) -> TestServer {
     let server = test_server(settings).await;
     create_owner(&server, "alice", &wish("the-owner")).await;
@@ -49,7 +49,7 @@ async fn with_owner(wish: fn(&str) -> Value, settings: &[(&str, &str)]) -> TestS
     server
 }
 
-/// What would be right, derived from the session's row.
+/// The right link token or code, derived from the session's row.
 fn right(server: &TestServer, sid: &str) -> Secret {
     let row = row(server, "Proofs", sid);
     let keys = &server.local.config().keys;
@@ -67,7 +67,7 @@ fn state(server: &TestServer, sid: &str) -> String {
     row["state"]["S"].as_str().unwrap().to_owned()
 }
 
-/// Submits what is right for the session in every way there is; none of them works.
+/// Submits the right link token or code in every way; none succeeds.
 async fn never_validates(server: &TestServer, sid: &str) {
     let row = row(server, "Proofs", sid);
     let medium = row["medium"]["S"].as_str().unwrap();
@@ -90,7 +90,7 @@ async fn never_validates(server: &TestServer, sid: &str) {
 }
 
 #[tokio::test]
-async fn _3pid_06_an_owner_gets_the_way_to_a_new_password_and_it_validates() {
+async fn _3pid_06_the_owner_gets_the_reset_message_and_validates() {
     for wish in MEDIA {
         let server = with_owner(wish, &[LIMITED]).await;
         let sid = session_for(&server, RESET, &wish("secret")).await;
@@ -99,7 +99,7 @@ async fn _3pid_06_an_owner_gets_the_way_to_a_new_password_and_it_validates() {
             panic!("one message");
         };
         let told = format!("{message:?}");
-        // Whoever else reads it learns no name.
+        // A reader of the message learns no account name.
         for word in ["@alice", "alice:"] {
             assert!(!told.contains(word), "{word} in {told}");
         }
@@ -123,7 +123,7 @@ async fn _3pid_06_an_owner_gets_the_way_to_a_new_password_and_it_validates() {
 }
 
 #[tokio::test]
-async fn _3pid_06_an_address_that_nobody_has_is_sent_nothing_and_never_validates() {
+async fn _3pid_06_a_free_address_gets_no_message_and_no_validation() {
     for wish in MEDIA {
         let server = test_server(&[]).await;
         let sid = session_for(&server, RESET, &wish("secret")).await;
@@ -131,7 +131,7 @@ async fn _3pid_06_an_address_that_nobody_has_is_sent_nothing_and_never_validates
         assert!(server.messages().is_empty());
         assert_eq!(statuses(&server), expected_statuses(&[("moot", 1)]));
         never_validates(&server, &sid).await;
-        // Nor after the next attempt.
+        // Nor after the next send attempt.
         let mut again = wish("secret");
         again["send_attempt"] = json!(2);
         assert_eq!(session_for(&server, RESET, &again).await, sid);
@@ -141,9 +141,9 @@ async fn _3pid_06_an_address_that_nobody_has_is_sent_nothing_and_never_validates
     }
 }
 
-/// Incident 13: nothing that is sent leads back into an account that is gone, or locked.
+/// Incident 13: no message is sent for an account that is deactivated or locked.
 #[tokio::test]
-async fn pwd_19_only_an_account_that_can_be_used_gets_the_way_to_a_new_password() {
+async fn pwd_19_only_a_usable_account_gets_a_reset_message() {
     for wish in MEDIA {
         for (status, is_sent) in [
             ("active", true),
@@ -151,7 +151,7 @@ async fn pwd_19_only_an_account_that_can_be_used_gets_the_way_to_a_new_password(
             ("locked", false),
             ("deactivated", false),
         ] {
-            // Before the request, or between it and the message.
+            // Before the request, or between it and the delivery.
             for is_early in [true, false] {
                 let server = with_owner(wish, &[]).await;
                 if is_early {
@@ -169,9 +169,9 @@ async fn pwd_19_only_an_account_that_can_be_used_gets_the_way_to_a_new_password(
     }
 }
 
-/// L14: it was somebody's when the message was called for.
+/// L14: the address had an account when the message was requested.
 #[tokio::test]
-async fn l14_an_address_that_was_given_up_before_its_message_went_out_is_sent_nothing() {
+async fn l14_an_address_that_was_removed_meanwhile_gets_no_message() {
     for (wish, key) in [
         (
             by_mail as fn(&str) -> Value,
@@ -191,10 +191,10 @@ async fn l14_an_address_that_was_given_up_before_its_message_went_out_is_sent_no
     }
 }
 
-/// Incident 14: a spelling that folds to somebody's address leads to the mailbox that is stored, and
-/// never to the one that was typed.
+/// Incident 14: for a spelling that folds to the address of an account the message is sent to the
+/// stored address, never to the spelling in the request.
 #[tokio::test]
-async fn _3pid_64_the_way_to_a_new_password_goes_to_the_address_that_is_stored() {
+async fn _3pid_64_a_reset_message_goes_to_the_stored_address() {
     for (stored, typed) in [
         ("kate@example.org", "\u{212a}ate@example.org"),
         ("kate@example.org", "KATE@EXAMPLE.ORG"),
@@ -216,9 +216,10 @@ async fn _3pid_64_the_way_to_a_new_password_goes_to_the_address_that_is_stored()
     }
 }
 
-/// Incident 14: what does not fold to it is another address, which has no account, or is none.
+/// Incident 14: a spelling that does not fold to it is another address without an account, or no
+/// address.
 #[tokio::test]
-async fn incident_14_no_other_mailbox_gets_the_way_to_somebodys_new_password() {
+async fn incident_14_no_other_mailbox_gets_a_reset_message() {
     let server = test_server(&[]).await;
     create_owner(
         &server,
@@ -233,7 +234,7 @@ async fn incident_14_no_other_mailbox_gets_the_way_to_somebodys_new_password() {
         "kim@example\u{3002}org",
         "k\u{200d}im@example.org",
         "k\u{130}m@example.org",
-        // These are mailboxes, and nobody's here.
+        // These are valid addresses without an account.
         "kim+tag@example.org",
         "k.im@example.org",
         "kim@example.org.evil.example",
@@ -248,9 +249,9 @@ async fn incident_14_no_other_mailbox_gets_the_way_to_somebodys_new_password() {
     }
 }
 
-/// UIA-54: a proof is good for what it was asked for.
+/// UIA-54: a validated session has only the purpose that it was requested for.
 #[tokio::test]
-async fn uia_54_a_proof_for_an_account_makes_no_account() {
+async fn uia_54_a_session_for_an_account_makes_no_account() {
     for wish in MEDIA {
         for purpose in [RESET, ADD] {
             let server = test_server(&[]).await;
@@ -279,10 +280,10 @@ async fn uia_54_a_proof_for_an_account_makes_no_account() {
     }
 }
 
-/// A program that opens every link in a mailbox would else set whoever asked for a new password free
-/// to choose it, whatever the operator's links do elsewhere.
+/// Otherwise a program that opens every link in a mailbox would validate the request of an
+/// attacker, whatever the operator has configured for other links.
 #[tokio::test]
-async fn _3pid_52_opening_the_link_to_a_new_password_is_never_enough() {
+async fn _3pid_52_opening_a_reset_link_is_never_enough() {
     for setting in ["confirm", "direct"] {
         let server = with_owner(by_mail, &[("GATEHOUSE_EMAIL_LINK", setting)]).await;
         let sid = session_for(&server, RESET, &by_mail("secret")).await;
@@ -304,9 +305,10 @@ async fn _3pid_52_opening_the_link_to_a_new_password_is_never_enough() {
     }
 }
 
-/// The button of whoever did not ask for it ends it, and the link is dead.
+/// An account owner who has not asked for the reset presses the other button, and the link becomes
+/// invalid.
 #[tokio::test]
-async fn _3pid_52_who_did_not_ask_for_a_new_password_ends_it() {
+async fn _3pid_52_the_owner_can_reject_a_reset() {
     let server = with_owner(by_mail, &[]).await;
     let sid = session_for(&server, RESET, &by_mail("secret")).await;
     server.deliver().await;

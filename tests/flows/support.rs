@@ -1,4 +1,4 @@
-//! What the flows have in common: words for requests, and what the tables must look like after them.
+//! Helpers of all flows: request bodies, and assertions about the tables.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -31,7 +31,7 @@ pub(crate) const TOKEN: &str = "m.login.registration_token";
 pub(crate) const TERMS: &str = "m.login.terms";
 pub(crate) const RECAPTCHA: &str = "m.login.recaptcha";
 
-/// A flow of two stages that both take one request.
+/// A flow of two stages that each need one request.
 pub(crate) const TWO_STAGES: (&str, &str) = (
     "GATEHOUSE_REGISTRATION_FLOWS",
     "m.login.registration_token+m.login.dummy",
@@ -53,7 +53,7 @@ pub(crate) fn stage(stage: &str, session: &str) -> Value {
     json!({ "auth": { "type": stage, "session": session } })
 }
 
-/// A body that gives a registration token, in a session or without one.
+/// A body with a registration token, in a session or without one.
 pub(crate) fn token_stage(token: &str, session: Option<&str>) -> Value {
     let mut body = json!({ "auth": { "type": TOKEN, "token": token } });
     if let Some(session) = session {
@@ -70,12 +70,12 @@ pub(crate) fn with(mut a: Value, b: &Value) -> Value {
     a
 }
 
-/// What is asked of a new account.
+/// The parameters of a new account.
 pub(crate) fn wish(name: &str) -> Value {
     json!({ "username": name, "password": PASSWORD })
 }
 
-/// Who this answer's token belongs to.
+/// The `whoami` response to the token of this reply.
 pub(crate) async fn whoami(server: &TestServer, answer: &Value) -> Value {
     let token = answer["access_token"].as_str().unwrap();
     server
@@ -84,7 +84,7 @@ pub(crate) async fn whoami(server: &TestServer, answer: &Value) -> Value {
         .ok()
 }
 
-/// Whether the name is free, asked as a client asks.
+/// Whether the name is available, according to the endpoint.
 pub(crate) async fn is_free(server: &TestServer, name: &str) -> bool {
     let path = format!("/_matrix/client/v3/register/available?username={name}");
     let reply = server.get(&path).await;
@@ -95,7 +95,7 @@ pub(crate) async fn is_free(server: &TestServer, name: &str) -> bool {
     false
 }
 
-/// A page.
+/// The path of a fallback page.
 pub(crate) fn page(prefix: &str, stage: &str, session: &str) -> String {
     format!("{prefix}/auth/{stage}/fallback/web?session={session}")
 }
@@ -108,7 +108,7 @@ pub(crate) async fn submit(server: &TestServer, path: &str, form: &str) -> Reply
         .await
 }
 
-/// Everybody in the tables: localpart and the sort keys of the partition.
+/// All accounts in the tables: the localpart and the sort keys of the partition.
 pub(crate) fn users(server: &TestServer) -> BTreeMap<String, BTreeSet<String>> {
     let mut users: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for row in server.local.engine().table("Accounts").unwrap() {
@@ -120,8 +120,8 @@ pub(crate) fn users(server: &TestServer) -> BTreeMap<String, BTreeSet<String>> {
     users
 }
 
-/// Asserts that these people and no others have accounts, each of them whole: the account, one
-/// password and one device, and nothing that belongs to nobody.
+/// Asserts that exactly these accounts exist, each with its account row, one password and one
+/// device, and that no row is left over.
 #[track_caller]
 pub(crate) fn assert_users(server: &TestServer, expected: &[&str]) {
     let users = users(server);
@@ -130,7 +130,7 @@ pub(crate) fn assert_users(server: &TestServer, expected: &[&str]) {
     assert_complete(&users);
 }
 
-/// Asserts that no account is half written.
+/// Asserts that no account is incomplete.
 #[track_caller]
 pub(crate) fn assert_complete(users: &BTreeMap<String, BTreeSet<String>>) {
     for (name, rows) in users {
@@ -148,12 +148,12 @@ pub(crate) fn assert_complete(users: &BTreeMap<String, BTreeSet<String>>) {
     }
 }
 
-/// How many rows there are.
+/// The number of rows of a table.
 pub(crate) fn count(server: &TestServer, table: &str) -> usize {
     server.local.engine().table(table).unwrap().len()
 }
 
-/// The uses that all limited registration tokens have left, share by share.
+/// The remaining uses of all limited registration tokens, share by share.
 pub(crate) fn uses_left(server: &TestServer) -> Vec<i64> {
     let rows = server.local.engine().table("Accounts").unwrap();
     let shares = rows
@@ -164,14 +164,15 @@ pub(crate) fn uses_left(server: &TestServer) -> Vec<i64> {
         .collect()
 }
 
-/// Waits until no other test makes a crowd: two at once would only wait for the processor until calls
-/// time out, and the SDK's allowance of retries is one for the whole process.
+/// Waits until no other test with many concurrent requests runs. Two of them at once would only
+/// wait for the processor until calls time out, and the SDK has one quota of retries for the whole
+/// process.
 pub(crate) async fn serial() -> MutexGuard<'static, ()> {
     static LOCK: Mutex<()> = Mutex::const_new(());
     LOCK.lock().await
 }
 
-/// Does `work` this many times at once; the outcomes are in the order of their numbers.
+/// Does `work` this many times concurrently; the results are in the order of their numbers.
 pub(crate) async fn at_once<F>(times: usize, work: impl Fn(usize) -> F) -> Vec<F::Output>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
@@ -186,7 +187,7 @@ where
     outcomes
 }
 
-/// Sends this body this many times at once.
+/// Sends this registration this many times concurrently.
 pub(crate) async fn register_at_once(
     server: &Arc<TestServer>,
     times: usize,
@@ -199,7 +200,7 @@ pub(crate) async fn register_at_once(
     .await
 }
 
-/// How often each status and errcode was answered.
+/// The number of replies with each status and errcode.
 pub(crate) fn tally(replies: &[Reply]) -> BTreeMap<(u16, String), usize> {
     let mut tally = BTreeMap::new();
     for reply in replies {
@@ -212,7 +213,7 @@ pub(crate) fn tally(replies: &[Reply]) -> BTreeMap<(u16, String), usize> {
     tally
 }
 
-/// A tally that is expected.
+/// The expected result of [`tally`].
 pub(crate) fn tallied(expected: &[(u16, &str, usize)]) -> BTreeMap<(u16, String), usize> {
     let pairs = expected.iter();
     pairs
@@ -220,12 +221,12 @@ pub(crate) fn tallied(expected: &[(u16, &str, usize)]) -> BTreeMap<(u16, String)
         .collect()
 }
 
-/// The operator's command, run once more, which must succeed.
+/// Runs the admin CLI, which must succeed. Each run has its own random numbers.
 pub(crate) async fn admin_run(server: &TestServer, arguments: &[&str]) -> Value {
     run_operator(server, arguments).await.unwrap().json
 }
 
-/// The same, whatever comes of it: every run draws its own chance.
+/// Runs the admin CLI with its own random numbers.
 pub(crate) async fn run_operator(
     server: &TestServer,
     arguments: &[&str],

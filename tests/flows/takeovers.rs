@@ -1,4 +1,4 @@
-//! Ways into somebody else's account that were tried and must stay shut.
+//! Known ways to take over an account, which must fail.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::flows::support::{
 
 const ADD: &str = "/_matrix/client/v3/account/3pid/add";
 
-/// Proves an address for an account, and gives what names the proof.
+/// Validates an address for an account and returns the credentials.
 async fn prove(server: &TestServer, address: &str) -> Value {
     let ask = json!({ "email": address, "client_secret": "add", "send_attempt": 1 });
     let path = "/_matrix/client/v3/account/3pid/email/requestToken";
@@ -28,18 +28,21 @@ async fn prove(server: &TestServer, address: &str) -> Value {
     json!({ "sid": asked["sid"], "client_secret": "add" })
 }
 
-/// UIA-20, PWD-13: what an old password has proven is worth nothing once it is another, though
-/// the devices were kept: in no operation, with a token or without.
+/// UIA-20, PWD-13: a stage that was completed with an old password has no effect after a password
+/// change, even if the devices were kept: for no operation, with a token or without.
 #[tokio::test]
-async fn pwd_13_what_an_old_password_has_proven_dies_with_it() {
+async fn pwd_13_stages_completed_with_an_old_password_are_invalid() {
     let server = TestServer::with(&ADDRESSES).await;
     let owner = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let attacker = log_in(&server, "alice", PASSWORD).await;
     let creds = prove(&server, "thief@example.org").await;
-    // The stage is done in each of these sessions, and the operation is not.
+    // The stage is completed in each of these sessions, and the operation is not done.
     let mut sessions = Vec::new();
     for (path, body) in [
-        (PASSWORD_PATH, json!({ "new_password": "the thief's own" })),
+        (
+            PASSWORD_PATH,
+            json!({ "new_password": "the attacker's own" }),
+        ),
         (DEACTIVATE_PATH, json!({})),
         (DELETE_DEVICES_PATH, json!({ "devices": [owner.id] })),
         (ADD, creds),
@@ -70,7 +73,7 @@ async fn pwd_13_what_an_old_password_has_proven_dies_with_it() {
     for (path, session) in sessions {
         let body = json!({ "auth": { "session": session } });
         let reply = attacker.post(&server, path, &body).await;
-        // A proof of an address that was asked for before is worth nothing either.
+        // A validated session that was requested before has no effect either.
         let code = if path == ADD {
             "M_THREEPID_AUTH_FAILED"
         } else {
@@ -88,9 +91,10 @@ async fn pwd_13_what_an_old_password_has_proven_dies_with_it() {
     assert!(!claims(&server).contains_key("email#thief@example.org"));
 }
 
-/// PWD-05, PWD-06: a proof of an address is about who had it when it was asked for.
+/// PWD-05, PWD-06: a validated session belongs to the owner of the address at the time of the
+/// request.
 #[tokio::test]
-async fn pwd_05_a_proof_of_an_earlier_owner_resets_nobody() {
+async fn pwd_05_a_session_of_an_earlier_owner_resets_no_account() {
     let server = TestServer::with(&ADDRESSES).await;
     let earlier = sign_up_with(&server, "earlier", EMAIL, ALICE).await;
     let asked = request_reset_token(&server, EMAIL, ALICE, "kept-for-later").await;
@@ -110,12 +114,12 @@ async fn pwd_05_a_proof_of_an_earlier_owner_resets_nobody() {
     try_login(&server, "later", PASSWORD).await.ok();
 }
 
-/// PWD-07, PWD-08: who logs in to the calling device while its password is changed is not spared.
+/// PWD-07, PWD-08: a login to the calling device during its password change is logged out.
 #[tokio::test]
-async fn pwd_08_a_login_to_the_calling_device_does_not_outlive_the_change() {
+async fn pwd_08_a_login_to_the_calling_device_ends_with_the_change() {
     let server = Arc::new(TestServer::with(&ADDRESSES).await);
     let owner = sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    // The change is held up before it is written, and in between the thief logs in.
+    // The change is delayed before its write, and the attacker logs in meanwhile.
     let slow = Fault::new(FaultKind::Delay(Duration::from_millis(700)))
         .by("AccountPassword")
         .on("TransactWriteItems");
@@ -138,15 +142,15 @@ async fn pwd_08_a_login_to_the_calling_device_does_not_outlive_the_change() {
     let attacker = Device::of(&server.post(LOGIN, &login).await.ok());
     let status = change.await.unwrap();
     server.local.proxy().clear_faults();
-    // The login was first: the owner's request came with a token that is dead.
+    // The login was first: the token of the owner's request is invalid.
     assert_eq!(status, 403);
     assert!(!owner.is_valid(&server).await && attacker.is_valid(&server).await);
     try_login(&server, "alice", PASSWORD).await.ok();
 }
 
-/// PWD-07, REFR-03: a pair of tokens that nobody has used yet does not outlive a change.
+/// PWD-07, REFR-03: an unused pair of tokens does not survive a change.
 #[tokio::test]
-async fn pwd_11_an_unused_pair_of_the_calling_device_dies_with_the_old_password() {
+async fn pwd_11_an_unused_pair_of_the_calling_device_is_invalidated() {
     let server = TestServer::with(&ADDRESSES).await;
     sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let owner = log_in(&server, "alice", PASSWORD).await;
@@ -167,9 +171,9 @@ async fn pwd_11_an_unused_pair_of_the_calling_device_dies_with_the_old_password(
     assert!(owner.is_valid(&server).await);
 }
 
-/// DEACT-13: an address that is added while the account ends is nobody's afterwards.
+/// DEACT-13: an address that is added during the deactivation has no owner afterwards.
 #[tokio::test]
-async fn deact_13_an_addition_that_races_the_end_leaves_no_address_behind() {
+async fn deact_13_an_addition_racing_a_deactivation_leaves_nothing() {
     let server = Arc::new(TestServer::with(&ADDRESSES).await);
     let owner = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let second = log_in(&server, "alice", PASSWORD).await;
@@ -206,7 +210,7 @@ async fn deact_13_an_addition_that_races_the_end_leaves_no_address_behind() {
     assert_eq!(rows_of(&server, "alice").len(), 1);
 }
 
-/// HTTP-19: a change that its owner would not be told of is not made.
+/// HTTP-19: an operation that could not notify the owner is not done.
 #[tokio::test]
 async fn http_19_nobody_hides_a_change_behind_many() {
     let settings = [&ADDRESSES[..], &[("GATEHOUSE_LIMITS", "on")]].concat();

@@ -1,5 +1,4 @@
-//! What the addresses of an account cost, to the last call. As in `budgets`, a change that makes one
-//! dearer has to say why.
+//! The cost of operations on the addresses of an account.
 
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use crate::{
 const SECOND: &str = "second@example.org";
 const THIRD: &str = "third@example.org";
 
-/// A house in which everything is read once already, with somebody who has an address.
+/// A server after its first requests, with an account that has an address.
 async fn warm(limits: &str) -> (TestServer, String) {
     let server = test_server(&[("GATEHOUSE_LIMITS", limits)]).await;
     let token = user(&server, "alice").await;
@@ -30,7 +29,7 @@ async fn warm(limits: &str) -> (TestServer, String) {
     (server, token)
 }
 
-/// Limits are empty again.
+/// Waits until every rate limit has its full quota again.
 fn rest(server: &TestServer) {
     server.advance(Duration::from_hours(2));
 }
@@ -51,13 +50,13 @@ async fn deprecated(limits: &str) -> CostTable {
         rest(&server);
     }
     let reply = costs
-        .measure("add, junk", &server, add(&server, "junk", &creds))
+        .measure("add, invalid token", &server, add(&server, "junk", &creds))
         .await;
     reply.error(401, "M_UNKNOWN_TOKEN");
     rest(&server);
     let other = json!({ "sid": "unknown", "client_secret": "secret" });
     let reply = costs
-        .measure("add, not proven", &server, add(&server, &token, &other))
+        .measure("add, not validated", &server, add(&server, &token, &other))
         .await;
     reply.error(403, "M_THREEPID_AUTH_FAILED");
     for what in ["remove", "remove, not there"] {
@@ -92,7 +91,7 @@ async fn uia_request(limits: &str) -> CostTable {
             .measure(what, &server, post_as(&server, &token, ADD, &body))
             .await;
         reply.ok();
-        // The answer is given again for ten minutes.
+        // The stored response is replayed for ten minutes.
         server.advance(Duration::from_mins(2));
     }
     let creds = prove(&server, THIRD, "secret").await;
@@ -115,18 +114,18 @@ async fn all(limits: &str) -> CostTable {
     costs
 }
 
-/// In round trips: a list 2; an addition 3 (the account is read before its addresses are, and both
-/// before anything is written), by a session that remembers what is to be added 4; a removal 4, the last
-/// of them for what is bound elsewhere.
+/// Round trips: a list 2; an addition 3 (the account is read before its addresses, and both before
+/// the write); an addition in a session that stores its parameters 4; a removal 4, the last one for
+/// bindings on identity servers.
 #[tokio::test]
-async fn what_an_address_of_an_account_costs() {
+async fn account_threepid_operations_have_their_known_cost() {
     all("off").await.assert(WITHOUT_LIMITS);
 }
 
-/// What adds a trip: the limit on additions, which is charged when there is nothing left but to write;
-/// and the one on guesses at a password, with what is given back.
+/// Rate limits add a round trip in two cases: the limit on additions is consumed immediately before
+/// the write, and the limit on password attempts includes a refund.
 #[tokio::test]
-async fn what_an_address_of_an_account_costs_with_limits() {
+async fn account_threepid_operations_with_limits_have_known_cost() {
     all("on").await.assert(WITH_LIMITS);
 }
 
@@ -134,8 +133,8 @@ const WITHOUT_LIMITS: &str = "
     list: BatchGetItem Accounts > Query Accounts = 3r 0w
     add: BatchGetItem Accounts + GetItem Proofs > GetItem Accounts + Query Accounts > TransactWriteItems Accounts&Outbox&Proofs = 5r 14w
     add, repeated: BatchGetItem Accounts + GetItem Proofs > GetItem Accounts = 4r 0w
-    add, junk: BatchGetItem Accounts + GetItem Proofs = 2r 0w
-    add, not proven: BatchGetItem Accounts + GetItem Proofs = 3r 0w
+    add, invalid token: BatchGetItem Accounts + GetItem Proofs = 2r 0w
+    add, not validated: BatchGetItem Accounts + GetItem Proofs = 3r 0w
     remove: BatchGetItem Accounts > Query Accounts > TransactWriteItems Accounts&Outbox > Query Accounts = 4r 12w
     remove, not there: BatchGetItem Accounts > Query Accounts > Query Accounts = 4r 0w
     add, challenge: BatchGetItem Accounts + GetItem Proofs > PutItem UiaSessions = 4r 1w
@@ -148,8 +147,8 @@ const WITH_LIMITS: &str = "
     list: BatchGetItem Accounts > Query Accounts = 3r 0w
     add: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits > GetItem Accounts + Query Accounts > UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs = 5r 16w
     add, repeated: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits > GetItem Accounts = 4r 1w
-    add, junk: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits = 2r 1w
-    add, not proven: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits = 3r 1w
+    add, invalid token: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits = 2r 1w
+    add, not validated: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits = 3r 1w
     remove: BatchGetItem Accounts + UpdateItem Limits > Query Accounts > TransactWriteItems Accounts&Outbox > Query Accounts = 4r 13w
     remove, not there: BatchGetItem Accounts + UpdateItem Limits > Query Accounts > Query Accounts = 4r 1w
     add, challenge: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits > PutItem UiaSessions = 4r 3w

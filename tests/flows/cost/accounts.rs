@@ -1,5 +1,5 @@
-//! What changing and ending an account costs, to the last call; with one device and with ten
-//! thousand it is the same.
+//! The cost of changing a password and of deactivating an account. It is the same with one device
+//! and with ten thousand.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -25,8 +25,7 @@ use crate::{
     },
 };
 
-/// A house with somebody in it who has two devices, where everything is read once already, and
-/// every limit is empty.
+/// A server after its first requests, with an account that has two devices, and with full quotas.
 async fn warm(limits: &str) -> (TestServer, Device, Device) {
     let settings = [&ADDRESSES[..], &[("GATEHOUSE_LIMITS", limits)]].concat();
     let server = TestServer::with(&settings).await;
@@ -74,7 +73,7 @@ async fn costs(limits: &str) -> CostTable {
     rest(&server);
     let reply = costs
         .measure(
-            "change, somebody else's",
+            "change, another user's",
             &server,
             alice.post(&server, PASSWORD_PATH, &others),
         )
@@ -133,7 +132,7 @@ async fn costs(limits: &str) -> CostTable {
     rest(&server);
     let reply = costs
         .measure(
-            "end, final",
+            "deactivate, final",
             &server,
             alice.post(&server, DEACTIVATE_PATH, &last),
         )
@@ -142,7 +141,7 @@ async fn costs(limits: &str) -> CostTable {
     rest(&server);
     let reply = costs
         .measure(
-            "end, repeated",
+            "deactivate, repeated",
             &server,
             alice.post(&server, DEACTIVATE_PATH, &last),
         )
@@ -154,7 +153,7 @@ async fn costs(limits: &str) -> CostTable {
     rest(&server);
     let reply = costs
         .measure(
-            "end without a token",
+            "deactivate without a token",
             &server,
             server.post(DEACTIVATE_PATH, &last),
         )
@@ -175,21 +174,22 @@ async fn costs(limits: &str) -> CostTable {
     costs
 }
 
-/// In round trips: a challenge 2, a change 2, a reset 4, an end 3; an end without a token 4, since
-/// whose account it is has to be looked up first.
+/// Round trips: a challenge 2, a change 2, a reset 4, a deactivation 3; a deactivation without a
+/// token 4, because the account has to be looked up first.
 #[tokio::test]
-async fn what_changing_and_ending_an_account_costs() {
+async fn password_change_and_deactivation_have_their_known_cost() {
     Box::pin(costs("off")).await.assert(WITHOUT_LIMITS);
 }
 
-/// What adds a trip: how often the owner is told, which goes out beside the hash; and without a token
-/// the request itself, which has no first read to go beside.
+/// Rate limits add a round trip in two cases: the limit on notifications of the owner, consumed in
+/// parallel with the hash; and without a token the limit on requests, because no first read runs in
+/// parallel.
 #[tokio::test]
-async fn what_changing_and_ending_an_account_costs_with_limits() {
+async fn password_change_with_limits_has_its_known_cost() {
     Box::pin(costs("on")).await.assert(WITH_LIMITS);
 }
 
-/// Gives somebody `number` more devices, as login would.
+/// Adds `number` devices to an account, as logins would.
 fn devices(server: &TestServer, name: &str, number: usize) {
     let (_, row) = rows_of(server, name)
         .into_iter()
@@ -211,7 +211,8 @@ fn devices(server: &TestServer, name: &str, number: usize) {
     }
 }
 
-/// PWD-08, DEACT-03: ten thousand devices die in one write, at once (what is left of them is swept up later, see `purge`).
+/// PWD-08, DEACT-03: one write logs out ten thousand devices. Their rows are removed later, see
+/// `purge`.
 #[tokio::test]
 async fn pwd_08_ten_thousand_devices_cost_no_more_than_two() {
     let usual = Box::pin(costs("off")).await;
@@ -221,7 +222,7 @@ async fn pwd_08_ten_thousand_devices_cost_no_more_than_two() {
             json!({ "new_password": OTHER_PASSWORD }),
             "change, final",
         ),
-        (DEACTIVATE_PATH, json!({}), "end, final"),
+        (DEACTIVATE_PATH, json!({}), "deactivate, final"),
     ] {
         let (server, alice, second) = warm("off").await;
         devices(&server, "alice", 10_000);
@@ -240,27 +241,27 @@ async fn pwd_08_ten_thousand_devices_cost_no_more_than_two() {
 const WITHOUT_LIMITS: &str = "
     change, challenge: BatchGetItem Accounts > PutItem UiaSessions = 3r 1w
     change, wrong password: BatchGetItem Accounts&UiaSessions + Query Accounts = 5r 0w
-    change, somebody else's: BatchGetItem Accounts&UiaSessions + Query Accounts = 5r 0w
+    change, another user's: BatchGetItem Accounts&UiaSessions + Query Accounts = 5r 0w
     change, final: BatchGetItem Accounts&UiaSessions + Query Accounts > TransactWriteItems Accounts&Outbox&UiaSessions = 5r 14w
     change, repeated: BatchGetItem Accounts&UiaSessions + Query Accounts = 5r 0w
     change, one request: BatchGetItem Accounts + Query Accounts > TransactWriteItems Accounts&Outbox = 4r 12w
     reset, one request: GetItem Proofs > GetItem Accounts > BatchGetItem Accounts + Query Accounts > TransactWriteItems Accounts&Outbox&Proofs = 4r 14w
-    end, final: BatchGetItem Accounts&UiaSessions > Query Accounts + Query Accounts > TransactWriteItems Accounts&Outbox&UiaSessions = 6r 16w
-    end, repeated: BatchGetItem Accounts&UiaSessions = 4r 0w
-    end without a token: BatchGetItem Accounts > BatchGetItem Accounts > Query Accounts + Query Accounts > TransactWriteItems Accounts&Outbox = 6r 14w
+    deactivate, final: BatchGetItem Accounts&UiaSessions > Query Accounts + Query Accounts > TransactWriteItems Accounts&Outbox&UiaSessions = 6r 16w
+    deactivate, repeated: BatchGetItem Accounts&UiaSessions = 4r 0w
+    deactivate without a token: BatchGetItem Accounts > BatchGetItem Accounts > Query Accounts + Query Accounts > TransactWriteItems Accounts&Outbox = 6r 14w
     delete devices, one request: BatchGetItem Accounts > TransactWriteItems Accounts = 3r 4w
 ";
 
 const WITH_LIMITS: &str = "
     change, challenge: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits > PutItem UiaSessions = 3r 3w
     change, wrong password: BatchGetItem Accounts&UiaSessions + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits = 5r 4w
-    change, somebody else's: BatchGetItem Accounts&UiaSessions + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits = 5r 3w
+    change, another user's: BatchGetItem Accounts&UiaSessions + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits = 5r 3w
     change, final: BatchGetItem Accounts&UiaSessions + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Accounts&Outbox&UiaSessions = 5r 22w
     change, repeated: BatchGetItem Accounts&UiaSessions + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits = 5r 5w
     change, one request: BatchGetItem Accounts + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Accounts&Outbox = 4r 20w
     reset, one request: GetItem Proofs + UpdateItem Limits > GetItem Accounts > BatchGetItem Accounts + Query Accounts + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs = 4r 18w
-    end, final: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > Query Accounts + Query Accounts + UpdateItem Limits > TransactWriteItems Accounts&Outbox&UiaSessions = 6r 22w
-    end, repeated: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits = 4r 5w
-    end without a token: UpdateItem Limits > BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits > BatchGetItem Accounts > Query Accounts + Query Accounts > TransactWriteItems Accounts&Outbox = 6r 20w
+    deactivate, final: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > Query Accounts + Query Accounts + UpdateItem Limits > TransactWriteItems Accounts&Outbox&UiaSessions = 6r 22w
+    deactivate, repeated: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits = 4r 5w
+    deactivate without a token: UpdateItem Limits > BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits > BatchGetItem Accounts > Query Accounts + Query Accounts > TransactWriteItems Accounts&Outbox = 6r 20w
     delete devices, one request: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts = 3r 10w
 ";

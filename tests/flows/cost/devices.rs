@@ -1,5 +1,5 @@
-//! What devices and their tokens cost, to the last call. As in `budgets`, a change that makes one
-//! dearer has to say why. A login never takes more than three calls after one another.
+//! The cost of logins and of operations on devices and tokens. A login needs at most three
+//! sequential calls.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -24,7 +24,7 @@ use crate::{
 
 const ADDRESS: &str = "alice@example.org";
 
-/// A house with alice in it, in which everything is read once already.
+/// A server after its first requests, with alice's account.
 async fn warm(limits: &str) -> TestServer {
     let flows = (
         "GATEHOUSE_REGISTRATION_FLOWS",
@@ -131,14 +131,14 @@ async fn tokens(limits: &str) -> CostTable {
 }
 
 #[tokio::test]
-async fn each_operation_on_devices_costs_what_it_is_known_to_cost() {
+async fn device_operations_have_their_known_cost() {
     let mut costs = logins("off").await;
     costs.extend(tokens("off").await);
     costs.assert(WITHOUT_LIMITS);
 }
 
 #[tokio::test]
-async fn limits_of_logins_cost_calls_beside_others_and_no_round_trip() {
+async fn device_operations_with_limits_have_their_known_cost() {
     let mut costs = logins("on").await;
     costs.extend(tokens("on").await);
     costs.assert(WITH_LIMITS);

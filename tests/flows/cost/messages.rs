@@ -1,5 +1,5 @@
-//! What a message for an account costs, as in `budgets`: the request, as much as one for a sign-up; and
-//! what `deliver` does about it.
+//! The cost of a message for an account: of the request, which costs as much as one for a sign-up,
+//! and of the delivery.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use crate::flows::{
     },
 };
 
-/// A house in which everything is read once already, every limit is empty, and alice has both kinds
-/// of address.
+/// A server after its first requests, with full quotas, where alice has an e-mail address and bob
+/// has a phone number.
 async fn warm(settings: &[(&str, &str)]) -> TestServer {
     let server = test_server(settings).await;
     create_owner(&server, "alice", &mail_to("alice@example.org", "owner", 1)).await;
@@ -34,14 +34,14 @@ async fn requests(settings: &[(&str, &str)]) -> CostTable {
         ("reset mail, repeated", &quiet, RESET, alice(1), 200),
         ("reset text", &quiet, RESET, number(1), 200),
         (
-            "reset mail, where strangers are told",
+            "reset mail, ownership disclosed",
             &tell,
             RESET,
             alice(1),
             200,
         ),
         (
-            "reset mail, where nobody has it",
+            "reset mail, disclosed as free",
             &tell,
             RESET,
             mail_to("a@example.org", "s", 1),
@@ -49,13 +49,7 @@ async fn requests(settings: &[(&str, &str)]) -> CostTable {
         ),
         ("mail to add", &quiet, ADD, alice(1), 200),
         ("text to add", &quiet, ADD, number(1), 200),
-        (
-            "mail to add, where somebody has it",
-            &tell,
-            ADD,
-            alice(1),
-            400,
-        ),
+        ("mail to add, disclosed as taken", &tell, ADD, alice(1), 400),
     ] {
         server.advance(Duration::from_hours(1));
         let reply = costs
@@ -70,11 +64,15 @@ async fn deliveries() -> CostTable {
     let server = warm(&[LIMITED]).await;
     let mut costs = CostTable::default();
     for (what, purpose, address) in [
-        ("reset, an owner's", RESET, "alice@example.org"),
-        ("reset, nobody's", RESET, "nobody@example.org"),
-        ("add, nobody's", ADD, "nobody@example.org"),
-        ("add, an owner's", ADD, "alice@example.org"),
-        ("add, an owner's again", ADD, "alice@example.org"),
+        ("reset, address with an account", RESET, "alice@example.org"),
+        ("reset, free address", RESET, "nobody@example.org"),
+        ("add, free address", ADD, "nobody@example.org"),
+        ("add, address with an account", ADD, "alice@example.org"),
+        (
+            "add, address with an account again",
+            ADD,
+            "alice@example.org",
+        ),
     ] {
         let secret = format!("secret-{what}").replace([' ', ',', '\''], "");
         request_token_for(&server, purpose, &mail_to(address, &secret, 1))
@@ -87,19 +85,19 @@ async fn deliveries() -> CostTable {
     costs
 }
 
-/// Two round trips, whoever has the address.
+/// Two round trips, independent of the owner of the address.
 #[tokio::test]
-async fn what_a_message_for_an_account_costs() {
+async fn a_message_for_an_account_has_its_known_cost() {
     requests(&[]).await.assert(WITHOUT_LIMITS);
 }
 
 #[tokio::test]
-async fn what_a_message_for_an_account_costs_with_limits() {
+async fn a_message_for_an_account_with_limits_has_its_known_cost() {
     requests(&[LIMITED]).await.assert(WITH_LIMITS);
 }
 
 #[tokio::test]
-async fn what_the_delivery_of_a_message_for_an_account_costs() {
+async fn delivery_of_a_message_for_an_account_has_its_known_cost() {
     Box::pin(deliveries()).await.assert(DELIVERIES);
 }
 
@@ -107,28 +105,28 @@ const WITHOUT_LIMITS: &str = "
     reset mail: GetItem Proofs > TransactWriteItems Outbox&Proofs = 1r 5w
     reset mail, repeated: GetItem Proofs = 1r 0w
     reset text: GetItem Proofs > TransactWriteItems Outbox&Proofs = 1r 5w
-    reset mail, where strangers are told: GetItem Accounts + GetItem Proofs > TransactWriteItems Outbox&Proofs = 2r 5w
-    reset mail, where nobody has it: GetItem Accounts + GetItem Proofs = 2r 0w
+    reset mail, ownership disclosed: GetItem Accounts + GetItem Proofs > TransactWriteItems Outbox&Proofs = 2r 5w
+    reset mail, disclosed as free: GetItem Accounts + GetItem Proofs = 2r 0w
     mail to add: GetItem Proofs > TransactWriteItems Outbox&Proofs = 1r 5w
     text to add: GetItem Proofs > TransactWriteItems Outbox&Proofs = 1r 5w
-    mail to add, where somebody has it: GetItem Accounts + GetItem Proofs = 2r 0w
+    mail to add, disclosed as taken: GetItem Accounts + GetItem Proofs = 2r 0w
 ";
 
 const WITH_LIMITS: &str = "
     reset mail: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 1r 9w
     reset mail, repeated: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits = 1r 7w
     reset text: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 1r 11w
-    reset mail, where strangers are told: GetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 2r 9w
-    reset mail, where nobody has it: GetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits = 2r 7w
+    reset mail, ownership disclosed: GetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 2r 9w
+    reset mail, disclosed as free: GetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits = 2r 7w
     mail to add: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 1r 9w
     text to add: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 1r 11w
-    mail to add, where somebody has it: GetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits = 2r 7w
+    mail to add, disclosed as taken: GetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits = 2r 7w
 ";
 
 const DELIVERIES: &str = "
-    reset, an owner's: UpdateItem Outbox > GetItem Proofs > GetItem Accounts > BatchGetItem Accounts > UpdateItem Outbox = 3r 5w
-    reset, nobody's: UpdateItem Outbox > GetItem Proofs > GetItem Accounts > UpdateItem Proofs > UpdateItem Outbox = 2r 6w
-    add, nobody's: UpdateItem Outbox > GetItem Proofs > GetItem Accounts > UpdateItem Outbox = 2r 5w
-    add, an owner's: UpdateItem Outbox > GetItem Proofs > GetItem Accounts > UpdateItem Proofs > UpdateItem Limits > UpdateItem Outbox = 2r 7w
-    add, an owner's again: UpdateItem Outbox > GetItem Proofs > GetItem Accounts > UpdateItem Proofs > UpdateItem Limits > UpdateItem Outbox = 2r 6w
+    reset, address with an account: UpdateItem Outbox > GetItem Proofs > GetItem Accounts > BatchGetItem Accounts > UpdateItem Outbox = 3r 5w
+    reset, free address: UpdateItem Outbox > GetItem Proofs > GetItem Accounts > UpdateItem Proofs > UpdateItem Outbox = 2r 6w
+    add, free address: UpdateItem Outbox > GetItem Proofs > GetItem Accounts > UpdateItem Outbox = 2r 5w
+    add, address with an account: UpdateItem Outbox > GetItem Proofs > GetItem Accounts > UpdateItem Proofs > UpdateItem Limits > UpdateItem Outbox = 2r 7w
+    add, address with an account again: UpdateItem Outbox > GetItem Proofs > GetItem Accounts > UpdateItem Proofs > UpdateItem Limits > UpdateItem Outbox = 2r 6w
 ";

@@ -1,5 +1,4 @@
-//! What each operation costs: calls, sequential round trips and capacity units, to the last one. A
-//! change that makes an operation dearer fails here and has to say why.
+//! The cost of registration, of UIA sessions and of the read-only endpoints.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -27,7 +26,7 @@ const SETTINGS: [(&str, &str); 2] = [
     ("GATEHOUSE_GUESTS", "true"),
 ];
 
-/// A house in which everything is read once already.
+/// A server after its first requests.
 async fn warm(limits: &str) -> TestServer {
     let mut settings = SETTINGS.to_vec();
     settings.push(("GATEHOUSE_LIMITS", limits));
@@ -35,12 +34,12 @@ async fn warm(limits: &str) -> TestServer {
     server.sign_up("taken").await;
     let available = format!("{}/register/available?username=x", PREFIXES[1]);
     server.get(&available).await.ok();
-    // An empty limit again.
+    // The quotas are full again.
     server.advance(Duration::from_secs(30));
     server
 }
 
-/// One operation after the other, each in a house of its own.
+/// All operations, each on a server of its own.
 async fn all(limits: &str) -> CostTable {
     let mut costs = CostTable::default();
     costs.extend(reads(limits).await);
@@ -72,7 +71,11 @@ async fn reads(limits: &str) -> CostTable {
         .await;
     reply.ok();
     let reply = costs
-        .measure("whoami, junk", &server, server.get_as("junk", &path))
+        .measure(
+            "whoami, invalid token",
+            &server,
+            server.get_as("junk", &path),
+        )
         .await;
     reply.error(401, "M_UNKNOWN_TOKEN");
     let validity = "/_matrix/client/v1/register/m.login.registration_token/validity?token=";
@@ -105,7 +108,7 @@ async fn sign_ups(limits: &str) -> CostTable {
         .await;
     let server = warm(limits).await;
     costs
-        .register("refused, name taken", &server, &wish("taken"), 400)
+        .register("rejected, name taken", &server, &wish("taken"), 400)
         .await;
     let server = warm(limits).await;
     costs
@@ -203,17 +206,18 @@ async fn others(limits: &str) -> CostTable {
     costs
 }
 
-/// In round trips: available 1, whoami 1, challenge 2, the last request of a sign-up 2, or 3 when a
-/// registration token that an earlier request gave has to be looked up again.
+/// Round trips: available 1, whoami 1, challenge 2, final request of a registration 2, or 3 if a
+/// registration token of an earlier request has to be looked up again.
 #[tokio::test]
-async fn each_operation_costs_what_it_is_known_to_cost() {
+async fn registration_and_reads_have_their_known_cost() {
     all("off").await.assert(WITHOUT_LIMITS);
 }
 
-/// What does add a trip: giving a right guess back, which goes out beside the password's
-/// hash; a hash or a session that the request did not let expect; a guest, who has no first read.
+/// Rate limits add no round trip except for: the refund of a successful attempt, in parallel with
+/// the password hash; a hash or a session that the request did not announce; a guest registration,
+/// which has no first read.
 #[tokio::test]
-async fn limits_cost_calls_beside_the_first_read_and_no_round_trip() {
+async fn limits_run_beside_the_first_read_without_a_round_trip() {
     all("on").await.assert(WITH_LIMITS);
 }
 
@@ -221,13 +225,13 @@ const WITHOUT_LIMITS: &str = "
     available, free: BatchGetItem Accounts = 1r 0w
     available, taken: BatchGetItem Accounts = 2r 0w
     whoami: BatchGetItem Accounts = 2r 0w
-    whoami, junk: BatchGetItem Accounts = 1r 0w
+    whoami, invalid token: BatchGetItem Accounts = 1r 0w
     validity, good: Query Accounts = 1r 0w
     validity, unknown: Query Accounts = 1r 0w
     versions: nothing
     challenge, empty: PutItem UiaSessions = 0r 1w
     challenge, with a name: BatchGetItem Accounts > PutItem UiaSessions = 1r 1w
-    refused, name taken: BatchGetItem Accounts = 1r 0w
+    rejected, name taken: BatchGetItem Accounts = 1r 0w
     one request, dummy: BatchGetItem Accounts > TransactWriteItems Accounts = 1r 6w
     one request, limited token: BatchGetItem Accounts + Query Accounts > TransactWriteItems Accounts = 2r 8w
     one request, unlimited token: BatchGetItem Accounts + Query Accounts > TransactWriteItems Accounts = 2r 6w
@@ -249,13 +253,13 @@ const WITH_LIMITS: &str = "
     available, free: BatchGetItem Accounts + UpdateItem Limits = 1r 1w
     available, taken: BatchGetItem Accounts + UpdateItem Limits = 2r 1w
     whoami: BatchGetItem Accounts = 2r 0w
-    whoami, junk: BatchGetItem Accounts = 1r 0w
+    whoami, invalid token: BatchGetItem Accounts = 1r 0w
     validity, good: Query Accounts + UpdateItem Limits > UpdateItem Limits = 1r 2w
     validity, unknown: Query Accounts + UpdateItem Limits = 1r 1w
     versions: nothing
     challenge, empty: UpdateItem Limits + UpdateItem Limits > PutItem UiaSessions = 0r 3w
     challenge, with a name: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits > PutItem UiaSessions = 1r 3w
-    refused, name taken: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits = 1r 2w
+    rejected, name taken: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits = 1r 2w
     one request, dummy: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Accounts > UpdateItem Limits = 1r 9w
     one request, limited token: BatchGetItem Accounts + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts > UpdateItem Limits = 2r 13w
     one request, unlimited token: BatchGetItem Accounts + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts > UpdateItem Limits = 2r 11w
@@ -273,15 +277,15 @@ const WITH_LIMITS: &str = "
     token, final: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits > Query Accounts > TransactWriteItems Accounts&UiaSessions > UpdateItem Limits = 4r 13w
 ";
 
-/// UIA-19: a password is hashed when the account is made and at no other time.
+/// UIA-19: a password is hashed when the account is created and at no other time.
 #[tokio::test]
-async fn a_registration_hashes_one_password_and_anything_less_hashes_none() {
+async fn only_a_finished_registration_hashes_a_password() {
     let server = HashCountingServer::start(&SETTINGS);
     let (status, challenge) = server.register(&wish("alice")).await;
     assert_eq!(
         (status, server.hashes()),
         (401, 0),
-        "abandoned here, nothing is hashed"
+        "a challenge hashes nothing"
     );
     let session = challenge["session"].as_str().unwrap();
     for (body, status) in [

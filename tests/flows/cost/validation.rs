@@ -1,5 +1,5 @@
-//! What an address costs, to the last call: the request for a message, showing that it arrived, and
-//! the sign-up with it. As in `budgets`, a change that makes one dearer has to say why.
+//! The cost of validating an address: the request for a message, the validation and the sign-up
+//! with it.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::flows::{
     },
 };
 
-/// A house in which everything is read once already, and every limit is empty.
+/// A server after its first requests, with full quotas.
 async fn warm(limits: &str, more: &[(&str, &str)]) -> TestServer {
     let offered = (
         "GATEHOUSE_REGISTRATION_FLOWS",
@@ -31,7 +31,7 @@ async fn warm(limits: &str, more: &[(&str, &str)]) -> TestServer {
     server
 }
 
-/// Limits are empty again.
+/// Waits until every rate limit has its full quota again.
 fn rest(server: &TestServer) {
     server.advance(Duration::from_secs(30));
 }
@@ -45,7 +45,7 @@ async fn requests(limits: &str) -> CostTable {
         ("mail", &quiet, 1),
         ("mail, repeated", &quiet, 1),
         ("mail, next attempt", &quiet, 2),
-        ("mail, where strangers are told", &tell, 1),
+        ("mail, ownership disclosed", &tell, 1),
     ] {
         server.advance(Duration::from_hours(1));
         let body = mail_to(ALICE, "secret", attempt);
@@ -57,7 +57,7 @@ async fn requests(limits: &str) -> CostTable {
         ("text", &quiet, 1),
         ("text, repeated", &quiet, 1),
         ("text, next attempt", &quiet, 2),
-        ("text, where strangers are told", &tell, 1),
+        ("text, ownership disclosed", &tell, 1),
     ] {
         server.advance(Duration::from_hours(1));
         let body = text_to(NUMBER.0, "secret", attempt);
@@ -92,7 +92,7 @@ async fn validations(limits: &str) -> CostTable {
     rest(&server);
     let refuse = format!("{form}&action=refuse");
     let _ = costs
-        .measure("link, refused", &server, submit(&server, &path, &refuse))
+        .measure("link, rejected", &server, submit(&server, &path, &refuse))
         .await;
     let asked = request_text(&server, NUMBER.0, "secret").await;
     server.deliver().await;
@@ -225,18 +225,19 @@ async fn all(limits: &str) -> CostTable {
     costs
 }
 
-/// In round trips: a request for a message 2, a link's page 1, its button 2, a code 3 (a guess is
-/// counted before it is compared), a poll 1, the account 2 with the credentials in the request and 3
-/// without.
+/// Round trips: a request for a message 2, the page of a link 1, its button 2, a code 3 (an attempt
+/// is counted before it is compared), a poll 1, the account 2 with the credentials in the request
+/// and 3 without.
 #[tokio::test]
-async fn what_an_address_costs() {
+async fn validation_has_its_known_cost() {
     all("off").await.assert(WITHOUT_LIMITS);
 }
 
-/// What adds a trip: giving back what a message was charged that is not due; and the hash of a final
-/// that could as well have been one more poll, which must not be charged one (UIA-26).
+/// Rate limits add a round trip in two cases: the refund of a message that is not sent; and the
+/// hash in a final request that might have been another poll, which must not be charged for one
+/// (UIA-26).
 #[tokio::test]
-async fn what_an_address_costs_with_limits() {
+async fn validation_with_limits_has_its_known_cost() {
     all("on").await.assert(WITH_LIMITS);
 }
 
@@ -244,15 +245,15 @@ const WITHOUT_LIMITS: &str = "
     mail: GetItem Proofs > TransactWriteItems Outbox&Proofs = 1r 5w
     mail, repeated: GetItem Proofs = 1r 0w
     mail, next attempt: GetItem Proofs > TransactWriteItems Outbox&Proofs = 1r 5w
-    mail, where strangers are told: GetItem Accounts + GetItem Proofs > TransactWriteItems Outbox&Proofs = 2r 5w
+    mail, ownership disclosed: GetItem Accounts + GetItem Proofs > TransactWriteItems Outbox&Proofs = 2r 5w
     text: GetItem Proofs > TransactWriteItems Outbox&Proofs = 1r 5w
     text, repeated: GetItem Proofs = 1r 0w
     text, next attempt: GetItem Proofs > TransactWriteItems Outbox&Proofs = 1r 5w
-    text, where strangers are told: GetItem Accounts + GetItem Proofs > TransactWriteItems Outbox&Proofs = 2r 5w
+    text, ownership disclosed: GetItem Accounts + GetItem Proofs > TransactWriteItems Outbox&Proofs = 2r 5w
     link, opened: GetItem Proofs = 1r 0w
     link, confirmed: GetItem Proofs > UpdateItem Proofs = 1r 1w
     link, confirmed again: GetItem Proofs = 1r 0w
-    link, refused: GetItem Proofs > UpdateItem Proofs = 1r 1w
+    link, rejected: GetItem Proofs > UpdateItem Proofs = 1r 1w
     code, wrong: GetItem Proofs > UpdateItem Proofs = 1r 1w
     code, right: GetItem Proofs > UpdateItem Proofs > UpdateItem Proofs = 1r 2w
     code, right again: GetItem Proofs > UpdateItem Proofs > UpdateItem Proofs = 1r 2w
@@ -275,15 +276,15 @@ const WITH_LIMITS: &str = "
     mail: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 1r 9w
     mail, repeated: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits = 1r 7w
     mail, next attempt: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 1r 9w
-    mail, where strangers are told: GetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 2r 9w
+    mail, ownership disclosed: GetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 2r 9w
     text: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 1r 11w
     text, repeated: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits = 1r 11w
     text, next attempt: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 1r 11w
-    text, where strangers are told: GetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 2r 11w
+    text, ownership disclosed: GetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 2r 11w
     link, opened: GetItem Proofs + UpdateItem Limits = 1r 1w
     link, confirmed: GetItem Proofs + UpdateItem Limits > UpdateItem Proofs = 1r 2w
     link, confirmed again: GetItem Proofs + UpdateItem Limits = 1r 1w
-    link, refused: GetItem Proofs + UpdateItem Limits > UpdateItem Proofs = 1r 2w
+    link, rejected: GetItem Proofs + UpdateItem Limits > UpdateItem Proofs = 1r 2w
     code, wrong: GetItem Proofs + UpdateItem Limits > UpdateItem Proofs = 1r 2w
     code, right: GetItem Proofs + UpdateItem Limits > UpdateItem Proofs > UpdateItem Proofs = 1r 3w
     code, right again: GetItem Proofs + UpdateItem Limits > UpdateItem Proofs > UpdateItem Proofs = 1r 3w

@@ -1,5 +1,5 @@
-//! The process ends between any two steps of a delivery, or a single call of it fails: how many
-//! messages arrive in the end, for each call there is.
+//! The process ends between any two steps of a delivery, or one of its calls fails: the number of
+//! messages that arrive, for each call.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -22,18 +22,18 @@ use crate::flows::{
 const ADDRESS: &str = "a@example.org";
 const NUMBER: &str = "447400123456";
 
-/// A call of a delivery: `DynamoDB`'s or the provider's.
+/// A call of a delivery, to `DynamoDB` or to the provider.
 #[derive(Debug)]
 struct Step {
     operation: String,
     is_provider: bool,
-    /// Which it is among the calls to the same service.
+    /// Its number among the calls to the same service.
     nth: u64,
-    /// How many of `DynamoDB`'s there are up to here.
+    /// The number of `DynamoDB` calls up to here.
     tables: u64,
 }
 
-/// Whom a message goes to, and whether they have an account.
+/// The medium of a message, and whether its address has an account.
 #[derive(Debug, Clone, Copy)]
 struct Case {
     is_mail: bool,
@@ -41,7 +41,7 @@ struct Case {
 }
 
 impl Case {
-    /// A house with one message in its outbox.
+    /// A server with one message in its outbox.
     async fn test_server(self) -> TestServer {
         let server = test_server(&[LIMITED]).await;
         if self.is_known {
@@ -59,7 +59,7 @@ impl Case {
         }
     }
 
-    /// The calls of a delivery that nothing disturbs.
+    /// The calls of a delivery without faults.
     async fn steps(self) -> Vec<Step> {
         let server = self.test_server().await;
         let (proxy, aws_fakes) = (server.local.proxy(), server.local.aws_fakes());
@@ -89,7 +89,7 @@ impl Case {
     }
 }
 
-/// Whether these messages differ in nothing but when they were sent.
+/// Whether these messages differ only in the time when they were sent.
 pub(super) fn same_content(messages: &[Message]) -> bool {
     let bare = |message: &Message| Message {
         id: String::new(),
@@ -101,8 +101,8 @@ pub(super) fn same_content(messages: &[Message]) -> bool {
         .all(|two| bare(&two[0]) == bare(&two[1]))
 }
 
-/// Delivers until this call is cut off or has lost its answer, and ends there: nothing that would
-/// follow happens.
+/// Delivers until this call is cut off or has lost its answer and stops there. No later call takes
+/// effect.
 async fn deliver_until(server: &TestServer, step: &Step, kind: FaultKind) {
     let (proxy, aws_fakes) = (server.local.proxy(), server.local.aws_fakes());
     proxy.take_calls();
@@ -113,7 +113,7 @@ async fn deliver_until(server: &TestServer, step: &Step, kind: FaultKind) {
     } else {
         proxy.inject(fault);
     }
-    // Whatever is quicker than we are gets nowhere.
+    // Calls that are made before the task is stopped have no effect.
     let late = Fault::new(FaultKind::Cut)
         .by("Deliver")
         .nth(step.tables + 1);
@@ -135,14 +135,14 @@ async fn deliver_until(server: &TestServer, step: &Step, kind: FaultKind) {
     tokio::select! {
         biased;
         () = crash => {}
-        _ = server.deliver() => panic!("it has ended by itself"),
+        _ = server.deliver() => panic!("the delivery ended before the fault"),
     }
     proxy.clear_faults();
     aws_fakes.clear_faults();
 }
 
-/// Ends a delivery in each of its calls, before and after it is done. Says how many messages
-/// arrived all in all, when the schedule has rung for an hour.
+/// Stops a delivery at each of its calls, before and after its effect. Returns for each the number
+/// of messages that arrived after an hour of scheduled runs.
 async fn crash_at_every_call(case: Case) -> Vec<String> {
     let mut report = Vec::new();
     for step in case.steps().await {
@@ -189,10 +189,9 @@ async fn fault_at_every_step(case: Case) -> Vec<String> {
     report
 }
 
-/// The lease, the session, the owner, the message, the mark.
+/// Lease, session, owner, message, status.
 #[tokio::test]
-async fn _3pid_17_wherever_the_process_ends_a_mail_arrives_and_twice_only_if_it_was_sent_unmarked()
-{
+async fn _3pid_17_a_crash_loses_no_mail() {
     let case = Case {
         is_mail: true,
         is_known: false,
@@ -212,10 +211,10 @@ async fn _3pid_17_wherever_the_process_ends_a_mail_arrives_and_twice_only_if_it_
     assert_eq!(crash_at_every_call(case).await, expected);
 }
 
-/// The lease, the session, the owner, the session is withheld, the day's notice, the message, the
-/// mark. What was taken for the notice is not lost with the process.
+/// Lease, session, owner, suppression of the session, daily quota, message, status. The quota that
+/// a crashed process took for the notification is not lost.
 #[tokio::test]
-async fn _3pid_05_wherever_the_process_ends_the_owner_of_an_address_is_told() {
+async fn _3pid_05_a_crash_loses_no_notification_of_the_owner() {
     let case = Case {
         is_mail: true,
         is_known: true,
@@ -239,9 +238,9 @@ async fn _3pid_05_wherever_the_process_ends_the_owner_of_an_address_is_told() {
     assert_eq!(crash_at_every_call(case).await, expected);
 }
 
-/// Once it is leased nobody can tell whether it was sent.
+/// After the lease nobody can tell whether the message was sent.
 #[tokio::test]
-async fn _3pid_17_wherever_the_process_ends_a_text_message_arrives_at_most_once() {
+async fn _3pid_17_a_crash_never_repeats_a_text_message() {
     let case = Case {
         is_mail: false,
         is_known: false,
@@ -262,7 +261,7 @@ async fn _3pid_17_wherever_the_process_ends_a_text_message_arrives_at_most_once(
 }
 
 #[tokio::test]
-async fn _3pid_05_wherever_the_process_ends_the_owner_of_a_number_is_told_at_most_once() {
+async fn _3pid_05_a_crash_never_repeats_a_text_to_the_owner() {
     let case = Case {
         is_mail: false,
         is_known: true,
@@ -285,7 +284,7 @@ async fn _3pid_05_wherever_the_process_ends_the_owner_of_a_number_is_told_at_mos
 }
 
 #[tokio::test]
-async fn _3pid_17_one_fault_at_any_call_loses_no_mail_and_doubles_it_only_if_the_answer_was_lost() {
+async fn _3pid_17_one_fault_at_any_call_loses_no_mail() {
     for is_known in [false, true] {
         let case = Case {
             is_mail: true,
@@ -296,7 +295,7 @@ async fn _3pid_17_one_fault_at_any_call_loses_no_mail_and_doubles_it_only_if_the
 }
 
 #[tokio::test]
-async fn _3pid_17_one_fault_at_any_call_never_doubles_a_text_message() {
+async fn _3pid_17_one_fault_at_any_call_repeats_no_text_message() {
     let case = Case {
         is_mail: false,
         is_known: false,

@@ -1,5 +1,5 @@
-//! From the outbox to whom it concerns: what `deliver` promises when SES and SNS fail, when rows
-//! are bad, when there is nothing to be sent any more. `delivery/ends.rs` ends the process.
+//! Delivery while SES and SNS fail, with invalid rows, and with messages that are not to be sent
+//! any more. `crash_points` ends the process.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,22 +13,22 @@ use crate::flows::support::mail_helpers::{
 };
 
 pub(super) const MINUTE: Duration = Duration::from_mins(1);
-/// Longer than anything waits for its next try, in minutes.
+/// Longer than any wait for the next attempt, in minutes.
 const LONGEST_WAIT: u32 = 16;
-/// The ways not to answer that say nothing about the message.
+/// The failures that leave open whether the message was sent.
 const OUTAGES: [FaultKind; 3] = [
     FaultKind::Throttle,
     FaultKind::InternalError,
     FaultKind::Cut,
 ];
 
-/// From now on this is all that `operation` comes to.
+/// Lets every call of `operation` fail from now on.
 fn fail_always(server: &TestServer, operation: &str, kind: FaultKind) {
     let fault = Fault::new(kind).on(operation);
     server.local.aws_fakes().inject(fault.times(u64::MAX));
 }
 
-/// How many messages each address got.
+/// The number of messages that each address has received.
 pub(super) fn arrived(server: &TestServer) -> BTreeMap<String, usize> {
     let mut arrived = BTreeMap::new();
     for message in server.messages() {
@@ -37,8 +37,8 @@ pub(super) fn arrived(server: &TestServer) -> BTreeMap<String, usize> {
     arrived
 }
 
-/// An hour in which this is all that SES and SNS say, with requests now and then; then a while in
-/// which they work.
+/// An hour in which SES and SNS fail in this way, with requests now and then, and then a quarter of
+/// an hour without failures.
 async fn an_hour_of(kind: FaultKind, operation: &str) -> TestServer {
     let server = test_server(&[]).await;
     fail_always(&server, operation, kind);
@@ -75,10 +75,10 @@ async fn _3pid_17_after_an_hour_without_ses_every_mail_arrives_once() {
     }
 }
 
-/// A throttle says that nothing was sent. After anything else nobody knows, and a text message is
-/// not sent twice.
+/// After a throttle the message was certainly not sent. After any other failure this is unknown,
+/// and a text message is not sent twice.
 #[tokio::test]
-async fn _3pid_17_after_an_hour_without_sns_the_texts_arrive_that_were_surely_not_sent() {
+async fn _3pid_17_after_an_hour_without_sns_only_unsent_texts_arrive() {
     for (kind, count, status) in [
         (FaultKind::Throttle, 12, "sent"),
         (FaultKind::InternalError, 0, "failed"),
@@ -107,7 +107,7 @@ async fn l16_two_errors_of_the_provider_do_not_lose_the_mail() {
             .ok();
         server.deliver().await;
         assert!(server.messages().is_empty(), "{kind:?}");
-        // Half a minute, then a minute, at most.
+        // At most half a minute, then a minute.
         run_schedules(&server, 2, MINUTE).await;
         assert_eq!(server.local.aws_fakes().pending_faults(), 0, "{kind:?}");
         assert_eq!(server.messages().len(), 1, "{kind:?}");
@@ -117,10 +117,10 @@ async fn l16_two_errors_of_the_provider_do_not_lose_the_mail() {
     }
 }
 
-/// Between tries there are at least half the waits that double up to a quarter of an hour: what is
-/// down is not hammered.
+/// The waits between attempts double up to a quarter of an hour, and a wait is at least half of
+/// that: a failing provider is not overloaded.
 #[tokio::test]
-async fn _3pid_17_a_provider_that_is_down_is_tried_less_and_less() {
+async fn _3pid_17_attempts_become_rarer_while_a_provider_fails() {
     let server = test_server(&[]).await;
     fail_always(&server, "SendEmail", FaultKind::Throttle);
     request_message(&server, &mail_to("a@example.org", "secret", 1))
@@ -133,7 +133,7 @@ async fn _3pid_17_a_provider_that_is_down_is_tried_less_and_less() {
 }
 
 #[tokio::test]
-async fn _3pid_17_after_a_day_a_message_is_given_up_and_never_sent() {
+async fn _3pid_17_a_message_expires_after_a_day_and_is_never_sent() {
     let (log, _guard) = Log::capture();
     let server = test_server(&[]).await;
     for (operation, body) in [
@@ -162,9 +162,9 @@ async fn _3pid_17_after_a_day_a_message_is_given_up_and_never_sent() {
     let log = log.text();
     let told = log.lines().filter(|line| line.contains("given up"));
     let told: Vec<_> = told.filter(|line| line.contains("ERROR")).collect();
-    assert_eq!(told.len(), 2, "an alarm reads it: {told:?}");
+    assert_eq!(told.len(), 2, "lines for the alarm: {told:?}");
     for canary in ["given.up", "447400123456"] {
-        // What the SDK says of its calls is at levels that are never switched on.
+        // The SDK logs its calls at levels that are never enabled.
         let own = log.lines().filter(|line| !line.contains(" TRACE "));
         let lines: Vec<_> = own.filter(|line| line.contains(canary)).collect();
         assert!(lines.is_empty(), "{lines:#?}");
@@ -172,7 +172,7 @@ async fn _3pid_17_after_a_day_a_message_is_given_up_and_never_sent() {
 }
 
 #[tokio::test]
-async fn _3pid_17_what_the_provider_refuses_for_good_is_not_tried_again() {
+async fn _3pid_17_a_message_that_is_rejected_is_not_retried() {
     for (operation, body) in [
         ("SendEmail", mail_to("a@example.org", "secret", 1)),
         ("Publish", text_to("447400123456", "secret", 1)),
@@ -190,7 +190,7 @@ async fn _3pid_17_what_the_provider_refuses_for_good_is_not_tried_again() {
         run_schedules(&server, 2, LONGEST_WAIT * MINUTE).await;
         assert_eq!(server.local.aws_fakes().calls().len(), 1, "{operation}");
         assert!(server.messages().is_empty(), "{operation}");
-        // The client may ask for another one, which is another message.
+        // The client may request another message.
         let mut again = body;
         again["send_attempt"] = json!(2);
         request_message(&server, &again).await.ok();
@@ -200,7 +200,7 @@ async fn _3pid_17_what_the_provider_refuses_for_good_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn _3pid_17_a_bad_row_holds_up_no_other() {
+async fn _3pid_17_an_invalid_row_delays_no_other() {
     let server = test_server(&[]).await;
     let due = json!({ "N": test_support::NOW.to_string() });
     let message = |id: &str, content: &str| {
@@ -239,7 +239,7 @@ async fn _3pid_17_a_bad_row_holds_up_no_other() {
 }
 
 #[tokio::test]
-async fn _3pid_17_a_medium_that_is_switched_off_meanwhile_sends_nothing() {
+async fn _3pid_17_a_medium_that_was_disabled_sends_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let everything = [MAIL, SMS, FLOWS];
     let server = TestServer::in_directory(&everything, directory.path()).await;
@@ -257,14 +257,14 @@ async fn _3pid_17_a_medium_that_is_switched_off_meanwhile_sends_nothing() {
     assert_eq!(statuses(&server), expected_statuses(&[("failed", 2)]));
     assert!(server.local.aws_fakes().calls().is_empty());
     drop(server);
-    // Nor later, when it is on again.
+    // Nor later, when the medium is enabled again.
     let server = TestServer::in_directory(&everything, directory.path()).await;
     run_schedules(&server, 2, LONGEST_WAIT * MINUTE).await;
     assert!(server.messages().is_empty());
 }
 
 #[tokio::test]
-async fn _3pid_17_hundreds_of_messages_that_nobody_rang_for_take_few_ticks() {
+async fn _3pid_17_a_few_runs_send_hundreds_without_stream_events() {
     let server = test_server(&[]).await;
     for number in 0..250 {
         let body = mail_to(&format!("user{number}@example.org"), "secret", 1);

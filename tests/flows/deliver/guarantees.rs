@@ -1,5 +1,5 @@
-//! Answers that get lost and deliveries that end in the middle: a mail arrives at least once, a text
-//! message at most once.
+//! Lost answers and interrupted deliveries: a mail arrives at least once, a text message at most
+//! once.
 
 use gatehouse_local::{
     outbox::Medium,
@@ -8,9 +8,10 @@ use gatehouse_local::{
 
 use super::{FOREVER, read, request_mail, request_text, rows, statuses, test_server, wait};
 
-/// The provider has it and the answer is lost: a mail comes again and is the same, a text does not.
+/// The provider has accepted the message and its answer is lost: a mail is sent again with the same
+/// content, a text message is not.
 #[tokio::test]
-async fn a_lost_answer_repeats_a_mail_word_for_word_and_never_a_text() {
+async fn a_lost_answer_repeats_a_mail_and_never_a_text() {
     let server = test_server().await;
     for operation in ["SendEmail", "Publish"] {
         let fault = Fault::new(FaultKind::LostAnswer).on(operation);
@@ -29,7 +30,7 @@ async fn a_lost_answer_repeats_a_mail_word_for_word_and_never_a_text() {
 }
 
 #[tokio::test]
-async fn a_text_that_was_surely_not_taken_is_tried_again() {
+async fn a_text_that_was_certainly_not_accepted_is_retried() {
     let server = test_server().await;
     let busy = Fault::new(FaultKind::Throttle).on("Publish").times(2);
     server.local.aws_fakes().inject(busy);
@@ -40,9 +41,10 @@ async fn a_text_that_was_surely_not_taken_is_tried_again() {
     assert_eq!(rows(&server), [("sent".to_owned(), 3)]);
 }
 
-/// A fault of the service or a broken connection says nothing about what became of the message.
+/// After a failure of the service or a broken connection it is unknown whether the message was
+/// sent.
 #[tokio::test]
-async fn a_text_of_unknown_fate_is_never_tried_again() {
+async fn a_text_that_may_have_been_sent_is_never_retried() {
     for kind in [FaultKind::InternalError, FaultKind::Cut] {
         let server = test_server().await;
         server
@@ -57,12 +59,12 @@ async fn a_text_of_unknown_fate_is_never_tried_again() {
     }
 }
 
-/// The delivery ends after the provider's answer, before the row says so.
+/// The delivery ends after the provider's answer and before the status is written.
 #[tokio::test]
-async fn an_end_that_is_not_written_down_repeats_a_mail_and_never_a_text() {
+async fn a_missing_status_repeats_a_mail_and_never_a_text() {
     for (by_mail, arrive, end) in [(true, 2, "sent"), (false, 1, "failed")] {
         let server = test_server().await;
-        // The lease is the first update; the SDK tries four times, and we twice.
+        // The first update is the lease; the SDK tries four times, and the store twice.
         let lost = Fault::new(FaultKind::Cut).on("UpdateItem").at("Outbox");
         server.local.proxy().inject(lost.nth(2).times(8));
         if by_mail {
@@ -73,7 +75,7 @@ async fn an_end_that_is_not_written_down_repeats_a_mail_and_never_a_text() {
         server.deliver().await;
         assert_eq!(statuses(&server), ["sending"]);
         wait(&server, 1).await;
-        assert_eq!(server.messages().len(), 1, "the lease holds");
+        assert_eq!(server.messages().len(), 1, "the lease has not expired");
         wait(&server, 10).await;
         let messages = server.messages();
         assert_eq!(messages.len(), arrive);
@@ -82,12 +84,12 @@ async fn an_end_that_is_not_written_down_repeats_a_mail_and_never_a_text() {
     }
 }
 
-/// The process ends before one of its calls, whichever: mail at least once, twice only if the end
-/// came between the provider's answer and the row's, a text at most once.
+/// The process ends before any one of its calls. A mail arrives at least once, and twice only if
+/// the end came between the provider's answer and the status; a text message arrives at most once.
 #[tokio::test]
-async fn wherever_a_delivery_ends_a_mail_arrives_and_a_text_arrives_once_at_most() {
+async fn a_crash_loses_no_mail_and_repeats_no_text() {
     for by_mail in [true, false] {
-        // Lease, session, owner, mark; the fifth is none.
+        // Lease, session, owner, status; there is no fifth call.
         for last in 1..=5 {
             let server = test_server().await;
             let end = Fault::new(FaultKind::Cut).by("Deliver").nth(last);
@@ -104,7 +106,7 @@ async fn wherever_a_delivery_ends_a_mail_arrives_and_a_text_arrives_once_at_most
             assert!(messages.iter().all(|m| read(m) == read(&messages[0])));
             let expected = match (by_mail, last) {
                 (true, 4) => 2,
-                // It may have been sent, for all the row tells.
+                // The row does not tell whether it was sent.
                 (false, 2 | 3) => 0,
                 _ => 1,
             };
@@ -119,9 +121,9 @@ async fn wherever_a_delivery_ends_a_mail_arrives_and_a_text_arrives_once_at_most
     }
 }
 
-/// A write that happened although its answer was lost knows itself again, the lease's too.
+/// A write that happened although its answer was lost is recognised, the lease's too.
 #[tokio::test]
-async fn lost_answers_of_the_table_repeat_nothing() {
+async fn lost_answers_of_dynamodb_repeat_nothing() {
     for nth in [1, 2] {
         let server = test_server().await;
         let lost = Fault::new(FaultKind::LostAnswer)
@@ -136,9 +138,9 @@ async fn lost_answers_of_the_table_repeat_nothing() {
     }
 }
 
-/// Nothing has been sent while the tables could not be read, so nothing is lost either.
+/// Nothing was sent while the tables could not be read, so nothing is lost either.
 #[tokio::test]
-async fn a_row_whose_session_cannot_be_read_is_tried_again() {
+async fn a_row_whose_session_cannot_be_read_is_retried() {
     for table in ["Proofs", "Accounts"] {
         let server = test_server().await;
         request_text(&server, "one").await;

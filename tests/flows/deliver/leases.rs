@@ -1,4 +1,4 @@
-//! Two of `deliver` at once: a row is worked on by one of them.
+//! Two concurrent deliveries: only one of them works on a row.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -32,7 +32,7 @@ fn another(server: &TestServer) -> Deliver {
     Deliver::new(process_of(server, name), &server.local.aws(name))
 }
 
-/// The stream's event of every row there is.
+/// A stream event with every row of the outbox.
 fn doorbell(server: &TestServer) -> Value {
     let rows = server.local.engine().table("Outbox").unwrap();
     let records = rows.iter().map(
@@ -42,7 +42,7 @@ fn doorbell(server: &TestServer) -> Value {
 }
 
 #[tokio::test]
-async fn _3pid_17_two_workers_on_the_same_rows_send_each_message_once() {
+async fn _3pid_17_two_workers_send_each_message_once() {
     for (round, kinds) in [&[][..], &[FaultKind::Delay(Duration::from_millis(3))]]
         .into_iter()
         .enumerate()
@@ -70,8 +70,8 @@ async fn _3pid_17_two_workers_on_the_same_rows_send_each_message_once() {
     }
 }
 
-/// One worker hangs in the provider's call for longer than its lease; a second one finds the row
-/// before the first goes on. Returns what became of it in the end.
+/// One worker waits for the provider for longer than its lease, and a second one takes the row
+/// before the first continues. Returns the final state.
 async fn outlived(operation: &str, body: &Value) -> TestServer {
     let server = Arc::new(test_server(&[]).await);
     request_message(&server, body).await.ok();
@@ -93,7 +93,7 @@ async fn outlived(operation: &str, body: &Value) -> TestServer {
 }
 
 #[tokio::test]
-async fn _3pid_17_a_mail_is_sent_again_when_its_lease_runs_out_and_reads_the_same() {
+async fn _3pid_17_an_expired_lease_sends_the_same_mail_again() {
     let server = outlived("SendEmail", &mail_to("a@example.org", "secret", 1)).await;
     assert_eq!(server.messages().len(), 2);
     assert!(same_content(&server.messages()));
@@ -101,7 +101,7 @@ async fn _3pid_17_a_mail_is_sent_again_when_its_lease_runs_out_and_reads_the_sam
 }
 
 #[tokio::test]
-async fn _3pid_17_a_text_message_is_not_sent_again_when_its_lease_runs_out() {
+async fn _3pid_17_an_expired_lease_sends_no_text_message_again() {
     let server = outlived("Publish", &text_to("447400123456", "secret", 1)).await;
     assert_eq!(server.messages().len(), 1);
     assert_eq!(statuses(&server), expected_statuses(&[("failed", 1)]));

@@ -1,4 +1,4 @@
-//! What was called for and is of no use any more when it is delivered: nothing is sent.
+//! Messages that have become useless before their delivery are not sent.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -20,8 +20,8 @@ use crate::flows::support::{
 const ADDRESS: &str = "a@example.org";
 const NUMBER: &str = "447400123456";
 
-/// A house whose session has got one message, and has called for another that still waits; and
-/// that first message.
+/// A server with a session that has received one message and requested another, which still waits;
+/// and the first message.
 async fn waiting(body: impl Fn(i64) -> serde_json::Value) -> (TestServer, String, Message) {
     let server = test_server(&[]).await;
     let sid = session(&server, &body(1)).await;
@@ -50,7 +50,7 @@ async fn minute_later(server: &TestServer) {
 }
 
 #[tokio::test]
-async fn a_lost_doorbell_delays_a_message_and_loses_none() {
+async fn a_lost_stream_event_delays_a_message_and_loses_none() {
     for body in [a_mail(1), a_text(1)] {
         let server = test_server(&[]).await;
         request_message(&server, &body).await.ok();
@@ -62,9 +62,9 @@ async fn a_lost_doorbell_delays_a_message_and_loses_none() {
     }
 }
 
-/// The control of what follows: a second message of a session that goes on is sent.
+/// The control for the tests below: the second message of a pending session is sent.
 #[tokio::test]
-async fn a_message_that_waits_is_sent_if_its_session_goes_on() {
+async fn a_waiting_message_of_a_pending_session_is_sent() {
     let (server, _, _) = waiting(a_mail).await;
     minute_later(&server).await;
     assert_eq!(server.messages().len(), 1);
@@ -74,7 +74,7 @@ async fn a_message_that_waits_is_sent_if_its_session_goes_on() {
 }
 
 #[tokio::test]
-async fn no_message_is_sent_for_a_session_that_has_expired() {
+async fn no_message_is_sent_for_an_expired_session() {
     let server = test_server(&[]).await;
     for (number, body) in [a_mail, a_text].iter().enumerate() {
         request_message(&server, &body(1)).await.ok();
@@ -86,14 +86,14 @@ async fn no_message_is_sent_for_a_session_that_has_expired() {
         request_message(&server, &body(2)).await.ok();
         drop_stream_event(&server).await;
     }
-    // The rows are a minute old; the sessions are over.
+    // The rows are a minute old; the sessions have expired.
     minute_later(&server).await;
     assert!(server.messages().is_empty());
     assert!(!statuses(&server).contains_key("queued"));
 }
 
 #[tokio::test]
-async fn no_message_is_sent_for_an_address_that_is_validated_or_spent() {
+async fn no_message_is_sent_for_a_validated_or_spent_session() {
     let (server, sid, mail) = waiting(a_mail).await;
     assert_eq!(confirm(&server, &link(&mail)).await.status, 200);
     minute_later(&server).await;
@@ -115,7 +115,7 @@ async fn no_message_is_sent_for_an_address_that_is_validated_or_spent() {
 }
 
 #[tokio::test]
-async fn no_message_is_sent_once_its_receiver_has_said_that_it_was_not_them() {
+async fn no_message_is_sent_after_the_receiver_has_rejected_it() {
     let (server, _, mail) = waiting(a_mail).await;
     let refusal = format!("{}&action=refuse", link(&mail));
     assert_eq!(confirm(&server, &refusal).await.status, 200);
@@ -125,11 +125,11 @@ async fn no_message_is_sent_once_its_receiver_has_said_that_it_was_not_them() {
 }
 
 #[tokio::test]
-async fn no_message_is_sent_for_a_session_that_has_begun_anew() {
+async fn no_message_is_sent_for_a_session_that_has_restarted() {
     let (server, sid, mail) = waiting(a_mail).await;
     let refusal = format!("{}&action=refuse", link(&mail));
     assert_eq!(confirm(&server, &refusal).await.status, 200);
-    // Under the same id, with other links; the message of the session before still waits.
+    // The session has the same ID and other links; the message of the earlier one still waits.
     assert_eq!(session(&server, &a_mail(3)).await, sid);
     drop_stream_event(&server).await;
     minute_later(&server).await;
@@ -143,9 +143,10 @@ async fn no_message_is_sent_for_a_session_that_has_begun_anew() {
     assert_eq!(statuses(&server)["sent"], 2, "{:?}", statuses(&server));
 }
 
-/// Five wrong guesses burn the codes so far. One that has not been sent yet is of no use either.
+/// Five wrong attempts invalidate the codes so far. A code that was not yet sent has become useless
+/// too.
 #[tokio::test]
-async fn _3pid_48_a_code_that_is_burned_before_it_is_sent_is_not_sent() {
+async fn _3pid_48_a_code_that_is_invalidated_first_is_not_sent() {
     let (server, sid, text) = waiting(a_text).await;
     let wrong = if code(&text) == "000000" {
         "000001"
@@ -160,7 +161,7 @@ async fn _3pid_48_a_code_that_is_burned_before_it_is_sent_is_not_sent() {
     drop_stream_event(&server).await;
     minute_later(&server).await;
     let messages = server.messages();
-    assert_eq!(messages.len(), 1, "the third alone: {messages:?}");
+    assert_eq!(messages.len(), 1, "only the third is sent: {messages:?}");
     let reply = submit_code(&server, &sid, "secret", &code(&messages[0])).await;
     reply.ok();
     assert_eq!(

@@ -1,6 +1,5 @@
-//! One fault at a time, at every call of what an account's addresses are listed, added and removed
-//! by. The client repeats what failed; at every moment the address is theirs or it is not, and in
-//! the end it is as they asked for, its owner told once.
+//! Faults while an account's addresses are listed, added and removed. At every moment all rows
+//! agree about the owner of the address, and the owner is notified once.
 
 use std::time::Duration;
 
@@ -24,15 +23,15 @@ use crate::{
     },
 };
 
-/// What is disturbed: the last request of it.
+/// The operation whose last request suffers the fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scenario {
     List,
-    /// By the deprecated form.
+    /// With the deprecated form.
     Add,
     /// With a password, in one request.
     AddAtOnce,
-    /// With a password, in a session that remembers the rest.
+    /// With a password, in a session that stores the other parameters.
     AddInSession,
     Remove,
 }
@@ -47,8 +46,7 @@ impl Scenario {
     }
 }
 
-/// Somebody of many in the same house, with an address of their own and one that is added or
-/// removed.
+/// One of many accounts on the same server, with one address and another that is added or removed.
 struct Account<'a> {
     server: &'a TestServer,
     name: String,
@@ -74,7 +72,7 @@ impl<'a> Account<'a> {
         }
     }
 
-    /// Everything up to the last request, which this gives.
+    /// Sends everything before the last request and returns the last request.
     async fn prepare(&mut self, scenario: Scenario) -> (&'static str, Value) {
         if scenario == Scenario::Remove {
             give(self.server, &self.token, &self.second).await;
@@ -109,7 +107,7 @@ impl<'a> Account<'a> {
         }
     }
 
-    /// Whether the second address is theirs; all rows agree about that, or this panics.
+    /// Whether the second address belongs to the account. Panics if the rows disagree.
     fn is_whole(&self) -> bool {
         let owner = owners(self.server).get(&self.second).cloned();
         if let Some(proof) = &self.proof {
@@ -120,7 +118,7 @@ impl<'a> Account<'a> {
         owner.is_some()
     }
 
-    /// The same, and they see it so.
+    /// Like `is_whole`, and the account owner sees the same list.
     async fn has_both(&self) -> bool {
         let listed = list(self.server, &self.token).await;
         assert!(listed.contains(&self.first));
@@ -128,7 +126,7 @@ impl<'a> Account<'a> {
         listed.contains(&self.second)
     }
 
-    /// How many mails the first address has been sent that say this.
+    /// The number of mails to the first address with this subject.
     fn mails_about(&self, what: &str) -> usize {
         let messages = self.server.messages();
         let own = messages.iter().filter(|message| message.to == self.first);
@@ -143,8 +141,7 @@ impl<'a> Account<'a> {
     }
 }
 
-/// One act on a new person, with a fault in its last request. Gives the calls of that, and whether
-/// the fault was met.
+/// Runs one scenario on a new account, with a fault in its last request.
 async fn run(server: &TestServer, number: usize, scenario: Scenario, fault: Option<Fault>) -> Run {
     let mut account = Account::new(server, number).await;
     let last = account.prepare(scenario).await;
@@ -208,7 +205,7 @@ async fn acc3_01_a_list_survives_any_fault_at_any_call() {
     run_with_faults(Scenario::List, "off", &PERSISTENT, 8).await;
 }
 
-/// 3PID-68, UIA-54: address and proof, or neither.
+/// 3PID-68, UIA-54: the address is added and the session is spent, or neither.
 #[tokio::test]
 async fn acc3_02_an_addition_survives_any_fault_at_any_call() {
     run_with_faults(Scenario::Add, "on", &FAULT_KINDS, 1).await;
@@ -217,13 +214,13 @@ async fn acc3_02_an_addition_survives_any_fault_at_any_call() {
 
 /// UIA-11
 #[tokio::test]
-async fn acc3_03_an_addition_with_a_password_survives_any_fault_at_any_call() {
+async fn acc3_03_an_addition_with_uia_survives_any_fault() {
     run_with_faults(Scenario::AddAtOnce, "on", &FAULT_KINDS, 1).await;
     run_with_faults(Scenario::AddAtOnce, "off", &PERSISTENT, 8).await;
 }
 
 #[tokio::test]
-async fn uia_15_an_addition_in_a_session_survives_any_fault_at_any_call() {
+async fn uia_15_an_addition_in_a_session_survives_any_fault() {
     run_with_faults(Scenario::AddInSession, "on", &FAULT_KINDS, 1).await;
     run_with_faults(Scenario::AddInSession, "off", &PERSISTENT, 8).await;
 }

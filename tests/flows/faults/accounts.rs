@@ -1,5 +1,5 @@
-//! One fault at a time, at every call of what changes or ends an account. The client repeats what
-//! failed; at every moment the account is as it was or as it is to be, and in the end it is done.
+//! Faults while an account is changed or deactivated. At every moment the account is in its state
+//! before or after the operation.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::flows::{
     },
 };
 
-/// What is disturbed: the last request of it.
+/// The operation whose last request suffers the fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scenario {
     Change,
@@ -49,7 +49,7 @@ impl Scenario {
     }
 }
 
-/// Somebody of many in the same house, with an address and two devices.
+/// One of many accounts on the same server, with an address and two devices.
 struct Account<'a> {
     server: &'a TestServer,
     name: String,
@@ -71,7 +71,8 @@ impl<'a> Account<'a> {
         }
     }
 
-    /// Everything up to the last request, which this gives, and whose token goes with it.
+    /// Sends everything before the last request. Returns the last request and the device whose
+    /// token it has.
     async fn prepare(&self, scenario: Scenario) -> (Value, Option<&Device>) {
         let body = match scenario {
             Scenario::Change | Scenario::Reset => json!({ "new_password": OTHER_PASSWORD }),
@@ -103,8 +104,8 @@ impl<'a> Account<'a> {
         }
     }
 
-    /// Asserts that the account is as it was, or as it is to be, and nothing in between. Says
-    /// which.
+    /// Asserts that the account is in its state before or after the operation. Returns whether it
+    /// is the latter.
     async fn is_done(&self, scenario: Scenario) -> bool {
         let first = self.first.is_valid(self.server).await;
         let second = self.second.is_valid(self.server).await;
@@ -128,8 +129,7 @@ impl<'a> Account<'a> {
     }
 }
 
-/// One act on a new person, with a fault in its last request. Gives the calls of that, and what
-/// failed on the way.
+/// Runs one scenario on a new account, with a fault in its last request.
 async fn run(server: &TestServer, number: usize, scenario: Scenario, fault: Option<Fault>) -> Run {
     let account = Account::new(server, number).await;
     let (body, token) = account.prepare(scenario).await;
@@ -153,7 +153,7 @@ async fn run(server: &TestServer, number: usize, scenario: Scenario, fault: Opti
     proxy.clear_faults();
     let answer = reply.ok();
     match scenario {
-        // What could not be read may be bound somewhere (DEACT-08).
+        // Addresses whose bindings could not be read may still be bound (DEACT-08).
         Scenario::End | Scenario::EndWithoutToken => {
             assert!(answer["id_server_unbind_result"].is_string())
         }
@@ -167,7 +167,7 @@ async fn run(server: &TestServer, number: usize, scenario: Scenario, fault: Opti
         let left = rows_of(server, &account.name);
         assert_eq!(left.len(), 1, "{left:?}");
     }
-    // One notice of the act, however often the request was sent.
+    // One notification, however often the request was sent.
     let to = format!("{}@example.org", account.name);
     let notices = server.messages();
     let own = notices.iter().filter(|message| message.to == to);
@@ -201,7 +201,8 @@ async fn run_with_faults(scenario: Scenario, limits: &str, kinds: &[FaultKind], 
     );
 }
 
-/// The longest of them, without limits: what matters is what happens to the account.
+/// Fewer kinds for the faults that outlast retries, without limits: these runs are slow, and the
+/// state of the account is the subject.
 const SLOW_KINDS: [FaultKind; 2] = [FaultKind::Conflict, FaultKind::LostAnswer];
 
 /// PWD-07, PWD-08, UIA-15: the password is the old one or the new one.
@@ -217,15 +218,16 @@ async fn pwd_10_a_reset_survives_any_fault_at_any_call() {
     run_with_faults(Scenario::Reset, "off", &PERSISTENT, 1).await;
 }
 
-/// DEACT-03, UIA-15: the retry is told what happened, although its token is dead.
+/// DEACT-03, UIA-15: the repeated request gets the same response, although its token is invalid by
+/// then.
 #[tokio::test]
-async fn deact_03_an_end_survives_any_fault_at_any_call() {
+async fn deact_03_a_deactivation_survives_any_fault_at_any_call() {
     run_with_faults(Scenario::End, "on", &PERSISTENT, 1).await;
     run_with_faults(Scenario::End, "off", &SLOW_KINDS, 8).await;
 }
 
 #[tokio::test]
-async fn deact_05_an_end_without_a_token_survives_any_fault_at_any_call() {
+async fn deact_05_deactivation_without_a_token_survives_any_fault() {
     run_with_faults(Scenario::EndWithoutToken, "off", &PERSISTENT, 1).await;
 }
 

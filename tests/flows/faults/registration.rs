@@ -1,5 +1,4 @@
-//! One fault at a time: at every call of a sign-up in two stages, of every kind, for a moment or
-//! until patience ends. The client repeats what failed; in the end there is one account, whole.
+//! Faults during a registration in two stages.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -13,16 +12,16 @@ use crate::flows::{
     support::{DUMMY, TWO_STAGES, hash_counting::HashCountingServer, stage, token_stage, wish},
 };
 
-/// What one sign-up came to.
+/// The result of one registration.
 struct SignUpOutcome {
     answer: Value,
-    /// Requests that could have been the last, and hashes.
+    /// The number of final requests, and of password hashes.
     finals: usize,
     hashes: usize,
     failures: Vec<u16>,
 }
 
-/// A sign-up in two stages by a client that repeats what was answered with 429 or 5xx.
+/// Registers in two stages and repeats each request that was answered with 429 or 5xx.
 async fn sign_up(server: &HashCountingServer, name: &str, token: &str) -> SignUpOutcome {
     let (mut finals, mut failures) = (0, Vec::new());
     server.move_network();
@@ -124,13 +123,13 @@ async fn a_sign_up_survives_any_one_fault_at_any_call() {
     sign_ups_with_faults(&[TWO_STAGES], 1).await;
 }
 
-/// The same with rates limited, so that the limits' own calls suffer too.
+/// With rate limits, so that their calls suffer faults too.
 #[tokio::test]
 async fn a_sign_up_with_limits_survives_any_one_fault_at_any_call() {
     sign_ups_with_faults(&[TWO_STAGES, ("GATEHOUSE_LIMITS", "on")], 1).await;
 }
 
-/// The same until the SDK and the store have given up.
+/// With faults that last longer than the retries of the SDK and of the store.
 #[tokio::test]
 async fn a_sign_up_survives_a_fault_that_outlasts_every_retry() {
     sign_ups_with_faults(&[TWO_STAGES], 8).await;

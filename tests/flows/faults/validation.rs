@@ -1,6 +1,4 @@
-//! One fault at a time: at every call of what an address needs, from the request for a message to
-//! the account, of every kind, for a moment or until patience ends. The client repeats what failed;
-//! in the end it is done, once, and never by half.
+//! Faults from the request for a message to the account that is created with the validated address.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -31,16 +29,16 @@ use crate::flows::{
     },
 };
 
-/// What is disturbed.
+/// The request that suffers the fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scenario {
-    /// Asking for a message.
+    /// The request for a message.
     Request(&'static str),
-    /// Showing that it has arrived.
+    /// The validation with the link or the code.
     Validate(&'static str),
-    /// Asking whether that was seen, before it was.
+    /// A poll before the validation.
     Poll,
-    /// The account: in one request, in a session, or by a session alone.
+    /// The final request: without a session, in a session, or with the session alone.
     Final(LastRequest),
 }
 
@@ -70,7 +68,7 @@ impl Scenario {
     }
 }
 
-/// One sign-up of many in the same house, each with a name, an address and a network of its own.
+/// One of many sign-ups on the same server, each with its own name, address and network.
 struct Client<'a> {
     server: &'a TestServer,
     number: u32,
@@ -98,7 +96,7 @@ impl<'a> Client<'a> {
         format!("user{}", self.number)
     }
 
-    /// Does `work`, with the fault in it if it is the act to be disturbed.
+    /// Runs `work`, with the fault if this is the request that suffers it.
     async fn with_fault<T>(&self, disturbed: bool, work: impl Future<Output = T>) -> T {
         if !disturbed {
             return work.await;
@@ -122,7 +120,7 @@ impl<'a> Client<'a> {
         self.server.send_from(peer.into(), request).await
     }
 
-    /// Repeats a request until it is answered.
+    /// Repeats a request until its status is neither 429 nor 5xx.
     async fn send_until_answered(&self, path: &str, kind: &str, body: &str) -> Reply {
         for _ in 0..20 {
             let reply = self.send(path, kind, body).await;
@@ -145,7 +143,7 @@ impl<'a> Client<'a> {
         self.post("/_matrix/client/v3/register", body).await
     }
 
-    /// The sign-up.
+    /// The whole sign-up.
     async fn sign_up(&self) {
         let scenario = self.scenario;
         let request = self.request(scenario.stage());
@@ -215,7 +213,7 @@ impl<'a> Client<'a> {
         self.post(path_of(url), &body).await.ok();
     }
 
-    /// One message, one session, one proof that is spent, and the account it was spent on.
+    /// Asserts that there is one message, one spent session and one account with the address.
     async fn check(&self, asked: &ValidationSession, reply: &Reply) {
         let (server, scenario) = (self.server, self.scenario);
         let messages = server.messages();
@@ -227,7 +225,7 @@ impl<'a> Client<'a> {
         let one = json!("1");
         assert_eq!((&row["sends"]["N"], &row["attempt"]["N"]), (&one, &one));
         assert_eq!(row["state"]["S"], "spent", "{scenario:?}");
-        // Without a session there is nothing that would know the request again.
+        // Without a session the repeated request cannot be recognised.
         if scenario == Scenario::Final(LastRequest::OneRequest) && reply.status != 200 {
             assert!(!self.failures.borrow().is_empty());
             reply.error(400, "M_USER_IN_USE");
@@ -297,20 +295,20 @@ const SIGN_UPS: [Scenario; 3] = [
     Scenario::Final(LastRequest::SessionOnly),
 ];
 
-/// 3PID-17, 3PID-24: whatever fails, the client's repetition brings the message, and brings it once.
+/// 3PID-17, 3PID-24: with any fault, the client's repeated request leads to exactly one message.
 #[tokio::test]
-async fn _3pid_17_a_request_for_a_message_survives_any_fault_at_any_call() {
+async fn _3pid_17_a_message_request_survives_any_fault_at_any_call() {
     run_all_with_faults(&TOKEN_REQUESTS).await;
 }
 
-/// 3PID-41, 3PID-48: what was received is shown again, and is right.
+/// 3PID-41, 3PID-48: the repeated validation succeeds with the same link or code.
 #[tokio::test]
 async fn _3pid_41_a_validation_survives_any_fault_at_any_call() {
     run_all_with_faults(&VALIDATIONS).await;
 }
 
-/// UIA-15, UIA-54, REG-27: account, address and proof, or none of them.
+/// UIA-15, UIA-54, REG-27: the account, the address and the spent session, or none of them.
 #[tokio::test]
-async fn uia_54_a_sign_up_with_an_address_survives_any_fault_at_any_call() {
+async fn uia_54_a_sign_up_with_an_address_survives_any_fault() {
     run_all_with_faults(&SIGN_UPS).await;
 }

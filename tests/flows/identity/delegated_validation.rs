@@ -1,4 +1,5 @@
-//! Messages that an identity server sends in this server's place, where the operator chose that.
+//! Messages that an identity server sends in place of this server, if the operator has configured
+//! that.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -21,7 +22,7 @@ const FLOWS: (&str, &str) = (
 );
 const SECRET: &str = "monkeys_are_GREAT";
 
-/// A house that leaves validation to this server and sends nothing itself.
+/// A server that delegates validation to an identity server and sends no messages itself.
 async fn test_server(id_server: &IdServer, settings: &[(&str, &str)]) -> TestServer {
     let own = [
         DELEGATED,
@@ -33,7 +34,7 @@ async fn test_server(id_server: &IdServer, settings: &[(&str, &str)]) -> TestSer
     IdServer::test_server(&[id_server], &[&own[..], settings].concat()).await
 }
 
-/// The six endpoints, as the end of their paths: what for, and the medium.
+/// The six endpoints: the operation and the medium of each path.
 const PLACES: [&str; 6] = [
     "register/email",
     "register/msisdn",
@@ -63,7 +64,7 @@ async fn ask(server: &TestServer, place: &str, body: &Value) -> Reply {
     server.post(&path, body).await
 }
 
-/// How many rows there are of sessions of ours, and of messages.
+/// The number of rows of own validation sessions and of messages.
 fn rows(server: &TestServer) -> usize {
     ["Proofs", "Outbox"]
         .map(|table| server.local.engine().table(table).unwrap().len())
@@ -72,7 +73,7 @@ fn rows(server: &TestServer) -> usize {
 }
 
 #[tokio::test]
-async fn ids_01_where_the_server_validates_itself_no_identity_server_hears_of_it() {
+async fn ids_01_a_server_that_validates_itself_calls_no_id_server() {
     let id_server = IdServer::start("id.example.org");
     let server = IdServer::test_server(&[&id_server], &[FLOWS, MAIL, SMS]).await;
     for place in PLACES {
@@ -82,9 +83,9 @@ async fn ids_01_where_the_server_validates_itself_no_identity_server_hears_of_it
     assert!(id_server.seen().is_empty());
 }
 
-/// IDS-04, 3PID-09: what belongs to a validation and nothing else, with the client's own token.
+/// IDS-04, 3PID-09: the members of the validation and no others, with the token of the client.
 #[tokio::test]
-async fn ids_05_the_identity_server_is_asked_with_the_clients_token_and_the_validations_members() {
+async fn ids_05_the_id_server_gets_the_clients_token_and_members() {
     let id_server = IdServer::start("id.example.org");
     let server = test_server(&id_server, &[]).await;
     let further = json!({ "next_link": "https://app.example.org/#/done", "zzz": 5 });
@@ -117,9 +118,9 @@ async fn ids_05_the_identity_server_is_asked_with_the_clients_token_and_the_vali
     assert_eq!(rows(&server), 0);
 }
 
-/// A link that this server would not go on to is nothing that it passes on.
+/// A link that this server would not follow is not passed on.
 #[tokio::test]
-async fn ids_04_in_the_form_of_r0_there_is_no_token_and_no_link_elsewhere() {
+async fn ids_04_the_r0_form_has_no_token_and_no_foreign_link() {
     let id_server = IdServer::start("id.example.org");
     let server = test_server(&id_server, &[("GATEHOUSE_ID_SERVER_API", "v1")]).await;
     let further = json!({ "id_access_token": null, "next_link": "https://elsewhere.example/" });
@@ -133,9 +134,10 @@ async fn ids_04_in_the_form_of_r0_there_is_no_token_and_no_link_elsewhere() {
     assert_eq!(seen.body, expected);
 }
 
-/// 3PID-05, 3PID-06: strangers are told then, whatever the setting says.
+/// 3PID-05, 3PID-06: with delegation the requester learns who owns the address, independent of the
+/// setting.
 #[tokio::test]
-async fn ids_06_whose_an_address_is_is_looked_at_before_anybody_is_asked() {
+async fn ids_06_ownership_is_checked_before_delegation() {
     let id_server = IdServer::start("id.example.org");
     for privacy in ["quiet", "tell"] {
         let settings = [MAIL, SMS, ("GATEHOUSE_THREEPID_PRIVACY", privacy)];
@@ -158,7 +160,7 @@ async fn ids_06_whose_an_address_is_is_looked_at_before_anybody_is_asked() {
 }
 
 #[tokio::test]
-async fn ids_06_whatever_is_wrong_is_told_before_anybody_is_asked() {
+async fn ids_06_errors_are_reported_before_delegation() {
     let id_server = IdServer::start("id.example.org");
     let denied = ("GATEHOUSE_EMAIL_DENIED", ".*@spam[.]example");
     let server = test_server(&id_server, &[denied]).await;
@@ -226,7 +228,7 @@ async fn ids_06_whatever_is_wrong_is_told_before_anybody_is_asked() {
 
 /// IDS-03, 3PID-09
 #[tokio::test]
-async fn ids_02_a_message_is_asked_of_no_server_that_is_not_trusted() {
+async fn ids_02_no_message_is_requested_from_an_untrusted_server() {
     let id_server = IdServer::start("id.example.org");
     let server = test_server(&id_server, &[]).await;
     for (name, errcode) in [
@@ -245,7 +247,7 @@ async fn ids_02_a_message_is_asked_of_no_server_that_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn ids_07_what_the_identity_server_says_against_a_message_is_passed_on() {
+async fn ids_07_an_error_of_the_identity_server_is_passed_on() {
     let id_server = IdServer::start("id.example.org");
     let server = test_server(&id_server, &[]).await;
     let ask = async || ask(&server, "register/email", &wish("email", &id_server)).await;
@@ -271,9 +273,10 @@ async fn ids_07_what_the_identity_server_says_against_a_message_is_passed_on() {
     }
 }
 
-/// And adding an address is never left to one, since nobody names it then.
+/// The validation for an address to be added is never delegated, because the request names no
+/// identity server.
 #[tokio::test]
-async fn _3pid_12_without_an_identity_server_named_the_server_validates_itself_if_it_can() {
+async fn _3pid_12_without_an_id_server_this_server_validates() {
     let id_server = IdServer::start("id.example.org");
     let mute = test_server(&id_server, &[]).await;
     let speaking = test_server(&id_server, &[MAIL, SMS]).await;
@@ -294,9 +297,10 @@ async fn _3pid_12_without_an_identity_server_named_the_server_validates_itself_i
     assert!(id_server.seen().is_empty());
 }
 
-/// Incident 29: a closed server, or one that has no use for it, has nothing sent by others either.
+/// Incident 29: a server with closed registration, or without a flow that uses the address,
+/// delegates nothing either.
 #[tokio::test]
-async fn incident_29_nothing_is_delegated_that_no_flow_asks_for() {
+async fn incident_29_nothing_is_delegated_that_no_flow_needs() {
     let id_server = IdServer::start("id.example.org");
     let closed = test_server(&id_server, &[("GATEHOUSE_REGISTRATION", "closed")]).await;
     let dummy = ("GATEHOUSE_REGISTRATION_FLOWS", "m.login.dummy");
@@ -312,7 +316,7 @@ async fn incident_29_nothing_is_delegated_that_no_flow_asks_for() {
 }
 
 #[tokio::test]
-async fn _3pid_16_messages_of_others_are_within_the_budgets_of_ours() {
+async fn _3pid_16_delegated_messages_use_the_same_quotas() {
     let id_server = IdServer::start("id.example.org");
     let server = test_server(&id_server, &[("GATEHOUSE_LIMITS", "on")]).await;
     let mut sent = 0;

@@ -1,5 +1,5 @@
-//! What is still bound when an account has gone: asked for again in the background, for a day, while
-//! everything else of the account goes at once (DEACT-11).
+//! Bindings that remain when an account is deactivated: the removal is retried in the background
+//! for a day, while everything else of the account is removed at once (DEACT-11).
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -35,13 +35,13 @@ fn busy() -> Misbehaviour {
     Misbehaviour::Says("503 Service Unavailable", "{}".to_owned())
 }
 
-/// What is left under alice's name.
+/// The remaining rows of alice's account.
 fn left(server: &TestServer) -> Vec<String> {
     let rows = users(server).remove("alice").unwrap();
     rows.into_iter().collect()
 }
 
-/// What has become of the purges.
+/// The statuses of the purges.
 fn purges(server: &TestServer) -> Vec<String> {
     let rows = server.local.engine().table("Outbox").unwrap();
     let purges = rows.iter().filter(|row| row["content"]["S"] == "purge");
@@ -54,7 +54,8 @@ async fn wait(server: &TestServer, time: Duration) {
     server.run_schedule().await;
 }
 
-/// Alice has gone while `id_server`, where her address is bound, was busy; all else of her has gone too.
+/// Deactivates alice's account while `id_server`, where her address is bound, is unavailable;
+/// everything else of the account is removed.
 async fn gone(server: &TestServer, id_server: &IdServer) {
     let alice = sign_up(server, "alice").await;
     bind(server, &alice, id_server, "email", ALICE).await;
@@ -66,12 +67,15 @@ async fn go(server: &TestServer, alice: &Device, id_server: &IdServer) {
     assert_eq!(end(server, alice, json!({})).await, "no-support");
     id_server.forget();
     server.deliver().await;
-    assert!(id_server.seen().is_empty(), "the stream waits for nobody");
+    assert!(
+        id_server.seen().is_empty(),
+        "the stream event waits for no identity server"
+    );
     assert_eq!(left(server), ["A", RECORD]);
 }
 
 #[tokio::test]
-async fn deact_11_what_could_not_be_unbound_is_asked_for_again_until_it_is() {
+async fn deact_11_unbinding_is_retried_until_it_succeeds() {
     let no = json!({ "errcode": "M_FORBIDDEN", "error": "No" }).to_string();
     for misbehaviour in [
         busy(),
@@ -105,13 +109,13 @@ async fn deact_11_what_could_not_be_unbound_is_asked_for_again_until_it_is() {
         assert_eq!(purges(&server), ["moot"]);
         wait(&server, Duration::from_hours(25)).await;
         assert_eq!(first.seen().len(), 1);
-        assert!(second.seen().is_empty(), "nothing was left to undo there");
+        assert!(second.seen().is_empty(), "no binding remained there");
     }
 }
 
-/// The last time is after the day, so that a worker that did not run for a day has asked as well.
+/// The last attempt is made after the day, so that it is made even if no worker ran for a day.
 #[tokio::test]
-async fn deact_11_after_a_day_it_is_given_up_and_the_record_goes() {
+async fn deact_11_after_a_day_unbinding_ends_and_the_record_goes() {
     let (log, _guard) = Log::capture();
     let [first, ..] = servers();
     let server = IdServer::test_server(&[&first], &[]).await;
@@ -133,10 +137,10 @@ async fn deact_11_after_a_day_it_is_given_up_and_the_record_goes() {
     assert!(!warnings.iter().any(|line| line.contains(ALICE)));
 }
 
-/// IDS-02, IDS-03: one that is not trusted any more least of all. And what cannot be read keeps nothing
-/// alive.
+/// IDS-02, IDS-03: nor is a server that is not trusted any more. A record that cannot be read does
+/// not keep the account's rows.
 #[tokio::test]
-async fn deact_11_a_server_that_is_not_trusted_is_not_asked_afterwards_either() {
+async fn deact_11_an_untrusted_server_is_not_called_later_either() {
     let text = |text: &str| json!({ "S": text });
     let record = json!({
         "id_server": text("three.example"), "medium": text("email"), "address": text(ALICE),
@@ -161,10 +165,11 @@ async fn deact_11_a_server_that_is_not_trusted_is_not_asked_afterwards_either() 
     }
 }
 
-/// The process ends before one of its calls, whichever: another goes on, and it is the same in the end.
+/// The process ends before any one of its calls: another delivery continues, and the result is the
+/// same.
 #[tokio::test]
-async fn wherever_the_unbinding_ends_it_is_done_or_given_up_by_another() {
-    // What is due, lease, account, rows, bindings, removal, mark; the eighth is none.
+async fn an_interrupted_unbinding_is_continued() {
+    // Due rows, lease, account, rows, bindings, removal, status; there is no eighth call.
     for (hours, calls, ends) in [
         (0, 1..=8, ["moot", "moot"]),
         (24, 6..=7, ["failed", "moot"]),
@@ -206,16 +211,20 @@ async fn two_deliveries_that_unbind_the_same_do_no_harm() {
     let proxy = server.local.proxy();
     proxy.inject(delay.by("Deliver").on("DeleteItem").times(2));
     wait(&server, Duration::from_mins(2)).await;
-    assert_eq!(forgotten(&first), [ALICE, ALICE], "both asked");
+    assert_eq!(
+        forgotten(&first),
+        [ALICE, ALICE],
+        "both called the identity server"
+    );
     assert_eq!(proxy.pending_faults(), 0, "both removed the record");
     assert_eq!((left(&server), first.bound().len()), (vec!["A".into()], 0));
     assert_eq!(purges(&server), ["moot", "moot"]);
 }
 
-/// However long identity servers take: half of those who work may wait for them, so that the others are there for
-/// what is behind.
+/// Only half of the workers may wait for slow identity servers, so that the others can deliver
+/// messages.
 #[tokio::test]
-async fn half_of_those_who_work_may_wait_for_identity_servers() {
+async fn half_of_the_workers_may_wait_for_identity_servers() {
     let [first, ..] = servers();
     let server = IdServer::test_server(&[&first], &[]).await;
     let names = ["ann", "ben", "cat", "dan", "eve", "fay"];
@@ -238,9 +247,9 @@ async fn half_of_those_who_work_may_wait_for_identity_servers() {
     assert_eq!(purges(&server), ["moot"; 6]);
 }
 
-/// A worker whose time is over asks nobody: it would be ended with its lease.
+/// A worker whose time has run out calls no identity server: it would be stopped with its lease.
 #[tokio::test]
-async fn a_worker_that_is_late_leaves_the_unbinding_to_the_next() {
+async fn a_late_worker_leaves_the_unbinding_to_the_next() {
     let [first, ..] = servers();
     let server = Arc::new(IdServer::test_server(&[&first], &[]).await);
     gone(&server, &first).await;
@@ -259,9 +268,10 @@ async fn a_worker_that_is_late_leaves_the_unbinding_to_the_next() {
     assert_eq!(left(&server), ["A"]);
 }
 
-/// IDS-12: what is bound after the deactivation has looked for it, and before the account has gone.
+/// IDS-12: an address that is bound after the deactivation has read the bindings and before it is
+/// written.
 #[tokio::test]
-async fn ids_12_what_is_bound_while_an_account_goes_is_undone_afterwards() {
+async fn ids_12_a_binding_during_a_deactivation_is_removed() {
     let [first, ..] = servers();
     let server = Arc::new(IdServer::test_server(&[&first], &[]).await);
     let alice = sign_up(&server, "alice").await;
@@ -270,17 +280,24 @@ async fn ids_12_what_is_bound_while_an_account_goes_is_undone_afterwards() {
     let going = async move { end(&own, &who, json!({})).await };
     let going = start_delayed(&server, delay.on("TransactWriteItems"), going).await;
     bind(&server, &alice, &first, "email", ALICE).await;
-    assert!(!going.is_finished(), "it has not been overtaken");
-    assert_eq!(going.await.unwrap(), "success", "for all that it knew");
+    assert!(
+        !going.is_finished(),
+        "the delayed request was not overtaken"
+    );
+    assert_eq!(
+        going.await.unwrap(),
+        "success",
+        "no binding was recorded then"
+    );
     server.deliver().await;
     assert_eq!((left(&server).len(), first.bound().len()), (2, 1));
     wait(&server, Duration::from_mins(2)).await;
     assert_eq!((left(&server), first.bound().len()), (vec!["A".into()], 0));
 }
 
-/// IDS-12: whoever leaves every device stays who is found by the address.
+/// IDS-12: a logout of every device keeps the bindings of the account.
 #[tokio::test]
-async fn nothing_is_unbound_of_an_account_that_lives() {
+async fn the_bindings_of_an_active_account_are_kept() {
     let [first, ..] = servers();
     let server = IdServer::test_server(&[&first], &[]).await;
     let alice = sign_up(&server, "alice").await;
@@ -294,10 +311,10 @@ async fn nothing_is_unbound_of_an_account_that_lives() {
 }
 
 #[tokio::test]
-async fn what_asking_again_costs() {
+async fn a_retry_of_unbinding_has_its_known_cost() {
     let mut costs = CostTable::default();
     for (what, answers, hours) in [
-        ("in vain", false, 0),
+        ("failed", false, 0),
         ("undone", true, 0),
         ("given up", false, 24),
     ] {
@@ -316,7 +333,7 @@ async fn what_asking_again_costs() {
 }
 
 const COSTS: &str = "
-    in vain: Query Outbox > UpdateItem Outbox > BatchGetItem Accounts > Query Accounts > Query Accounts > UpdateItem Outbox = 3.5r 6w
+    failed: Query Outbox > UpdateItem Outbox > BatchGetItem Accounts > Query Accounts > Query Accounts > UpdateItem Outbox = 3.5r 6w
     undone: Query Outbox > UpdateItem Outbox > BatchGetItem Accounts > Query Accounts > Query Accounts > DeleteItem Accounts > UpdateItem Outbox = 3.5r 6w
     given up: Query Outbox > UpdateItem Outbox > BatchGetItem Accounts > Query Accounts > Query Accounts > DeleteItem Accounts > UpdateItem Outbox = 3.5r 6w
 ";

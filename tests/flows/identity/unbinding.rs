@@ -1,5 +1,5 @@
-//! What becomes of bound addresses when an account goes, or one of its addresses does: no identity
-//! server holds that up, and all of them hear of it.
+//! Bound addresses when an account is deactivated or an address is removed: every identity server
+//! is called, and none delays the operation.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -27,7 +27,7 @@ const BIND: &str = "/_matrix/client/v3/account/3pid/bind";
 const DELETE: &str = "/_matrix/client/v3/account/3pid/delete";
 pub(crate) const OTHER_SERVER: &str = "alice@elsewhere.example";
 
-/// What is sent to bind an address that `id_server` is made to have validated.
+/// The body that binds an address, which `id_server` has validated.
 fn wish(id_server: &IdServer, medium: &str, address: &str) -> Value {
     let sid = format!("session-{}", address.len());
     id_server.session(&sid, "secret", medium, address);
@@ -36,7 +36,7 @@ fn wish(id_server: &IdServer, medium: &str, address: &str) -> Value {
     })
 }
 
-/// Binds an address there.
+/// Binds an address at this identity server.
 pub(crate) async fn bind(
     server: &TestServer,
     who: &Device,
@@ -49,7 +49,7 @@ pub(crate) async fn bind(
     id_server.forget();
 }
 
-/// Deactivates `alice` by her password, and says how unbinding went.
+/// Deactivates `alice` with her password and returns the result of unbinding.
 pub(crate) async fn end(server: &TestServer, alice: &Device, further: Value) -> String {
     let body = with_auth(further, password_of("alice", PASSWORD, None));
     let answer = alice.post(server, DEACTIVATE_PATH, &body).await.ok();
@@ -64,7 +64,7 @@ fn result_in(answer: &Value) -> String {
         .to_owned()
 }
 
-/// The addresses that a server was asked to forget.
+/// The addresses that an identity server was asked to unbind.
 pub(crate) fn forgotten(id_server: &IdServer) -> Vec<String> {
     let mut addresses: Vec<String> = id_server
         .seen()
@@ -95,7 +95,7 @@ pub(crate) fn servers() -> [IdServer; 3] {
     ["one.example", "two.example", "three.example"].map(IdServer::start)
 }
 
-/// IDS-20, DEACT-10: and the signature is all that vouches for it.
+/// IDS-20, DEACT-10: the signature is the only authentication of the request.
 #[tokio::test]
 async fn deact_07_each_address_is_unbound_where_it_was_bound() {
     let [first, second, third] = servers();
@@ -115,9 +115,9 @@ async fn deact_07_each_address_is_unbound_where_it_was_bound() {
     assert_eq!(records(&server), 0);
 }
 
-/// And what is bound elsewhere is undone all the same: nobody else could do it afterwards.
+/// Addresses that are bound elsewhere are unbound too: nobody could do it afterwards.
 #[tokio::test]
-async fn deact_06_a_server_that_is_named_is_told_of_every_address() {
+async fn deact_06_a_named_server_is_asked_about_every_address() {
     let [first, second, third] = servers();
     let server = IdServer::test_server(&[&first, &second, &third], &ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
@@ -131,7 +131,7 @@ async fn deact_06_a_server_that_is_named_is_told_of_every_address() {
 }
 
 #[tokio::test]
-async fn deact_06_an_address_that_is_bound_there_is_named_once_as_it_was_bound() {
+async fn deact_06_an_address_is_unbound_once_in_its_bound_form() {
     let [first, ..] = servers();
     let server = IdServer::test_server(&[&first], &ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
@@ -141,9 +141,9 @@ async fn deact_06_an_address_that_is_bound_there_is_named_once_as_it_was_bound()
     assert_eq!(forgotten(&first), ["Alice@Example.org"]);
 }
 
-/// IDS-14: a Matrix error too is no more than `no-support` here.
+/// IDS-14: a Matrix error also results in `no-support`.
 #[tokio::test]
-async fn deact_08_one_failure_is_no_support_and_keeps_no_account_alive() {
+async fn deact_08_a_failure_is_no_support_and_deactivates() {
     for (line, body) in [
         ("404 Not Found", "<html>"),
         ("501 Not Implemented", ""),
@@ -168,12 +168,16 @@ async fn deact_08_one_failure_is_no_support_and_keeps_no_account_alive() {
         );
         assert_eq!(forgotten(&second), [OTHER_SERVER]);
         assert!(second.bound().is_empty());
-        assert_eq!(records(&server), 1, "what is still bound is still known");
+        assert_eq!(
+            records(&server),
+            1,
+            "the record of the remaining binding stays"
+        );
     }
 }
 
 #[tokio::test]
-async fn deact_08_a_server_that_is_not_trusted_is_not_asked_and_the_result_is_no_support() {
+async fn deact_08_an_untrusted_server_is_not_called_no_support() {
     let [first, second, _] = servers();
     let server = IdServer::test_server(&[&first], &ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
@@ -198,15 +202,12 @@ async fn deact_08_a_server_that_is_not_trusted_is_not_asked_and_the_result_is_no
 }
 
 #[tokio::test]
-async fn deact_09_nothing_to_unbind_is_success_and_nobody_is_asked() {
+async fn deact_09_nothing_to_unbind_is_success_without_a_call() {
     let [first, ..] = servers();
     let server = IdServer::test_server(&[&first], &ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     assert_eq!(end(&server, &alice, json!({})).await, "success");
-    assert!(
-        first.seen().is_empty(),
-        "what was only added is bound nowhere"
-    );
+    assert!(first.seen().is_empty(), "an added address is not bound");
     let server = IdServer::test_server(&[&first], &[]).await;
     let alice = sign_up(&server, "alice").await;
     let named = json!({ "id_server": "one.example" });
@@ -215,7 +216,7 @@ async fn deact_09_nothing_to_unbind_is_success_and_nobody_is_asked() {
 }
 
 #[tokio::test]
-async fn deact_11_servers_that_hang_keep_no_account_alive() {
+async fn deact_11_servers_that_hang_prevent_no_deactivation() {
     let [first, second, third] = servers();
     let server = IdServer::test_server(&[&first, &second, &third], &[]).await;
     let alice = sign_up(&server, "alice").await;
@@ -232,9 +233,10 @@ async fn deact_11_servers_that_hang_keep_no_account_alive() {
     assert_eq!((records(&server), third.bound().len()), (2, 0));
 }
 
-/// IDS-14, IDS-20: gone here first, whatever the identity server says.
+/// IDS-14, IDS-20: the address is removed here first, independent of the identity server's
+/// response.
 #[tokio::test]
-async fn acc3_05_an_address_that_is_removed_is_unbound_where_it_is_bound() {
+async fn acc3_05_a_removed_address_is_unbound_where_it_is_bound() {
     let [first, second, third] = servers();
     let server = IdServer::test_server(&[&first, &second, &third], &ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
@@ -249,7 +251,7 @@ async fn acc3_05_an_address_that_is_removed_is_unbound_where_it_is_bound() {
         let reply = delete(json!({ "id_server": wrong })).await;
         reply.error(400, "M_INVALID_PARAM");
     }
-    assert_eq!(owned(&server).len(), 1, "nothing has happened yet");
+    assert_eq!(owned(&server).len(), 1, "the operation has no effect yet");
     second.says(
         "403 Forbidden",
         &json!({ "errcode": "M_FORBIDDEN", "error": "No" }),
@@ -259,7 +261,7 @@ async fn acc3_05_an_address_that_is_removed_is_unbound_where_it_is_bound() {
     assert!(owned(&server).is_empty());
     assert_eq!(forgotten(&first), [ALICE]);
     assert_eq!(records(&server), 2);
-    // A repeat has only what is left to undo.
+    // A repeated request only has the remaining binding to remove.
     for id_server in [&first, &second] {
         id_server.forget();
         id_server.set_misbehaviour(None);
@@ -268,7 +270,7 @@ async fn acc3_05_an_address_that_is_removed_is_unbound_where_it_is_bound() {
     assert_eq!(forgotten(&second), [ALICE]);
     assert_eq!(records(&server), 1, "the other address stays bound");
     assert_eq!(result_in(&delete(json!({})).await.ok()), "no-support");
-    // A server that is named is asked, and it alone.
+    // Only the named server is called.
     let named = delete(json!({ "id_server": "three.example" })).await;
     assert_eq!(result_in(&named.ok()), "success");
     assert_eq!(forgotten(&third), [ALICE]);
@@ -278,7 +280,7 @@ async fn acc3_05_an_address_that_is_removed_is_unbound_where_it_is_bound() {
 }
 
 #[tokio::test]
-async fn acc3_05_a_number_is_unbound_however_it_is_written() {
+async fn acc3_05_a_number_is_unbound_in_every_spelling() {
     let [first, ..] = servers();
     let server = IdServer::test_server(&[&first], &ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", MSISDN, NUMBER.0).await;
@@ -289,9 +291,9 @@ async fn acc3_05_a_number_is_unbound_however_it_is_written() {
     assert_eq!(forgotten(&first), [NUMBER.1]);
 }
 
-/// IDS-12: the account goes while an identity server is being asked to bind.
+/// IDS-12: the account is deactivated while an identity server is processing the binding.
 #[tokio::test]
-async fn ids_12_nothing_stays_bound_to_an_account_that_has_just_gone() {
+async fn ids_12_nothing_stays_bound_to_a_deactivated_account() {
     let [first, ..] = servers();
     let server = Arc::new(IdServer::test_server(&[&first], &[]).await);
     let alice = sign_up(&server, "alice").await;
@@ -308,16 +310,16 @@ async fn ids_12_nothing_stays_bound_to_an_account_that_has_just_gone() {
     assert_eq!(
         first.bound().len(),
         1,
-        "not yet recorded, so not yet undone"
+        "not yet recorded, so not yet unbound"
     );
     slow.await.unwrap().error(401, "M_UNKNOWN_TOKEN");
     assert!(first.bound().is_empty());
     assert_eq!(records(&server), 0);
 }
 
-/// IDS-12, IDS-13: bound again while it is being unbound, an address keeps its record.
+/// IDS-12, IDS-13: an address that is bound again while it is being unbound keeps its record.
 #[tokio::test]
-async fn ids_12_the_record_of_a_later_binding_is_not_taken_for_that_of_an_earlier_one() {
+async fn ids_12_a_later_binding_keeps_its_record() {
     let [first, ..] = servers();
     let server = Arc::new(IdServer::test_server(&[&first], &[]).await);
     let alice = sign_up(&server, "alice").await;

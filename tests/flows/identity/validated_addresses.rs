@@ -1,5 +1,5 @@
-//! Addresses that an identity server has validated, in the stages that ask for one, and what an
-//! account that is made with one may have published.
+//! Addresses that an identity server has validated, used in UIA stages, and the bindings that a
+//! registration with them creates.
 use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
@@ -21,7 +21,8 @@ const FLOWS: (&str, &str) = (
 );
 const SECRET: &str = "monkeys_are_GREAT";
 
-/// A house that leaves validation to these servers, and validates itself what is not left to them.
+/// A server that delegates validation to these identity servers and validates everything else
+/// itself.
 async fn test_server(servers: &[&IdServer], settings: &[(&str, &str)]) -> TestServer {
     IdServer::test_server(
         servers,
@@ -30,7 +31,7 @@ async fn test_server(servers: &[&IdServer], settings: &[(&str, &str)]) -> TestSe
     .await
 }
 
-/// The credentials of a session there.
+/// The credentials of a session at the identity server.
 fn creds(id_server: &IdServer, sid: &str) -> Value {
     json!({
         "sid": sid, "client_secret": SECRET,
@@ -47,14 +48,14 @@ fn attempt(stage: &str, creds: &Value, session: Option<&str>) -> Value {
     body
 }
 
-/// Tries to sign up in one request.
+/// Tries to register in one request.
 async fn sign_up(server: &TestServer, name: &str, creds: &Value, further: &Value) -> Reply {
     let body = with(wish(name), &attempt(EMAIL, creds, None));
     server.register(&with(body, further)).await
 }
 
 #[tokio::test]
-async fn ids_09_an_address_that_the_identity_server_has_validated_is_proven() {
+async fn ids_09_an_address_validated_by_an_id_server_is_accepted() {
     let id_server = IdServer::start("id.example.org");
     let server = test_server(&[&id_server], &[]).await;
     let path = "/_matrix/client/v3/register/email/requestToken";
@@ -76,7 +77,7 @@ async fn ids_09_an_address_that_the_identity_server_has_validated_is_proven() {
     let authorization = &id_server.seen()[0].headers["authorization"];
     assert_eq!(*authorization, format!("Bearer {TOKEN}"));
     id_server.validate(sid.as_str().unwrap());
-    // A request that attempts nothing looks again (UIA-18).
+    // A request that attempts no stage checks again (UIA-18).
     let session_alone = json!({ "auth": { "session": session } });
     let done = server.register(&session_alone).await.ok();
     assert_eq!(done["user_id"], "@alice:localhost");
@@ -87,9 +88,9 @@ async fn ids_09_an_address_that_the_identity_server_has_validated_is_proven() {
     }
 }
 
-/// IDS-09: old servers answer 200 to what they refuse.
+/// IDS-09: old servers answer 200 with an error in the body.
 #[tokio::test]
-async fn ids_09_no_other_answer_proves_anything() {
+async fn ids_09_no_other_response_validates_anything() {
     let id_server = IdServer::start("id.example.org");
     let server = test_server(&[&id_server], &[]).await;
     let validated =
@@ -134,9 +135,9 @@ async fn ids_09_no_other_answer_proves_anything() {
         .ok();
 }
 
-/// IDS-02: an attacker's identity server would vouch for any address.
+/// IDS-02: the identity server of an attacker would confirm any address.
 #[tokio::test]
-async fn ids_08_the_word_of_a_server_that_is_not_trusted_is_not_asked_for() {
+async fn ids_08_an_untrusted_identity_server_is_not_asked() {
     let [id_server, attackers] = ["id.example.org", "attacker.example"].map(IdServer::start);
     let server = test_server(&[&id_server], &[]).await;
     for (sid, at) in [("1", &id_server), ("2", &attackers)] {
@@ -156,12 +157,12 @@ async fn ids_08_the_word_of_a_server_that_is_not_trusted_is_not_asked_for() {
     ] {
         let creds = with(creds(&attackers, "2"), &json!({ "id_server": name }));
         refused(sign_up(&server, "alice", &creds, &json!({})).await);
-        // In either spelling, and in a list.
+        // In either spelling of the credentials, and in a list.
         let creds = json!([{ "sid": "2", "clientSecret": SECRET, "idServer": name, "idAccessToken": TOKEN }]);
         let body = json!({ "auth": { "type": EMAIL, "threepidCreds": creds } });
         refused(server.register(&with(wish("alice"), &body)).await);
     }
-    // Without a token, or a server, nobody is asked either.
+    // Without a token or a server, no identity server is called either.
     let without = |name: &str| with(creds(&id_server, "1"), &json!({ name: null }));
     sign_up(&server, "alice", &without("id_access_token"), &json!({}))
         .await
@@ -181,7 +182,7 @@ async fn ids_08_the_word_of_a_server_that_is_not_trusted_is_not_asked_for() {
 
 /// IDS-01, UIA-52
 #[tokio::test]
-async fn ids_08_where_the_server_validates_itself_nobody_elses_word_counts() {
+async fn ids_08_without_delegation_no_other_server_counts() {
     let id_server = IdServer::start("id.example.org");
     let server = IdServer::test_server(&[&id_server], &[FLOWS, MAIL, SMS]).await;
     id_server.session("1", SECRET, "email", ALICE);
@@ -191,9 +192,9 @@ async fn ids_08_where_the_server_validates_itself_nobody_elses_word_counts() {
     assert!(id_server.seen().is_empty());
 }
 
-/// What this server has validated itself is not asked of anybody, whoever is named.
+/// No identity server is asked about a session of this server, even if the request names one.
 #[tokio::test]
-async fn ids_08_a_session_of_this_server_is_nobody_elses_business() {
+async fn ids_08_a_session_of_this_server_is_checked_locally() {
     let id_server = IdServer::start("id.example.org");
     let server = test_server(&[&id_server], &[]).await;
     let asked = request_mail(&server, ALICE, SECRET).await;
@@ -204,9 +205,9 @@ async fn ids_08_a_session_of_this_server_is_nobody_elses_business() {
     assert!(id_server.seen().is_empty());
 }
 
-/// UIA-54: twenty at once, and once more later.
+/// UIA-54: with twenty concurrent requests, and with another one later.
 #[tokio::test]
-async fn ids_09_a_proof_of_an_identity_server_makes_one_account() {
+async fn ids_09_a_session_of_an_id_server_makes_one_account() {
     let id_server = IdServer::start("id.example.org");
     let server = Arc::new(test_server(&[&id_server], &[]).await);
     id_server.session("1", SECRET, "email", ALICE);
@@ -222,7 +223,7 @@ async fn ids_09_a_proof_of_an_identity_server_makes_one_account() {
         counted.keys().all(|(status, _)| *status < 500),
         "{counted:?}"
     );
-    // The same session vouches for another address now, as no good server would.
+    // The same session now returns another address, which no correct server would do.
     id_server.session("1", SECRET, "email", "other@example.org");
     sign_up(&server, "bob", &creds, &json!({}))
         .await
@@ -253,7 +254,7 @@ async fn ids_09_sessions_of_two_servers_with_one_id_are_two() {
 }
 
 #[tokio::test]
-async fn ids_09_an_address_that_is_taken_is_told_to_who_proved_it() {
+async fn ids_09_a_taken_address_is_disclosed_after_validation() {
     let id_server = IdServer::start("id.example.org");
     let server = test_server(&[&id_server], &[]).await;
     sign_up_with(&server, "alice", EMAIL, ALICE).await;
@@ -263,9 +264,9 @@ async fn ids_09_an_address_that_is_taken_is_told_to_who_proved_it() {
         .error(400, "M_THREEPID_IN_USE");
 }
 
-/// PWD-15: by number, and the proof is spent.
+/// PWD-15: with a phone number; the session is spent.
 #[tokio::test]
-async fn ids_09_a_proof_of_an_identity_server_sets_a_new_password_once() {
+async fn ids_09_a_session_of_an_id_server_resets_a_password_once() {
     let id_server = IdServer::start("id.example.org");
     let server = test_server(&[&id_server], &[]).await;
     sign_up_with(&server, "alice", MSISDN, NUMBER.0).await;
@@ -283,9 +284,9 @@ async fn ids_09_a_proof_of_an_identity_server_sets_a_new_password_once() {
         .error(403, "M_FORBIDDEN");
 }
 
-/// DIS-03: and only where its client asked for that.
+/// DIS-03: only if the client has asked for it.
 #[tokio::test]
-async fn reg_26_an_address_is_bound_where_it_was_validated_if_the_client_wants_that() {
+async fn reg_26_an_address_is_bound_if_the_client_asks_for_it() {
     let id_server = IdServer::start("id.example.org");
     let server = test_server(&[&id_server], &[]).await;
     for (name, further, bound) in [
@@ -319,7 +320,7 @@ async fn reg_26_an_address_is_bound_where_it_was_validated_if_the_client_wants_t
 }
 
 #[tokio::test]
-async fn reg_26_in_the_form_of_r0_no_token_is_needed() {
+async fn reg_26_in_the_r0_form_no_token_is_needed() {
     let id_server = IdServer::start("id.example.org");
     let server = test_server(&[&id_server], &[("GATEHOUSE_ID_SERVER_API", "v1")]).await;
     id_server.session("1", SECRET, "email", ALICE);
@@ -332,7 +333,7 @@ async fn reg_26_in_the_form_of_r0_no_token_is_needed() {
     assert_eq!(lines[1], "POST /_matrix/identity/api/v1/3pid/bind");
 }
 
-/// What this server has validated no identity server knows of: its session stays here.
+/// No identity server knows a session of this server, so the session is not sent to one.
 #[tokio::test]
 async fn reg_26_a_session_of_this_server_is_bound_nowhere() {
     let id_server = IdServer::start("id.example.org");
@@ -346,9 +347,9 @@ async fn reg_26_a_session_of_this_server_is_bound_nowhere() {
     assert!(id_server.seen().is_empty());
 }
 
-/// The account is made, whatever becomes of the binding.
+/// The account is created, whatever the result of the binding is.
 #[tokio::test]
-async fn reg_26_no_binding_that_fails_or_hangs_keeps_an_account_from_being_made() {
+async fn reg_26_a_failed_binding_does_not_prevent_registration() {
     for misbehaviour in [
         Misbehaviour::Says("500 Internal Server Error", "{}".to_owned()),
         Misbehaviour::Says(
@@ -372,16 +373,16 @@ async fn reg_26_no_binding_that_fails_or_hangs_keeps_an_account_from_being_made(
         assert_eq!(
             id_server.seen().len(),
             2,
-            "asked for the proof, and to bind"
+            "one call for the validation and one for the binding"
         );
         assert!(id_server.bound().is_empty());
         assert!(!server.dump().contains("BIND#"));
     }
 }
 
-/// L6, 3PID-49: what was proven a day ago proves nothing.
+/// L6, 3PID-49: a validation from more than a day ago is not accepted.
 #[tokio::test]
-async fn ids_09_a_proof_of_an_identity_server_grows_old() {
+async fn ids_09_a_session_of_an_identity_server_expires() {
     let id_server = IdServer::start("id.example.org");
     let server = test_server(&[&id_server], &[]).await;
     id_server.session("1", SECRET, "email", ALICE);

@@ -1,5 +1,5 @@
-//! What nobody may find of the addresses of an account: the password and the client's secret in no
-//! table and no log, the address and the session's id in no log, not even in that of a failure.
+//! Operations on the addresses of an account: the password and the client secret are in no table
+//! and no log; the address and the session ID are in no log, not even that of a failure.
 
 use serde_json::json;
 use test_support::{Log, PASSWORD};
@@ -22,7 +22,7 @@ const GUESS: &str = "canary guess 17";
 
 /// L4, incident 12, incident 22
 #[tokio::test]
-async fn l4_nothing_of_an_accounts_addresses_stands_in_a_log_or_in_clear_in_a_table() {
+async fn l4_no_secret_of_an_accounts_addresses_leaks() {
     let (log, _guard) = Log::capture();
     let mut detector = LeakDetector::start(&ADDRESSES, &log).await;
     detector.ignores_sdk_trace = true;
@@ -67,7 +67,7 @@ async fn l4_nothing_of_an_accounts_addresses_stands_in_a_log_or_in_clear_in_a_ta
     }
     detector.server.deliver().await;
     detector.search();
-    // A row that nobody has written.
+    // A row that the code never writes.
     detector.server.expect_faults();
     let key = format!("3PID#email#{ADDRESS}");
     let item =

@@ -1,4 +1,5 @@
-//! What nobody may find of a password that is to be set, at any moment, nor of tokens and sessions.
+//! Changes of the password and the deactivation: the new password, the tokens and the sessions leak
+//! at no moment.
 
 use serde_json::{Value, json};
 use test_support::{Log, PASSWORD};
@@ -22,7 +23,7 @@ const NEWER: &str = "canary of a newer passwörd & 3 boats";
 
 /// PWD-18, incident 12 (a new password in clear in the session's row), incident 22 (logs)
 #[tokio::test]
-async fn pwd_18_a_password_to_be_set_is_nowhere_in_clear() {
+async fn pwd_18_a_new_password_is_nowhere_in_plain_text() {
     let (log, _guard) = Log::capture();
     let mut detector = LeakDetector::start(&ADDRESSES, &log).await;
     detector.ignores_sdk_trace = true;
@@ -35,7 +36,7 @@ async fn pwd_18_a_password_to_be_set_is_nowhere_in_clear() {
         let reply = post_as(&detector.server, &alice.token, path, body).await;
         detector.check(&reply)
     };
-    // A change, right up to its end, and one that is given up.
+    // A completed change, and one that is abandoned.
     let wish = json!({ "new_password": NEW });
     let begun = post(&mut detector, PASSWORD_PATH, &wish).await;
     let session = begun["session"].as_str();
@@ -63,7 +64,7 @@ async fn pwd_18_a_password_to_be_set_is_nowhere_in_clear() {
     let last = asked.attempt(begun["session"].as_str());
     let reply = detector.server.post(PASSWORD_PATH, &last).await;
     assert_eq!(detector.check(&reply), json!({}));
-    // And the end.
+    // The deactivation.
     let begun = detector.server.post(DEACTIVATE_PATH, &json!({})).await;
     let begun = detector.check(&begun);
     let auth = password_of("alice", NEWER, begun["session"].as_str());

@@ -1,5 +1,5 @@
-//! What nobody may find of an identity server: its users' tokens and the secrets of sessions there
-//! in no table and no log, their addresses and the sessions' ids in no log.
+//! Identity servers: access tokens for them and the client secrets of their sessions are in no
+//! table and no log; addresses and session IDs are in no log.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ fn creds(id_server: &IdServer, number: u8) -> Value {
     })
 }
 
-/// A sign-up with an address that the identity server has validated, and that is bound there.
+/// Registers with an address that the identity server has validated and that is bound there.
 async fn sign_up(detector: &mut LeakDetector, name: &str, creds: &Value) -> String {
     let challenge = detector.register(&wish(name)).await;
     let auth = json!({
@@ -71,7 +71,8 @@ async fn live_account(detector: &mut LeakDetector, id_server: &IdServer) {
     }
 }
 
-/// Bob comes while all is well, and goes while it is not; what is bound is undone in the background.
+/// Bob registers while the identity server works and deactivates the account while it fails; the
+/// binding is removed in the background.
 async fn deactivated_account(
     detector: &mut LeakDetector,
     id_server: &IdServer,
@@ -96,9 +97,9 @@ async fn deactivated_account(
     assert!(id_server.bound().is_empty());
 }
 
-/// L4, incident 22: whatever the identity server does.
+/// L4, incident 22: with every behaviour of the identity server.
 #[tokio::test]
-async fn l4_nothing_of_an_identity_servers_users_stands_in_a_log_or_in_clear_in_a_table() {
+async fn l4_no_secret_of_an_identity_servers_users_leaks() {
     let echo = json!({ "errcode": "M_UNKNOWN", "error": format!("{ADDRESS} {TOKEN}") });
     for misbehaviour in [
         None,
@@ -130,7 +131,11 @@ async fn l4_nothing_of_an_identity_servers_users_stands_in_a_log_or_in_clear_in_
         id_server.set_misbehaviour(misbehaviour.clone());
         live_account(&mut detector, &id_server).await;
         assert!(id_server.bound().is_empty() && !id_server.seen().is_empty());
-        assert_eq!(id_server.seen().len() > 5, is_well, "the walk went through");
+        assert_eq!(
+            id_server.seen().len() > 5,
+            is_well,
+            "every request was sent"
+        );
         deactivated_account(&mut detector, &id_server, misbehaviour).await;
     }
 }

@@ -1,4 +1,4 @@
-//! What nobody may find of a login, a refresh or a logout, at any moment.
+//! Logins, refreshes and logouts.
 
 use serde_json::{Value, json};
 use test_support::{Log, PASSWORD};
@@ -16,9 +16,9 @@ use crate::{
 
 const WRONG: &str = "canary of a wrong passwörd & 5 kites";
 
-/// TOK-18, incident 22 (logs): neither a password, right or wrong, nor a token of any pair.
+/// TOK-18, incident 22 (logs): neither passwords, right or wrong, nor the tokens of any pair.
 #[tokio::test]
-async fn tok_18_no_password_and_no_token_of_a_login_stands_anywhere() {
+async fn tok_18_no_password_and_no_token_of_a_login_leaks() {
     let (log, _guard) = Log::capture();
     let settings = [&ADDRESSES[..], &[("GATEHOUSE_LIMITS", "on")]];
     let mut detector = LeakDetector::start(&settings.concat(), &log).await;

@@ -1,5 +1,4 @@
-//! What nobody may find: passwords, tokens, captcha responses and session strings, in any table or
-//! any log, at any moment of any flow.
+//! Registration: passwords, tokens, captcha responses and session IDs.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -18,9 +17,9 @@ fn wish(name: &str) -> Value {
     json!({ "username": name, "password": PASSWORD, "refresh_token": true })
 }
 
-/// L4, incident 12 (the new password in clear in the UIA row), incident 22 (a span logged it)
+/// L4, incident 12 (the new password in plain text in the UIA row), incident 22 (a span logged it)
 #[tokio::test]
-async fn incident_12_no_secret_stands_in_a_table_or_a_log_at_any_moment_of_a_sign_up() {
+async fn incident_12_no_secret_leaks_at_any_moment_of_a_sign_up() {
     let (log, _guard) = Log::capture();
     let provider = Provider::start();
     let mut settings = provider
@@ -87,12 +86,12 @@ async fn incident_12_no_secret_stands_in_a_table_or_a_log_at_any_moment_of_a_sig
         let whoami = detector.server.get(&query).await;
         assert_eq!(detector.check(&whoami)["user_id"], "@alicefalse:localhost");
     }
-    assert!(log.text().contains("/register"), "the log is listened to");
+    assert!(log.text().contains("/register"), "the log is captured");
 }
 
-/// L4, incident 22: the same for what fails.
+/// L4, incident 22: in requests that fail.
 #[tokio::test]
-async fn incident_22_no_secret_stands_in_the_log_of_a_failure() {
+async fn incident_22_no_secret_is_in_the_log_of_a_failure() {
     let (log, _guard) = Log::capture();
     let mut detector = LeakDetector::start(&[flows("m.login.dummy")], &log).await;
     detector.server.sign_up("taken").await;
@@ -136,7 +135,7 @@ async fn incident_22_no_secret_stands_in_the_log_of_a_failure() {
         "/_matrix/client/v1/register/m.login.registration_token/validity?token=canary-wrong-token";
     let reply = detector.server.get(validity).await;
     detector.check(&reply);
-    // A service that is out of order has its causes logged.
+    // The causes of a server error are logged.
     detector.server.expect_faults();
     let cut = gatehouse_local::proxy::Fault::new(gatehouse_local::proxy::FaultKind::Cut);
     detector.server.local.proxy().inject(cut.times(4));
@@ -149,7 +148,7 @@ async fn incident_22_no_secret_stands_in_the_log_of_a_failure() {
 
 /// Incident 12: application services, guests and their upgrade.
 #[tokio::test]
-async fn incident_12_no_secret_of_guests_and_application_services_stands_anywhere() {
+async fn incident_12_no_secret_of_guests_and_appservices_leaks() {
     let (log, _guard) = Log::capture();
     let mut detector = LeakDetector::start(&[("GATEHOUSE_GUESTS", "true")], &log).await;
     let directory = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! What nobody may find of an address: the client's secret, the link's token, the code and the
-//! client's own link in no table and no log; the address and the session's id in no log.
+//! Validation: the client secret, the link's token, the code and the client's own link are in no
+//! table and no log; the address and the session ID are in no log.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -30,7 +30,7 @@ const ADDRESS: &str = "canary.address@example.org";
 const SECRET: &str = "canary.client=secret_0123456789";
 const NEXT_LINK: &str = "https://app.example.org/canary-next-link?client_secret=canary-inside";
 
-/// A house that listens, and that has been told of every secret there will be.
+/// A leak detector that knows every secret in advance.
 async fn detector(offered: &str, log: &Log, more: &[(&str, &str)]) -> LeakDetector {
     let hosts = ("GATEHOUSE_NEXT_LINK_HOSTS", "app.example.org");
     let settings = [&[flows(offered), MAIL, SMS, hosts], more].concat();
@@ -38,19 +38,19 @@ async fn detector(offered: &str, log: &Log, more: &[(&str, &str)]) -> LeakDetect
     detector.ignores_sdk_trace = true;
     let secrets = [SECRET, NEXT_LINK, "canary-inside"];
     detector.secrets.extend(secrets.map(str::to_owned));
-    // Digits of the kind that stand in a table are in many a log line: the whole number, in any
-    // form in which it would be written.
+    // Short digit strings of the tables occur in many log lines, so only the whole number is
+    // searched, in every spelling.
     let numbers = ["canary.address", NUMBER.1, NUMBER.0, "07400123456"];
     detector.only_stored.extend(numbers.map(str::to_owned));
     detector
 }
 
-/// Asks for a message, and takes note of everything that is derived from it.
+/// Requests a message, and adds the secrets that are derived from the session.
 async fn ask(detector: &mut LeakDetector, body: &Value) -> ValidationSession {
     request_token_for(detector, "register", body).await
 }
 
-/// The same, for this purpose.
+/// Requests a message for this purpose, and adds the secrets that are derived from the session.
 async fn request_token_for(
     detector: &mut LeakDetector,
     purpose: &str,
@@ -84,7 +84,7 @@ async fn request_token_for(
     asked
 }
 
-/// The link's token and the code of a session as it is now.
+/// Adds the link's token and the code in the present state of the session.
 fn add_derived_secrets(detector: &mut LeakDetector, asked: &ValidationSession) {
     let row = asked.row(&detector.server);
     let (sid, keys) = (&asked.sid, &detector.server.local.config().keys);
@@ -98,7 +98,7 @@ fn add_derived_secrets(detector: &mut LeakDetector, asked: &ValidationSession) {
     detector.secrets.push(secret.reveal().clone());
 }
 
-/// A message is delivered, and read.
+/// Delivers a message and returns its link or code.
 async fn arrives(detector: &LeakDetector, asked: &ValidationSession) -> String {
     detector.server.deliver().await;
     detector.search();
@@ -118,9 +118,9 @@ fn none_is_in_the_sessions(server: &TestServer, secrets: &[&str]) {
     }
 }
 
-/// L4, incident 12: at every step of a sign-up by mail and by text message.
+/// L4, incident 12: at every step of a sign-up with an e-mail and a text message.
 #[tokio::test]
-async fn l4_nothing_of_a_validation_stands_in_a_log_or_in_clear_in_a_table() {
+async fn l4_no_secret_of_a_validation_leaks() {
     let (log, _guard) = Log::capture();
     let offered = format!("{EMAIL}+{MSISDN}+{DUMMY}");
     let mut detector = detector(&offered, &log, &[]).await;
@@ -129,7 +129,7 @@ async fn l4_nothing_of_a_validation_stands_in_a_log_or_in_clear_in_a_table() {
     detector.register(&mail.attempt(Some(&session))).await;
     let link = arrives(&detector, &mail).await;
     let opened = detector.server.get(path_of(&link)).await;
-    // Nor does a crawler's look at it, or a link that was broken on its way.
+    // Nor does the request of a crawler, or a damaged link.
     detector.check(&opened);
     let broken = detector.server.get(&format!("{}x", path_of(&link))).await;
     assert_eq!(broken.status, 400);
@@ -155,16 +155,13 @@ async fn l4_nothing_of_a_validation_stands_in_a_log_or_in_clear_in_a_table() {
     let answer = detector.register(&stage(DUMMY, &session)).await;
     assert!(answer["access_token"].is_string(), "{answer}");
     none_is_in_the_sessions(&detector.server, &[ADDRESS, NUMBER.1, &mail.sid, &text.sid]);
-    assert!(
-        log.text().contains("requestToken"),
-        "the log is listened to"
-    );
+    assert!(log.text().contains("requestToken"), "the log is captured");
     assert!(log.text().contains("sent"), "deliver's too");
 }
 
-/// L4: on the pages, where the house itself is the client.
+/// L4: on the fallback pages, where the server itself creates the client secret.
 #[tokio::test]
-async fn l4_nothing_of_a_validation_on_a_page_stands_in_a_log_or_in_clear_in_a_table() {
+async fn l4_no_secret_of_a_validation_on_a_page_leaks() {
     let (log, _guard) = Log::capture();
     let mut detector = detector(&format!("{EMAIL}+{MSISDN}"), &log, &[]).await;
     let session = detector.begin(&wish("alice")).await;
@@ -213,9 +210,9 @@ async fn l4_nothing_of_a_validation_on_a_page_stands_in_a_log_or_in_clear_in_a_t
     assert!(answer["access_token"].is_string(), "{answer}");
 }
 
-/// L4, incident 22: what fails is logged with its causes, and without any of it.
+/// L4, incident 22: failures are logged with their causes and without secrets.
 #[tokio::test]
-async fn l4_nothing_of_a_validation_stands_in_the_log_of_a_failure() {
+async fn l4_no_secret_of_a_validation_is_in_the_log_of_a_failure() {
     let (log, _guard) = Log::capture();
     let denied = ("GATEHOUSE_EMAIL_DENIED", r"denied.*@.*");
     let mut detector = detector(&format!("{EMAIL} {MSISDN}"), &log, &[denied]).await;
@@ -240,7 +237,7 @@ async fn l4_nothing_of_a_validation_stands_in_the_log_of_a_failure() {
         let wish = wish(&format!("user{number}"));
         detector.register(&with(wish, &asked.attempt(None))).await;
     }
-    // Providers that are out of order, tables that are, and then a day too late.
+    // Providers that fail, tables that fail, and then an expired session.
     detector.server.expect_faults();
     for kind in [
         FaultKind::Refused,

@@ -1,4 +1,4 @@
-//! How often a password may be guessed: from one network, and from all of them together.
+//! Limits on password attempts: from one network, and from all networks together.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -29,7 +29,7 @@ async fn log_in(server: &TestServer, from: IpAddr, name: &str, password: &str) -
     server.send_from(from, request).await
 }
 
-/// Ten guesses from each of ten networks: what all networks together may make.
+/// Ten attempts from each of ten networks: the quota of all networks together.
 async fn exhaust(server: &TestServer, name: &str) {
     for network in 0..10 {
         for _ in 0..10 {
@@ -42,7 +42,7 @@ async fn exhaust(server: &TestServer, name: &str) {
 }
 
 #[tokio::test]
-async fn l15_guesses_from_everywhere_are_limited_alike_for_who_is_there_and_who_is_not() {
+async fn l15_limits_are_equal_for_existing_and_unknown_accounts() {
     let server = TestServer::with(&[LIMITS]).await;
     sign_up(&server, "alice").await;
     for name in ["alice", "nobody"] {
@@ -53,12 +53,12 @@ async fn l15_guesses_from_everywhere_are_limited_alike_for_who_is_there_and_who_
             reply.error(429, "M_LIMIT_EXCEEDED");
         }
     }
-    // Somebody else is not meant.
+    // Other accounts are not affected.
     sign_up(&server, "bob").await;
     log_in(&server, from_other_network(200), "bob", PASSWORD)
         .await
         .ok();
-    // One more each ten minutes.
+    // One more every ten minutes.
     server.advance(Duration::from_mins(10));
     let reply = log_in(&server, from_other_network(201), "alice", "wrong").await;
     reply.error(403, "M_FORBIDDEN");
@@ -66,13 +66,14 @@ async fn l15_guesses_from_everywhere_are_limited_alike_for_who_is_there_and_who_
     reply.error(429, "M_LIMIT_EXCEEDED");
 }
 
-/// Strangers keep nobody out who has logged in from where they are now, in the last thirty days.
+/// The attempts of others do not block the owner in a network from which the owner has logged in
+/// during the last thirty days.
 #[tokio::test]
-async fn l15_the_owner_is_let_in_from_a_network_that_is_known() {
+async fn l15_the_owner_may_log_in_from_a_trusted_network() {
     let server = TestServer::with(&[LIMITS]).await;
     sign_up(&server, "alice").await;
     log_in(&server, HOME, "alice", PASSWORD).await.ok();
-    // A wrong password makes no network known.
+    // A wrong password makes no network trusted.
     let reply = log_in(&server, from_other_network(99), "alice", "wrong").await;
     reply.error(403, "M_FORBIDDEN");
     server.advance(Duration::from_hours(24 * 30 - 1));
@@ -82,7 +83,8 @@ async fn l15_the_owner_is_let_in_from_a_network_that_is_known() {
     for _ in 0..3 {
         log_in(&server, HOME, "alice", PASSWORD).await.ok();
     }
-    // What is known of one account is known of no other; nor is bob's network, who was not logged in.
+    // A network is trusted for one account only; and bob's network is not, because bob was not
+    // logged in.
     let body = json!({
         "username": "bob", "password": PASSWORD, "inhibit_login": true,
         "auth": { "type": "m.login.dummy" },
@@ -92,22 +94,22 @@ async fn l15_the_owner_is_let_in_from_a_network_that_is_known() {
     exhaust_with(&server, "bob").await;
     let reply = log_in(&server, HOME, "bob", PASSWORD).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
-    // Even there guesses are few, and are told what strangers are told: a neighbour does not learn who
-    // logs in from here.
+    // Attempts are limited there too, with the same response as elsewhere: a neighbour does not
+    // learn who logs in from this network.
     for _ in 0..10 {
         let reply = log_in(&server, HOME, "alice", "wrong").await;
         reply.error(429, "M_LIMIT_EXCEEDED");
     }
     let reply = log_in(&server, HOME, "alice", PASSWORD).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
-    // It is the login that makes it known, and for a month.
+    // Only a login makes a network trusted, and for a month.
     server.advance(Duration::from_hours(24 * 30));
     exhaust(&server, "alice").await;
     let reply = log_in(&server, HOME, "alice", PASSWORD).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
 }
 
-/// The same from ten networks whose budgets are spent on nobody yet.
+/// Ten attempts from each of ten other networks with full quotas.
 async fn exhaust_with(server: &TestServer, name: &str) {
     for network in 100..110 {
         for _ in 0..10 {
@@ -117,9 +119,9 @@ async fn exhaust_with(server: &TestServer, name: &str) {
     }
 }
 
-/// The table of limits says neither who was guessed nor from where.
+/// The table of limits contains neither account names nor networks.
 #[tokio::test]
-async fn l15_the_table_of_limits_names_nobody() {
+async fn l15_the_limits_table_contains_no_names() {
     let server = TestServer::with(&[LIMITS]).await;
     sign_up(&server, "alice").await;
     log_in(&server, HOME, "alice", PASSWORD).await.ok();
@@ -146,9 +148,9 @@ async fn post_from(
     server.send_from(from, request).await
 }
 
-/// An account's name and its addresses together are worth no more guesses than one of them.
+/// An account's name and its addresses share one quota.
 #[tokio::test]
-async fn l15_an_accounts_addresses_are_not_worth_a_hundred_guesses_each() {
+async fn l15_an_accounts_addresses_share_one_quota() {
     let server = TestServer::with(&[&ADDRESSES[..], &[LIMITS]].concat()).await;
     sign_up_with(&server, "alice", EMAIL, "alice@example.org").await;
     let by_address = |password: &str| {
@@ -171,9 +173,10 @@ async fn l15_an_accounts_addresses_are_not_worth_a_hundred_guesses_each() {
     }
 }
 
-/// Strangers keep nobody out who signed up, changed the password or set a new one where they are.
+/// The attempts of others do not block the owner in the network of the sign-up, of a password
+/// change or of a reset.
 #[tokio::test]
-async fn l15_strangers_keep_nobody_out_who_signed_up_or_set_the_password_there() {
+async fn l15_sign_up_and_password_change_make_a_network_trusted() {
     let server = TestServer::with(&[&ADDRESSES[..], &[LIMITS]].concat()).await;
     let (here, there): (IpAddr, IpAddr) = ([192, 0, 2, 10].into(), [192, 0, 2, 20].into());
     let body = json!({
@@ -207,17 +210,17 @@ async fn l15_strangers_keep_nobody_out_who_signed_up_or_set_the_password_there()
     assert!(!bob.is_valid(&server).await);
 }
 
-/// A stolen token guesses from many networks hardly more than from one; who has none spends nothing
-/// of that.
+/// A stolen token gives hardly more attempts from many networks than from one; attempts without a
+/// token do not consume that quota.
 #[tokio::test]
-async fn l15_a_stolen_token_does_not_guess_from_one_network_after_another() {
+async fn l15_a_stolen_token_gains_nothing_from_more_networks() {
     let server = TestServer::with(&[LIMITS]).await;
     let alice = sign_up(&server, "alice").await;
     let guess = |password: &str| {
         let auth = password_of("alice", password, None);
         with_auth(json!({ "new_password": OTHER_PASSWORD }), auth)
     };
-    // The form of a token is no secret.
+    // The format of a token is public.
     let elsewhere_too = TestServer::new().await;
     sign_up(&elsewhere_too, "bob").await;
     let forged = sign_up(&elsewhere_too, "alice").await.token;
@@ -269,9 +272,10 @@ async fn l15_a_stolen_token_does_not_guess_from_one_network_after_another() {
     reply.ok();
 }
 
-/// What nothing is hashed for is no guess: a repeat of a finished request, an incomplete attempt.
+/// A request that hashes no password consumes no attempt: a replay of a finished request, an
+/// incomplete stage.
 #[tokio::test]
-async fn l15_what_nothing_is_hashed_for_spends_no_guess() {
+async fn l15_a_request_without_a_hash_consumes_no_attempt() {
     let server = TestServer::with(&[LIMITS]).await;
     let alice = sign_up(&server, "alice").await;
     let wish = json!({ "new_password": OTHER_PASSWORD });
@@ -292,7 +296,7 @@ async fn l15_what_nothing_is_hashed_for_spends_no_guess() {
     for _ in 0..12 {
         alice.post(&server, PASSWORD_PATH, &last).await.ok();
     }
-    // Nor does a guess too many keep the answer back.
+    // An exhausted quota does not prevent a replay.
     let (_, other) = alice
         .begin(&server, PASSWORD_PATH, &json!({ "new_password": PASSWORD }))
         .await;

@@ -1,4 +1,4 @@
-//! What the owner of an address is told when somebody else wants to sign up with it.
+//! The notification of an address's owner when another client requests a sign-up with it.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -20,7 +20,7 @@ use crate::flows::support::{
     users,
 };
 
-/// What a stranger sends along, and would like the owner to read.
+/// Text that a requester sends and would like the owner to read.
 const NEXT_LINK: &str = "https://evil.example.com/prize";
 
 async fn with_owner(medium: Medium) -> TestServer {
@@ -30,7 +30,7 @@ async fn with_owner(medium: Medium) -> TestServer {
     server
 }
 
-/// Asks with a new secret, and says what was sent.
+/// Requests a message with a new client secret and returns the messages that were sent.
 async fn sent(server: &TestServer, medium: Medium, secret: &str) -> Vec<Message> {
     server.local.outbox().clear();
     let mut wish = medium.ask(0, secret, 1);
@@ -47,7 +47,7 @@ fn whole(message: &Message) -> String {
 }
 
 #[tokio::test]
-async fn _3pid_05_the_owner_of_an_address_is_told_at_most_once_a_day() {
+async fn _3pid_05_the_owner_of_an_address_is_notified_once_a_day() {
     for medium in [Medium::Mail, Medium::Text] {
         let server = with_owner(medium).await;
         for day in 0..3 {
@@ -59,7 +59,7 @@ async fn _3pid_05_the_owner_of_an_address_is_told_at_most_once_a_day() {
                 server.advance(Duration::from_hours(next));
             }
         }
-        // What is told nobody else's address is not in the way of.
+        // A note to one address does not consume the quota of another.
         let other = medium.ask(1, "secret", 1);
         request_message(&server, &other).await.ok();
         assert_eq!(server.deliver().await, 1);
@@ -68,7 +68,7 @@ async fn _3pid_05_the_owner_of_an_address_is_told_at_most_once_a_day() {
 }
 
 #[tokio::test]
-async fn _3pid_05_the_owners_mail_has_no_link_no_token_no_name_and_nothing_of_the_strangers() {
+async fn _3pid_05_the_owners_mail_contains_no_link_token_or_name() {
     let server = with_owner(Medium::Mail).await;
     let messages = sent(&server, Medium::Mail, "strangers-secret").await;
     let [notice] = &messages[..] else {
@@ -109,21 +109,23 @@ async fn _3pid_05_the_owners_text_message_is_neutral() {
     assert_eq!(notice.to.trim_start_matches('+'), NUMBERS[0]);
     let text = whole(notice);
     assert!(text.contains("localhost"), "{text}");
-    // The number may be somebody else's by now: no account, no reset, no code, no link.
+    // The number may have been reassigned: the text contains no account, no reset, no code and no
+    // link.
     for word in ["already", "assword", "reset", "theowner", "://", "#", "@"] {
         assert!(!text.contains(word), "{word} in {text}");
     }
     assert!(!text.bytes().any(|b| b.is_ascii_digit()), "{text}");
 }
 
-/// The session of a stranger, and its row.
+/// The session of a requester, and its row.
 async fn requester(server: &TestServer, medium: Medium, secret: &str) -> (String, Value) {
     let sid = session(server, &medium.ask(0, secret, 1)).await;
     let row = row(server, "Proofs", &sid);
     (sid, row)
 }
 
-/// What would be right for anybody else: the code, or the link's token, derived from the row.
+/// The code or the link token that would be right for a session of a free address, derived from the
+/// row.
 fn right(server: &TestServer, medium: Medium, sid: &str, row: &Value) -> Secret {
     let generation = row["generation"]["S"].as_str().unwrap();
     let keys = &server.local.config().keys;
@@ -134,11 +136,11 @@ fn right(server: &TestServer, medium: Medium, sid: &str, row: &Value) -> Secret 
 }
 
 #[tokio::test]
-async fn _3pid_05_a_session_for_a_known_address_never_validates_even_with_the_right_token() {
+async fn _3pid_05_a_session_for_a_known_address_never_validates() {
     for (medium, whose) in [
         (Medium::Mail, 0),
         (Medium::Text, 0),
-        // The control: with an address of nobody's it does.
+        // The control: it validates with a free address.
         (Medium::Mail, 1),
         (Medium::Text, 1),
     ] {
@@ -170,7 +172,7 @@ async fn _3pid_05_a_session_for_a_known_address_never_validates_even_with_the_ri
             assert_eq!(confirm(&server, &refusal).await.status, 400);
         }
         server.register(&poll).await.refused("M_UNAUTHORIZED");
-        // Nor after the next attempt, whose message the owner gets or does not get.
+        // Nor after the next send attempt, whether it notifies the owner or not.
         request_message(&server, &medium.ask(0, "secret", 2))
             .await
             .ok();
@@ -180,9 +182,9 @@ async fn _3pid_05_a_session_for_a_known_address_never_validates_even_with_the_ri
     }
 }
 
-/// A tombstone says who had an address, not who has it.
+/// A released address has a row with its former owner.
 #[tokio::test]
-async fn _3pid_68_an_address_that_was_released_is_anybodys() {
+async fn _3pid_68_a_released_address_is_free_for_everybody() {
     for medium in [Medium::Mail, Medium::Text] {
         let server = with_owner(medium).await;
         let key = match medium {
@@ -212,10 +214,10 @@ async fn _3pid_68_an_address_that_was_released_is_anybodys() {
     }
 }
 
-/// Incident 14: a spelling that folds to somebody's address is written to at that address, and
-/// never as it was typed.
+/// Incident 14: a spelling that folds to the address of an account is sent to that address, never
+/// to the spelling in the request.
 #[tokio::test]
-async fn _3pid_64_a_look_alike_is_written_to_at_the_address_it_folds_to() {
+async fn _3pid_64_a_look_alike_is_sent_to_the_folded_address() {
     for (typed, address) in [
         ("\u{212a}ate@example.org", "kate@example.org"),
         ("KATE@EXAMPLE.ORG", "kate@example.org"),
@@ -224,7 +226,7 @@ async fn _3pid_64_a_look_alike_is_written_to_at_the_address_it_folds_to() {
         ("\u{17f}am@example.org", "sam@example.org"),
     ] {
         let server = test_server(&[]).await;
-        // A stranger's address first, ...
+        // First the address has no account, ...
         let sid = session(&server, &mail_to(typed, "secret", 1)).await;
         server.deliver().await;
         let messages = server.messages();
@@ -234,7 +236,7 @@ async fn _3pid_64_a_look_alike_is_written_to_at_the_address_it_folds_to() {
         let body = with_proof("owner", MAIL_STAGE, &sid, "secret");
         server.register(&body).await.ok();
         server.local.outbox().clear();
-        // ... and then its owner's.
+        // ... and then it has one.
         for (number, typed) in [typed, address].into_iter().enumerate() {
             let secret = format!("secret{number}");
             request_message(&server, &mail_to(typed, &secret, 1))
@@ -244,15 +246,15 @@ async fn _3pid_64_a_look_alike_is_written_to_at_the_address_it_folds_to() {
             let messages = server.messages();
             assert_eq!(messages.len(), number + 1);
             assert_eq!(messages[number].to, address);
-            assert_eq!(messages[number].links().count(), 0, "the owner is told");
+            assert_eq!(messages[number].links().count(), 0, "the owner is notified");
         }
         assert_eq!(users(&server).len(), 1);
     }
 }
 
-/// Incident 14: what folds to no address that mail can go to gets none.
+/// Incident 14: a spelling that folds to no deliverable address gets no message.
 #[tokio::test]
-async fn incident_14_a_look_alike_that_does_not_fold_to_ascii_gets_no_mail() {
+async fn incident_14_a_look_alike_outside_ascii_gets_no_mail() {
     let server = test_server(&[]).await;
     create_owner(&server, "owner", &mail_to("kim@example.org", "secret", 1)).await;
     for typed in [

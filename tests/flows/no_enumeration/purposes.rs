@@ -1,6 +1,6 @@
-//! The same of messages that lead to a new password, and of those that prove an address for an
-//! account: 3PID-06, 3PID-07, 3PID-15. Only who reads what is sent to an address learns whether an
-//! account has it.
+//! No account enumeration with messages for a reset and for an address to be added: 3PID-06,
+//! 3PID-07, 3PID-15. Only a person who reads the messages to an address learns whether it has an
+//! account.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -19,7 +19,7 @@ use crate::flows::support::mail_helpers::{
 const PURPOSES: [&str; 2] = [RESET, ADD];
 const MEDIA: [Medium; 2] = [Medium::Mail, Medium::Text];
 
-/// Everything that can be tried with an address and no access to what is sent to it.
+/// Everything that a client can try with an address without access to its messages.
 async fn try_everything(requester: &mut Requester<'_>, purpose: &str, medium: Medium) {
     let server = requester.server;
     let wish = |attempt| medium.ask(0, "stranger", attempt);
@@ -41,11 +41,11 @@ async fn try_everything(requester: &mut Requester<'_>, purpose: &str, medium: Me
     server.deliver().await;
     for _ in 0..5 {
         let guess = medium.guess(server, &sid, "stranger");
-        let reply = requester.sees("a wrong guess", guess).await;
+        let reply = requester.sees("a wrong code", guess).await;
         reply.error(400, "M_TOKEN_INCORRECT");
     }
     let guess = medium.guess(server, &sid, "stranger");
-    let reply = requester.sees("one guess more", guess).await;
+    let reply = requester.sees("one more code", guess).await;
     match medium {
         Medium::Mail => reply.error(400, "M_TOKEN_INCORRECT"),
         Medium::Text => reply.error(400, "M_SESSION_EXPIRED"),
@@ -55,17 +55,17 @@ async fn try_everything(requester: &mut Requester<'_>, purpose: &str, medium: Me
     }
     server.advance(Duration::from_hours(25));
     let guess = medium.guess(server, &sid, "stranger");
-    let reply = requester.sees("a guess too late", guess).await;
+    let reply = requester.sees("a code after the expiry", guess).await;
     reply.error(400, "M_SESSION_EXPIRED");
     let answer = requester
-        .sees("a session anew", request_message(1))
+        .sees("a new session", request_message(1))
         .await
         .ok();
-    assert_eq!(answer["sid"], sid, "L1: a session anew");
+    assert_eq!(answer["sid"], sid, "L1: a new session");
 }
 
-/// A house with an account that has the address of this number, in which every function has been
-/// asked before: the first request reads more than the others.
+/// A server with an account that has the address with this index, after the first request of each
+/// function, which reads more than the others.
 async fn with_owner(
     purpose: &str,
     medium: Medium,
@@ -111,20 +111,20 @@ async fn assert_same_for_known_and_unknown(settings: &[(&str, &str)]) {
     }
 }
 
-/// To the byte and to the call, as at sign-up.
+/// Equal to the byte and to the call, as for a sign-up.
 #[tokio::test]
-async fn _3pid_15_no_purpose_tells_a_known_address_from_an_unknown_one() {
+async fn _3pid_15_no_purpose_distinguishes_known_addresses() {
     assert_same_for_known_and_unknown(&[]).await;
 }
 
 #[tokio::test]
-async fn _3pid_15_for_no_purpose_a_known_address_has_another_budget() {
+async fn _3pid_15_for_no_purpose_a_known_address_has_another_quota() {
     assert_same_for_known_and_unknown(&[LIMITED]).await;
 }
 
-/// Beyond the budgets too, and in every header.
+/// With exhausted quotas too, and in every header.
 #[tokio::test]
-async fn _3pid_15_for_every_purpose_messages_run_out_alike() {
+async fn _3pid_15_for_every_purpose_message_quotas_are_equal() {
     for purpose in PURPOSES {
         for medium in MEDIA {
             let mut runs = Vec::new();
@@ -151,9 +151,9 @@ async fn _3pid_15_for_every_purpose_messages_run_out_alike() {
     }
 }
 
-/// L1: known or not, `deliver` having run or not.
+/// L1: for known and unknown addresses, before and after `deliver`.
 #[tokio::test]
-async fn l1_for_every_purpose_the_session_of_an_address_keeps_its_id() {
+async fn l1_for_every_purpose_an_address_keeps_its_session_id() {
     for purpose in PURPOSES {
         for medium in MEDIA {
             let server = with_owner(purpose, medium, 0, &[]).await;
@@ -169,9 +169,9 @@ async fn l1_for_every_purpose_the_session_of_an_address_keeps_its_id() {
     }
 }
 
-/// Whoever read the row of the address would fail: it is a row that nobody can read.
+/// The row of the address is invalid, so a function that read it would fail.
 #[tokio::test]
-async fn _3pid_15_no_request_for_any_purpose_reads_whose_an_address_is() {
+async fn _3pid_15_no_request_for_any_purpose_reads_the_owner() {
     for purpose in PURPOSES {
         for medium in MEDIA {
             let server = with_owner(purpose, medium, 1, &[]).await;
@@ -188,15 +188,15 @@ async fn _3pid_15_no_request_for_any_purpose_reads_whose_an_address_is() {
                 seen: Vec::new(),
             };
             try_everything(&mut requester, purpose, medium).await;
-            // `deliver` does read it, and does not get past it.
+            // `deliver` does read it, and fails.
             assert!(server.messages().is_empty(), "{purpose}, {medium:?}");
         }
     }
 }
 
-/// Where the operator chose to tell, it is told before anything is written or sent.
+/// With the setting to disclose ownership, the response says so before anything is written or sent.
 #[tokio::test]
-async fn _3pid_06_and_07_a_server_that_tells_says_so_and_sends_nothing() {
+async fn _3pid_06_and_07_disclosure_answers_without_a_message() {
     let tell = ("GATEHOUSE_THREEPID_PRIVACY", "tell");
     for (purpose, told, errcode) in [
         (RESET, 1, "M_THREEPID_NOT_FOUND"),

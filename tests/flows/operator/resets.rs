@@ -1,4 +1,4 @@
-//! New passwords by the operator's doing.
+//! Passwords that the operator resets.
 
 use serde_json::{Value, json};
 use test_support::{PASSWORD, TestServer};
@@ -15,7 +15,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_one_time_password_ends_every_device_and_its_owner_is_told() {
+async fn a_one_time_password_ends_every_device_and_notifies() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let before = server.messages().len();
@@ -45,7 +45,7 @@ async fn a_one_time_password_ends_every_device_and_its_owner_is_told() {
 }
 
 #[tokio::test]
-async fn a_link_that_the_operator_hands_over_leads_to_a_new_password() {
+async fn a_link_from_the_operator_leads_to_a_new_password() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let before = server.messages().len();
@@ -60,7 +60,7 @@ async fn a_link_that_the_operator_hands_over_leads_to_a_new_password() {
     assert!(link.starts_with(&url), "{link}");
     let mut body = made["then"]["body"].clone();
     body["new_password"] = OTHER_PASSWORD.into();
-    // Not before its page's button is pressed, and once.
+    // Not before the button of its page is pressed, and once.
     server
         .post(PASSWORD_PATH, &body)
         .await
@@ -75,7 +75,7 @@ async fn a_link_that_the_operator_hands_over_leads_to_a_new_password() {
         .post(PASSWORD_PATH, &body)
         .await
         .refused("M_UNAUTHORIZED");
-    // No mail but the notice.
+    // No mail except the notification.
     server.deliver().await;
     assert_eq!(server.messages().len(), before + 1);
     let secrets = [link, made["client_secret"].as_str().unwrap()];
@@ -83,9 +83,9 @@ async fn a_link_that_the_operator_hands_over_leads_to_a_new_password() {
     assert!(secrets.iter().all(|secret| !dump.contains(secret)));
 }
 
-/// Incident 13: not even the operator sets a password by which somebody comes back.
+/// Incident 13: not even the operator can set a password that reactivates an account.
 #[tokio::test]
-async fn incident_13_who_has_no_password_or_no_mailbox_or_is_locked_or_gone_is_refused() {
+async fn incident_13_unusable_accounts_get_no_operator_reset() {
     let server =
         TestServer::with(&[ADDRESSES.as_slice(), &[("GATEHOUSE_GUESTS", "true")]].concat()).await;
     sign_up(&server, "alice").await;

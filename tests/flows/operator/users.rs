@@ -1,4 +1,4 @@
-//! Looking at an account, locks, suspensions and the end of it.
+//! Showing, locking, suspending and deactivating an account.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,17 +22,17 @@ use crate::{
     },
 };
 
-/// Runs `users` with these arguments, which must fail, and says with what words.
+/// Runs `users` with these arguments, which must fail, and returns the error.
 async fn refusal(server: &TestServer, arguments: &[&str]) -> String {
     let all = [&["users"], arguments].concat();
     let Err(refused) = server.admin_run(&all).await else {
-        panic!("{arguments:?} must be refused");
+        panic!("{arguments:?} must fail");
     };
     refused.to_string()
 }
 
 #[tokio::test]
-async fn an_account_is_shown_without_anything_that_anybody_could_use() {
+async fn showing_an_account_discloses_no_secret() {
     let server = TestServer::with(&ADDRESSES).await;
     let first = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let second = log_in(&server, "alice", PASSWORD).await;
@@ -78,8 +78,8 @@ async fn an_account_is_shown_without_anything_that_anybody_could_use() {
     }
 }
 
-/// TOK-14, TOK-15: whatever the endpoints say of an account that is locked or suspended, the command
-/// brings it about; a lock lies over a suspension, and a repeat changes nothing.
+/// TOK-14, TOK-15: the command causes every response of the endpoints about locked and suspended
+/// accounts. A lock takes precedence over a suspension, and repeating a command changes nothing.
 #[tokio::test]
 async fn tok_14_locks_and_suspensions_begin_and_end() {
     let server = TestServer::new().await;
@@ -110,7 +110,7 @@ async fn tok_14_locks_and_suspensions_begin_and_end() {
     assert_eq!(shown["status"], "suspended");
     assert!(users(&["unsuspend", "alice"]).await);
     assert!(!users(&["unsuspend", "alice"]).await);
-    // The next lock remembers nothing of the one before.
+    // The next lock keeps nothing of the previous one.
     assert!(users(&["lock", "alice"]).await && users(&["unlock", "alice"]).await);
     let shown = admin_run(&server, &["users", "show", "alice"]).await;
     assert_eq!(shown["status"], "active");
@@ -122,7 +122,7 @@ async fn tok_14_locks_and_suspensions_begin_and_end() {
 }
 
 #[tokio::test]
-async fn an_account_is_ended_as_its_user_would_end_it() {
+async fn the_operator_deactivates_an_account_as_its_user_would() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     sign_up_with(&server, "bob", MSISDN, NUMBER.0).await;
@@ -171,9 +171,10 @@ async fn an_account_is_ended_as_its_user_would_end_it() {
     );
 }
 
-/// IDS-12: the command calls no identity server; whoever removes the rows undoes what is bound.
+/// IDS-12: the command calls no identity server; the worker that removes the rows also removes the
+/// bindings.
 #[tokio::test]
-async fn ids_12_what_is_bound_is_undone_after_the_operators_end_of_an_account() {
+async fn ids_12_the_operators_deactivation_removes_bindings_later() {
     let id_server = IdServer::start("id.example");
     let server = IdServer::test_server(&[&id_server], &ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
@@ -182,7 +183,7 @@ async fn ids_12_what_is_bound_is_undone_after_the_operators_end_of_an_account() 
     assert_eq!(shown["bindings"][0]["address"], OTHER_SERVER);
     admin_run(&server, &["users", "deactivate", "alice", "--yes"]).await;
     assert!(forgotten(&id_server).is_empty());
-    // The stream waits for no identity server; the schedule's turn asks it.
+    // The stream event waits for no identity server; the scheduled run calls it.
     server.deliver().await;
     assert!(forgotten(&id_server).is_empty());
     server.advance(Duration::from_mins(2));
@@ -191,9 +192,9 @@ async fn ids_12_what_is_bound_is_undone_after_the_operators_end_of_an_account() 
     assert_eq!(rows_of(&server, "alice").len(), 1);
 }
 
-/// What its user cannot do: a locked account ends too.
+/// Its user cannot deactivate a locked account; the operator can.
 #[tokio::test]
-async fn a_locked_account_is_ended_by_the_operator_alone() {
+async fn only_the_operator_deactivates_a_locked_account() {
     let server = TestServer::new().await;
     let alice = sign_up(&server, "alice").await;
     set_status(&server, "alice", "locked");
@@ -201,9 +202,9 @@ async fn a_locked_account_is_ended_by_the_operator_alone() {
     assert!(!alice.is_valid(&server).await);
 }
 
-/// Of a lock and an end that race, the end stays.
+/// If a lock and a deactivation race, the deactivation wins.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_lock_brings_an_account_back() {
+async fn no_lock_reactivates_an_account() {
     let server = Arc::new(TestServer::new().await);
     for number in 0..20 {
         let name = format!("user{number}");

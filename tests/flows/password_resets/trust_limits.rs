@@ -1,5 +1,5 @@
-//! What a reset does not do: revive, unlock, trust a number for ever, or leave alive what was begun
-//! before.
+//! The limits of a reset: it does not reactivate or unlock an account, trusts a phone number for a
+//! limited time, and invalidates everything that was started before.
 
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ use crate::{
     },
 };
 
-/// Incident 31 (account pre-hijacking): after a reset nothing that was begun before works.
+/// Incident 31 (account pre-hijacking): after a reset nothing that was started before works.
 #[tokio::test]
-async fn incident_31_nothing_begun_before_a_reset_outlives_it() {
+async fn incident_31_nothing_started_before_a_reset_survives_it() {
     let server = TestServer::with(&ADDRESSES).await;
     let mallory = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let (_, change) = mallory
@@ -31,7 +31,7 @@ async fn incident_31_nothing_begun_before_a_reset_outlives_it() {
         )
         .await;
     let (_, end) = mallory.begin(&server, DEACTIVATE_PATH, &json!({})).await;
-    // A second proof, validated, and a third one, pending.
+    // A second, validated session, and a third, pending one.
     let early = request_reset_token(&server, EMAIL, ALICE, "early").await;
     early.validate(&server).await;
     let pending = request_reset_token(&server, EMAIL, ALICE, "pending").await;
@@ -75,7 +75,7 @@ async fn incident_31_nothing_begun_before_a_reset_outlives_it() {
         )
         .await;
     reply.error(403, "M_THREEPID_AUTH_FAILED");
-    // And nobody registers with the address.
+    // And nobody can register with the address.
     let asked = request_mail(&server, ALICE, "register").await;
     server.deliver().await;
     let mut body = asked.attempt(None);
@@ -85,7 +85,7 @@ async fn incident_31_nothing_begun_before_a_reset_outlives_it() {
     assert!(owner.is_valid(&server).await && !mallory.is_valid(&server).await);
 }
 
-/// A locked account is not opened by a mail; a suspended one may be given a password.
+/// A locked account is not unlocked by a mail; the password of a suspended account may be reset.
 #[tokio::test]
 async fn tok_14_a_locked_account_stays_locked() {
     let server = TestServer::with(&ADDRESSES).await;
@@ -104,9 +104,10 @@ async fn tok_14_a_locked_account_stays_locked() {
     log_in(&server, "alice", OTHER_PASSWORD).await;
 }
 
-/// A number alone resets nothing where there is a mailbox, or where it was confirmed long ago.
+/// A phone number alone resets nothing if the account has an e-mail address, or if the number was
+/// confirmed long ago.
 #[tokio::test]
-async fn pwd_05_a_number_alone_is_trusted_only_so_far() {
+async fn pwd_05_a_number_alone_is_trusted_for_a_limited_time() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", MSISDN, NUMBER.0).await;
     server.advance(366 * DAY);
@@ -123,7 +124,7 @@ async fn pwd_05_a_number_alone_is_trusted_only_so_far() {
     server.advance(366 * DAY);
     let asked = request_reset_token(&server, MSISDN, NUMBER.0, "late").await;
     asked.validate(&server).await;
-    // A mailbox comes to the account in between.
+    // The account gets an e-mail address in between.
     let add = json!({ "email": "bob@example.org", "client_secret": "add", "send_attempt": 1 });
     let path = "/_matrix/client/v3/account/3pid/email/requestToken";
     let adding = server.post(path, &add).await.ok();

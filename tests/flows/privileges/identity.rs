@@ -1,4 +1,4 @@
-//! The walk past identity servers.
+//! The scenario with identity servers.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -23,8 +23,9 @@ use crate::{
     },
 };
 
-/// An address is validated by an identity server, bound by the sign-up and by its user, unbound, and
-/// proven again for a new password; bound once more it is undone after its user has gone; with limits on.
+/// An address is validated by an identity server, bound at registration and by its user, unbound,
+/// and validated again for a reset; another binding is removed after the deactivation. Limits are
+/// on.
 pub(super) async fn scenario() -> BTreeSet<Use> {
     let id_server = IdServer::start("id.example.org");
     let settings = [

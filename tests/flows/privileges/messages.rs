@@ -1,4 +1,4 @@
-//! Every path of a message that is for an account.
+//! Every operation with a message for an account.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,8 @@ use crate::flows::support::mail_helpers::{
     session_for, submit_code, test_server, text_to,
 };
 
-/// In a house that tells strangers who has an account or in one that does not: addresses that are an
-/// owner's and such that are nobody's, by mail and by text, for a new password and to be added.
+/// With disclosure of ownership or without: addresses with and without an account, by mail and by
+/// text message, for a reset and to be added.
 pub(super) async fn scenario(privacy: &str) -> BTreeSet<Use> {
     let server = test_server(&[LIMITED, ("GATEHOUSE_THREEPID_PRIVACY", privacy)]).await;
     start_every_function(&server).await;

@@ -1,4 +1,4 @@
-//! The walk through the addresses of an account.
+//! The scenario with the addresses of an account.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -18,8 +18,8 @@ use crate::{
     },
 };
 
-/// Addresses are added by both forms and removed, with limits on; one addition is overtaken by its
-/// twin.
+/// Addresses are added with both forms and removed, with limits on; a concurrent duplicate
+/// overtakes one addition.
 pub(super) async fn scenario() -> BTreeSet<Use> {
     let server = Arc::new(test_server(&[("GATEHOUSE_LIMITS", "on")]).await);
     start_every_function(&server).await;

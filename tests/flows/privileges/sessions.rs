@@ -1,5 +1,5 @@
-//! Devices and their tokens: every way in, every way out, the first use of a refreshed token at every
-//! endpoint that takes one, and what is done with dead devices.
+//! Devices and their tokens: every login, every logout, the first use of a refreshed token at every
+//! endpoint that takes one, and the removal of logged-out devices.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// Endpoints that take a user's token, with what `POST` or `PUT` is to say.
+/// Endpoints that take a user's token, with the body of `POST` or `PUT`.
 const GUARDED: [(&str, &str); 7] = [
     ("GET", "account/whoami"),
     ("GET", "capabilities"),
@@ -33,7 +33,7 @@ const GUARDED: [(&str, &str); 7] = [
     ("GET", "account/3pid"),
 ];
 
-/// `POST`s that take one; their bodies are refused.
+/// `POST` endpoints that take a token; their bodies are rejected.
 const POSTED: [&str; 8] = [
     "delete_devices",
     "account/password",
@@ -51,7 +51,7 @@ async fn log_in(server: &TestServer, device: &str) -> Value {
     server.post(LOGIN, &body).await.ok()
 }
 
-/// A token that nobody has used yet.
+/// A token that has never been used.
 async fn fresh(server: &TestServer, device: &str) -> String {
     let pair = log_in(server, device).await;
     let body = json!({ "refresh_token": pair["refresh_token"] });
@@ -59,7 +59,7 @@ async fn fresh(server: &TestServer, device: &str) -> String {
     text(&next, "access_token").to_owned()
 }
 
-/// All networks together have guessed as often as they may.
+/// Exhausts the password attempts of all networks together.
 pub(super) fn forbid_guesses(server: &TestServer, key: &str) {
     let config = server.local.config();
     let hash = config.keys.hash(KeyPurpose::LimitKey, key.as_bytes());
@@ -73,8 +73,8 @@ pub(super) fn forbid_guesses(server: &TestServer, key: &str) {
     );
 }
 
-/// Where a password is asked of somebody without a token, and guesses are over for all networks
-/// together, it is looked whether this one is known.
+/// Password checks without a token when the attempts of all networks together are exhausted: the
+/// functions read whether the network is trusted.
 async fn guess_where_guesses_are_over(server: &TestServer) {
     server.advance(Duration::from_hours(1));
     forbid_guesses(server, "alice");

@@ -1,5 +1,6 @@
-//! Many requests at once about the addresses of accounts: an address belongs to one, a proof is
-//! spent once, an account has no more addresses than it may, and whoever comes second is told so.
+//! Concurrent requests about the addresses of accounts: an address has one owner, a validated
+//! session is spent once, an account has at most sixteen addresses, and a request that comes second
+//! gets an error.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,10 +27,10 @@ use crate::{
 
 const MANY: usize = 40;
 
-/// A request, and whose.
+/// A request: token, path and body.
 type Sent = (String, &'static str, Value);
 
-/// Sends these all at once.
+/// Sends these concurrently.
 async fn send(server: &Arc<TestServer>, requests: &[Sent]) -> Vec<Reply> {
     at_once(requests.len(), |number| {
         let server = Arc::clone(server);
@@ -45,7 +46,7 @@ async fn send(server: &Arc<TestServer>, requests: &[Sent]) -> Vec<Reply> {
     .await
 }
 
-/// A request to add what these credentials prove, by one form or the other.
+/// A request to add the address of these credentials, with one form or the other.
 fn addition(token: &str, name: &str, creds: &Value, uia_request: bool) -> Sent {
     let token = token.to_owned();
     if uia_request {
@@ -55,7 +56,7 @@ fn addition(token: &str, name: &str, creds: &Value, uia_request: bool) -> Sent {
     }
 }
 
-/// Everybody has a proof, and one gets the address.
+/// Every user has a validated session, and one gets the address.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn _3pid_68_of_users_who_race_for_an_address_one_gets_it() {
     let _serial = serial().await;
@@ -76,14 +77,14 @@ async fn _3pid_68_of_users_who_race_for_an_address_one_gets_it() {
         assert_eq!(
             proofs_in(&server, "validated"),
             2,
-            "the losers' are not spent"
+            "the losers' sessions are not spent"
         );
     }
 }
 
-/// UIA-54: nor is it two people's when they have one proof between them.
+/// UIA-54: the same with one session for all users.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn acc3_02_of_users_who_share_a_proof_one_gets_the_address() {
+async fn acc3_02_of_users_who_share_a_session_one_gets_the_address() {
     let _serial = serial().await;
     for _ in 0..8 {
         let server = Arc::new(test_server(&[]).await);
@@ -107,9 +108,9 @@ async fn acc3_02_of_users_who_share_a_proof_one_gets_the_address() {
     }
 }
 
-/// UIA-15: one user, one request, sent many times: one address, one mail about it.
+/// UIA-15: one user, one request, sent many times: one address, one notification.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn uia_15_an_addition_that_is_sent_many_times_at_once_is_made_once() {
+async fn uia_15_an_addition_sent_many_times_is_made_once() {
     let _serial = serial().await;
     for form in ["deprecated", "one request", "session"] {
         let server = Arc::new(test_server(&[]).await);
@@ -133,9 +134,9 @@ async fn uia_15_an_addition_that_is_sent_many_times_at_once_is_made_once() {
     }
 }
 
-/// Within the limits too, and never without a word: who comes too often at once is told to wait.
+/// With limits too, requests beyond the limit get a response that tells the client to wait.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn http_19_an_addition_that_is_sent_too_often_at_once_is_still_told() {
+async fn http_19_an_addition_sent_too_often_is_still_answered() {
     let _serial = serial().await;
     let server = Arc::new(test_server(&[("GATEHOUSE_LIMITS", "on")]).await);
     let token = user(&server, "alice").await;
@@ -151,7 +152,7 @@ async fn http_19_an_addition_that_is_sent_too_often_at_once_is_still_told() {
     assert_eq!(notices(&server).len(), 1);
 }
 
-/// REG-28: whoever signs up with an address races whoever adds it.
+/// REG-28: a registration with an address races its addition.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn _3pid_68_an_addition_and_a_sign_up_race_for_an_address() {
     let _serial = serial().await;
@@ -178,9 +179,9 @@ async fn _3pid_68_an_addition_and_a_sign_up_race_for_an_address() {
     }
 }
 
-/// However many proofs are spent at once, and so are the mails that tell of it.
+/// The concurrent additions compete for the limit, and so do their notifications.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn acc3_02_no_race_brings_an_account_beyond_sixteen_addresses() {
+async fn acc3_02_no_race_gives_an_account_over_sixteen_addresses() {
     let _serial = serial().await;
     let server = Arc::new(test_server(&[]).await);
     let token = user(&server, "alice").await;
@@ -212,10 +213,10 @@ async fn acc3_02_no_race_brings_an_account_beyond_sixteen_addresses() {
     assert_eq!(proofs_in(&server, "spent"), 16);
 }
 
-/// L9: an address that somebody gives up while somebody else takes it is theirs or nobody's; and
-/// never is it taken from who has it now.
+/// L9: an address that one user removes while another adds it belongs to the latter or to nobody,
+/// and is never taken from its present owner.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn l9_a_removal_that_races_an_addition_takes_nothing_from_anybody_else() {
+async fn l9_a_racing_removal_takes_no_address_of_another_user() {
     let _serial = serial().await;
     for _ in 0..10 {
         let server = Arc::new(test_server(&[]).await);
@@ -253,10 +254,10 @@ const FAULT_MIX: &[FaultKind] = &[
     FaultKind::Delay(Duration::from_millis(20)),
 ];
 
-/// Whatever happens to the calls: an address is one account's, or nobody's, and a proof is spent on
-/// both or on nothing.
+/// With any faults: an address has one owner or none, and a session is spent together with the
+/// addition or not at all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn incident_20_an_address_is_one_accounts_whatever_happens() {
+async fn incident_20_an_address_has_one_owner_despite_faults() {
     let _serial = serial().await;
     let server = Arc::new(test_server(&[]).await);
     server.expect_faults();
@@ -274,7 +275,7 @@ async fn incident_20_an_address_is_one_accounts_whatever_happens() {
         server.local.proxy().chaos(seed, 80, FAULT_MIX);
         let replies = send(&server, &requests).await;
         server.local.proxy().clear_faults();
-        // Claims and rows agree, or this panics.
+        // Panics if claims and rows disagree.
         assert!(owners(&server).len() <= 1, "{:?}", tally(&replies));
     }
     let replies = send(&server, &requests).await;

@@ -1,5 +1,6 @@
-//! Two equal last requests, one of which is overtaken by the other at each of its calls. What races
-//! find by luck is done here on purpose: whoever comes second gets the same bytes.
+//! Two equal final requests, one of which is overtaken by the other at each of its calls. These
+//! tests force what the race tests find by chance: the request that comes second gets the same
+//! bytes.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -29,9 +30,9 @@ async fn guest_upgrade(server: &TestServer) -> Value {
     )
 }
 
-/// UIA-15: whichever of its reads and writes the other final comes before.
+/// UIA-15: the other final request comes before any of its reads and writes.
 #[tokio::test]
-async fn uia_15_a_final_that_is_overtaken_gives_the_same_bytes() {
+async fn uia_15_an_overtaken_final_gets_the_same_bytes() {
     for asked in [wish("alice"), json!({ "password": PASSWORD })] {
         for at in [("BatchGetItem", 1), ("TransactWriteItems", 1)] {
             let server = Arc::new(TestServer::new().await);
@@ -47,7 +48,7 @@ async fn uia_15_a_final_that_is_overtaken_gives_the_same_bytes() {
 
 /// UIA-15, UIA-60
 #[tokio::test]
-async fn uia_15_a_final_that_is_overtaken_does_not_miss_the_token_its_twin_has_spent() {
+async fn uia_15_an_overtaken_final_accepts_its_duplicates_token() {
     for asked in [wish("alice"), json!({ "password": PASSWORD })] {
         for at in [("BatchGetItem", 1), ("Query", 1), ("TransactWriteItems", 1)] {
             let server = Arc::new(TestServer::with(&[TWO_STAGES]).await);
@@ -65,9 +66,9 @@ async fn uia_15_a_final_that_is_overtaken_does_not_miss_the_token_its_twin_has_s
     }
 }
 
-/// UIA-15, UIA-60: the same where the token's is the last stage.
+/// UIA-15, UIA-60: with the token's stage as the last one.
 #[tokio::test]
-async fn uia_15_a_final_with_the_token_that_is_overtaken_gives_the_same_bytes() {
+async fn uia_15_an_overtaken_final_with_the_token_gets_same_bytes() {
     for at in [("BatchGetItem", 1), ("Query", 1), ("TransactWriteItems", 1)] {
         let offered = flows("m.login.dummy+m.login.registration_token");
         let server = Arc::new(TestServer::with(&[offered]).await);
@@ -84,7 +85,7 @@ async fn uia_15_a_final_with_the_token_that_is_overtaken_gives_the_same_bytes() 
 
 /// UIA-15, GUEST-08
 #[tokio::test]
-async fn uia_15_a_guests_upgrade_that_is_overtaken_gives_the_same_bytes() {
+async fn uia_15_an_overtaken_guest_upgrade_gets_the_same_bytes() {
     for at in [
         ("BatchGetItem", 1),
         ("BatchGetItem", 2),
@@ -100,9 +101,10 @@ async fn uia_15_a_guests_upgrade_that_is_overtaken_gives_the_same_bytes() {
     }
 }
 
-/// UIA-09, UIA-15: the session moves on without being finished; nothing that happened in it is lost.
+/// UIA-09, UIA-15: a poll changes the session without finishing it; nothing that happened in it is
+/// lost.
 #[tokio::test]
-async fn uia_15_a_final_that_is_overtaken_by_a_poll_with_another_name_still_makes_one_account() {
+async fn uia_15_a_final_overtaken_by_a_poll_makes_one_account() {
     let server = Arc::new(TestServer::with(&[TWO_STAGES]).await);
     let token = new_token(&server, &["--uses", "1"]).await;
     let (_, session) = server.begin(&wish("alice")).await;

@@ -1,4 +1,4 @@
-//! Logins at once with one another, and with what ends a login.
+//! Concurrent logins, and logins that race the end of a device or an account.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ fn devices(server: &TestServer) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tok_09_of_many_logins_at_once_to_one_device_one_token_lives() {
+async fn tok_09_of_concurrent_logins_to_a_device_one_token_is_valid() {
     let _serial = serial().await;
     for device in [Some("PHONE"), None] {
         let server = Arc::new(TestServer::new().await);
@@ -52,8 +52,8 @@ async fn tok_09_of_many_logins_at_once_to_one_device_one_token_lives() {
     }
 }
 
-/// Does `meanwhile` while a login with the device id has found its password right and has written
-/// nothing yet; returns the login's status and its body.
+/// Runs `meanwhile` during a login with this device ID, after its password check and before its
+/// write; returns the login's status and body.
 async fn run_during_delay(
     server: &Arc<TestServer>,
     device: &str,
@@ -69,9 +69,9 @@ async fn run_during_delay(
     (reply.status.as_u16(), reply.json())
 }
 
-/// PWD-08: with the id of the very device that the change spares, too.
+/// PWD-08: also with the ID of the device that the change keeps.
 #[tokio::test]
-async fn pwd_08_a_login_that_races_a_password_change_is_none() {
+async fn pwd_08_a_login_that_races_a_password_change_fails() {
     for same in [true, false] {
         let server = Arc::new(TestServer::new().await);
         let alice = sign_up(&server, "alice").await;
@@ -88,7 +88,7 @@ async fn pwd_08_a_login_that_races_a_password_change_is_none() {
             (429, &json!("M_LIMIT_EXCEEDED"))
         );
         assert_eq!(devices(&server), before);
-        assert!(alice.is_valid(&server).await, "it was spared");
+        assert!(alice.is_valid(&server).await, "the device was kept");
         try_login(&server, "alice", PASSWORD)
             .await
             .error(403, "M_FORBIDDEN");
@@ -97,7 +97,7 @@ async fn pwd_08_a_login_that_races_a_password_change_is_none() {
 }
 
 #[tokio::test]
-async fn out_02_a_login_that_races_a_logout_everywhere_is_none() {
+async fn out_02_a_login_that_races_a_logout_everywhere_fails() {
     let server = Arc::new(TestServer::new().await);
     let alice = sign_up(&server, "alice").await;
     let (status, _) = run_during_delay(&server, "OTHER", async {
@@ -107,13 +107,13 @@ async fn out_02_a_login_that_races_a_logout_everywhere_is_none() {
     .await;
     assert_eq!(status, 429);
     assert!(!alice.is_valid(&server).await);
-    // Tried again it is right, since the password is.
+    // A new attempt succeeds, because the password is right.
     log_in(&server, "alice", PASSWORD).await;
 }
 
 /// Incident 13.
 #[tokio::test]
-async fn deact_02_a_login_that_races_the_end_of_its_account_is_none() {
+async fn deact_02_a_login_that_races_a_deactivation_fails() {
     let server = Arc::new(TestServer::new().await);
     sign_up(&server, "alice").await;
     let before = devices(&server);
@@ -124,9 +124,9 @@ async fn deact_02_a_login_that_races_the_end_of_its_account_is_none() {
     assert_eq!((status, devices(&server)), (429, before));
 }
 
-/// OUT-02: a password change that spares the caller, who logs out everywhere meanwhile.
+/// OUT-02: a password change keeps the device of a caller that logs out everywhere meanwhile.
 #[tokio::test]
-async fn out_02_a_device_that_a_password_change_spares_does_not_survive_its_own_logout() {
+async fn out_02_a_kept_device_does_not_survive_its_own_logout() {
     let server = Arc::new(TestServer::new().await);
     let alice = sign_up(&server, "alice").await;
     let fault = delayed("LogoutAll", "TransactWriteItems");
@@ -143,9 +143,9 @@ async fn out_02_a_device_that_a_password_change_spares_does_not_survive_its_own_
     assert!(!alice.is_valid(&server).await);
 }
 
-/// An answer of the tables that is lost, and rows that others write to, cost no login.
+/// A lost answer of DynamoDB and conflicts with other writes do not make a login fail.
 #[tokio::test]
-async fn a_login_survives_what_the_tables_do_to_it() {
+async fn a_login_survives_faults_of_dynamodb() {
     let server = TestServer::new().await;
     sign_up(&server, "alice").await;
     server.expect_faults();

@@ -1,5 +1,5 @@
-//! Refreshing at once with oneself, with the first use of what it gives, and with what ends a
-//! device; answers that are lost on the way.
+//! Refreshes that race each other, the first use of the new tokens and the end of the device; and
+//! lost responses.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -49,8 +49,7 @@ async fn is_valid(server: &TestServer, pair: &Value) -> bool {
     reply.status == 200
 }
 
-/// Refreshes while `meanwhile` happens: the refresh has read what it has to know and has written
-/// nothing yet.
+/// Runs `meanwhile` during a refresh, after its read and before its write.
 async fn run_during_delay(
     server: &Arc<TestServer>,
     pair: &Value,
@@ -64,10 +63,10 @@ async fn run_during_delay(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn refr_03_many_refreshes_with_one_token_get_the_same_bytes() {
+async fn refr_03_concurrent_refreshes_with_one_token_are_equal() {
     let _serial = serial().await;
     let (server, first) = alice().await;
-    // The second time with the refresh token of the pair that nobody has used yet.
+    // The second time with the refresh token of the pair that was never used.
     let mut pair = first;
     for _ in 0..2 {
         let replies = at_once(MANY, |_| {
@@ -105,9 +104,9 @@ async fn refr_03_many_first_uses_of_a_new_token_all_succeed() {
     refresh(&server, &first).await.error(401, "M_UNKNOWN_TOKEN");
 }
 
-/// The answer of the tables is lost; or that to the client, which asks again.
+/// The answer of DynamoDB is lost, or the response to the client, which repeats the request.
 #[tokio::test]
-async fn refr_03_a_lost_answer_costs_nobody_their_session() {
+async fn refr_03_a_lost_response_ends_no_session() {
     let (server, first) = alice().await;
     let lost = Fault::new(FaultKind::LostAnswer).on("UpdateItem");
     server.local.proxy().inject(lost.clone().by("Refresh"));
@@ -120,9 +119,9 @@ async fn refr_03_a_lost_answer_costs_nobody_their_session() {
     assert_eq!(server.local.proxy().pending_faults(), 0);
 }
 
-/// The client never got the answer, and asks again a long time after.
+/// The client never got the response, and repeats the request much later.
 #[tokio::test]
-async fn refr_03_a_late_repeat_does_not_give_a_token_that_has_expired() {
+async fn refr_03_a_late_repeat_returns_no_expired_token() {
     let lifetime = ("GATEHOUSE_REFRESHABLE_TOKEN_LIFETIME", "1h");
     let (server, first) = alice_with(&[lifetime]).await;
     let lost = refresh(&server, &first).await.ok();
@@ -144,9 +143,9 @@ async fn refr_03_a_late_repeat_does_not_give_a_token_that_has_expired() {
     refresh(&server, &next).await.ok();
 }
 
-/// OUT-01: the token dies of the other's first use while its logout is under way.
+/// OUT-01: during the logout the first use of the new token invalidates the token of the logout.
 #[tokio::test]
-async fn out_01_a_logout_does_not_say_done_of_a_device_that_lives() {
+async fn out_01_a_logout_does_not_succeed_if_the_device_stays() {
     let (server, first) = alice().await;
     let next = refresh(&server, &first).await.ok();
     let fault = delayed("Logout", "DeleteItem");
@@ -160,9 +159,9 @@ async fn out_01_a_logout_does_not_say_done_of_a_device_that_lives() {
     assert!(is_valid(&server, &next).await);
 }
 
-/// A twin has turned in the same token meanwhile, and one of its tokens has been used.
+/// A duplicate has used the same refresh token meanwhile, and one of its new tokens was used.
 #[tokio::test]
-async fn refr_03_a_refresh_that_comes_too_late_gets_what_its_twin_got_or_nothing() {
+async fn refr_03_a_late_refresh_gets_its_duplicates_pair_or_none() {
     let (server, first) = alice().await;
     let mut duplicate = Value::Null;
     let slow = run_during_delay(&server, &first, async {
@@ -182,7 +181,7 @@ async fn refr_03_a_refresh_that_comes_too_late_gets_what_its_twin_got_or_nothing
     assert!(is_valid(&server, &duplicate).await);
 }
 
-/// The new access token is used first while its refresh token is being turned in.
+/// The new access token is used for the first time during a refresh with its refresh token.
 #[tokio::test]
 async fn refr_03_the_two_tokens_of_a_new_pair_may_be_used_at_once() {
     let (server, first) = alice().await;
@@ -198,7 +197,7 @@ async fn refr_03_the_two_tokens_of_a_new_pair_may_be_used_at_once() {
 
 /// TOK-13, PWD-11.
 #[tokio::test]
-async fn pwd_11_a_refresh_that_races_a_logout_or_a_password_change_gives_nothing_that_lives() {
+async fn pwd_11_a_refresh_that_races_a_logout_gives_no_valid_token() {
     for path in ["logout", "logout/all"] {
         let (server, pair) = alice().await;
         let reply = run_during_delay(&server, &pair, async {
@@ -234,15 +233,15 @@ async fn pwd_11_a_refresh_that_races_a_logout_or_a_password_change_gives_nothing
     for dead in [&pair, &reply.ok()] {
         refresh(&server, dead).await.error(401, "M_UNKNOWN_TOKEN");
     }
-    // The device that was spared goes on refreshing.
+    // The device that was kept can still refresh.
     let next = refresh(&server, &other).await.ok();
     assert!(is_valid(&server, &next).await);
 }
 
-/// Whatever the tables do to it, a client that repeats what was not answered never loses its session,
-/// and what it has left behind is dead.
+/// With any faults of DynamoDB, a client that repeats failed requests keeps its session, and all
+/// earlier tokens are invalid.
 #[tokio::test]
-async fn refr_03_a_client_that_repeats_itself_keeps_its_session_whatever_happens() {
+async fn refr_03_a_client_that_repeats_keeps_its_session() {
     let kinds: [(&[FaultKind], u16); 2] = [
         (
             &[
@@ -283,7 +282,7 @@ async fn refr_03_a_client_that_repeats_itself_keeps_its_session_whatever_happens
     }
 }
 
-/// The seal of a kept answer opens under the previous secret too, and under no other token.
+/// The stored response can also be decrypted with the previous secret, and with no other token.
 #[tokio::test]
 async fn refr_03_a_repeat_survives_a_new_secret() {
     let directory = tempfile::tempdir().unwrap();
@@ -301,7 +300,8 @@ async fn refr_03_a_repeat_survives_a_new_secret() {
     let server = TestServer::in_directory(&settings, directory.path()).await;
     assert_eq!(refresh(&server, &first).await.ok(), next);
     drop(server);
-    // Both are gone: so is the answer, and who has it goes on.
+    // Without both secrets the stored response cannot be read, and a client that has the tokens
+    // continues.
     let server = TestServer::in_directory(&[("GATEHOUSE_SECRET", new)], directory.path()).await;
     refresh(&server, &first).await.error(401, "M_UNKNOWN_TOKEN");
     assert!(is_valid(&server, &next).await);

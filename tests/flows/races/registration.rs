@@ -1,5 +1,4 @@
-//! Many requests at once. The embedded engine serialises, so these find what is wrong with the
-//! order of things; conflicts and faults are added in `chaos`.
+//! Concurrent registrations. `random_faults` adds conflicts and faults.
 
 use std::sync::Arc;
 
@@ -56,7 +55,7 @@ async fn reg_14_of_a_hundred_racing_sessions_for_one_name_one_wins() {
     let server = Arc::new(TestServer::new().await);
     let mut sessions = Vec::new();
     for number in 0..MANY {
-        // The same name in all its spellings (REG-11).
+        // The same name in two spellings (REG-11).
         let name = if number % 2 == 0 { "alice" } else { "ALICE" };
         sessions.push(server.begin(&wish(name)).await.1);
     }
@@ -70,7 +69,7 @@ async fn reg_14_of_a_hundred_racing_sessions_for_one_name_one_wins() {
         (count(&server, "Accounts"), count(&server, "UiaSessions")),
         (3, MANY)
     );
-    // The losers' sessions are as good as before: each may take another name.
+    // The sessions of the losers are still valid: each may choose another name.
     let rest = register_at_once(&server, MANY, |number| {
         with(
             json!({ "username": format!("user{number}") }),
@@ -117,9 +116,9 @@ async fn uia_15_a_hundred_session_only_finals_get_the_same_bytes() {
     assert_users(&server, &["alice"]);
 }
 
-/// UIA-15, UIA-60, incident 20 (one proof could register several accounts)
+/// UIA-15, UIA-60, incident 20 (one validation could register several accounts)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn incident_20_a_hundred_finals_of_one_session_spend_a_one_use_token_once() {
+async fn incident_20_concurrent_finals_spend_a_one_use_token_once() {
     let _serial = serial().await;
     for asked in [wish("alice"), json!({ "password": PASSWORD })] {
         let server = Arc::new(TestServer::with(&[TWO_STAGES]).await);
@@ -135,9 +134,9 @@ async fn incident_20_a_hundred_finals_of_one_session_spend_a_one_use_token_once(
     }
 }
 
-/// The same with the token's stage as the last one.
+/// With the token's stage as the last one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn incident_20_a_hundred_finals_that_give_the_token_spend_it_once() {
+async fn incident_20_concurrent_finals_with_a_token_spend_it_once() {
     let _serial = serial().await;
     let server =
         Arc::new(TestServer::with(&[flows("m.login.dummy+m.login.registration_token")]).await);
@@ -151,7 +150,7 @@ async fn incident_20_a_hundred_finals_that_give_the_token_spend_it_once() {
 
 /// GUEST-08, UIA-15
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn uia_15_a_hundred_finals_of_a_guests_upgrade_get_the_same_bytes() {
+async fn uia_15_concurrent_finals_of_a_guest_upgrade_are_equal() {
     let _serial = serial().await;
     let server = Arc::new(TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await);
     let guest = server
@@ -198,9 +197,9 @@ async fn l5_a_hundred_sign_ups_with_a_one_use_token_make_one_account() {
     assert_eq!(users(&server).len(), 1);
 }
 
-/// UIA-60: the same with a session each, in which the token's stage was completed before.
+/// UIA-60: with a session each, in which the token's stage was completed before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn uia_60_a_hundred_sessions_with_a_one_use_token_make_one_account() {
+async fn uia_60_many_sessions_with_a_one_use_token_make_one_account() {
     let _serial = serial().await;
     let server = Arc::new(TestServer::with(&[TWO_STAGES]).await);
     let token = new_token(&server, &["--uses", "1"]).await;
@@ -226,7 +225,7 @@ async fn uia_60_a_hundred_sessions_with_a_one_use_token_make_one_account() {
         assert_eq!(
             reply.json()["session"],
             session.as_str(),
-            "the same session goes on"
+            "the session stays the same"
         );
     }
     assert_eq!((users(&server).len(), uses_left(&server)), (1, vec![0]));
@@ -238,7 +237,7 @@ async fn uia_60_a_hundred_sessions_with_a_one_use_token_make_one_account() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn uia_60_a_token_in_shares_is_never_overspent_and_never_underspent() {
+async fn uia_60_a_token_in_shares_is_neither_overspent_nor_blocked() {
     let _serial = serial().await;
     for (uses, shares) in [(40, 2), (1000, 16)] {
         let server = Arc::new(TestServer::with(&[ONE_STAGE]).await);
@@ -266,7 +265,7 @@ async fn uia_60_a_token_in_shares_is_never_overspent_and_never_underspent() {
     }
 }
 
-/// UIA-15: one session, two wishes.
+/// UIA-15: one session, different parameters.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_15_racing_finals_with_different_names_make_one_account() {
     let _serial = serial().await;
@@ -287,7 +286,7 @@ async fn uia_15_racing_finals_with_different_names_make_one_account() {
     assert_eq!(users(&server).len(), 1);
 }
 
-/// UIA-32, UIA-72: stages completed at the same moment, by pages and by requests.
+/// UIA-32, UIA-72: stages that are completed at the same moment, with pages and with requests.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_32_two_stages_completed_at_once_are_both_remembered() {
     let _serial = serial().await;

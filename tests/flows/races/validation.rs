@@ -1,5 +1,5 @@
-//! Many requests at once, about addresses: a proof is spent once, an address belongs to one, and
-//! whoever comes second is told so; in fair weather and in foul.
+//! Concurrent requests about addresses at registration, with and without faults: a validated
+//! session is spent once, an address has one owner, and a request that comes second gets an error.
 
 use std::{sync::Arc, time::Duration};
 
@@ -37,7 +37,7 @@ async fn proven(server: &TestServer, stage: &str, secret: &str) -> ValidationSes
     asked
 }
 
-/// Asserts that one account was made with the address, and nothing besides.
+/// Asserts that one account was created, with the address.
 #[track_caller]
 fn one_owner(server: &TestServer, claim: &str) {
     let users = users(server);
@@ -47,10 +47,10 @@ fn one_owner(server: &TestServer, claim: &str) {
     assert_addresses(server, &[(claim, names[0])]);
 }
 
-/// UIA-54, UIA-15: whichever of its reads and writes the other final comes before. That the proof is
-/// spent by then is no news to whom it was spent for.
+/// UIA-54, UIA-15: the other final request comes before any of its reads and writes. A session that
+/// was spent for this account is no error.
 #[tokio::test]
-async fn uia_15_a_final_with_an_address_that_is_overtaken_gives_the_same_bytes() {
+async fn uia_15_an_overtaken_final_with_an_address_is_equal() {
     for kind in [EMAIL, MSISDN] {
         for at in [
             ("BatchGetItem", 1),
@@ -83,10 +83,10 @@ async fn uia_15_a_final_with_an_address_that_is_overtaken_gives_the_same_bytes()
     }
 }
 
-/// UIA-54: Tuwunel's flaw. With sessions, in which the stage was done before or is the last one, and
-/// without.
+/// UIA-54: the flaw of Tuwunel. With sessions in which the stage was completed before or is the
+/// last one, and without a session.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn incident_20_fifty_sign_ups_with_one_proof_make_one_account() {
+async fn incident_20_fifty_sign_ups_with_one_session_make_one_account() {
     let _serial = serial().await;
     for (offered, in_session) in [
         (EMAIL.to_owned(), false),
@@ -117,7 +117,7 @@ async fn incident_20_fifty_sign_ups_with_one_proof_make_one_account() {
         only_one_won(&replies);
         one_owner(&server, CLAIM);
         assert_eq!(count(&server, "Proofs"), 1);
-        // And the losers have lost for good.
+        // The losers cannot register later either.
         for body in &bodies {
             let again = server.register(body).await;
             assert!(
@@ -130,7 +130,8 @@ async fn incident_20_fifty_sign_ups_with_one_proof_make_one_account() {
     }
 }
 
-/// One 200; the others are told that the address is in use, or that they have no proof.
+/// One 200; the others get the error that the address is in use or that the session is not
+/// validated.
 #[track_caller]
 fn only_one_won(replies: &[Reply]) {
     let tally = tally(replies);
@@ -142,7 +143,7 @@ fn only_one_won(replies: &[Reply]) {
     assert_eq!((times(200, ""), lost), (1, replies.len() - 1), "{tally:?}");
 }
 
-/// REG-28, 3PID-68: everybody has a proof, and one gets the address.
+/// REG-28, 3PID-68: each has a validated session, and one gets the address.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reg_28_of_sign_ups_that_race_for_an_address_one_gets_it() {
     let _serial = serial().await;
@@ -167,14 +168,14 @@ async fn reg_28_of_sign_ups_that_race_for_an_address_one_gets_it() {
                 assert_eq!(
                     proofs_in(&server, "validated"),
                     1,
-                    "the loser's is not spent"
+                    "the loser's session is not spent"
                 );
             }
         }
     }
 }
 
-/// UIA-15: the last request of one session, with credentials and without.
+/// UIA-15: the final request of one session, with credentials and without.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_15_fifty_finals_with_an_address_get_the_same_bytes() {
     let _serial = serial().await;
@@ -201,9 +202,10 @@ async fn uia_15_fifty_finals_with_an_address_get_the_same_bytes() {
     }
 }
 
-/// 3PID-24: a client that sends one request many times at once gets one mail, within its budgets.
+/// 3PID-24: a client that sends one request many times concurrently gets one mail, within its
+/// quotas.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn l17_fifty_identical_requests_at_once_bring_one_mail() {
+async fn l17_fifty_identical_concurrent_requests_send_one_mail() {
     let _serial = serial().await;
     let settings = [flows(EMAIL), MAIL, ("GATEHOUSE_LIMITS", "on")];
     let server = Arc::new(TestServer::with(&settings).await);
@@ -222,21 +224,21 @@ async fn l17_fifty_identical_requests_at_once_bring_one_mail() {
     server.run_schedule().await;
     assert_eq!(server.messages().len(), 1);
     link_to(&server, ALICE);
-    // And there is budget left for the next attempt.
+    // The quota suffices for the next attempt.
     server.post(&path, &mail_to(ALICE, "secret", 2)).await.ok();
     server.deliver().await;
     assert_eq!(server.messages().len(), 2);
 }
 
-/// UIA-54, REG-27, incident 20: whatever happens to the calls, an account has its address, an
-/// address its account, and a proof is spent on both or on nothing.
+/// UIA-54, REG-27, incident 20: with any faults, the account has its address, the address has its
+/// owner, and the session is spent together with them or not at all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn incident_20_a_proof_makes_one_account_whatever_happens() {
+async fn incident_20_a_session_makes_one_account_despite_faults() {
     let _serial = serial().await;
     for (seed, (kinds, per_mille)) in (1..).zip([(CONTENTION, 200), (BREAKAGE, 60)]) {
         let server = test_server(EMAIL).await;
         server.expect_faults();
-        // Two proofs of one address, and many sessions on each.
+        // Two validated sessions of one address, and many UIA sessions with each.
         let proofs = [
             proven(&server, EMAIL, "one").await,
             proven(&server, EMAIL, "two").await,

@@ -1,5 +1,5 @@
-//! Deliveries that end in the middle: the mail to a new password comes at least once, the text message at
-//! most once, and who is to get nothing never does.
+//! Interrupted deliveries: a reset mail arrives at least once, a text message at most once, and no
+//! message arrives for a free address.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::flows::support::mail_helpers::{
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// Lease, session, owner, account, mark; the sixth is none.
+/// Lease, session, owner, account, status; there is no sixth call.
 #[tokio::test]
-async fn wherever_a_delivery_ends_the_mail_to_a_new_password_arrives_and_a_text_once_at_most() {
+async fn a_crash_loses_no_reset_mail_and_repeats_no_text() {
     for is_mail in [true, false] {
         for last in 1..=6 {
             let wish = if is_mail {
@@ -42,7 +42,7 @@ async fn wherever_a_delivery_ends_the_mail_to_a_new_password_arrives_and_a_text_
             assert!(messages.iter().all(|m| same(m) == same(&messages[0])));
             let expected = match (is_mail, last) {
                 (true, 5) => 2,
-                // It may have been sent, for all the row tells.
+                // The row does not tell whether it was sent.
                 (false, 2..=4) => 0,
                 _ => 1,
             };
@@ -51,9 +51,9 @@ async fn wherever_a_delivery_ends_the_mail_to_a_new_password_arrives_and_a_text_
     }
 }
 
-/// Lease, session, owner, withholding, mark: the rest is done when the row is found again.
+/// Lease, session, owner, suppression, status: the rest is done when the row is found again.
 #[tokio::test]
-async fn wherever_a_delivery_ends_nobody_gets_a_way_to_a_password_that_is_not_theirs() {
+async fn a_crash_sends_no_reset_message_to_a_free_address() {
     for wish in [by_mail as fn(&str) -> Value, by_text] {
         for last in 1..=6 {
             let server = test_server(&[]).await;

@@ -1,5 +1,5 @@
-//! Words for people who have an account already: logging in, proving a password, what they may do
-//! to their account, and what still works afterwards.
+//! Helpers for existing accounts: logins, password stages, account operations and the validity of
+//! tokens.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -22,7 +22,7 @@ pub(crate) const LOGIN: &str = "/_matrix/client/v3/login";
 /// Another password that every policy accepts.
 pub(crate) const OTHER_PASSWORD: &str = "walnut 3 harbour comet";
 
-/// A house where addresses can be proven at sign-up.
+/// Settings with which addresses can be validated at registration.
 pub(crate) const ADDRESSES: [(&str, &str); 3] = [
     (
         "GATEHOUSE_REGISTRATION_FLOWS",
@@ -32,7 +32,7 @@ pub(crate) const ADDRESSES: [(&str, &str); 3] = [
     SMS,
 ];
 
-/// A device of somebody's.
+/// A device of an account.
 #[derive(Debug, Clone)]
 pub(crate) struct Device {
     pub(crate) token: String,
@@ -41,7 +41,7 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    /// The one in an answer to a registration or a login.
+    /// The device in a response to a registration or a login.
     pub(crate) fn of(answer: &Value) -> Self {
         Self {
             token: answer["access_token"].as_str().unwrap().to_owned(),
@@ -55,7 +55,7 @@ impl Device {
         post_as(server, &self.token, path, body).await
     }
 
-    /// Whether its token is worth anything.
+    /// Whether its token is valid.
     pub(crate) async fn is_valid(&self, server: &TestServer) -> bool {
         let reply = server.get_as(&self.token, WHOAMI).await;
         if reply.status == 200 {
@@ -79,12 +79,12 @@ impl Device {
     }
 }
 
-/// Somebody with one device.
+/// Registers an account with one device.
 pub(crate) async fn sign_up(server: &TestServer, name: &str) -> Device {
     Device::of(&server.sign_up(name).await)
 }
 
-/// Somebody with a proven address, `stage` saying of which kind.
+/// Registers an account with a validated address; `stage` is the stage of its medium.
 pub(crate) async fn sign_up_with(
     server: &TestServer,
     name: &str,
@@ -119,7 +119,7 @@ pub(crate) async fn try_login(server: &TestServer, name: &str, password: &str) -
     server.post(LOGIN, &login_of(name, password)).await
 }
 
-/// Another device of somebody's.
+/// Logs in to another device.
 pub(crate) async fn log_in(server: &TestServer, name: &str, password: &str) -> Device {
     Device::of(&try_login(server, name, password).await.ok())
 }
@@ -143,7 +143,7 @@ pub(crate) fn with_auth(mut body: Value, auth: Value) -> Value {
     body
 }
 
-/// Asks for a message that proves an address for a reset.
+/// Requests a message for a reset.
 pub(crate) async fn request_reset_token(
     server: &TestServer,
     stage: &'static str,
@@ -169,7 +169,7 @@ pub(crate) async fn request_reset_token(
     }
 }
 
-/// The rows of a table that are about somebody: `(sort key, row)`.
+/// The rows of an account: `(sort key, row)`.
 pub(crate) fn rows_of(server: &TestServer, name: &str) -> Vec<(String, Value)> {
     crate::api::support::rows_of(server, name)
 }

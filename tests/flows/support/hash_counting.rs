@@ -1,5 +1,6 @@
-//! A house that counts password hashes. Each hash draws one salt, and nothing else draws sixteen
-//! bytes at a time: the tests that count on it also see exactly one where there must be one.
+//! A server that counts password hashes. Each hash takes one salt from the random source, and
+//! nothing else takes sixteen bytes at a time. The tests that use it assert exactly one hash where
+//! there must be one.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -24,7 +25,7 @@ use test_support::NOW;
 
 const SALT_BYTES: usize = 16;
 
-/// The system's generator, with an eye on who draws salts.
+/// The system's random source, which counts salts.
 #[derive(Debug, Default)]
 struct CountingRng(AtomicUsize);
 
@@ -37,7 +38,7 @@ impl Rng for CountingRng {
     }
 }
 
-/// The house.
+/// The server.
 pub(crate) struct HashCountingServer {
     pub(crate) local: Local,
     rng: Arc<CountingRng>,
@@ -68,7 +69,7 @@ impl HashCountingServer {
         }
     }
 
-    /// How many passwords were hashed so far.
+    /// The number of passwords that were hashed so far.
     pub(crate) fn hashes(&self) -> usize {
         self.rng.0.load(Ordering::SeqCst)
     }
@@ -79,7 +80,7 @@ impl HashCountingServer {
             .await
     }
 
-    /// From here on requests come from another network, with limits of its own.
+    /// Sends later requests from another network, which has its own limits.
     pub(crate) fn move_network(&self) {
         self.network.fetch_add(1, Ordering::SeqCst);
     }
@@ -113,7 +114,7 @@ impl HashCountingServer {
             .collect()
     }
 
-    /// Asserts that there are so many people, each with account, password and one device.
+    /// Asserts that this many accounts exist, each with account row, password and one device.
     #[track_caller]
     pub(crate) fn assert_users(&self, number: usize) {
         let mut users: HashMap<String, Vec<String>> = HashMap::new();
@@ -132,7 +133,7 @@ impl HashCountingServer {
         }
     }
 
-    /// What is left of all limited registration tokens.
+    /// The remaining uses of all limited registration tokens.
     pub(crate) fn uses_left(&self) -> i64 {
         let rows = self.accounts();
         let shares = rows.iter().filter(|(_, sk, _)| sk.starts_with("S#"));

@@ -1,5 +1,5 @@
-//! An identity server of the tests' own, on the loopback: strict about what it is sent, and ready
-//! to misbehave. What it knows and says is in `answers`; here is how it is reached.
+//! A fake identity server on the loopback interface. It checks its requests strictly and can
+//! misbehave. Its data and responses are in `answers`; this file has the transport.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -28,7 +28,7 @@ pub(crate) use signature::{Form, parameters, verifies};
 /// The token that every fake gives its users.
 pub(crate) const TOKEN: &str = "canary.identity_token-1";
 
-/// One request as it came.
+/// A request as it was received.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     /// Method and target.
@@ -39,24 +39,24 @@ pub(crate) struct Seen {
     pub(crate) body: Value,
 }
 
-/// How it misbehaves.
+/// A misbehaviour.
 #[derive(Debug, Clone)]
 pub(crate) enum Misbehaviour {
-    /// Answers with this status and body, whatever it was asked.
+    /// Answers every request with this status and body.
     Says(&'static str, String),
-    /// Answers as it should, after a while.
+    /// Answers correctly, after a delay.
     Dawdles(Duration),
     /// Takes the request and never answers.
     Hangs,
-    /// Hangs up in the middle of the answer.
+    /// Closes the connection in the middle of the response.
     BreaksOff,
-    /// Never stops.
+    /// Sends a response without end.
     Babbles,
 }
 
 /// A running identity server.
 pub(crate) struct IdServer {
-    /// What it is called: what clients send as `id_server`.
+    /// Its name, which clients send as `id_server`.
     pub(crate) name: String,
     address: String,
     state: Arc<State>,
@@ -64,16 +64,16 @@ pub(crate) struct IdServer {
 
 #[derive(Default)]
 struct State {
-    /// How often somebody connected, to whatever end.
+    /// The number of connections.
     connections: AtomicUsize,
     seen: Mutex<Vec<Seen>>,
-    /// With the end of the path that it misbehaves at.
+    /// With the end of the path for which it misbehaves.
     misbehaviour: Mutex<Option<(&'static str, Misbehaviour)>>,
     data: Mutex<IdServerData>,
 }
 
 impl IdServer {
-    /// Starts one of this name.
+    /// Starts an identity server with this name.
     pub(crate) fn start(name: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -94,12 +94,12 @@ impl IdServer {
         }
     }
 
-    /// How a setting names it, with where it is.
+    /// Its entry in a setting, with its address.
     pub(crate) fn entry(&self) -> String {
         format!("{}=http://{}", self.name, self.address)
     }
 
-    /// A house that trusts these, with these settings besides; they know its key.
+    /// A server that trusts these identity servers, with these further settings; they know its key.
     pub(crate) async fn test_server(servers: &[&Self], settings: &[(&str, &str)]) -> TestServer {
         let entries: Vec<_> = servers.iter().map(|id_server| id_server.entry()).collect();
         let entries = entries.join(" ");
@@ -112,39 +112,39 @@ impl IdServer {
         server
     }
 
-    /// Fetches the house's key.
+    /// Fetches the homeserver's key.
     pub(crate) async fn learn_homeserver_keys(&self, server: &TestServer) {
         let keys = server.get("/_matrix/key/v2/server/").await.ok();
         self.with_data(|data| data.homeserver = keys);
     }
 
-    /// The requests that came, oldest first.
+    /// The requests that were received, oldest first.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.state.seen.lock().unwrap().clone()
     }
 
-    /// How often somebody has connected, whether a request came of it or not.
+    /// The number of connections, with or without a request.
     pub(crate) fn connections(&self) -> usize {
         self.state.connections.load(Ordering::SeqCst)
     }
 
-    /// Their first lines.
+    /// The first lines of the requests.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.seen().into_iter().map(|seen| seen.line).collect()
     }
 
-    /// Forgets them.
+    /// Deletes the recorded requests.
     pub(crate) fn forget(&self) {
         self.state.seen.lock().unwrap().clear();
     }
 
-    /// From here on it misbehaves, or does not any more.
+    /// Sets the misbehaviour for all later requests, or ends it.
     pub(crate) fn set_misbehaviour(&self, misbehaviour: Option<Misbehaviour>) {
         *self.state.misbehaviour.lock().unwrap() =
             misbehaviour.map(|misbehaviour| ("", misbehaviour));
     }
 
-    /// The same for one of its endpoints.
+    /// Sets the misbehaviour of one endpoint.
     pub(crate) fn set_misbehaviour_at(&self, end: &'static str, misbehaviour: Misbehaviour) {
         *self.state.misbehaviour.lock().unwrap() = Some((end, misbehaviour));
     }
@@ -154,32 +154,32 @@ impl IdServer {
         self.set_misbehaviour(Some(Misbehaviour::Says(status, body.to_string())));
     }
 
-    /// Changes what it knows.
+    /// Changes its data.
     fn with_data<T>(&self, change: impl FnOnce(&mut IdServerData) -> T) -> T {
         change(&mut self.state.data.lock().unwrap())
     }
 
-    /// From here on signatures must be of this form.
+    /// Expects signatures of this form from now on.
     pub(crate) fn verifies(&self, form: Form) {
         self.with_data(|data| data.form = form);
     }
 
-    /// A validation session that somebody has there.
+    /// Adds a validated session.
     pub(crate) fn session(&self, sid: &str, secret: &str, medium: &str, address: &str) {
         self.with_data(|data| data.add_session(sid, secret, medium, address, true));
     }
 
-    /// One that is not validated yet.
+    /// Adds a session that is not validated yet.
     pub(crate) fn pending(&self, sid: &str, secret: &str, medium: &str, address: &str) {
         self.with_data(|data| data.add_session(sid, secret, medium, address, false));
     }
 
-    /// Somebody follows the link of a session.
+    /// Validates a session, as its link would.
     pub(crate) fn validate(&self, sid: &str) {
         self.with_data(|data| data.validate(sid));
     }
 
-    /// Who is found by which address, as `medium address user`.
+    /// The bindings, as `medium address user`.
     pub(crate) fn bound(&self) -> Vec<String> {
         self.with_data(|data| data.bound.iter().cloned().collect())
     }
@@ -199,7 +199,7 @@ impl State {
                 self.data.lock().unwrap().answer(&seen)
             }
             Some(Misbehaviour::Hangs) => {
-                // Until the other side gives up.
+                // Until the client closes the connection.
                 let _ = { stream }.read(&mut [0]);
                 return;
             }
@@ -218,7 +218,7 @@ impl State {
              connection: close\r\n\r\n{body}",
             body.len()
         );
-        // Nobody may be listening any more.
+        // The client may have closed the connection.
         let _ = { stream }.write_all(answer.as_bytes());
     }
 }
@@ -238,7 +238,7 @@ fn read(stream: &TcpStream) -> Option<Seen> {
             break;
         };
         let before = headers.insert(name.to_lowercase(), value.trim().to_owned());
-        assert_eq!(before, None, "{name} stands twice");
+        assert_eq!(before, None, "{name} occurs twice");
     }
     let length = headers
         .get("content-length")

@@ -1,5 +1,4 @@
-//! What the tests of messages have in common: asking for them, reading them, and the rows behind
-//! them.
+//! Helpers for messages: requests, the contents of messages, and their rows.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -15,20 +14,20 @@ use http::Request;
 use serde_json::{Value, json};
 use test_support::{PASSWORD, Reply, TestServer};
 
-/// Where a mail is asked for.
+/// The path of a request for a mail.
 pub(crate) const EMAIL: &str = "/_matrix/client/v3/register/email/requestToken";
-/// Where a text message is asked for.
+/// The path of a request for a text message.
 pub(crate) const MSISDN: &str = "/_matrix/client/v3/register/msisdn/requestToken";
-/// Where the page behind a link posts to.
+/// The path that the page of a link posts to.
 pub(crate) const CONFIRM: &str = "/_matrix/client/v3/validate/email/confirm";
-/// Where a code is submitted.
+/// The path for the submission of a code.
 pub(crate) const CODE: &str = "/_matrix/client/v3/validate/msisdn/submitToken";
 
-/// The stages that addresses are proven in.
+/// The stages of addresses.
 pub(crate) const MAIL_STAGE: &str = "m.login.email.identity";
 pub(crate) const SMS_STAGE: &str = "m.login.msisdn";
 
-/// Mail is sent, texts too, and there is a use for both; without either there is still a flow.
+/// Settings that send mails and text messages, with flows that use both and one that uses neither.
 pub(crate) const MAIL: (&str, &str) = ("GATEHOUSE_MAIL_FROM", "Accounts <no-reply@example.org>");
 pub(crate) const SMS: (&str, &str) = ("GATEHOUSE_SMS_COUNTRIES", "GB US");
 pub(crate) const FLOWS: (&str, &str) = (
@@ -37,17 +36,17 @@ pub(crate) const FLOWS: (&str, &str) = (
 );
 pub(crate) const LIMITED: (&str, &str) = ("GATEHOUSE_LIMITS", "on");
 
-/// A house that sends mails and texts, with these settings besides.
+/// A server that sends mails and text messages, with these further settings.
 pub(crate) async fn test_server(settings: &[(&str, &str)]) -> TestServer {
     TestServer::with(&[&[MAIL, SMS, FLOWS], settings].concat()).await
 }
 
-/// What is asked for a mail to `address`.
+/// The body of a request for a mail to `address`.
 pub(crate) fn mail_to(address: &str, secret: &str, attempt: i64) -> Value {
     json!({ "email": address, "client_secret": secret, "send_attempt": attempt })
 }
 
-/// What is asked for a text message to a number with its country's code.
+/// The body of a request for a text message to a number with its country code.
 pub(crate) fn text_to(digits: &str, secret: &str, attempt: i64) -> Value {
     json!({
         "country": "GB", "phone_number": format!("+{digits}"),
@@ -55,12 +54,12 @@ pub(crate) fn text_to(digits: &str, secret: &str, attempt: i64) -> Value {
     })
 }
 
-/// Asks for a message, of the medium that the body speaks of.
+/// Requests a message; the body determines the medium.
 pub(crate) async fn request_message(server: &TestServer, body: &Value) -> Reply {
     server.post(request_token_path(body), body).await
 }
 
-/// The same, from another network; which, its number says.
+/// Requests a message from the network with this number.
 pub(crate) async fn request_message_from(server: &TestServer, network: u32, body: &Value) -> Reply {
     let request =
         Request::post(request_token_path(body)).header("content-type", "application/json");
@@ -68,11 +67,11 @@ pub(crate) async fn request_message_from(server: &TestServer, network: u32, body
     server.send_from(peer(network), request).await
 }
 
-/// The purposes other than signing up, by where they are asked for.
+/// The purposes other than registration, by their paths.
 pub(crate) const RESET: &str = "account/password";
 pub(crate) const ADD: &str = "account/3pid";
 
-/// Asks for a message of the medium that the body speaks of, for this purpose.
+/// Requests a message for this purpose; the body determines the medium.
 pub(crate) async fn request_token_for(server: &TestServer, purpose: &str, body: &Value) -> Reply {
     let medium = if body.get("email").is_some() {
         "email"
@@ -83,13 +82,13 @@ pub(crate) async fn request_token_for(server: &TestServer, purpose: &str, body: 
     server.post(&path, body).await
 }
 
-/// The session that an accepted request of this purpose belongs to.
+/// The session ID of an accepted request for this purpose.
 pub(crate) async fn session_for(server: &TestServer, purpose: &str, body: &Value) -> String {
     let answer = request_token_for(server, purpose, body).await.ok();
     answer["sid"].as_str().unwrap().to_owned()
 }
 
-/// An address in the network of this number.
+/// An IP address in the network with this number.
 pub(crate) fn peer(network: u32) -> IpAddr {
     Ipv4Addr::from(0x0a00_0000 + network).into()
 }
@@ -102,13 +101,13 @@ fn request_token_path(body: &Value) -> &'static str {
     }
 }
 
-/// The session that an accepted request belongs to.
+/// The session ID of an accepted request.
 pub(crate) async fn session(server: &TestServer, body: &Value) -> String {
     let answer = request_message(server, body).await.ok();
     answer["sid"].as_str().unwrap().to_owned()
 }
 
-/// The link in a mail: `sid=…&token=…`, which is also what its page posts.
+/// The query of the link in a mail: `sid=…&token=…`, which its page also posts.
 pub(crate) fn link(message: &Message) -> String {
     let links: Vec<_> = message.links().collect();
     let [link] = links[..] else {
@@ -117,14 +116,14 @@ pub(crate) fn link(message: &Message) -> String {
     link.split_once('?').unwrap().1.to_owned()
 }
 
-/// The code in a text message, from the line that phones read.
+/// The code in a text message, from the line for autofill.
 pub(crate) fn code(message: &Message) -> String {
     let (_, code) = message.text.trim_end().rsplit_once(" #").unwrap();
     assert!(code.len() == 6 && code.bytes().all(|b| b.is_ascii_digit()));
     code.to_owned()
 }
 
-/// Presses the button of the page behind a link.
+/// Presses the button of the page of a link.
 pub(crate) async fn confirm(server: &TestServer, link: &str) -> Reply {
     super::submit(server, CONFIRM, link).await
 }
@@ -135,7 +134,7 @@ pub(crate) async fn submit_code(server: &TestServer, sid: &str, secret: &str, co
     server.post(CODE, &body).await
 }
 
-/// A registration by a validated address.
+/// The body of a registration with a validated address.
 pub(crate) fn with_proof(name: &str, stage: &str, sid: &str, secret: &str) -> Value {
     json!({
         "username": name, "password": PASSWORD,
@@ -143,7 +142,7 @@ pub(crate) fn with_proof(name: &str, stage: &str, sid: &str, secret: &str) -> Va
     })
 }
 
-/// Makes an account that has the address which this request is about, as people do.
+/// Creates an account with the address of this request.
 pub(crate) async fn create_owner(server: &TestServer, name: &str, body: &Value) {
     let secret = body["client_secret"].as_str().unwrap();
     let sid = session(server, body).await;
@@ -163,7 +162,7 @@ pub(crate) async fn create_owner(server: &TestServer, name: &str, body: &Value) 
     server.local.outbox().clear();
 }
 
-/// How many rows of the outbox have each status.
+/// The number of outbox rows with each status.
 pub(crate) fn statuses(server: &TestServer) -> BTreeMap<String, usize> {
     let mut statuses = BTreeMap::new();
     for row in server.local.engine().table("Outbox").unwrap() {
@@ -173,7 +172,7 @@ pub(crate) fn statuses(server: &TestServer) -> BTreeMap<String, usize> {
     statuses
 }
 
-/// Statuses that are expected.
+/// The expected result of [`statuses`].
 pub(crate) fn expected_statuses(expected: &[(&str, usize)]) -> BTreeMap<String, usize> {
     let pairs = expected.iter();
     pairs
@@ -181,7 +180,7 @@ pub(crate) fn expected_statuses(expected: &[(&str, usize)]) -> BTreeMap<String, 
         .collect()
 }
 
-/// Puts a row into a table, past the functions; `suffix` is how the table's name ends.
+/// Writes a row directly into a table; `suffix` is the end of the table's name.
 pub(crate) fn put(server: &TestServer, suffix: &str, item: &Value) {
     let table = format!("{}-{suffix}", server.local.config().tables);
     let item = json!({ "TableName": table, "Item": item });
@@ -195,7 +194,7 @@ pub(crate) fn row(server: &TestServer, table: &str, pk: &str) -> Value {
     own.next().unwrap()
 }
 
-/// Lets the schedule ring this often, so long after one another.
+/// Runs the schedule so many times, with this pause before each run.
 pub(crate) async fn run_schedules(server: &TestServer, times: u32, pause: std::time::Duration) {
     for _ in 0..times {
         server.advance(pause);

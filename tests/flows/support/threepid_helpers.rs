@@ -1,5 +1,5 @@
-//! Words for addresses: asking for messages, reading them as their receiver does, and what the
-//! tables must look like afterwards.
+//! Helpers for addresses: requests for messages, their contents as the receiver reads them, and
+//! assertions about the tables.
 #![expect(
     clippy::expect_used,
     clippy::unwrap_used,
@@ -16,27 +16,27 @@ use super::submit;
 pub(crate) const EMAIL: &str = "m.login.email.identity";
 pub(crate) const MSISDN: &str = "m.login.msisdn";
 
-/// Mail is sent.
+/// The setting that sends mail.
 pub(crate) const MAIL: (&str, &str) = ("GATEHOUSE_MAIL_FROM", "Gatehouse <no-reply@example.org>");
-/// Text messages are sent, to one country.
+/// The setting that sends text messages, to one country.
 pub(crate) const SMS: (&str, &str) = ("GATEHOUSE_SMS_COUNTRIES", "GB");
 
 pub(crate) const ALICE: &str = "alice@example.org";
 /// As dialled, and in the canonical form.
 pub(crate) const NUMBER: (&str, &str) = ("07400 123456", "447400123456");
 
-/// A validation session, as the client that asked for it knows it.
+/// A validation session, from the client's point of view.
 #[derive(Debug, Clone)]
 pub(crate) struct ValidationSession {
-    /// The stage that it is for.
+    /// Its stage.
     pub(crate) stage: &'static str,
-    /// Its id.
+    /// Its ID.
     pub(crate) sid: String,
-    /// The client's secret.
+    /// The client secret.
     pub(crate) secret: String,
     /// The canonical address.
     pub(crate) address: String,
-    /// What the client was answered.
+    /// The response to the request.
     pub(crate) answer: Value,
 }
 
@@ -68,7 +68,7 @@ impl ValidationSession {
         self.row(server)["state"]["S"].as_str().unwrap().to_owned()
     }
 
-    /// Does what the receiver of the message does.
+    /// Validates it with the message.
     pub(crate) async fn validate(&self, server: &TestServer) {
         server.deliver().await;
         if self.stage == EMAIL {
@@ -79,7 +79,7 @@ impl ValidationSession {
         }
     }
 
-    /// Submits a code as a client does, to where its answer said.
+    /// Submits a code to the URL of the response, as a client does.
     pub(crate) async fn enter(&self, server: &TestServer, code: &str) -> Reply {
         let url = self.answer["submit_url"].as_str().unwrap();
         let body = json!({ "sid": self.sid, "client_secret": self.secret, "token": code });
@@ -87,23 +87,23 @@ impl ValidationSession {
     }
 }
 
-/// The body that asks for a mail.
+/// The body of a request for a mail.
 pub(crate) fn mail_to(address: &str, secret: &str, attempt: i64) -> Value {
     json!({ "email": address, "client_secret": secret, "send_attempt": attempt })
 }
 
-/// The body that asks for a text message, to a number dialled in Great Britain.
+/// The body of a request for a text message, to a number dialled in Great Britain.
 pub(crate) fn text_to(number: &str, secret: &str, attempt: i64) -> Value {
     json!({ "country": "GB", "phone_number": number, "client_secret": secret, "send_attempt": attempt })
 }
 
-/// Where a message for this stage is asked for.
+/// The path of a request for a message for this stage.
 pub(crate) fn request_token(prefix: &str, stage: &str) -> String {
     let medium = if stage == EMAIL { "email" } else { "msisdn" };
     format!("{prefix}/register/{medium}/requestToken")
 }
 
-/// Asks for a message, with the body made by [`mail_to`] or [`text_to`].
+/// Requests a message, with a body of [`mail_to`] or [`text_to`].
 pub(crate) async fn ask(server: &TestServer, prefix: &str, body: &Value) -> ValidationSession {
     let stage = if body.get("email").is_some() {
         EMAIL
@@ -122,7 +122,7 @@ pub(crate) async fn ask(server: &TestServer, prefix: &str, body: &Value) -> Vali
     }
 }
 
-/// Asks for a mail.
+/// Requests a mail.
 pub(crate) async fn request_mail(
     server: &TestServer,
     address: &str,
@@ -136,7 +136,7 @@ pub(crate) async fn request_mail(
     .await
 }
 
-/// Asks for a text message.
+/// Requests a text message.
 pub(crate) async fn request_text(
     server: &TestServer,
     number: &str,
@@ -150,7 +150,7 @@ pub(crate) async fn request_text(
     .await
 }
 
-/// The text of the last message that this address has got.
+/// The text of the last message to this address.
 #[track_caller]
 pub(crate) fn message_to(server: &TestServer, address: &str) -> String {
     let messages = server.messages();
@@ -161,7 +161,7 @@ pub(crate) fn message_to(server: &TestServer, address: &str) -> String {
     own.next().expect("a message").text.clone()
 }
 
-/// The link in the last mail that this address has got.
+/// The link in the last mail to this address.
 #[track_caller]
 pub(crate) fn link_to(server: &TestServer, address: &str) -> String {
     let text = message_to(server, address);
@@ -172,7 +172,7 @@ pub(crate) fn link_to(server: &TestServer, address: &str) -> String {
     link.to_owned()
 }
 
-/// The code in the last text message that this number has got.
+/// The code in the last text message to this number.
 #[track_caller]
 pub(crate) fn code_to(server: &TestServer, number: &str) -> String {
     let text = message_to(server, number);
@@ -184,13 +184,13 @@ pub(crate) fn code_to(server: &TestServer, number: &str) -> String {
     code
 }
 
-/// A URL's path and query.
+/// The path and query of a URL.
 pub(crate) fn path_of(url: &str) -> &str {
     let rest = url.split_once("://").expect("an absolute URL").1;
     &rest[rest.find('/').unwrap()..]
 }
 
-/// What the page of a link submits, and where.
+/// The path and the fields that the page of a link submits.
 pub(crate) async fn form_of(server: &TestServer, link: &str) -> (String, String) {
     let page = server.get(path_of(link)).await;
     let text = page.text();
@@ -211,7 +211,7 @@ pub(crate) async fn form_of(server: &TestServer, link: &str) -> (String, String)
     (path.replace("submitToken", "confirm"), form)
 }
 
-/// Opens the link, and presses the button of its page.
+/// Opens the link and presses the button of its page.
 pub(crate) async fn confirm(server: &TestServer, link: &str) -> Reply {
     let (path, form) = form_of(server, link).await;
     let reply = submit(server, &path, &format!("{form}&action=confirm")).await;
@@ -232,7 +232,7 @@ pub(crate) fn claims(server: &TestServer) -> BTreeMap<String, String> {
     claims.collect()
 }
 
-/// The addresses under their owners: `medium#address` with the owner.
+/// The addresses in the partitions of their owners: `medium#address` with the owner.
 pub(crate) fn owned(server: &TestServer) -> BTreeSet<(String, String)> {
     let rows = server.local.engine().table("Accounts").unwrap();
     let text = |value: &Value| value["S"].as_str().unwrap().to_owned();
@@ -248,14 +248,14 @@ pub(crate) fn owned(server: &TestServer) -> BTreeSet<(String, String)> {
     owned.collect()
 }
 
-/// How many proofs are in this state.
+/// The number of validation sessions in this state.
 pub(crate) fn proofs_in(server: &TestServer, state: &str) -> usize {
     let rows = server.local.engine().table("Proofs").unwrap();
     rows.iter().filter(|row| row["state"]["S"] == state).count()
 }
 
-/// Asserts that these addresses, and no others, are somebody's (REG-27): each claimed, each under
-/// its owner, and each with a proof that was spent on it.
+/// Asserts that exactly these addresses have owners (REG-27): each has a claim, a row of its owner
+/// and a spent validation session.
 #[track_caller]
 pub(crate) fn assert_addresses(server: &TestServer, expected: &[(&str, &str)]) {
     let claims = claims(server);

@@ -1,4 +1,4 @@
-//! `m.login.recaptcha`, with a provider of the tests' own on the loopback.
+//! `m.login.recaptcha`, with a fake provider on the loopback interface.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -23,7 +23,8 @@ use crate::flows::support::{
 
 const SECRET: &str = "canary/secret+key";
 
-/// A provider. What it answers depends on the widget's response alone; a good one is good once.
+/// A fake provider. Its answer depends on the response of the widget alone; a good response is
+/// accepted once.
 pub(crate) struct Provider {
     pub(crate) url: String,
     state: Arc<State>,
@@ -57,7 +58,7 @@ impl Provider {
         self.state.forms.lock().unwrap().clone()
     }
 
-    /// Lets go of the answers that were held back.
+    /// Releases the answers that were held back.
     fn let_go(&self) {
         self.state.open.store(true, Ordering::SeqCst);
         self.state.tell();
@@ -116,7 +117,8 @@ impl State {
         let success = json!({ "success": first, "hostname": "localhost" }).to_string();
         let (status, body) = match response.split('-').next().unwrap() {
             "good" => ("200 OK", success),
-            // Two are there before the first is accepted, and its answer before the other's refusal.
+            // Two requests arrive before the first is accepted, and its answer is sent before the
+            // rejection of the other.
             "held" => {
                 self.wait(|| {
                     if first {
@@ -156,7 +158,7 @@ impl State {
             "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
             body.len()
         );
-        // Nobody may be listening any more.
+        // The client may have closed the connection.
         let _ = stream.write_all(answer.as_bytes());
     }
 }
@@ -200,7 +202,7 @@ async fn uia_47_secret_and_response_are_forwarded() {
 }
 
 #[tokio::test]
-async fn uia_47_a_bad_response_is_refused_and_may_be_followed_by_a_good_one() {
+async fn uia_47_a_bad_response_is_rejected_and_a_good_one_may_follow() {
     let provider = Provider::start();
     let server = TestServer::with(&provider.settings("m.login.recaptcha+m.login.dummy")).await;
     let (_, session) = server.begin(&wish("alice")).await;
@@ -217,7 +219,7 @@ async fn uia_47_a_bad_response_is_refused_and_may_be_followed_by_a_good_one() {
     assert_eq!(
         provider.forms().len(),
         1,
-        "only a possible response is worth a call"
+        "only a well-formed response causes a call"
     );
     let mut wrong_type = stage(RECAPTCHA, &session);
     wrong_type["auth"]["response"] = json!(5);
@@ -227,14 +229,14 @@ async fn uia_47_a_bad_response_is_refused_and_may_be_followed_by_a_good_one() {
         .await
         .challenge();
     assert_eq!(done["completed"], json!([RECAPTCHA]));
-    // UIA-17: what is done is not asked about again.
+    // UIA-17: a completed stage is not checked again.
     server.register(&captcha("bad", &session)).await.challenge();
     assert_eq!(provider.forms().len(), 2);
     server.register(&stage(DUMMY, &session)).await.ok();
 }
 
 #[tokio::test]
-async fn uia_47_a_provider_out_of_order_passes_nobody_and_a_retry_is_possible() {
+async fn uia_47_a_failing_provider_completes_no_stage_until_retried() {
     let provider = Provider::start();
     let server = TestServer::with(&provider.settings("m.login.recaptcha+m.login.dummy")).await;
     let (_, session) = server.begin(&wish("alice")).await;
@@ -258,7 +260,7 @@ async fn uia_47_a_provider_out_of_order_passes_nobody_and_a_retry_is_possible() 
 }
 
 #[tokio::test]
-async fn uia_47_a_provider_that_is_not_there_passes_nobody() {
+async fn uia_47_an_unreachable_provider_completes_no_stage() {
     let closed = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -276,9 +278,9 @@ async fn uia_47_a_provider_that_is_not_there_passes_nobody() {
     assert_users(&server, &[]);
 }
 
-/// UIA-47: of two concurrent submits the provider accepts only the first.
+/// UIA-47: of two concurrent submissions the provider accepts only the first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn uia_47_the_loser_of_two_concurrent_submits_sees_the_stage_completed() {
+async fn uia_47_the_loser_of_two_submissions_sees_the_stage_done() {
     let provider = Arc::new(Provider::start());
     let server =
         Arc::new(TestServer::with(&provider.settings("m.login.recaptcha+m.login.dummy")).await);
@@ -291,7 +293,7 @@ async fn uia_47_the_loser_of_two_concurrent_submits_sees_the_stage_completed() {
         );
         async move {
             let reply = server.register(&body).await;
-            // Whoever is first has been recorded; only now the other one hears its refusal.
+            // The first submission has been recorded; only then is the other one rejected.
             provider.let_go();
             reply
         }
@@ -306,9 +308,9 @@ async fn uia_47_the_loser_of_two_concurrent_submits_sees_the_stage_completed() {
     assert_users(&server, &["alice"]);
 }
 
-/// UIA-15, UIA-47: the same when the captcha is the last stage, with a chosen name and without.
+/// UIA-15, UIA-47: with the captcha as the last stage, with a chosen name and without.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn uia_15_the_loser_of_two_concurrent_captchas_at_the_end_gets_the_same_account() {
+async fn uia_15_the_loser_of_two_captchas_gets_the_same_account() {
     for asked in [wish("alice"), json!({ "password": test_support::PASSWORD })] {
         let provider = Arc::new(Provider::start());
         let server = Arc::new(TestServer::with(&provider.settings(RECAPTCHA)).await);

@@ -1,4 +1,4 @@
-//! Signing up with an e-mail address: from the request to the mail, its link, and the account.
+//! Registration with an e-mail address: the request, the mail, its link and the account.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -27,9 +27,9 @@ fn poll(session: &str) -> Value {
     json!({ "auth": { "session": session } })
 }
 
-/// UIA-50, UIA-57: as a client does it, under either prefix.
+/// UIA-50, UIA-57: as a client does it, with either prefix.
 #[tokio::test]
-async fn uia_57_a_sign_up_waits_until_the_link_in_the_mail_is_confirmed() {
+async fn uia_57_a_sign_up_waits_until_the_link_is_confirmed() {
     for prefix in PREFIXES {
         let server = test_server(EMAIL).await;
         let register = format!("{prefix}/register");
@@ -55,7 +55,7 @@ async fn uia_57_a_sign_up_waits_until_the_link_in_the_mail_is_confirmed() {
         assert_eq!(server.deliver().await, 1);
         polls(2).await;
         let link = link_to(&server, ALICE);
-        // The page alone confirms nothing.
+        // Opening the page confirms nothing.
         assert_eq!(server.get(path_of(&link)).await.status, 200);
         polls(2).await;
         assert_users(&server, &[]);
@@ -66,7 +66,7 @@ async fn uia_57_a_sign_up_waits_until_the_link_in_the_mail_is_confirmed() {
             whoami(&server, &answer).await["user_id"],
             "@alice:localhost"
         );
-        // UIA-15: once more is the same.
+        // UIA-15: a repeated request gets the same response.
         assert_eq!(server.post(&register, &attempt).await.ok(), answer);
         assert_users(&server, &["alice"]);
         assert_addresses(&server, &[("email#alice@example.org", "alice")]);
@@ -74,9 +74,9 @@ async fn uia_57_a_sign_up_waits_until_the_link_in_the_mail_is_confirmed() {
     }
 }
 
-/// UIA-11: everything in one request, which has no session.
+/// UIA-11: everything in one request, without a session.
 #[tokio::test]
-async fn uia_11_a_proven_address_signs_up_in_one_request() {
+async fn uia_11_a_validated_address_signs_up_in_one_request() {
     let server = test_server(EMAIL).await;
     let asked = request_mail(&server, ALICE, "secret").await;
     let body = with(wish("alice"), &asked.attempt(None));
@@ -88,9 +88,9 @@ async fn uia_11_a_proven_address_signs_up_in_one_request() {
     assert_addresses(&server, &[("email#alice@example.org", "alice")]);
 }
 
-/// UIA-18: a request that attempts nothing finds the stage done.
+/// UIA-18: a request that attempts no stage finds the stage completed.
 #[tokio::test]
-async fn uia_18_a_session_alone_asks_whether_the_address_is_proven() {
+async fn uia_18_a_session_alone_checks_for_the_validation() {
     for (offered, completed) in [
         (EMAIL.to_owned(), None),
         (format!("{EMAIL}+{DUMMY}"), Some(json!([EMAIL]))),
@@ -98,7 +98,7 @@ async fn uia_18_a_session_alone_asks_whether_the_address_is_proven() {
         let server = test_server(&offered).await;
         let (_, session) = server.begin(&wish("alice")).await;
         let asked = request_mail(&server, ALICE, "secret").await;
-        // Before the session knows what it waits for, nothing is said of it.
+        // Before the session has the credentials, the response says nothing about them.
         let body = server.register(&poll(&session)).await.challenge();
         assert!(body.get("errcode").is_none(), "{body}");
         server
@@ -122,8 +122,8 @@ async fn uia_18_a_session_alone_asks_whether_the_address_is_proven() {
     }
 }
 
-/// UIA-18, UIA-50: a stage without credentials means those that the session was told before; before
-/// that they are missing.
+/// UIA-18, UIA-50: a stage without credentials uses those that the session stores; without stored
+/// credentials they are missing.
 #[tokio::test]
 async fn uia_50_credentials_are_needed_once() {
     let server = test_server(EMAIL).await;
@@ -140,7 +140,7 @@ async fn uia_50_credentials_are_needed_once() {
     assert_addresses(&server, &[("email#alice@example.org", "alice")]);
 }
 
-/// A client that asked for another address meanwhile.
+/// A client that requested another address meanwhile.
 #[tokio::test]
 async fn uia_50_the_last_credentials_count() {
     let server = test_server(EMAIL).await;
@@ -160,7 +160,7 @@ async fn uia_50_the_last_credentials_count() {
     assert_eq!(first.state(&server), "validated");
 }
 
-/// One stage of a flow of several.
+/// Completes one stage of a flow of several.
 async fn complete(
     server: &TestServer,
     kind: &str,
@@ -209,7 +209,7 @@ async fn uia_16_an_address_may_be_any_stage_of_a_flow() {
             asked.validate(&server).await;
         }
         let (_, session) = server.begin(&wish("alice")).await;
-        // Out of order nothing counts.
+        // Out of order no stage counts.
         for later in &order[1..] {
             let body = complete(&server, later, &session, &asked, &token).await;
             assert_eq!(body["completed"], json!([]), "{later} of {order:?}");
@@ -234,7 +234,7 @@ async fn uia_16_an_address_may_be_any_stage_of_a_flow() {
     }
 }
 
-/// Only what the completed flow asks for has effects.
+/// Only the stages of the completed flow have effects.
 #[tokio::test]
 async fn reg_27_an_address_of_another_flow_is_not_attached() {
     let server = test_server(&format!("{EMAIL}+{TERMS} {DUMMY}")).await;
@@ -249,7 +249,7 @@ async fn reg_27_an_address_of_another_flow_is_not_attached() {
     assert_eq!(asked.state(&server), "validated");
 }
 
-/// UIA-19: what was asked for first is remembered while the person reads their mail.
+/// UIA-19: the first parameters are stored while the person reads the mail.
 #[tokio::test]
 async fn uia_19_a_day_may_pass_between_the_mail_and_the_account() {
     let server = test_server(EMAIL).await;
@@ -282,7 +282,7 @@ async fn uia_31_flows_whose_messages_cannot_be_sent_are_not_offered() {
         let (challenge, session) = server.begin(&wish("alice")).await;
         assert_eq!(challenge["flows"], expected);
         for kind in missing {
-            // Switched off is not merely hidden (incident 23).
+            // A disabled endpoint is not merely hidden (incident 23).
             let creds = json!({ "sid": "sid", "client_secret": "secret" });
             let body =
                 json!({ "auth": { "type": kind, "session": session, "threepid_creds": creds } });
@@ -294,7 +294,7 @@ async fn uia_31_flows_whose_messages_cannot_be_sent_are_not_offered() {
 
 /// UIA-31
 #[test]
-fn uia_31_without_any_flow_left_the_server_does_not_start_and_names_the_setting() {
+fn uia_31_without_a_flow_the_server_does_not_start() {
     let settings = [
         ("GATEHOUSE_SERVER_NAME", "example.org"),
         ("GATEHOUSE_PUBLIC_URL", "https://example.org"),
@@ -329,9 +329,9 @@ fn uia_31_without_any_flow_left_the_server_does_not_start_and_names_the_setting(
     }
 }
 
-/// REG-23, UIA-09: an operation that cannot be done yet spends no proof.
+/// REG-23, UIA-09: an operation that fails spends no validated session.
 #[tokio::test]
-async fn reg_23_a_missing_password_spends_no_proof() {
+async fn reg_23_a_missing_password_spends_no_session() {
     let server = test_server(EMAIL).await;
     let asked = request_mail(&server, ALICE, "secret").await;
     asked.validate(&server).await;
@@ -350,10 +350,10 @@ async fn reg_23_a_missing_password_spends_no_proof() {
     assert_addresses(&server, &[("email#alice@example.org", "alice")]);
 }
 
-/// Incident 10, incident 7: of two requests for one address, the plain one and one that says all it
-/// can, the messages read the same.
+/// Incident 10, incident 7: the messages for a minimal request and for one with every optional
+/// member are the same.
 #[tokio::test]
-async fn incident_10_nothing_that_a_client_says_is_in_a_message() {
+async fn incident_10_nothing_that_a_client_sends_is_in_a_message() {
     let link = "https://evil.example/?a=<svg/onload=alert(1)>&b=%0d%0aBcc:x";
     let more = json!({
         "next_link": link,

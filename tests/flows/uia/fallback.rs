@@ -1,4 +1,4 @@
-//! Fallback pages, as far as HTTP shows; what a browser does with them is tested in a browser.
+//! Fallback pages over HTTP; their behaviour in a browser is tested with browsers.
 
 use http::Request;
 use serde_json::json;
@@ -46,7 +46,8 @@ pub(crate) fn between<'a>(text: &'a str, from: &str, to: &str) -> Vec<&'a str> {
         .collect()
 }
 
-/// What holds of every page (UIA-74, UIA-76, HTTP-28, incident 6), and returns its text.
+/// Asserts the properties of every page (UIA-74, UIA-76, HTTP-28, incident 6), and returns its
+/// text.
 #[track_caller]
 pub(crate) fn is_page(reply: &Reply, status: u16) -> String {
     let text = reply.text();
@@ -123,7 +124,7 @@ pub(crate) async fn completed(server: &TestServer, session: &str) -> serde_json:
 
 /// UIA-70, UIA-73
 #[tokio::test]
-async fn uia_70_every_stage_that_is_offered_has_a_page_and_showing_it_completes_nothing() {
+async fn uia_70_every_offered_stage_has_a_page_without_side_effects() {
     let server = server_with_all_stages().await;
     let (_, session) = server.begin(&wish("alice")).await;
     for prefix in PREFIXES {
@@ -144,7 +145,7 @@ async fn uia_70_every_stage_that_is_offered_has_a_page_and_showing_it_completes_
 
 /// UIA-71, UIA-72
 #[tokio::test]
-async fn uia_72_submitting_the_page_completes_the_stage_and_a_session_only_retry_proceeds() {
+async fn uia_72_submitting_the_page_completes_the_stage() {
     for prefix in PREFIXES {
         let server = TestServer::with(&[TWO_STAGES]).await;
         let token = new_token(&server, &["--uses", "1"]).await;
@@ -194,7 +195,7 @@ async fn uia_16_a_page_out_of_order_completes_nothing() {
 
 /// UIA-73, UIA-32
 #[tokio::test]
-async fn uia_73_a_missing_session_is_400_and_an_unknown_one_or_stage_404() {
+async fn uia_73_a_missing_session_is_400_and_an_unknown_one_404() {
     let server = TestServer::new().await;
     let (_, session) = server.begin(&wish("alice")).await;
     for prefix in PREFIXES {
@@ -282,7 +283,7 @@ async fn uia_74_the_operators_own_words_are_escaped_too() {
     );
 }
 
-/// UIA-76: the captcha's own sources are allowed, and nothing else.
+/// UIA-76: only the captcha's own sources are allowed.
 #[tokio::test]
 async fn uia_76_the_captchas_script_is_allowed_by_its_source() {
     let server = server_with_all_stages().await;
@@ -301,9 +302,9 @@ async fn uia_76_the_captchas_script_is_allowed_by_its_source() {
     );
 }
 
-/// Incident 6 (pages could be framed): the answers to too many requests are pages as well.
+/// Incident 6 (pages could be framed): the responses to too many requests are pages as well.
 #[tokio::test]
-async fn incident_6_no_page_can_be_framed_not_even_a_refusal() {
+async fn incident_6_no_page_can_be_framed_not_even_an_error() {
     let server = TestServer::with(&[("GATEHOUSE_LIMITS", "on")]).await;
     let (_, session) = server.begin(&wish("alice")).await;
     let path = page(PREFIXES[1], DUMMY, &session);
@@ -319,9 +320,9 @@ async fn incident_6_no_page_can_be_framed_not_even_a_refusal() {
     assert!(last.headers.contains_key("retry-after"), "HTTP-20");
 }
 
-/// HTTP-18 on pages: a form that is too large is no form.
+/// HTTP-18 on pages: a form that is too large is rejected.
 #[tokio::test]
-async fn uia_73_a_form_beyond_all_measure_completes_nothing() {
+async fn uia_73_a_form_that_is_too_large_completes_nothing() {
     let server = TestServer::new().await;
     let (_, session) = server.begin(&wish("alice")).await;
     let path = page(PREFIXES[1], DUMMY, &session);

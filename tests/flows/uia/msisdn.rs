@@ -1,4 +1,4 @@
-//! Signing up with a phone number: from the request to the text message, its code, and the account.
+//! Registration with a phone number: the request, the text message, its code and the account.
 
 use serde_json::{Value, json};
 use test_support::{PREFIXES, TestServer};
@@ -18,7 +18,7 @@ async fn test_server(offered: &str) -> TestServer {
     TestServer::with(&[flows(offered), MAIL, SMS]).await
 }
 
-/// UIA-50, UIA-57: as a client does it, under either prefix.
+/// UIA-50, UIA-57: as a client does it, with either prefix.
 #[tokio::test]
 async fn uia_57_a_sign_up_waits_until_the_code_is_submitted() {
     for prefix in PREFIXES {
@@ -62,7 +62,7 @@ async fn uia_57_a_sign_up_waits_until_the_code_is_submitted() {
 
 /// UIA-11, UIA-18
 #[tokio::test]
-async fn uia_18_a_code_completes_the_stage_for_one_request_and_for_a_session_alone() {
+async fn uia_18_a_code_completes_the_stage_for_a_session_alone() {
     for in_session in [false, true] {
         let server = test_server(MSISDN).await;
         let asked = request_text(&server, NUMBER.0, "secret").await;
@@ -82,9 +82,9 @@ async fn uia_18_a_code_completes_the_stage_for_one_request_and_for_a_session_alo
     }
 }
 
-/// 3PID-48: guesses are counted however they come, and a burned code is good for no account.
+/// 3PID-48: attempts are counted on every path, and an invalidated code creates no account.
 #[tokio::test]
-async fn l18_five_wrong_codes_burn_the_code_for_the_sign_up_too() {
+async fn l18_five_wrong_codes_invalidate_the_code_for_a_sign_up_too() {
     let server = test_server(MSISDN).await;
     let (_, session) = server.begin(&wish("alice")).await;
     let asked = request_text(&server, NUMBER.0, "secret").await;
@@ -106,7 +106,7 @@ async fn l18_five_wrong_codes_burn_the_code_for_the_sign_up_too() {
     let attempt = asked.attempt(Some(&session));
     server.register(&attempt).await.refused("M_UNAUTHORIZED");
     assert_users(&server, &[]);
-    // The next message brings another code, for the same session.
+    // The next message has another code, for the same session.
     let again = ask(&server, PREFIXES[1], &text_to(NUMBER.0, "secret", 2)).await;
     assert_eq!(again.sid, asked.sid);
     server.deliver().await;
@@ -120,8 +120,8 @@ async fn l18_five_wrong_codes_burn_the_code_for_the_sign_up_too() {
     assert_addresses(&server, &[(CLAIM, "alice")]);
 }
 
-/// REG-26: the flags of r0 are judged by their type, and do nothing here: no identity server is
-/// asked, and none that is named is looked at.
+/// REG-26: the type of the flags of r0 is checked; they have no effect here, and a named identity
+/// server is not called.
 #[tokio::test]
 async fn reg_26_the_flags_to_bind_are_read_and_bind_nowhere() {
     for flag in ["bind_email", "bind_msisdn"] {
@@ -139,7 +139,7 @@ async fn reg_26_the_flags_to_bind_are_read_and_bind_nowhere() {
             body[flag] = value;
             body["auth"]["threepid_creds"]["id_server"] = json!("169.254.169.254");
             let reply = server.register(&body).await;
-            // The proof is good for the first of them.
+            // The validated session is accepted for the first of them.
             if number == 0 {
                 reply.ok();
             } else {
@@ -151,9 +151,10 @@ async fn reg_26_the_flags_to_bind_are_read_and_bind_nowhere() {
     }
 }
 
-/// REG-28, 3PID-68: an address that somebody has meanwhile ends the registration, and nothing is done.
+/// REG-28, 3PID-68: an address that got an owner meanwhile makes the registration fail, without an
+/// effect.
 #[tokio::test]
-async fn reg_28_an_address_that_another_has_claimed_meanwhile_is_in_use() {
+async fn reg_28_an_address_that_got_an_owner_meanwhile_is_in_use() {
     for kind in [EMAIL, MSISDN] {
         for in_session in [false, true] {
             let server = test_server(kind).await;
@@ -178,7 +179,7 @@ async fn reg_28_an_address_that_another_has_claimed_meanwhile_is_in_use() {
             };
             for _ in 0..2 {
                 server.register(&last).await.error(400, "M_THREEPID_IN_USE");
-                assert!(is_free(&server, "bob").await, "nothing is done");
+                assert!(is_free(&server, "bob").await, "the request has no effect");
                 assert_users(&server, &["alice"]);
             }
             let expected = if kind == EMAIL {
@@ -192,7 +193,7 @@ async fn reg_28_an_address_that_another_has_claimed_meanwhile_is_in_use() {
     }
 }
 
-/// REG-28: the operator's rules have changed since the message was sent.
+/// REG-28: the operator has changed the rules since the message was sent.
 #[tokio::test]
 async fn reg_28_an_address_that_is_not_allowed_any_more_is_denied() {
     let directory = tempfile::tempdir().unwrap();
@@ -222,7 +223,7 @@ async fn reg_28_an_address_that_is_not_allowed_any_more_is_denied() {
     let challenge = server.register(&poll).await.challenge();
     assert_eq!(challenge["completed"], json!([]));
     drop(server);
-    // The rules are as before: so is the sign-up.
+    // With the earlier rules the registration works again.
     let server = TestServer::in_directory(&settings, directory.path()).await;
     server.register(&asked.attempt(Some(&session))).await.ok();
     assert_addresses(&server, &[("email#alice@example.org", "alice")]);

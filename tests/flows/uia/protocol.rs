@@ -39,7 +39,7 @@ async fn uia_01_a_request_without_auth_never_succeeds() {
 
 /// UIA-02, UIA-03, UIA-04, UIA-05, UIA-06
 #[tokio::test]
-async fn uia_02_the_first_challenge_has_its_four_members_and_no_others() {
+async fn uia_02_the_first_challenge_has_its_four_members_only() {
     let settings = [
         flows("m.login.registration_token+m.login.dummy m.login.terms"),
         POLICIES,
@@ -68,7 +68,7 @@ async fn uia_02_the_first_challenge_has_its_four_members_and_no_others() {
 
 /// UIA-04, UIA-05, UIA-06, UIA-07, UIA-22
 #[tokio::test]
-async fn uia_07_three_stages_keep_their_session_and_the_last_returns_the_result() {
+async fn uia_07_three_stages_share_a_session_and_the_last_succeeds() {
     let server = TestServer::with(&[flows(THREE_STAGES), POLICIES]).await;
     for (number, prefix) in PREFIXES.iter().enumerate() {
         let path = format!("{prefix}/register");
@@ -88,7 +88,7 @@ async fn uia_07_three_stages_keep_their_session_and_the_last_returns_the_result(
         assert_eq!(third, expected);
         assert!(
             is_free(&server, &name).await,
-            "nothing is made before the end"
+            "nothing is created before the end"
         );
         let answer = server.post(&path, &stage(DUMMY, session)).await.ok();
         let me = whoami(&server, &answer).await;
@@ -98,7 +98,7 @@ async fn uia_07_three_stages_keep_their_session_and_the_last_returns_the_result(
 }
 
 #[tokio::test]
-async fn uia_08_a_refused_stage_may_be_tried_again_in_the_same_session() {
+async fn uia_08_a_failed_stage_may_be_tried_again_in_its_session() {
     let server = TestServer::with(&[TWO_STAGES]).await;
     let token = new_token(&server, &[]).await;
     let (first, session) = server.begin(&wish("alice")).await;
@@ -131,7 +131,7 @@ async fn uia_09_a_name_taken_during_uia_is_a_plain_error() {
     ] {
         server.register(&body).await.error(400, "M_USER_IN_USE");
     }
-    // What was proven stays proven: another name is enough.
+    // Completed stages stay completed: another name suffices.
     let again = json!({ "username": "bob", "auth": { "session": session } });
     assert_eq!(
         server.register(&again).await.ok()["user_id"],
@@ -159,14 +159,14 @@ async fn uia_10_a_second_stage_without_its_session_starts_over() {
 
 /// UIA-11, UIA-58
 #[tokio::test]
-async fn uia_11_a_stage_without_a_session_that_completes_a_flow_succeeds_at_once() {
+async fn uia_11_a_stage_that_completes_a_flow_needs_no_session() {
     let server = TestServer::new().await;
     for (prefix, name) in PREFIXES.iter().zip(["alice", "bob"]) {
         let body = with(wish(name), &json!({ "auth": { "type": DUMMY } }));
         let answer = server.post(&format!("{prefix}/register"), &body).await.ok();
         assert_eq!(answer["user_id"], format!("@{name}:localhost"));
         assert_eq!(server.local.engine().table("UiaSessions").unwrap().len(), 0);
-        // There is no session to replay it from.
+        // There is no session for a replay.
         let again = server.post(&format!("{prefix}/register"), &body).await;
         again.error(400, "M_USER_IN_USE");
     }
@@ -174,7 +174,7 @@ async fn uia_11_a_stage_without_a_session_that_completes_a_flow_succeeds_at_once
 }
 
 #[tokio::test]
-async fn uia_11_a_first_of_two_stages_without_a_session_begins_one() {
+async fn uia_11_a_first_of_two_stages_starts_a_session() {
     let server = TestServer::with(&[TWO_STAGES]).await;
     let token = new_token(&server, &[]).await;
     let begun = server
@@ -191,7 +191,7 @@ async fn uia_11_a_first_of_two_stages_without_a_session_begins_one() {
 }
 
 #[tokio::test]
-async fn uia_16_a_stage_out_of_order_is_refused_and_not_recorded() {
+async fn uia_16_a_stage_out_of_order_is_rejected_and_not_recorded() {
     let server = TestServer::with(&[flows(THREE_STAGES), POLICIES]).await;
     let (first, session) = server.begin(&wish("alice")).await;
     for early in [TERMS, DUMMY] {
@@ -224,7 +224,7 @@ async fn uia_16_the_next_stage_of_any_flow_counts() {
     let (_, session) = server.begin(&wish("alice")).await;
     let begun = server.register(&stage(TERMS, &session)).await.challenge();
     assert_eq!(begun["completed"], json!([TERMS]));
-    // The first stage of the other flow counts too; the terms' flow is the one to be completed.
+    // The first stage of the other flow counts too; the flow with terms is the one to be completed.
     let token = new_token(&server, &["--uses", "1"]).await;
     let both = server
         .register(&token_stage(&token, Some(&session)))
@@ -244,7 +244,7 @@ async fn uia_17_a_completed_stage_is_not_attempted_again() {
         .register(&token_stage(&token, Some(&session)))
         .await
         .challenge();
-    for other in ["wrong-token", "not lawful!", ""] {
+    for other in ["wrong-token", "not allowed!", ""] {
         let again = server
             .register(&token_stage(other, Some(&session)))
             .await
@@ -255,7 +255,7 @@ async fn uia_17_a_completed_stage_is_not_attempted_again() {
 }
 
 #[tokio::test]
-async fn uia_18_auth_with_only_a_session_asks_how_far_it_is() {
+async fn uia_18_auth_with_only_a_session_is_a_poll() {
     let server = TestServer::with(&[TWO_STAGES]).await;
     let token = new_token(&server, &[]).await;
     let (first, session) = server.begin(&wish("alice")).await;
@@ -292,7 +292,7 @@ async fn uia_26_wrong_tokens_are_throttled_and_polls_are_not() {
         guess.refused("M_UNAUTHORIZED");
         refused += 1;
     }
-    assert_eq!(refused, 10, "the burst of guesses");
+    assert_eq!(refused, 10, "the burst of attempts");
     server
         .register(&json!({ "auth": { "session": session } }))
         .await
@@ -300,7 +300,7 @@ async fn uia_26_wrong_tokens_are_throttled_and_polls_are_not() {
 }
 
 #[tokio::test]
-async fn uia_27_an_unknown_type_and_a_missing_key_are_401_with_an_errcode() {
+async fn uia_27_an_unknown_type_and_a_missing_key_are_401_errors() {
     let server = TestServer::with(&[TWO_STAGES]).await;
     let (first, session) = server.begin(&wish("alice")).await;
     let token_without_key = json!({ "auth": { "type": TOKEN, "session": session } });
@@ -343,7 +343,7 @@ async fn uia_27_an_unknown_type_and_a_missing_key_are_401_with_an_errcode() {
 }
 
 #[tokio::test]
-async fn uia_28_guests_go_through_no_uia() {
+async fn uia_28_guests_need_no_uia() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
     let path = "/_matrix/client/v3/register?kind=guest";
     let answer = server.post(path, &json!({})).await.ok();
@@ -353,7 +353,7 @@ async fn uia_28_guests_go_through_no_uia() {
 
 /// UIA-21, UIA-30, UIA-31
 #[test]
-fn uia_31_flows_that_nobody_could_complete_are_no_configuration() {
+fn uia_31_flows_that_cannot_be_completed_are_rejected() {
     let read = |flows: &str| {
         let flows = flows.to_owned();
         Config::from_lookup(move |name| {

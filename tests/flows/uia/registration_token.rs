@@ -1,4 +1,4 @@
-//! `m.login.registration_token`: what a token is good for, and when its uses are spent.
+//! `m.login.registration_token`: the validity of a token, and when its uses are spent.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -22,8 +22,8 @@ async fn is_valid(server: &TestServer, token: &str) -> bool {
     server.get(&path).await.ok()["valid"].as_bool().unwrap()
 }
 
-/// UIA-60, incident 21 (use-limited tokens always or never valid): 1, N and N + 1 uses. A token of
-/// no uses cannot be made.
+/// UIA-60, incident 21 (use-limited tokens always or never valid): 1, N and N + 1 uses. A token
+/// with no uses cannot be created.
 #[tokio::test]
 async fn uia_60_a_token_makes_as_many_accounts_as_it_has_uses() {
     for uses in [1, 2, 17, 33] {
@@ -84,7 +84,7 @@ async fn uia_60_a_token_expires_to_the_millisecond() {
 }
 
 #[tokio::test]
-async fn uia_60_what_is_no_token_is_refused_like_a_wrong_one() {
+async fn uia_60_an_invalid_token_is_rejected_like_a_wrong_one() {
     let server = TestServer::with(&[ONE_STAGE]).await;
     let token = new_token(&server, &["--token", "Abcdefgh.123_~-"]).await;
     let other_case = token.to_lowercase();
@@ -182,9 +182,9 @@ async fn uia_60_a_sign_up_that_fails_spends_no_use() {
     assert_eq!(uses_left(&server), [1]);
 }
 
-/// UIA-60, UIA-08: a token that was good at its stage and is not at the end.
+/// UIA-60, UIA-08: a token that was valid at its stage and is not at the end.
 #[tokio::test]
-async fn uia_60_a_token_lost_before_the_end_opens_its_stage_again() {
+async fn uia_60_a_token_lost_before_the_end_reopens_its_stage() {
     for loss in ["expired", "spent", "revoked"] {
         let server = TestServer::with(&[TWO_STAGES]).await;
         let limits = ["--uses", "1", "--expires-in", "1h"];

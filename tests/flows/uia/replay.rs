@@ -1,4 +1,5 @@
-//! A finished session: it gives its answer again, to the request that finished it and to no other.
+//! Finished sessions: the response is replayed to the request that finished the session and to no
+//! other.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::flows::support::{
 const TEN_MINUTES: Duration = Duration::from_mins(10);
 const A_MOMENT: Duration = Duration::from_millis(1);
 
-/// Finishes a session; returns the session, the last request and its answer.
+/// Finishes a session; returns the session, the final request and its response.
 async fn finish(server: &TestServer, wish: &Value) -> (String, Value, Reply) {
     let (_, session) = server.begin(wish).await;
     let last = stage(DUMMY, &session);
@@ -38,7 +39,7 @@ async fn uia_15_the_same_request_gets_the_same_bytes_for_ten_minutes() {
             assert_eq!((again.status, &again.body), (first.status, &first.body));
         }
     }
-    // Members in another order are the same request.
+    // A body with its members in another order is the same request.
     let reordered = format!(r#"{{ "auth" : {{"session":"{session}", "type":"{DUMMY}"}} }}"#);
     let again = server
         .post_text("/_matrix/client/v3/register", &reordered)
@@ -55,7 +56,7 @@ async fn uia_15_the_same_request_gets_the_same_bytes_for_ten_minutes() {
 
 /// UIA-15, L7 (a finished session is accepted again with another body)
 #[tokio::test]
-async fn l7_another_request_on_a_finished_session_is_refused_and_does_nothing() {
+async fn l7_another_request_on_a_finished_session_is_rejected() {
     let server = TestServer::new().await;
     let (session, last, first) = finish(&server, &wish("alice")).await;
     for other in [
@@ -76,9 +77,9 @@ async fn l7_another_request_on_a_finished_session_is_refused_and_does_nothing() 
     assert_users(&server, &["alice"]);
 }
 
-/// L10 (a finished session hands its access token to whoever knows a part of it)
+/// L10 (a finished session gives its access token to a client that knows a part of the session ID)
 #[tokio::test]
-async fn l10_the_answer_is_given_to_the_session_string_alone() {
+async fn l10_the_response_is_replayed_to_the_full_session_id_only() {
     let server = TestServer::new().await;
     let (session, last, first) = finish(&server, &wish("alice")).await;
     let rows = server.local.engine().table("UiaSessions").unwrap();
@@ -98,7 +99,7 @@ async fn l10_the_answer_is_given_to_the_session_string_alone() {
 }
 
 #[tokio::test]
-async fn uia_15_the_answer_is_given_only_while_its_token_lives() {
+async fn uia_15_the_response_is_replayed_while_its_token_is_valid() {
     let server = TestServer::with(&[("GATEHOUSE_TOKEN_LIFETIME", "5m")]).await;
     let (_, last, first) = finish(&server, &wish("alice")).await;
     server.advance(Duration::from_millis(5 * 60 * 1000 - 1));
@@ -109,7 +110,7 @@ async fn uia_15_the_answer_is_given_only_while_its_token_lives() {
 }
 
 #[tokio::test]
-async fn uia_15_an_answer_without_a_token_is_given_again_as_well() {
+async fn uia_15_a_response_without_a_token_is_replayed_as_well() {
     let server = TestServer::new().await;
     let asked = with(wish("alice"), &json!({ "inhibit_login": true }));
     let (_, last, first) = finish(&server, &asked).await;
@@ -119,7 +120,7 @@ async fn uia_15_an_answer_without_a_token_is_given_again_as_well() {
 }
 
 #[tokio::test]
-async fn uia_15_a_repeat_with_the_name_in_it_is_a_replay_and_not_a_clash() {
+async fn uia_15_a_repeat_with_the_name_is_a_replay_and_no_conflict() {
     let server = TestServer::new().await;
     let (_, session) = server.begin(&json!({})).await;
     let last = with(wish("alice"), &stage(DUMMY, &session));
@@ -134,7 +135,7 @@ async fn uia_15_a_repeat_with_the_name_in_it_is_a_replay_and_not_a_clash() {
 
 /// UIA-15, UIA-60
 #[tokio::test]
-async fn uia_15_a_repeat_spends_no_second_use_of_a_registration_token() {
+async fn uia_15_a_repeat_spends_no_second_use_of_a_token() {
     let server = TestServer::with(&[TWO_STAGES]).await;
     let token = new_token(&server, &["--uses", "3"]).await;
     let (_, session) = server
@@ -157,7 +158,7 @@ async fn uia_15_a_repeat_spends_no_second_use_of_a_registration_token() {
 }
 
 #[tokio::test]
-async fn uia_15_a_finished_session_stays_finished_until_it_is_swept() {
+async fn uia_15_a_finished_session_stays_finished_until_it_expires() {
     let server = TestServer::new().await;
     let (_, last, _) = finish(&server, &wish("alice")).await;
     let hour = Duration::from_hours(1);

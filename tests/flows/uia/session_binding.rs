@@ -1,5 +1,5 @@
-//! What is proven for one act is proven for no other: every ordered pair of the operations that UIA
-//! guards (UIA-13, incident 15).
+//! A session of one operation is not accepted for another: every ordered pair of the operations
+//! that UIA protects (UIA-13, incident 15).
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -17,7 +17,7 @@ use crate::flows::support::{
     threepid_helpers::{EMAIL, confirm, link_to},
 };
 
-/// An operation: its name, method, path and what is asked of it.
+/// An operation: its name, method, path and parameters.
 type Operation = (&'static str, &'static str, String, Value);
 
 struct Fixture {
@@ -72,7 +72,7 @@ async fn fixture() -> Fixture {
 }
 
 impl Fixture {
-    /// Registration takes no token.
+    /// Sends a request. Registration takes no token.
     async fn send(&self, (name, method, path, _): &Operation, body: &Value) -> Reply {
         let mut request = Request::builder().method(*method).uri(path);
         if *name != "register" {
@@ -101,7 +101,7 @@ async fn uia_13_no_session_serves_another_operation() {
                 json!({ "type": "m.login.dummy", "session": session }),
             ] {
                 for parameters in [&other.3, &json!({})] {
-                    // Without its own parameters a request may fail before that.
+                    // Without its parameters a request may fail earlier.
                     let reply = fixture
                         .send(other, &with_auth(parameters.clone(), auth.clone()))
                         .await;

@@ -1,4 +1,4 @@
-//! Sessions: what they are bound to, what they remember, and when they end.
+//! UIA sessions: their scope, their stored parameters and their expiry.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const HOUR: Duration = Duration::from_hours(1);
 
 /// UIA-12, UIA-32, L10
 #[tokio::test]
-async fn uia_12_an_unknown_session_gets_a_new_one_and_nothing_is_done() {
+async fn uia_12_an_unknown_session_gets_a_new_one_without_effect() {
     let server = TestServer::new().await;
     let (long, longer) = ("x".repeat(255), "x".repeat(300));
     let junk = ["mine", &long, &longer, "\u{0}\"'<é>", " "];
@@ -35,7 +35,7 @@ async fn uia_12_an_unknown_session_gets_a_new_one_and_nothing_is_done() {
         assert_eq!(fresh["completed"], json!([]), "the stage did not count");
         assert_users(&server, &[]);
     }
-    // The new session is a good one.
+    // The new session is valid.
     let lost = server
         .register(&with(wish("alice"), &stage(DUMMY, "mine")))
         .await;
@@ -47,9 +47,9 @@ async fn uia_12_an_unknown_session_gets_a_new_one_and_nothing_is_done() {
     assert_users(&server, &["alice"]);
 }
 
-/// UIA-12, UIA-32: expiry is read from the clock, whatever TTL has done.
+/// UIA-12, UIA-32: expiry is read from the clock, before and after the removal by TTL.
 #[tokio::test]
-async fn uia_32_a_session_expires_after_48_hours_swept_or_not() {
+async fn uia_32_a_session_expires_after_48_hours_removed_or_not() {
     for sweep in [false, true] {
         let server = TestServer::new().await;
         let (_, session) = server.begin(&wish("alice")).await;
@@ -99,7 +99,7 @@ async fn uia_32_activity_does_not_prolong_a_session() {
 }
 
 #[tokio::test]
-async fn uia_32_a_session_outlives_the_process_that_began_it() {
+async fn uia_32_a_session_outlives_the_process_that_started_it() {
     let directory = tempfile::tempdir().unwrap();
     let server = TestServer::in_directory(&[TWO_STAGES], directory.path()).await;
     let token = new_token(&server, &[]).await;
@@ -117,9 +117,9 @@ async fn uia_32_a_session_outlives_the_process_that_began_it() {
     assert_eq!(answer["user_id"], "@alice:localhost");
 }
 
-/// UIA-13, UIA-14, incident 15 (UIA begun for one act finished another)
+/// UIA-13, UIA-14, incident 15 (UIA started for one operation finished another)
 #[tokio::test]
-async fn uia_13_a_session_begun_for_something_else_makes_no_account() {
+async fn uia_13_a_session_of_another_operation_makes_no_account() {
     let server = TestServer::new().await;
     let app = another_process(&server);
     let with_user = SessionScope {
@@ -157,7 +157,7 @@ async fn uia_13_a_session_begun_for_something_else_makes_no_account() {
 
 /// UIA-19, REG-17, REG-19
 #[tokio::test]
-async fn uia_19_what_was_asked_first_is_remembered() {
+async fn uia_19_the_first_parameters_are_stored() {
     let asked = json!({
         "username": "alice", "password": PASSWORD, "device_id": "PHONE",
         "initial_device_display_name": "my phone", "refresh_token": true, "bind_email": false,
@@ -197,7 +197,7 @@ async fn uia_19_what_was_asked_first_is_remembered() {
 }
 
 #[tokio::test]
-async fn uia_19_inhibit_login_is_remembered() {
+async fn uia_19_inhibit_login_is_stored() {
     let server = TestServer::new().await;
     let asked = with(wish("alice"), &json!({ "inhibit_login": true }));
     let (_, session) = server.begin(&asked).await;
@@ -211,7 +211,7 @@ async fn uia_19_inhibit_login_is_remembered() {
 }
 
 #[tokio::test]
-async fn uia_20_what_is_sent_later_is_judged_again() {
+async fn uia_20_later_parameters_are_validated_again() {
     let server = TestServer::with(&[("GATEHOUSE_PASSWORD_MIN_SCORE", "3")]).await;
     server.sign_up("taken").await;
     let (_, session) = server.begin(&wish("alice")).await;
@@ -236,9 +236,9 @@ async fn uia_20_what_is_sent_later_is_judged_again() {
     assert_users(&server, &["bob", "taken"]);
 }
 
-/// UIA-20: the password that counts is the one that was sent last.
+/// UIA-20: the password that was sent last counts.
 #[tokio::test]
-async fn uia_20_a_name_sent_later_is_judged_with_the_password_that_is_remembered() {
+async fn uia_20_a_later_name_is_checked_with_the_stored_password() {
     let server = TestServer::with(&[("GATEHOUSE_PASSWORD_MIN_SCORE", "3")]).await;
     let password = "zanzibarian-marmalade";
     let (_, session) = server.begin(&json!({ "password": password })).await;
@@ -248,7 +248,7 @@ async fn uia_20_a_name_sent_later_is_judged_with_the_password_that_is_remembered
 }
 
 #[tokio::test]
-async fn reg_36_a_display_name_alone_wipes_nothing() {
+async fn reg_36_a_display_name_alone_deletes_nothing() {
     let server = TestServer::new().await;
     let asked = with(
         wish("alice"),
@@ -270,7 +270,7 @@ async fn reg_36_a_display_name_alone_wipes_nothing() {
 }
 
 #[tokio::test]
-async fn reg_23_a_missing_password_is_missed_at_the_end_and_burns_nothing() {
+async fn reg_23_a_missing_password_is_reported_at_the_end() {
     let server = TestServer::new().await;
     let (_, session) = server.begin(&json!({ "username": "alice" })).await;
     server

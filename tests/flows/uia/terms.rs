@@ -1,4 +1,4 @@
-//! `m.login.terms`: what is shown, and what is recorded.
+//! `m.login.terms`: the policies that are shown, and the acceptance that is recorded.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -19,7 +19,7 @@ fn accepted(server: &TestServer, policy: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn uia_61_the_policies_are_told_in_every_language() {
+async fn uia_61_the_policies_are_shown_in_every_language() {
     let server = TestServer::with(&[flows(TERMS), POLICIES]).await;
     for prefix in PREFIXES {
         let challenge = server
@@ -46,7 +46,7 @@ async fn uia_61_the_policies_are_told_in_every_language() {
 }
 
 #[tokio::test]
-async fn uia_62_type_and_session_accept_the_terms_and_the_version_is_recorded() {
+async fn uia_62_accepted_terms_are_recorded_with_their_version() {
     for by_page in [false, true] {
         let server = TestServer::with(&[flows(TERMS), POLICIES]).await;
         let (_, session) = server.begin(&wish("alice")).await;
@@ -60,7 +60,7 @@ async fn uia_62_type_and_session_accept_the_terms_and_the_version_is_recorded() 
     }
 }
 
-/// UIA-62: what counts is what was shown when the session began.
+/// UIA-62: the version that counts was shown when the session was started.
 #[tokio::test]
 async fn uia_62_the_recorded_version_is_the_shown_one() {
     let directory = tempfile::tempdir().unwrap();
@@ -85,7 +85,7 @@ async fn uia_62_the_recorded_version_is_the_shown_one() {
 }
 
 #[tokio::test]
-async fn uia_62_terms_accepted_by_nobody_are_recorded_for_nobody() {
+async fn uia_62_without_acceptance_no_terms_are_recorded() {
     let server = TestServer::with(&[flows("m.login.terms m.login.dummy"), POLICIES]).await;
     server.sign_up("alice").await;
     assert!(accepted(&server, "privacy").is_empty());

@@ -1,4 +1,4 @@
-//! The credentials of a validation session: how they may be written, and what they are good for.
+//! The credentials of a validation session in `auth`: their spellings and their validity.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::flows::support::{
     wish, with,
 };
 
-/// The members that name a session; the other argument is another's credentials.
+/// The members that name a session; the other argument has the credentials of another session.
 type Spelling = fn(&ValidationSession, &Value) -> Value;
 
 const EITHER: &str = "m.login.email.identity m.login.msisdn";
@@ -37,7 +37,7 @@ async fn proven(server: &TestServer) -> ValidationSession {
 
 /// UIA-51, UIA-52: both names, as an object and as a list of one, with r0's members and without.
 #[tokio::test]
-async fn uia_51_credentials_are_understood_in_every_spelling() {
+async fn uia_51_credentials_are_accepted_in_every_spelling() {
     let wrong = json!({ "sid": "other", "client_secret": "other" });
     let spellings: [Spelling; 13] = [
         |asked, _| json!({ "threepid_creds": asked.creds() }),
@@ -47,7 +47,7 @@ async fn uia_51_credentials_are_understood_in_every_spelling() {
         // As Element's dialogs send it: both at once.
         |asked, _| json!({ "threepid_creds": asked.creds(), "threepidCreds": asked.creds() }),
         |asked, _| json!({ "threepid_creds": asked.creds(), "threepidCreds": [asked.creds()] }),
-        // The specification's own name counts.
+        // The specification's own name takes precedence.
         |asked, wrong| json!({ "threepid_creds": asked.creds(), "threepidCreds": wrong }),
         |asked, _| json!({ "threepid_creds": null, "threepidCreds": asked.creds() }),
         |asked, _| json!({ "threepid_creds": { "sid": asked.sid, "clientSecret": asked.secret } }),
@@ -55,7 +55,7 @@ async fn uia_51_credentials_are_understood_in_every_spelling() {
             let both = json!({ "client_secret": asked.secret, "clientSecret": "other" });
             json!({ "threepid_creds": with(both, &json!({ "sid": asked.sid })) })
         },
-        // UIA-52: an identity server may be named, and is not asked.
+        // UIA-52: an identity server may be named, and is not called.
         |asked, _| json!({ "threepid_creds": with(asked.creds(), &json!({ "id_server": "is.example", "id_access_token": "t" })) }),
         |asked, _| json!({ "threepidCreds": [with(asked.creds(), &json!({ "idServer": "[::1]", "idAccessToken": "t" }))] }),
         |asked, _| json!({ "threepid_creds": with(asked.creds(), &json!({ "id_server": null, "more": [1] })) }),
@@ -70,9 +70,9 @@ async fn uia_51_credentials_are_understood_in_every_spelling() {
     }
 }
 
-/// UIA-51, HTTP-16: what is of another type is refused and never converted.
+/// UIA-51, HTTP-16: a value of another type is rejected and never converted.
 #[tokio::test]
-async fn uia_51_credentials_of_another_type_are_refused() {
+async fn uia_51_credentials_of_another_type_are_rejected() {
     let server = test_server("off").await;
     let asked = proven(&server).await;
     let with_member = |name: &str, value: Value| {
@@ -103,7 +103,7 @@ async fn uia_51_credentials_of_another_type_are_refused() {
             reply.error(400, "M_BAD_JSON");
         }
     }
-    // UIA-27: a member that is not there is another thing.
+    // UIA-27: a missing member is another error.
     for members in [
         json!({}),
         json!({ "threepid_creds": null }),
@@ -118,9 +118,9 @@ async fn uia_51_credentials_of_another_type_are_refused() {
     assert_eq!(asked.state(&server), "validated");
 }
 
-/// UIA-53: the one answer to whatever is no proof, which says nothing about why.
+/// UIA-53: every session that is not validated gets the same response, which does not say why.
 #[tokio::test]
-async fn uia_53_only_a_validated_session_of_that_secret_and_medium_passes() {
+async fn uia_53_only_a_validated_session_of_secret_and_medium_passes() {
     let server = test_server("off").await;
     let mail = proven(&server).await;
     let text = request_text(&server, NUMBER.0, "secret").await;
@@ -158,9 +158,9 @@ async fn uia_53_only_a_validated_session_of_that_secret_and_medium_passes() {
     );
 }
 
-/// UIA-53, 3PID-49, L6: a proof is good for a day from its validation.
+/// UIA-53, 3PID-49, L6: a session is accepted for a day from its validation.
 #[tokio::test]
-async fn l6_a_proof_grows_old() {
+async fn l6_a_validated_session_expires() {
     for (hours, works) in [(23, true), (24, false), (25, false), (24 * 5, false)] {
         let server = test_server("off").await;
         let asked = request_mail(&server, ALICE, "secret").await;
@@ -181,9 +181,9 @@ async fn l6_a_proof_grows_old() {
     }
 }
 
-/// UIA-53: a proof that expires after its stage was completed opens the stage again.
+/// UIA-53: a validated session that expires after its stage was completed opens the stage again.
 #[tokio::test]
-async fn l6_a_proof_that_grows_old_within_a_session_is_asked_for_again() {
+async fn l6_a_session_that_expires_during_uia_is_requested_again() {
     let offered = "m.login.email.identity+m.login.dummy";
     let server = TestServer::with(&[flows(offered), MAIL]).await;
     let asked = proven(&server).await;
@@ -196,7 +196,7 @@ async fn l6_a_proof_that_grows_old_within_a_session_is_asked_for_again() {
     assert_eq!(body["completed"], json!([DUMMY]));
     assert_eq!(body["session"], *session);
     assert_users(&server, &[]);
-    // The same client, the same secret: a new generation of the same session.
+    // The same client with the same secret: a new epoch of the same session.
     let again = request_mail(&server, ALICE, "secret").await;
     assert_eq!(again.sid, asked.sid);
     again.validate(&server).await;
@@ -204,9 +204,10 @@ async fn l6_a_proof_that_grows_old_within_a_session_is_asked_for_again() {
     assert_addresses(&server, &[("email#alice@example.org", "alice")]);
 }
 
-/// UIA-54, incident 20: a proof makes one account, in whatever order its users come.
+/// UIA-54, incident 20: a validated session creates one account, in whatever order the requests
+/// come.
 #[tokio::test]
-async fn uia_54_a_proof_is_spent_once() {
+async fn uia_54_a_validated_session_is_spent_once() {
     let server = test_server("off").await;
     let asked = proven(&server).await;
     let (_, before) = server.begin(&wish("carol")).await;
@@ -222,7 +223,7 @@ async fn uia_54_a_proof_is_spent_once() {
         let body = server.register(&again).await.refused("M_UNAUTHORIZED");
         assert_eq!(body["completed"], json!([]));
     }
-    // A link that was followed again revives nothing.
+    // Opening the link again has no effect.
     let link = link_to(&server, ALICE);
     let page = server.get(path_of(&link)).await;
     assert_eq!(page.status, 400, "{}", page.text());
@@ -234,9 +235,10 @@ async fn uia_54_a_proof_is_spent_once() {
     assert_addresses(&server, &[("email#alice@example.org", "alice")]);
 }
 
-/// UIA-54: a proof that two sessions have shown belongs to the one that finishes first.
+/// UIA-54: a validated session that two UIA sessions have used belongs to the one that finishes
+/// first.
 #[tokio::test]
-async fn uia_54_a_proof_in_two_sessions_serves_the_first_to_finish() {
+async fn uia_54_a_session_shared_by_two_serves_the_first_to_finish() {
     let offered = "m.login.email.identity+m.login.dummy";
     let server = TestServer::with(&[flows(offered), MAIL]).await;
     let asked = proven(&server).await;
@@ -257,9 +259,10 @@ async fn uia_54_a_proof_in_two_sessions_serves_the_first_to_finish() {
     assert_addresses(&server, &[("email#alice@example.org", "alice")]);
 }
 
-/// UIA-57, UIA-26: asking again and again is what clients do; it is neither refused nor written down.
+/// UIA-57, UIA-26: clients poll again and again; polls are neither rejected nor written to the
+/// table.
 #[tokio::test]
-async fn uia_57_fifty_polls_are_answered_and_cost_no_write_after_the_first() {
+async fn uia_57_fifty_polls_succeed_and_only_the_first_writes() {
     let server = test_server("on").await;
     let asked = request_mail(&server, ALICE, "secret").await;
     server.deliver().await;

@@ -1,5 +1,5 @@
-//! The fallback pages of the address stages, as far as HTTP shows: they ask for an address, send a
-//! message, and wait for its link or take its code.
+//! The fallback pages of the address stages over HTTP: they ask for an address, send a message, and
+//! wait for its link or take its code.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn test_server(offered: &str) -> TestServer {
     TestServer::with(&[flows(offered), MAIL, SMS]).await
 }
 
-/// The names of what a page's form has to fill in or to press, in order.
+/// The names of the fields and buttons of a page's form, in order.
 #[track_caller]
 fn fields(text: &str) -> Vec<String> {
     let form = between(text, "<form method=\"post\">", "</form>");
@@ -34,7 +34,7 @@ fn fields(text: &str) -> Vec<String> {
     names.into_iter().map(str::to_owned).collect()
 }
 
-/// Asserts that a page shows this form, and nothing went wrong.
+/// Asserts that a page shows this form without an error.
 #[track_caller]
 fn shows(reply: &Reply, expected: &[&str]) -> String {
     let text = is_not_final(reply, 200);
@@ -43,7 +43,7 @@ fn shows(reply: &Reply, expected: &[&str]) -> String {
     text
 }
 
-/// Asserts that a page says what is wrong and shows this form.
+/// Asserts that a page shows an error and this form.
 #[track_caller]
 fn complains(reply: &Reply, status: u16, expected: &[&str]) {
     let text = is_not_final(reply, status);
@@ -51,7 +51,8 @@ fn complains(reply: &Reply, status: u16, expected: &[&str]) {
     assert_eq!(fields(&text), expected, "{text}");
 }
 
-/// UIA-70 to UIA-73: ask, send, wait, confirm elsewhere, and the page goes on by itself.
+/// UIA-70 to UIA-73: ask, send, wait, confirm in another browser; then the page continues by
+/// itself.
 #[tokio::test]
 async fn uia_72_the_page_for_mail_asks_sends_and_waits() {
     for prefix in PREFIXES {
@@ -64,14 +65,18 @@ async fn uia_72_the_page_for_mail_asks_sends_and_waits() {
                 assert!(text.contains("“alice” on localhost"), "{text}");
                 assert!(!text.contains("http-equiv=\"refresh\""), "{text}");
             }
-            assert_eq!(count(&server, "Outbox"), 0, "showing it sends nothing");
+            assert_eq!(
+                count(&server, "Outbox"),
+                0,
+                "showing the page sends nothing"
+            );
             let waiting = ["action", "action"];
             let text = shows(&submit(&server, &path, ASK_MAIL).await, &waiting);
             assert!(text.contains("a\u{2026}@example.org"), "{text}");
             assert!(!text.contains("alice@example.org"), "{text}");
             assert!(text.contains("http-equiv=\"refresh\""), "{text}");
             assert_eq!(server.deliver().await, 1);
-            // Looking again sends nothing, completes nothing, and has no script.
+            // Reloading sends nothing, completes nothing, and has no script.
             shows(&server.get(&path).await, &waiting);
             complains(&submit(&server, &path, "action=check").await, 401, &waiting);
             assert_eq!(completed(&server, &session).await, json!([]));
@@ -128,9 +133,9 @@ async fn uia_72_the_page_for_phones_asks_sends_and_takes_the_code() {
     }
 }
 
-/// L18: five wrong codes on the page burn the code; another message brings another.
+/// L18: five wrong codes on the page invalidate the code; another message has another one.
 #[tokio::test]
-async fn l18_the_page_for_phones_takes_five_wrong_codes_and_then_a_new_message() {
+async fn l18_the_page_takes_five_wrong_codes_then_a_new_message() {
     let server = test_server(MSISDN).await;
     let (_, session) = server.begin(&wish("alice")).await;
     let path = page(PREFIXES[1], MSISDN, &session);
@@ -156,7 +161,7 @@ async fn l18_the_page_for_phones_takes_five_wrong_codes_and_then_a_new_message()
     is_final(&submit(&server, &path, &format!("action=check&code={code}")).await);
 }
 
-/// UIA-72: again, and to another address; what the first mail proves is not attached.
+/// UIA-72: again, and to another address; the first address is not attached.
 #[tokio::test]
 async fn uia_72_the_page_sends_again_or_to_another_address() {
     let server = test_server(EMAIL).await;
@@ -194,7 +199,8 @@ async fn uia_72_the_page_sends_again_or_to_another_address() {
     assert_addresses(&server, &[(CLAIM, "alice")]);
 }
 
-/// UIA-73, UIA-16: a page whose turn it is not sends nothing and completes nothing.
+/// UIA-73, UIA-16: the page of a stage that is not the next one sends nothing and completes
+/// nothing.
 #[tokio::test]
 async fn uia_16_a_page_sends_nothing_while_another_stage_is_next() {
     for (kind, form) in [(EMAIL, ASK_MAIL), (MSISDN, ASK_TEXT)] {
@@ -212,10 +218,10 @@ async fn uia_16_a_page_sends_nothing_while_another_stage_is_next() {
     }
 }
 
-/// UIA-73: nor does one without a session, nor of a session that is over, nor where the medium is
-/// not offered.
+/// UIA-73: nor does a page without a session, with an expired session, or for a medium that is not
+/// offered.
 #[tokio::test]
-async fn uia_73_a_page_without_a_good_session_sends_nothing() {
+async fn uia_73_a_page_without_a_valid_session_sends_nothing() {
     for (kind, form) in [(EMAIL, ASK_MAIL), (MSISDN, ASK_TEXT)] {
         let server = test_server(kind).await;
         let (_, session) = server.begin(&wish("alice")).await;
@@ -232,9 +238,9 @@ async fn uia_73_a_page_without_a_good_session_sends_nothing() {
     }
 }
 
-/// UIA-74: what was typed is checked, and shown only in its canonical form.
+/// UIA-74: the input is validated, and shown only in its canonical form.
 #[tokio::test]
-async fn uia_74_hostile_addresses_are_refused_and_inert() {
+async fn uia_74_hostile_addresses_are_rejected_and_inert() {
     let server = test_server(&format!("{EMAIL} {MSISDN}")).await;
     let (_, session) = server.begin(&wish("alice")).await;
     let hostile = "%22%3E%3Csvg%20onload=alert(1)%3E%40example.org";
@@ -279,9 +285,9 @@ async fn uia_74_hostile_addresses_are_refused_and_inert() {
     assert_eq!(server.deliver().await, 1);
 }
 
-/// REG-28, 3PID-08: the operator's rules hold on the page as elsewhere.
+/// REG-28, 3PID-08: the operator's rules apply to the page too.
 #[tokio::test]
-async fn _3pid_08_the_page_sends_nothing_to_an_address_that_is_denied() {
+async fn _3pid_08_the_page_sends_nothing_to_a_denied_address() {
     let denied = ("GATEHOUSE_EMAIL_DENIED", r".*@example\.org");
     let server = TestServer::with(&[flows(EMAIL), MAIL, denied]).await;
     let (_, session) = server.begin(&wish("alice")).await;
@@ -290,7 +296,7 @@ async fn _3pid_08_the_page_sends_nothing_to_an_address_that_is_denied() {
     assert_eq!((count(&server, "Outbox"), count(&server, "Proofs")), (0, 0));
 }
 
-/// HTTP-19: a page that sends too much says when it will again.
+/// HTTP-19: a page that has sent too much says when it will send again.
 #[tokio::test]
 async fn _3pid_16_the_pages_messages_are_counted_like_any_others() {
     let settings = [flows(MSISDN), SMS, ("GATEHOUSE_LIMITS", "on")];

@@ -1,4 +1,4 @@
-//! The same of messages for an account, and of the notices to its owner.
+//! Messages for an existing account, and notifications of its owner.
 
 use shared::{ids::Localpart, notices::notify, outbox::Notice, threepids::Medium};
 use test_support::Log;
@@ -13,10 +13,9 @@ use crate::flows::{
     },
 };
 
-/// L4: on the way to a new password, and of an address that is to be added, whether its owner gets it
-/// or a stranger gets nothing.
+/// L4: for a reset and for an address to be added, for requests with a message and without one.
 #[tokio::test]
-async fn l4_nothing_of_a_message_for_an_account_stands_in_a_log_or_in_clear_in_a_table() {
+async fn l4_no_secret_of_a_message_for_an_account_leaks() {
     for purpose in [RESET, ADD] {
         for is_owned in [true, false] {
             let (log, _guard) = Log::capture();
@@ -56,14 +55,14 @@ async fn l4_nothing_of_a_message_for_an_account_stands_in_a_log_or_in_clear_in_a
             } else {
                 "account/3pid"
             };
-            assert!(log.text().contains(told), "the log is listened to");
+            assert!(log.text().contains(told), "the log is captured");
         }
     }
 }
 
-/// A row of the outbox holds the address of a notice, and no log does.
+/// A row of the outbox holds the address of a notification; no log does.
 #[tokio::test]
-async fn l4_the_address_of_a_notice_stands_in_no_log() {
+async fn l4_the_address_of_a_notification_is_in_no_log() {
     let (log, _guard) = Log::capture();
     let detector = detector(&format!("{EMAIL} {MSISDN}"), &log, &[]).await;
     let app = another_process(&detector.server);
@@ -81,5 +80,5 @@ async fn l4_the_address_of_a_notice_stands_in_no_log() {
         detector.search();
     }
     assert_eq!(detector.server.messages().len(), 4);
-    assert!(log.text().contains("sent"), "the log is listened to");
+    assert!(log.text().contains("sent"), "the log is captured");
 }

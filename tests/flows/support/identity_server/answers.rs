@@ -1,4 +1,4 @@
-//! What the fake identity server knows and answers.
+//! The data and the responses of the fake identity server.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,13 +9,13 @@ use crate::flows::support::identity_server::signature::{self, Form};
 
 type Answer = (&'static str, String);
 
-/// When every session there was validated.
+/// The time of validation of every session.
 const VALIDATED: i64 = test_support::NOW;
 
 #[derive(Default)]
 pub(super) struct IdServerData {
     pub(super) name: String,
-    /// What the homeserver publishes of its keys.
+    /// The keys that the homeserver publishes.
     pub(super) homeserver: Value,
     pub(super) form: Form,
     /// `medium address user`
@@ -55,7 +55,7 @@ impl IdServerData {
         }
     }
 
-    /// Answers as the specification has it.
+    /// Answers as the specification defines.
     pub(super) fn answer(&mut self, seen: &Seen) -> Answer {
         let Some((method, target)) = seen.line.split_once(' ') else {
             return error("400 Bad Request", "M_UNRECOGNIZED");

@@ -1,5 +1,5 @@
-//! Whether something is signed by the homeserver: a strict reader of the header, and canonical JSON
-//! that is not ours.
+//! Verification of the homeserver's signature: a strict parser of the header, and canonical JSON
+//! that is independent of the implementation.
 
 use std::collections::BTreeMap;
 
@@ -7,17 +7,17 @@ use ring::signature::{ED25519, UnparsedPublicKey};
 use ruma_common::{CanonicalJsonValue, serde::Base64};
 use serde_json::{Value, json};
 
-/// Which of the two forms the fake verifies.
+/// The form of signature that the fake verifies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// As identity servers do.
+    /// The form that identity servers verify.
     #[default]
     DestinationIs,
-    /// As the specification says.
+    /// The form of the specification.
     Destination,
 }
 
-/// The parameters of an `X-Matrix` header, if it is of the one form that every reader takes.
+/// The parameters of an `X-Matrix` header, if it has the one form that every parser accepts.
 pub(crate) fn parameters(header: &str) -> Option<BTreeMap<String, String>> {
     let rest = header.strip_prefix("X-Matrix ")?;
     let mut parameters = BTreeMap::new();
@@ -38,7 +38,7 @@ pub(crate) fn parameters(header: &str) -> Option<BTreeMap<String, String>> {
     (names == ["destination", "key", "origin", "sig"]).then_some(parameters)
 }
 
-/// Whether the header signs a request to `name`, by a key in what the homeserver publishes.
+/// Whether the header signs a request to `name` with a key that the homeserver publishes.
 pub(super) fn holds(
     homeserver: &Value,
     name: &str,
@@ -68,7 +68,7 @@ pub(super) fn holds(
         )
 }
 
-/// Whether `signature` is that of an object by a key, both in base64.
+/// Whether `signature` is the signature of an object by a key, both in base64.
 pub(crate) fn verifies(key: &Value, signature: &str, object: &Value) -> bool {
     let mut object = object.clone();
     if let Some(members) = object.as_object_mut() {
