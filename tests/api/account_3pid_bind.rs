@@ -37,12 +37,12 @@ async fn ids_10_a_binding_sends_sid_secret_and_user_with_the_clients_own_token()
     for (name, prefix) in ["alice", "bob"].into_iter().zip(PREFIXES) {
         let user = server.sign_up(name).await;
         id_server.session("1981277240", SECRET, "email", "Shared@example.org");
-        id_server.forget();
+        id_server.clear_requests();
         let path = format!("{prefix}/account/3pid/bind");
         let body = wish(&id_server, "1981277240");
         let reply = post_as(&server, text(&user, "access_token"), &path, &body).await;
         assert_eq!(reply.ok(), json!({}));
-        let seen = id_server.seen();
+        let seen = id_server.requests();
         assert_eq!(id_server.lines(), ["POST /_matrix/identity/v2/3pid/bind"]);
         let mxid = format!("@{name}:localhost");
         let expected = json!({ "sid": "1981277240", "client_secret": SECRET, "mxid": mxid });
@@ -54,7 +54,7 @@ async fn ids_10_a_binding_sends_sid_secret_and_user_with_the_clients_own_token()
         );
         assert_eq!(seen[0].headers["content-type"], "application/json");
     }
-    let bound = id_server.bound();
+    let bound = id_server.bindings();
     assert_eq!(
         bound,
         [
@@ -115,23 +115,23 @@ async fn ids_07_errors_of_the_identity_server_are_passed_on_and_record_nothing()
         // As old ones do.
         ("200 OK", 400, "M_SESSION_EXPIRED"),
     ] {
-        id_server.says(line, &json!({ "errcode": errcode, "error": "No" }));
+        id_server.respond_with(line, &json!({ "errcode": errcode, "error": "No" }));
         let body = bind("1").await.error(status, errcode);
         assert_eq!(body["error"], "No");
     }
     // A client takes this one for its own token's end.
     let unknown = json!({ "errcode": "M_UNKNOWN_TOKEN", "error": "No", "soft_logout": true });
-    id_server.says("401 Unauthorized", &unknown);
+    id_server.respond_with("401 Unauthorized", &unknown);
     let body = bind("1").await.error(401, "M_UNAUTHORIZED");
     assert!(body.get("soft_logout").is_none());
     // No more a success than it is a refusal.
     server.expect_faults();
     for answer in [json!({}), json!({ "medium": "pigeon", "address": "x" })] {
-        id_server.says("200 OK", &answer);
+        id_server.respond_with("200 OK", &answer);
         bind("1").await.error(502, "M_UNKNOWN");
     }
     let broken = json!({ "errcode": "M_UNKNOWN", "error": "No" });
-    id_server.says("500 Internal Server Error", &broken);
+    id_server.respond_with("500 Internal Server Error", &broken);
     bind("1").await.error(502, "M_UNKNOWN");
     assert!(bindings(&server, "alice").is_empty());
 }
@@ -241,7 +241,7 @@ async fn what_is_missing_or_malformed_is_told_before_anybody_is_asked() {
         let reply = post_as(&server, token, PATH, &body).await;
         reply.error(400, "M_INVALID_PARAM");
     }
-    assert!(id_server.seen().is_empty());
+    assert!(id_server.requests().is_empty());
 }
 
 #[tokio::test]
@@ -268,7 +268,7 @@ async fn a_token_of_a_user_is_needed_and_a_guests_is_not_enough() {
     post_as(&server, token, PATH, &body)
         .await
         .error(401, "M_UNKNOWN_TOKEN");
-    assert!(id_server.seen().is_empty());
+    assert!(id_server.requests().is_empty());
 }
 
 /// WHO-01: as its own user it has no account to bind anything to.
@@ -294,14 +294,14 @@ async fn an_application_service_binds_for_its_users() {
         .await
         .error(403, "M_FORBIDDEN");
     assert_eq!(
-        id_server.bound(),
+        id_server.bindings(),
         ["email alice@example.org @irc_alice:localhost"]
     );
     assert_eq!(bindings(&server, "irc_alice").len(), 1);
     let path = "/_matrix/client/v3/account/3pid/unbind?user_id=@irc_alice:localhost";
     let body = json!({ "medium": "email", "address": "alice@example.org" });
     post_as(&server, &token, path, &body).await.ok();
-    assert!(id_server.bound().is_empty());
+    assert!(id_server.bindings().is_empty());
 }
 
 /// DIS-15: a token is worth v2; without one v1 is spoken where that was chosen.
@@ -324,7 +324,7 @@ async fn ids_21_v1_is_spoken_only_where_it_was_chosen_and_only_without_a_token()
             "POST /_matrix/identity/v2/3pid/bind"
         ]
     );
-    let seen = id_server.seen();
+    let seen = id_server.requests();
     assert!(!seen[0].headers.contains_key("authorization"));
     let keys: Vec<_> = bindings(&server, "alice");
     assert_eq!(keys[0].0, "BIND#id.example.org#msisdn#447400123456");
@@ -343,5 +343,5 @@ async fn asking_identity_servers_is_limited() {
     post_as(&server, token, PATH, &wish(&id_server, "1"))
         .await
         .error(429, "M_LIMIT_EXCEEDED");
-    assert_eq!(id_server.seen().len(), 60);
+    assert_eq!(id_server.requests().len(), 60);
 }

@@ -27,8 +27,8 @@ async fn bound(server: &TestServer, servers: &[&IdServer], address: &str) -> Str
         });
         let path = "/_matrix/client/v3/account/3pid/bind";
         post_as(server, &token, path, &body).await.ok();
-        assert_eq!(id_server.bound().len(), 1);
-        id_server.forget();
+        assert_eq!(id_server.bindings().len(), 1);
+        id_server.clear_requests();
     }
     token
 }
@@ -60,7 +60,7 @@ async fn ids_13_an_unbinding_is_signed_by_the_server_and_names_user_and_address(
         let reply = post_as(&server, &token, &path, &email(ALICE)).await;
         assert_eq!(reply.ok(), result("success"));
         assert_eq!(id_server.lines(), [UNBIND], "once, and believed at once");
-        let seen = &id_server.seen()[0];
+        let seen = &id_server.requests()[0];
         let expected = json!({
             "mxid": "@alice:localhost",
             "threepid": { "medium": "email", "address": ALICE },
@@ -72,7 +72,7 @@ async fn ids_13_an_unbinding_is_signed_by_the_server_and_names_user_and_address(
             ("localhost", "id.example.org"),
             "DIS-24"
         );
-        assert!(id_server.bound().is_empty());
+        assert!(id_server.bindings().is_empty());
         assert_eq!(records(&server), 0, "the record goes with the binding");
     }
 }
@@ -86,7 +86,7 @@ async fn ids_17_a_server_that_goes_by_the_specification_is_asked_once_more() {
     let reply = post_as(&server, &token, PATH, &email(ALICE)).await;
     assert_eq!(reply.ok(), result("success"));
     assert_eq!(id_server.lines(), [UNBIND; 2]);
-    assert!(id_server.bound().is_empty());
+    assert!(id_server.bindings().is_empty());
 }
 
 /// IDS-14: a Matrix error is for the user to hear, and twice is enough.
@@ -101,12 +101,12 @@ async fn ids_14_what_the_identity_server_says_against_it_is_passed_on() {
         ("400 Bad Request", 400, "M_MISSING_PARAMS", 1),
         ("404 Not Found", 404, "M_UNRECOGNIZED", 1),
     ] {
-        id_server.forget();
-        id_server.says(line, &json!({ "errcode": errcode, "error": "No" }));
+        id_server.clear_requests();
+        id_server.respond_with(line, &json!({ "errcode": errcode, "error": "No" }));
         post_as(&server, &token, PATH, &email(ALICE))
             .await
             .error(status, errcode);
-        assert_eq!(id_server.seen().len(), times, "{line}");
+        assert_eq!(id_server.requests().len(), times, "{line}");
         assert_eq!(records(&server), 1, "{line}");
     }
 }
@@ -118,13 +118,13 @@ async fn ids_14_200_is_success_and_what_is_no_matrix_error_is_no_support() {
     let token = bound(&server, &[&id_server], ALICE).await;
     for line in ["400 Bad Request", "404 Not Found", "501 Not Implemented"] {
         for body in ["{}", "<html>", ""] {
-            id_server.set_misbehaviour(Some(Misbehaviour::Says(line, body.to_owned())));
+            id_server.set_misbehaviour(Some(Misbehaviour::Responds(line, body.to_owned())));
             let reply = post_as(&server, &token, PATH, &email(ALICE)).await;
             assert_eq!(reply.ok(), result("no-support"), "{line} {body}");
             assert_eq!(records(&server), 1);
         }
     }
-    id_server.set_misbehaviour(Some(Misbehaviour::Says("200 OK", "gone".to_owned())));
+    id_server.set_misbehaviour(Some(Misbehaviour::Responds("200 OK", "gone".to_owned())));
     let reply = post_as(&server, &token, PATH, &email(ALICE)).await;
     assert_eq!(reply.ok(), result("success"));
     assert_eq!(records(&server), 0);
@@ -149,11 +149,11 @@ async fn ids_20_without_a_server_it_is_unbound_wherever_it_is_bound_and_nowhere_
     assert_eq!(unbind(email(ALICE)).await.ok(), result("success"));
     for id_server in [&first, &second] {
         assert_eq!(id_server.lines(), [UNBIND]);
-        let threepid = &id_server.seen()[0].body["threepid"];
+        let threepid = &id_server.requests()[0].body["threepid"];
         assert_eq!(*threepid, email("Alice@example.org"), "as it was bound");
-        assert!(id_server.bound().is_empty());
+        assert!(id_server.bindings().is_empty());
     }
-    assert!(third.seen().is_empty());
+    assert!(third.requests().is_empty());
     assert_eq!(records(&server), 0);
     assert_eq!(unbind(email(ALICE)).await.ok(), result("no-support"));
 }
@@ -170,12 +170,12 @@ async fn ids_20_a_server_that_is_named_is_asked_alone_bound_there_or_not() {
     };
     assert_eq!(unbind("two.example").await.ok(), result("success"));
     assert_eq!(unbind("THREE.example").await.ok(), result("success"));
-    assert!(first.seen().is_empty());
+    assert!(first.requests().is_empty());
     assert_eq!(
         (second.lines(), third.lines()),
         (vec![UNBIND.to_owned()], vec![UNBIND.to_owned()])
     );
-    assert_eq!((records(&server), first.bound().len()), (1, 1));
+    assert_eq!((records(&server), first.bindings().len()), (1, 1));
     unbind("four.example")
         .await
         .error(400, "M_SERVER_NOT_TRUSTED");
@@ -199,7 +199,7 @@ async fn ids_20_a_server_that_is_trusted_no_more_is_not_asked() {
     let server = TestServer::in_directory(&[secret], data.path()).await;
     let reply = post_as(&server, &token, PATH, &email(ALICE)).await;
     assert_eq!(reply.ok(), result("no-support"));
-    assert!(id_server.seen().is_empty());
+    assert!(id_server.requests().is_empty());
     assert_eq!(records(&server), 1);
 }
 
@@ -233,7 +233,7 @@ async fn what_is_missing_or_malformed_is_told_before_anybody_is_asked() {
     post_as(&server, text(&guest, "access_token"), PATH, &email(ALICE))
         .await
         .error(403, "M_GUEST_ACCESS_FORBIDDEN");
-    assert!(id_server.seen().is_empty());
+    assert!(id_server.requests().is_empty());
 }
 
 /// IDS-21, incident 9: neither long waits nor long answers, and nobody is sent elsewhere.
@@ -249,18 +249,18 @@ async fn ids_21_a_server_that_misbehaves_holds_nothing_up_and_sends_nobody_elsew
         format!("307 Temporary Redirect\r\nlocation: {there}/_matrix/identity/v2/3pid/unbind")
             .leak();
     for manners in [
-        Misbehaviour::Says(moved, String::new()),
-        Misbehaviour::Says("503 Service Unavailable", "{}".to_owned()),
-        Misbehaviour::BreaksOff,
-        Misbehaviour::Babbles,
+        Misbehaviour::Responds(moved, String::new()),
+        Misbehaviour::Responds("503 Service Unavailable", "{}".to_owned()),
+        Misbehaviour::ClosesEarly,
+        Misbehaviour::EndlessResponse,
         Misbehaviour::Hangs,
     ] {
-        id_server.forget();
+        id_server.clear_requests();
         id_server.set_misbehaviour(Some(manners.clone()));
         let reply = post_as(&server, &token, PATH, &email(ALICE)).await;
         reply.error(502, "M_UNKNOWN");
-        assert_eq!(id_server.seen().len(), 1, "{manners:?}: asked once");
+        assert_eq!(id_server.requests().len(), 1, "{manners:?}: asked once");
         assert_eq!(records(&server), 1);
     }
-    assert!(elsewhere.seen().is_empty());
+    assert!(elsewhere.requests().is_empty());
 }

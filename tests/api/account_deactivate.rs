@@ -11,9 +11,8 @@ use crate::{
             ADDRESSES, DEACTIVATE_PATH, Device, LOGIN, log_in, login_of, password_of, rows_of,
             sign_up, sign_up_with, try_login, with_auth,
         },
-        flows, is_free, stage,
+        flows, is_free, registration, stage,
         threepid_helpers::{ALICE, EMAIL, MAIL, MSISDN, NUMBER, claims, owned, request_mail},
-        wish,
     },
 };
 
@@ -195,7 +194,7 @@ async fn deact_12_nothing_is_kept_that_is_not_needed() {
         let server = TestServer::with(&[offered, POLICIES, MAIL]).await;
         let asked = request_mail(&server, ALICE, "secret").await;
         asked.validate(&server).await;
-        let (_, session) = server.begin(&wish("alice")).await;
+        let (_, session) = server.begin(&registration("alice")).await;
         let first = asked.attempt(Some(&session));
         server.register(&first).await.challenge();
         let answer = server.register(&stage(TERMS, &session)).await.ok();

@@ -14,7 +14,8 @@ use test_support::{PASSWORD, Reply, TestServer};
 
 use crate::{
     api::own_addresses::{
-        ADD, DELETE, add, give, list, medium, notices, owners, prove, remove, wish, with_password,
+        ADD, DELETE, add, give, list, medium, notices, owners, prove, registration, remove,
+        with_password,
     },
     flows::support::{
         account_helpers::{
@@ -36,7 +37,7 @@ pub(crate) async fn request_add_token(
     address: &str,
     secret: &str,
 ) -> ValidationSession {
-    let (path, body) = wish(address, secret);
+    let (path, body) = registration(address, secret);
     let answer = server.post(&path, &body).await.ok();
     ValidationSession {
         stage: if medium(address) == "email" {
@@ -149,11 +150,11 @@ async fn acc3_04_a_request_for_a_taken_address_notifies_its_owner() {
     add(&server, &alice.token, &asked.creds()).await.ok();
     take(&server).await;
     let bob = sign_up(&server, "bob").await;
-    let stranger = request_add_token(&server, ALICE, "stranger").await;
+    let other = request_add_token(&server, ALICE, "stranger").await;
     let sent = take(&server).await;
     assert_eq!(sent.len(), 1);
     assert_eq!(sent[0].links().count(), 0, "{}", sent[0].text);
-    let reply = add(&server, &bob.token, &stranger.creds()).await;
+    let reply = add(&server, &bob.token, &other.creds()).await;
     reply.error(403, "M_THREEPID_AUTH_FAILED");
     assert_eq!(owners(&server), [(ALICE.into(), "alice".into())].into());
 }

@@ -41,7 +41,7 @@ fn state(server: &TestServer, sid: &str) -> String {
 }
 
 /// The messages that a request with this secret causes.
-async fn brings(server: &TestServer, body: &Value) -> Vec<Message> {
+async fn messages_for(server: &TestServer, body: &Value) -> Vec<Message> {
     server.local.outbox().clear();
     request_token_for(server, ADD, body).await.ok();
     server.deliver().await;
@@ -52,10 +52,10 @@ async fn brings(server: &TestServer, body: &Value) -> Vec<Message> {
 #[tokio::test]
 async fn _3pid_07_a_free_address_is_validated_and_not_attached() {
     for link_does in ["confirm", "direct"] {
-        for wish in MEDIA {
+        for request in MEDIA {
             let server = test_server(&[LIMITED, ("GATEHOUSE_EMAIL_LINK", link_does)]).await;
             let accounts = server.local.engine().table("Accounts").unwrap();
-            let sid = session_for(&server, ADD, &wish("secret")).await;
+            let sid = session_for(&server, ADD, &request("secret")).await;
             server.deliver().await;
             let [message] = &server.messages()[..] else {
                 panic!("one message");
@@ -83,10 +83,10 @@ async fn _3pid_07_a_free_address_is_validated_and_not_attached() {
 /// 3PID-15: the requester cannot tell the session from any other, and it never validates.
 #[tokio::test]
 async fn _3pid_07_a_taken_address_never_validates_for_another() {
-    for wish in MEDIA {
+    for request in MEDIA {
         let server = test_server(&[]).await;
-        create_owner(&server, "owner", &wish("the-owner")).await;
-        let sid = session_for(&server, ADD, &wish("secret")).await;
+        create_owner(&server, "owner", &request("the-owner")).await;
+        let sid = session_for(&server, ADD, &request("secret")).await;
         server.deliver().await;
         let row = row(&server, "Proofs", &sid);
         let generation = row["generation"]["S"].as_str().unwrap();
@@ -119,9 +119,9 @@ async fn _3pid_07_the_owner_learns_of_a_request_for_the_address() {
     let server = test_server(&[LIMITED]).await;
     create_owner(&server, "theowner", &by_mail("the-owner")).await;
     server.advance(Duration::from_hours(1));
-    let mut wish = by_mail("strangers-secret");
-    wish["next_link"] = json!("https://evil.example.com/prize");
-    let messages = brings(&server, &wish).await;
+    let mut request = by_mail("strangers-secret");
+    request["next_link"] = json!("https://evil.example.com/prize");
+    let messages = messages_for(&server, &request).await;
     let [notice] = &messages[..] else {
         panic!("{messages:?}");
     };
@@ -151,7 +151,7 @@ async fn _3pid_07_the_text_message_to_an_owner_is_neutral() {
     let server = test_server(&[LIMITED]).await;
     create_owner(&server, "theowner", &by_text("the-owner")).await;
     server.advance(Duration::from_hours(1));
-    let messages = brings(&server, &by_text("strangers-secret")).await;
+    let messages = messages_for(&server, &by_text("strangers-secret")).await;
     let [notice] = &messages[..] else {
         panic!("{messages:?}");
     };
@@ -165,19 +165,19 @@ async fn _3pid_07_the_text_message_to_an_owner_is_neutral() {
 /// One such mail a day in all, whatever requesters do.
 #[tokio::test]
 async fn _3pid_07_sign_ups_and_additions_share_one_daily_note() {
-    for wish in MEDIA {
+    for request in MEDIA {
         let server = test_server(&[LIMITED]).await;
-        create_owner(&server, "owner", &wish("the-owner")).await;
+        create_owner(&server, "owner", &request("the-owner")).await;
         server.advance(Duration::from_hours(1));
         for day in 0..3 {
             let mut count = 0;
             for hour in 0..6 {
                 server.local.outbox().clear();
-                let wish = wish(&format!("secret-{day}-{hour}"));
+                let request = request(&format!("secret-{day}-{hour}"));
                 if (day + hour) % 2 == 0 {
-                    request_message(&server, &wish).await.ok();
+                    request_message(&server, &request).await.ok();
                 } else {
-                    request_token_for(&server, ADD, &wish).await.ok();
+                    request_token_for(&server, ADD, &request).await.ok();
                 }
                 server.deliver().await;
                 count += server.messages().len();

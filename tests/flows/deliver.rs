@@ -116,7 +116,7 @@ async fn wait(server: &TestServer, minutes: u32) {
 }
 
 /// The parts of a message that its reader sees.
-fn read(message: &Message) -> (&str, Option<&str>, &str, Option<&str>) {
+fn content(message: &Message) -> (&str, Option<&str>, &str, Option<&str>) {
     (
         &message.to,
         message.subject.as_deref(),

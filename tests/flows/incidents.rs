@@ -6,7 +6,7 @@ use http::Request;
 use serde_json::json;
 use test_support::{PASSWORD, TestServer};
 
-use crate::flows::support::{DUMMY, assert_users, stage, whoami, wish, with};
+use crate::flows::support::{DUMMY, assert_users, registration, stage, whoami, with};
 
 /// Incident 3 (ids from a predictable generator; sequential ids leaked volume and state)
 #[tokio::test]
@@ -39,16 +39,16 @@ async fn incident_3_ids_and_tokens_neither_repeat_nor_are_sorted() {
 async fn incident_16_an_account_authenticates_no_later_one() {
     let server = TestServer::new().await;
     let answer = server.sign_up("alice").await;
-    server.register(&wish("bob")).await.challenge();
+    server.register(&registration("bob")).await.challenge();
     let token = answer["access_token"].as_str().unwrap();
     let request = Request::post("/_matrix/client/v3/register")
         .header("authorization", format!("Bearer {token}"));
-    let body = wish("bob").to_string().into_bytes();
+    let body = registration("bob").to_string().into_bytes();
     let reply = server.send(request.body(body).unwrap()).await;
     let session = reply.challenge()["session"].as_str().unwrap().to_owned();
     assert_users(&server, &["alice"]);
     let answer = server
-        .register(&with(wish("bob"), &stage(DUMMY, &session)))
+        .register(&with(registration("bob"), &stage(DUMMY, &session)))
         .await
         .ok();
     assert_eq!(whoami(&server, &answer).await["user_id"], "@bob:localhost");

@@ -144,8 +144,8 @@ async fn a_captcha_key_in_the_secret_prevents_no_start() {
     ];
     let settings = start(&server, &captcha).await.unwrap();
     assert_eq!(settings["GATEHOUSE_CAPTCHA_SECRET_KEY"], "canary");
-    let stranger = [&captcha[..], &[("GATEHOUSE_SECRET_ARN", "none")]].concat();
-    let settings = start(&server, &stranger).await.unwrap();
+    let without_access = [&captcha[..], &[("GATEHOUSE_SECRET_ARN", "none")]].concat();
+    let settings = start(&server, &without_access).await.unwrap();
     assert_ne!(settings["GATEHOUSE_CAPTCHA_SECRET_KEY"], "canary");
 }
 
@@ -159,9 +159,9 @@ async fn replacing_the_root_key_in_two_steps_breaks_no_session() {
         json!({ "current": NEW, "previous": OLD }),
     ];
     for (begins, ends) in [(0, 1), (1, 0)] {
-        let wish = json!({ "username": format!("alice{begins}"), "password": PASSWORD });
+        let registration = json!({ "username": format!("alice{begins}"), "password": PASSWORD });
         let server = server_of(&steps[begins], directory.path()).await;
-        let (_, session) = server.begin(&wish).await;
+        let (_, session) = server.begin(&registration).await;
         drop(server);
         let server = server_of(&steps[ends], directory.path()).await;
         let auth = json!({ "auth": { "type": "m.login.dummy", "session": session } });

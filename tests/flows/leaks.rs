@@ -175,8 +175,8 @@ impl LeakDetector {
         self.check(&reply)
     }
 
-    async fn begin(&mut self, wish: &Value) -> String {
-        let body = self.register(wish).await;
+    async fn begin(&mut self, registration: &Value) -> String {
+        let body = self.register(registration).await;
         body["session"].as_str().unwrap().to_owned()
     }
 

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use test_support::{Log, PASSWORD, TestServer};
 
 use crate::flows::support::{
-    DUMMY, TOKEN, TWO_STAGES, flows, new_token, stage,
+    DUMMY, TOKEN, TWO_STAGES, flows, new_token, registration, stage,
     threepid_helpers::{ALICE, EMAIL, MAIL, request_mail},
-    token_stage, wish, with,
+    token_stage, with,
 };
 
 /// The last line, compared with the calls that the DynamoDB proxy has counted.
@@ -46,7 +46,7 @@ async fn the_lines_of_a_sign_up_show_its_funnel() {
     let server = TestServer::with(&[TWO_STAGES, ("GATEHOUSE_LIMITS", "on")]).await;
     let token = new_token(&server, &[]).await;
 
-    let ((_, session), calls) = server.calls_of(server.begin(&wish("alice"))).await;
+    let ((_, session), calls) = server.calls_of(server.begin(&registration("alice"))).await;
     let begun = last(&log, &calls);
     let route = json!("/_matrix/client/v3/register");
     assert_says(
@@ -152,7 +152,7 @@ async fn a_failure_is_logged_with_its_operation_and_retries() {
     let (log, _guard) = Log::capture();
     let server = TestServer::with(&[flows(DUMMY)]).await;
     server.local.proxy().inject(Fault::new(FaultKind::Throttle));
-    let body = with(wish("alice"), &json!({ "auth": { "type": DUMMY } }));
+    let body = with(registration("alice"), &json!({ "auth": { "type": DUMMY } }));
     let (reply, calls) = server.calls_of(server.register(&body)).await;
     reply.ok();
     let throttled = last(&log, &calls);
@@ -162,7 +162,7 @@ async fn a_failure_is_logged_with_its_operation_and_retries() {
         .local
         .proxy()
         .inject(Fault::new(FaultKind::Cut).times(9));
-    let (reply, calls) = server.calls_of(server.register(&wish("bob"))).await;
+    let (reply, calls) = server.calls_of(server.register(&registration("bob"))).await;
     assert_eq!(reply.status, 500);
     let failed = last(&log, &calls);
     assert_says(

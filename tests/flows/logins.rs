@@ -23,9 +23,9 @@ use crate::{
 };
 
 /// The effect of a login: its response, and the operation and tables of each call in order.
-type Seen = (Value, Vec<(String, Vec<String>)>);
+type Observation = (Value, Vec<(String, Vec<String>)>);
 
-async fn seen(server: &TestServer, body: &Value) -> Seen {
+async fn seen(server: &TestServer, body: &Value) -> Observation {
     // Quotas are as they were before the first attempt.
     server.advance(Duration::from_hours(1));
     let (reply, calls) = server.calls_of(server.post(LOGIN, body)).await;

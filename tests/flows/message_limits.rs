@@ -50,7 +50,7 @@ fn retry_after(reply: &Reply) -> Duration {
 }
 
 /// The levels of the non-empty GCRA buckets in milliseconds, by limit.
-fn spent(server: &TestServer) -> BTreeMap<String, i64> {
+fn consumed(server: &TestServer) -> BTreeMap<String, i64> {
     let now = server.local.clock().now().0;
     let rows = server.local.engine().table("Limits").unwrap();
     let held = rows.iter().map(|row| {
@@ -61,10 +61,10 @@ fn spent(server: &TestServer) -> BTreeMap<String, i64> {
 }
 
 /// The levels without the limit on requests, which every request consumes.
-fn spent_on_messages(server: &TestServer) -> BTreeMap<String, i64> {
-    let mut spent = spent(server);
-    spent.retain(|cell, _| !cell.starts_with("request-token#"));
-    spent
+fn consumed_by_messages(server: &TestServer) -> BTreeMap<String, i64> {
+    let mut consumed = consumed(server);
+    consumed.retain(|cell, _| !cell.starts_with("request-token#"));
+    consumed
 }
 
 /// The messages that were sent since the last call.
@@ -195,7 +195,7 @@ async fn _3pid_16_a_rejected_request_consumes_no_other_quota() {
         let network = u32::try_from(number).unwrap();
         request_message_from(&server, network, &body).await.ok();
     }
-    let before = spent_on_messages(&server);
+    let before = consumed_by_messages(&server);
     for (network, body) in [
         (200, text_to("447400111222", "new", 1)),
         (50, text_to("447400555666", "new", 1)),
@@ -204,7 +204,7 @@ async fn _3pid_16_a_rejected_request_consumes_no_other_quota() {
     ] {
         let reply = request_message_from(&server, network, &body).await;
         reply.error(429, "M_LIMIT_EXCEEDED");
-        assert_eq!(spent_on_messages(&server), before, "{body}");
+        assert_eq!(consumed_by_messages(&server), before, "{body}");
     }
 }
 
@@ -216,14 +216,14 @@ async fn _3pid_21_a_request_that_sends_nothing_consumes_nothing() {
         text_to("447400123456", "secret", 2),
     ] {
         request_message_from(&server, 1, &body).await.ok();
-        let before = spent_on_messages(&server);
+        let before = consumed_by_messages(&server);
         assert!(before.len() >= 2, "{before:?}");
         for attempt in [2, 1, 2] {
             let mut again = body.clone();
             again["send_attempt"] = attempt.into();
             request_message_from(&server, 1, &again).await.ok();
             request_message_from(&server, 2, &again).await.ok();
-            assert_eq!(spent_on_messages(&server), before, "{again}");
+            assert_eq!(consumed_by_messages(&server), before, "{again}");
         }
     }
     assert_eq!(sent(&server).await, 2);

@@ -66,7 +66,7 @@ impl Medium {
 
 /// What a requester sees of one request, and the DynamoDB calls behind it.
 #[derive(Debug, PartialEq)]
-struct Seen {
+struct Observation {
     status: u16,
     headers: BTreeMap<String, String>,
     body: String,
@@ -77,12 +77,12 @@ struct Seen {
 struct Requester<'a> {
     server: &'a TestServer,
     limited: bool,
-    seen: Vec<(String, Seen)>,
+    seen: Vec<(String, Observation)>,
 }
 
 impl Requester<'_> {
     /// Sends a request and records everything that can be observed.
-    async fn sees(&mut self, what: &str, work: impl Future<Output = Reply>) -> Reply {
+    async fn observe(&mut self, what: &str, work: impl Future<Output = Reply>) -> Reply {
         let (reply, calls) = self.server.calls_of(work).await;
         let tables = calls.iter().flat_map(|call| &call.tables);
         let addresses = what != "a sign-up with it";
@@ -100,7 +100,7 @@ impl Requester<'_> {
         // The gateway gives each request its own ID.
         let headers = reply.headers.iter().map(header);
         let headers = headers.filter(|(name, _)| !name.starts_with("x-amz"));
-        let seen = Seen {
+        let seen = Observation {
             status: reply.status.as_u16(),
             headers: headers.collect(),
             body: reply.text(),
@@ -113,15 +113,15 @@ impl Requester<'_> {
     /// Everything that a client can try with an address without access to its messages.
     async fn try_everything(&mut self, medium: Medium) {
         let server = self.server;
-        let wish = |attempt| medium.ask(0, "stranger", attempt);
+        let registration = |attempt| medium.ask(0, "stranger", attempt);
         let first = self
-            .sees("a request", request_message(server, &wish(1)))
+            .observe("a request", request_message(server, &registration(1)))
             .await
             .ok();
         let sid = first["sid"].as_str().unwrap().to_owned();
         for (what, attempt) in [("its repetition", 1), ("the next attempt", 2)] {
             let answer = self
-                .sees(what, request_message(server, &wish(attempt)))
+                .observe(what, request_message(server, &registration(attempt)))
                 .await
                 .ok();
             assert_eq!(answer["sid"], sid, "L1: {what}");
@@ -129,22 +129,24 @@ impl Requester<'_> {
         server.deliver().await;
         for (what, attempt) in [("a repetition later", 2), ("an attempt later", 3)] {
             let answer = self
-                .sees(what, request_message(server, &wish(attempt)))
+                .observe(what, request_message(server, &registration(attempt)))
                 .await
                 .ok();
             assert_eq!(answer["sid"], sid, "L1: {what}");
         }
         server.deliver().await;
         let poll = with_proof("stranger", medium.stage(), &sid, "stranger");
-        let reply = self.sees("a sign-up with it", server.register(&poll)).await;
+        let reply = self
+            .observe("a sign-up with it", server.register(&poll))
+            .await;
         reply.refused("M_UNAUTHORIZED");
         for _ in 0..5 {
             let guess = medium.guess(server, &sid, "stranger");
-            let reply = self.sees("a wrong code", guess).await;
+            let reply = self.observe("a wrong code", guess).await;
             reply.error(400, "M_TOKEN_INCORRECT");
         }
         let guess = medium.guess(server, &sid, "stranger");
-        let reply = self.sees("one more code", guess).await;
+        let reply = self.observe("one more code", guess).await;
         match medium {
             Medium::Mail => reply.error(400, "M_TOKEN_INCORRECT"),
             Medium::Text => reply.error(400, "M_SESSION_EXPIRED"),
@@ -155,10 +157,10 @@ impl Requester<'_> {
         self.pages(medium).await;
         server.advance(Duration::from_hours(25));
         let guess = medium.guess(server, &sid, "stranger");
-        let reply = self.sees("a code after the expiry", guess).await;
+        let reply = self.observe("a code after the expiry", guess).await;
         reply.error(400, "M_SESSION_EXPIRED");
         let answer = self
-            .sees("a new session", request_message(server, &wish(1)))
+            .observe("a new session", request_message(server, &registration(1)))
             .await
             .ok();
         assert_eq!(answer["sid"], sid, "L1: a new session");
@@ -169,9 +171,9 @@ impl Requester<'_> {
         let server = self.server;
         let link = format!("sid={sid}&token=made-up");
         let path = format!("{PREFIX}/validate/email/submitToken?{link}");
-        assert_eq!(self.sees("a link", server.get(&path)).await.status, 400);
+        assert_eq!(self.observe("a link", server.get(&path)).await.status, 400);
         let pressed = submit(server, CONFIRM, &link);
-        assert_eq!(self.sees("its button", pressed).await.status, 400);
+        assert_eq!(self.observe("its button", pressed).await.status, 400);
     }
 
     /// The fallback page on which the address is entered.
@@ -183,15 +185,15 @@ impl Requester<'_> {
             Medium::Mail => format!("email={}", MAILS[0]),
             Medium::Text => format!("country=GB&phone_number=%2B{}", NUMBERS[0]),
         };
-        self.sees("the page", server.get(&path)).await;
-        let sent = self.sees("the page's form", submit(server, &path, &form));
+        self.observe("the page", server.get(&path)).await;
+        let sent = self.observe("the page's form", submit(server, &path, &form));
         assert_eq!(sent.await.status, 200);
         server.deliver().await;
-        self.sees("the page that waits", server.get(&path)).await;
+        self.observe("the page that waits", server.get(&path)).await;
         for form in ["action=check&code=000000", "action=restart"] {
-            self.sees(form, submit(server, &path, form)).await;
+            self.observe(form, submit(server, &path, form)).await;
         }
-        self.sees("the form again", submit(server, &path, &form))
+        self.observe("the form again", submit(server, &path, &form))
             .await;
     }
 }
@@ -213,7 +215,7 @@ async fn replies_for_owner(
     medium: Medium,
     whose: usize,
     settings: &[(&str, &str)],
-) -> Vec<(String, Seen)> {
+) -> Vec<(String, Observation)> {
     let server = test_server(settings).await;
     create_owner(&server, "owner", &medium.ask(whose, "the-owner", 1)).await;
     server.advance(Duration::from_hours(48));
@@ -272,9 +274,9 @@ async fn _3pid_15_known_and_unknown_addresses_share_message_quotas() {
                 seen: Vec::new(),
             };
             for number in 0..8 {
-                let wish = medium.ask(0, &format!("secret{number}"), 1);
+                let registration = medium.ask(0, &format!("secret{number}"), 1);
                 requester
-                    .sees("a request", request_message(&server, &wish))
+                    .observe("a request", request_message(&server, &registration))
                     .await;
                 server.deliver().await;
             }
@@ -296,8 +298,8 @@ async fn l1_an_address_keeps_its_session_id_known_or_not() {
         for which in [0, 1] {
             let sid = session(&server, &medium.ask(which, "stranger", 1)).await;
             for attempt in [1, 1, 2, 2, 3] {
-                let wish = medium.ask(which, "stranger", attempt);
-                assert_eq!(session(&server, &wish).await, sid);
+                let registration = medium.ask(which, "stranger", attempt);
+                assert_eq!(session(&server, &registration).await, sid);
                 server.deliver().await;
             }
         }
@@ -345,8 +347,8 @@ async fn _3pid_05_disclosure_answers_without_sending_a_message() {
         create_owner(&server, "owner", &medium.ask(0, "the-owner", 1)).await;
         let before = server.local.engine().table("Proofs").unwrap();
         for attempt in 1..=10 {
-            let wish = medium.ask(0, "stranger", attempt);
-            let reply = request_message(&server, &wish).await;
+            let registration = medium.ask(0, "stranger", attempt);
+            let reply = request_message(&server, &registration).await;
             reply.error(400, "M_THREEPID_IN_USE");
         }
         assert_eq!(server.deliver().await, 0);

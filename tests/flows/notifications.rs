@@ -56,7 +56,7 @@ fn alice() -> Localpart {
 }
 
 /// Writes messages into the outbox, in a transaction that is available for it.
-pub(crate) async fn call_for(app: &App, messages: &[NewMessage]) {
+pub(crate) async fn enqueue(app: &App, messages: &[NewMessage]) {
     for message in messages {
         let row = ValidationRow {
             sid: message.id.clone(),
@@ -80,12 +80,12 @@ pub(crate) async fn call_for(app: &App, messages: &[NewMessage]) {
 }
 
 /// Notifies alice's addresses and returns the number of new rows.
-async fn tell(server: &TestServer, addresses: &[ThreePid], notice: Notice) -> usize {
+async fn notify_alice(server: &TestServer, addresses: &[ThreePid], notice: Notice) -> usize {
     let app = another_process(server);
     let messages = notify(&app, &alice(), addresses, notice)
         .await
         .unwrap_or_default();
-    call_for(&app, &messages).await;
+    enqueue(&app, &messages).await;
     messages.len()
 }
 
@@ -105,7 +105,7 @@ async fn every_mailbox_of_an_account_is_notified_once_and_no_phone() {
     ];
     for notice in NOTICES {
         let server = test_server(&[LIMITED]).await;
-        assert_eq!(tell(&server, &addresses, notice).await, 2);
+        assert_eq!(notify_alice(&server, &addresses, notice).await, 2);
         assert_eq!(server.deliver().await, 2);
         run_schedules(&server, 3, MINUTE).await;
         assert_eq!(receivers(&server), ["a@example.org", "b@example.org"]);
@@ -128,13 +128,15 @@ async fn without_a_mailbox_or_a_sender_nothing_is_sent() {
     let server = test_server(&[LIMITED]).await;
     let phone = [threepid(Medium::Msisdn, "447400123456")];
     for addresses in [&[][..], &phone] {
-        let (count, calls) = server.calls_of(tell(&server, addresses, NOTICES[0])).await;
+        let (count, calls) = server
+            .calls_of(notify_alice(&server, addresses, NOTICES[0]))
+            .await;
         assert_eq!(count, 0);
         assert!(calls.is_empty(), "a limit was consumed: {calls:?}");
     }
     let off = TestServer::with(&[("GATEHOUSE_MAIL_FROM", "")]).await;
     let addresses = [mailbox("a@example.org")];
-    assert_eq!(tell(&off, &addresses, NOTICES[0]).await, 0);
+    assert_eq!(notify_alice(&off, &addresses, NOTICES[0]).await, 0);
 }
 
 /// Repeating an operation and its reversal cannot fill a mailbox.
@@ -145,12 +147,12 @@ async fn http_19_notifications_of_one_kind_are_limited() {
     let budget = Limit::Notice.budget();
     let mut told = Vec::new();
     for _ in 0..budget.burst + 3 {
-        told.push(tell(&server, &addresses, Notice::AddressAdded).await);
+        told.push(notify_alice(&server, &addresses, Notice::AddressAdded).await);
     }
     let burst = usize::try_from(budget.burst).unwrap();
     assert_eq!(told, [vec![2; burst], vec![0; 3]].concat());
     // Other kinds of notification are not affected.
-    let other = tell(&server, &addresses, Notice::PasswordChanged).await;
+    let other = notify_alice(&server, &addresses, Notice::PasswordChanged).await;
     assert_eq!(other, 2);
     // Nor are other accounts.
     let app = another_process(&server);
@@ -161,7 +163,7 @@ async fn http_19_notifications_of_one_kind_are_limited() {
     assert_eq!(messages.len(), 2);
     server.advance(budget.interval);
     for expected in [2, 0] {
-        let count = tell(&server, &addresses, Notice::AddressAdded).await;
+        let count = notify_alice(&server, &addresses, Notice::AddressAdded).await;
         assert_eq!(count, expected);
     }
 }
@@ -172,7 +174,7 @@ async fn an_owner_is_notified_even_if_the_limiter_fails() {
     let server = test_server(&[LIMITED]).await;
     let down = Fault::new(FaultKind::InternalError).at("Limits");
     server.local.proxy().inject(down.times(u64::MAX));
-    let count = tell(&server, &[mailbox("a@example.org")], NOTICES[0]).await;
+    let count = notify_alice(&server, &[mailbox("a@example.org")], NOTICES[0]).await;
     assert_eq!(count, 1);
     server.local.proxy().clear_faults();
     server.deliver().await;
@@ -188,7 +190,7 @@ async fn a_notification_is_sent_in_every_state_of_the_account() {
     ] {
         let server = test_server(&[]).await;
         create_owner(&server, "alice", &body).await;
-        let messages = tell(&server, &[mailbox("alice@example.org")], NOTICES[3]).await;
+        let messages = notify_alice(&server, &[mailbox("alice@example.org")], NOTICES[3]).await;
         assert_eq!(messages, 1);
         let mut account = row(&server, "Accounts", "USER#alice");
         account["sk"] = json!({ "S": "A" });
@@ -210,7 +212,7 @@ async fn a_failed_notification_is_retried_with_the_original_time() {
         FaultKind::Cut,
     ] {
         let server = test_server(&[]).await;
-        tell(&server, &[mailbox("a@example.org")], NOTICES[0]).await;
+        notify_alice(&server, &[mailbox("a@example.org")], NOTICES[0]).await;
         let down = Fault::new(kind).on("SendEmail").times(3);
         server.local.aws_fakes().inject(down);
         server.deliver().await;
@@ -229,7 +231,7 @@ async fn a_crash_loses_no_notification_and_changes_no_text() {
     // Lease and status; there is no third call.
     for (last, expected) in [(1, 1), (2, 2), (3, 1)] {
         let server = test_server(&[]).await;
-        tell(&server, &[mailbox("a@example.org")], NOTICES[1]).await;
+        notify_alice(&server, &[mailbox("a@example.org")], NOTICES[1]).await;
         let end = Fault::new(FaultKind::Cut).by("Deliver").nth(last);
         server.local.proxy().inject(end.times(u64::MAX));
         server.deliver().await;
@@ -266,7 +268,7 @@ async fn an_invalid_notification_delays_no_other_and_is_not_logged() {
     ] {
         put(&server, "outbox", &notice(id, kind, medium));
     }
-    tell(
+    notify_alice(
         &server,
         &[mailbox("canary.address@example.org")],
         NOTICES[2],

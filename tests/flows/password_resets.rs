@@ -204,8 +204,8 @@ async fn pwd_19_no_reset_reactivates_an_account() {
 async fn uia_70_the_pages_serve_password_changes_too() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    let wish = json!({ "new_password": OTHER_PASSWORD });
-    let (_, session) = alice.begin(&server, PASSWORD_PATH, &wish).await;
+    let request = json!({ "new_password": OTHER_PASSWORD });
+    let (_, session) = alice.begin(&server, PASSWORD_PATH, &request).await;
     let path = page(PREFIXES[1], "m.login.password", &session);
     let shown = server.get(&path).await;
     assert_eq!(shown.status, 200);
@@ -286,22 +286,22 @@ async fn uia_14_a_session_belongs_to_the_client_that_started_it() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up(&server, "alice").await;
     let bob = sign_up(&server, "bob").await;
-    let wish = json!({ "new_password": OTHER_PASSWORD });
-    let (_, of_alice) = alice.begin(&server, PASSWORD_PATH, &wish).await;
-    let of_nobody = server.post(PASSWORD_PATH, &wish).await.challenge();
-    let of_nobody = of_nobody["session"].as_str().unwrap();
+    let request = json!({ "new_password": OTHER_PASSWORD });
+    let (_, of_alice) = alice.begin(&server, PASSWORD_PATH, &request).await;
+    let anonymous = server.post(PASSWORD_PATH, &request).await.challenge();
+    let anonymous = anonymous["session"].as_str().unwrap();
     let auth = password_of("bob", PASSWORD, Some(&of_alice));
-    bob.post(&server, PASSWORD_PATH, &with_auth(wish.clone(), auth))
+    bob.post(&server, PASSWORD_PATH, &with_auth(request.clone(), auth))
         .await
         .error(403, "M_FORBIDDEN");
-    let auth = password_of("alice", PASSWORD, Some(of_nobody));
+    let auth = password_of("alice", PASSWORD, Some(anonymous));
     alice
-        .post(&server, PASSWORD_PATH, &with_auth(wish.clone(), auth))
+        .post(&server, PASSWORD_PATH, &with_auth(request.clone(), auth))
         .await
         .error(403, "M_FORBIDDEN");
     let auth = password_of("alice", PASSWORD, Some(&of_alice));
     server
-        .post(PASSWORD_PATH, &with_auth(wish.clone(), auth))
+        .post(PASSWORD_PATH, &with_auth(request.clone(), auth))
         .await
         .error(403, "M_FORBIDDEN");
     for (name, person) in [("alice", &alice), ("bob", &bob)] {

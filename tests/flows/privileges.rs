@@ -28,12 +28,13 @@ use test_support::{PREFIXES, TestServer};
 use crate::flows::{
     races::send_overtaken,
     support::{
-        DUMMY, POLICIES, TERMS, TOKEN, flows, new_token, page, process_of, stage, submit,
+        DUMMY, POLICIES, TERMS, TOKEN, flows, new_token, page, process_of, registration, stage,
+        submit,
         threepid_helpers::{
             ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, code_to, form_of, link_to, mail_to,
             request_mail, request_text, request_token,
         },
-        token_stage, wish, with,
+        token_stage, with,
     },
 };
 
@@ -75,7 +76,7 @@ async fn scenario() -> BTreeSet<Use> {
     server.get(&format!("{validity}?token={token}")).await.ok();
     let available = format!("{}/register/available?username=alice", PREFIXES[1]);
     server.get(&available).await.ok();
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     for stage in [TOKEN, TERMS] {
         server.get(&page(PREFIXES[1], stage, &session)).await;
     }
@@ -95,7 +96,7 @@ async fn scenario() -> BTreeSet<Use> {
     let alice = quick.ok()["access_token"].as_str().unwrap().to_owned();
     let whoami = format!("{}/account/whoami", PREFIXES[1]);
     server.get_as(&alice, &whoami).await.ok();
-    let (_, session) = server.begin(&wish("bob")).await;
+    let (_, session) = server.begin(&registration("bob")).await;
     submit(&server, &page(PREFIXES[1], TERMS, &session), "").await;
     server.register(&stage(DUMMY, &session)).await.ok();
     let guest = server
@@ -107,7 +108,7 @@ async fn scenario() -> BTreeSet<Use> {
         .next()
         .unwrap();
     let upgrade = with(
-        wish(name),
+        registration(name),
         &json!({ "guest_access_token": guest["access_token"] }),
     );
     let (_, session) = server.begin(&upgrade).await;
@@ -139,7 +140,7 @@ async fn scenario_with_addresses(privacy: &str) -> BTreeSet<Use> {
         (request_mail(&server, ALICE, "secret").await, "alice"),
         (request_text(&server, NUMBER.0, "secret").await, "bob"),
     ] {
-        let (_, session) = server.begin(&wish(name)).await;
+        let (_, session) = server.begin(&registration(name)).await;
         let attempt = asked.attempt(Some(&session));
         server.register(&attempt).await.challenge();
         asked.validate(&server).await;
@@ -162,7 +163,7 @@ async fn scenario_with_addresses(privacy: &str) -> BTreeSet<Use> {
     server.advance(Duration::from_mins(2));
     server.run_schedule().await;
     server.local.aws_fakes().clear_faults();
-    let (_, session) = server.begin(&wish("carol")).await;
+    let (_, session) = server.begin(&registration("carol")).await;
     let path = page(PREFIXES[1], EMAIL, &session);
     submit(&server, &path, "email=carol%40example.org").await;
     let path = page(PREFIXES[1], MSISDN, &session);

@@ -50,7 +50,7 @@ fn statuses(server: &TestServer) -> Vec<String> {
     rows.iter().map(status).collect()
 }
 
-pub(crate) async fn leave_all(server: &TestServer, device: &Device) {
+pub(crate) async fn log_out_everywhere(server: &TestServer, device: &Device) {
     device.post(server, LOGOUT_ALL, &json!({})).await.ok();
 }
 
@@ -60,7 +60,7 @@ async fn out_02_rows_of_logged_out_devices_go_and_others_stay() {
     let first = sign_up(&server, "alice").await;
     let bob = sign_up(&server, "bob").await;
     log_in(&server, "alice", PASSWORD).await;
-    leave_all(&server, &first).await;
+    log_out_everywhere(&server, &first).await;
     let third = log_in(&server, "alice", PASSWORD).await;
     assert_eq!(devices(&server, "alice").len(), 3);
     server.deliver().await;
@@ -89,8 +89,8 @@ async fn pwd_10_a_kept_device_stays() {
             },
         }),
     );
-    let bell = sign_up(&server, "bob").await;
-    leave_all(&server, &bell).await;
+    let bob = sign_up(&server, "bob").await;
+    log_out_everywhere(&server, &bob).await;
     // Bob's row names alice, so her purge is started.
     let rows = server.local.engine().table("Outbox").unwrap();
     server.raw_dynamodb(
@@ -114,7 +114,7 @@ async fn deact_14_a_deactivated_user_keeps_no_device() {
     let server = TestServer::new().await;
     let first = sign_up(&server, "alice").await;
     log_in(&server, "alice", PASSWORD).await;
-    leave_all(&server, &first).await;
+    log_out_everywhere(&server, &first).await;
     log_in(&server, "alice", PASSWORD).await;
     set_status(&server, "alice", "deactivated");
     server.deliver().await;
@@ -122,7 +122,7 @@ async fn deact_14_a_deactivated_user_keeps_no_device() {
 }
 
 /// Writes a row of the accounts table as an interrupted operation might have left it.
-pub(crate) fn leave_row(server: &TestServer, pk: &str, sk: &str, more: Value) {
+pub(crate) fn write_row(server: &TestServer, pk: &str, sk: &str, more: Value) {
     let mut item = more;
     item["pk"] = json!({ "S": pk });
     item["sk"] = json!({ "S": sk });
@@ -142,12 +142,12 @@ async fn deact_12_of_a_deactivated_account_one_row_is_left() {
     sign_up(&server, "bob").await;
     let bobs = users(&server).remove("bob").unwrap();
     for (claim, owner) in [(OWN, "alice"), (PASSED_ON, "bob")] {
-        leave_row(&server, "USER#alice", claim, json!({}));
-        leave_row(&server, claim, "A", json!({ "owner": { "S": owner } }));
+        write_row(&server, "USER#alice", claim, json!({}));
+        write_row(&server, claim, "A", json!({ "owner": { "S": owner } }));
     }
-    leave_row(&server, "USER#alice", "TERMS#privacy", json!({}));
+    write_row(&server, "USER#alice", "TERMS#privacy", json!({}));
     write_devices(&server, "alice", 1, ("x", 1500));
-    leave_all(&server, &first).await;
+    log_out_everywhere(&server, &first).await;
     set_status(&server, "alice", "deactivated");
     // An interrupted purge continues.
     let proxy = server.local.proxy();
@@ -179,7 +179,7 @@ async fn a_purge_of_thousands_continues_until_it_is_done() {
     let server = TestServer::new().await;
     let first = sign_up(&server, "alice").await;
     write_devices(&server, "alice", 1, ("x", 2500));
-    leave_all(&server, &first).await;
+    log_out_everywhere(&server, &first).await;
     let second = log_in(&server, "alice", PASSWORD).await;
     let proxy = server.local.proxy();
     proxy.inject(
@@ -203,9 +203,9 @@ async fn a_purge_of_thousands_continues_until_it_is_done() {
 
 /// A clock that advances by a tenth of a second at each reading.
 #[derive(Debug)]
-struct Impatient(AtomicI64);
+struct FastClock(AtomicI64);
 
-impl Clock for Impatient {
+impl Clock for FastClock {
     fn now(&self) -> Timestamp {
         Timestamp(self.0.fetch_add(100, Ordering::Relaxed))
     }
@@ -217,13 +217,13 @@ async fn a_purge_that_takes_too_long_is_put_back() {
     let server = TestServer::new().await;
     let first = sign_up(&server, "alice").await;
     write_devices(&server, "alice", 1, ("x", 600));
-    leave_all(&server, &first).await;
+    log_out_everywhere(&server, &first).await;
     assert_eq!(server.local.skip_stream().await.unwrap(), 1);
     let aws = server.local.aws("Deliver");
     let app = App::new(
         Arc::clone(server.local.config()),
         &aws,
-        Arc::new(Impatient(AtomicI64::new(NOW))),
+        Arc::new(FastClock(AtomicI64::new(NOW))),
         Arc::new(SystemRng),
     );
     let worker = Deliver::new(app, &aws);
@@ -242,7 +242,7 @@ async fn a_purge_that_takes_too_long_is_put_back() {
 async fn a_login_that_races_a_purge_keeps_its_device() {
     let server = Arc::new(TestServer::new().await);
     let first = sign_up(&server, "alice").await;
-    leave_all(&server, &first).await;
+    log_out_everywhere(&server, &first).await;
     let fault = delayed("Deliver", "DeleteItem");
     let own = Arc::clone(&server);
     let purge = start_delayed(&server, fault, async move { own.deliver().await }).await;

@@ -14,8 +14,8 @@ use test_support::{Reply, TestServer};
 use crate::flows::{
     races::send_until_answered,
     support::{
-        DUMMY, TWO_STAGES, assert_complete, flows, new_token, register_at_once, serial, stage,
-        tally, token_stage, users, uses_left, whoami, wish, with,
+        DUMMY, TWO_STAGES, assert_complete, flows, new_token, register_at_once, registration,
+        serial, stage, tally, token_stage, users, uses_left, whoami, with,
     },
 };
 
@@ -68,7 +68,7 @@ async fn reg_14_one_name_is_given_once_despite_faults() {
         let server = test_server(&[], worst).await;
         let mut sessions = Vec::new();
         for _ in 0..MANY {
-            sessions.push(server.begin(&wish("alice")).await.1);
+            sessions.push(server.begin(&registration("alice")).await.1);
         }
         server.local.proxy().chaos(seed, per_mille, kinds);
         let replies =
@@ -104,7 +104,7 @@ async fn uia_15_one_session_makes_one_account_despite_faults() {
     let _serial = serial().await;
     let nameless = json!({ "password": test_support::PASSWORD });
     for (seed, (kinds, per_mille, worst)) in (1..).zip(FAULT_MIXES) {
-        for asked in [wish("alice"), nameless.clone()] {
+        for asked in [registration("alice"), nameless.clone()] {
             let server = test_server(&[], worst).await;
             let (_, session) = server.begin(&asked).await;
             server.local.proxy().chaos(seed, per_mille, kinds);
@@ -132,7 +132,7 @@ async fn l5_a_one_use_token_makes_one_account_despite_faults() {
         let token = new_token(&server, &["--uses", "1"]).await;
         let mut sessions = Vec::new();
         for number in 0..MANY {
-            let (_, session) = server.begin(&wish(&format!("user{number}"))).await;
+            let (_, session) = server.begin(&registration(&format!("user{number}"))).await;
             server
                 .register(&token_stage(&token, Some(&session)))
                 .await
@@ -177,7 +177,10 @@ async fn uia_60_a_token_in_shares_adds_up_despite_faults() {
             let token = new_token(&server, &["--uses", &uses.to_string()]).await;
             server.local.proxy().chaos(seed, per_mille, kinds);
             let replies = register_at_once(&server, MANY / 2, |number| {
-                with(wish(&format!("user{number}")), &token_stage(&token, None))
+                with(
+                    registration(&format!("user{number}")),
+                    &token_stage(&token, None),
+                )
             })
             .await;
             let successes = successes(&replies, &[200, 401], worst);

@@ -42,15 +42,15 @@ fn by_text(secret: &str) -> Value {
 const MEDIA: [fn(&str) -> Value; 2] = [by_mail, by_text];
 
 /// A server with an account that has the address.
-async fn with_owner(wish: fn(&str) -> Value, settings: &[(&str, &str)]) -> TestServer {
+async fn with_owner(request: fn(&str) -> Value, settings: &[(&str, &str)]) -> TestServer {
     let server = test_server(settings).await;
-    create_owner(&server, "alice", &wish("the-owner")).await;
+    create_owner(&server, "alice", &request("the-owner")).await;
     server.advance(Duration::from_hours(1));
     server
 }
 
 /// The right link token or code, derived from the session's row.
-fn right(server: &TestServer, sid: &str) -> Secret {
+fn valid_secret(server: &TestServer, sid: &str) -> Secret {
     let row = row(server, "Proofs", sid);
     let keys = &server.local.config().keys;
     let generation = row["generation"]["S"].as_str().unwrap();
@@ -71,7 +71,7 @@ fn state(server: &TestServer, sid: &str) -> String {
 async fn never_validates(server: &TestServer, sid: &str) {
     let row = row(server, "Proofs", sid);
     let medium = row["medium"]["S"].as_str().unwrap();
-    let token = right(server, sid);
+    let token = valid_secret(server, sid);
     let token = token.reveal();
     let body = json!({ "sid": sid, "client_secret": "secret", "token": token });
     let reply = server.post(&CODE.replace("msisdn", medium), &body).await;
@@ -91,9 +91,9 @@ async fn never_validates(server: &TestServer, sid: &str) {
 
 #[tokio::test]
 async fn _3pid_06_the_owner_gets_the_reset_message_and_validates() {
-    for wish in MEDIA {
-        let server = with_owner(wish, &[LIMITED]).await;
-        let sid = session_for(&server, RESET, &wish("secret")).await;
+    for request in MEDIA {
+        let server = with_owner(request, &[LIMITED]).await;
+        let sid = session_for(&server, RESET, &request("secret")).await;
         server.deliver().await;
         let [message] = &server.messages()[..] else {
             panic!("one message");
@@ -124,15 +124,15 @@ async fn _3pid_06_the_owner_gets_the_reset_message_and_validates() {
 
 #[tokio::test]
 async fn _3pid_06_a_free_address_gets_no_message_and_no_validation() {
-    for wish in MEDIA {
+    for request in MEDIA {
         let server = test_server(&[]).await;
-        let sid = session_for(&server, RESET, &wish("secret")).await;
+        let sid = session_for(&server, RESET, &request("secret")).await;
         server.deliver().await;
         assert!(server.messages().is_empty());
         assert_eq!(statuses(&server), expected_statuses(&[("moot", 1)]));
         never_validates(&server, &sid).await;
         // Nor after the next send attempt.
-        let mut again = wish("secret");
+        let mut again = request("secret");
         again["send_attempt"] = json!(2);
         assert_eq!(session_for(&server, RESET, &again).await, sid);
         server.deliver().await;
@@ -144,7 +144,7 @@ async fn _3pid_06_a_free_address_gets_no_message_and_no_validation() {
 /// Incident 13: no message is sent for an account that is deactivated or locked.
 #[tokio::test]
 async fn pwd_19_only_a_usable_account_gets_a_reset_message() {
-    for wish in MEDIA {
+    for request in MEDIA {
         for (status, is_sent) in [
             ("active", true),
             ("suspended", true),
@@ -153,11 +153,11 @@ async fn pwd_19_only_a_usable_account_gets_a_reset_message() {
         ] {
             // Before the request, or between it and the delivery.
             for is_early in [true, false] {
-                let server = with_owner(wish, &[]).await;
+                let server = with_owner(request, &[]).await;
                 if is_early {
                     set_status(&server, "alice", status);
                 }
-                let sid = session_for(&server, RESET, &wish("secret")).await;
+                let sid = session_for(&server, RESET, &request("secret")).await;
                 set_status(&server, "alice", status);
                 server.deliver().await;
                 assert_eq!(server.messages().len(), usize::from(is_sent), "{status}");
@@ -172,15 +172,15 @@ async fn pwd_19_only_a_usable_account_gets_a_reset_message() {
 /// L14: the address had an account when the message was requested.
 #[tokio::test]
 async fn l14_an_address_that_was_removed_meanwhile_gets_no_message() {
-    for (wish, key) in [
+    for (request, key) in [
         (
             by_mail as fn(&str) -> Value,
             format!("3PID#email#{ADDRESS}"),
         ),
         (by_text, format!("3PID#msisdn#{NUMBER}")),
     ] {
-        let server = with_owner(wish, &[]).await;
-        let sid = session_for(&server, RESET, &wish("secret")).await;
+        let server = with_owner(request, &[]).await;
+        let sid = session_for(&server, RESET, &request("secret")).await;
         let claim = row(&server, "Accounts", &key);
         let table = format!("{}-accounts", server.local.config().tables);
         let gone = json!({ "TableName": table, "Key": { "pk": claim["pk"], "sk": claim["sk"] } });
@@ -252,13 +252,13 @@ async fn incident_14_no_other_mailbox_gets_a_reset_message() {
 /// UIA-54: a validated session has only the purpose that it was requested for.
 #[tokio::test]
 async fn uia_54_a_session_for_an_account_makes_no_account() {
-    for wish in MEDIA {
+    for request in MEDIA {
         for purpose in [RESET, ADD] {
             let server = test_server(&[]).await;
             if purpose == RESET {
-                create_owner(&server, "alice", &wish("the-owner")).await;
+                create_owner(&server, "alice", &request("the-owner")).await;
             }
-            let sid = session_for(&server, purpose, &wish("secret")).await;
+            let sid = session_for(&server, purpose, &request("secret")).await;
             server.deliver().await;
             let message = server.messages().pop().unwrap();
             let stage = if message.subject.is_some() {

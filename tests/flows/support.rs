@@ -71,7 +71,7 @@ pub(crate) fn with(mut a: Value, b: &Value) -> Value {
 }
 
 /// The parameters of a new account.
-pub(crate) fn wish(name: &str) -> Value {
+pub(crate) fn registration(name: &str) -> Value {
     json!({ "username": name, "password": PASSWORD })
 }
 

@@ -46,7 +46,7 @@ fn by_password(body: Value, session: Option<&str>) -> Value {
 
 async fn costs(limits: &str) -> CostTable {
     let mut costs = CostTable::default();
-    let wish = json!({ "new_password": OTHER_PASSWORD });
+    let registration = json!({ "new_password": OTHER_PASSWORD });
 
     let (server, alice, _) = warm(limits).await;
     rest(&server);
@@ -54,12 +54,12 @@ async fn costs(limits: &str) -> CostTable {
         .measure(
             "change, challenge",
             &server,
-            alice.post(&server, PASSWORD_PATH, &wish),
+            alice.post(&server, PASSWORD_PATH, &registration),
         )
         .await;
     let challenge = reply.challenge();
     let session = challenge["session"].as_str();
-    let wrong = with_auth(wish.clone(), password_of("alice", "wrong", session));
+    let wrong = with_auth(registration.clone(), password_of("alice", "wrong", session));
     rest(&server);
     let reply = costs
         .measure(
@@ -69,7 +69,7 @@ async fn costs(limits: &str) -> CostTable {
         )
         .await;
     reply.refused("M_FORBIDDEN");
-    let others = with_auth(wish.clone(), password_of("bob", PASSWORD, session));
+    let others = with_auth(registration.clone(), password_of("bob", PASSWORD, session));
     rest(&server);
     let reply = costs
         .measure(
@@ -79,7 +79,7 @@ async fn costs(limits: &str) -> CostTable {
         )
         .await;
     reply.error(403, "M_FORBIDDEN");
-    let last = by_password(wish.clone(), session);
+    let last = by_password(registration.clone(), session);
     rest(&server);
     let reply = costs
         .measure(
@@ -100,7 +100,7 @@ async fn costs(limits: &str) -> CostTable {
     reply.ok();
 
     let (server, alice, _) = warm(limits).await;
-    let once = by_password(wish.clone(), None);
+    let once = by_password(registration.clone(), None);
     rest(&server);
     let reply = costs
         .measure(

@@ -13,8 +13,8 @@ use test_support::{PREFIXES, TestServer};
 use crate::flows::{
     cost::CostTable,
     support::{
-        DUMMY, flows, hash_counting::HashCountingServer, new_token, page, stage, submit,
-        token_stage, wish, with,
+        DUMMY, flows, hash_counting::HashCountingServer, new_token, page, registration, stage,
+        submit, token_stage, with,
     },
 };
 
@@ -104,18 +104,23 @@ async fn sign_ups(limits: &str) -> CostTable {
         .await;
     let server = warm(limits).await;
     costs
-        .register("challenge, with a name", &server, &wish("alice"), 401)
+        .register(
+            "challenge, with a name",
+            &server,
+            &registration("alice"),
+            401,
+        )
         .await;
     let server = warm(limits).await;
     costs
-        .register("rejected, name taken", &server, &wish("taken"), 400)
+        .register("rejected, name taken", &server, &registration("taken"), 400)
         .await;
     let server = warm(limits).await;
     costs
         .register(
             "one request, dummy",
             &server,
-            &with(wish("alice"), &dummy),
+            &with(registration("alice"), &dummy),
             200,
         )
         .await;
@@ -125,11 +130,11 @@ async fn sign_ups(limits: &str) -> CostTable {
     ] {
         let server = warm(limits).await;
         let token = new_token(&server, arguments).await;
-        let body = with(wish("alice"), &token_stage(&token, None));
+        let body = with(registration("alice"), &token_stage(&token, None));
         costs.register(what, &server, &body, 200).await;
     }
     let server = warm(limits).await;
-    let body = with(wish("alice"), &token_stage("unknown-token", None));
+    let body = with(registration("alice"), &token_stage("unknown-token", None));
     costs
         .register("one request, unknown token", &server, &body, 401)
         .await;
@@ -145,16 +150,16 @@ async fn sign_ups(limits: &str) -> CostTable {
 async fn sessions(limits: &str) -> CostTable {
     let mut costs = CostTable::default();
     let server = warm(limits).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     server.advance(Duration::from_secs(30));
-    let last = with(wish("alice"), &stage(DUMMY, &session));
+    let last = with(registration("alice"), &stage(DUMMY, &session));
     costs
         .register("final, all in the request", &server, &last, 200)
         .await;
     server.advance(Duration::from_secs(30));
     costs.register("final, repeated", &server, &last, 200).await;
     let server = warm(limits).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     server.advance(Duration::from_secs(30));
     let poll = json!({ "auth": { "session": session } });
     costs.register("poll", &server, &poll, 401).await;
@@ -163,7 +168,7 @@ async fn sessions(limits: &str) -> CostTable {
         .register("final, remembered", &server, &stage(DUMMY, &session), 200)
         .await;
     let server = warm(limits).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     server.advance(Duration::from_secs(30));
     let path = page(PREFIXES[1], DUMMY, &session);
     let _ = costs.measure("page", &server, server.get(&path)).await;
@@ -190,18 +195,18 @@ async fn others(limits: &str) -> CostTable {
         .register(
             "challenge, first of a process",
             &server,
-            &wish("alice"),
+            &registration("alice"),
             401,
         )
         .await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     server.advance(Duration::from_secs(30));
     let body = token_stage(&token, Some(&session));
     costs
         .register("token, first of two stages", &server, &body, 401)
         .await;
     server.advance(Duration::from_secs(30));
-    let last = with(wish("alice"), &stage(DUMMY, &session));
+    let last = with(registration("alice"), &stage(DUMMY, &session));
     costs.register("token, final", &server, &last, 200).await;
     costs
 }
@@ -281,7 +286,7 @@ const WITH_LIMITS: &str = "
 #[tokio::test]
 async fn only_a_finished_registration_hashes_a_password() {
     let server = HashCountingServer::start(&SETTINGS);
-    let (status, challenge) = server.register(&wish("alice")).await;
+    let (status, challenge) = server.register(&registration("alice")).await;
     assert_eq!(
         (status, server.hashes()),
         (401, 0),
@@ -292,7 +297,7 @@ async fn only_a_finished_registration_hashes_a_password() {
         (json!({ "auth": { "session": session } }), 401),
         (stage("m.login.terms", session), 401),
         (token_stage("unknown-token", Some(session)), 401),
-        (with(wish("b@d"), &stage(DUMMY, session)), 400),
+        (with(registration("b@d"), &stage(DUMMY, session)), 400),
     ] {
         assert_eq!(server.register(&body).await.0, status);
         assert_eq!(server.hashes(), 0, "{body}");
@@ -301,7 +306,7 @@ async fn only_a_finished_registration_hashes_a_password() {
     assert_eq!(server.hashes(), 1);
     assert_eq!(server.register(&stage(DUMMY, session)).await.0, 200);
     assert_eq!(server.hashes(), 1, "a replay hashes nothing");
-    let taken = with(wish("alice"), &json!({ "auth": { "type": DUMMY } }));
+    let taken = with(registration("alice"), &json!({ "auth": { "type": DUMMY } }));
     assert_eq!(server.register(&taken).await.0, 400);
     assert_eq!(
         server.hashes(),
@@ -317,7 +322,7 @@ async fn only_a_finished_registration_hashes_a_password() {
         200
     );
     assert_eq!(server.hashes(), 1, "a guest has no password");
-    let bob = with(wish("bob"), &json!({ "auth": { "type": DUMMY } }));
+    let bob = with(registration("bob"), &json!({ "auth": { "type": DUMMY } }));
     assert_eq!(server.register(&bob).await.0, 200);
     assert_eq!(server.hashes(), 2);
 }

@@ -9,12 +9,12 @@ use test_support::{PREFIXES, TestServer};
 use crate::flows::{
     cost::CostTable,
     support::{
-        page, submit,
+        page, registration, submit,
         threepid_helpers::{
             ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, code_to, confirm, form_of, link_to, mail_to,
             path_of, request_mail, request_text, request_token, text_to,
         },
-        wish, with,
+        with,
     },
 };
 
@@ -116,7 +116,7 @@ async fn sign_ups(limits: &str) -> CostTable {
     let mut costs = CostTable::default();
     let server = warm(limits, &[]).await;
     let asked = request_mail(&server, ALICE, "secret").await;
-    let in_one_request = with(wish("alice"), &asked.attempt(None));
+    let in_one_request = with(registration("alice"), &asked.attempt(None));
     costs
         .register(
             "not validated yet, without a session",
@@ -133,7 +133,7 @@ async fn sign_ups(limits: &str) -> CostTable {
     for session_only in [false, true] {
         let server = warm(limits, &[]).await;
         let asked = request_mail(&server, ALICE, "secret").await;
-        let (_, session) = server.begin(&wish("alice")).await;
+        let (_, session) = server.begin(&registration("alice")).await;
         let attempt = asked.attempt(Some(&session));
         let poll = json!({ "auth": { "session": session } });
         for (what, body) in [
@@ -159,7 +159,7 @@ async fn sign_ups(limits: &str) -> CostTable {
                 .register(
                     "address, final, all in the request",
                     &server,
-                    &with(wish("alice"), &attempt),
+                    &with(registration("alice"), &attempt),
                     200,
                 )
                 .await;
@@ -171,7 +171,7 @@ async fn sign_ups(limits: &str) -> CostTable {
 async fn pages(limits: &str) -> CostTable {
     let mut costs = CostTable::default();
     let server = warm(limits, &[]).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     for (kind, form, sent, waiting) in [
         (
             EMAIL,

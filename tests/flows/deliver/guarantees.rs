@@ -6,7 +6,7 @@ use gatehouse_local::{
     proxy::{Fault, FaultKind},
 };
 
-use super::{FOREVER, read, request_mail, request_text, rows, statuses, test_server, wait};
+use super::{FOREVER, content, request_mail, request_text, rows, statuses, test_server, wait};
 
 /// The provider has accepted the message and its answer is lost: a mail is sent again with the same
 /// content, a text message is not.
@@ -25,7 +25,7 @@ async fn a_lost_answer_repeats_a_mail_and_never_a_text() {
     let messages = server.messages();
     let (mails, texts): (Vec<_>, Vec<_>) = messages.iter().partition(|m| m.medium == Medium::Email);
     assert_eq!((mails.len(), texts.len()), (2, 1));
-    assert_eq!(read(mails[0]), read(mails[1]));
+    assert_eq!(content(mails[0]), content(mails[1]));
     assert_eq!(statuses(&server), ["failed", "sent"]);
 }
 
@@ -79,7 +79,7 @@ async fn a_missing_status_repeats_a_mail_and_never_a_text() {
         wait(&server, 10).await;
         let messages = server.messages();
         assert_eq!(messages.len(), arrive);
-        assert!(messages.iter().all(|m| read(m) == read(&messages[0])));
+        assert!(messages.iter().all(|m| content(m) == content(&messages[0])));
         assert_eq!(rows(&server), [(end.to_owned(), 2)]);
     }
 }
@@ -103,7 +103,7 @@ async fn a_crash_loses_no_mail_and_repeats_no_text() {
             server.local.proxy().clear_faults();
             wait(&server, 10).await;
             let messages = server.messages();
-            assert!(messages.iter().all(|m| read(m) == read(&messages[0])));
+            assert!(messages.iter().all(|m| content(m) == content(&messages[0])));
             let expected = match (by_mail, last) {
                 (true, 4) => 2,
                 // The row does not tell whether it was sent.

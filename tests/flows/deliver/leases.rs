@@ -33,7 +33,7 @@ fn another(server: &TestServer) -> Deliver {
 }
 
 /// A stream event with every row of the outbox.
-fn doorbell(server: &TestServer) -> Value {
+fn stream_event(server: &TestServer) -> Value {
     let rows = server.local.engine().table("Outbox").unwrap();
     let records = rows.iter().map(
         |row| json!({ "eventName": "INSERT", "dynamodb": { "Keys": { "pk": row["pk"].clone() } } }),
@@ -57,10 +57,10 @@ async fn _3pid_17_two_workers_send_each_message_once() {
         assert_eq!(server.local.skip_stream().await.unwrap(), 30);
         server.local.proxy().chaos(5, 400, kinds);
         let workers = [another(&server), another(&server), another(&server)];
-        let (bell, schedule) = (doorbell(&server), json!({ "source": "aws.events" }));
+        let (event, schedule) = (stream_event(&server), json!({ "source": "aws.events" }));
         tokio::join!(
-            workers[0].handle(bell.clone()),
-            workers[1].handle(bell),
+            workers[0].handle(event.clone()),
+            workers[1].handle(event),
             workers[2].handle(schedule),
         );
         let arrived = arrived(&server);
@@ -72,7 +72,7 @@ async fn _3pid_17_two_workers_send_each_message_once() {
 
 /// One worker waits for the provider for longer than its lease, and a second one takes the row
 /// before the first continues. Returns the final state.
-async fn outlived(operation: &str, body: &Value) -> TestServer {
+async fn outlast_lease(operation: &str, body: &Value) -> TestServer {
     let server = Arc::new(test_server(&[]).await);
     request_message(&server, body).await.ok();
     let delay = FaultKind::Delay(Duration::from_millis(800));
@@ -94,7 +94,7 @@ async fn outlived(operation: &str, body: &Value) -> TestServer {
 
 #[tokio::test]
 async fn _3pid_17_an_expired_lease_sends_the_same_mail_again() {
-    let server = outlived("SendEmail", &mail_to("a@example.org", "secret", 1)).await;
+    let server = outlast_lease("SendEmail", &mail_to("a@example.org", "secret", 1)).await;
     assert_eq!(server.messages().len(), 2);
     assert!(same_content(&server.messages()));
     assert_eq!(statuses(&server), expected_statuses(&[("sent", 1)]));
@@ -102,7 +102,7 @@ async fn _3pid_17_an_expired_lease_sends_the_same_mail_again() {
 
 #[tokio::test]
 async fn _3pid_17_an_expired_lease_sends_no_text_message_again() {
-    let server = outlived("Publish", &text_to("447400123456", "secret", 1)).await;
+    let server = outlast_lease("Publish", &text_to("447400123456", "secret", 1)).await;
     assert_eq!(server.messages().len(), 1);
     assert_eq!(statuses(&server), expected_statuses(&[("failed", 1)]));
 }

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 
 use crate::flows::{
     faults::{FAULT_KINDS, Run, assert_expected_failure, calls_by, fault_at_every_call},
-    support::{DUMMY, TWO_STAGES, hash_counting::HashCountingServer, stage, token_stage, wish},
+    support::{
+        DUMMY, TWO_STAGES, hash_counting::HashCountingServer, registration, stage, token_stage,
+    },
 };
 
 /// The result of one registration.
@@ -29,7 +31,7 @@ async fn sign_up(server: &HashCountingServer, name: &str, token: &str) -> SignUp
     let mut session = String::new();
     for step in 0..3 {
         let body = match step {
-            0 => wish(name),
+            0 => registration(name),
             1 => token_stage(token, Some(&session)),
             _ => stage(DUMMY, &session),
         };
@@ -108,7 +110,7 @@ async fn sign_ups_with_faults(settings: &[(&str, &str)], times: u64) {
     let server = HashCountingServer::start(settings);
     let token = server.new_token(&["--uses", "1000"]).await;
     // The first request of a process reads more than the others.
-    server.register(&wish("early")).await;
+    server.register(&registration("early")).await;
     let run =
         async |number, fault: Option<Fault>| run(&server, &token, number, fault.as_ref()).await;
     let summary = fault_at_every_call("Register", &FAULT_KINDS, times, run).await;

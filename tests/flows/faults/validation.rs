@@ -20,12 +20,12 @@ use crate::flows::{
         FAULT_KINDS, PERSISTENT, Run, assert_expected_failure, calls_by, fault_at_every_call,
     },
     support::{
-        assert_complete, count, flows,
+        assert_complete, count, flows, registration,
         threepid_helpers::{
             EMAIL, MAIL, MSISDN, SMS, ValidationSession, claims, code_to, form_of, link_to,
             mail_to, owned, path_of, proofs_in, request_token, text_to,
         },
-        users, whoami, wish, with,
+        users, whoami, with,
     },
 };
 
@@ -150,7 +150,7 @@ impl<'a> Client<'a> {
         let asked = self
             .with_fault(matches!(scenario, Scenario::Request(_)), request)
             .await;
-        let (_, session) = self.server.begin(&wish(&self.name())).await;
+        let (_, session) = self.server.begin(&registration(&self.name())).await;
         let attempt = asked.attempt(Some(&session));
         let waits = self
             .with_fault(scenario == Scenario::Poll, self.register(&attempt))
@@ -163,7 +163,7 @@ impl<'a> Client<'a> {
         assert_eq!(asked.state(self.server), "validated", "{scenario:?}");
         let last = match scenario {
             Scenario::Final(LastRequest::OneRequest) => {
-                with(wish(&self.name()), &asked.attempt(None))
+                with(registration(&self.name()), &asked.attempt(None))
             }
             Scenario::Final(LastRequest::SessionOnly) => json!({ "auth": { "session": session } }),
             _ => attempt,

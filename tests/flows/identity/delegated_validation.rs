@@ -44,7 +44,7 @@ const PLACES: [&str; 6] = [
     "account/3pid/msisdn",
 ];
 
-fn wish(place: &str, id_server: &IdServer) -> Value {
+fn token_request(place: &str, id_server: &IdServer) -> Value {
     let common = json!({
         "client_secret": SECRET, "send_attempt": 1,
         "id_server": id_server.name, "id_access_token": TOKEN,
@@ -77,10 +77,12 @@ async fn ids_01_a_server_that_validates_itself_calls_no_id_server() {
     let id_server = IdServer::start("id.example.org");
     let server = IdServer::test_server(&[&id_server], &[FLOWS, MAIL, SMS]).await;
     for place in PLACES {
-        let answer = ask(&server, place, &wish(place, &id_server)).await.ok();
+        let answer = ask(&server, place, &token_request(place, &id_server))
+            .await
+            .ok();
         assert!(!answer["sid"].as_str().unwrap().starts_with("fake."));
     }
-    assert!(id_server.seen().is_empty());
+    assert!(id_server.requests().is_empty());
 }
 
 /// IDS-04, 3PID-09: the members of the validation and no others, with the token of the client.
@@ -100,9 +102,9 @@ async fn ids_05_the_id_server_gets_the_clients_token_and_members() {
                 json!({ "country": "GB", "phone_number": format!("+{}", NUMBER.1) }),
             ),
         ] {
-            id_server.forget();
+            id_server.clear_requests();
             let path = format!("{prefix}/register/{medium}/requestToken");
-            let body = with(wish(medium, &id_server), &further);
+            let body = with(token_request(medium, &id_server), &further);
             let answer = server.post(&path, &body).await.ok();
             assert!(answer["sid"].as_str().unwrap().starts_with("fake."));
             assert!(answer.get("submit_url").is_none());
@@ -110,7 +112,7 @@ async fn ids_05_the_id_server_gets_the_clients_token_and_members() {
             assert_eq!(answer["msisdn"].as_str(), msisdn);
             let line = format!("POST /_matrix/identity/v2/validate/{medium}/requestToken");
             assert_eq!(id_server.lines(), [line]);
-            let seen = &id_server.seen()[0];
+            let seen = &id_server.requests()[0];
             assert_eq!(seen.headers["authorization"], format!("Bearer {TOKEN}"));
             assert_eq!(seen.body, with(told, &common));
         }
@@ -124,11 +126,11 @@ async fn ids_04_the_r0_form_has_no_token_and_no_foreign_link() {
     let id_server = IdServer::start("id.example.org");
     let server = test_server(&id_server, &[("GATEHOUSE_ID_SERVER_API", "v1")]).await;
     let further = json!({ "id_access_token": null, "next_link": "https://elsewhere.example/" });
-    let body = with(wish("email", &id_server), &further);
+    let body = with(token_request("email", &id_server), &further);
     ask(&server, "register/email", &body).await.ok();
     let line = "POST /_matrix/identity/api/v1/validate/email/requestToken";
     assert_eq!(id_server.lines(), [line]);
-    let seen = &id_server.seen()[0];
+    let seen = &id_server.requests()[0];
     assert!(!seen.headers.contains_key("authorization"));
     let expected = json!({ "client_secret": SECRET, "send_attempt": 1, "email": ALICE });
     assert_eq!(seen.body, expected);
@@ -143,19 +145,19 @@ async fn ids_06_ownership_is_checked_before_delegation() {
         let settings = [MAIL, SMS, ("GATEHOUSE_THREEPID_PRIVACY", privacy)];
         let server = test_server(&id_server, &settings).await;
         sign_up_with(&server, "alice", EMAIL, ALICE).await;
-        let body = wish("email", &id_server);
+        let body = token_request("email", &id_server);
         ask(&server, "register/email", &body)
             .await
             .error(400, "M_THREEPID_IN_USE");
-        let number = wish("msisdn", &id_server);
+        let number = token_request("msisdn", &id_server);
         ask(&server, "account/password/msisdn", &number)
             .await
             .error(400, "M_THREEPID_NOT_FOUND");
-        assert!(id_server.seen().is_empty());
+        assert!(id_server.requests().is_empty());
         ask(&server, "account/password/email", &body).await.ok();
         ask(&server, "register/msisdn", &number).await.ok();
-        assert_eq!(id_server.seen().len(), 2);
-        id_server.forget();
+        assert_eq!(id_server.requests().len(), 2);
+        id_server.clear_requests();
     }
 }
 
@@ -220,10 +222,10 @@ async fn ids_06_errors_are_reported_before_delegation() {
         ),
         (text, json!({ "country": "XX" }), 400, "M_INVALID_PARAM"),
     ] {
-        let body = with(wish(place, &id_server), &change);
+        let body = with(token_request(place, &id_server), &change);
         ask(&server, place, &body).await.error(status, errcode);
     }
-    assert!(id_server.seen().is_empty());
+    assert!(id_server.requests().is_empty());
 }
 
 /// IDS-03, 3PID-09
@@ -239,25 +241,35 @@ async fn ids_02_no_message_is_requested_from_an_untrusted_server() {
         ("", "M_INVALID_PARAM"),
     ] {
         for place in &PLACES[..4] {
-            let body = with(wish(place, &id_server), &json!({ "id_server": name }));
+            let body = with(
+                token_request(place, &id_server),
+                &json!({ "id_server": name }),
+            );
             ask(&server, place, &body).await.error(400, errcode);
         }
     }
-    assert!(id_server.seen().is_empty());
+    assert!(id_server.requests().is_empty());
 }
 
 #[tokio::test]
 async fn ids_07_an_error_of_the_identity_server_is_passed_on() {
     let id_server = IdServer::start("id.example.org");
     let server = test_server(&id_server, &[]).await;
-    let ask = async || ask(&server, "register/email", &wish("email", &id_server)).await;
+    let ask = async || {
+        ask(
+            &server,
+            "register/email",
+            &token_request("email", &id_server),
+        )
+        .await
+    };
     for (line, status, errcode) in [
         ("403 Forbidden", 403, "M_TERMS_NOT_SIGNED"),
         ("400 Bad Request", 400, "M_INVALID_EMAIL"),
         ("400 Bad Request", 400, "M_EMAIL_SEND_ERROR"),
         ("429 Too Many Requests", 429, "M_LIMIT_EXCEEDED"),
     ] {
-        id_server.says(line, &json!({ "errcode": errcode, "error": "No" }));
+        id_server.respond_with(line, &json!({ "errcode": errcode, "error": "No" }));
         ask().await.error(status, errcode);
     }
     server.expect_faults();
@@ -268,7 +280,7 @@ async fn ids_07_an_error_of_the_identity_server_is_passed_on() {
         json!("x".repeat(256)),
         json!(5),
     ] {
-        id_server.says("200 OK", &json!({ "sid": sid }));
+        id_server.respond_with("200 OK", &json!({ "sid": sid }));
         ask().await.error(502, "M_UNKNOWN");
     }
 }
@@ -281,7 +293,7 @@ async fn _3pid_12_without_an_id_server_this_server_validates() {
     let mute = test_server(&id_server, &[]).await;
     let speaking = test_server(&id_server, &[MAIL, SMS]).await;
     for place in PLACES {
-        let mut body = wish(place, &id_server);
+        let mut body = token_request(place, &id_server);
         if !place.contains("account/3pid") {
             body["id_server"] = Value::Null;
         }
@@ -294,7 +306,7 @@ async fn _3pid_12_without_an_id_server_this_server_validates() {
         let answer = ask(&speaking, place, &body).await.ok();
         assert!(!answer["sid"].as_str().unwrap().starts_with("fake."));
     }
-    assert!(id_server.seen().is_empty());
+    assert!(id_server.requests().is_empty());
 }
 
 /// Incident 29: a server with closed registration, or without a flow that uses the address,
@@ -306,13 +318,13 @@ async fn incident_29_nothing_is_delegated_that_no_flow_needs() {
     let dummy = ("GATEHOUSE_REGISTRATION_FLOWS", "m.login.dummy");
     let useless = test_server(&id_server, &[dummy]).await;
     for place in &PLACES[..2] {
-        let body = wish(place, &id_server);
+        let body = token_request(place, &id_server);
         ask(&closed, place, &body).await.error(403, "M_FORBIDDEN");
         ask(&useless, place, &body)
             .await
             .error(400, "M_SERVER_NOT_TRUSTED");
     }
-    assert!(id_server.seen().is_empty());
+    assert!(id_server.requests().is_empty());
 }
 
 #[tokio::test]
@@ -323,7 +335,7 @@ async fn _3pid_16_delegated_messages_use_the_same_quotas() {
     for attempt in 1..20 {
         let secret = format!("secret-{attempt}");
         let body = with(
-            wish("email", &id_server),
+            token_request("email", &id_server),
             &json!({ "client_secret": secret }),
         );
         let reply = ask(&server, "register/email", &body).await;
@@ -334,5 +346,5 @@ async fn _3pid_16_delegated_messages_use_the_same_quotas() {
         sent += 1;
     }
     assert_eq!(sent, 5, "from one network to one address");
-    assert_eq!(id_server.seen().len(), sent);
+    assert_eq!(id_server.requests().len(), sent);
 }

@@ -13,8 +13,8 @@ use test_support::{Log, PASSWORD, TestServer};
 
 use crate::flows::{
     cost::CostTable,
-    identity::unbinding::{OTHER_SERVER, bind, end, forgotten, servers},
-    purge::{leave_all, leave_row},
+    identity::unbinding::{OTHER_SERVER, bind, deactivate, servers, unbound},
+    purge::{log_out_everywhere, write_row},
     races::start_delayed,
     support::{
         account_helpers::{
@@ -32,11 +32,11 @@ const FOREVER: u64 = 1_000_000;
 const ADDED_LATENCY: Duration = Duration::from_millis(800);
 
 fn busy() -> Misbehaviour {
-    Misbehaviour::Says("503 Service Unavailable", "{}".to_owned())
+    Misbehaviour::Responds("503 Service Unavailable", "{}".to_owned())
 }
 
 /// The remaining rows of alice's account.
-fn left(server: &TestServer) -> Vec<String> {
+fn remaining_rows(server: &TestServer) -> Vec<String> {
     let rows = users(server).remove("alice").unwrap();
     rows.into_iter().collect()
 }
@@ -56,7 +56,7 @@ async fn wait(server: &TestServer, time: Duration) {
 
 /// Deactivates alice's account while `id_server`, where her address is bound, is unavailable;
 /// everything else of the account is removed.
-async fn gone(server: &TestServer, id_server: &IdServer) {
+async fn deactivate_while_unavailable(server: &TestServer, id_server: &IdServer) {
     let alice = sign_up(server, "alice").await;
     bind(server, &alice, id_server, "email", ALICE).await;
     go(server, &alice, id_server).await;
@@ -64,14 +64,14 @@ async fn gone(server: &TestServer, id_server: &IdServer) {
 
 async fn go(server: &TestServer, alice: &Device, id_server: &IdServer) {
     id_server.set_misbehaviour(Some(busy()));
-    assert_eq!(end(server, alice, json!({})).await, "no-support");
-    id_server.forget();
+    assert_eq!(deactivate(server, alice, json!({})).await, "no-support");
+    id_server.clear_requests();
     server.deliver().await;
     assert!(
-        id_server.seen().is_empty(),
+        id_server.requests().is_empty(),
         "the stream event waits for no identity server"
     );
-    assert_eq!(left(server), ["A", RECORD]);
+    assert_eq!(remaining_rows(server), ["A", RECORD]);
 }
 
 #[tokio::test]
@@ -79,9 +79,9 @@ async fn deact_11_unbinding_is_retried_until_it_succeeds() {
     let no = json!({ "errcode": "M_FORBIDDEN", "error": "No" }).to_string();
     for misbehaviour in [
         busy(),
-        Misbehaviour::Says("403 Forbidden", no),
-        Misbehaviour::Says("404 Not Found", "<html>".to_owned()),
-        Misbehaviour::BreaksOff,
+        Misbehaviour::Responds("403 Forbidden", no),
+        Misbehaviour::Responds("404 Not Found", "<html>".to_owned()),
+        Misbehaviour::ClosesEarly,
     ] {
         let [first, second, _] = servers();
         let server = IdServer::test_server(&[&first, &second], &ADDRESSES).await;
@@ -90,26 +90,29 @@ async fn deact_11_unbinding_is_retried_until_it_succeeds() {
         bind(&server, &alice, &second, "email", OTHER_SERVER).await;
         go(&server, &alice, &first).await;
         first.set_misbehaviour(Some(misbehaviour));
-        second.forget();
+        second.clear_requests();
         for _ in 0..2 {
-            first.forget();
+            first.clear_requests();
             wait(&server, Duration::from_mins(2)).await;
-            assert!(forgotten(&first).iter().all(|address| address == ALICE));
-            assert!(!first.seen().is_empty());
+            assert!(unbound(&first).iter().all(|address| address == ALICE));
+            assert!(!first.requests().is_empty());
             assert_eq!(
-                (left(&server), first.bound().len()),
+                (remaining_rows(&server), first.bindings().len()),
                 (vec!["A".into(), RECORD.into()], 1)
             );
         }
         first.set_misbehaviour(None);
-        first.forget();
+        first.clear_requests();
         wait(&server, Duration::from_mins(5)).await;
-        assert_eq!(forgotten(&first), [ALICE]);
-        assert_eq!((left(&server), first.bound().len()), (vec!["A".into()], 0));
+        assert_eq!(unbound(&first), [ALICE]);
+        assert_eq!(
+            (remaining_rows(&server), first.bindings().len()),
+            (vec!["A".into()], 0)
+        );
         assert_eq!(purges(&server), ["moot"]);
         wait(&server, Duration::from_hours(25)).await;
-        assert_eq!(first.seen().len(), 1);
-        assert!(second.seen().is_empty(), "no binding remained there");
+        assert_eq!(first.requests().len(), 1);
+        assert!(second.requests().is_empty(), "no binding remained there");
     }
 }
 
@@ -119,17 +122,20 @@ async fn deact_11_after_a_day_unbinding_ends_and_the_record_goes() {
     let (log, _guard) = Log::capture();
     let [first, ..] = servers();
     let server = IdServer::test_server(&[&first], &[]).await;
-    gone(&server, &first).await;
+    deactivate_while_unavailable(&server, &first).await;
     wait(&server, Duration::from_hours(23)).await;
-    assert_eq!((first.seen().len(), left(&server).len()), (1, 2));
-    wait(&server, Duration::from_hours(1)).await;
-    assert_eq!(first.seen().len(), 2);
     assert_eq!(
-        (left(&server), purges(&server)),
+        (first.requests().len(), remaining_rows(&server).len()),
+        (1, 2)
+    );
+    wait(&server, Duration::from_hours(1)).await;
+    assert_eq!(first.requests().len(), 2);
+    assert_eq!(
+        (remaining_rows(&server), purges(&server)),
         (vec!["A".into()], vec!["failed".into()])
     );
     wait(&server, Duration::from_hours(1)).await;
-    assert_eq!(first.seen().len(), 2);
+    assert_eq!(first.requests().len(), 2);
     let log = log.text();
     let warnings: Vec<_> = log.lines().filter(|line| line.contains(" WARN ")).collect();
     let told = warnings.iter().filter(|line| line.contains("stays bound"));
@@ -151,17 +157,17 @@ async fn deact_11_an_untrusted_server_is_not_called_later_either() {
         let server = IdServer::test_server(&[&first], &[]).await;
         let alice = sign_up(&server, "alice").await;
         let row = "BIND#three.example#email#alice@example.org";
-        leave_row(&server, "USER#alice", row, record);
-        assert_eq!(end(&server, &alice, json!({})).await, "no-support");
+        write_row(&server, "USER#alice", row, record);
+        assert_eq!(deactivate(&server, &alice, json!({})).await, "no-support");
         server.deliver().await;
         wait(&server, Duration::from_mins(2)).await;
-        assert_eq!(left(&server), ["A", row]);
+        assert_eq!(remaining_rows(&server), ["A", row]);
         wait(&server, Duration::from_hours(24)).await;
         assert_eq!(
-            (left(&server), purges(&server)),
+            (remaining_rows(&server), purges(&server)),
             (vec!["A".into()], vec!["failed".into()])
         );
-        assert!(first.seen().is_empty() && third.seen().is_empty());
+        assert!(first.requests().is_empty() && third.requests().is_empty());
     }
 }
 
@@ -177,7 +183,7 @@ async fn an_interrupted_unbinding_is_continued() {
         for last in calls {
             let [first, ..] = servers();
             let server = IdServer::test_server(&[&first], &[]).await;
-            gone(&server, &first).await;
+            deactivate_while_unavailable(&server, &first).await;
             if hours == 0 {
                 first.set_misbehaviour(None);
             }
@@ -188,10 +194,10 @@ async fn an_interrupted_unbinding_is_continued() {
             for _ in 0..10 {
                 wait(&server, Duration::from_mins(1)).await;
             }
-            let is_done = (left(&server), purges(&server).pop().unwrap());
+            let is_done = (remaining_rows(&server), purges(&server).pop().unwrap());
             assert_eq!(is_done.0, ["A"], "hours {hours}, call {last}");
             assert!(ends.contains(&&*is_done.1), "hours {hours}, call {last}");
-            assert_eq!(first.bound().len(), usize::from(hours > 0));
+            assert_eq!(first.bindings().len(), usize::from(hours > 0));
         }
     }
 }
@@ -201,7 +207,7 @@ async fn two_deliveries_that_unbind_the_same_do_no_harm() {
     let [first, ..] = servers();
     let server = IdServer::test_server(&[&first], &[]).await;
     let before = sign_up(&server, "alice").await;
-    leave_all(&server, &before).await;
+    log_out_everywhere(&server, &before).await;
     let alice = log_in(&server, "alice", PASSWORD).await;
     bind(&server, &alice, &first, "email", ALICE).await;
     go(&server, &alice, &first).await;
@@ -212,12 +218,15 @@ async fn two_deliveries_that_unbind_the_same_do_no_harm() {
     proxy.inject(delay.by("Deliver").on("DeleteItem").times(2));
     wait(&server, Duration::from_mins(2)).await;
     assert_eq!(
-        forgotten(&first),
+        unbound(&first),
         [ALICE, ALICE],
         "both called the identity server"
     );
     assert_eq!(proxy.pending_faults(), 0, "both removed the record");
-    assert_eq!((left(&server), first.bound().len()), (vec!["A".into()], 0));
+    assert_eq!(
+        (remaining_rows(&server), first.bindings().len()),
+        (vec!["A".into()], 0)
+    );
     assert_eq!(purges(&server), ["moot", "moot"]);
 }
 
@@ -238,12 +247,12 @@ async fn half_of_the_workers_may_wait_for_identity_servers() {
         first.set_misbehaviour(None);
     }
     server.deliver().await;
-    first.forget();
-    first.set_misbehaviour(Some(Misbehaviour::Dawdles(ADDED_LATENCY)));
+    first.clear_requests();
+    first.set_misbehaviour(Some(Misbehaviour::Delays(ADDED_LATENCY)));
     wait(&server, Duration::from_mins(2)).await;
-    assert_eq!((first.seen().len(), first.bound().len()), (4, 2));
+    assert_eq!((first.requests().len(), first.bindings().len()), (4, 2));
     wait(&server, Duration::from_mins(2)).await;
-    assert_eq!((first.seen().len(), first.bound().len()), (6, 0));
+    assert_eq!((first.requests().len(), first.bindings().len()), (6, 0));
     assert_eq!(purges(&server), ["moot"; 6]);
 }
 
@@ -252,7 +261,7 @@ async fn half_of_the_workers_may_wait_for_identity_servers() {
 async fn a_late_worker_leaves_the_unbinding_to_the_next() {
     let [first, ..] = servers();
     let server = Arc::new(IdServer::test_server(&[&first], &[]).await);
-    gone(&server, &first).await;
+    deactivate_while_unavailable(&server, &first).await;
     first.set_misbehaviour(None);
     server.advance(Duration::from_mins(2));
     let own = Arc::clone(&server);
@@ -262,10 +271,10 @@ async fn a_late_worker_leaves_the_unbinding_to_the_next() {
     let late = start_delayed(&server, delay, async move { own.run_schedule().await }).await;
     server.advance(Duration::from_secs(35));
     late.await.unwrap();
-    assert!(first.seen().is_empty());
+    assert!(first.requests().is_empty());
     assert_eq!(purges(&server), ["queued"]);
     wait(&server, Duration::from_mins(2)).await;
-    assert_eq!(left(&server), ["A"]);
+    assert_eq!(remaining_rows(&server), ["A"]);
 }
 
 /// IDS-12: an address that is bound after the deactivation has read the bindings and before it is
@@ -277,22 +286,28 @@ async fn ids_12_a_binding_during_a_deactivation_is_removed() {
     let alice = sign_up(&server, "alice").await;
     let (own, who) = (Arc::clone(&server), alice.clone());
     let delay = Fault::new(FaultKind::Delay(ADDED_LATENCY)).by("AccountDeactivate");
-    let going = async move { end(&own, &who, json!({})).await };
-    let going = start_delayed(&server, delay.on("TransactWriteItems"), going).await;
+    let deactivation = async move { deactivate(&own, &who, json!({})).await };
+    let deactivation = start_delayed(&server, delay.on("TransactWriteItems"), deactivation).await;
     bind(&server, &alice, &first, "email", ALICE).await;
     assert!(
-        !going.is_finished(),
+        !deactivation.is_finished(),
         "the delayed request was not overtaken"
     );
     assert_eq!(
-        going.await.unwrap(),
+        deactivation.await.unwrap(),
         "success",
         "no binding was recorded then"
     );
     server.deliver().await;
-    assert_eq!((left(&server).len(), first.bound().len()), (2, 1));
+    assert_eq!(
+        (remaining_rows(&server).len(), first.bindings().len()),
+        (2, 1)
+    );
     wait(&server, Duration::from_mins(2)).await;
-    assert_eq!((left(&server), first.bound().len()), (vec!["A".into()], 0));
+    assert_eq!(
+        (remaining_rows(&server), first.bindings().len()),
+        (vec!["A".into()], 0)
+    );
 }
 
 /// IDS-12: a logout of every device keeps the bindings of the account.
@@ -302,12 +317,12 @@ async fn the_bindings_of_an_active_account_are_kept() {
     let server = IdServer::test_server(&[&first], &[]).await;
     let alice = sign_up(&server, "alice").await;
     bind(&server, &alice, &first, "email", ALICE).await;
-    leave_all(&server, &alice).await;
+    log_out_everywhere(&server, &alice).await;
     server.deliver().await;
     wait(&server, Duration::from_hours(25)).await;
     assert_eq!(purges(&server), ["moot"]);
-    assert!(first.seen().is_empty());
-    assert!(left(&server).contains(&RECORD.to_owned()));
+    assert!(first.requests().is_empty());
+    assert!(remaining_rows(&server).contains(&RECORD.to_owned()));
 }
 
 #[tokio::test]
@@ -320,7 +335,7 @@ async fn a_retry_of_unbinding_has_its_known_cost() {
     ] {
         let [first, ..] = servers();
         let server = IdServer::test_server(&[&first], &[]).await;
-        gone(&server, &first).await;
+        deactivate_while_unavailable(&server, &first).await;
         if answers {
             first.set_misbehaviour(None);
         }

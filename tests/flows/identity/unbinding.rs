@@ -28,7 +28,7 @@ const DELETE: &str = "/_matrix/client/v3/account/3pid/delete";
 pub(crate) const OTHER_SERVER: &str = "alice@elsewhere.example";
 
 /// The body that binds an address, which `id_server` has validated.
-fn wish(id_server: &IdServer, medium: &str, address: &str) -> Value {
+fn binding(id_server: &IdServer, medium: &str, address: &str) -> Value {
     let sid = format!("session-{}", address.len());
     id_server.session(&sid, "secret", medium, address);
     json!({
@@ -44,13 +44,13 @@ pub(crate) async fn bind(
     medium: &str,
     address: &str,
 ) {
-    let body = wish(id_server, medium, address);
+    let body = binding(id_server, medium, address);
     who.post(server, BIND, &body).await.ok();
-    id_server.forget();
+    id_server.clear_requests();
 }
 
 /// Deactivates `alice` with her password and returns the result of unbinding.
-pub(crate) async fn end(server: &TestServer, alice: &Device, further: Value) -> String {
+pub(crate) async fn deactivate(server: &TestServer, alice: &Device, further: Value) -> String {
     let body = with_auth(further, password_of("alice", PASSWORD, None));
     let answer = alice.post(server, DEACTIVATE_PATH, &body).await.ok();
     assert!(!alice.is_valid(server).await, "DEACT-11");
@@ -65,9 +65,9 @@ fn result_in(answer: &Value) -> String {
 }
 
 /// The addresses that an identity server was asked to unbind.
-pub(crate) fn forgotten(id_server: &IdServer) -> Vec<String> {
+pub(crate) fn unbound(id_server: &IdServer) -> Vec<String> {
     let mut addresses: Vec<String> = id_server
-        .seen()
+        .requests()
         .iter()
         .map(|seen| {
             assert_eq!(seen.line, "POST /_matrix/identity/v2/3pid/unbind");
@@ -105,12 +105,12 @@ async fn deact_07_each_address_is_unbound_where_it_was_bound() {
     bind(&server, &alice, &first, "msisdn", NUMBER.1).await;
     bind(&server, &alice, &second, "email", OTHER_SERVER).await;
     assert_eq!(records(&server), 3);
-    assert_eq!(end(&server, &alice, json!({})).await, "success");
-    assert_eq!(forgotten(&first), [NUMBER.1, ALICE]);
-    assert_eq!(forgotten(&second), [OTHER_SERVER]);
-    assert!(third.seen().is_empty());
+    assert_eq!(deactivate(&server, &alice, json!({})).await, "success");
+    assert_eq!(unbound(&first), [NUMBER.1, ALICE]);
+    assert_eq!(unbound(&second), [OTHER_SERVER]);
+    assert!(third.requests().is_empty());
     for id_server in [&first, &second] {
-        assert!(id_server.bound().is_empty());
+        assert!(id_server.bindings().is_empty());
     }
     assert_eq!(records(&server), 0);
 }
@@ -124,10 +124,10 @@ async fn deact_06_a_named_server_is_asked_about_every_address() {
     bind(&server, &alice, &first, "email", "Alice@Example.org").await;
     bind(&server, &alice, &second, "email", OTHER_SERVER).await;
     let named = json!({ "id_server": "THREE.example" });
-    assert_eq!(end(&server, &alice, named).await, "success");
-    assert_eq!(forgotten(&third), [ALICE]);
-    assert_eq!(forgotten(&first), ["Alice@Example.org"]);
-    assert_eq!(forgotten(&second), [OTHER_SERVER]);
+    assert_eq!(deactivate(&server, &alice, named).await, "success");
+    assert_eq!(unbound(&third), [ALICE]);
+    assert_eq!(unbound(&first), ["Alice@Example.org"]);
+    assert_eq!(unbound(&second), [OTHER_SERVER]);
 }
 
 #[tokio::test]
@@ -137,8 +137,8 @@ async fn deact_06_an_address_is_unbound_once_in_its_bound_form() {
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     bind(&server, &alice, &first, "email", "Alice@Example.org").await;
     let named = json!({ "id_server": "one.example" });
-    assert_eq!(end(&server, &alice, named).await, "success");
-    assert_eq!(forgotten(&first), ["Alice@Example.org"]);
+    assert_eq!(deactivate(&server, &alice, named).await, "success");
+    assert_eq!(unbound(&first), ["Alice@Example.org"]);
 }
 
 /// IDS-14: a Matrix error also results in `no-support`.
@@ -160,14 +160,14 @@ async fn deact_08_a_failure_is_no_support_and_deactivates() {
         let alice = sign_up(&server, "alice").await;
         bind(&server, &alice, &first, "email", ALICE).await;
         bind(&server, &alice, &second, "email", OTHER_SERVER).await;
-        first.set_misbehaviour(Some(Misbehaviour::Says(line, body.to_owned())));
+        first.set_misbehaviour(Some(Misbehaviour::Responds(line, body.to_owned())));
         assert_eq!(
-            end(&server, &alice, json!({})).await,
+            deactivate(&server, &alice, json!({})).await,
             "no-support",
             "{line}"
         );
-        assert_eq!(forgotten(&second), [OTHER_SERVER]);
-        assert!(second.bound().is_empty());
+        assert_eq!(unbound(&second), [OTHER_SERVER]);
+        assert!(second.bindings().is_empty());
         assert_eq!(
             records(&server),
             1,
@@ -197,8 +197,8 @@ async fn deact_08_an_untrusted_server_is_not_called_no_support() {
     }
     assert!(alice.is_valid(&server).await);
     let named = json!({ "id_server": second.name });
-    assert_eq!(end(&server, &alice, named).await, "no-support");
-    assert!(first.seen().is_empty() && second.seen().is_empty());
+    assert_eq!(deactivate(&server, &alice, named).await, "no-support");
+    assert!(first.requests().is_empty() && second.requests().is_empty());
 }
 
 #[tokio::test]
@@ -206,13 +206,13 @@ async fn deact_09_nothing_to_unbind_is_success_without_a_call() {
     let [first, ..] = servers();
     let server = IdServer::test_server(&[&first], &ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    assert_eq!(end(&server, &alice, json!({})).await, "success");
-    assert!(first.seen().is_empty(), "an added address is not bound");
+    assert_eq!(deactivate(&server, &alice, json!({})).await, "success");
+    assert!(first.requests().is_empty(), "an added address is not bound");
     let server = IdServer::test_server(&[&first], &[]).await;
     let alice = sign_up(&server, "alice").await;
     let named = json!({ "id_server": "one.example" });
-    assert_eq!(end(&server, &alice, named).await, "success");
-    assert!(first.seen().is_empty());
+    assert_eq!(deactivate(&server, &alice, named).await, "success");
+    assert!(first.requests().is_empty());
 }
 
 #[tokio::test]
@@ -226,11 +226,11 @@ async fn deact_11_servers_that_hang_prevent_no_deactivation() {
     for id_server in [&first, &second] {
         id_server.set_misbehaviour(Some(Misbehaviour::Hangs));
     }
-    assert_eq!(end(&server, &alice, json!({})).await, "no-support");
+    assert_eq!(deactivate(&server, &alice, json!({})).await, "no-support");
     for id_server in [&first, &second, &third] {
-        assert_eq!(forgotten(id_server), [ALICE]);
+        assert_eq!(unbound(id_server), [ALICE]);
     }
-    assert_eq!((records(&server), third.bound().len()), (2, 0));
+    assert_eq!((records(&server), third.bindings().len()), (2, 0));
 }
 
 /// IDS-14, IDS-20: the address is removed here first, independent of the identity server's
@@ -252,31 +252,31 @@ async fn acc3_05_a_removed_address_is_unbound_where_it_is_bound() {
         reply.error(400, "M_INVALID_PARAM");
     }
     assert_eq!(owned(&server).len(), 1, "the operation has no effect yet");
-    second.says(
+    second.respond_with(
         "403 Forbidden",
         &json!({ "errcode": "M_FORBIDDEN", "error": "No" }),
     );
     let answer = delete(json!({})).await.ok();
     assert_eq!(result_in(&answer), "no-support");
     assert!(owned(&server).is_empty());
-    assert_eq!(forgotten(&first), [ALICE]);
+    assert_eq!(unbound(&first), [ALICE]);
     assert_eq!(records(&server), 2);
     // A repeated request only has the remaining binding to remove.
     for id_server in [&first, &second] {
-        id_server.forget();
+        id_server.clear_requests();
         id_server.set_misbehaviour(None);
     }
     assert_eq!(result_in(&delete(json!({})).await.ok()), "success");
-    assert_eq!(forgotten(&second), [ALICE]);
+    assert_eq!(unbound(&second), [ALICE]);
     assert_eq!(records(&server), 1, "the other address stays bound");
     assert_eq!(result_in(&delete(json!({})).await.ok()), "no-support");
     // Only the named server is called.
     let named = delete(json!({ "id_server": "three.example" })).await;
     assert_eq!(result_in(&named.ok()), "success");
-    assert_eq!(forgotten(&third), [ALICE]);
-    let stranger = delete(json!({ "id_server": "four.example" })).await;
-    assert_eq!(result_in(&stranger.ok()), "no-support");
-    assert!(first.seen().is_empty());
+    assert_eq!(unbound(&third), [ALICE]);
+    let untrusted = delete(json!({ "id_server": "four.example" })).await;
+    assert_eq!(result_in(&untrusted.ok()), "no-support");
+    assert!(first.requests().is_empty());
 }
 
 #[tokio::test]
@@ -288,7 +288,7 @@ async fn acc3_05_a_number_is_unbound_in_every_spelling() {
     let body = json!({ "medium": "msisdn", "address": format!("+{}", NUMBER.1) });
     let answer = alice.post(&server, DELETE, &body).await.ok();
     assert_eq!(result_in(&answer), "success");
-    assert_eq!(forgotten(&first), [NUMBER.1]);
+    assert_eq!(unbound(&first), [NUMBER.1]);
 }
 
 /// IDS-12: the account is deactivated while an identity server is processing the binding.
@@ -297,7 +297,7 @@ async fn ids_12_nothing_stays_bound_to_a_deactivated_account() {
     let [first, ..] = servers();
     let server = Arc::new(IdServer::test_server(&[&first], &[]).await);
     let alice = sign_up(&server, "alice").await;
-    let body = wish(&first, "email", ALICE);
+    let body = binding(&first, "email", ALICE);
     let fault = delayed("Account3pidBind", "TransactWriteItems");
     let (own, who) = (Arc::clone(&server), alice.clone());
     let slow = start_delayed(
@@ -306,14 +306,14 @@ async fn ids_12_nothing_stays_bound_to_a_deactivated_account() {
         async move { who.post(&own, BIND, &body).await },
     )
     .await;
-    assert_eq!(end(&server, &alice, json!({})).await, "success");
+    assert_eq!(deactivate(&server, &alice, json!({})).await, "success");
     assert_eq!(
-        first.bound().len(),
+        first.bindings().len(),
         1,
         "not yet recorded, so not yet unbound"
     );
     slow.await.unwrap().error(401, "M_UNKNOWN_TOKEN");
-    assert!(first.bound().is_empty());
+    assert!(first.bindings().is_empty());
     assert_eq!(records(&server), 0);
 }
 
@@ -334,5 +334,5 @@ async fn ids_12_a_later_binding_keeps_its_record() {
     .await;
     bind(&server, &alice, &first, "email", ALICE).await;
     slow.await.unwrap().ok();
-    assert_eq!((records(&server), first.bound().len()), (1, 1));
+    assert_eq!((records(&server), first.bindings().len()), (1, 1));
 }

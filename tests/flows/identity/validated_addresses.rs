@@ -9,9 +9,9 @@ use crate::flows::support::{
     account_helpers::{OTHER_PASSWORD, PASSWORD_PATH, log_in, sign_up_with, try_login},
     at_once,
     identity_server::{IdServer, Misbehaviour, TOKEN},
-    tally,
+    registration, tally,
     threepid_helpers::{ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, owned, request_mail},
-    wish, with,
+    with,
 };
 
 const DELEGATED: (&str, &str) = ("GATEHOUSE_THREEPID_VALIDATION", "delegated");
@@ -50,7 +50,7 @@ fn attempt(stage: &str, creds: &Value, session: Option<&str>) -> Value {
 
 /// Tries to register in one request.
 async fn sign_up(server: &TestServer, name: &str, creds: &Value, further: &Value) -> Reply {
-    let body = with(wish(name), &attempt(EMAIL, creds, None));
+    let body = with(registration(name), &attempt(EMAIL, creds, None));
     server.register(&with(body, further)).await
 }
 
@@ -65,8 +65,8 @@ async fn ids_09_an_address_validated_by_an_id_server_is_accepted() {
     });
     let sid = server.post(path, &asked).await.ok()["sid"].clone();
     let creds = creds(&id_server, sid.as_str().unwrap());
-    let (_, session) = server.begin(&wish("alice")).await;
-    id_server.forget();
+    let (_, session) = server.begin(&registration("alice")).await;
+    id_server.clear_requests();
     let body = attempt(EMAIL, &creds, Some(&session));
     server.register(&body).await.refused("M_UNAUTHORIZED");
     let line = format!(
@@ -74,7 +74,7 @@ async fn ids_09_an_address_validated_by_an_id_server_is_accepted() {
         sid.as_str().unwrap()
     );
     assert_eq!(id_server.lines(), [line]);
-    let authorization = &id_server.seen()[0].headers["authorization"];
+    let authorization = &id_server.requests()[0].headers["authorization"];
     assert_eq!(*authorization, format!("Bearer {TOKEN}"));
     id_server.validate(sid.as_str().unwrap());
     // A request that attempts no stage checks again (UIA-18).
@@ -123,13 +123,13 @@ async fn ids_09_no_other_response_validates_anything() {
     answers.push(("302 Found\r\nlocation: /elsewhere", validated.clone()));
     answers.push(("500 Internal Server Error", validated.clone()));
     for (line, answer) in answers {
-        id_server.says(line, &answer);
+        id_server.respond_with(line, &answer);
         let reply = sign_up(&server, "alice", &creds(&id_server, "1"), &json!({})).await;
         let body = reply.refused("M_UNAUTHORIZED");
         assert_eq!(body["completed"], json!([]), "{line} {answer}");
     }
     assert!(owned(&server).is_empty());
-    id_server.says("200 OK", &validated);
+    id_server.respond_with("200 OK", &validated);
     sign_up(&server, "alice", &creds(&id_server, "1"), &json!({}))
         .await
         .ok();
@@ -160,7 +160,7 @@ async fn ids_08_an_untrusted_identity_server_is_not_asked() {
         // In either spelling of the credentials, and in a list.
         let creds = json!([{ "sid": "2", "clientSecret": SECRET, "idServer": name, "idAccessToken": TOKEN }]);
         let body = json!({ "auth": { "type": EMAIL, "threepidCreds": creds } });
-        refused(server.register(&with(wish("alice"), &body)).await);
+        refused(server.register(&with(registration("alice"), &body)).await);
     }
     // Without a token or a server, no identity server is called either.
     let without = |name: &str| with(creds(&id_server, "1"), &json!({ name: null }));
@@ -176,7 +176,7 @@ async fn ids_08_an_untrusted_identity_server_is_not_asked() {
             .await
             .refused("M_UNAUTHORIZED");
     }
-    assert!(id_server.seen().is_empty() && attackers.seen().is_empty());
+    assert!(id_server.requests().is_empty() && attackers.requests().is_empty());
     assert!(owned(&server).is_empty());
 }
 
@@ -189,7 +189,7 @@ async fn ids_08_without_delegation_no_other_server_counts() {
     sign_up(&server, "alice", &creds(&id_server, "1"), &json!({}))
         .await
         .refused("M_UNAUTHORIZED");
-    assert!(id_server.seen().is_empty());
+    assert!(id_server.requests().is_empty());
 }
 
 /// No identity server is asked about a session of this server, even if the request names one.
@@ -202,7 +202,7 @@ async fn ids_08_a_session_of_this_server_is_checked_locally() {
     sign_up(&server, "alice", &creds(&id_server, &asked.sid), &json!({}))
         .await
         .ok();
-    assert!(id_server.seen().is_empty());
+    assert!(id_server.requests().is_empty());
 }
 
 /// UIA-54: with twenty concurrent requests, and with another one later.
@@ -300,7 +300,7 @@ async fn reg_26_an_address_is_bound_if_the_client_asks_for_it() {
     ] {
         let address = format!("{name}@example.org");
         id_server.session(name, SECRET, "email", &address);
-        id_server.forget();
+        id_server.clear_requests();
         sign_up(&server, name, &creds(&id_server, name), &further)
             .await
             .ok();
@@ -314,7 +314,7 @@ async fn reg_26_an_address_is_bound_if_the_client_asks_for_it() {
         assert_eq!(server.dump().contains(&key), bound, "IDS-12");
     }
     assert_eq!(
-        id_server.bound(),
+        id_server.bindings(),
         ["email alice@example.org @alice:localhost"]
     );
 }
@@ -344,15 +344,15 @@ async fn reg_26_a_session_of_this_server_is_bound_nowhere() {
     sign_up(&server, "alice", &creds, &json!({ "bind_email": true }))
         .await
         .ok();
-    assert!(id_server.seen().is_empty());
+    assert!(id_server.requests().is_empty());
 }
 
 /// The account is created, whatever the result of the binding is.
 #[tokio::test]
 async fn reg_26_a_failed_binding_does_not_prevent_registration() {
     for misbehaviour in [
-        Misbehaviour::Says("500 Internal Server Error", "{}".to_owned()),
-        Misbehaviour::Says(
+        Misbehaviour::Responds("500 Internal Server Error", "{}".to_owned()),
+        Misbehaviour::Responds(
             "400 Bad Request",
             r#"{"errcode":"M_SESSION_EXPIRED"}"#.to_owned(),
         ),
@@ -371,11 +371,11 @@ async fn reg_26_a_failed_binding_does_not_prevent_registration() {
         .await
         .ok();
         assert_eq!(
-            id_server.seen().len(),
+            id_server.requests().len(),
             2,
             "one call for the validation and one for the binding"
         );
-        assert!(id_server.bound().is_empty());
+        assert!(id_server.bindings().is_empty());
         assert!(!server.dump().contains("BIND#"));
     }
 }

@@ -14,8 +14,9 @@ use crate::{
             account_helpers::{DEACTIVATE_PATH, password_of},
             flows,
             identity_server::{IdServer, Misbehaviour, TOKEN},
+            registration,
             threepid_helpers::EMAIL,
-            wish, with,
+            with,
         },
     },
 };
@@ -33,7 +34,7 @@ fn creds(id_server: &IdServer, number: u8) -> Value {
 
 /// Registers with an address that the identity server has validated and that is bound there.
 async fn sign_up(detector: &mut LeakDetector, name: &str, creds: &Value) -> String {
-    let challenge = detector.register(&wish(name)).await;
+    let challenge = detector.register(&registration(name)).await;
     let auth = json!({
         "type": EMAIL, "threepid_creds": creds, "session": challenge["session"],
     });
@@ -81,7 +82,7 @@ async fn deactivated_account(
     id_server.set_misbehaviour(None);
     id_server.session("canary.session.2", SECRET, "email", ADDRESS);
     let token = sign_up(detector, "bob", &creds(id_server, 2)).await;
-    assert_eq!(id_server.bound().len(), 1);
+    assert_eq!(id_server.bindings().len(), 1);
     id_server.set_misbehaviour(misbehaviour);
     let body = json!({ "auth": password_of("bob", PASSWORD, None) });
     let reply = post_as(&detector.server, &token, DEACTIVATE_PATH, &body).await;
@@ -94,7 +95,7 @@ async fn deactivated_account(
         detector.search();
         id_server.set_misbehaviour(None);
     }
-    assert!(id_server.bound().is_empty());
+    assert!(id_server.bindings().is_empty());
 }
 
 /// L4, incident 22: with every behaviour of the identity server.
@@ -103,12 +104,12 @@ async fn l4_no_secret_of_an_identity_servers_users_leaks() {
     let echo = json!({ "errcode": "M_UNKNOWN", "error": format!("{ADDRESS} {TOKEN}") });
     for misbehaviour in [
         None,
-        Some(Misbehaviour::Says("400 Bad Request", echo.to_string())),
-        Some(Misbehaviour::Says(
+        Some(Misbehaviour::Responds("400 Bad Request", echo.to_string())),
+        Some(Misbehaviour::Responds(
             "500 Internal Server Error",
             ADDRESS.to_owned(),
         )),
-        Some(Misbehaviour::BreaksOff),
+        Some(Misbehaviour::ClosesEarly),
     ] {
         let (log, _guard) = Log::capture();
         let id_server = IdServer::start("id.example.org");
@@ -130,9 +131,9 @@ async fn l4_no_secret_of_an_identity_servers_users_leaks() {
         let is_well = misbehaviour.is_none();
         id_server.set_misbehaviour(misbehaviour.clone());
         live_account(&mut detector, &id_server).await;
-        assert!(id_server.bound().is_empty() && !id_server.seen().is_empty());
+        assert!(id_server.bindings().is_empty() && !id_server.requests().is_empty());
         assert_eq!(
-            id_server.seen().len() > 5,
+            id_server.requests().len() > 5,
             is_well,
             "every request was sent"
         );

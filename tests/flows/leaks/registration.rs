@@ -13,7 +13,7 @@ use crate::flows::{
     uia::captcha::Provider,
 };
 
-fn wish(name: &str) -> Value {
+fn registration(name: &str) -> Value {
     json!({ "username": name, "password": PASSWORD, "refresh_token": true })
 }
 
@@ -33,7 +33,9 @@ async fn incident_12_no_secret_leaks_at_any_moment_of_a_sign_up() {
         .await;
     detector.search();
     for by_page in [false, true] {
-        let session = detector.begin(&wish(&format!("alice{by_page}"))).await;
+        let session = detector
+            .begin(&registration(&format!("alice{by_page}")))
+            .await;
         if by_page {
             assert_eq!(
                 detector
@@ -96,27 +98,33 @@ async fn incident_22_no_secret_is_in_the_log_of_a_failure() {
     let mut detector = LeakDetector::start(&[flows("m.login.dummy")], &log).await;
     detector.server.sign_up("taken").await;
     detector.secrets.push("canary-wrong-token".to_owned());
-    let session = detector.begin(&wish("alice")).await;
-    let taken = with(wish("taken"), &stage(DUMMY, &session));
+    let session = detector.begin(&registration("alice")).await;
+    let taken = with(registration("taken"), &stage(DUMMY, &session));
     detector.register(&taken).await;
     detector
-        .register(&with(wish("b@d"), &stage(DUMMY, &session)))
+        .register(&with(registration("b@d"), &stage(DUMMY, &session)))
         .await;
     detector
         .register(&with(
-            wish("alice"),
+            registration("alice"),
             &json!({ "auth": { "type": PASSWORD, "session": session } }),
         ))
         .await;
     detector
-        .register(&with(wish("alice"), &stage(DUMMY, "canary-wrong-token")))
-        .await;
-    detector
-        .register(&with(wish("alice"), &json!({ "device_id": [PASSWORD] })))
+        .register(&with(
+            registration("alice"),
+            &stage(DUMMY, "canary-wrong-token"),
+        ))
         .await;
     detector
         .register(&with(
-            wish("alice"),
+            registration("alice"),
+            &json!({ "device_id": [PASSWORD] }),
+        ))
+        .await;
+    detector
+        .register(&with(
+            registration("alice"),
             &json!({ "guest_access_token": "canary-wrong-token" }),
         ))
         .await;
@@ -190,7 +198,7 @@ async fn incident_12_no_secret_of_guests_and_appservices_leaks() {
         .next()
         .unwrap();
     let upgrade = with(
-        wish(name),
+        registration(name),
         &json!({ "guest_access_token": guest["access_token"] }),
     );
     let session = detector.begin(&upgrade).await;

@@ -17,12 +17,12 @@ use test_support::{Log, PREFIXES, Reply, TestServer};
 use crate::flows::{
     leaks::LeakDetector,
     support::{
-        DUMMY, flows, page, stage, submit,
+        DUMMY, flows, page, registration, stage, submit,
         threepid_helpers::{
             EMAIL, MAIL, MSISDN, NUMBER, SMS, ValidationSession, code_to, confirm, form_of,
             link_to, mail_to, path_of, request_token, text_to,
         },
-        wish, with,
+        with,
     },
 };
 
@@ -99,7 +99,7 @@ fn add_derived_secrets(detector: &mut LeakDetector, asked: &ValidationSession) {
 }
 
 /// Delivers a message and returns its link or code.
-async fn arrives(detector: &LeakDetector, asked: &ValidationSession) -> String {
+async fn delivered_secret(detector: &LeakDetector, asked: &ValidationSession) -> String {
     detector.server.deliver().await;
     detector.search();
     if asked.stage == EMAIL {
@@ -110,7 +110,7 @@ async fn arrives(detector: &LeakDetector, asked: &ValidationSession) -> String {
 }
 
 #[track_caller]
-fn none_is_in_the_sessions(server: &TestServer, secrets: &[&str]) {
+fn assert_not_in_sessions(server: &TestServer, secrets: &[&str]) {
     let rows = server.local.engine().table("UiaSessions").unwrap();
     let text = Value::from(rows).to_string();
     for secret in secrets {
@@ -124,10 +124,10 @@ async fn l4_no_secret_of_a_validation_leaks() {
     let (log, _guard) = Log::capture();
     let offered = format!("{EMAIL}+{MSISDN}+{DUMMY}");
     let mut detector = detector(&offered, &log, &[]).await;
-    let session = detector.begin(&wish("alice")).await;
+    let session = detector.begin(&registration("alice")).await;
     let mail = ask(&mut detector, &mail_to(ADDRESS, SECRET, 1)).await;
     detector.register(&mail.attempt(Some(&session))).await;
-    let link = arrives(&detector, &mail).await;
+    let link = delivered_secret(&detector, &mail).await;
     let opened = detector.server.get(path_of(&link)).await;
     // Nor does the request of a crawler, or a damaged link.
     detector.check(&opened);
@@ -143,7 +143,7 @@ async fn l4_no_secret_of_a_validation_leaks() {
     assert_eq!(body["completed"], json!([EMAIL]));
     let text = ask(&mut detector, &text_to(NUMBER.0, SECRET, 1)).await;
     detector.register(&text.attempt(Some(&session))).await;
-    let code = arrives(&detector, &text).await;
+    let code = delivered_secret(&detector, &text).await;
     let wrong = if code == "987654" { "987655" } else { "987654" };
     detector.secrets.push(wrong.to_owned());
     for code in [wrong, &code] {
@@ -151,10 +151,10 @@ async fn l4_no_secret_of_a_validation_leaks() {
         detector.check(&reply);
     }
     detector.register(&text.attempt(Some(&session))).await;
-    none_is_in_the_sessions(&detector.server, &[ADDRESS, NUMBER.1, &mail.sid, &text.sid]);
+    assert_not_in_sessions(&detector.server, &[ADDRESS, NUMBER.1, &mail.sid, &text.sid]);
     let answer = detector.register(&stage(DUMMY, &session)).await;
     assert!(answer["access_token"].is_string(), "{answer}");
-    none_is_in_the_sessions(&detector.server, &[ADDRESS, NUMBER.1, &mail.sid, &text.sid]);
+    assert_not_in_sessions(&detector.server, &[ADDRESS, NUMBER.1, &mail.sid, &text.sid]);
     assert!(log.text().contains("requestToken"), "the log is captured");
     assert!(log.text().contains("sent"), "deliver's too");
 }
@@ -164,7 +164,7 @@ async fn l4_no_secret_of_a_validation_leaks() {
 async fn l4_no_secret_of_a_validation_on_a_page_leaks() {
     let (log, _guard) = Log::capture();
     let mut detector = detector(&format!("{EMAIL}+{MSISDN}"), &log, &[]).await;
-    let session = detector.begin(&wish("alice")).await;
+    let session = detector.begin(&registration("alice")).await;
     let path = page(PREFIXES[0], EMAIL, &session);
     let form = "email=canary.address%40example.org";
     for form in [form, "action=check", "action=restart", form] {
@@ -203,7 +203,7 @@ async fn l4_no_secret_of_a_validation_on_a_page_leaks() {
     .await;
     assert_eq!(reply.status, 200);
     detector.check(&reply);
-    none_is_in_the_sessions(&detector.server, &[ADDRESS, NUMBER.1]);
+    assert_not_in_sessions(&detector.server, &[ADDRESS, NUMBER.1]);
     let answer = detector
         .register(&json!({ "auth": { "session": session } }))
         .await;
@@ -234,8 +234,10 @@ async fn l4_no_secret_of_a_validation_is_in_the_log_of_a_failure() {
     let mail = ask(&mut detector, &mail_to(ADDRESS, SECRET, 1)).await;
     let text = ask(&mut detector, &text_to(NUMBER.0, SECRET, 1)).await;
     for (number, asked) in [&mail, &text].into_iter().enumerate() {
-        let wish = wish(&format!("user{number}"));
-        detector.register(&with(wish, &asked.attempt(None))).await;
+        let registration = registration(&format!("user{number}"));
+        detector
+            .register(&with(registration, &asked.attempt(None)))
+            .await;
     }
     // Providers that fail, tables that fail, and then an expired session.
     detector.server.expect_faults();

@@ -33,14 +33,14 @@ async fn with_owner(medium: Medium) -> TestServer {
 /// Requests a message with a new client secret and returns the messages that were sent.
 async fn sent(server: &TestServer, medium: Medium, secret: &str) -> Vec<Message> {
     server.local.outbox().clear();
-    let mut wish = medium.ask(0, secret, 1);
-    wish["next_link"] = json!(NEXT_LINK);
-    request_message(server, &wish).await.ok();
+    let mut registration = medium.ask(0, secret, 1);
+    registration["next_link"] = json!(NEXT_LINK);
+    request_message(server, &registration).await.ok();
     server.deliver().await;
     server.messages()
 }
 
-fn whole(message: &Message) -> String {
+fn all_text(message: &Message) -> String {
     let parts = [&message.subject, &Some(message.text.clone()), &message.html];
     let parts: Vec<_> = parts.into_iter().flatten().cloned().collect();
     parts.join("\n")
@@ -75,7 +75,7 @@ async fn _3pid_05_the_owners_mail_contains_no_link_token_or_name() {
         panic!("{messages:?}");
     };
     assert_eq!(notice.to, MAILS[0]);
-    let text = whole(notice);
+    let text = all_text(notice);
     let (_, rows) = requester(&server, Medium::Mail, "strangers-secret").await;
     let token = proofs::link_token(
         &server.local.config().keys,
@@ -107,7 +107,7 @@ async fn _3pid_05_the_owners_text_message_is_neutral() {
         panic!("{messages:?}");
     };
     assert_eq!(notice.to.trim_start_matches('+'), NUMBERS[0]);
-    let text = whole(notice);
+    let text = all_text(notice);
     assert!(text.contains("localhost"), "{text}");
     // The number may have been reassigned: the text contains no account, no reset, no code and no
     // link.
@@ -126,7 +126,7 @@ async fn requester(server: &TestServer, medium: Medium, secret: &str) -> (String
 
 /// The code or the link token that would be right for a session of a free address, derived from the
 /// row.
-fn right(server: &TestServer, medium: Medium, sid: &str, row: &Value) -> Secret {
+fn valid_secret(server: &TestServer, medium: Medium, sid: &str, row: &Value) -> Secret {
     let generation = row["generation"]["S"].as_str().unwrap();
     let keys = &server.local.config().keys;
     match medium {
@@ -148,7 +148,7 @@ async fn _3pid_05_a_session_for_a_known_address_never_validates() {
         create_owner(&server, "theowner", &medium.ask(whose, "the-owner", 1)).await;
         let (sid, row) = requester(&server, medium, "secret").await;
         server.deliver().await;
-        let token = right(&server, medium, &sid, &row);
+        let token = valid_secret(&server, medium, &sid, &row);
         let token = token.reveal();
         let path = match medium {
             Medium::Mail => CODE.replace("msisdn", "email"),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::json;
 use test_support::TestServer;
 
-use super::{MAILS, Medium, NUMBERS, Requester, Seen};
+use super::{MAILS, Medium, NUMBERS, Observation, Requester};
 use crate::flows::support::mail_helpers::{
     ADD, LIMITED, RESET, create_owner, put, request_token_for, session_for, test_server,
 };
@@ -22,30 +22,33 @@ const MEDIA: [Medium; 2] = [Medium::Mail, Medium::Text];
 /// Everything that a client can try with an address without access to its messages.
 async fn try_everything(requester: &mut Requester<'_>, purpose: &str, medium: Medium) {
     let server = requester.server;
-    let wish = |attempt| medium.ask(0, "stranger", attempt);
+    let registration = |attempt| medium.ask(0, "stranger", attempt);
     let request_message = |attempt| {
-        let body = wish(attempt);
+        let body = registration(attempt);
         async move { request_token_for(server, purpose, &body).await }
     };
-    let first = requester.sees("a request", request_message(1)).await.ok();
+    let first = requester
+        .observe("a request", request_message(1))
+        .await
+        .ok();
     let sid = first["sid"].as_str().unwrap().to_owned();
     for (what, attempt) in [("its repetition", 1), ("the next attempt", 2)] {
-        let answer = requester.sees(what, request_message(attempt)).await.ok();
+        let answer = requester.observe(what, request_message(attempt)).await.ok();
         assert_eq!(answer["sid"], sid, "L1: {what}");
     }
     server.deliver().await;
     for (what, attempt) in [("a repetition later", 2), ("an attempt later", 3)] {
-        let answer = requester.sees(what, request_message(attempt)).await.ok();
+        let answer = requester.observe(what, request_message(attempt)).await.ok();
         assert_eq!(answer["sid"], sid, "L1: {what}");
     }
     server.deliver().await;
     for _ in 0..5 {
         let guess = medium.guess(server, &sid, "stranger");
-        let reply = requester.sees("a wrong code", guess).await;
+        let reply = requester.observe("a wrong code", guess).await;
         reply.error(400, "M_TOKEN_INCORRECT");
     }
     let guess = medium.guess(server, &sid, "stranger");
-    let reply = requester.sees("one more code", guess).await;
+    let reply = requester.observe("one more code", guess).await;
     match medium {
         Medium::Mail => reply.error(400, "M_TOKEN_INCORRECT"),
         Medium::Text => reply.error(400, "M_SESSION_EXPIRED"),
@@ -55,10 +58,10 @@ async fn try_everything(requester: &mut Requester<'_>, purpose: &str, medium: Me
     }
     server.advance(Duration::from_hours(25));
     let guess = medium.guess(server, &sid, "stranger");
-    let reply = requester.sees("a code after the expiry", guess).await;
+    let reply = requester.observe("a code after the expiry", guess).await;
     reply.error(400, "M_SESSION_EXPIRED");
     let answer = requester
-        .sees("a new session", request_message(1))
+        .observe("a new session", request_message(1))
         .await
         .ok();
     assert_eq!(answer["sid"], sid, "L1: a new session");
@@ -86,7 +89,7 @@ async fn replies_for_owner(
     medium: Medium,
     whose: usize,
     settings: &[(&str, &str)],
-) -> Vec<(String, Seen)> {
+) -> Vec<(String, Observation)> {
     let server = with_owner(purpose, medium, whose, settings).await;
     let mut requester = Requester {
         server: &server,
@@ -139,7 +142,7 @@ async fn _3pid_15_for_every_purpose_message_quotas_are_equal() {
                 for number in 0..8 {
                     let body = medium.ask(0, &format!("secret{number}"), 1);
                     let asked = request_token_for(&server, purpose, &body);
-                    requester.sees("a request", asked).await;
+                    requester.observe("a request", asked).await;
                     server.deliver().await;
                 }
                 let refused = requester.seen.iter().filter(|(_, seen)| seen.status == 429);
@@ -158,10 +161,13 @@ async fn l1_for_every_purpose_an_address_keeps_its_session_id() {
         for medium in MEDIA {
             let server = with_owner(purpose, medium, 0, &[]).await;
             for which in [0, 1] {
-                let wish = |attempt| medium.ask(which, "stranger", attempt);
-                let sid = session_for(&server, purpose, &wish(1)).await;
+                let registration = |attempt| medium.ask(which, "stranger", attempt);
+                let sid = session_for(&server, purpose, &registration(1)).await;
                 for attempt in [1, 1, 2, 2, 3] {
-                    assert_eq!(session_for(&server, purpose, &wish(attempt)).await, sid);
+                    assert_eq!(
+                        session_for(&server, purpose, &registration(attempt)).await,
+                        sid
+                    );
                     server.deliver().await;
                 }
             }
@@ -208,14 +214,16 @@ async fn _3pid_06_and_07_disclosure_answers_without_a_message() {
             server.advance(Duration::from_hours(1));
             let before = server.local.engine().table("Proofs").unwrap();
             for attempt in 1..=10 {
-                let wish = medium.ask(told, "stranger", attempt);
-                let reply = request_token_for(&server, purpose, &wish).await;
+                let registration = medium.ask(told, "stranger", attempt);
+                let reply = request_token_for(&server, purpose, &registration).await;
                 reply.error(400, errcode);
             }
             assert_eq!(server.deliver().await, 0);
             assert_eq!(server.local.engine().table("Proofs").unwrap(), before);
-            let wish = medium.ask(1 - told, "stranger", 1);
-            request_token_for(&server, purpose, &wish).await.ok();
+            let registration = medium.ask(1 - told, "stranger", 1);
+            request_token_for(&server, purpose, &registration)
+                .await
+                .ok();
             server.deliver().await;
             assert_eq!(server.messages().len(), 1);
         }

@@ -96,7 +96,7 @@ async fn incident_13_unusable_accounts_get_no_operator_reset() {
         .ok();
     let guest = guest["user_id"].as_str().unwrap();
     let guest = guest.trim_start_matches('@').split(':').next().unwrap();
-    let refusal = async |command: &str, name: &str| {
+    let error_of = async |command: &str, name: &str| {
         let all = [
             "users",
             command,
@@ -118,7 +118,7 @@ async fn incident_13_unusable_accounts_get_no_operator_reset() {
     };
     for name in ["alice", "bob"] {
         assert!(
-            refusal("reset-link", name)
+            error_of("reset-link", name)
                 .await
                 .contains("no e-mail address")
         );
@@ -126,9 +126,9 @@ async fn incident_13_unusable_accounts_get_no_operator_reset() {
     set_status(&server, "alice", "locked");
     set_status(&server, "bob", "deactivated");
     for command in ["reset-link", "reset-password"] {
-        assert!(refusal(command, "alice").await.contains("locked"));
-        assert!(refusal(command, "bob").await.contains("deactivated"));
-        assert!(refusal(command, "nobody").await.contains("no account"));
-        assert!(refusal(command, guest).await.contains("guest"));
+        assert!(error_of(command, "alice").await.contains("locked"));
+        assert!(error_of(command, "bob").await.contains("deactivated"));
+        assert!(error_of(command, "nobody").await.contains("no account"));
+        assert!(error_of(command, guest).await.contains("guest"));
     }
 }

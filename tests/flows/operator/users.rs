@@ -9,7 +9,7 @@ use test_support::{PASSWORD, TestServer};
 use crate::{
     api::support::{WHOAMI, set_status},
     flows::{
-        identity::unbinding::{OTHER_SERVER, bind, forgotten},
+        identity::unbinding::{OTHER_SERVER, bind, unbound},
         support::{
             account_helpers::{
                 ADDRESSES, Device, OTHER_PASSWORD, PASSWORD_PATH, log_in, password_of, rows_of,
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Runs `users` with these arguments, which must fail, and returns the error.
-async fn refusal(server: &TestServer, arguments: &[&str]) -> String {
+async fn error_of(server: &TestServer, arguments: &[&str]) -> String {
     let all = [&["users"], arguments].concat();
     let Err(refused) = server.admin_run(&all).await else {
         panic!("{arguments:?} must fail");
@@ -68,12 +68,12 @@ async fn showing_an_account_discloses_no_secret() {
         }
     }
     assert!(
-        refusal(&server, &["show", "bob"])
+        error_of(&server, &["show", "bob"])
             .await
             .contains("no account")
     );
     for name in ["@alice:localhost", "Alice", ""] {
-        let refused = refusal(&server, &["show", name]).await;
+        let refused = error_of(&server, &["show", name]).await;
         assert!(refused.contains("no user's name"), "{name}: {refused}");
     }
 }
@@ -98,7 +98,7 @@ async fn tok_14_locks_and_suspensions_begin_and_end() {
     whoami().await.error(401, "M_USER_LOCKED");
     for undone in ["suspend", "unsuspend"] {
         assert!(
-            refusal(&server, &[undone, "alice"])
+            error_of(&server, &[undone, "alice"])
                 .await
                 .contains("locked")
         );
@@ -115,7 +115,7 @@ async fn tok_14_locks_and_suspensions_begin_and_end() {
     let shown = admin_run(&server, &["users", "show", "alice"]).await;
     assert_eq!(shown["status"], "active");
     assert!(
-        refusal(&server, &["lock", "bob"])
+        error_of(&server, &["lock", "bob"])
             .await
             .contains("no account")
     );
@@ -128,7 +128,7 @@ async fn the_operator_deactivates_an_account_as_its_user_would() {
     sign_up_with(&server, "bob", MSISDN, NUMBER.0).await;
     let before = server.messages().len();
     assert!(
-        refusal(&server, &["deactivate", "alice"])
+        error_of(&server, &["deactivate", "alice"])
             .await
             .contains("--yes")
     );
@@ -161,7 +161,7 @@ async fn the_operator_deactivates_an_account_as_its_user_would() {
         &["suspend", "alice"],
         &["unsuspend", "alice"],
     ] {
-        let refused = refusal(&server, arguments).await;
+        let refused = error_of(&server, arguments).await;
         assert!(refused.contains("deactivated"), "{arguments:?}: {refused}");
     }
     let shown = admin_run(&server, &["users", "show", "alice"]).await;
@@ -182,13 +182,13 @@ async fn ids_12_the_operators_deactivation_removes_bindings_later() {
     let shown = admin_run(&server, &["users", "show", "alice"]).await;
     assert_eq!(shown["bindings"][0]["address"], OTHER_SERVER);
     admin_run(&server, &["users", "deactivate", "alice", "--yes"]).await;
-    assert!(forgotten(&id_server).is_empty());
+    assert!(unbound(&id_server).is_empty());
     // The stream event waits for no identity server; the scheduled run calls it.
     server.deliver().await;
-    assert!(forgotten(&id_server).is_empty());
+    assert!(unbound(&id_server).is_empty());
     server.advance(Duration::from_mins(2));
     server.run_schedule().await;
-    assert_eq!(forgotten(&id_server), [OTHER_SERVER]);
+    assert_eq!(unbound(&id_server), [OTHER_SERVER]);
     assert_eq!(rows_of(&server, "alice").len(), 1);
 }
 

@@ -17,8 +17,9 @@ use crate::{
             },
             flows,
             identity_server::{IdServer, TOKEN},
+            registration,
             threepid_helpers::{ALICE, EMAIL},
-            wish, with,
+            with,
         },
     },
 };
@@ -48,7 +49,10 @@ pub(super) async fn scenario() -> BTreeSet<Use> {
         })
     };
     let further = json!({ "auth": proof("1"), "bind_email": true });
-    let user = server.register(&with(wish("alice"), &further)).await.ok();
+    let user = server
+        .register(&with(registration("alice"), &further))
+        .await
+        .ok();
     let token = user["access_token"].as_str().unwrap();
     for (end, body) in [
         (
@@ -75,13 +79,13 @@ pub(super) async fn scenario() -> BTreeSet<Use> {
     server.post(PASSWORD_PATH, &reset).await.ok();
     let alice = log_in(&server, "alice", OTHER_PASSWORD).await;
     bind(&server, &alice, &id_server, "email", ALICE).await;
-    id_server.says("503 Service Unavailable", &json!({}));
+    id_server.respond_with("503 Service Unavailable", &json!({}));
     let body = json!({ "auth": password_of("alice", OTHER_PASSWORD, None) });
     alice.post(&server, DEACTIVATE_PATH, &body).await.ok();
     server.deliver().await;
     id_server.set_misbehaviour(None);
     server.advance(Duration::from_mins(2));
     server.run_schedule().await;
-    assert!(id_server.bound().is_empty());
+    assert!(id_server.bindings().is_empty());
     server.local.proxy().used()
 }

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Endpoints that take a user's token, with the body of `POST` or `PUT`.
-const GUARDED: [(&str, &str); 7] = [
+const UIA_PROTECTED: [(&str, &str); 7] = [
     ("GET", "account/whoami"),
     ("GET", "capabilities"),
     ("GET", "devices"),
@@ -52,7 +52,7 @@ async fn log_in(server: &TestServer, device: &str) -> Value {
 }
 
 /// A token that has never been used.
-async fn fresh(server: &TestServer, device: &str) -> String {
+async fn unused_token(server: &TestServer, device: &str) -> String {
     let pair = log_in(server, device).await;
     let body = json!({ "refresh_token": pair["refresh_token"] });
     let next = server.post("/_matrix/client/v3/refresh", &body).await.ok();
@@ -60,7 +60,7 @@ async fn fresh(server: &TestServer, device: &str) -> String {
 }
 
 /// Exhausts the password attempts of all networks together.
-pub(super) fn forbid_guesses(server: &TestServer, key: &str) {
+pub(super) fn exhaust_attempts(server: &TestServer, key: &str) {
     let config = server.local.config();
     let hash = config.keys.hash(KeyPurpose::LimitKey, key.as_bytes());
     let far = (server.local.clock().now().0 + 1_000_000_000).to_string();
@@ -75,9 +75,9 @@ pub(super) fn forbid_guesses(server: &TestServer, key: &str) {
 
 /// Password checks without a token when the attempts of all networks together are exhausted: the
 /// functions read whether the network is trusted.
-async fn guess_where_guesses_are_over(server: &TestServer) {
+async fn log_in_with_exhausted_attempts(server: &TestServer) {
     server.advance(Duration::from_hours(1));
-    forbid_guesses(server, "alice");
+    exhaust_attempts(server, "alice");
     log_in(server, "PHONE").await;
     let auth = password_of("alice", "wrong", None);
     let attempt = server.post(DEACTIVATE_PATH, &json!({ "auth": auth })).await;
@@ -109,8 +109,8 @@ pub(super) async fn scenario() -> BTreeSet<Use> {
         .post(LOGIN, &by_address)
         .await
         .error(403, "M_FORBIDDEN");
-    for (method, path) in GUARDED {
-        let token = fresh(&server, "PHONE").await;
+    for (method, path) in UIA_PROTECTED {
+        let token = unused_token(&server, "PHONE").await;
         let path = format!("/_matrix/client/v3/{path}");
         let bearer = format!("Bearer {token}");
         let headers = [("authorization", bearer.as_str())];
@@ -122,14 +122,14 @@ pub(super) async fn scenario() -> BTreeSet<Use> {
         server.send(request(method, &path, &headers, body)).await;
     }
     for path in POSTED {
-        let token = fresh(&server, "PHONE").await;
+        let token = unused_token(&server, "PHONE").await;
         let path = format!("/_matrix/client/v3/{path}");
         post_as(&server, &token, &path, &json!({})).await;
     }
-    guess_where_guesses_are_over(&server).await;
+    log_in_with_exhausted_attempts(&server).await;
     server.advance(Duration::from_hours(1));
     for path in ["logout", "logout/all"] {
-        let token = fresh(&server, "PHONE").await;
+        let token = unused_token(&server, "PHONE").await;
         let path = format!("/_matrix/client/v3/{path}");
         let request = Request::post(path).header("authorization", format!("Bearer {token}"));
         server.send(request.body(Vec::new()).unwrap()).await.ok();

@@ -18,9 +18,9 @@ use crate::{
     flows::{
         account_threepids::test_server,
         support::{
-            at_once, serial, tallied, tally,
+            at_once, registration, serial, tallied, tally,
             threepid_helpers::{ALICE, EMAIL, request_mail},
-            wish, with,
+            with,
         },
     },
 };
@@ -163,7 +163,7 @@ async fn _3pid_68_an_addition_and_a_sign_up_race_for_an_address() {
         let asked = request_mail(&server, ALICE, "sign-up").await;
         asked.validate(&server).await;
         assert_eq!(asked.stage, EMAIL);
-        let sign_up = with(wish("bob"), &asked.attempt(None));
+        let sign_up = with(registration("bob"), &asked.attempt(None));
         let sign_up = (String::new(), "/_matrix/client/v3/register", sign_up);
         let addition = addition(&token, "alice", &creds, round % 2 == 0);
         let replies = send(&server, &[addition, sign_up]).await;

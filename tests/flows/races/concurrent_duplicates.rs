@@ -14,8 +14,8 @@ use test_support::{PASSWORD, TestServer};
 use crate::flows::{
     races::{delayed, send_overtaken, start_delayed},
     support::{
-        DUMMY, TWO_STAGES, assert_complete, flows, new_token, stage, token_stage, users, uses_left,
-        wish, with,
+        DUMMY, TWO_STAGES, assert_complete, flows, new_token, registration, stage, token_stage,
+        users, uses_left, with,
     },
 };
 
@@ -25,7 +25,7 @@ async fn guest_upgrade(server: &TestServer) -> Value {
     let name = guest["user_id"].as_str().unwrap();
     let name = name.strip_prefix('@').unwrap().split(':').next().unwrap();
     with(
-        wish(name),
+        registration(name),
         &json!({ "guest_access_token": guest["access_token"] }),
     )
 }
@@ -33,7 +33,7 @@ async fn guest_upgrade(server: &TestServer) -> Value {
 /// UIA-15: the other final request comes before any of its reads and writes.
 #[tokio::test]
 async fn uia_15_an_overtaken_final_gets_the_same_bytes() {
-    for asked in [wish("alice"), json!({ "password": PASSWORD })] {
+    for asked in [registration("alice"), json!({ "password": PASSWORD })] {
         for at in [("BatchGetItem", 1), ("TransactWriteItems", 1)] {
             let server = Arc::new(TestServer::new().await);
             let (_, session) = server.begin(&asked).await;
@@ -49,7 +49,7 @@ async fn uia_15_an_overtaken_final_gets_the_same_bytes() {
 /// UIA-15, UIA-60
 #[tokio::test]
 async fn uia_15_an_overtaken_final_accepts_its_duplicates_token() {
-    for asked in [wish("alice"), json!({ "password": PASSWORD })] {
+    for asked in [registration("alice"), json!({ "password": PASSWORD })] {
         for at in [("BatchGetItem", 1), ("Query", 1), ("TransactWriteItems", 1)] {
             let server = Arc::new(TestServer::with(&[TWO_STAGES]).await);
             let token = new_token(&server, &["--uses", "1"]).await;
@@ -73,7 +73,7 @@ async fn uia_15_an_overtaken_final_with_the_token_gets_same_bytes() {
         let offered = flows("m.login.dummy+m.login.registration_token");
         let server = Arc::new(TestServer::with(&[offered]).await);
         let token = new_token(&server, &["--uses", "1"]).await;
-        let (_, session) = server.begin(&wish("alice")).await;
+        let (_, session) = server.begin(&registration("alice")).await;
         server.register(&stage(DUMMY, &session)).await.challenge();
         let last = token_stage(&token, Some(&session));
         let (slow, quick) = send_overtaken(&server, at, &last).await;
@@ -107,7 +107,7 @@ async fn uia_15_an_overtaken_guest_upgrade_gets_the_same_bytes() {
 async fn uia_15_a_final_overtaken_by_a_poll_makes_one_account() {
     let server = Arc::new(TestServer::with(&[TWO_STAGES]).await);
     let token = new_token(&server, &["--uses", "1"]).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     server
         .register(&token_stage(&token, Some(&session)))
         .await

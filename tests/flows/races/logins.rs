@@ -42,13 +42,13 @@ async fn tok_09_of_concurrent_logins_to_a_device_one_token_is_valid() {
             async move { server.post(LOGIN, &body).await }
         })
         .await;
-        let mut alive = 0;
+        let mut valid = 0;
         for reply in &replies {
             let own = Device::of(&reply.ok());
-            alive += usize::from(own.is_valid(&server).await);
+            valid += usize::from(own.is_valid(&server).await);
         }
         let expected = if device.is_some() { 1 } else { MANY };
-        assert_eq!((alive, devices(&server)), (expected, expected + 1));
+        assert_eq!((valid, devices(&server)), (expected, expected + 1));
     }
 }
 

@@ -88,7 +88,7 @@ async fn refr_03_many_first_uses_of_a_new_token_all_succeed() {
     let _serial = serial().await;
     let (server, first) = alice().await;
     let next = refresh(&server, &first).await.ok();
-    let alive = at_once(MANY, |number| {
+    let valid = at_once(MANY, |number| {
         let (server, next) = (Arc::clone(&server), next.clone());
         async move {
             if number % 3 == 0 {
@@ -99,7 +99,7 @@ async fn refr_03_many_first_uses_of_a_new_token_all_succeed() {
         }
     })
     .await;
-    assert!(alive.iter().all(|alive| *alive));
+    assert!(valid.iter().all(|valid| *valid));
     assert!(!is_valid(&server, &first).await);
     refresh(&server, &first).await.error(401, "M_UNKNOWN_TOKEN");
 }

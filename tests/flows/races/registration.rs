@@ -8,8 +8,8 @@ use test_support::{PASSWORD, PREFIXES, Reply, TestServer};
 
 use crate::flows::support::{
     DUMMY, POLICIES, TERMS, TOKEN, TWO_STAGES, assert_complete, assert_users, at_once, count,
-    flows, is_free, new_token, page, register_at_once, serial, stage, tallied, tally, token_stage,
-    users, uses_left, whoami, wish, with,
+    flows, is_free, new_token, page, register_at_once, registration, serial, stage, tallied, tally,
+    token_stage, users, uses_left, whoami, with,
 };
 
 const ONE_STAGE: (&str, &str) = ("GATEHOUSE_REGISTRATION_FLOWS", "m.login.registration_token");
@@ -17,7 +17,7 @@ const MANY: usize = 100;
 
 /// Asserts that all replies are the same 200, and returns it.
 #[track_caller]
-fn all_the_same(replies: &[Reply]) -> Value {
+fn assert_equal_replies(replies: &[Reply]) -> Value {
     let first = replies[0].ok();
     for reply in replies {
         assert_eq!(reply.status, 200, "{}", reply.text());
@@ -31,7 +31,7 @@ fn all_the_same(replies: &[Reply]) -> Value {
 async fn reg_14_of_a_hundred_racing_sign_ups_for_one_name_one_wins() {
     let _serial = serial().await;
     let server = Arc::new(TestServer::new().await);
-    let one = with(wish("alice"), &json!({ "auth": { "type": DUMMY } }));
+    let one = with(registration("alice"), &json!({ "auth": { "type": DUMMY } }));
     let replies = register_at_once(&server, MANY, |_| one.clone()).await;
     assert_eq!(
         tally(&replies),
@@ -57,7 +57,7 @@ async fn reg_14_of_a_hundred_racing_sessions_for_one_name_one_wins() {
     for number in 0..MANY {
         // The same name in two spellings (REG-11).
         let name = if number % 2 == 0 { "alice" } else { "ALICE" };
-        sessions.push(server.begin(&wish(name)).await.1);
+        sessions.push(server.begin(&registration(name)).await.1);
     }
     let replies = register_at_once(&server, MANY, |number| stage(DUMMY, &sessions[number])).await;
     assert_eq!(
@@ -88,12 +88,16 @@ async fn reg_14_of_a_hundred_racing_sessions_for_one_name_one_wins() {
 async fn uia_15_a_hundred_finals_of_one_session_get_the_same_bytes() {
     let _serial = serial().await;
     let nameless = json!({ "password": PASSWORD });
-    let without_login = with(wish("alice"), &json!({ "inhibit_login": true }));
-    for (asked, devices) in [(wish("alice"), 1), (nameless, 1), (without_login, 0)] {
+    let without_login = with(registration("alice"), &json!({ "inhibit_login": true }));
+    for (asked, devices) in [
+        (registration("alice"), 1),
+        (nameless, 1),
+        (without_login, 0),
+    ] {
         let server = Arc::new(TestServer::new().await);
         let (_, session) = server.begin(&asked).await;
         let replies = register_at_once(&server, MANY, |_| stage(DUMMY, &session)).await;
-        all_the_same(&replies);
+        assert_equal_replies(&replies);
         assert_eq!(users(&server).len(), 1, "{asked}");
         assert_eq!(
             (count(&server, "Accounts"), count(&server, "UiaSessions")),
@@ -106,13 +110,13 @@ async fn uia_15_a_hundred_finals_of_one_session_get_the_same_bytes() {
 async fn uia_15_a_hundred_session_only_finals_get_the_same_bytes() {
     let _serial = serial().await;
     let server = Arc::new(TestServer::new().await);
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     let path = page(PREFIXES[1], DUMMY, &session);
     server
         .send(Request::post(path).body(Vec::new()).unwrap())
         .await;
     let last = json!({ "auth": { "session": session } });
-    all_the_same(&register_at_once(&server, MANY, |_| last.clone()).await);
+    assert_equal_replies(&register_at_once(&server, MANY, |_| last.clone()).await);
     assert_users(&server, &["alice"]);
 }
 
@@ -120,7 +124,7 @@ async fn uia_15_a_hundred_session_only_finals_get_the_same_bytes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn incident_20_concurrent_finals_spend_a_one_use_token_once() {
     let _serial = serial().await;
-    for asked in [wish("alice"), json!({ "password": PASSWORD })] {
+    for asked in [registration("alice"), json!({ "password": PASSWORD })] {
         let server = Arc::new(TestServer::with(&[TWO_STAGES]).await);
         let token = new_token(&server, &["--uses", "1"]).await;
         let (_, session) = server.begin(&asked).await;
@@ -130,7 +134,7 @@ async fn incident_20_concurrent_finals_spend_a_one_use_token_once() {
             .challenge();
         let replies = register_at_once(&server, MANY, |_| stage(DUMMY, &session)).await;
         assert_eq!((users(&server).len(), uses_left(&server)), (1, vec![0]));
-        all_the_same(&replies);
+        assert_equal_replies(&replies);
     }
 }
 
@@ -141,11 +145,11 @@ async fn incident_20_concurrent_finals_with_a_token_spend_it_once() {
     let server =
         Arc::new(TestServer::with(&[flows("m.login.dummy+m.login.registration_token")]).await);
     let token = new_token(&server, &["--uses", "1"]).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     server.register(&stage(DUMMY, &session)).await.challenge();
     let replies = register_at_once(&server, MANY, |_| token_stage(&token, Some(&session))).await;
     assert_eq!((users(&server).len(), uses_left(&server)), (1, vec![0]));
-    all_the_same(&replies);
+    assert_equal_replies(&replies);
 }
 
 /// GUEST-08, UIA-15
@@ -165,12 +169,12 @@ async fn uia_15_concurrent_finals_of_a_guest_upgrade_are_equal() {
         .split(':')
         .next();
     let asked = with(
-        wish(name.unwrap()),
+        registration(name.unwrap()),
         &json!({ "guest_access_token": guest["access_token"] }),
     );
     let (_, session) = server.begin(&asked).await;
     let replies = register_at_once(&server, MANY, |_| stage(DUMMY, &session)).await;
-    let answer = all_the_same(&replies);
+    let answer = assert_equal_replies(&replies);
     assert_eq!(answer["user_id"], guest["user_id"]);
     assert_eq!(whoami(&server, &answer).await["is_guest"], false);
 }
@@ -182,7 +186,10 @@ async fn l5_a_hundred_sign_ups_with_a_one_use_token_make_one_account() {
     let server = Arc::new(TestServer::with(&[ONE_STAGE]).await);
     let token = new_token(&server, &["--uses", "1"]).await;
     let replies = register_at_once(&server, MANY, |number| {
-        with(wish(&format!("user{number}")), &token_stage(&token, None))
+        with(
+            registration(&format!("user{number}")),
+            &token_stage(&token, None),
+        )
     })
     .await;
     assert_eq!(
@@ -205,7 +212,7 @@ async fn uia_60_many_sessions_with_a_one_use_token_make_one_account() {
     let token = new_token(&server, &["--uses", "1"]).await;
     let mut sessions = Vec::new();
     for number in 0..MANY {
-        let (_, session) = server.begin(&wish(&format!("user{number}"))).await;
+        let (_, session) = server.begin(&registration(&format!("user{number}"))).await;
         server
             .register(&token_stage(&token, Some(&session)))
             .await
@@ -244,7 +251,10 @@ async fn uia_60_a_token_in_shares_is_neither_overspent_nor_blocked() {
         let token = new_token(&server, &["--uses", &uses.to_string()]).await;
         assert_eq!(uses_left(&server).len(), shares);
         let replies = register_at_once(&server, MANY, |number| {
-            with(wish(&format!("user{number}")), &token_stage(&token, None))
+            with(
+                registration(&format!("user{number}")),
+                &token_stage(&token, None),
+            )
         })
         .await;
         let expected = MANY.min(uses);
@@ -296,7 +306,7 @@ async fn uia_32_two_stages_completed_at_once_are_both_remembered() {
     for _ in 0..10 {
         let server = Arc::new(TestServer::with(&[offered, POLICIES]).await);
         let token = new_token(&server, &["--uses", "1"]).await;
-        let (_, session) = server.begin(&wish("alice")).await;
+        let (_, session) = server.begin(&registration("alice")).await;
         at_once(20, |number| {
             let server = Arc::clone(&server);
             let (kind, form) = if number % 2 == 0 {

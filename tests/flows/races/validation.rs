@@ -10,13 +10,13 @@ use crate::flows::{
     races::{send_overtaken, send_until_answered},
     random_faults::{BREAKAGE, CONTENTION},
     support::{
-        DUMMY, assert_complete, assert_users, at_once, count, flows, register_at_once, serial,
-        stage, tallied, tally,
+        DUMMY, assert_complete, assert_users, at_once, count, flows, register_at_once,
+        registration, serial, stage, tallied, tally,
         threepid_helpers::{
             ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, ValidationSession, assert_addresses, claims,
             link_to, mail_to, owned, proofs_in, request_mail, request_text, request_token,
         },
-        users, wish, with,
+        users, with,
     },
 };
 
@@ -39,7 +39,7 @@ async fn proven(server: &TestServer, stage: &str, secret: &str) -> ValidationSes
 
 /// Asserts that one account was created, with the address.
 #[track_caller]
-fn one_owner(server: &TestServer, claim: &str) {
+fn assert_one_owner(server: &TestServer, claim: &str) {
     let users = users(server);
     assert_complete(&users);
     let names: Vec<_> = users.keys().collect();
@@ -59,7 +59,7 @@ async fn uia_15_an_overtaken_final_with_an_address_is_equal() {
         ] {
             for session_only in [false, true] {
                 let server = test_server(kind).await;
-                let (_, session) = server.begin(&wish("alice")).await;
+                let (_, session) = server.begin(&registration("alice")).await;
                 let asked = if kind == EMAIL {
                     request_mail(&server, ALICE, "secret").await
                 } else {
@@ -97,12 +97,12 @@ async fn incident_20_fifty_sign_ups_with_one_session_make_one_account() {
         let asked = proven(&server, EMAIL, "secret").await;
         let mut bodies = Vec::new();
         for number in 0..MANY {
-            let wish = wish(&format!("user{number}"));
+            let registration = registration(&format!("user{number}"));
             if !in_session {
-                bodies.push(with(wish, &asked.attempt(None)));
+                bodies.push(with(registration, &asked.attempt(None)));
                 continue;
             }
-            let (_, session) = server.begin(&wish).await;
+            let (_, session) = server.begin(&registration).await;
             if offered == EMAIL {
                 bodies.push(asked.attempt(Some(&session)));
             } else {
@@ -114,8 +114,8 @@ async fn incident_20_fifty_sign_ups_with_one_session_make_one_account() {
             }
         }
         let replies = register_at_once(&server, MANY, |number| bodies[number].clone()).await;
-        only_one_won(&replies);
-        one_owner(&server, CLAIM);
+        assert_one_winner(&replies);
+        assert_one_owner(&server, CLAIM);
         assert_eq!(count(&server, "Proofs"), 1);
         // The losers cannot register later either.
         for body in &bodies {
@@ -126,14 +126,14 @@ async fn incident_20_fifty_sign_ups_with_one_session_make_one_account() {
                 again.text()
             );
         }
-        one_owner(&server, CLAIM);
+        assert_one_owner(&server, CLAIM);
     }
 }
 
 /// One 200; the others get the error that the address is in use or that the session is not
 /// validated.
 #[track_caller]
-fn only_one_won(replies: &[Reply]) {
+fn assert_one_winner(replies: &[Reply]) {
     let tally = tally(replies);
     let times = |status: u16, code: &str| {
         let key = (status, code.to_owned());
@@ -155,16 +155,16 @@ async fn reg_28_of_sign_ups_that_race_for_an_address_one_gets_it() {
                 for name in ["alice", "bob"] {
                     let asked = proven(&server, kind, name).await;
                     bodies.push(if in_session {
-                        let (_, session) = server.begin(&wish(name)).await;
+                        let (_, session) = server.begin(&registration(name)).await;
                         asked.attempt(Some(&session))
                     } else {
-                        with(wish(name), &asked.attempt(None))
+                        with(registration(name), &asked.attempt(None))
                     });
                 }
                 let replies = register_at_once(&server, 2, |number| bodies[number].clone()).await;
                 let expected = [(200, "", 1), (400, "M_THREEPID_IN_USE", 1)];
                 assert_eq!(tally(&replies), tallied(&expected));
-                one_owner(&server, claim);
+                assert_one_owner(&server, claim);
                 assert_eq!(
                     proofs_in(&server, "validated"),
                     1,
@@ -179,7 +179,10 @@ async fn reg_28_of_sign_ups_that_race_for_an_address_one_gets_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_15_fifty_finals_with_an_address_get_the_same_bytes() {
     let _serial = serial().await;
-    for asked_for in [wish("alice"), json!({ "password": test_support::PASSWORD })] {
+    for asked_for in [
+        registration("alice"),
+        json!({ "password": test_support::PASSWORD }),
+    ] {
         for session_only in [false, true] {
             let server = test_server(EMAIL).await;
             let (_, session) = server.begin(&asked_for).await;
@@ -197,7 +200,7 @@ async fn uia_15_fifty_finals_with_an_address_get_the_same_bytes() {
             for reply in &replies {
                 assert_eq!(reply.body, replies[0].body);
             }
-            one_owner(&server, CLAIM);
+            assert_one_owner(&server, CLAIM);
         }
     }
 }
@@ -245,7 +248,7 @@ async fn incident_20_a_session_makes_one_account_despite_faults() {
         ];
         let mut bodies = Vec::new();
         for number in 0..MANY {
-            let (_, session) = server.begin(&wish(&format!("user{number}"))).await;
+            let (_, session) = server.begin(&registration(&format!("user{number}"))).await;
             bodies.push(proofs[number % 2].attempt(Some(&session)));
         }
         server.local.proxy().chaos(seed, per_mille, kinds);
@@ -266,6 +269,6 @@ async fn incident_20_a_session_makes_one_account_despite_faults() {
         assert_eq!(answers.len(), 1);
         let before = replies.iter().find(|reply| reply.status == 200);
         assert!(before.is_none_or(|reply| reply.json() == answers[0]));
-        one_owner(&server, CLAIM);
+        assert_one_owner(&server, CLAIM);
     }
 }

@@ -18,15 +18,15 @@ const MINUTE: Duration = Duration::from_mins(1);
 async fn a_crash_loses_no_reset_mail_and_repeats_no_text() {
     for is_mail in [true, false] {
         for last in 1..=6 {
-            let wish = if is_mail {
+            let request = if is_mail {
                 by_mail as fn(&str) -> Value
             } else {
                 by_text
             };
-            let server = with_owner(wish, &[]).await;
+            let server = with_owner(request, &[]).await;
             let end = Fault::new(FaultKind::Cut).by("Deliver").nth(last);
             server.local.proxy().inject(end.times(u64::MAX));
-            session_for(&server, RESET, &wish("secret")).await;
+            session_for(&server, RESET, &request("secret")).await;
             server.deliver().await;
             server.local.proxy().clear_faults();
             run_schedules(&server, 10, MINUTE).await;
@@ -54,12 +54,12 @@ async fn a_crash_loses_no_reset_mail_and_repeats_no_text() {
 /// Lease, session, owner, suppression, status: the rest is done when the row is found again.
 #[tokio::test]
 async fn a_crash_sends_no_reset_message_to_a_free_address() {
-    for wish in [by_mail as fn(&str) -> Value, by_text] {
+    for request in [by_mail as fn(&str) -> Value, by_text] {
         for last in 1..=6 {
             let server = test_server(&[]).await;
             let end = Fault::new(FaultKind::Cut).by("Deliver").nth(last);
             server.local.proxy().inject(end.times(u64::MAX));
-            let sid = session_for(&server, RESET, &wish("secret")).await;
+            let sid = session_for(&server, RESET, &request("secret")).await;
             server.deliver().await;
             server.local.proxy().clear_faults();
             run_schedules(&server, 10, MINUTE).await;

@@ -43,15 +43,15 @@ pub(crate) struct Seen {
 #[derive(Debug, Clone)]
 pub(crate) enum Misbehaviour {
     /// Answers every request with this status and body.
-    Says(&'static str, String),
+    Responds(&'static str, String),
     /// Answers correctly, after a delay.
-    Dawdles(Duration),
+    Delays(Duration),
     /// Takes the request and never answers.
     Hangs,
     /// Closes the connection in the middle of the response.
-    BreaksOff,
+    ClosesEarly,
     /// Sends a response without end.
-    Babbles,
+    EndlessResponse,
 }
 
 /// A running identity server.
@@ -119,7 +119,7 @@ impl IdServer {
     }
 
     /// The requests that were received, oldest first.
-    pub(crate) fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn requests(&self) -> Vec<Seen> {
         self.state.seen.lock().unwrap().clone()
     }
 
@@ -130,11 +130,11 @@ impl IdServer {
 
     /// The first lines of the requests.
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.seen().into_iter().map(|seen| seen.line).collect()
+        self.requests().into_iter().map(|seen| seen.line).collect()
     }
 
     /// Deletes the recorded requests.
-    pub(crate) fn forget(&self) {
+    pub(crate) fn clear_requests(&self) {
         self.state.seen.lock().unwrap().clear();
     }
 
@@ -150,8 +150,8 @@ impl IdServer {
     }
 
     /// Answers everything with this.
-    pub(crate) fn says(&self, status: &'static str, body: &Value) {
-        self.set_misbehaviour(Some(Misbehaviour::Says(status, body.to_string())));
+    pub(crate) fn respond_with(&self, status: &'static str, body: &Value) {
+        self.set_misbehaviour(Some(Misbehaviour::Responds(status, body.to_string())));
     }
 
     /// Changes its data.
@@ -180,7 +180,7 @@ impl IdServer {
     }
 
     /// The bindings, as `medium address user`.
-    pub(crate) fn bound(&self) -> Vec<String> {
+    pub(crate) fn bindings(&self) -> Vec<String> {
         self.with_data(|data| data.bound.iter().cloned().collect())
     }
 }
@@ -193,8 +193,8 @@ impl State {
         let misbehaviour = misbehaviour.filter(|(end, _)| seen.line.ends_with(end));
         let (status, body) = match misbehaviour.map(|(_, misbehaviour)| misbehaviour) {
             None => self.data.lock().unwrap().answer(&seen),
-            Some(Misbehaviour::Says(status, body)) => (status, body),
-            Some(Misbehaviour::Dawdles(time)) => {
+            Some(Misbehaviour::Responds(status, body)) => (status, body),
+            Some(Misbehaviour::Delays(time)) => {
                 std::thread::sleep(time);
                 self.data.lock().unwrap().answer(&seen)
             }
@@ -203,11 +203,11 @@ impl State {
                 let _ = { stream }.read(&mut [0]);
                 return;
             }
-            Some(Misbehaviour::BreaksOff) => {
+            Some(Misbehaviour::ClosesEarly) => {
                 let _ = { stream }.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{");
                 return;
             }
-            Some(Misbehaviour::Babbles) => {
+            Some(Misbehaviour::EndlessResponse) => {
                 let _ = { stream }.write_all(b"HTTP/1.1 200 OK\r\n\r\n{\"x\":\"");
                 while { stream }.write_all(&[b'x'; 4096]).is_ok() {}
                 return;

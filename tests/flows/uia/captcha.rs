@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use test_support::{PREFIXES, TestServer};
 
 use crate::flows::support::{
-    DUMMY, RECAPTCHA, assert_users, at_once, flows, page, stage, submit, users, wish, with,
+    DUMMY, RECAPTCHA, assert_users, at_once, flows, page, registration, stage, submit, users, with,
 };
 
 const SECRET: &str = "canary/secret+key";
@@ -59,7 +59,7 @@ impl Provider {
     }
 
     /// Releases the answers that were held back.
-    fn let_go(&self) {
+    fn release(&self) {
         self.state.open.store(true, Ordering::SeqCst);
         self.state.tell();
     }
@@ -178,7 +178,7 @@ async fn uia_47_secret_and_response_are_forwarded() {
             settings[1].1 = kind;
             let server = TestServer::with(&settings).await;
             let path = format!("{prefix}/register");
-            let first = server.post(&path, &wish("alice")).await.challenge();
+            let first = server.post(&path, &registration("alice")).await.challenge();
             let session = first["session"].as_str().unwrap();
             assert_eq!(
                 first["params"][RECAPTCHA],
@@ -205,7 +205,7 @@ async fn uia_47_secret_and_response_are_forwarded() {
 async fn uia_47_a_bad_response_is_rejected_and_a_good_one_may_follow() {
     let provider = Provider::start();
     let server = TestServer::with(&provider.settings("m.login.recaptcha+m.login.dummy")).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     for (body, code) in [
         (captcha("bad", &session), "M_CAPTCHA_INVALID"),
         (stage(RECAPTCHA, &session), "M_CAPTCHA_NEEDED"),
@@ -239,7 +239,7 @@ async fn uia_47_a_bad_response_is_rejected_and_a_good_one_may_follow() {
 async fn uia_47_a_failing_provider_completes_no_stage_until_retried() {
     let provider = Provider::start();
     let server = TestServer::with(&provider.settings("m.login.recaptcha+m.login.dummy")).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     for trouble in [
         "html", "text", "number", "nothing", "null", "empty", "huge", "fault", "moved", "cut",
         "slow",
@@ -270,7 +270,7 @@ async fn uia_47_an_unreachable_provider_completes_no_stage() {
         state: Arc::default(),
     };
     let server = TestServer::with(&provider.settings(RECAPTCHA)).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     server
         .register(&captcha("good", &session))
         .await
@@ -284,7 +284,7 @@ async fn uia_47_the_loser_of_two_submissions_sees_the_stage_done() {
     let provider = Arc::new(Provider::start());
     let server =
         Arc::new(TestServer::with(&provider.settings("m.login.recaptcha+m.login.dummy")).await);
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     let both = at_once(2, |_| {
         let (server, provider, body) = (
             Arc::clone(&server),
@@ -294,7 +294,7 @@ async fn uia_47_the_loser_of_two_submissions_sees_the_stage_done() {
         async move {
             let reply = server.register(&body).await;
             // The first submission has been recorded; only then is the other one rejected.
-            provider.let_go();
+            provider.release();
             reply
         }
     })
@@ -311,7 +311,10 @@ async fn uia_47_the_loser_of_two_submissions_sees_the_stage_done() {
 /// UIA-15, UIA-47: with the captcha as the last stage, with a chosen name and without.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_15_the_loser_of_two_captchas_gets_the_same_account() {
-    for asked in [wish("alice"), json!({ "password": test_support::PASSWORD })] {
+    for asked in [
+        registration("alice"),
+        json!({ "password": test_support::PASSWORD }),
+    ] {
         let provider = Arc::new(Provider::start());
         let server = Arc::new(TestServer::with(&provider.settings(RECAPTCHA)).await);
         let (_, session) = server.begin(&asked).await;
@@ -323,7 +326,7 @@ async fn uia_15_the_loser_of_two_captchas_gets_the_same_account() {
             );
             async move {
                 let reply = server.register(&body).await;
-                provider.let_go();
+                provider.release();
                 reply
             }
         })
@@ -345,7 +348,7 @@ async fn uia_72_the_captchas_page_takes_the_field_of_each_widget() {
         let mut settings = provider.settings("m.login.recaptcha+m.login.dummy");
         settings[1].1 = kind;
         let server = TestServer::with(&settings).await;
-        let (_, session) = server.begin(&wish("alice")).await;
+        let (_, session) = server.begin(&registration("alice")).await;
         let path = page(PREFIXES[1], RECAPTCHA, &session);
         let form = server.get(&path).await.text();
         assert!(
@@ -364,7 +367,7 @@ async fn uia_72_the_captchas_page_takes_the_field_of_each_widget() {
             200
         );
         assert!(provider.forms()[1].ends_with("&response=good-%2B"));
-        let last = with(wish("alice"), &stage(DUMMY, &session));
+        let last = with(registration("alice"), &stage(DUMMY, &session));
         server.register(&last).await.ok();
     }
 }

@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use test_support::{PREFIXES, TestServer};
 
 use crate::flows::support::{
-    DUMMY, POLICIES, TERMS, TOKEN, assert_users, flows, new_token, stage,
+    DUMMY, POLICIES, TERMS, TOKEN, assert_users, flows, new_token, registration, stage,
     threepid_helpers::{
         ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, ValidationSession, ask, assert_addresses, claims,
         code_to, confirm, link_to, mail_to, path_of, proofs_in, request_mail, request_text,
         text_to,
     },
-    token_stage, whoami, wish, with,
+    token_stage, whoami, with,
 };
 
 async fn test_server(offered: &str) -> TestServer {
@@ -33,7 +33,10 @@ async fn uia_57_a_sign_up_waits_until_the_link_is_confirmed() {
     for prefix in PREFIXES {
         let server = test_server(EMAIL).await;
         let register = format!("{prefix}/register");
-        let challenge = server.post(&register, &wish("alice")).await.challenge();
+        let challenge = server
+            .post(&register, &registration("alice"))
+            .await
+            .challenge();
         assert_eq!(challenge["flows"], json!([{ "stages": [EMAIL] }]));
         let session = challenge["session"].as_str().unwrap().to_owned();
         let asked = ask(&server, prefix, &mail_to(ALICE, "secret", 1)).await;
@@ -79,7 +82,7 @@ async fn uia_57_a_sign_up_waits_until_the_link_is_confirmed() {
 async fn uia_11_a_validated_address_signs_up_in_one_request() {
     let server = test_server(EMAIL).await;
     let asked = request_mail(&server, ALICE, "secret").await;
-    let body = with(wish("alice"), &asked.attempt(None));
+    let body = with(registration("alice"), &asked.attempt(None));
     let refused = server.register(&body).await.refused("M_UNAUTHORIZED");
     assert_eq!(refused["completed"], json!([]));
     asked.validate(&server).await;
@@ -96,7 +99,7 @@ async fn uia_18_a_session_alone_checks_for_the_validation() {
         (format!("{EMAIL}+{DUMMY}"), Some(json!([EMAIL]))),
     ] {
         let server = test_server(&offered).await;
-        let (_, session) = server.begin(&wish("alice")).await;
+        let (_, session) = server.begin(&registration("alice")).await;
         let asked = request_mail(&server, ALICE, "secret").await;
         // Before the session has the credentials, the response says nothing about them.
         let body = server.register(&poll(&session)).await.challenge();
@@ -127,7 +130,7 @@ async fn uia_18_a_session_alone_checks_for_the_validation() {
 #[tokio::test]
 async fn uia_50_credentials_are_needed_once() {
     let server = test_server(EMAIL).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     let bare = stage(EMAIL, &session);
     server.register(&bare).await.refused("M_MISSING_PARAM");
     let asked = request_mail(&server, ALICE, "secret").await;
@@ -144,7 +147,7 @@ async fn uia_50_credentials_are_needed_once() {
 #[tokio::test]
 async fn uia_50_the_last_credentials_count() {
     let server = test_server(EMAIL).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     let first = request_mail(&server, "typo@example.org", "secret").await;
     let second = request_mail(&server, ALICE, "secret").await;
     for asked in [&first, &second] {
@@ -208,7 +211,7 @@ async fn uia_16_an_address_may_be_any_stage_of_a_flow() {
         for asked in &asked {
             asked.validate(&server).await;
         }
-        let (_, session) = server.begin(&wish("alice")).await;
+        let (_, session) = server.begin(&registration("alice")).await;
         // Out of order no stage counts.
         for later in &order[1..] {
             let body = complete(&server, later, &session, &asked, &token).await;
@@ -240,7 +243,7 @@ async fn reg_27_an_address_of_another_flow_is_not_attached() {
     let server = test_server(&format!("{EMAIL}+{TERMS} {DUMMY}")).await;
     let asked = request_mail(&server, ALICE, "secret").await;
     asked.validate(&server).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     let body = server.register(&asked.attempt(Some(&session))).await;
     assert_eq!(body.challenge()["completed"], json!([EMAIL]));
     server.register(&stage(DUMMY, &session)).await.ok();
@@ -253,7 +256,7 @@ async fn reg_27_an_address_of_another_flow_is_not_attached() {
 #[tokio::test]
 async fn uia_19_a_day_may_pass_between_the_mail_and_the_account() {
     let server = test_server(EMAIL).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     let asked = request_mail(&server, ALICE, "secret").await;
     let attempt = asked.attempt(Some(&session));
     server.register(&attempt).await.refused("M_UNAUTHORIZED");
@@ -279,7 +282,7 @@ async fn uia_31_flows_whose_messages_cannot_be_sent_are_not_offered() {
         ([no_mail, no_sms], &[EMAIL, MSISDN], with_none),
     ] {
         let server = TestServer::with(&[&[flows(&offered), POLICIES], &media[..]].concat()).await;
-        let (challenge, session) = server.begin(&wish("alice")).await;
+        let (challenge, session) = server.begin(&registration("alice")).await;
         assert_eq!(challenge["flows"], expected);
         for kind in missing {
             // A disabled endpoint is not merely hidden (incident 23).
@@ -366,14 +369,14 @@ async fn incident_10_nothing_that_a_client_sends_is_in_a_message() {
     for hostile in [false, true] {
         let server = test_server(&format!("{EMAIL} {MSISDN}")).await;
         let secret = if hostile { "Evil-secret" } else { "secret" };
-        let mut wish = json!({ "password": test_support::PASSWORD });
+        let mut registration = json!({ "password": test_support::PASSWORD });
         if hostile {
-            wish = with(
-                wish,
+            registration = with(
+                registration,
                 &json!({ "initial_device_display_name": "https://evil.example" }),
             );
         }
-        server.begin(&wish).await;
+        server.begin(&registration).await;
         let mut bodies = [mail_to(ALICE, secret, 1), text_to(NUMBER.0, secret, 1)];
         for body in &mut bodies {
             if hostile {

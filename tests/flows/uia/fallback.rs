@@ -7,7 +7,7 @@ use test_support::{PREFIXES, Reply, TestServer};
 
 use crate::flows::support::{
     DUMMY, POLICIES, RECAPTCHA, TERMS, TOKEN, TWO_STAGES, assert_users, flows, new_token, page,
-    stage, submit, token_stage, wish,
+    registration, stage, submit, token_stage,
 };
 
 const HOSTILE: [&str; 5] = [
@@ -126,7 +126,7 @@ pub(crate) async fn completed(server: &TestServer, session: &str) -> serde_json:
 #[tokio::test]
 async fn uia_70_every_offered_stage_has_a_page_without_side_effects() {
     let server = server_with_all_stages().await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     for prefix in PREFIXES {
         for stage in [DUMMY, TOKEN, TERMS, RECAPTCHA] {
             for _ in 0..2 {
@@ -149,7 +149,7 @@ async fn uia_72_submitting_the_page_completes_the_stage() {
     for prefix in PREFIXES {
         let server = TestServer::with(&[TWO_STAGES]).await;
         let token = new_token(&server, &["--uses", "1"]).await;
-        let (_, session) = server.begin(&wish("alice")).await;
+        let (_, session) = server.begin(&registration("alice")).await;
         let path = page(prefix, TOKEN, &session);
         let wrong = is_not_final(&submit(&server, &path, "token=wrong-token").await, 401);
         assert!(
@@ -179,7 +179,7 @@ async fn uia_72_submitting_the_page_completes_the_stage() {
 async fn uia_16_a_page_out_of_order_completes_nothing() {
     let server = TestServer::with(&[TWO_STAGES]).await;
     let token = new_token(&server, &[]).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     let path = page(PREFIXES[1], DUMMY, &session);
     is_not_final(&server.get(&path).await, 400);
     let refused = submit(&server, &path, "").await;
@@ -197,7 +197,7 @@ async fn uia_16_a_page_out_of_order_completes_nothing() {
 #[tokio::test]
 async fn uia_73_a_missing_session_is_400_and_an_unknown_one_404() {
     let server = TestServer::new().await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     for prefix in PREFIXES {
         let base = format!("{prefix}/auth/{DUMMY}/fallback/web");
         for (path, status) in [
@@ -225,7 +225,7 @@ async fn uia_73_a_missing_session_is_400_and_an_unknown_one_404() {
 #[tokio::test]
 async fn uia_74_hostile_values_are_inert() {
     let server = TestServer::with(&[TWO_STAGES]).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     let safe = is_not_final(&server.get(&page(PREFIXES[1], TOKEN, &session)).await, 200);
     let unknown = is_not_final(&server.get(&page(PREFIXES[1], TOKEN, "mine")).await, 404);
     for value in HOSTILE {
@@ -263,7 +263,7 @@ async fn uia_74_hostile_values_are_inert() {
 #[tokio::test]
 async fn uia_74_the_type_is_decoded() {
     let server = TestServer::new().await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     let path = page(PREFIXES[0], "%6D%2elogin.dummy", &session);
     is_not_final(&server.get(&path).await, 200);
     is_final(&submit(&server, &path, "").await);
@@ -274,7 +274,7 @@ async fn uia_74_the_type_is_decoded() {
 async fn uia_74_the_operators_own_words_are_escaped_too() {
     let policies = r#"{"p":{"version":"1","en":{"name":"<b>R&D</b>\"","url":"https://example.org/?a=1&b=2"}}}"#;
     let server = TestServer::with(&[flows(TERMS), ("GATEHOUSE_TERMS", policies)]).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     let text = is_not_final(&server.get(&page(PREFIXES[1], TERMS, &session)).await, 200);
     assert!(!text.contains("<b>"), "{text}");
     assert!(
@@ -287,7 +287,7 @@ async fn uia_74_the_operators_own_words_are_escaped_too() {
 #[tokio::test]
 async fn uia_76_the_captchas_script_is_allowed_by_its_source() {
     let server = server_with_all_stages().await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     let reply = server.get(&page(PREFIXES[1], RECAPTCHA, &session)).await;
     let text = is_not_final(&reply, 200);
     let source = between(&text, "<script src=\"", "\"")[0];
@@ -306,7 +306,7 @@ async fn uia_76_the_captchas_script_is_allowed_by_its_source() {
 #[tokio::test]
 async fn incident_6_no_page_can_be_framed_not_even_an_error() {
     let server = TestServer::with(&[("GATEHOUSE_LIMITS", "on")]).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     let path = page(PREFIXES[1], DUMMY, &session);
     let mut last = server.get(&path).await;
     for _ in 0..100 {
@@ -324,7 +324,7 @@ async fn incident_6_no_page_can_be_framed_not_even_an_error() {
 #[tokio::test]
 async fn uia_73_a_form_that_is_too_large_completes_nothing() {
     let server = TestServer::new().await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     let path = page(PREFIXES[1], DUMMY, &session);
     let reply = submit(&server, &path, &"x".repeat(65 * 1024)).await;
     is_not_final(&reply, reply.status.as_u16());

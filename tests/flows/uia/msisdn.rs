@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 use test_support::{PREFIXES, TestServer};
 
 use crate::flows::support::{
-    assert_users, flows, is_free,
+    assert_users, flows, is_free, registration,
     threepid_helpers::{
         ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, ask, assert_addresses, claims, code_to,
         request_mail, request_text, text_to,
     },
-    whoami, wish, with,
+    whoami, with,
 };
 
 const CLAIM: &str = "msisdn#447400123456";
@@ -24,7 +24,10 @@ async fn uia_57_a_sign_up_waits_until_the_code_is_submitted() {
     for prefix in PREFIXES {
         let server = test_server(MSISDN).await;
         let register = format!("{prefix}/register");
-        let challenge = server.post(&register, &wish("alice")).await.challenge();
+        let challenge = server
+            .post(&register, &registration("alice"))
+            .await
+            .challenge();
         let session = challenge["session"].as_str().unwrap();
         let asked = ask(&server, prefix, &text_to(NUMBER.0, "secret", 1)).await;
         assert_eq!(asked.answer["msisdn"], NUMBER.1);
@@ -67,12 +70,12 @@ async fn uia_18_a_code_completes_the_stage_for_a_session_alone() {
         let server = test_server(MSISDN).await;
         let asked = request_text(&server, NUMBER.0, "secret").await;
         let last = if in_session {
-            let (_, session) = server.begin(&wish("alice")).await;
+            let (_, session) = server.begin(&registration("alice")).await;
             let attempt = asked.attempt(Some(&session));
             server.register(&attempt).await.refused("M_UNAUTHORIZED");
             json!({ "auth": { "session": session } })
         } else {
-            with(wish("alice"), &asked.attempt(None))
+            with(registration("alice"), &asked.attempt(None))
         };
         server.register(&last).await.challenge();
         asked.validate(&server).await;
@@ -86,7 +89,7 @@ async fn uia_18_a_code_completes_the_stage_for_a_session_alone() {
 #[tokio::test]
 async fn l18_five_wrong_codes_invalidate_the_code_for_a_sign_up_too() {
     let server = test_server(MSISDN).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     let asked = request_text(&server, NUMBER.0, "secret").await;
     server.deliver().await;
     let code = code_to(&server, NUMBER.1);
@@ -127,7 +130,7 @@ async fn reg_26_the_flags_to_bind_are_read_and_bind_nowhere() {
     for flag in ["bind_email", "bind_msisdn"] {
         let server = test_server(EMAIL).await;
         for wrong in [json!("true"), json!(1), json!([]), json!({})] {
-            let mut body = wish("alice");
+            let mut body = registration("alice");
             body[flag] = wrong;
             server.register(&body).await.error(400, "M_BAD_JSON");
         }
@@ -135,7 +138,10 @@ async fn reg_26_the_flags_to_bind_are_read_and_bind_nowhere() {
         asked.validate(&server).await;
         let flags: [Value; 3] = [json!(true), json!(false), Value::Null];
         for (number, value) in flags.into_iter().enumerate() {
-            let mut body = with(wish(&format!("alice{number}")), &asked.attempt(None));
+            let mut body = with(
+                registration(&format!("alice{number}")),
+                &asked.attempt(None),
+            );
             body[flag] = value;
             body["auth"]["threepid_creds"]["id_server"] = json!("169.254.169.254");
             let reply = server.register(&body).await;
@@ -169,13 +175,13 @@ async fn reg_28_an_address_that_got_an_owner_meanwhile_is_in_use() {
                 both.push(asked);
             }
             assert_ne!(both[0].sid, both[1].sid);
-            let body = with(wish("alice"), &both[0].attempt(None));
+            let body = with(registration("alice"), &both[0].attempt(None));
             server.register(&body).await.ok();
             let last = if in_session {
-                let (_, session) = server.begin(&wish("bob")).await;
+                let (_, session) = server.begin(&registration("bob")).await;
                 both[1].attempt(Some(&session))
             } else {
-                with(wish("bob"), &both[1].attempt(None))
+                with(registration("bob"), &both[1].attempt(None))
             };
             for _ in 0..2 {
                 server.register(&last).await.error(400, "M_THREEPID_IN_USE");
@@ -201,7 +207,7 @@ async fn reg_28_an_address_that_is_not_allowed_any_more_is_denied() {
     let before = TestServer::in_directory(&settings, directory.path()).await;
     let asked = request_mail(&before, ALICE, "secret").await;
     asked.validate(&before).await;
-    let (_, session) = before.begin(&wish("alice")).await;
+    let (_, session) = before.begin(&registration("alice")).await;
     drop(before);
     let stricter = [
         &settings[..],
@@ -210,7 +216,7 @@ async fn reg_28_an_address_that_is_not_allowed_any_more_is_denied() {
     .concat();
     let server = TestServer::in_directory(&stricter, directory.path()).await;
     for last in [
-        with(wish("alice"), &asked.attempt(None)),
+        with(registration("alice"), &asked.attempt(None)),
         asked.attempt(Some(&session)),
     ] {
         server.register(&last).await.error(403, "M_THREEPID_DENIED");

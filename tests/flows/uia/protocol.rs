@@ -6,7 +6,7 @@ use test_support::{PREFIXES, TestServer};
 
 use crate::flows::support::{
     DUMMY, POLICIES, RECAPTCHA, TERMS, TOKEN, TWO_STAGES, assert_users, flows, is_free, new_token,
-    stage, token_stage, whoami, wish, with,
+    registration, stage, token_stage, whoami, with,
 };
 
 const THREE_STAGES: &str = "m.login.registration_token+m.login.terms+m.login.dummy";
@@ -16,14 +16,17 @@ async fn uia_01_a_request_without_auth_never_succeeds() {
     let server = TestServer::new().await;
     let bodies = [
         json!({}),
-        wish("alice"),
+        registration("alice"),
         json!({ "auth": null }),
-        with(wish("alice"), &json!({ "auth": {} })),
+        with(registration("alice"), &json!({ "auth": {} })),
         with(
-            wish("alice"),
+            registration("alice"),
             &json!({ "auth": { "session": null, "type": null } }),
         ),
-        with(wish("alice"), &json!({ "auth": { "password": "x" } })),
+        with(
+            registration("alice"),
+            &json!({ "auth": { "password": "x" } }),
+        ),
     ];
     for prefix in PREFIXES {
         for body in &bodies {
@@ -74,7 +77,7 @@ async fn uia_07_three_stages_share_a_session_and_the_last_succeeds() {
         let path = format!("{prefix}/register");
         let name = format!("alice{number}");
         let token = new_token(&server, &[]).await;
-        let first = server.post(&path, &wish(&name)).await.challenge();
+        let first = server.post(&path, &registration(&name)).await.challenge();
         let session = first["session"].as_str().unwrap();
         let mut expected = first.clone();
         let second = server
@@ -101,7 +104,7 @@ async fn uia_07_three_stages_share_a_session_and_the_last_succeeds() {
 async fn uia_08_a_failed_stage_may_be_tried_again_in_its_session() {
     let server = TestServer::with(&[TWO_STAGES]).await;
     let token = new_token(&server, &[]).await;
-    let (first, session) = server.begin(&wish("alice")).await;
+    let (first, session) = server.begin(&registration("alice")).await;
     let refused = server
         .register(&token_stage("wrong-token", Some(&session)))
         .await;
@@ -122,11 +125,11 @@ async fn uia_08_a_failed_stage_may_be_tried_again_in_its_session() {
 #[tokio::test]
 async fn uia_09_a_name_taken_during_uia_is_a_plain_error() {
     let server = TestServer::new().await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     server.sign_up("alice").await;
     for body in [
         stage(DUMMY, &session),
-        with(wish("alice"), &stage(DUMMY, &session)),
+        with(registration("alice"), &stage(DUMMY, &session)),
         json!({ "auth": { "session": session } }),
     ] {
         server.register(&body).await.error(400, "M_USER_IN_USE");
@@ -144,12 +147,12 @@ async fn uia_09_a_name_taken_during_uia_is_a_plain_error() {
 async fn uia_10_a_second_stage_without_its_session_starts_over() {
     let server = TestServer::with(&[TWO_STAGES]).await;
     let token = new_token(&server, &[]).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     server
         .register(&token_stage(&token, Some(&session)))
         .await
         .challenge();
-    let lost = with(wish("alice"), &json!({ "auth": { "type": DUMMY } }));
+    let lost = with(registration("alice"), &json!({ "auth": { "type": DUMMY } }));
     let lost = server.register(&lost).await.refused("M_UNRECOGNIZED");
     assert_ne!(lost["session"], session.as_str());
     assert_eq!(lost["completed"], json!([]));
@@ -162,7 +165,7 @@ async fn uia_10_a_second_stage_without_its_session_starts_over() {
 async fn uia_11_a_stage_that_completes_a_flow_needs_no_session() {
     let server = TestServer::new().await;
     for (prefix, name) in PREFIXES.iter().zip(["alice", "bob"]) {
-        let body = with(wish(name), &json!({ "auth": { "type": DUMMY } }));
+        let body = with(registration(name), &json!({ "auth": { "type": DUMMY } }));
         let answer = server.post(&format!("{prefix}/register"), &body).await.ok();
         assert_eq!(answer["user_id"], format!("@{name}:localhost"));
         assert_eq!(server.local.engine().table("UiaSessions").unwrap().len(), 0);
@@ -178,7 +181,7 @@ async fn uia_11_a_first_of_two_stages_starts_a_session() {
     let server = TestServer::with(&[TWO_STAGES]).await;
     let token = new_token(&server, &[]).await;
     let begun = server
-        .register(&with(wish("alice"), &token_stage(&token, None)))
+        .register(&with(registration("alice"), &token_stage(&token, None)))
         .await
         .challenge();
     assert_eq!(begun["completed"], json!([TOKEN]));
@@ -193,7 +196,7 @@ async fn uia_11_a_first_of_two_stages_starts_a_session() {
 #[tokio::test]
 async fn uia_16_a_stage_out_of_order_is_rejected_and_not_recorded() {
     let server = TestServer::with(&[flows(THREE_STAGES), POLICIES]).await;
-    let (first, session) = server.begin(&wish("alice")).await;
+    let (first, session) = server.begin(&registration("alice")).await;
     for early in [TERMS, DUMMY] {
         let refused = server
             .register(&stage(early, &session))
@@ -221,7 +224,7 @@ async fn uia_16_the_next_stage_of_any_flow_counts() {
         POLICIES,
     ];
     let server = TestServer::with(&settings).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     let begun = server.register(&stage(TERMS, &session)).await.challenge();
     assert_eq!(begun["completed"], json!([TERMS]));
     // The first stage of the other flow counts too; the flow with terms is the one to be completed.
@@ -239,7 +242,7 @@ async fn uia_16_the_next_stage_of_any_flow_counts() {
 async fn uia_17_a_completed_stage_is_not_attempted_again() {
     let server = TestServer::with(&[TWO_STAGES]).await;
     let token = new_token(&server, &["--uses", "1"]).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     let done = server
         .register(&token_stage(&token, Some(&session)))
         .await
@@ -258,7 +261,7 @@ async fn uia_17_a_completed_stage_is_not_attempted_again() {
 async fn uia_18_auth_with_only_a_session_is_a_poll() {
     let server = TestServer::with(&[TWO_STAGES]).await;
     let token = new_token(&server, &[]).await;
-    let (first, session) = server.begin(&wish("alice")).await;
+    let (first, session) = server.begin(&registration("alice")).await;
     let poll = json!({ "auth": { "session": session } });
     assert_eq!(server.register(&poll).await.challenge(), first);
     let done = server
@@ -273,7 +276,7 @@ async fn uia_18_auth_with_only_a_session_is_a_poll() {
 #[tokio::test]
 async fn uia_26_wrong_tokens_are_throttled_and_polls_are_not() {
     let server = TestServer::with(&[TWO_STAGES, ("GATEHOUSE_LIMITS", "on")]).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     for _ in 0..50 {
         server
             .register(&json!({ "auth": { "session": session } }))
@@ -302,7 +305,7 @@ async fn uia_26_wrong_tokens_are_throttled_and_polls_are_not() {
 #[tokio::test]
 async fn uia_27_an_unknown_type_and_a_missing_key_are_401_errors() {
     let server = TestServer::with(&[TWO_STAGES]).await;
-    let (first, session) = server.begin(&wish("alice")).await;
+    let (first, session) = server.begin(&registration("alice")).await;
     let token_without_key = json!({ "auth": { "type": TOKEN, "session": session } });
     let token_null = json!({ "auth": { "type": TOKEN, "session": session, "token": null } });
     for (body, code) in [

@@ -10,8 +10,8 @@ use serde_json::json;
 use test_support::{PREFIXES, TestServer};
 
 use crate::flows::support::{
-    DUMMY, POLICIES, TERMS, TOKEN, TWO_STAGES, admin_run, assert_users, flows, new_token, stage,
-    token_stage, users, uses_left, wish, with,
+    DUMMY, POLICIES, TERMS, TOKEN, TWO_STAGES, admin_run, assert_users, flows, new_token,
+    registration, stage, token_stage, users, uses_left, with,
 };
 
 const ONE_STAGE: (&str, &str) = ("GATEHOUSE_REGISTRATION_FLOWS", "m.login.registration_token");
@@ -31,12 +31,15 @@ async fn uia_60_a_token_makes_as_many_accounts_as_it_has_uses() {
         let token = new_token(&server, &["--uses", &uses.to_string()]).await;
         for number in 0..uses {
             assert!(is_valid(&server, &token).await);
-            let body = with(wish(&format!("user{number}")), &token_stage(&token, None));
+            let body = with(
+                registration(&format!("user{number}")),
+                &token_stage(&token, None),
+            );
             server.register(&body).await.ok();
             assert_eq!(uses_left(&server).iter().sum::<i64>(), uses - number - 1);
         }
         assert!(!is_valid(&server, &token).await);
-        let body = with(wish("late"), &token_stage(&token, None));
+        let body = with(registration("late"), &token_stage(&token, None));
         let refused = server.register(&body).await.refused("M_UNAUTHORIZED");
         assert_eq!(refused["completed"], json!([]));
         assert_eq!(users(&server).len(), usize::try_from(uses).unwrap());
@@ -53,7 +56,10 @@ async fn uia_60_a_token_without_a_limit_is_never_spent() {
     let server = TestServer::with(&[ONE_STAGE]).await;
     let token = new_token(&server, &[]).await;
     for number in 0..20 {
-        let body = with(wish(&format!("user{number}")), &token_stage(&token, None));
+        let body = with(
+            registration(&format!("user{number}")),
+            &token_stage(&token, None),
+        );
         server.register(&body).await.ok();
     }
     assert!(is_valid(&server, &token).await);
@@ -72,11 +78,11 @@ async fn uia_60_a_token_expires_to_the_millisecond() {
             let path = format!("{prefix}/register");
             server.advance(Duration::from_millis(3_599_999));
             assert!(is_valid(&server, &token).await);
-            let body = with(wish("alice"), &token_stage(&token, None));
+            let body = with(registration("alice"), &token_stage(&token, None));
             server.post(&path, &body).await.ok();
             server.advance(Duration::from_millis(1));
             assert!(!is_valid(&server, &token).await);
-            let body = with(wish("bob"), &token_stage(&token, None));
+            let body = with(registration("bob"), &token_stage(&token, None));
             server.post(&path, &body).await.refused("M_UNAUTHORIZED");
             assert_users(&server, &["alice"]);
         }
@@ -121,7 +127,7 @@ async fn uia_60_an_invalid_token_is_rejected_like_a_wrong_one() {
         assert_eq!(refused, wrong, "{guess:?}");
     }
     server
-        .register(&with(wish("alice"), &token_stage(&token, None)))
+        .register(&with(registration("alice"), &token_stage(&token, None)))
         .await
         .ok();
 }
@@ -132,7 +138,7 @@ async fn l11_an_abandoned_sign_up_spends_no_use() {
     let server = TestServer::with(&[TWO_STAGES]).await;
     let token = new_token(&server, &["--uses", "1"]).await;
     for _ in 0..5 {
-        let (_, session) = server.begin(&wish("alice")).await;
+        let (_, session) = server.begin(&registration("alice")).await;
         let done = server
             .register(&token_stage(&token, Some(&session)))
             .await
@@ -142,7 +148,7 @@ async fn l11_an_abandoned_sign_up_spends_no_use() {
     assert_eq!(uses_left(&server), [1]);
     server.advance(Duration::from_hours(49));
     assert!(is_valid(&server, &token).await);
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     server
         .register(&token_stage(&token, Some(&session)))
         .await
@@ -156,8 +162,8 @@ async fn l11_an_abandoned_sign_up_spends_no_use() {
 async fn uia_60_a_sign_up_that_fails_spends_no_use() {
     let server = TestServer::with(&[TWO_STAGES]).await;
     let token = new_token(&server, &["--uses", "2"]).await;
-    let (_, first) = server.begin(&wish("alice")).await;
-    let (_, second) = server.begin(&wish("alice")).await;
+    let (_, first) = server.begin(&registration("alice")).await;
+    let (_, second) = server.begin(&registration("alice")).await;
     for session in [&first, &second] {
         server
             .register(&token_stage(&token, Some(session)))
@@ -189,7 +195,7 @@ async fn uia_60_a_token_lost_before_the_end_reopens_its_stage() {
         let server = TestServer::with(&[TWO_STAGES]).await;
         let limits = ["--uses", "1", "--expires-in", "1h"];
         let token = new_token(&server, &limits).await;
-        let (_, session) = server.begin(&wish("alice")).await;
+        let (_, session) = server.begin(&registration("alice")).await;
         server
             .register(&token_stage(&token, Some(&session)))
             .await
@@ -197,7 +203,7 @@ async fn uia_60_a_token_lost_before_the_end_reopens_its_stage() {
         match loss {
             "expired" => server.advance(Duration::from_hours(1)),
             "spent" => {
-                let (_, other) = server.begin(&wish("other")).await;
+                let (_, other) = server.begin(&registration("other")).await;
                 server
                     .register(&token_stage(&token, Some(&other)))
                     .await
@@ -236,7 +242,7 @@ async fn uia_60_a_token_of_another_flow_is_not_spent() {
     let offered = flows("m.login.terms+m.login.dummy m.login.registration_token+m.login.dummy");
     let server = TestServer::with(&[offered, POLICIES]).await;
     let token = new_token(&server, &["--uses", "1"]).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     server
         .register(&token_stage(&token, Some(&session)))
         .await

@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 use test_support::{PREFIXES, Reply, TestServer};
 
 use crate::flows::support::{
-    DUMMY, TWO_STAGES, assert_users, new_token, page, stage, submit, token_stage, uses_left,
-    whoami, wish, with,
+    DUMMY, TWO_STAGES, assert_users, new_token, page, registration, stage, submit, token_stage,
+    uses_left, whoami, with,
 };
 
 const TEN_MINUTES: Duration = Duration::from_mins(10);
 const A_MOMENT: Duration = Duration::from_millis(1);
 
 /// Finishes a session; returns the session, the final request and its response.
-async fn finish(server: &TestServer, wish: &Value) -> (String, Value, Reply) {
-    let (_, session) = server.begin(wish).await;
+async fn finish(server: &TestServer, registration: &Value) -> (String, Value, Reply) {
+    let (_, session) = server.begin(registration).await;
     let last = stage(DUMMY, &session);
     let reply = server.register(&last).await;
     reply.ok();
@@ -27,7 +27,7 @@ async fn finish(server: &TestServer, wish: &Value) -> (String, Value, Reply) {
 #[tokio::test]
 async fn uia_15_the_same_request_gets_the_same_bytes_for_ten_minutes() {
     let server = TestServer::new().await;
-    let (session, last, first) = finish(&server, &wish("alice")).await;
+    let (session, last, first) = finish(&server, &registration("alice")).await;
     for wait in [
         Duration::ZERO,
         A_MOMENT,
@@ -58,11 +58,11 @@ async fn uia_15_the_same_request_gets_the_same_bytes_for_ten_minutes() {
 #[tokio::test]
 async fn l7_another_request_on_a_finished_session_is_rejected() {
     let server = TestServer::new().await;
-    let (session, last, first) = finish(&server, &wish("alice")).await;
+    let (session, last, first) = finish(&server, &registration("alice")).await;
     for other in [
         json!({ "auth": { "session": session } }),
         with(json!({ "username": "bob" }), &last),
-        with(wish("alice"), &last),
+        with(registration("alice"), &last),
         with(json!({ "password": "another one 4 the road" }), &last),
         with(json!({ "device_id": "OTHER" }), &last),
         with(json!({ "zzz": 1 }), &last),
@@ -81,7 +81,7 @@ async fn l7_another_request_on_a_finished_session_is_rejected() {
 #[tokio::test]
 async fn l10_the_response_is_replayed_to_the_full_session_id_only() {
     let server = TestServer::new().await;
-    let (session, last, first) = finish(&server, &wish("alice")).await;
+    let (session, last, first) = finish(&server, &registration("alice")).await;
     let rows = server.local.engine().table("UiaSessions").unwrap();
     let key = rows[0]["pk"]["S"].as_str().unwrap();
     for guess in [
@@ -101,7 +101,7 @@ async fn l10_the_response_is_replayed_to_the_full_session_id_only() {
 #[tokio::test]
 async fn uia_15_the_response_is_replayed_while_its_token_is_valid() {
     let server = TestServer::with(&[("GATEHOUSE_TOKEN_LIFETIME", "5m")]).await;
-    let (_, last, first) = finish(&server, &wish("alice")).await;
+    let (_, last, first) = finish(&server, &registration("alice")).await;
     server.advance(Duration::from_millis(5 * 60 * 1000 - 1));
     assert_eq!(server.register(&last).await.body, first.body);
     server.advance(A_MOMENT);
@@ -112,7 +112,7 @@ async fn uia_15_the_response_is_replayed_while_its_token_is_valid() {
 #[tokio::test]
 async fn uia_15_a_response_without_a_token_is_replayed_as_well() {
     let server = TestServer::new().await;
-    let asked = with(wish("alice"), &json!({ "inhibit_login": true }));
+    let asked = with(registration("alice"), &json!({ "inhibit_login": true }));
     let (_, last, first) = finish(&server, &asked).await;
     assert_eq!(server.register(&last).await.body, first.body);
     server.advance(TEN_MINUTES);
@@ -123,7 +123,7 @@ async fn uia_15_a_response_without_a_token_is_replayed_as_well() {
 async fn uia_15_a_repeat_with_the_name_is_a_replay_and_no_conflict() {
     let server = TestServer::new().await;
     let (_, session) = server.begin(&json!({})).await;
-    let last = with(wish("alice"), &stage(DUMMY, &session));
+    let last = with(registration("alice"), &stage(DUMMY, &session));
     let first = server.register(&last).await;
     first.ok();
     let again = server.register(&last).await;
@@ -160,7 +160,7 @@ async fn uia_15_a_repeat_spends_no_second_use_of_a_token() {
 #[tokio::test]
 async fn uia_15_a_finished_session_stays_finished_until_it_expires() {
     let server = TestServer::new().await;
-    let (_, last, _) = finish(&server, &wish("alice")).await;
+    let (_, last, _) = finish(&server, &registration("alice")).await;
     let hour = Duration::from_hours(1);
     for wait in [hour, 47 * hour, 71 * hour] {
         server.advance(wait);

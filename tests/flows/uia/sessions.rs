@@ -10,8 +10,8 @@ use shared::{
 use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use crate::flows::support::{
-    DUMMY, TOKEN, TWO_STAGES, another_process, assert_users, count, is_free, new_token, stage,
-    token_stage, users, whoami, wish, with,
+    DUMMY, TOKEN, TWO_STAGES, another_process, assert_users, count, is_free, new_token,
+    registration, stage, token_stage, users, whoami, with,
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -26,7 +26,7 @@ async fn uia_12_an_unknown_session_gets_a_new_one_without_effect() {
         .iter()
         .flat_map(|prefix| junk.map(|junk| (prefix, junk)))
     {
-        let body = with(wish("alice"), &stage(DUMMY, session));
+        let body = with(registration("alice"), &stage(DUMMY, session));
         let fresh = server
             .post(&format!("{prefix}/register"), &body)
             .await
@@ -37,7 +37,7 @@ async fn uia_12_an_unknown_session_gets_a_new_one_without_effect() {
     }
     // The new session is valid.
     let lost = server
-        .register(&with(wish("alice"), &stage(DUMMY, "mine")))
+        .register(&with(registration("alice"), &stage(DUMMY, "mine")))
         .await;
     let fresh = lost.refused("M_UNKNOWN")["session"]
         .as_str()
@@ -52,7 +52,7 @@ async fn uia_12_an_unknown_session_gets_a_new_one_without_effect() {
 async fn uia_32_a_session_expires_after_48_hours_removed_or_not() {
     for sweep in [false, true] {
         let server = TestServer::new().await;
-        let (_, session) = server.begin(&wish("alice")).await;
+        let (_, session) = server.begin(&registration("alice")).await;
         let move_on = |by| {
             server.local.clock().advance(by);
             if sweep {
@@ -84,7 +84,7 @@ async fn uia_32_a_session_expires_after_48_hours_removed_or_not() {
 async fn uia_32_activity_does_not_prolong_a_session() {
     let server = TestServer::with(&[TWO_STAGES]).await;
     let token = new_token(&server, &[]).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     server.advance(47 * HOUR);
     server
         .register(&token_stage(&token, Some(&session)))
@@ -103,7 +103,7 @@ async fn uia_32_a_session_outlives_the_process_that_started_it() {
     let directory = tempfile::tempdir().unwrap();
     let server = TestServer::in_directory(&[TWO_STAGES], directory.path()).await;
     let token = new_token(&server, &[]).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     drop(server);
     let server = TestServer::in_directory(&[TWO_STAGES], directory.path()).await;
     let second = server
@@ -138,9 +138,9 @@ async fn uia_13_a_session_of_another_operation_makes_no_account() {
         let mut foreign = OpenSession::begin(&app, binding, Value::Null);
         foreign.save(&app).await.unwrap();
         for body in [
-            with(wish("alice"), &stage(DUMMY, foreign.id())),
+            with(registration("alice"), &stage(DUMMY, foreign.id())),
             with(
-                wish("alice"),
+                registration("alice"),
                 &json!({ "auth": { "session": foreign.id() } }),
             ),
         ] {
@@ -199,7 +199,7 @@ async fn uia_19_the_first_parameters_are_stored() {
 #[tokio::test]
 async fn uia_19_inhibit_login_is_stored() {
     let server = TestServer::new().await;
-    let asked = with(wish("alice"), &json!({ "inhibit_login": true }));
+    let asked = with(registration("alice"), &json!({ "inhibit_login": true }));
     let (_, session) = server.begin(&asked).await;
     let answer = server.register(&stage(DUMMY, &session)).await.ok();
     assert_eq!(
@@ -214,7 +214,7 @@ async fn uia_19_inhibit_login_is_stored() {
 async fn uia_20_later_parameters_are_validated_again() {
     let server = TestServer::with(&[("GATEHOUSE_PASSWORD_MIN_SCORE", "3")]).await;
     server.sign_up("taken").await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     for (change, code) in [
         (json!({ "username": "taken" }), "M_USER_IN_USE"),
         (json!({ "username": "TAKEN" }), "M_USER_IN_USE"),
@@ -251,7 +251,7 @@ async fn uia_20_a_later_name_is_checked_with_the_stored_password() {
 async fn reg_36_a_display_name_alone_deletes_nothing() {
     let server = TestServer::new().await;
     let asked = with(
-        wish("alice"),
+        registration("alice"),
         &json!({ "device_id": "PHONE", "inhibit_login": false }),
     );
     let (_, session) = server.begin(&asked).await;
@@ -292,13 +292,13 @@ async fn reg_23_a_missing_password_is_reported_at_the_end() {
 async fn reg_15_the_steps_before_the_last_reserve_nothing() {
     let server = TestServer::with(&[TWO_STAGES]).await;
     let token = new_token(&server, &["--uses", "1"]).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     server
         .register(&token_stage(&token, Some(&session)))
         .await
         .challenge();
     assert!(is_free(&server, "alice").await);
-    let (_, other) = server.begin(&wish("alice")).await;
+    let (_, other) = server.begin(&registration("alice")).await;
     server
         .register(&token_stage(&token, Some(&other)))
         .await
@@ -315,7 +315,7 @@ async fn reg_15_the_steps_before_the_last_reserve_nothing() {
 async fn l12_abandoned_sessions_leave_nothing_behind() {
     let server = TestServer::new().await;
     for number in 0..300 {
-        server.begin(&wish(&format!("user{number}"))).await;
+        server.begin(&registration(&format!("user{number}"))).await;
     }
     assert_eq!(count(&server, "UiaSessions"), 300);
     server.advance(Duration::from_secs(48 * 60 * 60 - 1));

@@ -7,7 +7,9 @@
 use serde_json::{Value, json};
 use test_support::{PREFIXES, TestServer};
 
-use crate::flows::support::{POLICIES, TERMS, assert_users, flows, page, stage, submit, wish};
+use crate::flows::support::{
+    POLICIES, TERMS, assert_users, flows, page, registration, stage, submit,
+};
 
 fn accepted(server: &TestServer, policy: &str) -> Vec<String> {
     let rows = server.local.engine().table("Accounts").unwrap();
@@ -49,7 +51,7 @@ async fn uia_61_the_policies_are_shown_in_every_language() {
 async fn uia_62_accepted_terms_are_recorded_with_their_version() {
     for by_page in [false, true] {
         let server = TestServer::with(&[flows(TERMS), POLICIES]).await;
-        let (_, session) = server.begin(&wish("alice")).await;
+        let (_, session) = server.begin(&registration("alice")).await;
         if by_page {
             let done = submit(&server, &page(PREFIXES[1], TERMS, &session), "").await;
             assert_eq!(done.status, 200);
@@ -65,7 +67,7 @@ async fn uia_62_accepted_terms_are_recorded_with_their_version() {
 async fn uia_62_the_recorded_version_is_the_shown_one() {
     let directory = tempfile::tempdir().unwrap();
     let server = TestServer::in_directory(&[flows(TERMS), POLICIES], directory.path()).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     drop(server);
     let policies = r#"{"privacy":{"version":"2","en":{"name":"P","url":"https://example.org"}},
         "cookies":{"version":"7","en":{"name":"C","url":"https://example.org/c"}}}"#;
@@ -74,7 +76,7 @@ async fn uia_62_the_recorded_version_is_the_shown_one() {
     server.register(&stage(TERMS, &session)).await.ok();
     assert_eq!(accepted(&server, "privacy"), ["1.2"]);
     assert!(accepted(&server, "cookies").is_empty());
-    let (challenge, session) = server.begin(&wish("bob")).await;
+    let (challenge, session) = server.begin(&registration("bob")).await;
     assert_eq!(
         challenge["params"][TERMS]["policies"],
         serde_json::from_str::<Value>(policies).unwrap()

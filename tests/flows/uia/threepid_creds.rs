@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use test_support::TestServer;
 
 use crate::flows::support::{
-    DUMMY, assert_users, count, flows, stage,
+    DUMMY, assert_users, count, flows, registration, stage,
     threepid_helpers::{
         ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, ValidationSession, assert_addresses, claims,
         confirm, link_to, path_of, request_mail, request_text,
     },
-    wish, with,
+    with,
 };
 
 /// The members that name a session; the other argument has the credentials of another session.
@@ -26,7 +26,7 @@ async fn test_server(limits: &str) -> TestServer {
 /// A body that attempts `kind` with these members beside the type.
 fn attempt(kind: &str, members: &Value) -> Value {
     let auth = with(json!({ "type": kind }), members);
-    with(wish("alice"), &json!({ "auth": auth }))
+    with(registration("alice"), &json!({ "auth": auth }))
 }
 
 async fn proven(server: &TestServer) -> ValidationSession {
@@ -187,7 +187,7 @@ async fn l6_a_session_that_expires_during_uia_is_requested_again() {
     let offered = "m.login.email.identity+m.login.dummy";
     let server = TestServer::with(&[flows(offered), MAIL]).await;
     let asked = proven(&server).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     let body = server.register(&asked.attempt(Some(&session))).await;
     assert_eq!(body.challenge()["completed"], json!([EMAIL]));
     server.advance(Duration::from_hours(25));
@@ -210,13 +210,13 @@ async fn l6_a_session_that_expires_during_uia_is_requested_again() {
 async fn uia_54_a_validated_session_is_spent_once() {
     let server = test_server("off").await;
     let asked = proven(&server).await;
-    let (_, before) = server.begin(&wish("carol")).await;
+    let (_, before) = server.begin(&registration("carol")).await;
     let body = attempt(EMAIL, &json!({ "threepid_creds": asked.creds() }));
     server.register(&body).await.ok();
     assert_eq!(asked.state(&server), "spent");
-    let (_, after) = server.begin(&wish("dave")).await;
+    let (_, after) = server.begin(&registration("dave")).await;
     for again in [
-        with(wish("bob"), &asked.attempt(None)),
+        with(registration("bob"), &asked.attempt(None)),
         asked.attempt(Some(&before)),
         asked.attempt(Some(&after)),
     ] {
@@ -244,7 +244,7 @@ async fn uia_54_a_session_shared_by_two_serves_the_first_to_finish() {
     let asked = proven(&server).await;
     let mut sessions = Vec::new();
     for name in ["alice", "bob"] {
-        let (_, session) = server.begin(&wish(name)).await;
+        let (_, session) = server.begin(&registration(name)).await;
         let body = server.register(&asked.attempt(Some(&session))).await;
         assert_eq!(body.challenge()["completed"], json!([EMAIL]));
         sessions.push(session);
@@ -266,7 +266,7 @@ async fn uia_57_fifty_polls_succeed_and_only_the_first_writes() {
     let server = test_server("on").await;
     let asked = request_mail(&server, ALICE, "secret").await;
     server.deliver().await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     let poll = asked.attempt(Some(&session));
     server.register(&poll).await.refused("M_UNAUTHORIZED");
     let rows = |server: &TestServer| {

@@ -8,11 +8,10 @@ use test_support::{PREFIXES, Reply, TestServer};
 
 use crate::flows::{
     support::{
-        DUMMY, assert_users, count, flows, page, stage, submit,
+        DUMMY, assert_users, count, flows, page, registration, stage, submit,
         threepid_helpers::{
             ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, assert_addresses, code_to, confirm, link_to,
         },
-        wish,
     },
     uia::fallback::{between, completed, is_final, is_not_final},
 };
@@ -36,7 +35,7 @@ fn fields(text: &str) -> Vec<String> {
 
 /// Asserts that a page shows this form without an error.
 #[track_caller]
-fn shows(reply: &Reply, expected: &[&str]) -> String {
+fn assert_form(reply: &Reply, expected: &[&str]) -> String {
     let text = is_not_final(reply, 200);
     assert_eq!(fields(&text), expected, "{text}");
     assert!(!text.contains("role=\"alert\""), "{text}");
@@ -45,7 +44,7 @@ fn shows(reply: &Reply, expected: &[&str]) -> String {
 
 /// Asserts that a page shows an error and this form.
 #[track_caller]
-fn complains(reply: &Reply, status: u16, expected: &[&str]) {
+fn assert_error_form(reply: &Reply, status: u16, expected: &[&str]) {
     let text = is_not_final(reply, status);
     assert!(text.contains("role=\"alert\""), "{text}");
     assert_eq!(fields(&text), expected, "{text}");
@@ -58,10 +57,10 @@ async fn uia_72_the_page_for_mail_asks_sends_and_waits() {
     for prefix in PREFIXES {
         for by_button in [false, true] {
             let server = test_server(&format!("{EMAIL}+{DUMMY}")).await;
-            let (_, session) = server.begin(&wish("alice")).await;
+            let (_, session) = server.begin(&registration("alice")).await;
             let path = page(prefix, EMAIL, &session);
             for _ in 0..2 {
-                let text = shows(&server.get(&path).await, &["email"]);
+                let text = assert_form(&server.get(&path).await, &["email"]);
                 assert!(text.contains("“alice” on localhost"), "{text}");
                 assert!(!text.contains("http-equiv=\"refresh\""), "{text}");
             }
@@ -71,14 +70,14 @@ async fn uia_72_the_page_for_mail_asks_sends_and_waits() {
                 "showing the page sends nothing"
             );
             let waiting = ["action", "action"];
-            let text = shows(&submit(&server, &path, ASK_MAIL).await, &waiting);
+            let text = assert_form(&submit(&server, &path, ASK_MAIL).await, &waiting);
             assert!(text.contains("a\u{2026}@example.org"), "{text}");
             assert!(!text.contains("alice@example.org"), "{text}");
             assert!(text.contains("http-equiv=\"refresh\""), "{text}");
             assert_eq!(server.deliver().await, 1);
             // Reloading sends nothing, completes nothing, and has no script.
-            shows(&server.get(&path).await, &waiting);
-            complains(&submit(&server, &path, "action=check").await, 401, &waiting);
+            assert_form(&server.get(&path).await, &waiting);
+            assert_error_form(&submit(&server, &path, "action=check").await, 401, &waiting);
             assert_eq!(completed(&server, &session).await, json!([]));
             assert_eq!(server.deliver().await, 0);
             confirm(&server, &link_to(&server, ALICE)).await;
@@ -100,12 +99,12 @@ async fn uia_72_the_page_for_mail_asks_sends_and_waits() {
 async fn uia_72_the_page_for_phones_asks_sends_and_takes_the_code() {
     for prefix in PREFIXES {
         let server = test_server(MSISDN).await;
-        let (_, session) = server.begin(&wish("alice")).await;
+        let (_, session) = server.begin(&registration("alice")).await;
         let path = page(prefix, MSISDN, &session);
-        let text = shows(&server.get(&path).await, &["country", "phone_number"]);
+        let text = assert_form(&server.get(&path).await, &["country", "phone_number"]);
         assert_eq!(between(&text, "<option>", "</option>"), ["GB"]);
         let asks = ["code", "action", "action"];
-        let text = shows(&submit(&server, &path, ASK_TEXT).await, &asks);
+        let text = assert_form(&submit(&server, &path, ASK_TEXT).await, &asks);
         assert!(text.contains("the number that ends in 456"), "{text}");
         assert!(!text.contains("7400"), "{text}");
         assert!(
@@ -113,14 +112,14 @@ async fn uia_72_the_page_for_phones_asks_sends_and_takes_the_code() {
             "it would clear the field"
         );
         assert_eq!(server.deliver().await, 1);
-        shows(&server.get(&path).await, &asks);
+        assert_form(&server.get(&path).await, &asks);
         let code = code_to(&server, NUMBER.1);
         let wrong = if code == "000000" { "000001" } else { "000000" };
         for form in [
             format!("action=check&code={wrong}"),
             "action=check".to_owned(),
         ] {
-            complains(&submit(&server, &path, &form).await, 400, &asks);
+            assert_error_form(&submit(&server, &path, &form).await, 400, &asks);
         }
         assert_eq!(completed(&server, &session).await, json!([]));
         let form = format!("action=check&code=+{}+{}", &code[..3], &code[3..]);
@@ -137,7 +136,7 @@ async fn uia_72_the_page_for_phones_asks_sends_and_takes_the_code() {
 #[tokio::test]
 async fn l18_the_page_takes_five_wrong_codes_then_a_new_message() {
     let server = test_server(MSISDN).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     let path = page(PREFIXES[1], MSISDN, &session);
     submit(&server, &path, ASK_TEXT).await;
     server.deliver().await;
@@ -146,15 +145,15 @@ async fn l18_the_page_takes_five_wrong_codes_then_a_new_message() {
     let asks = ["code", "action", "action"];
     for _ in 0..6 {
         let reply = submit(&server, &path, &format!("action=check&code={wrong}")).await;
-        complains(&reply, 400, &asks);
+        assert_error_form(&reply, 400, &asks);
     }
     let right = submit(&server, &path, &format!("action=check&code={code}")).await;
-    complains(&right, 400, &asks);
-    shows(
+    assert_error_form(&right, 400, &asks);
+    assert_form(
         &submit(&server, &path, "action=restart").await,
         &["country", "phone_number"],
     );
-    shows(&submit(&server, &path, ASK_TEXT).await, &asks);
+    assert_form(&submit(&server, &path, ASK_TEXT).await, &asks);
     assert_eq!(server.deliver().await, 1);
     assert_eq!(count(&server, "Proofs"), 1, "the same validation session");
     let code = code_to(&server, NUMBER.1);
@@ -165,22 +164,22 @@ async fn l18_the_page_takes_five_wrong_codes_then_a_new_message() {
 #[tokio::test]
 async fn uia_72_the_page_sends_again_or_to_another_address() {
     let server = test_server(EMAIL).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     let path = page(PREFIXES[1], EMAIL, &session);
     for typed in [
         "typo%40example.org",
         "alice%40example.org",
         "alice%40example.org",
     ] {
-        shows(&server.get(&path).await, &["email"]);
+        assert_form(&server.get(&path).await, &["email"]);
         let waiting = ["action", "action"];
-        shows(
+        assert_form(
             &submit(&server, &path, &format!("email={typed}")).await,
             &waiting,
         );
         assert_eq!(server.deliver().await, 1, "{typed}");
         if server.messages().len() < 3 {
-            shows(&submit(&server, &path, "action=restart").await, &["email"]);
+            assert_form(&submit(&server, &path, "action=restart").await, &["email"]);
         }
     }
     let to: Vec<_> = server
@@ -191,7 +190,7 @@ async fn uia_72_the_page_sends_again_or_to_another_address() {
     assert_eq!(to, ["typo@example.org", ALICE, ALICE]);
     assert_eq!(count(&server, "Proofs"), 2);
     confirm(&server, &link_to(&server, "typo@example.org")).await;
-    shows(&server.get(&path).await, &["action", "action"]);
+    assert_form(&server.get(&path).await, &["action", "action"]);
     let poll = json!({ "auth": { "session": session } });
     server.register(&poll).await.challenge();
     confirm(&server, &link_to(&server, ALICE)).await;
@@ -205,7 +204,7 @@ async fn uia_72_the_page_sends_again_or_to_another_address() {
 async fn uia_16_a_page_sends_nothing_while_another_stage_is_next() {
     for (kind, form) in [(EMAIL, ASK_MAIL), (MSISDN, ASK_TEXT)] {
         let server = test_server(&format!("{DUMMY}+{kind}")).await;
-        let (_, session) = server.begin(&wish("alice")).await;
+        let (_, session) = server.begin(&registration("alice")).await;
         let path = page(PREFIXES[1], kind, &session);
         is_not_final(&server.get(&path).await, 400);
         for form in [form, "action=check", "action=restart"] {
@@ -224,7 +223,7 @@ async fn uia_16_a_page_sends_nothing_while_another_stage_is_next() {
 async fn uia_73_a_page_without_a_valid_session_sends_nothing() {
     for (kind, form) in [(EMAIL, ASK_MAIL), (MSISDN, ASK_TEXT)] {
         let server = test_server(kind).await;
-        let (_, session) = server.begin(&wish("alice")).await;
+        let (_, session) = server.begin(&registration("alice")).await;
         server.advance(Duration::from_hours(49));
         let other = if kind == EMAIL { MSISDN } else { EMAIL };
         for (kind, session) in [(kind, &*session), (kind, "unknown"), (other, &session)] {
@@ -242,7 +241,7 @@ async fn uia_73_a_page_without_a_valid_session_sends_nothing() {
 #[tokio::test]
 async fn uia_74_hostile_addresses_are_rejected_and_inert() {
     let server = test_server(&format!("{EMAIL} {MSISDN}")).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     let hostile = "%22%3E%3Csvg%20onload=alert(1)%3E%40example.org";
     for (kind, form, names) in [
         (EMAIL, format!("email={hostile}"), &["email"][..]),
@@ -274,7 +273,7 @@ async fn uia_74_hostile_addresses_are_rejected_and_inert() {
         let reply = submit(&server, &path, &form).await;
         let status = reply.status.as_u16();
         assert!([400, 403].contains(&status), "{form}: {}", reply.text());
-        complains(&reply, status, names);
+        assert_error_form(&reply, status, names);
         assert!(!reply.text().contains("<svg"), "{form}");
     }
     assert_eq!((count(&server, "Outbox"), count(&server, "Proofs")), (0, 0));
@@ -290,9 +289,9 @@ async fn uia_74_hostile_addresses_are_rejected_and_inert() {
 async fn _3pid_08_the_page_sends_nothing_to_a_denied_address() {
     let denied = ("GATEHOUSE_EMAIL_DENIED", r".*@example\.org");
     let server = TestServer::with(&[flows(EMAIL), MAIL, denied]).await;
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     let path = page(PREFIXES[1], EMAIL, &session);
-    complains(&submit(&server, &path, ASK_MAIL).await, 403, &["email"]);
+    assert_error_form(&submit(&server, &path, ASK_MAIL).await, 403, &["email"]);
     assert_eq!((count(&server, "Outbox"), count(&server, "Proofs")), (0, 0));
 }
 
@@ -303,7 +302,7 @@ async fn _3pid_16_the_pages_messages_are_counted_like_any_others() {
     let server = TestServer::with(&settings).await;
     let mut sent = 0;
     for name in ["a", "b", "c", "d", "e", "f"] {
-        let (_, session) = server.begin(&wish(name)).await;
+        let (_, session) = server.begin(&registration(name)).await;
         let path = page(PREFIXES[1], MSISDN, &session);
         let reply = submit(&server, &path, ASK_TEXT).await;
         match reply.status.as_u16() {

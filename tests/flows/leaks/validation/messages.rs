@@ -3,9 +3,9 @@
 use shared::{ids::Localpart, notices::notify, outbox::Notice, threepids::Medium};
 use test_support::Log;
 
-use super::{ADDRESS, NUMBER, SECRET, arrives, detector, request_token_for};
+use super::{ADDRESS, NUMBER, SECRET, delivered_secret, detector, request_token_for};
 use crate::flows::{
-    notifications::{call_for, threepid},
+    notifications::{enqueue, threepid},
     support::{
         another_process,
         mail_helpers::{ADD, RESET, create_owner},
@@ -35,11 +35,11 @@ async fn l4_no_secret_of_a_message_for_an_account_leaks() {
             detector.server.deliver().await;
             detector.search();
             if is_owned == (purpose == RESET) {
-                let link = arrives(&detector, &mail).await;
+                let link = delivered_secret(&detector, &mail).await;
                 let opened = detector.server.get(path_of(&link)).await;
                 detector.check(&opened);
                 assert_eq!(confirm(&detector.server, &link).await.status, 303);
-                let code = arrives(&detector, &text).await;
+                let code = delivered_secret(&detector, &text).await;
                 let reply = text.enter(&detector.server, &code).await;
                 detector.check(&reply);
                 reply.ok();
@@ -75,7 +75,7 @@ async fn l4_the_address_of_a_notification_is_in_no_log() {
         Notice::Deactivated,
     ] {
         let messages = notify(&app, &user, &to, notice).await.unwrap();
-        call_for(&app, &messages).await;
+        enqueue(&app, &messages).await;
         assert_eq!(detector.server.deliver().await, 1);
         detector.search();
     }
