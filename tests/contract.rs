@@ -3,12 +3,12 @@
 mod cargo_lambda;
 mod events;
 mod files;
+mod generated;
 mod incidents;
+mod layering;
 mod observability;
 mod operations;
-mod readme;
 mod requirements;
-mod rooms;
 mod ruma;
 mod ruma_identity;
 mod ruma_own_addresses;

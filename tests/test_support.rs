@@ -17,7 +17,9 @@ use std::{
 };
 
 use gatehouse_admin::{Admin, environment::Environment, services::Services};
-use gatehouse_local::{Local, Options, clock::MovableClock, outbox::Message, proxy::Call};
+use gatehouse_local::{
+    Local, Options, aws_fakes::outbox::Message, dynamodb::proxy::Call, runtime::clock::MovableClock,
+};
 use http::Request;
 pub use log::Log;
 use rand_chacha::{
@@ -197,7 +199,7 @@ impl TestServer {
     /// Runs the schedule: every due message is delivered, whatever the result of its first attempt
     /// was.
     pub async fn run_schedule(&self) {
-        self.local.tick().await;
+        self.local.run_schedule().await;
     }
 
     /// The mails and text messages that were sent, oldest first.
@@ -214,14 +216,14 @@ impl TestServer {
 
     /// Every row of every table, as text.
     pub fn dump(&self) -> String {
-        self.local.engine().dump().expect("a dump").to_string()
+        self.local.dynamodb().dump().expect("a dump").to_string()
     }
 
     /// Sends an operation directly to the embedded DynamoDB, without functions, IAM policies and
     /// proxy.
     pub fn raw_dynamodb(&self, operation: &str, body: &Value) {
         let body = body.to_string();
-        let mut stream = TcpStream::connect(self.local.engine().address())
+        let mut stream = TcpStream::connect(self.local.dynamodb().address())
             .expect("the embedded DynamoDB listens");
         write!(
             stream,

@@ -1,11 +1,10 @@
-//! The sinks: SES and SNS, as far as a mail or a text message needs them, and Secrets Manager with one
-//! secret, on a loopback port.
+//! Fakes of SES and SNS for mails and text messages, and of Secrets Manager with one secret, on a loopback port.
 //!
-//! They speak AWS's protocols to the real SDKs, refuse what AWS would refuse, and put everything else
-//! into the outbox; nothing leaves the machine. Whoever has no other way to look into the outbox gets it with
-//! `GET /`.
+//! They speak the protocols of AWS to the real SDKs and reject what AWS would reject. They put all other messages
+//! into the outbox, and send nothing. `GET /` returns the outbox to programs that cannot use `/_local/outbox`.
 
 mod form;
+pub mod outbox;
 mod secrets_manager;
 mod ses;
 mod sns;
@@ -29,20 +28,22 @@ use shared::{
 
 pub use self::secrets_manager::KEY_RING;
 
-use self::form::{Failure, Form};
+use self::form::{ErrorResponse, Form};
 use crate::{
-    clock::MovableClock,
+    aws_fakes::outbox::{Message, Outbox},
+    dynamodb::proxy::{Call, Calls, Fault, FaultKind, FaultPlan, Operation},
     iam::{IamChecker, caller},
-    loopback::{Answer, ConnectionReset, Loopback, typed},
-    outbox::{Message, Outbox},
-    proxy::{Call, Calls, Fault, FaultKind, Operation, Plan},
+    runtime::{
+        clock::MovableClock,
+        local_listener::{Answer, ConnectionReset, LocalListener, typed},
+    },
     template::Permission,
 };
 
-/// The running sinks. Dropping them closes their port.
+/// The running fakes. Dropping them closes their port.
 pub struct AwsFakes {
     state: Arc<State>,
-    loopback: Loopback,
+    listener: LocalListener,
 }
 
 struct State {
@@ -50,15 +51,15 @@ struct State {
     outbox: Arc<Outbox>,
     clock: Arc<MovableClock>,
     calls: Mutex<Calls>,
-    plan: Mutex<Plan>,
+    plan: Mutex<FaultPlan>,
     secret: Mutex<Option<String>>,
 }
 
 impl AwsFakes {
-    /// Opens them at `place`, on a loopback port without one; `iam` judges their callers, and what is sent
-    /// goes into `outbox`. Call it within a Tokio runtime.
+    /// Opens the fakes at `address`, or on a free loopback port. They check the IAM policies of their callers with
+    /// `iam`, and put messages into `outbox`. Call it within a Tokio runtime.
     pub fn open(
-        place: Option<SocketAddr>,
+        address: Option<SocketAddr>,
         iam: Arc<IamChecker>,
         outbox: Arc<Outbox>,
         clock: Arc<MovableClock>,
@@ -72,73 +73,75 @@ impl AwsFakes {
             secret: Mutex::default(),
         });
         let answering = Arc::clone(&state);
-        let loopback = Loopback::open(place, move |head, body| {
+        let listener = LocalListener::open(address, move |head, body| {
             let state = Arc::clone(&answering);
             async move { state.answer(head, body).await }
         })?;
-        Ok(Self { state, loopback })
+        Ok(Self { state, listener })
     }
 
-    /// Where they listen.
+    /// The address they listen on.
     pub fn address(&self) -> SocketAddr {
-        self.loopback.address()
+        self.listener.address()
     }
 
-    /// Keeps this text as the secret [`KEY_RING`], in the place of what was there.
-    pub fn keep_secret(&self, text: &str) {
+    /// Sets the value of the secret [`KEY_RING`].
+    pub fn set_secret(&self, text: &str) {
         *self.state.secret() = Some(text.to_owned());
     }
 
-    /// The calls so far (`SendEmail`, `Publish`), oldest first; the last ten thousand of them.
+    /// The last ten thousand calls of `SendEmail` and `Publish`, oldest first.
     pub fn calls(&self) -> Vec<Call> {
         self.state.calls().all()
     }
 
-    /// The calls since the last time they were taken.
+    /// Removes and returns the calls, oldest first.
     pub fn take_calls(&self) -> Vec<Call> {
         self.state.calls().take()
     }
 
-    /// Plans a fault, on `SendEmail` or `Publish`.
+    /// Adds a fault to inject into `SendEmail` or `Publish`.
     pub fn inject(&self, fault: Fault) {
         self.state.plan().add(fault);
     }
 
-    /// How many planned faults have not yet happened to the end.
+    /// The number of faults that are not yet injected as often as they should be.
     pub fn pending_faults(&self) -> usize {
         self.state.plan().pending()
     }
 
-    /// From now on, `per_mille` of a thousand calls of functions suffer one of `kinds`, as `seed` decides.
-    pub fn chaos(&self, seed: u64, per_mille: u16, kinds: &[FaultKind]) {
-        self.state.plan().chaos(seed, per_mille, kinds);
+    /// Injects one of `kinds` into `per_mille` of a thousand calls of functions. The choice depends on `seed`.
+    pub fn random_faults(&self, seed: u64, per_mille: u16, kinds: &[FaultKind]) {
+        self.state.plan().random_faults(seed, per_mille, kinds);
     }
 
-    /// Forgets every planned fault and ends the chaos.
+    /// Removes all faults, random ones included.
     pub fn clear_faults(&self) {
-        *self.state.plan() = Plan::default();
+        *self.state.plan() = FaultPlan::default();
     }
 }
 
 impl Debug for AwsFakes {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
-            .debug_struct("Sinks")
+            .debug_struct("AwsFakes")
             .field("address", &self.address())
             .finish_non_exhaustive()
     }
 }
 
-/// One of the two services.
+/// SES or SNS.
 struct Service {
     action: &'static str,
     namespace: &'static str,
     needs: fn(&Form) -> BTreeSet<Permission>,
-    read: fn(&Form) -> Result<Message, Failure>,
-    /// What it calls a caller who may not, a message it does not take, and a fault of its own.
+    read: fn(&Form) -> Result<Message, ErrorResponse>,
+    /// The error code if the caller's policy does not allow the call.
     denied: &'static str,
-    refused: &'static str,
-    fault: &'static str,
+    /// The error code of a rejected message.
+    rejected: &'static str,
+    /// The error code of an internal error.
+    internal_error: &'static str,
 }
 
 const SERVICES: [Service; 2] = [
@@ -148,8 +151,8 @@ const SERVICES: [Service; 2] = [
         needs: ses::needs,
         read: ses::read,
         denied: "AccessDenied",
-        refused: "MessageRejected",
-        fault: "InternalFailure",
+        rejected: "MessageRejected",
+        internal_error: "InternalFailure",
     },
     Service {
         action: "Publish",
@@ -157,8 +160,8 @@ const SERVICES: [Service; 2] = [
         needs: sns::needs,
         read: sns::read,
         denied: "AuthorizationError",
-        refused: "InvalidParameter",
-        fault: "InternalError",
+        rejected: "InvalidParameter",
+        internal_error: "InternalError",
     },
 ];
 
@@ -167,7 +170,7 @@ impl State {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn plan(&self) -> MutexGuard<'_, Plan> {
+    fn plan(&self) -> MutexGuard<'_, FaultPlan> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -180,14 +183,17 @@ impl State {
             let messages = serde_json::json!(self.outbox.messages()).to_string();
             return Ok(typed(StatusCode::OK, "application/json", messages));
         }
-        if secrets_manager::is_asked(&head.headers) {
-            return Ok(self.tell_secret(&head.headers, &body));
+        if secrets_manager::is_get_secret_value(&head.headers) {
+            return Ok(self.get_secret_value(&head.headers, &body));
         }
         let started = Instant::now();
         let form = Form::read(&body);
         let action = form.text("Action").unwrap_or_default();
         let Some(service) = SERVICES.iter().find(|service| service.action == action) else {
-            let unknown = Failure::new("InvalidAction", format!("{action} is not known here"));
+            let unknown = ErrorResponse::new(
+                "InvalidAction",
+                format!("The action {action} is not supported by this fake"),
+            );
             return Ok(unknown.response(""));
         };
         let operation = Operation {
@@ -206,38 +212,42 @@ impl State {
     }
 
     async fn serve(&self, service: &Service, operation: &Operation, form: &Form) -> Answer {
-        let fail = |status, code, message: &str| {
-            let failure = Failure::new(code, message.to_owned()).with(status);
-            Ok(failure.response(service.namespace))
+        let error = |status, code, message: &str| {
+            let error = ErrorResponse::new(code, message.to_owned()).with(status);
+            Ok(error.response(service.namespace))
         };
-        if let Some(denied) = self.iam.judge(&operation.caller, &operation.needs) {
+        if let Some(denied) = self.iam.check(&operation.caller, &operation.needs) {
             let message = format!(
                 "User: {} is not authorized to perform: {} on resource: {}",
                 operation.caller, denied.action, denied.resource
             );
-            return fail(StatusCode::FORBIDDEN, service.denied, &message);
+            return error(StatusCode::FORBIDDEN, service.denied, &message);
         }
         let is_function = self.iam.is_function(&operation.caller);
-        let kind = self.plan().turn(operation, is_function);
+        let kind = self.plan().next_fault(operation, is_function);
         match kind {
             Some(FaultKind::Throttle) => {
-                return fail(StatusCode::BAD_REQUEST, "Throttling", "Rate exceeded");
+                return error(StatusCode::BAD_REQUEST, "Throttling", "Rate exceeded");
             }
             Some(FaultKind::InternalError) => {
                 let message = "An internal error occurred";
-                return fail(StatusCode::INTERNAL_SERVER_ERROR, service.fault, message);
+                return error(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    service.internal_error,
+                    message,
+                );
             }
-            Some(FaultKind::Refused) => {
-                let message = "The message is not taken, as was planned";
-                return fail(StatusCode::BAD_REQUEST, service.refused, message);
+            Some(FaultKind::Rejected) => {
+                let message = "The message is rejected by an injected fault";
+                return error(StatusCode::BAD_REQUEST, service.rejected, message);
             }
-            Some(FaultKind::Cut) => return Err(ConnectionReset),
+            Some(FaultKind::ConnectionReset) => return Err(ConnectionReset),
             Some(FaultKind::Delay(time)) => tokio::time::sleep(time).await,
             _ => {}
         }
         let answer = match (service.read)(form) {
-            Ok(message) => self.take(service, message),
-            Err(failure) => failure.response(service.namespace),
+            Ok(message) => self.accept(service, message),
+            Err(error) => error.response(service.namespace),
         };
         if kind == Some(FaultKind::LostAnswer) {
             return Err(ConnectionReset);
@@ -245,8 +255,8 @@ impl State {
         Ok(answer)
     }
 
-    /// Puts the message into the outbox and says that it was sent.
-    fn take(&self, service: &Service, mut message: Message) -> Response<Full<Bytes>> {
+    /// Puts the message into the outbox and returns the response of a sent message.
+    fn accept(&self, service: &Service, mut message: Message) -> Response<Full<Bytes>> {
         message.id = id();
         message.sent_at = self.clock.now().0;
         let Service {
@@ -264,7 +274,7 @@ impl State {
     }
 }
 
-/// An id as AWS makes them: never the same, not even in the next run.
+/// An id in the form of AWS. It is random, so that ids differ between runs too.
 fn id() -> String {
     let rng: &dyn Rng = &SystemRng;
     let number = u128::from_be_bytes(rng.bytes());

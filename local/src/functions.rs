@@ -1,4 +1,4 @@
-//! The functions, by their logical ids in the template: the one place where `local/` knows their names.
+//! The functions, by their logical IDs in the template. The list is generated from `functions/*/function.yaml`.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -10,7 +10,7 @@ use shared::{
 
 use crate::gateway::Function;
 
-/// Every endpoint, each with the app that `app` makes for its logical id.
+/// Every endpoint, with the app that `app` creates for its logical id.
 pub(crate) fn all(app: impl Fn(&str) -> Arc<App>) -> HashMap<String, Function> {
     macro_rules! functions {
         ($($id:ident: $package:ident,)*) => {
@@ -21,6 +21,7 @@ pub(crate) fn all(app: impl Fn(&str) -> Arc<App>) -> HashMap<String, Function> {
         };
     }
     functions! {
+        // generated: functions
         Account3pid: account_3pid,
         Account3pidAdd: account_3pid_add,
         Account3pidBind: account_3pid_bind,
@@ -53,10 +54,11 @@ pub(crate) fn all(app: impl Fn(&str) -> Arc<App>) -> HashMap<String, Function> {
         ValidateSubmitToken: validate_submit_token,
         Versions: versions,
         WellKnownMatrixClient: well_known_matrix_client,
+        // /generated: functions
     }
 }
 
-/// The function `Deliver`, which no route leads to.
+/// The worker `Deliver`, which has no route.
 pub(crate) fn deliver(app: Arc<App>, aws: &Aws) -> Observed<deliver::Deliver> {
     Observed::new(Arc::clone(&app), deliver::Deliver::new(app, aws))
 }

@@ -1,5 +1,8 @@
-//! API Gateway's stand-in: finds the route, calls the function with the event it would get on AWS, and
-//! turns the answer into a response. It knows the template, and nothing of what the functions do.
+//! The local API gateway: it finds the route, calls the function with the event of API Gateway and turns the result
+//! into an HTTP response. It depends on the template only, and has no code for any single endpoint.
+
+pub mod event;
+pub mod router;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -25,20 +28,21 @@ use shared::{
     clock::{Clock, SystemClock, Timestamp, millis},
     rng::Rng,
 };
+use tracing::Instrument;
 
+use self::event::RequestInfo;
 use crate::{
-    event::{self, Circumstances},
-    router,
+    runtime::console::REQUEST_TARGET,
     template::{GatewayResponse, Target, Template},
 };
 
-/// The largest body a REST API takes.
+/// The largest body that a REST API accepts.
 pub const LARGEST_BODY: usize = 10 * 1024 * 1024;
 
-/// How many requests are remembered for `/_local/`.
+/// The number of requests that are kept for `/_local/`.
 const REMEMBERED: usize = 100;
 
-/// What a function is given before Lambda stops it.
+/// The time after which Lambda stops a function.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 type Answer = Pin<Box<dyn Future<Output = Result<Value>> + Send>>;
@@ -48,7 +52,7 @@ type Answer = Pin<Box<dyn Future<Output = Result<Value>> + Send>>;
 pub struct Function(Arc<dyn Fn(LambdaEvent<LambdaRequest>) -> Answer + Send + Sync>);
 
 impl Function {
-    /// Whatever `lambda_http` would be given to run.
+    /// A function from the service that `lambda_http` would run.
     pub fn new<S>(service: S) -> Self
     where
         S: Service<LambdaEvent<LambdaRequest>> + Clone + Send + Sync + 'static,
@@ -60,7 +64,8 @@ impl Function {
             let service = service.clone();
             Box::pin(async move {
                 let answer = service.oneshot(event).await;
-                let answer = answer.map_err(|error| anyhow!("the function failed: {error:?}"))?;
+                let answer =
+                    answer.map_err(|error| anyhow!("the function returned an error: {error:?}"))?;
                 Ok(serde_json::to_value(answer)?)
             })
         }))
@@ -76,23 +81,23 @@ impl Debug for Function {
 /// A request that was answered.
 #[derive(Debug, Clone)]
 pub struct Exchange {
-    /// When it arrived, by the clock that can be moved.
+    /// The time of its arrival, by the clock of the functions.
     pub at: Timestamp,
-    /// When it arrived, to be compared with the tap's calls.
+    /// The instant of its arrival, to be compared with DynamoDB calls.
     pub started: Instant,
-    /// How long it took.
+    /// The duration until the response.
     pub duration: Duration,
     /// The method.
     pub method: String,
-    /// The path, without the query: that may hold a secret.
+    /// The path without the query, which may contain a secret.
     pub path: String,
     /// The logical id of the function that answered, if one did.
     pub function: Option<String>,
-    /// The status of the answer.
+    /// The status of the response.
     pub status: u16,
 }
 
-/// The gateway.
+/// The local API gateway.
 #[derive(Debug)]
 pub struct Gateway {
     template: Arc<Template>,
@@ -103,7 +108,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway to `functions`, by their logical ids. Every endpoint of the template must be among them.
+    /// A gateway for `functions`, by logical id. Every endpoint of the template must be among them.
     pub fn new(
         template: Arc<Template>,
         functions: HashMap<String, Function>,
@@ -112,9 +117,9 @@ impl Gateway {
     ) -> Result<Self> {
         let endpoints = template.functions.keys();
         for id in endpoints.filter(|id| !template.workers.contains_key(*id)) {
-            functions
-                .get(id)
-                .with_context(|| format!("nothing runs the template's function {id}"))?;
+            functions.get(id).with_context(|| {
+                format!("the template's function {id} is missing in local/src/functions.rs")
+            })?;
         }
         Ok(Self {
             template,
@@ -125,19 +130,24 @@ impl Gateway {
         })
     }
 
-    /// Answers a request from `peer`. Never fails: what goes wrong is an answer too.
+    /// Answers a request from `peer`. Errors are responses too.
     pub async fn call(&self, request: Request<Bytes>, peer: IpAddr) -> Response<Vec<u8>> {
         let (started, at) = (Instant::now(), self.clock.now());
         let method = request.method().to_string();
         let path = request.uri().path().to_owned();
         let id = self.request_id();
-        let (mut response, function) = self.answer(request, peer, at, &id).await;
+        let span = tracing::info_span!(target: REQUEST_TARGET, "gateway");
+        let answer = self.answer(request, peer, at, &id);
+        let (mut response, function) = answer.instrument(span.clone()).await;
         if let Ok(id) = HeaderValue::try_from(id) {
             response.headers_mut().insert("x-amzn-requestid", id);
         }
         let status = response.status().as_u16();
-        tracing::debug!(method, path, status, "answered");
         let duration = started.elapsed();
+        let milliseconds = duration.as_secs_f64() * 1000.0;
+        span.in_scope(|| {
+            tracing::info!(target: REQUEST_TARGET, method, path, status, milliseconds, "answered");
+        });
         self.remember(Exchange {
             at,
             started,
@@ -155,7 +165,7 @@ impl Gateway {
         self.lock().iter().rev().cloned().collect()
     }
 
-    /// One of the gateway's own answers, for example `REQUEST_TOO_LARGE`.
+    /// A gateway response of the template, for example `REQUEST_TOO_LARGE`.
     pub fn own_answer(&self, kind: &str, status: StatusCode) -> Response<Vec<u8>> {
         let general = if status.is_server_error() {
             "DEFAULT_5XX"
@@ -199,17 +209,21 @@ impl Gateway {
             Target::Mock(shape) => return (constant(shape, StatusCode::OK), None),
             Target::Function(function) => function,
         };
-        let about = Circumstances {
+        let info = RequestInfo {
             peer,
             at,
             request_id,
             stage: &self.template.stage,
         };
-        let event = event::event(&request, &found, &about);
+        let event = event::event(&request, &found, &info);
         let response = match self.invoke(function, &event, request_id).await {
             Ok(response) => response,
             Err(error) => {
-                tracing::error!(function, error = format!("{error:#}"), "502");
+                tracing::error!(
+                    function,
+                    error = format!("{error:#}"),
+                    "an invocation failed, so the response is 502"
+                );
                 self.own_answer("DEFAULT_5XX", StatusCode::BAD_GATEWAY)
             }
         };
@@ -220,12 +234,13 @@ impl Gateway {
         let function = self
             .functions
             .get(id)
-            .with_context(|| format!("no function {id}"))?;
-        // By way of text, because that is how it travels.
+            .with_context(|| format!("there is no function {id}"))?;
+        // Converted through text, as on AWS.
         let request: LambdaRequest = serde_json::from_str(&event.to_string())?;
         let context = context(id, request_id);
-        // A task of its own, so that a panic ends the request and nothing else, as it does on Lambda.
-        let call = tokio::spawn((function.0)(LambdaEvent::new(request, context)));
+        // A task of its own, so that a panic ends only this request, as on Lambda.
+        let call = (function.0)(LambdaEvent::new(request, context));
+        let call = tokio::spawn(call.in_current_span());
         let answer = tokio::time::timeout(TIMEOUT, call)
             .await
             .context("the function timed out")?;
@@ -261,7 +276,7 @@ impl Gateway {
     }
 }
 
-/// A header of X-Ray, made of the request's id.
+/// An X-Ray trace header, derived from the request id.
 fn trace(request_id: &str) -> String {
     let hex = request_id.replace('-', "");
     let (time, random) = hex.split_at_checked(8).unwrap_or_default();
@@ -269,7 +284,7 @@ fn trace(request_id: &str) -> String {
     format!("Root=1-{time}-{random};Sampled=0")
 }
 
-/// What Lambda tells a function about the call. The deadline is the machine's time, as it is on Lambda.
+/// The context of a Lambda invocation. The deadline is in the system's time, as on Lambda.
 fn context(function: &str, request_id: &str) -> Context {
     let mut config = lambda_runtime::Config::default();
     function.clone_into(&mut config.function_name);
@@ -303,78 +318,4 @@ fn constant(shape: &GatewayResponse, status: StatusCode) -> Response<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{convert::Infallible, net::Ipv4Addr};
-
-    use lambda_http::service_fn;
-    use serde_json::json;
-    use shared::rng::SystemRng;
-
-    use super::*;
-    use crate::clock::MovableClock;
-
-    const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-
-    /// A gateway whose every function is `service`.
-    fn gateway(service: impl Fn() -> Value + Clone + Send + Sync + 'static) -> Gateway {
-        let template = Template::ours().expect("our own template parses");
-        let function = Function::new(service_fn(move |_: LambdaEvent<LambdaRequest>| {
-            let service = service.clone();
-            async move { Ok::<_, Infallible>(service()) }
-        }));
-        let functions = template
-            .functions
-            .keys()
-            .map(|id| (id.clone(), function.clone()))
-            .collect();
-        let clock = Arc::new(MovableClock::frozen(0));
-        Gateway::new(template, functions, clock, Arc::new(SystemRng)).expect("a gateway")
-    }
-
-    fn request(method: &str, body: Vec<u8>) -> Request<Bytes> {
-        let request = Request::builder()
-            .method(method)
-            .uri("/_matrix/client/v3/register");
-        request.body(Bytes::from(body)).expect("a request")
-    }
-
-    #[tokio::test]
-    async fn a_panic_is_the_gateways_own_502_in_matrix_json() {
-        let gateway = gateway(|| panic!("on purpose"));
-        let response = gateway.call(request("POST", Vec::new()), PEER).await;
-        assert_eq!(response.status(), 502);
-        assert_eq!(response.headers()["access-control-allow-origin"], "*");
-        let body: Value = serde_json::from_slice(response.body()).expect("JSON");
-        assert_eq!(body["errcode"], "M_UNKNOWN");
-        assert_eq!(gateway.exchanges()[0].function.as_deref(), Some("Register"));
-    }
-
-    #[tokio::test]
-    async fn a_body_above_the_limit_never_reaches_a_function() {
-        let gateway = gateway(|| json!({ "statusCode": 200 }));
-        assert_eq!(
-            gateway
-                .call(request("POST", vec![0; LARGEST_BODY]), PEER)
-                .await
-                .status(),
-            200
-        );
-        let response = gateway
-            .call(request("POST", vec![0; LARGEST_BODY + 1]), PEER)
-            .await;
-        assert_eq!(response.status(), 413);
-        let body: Value = serde_json::from_slice(response.body()).expect("JSON");
-        assert_eq!(body["errcode"], "M_TOO_LARGE");
-    }
-
-    #[tokio::test]
-    async fn a_preflight_is_answered_without_a_function() {
-        let gateway = gateway(|| panic!("not to be called"));
-        let response = gateway.call(request("OPTIONS", Vec::new()), PEER).await;
-        assert_eq!(response.status(), 200);
-        assert_eq!(
-            response.headers()["access-control-allow-methods"],
-            "GET, POST, PUT, DELETE, OPTIONS"
-        );
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
-//! Who may do what: the template's policies, asked for each call to an embedded service.
+//! The IAM policy checker: each call to an embedded service is checked against the policies of the template.
 //!
-//! Each function's access key id is its logical id, which is how its caller is known. A caller that is no
-//! function may do everything.
+//! The access key id of a call identifies its caller, because each function has its logical id as access key id. A
+//! caller that is not a function may do everything.
 
 use std::{
     collections::BTreeSet,
@@ -12,16 +12,16 @@ use http::{HeaderMap, header};
 
 use crate::template::{Permission, Template};
 
-/// A permission that a function needed.
+/// A permission that a call of a function needed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Use {
     /// The function's logical id.
     pub function: String,
-    /// What its policy allows, or, if it does not, what it needed.
+    /// The permission of its policy that allows the call, or the missing permission.
     pub permission: Permission,
 }
 
-/// The policies, and what they were needed for.
+/// The policies, and the permissions that calls have needed.
 #[derive(Debug)]
 pub struct IamChecker {
     template: Arc<Template>,
@@ -36,8 +36,8 @@ struct Log {
 }
 
 impl IamChecker {
-    /// Judges by the policies of `template`. With `enforce`, what they do not allow is to be refused;
-    /// otherwise it is only noted.
+    /// A checker with the policies of `template`. With `enforce`, calls that they do not allow are rejected.
+    /// Otherwise they are only recorded.
     pub fn new(template: Arc<Template>, enforce: bool) -> Self {
         Self {
             template,
@@ -46,7 +46,7 @@ impl IamChecker {
         }
     }
 
-    /// The template whose policies hold.
+    /// The template with the policies.
     pub(crate) fn template(&self) -> &Template {
         &self.template
     }
@@ -56,8 +56,8 @@ impl IamChecker {
         self.template.policy(caller).is_some()
     }
 
-    /// Notes what a call needs, and returns what of it is to be refused.
-    pub(crate) fn judge(&self, caller: &str, needs: &BTreeSet<Permission>) -> Option<Permission> {
+    /// Records the permissions that a call needs. Returns a missing one if the call must be rejected.
+    pub(crate) fn check(&self, caller: &str, needs: &BTreeSet<Permission>) -> Option<Permission> {
         let policy = self.template.policy(caller)?;
         let mut log = self.log();
         let mut denied = None;
@@ -76,12 +76,12 @@ impl IamChecker {
         denied.filter(|_| self.enforce)
     }
 
-    /// Everything a function's policy was needed for so far, allowed or not.
+    /// Every permission that the calls of functions have needed, allowed or not.
     pub fn used(&self) -> BTreeSet<Use> {
         self.log().used.clone()
     }
 
-    /// What was done, or refused, without the caller's policy allowing it.
+    /// The calls that the caller's policy did not allow.
     pub fn denials(&self) -> Vec<Use> {
         self.log().denials.clone()
     }
@@ -91,7 +91,7 @@ impl IamChecker {
     }
 }
 
-/// The access key id in `Credential=` of a request's signature.
+/// The access key id in `Credential=` of the request's signature.
 pub(crate) fn caller(headers: &HeaderMap) -> String {
     headers
         .get(header::AUTHORIZATION)

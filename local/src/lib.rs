@@ -1,27 +1,15 @@
-//! Gatehouse on one machine: the same functions as on AWS behind a stand-in for API Gateway, with an
-//! embedded `DynamoDB` that speaks the real protocol. `cargo run` serves it; the tests call it in process.
+//! A local Gatehouse server: the functions that run on AWS, behind a local API gateway and with an embedded
+//! `DynamoDB` that speaks the real protocol. `cargo run` serves it over HTTP. The tests call it in process.
 //!
-//! Routes, tables and permissions come from `template.yaml`. Nothing here is part of a function.
+//! Routes, tables and permissions come from `template.yaml`. No deployed function contains code of this crate.
 
 pub mod aws_fakes;
-pub mod clock;
-pub mod defaults;
-pub mod engine;
-pub mod event;
-pub mod event_poller;
+mod dev_ui;
+pub mod dynamodb;
 mod functions;
 pub mod gateway;
-mod host;
 pub mod iam;
-mod loopback;
-pub mod outbox;
-mod page;
-pub mod proxy;
-pub mod router;
-#[cfg(test)]
-mod scratch;
-pub mod server;
-pub mod services;
+pub mod runtime;
 pub mod template;
 
 use std::{
@@ -43,42 +31,42 @@ use shared::{
 };
 
 use crate::{
-    aws_fakes::AwsFakes,
-    clock::{MovableClock, TooFar},
-    defaults::{Defaults, Lookup},
-    engine::Engine,
-    event_poller::{EventPoller, Running},
+    aws_fakes::{AwsFakes, outbox::Outbox},
+    dynamodb::{embedded::EmbeddedDynamoDb, proxy::DynamoDbProxy},
     gateway::Gateway,
-    outbox::Outbox,
-    proxy::DynamoDbProxy,
-    services::{ExternalEndpoints, Places, Services, export_lines},
+    runtime::{
+        clock::{MovableClock, TooFar},
+        defaults::{Defaults, Lookup},
+        event_poller::{EventPoller, Running},
+        services::{ExternalEndpoints, ListenAddresses, Services, export_lines},
+    },
     template::Template,
 };
 
-/// How to run it.
+/// How to run the server.
 #[derive(Clone)]
 pub struct Options {
-    /// Where settings come from; what it does not know has its local default.
+    /// The settings. A setting that it does not have takes its local default.
     pub lookup: Lookup,
-    /// Where it is reached on this machine; clients too, unless a setting says otherwise.
+    /// The URL of the server on this machine. It is also the public URL, unless a setting names another.
     pub address: String,
-    /// Where the tables, the secret and the clock's offset are kept; nowhere without it.
+    /// The directory for the tables, the secret and the clock's offset. Without it, nothing is stored on disk.
     pub data: Option<PathBuf>,
-    /// What the functions take for the time.
+    /// The clock of the functions.
     pub clock: Arc<MovableClock>,
-    /// Where the functions' random bytes come from.
+    /// The source of the functions' random bytes.
     pub rng: Arc<dyn Rng>,
-    /// Whether the tap refuses what a function's policy does not allow.
+    /// Whether the embedded services reject calls that a function's IAM policy does not allow.
     pub enforce_policies: bool,
-    /// Where the services listen, where it matters.
-    pub places: Places,
-    /// Services to use in place of the embedded ones.
-    pub elsewhere: ExternalEndpoints,
+    /// The addresses of the embedded services, if they must be fixed.
+    pub listen: ListenAddresses,
+    /// Services to use instead of the embedded ones.
+    pub external: ExternalEndpoints,
 }
 
 impl Default for Options {
-    /// In memory, by the machine's clock and generator, with the local defaults alone: the environment is
-    /// not looked at.
+    /// A server in memory, with the system's clock and random number generator and the local defaults. It does
+    /// not read environment variables.
     fn default() -> Self {
         Self {
             lookup: Arc::new(|_| None),
@@ -87,8 +75,8 @@ impl Default for Options {
             clock: Arc::new(MovableClock::running()),
             rng: Arc::new(SystemRng),
             enforce_policies: true,
-            places: Places::default(),
-            elsewhere: ExternalEndpoints::default(),
+            listen: ListenAddresses::default(),
+            external: ExternalEndpoints::default(),
         }
     }
 }
@@ -100,32 +88,32 @@ impl Debug for Options {
             .field("address", &self.address)
             .field("data", &self.data)
             .field("enforce_policies", &self.enforce_policies)
-            .field("places", &self.places)
-            .field("elsewhere", &self.elsewhere)
+            .field("listen", &self.listen)
+            .field("external", &self.external)
             .finish_non_exhaustive()
     }
 }
 
-/// The whole house, running. Dropping it stops it.
+/// A running server. Dropping it stops it.
 #[derive(Debug)]
 pub struct Local {
     config: Arc<Config>,
     gateway: Gateway,
     event_poller: Arc<EventPoller>,
     services: Services,
-    /// What the settings were made of, for those who want to run beside it.
+    /// The generated and default settings, for other programs that use the same services.
     settings: Vec<(&'static str, String)>,
     flows: String,
     address: String,
 }
 
 impl Local {
-    /// Starts it. Call it within a Tokio runtime, which serves the tap and runs the functions.
+    /// Starts the server. Call it within a Tokio runtime, which serves the DynamoDB proxy and runs the functions.
     ///
     /// # Errors
     ///
-    /// Fails with [`shared::config::ConfigErrors`] if the settings are at fault, with other errors if a
-    /// port, a file or the template is.
+    /// Fails with [`shared::config::ConfigErrors`] if the settings are invalid, and with other errors if a port
+    /// is in use, a file cannot be read or the template is invalid.
     pub fn start(options: Options) -> Result<Self> {
         let defaults = Defaults::new(&options.address, options.data.as_deref(), &*options.rng)?;
         let lookup = defaults.under(Arc::clone(&options.lookup));
@@ -138,14 +126,14 @@ impl Local {
             options.data.as_deref(),
             &config.tables,
             Arc::clone(&options.clock),
-            options.places,
+            options.listen,
             options.enforce_policies,
-            options.elsewhere,
+            options.external,
         )?;
         let event_poller = Arc::new(EventPoller::new(&services, &config, &options.rng)?);
         let clock: Arc<dyn Clock> = Arc::clone(&options.clock) as Arc<dyn Clock>;
         let functions = functions::all(|id| {
-            // Who calls: the tap judges each function by its own policy.
+            // The function's logical id is its access key id, by which its IAM policy is found.
             let aws = services.aws(id);
             App::new(
                 Arc::clone(&config),
@@ -154,7 +142,7 @@ impl Local {
                 Arc::clone(&options.rng),
             )
         });
-        // Request ids are the gateway's own business: a seeded test's tokens must not depend on them.
+        // Request ids have a generator of their own, so that the tokens of a seeded test do not depend on them.
         let gateway = Gateway::new(Template::ours()?, functions, clock, Arc::new(SystemRng))?;
         let flows = lookup("GATEHOUSE_REGISTRATION_FLOWS").unwrap_or_default();
         Ok(Self {
@@ -187,38 +175,38 @@ impl Local {
         &self.config
     }
 
-    /// The stand-in for API Gateway.
+    /// The local API gateway.
     pub fn gateway(&self) -> &Gateway {
         &self.gateway
     }
 
-    /// The wire tap before the embedded `DynamoDB`.
+    /// The proxy in front of `DynamoDB`.
     pub fn proxy(&self) -> &DynamoDbProxy {
         self.services.proxy()
     }
 
     /// The embedded `DynamoDB`.
-    pub fn engine(&self) -> &Engine {
-        self.services.engine()
+    pub fn dynamodb(&self) -> &EmbeddedDynamoDb {
+        self.services.dynamodb()
     }
 
-    /// The clock the functions read.
+    /// The clock of the functions.
     pub fn clock(&self) -> &Arc<MovableClock> {
         self.services.clock()
     }
 
-    /// The messages that would have been sent.
+    /// The messages that the fakes have accepted.
     pub fn outbox(&self) -> &Outbox {
         self.services.outbox()
     }
 
-    /// SES and SNS, as far as they are embedded.
+    /// The fakes of SES, SNS and Secrets Manager.
     pub fn aws_fakes(&self) -> &AwsFakes {
         self.services.aws_fakes()
     }
 
-    /// Gives `Deliver` every row that is new in the outbox since the last time, and those that come meanwhile,
-    /// and says how many there were.
+    /// Runs `Deliver` for every row that is new in the outbox table since the last run, until there is none.
+    /// Returns the number of rows.
     ///
     /// # Errors
     ///
@@ -227,52 +215,53 @@ impl Local {
         self.event_poller.deliver().await
     }
 
-    /// Does both [`Local::deliver`] and [`Local::tick`] by itself, until what is returned is stopped: before this
-    /// is dropped, and with it the services.
+    /// Runs [`Local::deliver`] and [`Local::run_schedule`] in the background until the returned handle is stopped.
+    /// Stop it before dropping the server, because the worker needs the services.
     pub fn run_deliver(&self) -> Running {
         self.event_poller.run()
     }
 
-    /// Loses what [`Local::deliver`] would deliver now, as AWS may, and says how many rows that were.
+    /// Drops the stream records that [`Local::deliver`] would handle now, as AWS may lose them. Returns the number
+    /// of rows.
     ///
     /// # Errors
     ///
     /// Fails if the embedded `DynamoDB` does.
-    pub async fn skip_stream(&self) -> Result<usize> {
-        self.event_poller.skip().await
+    pub async fn drop_stream_records(&self) -> Result<usize> {
+        self.event_poller.drop_records().await
     }
 
-    /// Gives `Deliver` the event of its schedule.
-    pub async fn tick(&self) {
-        self.event_poller.tick().await;
+    /// Runs `Deliver` with the event of its schedule.
+    pub async fn run_schedule(&self) {
+        self.event_poller.run_schedule().await;
     }
 
-    /// The embedded services, for a caller with this access key id.
+    /// The endpoints of the services, with this access key id.
     pub fn aws(&self, caller: &str) -> Aws {
         self.services.aws(caller)
     }
 
-    /// Where an SDK finds the embedded `DynamoDB`.
+    /// The endpoint of `DynamoDB` for an SDK.
     pub fn dynamodb_endpoint(&self) -> String {
         self.services.dynamodb_endpoint()
     }
 
-    /// Where an SDK finds the embedded SES and SNS.
+    /// The endpoint of SES and SNS for an SDK.
     pub fn messages_endpoint(&self) -> String {
         self.services.messages_endpoint()
     }
 
-    /// The ways to register, as the setting has them.
+    /// The value of the setting for registration flows.
     pub fn flows(&self) -> &str {
         &self.flows
     }
 
-    /// Where it is reached on this machine.
+    /// The URL of the server on this machine.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Lines for a shell: where the services are, and the settings that were made up or defaulted.
+    /// `export` lines for a shell: the endpoints of the services, and the generated and default settings.
     pub fn env_lines(&self) -> String {
         let mut variables = self.services.environment();
         variables.extend(self.settings.iter().cloned());
@@ -289,15 +278,15 @@ impl Local {
         )
     }
 
-    /// Moves the clock on, deletes the rows whose time to live passes, and says what the clock shows.
+    /// Moves the clock forward and deletes the rows whose time to live has passed. Returns the new time.
     ///
     /// # Errors
     ///
-    /// Fails with [`TooFar`] if the clock cannot be moved so far, with other errors if the embedded
+    /// Fails with [`TooFar`] if the clock cannot be moved that far, and with other errors if the embedded
     /// `DynamoDB` fails.
     pub fn advance(&self, by: std::time::Duration) -> Result<Timestamp> {
         let now = self.clock().advance(by).ok_or(TooFar)?;
-        self.engine().sweep(now)?;
+        self.dynamodb().delete_expired(now)?;
         Ok(now)
     }
 }

@@ -1,8 +1,8 @@
-//! `cargo run`: Gatehouse on this machine.
+//! The command line of `cargo run`: a local Gatehouse server.
 
 use std::{
     fs,
-    io::Write,
+    io::{IsTerminal, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
@@ -14,11 +14,14 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use gatehouse_local::{
     Local, Options,
-    clock::MovableClock,
-    defaults::{Defaults, Lookup},
-    event_poller::EventPoller,
-    server,
-    services::{self, Places, Services, export_lines},
+    runtime::{
+        clock::MovableClock,
+        console::{self, LogFormat},
+        defaults::{Defaults, Lookup},
+        event_poller::EventPoller,
+        server,
+        services::{self, ListenAddresses, Services, export_lines},
+    },
 };
 use shared::{
     config::{Config, ConfigErrors},
@@ -28,40 +31,48 @@ use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
-use tracing_subscriber::EnvFilter;
 
-/// Gatehouse on this machine: every endpoint, with everything it needs built in.
+/// Runs a local Gatehouse server: every endpoint, with embedded DynamoDB, SES, SNS and Secrets Manager.
 ///
-/// Settings come from the environment (GATEHOUSE_…); what is not set has a default that suits a machine of
-/// one's own.
+/// Settings come from environment variables (GATEHOUSE_…). Settings that are not set have defaults for local
+/// development.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Where to listen.
+    /// Address and port of the HTTP server.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8008")]
     listen: SocketAddr,
+    /// Form of the log on standard error. `json` is the form that the functions write on Lambda.
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        global = true
+    )]
+    log_format: LogFormat,
     #[command(flatten)]
-    keep: Keep,
+    data: DataDirectory,
     #[command(flatten)]
-    elsewhere: ExternalEndpoints,
+    external: ExternalEndpoints,
     #[command(subcommand)]
     command: Option<Command>,
 }
 
 #[derive(Debug, Args)]
-struct Keep {
-    /// Where to keep everything; without it nothing outlives the process.
-    #[arg(long, value_name = "DIR", global = true)]
-    data: Option<PathBuf>,
+struct DataDirectory {
+    /// Directory for the tables, the secret and the clock. Without it, all data is lost when the program ends.
+    #[arg(long = "data", value_name = "DIR", global = true)]
+    path: Option<PathBuf>,
 }
 
-/// For those who develop it and want another's opinion; see tests/opinions.
+/// Other implementations of the AWS services, for compatibility tests; see tests/dynamodb-compat.
 #[derive(Debug, Args)]
 struct ExternalEndpoints {
-    /// A `DynamoDB` that somebody else runs, with the tables in it.
+    /// A `DynamoDB` endpoint to use instead of the embedded one. Its tables must exist.
     #[arg(long, value_name = "ADDR:PORT", hide = true)]
     dynamodb: Option<SocketAddr>,
-    /// What takes mails and text messages in place of the embedded sinks.
+    /// An endpoint of SES and SNS to use instead of the fakes.
     #[arg(long, value_name = "ADDR:PORT", hide = true)]
     messages: Option<SocketAddr>,
 }
@@ -77,18 +88,18 @@ impl ExternalEndpoints {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Only the embedded AWS services, for functions that run under `cargo lambda watch` or `sam local`.
+    /// Runs only the embedded AWS services, for functions that run under `cargo lambda watch` or `sam local`.
     Services {
-        /// Where to listen; containers on Linux reach the address of Docker's bridge, 172.17.0.1.
+        /// Address to listen on. Containers on Linux can reach the address of Docker's bridge, 172.17.0.1.
         #[arg(long, value_name = "ADDR", default_value_t = Ipv4Addr::LOCALHOST.into())]
         address: IpAddr,
-        /// The port of the database.
+        /// Port of DynamoDB.
         #[arg(long, value_name = "PORT", default_value_t = 8000)]
         dynamodb_port: u16,
-        /// The port of what takes mails and text messages and tells the secret; a GET there shows them.
+        /// Port of the fake SES, SNS and Secrets Manager. `GET /` on it returns the sent messages.
         #[arg(long, value_name = "PORT", default_value_t = 8001)]
         messages_port: u16,
-        /// Sends nothing: somebody else calls `deliver`.
+        /// Does not run the `deliver` function. Something else must call it, or no message is sent.
         #[arg(long)]
         no_deliver: bool,
     },
@@ -97,39 +108,33 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
-        EnvFilter::new("warn,dynoxide=error,gatehouse_local=info,gatehouse_shared=info")
-    });
-    tracing_subscriber::fmt()
-        .compact()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
-    let elsewhere = arguments.elsewhere.services();
-    let done = match arguments.command {
-        None => run(arguments.listen, arguments.keep.data.as_deref(), elsewhere).await,
+    let color = std::io::stderr().is_terminal() && environment()("NO_COLOR").is_none();
+    console::start_log(arguments.log_format, color);
+    let external = arguments.external.services();
+    let result = match arguments.command {
+        None => run(arguments.listen, arguments.data.path.as_deref(), external).await,
         Some(Command::Services {
             address,
             dynamodb_port,
             messages_port,
             no_deliver,
         }) => {
-            let places = Places {
+            let listen = ListenAddresses {
                 dynamodb: Some(SocketAddr::new(address, dynamodb_port)),
                 messages: Some(SocketAddr::new(address, messages_port)),
             };
-            let data = arguments.keep.data.as_deref();
-            run_services(places, data, !no_deliver, elsewhere).await
+            let data = arguments.data.path.as_deref();
+            run_services(listen, data, !no_deliver, external).await
         }
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            if let Some(faults) = error.downcast_ref::<ConfigErrors>() {
-                complain(&format!("The settings are at fault:\n{faults}"));
+            if let Some(errors) = error.downcast_ref::<ConfigErrors>() {
+                print_error(&format!("The settings are invalid:\n{errors}"));
                 return ExitCode::from(2);
             }
-            complain(&format!("{error:#}"));
+            print_error(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -138,36 +143,36 @@ async fn main() -> ExitCode {
 async fn run(
     listen: SocketAddr,
     data: Option<&Path>,
-    elsewhere: services::ExternalEndpoints,
+    external: services::ExternalEndpoints,
 ) -> Result<()> {
-    let stop = stopped()?;
+    let stop = shutdown_signal()?;
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen}"))?;
-    let mut reached = listener.local_addr()?;
-    if reached.ip().is_unspecified() {
-        reached.set_ip(Ipv4Addr::LOCALHOST.into());
+    let mut address = listener.local_addr()?;
+    if address.ip().is_unspecified() {
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
     }
-    let url = format!("http://{reached}");
-    make(data)?;
+    let url = format!("http://{address}");
+    create_data_directory(data)?;
     let started = Local::start(Options {
         lookup: environment(),
         address: url.clone(),
         data: data.map(Path::to_owned),
         clock: clock(data)?,
-        elsewhere,
+        external,
         ..Options::default()
     });
     let local = Arc::new(match (check_names(), started) {
         (Ok(()), started) => started?,
         (Err(names), Ok(_)) => return Err(names.into()),
-        // All faults at once: those of the names and those of the values.
+        // One message reports both the unknown names and the invalid values.
         (Err(names), Err(error)) => match error.downcast::<ConfigErrors>() {
             Ok(values) => return Err(names.and(values).into()),
             Err(other) => return Err(other),
         },
     });
-    say(&ready(&url, &local))?;
+    print(&ready(&url, &local))?;
     let running = local.run_deliver();
     let served = server::serve(Arc::clone(&local), listener, stop).await;
     running.stop().await;
@@ -176,7 +181,7 @@ async fn run(
 
 fn ready(url: &str, local: &Local) -> String {
     format!(
-        "Gatehouse is ready for {name} at {url} (look inside: {url}/_local/). Register an account:\n  \
+        "Gatehouse is ready for {name} at {url} (development UI: {url}/_local/). Register an account:\n  \
          curl -s -X POST {url}/_matrix/client/v3/register \
          -d '{{\"username\":\"alice\",\"password\":\"correct horse battery staple\",\"auth\":{{\"type\":\"m.login.dummy\"}}}}'\n",
         name = local.config().server_name,
@@ -184,26 +189,26 @@ fn ready(url: &str, local: &Local) -> String {
 }
 
 async fn run_services(
-    places: Places,
+    listen: ListenAddresses,
     data: Option<&Path>,
-    delivers: bool,
-    elsewhere: services::ExternalEndpoints,
+    runs_deliver: bool,
+    external: services::ExternalEndpoints,
 ) -> Result<()> {
-    let stop = stopped()?;
+    let stop = shutdown_signal()?;
     let lookup = environment();
-    make(data)?;
-    // Where `cargo lambda watch` listens unless told otherwise.
+    create_data_directory(data)?;
+    // The default address of `cargo lambda watch`.
     let defaults = Defaults::new("http://127.0.0.1:9000", data, &SystemRng)?;
     let settings = defaults.under(Arc::clone(&lookup));
     let config = Arc::new(Config::from_lookup(&*settings)?);
-    let services = Services::start(data, &config.tables, clock(data)?, places, true, elsewhere)?;
-    // A function that is given the name of the key ring, and not the keys, finds the same ones.
+    let services = Services::start(data, &config.tables, clock(data)?, listen, true, external)?;
+    // A function with `GATEHOUSE_SECRET_ARN` in place of the secret reads the same keys from Secrets Manager.
     let keys = serde_json::json!({ "current": settings("GATEHOUSE_SECRET") });
-    services.aws_fakes().keep_secret(&keys.to_string());
-    // Neither `cargo lambda watch` nor `sam local` feeds a function from a stream, so it runs here.
+    services.aws_fakes().set_secret(&keys.to_string());
+    // Neither `cargo lambda watch` nor `sam local` reads DynamoDB streams, so this process runs `deliver`.
     let rng: Arc<dyn Rng> = Arc::new(SystemRng);
     let event_poller = Arc::new(EventPoller::new(&services, &config, &rng)?);
-    let running = delivers.then(|| event_poller.run());
+    let running = runs_deliver.then(|| event_poller.run());
     let mut variables = services.environment();
     variables.extend(
         defaults
@@ -211,7 +216,7 @@ async fn run_services(
             .map(|(name, value)| (name, value.to_owned())),
     );
     variables.push(("GATEHOUSE_TABLES", config.tables.clone()));
-    say(&export_lines(
+    print(&export_lines(
         variables
             .iter()
             .map(|(name, value)| (*name, value.as_str())),
@@ -223,16 +228,16 @@ async fn run_services(
     Ok(())
 }
 
-/// A setting with a misspelt name would silently not hold.
+/// Rejects unknown names, because a setting with a misspelt name would have no effect.
 fn check_names() -> Result<(), ConfigErrors> {
     Config::unknown_settings(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
 }
 
-/// The process's environment. A variable that is set to nothing is not set.
+/// The environment of the process. An empty variable counts as not set.
 fn environment() -> Lookup {
     #[expect(
         clippy::disallowed_methods,
-        reason = "the one place where the local house reads the environment"
+        reason = "the only place of this program that reads the settings from the environment"
     )]
     Arc::new(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
 }
@@ -244,18 +249,18 @@ fn clock(data: Option<&Path>) -> Result<Arc<MovableClock>> {
     }))
 }
 
-/// Makes the data directory, for its owner alone: the secret is in it.
-fn make(data: Option<&Path>) -> Result<()> {
+/// Creates the data directory. Only its owner can read it, because it contains the secret.
+fn create_data_directory(data: Option<&Path>) -> Result<()> {
     let Some(directory) = data else { return Ok(()) };
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(directory)
-        .with_context(|| format!("cannot make {}", directory.display()))
+        .with_context(|| format!("cannot create the directory {}", directory.display()))
 }
 
-/// Done at the first SIGINT or SIGTERM.
-fn stopped() -> Result<impl Future<Output = ()>> {
+/// Completes at the first SIGINT or SIGTERM.
+fn shutdown_signal() -> Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     Ok(async move {
@@ -266,14 +271,14 @@ fn stopped() -> Result<impl Future<Output = ()>> {
     })
 }
 
-fn say(text: &str) -> Result<()> {
+fn print(text: &str) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     stdout.flush()?;
     Ok(())
 }
 
-fn complain(text: &str) {
-    // There is nobody left to tell if this fails.
+fn print_error(text: &str) {
+    // If standard error is closed, nothing else can report the error.
     let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -1,7 +1,7 @@
-//! What `template.yaml` says: routes, the gateway's own answers, tables and what each function may do.
+//! The parser of `template.yaml`: routes, gateway responses, tables and IAM policies.
 //!
-//! The template is compiled in and is the only source: no route, table or permission is written a
-//! second time for local use. Intrinsic functions are understood as far as the template uses them.
+//! The template is compiled in. It is the only source: no route, table or permission is repeated for local use. Only
+//! the intrinsic functions that the template uses are supported.
 
 mod policies;
 
@@ -17,32 +17,36 @@ pub use self::policies::Permission;
 
 const TEMPLATE: &str = include_str!("../../template.yaml");
 const INTEGRATION: &str = "x-amazon-apigateway-integration";
-/// The methods that a path of an API can have beside OPTIONS.
+/// The methods that each path of the API must have besides OPTIONS.
 const METHODS: [&str; 6] = ["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"];
 
 /// The parsed template.
 #[derive(Debug, Clone, Default)]
 pub struct Template {
-    /// Every path the API knows.
+    /// Every path of the API.
     pub routes: Vec<Route>,
-    /// What the gateway answers by itself, by response type (`DEFAULT_4XX`, `THROTTLED` …).
+    /// The responses of the gateway itself, by response type (`DEFAULT_4XX`, `THROTTLED` …).
     pub gateway_responses: BTreeMap<String, GatewayResponse>,
     /// The `DynamoDB` tables.
     pub tables: Vec<Table>,
-    /// Each function: its logical id and the stem that names its package and binary.
+    /// Each function: its logical id and the name of its package and binary.
     pub functions: BTreeMap<String, String>,
-    /// What feeds each function that is no endpoint, by logical id.
+    /// The event sources of each function that is not an endpoint, by logical id.
     pub workers: BTreeMap<String, Vec<Source>>,
-    /// What each function may do, by logical id.
+    /// The IAM policy of each function, by logical id.
     pub policies: BTreeMap<String, BTreeSet<Permission>>,
     /// The name of the API's stage.
     pub stage: String,
 }
 
-/// A path's methods with one for all that answer what is no endpoint, HEAD among them.
+/// The methods of a path, with `ANY` in place of the methods that have the same target as HEAD. HEAD is never an
+/// endpoint, so these are the methods without one.
 fn with_any(methods: BTreeMap<String, Target>) -> Result<BTreeMap<String, Target>> {
     for method in METHODS {
-        ensure!(methods.contains_key(method), "nothing answers {method}");
+        ensure!(
+            methods.contains_key(method),
+            "the method {method} is missing"
+        );
     }
     let rest = methods["HEAD"].clone();
     let own = methods.into_iter().filter(|(_, target)| *target != rest);
@@ -52,25 +56,25 @@ fn with_any(methods: BTreeMap<String, Target>) -> Result<BTreeMap<String, Target
 /// One path of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// The path as the template writes it, `{parameters}` included.
+    /// The path in the template, with its `{parameters}`.
     pub path: String,
-    /// What answers, by method; `ANY` answers whatever has no entry of its own.
+    /// The targets by method. `ANY` is the target of methods without an entry of their own.
     pub methods: BTreeMap<String, Target>,
 }
 
-/// What answers a request.
+/// The target of a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// The function with this logical id.
     Function(String),
-    /// The gateway itself, always with the same answer.
+    /// The gateway itself, with a constant response.
     Mock(GatewayResponse),
 }
 
-/// An answer the gateway makes without a function.
+/// A response of the gateway without a function.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GatewayResponse {
-    /// The status, if the response type does not leave it to the cause.
+    /// The status. `None` if it depends on the error.
     pub status: Option<u16>,
     /// Header names and values.
     pub headers: BTreeMap<String, String>,
@@ -83,32 +87,32 @@ pub struct GatewayResponse {
 pub struct Table {
     /// Its logical id.
     pub id: String,
-    /// What follows the prefix in its name, for example `-accounts`.
+    /// The part of its name after the prefix, for example `-accounts`.
     pub suffix: String,
     /// The names of its key attributes, partition key first.
     pub keys: Vec<String>,
-    /// The attribute whose passing deletes a row.
+    /// The attribute with the time to live of a row.
     pub ttl: Option<String>,
-    /// The properties `CreateTable` takes, as the template writes them.
+    /// The properties of the template that `CreateTable` has too.
     pub definition: Map<String, Value>,
 }
 
-/// Where a function that is no endpoint gets its events from.
+/// An event source of a function that is not an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// The rows that are put into a table and were not there before.
+    /// The stream records of new rows in a table.
     NewRows {
         /// The table's logical id.
         table: String,
-        /// How many make one event at most.
+        /// The largest number of rows in an event.
         batch: usize,
     },
-    /// The clock, each minute.
+    /// A schedule that runs each minute.
     EachMinute,
 }
 
 impl Template {
-    /// The template this program was compiled with.
+    /// The template that this program was compiled with.
     pub fn ours() -> Result<Arc<Self>> {
         static OURS: OnceLock<Arc<Template>> = OnceLock::new();
         if let Some(template) = OURS.get() {
@@ -140,7 +144,7 @@ impl Template {
         Ok(template)
     }
 
-    /// What a function may do; nothing is known of a caller that is no function.
+    /// The policy of a function. `None` if the caller is not a function.
     pub fn policy(&self, function: &str) -> Option<&BTreeSet<Permission>> {
         self.policies.get(function)
     }
@@ -198,7 +202,7 @@ impl Template {
     }
 }
 
-/// Where a function's event is from. What is not understood would not happen here, so it is an error.
+/// The event source of a function. An unsupported source is an error, because its events would be missing.
 fn source(event: &Value) -> Result<Source> {
     let properties = &event["Properties"];
     match text(&event["Type"])?.as_str() {
@@ -210,19 +214,21 @@ fn source(event: &Value) -> Result<Source> {
                 .collect::<Result<_>>()?;
             ensure!(
                 patterns == [json!({ "eventName": ["INSERT"] })],
-                "only new rows are understood, not {patterns:?}"
+                "only the filter for new rows is supported, not {patterns:?}"
             );
             Ok(Source::NewRows {
-                table: table.context("Stream is no table's")?.to_owned(),
+                table: table
+                    .context("Stream is not the stream of a table")?
+                    .to_owned(),
                 batch: text(&properties["BatchSize"])?.parse()?,
             })
         }
         "Schedule" if properties["Schedule"] == "rate(1 minute)" => Ok(Source::EachMinute),
-        kind => bail!("{kind} as it is there is not understood"),
+        kind => bail!("this event source of type {kind} is not supported"),
     }
 }
 
-/// `value` as JSON, each short tag (`!Ref X`) as its long form (`{"Ref": "X"}`).
+/// `value` as JSON. Each short tag (`!Ref X`) has its long form (`{"Ref": "X"}`).
 fn plain(value: &serde_yaml_ng::Value) -> Result<Value> {
     use serde_yaml_ng::Value as Yaml;
     Ok(match value {
@@ -255,13 +261,13 @@ fn target(integration: &Value) -> Result<Target> {
         Some("aws_proxy") => {
             let uri = integration["uri"]["Fn::Sub"]
                 .as_str()
-                .context("uri is no Fn::Sub")?;
+                .context("uri is not an Fn::Sub")?;
             let (_, function) = uri
                 .split_once("/functions/${")
-                .context("uri names no function")?;
+                .context("uri has no function")?;
             let (function, _) = function
                 .split_once(".Arn}")
-                .context("uri names no function")?;
+                .context("uri has no function")?;
             Ok(Target::Function(function.to_owned()))
         }
         Some("mock") => {
@@ -278,17 +284,17 @@ fn target(integration: &Value) -> Result<Target> {
                 body: text(&response["responseTemplates"]["application/json"]).unwrap_or_default(),
             }))
         }
-        other => bail!("integration type {other:?} is not known here"),
+        other => bail!("the integration type {other:?} is not supported"),
     }
 }
 
 fn table(id: &str, properties: &Value) -> Result<Table> {
     let name = properties["TableName"]["Fn::Sub"]
         .as_str()
-        .context("TableName is no Fn::Sub")?;
+        .context("TableName is not an Fn::Sub")?;
     let suffix = name
         .strip_prefix("${AWS::StackName}")
-        .context("TableName does not begin with the stack's name")?
+        .context("TableName does not start with ${AWS::StackName}")?
         .to_owned();
     let keys = elements(&properties["KeySchema"])
         .map(|key| text(&key["AttributeName"]))
@@ -319,7 +325,7 @@ fn table(id: &str, properties: &Value) -> Result<Table> {
     })
 }
 
-/// `CloudFormation` has no `StreamEnabled`; a stream that is specified is enabled.
+/// The stream for `CreateTable`. `CloudFormation` has no `StreamEnabled`, because a specified stream is enabled.
 fn stream(specification: &Value) -> (String, Value) {
     let mut specification = specification.clone();
     specification["StreamEnabled"] = Value::Bool(true);
@@ -330,7 +336,7 @@ fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
     value.as_object().into_iter().flatten()
 }
 
-/// The elements of a list; what is no list is its own only element.
+/// The elements of a list. Any other value is a list of one element.
 fn elements(value: &Value) -> impl Iterator<Item = &Value> {
     match value {
         Value::Array(items) => items.as_slice(),
@@ -344,11 +350,11 @@ fn text(value: &Value) -> Result<String> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Number(number) => Ok(number.to_string()),
-        other => Err(anyhow!("{other} is no text")),
+        other => Err(anyhow!("{other} is not a string or number")),
     }
 }
 
-/// A header's value: the gateway's mappings write constants in single quotes.
+/// The value of a header. Constants in mappings of API Gateway are in single quotes.
 fn unquoted(value: &Value) -> Result<String> {
     let text = text(value)?;
     let inner = text
@@ -356,7 +362,7 @@ fn unquoted(value: &Value) -> Result<String> {
         .and_then(|text| text.strip_suffix('\''));
     inner
         .map(ToOwned::to_owned)
-        .with_context(|| format!("{text} is no constant"))
+        .with_context(|| format!("{text} is not a constant in single quotes"))
 }
 
 #[cfg(test)]

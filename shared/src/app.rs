@@ -14,7 +14,7 @@ use crate::{
     captcha,
     clock::Clock,
     config::Config,
-    identity_servers,
+    id_server_client,
     passwords::Hasher,
     rng::Rng,
     store::{AppservicesRow, RegistrationLookup, Store, StoreError},
@@ -34,7 +34,7 @@ pub struct App {
     /// Hashes passwords.
     pub hasher: Hasher,
     captcha_connector: OnceLock<SharedHttpConnector>,
-    identity_client: OnceLock<identity_servers::Client>,
+    identity_client: OnceLock<id_server_client::Client>,
     appservices: RwLock<Arc<Appservices>>,
     /// When the copy above was read, in milliseconds.
     appservices_read: AtomicI64,
@@ -83,9 +83,9 @@ impl App {
     }
 
     /// The client of identity servers, made at its first use.
-    pub fn identity_client(&self) -> &identity_servers::Client {
+    pub fn identity_client(&self) -> &id_server_client::Client {
         self.identity_client
-            .get_or_init(identity_servers::Client::default)
+            .get_or_init(id_server_client::Client::default)
     }
 
     /// Whether the application services ought to be read again, beside another read if possible.

@@ -23,9 +23,9 @@ pub use settings::{SETTINGS, Setting};
 pub use well_known::WellKnown;
 
 use crate::{
-    http::TrustedProxies,
+    client_network::TrustedProxies,
     ids::ServerName,
-    passwords::{HashCost, Pepper},
+    password_hash::{HashCost, Pepper},
     secrets::{KeyRing, Secret},
 };
 
@@ -209,7 +209,7 @@ impl Config {
     }
 
     /// Whether some way to register asks for this stage.
-    pub fn offers(&self, stage: crate::uia::StageType) -> bool {
+    pub fn offers(&self, stage: crate::stage_type::StageType) -> bool {
         self.flows().iter().flatten().any(|own| *own == stage)
     }
 

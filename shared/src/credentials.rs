@@ -12,7 +12,7 @@ pub use guess::Guess;
 use crate::{
     app::App,
     clock::Timestamp,
-    error::{ErrorCode, MatrixError},
+    error::{ErrorCode, MatrixError, reject_as_error},
     http::{Body, ClientNetwork},
     ids::Localpart,
     limits::{self, Limit, LimitError},
@@ -66,6 +66,21 @@ pub enum CredentialError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+impl From<CredentialError> for MatrixError {
+    fn from(error: CredentialError) -> Self {
+        match error {
+            CredentialError::Wrong => {
+                Self::new(ErrorCode::Forbidden, "The user or the password is wrong")
+            }
+            CredentialError::Limit(error) => error.into(),
+            CredentialError::Hash(error) => error.into(),
+            CredentialError::Store(error) => error.into(),
+        }
+    }
+}
+
+reject_as_error!(CredentialError);
 
 impl Identifier {
     /// Reads `identifier`, or the members that stood in its place once (UIA-41 to UIA-44); `None`

@@ -6,7 +6,7 @@
 /// What a fact is answered with is a rejection too, so that `?` carries it out of a handler.
 macro_rules! reject_as_error {
     ($($fact:ty),*) => {
-        $(impl From<$fact> for Rejection {
+        $(impl From<$fact> for $crate::error::Rejection {
             fn from(fact: $fact) -> Self {
                 Self::Error(fact.into())
             }
@@ -14,15 +14,17 @@ macro_rules! reject_as_error {
     };
 }
 
+pub(crate) use reject_as_error;
+
+mod challenge;
 mod facts;
 mod identity_servers;
 
 use std::{borrow::Cow, time::Duration};
 
 use ::http::StatusCode;
-use serde_json::{Map, Value, json};
 
-use crate::{http::Response, uia::Challenge};
+pub use challenge::{Challenge, StageError};
 
 /// An errcode, each with the one status it is used with here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -219,37 +221,6 @@ impl MatrixError {
             );
         }
     }
-
-    /// The response: errcode and error always (HTTP-06), both forms of the time to wait in step
-    /// (HTTP-20, HTTP-21: whole seconds, rounded up, never 0).
-    pub fn response(&self, request_id: &str) -> Response {
-        let (status, errcode) = match &self.relayed {
-            Some((status, errcode)) => (*status, errcode.as_str()),
-            None => (self.code.status(), self.code.as_str()),
-        };
-        let mut body = Map::new();
-        body.insert("errcode".to_owned(), errcode.into());
-        body.insert("error".to_owned(), self.message.as_ref().into());
-        if self.soft_logout {
-            body.insert("soft_logout".to_owned(), true.into());
-        }
-        if self.unsuccessful {
-            body.insert("success".to_owned(), false.into());
-        }
-        if self.code == ErrorCode::Unknown {
-            body.insert("request_id".to_owned(), request_id.into());
-        }
-        let seconds = self
-            .retry_after
-            .map(|wait| (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1));
-        if let Some(seconds) = seconds {
-            body.insert("retry_after_ms".to_owned(), json!(seconds * 1000));
-        }
-        Response {
-            retry_after: seconds,
-            ..Response::json(status, &Value::Object(body))
-        }
-    }
 }
 
 /// Why a handler did not do what was asked: `?` carries either out of any depth.
@@ -270,22 +241,5 @@ impl From<MatrixError> for Rejection {
 impl From<Challenge> for Rejection {
     fn from(challenge: Challenge) -> Self {
         Self::Challenge(Box::new(challenge))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn http_20_the_time_to_wait_is_whole_seconds_rounded_up_in_both_forms() {
-        for (millis, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2)] {
-            let response = MatrixError::limited(Duration::from_millis(millis)).response("id");
-            assert_eq!(response.retry_after, Some(seconds));
-            let body = format!(r#""retry_after_ms":{}"#, seconds * 1000);
-            assert!(
-                matches!(&response.content, crate::http::Content::Json(text) if text.contains(&body))
-            );
-        }
     }
 }

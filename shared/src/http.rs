@@ -4,7 +4,7 @@
 //! Knows the `http` crate's types and neither Lambda (see `lambda`) nor any rule of an endpoint.
 
 mod body;
-mod client_address;
+mod error_response;
 mod path;
 mod query;
 mod token;
@@ -12,8 +12,8 @@ mod token;
 use ::http::{HeaderMap, Method, StatusCode};
 use serde::Serialize;
 
+pub use crate::client_network::{ClientNetwork, TrustedProxies};
 pub use body::{Body, MAX_BODY_BYTES};
-pub use client_address::{ClientNetwork, TrustedProxies};
 pub use query::Query;
 pub use token::{access_token, bearer, optional_access_token};
 

@@ -7,25 +7,23 @@
 //! [Specification](https://spec.matrix.org/v1.15/identity-service-api/).
 
 mod bind;
-mod client;
 mod keys;
-mod name;
-mod network;
-mod signing;
 mod unbind;
 mod validate;
 
+pub use crate::{
+    id_server_client::{Client, IdServerError, IdServerRejection},
+    id_server_name::{IdServerName, IdServerNameError, TrustedServer},
+    signing::{SigningKey, SigningKeys},
+};
 pub use bind::{BindError, BindRequest, bind, bind_proven};
-pub use client::{Client, IdServerError, IdServerRejection};
 pub use keys::server_keys;
-pub use name::{IdServerName, IdServerNameError, TrustedServer};
-pub use signing::{SigningKey, SigningKeys};
 pub use unbind::{UnbindError, UnbindResult, Which, unbind, unbind_all};
 pub use validate::{IdTokenError, Validated, find_validated, read_token, request_validation};
 
 use serde_json::{Map, Value};
 
-use crate::{config::Config, threepids::Medium};
+use crate::{config::Config, id_server_name, threepid::Medium};
 
 /// The longest address of any medium, in bytes.
 const MAX_ADDRESS_BYTES: usize = 320;
@@ -35,7 +33,7 @@ pub fn trusted<'a>(
     config: &'a Config,
     id_server: &str,
 ) -> Result<&'a TrustedServer, IdServerNameError> {
-    name::find(&config.identity_servers.trusted, id_server)
+    id_server_name::find(&config.identity_servers.trusted, id_server)
 }
 
 /// The server that `id_server` names where one that is not trusted is no fault, only nobody to be

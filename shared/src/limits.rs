@@ -1,322 +1,204 @@
-//! Rate limits: how often what may be done, by whom (HTTP-19).
+//! Rate limits (HTTP-19).
 //!
-//! Each limit is a cell of the generic cell rate algorithm (GCRA), one number in one item: the
-//! "theoretical arrival time" before which the next request is early. A burst is how early it may
-//! be. The table of all limits is [`Limit::budget`]; the item itself is written by `store`.
+//! Each limit is a set of buckets of the generic cell rate algorithm (GCRA). A bucket is one item that holds
+//! one number: the theoretical arrival time (TAT), before which the next request is early. The burst
+//! is how early a request may be. [`LIMITS`] is the table of all limits; `store` writes the items.
+
+mod table;
 
 use std::{fmt::Display, time::Duration};
 
 use futures_util::future::join_all;
 
+pub use table::{LIMITS, Limit, LimitRow};
+
 use crate::{
     app::App,
     clock::{Timestamp, millis},
     secrets::KeyPurpose,
-    store::{LimitDecision, StoreError},
+    store::{GcraUpdate, LimitDecision, StoreError},
 };
 
-/// What is limited.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Limit {
-    /// Any request to register.
-    Register,
-    /// Asking whether a name is free.
-    Available,
-    /// Asking whether a registration token is good, here or in the stage: guesses.
-    RegistrationToken,
-    /// Beginning a UIA session, which is a row.
-    UiaSession,
-    /// Verifying a captcha, which is a call to its provider.
-    Captcha,
-    /// Hashing a password.
-    PasswordHash,
-    /// Guessing a password, by whom it is guessed of and from which network.
-    NetworkPasswordAttempts,
-    /// The same, from all networks together.
-    AccountPasswordAttempts,
-    /// The same, by who has a token of the account: counted by itself, so that strangers keep no
-    /// owner from what a password guards, and many networks with one stolen token guess hardly more
-    /// than one. It holds in networks that are known too: an owner it keeps out logs everybody out.
-    TokenHolderPasswordAttempts,
-    /// Any request about an account that UIA guards.
-    Account,
-    /// Any request to log in.
-    Login,
-    /// Any request for new tokens.
-    Refresh,
-    /// Making a guest.
-    Guest,
-    /// Opening or submitting a fallback page.
-    FallbackPage,
-    /// Any request for a validation message, whether one goes out or not.
-    RequestToken,
-    /// Submitting the code or the link of one.
-    SubmitToken,
-    /// Asking an identity server for something.
-    IdServer,
-    /// A message that goes out, by network.
-    Message,
-    /// A mail, by address and network: one network does not spend what others need. This and those
-    /// that follow do not count what leads to a new password.
-    MailFromNetwork,
-    /// A mail, by address.
-    MailAddress,
-    /// A text message, by number and network.
-    SmsFromNetwork,
-    /// A text message, by number.
-    SmsNumber,
-    /// The same, by the number without its last digits: blocks that one party may own.
-    SmsPrefix,
-    /// The same, by country.
-    SmsCountry,
-    /// The mail that leads to a new password, by address and network: here and below it is counted
-    /// by itself, so that nobody keeps an owner from it by asking for other messages.
-    ResetMailFromNetwork,
-    /// The same, by address.
-    ResetMailAddress,
-    /// The text message that leads to a new password, by number and network.
-    ResetSmsFromNetwork,
-    /// The same, by number.
-    ResetSmsNumber,
-    /// The same, by the number without its last digits.
-    ResetSmsPrefix,
-    /// The same, by country.
-    ResetSmsCountry,
-    /// The mail or text message that says that an account exists already, by address or number.
-    KnownNotice,
-    /// Telling an account's owner what has been done to it, by account and by what it was: whoever
-    /// does something again and again makes a mailer of it, and one who has used up the one does
-    /// not keep the other quiet.
-    Notice,
-    /// Adding an address, by account: each of its mailboxes is told of it.
-    Addition,
-}
-
-/// How much is allowed.
+/// The burst and the interval of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
-    /// How many at once.
+    /// How many requests are allowed at once.
     pub burst: u32,
-    /// How long until one more is allowed.
+    /// The time until one more request is allowed.
     pub interval: Duration,
 }
 
 impl Limit {
-    /// The table of defaults; all by network unless the limit says otherwise.
-    pub const fn budget(self) -> Quota {
-        let (burst, seconds) = match self {
-            Self::Register => (240, 1),
-            Self::Available => (60, 1),
-            Self::RegistrationToken | Self::Guest | Self::NetworkPasswordAttempts => (10, 60),
-            Self::UiaSession => (30, 10),
-            Self::Captcha => (20, 15),
-            Self::PasswordHash => (20, 30),
-            Self::AccountPasswordAttempts | Self::TokenHolderPasswordAttempts => (100, 10 * 60),
-            Self::Account
-            | Self::Login
-            | Self::Refresh
-            | Self::FallbackPage
-            | Self::RequestToken
-            | Self::SubmitToken
-            | Self::IdServer => (60, 2),
-            Self::Message => (20, 60),
-            Self::MailFromNetwork | Self::ResetMailFromNetwork => (5, 10 * 60),
-            Self::MailAddress | Self::ResetMailAddress => (10, 5 * 60),
-            Self::SmsFromNetwork | Self::ResetSmsFromNetwork => (4, 20 * 60),
-            Self::SmsNumber | Self::ResetSmsNumber => (8, 10 * 60),
-            Self::SmsPrefix | Self::ResetSmsPrefix => (20, 3 * 60),
-            Self::SmsCountry | Self::ResetSmsCountry => (200, 10),
-            Self::KnownNotice => (1, 24 * 60 * 60),
-            Self::Notice | Self::Addition => (10, 60 * 60),
-        };
+    fn row(self) -> &'static LimitRow {
+        &LIMITS[self as usize]
+    }
+
+    /// The limit's quota.
+    pub fn quota(self) -> Quota {
+        let row = self.row();
         Quota {
-            burst,
-            interval: Duration::from_secs(seconds),
+            burst: row.burst,
+            interval: Duration::from_secs(row.interval),
         }
     }
 
     fn name(self) -> &'static str {
-        match self {
-            Self::Register => "register",
-            Self::Available => "available",
-            Self::RegistrationToken => "registration-token",
-            Self::UiaSession => "uia-session",
-            Self::Captcha => "captcha",
-            Self::PasswordHash => "password-hash",
-            Self::NetworkPasswordAttempts => "password-guess",
-            Self::AccountPasswordAttempts => "account-guess",
-            Self::TokenHolderPasswordAttempts => "own-guess",
-            Self::Account => "account",
-            Self::Login => "login",
-            Self::Refresh => "refresh",
-            Self::Guest => "guest",
-            Self::FallbackPage => "fallback-page",
-            Self::RequestToken => "request-token",
-            Self::SubmitToken => "submit-token",
-            Self::IdServer => "id-server",
-            Self::Message => "message",
-            Self::MailFromNetwork => "mail-from-network",
-            Self::MailAddress => "mail-address",
-            Self::SmsFromNetwork => "sms-from-network",
-            Self::SmsNumber => "sms-number",
-            Self::SmsPrefix => "sms-prefix",
-            Self::SmsCountry => "sms-country",
-            Self::ResetMailFromNetwork => "reset-mail-from-network",
-            Self::ResetMailAddress => "reset-mail-address",
-            Self::ResetSmsFromNetwork => "reset-sms-from-network",
-            Self::ResetSmsNumber => "reset-sms-number",
-            Self::ResetSmsPrefix => "reset-sms-prefix",
-            Self::ResetSmsCountry => "reset-sms-country",
-            Self::KnownNotice => "known-notice",
-            Self::Notice => "notice",
-            Self::Addition => "addition",
-        }
+        self.row().name
     }
 }
 
-/// Why a request may not go on.
+/// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum LimitError {
-    /// Too many.
+    /// The quota is used up.
     #[error("the limit is exceeded for another {retry_after:?}")]
     Exceeded {
-        /// When the next one is allowed.
+        /// The time until the next request is allowed.
         retry_after: Duration,
     },
-    /// The cell could not be read.
+    /// The bucket could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// The numbers of one attempt on a cell, for the two conditional updates of the store.
-#[derive(Debug, Clone, Copy)]
-pub struct GcraUpdate {
-    /// Now.
-    pub now: Timestamp,
-    /// What one request costs, in milliseconds.
-    pub cost: i64,
-    /// How far ahead of now the cell may be before this request.
-    pub tolerance: i64,
-}
-
-impl GcraUpdate {
-    fn new(budget: Quota, now: Timestamp) -> Self {
-        let cost = millis(budget.interval);
-        Self {
-            now,
-            cost,
-            tolerance: cost.saturating_mul(i64::from(budget.burst) - 1),
-        }
+fn gcra_update(quota: Quota, now: Timestamp) -> GcraUpdate {
+    let cost = millis(quota.interval);
+    GcraUpdate {
+        now,
+        cost,
+        tolerance: cost.saturating_mul(i64::from(quota.burst) - 1),
     }
 }
 
-/// Spends one request of the budget of `whom`: a network, most of the time.
-pub async fn spend(app: &App, limit: Limit, whom: impl Display) -> Result<(), LimitError> {
+/// Charges one request to the quota of `key`, in most cases a client network.
+pub async fn spend(app: &App, limit: Limit, key: impl Display) -> Result<(), LimitError> {
     if !app.config.limits {
         return Ok(());
     }
-    let attempt = GcraUpdate::new(limit.budget(), app.clock.now());
-    let cell = cell(app, limit, whom);
-    judge(app.store.spend_limit(&cell, attempt).await?, attempt)
+    let update = gcra_update(limit.quota(), app.clock.now());
+    let bucket = bucket_key(app, limit, key);
+    check(app.store.consume_limit(&bucket, update).await?, update)
 }
 
-/// Spends one request of a budget that is never more than one, in the name of `holder`: asked again
-/// by the same, who was interrupted, it is the same request.
+/// Charges one request to a quota of one, for `holder`. A repeated call of the same holder is the same
+/// request, so an interrupted holder is not refused.
 pub async fn hold(
     app: &App,
     limit: Limit,
-    whom: impl Display,
+    key: impl Display,
     holder: &str,
 ) -> Result<(), LimitError> {
     if !app.config.limits {
         return Ok(());
     }
-    let attempt = GcraUpdate::new(limit.budget(), app.clock.now());
-    debug_assert_eq!(attempt.tolerance, 0, "one holder at a time");
-    let cell = cell(app, limit, whom);
-    judge(app.store.hold_limit(&cell, attempt, holder).await?, attempt)
+    let update = gcra_update(limit.quota(), app.clock.now());
+    debug_assert_eq!(update.tolerance, 0, "one holder at a time");
+    let bucket = bucket_key(app, limit, key);
+    check(
+        app.store.acquire_limit(&bucket, update, holder).await?,
+        update,
+    )
 }
 
-fn judge(verdict: LimitDecision, attempt: GcraUpdate) -> Result<(), LimitError> {
-    match verdict {
+fn check(decision: LimitDecision, update: GcraUpdate) -> Result<(), LimitError> {
+    match decision {
         LimitDecision::Allowed => Ok(()),
         LimitDecision::Exceeded { arrival } => Err(LimitError::Exceeded {
             retry_after: arrival.since(
-                attempt
+                update
                     .now
-                    .plus(Duration::from_millis(attempt.tolerance.unsigned_abs())),
+                    .plus(Duration::from_millis(update.tolerance.unsigned_abs())),
             ),
         }),
     }
 }
 
-/// Gives one request back: a guess that was right is no guess.
-pub async fn refund(app: &App, limit: Limit, whom: impl Display) -> Result<(), LimitError> {
+/// Refunds one request. A right password does not count as an attempt.
+pub async fn refund(app: &App, limit: Limit, key: impl Display) -> Result<(), LimitError> {
     if app.config.limits {
         app.store
-            .refund_limit(&cell(app, limit, whom), millis(limit.budget().interval))
+            .refund_limit(&bucket_key(app, limit, key), millis(limit.quota().interval))
             .await?;
     }
     Ok(())
 }
 
-/// Spends one request of several budgets at once, or of none of them.
-pub async fn spend_all(app: &App, budgets: &[(Limit, String)]) -> Result<(), LimitError> {
-    let verdicts = join_all(budgets.iter().map(|(limit, whom)| spend(app, *limit, whom))).await;
-    if verdicts.iter().all(Result::is_ok) {
+/// Charges one request to several quotas, or to none of them if one is used up.
+pub async fn spend_all(app: &App, charges: &[(Limit, String)]) -> Result<(), LimitError> {
+    let results = join_all(charges.iter().map(|(limit, key)| spend(app, *limit, key))).await;
+    if results.iter().all(Result::is_ok) {
         return Ok(());
     }
-    let spent: Vec<_> = budgets
+    let spent: Vec<_> = charges
         .iter()
-        .zip(&verdicts)
-        .filter(|(_, verdict)| verdict.is_ok())
-        .map(|(budget, _)| budget.clone())
+        .zip(&results)
+        .filter(|(_, result)| result.is_ok())
+        .map(|(charge, _)| charge.clone())
         .collect();
     refund_all(app, &spent).await;
-    verdicts.into_iter().collect()
+    results.into_iter().collect()
 }
 
-/// Gives one request of several budgets back. Losing a refund is no reason to fail.
-pub async fn refund_all(app: &App, budgets: &[(Limit, String)]) {
-    join_all(
-        budgets
-            .iter()
-            .map(|(limit, whom)| refund(app, *limit, whom)),
-    )
-    .await;
+/// Refunds one request to several quotas. A lost refund does not fail the request.
+pub async fn refund_all(app: &App, charges: &[(Limit, String)]) {
+    join_all(charges.iter().map(|(limit, key)| refund(app, *limit, key))).await;
 }
 
-/// How long a network is known after somebody was recognised there.
+/// How long a network stays known after the account owner was authenticated from it.
 const KNOWN_FOR: Duration = Duration::from_hours(30 * 24);
 const KNOWN_NETWORK: &str = "known-network";
 
-/// Remembers for a month that `whom`, a user and a network, have to do with one another.
-pub async fn remember_network(app: &App, whom: impl Display) -> Result<(), StoreError> {
+/// Records for 30 days that the account owner was authenticated from a network. `key` names both.
+pub async fn remember_network(app: &App, key: impl Display) -> Result<(), StoreError> {
     if app.config.limits {
         let until = app.clock.now().plus(KNOWN_FOR);
         app.store
-            .remember_in_cell(&cell_of(app, KNOWN_NETWORK, whom), until)
+            .mark_known_until(&bucket_key_of(app, KNOWN_NETWORK, key), until)
             .await?;
     }
     Ok(())
 }
 
-/// Whether that is remembered.
-pub async fn knows_network(app: &App, whom: impl Display) -> Result<bool, StoreError> {
+/// Whether that is recorded.
+pub async fn knows_network(app: &App, key: impl Display) -> Result<bool, StoreError> {
     let until = app
         .store
-        .remembered_in_cell(&cell_of(app, KNOWN_NETWORK, whom))
+        .known_until(&bucket_key_of(app, KNOWN_NETWORK, key))
         .await?;
     Ok(until.is_some_and(|until| app.clock.now() < until))
 }
 
-fn cell(app: &App, limit: Limit, whom: impl Display) -> String {
-    cell_of(app, limit.name(), whom)
+fn bucket_key(app: &App, limit: Limit, key: impl Display) -> String {
+    bucket_key_of(app, limit.name(), key)
 }
 
-/// A cell's key: hashed, so that the table names no network and no address.
-fn cell_of(app: &App, name: &str, whom: impl Display) -> String {
-    let whom = whom.to_string();
-    let hash = app.config.keys.hash(KeyPurpose::LimitKey, whom.as_bytes());
+/// A bucket's key. It is hashed, so that the table holds no network and no address.
+fn bucket_key_of(app: &App, name: &str, key: impl Display) -> String {
+    let key = key.to_string();
+    let hash = app.config.keys.hash(KeyPurpose::LimitKey, key.as_bytes());
     format!("{name}#{hash}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn http_19_a_burst_is_allowed_and_then_one_request_per_interval() {
+        let now = Timestamp(1_000_000);
+        let quota = Quota {
+            burst: 3,
+            interval: Duration::from_secs(10),
+        };
+        let update = gcra_update(quota, now);
+        assert_eq!((update.cost, update.tolerance), (10_000, 20_000));
+        // Three requests were counted at once: the TAT is three intervals ahead.
+        let arrival = Timestamp(now.0 + 30_000);
+        match check(LimitDecision::Exceeded { arrival }, update) {
+            Err(LimitError::Exceeded { retry_after }) => {
+                assert_eq!(retry_after, Duration::from_secs(10));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }

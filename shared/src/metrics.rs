@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-pub use line::{InvocationInfo, Lines};
+pub use line::{InvocationInfo, LINE_TARGET, Lines};
 
 use crate::{
     clock::{Clock, Timestamp, millis},

@@ -11,7 +11,7 @@ use crate::{
     limits::{self, Limit, LimitError},
     outbox::{Content, NewMessage, Notice},
     rng::Rng,
-    threepids::{Medium, ThreePid},
+    threepid::{Medium, ThreePid},
 };
 
 /// The messages that tell of `notice`, to those of an account's `addresses` that are mailboxes; for

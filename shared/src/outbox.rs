@@ -5,7 +5,7 @@
 //! `sending`, under a lease that one delivery has for a while; in the end one of [`DeliveryResult`]. Knows
 //! neither the tables' keys nor how a message reads.
 
-use crate::{clock::Timestamp, ids::Localpart, rng::Rng, threepids::ThreePid};
+use crate::{clock::Timestamp, ids::Localpart, rng::Rng, threepid::ThreePid};
 
 /// A message to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,28 +5,30 @@
 //! `Store::add_threepid`). Knows nothing of what proves a request: that is done before, and what is
 //! finished with it is handed in.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 
 use crate::{
     accounts::{
-        AddThreePidError, MAX_THREEPIDS, NewThreePid, RemoveThreePidError, RemovedThreePid,
+        AddThreePidError, ChangeAccountError, MAX_THREEPIDS, NewThreePid, RemoveThreePidError,
+        RemovedThreePid,
     },
     app::App,
     clock::Timestamp,
-    error::MatrixError,
+    error::{ErrorCode, MatrixError, reject_as_error},
     http::{self, Body, Request},
     ids::Localpart,
     limits::{self, Limit, LimitError},
     notices,
     outbox::Notice,
     secrets::Secret,
-    store::{AccountRow, AccountStatus, OwnThreePid, StoreError, ValidationRow},
+    store::{AccountRow, AccountStatus, OwnThreePid, SessionCommit, StoreError, ValidationRow},
     threepids::{
         self, ThreePid, ThreePidDeniedError,
-        proofs::{self, ValidatedThreePid, ValidationPurpose, ValidationState},
+        proofs::{self, RequestError, ValidatedThreePid, ValidationPurpose, ValidationState},
     },
     tokens::{self, CallerError},
-    uia::SessionCommit,
 };
 
 /// How often what has moved is read again.
@@ -83,6 +85,32 @@ pub enum ThreePidError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+impl From<ThreePidError> for MatrixError {
+    fn from(fault: ThreePidError) -> Self {
+        let forbidden = |message| Self::new(ErrorCode::Forbidden, message);
+        match fault {
+            ThreePidError::NotValidated => Self::new(
+                ErrorCode::ThreePidAuthFailed,
+                "There is no validated session that proves the address",
+            ),
+            ThreePidError::InUse => RequestError::InUse.into(),
+            ThreePidError::TooMany => forbidden("The account has as many addresses as it may have"),
+            ThreePidError::Suspended => {
+                Self::new(ErrorCode::UserSuspended, "The account is suspended")
+            }
+            ThreePidError::Denied(denied) => denied.into(),
+            ThreePidError::Caller(error) => error,
+            ThreePidError::Limit(error) => error.into(),
+            // The caller turns this into a replay; if it cannot, the client may try again.
+            ThreePidError::PasswordMoved => ChangeAccountError::AccountMoved.into(),
+            ThreePidError::SessionMoved => Self::limited(Duration::from_secs(1)),
+            ThreePidError::Store(error) => error.into(),
+        }
+    }
+}
+
+reject_as_error!(ThreePidError);
 
 /// Tells whose addresses a request is to change, with the limit beside that.
 pub async fn changer(app: &App, request: &Request) -> Result<AccountOwner, ThreePidError> {

@@ -10,6 +10,7 @@ mod stored;
 
 use std::sync::Arc;
 
+pub use crate::password_hash::{HashCost, PasswordHash, Pepper, scheme};
 use argon2::{
     Algorithm, Params, Version,
     password_hash::phc::{Output, ParamsString, PasswordHash as Phc, Salt},
@@ -20,13 +21,7 @@ use stored::{Stored, is_bcrypt_of};
 use tokio::sync::Semaphore;
 use unicode_normalization::UnicodeNormalization;
 
-use crate::{
-    clock::Timestamp,
-    config::PasswordConfig,
-    metrics,
-    rng::Rng,
-    secrets::{Secret, sha256_base64},
-};
+use crate::{clock::Timestamp, config::PasswordConfig, metrics, rng::Rng, secrets::Secret};
 
 /// The longest password, in bytes as sent. zxcvbn looks at the first
 /// few dozen characters, argon2 at all.
@@ -39,12 +34,6 @@ const JUDGED_CHARS: usize = 32;
 
 const SALT_BYTES: usize = 16;
 const HASH_BYTES: usize = 32;
-/// A hash that takes more memory, in KiB, does not fit beside the rest of a function.
-const MAX_MEMORY_KIB: u32 = 1024 * 1024;
-/// One that fills more of it, pass after pass, takes longer than anybody waits.
-const MAX_FILLED_KIB: u32 = 2 * MAX_MEMORY_KIB;
-const PEPPER_ID_CHARS: usize = 8;
-
 /// Why a password is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordError {
@@ -57,72 +46,6 @@ pub enum PasswordError {
     /// Its zxcvbn score is below the operator's.
     #[error("the password is too easy to guess")]
     Weak,
-}
-
-/// The cost of one hash.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HashCost(Params);
-
-impl HashCost {
-    /// Parses `m=19456,t=2,p=1`: KiB, passes, lanes.
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut numbers = [None; 3];
-        for (number, (part, name)) in numbers
-            .iter_mut()
-            .zip(text.splitn(3, ',').zip(["m=", "t=", "p="]))
-        {
-            *number = Some(part.trim().strip_prefix(name)?.parse().ok()?);
-        }
-        let [m, t, p] = numbers;
-        let params = Params::new(m?, t?, p?, None).ok();
-        params.filter(is_affordable).map(Self)
-    }
-}
-
-/// Whether a function can make a hash of this cost in the time that anybody waits.
-fn is_affordable(cost: &Params) -> bool {
-    cost.m_cost() <= MAX_MEMORY_KIB && cost.m_cost().saturating_mul(cost.t_cost()) <= MAX_FILLED_KIB
-}
-
-/// A secret mixed into every hash, and the id by which a hash says so.
-#[derive(Debug, Clone)]
-pub struct Pepper {
-    secret: Secret<Vec<u8>>,
-    id: String,
-}
-
-impl Pepper {
-    /// A pepper, identified by the beginning of its SHA-256.
-    pub fn new(secret: Secret<Vec<u8>>) -> Self {
-        let mut id = sha256_base64(&[b"gatehouse pepper id", secret.reveal().as_slice()].concat());
-        id.truncate(PEPPER_ID_CHARS);
-        Self { secret, id }
-    }
-
-    /// By which a hash says that this pepper went into it.
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-}
-
-/// A password's hash, as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PasswordHash {
-    /// The PHC string: algorithm, cost, salt and hash. An imported one may be of another kind.
-    pub phc: String,
-    /// Which pepper went in, if one did.
-    pub pepper: Option<String>,
-    /// When the password was set that this is of; nothing of one that is not stored yet. A better
-    /// hash of the same password does not change it.
-    pub set: Timestamp,
-}
-
-/// The name of the algorithm of a stored hash.
-pub fn scheme(phc: &str) -> &str {
-    match phc.split('$').nth(1).unwrap_or_default() {
-        "2a" | "2b" | "2y" => "bcrypt",
-        name => name,
-    }
 }
 
 /// Whether a hash that another server made can be verified here, at a cost that anybody may cause.

@@ -12,6 +12,7 @@ mod callers;
 mod capacity;
 mod change;
 mod changes;
+mod commands;
 mod connection;
 mod delete;
 mod device_list;
@@ -43,10 +44,15 @@ pub use accounts::{
 pub use appservices::AppservicesRow;
 pub use bindings::{IdentityBinding, RecordBindingError};
 pub use callers::CallerFacts;
+pub use commands::{
+    AddThreePidError, ChangeAccountError, CreateAccountError, Deactivation, DeviceLogout,
+    MAX_THREEPIDS, NewAccount, NewDevice, NewThreePid, PasswordChange, RemoveThreePidError,
+    RemovedThreePid,
+};
 pub use device_list::{DevicePage, ListedDevice};
 pub use devices::{DeviceRow, SaveDeviceError};
 pub use imports::{ImportAccountError, ImportedAccount};
-pub use limits::LimitDecision;
+pub use limits::{GcraUpdate, LimitDecision};
 pub use moderation::{Moderation, StatusChange};
 pub use outbox::{DueMessages, DuePage};
 pub use passwords::LoginFacts;
@@ -56,7 +62,7 @@ pub use registration_tokens::{RegistrationToken, RegistrationTokenRow, TokenUse}
 pub use remains::{PurgeItem, PurgePage};
 pub use threepids::OwnThreePid;
 pub use token_pairs::{NextPair, PairSlot, RefreshOutcome};
-pub use uia_sessions::{SaveSessionError, SessionRow};
+pub use uia_sessions::{SaveSessionError, SessionCommit, SessionRow};
 
 use crate::{aws::Aws, rng::Rng};
 

@@ -11,9 +11,9 @@ mod pairs;
 use std::sync::Arc;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use crate::secrets::TokenHash;
 pub use caller::{Caller, CallerError, as_user, identify};
 pub use login::{Issued, Login, issue};
 pub use pairs::RefreshToken;
@@ -62,11 +62,6 @@ pub struct Token {
     pub device: DeviceId,
     text: Secret,
 }
-
-/// SHA-256 of a token: all of it that is stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct TokenHash(pub String);
 
 impl Token {
     /// Makes a new token.

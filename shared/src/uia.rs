@@ -15,46 +15,27 @@ mod stages;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+pub use crate::{
+    error::{Challenge, StageError},
+    store::SessionCommit,
+};
 pub use auth::Auth;
 pub use engine::{UiaAttempt, prepare, prove};
 pub use operations::{FlowSet, Operation, SessionScope};
 pub use proof::UiaCompletion;
-pub use session::{OpenSession, Replay, SessionCommit, SessionState, session_key};
+pub use session::{OpenSession, Replay, SessionState, session_key};
 pub use stages::{DelegatedLookup, Prefetched, StageResult, StageType, registration_token};
 
 use crate::{
     clock::Timestamp,
     config::{Config, Flow},
-    http::Response,
     ids::Localpart,
     store::TokenUse,
     threepids::proofs::ValidatedThreePid,
 };
-
-/// Why a stage was not accepted; the client may try again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StageError {
-    /// The errcode in the 401 body.
-    pub code: &'static str,
-    /// The sentence for a person.
-    pub message: &'static str,
-}
-
-/// A 401 that asks for more: an answer, not a failure (UIA-02 to UIA-08).
-pub struct Challenge {
-    flows: Value,
-    params: Value,
-    session: String,
-    completed: Vec<&'static str>,
-    next: BTreeSet<&'static str>,
-    refusal: Option<StageError>,
-}
-
-crate::opaque_debug!(Challenge);
 
 impl Challenge {
     fn new(
@@ -67,7 +48,7 @@ impl Challenge {
         let offered: BTreeSet<StageType> = flows.iter().flatten().copied().collect();
         let params: Map<String, Value> = offered
             .into_iter()
-            .filter_map(|stage| Some((stage.as_str().to_owned(), stage.params(config)?)))
+            .filter_map(|stage| Some((stage.as_str().to_owned(), stages::params(stage, config)?)))
             .collect();
         Self {
             flows: flows.iter().map(stages).collect(),
@@ -86,31 +67,6 @@ impl Challenge {
                 .collect(),
             refusal,
         }
-    }
-
-    /// The errcode, if a stage was refused.
-    pub fn code(&self) -> Option<&'static str> {
-        self.refusal.map(|refusal| refusal.code)
-    }
-
-    /// The stages that can be completed now.
-    pub fn next(&self) -> impl Iterator<Item = &'static str> {
-        self.next.iter().copied()
-    }
-
-    /// The response.
-    pub fn response(&self) -> Response {
-        let mut body = json!({
-            "flows": self.flows,
-            "params": self.params,
-            "session": self.session,
-            "completed": self.completed,
-        });
-        if let Some(refusal) = self.refusal {
-            body["errcode"] = refusal.code.into();
-            body["error"] = refusal.message.into();
-        }
-        Response::json(StatusCode::UNAUTHORIZED, &body)
     }
 }
 

@@ -38,7 +38,7 @@ async fn acc3_05_a_removed_address_is_gone_and_the_answer_is_no_support() {
         assert!(
             !server
                 .local
-                .engine()
+                .dynamodb()
                 .table("Accounts")
                 .unwrap()
                 .iter()

@@ -1,6 +1,6 @@
 //! Transport: paths, methods, bodies and what is said of them.
 
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
 use test_support::{PASSWORD, PREFIXES, TestServer};
 

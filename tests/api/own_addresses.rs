@@ -122,7 +122,7 @@ pub(crate) async fn list(server: &TestServer, token: &str) -> Vec<String> {
 #[track_caller]
 pub(crate) fn owners(server: &TestServer) -> BTreeMap<String, String> {
     let (mut claims, mut own) = (BTreeMap::new(), BTreeMap::new());
-    for row in server.local.engine().table("Accounts").unwrap() {
+    for row in server.local.dynamodb().table("Accounts").unwrap() {
         let (pk, sk) = (text(&row["pk"], "S"), text(&row["sk"], "S"));
         let address = |key: &str| key.rsplit_once('#').unwrap().1.to_owned();
         if pk.starts_with("3PID#") {
@@ -157,7 +157,7 @@ pub(crate) fn set_number(server: &TestServer, name: &str, attribute: &str, numbe
 
 /// Who was told of what, as far as mails were called for: the kinds of notice and the addresses.
 pub(crate) fn notices(server: &TestServer) -> Vec<(String, String)> {
-    let rows = server.local.engine().table("Outbox").unwrap();
+    let rows = server.local.dynamodb().table("Outbox").unwrap();
     let own = rows.iter().filter(|row| row["content"]["S"] == "notice");
     let mut all: Vec<_> = own
         .map(|row| {

@@ -223,7 +223,7 @@ async fn incident_2_what_is_a_plain_mailbox_is_taken_as_it_is() {
 #[tokio::test]
 async fn _3pid_50_a_validation_alone_attaches_nothing() {
     let server = server_with(&[]).await;
-    let before = server.local.engine().table("Accounts").unwrap();
+    let before = server.local.dynamodb().table("Accounts").unwrap();
     let sid = sid(&server, EMAIL, &mail_to("alice@example.org", "secret", 1)).await;
     let token = link_token(&server, &sid);
     assert_eq!(
@@ -234,7 +234,7 @@ async fn _3pid_50_a_validation_alone_attaches_nothing() {
     );
     submit(&server, "email", &sid, "secret", &token).await.ok();
     assert_eq!(state(&server, &sid), "validated");
-    assert_eq!(server.local.engine().table("Accounts").unwrap(), before);
+    assert_eq!(server.local.dynamodb().table("Accounts").unwrap(), before);
     let free = server
         .get("/_matrix/client/v3/register/available?username=alice")
         .await;

@@ -4,6 +4,8 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
+mod endpoints;
+
 use std::collections::BTreeSet;
 
 use gatehouse_local::template::Template;
@@ -12,117 +14,10 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 use test_support::{Reply, TestServer};
 
+pub(crate) use self::endpoints::ENDPOINTS;
+
 /// Where it is asked whose a token is.
 pub(crate) const WHOAMI: &str = "/_matrix/client/v3/account/whoami";
-
-/// Every endpoint that is served, with its methods. Where the template has `{type}`, the path has a
-/// stage that has a page, `email` where it has `{medium}` and `DEVICE` where it has `{deviceId}`.
-pub(crate) const ENDPOINTS: &[(&str, &[&str])] = &[
-    ("/_matrix/client/versions", &["GET"]),
-    ("/_matrix/client/r0/register", &["POST"]),
-    ("/_matrix/client/v3/register", &["POST"]),
-    ("/_matrix/client/r0/register/available", &["GET"]),
-    ("/_matrix/client/v3/register/available", &["GET"]),
-    (
-        "/_matrix/client/v1/register/m.login.registration_token/validity",
-        &["GET"],
-    ),
-    ("/_matrix/client/r0/account/whoami", &["GET"]),
-    ("/_matrix/client/v3/account/whoami", &["GET"]),
-    (
-        "/_matrix/client/r0/auth/m.login.terms/fallback/web",
-        &["GET", "POST"],
-    ),
-    (
-        "/_matrix/client/v3/auth/m.login.terms/fallback/web",
-        &["GET", "POST"],
-    ),
-    ("/_matrix/client/r0/register/email/requestToken", &["POST"]),
-    ("/_matrix/client/v3/register/email/requestToken", &["POST"]),
-    ("/_matrix/client/r0/register/msisdn/requestToken", &["POST"]),
-    ("/_matrix/client/v3/register/msisdn/requestToken", &["POST"]),
-    (
-        "/_matrix/client/r0/validate/email/submitToken",
-        &["GET", "POST"],
-    ),
-    (
-        "/_matrix/client/v3/validate/email/submitToken",
-        &["GET", "POST"],
-    ),
-    ("/_matrix/client/r0/validate/email/confirm", &["POST"]),
-    ("/_matrix/client/v3/validate/email/confirm", &["POST"]),
-    ("/_matrix/client/r0/account/3pid", &["GET", "POST"]),
-    ("/_matrix/client/v3/account/3pid", &["GET", "POST"]),
-    ("/_matrix/client/r0/account/3pid/add", &["POST"]),
-    ("/_matrix/client/v3/account/3pid/add", &["POST"]),
-    ("/_matrix/client/r0/account/3pid/bind", &["POST"]),
-    ("/_matrix/client/v3/account/3pid/bind", &["POST"]),
-    ("/_matrix/client/r0/account/3pid/delete", &["POST"]),
-    ("/_matrix/client/v3/account/3pid/delete", &["POST"]),
-    (
-        "/_matrix/client/r0/account/3pid/email/requestToken",
-        &["POST"],
-    ),
-    (
-        "/_matrix/client/v3/account/3pid/email/requestToken",
-        &["POST"],
-    ),
-    (
-        "/_matrix/client/r0/account/3pid/msisdn/requestToken",
-        &["POST"],
-    ),
-    (
-        "/_matrix/client/v3/account/3pid/msisdn/requestToken",
-        &["POST"],
-    ),
-    ("/_matrix/client/r0/account/3pid/unbind", &["POST"]),
-    ("/_matrix/client/v3/account/3pid/unbind", &["POST"]),
-    ("/_matrix/client/r0/account/deactivate", &["POST"]),
-    ("/_matrix/client/v3/account/deactivate", &["POST"]),
-    ("/_matrix/client/r0/account/password", &["POST"]),
-    ("/_matrix/client/v3/account/password", &["POST"]),
-    (
-        "/_matrix/client/r0/account/password/email/requestToken",
-        &["POST"],
-    ),
-    (
-        "/_matrix/client/v3/account/password/email/requestToken",
-        &["POST"],
-    ),
-    (
-        "/_matrix/client/r0/account/password/msisdn/requestToken",
-        &["POST"],
-    ),
-    (
-        "/_matrix/client/v3/account/password/msisdn/requestToken",
-        &["POST"],
-    ),
-    ("/_matrix/client/r0/capabilities", &["GET"]),
-    ("/_matrix/client/v3/capabilities", &["GET"]),
-    ("/_matrix/client/r0/delete_devices", &["POST"]),
-    ("/_matrix/client/v3/delete_devices", &["POST"]),
-    ("/_matrix/client/r0/devices", &["GET"]),
-    ("/_matrix/client/v3/devices", &["GET"]),
-    (
-        "/_matrix/client/r0/devices/DEVICE",
-        &["GET", "PUT", "DELETE"],
-    ),
-    (
-        "/_matrix/client/v3/devices/DEVICE",
-        &["GET", "PUT", "DELETE"],
-    ),
-    ("/_matrix/client/r0/refresh", &["POST"]),
-    ("/_matrix/client/v3/refresh", &["POST"]),
-    ("/_matrix/key/v2/server", &["GET"]),
-    ("/_matrix/key/v2/server/", &["GET"]),
-    ("/.well-known/matrix/client", &["GET"]),
-    ("/_matrix/client/r0/login", &["GET", "POST"]),
-    ("/_matrix/client/v3/login", &["GET", "POST"]),
-    ("/_matrix/client/r0/logout", &["POST"]),
-    ("/_matrix/client/v3/logout", &["POST"]),
-    ("/_matrix/client/r0/logout/all", &["POST"]),
-    ("/_matrix/client/v3/logout/all", &["POST"]),
-];
 
 /// A request with headers and a body.
 pub(crate) fn request(
@@ -164,7 +59,7 @@ pub(crate) async fn whoami(server: &TestServer, token: &str) -> Value {
 /// The rows under a user, by their sort keys.
 pub(crate) fn rows_of(server: &TestServer, localpart: &str) -> Vec<(String, Value)> {
     let partition = format!("USER#{localpart}");
-    let rows = server.local.engine().table("Accounts").unwrap();
+    let rows = server.local.dynamodb().table("Accounts").unwrap();
     rows.into_iter()
         .filter(|row| row["pk"]["S"] == partition)
         .map(|row| (text(&row["sk"], "S").to_owned(), row))
@@ -173,7 +68,7 @@ pub(crate) fn rows_of(server: &TestServer, localpart: &str) -> Vec<(String, Valu
 
 /// How many accounts there are.
 pub(crate) fn accounts(server: &TestServer) -> usize {
-    let rows = server.local.engine().table("Accounts").unwrap();
+    let rows = server.local.dynamodb().table("Accounts").unwrap();
     let account =
         |row: &&Value| text(&row["pk"], "S").starts_with("USER#") && row["sk"]["S"] == "A";
     rows.iter().filter(account).count()
@@ -181,7 +76,7 @@ pub(crate) fn accounts(server: &TestServer) -> usize {
 
 /// How many UIA sessions there are.
 pub(crate) fn sessions(server: &TestServer) -> usize {
-    server.local.engine().table("UiaSessions").unwrap().len()
+    server.local.dynamodb().table("UiaSessions").unwrap().len()
 }
 
 /// Gives an account another status, as an operator will one day by a verb of its own.

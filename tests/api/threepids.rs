@@ -120,12 +120,12 @@ pub(crate) async fn sid(server: &TestServer, path: &str, body: &Value) -> String
 
 /// How many messages have been called for.
 pub(crate) fn queued(server: &TestServer) -> usize {
-    server.local.engine().table("Outbox").unwrap().len()
+    server.local.dynamodb().table("Outbox").unwrap().len()
 }
 
 /// The rows of all validation sessions.
 pub(crate) fn rows(server: &TestServer) -> Vec<Value> {
-    server.local.engine().table("Proofs").unwrap()
+    server.local.dynamodb().table("Proofs").unwrap()
 }
 
 /// The row of a validation session.

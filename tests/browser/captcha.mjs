@@ -1,71 +1,71 @@
-// m.login.recaptcha through its fallback page, for each provider.
+// The fallback page of m.login.recaptcha with each captcha provider.
 
 import assert from "node:assert/strict";
 
-import { PASSWORD, PREFIXES, assertRegistered, trial } from "../clients/house.mjs";
-import { UNAUTHORIZED, assertThanked, picture } from "./person.mjs";
-import { scene } from "./stages.mjs";
-import { PROVIDERS, widget } from "./town.mjs";
+import { PASSWORD, PREFIXES, assertRegistered } from "../clients/gatehouse-server.mjs";
+import { test } from "../clients/test-runner.mjs";
+import { UNAUTHORIZED, assertStageCompleted, screenshot } from "./browser-user.mjs";
+import { withFixtures } from "./fixtures.mjs";
+import { PROVIDERS, widget } from "./external-sites.mjs";
 
 const CAPTCHA = "m.login.recaptcha";
 const BOB = { username: "bob", password: PASSWORD };
-const settings = (provider) => (town) => ({
+const settings = (provider) => (sites) => ({
   GATEHOUSE_REGISTRATION_FLOWS: CAPTCHA,
-  ...town.captcha(provider),
+  ...sites.captcha(provider),
 });
 
-/** The response that the provider's widget gives whoever ticks its box. */
+/** The response of the provider's widget after its checkbox has been ticked. */
 const HUMAN = "human site-key";
 
 for (const prefix of PREFIXES) {
   for (const provider of Object.keys(PROVIDERS)) {
-    trial(`UIA-47 m.login.recaptcha with ${provider}: none, a wrong and a right response, ${prefix}`, () =>
-      scene(settings(provider), async ({ town, house, person }) => {
-        const app = await person.openApp(house, town, prefix, BOB);
-        assert.deepEqual((await app.answer(0)).body.params, { [CAPTCHA]: { public_key: "site-key" } });
-        const popup = await app.openFallback();
+    test(`UIA-47 m.login.recaptcha with ${provider}: a missing, a wrong and a valid response, ${prefix}`, () =>
+      withFixtures(settings(provider), async ({ sites, server, user }) => {
+        const client = await user.openWebClient(server, sites, prefix, BOB);
+        assert.deepEqual((await client.response(0)).body.params, { [CAPTCHA]: { public_key: "site-key" } });
+        const popup = await client.openFallback();
         const [alert, submit] = [popup.getByRole("alert"), popup.getByRole("button")];
         await popup.getByLabel("I am not a machine").waitFor();
-        await picture(popup, `captcha-${provider}-${prefix}`);
+        await screenshot(popup, `captcha-${provider}-${prefix}`);
 
         await submit.click();
         await alert.filter({ hasText: "missing" }).waitFor();
-        assert.equal(town.verified.length, 0, "nothing was sent, so nothing is asked");
+        assert.equal(sites.verifyRequests.length, 0, "no verification request without a response");
 
-        town.verdict = () => false;
+        sites.verifyResult = () => false;
         await popup.getByLabel("I am not a machine").check();
         await submit.click();
         await alert.filter({ hasText: "not valid" }).waitFor();
 
-        town.verdict = () => null;
+        sites.verifyResult = () => null;
         await popup.getByLabel("I am not a machine").check();
         await submit.click();
         await alert.filter({ hasText: "try again" }).waitFor();
-        await picture(popup, `captcha-${provider}-unreachable-${prefix}`);
-        assert.deepEqual(await app.messages(), []);
-        const { session } = (await app.answer(0)).body;
-        const retry = await house.register({ auth: { session } }, prefix);
+        await screenshot(popup, `captcha-${provider}-unreachable-${prefix}`);
+        assert.deepEqual(await client.messages(), []);
+        const { session } = (await client.response(0)).body;
+        const retry = await server.register({ auth: { session } }, prefix);
         assert.deepEqual([retry.status, retry.body.completed], [401, []]);
 
-        town.verdict = (form) => form.get("response") === HUMAN;
+        sites.verifyResult = (form) => form.get("response") === HUMAN;
         await popup.getByLabel("I am not a machine").check();
         await submit.click();
-        await assertThanked(popup);
-        await assertRegistered(house, await app.answer(1), "@bob:localhost", prefix);
-        assert.deepEqual(await app.messages(), [{ data: "authDone", origin: house.url }]);
-        const sent = town.verified.map((form) => Object.fromEntries(form));
+        await assertStageCompleted(popup);
+        await assertRegistered(server, await client.response(1), "@bob:localhost", prefix);
+        assert.deepEqual(await client.messages(), [{ data: "authDone", origin: server.url }]);
+        const sent = sites.verifyRequests.map((form) => Object.fromEntries(form));
         assert.deepEqual(sent, Array(3).fill({ secret: "the-secret-key", response: HUMAN }));
-        // The provider may know on which site its widget is, and no more.
-        assert.ok(town.referrers.every((referrer) => !referrer.includes(session)));
-        assert.ok(!town.referrers.some((referrer) => referrer.includes("_matrix")));
-        person.assertQuiet(UNAUTHORIZED);
-      }),
-    );
+        // The Referer header may tell the provider the origin of the page, but neither its path nor the session.
+        assert.ok(sites.referrers.every((referrer) => !referrer.includes(session)));
+        assert.ok(!sites.referrers.some((referrer) => referrer.includes("_matrix")));
+        user.assertNoProblems(UNAUTHORIZED);
+      }));
   }
 }
 
-/** Where the real widgets come from and what they load, by the providers' documentation. */
-const REAL = {
+/** The URLs from which the real widgets are loaded and which they load, according to the providers' documentation. */
+const PROVIDER_URLS = {
   recaptcha: {
     script: "https://www.google.com/recaptcha/api.js",
     parts: ["https://www.gstatic.com/recaptcha/releases/x/recaptcha__en_gb.js"],
@@ -75,7 +75,7 @@ const REAL = {
     script: "https://js.hcaptcha.com/1/api.js",
     parts: ["https://newassets.hcaptcha.com/captcha/v1/x/hcaptcha.js"],
     frame: "https://newassets.hcaptcha.com/captcha/v1/x/static/hcaptcha.html",
-    asks: "https://api.hcaptcha.com/checksiteconfig",
+    request: "https://api.hcaptcha.com/checksiteconfig",
   },
   turnstile: {
     script: "https://challenges.cloudflare.com/turnstile/v0/api.js",
@@ -84,75 +84,72 @@ const REAL = {
   },
 };
 
-/** The provider's script: loads its parts, asks its server and frames its page as the real one does. */
-function realScript(provider) {
-  const { parts, frame, asks } = REAL[provider];
+/** Returns a script that loads the same scripts and frame and sends the same request as the provider's real one. */
+function providerScript(provider) {
+  const { parts, frame, request } = PROVIDER_URLS[provider];
   return `addEventListener("DOMContentLoaded", start);
     if (document.readyState !== "loading") start();
     function start() {
       if (window.started) return;
       window.started = true;
-      const place = document.querySelector(".${PROVIDERS[provider].place}");
+      const container = document.querySelector(".${PROVIDERS[provider].container}");
       for (const src of ${JSON.stringify(parts)})
         document.head.append(Object.assign(document.createElement("script"), { src }));
       const frame = Object.assign(document.createElement("iframe"), { src: ${JSON.stringify(frame)} });
       frame.style.cssText = "width: 302px; height: 76px; border: 0";
-      place.append(frame);
-      ${asks ? `fetch(${JSON.stringify(asks)});` : ""}
+      container.append(frame);
+      ${request ? `fetch(${JSON.stringify(request)});` : ""}
       ${widget(PROVIDERS[provider])}
     }`;
 }
 
 for (const provider of Object.keys(PROVIDERS)) {
-  trial(
-    `UIA-76 the page's policy lets in what ${provider} loads from its own addresses and nothing else`,
-    () =>
-      scene(
-        (town) => {
-          const { GATEHOUSE_CAPTCHA_SCRIPT_URL: _, ...others } = settings(provider)(town);
-          return others;
-        },
-        async ({ town, house, person }) => {
-          const { script, parts, frame, asks } = REAL[provider];
-          const asked = [];
-          // Nothing leaves this machine: the browser is told what the provider would answer.
-          await person.context.route(/^https:/, async (route) => {
-            const request = route.request();
-            const url = request.url();
-            asked.push(url);
-            const { referer } = await request.allHeaders();
-            assert.ok(!referer?.includes("session"), referer);
-            const headers = { "access-control-allow-origin": "*" };
-            if (url === script) {
-              return route.fulfill({ contentType: "text/javascript", headers, body: realScript(provider) });
-            }
-            if (url === frame) return route.fulfill({ contentType: "text/html", body: "<p>a widget" });
-            if (parts.includes(url)) return route.fulfill({ contentType: "text/javascript", body: "" });
-            return route.fulfill({ contentType: "application/json", headers, body: "{}" });
-          });
-          const app = await person.openApp(house, town, "v3", BOB);
-          const popup = await app.openFallback();
-          await popup.frameLocator("iframe").getByText("a widget").waitFor();
-          await popup.waitForLoadState("networkidle");
-          assert.deepEqual([...asked].sort(), [script, ...parts, frame, ...(asks ? [asks] : [])].sort());
-          const blocked = await popup.evaluate(async () => {
-            const violation = new Promise((resolve) => addEventListener("securitypolicyviolation", resolve));
-            const src = "https://elsewhere.example/x.js";
-            document.head.append(Object.assign(document.createElement("script"), { src }));
-            return (await violation).blockedURI;
-          });
-          assert.equal(blocked, "https://elsewhere.example/x.js");
-          await popup.getByLabel("I am not a machine").check();
-          await popup.getByRole("button").click();
-          await assertThanked(popup);
-          await assertRegistered(house, await app.answer(1), "@bob:localhost");
-          assert.ok(!asked.some((url) => url.includes("elsewhere")));
-          person.assertQuiet(
-            UNAUTHORIZED,
-            /^violation: script-src-elem https:.*elsewhere/,
-            /^console: .*elsewhere/,
-          );
-        },
-      ),
-  );
+  test(`UIA-76 the Content-Security-Policy of the page allows only the URLs that ${provider} needs`, () =>
+    withFixtures(
+      (sites) => {
+        const { GATEHOUSE_CAPTCHA_SCRIPT_URL: _, ...others } = settings(provider)(sites);
+        return others;
+      },
+      async ({ sites, server, user }) => {
+        const { script, parts, frame, request: api } = PROVIDER_URLS[provider];
+        const requested = [];
+        // No request leaves this machine: the test answers in place of the provider.
+        await user.context.route(/^https:/, async (route) => {
+          const request = route.request();
+          const url = request.url();
+          requested.push(url);
+          const { referer } = await request.allHeaders();
+          assert.ok(!referer?.includes("session"), referer);
+          const headers = { "access-control-allow-origin": "*" };
+          if (url === script) {
+            return route.fulfill({ contentType: "text/javascript", headers, body: providerScript(provider) });
+          }
+          if (url === frame) return route.fulfill({ contentType: "text/html", body: "<p>a widget" });
+          if (parts.includes(url)) return route.fulfill({ contentType: "text/javascript", body: "" });
+          return route.fulfill({ contentType: "application/json", headers, body: "{}" });
+        });
+        const client = await user.openWebClient(server, sites, "v3", BOB);
+        const popup = await client.openFallback();
+        await popup.frameLocator("iframe").getByText("a widget").waitFor();
+        await popup.waitForLoadState("networkidle");
+        assert.deepEqual([...requested].sort(), [script, ...parts, frame, ...(api ? [api] : [])].sort());
+        const blocked = await popup.evaluate(async () => {
+          const violation = new Promise((resolve) => addEventListener("securitypolicyviolation", resolve));
+          const src = "https://elsewhere.example/x.js";
+          document.head.append(Object.assign(document.createElement("script"), { src }));
+          return (await violation).blockedURI;
+        });
+        assert.equal(blocked, "https://elsewhere.example/x.js");
+        await popup.getByLabel("I am not a machine").check();
+        await popup.getByRole("button").click();
+        await assertStageCompleted(popup);
+        await assertRegistered(server, await client.response(1), "@bob:localhost");
+        assert.ok(!requested.some((url) => url.includes("elsewhere")));
+        user.assertNoProblems(
+          UNAUTHORIZED,
+          /^violation: script-src-elem https:.*elsewhere/,
+          /^console: .*elsewhere/,
+        );
+      },
+    ));
 }

@@ -1,13 +1,13 @@
-// All trials of the pages, in headless Chromium.
+// Runs all browser tests in headless Chromium.
 
-import { runTrials } from "../clients/house.mjs";
-import { closeBrowser } from "./person.mjs";
+import { runTests } from "../clients/test-runner.mjs";
+import { closeBrowser } from "./browser-user.mjs";
 import "./stages.mjs";
 import "./captcha.mjs";
-import "./hostile.mjs";
-import "./links.mjs";
-import "./addresses.mjs";
-import "./home.mjs";
+import "./hostile-input.mjs";
+import "./email-links.mjs";
+import "./threepids.mjs";
+import "./dev-ui.mjs";
 
-await runTrials();
+await runTests();
 await closeBrowser();

@@ -1,22 +1,22 @@
-// The town's pages.
+// HTML pages of the external sites.
 
-/** A page with this in it. */
+/** Returns an HTML page with this body. */
 export const page = (body) =>
-  `<!doctype html><meta charset="utf-8"><title>Town</title><link rel="icon" href="data:,">${body}`;
+  `<!doctype html><meta charset="utf-8"><title>External site</title><link rel="icon" href="data:,">${body}`;
 
 /**
- * A web client: registers with what its query says, opens the fallback page of the next stage in a window, and
- * asks again, with nothing but the session, when that window says that the stage is done.
+ * A web client. It registers with the parameters of its query string and opens the fallback page of the next stage in a
+ * new window. When that window reports that the stage is complete, it repeats the request with only the UIA session.
  */
-export const APP = page(`
-<button id="continue">Continue in a page of the server</button>
+export const WEB_CLIENT = page(`
+<button id="continue">Continue on the fallback page</button>
 <script>
   const query = new URLSearchParams(location.search);
   const api = query.get("base") + "/_matrix/client/" + query.get("prefix");
-  window.answers = [];
+  window.responses = [];
   window.messages = [];
 
-  async function ask(method, path, body, token) {
+  async function request(method, path, body, token) {
     const headers = { "Content-Type": "application/json" };
     if (token) headers.Authorization = "Bearer " + token;
     const response = await fetch(api + path, { method, headers, body: body && JSON.stringify(body) });
@@ -25,16 +25,16 @@ export const APP = page(`
   }
 
   async function register(body) {
-    answers.push(await ask("POST", "/register", body));
+    responses.push(await request("POST", "/register", body));
   }
 
   addEventListener("message", (event) => {
     messages.push({ data: event.data, origin: event.origin });
-    if (event.data === "authDone") register({ auth: { session: answers[0].body.session } });
+    if (event.data === "authDone") register({ auth: { session: responses[0].body.session } });
   });
 
   document.getElementById("continue").onclick = () => {
-    const { session, completed, flows } = answers.at(-1).body;
+    const { session, completed, flows } = responses.at(-1).body;
     const stage = flows[0].stages.find((stage) => !completed.includes(stage));
     open(api + "/auth/" + encodeURIComponent(stage) + "/fallback/web?session=" + encodeURIComponent(session));
   };

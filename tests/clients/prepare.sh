@@ -1,34 +1,55 @@
-# What the `run` scripts share; they source this. Everything they make is in the target directory.
+# Functions shared by the `run` scripts, which source this file. Everything they install goes into the target directory.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-HOUSE_BUILDS=${CARGO_TARGET_DIR:-$PWD/target}
-export HOUSE_BUILDS
+TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
+export TARGET_DIR
 
-# Builds the service and the operator's command.
-build_house() {
+# Installs Debian packages; needs root.
+install_packages() {
+  local sudo=()
+  if ((EUID != 0)); then sudo=(sudo); fi
+  "${sudo[@]}" apt-get update
+  "${sudo[@]}" apt-get install --yes --no-install-recommends "$@"
+}
+
+# Installs the Debian packages that follow $1, unless the command $1 exists.
+require_command() {
+  if ! command -v "$1" >/dev/null; then install_packages "${@:2}"; fi
+}
+
+# Builds the service and the admin CLI. The tests read the environment for the admin CLI with curl.
+build_gatehouse() {
+  require_command curl curl ca-certificates
   cargo build --locked --package gatehouse-local --package gatehouse-admin
 }
 
-# Whether $1, from which $2 was made, is still the same; what was made of it is told by a copy.
-is_made() {
-  cmp --silent "$1" "$2/made-from"
+# Succeeds if the installation in $2 was made from the current content of the file $1, of which it keeps a copy.
+is_current() {
+  cmp --silent "$1" "$2/installed-from"
 }
 
-# Makes $2 a Python with the packages in the file $1.
+# Creates a Python virtual environment in $2 with the packages that the requirements file $1 lists.
 install_python() {
-  if is_made "$1" "$2"; then return; fi
-  python3 -m venv --clear "$2"
+  if is_current "$1" "$2"; then return; fi
+  create_venv "$2" || return
   "$2/bin/pip" install --quiet --disable-pip-version-check --requirement "$1" || return
-  cp "$1" "$2/made-from"
+  cp "$1" "$2/installed-from"
 }
 
-# Installs the npm packages that the lock file in $1 names, for `require`.
+# Creates an empty Python virtual environment in $1. Debian's Python cannot do so without the package python3-venv.
+create_venv() {
+  if ! python3 -c 'import ensurepip' 2>/dev/null; then install_packages python3-venv || return; fi
+  python3 -m venv --clear "$1"
+}
+
+# Installs the npm packages of the lock file in the directory $1 so that `require` finds them.
 install_node_modules() {
-  local from=$1 to=$HOUSE_BUILDS/clients-$(basename "$1")
+  local from=$1 to=$TARGET_DIR/clients-$(basename "$1")
   export NODE_PATH=$to/node_modules
-  if is_made "$from/package-lock.json" "$to"; then return; fi
+  if is_current "$from/package-lock.json" "$to"; then return; fi
+  require_command npm npm || return
   mkdir -p "$to"
   cp "$from/package.json" "$from/package-lock.json" "$to"
   (cd "$to" && npm ci --no-audit --no-fund --loglevel=error) || return
-  cp "$from/package-lock.json" "$to/made-from"
+  cp "$from/package-lock.json" "$to/installed-from"
 }

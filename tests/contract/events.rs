@@ -8,7 +8,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use gatehouse_local::{
-    proxy::{Fault, FaultKind},
+    dynamodb::proxy::{Fault, FaultKind},
     template::{Target, Template},
 };
 use lambda_http::{Context, LambdaEvent, request::LambdaRequest, tower::ServiceExt};
@@ -297,7 +297,7 @@ async fn a_hostile_query_is_decoded_or_dropped_but_never_fatal() {
     );
 }
 
-/// What `tests/emulator/run` asks the programs themselves; of an event made up for no route it would learn nothing.
+/// What `tests/lambda-rie/run` asks the programs themselves; of an event made up for no route it would learn nothing.
 #[test]
 fn every_function_has_an_event_of_a_route_of_its_own() {
     let template = Template::ours().unwrap();

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use gatehouse_local::outbox::Message;
+use gatehouse_local::aws_fakes::outbox::Message;
 use serde_json::{Value, json};
 use shared::limits::Limit;
 use test_support::{PASSWORD, Reply, TestServer};
@@ -200,7 +200,7 @@ async fn http_19_the_number_of_additions_is_limited() {
         let reply = add(&server, &alice.token, &taken).await;
         reply.error(400, "M_THREEPID_IN_USE");
     }
-    let budget = Limit::Addition.budget();
+    let budget = Limit::Addition.quota();
     for number in 0..budget.burst + 2 {
         server.advance(Duration::from_mins(2));
         let address = format!("user{number}@example.org");

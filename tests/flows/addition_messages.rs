@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use gatehouse_local::outbox::Message;
+use gatehouse_local::aws_fakes::outbox::Message;
 use serde_json::{Value, json};
 use shared::threepids::proofs;
 use test_support::TestServer;
@@ -54,7 +54,7 @@ async fn _3pid_07_a_free_address_is_validated_and_not_attached() {
     for link_does in ["confirm", "direct"] {
         for request in MEDIA {
             let server = test_server(&[LIMITED, ("GATEHOUSE_EMAIL_LINK", link_does)]).await;
-            let accounts = server.local.engine().table("Accounts").unwrap();
+            let accounts = server.local.dynamodb().table("Accounts").unwrap();
             let sid = session_for(&server, ADD, &request("secret")).await;
             server.deliver().await;
             let [message] = &server.messages()[..] else {
@@ -75,7 +75,7 @@ async fn _3pid_07_a_free_address_is_validated_and_not_attached() {
                     .ok();
             }
             assert_eq!(state(&server, &sid), "validated");
-            assert_eq!(server.local.engine().table("Accounts").unwrap(), accounts);
+            assert_eq!(server.local.dynamodb().table("Accounts").unwrap(), accounts);
         }
     }
 }

@@ -14,7 +14,7 @@ mod validation;
 
 use std::{fmt::Write, time::Duration};
 
-use gatehouse_local::proxy::{Call, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Call, FaultKind};
 use serde_json::Value;
 use test_support::{Reply, TestServer};
 
@@ -95,7 +95,7 @@ impl CostTable {
 /// Runs `work` and returns its cost. Every call is delayed, so calls that overlap were sent together.
 async fn measure<T>(server: &TestServer, work: impl Future<Output = T>) -> (T, String) {
     let proxy = server.local.proxy();
-    proxy.chaos(1, 1000, &[FaultKind::Delay(ADDED_LATENCY)]);
+    proxy.random_faults(1, 1000, &[FaultKind::Delay(ADDED_LATENCY)]);
     let (value, calls) = server.calls_of(work).await;
     proxy.clear_faults();
     (value, summarize(&calls))

@@ -13,8 +13,8 @@ mod skipped_messages;
 use std::time::Duration;
 
 use gatehouse_local::{
-    outbox::{Medium, Message},
-    proxy::{Fault, FaultKind},
+    aws_fakes::outbox::{Medium, Message},
+    dynamodb::proxy::{Fault, FaultKind},
 };
 use serde_json::{Value, json};
 use shared::threepids::proofs::link_token;
@@ -78,7 +78,7 @@ fn path_of(link: &str) -> &str {
 
 /// The path of the link that a mail for this session would contain.
 fn link(server: &TestServer, sid: &str) -> String {
-    let proofs = server.local.engine().table("Proofs").unwrap();
+    let proofs = server.local.dynamodb().table("Proofs").unwrap();
     let row = proofs.iter().find(|row| row["pk"]["S"] == sid).unwrap();
     let generation = row["generation"]["S"].as_str().unwrap();
     let token = link_token(&server.local.config().keys, sid, generation);
@@ -88,7 +88,7 @@ fn link(server: &TestServer, sid: &str) -> String {
 
 /// The outbox's rows, oldest first: status and attempts.
 fn rows(server: &TestServer) -> Vec<(String, i64)> {
-    let mut rows = server.local.engine().table("Outbox").unwrap();
+    let mut rows = server.local.dynamodb().table("Outbox").unwrap();
     let number = |row: &Value, name: &str| row[name]["N"].as_str().unwrap().parse::<i64>().unwrap();
     rows.sort_by_key(|row| number(row, "created"));
     let told = |row: &Value| {
@@ -144,7 +144,7 @@ async fn the_schedule_finds_messages_without_a_stream_event() {
     let server = test_server().await;
     request_mail(&server, "one").await;
     request_text(&server, "one").await;
-    assert_eq!(server.local.skip_stream().await.unwrap(), 2);
+    assert_eq!(server.local.drop_stream_records().await.unwrap(), 2);
     server.run_schedule().await;
     assert_eq!(server.messages().len(), 2);
     assert_eq!(statuses(&server), ["sent", "sent"]);
@@ -161,7 +161,7 @@ async fn one_scheduled_run_works_off_a_backlog() {
     for n in 0..130 {
         request_mail(&server, &format!("secret{n}")).await;
     }
-    server.local.skip_stream().await.unwrap();
+    server.local.drop_stream_records().await.unwrap();
     server.run_schedule().await;
     assert_eq!(server.messages().len(), 130);
 }
@@ -218,7 +218,7 @@ async fn a_mail_expires_after_a_day() {
 async fn a_message_that_a_provider_rejects_is_not_retried() {
     let server = test_server().await;
     for operation in ["SendEmail", "Publish"] {
-        let fault = Fault::new(FaultKind::Refused).on(operation);
+        let fault = Fault::new(FaultKind::Rejected).on(operation);
         server.local.aws_fakes().inject(fault);
     }
     request_mail(&server, "one").await;

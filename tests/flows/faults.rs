@@ -12,7 +12,7 @@ mod validation;
 
 use std::time::Duration;
 
-use gatehouse_local::proxy::{Call, Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Call, Fault, FaultKind};
 
 const FAULT_KINDS: [FaultKind; 9] = [
     FaultKind::Conflict,
@@ -21,7 +21,7 @@ const FAULT_KINDS: [FaultKind; 9] = [
     FaultKind::Unprocessed,
     FaultKind::HalfUnprocessed,
     FaultKind::Delay(Duration::from_millis(30)),
-    FaultKind::Cut,
+    FaultKind::ConnectionReset,
     FaultKind::LostAnswer,
     FaultKind::InternalError,
 ];
@@ -30,7 +30,7 @@ const FAULT_KINDS: [FaultKind; 9] = [
 const PERSISTENT: [FaultKind; 4] = [
     FaultKind::Conflict,
     FaultKind::Throttle,
-    FaultKind::Cut,
+    FaultKind::ConnectionReset,
     FaultKind::LostAnswer,
 ];
 
@@ -101,7 +101,7 @@ fn assert_expected_failure(fault: Option<&Fault>, status: u16) {
     let is_server_error = fault.is_some_and(|fault| {
         matches!(
             fault.kind,
-            FaultKind::Cut | FaultKind::LostAnswer | FaultKind::InternalError
+            FaultKind::ConnectionReset | FaultKind::LostAnswer | FaultKind::InternalError
         )
     });
     let is_expected = status == 429 || (status == 500 && is_server_error);

@@ -53,7 +53,7 @@ async fn start(
 /// A server whose functions start now, with its tables in a directory.
 async fn server_of(secret: &Value, data: &std::path::Path) -> TestServer {
     let teller = TestServer::new().await;
-    teller.local.aws_fakes().keep_secret(&secret.to_string());
+    teller.local.aws_fakes().set_secret(&secret.to_string());
     let settings = start(&teller, &[]).await.unwrap();
     let settings: Vec<_> = settings
         .iter()
@@ -67,7 +67,7 @@ async fn a_function_starts_with_the_contents_of_the_secret() {
     let (log, _guard) = Log::capture();
     let server = TestServer::new().await;
     let secret = json!({ "current": NEW, "previous": OLD, "pepper": PEPPERS[0] });
-    server.local.aws_fakes().keep_secret(&secret.to_string());
+    server.local.aws_fakes().set_secret(&secret.to_string());
     let settings = start(&server, &[]).await.unwrap();
     let expected = HashMap::from([
         ("GATEHOUSE_SECRET", NEW.to_owned()),
@@ -107,12 +107,12 @@ async fn a_function_does_not_start_with_an_invalid_secret() {
         ),
     ] {
         if let Some(secret) = secret {
-            server.local.aws_fakes().keep_secret(secret);
+            server.local.aws_fakes().set_secret(secret);
         }
         assert_eq!(start(&server, &[]).await.unwrap_err(), fault);
     }
     let secret = json!({ "current": NEW, "pepper": PEPPERS[0] }).to_string();
-    server.local.aws_fakes().keep_secret(&secret);
+    server.local.aws_fakes().set_secret(&secret);
     for name in ["GATEHOUSE_SECRET", "GATEHOUSE_PASSWORD_PEPPER"] {
         let fault = start(&server, &[(name, OLD)]).await.unwrap_err();
         assert!(fault.contains(name) && !fault.contains(OLD), "{fault}");
@@ -136,7 +136,7 @@ async fn a_function_that_uses_no_key_reads_no_secret() {
 async fn a_captcha_key_in_the_secret_prevents_no_start() {
     let server = TestServer::new().await;
     let secret = json!({ "current": NEW, "captcha_secret_key": "canary" });
-    server.local.aws_fakes().keep_secret(&secret.to_string());
+    server.local.aws_fakes().set_secret(&secret.to_string());
     start(&server, &[]).await.unwrap();
     let captcha = [
         ("GATEHOUSE_CAPTCHA_PROVIDER", "turnstile"),

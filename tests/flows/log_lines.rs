@@ -5,7 +5,7 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
-use gatehouse_local::proxy::{Call, Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Call, Fault, FaultKind};
 use serde_json::{Value, json};
 use test_support::{Log, PASSWORD, TestServer};
 
@@ -161,7 +161,7 @@ async fn a_failure_is_logged_with_its_operation_and_retries() {
     server
         .local
         .proxy()
-        .inject(Fault::new(FaultKind::Cut).times(9));
+        .inject(Fault::new(FaultKind::ConnectionReset).times(9));
     let (reply, calls) = server.calls_of(server.register(&registration("bob"))).await;
     assert_eq!(reply.status, 500);
     let failed = last(&log, &calls);
@@ -191,7 +191,7 @@ async fn a_message_can_be_traced_from_request_to_delivery() {
     let queued = last(&log, &asked.1);
     assert_says(&queued, &[("MessagesQueued", json!(1.0))]);
     let trace = queued["trace.id"].as_str().unwrap().to_owned();
-    let rows = server.local.engine().table("Outbox").unwrap();
+    let rows = server.local.dynamodb().table("Outbox").unwrap();
     assert_eq!(rows[0]["trace"]["S"], trace);
 
     server.local.proxy().take_calls();

@@ -28,11 +28,11 @@ use crate::flows::support::{
 };
 
 fn burst(limit: Limit) -> usize {
-    usize::try_from(limit.budget().burst).unwrap()
+    usize::try_from(limit.quota().burst).unwrap()
 }
 
 fn interval(limit: Limit) -> Duration {
-    limit.budget().interval
+    limit.quota().interval
 }
 
 /// The number of accepted requests; all others must have been rejected by the limits.
@@ -52,7 +52,7 @@ fn retry_after(reply: &Reply) -> Duration {
 /// The levels of the non-empty GCRA buckets in milliseconds, by limit.
 fn consumed(server: &TestServer) -> BTreeMap<String, i64> {
     let now = server.local.clock().now().0;
-    let rows = server.local.engine().table("Limits").unwrap();
+    let rows = server.local.dynamodb().table("Limits").unwrap();
     let held = rows.iter().map(|row| {
         let arrival: i64 = row["tat"]["N"].as_str().unwrap().parse().unwrap();
         (row["pk"]["S"].as_str().unwrap().to_owned(), arrival - now)
@@ -112,7 +112,7 @@ async fn l13_a_new_secret_from_a_new_network_is_limited() {
         assert_eq!(sent(&server).await, 1, "{limit:?}");
 
         // After a long wait the whole quota is available.
-        server.advance(interval(limit) * limit.budget().burst);
+        server.advance(interval(limit) * limit.quota().burst);
         let mut replies = Vec::new();
         for network in 200..210 {
             let body = body(&format!("secret{network}"));

@@ -12,7 +12,7 @@ mod purposes;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use gatehouse_local::proxy::Call;
+use gatehouse_local::dynamodb::proxy::Call;
 use serde_json::{Value, json};
 use test_support::{Reply, TestServer};
 
@@ -345,14 +345,14 @@ async fn _3pid_05_disclosure_answers_without_sending_a_message() {
     for medium in [Medium::Mail, Medium::Text] {
         let server = test_server(&[tell, LIMITED]).await;
         create_owner(&server, "owner", &medium.ask(0, "the-owner", 1)).await;
-        let before = server.local.engine().table("Proofs").unwrap();
+        let before = server.local.dynamodb().table("Proofs").unwrap();
         for attempt in 1..=10 {
             let registration = medium.ask(0, "stranger", attempt);
             let reply = request_message(&server, &registration).await;
             reply.error(400, "M_THREEPID_IN_USE");
         }
         assert_eq!(server.deliver().await, 0);
-        assert_eq!(server.local.engine().table("Proofs").unwrap(), before);
+        assert_eq!(server.local.dynamodb().table("Proofs").unwrap(), before);
         request_message(&server, &medium.ask(1, "stranger", 1))
             .await
             .ok();

@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::json;
 use shared::{
     app::App,
@@ -144,7 +144,7 @@ async fn without_a_mailbox_or_a_sender_nothing_is_sent() {
 async fn http_19_notifications_of_one_kind_are_limited() {
     let server = test_server(&[LIMITED]).await;
     let addresses = [mailbox("a@example.org"), mailbox("b@example.org")];
-    let budget = Limit::Notice.budget();
+    let budget = Limit::Notice.quota();
     let mut told = Vec::new();
     for _ in 0..budget.burst + 3 {
         told.push(notify_alice(&server, &addresses, Notice::AddressAdded).await);
@@ -209,7 +209,7 @@ async fn a_failed_notification_is_retried_with_the_original_time() {
     for kind in [
         FaultKind::Throttle,
         FaultKind::InternalError,
-        FaultKind::Cut,
+        FaultKind::ConnectionReset,
     ] {
         let server = test_server(&[]).await;
         notify_alice(&server, &[mailbox("a@example.org")], NOTICES[0]).await;
@@ -232,7 +232,9 @@ async fn a_crash_loses_no_notification_and_changes_no_text() {
     for (last, expected) in [(1, 1), (2, 2), (3, 1)] {
         let server = test_server(&[]).await;
         notify_alice(&server, &[mailbox("a@example.org")], NOTICES[1]).await;
-        let end = Fault::new(FaultKind::Cut).by("Deliver").nth(last);
+        let end = Fault::new(FaultKind::ConnectionReset)
+            .by("Deliver")
+            .nth(last);
         server.local.proxy().inject(end.times(u64::MAX));
         server.deliver().await;
         server.local.proxy().clear_faults();

@@ -179,7 +179,7 @@ async fn pwd_19_no_reset_reactivates_an_account() {
     let sent = server.messages().len();
     let after = request_reset_token(&server, EMAIL, ALICE, "after").await;
     server.deliver().await;
-    let resets = |messages: &[gatehouse_local::outbox::Message]| {
+    let resets = |messages: &[gatehouse_local::aws_fakes::outbox::Message]| {
         messages
             .iter()
             .skip(sent)

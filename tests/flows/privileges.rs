@@ -15,7 +15,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use gatehouse_local::{
     aws_fakes::KEY_RING,
-    proxy::{Fault, FaultKind, Use},
+    dynamodb::proxy::{Fault, FaultKind, Use},
     template::Template,
 };
 use serde_json::json;
@@ -43,7 +43,7 @@ use crate::flows::{
 async fn start_every_function(server: &TestServer) {
     let template = Template::ours().unwrap();
     let secret = json!({ "current": "0123456789abcdef0123456789abcdef" });
-    server.local.aws_fakes().keep_secret(&secret.to_string());
+    server.local.aws_fakes().set_secret(&secret.to_string());
     for (function, permissions) in &template.policies {
         let mut actions = permissions.iter().map(|held| held.action.as_str());
         if actions.any(|action| action == "secretsmanager:GetSecretValue") {

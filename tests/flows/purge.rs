@@ -14,7 +14,7 @@ use std::{
 };
 
 use deliver::Deliver;
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
 use shared::{
     app::App,
@@ -45,7 +45,7 @@ fn devices(server: &TestServer, user: &str) -> BTreeSet<String> {
 }
 
 fn statuses(server: &TestServer) -> Vec<String> {
-    let rows = server.local.engine().table("Outbox").unwrap();
+    let rows = server.local.dynamodb().table("Outbox").unwrap();
     let status = |row: &Value| row["status"]["S"].as_str().unwrap().to_owned();
     rows.iter().map(status).collect()
 }
@@ -92,7 +92,7 @@ async fn pwd_10_a_kept_device_stays() {
     let bob = sign_up(&server, "bob").await;
     log_out_everywhere(&server, &bob).await;
     // Bob's row names alice, so her purge is started.
-    let rows = server.local.engine().table("Outbox").unwrap();
+    let rows = server.local.dynamodb().table("Outbox").unwrap();
     server.raw_dynamodb(
         "UpdateItem",
         &json!({
@@ -163,7 +163,7 @@ async fn deact_12_of_a_deactivated_account_one_row_is_left() {
     assert_eq!(statuses(&server), ["moot"]);
     assert_eq!(users(&server).remove("alice").unwrap(), ["A".into()].into());
     assert_eq!(users(&server).remove("bob").unwrap(), bobs);
-    let rows = server.local.engine().table("Accounts").unwrap();
+    let rows = server.local.dynamodb().table("Accounts").unwrap();
     let claims: Vec<_> = rows
         .iter()
         .filter(|row| row.get("owner").is_some())
@@ -218,7 +218,7 @@ async fn a_purge_that_takes_too_long_is_put_back() {
     let first = sign_up(&server, "alice").await;
     write_devices(&server, "alice", 1, ("x", 600));
     log_out_everywhere(&server, &first).await;
-    assert_eq!(server.local.skip_stream().await.unwrap(), 1);
+    assert_eq!(server.local.drop_stream_records().await.unwrap(), 1);
     let aws = server.local.aws("Deliver");
     let app = App::new(
         Arc::clone(server.local.config()),

@@ -14,7 +14,7 @@ mod validation;
 
 use std::{sync::Arc, time::Duration};
 
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::Value;
 use test_support::{Reply, TestServer};
 use tokio::task::JoinHandle;

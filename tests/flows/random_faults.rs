@@ -7,7 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gatehouse_local::proxy::FaultKind;
+use gatehouse_local::dynamodb::proxy::FaultKind;
 use serde_json::json;
 use test_support::{Reply, TestServer};
 
@@ -31,7 +31,7 @@ pub(crate) const CONTENTION: &[FaultKind] = &[
 ];
 pub(crate) const BREAKAGE: &[FaultKind] = &[
     FaultKind::LostAnswer,
-    FaultKind::Cut,
+    FaultKind::ConnectionReset,
     FaultKind::InternalError,
     DELAY,
 ];
@@ -70,7 +70,7 @@ async fn reg_14_one_name_is_given_once_despite_faults() {
         for _ in 0..MANY {
             sessions.push(server.begin(&registration("alice")).await.1);
         }
-        server.local.proxy().chaos(seed, per_mille, kinds);
+        server.local.proxy().random_faults(seed, per_mille, kinds);
         let replies =
             register_at_once(&server, MANY, |number| stage(DUMMY, &sessions[number])).await;
         assert!(successes(&replies, &[200, 400], worst) <= 1);
@@ -107,7 +107,7 @@ async fn uia_15_one_session_makes_one_account_despite_faults() {
         for asked in [registration("alice"), nameless.clone()] {
             let server = test_server(&[], worst).await;
             let (_, session) = server.begin(&asked).await;
-            server.local.proxy().chaos(seed, per_mille, kinds);
+            server.local.proxy().random_faults(seed, per_mille, kinds);
             let replies = register_at_once(&server, MANY, |_| stage(DUMMY, &session)).await;
             successes(&replies, &[200], worst);
             server.local.proxy().clear_faults();
@@ -139,7 +139,7 @@ async fn l5_a_one_use_token_makes_one_account_despite_faults() {
                 .challenge();
             sessions.push(session);
         }
-        server.local.proxy().chaos(seed, per_mille, kinds);
+        server.local.proxy().random_faults(seed, per_mille, kinds);
         let replies =
             register_at_once(&server, MANY, |number| stage(DUMMY, &sessions[number])).await;
         assert!(successes(&replies, &[200, 401], worst) <= 1);
@@ -175,7 +175,7 @@ async fn uia_60_a_token_in_shares_adds_up_despite_faults() {
         for uses in [40, 1000] {
             let server = test_server(&[flows("m.login.registration_token")], worst).await;
             let token = new_token(&server, &["--uses", &uses.to_string()]).await;
-            server.local.proxy().chaos(seed, per_mille, kinds);
+            server.local.proxy().random_faults(seed, per_mille, kinds);
             let replies = register_at_once(&server, MANY / 2, |number| {
                 with(
                     registration(&format!("user{number}")),

@@ -111,7 +111,7 @@ pub(crate) async fn submit(server: &TestServer, path: &str, form: &str) -> Reply
 /// All accounts in the tables: the localpart and the sort keys of the partition.
 pub(crate) fn users(server: &TestServer) -> BTreeMap<String, BTreeSet<String>> {
     let mut users: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for row in server.local.engine().table("Accounts").unwrap() {
+    for row in server.local.dynamodb().table("Accounts").unwrap() {
         if let Some(name) = row["pk"]["S"].as_str().unwrap().strip_prefix("USER#") {
             let sk = row["sk"]["S"].as_str().unwrap().to_owned();
             users.entry(name.to_owned()).or_default().insert(sk);
@@ -150,12 +150,12 @@ pub(crate) fn assert_complete(users: &BTreeMap<String, BTreeSet<String>>) {
 
 /// The number of rows of a table.
 pub(crate) fn count(server: &TestServer, table: &str) -> usize {
-    server.local.engine().table(table).unwrap().len()
+    server.local.dynamodb().table(table).unwrap().len()
 }
 
 /// The remaining uses of all limited registration tokens, share by share.
 pub(crate) fn uses_left(server: &TestServer) -> Vec<i64> {
-    let rows = server.local.engine().table("Accounts").unwrap();
+    let rows = server.local.dynamodb().table("Accounts").unwrap();
     let shares = rows
         .iter()
         .filter(|row| row["sk"]["S"].as_str().unwrap().starts_with("S#"));

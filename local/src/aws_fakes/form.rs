@@ -1,4 +1,4 @@
-//! The AWS query protocol: a form comes in, XML goes out.
+//! The AWS query protocol: requests are forms, and responses are XML.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 
 use super::id;
-use crate::loopback::typed;
+use crate::runtime::local_listener::typed;
 
 /// The fields of a request.
 #[derive(Debug)]
@@ -18,19 +18,19 @@ impl Form {
         Self(form_urlencoded::parse(body).into_owned().collect())
     }
 
-    /// A field, if it is there and not empty.
+    /// The value of a field. `None` if it is missing or empty.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         let value = self.0.get(name)?;
         (!value.is_empty()).then_some(value)
     }
 
-    /// A field that must be there.
-    pub(super) fn demand(&self, name: &str) -> Result<&str, Failure> {
+    /// The value of a required field.
+    pub(super) fn required(&self, name: &str) -> Result<&str, ErrorResponse> {
         let missing = || {
             let message = format!(
                 "1 validation error detected: Value at '{name}' failed to satisfy constraint: Member must not be null"
             );
-            Failure::new("ValidationError", message)
+            ErrorResponse::new("ValidationError", message)
         };
         self.text(name).ok_or_else(missing)
     }
@@ -43,27 +43,27 @@ impl Form {
             .collect()
     }
 
-    /// The beginnings of the fields of each element of a list of structures: `<name>.1.`, `<name>.2.` …
+    /// The prefixes of the fields of each element in a list of structures: `<name>.1.`, `<name>.2.` …
     pub(super) fn structures(&self, name: &str) -> Vec<String> {
         let starts = (1..).map_while(|index: u32| {
             let start = format!("{name}.{index}.");
-            let is_there = self.0.keys().any(|key| key.starts_with(&start));
-            is_there.then_some(start)
+            let exists = self.0.keys().any(|key| key.starts_with(&start));
+            exists.then_some(start)
         });
         starts.collect()
     }
 }
 
-/// A refusal, as AWS writes it.
+/// An error in the form of AWS.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Failure {
+pub(super) struct ErrorResponse {
     status: StatusCode,
     code: &'static str,
     message: String,
 }
 
-impl Failure {
-    /// The client's fault.
+impl ErrorResponse {
+    /// An error of the client.
     pub(super) fn new(code: &'static str, message: String) -> Self {
         Self {
             status: StatusCode::BAD_REQUEST,
@@ -94,7 +94,7 @@ impl Failure {
     }
 }
 
-/// Text as XML holds it.
+/// The text with XML escapes.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -102,7 +102,7 @@ fn escaped(text: &str) -> String {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
-            // XML has no way to write the others.
+            // XML 1.0 cannot represent most control characters.
             c if c.is_control() => escaped.push('\u{fffd}'),
             c => escaped.push(c),
         }

@@ -1,4 +1,4 @@
-//! Secrets Manager: `GetSecretValue` of the one secret there is.
+//! Secrets Manager: `GetSecretValue` of a single secret.
 
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::Full;
@@ -6,23 +6,27 @@ use hyper::body::Bytes;
 use serde_json::{Value, json};
 
 use super::State;
-use crate::{iam::caller, loopback::typed, template::Permission};
+use crate::{iam::caller, runtime::local_listener::typed, template::Permission};
 
-/// What its requests name themselves.
+/// The `X-Amz-Target` header of its requests.
 const TARGET: &str = "secretsmanager.GetSecretValue";
 
-/// The secret's name: the template's logical id, which is what `sam local` makes of `!Ref`.
+/// The name of the secret: its logical id in the template, to which `sam local` resolves `!Ref`.
 pub const KEY_RING: &str = "KeyRing";
 
-/// Whether a request is for this service. Unlike the others it speaks JSON.
-pub(super) fn is_asked(headers: &HeaderMap) -> bool {
+/// Whether a request is for this service. It uses JSON, unlike SES and SNS.
+pub(super) fn is_get_secret_value(headers: &HeaderMap) -> bool {
     headers
         .get("x-amz-target")
         .is_some_and(|target| target == TARGET)
 }
 
 impl State {
-    pub(super) fn tell_secret(&self, headers: &HeaderMap, body: &Bytes) -> Response<Full<Bytes>> {
+    pub(super) fn get_secret_value(
+        &self,
+        headers: &HeaderMap,
+        body: &Bytes,
+    ) -> Response<Full<Bytes>> {
         let request: Value = serde_json::from_slice(body).unwrap_or_default();
         let id = request["SecretId"].as_str().unwrap_or_default();
         let needs = Permission {
@@ -30,17 +34,17 @@ impl State {
             resource: id.to_owned(),
         };
         let caller = caller(headers);
-        if let Some(denied) = self.iam.judge(&caller, &[needs].into()) {
+        if let Some(denied) = self.iam.check(&caller, &[needs].into()) {
             let message = format!(
                 "User: {caller} is not authorized to perform: {} on resource: {id}",
                 denied.action
             );
-            return refusal("AccessDeniedException", &message);
+            return error_response("AccessDeniedException", &message);
         }
         let secret = self.secret();
         let Some(text) = secret.as_deref().filter(|_| id == KEY_RING) else {
             let message = "Secrets Manager can't find the specified secret.";
-            return refusal("ResourceNotFoundException", message);
+            return error_response("ResourceNotFoundException", message);
         };
         let answer = json!({ "ARN": id, "Name": id, "SecretString": text });
         let answer = answer.to_string();
@@ -48,7 +52,7 @@ impl State {
     }
 }
 
-fn refusal(code: &str, message: &str) -> Response<Full<Bytes>> {
+fn error_response(code: &str, message: &str) -> Response<Full<Bytes>> {
     let body = json!({ "__type": code, "Message": message }).to_string();
     typed(StatusCode::BAD_REQUEST, "application/x-amz-json-1.1", body)
 }

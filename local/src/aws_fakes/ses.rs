@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::form::{Failure, Form};
+use super::form::{ErrorResponse, Form};
 use crate::{
-    outbox::{Medium, Message},
+    aws_fakes::outbox::{Medium, Message},
     template::Permission,
 };
 
-/// How many a mail can go to.
+/// The largest number of recipients of a mail.
 const MOST_RECIPIENTS: usize = 50;
 
-/// The identity it is sent from and, if it names one, the configuration set.
+/// The permissions for the identity of the sender and for the configuration set, if there is one.
 pub(super) fn needs(form: &Form) -> BTreeSet<Permission> {
     let need = |resource: String| Permission {
         action: "ses:SendEmail".to_owned(),
@@ -26,9 +26,9 @@ pub(super) fn needs(form: &Form) -> BTreeSet<Permission> {
         .collect()
 }
 
-/// The mail, unless SES would not take it.
-pub(super) fn read(form: &Form) -> Result<Message, Failure> {
-    let source = form.demand("Source")?;
+/// The mail, or the error with which SES would reject it.
+pub(super) fn read(form: &Form) -> Result<Message, ErrorResponse> {
+    let source = form.required("Source")?;
     let subject = content(form, "Message.Subject")?;
     let text = content(form, "Message.Body.Text")?;
     let html = content(form, "Message.Body.Html")?;
@@ -37,22 +37,22 @@ pub(super) fn read(form: &Form) -> Result<Message, Failure> {
         .flat_map(|field| form.list(&format!("Destination.{field}.member")))
         .collect();
     match recipients.len() {
-        0 => return Err(wrong("Missing required header 'To'.")),
+        0 => return Err(invalid("Missing required header 'To'.")),
         count if count > MOST_RECIPIENTS => {
-            return Err(wrong("Recipient count exceeds 50."));
+            return Err(invalid("Recipient count exceeds 50."));
         }
         _ => {}
     }
     let answer_to = form.list("ReplyToAddresses.member");
     for party in [source].iter().chain(&recipients).chain(&answer_to) {
-        address(party).map_err(|why| wrong(&format!("{why}: {party}")))?;
+        address(party).map_err(|why| invalid(&format!("{why}: {party}")))?;
     }
-    let subject = subject.ok_or_else(|| wrong("Missing required header 'Subject'."))?;
+    let subject = subject.ok_or_else(|| invalid("Missing required header 'Subject'."))?;
     if subject.chars().any(char::is_control) {
-        return Err(wrong("Header 'Subject' contains a control character."));
+        return Err(invalid("Header 'Subject' contains a control character."));
     }
     if text.is_none() && html.is_none() {
-        return Err(wrong("The message has no body."));
+        return Err(invalid("The message has no body."));
     }
     Ok(Message {
         id: String::new(),
@@ -67,26 +67,26 @@ pub(super) fn read(form: &Form) -> Result<Message, Failure> {
     })
 }
 
-fn wrong(message: &str) -> Failure {
-    Failure::new("InvalidParameterValue", message.to_owned())
+fn invalid(message: &str) -> ErrorResponse {
+    ErrorResponse::new("InvalidParameterValue", message.to_owned())
 }
 
-/// A text with its encoding. Without one it is 7-bit; SES would not keep the rest as it is.
-fn content<'a>(form: &'a Form, name: &str) -> Result<Option<&'a str>, Failure> {
+/// A text. Without a charset it must be ASCII, because SES would garble other characters.
+fn content<'a>(form: &'a Form, name: &str) -> Result<Option<&'a str>, ErrorResponse> {
     let text = form.text(&format!("{name}.Data"));
     let charset = form.text(&format!("{name}.Charset"));
     if charset.is_none() && text.is_some_and(|text| !text.is_ascii()) {
-        return Err(wrong(&format!("{name} is not ASCII and names no charset.")));
+        return Err(invalid(&format!("{name} is not ASCII and has no charset.")));
     }
     Ok(text)
 }
 
-/// The tags and, under the name that SES itself gives it, the configuration set.
-fn tags(form: &Form) -> Result<BTreeMap<String, String>, Failure> {
+/// The tags, with the configuration set under the name that SES uses for it.
+fn tags(form: &Form) -> Result<BTreeMap<String, String>, ErrorResponse> {
     let mut tags = BTreeMap::new();
     for start in form.structures("Tags.member") {
-        let name = form.demand(&format!("{start}Name"))?;
-        let value = form.demand(&format!("{start}Value"))?;
+        let name = form.required(&format!("{start}Name"))?;
+        let value = form.required(&format!("{start}Value"))?;
         let is_plain = |text: &str| {
             text.len() <= 256
                 && text
@@ -94,7 +94,7 @@ fn tags(form: &Form) -> Result<BTreeMap<String, String>, Failure> {
                     .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
         };
         if !is_plain(name) || !is_plain(value) {
-            return Err(wrong(&format!("Invalid message tag: {name}={value}")));
+            return Err(invalid(&format!("Invalid message tag: {name}={value}")));
         }
         tags.insert(name.to_owned(), value.to_owned());
     }
@@ -104,7 +104,7 @@ fn tags(form: &Form) -> Result<BTreeMap<String, String>, Failure> {
     Ok(tags)
 }
 
-/// The bare address in `a@b` or `Name <a@b>`, or what is wrong with it.
+/// The bare address in `a@b` or `Name <a@b>`, or the reason why it is invalid.
 fn address(text: &str) -> Result<&str, &'static str> {
     let bare = match text.strip_suffix('>').and_then(|text| text.split_once('<')) {
         None => text,
@@ -113,12 +113,12 @@ fn address(text: &str) -> Result<&str, &'static str> {
             let quoted = name
                 .strip_prefix('"')
                 .and_then(|name| name.strip_suffix('"'));
-            // One that is not ASCII must be a MIME encoded word, or it arrives garbled.
+            // A name that is not ASCII must be a MIME encoded word, or it arrives garbled.
             if !name.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
                 return Err("Display name is not plain ASCII");
             }
-            let is_open = |c: char| "()<>[]:;@\\,\"".contains(c);
-            if quoted.is_none() && name.chars().any(is_open) {
+            let needs_quotes = |c: char| "()<>[]:;@\\,\"".contains(c);
+            if quoted.is_none() && name.chars().any(needs_quotes) {
                 return Err("Display name needs quotes");
             }
             bare
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_what_ses_can_send_to() {
+    fn only_addresses_that_ses_accepts_are_valid() {
         for (text, bare) in [
             ("alice@example.org", "alice@example.org"),
             ("Gatehouse <a.b+c@example.org>", "a.b+c@example.org"),

@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::form::{Failure, Form};
+use super::form::{ErrorResponse, Form};
 use crate::{
-    outbox::{Medium, Message},
+    aws_fakes::outbox::{Medium, Message},
     template::Permission,
 };
 
-/// The longest text that one call can send.
+/// The largest number of characters that one call can send.
 const LONGEST: usize = 1600;
 
-/// Leave to publish to the number, or to whatever else it names.
+/// The permission to publish to the phone number, topic or target.
 pub(super) fn needs(form: &Form) -> BTreeSet<Permission> {
     let to = ["PhoneNumber", "TopicArn", "TargetArn"];
     to.into_iter()
@@ -23,13 +23,15 @@ pub(super) fn needs(form: &Form) -> BTreeSet<Permission> {
         .collect()
 }
 
-/// The text message, unless SNS would not take it.
-pub(super) fn read(form: &Form) -> Result<Message, Failure> {
+/// The text message, or the error with which SNS would reject it.
+pub(super) fn read(form: &Form) -> Result<Message, ErrorResponse> {
     let Some(to) = form.text("PhoneNumber") else {
-        return Err(wrong("PhoneNumber Reason: no value for required parameter"));
+        return Err(invalid(
+            "PhoneNumber Reason: no value for required parameter",
+        ));
     };
     if form.text("TopicArn").or(form.text("TargetArn")).is_some() {
-        return Err(wrong(
+        return Err(invalid(
             "Only one of TopicArn, TargetArn and PhoneNumber can be set",
         ));
     }
@@ -38,15 +40,15 @@ pub(super) fn read(form: &Form) -> Result<Message, Failure> {
         && digits.bytes().all(|b| b.is_ascii_digit())
         && !digits.starts_with('0');
     if !is_e164 {
-        return Err(wrong(&format!(
+        return Err(invalid(&format!(
             "PhoneNumber Reason: {to} is not valid to publish to"
         )));
     }
     let Some(text) = form.text("Message") else {
-        return Err(wrong("Empty message"));
+        return Err(invalid("Empty message"));
     };
     if text.chars().count() > LONGEST {
-        return Err(wrong("Message too long"));
+        return Err(invalid("Message too long"));
     }
     let tags = attributes(form)?;
     Ok(Message {
@@ -62,17 +64,18 @@ pub(super) fn read(form: &Form) -> Result<Message, Failure> {
     })
 }
 
-fn wrong(message: &str) -> Failure {
-    Failure::new("InvalidParameter", format!("Invalid parameter: {message}"))
+fn invalid(message: &str) -> ErrorResponse {
+    ErrorResponse::new("InvalidParameter", format!("Invalid parameter: {message}"))
 }
 
-/// The message attributes. SNS would pass over one of its own that it does not know, which helps nobody here.
-fn attributes(form: &Form) -> Result<BTreeMap<String, String>, Failure> {
+/// The message attributes. SNS ignores unknown attributes with its own prefix, but the fake rejects them to expose
+/// misspelt names.
+fn attributes(form: &Form) -> Result<BTreeMap<String, String>, ErrorResponse> {
     let mut attributes = BTreeMap::new();
     for start in form.structures("MessageAttributes.entry") {
-        let name = form.demand(&format!("{start}Name"))?;
-        let kind = form.demand(&format!("{start}Value.DataType"))?;
-        let value = form.demand(&format!("{start}Value.StringValue"))?;
+        let name = form.required(&format!("{start}Name"))?;
+        let kind = form.required(&format!("{start}Value.DataType"))?;
+        let value = form.required(&format!("{start}Value.StringValue"))?;
         let is_right = match name {
             "AWS.SNS.SMS.SMSType" => {
                 kind == "String" && ["Promotional", "Transactional"].contains(&value)
@@ -84,7 +87,7 @@ fn attributes(form: &Form) -> Result<BTreeMap<String, String>, Failure> {
             _ => !name.starts_with("AWS."),
         };
         if !is_right {
-            return Err(wrong(&format!(
+            return Err(invalid(&format!(
                 "MessageAttributes Reason: {name} is {kind} {value}"
             )));
         }

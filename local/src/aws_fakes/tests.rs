@@ -6,8 +6,8 @@ use shared::aws::{self, Aws};
 
 use super::*;
 use crate::{
-    outbox::Medium,
-    services::{ExternalEndpoints, Places, Services},
+    aws_fakes::outbox::Medium,
+    runtime::services::{ExternalEndpoints, ListenAddresses, Services},
 };
 
 const FROM: &str = "Gatehouse <gatehouse@example.org>";
@@ -18,16 +18,16 @@ fn services() -> Services {
     let clock = Arc::new(MovableClock::frozen(1000));
     Services::start(
         None,
-        "house",
+        "test",
         clock,
-        Places::default(),
+        ListenAddresses::default(),
         true,
         ExternalEndpoints::default(),
     )
     .expect("services")
 }
 
-/// The configuration of an SDK that tries once.
+/// A client of an SDK without retries.
 macro_rules! client {
     ($sdk:ident, $endpoint:ident, $services:expr, $caller:expr) => {{
         let aws: Aws = $services.aws($caller);
@@ -42,7 +42,7 @@ macro_rules! client {
     }};
 }
 
-/// What a call failed with: AWS's code, or the kind of failure.
+/// The error code of AWS for a failed call, or the kind of failure.
 macro_rules! code {
     ($answer:expr) => {{
         let error = $answer.expect_err("a failure");
@@ -101,7 +101,7 @@ fn attribute(kind: &str, value: &str) -> MessageAttributeValue {
 }
 
 #[tokio::test]
-async fn a_mail_of_the_real_sdk_arrives_as_it_was_written() {
+async fn a_mail_of_the_real_sdk_arrives_unchanged() {
     let services = services();
     let tag = MessageTag::builder().name("kind").value("validation");
     let answer = sending(&services, "Deliver", FROM, TO)
@@ -149,7 +149,7 @@ async fn a_mail_of_the_real_sdk_arrives_as_it_was_written() {
 }
 
 #[tokio::test]
-async fn a_text_message_of_the_real_sdk_arrives_as_it_was_written() {
+async fn a_text_message_of_the_real_sdk_arrives_unchanged() {
     let services = services();
     let answer = publishing(&services, "Deliver")
         .message_attributes("AWS.SNS.SMS.SMSType", attribute("String", "Transactional"))
@@ -172,7 +172,7 @@ async fn a_text_message_of_the_real_sdk_arrives_as_it_was_written() {
 }
 
 #[tokio::test]
-async fn what_is_sent_twice_arrives_twice_under_two_ids() {
+async fn a_message_that_is_sent_twice_has_two_ids() {
     let services = services();
     for _ in 0..2 {
         let sent = sending(&services, "Deliver", FROM, TO).send().await;
@@ -190,7 +190,7 @@ async fn what_is_sent_twice_arrives_twice_under_two_ids() {
 }
 
 #[tokio::test]
-async fn only_whoever_may_send_does() {
+async fn only_functions_with_the_permission_can_send() {
     let services = services();
     let mail = sending(&services, "Register", FROM, TO).send().await;
     assert_eq!(code!(mail), "AccessDenied");
@@ -204,7 +204,7 @@ async fn only_whoever_may_send_does() {
         .await;
     assert_eq!(code!(topic), "AuthorizationError");
     let denials = services.proxy().denials();
-    let told: Vec<_> = denials
+    let actions: Vec<_> = denials
         .iter()
         .map(|denied| (denied.function.as_str(), denied.permission.action.as_str()))
         .collect();
@@ -213,14 +213,14 @@ async fn only_whoever_may_send_does() {
         ("Register", "sns:Publish"),
         ("Deliver", "sns:Publish"),
     ];
-    assert_eq!(told, expected);
+    assert_eq!(actions, expected);
     assert_eq!(services.outbox().messages(), []);
     let sent = sending(&services, "admin", FROM, TO).send().await;
-    sent.expect("no function, no policy");
+    sent.expect("a caller that is not a function has no policy");
 }
 
 #[tokio::test]
-async fn what_ses_refuses_is_refused() {
+async fn mails_that_ses_rejects_are_rejected() {
     let services = services();
     for (from, to) in [
         ("gatehouse", TO),
@@ -231,8 +231,8 @@ async fn what_ses_refuses_is_refused() {
         let sent = sending(&services, "Deliver", from, to).send().await;
         assert_eq!(code!(sent), "InvalidParameterValue", "{from} to {to}");
     }
-    let nobody = Destination::builder().build();
-    let sent = sending(&services, "Deliver", FROM, TO).destination(nobody);
+    let no_recipient = Destination::builder().build();
+    let sent = sending(&services, "Deliver", FROM, TO).destination(no_recipient);
     assert_eq!(code!(sent.send().await), "InvalidParameterValue");
     let two_lines =
         sending(&services, "Deliver", FROM, TO).message(mail("a\r\nBcc: eve@example.org"));
@@ -255,7 +255,7 @@ async fn what_ses_refuses_is_refused() {
 }
 
 #[tokio::test]
-async fn what_sns_refuses_is_refused() {
+async fn text_messages_that_sns_rejects_are_rejected() {
     let services = services();
     for number in [
         "447700900123",
@@ -291,7 +291,7 @@ async fn what_sns_refuses_is_refused() {
 }
 
 #[tokio::test]
-async fn a_planned_fault_happens_before_or_after_the_message_is_taken() {
+async fn faults_are_injected_before_or_after_the_message_is_sent() {
     let services = services();
     let aws_fakes = services.aws_fakes();
     for (kind, of_mail, of_sms, arrives) in [
@@ -303,13 +303,13 @@ async fn a_planned_fault_happens_before_or_after_the_message_is_taken() {
             false,
         ),
         (
-            FaultKind::Refused,
+            FaultKind::Rejected,
             "MessageRejected",
             "InvalidParameter",
             false,
         ),
         (
-            FaultKind::Cut,
+            FaultKind::ConnectionReset,
             "dispatch failure",
             "dispatch failure",
             false,
@@ -341,7 +341,7 @@ async fn a_planned_fault_happens_before_or_after_the_message_is_taken() {
 }
 
 #[tokio::test]
-async fn whoever_asks_sees_the_messages_and_no_page_does() {
+async fn programs_can_read_the_messages_and_web_pages_cannot() {
     let services = services();
     let sent = publishing(&services, "Deliver").send().await;
     sent.expect("an answer");

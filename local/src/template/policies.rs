@@ -1,4 +1,4 @@
-//! What each function may do.
+//! The IAM policies of the functions.
 
 use std::collections::BTreeSet;
 
@@ -7,24 +7,24 @@ use serde_json::Value;
 
 use super::{elements, text};
 
-/// What comes before the resource in the ARN of something of SES.
+/// The part of an SES ARN before the resource.
 const SES: &str = "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:";
 
-/// Every topic of SNS.
+/// The ARN pattern of every SNS topic.
 const TOPICS: &str = "arn:${AWS::Partition}:sns:*:*:*";
 
-/// Something a function may do: an action of AWS on a resource.
+/// A permission: an action of AWS on a resource.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Permission {
-    /// The action, of `DynamoDB` without its service (`GetItem`), of others with it (`ses:SendEmail`).
+    /// The action. Actions of `DynamoDB` are without the service (`GetItem`), others are with it (`ses:SendEmail`).
     pub action: String,
-    /// On what. Of `DynamoDB` the table's logical id, followed by `/index/<name>` for an index; of SES the end
-    /// of an ARN (`identity/…`); of SNS a phone number; of Secrets Manager the secret's logical id.
+    /// The resource. For `DynamoDB`, the logical id of the table, with `/index/<name>` for an index. For SES, the end
+    /// of the ARN (`identity/…`). For SNS, a phone number. For Secrets Manager, the logical id of the secret.
     pub resource: String,
 }
 
 impl Permission {
-    /// Whether it allows what is needed; a resource may end in `*`.
+    /// Whether it includes the needed permission. The resource may end in `*`.
     pub fn covers(&self, needed: &Self) -> bool {
         let resource = match self.resource.strip_suffix('*') {
             Some(beginning) => needed.resource.starts_with(beginning),
@@ -39,7 +39,10 @@ pub(super) fn read(policies: &Value) -> Result<BTreeSet<Permission>> {
     let mut permissions = BTreeSet::new();
     for document in elements(policies) {
         for statement in elements(&document["Statement"]) {
-            ensure!(statement["Effect"] == "Allow", "only Allow is understood");
+            ensure!(
+                statement["Effect"] == "Allow",
+                "only the effect Allow is supported"
+            );
             for action in elements(&statement["Action"]) {
                 let action = text(action)?;
                 let resources = resources(statement, &action)
@@ -60,30 +63,30 @@ fn resources(statement: &Value, action: &str) -> Result<Vec<String>> {
     if service == Some("sns") {
         ensure!(
             statement["NotResource"]["Fn::Sub"] == TOPICS && statement.get("Resource").is_none(),
-            "all but topics are understood alone"
+            "the only supported resource of SNS is NotResource with every topic"
         );
         return Ok(vec!["+*".to_owned()]);
     }
     ensure!(
         statement.get("NotResource").is_none(),
-        "NotResource is not understood"
+        "NotResource is only supported for SNS"
     );
     elements(&statement["Resource"])
         .map(|resource| match service {
             Some("dynamodb") => table(resource),
             Some("ses") => ses(resource),
             Some("secretsmanager") => secret(resource),
-            _ => bail!("the service is not known here"),
+            _ => bail!("the service is not supported"),
         })
         .collect()
 }
 
-/// The end of an ARN of SES. A name that only a deployment knows is any name here.
+/// The end of an SES ARN. A name that only a deployment has matches any name.
 fn ses(resource: &Value) -> Result<String> {
     let pattern = &resource["Fn::Sub"];
     let (pattern, variables) = (pattern.get(0).unwrap_or(pattern), &pattern[1]);
     let end = pattern.as_str().and_then(|arn| arn.strip_prefix(SES));
-    let end = end.with_context(|| format!("{resource} is not understood"))?;
+    let end = end.with_context(|| format!("{resource} is not supported"))?;
     Ok(match end.split_once("${") {
         Some((kind, name)) if variables.get(name.trim_end_matches('}')).is_some() => {
             format!("{kind}*")
@@ -92,27 +95,27 @@ fn ses(resource: &Value) -> Result<String> {
     })
 }
 
-/// The logical id of a secret, to which a reference is its ARN.
+/// The logical id of a secret, from a `Ref`, which is the ARN on AWS.
 fn secret(resource: &Value) -> Result<String> {
     let id = resource["Ref"].as_str();
     id.map(ToOwned::to_owned)
-        .with_context(|| format!("{resource} is not understood"))
+        .with_context(|| format!("{resource} is not supported"))
 }
 
-/// The logical id that a table's ARN belongs to, with what is appended to it.
+/// The logical id of a table, from its ARN, with the suffix of the ARN.
 pub(super) fn table(arn: &Value) -> Result<String> {
     if let Some(attribute) = arn["Fn::GetAtt"].as_str() {
         return attribute
             .strip_suffix(".Arn")
             .map(ToOwned::to_owned)
-            .with_context(|| format!("{attribute} is no Arn"));
+            .with_context(|| format!("{attribute} is not an Arn"));
     }
     let pattern = arn["Fn::Sub"]
         .as_str()
-        .with_context(|| format!("{arn} is not understood"))?;
+        .with_context(|| format!("{arn} is not supported"))?;
     pattern
         .strip_prefix("${")
         .and_then(|rest| rest.split_once(".Arn}"))
         .map(|(id, rest)| format!("{id}{rest}"))
-        .with_context(|| format!("{pattern} is not understood"))
+        .with_context(|| format!("{pattern} is not supported"))
 }

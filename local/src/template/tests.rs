@@ -5,7 +5,7 @@ fn ours() -> Arc<Template> {
 }
 
 #[test]
-fn every_path_has_a_function_for_the_rest_and_a_preflight() {
+fn every_path_has_a_fallback_function_and_a_preflight() {
     for route in &ours().routes {
         let rest = route.methods.get("ANY");
         assert_eq!(
@@ -15,7 +15,7 @@ fn every_path_has_a_function_for_the_rest_and_a_preflight() {
             route.path
         );
         let Some(Target::Mock(preflight)) = route.methods.get("OPTIONS") else {
-            panic!("{} answers no preflight", route.path)
+            panic!("{} has no preflight response", route.path)
         };
         assert_eq!(preflight.status, Some(200));
         assert_eq!(preflight.headers["Access-Control-Allow-Origin"], "*");
@@ -23,9 +23,9 @@ fn every_path_has_a_function_for_the_rest_and_a_preflight() {
 }
 
 #[test]
-fn every_endpoint_is_reached_and_every_target_exists() {
+fn every_endpoint_has_a_route_and_every_target_exists() {
     let template = ours();
-    let reached: BTreeSet<&String> = template
+    let targets: BTreeSet<&String> = template
         .routes
         .iter()
         .flat_map(|route| route.methods.values())
@@ -36,11 +36,11 @@ fn every_endpoint_is_reached_and_every_target_exists() {
         .collect();
     let endpoints = template.functions.keys();
     let endpoints = endpoints.filter(|id| !template.workers.contains_key(*id));
-    assert_eq!(reached, endpoints.collect());
+    assert_eq!(targets, endpoints.collect());
 }
 
 #[test]
-fn tables_and_policies_are_read_with_their_intrinsic_functions() {
+fn intrinsic_functions_of_tables_and_policies_are_resolved() {
     let template = ours();
     let accounts = template
         .tables
@@ -101,7 +101,7 @@ fn permission(action: &str, resource: &str) -> Permission {
 }
 
 #[test]
-fn a_policy_covers_its_table_and_not_its_indexes() {
+fn a_permission_for_a_table_excludes_its_indexes() {
     let held = permission("Query", "Outbox");
     assert!(held.covers(&permission("Query", "Outbox")));
     assert!(!held.covers(&permission("GetItem", "Outbox")));
@@ -110,7 +110,7 @@ fn a_policy_covers_its_table_and_not_its_indexes() {
 }
 
 #[test]
-fn only_the_one_that_delivers_sends_mails_and_texts_and_to_no_topic() {
+fn only_deliver_may_send_and_never_to_a_topic() {
     let template = ours();
     let sending = |id: &str| -> Vec<Permission> {
         let policy = template.policy(id).expect("a policy").iter();
@@ -133,7 +133,7 @@ fn only_the_one_that_delivers_sends_mails_and_texts_and_to_no_topic() {
 }
 
 #[test]
-fn what_a_policy_says_is_understood_or_an_error() {
+fn unsupported_policy_statements_are_errors() {
     let read = |statement: Value| policies::read(&json!([{ "Statement": [statement] }]));
     let table = json!({ "Fn::GetAtt": "Outbox.Arn" });
     let identity = json!({ "Fn::Sub": "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:identity/*" });
@@ -146,8 +146,8 @@ fn what_a_policy_says_is_understood_or_an_error() {
         &json!({ "Ref": "KeyRing" }),
     );
     let held = BTreeSet::from([permission("secretsmanager:GetSecretValue", "KeyRing")]);
-    assert_eq!(read(ring).expect("understood"), held);
-    for refused in [
+    assert_eq!(read(ring).expect("a policy"), held);
+    for unsupported in [
         statement("Deny", "dynamodb:GetItem", &table),
         statement("Allow", "dynamodb:GetItem", &identity),
         statement("Allow", "ses:SendEmail", &table),
@@ -157,12 +157,12 @@ fn what_a_policy_says_is_understood_or_an_error() {
         statement("Allow", "secretsmanager:GetSecretValue", &json!("*")),
         json!({ "Effect": "Allow", "Action": "dynamodb:GetItem", "NotResource": table }),
     ] {
-        assert!(read(refused.clone()).is_err(), "{refused}");
+        assert!(read(unsupported.clone()).is_err(), "{unsupported}");
     }
 }
 
 #[test]
-fn the_outbox_rings_for_new_rows_and_the_clock_each_minute() {
+fn deliver_has_the_outbox_stream_and_a_schedule() {
     let template = ours();
     let rows = Source::NewRows {
         table: "Outbox".to_owned(),
@@ -172,17 +172,17 @@ fn the_outbox_rings_for_new_rows_and_the_clock_each_minute() {
     sources.sort_by_key(|source| *source == Source::EachMinute);
     assert_eq!(sources, [rows, Source::EachMinute]);
     assert_eq!(template.workers.len(), 1);
-    for refused in [
+    for unsupported in [
         json!({ "Type": "SQS" }),
         json!({ "Type": "Schedule", "Properties": { "Schedule": "rate(5 minutes)" } }),
         json!({ "Type": "DynamoDB", "Properties": { "Stream": { "Fn::GetAtt": "Outbox.StreamArn" }, "BatchSize": 10 } }),
     ] {
-        assert!(source(&refused).is_err(), "{refused}");
+        assert!(source(&unsupported).is_err(), "{unsupported}");
     }
 }
 
 #[test]
-fn the_outbox_has_its_stream_and_its_index_of_what_is_due() {
+fn the_outbox_table_has_a_stream_and_an_index_of_due_rows() {
     let template = ours();
     let tables = template.tables.iter();
     let outbox = tables.clone().find(|table| table.id == "Outbox");
@@ -199,7 +199,7 @@ fn the_outbox_has_its_stream_and_its_index_of_what_is_due() {
 }
 
 #[test]
-fn the_gateway_throttles_every_method_and_traces_no_body() {
+fn the_api_throttles_every_method_and_logs_no_bodies() {
     let document: serde_yaml_ng::Value = serde_yaml_ng::from_str(TEMPLATE).expect("YAML");
     let document = plain(&document).expect("JSON");
     assert_eq!(

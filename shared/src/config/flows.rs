@@ -9,7 +9,7 @@ use super::{
     messages::Media,
     parse::{Raw, is_http_url},
 };
-use crate::{secrets::Secret, uia::StageType};
+use crate::{secrets::Secret, stage_type::StageType};
 
 /// The most policies: each is an item of the finishing transaction.
 const MAX_POLICIES: usize = 16;

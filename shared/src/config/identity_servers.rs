@@ -2,8 +2,9 @@
 
 use super::parse::{Raw, is_http_url};
 use crate::{
-    identity_servers::{IdServerName, SigningKey, SigningKeys, TrustedServer},
+    id_server_name::{IdServerName, TrustedServer},
     secrets::KeyRing,
+    signing::{SigningKey, SigningKeys},
 };
 
 const TRUSTED: &str = "GATEHOUSE_TRUSTED_ID_SERVERS";

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, str::FromStr};
 use regex_lite::{Regex, RegexBuilder};
 
 use super::parse::Raw;
-use crate::threepids;
+use crate::{host_name, threepid};
 
 /// How mail is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,7 +113,7 @@ pub(super) fn read(raw: &mut Raw<'_>) -> Option<Messages> {
     let next_link_hosts = raw.words(
         "GATEHOUSE_NEXT_LINK_HOSTS",
         "must be hosts, each with a port if it is not the usual one, separated by spaces",
-        |host| threepids::link::is_host(host).then(|| host.to_ascii_lowercase()),
+        |host| host_name::is_host(host).then(|| host.to_ascii_lowercase()),
     );
     let privacy = raw.parsed(
         "GATEHOUSE_THREEPID_PRIVACY",
@@ -175,7 +175,7 @@ fn is_sender(text: &str) -> bool {
                 .filter(|_| name.ends_with(' ') && name.chars().all(plain))
         }
     };
-    address.is_some_and(|address| threepids::parse_email(address).is_some())
+    address.is_some_and(|address| threepid::parse_email(address).is_some())
 }
 
 #[expect(clippy::option_option, reason = "a fault is not the same as no SMS")]

@@ -6,9 +6,9 @@ use regex_lite::Regex;
 
 use super::{NamePolicy, PasswordConfig, SETTINGS, secret_bytes};
 use crate::{
-    http::TrustedProxies,
+    client_network::TrustedProxies,
     ids::{MAX_USER_ID_BYTES, ServerName},
-    passwords::{HashCost, Pepper},
+    password_hash::{HashCost, Pepper},
     secrets::{KeyRing, MIN_ROOT_BYTES, Secret},
 };
 

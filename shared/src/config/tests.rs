@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::identity_servers::TrustedServer;
+use crate::id_server_name::TrustedServer;
 
 const MINIMAL: [(&str, &str); 3] = [
     ("GATEHOUSE_SERVER_NAME", "example.org"),

@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use super::{ErrorCode, MatrixError, Rejection};
+use super::{ErrorCode, MatrixError};
 use crate::{
     accounts::{
         ChangeAccountError, ChangesDisabledError, CreateAccountError, NameError,
         RegistrationClosedError,
     },
-    credentials::CredentialError,
     limits::LimitError,
-    own_addresses::ThreePidError,
     passwords::{HashError, PasswordError},
     store::{SaveDeviceError, SaveSessionError, StoreError},
     threepids::{
@@ -274,19 +272,6 @@ impl From<GuestForbiddenError> for MatrixError {
     }
 }
 
-impl From<CredentialError> for MatrixError {
-    fn from(error: CredentialError) -> Self {
-        match error {
-            CredentialError::Wrong => {
-                Self::new(ErrorCode::Forbidden, "The user or the password is wrong")
-            }
-            CredentialError::Limit(error) => error.into(),
-            CredentialError::Hash(error) => error.into(),
-            CredentialError::Store(error) => error.into(),
-        }
-    }
-}
-
 impl From<ChangeAccountError> for MatrixError {
     fn from(error: ChangeAccountError) -> Self {
         match error {
@@ -324,38 +309,12 @@ impl From<CreateAccountError> for MatrixError {
     }
 }
 
-impl From<ThreePidError> for MatrixError {
-    fn from(fault: ThreePidError) -> Self {
-        let forbidden = |message| Self::new(ErrorCode::Forbidden, message);
-        match fault {
-            ThreePidError::NotValidated => Self::new(
-                ErrorCode::ThreePidAuthFailed,
-                "There is no validated session that proves the address",
-            ),
-            ThreePidError::InUse => RequestError::InUse.into(),
-            ThreePidError::TooMany => forbidden("The account has as many addresses as it may have"),
-            ThreePidError::Suspended => {
-                Self::new(ErrorCode::UserSuspended, "The account is suspended")
-            }
-            ThreePidError::Denied(denied) => denied.into(),
-            ThreePidError::Caller(error) => error,
-            ThreePidError::Limit(error) => error.into(),
-            // The caller turns this into a replay; if it cannot, the client may try again.
-            ThreePidError::PasswordMoved => ChangeAccountError::AccountMoved.into(),
-            ThreePidError::SessionMoved => Self::limited(Duration::from_secs(1)),
-            ThreePidError::Store(error) => error.into(),
-        }
-    }
-}
-
 reject_as_error!(
-    ThreePidError,
     AuthenticationError,
     ChangeAccountError,
     CallerError,
     ChangesDisabledError,
     CreateAccountError,
-    CredentialError,
     GuestForbiddenError,
     HashError,
     LimitError,

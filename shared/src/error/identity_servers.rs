@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ::http::StatusCode;
 
-use super::{ErrorCode, MatrixError, Rejection};
+use super::{ErrorCode, MatrixError};
 use crate::{
     identity_servers::{
         BindError, IdServerError, IdServerNameError, IdServerRejection, IdTokenError, UnbindError,

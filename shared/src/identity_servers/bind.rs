@@ -6,19 +6,18 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use super::{
-    IdServerError, TrustedServer, address_in,
-    client::Call,
-    trusted,
+    IdServerError, TrustedServer, address_in, trusted,
     unbind::{self, Target},
     validate::{bearer, interface},
 };
 use crate::{
     app::App,
     config::IdServerApi,
+    id_server_client::Call,
     ids::Localpart,
     secrets::Secret,
     store::{IdentityBinding, RecordBindingError, StoreError},
-    threepids::proofs::ValidatedThreePid,
+    validation_session::ValidatedThreePid,
 };
 
 /// How long a binding may hold up what it comes along with.

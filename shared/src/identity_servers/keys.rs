@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::signing;
-use crate::{clock::Timestamp, config::Config};
+use crate::{clock::Timestamp, config::Config, signing};
 
 /// How long they are good: the least that other servers take.
 const VALID_FOR: Duration = Duration::from_hours(24);

@@ -7,18 +7,16 @@ use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{
-    IdServerError, IdServerName, TrustedServer,
-    client::Call,
-    name,
-    signing::{DestinationForm, SignedRequest},
-};
+use super::{IdServerError, IdServerName, TrustedServer};
 use crate::{
     app::App,
+    id_server_client::Call,
+    id_server_name,
     ids::Localpart,
     secrets::Secret,
+    signing::{DestinationForm, SignedRequest},
     store::{IdentityBinding, StoreError},
-    threepids::{Medium, ThreePid},
+    threepid::{Medium, ThreePid},
 };
 
 /// Where every identity server takes it, whatever else it speaks.
@@ -195,7 +193,7 @@ pub enum UnbindError {
 impl<'a> Target<'a> {
     fn of(trusted: &'a [TrustedServer], binding: IdentityBinding) -> Self {
         Self {
-            server: name::find(trusted, &binding.id_server).ok(),
+            server: id_server_name::find(trusted, &binding.id_server).ok(),
             medium: binding.medium,
             address: binding.address.clone(),
             record: Some(binding),

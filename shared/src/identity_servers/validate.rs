@@ -3,16 +3,16 @@
 
 use serde_json::{Map, Value};
 
-use super::{IdServerError, TrustedServer, address_in, client::Call};
+use super::{IdServerError, TrustedServer, address_in};
 use crate::{
     app::App,
     clock::Timestamp,
     config::IdServerApi,
+    id_server_client::Call,
     secrets::Secret,
-    threepids::{
-        Medium, ThreePid,
-        proofs::{DelegatedSession, LIFETIME, is_opaque_id},
-    },
+    threepid::{Medium, ThreePid},
+    threepids::proofs::is_opaque_id,
+    validation_session::{DelegatedSession, LIFETIME},
 };
 
 /// No identity server's token is longer, in bytes.

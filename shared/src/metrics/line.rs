@@ -27,8 +27,8 @@ use crate::{
 };
 
 const NAMESPACE: &str = "Gatehouse";
-/// By which the event is known that is such a line.
-const TARGET: &str = module_path!();
+/// The target of the `tracing` events that carry such a line in their field `line`.
+pub const LINE_TARGET: &str = module_path!();
 
 /// What things cost in millionths of a US dollar, on demand in us-east-1 as of November 2026
 /// (aws.amazon.com/dynamodb/pricing/on-demand, aws.amazon.com/lambda/pricing, Arm): enough to see
@@ -192,7 +192,7 @@ where
         writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        if event.metadata().target() != TARGET {
+        if event.metadata().target() != LINE_TARGET {
             return self.0.format_event(context, writer, event);
         }
         let mut raw = Raw(writer, Ok(()));

@@ -10,7 +10,7 @@ use argon2::{Params, password_hash::phc::PasswordHash as Phc};
 use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use ring::pbkdf2;
 
-use super::is_affordable;
+use crate::password_hash::is_affordable;
 
 /// There is no lower one.
 const MIN_BCRYPT_COST: u32 = 4;

@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, TransactWriteItem, Update};
 
 use super::{
-    AppservicesRow, DeviceRow, SessionRow, Store, StoreError,
+    AppservicesRow, CreateAccountError, DeviceRow, NewAccount, NewDevice, SessionRow, Store,
+    StoreError,
     item::{Item, Map, Row, number, put, text, updating},
     keys::{self, MAIN, PK, SK},
     passwords::password_item,
     retry::condition_failed,
 };
 use crate::{
-    accounts::{CreateAccountError, NewAccount, NewDevice},
     clock::Timestamp,
     ids::{DeviceId, Localpart},
 };

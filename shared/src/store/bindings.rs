@@ -11,7 +11,7 @@ use super::{
     keys::{self, BINDINGS, MAIN},
     retry::condition_failed,
 };
-use crate::{clock::Timestamp, ids::Localpart, threepids::Medium};
+use crate::{clock::Timestamp, ids::Localpart, threepid::Medium};
 
 /// An address that is bound at an identity server.
 #[derive(Clone, PartialEq, Eq)]

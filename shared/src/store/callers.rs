@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     ids::{DeviceId, Localpart},
-    passwords::PasswordHash,
+    password_hash::PasswordHash,
 };
 
 /// What one read found.

@@ -6,7 +6,8 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::{
-    AccountStatus, Store,
+    AccountStatus, ChangeAccountError, Deactivation, DeviceLogout, PasswordChange, SessionCommit,
+    Store,
     item::{Item, checking, deleting, number, putting, text, updating},
     keys::{self, MAIN, PASSWORD},
     passwords::password_item,
@@ -14,10 +15,8 @@ use super::{
     token_pairs::NEXT,
 };
 use crate::{
-    accounts::{ChangeAccountError, Deactivation, DeviceLogout, PasswordChange},
     clock::Timestamp,
     ids::{DeviceId, Localpart},
-    uia::SessionCommit,
 };
 
 /// How many devices one transaction deletes, beside the end of a session.

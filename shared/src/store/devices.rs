@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::{
 };
 
 use super::{
-    Store, StoreError,
+    NewDevice, Store, StoreError,
     accounts::{AccountRow, AccountStatus},
     change::Change,
     item::{Item, Row, checking, number, text, updating},
@@ -15,11 +15,10 @@ use super::{
     token_pairs::{NEXT, NextPair},
 };
 use crate::{
-    accounts::NewDevice,
     clock::Timestamp,
     ids::{DeviceId, Localpart},
     outbox::NewMessage,
-    tokens::TokenHash,
+    secrets::TokenHash,
 };
 
 /// A device and the hashes of its tokens.

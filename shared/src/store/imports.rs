@@ -10,9 +10,9 @@ use super::{
 use crate::{
     clock::Timestamp,
     ids::Localpart,
-    passwords::PasswordHash,
+    password_hash::PasswordHash,
     store::{AccountKind, AccountStatus},
-    threepids::{Medium, ThreePid},
+    threepid::{Medium, ThreePid},
 };
 
 /// An account as it was there.

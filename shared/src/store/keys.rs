@@ -3,7 +3,7 @@
 use crate::{
     ids::{DeviceId, Localpart},
     secrets::{fields, sha256_base64},
-    threepids::{Medium, ThreePid},
+    threepid::{Medium, ThreePid},
 };
 
 /// Partition key attribute of every table.

@@ -1,84 +1,95 @@
-//! Cells of the rate limiter.
+//! Buckets of the rate limits: one item of the limits table each.
 
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
+use aws_sdk_dynamodb::{
+    operation::update_item::builders::UpdateItemFluentBuilder,
+    types::ReturnValuesOnConditionCheckFailure,
+};
 
 use super::{
     Store, StoreError,
     item::{Item, Map, Row, number, text},
     retry::{CallError, failed_condition, holds},
 };
-use crate::{clock::Timestamp, limits::GcraUpdate};
+use crate::clock::Timestamp;
 
-/// How long after it has emptied a cell may be forgotten, in milliseconds.
+/// How long TTL keeps an empty bucket, in milliseconds.
 const KEEP_MS: i64 = 60 * 60 * 1000;
 
-/// What a cell says to a request.
+/// The numbers of one request, for the two conditional updates of the store.
+#[derive(Debug, Clone, Copy)]
+pub struct GcraUpdate {
+    /// Now.
+    pub now: Timestamp,
+    /// The cost of one request, in milliseconds.
+    pub cost: i64,
+    /// How many milliseconds the TAT may be ahead of `now` before this request.
+    pub tolerance: i64,
+}
+
+/// Whether a request is within a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LimitDecision {
-    /// It may go on, and the cell has counted it.
+    /// The request is allowed and has been counted.
     Allowed,
-    /// It may not, and has not been counted.
+    /// The request is refused and has not been counted.
     Exceeded {
-        /// The cell's theoretical arrival time.
+        /// The bucket's theoretical arrival time (TAT).
         arrival: Timestamp,
     },
 }
 
-/// One of the two ways to count a request.
-struct Step {
+/// One of the two conditional updates that count a request.
+struct BucketUpdate {
     update: &'static str,
     condition: &'static str,
-    /// What the update sets or adds.
+    /// The number that the update sets or adds.
     value: i64,
-    /// What the cell may have reached at most.
+    /// The highest TAT at which the request is allowed.
     limit: i64,
-    /// When the cell will be empty again.
+    /// The time at which the bucket will be empty, in milliseconds.
     empty_at: i64,
 }
 
 impl Store {
-    /// Spends one request of a cell: one call while the cell is empty, as it is for nearly
-    /// everybody, else two. The second is bounded too, so that racing requests cannot overspend. A
-    /// call whose answer was lost may count twice, which costs its client a moment.
-    pub async fn spend_limit(
+    /// Counts one request. An empty bucket, which is the usual case, takes one `UpdateItem`; any other
+    /// takes two. The second has a condition too, so that concurrent requests cannot exceed the limit. A
+    /// call whose answer was lost may count twice: the client then waits one interval longer.
+    pub async fn consume_limit(
         &self,
-        cell: &str,
-        attempt: GcraUpdate,
+        bucket: &str,
+        gcra: GcraUpdate,
     ) -> Result<LimitDecision, StoreError> {
-        let (now, cost) = (attempt.now.0, attempt.cost);
-        let begin = Step {
+        let (now, cost) = (gcra.now.0, gcra.cost);
+        let begin = BucketUpdate {
             update: "SET tat = :value, #ttl = :ttl",
             condition: "attribute_not_exists(tat) OR tat <= :limit",
             value: now + cost,
             limit: now,
             empty_at: now + cost,
         };
-        let verdict = self.update_cell(cell, begin).await?;
-        let LimitDecision::Exceeded { arrival } = verdict else {
-            return Ok(verdict);
+        let decision = self.update_bucket(bucket, begin).await?;
+        let LimitDecision::Exceeded { arrival } = decision else {
+            return Ok(decision);
         };
-        let limit = now + attempt.tolerance;
+        let limit = now + gcra.tolerance;
         if arrival.0 > limit {
-            return Ok(verdict);
+            return Ok(decision);
         }
-        let add = Step {
+        let add = BucketUpdate {
             update: "SET tat = tat + :value, #ttl = :ttl",
             condition: "tat <= :limit",
             value: cost,
             limit,
             empty_at: arrival.0 + cost,
         };
-        self.update_cell(cell, add).await
+        self.update_bucket(bucket, add).await
     }
 
-    /// Gives one request back.
-    pub async fn refund_limit(&self, cell: &str, cost: i64) -> Result<(), StoreError> {
+    /// Refunds one request.
+    pub async fn refund_limit(&self, bucket: &str, cost: i64) -> Result<(), StoreError> {
         self.retry(|| async move {
             let request = self
-                .client
-                .update_item()
-                .table_name(&self.limits)
-                .set_key(Some(Item::at(cell).build()))
+                .bucket(bucket)
                 .update_expression("SET tat = tat - :cost")
                 .condition_expression("attribute_exists(tat)")
                 .expression_attribute_values(":cost", number(cost));
@@ -91,29 +102,26 @@ impl Store {
         .await
     }
 
-    /// Takes a cell that nobody holds, or says that `holder` has it already: however often one
-    /// holder asks, it counts once, also if an answer was lost.
-    pub async fn hold_limit(
+    /// Acquires an empty bucket for `holder`. A repeated call of the same holder is allowed and counts once,
+    /// so a lost answer does no harm.
+    pub async fn acquire_limit(
         &self,
-        cell: &str,
-        attempt: GcraUpdate,
+        bucket: &str,
+        gcra: GcraUpdate,
         holder: &str,
     ) -> Result<LimitDecision, StoreError> {
-        let arrival = attempt.now.0 + attempt.cost;
+        let arrival = gcra.now.0 + gcra.cost;
         let ttl = Timestamp(arrival + KEEP_MS).seconds();
         self.retry(|| async move {
             let request = self
-                .client
-                .update_item()
-                .table_name(&self.limits)
-                .set_key(Some(Item::at(cell).build()))
+                .bucket(bucket)
                 .update_expression("SET tat = :arrival, holder = :holder, #ttl = :ttl")
                 .condition_expression("attribute_not_exists(tat) OR tat <= :now")
                 .expression_attribute_names("#ttl", "ttl")
                 .expression_attribute_values(":arrival", number(arrival))
                 .expression_attribute_values(":holder", text(holder))
                 .expression_attribute_values(":ttl", number(ttl))
-                .expression_attribute_values(":now", number(attempt.now.0))
+                .expression_attribute_values(":now", number(gcra.now.0))
                 .return_values_on_condition_check_failure(
                     ReturnValuesOnConditionCheckFailure::AllOld,
                 );
@@ -129,14 +137,11 @@ impl Store {
         .await
     }
 
-    /// Remembers something until a time, under a key that says what.
-    pub async fn remember_in_cell(&self, cell: &str, until: Timestamp) -> Result<(), StoreError> {
+    /// Marks the network that a bucket belongs to as known until a time.
+    pub async fn mark_known_until(&self, bucket: &str, until: Timestamp) -> Result<(), StoreError> {
         self.retry(|| async move {
             let request = self
-                .client
-                .update_item()
-                .table_name(&self.limits)
-                .set_key(Some(Item::at(cell).build()))
+                .bucket(bucket)
                 .update_expression("SET known_until = :until, #ttl = :ttl")
                 .expression_attribute_names("#ttl", "ttl")
                 .expression_attribute_values(":until", number(until.0))
@@ -147,27 +152,34 @@ impl Store {
         Ok(())
     }
 
-    /// Until when that is remembered, if it is.
-    pub async fn remembered_in_cell(&self, cell: &str) -> Result<Option<Timestamp>, StoreError> {
-        let row = self.get(&self.limits, Item::at(cell)).await?;
+    /// The time until which the network of a bucket is known, if it was marked.
+    pub async fn known_until(&self, bucket: &str) -> Result<Option<Timestamp>, StoreError> {
+        let row = self.get(&self.limits, Item::at(bucket)).await?;
         row.map_or(Ok(None), |row| row.time_if("known_until"))
     }
 
-    async fn update_cell(&self, cell: &str, step: Step) -> Result<LimitDecision, StoreError> {
-        let step = &step;
-        let ttl = Timestamp(step.empty_at + KEEP_MS).seconds();
+    /// An `UpdateItem` on a bucket.
+    fn bucket(&self, bucket: &str) -> UpdateItemFluentBuilder {
+        let request = self.client.update_item().table_name(&self.limits);
+        request.set_key(Some(Item::at(bucket).build()))
+    }
+
+    async fn update_bucket(
+        &self,
+        bucket: &str,
+        update: BucketUpdate,
+    ) -> Result<LimitDecision, StoreError> {
+        let update = &update;
+        let ttl = Timestamp(update.empty_at + KEEP_MS).seconds();
         self.retry(|| async move {
             let request = self
-                .client
-                .update_item()
-                .table_name(&self.limits)
-                .set_key(Some(Item::at(cell).build()))
-                .update_expression(step.update)
-                .condition_expression(step.condition)
+                .bucket(bucket)
+                .update_expression(update.update)
+                .condition_expression(update.condition)
                 .expression_attribute_names("#ttl", "ttl")
                 .expression_attribute_values(":ttl", number(ttl))
-                .expression_attribute_values(":limit", number(step.limit))
-                .expression_attribute_values(":value", number(step.value))
+                .expression_attribute_values(":limit", number(update.limit))
+                .expression_attribute_values(":value", number(update.value))
                 .return_values_on_condition_check_failure(
                     ReturnValuesOnConditionCheckFailure::AllOld,
                 );
@@ -183,12 +195,12 @@ impl Store {
     }
 }
 
-/// What a cell says that did not let a request pass; one that TTL has just removed is empty.
-fn exceeded(cell: Option<&Map>) -> Result<LimitDecision, CallError<StoreError>> {
-    let Some(cell) = cell else {
+/// The decision of a bucket whose condition failed. A bucket that TTL has just deleted is empty.
+fn exceeded(bucket: Option<&Map>) -> Result<LimitDecision, CallError<StoreError>> {
+    let Some(bucket) = bucket else {
         return Ok(LimitDecision::Allowed);
     };
-    let arrival = Row::new(cell.clone())
+    let arrival = Row::new(bucket.clone())
         .time("tat")
         .map_err(CallError::Final)?;
     Ok(LimitDecision::Exceeded { arrival })

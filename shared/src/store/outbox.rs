@@ -22,7 +22,7 @@ use crate::{
     ids::Localpart,
     metrics::{self, Metric},
     outbox::{Content, DeliveryResult, Leased, NewMessage, Notice},
-    threepids::{Medium, ThreePid},
+    threepid::{Medium, ThreePid},
 };
 
 /// How long a row is kept, sent or not, in milliseconds.

@@ -11,7 +11,7 @@ use super::{
     keys::{self, MAIN, PASSWORD, SK},
     retry::CallError,
 };
-use crate::{clock::Timestamp, ids::Localpart, passwords::PasswordHash};
+use crate::{clock::Timestamp, ids::Localpart, password_hash::PasswordHash};
 
 /// What logging in needs to know of an account.
 #[derive(Debug, Clone)]

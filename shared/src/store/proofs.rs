@@ -17,10 +17,8 @@ use super::{
 use crate::{
     clock::Timestamp,
     outbox::NewMessage,
-    threepids::{
-        Medium, ThreePid,
-        proofs::{LIFETIME, ValidatedThreePid, ValidationPurpose, ValidationState},
-    },
+    threepid::{Medium, ThreePid},
+    validation_session::{LIFETIME, ValidatedThreePid, ValidationPurpose, ValidationState},
 };
 
 /// How long a row outlives its session, so that a spent proof stays known as such.

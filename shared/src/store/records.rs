@@ -10,8 +10,8 @@ use super::{
 use crate::{
     clock::Timestamp,
     ids::{DeviceId, Localpart},
-    passwords,
-    threepids::{Medium, ThreePid},
+    password_hash,
+    threepid::{Medium, ThreePid},
 };
 
 /// All that is stored of a user.
@@ -129,7 +129,7 @@ impl UserRecord {
         if sk == PASSWORD {
             let hash = read_password(row)?;
             self.password = Some(PasswordRecord {
-                scheme: passwords::scheme(&hash.phc).to_owned(),
+                scheme: password_hash::scheme(&hash.phc).to_owned(),
                 set: hash.set,
             });
         } else if let Some(id) = sk.strip_prefix(DEVICES) {

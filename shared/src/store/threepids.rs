@@ -5,16 +5,17 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::{
-    AccountRow, Store, StoreError,
+    AccountRow, AddThreePidError, NewThreePid, RemoveThreePidError, RemovedThreePid, Store,
+    StoreError,
     item::{Item, Row, checking, deleting, number, put, text, updating},
     keys::{self, MAIN, THREEPIDS},
     retry::condition_failed,
 };
 use crate::{
-    accounts::{AddThreePidError, NewThreePid, RemoveThreePidError, RemovedThreePid},
     clock::Timestamp,
     ids::Localpart,
-    threepids::{Medium, ThreePid, proofs::ValidatedThreePid},
+    threepid::{Medium, ThreePid},
+    validation_session::ValidatedThreePid,
 };
 
 /// An address of an account.

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     ids::{DeviceId, Localpart},
-    tokens::TokenHash,
+    secrets::TokenHash,
 };
 
 /// The attributes of the next pair.

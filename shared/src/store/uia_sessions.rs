@@ -11,7 +11,7 @@ use super::{
     keys::PK,
     retry::CallError,
 };
-use crate::{clock::Timestamp, uia::SessionCommit};
+use crate::clock::Timestamp;
 
 /// How long the row of a finished session outlives it, so that it is still known as such. One that
 /// was abandoned, with a password in its seal, goes as soon as it has expired.
@@ -30,6 +30,13 @@ pub struct SessionRow {
     pub finished: bool,
     /// Everything else, sealed.
     pub sealed: Vec<u8>,
+}
+
+/// The row that finishes a session, for the operation's own transaction.
+#[derive(Debug, Clone)]
+pub struct SessionCommit {
+    /// The row to be written on top of the version before its own.
+    pub row: SessionRow,
 }
 
 /// Why a session was not saved.

@@ -1,7 +1,6 @@
 //! Where a browser goes after a validation: a client's `next_link` (3PID-30 to 3PID-32).
 
-use super::email::is_domain;
-use crate::config::Config;
+use crate::{config::Config, host_name::is_host};
 
 /// No client's link is longer, in bytes.
 const MAX_BYTES: usize = 2048;
@@ -38,17 +37,6 @@ fn after_scheme(text: &str) -> Option<&str> {
     })
 }
 
-/// A host name, with a port or without.
-pub fn is_host(text: &str) -> bool {
-    let (host, port) = match text.split_once(':') {
-        None => (text, None),
-        Some((host, port)) => (host, Some(port)),
-    };
-    let is_port =
-        |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
-    (is_domain(host) || host.eq_ignore_ascii_case("localhost")) && port.is_none_or(is_port)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,31 +56,6 @@ mod tests {
             ),
         ] {
             assert_eq!(with_sid(link, "S"), expected);
-        }
-    }
-
-    #[test]
-    fn a_host_is_a_name_with_or_without_a_port() {
-        for host in [
-            "app.example.org",
-            "localhost",
-            "localhost:8080",
-            "APP.example.org:443",
-        ] {
-            assert!(is_host(host), "{host}");
-        }
-        for host in [
-            "",
-            "a",
-            "user@app.example.org",
-            "app.example.org:",
-            "app.example.org:http",
-            "127.0.0.1",
-            "a.example:70000",
-            "a.example/",
-            "a.example:+1",
-        ] {
-            assert!(!is_host(host), "{host}");
         }
     }
 }

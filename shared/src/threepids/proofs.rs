@@ -12,9 +12,10 @@ mod elsewhere;
 mod handed;
 mod submit;
 
-use std::time::Duration;
-
-pub use elsewhere::{DelegatedSession, before_delegating};
+pub use crate::validation_session::{
+    DelegatedSession, LIFETIME, ValidatedThreePid, ValidationPurpose, ValidationState,
+};
+pub use elsewhere::before_delegating;
 pub use handed::{hand_over, link};
 pub use submit::{
     LinkOutcome, MatchedSession, SubmitError, SubmittedToken, asks, follow, refuse, submit,
@@ -25,17 +26,15 @@ use begin::begin;
 use super::{Medium, ThreePid};
 use crate::{
     app::App,
+    client_network::ClientNetwork,
     clock::Timestamp,
     config::Privacy,
-    http::ClientNetwork,
     limits::{self, Limit, LimitError},
     outbox::{Content, NewMessage},
     secrets::{KeyPurpose, KeyRing, Secret, fields},
     store::{SaveValidationError, StoreError, ValidationRow},
 };
 
-/// How long a session lives from its beginning, and again from its validation (3PID-49).
-pub const LIFETIME: Duration = Duration::from_hours(24);
 /// How many text messages one generation may call for: each is a code that can be guessed.
 const MAX_CODES: i64 = 3;
 /// How many mails.
@@ -44,85 +43,6 @@ const MAX_MAILS: i64 = 20;
 const MAX_CLIENT_SECRET: usize = 255;
 /// How often a session is read again that others write to at the same moment.
 const TRIES: u32 = 12;
-/// What a proof is good for, and nothing else (UIA-54).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ValidationPurpose {
-    /// Making an account.
-    Register,
-    /// Setting a new password without the old one.
-    Reset,
-    /// Adding an address to an account.
-    Add,
-}
-
-impl ValidationPurpose {
-    const ALL: [Self; 3] = [Self::Register, Self::Reset, Self::Add];
-
-    /// Its name in tables.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Register => "register",
-            Self::Reset => "reset",
-            Self::Add => "add",
-        }
-    }
-
-    /// The purpose of this name.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|own| own.as_str() == name)
-    }
-}
-
-/// How far a session is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ValidationState {
-    /// Nobody has shown yet that the message arrived.
-    Pending,
-    /// Somebody has.
-    Validated,
-    /// It has served its purpose.
-    Spent,
-    /// Whoever got the message says that it was not their doing.
-    Burned,
-}
-
-impl ValidationState {
-    const ALL: [Self; 4] = [Self::Pending, Self::Validated, Self::Spent, Self::Burned];
-
-    /// Its name in tables.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Validated => "validated",
-            Self::Spent => "spent",
-            Self::Burned => "burned",
-        }
-    }
-
-    /// The state of this name.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == name)
-    }
-}
-
-/// A validated address, as evidence for an operation.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct ValidatedThreePid {
-    /// The session that proves it.
-    pub sid: String,
-    /// The session's generation.
-    pub generation: String,
-    /// What is proven.
-    pub threepid: ThreePid,
-    /// When the session's generation began.
-    #[serde(default)]
-    pub begun: Timestamp,
-    /// When it was validated.
-    pub validated: Timestamp,
-    /// Whose session it is, if an identity server has validated it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub elsewhere: Option<DelegatedSession>,
-}
 
 /// What a client asks for.
 pub struct ValidationRequest<'a> {

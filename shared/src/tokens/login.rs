@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Token, TokenKind};
 use crate::{
-    accounts::NewDevice,
     app::App,
     clock::millis,
     ids::{DeviceId, Localpart},
+    store::NewDevice,
 };
 
 /// What is wanted of a device.

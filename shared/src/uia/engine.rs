@@ -6,7 +6,7 @@ use super::{
     Auth, Challenge, OpenSession, SessionScope, StageError, StageType, UiaCompletion,
     proof::{gains, satisfied},
     session::Parameters,
-    stages::{Prefetched, StageContext, StageOutcome},
+    stages::{self, Prefetched, StageContext, StageOutcome},
 };
 use crate::{
     app::App,
@@ -59,7 +59,7 @@ pub async fn prepare(
         .attempted()
         .filter(|stage| flows.iter().flatten().any(|own| own == stage))
     {
-        Some(stage) => stage.prepare(app, &auth.members, network).await,
+        Some(stage) => stages::prepare(stage, app, &auth.members, network).await,
         None => Ok(Prefetched::Nothing),
     }
 }
@@ -205,7 +205,7 @@ async fn try_stage(
         binding: &session.state.binding,
         awaited: session.state.awaited.get(&stage),
     };
-    match stage.attempt(context, prepared).await? {
+    match stages::attempt(stage, context, prepared).await? {
         StageOutcome::Passed { evidence, refund } => {
             session.complete(stage, evidence);
             metrics::stage(stage.as_str());
@@ -258,7 +258,7 @@ pub(super) async fn complete_stage(
 ) -> Result<FallbackOutcome, Rejection> {
     let prepared = match auth.attempted() {
         Some(stage) if is_next(flows, session, stage) => {
-            stage.prepare(app, &auth.members, network).await?
+            stages::prepare(stage, app, &auth.members, network).await?
         }
         _ => Prefetched::Nothing,
     };

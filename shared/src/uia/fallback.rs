@@ -14,7 +14,10 @@ use super::{
     Auth, OpenSession, Operation, StageType,
     engine::{self, FallbackOutcome},
     session::Parameters,
-    stages::threepid_page::{self, Step},
+    stages::{
+        self,
+        threepid_page::{self, Step},
+    },
 };
 use crate::{
     app::App,
@@ -188,12 +191,11 @@ impl Visit {
             let error = "The policies have changed: please read them again";
             return Ok(self.page(app, StatusCode::UNAUTHORIZED, Some(error)));
         }
-        let members: Map<String, Value> = self
-            .stage
-            .members_of_form(form, &self.session.state)
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value.into()))
-            .collect();
+        let members: Map<String, Value> =
+            stages::members_of_form(self.stage, form, &self.session.state)
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value.into()))
+                .collect();
         let auth = Auth::of_form(
             self.session.secret_id().clone(),
             self.stage.as_str(),
@@ -208,7 +210,7 @@ impl Visit {
     }
 
     fn page(&self, app: &App, status: StatusCode, error: Option<&str>) -> Response {
-        let form = self.stage.form(&app.config, &self.session.state);
+        let form = stages::form(self.stage, &app.config, &self.session.state);
         let server = app.config.server_name.as_str();
         let binding = &self.session.state.binding;
         let wished = self.session.state.parameters["username"].as_str();

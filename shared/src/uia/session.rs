@@ -19,7 +19,7 @@ use crate::{
     clock::Timestamp,
     config::Config,
     secrets::{KeyPurpose, Secret, same, sha256_base64},
-    store::{SaveSessionError, SessionRow, StoreError},
+    store::{SaveSessionError, SessionCommit, SessionRow, StoreError},
     threepids::proofs::DelegatedSession,
 };
 
@@ -79,13 +79,6 @@ pub struct OpenSession {
     expires: Timestamp,
     /// What it remembers.
     pub state: SessionState,
-}
-
-/// The row that finishes a session, for the operation's own transaction.
-#[derive(Debug, Clone)]
-pub struct SessionCommit {
-    /// The row to be written on top of the version before its own.
-    pub row: SessionRow,
 }
 
 /// Whose parameters count when two requests have changed one session.

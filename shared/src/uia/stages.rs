@@ -23,6 +23,7 @@ pub use threepid_elsewhere::DelegatedLookup;
 use super::{
     AuthResult, SessionScope, StageError, VerifiedPassword, fallback::Form, session::SessionState,
 };
+pub use crate::stage_type::StageType;
 use crate::{
     app::App,
     config::Config,
@@ -31,38 +32,8 @@ use crate::{
     limits::Limit,
     passwords::PasswordHash,
     store::{RegistrationTokenRow, ValidationRow},
-    threepids::{
-        Medium,
-        proofs::{DelegatedSession, ValidatedThreePid},
-    },
+    threepids::proofs::{DelegatedSession, ValidatedThreePid},
 };
-
-/// A stage that this server can offer. The removed ones of r0, `m.login.token` and
-/// `m.login.oauth2`, are none (UIA-30).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum StageType {
-    /// `m.login.dummy`
-    #[serde(rename = "m.login.dummy")]
-    Dummy,
-    /// `m.login.email.identity`
-    #[serde(rename = "m.login.email.identity")]
-    Email,
-    /// `m.login.msisdn`
-    #[serde(rename = "m.login.msisdn")]
-    Msisdn,
-    /// `m.login.password`
-    #[serde(rename = "m.login.password")]
-    Password,
-    /// `m.login.recaptcha`
-    #[serde(rename = "m.login.recaptcha")]
-    Recaptcha,
-    /// `m.login.registration_token`
-    #[serde(rename = "m.login.registration_token")]
-    RegistrationToken,
-    /// `m.login.terms`
-    #[serde(rename = "m.login.terms")]
-    Terms,
-}
 
 /// What a completed stage proved, as the session remembers it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,142 +109,74 @@ impl StageOutcome {
     }
 }
 
-impl StageType {
-    const ALL: [Self; 7] = [
-        Self::Dummy,
-        Self::Email,
-        Self::Msisdn,
-        Self::Password,
-        Self::Recaptcha,
-        Self::RegistrationToken,
-        Self::Terms,
-    ];
-
-    /// The stage of this name.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|stage| stage.as_str() == name)
+/// What clients need to know beforehand (UIA-03).
+pub(super) fn params(stage: StageType, config: &Config) -> Option<Value> {
+    match stage {
+        StageType::Dummy
+        | StageType::Email
+        | StageType::Msisdn
+        | StageType::Password
+        | StageType::RegistrationToken => None,
+        StageType::Recaptcha => recaptcha::params(config),
+        StageType::Terms => terms::params(config),
     }
+}
 
-    /// The stage that proves an address of this medium.
-    pub const fn of_medium(medium: Medium) -> Self {
-        match medium {
-            Medium::Email => Self::Email,
-            Medium::Msisdn => Self::Msisdn,
+pub(super) async fn prepare(
+    stage: StageType,
+    app: &App,
+    members: &Body,
+    network: ClientNetwork,
+) -> Result<Prefetched, MatrixError> {
+    match stage {
+        StageType::RegistrationToken => registration_token::prepare(app, members, network).await,
+        StageType::Email | StageType::Msisdn => threepid::prepare(app, members).await,
+        StageType::Dummy | StageType::Password | StageType::Recaptcha | StageType::Terms => {
+            Ok(Prefetched::Nothing)
         }
     }
+}
 
-    /// Its name on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Dummy => "m.login.dummy",
-            Self::Email => "m.login.email.identity",
-            Self::Msisdn => "m.login.msisdn",
-            Self::Password => "m.login.password",
-            Self::Recaptcha => "m.login.recaptcha",
-            Self::RegistrationToken => "m.login.registration_token",
-            Self::Terms => "m.login.terms",
+pub(super) async fn attempt(
+    stage: StageType,
+    context: StageContext<'_>,
+    prepared: &Prefetched,
+) -> Result<StageOutcome, Rejection> {
+    match stage {
+        StageType::Dummy => Ok(dummy::attempt()),
+        StageType::Email | StageType::Msisdn => {
+            Box::pin(threepid::attempt(context, stage, prepared)).await
         }
+        StageType::Password => password::attempt(context, prepared).await,
+        StageType::Recaptcha => recaptcha::attempt(context).await,
+        StageType::RegistrationToken => Ok(registration_token::attempt(context, prepared)),
+        StageType::Terms => Ok(terms::attempt(context)),
     }
+}
 
-    /// Whether it keeps machines from making accounts in any number.
-    pub const fn verifies(self) -> bool {
-        match self {
-            Self::Email | Self::Msisdn | Self::Recaptcha | Self::RegistrationToken => true,
-            Self::Dummy | Self::Password | Self::Terms => false,
-        }
+/// Its fallback page's form.
+pub(super) fn form(stage: StageType, config: &Config, state: &SessionState) -> Form {
+    match stage {
+        StageType::Dummy => dummy::form(),
+        StageType::Email | StageType::Msisdn => threepid_page::form(stage, config, state),
+        StageType::Password => password::form(state),
+        StageType::Recaptcha => recaptcha::form(config),
+        StageType::RegistrationToken => registration_token::form(),
+        StageType::Terms => terms::form(config, &state.shown),
     }
+}
 
-    /// Whether clients ask again and again until it is done.
-    pub const fn waits(self) -> bool {
-        threepid::medium(self).is_some()
-    }
-
-    /// Whether what completes it can be used only once, by the rules of somebody else.
-    pub(super) const fn is_single_use(self) -> bool {
-        match self {
-            Self::Recaptcha => true,
-            Self::Dummy
-            | Self::Email
-            | Self::Msisdn
-            | Self::Password
-            | Self::RegistrationToken
-            | Self::Terms => false,
-        }
-    }
-
-    /// Whether a twin of a request can be the reason why its own attempt is refused.
-    pub(super) const fn is_spent_by_a_twin(self) -> bool {
-        match self {
-            Self::Email | Self::Msisdn | Self::Recaptcha | Self::RegistrationToken => true,
-            Self::Dummy | Self::Password | Self::Terms => false,
-        }
-    }
-
-    /// What clients need to know beforehand (UIA-03).
-    pub(super) fn params(self, config: &Config) -> Option<Value> {
-        match self {
-            Self::Dummy | Self::Email | Self::Msisdn | Self::Password | Self::RegistrationToken => {
-                None
-            }
-            Self::Recaptcha => recaptcha::params(config),
-            Self::Terms => terms::params(config),
-        }
-    }
-
-    pub(super) async fn prepare(
-        self,
-        app: &App,
-        members: &Body,
-        network: ClientNetwork,
-    ) -> Result<Prefetched, MatrixError> {
-        match self {
-            Self::RegistrationToken => registration_token::prepare(app, members, network).await,
-            Self::Email | Self::Msisdn => threepid::prepare(app, members).await,
-            Self::Dummy | Self::Password | Self::Recaptcha | Self::Terms => Ok(Prefetched::Nothing),
-        }
-    }
-
-    pub(super) async fn attempt(
-        self,
-        context: StageContext<'_>,
-        prepared: &Prefetched,
-    ) -> Result<StageOutcome, Rejection> {
-        match self {
-            Self::Dummy => Ok(dummy::attempt()),
-            Self::Email | Self::Msisdn => {
-                Box::pin(threepid::attempt(context, self, prepared)).await
-            }
-            Self::Password => password::attempt(context, prepared).await,
-            Self::Recaptcha => recaptcha::attempt(context).await,
-            Self::RegistrationToken => Ok(registration_token::attempt(context, prepared)),
-            Self::Terms => Ok(terms::attempt(context)),
-        }
-    }
-
-    /// Its fallback page's form.
-    pub(super) fn form(self, config: &Config, state: &SessionState) -> Form {
-        match self {
-            Self::Dummy => dummy::form(),
-            Self::Email | Self::Msisdn => threepid_page::form(self, config, state),
-            Self::Password => password::form(state),
-            Self::Recaptcha => recaptcha::form(config),
-            Self::RegistrationToken => registration_token::form(),
-            Self::Terms => terms::form(config, &state.shown),
-        }
-    }
-
-    /// What that form says, in the words of an `auth` member.
-    pub(super) fn members_of_form(
-        self,
-        form: &Query,
-        state: &SessionState,
-    ) -> Vec<(&'static str, String)> {
-        match self {
-            Self::Dummy | Self::Email | Self::Msisdn | Self::Terms => Vec::new(),
-            Self::Password => password::members_of_form(form, state),
-            Self::Recaptcha => recaptcha::members_of_form(form),
-            Self::RegistrationToken => registration_token::members_of_form(form),
-        }
+/// What that form says, in the words of an `auth` member.
+pub(super) fn members_of_form(
+    stage: StageType,
+    form: &Query,
+    state: &SessionState,
+) -> Vec<(&'static str, String)> {
+    match stage {
+        StageType::Dummy | StageType::Email | StageType::Msisdn | StageType::Terms => Vec::new(),
+        StageType::Password => password::members_of_form(form, state),
+        StageType::Recaptcha => recaptcha::members_of_form(form),
+        StageType::RegistrationToken => registration_token::members_of_form(form),
     }
 }
 
@@ -298,35 +201,5 @@ impl StageResult {
             }
         }
         Ok(Ok(()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_stage_is_known_by_its_name() {
-        // A new variant does not compile here until it is counted, and fails until it is listed.
-        let count = |stage: StageType| match stage {
-            StageType::Dummy
-            | StageType::Email
-            | StageType::Msisdn
-            | StageType::Password
-            | StageType::Recaptcha
-            | StageType::RegistrationToken
-            | StageType::Terms => 7,
-        };
-        assert_eq!(StageType::ALL.len(), count(StageType::Dummy));
-        for stage in StageType::ALL {
-            assert_eq!(StageType::parse(stage.as_str()), Some(stage));
-        }
-    }
-
-    #[test]
-    fn uia_30_the_removed_stages_of_r0_are_none() {
-        for name in ["m.login.token", "m.login.oauth2", ""] {
-            assert_eq!(StageType::parse(name), None, "{name}");
-        }
     }
 }

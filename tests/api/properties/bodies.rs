@@ -280,7 +280,7 @@ async fn http_16_huge_and_deep_json_is_answered() {
     }
     let largest = server
         .local
-        .engine()
+        .dynamodb()
         .table("UiaSessions")
         .into_iter()
         .flatten();

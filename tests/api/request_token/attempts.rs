@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use test_support::TestServer;
 use tokio::task::JoinSet;
 
@@ -46,7 +46,7 @@ async fn l6_the_session_and_its_message_are_written_together_or_not_at_all() {
             (queued(&server), rows(&server).len()),
             (index + 1, index + 1)
         );
-        let outbox = server.local.engine().table("Outbox").unwrap();
+        let outbox = server.local.dynamodb().table("Outbox").unwrap();
         let message = outbox.iter().find(|row| row["sid"]["S"] == sid).unwrap();
         let told = message.to_string();
         for secret in [

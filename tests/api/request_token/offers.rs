@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gatehouse_local::proxy::Call;
+use gatehouse_local::dynamodb::proxy::Call;
 use serde_json::{Value, json};
 use test_support::TestServer;
 

@@ -143,7 +143,7 @@ async fn pwd_19_no_answer_says_that_an_account_is_locked_or_gone() {
                 let (reply, calls) = server.calls_of(server.post(path, &body)).await;
                 let mut answer = reply.ok();
                 answer["sid"].take();
-                let told = |call: &gatehouse_local::proxy::Call| {
+                let told = |call: &gatehouse_local::dynamodb::proxy::Call| {
                     (call.operation.clone(), call.tables.clone())
                 };
                 let mut calls: Vec<_> = calls.iter().map(told).collect();

@@ -1,9 +1,10 @@
-// matrix-js-sdk, the library of Element Web, registers through its own `InteractiveAuth`.
+// matrix-js-sdk, the client library of Element Web, registers through its class `InteractiveAuth`.
 
 import assert from "node:assert/strict";
 
-import { PASSWORD, challenged, runTrials, trial, withHouse } from "../house.mjs";
-import "./addresses.mjs";
+import { PASSWORD, expectChallenge, withServer } from "../gatehouse-server.mjs";
+import { runTests, test } from "../test-runner.mjs";
+import "./threepids.mjs";
 import { AuthType, SignUp, createClient } from "./sign-up.mjs";
 
 const DUMMY = AuthType.Dummy;
@@ -18,36 +19,34 @@ const POLICIES = {
   },
 };
 
-trial("UIA-01 InteractiveAuth registers through m.login.dummy by itself", () =>
-  withHouse({}, async (house) => {
-    const signUp = new SignUp(house, "alice", {});
-    await signUp.done("@alice:localhost");
-    assert.equal(signUp.auths[0], null, "the library asks without auth first");
+test("UIA-01 InteractiveAuth registers with m.login.dummy without user interaction", () =>
+  withServer({}, async (server) => {
+    const signUp = new SignUp(server, "alice", {});
+    await signUp.complete("@alice:localhost");
+    assert.equal(signUp.auths[0], null, "the first request has no auth");
     assert.deepEqual(
       signUp.auths.map((auth) => auth?.type ?? null),
       [null, DUMMY],
     );
     assert.deepEqual(signUp.auth.getChosenFlow(), { stages: [DUMMY] });
-  }),
-);
+  }));
 
-trial("REG-13 InteractiveAuth rejects with M_USER_IN_USE before any stage", () =>
-  withHouse({}, async (house) => {
-    await new SignUp(house, "alice", {}).done("@alice:localhost");
-    const again = new SignUp(house, "alice", {});
+test("REG-13 InteractiveAuth fails with M_USER_IN_USE before any stage", () =>
+  withServer({}, async (server) => {
+    await new SignUp(server, "alice", {}).complete("@alice:localhost");
+    const again = new SignUp(server, "alice", {});
     await assert.rejects(again.auth.attemptAuth(), { errcode: "M_USER_IN_USE", httpStatus: 400 });
     assert.deepEqual(again.auths, [null]);
-  }),
-);
+  }));
 
-trial("UIA-60 InteractiveAuth registers through registration_token and dummy, wrong token first", () =>
-  withHouse({ GATEHOUSE_REGISTRATION_FLOWS: `${TOKEN}+${DUMMY}` }, async (house) => {
-    const { token } = await house.admin("registration-tokens", "create", "--uses", "1");
-    const signUp = new SignUp(house, "bob", {
+test("UIA-60 InteractiveAuth registers with a registration token after a wrong one, then m.login.dummy", () =>
+  withServer({ GATEHOUSE_REGISTRATION_FLOWS: `${TOKEN}+${DUMMY}` }, async (server) => {
+    const { token } = await server.admin("registration-tokens", "create", "--uses", "1");
+    const signUp = new SignUp(server, "bob", {
       [TOKEN]: ({ auth }, { errcode }) =>
         auth.submitAuthDict({ type: TOKEN, token: errcode ? token : `${token}x` }),
     });
-    await signUp.done("@bob:localhost");
+    await signUp.complete("@bob:localhost");
     assert.deepEqual(signUp.states, [
       [TOKEN, null],
       [TOKEN, "M_UNAUTHORIZED"],
@@ -56,38 +55,36 @@ trial("UIA-60 InteractiveAuth registers through registration_token and dummy, wr
       signUp.auths.map((auth) => auth?.type ?? null),
       [null, TOKEN, TOKEN, DUMMY],
     );
-    const [row] = await house.admin("registration-tokens", "list");
+    const [row] = await server.admin("registration-tokens", "list");
     assert.deepEqual([row.left, row.good], [0, false]);
-  }),
-);
+  }));
 
-trial("UIA-61 InteractiveAuth registers through terms and dummy with the policies of params", () =>
-  withHouse(
+test("UIA-61 InteractiveAuth registers with m.login.terms and m.login.dummy and reads the policies from params", () =>
+  withServer(
     {
       GATEHOUSE_REGISTRATION_FLOWS: `${TERMS}+${DUMMY}`,
       GATEHOUSE_TERMS: JSON.stringify(POLICIES),
     },
-    async (house) => {
-      const signUp = new SignUp(house, "carol", {
+    async (server) => {
+      const signUp = new SignUp(server, "carol", {
         [TERMS]: ({ auth }) => {
           assert.deepEqual(auth.getStageParams(TERMS), { policies: POLICIES });
           auth.submitAuthDict({ type: TERMS });
         },
       });
-      await signUp.done("@carol:localhost");
+      await signUp.complete("@carol:localhost");
       assert.deepEqual(
         signUp.auths.map((auth) => auth?.type ?? null),
         [null, TERMS, DUMMY],
       );
     },
-  ),
-);
+  ));
 
-trial("UIA-18 InteractiveAuth polls while a person does the stage in the fallback page", () =>
-  withHouse({ GATEHOUSE_REGISTRATION_FLOWS: `${TOKEN}+${DUMMY}` }, async (house) => {
-    const { token } = await house.admin("registration-tokens", "create");
+test("UIA-18 InteractiveAuth polls while the user completes the stage on the fallback page", () =>
+  withServer({ GATEHOUSE_REGISTRATION_FLOWS: `${TOKEN}+${DUMMY}` }, async (server) => {
+    const { token } = await server.admin("registration-tokens", "create");
     let polls = 0;
-    const signUp = new SignUp(house, "dave", {
+    const signUp = new SignUp(server, "dave", {
       [TOKEN]: async ({ auth, client }) => {
         polls += 1;
         if (polls === 3) {
@@ -101,98 +98,89 @@ trial("UIA-18 InteractiveAuth polls while a person does the stage in the fallbac
         auth.poll();
       },
     });
-    await signUp.done("@dave:localhost");
-    assert.equal(polls, 3, "two polls found the stage undone, the third found it done");
+    await signUp.complete("@dave:localhost");
+    assert.equal(polls, 3, "the stage was incomplete at the first two polls and complete at the third");
     const last = signUp.auths.at(-1);
     assert.deepEqual([last.type, typeof last.session], [DUMMY, "string"]);
     assert.ok(signUp.auths.slice(1, -1).every((auth) => Object.keys(auth).join() === "session"));
-  }),
-);
+  }));
 
-trial("UIA-72 InteractiveAuth gets the account from a poll when the fallback did the last stage", () =>
-  withHouse({ GATEHOUSE_REGISTRATION_FLOWS: TOKEN }, async (house) => {
-    const { token } = await house.admin("registration-tokens", "create");
-    const signUp = new SignUp(house, "erin", {
+test("UIA-72 InteractiveAuth receives the account from a poll after the fallback page completed the last stage", () =>
+  withServer({ GATEHOUSE_REGISTRATION_FLOWS: TOKEN }, async (server) => {
+    const { token } = await server.admin("registration-tokens", "create");
+    const signUp = new SignUp(server, "erin", {
       [TOKEN]: async ({ auth, client }) => {
         const page = client.getFallbackAuthUrl(TOKEN, auth.getSessionId());
         await fetch(page, { method: "POST", body: new URLSearchParams({ token }) });
         auth.poll();
       },
     });
-    await signUp.done("@erin:localhost");
+    await signUp.complete("@erin:localhost");
     assert.equal(signUp.auths.length, 2);
-  }),
-);
+  }));
 
-trial("UIA-10 InteractiveAuth resumes a session that another client began", () =>
-  withHouse({ GATEHOUSE_REGISTRATION_FLOWS: `${TOKEN}+${DUMMY}` }, async (house) => {
-    const { token } = await house.admin("registration-tokens", "create");
-    const begun = { username: "frank", password: PASSWORD };
-    const sessionId = await challenged(house, begun, [[TOKEN, DUMMY]]);
-    const answers = { [TOKEN]: ({ auth }) => auth.submitAuthDict({ type: TOKEN, token }) };
-    const signUp = new SignUp(house, "frank", answers, { sessionId });
-    await signUp.done("@frank:localhost");
+test("UIA-10 InteractiveAuth resumes a UIA session that another client started", () =>
+  withServer({ GATEHOUSE_REGISTRATION_FLOWS: `${TOKEN}+${DUMMY}` }, async (server) => {
+    const { token } = await server.admin("registration-tokens", "create");
+    const parameters = { username: "frank", password: PASSWORD };
+    const sessionId = await expectChallenge(server, parameters, [[TOKEN, DUMMY]]);
+    const handlers = { [TOKEN]: ({ auth }) => auth.submitAuthDict({ type: TOKEN, token }) };
+    const signUp = new SignUp(server, "frank", handlers, { sessionId });
+    await signUp.complete("@frank:localhost");
     assert.ok(signUp.auths.every((auth) => auth.session === sessionId));
-  }),
-);
+  }));
 
-trial("UIA-21 InteractiveAuth takes the flow whose stages it supports", () =>
-  withHouse(
+test("UIA-21 InteractiveAuth chooses the flow whose stages it supports", () =>
+  withServer(
     {
       GATEHOUSE_REGISTRATION_FLOWS: `${TERMS} ${TOKEN}+${DUMMY}`,
       GATEHOUSE_TERMS: JSON.stringify(POLICIES),
     },
-    async (house) => {
-      const { token } = await house.admin("registration-tokens", "create");
-      const answers = { [TOKEN]: ({ auth }) => auth.submitAuthDict({ type: TOKEN, token }) };
-      const signUp = new SignUp(house, "grace", answers, { supportedStages: [TOKEN, DUMMY] });
-      await signUp.done("@grace:localhost");
+    async (server) => {
+      const { token } = await server.admin("registration-tokens", "create");
+      const handlers = { [TOKEN]: ({ auth }) => auth.submitAuthDict({ type: TOKEN, token }) };
+      const signUp = new SignUp(server, "grace", handlers, { supportedStages: [TOKEN, DUMMY] });
+      await signUp.complete("@grace:localhost");
     },
-  ),
-);
+  ));
 
-trial("REG-29 InteractiveAuth rejects with M_FORBIDDEN where registration is closed", () =>
-  withHouse({ GATEHOUSE_REGISTRATION: "closed" }, async (house) => {
-    const signUp = new SignUp(house, "heidi", {});
+test("REG-29 InteractiveAuth fails with M_FORBIDDEN if registration is closed", () =>
+  withServer({ GATEHOUSE_REGISTRATION: "closed" }, async (server) => {
+    const signUp = new SignUp(server, "heidi", {});
     await assert.rejects(signUp.auth.attemptAuth(), { errcode: "M_FORBIDDEN", httpStatus: 403 });
-  }),
-);
+  }));
 
-trial("GUEST-01 registerGuest makes a guest", () =>
-  withHouse({ GATEHOUSE_GUESTS: "true" }, async (house) => {
-    const guest = await createClient({ baseUrl: house.url }).registerGuest();
-    const client = createClient({ baseUrl: house.url, accessToken: guest.access_token });
-    const who = await client.whoami();
-    assert.deepEqual([who.user_id, who.is_guest], [guest.user_id, true]);
-  }),
-);
+test("GUEST-01 registerGuest registers a guest account", () =>
+  withServer({ GATEHOUSE_GUESTS: "true" }, async (server) => {
+    const guest = await createClient({ baseUrl: server.url }).registerGuest();
+    const client = createClient({ baseUrl: server.url, accessToken: guest.access_token });
+    const whoami = await client.whoami();
+    assert.deepEqual([whoami.user_id, whoami.is_guest], [guest.user_id, true]);
+  }));
 
-trial("AVAIL-01 isUsernameAvailable tells free from taken and rejects what is no name", () =>
-  withHouse({}, async (house) => {
-    const client = createClient({ baseUrl: house.url });
+test("AVAIL-01 isUsernameAvailable distinguishes free from taken names and fails for an invalid name", () =>
+  withServer({}, async (server) => {
+    const client = createClient({ baseUrl: server.url });
     assert.equal(await client.isUsernameAvailable("alice"), true);
-    await new SignUp(house, "alice", {}).done("@alice:localhost");
+    await new SignUp(server, "alice", {}).complete("@alice:localhost");
     assert.equal(await client.isUsernameAvailable("alice"), false);
     assert.equal(await client.isUsernameAvailable("a+b"), true);
-    const wrong = { errcode: "M_INVALID_USERNAME", httpStatus: 400 };
-    await assert.rejects(client.isUsernameAvailable("al ice"), wrong);
-  }),
-);
+    const invalid = { errcode: "M_INVALID_USERNAME", httpStatus: 400 };
+    await assert.rejects(client.isUsernameAvailable("al ice"), invalid);
+  }));
 
-trial("WHO-01 whoami rejects a token that nobody issued", () =>
-  withHouse({}, async (house) => {
-    const client = createClient({ baseUrl: house.url, accessToken: "junk" });
+test("WHO-01 whoami fails with M_UNKNOWN_TOKEN for an unknown access token", () =>
+  withServer({}, async (server) => {
+    const client = createClient({ baseUrl: server.url, accessToken: "junk" });
     await assert.rejects(client.whoami(), { errcode: "M_UNKNOWN_TOKEN", httpStatus: 401 });
-  }),
-);
+  }));
 
-trial("VER-01 getVersions reads the list of versions", () =>
-  withHouse({}, async (house) => {
-    const { versions } = await createClient({ baseUrl: house.url }).getVersions();
+test("VER-01 getVersions returns the list of versions", () =>
+  withServer({}, async (server) => {
+    const { versions } = await createClient({ baseUrl: server.url }).getVersions();
     assert.ok(versions.includes("v1.1"), versions.join());
-  }),
-);
+  }));
 
-await runTrials();
-// The library keeps timers.
+await runTests();
+// Timers of matrix-js-sdk would keep the process alive.
 process.exit();

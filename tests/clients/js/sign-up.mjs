@@ -1,19 +1,19 @@
-// matrix-js-sdk, and a sign-up with it as Element Web makes it.
+// A registration with matrix-js-sdk, made in the same way as Element Web does.
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
-import { PASSWORD } from "../house.mjs";
+import { PASSWORD } from "../gatehouse-server.mjs";
 
-// The library is written for a newer Node.js than some have.
+// matrix-js-sdk needs this function, which Node.js has from version 22 on.
 Promise.withResolvers ??= function () {
-  const parts = {};
-  parts.promise = new this((resolve, reject) => Object.assign(parts, { resolve, reject }));
-  return parts;
+  const result = {};
+  result.promise = new this((resolve, reject) => Object.assign(result, { resolve, reject }));
+  return result;
 };
 
-// `createRequire` looks in NODE_PATH, `import` does not.
+// `require` searches NODE_PATH, `import` does not.
 const require = createRequire(import.meta.url);
 const load = (name) => import(pathToFileURL(require.resolve(name)));
 const { AuthType, InteractiveAuth, createClient } = await load("matrix-js-sdk");
@@ -21,13 +21,13 @@ export { AuthType, createClient };
 const { logger } = await load("matrix-js-sdk/lib/logger.js");
 logger.setLevel("silent");
 
-/** Registers as Element does: the parameters with every request, `auth` as the library makes it. */
+/** Registers as Element Web does: sends all parameters with every request, and `auth` as `InteractiveAuth` builds it. */
 export class SignUp {
-  constructor(house, username, answers, options = {}) {
-    this.client = createClient({ baseUrl: house.url });
+  constructor(server, username, stageHandlers, options = {}) {
+    this.client = createClient({ baseUrl: server.url });
     this.states = [];
     this.auths = [];
-    this.trouble = Promise.withResolvers();
+    this.failure = Promise.withResolvers();
     const parameters = {
       username,
       password: PASSWORD,
@@ -42,24 +42,27 @@ export class SignUp {
       },
       stateUpdated: (stage, status) => {
         this.states.push([stage, status.errcode ?? null]);
-        const answer = answers[stage];
-        assert.ok(answer, `nobody expected ${stage}`);
-        // The library calls in the middle of its own request.
-        setImmediate(() => (async () => answer(this, status))().catch(this.trouble.reject));
+        const handler = stageHandlers[stage];
+        assert.ok(handler, `unexpected stage ${stage}`);
+        // `InteractiveAuth` calls this function before its own request has finished.
+        setImmediate(() => (async () => handler(this, status))().catch(this.failure.reject));
       },
-      requestEmailToken: () => assert.fail("no flow has an e-mail"),
+      requestEmailToken: () => assert.fail("this flow has no m.login.email.identity stage"),
       ...options,
     });
   }
 
-  /** Registers, and checks with the library that the account is there. */
-  async done(userId) {
-    const account = await Promise.race([this.auth.attemptAuth(), this.trouble.promise]);
+  /** Completes the registration and asserts that `whoami` reports the new account. */
+  async complete(userId) {
+    const account = await Promise.race([this.auth.attemptAuth(), this.failure.promise]);
     assert.equal(account.user_id, userId);
     assert.equal(typeof account.device_id, "string");
     const client = createClient({ baseUrl: this.client.baseUrl, accessToken: account.access_token });
-    const who = await client.whoami();
-    assert.deepEqual(who, { user_id: userId, device_id: account.device_id, is_guest: false });
+    assert.deepEqual(await client.whoami(), {
+      user_id: userId,
+      device_id: account.device_id,
+      is_guest: false,
+    });
     return account;
   }
 }

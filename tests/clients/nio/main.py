@@ -1,4 +1,4 @@
-"""matrix-nio, the library of many bots, registers with its own calls."""
+"""matrix-nio, a client library that many bots use, registers through its own API."""
 
 import asyncio
 import json
@@ -17,19 +17,17 @@ from nio import AsyncClient, ErrorResponse, RegisterResponse, WhoamiError, Whoam
 from nio.responses import RegisterErrorResponse, RegisterInteractiveResponse
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-BUILDS = Path(os.environ.get("HOUSE_BUILDS", REPOSITORY / "target")) / "debug"
+BUILDS = Path(os.environ.get("TARGET_DIR", REPOSITORY / "target")) / "debug"
 PASSWORD = "correct horse battery staple"
-TRIALS = []
+TESTS = []
 
 
-class House:
-    """One `gatehouse-local`, on a port of its own and with nothing in it."""
+class GatehouseServer:
+    """One `gatehouse-local` process on a free port, with empty tables."""
 
     def __init__(self, settings):
         inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("GATEHOUSE_", "AWS_"))
+            name: value for name, value in os.environ.items() if not name.startswith(("GATEHOUSE_", "AWS_"))
         }
         self.log = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
@@ -41,168 +39,170 @@ class House:
         )
         ready = self.process.stdout.readline()
         found = re.match(r"Gatehouse is ready for \S+ at (http://\S+) ", ready)
-        assert found, f"the house did not start: {ready!r}"
+        assert found, f"gatehouse-local did not start: {ready!r}"
         self.url = found[1]
 
     def stop(self):
-        """Stops it, and checks that it stops cleanly and had nothing to complain of."""
+        """Stops the process and asserts that it exits with code 0 and has logged no error."""
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(timeout=10)
         self.log.seek(0)
         log = self.log.read()
-        assert code == 0 and not re.search(r"panicked| ERROR ", log), f"exit code {code}:\n{log}"
+        assert code == 0 and not re.search(r"panicked| ERROR ", log), (
+            f"gatehouse-local exited with code {code} or logged an error:\n{log}"
+        )
 
-    def admin(self, *words):
-        """Runs the operator's command with the environment that `/_local/env` prints."""
+    def admin(self, *args):
+        """Runs the admin CLI with the environment that `/_local/env` prints."""
         script = f'eval "$(curl --silent --fail {self.url}/_local/env)"; exec "$0" --json "$@"'
-        command = ["bash", "-c", script, BUILDS / "gatehouse-admin", *words]
+        command = ["bash", "-c", script, BUILDS / "gatehouse-admin", *args]
         return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
 
 
-def trial(name, **settings):
-    """Adds a trial in a house with these settings. Its name begins with the requirement."""
+def test(name, **settings):
+    """Adds a test for a server with these settings. Its name begins with the ID of the requirement that it tests."""
 
     def add(run):
-        TRIALS.append((name, settings, run))
+        TESTS.append((name, settings, run))
         return run
 
     return add
 
 
 @asynccontextmanager
-async def client(house, token=None):
-    """A client of the house."""
-    one = AsyncClient(house.url)
-    one.access_token = token
+async def client(server, token=None):
+    """Yields a client of the server, with this access token if one is given."""
+    nio = AsyncClient(server.url)
+    nio.access_token = token
     try:
-        yield one
+        yield nio
     finally:
-        await one.close()
+        await nio.close()
 
 
-async def assert_is(account, user_id, house):
-    """That `account` is a registration whose token belongs to the user, on the same device."""
+async def assert_registered(account, user_id, server):
+    """Asserts that the registration succeeded and that its access token belongs to the user and the device."""
     assert isinstance(account, RegisterResponse), account
     assert account.user_id == user_id, account
-    async with client(house, account.access_token) as other:
-        who = await other.whoami()
-    assert isinstance(who, WhoamiResponse), who
-    assert (who.user_id, who.device_id) == (user_id, account.device_id), who
-    assert who.is_guest is False, who
+    async with client(server, account.access_token) as other:
+        whoami = await other.whoami()
+    assert isinstance(whoami, WhoamiResponse), whoami
+    assert (whoami.user_id, whoami.device_id) == (user_id, account.device_id), whoami
+    assert whoami.is_guest is False, whoami
 
 
-def assert_refused(answer, code, kind=RegisterErrorResponse):
-    """That `answer` is an error with this code, read as one by the library."""
-    assert isinstance(answer, kind), answer
-    assert isinstance(answer, ErrorResponse) and answer.status_code == code, answer
-    assert answer.message, answer
+def assert_error(response, errcode, kind=RegisterErrorResponse):
+    """Asserts that matrix-nio has parsed the response as an error with this errcode."""
+    assert isinstance(response, kind), response
+    assert isinstance(response, ErrorResponse) and response.status_code == errcode, response
+    assert response.message, response
 
 
-@trial("UIA-11 register makes an account in one request")
-async def one_request(house):
-    async with client(house) as nio:
+@test("UIA-11 register creates an account with one request")
+async def one_request(server):
+    async with client(server) as nio:
         account = await nio.register("alice", PASSWORD, device_name="nio")
-        await assert_is(account, "@alice:localhost", house)
-        # The library logs itself in with what it got.
+        await assert_registered(account, "@alice:localhost", server)
+        # matrix-nio logs itself in with the response.
         assert (nio.user_id, nio.access_token) == (account.user_id, account.access_token)
 
 
-@trial("REG-18 register keeps the device that the client brings")
-async def own_device(house):
-    async with client(house) as nio:
+@test("REG-18 register keeps the device_id that the client sends")
+async def own_device(server):
+    async with client(server) as nio:
         nio.device_id = "BOTDEVICE"
         account = await nio.register("bot", PASSWORD)
         assert account.device_id == "BOTDEVICE", account
-        await assert_is(account, "@bot:localhost", house)
+        await assert_registered(account, "@bot:localhost", server)
 
 
-@trial("REG-03 register reads M_USER_IN_USE, M_INVALID_USERNAME and M_WEAK_PASSWORD")
-async def refusals(house):
-    async with client(house) as nio:
+@test("REG-03 register fails with M_USER_IN_USE, M_INVALID_USERNAME and M_WEAK_PASSWORD")
+async def registration_errors(server):
+    async with client(server) as nio:
         assert isinstance(await nio.register("alice", PASSWORD), RegisterResponse)
-    async with client(house) as nio:
-        assert_refused(await nio.register("alice", PASSWORD), "M_USER_IN_USE")
-        assert_refused(await nio.register("ALICE", PASSWORD), "M_USER_IN_USE")
-        assert_refused(await nio.register("al ice", PASSWORD), "M_INVALID_USERNAME")
-        assert_refused(await nio.register("carol", "password"), "M_WEAK_PASSWORD")
+    async with client(server) as nio:
+        assert_error(await nio.register("alice", PASSWORD), "M_USER_IN_USE")
+        assert_error(await nio.register("ALICE", PASSWORD), "M_USER_IN_USE")
+        assert_error(await nio.register("al ice", PASSWORD), "M_INVALID_USERNAME")
+        assert_error(await nio.register("carol", "password"), "M_WEAK_PASSWORD")
         assert nio.access_token is None
 
 
-@trial("TOK-11 register with a dead token in the header makes an account all the same")
-async def dead_token(house):
-    async with client(house, "dead") as nio:
-        await assert_is(await nio.register("dave", PASSWORD), "@dave:localhost", house)
+@test("TOK-11 register with an invalid access token in the header creates an account")
+async def invalid_access_token(server):
+    async with client(server, "invalid") as nio:
+        await assert_registered(await nio.register("dave", PASSWORD), "@dave:localhost", server)
 
 
-# The library shows the stages of one flow alone, the last.
-@trial(
-    "UIA-02 register_interactive reads flows, params and session",
+# matrix-nio exposes only the stages of the last flow.
+@test(
+    "UIA-02 register_interactive returns stages, params and session of the challenge",
     GATEHOUSE_REGISTRATION_FLOWS="m.login.dummy",
 )
-async def challenge(house):
-    async with client(house) as nio:
-        answer = await nio.register_interactive("erin", PASSWORD, {"initial_device_display_name": "nio"})
-        assert isinstance(answer, RegisterInteractiveResponse), answer
-        assert answer.stages == ["m.login.dummy"], answer
-        assert answer.params == {} and answer.completed == [], answer
-        account = await nio.register("erin", PASSWORD, session_token=answer.session)
-        await assert_is(account, "@erin:localhost", house)
+async def challenge(server):
+    async with client(server) as nio:
+        response = await nio.register_interactive("erin", PASSWORD, {"initial_device_display_name": "nio"})
+        assert isinstance(response, RegisterInteractiveResponse), response
+        assert response.stages == ["m.login.dummy"], response
+        assert response.params == {} and response.completed == [], response
+        account = await nio.register("erin", PASSWORD, session_token=response.session)
+        await assert_registered(account, "@erin:localhost", server)
 
 
-@trial(
-    "UIA-60 register_with_token spends a token once and is refused the second time",
+@test(
+    "UIA-60 register_with_token uses a single-use token once and fails the second time",
     GATEHOUSE_REGISTRATION_FLOWS="m.login.registration_token+m.login.dummy",
 )
-async def with_token(house):
-    token = house.admin("registration-tokens", "create", "--uses", "1")["token"]
-    async with client(house) as nio:
+async def with_token(server):
+    token = server.admin("registration-tokens", "create", "--uses", "1")["token"]
+    async with client(server) as nio:
         account = await nio.register_with_token("frank", PASSWORD, token)
-        await assert_is(account, "@frank:localhost", house)
-    (row,) = house.admin("registration-tokens", "list")
+        await assert_registered(account, "@frank:localhost", server)
+    (row,) = server.admin("registration-tokens", "list")
     assert (row["left"], row["good"]) == (0, False), row
-    for other in [token, "no.such-token"]:
-        async with client(house) as nio:
-            answer = await nio.register_with_token("grace", PASSWORD, other)
-            # The library does not look at the refusal and goes on to the next stage.
-            assert_refused(answer, "M_UNRECOGNIZED")
+    for invalid in [token, "no.such-token"]:
+        async with client(server) as nio:
+            response = await nio.register_with_token("grace", PASSWORD, invalid)
+            # matrix-nio ignores the rejected token and continues with the next stage.
+            assert_error(response, "M_UNRECOGNIZED")
             assert nio.access_token is None
-    async with client(house) as nio:
-        fresh = house.admin("registration-tokens", "create")["token"]
+    async with client(server) as nio:
+        fresh = server.admin("registration-tokens", "create")["token"]
         account = await nio.register_with_token("grace", PASSWORD, fresh)
-        await assert_is(account, "@grace:localhost", house)
+        await assert_registered(account, "@grace:localhost", server)
 
 
-@trial("REG-29 register reads M_FORBIDDEN where registration is closed", GATEHOUSE_REGISTRATION="closed")
-async def closed(house):
-    async with client(house) as nio:
-        assert_refused(await nio.register("heidi", PASSWORD), "M_FORBIDDEN")
+@test("REG-29 register fails with M_FORBIDDEN if registration is closed", GATEHOUSE_REGISTRATION="closed")
+async def closed(server):
+    async with client(server) as nio:
+        assert_error(await nio.register("heidi", PASSWORD), "M_FORBIDDEN")
 
 
-@trial("WHO-01 whoami reads M_UNKNOWN_TOKEN for a token that nobody issued")
-async def unknown_token(house):
-    async with client(house, "dead") as nio:
-        assert_refused(await nio.whoami(), "M_UNKNOWN_TOKEN", WhoamiError)
+@test("WHO-01 whoami fails with M_UNKNOWN_TOKEN for an unknown access token")
+async def unknown_token(server):
+    async with client(server, "invalid") as nio:
+        assert_error(await nio.whoami(), "M_UNKNOWN_TOKEN", WhoamiError)
 
 
-async def attempt(settings, run):
-    """One trial in a house of its own."""
-    house = House(settings)
+async def run_test(settings, run):
+    """Runs one test with a server of its own."""
+    server = GatehouseServer(settings)
     try:
-        await asyncio.wait_for(run(house), timeout=60)
-        assert house.process.poll() is None, "the house fell"
+        await asyncio.wait_for(run(server), timeout=60)
+        assert server.process.poll() is None, "gatehouse-local exited during the test"
     except BaseException:
-        house.process.kill()
+        server.process.kill()
         raise
-    house.stop()
+    server.stop()
 
 
 def main():
-    # Every error is no success, and the library warns of each.
+    # matrix-nio logs a warning for every error response; these tests expect error responses.
     logging.getLogger("nio").setLevel(logging.ERROR)
     passed = failed = 0
-    for name, settings, run in TRIALS:
+    for name, settings, run in TESTS:
         try:
-            asyncio.run(attempt(settings, run))
+            asyncio.run(run_test(settings, run))
             passed += 1
             print(f"ok    {name}")
         except Exception:

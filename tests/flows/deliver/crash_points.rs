@@ -6,8 +6,8 @@
 )]
 
 use gatehouse_local::{
-    outbox::Message,
-    proxy::{Call, Fault, FaultKind},
+    aws_fakes::outbox::Message,
+    dynamodb::proxy::{Call, Fault, FaultKind},
 };
 use serde_json::Value;
 use test_support::TestServer;
@@ -114,7 +114,7 @@ async fn deliver_until(server: &TestServer, step: &Step, kind: FaultKind) {
         proxy.inject(fault);
     }
     // Calls that are made before the task is stopped have no effect.
-    let late = Fault::new(FaultKind::Cut)
+    let late = Fault::new(FaultKind::ConnectionReset)
         .by("Deliver")
         .nth(step.tables + 1);
     proxy.inject(late.times(u64::MAX));
@@ -146,7 +146,10 @@ async fn deliver_until(server: &TestServer, step: &Step, kind: FaultKind) {
 async fn crash_at_every_call(case: Case) -> Vec<String> {
     let mut report = Vec::new();
     for step in case.steps().await {
-        for (when, kind) in [("before", FaultKind::Cut), ("after", FaultKind::LostAnswer)] {
+        for (when, kind) in [
+            ("before", FaultKind::ConnectionReset),
+            ("after", FaultKind::LostAnswer),
+        ] {
             let server = case.test_server().await;
             deliver_until(&server, &step, kind).await;
             run_schedules(&server, 6, 10 * MINUTE).await;
@@ -165,7 +168,7 @@ async fn fault_at_every_step(case: Case) -> Vec<String> {
         for kind in [
             FaultKind::Throttle,
             FaultKind::InternalError,
-            FaultKind::Cut,
+            FaultKind::ConnectionReset,
             FaultKind::LostAnswer,
         ] {
             let server = case.test_server().await;
@@ -300,6 +303,6 @@ async fn _3pid_17_one_fault_at_any_call_repeats_no_text_message() {
         is_mail: false,
         is_known: false,
     };
-    let unsure = ["0 InternalError Publish", "0 Cut Publish"];
+    let unsure = ["0 InternalError Publish", "0 ConnectionReset Publish"];
     assert_eq!(fault_at_every_step(case).await, unsure);
 }

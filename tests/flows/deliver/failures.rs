@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::json;
 use test_support::{Log, TestServer};
 
@@ -19,7 +19,7 @@ const LONGEST_WAIT: u32 = 16;
 const OUTAGES: [FaultKind; 3] = [
     FaultKind::Throttle,
     FaultKind::InternalError,
-    FaultKind::Cut,
+    FaultKind::ConnectionReset,
 ];
 
 /// Lets every call of `operation` fail from now on.
@@ -82,7 +82,7 @@ async fn _3pid_17_after_an_hour_without_sns_only_unsent_texts_arrive() {
     for (kind, count, status) in [
         (FaultKind::Throttle, 12, "sent"),
         (FaultKind::InternalError, 0, "failed"),
-        (FaultKind::Cut, 0, "failed"),
+        (FaultKind::ConnectionReset, 0, "failed"),
     ] {
         let server = an_hour_of(kind, "Publish").await;
         let arrived = arrived(&server);
@@ -178,7 +178,7 @@ async fn _3pid_17_a_message_that_is_rejected_is_not_retried() {
         ("Publish", text_to("447400123456", "secret", 1)),
     ] {
         let server = test_server(&[]).await;
-        let fault = Fault::new(FaultKind::Refused).on(operation);
+        let fault = Fault::new(FaultKind::Rejected).on(operation);
         server.local.aws_fakes().inject(fault);
         request_message(&server, &body).await.ok();
         server.deliver().await;
@@ -229,7 +229,7 @@ async fn _3pid_17_an_invalid_row_delays_no_other() {
     assert_eq!(server.messages().len(), 3);
     let body = mail_to("later@example.org", "secret", 1);
     request_message(&server, &body).await.ok();
-    server.local.skip_stream().await.unwrap();
+    server.local.drop_stream_records().await.unwrap();
     run_schedules(&server, 5, MINUTE).await;
     let arrived = arrived(&server);
     let addresses: Vec<_> = arrived.iter().map(|(to, times)| (&**to, *times)).collect();
@@ -270,7 +270,7 @@ async fn _3pid_17_a_few_runs_send_hundreds_without_stream_events() {
         let body = mail_to(&format!("user{number}@example.org"), "secret", 1);
         request_message(&server, &body).await.ok();
     }
-    assert_eq!(server.local.skip_stream().await.unwrap(), 250);
+    assert_eq!(server.local.drop_stream_records().await.unwrap(), 250);
     let mut needed = 0;
     while server.messages().len() < 250 {
         run_schedules(&server, 1, MINUTE).await;

@@ -2,8 +2,8 @@
 //! once.
 
 use gatehouse_local::{
-    outbox::Medium,
-    proxy::{Fault, FaultKind},
+    aws_fakes::outbox::Medium,
+    dynamodb::proxy::{Fault, FaultKind},
 };
 
 use super::{FOREVER, content, request_mail, request_text, rows, statuses, test_server, wait};
@@ -45,7 +45,7 @@ async fn a_text_that_was_certainly_not_accepted_is_retried() {
 /// sent.
 #[tokio::test]
 async fn a_text_that_may_have_been_sent_is_never_retried() {
-    for kind in [FaultKind::InternalError, FaultKind::Cut] {
+    for kind in [FaultKind::InternalError, FaultKind::ConnectionReset] {
         let server = test_server().await;
         server
             .local
@@ -65,7 +65,9 @@ async fn a_missing_status_repeats_a_mail_and_never_a_text() {
     for (by_mail, arrive, end) in [(true, 2, "sent"), (false, 1, "failed")] {
         let server = test_server().await;
         // The first update is the lease; the SDK tries four times, and the store twice.
-        let lost = Fault::new(FaultKind::Cut).on("UpdateItem").at("Outbox");
+        let lost = Fault::new(FaultKind::ConnectionReset)
+            .on("UpdateItem")
+            .at("Outbox");
         server.local.proxy().inject(lost.nth(2).times(8));
         if by_mail {
             request_mail(&server, "one").await;
@@ -92,7 +94,9 @@ async fn a_crash_loses_no_mail_and_repeats_no_text() {
         // Lease, session, owner, status; there is no fifth call.
         for last in 1..=5 {
             let server = test_server().await;
-            let end = Fault::new(FaultKind::Cut).by("Deliver").nth(last);
+            let end = Fault::new(FaultKind::ConnectionReset)
+                .by("Deliver")
+                .nth(last);
             server.local.proxy().inject(end.times(FOREVER));
             if by_mail {
                 request_mail(&server, "one").await;

@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use deliver::Deliver;
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
 use shared::lambda::Worker;
 use test_support::TestServer;
@@ -34,7 +34,7 @@ fn another(server: &TestServer) -> Deliver {
 
 /// A stream event with every row of the outbox.
 fn stream_event(server: &TestServer) -> Value {
-    let rows = server.local.engine().table("Outbox").unwrap();
+    let rows = server.local.dynamodb().table("Outbox").unwrap();
     let records = rows.iter().map(
         |row| json!({ "eventName": "INSERT", "dynamodb": { "Keys": { "pk": row["pk"].clone() } } }),
     );
@@ -54,8 +54,8 @@ async fn _3pid_17_two_workers_send_each_message_once() {
             let text = text_to(&format!("4474001234{number}"), "secret", 1);
             request_message(&server, &text).await.ok();
         }
-        assert_eq!(server.local.skip_stream().await.unwrap(), 30);
-        server.local.proxy().chaos(5, 400, kinds);
+        assert_eq!(server.local.drop_stream_records().await.unwrap(), 30);
+        server.local.proxy().random_faults(5, 400, kinds);
         let workers = [another(&server), another(&server), another(&server)];
         let (event, schedule) = (stream_event(&server), json!({ "source": "aws.events" }));
         tokio::join!(

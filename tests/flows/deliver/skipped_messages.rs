@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use gatehouse_local::outbox::Message;
+use gatehouse_local::aws_fakes::outbox::Message;
 use test_support::TestServer;
 
 use crate::flows::support::{
@@ -34,7 +34,7 @@ async fn waiting(body: impl Fn(i64) -> serde_json::Value) -> (TestServer, String
 }
 
 async fn drop_stream_event(server: &TestServer) {
-    assert_eq!(server.local.skip_stream().await.unwrap(), 1);
+    assert_eq!(server.local.drop_stream_records().await.unwrap(), 1);
 }
 
 fn a_mail(attempt: i64) -> serde_json::Value {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
 use test_support::{PASSWORD, Reply, TestServer};
 

@@ -4,7 +4,7 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
-use gatehouse_local::proxy::Fault;
+use gatehouse_local::dynamodb::proxy::Fault;
 use serde_json::{Value, json};
 
 use crate::flows::{

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use http::Request;
 use serde_json::{Value, json};
 use test_support::{PREFIXES, Reply, TestServer};

@@ -67,7 +67,7 @@ async fn ask(server: &TestServer, place: &str, body: &Value) -> Reply {
 /// The number of rows of own validation sessions and of messages.
 fn rows(server: &TestServer) -> usize {
     ["Proofs", "Outbox"]
-        .map(|table| server.local.engine().table(table).unwrap().len())
+        .map(|table| server.local.dynamodb().table(table).unwrap().len())
         .iter()
         .sum()
 }

@@ -7,7 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
 use test_support::{Log, PASSWORD, TestServer};
 
@@ -43,7 +43,7 @@ fn remaining_rows(server: &TestServer) -> Vec<String> {
 
 /// The statuses of the purges.
 fn purges(server: &TestServer) -> Vec<String> {
-    let rows = server.local.engine().table("Outbox").unwrap();
+    let rows = server.local.dynamodb().table("Outbox").unwrap();
     let purges = rows.iter().filter(|row| row["content"]["S"] == "purge");
     let status = |row: &Value| row["status"]["S"].as_str().unwrap().to_owned();
     purges.map(status).collect()
@@ -187,7 +187,9 @@ async fn an_interrupted_unbinding_is_continued() {
             if hours == 0 {
                 first.set_misbehaviour(None);
             }
-            let cut = Fault::new(FaultKind::Cut).by("Deliver").nth(last);
+            let cut = Fault::new(FaultKind::ConnectionReset)
+                .by("Deliver")
+                .nth(last);
             server.local.proxy().inject(cut.times(FOREVER));
             wait(&server, Duration::from_mins(60 * hours + 2)).await;
             server.local.proxy().clear_faults();

@@ -229,7 +229,7 @@ async fn ids_09_a_session_of_an_id_server_makes_one_account() {
         .await
         .refused("M_UNAUTHORIZED");
     assert_eq!(owned(&server).len(), 1);
-    let rows = server.local.engine().table("Proofs").unwrap();
+    let rows = server.local.dynamodb().table("Proofs").unwrap();
     assert_eq!(rows.len(), 1);
     assert!(
         rows[0]["pk"]["S"]

@@ -145,7 +145,9 @@ async fn incident_22_no_secret_is_in_the_log_of_a_failure() {
     detector.check(&reply);
     // The causes of a server error are logged.
     detector.server.expect_faults();
-    let cut = gatehouse_local::proxy::Fault::new(gatehouse_local::proxy::FaultKind::Cut);
+    let cut = gatehouse_local::dynamodb::proxy::Fault::new(
+        gatehouse_local::dynamodb::proxy::FaultKind::ConnectionReset,
+    );
     detector.server.local.proxy().inject(cut.times(4));
     let reply = detector.server.register(&stage(DUMMY, &session)).await;
     assert_eq!(reply.status, 500);

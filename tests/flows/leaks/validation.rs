@@ -9,7 +9,7 @@ mod messages;
 
 use std::time::Duration;
 
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
 use shared::threepids::proofs;
 use test_support::{Log, PREFIXES, Reply, TestServer};
@@ -111,7 +111,7 @@ async fn delivered_secret(detector: &LeakDetector, asked: &ValidationSession) ->
 
 #[track_caller]
 fn assert_not_in_sessions(server: &TestServer, secrets: &[&str]) {
-    let rows = server.local.engine().table("UiaSessions").unwrap();
+    let rows = server.local.dynamodb().table("UiaSessions").unwrap();
     let text = Value::from(rows).to_string();
     for secret in secrets {
         assert!(!text.contains(secret), "{secret} is in a UIA session");
@@ -242,10 +242,10 @@ async fn l4_no_secret_of_a_validation_is_in_the_log_of_a_failure() {
     // Providers that fail, tables that fail, and then an expired session.
     detector.server.expect_faults();
     for kind in [
-        FaultKind::Refused,
+        FaultKind::Rejected,
         FaultKind::Throttle,
         FaultKind::InternalError,
-        FaultKind::Cut,
+        FaultKind::ConnectionReset,
     ] {
         detector
             .server
@@ -266,7 +266,7 @@ async fn l4_no_secret_of_a_validation_is_in_the_log_of_a_failure() {
             .server
             .local
             .proxy()
-            .inject(Fault::new(FaultKind::Cut).by(function).times(8));
+            .inject(Fault::new(FaultKind::ConnectionReset).by(function).times(8));
     }
     let reply = post(&mut detector, &path, &mail_to(ADDRESS, SECRET, 2)).await;
     assert_eq!(reply.status, 500);

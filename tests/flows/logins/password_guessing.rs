@@ -126,7 +126,7 @@ async fn l15_the_limits_table_contains_no_names() {
     sign_up(&server, "alice").await;
     log_in(&server, HOME, "alice", PASSWORD).await.ok();
     log_in(&server, from_other_network(1), "alice", "wrong").await;
-    let rows = format!("{:?}", server.local.engine().table("Limits").unwrap());
+    let rows = format!("{:?}", server.local.dynamodb().table("Limits").unwrap());
     assert!(rows.contains("known-network#") && rows.contains("account-guess#"));
     for word in ["alice", "192.0.2", "198.51"] {
         assert!(!rows.contains(word), "{word}");

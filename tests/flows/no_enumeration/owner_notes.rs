@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use gatehouse_local::outbox::Message;
+use gatehouse_local::aws_fakes::outbox::Message;
 use serde_json::{Value, json};
 use shared::{secrets::Secret, threepids::proofs};
 use test_support::TestServer;

@@ -212,14 +212,14 @@ async fn _3pid_06_and_07_disclosure_answers_without_a_message() {
             let server = test_server(&[tell, LIMITED]).await;
             create_owner(&server, "owner", &medium.ask(0, "the-owner", 1)).await;
             server.advance(Duration::from_hours(1));
-            let before = server.local.engine().table("Proofs").unwrap();
+            let before = server.local.dynamodb().table("Proofs").unwrap();
             for attempt in 1..=10 {
                 let registration = medium.ask(told, "stranger", attempt);
                 let reply = request_token_for(&server, purpose, &registration).await;
                 reply.error(400, errcode);
             }
             assert_eq!(server.deliver().await, 0);
-            assert_eq!(server.local.engine().table("Proofs").unwrap(), before);
+            assert_eq!(server.local.dynamodb().table("Proofs").unwrap(), before);
             let registration = medium.ask(1 - told, "stranger", 1);
             request_token_for(&server, purpose, &registration)
                 .await

@@ -126,7 +126,12 @@ async fn another_secret_is_reported_and_the_previous_one_named() {
 
 /// The token in the list of registration tokens that was made with this server's own secret.
 fn first_token(server: &TestServer) -> String {
-    let rows = server.local.engine().table("Accounts").unwrap().into_iter();
+    let rows = server
+        .local
+        .dynamodb()
+        .table("Accounts")
+        .unwrap()
+        .into_iter();
     let mut hashes = rows
         .filter(|row| row["pk"]["S"] == "REGTOKENS")
         .map(|row| row["sk"]["S"].as_str().unwrap().to_owned());
@@ -152,7 +157,7 @@ async fn the_secret_is_read_where_the_functions_read_it() {
     assert!(refused.to_string().contains("refuses"), "{refused}");
     let root = "0123456789abcdef0123456789abcdef";
     let secret = json!({ "current": root, "next": "f".repeat(32) }).to_string();
-    server.local.aws_fakes().keep_secret(&secret);
+    server.local.aws_fakes().set_secret(&secret);
     let found = named.with_secrets(&aws).await.unwrap();
     assert_eq!(found.get("GATEHOUSE_SECRET").as_deref(), Some(root));
     assert_eq!(found.names().count(), 3);

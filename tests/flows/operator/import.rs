@@ -6,7 +6,7 @@
 
 use std::{fmt::Write, path::PathBuf, sync::Arc};
 
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use test_support::{NOW, TestServer};

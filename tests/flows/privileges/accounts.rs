@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use gatehouse_local::proxy::Use;
+use gatehouse_local::dynamodb::proxy::Use;
 use http::Request;
 use serde_json::json;
 use test_support::{PASSWORD, PREFIXES, TestServer};

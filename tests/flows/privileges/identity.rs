@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use gatehouse_local::proxy::Use;
+use gatehouse_local::dynamodb::proxy::Use;
 use serde_json::json;
 use test_support::PREFIXES;
 

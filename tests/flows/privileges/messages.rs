@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use gatehouse_local::proxy::Use;
+use gatehouse_local::dynamodb::proxy::Use;
 
 use super::start_every_function;
 use crate::flows::support::mail_helpers::{

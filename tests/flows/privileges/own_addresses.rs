@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use gatehouse_local::proxy::Use;
+use gatehouse_local::dynamodb::proxy::Use;
 use serde_json::json;
 
 use super::start_every_function;

@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use gatehouse_local::proxy::Use;
+use gatehouse_local::dynamodb::proxy::Use;
 use http::Request;
 use serde_json::{Value, json};
 use shared::{clock::Clock, secrets::KeyPurpose};

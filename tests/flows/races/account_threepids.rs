@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gatehouse_local::proxy::FaultKind;
+use gatehouse_local::dynamodb::proxy::FaultKind;
 use serde_json::{Value, json};
 use test_support::{Reply, TestServer};
 
@@ -250,7 +250,7 @@ const FAULT_MIX: &[FaultKind] = &[
     FaultKind::ThrottledItem,
     FaultKind::Unprocessed,
     FaultKind::LostAnswer,
-    FaultKind::Cut,
+    FaultKind::ConnectionReset,
     FaultKind::Delay(Duration::from_millis(20)),
 ];
 
@@ -272,7 +272,7 @@ async fn incident_20_an_address_has_one_owner_despite_faults() {
         }
     }
     for seed in 1..4 {
-        server.local.proxy().chaos(seed, 80, FAULT_MIX);
+        server.local.proxy().random_faults(seed, 80, FAULT_MIX);
         let replies = send(&server, &requests).await;
         server.local.proxy().clear_faults();
         // Panics if claims and rows disagree.

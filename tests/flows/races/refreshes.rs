@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
 use test_support::{PASSWORD, Reply, TestServer};
 
@@ -246,7 +246,7 @@ async fn refr_03_a_client_that_repeats_keeps_its_session() {
         (
             &[
                 FaultKind::LostAnswer,
-                FaultKind::Cut,
+                FaultKind::ConnectionReset,
                 FaultKind::InternalError,
             ],
             250,
@@ -263,7 +263,7 @@ async fn refr_03_a_client_that_repeats_keeps_its_session() {
     for (seed, (kinds, per_mille)) in (1..).zip(kinds) {
         let (server, mut pair) = alice().await;
         server.expect_faults();
-        server.local.proxy().chaos(seed, per_mille, kinds);
+        server.local.proxy().random_faults(seed, per_mille, kinds);
         for round in 0..25 {
             let next = send_until_answered(async || refresh(&server, &pair).await)
                 .await

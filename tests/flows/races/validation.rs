@@ -251,7 +251,7 @@ async fn incident_20_a_session_makes_one_account_despite_faults() {
             let (_, session) = server.begin(&registration(&format!("user{number}"))).await;
             bodies.push(proofs[number % 2].attempt(Some(&session)));
         }
-        server.local.proxy().chaos(seed, per_mille, kinds);
+        server.local.proxy().random_faults(seed, per_mille, kinds);
         let replies = register_at_once(&server, MANY, |number| bodies[number].clone()).await;
         server.local.proxy().clear_faults();
         let winners = replies.iter().filter(|reply| reply.status == 200).count();

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use gatehouse_local::proxy::{Fault, FaultKind};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::Value;
 
 use super::{by_mail, by_text, never_validates, test_server, with_owner};
@@ -24,14 +24,16 @@ async fn a_crash_loses_no_reset_mail_and_repeats_no_text() {
                 by_text
             };
             let server = with_owner(request, &[]).await;
-            let end = Fault::new(FaultKind::Cut).by("Deliver").nth(last);
+            let end = Fault::new(FaultKind::ConnectionReset)
+                .by("Deliver")
+                .nth(last);
             server.local.proxy().inject(end.times(u64::MAX));
             session_for(&server, RESET, &request("secret")).await;
             server.deliver().await;
             server.local.proxy().clear_faults();
             run_schedules(&server, 10, MINUTE).await;
             let messages = server.messages();
-            let same = |m: &gatehouse_local::outbox::Message| {
+            let same = |m: &gatehouse_local::aws_fakes::outbox::Message| {
                 (
                     m.to.clone(),
                     m.subject.clone(),
@@ -57,7 +59,9 @@ async fn a_crash_sends_no_reset_message_to_a_free_address() {
     for request in [by_mail as fn(&str) -> Value, by_text] {
         for last in 1..=6 {
             let server = test_server(&[]).await;
-            let end = Fault::new(FaultKind::Cut).by("Deliver").nth(last);
+            let end = Fault::new(FaultKind::ConnectionReset)
+                .by("Deliver")
+                .nth(last);
             server.local.proxy().inject(end.times(u64::MAX));
             let sid = session_for(&server, RESET, &request("secret")).await;
             server.deliver().await;

@@ -17,7 +17,7 @@ use std::{
 
 use clap::Parser;
 use gatehouse_admin::Cli;
-use gatehouse_local::{Local, Options, clock::MovableClock};
+use gatehouse_local::{Local, Options, runtime::clock::MovableClock};
 use http::Request;
 use serde_json::Value;
 use shared::rng::{Rng, SystemRng};
@@ -107,7 +107,7 @@ impl HashCountingServer {
     }
 
     fn accounts(&self) -> Vec<(String, String, Value)> {
-        let rows = self.local.engine().table("Accounts").unwrap();
+        let rows = self.local.dynamodb().table("Accounts").unwrap();
         let key = |row: &Value, name: &str| row[name]["S"].as_str().unwrap().to_owned();
         rows.into_iter()
             .map(|row| (key(&row, "pk"), key(&row, "sk"), row))

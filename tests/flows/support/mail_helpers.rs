@@ -9,7 +9,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
-use gatehouse_local::outbox::Message;
+use gatehouse_local::aws_fakes::outbox::Message;
 use http::Request;
 use serde_json::{Value, json};
 use test_support::{PASSWORD, Reply, TestServer};
@@ -165,7 +165,7 @@ pub(crate) async fn create_owner(server: &TestServer, name: &str, body: &Value) 
 /// The number of outbox rows with each status.
 pub(crate) fn statuses(server: &TestServer) -> BTreeMap<String, usize> {
     let mut statuses = BTreeMap::new();
-    for row in server.local.engine().table("Outbox").unwrap() {
+    for row in server.local.dynamodb().table("Outbox").unwrap() {
         let status = row["status"]["S"].as_str().unwrap().to_owned();
         *statuses.entry(status).or_default() += 1;
     }
@@ -189,7 +189,7 @@ pub(crate) fn put(server: &TestServer, suffix: &str, item: &Value) {
 
 /// The row with this partition key.
 pub(crate) fn row(server: &TestServer, table: &str, pk: &str) -> Value {
-    let rows = server.local.engine().table(table).unwrap();
+    let rows = server.local.dynamodb().table(table).unwrap();
     let mut own = rows.into_iter().filter(|row| row["pk"]["S"] == pk);
     own.next().unwrap()
 }

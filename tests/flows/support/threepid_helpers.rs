@@ -58,7 +58,7 @@ impl ValidationSession {
     /// Its row.
     #[track_caller]
     pub(crate) fn row(&self, server: &TestServer) -> Value {
-        let mut rows = server.local.engine().table("Proofs").unwrap().into_iter();
+        let mut rows = server.local.dynamodb().table("Proofs").unwrap().into_iter();
         rows.find(|row| row["pk"]["S"] == *self.sid).unwrap()
     }
 
@@ -222,7 +222,7 @@ pub(crate) async fn confirm(server: &TestServer, link: &str) -> Reply {
 
 /// The claims of addresses: `medium#address` to owner.
 pub(crate) fn claims(server: &TestServer) -> BTreeMap<String, String> {
-    let rows = server.local.engine().table("Accounts").unwrap();
+    let rows = server.local.dynamodb().table("Accounts").unwrap();
     let text = |value: &Value| value["S"].as_str().unwrap().to_owned();
     let claims = rows.iter().filter_map(|row| {
         let address = text(&row["pk"]).strip_prefix("3PID#")?.to_owned();
@@ -234,7 +234,7 @@ pub(crate) fn claims(server: &TestServer) -> BTreeMap<String, String> {
 
 /// The addresses in the partitions of their owners: `medium#address` with the owner.
 pub(crate) fn owned(server: &TestServer) -> BTreeSet<(String, String)> {
-    let rows = server.local.engine().table("Accounts").unwrap();
+    let rows = server.local.dynamodb().table("Accounts").unwrap();
     let text = |value: &Value| value["S"].as_str().unwrap().to_owned();
     let owned = rows.iter().filter_map(|row| {
         let owner = text(&row["pk"]).strip_prefix("USER#")?.to_owned();
@@ -250,7 +250,7 @@ pub(crate) fn owned(server: &TestServer) -> BTreeSet<(String, String)> {
 
 /// The number of validation sessions in this state.
 pub(crate) fn proofs_in(server: &TestServer, state: &str) -> usize {
-    let rows = server.local.engine().table("Proofs").unwrap();
+    let rows = server.local.dynamodb().table("Proofs").unwrap();
     rows.iter().filter(|row| row["state"]["S"] == state).count()
 }
 

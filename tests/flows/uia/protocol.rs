@@ -168,7 +168,10 @@ async fn uia_11_a_stage_that_completes_a_flow_needs_no_session() {
         let body = with(registration(name), &json!({ "auth": { "type": DUMMY } }));
         let answer = server.post(&format!("{prefix}/register"), &body).await.ok();
         assert_eq!(answer["user_id"], format!("@{name}:localhost"));
-        assert_eq!(server.local.engine().table("UiaSessions").unwrap().len(), 0);
+        assert_eq!(
+            server.local.dynamodb().table("UiaSessions").unwrap().len(),
+            0
+        );
         // There is no session for a replay.
         let again = server.post(&format!("{prefix}/register"), &body).await;
         again.error(400, "M_USER_IN_USE");
@@ -351,7 +354,10 @@ async fn uia_28_guests_need_no_uia() {
     let path = "/_matrix/client/v3/register?kind=guest";
     let answer = server.post(path, &json!({})).await.ok();
     assert_eq!(whoami(&server, &answer).await["is_guest"], true);
-    assert_eq!(server.local.engine().table("UiaSessions").unwrap().len(), 0);
+    assert_eq!(
+        server.local.dynamodb().table("UiaSessions").unwrap().len(),
+        0
+    );
 }
 
 /// UIA-21, UIA-30, UIA-31

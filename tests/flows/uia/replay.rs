@@ -82,7 +82,7 @@ async fn l7_another_request_on_a_finished_session_is_rejected() {
 async fn l10_the_response_is_replayed_to_the_full_session_id_only() {
     let server = TestServer::new().await;
     let (session, last, first) = finish(&server, &registration("alice")).await;
-    let rows = server.local.engine().table("UiaSessions").unwrap();
+    let rows = server.local.dynamodb().table("UiaSessions").unwrap();
     let key = rows[0]["pk"]["S"].as_str().unwrap();
     for guess in [
         key,

@@ -185,7 +185,7 @@ async fn uia_19_the_first_parameters_are_stored() {
             assert_eq!(answer["device_id"], "PHONE");
             assert!(answer["refresh_token"].is_string());
             assert_eq!(whoami(&server, &answer).await["device_id"], "PHONE");
-            let rows = server.local.engine().table("Accounts").unwrap();
+            let rows = server.local.dynamodb().table("Accounts").unwrap();
             let device = rows
                 .iter()
                 .find(|row| row["sk"]["S"] == "DEV#PHONE")
@@ -260,7 +260,7 @@ async fn reg_36_a_display_name_alone_deletes_nothing() {
     let answer = server.register(&stage(DUMMY, &session)).await.ok();
     assert_eq!(answer["user_id"], "@alice:localhost");
     assert_eq!(answer["device_id"], "PHONE");
-    let rows = server.local.engine().table("Accounts").unwrap();
+    let rows = server.local.dynamodb().table("Accounts").unwrap();
     let device = rows
         .iter()
         .find(|row| row["sk"]["S"] == "DEV#PHONE")

@@ -12,7 +12,7 @@ use crate::flows::support::{
 };
 
 fn accepted(server: &TestServer, policy: &str) -> Vec<String> {
-    let rows = server.local.engine().table("Accounts").unwrap();
+    let rows = server.local.dynamodb().table("Accounts").unwrap();
     let key = format!("TERMS#{policy}");
     rows.iter()
         .filter(|row| row["sk"]["S"] == key.as_str())

@@ -270,7 +270,8 @@ async fn uia_57_fifty_polls_succeed_and_only_the_first_writes() {
     let poll = asked.attempt(Some(&session));
     server.register(&poll).await.refused("M_UNAUTHORIZED");
     let rows = |server: &TestServer| {
-        ["UiaSessions", "Proofs", "Outbox"].map(|table| server.local.engine().table(table).unwrap())
+        ["UiaSessions", "Proofs", "Outbox"]
+            .map(|table| server.local.dynamodb().table(table).unwrap())
     };
     let before = rows(&server);
     for number in 0..50 {

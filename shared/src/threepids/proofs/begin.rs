@@ -1,7 +1,7 @@
 //! A validation session as it begins.
 
 use super::{LIFETIME, ValidationPurpose, ValidationState};
-use crate::{clock::Timestamp, rng::Rng, store::ValidationRow, threepids::ThreePid};
+use crate::{clock::Timestamp, rng::Rng, store::ValidationRow, threepid::ThreePid};
 
 /// A session whose first message is under way.
 pub(super) fn begin(

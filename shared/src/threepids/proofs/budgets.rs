@@ -1,7 +1,7 @@
 //! Whose budgets a message is charged to.
 
 use super::{ValidationPurpose, ValidationRequest};
-use crate::{http::ClientNetwork, limits::Limit, threepids::Medium};
+use crate::{client_network::ClientNetwork, limits::Limit, threepid::Medium};
 
 /// The digits that a block of numbers differs in.
 const PREFIX_DIGITS: usize = 3;

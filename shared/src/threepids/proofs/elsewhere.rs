@@ -1,28 +1,12 @@
 //! Addresses that an identity server validates in this server's place: what comes before that, and
 //! what is remembered of it.
 
-use serde::{Deserialize, Serialize};
-
 use super::{RequestError, ValidationRequest, budgets, judge_owner};
 use crate::{
     app::App,
-    http::ClientNetwork,
+    client_network::ClientNetwork,
     limits::{self, Limit},
 };
-
-/// A validation session at an identity server, as the client that has it knows it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DelegatedSession {
-    /// The identity server's name.
-    pub id_server: String,
-    /// The secret of the session there.
-    pub client_secret: String,
-    /// The client's token there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token: Option<String>,
-}
-
-crate::opaque_debug!(DelegatedSession);
 
 /// What comes before an identity server is asked to write to an address (IDS-06): the budgets of
 /// a message of ours, and whose the address is. The identity server writes to whomever it is told

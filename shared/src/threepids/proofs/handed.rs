@@ -6,7 +6,7 @@ use crate::{
     rng::Rng,
     secrets::{KeyRing, Secret},
     store::ValidationRow,
-    threepids::ThreePid,
+    threepid::ThreePid,
 };
 
 /// A session for a reset, as if its mail had been sent already.

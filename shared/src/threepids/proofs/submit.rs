@@ -3,12 +3,13 @@
 use super::{LIFETIME, ValidationPurpose, ValidationState, code_fields, is_of, link_fields};
 use crate::{
     app::App,
+    client_network::ClientNetwork,
     config::{Config, EmailLink},
-    http::ClientNetwork,
     limits::{self, Limit, LimitError},
     secrets::{KeyPurpose, Secret, fields, same},
     store::{StoreError, ValidationRow},
-    threepids::{Medium, link},
+    threepid::Medium,
+    threepids::link,
 };
 
 /// How many wrong codes burn those sent so far (3PID-48).

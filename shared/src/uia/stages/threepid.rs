@@ -18,9 +18,8 @@ use crate::{
     http::Body,
     secrets::Secret,
     store::ValidationRow,
-    threepids::{
-        Medium,
-        proofs::{self, DelegatedSession, ValidatedThreePid, ValidationPurpose, ValidationState},
+    threepids::proofs::{
+        self, DelegatedSession, ValidatedThreePid, ValidationPurpose, ValidationState,
     },
     uia::{FlowSet, SessionScope, StageError},
 };
@@ -86,19 +85,6 @@ pub(super) struct Credentials {
     pub(super) id_access_token: Option<String>,
 }
 
-/// The medium that a stage proves.
-pub(in crate::uia) const fn medium(stage: StageType) -> Option<Medium> {
-    match stage {
-        StageType::Email => Some(Medium::Email),
-        StageType::Msisdn => Some(Medium::Msisdn),
-        StageType::Dummy
-        | StageType::Password
-        | StageType::Recaptcha
-        | StageType::RegistrationToken
-        | StageType::Terms => None,
-    }
-}
-
 /// The purpose that a proof must have been asked for (UIA-54).
 pub(in crate::uia) fn purpose(binding: &SessionScope) -> Option<ValidationPurpose> {
     match binding.offer {
@@ -154,7 +140,7 @@ pub(super) async fn attempt(
         _ => return Ok(StageOutcome::Refused(MISSING)),
     };
     let suits = |row: &&ValidationRow| {
-        Some(row.threepid.medium) == medium(stage)
+        Some(row.threepid.medium) == stage.medium()
             && Some(row.purpose) == purpose(context.binding)
             && proofs::is_alive(row, context.app.clock.now())
     };

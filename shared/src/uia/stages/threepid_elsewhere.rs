@@ -76,9 +76,7 @@ pub(super) async fn attempt(
     let found =
         identity_servers::find_validated(app, server, &session.sid, &session.elsewhere).await;
     match found {
-        Ok(Some(Validated { threepid, at }))
-            if threepid::medium(stage) == Some(threepid.medium) =>
-        {
+        Ok(Some(Validated { threepid, at })) if stage.medium() == Some(threepid.medium) => {
             Ok(StageOutcome::passed(StageResult::ThreePid(
                 ValidatedThreePid {
                     sid: session.sid.clone(),

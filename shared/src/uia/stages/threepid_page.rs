@@ -5,7 +5,7 @@ use ::http::StatusCode;
 
 use super::{
     StageType,
-    threepid::{Asked, PendingValidation, medium, purpose},
+    threepid::{Asked, PendingValidation, purpose},
 };
 use crate::{
     app::App,
@@ -42,7 +42,7 @@ pub(super) fn form(stage: StageType, config: &Config, session: &SessionState) ->
         .awaited
         .get(&stage)
         .and_then(PendingValidation::shown);
-    match (medium(stage), asked) {
+    match (stage.medium(), asked) {
         (Some(Medium::Msisdn), Some(asked)) => Form {
             text: format!("We have sent a code to {}. Please enter it here.", asked.to).into(),
             fields: vec![Field {
@@ -120,7 +120,7 @@ pub(in crate::uia) async fn submit(
     form: &Query,
     network: ClientNetwork,
 ) -> Result<Step, MatrixError> {
-    let Some(medium) = medium(stage) else {
+    let Some(medium) = stage.medium() else {
         return Ok(Step::UiaAttempt);
     };
     let asked = session
@@ -223,7 +223,7 @@ async fn send(
 
 /// Whether this server sends what the stage needs, or an identity server alone does.
 fn sends(config: &Config, stage: StageType) -> bool {
-    match medium(stage) {
+    match stage.medium() {
         Some(Medium::Email) => config.mail.is_some(),
         Some(Medium::Msisdn) => config.sms.is_some(),
         None => false,
@@ -237,7 +237,7 @@ fn recipient(
     form: &Query,
 ) -> Result<(threepids::ThreePid, Option<String>, String), MatrixError> {
     let field = |name: &str| form.get(name).unwrap_or_default().trim().to_owned();
-    if let (Some(Medium::Msisdn), Some(sms)) = (medium(stage), &app.config.sms) {
+    if let (Some(Medium::Msisdn), Some(sms)) = (stage.medium(), &app.config.sms) {
         let phone = threepids::parse_phone(sms, &field("country"), &field("phone_number"))?;
         let shown = masked_number(&phone.readable);
         return Ok((phone.threepid, Some(phone.country), shown));

@@ -1,6 +1,6 @@
-//! matrix-rust-sdk, the library of Element X, registers with its own calls.
+//! matrix-rust-sdk, the client library of Element X, registers through its own API.
 //!
-//! `HOUSE_BUILDS` names the target directory in which `gatehouse-local` was built.
+//! The environment variable `TARGET_DIR` is the target directory in which `gatehouse-local` was built.
 
 use std::process::{ExitCode, Stdio};
 
@@ -23,17 +23,17 @@ use tokio::{
 
 const PASSWORD: &str = "correct horse battery staple";
 
-/// One `gatehouse-local`, on a port of its own and with nothing in it; gone when it is dropped.
-struct House {
+/// One `gatehouse-local` process on a free port, with empty tables. It is killed on drop.
+struct GatehouseServer {
     url: String,
     _process: Child,
 }
 
-impl House {
+impl GatehouseServer {
     async fn start() -> Result<Self> {
-        let builds = std::env::var("HOUSE_BUILDS").context("HOUSE_BUILDS is not set")?;
-        let mut command = Command::new(format!("{builds}/debug/gatehouse-local"));
-        // Settings of whoever runs this would decide what is tested.
+        let target_directory = std::env::var("TARGET_DIR").context("TARGET_DIR is not set")?;
+        let mut command = Command::new(format!("{target_directory}/debug/gatehouse-local"));
+        // The caller's own settings must not change what is tested.
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("GATEHOUSE_")) {
             command.env_remove(name);
         }
@@ -44,14 +44,17 @@ impl House {
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .context("gatehouse-local does not start")?;
-        let stdout = process.stdout.take().context("no output")?;
+            .context("gatehouse-local could not be started")?;
+        let stdout = process
+            .stdout
+            .take()
+            .context("gatehouse-local has no standard output")?;
         let line = BufReader::new(stdout).lines().next_line().await?;
-        let line = line.context("no ready line")?;
+        let line = line.context("gatehouse-local exited before it was ready")?;
         let url = line
             .split_whitespace()
             .find(|word| word.starts_with("http://"))
-            .context("no address in the ready line")?;
+            .context("the first line of gatehouse-local contains no URL")?;
         Ok(Self {
             url: url.to_owned(),
             _process: process,
@@ -71,81 +74,87 @@ fn request(name: &str) -> Request {
     request
 }
 
-/// The challenge that `request` meets.
+/// Sends `request` and returns the UIA challenge of the response.
 async fn challenge(client: &Client, request: Request) -> Result<UiaaInfo> {
     match client.matrix_auth().register(request).await {
-        Ok(_) => bail!("registered without a stage"),
+        Ok(_) => bail!("the request succeeded without a UIA stage"),
         Err(error) => Ok(error
             .as_uiaa_response()
-            .with_context(|| format!("no challenge: {error}"))?
+            .with_context(|| format!("the error is no UIA challenge: {error}"))?
             .clone()),
     }
 }
 
-/// Registers as the SDK's documentation says: once without a stage, then with what was asked for.
+/// Registers as the SDK's documentation describes: first without `auth`, then with the requested stage.
 async fn register(client: &Client, name: &str) -> Result<Response> {
     let info = challenge(client, request(name)).await?;
-    let alone =
+    let is_dummy_only =
         |flow: &AuthFlow| flow.stages.len() == 1 && flow.stages[0].as_str() == "m.login.dummy";
-    ensure!(info.flows.iter().any(alone) && info.completed.is_empty() && info.auth_error.is_none());
+    ensure!(
+        info.flows.iter().any(is_dummy_only)
+            && info.completed.is_empty()
+            && info.auth_error.is_none()
+    );
     let mut dummy = Dummy::new();
     dummy.session = info.session;
-    let mut again = request(name);
-    again.auth = Some(AuthData::Dummy(dummy));
-    Ok(client.matrix_auth().register(again).await?)
+    let mut completed = request(name);
+    completed.auth = Some(AuthData::Dummy(dummy));
+    Ok(client.matrix_auth().register(completed).await?)
 }
 
-/// UIA-22: register answers with the account, the SDK logs itself in with it, whoami knows it.
-async fn dummy_registers() -> Result<()> {
-    let house = House::start().await?;
-    let client = house.client().await?;
+/// UIA-22: the response to register contains the account, the SDK logs itself in with it, and whoami returns it.
+async fn registers_with_dummy() -> Result<()> {
+    let server = GatehouseServer::start().await?;
+    let client = server.client().await?;
     let account = register(&client, "alice").await?;
     ensure!(account.user_id == "@alice:localhost");
     ensure!(account.access_token.is_some());
     ensure!(client.matrix_auth().logged_in());
-    let who = client.whoami().await?;
-    ensure!(who.user_id == account.user_id);
-    ensure!(who.device_id.is_some() && who.device_id == account.device_id);
-    ensure!(!who.is_guest);
+    let whoami = client.whoami().await?;
+    ensure!(whoami.user_id == account.user_id);
+    ensure!(whoami.device_id.is_some() && whoami.device_id == account.device_id);
+    ensure!(!whoami.is_guest);
     Ok(())
 }
 
-/// REG-11: a name that is taken is an error with its code, and no challenge.
-async fn a_taken_name_is_refused() -> Result<()> {
-    let house = House::start().await?;
-    register(&house.client().await?, "alice").await?;
-    let client = house.client().await?;
-    let refused = client.matrix_auth().register(request("Alice")).await;
-    let error = refused.err().context("registered a name twice")?;
+/// REG-11: a taken username is an error with `M_USER_IN_USE` and not a UIA challenge.
+async fn rejects_a_taken_username() -> Result<()> {
+    let server = GatehouseServer::start().await?;
+    register(&server.client().await?, "alice").await?;
+    let client = server.client().await?;
+    let result = client.matrix_auth().register(request("Alice")).await;
+    let error = result
+        .err()
+        .context("the same username was registered twice")?;
     ensure!(error.as_uiaa_response().is_none());
     ensure!(error.client_api_error_kind() == Some(&ErrorKind::UserInUse));
     ensure!(!client.matrix_auth().logged_in());
     Ok(())
 }
 
-/// VER-02: the SDK picks its paths by what `/versions` says; here the current ones.
-async fn versions_are_understood() -> Result<()> {
-    let house = House::start().await?;
-    let versions = house.client().await?.server_versions().await?;
+/// VER-02: the SDK parses the response of `/versions` and chooses the current paths by it.
+async fn parses_versions() -> Result<()> {
+    let server = GatehouseServer::start().await?;
+    let versions = server.client().await?.server_versions().await?;
     ensure!(versions.contains(&MatrixVersion::V1_1), "{versions:?}");
     Ok(())
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let trials = [
+    let tests = [
         (
-            "UIA-22 register through dummy, then whoami",
-            dummy_registers().await,
+            "UIA-22 register with m.login.dummy, then whoami",
+            registers_with_dummy().await,
         ),
-        ("VER-02 read the versions", versions_are_understood().await),
+        ("VER-02 parse the versions", parses_versions().await),
         (
-            "REG-11 register a taken name",
-            a_taken_name_is_refused().await,
+            "REG-11 register a taken username",
+            rejects_a_taken_username().await,
         ),
     ];
     let mut failed = 0;
-    for (name, outcome) in &trials {
+    for (name, outcome) in &tests {
         match outcome {
             Ok(()) => println!("ok    {name}"),
             Err(error) => {
@@ -154,6 +163,6 @@ async fn main() -> ExitCode {
             }
         }
     }
-    println!("{} passed, {failed} failed", trials.len() - failed);
+    println!("{} passed, {failed} failed", tests.len() - failed);
     ExitCode::from(u8::from(failed > 0))
 }

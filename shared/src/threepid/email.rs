@@ -1,0 +1,143 @@
+//! E-mail addresses: one strict grammar, folded first.
+//!
+//! A mailbox of RFC 5321 without its ornaments: no quotes, comments, routes or address literals, one
+//! `@`. Full Unicode case folding comes first (3PID-61), so that `Strauß@…` is `strauss@…`; what is
+//! not ASCII then is refused, since SES carries no other (an international domain is written in its
+//! `xn--` form).
+
+use super::{Medium, ThreePid};
+use crate::host_name::is_domain;
+
+/// No mailbox is longer, in bytes (RFC 5321, without the angle brackets of its path).
+const MAX_ADDRESS_BYTES: usize = 254;
+/// No local part is longer, in bytes.
+const MAX_LOCAL_BYTES: usize = 64;
+
+/// The canonical form of a mailbox, or nothing (3PID-13, 3PID-62).
+pub fn parse(text: &str) -> Option<ThreePid> {
+    // Folding makes a text at most three times as long in characters; an absurd one is not folded.
+    if text.len() > 4 * MAX_ADDRESS_BYTES {
+        return None;
+    }
+    // A domain is ASCII as typed: with a sharp s in it, it would fold into somebody else's.
+    let (_, typed) = text.split_once('@')?;
+    let address = caseless::default_case_fold_str(text);
+    let (local, domain) = address.split_once('@')?;
+    (typed.is_ascii()
+        && address.len() <= MAX_ADDRESS_BYTES
+        && is_local_part(local)
+        && is_domain(domain))
+    .then_some(ThreePid {
+        medium: Medium::Email,
+        address,
+    })
+}
+
+/// A dot-atom. `%` and `!` are left out, by which mail was once routed through one host to another,
+/// and `?`, without which there are no encoded words: some software reads another address in them.
+fn is_local_part(text: &str) -> bool {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b"#$&'*+-/=^_`{|}~".contains(&b);
+    text.len() <= MAX_LOCAL_BYTES
+        && text
+            .split('.')
+            .all(|atom| !atom.is_empty() && atom.bytes().all(legal))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn canonical(text: &str) -> Option<String> {
+        parse(text).map(|threepid| threepid.address)
+    }
+
+    #[test]
+    fn _3pid_61_an_address_is_folded_as_a_whole() {
+        for (typed, address) in [
+            ("Alice@Example.ORG", "alice@example.org"),
+            ("Strau\u{df}@Example.com", "strauss@example.com"),
+            ("STRAUSS@EXAMPLE.COM", "strauss@example.com"),
+            // The Kelvin sign.
+            ("bac\u{212a}up@example.org", "backup@example.org"),
+            ("a+tag@sub.example.org", "a+tag@sub.example.org"),
+            // The long s and a ligature.
+            ("\u{17f}am@example.org", "sam@example.org"),
+            ("\u{fb01}n@example.org", "fin@example.org"),
+        ] {
+            assert_eq!(canonical(typed).as_deref(), Some(address), "{typed}");
+        }
+    }
+
+    #[test]
+    fn _3pid_62_what_is_no_plain_mailbox_is_refused() {
+        let long_local = format!("{}@example.org", "a".repeat(65));
+        let long = format!("a@{}.org", "b.".repeat(130));
+        for text in [
+            "",
+            "a",
+            "@",
+            "a@",
+            "@b.org",
+            "a@b",
+            "a@b@c.org",
+            "me@evil.example@good.example",
+            "Bob <b@x.org>",
+            "<b@x.org>",
+            "mailto:b@x.org",
+            "\"b\"@x.org",
+            "\"b@c\"@x.org",
+            "b(comment)@x.org",
+            "b@x.org(comment)",
+            " b@x.org",
+            "b@x.org ",
+            "b@x.org\r\nbcc:c@y.org",
+            "b\0@x.org",
+            "b@x.org\0",
+            "b\n@x.org",
+            "b@[127.0.0.1]",
+            "b@127.0.0.1",
+            "b%c@x.org",
+            "=?x?q?a=40b.example=3e=20?=@x.org",
+            "a?b@x.org",
+            "b@stra\u{df}e.example",
+            "b@\u{212a}x.org",
+            "x.org!b@y.org",
+            "@y.org:b@x.org",
+            "b@x..org",
+            "b@.x.org",
+            "b@x.org.",
+            ".b@x.org",
+            "b.@x.org",
+            "b..c@x.org",
+            "b@-x.org",
+            "b@x-.org",
+            "b,c@x.org",
+            "b;c@x.org",
+            "b@x_y.org",
+            "b\u{e9}@x.org",
+            "b@b\u{fc}cher.example",
+            "\u{131}b@x.org",
+            "b\u{ff20}x.org",
+            "b@x\u{3002}org",
+            "\u{ff42}@x.org",
+            "b\u{200b}@x.org",
+            &long_local,
+            &long,
+        ] {
+            assert_eq!(canonical(text), None, "{text:?}");
+        }
+        assert!(canonical(&format!("{}@example.org", "a".repeat(64))).is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn a_canonical_address_is_its_own_canonical_form(text in "\\PC{0,12}@\\PC{0,12}\\.[a-zK]{2,3}") {
+            if let Some(address) = canonical(&text) {
+                prop_assert_eq!(canonical(&address), Some(address.clone()));
+                prop_assert!(address.is_ascii() && address.matches('@').count() == 1);
+            }
+        }
+    }
+}

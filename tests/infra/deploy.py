@@ -1,0 +1,204 @@
+"""Deploys the transformed template to moto's CloudFormation and compares the tables with the embedded DynamoDB's.
+
+Usage: `deploy.py GATEHOUSE-LOCAL`.
+"""
+
+import io
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import zipfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import boto3
+from template import CODE, of_type, transform
+
+REGION = "eu-central-1"
+# moto does not create the methods of an API from its OpenAPI document, and cannot deploy an API without methods.
+UNSUPPORTED_BY_MOTO = (
+    "AWS::ApiGateway::Deployment",
+    "AWS::ApiGateway::Stage",
+    "AWS::ApiGateway::BasePathMapping",
+)
+# The stacks to deploy: one without optional parameters, and one with all whose resources moto supports.
+STACKS = {
+    "plain": {},
+    "all": {
+        "AlarmEmail": "operator@example.org",
+        "ApiLogRole": "keep",
+        "CertificateArn": "arn:aws:acm:eu-central-1:123456789012:certificate/a",
+        "DomainName": "matrix.example.org",
+        "HashConcurrency": "20",
+        "MailDomain": "example.org",
+        "MailFrom": "Example <accounts@example.org>",
+        "SmsCountries": "DE AT",
+        "WafRate": "2000",
+    },
+}
+
+
+@contextmanager
+def process(*command):
+    """Runs a program during a `with` statement."""
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        yield running
+    finally:
+        running.kill()
+        running.wait()
+
+
+@contextmanager
+def moto():
+    """Runs moto, which serves all AWS APIs on one port, and yields its URL."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    with process(
+        Path(sys.executable).with_name("moto_server"), "--host", "127.0.0.1", "--port", str(port)
+    ) as server:
+        while server.poll() is None:
+            try:
+                urllib.request.urlopen(url).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield url
+
+
+@contextmanager
+def embedded_dynamodb(program):
+    """Runs the embedded DynamoDB with its tables, and yields its URL and the prefix of the table names."""
+    with process(program, "services", "--dynamodb-port", "0", "--messages-port", "0") as services:
+        variables = {}
+        while not {"AWS_ENDPOINT_URL_DYNAMODB", "GATEHOUSE_TABLES"} <= variables.keys():
+            name, value = re.fullmatch(r"export (\w+)='(.*)'\n", services.stdout.readline()).groups()
+            variables[name] = value
+        yield variables["AWS_ENDPOINT_URL_DYNAMODB"], variables["GATEHOUSE_TABLES"]
+
+
+def client(service, url, region=REGION):
+    """Returns a boto3 client with the credentials that gatehouse-local uses."""
+    return boto3.client(
+        service,
+        endpoint_url=url,
+        region_name=region,
+        aws_access_key_id="admin",
+        aws_secret_access_key="local",
+    )
+
+
+def upload(url, stack):
+    """Uploads code and template to S3. The template is too large to be sent inline to the CloudFormation API."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as code:
+        code.writestr("bootstrap", "")
+    s3 = client("s3", url)
+    s3.create_bucket(Bucket=CODE["Bucket"], CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.put_object(Bucket=CODE["Bucket"], Key=CODE["Key"], Body=archive.getvalue())
+    s3.put_object(Bucket=CODE["Bucket"], Key="template.json", Body=json.dumps(stack, default=str))
+
+
+def deploy(url, name, parameters):
+    """Creates a stack and returns its outputs."""
+    cloudformation = client("cloudformation", url)
+    given = {
+        "ServerName": "example.org",
+        "RegistrationFlows": "m.login.registration_token+m.login.dummy",
+        **parameters,
+    }
+    cloudformation.create_stack(
+        StackName=name,
+        TemplateURL=f"https://s3.amazonaws.com/{CODE['Bucket']}/template.json",
+        Capabilities=["CAPABILITY_IAM"],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
+    )
+    created = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+    assert created["StackStatus"] == "CREATE_COMPLETE", created
+    return {output["OutputKey"]: output["OutputValue"] for output in created.get("Outputs", [])}
+
+
+def describe_table(dynamodb, name):
+    """Returns the properties of a table that its users can observe."""
+    table = dynamodb.describe_table(TableName=name)["Table"]
+    indexes = table.get("GlobalSecondaryIndexes", [])
+    return {
+        "attributes": sorted(
+            (one["AttributeName"], one["AttributeType"]) for one in table["AttributeDefinitions"]
+        ),
+        "keys": table["KeySchema"],
+        "indexes": [
+            (one["IndexName"], one["KeySchema"], one["Projection"]["ProjectionType"]) for one in indexes
+        ],
+        "stream": table.get("StreamSpecification"),
+    }
+
+
+def compare_tables(aws, dynamodb, stack, resources, prefix):
+    """Asserts that the stack has the same tables as the embedded DynamoDB."""
+    deployed, embedded = client("dynamodb", aws), client("dynamodb", dynamodb, "us-east-1")
+    suffixes = [
+        it["Properties"]["TableName"]["Fn::Sub"].removeprefix("${AWS::StackName}") for it in resources
+    ]
+    here = embedded.list_tables()["TableNames"]
+    assert sorted(prefix + suffix for suffix in suffixes) == sorted(here), here
+    for suffix, it in zip(suffixes, resources):
+        there, here = describe_table(deployed, stack + suffix), describe_table(embedded, prefix + suffix)
+        assert there == here, f"{suffix}: {there} in the stack, {here} in the embedded DynamoDB"
+        # moto's CloudFormation ignores the time to live, so the embedded DynamoDB is compared with the template.
+        expiry = it["Properties"].get("TimeToLiveSpecification", {}).get("AttributeName")
+        here = embedded.describe_time_to_live(TableName=prefix + suffix)["TimeToLiveDescription"].get(
+            "AttributeName"
+        )
+        assert expiry == here, (
+            f"{suffix}: items expire by {expiry} in the template, by {here} in the embedded DynamoDB"
+        )
+    assert deployed.describe_table(TableName=f"{stack}-accounts")["Table"]["DeletionProtectionEnabled"]
+    return len(suffixes)
+
+
+def check_functions(aws, name, count):
+    """Asserts that every function exists with its settings, and that the outbox stream invokes `deliver`."""
+    functions = client("lambda", aws)
+    pages = functions.get_paginator("list_functions").paginate()
+    found = [one for page in pages for one in page["Functions"] if one["FunctionName"].startswith(f"{name}-")]
+    assert len(found) == count, f"{len(found)} functions instead of {count}"
+    for one in found:
+        variables = one["Environment"]["Variables"]
+        assert (
+            variables["GATEHOUSE_TABLES"] == name and variables["GATEHOUSE_SERVER_NAME"] == "example.org"
+        ), variables
+        size = sum(len(key) + len(str(value)) for key, value in variables.items())
+        assert size < 3072, f"{size} bytes of 4,096 in the environment of {one['FunctionName']}"
+    mappings = functions.list_event_source_mappings()["EventSourceMappings"]
+    outbox = [mapping for mapping in mappings if f"/{name}-outbox/" in mapping["EventSourceArn"]]
+    assert len(outbox) == 1 and outbox[0]["BatchSize"] == 10, mappings
+    return len(found)
+
+
+def main(program):
+    """Runs the command line."""
+    stack = transform()
+    stack["Resources"] = {
+        name: it for name, it in stack["Resources"].items() if it["Type"] not in UNSUPPORTED_BY_MOTO
+    }
+    # The other outputs refer to resources that moto does not support.
+    stack["Outputs"] = {key: stack["Outputs"][key] for key in ("ApiUrl", "Tables")}
+    functions = len(of_type(stack, "AWS::Lambda::Function"))
+    tables = of_type(stack, "AWS::DynamoDB::Table").values()
+    with moto() as aws, embedded_dynamodb(program) as (dynamodb, prefix):
+        upload(aws, stack)
+        for name, parameters in STACKS.items():
+            outputs = deploy(aws, name, parameters)
+            assert ("https://matrix.example.org" == outputs["ApiUrl"]) == bool(parameters), outputs
+            count = compare_tables(aws, dynamodb, name, tables, prefix)
+            found = check_functions(aws, name, functions)
+            print(f"{name}: {count} tables equal to those of the embedded DynamoDB, {found} functions")
+
+
+main(*sys.argv[1:])
