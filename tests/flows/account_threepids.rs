@@ -14,8 +14,7 @@ use test_support::{PASSWORD, Reply, TestServer};
 
 use crate::{
     api::own_addresses::{
-        ADD, DELETE, add, give, list, medium, notices, owners, prove, registration, remove,
-        with_password,
+        ADD, DELETE, add, give, list, medium, notices, owners, prove, remove, wish, with_password,
     },
     flows::support::{
         account_helpers::{
@@ -37,7 +36,7 @@ pub(crate) async fn request_add_token(
     address: &str,
     secret: &str,
 ) -> ValidationSession {
-    let (path, body) = registration(address, secret);
+    let (path, body) = wish(address, secret);
     let answer = server.post(&path, &body).await.ok();
     ValidationSession {
         stage: if medium(address) == "email" {
