@@ -4,6 +4,7 @@
 
 mod log;
 mod reply;
+mod requests;
 
 use std::{
     collections::HashMap,
@@ -27,6 +28,7 @@ use rand_chacha::{
     rand_core::{Rng as _, SeedableRng},
 };
 pub use reply::Reply;
+pub use requests::{mail_to, text_to};
 use serde_json::{Value, json};
 use shared::{rng::Rng, store::Store};
 
@@ -164,6 +166,12 @@ impl TestServer {
     pub async fn get_as(&self, token: &str, path: &str) -> Reply {
         let request = Request::get(path).header("authorization", format!("Bearer {token}"));
         self.send(request.body(Vec::new()).expect("a request"))
+            .await
+    }
+
+    /// `GET /account/whoami` with an access token.
+    pub async fn whoami(&self, token: &str) -> Reply {
+        self.get_as(token, "/_matrix/client/v3/account/whoami")
             .await
     }
 

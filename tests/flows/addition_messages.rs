@@ -15,15 +15,14 @@ use test_support::TestServer;
 
 use crate::flows::support::{
     mail_helpers::{
-        ADD, CODE, LIMITED, code, confirm, create_owner, link, mail_to, request_message,
-        request_token_for, row, session_for, submit_code, test_server, text_to,
+        ADD, CODE, LIMITED, LINK, code, confirm, create_owner, link, mail_to, request_message,
+        request_token_for, row, session_for, state, submit_code, test_server, text_to,
     },
     users,
 };
 
 const ADDRESS: &str = "alice@example.org";
 const NUMBER: &str = "447400123456";
-const LINK: &str = "/_matrix/client/v3/validate/email/submitToken";
 
 fn by_mail(secret: &str) -> Value {
     mail_to(ADDRESS, secret, 1)
@@ -34,11 +33,6 @@ fn by_text(secret: &str) -> Value {
 }
 
 const MEDIA: [fn(&str) -> Value; 2] = [by_mail, by_text];
-
-fn state(server: &TestServer, sid: &str) -> String {
-    let row = row(server, "Proofs", sid);
-    row["state"]["S"].as_str().unwrap().to_owned()
-}
 
 /// The messages that a request with this secret causes.
 async fn messages_for(server: &TestServer, body: &Value) -> Vec<Message> {

@@ -67,12 +67,6 @@ impl CostTable {
         self.0.extend(other.0);
     }
 
-    /// The cost of an operation.
-    fn get(&self, operation: &str) -> &str {
-        let mut rows = self.0.iter();
-        &rows.find(|(name, _)| *name == operation).unwrap().1
-    }
-
     /// Asserts that the table consists of these lines, `operation: cost` each.
     #[track_caller]
     pub(crate) fn assert(&self, expected: &str) {

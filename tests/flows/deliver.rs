@@ -166,70 +166,6 @@ async fn one_scheduled_run_works_off_a_backlog() {
     assert_eq!(server.messages().len(), 130);
 }
 
-/// L16, 3PID-17
-#[tokio::test]
-async fn after_an_hour_without_ses_every_mail_arrives_once() {
-    let server = test_server().await;
-    let down = Fault::new(FaultKind::InternalError)
-        .on("SendEmail")
-        .times(FOREVER);
-    server.local.aws_fakes().inject(down);
-    for secret in ["one", "two", "three"] {
-        request_mail(&server, secret).await;
-        server.deliver().await;
-    }
-    wait(&server, 60).await;
-    assert_eq!(server.messages().len(), 0);
-    for (status, attempts) in rows(&server) {
-        assert_eq!(status, "queued");
-        assert!((5..=12).contains(&attempts), "{attempts}");
-    }
-    server.local.aws_fakes().clear_faults();
-    wait(&server, 16).await;
-    assert_eq!(server.messages().len(), 3);
-    wait(&server, 60).await;
-    assert_eq!(server.messages().len(), 3);
-    assert_eq!(statuses(&server), ["sent", "sent", "sent"]);
-}
-
-#[tokio::test]
-async fn a_mail_expires_after_a_day() {
-    let server = test_server().await;
-    let down = Fault::new(FaultKind::Throttle)
-        .on("SendEmail")
-        .times(FOREVER);
-    server.local.aws_fakes().inject(down);
-    request_mail(&server, "one").await;
-    server.deliver().await;
-    for _ in 0..23 {
-        wait(&server, 1).await;
-        server.advance(59 * MINUTE);
-    }
-    assert_eq!(statuses(&server), ["queued"]);
-    server.advance(60 * MINUTE);
-    server.run_schedule().await;
-    assert_eq!(statuses(&server), ["dead"]);
-    server.local.aws_fakes().clear_faults();
-    wait(&server, 60).await;
-    assert_eq!(server.messages().len(), 0);
-}
-
-#[tokio::test]
-async fn a_message_that_a_provider_rejects_is_not_retried() {
-    let server = test_server().await;
-    for operation in ["SendEmail", "Publish"] {
-        let fault = Fault::new(FaultKind::Rejected).on(operation);
-        server.local.aws_fakes().inject(fault);
-    }
-    request_mail(&server, "one").await;
-    request_text(&server, "one").await;
-    server.deliver().await;
-    wait(&server, 30).await;
-    assert_eq!(server.messages().len(), 0);
-    let failed = ("failed".to_owned(), 1);
-    assert_eq!(rows(&server), [failed.clone(), failed]);
-}
-
 /// 3PID-05, 3PID-15
 #[tokio::test]
 async fn the_owner_is_notified_once_a_day_and_no_session_validates() {
@@ -272,21 +208,4 @@ async fn an_interrupted_notification_of_the_owner_is_not_lost() {
     wait(&server, 10).await;
     assert_eq!(server.messages().len(), 1);
     assert_eq!(statuses(&server), ["moot", "sent", "sent"]);
-}
-
-/// A message whose session has changed its state since the request is not sent.
-#[tokio::test]
-async fn a_mail_for_a_validated_session_is_not_sent() {
-    let server = test_server().await;
-    request_mail(&server, "one").await;
-    server.deliver().await;
-    let again = json!({ "email": ADDRESS, "client_secret": "one", "send_attempt": 2 });
-    let path = "/_matrix/client/v3/register/email/requestToken";
-    server.post(path, &again).await.ok();
-    let message = server.messages().pop().unwrap();
-    let link = message.links().next().unwrap().to_owned();
-    assert_eq!(server.get(path_of(&link)).await.status, 200);
-    server.deliver().await;
-    assert_eq!(server.messages().len(), 1);
-    assert_eq!(statuses(&server), ["moot", "sent"]);
 }

@@ -103,10 +103,7 @@ async fn the_lines_of_a_sign_up_show_its_funnel() {
 
     // The lines identify a user consistently, and without the name.
     let token = answer["access_token"].as_str().unwrap();
-    server
-        .get_as(token, "/_matrix/client/v3/account/whoami")
-        .await
-        .ok();
+    server.whoami(token).await.ok();
     let asked = log.request_lines().pop().unwrap();
     assert_eq!(asked["Operation"], "account-whoami");
     assert_eq!(asked["user.hash"], made["user.hash"]);

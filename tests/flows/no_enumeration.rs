@@ -19,7 +19,7 @@ use test_support::{Reply, TestServer};
 use crate::flows::support::{
     mail_helpers::{
         CODE, CONFIRM, LIMITED, MAIL_STAGE, SMS_STAGE, create_owner, mail_to, put, request_message,
-        session, submit_code, test_server, text_to, with_proof,
+        submit_code, test_server, text_to, with_proof,
     },
     page, stage, submit,
 };
@@ -259,53 +259,6 @@ async fn _3pid_15_a_known_and_an_unknown_address_are_limited_alike() {
     assert_same_for_known_and_unknown(&[LIMITED]).await;
 }
 
-/// With exhausted quotas too, and in every header.
-#[tokio::test]
-async fn _3pid_15_known_and_unknown_addresses_share_message_quotas() {
-    for medium in [Medium::Mail, Medium::Text] {
-        let mut runs = Vec::new();
-        for whose in [0, 1] {
-            let server = test_server(&[LIMITED]).await;
-            create_owner(&server, "owner", &medium.ask(whose, "the-owner", 1)).await;
-            server.advance(Duration::from_hours(48));
-            let mut requester = Requester {
-                server: &server,
-                limited: true,
-                seen: Vec::new(),
-            };
-            for number in 0..8 {
-                let registration = medium.ask(0, &format!("secret{number}"), 1);
-                requester
-                    .observe("a request", request_message(&server, &registration))
-                    .await;
-                server.deliver().await;
-            }
-            let refused = requester.seen.iter().filter(|(_, seen)| seen.status == 429);
-            assert!(refused.count() >= 3, "{medium:?}");
-            runs.push(requester.seen);
-        }
-        assert_eq!(runs[0], runs[1], "{medium:?}");
-    }
-}
-
-/// L1: the session ID is the same in every request, for known and unknown addresses, before and
-/// after `deliver`.
-#[tokio::test]
-async fn l1_an_address_keeps_its_session_id_known_or_not() {
-    for medium in [Medium::Mail, Medium::Text] {
-        let server = test_server(&[]).await;
-        create_owner(&server, "owner", &medium.ask(0, "the-owner", 1)).await;
-        for which in [0, 1] {
-            let sid = session(&server, &medium.ask(which, "stranger", 1)).await;
-            for attempt in [1, 1, 2, 2, 3] {
-                let registration = medium.ask(which, "stranger", attempt);
-                assert_eq!(session(&server, &registration).await, sid);
-                server.deliver().await;
-            }
-        }
-    }
-}
-
 /// The row of the address is invalid, so a function that read it would fail.
 #[tokio::test]
 async fn _3pid_15_no_request_handler_reads_the_owner_of_an_address() {
@@ -335,28 +288,5 @@ async fn _3pid_15_no_request_handler_reads_the_owner_of_an_address() {
         requester.try_everything(medium).await;
         // `deliver` does read it, and fails.
         assert_eq!(server.messages().len(), 1, "{medium:?}");
-    }
-}
-
-/// With the setting to disclose ownership, the response says so, and nothing is sent or written.
-#[tokio::test]
-async fn _3pid_05_disclosure_answers_without_sending_a_message() {
-    let tell = ("GATEHOUSE_THREEPID_PRIVACY", "tell");
-    for medium in [Medium::Mail, Medium::Text] {
-        let server = test_server(&[tell, LIMITED]).await;
-        create_owner(&server, "owner", &medium.ask(0, "the-owner", 1)).await;
-        let before = server.local.dynamodb().table("Proofs").unwrap();
-        for attempt in 1..=10 {
-            let registration = medium.ask(0, "stranger", attempt);
-            let reply = request_message(&server, &registration).await;
-            reply.error(400, "M_THREEPID_IN_USE");
-        }
-        assert_eq!(server.deliver().await, 0);
-        assert_eq!(server.local.dynamodb().table("Proofs").unwrap(), before);
-        request_message(&server, &medium.ask(1, "stranger", 1))
-            .await
-            .ok();
-        server.deliver().await;
-        assert_eq!(server.messages().len(), 1);
     }
 }

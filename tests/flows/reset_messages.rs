@@ -11,16 +11,15 @@ use std::time::Duration;
 
 use http::Request;
 use serde_json::{Value, json};
-use shared::{secrets::Secret, threepids::proofs};
 use test_support::TestServer;
 
 use crate::{
     api::support::set_status,
     flows::support::{
         mail_helpers::{
-            ADD, CODE, CONFIRM, LIMITED, MAIL_STAGE, RESET, SMS_STAGE, code, confirm, create_owner,
-            expected_statuses, link, mail_to, request_token_for, row, session_for, statuses,
-            submit_code, test_server, text_to, with_proof,
+            ADD, CODE, CONFIRM, LIMITED, LINK, MAIL_STAGE, RESET, SMS_STAGE, code, confirm,
+            create_owner, expected_statuses, link, mail_to, request_token_for, row, session_for,
+            state, statuses, submit_code, test_server, text_to, valid_secret, with_proof,
         },
         submit, users,
     },
@@ -28,7 +27,6 @@ use crate::{
 
 const ADDRESS: &str = "alice@example.org";
 const NUMBER: &str = "447400123456";
-const LINK: &str = "/_matrix/client/v3/validate/email/submitToken";
 
 fn by_mail(secret: &str) -> Value {
     mail_to(ADDRESS, secret, 1)
@@ -47,24 +45,6 @@ async fn with_owner(request: fn(&str) -> Value, settings: &[(&str, &str)]) -> Te
     create_owner(&server, "alice", &request("the-owner")).await;
     server.advance(Duration::from_hours(1));
     server
-}
-
-/// The right link token or code, derived from the session's row.
-fn valid_secret(server: &TestServer, sid: &str) -> Secret {
-    let row = row(server, "Proofs", sid);
-    let keys = &server.local.config().keys;
-    let generation = row["generation"]["S"].as_str().unwrap();
-    if row["medium"]["S"] == "email" {
-        proofs::link_token(keys, sid, generation)
-    } else {
-        let sends = row["sends"]["N"].as_str().unwrap().parse().unwrap();
-        proofs::code(keys, sid, generation, sends)
-    }
-}
-
-fn state(server: &TestServer, sid: &str) -> String {
-    let row = row(server, "Proofs", sid);
-    row["state"]["S"].as_str().unwrap().to_owned()
 }
 
 /// Submits the right link token or code in every way; none succeeds.

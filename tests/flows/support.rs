@@ -78,10 +78,7 @@ pub(crate) fn registration(name: &str) -> Value {
 /// The `whoami` response to the token of this reply.
 pub(crate) async fn whoami(server: &TestServer, answer: &Value) -> Value {
     let token = answer["access_token"].as_str().unwrap();
-    server
-        .get_as(token, "/_matrix/client/v3/account/whoami")
-        .await
-        .ok()
+    server.whoami(token).await.ok()
 }
 
 /// Whether the name is available, according to the endpoint.

@@ -215,7 +215,6 @@ fn devices(server: &TestServer, name: &str, number: usize) {
 /// `purge`.
 #[tokio::test]
 async fn pwd_08_ten_thousand_devices_cost_no_more_than_two() {
-    let usual = Box::pin(costs("off")).await;
     for (path, body, what) in [
         (
             PASSWORD_PATH,
@@ -231,7 +230,11 @@ async fn pwd_08_ten_thousand_devices_cost_no_more_than_two() {
         rest(&server);
         let (reply, cost) = measure(&server, alice.post(&server, path, &last)).await;
         reply.ok();
-        assert_eq!(cost, usual.get(what));
+        let expected = format!("{what}: {cost}");
+        assert!(
+            WITHOUT_LIMITS.lines().any(|line| line.trim() == expected),
+            "{expected}"
+        );
         assert!(!second.is_valid(&server).await);
         let reply = server.get_as(&alice.token, WHOAMI).await;
         assert_eq!(reply.status == 200, path == PASSWORD_PATH);

@@ -60,10 +60,12 @@ async fn an_hour_of(kind: FaultKind, operation: &str) -> TestServer {
     server
 }
 
+/// L16
 #[tokio::test]
 async fn _3pid_17_after_an_hour_without_ses_every_mail_arrives_once() {
     for kind in OUTAGES {
         let server = an_hour_of(kind, "SendEmail").await;
+        run_schedules(&server, 60, MINUTE).await;
         let arrived = arrived(&server);
         assert_eq!(arrived.len(), 12, "{kind:?}: {arrived:?}");
         assert!(arrived.values().all(|times| *times == 1), "{arrived:?}");

@@ -98,6 +98,8 @@ async fn no_message_is_sent_for_a_validated_or_spent_session() {
     assert_eq!(confirm(&server, &link(&mail)).await.status, 200);
     minute_later(&server).await;
     assert!(server.messages().is_empty(), "validated");
+    let expected = expected_statuses(&[("moot", 1), ("sent", 1)]);
+    assert_eq!(statuses(&server), expected);
 
     let (server, spent, mail) = waiting(a_mail).await;
     assert_eq!(spent, sid);

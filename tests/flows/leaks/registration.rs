@@ -79,10 +79,7 @@ async fn incident_12_no_secret_leaks_at_any_moment_of_a_sign_up() {
         let again = detector.register(&stage(DUMMY, &session)).await;
         assert_eq!(again, answer);
         let token = answer["access_token"].as_str().unwrap();
-        let whoami = detector
-            .server
-            .get_as(token, "/_matrix/client/v3/account/whoami")
-            .await;
+        let whoami = detector.server.whoami(token).await;
         detector.check(&whoami);
         let query = format!("/_matrix/client/v3/account/whoami?access_token={token}");
         let whoami = detector.server.get(&query).await;
@@ -134,10 +131,7 @@ async fn incident_22_no_secret_is_in_the_log_of_a_failure() {
         .post_text("/_matrix/client/v3/register", &broken)
         .await;
     detector.check(&reply);
-    let junk = detector
-        .server
-        .get_as("canary-wrong-token", "/_matrix/client/v3/account/whoami")
-        .await;
+    let junk = detector.server.whoami("canary-wrong-token").await;
     detector.check(&junk);
     let validity =
         "/_matrix/client/v1/register/m.login.registration_token/validity?token=canary-wrong-token";
@@ -183,10 +177,7 @@ async fn incident_12_no_secret_of_guests_and_appservices_leaks() {
         .await;
     reply.ok();
     detector.check(&reply);
-    let whoami = detector
-        .server
-        .get_as(AS_TOKEN, "/_matrix/client/v3/account/whoami")
-        .await;
+    let whoami = detector.server.whoami(AS_TOKEN).await;
     whoami.ok();
     detector.check(&whoami);
     let guest = detector

@@ -13,10 +13,11 @@ use test_support::TestServer;
 
 use super::{MAILS, Medium, NUMBERS, Observation, Requester};
 use crate::flows::support::mail_helpers::{
-    ADD, LIMITED, RESET, create_owner, put, request_token_for, session_for, test_server,
+    ADD, LIMITED, REGISTER, RESET, create_owner, put, request_token_for, session_for, test_server,
 };
 
 const PURPOSES: [&str; 2] = [RESET, ADD];
+const ALL_PURPOSES: [&str; 3] = [REGISTER, RESET, ADD];
 const MEDIA: [Medium; 2] = [Medium::Mail, Medium::Text];
 
 /// Everything that a client can try with an address without access to its messages.
@@ -128,7 +129,7 @@ async fn _3pid_15_for_no_purpose_a_known_address_has_another_quota() {
 /// With exhausted quotas too, and in every header.
 #[tokio::test]
 async fn _3pid_15_for_every_purpose_message_quotas_are_equal() {
-    for purpose in PURPOSES {
+    for purpose in ALL_PURPOSES {
         for medium in MEDIA {
             let mut runs = Vec::new();
             for whose in [0, 1] {
@@ -154,10 +155,11 @@ async fn _3pid_15_for_every_purpose_message_quotas_are_equal() {
     }
 }
 
-/// L1: for known and unknown addresses, before and after `deliver`.
+/// L1: the session ID is the same in every request, for known and unknown addresses, before and
+/// after `deliver`.
 #[tokio::test]
 async fn l1_for_every_purpose_an_address_keeps_its_session_id() {
-    for purpose in PURPOSES {
+    for purpose in ALL_PURPOSES {
         for medium in MEDIA {
             let server = with_owner(purpose, medium, 0, &[]).await;
             for which in [0, 1] {
@@ -200,11 +202,13 @@ async fn _3pid_15_no_request_for_any_purpose_reads_the_owner() {
     }
 }
 
-/// With the setting to disclose ownership, the response says so before anything is written or sent.
+/// 3PID-05, 3PID-07: with the setting to disclose ownership, the response says so before anything is
+/// written or sent.
 #[tokio::test]
-async fn _3pid_06_and_07_disclosure_answers_without_a_message() {
+async fn _3pid_06_disclosure_answers_without_a_message() {
     let tell = ("GATEHOUSE_THREEPID_PRIVACY", "tell");
     for (purpose, told, errcode) in [
+        (REGISTER, 0, "M_THREEPID_IN_USE"),
         (RESET, 1, "M_THREEPID_NOT_FOUND"),
         (ADD, 0, "M_THREEPID_IN_USE"),
     ] {

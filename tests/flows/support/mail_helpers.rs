@@ -12,8 +12,12 @@ use std::{
 use gatehouse_local::aws_fakes::outbox::Message;
 use http::Request;
 use serde_json::{Value, json};
+use shared::{secrets::Secret, threepids::proofs};
+pub(crate) use test_support::mail_to;
 use test_support::{PASSWORD, Reply, TestServer};
 
+/// The path of the links in mails.
+pub(crate) const LINK: &str = "/_matrix/client/v3/validate/email/submitToken";
 /// The path of a request for a mail.
 pub(crate) const EMAIL: &str = "/_matrix/client/v3/register/email/requestToken";
 /// The path of a request for a text message.
@@ -41,17 +45,9 @@ pub(crate) async fn test_server(settings: &[(&str, &str)]) -> TestServer {
     TestServer::with(&[&[MAIL, SMS, FLOWS], settings].concat()).await
 }
 
-/// The body of a request for a mail to `address`.
-pub(crate) fn mail_to(address: &str, secret: &str, attempt: i64) -> Value {
-    json!({ "email": address, "client_secret": secret, "send_attempt": attempt })
-}
-
 /// The body of a request for a text message to a number with its country code.
 pub(crate) fn text_to(digits: &str, secret: &str, attempt: i64) -> Value {
-    json!({
-        "country": "GB", "phone_number": format!("+{digits}"),
-        "client_secret": secret, "send_attempt": attempt,
-    })
+    test_support::text_to(&format!("+{digits}"), secret, attempt)
 }
 
 /// Requests a message; the body determines the medium.
@@ -67,7 +63,8 @@ pub(crate) async fn request_message_from(server: &TestServer, network: u32, body
     server.send_from(peer(network), request).await
 }
 
-/// The purposes other than registration, by their paths.
+/// The purposes of a validation, by the paths of their requests.
+pub(crate) const REGISTER: &str = "register";
 pub(crate) const RESET: &str = "account/password";
 pub(crate) const ADD: &str = "account/3pid";
 
@@ -199,5 +196,24 @@ pub(crate) async fn run_schedules(server: &TestServer, times: u32, pause: std::t
     for _ in 0..times {
         server.advance(pause);
         server.run_schedule().await;
+    }
+}
+
+/// The state of a validation session.
+pub(crate) fn state(server: &TestServer, sid: &str) -> String {
+    let row = row(server, "Proofs", sid);
+    row["state"]["S"].as_str().unwrap().to_owned()
+}
+
+/// The right link token or code of a validation session, derived from its row.
+pub(crate) fn valid_secret(server: &TestServer, sid: &str) -> Secret {
+    let row = row(server, "Proofs", sid);
+    let keys = &server.local.config().keys;
+    let generation = row["generation"]["S"].as_str().unwrap();
+    if row["medium"]["S"] == "email" {
+        proofs::link_token(keys, sid, generation)
+    } else {
+        let sends = row["sends"]["N"].as_str().unwrap().parse().unwrap();
+        proofs::code(keys, sid, generation, sends)
     }
 }

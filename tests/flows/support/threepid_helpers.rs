@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use test_support::{Reply, TestServer};
+pub(crate) use test_support::{mail_to, text_to};
 
 use super::submit;
 
@@ -85,16 +86,6 @@ impl ValidationSession {
         let body = json!({ "sid": self.sid, "client_secret": self.secret, "token": code });
         server.post(path_of(url), &body).await
     }
-}
-
-/// The body of a request for a mail.
-pub(crate) fn mail_to(address: &str, secret: &str, attempt: i64) -> Value {
-    json!({ "email": address, "client_secret": secret, "send_attempt": attempt })
-}
-
-/// The body of a request for a text message, to a number dialled in Great Britain.
-pub(crate) fn text_to(number: &str, secret: &str, attempt: i64) -> Value {
-    json!({ "country": "GB", "phone_number": number, "client_secret": secret, "send_attempt": attempt })
 }
 
 /// The path of a request for a message for this stage.
