@@ -52,10 +52,14 @@ pub(crate) async fn request_add_token(
 }
 
 /// A validated session for an address to be added, completed with the message that was sent.
-pub(crate) async fn proven(server: &TestServer, address: &str, secret: &str) -> ValidationSession {
-    let asked = request_add_token(server, address, secret).await;
-    asked.validate(server).await;
-    asked
+pub(crate) async fn validated_session(
+    server: &TestServer,
+    address: &str,
+    secret: &str,
+) -> ValidationSession {
+    let validation = request_add_token(server, address, secret).await;
+    validation.validate(server).await;
+    validation
 }
 
 /// Logs in with an address.
@@ -66,10 +70,10 @@ async fn log_in_by(server: &TestServer, address: &str, password: &str) -> Reply 
 }
 
 /// Sets another password with a validated session of an address.
-async fn reset(server: &TestServer, asked: &ValidationSession, password: &str) -> Reply {
+async fn reset(server: &TestServer, validation: &ValidationSession, password: &str) -> Reply {
     let body = json!({ "new_password": password, "logout_devices": false });
     server
-        .post(PASSWORD_PATH, &with(body, &asked.attempt(None)))
+        .post(PASSWORD_PATH, &with(body, &validation.attempt(None)))
         .await
 }
 
@@ -88,11 +92,11 @@ async fn acc3_03_an_added_address_logs_in_and_resets_the_password() {
     for address in [ALICE, NUMBER.1] {
         let server = test_server(&[]).await;
         let alice = sign_up(&server, "alice").await;
-        let asked = proven(&server, address, "secret").await;
+        let validation = validated_session(&server, address, "secret").await;
         assert_eq!(list(&server, &alice.token).await, [""; 0], "3PID-50");
         let reply = log_in_by(&server, address, PASSWORD).await;
         reply.error(403, "M_FORBIDDEN");
-        let body = with_password("alice", &asked.creds());
+        let body = with_password("alice", &validation.creds());
         alice.post(&server, ADD, &body).await.ok();
         let me = log_in_by(&server, address, PASSWORD).await.ok();
         assert_eq!(me["user_id"], "@alice:localhost");
@@ -145,8 +149,8 @@ async fn acc3_05_a_removed_address_has_no_use_and_is_free() {
 async fn acc3_04_a_request_for_a_taken_address_notifies_its_owner() {
     let server = test_server(&[]).await;
     let alice = sign_up(&server, "alice").await;
-    let asked = proven(&server, ALICE, "secret").await;
-    add(&server, &alice.token, &asked.creds()).await.ok();
+    let validation = validated_session(&server, ALICE, "secret").await;
+    add(&server, &alice.token, &validation.creds()).await.ok();
     take(&server).await;
     let bob = sign_up(&server, "bob").await;
     let other = request_add_token(&server, ALICE, "stranger").await;
@@ -163,9 +167,9 @@ async fn acc3_04_a_request_for_a_taken_address_notifies_its_owner() {
 async fn acc3_02_the_owner_gets_a_mail_at_every_address() {
     let server = test_server(&[]).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    let asked = proven(&server, "second@example.org", "secret").await;
+    let validation = validated_session(&server, "second@example.org", "secret").await;
     take(&server).await;
-    add(&server, &alice.token, &asked.creds()).await.ok();
+    add(&server, &alice.token, &validation.creds()).await.ok();
     for change in ["added", "removed"] {
         if change == "removed" {
             remove(&server, &alice.token, ALICE).await.ok();
@@ -225,8 +229,10 @@ async fn http_19_the_number_of_additions_is_limited() {
         let address = format!("user{number}@example.org");
         remove(&server, &alice.token, &address).await.ok();
     }
-    let told = notices(&server);
-    let removed = told.iter().filter(|(what, _)| what == "address-removed");
+    let sent_notices = notices(&server);
+    let removed = sent_notices
+        .iter()
+        .filter(|(what, _)| what == "address-removed");
     assert_eq!(removed.count(), (2..=burst + 1).sum::<usize>());
 }
 
@@ -249,12 +255,12 @@ async fn acc3_01_the_address_of_a_sign_up_is_like_any_other() {
 async fn incident_31_a_prepared_addition_does_not_survive_a_reset() {
     let server = test_server(&[]).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    let theirs = proven(&server, "attacker@example.org", "secret").await;
+    let theirs = validated_session(&server, "attacker@example.org", "secret").await;
     let challenge = alice.post(&server, ADD, &theirs.creds()).await.challenge();
     server.advance(Duration::from_mins(1));
-    let asked = request_reset_token(&server, EMAIL, ALICE, "reset").await;
-    asked.validate(&server).await;
-    reset(&server, &asked, OTHER_PASSWORD).await.ok();
+    let validation = request_reset_token(&server, EMAIL, ALICE, "reset").await;
+    validation.validate(&server).await;
+    reset(&server, &validation, OTHER_PASSWORD).await.ok();
     // The request kept the device; the UIA session and the validated session are invalid all the
     // same.
     let session = json!({ "auth": {

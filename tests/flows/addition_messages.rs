@@ -120,7 +120,7 @@ async fn _3pid_07_the_owner_learns_of_a_request_for_the_address() {
         panic!("{messages:?}");
     };
     assert_eq!(notice.to, ADDRESS);
-    let told = format!("{notice:?}");
+    let message_text = format!("{notice:?}");
     // The mail contains neither the account's name, nor anything that the requester has sent, nor a
     // link.
     for word in [
@@ -130,12 +130,12 @@ async fn _3pid_07_the_owner_learns_of_a_request_for_the_address() {
         "://",
         "href",
     ] {
-        assert!(!told.contains(word), "{word} in {told}");
+        assert!(!message_text.contains(word), "{word} in {message_text}");
     }
     for word in ["localhost", "already", "not added"] {
         assert!(
-            told.replace("\\n", " ").contains(word),
-            "{word} not in {told}"
+            message_text.replace("\\n", " ").contains(word),
+            "{word} not in {message_text}"
         );
     }
 }

@@ -91,13 +91,13 @@ fn rows(server: &TestServer) -> Vec<(String, i64)> {
     let mut rows = server.local.dynamodb().table("Outbox").unwrap();
     let number = |row: &Value, name: &str| row[name]["N"].as_str().unwrap().parse::<i64>().unwrap();
     rows.sort_by_key(|row| number(row, "created"));
-    let told = |row: &Value| {
+    let status_and_attempts = |row: &Value| {
         let status = row["status"]["S"].as_str().unwrap().to_owned();
         let is_open = ["queued", "sending"].contains(&status.as_str());
         assert_eq!(row.get("due").is_some(), is_open, "{row}");
         (status, number(row, "attempts"))
     };
-    rows.iter().map(told).collect()
+    rows.iter().map(status_and_attempts).collect()
 }
 
 /// The statuses of the outbox's rows in alphabetical order.

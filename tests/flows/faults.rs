@@ -36,8 +36,8 @@ const PERSISTENT: [FaultKind; 4] = [
 
 /// One run of an operation.
 struct Run {
-    /// The calls in which faults are to be injected: their operations, and whether they are on the
-    /// table of rate limits.
+    /// The calls that suffer faults in later runs: their operations, and whether they are on the table of
+    /// rate limits.
     calls: Vec<(String, bool)>,
     /// Whether the fault of this run has occurred.
     injected: bool,

@@ -4,9 +4,15 @@ use std::collections::BTreeSet;
 
 use http::Request;
 use serde_json::json;
-use test_support::{PASSWORD, TestServer};
+use test_support::{PASSWORD, PREFIXES, TestServer};
 
-use crate::flows::support::{DUMMY, assert_users, registration, stage, whoami, with};
+use crate::flows::support::{
+    DUMMY, assert_users, flows, registration, stage,
+    threepid_helpers::{
+        ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, ask, code_to, link_to, mail_to, text_to,
+    },
+    whoami, with,
+};
 
 /// Incident 3 (ids from a predictable generator; sequential ids leaked volume and state)
 #[tokio::test]
@@ -52,4 +58,50 @@ async fn incident_16_an_account_authenticates_no_later_one() {
         .await
         .ok();
     assert_eq!(whoami(&server, &answer).await["user_id"], "@bob:localhost");
+}
+
+/// Incident 10, incident 7: the messages for a minimal request and for one with every optional
+/// member are the same.
+#[tokio::test]
+async fn incident_10_nothing_that_a_client_sends_is_in_a_message() {
+    let link = "https://evil.example/?a=<svg/onload=alert(1)>&b=%0d%0aBcc:x";
+    let more = json!({
+        "next_link": link,
+        "id_server": "evil.example",
+        "username": "<b>evil</b>",
+        "display_name": "Win at https://evil.example",
+        "subject": "Evil",
+    });
+    let mut runs = Vec::new();
+    for hostile in [false, true] {
+        let server = TestServer::with(&[flows(&format!("{EMAIL} {MSISDN}")), MAIL, SMS]).await;
+        let secret = if hostile { "Evil-secret" } else { "secret" };
+        let mut registration = json!({ "password": PASSWORD });
+        if hostile {
+            registration["initial_device_display_name"] = "https://evil.example".into();
+        }
+        server.begin(&registration).await;
+        let mut bodies = [mail_to(ALICE, secret, 1), text_to(NUMBER.0, secret, 1)];
+        for body in &mut bodies {
+            if hostile {
+                *body = with(body.clone(), &more);
+            }
+            ask(&server, PREFIXES[1], body).await;
+        }
+        server.deliver().await;
+        let (link, code) = (link_to(&server, ALICE), code_to(&server, NUMBER.1));
+        let messages = server.messages().into_iter().map(|message| {
+            let text = format!("{:?} {} {:?}", message.subject, message.text, message.html);
+            assert!(!text.to_lowercase().contains("evil"), "{text}");
+            text.replace(&link.replace('&', "&#38;"), "LINK")
+                .replace(&link, "LINK")
+                .replace(&code, "CODE")
+        });
+        // Both are sent at once.
+        let mut messages: Vec<_> = messages.collect();
+        messages.sort();
+        runs.push(messages);
+    }
+    assert_eq!(runs[0].len(), 2);
+    assert_eq!(runs[0], runs[1]);
 }

@@ -52,9 +52,12 @@ async fn start(
 
 /// A server whose functions start now, with its tables in a directory.
 async fn server_of(secret: &Value, data: &std::path::Path) -> TestServer {
-    let teller = TestServer::new().await;
-    teller.local.aws_fakes().set_secret(&secret.to_string());
-    let settings = start(&teller, &[]).await.unwrap();
+    let disclosing_server = TestServer::new().await;
+    disclosing_server
+        .local
+        .aws_fakes()
+        .set_secret(&secret.to_string());
+    let settings = start(&disclosing_server, &[]).await.unwrap();
     let settings: Vec<_> = settings
         .iter()
         .map(|(name, value)| (*name, value.as_str()))

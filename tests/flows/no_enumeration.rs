@@ -18,8 +18,8 @@ use test_support::{Reply, TestServer};
 
 use crate::flows::support::{
     mail_helpers::{
-        CODE, CONFIRM, LIMITED, MAIL_STAGE, SMS_STAGE, create_owner, mail_to, put, request_message,
-        submit_code, test_server, text_to, with_proof,
+        CODE, CONFIRM, LIMITED, MAIL_STAGE, SMS_STAGE, create_owner, mail_to, put,
+        registration_with, request_message, submit_code, test_server, text_to,
     },
     page, stage, submit,
 };
@@ -64,7 +64,7 @@ impl Medium {
     }
 }
 
-/// What a requester sees of one request, and the DynamoDB calls behind it.
+/// The response to one request, and the DynamoDB calls behind it.
 #[derive(Debug, PartialEq)]
 struct Observation {
     status: u16,
@@ -135,7 +135,7 @@ impl Requester<'_> {
             assert_eq!(answer["sid"], sid, "L1: {what}");
         }
         server.deliver().await;
-        let poll = with_proof("stranger", medium.stage(), &sid, "stranger");
+        let poll = registration_with("stranger", medium.stage(), &sid, "stranger");
         let reply = self
             .observe("a sign-up with it", server.register(&poll))
             .await;
@@ -172,8 +172,8 @@ impl Requester<'_> {
         let link = format!("sid={sid}&token=made-up");
         let path = format!("{PREFIX}/validate/email/submitToken?{link}");
         assert_eq!(self.observe("a link", server.get(&path)).await.status, 400);
-        let pressed = submit(server, CONFIRM, &link);
-        assert_eq!(self.observe("its button", pressed).await.status, 400);
+        let submission = submit(server, CONFIRM, &link);
+        assert_eq!(self.observe("its button", submission).await.status, 400);
     }
 
     /// The fallback page on which the address is entered.

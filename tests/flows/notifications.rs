@@ -112,12 +112,15 @@ async fn every_mailbox_of_an_account_is_notified_once_and_no_phone() {
         assert_eq!(statuses(&server), expected_statuses(&[("sent", 2)]));
         for message in server.messages() {
             assert_eq!(message.tags["kind"], notice.as_str());
-            let told = format!("{message:?}");
+            let message_text = format!("{message:?}");
             // The mail contains the time and the server, and neither a name nor a link.
-            assert!(told.contains("15 January 2027 at 08:00 UTC"), "{told}");
-            assert!(told.contains("localhost"), "{told}");
+            assert!(
+                message_text.contains("15 January 2027 at 08:00 UTC"),
+                "{message_text}"
+            );
+            assert!(message_text.contains("localhost"), "{message_text}");
             for word in ["alice", "://", "href"] {
-                assert!(!told.contains(word), "{word} in {told}");
+                assert!(!message_text.contains(word), "{word} in {message_text}");
             }
         }
     }
@@ -145,12 +148,12 @@ async fn http_19_notifications_of_one_kind_are_limited() {
     let server = test_server(&[LIMITED]).await;
     let addresses = [mailbox("a@example.org"), mailbox("b@example.org")];
     let budget = Limit::Notice.quota();
-    let mut told = Vec::new();
+    let mut message_text = Vec::new();
     for _ in 0..budget.burst + 3 {
-        told.push(notify_alice(&server, &addresses, Notice::AddressAdded).await);
+        message_text.push(notify_alice(&server, &addresses, Notice::AddressAdded).await);
     }
     let burst = usize::try_from(budget.burst).unwrap();
-    assert_eq!(told, [vec![2; burst], vec![0; 3]].concat());
+    assert_eq!(message_text, [vec![2; burst], vec![0; 3]].concat());
     // Other kinds of notification are not affected.
     let other = notify_alice(&server, &addresses, Notice::PasswordChanged).await;
     assert_eq!(other, 2);

@@ -25,8 +25,8 @@ use crate::{
 const DAY: Duration = Duration::from_hours(24);
 
 /// The body that finishes a reset.
-fn finish(asked: &ValidationSession, password: &str, session: Option<&str>) -> Value {
-    let mut body = asked.attempt(session);
+fn finish(validation: &ValidationSession, password: &str, session: Option<&str>) -> Value {
+    let mut body = validation.attempt(session);
     body["new_password"] = password.into();
     body
 }
@@ -42,10 +42,10 @@ async fn pwd_05_a_validated_address_of_the_account_resets_it() {
             let path = format!("{prefix}/account/password");
             let challenge = server.post(&path, &json!({})).await.challenge();
             let session = challenge["session"].as_str().unwrap();
-            let asked = request_reset_token(&server, stage, address, "reset").await;
-            let body = finish(&asked, OTHER_PASSWORD, Some(session));
+            let validation = request_reset_token(&server, stage, address, "reset").await;
+            let body = finish(&validation, OTHER_PASSWORD, Some(session));
             server.post(&path, &body).await.refused("M_UNAUTHORIZED");
-            asked.validate(&server).await;
+            validation.validate(&server).await;
             assert_eq!(server.post(&path, &body).await.ok(), json!({}));
             // No earlier token is valid, refresh tokens included.
             for device in [&alice, &phone] {
@@ -67,9 +67,9 @@ async fn pwd_05_a_validated_address_of_the_account_resets_it() {
 async fn pwd_09_a_reset_keeps_devices_on_request() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    let asked = request_reset_token(&server, EMAIL, ALICE, "reset").await;
-    asked.validate(&server).await;
-    let mut body = finish(&asked, OTHER_PASSWORD, None);
+    let validation = request_reset_token(&server, EMAIL, ALICE, "reset").await;
+    validation.validate(&server).await;
+    let mut body = finish(&validation, OTHER_PASSWORD, None);
     body["logout_devices"] = false.into();
     server.post(PASSWORD_PATH, &body).await.ok();
     assert!(alice.is_valid(&server).await);
@@ -82,22 +82,22 @@ async fn pwd_09_a_reset_keeps_devices_on_request() {
 async fn uia_54_a_validated_session_sets_one_password() {
     let server = TestServer::with(&ADDRESSES).await;
     sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    let asked = request_reset_token(&server, EMAIL, ALICE, "reset").await;
-    asked.validate(&server).await;
+    let validation = request_reset_token(&server, EMAIL, ALICE, "reset").await;
+    validation.validate(&server).await;
     let challenge = server.post(PASSWORD_PATH, &json!({})).await.challenge();
     let session = challenge["session"].as_str();
-    let body = finish(&asked, OTHER_PASSWORD, session);
+    let body = finish(&validation, OTHER_PASSWORD, session);
     server.post(PASSWORD_PATH, &body).await.ok();
     assert_eq!(server.post(PASSWORD_PATH, &body).await.ok(), json!({}));
     let third = "a third password altogether";
-    let other = finish(&asked, third, session);
+    let other = finish(&validation, third, session);
     server
         .post(PASSWORD_PATH, &other)
         .await
         .error(400, "M_INVALID_PARAM");
     // The session is spent for every UIA session.
     server
-        .post(PASSWORD_PATH, &finish(&asked, third, None))
+        .post(PASSWORD_PATH, &finish(&validation, third, None))
         .await
         .refused("M_UNAUTHORIZED");
     log_in(&server, "alice", OTHER_PASSWORD).await;
@@ -148,13 +148,13 @@ async fn uia_25_a_validated_address_is_not_a_password() {
     let server = TestServer::with(&ADDRESSES).await;
     sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let bob = sign_up(&server, "bob").await;
-    let asked = request_reset_token(&server, EMAIL, ALICE, "reset").await;
-    asked.validate(&server).await;
+    let validation = request_reset_token(&server, EMAIL, ALICE, "reset").await;
+    validation.validate(&server).await;
     let reply = bob
         .post(
             &server,
             PASSWORD_PATH,
-            &finish(&asked, OTHER_PASSWORD, None),
+            &finish(&validation, OTHER_PASSWORD, None),
         )
         .await;
     reply.refused("M_UNRECOGNIZED");
@@ -246,15 +246,15 @@ async fn uia_70_the_pages_serve_password_changes_too() {
 async fn pwd_05_of_many_resets_with_one_session_one_is_done() {
     let server = Arc::new(TestServer::with(&ADDRESSES).await);
     sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    let asked = request_reset_token(&server, EMAIL, ALICE, "reset").await;
-    asked.validate(&server).await;
+    let validation = request_reset_token(&server, EMAIL, ALICE, "reset").await;
+    validation.validate(&server).await;
     let tasks: Vec<_> = (0..20)
         .map(|number| {
-            let (server, asked) = (Arc::clone(&server), asked.clone());
+            let (server, validation) = (Arc::clone(&server), validation.clone());
             tokio::spawn(async move {
                 let password = format!("{OTHER_PASSWORD} {number}");
                 let reply = server
-                    .post(PASSWORD_PATH, &finish(&asked, &password, None))
+                    .post(PASSWORD_PATH, &finish(&validation, &password, None))
                     .await;
                 (reply.status.as_u16(), password)
             })

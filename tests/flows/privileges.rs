@@ -153,8 +153,8 @@ async fn scenario_with_addresses(privacy: &str) -> BTreeSet<Use> {
     }
     // An address with an account; the mail to its owner is sent at the second attempt.
     let body = mail_to(ALICE, "another-secret", 1);
-    let told = server.post(&request_token(PREFIXES[1], EMAIL), &body).await;
-    assert_eq!(told.status, if privacy == "quiet" { 200 } else { 400 });
+    let reply = server.post(&request_token(PREFIXES[1], EMAIL), &body).await;
+    assert_eq!(reply.status, if privacy == "quiet" { 200 } else { 400 });
     server
         .local
         .aws_fakes()

@@ -104,9 +104,9 @@ async fn uia_15_one_session_makes_one_account_despite_faults() {
     let _serial = serial().await;
     let nameless = json!({ "password": test_support::PASSWORD });
     for (seed, (kinds, per_mille, worst)) in (1..).zip(FAULT_MIXES) {
-        for asked in [registration("alice"), nameless.clone()] {
+        for parameters in [registration("alice"), nameless.clone()] {
             let server = test_server(&[], worst).await;
-            let (_, session) = server.begin(&asked).await;
+            let (_, session) = server.begin(&parameters).await;
             server.local.proxy().random_faults(seed, per_mille, kinds);
             let replies = register_at_once(&server, MANY, |_| stage(DUMMY, &session)).await;
             successes(&replies, &[200], worst);

@@ -18,8 +18,8 @@ use crate::{
     flows::support::{
         mail_helpers::{
             ADD, CODE, CONFIRM, LIMITED, LINK, MAIL_STAGE, RESET, SMS_STAGE, code, confirm,
-            create_owner, expected_statuses, link, mail_to, request_token_for, row, session_for,
-            state, statuses, submit_code, test_server, text_to, valid_secret, with_proof,
+            create_owner, expected_statuses, link, mail_to, registration_with, request_token_for,
+            row, session_for, state, statuses, submit_code, test_server, text_to, valid_secret,
         },
         submit, users,
     },
@@ -78,15 +78,15 @@ async fn _3pid_06_the_owner_gets_the_reset_message_and_validates() {
         let [message] = &server.messages()[..] else {
             panic!("one message");
         };
-        let told = format!("{message:?}");
+        let message_text = format!("{message:?}");
         // A reader of the message learns no account name.
         for word in ["@alice", "alice:"] {
-            assert!(!told.contains(word), "{word} in {told}");
+            assert!(!message_text.contains(word), "{word} in {message_text}");
         }
-        assert!(message.text.contains("new password"), "{told}");
+        assert!(message.text.contains("new password"), "{message_text}");
         if message.subject.is_some() {
             assert_eq!(message.to, ADDRESS);
-            assert!(message.text.contains("signed out"), "{told}");
+            assert!(message.text.contains("signed out"), "{message_text}");
             let page = server.get(&format!("{LINK}?{}", link(message))).await;
             assert_eq!(page.status, 200);
             assert!(page.text().contains("new password"), "{}", page.text());
@@ -252,7 +252,7 @@ async fn uia_54_a_session_for_an_account_makes_no_account() {
             };
             assert_eq!(state(&server, &sid), "validated");
             let before = users(&server);
-            let body = with_proof("mallory", stage, &sid, "secret");
+            let body = registration_with("mallory", stage, &sid, "secret");
             server.register(&body).await.refused("M_UNAUTHORIZED");
             assert_eq!(users(&server), before, "3PID-50");
             assert_eq!(state(&server, &sid), "validated");

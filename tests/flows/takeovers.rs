@@ -22,10 +22,10 @@ const ADD: &str = "/_matrix/client/v3/account/3pid/add";
 async fn prove(server: &TestServer, address: &str) -> Value {
     let ask = json!({ "email": address, "client_secret": "add", "send_attempt": 1 });
     let path = "/_matrix/client/v3/account/3pid/email/requestToken";
-    let asked = server.post(path, &ask).await.ok();
+    let validation = server.post(path, &ask).await.ok();
     server.deliver().await;
     confirm(server, &link_to(server, address)).await;
-    json!({ "sid": asked["sid"], "client_secret": "add" })
+    json!({ "sid": validation["sid"], "client_secret": "add" })
 }
 
 /// UIA-20, PWD-13: a stage that was completed with an old password has no effect after a password
@@ -97,14 +97,14 @@ async fn pwd_13_stages_completed_with_an_old_password_are_invalid() {
 async fn pwd_05_a_session_of_an_earlier_owner_resets_no_account() {
     let server = TestServer::with(&ADDRESSES).await;
     let earlier = sign_up_with(&server, "earlier", EMAIL, ALICE).await;
-    let asked = request_reset_token(&server, EMAIL, ALICE, "kept-for-later").await;
-    asked.validate(&server).await;
+    let validation = request_reset_token(&server, EMAIL, ALICE, "kept-for-later").await;
+    validation.validate(&server).await;
     let remove = json!({ "medium": "email", "address": ALICE });
     let path = "/_matrix/client/v3/account/3pid/delete";
     earlier.post(&server, path, &remove).await.ok();
     server.advance(Duration::from_secs(1));
     let later = sign_up_with(&server, "later", EMAIL, ALICE).await;
-    let mut body = asked.attempt(None);
+    let mut body = validation.attempt(None);
     body["new_password"] = OTHER_PASSWORD.into();
     server
         .post(PASSWORD_PATH, &body)
@@ -226,7 +226,7 @@ async fn http_19_nobody_hides_a_change_behind_many() {
         attacker.post(&server, PASSWORD_PATH, &change()).await.ok();
     }
     server.deliver().await;
-    let told = server.messages().len();
+    let sent_before = server.messages().len();
     let hidden = with_auth(
         json!({ "new_password": OTHER_PASSWORD }),
         password_of("alice", PASSWORD, None),
@@ -234,7 +234,7 @@ async fn http_19_nobody_hides_a_change_behind_many() {
     let reply = attacker.post(&server, PASSWORD_PATH, &hidden).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
     server.deliver().await;
-    assert_eq!((server.messages().len(), told), (11, 11));
+    assert_eq!((server.messages().len(), sent_before), (11, 11));
     try_login(&server, "alice", OTHER_PASSWORD)
         .await
         .error(403, "M_FORBIDDEN");

@@ -112,9 +112,9 @@ async fn costs(limits: &str) -> CostTable {
     reply.ok();
 
     let (server, _, _) = warm(limits).await;
-    let asked = request_reset_token(&server, EMAIL, ALICE, "reset").await;
-    asked.validate(&server).await;
-    let mut body = asked.attempt(None);
+    let validation = request_reset_token(&server, EMAIL, ALICE, "reset").await;
+    validation.validate(&server).await;
+    let mut body = validation.attempt(None);
     body["new_password"] = OTHER_PASSWORD.into();
     rest(&server);
     let reply = costs

@@ -23,33 +23,39 @@ async fn warm(settings: &[(&str, &str)]) -> TestServer {
 }
 
 async fn requests(settings: &[(&str, &str)]) -> CostTable {
-    let tell = ("GATEHOUSE_THREEPID_PRIVACY", "tell");
-    let quiet = warm(settings).await;
-    let tell = warm(&[settings, &[tell]].concat()).await;
+    let disclosing = ("GATEHOUSE_THREEPID_PRIVACY", "tell");
+    let hiding = warm(settings).await;
+    let disclosing = warm(&[settings, &[disclosing]].concat()).await;
     let alice = |attempt| mail_to("alice@example.org", "secret", attempt);
     let number = |attempt| text_to("447400123456", "secret", attempt);
     let mut costs = CostTable::default();
     for (what, server, purpose, body, status) in [
-        ("reset mail", &quiet, RESET, alice(1), 200),
-        ("reset mail, repeated", &quiet, RESET, alice(1), 200),
-        ("reset text", &quiet, RESET, number(1), 200),
+        ("reset mail", &hiding, RESET, alice(1), 200),
+        ("reset mail, repeated", &hiding, RESET, alice(1), 200),
+        ("reset text", &hiding, RESET, number(1), 200),
         (
             "reset mail, ownership disclosed",
-            &tell,
+            &disclosing,
             RESET,
             alice(1),
             200,
         ),
         (
             "reset mail, disclosed as free",
-            &tell,
+            &disclosing,
             RESET,
             mail_to("a@example.org", "s", 1),
             400,
         ),
-        ("mail to add", &quiet, ADD, alice(1), 200),
-        ("text to add", &quiet, ADD, number(1), 200),
-        ("mail to add, disclosed as taken", &tell, ADD, alice(1), 400),
+        ("mail to add", &hiding, ADD, alice(1), 200),
+        ("text to add", &hiding, ADD, number(1), 200),
+        (
+            "mail to add, disclosed as taken",
+            &disclosing,
+            ADD,
+            alice(1),
+            400,
+        ),
     ] {
         server.advance(Duration::from_hours(1));
         let reply = costs

@@ -38,14 +38,14 @@ fn rest(server: &TestServer) {
 
 async fn requests(limits: &str) -> CostTable {
     let mut costs = CostTable::default();
-    let quiet = warm(limits, &[]).await;
-    let tell = [("GATEHOUSE_THREEPID_PRIVACY", "tell")];
-    let tell = warm(limits, &tell).await;
+    let hiding = warm(limits, &[]).await;
+    let disclosing = [("GATEHOUSE_THREEPID_PRIVACY", "tell")];
+    let disclosing = warm(limits, &disclosing).await;
     for (what, server, attempt) in [
-        ("mail", &quiet, 1),
-        ("mail, repeated", &quiet, 1),
-        ("mail, next attempt", &quiet, 2),
-        ("mail, ownership disclosed", &tell, 1),
+        ("mail", &hiding, 1),
+        ("mail, repeated", &hiding, 1),
+        ("mail, next attempt", &hiding, 2),
+        ("mail, ownership disclosed", &disclosing, 1),
     ] {
         server.advance(Duration::from_hours(1));
         let body = mail_to(ALICE, "secret", attempt);
@@ -54,10 +54,10 @@ async fn requests(limits: &str) -> CostTable {
         reply.ok();
     }
     for (what, server, attempt) in [
-        ("text", &quiet, 1),
-        ("text, repeated", &quiet, 1),
-        ("text, next attempt", &quiet, 2),
-        ("text, ownership disclosed", &tell, 1),
+        ("text", &hiding, 1),
+        ("text, repeated", &hiding, 1),
+        ("text, next attempt", &hiding, 2),
+        ("text, ownership disclosed", &disclosing, 1),
     ] {
         server.advance(Duration::from_hours(1));
         let body = text_to(NUMBER.0, "secret", attempt);
@@ -94,7 +94,7 @@ async fn validations(limits: &str) -> CostTable {
     let _ = costs
         .measure("link, rejected", &server, submit(&server, &path, &refuse))
         .await;
-    let asked = request_text(&server, NUMBER.0, "secret").await;
+    let validation = request_text(&server, NUMBER.0, "secret").await;
     server.deliver().await;
     let code = code_to(&server, NUMBER.1);
     let wrong = if code == "000000" { "000001" } else { "000000" };
@@ -105,7 +105,7 @@ async fn validations(limits: &str) -> CostTable {
     ] {
         rest(&server);
         let reply = costs
-            .measure(what, &server, asked.enter(&server, code))
+            .measure(what, &server, validation.enter(&server, code))
             .await;
         assert_eq!(reply.status, status, "{}", reply.text());
     }
@@ -115,8 +115,8 @@ async fn validations(limits: &str) -> CostTable {
 async fn sign_ups(limits: &str) -> CostTable {
     let mut costs = CostTable::default();
     let server = warm(limits, &[]).await;
-    let asked = request_mail(&server, ALICE, "secret").await;
-    let in_one_request = with(registration("alice"), &asked.attempt(None));
+    let validation = request_mail(&server, ALICE, "secret").await;
+    let in_one_request = with(registration("alice"), &validation.attempt(None));
     costs
         .register(
             "not validated yet, without a session",
@@ -125,16 +125,16 @@ async fn sign_ups(limits: &str) -> CostTable {
             401,
         )
         .await;
-    asked.validate(&server).await;
+    validation.validate(&server).await;
     rest(&server);
     costs
         .register("one request, address", &server, &in_one_request, 200)
         .await;
     for session_only in [false, true] {
         let server = warm(limits, &[]).await;
-        let asked = request_mail(&server, ALICE, "secret").await;
+        let validation = request_mail(&server, ALICE, "secret").await;
         let (_, session) = server.begin(&registration("alice")).await;
-        let attempt = asked.attempt(Some(&session));
+        let attempt = validation.attempt(Some(&session));
         let poll = json!({ "auth": { "session": session } });
         for (what, body) in [
             ("not validated yet, for the first time", &attempt),
@@ -148,7 +148,7 @@ async fn sign_ups(limits: &str) -> CostTable {
                 costs.register(what, &server, body, 401).await;
             }
         }
-        asked.validate(&server).await;
+        validation.validate(&server).await;
         rest(&server);
         if session_only {
             costs

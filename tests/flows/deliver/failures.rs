@@ -162,9 +162,9 @@ async fn _3pid_17_a_message_expires_after_a_day_and_is_never_sent() {
     run_schedules(&server, 8, Duration::from_hours(1)).await;
     assert!(server.messages().is_empty());
     let log = log.text();
-    let told = log.lines().filter(|line| line.contains("given up"));
-    let told: Vec<_> = told.filter(|line| line.contains("ERROR")).collect();
-    assert_eq!(told.len(), 2, "lines for the alarm: {told:?}");
+    let lines = log.lines().filter(|line| line.contains("given up"));
+    let lines: Vec<_> = lines.filter(|line| line.contains("ERROR")).collect();
+    assert_eq!(lines.len(), 2, "lines for the alarm: {lines:?}");
     for canary in ["given.up", "447400123456"] {
         // The SDK logs its calls at levels that are never enabled.
         let own = log.lines().filter(|line| !line.contains(" TRACE "));

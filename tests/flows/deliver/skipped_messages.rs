@@ -12,8 +12,8 @@ use test_support::TestServer;
 use crate::flows::support::{
     assert_users,
     mail_helpers::{
-        MAIL_STAGE, code, confirm, expected_statuses, link, mail_to, request_message,
-        run_schedules, session, statuses, submit_code, test_server, text_to, with_proof,
+        MAIL_STAGE, code, confirm, expected_statuses, link, mail_to, registration_with,
+        request_message, run_schedules, session, statuses, submit_code, test_server, text_to,
     },
 };
 
@@ -104,7 +104,7 @@ async fn no_message_is_sent_for_a_validated_or_spent_session() {
     let (server, spent, mail) = waiting(a_mail).await;
     assert_eq!(spent, sid);
     assert_eq!(confirm(&server, &link(&mail)).await.status, 200);
-    let body = with_proof("alice", MAIL_STAGE, &spent, "secret");
+    let body = registration_with("alice", MAIL_STAGE, &spent, "secret");
     server.register(&body).await.ok();
     minute_later(&server).await;
     assert!(server.messages().is_empty(), "spent");
@@ -140,7 +140,7 @@ async fn no_message_is_sent_for_a_session_that_has_restarted() {
     assert_ne!(link(&messages[0]), link(&mail));
     assert_eq!(confirm(&server, &link(&mail)).await.status, 400);
     assert_eq!(confirm(&server, &link(&messages[0])).await.status, 200);
-    let body = with_proof("alice", MAIL_STAGE, &sid, "secret");
+    let body = registration_with("alice", MAIL_STAGE, &sid, "secret");
     server.register(&body).await.ok();
     assert_eq!(statuses(&server)["sent"], 2, "{:?}", statuses(&server));
 }

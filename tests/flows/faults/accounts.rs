@@ -90,9 +90,9 @@ impl<'a> Account<'a> {
             return (with_auth(body, auth), token);
         }
         let address = format!("{}@example.org", self.name);
-        let asked = request_reset_token(self.server, EMAIL, &address, "reset").await;
-        asked.validate(self.server).await;
-        let mut body = asked.attempt(session);
+        let validation = request_reset_token(self.server, EMAIL, &address, "reset").await;
+        validation.validate(self.server).await;
+        let mut body = validation.attempt(session);
         body["new_password"] = OTHER_PASSWORD.into();
         (body, None)
     }

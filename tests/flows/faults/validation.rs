@@ -23,7 +23,7 @@ use crate::flows::{
         assert_complete, count, flows, registration,
         threepid_helpers::{
             EMAIL, MAIL, MSISDN, SMS, ValidationSession, claims, code_to, form_of, link_to,
-            mail_to, owned, path_of, proofs_in, request_token, text_to,
+            mail_to, owned, path_of, request_token, sessions_in, text_to,
         },
         users, whoami, with,
     },
@@ -147,23 +147,23 @@ impl<'a> Client<'a> {
     async fn sign_up(&self) {
         let scenario = self.scenario;
         let request = self.request(scenario.stage());
-        let asked = self
+        let validation = self
             .with_fault(matches!(scenario, Scenario::Request(_)), request)
             .await;
         let (_, session) = self.server.begin(&registration(&self.name())).await;
-        let attempt = asked.attempt(Some(&session));
+        let attempt = validation.attempt(Some(&session));
         let waits = self
             .with_fault(scenario == Scenario::Poll, self.register(&attempt))
             .await;
         waits.refused("M_UNAUTHORIZED");
         self.server.deliver().await;
-        let validate = self.validate(&asked);
+        let validate = self.validate(&validation);
         self.with_fault(matches!(scenario, Scenario::Validate(_)), validate)
             .await;
-        assert_eq!(asked.state(self.server), "validated", "{scenario:?}");
+        assert_eq!(validation.state(self.server), "validated", "{scenario:?}");
         let last = match scenario {
             Scenario::Final(LastRequest::OneRequest) => {
-                with(registration(&self.name()), &asked.attempt(None))
+                with(registration(&self.name()), &validation.attempt(None))
             }
             Scenario::Final(LastRequest::SessionOnly) => json!({ "auth": { "session": session } }),
             _ => attempt,
@@ -172,7 +172,7 @@ impl<'a> Client<'a> {
         let reply = self
             .with_fault(matches!(scenario, Scenario::Final(_)), register)
             .await;
-        self.check(&asked, &reply).await;
+        self.check(&validation, &reply).await;
     }
 
     async fn request(&self, stage: &'static str) -> ValidationSession {
@@ -196,9 +196,9 @@ impl<'a> Client<'a> {
         }
     }
 
-    async fn validate(&self, asked: &ValidationSession) {
-        if asked.stage == EMAIL {
-            let link = link_to(self.server, &asked.address);
+    async fn validate(&self, validation: &ValidationSession) {
+        if validation.stage == EMAIL {
+            let link = link_to(self.server, &validation.address);
             // The page belongs to another function.
             let (path, form) = form_of(self.server, &link).await;
             let kind = "application/x-www-form-urlencoded";
@@ -207,21 +207,22 @@ impl<'a> Client<'a> {
             assert_eq!(reply.status, 200, "{}", reply.text());
             return;
         }
-        let code = code_to(self.server, &asked.address);
-        let body = json!({ "sid": asked.sid, "client_secret": asked.secret, "token": code });
-        let url = asked.answer["submit_url"].as_str().unwrap();
+        let code = code_to(self.server, &validation.address);
+        let body =
+            json!({ "sid": validation.sid, "client_secret": validation.secret, "token": code });
+        let url = validation.answer["submit_url"].as_str().unwrap();
         self.post(path_of(url), &body).await.ok();
     }
 
     /// Asserts that there is one message, one spent session and one account with the address.
-    async fn check(&self, asked: &ValidationSession, reply: &Reply) {
+    async fn check(&self, validation: &ValidationSession, reply: &Reply) {
         let (server, scenario) = (self.server, self.scenario);
         let messages = server.messages();
         let own = messages
             .iter()
-            .filter(|message| message.to.trim_start_matches('+') == asked.address);
+            .filter(|message| message.to.trim_start_matches('+') == validation.address);
         assert_eq!(own.count(), 1, "{scenario:?}: messages");
-        let row = asked.row(server);
+        let row = validation.row(server);
         let one = json!("1");
         assert_eq!((&row["sends"]["N"], &row["attempt"]["N"]), (&one, &one));
         assert_eq!(row["state"]["S"], "spent", "{scenario:?}");
@@ -271,7 +272,7 @@ async fn run_with_faults(scenario: Scenario, limits: &str, kinds: &[FaultKind], 
     assert_eq!(users.len(), made);
     assert_eq!((claims(&server).len(), owned(&server).len()), (made, made));
     assert_eq!(
-        (proofs_in(&server, "spent"), count(&server, "Outbox")),
+        (sessions_in(&server, "spent"), count(&server, "Outbox")),
         (made, made)
     );
 }

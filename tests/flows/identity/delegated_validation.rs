@@ -290,8 +290,8 @@ async fn ids_07_an_error_of_the_identity_server_is_passed_on() {
 #[tokio::test]
 async fn _3pid_12_without_an_id_server_this_server_validates() {
     let id_server = IdServer::start("id.example.org");
-    let mute = test_server(&id_server, &[]).await;
-    let speaking = test_server(&id_server, &[MAIL, SMS]).await;
+    let without_sender = test_server(&id_server, &[]).await;
+    let with_sender = test_server(&id_server, &[MAIL, SMS]).await;
     for place in PLACES {
         let mut body = token_request(place, &id_server);
         if !place.contains("account/3pid") {
@@ -302,8 +302,8 @@ async fn _3pid_12_without_an_id_server_this_server_validates() {
         } else {
             "M_THREEPID_MEDIUM_NOT_SUPPORTED"
         };
-        ask(&mute, place, &body).await.error(400, errcode);
-        let answer = ask(&speaking, place, &body).await.ok();
+        ask(&without_sender, place, &body).await.error(400, errcode);
+        let answer = ask(&with_sender, place, &body).await.ok();
         assert!(!answer["sid"].as_str().unwrap().starts_with("fake."));
     }
     assert!(id_server.requests().is_empty());

@@ -138,8 +138,8 @@ async fn deact_11_after_a_day_unbinding_ends_and_the_record_goes() {
     assert_eq!(first.requests().len(), 2);
     let log = log.text();
     let warnings: Vec<_> = log.lines().filter(|line| line.contains(" WARN ")).collect();
-    let told = warnings.iter().filter(|line| line.contains("stays bound"));
-    assert_eq!(told.count(), 1);
+    let lines = warnings.iter().filter(|line| line.contains("stays bound"));
+    assert_eq!(lines.count(), 1);
     assert!(!warnings.iter().any(|line| line.contains(ALICE)));
 }
 

@@ -59,11 +59,11 @@ async fn ids_09_an_address_validated_by_an_id_server_is_accepted() {
     let id_server = IdServer::start("id.example.org");
     let server = test_server(&[&id_server], &[]).await;
     let path = "/_matrix/client/v3/register/email/requestToken";
-    let asked = json!({
+    let validation = json!({
         "client_secret": SECRET, "send_attempt": 1, "email": ALICE,
         "id_server": id_server.name, "id_access_token": TOKEN,
     });
-    let sid = server.post(path, &asked).await.ok()["sid"].clone();
+    let sid = server.post(path, &validation).await.ok()["sid"].clone();
     let creds = creds(&id_server, sid.as_str().unwrap());
     let (_, session) = server.begin(&registration("alice")).await;
     id_server.clear_requests();
@@ -197,11 +197,16 @@ async fn ids_08_without_delegation_no_other_server_counts() {
 async fn ids_08_a_session_of_this_server_is_checked_locally() {
     let id_server = IdServer::start("id.example.org");
     let server = test_server(&[&id_server], &[]).await;
-    let asked = request_mail(&server, ALICE, SECRET).await;
-    asked.validate(&server).await;
-    sign_up(&server, "alice", &creds(&id_server, &asked.sid), &json!({}))
-        .await
-        .ok();
+    let validation = request_mail(&server, ALICE, SECRET).await;
+    validation.validate(&server).await;
+    sign_up(
+        &server,
+        "alice",
+        &creds(&id_server, &validation.sid),
+        &json!({}),
+    )
+    .await
+    .ok();
     assert!(id_server.requests().is_empty());
 }
 
@@ -338,9 +343,9 @@ async fn reg_26_in_the_r0_form_no_token_is_needed() {
 async fn reg_26_a_session_of_this_server_is_bound_nowhere() {
     let id_server = IdServer::start("id.example.org");
     let server = test_server(&[&id_server], &[]).await;
-    let asked = request_mail(&server, ALICE, SECRET).await;
-    asked.validate(&server).await;
-    let creds = creds(&id_server, &asked.sid);
+    let validation = request_mail(&server, ALICE, SECRET).await;
+    validation.validate(&server).await;
+    let creds = creds(&id_server, &validation.sid);
     sign_up(&server, "alice", &creds, &json!({ "bind_email": true }))
         .await
         .ok();

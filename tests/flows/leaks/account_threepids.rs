@@ -32,14 +32,14 @@ async fn l4_no_secret_of_an_accounts_addresses_leaks() {
     detector.only_stored.push("canary.address".to_owned());
     let token = user(&detector.server, "alice").await;
     detector.secrets.push(token.clone());
-    let asked = request_add_token(&detector.server, ADDRESS, SECRET).await;
-    detector.only_stored.push(asked.sid.clone());
-    let creds = asked.creds();
+    let validation = request_add_token(&detector.server, ADDRESS, SECRET).await;
+    detector.only_stored.push(validation.sid.clone());
+    let creds = validation.creds();
     let body = with_password("alice", &creds);
     let early = post_as(&detector.server, &token, ADD, &body).await;
     early.error(403, "M_THREEPID_AUTH_FAILED");
     detector.check(&early);
-    asked.validate(&detector.server).await;
+    validation.validate(&detector.server).await;
     detector.search();
     let reply = post_as(&detector.server, &token, ADD, &body).await;
     reply.ok();

@@ -55,16 +55,16 @@ async fn pwd_18_a_new_password_is_nowhere_in_plain_text() {
     )
     .await;
     // A reset.
-    let asked =
+    let validation =
         request_reset_token(&detector.server, EMAIL, ALICE, "canary.secret-0123456789").await;
-    detector.secrets.push(asked.secret.clone());
-    asked.validate(&detector.server).await;
+    detector.secrets.push(validation.secret.clone());
+    validation.validate(&detector.server).await;
     let begun = detector
         .server
         .post(PASSWORD_PATH, &json!({ "new_password": NEWER }))
         .await;
     let begun = detector.check(&begun);
-    let last = asked.attempt(begun["session"].as_str());
+    let last = validation.attempt(begun["session"].as_str());
     let reply = detector.server.post(PASSWORD_PATH, &last).await;
     assert_eq!(detector.check(&reply), json!({}));
     // The deactivation.

@@ -46,10 +46,10 @@ async fn sign_up(detector: &mut LeakDetector, name: &str, creds: &Value) -> Stri
 
 async fn live_account(detector: &mut LeakDetector, id_server: &IdServer) {
     let creds = creds(id_server, 1);
-    let asked = json!({ "email": ADDRESS, "send_attempt": 1 });
-    let asked = with(with(asked, &creds), &json!({ "sid": null }));
+    let request = json!({ "email": ADDRESS, "send_attempt": 1 });
+    let request = with(with(request, &creds), &json!({ "sid": null }));
     let path = format!("{}/register/email/requestToken", PREFIXES[1]);
-    let reply = detector.server.post(&path, &asked).await;
+    let reply = detector.server.post(&path, &request).await;
     detector.check(&reply);
     sign_up(detector, "nobody", &creds).await;
     id_server.session("canary.session.1", SECRET, "email", ADDRESS);
@@ -128,13 +128,13 @@ async fn l4_no_secret_of_an_identity_servers_users_leaks() {
         detector.secrets.extend(secrets.map(str::to_owned));
         detector.only_stored.push("canary.address".to_owned());
         id_server.learn_homeserver_keys(&detector.server).await;
-        let is_well = misbehaviour.is_none();
+        let works = misbehaviour.is_none();
         id_server.set_misbehaviour(misbehaviour.clone());
         live_account(&mut detector, &id_server).await;
         assert!(id_server.bindings().is_empty() && !id_server.requests().is_empty());
         assert_eq!(
             id_server.requests().len() > 5,
-            is_well,
+            works,
             "every request was sent"
         );
         deactivated_account(&mut detector, &id_server, misbehaviour).await;

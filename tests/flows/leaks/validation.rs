@@ -66,7 +66,7 @@ async fn request_token_for(
     let path = request_token(PREFIXES[1], stage).replace("register", purpose);
     let reply = detector.server.post(&path, &body).await;
     let answer = reply.ok();
-    let asked = ValidationSession {
+    let validation = ValidationSession {
         stage,
         sid: answer["sid"].as_str().unwrap().to_owned(),
         secret: SECRET.to_owned(),
@@ -78,18 +78,18 @@ async fn request_token_for(
             .to_owned(),
         answer: answer.clone(),
     };
-    detector.only_stored.push(asked.sid.clone());
-    add_derived_secrets(detector, &asked);
+    detector.only_stored.push(validation.sid.clone());
+    add_derived_secrets(detector, &validation);
     detector.check(&reply);
-    asked
+    validation
 }
 
 /// Adds the link's token and the code in the present state of the session.
-fn add_derived_secrets(detector: &mut LeakDetector, asked: &ValidationSession) {
-    let row = asked.row(&detector.server);
-    let (sid, keys) = (&asked.sid, &detector.server.local.config().keys);
+fn add_derived_secrets(detector: &mut LeakDetector, validation: &ValidationSession) {
+    let row = validation.row(&detector.server);
+    let (sid, keys) = (&validation.sid, &detector.server.local.config().keys);
     let generation = row["generation"]["S"].as_str().unwrap();
-    let secret = if asked.stage == EMAIL {
+    let secret = if validation.stage == EMAIL {
         proofs::link_token(keys, sid, generation)
     } else {
         let sends = row["sends"]["N"].as_str().unwrap().parse().unwrap();
@@ -99,13 +99,13 @@ fn add_derived_secrets(detector: &mut LeakDetector, asked: &ValidationSession) {
 }
 
 /// Delivers a message and returns its link or code.
-async fn delivered_secret(detector: &LeakDetector, asked: &ValidationSession) -> String {
+async fn delivered_secret(detector: &LeakDetector, validation: &ValidationSession) -> String {
     detector.server.deliver().await;
     detector.search();
-    if asked.stage == EMAIL {
-        link_to(&detector.server, &asked.address)
+    if validation.stage == EMAIL {
+        link_to(&detector.server, &validation.address)
     } else {
-        code_to(&detector.server, &asked.address)
+        code_to(&detector.server, &validation.address)
     }
 }
 
@@ -233,10 +233,10 @@ async fn l4_no_secret_of_a_validation_is_in_the_log_of_a_failure() {
     }
     let mail = ask(&mut detector, &mail_to(ADDRESS, SECRET, 1)).await;
     let text = ask(&mut detector, &text_to(NUMBER.0, SECRET, 1)).await;
-    for (number, asked) in [&mail, &text].into_iter().enumerate() {
+    for (number, validation) in [&mail, &text].into_iter().enumerate() {
         let registration = registration(&format!("user{number}"));
         detector
-            .register(&with(registration, &asked.attempt(None)))
+            .register(&with(registration, &validation.attempt(None)))
             .await;
     }
     // Providers that fail, tables that fail, and then an expired session.

@@ -199,9 +199,9 @@ async fn l15_sign_up_and_password_change_make_a_network_trusted() {
     exhaust_with(&server, "bob").await;
     let reply = log_in(&server, there, "bob", PASSWORD).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
-    let asked = request_reset_token(&server, EMAIL, "bob@example.org", "reset").await;
-    asked.validate(&server).await;
-    let mut body = asked.attempt(None);
+    let validation = request_reset_token(&server, EMAIL, "bob@example.org", "reset").await;
+    validation.validate(&server).await;
+    let mut body = validation.attempt(None);
     body["new_password"] = OTHER_PASSWORD.into();
     post_from(&server, there, PASSWORD_PATH, "", &body)
         .await

@@ -14,8 +14,8 @@ use test_support::TestServer;
 use super::{MAILS, Medium, NUMBERS, PREFIX};
 use crate::flows::support::{
     mail_helpers::{
-        CODE, LIMITED, MAIL_STAGE, code, confirm, create_owner, link, mail_to, request_message,
-        row, session, submit_code, test_server, valid_secret, with_proof,
+        CODE, LIMITED, MAIL_STAGE, code, confirm, create_owner, link, mail_to, registration_with,
+        request_message, row, session, submit_code, test_server, valid_secret,
     },
     users,
 };
@@ -146,7 +146,7 @@ async fn _3pid_05_a_session_for_a_known_address_never_validates() {
         let body = json!({ "sid": sid, "client_secret": "secret", "token": token });
         let link = format!("sid={sid}&token={token}");
         let page = format!("{PREFIX}/validate/email/submitToken?{link}");
-        let poll = with_proof("stranger", medium.stage(), &sid, "secret");
+        let poll = registration_with("stranger", medium.stage(), &sid, "secret");
         if whose == 1 {
             server.post(&path, &body).await.ok();
             server.register(&poll).await.ok();
@@ -196,7 +196,7 @@ async fn _3pid_68_a_released_address_is_free_for_everybody() {
                 reply.ok();
             }
         }
-        let body = with_proof("nextowner", medium.stage(), &sid, "secret");
+        let body = registration_with("nextowner", medium.stage(), &sid, "secret");
         server.register(&body).await.ok();
         let claim = row(&server, "Accounts", &key);
         assert_eq!(claim["owner"]["S"], "nextowner", "{claim}");
@@ -222,7 +222,7 @@ async fn _3pid_64_a_look_alike_is_sent_to_the_folded_address() {
         assert_eq!(messages.len(), 1, "{typed}");
         assert_eq!(messages[0].to, address);
         assert_eq!(confirm(&server, &link(&messages[0])).await.status, 200);
-        let body = with_proof("owner", MAIL_STAGE, &sid, "secret");
+        let body = registration_with("owner", MAIL_STAGE, &sid, "secret");
         server.register(&body).await.ok();
         server.local.outbox().clear();
         // ... and then it has one.

@@ -142,8 +142,8 @@ async fn _3pid_15_for_every_purpose_message_quotas_are_equal() {
                 };
                 for number in 0..8 {
                     let body = medium.ask(0, &format!("secret{number}"), 1);
-                    let asked = request_token_for(&server, purpose, &body);
-                    requester.observe("a request", asked).await;
+                    let request = request_token_for(&server, purpose, &body);
+                    requester.observe("a request", request).await;
                     server.deliver().await;
                 }
                 let refused = requester.seen.iter().filter(|(_, seen)| seen.status == 429);
@@ -206,25 +206,25 @@ async fn _3pid_15_no_request_for_any_purpose_reads_the_owner() {
 /// written or sent.
 #[tokio::test]
 async fn _3pid_06_disclosure_answers_without_a_message() {
-    let tell = ("GATEHOUSE_THREEPID_PRIVACY", "tell");
-    for (purpose, told, errcode) in [
+    let disclosing = ("GATEHOUSE_THREEPID_PRIVACY", "tell");
+    for (purpose, disclosed, errcode) in [
         (REGISTER, 0, "M_THREEPID_IN_USE"),
         (RESET, 1, "M_THREEPID_NOT_FOUND"),
         (ADD, 0, "M_THREEPID_IN_USE"),
     ] {
         for medium in MEDIA {
-            let server = test_server(&[tell, LIMITED]).await;
+            let server = test_server(&[disclosing, LIMITED]).await;
             create_owner(&server, "owner", &medium.ask(0, "the-owner", 1)).await;
             server.advance(Duration::from_hours(1));
             let before = server.local.dynamodb().table("Proofs").unwrap();
             for attempt in 1..=10 {
-                let registration = medium.ask(told, "stranger", attempt);
+                let registration = medium.ask(disclosed, "stranger", attempt);
                 let reply = request_token_for(&server, purpose, &registration).await;
                 reply.error(400, errcode);
             }
             assert_eq!(server.deliver().await, 0);
             assert_eq!(server.local.dynamodb().table("Proofs").unwrap(), before);
-            let registration = medium.ask(1 - told, "stranger", 1);
+            let registration = medium.ask(1 - disclosed, "stranger", 1);
             request_token_for(&server, purpose, &registration)
                 .await
                 .ok();

@@ -76,9 +76,9 @@ async fn incident_31_nothing_started_before_a_reset_survives_it() {
         .await;
     reply.error(403, "M_THREEPID_AUTH_FAILED");
     // And nobody can register with the address.
-    let asked = request_mail(&server, ALICE, "register").await;
+    let validation = request_mail(&server, ALICE, "register").await;
     server.deliver().await;
-    let mut body = asked.attempt(None);
+    let mut body = validation.attempt(None);
     body["username"] = "mallory".into();
     body["password"] = PASSWORD.into();
     server.register(&body).await.refused("M_UNAUTHORIZED");
@@ -90,9 +90,9 @@ async fn incident_31_nothing_started_before_a_reset_survives_it() {
 async fn tok_14_a_locked_account_stays_locked() {
     let server = TestServer::with(&ADDRESSES).await;
     sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    let asked = request_reset_token(&server, EMAIL, ALICE, "reset").await;
-    asked.validate(&server).await;
-    let body = finish(&asked, OTHER_PASSWORD, None);
+    let validation = request_reset_token(&server, EMAIL, ALICE, "reset").await;
+    validation.validate(&server).await;
+    let body = finish(&validation, OTHER_PASSWORD, None);
     set_status(&server, "alice", "locked");
     server
         .post(PASSWORD_PATH, &body)
@@ -111,10 +111,10 @@ async fn pwd_05_a_number_alone_is_trusted_for_a_limited_time() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", MSISDN, NUMBER.0).await;
     server.advance(366 * DAY);
-    let asked = request_reset_token(&server, MSISDN, NUMBER.0, "late").await;
-    asked.validate(&server).await;
+    let validation = request_reset_token(&server, MSISDN, NUMBER.0, "late").await;
+    validation.validate(&server).await;
     server
-        .post(PASSWORD_PATH, &finish(&asked, OTHER_PASSWORD, None))
+        .post(PASSWORD_PATH, &finish(&validation, OTHER_PASSWORD, None))
         .await
         .error(403, "M_FORBIDDEN");
     drop(alice);
@@ -122,8 +122,8 @@ async fn pwd_05_a_number_alone_is_trusted_for_a_limited_time() {
     let server = TestServer::with(&settings).await;
     let bob = sign_up_with(&server, "bob", MSISDN, NUMBER.0).await;
     server.advance(366 * DAY);
-    let asked = request_reset_token(&server, MSISDN, NUMBER.0, "late").await;
-    asked.validate(&server).await;
+    let validation = request_reset_token(&server, MSISDN, NUMBER.0, "late").await;
+    validation.validate(&server).await;
     // The account gets an e-mail address in between.
     let add = json!({ "email": "bob@example.org", "client_secret": "add", "send_attempt": 1 });
     let path = "/_matrix/client/v3/account/3pid/email/requestToken";
@@ -137,14 +137,14 @@ async fn pwd_05_a_number_alone_is_trusted_for_a_limited_time() {
         .await;
     added.ok();
     server
-        .post(PASSWORD_PATH, &finish(&asked, OTHER_PASSWORD, None))
+        .post(PASSWORD_PATH, &finish(&validation, OTHER_PASSWORD, None))
         .await
         .error(403, "M_FORBIDDEN");
     let remove = json!({ "medium": "email", "address": "bob@example.org" });
     let path = "/_matrix/client/v3/account/3pid/delete";
     bob.post(&server, path, &remove).await.ok();
     server
-        .post(PASSWORD_PATH, &finish(&asked, OTHER_PASSWORD, None))
+        .post(PASSWORD_PATH, &finish(&validation, OTHER_PASSWORD, None))
         .await
         .ok();
     log_in(&server, "bob", OTHER_PASSWORD).await;

@@ -59,9 +59,9 @@ pub(super) async fn scenario() -> BTreeSet<Use> {
     submit(&server, &path, "password=ostrich+lamp+8+quarrel").await;
     let last = json!({ "auth": { "session": session } });
     alice.post(&server, PASSWORD_PATH, &last).await.ok();
-    let asked = request_reset_token(&server, EMAIL, ALICE, "reset").await;
-    asked.validate(&server).await;
-    let mut body = asked.attempt(None);
+    let validation = request_reset_token(&server, EMAIL, ALICE, "reset").await;
+    validation.validate(&server).await;
+    let mut body = validation.attempt(None);
     body["new_password"] = PASSWORD.into();
     server.post(PASSWORD_PATH, &body).await.ok();
 

@@ -160,10 +160,10 @@ async fn _3pid_68_an_addition_and_a_sign_up_race_for_an_address() {
         let server = Arc::new(test_server(&[]).await);
         let token = user(&server, "alice").await;
         let creds = prove(&server, ALICE, "secret").await;
-        let asked = request_mail(&server, ALICE, "sign-up").await;
-        asked.validate(&server).await;
-        assert_eq!(asked.stage, EMAIL);
-        let sign_up = with(registration("bob"), &asked.attempt(None));
+        let validation = request_mail(&server, ALICE, "sign-up").await;
+        validation.validate(&server).await;
+        assert_eq!(validation.stage, EMAIL);
+        let sign_up = with(registration("bob"), &validation.attempt(None));
         let sign_up = (String::new(), "/_matrix/client/v3/register", sign_up);
         let addition = addition(&token, "alice", &creds, round % 2 == 0);
         let replies = send(&server, &[addition, sign_up]).await;
@@ -238,9 +238,11 @@ async fn l9_a_racing_removal_takes_no_address_of_another_user() {
             replies[1].error(400, "M_THREEPID_IN_USE");
             assert!(owners(&server).is_empty());
         }
-        let told = notices(&server);
-        let removed = told.iter().filter(|(what, _)| what == "address-removed");
-        assert_eq!(removed.count(), 1, "{told:?}");
+        let sent_notices = notices(&server);
+        let removed = sent_notices
+            .iter()
+            .filter(|(what, _)| what == "address-removed");
+        assert_eq!(removed.count(), 1, "{sent_notices:?}");
     }
 }
 

@@ -33,10 +33,10 @@ async fn guest_upgrade(server: &TestServer) -> Value {
 /// UIA-15: the other final request comes before any of its reads and writes.
 #[tokio::test]
 async fn uia_15_an_overtaken_final_gets_the_same_bytes() {
-    for asked in [registration("alice"), json!({ "password": PASSWORD })] {
+    for parameters in [registration("alice"), json!({ "password": PASSWORD })] {
         for at in [("BatchGetItem", 1), ("TransactWriteItems", 1)] {
             let server = Arc::new(TestServer::new().await);
-            let (_, session) = server.begin(&asked).await;
+            let (_, session) = server.begin(&parameters).await;
             let (slow, quick) = send_overtaken(&server, at, &stage(DUMMY, &session)).await;
             quick.ok();
             assert_eq!(slow.text(), quick.text(), "{at:?}");
@@ -49,11 +49,11 @@ async fn uia_15_an_overtaken_final_gets_the_same_bytes() {
 /// UIA-15, UIA-60
 #[tokio::test]
 async fn uia_15_an_overtaken_final_accepts_its_duplicates_token() {
-    for asked in [registration("alice"), json!({ "password": PASSWORD })] {
+    for parameters in [registration("alice"), json!({ "password": PASSWORD })] {
         for at in [("BatchGetItem", 1), ("Query", 1), ("TransactWriteItems", 1)] {
             let server = Arc::new(TestServer::with(&[TWO_STAGES]).await);
             let token = new_token(&server, &["--uses", "1"]).await;
-            let (_, session) = server.begin(&asked).await;
+            let (_, session) = server.begin(&parameters).await;
             server
                 .register(&token_stage(&token, Some(&session)))
                 .await
@@ -92,8 +92,8 @@ async fn uia_15_an_overtaken_guest_upgrade_gets_the_same_bytes() {
         ("TransactWriteItems", 1),
     ] {
         let server = Arc::new(TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await);
-        let asked = guest_upgrade(&server).await;
-        let (_, session) = server.begin(&asked).await;
+        let parameters = guest_upgrade(&server).await;
+        let (_, session) = server.begin(&parameters).await;
         let (slow, quick) = send_overtaken(&server, at, &stage(DUMMY, &session)).await;
         quick.ok();
         assert_eq!(users(&server).len(), 1);

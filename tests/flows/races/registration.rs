@@ -89,16 +89,16 @@ async fn uia_15_a_hundred_finals_of_one_session_get_the_same_bytes() {
     let _serial = serial().await;
     let nameless = json!({ "password": PASSWORD });
     let without_login = with(registration("alice"), &json!({ "inhibit_login": true }));
-    for (asked, devices) in [
+    for (parameters, devices) in [
         (registration("alice"), 1),
         (nameless, 1),
         (without_login, 0),
     ] {
         let server = Arc::new(TestServer::new().await);
-        let (_, session) = server.begin(&asked).await;
+        let (_, session) = server.begin(&parameters).await;
         let replies = register_at_once(&server, MANY, |_| stage(DUMMY, &session)).await;
         assert_equal_replies(&replies);
-        assert_eq!(users(&server).len(), 1, "{asked}");
+        assert_eq!(users(&server).len(), 1, "{parameters}");
         assert_eq!(
             (count(&server, "Accounts"), count(&server, "UiaSessions")),
             (2 + devices, 1)
@@ -124,10 +124,10 @@ async fn uia_15_a_hundred_session_only_finals_get_the_same_bytes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn incident_20_concurrent_finals_spend_a_one_use_token_once() {
     let _serial = serial().await;
-    for asked in [registration("alice"), json!({ "password": PASSWORD })] {
+    for parameters in [registration("alice"), json!({ "password": PASSWORD })] {
         let server = Arc::new(TestServer::with(&[TWO_STAGES]).await);
         let token = new_token(&server, &["--uses", "1"]).await;
-        let (_, session) = server.begin(&asked).await;
+        let (_, session) = server.begin(&parameters).await;
         server
             .register(&token_stage(&token, Some(&session)))
             .await
@@ -168,11 +168,11 @@ async fn uia_15_concurrent_finals_of_a_guest_upgrade_are_equal() {
         .unwrap()
         .split(':')
         .next();
-    let asked = with(
+    let parameters = with(
         registration(name.unwrap()),
         &json!({ "guest_access_token": guest["access_token"] }),
     );
-    let (_, session) = server.begin(&asked).await;
+    let (_, session) = server.begin(&parameters).await;
     let replies = register_at_once(&server, MANY, |_| stage(DUMMY, &session)).await;
     let answer = assert_equal_replies(&replies);
     assert_eq!(answer["user_id"], guest["user_id"]);

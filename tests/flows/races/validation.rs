@@ -14,7 +14,7 @@ use crate::flows::{
         registration, serial, stage, tallied, tally,
         threepid_helpers::{
             ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, ValidationSession, assert_addresses, claims,
-            link_to, mail_to, owned, proofs_in, request_mail, request_text, request_token,
+            link_to, mail_to, owned, request_mail, request_text, request_token, sessions_in,
         },
         users, with,
     },
@@ -27,14 +27,14 @@ async fn test_server(offered: &str) -> Arc<TestServer> {
     Arc::new(TestServer::with(&[flows(offered), MAIL, SMS]).await)
 }
 
-async fn proven(server: &TestServer, stage: &str, secret: &str) -> ValidationSession {
-    let asked = if stage == EMAIL {
+async fn validated_session(server: &TestServer, stage: &str, secret: &str) -> ValidationSession {
+    let validation = if stage == EMAIL {
         request_mail(server, ALICE, secret).await
     } else {
         request_text(server, NUMBER.0, secret).await
     };
-    asked.validate(server).await;
-    asked
+    validation.validate(server).await;
+    validation
 }
 
 /// Asserts that one account was created, with the address.
@@ -60,14 +60,14 @@ async fn uia_15_an_overtaken_final_with_an_address_is_equal() {
             for session_only in [false, true] {
                 let server = test_server(kind).await;
                 let (_, session) = server.begin(&registration("alice")).await;
-                let asked = if kind == EMAIL {
+                let validation = if kind == EMAIL {
                     request_mail(&server, ALICE, "secret").await
                 } else {
                     request_text(&server, NUMBER.0, "secret").await
                 };
-                let attempt = asked.attempt(Some(&session));
+                let attempt = validation.attempt(Some(&session));
                 server.register(&attempt).await.refused("M_UNAUTHORIZED");
-                asked.validate(&server).await;
+                validation.validate(&server).await;
                 let last = if session_only {
                     json!({ "auth": { "session": session } })
                 } else {
@@ -77,7 +77,7 @@ async fn uia_15_an_overtaken_final_with_an_address_is_equal() {
                 quick.ok();
                 assert_eq!(slow.text(), quick.text(), "{kind} {at:?} {session_only}");
                 assert_users(&server, &["alice"]);
-                assert_eq!(proofs_in(&server, "spent"), 1);
+                assert_eq!(sessions_in(&server, "spent"), 1);
             }
         }
     }
@@ -94,20 +94,20 @@ async fn incident_20_fifty_sign_ups_with_one_session_make_one_account() {
         (format!("{EMAIL}+{DUMMY}"), true),
     ] {
         let server = test_server(&offered).await;
-        let asked = proven(&server, EMAIL, "secret").await;
+        let validation = validated_session(&server, EMAIL, "secret").await;
         let mut bodies = Vec::new();
         for number in 0..MANY {
             let registration = registration(&format!("user{number}"));
             if !in_session {
-                bodies.push(with(registration, &asked.attempt(None)));
+                bodies.push(with(registration, &validation.attempt(None)));
                 continue;
             }
             let (_, session) = server.begin(&registration).await;
             if offered == EMAIL {
-                bodies.push(asked.attempt(Some(&session)));
+                bodies.push(validation.attempt(Some(&session)));
             } else {
                 server
-                    .register(&asked.attempt(Some(&session)))
+                    .register(&validation.attempt(Some(&session)))
                     .await
                     .challenge();
                 bodies.push(stage(DUMMY, &session));
@@ -153,12 +153,12 @@ async fn reg_28_of_sign_ups_that_race_for_an_address_one_gets_it() {
                 let server = test_server(kind).await;
                 let mut bodies = Vec::new();
                 for name in ["alice", "bob"] {
-                    let asked = proven(&server, kind, name).await;
+                    let validation = validated_session(&server, kind, name).await;
                     bodies.push(if in_session {
                         let (_, session) = server.begin(&registration(name)).await;
-                        asked.attempt(Some(&session))
+                        validation.attempt(Some(&session))
                     } else {
-                        with(registration(name), &asked.attempt(None))
+                        with(registration(name), &validation.attempt(None))
                     });
                 }
                 let replies = register_at_once(&server, 2, |number| bodies[number].clone()).await;
@@ -166,7 +166,7 @@ async fn reg_28_of_sign_ups_that_race_for_an_address_one_gets_it() {
                 assert_eq!(tally(&replies), tallied(&expected));
                 assert_one_owner(&server, claim);
                 assert_eq!(
-                    proofs_in(&server, "validated"),
+                    sessions_in(&server, "validated"),
                     1,
                     "the loser's session is not spent"
                 );
@@ -186,10 +186,10 @@ async fn uia_15_fifty_finals_with_an_address_get_the_same_bytes() {
         for session_only in [false, true] {
             let server = test_server(EMAIL).await;
             let (_, session) = server.begin(&asked_for).await;
-            let asked = request_mail(&server, ALICE, "secret").await;
-            let attempt = asked.attempt(Some(&session));
+            let validation = request_mail(&server, ALICE, "secret").await;
+            let attempt = validation.attempt(Some(&session));
             server.register(&attempt).await.refused("M_UNAUTHORIZED");
-            asked.validate(&server).await;
+            validation.validate(&server).await;
             let last = if session_only {
                 json!({ "auth": { "session": session } })
             } else {
@@ -243,8 +243,8 @@ async fn incident_20_a_session_makes_one_account_despite_faults() {
         server.expect_faults();
         // Two validated sessions of one address, and many UIA sessions with each.
         let proofs = [
-            proven(&server, EMAIL, "one").await,
-            proven(&server, EMAIL, "two").await,
+            validated_session(&server, EMAIL, "one").await,
+            validated_session(&server, EMAIL, "two").await,
         ];
         let mut bodies = Vec::new();
         for number in 0..MANY {
@@ -258,7 +258,7 @@ async fn incident_20_a_session_makes_one_account_despite_faults() {
         assert!(winners <= 1, "{:?}", tally(&replies));
         assert!(users(&server).len() <= 1);
         assert_eq!(users(&server).len(), claims(&server).len());
-        assert_eq!(owned(&server).len(), proofs_in(&server, "spent"));
+        assert_eq!(owned(&server).len(), sessions_in(&server, "spent"));
         let mut answers = Vec::new();
         for body in &bodies {
             let reply = send_until_answered(async || server.register(body).await).await;

@@ -92,13 +92,13 @@ pub(crate) async fn sign_up_with(
     address: &str,
 ) -> Device {
     let secret = format!("sign-up-of-{name}");
-    let asked = if stage == EMAIL {
+    let validation = if stage == EMAIL {
         request_mail(server, address, &secret).await
     } else {
         request_text(server, address, &secret).await
     };
-    asked.validate(server).await;
-    let mut body = asked.attempt(None);
+    validation.validate(server).await;
+    let mut body = validation.attempt(None);
     body["username"] = name.into();
     body["password"] = PASSWORD.into();
     Device::of(&server.register(&body).await.ok())

@@ -132,7 +132,7 @@ pub(crate) async fn submit_code(server: &TestServer, sid: &str, secret: &str, co
 }
 
 /// The body of a registration with a validated address.
-pub(crate) fn with_proof(name: &str, stage: &str, sid: &str, secret: &str) -> Value {
+pub(crate) fn registration_with(name: &str, stage: &str, sid: &str, secret: &str) -> Value {
     json!({
         "username": name, "password": PASSWORD,
         "auth": { "type": stage, "threepid_creds": { "sid": sid, "client_secret": secret } },
@@ -154,7 +154,7 @@ pub(crate) async fn create_owner(server: &TestServer, name: &str, body: &Value) 
             .ok();
         SMS_STAGE
     };
-    let body = with_proof(name, stage, &sid, secret);
+    let body = registration_with(name, stage, &sid, secret);
     server.register(&body).await.ok();
     server.local.outbox().clear();
 }

@@ -240,7 +240,7 @@ pub(crate) fn owned(server: &TestServer) -> BTreeSet<(String, String)> {
 }
 
 /// The number of validation sessions in this state.
-pub(crate) fn proofs_in(server: &TestServer, state: &str) -> usize {
+pub(crate) fn sessions_in(server: &TestServer, state: &str) -> usize {
     let rows = server.local.dynamodb().table("Proofs").unwrap();
     rows.iter().filter(|row| row["state"]["S"] == state).count()
 }
@@ -256,5 +256,5 @@ pub(crate) fn assert_addresses(server: &TestServer, expected: &[(&str, &str)]) {
         .collect();
     assert_eq!(claims, expected);
     assert_eq!(owned(server), claims.into_iter().collect());
-    assert_eq!(proofs_in(server, "spent"), expected.len());
+    assert_eq!(sessions_in(server, "spent"), expected.len());
 }

@@ -61,7 +61,7 @@ impl Provider {
     /// Releases the answers that were held back.
     fn release(&self) {
         self.state.open.store(true, Ordering::SeqCst);
-        self.state.tell();
+        self.state.disclosing();
     }
 
     pub(crate) fn settings<'a>(&'a self, flow: &'a str) -> [(&'static str, &'a str); 5] {
@@ -76,7 +76,7 @@ impl Provider {
 }
 
 impl State {
-    fn tell(&self) {
+    fn disclosing(&self) {
         drop(self.changed.0.lock().unwrap());
         self.changed.1.notify_all();
     }
@@ -111,7 +111,7 @@ impl State {
         reader.read_exact(&mut form).unwrap();
         let form = String::from_utf8(form).unwrap();
         self.forms.lock().unwrap().push(form.clone());
-        self.tell();
+        self.disclosing();
         let response = form.rsplit_once("response=").unwrap().1.to_owned();
         let first = self.spent.lock().unwrap().insert(response.clone());
         let success = json!({ "success": first, "hostname": "localhost" }).to_string();
@@ -311,13 +311,13 @@ async fn uia_47_the_loser_of_two_submissions_sees_the_stage_done() {
 /// UIA-15, UIA-47: with the captcha as the last stage, with a chosen name and without.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_15_the_loser_of_two_captchas_gets_the_same_account() {
-    for asked in [
+    for parameters in [
         registration("alice"),
         json!({ "password": test_support::PASSWORD }),
     ] {
         let provider = Arc::new(Provider::start());
         let server = Arc::new(TestServer::with(&provider.settings(RECAPTCHA)).await);
-        let (_, session) = server.begin(&asked).await;
+        let (_, session) = server.begin(&parameters).await;
         let both = at_once(2, |_| {
             let (server, provider, body) = (
                 Arc::clone(&server),

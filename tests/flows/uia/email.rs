@@ -13,8 +13,7 @@ use crate::flows::support::{
     DUMMY, POLICIES, TERMS, TOKEN, assert_users, flows, new_token, registration, stage,
     threepid_helpers::{
         ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, ValidationSession, ask, assert_addresses, claims,
-        code_to, confirm, link_to, mail_to, path_of, proofs_in, request_mail, request_text,
-        text_to,
+        confirm, link_to, mail_to, path_of, request_mail, request_text, sessions_in,
     },
     token_stage, whoami, with,
 };
@@ -39,8 +38,8 @@ async fn uia_57_a_sign_up_waits_until_the_link_is_confirmed() {
             .challenge();
         assert_eq!(challenge["flows"], json!([{ "stages": [EMAIL] }]));
         let session = challenge["session"].as_str().unwrap().to_owned();
-        let asked = ask(&server, prefix, &mail_to(ALICE, "secret", 1)).await;
-        let attempt = asked.attempt(Some(&session));
+        let validation = ask(&server, prefix, &mail_to(ALICE, "secret", 1)).await;
+        let attempt = validation.attempt(Some(&session));
         let polls = |times: usize| {
             let (server, register, attempt, session) = (&server, &register, &attempt, &session);
             async move {
@@ -81,11 +80,11 @@ async fn uia_57_a_sign_up_waits_until_the_link_is_confirmed() {
 #[tokio::test]
 async fn uia_11_a_validated_address_signs_up_in_one_request() {
     let server = test_server(EMAIL).await;
-    let asked = request_mail(&server, ALICE, "secret").await;
-    let body = with(registration("alice"), &asked.attempt(None));
+    let validation = request_mail(&server, ALICE, "secret").await;
+    let body = with(registration("alice"), &validation.attempt(None));
     let refused = server.register(&body).await.refused("M_UNAUTHORIZED");
     assert_eq!(refused["completed"], json!([]));
-    asked.validate(&server).await;
+    validation.validate(&server).await;
     let answer = server.register(&body).await.ok();
     assert_eq!(answer["user_id"], "@alice:localhost");
     assert_addresses(&server, &[("email#alice@example.org", "alice")]);
@@ -100,17 +99,17 @@ async fn uia_18_a_session_alone_checks_for_the_validation() {
     ] {
         let server = test_server(&offered).await;
         let (_, session) = server.begin(&registration("alice")).await;
-        let asked = request_mail(&server, ALICE, "secret").await;
+        let validation = request_mail(&server, ALICE, "secret").await;
         // Before the session has the credentials, the response says nothing about them.
         let body = server.register(&poll(&session)).await.challenge();
         assert!(body.get("errcode").is_none(), "{body}");
         server
-            .register(&asked.attempt(Some(&session)))
+            .register(&validation.attempt(Some(&session)))
             .await
             .refused("M_UNAUTHORIZED");
         let body = server.register(&poll(&session)).await.challenge();
         assert_eq!(body["completed"], json!([]));
-        asked.validate(&server).await;
+        validation.validate(&server).await;
         let reply = server.register(&poll(&session)).await;
         match completed {
             None => drop(reply.ok()),
@@ -133,11 +132,11 @@ async fn uia_50_credentials_are_needed_once() {
     let (_, session) = server.begin(&registration("alice")).await;
     let bare = stage(EMAIL, &session);
     server.register(&bare).await.refused("M_MISSING_PARAM");
-    let asked = request_mail(&server, ALICE, "secret").await;
-    let attempt = asked.attempt(Some(&session));
+    let validation = request_mail(&server, ALICE, "secret").await;
+    let attempt = validation.attempt(Some(&session));
     server.register(&attempt).await.refused("M_UNAUTHORIZED");
     server.register(&bare).await.refused("M_UNAUTHORIZED");
-    asked.validate(&server).await;
+    validation.validate(&server).await;
     server.register(&bare).await.ok();
     assert_users(&server, &["alice"]);
     assert_addresses(&server, &[("email#alice@example.org", "alice")]);
@@ -150,8 +149,8 @@ async fn uia_50_the_last_credentials_count() {
     let (_, session) = server.begin(&registration("alice")).await;
     let first = request_mail(&server, "typo@example.org", "secret").await;
     let second = request_mail(&server, ALICE, "secret").await;
-    for asked in [&first, &second] {
-        let attempt = asked.attempt(Some(&session));
+    for validation in [&first, &second] {
+        let attempt = validation.attempt(Some(&session));
         server.register(&attempt).await.refused("M_UNAUTHORIZED");
     }
     first.validate(&server).await;
@@ -168,15 +167,18 @@ async fn complete(
     server: &TestServer,
     kind: &str,
     session: &str,
-    asked: &[ValidationSession],
+    validation: &[ValidationSession],
     token: &str,
 ) -> Value {
     let body = match kind {
         TOKEN => token_stage(token, Some(session)),
         DUMMY | TERMS => stage(kind, session),
         _ => {
-            let asked = asked.iter().find(|asked| asked.stage == kind).unwrap();
-            asked.attempt(Some(session))
+            let validation = validation
+                .iter()
+                .find(|validation| validation.stage == kind)
+                .unwrap();
+            validation.attempt(Some(session))
         }
     };
     let reply = server.register(&body).await;
@@ -204,23 +206,23 @@ async fn uia_16_an_address_may_be_any_stage_of_a_flow() {
     for order in orders {
         let server = test_server(&order.join("+")).await;
         let token = new_token(&server, &["--uses", "1"]).await;
-        let mut asked = vec![request_mail(&server, ALICE, "one").await];
+        let mut validation = vec![request_mail(&server, ALICE, "one").await];
         if order.contains(&MSISDN) {
-            asked.push(request_text(&server, NUMBER.0, "two").await);
+            validation.push(request_text(&server, NUMBER.0, "two").await);
         }
-        for asked in &asked {
-            asked.validate(&server).await;
+        for validation in &validation {
+            validation.validate(&server).await;
         }
         let (_, session) = server.begin(&registration("alice")).await;
         // Out of order no stage counts.
         for later in &order[1..] {
-            let body = complete(&server, later, &session, &asked, &token).await;
+            let body = complete(&server, later, &session, &validation, &token).await;
             assert_eq!(body["completed"], json!([]), "{later} of {order:?}");
             assert!(body["errcode"].is_string(), "{later} of {order:?}: {body}");
         }
         for (number, kind) in order.iter().enumerate() {
             assert_users(&server, &[]);
-            let body = complete(&server, kind, &session, &asked, &token).await;
+            let body = complete(&server, kind, &session, &validation, &token).await;
             if number + 1 < order.len() {
                 assert_eq!(body["completed"], json!(order[..=number]), "{order:?}");
                 assert!(body.get("errcode").is_none(), "{body}");
@@ -241,15 +243,15 @@ async fn uia_16_an_address_may_be_any_stage_of_a_flow() {
 #[tokio::test]
 async fn reg_27_an_address_of_another_flow_is_not_attached() {
     let server = test_server(&format!("{EMAIL}+{TERMS} {DUMMY}")).await;
-    let asked = request_mail(&server, ALICE, "secret").await;
-    asked.validate(&server).await;
+    let validation = request_mail(&server, ALICE, "secret").await;
+    validation.validate(&server).await;
     let (_, session) = server.begin(&registration("alice")).await;
-    let body = server.register(&asked.attempt(Some(&session))).await;
+    let body = server.register(&validation.attempt(Some(&session))).await;
     assert_eq!(body.challenge()["completed"], json!([EMAIL]));
     server.register(&stage(DUMMY, &session)).await.ok();
     assert_users(&server, &["alice"]);
     assert_addresses(&server, &[]);
-    assert_eq!(asked.state(&server), "validated");
+    assert_eq!(validation.state(&server), "validated");
 }
 
 /// UIA-19: the first parameters are stored while the person reads the mail.
@@ -257,8 +259,8 @@ async fn reg_27_an_address_of_another_flow_is_not_attached() {
 async fn uia_19_a_day_may_pass_between_the_mail_and_the_account() {
     let server = test_server(EMAIL).await;
     let (_, session) = server.begin(&registration("alice")).await;
-    let asked = request_mail(&server, ALICE, "secret").await;
-    let attempt = asked.attempt(Some(&session));
+    let validation = request_mail(&server, ALICE, "secret").await;
+    let attempt = validation.attempt(Some(&session));
     server.register(&attempt).await.refused("M_UNAUTHORIZED");
     server.deliver().await;
     server.advance(Duration::from_hours(23));
@@ -336,68 +338,22 @@ fn uia_31_without_a_flow_the_server_does_not_start() {
 #[tokio::test]
 async fn reg_23_a_missing_password_spends_no_session() {
     let server = test_server(EMAIL).await;
-    let asked = request_mail(&server, ALICE, "secret").await;
-    asked.validate(&server).await;
+    let validation = request_mail(&server, ALICE, "secret").await;
+    validation.validate(&server).await;
     let (_, session) = server.begin(&json!({ "username": "alice" })).await;
-    let attempt = asked.attempt(Some(&session));
+    let attempt = validation.attempt(Some(&session));
     server
         .register(&attempt)
         .await
         .error(400, "M_MISSING_PARAM");
-    assert_eq!((claims(&server).len(), proofs_in(&server, "spent")), (0, 0));
+    assert_eq!(
+        (claims(&server).len(), sessions_in(&server, "spent")),
+        (0, 0)
+    );
     let late = with(
         poll(&session),
         &json!({ "password": test_support::PASSWORD }),
     );
     server.register(&late).await.ok();
     assert_addresses(&server, &[("email#alice@example.org", "alice")]);
-}
-
-/// Incident 10, incident 7: the messages for a minimal request and for one with every optional
-/// member are the same.
-#[tokio::test]
-async fn incident_10_nothing_that_a_client_sends_is_in_a_message() {
-    let link = "https://evil.example/?a=<svg/onload=alert(1)>&b=%0d%0aBcc:x";
-    let more = json!({
-        "next_link": link,
-        "id_server": "evil.example",
-        "username": "<b>evil</b>",
-        "display_name": "Win at https://evil.example",
-        "subject": "Evil",
-    });
-    let mut letters = Vec::new();
-    for hostile in [false, true] {
-        let server = test_server(&format!("{EMAIL} {MSISDN}")).await;
-        let secret = if hostile { "Evil-secret" } else { "secret" };
-        let mut registration = json!({ "password": test_support::PASSWORD });
-        if hostile {
-            registration = with(
-                registration,
-                &json!({ "initial_device_display_name": "https://evil.example" }),
-            );
-        }
-        server.begin(&registration).await;
-        let mut bodies = [mail_to(ALICE, secret, 1), text_to(NUMBER.0, secret, 1)];
-        for body in &mut bodies {
-            if hostile {
-                *body = with(body.clone(), &more);
-            }
-            ask(&server, PREFIXES[1], body).await;
-        }
-        server.deliver().await;
-        let (link, code) = (link_to(&server, ALICE), code_to(&server, NUMBER.1));
-        let messages = server.messages().into_iter().map(|message| {
-            let text = format!("{:?} {} {:?}", message.subject, message.text, message.html);
-            assert!(!text.to_lowercase().contains("evil"), "{text}");
-            text.replace(&link.replace('&', "&#38;"), "LINK")
-                .replace(&link, "LINK")
-                .replace(&code, "CODE")
-        });
-        // Both are sent at once.
-        let mut messages: Vec<_> = messages.collect();
-        messages.sort();
-        letters.push(messages);
-    }
-    assert_eq!(letters[0].len(), 2);
-    assert_eq!(letters[0], letters[1]);
 }

@@ -29,9 +29,9 @@ async fn uia_57_a_sign_up_waits_until_the_code_is_submitted() {
             .await
             .challenge();
         let session = challenge["session"].as_str().unwrap();
-        let asked = ask(&server, prefix, &text_to(NUMBER.0, "secret", 1)).await;
-        assert_eq!(asked.answer["msisdn"], NUMBER.1);
-        let attempt = asked.attempt(Some(session));
+        let validation = ask(&server, prefix, &text_to(NUMBER.0, "secret", 1)).await;
+        assert_eq!(validation.answer["msisdn"], NUMBER.1);
+        let attempt = validation.attempt(Some(session));
         for _ in 0..2 {
             let body = server
                 .post(&register, &attempt)
@@ -42,7 +42,7 @@ async fn uia_57_a_sign_up_waits_until_the_code_is_submitted() {
         assert_eq!(server.deliver().await, 1);
         let code = code_to(&server, NUMBER.1);
         let wrong = if code == "000000" { "000001" } else { "000000" };
-        asked
+        validation
             .enter(&server, wrong)
             .await
             .error(400, "M_TOKEN_INCORRECT");
@@ -51,7 +51,7 @@ async fn uia_57_a_sign_up_waits_until_the_code_is_submitted() {
             .await
             .refused("M_UNAUTHORIZED");
         assert_users(&server, &[]);
-        let done = asked.enter(&server, &code).await.ok();
+        let done = validation.enter(&server, &code).await.ok();
         assert_eq!(done, json!({ "success": true }));
         let answer = server.post(&register, &attempt).await.ok();
         assert_eq!(
@@ -68,17 +68,17 @@ async fn uia_57_a_sign_up_waits_until_the_code_is_submitted() {
 async fn uia_18_a_code_completes_the_stage_for_a_session_alone() {
     for in_session in [false, true] {
         let server = test_server(MSISDN).await;
-        let asked = request_text(&server, NUMBER.0, "secret").await;
+        let validation = request_text(&server, NUMBER.0, "secret").await;
         let last = if in_session {
             let (_, session) = server.begin(&registration("alice")).await;
-            let attempt = asked.attempt(Some(&session));
+            let attempt = validation.attempt(Some(&session));
             server.register(&attempt).await.refused("M_UNAUTHORIZED");
             json!({ "auth": { "session": session } })
         } else {
-            with(registration("alice"), &asked.attempt(None))
+            with(registration("alice"), &validation.attempt(None))
         };
         server.register(&last).await.challenge();
-        asked.validate(&server).await;
+        validation.validate(&server).await;
         server.register(&last).await.ok();
         assert_users(&server, &["alice"]);
         assert_addresses(&server, &[(CLAIM, "alice")]);
@@ -90,35 +90,35 @@ async fn uia_18_a_code_completes_the_stage_for_a_session_alone() {
 async fn l18_five_wrong_codes_invalidate_the_code_for_a_sign_up_too() {
     let server = test_server(MSISDN).await;
     let (_, session) = server.begin(&registration("alice")).await;
-    let asked = request_text(&server, NUMBER.0, "secret").await;
+    let validation = request_text(&server, NUMBER.0, "secret").await;
     server.deliver().await;
     let code = code_to(&server, NUMBER.1);
     let wrong = if code == "000000" { "000001" } else { "000000" };
     for _ in 0..5 {
-        asked
+        validation
             .enter(&server, wrong)
             .await
             .error(400, "M_TOKEN_INCORRECT");
     }
     for guess in [wrong, &code] {
-        asked
+        validation
             .enter(&server, guess)
             .await
             .error(400, "M_SESSION_EXPIRED");
     }
-    let attempt = asked.attempt(Some(&session));
+    let attempt = validation.attempt(Some(&session));
     server.register(&attempt).await.refused("M_UNAUTHORIZED");
     assert_users(&server, &[]);
     // The next message has another code, for the same session.
     let again = ask(&server, PREFIXES[1], &text_to(NUMBER.0, "secret", 2)).await;
-    assert_eq!(again.sid, asked.sid);
+    assert_eq!(again.sid, validation.sid);
     server.deliver().await;
-    asked
+    validation
         .enter(&server, &code)
         .await
         .error(400, "M_TOKEN_INCORRECT");
     let code = code_to(&server, NUMBER.1);
-    asked.enter(&server, &code).await.ok();
+    validation.enter(&server, &code).await.ok();
     server.register(&attempt).await.ok();
     assert_addresses(&server, &[(CLAIM, "alice")]);
 }
@@ -134,13 +134,13 @@ async fn reg_26_the_flags_to_bind_are_read_and_bind_nowhere() {
             body[flag] = wrong;
             server.register(&body).await.error(400, "M_BAD_JSON");
         }
-        let asked = request_mail(&server, ALICE, "secret").await;
-        asked.validate(&server).await;
+        let validation = request_mail(&server, ALICE, "secret").await;
+        validation.validate(&server).await;
         let flags: [Value; 3] = [json!(true), json!(false), Value::Null];
         for (number, value) in flags.into_iter().enumerate() {
             let mut body = with(
                 registration(&format!("alice{number}")),
-                &asked.attempt(None),
+                &validation.attempt(None),
             );
             body[flag] = value;
             body["auth"]["threepid_creds"]["id_server"] = json!("169.254.169.254");
@@ -166,13 +166,13 @@ async fn reg_28_an_address_that_got_an_owner_meanwhile_is_in_use() {
             let server = test_server(kind).await;
             let mut both = Vec::new();
             for secret in ["one", "two"] {
-                let asked = if kind == EMAIL {
+                let validation = if kind == EMAIL {
                     request_mail(&server, ALICE, secret).await
                 } else {
                     request_text(&server, NUMBER.0, secret).await
                 };
-                asked.validate(&server).await;
-                both.push(asked);
+                validation.validate(&server).await;
+                both.push(validation);
             }
             assert_ne!(both[0].sid, both[1].sid);
             let body = with(registration("alice"), &both[0].attempt(None));
@@ -205,8 +205,8 @@ async fn reg_28_an_address_that_is_not_allowed_any_more_is_denied() {
     let directory = tempfile::tempdir().unwrap();
     let settings = [flows("m.login.email.identity"), MAIL];
     let before = TestServer::in_directory(&settings, directory.path()).await;
-    let asked = request_mail(&before, ALICE, "secret").await;
-    asked.validate(&before).await;
+    let validation = request_mail(&before, ALICE, "secret").await;
+    validation.validate(&before).await;
     let (_, session) = before.begin(&registration("alice")).await;
     drop(before);
     let stricter = [
@@ -216,13 +216,13 @@ async fn reg_28_an_address_that_is_not_allowed_any_more_is_denied() {
     .concat();
     let server = TestServer::in_directory(&stricter, directory.path()).await;
     for last in [
-        with(registration("alice"), &asked.attempt(None)),
-        asked.attempt(Some(&session)),
+        with(registration("alice"), &validation.attempt(None)),
+        validation.attempt(Some(&session)),
     ] {
         server.register(&last).await.error(403, "M_THREEPID_DENIED");
         assert_users(&server, &[]);
         assert!(claims(&server).is_empty());
-        assert_eq!(asked.state(&server), "validated", "not spent");
+        assert_eq!(validation.state(&server), "validated", "not spent");
     }
     // The stage is open again, for another address.
     let poll = json!({ "auth": { "session": session } });
@@ -231,6 +231,9 @@ async fn reg_28_an_address_that_is_not_allowed_any_more_is_denied() {
     drop(server);
     // With the earlier rules the registration works again.
     let server = TestServer::in_directory(&settings, directory.path()).await;
-    server.register(&asked.attempt(Some(&session))).await.ok();
+    server
+        .register(&validation.attempt(Some(&session)))
+        .await
+        .ok();
     assert_addresses(&server, &[("email#alice@example.org", "alice")]);
 }

@@ -33,11 +33,11 @@ async fn fixture() -> Fixture {
     let third = log_in(&server, "alice", PASSWORD).await;
     let ask = json!({ "email": "new@example.org", "client_secret": "add", "send_attempt": 1 });
     let path = "/_matrix/client/v3/account/3pid/email/requestToken";
-    let asked = server.post(path, &ask).await.ok();
+    let validation = server.post(path, &ask).await.ok();
     server.deliver().await;
     confirm(&server, &link_to(&server, "new@example.org")).await;
     let add = "/_matrix/client/v3/account/3pid/add".to_owned();
-    let creds = json!({ "sid": asked["sid"], "client_secret": "add" });
+    let creds = json!({ "sid": validation["sid"], "client_secret": "add" });
     let device = |id: &str| format!("/_matrix/client/v3/devices/{id}");
     let register = json!({ "username": "mallory", "password": PASSWORD });
     let operations = vec![
@@ -105,12 +105,16 @@ async fn uia_13_no_session_serves_another_operation() {
                     let reply = fixture
                         .send(other, &with_auth(parameters.clone(), auth.clone()))
                         .await;
-                    let told = format!("{} with a session of {}", other.0, begun.0);
+                    let context = format!("{} with a session of {}", other.0, begun.0);
                     if *parameters == other.3 {
                         reply.error(403, "M_FORBIDDEN");
                     } else {
-                        assert!(reply.status.is_client_error(), "{told}: {}", reply.text());
-                        assert!(reply.json().get("flows").is_none(), "{told}");
+                        assert!(
+                            reply.status.is_client_error(),
+                            "{context}: {}",
+                            reply.text()
+                        );
+                        assert!(reply.json().get("flows").is_none(), "{context}");
                     }
                 }
             }

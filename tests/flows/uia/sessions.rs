@@ -158,7 +158,7 @@ async fn uia_13_a_session_of_another_operation_makes_no_account() {
 /// UIA-19, REG-17, REG-19
 #[tokio::test]
 async fn uia_19_the_first_parameters_are_stored() {
-    let asked = json!({
+    let parameters = json!({
         "username": "alice", "password": PASSWORD, "device_id": "PHONE",
         "initial_device_display_name": "my phone", "refresh_token": true, "bind_email": false,
     });
@@ -166,7 +166,7 @@ async fn uia_19_the_first_parameters_are_stored() {
         for prefix in PREFIXES {
             let server = TestServer::new().await;
             let path = format!("{prefix}/register");
-            let first = server.post(&path, &asked).await.challenge();
+            let first = server.post(&path, &parameters).await.challenge();
             let session = first["session"].as_str().unwrap();
             if !with_type {
                 let page = format!("{prefix}/auth/{DUMMY}/fallback/web?session={session}");
@@ -199,8 +199,8 @@ async fn uia_19_the_first_parameters_are_stored() {
 #[tokio::test]
 async fn uia_19_inhibit_login_is_stored() {
     let server = TestServer::new().await;
-    let asked = with(registration("alice"), &json!({ "inhibit_login": true }));
-    let (_, session) = server.begin(&asked).await;
+    let parameters = with(registration("alice"), &json!({ "inhibit_login": true }));
+    let (_, session) = server.begin(&parameters).await;
     let answer = server.register(&stage(DUMMY, &session)).await.ok();
     assert_eq!(
         answer,
@@ -250,11 +250,11 @@ async fn uia_20_a_later_name_is_checked_with_the_stored_password() {
 #[tokio::test]
 async fn reg_36_a_display_name_alone_deletes_nothing() {
     let server = TestServer::new().await;
-    let asked = with(
+    let parameters = with(
         registration("alice"),
         &json!({ "device_id": "PHONE", "inhibit_login": false }),
     );
-    let (_, session) = server.begin(&asked).await;
+    let (_, session) = server.begin(&parameters).await;
     let serial = json!({ "initial_device_display_name": "later", "auth": { "session": session } });
     server.register(&serial).await.challenge();
     let answer = server.register(&stage(DUMMY, &session)).await.ok();

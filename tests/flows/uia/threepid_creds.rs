@@ -29,10 +29,10 @@ fn attempt(kind: &str, members: &Value) -> Value {
     with(registration("alice"), &json!({ "auth": auth }))
 }
 
-async fn proven(server: &TestServer) -> ValidationSession {
-    let asked = request_mail(server, ALICE, "secret").await;
-    asked.validate(server).await;
-    asked
+async fn validated_session(server: &TestServer) -> ValidationSession {
+    let validation = request_mail(server, ALICE, "secret").await;
+    validation.validate(server).await;
+    validation
 }
 
 /// UIA-51, UIA-52: both names, as an object and as a list of one, with r0's members and without.
@@ -40,30 +40,30 @@ async fn proven(server: &TestServer) -> ValidationSession {
 async fn uia_51_credentials_are_accepted_in_every_spelling() {
     let wrong = json!({ "sid": "other", "client_secret": "other" });
     let spellings: [Spelling; 13] = [
-        |asked, _| json!({ "threepid_creds": asked.creds() }),
-        |asked, _| json!({ "threepidCreds": asked.creds() }),
-        |asked, _| json!({ "threepid_creds": [asked.creds()] }),
-        |asked, _| json!({ "threepidCreds": [asked.creds()] }),
+        |validation, _| json!({ "threepid_creds": validation.creds() }),
+        |validation, _| json!({ "threepidCreds": validation.creds() }),
+        |validation, _| json!({ "threepid_creds": [validation.creds()] }),
+        |validation, _| json!({ "threepidCreds": [validation.creds()] }),
         // As Element's dialogs send it: both at once.
-        |asked, _| json!({ "threepid_creds": asked.creds(), "threepidCreds": asked.creds() }),
-        |asked, _| json!({ "threepid_creds": asked.creds(), "threepidCreds": [asked.creds()] }),
+        |validation, _| json!({ "threepid_creds": validation.creds(), "threepidCreds": validation.creds() }),
+        |validation, _| json!({ "threepid_creds": validation.creds(), "threepidCreds": [validation.creds()] }),
         // The specification's own name takes precedence.
-        |asked, wrong| json!({ "threepid_creds": asked.creds(), "threepidCreds": wrong }),
-        |asked, _| json!({ "threepid_creds": null, "threepidCreds": asked.creds() }),
-        |asked, _| json!({ "threepid_creds": { "sid": asked.sid, "clientSecret": asked.secret } }),
-        |asked, _| {
-            let both = json!({ "client_secret": asked.secret, "clientSecret": "other" });
-            json!({ "threepid_creds": with(both, &json!({ "sid": asked.sid })) })
+        |validation, wrong| json!({ "threepid_creds": validation.creds(), "threepidCreds": wrong }),
+        |validation, _| json!({ "threepid_creds": null, "threepidCreds": validation.creds() }),
+        |validation, _| json!({ "threepid_creds": { "sid": validation.sid, "clientSecret": validation.secret } }),
+        |validation, _| {
+            let both = json!({ "client_secret": validation.secret, "clientSecret": "other" });
+            json!({ "threepid_creds": with(both, &json!({ "sid": validation.sid })) })
         },
         // UIA-52: an identity server may be named, and is not called.
-        |asked, _| json!({ "threepid_creds": with(asked.creds(), &json!({ "id_server": "is.example", "id_access_token": "t" })) }),
-        |asked, _| json!({ "threepidCreds": [with(asked.creds(), &json!({ "idServer": "[::1]", "idAccessToken": "t" }))] }),
-        |asked, _| json!({ "threepid_creds": with(asked.creds(), &json!({ "id_server": null, "more": [1] })) }),
+        |validation, _| json!({ "threepid_creds": with(validation.creds(), &json!({ "id_server": "is.example", "id_access_token": "t" })) }),
+        |validation, _| json!({ "threepidCreds": [with(validation.creds(), &json!({ "idServer": "[::1]", "idAccessToken": "t" }))] }),
+        |validation, _| json!({ "threepid_creds": with(validation.creds(), &json!({ "id_server": null, "more": [1] })) }),
     ];
     for (number, spelling) in spellings.iter().enumerate() {
         let server = test_server("off").await;
-        let asked = proven(&server).await;
-        let body = attempt(EMAIL, &spelling(&asked, &wrong));
+        let validation = validated_session(&server).await;
+        let body = attempt(EMAIL, &spelling(&validation, &wrong));
         let reply = server.register(&body).await;
         assert_eq!(reply.status, 200, "spelling {number}: {}", reply.text());
         assert_addresses(&server, &[("email#alice@example.org", "alice")]);
@@ -74,9 +74,9 @@ async fn uia_51_credentials_are_accepted_in_every_spelling() {
 #[tokio::test]
 async fn uia_51_credentials_of_another_type_are_rejected() {
     let server = test_server("off").await;
-    let asked = proven(&server).await;
+    let validation = validated_session(&server).await;
     let with_member = |name: &str, value: Value| {
-        let mut creds = asked.creds();
+        let mut creds = validation.creds();
         creds[name] = value;
         creds
     };
@@ -85,11 +85,11 @@ async fn uia_51_credentials_of_another_type_are_rejected() {
         json!(true),
         json!(7),
         json!([]),
-        json!([asked.creds(), asked.creds()]),
-        json!([[asked.creds()]]),
+        json!([validation.creds(), validation.creds()]),
+        json!([[validation.creds()]]),
         json!(["sid"]),
         with_member("sid", json!(1)),
-        with_member("sid", json!([asked.sid])),
+        with_member("sid", json!([validation.sid])),
         with_member("client_secret", json!({})),
         with_member("client_secret", json!(true)),
         with_member("id_server", json!(["is.example"])),
@@ -108,21 +108,21 @@ async fn uia_51_credentials_of_another_type_are_rejected() {
         json!({}),
         json!({ "threepid_creds": null }),
         json!({ "threepid_creds": {} }),
-        json!({ "threepid_creds": { "sid": asked.sid } }),
-        json!({ "threepid_creds": { "client_secret": asked.secret } }),
+        json!({ "threepid_creds": { "sid": validation.sid } }),
+        json!({ "threepid_creds": { "client_secret": validation.secret } }),
     ] {
         let reply = server.register(&attempt(EMAIL, &members)).await;
         reply.refused("M_MISSING_PARAM");
     }
     assert_users(&server, &[]);
-    assert_eq!(asked.state(&server), "validated");
+    assert_eq!(validation.state(&server), "validated");
 }
 
 /// UIA-53: every session that is not validated gets the same response, which does not say why.
 #[tokio::test]
 async fn uia_53_only_a_validated_session_of_secret_and_medium_passes() {
     let server = test_server("off").await;
-    let mail = proven(&server).await;
+    let mail = validated_session(&server).await;
     let text = request_text(&server, NUMBER.0, "secret").await;
     text.validate(&server).await;
     let pending = request_mail(&server, "bob@example.org", "secret").await;
@@ -163,12 +163,12 @@ async fn uia_53_only_a_validated_session_of_secret_and_medium_passes() {
 async fn l6_a_validated_session_expires() {
     for (hours, works) in [(23, true), (24, false), (25, false), (24 * 5, false)] {
         let server = test_server("off").await;
-        let asked = request_mail(&server, ALICE, "secret").await;
+        let validation = request_mail(&server, ALICE, "secret").await;
         server.deliver().await;
         server.advance(Duration::from_hours(23));
         confirm(&server, &link_to(&server, ALICE)).await;
         server.advance(Duration::from_hours(hours));
-        let body = attempt(EMAIL, &json!({ "threepid_creds": asked.creds() }));
+        let body = attempt(EMAIL, &json!({ "threepid_creds": validation.creds() }));
         let reply = server.register(&body).await;
         if works {
             reply.ok();
@@ -186,9 +186,9 @@ async fn l6_a_validated_session_expires() {
 async fn l6_a_session_that_expires_during_uia_is_requested_again() {
     let offered = "m.login.email.identity+m.login.dummy";
     let server = TestServer::with(&[flows(offered), MAIL]).await;
-    let asked = proven(&server).await;
+    let validation = validated_session(&server).await;
     let (_, session) = server.begin(&registration("alice")).await;
-    let body = server.register(&asked.attempt(Some(&session))).await;
+    let body = server.register(&validation.attempt(Some(&session))).await;
     assert_eq!(body.challenge()["completed"], json!([EMAIL]));
     server.advance(Duration::from_hours(25));
     let last = stage(DUMMY, &session);
@@ -198,7 +198,7 @@ async fn l6_a_session_that_expires_during_uia_is_requested_again() {
     assert_users(&server, &[]);
     // The same client with the same secret: a new epoch of the same session.
     let again = request_mail(&server, ALICE, "secret").await;
-    assert_eq!(again.sid, asked.sid);
+    assert_eq!(again.sid, validation.sid);
     again.validate(&server).await;
     server.register(&again.attempt(Some(&session))).await.ok();
     assert_addresses(&server, &[("email#alice@example.org", "alice")]);
@@ -209,16 +209,16 @@ async fn l6_a_session_that_expires_during_uia_is_requested_again() {
 #[tokio::test]
 async fn uia_54_a_validated_session_is_spent_once() {
     let server = test_server("off").await;
-    let asked = proven(&server).await;
+    let validation = validated_session(&server).await;
     let (_, before) = server.begin(&registration("carol")).await;
-    let body = attempt(EMAIL, &json!({ "threepid_creds": asked.creds() }));
+    let body = attempt(EMAIL, &json!({ "threepid_creds": validation.creds() }));
     server.register(&body).await.ok();
-    assert_eq!(asked.state(&server), "spent");
+    assert_eq!(validation.state(&server), "spent");
     let (_, after) = server.begin(&registration("dave")).await;
     for again in [
-        with(registration("bob"), &asked.attempt(None)),
-        asked.attempt(Some(&before)),
-        asked.attempt(Some(&after)),
+        with(registration("bob"), &validation.attempt(None)),
+        validation.attempt(Some(&before)),
+        validation.attempt(Some(&after)),
     ] {
         let body = server.register(&again).await.refused("M_UNAUTHORIZED");
         assert_eq!(body["completed"], json!([]));
@@ -228,7 +228,7 @@ async fn uia_54_a_validated_session_is_spent_once() {
     let page = server.get(path_of(&link)).await;
     assert_eq!(page.status, 400, "{}", page.text());
     server
-        .register(&asked.attempt(Some(&before)))
+        .register(&validation.attempt(Some(&before)))
         .await
         .refused("M_UNAUTHORIZED");
     assert_users(&server, &["alice"]);
@@ -241,11 +241,11 @@ async fn uia_54_a_validated_session_is_spent_once() {
 async fn uia_54_a_session_shared_by_two_serves_the_first_to_finish() {
     let offered = "m.login.email.identity+m.login.dummy";
     let server = TestServer::with(&[flows(offered), MAIL]).await;
-    let asked = proven(&server).await;
+    let validation = validated_session(&server).await;
     let mut sessions = Vec::new();
     for name in ["alice", "bob"] {
         let (_, session) = server.begin(&registration(name)).await;
-        let body = server.register(&asked.attempt(Some(&session))).await;
+        let body = server.register(&validation.attempt(Some(&session))).await;
         assert_eq!(body.challenge()["completed"], json!([EMAIL]));
         sessions.push(session);
     }
@@ -264,10 +264,10 @@ async fn uia_54_a_session_shared_by_two_serves_the_first_to_finish() {
 #[tokio::test]
 async fn uia_57_fifty_polls_succeed_and_only_the_first_writes() {
     let server = test_server("on").await;
-    let asked = request_mail(&server, ALICE, "secret").await;
+    let validation = request_mail(&server, ALICE, "secret").await;
     server.deliver().await;
     let (_, session) = server.begin(&registration("alice")).await;
-    let poll = asked.attempt(Some(&session));
+    let poll = validation.attempt(Some(&session));
     server.register(&poll).await.refused("M_UNAUTHORIZED");
     let rows = |server: &TestServer| {
         ["UiaSessions", "Proofs", "Outbox"]

@@ -50,12 +50,12 @@ async fn l4_no_secret_of_a_message_for_an_account_leaks() {
                 reply.error(400, "M_TOKEN_INCORRECT");
             }
             detector.search();
-            let told = if purpose == RESET {
+            let path_in_log = if purpose == RESET {
                 "account/password"
             } else {
                 "account/3pid"
             };
-            assert!(log.text().contains(told), "the log is captured");
+            assert!(log.text().contains(path_in_log), "the log is captured");
         }
     }
 }

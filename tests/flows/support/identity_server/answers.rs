@@ -104,11 +104,11 @@ impl IdServerData {
         };
         let mxid = member("mxid");
         self.bound.insert(format!("{medium} {address} {mxid}"));
-        let told = json!({
+        let response_body = json!({
             "medium": medium, "address": address, "mxid": mxid,
             "ts": 1, "not_before": 1, "not_after": 2, "signatures": {},
         });
-        ("200 OK", told.to_string())
+        ("200 OK", response_body.to_string())
     }
 
     fn unbind(&mut self, path: &str, seen: &Seen) -> Answer {
@@ -145,10 +145,10 @@ impl IdServerData {
         };
         match self.find(member("sid"), member("client_secret")) {
             Ok(session) => {
-                let told = json!({
+                let response_body = json!({
                     "medium": session.medium, "address": session.address, "validated_at": VALIDATED,
                 });
-                ("200 OK", told.to_string())
+                ("200 OK", response_body.to_string())
             }
             Err(answer) => answer,
         }
@@ -167,6 +167,6 @@ impl IdServerData {
 }
 
 fn error(status: &'static str, errcode: &str) -> Answer {
-    let told = json!({ "errcode": errcode, "error": "The fake says so" });
-    (status, told.to_string())
+    let response_body = json!({ "errcode": errcode, "error": "The fake says so" });
+    (status, response_body.to_string())
 }
