@@ -74,7 +74,7 @@ async fn showing_an_account_discloses_no_secret() {
     );
     for name in ["@alice:localhost", "Alice", ""] {
         let refused = error_of(&server, &["show", name]).await;
-        assert!(refused.contains("no user's name"), "{name}: {refused}");
+        assert!(refused.contains("not a username"), "{name}: {refused}");
     }
 }
 
