@@ -58,7 +58,7 @@ fn addition(token: &str, name: &str, creds: &Value, uia_request: bool) -> Sent {
 
 /// Every user has a validated session, and one gets the address.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn _3pid_68_of_users_who_race_for_an_address_one_gets_it() {
+async fn threepid_68_of_users_who_race_for_an_address_one_gets_it() {
     let _serial = serial().await;
     for round in 0..8 {
         let uia_request = round % 2 == 0;
@@ -154,7 +154,7 @@ async fn http_19_an_addition_sent_too_often_is_still_answered() {
 
 /// REG-28: a registration with an address races its addition.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn _3pid_68_an_addition_and_a_sign_up_race_for_an_address() {
+async fn threepid_68_an_addition_and_a_sign_up_race_for_an_address() {
     let _serial = serial().await;
     for round in 0..10 {
         let server = Arc::new(test_server(&[]).await);
