@@ -156,8 +156,8 @@ async fn finish(
 /// That the session has moved may mean that a twin of the request was quicker.
 fn unfinished(fault: ThreePidError) -> OperationError {
     match fault {
-        ThreePidError::SessionMoved => ChangeAccountError::SessionMoved.into(),
-        ThreePidError::PasswordMoved => ChangeAccountError::AccountMoved.into(),
+        ThreePidError::SessionMoved => ChangeAccountError::SessionChanged.into(),
+        ThreePidError::PasswordMoved => ChangeAccountError::AccountChanged.into(),
         fault => OperationError::Refused(fault.into()),
     }
 }

@@ -103,7 +103,7 @@ impl From<ThreePidError> for MatrixError {
             ThreePidError::Caller(error) => error,
             ThreePidError::Limit(error) => error.into(),
             // The caller turns this into a replay; if it cannot, the client may try again.
-            ThreePidError::PasswordMoved => ChangeAccountError::AccountMoved.into(),
+            ThreePidError::PasswordMoved => ChangeAccountError::AccountChanged.into(),
             ThreePidError::SessionMoved => Self::limited(Duration::from_secs(1)),
             ThreePidError::Store(error) => error.into(),
         }
@@ -298,12 +298,12 @@ async fn write(app: &App, new: &NewThreePid) -> Result<Written, ThreePidError> {
     let fault = match app.store.add_threepid(new).await {
         Ok(()) => return Ok(Written::Done),
         Err(
-            AddThreePidError::AccountMoved
+            AddThreePidError::AccountChanged
             | AddThreePidError::Taken
             | AddThreePidError::ValidationGone,
         ) => None,
-        Err(AddThreePidError::SessionMoved) => Some(ThreePidError::SessionMoved),
-        Err(AddThreePidError::PasswordMoved) => Some(ThreePidError::PasswordMoved),
+        Err(AddThreePidError::SessionChanged) => Some(ThreePidError::SessionMoved),
+        Err(AddThreePidError::PasswordChanged) => Some(ThreePidError::PasswordMoved),
         // It may have been made.
         Err(AddThreePidError::Store(error)) => return Err(error.into()),
     };
@@ -341,7 +341,7 @@ pub async fn remove(
         match app.store.remove_threepid(&lost).await {
             Ok(()) | Err(RemoveThreePidError::NotThere) => return Ok(()),
             Err(RemoveThreePidError::Store(error)) => return Err(error.into()),
-            Err(RemoveThreePidError::AccountMoved) => app.store.wait(attempt).await,
+            Err(RemoveThreePidError::AccountChanged) => app.store.wait(attempt).await,
         }
         owner = again(app, request, &owner).await?;
     }

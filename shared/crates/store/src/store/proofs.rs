@@ -10,9 +10,12 @@ use aws_sdk_dynamodb::{
 
 use super::{
     Store, StoreError,
-    item::{Item, Map, Row, number, put, put_over, text, updating},
-    keys::{self, PK},
-    retry::{CallError, condition_failed, failed_condition, holds},
+    dynamodb::{
+        item::{Item, Row, number, text},
+        keys::{self, PK},
+        transaction::{put, put_version, transact_update},
+        write::{ConditionalWrite, has_text},
+    },
 };
 use crate::{
     clock::Timestamp,
@@ -134,12 +137,12 @@ impl Store {
         row: &ValidationRow,
         message: Option<&NewMessage>,
     ) -> Result<(), SaveValidationError> {
-        let mut items = vec![put_over(&self.proofs, row.item(), row.version - 1)];
-        items.extend(message.map(|message| self.enqueue(message)));
-        self.transact(items, |reasons| {
-            condition_failed(reasons, 0).then_some(SaveValidationError::Moved)
-        })
-        .await
+        let mut transaction = self.transaction();
+        transaction
+            .add(put_version(&self.proofs, row.item(), row.version - 1))
+            .or(SaveValidationError::Moved);
+        transaction.add_all(message.map(|message| self.enqueue(message)));
+        transaction.commit().await
     }
 
     /// Counts a guess before it is compared; `None` if no more guesses are allowed or the session
@@ -150,31 +153,31 @@ impl Store {
         most: i64,
     ) -> Result<Option<ValidationRow>, StoreError> {
         let nonce = self.rng.base64::<12>();
-        let (row, nonce) = (row, &nonce);
-        self.retry(|| async move {
-            let call = self
-                .update_proof(row, "SET wrong = wrong + :one, nonce = :nonce ADD version :one")
-                .condition_expression(
-                    "generation = :generation AND #state IN (:pending, :validated) AND wrong < :most \
+        let request = self
+            .update_proof(
+                row,
+                "SET wrong = wrong + :one, nonce = :nonce ADD version :one",
+            )
+            .condition_expression(
+                "generation = :generation AND #state IN (:pending, :validated) AND wrong < :most \
                      AND (attribute_not_exists(nonce) OR nonce <> :nonce)",
-                )
-                .expression_attribute_names("#state", "state")
-                .expression_attribute_values(":pending", text(ValidationState::Pending.as_str()))
-                .expression_attribute_values(":validated", text(ValidationState::Validated.as_str()))
-                .expression_attribute_values(":one", number(1))
-                .expression_attribute_values(":most", number(most))
-                .expression_attribute_values(":nonce", text(nonce))
-                .return_values(ReturnValue::AllNew);
-            match call.send().await {
-                Ok(answer) => read_back(answer.attributes),
-                // Ours after all, if an answer was lost.
-                Err(error) => match failed_condition(&error) {
-                    Some(item) => read_back(item.filter(|item| holds(item, "nonce", nonce)).cloned()),
-                    None => Err(CallError::<StoreError>::from(error)),
-                },
+            )
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":pending", text(ValidationState::Pending.as_str()))
+            .expression_attribute_values(":validated", text(ValidationState::Validated.as_str()))
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":most", number(most))
+            .expression_attribute_values(":nonce", text(&nonce))
+            .return_values(ReturnValue::AllNew);
+        let item = match self.update_item(request).await? {
+            ConditionalWrite::Written(output) => output.attributes,
+            // This call has written the item if the response to an earlier attempt was lost.
+            ConditionalWrite::ConditionFailed(item) => {
+                item.filter(|item| has_text(item, "nonce", &nonce))
             }
-        })
-        .await
+        };
+        item.map(|item| ValidationRow::read(&Row::new(item)))
+            .transpose()
     }
 
     /// Marks a session validated until `expires`, and forgets `guesses` counted ones that were
@@ -187,7 +190,6 @@ impl Store {
         expires: Timestamp,
     ) -> Result<bool, StoreError> {
         let nonce = self.rng.base64::<12>();
-        let nonce = &nonce;
         // Validated again, it ends when it would have ended anyway.
         let first = row.state == ValidationState::Pending;
         let (now, expires) = if first {
@@ -195,8 +197,7 @@ impl Store {
         } else {
             (row.validated.unwrap_or(now), row.expires)
         };
-        self.retry(|| async move {
-            let call = self
+        let request = self
                 .update_proof(
                     row,
                     "SET #state = :validated, validated = :now, expires = :expires, #ttl = :ttl, \
@@ -214,57 +215,37 @@ impl Store {
                 .expression_attribute_values(":ttl", number(ttl(expires)))
                 .expression_attribute_values(":guesses", number(guesses))
                 .expression_attribute_values(":one", number(1))
-                .expression_attribute_values(":nonce", text(nonce));
-            match call.send().await {
-                Ok(_) => Ok(true),
-                Err(error) => match failed_condition(&error) {
-                    Some(item) => Ok(item.is_some_and(|item| holds(item, "nonce", nonce))),
-                    None => Err(CallError::<StoreError>::from(error)),
-                },
-            }
-        })
-        .await
+                .expression_attribute_values(":nonce", text(&nonce));
+        let validated = self.update_item(request).await?;
+        Ok(validated.is_written_as("nonce", &nonce))
     }
 
     /// Ends a session for good: its owner says that it was somebody else's doing.
     pub async fn burn_proof(&self, row: &ValidationRow) -> Result<bool, StoreError> {
-        self.retry(|| async move {
-            let call = self
-                .update_proof(row, "SET #state = :burned ADD version :one")
-                .condition_expression("generation = :generation AND #state <> :spent")
-                .expression_attribute_names("#state", "state")
-                .expression_attribute_values(":burned", text(ValidationState::Burned.as_str()))
-                .expression_attribute_values(":spent", text(ValidationState::Spent.as_str()))
-                .expression_attribute_values(":one", number(1));
-            match call.send().await {
-                Ok(_) => Ok(true),
-                Err(error) if failed_condition(&error).is_some() => Ok(false),
-                Err(error) => Err(CallError::<StoreError>::from(error)),
-            }
-        })
-        .await
+        let request = self
+            .update_proof(row, "SET #state = :burned ADD version :one")
+            .condition_expression("generation = :generation AND #state <> :spent")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":burned", text(ValidationState::Burned.as_str()))
+            .expression_attribute_values(":spent", text(ValidationState::Spent.as_str()))
+            .expression_attribute_values(":one", number(1));
+        Ok(self.update_item(request).await?.is_written())
     }
 
     /// Keeps a session from being validated by what it has called for so far (3PID-05): `deliver` has
     /// found the address on an account. Does nothing if the generation has passed.
     pub async fn withhold_proof(&self, sid: &str, generation: &str) -> Result<(), StoreError> {
-        self.retry(|| async move {
-            let call = self
-                .client
-                .update_item()
-                .table_name(&self.proofs)
-                .set_key(Some(Item::at(sid).build()))
-                .update_expression("SET withheld = :one")
-                .condition_expression("generation = :generation")
-                .expression_attribute_values(":one", number(1))
-                .expression_attribute_values(":generation", text(generation));
-            match call.send().await {
-                Ok(_) => Ok(()),
-                Err(error) if failed_condition(&error).is_some() => Ok(()),
-                Err(error) => Err(CallError::<StoreError>::from(error)),
-            }
-        })
-        .await
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.proofs)
+            .set_key(Some(Item::at(sid).build()))
+            .update_expression("SET withheld = :one")
+            .condition_expression("generation = :generation")
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":generation", text(generation));
+        self.update_item(request).await?;
+        Ok(())
     }
 
     /// Spends a proof, in the transaction of what it is for (UIA-54). One of an identity server has no
@@ -295,7 +276,7 @@ impl Store {
             .expression_attribute_values(":generation", text(&proven.generation))
             .expression_attribute_values(":now", number(now.0))
             .expression_attribute_values(":one", number(1));
-        updating(update)
+        transact_update(update)
     }
 
     fn update_proof(&self, row: &ValidationRow, expression: &str) -> UpdateItemFluentBuilder {
@@ -311,9 +292,4 @@ impl Store {
 
 fn ttl(expires: Timestamp) -> i64 {
     Timestamp(expires.0 + KEEP_MS).seconds()
-}
-
-fn read_back(item: Option<Map>) -> Result<Option<ValidationRow>, CallError<StoreError>> {
-    let row = item.map(|item| ValidationRow::read(&Row::new(item)));
-    row.transpose().map_err(CallError::Final)
 }

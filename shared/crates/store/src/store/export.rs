@@ -1,10 +1,11 @@
-//! Everything that is stored under a user's name, for the operator. What is secret, hashes included,
-//! stays here.
+//! The export of an account for the operator: all its rows, without secrets and hashes.
 
 use super::{
     AccountRow, OwnThreePid, Store, StoreError,
-    item::Row,
-    keys::{self, BINDINGS, DEVICES, MAIN, PASSWORD, SK, TERMS, THREEPIDS},
+    dynamodb::{
+        item::Row,
+        keys::{self, BINDINGS, DEVICES, MAIN, PASSWORD, SK, TERMS, THREEPIDS},
+    },
     passwords::read_password,
 };
 use crate::{
@@ -14,83 +15,83 @@ use crate::{
     threepid::{Medium, ThreePid},
 };
 
-/// All that is stored of a user.
+/// All stored data of an account.
 #[derive(Debug)]
 pub struct UserRecord {
     /// The account.
     pub account: AccountRow,
-    /// When it was made.
+    /// The time of its creation.
     pub created: Timestamp,
-    /// When the guest became a user.
+    /// The time at which the guest became a user.
     pub upgraded: Option<Timestamp>,
-    /// When it was brought here from another server.
+    /// The time of its import from another homeserver.
     pub imported: Option<Timestamp>,
-    /// When it ended.
+    /// The time of its deactivation.
     pub deactivated: Option<Timestamp>,
-    /// Whether its user, or the operator, wanted nothing kept then.
+    /// Whether the user or the operator requested erasure at the deactivation.
     pub erased: bool,
-    /// Its password, if it has one.
+    /// Its password, if it has a password.
     pub password: Option<PasswordRecord>,
-    /// Its devices, dead ones too.
+    /// Its devices, including those with invalid tokens.
     pub devices: Vec<DeviceRecord>,
-    /// The policies that were accepted.
+    /// The accepted policies.
     pub terms: Vec<TermsRecord>,
     /// Its addresses.
     pub addresses: Vec<OwnThreePid>,
-    /// What is bound at identity servers.
+    /// The addresses that are bound at identity servers.
     pub bindings: Vec<BindingRecord>,
 }
 
-/// What is said of a password.
+/// A password without its hash.
 #[derive(Debug)]
 pub struct PasswordRecord {
-    /// How it is hashed.
+    /// The scheme of its hash.
     pub scheme: String,
-    /// When it was set.
+    /// The time at which it was set.
     pub set: Timestamp,
 }
 
 /// A device without its tokens.
 #[derive(Debug)]
 pub struct DeviceRecord {
-    /// Its id.
+    /// The device ID.
     pub id: DeviceId,
-    /// What its user calls it.
+    /// The display name.
     pub display_name: Option<String>,
-    /// When its tokens were made.
+    /// The time at which its tokens were issued.
     pub issued: Timestamp,
-    /// When its access token expires.
+    /// The time at which its access token expires.
     pub access_expires: Option<Timestamp>,
-    /// Whether somebody is logged in to it, as far as the account is concerned.
+    /// Whether its tokens are valid for the account: see [`AccountRow::is_device_valid`].
     pub alive: bool,
 }
 
-/// A policy that was accepted.
+/// An accepted policy.
 #[derive(Debug)]
 pub struct TermsRecord {
-    /// Its id.
+    /// The policy ID.
     pub policy: String,
-    /// Which version of it.
+    /// The accepted version.
     pub version: String,
-    /// When.
+    /// The time of acceptance.
     pub accepted: Timestamp,
 }
 
 /// An address that is bound at an identity server.
 #[derive(Debug)]
 pub struct BindingRecord {
-    /// The server.
+    /// The name of the identity server.
     pub id_server: String,
-    /// The address, as that server writes it.
+    /// The address in the form that the identity server uses.
     pub address: ThreePid,
-    /// Since when.
+    /// The time of the binding.
     pub bound: Timestamp,
 }
 
 impl Store {
-    /// All that is stored under this name; nothing if nobody has it. Strongly consistent, page by
-    /// page.
-    pub async fn find_record(&self, user: &Localpart) -> Result<Option<UserRecord>, StoreError> {
+    /// All stored data of the account with this username; `None` if there is no account. One
+    /// `Query` call for each megabyte, strongly consistent.
+    pub async fn export_account(&self, user: &Localpart) -> Result<Option<UserRecord>, StoreError> {
         let rows = self.rows_under(&keys::user(user), "").await?;
         let mut main = None;
         for row in &rows {
@@ -135,7 +136,7 @@ impl UserRecord {
         } else if let Some(id) = sk.strip_prefix(DEVICES) {
             let id = DeviceId::parse(id).ok_or_else(|| row.corrupt("sk"))?;
             self.devices.push(DeviceRecord {
-                alive: self.account.lets_live(&id, row.number("epoch")?),
+                alive: self.account.is_device_valid(&id, row.number("epoch")?),
                 id,
                 display_name: row.text_if("display_name")?.map(str::to_owned),
                 issued: row.time("issued_at")?,

@@ -1,7 +1,8 @@
-//! What each call to the tables consumes, counted for the request that makes it (`metrics`).
+//! An interceptor of the DynamoDB client that counts the capacity units of each call for the
+//! request that makes it (`metrics`).
 //!
-//! The one place that asks for it, so that no verb has to: it hooks into the client. The answer of a
-//! write whose condition failed does not say what it consumed, and counts as nothing.
+//! It sets `ReturnConsumedCapacity`, so that no call has to. The response to a write whose
+//! condition failed does not contain the consumed capacity and counts as 0 units.
 
 use aws_sdk_dynamodb::{
     config::{ConfigBag, Intercept, RuntimeComponents},
@@ -28,11 +29,11 @@ use aws_smithy_types::config_bag::{Storable, StoreReplace};
 
 use crate::metrics::{self, Calls, Timer};
 
-/// Asks for the capacity that each call consumes, and counts it.
+/// Requests the consumed capacity of each call and counts it.
 #[derive(Debug)]
-pub(super) struct Capacity;
+pub(in crate::store) struct Capacity;
 
-/// When an attempt began.
+/// The time at which an attempt began.
 #[derive(Debug)]
 struct Began(Timer);
 
@@ -53,14 +54,14 @@ impl Intercept for Capacity {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let input = context.input_mut();
-        macro_rules! ask {
+        macro_rules! request_capacity {
             ($($input:ty),*) => {
                 $(if let Some(input) = input.downcast_mut::<$input>() {
                     input.return_consumed_capacity = Some(ReturnConsumedCapacity::Total);
                 })*
             };
         }
-        ask!(
+        request_capacity!(
             BatchGetItemInput,
             DeleteItemInput,
             GetItemInput,
@@ -105,10 +106,11 @@ impl Intercept for Capacity {
     }
 }
 
-/// What an answer says. A transaction says what of it was read: all, if it is the repeat of one that is
-/// done.
+/// The consumed capacity in a response. The response to a transaction reports the read units
+/// separately. They are all of its units if the transaction had already been committed by an
+/// earlier call with the same client request token.
 fn consumed(output: &Output) -> Calls {
-    macro_rules! one {
+    macro_rules! count_as {
         ($units:expr, $($output:ty),*) => {
             $(if let Some(output) = output.downcast_ref::<$output>() {
                 return $units(sum(output.consumed_capacity(), ConsumedCapacity::capacity_units));
@@ -116,8 +118,8 @@ fn consumed(output: &Output) -> Calls {
         };
     }
     let (read, written) = (|read| units(read, 0.0), |written| units(0.0, written));
-    one!(read, GetItemOutput, QueryOutput);
-    one!(written, DeleteItemOutput, PutItemOutput, UpdateItemOutput);
+    count_as!(read, GetItemOutput, QueryOutput);
+    count_as!(written, DeleteItemOutput, PutItemOutput, UpdateItemOutput);
     if let Some(output) = output.downcast_ref::<BatchGetItemOutput>() {
         return read(sum(
             output.consumed_capacity(),
@@ -148,6 +150,6 @@ fn sum<'a>(
     units: fn(&ConsumedCapacity) -> Option<f64>,
 ) -> f64 {
     let units = capacity.into_iter().filter_map(units);
-    // Not `sum`, whose zero is a negative one.
+    // Not `sum`: the sum of no numbers is -0.0.
     units.fold(0.0, |sum, units| sum + units)
 }

@@ -1,35 +1,37 @@
-//! What is left under the name of an account that has ended, and how it goes (DEACT-12, DEACT-14).
+//! Purge of the rows of a deactivated account (DEACT-12, DEACT-14).
 
 use super::{
     Store, StoreError,
-    item::{Item, Map, text},
-    keys::{self, BINDINGS, MAIN, SK, THREEPIDS},
+    dynamodb::{
+        item::{Item, Map, text},
+        keys::{self, BINDINGS, MAIN, SK, THREEPIDS},
+    },
 };
 use crate::ids::Localpart;
 
-/// A row under a user that is not the account's own.
+/// A row of an account, but not the account row itself.
 #[derive(Clone)]
 pub struct PurgeItem(String);
 
 crate::opaque_debug!(PurgeItem);
 
 impl PurgeItem {
-    /// Whether it records what is bound at an identity server.
+    /// Whether the row records an address that is bound at an identity server.
     pub fn is_binding(&self) -> bool {
         self.0.starts_with(BINDINGS)
     }
 }
 
-/// Where the next read of what is left goes on.
+/// The start of the next page of rows.
 #[derive(Clone)]
 pub struct PurgePage(Map);
 
 crate::opaque_debug!(PurgePage);
 
 impl Store {
-    /// Some of the rows under a user, all but the account's own, strongly consistent; and where to go
-    /// on if there are more.
-    pub async fn remnants_page(
+    /// One page of the rows of an account without the account row itself, and the start of the next
+    /// page if there is one. One `Query` call, strongly consistent.
+    pub async fn purge_page(
         &self,
         user: &Localpart,
         after: Option<PurgePage>,
@@ -46,16 +48,16 @@ impl Store {
         Ok((rest.collect(), next.map(PurgePage)))
     }
 
-    /// Removes a row of a user who is no more, for good: nothing is written under such a name again.
-    /// Before an address goes its claim, if it is still this user's: whoever is interrupted in between
-    /// finds the address again. One call, or two for an address.
-    pub async fn remove_remnant(
+    /// Deletes a row of a deactivated account; no new row is written under its username. One
+    /// `DeleteItem` call, or two for an address: its reservation is deleted first, if it still
+    /// belongs to this user, so that an interrupted purge finds the address again.
+    pub async fn purge_item(
         &self,
         user: &Localpart,
         PurgeItem(sk): &PurgeItem,
     ) -> Result<(), StoreError> {
         if sk.starts_with(THREEPIDS) {
-            // The claim's partition is spelt as its row under the owner is.
+            // The partition key of the reservation equals the sort key of the address row.
             let claim = Item::under(sk, MAIN);
             let own = Some(("owner", text(user.as_str())));
             self.delete_if(claim, own).await?;

@@ -1,4 +1,4 @@
-//! The client of DynamoDB: how often it tries.
+//! The DynamoDB client and its retry settings.
 
 use std::time::Duration;
 
@@ -11,11 +11,12 @@ use aws_smithy_runtime::client::retries::RetryPartition;
 use super::capacity::Capacity;
 use crate::aws::{self, Aws};
 
-/// How often the SDK tries, the first time included. It repeats throttles, faults of the service
-/// and broken connections, but no conflict of transactions: that is ours (`retry`).
+/// The maximum number of attempts of the SDK, the first one included. The SDK repeats a call after
+/// a throttle, a service error or a broken connection, but not after a transaction conflict: see
+/// `retry`.
 const ATTEMPTS: u32 = 4;
 
-pub(super) fn client(aws: &Aws) -> Client {
+pub(in crate::store) fn client(aws: &Aws) -> Client {
     let mut config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .http_client(aws::http_client())

@@ -1,40 +1,43 @@
-//! What is bound at identity servers: one row under its user for each address and server (IDS-12).
+//! The addresses that a user has bound at identity servers: one row for each server and address
+//! (IDS-12).
 //!
-//! A record outlives nothing but what it is about: it is written only while the account lives, and
-//! removed only if it is still the one that was undone.
+//! A row is written only while the account is not deactivated. It is deleted only if it is still
+//! the row of the binding that was undone.
 
 use aws_sdk_dynamodb::types::ConditionCheck;
 
 use super::{
     Store, StoreError,
-    item::{Item, Row, checking, put, text},
-    keys::{self, BINDINGS, MAIN},
-    retry::condition_failed,
+    dynamodb::{
+        item::{Item, Row, text},
+        keys::{self, BINDINGS, MAIN},
+        transaction::{put, transact_check},
+    },
 };
 use crate::{clock::Timestamp, ids::Localpart, threepid::Medium};
 
 /// An address that is bound at an identity server.
 #[derive(Clone, PartialEq, Eq)]
 pub struct IdentityBinding {
-    /// The server's name.
+    /// The name of the identity server.
     pub id_server: String,
-    /// How the address is reached.
+    /// The medium of the address.
     pub medium: Medium,
-    /// The address, as the identity server writes it.
+    /// The address in the form that the identity server uses.
     pub address: String,
-    /// Random: tells this binding from a later one of the same address.
+    /// A random value that distinguishes this binding from a later one of the same address.
     pub nonce: String,
 }
 
 crate::opaque_debug!(IdentityBinding);
 
-/// Why a binding was not recorded.
+/// The reason why a binding was not recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordBindingError {
-    /// The account is no more.
+    /// The account is deactivated or does not exist.
     #[error("the account has been deactivated")]
     Deactivated,
-    /// The write failed.
+    /// DynamoDB failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -56,7 +59,9 @@ impl IdentityBinding {
 }
 
 impl Store {
-    /// Records a binding, in the place of any earlier record of the same, while the account lives.
+    /// Writes the row of a binding, in place of an earlier row for this server and address. One
+    /// `TransactWriteItems` call on the condition that the account exists and is not deactivated;
+    /// [`RecordBindingError::Deactivated`] otherwise.
     pub async fn record_binding(
         &self,
         user: &Localpart,
@@ -71,20 +76,21 @@ impl Store {
             .text("address", &binding.address)
             .text("nonce", &binding.nonce)
             .number("bound", now.0);
-        let lives = ConditionCheck::builder()
+        let check = ConditionCheck::builder()
             .table_name(&self.accounts)
             .set_key(Some(Item::under(keys::user(user), MAIN).build()))
             .condition_expression("attribute_exists(pk) AND #status <> :deactivated")
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":deactivated", text("deactivated"));
-        let items = vec![checking(lives), put(&self.accounts, item, None)];
-        self.transact(items, |reasons| {
-            condition_failed(reasons, 0).then_some(RecordBindingError::Deactivated)
-        })
-        .await
+        let mut transaction = self.transaction();
+        transaction
+            .add(transact_check(check))
+            .or(RecordBindingError::Deactivated);
+        transaction.add(put(&self.accounts, item, None));
+        transaction.commit().await
     }
 
-    /// All bindings of a user. One call for each megabyte of them, strongly consistent.
+    /// All bindings of a user. One `Query` call for each megabyte, strongly consistent.
     pub async fn find_bindings(
         &self,
         user: &Localpart,
@@ -93,14 +99,14 @@ impl Store {
         rows.iter().map(IdentityBinding::read).collect()
     }
 
-    /// Removes the record of a binding that has been undone, unless the address has been bound again
-    /// meanwhile.
+    /// Deletes the row of a binding that has been undone. One `DeleteItem` call on the condition
+    /// that the nonce is unchanged: the address may have been bound again in the meantime.
     pub async fn remove_binding(
         &self,
         user: &Localpart,
         binding: &IdentityBinding,
     ) -> Result<(), StoreError> {
-        let still = Some(("nonce", text(&binding.nonce)));
-        self.delete_if(binding.key(user), still).await
+        let unchanged = Some(("nonce", text(&binding.nonce)));
+        self.delete_if(binding.key(user), unchanged).await
     }
 }
