@@ -62,7 +62,7 @@ async fn an_hour_of(kind: FaultKind, operation: &str) -> TestServer {
 
 /// L16
 #[tokio::test]
-async fn threepid_17_after_an_hour_without_ses_every_mail_arrives() {
+async fn threepid_17_after_an_hour_without_ses_each_mail_arrives_once() {
     for kind in OUTAGES {
         let server = an_hour_of(kind, "SendEmail").await;
         run_schedules(&server, 60, MINUTE).await;
@@ -80,7 +80,7 @@ async fn threepid_17_after_an_hour_without_ses_every_mail_arrives() {
 /// After a throttle the message was certainly not sent. After any other failure this is unknown,
 /// and a text message is not sent twice.
 #[tokio::test]
-async fn threepid_17_after_an_hour_without_sns_unsent_texts_arrive() {
+async fn threepid_17_after_an_hour_without_sns_only_unsent_texts_come() {
     for (kind, count, status) in [
         (FaultKind::Throttle, 12, "sent"),
         (FaultKind::InternalError, 0, "failed"),
