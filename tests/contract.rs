@@ -1,4 +1,4 @@
-//! The files of the project held against each other, and an independent reader of every answer.
+//! Consistency of the project's files, and an independent parser of every answer.
 
 mod cargo_lambda;
 mod events;
@@ -10,8 +10,9 @@ mod observability;
 mod operations;
 mod requirements;
 mod ruma;
+mod ruma_account_threepids;
 mod ruma_identity;
-mod ruma_own_addresses;
+
 mod ruma_request_tokens;
 mod ruma_requests;
 mod ruma_sessions;

@@ -280,7 +280,7 @@ pub fn operator(local: &Local, rng: Arc<dyn Rng>) -> Admin {
             sns: aws_sdk_sns::Client::new(&at(&aws.endpoints.sns)),
         },
         environment: Environment::default(),
-        watched: false,
+        show_progress: false,
     }
 }
 

@@ -1,5 +1,4 @@
-//! Application services, from standard registration YAML files. `hs_token` is neither used nor
-//! stored.
+//! Application services, from standard registration files in YAML. `hs_token` is neither used nor stored.
 
 use std::{fmt::Write, path::PathBuf};
 
@@ -17,67 +16,67 @@ use shared::{
 
 use crate::{Admin, Report};
 
-/// How often a change is made again on top of somebody else's.
-const TRIES: usize = 5;
+/// The attempts at a change that concurrent changes of the row can interrupt.
+const MAX_ATTEMPTS: usize = 5;
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Add application services, or replace those with the same id
+    /// Add application services, or replace those with the same ID
     Add {
-        /// Registration files
+        /// The registration files
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
     /// List all application services
     List,
-    /// Remove an application service; its users stay
+    /// Remove an application service; its users remain
     Remove {
-        /// Its id
+        /// The ID of the application service
         id: String,
     },
 }
 
-/// The parts of a registration file that matter here; others are the homeserver's.
+/// The parts of a registration file that Gatehouse uses. The homeserver uses the others.
 #[derive(Deserialize)]
 struct RegistrationFile {
     id: String,
     as_token: String,
     sender_localpart: String,
     #[serde(default)]
-    namespaces: NamespacesOfFile,
+    namespaces: RegistrationNamespaces,
 }
 
 #[derive(Default, Deserialize)]
-struct NamespacesOfFile {
+struct RegistrationNamespaces {
     #[serde(default)]
-    users: Vec<NamespaceOfFile>,
+    users: Vec<RegistrationNamespace>,
 }
 
 #[derive(Deserialize)]
-struct NamespaceOfFile {
+struct RegistrationNamespace {
     #[serde(default)]
     exclusive: bool,
     regex: String,
 }
 
-/// Parses a registration file; its token is hashed at once.
+/// Parses a registration file. Only the hash of the token is kept.
 pub fn parse(yaml: &str, keys: &KeyRing) -> anyhow::Result<AppserviceRecord> {
-    let file: RegistrationFile =
-        serde_yaml_ng::from_str(yaml).context("not an application service's registration")?;
+    let file: RegistrationFile = serde_yaml_ng::from_str(yaml)
+        .context("the file is not a registration of an application service")?;
     ensure!(!file.id.is_empty(), "`id` is empty");
     ensure!(!file.as_token.is_empty(), "`as_token` is empty");
     ensure!(
         !tokens::has_our_prefix(&file.as_token),
-        "`as_token` begins like an access token of this server: choose another one"
+        "`as_token` starts like an access token of this server; choose another token"
     );
     ensure!(
         file.as_token.bytes().all(|b| b.is_ascii_graphic()),
-        "`as_token` has a character that cannot stand in a header"
+        "`as_token` has a character that is not allowed in an HTTP header"
     );
     ensure!(
         is_localpart(&file.sender_localpart),
-        "`sender_localpart` is no localpart: lower-case letters, digits and `._=-/+`"
+        "`sender_localpart` is not a valid localpart; use lower-case letters, digits and `._=-/+`"
     );
     let as_token = Secret::new(file.as_token);
     let users = file.namespaces.users.into_iter();
@@ -86,9 +85,9 @@ pub fn parse(yaml: &str, keys: &KeyRing) -> anyhow::Result<AppserviceRecord> {
         token_hash: keys.hash(KeyPurpose::AppserviceToken, as_token.reveal().as_bytes()),
         sender_localpart: file.sender_localpart,
         users: users
-            .map(|own| NamespaceRecord {
-                exclusive: own.exclusive,
-                regex: own.regex,
+            .map(|namespace| NamespaceRecord {
+                exclusive: namespace.exclusive,
+                regex: namespace.regex,
             })
             .collect(),
     })
@@ -116,10 +115,10 @@ pub(crate) async fn run(admin: &Admin, command: &Command) -> anyhow::Result<Repo
 pub async fn add(admin: &Admin, new: &[AppserviceRecord]) -> anyhow::Result<Report> {
     change(admin, |records| {
         for record in new {
-            records.retain(|own| own.id != record.id);
+            records.retain(|other| other.id != record.id);
             if records
                 .iter()
-                .any(|own| own.token_hash == record.token_hash)
+                .any(|other| other.token_hash == record.token_hash)
             {
                 bail!(
                     "`{}` has the same `as_token` as another application service",
@@ -133,38 +132,42 @@ pub async fn add(admin: &Admin, new: &[AppserviceRecord]) -> anyhow::Result<Repo
     })
     .await?;
     let ids: Vec<&str> = new.iter().map(|record| record.id.as_str()).collect();
-    Ok(Report::of(
+    Ok(Report::success(
         json!({ "added": ids }),
-        format!("added {}; in force within a minute", ids.join(", ")),
+        format!("added {}; takes effect within a minute", ids.join(", ")),
     ))
 }
 
 async fn remove(admin: &Admin, id: &str) -> anyhow::Result<Report> {
     change(admin, |records| {
         ensure!(
-            records.iter().any(|own| own.id == id),
+            records.iter().any(|record| record.id == id),
             "there is no application service `{id}`"
         );
-        records.retain(|own| own.id != id);
+        records.retain(|record| record.id != id);
         Ok(())
     })
     .await?;
-    Ok(Report::of(
+    Ok(Report::success(
         json!({ "removed": id }),
-        format!("removed {id}; in force within a minute"),
+        format!("removed {id}; takes effect within a minute"),
     ))
 }
 
 async fn list(admin: &Admin) -> anyhow::Result<Report> {
     let records = read(admin).await?.records;
     let mut text = String::new();
-    for own in &records {
-        let namespaces: Vec<&str> = own.users.iter().map(|users| users.regex.as_str()).collect();
+    for record in &records {
+        let namespaces: Vec<&str> = record
+            .users
+            .iter()
+            .map(|users| users.regex.as_str())
+            .collect();
         writeln!(
             text,
             "{}  @{}  {}",
-            own.id,
-            own.sender_localpart,
+            record.id,
+            record.sender_localpart,
             namespaces.join(" ")
         )?;
     }
@@ -172,33 +175,33 @@ async fn list(admin: &Admin) -> anyhow::Result<Report> {
         text.push_str("no application services");
     }
     let json = records.iter().map(
-        |own| json!({ "id": own.id, "sender_localpart": own.sender_localpart, "users": own.users }),
+        |record| json!({ "id": record.id, "sender_localpart": record.sender_localpart, "users": record.users }),
     );
-    Ok(Report::of(
+    Ok(Report::success(
         Value::Array(json.collect()),
         text.trim_end().to_owned(),
     ))
 }
 
 async fn read(admin: &Admin) -> anyhow::Result<AppservicesRow> {
-    let wanted = RegistrationLookup {
+    let lookup = RegistrationLookup {
         appservices: true,
         ..RegistrationLookup::default()
     };
     Ok(admin
         .store
-        .registration_facts(wanted)
+        .registration_facts(lookup)
         .await?
         .appservices
         .unwrap_or_default())
 }
 
-/// Changes the one item on top of what it held when it was read.
+/// Changes the row of the application services, on the condition that it has not changed since it was read.
 async fn change(
     admin: &Admin,
     edit: impl Fn(&mut Vec<AppserviceRecord>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    for _ in 0..TRIES {
+    for _ in 0..MAX_ATTEMPTS {
         let row = read(admin).await?;
         let mut records = row.records.clone();
         edit(&mut records)?;
@@ -206,7 +209,7 @@ async fn change(
             return Ok(());
         }
     }
-    bail!("somebody else is changing the application services: try again")
+    bail!("the application services are being changed by other commands; try again")
 }
 
 #[cfg(test)]
@@ -218,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_standard_registration_file_is_understood_and_its_token_hashed() {
+    fn a_standard_registration_file_is_parsed_and_its_token_hashed() {
         let yaml = "id: irc\nurl: http://localhost:1\nas_token: sesame\nhs_token: other\nsender_localpart: ircbot\n\
                     rate_limited: false\nnamespaces:\n  users:\n  - exclusive: true\n    regex: '@irc_.*'\n  aliases: []\n";
         let record = parse(yaml, &keys()).unwrap();
@@ -237,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_a_token_is_refused() {
+    fn a_file_without_a_token_is_rejected() {
         assert!(parse("id: irc\nas_token: ''\nsender_localpart: x\n", &keys()).is_err());
         assert!(parse("id: irc\nsender_localpart: x\n", &keys()).is_err());
         assert!(parse("- not: a registration", &keys()).is_err());

@@ -1,16 +1,15 @@
-//! What is wrong with a deployment, as far as it can be asked from outside: tables, secret, settings,
-//! mail, text messages, time. Changes nothing.
+//! Checks of a deployment: tables, secret, settings, e-mail, text messages, clock. They change nothing.
 //!
-//! It does not know where it looks. A service that does not know a question (the embedded ones answer
-//! few) is no fault: the check is skipped.
+//! The checks are the same for AWS and for the embedded services. If a service does not implement a call,
+//! the check is skipped. The embedded services implement only a few.
 
 mod checks;
+mod clock;
 mod keys;
 mod mail;
 mod settings;
+mod sms;
 mod tables;
-mod texts;
-mod time;
 
 use std::fmt::Write;
 
@@ -20,12 +19,12 @@ use self::checks::{Check, State};
 use crate::{Admin, Report};
 
 pub(crate) async fn run(admin: &Admin) -> Report {
-    let mut checks = settings::look(&admin.environment);
-    checks.extend(tables::look(admin).await);
-    checks.extend(time::look(admin).await);
-    checks.extend(keys::look(admin).await);
-    checks.extend(mail::look(admin).await);
-    checks.extend(texts::look(admin).await);
+    let mut checks = settings::check(&admin.environment);
+    checks.extend(tables::check(admin).await);
+    checks.extend(clock::check(admin).await);
+    checks.extend(keys::check(admin).await);
+    checks.extend(mail::check(admin).await);
+    checks.extend(sms::check(admin).await);
     report(&checks)
 }
 

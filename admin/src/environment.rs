@@ -1,22 +1,22 @@
-//! Where the operator's command finds its settings: the environment, or what a test says it is.
+//! The settings of the admin CLI: the environment variables, or those of a test.
 
 use std::{collections::BTreeMap, fmt};
 
 use aws_config::SdkConfig;
 use shared::key_ring::{KeyRingError, KeySettings, MEMBERS};
 
-/// Variables and their values. An empty one counts as unset.
+/// Variables and their values. A variable with an empty value counts as unset.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
-    /// These variables.
+    /// An environment with these variables.
     pub fn of(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         let variables = variables.into_iter();
         Self(variables.filter(|(_, value)| !value.is_empty()).collect())
     }
 
-    /// These, with the settings that are secrets in the place of the name of the secret that holds them.
+    /// Replaces the ARN of the secret by the settings that the secret contains.
     pub async fn with_secrets(self, aws: &SdkConfig) -> Result<Self, KeyRingError> {
         let lookup = |name: &str| self.get(name);
         let secrets = KeySettings::fetch(aws, lookup).await?;
@@ -34,7 +34,7 @@ impl Environment {
         self.0.get(name).cloned()
     }
 
-    /// The names of all that are set.
+    /// The names of all variables that are set.
     pub fn names(&self) -> impl Iterator<Item = String> {
         self.0.keys().cloned()
     }

@@ -1,10 +1,10 @@
-//! The operator's command: users, registration tokens, application services, and a doctor.
+//! The admin CLI `gatehouse-admin`: users, registration tokens, application services, and `doctor`.
 //!
-//! Works on the tables directly, wherever `AWS_ENDPOINT_URL_DYNAMODB` or the account's credentials
-//! point; the running functions see every change within a minute and need no deployment. Needs the
-//! same keys (`GATEHOUSE_SECRET` or `GATEHOUSE_SECRET_ARN`) and `GATEHOUSE_TABLES` as they do, since
-//! tokens are stored as keyed hashes. Knows the store's verbs and no table, but for the doctor, which
-//! knows what tables the template makes.
+//! It works directly on the tables of `AWS_ENDPOINT_URL_DYNAMODB` or of the AWS account. The running
+//! functions see every change within a minute, without a deployment. Tokens are stored as keyed hashes, so
+//! it needs the same keys (`GATEHOUSE_SECRET` or `GATEHOUSE_SECRET_ARN`) and `GATEHOUSE_TABLES` as the
+//! functions. It accesses tables only through the store, except `doctor`, which compares the tables with the
+//! template.
 
 pub mod appservices;
 mod doctor;
@@ -34,60 +34,60 @@ pub struct Cli {
     /// Print JSON instead of text
     #[arg(long, global = true)]
     pub json: bool,
-    /// What to do
+    /// The command
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Tokens handed out for sign-up (`m.login.registration_token`)
+    /// Tokens that allow a registration (`m.login.registration_token`)
     #[command(subcommand)]
     RegistrationTokens(registration_tokens::Command),
-    /// Application services: bridges, bots
+    /// Application services: bridges and bots
     #[command(subcommand)]
     Appservices(appservices::Command),
-    /// Accounts: look at one, lock, suspend or end it
+    /// Accounts: show, lock, suspend, deactivate, import
     #[command(subcommand)]
     Users(users::Command),
-    /// Look for what is wrong with tables, secret, settings, mail, text messages, clock
+    /// Check tables, secret, settings, e-mail, text messages and clock, and say how to fix each problem
     Doctor,
 }
 
-/// What the commands work with.
+/// The context of the commands.
 #[derive(Debug)]
 pub struct Admin {
-    /// The tables.
+    /// The store.
     pub store: Store,
-    /// The keys under which tokens are hashed.
+    /// The keys of the token hashes.
     pub keys: KeyRing,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Chance.
+    /// The source of random values.
     pub rng: Arc<dyn Rng>,
-    /// The clients of AWS, for what the store has no verb for.
+    /// The AWS clients, for calls that the store does not have.
     pub services: Services,
-    /// Where settings are found that only some commands need.
+    /// The settings that only some commands need.
     pub environment: Environment,
-    /// Whether somebody watches how far long work is.
-    pub watched: bool,
+    /// Whether long commands show a progress bar.
+    pub show_progress: bool,
 }
 
-/// What a command has to say: the same as JSON and as text.
+/// The result of a command, as JSON and as text with the same content.
 #[derive(Debug)]
 pub struct Report {
-    /// For programs.
+    /// The JSON, for programs.
     pub json: Value,
-    /// For people, without a line end at the end.
+    /// The text, without a line break at the end.
     pub text: String,
-    /// Whether not all is well: the command fails when it has said so.
+    /// Whether the command must end with a failure after printing the report.
     pub failed: bool,
 }
 
 impl Report {
-    /// All is well.
-    pub fn of(json: Value, text: String) -> Self {
+    /// The report of a successful command.
+    pub fn success(json: Value, text: String) -> Self {
         Self {
             json,
             text,
@@ -95,29 +95,29 @@ impl Report {
         }
     }
 
-    /// What is printed, without what would tell a terminal to do something. In JSON such characters stand in
-    /// strings alone, where their escape means the same; those below U+0020 are written so already.
-    pub fn printed(&self, json: bool) -> String {
+    /// The output, without characters that control a terminal. In JSON, such characters occur only in
+    /// strings, where their escape sequence has the same meaning. Those below U+0020 are already escaped.
+    pub fn render(&self, json: bool) -> String {
         let text = if json {
             &self.json.to_string()
         } else {
             &self.text
         };
-        let mut printed = String::with_capacity(text.len());
+        let mut output = String::with_capacity(text.len());
         for c in text.chars() {
             if c.is_control() && c != '\n' && c != '\t' {
-                // Writing into a string does not fail.
-                let _ = write!(printed, "\\u{:04x}", u32::from(c));
+                // Writing to a string cannot fail.
+                let _ = write!(output, "\\u{:04x}", u32::from(c));
             } else {
-                printed.push(c);
+                output.push(c);
             }
         }
-        printed
+        output
     }
 }
 
 impl Admin {
-    /// Does what was asked.
+    /// Runs a command.
     pub async fn run(&self, command: &Command) -> anyhow::Result<Report> {
         match command {
             Command::RegistrationTokens(command) => registration_tokens::run(self, command).await,
@@ -135,14 +135,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_printed_tells_a_terminal_nothing_and_programs_everything() {
+    fn the_output_has_no_control_characters_and_is_complete() {
         let json = json!({ "display_name": "\u{9b}31m\u{7f}\u{1b}[2J\n\u{e9}" });
-        let report = Report::of(json.clone(), format!("{json:#}\n\u{9d}"));
-        for printed in [report.printed(true), report.printed(false)] {
-            assert!(printed.contains(r"\u009b31m\u007f\u001b[2J\né"));
-            assert!(!printed.chars().any(|c| c.is_control() && c != '\n'));
+        let report = Report::success(json.clone(), format!("{json:#}\n\u{9d}"));
+        for output in [report.render(true), report.render(false)] {
+            assert!(output.contains(r"\u009b31m\u007f\u001b[2J\né"));
+            assert!(!output.chars().any(|c| c.is_control() && c != '\n'));
         }
-        let read: Value = serde_json::from_str(&report.printed(true)).unwrap();
+        let read: Value = serde_json::from_str(&report.render(true)).unwrap();
         assert_eq!(read, json);
     }
 }

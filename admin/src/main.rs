@@ -1,4 +1,4 @@
-//! The command `gatehouse-admin`: reads the environment, does what was asked, prints the report.
+//! The program `gatehouse-admin`: reads the environment, runs the command, prints the report.
 
 use std::{io::Write, process::ExitCode, sync::Arc};
 
@@ -34,21 +34,21 @@ fn run(cli: &Cli) -> anyhow::Result<Report> {
     runtime.block_on(async { Box::pin(admin(!cli.json).await?.run(&cli.command)).await })
 }
 
-/// Whoever closes the pipe has read enough.
+/// An error is ignored: it means that the reader has closed the pipe.
 fn print(report: &Report, json: bool) {
-    let _ = writeln!(std::io::stdout(), "{}", report.printed(json));
+    let _ = writeln!(std::io::stdout(), "{}", report.render(json));
 }
 
-/// The account or endpoint that the environment points at: credentials, region and
-/// `AWS_ENDPOINT_URL_DYNAMODB` are read as every AWS tool reads them.
-async fn admin(watched: bool) -> anyhow::Result<Admin> {
+/// Credentials, region and `AWS_ENDPOINT_URL_DYNAMODB` are read from the environment, as by every AWS
+/// tool.
+async fn admin(show_progress: bool) -> anyhow::Result<Admin> {
     let aws = aws_config::defaults(aws_config::BehaviorVersion::latest())
         .http_client(http_client())
         .load()
         .await;
     let environment = environment().with_secrets(&aws).await?;
     let (keys, tables) =
-        read_keys(|name| environment.get(name)).context("the settings are not right")?;
+        read_keys(|name| environment.get(name)).context("the settings are invalid")?;
     let rng = Arc::new(SystemRng);
     let services = Services {
         dynamodb: aws_sdk_dynamodb::Client::new(&aws),
@@ -64,11 +64,11 @@ async fn admin(watched: bool) -> anyhow::Result<Admin> {
         clock: Arc::new(SystemClock),
         rng,
         environment,
-        watched,
+        show_progress,
     })
 }
 
-/// What is not text is no setting of ours.
+/// Variables that are not UTF-8 are ignored, because no setting of Gatehouse is.
 fn environment() -> Environment {
     let variables = std::env::vars_os();
     Environment::of(
@@ -78,7 +78,10 @@ fn environment() -> Environment {
     )
 }
 
-#[expect(clippy::print_stderr, reason = "a command tells its failure on stderr")]
+#[expect(
+    clippy::print_stderr,
+    reason = "a command reports its failure on stderr"
+)]
 fn report_failure(error: &anyhow::Error, json: bool) {
     if json {
         eprintln!("{}", serde_json::json!({ "error": format!("{error:#}") }));

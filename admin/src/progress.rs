@@ -1,17 +1,17 @@
-//! How far long work is, for who watches it.
+//! The progress bar of long commands.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A bar on stderr; nothing where that is no terminal, or where nobody watches.
+/// A progress bar on stderr. It is hidden if stderr is not a terminal.
 #[derive(Debug)]
 pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
-    /// A bar of so many steps.
-    pub(crate) fn new(steps: usize, watched: bool) -> Self {
-        let target = if watched {
+    /// A bar with this number of steps, hidden unless `show`.
+    pub(crate) fn new(steps: usize, show: bool) -> Self {
+        let target = if show {
             ProgressDrawTarget::stderr()
         } else {
             ProgressDrawTarget::hidden()
@@ -25,7 +25,7 @@ impl Progress {
         Self(bar)
     }
 
-    /// One more is done.
+    /// Counts a finished step.
     pub(crate) fn step(&self) {
         self.0.inc(1);
     }

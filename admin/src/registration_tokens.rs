@@ -1,4 +1,4 @@
-//! Registration tokens: made, listed, revoked. A token is shown once, when it is made.
+//! Registration tokens: create, list, revoke. A token is shown only once, when it is created.
 
 use std::{fmt::Write, time::Duration};
 
@@ -18,24 +18,24 @@ use crate::{Admin, Report};
 const RANDOM_CHARS: usize = 24;
 const ID_CHARS: usize = 12;
 const LAST_CHARS: usize = 4;
-/// A token shorter than this would be half told by its last four characters.
+/// The shortest token. The list shows the last four characters, which must be at most half of it.
 const MIN_CHARS: usize = 8;
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a token and show it, this once
+    /// Create a token and show it once
     Create {
-        /// How many accounts it is good for; any number without this
+        /// The number of accounts that can be registered with it; default: unlimited
         #[arg(long, value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
         uses: Option<i64>,
-        /// How long it is good, such as 12h or 7d; for ever without this
+        /// The lifetime, such as 12h or 7d; default: unlimited
         #[arg(long, value_parser = lifetime)]
         expires_in: Option<Duration>,
-        /// What you call it
+        /// A label for the list
         #[arg(long, default_value = "")]
         label: String,
-        /// The token itself (A-Z a-z 0-9 . _ ~ -); a random one without this
+        /// The token itself (A-Z a-z 0-9 . _ ~ -); default: a random token
         #[arg(long)]
         token: Option<String>,
     },
@@ -43,13 +43,14 @@ pub enum Command {
     List,
     /// Revoke a token
     Revoke {
-        /// Its id, as listed
+        /// The ID of the token, as listed
         id: String,
     },
 }
 
 fn lifetime(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| "a number with one of the units s, m, h, d".to_owned())
+    parse_duration(text)
+        .ok_or_else(|| "must be a number with one of the units s, m, h, d".to_owned())
 }
 
 pub(crate) async fn run(admin: &Admin, command: &Command) -> anyhow::Result<Report> {
@@ -79,11 +80,11 @@ async fn create(
     let token = token.map_or_else(|| admin.rng.text(alphabet, RANDOM_CHARS), str::to_owned);
     ensure!(
         is_lawful(&token),
-        "a token has at most 64 characters of A-Z, a-z, 0-9, `.`, `_`, `~`, `-`"
+        "a token may have at most 64 characters of A-Z, a-z, 0-9, `.`, `_`, `~`, `-`"
     );
     ensure!(
         token.len() >= MIN_CHARS,
-        "a token has at least {MIN_CHARS} characters, or it can be guessed"
+        "a token must have at least {MIN_CHARS} characters, so that it cannot be guessed"
     );
     let new = RegistrationToken {
         hash: admin
@@ -96,24 +97,24 @@ async fn create(
         created: admin.clock.now(),
     };
     if !admin.store.create_registration_token(&new).await? {
-        bail!("there is such a token already");
+        bail!("this token already exists");
     }
     let id = id(&new.hash);
-    let text = format!("{token}\n(id {id}; the token itself is not shown again)");
+    let text = format!("{token}\n(ID {id}; the token itself is not shown again)");
     let json = json!({ "id": id, "token": token, "label": label, "uses_allowed": uses, "expires": expires });
-    Ok(Report::of(json, text))
+    Ok(Report::success(json, text))
 }
 
 async fn list(admin: &Admin) -> anyhow::Result<Report> {
     let (mut rows, mut text) = (Vec::new(), String::new());
     for hash in admin.store.list_registration_tokens().await? {
-        // One that was revoked in between is no longer there.
+        // A token that was revoked in the meantime is not found.
         if let Some(row) = admin.store.find_registration_token(&hash).await? {
-            let good = row.is_good(admin.clock.now());
-            let uses = row.token.uses.map_or("any number".to_owned(), |uses| {
+            let valid = row.is_good(admin.clock.now());
+            let uses = row.token.uses.map_or("unlimited".to_owned(), |uses| {
                 format!("{} of {uses} left", left(&row))
             });
-            let state = if good { "good" } else { "not good any more" };
+            let state = if valid { "valid" } else { "no longer valid" };
             writeln!(
                 text,
                 "{}  …{}  {uses}  {state}  {}",
@@ -123,30 +124,33 @@ async fn list(admin: &Admin) -> anyhow::Result<Report> {
             )?;
             rows.push(json!({
                 "id": id(&row.token.hash), "last_four": row.token.last_four, "label": row.token.label, "uses_allowed": row.token.uses,
-                "left": row.token.uses.map(|_| left(&row)), "expires": row.token.expires, "created": row.token.created, "good": good,
+                "left": row.token.uses.map(|_| left(&row)), "expires": row.token.expires, "created": row.token.created, "good": valid,
             }));
         }
     }
     if rows.is_empty() {
         text.push_str("no registration tokens");
     }
-    Ok(Report::of(Value::Array(rows), text.trim_end().to_owned()))
-}
-
-async fn revoke(admin: &Admin, wanted: &str) -> anyhow::Result<Report> {
-    let hashes = admin.store.list_registration_tokens().await?;
-    let hash = hashes
-        .iter()
-        .find(|hash| id(hash) == wanted)
-        .context("there is no token with this id")?;
-    admin.store.revoke_registration_token(hash).await?;
-    Ok(Report::of(
-        json!({ "revoked": wanted }),
-        format!("revoked {wanted}"),
+    Ok(Report::success(
+        Value::Array(rows),
+        text.trim_end().to_owned(),
     ))
 }
 
-/// The beginning of the hash itself, behind the key's id: enough to tell tokens apart.
+async fn revoke(admin: &Admin, wanted_id: &str) -> anyhow::Result<Report> {
+    let hashes = admin.store.list_registration_tokens().await?;
+    let hash = hashes
+        .iter()
+        .find(|hash| id(hash) == wanted_id)
+        .context("there is no token with this ID")?;
+    admin.store.revoke_registration_token(hash).await?;
+    Ok(Report::success(
+        json!({ "revoked": wanted_id }),
+        format!("revoked {wanted_id}"),
+    ))
+}
+
+/// The ID of a token: the first characters of its hash after the key ID, which distinguish tokens.
 fn id(hash: &str) -> String {
     hash.split_once('.')
         .map_or(hash, |(_, hash)| hash)

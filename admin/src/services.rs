@@ -1,9 +1,9 @@
-//! The clients of AWS that the operator's command asks questions with, beside the store's verbs.
+//! The AWS clients of the admin CLI, for calls that the store does not have.
 
-/// DynamoDB, SES and SNS, wherever the environment points.
+/// Clients of DynamoDB, SES and SNS, for the account or endpoints of the environment.
 #[derive(Debug, Clone)]
 pub struct Services {
-    /// Prefix of the tables' names.
+    /// The prefix of the table names.
     pub tables: String,
     /// DynamoDB.
     pub dynamodb: aws_sdk_dynamodb::Client,

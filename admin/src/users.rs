@@ -1,4 +1,4 @@
-//! Users: what is stored of one, and what an operator does to an account.
+//! Users: the stored data of a user, and the operator's changes to an account.
 
 mod deactivate;
 mod import;
@@ -12,69 +12,69 @@ use shared::{ids::Localpart, store::Moderation};
 
 use crate::{Admin, Report};
 
-/// How often a change is made again on top of somebody else's.
-const TRIES: usize = 5;
+/// The attempts at a change that concurrent changes of the account can interrupt.
+const MAX_ATTEMPTS: usize = 5;
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show an account: its status, addresses, devices, bindings
+    /// Show an account: its status, addresses, devices and bindings
     Show {
-        /// The user's name, as it stands between `@` and `:`
+        /// The localpart: the part of the user ID between `@` and `:`
         name: String,
     },
-    /// Write all that is stored of a user as JSON, without secrets and hashes
+    /// Print everything that is stored about a user as JSON, without secrets and hashes
     Export {
-        /// The user's name, as it stands between `@` and `:`
+        /// The localpart: the part of the user ID between `@` and `:`
         name: String,
     },
-    /// Let nobody use an account until it is unlocked; its devices stay logged in
+    /// Lock an account: it cannot be used until it is unlocked; its devices stay logged in
     Lock {
-        /// The user's name, as it stands between `@` and `:`
+        /// The localpart: the part of the user ID between `@` and `:`
         name: String,
     },
-    /// Undo a lock; who was suspended before it is suspended again
+    /// Undo a lock; an account that was suspended before is suspended again
     Unlock {
-        /// The user's name, as it stands between `@` and `:`
+        /// The localpart: the part of the user ID between `@` and `:`
         name: String,
     },
-    /// Let a user do little but log in and out, and leave
+    /// Suspend an account: its user can do little except log in, log out and deactivate it
     Suspend {
-        /// The user's name, as it stands between `@` and `:`
+        /// The localpart: the part of the user ID between `@` and `:`
         name: String,
     },
     /// Undo a suspension
     Unsuspend {
-        /// The user's name, as it stands between `@` and `:`
+        /// The localpart: the part of the user ID between `@` and `:`
         name: String,
     },
-    /// Set a random password and show it, this once; every device is logged out
+    /// Set a random password and show it once; every device is logged out
     ResetPassword {
-        /// The user's name, as it stands between `@` and `:`
+        /// The localpart: the part of the user ID between `@` and `:`
         name: String,
     },
-    /// Make a link by which a user with an e-mail address confirms that they want a new password
+    /// Make a link with which a user with an e-mail address confirms a password reset
     ///
-    /// The password itself is set with the request that is printed beside it: no page of this server
-    /// does that. Where the user gets mail, "forgot password" in their client does all of it; where
-    /// there is no address, `reset-password` does.
+    /// The request that is printed with the link sets the password. No page of this server does that. If
+    /// the user receives e-mail, "forgot password" in the client does all of it. If the account has no
+    /// address, use `reset-password`.
     ResetLink {
-        /// The user's name, as it stands between `@` and `:`
+        /// The localpart: the part of the user ID between `@` and `:`
         name: String,
-        /// Where clients reach this service; without it `GATEHOUSE_PUBLIC_URL`
+        /// The URL at which clients reach this service; default: `GATEHOUSE_PUBLIC_URL`
         #[arg(long)]
         public_url: Option<String>,
     },
-    /// Import users from another server; docs/importing.md says what the file is like
+    /// Import users from another server; docs/importing.md describes the file
     Import(import::Import),
-    /// End an account for good: its devices, password and addresses go, its name stays taken
+    /// Deactivate an account permanently: delete its devices, password and addresses; its username stays taken
     Deactivate {
-        /// The user's name, as it stands between `@` and `:`
+        /// The localpart: the part of the user ID between `@` and `:`
         name: String,
-        /// Note that nothing is to be kept that need not be, as its user might have asked
+        /// Record that only the necessary data may be kept, as a user can request
         #[arg(long)]
         erase: bool,
-        /// Do not ask whether it is meant
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
@@ -99,14 +99,14 @@ pub(crate) async fn run(admin: &Admin, command: &Command) -> anyhow::Result<Repo
     }
 }
 
-/// The name as it is stored. A whole user ID is not taken apart: which server is meant is not known
-/// here.
+/// Parses a username in its stored form. A complete user ID is rejected, because the command does not know
+/// the server name.
 fn localpart(name: &str) -> anyhow::Result<Localpart> {
     Localpart::stored(name).with_context(|| {
-        format!("`{name}` is no user's name: give what stands between `@` and `:`, in lower case")
+        format!("`{name}` is not a username; give the part of the user ID between `@` and `:`, in lower case")
     })
 }
 
-fn nobody(user: &Localpart) -> String {
+fn account_not_found(user: &Localpart) -> String {
     format!("there is no account `{}`", user.as_str())
 }

@@ -96,7 +96,9 @@ fn check_access(head: &Parts, peer: IpAddr, own: IpAddr) -> Result<(), &'static 
     let is_ours =
         |host: &RequestHost| host.is_loopback() || host.address() == Some(own.to_canonical());
     let Some(host) = RequestHost::of(head).filter(is_ours) else {
-        return Err("The Host header must be localhost or an address of this machine.");
+        return Err(
+            "The Host header must be localhost, a loopback address or the address of the server.",
+        );
     };
     let origin = host.origin();
     let mut origins = head.headers.get_all(header::ORIGIN).iter();

@@ -6,27 +6,28 @@ use serde_json::{Value, json};
 use test_support::{NOW, PREFIXES, TestServer};
 
 use super::{
-    own_addresses::{
-        ALICE, BOB, LIST, NUMBER, add, ask, give, list, notices, owners, proofs_in, prove,
-        set_number, test_server, user, validate,
+    account_threepids::{
+        ADD, ALICE, BOB, LIST, NUMBER, add, add_threepid, list, remove, request_validation,
+        test_server, user_token, validate, validated_session,
     },
-    support::{add_appservice, post_as, register_as, set_status, text},
-    threepids::{rows, sid, with},
+    rows::{notifications, set_number, threepid_owners, validations, validations_in},
+    support::{add_appservice, post_as, register_as, register_guest, set_status, text, with},
+    threepids::{MAIL, request_session},
 };
 
 #[tokio::test]
-async fn acc3_01_the_list_shows_each_address_with_its_two_times() {
+async fn acc3_01_the_list_has_each_address_with_its_two_times() {
     let server = test_server(&[]).await;
-    let alice = user(&server, "alice").await;
+    let alice = user_token(&server, "alice").await;
     for prefix in PREFIXES {
         let path = format!("{prefix}/account/3pid");
         let answer = server.get_as(&alice, &path).await.ok();
         assert_eq!(answer, json!({ "threepids": [] }));
     }
-    let mail = prove(&server, "Alice@Example.ORG", "secret").await;
+    let mail = validated_session(&server, "Alice@Example.ORG", "secret").await;
     server.advance(Duration::from_mins(1));
     add(&server, &alice, &mail).await.ok();
-    give(&server, &alice, NUMBER).await;
+    add_threepid(&server, &alice, NUMBER).await;
     let (first, later) = (NOW, NOW + 60_000);
     for prefix in PREFIXES {
         let path = format!("{prefix}/account/3pid");
@@ -42,10 +43,13 @@ async fn acc3_01_the_list_shows_each_address_with_its_two_times() {
 }
 
 #[tokio::test]
-async fn acc3_01_everybody_sees_their_own_and_guests_see_none() {
+async fn acc3_01_users_see_their_own_addresses_and_guests_none() {
     let server = test_server(&[("GATEHOUSE_GUESTS", "true")]).await;
-    let (alice, bob) = (user(&server, "alice").await, user(&server, "bob").await);
-    give(&server, &alice, ALICE).await;
+    let (alice, bob) = (
+        user_token(&server, "alice").await,
+        user_token(&server, "bob").await,
+    );
+    add_threepid(&server, &alice, ALICE).await;
     assert_eq!(list(&server, &alice).await, [ALICE]);
     assert_eq!(list(&server, &bob).await, [""; 0]);
     set_status(&server, "alice", "suspended");
@@ -55,12 +59,9 @@ async fn acc3_01_everybody_sees_their_own_and_guests_see_none() {
         .get_as(&alice, LIST)
         .await
         .error(401, "M_USER_LOCKED");
-    let guest = server
-        .post("/_matrix/client/v3/register?kind=guest", &json!({}))
-        .await
-        .ok();
+    let guest = register_guest(&server).await;
     let guest = text(&guest, "access_token");
-    let creds = prove(&server, BOB, "secret").await;
+    let creds = validated_session(&server, BOB, "secret").await;
     for reply in [
         server.get_as(guest, LIST).await,
         add(&server, guest, &creds).await,
@@ -74,21 +75,21 @@ async fn acc3_01_everybody_sees_their_own_and_guests_see_none() {
     add(&server, "junk", &creds)
         .await
         .error(401, "M_UNKNOWN_TOKEN");
-    assert_eq!(proofs_in(&server, "spent"), 1);
+    assert_eq!(validations_in(&server, "spent"), 1);
 }
 
 #[tokio::test]
-async fn acc3_01_an_application_service_sees_and_adds_for_its_users() {
+async fn acc3_01_an_appservice_lists_and_adds_for_its_users() {
     let server = test_server(&[]).await;
     let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     register_as(&server, &token, "irc_alice").await.ok();
-    let creds = prove(&server, ALICE, "secret").await;
+    let creds = validated_session(&server, ALICE, "secret").await;
     let of = |name: &str| format!("{LIST}?user_id=@{name}:localhost");
     let body = json!({ "three_pid_creds": creds });
     post_as(&server, &token, &of("bob"), &body)
         .await
         .error(403, "M_FORBIDDEN");
-    // Its own user has no account.
+    // The application service's own user has no account.
     post_as(&server, &token, LIST, &body)
         .await
         .error(403, "M_FORBIDDEN");
@@ -100,9 +101,9 @@ async fn acc3_01_an_application_service_sees_and_adds_for_its_users() {
 }
 
 #[tokio::test]
-async fn acc3_02_the_credentials_are_read_in_every_spelling() {
+async fn acc3_02_credentials_are_accepted_in_every_spelling() {
     let server = test_server(&[]).await;
-    let alice = user(&server, "alice").await;
+    let alice = user_token(&server, "alice").await;
     let spellings: [fn(&Value) -> Value; 6] = [
         |creds| json!({ "three_pid_creds": creds }),
         |creds| json!({ "threePidCreds": creds }),
@@ -121,7 +122,7 @@ async fn acc3_02_the_credentials_are_read_in_every_spelling() {
     ];
     for (number, spell) in spellings.iter().enumerate() {
         let address = format!("user{number}@example.org");
-        let creds = prove(&server, &address, "secret").await;
+        let creds = validated_session(&server, &address, "secret").await;
         let prefix = PREFIXES[number % 2];
         let path = format!("{prefix}/account/3pid");
         let reply = post_as(&server, &alice, &path, &spell(&creds)).await;
@@ -131,10 +132,10 @@ async fn acc3_02_the_credentials_are_read_in_every_spelling() {
 }
 
 #[tokio::test]
-async fn acc3_02_what_is_missing_or_of_the_wrong_type_is_refused() {
+async fn acc3_02_missing_or_mistyped_members_are_refused() {
     let server = test_server(&[]).await;
-    let alice = user(&server, "alice").await;
-    let creds = prove(&server, ALICE, "secret").await;
+    let alice = user_token(&server, "alice").await;
+    let creds = validated_session(&server, ALICE, "secret").await;
     for (body, errcode) in [
         (json!({}), "M_MISSING_PARAM"),
         (json!({ "three_pid_creds": {} }), "M_MISSING_PARAM"),
@@ -165,21 +166,21 @@ async fn acc3_02_what_is_missing_or_of_the_wrong_type_is_refused() {
             .await
             .error(400, errcode);
     }
-    assert_eq!(proofs_in(&server, "validated"), 1);
+    assert_eq!(validations_in(&server, "validated"), 1);
 }
 
-/// 3PID-49, UIA-54: a session that does not prove the address, for this and for nothing else, is as
-/// if it were not there.
+/// 3PID-49, UIA-54: a session that does not validate this address for this purpose gets the same
+/// answer as an unknown session.
 #[tokio::test]
-async fn acc3_02_what_cannot_be_verified_is_refused() {
+async fn acc3_02_unverifiable_credentials_are_refused() {
     let server = test_server(&[(
         "GATEHOUSE_REGISTRATION_FLOWS",
         "m.login.dummy m.login.email.identity",
     )])
     .await;
-    let alice = user(&server, "alice").await;
-    let pending = ask(&server, "pending@example.org", "secret").await;
-    let own = prove(&server, BOB, "secret").await;
+    let alice = user_token(&server, "alice").await;
+    let pending = request_validation(&server, "pending@example.org", "secret").await;
+    let own = validated_session(&server, BOB, "secret").await;
     let mut creds = vec![
         pending,
         with(own.clone(), &json!({ "client_secret": "guess" })),
@@ -192,7 +193,7 @@ async fn acc3_02_what_cannot_be_verified_is_refused() {
     for purpose in ["register", "account/password"] {
         let path = format!("/_matrix/client/v3/{purpose}/email/requestToken");
         let body = json!({ "client_secret": "secret", "email": ALICE, "send_attempt": 1 });
-        let sid = sid(&server, &path, &body).await;
+        let sid = request_session(&server, &path, &body).await;
         let other = json!({ "sid": sid, "client_secret": "secret" });
         validate(&server, ALICE, &other).await;
         creds.push(other);
@@ -204,47 +205,51 @@ async fn acc3_02_what_cannot_be_verified_is_refused() {
     server.advance(Duration::from_hours(24));
     let reply = add(&server, &alice, &own).await;
     reply.error(403, "M_THREEPID_AUTH_FAILED");
-    assert!(owners(&server).is_empty());
-    assert_eq!(proofs_in(&server, "spent"), 0);
-    // Until a moment before, it would have been one.
-    let late = prove(&server, BOB, "secret").await;
+    assert!(threepid_owners(&server).is_empty());
+    assert_eq!(validations_in(&server, "spent"), 0);
+    // One millisecond before the session expires, it is still accepted.
+    let almost_expired = validated_session(&server, BOB, "secret").await;
     server.advance(Duration::from_hours(24) - Duration::from_millis(1));
-    add(&server, &alice, &late).await.ok();
+    add(&server, &alice, &almost_expired).await.ok();
 }
 
 #[tokio::test]
-async fn acc3_02_a_proof_adds_one_address_once_and_a_repeat_is_told_the_same() {
+async fn acc3_02_a_validated_address_is_added_once() {
     let server = test_server(&[]).await;
-    let (alice, bob) = (user(&server, "alice").await, user(&server, "bob").await);
-    let creds = prove(&server, ALICE, "secret").await;
+    let (alice, bob) = (
+        user_token(&server, "alice").await,
+        user_token(&server, "bob").await,
+    );
+    let creds = validated_session(&server, ALICE, "secret").await;
     for _ in 0..3 {
         assert_eq!(add(&server, &alice, &creds).await.ok(), json!({}));
     }
     add(&server, &bob, &creds)
         .await
         .error(403, "M_THREEPID_AUTH_FAILED");
-    assert_eq!(owners(&server), [(ALICE.into(), "alice".into())].into());
     assert_eq!(
-        notices(&server),
+        threepid_owners(&server),
+        [(ALICE.into(), "alice".into())].into()
+    );
+    assert_eq!(
+        notifications(&server),
         [("address-added".to_owned(), ALICE.to_owned())]
     );
-    // Once it is no longer theirs, the proof is worth nothing to them either.
-    super::own_addresses::remove(&server, &alice, ALICE)
-        .await
-        .ok();
+    // After the address is removed, its spent session does not add it again.
+    remove(&server, &alice, ALICE).await.ok();
     add(&server, &alice, &creds)
         .await
         .error(403, "M_THREEPID_AUTH_FAILED");
-    assert!(owners(&server).is_empty());
+    assert!(threepid_owners(&server).is_empty());
 }
 
 #[tokio::test]
-async fn acc3_02_an_address_that_is_proven_anew_stays_where_it_is() {
+async fn acc3_02_an_address_validated_again_keeps_its_added_at() {
     let server = test_server(&[]).await;
-    let alice = user(&server, "alice").await;
+    let alice = user_token(&server, "alice").await;
     let (one, two) = (
-        prove(&server, ALICE, "one").await,
-        ask(&server, ALICE, "two").await,
+        validated_session(&server, ALICE, "one").await,
+        request_validation(&server, ALICE, "two").await,
     );
     add(&server, &alice, &one).await.ok();
     server.advance(Duration::from_mins(1));
@@ -255,16 +260,20 @@ async fn acc3_02_an_address_that_is_proven_anew_stays_where_it_is() {
         answer["threepids"],
         json!([{ "medium": "email", "address": ALICE, "validated_at": NOW + 60_000, "added_at": NOW }])
     );
-    assert_eq!(proofs_in(&server, "spent"), 2);
-    assert_eq!(notices(&server).len(), 1, "nothing has been added");
+    assert_eq!(validations_in(&server, "spent"), 2);
+    assert_eq!(
+        notifications(&server).len(),
+        1,
+        "the second validation adds no address"
+    );
 }
 
-/// TOK-15: a suspended account may add.
+/// TOK-15: a suspended account may add an address.
 #[tokio::test]
-async fn tok_15_a_suspended_account_may_add_an_address_and_a_locked_one_may_not() {
+async fn tok_15_a_suspended_account_adds_and_a_locked_one_does_not() {
     let server = test_server(&[]).await;
-    let alice = user(&server, "alice").await;
-    let creds = prove(&server, ALICE, "secret").await;
+    let alice = user_token(&server, "alice").await;
+    let creds = validated_session(&server, ALICE, "secret").await;
     set_status(&server, "alice", "locked");
     let reply = add(&server, &alice, &creds).await;
     reply.error(401, "M_USER_LOCKED");
@@ -273,12 +282,12 @@ async fn tok_15_a_suspended_account_may_add_an_address_and_a_locked_one_may_not(
     assert_eq!(list(&server, &alice).await, [ALICE]);
 }
 
-/// Incident 31: what was prepared before a reset is worth nothing after it.
+/// Incident 31: a validation session that began before a password reset is invalid after it.
 #[tokio::test]
-async fn incident_31_a_proof_that_was_begun_before_a_reset_adds_nothing() {
+async fn incident_31_a_session_begun_before_a_reset_adds_nothing() {
     let server = test_server(&[]).await;
-    let alice = user(&server, "alice").await;
-    let creds = prove(&server, ALICE, "secret").await;
+    let alice = user_token(&server, "alice").await;
+    let creds = validated_session(&server, ALICE, "secret").await;
     set_number(&server, "alice", "proofs_not_before", NOW + 1);
     let reply = add(&server, &alice, &creds).await;
     reply.error(403, "M_THREEPID_AUTH_FAILED");
@@ -289,72 +298,78 @@ async fn incident_31_a_proof_that_was_begun_before_a_reset_adds_nothing() {
 #[tokio::test]
 async fn acc3_04_an_address_of_another_account_is_in_use() {
     let server = test_server(&[]).await;
-    let (alice, bob) = (user(&server, "alice").await, user(&server, "bob").await);
+    let (alice, bob) = (
+        user_token(&server, "alice").await,
+        user_token(&server, "bob").await,
+    );
     let (one, two) = (
-        prove(&server, ALICE, "one").await,
-        prove(&server, ALICE, "two").await,
+        validated_session(&server, ALICE, "one").await,
+        validated_session(&server, ALICE, "two").await,
     );
     add(&server, &alice, &one).await.ok();
     for _ in 0..2 {
         let reply = add(&server, &bob, &two).await;
         reply.error(400, "M_THREEPID_IN_USE");
     }
-    assert_eq!(owners(&server), [(ALICE.into(), "alice".into())].into());
-    assert_eq!(proofs_in(&server, "spent"), 1, "bob keeps his proof");
+    assert_eq!(
+        threepid_owners(&server),
+        [(ALICE.into(), "alice".into())].into()
+    );
+    assert_eq!(
+        validations_in(&server, "spent"),
+        1,
+        "Bob's validation session is not spent"
+    );
 }
 
 #[tokio::test]
 async fn acc3_02_an_account_has_sixteen_addresses_at_most() {
     let server = test_server(&[]).await;
-    let alice = user(&server, "alice").await;
+    let alice = user_token(&server, "alice").await;
     for number in 0..16 {
-        give(&server, &alice, &format!("user{number}@example.org")).await;
+        add_threepid(&server, &alice, &format!("user{number}@example.org")).await;
     }
-    let creds = prove(&server, ALICE, "secret").await;
+    let creds = validated_session(&server, ALICE, "secret").await;
     let reply = add(&server, &alice, &creds).await;
     reply.error(403, "M_FORBIDDEN");
     assert_eq!(list(&server, &alice).await.len(), 16);
-    super::own_addresses::remove(&server, &alice, "user3@example.org")
-        .await
-        .ok();
+    remove(&server, &alice, "user3@example.org").await.ok();
     add(&server, &alice, &creds).await.ok();
     assert_eq!(list(&server, &alice).await.len(), 16);
 }
 
-/// 3PID-08: the operator's rules may have changed since the message was sent.
+/// 3PID-08: the policy may have changed since the message was sent.
 #[tokio::test]
-async fn _3pid_08_an_address_that_is_not_wanted_any_more_is_not_added() {
+async fn threepid_08_an_address_denied_since_is_not_added() {
     let directory = tempfile::tempdir().unwrap();
-    let mail = super::threepids::MAIL;
-    let before = TestServer::in_directory(&[mail], directory.path()).await;
-    let alice = user(&before, "alice").await;
-    let creds = prove(&before, ALICE, "secret").await;
+    let before = TestServer::in_directory(&[MAIL], directory.path()).await;
+    let alice = user_token(&before, "alice").await;
+    let creds = validated_session(&before, ALICE, "secret").await;
     drop(before);
-    let denied = [mail, ("GATEHOUSE_EMAIL_DENIED", ".*@example[.]org")];
+    let denied = [MAIL, ("GATEHOUSE_EMAIL_DENIED", ".*@example[.]org")];
     let server = TestServer::in_directory(&denied, directory.path()).await;
     let reply = add(&server, &alice, &creds).await;
     reply.error(403, "M_THREEPID_DENIED");
-    assert!(owners(&server).is_empty());
+    assert!(threepid_owners(&server).is_empty());
 }
 
 #[tokio::test]
-async fn acc3_07_where_changes_are_off_the_list_is_all_there_is() {
+async fn acc3_07_with_changes_off_only_the_list_is_served() {
     let directory = tempfile::tempdir().unwrap();
-    let mail = super::threepids::MAIL;
-    let before = TestServer::in_directory(&[mail], directory.path()).await;
-    let alice = user(&before, "alice").await;
-    give(&before, &alice, ALICE).await;
-    let creds = prove(&before, BOB, "secret").await;
+    let before = TestServer::in_directory(&[MAIL], directory.path()).await;
+    let alice = user_token(&before, "alice").await;
+    add_threepid(&before, &alice, ALICE).await;
+    let creds = validated_session(&before, BOB, "secret").await;
     drop(before);
-    let off = [mail, ("GATEHOUSE_3PID_CHANGES", "off")];
+    let off = [MAIL, ("GATEHOUSE_3PID_CHANGES", "off")];
     let server = TestServer::in_directory(&off, directory.path()).await;
     for reply in [
         add(&server, &alice, &creds).await,
-        super::own_addresses::remove(&server, &alice, ALICE).await,
-        post_as(&server, &alice, super::own_addresses::ADD, &creds).await,
+        remove(&server, &alice, ALICE).await,
+        post_as(&server, &alice, ADD, &creds).await,
     ] {
         reply.error(403, "M_FORBIDDEN");
     }
     assert_eq!(list(&server, &alice).await, [ALICE]);
-    assert_eq!(rows(&server).len(), 2);
+    assert_eq!(validations(&server).len(), 2);
 }

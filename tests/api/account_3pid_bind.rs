@@ -3,33 +3,26 @@
 use serde_json::{Value, json};
 use test_support::{NOW, PREFIXES, TestServer};
 
-use super::support::{add_appservice, post_as, register_as, rows_of, set_status, text};
-use crate::flows::{
-    identity_server::{IdServer, TOKEN},
-    support::with,
+use super::{
+    rows::{Binding, bindings},
+    support::{add_appservice, post_as, register_as, register_guest, set_status, text, with},
 };
+use crate::flows::identity_server::{IdServer, TOKEN};
 
 const PATH: &str = "/_matrix/client/v3/account/3pid/bind";
 const SECRET: &str = "monkeys_are_GREAT";
 
-/// What a client sends to bind this session of this server.
-fn wish(id_server: &IdServer, sid: &str) -> Value {
+/// The body of a bind request for this session at this identity server.
+fn bind_request(id_server: &IdServer, sid: &str) -> Value {
     json!({
         "client_secret": SECRET, "sid": sid,
         "id_server": id_server.name, "id_access_token": TOKEN,
     })
 }
 
-/// The records of bindings under a user, by their sort keys.
-fn bindings(server: &TestServer, localpart: &str) -> Vec<(String, Value)> {
-    let mut rows = rows_of(server, localpart);
-    rows.retain(|(key, _)| key.starts_with("BIND#"));
-    rows
-}
-
-/// IDS-11: who else has the address is no matter.
+/// IDS-11: the same address may be bound to several users.
 #[tokio::test]
-async fn ids_10_a_binding_sends_sid_secret_and_user_with_the_clients_own_token() {
+async fn ids_10_a_binding_sends_sid_secret_user_and_client_token() {
     let id_server = IdServer::start("id.example.org");
     let server = IdServer::test_server(&[&id_server], &[]).await;
     for (name, prefix) in ["alice", "bob"].into_iter().zip(PREFIXES) {
@@ -37,7 +30,7 @@ async fn ids_10_a_binding_sends_sid_secret_and_user_with_the_clients_own_token()
         id_server.session("1981277240", SECRET, "email", "Shared@example.org");
         id_server.forget();
         let path = format!("{prefix}/account/3pid/bind");
-        let body = wish(&id_server, "1981277240");
+        let body = bind_request(&id_server, "1981277240");
         let reply = post_as(&server, text(&user, "access_token"), &path, &body).await;
         assert_eq!(reply.ok(), json!({}));
         let seen = id_server.seen();
@@ -63,43 +56,39 @@ async fn ids_10_a_binding_sends_sid_secret_and_user_with_the_clients_own_token()
 }
 
 #[tokio::test]
-async fn ids_12_a_binding_is_recorded_with_what_the_identity_server_answered() {
+async fn ids_12_a_binding_is_recorded_as_the_id_server_answered() {
     let id_server = IdServer::start("id.example.org:8090");
     let server = IdServer::test_server(&[&id_server], &[]).await;
     let alice = server.sign_up("alice").await;
     let token = text(&alice, "access_token");
     id_server.session("1", SECRET, "email", "Alice@example.org");
     let upper = with(
-        wish(&id_server, "1"),
+        bind_request(&id_server, "1"),
         &json!({ "id_server": "ID.Example.org:8090" }),
     );
     for _ in 0..2 {
         post_as(&server, token, PATH, &upper).await.ok();
     }
-    let [(key, row)] = &bindings(&server, "alice")[..] else {
-        panic!("one record");
+    let expected = Binding {
+        key: "BIND#id.example.org:8090#email#Alice@example.org".to_owned(),
+        id_server: "id.example.org:8090".to_owned(),
+        medium: "email".to_owned(),
+        address: "Alice@example.org".to_owned(),
+        bound: NOW,
     };
-    assert_eq!(key, "BIND#id.example.org:8090#email#Alice@example.org");
-    for (name, value) in [
-        ("id_server", json!({ "S": "id.example.org:8090" })),
-        ("medium", json!({ "S": "email" })),
-        ("address", json!({ "S": "Alice@example.org" })),
-        ("bound", json!({ "N": NOW.to_string() })),
-    ] {
-        assert_eq!(row[name], value);
-    }
+    assert_eq!(bindings(&server, "alice"), [expected]);
     let dump = server.dump();
     assert!(!dump.contains(SECRET) && !dump.contains(TOKEN));
 }
 
 #[tokio::test]
-async fn ids_07_errors_of_the_identity_server_are_passed_on_and_record_nothing() {
+async fn ids_07_errors_of_the_id_server_are_passed_on() {
     let id_server = IdServer::start("id.example.org");
     let server = IdServer::test_server(&[&id_server], &[]).await;
     let alice = server.sign_up("alice").await;
     let token = text(&alice, "access_token");
     id_server.pending("1", SECRET, "email", "alice@example.org");
-    let bind = async |sid| post_as(&server, token, PATH, &wish(&id_server, sid)).await;
+    let bind = async |sid| post_as(&server, token, PATH, &bind_request(&id_server, sid)).await;
     bind("1").await.error(400, "M_SESSION_NOT_VALIDATED");
     bind("2").await.error(404, "M_NO_VALID_SESSION");
     for (line, status, errcode) in [
@@ -110,19 +99,19 @@ async fn ids_07_errors_of_the_identity_server_are_passed_on_and_record_nothing()
         ("400 Bad Request", 400, "M_SEND_ERROR"),
         ("400 Bad Request", 400, "M_DESTINATION_REJECTED"),
         ("429 Too Many Requests", 429, "M_UNKNOWN"),
-        // As old ones do.
+        // Old identity servers answer errors with status 200.
         ("200 OK", 400, "M_SESSION_EXPIRED"),
     ] {
         id_server.says(line, &json!({ "errcode": errcode, "error": "No" }));
         let body = bind("1").await.error(status, errcode);
         assert_eq!(body["error"], "No");
     }
-    // A client takes this one for its own token's end.
+    // A client would take M_UNKNOWN_TOKEN for the end of its own access token.
     let unknown = json!({ "errcode": "M_UNKNOWN_TOKEN", "error": "No", "soft_logout": true });
     id_server.says("401 Unauthorized", &unknown);
     let body = bind("1").await.error(401, "M_UNAUTHORIZED");
     assert!(body.get("soft_logout").is_none());
-    // No more a success than it is a refusal.
+    // An answer that is neither a success nor a Matrix error.
     server.expect_faults();
     for answer in [json!({}), json!({ "medium": "pigeon", "address": "x" })] {
         id_server.says("200 OK", &answer);
@@ -135,14 +124,14 @@ async fn ids_07_errors_of_the_identity_server_are_passed_on_and_record_nothing()
 }
 
 #[tokio::test]
-async fn ids_02_a_server_that_is_not_trusted_is_not_asked() {
+async fn ids_02_an_untrusted_server_is_not_called() {
     let id_server = IdServer::start("id.example.org");
     let other = IdServer::start("other.example.org");
     let server = IdServer::test_server(&[&id_server], &[]).await;
     let alice = server.sign_up("alice").await;
     let token = text(&alice, "access_token");
     let bind = async |name: Value| {
-        let body = with(wish(&id_server, "1"), &json!({ "id_server": name }));
+        let body = with(bind_request(&id_server, "1"), &json!({ "id_server": name }));
         post_as(&server, token, PATH, &body).await
     };
     for name in [
@@ -178,9 +167,10 @@ async fn ids_02_a_server_that_is_not_trusted_is_not_asked() {
     assert!(id_server.lines().is_empty() && other.lines().is_empty());
 }
 
-/// IDS-03, CVE-2021-29431, CVE-2021-21392: nothing is reached that a trusted name leads to within.
+/// IDS-03, CVE-2021-29431, CVE-2021-21392: a trusted name that resolves to an address of an inner
+/// network is not called.
 #[tokio::test]
-async fn incident_9_a_trusted_name_that_leads_into_an_inner_network_is_not_called() {
+async fn incident_9_a_name_that_resolves_inside_is_not_called() {
     let id_server = IdServer::start("id.example.org");
     let port = id_server.entry();
     let port = port.rsplit(':').next().unwrap_or_default().to_owned();
@@ -188,32 +178,32 @@ async fn incident_9_a_trusted_name_that_leads_into_an_inner_network_is_not_calle
     let server = TestServer::with(&[("GATEHOUSE_TRUSTED_ID_SERVERS", &name)]).await;
     let alice = server.sign_up("alice").await;
     server.expect_faults();
-    let body = with(wish(&id_server, "1"), &json!({ "id_server": name }));
+    let body = with(bind_request(&id_server, "1"), &json!({ "id_server": name }));
     let reply = post_as(&server, text(&alice, "access_token"), PATH, &body).await;
     reply.error(502, "M_UNKNOWN");
     assert_eq!(id_server.connections(), 0);
 }
 
 #[tokio::test]
-async fn ids_01_as_the_service_comes_no_identity_server_is_asked() {
+async fn ids_01_by_default_no_identity_server_is_called() {
     let id_server = IdServer::start("id.example.org");
     let server = TestServer::new().await;
     let alice = server.sign_up("alice").await;
-    let body = wish(&id_server, "1");
+    let body = bind_request(&id_server, "1");
     let reply = post_as(&server, text(&alice, "access_token"), PATH, &body).await;
     reply.error(400, "M_SERVER_NOT_TRUSTED");
 }
 
 #[tokio::test]
-async fn what_is_missing_or_malformed_is_told_before_anybody_is_asked() {
+async fn malformed_bind_requests_are_refused_before_any_call() {
     let id_server = IdServer::start("id.example.org");
     let server = IdServer::test_server(&[&id_server], &[]).await;
     let alice = server.sign_up("alice").await;
     let token = text(&alice, "access_token");
-    let whole = wish(&id_server, "1");
+    let valid = bind_request(&id_server, "1");
     for name in ["client_secret", "sid", "id_server", "id_access_token"] {
         for absent in [None, Some(Value::Null)] {
-            let mut body = whole.clone();
+            let mut body = valid.clone();
             match absent {
                 None => drop(body.as_object_mut().and_then(|body| body.remove(name))),
                 Some(null) => body[name] = null,
@@ -221,7 +211,7 @@ async fn what_is_missing_or_malformed_is_told_before_anybody_is_asked() {
             let reply = post_as(&server, token, PATH, &body).await;
             reply.error(400, "M_MISSING_PARAM");
         }
-        let body = with(whole.clone(), &json!({ name: 5 }));
+        let body = with(valid.clone(), &json!({ name: 5 }));
         post_as(&server, token, PATH, &body)
             .await
             .error(400, "M_BAD_JSON");
@@ -235,7 +225,7 @@ async fn what_is_missing_or_malformed_is_told_before_anybody_is_asked() {
         ("id_access_token", "x".repeat(2049)),
         ("id_access_token", String::new()),
     ] {
-        let body = with(whole.clone(), &json!({ name: value }));
+        let body = with(valid.clone(), &json!({ name: value }));
         let reply = post_as(&server, token, PATH, &body).await;
         reply.error(400, "M_INVALID_PARAM");
     }
@@ -243,16 +233,15 @@ async fn what_is_missing_or_malformed_is_told_before_anybody_is_asked() {
 }
 
 #[tokio::test]
-async fn a_token_of_a_user_is_needed_and_a_guests_is_not_enough() {
+async fn a_user_token_is_required_and_a_guest_token_refused() {
     let id_server = IdServer::start("id.example.org");
     let server = IdServer::test_server(&[&id_server], &[("GATEHOUSE_GUESTS", "true")]).await;
-    let body = wish(&id_server, "1");
+    let body = bind_request(&id_server, "1");
     server.post(PATH, &body).await.error(401, "M_MISSING_TOKEN");
     post_as(&server, "junk", PATH, &body)
         .await
         .error(401, "M_UNKNOWN_TOKEN");
-    let guests = "/_matrix/client/v3/register?kind=guest";
-    let guest = server.post(guests, &json!({})).await.ok();
+    let guest = register_guest(&server).await;
     post_as(&server, text(&guest, "access_token"), PATH, &body)
         .await
         .error(403, "M_GUEST_ACCESS_FORBIDDEN");
@@ -269,7 +258,7 @@ async fn a_token_of_a_user_is_needed_and_a_guests_is_not_enough() {
     assert!(id_server.seen().is_empty());
 }
 
-/// WHO-01: as its own user it has no account to bind anything to.
+/// WHO-01: the application service's own user has no account, so nothing can be bound to it.
 #[tokio::test]
 async fn an_application_service_binds_for_its_users() {
     let id_server = IdServer::start("id.example.org");
@@ -278,7 +267,7 @@ async fn an_application_service_binds_for_its_users() {
     register_as(&server, &token, "irc_alice").await.ok();
     server.sign_up("alice").await;
     id_server.session("1", SECRET, "email", "alice@example.org");
-    let body = wish(&id_server, "1");
+    let body = bind_request(&id_server, "1");
     for (asserted, done) in [("@irc_alice:localhost", true), ("@alice:localhost", false)] {
         let path = format!("{PATH}?user_id={asserted}");
         let reply = post_as(&server, &token, &path, &body).await;
@@ -302,17 +291,20 @@ async fn an_application_service_binds_for_its_users() {
     assert!(id_server.bound().is_empty());
 }
 
-/// DIS-15: a token is worth v2; without one v1 is spoken where that was chosen.
+/// DIS-15: with a token v2 is used; without one v1, if the operator has enabled it.
 #[tokio::test]
-async fn ids_21_v1_is_spoken_only_where_it_was_chosen_and_only_without_a_token() {
+async fn ids_21_v1_is_used_only_if_enabled_and_without_a_token() {
     let id_server = IdServer::start("id.example.org");
     let server = IdServer::test_server(&[&id_server], &[("GATEHOUSE_ID_SERVER_API", "v1")]).await;
     let alice = server.sign_up("alice").await;
     let token = text(&alice, "access_token");
     id_server.session("1", SECRET, "msisdn", "447400123456");
-    let body = with(wish(&id_server, "1"), &json!({ "id_access_token": null }));
+    let body = with(
+        bind_request(&id_server, "1"),
+        &json!({ "id_access_token": null }),
+    );
     post_as(&server, token, PATH, &body).await.ok();
-    post_as(&server, token, PATH, &wish(&id_server, "1"))
+    post_as(&server, token, PATH, &bind_request(&id_server, "1"))
         .await
         .ok();
     assert_eq!(
@@ -324,21 +316,21 @@ async fn ids_21_v1_is_spoken_only_where_it_was_chosen_and_only_without_a_token()
     );
     let seen = id_server.seen();
     assert!(!seen[0].headers.contains_key("authorization"));
-    let keys: Vec<_> = bindings(&server, "alice");
-    assert_eq!(keys[0].0, "BIND#id.example.org#msisdn#447400123456");
+    let recorded = bindings(&server, "alice");
+    assert_eq!(recorded[0].key, "BIND#id.example.org#msisdn#447400123456");
 }
 
 #[tokio::test]
-async fn asking_identity_servers_is_limited() {
+async fn identity_server_requests_are_limited() {
     let id_server = IdServer::start("id.example.org");
     let server = IdServer::test_server(&[&id_server], &[("GATEHOUSE_LIMITS", "on")]).await;
     let alice = server.sign_up("alice").await;
     let token = text(&alice, "access_token");
     for _ in 0..60 {
-        let reply = post_as(&server, token, PATH, &wish(&id_server, "1")).await;
+        let reply = post_as(&server, token, PATH, &bind_request(&id_server, "1")).await;
         reply.error(404, "M_NO_VALID_SESSION");
     }
-    post_as(&server, token, PATH, &wish(&id_server, "1"))
+    post_as(&server, token, PATH, &bind_request(&id_server, "1"))
         .await
         .error(429, "M_LIMIT_EXCEEDED");
     assert_eq!(id_server.seen().len(), 60);

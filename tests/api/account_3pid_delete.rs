@@ -4,53 +4,50 @@ use serde_json::{Value, json};
 use test_support::PREFIXES;
 
 use super::{
-    own_addresses::{
-        ALICE, BOB, DELETE, LIST, NUMBER, add, give, list, notices, owners, proofs_in, prove,
-        remove, test_server, user,
+    account_threepids::{
+        ALICE, BOB, DELETE, LIST, NUMBER, add, add_threepid, list, remove, test_server, user_token,
+        validated_session,
     },
-    support::{add_appservice, post_as, register_as, set_status, text},
+    rows::{account_rows, notifications, threepid_owners, validations_in},
+    support::{add_appservice, post_as, register_as, register_guest, set_status, text},
 };
 
-const GONE: &str = "no-support";
+const NO_SUPPORT: &str = "no-support";
 
-fn gone() -> Value {
-    json!({ "id_server_unbind_result": GONE })
+fn no_support() -> Value {
+    json!({ "id_server_unbind_result": NO_SUPPORT })
 }
 
-/// No identity server is known for an address that was only added here.
+/// No identity server is known for an address that was only added to the account.
 #[tokio::test]
-async fn acc3_05_a_removed_address_is_gone_and_the_answer_is_no_support() {
+async fn acc3_05_a_removed_address_is_gone_with_no_support() {
     let server = test_server(&[]).await;
-    let alice = user(&server, "alice").await;
+    let alice = user_token(&server, "alice").await;
     for (prefix, address, medium) in [
         (PREFIXES[0], ALICE, "email"),
         (PREFIXES[1], NUMBER, "msisdn"),
     ] {
-        give(&server, &alice, address).await;
+        add_threepid(&server, &alice, address).await;
         let path = format!("{prefix}/account/3pid/delete");
         let body = json!({ "medium": medium, "address": address });
         for _ in 0..2 {
             let reply = post_as(&server, &alice, &path, &body).await;
-            assert_eq!(reply.ok(), gone());
+            assert_eq!(reply.ok(), no_support());
             assert_eq!(list(&server, &alice).await, [""; 0]);
         }
-        assert!(owners(&server).is_empty());
+        assert!(threepid_owners(&server).is_empty());
         assert!(
-            !server
-                .local
-                .dynamodb()
-                .table("Accounts")
-                .unwrap()
+            !account_rows(&server)
                 .iter()
-                .any(|row| row.to_string().contains(address)),
-            "nothing is left of it"
+                .any(|row| row.contains(address)),
+            "a row still contains the address"
         );
     }
 }
 
-/// Who asks is judged before what is asked.
+/// The access token is checked before the body.
 #[tokio::test]
-async fn tok_04_a_stranger_learns_nothing_of_the_body() {
+async fn tok_04_without_a_token_the_body_is_not_examined() {
     let server = test_server(&[]).await;
     for path in [DELETE, LIST] {
         for body in [
@@ -67,17 +64,17 @@ async fn tok_04_a_stranger_learns_nothing_of_the_body() {
     }
 }
 
-/// 3PID-63: any spelling of an address is that address.
+/// 3PID-63: every spelling names the same address.
 #[tokio::test]
 async fn acc3_05_an_address_is_removed_by_any_spelling() {
     let server = test_server(&[]).await;
-    let alice = user(&server, "alice").await;
+    let alice = user_token(&server, "alice").await;
     for (address, medium, spelling) in [
         ("strauss@example.org", "email", "Strau\u{df}@EXAMPLE.org"),
         ("kate@example.org", "email", "\u{212a}ATE@example.org"),
         (NUMBER, "msisdn", "+447400123456"),
     ] {
-        give(&server, &alice, address).await;
+        add_threepid(&server, &alice, address).await;
         assert_eq!(list(&server, &alice).await, [address]);
         let body = json!({ "medium": medium, "address": spelling, "id_server": "localhost:1" });
         post_as(&server, &alice, DELETE, &body).await.ok();
@@ -86,26 +83,29 @@ async fn acc3_05_an_address_is_removed_by_any_spelling() {
 }
 
 #[tokio::test]
-async fn l9_nobody_removes_an_address_of_somebody_else() {
+async fn l9_nobody_removes_an_address_of_another_account() {
     let server = test_server(&[]).await;
-    let (alice, bob) = (user(&server, "alice").await, user(&server, "bob").await);
-    give(&server, &alice, ALICE).await;
-    give(&server, &bob, BOB).await;
-    assert_eq!(remove(&server, &bob, ALICE).await.ok(), gone());
+    let (alice, bob) = (
+        user_token(&server, "alice").await,
+        user_token(&server, "bob").await,
+    );
+    add_threepid(&server, &alice, ALICE).await;
+    add_threepid(&server, &bob, BOB).await;
+    assert_eq!(remove(&server, &bob, ALICE).await.ok(), no_support());
     assert_eq!(list(&server, &alice).await, [ALICE]);
     let named = format!("{DELETE}?user_id=@alice:localhost");
     let body = json!({ "medium": "email", "address": ALICE, "user_id": "@alice:localhost" });
     post_as(&server, &bob, &named, &body).await.ok();
     let expected = [(ALICE.into(), "alice".into()), (BOB.into(), "bob".into())];
-    assert_eq!(owners(&server), expected.into());
-    assert_eq!(notices(&server).len(), 2, "and nobody is told of anything");
+    assert_eq!(threepid_owners(&server), expected.into());
+    assert_eq!(notifications(&server).len(), 2, "no notification is sent");
 }
 
 #[tokio::test]
-async fn acc3_05_what_is_missing_or_no_address_is_refused() {
+async fn acc3_05_missing_or_invalid_members_are_refused() {
     let server = test_server(&[]).await;
-    let alice = user(&server, "alice").await;
-    give(&server, &alice, ALICE).await;
+    let alice = user_token(&server, "alice").await;
+    add_threepid(&server, &alice, ALICE).await;
     for (body, errcode) in [
         (json!({}), "M_MISSING_PARAM"),
         (json!({ "medium": "email" }), "M_MISSING_PARAM"),
@@ -157,8 +157,8 @@ async fn acc3_05_what_is_missing_or_no_address_is_refused() {
 #[tokio::test]
 async fn tok_15_a_suspended_account_may_not_remove_an_address() {
     let server = test_server(&[("GATEHOUSE_GUESTS", "true")]).await;
-    let alice = user(&server, "alice").await;
-    give(&server, &alice, ALICE).await;
+    let alice = user_token(&server, "alice").await;
+    add_threepid(&server, &alice, ALICE).await;
     set_status(&server, "alice", "suspended");
     let reply = remove(&server, &alice, ALICE).await;
     reply.error(403, "M_USER_SUSPENDED");
@@ -167,8 +167,7 @@ async fn tok_15_a_suspended_account_may_not_remove_an_address() {
     set_status(&server, "alice", "locked");
     let reply = remove(&server, &alice, ALICE).await;
     reply.error(401, "M_USER_LOCKED");
-    let guest = "/_matrix/client/v3/register?kind=guest";
-    let guest = server.post(guest, &json!({})).await.ok();
+    let guest = register_guest(&server).await;
     remove(&server, text(&guest, "access_token"), ALICE)
         .await
         .error(403, "M_GUEST_ACCESS_FORBIDDEN");
@@ -180,19 +179,22 @@ async fn tok_15_a_suspended_account_may_not_remove_an_address() {
     remove(&server, "junk", ALICE)
         .await
         .error(401, "M_UNKNOWN_TOKEN");
-    assert_eq!(owners(&server), [(ALICE.into(), "alice".into())].into());
+    assert_eq!(
+        threepid_owners(&server),
+        [(ALICE.into(), "alice".into())].into()
+    );
     set_status(&server, "alice", "active");
     remove(&server, &alice, ALICE).await.ok();
 }
 
 #[tokio::test]
-async fn acc3_05_an_application_service_removes_addresses_of_its_users_alone() {
+async fn acc3_05_an_appservice_removes_for_its_own_users_only() {
     let server = test_server(&[]).await;
     let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     register_as(&server, &token, "irc_alice").await.ok();
-    let alice = user(&server, "alice").await;
-    give(&server, &alice, ALICE).await;
-    let creds = prove(&server, BOB, "secret").await;
+    let alice = user_token(&server, "alice").await;
+    add_threepid(&server, &alice, ALICE).await;
+    let creds = validated_session(&server, BOB, "secret").await;
     let own = "/_matrix/client/v3/account/3pid?user_id=@irc_alice:localhost";
     let body = json!({ "three_pid_creds": creds });
     post_as(&server, &token, own, &body).await.ok();
@@ -203,49 +205,61 @@ async fn acc3_05_an_application_service_removes_addresses_of_its_users_alone() {
     post_as(&server, &token, &of("irc_alice"), &address(ALICE))
         .await
         .ok();
-    assert_eq!(owners(&server).len(), 2);
+    assert_eq!(threepid_owners(&server).len(), 2);
     post_as(&server, &token, &of("irc_alice"), &address(BOB))
         .await
         .ok();
-    assert_eq!(owners(&server), [(ALICE.into(), "alice".into())].into());
+    assert_eq!(
+        threepid_owners(&server),
+        [(ALICE.into(), "alice".into())].into()
+    );
 }
 
-/// Whoever loses an address is told at all of them, that one included.
+/// The notification goes to every mail address of the account, the removed one included.
 #[tokio::test]
-async fn acc3_05_every_mailbox_of_the_account_is_told() {
+async fn acc3_05_every_mail_address_of_the_account_is_notified() {
     let server = test_server(&[]).await;
-    let alice = user(&server, "alice").await;
+    let alice = user_token(&server, "alice").await;
     for address in [ALICE, BOB, NUMBER] {
-        give(&server, &alice, address).await;
+        add_threepid(&server, &alice, address).await;
     }
-    let told = |what: &str, whom: &str| (what.to_owned(), whom.to_owned());
+    let notification = |kind: &str, recipient: &str| (kind.to_owned(), recipient.to_owned());
     let added = [
-        told("address-added", ALICE),
-        told("address-added", ALICE),
-        told("address-added", ALICE),
-        told("address-added", BOB),
-        told("address-added", BOB),
+        notification("address-added", ALICE),
+        notification("address-added", ALICE),
+        notification("address-added", ALICE),
+        notification("address-added", BOB),
+        notification("address-added", BOB),
     ];
-    assert_eq!(notices(&server), added);
+    assert_eq!(notifications(&server), added);
     remove(&server, &alice, ALICE).await.ok();
     remove(&server, &alice, ALICE).await.ok();
-    let removed = [told("address-removed", ALICE), told("address-removed", BOB)];
-    assert_eq!(notices(&server), [&added[..], &removed].concat());
+    let removed = [
+        notification("address-removed", ALICE),
+        notification("address-removed", BOB),
+    ];
+    assert_eq!(notifications(&server), [&added[..], &removed].concat());
 }
 
 #[tokio::test]
-async fn acc3_05_a_removed_address_may_be_added_again_by_whoever_proves_it() {
+async fn acc3_05_a_removed_address_may_be_added_again() {
     let server = test_server(&[]).await;
-    let (alice, bob) = (user(&server, "alice").await, user(&server, "bob").await);
+    let (alice, bob) = (
+        user_token(&server, "alice").await,
+        user_token(&server, "bob").await,
+    );
     for (token, name, secret) in [
         (&alice, "alice", "one"),
         (&bob, "bob", "two"),
         (&alice, "alice", "three"),
     ] {
-        let creds = prove(&server, ALICE, secret).await;
+        let creds = validated_session(&server, ALICE, secret).await;
         add(&server, token, &creds).await.ok();
-        assert_eq!(owners(&server), [(ALICE.into(), name.into())].into());
+        assert_eq!(
+            threepid_owners(&server),
+            [(ALICE.into(), name.into())].into()
+        );
         remove(&server, token, ALICE).await.ok();
     }
-    assert_eq!(proofs_in(&server, "spent"), 3);
+    assert_eq!(validations_in(&server, "spent"), 3);
 }

@@ -3,18 +3,18 @@
 use serde_json::{Value, json};
 use test_support::{PREFIXES, TestServer};
 
-use super::support::{post_as, rows_of, text};
-use crate::flows::{
-    identity_server::{Form, IdServer, Manners, TOKEN, parameters},
-    support::with,
+use super::{
+    rows::bindings,
+    support::{post_as, register_guest, text, with},
 };
+use crate::flows::identity_server::{Form, IdServer, Manners, TOKEN, parameters};
 
 const PATH: &str = "/_matrix/client/v3/account/3pid/unbind";
 const UNBIND: &str = "POST /_matrix/identity/v2/3pid/unbind";
 const ALICE: &str = "alice@example.org";
 
-/// An account with an address bound at each of these servers; its token. The servers forget that
-/// they were asked.
+/// Signs up Alice, binds an address at each of these identity servers and returns her token. The
+/// recorded requests of the identity servers are cleared.
 async fn bound(server: &TestServer, servers: &[&IdServer], address: &str) -> String {
     let user = server.sign_up("alice").await;
     let token = text(&user, "access_token").to_owned();
@@ -31,12 +31,9 @@ async fn bound(server: &TestServer, servers: &[&IdServer], address: &str) -> Str
     token
 }
 
-/// How many bindings are recorded.
+/// The number of recorded bindings.
 fn records(server: &TestServer) -> usize {
-    let rows = rows_of(server, "alice");
-    rows.iter()
-        .filter(|(key, _)| key.starts_with("BIND#"))
-        .count()
+    bindings(server, "alice").len()
 }
 
 fn email(address: &str) -> Value {
@@ -47,9 +44,9 @@ fn result(result: &str) -> Value {
     json!({ "id_server_unbind_result": result })
 }
 
-/// IDS-12, IDS-16: and the fake verifies the signature by the published key.
+/// IDS-12, IDS-16: the fake identity server verifies the signature with the published key.
 #[tokio::test]
-async fn ids_13_an_unbinding_is_signed_by_the_server_and_names_user_and_address() {
+async fn ids_13_an_unbinding_is_signed_and_names_the_address() {
     for prefix in PREFIXES {
         let id_server = IdServer::start("id.example.org");
         let server = IdServer::test_server(&[&id_server], &[]).await;
@@ -57,26 +54,35 @@ async fn ids_13_an_unbinding_is_signed_by_the_server_and_names_user_and_address(
         let path = format!("{prefix}/account/3pid/unbind");
         let reply = post_as(&server, &token, &path, &email(ALICE)).await;
         assert_eq!(reply.ok(), result("success"));
-        assert_eq!(id_server.lines(), [UNBIND], "once, and believed at once");
+        assert_eq!(
+            id_server.lines(),
+            [UNBIND],
+            "one request, and its answer is accepted"
+        );
         let seen = &id_server.seen()[0];
         let expected = json!({
             "mxid": "@alice:localhost",
             "threepid": { "medium": "email", "address": ALICE },
         });
         assert_eq!(seen.body, expected);
-        let header = parameters(&seen.headers["authorization"]).expect("IDS-15: the one form");
+        let header =
+            parameters(&seen.headers["authorization"]).expect("IDS-15: an X-Matrix header");
         assert_eq!(
             (header["origin"].as_str(), header["destination"].as_str()),
             ("localhost", "id.example.org"),
             "DIS-24"
         );
         assert!(id_server.bound().is_empty());
-        assert_eq!(records(&server), 0, "the record goes with the binding");
+        assert_eq!(
+            records(&server),
+            0,
+            "the record is deleted with the binding"
+        );
     }
 }
 
 #[tokio::test]
-async fn ids_17_a_server_that_goes_by_the_specification_is_asked_once_more() {
+async fn ids_17_a_server_that_follows_the_spec_is_called_again() {
     let id_server = IdServer::start("id.example.org");
     let server = IdServer::test_server(&[&id_server], &[]).await;
     let token = bound(&server, &[&id_server], ALICE).await;
@@ -87,9 +93,9 @@ async fn ids_17_a_server_that_goes_by_the_specification_is_asked_once_more() {
     assert!(id_server.bound().is_empty());
 }
 
-/// IDS-14: a Matrix error is for the user to hear, and twice is enough.
+/// IDS-14: a Matrix error is passed to the client, after two attempts at most.
 #[tokio::test]
-async fn ids_14_what_the_identity_server_says_against_it_is_passed_on() {
+async fn ids_14_a_matrix_error_of_the_id_server_is_passed_on() {
     let id_server = IdServer::start("id.example.org");
     let server = IdServer::test_server(&[&id_server], &[]).await;
     let token = bound(&server, &[&id_server], ALICE).await;
@@ -110,7 +116,7 @@ async fn ids_14_what_the_identity_server_says_against_it_is_passed_on() {
 }
 
 #[tokio::test]
-async fn ids_14_200_is_success_and_what_is_no_matrix_error_is_no_support() {
+async fn ids_14_200_is_success_and_a_non_matrix_error_no_support() {
     let id_server = IdServer::start("id.example.org");
     let server = IdServer::test_server(&[&id_server], &[]).await;
     let token = bound(&server, &[&id_server], ALICE).await;
@@ -130,17 +136,17 @@ async fn ids_14_200_is_success_and_what_is_no_matrix_error_is_no_support() {
 
 /// ACC3-06, IDS-20
 #[tokio::test]
-async fn ids_20_without_a_server_it_is_unbound_wherever_it_is_bound_and_nowhere_else() {
+async fn ids_20_without_a_server_all_bindings_are_removed() {
     let [first, second, third] =
         ["one.example", "two.example", "three.example"].map(IdServer::start);
     let server = IdServer::test_server(&[&first, &second, &third], &[]).await;
-    // As it was bound; the user writes it another way.
+    // Bound in one spelling, unbound in another.
     let token = bound(&server, &[&first, &second], "Alice@example.org").await;
     let unbind = async |body: Value| post_as(&server, &token, PATH, &body).await;
     assert_eq!(
         unbind(email("bob@example.org")).await.ok(),
         result("no-support"),
-        "it is bound nowhere"
+        "the address is not bound"
     );
     let msisdn = json!({ "medium": "msisdn", "address": "447400123456" });
     assert_eq!(unbind(msisdn).await.ok(), result("no-support"));
@@ -148,7 +154,11 @@ async fn ids_20_without_a_server_it_is_unbound_wherever_it_is_bound_and_nowhere_
     for id_server in [&first, &second] {
         assert_eq!(id_server.lines(), [UNBIND]);
         let threepid = &id_server.seen()[0].body["threepid"];
-        assert_eq!(*threepid, email("Alice@example.org"), "as it was bound");
+        assert_eq!(
+            *threepid,
+            email("Alice@example.org"),
+            "the spelling of the binding"
+        );
         assert!(id_server.bound().is_empty());
     }
     assert!(third.seen().is_empty());
@@ -157,7 +167,7 @@ async fn ids_20_without_a_server_it_is_unbound_wherever_it_is_bound_and_nowhere_
 }
 
 #[tokio::test]
-async fn ids_20_a_server_that_is_named_is_asked_alone_bound_there_or_not() {
+async fn ids_20_only_a_named_server_is_called_bound_there_or_not() {
     let [first, second, third] =
         ["one.example", "two.example", "three.example"].map(IdServer::start);
     let server = IdServer::test_server(&[&first, &second, &third], &[]).await;
@@ -183,9 +193,9 @@ async fn ids_20_a_server_that_is_named_is_asked_alone_bound_there_or_not() {
         .error(400, "M_INVALID_PARAM");
 }
 
-/// IDS-02: where it is bound may be trusted no more.
+/// IDS-02: an identity server with a binding may no longer be trusted.
 #[tokio::test]
-async fn ids_20_a_server_that_is_trusted_no_more_is_not_asked() {
+async fn ids_20_a_server_no_longer_trusted_is_not_called() {
     let data = tempfile::tempdir().expect("a directory");
     let id_server = IdServer::start("id.example.org");
     let secret = ("GATEHOUSE_SECRET", "0123456789abcdef0123456789abcdef");
@@ -202,7 +212,7 @@ async fn ids_20_a_server_that_is_trusted_no_more_is_not_asked() {
 }
 
 #[tokio::test]
-async fn what_is_missing_or_malformed_is_told_before_anybody_is_asked() {
+async fn malformed_unbind_requests_are_refused_before_any_call() {
     let id_server = IdServer::start("id.example.org");
     let server = IdServer::test_server(&[&id_server], &[("GATEHOUSE_GUESTS", "true")]).await;
     let token = bound(&server, &[&id_server], ALICE).await;
@@ -226,28 +236,28 @@ async fn what_is_missing_or_malformed_is_told_before_anybody_is_asked() {
         .post(PATH, &email(ALICE))
         .await
         .error(401, "M_MISSING_TOKEN");
-    let guests = "/_matrix/client/v3/register?kind=guest";
-    let guest = server.post(guests, &json!({})).await.ok();
+    let guest = register_guest(&server).await;
     post_as(&server, text(&guest, "access_token"), PATH, &email(ALICE))
         .await
         .error(403, "M_GUEST_ACCESS_FORBIDDEN");
     assert!(id_server.seen().is_empty());
 }
 
-/// IDS-21, incident 9: neither long waits nor long answers, and nobody is sent elsewhere.
+/// IDS-21, incident 9: slow answers time out, long answers are cut off, and redirects are not
+/// followed.
 #[tokio::test]
-async fn ids_21_a_server_that_misbehaves_holds_nothing_up_and_sends_nobody_elsewhere() {
-    let [id_server, elsewhere] = ["id.example.org", "elsewhere.example"].map(IdServer::start);
+async fn ids_21_a_misbehaving_server_is_given_up_and_not_followed() {
+    let [id_server, redirect_target] = ["id.example.org", "elsewhere.example"].map(IdServer::start);
     let server = IdServer::test_server(&[&id_server], &[]).await;
     let token = bound(&server, &[&id_server], ALICE).await;
     server.expect_faults();
-    let there = elsewhere.entry();
-    let there = there.split('=').nth(1).unwrap_or_default();
-    let moved: &'static str =
-        format!("307 Temporary Redirect\r\nlocation: {there}/_matrix/identity/v2/3pid/unbind")
+    let target = redirect_target.entry();
+    let target = target.split('=').nth(1).unwrap_or_default();
+    let redirect: &'static str =
+        format!("307 Temporary Redirect\r\nlocation: {target}/_matrix/identity/v2/3pid/unbind")
             .leak();
     for manners in [
-        Manners::Says(moved, String::new()),
+        Manners::Says(redirect, String::new()),
         Manners::Says("503 Service Unavailable", "{}".to_owned()),
         Manners::BreaksOff,
         Manners::Babbles,
@@ -257,8 +267,8 @@ async fn ids_21_a_server_that_misbehaves_holds_nothing_up_and_sends_nobody_elsew
         id_server.behaves(Some(manners.clone()));
         let reply = post_as(&server, &token, PATH, &email(ALICE)).await;
         reply.error(502, "M_UNKNOWN");
-        assert_eq!(id_server.seen().len(), 1, "{manners:?}: asked once");
+        assert_eq!(id_server.seen().len(), 1, "{manners:?}: one request");
         assert_eq!(records(&server), 1);
     }
-    assert!(elsewhere.seen().is_empty());
+    assert!(redirect_target.seen().is_empty());
 }

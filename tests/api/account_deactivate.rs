@@ -3,7 +3,7 @@
 use serde_json::json;
 use test_support::{PASSWORD, PREFIXES, TestServer};
 
-use super::support::{add_appservice, post_as, register_as, set_status};
+use super::support::{add_appservice, post_as, register_as, register_guest, set_status};
 use crate::flows::{
     addresses::{ALICE, EMAIL, MAIL, MSISDN, NUMBER, ask_mail, claims, owned},
     people::{
@@ -15,7 +15,7 @@ use crate::flows::{
 
 /// DEACT-01, DEACT-03, DEACT-09, UIA-40, TOK-13
 #[tokio::test]
-async fn deact_01_an_account_is_ended_by_its_password() {
+async fn deact_01_an_account_is_deactivated_with_its_password() {
     for prefix in PREFIXES {
         let server = TestServer::new().await;
         let alice = sign_up(&server, "alice").await;
@@ -41,10 +41,10 @@ async fn deact_01_an_account_is_ended_by_its_password() {
             .error(401, "M_UNKNOWN_TOKEN");
         assert!(!is_free(&server, "alice").await, "REG-16");
         assert!(bob.is_alive(&server).await);
-        // The identical request gets its answer, though its token is dead.
+        // The identical request gets the same answer, although its token is invalid now.
         let again = alice.post(&server, &path, &body).await;
         assert_eq!(again.ok(), json!({ "id_server_unbind_result": "success" }));
-        // Anything else is a dead token's.
+        // Any other request has an unknown token.
         alice
             .post(&server, &path, &json!({}))
             .await
@@ -61,9 +61,9 @@ async fn deact_01_an_account_is_ended_by_its_password() {
     }
 }
 
-/// DEACT-02, DEACT-13, DIS-23: nobody logs in as them, by whatever name or address.
+/// DEACT-02, DEACT-13, DIS-23: no login succeeds, by user ID or by address.
 #[tokio::test]
-async fn deact_02_nobody_logs_in_to_an_account_that_has_ended() {
+async fn deact_02_nobody_logs_in_to_a_deactivated_account() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let auth = password_of("alice", PASSWORD, None);
@@ -83,12 +83,12 @@ async fn deact_02_nobody_logs_in_to_an_account_that_has_ended() {
         server.post(LOGIN, &body).await.error(403, "M_FORBIDDEN");
     }
     assert!(claims(&server).is_empty() && owned(&server).is_empty());
-    // The address may be used again.
+    // The address is free for another account.
     sign_up_with(&server, "carol", EMAIL, ALICE).await;
 }
 
 #[tokio::test]
-async fn deact_04_a_failed_attempt_leaves_the_account_as_it_was() {
+async fn deact_04_a_failed_attempt_leaves_the_account_unchanged() {
     let server = TestServer::new().await;
     let alice = sign_up(&server, "alice").await;
     let (_, session) = alice.begin(&server, END, &json!({})).await;
@@ -110,7 +110,7 @@ async fn deact_04_a_failed_attempt_leaves_the_account_as_it_was() {
     reply.ok();
 }
 
-/// DEACT-05, UIA-24: without a token the stage says whose account it is.
+/// DEACT-05, UIA-24: without a token the password stage identifies the account.
 #[tokio::test]
 async fn deact_05_the_password_alone_is_enough() {
     let server = TestServer::with(&ADDRESSES).await;
@@ -134,7 +134,7 @@ async fn deact_05_the_password_alone_is_enough() {
         server.post(END, &body).await.ok()["id_server_unbind_result"],
         "success"
     );
-    // By an address, in one request.
+    // The account is named by an address, in one request.
     assert!(bob.is_alive(&server).await);
     let dora = sign_up_with(&server, "dora", MSISDN, NUMBER.0).await;
     let identifier = json!({ "type": "m.id.phone", "country": "GB", "phone": NUMBER.0 });
@@ -144,9 +144,9 @@ async fn deact_05_the_password_alone_is_enough() {
     assert!(!dora.is_alive(&server).await);
 }
 
-/// UIA-25, L8, incident 17 (another account's password was accepted)
+/// UIA-25, L8, incident 17 (the password of another account was accepted).
 #[tokio::test]
-async fn uia_25_nobody_elses_password_ends_an_account() {
+async fn uia_25_another_users_password_does_not_deactivate() {
     let server = TestServer::new().await;
     let alice = sign_up(&server, "alice").await;
     let bob = sign_up(&server, "bob").await;
@@ -158,9 +158,9 @@ async fn uia_25_nobody_elses_password_ends_an_account() {
     assert!(alice.is_alive(&server).await && bob.is_alive(&server).await);
 }
 
-/// Incident 16 (a grace period after login applied to deactivation too)
+/// Incident 16 (a grace period after login applied to deactivation too).
 #[tokio::test]
-async fn incident_16_a_fresh_token_is_no_proof() {
+async fn incident_16_a_recent_login_does_not_replace_uia() {
     let server = TestServer::new().await;
     let alice = sign_up(&server, "alice").await;
     alice.post(&server, END, &json!({})).await.challenge();
@@ -171,16 +171,16 @@ async fn incident_16_a_fresh_token_is_no_proof() {
     assert!(alice.is_alive(&server).await);
 }
 
-/// DEACT-12, DEACT-14: what is left keeps the name taken, and nothing else.
+/// DEACT-12, DEACT-14: the remaining row reserves the user ID, and nothing else remains.
 #[tokio::test]
 async fn deact_12_nothing_is_kept_that_is_not_needed() {
     for erase in [json!({}), json!({ "erase": true })] {
         let offered = flows("m.login.email.identity+m.login.terms");
         let server = TestServer::with(&[offered, POLICIES, MAIL]).await;
-        let asked = ask_mail(&server, ALICE, "secret").await;
-        asked.validate(&server).await;
+        let validation = ask_mail(&server, ALICE, "secret").await;
+        validation.validate(&server).await;
         let (_, session) = server.begin(&wish("alice")).await;
-        let first = asked.attempt(Some(&session));
+        let first = validation.attempt(Some(&session));
         server.register(&first).await.challenge();
         let answer = server.register(&stage(TERMS, &session)).await.ok();
         let alice = Device::of(&answer);
@@ -203,7 +203,7 @@ async fn deact_12_nothing_is_kept_that_is_not_needed() {
 }
 
 #[tokio::test]
-async fn deact_17_where_it_is_off_nobody_deactivates() {
+async fn deact_17_with_deactivation_off_nobody_deactivates() {
     let server = TestServer::with(&[("GATEHOUSE_DEACTIVATION", "off")]).await;
     let alice = sign_up(&server, "alice").await;
     let auth = password_of("alice", PASSWORD, None);
@@ -216,16 +216,13 @@ async fn deact_17_where_it_is_off_nobody_deactivates() {
 
 /// TOK-10, TOK-14, TOK-15, GUEST-06, UIA-28
 #[tokio::test]
-async fn tok_15_who_may_deactivate() {
+async fn tok_15_who_may_deactivate_an_account() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
     let irc = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     post_as(&server, "junk", END, &json!({}))
         .await
         .error(401, "M_UNKNOWN_TOKEN");
-    let guest = server
-        .post("/_matrix/client/v3/register?kind=guest", &json!({}))
-        .await
-        .ok();
+    let guest = register_guest(&server).await;
     Device::of(&guest)
         .post(&server, END, &json!({}))
         .await
@@ -239,7 +236,7 @@ async fn tok_15_who_may_deactivate() {
         .error(401, "M_USER_LOCKED");
     set_status(&server, "alice", "suspended");
     alice.post(&server, END, &body).await.ok();
-    // An application service ends its own users without UIA, and nobody else.
+    // An application service deactivates its own users without UIA, and no other users.
     register_as(&server, &irc, "irc_alice").await.ok();
     let path = format!("{END}?user_id=@irc_alice:localhost");
     let reply = post_as(&server, &irc, &path, &json!({})).await;
@@ -253,10 +250,10 @@ async fn tok_15_who_may_deactivate() {
         .error(403, "M_FORBIDDEN");
 }
 
-/// Incident 18 (password and deactivation without a token hit an expectation): no subset of token,
-/// auth and body is a fault of ours.
+/// Incident 18 (changing a password or deactivating without a token hit an expectation): no subset
+/// of token, `auth` and body causes an internal error.
 #[tokio::test]
-async fn incident_18_no_subset_of_a_request_is_a_fault() {
+async fn incident_18_no_subset_of_a_request_is_an_internal_error() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up(&server, "alice").await;
     let auths = [

@@ -13,11 +13,11 @@ use crate::flows::{
     },
 };
 
-fn wish() -> Value {
+fn new_password() -> Value {
     json!({ "new_password": OTHER })
 }
 
-/// PWD-02, PWD-03, PWD-04, PWD-13, UIA-40, TOK-13: with a token, by the old password.
+/// PWD-02, PWD-03, PWD-04, PWD-13, UIA-40, TOK-13: with a token and the old password.
 #[tokio::test]
 async fn pwd_04_the_password_of_the_tokens_user_is_changed() {
     for prefix in PREFIXES {
@@ -25,7 +25,7 @@ async fn pwd_04_the_password_of_the_tokens_user_is_changed() {
         let alice = sign_up(&server, "alice").await;
         sign_up(&server, "bob").await;
         let path = format!("{prefix}/account/password");
-        let (challenge, session) = alice.begin(&server, &path, &wish()).await;
+        let (challenge, session) = alice.begin(&server, &path, &new_password()).await;
         assert_eq!(
             challenge["flows"],
             json!([{ "stages": ["m.login.password"] }])
@@ -33,25 +33,31 @@ async fn pwd_04_the_password_of_the_tokens_user_is_changed() {
         assert_eq!(challenge["completed"], json!([]));
         assert!(challenge.get("errcode").is_none(), "UIA-06");
         let auth = password_of("alice", PASSWORD, Some(&session));
-        let reply = alice.post(&server, &path, &with_auth(wish(), auth)).await;
+        let reply = alice
+            .post(&server, &path, &with_auth(new_password(), auth))
+            .await;
         assert_eq!(reply.ok(), json!({}));
         try_login(&server, "alice", PASSWORD)
             .await
             .error(403, "M_FORBIDDEN");
         try_login(&server, "alice", OTHER).await.ok();
         try_login(&server, "bob", PASSWORD).await.ok();
-        // The new one works in UIA too, and the old one no more.
-        let (_, session) = alice.begin(&server, &path, &wish()).await;
+        // The new password works in UIA too, and the old one no longer does.
+        let (_, session) = alice.begin(&server, &path, &new_password()).await;
         let old = password_of("alice", PASSWORD, Some(&session));
-        let reply = alice.post(&server, &path, &with_auth(wish(), old)).await;
+        let reply = alice
+            .post(&server, &path, &with_auth(new_password(), old))
+            .await;
         assert_eq!(reply.refused("M_FORBIDDEN")["session"], session);
         let new = password_of("alice", OTHER, Some(&session));
-        let reply = alice.post(&server, &path, &with_auth(wish(), new)).await;
+        let reply = alice
+            .post(&server, &path, &with_auth(new_password(), new))
+            .await;
         reply.ok();
     }
 }
 
-/// UIA-11, UIA-41, UIA-44: one request is enough, however the user is named.
+/// UIA-11, UIA-41, UIA-44: one request is enough, with every form of the user's name.
 #[tokio::test]
 async fn uia_41_the_user_is_named_in_any_form() {
     let named = [
@@ -68,18 +74,20 @@ async fn uia_41_the_user_is_named_in_any_form() {
         for (member, value) in name.as_object().into_iter().flatten() {
             auth[member] = value.clone();
         }
-        let reply = alice.post(&server, CHANGE, &with_auth(wish(), auth)).await;
+        let reply = alice
+            .post(&server, CHANGE, &with_auth(new_password(), auth))
+            .await;
         assert_eq!(reply.ok(), json!({}), "{name}");
     }
 }
 
-/// UIA-42, UIA-43, UIA-44: an address of one's own names one, in any spelling.
+/// UIA-42, UIA-43, UIA-44: an address of the account names its user, in any spelling.
 #[tokio::test]
 async fn uia_42_an_address_names_its_owner() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let bob = sign_up_with(&server, "bob", MSISDN, NUMBER.0).await;
-    for (person, named) in [
+    for (device, named) in [
         (
             &alice,
             json!({ "identifier": { "type": "m.id.thirdparty", "medium": "email", "address": "Alice@Example.ORG" } }),
@@ -100,17 +108,17 @@ async fn uia_42_an_address_names_its_owner() {
         }
         let body = json!({ "new_password": PASSWORD, "logout_devices": false, "auth": auth });
         assert_eq!(
-            person.post(&server, CHANGE, &body).await.ok(),
+            device.post(&server, CHANGE, &body).await.ok(),
             json!({}),
             "{named}"
         );
     }
 }
 
-/// UIA-25, UIA-45, L8, incident 17 (another account's password was accepted): whoever else is
-/// named, it is 403 before anything is hashed, whether there is such a user or not.
+/// UIA-25, UIA-45, L8, incident 17 (the password of another account was accepted): naming another
+/// user is a 403 before any password is hashed, whether that user exists or not.
 #[tokio::test]
-async fn uia_25_nobody_elses_password_is_any_good() {
+async fn uia_25_the_password_of_another_user_is_refused() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up(&server, "alice").await;
     sign_up_with(&server, "bob", EMAIL, "bob@example.org").await;
@@ -123,7 +131,9 @@ async fn uia_25_nobody_elses_password_is_any_good() {
         json!({ "type": "m.id.thirdparty", "medium": "email", "address": "nobody@example.org" }),
     ] {
         let auth = json!({ "type": "m.login.password", "identifier": named, "password": PASSWORD });
-        let reply = alice.post(&server, CHANGE, &with_auth(wish(), auth)).await;
+        let reply = alice
+            .post(&server, CHANGE, &with_auth(new_password(), auth))
+            .await;
         reply.error(403, "M_FORBIDDEN");
     }
     assert_eq!(server.dump(), before);
@@ -131,9 +141,9 @@ async fn uia_25_nobody_elses_password_is_any_good() {
     try_login(&server, "bob", PASSWORD).await.ok();
 }
 
-/// UIA-27: a password stage that lacks something is a 401 that says so.
+/// UIA-27: a password stage with a missing member is a 401 that says so.
 #[tokio::test]
-async fn uia_27_a_stage_without_its_members_is_asked_for_them() {
+async fn uia_27_missing_members_of_a_stage_are_reported() {
     let server = TestServer::new().await;
     let alice = sign_up(&server, "alice").await;
     for auth in [
@@ -142,11 +152,15 @@ async fn uia_27_a_stage_without_its_members_is_asked_for_them() {
         json!({ "type": "m.login.password", "identifier": { "type": "m.id.user" }, "password": PASSWORD }),
         json!({ "type": "m.login.password", "identifier": { "type": "m.id.user", "user": "alice" } }),
     ] {
-        let reply = alice.post(&server, CHANGE, &with_auth(wish(), auth)).await;
+        let reply = alice
+            .post(&server, CHANGE, &with_auth(new_password(), auth))
+            .await;
         reply.refused("M_MISSING_PARAM");
     }
     let auth = json!({ "type": "m.login.dummy" });
-    let reply = alice.post(&server, CHANGE, &with_auth(wish(), auth)).await;
+    let reply = alice
+        .post(&server, CHANGE, &with_auth(new_password(), auth))
+        .await;
     reply.refused("M_UNRECOGNIZED");
 }
 
@@ -154,7 +168,7 @@ async fn uia_27_a_stage_without_its_members_is_asked_for_them() {
 async fn pwd_01_without_a_new_password_nothing_is_changed() {
     let server = TestServer::new().await;
     let alice = sign_up(&server, "alice").await;
-    // First what has to be proven, then what is missing.
+    // UIA comes first, then the missing parameter.
     let (_, session) = alice.begin(&server, CHANGE, &json!({})).await;
     let auth = password_of("alice", PASSWORD, Some(&session));
     let reply = alice
@@ -162,18 +176,18 @@ async fn pwd_01_without_a_new_password_nothing_is_changed() {
         .await;
     reply.error(400, "M_MISSING_PARAM");
     try_login(&server, "alice", PASSWORD).await.ok();
-    // What was proven stays proven.
+    // The completed stage stays completed.
     let body = json!({ "new_password": OTHER, "auth": { "session": session } });
     alice.post(&server, CHANGE, &body).await.ok();
     try_login(&server, "alice", OTHER).await.ok();
 }
 
-/// UIA-19: the session remembers; UIA-20: and takes no other password.
+/// UIA-19, UIA-20: the session remembers the new password and refuses another one.
 #[tokio::test]
 async fn uia_20_a_session_is_for_one_new_password() {
     let server = TestServer::new().await;
     let alice = sign_up(&server, "alice").await;
-    let (_, session) = alice.begin(&server, CHANGE, &wish()).await;
+    let (_, session) = alice.begin(&server, CHANGE, &new_password()).await;
     let auth = password_of("alice", PASSWORD, Some(&session));
     for changed in [
         json!({ "new_password": "another one altogether" }),
@@ -189,13 +203,17 @@ async fn uia_20_a_session_is_for_one_new_password() {
     try_login(&server, "alice", OTHER).await.ok();
 }
 
-/// UIA-15, L7: a finished session gives its answer to the same request, and does nothing for another.
+/// UIA-15, L7: a finished session answers the same request again, and does nothing for another
+/// request.
 #[tokio::test]
-async fn uia_15_a_finished_change_is_not_made_again() {
+async fn uia_15_a_finished_change_is_not_repeated() {
     let server = TestServer::new().await;
     let alice = sign_up(&server, "alice").await;
-    let (_, session) = alice.begin(&server, CHANGE, &wish()).await;
-    let last = with_auth(wish(), password_of("alice", PASSWORD, Some(&session)));
+    let (_, session) = alice.begin(&server, CHANGE, &new_password()).await;
+    let last = with_auth(
+        new_password(),
+        password_of("alice", PASSWORD, Some(&session)),
+    );
     alice.post(&server, CHANGE, &last).await.ok();
     let before = server.dump();
     assert_eq!(
@@ -215,7 +233,7 @@ async fn uia_15_a_finished_change_is_not_made_again() {
         .await
         .error(400, "M_INVALID_PARAM");
     assert_eq!(server.dump(), before);
-    // Whoever else has the session, without the token or with another one, has nothing.
+    // The session without its token, or with another user's token, is useless.
     let bob = sign_up(&server, "bob").await;
     bob.post(&server, CHANGE, &last)
         .await
@@ -228,20 +246,22 @@ async fn uia_15_a_finished_change_is_not_made_again() {
     try_login(&server, "bob", PASSWORD).await.ok();
 }
 
-/// PWD-07, PWD-08, PWD-11: the caller's device lives on with its own tokens.
+/// PWD-07, PWD-08, PWD-11: the caller's device keeps its tokens.
 #[tokio::test]
-async fn pwd_07_only_the_calling_device_outlives_a_change() {
+async fn pwd_07_only_the_calling_device_stays_logged_in() {
     let server = TestServer::new().await;
     let first = sign_up(&server, "alice").await;
     let second = log_in(&server, "alice", PASSWORD).await;
     let bob = sign_up(&server, "bob").await;
     let auth = password_of("alice", PASSWORD, None);
-    let reply = second.post(&server, CHANGE, &with_auth(wish(), auth)).await;
+    let reply = second
+        .post(&server, CHANGE, &with_auth(new_password(), auth))
+        .await;
     reply.ok();
     assert!(second.is_alive(&server).await);
     assert!(!first.is_alive(&server).await);
     assert!(bob.is_alive(&server).await);
-    // Again from the one that was spared, and it is spared again.
+    // A second change from the same device keeps it logged in again.
     let auth = password_of("alice", OTHER, None);
     let body = with_auth(json!({ "new_password": PASSWORD }), auth);
     let third = log_in(&server, "alice", OTHER).await;
@@ -251,7 +271,7 @@ async fn pwd_07_only_the_calling_device_outlives_a_change() {
 }
 
 #[tokio::test]
-async fn pwd_09_devices_are_kept_on_demand() {
+async fn pwd_09_devices_stay_logged_in_on_request() {
     let server = TestServer::new().await;
     let first = sign_up(&server, "alice").await;
     let second = log_in(&server, "alice", PASSWORD).await;
@@ -268,7 +288,7 @@ async fn pwd_09_devices_are_kept_on_demand() {
 }
 
 #[tokio::test]
-async fn pwd_14_a_weak_password_is_refused_before_anything_is_proven() {
+async fn pwd_14_a_weak_password_is_refused_before_uia() {
     let server = TestServer::with(&[("GATEHOUSE_PASSWORD_MIN_SCORE", "3")]).await;
     let alice = sign_up(&server, "alice").await;
     for weak in ["", "password", "alice123"] {
@@ -290,7 +310,7 @@ async fn pwd_14_a_weak_password_is_refused_before_anything_is_proven() {
 }
 
 #[tokio::test]
-async fn pwd_16_nothing_changes_without_the_right_proof() {
+async fn pwd_16_nothing_changes_without_completed_uia() {
     let server = TestServer::new().await;
     let alice = sign_up(&server, "alice").await;
     for auth in [
@@ -299,26 +319,28 @@ async fn pwd_16_nothing_changes_without_the_right_proof() {
         json!({ "type": "m.login.dummy" }),
         json!({}),
     ] {
-        let reply = alice.post(&server, CHANGE, &with_auth(wish(), auth)).await;
+        let reply = alice
+            .post(&server, CHANGE, &with_auth(new_password(), auth))
+            .await;
         reply.challenge();
     }
     assert!(alice.is_alive(&server).await);
     try_login(&server, "alice", PASSWORD).await.ok();
 }
 
-/// PWD-06, L14: a proof of an address that nobody has any more.
+/// PWD-06, L14: the validated address no longer belongs to an account.
 #[tokio::test]
-async fn pwd_06_an_address_of_no_account_sets_no_password() {
+async fn pwd_06_an_address_of_no_account_resets_no_password() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    let asked = ask_reset(&server, EMAIL, ALICE, "reset").await;
-    asked.validate(&server).await;
+    let validation = ask_reset(&server, EMAIL, ALICE, "reset").await;
+    validation.validate(&server).await;
     let body = json!({ "medium": "email", "address": ALICE });
     alice
         .post(&server, "/_matrix/client/v3/account/3pid/delete", &body)
         .await
         .ok();
-    let mut body = asked.attempt(None);
+    let mut body = validation.attempt(None);
     body["new_password"] = OTHER.into();
     server
         .post(CHANGE, &body)

@@ -1,11 +1,11 @@
-//! `GET` and `POST /auth/{type}/fallback/web`: that it answers with pages. What the pages do is in
-//! `flows/fallback.rs`.
+//! `GET` and `POST /auth/{type}/fallback/web`: the content type of its answers. `flows/fallback.rs`
+//! tests the pages themselves.
 
 use test_support::{PREFIXES, TestServer};
 
 use super::support::request;
 
-/// HTTP-28: failures too, and a wrong method is no page.
+/// HTTP-28: failures are pages too.
 #[tokio::test]
 async fn http_28_the_fallback_page_is_html_even_when_it_fails() {
     let server = TestServer::new().await;

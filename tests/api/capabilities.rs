@@ -3,10 +3,10 @@
 use serde_json::json;
 use test_support::{PREFIXES, TestServer};
 
-use super::support::{add_appservice, text};
+use super::support::{add_appservice, register_guest, text};
 
 #[tokio::test]
-async fn cap_01_the_capabilities_are_what_is_switched_on() {
+async fn cap_01_the_capabilities_follow_the_settings() {
     for (passwords, addresses) in [("on", "on"), ("off", "on"), ("on", "off")] {
         let settings = [
             ("GATEHOUSE_PASSWORD_CHANGES", passwords),
@@ -16,9 +16,9 @@ async fn cap_01_the_capabilities_are_what_is_switched_on() {
         let alice = server.sign_up("alice").await;
         for prefix in PREFIXES {
             let path = format!("{prefix}/capabilities");
-            let told = server.get_as(text(&alice, "access_token"), &path).await;
+            let reply = server.get_as(text(&alice, "access_token"), &path).await;
             assert_eq!(
-                told.ok(),
+                reply.ok(),
                 json!({ "capabilities": {
                     "m.change_password": { "enabled": passwords == "on" },
                     "m.3pid_changes": { "enabled": addresses == "on" },
@@ -31,7 +31,7 @@ async fn cap_01_the_capabilities_are_what_is_switched_on() {
 }
 
 #[tokio::test]
-async fn cap_01_an_application_service_may_ask() {
+async fn cap_01_an_application_service_may_read_them() {
     let server = TestServer::new().await;
     let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     let path = format!("{}/capabilities", PREFIXES[1]);
@@ -41,11 +41,10 @@ async fn cap_01_an_application_service_may_ask() {
 }
 
 #[tokio::test]
-async fn guest_06_a_guest_is_told_no_capabilities() {
+async fn guest_06_a_guest_may_not_read_capabilities() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
-    let path = "/_matrix/client/v3/register?kind=guest";
-    let guest = server.post(path, &json!({})).await.ok();
+    let guest = register_guest(&server).await;
     let path = format!("{}/capabilities", PREFIXES[1]);
-    let told = server.get_as(text(&guest, "access_token"), &path).await;
-    told.error(403, "M_GUEST_ACCESS_FORBIDDEN");
+    let reply = server.get_as(text(&guest, "access_token"), &path).await;
+    reply.error(403, "M_GUEST_ACCESS_FORBIDDEN");
 }

@@ -3,10 +3,11 @@
 use serde_json::json;
 use test_support::{PASSWORD, PREFIXES, TestServer};
 
-use super::support::{add_appservice, post_as, register_as, set_status};
-use crate::flows::people::{
-    DELETE_DEVICES, Device, log_in, password_of, rows_of, sign_up, with_auth,
+use super::{
+    rows::devices,
+    support::{add_appservice, post_as, register_as, set_status},
 };
+use crate::flows::people::{DELETE_DEVICES, Device, log_in, password_of, sign_up, with_auth};
 
 /// DEV-03, TOK-13, UIA-40
 #[tokio::test]
@@ -17,64 +18,65 @@ async fn dev_03_devices_are_deleted_with_their_tokens() {
         let first = sign_up(&server, "alice").await;
         let second = log_in(&server, "alice", PASSWORD).await;
         let third = log_in(&server, "alice", PASSWORD).await;
-        // Unknown ones, what cannot be an id, and the same twice.
-        let wish = json!({ "devices": [second.id, third.id, third.id, "UNKNOWN", "", "\u{0}"] });
-        let (_, session) = first.begin(&server, &path, &wish).await;
+        // Unknown IDs, strings that cannot be IDs, and a repeated ID.
+        let request = json!({ "devices": [second.id, third.id, third.id, "UNKNOWN", "", "\u{0}"] });
+        let (_, session) = first.begin(&server, &path, &request).await;
         assert!(second.is_alive(&server).await);
-        let body = with_auth(wish.clone(), password_of("alice", PASSWORD, Some(&session)));
+        let body = with_auth(
+            request.clone(),
+            password_of("alice", PASSWORD, Some(&session)),
+        );
         assert_eq!(first.post(&server, &path, &body).await.ok(), json!({}));
         assert!(first.is_alive(&server).await);
         assert!(!second.is_alive(&server).await && !third.is_alive(&server).await);
-        let left = rows_of(&server, "alice");
-        let devices = left.iter().filter(|(sk, _)| sk.starts_with("DEV#"));
-        assert_eq!(devices.count(), 1);
-        // Once more, by the same request and by a new one.
+        assert_eq!(devices(&server, "alice").len(), 1);
+        // Repeated with the same request, and with a new one.
         assert_eq!(first.post(&server, &path, &body).await.ok(), json!({}));
-        let body = with_auth(wish, password_of("alice", PASSWORD, None));
+        let body = with_auth(request, password_of("alice", PASSWORD, None));
         assert_eq!(first.post(&server, &path, &body).await.ok(), json!({}));
     }
 }
 
-/// DEV-03: one's own device too; the repetition is answered although its token is dead.
+/// DEV-03: the calling device too. The repeated request is answered although its token is invalid.
 #[tokio::test]
 async fn dev_03_the_calling_device_may_be_among_them() {
     let server = TestServer::new().await;
     let alice = sign_up(&server, "alice").await;
-    let wish = json!({ "devices": [alice.id] });
-    let (_, session) = alice.begin(&server, DELETE_DEVICES, &wish).await;
-    let body = with_auth(wish, password_of("alice", PASSWORD, Some(&session)));
+    let request = json!({ "devices": [alice.id] });
+    let (_, session) = alice.begin(&server, DELETE_DEVICES, &request).await;
+    let body = with_auth(request, password_of("alice", PASSWORD, Some(&session)));
     alice.post(&server, DELETE_DEVICES, &body).await.ok();
     assert!(!alice.is_alive(&server).await);
     alice.post(&server, DELETE_DEVICES, &body).await.ok();
     log_in(&server, "alice", PASSWORD).await;
 }
 
-/// UIA-25, L8, L9: nobody else's device, and by nobody else's password.
+/// UIA-25, L8, L9: another user's device, and another user's password.
 #[tokio::test]
-async fn uia_25_other_peoples_devices_are_not_there() {
+async fn uia_25_devices_of_other_users_are_not_deleted() {
     let server = TestServer::new().await;
     let alice = sign_up(&server, "alice").await;
     let bob = sign_up(&server, "bob").await;
-    let wish = json!({ "devices": [bob.id] });
-    let body = with_auth(wish.clone(), password_of("bob", PASSWORD, None));
+    let request = json!({ "devices": [bob.id] });
+    let body = with_auth(request.clone(), password_of("bob", PASSWORD, None));
     alice
         .post(&server, DELETE_DEVICES, &body)
         .await
         .error(403, "M_FORBIDDEN");
-    let body = with_auth(wish, password_of("alice", PASSWORD, None));
+    let body = with_auth(request, password_of("alice", PASSWORD, None));
     alice.post(&server, DELETE_DEVICES, &body).await.ok();
     assert!(bob.is_alive(&server).await && alice.is_alive(&server).await);
 }
 
-/// UIA-20: other devices are another request.
+/// UIA-20: other devices make another request.
 #[tokio::test]
 async fn uia_20_a_session_is_for_the_devices_it_began_with() {
     let server = TestServer::new().await;
     let alice = sign_up(&server, "alice").await;
     let second = log_in(&server, "alice", PASSWORD).await;
     let third = log_in(&server, "alice", PASSWORD).await;
-    let wish = json!({ "devices": [second.id] });
-    let (_, session) = alice.begin(&server, DELETE_DEVICES, &wish).await;
+    let request = json!({ "devices": [second.id] });
+    let (_, session) = alice.begin(&server, DELETE_DEVICES, &request).await;
     let other = json!({ "devices": [third.id] });
     let auth = password_of("alice", PASSWORD, Some(&session));
     alice
@@ -112,22 +114,28 @@ async fn dev_03_who_may_delete_devices() {
         .post(&server, DELETE_DEVICES, &json!({ "devices": many }))
         .await
         .error(400, "M_INVALID_PARAM");
-    let wish = json!({ "devices": [] });
+    let request = json!({ "devices": [] });
     set_status(&server, "alice", "suspended");
-    alice.post(&server, DELETE_DEVICES, &wish).await.challenge();
+    alice
+        .post(&server, DELETE_DEVICES, &request)
+        .await
+        .challenge();
     set_status(&server, "alice", "locked");
     alice
-        .post(&server, DELETE_DEVICES, &wish)
+        .post(&server, DELETE_DEVICES, &request)
         .await
         .error(401, "M_USER_LOCKED");
     let user = Device::of(&register_as(&server, &irc, "irc_alice").await.ok());
     let path = format!("{DELETE_DEVICES}?user_id=@irc_alice:localhost");
-    let wish = json!({ "devices": [user.id] });
-    assert_eq!(post_as(&server, &irc, &path, &wish).await.ok(), json!({}));
+    let request = json!({ "devices": [user.id] });
+    assert_eq!(
+        post_as(&server, &irc, &path, &request).await.ok(),
+        json!({})
+    );
     assert!(!user.is_alive(&server).await);
 }
 
-/// More devices than fit into one transaction.
+/// More devices than fit in one transaction.
 #[tokio::test]
 async fn dev_03_many_devices_are_deleted_at_once() {
     let server = TestServer::new().await;
@@ -136,14 +144,12 @@ async fn dev_03_many_devices_are_deleted_at_once() {
     for _ in 0..200 {
         ids.push(log_in(&server, "alice", PASSWORD).await.id);
     }
-    let wish = json!({ "devices": ids });
-    let (_, session) = alice.begin(&server, DELETE_DEVICES, &wish).await;
+    let request = json!({ "devices": ids });
+    let (_, session) = alice.begin(&server, DELETE_DEVICES, &request).await;
     let auth = password_of("alice", PASSWORD, Some(&session));
     alice
-        .post(&server, DELETE_DEVICES, &with_auth(wish, auth))
+        .post(&server, DELETE_DEVICES, &with_auth(request, auth))
         .await
         .ok();
-    let left = rows_of(&server, "alice");
-    let devices = left.iter().filter(|(sk, _)| sk.starts_with("DEV#"));
-    assert_eq!(devices.count(), 1);
+    assert_eq!(devices(&server, "alice").len(), 1);
 }

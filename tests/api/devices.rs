@@ -5,34 +5,41 @@ use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use super::{
     devices_device_id::put,
-    support::{add_appservice, post_as, set_status, text},
+    support::{
+        add_appservice, dummy_registration, password_login, post_as, register_guest, set_status,
+        text, with,
+    },
 };
 
 const DEVICES: &str = "/_matrix/client/v3/devices";
 
-/// A login with this device id and name.
-pub(super) async fn log_in(server: &TestServer, name: &str, device: &str, called: &str) -> Value {
-    let body = json!({
-        "type": "m.login.password", "password": PASSWORD,
-        "identifier": { "type": "m.id.user", "user": name },
-        "device_id": device, "initial_device_display_name": called,
-    });
+/// Logs in with this device ID and display name.
+pub(super) async fn log_in(
+    server: &TestServer,
+    name: &str,
+    device: &str,
+    display_name: &str,
+) -> Value {
+    let body = with(
+        password_login(name, PASSWORD),
+        &json!({ "device_id": device, "initial_device_display_name": display_name }),
+    );
     server.post("/_matrix/client/v3/login", &body).await.ok()
 }
 
 #[tokio::test]
-async fn dev_01_a_users_living_devices_are_listed_and_nobody_elses() {
+async fn dev_01_a_user_sees_their_own_logged_in_devices_only() {
     let server = TestServer::new().await;
-    let body = json!({
-        "username": "alice", "password": PASSWORD, "auth": { "type": "m.login.dummy" },
-        "device_id": "B", "initial_device_display_name": "Her phone",
-    });
+    let body = with(
+        dummy_registration("alice"),
+        &json!({ "device_id": "B", "initial_device_display_name": "Her phone" }),
+    );
     let alice = server.register(&body).await.ok();
     log_in(&server, "alice", "A/ü", "Her laptop").await;
-    let nameless = json!({
-        "type": "m.login.password", "password": PASSWORD, "device_id": "C",
-        "identifier": { "type": "m.id.user", "user": "alice" },
-    });
+    let nameless = with(
+        password_login("alice", PASSWORD),
+        &json!({ "device_id": "C" }),
+    );
     server
         .post("/_matrix/client/v3/login", &nameless)
         .await
@@ -50,18 +57,18 @@ async fn dev_01_a_users_living_devices_are_listed_and_nobody_elses() {
             ] })
         );
         let token = text(&bob, "access_token");
-        let his = server.get_as(token, &path).await.ok();
+        let bobs = server.get_as(token, &path).await.ok();
         assert_eq!(
-            his,
+            bobs,
             json!({ "devices": [{ "device_id": bob["device_id"] }] })
         );
         server.get(&path).await.error(401, "M_MISSING_TOKEN");
     }
 }
 
-/// What has been logged out is gone at once, though its row may not be.
+/// A device that was logged out is hidden at once, although its row may still exist.
 #[tokio::test]
-async fn dev_01_dead_devices_are_not_listed() {
+async fn dev_01_logged_out_devices_are_not_listed() {
     let server = TestServer::new().await;
     let first = server.sign_up("alice").await;
     log_in(&server, "alice", "B", "b").await;
@@ -69,7 +76,10 @@ async fn dev_01_dead_devices_are_not_listed() {
     post_as(&server, text(&first, "access_token"), path, &json!({}))
         .await
         .ok();
-    assert!(server.dump().contains("DEV#B"), "its row is still there");
+    assert!(
+        server.dump().contains("DEV#B"),
+        "the row is deleted already"
+    );
     let third = log_in(&server, "alice", "C", "c").await;
     let listed = server.get_as(text(&third, "access_token"), DEVICES).await;
     let only = json!([{ "device_id": "C", "display_name": "c" }]);
@@ -80,12 +90,12 @@ async fn dev_01_dead_devices_are_not_listed() {
     assert_eq!(listed.ok()["devices"], only);
 }
 
-/// A query gives a megabyte at a time, and an answer has to fit into what a function may say.
+/// A query reads one megabyte at a time, and Lambda limits the size of an answer.
 #[tokio::test]
-async fn dev_01_many_devices_are_read_page_by_page_and_no_answer_is_endless() {
+async fn dev_01_many_devices_are_paged_and_the_answer_is_bounded() {
     let server = TestServer::new().await;
     let alice = server.sign_up("alice").await;
-    // Dead ones first, more than a page of them.
+    // Logged-out devices come first, more than one page of them.
     write_devices(&server, "alice", 0, ("a", 1800));
     write_devices(&server, "alice", 1, ("b", 1100));
     let token = text(&alice, "access_token");
@@ -95,13 +105,13 @@ async fn dev_01_many_devices_are_read_page_by_page_and_no_answer_is_endless() {
     assert!(queries.count() > 1, "{calls:?}");
     let devices = listed["devices"].as_array().unwrap();
     assert_eq!(devices.len(), 1000);
-    let is_living = |device: &Value| text(device, "device_id").starts_with('b');
-    // The device of the sign-up is named in capitals, and so comes first.
+    let is_logged_in = |device: &Value| text(device, "device_id").starts_with('b');
+    // The device ID of the sign-up is in capitals, so it sorts first.
     assert_eq!(devices[0]["device_id"], alice["device_id"]);
-    assert!(devices[1..].iter().all(is_living));
+    assert!(devices[1..].iter().all(is_logged_in));
 }
 
-/// Rows of so many devices, of about 1 kB each.
+/// Writes this many device rows of about 1 kB each.
 pub(crate) fn write_devices(
     server: &TestServer,
     user: &str,
@@ -119,15 +129,15 @@ pub(crate) fn write_devices(
         } } })
     };
     let items: Vec<Value> = (0..count).map(item).collect();
-    for some in items.chunks(25) {
+    for batch in items.chunks(25) {
         let mut body = json!({ "RequestItems": {} });
-        body["RequestItems"][&table] = some.into();
+        body["RequestItems"][&table] = batch.into();
         server.past_the_functions("BatchWriteItem", &body);
     }
 }
 
 #[tokio::test]
-async fn dev_01_an_application_service_sees_the_devices_of_its_users() {
+async fn dev_01_an_appservice_sees_the_devices_of_its_users() {
     let server = TestServer::new().await;
     let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     let body = json!({
@@ -158,10 +168,9 @@ async fn dev_01_an_application_service_sees_the_devices_of_its_users() {
 }
 
 #[tokio::test]
-async fn guest_06_a_guest_sees_and_names_its_device() {
+async fn guest_06_a_guest_sees_and_renames_its_device() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
-    let path = "/_matrix/client/v3/register?kind=guest";
-    let guest = server.post(path, &json!({})).await.ok();
+    let guest = register_guest(&server).await;
     let token = text(&guest, "access_token");
     let listed = server.get_as(token, DEVICES).await.ok();
     assert_eq!(listed["devices"][0]["device_id"], guest["device_id"]);

@@ -1,26 +1,21 @@
-//! `GET` and `PUT /devices/{deviceId}`.
+//! `GET`, `PUT` and `DELETE /devices/{deviceId}`.
 
 use serde_json::{Value, json};
 use test_support::{PASSWORD, PREFIXES, Reply, TestServer};
 
-use crate::flows::people;
-
 use super::{
     devices::log_in,
-    support::{post_as, request, rows_of, text},
+    support::{post_as, rows_of, send_as, text},
 };
+use crate::flows::people;
 
 /// `PUT` with an access token.
 pub(super) async fn put(server: &TestServer, token: &str, path: &str, body: &Value) -> Reply {
-    let bearer = format!("Bearer {token}");
-    let headers = [("authorization", bearer.as_str())];
-    server
-        .send(request("PUT", path, &headers, body.to_string().as_bytes()))
-        .await
+    send_as(server, token, ("PUT", path), body.to_string().as_bytes()).await
 }
 
 #[tokio::test]
-async fn dev_01_one_device_is_shown_to_its_user_by_its_id_as_it_stands_in_a_url() {
+async fn dev_01_a_device_is_found_by_its_encoded_id() {
     let server = TestServer::new().await;
     let bob = server.sign_up("bob").await;
     server.sign_up("alice").await;
@@ -104,17 +99,17 @@ async fn dev_02_a_device_gets_another_name_and_keeps_it() {
         ] {
             put(&server, token, &path, &body).await.error(400, code);
         }
-        let theft = json!({ "display_name": "stolen" });
-        put(&server, text(&bob, "access_token"), &path, &theft)
+        let stolen = json!({ "display_name": "stolen" });
+        put(&server, text(&bob, "access_token"), &path, &stolen)
             .await
             .error(404, "M_NOT_FOUND");
         assert_eq!(name_of().await, "third");
     }
 }
 
-/// REG-19: a device that is known keeps its name, whatever the login calls it.
+/// REG-19: a login with a known device ID does not change the device's name.
 #[tokio::test]
-async fn reg_19_a_login_names_a_new_device_and_not_a_known_one() {
+async fn reg_19_a_login_names_only_a_new_device() {
     let server = TestServer::new().await;
     server.sign_up("alice").await;
     log_in(&server, "alice", "PHONE", "first").await;
@@ -124,9 +119,9 @@ async fn reg_19_a_login_names_a_new_device_and_not_a_known_one() {
     assert_eq!(shown.ok()["display_name"], "first");
 }
 
-/// DEV-02: naming makes no device, and revives none.
+/// DEV-02: renaming neither creates a device nor revives one.
 #[tokio::test]
-async fn dev_02_a_device_that_is_dead_or_gone_is_not_named() {
+async fn dev_02_a_logged_out_or_unknown_device_is_not_renamed() {
     let server = TestServer::new().await;
     let first = server.sign_up("alice").await;
     log_in(&server, "alice", "PHONE", "phone").await;
@@ -137,29 +132,25 @@ async fn dev_02_a_device_that_is_dead_or_gone_is_not_named() {
     let token = text(&second, "access_token");
     let path = format!("{}/devices/PHONE", PREFIXES[1]);
     let name = json!({ "display_name": "again" });
-    for gone in [false, true] {
+    for purged in [false, true] {
         let rows = rows_of(&server, "alice");
         server.get_as(token, &path).await.error(404, "M_NOT_FOUND");
         put(&server, token, &path, &name)
             .await
             .error(404, "M_NOT_FOUND");
         assert_eq!(rows_of(&server, "alice"), rows);
-        assert_eq!(rows.iter().any(|(sk, _)| sk == "DEV#PHONE"), !gone);
+        assert_eq!(rows.iter().any(|(sk, _)| sk == "DEV#PHONE"), !purged);
         server.deliver().await;
     }
 }
 
 /// `DELETE` with an access token.
 async fn delete(server: &TestServer, token: &str, path: &str, body: Option<&Value>) -> Reply {
-    let bearer = format!("Bearer {token}");
-    let headers = [("authorization", bearer.as_str())];
     let body = body.map(Value::to_string).unwrap_or_default();
-    server
-        .send(request("DELETE", path, &headers, body.as_bytes()))
-        .await
+    send_as(server, token, ("DELETE", path), body.as_bytes()).await
 }
 
-/// DEV-03, TOK-13, UIA-40: with a body or, at first, with none.
+/// DEV-03, TOK-13, UIA-40: the first request may have no body.
 #[tokio::test]
 async fn dev_03_a_device_is_deleted_with_its_tokens() {
     for (prefix, first) in [(PREFIXES[0], None), (PREFIXES[1], Some(json!({})))] {
@@ -184,7 +175,7 @@ async fn dev_03_a_device_is_deleted_with_its_tokens() {
             .get_as(&alice.token, &path)
             .await
             .error(404, "M_NOT_FOUND");
-        // What is not there is deleted already, once it is proven that they want it.
+        // Deleting an unknown device succeeds after UIA.
         let body = json!({ "auth": people::password_of("alice", PASSWORD, None) });
         let path = format!("{prefix}/devices/UNKNOWN");
         delete(&server, &alice.token, &path, None).await.challenge();
@@ -193,7 +184,8 @@ async fn dev_03_a_device_is_deleted_with_its_tokens() {
     }
 }
 
-/// UIA-13, incident 15 (UIA begun for one act finished another): one device is not another.
+/// UIA-13, incident 15 (UIA for one operation finished another): a session for one device does not
+/// delete another.
 #[tokio::test]
 async fn uia_13_a_session_deletes_the_device_it_was_begun_for() {
     let server = TestServer::new().await;
@@ -212,16 +204,16 @@ async fn uia_13_a_session_deletes_the_device_it_was_begun_for() {
     delete(&server, &alice.token, &path(&second), Some(&body))
         .await
         .ok();
-    // Finished, it is no answer to anything else.
+    // The finished session answers no other request.
     delete(&server, &alice.token, &path(&third), Some(&body))
         .await
         .error(400, "M_INVALID_PARAM");
     assert!(!second.is_alive(&server).await && third.is_alive(&server).await);
 }
 
-/// UIA-25, L9: another's password, and another's device.
+/// UIA-25, L9: another user's password, and another user's device.
 #[tokio::test]
-async fn uia_25_nobody_deletes_the_device_of_another() {
+async fn uia_25_nobody_deletes_the_device_of_another_user() {
     let server = TestServer::new().await;
     let alice = people::sign_up(&server, "alice").await;
     let bob = people::sign_up(&server, "bob").await;

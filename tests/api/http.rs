@@ -1,12 +1,15 @@
-//! Transport: paths, methods, bodies and what is said of them.
+//! Transport: paths, methods, bodies and headers.
 
 use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
-use test_support::{PASSWORD, PREFIXES, TestServer};
+use test_support::{PREFIXES, TestServer};
 
-use super::support::{WHOAMI, accounts, request, sessions, text};
+use super::{
+    rows::{accounts, uia_sessions},
+    support::{WHOAMI, dummy_registration, request, text},
+};
 
-/// Each request once per prefix: same status, same body but for what is random.
+/// Each request goes to both prefixes: same status, same body except for random parts.
 #[tokio::test]
 async fn http_01_both_prefixes_behave_alike() {
     let server = TestServer::new().await;
@@ -70,7 +73,7 @@ async fn http_01_both_prefixes_behave_alike() {
 }
 
 #[tokio::test]
-async fn http_02_a_body_that_is_no_json_is_m_not_json() {
+async fn http_02_a_body_that_is_not_json_is_m_not_json() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
     let bodies: [&[u8]; 12] = [
         b"",
@@ -102,7 +105,7 @@ async fn http_02_a_body_that_is_no_json_is_m_not_json() {
 }
 
 #[tokio::test]
-async fn http_03_json_that_is_no_object_is_m_bad_json() {
+async fn http_03_json_that_is_not_an_object_is_m_bad_json() {
     let server = TestServer::new().await;
     for prefix in PREFIXES {
         for body in ["[]", "[{}]", r#""x""#, "null", "1", "true", "-0.5e3"] {
@@ -110,13 +113,13 @@ async fn http_03_json_that_is_no_object_is_m_bad_json() {
             reply.error(400, "M_BAD_JSON");
         }
     }
-    assert_eq!(sessions(&server), 0);
+    assert_eq!(uia_sessions(&server).len(), 0);
 }
 
 #[tokio::test]
 async fn http_04_a_content_type_is_not_needed() {
     let server = TestServer::new().await;
-    let kinds = [
+    let content_types = [
         None,
         Some(""),
         Some("text/plain"),
@@ -125,10 +128,10 @@ async fn http_04_a_content_type_is_not_needed() {
         Some("application/json; charset=utf-16"),
         Some("ü"),
     ];
-    for (index, kind) in kinds.into_iter().enumerate() {
-        for (side, prefix) in PREFIXES.into_iter().enumerate() {
-            let name = format!("user{index}.{side}");
-            let body = json!({ "username": name, "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
+    for (index, kind) in content_types.into_iter().enumerate() {
+        for (prefix_index, prefix) in PREFIXES.into_iter().enumerate() {
+            let name = format!("user{index}.{prefix_index}");
+            let body = dummy_registration(&name);
             let headers: Vec<(&str, &str)> = kind
                 .map(|kind| ("content-type", kind))
                 .into_iter()
@@ -152,7 +155,7 @@ async fn http_04_a_content_type_is_not_needed() {
 }
 
 #[tokio::test]
-async fn http_18_an_over_large_body_is_refused() {
+async fn http_18_a_body_above_the_limit_is_refused() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
     let padded = |bytes: usize| {
         let frame = r#"{"zzz":""}"#.len();
@@ -174,8 +177,8 @@ async fn http_18_an_over_large_body_is_refused() {
     assert_eq!(accounts(&server), 0);
 }
 
-/// HTTP-05, HTTP-22: for each function that reads tables; content type and CORS are checked on every
-/// answer.
+/// HTTP-05, HTTP-22: for several functions that read tables. Content type and CORS headers are
+/// checked on every answer.
 #[tokio::test]
 async fn http_22_an_internal_failure_is_a_json_error_too() {
     let server = TestServer::new().await;

@@ -1,4 +1,4 @@
-//! What has happened to others and must not happen here, as far as an endpoint alone can show it.
+//! Incidents of other systems that a single endpoint can reproduce.
 
 use std::sync::Arc;
 
@@ -6,12 +6,15 @@ use serde_json::json;
 use test_support::{PASSWORD, PREFIXES, TestServer};
 use tokio::task::JoinSet;
 
-use super::support::{WHOAMI, accounts, add_appservice, register_as, request, set_status, text};
+use super::{
+    rows::accounts,
+    support::{WHOAMI, add_appservice, dummy_registration, register_as, request, set_status, text},
+};
 
-/// Incident 13: no way to a token for those who are gone or locked out; each of the ways that
-/// exist, guest upgrades having a test of their own.
+/// Incident 13: a locked or deactivated account gets no token, by any endpoint. The upgrade of
+/// guests has its own test.
 #[tokio::test]
-async fn incident_13_nobody_gets_a_token_for_a_dead_or_locked_account() {
+async fn incident_13_no_token_for_a_deactivated_or_locked_account() {
     let server = TestServer::new().await;
     let service = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     for status in ["locked", "deactivated"] {
@@ -28,25 +31,24 @@ async fn incident_13_nobody_gets_a_token_for_a_dead_or_locked_account() {
         } else {
             "M_UNKNOWN_TOKEN"
         };
-        // The answer of the finished session holds a token: it is not given again.
+        // The answer of the finished session contains a token, so it is not repeated.
         server.register(&last).await.error(400, "M_INVALID_PARAM");
         let token = text(&answer, "access_token");
         server.get_as(token, WHOAMI).await.error(401, expected);
-        let again =
-            json!({ "username": name, "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
+        let again = dummy_registration(&name);
         server.register(&again).await.error(400, "M_USER_IN_USE");
 
-        let ghost = format!("irc_{status}");
-        register_as(&server, &service, &ghost).await.ok();
-        set_status(&server, &ghost, status);
-        let reply = register_as(&server, &service, &ghost).await;
+        let bridged = format!("irc_{status}");
+        register_as(&server, &service, &bridged).await.ok();
+        set_status(&server, &bridged, status);
+        let reply = register_as(&server, &service, &bridged).await;
         reply.error(400, "M_USER_IN_USE");
     }
 }
 
-/// Incident 18: every subset of token, `auth` and members, each right, wrong and of a wrong type.
+/// Incident 18: every subset of token, `auth` and members, each valid, invalid and of a wrong type.
 #[tokio::test]
-async fn incident_18_no_subset_of_token_auth_and_body_fails_on_our_side() {
+async fn incident_18_no_subset_of_token_auth_and_body_is_a_5xx() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
     let alice = server.sign_up("alice").await;
     let service = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
@@ -111,7 +113,7 @@ async fn incident_18_no_subset_of_token_auth_and_body_fails_on_our_side() {
     assert_eq!(reply.ok()["user_id"], "@alice:localhost");
 }
 
-/// Incident 23: what is switched off is refused when it is sent anyway.
+/// Incident 23: a stage that is switched off is refused.
 #[tokio::test]
 async fn incident_23_a_stage_that_is_not_offered_is_refused() {
     let server = TestServer::with(&[(
@@ -143,14 +145,14 @@ async fn incident_23_a_stage_that_is_not_offered_is_refused() {
             assert!(challenge["errcode"].is_string(), "{stage}");
         }
     }
-    // Neither is the service's type in the body a way round the flows.
+    // The type of the application service in the body does not bypass the flows either.
     let body =
         json!({ "type": "m.login.application_service", "username": "alice", "password": PASSWORD });
     server.register(&body).await.error(401, "M_MISSING_TOKEN");
     assert_eq!(accounts(&server), 0);
 }
 
-/// Incident 24: whatever the type is, it is no stage that was completed.
+/// Incident 24: an unknown type is never a completed stage.
 #[tokio::test]
 async fn incident_24_an_unknown_stage_is_never_completed() {
     let server = TestServer::new().await;
@@ -185,14 +187,13 @@ async fn incident_24_an_unknown_stage_is_never_completed() {
     assert_eq!(accounts(&server), 0);
 }
 
-/// Incident 26: the decision is the same on each version of the path, and the versions that are
-/// not served decide nothing.
+/// Incident 26: every served version of the path makes the same decision, and other versions do not
+/// exist.
 #[tokio::test]
 async fn incident_26_no_version_of_the_path_skips_a_check() {
     let flows = "m.login.registration_token+m.login.dummy";
     let server = TestServer::with(&[("GATEHOUSE_REGISTRATION_FLOWS", flows)]).await;
-    let body =
-        json!({ "username": "alice", "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
+    let body = dummy_registration("alice");
     for version in ["r0", "v3"] {
         let path = format!("/_matrix/client/{version}/register");
         server.post(&path, &body).await.challenge();
@@ -207,23 +208,23 @@ async fn incident_26_no_version_of_the_path_skips_a_check() {
 }
 
 #[tokio::test]
-async fn incident_26_a_thousand_registrations_of_an_existing_name_all_fail() {
+async fn incident_26_a_thousand_registrations_of_a_taken_name_fail() {
     let server = Arc::new(TestServer::new().await);
     let alice = server.sign_up("alice").await;
     let before = server.dump();
-    // In waves: a machine that runs the other tests too has no room for all at once.
-    for wave in 0..20 {
-        let mut racers = JoinSet::new();
+    // In batches: all requests at once exhaust a machine that runs other tests too.
+    for batch in 0..20 {
+        let mut requests = JoinSet::new();
         for index in 0..50 {
             let server = Arc::clone(&server);
-            racers.spawn(async move {
-                let name = ["alice", "Alice", "ALICE"][(wave + index) % 3];
+            requests.spawn(async move {
+                let name = ["alice", "Alice", "ALICE"][(batch + index) % 3];
                 let body = json!({ "username": name, "password": "another", "auth": { "type": "m.login.dummy" } });
                 let path = format!("{}/register", PREFIXES[index % 2]);
                 server.post(&path, &body).await
             });
         }
-        for reply in racers.join_all().await {
+        for reply in requests.join_all().await {
             reply.error(400, "M_USER_IN_USE");
         }
     }

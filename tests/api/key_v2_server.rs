@@ -8,7 +8,7 @@ use crate::flows::identity_server::verifies;
 const PATHS: [&str; 2] = ["/_matrix/key/v2/server", "/_matrix/key/v2/server/"];
 const SEED: &str = "YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1";
 
-/// Asserts that a document is signed by every key that it says is good.
+/// Asserts that a document is signed with each of its valid keys.
 #[track_caller]
 fn assert_signed(document: &Value) {
     let server = document["server_name"].as_str().unwrap_or_default();
@@ -28,12 +28,12 @@ fn assert_signed(document: &Value) {
 }
 
 #[tokio::test]
-async fn ids_19_the_key_is_published_and_signed_by_itself_with_and_without_a_slash() {
+async fn ids_19_the_signed_key_is_served_with_and_without_a_slash() {
     let server = TestServer::with(&[("GATEHOUSE_SERVER_NAME", "example.org")]).await;
     let mut documents = Vec::new();
     for path in PATHS {
         let (reply, calls) = server.calls_of(server.get(path)).await;
-        assert!(calls.is_empty(), "no table is read");
+        assert!(calls.is_empty(), "a table was read");
         documents.push(reply.ok());
     }
     assert_eq!(documents[0], documents[1]);
@@ -46,7 +46,7 @@ async fn ids_19_the_key_is_published_and_signed_by_itself_with_and_without_a_sla
 }
 
 #[tokio::test]
-async fn ids_19_the_key_is_the_same_in_every_process_and_new_with_a_new_secret() {
+async fn ids_19_the_key_depends_on_the_secret_only() {
     let secret = |letter: char| format!("{letter}0123456789abcdef0123456789abcdef");
     let (old, new) = (secret('a'), secret('b'));
     let mut documents = Vec::new();
@@ -76,12 +76,12 @@ async fn ids_19_the_key_is_the_same_in_every_process_and_new_with_a_new_secret()
 }
 
 #[tokio::test]
-async fn ids_19_a_key_of_the_operators_own_is_published_instead() {
+async fn ids_19_an_operators_own_key_is_published_instead() {
     let line = format!("ed25519 a_1 {SEED}");
     let server = TestServer::with(&[("GATEHOUSE_SIGNING_KEY", &line)]).await;
     let document = server.get(PATHS[1]).await.ok();
     assert_signed(&document);
-    // The key of the specification's own vectors.
+    // The key of the specification's test vectors.
     let expected =
         json!({ "ed25519:a_1": { "key": "XGX0JRS2Af3be3knz2fBiRbApjm2Dh61gXDJA8kcJNI" } });
     assert_eq!(document["verify_keys"], expected);

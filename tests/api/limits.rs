@@ -1,4 +1,4 @@
-//! Rate limits, switched on.
+//! Rate limits, enabled.
 
 mod messages;
 
@@ -7,7 +7,10 @@ use std::{net::IpAddr, time::Duration};
 use serde_json::json;
 use test_support::{PASSWORD, Reply, TestServer};
 
-use super::support::{accounts, request, sessions};
+use super::{
+    rows::{accounts, uia_sessions},
+    support::request,
+};
 
 const LIMITS: (&str, &str) = ("GATEHOUSE_LIMITS", "on");
 const AVAILABLE: &str = "/_matrix/client/v3/register/available?username=alice";
@@ -15,108 +18,112 @@ const VALIDITY: &str =
     "/_matrix/client/v1/register/m.login.registration_token/validity?token=nobody";
 const REGISTER: &str = "/_matrix/client/v3/register";
 
-/// Asks until it is refused, and says how often it was not, and for how many seconds it is now.
-/// That both forms of the wait are there and agree is checked on every 429.
-async fn hammer(ask: impl AsyncFn() -> Reply) -> (u32, u64) {
+/// Sends requests until one is refused. Returns the number of accepted requests and the seconds to
+/// wait. Every 429 is checked for both forms of the wait.
+async fn until_refused(send: impl AsyncFn() -> Reply) -> (u32, u64) {
     for count in 0..300 {
-        let reply = ask().await;
+        let reply = send().await;
         if reply.status == 429 {
             reply.error(429, "M_LIMIT_EXCEEDED");
             let seconds = reply.headers["retry-after"].to_str().unwrap_or_default();
             return (count, seconds.parse().unwrap_or_default());
         }
     }
-    panic!("never refused");
+    panic!("no request was refused");
 }
 
-/// Refused until the very second that was named, and then once more allowed.
-async fn served_after(server: &TestServer, seconds: u64, ask: impl AsyncFn() -> Reply) -> Reply {
+/// Asserts that requests are refused until the announced second, then sends one more.
+async fn allowed_after(server: &TestServer, seconds: u64, send: impl AsyncFn() -> Reply) -> Reply {
     if seconds > 1 {
         server.advance(Duration::from_secs(seconds - 1));
-        assert_eq!(ask().await.status, 429, "served too early");
+        assert_eq!(send().await.status, 429, "allowed too early");
     }
     server.advance(Duration::from_secs(1));
-    ask().await
+    send().await
 }
 
 /// HTTP-19, HTTP-20, HTTP-21, AVAIL-06.
 #[tokio::test]
-async fn http_19_available_is_limited_and_served_again_after_the_wait() {
+async fn http_19_available_is_limited_and_allowed_after_the_wait() {
     let server = TestServer::with(&[LIMITS]).await;
-    let ask = async || server.get(AVAILABLE).await;
-    assert_eq!(hammer(ask).await, (60, 1));
-    served_after(&server, 1, ask).await.ok();
-    assert_eq!(ask().await.status, 429);
+    let send = async || server.get(AVAILABLE).await;
+    assert_eq!(until_refused(send).await, (60, 1));
+    allowed_after(&server, 1, send).await.ok();
+    assert_eq!(send().await.status, 429);
 }
 
-/// HTTP-19, HTTP-20, HTTP-21: a session is a row, so it is dearer than a request.
+/// HTTP-19, HTTP-20, HTTP-21: a session writes a row, so its limit is lower.
 #[tokio::test]
-async fn http_19_register_is_limited_and_served_again_after_the_wait() {
+async fn http_19_register_is_limited_and_allowed_after_the_wait() {
     let server = TestServer::with(&[LIMITS]).await;
-    let ask = async || server.post(REGISTER, &json!({})).await;
-    assert_eq!(hammer(ask).await, (30, 10));
-    assert_eq!(sessions(&server), 30, "a refused request wrote a session");
-    served_after(&server, 10, ask).await.challenge();
-    assert_eq!(sessions(&server), 31);
+    let send = async || server.post(REGISTER, &json!({})).await;
+    assert_eq!(until_refused(send).await, (30, 10));
+    assert_eq!(
+        uia_sessions(&server).len(),
+        30,
+        "a refused request wrote a session"
+    );
+    allowed_after(&server, 10, send).await.challenge();
+    assert_eq!(uia_sessions(&server).len(), 31);
 }
 
-/// HTTP-19: a request that begins no session is cheaper, but not free.
+/// HTTP-19: a request in an existing session has a higher limit.
 #[tokio::test]
-async fn http_19_polls_of_a_session_are_limited_and_served_again_after_the_wait() {
+async fn http_19_polls_of_a_session_are_limited() {
     let server = TestServer::with(&[LIMITS]).await;
     let (_, session) = server.begin(&json!({})).await;
     let body = json!({ "auth": { "session": session } });
-    let ask = async || server.post(REGISTER, &body).await;
-    assert_eq!(hammer(ask).await, (239, 1));
-    let challenge = served_after(&server, 1, ask).await.challenge();
+    let send = async || server.post(REGISTER, &body).await;
+    assert_eq!(until_refused(send).await, (239, 1));
+    let challenge = allowed_after(&server, 1, send).await.challenge();
     assert_eq!(challenge["session"], session);
 }
 
-/// HTTP-19: asking `register` whether a name is free is no way round the limit of `available`.
+/// HTTP-19: `register` cannot be used to avoid the limit of `available`.
 #[tokio::test]
 async fn http_19_refused_names_are_limited_too() {
     let server = TestServer::with(&[LIMITS]).await;
-    let ask = async || server.post(REGISTER, &json!({ "username": "@" })).await;
-    assert_eq!(hammer(ask).await, (30, 10));
-    let reply = served_after(&server, 10, ask).await;
+    let send = async || server.post(REGISTER, &json!({ "username": "@" })).await;
+    assert_eq!(until_refused(send).await, (30, 10));
+    let reply = allowed_after(&server, 10, send).await;
     reply.error(400, "M_INVALID_USERNAME");
 }
 
-/// HTTP-19: no password is hashed beyond the limit, and nothing is half done.
+/// HTTP-19: above the limit no password is hashed and nothing is written.
 #[tokio::test]
-async fn http_19_finished_registrations_are_limited_and_served_again_after_the_wait() {
+async fn http_19_finished_registrations_are_limited() {
     let server = TestServer::with(&[LIMITS]).await;
-    let ask = async || {
+    let send = async || {
         let body = json!({ "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
         server.post(REGISTER, &body).await
     };
-    assert_eq!(hammer(ask).await, (20, 30));
+    assert_eq!(until_refused(send).await, (20, 30));
     assert_eq!(accounts(&server), 20);
-    served_after(&server, 30, ask).await.ok();
+    allowed_after(&server, 30, send).await.ok();
     assert_eq!(accounts(&server), 21);
 }
 
-/// HTTP-19, RTOK-01: guesses are limited, right answers are not.
+/// HTTP-19, RTOK-01: wrong tokens are limited, valid ones are not.
 #[tokio::test]
-async fn http_19_guesses_at_registration_tokens_are_limited_and_served_again_after_the_wait() {
+async fn http_19_guesses_at_registration_tokens_are_limited() {
     let server = TestServer::with(&[LIMITS]).await;
     let token = server.registration_token(&[]).await;
     for _ in 0..20 {
         let path = VALIDITY.replace("nobody", &token);
         assert_eq!(server.get(&path).await.ok(), json!({ "valid": true }));
     }
-    let ask = async || server.get(VALIDITY).await;
-    assert_eq!(hammer(ask).await, (10, 60));
-    let reply = served_after(&server, 60, ask).await;
+    let send = async || server.get(VALIDITY).await;
+    assert_eq!(until_refused(send).await, (10, 60));
+    let reply = allowed_after(&server, 60, send).await;
     assert_eq!(reply.ok(), json!({ "valid": false }));
 }
 
-/// HTTP-19: and a good token is not told from a bad one while guesses are refused.
+/// HTTP-19: while guesses are refused, a valid token gets the same answer as a wrong one.
 #[tokio::test]
-async fn http_19_after_too_many_guesses_a_good_token_is_refused_too() {
+async fn http_19_after_too_many_guesses_a_valid_token_is_refused() {
     let server = TestServer::with(&[LIMITS]).await;
     let token = server.registration_token(&[]).await;
-    hammer(async || server.get(VALIDITY).await).await;
+    until_refused(async || server.get(VALIDITY).await).await;
     let path = VALIDITY.replace("nobody", &token);
     server.get(&path).await.error(429, "M_LIMIT_EXCEEDED");
 }
@@ -124,17 +131,17 @@ async fn http_19_after_too_many_guesses_a_good_token_is_refused_too() {
 #[tokio::test]
 async fn http_19_guests_are_limited_more_tightly() {
     let server = TestServer::with(&[LIMITS, ("GATEHOUSE_GUESTS", "true")]).await;
-    let ask = async || {
+    let send = async || {
         server
             .post("/_matrix/client/v3/register?kind=guest", &json!({}))
             .await
     };
-    assert_eq!(hammer(ask).await, (10, 60));
+    assert_eq!(until_refused(send).await, (10, 60));
     assert_eq!(accounts(&server), 10);
-    served_after(&server, 60, ask).await.ok();
+    allowed_after(&server, 60, send).await.ok();
 }
 
-/// HTTP-19, HTTP-28: a person is told on a page, and the header is there.
+/// HTTP-19, HTTP-28: the browser gets a page, with the header.
 #[tokio::test]
 async fn http_28_a_limited_fallback_page_is_a_page() {
     let server = TestServer::with(&[LIMITS]).await;
@@ -142,18 +149,18 @@ async fn http_28_a_limited_fallback_page_is_a_page() {
     for _ in 0..60 {
         assert_eq!(server.get(path).await.status, 404);
     }
-    // Its answer is no JSON, so it cannot go through the kit's check of every 429.
+    // The page is not JSON, so `TestServer::send` would reject it as a 429.
     let answer = server.local.call(request("GET", path, &[], b"")).await;
     assert_eq!(answer.status(), 429);
     assert_eq!(answer.headers()["content-type"], "text/html; charset=utf-8");
     assert_eq!(answer.headers()["retry-after"], "2");
 }
 
-/// One network's limit is nobody else's, and a header does not make another network.
+/// Each client network has its own limit, and a header cannot claim another network.
 #[tokio::test]
-async fn http_19_limits_go_by_the_network_the_gateway_saw() {
+async fn http_19_limits_apply_to_the_network_the_gateway_saw() {
     let server = TestServer::with(&[LIMITS]).await;
-    hammer(async || server.get(AVAILABLE).await).await;
+    until_refused(async || server.get(AVAILABLE).await).await;
     let claimed = [("x-forwarded-for", "203.0.113.7")];
     let spoofed = server.send(request("GET", AVAILABLE, &claimed, b"")).await;
     spoofed.error(429, "M_LIMIT_EXCEEDED");
@@ -164,8 +171,8 @@ async fn http_19_limits_go_by_the_network_the_gateway_saw() {
             .await
     };
     from("203.0.113.7").await.ok();
-    // An IPv6 subscriber has a /64.
-    hammer(async || from("2001:db8::1").await).await;
+    // An IPv6 subscriber has a /64 prefix.
+    until_refused(async || from("2001:db8::1").await).await;
     from("2001:db8::ffff:1")
         .await
         .error(429, "M_LIMIT_EXCEEDED");

@@ -8,14 +8,16 @@ use http::Request;
 use serde_json::{Value, json};
 use test_support::{PASSWORD, PREFIXES, Reply, TestServer};
 
+use super::support::{masked, register_guest, whoami_as};
+
 const LOGIN: &str = "/_matrix/client/v3/login";
 
-/// A login of whoever `who` names, with this password.
-fn by(who: &Value, password: &str) -> Value {
-    json!({ "type": "m.login.password", "identifier": who, "password": password })
+/// A password login with this identifier.
+fn login_by(identifier: &Value, password: &str) -> Value {
+    json!({ "type": "m.login.password", "identifier": identifier, "password": password })
 }
 
-fn named(user: &str) -> Value {
+fn user_id(user: &str) -> Value {
     json!({ "type": "m.id.user", "user": user })
 }
 
@@ -23,14 +25,7 @@ async fn log_in(server: &TestServer, body: &Value) -> Reply {
     server.post(LOGIN, body).await
 }
 
-async fn whoami(server: &TestServer, answer: &Value) -> Reply {
-    let token = answer["access_token"].as_str().unwrap_or_default();
-    server
-        .get_as(token, "/_matrix/client/v3/account/whoami")
-        .await
-}
-
-/// Somebody with an address and a number, which are put under the account as sign-up does it.
+/// A server with an account that has a mail address and a phone number, added by registration.
 async fn with_addresses() -> TestServer {
     let flows = "m.login.email.identity+m.login.msisdn";
     let server = TestServer::with(&[("GATEHOUSE_REGISTRATION_FLOWS", flows)]).await;
@@ -78,7 +73,7 @@ async fn with_addresses() -> TestServer {
 }
 
 #[tokio::test]
-async fn login_01_the_ways_to_log_in_are_listed() {
+async fn login_01_the_login_types_are_listed() {
     let server = TestServer::new().await;
     for prefix in PREFIXES {
         let answer = server.get(&format!("{prefix}/login")).await.ok();
@@ -89,7 +84,7 @@ async fn login_01_the_ways_to_log_in_are_listed() {
 }
 
 #[tokio::test]
-async fn login_02_an_unknown_type_is_m_unknown_and_a_missing_member_is_missing() {
+async fn login_02_an_unknown_type_is_m_unknown() {
     let server = TestServer::new().await;
     for body in [
         json!({ "type": "x" }),
@@ -97,7 +92,7 @@ async fn login_02_an_unknown_type_is_m_unknown_and_a_missing_member_is_missing()
     ] {
         log_in(&server, &body).await.error(400, "M_UNKNOWN");
     }
-    for (who, missing) in [
+    for (identifier, missing) in [
         (json!({ "medium": "email" }), "`address`"),
         (
             json!({ "type": "m.id.thirdparty", "medium": "email" }),
@@ -107,7 +102,7 @@ async fn login_02_an_unknown_type_is_m_unknown_and_a_missing_member_is_missing()
         (json!({ "type": "m.id.thirdparty" }), "`medium`"),
         (json!({}), "`type`"),
     ] {
-        let body = log_in(&server, &by(&who, "x"))
+        let body = log_in(&server, &login_by(&identifier, "x"))
             .await
             .error(400, "M_MISSING_PARAM");
         assert!(
@@ -118,7 +113,7 @@ async fn login_02_an_unknown_type_is_m_unknown_and_a_missing_member_is_missing()
     for body in [
         json!({}),
         json!({ "type": "m.login.password" }),
-        json!({ "type": "m.login.password", "identifier": named("alice") }),
+        json!({ "type": "m.login.password", "identifier": user_id("alice") }),
         json!({ "type": "m.login.password", "password": "x" }),
         json!({ "type": "m.login.password", "password": "x", "identifier": { "type": "m.id.user" } }),
         json!({ "type": "m.login.password", "password": "x", "identifier": { "type": "m.id.phone", "country": "GB" } }),
@@ -128,36 +123,52 @@ async fn login_02_an_unknown_type_is_m_unknown_and_a_missing_member_is_missing()
     for body in [
         json!({ "type": 5 }),
         json!({ "type": "m.login.password", "identifier": "alice", "password": "x" }),
-        json!({ "type": "m.login.password", "identifier": named("alice"), "password": 5 }),
-        json!({ "type": "m.login.password", "identifier": named("alice"), "password": "x", "refresh_token": "yes" }),
+        json!({ "type": "m.login.password", "identifier": user_id("alice"), "password": 5 }),
+        json!({ "type": "m.login.password", "identifier": user_id("alice"), "password": "x", "refresh_token": "yes" }),
     ] {
         log_in(&server, &body).await.error(400, "M_BAD_JSON");
     }
-    let who = json!({ "type": "m.id.other" });
-    log_in(&server, &by(&who, "x"))
+    let identifier = json!({ "type": "m.id.other" });
+    log_in(&server, &login_by(&identifier, "x"))
         .await
         .error(400, "M_INVALID_PARAM");
 }
 
+/// REG-17, TOK-16
 #[tokio::test]
-async fn login_03_a_login_gives_user_device_and_token() {
+async fn login_03_a_login_returns_user_device_and_token() {
     let server = TestServer::new().await;
     server.sign_up("alice").await;
+    let mut answers = Vec::new();
     for prefix in PREFIXES {
-        let body = by(&named("alice"), PASSWORD);
+        let body = login_by(&user_id("alice"), PASSWORD);
         let answer = server.post(&format!("{prefix}/login"), &body).await.ok();
-        assert_eq!(answer["user_id"], "@alice:localhost");
-        assert_eq!(answer["home_server"], "localhost");
-        assert!(answer.get("refresh_token").is_none(), "TOK-16: {answer}");
-        let own = whoami(&server, &answer).await.ok();
+        answers.push(masked(&answer, &["access_token", "device_id"]));
+        let own = whoami_as(&server, &answer).await.ok();
         assert_eq!(own["device_id"], answer["device_id"]);
     }
-    let mut body = by(&named("alice"), PASSWORD);
+    assert_eq!(answers[0], answers[1]);
+    insta::assert_snapshot!(answers[0], @r#"
+    {
+      "access_token": "[access_token]",
+      "device_id": "[device_id]",
+      "home_server": "localhost",
+      "user_id": "@alice:localhost"
+    }
+    "#);
+    let mut body = login_by(&user_id("alice"), PASSWORD);
     body["refresh_token"] = true.into();
     body["device_id"] = "PHONE".into();
     let answer = log_in(&server, &body).await.ok();
-    assert!(answer["refresh_token"].is_string(), "TOK-16: {answer}");
-    assert_eq!(answer["device_id"], "PHONE", "REG-17");
+    insta::assert_snapshot!(masked(&answer, &["access_token", "refresh_token"]), @r#"
+    {
+      "access_token": "[access_token]",
+      "device_id": "PHONE",
+      "home_server": "localhost",
+      "refresh_token": "[refresh_token]",
+      "user_id": "@alice:localhost"
+    }
+    "#);
 }
 
 /// UIA-41, UIA-42, UIA-43, UIA-44.
@@ -171,19 +182,19 @@ async fn login_04_every_form_of_identifier_names_its_user() {
     let phone = json!({ "type": "m.id.phone", "country": "GB", "phone": "07400 123456" });
     let old_phone = json!({ "type": "m.id.phone", "country": "US", "number": "+44 7400 123456" });
     let untyped = json!({ "medium": "email", "address": "alice@example.org" });
-    for who in [
-        named("alice"),
-        named("ALICE"),
-        named("@alice:localhost"),
+    for identifier in [
+        user_id("alice"),
+        user_id("ALICE"),
+        user_id("@alice:localhost"),
         mail,
         number,
         phone,
         old_phone,
         untyped,
     ] {
-        let answer = log_in(&server, &by(&who, PASSWORD)).await.ok();
-        assert_eq!(answer["user_id"], "@alice:localhost", "{who}");
-        log_in(&server, &by(&who, "wrong"))
+        let answer = log_in(&server, &login_by(&identifier, PASSWORD)).await.ok();
+        assert_eq!(answer["user_id"], "@alice:localhost", "{identifier}");
+        log_in(&server, &login_by(&identifier, "wrong"))
             .await
             .error(403, "M_FORBIDDEN");
     }
@@ -203,25 +214,27 @@ async fn login_04_every_form_of_identifier_names_its_user() {
 }
 
 #[tokio::test]
-async fn login_04_nobody_and_a_wrong_password_are_one_answer_and_the_same_calls() {
+async fn login_04_unknown_users_look_like_wrong_passwords() {
     let server = with_addresses().await;
-    let guess = async |who: Value| {
-        let (reply, calls) = server.calls_of(log_in(&server, &by(&who, "wrong"))).await;
+    let guess = async |identifier: Value| {
+        let (reply, calls) = server
+            .calls_of(log_in(&server, &login_by(&identifier, "wrong")))
+            .await;
         let calls: Vec<_> = calls
             .iter()
             .map(|call| (call.operation.clone(), call.tables.clone()))
             .collect();
         (reply.error(403, "M_FORBIDDEN"), calls)
     };
-    let known = guess(named("alice")).await;
-    for who in [
+    let known = guess(user_id("alice")).await;
+    for identifier in [
         "bob",
         "@alice:elsewhere.example",
         "not a name",
         "",
         "@alice",
     ] {
-        assert_eq!(guess(named(who)).await, known, "{who}");
+        assert_eq!(guess(user_id(identifier)).await, known, "{identifier}");
     }
     let address =
         |address: &str| json!({ "type": "m.id.thirdparty", "medium": "email", "address": address });
@@ -230,44 +243,45 @@ async fn login_04_nobody_and_a_wrong_password_are_one_answer_and_the_same_calls(
 }
 
 #[tokio::test]
-async fn login_04_an_account_without_a_password_has_none_that_is_right() {
+async fn login_04_an_account_without_a_password_cannot_log_in() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
-    let guest = server
-        .post("/_matrix/client/v3/register?kind=guest", &json!({}))
-        .await
-        .ok();
+    let guest = register_guest(&server).await;
     let name = guest["user_id"].as_str().unwrap();
     for password in ["", "x", "guest", "$argon2id$v=19$m=8,t=1,p=1$"] {
-        log_in(&server, &by(&named(name), password))
+        log_in(&server, &login_by(&user_id(name), password))
             .await
             .error(403, "M_FORBIDDEN");
     }
 }
 
 #[tokio::test]
-async fn tok_09_logging_in_with_a_known_device_ends_its_earlier_token() {
+async fn tok_09_a_login_with_a_known_device_ends_its_old_token() {
     let server = TestServer::new().await;
     let first = server.sign_up("alice").await;
-    let mut body = by(&named("alice"), PASSWORD);
+    let mut body = login_by(&user_id("alice"), PASSWORD);
     body["device_id"] = first["device_id"].clone();
     let second = log_in(&server, &body).await.ok();
-    whoami(&server, &first).await.error(401, "M_UNKNOWN_TOKEN");
-    whoami(&server, &second).await.ok();
+    whoami_as(&server, &first)
+        .await
+        .error(401, "M_UNKNOWN_TOKEN");
+    whoami_as(&server, &second).await.ok();
 }
 
 #[tokio::test]
-async fn a_guess_is_refused_after_a_few_and_a_right_password_costs_none() {
+async fn guesses_are_limited_and_right_passwords_are_not() {
     let server = TestServer::with(&[("GATEHOUSE_LIMITS", "on")]).await;
     server.sign_up("alice").await;
     for _ in 0..15 {
-        log_in(&server, &by(&named("alice"), PASSWORD)).await.ok();
+        log_in(&server, &login_by(&user_id("alice"), PASSWORD))
+            .await
+            .ok();
         server.advance(std::time::Duration::from_secs(30));
     }
     let mut refused = 0;
     for _ in 0..12 {
-        let reply = log_in(&server, &by(&named("alice"), "wrong")).await;
+        let reply = log_in(&server, &login_by(&user_id("alice"), "wrong")).await;
         refused += u32::from(reply.status == 429);
         server.advance(std::time::Duration::from_secs(3));
     }
-    assert!(refused > 0, "no guess was refused");
+    assert!(refused > 0, "no wrong password was limited");
 }

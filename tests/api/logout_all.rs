@@ -4,8 +4,8 @@ use serde_json::json;
 use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use super::{
-    logout::{leave, whoami},
-    support::{add_appservice, post_as},
+    logout::log_out,
+    support::{add_appservice, password_login, post_as, whoami_as},
 };
 
 #[tokio::test]
@@ -13,25 +13,27 @@ async fn out_02_every_token_of_the_user_ends_in_one_transaction() {
     for prefix in PREFIXES {
         let server = TestServer::new().await;
         let (first, bob) = (server.sign_up("alice").await, server.sign_up("bob").await);
-        let body = json!({ "type": "m.login.password", "identifier": { "type": "m.id.user", "user": "alice" }, "password": PASSWORD });
+        let body = password_login("alice", PASSWORD);
         let second = server.post(&format!("{prefix}/login"), &body).await.ok();
         let path = format!("{prefix}/logout/all");
-        let (reply, calls) = server.calls_of(leave(&server, &path, &second)).await;
+        let (reply, calls) = server.calls_of(log_out(&server, &path, &second)).await;
         assert_eq!(reply.ok(), json!({}));
         let operations: Vec<_> = calls.iter().map(|call| call.operation.as_str()).collect();
         assert_eq!(operations, ["BatchGetItem", "TransactWriteItems"]);
-        for dead in [&first, &second] {
-            whoami(&server, dead).await.error(401, "M_UNKNOWN_TOKEN");
+        for ended in [&first, &second] {
+            whoami_as(&server, ended)
+                .await
+                .error(401, "M_UNKNOWN_TOKEN");
         }
-        whoami(&server, &bob).await.ok();
+        whoami_as(&server, &bob).await.ok();
         let third = server.post(&format!("{prefix}/login"), &body).await.ok();
-        whoami(&server, &third).await.ok();
+        whoami_as(&server, &third).await.ok();
     }
 }
 
 /// A bridge would take `M_UNKNOWN_TOKEN` for the end of its token.
 #[tokio::test]
-async fn an_application_services_token_is_not_called_unknown_where_it_is_of_no_use() {
+async fn an_appservice_token_is_forbidden_where_it_cannot_be_used() {
     let server = TestServer::new().await;
     let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     for path in [

@@ -1,5 +1,5 @@
-//! Whatever is sent: no 5xx, and a Matrix answer. The kit checks both of every reply, with CORS
-//! headers and content type; these tests think up what to send.
+//! Property tests: any request gets a Matrix answer and no 5xx. `TestServer::send` checks both on
+//! every reply, with CORS headers and content type.
 
 mod bodies;
 mod requests;
@@ -8,16 +8,16 @@ mod threepids;
 use proptest::sample::{Select, select};
 use test_support::Reply;
 
-/// How many cases of each property.
+/// The number of cases of each property.
 const CASES: u32 = 192;
 
-/// An answer that says something.
+/// Asserts that an answer has a body and is a success or a client error.
 fn check(reply: &Reply) {
     assert!(!reply.body.is_empty(), "an empty answer: {reply:?}");
     let status = reply.status;
     assert!(
         status.is_success() || status.is_client_error(),
-        "{status} is no answer"
+        "{status} is neither a success nor a client error"
     );
 }
 

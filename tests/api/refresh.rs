@@ -5,17 +5,17 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use test_support::{PASSWORD, PREFIXES, Reply, TestServer};
 
-use super::support::{WHOAMI, post_as, rows_of, set_status, text};
+use super::support::{password_login, post_as, rows_of, set_status, text, whoami_as, with};
 
 const REFRESH: &str = "/_matrix/client/v3/refresh";
 const HOUR: (&str, &str) = ("GATEHOUSE_REFRESHABLE_TOKEN_LIFETIME", "1h");
 
-/// A login of a client that refreshes.
+/// Logs in with refresh tokens.
 async fn log_in(server: &TestServer, name: &str) -> Value {
-    let body = json!({
-        "type": "m.login.password", "password": PASSWORD, "refresh_token": true,
-        "identifier": { "type": "m.id.user", "user": name },
-    });
+    let body = with(
+        password_login(name, PASSWORD),
+        &json!({ "refresh_token": true }),
+    );
     server.post("/_matrix/client/v3/login", &body).await.ok()
 }
 
@@ -31,18 +31,14 @@ async fn refresh(server: &TestServer, pair: &Value) -> Reply {
     server.post(REFRESH, &body).await
 }
 
-async fn whoami(server: &TestServer, pair: &Value) -> Reply {
-    server.get_as(text(pair, "access_token"), WHOAMI).await
-}
-
 #[track_caller]
-fn dead(reply: &Reply) {
+fn assert_unknown(reply: &Reply) {
     let body = reply.error(401, "M_UNKNOWN_TOKEN");
     assert!(body.get("soft_logout").is_none(), "TOK-06: {body}");
 }
 
 #[tokio::test]
-async fn refr_01_a_refresh_token_gives_a_new_pair_for_the_same_device() {
+async fn refr_01_a_refresh_token_gives_a_new_pair() {
     let (server, first) = alice(&[HOUR]).await;
     assert_eq!(first["expires_in_ms"], 3_600_000);
     let mut pair = first.clone();
@@ -56,24 +52,24 @@ async fn refr_01_a_refresh_token_gives_a_new_pair_for_the_same_device() {
         for member in ["access_token", "refresh_token"] {
             assert_ne!(next[member], pair[member]);
         }
-        let me = whoami(&server, &next).await.ok();
+        let me = whoami_as(&server, &next).await.ok();
         assert_eq!(me["device_id"], first["device_id"]);
-        dead(&whoami(&server, &pair).await);
+        assert_unknown(&whoami_as(&server, &pair).await);
         pair = next;
     }
 }
 
 #[tokio::test]
-async fn refr_01_tokens_that_live_for_ever_do_not_say_when_they_expire() {
+async fn refr_01_tokens_without_expiry_have_no_expires_in_ms() {
     let (server, first) = alice(&[]).await;
     let next = refresh(&server, &first).await.ok();
     assert!(next.get("expires_in_ms").is_none(), "TOK-16: {next}");
     server.advance(Duration::from_hours(24 * 400));
-    whoami(&server, &next).await.ok();
+    whoami_as(&server, &next).await.ok();
 }
 
 #[tokio::test]
-async fn refr_02_what_is_no_living_refresh_token_is_unknown() {
+async fn refr_02_an_invalid_refresh_token_is_unknown() {
     let (server, first) = alice(&[]).await;
     let plain = server.sign_up("bob").await;
     let good = text(&first, "refresh_token");
@@ -91,57 +87,57 @@ async fn refr_02_what_is_no_living_refresh_token_is_unknown() {
         let (reply, calls) = server
             .calls_of(server.post(REFRESH, &json!({ "refresh_token": token })))
             .await;
-        dead(&reply);
-        assert!(calls.is_empty(), "junk is refused before any read: {token}");
+        assert_unknown(&reply);
+        assert!(calls.is_empty(), "an invalid token caused a read: {token}");
     }
-    whoami(&server, &first).await.ok();
+    whoami_as(&server, &first).await.ok();
     refresh(&server, &first).await.ok();
 }
 
 #[tokio::test]
-async fn refr_03_the_old_pair_lives_until_a_new_token_is_used_and_repeats_are_told_the_same() {
+async fn refr_03_the_old_pair_is_valid_until_a_new_token_is_used() {
     for first_use in ["access_token", "refresh_token"] {
         let (server, old) = alice(&[HOUR]).await;
         let new = refresh(&server, &old).await;
         for _ in 0..3 {
             server.advance(Duration::from_mins(1));
-            whoami(&server, &old).await.ok();
+            whoami_as(&server, &old).await.ok();
             assert_eq!(refresh(&server, &old).await.body, new.body);
         }
         let new = new.ok();
         let last = if first_use == "access_token" {
-            whoami(&server, &new).await.ok();
+            whoami_as(&server, &new).await.ok();
             new
         } else {
             refresh(&server, &new).await.ok()
         };
         for _ in 0..2 {
-            dead(&refresh(&server, &old).await);
-            dead(&whoami(&server, &old).await);
+            assert_unknown(&refresh(&server, &old).await);
+            assert_unknown(&whoami_as(&server, &old).await);
         }
-        whoami(&server, &last).await.ok();
+        whoami_as(&server, &last).await.ok();
     }
 }
 
-/// Of two pairs that are out, the later ends the earlier; the earlier's refresh token still tells
-/// of the later one, whose answer may have been lost.
+/// A third pair invalidates the first. The second refresh token still returns the third pair,
+/// because that answer may have been lost.
 #[tokio::test]
-async fn refr_03_a_chain_of_refreshes_without_any_use_keeps_two_pairs() {
+async fn refr_03_unused_refreshes_keep_two_pairs() {
     let (server, first) = alice(&[HOUR]).await;
     let second = refresh(&server, &first).await.ok();
     let third = refresh(&server, &second).await;
-    dead(&refresh(&server, &first).await);
-    dead(&whoami(&server, &first).await);
+    assert_unknown(&refresh(&server, &first).await);
+    assert_unknown(&whoami_as(&server, &first).await);
     assert_eq!(refresh(&server, &second).await.body, third.body);
-    whoami(&server, &second).await.ok();
+    whoami_as(&server, &second).await.ok();
     let third = third.ok();
-    whoami(&server, &third).await.ok();
-    dead(&whoami(&server, &second).await);
-    dead(&refresh(&server, &second).await);
+    whoami_as(&server, &third).await.ok();
+    assert_unknown(&whoami_as(&server, &second).await);
+    assert_unknown(&refresh(&server, &second).await);
 }
 
 #[tokio::test]
-async fn refr_04_the_refresh_token_is_needed_and_no_access_token_is_looked_at() {
+async fn refr_04_the_refresh_token_is_the_only_token_examined() {
     let (server, first) = alice(&[]).await;
     for body in [json!({}), json!({ "refresh_token": null })] {
         server
@@ -176,44 +172,48 @@ async fn refr_04_refreshing_is_limited() {
 
 /// TOK-06, TOK-12.
 #[tokio::test]
-async fn tok_12_an_expired_access_token_is_a_soft_logout_and_the_refresh_token_lives_on() {
+async fn tok_12_an_expired_access_token_is_a_soft_logout() {
     let (server, first) = alice(&[HOUR]).await;
     server.advance(Duration::from_hours(1));
-    let body = whoami(&server, &first).await.error(401, "M_UNKNOWN_TOKEN");
+    let body = whoami_as(&server, &first)
+        .await
+        .error(401, "M_UNKNOWN_TOKEN");
     assert_eq!(body["soft_logout"], true);
     let second = refresh(&server, &first).await.ok();
     server.advance(Duration::from_hours(1));
-    // Expired before its first use: the device lives all the same.
-    let body = whoami(&server, &second).await.error(401, "M_UNKNOWN_TOKEN");
+    // The pair expired before its first use; the device stays logged in.
+    let body = whoami_as(&server, &second)
+        .await
+        .error(401, "M_UNKNOWN_TOKEN");
     assert_eq!(body["soft_logout"], true);
     let third = refresh(&server, &second).await.ok();
-    whoami(&server, &third).await.ok();
-    dead(&whoami(&server, &second).await);
+    whoami_as(&server, &third).await.ok();
+    assert_unknown(&whoami_as(&server, &second).await);
 }
 
-/// TOK-13, PWD-11: whatever ends a device ends both of its pairs.
+/// TOK-13, PWD-11: logging out a device invalidates both of its pairs.
 #[tokio::test]
 async fn tok_13_pwd_11_no_refresh_token_outlives_its_device() {
     for path in ["logout", "logout/all"] {
         for used in [true, false] {
             let (server, old) = alice(&[]).await;
             let new = refresh(&server, &old).await.ok();
-            let leaving = if used { &new } else { &old };
+            let last_pair = if used { &new } else { &old };
             if used {
-                whoami(&server, &new).await.ok();
+                whoami_as(&server, &new).await.ok();
             }
             let path = format!("/_matrix/client/v3/{path}");
-            let token = text(leaving, "access_token");
+            let token = text(last_pair, "access_token");
             post_as(&server, token, &path, &json!({})).await.ok();
             for pair in [&old, &new] {
-                dead(&refresh(&server, pair).await);
-                dead(&whoami(&server, pair).await);
+                assert_unknown(&refresh(&server, pair).await);
+                assert_unknown(&whoami_as(&server, pair).await);
             }
         }
     }
 }
 
-/// OUT-01: with a new token that nobody has used, too.
+/// OUT-01: with a new token that was never used, too.
 #[tokio::test]
 async fn out_01_the_first_use_of_a_new_token_may_be_the_logout() {
     let (server, old) = alice(&[]).await;
@@ -223,8 +223,8 @@ async fn out_01_the_first_use_of_a_new_token_may_be_the_logout() {
         .await
         .ok();
     for pair in [&old, &new] {
-        dead(&refresh(&server, pair).await);
-        dead(&whoami(&server, pair).await);
+        assert_unknown(&refresh(&server, pair).await);
+        assert_unknown(&whoami_as(&server, pair).await);
     }
     let device = format!("DEV#{}", text(&old, "device_id"));
     assert!(
@@ -234,58 +234,58 @@ async fn out_01_the_first_use_of_a_new_token_may_be_the_logout() {
     );
 }
 
-/// TOK-09: a login with the device's id ends the pair that is out, too.
+/// TOK-09: a login with the ID of the device invalidates both pairs.
 #[tokio::test]
 async fn tok_09_a_login_ends_the_refresh_tokens_of_its_device() {
     let (server, old) = alice(&[]).await;
     let new = refresh(&server, &old).await.ok();
-    let body = json!({
-        "type": "m.login.password", "password": PASSWORD, "device_id": old["device_id"],
-        "identifier": { "type": "m.id.user", "user": "alice" },
-    });
+    let body = with(
+        password_login("alice", PASSWORD),
+        &json!({ "device_id": old["device_id"] }),
+    );
     let login = server.post("/_matrix/client/v3/login", &body).await.ok();
     assert!(login.get("refresh_token").is_none(), "TOK-16: {login}");
     for pair in [&old, &new] {
-        dead(&refresh(&server, pair).await);
-        dead(&whoami(&server, pair).await);
+        assert_unknown(&refresh(&server, pair).await);
+        assert_unknown(&whoami_as(&server, pair).await);
     }
-    whoami(&server, &login).await.ok();
+    whoami_as(&server, &login).await.ok();
 }
 
 #[tokio::test]
-async fn tok_14_a_locked_account_refreshes_nothing_and_keeps_its_tokens() {
+async fn tok_14_a_locked_account_cannot_refresh() {
     let (server, first) = alice(&[]).await;
     let pending = refresh(&server, &first).await;
     set_status(&server, "alice", "locked");
     for _ in 0..2 {
         let body = refresh(&server, &first).await.error(401, "M_USER_LOCKED");
         assert_eq!(body["soft_logout"], true);
-        let body = whoami(&server, &pending.ok())
+        let body = whoami_as(&server, &pending.ok())
             .await
             .error(401, "M_USER_LOCKED");
         assert_eq!(body["soft_logout"], true);
     }
     let junk = json!({ "refresh_token": "ghr_YWxpY2U.RA.x_AAAAAA" });
-    dead(&server.post(REFRESH, &junk).await);
+    assert_unknown(&server.post(REFRESH, &junk).await);
     set_status(&server, "alice", "active");
     assert_eq!(refresh(&server, &first).await.body, pending.body);
-    whoami(&server, &pending.ok()).await.ok();
+    whoami_as(&server, &pending.ok()).await.ok();
 }
 
 #[tokio::test]
-async fn tok_15_a_suspended_account_refreshes_and_a_deactivated_one_is_unknown() {
+async fn tok_15_suspended_refreshes_and_deactivated_is_unknown() {
     let (server, first) = alice(&[]).await;
     set_status(&server, "alice", "suspended");
     let second = refresh(&server, &first).await.ok();
-    whoami(&server, &second).await.ok();
+    whoami_as(&server, &second).await.ok();
     set_status(&server, "alice", "deactivated");
-    dead(&refresh(&server, &second).await);
-    dead(&whoami(&server, &second).await);
+    assert_unknown(&refresh(&server, &second).await);
+    assert_unknown(&whoami_as(&server, &second).await);
 }
 
-/// No row tells a token: not the pair that is out, nor the answer that is kept for repeats.
+/// No row contains a token: neither the unused pair nor the stored answer for repeated requests.
 #[tokio::test]
-async fn tok_18_no_row_holds_a_token() {
+async fn tok_18_no_row_contains_a_token() {
     let (server, first) = alice(&[]).await;
     let second = refresh(&server, &first).await.ok();
     let rows = server.dump();

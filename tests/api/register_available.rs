@@ -4,14 +4,14 @@ use std::cell::Cell;
 
 use proptest::{prelude::Strategy, prop_oneof, string::string_regex};
 use serde_json::json;
-use test_support::{PASSWORD, PREFIXES, TestServer};
+use test_support::{PREFIXES, TestServer};
 
-use super::support::{add_appservice, for_all, request, set_status};
+use super::support::{add_appservice, dummy_registration, for_all, request, set_status};
 
 const AVAILABLE: &str = "/_matrix/client/v3/register/available";
 
-/// The name as a query has it.
-fn escaped(name: &str) -> String {
+/// The name, percent-encoded.
+fn percent_encoded(name: &str) -> String {
     let bytes: Vec<String> = name.bytes().map(|b| format!("%{b:02X}")).collect();
     bytes.concat()
 }
@@ -25,7 +25,7 @@ async fn avail_01_a_free_name_is_available() {
     }
 }
 
-/// AVAIL-02, AVAIL-05, REG-16: in capitals too, and whatever has become of the account.
+/// AVAIL-02, AVAIL-05, REG-16: in capitals too, and in every status of the account.
 #[tokio::test]
 async fn avail_02_a_taken_name_is_in_use() {
     let server = TestServer::new().await;
@@ -43,15 +43,29 @@ async fn avail_02_a_taken_name_is_in_use() {
 
 /// AVAIL-03, REG-35.
 #[tokio::test]
-async fn avail_03_what_is_no_name_here_is_invalid() {
+async fn avail_03_an_invalid_name_is_refused() {
     let server = TestServer::with(&[("GATEHOUSE_NAME_PATTERN", "[^.]*")]).await;
     let too_long = "a".repeat(255 - "@:localhost".len() + 1);
-    let endless = "a".repeat(7000);
+    let far_too_long = "a".repeat(7000);
     for name in [
-        "a,b", "", " ", "_x", "123", "abuse", "a.b", "\u{212A}", "a\nb", "\0", &too_long, &endless,
+        "a,b",
+        "",
+        " ",
+        "_x",
+        "123",
+        "abuse",
+        "a.b",
+        "\u{212A}",
+        "a\nb",
+        "\0",
+        &too_long,
+        &far_too_long,
     ] {
         for prefix in PREFIXES {
-            let path = format!("{prefix}/register/available?username={}", escaped(name));
+            let path = format!(
+                "{prefix}/register/available?username={}",
+                percent_encoded(name)
+            );
             server.get(&path).await.error(400, "M_INVALID_USERNAME");
         }
     }
@@ -63,14 +77,14 @@ async fn avail_03_what_is_no_name_here_is_invalid() {
 }
 
 #[tokio::test]
-async fn avail_04_an_exclusive_name_belongs_to_an_application_service() {
+async fn avail_04_an_exclusive_name_belongs_to_an_appservice() {
     let server = TestServer::new().await;
     let token = add_appservice(&server, "irc", &[("@irc_.*", true), ("@open_.*", false)]).await;
     for prefix in PREFIXES {
         for name in ["irc_alice", "IRC_ALICE", "ircbot"] {
             let path = format!("{prefix}/register/available?username={name}");
             server.get(&path).await.error(400, "M_EXCLUSIVE");
-            // The endpoint looks at no token, so an application service's changes nothing.
+            // The endpoint ignores access tokens, an application service's too.
             server.get_as(&token, &path).await.error(400, "M_EXCLUSIVE");
         }
     }
@@ -80,7 +94,7 @@ async fn avail_04_an_exclusive_name_belongs_to_an_application_service() {
         .ok();
 }
 
-/// AVAIL-05, REG-13: the same verdict, errcode and sentence, on any text.
+/// AVAIL-05, REG-13: same status, errcode and message, for any text.
 #[test]
 fn avail_05_available_and_register_agree_on_every_name() {
     let name = prop_oneof![
@@ -92,14 +106,14 @@ fn avail_05_available_and_register_agree_on_every_name() {
         1 => string_regex("(irc_|_|IRC|alice|Alice|abuse|ABUSE|ircbot)[a-z.]?").unwrap(),
         1 => string_regex("[0-9]{1,20}").unwrap(),
     ];
-    let settled = Cell::new(false);
+    let prepared = Cell::new(false);
     for_all(192, &[], &name.boxed(), &async |server, name| {
-        if !settled.replace(true) {
+        if !prepared.replace(true) {
             add_appservice(server, "irc", &[("@irc_.*", true)]).await;
             server.sign_up("alice").await;
         }
         let available = server
-            .get(&format!("{AVAILABLE}?username={}", escaped(&name)))
+            .get(&format!("{AVAILABLE}?username={}", percent_encoded(&name)))
             .await;
         let body = json!({ "username": name });
         let register = server.register(&body).await;
@@ -117,7 +131,7 @@ fn avail_05_available_and_register_agree_on_every_name() {
 }
 
 #[tokio::test]
-async fn avail_06_asking_reserves_nothing_and_needs_no_token() {
+async fn avail_06_a_request_reserves_nothing_and_needs_no_token() {
     let server = TestServer::new().await;
     let before = server.dump();
     let path = format!("{AVAILABLE}?username=alice");
@@ -128,8 +142,7 @@ async fn avail_06_asking_reserves_nothing_and_needs_no_token() {
         .await
         .ok();
     assert_eq!(server.dump(), before);
-    let body =
-        json!({ "username": "alice", "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
+    let body = dummy_registration("alice");
     server.register(&body).await.ok();
     server.get(&path).await.error(400, "M_USER_IN_USE");
 }
@@ -145,7 +158,7 @@ async fn avail_07_the_username_is_required() {
     }
 }
 
-/// HTTP-25: decoded once and exactly.
+/// HTTP-25: the query is percent-decoded exactly once.
 #[tokio::test]
 async fn http_25_an_escaped_plus_is_a_plus() {
     let server = TestServer::new().await;

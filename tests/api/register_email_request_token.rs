@@ -1,41 +1,23 @@
-//! `POST /register/email/requestToken`: what is about mail alone.
-
-use serde_json::json;
-use test_support::PREFIXES;
+//! `POST /register/email/requestToken`: rules about mail addresses.
 
 use super::{
-    support::text,
+    request_token::answers,
+    rows::{account_rows, queued, validation, validations},
     threepids::{
-        EMAIL, LINK, link_token, mail_to, open, queued, row, rows, server_with, sid, state, submit,
+        EMAIL, LINK, link_token, mail_to, open_link, request_session, server_with, state, submit,
     },
 };
 
-/// 3PID-04, 3PID-40: there is no code to type, so nowhere to submit one to.
+/// 3PID-04, 3PID-40, 3PID-63
 #[tokio::test]
-async fn _3pid_02_a_request_for_mail_is_answered_with_a_session_alone() {
-    for prefix in PREFIXES {
-        let server = server_with(&[]).await;
-        let path = format!("{prefix}/register/email/requestToken");
-        let answer = server
-            .post(&path, &mail_to("alice@example.org", "secret", 1))
-            .await
-            .ok();
-        let sid = text(&answer, "sid");
-        assert_eq!(answer, json!({ "sid": sid }));
-        assert_eq!(queued(&server), 1);
-        // A phone's members do not make up for those that are missing.
-        let phone = json!({ "client_secret": "s", "country": "GB", "phone_number": "07400 123456", "send_attempt": 1 });
-        server
-            .post(&path, &phone)
-            .await
-            .error(400, "M_MISSING_PARAM");
-    }
+async fn threepid_02_a_mail_request_returns_a_session_only() {
+    answers::assert_mail_request("register", "register").await;
 }
 
-/// Incident 2, 3PID-13: before any rule runs, and before anything is stored.
+/// Incident 2, 3PID-13: before any policy is applied and before anything is stored.
 #[tokio::test]
-async fn incident_2_what_is_no_plain_mailbox_is_refused_before_any_rule() {
-    // A rule that each of them would break, and one that each would pass.
+async fn incident_2_only_a_plain_mailbox_passes_before_any_policy() {
+    // The first policy denies each of these addresses, the second allows each.
     for policy in ["nobody@nowhere.example", ".*@.*"] {
         let server = server_with(&[("GATEHOUSE_EMAIL_ALLOWED", policy)]).await;
         let long_local = format!("{}@example.org", "a".repeat(65));
@@ -89,12 +71,12 @@ async fn incident_2_what_is_no_plain_mailbox_is_refused_before_any_rule() {
             assert_eq!(reply.status, 400, "{address:?}");
             reply.error(400, "M_INVALID_PARAM");
         }
-        assert_eq!((queued(&server), rows(&server).len()), (0, 0));
+        assert_eq!((queued(&server), validations(&server).len()), (0, 0));
     }
 }
 
 #[tokio::test]
-async fn _3pid_62_display_names_brackets_and_mailto_are_no_address() {
+async fn threepid_62_display_names_and_mailto_are_not_addresses() {
     let server = server_with(&[]).await;
     for address in [
         "Bob <b@example.org>",
@@ -111,18 +93,18 @@ async fn _3pid_62_display_names_brackets_and_mailto_are_no_address() {
     ] {
         let reply = server.post(EMAIL, &mail_to(address, "secret", 1)).await;
         match address {
-            // An apostrophe is a letter like others.
+            // An apostrophe is allowed in a local part.
             "'b@example.org" => drop(reply.ok()),
             _ => drop(reply.error(400, "M_INVALID_PARAM")),
         }
     }
-    assert_eq!(rows(&server).len(), 1);
+    assert_eq!(validations(&server).len(), 1);
 }
 
-/// Incident 14: what folds alike is one session about one address, and mail goes to the
-/// folded one.
+/// Incident 14: addresses that fold to the same form are one session for one address, and mail goes
+/// to the folded form.
 #[tokio::test]
-async fn _3pid_61_spellings_that_fold_alike_are_one_address() {
+async fn threepid_61_spellings_that_fold_alike_are_one_address() {
     let server = server_with(&[]).await;
     for (canonical, spellings) in [
         (
@@ -153,23 +135,23 @@ async fn _3pid_61_spellings_that_fold_alike_are_one_address() {
             ],
         ),
     ] {
-        let before = (rows(&server).len(), queued(&server));
-        let first = sid(&server, EMAIL, &mail_to(canonical, "secret", 1)).await;
+        let before = (validations(&server).len(), queued(&server));
+        let first = request_session(&server, EMAIL, &mail_to(canonical, "secret", 1)).await;
         for spelling in spellings {
-            let same = sid(&server, EMAIL, &mail_to(spelling, "secret", 1)).await;
+            let same = request_session(&server, EMAIL, &mail_to(spelling, "secret", 1)).await;
             assert_eq!(same, first, "{spelling}");
         }
         assert_eq!(
-            (rows(&server).len(), queued(&server)),
+            (validations(&server).len(), queued(&server)),
             (before.0 + 1, before.1 + 1)
         );
-        assert_eq!(row(&server, &first)["address"]["S"], canonical);
+        assert_eq!(validation(&server, &first).address, canonical);
     }
 }
 
-/// Incident 14: addresses that look alike and do not fold to an address that can be written to.
+/// Incident 14: lookalikes that do not fold to an ASCII address.
 #[tokio::test]
-async fn incident_14_what_looks_alike_and_does_not_fold_to_ascii_is_refused() {
+async fn incident_14_lookalikes_that_do_not_fold_are_refused() {
     let server = server_with(&[]).await;
     for address in [
         "al\u{131}ce@example.org",
@@ -180,29 +162,29 @@ async fn incident_14_what_looks_alike_and_does_not_fold_to_ascii_is_refused() {
         "al\u{ed}ce@example.org",
         "ali\u{200b}ce@example.org",
         "alice\u{301}@example.org",
-        // A dotted capital folds to an i and a dot above.
+        // A dotted capital I folds to an i and a combining dot above.
         "al\u{130}ce@example.org",
         "alice@b\u{fc}cher.example",
     ] {
         let reply = server.post(EMAIL, &mail_to(address, "secret", 1)).await;
         reply.error(400, "M_INVALID_PARAM");
     }
-    assert!(rows(&server).is_empty());
-    let ascii = sid(
+    assert!(validations(&server).is_empty());
+    let ascii = request_session(
         &server,
         EMAIL,
         &mail_to("alice@xn--bcher-kva.example", "secret", 1),
     )
     .await;
     assert_eq!(
-        row(&server, &ascii)["address"]["S"],
+        validation(&server, &ascii).address,
         "alice@xn--bcher-kva.example"
     );
 }
 
-/// Incident 2: a local part may hold all that a plain mailbox may, and stays what it is.
+/// Incident 2: a local part may contain every character of a plain mailbox, and is kept unchanged.
 #[tokio::test]
-async fn incident_2_what_is_a_plain_mailbox_is_taken_as_it_is() {
+async fn incident_2_a_plain_mailbox_is_accepted_unchanged() {
     let server = server_with(&[]).await;
     let longest = format!("{}@{}.org", "a".repeat(64), "b".repeat(63));
     for address in [
@@ -214,27 +196,27 @@ async fn incident_2_what_is_a_plain_mailbox_is_taken_as_it_is() {
         "1@2.org",
         &longest,
     ] {
-        let sid = sid(&server, EMAIL, &mail_to(address, "secret", 1)).await;
-        assert_eq!(row(&server, &sid)["address"]["S"], address);
+        let sid = request_session(&server, EMAIL, &mail_to(address, "secret", 1)).await;
+        assert_eq!(validation(&server, &sid).address, address);
     }
 }
 
-/// 3PID-50: neither asking nor validating gives anybody an account or an address.
+/// 3PID-50: neither requesting nor validating creates an account or adds an address.
 #[tokio::test]
-async fn _3pid_50_a_validation_alone_attaches_nothing() {
+async fn threepid_50_a_validation_alone_adds_nothing() {
     let server = server_with(&[]).await;
-    let before = server.local.dynamodb().table("Accounts").unwrap();
-    let sid = sid(&server, EMAIL, &mail_to("alice@example.org", "secret", 1)).await;
+    let before = account_rows(&server);
+    let sid = request_session(&server, EMAIL, &mail_to("alice@example.org", "secret", 1)).await;
     let token = link_token(&server, &sid);
     assert_eq!(
-        open(&server, LINK, &[("sid", &sid), ("token", &token)])
+        open_link(&server, LINK, &[("sid", &sid), ("token", &token)])
             .await
             .status,
         200
     );
     submit(&server, "email", &sid, "secret", &token).await.ok();
     assert_eq!(state(&server, &sid), "validated");
-    assert_eq!(server.local.dynamodb().table("Accounts").unwrap(), before);
+    assert_eq!(account_rows(&server), before);
     let free = server
         .get("/_matrix/client/v3/register/available?username=alice")
         .await;

@@ -20,7 +20,7 @@ async fn is_valid(server: &TestServer, token: &str) -> bool {
     valid
 }
 
-/// A whole sign-up with the token; whether it came through.
+/// Signs up with the token; returns whether it succeeded.
 async fn sign_up(server: &TestServer, name: &str, token: &str) -> bool {
     let (_, session) = server
         .begin(&json!({ "username": name, "password": PASSWORD }))
@@ -32,7 +32,7 @@ async fn sign_up(server: &TestServer, name: &str, token: &str) -> bool {
 }
 
 #[tokio::test]
-async fn rtok_01_a_good_token_is_valid_and_any_other_text_is_not() {
+async fn rtok_01_only_an_existing_token_is_valid() {
     let server = TestServer::with(&[FLOWS]).await;
     let token = server.registration_token(&[]).await;
     assert!(is_valid(&server, &token).await);
@@ -54,9 +54,9 @@ async fn rtok_01_a_good_token_is_valid_and_any_other_text_is_not() {
     }
 }
 
-/// RTOK-01, incident 21: asking costs no use, and each limit ends where it says.
+/// RTOK-01, incident 21: a validity request is no use of the token, and each limit ends exactly.
 #[tokio::test]
-async fn rtok_01_a_token_is_valid_until_its_last_use_or_its_end() {
+async fn rtok_01_a_token_is_valid_until_its_last_use_or_expiry() {
     let server = TestServer::with(&[FLOWS]).await;
     let twice = server.registration_token(&["--uses", "2"]).await;
     for name in ["alice", "bob"] {
@@ -69,12 +69,12 @@ async fn rtok_01_a_token_is_valid_until_its_last_use_or_its_end() {
     assert!(!sign_up(&server, "carol", &twice).await);
 
     let server = TestServer::with(&[FLOWS]).await;
-    let hour = server.registration_token(&["--expires-in", "1h"]).await;
+    let one_hour = server.registration_token(&["--expires-in", "1h"]).await;
     server.advance(Duration::from_millis(3_599_999));
-    assert!(is_valid(&server, &hour).await);
+    assert!(is_valid(&server, &one_hour).await);
     server.advance(Duration::from_millis(1));
-    assert!(!is_valid(&server, &hour).await);
-    assert!(!sign_up(&server, "dave", &hour).await);
+    assert!(!is_valid(&server, &one_hour).await);
+    assert!(!sign_up(&server, "dave", &one_hour).await);
 }
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn rtok_01_the_token_is_required() {
 }
 
 #[tokio::test]
-async fn rtok_01_a_closed_server_says_nothing() {
+async fn rtok_01_a_closed_server_validates_no_token() {
     let server = TestServer::with(&[("GATEHOUSE_REGISTRATION", "closed")]).await;
     let token = server.registration_token(&[]).await;
     for token in [token.as_str(), "nobody"] {
@@ -116,9 +116,9 @@ async fn rtok_01_a_closed_server_says_nothing() {
     }
 }
 
-/// The endpoint is younger than r0 and stands under v1 alone.
+/// The endpoint is newer than r0 and exists under v1 only.
 #[tokio::test]
-async fn rtok_01_there_is_no_such_path_under_r0_and_v3() {
+async fn rtok_01_the_path_does_not_exist_under_r0_and_v3() {
     let server = TestServer::new().await;
     for prefix in test_support::PREFIXES {
         let path = format!("{prefix}/register/m.login.registration_token/validity?token=x");

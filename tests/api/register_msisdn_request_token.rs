@@ -1,22 +1,24 @@
-//! `POST /register/msisdn/requestToken`: what is about phones alone.
+//! `POST /register/msisdn/requestToken`: rules about phone numbers.
 
 use http::Uri;
 use serde_json::{Value, json};
 use test_support::{PREFIXES, TestServer};
 
 use super::{
-    support::text,
-    threepids::{FLOWS, MAIL, MSISDN, SMS, queued, row, rows, server_with, sid, text_to},
+    request_token::answers,
+    rows::{queued, validation, validations},
+    support::{request, text},
+    threepids::{FLOWS, MAIL, MSISDN, SMS, code, request_session, server_with, text_to},
 };
 
-fn call(country: &str, number: &str) -> Value {
+fn from_country(country: &str, number: &str) -> Value {
     json!({ "client_secret": "secret", "country": country, "phone_number": number, "send_attempt": 1 })
 }
 
-/// 3PID-40: a code is typed, so the answer says where to; over https and from the settings, whatever
-/// host was asked.
+/// 3PID-40: a code is typed, so the answer has a `submit_url`. It uses https and the configured
+/// host, whatever host the request names.
 #[tokio::test]
-async fn _3pid_03_a_request_for_a_text_message_is_answered_with_the_number_and_where_to_submit() {
+async fn threepid_03_a_text_request_returns_number_and_submit_url() {
     let public = ("GATEHOUSE_PUBLIC_URL", "https://matrix.example.org");
     for prefix in PREFIXES {
         let server = server_with(&[public]).await;
@@ -26,7 +28,7 @@ async fn _3pid_03_a_request_for_a_text_message_is_answered_with_the_number_and_w
             ("host", "evil.example"),
             ("x-forwarded-host", "evil.example"),
         ];
-        let sent = super::support::request("POST", &path, &headers, body.as_bytes());
+        let sent = request("POST", &path, &headers, body.as_bytes());
         let answer = server.send(sent).await.ok();
         let sid = text(&answer, "sid");
         assert_eq!(
@@ -47,9 +49,15 @@ async fn _3pid_03_a_request_for_a_text_message_is_answered_with_the_number_and_w
     }
 }
 
-/// 3PID-40: the address that is named is one that is served.
+/// 3PID-03, 3PID-65, 3PID-66
 #[tokio::test]
-async fn _3pid_40_the_submit_url_leads_to_the_endpoint_that_takes_the_code() {
+async fn threepid_40_a_text_request_returns_its_submit_url() {
+    answers::assert_text_request("register", "register").await;
+}
+
+/// 3PID-40: the URL is one that is served.
+#[tokio::test]
+async fn threepid_40_the_submit_url_accepts_the_code() {
     let server = server_with(&[]).await;
     let answer = server
         .post(MSISDN, &text_to("07400 123456", "secret", 1))
@@ -57,7 +65,7 @@ async fn _3pid_40_the_submit_url_leads_to_the_endpoint_that_takes_the_code() {
         .ok();
     let url: Uri = text(&answer, "submit_url").parse().unwrap();
     let sid = text(&answer, "sid");
-    let code = super::threepids::code(&server, sid, 1);
+    let code = code(&server, sid, 1);
     let body = json!({ "sid": sid, "client_secret": "secret", "token": code });
     assert_eq!(
         server.post(url.path(), &body).await.ok(),
@@ -65,9 +73,9 @@ async fn _3pid_40_the_submit_url_leads_to_the_endpoint_that_takes_the_code() {
     );
 }
 
-/// 3PID-63, 3PID-65: one session for all of them, about the digits without a plus.
+/// 3PID-63, 3PID-65: one session for all forms, with the digits without a plus as the address.
 #[tokio::test]
-async fn _3pid_66_a_number_is_read_as_dialled_from_its_country() {
+async fn threepid_66_a_number_is_read_as_dialled_from_its_country() {
     let server = server_with(&[]).await;
     for (canonical, readable, forms) in [
         (
@@ -82,7 +90,8 @@ async fn _3pid_66_a_number_is_read_as_dialled_from_its_country() {
                 ("GB", "00 44 7400 123456"),
                 ("US", "+447400123456"),
                 ("US", "011 44 7400 123456"),
-                // The country that it is dialled from need not be one that is texted.
+                // Text messages need not be enabled for the country that the number is dialled
+                // from.
                 ("FR", "0044 7400 123456"),
                 ("DE", "+44.7400.123456"),
             ],
@@ -99,10 +108,10 @@ async fn _3pid_66_a_number_is_read_as_dialled_from_its_country() {
             ],
         ),
     ] {
-        let before = (rows(&server).len(), queued(&server));
+        let before = (validations(&server).len(), queued(&server));
         let mut answers = Vec::new();
         for (country, number) in forms {
-            let answer = server.post(MSISDN, &call(country, number)).await;
+            let answer = server.post(MSISDN, &from_country(country, number)).await;
             assert_eq!(answer.status, 200, "{country} {number}: {}", answer.text());
             answers.push(answer.ok());
         }
@@ -113,18 +122,18 @@ async fn _3pid_66_a_number_is_read_as_dialled_from_its_country() {
         assert_eq!(answers[0]["msisdn"], canonical);
         assert_eq!(answers[0]["intl_fmt"], readable);
         assert_eq!(
-            row(&server, text(&answers[0], "sid"))["address"]["S"],
+            validation(&server, text(&answers[0], "sid")).address,
             canonical
         );
         assert_eq!(
-            (rows(&server).len(), queued(&server)),
+            (validations(&server).len(), queued(&server)),
             (before.0 + 1, before.1 + 1)
         );
     }
 }
 
 #[tokio::test]
-async fn _3pid_65_the_numbers_kept_for_fiction_are_taken_where_any_possible_number_is() {
+async fn threepid_65_fictional_numbers_pass_as_possible_numbers() {
     let forms = [
         ("GB", "07700 900001"),
         ("US", "+447700900001"),
@@ -132,19 +141,19 @@ async fn _3pid_65_the_numbers_kept_for_fiction_are_taken_where_any_possible_numb
     ];
     let strict = server_with(&[]).await;
     for (country, number) in forms {
-        let reply = strict.post(MSISDN, &call(country, number)).await;
+        let reply = strict.post(MSISDN, &from_country(country, number)).await;
         reply.error(400, "M_INVALID_PARAM");
     }
     let lenient = server_with(&[("GATEHOUSE_SMS_NUMBERS", "possible")]).await;
     for (country, number) in forms {
-        let sid = sid(&lenient, MSISDN, &call(country, number)).await;
-        assert_eq!(row(&lenient, &sid)["address"]["S"], "447700900001");
+        let sid = request_session(&lenient, MSISDN, &from_country(country, number)).await;
+        assert_eq!(validation(&lenient, &sid).address, "447700900001");
     }
-    assert_eq!(rows(&lenient).len(), 1);
+    assert_eq!(validations(&lenient).len(), 1);
 }
 
 #[tokio::test]
-async fn _3pid_67_a_country_is_two_capitals_that_name_one() {
+async fn threepid_67_a_country_is_two_capitals_that_name_one() {
     let server = server_with(&[]).await;
     for country in [
         "",
@@ -165,18 +174,18 @@ async fn _3pid_67_a_country_is_two_capitals_that_name_one() {
         "\u{ff27}\u{ff22}",
     ] {
         for number in ["07400 123456", "+44 7400 123456"] {
-            let reply = server.post(MSISDN, &call(country, number)).await;
+            let reply = server.post(MSISDN, &from_country(country, number)).await;
             assert_eq!(reply.status, 400, "{country:?} {number}");
             reply.error(400, "M_INVALID_PARAM");
         }
     }
-    assert!(rows(&server).is_empty());
+    assert!(validations(&server).is_empty());
 }
 
 #[tokio::test]
-async fn _3pid_13_what_is_no_number_is_refused() {
+async fn threepid_13_an_invalid_number_is_refused() {
     let server = server_with(&[]).await;
-    let endless = "0".repeat(5_000);
+    let too_long = "0".repeat(5_000);
     for number in [
         "",
         "+",
@@ -199,25 +208,25 @@ async fn _3pid_13_what_is_no_number_is_refused() {
         "+999 7400 123456",
         "112",
         "999",
-        &endless,
+        &too_long,
     ] {
-        let reply = server.post(MSISDN, &call("GB", number)).await;
+        let reply = server.post(MSISDN, &from_country("GB", number)).await;
         assert_eq!(reply.status, 400, "{number:?}: {}", reply.text());
         reply.error(400, "M_INVALID_PARAM");
     }
-    assert!(rows(&server).is_empty());
+    assert!(validations(&server).is_empty());
 }
 
-/// Incident 28: only to countries that the operator lists, and to no number that costs.
+/// Incident 28: only to countries that the operator lists, and never to a premium-rate number.
 #[tokio::test]
-async fn _3pid_08_no_text_message_goes_to_a_country_that_is_not_listed_nor_to_a_number_that_costs()
-{
+async fn threepid_08_no_texts_to_unlisted_countries_or_premium() {
     let server = server_with(&[]).await;
     for (country, number) in [
         ("NL", "06 12345678"),
         ("GB", "+31612345678"),
         ("US", "011 31 612345678"),
-        // Guernsey has the calling code of Great Britain, Canada and Jamaica that of the States.
+        // Guernsey shares a calling code with Great Britain, and Canada and Jamaica with the United
+        // States.
         ("GB", "+44 7781 123456"),
         ("US", "+1 613 782 7274"),
         ("US", "+1 876 210 1234"),
@@ -226,13 +235,18 @@ async fn _3pid_08_no_text_message_goes_to_a_country_that_is_not_listed_nor_to_a_
         ("GB", "0800 123 4567"),
         ("US", "+1 800 234 5678"),
     ] {
-        let reply = server.post(MSISDN, &call(country, number)).await;
+        let reply = server.post(MSISDN, &from_country(country, number)).await;
         assert_eq!(reply.status, 403, "{country} {number}: {}", reply.text());
         reply.error(403, "M_THREEPID_DENIED");
     }
-    assert_eq!((queued(&server), rows(&server).len()), (0, 0));
+    assert_eq!((queued(&server), validations(&server).len()), (0, 0));
     let wider = TestServer::with(&[MAIL, FLOWS, (SMS.0, "NL")]).await;
-    wider.post(MSISDN, &call("NL", "06 12345678")).await.ok();
-    let reply = wider.post(MSISDN, &call("GB", "07400 123456")).await;
+    wider
+        .post(MSISDN, &from_country("NL", "06 12345678"))
+        .await
+        .ok();
+    let reply = wider
+        .post(MSISDN, &from_country("GB", "07400 123456"))
+        .await;
     reply.error(403, "M_THREEPID_DENIED");
 }

@@ -1,6 +1,7 @@
-//! What holds of every `requestToken` endpoint; what is about one medium alone is in the file of its
+//! Rules of every `requestToken` endpoint. Rules of one medium are in the file of its registration
 //! endpoint.
 
+pub(super) mod answers;
 mod attempts;
 mod members;
 mod next_link;

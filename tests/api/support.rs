@@ -1,4 +1,4 @@
-//! What the tests of several endpoints need.
+//! Helpers for the tests of several endpoints.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -12,11 +12,11 @@ use gatehouse_local::template::Template;
 use http::{Method, Request};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
-use test_support::{Reply, TestServer};
+use test_support::{PASSWORD, Reply, TestServer};
 
 pub(crate) use self::endpoints::ENDPOINTS;
 
-/// Where it is asked whose a token is.
+/// The endpoint that names the user of an access token.
 pub(crate) const WHOAMI: &str = "/_matrix/client/v3/account/whoami";
 
 /// A request with headers and a body.
@@ -36,27 +36,77 @@ pub(crate) fn request(
 
 /// `POST` with an `Authorization` header.
 pub(crate) async fn post_as(server: &TestServer, token: &str, path: &str, body: &Value) -> Reply {
-    let bearer = format!("Bearer {token}");
-    let headers = [("authorization", bearer.as_str())];
-    server
-        .send(request("POST", path, &headers, body.to_string().as_bytes()))
-        .await
+    send_as(server, token, ("POST", path), body.to_string().as_bytes()).await
 }
 
-/// A member that must be text.
+/// Sends a request with an access token.
+pub(crate) async fn send_as(
+    server: &TestServer,
+    token: &str,
+    (method, path): (&str, &str),
+    body: &[u8],
+) -> Reply {
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str())];
+    server.send(request(method, path, &headers, body)).await
+}
+
+/// `a` with the members of `b`.
+pub(crate) fn with(mut a: Value, b: &Value) -> Value {
+    for (name, value) in b.as_object().unwrap() {
+        a[name] = value.clone();
+    }
+    a
+}
+
+/// The body that registers a user with [`PASSWORD`] and the dummy stage in one request.
+pub(crate) fn dummy_registration(name: &str) -> Value {
+    json!({ "username": name, "password": PASSWORD, "auth": { "type": "m.login.dummy" } })
+}
+
+/// Registers a guest.
+pub(crate) async fn register_guest(server: &TestServer) -> Value {
+    let path = "/_matrix/client/v3/register?kind=guest";
+    server.post(path, &json!({})).await.ok()
+}
+
+/// The body of a login, or the completed password stage of `auth`.
+pub(crate) fn password_login(name: &str, password: &str) -> Value {
+    let identifier = json!({ "type": "m.id.user", "user": name });
+    json!({ "type": "m.login.password", "identifier": identifier, "password": password })
+}
+
+/// An answer as indented JSON for a snapshot. Each of these members must be a string, and is replaced
+/// by its name, because it is different in every answer.
+#[track_caller]
+pub(crate) fn masked(answer: &Value, random: &[&str]) -> String {
+    let mut shown = answer.clone();
+    for name in random {
+        text(answer, name);
+        shown[name] = format!("[{name}]").into();
+    }
+    serde_json::to_string_pretty(&shown).unwrap()
+}
+
+/// A member that must be a string.
 #[track_caller]
 pub(crate) fn text<'a>(body: &'a Value, member: &str) -> &'a str {
     body[member]
         .as_str()
-        .unwrap_or_else(|| panic!("`{member}` is no text in {body}"))
+        .unwrap_or_else(|| panic!("`{member}` is not a string in {body}"))
 }
 
-/// What a living token says of itself.
+/// The answer of `whoami` to a valid token.
 pub(crate) async fn whoami(server: &TestServer, token: &str) -> Value {
     server.get_as(token, WHOAMI).await.ok()
 }
 
-/// The rows under a user, by their sort keys.
+/// The reply of `whoami` to the access token in an answer.
+pub(crate) async fn whoami_as(server: &TestServer, answer: &Value) -> Reply {
+    server.get_as(text(answer, "access_token"), WHOAMI).await
+}
+
+/// The rows of an account, by sort key.
 pub(crate) fn rows_of(server: &TestServer, localpart: &str) -> Vec<(String, Value)> {
     let partition = format!("USER#{localpart}");
     let rows = server.local.dynamodb().table("Accounts").unwrap();
@@ -66,20 +116,7 @@ pub(crate) fn rows_of(server: &TestServer, localpart: &str) -> Vec<(String, Valu
         .collect()
 }
 
-/// How many accounts there are.
-pub(crate) fn accounts(server: &TestServer) -> usize {
-    let rows = server.local.dynamodb().table("Accounts").unwrap();
-    let account =
-        |row: &&Value| text(&row["pk"], "S").starts_with("USER#") && row["sk"]["S"] == "A";
-    rows.iter().filter(account).count()
-}
-
-/// How many UIA sessions there are.
-pub(crate) fn sessions(server: &TestServer) -> usize {
-    server.local.dynamodb().table("UiaSessions").unwrap().len()
-}
-
-/// Gives an account another status, as an operator will one day by a verb of its own.
+/// Sets the status of an account directly in the table.
 pub(crate) fn set_status(server: &TestServer, localpart: &str, status: &str) {
     let update = json!({
         "TableName": format!("{}-accounts", server.local.config().tables),
@@ -92,8 +129,8 @@ pub(crate) fn set_status(server: &TestServer, localpart: &str, status: &str) {
     server.past_the_functions("UpdateItem", &update);
 }
 
-/// An application service of these user namespaces (`regex`, `exclusive`), registered through the
-/// operator's command. Its token is `id` and `-as-token`, its own user `id` and `bot`.
+/// Registers an application service with these user namespaces (`regex`, `exclusive`) through the
+/// admin CLI and returns its token, `{id}-as-token`. Its own user is `{id}bot`.
 pub(crate) async fn add_appservice(
     server: &TestServer,
     id: &str,
@@ -104,7 +141,7 @@ pub(crate) async fn add_appservice(
     token
 }
 
-/// The same, with a token of its own.
+/// Like [`add_appservice`], with this token.
 pub(crate) async fn add_appservice_with_token(
     server: &TestServer,
     id: &str,
@@ -131,13 +168,13 @@ pub(crate) async fn add_appservice_with_token(
     assert_eq!(added.unwrap()["added"], json!([id]));
 }
 
-/// A user of an application service.
+/// Registers a user of an application service.
 pub(crate) async fn register_as(server: &TestServer, token: &str, username: &str) -> Reply {
     let body = json!({ "type": "m.login.application_service", "username": username });
     post_as(server, token, "/_matrix/client/v3/register", &body).await
 }
 
-/// Runs a property over one house. The cases are the same in every run.
+/// Runs a property test against one server. The cases are the same in every run.
 pub(crate) fn for_all<S: proptest::strategy::Strategy>(
     cases: u32,
     settings: &[(&str, &str)],
@@ -155,11 +192,11 @@ pub(crate) fn for_all<S: proptest::strategy::Strategy>(
         ..Config::with_cases(cases)
     };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-    let verdict = TestRunner::new_with_rng(config, rng).run(strategy, |case| {
+    let result = TestRunner::new_with_rng(config, rng).run(strategy, |case| {
         runtime.block_on(property(&server, case));
         Ok(())
     });
-    if let Err(error) = verdict {
+    if let Err(error) = result {
         panic!("{error}");
     }
 }

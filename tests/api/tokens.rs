@@ -1,16 +1,20 @@
-//! Access tokens: where they stand, what they are worth and where they never appear.
+//! Access tokens: where they are sent, what they permit, and where they must not appear.
 
 use std::time::Duration;
 
 use serde_json::json;
 use test_support::{Log, PASSWORD, PREFIXES, Reply, TestServer};
 
-use super::support::{
-    WHOAMI, accounts, add_appservice, post_as, request, set_status, text, whoami,
+use super::{
+    rows::accounts,
+    support::{
+        WHOAMI, add_appservice, dummy_registration, post_as, register_guest, request, set_status,
+        text, whoami, with,
+    },
 };
 
-/// Whoami with these `Authorization` headers and this query.
-async fn ask(server: &TestServer, prefix: &str, headers: &[&str], query: &str) -> Reply {
+/// Requests `whoami` with these `Authorization` headers and this query.
+async fn get_whoami(server: &TestServer, prefix: &str, headers: &[&str], query: &str) -> Reply {
     let headers: Vec<(&str, &str)> = headers
         .iter()
         .map(|value| ("authorization", *value))
@@ -21,7 +25,7 @@ async fn ask(server: &TestServer, prefix: &str, headers: &[&str], query: &str) -
 
 /// TOK-01, TOK-02.
 #[tokio::test]
-async fn tok_01_a_token_stands_in_the_header_or_in_the_query() {
+async fn tok_01_a_token_is_sent_in_the_header_or_in_the_query() {
     let server = TestServer::new().await;
     let alice = server.sign_up("alice").await;
     let token = text(&alice, "access_token");
@@ -34,30 +38,30 @@ async fn tok_01_a_token_stands_in_the_header_or_in_the_query() {
             (None, query.as_str()),
         ] {
             let headers: Vec<&str> = header.iter().map(String::as_str).collect();
-            let me = ask(&server, prefix, &headers, query).await.ok();
+            let me = get_whoami(&server, prefix, &headers, query).await.ok();
             assert_eq!(me["user_id"], "@alice:localhost", "{header:?} {query}");
         }
     }
 }
 
 #[tokio::test]
-async fn tok_02_tokens_in_the_query_can_be_switched_off() {
+async fn tok_02_tokens_in_the_query_can_be_disabled() {
     let server = TestServer::with(&[("GATEHOUSE_QUERY_TOKENS", "off")]).await;
     let alice = server.sign_up("alice").await;
     let token = text(&alice, "access_token");
     let query = format!("?access_token={token}");
     for prefix in PREFIXES {
-        let reply = ask(&server, prefix, &[], &query).await;
+        let reply = get_whoami(&server, prefix, &[], &query).await;
         reply.error(401, "M_MISSING_TOKEN");
         let bearer = format!("Bearer {token}");
-        let me = ask(&server, prefix, &[&bearer], "").await.ok();
+        let me = get_whoami(&server, prefix, &[&bearer], "").await.ok();
         assert_eq!(me["user_id"], "@alice:localhost");
     }
 }
 
-/// TOK-03: whatever the two are, and wherever they stand.
+/// TOK-03: any two tokens, in any two places.
 #[tokio::test]
-async fn tok_03_of_two_tokens_none_is_picked() {
+async fn tok_03_a_request_with_two_tokens_is_refused() {
     let server = TestServer::new().await;
     let (alice, bob) = (server.sign_up("alice").await, server.sign_up("bob").await);
     let (alice, bob) = (text(&alice, "access_token"), text(&bob, "access_token"));
@@ -80,14 +84,14 @@ async fn tok_03_of_two_tokens_none_is_picked() {
         (&[], empty_first.as_str()),
     ] {
         for prefix in PREFIXES {
-            let reply = ask(&server, prefix, headers, query).await;
+            let reply = get_whoami(&server, prefix, headers, query).await;
             assert_eq!(reply.status, 401, "{headers:?} {query}: {}", reply.text());
             reply.error(401, "M_MISSING_TOKEN");
         }
     }
 }
 
-/// TOK-04, incident 13: nothing and white space are no token.
+/// TOK-04, incident 13: an empty or blank token is missing.
 #[tokio::test]
 async fn tok_04_without_a_token_it_is_missing() {
     let server = TestServer::new().await;
@@ -105,7 +109,7 @@ async fn tok_04_without_a_token_it_is_missing() {
                     &["gha_x"],
                 ] {
                     for query in ["", "?access_token=", "?token=x", "?Access_token=x"] {
-                        let reply = ask(&server, prefix, headers, query).await;
+                        let reply = get_whoami(&server, prefix, headers, query).await;
                         reply.error(401, "M_MISSING_TOKEN");
                     }
                 }
@@ -115,20 +119,20 @@ async fn tok_04_without_a_token_it_is_missing() {
     assert!(calls.is_empty(), "{calls:?}");
 }
 
-/// TOK-05, TOK-06: and none of it says `soft_logout`.
+/// TOK-05, TOK-06: none of these errors contains `soft_logout`.
 #[tokio::test]
-async fn tok_05_junk_is_an_unknown_token() {
+async fn tok_05_an_invalid_token_is_unknown() {
     let server = TestServer::new().await;
     let alice = server.sign_up("alice").await;
     let token = text(&alice, "access_token");
-    let elsewhere =
+    let other_server =
         TestServer::with(&[("GATEHOUSE_SECRET", "another secret of thirty-two bytes!")]).await;
-    // Another house with the same chance would make the same tokens: make others first.
-    elsewhere.sign_up("zoe").await;
-    let stranger = elsewhere.sign_up("alice").await;
+    // A second server with the same seed would create the same tokens, so it creates others first.
+    other_server.sign_up("zoe").await;
+    let foreign = other_server.sign_up("alice").await;
     let changed = format!("{}A", &token[..token.len() - 1]);
     let other = format!("{}B", &token[..token.len() - 1]);
-    let endless = "a".repeat(6000);
+    let too_long = "a".repeat(6000);
     for junk in [
         "junk",
         "gha_",
@@ -138,12 +142,12 @@ async fn tok_05_junk_is_an_unknown_token() {
         "%20%20",
         "%00",
         "%FF",
-        &endless,
+        &too_long,
         &token[1..],
         &token[..token.len() - 1],
         &token.to_uppercase(),
         if changed == token { &other } else { &changed },
-        text(&stranger, "access_token"),
+        text(&foreign, "access_token"),
     ] {
         let path = format!("{WHOAMI}?access_token={}", junk.replace(' ', "%20"));
         let body = server.get(&path).await.error(401, "M_UNKNOWN_TOKEN");
@@ -153,7 +157,7 @@ async fn tok_05_junk_is_an_unknown_token() {
 }
 
 #[tokio::test]
-async fn tok_05_what_looks_like_a_token_and_is_none_costs_no_read() {
+async fn tok_05_a_malformed_token_causes_no_read() {
     let server = TestServer::new().await;
     let alice = server.sign_up("alice").await;
     let token = text(&alice, "access_token");
@@ -175,7 +179,7 @@ async fn tok_05_a_deactivated_users_token_is_unknown() {
     assert!(body.get("soft_logout").is_none(), "{body}");
 }
 
-/// TOK-06, TOK-12: to the millisecond.
+/// TOK-06, TOK-12: exact to the millisecond.
 #[tokio::test]
 async fn tok_12_an_expired_token_is_unknown_with_soft_logout() {
     let server = TestServer::with(&[("GATEHOUSE_TOKEN_LIFETIME", "1h")]).await;
@@ -216,19 +220,19 @@ async fn tok_14_a_locked_account_keeps_its_tokens() {
     );
 }
 
-/// TOK-14: that an account is locked is told to those alone who have its token.
+/// TOK-14: only the holder of a valid token learns that the account is locked.
 #[tokio::test]
-async fn tok_14_junk_does_not_learn_that_an_account_is_locked() {
+async fn tok_14_a_wrong_token_does_not_reveal_a_locked_account() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
     let alice = server.sign_up("alice").await;
-    // The same device, another token: only its hash differs.
-    let twin = TestServer::new().await;
-    twin.sign_up("zoe").await;
-    let body = json!({
-        "username": "alice", "password": PASSWORD, "device_id": alice["device_id"],
-        "auth": { "type": "m.login.dummy" },
-    });
-    let other = twin.register(&body).await.ok();
+    // Same user and device, another token: only its hash differs.
+    let other_server = TestServer::new().await;
+    other_server.sign_up("zoe").await;
+    let body = with(
+        dummy_registration("alice"),
+        &json!({ "device_id": alice["device_id"] }),
+    );
+    let other = other_server.register(&body).await.ok();
     assert_ne!(alice["access_token"], other["access_token"]);
     set_status(&server, "alice", "locked");
     let reply = server.get_as(text(&other, "access_token"), WHOAMI).await;
@@ -236,7 +240,7 @@ async fn tok_14_junk_does_not_learn_that_an_account_is_locked() {
 }
 
 #[tokio::test]
-async fn tok_15_a_suspended_account_may_ask_who_it_is() {
+async fn tok_15_a_suspended_account_may_call_whoami() {
     let server = TestServer::new().await;
     let alice = server.sign_up("alice").await;
     set_status(&server, "alice", "suspended");
@@ -244,9 +248,9 @@ async fn tok_15_a_suspended_account_may_ask_who_it_is() {
     assert_eq!(me["user_id"], "@alice:localhost");
 }
 
-/// TOK-11: whatever token comes along, a user's or junk.
+/// TOK-11: any token, valid or not.
 #[tokio::test]
-async fn tok_11_register_does_not_look_at_a_users_token() {
+async fn tok_11_register_ignores_a_users_token() {
     let server = TestServer::new().await;
     let alice = server.sign_up("alice").await;
     let token = text(&alice, "access_token");
@@ -271,22 +275,20 @@ async fn tok_11_register_does_not_look_at_a_users_token() {
     assert_eq!(accounts(&server), 7);
 }
 
-/// TOK-18: at no level, neither when it goes well nor when it does not.
+/// TOK-18: at no log level, in successes and failures.
 #[tokio::test]
-async fn tok_18_no_token_stands_in_a_log_or_an_error() {
-    // With one subscriber alone, a test on another thread could switch a line off for all.
+async fn tok_18_no_token_appears_in_a_log_or_an_error() {
+    // With a single subscriber, a test on another thread could disable a callsite for all threads.
     let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
     let (log, _guard) = Log::capture();
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
     let service = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
-    let body = json!({
-        "username": "alice", "password": PASSWORD, "refresh_token": true, "auth": { "type": "m.login.dummy" },
-    });
+    let body = with(
+        dummy_registration("alice"),
+        &json!({ "refresh_token": true }),
+    );
     let alice = server.register(&body).await.ok();
-    let guest = server
-        .post("/_matrix/client/v3/register?kind=guest", &json!({}))
-        .await
-        .ok();
+    let guest = register_guest(&server).await;
     let junk = "gha_junk-that-must-not-be-repeated".to_owned();
     let tokens = [
         text(&alice, "access_token").to_owned(),
@@ -304,8 +306,8 @@ async fn tok_18_no_token_stands_in_a_log_or_an_error() {
         errors.push(server.get_as(token, &two).await);
         let upgrade = json!({ "username": "bob", "guest_access_token": token });
         errors.push(server.register(&upgrade).await);
-        let ghost = json!({ "type": "m.login.application_service", "username": "bob" });
-        errors.push(post_as(&server, token, "/_matrix/client/v3/register", &ghost).await);
+        let bridged = json!({ "type": "m.login.application_service", "username": "bob" });
+        errors.push(post_as(&server, token, "/_matrix/client/v3/register", &bridged).await);
         let validity = "/_matrix/client/v1/register/m.login.registration_token/validity";
         errors.push(server.get(&format!("{validity}?token={token}")).await);
     }

@@ -1,9 +1,8 @@
-//! Paths and methods that nobody serves, and OPTIONS.
+//! Unknown paths, wrong methods, and OPTIONS.
 
-use serde_json::json;
-use test_support::{PASSWORD, TestServer};
+use test_support::TestServer;
 
-use super::support::{ENDPOINTS, request};
+use super::support::{ENDPOINTS, dummy_registration, request};
 
 const METHODS: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "TRACE"];
 
@@ -55,16 +54,15 @@ async fn http_09_a_known_path_with_the_wrong_method_is_405() {
     assert_eq!(server.dump(), before);
 }
 
-/// HTTP-10, HTTP-11, HTTP-12: the headers are checked on every answer.
+/// HTTP-10, HTTP-11, HTTP-12: the CORS headers are checked on every answer.
 #[tokio::test]
-async fn http_10_options_is_welcome_everywhere_and_does_nothing() {
+async fn http_10_options_succeeds_everywhere_and_does_nothing() {
     let server = TestServer::new().await;
-    let body =
-        json!({ "username": "alice", "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
+    let body = dummy_registration("alice");
     let before = server.dump();
-    let elsewhere = ["/", "/_matrix/client/v3/unknown", "/elsewhere"];
+    let unknown = ["/", "/_matrix/client/v3/unknown", "/elsewhere"];
     let paths: Vec<&str> = ENDPOINTS.iter().map(|(path, _)| *path).collect();
-    for path in paths.iter().chain(&elsewhere) {
+    for path in paths.iter().chain(&unknown) {
         let headers = [
             ("origin", "https://app.example.org"),
             ("access-control-request-method", "POST"),
@@ -92,7 +90,8 @@ async fn http_24_a_trailing_slash_makes_another_path() {
     let server = TestServer::new().await;
     for (path, own) in ENDPOINTS {
         for path in [format!("{path}/"), format!("{path}//"), format!("/{path}")] {
-            // One path is served in both forms: some readers of the key put a slash behind it.
+            // One path is served in both forms, because some clients add a slash to the path of the
+            // keys.
             if ENDPOINTS.iter().any(|(served, _)| *served == path) {
                 continue;
             }

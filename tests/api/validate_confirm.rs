@@ -1,40 +1,37 @@
-//! `POST /validate/email/confirm`: the button of the page that a mail's link leads to. Where it leads
-//! is in `validate_submit_token/links.rs`, beside the page.
+//! `POST /validate/email/confirm`: the button of the page behind a mail's link.
+//! `validate_submit_token/links.rs` tests the redirect after it, beside the page.
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
-use test_support::{PASSWORD, PREFIXES, TestServer};
+use test_support::{PREFIXES, Reply, TestServer};
 use tokio::task::JoinSet;
 
 use super::{
+    rows::queued,
     support::request,
     threepids::{
-        CODE, EMAIL, LINK, MSISDN, code, form, link_token, open, press, queued, server_with, sid,
-        state, submit, wish,
+        CODE, EMAIL, LINK, MSISDN, code, form, link_token, message_request, open_link,
+        register_with, request_session, server_with, state, submit, submit_form,
     },
 };
 
-/// A session, and the fields of its link.
-async fn begun(server: &TestServer) -> (String, String) {
-    let sid = sid(server, EMAIL, &wish("email", 1, "secret", 1)).await;
+/// Begins a session; returns its ID and the token of its link.
+async fn begin_session(server: &TestServer) -> (String, String) {
+    let sid = request_session(server, EMAIL, &message_request("email", 1, "secret", 1)).await;
     let token = link_token(server, &sid);
     (sid, token)
 }
 
-async fn register(server: &TestServer, name: &str, sid: &str) -> test_support::Reply {
-    let creds: Value = json!({ "sid": sid, "client_secret": "secret" });
-    let auth = json!({ "type": "m.login.email.identity", "threepid_creds": creds });
-    let body = json!({ "username": name, "password": PASSWORD, "auth": auth });
-    server.register(&body).await
+async fn register(server: &TestServer, name: &str, sid: &str) -> Reply {
+    register_with(server, "email", name, (sid, "secret")).await
 }
 
-/// 3PID-52: under both prefixes, and again and again.
+/// 3PID-52: under both prefixes, and repeatedly.
 #[tokio::test]
-async fn _3pid_52_pressing_the_button_validates() {
+async fn threepid_52_the_confirm_button_validates() {
     for prefix in PREFIXES {
         let server = server_with(&[]).await;
-        let (sid, token) = begun(&server).await;
+        let (sid, token) = begin_session(&server).await;
         let path = format!("{prefix}/validate/email/confirm");
         for action in ["confirm", "confirm", "", "anything"] {
             let body = form(&[("sid", &sid), ("token", &token), ("action", action)]);
@@ -49,18 +46,18 @@ async fn _3pid_52_pressing_the_button_validates() {
     }
 }
 
-/// 3PID-45: "It was not me" burns the session, validated or not, and the link with it.
+/// 3PID-45: "It was not me" invalidates the session, validated or not, and its link.
 #[tokio::test]
-async fn it_was_not_me_burns_the_session() {
+async fn it_was_not_me_invalidates_the_session() {
     for validated_before in [false, true] {
         let server = server_with(&[]).await;
-        let (sid, token) = begun(&server).await;
+        let (sid, token) = begin_session(&server).await;
         let fields = [("sid", sid.as_str()), ("token", token.as_str())];
         if validated_before {
-            assert_eq!(press(&server, &fields).await.status, 200);
+            assert_eq!(submit_form(&server, &fields).await.status, 200);
         }
         let refuse = [fields[0], fields[1], ("action", "refuse")];
-        let refused = press(&server, &refuse).await;
+        let refused = submit_form(&server, &refuse).await;
         assert_eq!(refused.status, 200);
         assert!(
             refused.text().contains("no longer works"),
@@ -69,9 +66,9 @@ async fn it_was_not_me_burns_the_session() {
         );
         assert_eq!(state(&server, &sid), "burned");
         for reply in [
-            open(&server, LINK, &fields).await,
-            press(&server, &fields).await,
-            press(&server, &refuse).await,
+            open_link(&server, LINK, &fields).await,
+            submit_form(&server, &fields).await,
+            submit_form(&server, &refuse).await,
         ] {
             assert_eq!(reply.status, 400);
         }
@@ -84,18 +81,18 @@ async fn it_was_not_me_burns_the_session() {
     }
 }
 
-/// 3PID-20: who asks again gets a mail with another link; the old one stays dead.
+/// 3PID-20: a new request sends a mail with another link; the old link stays invalid.
 #[tokio::test]
-async fn after_it_was_not_me_another_request_begins_anew() {
+async fn after_it_was_not_me_another_request_starts_anew() {
     let server = server_with(&[]).await;
-    let (sid, old) = begun(&server).await;
-    press(
+    let (sid, old) = begin_session(&server).await;
+    submit_form(
         &server,
         &[("sid", &sid), ("token", &old), ("action", "refuse")],
     )
     .await;
     let before = queued(&server);
-    let again = super::threepids::sid(&server, EMAIL, &wish("email", 1, "secret", 1)).await;
+    let again = request_session(&server, EMAIL, &message_request("email", 1, "secret", 1)).await;
     assert_eq!(
         (again.as_str(), queued(&server)),
         (sid.as_str(), before + 1)
@@ -103,14 +100,14 @@ async fn after_it_was_not_me_another_request_begins_anew() {
     let new = link_token(&server, &sid);
     assert_ne!(new, old);
     assert_eq!(
-        press(&server, &[("sid", &sid), ("token", &old)])
+        submit_form(&server, &[("sid", &sid), ("token", &old)])
             .await
             .status,
         400
     );
     assert_eq!(state(&server, &sid), "pending");
     assert_eq!(
-        press(&server, &[("sid", &sid), ("token", &new)])
+        submit_form(&server, &[("sid", &sid), ("token", &new)])
             .await
             .status,
         200
@@ -118,12 +115,12 @@ async fn after_it_was_not_me_another_request_begins_anew() {
     assert_eq!(state(&server, &sid), "validated");
 }
 
-/// Refusing takes the link's token, as confirming does: who knows the session alone burns nothing.
+/// Refusing requires the token of the link, as confirming does: the session ID alone is not enough.
 #[tokio::test]
-async fn nobody_burns_a_session_without_its_link() {
+async fn a_session_is_invalidated_only_with_its_link() {
     let server = server_with(&[]).await;
-    let (mail, token) = begun(&server).await;
-    let phone = sid(&server, MSISDN, &wish("msisdn", 1, "secret", 1)).await;
+    let (mail, token) = begin_session(&server).await;
+    let phone = request_session(&server, MSISDN, &message_request("msisdn", 1, "secret", 1)).await;
     let code = code(&server, &phone, 1);
     for fields in [
         vec![("sid", mail.as_str()), ("token", "wrong")],
@@ -146,7 +143,7 @@ async fn nobody_burns_a_session_without_its_link() {
         ],
     ] {
         let fields = [fields, vec![("action", "refuse")]].concat();
-        assert_eq!(press(&server, &fields).await.status, 400);
+        assert_eq!(submit_form(&server, &fields).await.status, 400);
     }
     assert_eq!(
         (state(&server, &mail), state(&server, &phone)),
@@ -154,13 +151,13 @@ async fn nobody_burns_a_session_without_its_link() {
     );
 }
 
-/// A proof that made an account is not taken back by its link.
+/// A session that registered an account cannot be refused with its link.
 #[tokio::test]
-async fn a_spent_session_is_not_burned() {
+async fn a_spent_session_is_not_invalidated() {
     let server = server_with(&[]).await;
-    let (sid, token) = begun(&server).await;
+    let (sid, token) = begin_session(&server).await;
     assert_eq!(
-        press(&server, &[("sid", &sid), ("token", &token)])
+        submit_form(&server, &[("sid", &sid), ("token", &token)])
             .await
             .status,
         200
@@ -171,38 +168,38 @@ async fn a_spent_session_is_not_burned() {
         ("token", token.as_str()),
         ("action", "refuse"),
     ];
-    assert_eq!(press(&server, &refuse).await.status, 400);
+    assert_eq!(submit_form(&server, &refuse).await.status, 400);
     assert_eq!(state(&server, &sid), "spent");
 }
 
-/// Of yes and no at the same moment, no wins: whatever the order, the session ends burned.
+/// If confirm and refuse arrive at the same time, refuse wins in either order.
 #[tokio::test]
-async fn yes_and_no_at_once_end_burned() {
+async fn concurrent_confirm_and_refuse_end_invalidated() {
     let server = Arc::new(server_with(&[]).await);
-    let (sid, token) = begun(&server).await;
-    let mut racers = JoinSet::new();
+    let (sid, token) = begin_session(&server).await;
+    let mut requests = JoinSet::new();
     for index in 0..20 {
         let (server, sid, token) = (Arc::clone(&server), sid.clone(), token.clone());
-        racers.spawn(async move {
+        requests.spawn(async move {
             let action = ["confirm", "refuse"][index % 2];
-            press(
+            submit_form(
                 &server,
                 &[("sid", &sid), ("token", &token), ("action", action)],
             )
             .await
         });
     }
-    for reply in racers.join_all().await {
+    for reply in requests.join_all().await {
         assert!([200, 400].contains(&reply.status.as_u16()));
     }
     assert_eq!(state(&server, &sid), "burned");
 }
 
-/// There is no page for phones: a code is typed into the client.
+/// Phone numbers have no page: the code is typed in the client.
 #[tokio::test]
-async fn http_08_there_is_no_button_for_phones() {
+async fn http_08_there_is_no_confirm_page_for_phones() {
     let server = server_with(&[]).await;
-    let sid = sid(&server, MSISDN, &wish("msisdn", 1, "secret", 1)).await;
+    let sid = request_session(&server, MSISDN, &message_request("msisdn", 1, "secret", 1)).await;
     let code = code(&server, &sid, 1);
     let body = form(&[("sid", &sid), ("client_secret", "secret"), ("token", &code)]);
     for medium in ["msisdn", "fax", "Email"] {
@@ -220,5 +217,5 @@ async fn http_08_there_is_no_button_for_phones() {
         ("client_secret", "secret"),
         ("token", &code),
     ];
-    assert_eq!(open(&server, CODE, &fields).await.status, 200);
+    assert_eq!(open_link(&server, CODE, &fields).await.status, 200);
 }

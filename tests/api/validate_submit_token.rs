@@ -1,7 +1,7 @@
 //! `POST` and `GET /validate/{medium}/submitToken`.
 
 mod codes;
-mod life;
+mod expiry;
 mod links;
 mod pages;
 mod submissions;

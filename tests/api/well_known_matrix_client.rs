@@ -10,13 +10,13 @@ const HOMESERVER: (&str, &str) = (
 );
 
 #[tokio::test]
-async fn wk_01_without_a_setting_there_is_nothing_to_say() {
+async fn wk_01_without_a_setting_it_is_not_found() {
     let server = TestServer::new().await;
     server.get(PATH).await.error(404, "M_NOT_FOUND");
 }
 
 #[tokio::test]
-async fn wk_01_clients_are_told_the_servers_of_the_settings() {
+async fn wk_01_the_configured_servers_are_returned() {
     let server = TestServer::with(&[HOMESERVER]).await;
     let (reply, calls) = server.calls_of(server.get(PATH)).await;
     let homeserver = json!({ "base_url": "https://matrix.example.org" });

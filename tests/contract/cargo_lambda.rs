@@ -1,4 +1,4 @@
-//! `CargoLambda.toml` against the template.
+//! Compares `CargoLambda.toml` with the template, as `local/` reads it.
 
 use std::collections::BTreeSet;
 
@@ -48,7 +48,8 @@ fn cargo_lambda_watch_has_the_routes_of_the_template() {
     );
 }
 
-/// It looks for functions there alone, and a bare `cargo run` still means the one package with a `default-run`.
+/// `cargo lambda watch` looks for functions in the default members alone. `cargo run` runs the one package among them
+/// that has a `default-run`.
 #[test]
 fn cargo_lambda_watch_finds_every_function() {
     let workspace = files::read("Cargo.toml");

@@ -1,5 +1,5 @@
-//! Events as API Gateway sends them, REST API (1.0) and HTTP API (2.0) alike, through the same
-//! service that runs on Lambda. `events/` serves `sam local invoke -e` as well.
+//! Events of API Gateway, of REST APIs (1.0) and HTTP APIs (2.0), through the same service that
+//! runs on Lambda. `sam local invoke -e` uses the files in `events/` too.
 #![expect(
     clippy::unwrap_used,
     reason = "an event that cannot be read ends the test"
@@ -24,7 +24,7 @@ use test_support::TestServer;
 
 use crate::contract::files;
 
-/// What an attacker may write into a header that says where it came in.
+/// Values that an attacker may send in a header that names the host.
 const HOSTILE_HOSTS: [&str; 8] = [
     "",
     " ",
@@ -40,7 +40,7 @@ fn event(name: &str) -> Value {
     serde_json::from_str(&files::read(&format!("events/{name}.json"))).unwrap()
 }
 
-/// A function's own state, as on Lambda, on this house's tables and clock.
+/// The state of a function, as on Lambda, with the tables and the clock of this server.
 fn app(server: &TestServer, function: &str) -> Arc<App> {
     let aws = server.local.aws(function);
     let config = Arc::clone(server.local.config());
@@ -48,7 +48,7 @@ fn app(server: &TestServer, function: &str) -> Arc<App> {
     App::new(config, &aws, clock, Arc::new(SystemRng))
 }
 
-/// What Lambda is given back, headers with small letters and the body as JSON.
+/// The answer that Lambda gets, with lower-case header names and the body as JSON.
 async fn invoke(service: Service, event: &Value) -> Value {
     let request: LambdaRequest = serde_json::from_str(&event.to_string()).unwrap();
     let event = LambdaEvent::new(request, Context::default());
@@ -70,7 +70,7 @@ async fn invoke(service: Service, event: &Value) -> Value {
     answer
 }
 
-/// A handler that tells what it was given.
+/// A handler that returns its request.
 async fn echo(_app: Arc<App>, request: Request) -> Result<Response, Rejection> {
     let all = |name: &str| {
         let values = request.headers.get_all(name).iter();
@@ -92,7 +92,7 @@ async fn echo(_app: Arc<App>, request: Request) -> Result<Response, Rejection> {
 }
 
 #[tokio::test]
-async fn a_register_event_of_either_kind_registers() {
+async fn a_register_event_of_either_version_registers() {
     for name in ["register-v1", "register-v2"] {
         let server = TestServer::new().await;
         let service = lambda::service(app(&server, "Register"), register::handle);
@@ -102,11 +102,11 @@ async fn a_register_event_of_either_kind_registers() {
         assert_eq!(answer["body"]["device_id"], "PHONE");
 
         let token = answer["body"]["access_token"].as_str().unwrap();
-        let who = server
+        let user = server
             .get_as(token, "/_matrix/client/v3/account/whoami")
             .await
             .ok();
-        assert_eq!(who["user_id"], "@alice:localhost");
+        assert_eq!(user["user_id"], "@alice:localhost");
 
         let again = invoke(service, &event(name)).await;
         assert_eq!(again["statusCode"], 400, "{name}: {again}");
@@ -115,7 +115,7 @@ async fn a_register_event_of_either_kind_registers() {
 }
 
 #[tokio::test]
-async fn a_versions_event_of_either_kind_is_answered() {
+async fn a_versions_event_of_either_version_is_answered() {
     let server = TestServer::new().await;
     for name in ["versions-v1", "versions-v2"] {
         let service = lambda::service(app(&server, "Versions"), versions::handle);
@@ -126,45 +126,48 @@ async fn a_versions_event_of_either_kind_is_answered() {
 }
 
 #[tokio::test]
-async fn an_event_of_either_kind_becomes_the_same_request() {
+async fn events_of_both_versions_become_the_same_request() {
     let server = TestServer::new().await;
     for (name, id) in [
         ("register-v1", "8f3c2f0e-3a55-4c0e-9a3d-0d9a3f6f1c11"),
         ("register-v2", "JKJaXmPLvHcESHA="),
     ] {
         let service = lambda::service(app(&server, "Register"), echo);
-        let told = invoke(service, &event(name)).await["body"].clone();
-        assert_eq!(told["method"], "POST");
+        let echoed = invoke(service, &event(name)).await["body"].clone();
+        assert_eq!(echoed["method"], "POST");
         assert_eq!(
-            told["path"], "/_matrix/client/v3/register",
+            echoed["path"], "/_matrix/client/v3/register",
             "{name}: without the stage"
         );
         assert!(
-            told["resource"]
+            echoed["resource"]
                 .as_str()
                 .unwrap()
                 .ends_with("/_matrix/client/v3/register")
         );
-        assert_eq!(told["kind"], "user");
-        // A REST API keeps repeated headers apart, an HTTP API joins them with commas.
-        let languages: Vec<_> = told["languages"].as_array().unwrap().iter().collect();
+        assert_eq!(echoed["kind"], "user");
+        // A REST API keeps repeated headers separate, an HTTP API joins them with commas.
+        let languages: Vec<_> = echoed["languages"].as_array().unwrap().iter().collect();
         let joined = languages
             .iter()
             .map(|value| value.as_str().unwrap())
             .collect::<Vec<_>>();
         assert_eq!(joined.join(","), "en,de;q=0.8", "{name}");
         assert_eq!(
-            told["origin"],
+            echoed["origin"],
             json!(["https://app.element.io"]),
             "{name}: once"
         );
         assert!(
-            told["network"].as_str().unwrap().starts_with("203.0.113.7"),
-            "{told}"
+            echoed["network"]
+                .as_str()
+                .unwrap()
+                .starts_with("203.0.113.7"),
+            "{echoed}"
         );
-        assert_eq!(told["id"], id);
+        assert_eq!(echoed["id"], id);
         assert!(
-            told["body"]
+            echoed["body"]
                 .as_str()
                 .unwrap()
                 .starts_with("{\"username\":\"alice\"")
@@ -172,9 +175,9 @@ async fn an_event_of_either_kind_becomes_the_same_request() {
     }
 }
 
-/// What leaves the gateway, whoever made the answer.
+/// Answers of functions, of the router and of the gateway.
 #[tokio::test]
-async fn http_05_every_answer_with_every_status_says_that_it_is_json() {
+async fn http_05_an_answer_with_any_status_is_json() {
     let server = TestServer::with(&[("GATEHOUSE_LIMITS", "on")]).await;
     let register = "/_matrix/client/v3/register";
     let closed = TestServer::with(&[("GATEHOUSE_REGISTRATION", "closed")]).await;
@@ -187,7 +190,7 @@ async fn http_05_every_answer_with_every_status_says_that_it_is_json() {
         (404, server.get("/_matrix/unknown").await),
         (405, server.get(register).await),
         (413, server.post_text(register, &" ".repeat(100_000)).await),
-        // Above what the gateway passes on: its own answer.
+        // The gateway itself refuses a body of this size.
         (413, server.post_text(register, &" ".repeat(11 << 20)).await),
     ];
     for guess in 0..30 {
@@ -198,7 +201,7 @@ async fn http_05_every_answer_with_every_status_says_that_it_is_json() {
             break;
         }
     }
-    assert_eq!(replies.last().unwrap().0, 429, "guesses are limited");
+    assert_eq!(replies.last().unwrap().0, 429, "no guess was limited");
     server.expect_faults();
     server
         .local
@@ -215,7 +218,7 @@ async fn http_05_every_answer_with_every_status_says_that_it_is_json() {
 
 /// HTTP-02
 #[tokio::test]
-async fn http_02_a_body_in_base64_that_is_not_utf_8_is_not_json() {
+async fn http_02_a_base64_body_that_is_not_utf_8_is_not_json() {
     for name in ["register-v1", "register-v2"] {
         let server = TestServer::new().await;
         let service = lambda::service(app(&server, "Register"), register::handle);
@@ -236,9 +239,9 @@ async fn http_02_a_body_in_base64_that_is_not_utf_8_is_not_json() {
     }
 }
 
-/// HTTP-22: such a header would make `lambda_http` panic, which the gateway answers with 502.
+/// HTTP-22: such a header would make `lambda_http` panic, and the gateway answer with 502.
 #[tokio::test]
-async fn a_hostile_host_header_is_neither_an_error_nor_heard_of_again() {
+async fn a_hostile_host_header_has_no_effect() {
     let server = TestServer::new().await;
     for name in ["versions-v1", "versions-v2"] {
         for hostile in HOSTILE_HOSTS {
@@ -250,7 +253,8 @@ async fn a_hostile_host_header_is_neither_an_error_nor_heard_of_again() {
                 "x-forwarded-proto",
                 "X-Forwarded-Host",
             ] {
-                // As a gateway does: a header that is there, in either spelling, is replaced.
+                // Like a gateway, the test replaces only headers that the event has, in either
+                // spelling.
                 if event["headers"].get(header).is_some() || header == "X-Forwarded-Host" {
                     event["headers"][header] = hostile.into();
                     if event["multiValueHeaders"].is_object() {
@@ -262,10 +266,10 @@ async fn a_hostile_host_header_is_neither_an_error_nor_heard_of_again() {
             let service = lambda::service(app(&server, "Versions"), versions::handle);
             let answer = invoke(service, &event).await;
             assert_eq!(answer["statusCode"], 200, "{name}: {hostile:?}: {answer}");
-            let told = answer.to_string();
+            let echoed = answer.to_string();
             assert!(
-                !told.contains("evil.example") && !told.contains("svg"),
-                "{told}"
+                !echoed.contains("evil.example") && !echoed.contains("svg"),
+                "{echoed}"
             );
         }
     }
@@ -293,13 +297,14 @@ async fn a_hostile_query_is_decoded_or_dropped_but_never_fatal() {
     let answer = invoke(service, &event).await;
     assert_eq!(
         answer["body"]["kind"], "a+b%2B c",
-        "decoded once, by the gateway"
+        "the gateway has decoded the query already"
     );
 }
 
-/// What `tests/lambda-rie/run` asks the programs themselves; of an event made up for no route it would learn nothing.
+/// `tests/lambda-rie/run` sends these events to the built functions, so each must belong to a route
+/// of its function.
 #[test]
-fn every_function_has_an_event_of_a_route_of_its_own() {
+fn every_function_has_an_event_of_one_of_its_routes() {
     let template = Template::ours().unwrap();
     let mut without: BTreeSet<&str> = template.functions.values().map(String::as_str).collect();
     for file in files::names_in("events") {
@@ -309,7 +314,7 @@ fn every_function_has_an_event_of_a_route_of_its_own() {
         let (method, path) = match (event["httpMethod"].as_str(), &event["version"]) {
             (Some(method), _) => (method, event["resource"].as_str().unwrap()),
             (None, version) if version == "2.0" => version_2(),
-            // Of the stream and of the schedule.
+            // An event of the stream or of the schedule.
             _ => {
                 without.remove("deliver");
                 continue;
@@ -322,8 +327,8 @@ fn every_function_has_an_event_of_a_route_of_its_own() {
             panic!("{name}: {method} {path}")
         };
         let stem = &template.functions[id];
-        assert!(name.starts_with(stem.as_str()), "{name} is of {stem}");
+        assert!(name.starts_with(stem.as_str()), "{name} belongs to {stem}");
         without.remove(stem.as_str());
     }
-    assert!(without.is_empty(), "events/ has none of {without:?}");
+    assert!(without.is_empty(), "events/ has no event for {without:?}");
 }

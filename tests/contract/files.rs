@@ -1,4 +1,4 @@
-//! What the other contract tests read: the files of the project, and the tests in them.
+//! The files of the project and the tests in them, for the other contract tests.
 #![expect(
     clippy::expect_used,
     reason = "a file that cannot be read ends the test"
@@ -12,23 +12,23 @@ use std::{
 
 /// One file of the project.
 pub(crate) struct File {
-    /// Its path from the project's root, with slashes.
+    /// The path from the project's root, with slashes.
     pub(crate) path: String,
-    /// What is in it.
+    /// The content.
     pub(crate) text: String,
 }
 
 /// One test.
 pub(crate) struct Test {
-    /// The file it is in.
+    /// The path of its file.
     pub(crate) path: String,
-    /// Its function's name.
+    /// The name of its function.
     pub(crate) name: String,
-    /// Its doc comment.
+    /// The doc comment.
     pub(crate) doc: String,
 }
 
-/// The project's root.
+/// The root directory of the project.
 pub(crate) fn root() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     tests
@@ -37,12 +37,12 @@ pub(crate) fn root() -> PathBuf {
         .to_owned()
 }
 
-/// One file, by its path from the root.
+/// Reads a file, by its path from the root.
 pub(crate) fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The names of what is in a directory, in order.
+/// The names in a directory, sorted.
 pub(crate) fn names_in(directory: &str) -> BTreeSet<String> {
     fs::read_dir(root().join(directory))
         .unwrap_or_else(|error| panic!("{directory}: {error}"))
@@ -53,25 +53,25 @@ pub(crate) fn names_in(directory: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Every text file below a directory of the project; `""` is the whole project, without what is
-/// built or kept by version control. Files that are not UTF-8 are no text.
+/// Every text file below a directory of the project; `""` is the whole project, without build
+/// output and version control. Files that are not UTF-8 are left out.
 pub(crate) fn below(directory: &str) -> Vec<File> {
     let mut found = Vec::new();
-    let mut waiting = vec![directory.to_owned()];
-    while let Some(directory) = waiting.pop() {
+    let mut pending = vec![directory.to_owned()];
+    while let Some(directory) = pending.pop() {
         for name in names_in(&directory) {
             let path = if directory.is_empty() {
                 name.clone()
             } else {
                 format!("{directory}/{name}")
             };
-            // In a second work tree `.git` is a file.
+            // In a further work tree `.git` is a file.
             if [".git", "target", "node_modules", ".aws-sam"].contains(&name.as_str()) {
                 continue;
             }
             let full = root().join(&path);
             if full.is_dir() {
-                waiting.push(path);
+                pending.push(path);
             } else if full.is_file()
                 && let Ok(text) = fs::read_to_string(full)
             {
@@ -85,8 +85,8 @@ pub(crate) fn below(directory: &str) -> Vec<File> {
 
 /// Every Rust file of the project.
 pub(crate) fn rust() -> Vec<File> {
-    let rooms = ["shared", "functions", "admin", "local", "tests"];
-    let files = rooms.into_iter().flat_map(below);
+    let crates = ["shared", "functions", "admin", "local", "tests"];
+    let files = crates.into_iter().flat_map(below);
     files.filter(|file| is_rust(&file.path)).collect()
 }
 
@@ -96,7 +96,7 @@ pub(crate) fn is_rust(path: &str) -> bool {
         .is_some_and(|extension| extension == "rs")
 }
 
-/// Every test of the project: a function behind an attribute that ends in `test`, bare or with a
+/// Every test of the project: a function with an attribute that ends in `test`, with or without a
 /// path or arguments (`#[test]`, `#[tokio::test(flavor = "multi_thread")]`).
 pub(crate) fn tests() -> Vec<Test> {
     rust().iter().flat_map(tests_of).collect()
@@ -138,7 +138,7 @@ fn function_name(line: &str) -> Option<&str> {
     rest.split(['(', '<']).next()
 }
 
-/// What stands between `<!-- name -->` and `<!-- /name -->`, without the line ends beside them.
+/// The text between `<!-- name -->` and `<!-- /name -->`, without the line ends next to them.
 pub(crate) fn between<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(&format!("<!-- {name} -->"))?;
     let (inside, _) = rest.split_once(&format!("<!-- /{name} -->"))?;
@@ -146,7 +146,7 @@ pub(crate) fn between<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 }
 
 #[test]
-fn the_scanner_sees_tests_and_nothing_else() {
+fn the_scanner_finds_tests_and_nothing_else() {
     let text = "/// UIA-01, UIA-02\n#[tokio::test(flavor = \"multi_thread\")]\nasync fn one() {\n}\n\
                 /// REG-01\nfn helper() {}\n\n#[test]\n/// REG-02\nfn two() {}\nproptest! {\n  #[test]\n  fn three(x in 0..2) {}\n}\n";
     let file = File {

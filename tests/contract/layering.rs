@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use crate::contract::files::{self, File};
 use imports::imports;
 
-/// The modules of the shared crate, layer by layer from the lowest to the highest. A module may import only modules
-/// before it.
+/// The modules of the crates below `shared/crates`, from the lowest crate to the highest. A module may import only
+/// modules before it. The compiler enforces the order of the crates, and this list the order inside each.
 const ORDER: [(&str, &str); 4] = [
     (
         "model",
@@ -42,9 +42,11 @@ fn without_comments(text: &str) -> String {
     lines.join("\n")
 }
 
-/// The path of the module in a file of the shared crate: `["uia", "stages"]` for `shared/src/uia/stages.rs`.
+/// The path of the module in a file of a crate below `shared/crates`: `["uia", "stages"]` for
+/// `shared/crates/http/src/uia/stages.rs`.
 fn module(file: &File) -> Option<Vec<&str>> {
-    let path = file.path.strip_prefix("shared/src/")?;
+    let path = file.path.strip_prefix("shared/crates/")?;
+    let (_, path) = path.split_once("/src/")?;
     let path = path.strip_suffix(".rs")?;
     (path != "lib").then(|| path.split('/').collect())
 }
@@ -86,7 +88,7 @@ fn is_admin_client(path: &str) -> bool {
 #[test]
 fn only_the_store_uses_dynamodb() {
     for path in mentions("aws_sdk_dynamodb") {
-        let in_store = path.starts_with("shared/src/store");
+        let in_store = path.starts_with("shared/crates/store/");
         assert!(in_store || is_admin_client(&path), "{path}");
     }
 }
@@ -105,21 +107,25 @@ fn the_admin_cli_reads_and_writes_rows_through_the_store() {
 fn only_one_file_uses_the_lambda_runtime() {
     for name in ["lambda_http", "lambda_runtime"] {
         let known: Vec<_> = mentions(name).into_iter().collect();
-        assert_eq!(known, ["shared/src/lambda.rs"], "{name}");
+        assert_eq!(known, ["shared/crates/http/src/lambda.rs"], "{name}");
     }
 }
 
 #[test]
 fn only_three_files_use_the_http_client() {
     let known: Vec<_> = mentions("aws_smithy_http_client").into_iter().collect();
-    let ours = ["aws.rs", "captcha.rs", "id_server_client.rs"];
-    assert_eq!(known, ours.map(|file| format!("shared/src/{file}")));
+    let ours = [
+        "core/src/captcha.rs",
+        "core/src/id_server_client.rs",
+        "store/src/aws.rs",
+    ];
+    assert_eq!(known, ours.map(|file| format!("shared/crates/{file}")));
 }
 
 #[test]
 fn only_one_file_uses_secrets_manager() {
     let known: Vec<_> = mentions("aws_sdk_secretsmanager").into_iter().collect();
-    assert_eq!(known, ["shared/src/key_ring.rs"]);
+    assert_eq!(known, ["shared/crates/core/src/key_ring.rs"]);
 }
 
 #[test]
@@ -144,9 +150,9 @@ fn only_deliver_uses_ses_and_sns_in_one_file_each() {
 #[test]
 fn time_and_randomness_come_from_one_file_each() {
     for (word, only) in [
-        ("SystemTime::now", "shared/src/clock.rs"),
+        ("SystemTime::now", "shared/crates/model/src/clock.rs"),
         ("Utc::now", ""),
-        ("getrandom::", "shared/src/rng.rs"),
+        ("getrandom::", "shared/crates/model/src/rng.rs"),
         ("OsRng", ""),
         ("thread_rng", ""),
         ("rand::rng", ""),
@@ -162,8 +168,19 @@ fn time_and_randomness_come_from_one_file_each() {
 }
 
 #[test]
+fn each_module_lies_in_the_crate_of_its_layer() {
+    for file in files::below("shared/crates") {
+        let Some(path) = module(&file) else { continue };
+        let layer = place(path[0]).map(|(_, layer)| ORDER[layer].0);
+        let layer = layer.unwrap_or("no listed layer");
+        let directory = format!("shared/crates/{layer}/");
+        assert!(file.path.starts_with(&directory), "{}: {layer}", file.path);
+    }
+}
+
+#[test]
 fn the_order_lists_every_module_of_shared_once() {
-    let files = files::below("shared/src");
+    let files = files::below("shared/crates");
     let modules = files.iter().filter_map(module);
     let modules: BTreeSet<_> = modules.filter_map(|path| path.first().copied()).collect();
     let listed: Vec<_> = ORDER
@@ -178,7 +195,7 @@ fn the_order_lists_every_module_of_shared_once() {
 #[test]
 fn a_module_imports_only_modules_before_it() {
     let mut faults = Vec::new();
-    for file in files::below("shared/src") {
+    for file in files::below("shared/crates") {
         let Some(path) = module(&file) else { continue };
         let own = path[0];
         for import in imports(&path, &code(&file)) {
@@ -198,7 +215,7 @@ fn a_module_imports_only_modules_before_it() {
 #[test]
 fn unit_tests_import_no_higher_layer() {
     let mut faults = Vec::new();
-    for file in files::below("shared/src") {
+    for file in files::below("shared/crates") {
         let Some(path) = module(&file) else { continue };
         let own = place(path[0]).map(|(_, layer)| layer);
         let text = without_comments(&file.text);
@@ -263,8 +280,11 @@ fn functions_name_no_errcode_variable_or_clock() {
 #[test]
 fn http_23_only_a_setting_can_name_a_plain_http_url() {
     // The first accepts such a URL as a setting; the second accepts it as `next_link`, which the server never calls.
-    let accept = ["shared/src/config/parse.rs", "shared/src/threepids/link.rs"];
-    for directory in ["shared/src", "functions", "admin/src"] {
+    let accept = [
+        "shared/crates/core/src/config/parse.rs",
+        "shared/crates/core/src/threepids/link.rs",
+    ];
+    for directory in ["shared", "functions", "admin/src"] {
         for file in files::below(directory)
             .iter()
             .filter(|file| files::is_rust(&file.path))
@@ -280,8 +300,10 @@ fn http_23_only_a_setting_can_name_a_plain_http_url() {
 fn every_package_inherits_the_workspace_fields_and_lints() {
     let functions = files::names_in("functions");
     let functions = functions.iter().map(|stem| format!("functions/{stem}"));
+    let crates = files::names_in("shared/crates");
+    let crates = crates.iter().map(|name| format!("shared/crates/{name}"));
     let others = ["admin", "local", "shared", "tests", "xtask"].map(str::to_owned);
-    for package in functions.chain(others) {
+    for package in functions.chain(crates).chain(others) {
         let manifest = files::read(&format!("{package}/Cargo.toml"));
         for field in ["version", "edition", "rust-version", "license", "publish"] {
             let inherited = format!("\n{field}.workspace = true\n");

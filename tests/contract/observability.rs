@@ -1,4 +1,4 @@
-//! The names of metrics are a contract with dashboards and alarms: the document lists what there is.
+//! Metric names are an interface for dashboards and alarms, so the documentation lists all of them.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use shared::metrics::Metric;
 use crate::contract::files;
 
 #[test]
-fn the_document_lists_every_metric_with_its_unit() {
+fn the_documentation_lists_every_metric_with_its_unit() {
     let text = files::read("docs/observability.md");
     let (_, table) = text.split_once("| metric | unit |").unwrap_or_default();
     let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
@@ -24,19 +24,19 @@ fn the_document_lists_every_metric_with_its_unit() {
 }
 
 #[test]
-fn alarms_and_dashboard_are_about_metrics_that_are_written() {
+fn alarms_and_dashboards_use_existing_metrics() {
     let template = files::read("template.yaml");
-    let drawn = template.split("[\"Gatehouse\", \"").skip(1);
-    let watched = template
+    let on_dashboard = template.split("[\"Gatehouse\", \"").skip(1);
+    let in_alarms = template
         .split("Namespace: Gatehouse\n      MetricName: ")
         .skip(1);
-    let named: BTreeSet<&str> = drawn
-        .chain(watched)
+    let named: BTreeSet<&str> = on_dashboard
+        .chain(in_alarms)
         .filter_map(|rest| rest.split(['"', '\n']).next())
         .collect();
     assert!(named.contains("Registrations") && named.contains("OutboxOldestAge"));
     let known: BTreeSet<String> = Metric::ALL.iter().map(|metric| metric.name()).collect();
     for name in named {
-        assert!(known.contains(name), "nobody writes {name}");
+        assert!(known.contains(name), "no code writes the metric {name}");
     }
 }

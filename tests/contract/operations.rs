@@ -1,4 +1,4 @@
-//! What docs/operations.md tells operators, against the files it speaks of.
+//! Compares docs/operations.md with the template.
 #![expect(
     clippy::expect_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -9,7 +9,7 @@ use regex_lite::Regex;
 
 use crate::contract::files;
 
-/// The expression by which a reverse proxy knows our paths, as the snippet of that name has it.
+/// The regular expression for the forwarded paths in the snippet of a reverse proxy.
 fn expression(proxy: &str) -> Regex {
     let page = files::read("docs/operations.md");
     let snippet = files::between(&page, proxy).expect("the page has the snippet");
@@ -19,7 +19,7 @@ fn expression(proxy: &str) -> Regex {
     Regex::new(&format!("^/{text}")).expect("an expression that compiles")
 }
 
-/// As the template writes it, with something in the place of each parameter.
+/// A path with an example for each parameter.
 fn example(path: &str) -> String {
     let parts = path.split('/').map(|part| match part {
         "{type}" => "m.login.dummy",
@@ -31,27 +31,32 @@ fn example(path: &str) -> String {
 }
 
 #[test]
-fn the_stack_tells_the_same_to_nginx() {
+fn the_nginx_output_is_the_documented_snippet() {
     let template = files::read("template.yaml");
     let (_, from) = template.split_once("  Nginx:\n").expect("an output");
     let (_, from) = from.split_once("- |-\n").expect("a text");
-    let (told, _) = from.split_once("      - Host:").expect("an end");
-    let told = told
+    let (output, _) = from.split_once("      - Host:").expect("an end");
+    let output = output
         .replace("${Host}", "accounts.example.org")
         .replace("${Path}", "");
     let page = files::read("docs/operations.md");
     let snippet = files::between(&page, "nginx").expect("the page has the snippet");
-    let is_told = |line: &&str| !line.starts_with("```") && !line.trim_start().starts_with('#');
-    let snippet: Vec<&str> = snippet.lines().filter(is_told).map(str::trim).collect();
-    let told: Vec<&str> = told.lines().map(str::trim).collect();
-    assert_eq!(told, snippet);
+    let is_in_output =
+        |line: &&str| !line.starts_with("```") && !line.trim_start().starts_with('#');
+    let snippet: Vec<&str> = snippet
+        .lines()
+        .filter(is_in_output)
+        .map(str::trim)
+        .collect();
+    let output: Vec<&str> = output.lines().map(str::trim).collect();
+    assert_eq!(output, snippet);
 }
 
 #[test]
-fn the_proxies_hand_over_every_path_of_ours_and_none_of_the_homeservers() {
+fn the_proxies_forward_our_paths_and_none_of_the_homeserver() {
     let template = Template::ours().unwrap();
-    // There the homeserver speaks for the whole server.
-    let elsewhere = [
+    // The homeserver answers these paths for the whole server.
+    let not_forwarded = [
         "/",
         "/{proxy+}",
         "/.well-known/matrix/client",
@@ -80,8 +85,8 @@ fn the_proxies_hand_over_every_path_of_ours_and_none_of_the_homeservers() {
         let ours = expression(proxy);
         for route in &template.routes {
             let path = example(&route.path);
-            let wanted = !elsewhere.contains(&route.path.as_str());
-            assert_eq!(ours.is_match(&path), wanted, "{proxy}: {path}");
+            let expected = !not_forwarded.contains(&route.path.as_str());
+            assert_eq!(ours.is_match(&path), expected, "{proxy}: {path}");
         }
         for path in theirs {
             assert!(!ours.is_match(path), "{proxy}: {path}");

@@ -1,4 +1,4 @@
-//! An independent reader: every kind of answer parses as ruma-client-api's type for it.
+//! An independent parser: every kind of answer parses as its type in ruma-client-api.
 #![expect(
     clippy::unwrap_used,
     reason = "an answer that ruma does not understand ends the test"
@@ -27,7 +27,7 @@ const WHOAMI: &str = "/_matrix/client/v3/account/whoami";
 const VALIDITY: &str = "/_matrix/client/v1/register/m.login.registration_token/validity";
 const TERMS: &str = r#"{"privacy":{"version":"1.2","en":{"name":"Privacy","url":"https://example.org/en"},"de":{"name":"Datenschutz","url":"https://example.org/de"}}}"#;
 
-/// What ruma makes of an answer.
+/// Parses an answer with ruma.
 fn read<T: IncomingResponse>(reply: &Reply) -> Result<T, FromHttpResponseError<T::EndpointError>> {
     T::try_from_http_response(as_http(reply))
 }
@@ -39,13 +39,13 @@ fn as_http(reply: &Reply) -> http::Response<&[u8]> {
     response
 }
 
-/// A registration that succeeded.
+/// A successful registration.
 #[track_caller]
 fn registered(reply: &Reply) -> register::Response {
     read(reply).unwrap_or_else(|error| panic!("{error}: {reply:?}"))
 }
 
-/// A registration that asks for more.
+/// The challenge of a registration.
 #[track_caller]
 fn challenged(reply: &Reply) -> UiaaInfo {
     match read::<register::Response>(reply) {
@@ -54,10 +54,10 @@ fn challenged(reply: &Reply) -> UiaaInfo {
     }
 }
 
-/// The standard error of an endpoint, whatever that is.
+/// The standard error of any endpoint.
 #[track_caller]
 fn refused(reply: &Reply) -> ErrorKind {
-    // Registration may answer with a challenge instead: this is none.
+    // Registration may answer with a challenge instead.
     let of_register = UiaaResponse::from_http_response(as_http(reply));
     assert!(
         matches!(of_register, UiaaResponse::MatrixError(_)),
@@ -112,7 +112,7 @@ async fn reg_21_a_registration_parses_with_and_without_login() {
 }
 
 #[tokio::test]
-async fn guest_01_a_guest_parses_and_whoami_tells_it_from_a_user() {
+async fn guest_01_a_guest_parses_with_is_guest() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
     let guest = registered(
         &server
@@ -120,9 +120,9 @@ async fn guest_01_a_guest_parses_and_whoami_tells_it_from_a_user() {
             .await,
     );
     let token = guest.access_token.unwrap();
-    let who: whoami::Response = read(&server.get_as(&token, WHOAMI).await).unwrap();
+    let user: whoami::Response = read(&server.get_as(&token, WHOAMI).await).unwrap();
     assert_eq!(
-        (who.user_id, who.device_id, who.is_guest),
+        (user.user_id, user.device_id, user.is_guest),
         (guest.user_id, guest.device_id, true)
     );
 
@@ -130,9 +130,9 @@ async fn guest_01_a_guest_parses_and_whoami_tells_it_from_a_user() {
     let reply = server
         .get_as(user["access_token"].as_str().unwrap(), WHOAMI)
         .await;
-    let who: whoami::Response = read(&reply).unwrap();
-    assert_eq!(who.user_id, "@alice:localhost");
-    assert!(who.device_id.is_some() && !who.is_guest);
+    let user: whoami::Response = read(&reply).unwrap();
+    assert_eq!(user.user_id, "@alice:localhost");
+    assert!(user.device_id.is_some() && !user.is_guest);
 }
 
 /// UIA-03, UIA-04, UIA-05, UIA-06, UIA-07, UIA-61
@@ -192,9 +192,9 @@ async fn uia_02_a_challenge_parses_at_every_step() {
     assert_eq!(done.user_id, "@alice:localhost");
 }
 
-/// UIA-12, UIA-27, UIA-47: each errcode inside a challenge is the kind that ruma knows.
+/// UIA-12, UIA-27, UIA-47: ruma knows the kind of each errcode inside a challenge.
 #[tokio::test]
-async fn uia_08_every_refusal_inside_a_challenge_is_a_kind_that_ruma_knows() {
+async fn uia_08_ruma_knows_every_errcode_inside_a_challenge() {
     let server = TestServer::with(&[
         (
             "GATEHOUSE_REGISTRATION_FLOWS",
@@ -224,7 +224,7 @@ async fn uia_08_every_refusal_inside_a_challenge_is_a_kind_that_ruma_knows() {
 }
 
 #[tokio::test]
-async fn http_06_every_error_of_register_is_a_kind_that_ruma_knows() {
+async fn http_06_ruma_knows_every_errcode_of_register() {
     let server = TestServer::with(&[("GATEHOUSE_PASSWORD_MIN_SCORE", "3")]).await;
     server.sign_up("alice").await;
     let long = "x".repeat(100_000);
@@ -243,11 +243,11 @@ async fn http_06_every_error_of_register_is_a_kind_that_ruma_knows() {
         (long.as_str(), 413, ErrorKind::TooLarge),
     ] {
         let reply = server.post_text(REGISTER, body).await;
-        let told = &body[..body.len().min(40)];
+        let excerpt = &body[..body.len().min(40)];
         assert_eq!(
             (reply.status.as_u16(), refused(&reply)),
             (status, kind),
-            "{told}"
+            "{excerpt}"
         );
     }
     let reply = server
@@ -262,7 +262,7 @@ async fn http_06_every_error_of_register_is_a_kind_that_ruma_knows() {
 
 /// AVAIL-02, AVAIL-03, AVAIL-07
 #[tokio::test]
-async fn avail_01_availability_parses_and_so_do_its_refusals() {
+async fn avail_01_availability_and_its_errors_parse() {
     let server = TestServer::new().await;
     server.sign_up("alice").await;
     let free: available::Response =
@@ -279,7 +279,7 @@ async fn avail_01_availability_parses_and_so_do_its_refusals() {
 }
 
 #[tokio::test]
-async fn rtok_01_validity_parses_either_way() {
+async fn rtok_01_valid_and_invalid_tokens_parse() {
     let server = TestServer::new().await;
     let token = server.registration_token(&["--uses", "1"]).await;
     for (token, valid) in [(token.as_str(), true), ("unknown", false)] {
@@ -307,7 +307,7 @@ async fn reg_29_a_closed_server_is_forbidden_everywhere() {
 
 /// VER-02
 #[tokio::test]
-async fn ver_01_every_version_is_one_that_ruma_knows() {
+async fn ver_01_ruma_knows_every_version() {
     let server = TestServer::new().await;
     let answer: versions::Response = read(&server.get("/_matrix/client/versions").await).unwrap();
     let known = answer.as_supported_versions();
@@ -326,7 +326,7 @@ async fn ver_01_every_version_is_one_that_ruma_knows() {
 
 /// TOK-05, TOK-06
 #[tokio::test]
-async fn tok_04_what_whoami_says_of_a_bad_token_parses() {
+async fn tok_04_errors_about_a_bad_token_parse() {
     let server = TestServer::with(&[("GATEHOUSE_TOKEN_LIFETIME", "1h")]).await;
     let token = server.sign_up("alice").await["access_token"]
         .as_str()
@@ -343,7 +343,7 @@ async fn tok_04_what_whoami_says_of_a_bad_token_parses() {
 }
 
 #[tokio::test]
-async fn http_08_unknown_paths_and_methods_are_unrecognized_to_ruma_too() {
+async fn http_08_unknown_paths_are_unrecognized_to_ruma_too() {
     let server = TestServer::new().await;
     for (path, status) in [("/_matrix/client/v3/unknown", 404), (REGISTER, 405)] {
         let reply = server.get(path).await;
@@ -351,7 +351,7 @@ async fn http_08_unknown_paths_and_methods_are_unrecognized_to_ruma_too() {
             (reply.status.as_u16(), refused(&reply)),
             (status, ErrorKind::Unrecognized)
         );
-        // Of the two, only the 404 says that the server lacks the endpoint.
+        // Only the 404 means that the server does not implement the endpoint.
         let error = Error::from_http_response(as_http(&reply));
         assert_eq!(error.is_endpoint_not_implemented(), status == 404, "{path}");
     }
@@ -359,7 +359,7 @@ async fn http_08_unknown_paths_and_methods_are_unrecognized_to_ruma_too() {
 
 /// HTTP-20, HTTP-21
 #[tokio::test]
-async fn http_19_a_limit_tells_ruma_when_to_try_again() {
+async fn http_19_a_limit_tells_ruma_when_to_retry() {
     let server = TestServer::with(&[("GATEHOUSE_LIMITS", "on")]).await;
     let mut last = server.get(&format!("{AVAILABLE}?username=bob")).await;
     for _ in 0..200 {

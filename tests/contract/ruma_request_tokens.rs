@@ -1,5 +1,5 @@
-//! An independent client that asks for messages for an account: ruma's requests are accepted, and what
-//! is answered is understood by it.
+//! An independent client that requests messages for an account: Gatehouse accepts ruma's requests,
+//! and ruma parses the answers.
 #![expect(
     clippy::unwrap_used,
     reason = "a request that ruma cannot build ends the test"
@@ -55,7 +55,7 @@ fn for_account_by_text(number: &str) -> add_text::Request {
     add_text::Request::new(secret(), "GB".to_owned(), number.to_owned(), 1_u32.into())
 }
 
-async fn ask<R>(server: &TestServer, request: R) -> Answer<R>
+async fn send_request<R>(server: &TestServer, request: R) -> Answer<R>
 where
     R: OutgoingRequest,
     for<'a> R::Authentication: AuthScheme<Input<'a> = SendAccessToken<'a>>,
@@ -64,21 +64,21 @@ where
     send(server, request, SendAccessToken::None).await
 }
 
-/// The kind of the refusal that a request gets.
+/// The kind of error that a request gets.
 async fn refusal<R>(server: &TestServer, request: R) -> ErrorKind
 where
     R: OutgoingRequest<EndpointError = Error>,
     for<'a> R::Authentication: AuthScheme<Input<'a> = SendAccessToken<'a>>,
     for<'a> R::PathBuilder: PathBuilder<Input<'a> = Cow<'a, SupportedVersions>>,
 {
-    match ask(server, request).await {
+    match send_request(server, request).await {
         Err(FromHttpResponseError::Server(error)) => error.error_kind().unwrap().clone(),
         Err(other) => panic!("{other:?}"),
-        Ok(_) => panic!("it is no refusal"),
+        Ok(_) => panic!("the request was not refused"),
     }
 }
 
-/// An account that has the address, made as people do.
+/// Signs up an account with this address.
 async fn owner_of(server: &TestServer, address: &str) {
     let path = "/_matrix/client/v3/register/email/requestToken";
     let body = json!({ "email": address, "client_secret": "owner", "send_attempt": 1 });
@@ -100,18 +100,22 @@ async fn owner_of(server: &TestServer, address: &str) {
 
 /// 3PID-04, 3PID-14, 3PID-21, 3PID-40
 #[tokio::test]
-async fn _3pid_40_rumas_requests_for_an_account_are_answered_as_it_expects() {
+async fn threepid_40_rumas_requests_for_an_account_are_answered() {
     let server = TestServer::with(&[FLOWS]).await;
     let mut request = for_password(ALICE);
     request.next_link = Some("https://app.example.org/#/login".to_owned());
-    let reset = ask(&server, request).await.unwrap();
+    let reset = send_request(&server, request).await.unwrap();
     assert_eq!(reset.submit_url, None);
-    let again = ask(&server, for_password("ALICE@example.org")).await;
+    let again = send_request(&server, for_password("ALICE@example.org")).await;
     assert_eq!(again.unwrap().sid, reset.sid);
-    let add = ask(&server, for_account(ALICE)).await.unwrap();
+    let add = send_request(&server, for_account(ALICE)).await.unwrap();
     assert_eq!(add.submit_url, None);
-    let reset_by_text = ask(&server, for_password_by_text(NUMBER)).await.unwrap();
-    let add_by_text = ask(&server, for_account_by_text(NUMBER)).await.unwrap();
+    let reset_by_text = send_request(&server, for_password_by_text(NUMBER))
+        .await
+        .unwrap();
+    let add_by_text = send_request(&server, for_account_by_text(NUMBER))
+        .await
+        .unwrap();
     let public = &server.local.config().public_url;
     let submit = format!("{public}/_matrix/client/v3/validate/msisdn/submitToken");
     for url in [reset_by_text.submit_url, add_by_text.submit_url] {
@@ -119,13 +123,16 @@ async fn _3pid_40_rumas_requests_for_an_account_are_answered_as_it_expects() {
     }
     let sids = [reset.sid, add.sid, reset_by_text.sid, add_by_text.sid];
     for (number, sid) in sids.iter().enumerate() {
-        assert!(!sids[..number].contains(sid), "one session for each");
+        assert!(
+            !sids[..number].contains(sid),
+            "two requests share a session"
+        );
     }
 }
 
-/// 3PID-08, 3PID-12, 3PID-13, PWD-15, ACC3-07: each refusal is of a kind that ruma knows.
+/// 3PID-08, 3PID-12, 3PID-13, PWD-15, ACC3-07: ruma knows the kind of each error.
 #[tokio::test]
-async fn http_06_every_refusal_of_a_message_for_an_account_is_a_kind_that_ruma_knows() {
+async fn http_06_ruma_knows_every_error_of_a_request_for_an_account() {
     let server = TestServer::with(&[FLOWS, ("GATEHOUSE_EMAIL_DENIED", ".*@spam.example")]).await;
     for (address, kind) in [
         ("a@b@c.example", ErrorKind::InvalidParam),
@@ -156,15 +163,17 @@ async fn http_06_every_refusal_of_a_message_for_an_account_is_a_kind_that_ruma_k
     assert_eq!(refusal(&server, for_account_by_text(NUMBER)).await, kind);
 }
 
-/// 3PID-07: where strangers are told.
+/// 3PID-07: in `tell` mode.
 #[tokio::test]
-async fn _3pid_06_ruma_knows_that_an_address_is_nobodys_or_somebodys() {
+async fn threepid_06_ruma_knows_the_errors_of_tell_mode() {
     let server = TestServer::with(&[FLOWS, ("GATEHOUSE_THREEPID_PRIVACY", "tell")]).await;
     owner_of(&server, ALICE).await;
-    ask(&server, for_password(ALICE)).await.unwrap();
-    let nobodys = refusal(&server, for_password("bob@example.org")).await;
-    assert_eq!(nobodys, ErrorKind::ThreepidNotFound);
-    ask(&server, for_account("bob@example.org")).await.unwrap();
-    let somebodys = refusal(&server, for_account(ALICE)).await;
-    assert_eq!(somebodys, ErrorKind::ThreepidInUse);
+    send_request(&server, for_password(ALICE)).await.unwrap();
+    let unknown_address = refusal(&server, for_password("bob@example.org")).await;
+    assert_eq!(unknown_address, ErrorKind::ThreepidNotFound);
+    send_request(&server, for_account("bob@example.org"))
+        .await
+        .unwrap();
+    let known_address = refusal(&server, for_account(ALICE)).await;
+    assert_eq!(known_address, ErrorKind::ThreepidInUse);
 }

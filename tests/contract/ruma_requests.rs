@@ -1,5 +1,5 @@
-//! An independent client: the requests that ruma-client-api builds are accepted, and their answers
-//! understood by it.
+//! An independent client: Gatehouse accepts the requests that ruma-client-api builds, and ruma
+//! parses the answers.
 #![expect(
     clippy::unwrap_used,
     reason = "a request that ruma cannot build ends the test"
@@ -45,7 +45,7 @@ pub(super) type Answer<R> = Result<
     FromHttpResponseError<<R as OutgoingRequest>::EndpointError>,
 >;
 
-/// Sends what ruma makes of `request` for a server with the versions that this house has.
+/// Sends a request as ruma builds it for the versions of this server.
 pub(super) async fn send<R>(
     server: &TestServer,
     request: R,
@@ -56,8 +56,10 @@ where
     for<'a> R::Authentication: AuthScheme<Input<'a> = SendAccessToken<'a>>,
     for<'a> R::PathBuilder: PathBuilder<Input<'a> = Cow<'a, SupportedVersions>>,
 {
-    let known = Cow::Owned(supported(server).await);
-    let request = request.try_into_http_request(BASE, token, known).unwrap();
+    let server_versions = Cow::Owned(supported(server).await);
+    let request = request
+        .try_into_http_request(BASE, token, server_versions)
+        .unwrap();
     answer::<R>(server, request).await
 }
 
@@ -72,7 +74,7 @@ async fn answer<R: OutgoingRequest>(
     R::IncomingResponse::try_from_http_response(response)
 }
 
-/// As a client begins: by asking for the versions.
+/// Requests the versions, as a client does first.
 async fn supported(server: &TestServer) -> SupportedVersions {
     let request = versions::Request::new();
     let request = request
@@ -111,7 +113,7 @@ fn refusal(answer: Answer<register::Request>) -> ErrorKind {
     }
 }
 
-/// UIA-11: ruma writes `"session": null` where there is none.
+/// UIA-11: without a session, ruma sends `"session": null`.
 #[tokio::test]
 async fn uia_58_rumas_dummy_registers_with_and_without_a_session() {
     let server = TestServer::new().await;
@@ -119,13 +121,13 @@ async fn uia_58_rumas_dummy_registers_with_and_without_a_session() {
     request.auth = Some(AuthData::Dummy(Dummy::new()));
     let alice = register(&server, request).await.unwrap();
     let token = alice.access_token.unwrap();
-    let who = send(
+    let user = send(
         &server,
         whoami::Request::new(),
         SendAccessToken::IfRequired(&token),
     )
     .await;
-    assert_eq!(who.unwrap().user_id, alice.user_id);
+    assert_eq!(user.unwrap().user_id, alice.user_id);
 
     let info = challenge(register(&server, sign_up("bob")).await);
     let mut dummy = Dummy::new();
@@ -179,12 +181,15 @@ async fn uia_62_rumas_terms_and_registration_token_register() {
     request.auth = Some(AuthData::RegistrationToken(token));
     let alice = register(&server, request).await.unwrap();
     assert_eq!(alice.user_id, "@alice:localhost");
-    assert!(!valid(&code).await.unwrap().valid, "its one use is spent");
+    assert!(
+        !valid(&code).await.unwrap().valid,
+        "the token is still valid after its one use"
+    );
 }
 
-/// UIA-18, UIA-70: the page is done, and ruma says so with the session alone.
+/// UIA-18, UIA-70: after the page ruma sends the session alone.
 #[tokio::test]
-async fn uia_72_rumas_fallback_page_and_its_acknowledgement_register() {
+async fn uia_72_rumas_fallback_acknowledgement_registers() {
     let server = TestServer::with(&[
         ("GATEHOUSE_REGISTRATION_FLOWS", "m.login.terms"),
         ("GATEHOUSE_TERMS", TERMS),
@@ -201,9 +206,9 @@ async fn uia_72_rumas_fallback_page_and_its_acknowledgement_register() {
     assert!(early.completed.is_empty() && early.auth_error.is_none());
 
     let page = fallback::Request::new("m.login.terms".into(), session.clone());
-    let known = Cow::Owned(supported(&server).await);
+    let server_versions = Cow::Owned(supported(&server).await);
     let page = page
-        .try_into_http_request::<Vec<u8>>(BASE, SendAccessToken::None, known)
+        .try_into_http_request::<Vec<u8>>(BASE, SendAccessToken::None, server_versions)
         .unwrap();
     let shown = server.send(page.clone()).await;
     assert_eq!(shown.status, 200, "{}", shown.text());
@@ -220,7 +225,7 @@ async fn uia_72_rumas_fallback_page_and_its_acknowledgement_register() {
 async fn uia_47_rumas_captcha_response_registers() {
     let provider = TcpListener::bind("127.0.0.1:0").unwrap();
     let verify_url = format!("http://{}/siteverify", provider.local_addr().unwrap());
-    let asked = std::thread::spawn(move || one_form(&provider));
+    let provider_thread = std::thread::spawn(move || one_form(&provider));
     let server = TestServer::with(&[
         ("GATEHOUSE_REGISTRATION_FLOWS", "m.login.recaptcha"),
         ("GATEHOUSE_CAPTCHA_PROVIDER", "recaptcha"),
@@ -233,10 +238,13 @@ async fn uia_47_rumas_captcha_response_registers() {
     request.auth = Some(AuthData::ReCaptcha(ReCaptcha::new("ticked".to_owned())));
     let alice = register(&server, request).await.unwrap();
     assert_eq!(alice.user_id, "@alice:localhost");
-    assert_eq!(asked.join().unwrap(), "secret=hush&response=ticked");
+    assert_eq!(
+        provider_thread.join().unwrap(),
+        "secret=hush&response=ticked"
+    );
 }
 
-/// A captcha provider that is asked once and says yes: the form it was sent.
+/// A captcha provider that accepts one request; returns the form it received.
 fn one_form(provider: &TcpListener) -> String {
     let (mut stream, _) = provider.accept().unwrap();
     let mut request = Vec::new();
@@ -245,7 +253,7 @@ fn one_form(provider: &TcpListener) -> String {
         let count = stream.read(&mut chunk).unwrap();
         request.extend_from_slice(&chunk[..count]);
         let text = String::from_utf8_lossy(&request).into_owned();
-        let whole = text.split_once("\r\n\r\n").filter(|(head, body)| {
+        let complete = text.split_once("\r\n\r\n").filter(|(head, body)| {
             let length = head.lines().find_map(|line| {
                 let (name, value) = line.split_once(": ")?;
                 name.eq_ignore_ascii_case("content-length")
@@ -253,18 +261,21 @@ fn one_form(provider: &TcpListener) -> String {
             });
             length == Some(body.len())
         });
-        if let Some((_, body)) = whole {
+        if let Some((_, body)) = complete {
             let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 16\r\nconnection: close\r\n\r\n{\"success\":true}";
             stream.write_all(answer).unwrap();
             return body.to_owned();
         }
-        assert!(count > 0, "half a request: {text}");
+        assert!(
+            count > 0,
+            "the connection closed inside the request: {text}"
+        );
     }
 }
 
 /// UIA-28, WHO-01
 #[tokio::test]
-async fn reg_31_rumas_application_service_registers_its_users_and_asks_as_them() {
+async fn reg_31_rumas_appservice_registers_and_acts_as_its_users() {
     let server = TestServer::new().await;
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("bridge.yaml");
@@ -300,23 +311,23 @@ async fn reg_31_rumas_application_service_registers_its_users_and_asks_as_them()
         "REG-12"
     );
 
-    let who = send(&server, whoami::Request::new(), appservice)
+    let user = send(&server, whoami::Request::new(), appservice)
         .await
         .unwrap();
     assert_eq!(
-        (who.user_id.as_str(), who.device_id),
+        (user.user_id.as_str(), user.device_id),
         ("@bridgebot:localhost", None)
     );
     let identity = AppserviceUserIdentity::new(user_id!("@irc_alice:localhost"));
-    let known = Cow::Owned(supported(&server).await);
+    let server_versions = Cow::Owned(supported(&server).await);
     let request = whoami::Request::new()
-        .try_into_http_request_with_identity::<Vec<u8>>(BASE, appservice, identity, known)
+        .try_into_http_request_with_identity::<Vec<u8>>(BASE, appservice, identity, server_versions)
         .unwrap();
-    let who = answer::<whoami::Request>(&server, request).await.unwrap();
-    assert_eq!(who.user_id, alice.user_id);
+    let user = answer::<whoami::Request>(&server, request).await.unwrap();
+    assert_eq!(user.user_id, alice.user_id);
 }
 
-/// GUEST-01, GUEST-08: a guest, and its upgrade.
+/// GUEST-01, GUEST-08: a guest and its upgrade.
 #[tokio::test]
 async fn guest_08_rumas_guest_becomes_a_user() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
@@ -329,26 +340,26 @@ async fn guest_08_rumas_guest_becomes_a_user() {
     let user = register(&server, request).await.unwrap();
     assert_eq!(user.user_id, guest.user_id);
     let token = user.access_token.unwrap();
-    let who = send(
+    let user = send(
         &server,
         whoami::Request::new(),
         SendAccessToken::Always(&token),
     )
     .await;
-    assert!(!who.unwrap().is_guest);
+    assert!(!user.unwrap().is_guest);
 }
 
 #[tokio::test]
-async fn avail_05_rumas_question_about_a_name_is_percent_decoded_once() {
+async fn avail_05_rumas_query_is_percent_decoded_once() {
     let server = TestServer::new().await;
-    let ask = |name: &str| {
+    let check = |name: &str| {
         send(
             &server,
             available::Request::new(name.to_owned()),
             SendAccessToken::None,
         )
     };
-    assert!(ask("a+b=c/d").await.unwrap().available);
+    assert!(check("a+b=c/d").await.unwrap().available);
     let mut request = sign_up("a+b=c/d");
     request.auth = Some(AuthData::Dummy(Dummy::new()));
     assert_eq!(
@@ -361,7 +372,7 @@ async fn avail_05_rumas_question_about_a_name_is_percent_decoded_once() {
         ("a b", ErrorKind::InvalidUsername),
         ("é&username=free", ErrorKind::InvalidUsername),
     ] {
-        match ask(name).await {
+        match check(name).await {
             Err(FromHttpResponseError::Server(error)) => {
                 assert_eq!(error.error_kind(), Some(&kind), "{name}");
             }

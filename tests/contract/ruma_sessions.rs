@@ -1,5 +1,5 @@
-//! An independent client that logs in, refreshes, looks at its devices and leaves: ruma's requests
-//! are accepted and our answers understood by it.
+//! An independent client that logs in, refreshes, lists its devices and logs out: Gatehouse accepts
+//! ruma's requests, and ruma parses the answers.
 #![expect(
     clippy::unwrap_used,
     reason = "a request that ruma cannot build ends the test"
@@ -32,19 +32,19 @@ use super::ruma_requests::{Answer, send};
 
 const HOUR: (&str, &str) = ("GATEHOUSE_REFRESHABLE_TOKEN_LIFETIME", "1h");
 
-/// The kind of a refusal.
+/// The kind of an error.
 #[track_caller]
 fn refusal<R: OutgoingRequest<EndpointError = Error>>(answer: Answer<R>) -> ErrorKind {
     match answer {
         Err(FromHttpResponseError::Server(error)) => error.error_kind().unwrap().clone(),
         Err(other) => panic!("{other:?}"),
-        Ok(_) => panic!("it was not refused"),
+        Ok(_) => panic!("the request was not refused"),
     }
 }
 
 fn as_alice(password: &str) -> login::Request {
-    let who = UserIdentifier::Matrix(MatrixUserIdentifier::new("alice".to_owned()));
-    let password = Password::new(who, password.to_owned());
+    let identifier = UserIdentifier::Matrix(MatrixUserIdentifier::new("alice".to_owned()));
+    let password = Password::new(identifier, password.to_owned());
     login::Request::new(LoginInfo::Password(password))
 }
 
@@ -53,7 +53,7 @@ async fn log_in(server: &TestServer, request: login::Request) -> Answer<login::R
 }
 
 #[tokio::test]
-async fn login_03_ruma_logs_in_by_what_is_listed() {
+async fn login_03_ruma_logs_in_with_a_listed_type() {
     let server = TestServer::with(&[HOUR]).await;
     server.sign_up("alice").await;
     let listed = send(&server, login_types::Request::new(), SendAccessToken::None);
@@ -112,7 +112,7 @@ async fn refr_01_ruma_refreshes() {
 }
 
 #[tokio::test]
-async fn dev_01_ruma_lists_shows_and_names_devices() {
+async fn dev_01_ruma_lists_shows_and_renames_devices() {
     let server = TestServer::new().await;
     server.sign_up("alice").await;
     let mut request = as_alice(PASSWORD);
@@ -135,7 +135,7 @@ async fn dev_01_ruma_lists_shows_and_names_devices() {
 }
 
 #[tokio::test]
-async fn out_01_ruma_leaves() {
+async fn out_01_ruma_logs_out() {
     let server = TestServer::new().await;
     server.sign_up("alice").await;
     let phone = log_in(&server, as_alice(PASSWORD)).await.unwrap();
@@ -158,10 +158,10 @@ async fn cap_01_ruma_reads_the_capabilities() {
     server.sign_up("alice").await;
     let alice = log_in(&server, as_alice(PASSWORD)).await.unwrap();
     let token = SendAccessToken::IfRequired(&alice.access_token);
-    let told = send(&server, capabilities::Request::new(), token).await;
-    let told = told.unwrap().capabilities;
-    assert!(told.change_password.enabled && !told.thirdparty_id_changes.enabled);
-    assert!(!told.get_login_token.enabled);
+    let answer = send(&server, capabilities::Request::new(), token).await;
+    let answer = answer.unwrap().capabilities;
+    assert!(answer.change_password.enabled && !answer.thirdparty_id_changes.enabled);
+    assert!(!answer.get_login_token.enabled);
 }
 
 #[tokio::test]

@@ -1,6 +1,5 @@
-//! An independent client that proves an address: ruma's requests for messages are accepted, and what
-//! is answered is understood by it. What arrives is read from the delivered message, as a person
-//! would.
+//! An independent client that validates an address: Gatehouse accepts ruma's requests for messages,
+//! and ruma parses the answers. The token is read from the delivered message.
 #![expect(
     clippy::unwrap_used,
     reason = "a request that ruma cannot build ends the test"
@@ -52,17 +51,17 @@ fn to_phone(country: &str, number: &str, attempt: u32) -> text_message::Request 
     )
 }
 
-/// The kind of a refusal.
+/// The kind of an error.
 #[track_caller]
 fn refusal<R: OutgoingRequest<EndpointError = Error>>(answer: Answer<R>) -> ErrorKind {
     match answer {
         Err(FromHttpResponseError::Server(error)) => error.error_kind().unwrap().clone(),
         Err(other) => panic!("{other:?}"),
-        Ok(_) => panic!("it is no refusal"),
+        Ok(_) => panic!("the request was not refused"),
     }
 }
 
-/// The kind of a refusal that no request of ruma's leads to.
+/// The kind of an error that no request of ruma causes.
 fn kind_of(reply: &Reply) -> ErrorKind {
     let mut response = http::Response::new(reply.body.as_slice());
     *response.status_mut() = reply.status;
@@ -90,7 +89,7 @@ fn credentials(sid: &OwnedSessionId) -> ThirdpartyIdCredentials {
     ThirdpartyIdCredentials::new(sid.clone(), secret())
 }
 
-/// What ruma writes for a stage; it has no other way to make one.
+/// The stage as ruma serialises it, because its type has no public constructor.
 fn stage(kind: &str, sid: &OwnedSessionId, session: Option<&String>) -> AuthData {
     let creds: Value = json!(credentials(sid));
     let data = json!({ "type": kind, "threepid_creds": creds, "session": session });
@@ -100,7 +99,7 @@ fn stage(kind: &str, sid: &OwnedSessionId, session: Option<&String>) -> AuthData
     }
 }
 
-/// The text of the one message that was sent.
+/// The text of the only message that was sent.
 async fn received(server: &TestServer) -> String {
     server.deliver().await;
     let messages = server.messages();
@@ -118,7 +117,7 @@ async fn press(server: &TestServer, path: &str, form: &str) -> Reply {
 
 /// 3PID-02, 3PID-04, 3PID-10, 3PID-21
 #[tokio::test]
-async fn _3pid_40_rumas_request_for_mail_and_its_stage_register() {
+async fn threepid_40_rumas_mail_request_and_stage_register() {
     let server = TestServer::with(&[FLOWS]).await;
     let mut request = to_mailbox("Alice@Example.org", 1);
     request.next_link = Some("https://app.example.org/#/register".to_owned());
@@ -162,9 +161,9 @@ async fn _3pid_40_rumas_request_for_mail_and_its_stage_register() {
     assert_eq!(alice.user_id, "@alice:localhost");
 }
 
-/// 3PID-03, 3PID-40, 3PID-41: the code goes where the answer says.
+/// 3PID-03, 3PID-40, 3PID-41: the code is sent to the `submit_url` of the answer.
 #[tokio::test]
-async fn _3pid_41_rumas_request_for_a_text_message_and_its_stage_register() {
+async fn threepid_41_rumas_text_request_and_stage_register() {
     let server = TestServer::with(&[FLOWS]).await;
     let request = to_phone("GB", "07400 123456", 1);
     let answer = send(&server, request, SendAccessToken::None).await.unwrap();
@@ -193,10 +192,10 @@ async fn _3pid_41_rumas_request_for_a_text_message_and_its_stage_register() {
     assert_eq!(alice.user_id, "@alice:localhost");
 }
 
-/// 3PID-08, 3PID-09, 3PID-12, 3PID-13, REG-29: each refusal is of a kind that ruma knows.
+/// 3PID-08, 3PID-09, 3PID-12, 3PID-13, REG-29: ruma knows the kind of each error.
 #[tokio::test]
-async fn http_06_every_error_of_request_token_is_a_kind_that_ruma_knows() {
-    let ask = async |server: &TestServer, address: &str| {
+async fn http_06_ruma_knows_every_error_of_request_token() {
+    let error_for = async |server: &TestServer, address: &str| {
         refusal::<mail::Request>(send(server, to_mailbox(address, 1), SendAccessToken::None).await)
     };
     let call = async |server: &TestServer, country: &str, number: &str| {
@@ -204,9 +203,12 @@ async fn http_06_every_error_of_request_token_is_a_kind_that_ruma_knows() {
         refusal::<text_message::Request>(send(server, request, SendAccessToken::None).await)
     };
     let server = TestServer::with(&[FLOWS, ("GATEHOUSE_EMAIL_DENIED", ".*@spam.example")]).await;
-    assert_eq!(ask(&server, "a@b@c.example").await, ErrorKind::InvalidParam);
     assert_eq!(
-        ask(&server, "a@spam.example").await,
+        error_for(&server, "a@b@c.example").await,
+        ErrorKind::InvalidParam
+    );
+    assert_eq!(
+        error_for(&server, "a@spam.example").await,
         ErrorKind::ThreepidDenied
     );
     assert_eq!(
@@ -220,7 +222,7 @@ async fn http_06_every_error_of_request_token_is_a_kind_that_ruma_knows() {
 
     let dummy = TestServer::new().await;
     let kind = ErrorKind::ThreepidMediumNotSupported;
-    assert_eq!(ask(&dummy, "a@b.example").await, kind);
+    assert_eq!(error_for(&dummy, "a@b.example").await, kind);
     assert_eq!(call(&dummy, "GB", "07400 123456").await, kind);
     let foreign = json!({ "client_secret": "s", "email": "a@b.example", "send_attempt": 1, "id_server": "matrix.org" });
     let reply = dummy
@@ -229,12 +231,15 @@ async fn http_06_every_error_of_request_token_is_a_kind_that_ruma_knows() {
     assert_eq!(kind_of(&reply), ErrorKind::ServerNotTrusted);
 
     let closed = TestServer::with(&[FLOWS, ("GATEHOUSE_REGISTRATION", "closed")]).await;
-    assert_eq!(ask(&closed, "a@b.example").await, ErrorKind::Forbidden);
+    assert_eq!(
+        error_for(&closed, "a@b.example").await,
+        ErrorKind::Forbidden
+    );
 }
 
-/// 3PID-05: where strangers are told.
+/// 3PID-05: in `tell` mode.
 #[tokio::test]
-async fn _3pid_05_ruma_knows_that_an_address_is_in_use() {
+async fn threepid_05_ruma_knows_that_an_address_is_in_use() {
     let server = TestServer::with(&[
         FLOWS,
         ("GATEHOUSE_THREEPID_PRIVACY", "tell"),

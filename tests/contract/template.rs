@@ -1,4 +1,4 @@
-//! `template.yaml` against the functions, the settings, the headers and AWS's limits.
+//! Compares `template.yaml` with the functions, the settings, the headers and the quotas of AWS.
 #![expect(
     clippy::expect_used,
     reason = "a template that does not parse ends the test"
@@ -26,7 +26,7 @@ fn template() -> std::sync::Arc<Template> {
     Template::ours().expect("template.yaml parses")
 }
 
-/// Whether events of AWS itself call the function, and no route leads to it.
+/// Whether AWS events invoke the function instead of a route.
 fn is_worker(id: &str) -> bool {
     template().workers.contains_key(id)
 }
@@ -72,7 +72,7 @@ fn http_01_r0_and_v3_have_the_same_routes_to_the_same_functions() {
     assert_eq!(r0, v3);
 }
 
-/// HTTP-08, HTTP-09: whatever is no endpoint reaches `unrecognized`.
+/// HTTP-08, HTTP-09: a request that is not for an endpoint reaches `unrecognized`.
 #[test]
 fn http_10_every_path_answers_options_itself_and_any_other_method_with_unrecognized() {
     let template = template();
@@ -107,7 +107,7 @@ fn http_10_every_path_answers_options_itself_and_any_other_method_with_unrecogni
 
 /// HTTP-12
 #[test]
-fn http_11_the_gateways_own_answers_carry_the_headers_of_ours() {
+fn http_11_gateway_responses_have_the_cors_headers_of_function_responses() {
     let template = template();
     let mocks = template.routes.iter().filter_map(|route| {
         let Some(Target::Mock(response)) = route.methods.get("OPTIONS") else {
@@ -136,9 +136,9 @@ fn cors(response: &GatewayResponse) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// HTTP-20, HTTP-21: one that throttles says when to come back, twice.
+/// HTTP-20, HTTP-21: a response to a throttled request has the delay in a header and in the body.
 #[test]
-fn http_06_the_gateways_own_answers_are_matrix_errors() {
+fn http_06_gateway_responses_are_matrix_errors() {
     let template = template();
     for kind in [
         "DEFAULT_4XX",
@@ -156,7 +156,7 @@ fn http_06_the_gateways_own_answers_are_matrix_errors() {
             "{kind}: {body}"
         );
         let by_cause = kind.starts_with("DEFAULT_");
-        // QUOTA_EXCEEDED and THROTTLED have one status each, which the template need not repeat.
+        // The status of QUOTA_EXCEEDED and of THROTTLED is fixed, so the template need not repeat it.
         assert!(
             response.status.is_some() || by_cause || kind == "THROTTLED",
             "{kind}"
@@ -180,28 +180,28 @@ fn every_variable_of_the_template_is_a_setting() {
 }
 
 #[test]
-fn every_demanded_setting_is_set_and_the_rest_is_settable() {
+fn every_required_setting_is_set_and_the_others_are_settable() {
     let faults = Config::from_lookup(|_| None)
-        .expect_err("settings are demanded")
+        .expect_err("some settings are required")
         .to_string();
-    let demanded: Vec<_> = faults
+    let required: Vec<_> = faults
         .lines()
         .filter_map(|line| line.split(':').next())
         .collect();
-    assert!(demanded.contains(&"GATEHOUSE_SECRET"), "{faults}");
+    assert!(required.contains(&"GATEHOUSE_SECRET"), "{faults}");
     let variables = variables();
-    for name in demanded {
+    for name in required {
         assert!(
             variables.contains(name),
-            "{name} is demanded, but the template does not set it"
+            "{name} is required, but the template does not set it"
         );
     }
-    // What is secret is in no environment, but a member of the key ring.
+    // Secrets are not in the environment. They are members of the key ring.
     let secrets: BTreeSet<_> = MEMBERS.iter().map(|(_, setting)| *setting).collect();
     for row in SETTINGS {
         let settable = variables.contains(row.name) || secrets.contains(row.name);
         assert!(settable, "the template cannot set {}", row.name);
-        // For `sam local` the first of them is a parameter.
+        // The first of them is also a parameter, for `sam local`.
         let both = variables.contains(row.name) && secrets.contains(row.name);
         assert_eq!(both, row.name == "GATEHOUSE_SECRET", "{}", row.name);
     }
@@ -221,7 +221,7 @@ fn every_parameter_is_used() {
     }
 }
 
-/// A scalar's text, whatever tag is before it.
+/// The text of a scalar, without its tag.
 fn text(value: &Value) -> &str {
     match value {
         Value::Tagged(tagged) => text(&tagged.value),
@@ -230,12 +230,12 @@ fn text(value: &Value) -> &str {
 }
 
 #[test]
-fn the_stack_stays_within_the_limits_of_aws() {
+fn the_stack_is_within_the_quotas_of_aws() {
     let yaml = yaml();
     let resources = mapping(&yaml, &["Resources"]).expect("Resources");
-    // SAM makes a role for each function, a rule or mapping and a permission for each of its events, and a
+    // SAM creates a role for each function, a rule or mapping and a permission for each of its events, and a
     // deployment and a stage for the API.
-    let made: usize = resources
+    let resource_count: usize = resources
         .values()
         .map(|resource| match text(&resource["Type"]) {
             "AWS::Serverless::Function" => {
@@ -246,9 +246,12 @@ fn the_stack_stays_within_the_limits_of_aws() {
             _ => 1,
         })
         .sum();
-    assert!(made < 500, "{made} resources in one stack");
+    assert!(
+        resource_count < 500,
+        "{resource_count} resources in one stack"
+    );
 
-    // Every segment of a path is a resource of the API, counted once.
+    // Each segment of a path is one resource of the API, even if several paths share it.
     let template = template();
     let segments: BTreeSet<String> = template
         .routes

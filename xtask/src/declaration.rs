@@ -166,20 +166,23 @@ pub(crate) fn read_all(root: &Path) -> Result<Vec<Function>> {
             Function::parse(stem, source).context(path)
         })
         .collect::<Result<_>>()?;
+    ensure_paths_are_unique(&functions)?;
+    Ok(functions)
+}
+
+/// The OpenAPI document has each path once.
+fn ensure_paths_are_unique(functions: &[Function]) -> Result<()> {
     let mut known = BTreeSet::new();
-    for function in &functions {
-        for (path, methods) in function.paths() {
-            for method in methods {
-                let route = format!("{method} {path}");
-                ensure!(
-                    known.insert(route.clone()),
-                    "functions/{}/function.yaml: another function has {route}",
-                    function.stem
-                );
-            }
+    for function in functions {
+        for (path, _) in function.paths() {
+            ensure!(
+                known.insert(path.clone()),
+                "functions/{}/function.yaml: {path} is in another route line; put all methods of a path into one",
+                function.stem
+            );
         }
     }
-    Ok(functions)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -228,5 +231,12 @@ tables:
         assert!(Function::parse("some-things", wrong).is_err());
         let without = "summary: Sends.\nmemory: 256\n".to_owned();
         assert!(Function::parse("sender", without).is_err());
+    }
+
+    #[test]
+    fn a_path_in_two_route_lines_is_an_error() {
+        let parse = |stem| Function::parse(stem, SOURCE.to_owned()).unwrap();
+        assert!(ensure_paths_are_unique(&[parse("some-things")]).is_ok());
+        assert!(ensure_paths_are_unique(&[parse("some-things"), parse("others")]).is_err());
     }
 }

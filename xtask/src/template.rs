@@ -282,3 +282,29 @@ fn hash_throttles(functions: &[Function]) -> Vec<String> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_of_fragments_are_joined_in_the_order_of_a_template() {
+        let first = "# For readers of the fragment.\n\nResources:\n  # Why.\n  A:\n    Type: T\n\nOutputs:\n  O:\n    Value: 1\n";
+        let second = "Description: Some stack\n\nResources:\n  B:\n    Type: T\n";
+        let mut sections = BTreeMap::new();
+        add_sections(&mut sections, first).unwrap();
+        add_sections(&mut sections, second).unwrap();
+        let expected = "Description: Some stack\n\nResources:\n  # Why.\n  A:\n    Type: T\n\n  B:\n    Type: T\n\n\
+                        Outputs:\n  O:\n    Value: 1";
+        assert_eq!(assemble(&sections).join("\n"), expected);
+    }
+
+    #[test]
+    fn a_section_that_is_not_known_or_cannot_be_joined_is_an_error() {
+        let mut sections = BTreeMap::new();
+        assert!(add_sections(&mut sections, "Resource:\n  A: 1\n").is_err());
+        assert!(add_sections(&mut sections, "- a list\n").is_err());
+        add_sections(&mut sections, "Description: One\n").unwrap();
+        assert!(add_sections(&mut sections, "Description: Two\n").is_err());
+    }
+}

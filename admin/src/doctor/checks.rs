@@ -1,36 +1,36 @@
-//! What one check says.
+//! The result of a check.
 
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-/// How a check ended.
+/// The state of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    /// As it should be.
-    Good,
-    /// It works, and somebody should look.
+    /// Everything is as it should be.
+    Ok,
+    /// It works, but the operator should look at it.
     Warn,
-    /// Something does not work, or will not.
+    /// Something does not work, or will stop working.
     Fail,
-    /// It could not be asked.
+    /// The check could not be made.
     Skipped,
 }
 
-/// A check.
+/// The result of a check.
 #[derive(Debug)]
 pub(super) struct Check {
     pub(super) name: String,
     pub(super) state: State,
-    /// How it is.
+    /// The finding.
     pub(super) found: String,
-    /// What to do about it.
+    /// The action that solves the problem.
     pub(super) advice: Option<String>,
 }
 
 impl State {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
-            Self::Good => "ok",
+            Self::Ok => "ok",
             Self::Warn => "warn",
             Self::Fail => "fail",
             Self::Skipped => "skipped",
@@ -48,8 +48,8 @@ impl Check {
         }
     }
 
-    pub(super) fn good(name: &str, found: impl Into<String>) -> Self {
-        Self::new(name, State::Good, found)
+    pub(super) fn ok(name: &str, found: impl Into<String>) -> Self {
+        Self::new(name, State::Ok, found)
     }
 
     pub(super) fn skipped(name: &str, found: impl Into<String>) -> Self {
@@ -70,30 +70,30 @@ impl Check {
         }
     }
 
-    /// Of a call that was not answered.
-    pub(super) fn unanswered<E: ProvideErrorMetadata>(
+    /// The result of a check whose call failed.
+    pub(super) fn call_failed<E: ProvideErrorMetadata>(
         name: &str,
         error: &SdkError<E, HttpResponse>,
     ) -> Self {
-        let SdkError::ServiceError(answer) = error else {
-            let advice = "Is the region right, and does the network lead there?";
-            return Self::fail(name, "the service does not answer", advice);
+        let SdkError::ServiceError(response) = error else {
+            let advice = "Check the region and the network connection.";
+            return Self::fail(name, "the service does not respond", advice);
         };
-        let told = answer.err();
-        let Some(code) = told.code() else {
-            let status = answer.raw().status();
-            let found = format!("the service answers with status {status} and no reason");
-            return Self::fail(name, found, "Ask again later.");
+        let error = response.err();
+        let Some(code) = error.code() else {
+            let status = response.raw().status();
+            let found = format!("the service responds with status {status} and no error code");
+            return Self::fail(name, found, "Try again later.");
         };
-        // "InvalidAction" is what the services say that speak XML.
+        // Services with an XML protocol respond with "InvalidAction".
         if code.starts_with("UnknownOperation") || code == "InvalidAction" {
-            return Self::skipped(name, "the service does not know the question");
+            return Self::skipped(name, "the service does not implement the call");
         }
         if code.starts_with("AccessDenied") || code.starts_with("Authorization") {
-            let advice = "Give these credentials the permission, or ask somebody who has it.";
-            return Self::warn(name, "the credentials may not ask", advice);
+            let advice = "Give these credentials the permission, or use credentials that have it.";
+            return Self::warn(name, "the credentials do not have the permission", advice);
         }
-        let found = format!("{code}: {}", told.message().unwrap_or_default());
-        Self::fail(name, found, "See what the service says.")
+        let found = format!("{code}: {}", error.message().unwrap_or_default());
+        Self::fail(name, found, "See the error message of the service.")
     }
 }

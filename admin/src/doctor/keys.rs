@@ -1,5 +1,5 @@
-//! Whether the secret at hand is the one under which things are stored: every keyed hash names the
-//! key that made it.
+//! Checks that the secret is the one with which the stored hashes were made. Every keyed hash names its
+//! key.
 
 use shared::{
     secrets::Generation,
@@ -9,64 +9,61 @@ use shared::{
 use super::checks::Check;
 use crate::Admin;
 
-pub(super) async fn look(admin: &Admin) -> Vec<Check> {
+pub(super) async fn check(admin: &Admin) -> Vec<Check> {
     let tokens = admin.store.list_registration_tokens().await;
     vec![
-        judge(admin, "registration tokens", tokens),
-        judge(admin, "application services", appservices(admin).await),
+        check_hashes(admin, "registration tokens", tokens),
+        check_hashes(admin, "application services", appservices(admin).await),
     ]
 }
 
 async fn appservices(admin: &Admin) -> Result<Vec<String>, StoreError> {
-    let wanted = RegistrationLookup {
+    let lookup = RegistrationLookup {
         appservices: true,
         ..RegistrationLookup::default()
     };
-    let row = admin.store.registration_facts(wanted).await?.appservices;
+    let row = admin.store.registration_facts(lookup).await?.appservices;
     let records = row.unwrap_or_default().records.into_iter();
     Ok(records.map(|record| record.token_hash).collect())
 }
 
-fn judge(admin: &Admin, what: &str, hashes: Result<Vec<String>, StoreError>) -> Check {
-    let name = format!("secret of {what}");
+fn check_hashes(admin: &Admin, subject: &str, hashes: Result<Vec<String>, StoreError>) -> Check {
+    let name = format!("secret of {subject}");
     let hashes = match hashes {
         Ok(hashes) => hashes,
         Err(error) => {
-            let advice = "See what is said of the tables.";
+            let advice = "See the checks of the tables.";
             return Check::fail(&name, error.to_string(), advice);
         }
     };
     let all = hashes.len();
     let made_by = |generation| {
-        let own = hashes.iter().map(|hash| admin.keys.generation_of(hash));
-        own.filter(|own| *own == generation).count()
+        let generations = hashes.iter().map(|hash| admin.keys.generation_of(hash));
+        generations.filter(|found| *found == generation).count()
     };
-    let (strange, old) = (made_by(None), made_by(Some(Generation::Previous)));
-    let early = made_by(Some(Generation::Next));
+    let (unknown, previous) = (made_by(None), made_by(Some(Generation::Previous)));
+    let next = made_by(Some(Generation::Next));
     if all == 0 {
-        Check::skipped(&name, "there are none by which to tell")
-    } else if strange > 0 {
+        Check::skipped(&name, "there are no hashes to check")
+    } else if unknown > 0 {
         Check::fail(
             &name,
-            format!("{strange} of {all} were made under another secret"),
-            "Either this is not the secret of the functions, or these stopped working with an earlier one: make them anew.",
+            format!("{unknown} of {all} were made with another secret"),
+            "Either this is not the secret of the functions, or the secret was replaced and these no longer work: create them again.",
         )
-    } else if old > 0 {
+    } else if previous > 0 {
         Check::warn(
             &name,
-            format!("{old} of {all} were made under the previous secret"),
-            "They stop working when it is taken away: make them anew first.",
+            format!("{previous} of {all} were made with the previous secret"),
+            "They stop working when the previous secret is removed: create them again before.",
         )
-    } else if early > 0 {
+    } else if next > 0 {
         Check::warn(
             &name,
-            format!("{early} of {all} were made under the next secret"),
-            "Whoever made them has it as the current one already: do the functions have it by now?",
+            format!("{next} of {all} were made with the next secret"),
+            "They were made where this secret is already the current one: check that the functions have it too.",
         )
     } else {
-        Check::good(
-            &name,
-            format!("it is the one that all {all} were made under"),
-        )
+        Check::ok(&name, format!("all {all} were made with it"))
     }
 }

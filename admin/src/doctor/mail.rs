@@ -1,4 +1,4 @@
-//! Whether SES sends what `deliver` gives it.
+//! Checks that SES can send the e-mails of `deliver`.
 
 use aws_sdk_ses::{Client, types::VerificationStatus};
 
@@ -7,18 +7,21 @@ use crate::Admin;
 
 const SENDER: &str = "mail sender";
 const QUOTA: &str = "mail quota";
-/// What an account in the sandbox may send in a day: SES tells it in no other way here.
-const SANDBOX: f64 = 200.0;
+/// The daily quota of an account in the sandbox. This API of SES reports the sandbox in no other way.
+const SANDBOX_QUOTA: f64 = 200.0;
 
-pub(super) async fn look(admin: &Admin) -> Vec<Check> {
+pub(super) async fn check(admin: &Admin) -> Vec<Check> {
     let Some(from) = admin.environment.get("GATEHOUSE_MAIL_FROM") else {
         return vec![Check::skipped(
             "mail",
-            "give GATEHOUSE_MAIL_FROM as the stack has it to have SES asked",
+            "set GATEHOUSE_MAIL_FROM to the value of the stack to check SES",
         )];
     };
     let client = &admin.services.ses;
-    vec![sender(client, address(&from)).await, quota(client).await]
+    vec![
+        check_sender(client, address(&from)).await,
+        check_quota(client).await,
+    ]
 }
 
 /// `a@b.example` of `Name <a@b.example>`.
@@ -27,51 +30,53 @@ fn address(from: &str) -> &str {
     inner.trim_end().trim_end_matches('>').trim()
 }
 
-/// An address may send if it is confirmed itself, or its domain is.
-async fn sender(client: &Client, address: &str) -> Check {
+/// An address can send if the address or its domain is verified.
+async fn check_sender(client: &Client, address: &str) -> Check {
     let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
     let call = client
         .get_identity_verification_attributes()
         .identities(address)
         .identities(domain);
     match call.send().await {
-        Ok(answer) => {
-            let mut identities = answer.verification_attributes.values();
-            if identities.any(|own| own.verification_status == VerificationStatus::Success) {
-                Check::good(SENDER, format!("{address} is confirmed"))
+        Ok(output) => {
+            let mut identities = output.verification_attributes.values();
+            if identities
+                .any(|identity| identity.verification_status == VerificationStatus::Success)
+            {
+                Check::ok(SENDER, format!("{address} is verified"))
             } else {
                 Check::fail(
                     SENDER,
-                    format!("neither {address} nor its domain is confirmed"),
-                    "No mail goes out: verify one of them at SES, in the stack's region.",
+                    format!("neither {address} nor its domain is verified"),
+                    "No e-mail can be sent: verify one of them in SES, in the region of the stack.",
                 )
             }
         }
-        Err(error) => Check::unanswered(SENDER, &error),
+        Err(error) => Check::call_failed(SENDER, &error),
     }
 }
 
-async fn quota(client: &Client) -> Check {
+async fn check_quota(client: &Client) -> Check {
     match client.get_send_quota().send().await {
-        Ok(answer) => {
-            let (most, sent) = (answer.max24_hour_send, answer.sent_last24_hours);
-            let found = format!("{sent:.0} of {most:.0} mails sent in the last 24 hours");
-            // Without a bound it is negative.
-            if most < 0.0 {
-                Check::good(QUOTA, "without a bound")
-            } else if most <= SANDBOX {
+        Ok(output) => {
+            let (quota, sent) = (output.max24_hour_send, output.sent_last24_hours);
+            let found = format!("{sent:.0} of {quota:.0} e-mails sent in the last 24 hours");
+            // The value is negative if there is no quota.
+            if quota < 0.0 {
+                Check::ok(QUOTA, "there is no quota")
+            } else if quota <= SANDBOX_QUOTA {
                 Check::fail(
                     QUOTA,
-                    format!("{found}: the account is in the sandbox"),
-                    "Only confirmed addresses get mail: ask SES for production access.",
+                    format!("{found}: the AWS account is in the sandbox"),
+                    "Only verified addresses receive e-mail: request production access to SES.",
                 )
-            } else if sent >= most * 0.8 {
-                Check::warn(QUOTA, found, "Ask SES for a higher sending quota.")
+            } else if sent >= quota * 0.8 {
+                Check::warn(QUOTA, found, "Request a higher sending quota of SES.")
             } else {
-                Check::good(QUOTA, found)
+                Check::ok(QUOTA, found)
             }
         }
-        Err(error) => Check::unanswered(QUOTA, &error),
+        Err(error) => Check::call_failed(QUOTA, &error),
     }
 }
 
@@ -80,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_of_a_sender_is_found() {
+    fn the_address_is_extracted_from_the_sender() {
         for from in [
             "a@b.example",
             " a@b.example ",

@@ -1,4 +1,4 @@
-//! Whether the settings at hand are ones with which a function would start.
+//! Checks that a function would start with these settings.
 
 use shared::config::Config;
 
@@ -7,23 +7,24 @@ use crate::environment::Environment;
 
 const NAME: &str = "settings";
 
-pub(super) fn look(environment: &Environment) -> Vec<Check> {
-    let misspelt = Config::unknown_settings(environment.names()).err();
-    let faults = if environment.get("GATEHOUSE_SERVER_NAME").is_some() {
+pub(super) fn check(environment: &Environment) -> Vec<Check> {
+    let unknown = Config::unknown_settings(environment.names()).err();
+    let invalid = if environment.get("GATEHOUSE_SERVER_NAME").is_some() {
         Config::from_lookup(|name| environment.get(name)).err()
-    } else if misspelt.is_none() {
-        let found = "only the operator's own are here; give a function's to have them judged";
+    } else if unknown.is_none() {
+        let found =
+            "the settings of the functions are not in the environment; set them to check them";
         return vec![Check::skipped(NAME, found)];
     } else {
         None
     };
-    let faults = [misspelt, faults].into_iter().flatten();
-    let faults: Vec<String> = faults.map(|faults| faults.to_string()).collect();
-    if faults.is_empty() {
-        return vec![Check::good(NAME, "a function starts with them")];
+    let errors = [unknown, invalid].into_iter().flatten();
+    let errors: Vec<String> = errors.map(|errors| errors.to_string()).collect();
+    if errors.is_empty() {
+        return vec![Check::ok(NAME, "the functions start with them")];
     }
-    let lines = faults.iter().flat_map(|faults| faults.lines());
+    let lines = errors.iter().flat_map(|errors| errors.lines());
     lines
-        .map(|fault| Check::fail(NAME, fault, "No function starts until it is put right."))
+        .map(|error| Check::fail(NAME, error, "No function starts until this is corrected."))
         .collect()
 }

@@ -1,4 +1,4 @@
-//! Whether the tables are as the template makes them.
+//! Compares the tables with those that the template creates.
 
 use aws_sdk_dynamodb::{
     Client,
@@ -12,22 +12,23 @@ use aws_sdk_dynamodb::{
 use super::checks::Check;
 use crate::Admin;
 
-/// What a table must be like.
+/// The expected properties of a table.
 struct Expected {
     name: &'static str,
     keys: &'static [&'static str],
-    /// Whether its rows go by themselves, and it needs no safety net; or the other way round.
-    passes: bool,
-    /// Whether it wakes `deliver`, which finds its rows by an index.
-    rings: bool,
+    /// Whether its rows expire. Such a table needs time to live, and any other needs backups and deletion
+    /// protection.
+    expires: bool,
+    /// Whether it has the stream that invokes `deliver`, and the index with the due rows.
+    has_stream: bool,
 }
 
-const fn passing(name: &'static str) -> Expected {
+const fn expiring(name: &'static str) -> Expected {
     Expected {
         name,
         keys: &["pk"],
-        passes: true,
-        rings: false,
+        expires: true,
+        has_stream: false,
     }
 }
 
@@ -35,34 +36,34 @@ const TABLES: [Expected; 5] = [
     Expected {
         name: "accounts",
         keys: &["pk", "sk"],
-        passes: false,
-        rings: false,
+        expires: false,
+        has_stream: false,
     },
-    passing("uia-sessions"),
-    passing("limits"),
-    passing("proofs"),
+    expiring("uia-sessions"),
+    expiring("limits"),
+    expiring("proofs"),
     Expected {
-        rings: true,
-        ..passing("outbox")
+        has_stream: true,
+        ..expiring("outbox")
     },
 ];
 
-pub(super) async fn look(admin: &Admin) -> Vec<Check> {
+pub(super) async fn check(admin: &Admin) -> Vec<Check> {
     let (client, prefix) = (&admin.services.dynamodb, &admin.services.tables);
     let mut checks = Vec::new();
     for expected in &TABLES {
         let table = format!("{prefix}-{}", expected.name);
         let name = format!("table {table}");
         match client.describe_table().table_name(&table).send().await {
-            Ok(answer) => {
-                let described = answer
+            Ok(output) => {
+                let described = output
                     .table
                     .unwrap_or_else(|| TableDescription::builder().build());
-                checks.extend(shape(&name, expected, &described));
-                checks.push(if expected.passes {
-                    time_to_live(client, &name, &table).await
+                checks.extend(check_description(&name, expected, &described));
+                checks.push(if expected.expires {
+                    check_time_to_live(client, &name, &table).await
                 } else {
-                    recovery(client, &name, &table).await
+                    check_recovery(client, &name, &table).await
                 });
             }
             Err(error)
@@ -70,18 +71,19 @@ pub(super) async fn look(admin: &Admin) -> Vec<Check> {
                     .as_service_error()
                     .is_some_and(DescribeTableError::is_resource_not_found_exception) =>
             {
-                let advice = "Is GATEHOUSE_TABLES the stack's name, and the region the stack's?";
-                checks.push(Check::fail(&name, "it is not there", advice));
+                let advice = "Check that GATEHOUSE_TABLES is the name of the stack, and that the region is right.";
+                checks.push(Check::fail(&name, "the table does not exist", advice));
             }
-            Err(error) => checks.push(Check::unanswered(&name, &error)),
+            Err(error) => checks.push(Check::call_failed(&name, &error)),
         }
     }
     checks
 }
 
-/// What the description says.
-fn shape(name: &str, expected: &Expected, table: &TableDescription) -> Vec<Check> {
-    const REDEPLOY: &str = "Deploy the template again; it is not the table that it makes.";
+/// Checks the description of a table.
+fn check_description(name: &str, expected: &Expected, table: &TableDescription) -> Vec<Check> {
+    const REDEPLOY: &str =
+        "Deploy the template again: the table differs from the one that it creates.";
     let mut checks = Vec::new();
     let active = matches!(
         table.table_status,
@@ -95,108 +97,118 @@ fn shape(name: &str, expected: &Expected, table: &TableDescription) -> Vec<Check
             .map_or("unknown", TableStatus::as_str);
         Check::fail(
             name,
-            format!("it is {status}"),
-            "Wait, or see what DynamoDB says of it.",
+            format!("the table is {status}"),
+            "Wait, or look at the table in DynamoDB.",
         )
     } else if keys == expected.keys {
-        Check::good(name, "it is there, with the right keys")
+        Check::ok(name, "the table exists and has the right keys")
     } else {
-        Check::fail(name, format!("its keys are {}", keys.join(", ")), REDEPLOY)
+        Check::fail(
+            name,
+            format!("the keys of the table are {}", keys.join(", ")),
+            REDEPLOY,
+        )
     });
-    if !expected.passes {
+    if !expected.expires {
         checks.push(match table.deletion_protection_enabled {
-            Some(true) => Check::good(name, "it is protected from deletion"),
+            Some(true) => Check::ok(name, "deletion protection is on"),
             _ => Check::warn(
                 name,
-                "it is not protected from deletion",
-                "Every account is in it: switch deletion protection on.",
+                "deletion protection is off",
+                "The table contains every account: enable deletion protection.",
             ),
         });
     }
-    if expected.rings {
+    if expected.has_stream {
         let mut indexes = table.global_secondary_indexes().iter();
         let due = indexes.find(|index| index.index_name() == Some("due"));
         let found = due.is_some_and(|index| keys_of(index.key_schema()) == ["due", "due_at"]);
         checks.push(if found {
-            Check::good(name, "it has the index of what is due")
+            Check::ok(name, "the index of due rows exists")
         } else {
-            Check::fail(name, "it has no index of what is due", REDEPLOY)
+            Check::fail(name, "the index of due rows does not exist", REDEPLOY)
         });
         let stream = table.stream_specification.as_ref();
         let stream = stream.filter(|stream| stream.stream_enabled);
-        checks.push(match stream.and_then(|stream| stream.stream_view_type.as_ref()) {
-            Some(StreamViewType::KeysOnly) => Check::good(name, "its stream tells keys alone"),
-            Some(other) => Check::warn(
-                name,
-                format!("its stream tells {}", other.as_str()),
-                "Messages are in it: let it tell KEYS_ONLY.",
-            ),
-            None => Check::warn(
-                name,
-                "it has no stream",
-                "Messages wait for the schedule, up to a minute or more: deploy the template again.",
-            ),
-        });
+        checks.push(
+            match stream.and_then(|stream| stream.stream_view_type.as_ref()) {
+                Some(StreamViewType::KeysOnly) => Check::ok(name, "the stream contains only keys"),
+                Some(other) => Check::warn(
+                    name,
+                    format!("the stream contains {}", other.as_str()),
+                    "The rows contain addresses: set the view type of the stream to KEYS_ONLY.",
+                ),
+                None => Check::warn(
+                    name,
+                    "the table has no stream",
+                    "Messages wait a minute or longer for the schedule: deploy the template again.",
+                ),
+            },
+        );
     }
     checks
 }
 
-/// The names of a schema's keys, the partition key's first.
+/// The key names of a schema, the partition key first.
 fn keys_of(schema: &[KeySchemaElement]) -> Vec<&str> {
     let of = |kind: KeyType| schema.iter().filter(move |key| key.key_type == kind);
     let keys = of(KeyType::Hash).chain(of(KeyType::Range));
     keys.map(KeySchemaElement::attribute_name).collect()
 }
 
-async fn time_to_live(client: &Client, name: &str, table: &str) -> Check {
+async fn check_time_to_live(client: &Client, name: &str, table: &str) -> Check {
     match client
         .describe_time_to_live()
         .table_name(table)
         .send()
         .await
     {
-        Ok(answer) => {
-            let told = answer.time_to_live_description;
-            let on = told.filter(|told| {
+        Ok(output) => {
+            let enabled = output.time_to_live_description.filter(|description| {
                 matches!(
-                    told.time_to_live_status,
+                    description.time_to_live_status,
                     Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)
                 )
             });
-            match on.and_then(|told| told.attribute_name).as_deref() {
-                Some("ttl") => Check::good(name, "its rows go by themselves"),
+            match enabled
+                .and_then(|description| description.attribute_name)
+                .as_deref()
+            {
+                Some("ttl") => Check::ok(name, "time to live is on"),
                 _ => Check::warn(
                     name,
-                    "its rows do not go by themselves",
-                    "Nothing breaks, but it grows for ever: switch time to live on, by the attribute `ttl`.",
+                    "time to live is off",
+                    "Expired rows are not deleted, so the table keeps growing: enable time to live with the attribute `ttl`.",
                 ),
             }
         }
-        Err(error) => Check::unanswered(name, &error),
+        Err(error) => Check::call_failed(name, &error),
     }
 }
 
-async fn recovery(client: &Client, name: &str, table: &str) -> Check {
+async fn check_recovery(client: &Client, name: &str, table: &str) -> Check {
     match client
         .describe_continuous_backups()
         .table_name(table)
         .send()
         .await
     {
-        Ok(answer) => {
-            let told = answer.continuous_backups_description;
-            let told = told.and_then(|told| told.point_in_time_recovery_description);
-            match told.and_then(|told| told.point_in_time_recovery_status) {
+        Ok(output) => {
+            let status = output
+                .continuous_backups_description
+                .and_then(|backups| backups.point_in_time_recovery_description)
+                .and_then(|recovery| recovery.point_in_time_recovery_status);
+            match status {
                 Some(PointInTimeRecoveryStatus::Enabled) => {
-                    Check::good(name, "it can be brought back to any second")
+                    Check::ok(name, "point-in-time recovery is on")
                 }
                 _ => Check::warn(
                     name,
-                    "it cannot be brought back to an earlier time",
-                    "Every account is in it: switch point-in-time recovery on.",
+                    "point-in-time recovery is off",
+                    "The table contains every account: enable point-in-time recovery.",
                 ),
             }
         }
-        Err(error) => Check::unanswered(name, &error),
+        Err(error) => Check::call_failed(name, &error),
     }
 }

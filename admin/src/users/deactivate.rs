@@ -1,6 +1,6 @@
-//! The end of an account, by the operator: what the endpoint does, without anybody's password, and a
-//! locked account ends too. Identity servers are not called from here; what is bound there is undone
-//! by whoever removes the account's rows.
+//! Deactivation of an account by the operator. It does what the endpoint does, without UIA, and also
+//! deactivates a locked account. It does not contact identity servers: the purge of the account's rows
+//! unbinds its addresses there.
 
 use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
 
@@ -14,7 +14,7 @@ use shared::{
     store::AccountStatus,
 };
 
-use super::{TRIES, nobody};
+use super::{MAX_ATTEMPTS, account_not_found};
 use crate::{Admin, Report};
 
 pub(super) async fn run(
@@ -23,20 +23,21 @@ pub(super) async fn run(
     erase: bool,
     yes: bool,
 ) -> anyhow::Result<Report> {
-    // Before anybody is asked.
+    // Checked before the operator is asked to confirm.
     read(admin, user).await?;
     if !yes {
         confirm(user)?;
     }
-    for _ in 0..TRIES {
-        // The account before its addresses: none that was added since is left behind.
+    for _ in 0..MAX_ATTEMPTS {
+        // The account is read before its addresses. An address that is added in between changes the
+        // account row, so the transaction fails and the loop reads both again.
         let account = read(admin, user).await?;
-        let own = admin.store.addresses_of(user).await?;
-        let addresses: Vec<_> = own.into_iter().map(|own| own.threepid).collect();
+        let rows = admin.store.addresses_of(user).await?;
+        let addresses: Vec<_> = rows.into_iter().map(|row| row.threepid).collect();
         let (now, rng) = (admin.clock.now(), &*admin.rng);
         let mut messages = notices::mails_at(now, rng, &addresses, Notice::Deactivated);
         messages.push(NewMessage::purge(user, now, rng));
-        let end = Deactivation {
+        let deactivation = Deactivation {
             user: user.clone(),
             account,
             known: None,
@@ -45,47 +46,51 @@ pub(super) async fn run(
             messages,
             now,
         };
-        match admin.store.deactivate(&end, None).await {
+        match admin.store.deactivate(&deactivation, None).await {
             Ok(()) => {
                 let name = user.as_str();
-                let released = end.addresses.len();
-                return Ok(Report::of(
+                let released = deactivation.addresses.len();
+                return Ok(Report::success(
                     json!({ "deactivated": name, "erased": erase, "addresses_released": released }),
-                    format!("{name} is deactivated; addresses released: {released}"),
+                    format!("deactivated {name}; addresses released: {released}"),
                 ));
             }
             Err(ChangeAccountError::AccountChanged) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    bail!("somebody else is changing the account: try again")
+    bail!("the account is being changed by other requests; try again")
 }
 
 async fn read(admin: &Admin, user: &Localpart) -> anyhow::Result<shared::store::AccountRow> {
     let Some(account) = admin.store.find_account(user).await? else {
-        bail!(nobody(user))
+        bail!(account_not_found(user))
     };
     ensure!(
         account.status != AccountStatus::Deactivated,
-        "the account is deactivated already"
+        "the account is already deactivated"
     );
     Ok(account)
 }
 
-/// Has the name typed once more.
+/// Asks the operator to type the username.
 fn confirm(user: &Localpart) -> anyhow::Result<()> {
     ensure!(
         stdin().is_terminal(),
-        "this cannot be undone: say --yes if it is meant"
+        "a deactivation cannot be undone; confirm it with --yes"
     );
-    let mut ask = stderr();
+    let mut prompt = stderr();
     write!(
-        ask,
-        "This ends the account for good. Type its name to go on: "
+        prompt,
+        "The deactivation of {0} cannot be undone. Type {0} to confirm: ",
+        user.as_str()
     )?;
-    ask.flush()?;
+    prompt.flush()?;
     let mut typed = String::new();
     stdin().lock().read_line(&mut typed)?;
-    ensure!(typed.trim() == user.as_str(), "nothing was done");
+    ensure!(
+        typed.trim() == user.as_str(),
+        "not confirmed; the account was not changed"
+    );
     Ok(())
 }

@@ -1,7 +1,8 @@
-//! Users from another server, out of a CSV or JSON-lines file.
+//! Import of users from another server, from a CSV or JSON-lines file.
 //!
-//! The whole file is judged before anything is written. Then each user is one transaction, so it may
-//! be interrupted anywhere and run again: who came out of the same line before is left alone.
+//! The whole file is validated before anything is written. Then each user is written in one
+//! transaction, so the import may be interrupted at any time and run again. A user that an earlier run
+//! imported from the same line is skipped.
 
 mod file;
 mod line;
@@ -22,127 +23,137 @@ use shared::{
 use self::line::User;
 use crate::{Admin, Report, progress::Progress};
 
-/// How many users are written at once.
-const AT_ONCE: usize = 16;
+/// The number of users that are written at once.
+const CONCURRENCY: usize = 16;
 
-/// What to import.
+/// The arguments of the import.
 #[derive(Debug, clap::Args)]
 pub struct Import {
     /// The file: .csv or .jsonl
     file: PathBuf,
-    /// Judge the file and look whether names and addresses are free; write nothing
+    /// Validate the file and check whether usernames and addresses are free; write nothing
     #[arg(long)]
     dry_run: bool,
-    /// The hashes were made with the pepper in `GATEHOUSE_IMPORTED_PEPPER`, at the end of the password
+    /// The hashes were made with the pepper in `GATEHOUSE_IMPORTED_PEPPER`, appended to the password
     /// (Synapse) or as argon2's secret; the functions need the same setting
     #[arg(long)]
     peppered: bool,
 }
 
-/// What became of a user.
-enum Outcome {
-    /// Written; in a dry run, would have been.
+/// The result of the import of one user.
+enum ImportResult {
+    /// The user was written, or would be written without `--dry-run`.
     New,
-    /// Written before, out of the same line.
-    Known,
-    /// Not to be written.
-    Refused(String),
+    /// An earlier run has imported the user from the same line.
+    AlreadyImported,
+    /// The user cannot be imported, for this reason.
+    Rejected(String),
 }
 
-/// What became of all of them.
+/// The results of all users.
 #[derive(Default)]
-struct Tally {
+struct Summary {
     new: usize,
-    known: usize,
-    refused: Vec<(u64, String)>,
+    already_imported: usize,
+    /// The numbers of the lines that were not imported, and the reasons.
+    rejected: Vec<(u64, String)>,
 }
 
 pub(super) async fn run(admin: &Admin, import: &Import) -> anyhow::Result<Report> {
     let pepper = if import.peppered {
         let pepper = read_imported_pepper(|name| admin.environment.get(name));
-        let pepper = pepper.context("--peppered: GATEHOUSE_IMPORTED_PEPPER is not set")?;
-        Some(pepper.id().to_owned())
+        let pepper = pepper.context("--peppered needs the setting GATEHOUSE_IMPORTED_PEPPER")?;
+        Some(pepper.id.clone())
     } else {
         None
     };
     let path = import.file.display();
     let bytes = fs::read(&import.file).with_context(|| format!("cannot read {path}"))?;
     let lines = if file::is_csv(&import.file)? {
-        file::csv(&bytes)
+        file::read_csv(&bytes)
     } else {
-        file::json_lines(&bytes)
+        file::read_json_lines(&bytes)
     };
-    let (mut users, mut faults) = (Vec::new(), Vec::new());
+    let (mut users, mut errors) = (Vec::new(), Vec::new());
     for (number, line) in lines {
-        match line.and_then(|line| User::of(line, admin.clock.now())) {
+        match line.and_then(|line| User::from_line(line, admin.clock.now())) {
             Ok(user) => users.push((number, user)),
-            Err(fault) => faults.push((number, fault)),
+            Err(error) => errors.push((number, error)),
         }
     }
-    faults.extend(doubles(&users));
-    if !faults.is_empty() {
-        faults.sort();
-        let tally = Tally {
-            refused: faults,
-            ..Tally::default()
+    errors.extend(find_duplicates(&users));
+    if !errors.is_empty() {
+        errors.sort();
+        let summary = Summary {
+            rejected: errors,
+            ..Summary::default()
         };
-        return Ok(report(&tally, "nothing was written, since of the file"));
+        return Ok(report(
+            &summary,
+            "nothing was written, because the file has errors",
+        ));
     }
-    ensure!(!users.is_empty(), "there is nobody in {path}");
-    let users = users.into_iter();
-    let candidates =
-        users.map(|(number, user)| Candidate::of(admin, number, user, pepper.as_deref()));
-    let tally = write_all(admin, candidates.collect(), import.dry_run).await?;
-    let whole = if import.dry_run {
-        "nothing was written; of the file"
+    ensure!(!users.is_empty(), "{path} contains no users");
+    let entries = users
+        .into_iter()
+        .map(|(number, user)| Entry::new(admin, number, user, pepper.as_deref()));
+    let summary = import_all(admin, entries.collect(), import.dry_run).await?;
+    let heading = if import.dry_run {
+        "dry run, nothing was written"
     } else {
-        "of the file"
+        "import finished"
     };
-    Ok(report(&tally, whole))
+    Ok(report(&summary, heading))
 }
 
-/// Names and addresses that stand in the file twice.
-fn doubles(users: &[(u64, User)]) -> Vec<(u64, String)> {
+/// Finds usernames and addresses that the file has more than once.
+fn find_duplicates(users: &[(u64, User)]) -> Vec<(u64, String)> {
     let (mut names, mut addresses) = (HashMap::new(), HashMap::new());
-    let mut faults = Vec::new();
+    let mut errors = Vec::new();
     for (number, user) in users {
         if let Some(first) = names.insert(&user.localpart, *number) {
-            faults.push((*number, format!("the same name as in line {first}")));
+            errors.push((*number, format!("the same username as in line {first}")));
         }
         for (threepid, _) in &user.addresses {
             if let Some(first) = addresses.insert(threepid, *number) {
                 let medium = threepid.medium;
-                faults.push((*number, format!("the same {medium} as in line {first}")));
+                errors.push((
+                    *number,
+                    format!("the same {medium} address as in line {first}"),
+                ));
             }
         }
     }
-    faults
+    errors
 }
 
-/// A user who may be written.
-struct Candidate {
-    number: u64,
+/// A valid user of the file.
+struct Entry {
+    line_number: u64,
     account: ImportedAccount,
-    /// All that the line says, by which a repeat knows it again.
-    told: String,
+    /// The content of the line in a canonical form. A keyed hash of it marks the imported account, so
+    /// that a later run recognises the line.
+    fingerprint: String,
 }
 
-impl Candidate {
-    fn of(admin: &Admin, number: u64, user: User, pepper: Option<&str>) -> Self {
+impl Entry {
+    fn new(admin: &Admin, line_number: u64, user: User, pepper: Option<&str>) -> Self {
         let now = admin.clock.now();
         let (name, hash, addresses) = (&user.localpart, &user.password_hash, &user.addresses);
-        let told = json!([
+        let fingerprint = json!([
             name,
             user.created,
             user.deactivated,
             hash,
             pepper,
             addresses
-        ]);
-        let told = told.to_string();
+        ])
+        .to_string();
         let account = ImportedAccount {
             localpart: user.localpart,
-            marker: admin.keys.hash(KeyPurpose::ImportMarker, told.as_bytes()),
+            marker: admin
+                .keys
+                .hash(KeyPurpose::ImportMarker, fingerprint.as_bytes()),
             created: user.created.unwrap_or(now),
             deactivated: user.deactivated,
             password: user.password_hash.map(|phc| PasswordHash {
@@ -153,113 +164,117 @@ impl Candidate {
             addresses: user.addresses,
         };
         Self {
-            number,
+            line_number,
             account,
-            told,
+            fingerprint,
         }
     }
 }
 
-/// Writes them, several at once. What is wrong with the tables ends it: what is done is done, and a
-/// repeat goes on from there.
-async fn write_all(
-    admin: &Admin,
-    candidates: Vec<Candidate>,
-    dry_run: bool,
-) -> anyhow::Result<Tally> {
-    let progress = Progress::new(candidates.len(), admin.watched);
-    let (progress, tally) = (&progress, Mutex::new(Tally::default()));
-    let written = stream::iter(candidates)
-        .map(|candidate| async move {
-            let outcome = if dry_run {
-                look(admin, &candidate).await?
+/// Imports the users, several at once. An error of the tables stops the import. The users written so
+/// far stay, and a later run continues after them.
+async fn import_all(admin: &Admin, entries: Vec<Entry>, dry_run: bool) -> anyhow::Result<Summary> {
+    let progress = Progress::new(entries.len(), admin.show_progress);
+    let (progress, summary) = (&progress, Mutex::new(Summary::default()));
+    let finished = stream::iter(entries)
+        .map(|entry| async move {
+            let result = if dry_run {
+                check(admin, &entry).await?
             } else {
-                write(admin, &candidate).await?
+                write(admin, &entry).await?
             };
             progress.step();
-            Ok::<_, StoreError>((candidate.number, outcome))
+            Ok::<_, StoreError>((entry.line_number, result))
         })
-        .buffer_unordered(AT_ONCE)
-        .try_for_each(|(number, outcome)| {
-            if let Ok(mut tally) = tally.lock() {
-                match outcome {
-                    Outcome::New => tally.new += 1,
-                    Outcome::Known => tally.known += 1,
-                    Outcome::Refused(why) => tally.refused.push((number, why)),
+        .buffer_unordered(CONCURRENCY)
+        .try_for_each(|(line_number, result)| {
+            if let Ok(mut summary) = summary.lock() {
+                match result {
+                    ImportResult::New => summary.new += 1,
+                    ImportResult::AlreadyImported => summary.already_imported += 1,
+                    ImportResult::Rejected(reason) => summary.rejected.push((line_number, reason)),
                 }
             }
             async { Ok(()) }
         })
         .await;
-    let mut tally = tally.into_inner().unwrap_or_default();
-    tally.refused.sort();
-    let done = tally.new;
-    written.with_context(|| {
-        format!("interrupted after {done} new users; run it again, and it goes on from there")
+    let mut summary = summary.into_inner().unwrap_or_default();
+    summary.rejected.sort();
+    let new = summary.new;
+    finished.with_context(|| {
+        format!("interrupted after {new} new users; run the command again to continue")
     })?;
-    Ok(tally)
+    Ok(summary)
 }
 
-async fn write(admin: &Admin, candidate: &Candidate) -> Result<Outcome, StoreError> {
+async fn write(admin: &Admin, entry: &Entry) -> Result<ImportResult, StoreError> {
     let now = admin.clock.now();
-    match admin.store.import_account(&candidate.account, now).await {
-        Ok(()) => Ok(Outcome::New),
+    match admin.store.import_account(&entry.account, now).await {
+        Ok(()) => Ok(ImportResult::New),
         Err(ImportAccountError::NameTaken(marker)) => {
-            Ok(holder(admin, candidate, marker.as_deref()))
+            Ok(name_taken(admin, entry, marker.as_deref()))
         }
-        Err(ImportAccountError::AddressTaken(medium)) => Ok(taken(medium)),
+        Err(ImportAccountError::AddressTaken(medium)) => Ok(address_taken(medium)),
         Err(ImportAccountError::Store(error)) => Err(error),
     }
 }
 
-/// The same, without writing.
-async fn look(admin: &Admin, candidate: &Candidate) -> Result<Outcome, StoreError> {
-    let account = &candidate.account;
+/// Returns the result that [`write`] would have, and writes nothing.
+async fn check(admin: &Admin, entry: &Entry) -> Result<ImportResult, StoreError> {
+    let account = &entry.account;
     if let Some(existing) = admin.store.find_import(&account.localpart).await? {
         let marker = existing.import_marker.as_deref();
-        return Ok(holder(admin, candidate, marker));
+        return Ok(name_taken(admin, entry, marker));
     }
     for (threepid, _) in &account.addresses {
         if admin.store.find_owner(threepid).await?.is_some() {
-            return Ok(taken(threepid.medium));
+            return Ok(address_taken(threepid.medium));
         }
     }
-    Ok(Outcome::New)
+    Ok(ImportResult::New)
 }
 
-/// Who has the name: the user of this very line, who was imported before, or another.
-fn holder(admin: &Admin, candidate: &Candidate, marker: Option<&str>) -> Outcome {
-    let (keys, told) = (&admin.keys, candidate.told.as_bytes());
-    let name = candidate.account.localpart.as_str();
+/// The result for a taken username. The marker of the existing account tells whether it was imported
+/// from the same line.
+fn name_taken(admin: &Admin, entry: &Entry, marker: Option<&str>) -> ImportResult {
+    let (keys, fingerprint) = (&admin.keys, entry.fingerprint.as_bytes());
+    let name = entry.account.localpart.as_str();
     match marker {
-        Some(marker) if keys.hash_matches(KeyPurpose::ImportMarker, told, marker) => Outcome::Known,
-        Some(_) => Outcome::Refused(format!(
-            "`{name}` was imported before, out of a line that said something else"
+        Some(marker) if keys.hash_matches(KeyPurpose::ImportMarker, fingerprint, marker) => {
+            ImportResult::AlreadyImported
+        }
+        Some(_) => ImportResult::Rejected(format!(
+            "`{name}` was imported before, from a line with a different content"
         )),
-        None => Outcome::Refused(format!("the name `{name}` is taken")),
+        None => ImportResult::Rejected(format!("the username `{name}` is taken")),
     }
 }
 
-fn taken(medium: Medium) -> Outcome {
-    Outcome::Refused(format!("another account has the {medium}"))
+fn address_taken(medium: Medium) -> ImportResult {
+    ImportResult::Rejected(format!("another account has the {medium} address"))
 }
 
-fn report(tally: &Tally, whole: &str) -> Report {
-    let refused = tally.refused.len();
+fn report(summary: &Summary, heading: &str) -> Report {
+    let rejected = summary.rejected.len();
     let mut text = String::new();
-    for (line, why) in &tally.refused {
-        let _ = writeln!(text, "line {line}: {why}");
+    for (line, reason) in &summary.rejected {
+        let _ = writeln!(text, "line {line}: {reason}");
     }
     let _ = write!(
         text,
-        "{whole}: {} new, {} imported before, {refused} at fault",
-        tally.new, tally.known
+        "{heading}: {} new, {} imported before, {rejected} with errors",
+        summary.new, summary.already_imported
     );
-    let faults = tally.refused.iter();
-    let faults = faults.map(|(line, why)| json!({ "line": line, "why": why }));
+    let faults = summary
+        .rejected
+        .iter()
+        .map(|(line, reason)| json!({ "line": line, "why": reason }));
     Report {
-        json: json!({ "new": tally.new, "imported_before": tally.known, "faults": faults.collect::<Vec<_>>() }),
+        json: json!({
+            "new": summary.new, "imported_before": summary.already_imported,
+            "faults": faults.collect::<Vec<_>>(),
+        }),
         text,
-        failed: refused > 0,
+        failed: rejected > 0,
     }
 }

@@ -1,4 +1,5 @@
-//! What is stored of a user: for people to look at, and as JSON for the user's own request.
+//! The data that is stored about a user, as text for the operator, and as JSON for a request of the
+//! user for their own data.
 
 use std::fmt::Write;
 
@@ -6,68 +7,68 @@ use anyhow::bail;
 use serde_json::{Value, json};
 use shared::{ids::Localpart, secrets::KeyPurpose, store::UserRecord};
 
-use super::nobody;
+use super::account_not_found;
 use crate::{Admin, Report, times};
 
-/// What an export cannot hold, and why.
+/// The data that an export cannot contain, and the reasons.
 const NOT_INCLUDED: [&str; 4] = [
-    "passwords and tokens: only hashes of them are stored, and those are secrets too",
-    "sessions of sign-ups and of validations: they are kept for a few days under keyed hashes, and nothing names the user",
-    "networks that the user has logged in from: they are kept for thirty days as keyed hashes, which cannot be listed",
-    "messages that wait to be sent and rows to be removed: they hold the address or the name for three days at most, and are found by neither",
+    "passwords and tokens: only their hashes are stored, and the hashes are secrets too",
+    "registration sessions and validation sessions: they are stored for a few days under keyed hashes, and do not name the user",
+    "networks from which the user has logged in: they are stored for thirty days as keyed hashes, which cannot be listed",
+    "messages and purges in the outbox: they contain the address or the username for three days at most, and cannot be looked up by either",
 ];
 
 pub(super) async fn show(admin: &Admin, user: &Localpart) -> anyhow::Result<Report> {
     let record = find(admin, user).await?;
-    Ok(Report::of(
-        value(admin, user, &record),
-        text(admin, user, &record)?.trim_end().to_owned(),
+    Ok(Report::success(
+        to_json(admin, user, &record),
+        to_text(admin, user, &record)?.trim_end().to_owned(),
     ))
 }
 
 pub(super) async fn export(admin: &Admin, user: &Localpart) -> anyhow::Result<Report> {
     let record = find(admin, user).await?;
-    let mut json = value(admin, user, &record);
+    let mut json = to_json(admin, user, &record);
     json["not_included"] = json!(NOT_INCLUDED);
     json["exported"] = json!(admin.clock.now());
     let text = serde_json::to_string_pretty(&json)?;
-    Ok(Report::of(json, text))
+    Ok(Report::success(json, text))
 }
 
 async fn find(admin: &Admin, user: &Localpart) -> anyhow::Result<UserRecord> {
     match admin.store.export_account(user).await? {
         Some(record) => Ok(record),
-        None => bail!(nobody(user)),
+        None => bail!(account_not_found(user)),
     }
 }
 
-/// Times are milliseconds, as in the protocol.
-fn value(admin: &Admin, user: &Localpart, record: &UserRecord) -> Value {
+/// The record as JSON. Times are in milliseconds, as in the protocol.
+fn to_json(admin: &Admin, user: &Localpart, record: &UserRecord) -> Value {
     let devices = record.devices.iter().map(|device| {
         json!({
             "device_id": device.id, "display_name": device.display_name, "tokens_issued": device.issued,
             "access_token_expires": device.access_expires, "logged_in": device.alive,
         })
     });
-    let addresses = record.addresses.iter().map(|own| {
+    let addresses = record.addresses.iter().map(|threepid| {
         json!({
-            "medium": own.threepid.medium, "address": own.threepid.address,
-            "validated_at": own.validated, "added_at": own.added,
+            "medium": threepid.threepid.medium, "address": threepid.threepid.address,
+            "validated_at": threepid.validated, "added_at": threepid.added,
         })
     });
     let terms = record.terms.iter().map(
-        |own| json!({ "policy": own.policy, "version": own.version, "accepted": own.accepted }),
+        |term| json!({ "policy": term.policy, "version": term.version, "accepted": term.accepted }),
     );
-    let bindings = record.bindings.iter().map(|own| {
+    let bindings = record.bindings.iter().map(|binding| {
         json!({
-            "id_server": own.id_server, "medium": own.address.medium, "address": own.address.address,
-            "bound": own.bound,
+            "id_server": binding.id_server, "medium": binding.address.medium, "address": binding.address.address,
+            "bound": binding.bound,
         })
     });
     let password = record
         .password
         .as_ref()
-        .map(|own| json!({ "scheme": own.scheme, "set": own.set }));
+        .map(|password| json!({ "scheme": password.scheme, "set": password.set }));
     json!({
         "name": user, "log_hashes": log_hashes(admin, user), "status": record.account.status.as_str(), "kind": record.account.kind.as_str(),
         "created": record.created, "upgraded_from_guest": record.upgraded, "imported": record.imported,
@@ -77,7 +78,11 @@ fn value(admin: &Admin, user: &Localpart, record: &UserRecord) -> Value {
     })
 }
 
-fn text(admin: &Admin, user: &Localpart, record: &UserRecord) -> Result<String, std::fmt::Error> {
+fn to_text(
+    admin: &Admin,
+    user: &Localpart,
+    record: &UserRecord,
+) -> Result<String, std::fmt::Error> {
     let mut out = String::new();
     writeln!(
         out,
@@ -87,71 +92,80 @@ fn text(admin: &Admin, user: &Localpart, record: &UserRecord) -> Result<String, 
         record.account.kind.as_str(),
         times::show(record.created)
     )?;
-    for (what, when) in [
+    for (event, time) in [
         ("upgraded from a guest", record.upgraded),
         ("imported", record.imported),
         ("deactivated", record.deactivated),
     ] {
-        if let Some(when) = when {
-            writeln!(out, "{what} {}", times::show(when))?;
+        if let Some(time) = time {
+            writeln!(out, "{event} {}", times::show(time))?;
         }
     }
     if record.erased {
         writeln!(out, "erased")?;
     }
     for hash in log_hashes(admin, user) {
-        writeln!(out, "user.hash in the log  {hash}")?;
+        writeln!(out, "user.hash in the logs  {hash}")?;
     }
     match &record.password {
-        Some(own) => writeln!(
+        Some(password) => writeln!(
             out,
             "password  {}, set {}",
-            own.scheme,
-            times::show(own.set)
+            password.scheme,
+            times::show(password.set)
         )?,
         None => writeln!(out, "no password")?,
     }
-    for own in &record.addresses {
-        let (medium, address) = (own.threepid.medium, &own.threepid.address);
-        let validated = times::show(own.validated);
-        writeln!(out, "{medium}  {}  validated {validated}", shown(address))?;
-    }
-    for own in &record.devices {
-        let alive = if own.alive { "logged in" } else { "logged out" };
-        let name = own.display_name.as_deref().unwrap_or("no name");
-        let issued = times::show(own.issued);
+    for threepid in &record.addresses {
+        let (medium, address) = (threepid.threepid.medium, &threepid.threepid.address);
+        let validated = times::show(threepid.validated);
         writeln!(
             out,
-            "device  {}  {}  {alive}, tokens of {issued}",
-            shown(own.id.as_str()),
-            shown(name)
+            "{medium}  {}  validated {validated}",
+            printable(address)
         )?;
     }
-    for own in &record.terms {
-        let accepted = times::show(own.accepted);
-        writeln!(out, "terms  {} {}  {accepted}", own.policy, own.version)?;
+    for device in &record.devices {
+        let state = if device.alive {
+            "logged in"
+        } else {
+            "logged out"
+        };
+        let name = device.display_name.as_deref().unwrap_or("no name");
+        let issued = times::show(device.issued);
+        writeln!(
+            out,
+            "device  {}  {}  {state}, tokens issued {issued}",
+            printable(device.id.as_str()),
+            printable(name)
+        )?;
     }
-    for own in &record.bindings {
-        let (medium, address) = (own.address.medium, &own.address.address);
+    for term in &record.terms {
+        let accepted = times::show(term.accepted);
+        writeln!(out, "terms  {} {}  {accepted}", term.policy, term.version)?;
+    }
+    for binding in &record.bindings {
+        let (medium, address) = (binding.address.medium, &binding.address.address);
         writeln!(
             out,
             "bound  {}  {medium}  {}",
-            shown(&own.id_server),
-            shown(address)
+            printable(&binding.id_server),
+            printable(address)
         )?;
     }
     Ok(out)
 }
 
-/// What stands for the user in the functions' log: now, and under the keys before and after this one.
+/// The hashes of the username in the logs of the functions, under the current, the previous and the next
+/// key.
 fn log_hashes(admin: &Admin, user: &Localpart) -> Vec<String> {
     admin
         .keys
         .hashes(KeyPurpose::LoggedUser, user.as_str().as_bytes())
 }
 
-/// What users may choose themselves, without what would tell a terminal to do something.
-fn shown(text: &str) -> String {
+/// Replaces control characters in text that users can choose, so that it cannot control the terminal.
+fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{FFFD}' } else { c })
         .collect()

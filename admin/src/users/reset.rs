@@ -1,9 +1,9 @@
-//! A new password for who has lost theirs, and what leads to one.
+//! New passwords for users who have lost theirs: a one-time password, or a link.
 //!
-//! No page of this server sets a password, so a link alone leads nowhere: it confirms, in the user's
-//! browser, the session with which any client, or `curl`, then sets the password. Whoever can have
-//! mail gets such a session by the client's own "forgot password". A one-time password works with
-//! every client and for accounts without an address.
+//! No page of this server sets a password, so a link alone does not set one. It validates a session in
+//! the user's browser. A client or `curl` then sets the password with that session. A user who can
+//! receive e-mail gets such a session from "forgot password" in the client. A one-time password works
+//! with every client, and for accounts without an address.
 
 use anyhow::{Context, bail, ensure};
 use serde_json::json;
@@ -20,28 +20,28 @@ use shared::{
     threepids::{Medium, ThreePid, proofs},
 };
 
-use super::{TRIES, nobody};
+use super::{MAX_ATTEMPTS, account_not_found};
 use crate::{Admin, Report};
 
-/// Letters and digits that nobody takes for one another.
+/// Letters and digits that cannot be confused with each other.
 const ALPHABET: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
-/// In groups, to be read aloud: 99 bits in all.
+/// The password has groups, so that it can be read aloud. It has 99 bits.
 const GROUPS: usize = 4;
 const GROUP_CHARS: usize = 5;
 
-/// Sets a random password, ends every device, and tells the password this once.
+/// Sets a random password, logs out every device, and shows the password once.
 pub(super) async fn password(admin: &Admin, user: &Localpart) -> anyhow::Result<Report> {
     let config =
-        read_passwords(|name| admin.environment.get(name)).context("the settings are not right")?;
+        read_passwords(|name| admin.environment.get(name)).context("the settings are invalid")?;
     let groups = (0..GROUPS).map(|_| admin.rng.text(ALPHABET, GROUP_CHARS));
     let password = Secret::new(groups.collect::<Vec<_>>().join("-"));
     let hash = Hasher::new(config).hash(&password, &*admin.rng).await?;
-    for _ in 0..TRIES {
+    for _ in 0..MAX_ATTEMPTS {
         let (account, addresses) = read(admin, user).await?;
         let (now, rng) = (admin.clock.now(), &*admin.rng);
         let mut messages = notices::mails_at(now, rng, &addresses, Notice::PasswordChanged);
         messages.push(NewMessage::purge(user, now, rng));
-        let set = PasswordChange {
+        let change = PasswordChange {
             user: user.clone(),
             epoch: account.epoch,
             password: hash.clone(),
@@ -51,13 +51,13 @@ pub(super) async fn password(admin: &Admin, user: &Localpart) -> anyhow::Result<
             messages,
             now,
         };
-        match admin.store.change_password(&set, None).await {
+        match admin.store.change_password(&change, None).await {
             Ok(()) => {
-                let (name, told) = (user.as_str(), password.reveal());
-                return Ok(Report::of(
-                    json!({ "user": name, "password": told }),
+                let (name, password) = (user.as_str(), password.reveal());
+                return Ok(Report::success(
+                    json!({ "user": name, "password": password }),
                     format!(
-                        "{told}\n(the password of {name} until it is changed; it is not shown again, and every device is logged out)"
+                        "{password}\n(the new password of {name}; it is not shown again, and every device is logged out)"
                     ),
                 ));
             }
@@ -65,22 +65,24 @@ pub(super) async fn password(admin: &Admin, user: &Localpart) -> anyhow::Result<
             Err(error) => return Err(error.into()),
         }
     }
-    bail!("somebody else is changing the account: try again")
+    bail!("the account is being changed by other requests; try again")
 }
 
-/// Begins the session of a reset without sending its mail, and tells what leads on from there.
+/// Starts the validation session of a password reset without sending an e-mail. Returns the link, and the
+/// request that sets the new password.
 pub(super) async fn link(
     admin: &Admin,
     user: &Localpart,
     public_url: Option<&str>,
 ) -> anyhow::Result<Report> {
-    let base = base(admin, public_url)?;
+    let base = base_url(admin, public_url)?;
     let (_, addresses) = read(admin, user).await?;
-    let mut addresses = addresses.into_iter();
-    let mailbox = addresses.find(|address| address.medium == Medium::Email);
-    let to = mailbox.context(
-        "the account has no e-mail address that a link could stand for: see `users reset-password`",
-    )?;
+    let to = addresses
+        .into_iter()
+        .find(|address| address.medium == Medium::Email)
+        .context(
+            "the account has no e-mail address, which a link needs; use `users reset-password`",
+        )?;
     let client_secret = Secret::new(admin.rng.base64::<24>());
     let (keys, now) = (&admin.keys, admin.clock.now());
     let row = proofs::hand_over(keys, &to, &client_secret, now, &*admin.rng);
@@ -93,8 +95,8 @@ pub(super) async fn link(
     let body = json!({ "new_password": "…", "auth": auth });
     let endpoint = format!("{base}/_matrix/client/v3/account/password");
     let text = format!(
-        "1. The user opens this within a day, and presses the button:\n   {link}\n\
-         2. Then the new password is set with:\n   curl {endpoint} -d '{body}'",
+        "1. The user opens this link within a day and presses the button:\n   {link}\n\
+         2. This request then sets the new password:\n   curl {endpoint} -d '{body}'",
         link = link.reveal()
     );
     let json = json!({
@@ -102,28 +104,28 @@ pub(super) async fn link(
         "client_secret": client_secret, "then": { "method": "POST", "url": endpoint, "body": body },
         "expires": row.expires,
     });
-    Ok(Report::of(json, text))
+    Ok(Report::success(json, text))
 }
 
-/// Where the functions are reached.
-fn base(admin: &Admin, given: Option<&str>) -> anyhow::Result<String> {
+/// The URL at which clients reach the functions.
+fn base_url(admin: &Admin, given: Option<&str>) -> anyhow::Result<String> {
     let get = |name: &str| admin.environment.get(name);
     let base = given
         .map(str::to_owned)
         .or_else(|| get("GATEHOUSE_PUBLIC_URL"))
         .or_else(|| get("GATEHOUSE_SERVER_NAME").map(|name| format!("https://{name}")));
-    let base = base.context("where does the link lead? Give --public-url")?;
+    let base = base.context("the URL of the link is unknown; give --public-url")?;
     Ok(base.trim_end_matches('/').to_owned())
 }
 
-/// An account that may be given a password, and its addresses, read after it.
+/// Reads an account that may get a new password, and then its addresses.
 async fn read(admin: &Admin, user: &Localpart) -> anyhow::Result<(AccountRow, Vec<ThreePid>)> {
     let Some(account) = admin.store.find_account(user).await? else {
-        bail!(nobody(user))
+        bail!(account_not_found(user))
     };
     ensure!(
         account.kind == AccountKind::User,
-        "the account is of a kind that has no password: {}",
+        "an account of this kind has no password: {}",
         account.kind.as_str()
     );
     ensure!(
@@ -134,6 +136,6 @@ async fn read(admin: &Admin, user: &Localpart) -> anyhow::Result<(AccountRow, Ve
         "the account is {}",
         account.status.as_str()
     );
-    let own = admin.store.addresses_of(user).await?;
-    Ok((account, own.into_iter().map(|own| own.threepid).collect()))
+    let rows = admin.store.addresses_of(user).await?;
+    Ok((account, rows.into_iter().map(|row| row.threepid).collect()))
 }

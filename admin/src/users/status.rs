@@ -4,36 +4,43 @@ use anyhow::bail;
 use serde_json::json;
 use shared::store::{AccountStatus, Moderation, StatusChange};
 
-use super::{localpart, nobody};
+use super::{account_not_found, localpart};
 use crate::{Admin, Report};
 
-/// Takes the step. An account that is where it leads already is left there, and that is no failure.
-pub(super) async fn change(admin: &Admin, name: &str, step: Moderation) -> anyhow::Result<Report> {
+/// Changes the status of an account. A repeated change has no effect and is not an error.
+pub(super) async fn change(
+    admin: &Admin,
+    name: &str,
+    action: Moderation,
+) -> anyhow::Result<Report> {
     let user = localpart(name)?;
-    let done = match step {
+    let state = match action {
         Moderation::Lock => "locked",
         Moderation::Unlock => "not locked",
         Moderation::Suspend => "suspended",
         Moderation::Unsuspend => "not suspended",
     };
-    let changed = match admin.store.change_status(&user, step).await? {
+    let changed = match admin.store.change_status(&user, action).await? {
         StatusChange::Changed => true,
-        StatusChange::NotApplicable(status) if is_there(step, status) => false,
+        StatusChange::NotApplicable(status) if is_already(action, status) => false,
         StatusChange::NotApplicable(status) => {
-            bail!("nothing was done: the account is {}", status.as_str())
+            bail!(
+                "the account was not changed, because it is {}",
+                status.as_str()
+            )
         }
-        StatusChange::AccountNotFound => bail!(nobody(&user)),
+        StatusChange::AccountNotFound => bail!(account_not_found(&user)),
     };
-    let already = if changed { "now" } else { "already" };
-    Ok(Report::of(
-        json!({ "user": name, "state": done, "changed": changed }),
-        format!("{name} is {already} {done}"),
+    let when = if changed { "now" } else { "already" };
+    Ok(Report::success(
+        json!({ "user": name, "state": state, "changed": changed }),
+        format!("{name} is {when} {state}"),
     ))
 }
 
-/// Whether the account is already what the step makes of it.
-const fn is_there(step: Moderation, status: AccountStatus) -> bool {
-    match step {
+/// Whether the account already has the status that the action leads to.
+const fn is_already(action: Moderation, status: AccountStatus) -> bool {
+    match action {
         Moderation::Lock => matches!(status, AccountStatus::Locked),
         Moderation::Suspend => matches!(status, AccountStatus::Suspended),
         Moderation::Unlock => matches!(status, AccountStatus::Active | AccountStatus::Suspended),

@@ -1,8 +1,7 @@
 //! `POST /_matrix/client/{r0,v3}/account/3pid/bind`
 //!
-//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3account3pidbind);
-//! IDS-02, IDS-03, IDS-07, IDS-10 to IDS-12, IDS-21, DIS-15, GUEST-06. The address is bound at the identity server and nowhere
-//! else: the account's own addresses stay what they are.
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3account3pidbind). The
+//! address is bound at the identity server only. The 3PIDs of the account do not change.
 
 use std::sync::Arc;
 
@@ -15,21 +14,21 @@ use shared::{
     limits::{self, Limit},
     secrets::Secret,
     threepids::proofs,
-    tokens::{self, CallerError},
+    tokens,
 };
 
-/// Answers the request.
+/// Handles the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     let token = http::access_token(&request, app.config.query_tokens)?;
     let caller = tokens::identify(&app, &token, request.query.get("user_id")).await?;
+    // GUEST-06
     caller.demand_no_guest()?;
-    if caller.account().is_none() {
-        return Err(CallerError::NotItsUser.into());
-    }
+    caller.demand_account()?;
     let body = Body::parse(&request.body)?;
-    let sid = opaque(&body, "sid")?;
-    let client_secret = Secret::new(opaque(&body, "client_secret")?);
+    let sid = opaque_id(&body, "sid")?;
+    let client_secret = Secret::new(opaque_id(&body, "client_secret")?);
     let id_server: String = body.required("id_server")?;
+    // IDS-02, IDS-03
     let server = identity_servers::trusted(&app.config, &id_server)?;
     let token = identity_servers::read_token(&app, body.optional("id_access_token")?)?;
     limits::spend(&app, Limit::IdServer, request.network).await?;
@@ -39,12 +38,13 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         sid: &sid,
         client_secret: &client_secret,
     };
+    // IDS-07, IDS-10 to IDS-12, IDS-21, DIS-15
     identity_servers::bind(&app, caller.localpart(), request).await?;
     Ok(HttpResponse::ok(&json!({})))
 }
 
-/// A member that is an opaque id.
-fn opaque(body: &Body, name: &'static str) -> Result<String, MatrixError> {
+/// Reads a member of the body that is an opaque ID.
+fn opaque_id(body: &Body, name: &'static str) -> Result<String, MatrixError> {
     let text: String = body.required(name)?;
     if proofs::is_opaque_id(&text) {
         return Ok(text);

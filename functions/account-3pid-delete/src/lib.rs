@@ -1,9 +1,8 @@
 //! `POST /_matrix/client/{r0,v3}/account/3pid/delete`
 //!
-//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3account3piddelete);
-//! ACC3-05, ACC3-07, 3PID-63, GUEST-06, TOK-15. An address that is not the caller's, or no more, is
-//! answered as if it had just been removed, and nothing is done to it: so a repeat gets the same answer.
-//! It is gone here before any identity server is asked to forget it (IDS-14, IDS-20).
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3account3piddelete).
+//! The response for an address that does not belong to the caller is the same as after a removal, and the
+//! request has no effect. So a repeated request gets the same response.
 
 use std::sync::Arc;
 
@@ -18,38 +17,41 @@ use shared::{
     threepids::{Medium, ThreePid},
 };
 
-/// The answer.
+/// The response body.
 #[derive(Debug, Serialize)]
 pub struct Response {
-    /// Whether an identity server has forgotten the address.
+    /// Whether an identity server has unbound the address (ACC3-05).
     pub id_server_unbind_result: UnbindResult,
 }
 
-/// Answers the request.
+/// Handles the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
+    // ACC3-07
     accounts::demand_threepid_changes(&app.config)?;
+    // GUEST-06, TOK-15
     let owner = own_addresses::changer(&app, &request).await?;
     let body = Body::parse(&request.body)?;
     let (threepid, id_server) = parse(&body)?;
     let id_server = identity_servers::named(&app.config, id_server.as_deref())?;
     let user = owner.localpart.clone();
     own_addresses::remove(&app, &request, owner, &threepid).await?;
+    // IDS-14, IDS-20: the address is removed from the account before an identity server is contacted.
     let which = Which::One(&threepid);
-    let unbound = identity_servers::unbind_all(&app, &user, which, id_server.as_ref()).await;
+    let result = identity_servers::unbind_all(&app, &user, which, id_server.as_ref()).await;
     Ok(HttpResponse::ok(&Response {
-        id_server_unbind_result: unbound,
+        id_server_unbind_result: result,
     }))
 }
 
-/// Which address, in its canonical form, and the identity server that is to forget it.
+/// Reads the address in its canonical form (3PID-63), and the identity server that must unbind it.
 fn parse(body: &Body) -> Result<(ThreePid, Option<String>), MatrixError> {
     let invalid = |message| MatrixError::new(ErrorCode::InvalidParam, message);
     let medium: String = body.required("medium")?;
     let address: String = body.required("address")?;
     let id_server = body.optional("id_server")?;
-    let medium = Medium::parse(&medium)
-        .ok_or_else(|| invalid("`medium` is neither `email` nor `msisdn`"))?;
+    let medium =
+        Medium::parse(&medium).ok_or_else(|| invalid("`medium` must be `email` or `msisdn`"))?;
     let threepid = ThreePid::parse(medium, &address)
-        .ok_or_else(|| invalid("`address` is not an address of that medium"))?;
+        .ok_or_else(|| invalid("`address` is not a valid address of this medium"))?;
     Ok((threepid, id_server))
 }

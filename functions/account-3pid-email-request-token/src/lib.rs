@@ -1,9 +1,9 @@
 //! `POST /_matrix/client/{r0,v3}/account/3pid/email/requestToken`
 //!
-//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3account3pidemailrequesttoken);
-//! 3PID-01 to 3PID-32, 3PID-07, ACC3-07. For whoever asks (3PID-14): what is proven is of use only to
-//! an account that adds the address. Whose it is now is not looked at; who sends the message does
-//! that.
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3account3pidemailrequesttoken).
+//! `request_token` implements the requirements of all such endpoints (3PID-01 to 3PID-32). No access token
+//! is needed (3PID-14), because only an account that adds the address can use the validated session. The
+//! function `deliver` checks whether an account already has the address (3PID-07).
 
 use std::sync::Arc;
 
@@ -16,8 +16,9 @@ use shared::{
     threepids::proofs::ValidationPurpose,
 };
 
-/// Answers the request.
+/// Handles the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
+    // ACC3-07
     accounts::demand_threepid_changes(&app.config)?;
     request_token::email(&app, &request, ValidationPurpose::Add, true).await
 }

@@ -1,7 +1,7 @@
 //! `POST /_matrix/client/{r0,v3}/account/3pid/unbind`
 //!
-//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3account3pidunbind);
-//! IDS-02, IDS-03, IDS-13 to IDS-17, IDS-20, ACC3-06, GUEST-06. The address stays on the account.
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3account3pidunbind).
+//! The account keeps the address (ACC3-06).
 
 use std::sync::Arc;
 
@@ -13,36 +13,38 @@ use shared::{
     identity_servers::{self, UnbindResult},
     limits::{self, Limit},
     threepids::Medium,
-    tokens::{self, CallerError},
+    tokens,
 };
 
-/// The answer.
+/// The response body.
 #[derive(Debug, Serialize)]
 pub struct Response {
-    /// Whether it is unbound.
+    /// Whether the identity server has unbound the address.
     pub id_server_unbind_result: UnbindResult,
 }
 
-/// Answers the request.
+/// Handles the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     let token = http::access_token(&request, app.config.query_tokens)?;
     let caller = tokens::identify(&app, &token, request.query.get("user_id")).await?;
+    // GUEST-06
     caller.demand_no_guest()?;
-    if caller.account().is_none() {
-        return Err(CallerError::NotItsUser.into());
-    }
+    caller.demand_account()?;
     let body = Body::parse(&request.body)?;
     let medium: String = body.required("medium")?;
-    let medium = Medium::parse(&medium).ok_or_else(|| invalid("`medium` is not known"))?;
+    let medium =
+        Medium::parse(&medium).ok_or_else(|| invalid("`medium` must be `email` or `msisdn`"))?;
     let address: String = body.required("address")?;
     if !identity_servers::is_address(&address) {
-        return Err(invalid("`address` is no address").into());
+        return Err(invalid("`address` is not a valid address").into());
     }
+    // IDS-02, IDS-03
     let server = match body.optional::<String>("id_server")? {
         Some(name) => Some(identity_servers::trusted(&app.config, &name)?),
         None => None,
     };
     limits::spend(&app, Limit::IdServer, request.network).await?;
+    // IDS-13 to IDS-17, IDS-20
     let user = caller.localpart();
     let result = identity_servers::unbind(&app, user, medium, &address, server).await?;
     Ok(HttpResponse::ok(&Response {

@@ -1,9 +1,9 @@
 //! `GET` and `POST /_matrix/client/{r0,v3}/account/3pid`
 //!
-//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#get_matrixclientv3account3pid);
-//! ACC3-01, ACC3-02, ACC3-04, ACC3-07, 3PID-49, 3PID-68, GUEST-06, TOK-15. The `POST` is deprecated
-//! and, by the specification, not guarded by User-Interactive Authentication: whoever holds a token
-//! adds an address with it. What makes up for that is that every mailbox of the account is told.
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#get_matrixclientv3account3pid). The
+//! `POST` is deprecated. The specification does not protect it by User-Interactive Authentication, so a
+//! client with an access token can add an address. To compensate, every e-mail address of the account
+//! receives a security notification.
 
 use std::sync::Arc;
 
@@ -21,27 +21,27 @@ use shared::{
     tokens,
 };
 
-/// The answer to a `GET`.
+/// The response body of a `GET` (ACC3-01).
 #[derive(Debug, Serialize)]
 pub struct Response {
-    /// What the account has here; what an identity server knows of it is not asked.
+    /// The 3PIDs of the account on this server. Identity servers are not contacted.
     pub threepids: Vec<Address>,
 }
 
-/// An address of the account.
+/// A 3PID of the account.
 #[derive(Debug, Serialize)]
 pub struct Address {
-    /// How it is reached.
+    /// The medium.
     pub medium: Medium,
-    /// Its canonical form.
+    /// The canonical form of the address.
     pub address: String,
-    /// When it was proven, in milliseconds.
+    /// The time of the validation, in milliseconds.
     pub validated_at: i64,
-    /// When the account got it.
+    /// The time of the addition to the account, in milliseconds.
     pub added_at: i64,
 }
 
-/// Answers the request.
+/// Handles the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     if request.method == Method::GET {
         list(&app, &request).await
@@ -53,54 +53,58 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
 async fn list(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejection> {
     let token = http::access_token(request, app.config.query_tokens)?;
     let caller = tokens::identify(app, &token, request.query.get("user_id")).await?;
+    // GUEST-06
     caller.demand_no_guest()?;
-    let own = app.store.addresses_of(caller.localpart()).await?;
+    let threepids = app.store.addresses_of(caller.localpart()).await?;
     Ok(HttpResponse::ok(&Response {
-        threepids: own.into_iter().map(Address::from).collect(),
+        threepids: threepids.into_iter().map(Address::from).collect(),
     }))
 }
 
 async fn add(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejection> {
+    // ACC3-07
     accounts::demand_threepid_changes(&app.config)?;
     let credentials = credentials(request);
-    let find = async {
+    let find_session = async {
         match &credentials {
             Ok(credentials) => credentials.find(app).await,
             Err(_) => Ok(None),
         }
     };
-    let (owner, proof) = tokio::join!(own_addresses::changer(app, request), find);
-    // Who asks comes first, what is wrong with the body after that.
+    // TOK-15
+    let (owner, session) = tokio::join!(own_addresses::changer(app, request), find_session);
+    // An error of the access token takes precedence over an error of the body.
     let (owner, credentials) = (owner?, credentials?);
-    let no_session = || None;
+    let no_uia_session = || None;
+    // ACC3-04, 3PID-49, 3PID-68
     own_addresses::add(
         app,
         request,
         owner,
         &credentials,
-        proof?,
-        (None, no_session),
+        session?,
+        (None, no_uia_session),
     )
     .await?;
     Ok(HttpResponse::ok(&json!({})))
 }
 
-/// What the body says.
+/// Reads the credentials of the validation session from the body.
 fn credentials(request: &HttpRequest) -> Result<Credentials, MatrixError> {
     let body = Body::parse(&request.body)?;
     let credentials = Credentials::parse_nested(&body)?;
-    // It acts as if it were false (ACC3-02).
+    // ACC3-02: only the type of `bind` is checked; its value has no effect.
     body.optional::<bool>("bind")?;
     Ok(credentials)
 }
 
 impl From<OwnThreePid> for Address {
-    fn from(own: OwnThreePid) -> Self {
+    fn from(threepid: OwnThreePid) -> Self {
         Self {
-            medium: own.threepid.medium,
-            address: own.threepid.address,
-            validated_at: own.validated.0,
-            added_at: own.added.0,
+            medium: threepid.threepid.medium,
+            address: threepid.threepid.address,
+            validated_at: threepid.validated.0,
+            added_at: threepid.added.0,
         }
     }
 }

@@ -1,9 +1,9 @@
 //! `POST /_matrix/client/{r0,v3}/account/password/email/requestToken`
 //!
-//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3accountpasswordemailrequesttoken);
-//! 3PID-01 to 3PID-32, 3PID-06, PWD-15, PWD-19. For whoever asks: it is the way back for people who
-//! have no token, so one that comes along is not looked at (3PID-14). Whether the address has an
-//! account is not looked at either; who sends the message does that.
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3accountpasswordemailrequesttoken).
+//! `request_token` implements the requirements of all such endpoints (3PID-01 to 3PID-32). An access token
+//! has no effect (3PID-14), because users who forgot their password have none. The function `deliver` checks
+//! whether a usable account has the address (3PID-06, PWD-19).
 
 use std::sync::Arc;
 
@@ -16,8 +16,9 @@ use shared::{
     threepids::proofs::ValidationPurpose,
 };
 
-/// Answers the request.
+/// Handles the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
+    // PWD-15
     accounts::demand_password_changes(&app.config)?;
     request_token::email(&app, &request, ValidationPurpose::Reset, true).await
 }

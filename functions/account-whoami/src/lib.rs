@@ -1,7 +1,7 @@
 //! `GET /_matrix/client/{r0,v3}/account/whoami`
 //!
-//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#get_matrixclientv3accountwhoami);
-//! WHO-01, TOK-01 to TOK-05, GUEST-06.
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#get_matrixclientv3accountwhoami). Guests
+//! may use it (GUEST-06).
 
 use std::sync::Arc;
 
@@ -14,20 +14,21 @@ use shared::{
     tokens,
 };
 
-/// The answer.
+/// The response body (WHO-01).
 #[derive(Debug, Serialize)]
 pub struct Response {
-    /// Whose token it is.
+    /// The user to whom the token belongs.
     pub user_id: String,
-    /// The device it belongs to; an application service has none.
+    /// The device to which the token belongs. An application service has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_id: Option<String>,
-    /// Whether that is a guest.
+    /// Whether the user is a guest.
     pub is_guest: bool,
 }
 
-/// Answers the request.
+/// Handles the request.
 pub async fn handle(app: Arc<App>, request: Request) -> Result<HttpResponse, Rejection> {
+    // TOK-01 to TOK-05
     let token = http::access_token(&request, app.config.query_tokens)?;
     let caller = tokens::identify(&app, &token, request.query.get("user_id")).await?;
     let kind = caller.account().map(|account| account.kind);

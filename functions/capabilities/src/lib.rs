@@ -1,7 +1,7 @@
 //! `GET /_matrix/client/{r0,v3}/capabilities`
 //!
-//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#get_matrixclientv3capabilities);
-//! CAP-01, GUEST-06. What accounts can do here; what rooms can do is the homeserver's to say.
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#get_matrixclientv3capabilities). The
+//! response has only the capabilities of accounts. The homeserver knows those of rooms.
 
 use std::sync::Arc;
 
@@ -13,11 +13,13 @@ use shared::{
     tokens,
 };
 
-/// Answers the request.
+/// Handles the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     let token = http::access_token(&request, app.config.query_tokens)?;
     let caller = tokens::identify(&app, &token, request.query.get("user_id")).await?;
+    // GUEST-06
     caller.demand_no_guest()?;
+    // CAP-01
     Ok(HttpResponse::ok(&json!({
         "capabilities": {
             "m.change_password": { "enabled": app.config.password_changes },

@@ -1,4 +1,5 @@
-//! What is done with one row: lease, look (`contents`), send, write down.
+//! The delivery of one outbox row: lease it, resolve its `content`, send the message, save the
+//! outcome.
 
 use std::time::Duration;
 
@@ -14,36 +15,41 @@ use shared::{
 use tokio::sync::Semaphore;
 
 use crate::{
-    contents::{self, Outcome, OutgoingMessage},
-    providers::{Providers, SendError},
+    content::{self, OutgoingMessage},
+    outcome::Outcome,
+    providers::Providers,
     purge::purge,
+    send_error::SendError,
 };
 
-/// How long a row is nobody else's: longer than the function may run.
+/// The lease of a row. It must be longer than the timeout of the function.
 const LEASE: Duration = Duration::from_mins(2);
-/// The first wait before another try; it doubles.
+/// The wait before the first retry. It doubles with each attempt.
 const FIRST_WAIT: Duration = Duration::from_secs(30);
-/// The longest.
+/// The longest wait before a retry.
 const LONGEST_WAIT: Duration = Duration::from_mins(15);
-/// How far the clock of whoever wrote a row may be ahead of ours.
-const SKEW: Duration = Duration::from_secs(2);
-/// How many rows are worked on at once.
-const AT_ONCE: usize = 8;
-/// How many of them may wait for identity servers: the others go on, however long those take.
-const UNBINDING_AT_ONCE: usize = AT_ONCE / 2;
-/// When no more rows are begun, and when no more messages are sent, after the beginning: a call
-/// takes up to eight seconds, as does unbinding, and at the end there are two, within the function's sixty.
-const BEGIN_WITHIN: Duration = Duration::from_secs(20);
+/// How far the clock of the function that wrote a row may be ahead of this one's.
+const CLOCK_SKEW: Duration = Duration::from_secs(2);
+/// The number of rows that are processed at once.
+const CONCURRENCY: usize = 8;
+/// The number of rows that may wait for identity servers at once. Slow identity servers do not block
+/// the other rows.
+const UNBIND_CONCURRENCY: usize = CONCURRENCY / 2;
+/// No row is started later than this after the start of the invocation.
+const START_WITHIN: Duration = Duration::from_secs(20);
+/// No message is sent later than this after the start of the invocation. A call takes up to eight
+/// seconds, as does unbinding, and up to two calls save the outcome. All of them must end within the
+/// function's timeout of sixty seconds.
 const SEND_WITHIN: Duration = Duration::from_secs(35);
-/// How often the end of a row is written down before the lease has to tell it.
-const MARKS: u32 = 2;
+/// How often the outcome of a row is written before the row is left to the end of its lease.
+const SAVE_ATTEMPTS: u32 = 2;
 
-/// What delivers, for one event.
+/// Delivers outbox rows, for one event.
 pub(crate) struct Dispatcher<'a> {
     app: &'a App,
     providers: Providers<'a>,
-    began: Timestamp,
-    unbinding: Semaphore,
+    started: Timestamp,
+    unbind_permits: Semaphore,
 }
 
 impl<'a> Dispatcher<'a> {
@@ -51,29 +57,29 @@ impl<'a> Dispatcher<'a> {
         Self {
             app,
             providers: Providers::new(aws, &app.config),
-            began: app.clock.now(),
-            unbinding: Semaphore::new(UNBINDING_AT_ONCE),
+            started: app.clock.now(),
+            unbind_permits: Semaphore::new(UNBIND_CONCURRENCY),
         }
     }
 
-    /// Whether it is too late to begin with another row.
+    /// Whether it is too late to start another row.
     pub(crate) fn is_late(&self) -> bool {
-        self.is_past(BEGIN_WITHIN)
+        self.is_past(START_WITHIN)
     }
 
     fn is_past(&self, within: Duration) -> bool {
-        self.app.clock.now().since(self.began) >= within
+        self.app.clock.now().since(self.started) >= within
     }
 
-    /// Delivers what these rows call for, some at a time.
+    /// Delivers these rows, several at once.
     pub(crate) async fn deliver_all(&self, ids: &[String]) {
         stream::iter(ids)
-            .for_each_concurrent(AT_ONCE, |id| self.deliver(id))
+            .for_each_concurrent(CONCURRENCY, |id| self.deliver(id))
             .await;
     }
 
     async fn deliver(&self, id: &str) {
-        // The schedule names it again.
+        // The schedule finds the row again.
         if self.is_late() {
             return;
         }
@@ -81,70 +87,82 @@ impl<'a> Dispatcher<'a> {
         let lease = self
             .app
             .store
-            .lease_message(id, now.plus(SKEW), now.plus(LEASE));
+            .lease_message(id, now.plus(CLOCK_SKEW), now.plus(LEASE));
         let leased = match lease.await {
             Ok(Some(leased)) => leased,
-            // Somebody has it, or it is over.
+            // Another invocation has leased the row, or the row is finished.
             Ok(None) => return,
             Err(error) => {
                 let error = error.to_string();
-                tracing::error!(outbox.id = id, error, "a message could not be leased");
+                tracing::error!(
+                    outbox.id = id,
+                    error,
+                    "an outbox row could not be leased; the schedule will try again"
+                );
                 return;
             }
         };
-        let parcel = match &leased.content {
+        let resolved = match &leased.content {
             Content::Purge { user } => {
                 let is_late = || self.is_past(SEND_WITHIN);
-                Err(purge(self.app, &leased, user, is_late, &self.unbinding).await)
+                Err(purge(self.app, &leased, user, is_late, &self.unbind_permits).await)
             }
-            _ => contents::of(self.app, &leased, now).await,
+            _ => content::resolve(self.app, &leased, now).await,
         };
-        let (labels, outcome) = match parcel {
-            Ok(parcel) => {
-                let labels = (parcel.to.medium.as_str(), parcel.message.kind());
-                (labels, self.send(&leased, &parcel).await)
+        let (labels, outcome) = match resolved {
+            Ok(outgoing) => {
+                let labels = (outgoing.to.medium.as_str(), outgoing.message.kind());
+                (labels, self.send(&leased, &outgoing).await)
             }
             Err(outcome) => (("none", "none"), outcome),
         };
         log(&leased, labels, &outcome);
         count(&leased, &outcome);
-        self.mark(&leased, &outcome).await;
+        self.save(&leased, &outcome).await;
     }
 
-    async fn send(&self, leased: &Leased, parcel: &OutgoingMessage) -> Outcome {
-        let medium = parcel.to.medium;
-        let failed = |why: &str| Outcome::Over(DeliveryResult::Failed, why.to_owned());
+    async fn send(&self, leased: &Leased, outgoing: &OutgoingMessage) -> Outcome {
+        let medium = outgoing.to.medium;
         if medium == Medium::Msisdn && leased.interrupted {
-            return failed("it may have been sent before");
+            return Outcome::failed(
+                "an interrupted attempt may have sent the text message, so it is not sent again",
+            );
         }
         if self.is_past(SEND_WITHIN) {
-            return Outcome::Again("there was no time left".to_owned());
+            return Outcome::retry("the invocation had no time left");
         }
         let sent = self
             .providers
-            .send(&parcel.to.address, &parcel.message)
+            .send(&outgoing.to.address, &outgoing.message)
             .await;
         match (sent, medium) {
-            (Ok(id), _) => Outcome::Over(DeliveryResult::Sent, id),
-            (Err(SendError::Never(code)), _) => failed(&code),
-            (Err(SendError::NotNow(code)), _) => Outcome::Again(code),
-            (Err(SendError::Unsure), Medium::Email) => Outcome::Again("no answer".to_owned()),
-            (Err(SendError::Unsure), Medium::Msisdn) => failed("no answer"),
+            (Ok(id), _) => Outcome::Done(DeliveryResult::Sent, id),
+            (Err(SendError::Permanent(reason)), _) => Outcome::failed(&reason),
+            (Err(SendError::Temporary(reason)), _) => Outcome::Retry(reason),
+            (Err(SendError::Unknown), Medium::Email) => {
+                Outcome::retry("SES did not respond, so the e-mail may arrive twice")
+            }
+            (Err(SendError::Unknown), Medium::Msisdn) => {
+                Outcome::failed("SNS did not respond, and a text message is never sent twice")
+            }
         }
     }
 
-    async fn mark(&self, leased: &Leased, outcome: &Outcome) {
+    async fn save(&self, leased: &Leased, outcome: &Outcome) {
         let (store, now) = (&self.app.store, self.app.clock.now());
         let wait = self.wait(leased.attempts);
-        for attempt in 1..=MARKS {
-            let marked = match outcome {
-                Outcome::Over(end, _) => store.end_message(leased, *end, now).await,
-                Outcome::Again(_) => store.requeue_message(leased, now.plus(wait)).await,
+        for attempt in 1..=SAVE_ATTEMPTS {
+            let saved = match outcome {
+                Outcome::Done(result, _) => store.end_message(leased, *result, now).await,
+                Outcome::Retry(_) => store.requeue_message(leased, now.plus(wait)).await,
             };
-            match marked {
+            match saved {
                 Ok(true) => return,
                 Ok(false) => {
-                    tracing::error!(outbox.id = leased.id, "a lease ended too early");
+                    tracing::error!(
+                        outbox.id = leased.id,
+                        "the lease of an outbox row ended before its outcome was saved; the row is processed again"
+                    );
                     return;
                 }
                 Err(error) => {
@@ -153,43 +171,43 @@ impl<'a> Dispatcher<'a> {
                         outbox.id = leased.id,
                         attempt,
                         error,
-                        "a row was not marked"
+                        "the outcome of an outbox row could not be saved"
                     );
                 }
             }
         }
     }
 
-    /// How long to wait before attempt number `attempts + 1`: a random time in the upper half of a
-    /// bound that doubles, so that what failed together is not tried again together.
+    /// The wait before attempt number `attempts + 1`: a random time in the upper half of a bound that
+    /// doubles, so that rows that failed at the same time are not retried at the same time.
     fn wait(&self, attempts: i64) -> Duration {
-        let bound = bound(attempts);
+        let bound = longest_wait(attempts);
         let half = u32::try_from(millis(bound) / 2).unwrap_or(u32::MAX);
         let random = self.app.rng.below(half + 1);
         bound / 2 + Duration::from_millis(u64::from(random))
     }
 }
 
-fn bound(attempts: i64) -> Duration {
+fn longest_wait(attempts: i64) -> Duration {
     let doublings = u32::try_from((attempts - 1).clamp(0, 10)).unwrap_or(0);
     (FIRST_WAIT * 2_u32.pow(doublings)).min(LONGEST_WAIT)
 }
 
-/// A purge is no message.
+/// Counts the outcome in the metrics. A purge is not a message and is not counted.
 fn count(leased: &Leased, outcome: &Outcome) {
     if matches!(leased.content, Content::Purge { .. }) {
         return;
     }
     match outcome {
-        Outcome::Over(DeliveryResult::Sent, _) => metrics::count(Metric::MessagesSent),
-        Outcome::Over(DeliveryResult::Failed, _) => metrics::count(Metric::MessagesFailed),
-        Outcome::Over(DeliveryResult::Expired, _) => metrics::count(Metric::MessagesGivenUp),
-        Outcome::Over(DeliveryResult::Skipped, _) => {}
-        Outcome::Again(_) => metrics::count(Metric::MessagesRetried),
+        Outcome::Done(DeliveryResult::Sent, _) => metrics::count(Metric::MessagesSent),
+        Outcome::Done(DeliveryResult::Failed, _) => metrics::count(Metric::MessagesFailed),
+        Outcome::Done(DeliveryResult::Expired, _) => metrics::count(Metric::MessagesGivenUp),
+        Outcome::Done(DeliveryResult::Skipped, _) => {}
+        Outcome::Retry(_) => metrics::count(Metric::MessagesRetried),
     }
 }
 
-/// One line a row, without address, session, code or link.
+/// Writes one log line for a row. It must not contain the address, the session, the code or the link.
 fn log(leased: &Leased, (medium, kind): (&str, &str), outcome: &Outcome) {
     let (id, attempt) = (leased.id.as_str(), leased.attempts);
     macro_rules! line {
@@ -206,15 +224,17 @@ fn log(leased: &Leased, (medium, kind): (&str, &str), outcome: &Outcome) {
         };
     }
     match outcome {
-        Outcome::Over(DeliveryResult::Sent, provider_id) => {
+        Outcome::Done(DeliveryResult::Sent, provider_id) => {
             line!(info, provider_id = provider_id, "sent")
         }
-        Outcome::Over(DeliveryResult::Skipped, why) => line!(info, why = why, "nothing to be sent"),
-        Outcome::Over(DeliveryResult::Failed, why) => {
-            line!(warn, why = why, "not sent, and never will be")
+        Outcome::Done(DeliveryResult::Skipped, why) => line!(info, why = why, "nothing to send"),
+        Outcome::Done(DeliveryResult::Failed, why) => {
+            line!(warn, why = why, "failed permanently")
         }
-        Outcome::Over(DeliveryResult::Expired, why) => line!(error, why = why, "given up"),
-        Outcome::Again(why) => line!(warn, why = why, "not sent yet"),
+        Outcome::Done(DeliveryResult::Expired, why) => {
+            line!(error, why = why, "given up: the row has expired")
+        }
+        Outcome::Retry(why) => line!(warn, why = why, "attempt failed; it will be retried"),
     }
 }
 
@@ -223,20 +243,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_wait_doubles_from_half_a_minute_to_a_quarter_of_an_hour() {
-        let seconds: Vec<_> = (1..=8).map(|tries| bound(tries).as_secs()).collect();
+    fn the_wait_doubles_from_30_seconds_to_15_minutes() {
+        let seconds: Vec<_> = (1..=8)
+            .map(|attempt| longest_wait(attempt).as_secs())
+            .collect();
         assert_eq!(seconds, [30, 60, 120, 240, 480, 900, 900, 900]);
-        assert_eq!(bound(0), FIRST_WAIT);
-        assert_eq!(bound(i64::MAX), LONGEST_WAIT);
+        assert_eq!(longest_wait(0), FIRST_WAIT);
+        assert_eq!(longest_wait(i64::MAX), LONGEST_WAIT);
     }
 
     #[test]
-    fn a_lease_outlives_the_function_and_the_last_calls_fit_into_its_time() {
+    fn the_lease_and_the_last_calls_fit_the_function_timeout() {
         let function = Duration::from_mins(1);
         let call = Duration::from_secs(8);
         assert!(LEASE > function);
-        // To send, and to write it down.
-        assert!(SEND_WITHIN + call + call * MARKS <= function);
-        assert!(BEGIN_WITHIN < SEND_WITHIN);
+        // One call sends the message, the others save the outcome.
+        assert!(SEND_WITHIN + call + call * SAVE_ATTEMPTS <= function);
+        assert!(START_WITHIN < SEND_WITHIN);
     }
 }

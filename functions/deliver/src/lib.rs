@@ -1,25 +1,30 @@
-//! `deliver`: what waits in the outbox goes to SES and SNS (3PID-17).
+//! The function `deliver`: sends the messages of the outbox through SES and SNS (3PID-17).
 //!
-//! The outbox's stream is a doorbell: each new row is tried at once. A schedule finds what could
-//! not be sent then, and what was being sent when a process ended. Both name rows; a row is worked
-//! on under a lease (`dispatcher`), so that it does not matter who names it, or how often. One kind of row
-//! sends nothing: it asks for dead rows to be removed, and what a user who has gone has bound at identity
-//! servers to be undone (`purge`).
+//! The stream of the outbox invokes the function for each new row. A schedule finds the rows whose
+//! attempt failed or was interrupted. A row is processed under a lease (`dispatcher`), so the same row
+//! may be named by several events. One kind of row sends no message: it purges unused rows and unbinds
+//! the addresses of a deactivated account at identity servers (`purge`).
 //!
-//! The guarantee. A mail is sent at least once. It is sent twice only if the process ends, or the
-//! provider's answer or the tables are lost, between the provider's taking it and the row's saying so; the
-//! second is then made of the same row and session and reads the same, word for word (unless the
-//! address has come to belong to somebody in between). A text message, which costs money and carries a
-//! code that can be asked for again, is sent at most once: who finds that it was being sent does not
-//! send it. Neither holds up any other, and Lambda is never told of a failure: what fails is due again
-//! later, and after a day is given up, as an error in the log.
+//! # Delivery guarantees
+//!
+//! - An e-mail is sent at least once. It is sent twice only if the process ends, the provider's response
+//!   is lost or DynamoDB fails after the provider has accepted the e-mail and before the row says so.
+//!   The second e-mail is made from the same row and session and has the same text, unless an account
+//!   has taken the address in between.
+//! - A text message is sent at most once, because it costs money and its code can be requested again. If
+//!   an attempt was interrupted, the text message is not sent again.
+//! - No message waits for another.
+//! - The function never reports a failure to Lambda. A failed row is due again later. After a day it is
+//!   given up, with an error in the log.
 
-mod calendar;
-mod contents;
+mod content;
 mod dispatcher;
+mod format_date;
 mod messages;
+mod outcome;
 mod providers;
 mod purge;
+mod send_error;
 mod ses;
 mod sns;
 
@@ -35,10 +40,10 @@ use shared::{
 
 use dispatcher::Dispatcher;
 
-/// How many pages of what is due one event works on at most.
-const PAGES: u32 = 20;
+/// The most pages of due rows that one event processes.
+const MAX_PAGES: u32 = 20;
 
-/// The worker.
+/// The worker of the outbox.
 #[derive(Debug)]
 pub struct Deliver {
     app: Arc<App>,
@@ -54,16 +59,19 @@ impl Deliver {
         }
     }
 
-    /// Works on what is due, page by page, while there is time.
-    async fn work_off(&self, dispatcher: &Dispatcher<'_>) {
+    /// Processes the due rows, page by page, until it is too late to start another row.
+    async fn deliver_due(&self, dispatcher: &Dispatcher<'_>) {
         let mut page = None;
-        for number in 0..PAGES {
+        for number in 0..MAX_PAGES {
             let now = self.app.clock.now();
             let due = match self.app.store.due_messages(now, page).await {
                 Ok(due) => due,
                 Err(error) => {
                     let error = error.to_string();
-                    tracing::error!(error, "what is due could not be read");
+                    tracing::error!(
+                        error,
+                        "the due rows of the outbox could not be read; the schedule will try again"
+                    );
                     return;
                 }
             };
@@ -86,13 +94,13 @@ impl Worker for Deliver {
         let dispatcher = Dispatcher::new(&self.app, &self.aws);
         match new_rows(&event) {
             Some(ids) => dispatcher.deliver_all(&ids).await,
-            None => self.work_off(&dispatcher).await,
+            None => self.deliver_due(&dispatcher).await,
         }
     }
 }
 
-/// The rows that the stream names; `None` if it is not the stream that rings. What became of a
-/// row afterwards rings too, if nothing filters it, and is no news.
+/// The new rows of a stream event; `None` for any other event. Without an event filter, the stream also
+/// reports changes of rows and deletions; these are ignored.
 fn new_rows(event: &Value) -> Option<Vec<String>> {
     let records = event.get("Records")?.as_array()?;
     let new = records
@@ -109,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_stream_names_new_rows_and_the_schedule_names_none() {
+    fn a_stream_event_names_new_rows_and_a_schedule_event_none() {
         let record = |name: &str, id: &str| {
             json!({
                 "eventName": name,

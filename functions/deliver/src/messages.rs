@@ -1,9 +1,9 @@
-//! How the messages read.
+//! The texts of the messages.
 //!
-//! A new one is a variant of [`Mail`] or [`Text`], and an arm where the compiler and the templates
-//! ask for one: a mail has two bodies of one name, `.txt` and `.html`, that `mail.txt` and
-//! `mail.html` stand around; a text message is an arm of `sms.txt`. What they are given is ours alone,
-//! never a text that a client sent: nobody writes to strangers through us.
+//! A new message is a variant of [`Mail`] or [`Sms`], with an arm where the compiler and the templates
+//! require one. An e-mail has two bodies of the same name, `.txt` and `.html`, which `mail.txt` and
+//! `mail.html` include. A text message is an arm of `sms.txt`. A template must never contain text that a
+//! client sent, so that nobody can write to other people through this server.
 
 use askama::Template;
 use shared::{outbox::Notice, secrets::Secret, threepids::proofs::ValidationPurpose};
@@ -11,66 +11,70 @@ use shared::{outbox::Notice, secrets::Secret, threepids::proofs::ValidationPurpo
 /// A message, in one medium.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// A mail.
+    /// An e-mail.
     Mail(Mail),
     /// A text message.
-    Text(Text),
+    Sms(Sms),
 }
 
-/// A mail.
+/// An e-mail.
 #[derive(Debug)]
 pub(crate) enum Mail {
-    /// The link that confirms an address.
+    /// The link that validates an address.
     Link {
-        /// What for.
+        /// The purpose of the validation.
         purpose: ValidationPurpose,
-        /// It.
+        /// The link.
         link: Secret,
-        /// Whether it leads to a page that asks first, and can be told that it was somebody else.
-        asks: bool,
+        /// Whether the link leads to a page that asks for confirmation and has the button "It was not
+        /// me".
+        confirmation_page: bool,
     },
-    /// Somebody wanted an account for the address, which has one (3PID-05): says so to whoever reads
-    /// its mail, and to nobody else.
+    /// Someone requested an account for the address, which already belongs to one (3PID-05). Only the
+    /// owner of the mailbox learns that.
     HasAccount,
-    /// Somebody wanted to add the address to an account, and one has it (3PID-07): the same.
+    /// Someone requested to add the address to an account, and it already belongs to one (3PID-07).
+    /// Only the owner of the mailbox learns that.
     InUse,
-    /// What has been done to an account that had the address. It does not name the account: the
-    /// address may have passed to somebody else.
+    /// A change of an account that had the address. The text does not name the account, because the
+    /// address may belong to another person by now.
     Notice {
-        /// It.
+        /// The change.
         notice: Notice,
-        /// When it was done, in words.
-        when: String,
+        /// The date of the change, as text.
+        date: String,
     },
 }
 
-/// A text message: 160 characters of the GSM alphabet, if the server's name is not too long.
+/// A text message. It has at most 160 characters of the GSM alphabet, unless the server name is too
+/// long.
 #[derive(Debug)]
-pub(crate) enum Text {
-    /// The code that confirms a number, in the form that phones fill in by themselves.
+pub(crate) enum Sms {
+    /// The code that validates a number, in the format that phones can fill in automatically.
     Code {
-        /// What for.
+        /// The purpose of the validation.
         purpose: ValidationPurpose,
-        /// It.
+        /// The code.
         code: Secret,
     },
-    /// Somebody wanted an account for the number, which has one. It may be somebody else's by now, as
-    /// numbers go, so this does not say so, and invites to nothing.
+    /// Someone requested an account for the number, which already belongs to one. Phone numbers are
+    /// reassigned, so the text does not say that an account has the number.
     HasAccount,
-    /// Somebody wanted to add the number to an account, and one has it: the same.
+    /// Someone requested to add the number to an account, and it already belongs to one. The text does
+    /// not say that either.
     InUse,
 }
 
-/// What messages say of where they come from.
+/// The server, for the texts of messages.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Here<'a> {
-    /// The server's name.
-    pub(crate) server: &'a str,
-    /// Whether people can set a new password by mail.
-    pub(crate) resets: bool,
+pub(crate) struct ServerInfo<'a> {
+    /// The server name.
+    pub(crate) name: &'a str,
+    /// Whether users can set a new password by e-mail.
+    pub(crate) password_reset: bool,
 }
 
-/// A mail, written.
+/// The rendered text of an e-mail.
 #[derive(PartialEq, Eq)]
 pub(crate) struct RenderedEmail {
     pub(crate) subject: String,
@@ -80,32 +84,32 @@ pub(crate) struct RenderedEmail {
 
 #[derive(Template)]
 #[template(path = "mail.txt")]
-struct MailText<'a> {
+struct MailTextTemplate<'a> {
     mail: &'a Mail,
-    here: Here<'a>,
+    server: ServerInfo<'a>,
 }
 
 #[derive(Template)]
 #[template(path = "mail.html")]
-struct MailHtml<'a> {
+struct MailHtmlTemplate<'a> {
     subject: &'a str,
     mail: &'a Mail,
-    here: Here<'a>,
+    server: ServerInfo<'a>,
 }
 
 #[derive(Template)]
 #[template(path = "sms.txt")]
-struct Sms<'a> {
-    text: &'a Text,
-    here: Here<'a>,
+struct SmsTemplate<'a> {
+    sms: &'a Sms,
+    server: ServerInfo<'a>,
 }
 
 impl Message {
-    /// What it is, in logs and tags.
+    /// The kind of the message, in logs and SES tags.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
             Self::Mail(mail) => mail.kind(),
-            Self::Text(text) => text.kind(),
+            Self::Sms(sms) => sms.kind(),
         }
     }
 }
@@ -113,7 +117,7 @@ impl Message {
 impl Mail {
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
-            Self::Link { purpose, .. } => kind_of(*purpose),
+            Self::Link { purpose, .. } => purpose_kind(*purpose),
             Self::HasAccount => "has-account",
             Self::InUse => "in-use",
             Self::Notice { notice, .. } => notice.as_str(),
@@ -142,38 +146,38 @@ impl Mail {
         }
     }
 
-    /// The mail as it is sent from here.
-    pub(crate) fn write(&self, here: Here<'_>) -> Result<RenderedEmail, askama::Error> {
-        let subject = self.subject(here.server);
-        let page = MailHtml {
+    /// Renders the e-mail.
+    pub(crate) fn render(&self, server: ServerInfo<'_>) -> Result<RenderedEmail, askama::Error> {
+        let subject = self.subject(server.name);
+        let html = MailHtmlTemplate {
             subject: &subject,
             mail: self,
-            here,
+            server,
         };
         Ok(RenderedEmail {
-            html: page.render()?,
-            text: MailText { mail: self, here }.render()?,
+            html: html.render()?,
+            text: MailTextTemplate { mail: self, server }.render()?,
             subject,
         })
     }
 }
 
-impl Text {
+impl Sms {
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
-            Self::Code { purpose, .. } => kind_of(*purpose),
+            Self::Code { purpose, .. } => purpose_kind(*purpose),
             Self::HasAccount => "has-account",
             Self::InUse => "in-use",
         }
     }
 
-    /// The text as it is sent from here.
-    pub(crate) fn write(&self, here: Here<'_>) -> Result<String, askama::Error> {
-        Sms { text: self, here }.render()
+    /// Renders the text message.
+    pub(crate) fn render(&self, server: ServerInfo<'_>) -> Result<String, askama::Error> {
+        SmsTemplate { sms: self, server }.render()
     }
 }
 
-const fn kind_of(purpose: ValidationPurpose) -> &'static str {
+const fn purpose_kind(purpose: ValidationPurpose) -> &'static str {
     match purpose {
         ValidationPurpose::Register => "sign-up",
         ValidationPurpose::Reset => "reset",
@@ -181,12 +185,12 @@ const fn kind_of(purpose: ValidationPurpose) -> &'static str {
     }
 }
 
-impl Here<'_> {
-    /// The server's name without its port: what a code is bound to.
+impl ServerInfo<'_> {
+    /// The server name without its port. Phones offer a code only to pages of this host.
     fn host(&self) -> &str {
-        match self.server.rsplit_once(':') {
+        match self.name.rsplit_once(':') {
             Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
-            _ => self.server,
+            _ => self.name,
         }
     }
 }

@@ -1,13 +1,10 @@
-//! Removing the rows that are dead: what is left to do when all devices of a user were ended at once,
-//! or the account with them.
+//! Deletes rows that are no longer used: the device rows of a user whose devices were all logged out
+//! at once, and the rows of a deactivated account.
 //!
-//! A device is dead for good once its epoch is behind the account's (unless it was spared then). Its
-//! row is removed on the condition that its epoch is still the one that was read, so that whoever
-//! logs in to it meanwhile keeps it. Of a deactivated account only its own row stays, for the name
-//! (DEACT-12, DEACT-14). It does no harm to begin anew.
-//!
-//! What a deactivated user still has bound at identity servers stays recorded until it is undone, or
-//! given up after a day (DEACT-11); everything else goes without waiting for that.
+//! A device is logged out permanently when its epoch is lower than the account's, unless the request
+//! that raised the epoch kept it. Its row is deleted on the condition that its epoch has not changed
+//! since it was read, so that a login to the same device in the meantime is not lost. A purge may be
+//! repeated.
 
 use std::future::Future;
 
@@ -16,26 +13,26 @@ use shared::{
     app::App,
     identity_servers::{self, UnbindResult, Which},
     ids::Localpart,
-    outbox::{DeliveryResult, Leased},
+    outbox::Leased,
     store::{AccountRow, AccountStatus, ListedDevice, PurgeItem, StoreError},
 };
 use tokio::sync::Semaphore;
 
-use crate::contents::{GIVE_UP_AFTER, Outcome, moot};
+use crate::{content::GIVE_UP_AFTER, outcome::Outcome};
 
-/// How many rows are removed at once.
-const AT_ONCE: usize = 16;
+/// The number of rows that are deleted at once.
+const CONCURRENCY: usize = 16;
 
-/// Removes what is dead, until it is too late to go on; the rest waits for another attempt. Identity servers
-/// are asked with a permit of `unbinding` alone.
+/// Deletes the rows until `is_late` returns true; the rest waits for another attempt. A call to an
+/// identity server needs one of the `unbind_permits`.
 pub(crate) async fn purge(
     app: &App,
     leased: &Leased,
     user: &Localpart,
     is_late: impl Fn() -> bool,
-    unbinding: &Semaphore,
+    unbind_permits: &Semaphore,
 ) -> Outcome {
-    remove(app, leased, user, &is_late, unbinding)
+    remove(app, leased, user, &is_late, unbind_permits)
         .await
         .unwrap_or_else(|outcome| outcome)
 }
@@ -45,19 +42,24 @@ async fn remove(
     leased: &Leased,
     user: &Localpart,
     is_late: &impl Fn() -> bool,
-    unbinding: &Semaphore,
+    unbind_permits: &Semaphore,
 ) -> Result<Outcome, Outcome> {
     let account = app.store.find_account(user).await?;
-    let account = account.ok_or_else(|| moot("there is no such account"))?;
+    let account = account.ok_or_else(|| Outcome::skipped("the account does not exist"))?;
     if account.status != AccountStatus::Deactivated {
         let removed = remove_devices(app, user, &account, is_late).await?;
-        return Ok(moot(&format!("{removed} dead rows are removed")));
+        return Ok(purged(removed));
     }
+    // DEACT-12, DEACT-14: only the account row stays, so that the username stays taken.
     let (removed, bindings) = remove_all_but_bindings(app, user, is_late).await?;
     if bindings.is_empty() {
-        return Ok(moot(&format!("{removed} dead rows are removed")));
+        return Ok(purged(removed));
     }
-    unbind(app, leased, user, &bindings, is_late, unbinding).await
+    unbind(app, leased, user, &bindings, is_late, unbind_permits).await
+}
+
+fn purged(rows: usize) -> Outcome {
+    Outcome::skipped(&format!("purged {rows} rows"))
 }
 
 async fn remove_devices(
@@ -69,12 +71,12 @@ async fn remove_devices(
     let (mut removed, mut page) = (0, None);
     loop {
         let (devices, next) = app.store.devices_page(user, page).await?;
-        let dead: Vec<_> = devices
+        let logged_out: Vec<_> = devices
             .into_iter()
-            .filter(|device| is_dead(account, device))
+            .filter(|device| is_logged_out(account, device))
             .collect();
-        removed += dead.len();
-        each(&dead, is_late, |device| {
+        removed += logged_out.len();
+        for_each(&logged_out, is_late, |device| {
             app.store.remove_dead_device(user, device)
         })
         .await?;
@@ -85,7 +87,8 @@ async fn remove_devices(
     }
 }
 
-/// How many rows were removed, and the records of what is bound at identity servers.
+/// Returns the number of deleted rows, and the records of the bindings at identity servers. These
+/// are kept until the identity servers have unbound the addresses.
 async fn remove_all_but_bindings(
     app: &App,
     user: &Localpart,
@@ -97,7 +100,7 @@ async fn remove_all_but_bindings(
         let (bound, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(PurgeItem::is_binding);
         removed += rows.len();
         bindings.extend(bound);
-        each(&rows, is_late, |row| app.store.purge_item(user, row)).await?;
+        for_each(&rows, is_late, |row| app.store.purge_item(user, row)).await?;
         page = next;
         if page.is_none() {
             return Ok((removed, bindings));
@@ -105,39 +108,45 @@ async fn remove_all_but_bindings(
     }
 }
 
-/// Has identity servers undo what is bound; each record goes when its server has.
+/// Asks the identity servers to unbind the addresses of a deactivated account (DEACT-11). The record
+/// of a binding is deleted after its identity server has unbound it, or after a day.
 async fn unbind(
     app: &App,
     leased: &Leased,
     user: &Localpart,
     bindings: &[PurgeItem],
     is_late: &impl Fn() -> bool,
-    unbinding: &Semaphore,
+    unbind_permits: &Semaphore,
 ) -> Result<Outcome, Outcome> {
-    let again = || Outcome::Again("something is still bound at an identity server".to_owned());
-    // The first attempt is the stream's, and messages wait behind it. The request that ended the
-    // account has asked a moment ago.
+    let still_bound =
+        || Outcome::retry("an address of the account is still bound at an identity server");
+    // A stream event invokes the first attempt, and messages wait behind it. The deactivation request
+    // has called the identity servers a moment before.
     if leased.attempts == 1 || is_late() {
-        return Err(again());
+        return Err(still_bound());
     }
-    let Ok(_permit) = unbinding.try_acquire() else {
-        let why = "others wait for identity servers already";
-        return Err(Outcome::Again(why.to_owned()));
+    let Ok(_permit) = unbind_permits.try_acquire() else {
+        return Err(Outcome::retry(
+            "too many other purges are waiting for identity servers",
+        ));
     };
     let rest = Which::All { addresses: &[] };
     if identity_servers::unbind_all(app, user, rest, None).await == UnbindResult::Success {
-        return Ok(moot("nothing is bound at identity servers any more"));
+        return Ok(Outcome::skipped(
+            "the identity servers have unbound every address of the account",
+        ));
     }
     if app.clock.now().since(leased.created) < GIVE_UP_AFTER {
-        return Err(again());
+        return Err(still_bound());
     }
-    each(bindings, is_late, |row| app.store.purge_item(user, row)).await?;
-    let why = "what identity servers have not unbound in a day stays bound there";
-    Ok(Outcome::Over(DeliveryResult::Failed, why.to_owned()))
+    for_each(bindings, is_late, |row| app.store.purge_item(user, row)).await?;
+    Ok(Outcome::failed(
+        "an identity server has not unbound an address within a day, so it stays bound there",
+    ))
 }
 
-/// Removes some rows, several at once, while there is time.
-async fn each<'a, T, F>(
+/// Deletes rows, several at once, until `is_late` returns true.
+async fn for_each<'a, T, F>(
     rows: &'a [T],
     is_late: &impl Fn() -> bool,
     remove: impl Fn(&'a T) -> F,
@@ -147,17 +156,17 @@ where
 {
     let remove = &remove;
     stream::iter(rows.iter().map(Ok))
-        .try_for_each_concurrent(AT_ONCE, |row| async move {
+        .try_for_each_concurrent(CONCURRENCY, |row| async move {
             if is_late() {
-                return Err(Outcome::Again("there was no time left".to_owned()));
+                return Err(Outcome::retry("the invocation had no time left"));
             }
             Ok(remove(row).await?)
         })
         .await
 }
 
-/// Dead, and never to be alive again. A device of a later epoch than the account had when it was
-/// read belongs to somebody who has logged in since.
-fn is_dead(account: &AccountRow, device: &ListedDevice) -> bool {
+/// Whether a device is logged out permanently. A device with a later epoch than the account row belongs
+/// to a login after the row was read.
+fn is_logged_out(account: &AccountRow, device: &ListedDevice) -> bool {
     device.epoch < account.epoch && !account.is_device_valid(&device.id, device.epoch)
 }

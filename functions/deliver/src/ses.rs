@@ -1,25 +1,25 @@
-//! SES: the only file that knows its SDK.
+//! SES. Only this file uses the SDK of SES.
 
 use aws_sdk_ses::{
     Client,
-    config::{BehaviorVersion, retry::RetryConfig},
+    config::{Builder, retry::RetryConfig},
     types::{Body, Content, Destination, Message, MessageTag},
 };
 use shared::{
-    aws::{self, Aws, AwsCallError},
+    aws::{Aws, AwsCallError},
     config::MailConfig,
 };
 
-use crate::{messages::RenderedEmail, providers::SendError};
+use crate::{messages::RenderedEmail, send_error::SendError};
 
-/// What SES says of a mail, or of an address, that it will never take.
-const FINAL: [&str; 3] = [
+/// The error codes of an e-mail or an address that SES will never accept.
+const PERMANENT: [&str; 3] = [
     "InvalidParameterValue",
     "MessageRejected",
     "ValidationError",
 ];
 
-/// SES, and how mail is sent here.
+/// The client of SES, with the sender settings.
 pub(crate) struct Ses {
     client: Client,
     source: String,
@@ -27,53 +27,46 @@ pub(crate) struct Ses {
 }
 
 impl Ses {
-    /// Opens no connection. Nothing is repeated here: the outbox does that.
+    /// Opens no connection. The SDK must not retry, because the outbox does.
     pub(crate) fn new(aws: &Aws, mail: &MailConfig) -> Self {
-        let mut config = aws_sdk_ses::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .http_client(aws::http_client())
-            .region(aws.region())
-            .credentials_provider(aws.credentials())
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(aws::timeouts());
-        if let Some(endpoint) = &aws.endpoints.ses {
-            config = config.endpoint_url(endpoint);
-        }
+        let config = Builder::from(&aws.sdk_config(aws.endpoints.ses.as_deref()))
+            .retry_config(RetryConfig::disabled());
         Self {
             client: Client::from_conf(config.build()),
-            source: source(&mail.from),
+            source: source_header(&mail.from),
             configuration_set: mail.configuration_set.clone(),
         }
     }
 
-    /// Sends a mail, and gives its id.
+    /// Sends an e-mail. Returns the message ID.
     pub(crate) async fn send(
         &self,
         to: &str,
-        letter: &RenderedEmail,
+        email: &RenderedEmail,
         kind: &str,
     ) -> Result<String, SendError> {
+        let not_built = || SendError::Temporary("the e-mail could not be built".to_owned());
         let call = self
             .client
             .send_email()
             .source(&self.source)
             .destination(Destination::builder().to_addresses(to).build())
-            .message(message(letter).ok_or_else(|| SendError::NotNow("unbuilt".to_owned()))?)
+            .message(message(email).ok_or_else(not_built)?)
             .set_configuration_set_name(self.configuration_set.clone())
             .set_tags(tag("kind", kind).map(|tag| vec![tag]));
         match call.send().await {
-            Ok(answer) => Ok(answer.message_id),
-            Err(error) => Err(SendError::of(AwsCallError::from(&error), &FINAL)),
+            Ok(output) => Ok(output.message_id),
+            Err(error) => Err(SendError::from_call(AwsCallError::from(&error), &PERMANENT)),
         }
     }
 }
 
-fn message(letter: &RenderedEmail) -> Option<Message> {
+fn message(email: &RenderedEmail) -> Option<Message> {
     let content = |text: &str| Content::builder().charset("UTF-8").data(text).build().ok();
     let body = Body::builder()
-        .text(content(&letter.text)?)
-        .html(content(&letter.html)?);
-    let subject = content(&letter.subject)?;
+        .text(content(&email.text)?)
+        .html(content(&email.html)?);
+    let subject = content(&email.subject)?;
     Some(
         Message::builder()
             .subject(subject)
@@ -82,14 +75,14 @@ fn message(letter: &RenderedEmail) -> Option<Message> {
     )
 }
 
-/// Tags tell an operator's event destinations what a mail was.
+/// A tag by which the operator's event destinations can distinguish e-mails.
 fn tag(name: &str, value: &str) -> Option<MessageTag> {
     MessageTag::builder().name(name).value(value).build().ok()
 }
 
-/// The sender as a header has it. The setting is an address, or a name and an address in angle
-/// brackets; a name with a dot in it is a quoted string.
-fn source(from: &str) -> String {
+/// The sender in the form of a header. The setting is an address, or a name and an address in angle
+/// brackets. In a header, a name that contains a dot must be a quoted string.
+fn source_header(from: &str) -> String {
     match from.split_once(" <") {
         Some((name, address)) if name.contains('.') => format!("\"{name}\" <{address}"),
         _ => from.to_owned(),
@@ -101,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sender_s_name_is_quoted_where_it_must_be() {
+    fn a_sender_name_with_a_dot_is_quoted() {
         for (from, expected) in [
             ("a@example.org", "a@example.org"),
             (
@@ -113,7 +106,7 @@ mod tests {
                 "\"example.org accounts\" <a@example.org>",
             ),
         ] {
-            assert_eq!(source(from), expected);
+            assert_eq!(source_header(from), expected);
         }
     }
 }

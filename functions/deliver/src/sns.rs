@@ -1,22 +1,22 @@
-//! SNS: the only file that knows its SDK.
+//! SNS. Only this file uses the SDK of SNS.
 
 use std::collections::HashMap;
 
 use aws_sdk_sns::{
     Client,
-    config::{BehaviorVersion, retry::RetryConfig},
+    config::{Builder, retry::RetryConfig},
     types::MessageAttributeValue,
 };
 use shared::{
-    aws::{self, Aws, AwsCallError},
+    aws::{Aws, AwsCallError},
     config::SmsConfig,
 };
 
-use crate::providers::SendError;
+use crate::send_error::SendError;
 
-/// What SNS says of a number that it will never write to: none, or one whose owner has opted out
-/// (which is an invalid parameter too).
-const FINAL: [&str; 5] = [
+/// The error codes of a number that SNS will never send to: it is invalid, or its owner has opted
+/// out (SNS reports that as an invalid parameter too).
+const PERMANENT: [&str; 5] = [
     "InvalidParameter",
     "InvalidParameterException",
     "InvalidParameterValue",
@@ -24,54 +24,48 @@ const FINAL: [&str; 5] = [
     "ValidationError",
 ];
 
-/// SNS, and how text messages are sent here.
+/// The client of SNS, with the attributes of every text message.
 pub(crate) struct Sns {
     client: Client,
     attributes: HashMap<String, MessageAttributeValue>,
 }
 
 impl Sns {
-    /// Opens no connection. Nothing is repeated here: what is sent twice is paid twice.
+    /// Opens no connection. The SDK must not retry, because a text message that is sent twice costs
+    /// twice.
     pub(crate) fn new(aws: &Aws, sms: &SmsConfig) -> Self {
-        let mut config = aws_sdk_sns::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .http_client(aws::http_client())
-            .region(aws.region())
-            .credentials_provider(aws.credentials())
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(aws::timeouts());
-        if let Some(endpoint) = &aws.endpoints.sns {
-            config = config.endpoint_url(endpoint);
-        }
+        let config = Builder::from(&aws.sdk_config(aws.endpoints.sns.as_deref()))
+            .retry_config(RetryConfig::disabled());
         Self {
             client: Client::from_conf(config.build()),
             attributes: attributes(sms),
         }
     }
 
-    /// Sends a text to a number without `+` (3PID-65), and gives its id.
+    /// Sends a text message to a number. Returns the message ID.
     pub(crate) async fn send(&self, digits: &str, text: &str) -> Result<String, SendError> {
         let call = self
             .client
             .publish()
+            // Numbers are stored without `+` (3PID-65).
             .phone_number(format!("+{digits}"))
             .message(text)
             .set_message_attributes(Some(self.attributes.clone()));
         match call.send().await {
-            Ok(answer) => Ok(answer.message_id.unwrap_or_default()),
-            Err(error) => Err(SendError::of(AwsCallError::from(&error), &FINAL)),
+            Ok(output) => Ok(output.message_id.unwrap_or_default()),
+            Err(error) => Err(SendError::from_call(AwsCallError::from(&error), &PERMANENT)),
         }
     }
 }
 
 fn attributes(sms: &SmsConfig) -> HashMap<String, MessageAttributeValue> {
     let transactional = "Transactional".to_owned();
-    let wanted = [
+    let attributes = [
         ("SMSType", "String", Some(&transactional)),
         ("SenderID", "String", sms.sender_id.as_ref()),
         ("MaxPrice", "Number", sms.max_price.as_ref()),
     ];
-    let built = wanted.into_iter().filter_map(|(name, kind, value)| {
+    let built = attributes.into_iter().filter_map(|(name, kind, value)| {
         let value = MessageAttributeValue::builder()
             .data_type(kind)
             .string_value(value?)
@@ -90,8 +84,8 @@ mod tests {
 
     use super::*;
 
-    /// What comes of a text that is sent to this port.
-    async fn sent_to(port: u16) -> Result<String, SendError> {
+    /// Sends a text message to a local port.
+    async fn send_to(port: u16) -> Result<String, SendError> {
         let aws = Aws {
             region: "us-east-1".to_owned(),
             endpoints: Endpoints {
@@ -111,25 +105,24 @@ mod tests {
         Sns::new(&aws, &sms).send("447400123456", "text").await
     }
 
-    /// The line between a text that may be tried again and one that may have been sent.
+    /// A message may be sent again only if it certainly did not reach SNS.
     #[tokio::test]
-    async fn a_refused_connection_is_no_broken_one() {
+    async fn a_refused_connection_is_temporary_and_a_broken_one_unknown() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (sent, ()) = tokio::join!(sent_to(port), async {
-            // Taken, and closed without a word.
+        let (sent, ()) = tokio::join!(send_to(port), async {
+            // Accepts the connection and closes it without a response.
             drop(listener.accept().await);
         });
-        assert_eq!(sent, Err(SendError::Unsure));
-        // Nobody else's port, on which nobody listens.
-        let silent = TcpSocket::new_v4().unwrap();
-        silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let port = silent.local_addr().unwrap().port();
-        let unreached = SendError::NotNow("unreached".to_owned());
-        assert_eq!(sent_to(port).await, Err(unreached));
+        assert_eq!(sent, Err(SendError::Unknown));
+        // A bound port without a listener refuses connections, and no other process can take it.
+        let unused = TcpSocket::new_v4().unwrap();
+        unused.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let port = unused.local_addr().unwrap().port();
+        assert_eq!(send_to(port).await, Err(SendError::unreachable()));
     }
 
-    fn told(sender_id: Option<&str>, max_price: Option<&str>) -> BTreeMap<String, String> {
+    fn attributes_of(sender_id: Option<&str>, max_price: Option<&str>) -> BTreeMap<String, String> {
         let sms = SmsConfig {
             countries: BTreeSet::from(["GB".to_owned()]),
             numbers: SmsNumbers::Valid,
@@ -144,15 +137,15 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_transactional_and_says_sender_and_price_where_they_are_set() {
+    fn a_text_is_transactional_and_has_the_set_sender_and_price() {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let bare = BTreeMap::from([pair("AWS.SNS.SMS.SMSType", "String Transactional")]);
-        assert_eq!(told(None, None), bare);
+        assert_eq!(attributes_of(None, None), bare);
         let full = BTreeMap::from([
             pair("AWS.SNS.SMS.MaxPrice", "Number 0.10"),
             pair("AWS.SNS.SMS.SMSType", "String Transactional"),
             pair("AWS.SNS.SMS.SenderID", "String Gatehouse"),
         ]);
-        assert_eq!(told(Some("Gatehouse"), Some("0.10")), full);
+        assert_eq!(attributes_of(Some("Gatehouse"), Some("0.10")), full);
     }
 }

@@ -1,7 +1,8 @@
 //! `GET /_matrix/client/{r0,v3}/devices`
 //!
-//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#get_matrixclientv3devices); DEV-01,
-//! GUEST-06. When and from where a device was last seen is not recorded.
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#get_matrixclientv3devices). Guests may
+//! list their device (GUEST-06). The response has no `last_seen_ts` and `last_seen_ip`, because they are not
+//! recorded.
 
 use std::sync::Arc;
 
@@ -15,32 +16,32 @@ use shared::{
     tokens,
 };
 
-/// No answer lists more devices than that: an answer has to fit into what a function may say.
-const MOST: usize = 1000;
+/// The most devices in a response, because Lambda limits the size of a response.
+const MAX_DEVICES: usize = 1000;
 
-/// The answer.
+/// The response body.
 #[derive(Debug, Serialize)]
 pub struct Response {
-    /// The user's devices, in the order of their ids.
+    /// The user's devices, ordered by ID (DEV-01).
     pub devices: Vec<Device>,
 }
 
-/// One of them.
+/// A device.
 #[derive(Debug, Serialize)]
 pub struct Device {
-    /// Its id.
+    /// The device ID.
     pub device_id: String,
-    /// What it is called.
+    /// The display name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
 }
 
-/// Answers the request.
+/// Handles the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     let token = http::access_token(&request, app.config.query_tokens)?;
     let caller = tokens::identify(&app, &token, request.query.get("user_id")).await?;
     let devices = match caller.account() {
-        Some(account) => living(&app, caller.localpart(), account).await?,
+        Some(account) => logged_in_devices(&app, caller.localpart(), account).await?,
         None => Vec::new(),
     };
     let devices = devices.into_iter().map(|device| Device {
@@ -52,20 +53,21 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     }))
 }
 
-async fn living(
+async fn logged_in_devices(
     app: &App,
     user: &Localpart,
     account: &AccountRow,
 ) -> Result<Vec<ListedDevice>, StoreError> {
-    let (mut living, mut page) = (Vec::new(), None);
+    let (mut found, mut page) = (Vec::new(), None);
     loop {
         let (devices, next) = app.store.devices_page(user, page).await?;
-        let alive = |device: &ListedDevice| account.is_device_valid(&device.id, device.epoch);
-        living.extend(devices.into_iter().filter(alive));
-        living.truncate(MOST);
+        let is_logged_in =
+            |device: &ListedDevice| account.is_device_valid(&device.id, device.epoch);
+        found.extend(devices.into_iter().filter(is_logged_in));
+        found.truncate(MAX_DEVICES);
         page = next;
-        if page.is_none() || living.len() == MOST {
-            return Ok(living);
+        if page.is_none() || found.len() == MAX_DEVICES {
+            return Ok(found);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! As an application service, for one of its users (REG-31).
+//! Login of an application service as one of its users (REG-31).
 
 use shared::{
     accounts::NameError,
@@ -19,14 +19,13 @@ pub(crate) async fn log_in(
 ) -> Result<Response, Rejection> {
     let token = http::access_token(request, app.config.query_tokens)?;
     let Some(appservice) = tokens::authenticate_appservice(app, &token).await? else {
-        let message = "The token is no application service's";
+        let message = "The access token does not belong to an application service";
         return Err(MatrixError::new(ErrorCode::UnknownToken, message).into());
     };
-    let who = Identifier::parse(app, body)?;
-    let who =
-        who.ok_or_else(|| MatrixError::new(ErrorCode::MissingParam, "`identifier` is missing"))?;
-    let forbidden = || MatrixError::new(ErrorCode::Forbidden, "There is no such user");
-    let Identifier::User(localpart) = who else {
+    let identifier = Identifier::parse(app, body)?
+        .ok_or_else(|| MatrixError::new(ErrorCode::MissingParam, "`identifier` is missing"))?;
+    let forbidden = || MatrixError::new(ErrorCode::Forbidden, "The user does not exist");
+    let Identifier::User(localpart) = identifier else {
         return Err(forbidden().into());
     };
     if !appservice.may_use(&localpart, &app.config.server_name) {

@@ -1,8 +1,8 @@
 //! `GET` and `POST /_matrix/client/{r0,v3}/login`
 //!
-//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#login); LOGIN-01 to LOGIN-04,
-//! UIA-28, UIA-41 to UIA-46, REG-17, REG-19, TOK-09, TOK-16, DIS-22, DIS-23. A token that comes along is not
-//! looked at, unless it is an application service's that logs one of its users in.
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#login). No login gets a UIA challenge
+//! (UIA-28). An access token in the request has no effect, except the token of an application service that
+//! logs in one of its users.
 
 mod appservice;
 mod password;
@@ -26,21 +26,22 @@ use shared::{
 const PASSWORD: &str = "m.login.password";
 const APPSERVICE: &str = "m.login.application_service";
 
-/// The answer to a login (LOGIN-03).
+/// The response body of a login (LOGIN-03).
 #[derive(Debug, Serialize)]
 pub struct Response {
-    /// Who is logged in.
+    /// The user ID.
     pub user_id: String,
-    /// The server's name; deprecated and still sent (DIS-22).
+    /// The server name. Deprecated, but still sent (DIS-22).
     pub home_server: String,
     /// The device and its tokens.
     #[serde(flatten)]
     pub issued: Issued,
 }
 
-/// Answers the request: the ways to log in to a `GET`, a login to a `POST`.
+/// Handles the request: `GET` lists the login types, `POST` logs in.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     if request.method == Method::GET {
+        // LOGIN-01
         let flows = [PASSWORD, APPSERVICE].map(|kind| json!({ "type": kind }));
         return Ok(HttpResponse::ok(&json!({ "flows": flows })));
     }
@@ -48,12 +49,12 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     let kind = body
         .optional::<String>("type")?
         .ok_or_else(|| MatrixError::new(ErrorCode::MissingParam, "`type` is missing"))?;
-    // First: what else there is in a login of another type is not ours to judge.
+    // LOGIN-02: checked first, because a login of another type may have other parameters.
     if ![PASSWORD, APPSERVICE].contains(&kind.as_str()) {
-        let message = "There is no such way to log in";
+        let message = "This login type is not supported. GET lists the supported types";
         return Err(MatrixError::new(ErrorCode::UnknownLoginType, message).into());
     }
-    let login = wanted(&app, &body)?;
+    let login = device_parameters(&app, &body)?;
     if kind == PASSWORD {
         Box::pin(password::log_in(&app, &request, &body, login)).await
     } else {
@@ -61,10 +62,13 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     }
 }
 
-/// What the client wants of its device.
-fn wanted(app: &App, body: &Body) -> Result<Login, MatrixError> {
+/// Reads the parameters of the device from the body.
+fn device_parameters(app: &App, body: &Body) -> Result<Login, MatrixError> {
+    // REG-17
     let device_id = devices::id_in(body)?;
+    // REG-19
     let display_name = devices::name_in(body, "initial_device_display_name")?;
+    // TOK-16
     let refreshable = body.optional::<bool>("refresh_token")? == Some(true);
     Ok(Login {
         device_id,
@@ -74,7 +78,7 @@ fn wanted(app: &App, body: &Body) -> Result<Login, MatrixError> {
     })
 }
 
-/// Makes the device, unless the account has been changed since it was looked at, and answers.
+/// Creates the device and returns the response. Fails if the account has changed since it was read.
 async fn finish(
     app: &App,
     localpart: &Localpart,
@@ -82,6 +86,7 @@ async fn finish(
     login: &Login,
 ) -> Result<HttpResponse, Rejection> {
     let (issued, device) = tokens::issue(app, localpart, login);
+    // TOK-09: the older tokens of an existing device end here.
     app.store
         .save_device(localpart, &device, account.epoch, app.clock.now())
         .await?;

@@ -1,4 +1,4 @@
-//! With a password (LOGIN-04).
+//! Login with a password (LOGIN-04).
 
 use shared::{
     app::App,
@@ -18,35 +18,37 @@ pub(crate) async fn log_in(
 ) -> Result<Response, Rejection> {
     let missing =
         |name: &str| MatrixError::new(ErrorCode::MissingParam, format!("`{name}` is missing"));
-    let who = Identifier::parse(app, body)?.ok_or_else(|| missing("identifier"))?;
+    // UIA-41 to UIA-45
+    let identifier = Identifier::parse(app, body)?.ok_or_else(|| missing("identifier"))?;
     let password = body.optional::<String>("password")?.map(Secret::new);
     let password = password.ok_or_else(|| missing("password"))?;
-    let (found, guess) =
-        credentials::verify_to_log_in(app, &who, &password, request.network).await?;
-    // TOK-14: said to nobody who does not know the password.
-    if found.account.status == AccountStatus::Locked {
+    // UIA-46, DIS-23
+    let (verified, guess) =
+        credentials::verify_to_log_in(app, &identifier, &password, request.network).await?;
+    // TOK-14: only a client that knows the password may learn that the account is locked.
+    if verified.account.status == AccountStatus::Locked {
         guess.refund(app).await;
         return Err(AuthenticationError::Locked.into());
     }
     let (response, (), (), ()) = tokio::join!(
-        super::finish(app, &found.localpart, &found.account, &login),
+        super::finish(app, &verified.localpart, &verified.account, &login),
         guess.refund(app),
-        guess.remember(app, &found.localpart),
-        improve(app, &found, &password)
+        guess.remember(app, &verified.localpart),
+        upgrade_hash(app, &verified, &password)
     );
     response
 }
 
-/// Hashes the password anew if the stored hash is not what a new one would be. That it fails is no
-/// reason not to log in.
-async fn improve(app: &App, found: &Verified, password: &Secret) {
-    let Some(before) = &found.outdated else {
+/// Replaces a password hash that differs in algorithm, cost or pepper from a new one. A failure must
+/// not fail the login.
+async fn upgrade_hash(app: &App, verified: &Verified, password: &Secret) {
+    let Some(outdated) = &verified.outdated else {
         return;
     };
     if let Ok(hash) = app.hasher.hash(password, &*app.rng).await {
         let store = &app.store;
         let _ = store
-            .replace_password_hash(&found.localpart, before, &hash)
+            .replace_password_hash(&verified.localpart, outdated, &hash)
             .await;
     }
 }

@@ -1,8 +1,7 @@
 //! `POST /_matrix/client/{r0,v3}/logout/all`
 //!
-//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3logoutall);
-//! OUT-02, TOK-13, HTTP-02, GUEST-06. The body is not looked at. A locked account may log out (TOK-14).
-//! One transaction ends every device, however many there are; their rows are removed later.
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3logoutall). The
+//! body is ignored (HTTP-02).
 
 use std::sync::Arc;
 
@@ -15,11 +14,14 @@ use shared::{
     tokens,
 };
 
-/// Answers the request.
+/// Handles the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     let token = http::access_token(&request, app.config.query_tokens)?;
+    // TOK-14: a locked account may log out.
     let session = tokens::authenticate_to_leave(&app, &token).await?;
+    // GUEST-06
     session.demand_no_guest()?;
+    // OUT-02, TOK-13: one transaction logs out any number of devices. The purge deletes their rows later.
     let purge = NewMessage::purge(&session.localpart, app.clock.now(), &*app.rng);
     app.store.revoke_devices(&session.localpart, &purge).await?;
     Ok(HttpResponse::ok(&json!({})))

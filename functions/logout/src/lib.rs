@@ -1,7 +1,7 @@
 //! `POST /_matrix/client/{r0,v3}/logout`
 //!
-//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3logout);
-//! OUT-01, TOK-13, HTTP-02, GUEST-06. The body is not looked at. A locked account may log out (TOK-14).
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3logout). The body
+//! is ignored (HTTP-02).
 
 use std::sync::Arc;
 
@@ -14,16 +14,19 @@ use shared::{
     tokens,
 };
 
-/// How often a device is tried to be removed whose tokens change meanwhile: most often the token is
-/// dead by then, and says so.
-const TRIES: usize = 3;
+/// The attempts to delete a device whose tokens change concurrently. After such a change the token is
+/// usually invalid, and the next attempt fails with that.
+const MAX_ATTEMPTS: usize = 3;
 
-/// Answers the request.
+/// Handles the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     let token = http::access_token(&request, app.config.query_tokens)?;
-    for _ in 0..TRIES {
+    for _ in 0..MAX_ATTEMPTS {
+        // TOK-14: a locked account may log out.
         let session = tokens::authenticate_to_leave(&app, &token).await?;
+        // GUEST-06
         session.demand_no_guest()?;
+        // OUT-01, TOK-13
         let store = &app.store;
         let removed =
             store.remove_device(&session.localpart, &session.device, &session.access_hash);

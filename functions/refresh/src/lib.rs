@@ -1,7 +1,7 @@
 //! `POST /_matrix/client/{r0,v3}/refresh`
 //!
-//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3refresh);
-//! REFR-01 to REFR-04, TOK-13, TOK-14, PWD-11. An access token that comes along is not looked at.
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3refresh). An
+//! access token in the request has no effect (REFR-04).
 
 use std::sync::Arc;
 
@@ -14,18 +14,20 @@ use shared::{
     tokens::RefreshToken,
 };
 
-/// Answers the request.
+/// Handles the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     let body = Body::parse(&request.body)?;
     let token = body
         .optional::<String>("refresh_token")?
         .map(Secret::new)
         .ok_or_else(|| MatrixError::new(ErrorCode::MissingParam, "`refresh_token` is missing"))?;
+    // REFR-02, TOK-13, TOK-14, PWD-11
     let (spent, token) = tokio::join!(
         limits::spend(&app, Limit::Refresh, request.network),
         RefreshToken::read(&app, &token)
     );
     spent?;
+    // REFR-01, REFR-03
     let issued = token?.turn_in(&app).await?;
     Ok(HttpResponse::ok(&issued))
 }

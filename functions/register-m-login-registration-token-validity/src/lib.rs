@@ -1,7 +1,8 @@
 //! `GET /_matrix/client/v1/register/m.login.registration_token/validity`
 //!
 //! [Specification](https://spec.matrix.org/v1.15/client-server-api/#get_matrixclientv1registermloginregistration_tokenvalidity);
-//! RTOK-01. A guess is charged before it is compared, since a good token is worth an account.
+//! RTOK-01. The rate limit is charged before the token is compared, because a valid token allows a
+//! registration.
 
 use std::sync::Arc;
 
@@ -15,21 +16,21 @@ use shared::{
     uia::registration_token,
 };
 
-/// The answer.
+/// The response body.
 #[derive(Debug, Serialize)]
 pub struct Response {
-    /// Whether an account could be made with the token now.
+    /// Whether the token allows a registration now.
     pub valid: bool,
 }
 
-/// Answers the request.
+/// Handles the request.
 pub async fn handle(app: Arc<App>, request: Request) -> Result<HttpResponse, Rejection> {
     accounts::demand_open(&app.config)?;
     let token = request.query.required("token")?;
     let found = registration_token::look_up(&app, token, request.network).await?;
     let valid = found.is_some_and(|row| row.is_good(app.clock.now()));
     if valid {
-        // Losing the refund costs the client one guess; it is no reason to fail.
+        // A lost refund costs the client one guess. It must not fail the request.
         let _ = limits::refund(&app, Limit::RegistrationToken, request.network).await;
     }
     Ok(HttpResponse::ok(&Response { valid }))

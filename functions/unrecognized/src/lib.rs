@@ -1,8 +1,6 @@
-//! Every path and method that is served by nobody else.
+//! Every path and method without another function.
 //!
-//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#common-error-codes): an unknown
-//! path is 404 (HTTP-08), a known path with another method is 405 (HTTP-09), both M_UNRECOGNIZED; OPTIONS
-//! is welcome everywhere (HTTP-10).
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#common-error-codes)
 
 use std::sync::Arc;
 
@@ -13,20 +11,24 @@ use shared::{
     http::{Request, Response},
 };
 
-/// The gateway's routes for paths that nobody has: REST API and HTTP API spell them differently.
+/// The routes of API Gateway for unknown paths. A REST API and an HTTP API name them differently.
 const CATCH_ALL: [&str; 4] = ["/", "/{proxy+}", "$default", ""];
 
-/// Answers the request.
+/// Handles the request.
 #[expect(clippy::unused_async, reason = "every handler has this shape")]
 pub async fn handle(_app: Arc<App>, request: Request) -> Result<Response, Rejection> {
-    // The gateway answers OPTIONS itself; where it does not, as in local emulators, this does.
+    // HTTP-10: API Gateway handles OPTIONS itself, but local emulators do not.
     if request.method == Method::OPTIONS {
         return Ok(Response::ok(&serde_json::json!({})));
     }
+    // HTTP-08
     if CATCH_ALL.contains(&request.resource.as_str()) {
-        return Err(
-            MatrixError::new(ErrorCode::UnknownPath, "There is nothing at this path").into(),
-        );
+        return Err(MatrixError::new(ErrorCode::UnknownPath, "The path does not exist").into());
     }
-    Err(MatrixError::new(ErrorCode::WrongMethod, "This path has no such method").into())
+    // HTTP-09
+    Err(MatrixError::new(
+        ErrorCode::WrongMethod,
+        "The path does not support this method",
+    )
+    .into())
 }

@@ -1,7 +1,7 @@
 //! `POST /_matrix/client/{r0,v3}/validate/{medium}/confirm`
 //!
-//! Where the button of a mail's page posts to (3PID-30, 3PID-52): a route of its own, so that nothing
-//! that merely opens links validates anything.
+//! Receives the form of the confirmation page to which the link of an e-mail leads. The form has its own
+//! route, so that a program that only opens links validates nothing (3PID-52).
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use shared::{
     validation_pages::{self, Named},
 };
 
-/// Answers the request, always with a page or a redirect.
+/// Handles the request. The response is always a page or a redirect (3PID-30).
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     if validation_pages::medium(&request.path) != Some(Medium::Email) {
         return Err(MatrixError::new(ErrorCode::UnknownPath, "Unrecognized request").into());
@@ -30,14 +30,14 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
 
 async fn confirm(app: &App, request: &HttpRequest) -> Result<HttpResponse, MatrixError> {
     let form = Query::of_form(&request.body)?;
-    let Some(named) = Named::read(&form) else {
+    let Some(submitted) = Named::read(&form) else {
         return Ok(validation_pages::failed(app, SubmitError::Unknown));
     };
     let token = SubmittedToken {
         medium: Medium::Email,
-        sid: &named.sid,
-        client_secret: named.client_secret.as_ref(),
-        token: &named.token,
+        sid: &submitted.sid,
+        client_secret: submitted.client_secret.as_ref(),
+        token: &submitted.token,
     };
     if form.get("action") == Some("refuse") {
         return Ok(match proofs::refuse(app, &token, request.network).await {
@@ -46,7 +46,7 @@ async fn confirm(app: &App, request: &HttpRequest) -> Result<HttpResponse, Matri
         });
     }
     Ok(match proofs::submit(app, &token, request.network).await {
-        Ok(opened) => validation_pages::validated(app, opened),
+        Ok(session) => validation_pages::validated(app, session),
         Err(error) => validation_pages::failed(app, error),
     })
 }

@@ -1,10 +1,14 @@
 //! `POST` and `GET /_matrix/client/{r0,v3}/validate/{medium}/submitToken`
 //!
-//! The submit URL of [the specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3registermsisdnrequesttoken),
-//! whose path is the server's choice; 3PID-30, 3PID-40 to 3PID-52. Clients `POST` a code as JSON.
-//! `GET` is for people: the link in a mail leads to a page that asks (or, by a setting, validates at
-//! once, unless it is the way to a new password), a code in a query validates as the identity
-//! service's does. `HEAD` is no method of it.
+//! The `submit_url` of [the specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3registermsisdnrequesttoken),
+//! whose path the server may choose (3PID-40). A client posts a code as JSON (3PID-41). `GET` is for
+//! browsers:
+//!
+//! - The link of an e-mail leads to a page that asks for confirmation (3PID-52). With the setting
+//!   `GATEHOUSE_EMAIL_LINK=direct` it validates immediately, unless it confirms a password reset.
+//! - A code in the query validates, as at an identity server.
+//!
+//! `HEAD` is not supported.
 
 use std::sync::Arc;
 
@@ -23,7 +27,7 @@ use shared::{
     validation_pages::{self, MAX_TOKEN_CHARS, Named},
 };
 
-/// Answers the request: JSON to a `POST`, a page to a `GET`.
+/// Handles the request. The response to a `POST` is JSON, the response to a `GET` is a page (3PID-45).
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     let Some(medium) = validation_pages::medium(&request.path) else {
         return Err(MatrixError::new(ErrorCode::UnknownPath, "Unrecognized request").into());
@@ -39,9 +43,10 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     let secret: String = body.required("client_secret")?;
     let token: String = body.required("token")?;
     if !is_opaque_id(&sid) || !is_opaque_id(&secret) {
-        // 3PID-44: what cannot be a session is as good as one that is not there.
+        // 3PID-44: a malformed value gets the same response as an unknown session.
         return Err(SubmitError::Unknown.into());
     }
+    // 3PID-48
     if token.chars().count() > MAX_TOKEN_CHARS {
         return Err(MatrixError::new(ErrorCode::InvalidParam, "`token` is too long").into());
     }
@@ -51,7 +56,8 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         client_secret: Some(&Secret::new(secret)),
         token: &Secret::new(token),
     };
-    // 3PID-30: where a browser would go is nothing to a client.
+    // 3PID-30: `next_link` has no effect for a client that posts.
+    // 3PID-42, 3PID-43, 3PID-49, 3PID-50
     proofs::submit(&app, &token, request.network).await?;
     Ok(HttpResponse::ok(&json!({ "success": true })))
 }
@@ -61,18 +67,18 @@ async fn page(
     request: &HttpRequest,
     medium: Medium,
 ) -> Result<HttpResponse, MatrixError> {
-    let Some(named) = Named::read(&request.query) else {
+    let Some(submitted) = Named::read(&request.query) else {
         return Ok(validation_pages::failed(app, SubmitError::Unknown));
     };
     let token = SubmittedToken {
         medium,
-        sid: &named.sid,
-        client_secret: named.client_secret.as_ref(),
-        token: &named.token,
+        sid: &submitted.sid,
+        client_secret: submitted.client_secret.as_ref(),
+        token: &submitted.token,
     };
     Ok(match proofs::follow(app, &token, request.network).await {
-        Ok(LinkOutcome::Asks(opened)) => validation_pages::ask(app, &named, &opened),
-        Ok(LinkOutcome::Validated(opened)) => validation_pages::validated(app, opened),
+        Ok(LinkOutcome::Asks(session)) => validation_pages::ask(app, &submitted, &session),
+        Ok(LinkOutcome::Validated(session)) => validation_pages::validated(app, session),
         Err(error) => validation_pages::failed(app, error),
     })
 }

@@ -37,7 +37,7 @@ pub(crate) const REQUEST_TARGET: &str = "gatehouse_local::request";
 /// The form of the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// One readable line for each request.
+    /// One readable line for each request, with the time in UTC.
     #[default]
     Text,
     /// The JSON lines that the functions write on Lambda.

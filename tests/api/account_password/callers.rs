@@ -1,54 +1,58 @@
-//! Who may change a password, and what they are asked for.
+//! Callers that may change a password, and the flows that each is offered.
 
 use serde_json::json;
 use test_support::{PASSWORD, TestServer};
 
-use super::wish;
+use super::new_password;
 use crate::{
-    api::support::{add_appservice, post_as, register_as, set_status, whoami},
+    api::support::{add_appservice, post_as, register_as, register_guest, set_status, whoami},
     flows::{
         addresses::{EMAIL, MSISDN},
         people::{ADDRESSES, CHANGE, Device, password_of, sign_up, try_login, with_auth},
     },
 };
 
-/// TOK-10: what comes as a token has to be one.
+/// TOK-10: a token that is present must be valid.
 #[tokio::test]
-async fn tok_10_a_wrong_token_is_not_no_token() {
+async fn tok_10_an_invalid_token_is_not_treated_as_absent() {
     let server = TestServer::with(&ADDRESSES).await;
     for token in ["junk", "gha_junk", "syt_YWxpY2U_x_y"] {
-        let reply = post_as(&server, token, CHANGE, &wish()).await;
+        let reply = post_as(&server, token, CHANGE, &new_password()).await;
         reply.error(401, "M_UNKNOWN_TOKEN");
         let path = format!("{CHANGE}?access_token={token}");
-        let reply = server.post(&path, &wish()).await;
+        let reply = server.post(&path, &new_password()).await;
         reply.error(401, "M_UNKNOWN_TOKEN");
     }
     let path = format!("{CHANGE}?access_token=");
     server
-        .post(&path, &wish())
+        .post(&path, &new_password())
         .await
         .error(401, "M_MISSING_TOKEN");
 }
 
-/// UIA-24: what is offered depends on who asks; without a token never a password.
+/// UIA-24: the offered flows depend on the caller; without a token, the password stage is never
+/// offered.
 #[tokio::test]
-async fn uia_24_without_a_token_an_address_is_asked_for() {
+async fn uia_24_without_a_token_the_address_flows_are_offered() {
     let server = TestServer::with(&ADDRESSES).await;
     sign_up(&server, "alice").await;
-    let challenge = server.post(CHANGE, &wish()).await.challenge();
+    let challenge = server.post(CHANGE, &new_password()).await.challenge();
     assert_eq!(
         challenge["flows"],
         json!([{ "stages": [EMAIL] }, { "stages": [MSISDN] }])
     );
     let auth = password_of("alice", PASSWORD, challenge["session"].as_str());
     server
-        .post(CHANGE, &with_auth(wish(), auth))
+        .post(CHANGE, &with_auth(new_password(), auth))
         .await
         .refused("M_UNRECOGNIZED");
-    // Where no messages can be sent nobody can prove anything.
-    let silent = [("GATEHOUSE_MAIL_FROM", ""), ("GATEHOUSE_SMS_COUNTRIES", "")];
-    let server = TestServer::with(&silent).await;
-    server.post(CHANGE, &wish()).await.error(403, "M_FORBIDDEN");
+    // Where no messages are sent, no stage can be completed.
+    let no_messages = [("GATEHOUSE_MAIL_FROM", ""), ("GATEHOUSE_SMS_COUNTRIES", "")];
+    let server = TestServer::with(&no_messages).await;
+    server
+        .post(CHANGE, &new_password())
+        .await
+        .error(403, "M_FORBIDDEN");
 }
 
 /// Guests, application services, and accounts that are locked, suspended or deactivated.
@@ -56,22 +60,19 @@ async fn uia_24_without_a_token_an_address_is_asked_for() {
 async fn tok_14_who_may_change_a_password() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
     let irc = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
-    let guest = server
-        .post("/_matrix/client/v3/register?kind=guest", &json!({}))
-        .await
-        .ok();
+    let guest = register_guest(&server).await;
     let guest = Device::of(&guest);
     guest
-        .post(&server, CHANGE, &wish())
+        .post(&server, CHANGE, &new_password())
         .await
         .error(403, "M_GUEST_ACCESS_FORBIDDEN");
     register_as(&server, &irc, "irc_alice").await.ok();
     let path = format!("{CHANGE}?user_id=@irc_alice:localhost");
-    post_as(&server, &irc, &path, &wish())
+    post_as(&server, &irc, &path, &new_password())
         .await
         .error(403, "M_FORBIDDEN");
     let alice = sign_up(&server, "alice").await;
-    let body = with_auth(wish(), password_of("alice", PASSWORD, None));
+    let body = with_auth(new_password(), password_of("alice", PASSWORD, None));
     set_status(&server, "alice", "locked");
     let locked = alice.post(&server, CHANGE, &body).await;
     assert_eq!(locked.error(401, "M_USER_LOCKED")["soft_logout"], true);
@@ -89,15 +90,18 @@ async fn tok_14_who_may_change_a_password() {
 }
 
 #[tokio::test]
-async fn pwd_15_where_changes_are_off_there_are_none() {
+async fn pwd_15_with_password_changes_off_all_are_refused() {
     let server = TestServer::with(&[("GATEHOUSE_PASSWORD_CHANGES", "off")]).await;
     let alice = sign_up(&server, "alice").await;
     let auth = password_of("alice", PASSWORD, None);
-    let body = with_auth(wish(), auth);
+    let body = with_auth(new_password(), auth);
     alice
         .post(&server, CHANGE, &body)
         .await
         .error(403, "M_FORBIDDEN");
-    server.post(CHANGE, &wish()).await.error(403, "M_FORBIDDEN");
+    server
+        .post(CHANGE, &new_password())
+        .await
+        .error(403, "M_FORBIDDEN");
     try_login(&server, "alice", PASSWORD).await.ok();
 }

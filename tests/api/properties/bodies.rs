@@ -12,7 +12,10 @@ use serde_json::{Map, Value, json};
 use test_support::{PASSWORD, PREFIXES};
 
 use super::{CASES, check, one_of};
-use crate::api::support::{for_all, request};
+use crate::api::{
+    rows::uia_sessions,
+    support::{for_all, request},
+};
 
 fn path_of_register() -> impl Strategy<Value = String> {
     let kinds = ["", "?kind=guest", "?kind=user"];
@@ -82,7 +85,7 @@ fn member() -> BoxedStrategy<String> {
     .boxed()
 }
 
-/// A value that is right for some member, or any.
+/// A value that is valid for some member, or any value.
 fn likely_value() -> BoxedStrategy<Value> {
     let likely = [
         json!("alice"),
@@ -126,20 +129,20 @@ fn http_06_any_bytes_are_answered() {
 
 #[test]
 fn http_06_json_cut_or_changed_anywhere_is_answered() {
-    let whole = json!({
+    let valid = json!({
         "username": "alice", "password": PASSWORD, "device_id": "D", "inhibit_login": true,
         "auth": { "type": "m.login.dummy", "session": "x" },
     })
     .to_string()
     .into_bytes();
-    let length = whole.len();
+    let length = valid.len();
     let case = (path_of_register(), 0..length, any::<u8>(), any::<bool>());
     for_all(
         CASES,
         &[("GATEHOUSE_GUESTS", "true")],
         &case,
         &async |server, (path, at, byte, cut)| {
-            let mut bytes = whole.clone();
+            let mut bytes = valid.clone();
             if cut {
                 bytes.truncate(at);
             } else {
@@ -210,7 +213,8 @@ fn http_16_any_subset_of_members_of_any_type_is_answered() {
     );
 }
 
-/// Bodies as deep and as wide as fits, and the errcode of each that is not challenged.
+/// Bodies as deep and as wide as the size limit allows, with the errcode of each that gets no
+/// challenge.
 fn huge_and_deep() -> Vec<(String, Option<&'static str>)> {
     let deep = |open: &str, close: &str, times: usize| {
         format!(
@@ -263,7 +267,7 @@ fn huge_and_deep() -> Vec<(String, Option<&'static str>)> {
     ]
 }
 
-/// HTTP-02, HTTP-18, incident 8: as deep and as wide as fits.
+/// HTTP-02, HTTP-18, incident 8: as deep and as wide as the size limit allows.
 #[tokio::test]
 async fn http_16_huge_and_deep_json_is_answered() {
     let server = test_support::TestServer::new().await;
@@ -278,15 +282,7 @@ async fn http_16_huge_and_deep_json_is_answered() {
             }
         }
     }
-    let largest = server
-        .local
-        .dynamodb()
-        .table("UiaSessions")
-        .into_iter()
-        .flatten();
-    let largest = largest
-        .map(|row| row.to_string().len())
-        .max()
-        .unwrap_or_default();
+    let sizes = uia_sessions(&server).into_iter().map(|row| row.len());
+    let largest = sizes.max().unwrap_or_default();
     assert!(largest < 8000, "a session of {largest} bytes is stored");
 }

@@ -12,7 +12,7 @@ use proptest::{
 use super::{CASES, check, one_of};
 use crate::api::support::{ENDPOINTS, for_all, request};
 
-/// HTTP-06: headers twice, odd hosts, odd schemes, bytes that are no text.
+/// HTTP-06: repeated headers, odd hosts, odd schemes, bytes that are not text.
 #[test]
 fn http_06_any_headers_are_answered() {
     let names = [
@@ -86,7 +86,7 @@ fn http_06_any_headers_are_answered() {
     );
 }
 
-/// What paths are put together from.
+/// Segments of the generated paths.
 const PIECES: [&str; 41] = [
     "_matrix",
     "client",
@@ -131,7 +131,7 @@ const PIECES: [&str; 41] = [
     "@",
 ];
 
-/// HTTP-08, HTTP-25, UIA-74: percent junk and characters that do not belong into a path.
+/// HTTP-08, HTTP-25, UIA-74: invalid percent-encoding, and characters that do not belong in a path.
 #[test]
 fn http_08_any_path_is_answered() {
     let piece = prop_oneof![4 => one_of(&PIECES).prop_map(str::to_owned), 1 => "[!-~]{0,12}"];
@@ -157,7 +157,7 @@ fn http_08_any_path_is_answered() {
         &async |server, (start, pieces, end, method)| {
             let path = format!("{start}{}{end}", pieces.join("/"));
             let path = path.replace(['#', '?'], "");
-            // What is no URL at all does not get past the listener.
+            // An invalid URL does not pass the listener.
             if let Ok(uri) = path.parse::<Uri>() {
                 let mut request = request(method, "/", &[], b"{}");
                 *request.uri_mut() = uri;
@@ -212,8 +212,8 @@ fn http_25_any_query_is_answered() {
         "%F0%9F%98%80",
         "?",
     ];
-    let endless = Just("a".repeat(4000));
-    let value = prop_oneof![8 => one_of(&values).prop_map(str::to_owned), 1 => endless];
+    let too_long = Just("a".repeat(4000));
+    let value = prop_oneof![8 => one_of(&values).prop_map(str::to_owned), 1 => too_long];
     let sent = Cell::new(0);
     let case = (one_of(ENDPOINTS), vec((one_of(&names), value), 0..6));
     for_all(

@@ -1,4 +1,4 @@
-//! Bodies of the endpoints that ask for messages, and submissions.
+//! Bodies of the endpoints that request messages, and of submissions.
 
 use proptest::{
     collection::vec,
@@ -10,8 +10,9 @@ use serde_json::{Map, Value, json};
 
 use super::{CASES, check, one_of};
 use crate::api::{
+    rows::validations,
     support::{for_all, request},
-    threepids::{CODE, CONFIRM, DIRECT, EMAIL, FLOWS, LINK, MAIL, MSISDN, SMS, form, rows},
+    threepids::{CODE, CONFIRM, DIRECT, EMAIL, FLOWS, LINK, MAIL, MSISDN, SMS, form},
 };
 
 const MEMBERS: [&str; 11] = [
@@ -28,7 +29,7 @@ const MEMBERS: [&str; 11] = [
     "zzz",
 ];
 
-/// A text that is right for some member, nearly right, or any.
+/// A string that is valid for some member, nearly valid, or any string.
 fn text() -> BoxedStrategy<String> {
     let likely = [
         "secret",
@@ -74,9 +75,9 @@ fn value() -> BoxedStrategy<Value> {
     prop_oneof![2 => text().prop_map(Value::from), 1 => one_of(&odd)].boxed()
 }
 
-/// HTTP-06, HTTP-16, 3PID-13: and nothing is written to an address that is none.
+/// HTTP-06, HTTP-16, 3PID-13: no session has an invalid address.
 #[test]
-fn http_06_any_members_of_the_endpoints_for_addresses_are_answered() {
+fn http_06_any_members_of_address_endpoints_are_answered() {
     let members = subsequence(MEMBERS.to_vec(), 0..=MEMBERS.len());
     let paths = one_of(&[EMAIL, MSISDN, LINK, CODE]);
     let case = (paths, members, vec(value(), MEMBERS.len()));
@@ -91,21 +92,21 @@ fn http_06_any_members_of_the_endpoints_for_addresses_are_answered() {
             let reply = server.post(path, &Value::Object(body)).await;
             check(&reply);
             assert!(reply.json().is_object());
-            for row in rows(server) {
-                let address = row["address"]["S"].as_str().unwrap();
+            for row in validations(server) {
+                let address = row.address;
                 let plain = address
                     .bytes()
                     .all(|b| b.is_ascii_graphic() && !b.is_ascii_uppercase());
-                let ats = usize::from(row["medium"]["S"] == "email");
+                let ats = usize::from(row.medium == "email");
                 assert!(plain && address.matches('@').count() == ats, "{address:?}");
             }
         },
     );
 }
 
-/// 3PID-20: requests that are all but right, so that most are answered with a session.
+/// 3PID-20: nearly valid requests, so that most are answered with a session.
 #[test]
-fn http_06_requests_that_are_all_but_right_are_answered() {
+fn http_06_nearly_valid_requests_are_answered() {
     let case = (one_of(&[EMAIL, MSISDN]), one_of(&MEMBERS), value());
     let settings = [MAIL, SMS, FLOWS];
     for_all(
@@ -127,7 +128,7 @@ fn http_06_requests_that_are_all_but_right_are_answered() {
                 } else {
                     400
                 };
-                // A link is judged besides.
+                // A link is validated in addition.
                 assert!(reply.status == status || name == "next_link", "{body}");
             } else if !needed {
                 assert_eq!(reply.status, 200, "{body}");
@@ -136,9 +137,9 @@ fn http_06_requests_that_are_all_but_right_are_answered() {
     );
 }
 
-/// HTTP-25, HTTP-28, incident 5: any fields are answered with a page that echoes none.
+/// HTTP-25, HTTP-28, incident 5: any fields get a page that repeats none of them.
 #[test]
-fn http_28_any_fields_of_links_and_buttons_are_answered_with_a_page() {
+fn http_28_any_fields_of_links_and_buttons_get_a_page() {
     let names = [
         "sid",
         "token",
@@ -173,6 +174,6 @@ fn http_28_any_fields_of_links_and_buttons_are_answered_with_a_page() {
         };
         check(&reply);
         assert_eq!(reply.headers["content-type"], "text/html; charset=utf-8");
-        assert_eq!(reply.status, 400, "no session was begun: {fields:?}");
+        assert_eq!(reply.status, 400, "there is no session: {fields:?}");
     });
 }

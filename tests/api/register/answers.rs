@@ -1,11 +1,14 @@
-//! The 200.
+//! Successful answers.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use test_support::{PASSWORD, PREFIXES, TestServer};
 
-use crate::api::support::{WHOAMI, rows_of, text, whoami};
+use crate::api::{
+    rows::devices,
+    support::{WHOAMI, dummy_registration, masked, text, whoami, with},
+};
 
 fn members(answer: &Value) -> Vec<&str> {
     let members = answer.as_object().into_iter().flatten();
@@ -15,37 +18,90 @@ fn members(answer: &Value) -> Vec<&str> {
 #[tokio::test]
 async fn reg_21_a_user_registers_in_one_request() {
     let server = TestServer::new().await;
+    let mut answers = Vec::new();
     for (prefix, name) in PREFIXES.into_iter().zip(["alice", "bob"]) {
-        let body =
-            json!({ "username": name, "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
+        let body = dummy_registration(name);
         let reply = server.post(&format!("{prefix}/register"), &body).await;
         let answer = reply.ok();
-        assert_eq!(
-            members(&answer),
-            ["access_token", "device_id", "home_server", "user_id"]
-        );
         assert_eq!(answer["user_id"], format!("@{name}:localhost"));
-        assert_eq!(answer["home_server"], "localhost");
+        answers.push(masked(&answer, &["access_token", "device_id", "user_id"]));
         let me = whoami(&server, text(&answer, "access_token")).await;
         assert_eq!(
             me,
             json!({ "user_id": answer["user_id"], "device_id": answer["device_id"], "is_guest": false })
         );
     }
+    assert_eq!(answers[0], answers[1]);
+    insta::assert_snapshot!(answers[0], @r#"
+    {
+      "access_token": "[access_token]",
+      "device_id": "[device_id]",
+      "home_server": "localhost",
+      "user_id": "[user_id]"
+    }
+    "#);
 }
 
-/// TOK-16, TOK-12: a refresh token only for who asks for one; `expires_in_ms` only if it expires.
+/// UIA-03, UIA-04, UIA-05: the challenge of a registration with several flows.
 #[tokio::test]
-async fn tok_16_a_refresh_token_is_given_to_those_who_ask() {
+async fn uia_02_a_registration_begins_with_a_challenge() {
+    let flows = "m.login.registration_token+m.login.dummy m.login.terms";
+    let server = TestServer::with(&[
+        ("GATEHOUSE_REGISTRATION_FLOWS", flows),
+        (
+            "GATEHOUSE_TERMS",
+            r#"{"privacy":{"version":"1.2","en":{"name":"Privacy","url":"https://example.org/en"}}}"#,
+        ),
+    ])
+    .await;
+    let (challenge, _) = server.begin(&json!({ "username": "alice" })).await;
+    insta::assert_snapshot!(masked(&challenge, &["session"]), @r#"
+    {
+      "completed": [],
+      "flows": [
+        {
+          "stages": [
+            "m.login.registration_token",
+            "m.login.dummy"
+          ]
+        },
+        {
+          "stages": [
+            "m.login.terms"
+          ]
+        }
+      ],
+      "params": {
+        "m.login.terms": {
+          "policies": {
+            "privacy": {
+              "en": {
+                "name": "Privacy",
+                "url": "https://example.org/en"
+              },
+              "version": "1.2"
+            }
+          }
+        }
+      },
+      "session": "[session]"
+    }
+    "#);
+}
+
+/// TOK-16, TOK-12: a refresh token only on request, and `expires_in_ms` only if the token expires.
+#[tokio::test]
+async fn tok_16_a_refresh_token_is_given_on_request() {
     let server = TestServer::with(&[("GATEHOUSE_REFRESHABLE_TOKEN_LIFETIME", "5m")]).await;
-    let sign_up = async |name: &str, asks: Value| {
-        let body = json!({
-            "username": name, "password": PASSWORD, "refresh_token": asks, "auth": { "type": "m.login.dummy" },
-        });
+    let sign_up = async |name: &str, wants_refresh: Value| {
+        let body = with(
+            dummy_registration(name),
+            &json!({ "refresh_token": wants_refresh }),
+        );
         server.register(&body).await.ok()
     };
-    for (name, asks) in [("a", json!(false)), ("b", json!(null))] {
-        let answer = sign_up(name, asks).await;
+    for (name, wants_refresh) in [("a", json!(false)), ("b", json!(null))] {
+        let answer = sign_up(name, wants_refresh).await;
         assert_eq!(
             members(&answer),
             ["access_token", "device_id", "home_server", "user_id"]
@@ -72,7 +128,7 @@ async fn tok_16_a_refresh_token_is_given_to_those_who_ask() {
 }
 
 #[tokio::test]
-async fn tok_16_a_refreshable_token_that_never_expires_says_nothing_of_expiry() {
+async fn tok_16_a_refreshable_token_that_never_expires_says_so() {
     let server = TestServer::new().await;
     let body =
         json!({ "password": PASSWORD, "refresh_token": true, "auth": { "type": "m.login.dummy" } });
@@ -89,13 +145,14 @@ async fn tok_16_a_refreshable_token_that_never_expires_says_nothing_of_expiry() 
     );
 }
 
-/// TOK-18: stored are hashes alone.
+/// TOK-18: the tables contain hashes only.
 #[tokio::test]
-async fn tok_18_an_answer_with_tokens_is_not_cached_and_the_tables_hold_none() {
+async fn tok_18_tokens_are_neither_cached_nor_stored() {
     let server = TestServer::new().await;
-    let body = json!({
-        "username": "alice", "password": PASSWORD, "refresh_token": true, "auth": { "type": "m.login.dummy" },
-    });
+    let body = with(
+        dummy_registration("alice"),
+        &json!({ "refresh_token": true }),
+    );
     let reply = server.register(&body).await;
     assert_eq!(reply.headers["cache-control"], "no-store");
     let answer = reply.ok();
@@ -104,10 +161,9 @@ async fn tok_18_an_answer_with_tokens_is_not_cached_and_the_tables_hold_none() {
         assert!(!dump.contains(text(&answer, member)), "{member} is stored");
     }
     assert!(!dump.contains(PASSWORD));
-    let device = rows_of(&server, "alice");
-    let (_, device) = device
-        .iter()
-        .find(|(key, _)| key.starts_with("DEV#"))
-        .unwrap();
-    assert_ne!(device["access_hash"]["S"], device["refresh_hash"]["S"]);
+    let [device] = &devices(&server, "alice")[..] else {
+        panic!("one device");
+    };
+    let refresh_hash = device.refresh_hash.as_ref().unwrap();
+    assert_ne!(device.access_hash, *refresh_hash);
 }

@@ -1,22 +1,25 @@
-//! Application services: their users, and the names that are theirs.
+//! Application services: their users and their namespaces.
 
 use std::time::Duration;
 
 use serde_json::json;
 use test_support::{PASSWORD, PREFIXES, TestServer};
 
-use crate::api::support::{
-    WHOAMI, accounts, add_appservice, add_appservice_with_token, post_as, register_as, request,
-    rows_of, sessions, text, whoami,
+use crate::api::{
+    rows::{accounts, password_hash, uia_sessions},
+    support::{
+        WHOAMI, add_appservice, add_appservice_with_token, post_as, register_as, request, rows_of,
+        text, whoami,
+    },
 };
 
 const REGISTER: &str = "/_matrix/client/v3/register";
-/// What the operator's command changed is in force within this.
+/// Changes made with the admin CLI take effect within this time.
 const IN_FORCE: Duration = Duration::from_mins(1);
 
 /// REG-31, UIA-28, TOK-08.
 #[tokio::test]
-async fn reg_31_an_application_service_registers_its_users_without_uia_or_password() {
+async fn reg_31_an_appservice_registers_without_uia_or_password() {
     let server = TestServer::new().await;
     let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     for (prefix, name) in PREFIXES.into_iter().zip(["irc_alice", "irc_bob"]) {
@@ -33,13 +36,13 @@ async fn reg_31_an_application_service_registers_its_users_without_uia_or_passwo
             me,
             json!({ "user_id": answer["user_id"], "device_id": "BRIDGE", "is_guest": false })
         );
-        assert!(rows_of(&server, name).iter().all(|(key, _)| key != "PW"));
+        assert!(password_hash(&server, name).is_none());
     }
-    assert_eq!(sessions(&server), 0);
+    assert_eq!(uia_sessions(&server).len(), 0);
 }
 
 #[tokio::test]
-async fn reg_31_names_are_folded_policy_does_not_bind_and_login_can_be_inhibited() {
+async fn reg_31_appservice_users_are_folded_and_exempt_from_policy() {
     let server = TestServer::new().await;
     let token = add_appservice(&server, "irc", &[("@_irc_.*", true), ("@[0-9]+:", false)]).await;
     for (typed, user_id) in [
@@ -59,12 +62,12 @@ async fn reg_31_names_are_folded_policy_does_not_bind_and_login_can_be_inhibited
         json!({ "user_id": "@_irc_bob:localhost", "home_server": "localhost" })
     );
     let rows = rows_of(&server, "_irc_bob");
-    assert_eq!(rows.len(), 1, "more than the account itself: {rows:?}");
+    assert_eq!(rows.len(), 1, "rows besides the account: {rows:?}");
 }
 
-/// REG-31, TOK-03, TOK-04, TOK-05: by either place of the token.
+/// REG-31, TOK-03, TOK-04, TOK-05: with the token in either place.
 #[tokio::test]
-async fn reg_31_without_an_application_services_token_there_is_no_user() {
+async fn reg_31_an_appservice_user_needs_the_appservices_token() {
     let server = TestServer::new().await;
     let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     let alice = server.sign_up("alice").await;
@@ -112,9 +115,9 @@ async fn reg_31_without_an_application_services_token_there_is_no_user() {
     assert_eq!(answer["user_id"], "@irc_bob:localhost");
 }
 
-/// REG-11, REG-12, REG-31: what an application service may not have.
+/// REG-11, REG-12, REG-31: names that an application service may not register.
 #[tokio::test]
-async fn reg_12_an_application_service_stays_in_its_own_namespace() {
+async fn reg_12_an_appservice_stays_in_its_own_namespace() {
     let server = TestServer::new().await;
     let irc = add_appservice(&server, "irc", &[("@irc_.*", true), ("@shared_.*", false)]).await;
     add_appservice(
@@ -146,7 +149,7 @@ async fn reg_12_an_application_service_stays_in_its_own_namespace() {
 
 /// REG-12, REG-13, AVAIL-04.
 #[tokio::test]
-async fn reg_12_exclusive_names_are_closed_to_everybody_else_before_uia() {
+async fn reg_12_exclusive_names_are_refused_to_others_before_uia() {
     let server = TestServer::new().await;
     add_appservice(&server, "irc", &[("@irc_.*", true), ("@open_.*", false)]).await;
     for prefix in PREFIXES {
@@ -158,16 +161,16 @@ async fn reg_12_exclusive_names_are_closed_to_everybody_else_before_uia() {
             }
         }
     }
-    assert_eq!((accounts(&server), sessions(&server)), (0, 0));
+    assert_eq!((accounts(&server), uia_sessions(&server).len()), (0, 0));
     for name in ["open_alice", "not_irc_alice", "irc"] {
         server.sign_up(name).await;
     }
 }
 
-/// TOK-11, REG-31: without `type` the token means nothing, and the type alone means nothing
-/// without the token.
+/// TOK-11, REG-31: the token has no effect without the type, and the type has none without the
+/// token.
 #[tokio::test]
-async fn tok_11_an_application_services_token_needs_its_type() {
+async fn tok_11_an_appservice_token_needs_its_type() {
     let server = TestServer::new().await;
     let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     for kind in [json!(null), json!("m.login.dummy"), json!(5), json!("")] {
@@ -180,9 +183,9 @@ async fn tok_11_an_application_services_token_needs_its_type() {
     assert_eq!(accounts(&server), 0);
 }
 
-/// REG-12, REG-14, AVAIL-04: namespaces are cached, but not for longer than a minute.
+/// REG-12, REG-14, AVAIL-04: namespaces are cached for at most a minute.
 #[tokio::test]
-async fn reg_12_a_namespace_added_while_the_house_runs_is_in_force_within_a_minute() {
+async fn reg_12_a_new_namespace_takes_effect_within_a_minute() {
     let server = TestServer::new().await;
     let available = "/_matrix/client/v3/register/available?username=irc_alice";
     let body = json!({ "username": "irc_alice", "password": PASSWORD });
@@ -212,7 +215,7 @@ async fn reg_12_a_namespace_added_while_the_house_runs_is_in_force_within_a_minu
 }
 
 #[tokio::test]
-async fn reg_31_a_replaced_token_is_dead_within_a_minute() {
+async fn reg_31_a_replaced_token_is_invalid_within_a_minute() {
     let server = TestServer::new().await;
     let old = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     register_as(&server, &old, "irc_alice").await.ok();
@@ -221,13 +224,17 @@ async fn reg_31_a_replaced_token_is_dead_within_a_minute() {
     let reply = register_as(&server, &old, "irc_bob").await;
     reply.error(401, "M_UNKNOWN_TOKEN");
     register_as(&server, "another-token", "irc_bob").await.ok();
-    assert!(!server.dump().contains("another-token"), "stored in clear");
+    assert!(
+        !server.dump().contains("another-token"),
+        "the token is stored in plain text"
+    );
 }
 
 #[tokio::test]
-async fn reg_09_a_made_up_name_is_in_nobodys_namespace() {
+async fn reg_09_a_generated_name_is_in_no_exclusive_namespace() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
-    // Every second name or so: twenty of them all outside would be chance of one in a million.
+    // The namespace covers about half of all names: by chance, twenty names outside it are one in a
+    // million.
     add_appservice(&server, "half", &[("@[a-m0-4].*", true)]).await;
     let body = json!({ "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
     for path in [REGISTER, "/_matrix/client/v3/register?kind=guest"] {

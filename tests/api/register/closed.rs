@@ -1,16 +1,19 @@
-//! Registration that is off.
+//! Registration that is switched off.
 
 use serde_json::json;
 use test_support::{PASSWORD, PREFIXES, TestServer};
 
-use crate::api::support::{accounts, add_appservice, register_as, text, whoami};
+use crate::api::{
+    rows::accounts,
+    support::{add_appservice, dummy_registration, register_as, register_guest, text, whoami},
+};
 
 const VALIDITY: &str = "/_matrix/client/v1/register/m.login.registration_token/validity";
 
-/// REG-29, AVAIL-01, RTOK-01: whatever is asked, a closed server does not tell who has an account
-/// or which token is good.
+/// REG-29, AVAIL-01, RTOK-01: a closed server does not reveal names in use or valid tokens,
+/// whatever the request.
 #[tokio::test]
-async fn reg_29_a_closed_server_answers_no_question() {
+async fn reg_29_a_closed_server_reveals_nothing() {
     let server = TestServer::with(&[("GATEHOUSE_REGISTRATION", "closed")]).await;
     let token = server.registration_token(&[]).await;
     let before = server.dump();
@@ -20,8 +23,7 @@ async fn reg_29_a_closed_server_answers_no_question() {
         "[]".to_owned(),
         r#"{"username":5}"#.to_owned(),
         r#"{"username":"@"}"#.to_owned(),
-        json!({ "username": "alice", "password": PASSWORD, "auth": { "type": "m.login.dummy" } })
-            .to_string(),
+        dummy_registration("alice").to_string(),
         json!({ "auth": { "session": "x" } }).to_string(),
     ];
     for prefix in PREFIXES {
@@ -51,22 +53,21 @@ async fn reg_29_a_closed_server_answers_no_question() {
 }
 
 #[tokio::test]
-async fn reg_29_a_closed_server_still_serves_guests_and_application_services() {
+async fn reg_29_a_closed_server_serves_guests_and_appservices() {
     let settings = [
         ("GATEHOUSE_REGISTRATION", "closed"),
         ("GATEHOUSE_GUESTS", "true"),
     ];
     let server = TestServer::with(&settings).await;
     let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
-    let ghost = register_as(&server, &token, "irc_bob").await.ok();
-    assert_eq!(ghost["user_id"], "@irc_bob:localhost");
-    let path = "/_matrix/client/v3/register?kind=guest";
-    let guest = server.post(path, &json!({})).await.ok();
+    let bridged = register_as(&server, &token, "irc_bob").await.ok();
+    assert_eq!(bridged["user_id"], "@irc_bob:localhost");
+    let guest = register_guest(&server).await;
     let guest_token = text(&guest, "access_token");
     assert_eq!(whoami(&server, guest_token).await["is_guest"], true);
     assert_eq!(accounts(&server), 2);
 
-    // A guest is no way round the closed door.
+    // A guest cannot bypass the closed registration with an upgrade.
     let name = text(&guest, "user_id")
         .trim_start_matches('@')
         .trim_end_matches(":localhost");
@@ -79,7 +80,7 @@ async fn reg_29_a_closed_server_still_serves_guests_and_application_services() {
 }
 
 #[tokio::test]
-async fn reg_29_open_registration_does_not_mean_guests() {
+async fn reg_29_open_registration_does_not_enable_guests() {
     let server = TestServer::new().await;
     for prefix in PREFIXES {
         let path = format!("{prefix}/register?kind=guest");

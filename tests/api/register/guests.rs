@@ -1,4 +1,4 @@
-//! Guests, and how one becomes a user.
+//! Guests, and their upgrade to users.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,12 +6,15 @@ use serde_json::{Value, json};
 use test_support::{PASSWORD, PREFIXES, TestServer};
 use tokio::task::JoinSet;
 
-use crate::api::support::{WHOAMI, accounts, rows_of, set_status, text, whoami};
+use crate::api::{
+    rows::{accounts, devices, password_hash},
+    support::{WHOAMI, register_guest, set_status, text, whoami},
+};
 
 const GUESTS: [(&str, &str); 1] = [("GATEHOUSE_GUESTS", "true")];
 const GUEST_PATH: &str = "/_matrix/client/v3/register?kind=guest";
 
-/// A guest: name, token and device.
+/// A guest's name, token and device.
 struct Guest {
     name: String,
     token: String,
@@ -19,7 +22,7 @@ struct Guest {
 }
 
 async fn new_guest(server: &TestServer) -> Guest {
-    let answer = server.post(GUEST_PATH, &json!({})).await.ok();
+    let answer = register_guest(server).await;
     Guest {
         name: localpart(&answer),
         token: text(&answer, "access_token").to_owned(),
@@ -54,11 +57,8 @@ async fn guest_01_a_guest_needs_one_request_and_no_uia() {
             me,
             json!({ "user_id": answer["user_id"], "device_id": answer["device_id"], "is_guest": true })
         );
-        let rows = rows_of(&server, &localpart(&answer));
-        assert!(
-            rows.iter().all(|(key, _)| key != "PW"),
-            "a guest's password"
-        );
+        let password = password_hash(&server, &localpart(&answer));
+        assert!(password.is_none(), "a guest has a password");
     }
 }
 
@@ -76,39 +76,35 @@ async fn guest_01_even_a_guests_body_must_be_json() {
     assert_eq!(accounts(&server), 0);
 }
 
-/// GUEST-02, GUEST-03: right types or wrong ones.
+/// GUEST-02, GUEST-03: members of valid and of wrong types.
 #[tokio::test]
 async fn guest_02_all_members_but_the_display_name_are_ignored() {
     let server = TestServer::with(&GUESTS).await;
-    let right = json!({
+    let valid = json!({
         "username": "alice", "password": PASSWORD, "device_id": "PHONE", "inhibit_login": true,
         "refresh_token": true, "initial_device_display_name": "Kiosk", "auth": { "session": "x" },
         "type": "m.login.application_service", "guest_access_token": "x",
     });
-    let wrong = json!({
+    let invalid = json!({
         "username": 5, "password": {}, "device_id": [], "inhibit_login": "yes", "refresh_token": 1,
         "auth": [], "type": 7, "guest_access_token": false, "initial_device_display_name": 9,
     });
-    for (body, display_name) in [(right, json!("Kiosk")), (wrong, json!(null))] {
+    for (body, display_name) in [(valid, Some("Kiosk".to_owned())), (invalid, None)] {
         let answer = server.post(GUEST_PATH, &body).await.ok();
         assert_ne!(answer["user_id"], "@alice:localhost");
         assert_ne!(answer["device_id"], "PHONE");
         assert!(answer.get("refresh_token").is_none());
         let me = whoami(&server, text(&answer, "access_token")).await;
         assert_eq!(me["device_id"], answer["device_id"]);
-        let rows = rows_of(&server, &localpart(&answer));
-        assert!(rows.iter().all(|(key, _)| key != "PW"));
-        let (_, device) = rows
-            .iter()
-            .find(|(key, _)| key.starts_with("DEV#"))
-            .unwrap();
-        assert_eq!(device["display_name"]["S"], display_name);
+        let name = localpart(&answer);
+        assert!(password_hash(&server, &name).is_none());
+        assert_eq!(devices(&server, &name)[0].display_name, display_name);
     }
     server.sign_up("alice").await;
 }
 
 #[tokio::test]
-async fn guest_04_without_guests_the_answer_is_403_whatever_the_body() {
+async fn guest_04_without_guests_the_answer_is_403_for_any_body() {
     let server = TestServer::new().await;
     for body in ["{}", "", "[]", r#"{"username":5}"#] {
         server
@@ -119,9 +115,9 @@ async fn guest_04_without_guests_the_answer_is_403_whatever_the_body() {
     assert_eq!(accounts(&server), 0);
 }
 
-/// GUEST-05, REG-08, REG-35: all digits, which nobody can choose.
+/// GUEST-05, REG-08, REG-35: digits only, which no user may choose.
 #[tokio::test]
-async fn guest_05_guests_have_lawful_names_that_do_not_repeat() {
+async fn guest_05_guest_names_are_valid_and_unique() {
     let server = TestServer::with(&GUESTS).await;
     let (mut names, mut devices) = (
         std::collections::BTreeSet::new(),
@@ -150,7 +146,7 @@ async fn guest_06_a_guests_token_ends_with_its_lifetime() {
         ("GATEHOUSE_GUEST_LIFETIME", "1h"),
     ])
     .await;
-    let answer = server.post(GUEST_PATH, &json!({})).await.ok();
+    let answer = register_guest(&server).await;
     assert_eq!(answer["expires_in_ms"], 3_600_000);
     let token = text(&answer, "access_token");
     server.advance(Duration::from_millis(3_599_999));
@@ -162,8 +158,8 @@ async fn guest_06_a_guests_token_ends_with_its_lifetime() {
         .error(401, "M_UNKNOWN_TOKEN");
 }
 
-/// GUEST-08, TOK-09: the same user, no guest any more, and the guest's token is dead although the
-/// device keeps its id.
+/// GUEST-08, TOK-09: the same user, no longer a guest. The guest's token is invalid although the
+/// device keeps its ID.
 #[tokio::test]
 async fn guest_08_a_guest_becomes_a_user_of_the_same_name() {
     let server = TestServer::with(&GUESTS).await;
@@ -183,16 +179,15 @@ async fn guest_08_a_guest_becomes_a_user_of_the_same_name() {
             me,
             json!({ "user_id": answer["user_id"], "device_id": guest.device, "is_guest": false })
         );
-        let dead = server.get_as(&guest.token, WHOAMI).await;
-        dead.error(401, "M_UNKNOWN_TOKEN");
-        let rows = rows_of(&server, &guest.name);
-        assert!(rows.iter().any(|(key, _)| key == "PW"));
+        let old_token = server.get_as(&guest.token, WHOAMI).await;
+        old_token.error(401, "M_UNKNOWN_TOKEN");
+        assert!(password_hash(&server, &guest.name).is_some());
     }
     assert_eq!(accounts(&server), 2);
 }
 
 #[tokio::test]
-async fn guest_08_an_upgrade_on_another_device_kills_the_guests_token_too() {
+async fn guest_08_an_upgrade_on_another_device_ends_the_token_too() {
     let server = TestServer::with(&GUESTS).await;
     let guest = new_guest(&server).await;
     let answer = server
@@ -207,9 +202,9 @@ async fn guest_08_an_upgrade_on_another_device_kills_the_guests_token_too() {
     whoami(&server, text(&answer, "access_token")).await;
 }
 
-/// GUEST-08, UIA-09: with `auth` or without it.
+/// GUEST-08, UIA-09: with and without `auth`.
 #[tokio::test]
-async fn guest_08_an_upgrade_with_a_wrong_token_or_name_is_refused() {
+async fn guest_08_an_upgrade_with_a_wrong_token_is_refused() {
     let server = TestServer::with(&GUESTS).await;
     let (guest, other) = (new_guest(&server).await, new_guest(&server).await);
     let alice = server.sign_up("alice").await;
@@ -222,7 +217,7 @@ async fn guest_08_an_upgrade_with_a_wrong_token_or_name_is_refused() {
     let mut flipped = guest.token.clone();
     let last = flipped.pop().unwrap();
     flipped.push(if last == 'A' { 'B' } else { 'A' });
-    let nobody = json!(null);
+    let no_name = json!(null);
     let table = [
         (
             "another guest's token",
@@ -242,8 +237,8 @@ async fn guest_08_an_upgrade_with_a_wrong_token_or_name_is_refused() {
         ("another name", json!("bob"), &guest.token),
         ("another guest's name", json!(other.name), &guest.token),
         ("a user's name", json!("alice"), &guest.token),
-        ("no name", nobody, &guest.token),
-        ("an unlawful name", json!("@"), &guest.token),
+        ("no name", no_name, &guest.token),
+        ("an invalid name", json!("@"), &guest.token),
         ("junk", json!(guest.name), "junk"),
         ("nothing", json!(guest.name), ""),
         ("a token with its end changed", json!(guest.name), &flipped),
@@ -268,28 +263,29 @@ async fn guest_08_an_upgrade_with_a_wrong_token_or_name_is_refused() {
 }
 
 #[tokio::test]
-async fn guest_08_of_ten_racing_upgrades_one_wins() {
+async fn guest_08_of_ten_concurrent_upgrades_one_succeeds() {
     let server = Arc::new(TestServer::with(&GUESTS).await);
     let guest = new_guest(&server).await;
     let body = Arc::new(upgrade(&guest.name, &guest.token));
-    let mut racers = JoinSet::new();
+    let mut requests = JoinSet::new();
     for _ in 0..10 {
         let (server, body) = (Arc::clone(&server), Arc::clone(&body));
-        racers.spawn(async move { server.register(&body).await });
+        requests.spawn(async move { server.register(&body).await });
     }
-    let replies = racers.join_all().await;
-    let (won, lost): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 200);
-    assert_eq!((won.len(), lost.len()), (1, 9));
-    for reply in lost {
+    let replies = requests.join_all().await;
+    let (succeeded, refused): (Vec<_>, Vec<_>) =
+        replies.iter().partition(|reply| reply.status == 200);
+    assert_eq!((succeeded.len(), refused.len()), (1, 9));
+    for reply in refused {
         reply.error(403, "M_FORBIDDEN");
     }
-    let me = whoami(&server, text(&won[0].ok(), "access_token")).await;
+    let me = whoami(&server, text(&succeeded[0].ok(), "access_token")).await;
     assert_eq!(me["is_guest"], false);
 }
 
-/// Incident 13: an upgrade is a way to get a token, and not for those who may have none.
+/// Incident 13: an upgrade returns a token, so it is refused to accounts that may have none.
 #[tokio::test]
-async fn guest_08_a_locked_deactivated_or_expired_guest_is_not_upgraded() {
+async fn guest_08_locked_or_expired_guests_are_not_upgraded() {
     let server = TestServer::with(&GUESTS).await;
     for status in ["locked", "deactivated"] {
         let guest = new_guest(&server).await;

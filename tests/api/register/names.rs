@@ -1,4 +1,4 @@
-//! Names: grammar, policy and who has them.
+//! Names: grammar, policy and uniqueness.
 
 use std::sync::Arc;
 
@@ -6,19 +6,21 @@ use serde_json::json;
 use test_support::{PASSWORD, PREFIXES, TestServer};
 use tokio::task::JoinSet;
 
-use crate::api::support::{accounts, rows_of, sessions, set_status, text, whoami};
+use crate::api::{
+    rows::{accounts, devices, uia_sessions},
+    support::{dummy_registration, set_status, text, whoami},
+};
 
-/// Whether today's grammar has the character in a localpart, capitals folded.
+/// Whether the grammar allows the character in a localpart, capitals included.
 fn is_legal(c: char) -> bool {
     c.is_ascii_alphanumeric() || "._=-/+".contains(c)
 }
 
 #[tokio::test]
-async fn reg_02_a_user_id_is_built_from_the_username_under_both_prefixes() {
+async fn reg_02_a_user_id_is_built_from_the_username() {
     let server = TestServer::new().await;
     for (prefix, name) in PREFIXES.into_iter().zip(["alice", "bob"]) {
-        let body =
-            json!({ "username": name, "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
+        let body = dummy_registration(name);
         let answer = server.post(&format!("{prefix}/register"), &body).await.ok();
         let expected = format!("@{name}:localhost");
         assert_eq!(answer["user_id"], expected, "{prefix}");
@@ -42,11 +44,11 @@ async fn reg_04_ascii_capitals_are_folded() {
     }
 }
 
-/// REG-03, REG-05, REG-06, REG-10, REG-13: every ASCII character, and those beyond that are
-/// lookalikes or have tripped others. No answer depends on the prefix or on `auth`, and nothing is
-/// written.
+/// REG-03, REG-05, REG-06, REG-10, REG-13: every ASCII character, and further characters that are
+/// lookalikes or have broken other servers. No answer depends on the prefix or on `auth`, and
+/// nothing is written.
 #[tokio::test]
-async fn reg_05_names_with_an_illegal_character_are_refused_before_uia() {
+async fn reg_05_illegal_characters_are_refused_before_uia() {
     let server = TestServer::new().await;
     let before = server.dump();
     let beyond = "£éßıſ\u{212A}\u{FF41}\u{0301}\u{200B}\u{202E}\u{FFFD}\u{1F600}".chars();
@@ -63,10 +65,7 @@ async fn reg_05_names_with_an_illegal_character_are_refused_before_uia() {
         ] {
             for (prefix, body) in [
                 (PREFIXES[0], json!({ "username": name })),
-                (
-                    PREFIXES[1],
-                    json!({ "username": name, "password": PASSWORD, "auth": { "type": "m.login.dummy" } }),
-                ),
+                (PREFIXES[1], dummy_registration(&name)),
             ] {
                 let reply = server.post(&format!("{prefix}/register"), &body).await;
                 reply.error(400, "M_INVALID_USERNAME");
@@ -74,12 +73,12 @@ async fn reg_05_names_with_an_illegal_character_are_refused_before_uia() {
         }
         refused += 1;
     }
-    assert!(refused > 60, "the table is empty");
+    assert!(refused > 60, "too few characters were tested");
     assert_eq!(server.dump(), before);
 }
 
 #[tokio::test]
-async fn reg_05_the_kelvin_sign_is_no_k() {
+async fn reg_05_the_kelvin_sign_is_not_a_k() {
     let server = TestServer::new().await;
     server.sign_up("kelvin").await;
     let body = json!({ "username": "\u{212A}elvin" });
@@ -113,7 +112,7 @@ async fn reg_06_the_empty_name_is_refused() {
         let reply = server.post(&path, &json!({ "username": "" })).await;
         reply.error(400, "M_INVALID_USERNAME");
     }
-    assert_eq!(sessions(&server), 0);
+    assert_eq!(uia_sessions(&server).len(), 0);
 }
 
 #[tokio::test]
@@ -136,9 +135,9 @@ async fn reg_07_a_user_id_of_255_bytes_passes_and_256_fails() {
     }
 }
 
-/// REG-08, REG-09: and a name that nobody chose is not one that somebody could have guessed.
+/// REG-08, REG-09: and a generated name cannot be guessed.
 #[tokio::test]
-async fn reg_09_without_a_username_the_server_makes_up_lawful_and_different_ones() {
+async fn reg_09_generated_usernames_are_valid_and_unique() {
     let server = TestServer::new().await;
     let body = json!({ "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
     let mut seen = std::collections::BTreeSet::new();
@@ -151,12 +150,12 @@ async fn reg_09_without_a_username_the_server_makes_up_lawful_and_different_ones
         assert_eq!(name, name.to_ascii_lowercase());
         let me = whoami(&server, text(&answer, "access_token")).await;
         assert_eq!(me["user_id"], user_id);
-        assert!(seen.insert(user_id), "made up twice: {answer}");
+        assert!(seen.insert(user_id), "generated twice: {answer}");
     }
     assert_eq!(accounts(&server), 20);
 }
 
-/// REG-11, REG-13: whatever the case, with or without `auth`.
+/// REG-11, REG-13: in any case, with or without `auth`.
 #[tokio::test]
 async fn reg_11_a_taken_name_is_refused_before_uia() {
     let server = TestServer::new().await;
@@ -182,39 +181,39 @@ async fn reg_14_a_name_taken_during_uia_is_refused_at_the_end() {
     let (_, session) = server
         .begin(&json!({ "username": "alice", "password": PASSWORD }))
         .await;
-    let winner = server.sign_up("alice").await;
+    let registered = server.sign_up("alice").await;
     let body = json!({ "auth": { "type": "m.login.dummy", "session": session } });
     server.register(&body).await.error(400, "M_USER_IN_USE");
-    let me = whoami(&server, text(&winner, "access_token")).await;
-    assert_eq!(me["device_id"], winner["device_id"]);
+    let me = whoami(&server, text(&registered, "access_token")).await;
+    assert_eq!(me["device_id"], registered["device_id"]);
     assert_eq!(accounts(&server), 1);
 }
 
 #[tokio::test]
-async fn reg_14_of_twenty_racing_finals_one_wins() {
+async fn reg_14_of_twenty_concurrent_registrations_one_succeeds() {
     let server = Arc::new(TestServer::new().await);
-    let mut racers = JoinSet::new();
+    let mut requests = JoinSet::new();
     for index in 0..20 {
         let server = Arc::clone(&server);
-        racers.spawn(async move {
-            // Half of them in other capitals.
+        requests.spawn(async move {
+            // Half of them use capitals.
             let name = if index % 2 == 0 { "alice" } else { "ALICE" };
-            let body = json!({ "username": name, "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
+            let body = dummy_registration(name);
             server.register(&body).await
         });
     }
-    let replies = racers.join_all().await;
-    let (won, lost): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 200);
-    assert_eq!((won.len(), lost.len()), (1, 19));
-    for reply in lost {
+    let replies = requests.join_all().await;
+    let (succeeded, refused): (Vec<_>, Vec<_>) =
+        replies.iter().partition(|reply| reply.status == 200);
+    assert_eq!((succeeded.len(), refused.len()), (1, 19));
+    for reply in refused {
         reply.error(400, "M_USER_IN_USE");
     }
-    let answer = won[0].ok();
+    let answer = succeeded[0].ok();
     let me = whoami(&server, text(&answer, "access_token")).await;
     assert_eq!(me["user_id"], "@alice:localhost");
-    let rows = rows_of(&server, "alice");
-    let devices = rows.iter().filter(|(key, _)| key.starts_with("DEV#"));
-    assert_eq!(devices.count(), 1, "the losers left a device");
+    let devices = devices(&server, "alice");
+    assert_eq!(devices.len(), 1, "a refused registration left a device");
 }
 
 #[tokio::test]
@@ -244,7 +243,7 @@ async fn reg_16_a_deactivated_users_name_stays_taken() {
 
 /// REG-13, REG-35.
 #[tokio::test]
-async fn reg_35_names_against_the_operators_policy_are_refused_before_uia() {
+async fn reg_35_names_against_the_policy_are_refused_before_uia() {
     for (settings, refused, accepted) in [
         (
             &[][..],
@@ -280,7 +279,7 @@ async fn reg_35_names_against_the_operators_policy_are_refused_before_uia() {
                 .await
                 .error(400, "M_INVALID_USERNAME");
         }
-        assert_eq!(sessions(&server), 0, "{settings:?}");
+        assert_eq!(uia_sessions(&server).len(), 0, "{settings:?}");
         for name in accepted {
             let answer = server.sign_up(name).await;
             let expected = format!("@{}:localhost", name.to_ascii_lowercase());

@@ -1,24 +1,19 @@
-//! The members of the body.
+//! The parameters of the body.
 
 use serde_json::{Value, json};
 use shared::{passwords::Hasher, rng::Rng, secrets::Secret};
 use test_support::{PASSWORD, PREFIXES, TestServer};
 
-use crate::api::support::{accounts, rows_of, sessions, text, whoami};
+use crate::api::{
+    rows::{accounts, devices, password_hash, uia_sessions},
+    support::{dummy_registration, text, whoami},
+};
 
-/// A registration in one request with one more member.
+/// A registration in one request, with one more member.
 fn with(member: &str, value: Value) -> Value {
-    let mut body =
-        json!({ "username": "alice", "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
+    let mut body = dummy_registration("alice");
     body[member] = value;
     body
-}
-
-fn devices(server: &TestServer, localpart: &str) -> Vec<Value> {
-    let rows = rows_of(server, localpart).into_iter();
-    rows.filter(|(key, _)| key.starts_with("DEV#"))
-        .map(|(_, row)| row)
-        .collect()
 }
 
 #[tokio::test]
@@ -56,9 +51,9 @@ async fn reg_01_kind_is_user_or_guest_and_nothing_else() {
     assert_eq!(accounts(&server), 2, "the two guests");
 }
 
-/// REG-17, REG-18, TOK-08: and the longest ids there are.
+/// REG-17, REG-18, TOK-08: including the longest IDs.
 #[tokio::test]
-async fn reg_17_a_given_device_id_is_echoed_and_created() {
+async fn reg_17_a_given_device_id_is_returned_and_created() {
     let (ascii, emoji) = ("D".repeat(255), "\u{1F600}".repeat(255));
     let server = TestServer::new().await;
     for (name, device) in [
@@ -78,23 +73,23 @@ async fn reg_17_a_given_device_id_is_echoed_and_created() {
 }
 
 #[tokio::test]
-async fn reg_17_without_a_device_id_the_server_makes_one_up() {
+async fn reg_17_without_a_device_id_the_server_generates_one() {
     let server = TestServer::new().await;
     let mut seen = std::collections::BTreeSet::new();
     for (name, device) in [("a", json!(null)), ("b", json!("")), ("c", json!(null))] {
         let mut body = with("device_id", device);
         body["username"] = json!(name);
         let answer = server.register(&body).await.ok();
-        let made_up = text(&answer, "device_id").to_owned();
-        assert!(!made_up.is_empty());
+        let generated = text(&answer, "device_id").to_owned();
+        assert!(!generated.is_empty());
         let me = whoami(&server, text(&answer, "access_token")).await;
-        assert_eq!(me["device_id"], made_up);
-        assert!(seen.insert(made_up), "made up twice");
+        assert_eq!(me["device_id"], generated);
+        assert!(seen.insert(generated), "generated twice");
     }
 }
 
 #[tokio::test]
-async fn reg_17_what_is_no_device_id_is_refused_before_uia() {
+async fn reg_17_an_invalid_device_id_is_refused_before_uia() {
     let server = TestServer::new().await;
     for device in ["D".repeat(256), "a\nb".to_owned(), "\0".to_owned()] {
         for auth in [json!(null), json!({ "type": "m.login.dummy" })] {
@@ -103,19 +98,20 @@ async fn reg_17_what_is_no_device_id_is_refused_before_uia() {
             server.register(&body).await.error(400, "M_INVALID_PARAM");
         }
     }
-    assert_eq!((accounts(&server), sessions(&server)), (0, 0));
+    assert_eq!((accounts(&server), uia_sessions(&server).len()), (0, 0));
 }
 
-/// REG-19, HTTP-26: byte for byte; at most 100 characters.
+/// REG-19, HTTP-26: unchanged, and at most 100 characters.
 #[tokio::test]
-async fn reg_19_the_display_name_is_kept_with_the_new_device() {
+async fn reg_19_the_display_name_is_stored_with_the_new_device() {
     let server = TestServer::new().await;
     let longest = "ü".repeat(100);
     for (name, display_name) in [("a", "Ålice’s 📱 <b>"), ("b", longest.as_str())] {
         let mut body = with("initial_device_display_name", json!(display_name));
         body["username"] = json!(name);
         server.register(&body).await.ok();
-        assert_eq!(devices(&server, name)[0]["display_name"]["S"], display_name);
+        let stored = devices(&server, name)[0].display_name.clone();
+        assert_eq!(stored.as_deref(), Some(display_name));
     }
     let body = with("initial_device_display_name", json!("ü".repeat(101)));
     server.register(&body).await.error(400, "M_INVALID_PARAM");
@@ -141,9 +137,9 @@ async fn reg_20_an_inhibited_login_has_no_token_and_no_device() {
     assert!(answer.ok()["access_token"].is_string());
 }
 
-/// REG-23: no 400 before UIA, and the session still serves when the password comes.
+/// REG-23: no 400 before UIA, and the session remains valid for a request with the password.
 #[tokio::test]
-async fn reg_23_a_missing_password_is_missed_at_the_end_alone() {
+async fn reg_23_a_missing_password_is_reported_after_uia() {
     let server = TestServer::new().await;
     for prefix in PREFIXES {
         server
@@ -181,21 +177,21 @@ async fn reg_24_a_weak_password_is_refused_before_uia() {
             }
         }
     }
-    assert_eq!((accounts(&server), sessions(&server)), (0, 0));
+    assert_eq!((accounts(&server), uia_sessions(&server).len()), (0, 0));
     server.sign_up("alice").await;
 }
 
-/// REG-24: without a policy only the empty password is weak; no password is longer than 512 bytes.
+/// REG-24: without a policy only the empty password is weak. The maximum is 512 bytes.
 #[tokio::test]
-async fn reg_24_the_empty_password_is_always_weak_and_the_endless_one_is_refused() {
+async fn reg_24_empty_and_overlong_passwords_are_always_refused() {
     let server = TestServer::new().await;
     let empty = server.register(&json!({ "password": "" })).await;
     empty.error(400, "M_WEAK_PASSWORD");
-    let endless = server
+    let too_long = server
         .register(&json!({ "password": "ü".repeat(257) }))
         .await;
-    endless.error(400, "M_INVALID_PARAM");
-    assert_eq!(sessions(&server), 0);
+    too_long.error(400, "M_INVALID_PARAM");
+    assert_eq!(uia_sessions(&server).len(), 0);
     for (name, password) in [("a", "x".to_owned()), ("b", "ü".repeat(256))] {
         let body =
             json!({ "username": name, "password": password, "auth": { "type": "m.login.dummy" } });
@@ -203,7 +199,7 @@ async fn reg_24_the_empty_password_is_always_weak_and_the_endless_one_is_refused
     }
 }
 
-/// The bytes that an argon2 hash was salted with, once more.
+/// A generator that returns the salt of a stored argon2 hash.
 #[derive(Debug)]
 struct SameSalt(Vec<u8>);
 
@@ -231,22 +227,20 @@ impl Rng for SameSalt {
     }
 }
 
-/// Whether the account has this password, and no other.
+/// Whether this is the password of the account.
 async fn has_password(server: &TestServer, localpart: &str, password: &str) -> bool {
-    let rows = rows_of(server, localpart);
-    let row = rows.iter().find(|(key, _)| key == "PW");
-    let phc = row.map_or_else(|| panic!("no password"), |(_, row)| text(&row["phc"], "S"));
+    let phc = password_hash(server, localpart);
+    let phc = phc.unwrap_or_else(|| panic!("{localpart} has no password"));
     let hasher = Hasher::new(server.local.config().passwords.clone());
     let again = hasher
-        .hash(&Secret::new(password.to_owned()), &SameSalt::of(phc))
+        .hash(&Secret::new(password.to_owned()), &SameSalt::of(&phc))
         .await;
     phc.starts_with("$argon2id$v=19$m=8,t=1,p=1$") && again.is_ok_and(|again| again.phc == phc)
 }
 
-/// REG-25, HTTP-26: what is set is the password of the body, whatever else comes along, and no
-/// member of `auth` stands in for a missing one.
+/// REG-25, HTTP-26: the password is the one in the body, and no member of `auth` replaces it.
 #[tokio::test]
-async fn reg_25_what_stands_in_auth_never_becomes_the_password() {
+async fn reg_25_no_member_of_auth_becomes_the_password() {
     let server = TestServer::new().await;
     let auth = json!({ "type": "m.login.dummy", "password": "not this one", "user": "alice" });
     let mut body = json!({ "username": "alice", "auth": auth });
@@ -260,9 +254,9 @@ async fn reg_25_what_stands_in_auth_never_becomes_the_password() {
     }
 }
 
-/// REG-25, UIA-19: the remembered one, or the one that replaced it.
+/// REG-25, UIA-19: the remembered password, or the one that replaced it.
 #[tokio::test]
-async fn reg_25_the_last_password_of_a_session_is_the_accounts() {
+async fn reg_25_the_last_password_of_a_session_is_stored() {
     let server = TestServer::new().await;
     for (name, last, expected) in [
         ("a", json!(null), "first ünd remembered"),
@@ -278,7 +272,7 @@ async fn reg_25_the_last_password_of_a_session_is_the_accounts() {
 }
 
 #[tokio::test]
-async fn reg_36_a_display_name_alone_keeps_what_is_remembered() {
+async fn reg_36_a_display_name_alone_keeps_remembered_parameters() {
     let server = TestServer::new().await;
     let first = json!({ "username": "alice", "password": PASSWORD, "device_id": "PHONE", "inhibit_login": false });
     let (_, session) = server.begin(&first).await;
@@ -289,29 +283,29 @@ async fn reg_36_a_display_name_alone_keeps_what_is_remembered() {
     let answer = server.register(&last).await.ok();
     assert_eq!(answer["user_id"], "@alice:localhost");
     assert_eq!(answer["device_id"], "PHONE");
-    let rows = rows_of(&server, "alice");
-    assert!(rows.iter().any(|(key, _)| key == "PW"));
-    assert_eq!(devices(&server, "alice")[0]["display_name"]["S"], "Riot");
+    assert!(password_hash(&server, "alice").is_some());
+    let stored = devices(&server, "alice")[0].display_name.clone();
+    assert_eq!(stored.as_deref(), Some("Riot"));
 }
 
-/// HTTP-15, HTTP-16: never coerced, never a 401 first.
+/// HTTP-15, HTTP-16: never converted, and refused before the first 401.
 #[tokio::test]
 async fn http_16_a_member_of_the_wrong_type_is_refused() {
     let server = TestServer::new().await;
-    let other_than_text = [json!(5), json!(true), json!([]), json!({}), json!(1.5)];
-    let other_than_truth = [json!("yes"), json!("true"), json!(1), json!([]), json!({})];
-    let other_than_object = [json!([]), json!("m.login.dummy"), json!(1), json!(true)];
+    let non_strings = [json!(5), json!(true), json!([]), json!({}), json!(1.5)];
+    let non_booleans = [json!("yes"), json!("true"), json!(1), json!([]), json!({})];
+    let non_objects = [json!([]), json!("m.login.dummy"), json!(1), json!(true)];
     let table = [
-        ("username", &other_than_text[..]),
-        ("password", &other_than_text),
-        ("device_id", &other_than_text),
-        ("initial_device_display_name", &other_than_text),
-        ("guest_access_token", &other_than_text),
-        ("inhibit_login", &other_than_truth),
-        ("refresh_token", &other_than_truth),
-        ("bind_email", &other_than_truth),
-        ("bind_msisdn", &other_than_truth),
-        ("auth", &other_than_object),
+        ("username", &non_strings[..]),
+        ("password", &non_strings),
+        ("device_id", &non_strings),
+        ("initial_device_display_name", &non_strings),
+        ("guest_access_token", &non_strings),
+        ("inhibit_login", &non_booleans),
+        ("refresh_token", &non_booleans),
+        ("bind_email", &non_booleans),
+        ("bind_msisdn", &non_booleans),
+        ("auth", &non_objects),
     ];
     for prefix in PREFIXES {
         for (member, values) in &table {
@@ -327,7 +321,7 @@ async fn http_16_a_member_of_the_wrong_type_is_refused() {
             reply.error(400, "M_BAD_JSON");
         }
     }
-    assert_eq!((accounts(&server), sessions(&server)), (0, 0));
+    assert_eq!((accounts(&server), uia_sessions(&server).len()), (0, 0));
 }
 
 #[tokio::test]
@@ -342,7 +336,7 @@ async fn http_16_null_is_absent() {
     assert!(challenge.get("errcode").is_none());
 }
 
-/// HTTP-17: `bind_email` and `bind_msisdn` have no effect without a proven address.
+/// HTTP-17: `bind_email` and `bind_msisdn` have no effect without a validated address.
 #[tokio::test]
 async fn http_17_unknown_members_and_parameters_are_ignored() {
     let server = TestServer::new().await;

@@ -1,56 +1,74 @@
-//! The members of a request: missing, of another type, illegal, too long.
+//! The members of a request: missing, of another type, invalid, too long.
 
 use serde_json::{Value, json};
 use test_support::PREFIXES;
 
 use crate::api::{
-    support::request,
-    threepids::{REQUESTS, queued, rows, server_with, wish, with},
+    rows::{queued, validations},
+    support::{request, with},
+    threepids::{REQUESTS, message_request, server_with},
 };
 
-/// The grammar of both `client_secret` and `sid` (3PID-01, 3PID-04).
+/// Whether a text follows the grammar of `client_secret` and `sid` (3PID-01, 3PID-04).
 fn is_opaque_id(text: &str) -> bool {
     let legal = |c: char| c.is_ascii_alphanumeric() || ".=_-".contains(c);
     (1..=255).contains(&text.len()) && text.chars().all(legal)
 }
 
 #[tokio::test]
-async fn _3pid_01_a_client_secret_is_1_to_255_of_certain_characters() {
+async fn threepid_01_a_client_secret_is_1_to_255_legal_characters() {
     let server = server_with(&[]).await;
     let too_long = "a".repeat(256);
-    let endless = "a".repeat(60_000);
+    let far_too_long = "a".repeat(60_000);
     for (medium, path) in REQUESTS {
         for secret in [
-            "", " ", "a b", "a ", "é", "a/b", "a+b", "a\0", "a\n", "<a>", "\u{661}", "a%20",
-            &too_long, &endless,
+            "",
+            " ",
+            "a b",
+            "a ",
+            "é",
+            "a/b",
+            "a+b",
+            "a\0",
+            "a\n",
+            "<a>",
+            "\u{661}",
+            "a%20",
+            &too_long,
+            &far_too_long,
         ] {
-            let reply = server.post(path, &wish(medium, 1, secret, 1)).await;
+            let reply = server
+                .post(path, &message_request(medium, 1, secret, 1))
+                .await;
             let body = reply.error(400, "M_INVALID_PARAM");
             assert!(
                 body["error"].as_str().is_some_and(|text| text.len() < 200),
-                "what was sent is not repeated: {body}"
+                "the answer repeats the secret: {body}"
             );
         }
     }
-    assert_eq!((queued(&server), rows(&server).len()), (0, 0));
+    assert_eq!((queued(&server), validations(&server).len()), (0, 0));
     let longest = "a".repeat(255);
     for (index, secret) in ["0", "Az09.=_-", "...", "=", &longest]
         .into_iter()
         .enumerate()
     {
         for (medium, path) in REQUESTS {
-            server.post(path, &wish(medium, 1, secret, 1)).await.ok();
+            server
+                .post(path, &message_request(medium, 1, secret, 1))
+                .await
+                .ok();
         }
         assert_eq!(queued(&server), REQUESTS.len() * (index + 1));
     }
 }
 
-/// 3PID-14: and no access token is asked for, nor does a wrong one matter.
+/// 3PID-14: no access token is required, and an invalid one is ignored.
 #[tokio::test]
-async fn _3pid_04_the_answer_has_an_opaque_session() {
+async fn threepid_04_the_answer_has_an_opaque_session() {
     let server = server_with(&[]).await;
     for (medium, path) in REQUESTS {
-        let body = wish(medium, 1, "secret", 1);
+        let body = message_request(medium, 1, "secret", 1);
         let answer = server.post(path, &body).await.ok();
         let sid = answer["sid"].as_str().unwrap();
         assert!(is_opaque_id(sid), "{sid}");
@@ -62,25 +80,25 @@ async fn _3pid_04_the_answer_has_an_opaque_session() {
     }
 }
 
-/// 3PID-02, 3PID-03: dropped or `null`.
+/// 3PID-02, 3PID-03: absent or `null`.
 #[tokio::test]
-async fn http_15_each_member_that_is_needed_must_be_there() {
+async fn http_15_each_required_member_must_be_present() {
     let server = server_with(&[]).await;
     for prefix in PREFIXES {
         for (medium, path) in REQUESTS {
             let path = path.replace("/_matrix/client/v3", prefix);
-            let whole = wish(medium, 1, "secret", 1);
-            for name in whole.as_object().unwrap().keys() {
-                let mut without = whole.clone();
+            let valid = message_request(medium, 1, "secret", 1);
+            for name in valid.as_object().unwrap().keys() {
+                let mut without = valid.clone();
                 without.as_object_mut().unwrap().remove(name);
-                let null = with(whole.clone(), &json!({ name.as_str(): null }));
+                let null = with(valid.clone(), &json!({ name.as_str(): null }));
                 for body in [without, null] {
                     let error = server
                         .post(&path, &body)
                         .await
                         .error(400, "M_MISSING_PARAM");
-                    let told = error["error"].as_str().unwrap();
-                    assert!(told.contains(&format!("`{name}`")), "{body}: {told}");
+                    let message = error["error"].as_str().unwrap();
+                    assert!(message.contains(&format!("`{name}`")), "{body}: {message}");
                 }
             }
             server
@@ -91,20 +109,20 @@ async fn http_15_each_member_that_is_needed_must_be_there() {
             server.post_text(&path, "{").await.error(400, "M_NOT_JSON");
         }
     }
-    assert_eq!((queued(&server), rows(&server).len()), (0, 0));
+    assert_eq!((queued(&server), validations(&server).len()), (0, 0));
 }
 
 #[tokio::test]
-async fn http_16_members_of_another_type_are_refused_and_never_converted() {
+async fn http_16_members_of_another_type_are_refused() {
     let server = server_with(&[]).await;
-    let no_text = [
+    let non_strings = [
         json!(5),
         json!(true),
         json!(["a"]),
         json!({ "a": "b" }),
         json!(1.5),
     ];
-    let no_number = [
+    let non_integers = [
         json!("1"),
         json!(true),
         json!([1]),
@@ -115,54 +133,56 @@ async fn http_16_members_of_another_type_are_refused_and_never_converted() {
         json!(9_223_372_036_854_775_808_u64),
     ];
     for (medium, path) in REQUESTS {
-        let whole = with(
-            wish(medium, 1, "secret", 1),
+        let valid = with(
+            message_request(medium, 1, "secret", 1),
             &json!({ "next_link": "https://a.example/", "id_server": "a.example", "id_access_token": "a" }),
         );
-        for name in whole.as_object().unwrap().keys() {
+        for name in valid.as_object().unwrap().keys() {
             let wrong: &[Value] = match name.as_str() {
-                "send_attempt" => &no_number,
-                _ => &no_text,
+                "send_attempt" => &non_integers,
+                _ => &non_strings,
             };
             for value in wrong {
-                let body = with(whole.clone(), &json!({ name.as_str(): value }));
+                let body = with(valid.clone(), &json!({ name.as_str(): value }));
                 let reply = server.post(path, &body).await;
                 assert_eq!(reply.json()["errcode"], "M_BAD_JSON", "{body}");
                 reply.error(400, "M_BAD_JSON");
             }
         }
     }
-    assert_eq!((queued(&server), rows(&server).len()), (0, 0));
+    assert_eq!((queued(&server), validations(&server).len()), (0, 0));
 }
 
-/// HTTP-16: the numbers at either end.
+/// HTTP-16: the limits of the range.
 #[tokio::test]
-async fn _3pid_20_an_attempt_is_a_whole_number_that_is_not_negative() {
+async fn threepid_20_an_attempt_is_a_non_negative_integer() {
     let server = server_with(&[]).await;
     for (medium, path) in REQUESTS {
         for attempt in [-1, i64::MIN] {
-            let reply = server.post(path, &wish(medium, 1, "secret", attempt)).await;
+            let reply = server
+                .post(path, &message_request(medium, 1, "secret", attempt))
+                .await;
             reply.error(400, "M_INVALID_PARAM");
         }
         let before = queued(&server);
-        for (attempt, called_for) in [(0, 1), (i64::MAX, 2), (i64::MAX, 2), (1, 2)] {
-            let body = wish(medium, 1, "secret", attempt);
+        for (attempt, sent) in [(0, 1), (i64::MAX, 2), (i64::MAX, 2), (1, 2)] {
+            let body = message_request(medium, 1, "secret", attempt);
             server.post(path, &body).await.ok();
-            assert_eq!(queued(&server) - before, called_for, "{attempt}");
+            assert_eq!(queued(&server) - before, sent, "{attempt}");
         }
     }
 }
 
-/// Incident 8: whatever does not fit is refused, and what fits fills no table.
+/// Incident 8: overlong members are refused, and the longest members make a small row.
 #[tokio::test]
 async fn incident_8_no_member_of_a_request_is_stored_at_any_length() {
     let server = server_with(&[]).await;
     for (medium, path) in REQUESTS {
-        let whole = with(
-            wish(medium, 1, "secret", 1),
+        let valid = with(
+            message_request(medium, 1, "secret", 1),
             &json!({ "next_link": "https://app.example.org/" }),
         );
-        for (name, value) in whole.as_object().unwrap() {
+        for (name, value) in valid.as_object().unwrap() {
             let Some(text) = value.as_str() else { continue };
             for (length, status, errcode) in [
                 (2_100, 400, "M_INVALID_PARAM"),
@@ -170,12 +190,12 @@ async fn incident_8_no_member_of_a_request_is_stored_at_any_length() {
                 (1024 * 1024, 413, "M_TOO_LARGE"),
             ] {
                 let long = format!("{text}{}", "a".repeat(length));
-                let body = with(whole.clone(), &json!({ name.as_str(): long }));
+                let body = with(valid.clone(), &json!({ name.as_str(): long }));
                 server.post(path, &body).await.error(status, errcode);
             }
         }
     }
-    assert_eq!((queued(&server), rows(&server).len()), (0, 0));
+    assert_eq!((queued(&server), validations(&server).len()), (0, 0));
     let local = "l".repeat(64);
     let domain = format!(
         "{}.{}.{}.org",
@@ -199,20 +219,19 @@ async fn incident_8_no_member_of_a_request_is_stored_at_any_length() {
     {
         server.post(path, &largest).await.ok();
     }
-    let rows = rows(&server);
+    let rows = validations(&server);
     assert_eq!(rows.len(), 3);
     for row in rows {
-        let row = row.to_string();
-        assert!(row.len() < 5_000, "{}", row.len());
+        assert!(row.json.len() < 5_000, "{}", row.json.len());
     }
 }
 
-/// HTTP-17, 3PID-10: members that nobody knows, and identity servers, whatever they are.
+/// HTTP-17, 3PID-10: unknown members, and any identity server.
 #[tokio::test]
-async fn _3pid_10_an_identity_server_is_accepted_and_ignored() {
+async fn threepid_10_an_identity_server_is_accepted_and_ignored() {
     let server = server_with(&[]).await;
     for (medium, path) in REQUESTS {
-        let plain = wish(medium, 1, "secret", 1);
+        let plain = message_request(medium, 1, "secret", 1);
         let answer = server.post(path, &plain).await.ok();
         for more in [
             json!({ "id_server": "matrix.org" }),

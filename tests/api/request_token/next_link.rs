@@ -1,14 +1,18 @@
-//! `next_link` when it is asked for: which are taken. Where they lead is in the tests of the
-//! endpoints that redirect.
+//! `next_link` of a request: which links are accepted and stored. The tests of
+//! `validate_submit_token` follow them.
 
 use serde_json::json;
 use test_support::PREFIXES;
 
-use crate::api::threepids::{HOSTS, REQUESTS, queued, rows, server_with, wish, with};
+use crate::api::{
+    rows::{queued, validations},
+    support::with,
+    threepids::{HOSTS, REQUESTS, address, message_request, server_with},
+};
 
 /// L3: on each of the endpoints.
 #[tokio::test]
-async fn _3pid_31_only_http_and_https_links_are_taken() {
+async fn threepid_31_only_http_and_https_links_are_accepted() {
     let server = server_with(&[HOSTS]).await;
     let too_long = format!("https://app.example.org/{}", "a".repeat(2048));
     for prefix in PREFIXES {
@@ -36,22 +40,25 @@ async fn _3pid_31_only_http_and_https_links_are_taken() {
                 "\u{ff48}ttps://app.example.org/",
                 &too_long,
             ] {
-                let body = with(wish(medium, 1, "secret", 1), &json!({ "next_link": link }));
+                let body = with(
+                    message_request(medium, 1, "secret", 1),
+                    &json!({ "next_link": link }),
+                );
                 let reply = server.post(&path, &body).await;
                 assert_eq!(reply.status, 400, "{link:?}");
                 reply.error(400, "M_INVALID_PARAM");
             }
         }
     }
-    assert_eq!((queued(&server), rows(&server).len()), (0, 0));
+    assert_eq!((queued(&server), validations(&server).len()), (0, 0));
 }
 
-/// L3: a link to a host that is not listed is no fault of the client's, and leads nowhere.
+/// L3: a link to an unlisted host is accepted, and not stored.
 #[tokio::test]
-async fn _3pid_31_links_elsewhere_are_taken_and_not_kept() {
+async fn threepid_31_links_to_unlisted_hosts_are_not_stored() {
     for (listed, kept) in [(HOSTS, true), (("GATEHOUSE_NEXT_LINK_HOSTS", ""), false)] {
         let server = server_with(&[listed]).await;
-        let mut who = 0;
+        let mut user = 0;
         for (medium, path) in REQUESTS {
             for (link, on_list) in [
                 ("https://app.example.org", true),
@@ -74,22 +81,18 @@ async fn _3pid_31_links_elsewhere_are_taken_and_not_kept() {
                 ("https://", false),
                 ("", false),
             ] {
-                who += 1;
+                user += 1;
                 let body = with(
-                    wish(medium, who, "secret", 1),
+                    message_request(medium, user, "secret", 1),
                     &json!({ "next_link": link }),
                 );
                 server.post(path, &body).await.ok();
-                let rows = rows(&server);
-                let address = crate::api::threepids::address(medium, who);
-                let row = rows
-                    .iter()
-                    .find(|row| row["address"]["S"] == address)
-                    .unwrap();
-                let is_kept = row.get("next_link").is_some();
-                assert_eq!(is_kept, on_list && kept, "{link}");
-                // Sealed: the link may hold what is the client's alone.
-                assert!(!row.to_string().contains("app.example"), "{row}");
+                let rows = validations(&server);
+                let address = address(medium, user);
+                let row = rows.iter().find(|row| row.address == address).unwrap();
+                assert_eq!(row.has_next_link, on_list && kept, "{link}");
+                // The stored link is encrypted, because it may contain secrets of the client.
+                assert!(!row.json.contains("app.example"), "{}", row.json);
             }
         }
     }

@@ -1,57 +1,51 @@
-//! Whose an address is in the end.
+//! Concurrent registrations with one address.
 
 use std::sync::Arc;
 
 use serde_json::json;
-use test_support::PASSWORD;
 use tokio::task::JoinSet;
 
 use crate::api::{
-    support::accounts,
-    threepids::{MEDIA, queued, server_with, sid, state, submit, token, wish},
+    rows::{accounts, queued},
+    threepids::{
+        MEDIA, message_request, register_with, request_session, server_with, state, submit, token,
+    },
 };
 
-/// 3PID-63: from two spellings too, each proven.
+/// 3PID-63: from two spellings too, each validated.
 #[tokio::test]
-async fn _3pid_68_of_many_who_prove_one_address_at_once_one_gets_it() {
+async fn threepid_68_of_concurrent_registrations_one_gets_it() {
     for (medium, path) in MEDIA {
         let server = Arc::new(server_with(&[]).await);
-        let mut racers = JoinSet::new();
+        let mut requests = JoinSet::new();
         for index in 0..10 {
             let secret = format!("secret{index}");
-            let mut body = wish(medium, 1, &secret, 1);
+            let mut body = message_request(medium, 1, &secret, 1);
             if index % 2 == 1 {
                 body["email"] = json!("USER1@Example.ORG");
                 body["phone_number"] = json!("+44 7400 123457");
             }
-            let sid = sid(&server, path, &body).await;
+            let sid = request_session(&server, path, &body).await;
             let token = token(&server, medium, &sid);
             submit(&server, medium, &sid, &secret, &token).await.ok();
             let server = Arc::clone(&server);
-            racers.spawn(async move {
-                let stage = if medium == "email" {
-                    "m.login.email.identity"
-                } else {
-                    "m.login.msisdn"
-                };
-                let creds = json!({ "sid": sid, "client_secret": secret });
-                let auth = json!({ "type": stage, "threepid_creds": creds });
+            requests.spawn(async move {
                 let name = format!("user-{index}");
-                let body = json!({ "username": name, "password": PASSWORD, "auth": auth });
-                (server.register(&body).await, sid)
+                let reply = register_with(&server, medium, &name, (&sid, &secret)).await;
+                (reply, sid)
             });
         }
-        let mut winners = 0;
-        for (reply, sid) in racers.join_all().await {
+        let mut registered = 0;
+        for (reply, sid) in requests.join_all().await {
             if reply.status == 200 {
-                winners += 1;
+                registered += 1;
                 assert_eq!(state(&server, &sid), "spent");
             } else {
                 reply.error(400, "M_THREEPID_IN_USE");
                 assert_eq!(state(&server, &sid), "validated");
             }
         }
-        assert_eq!((winners, accounts(&server)), (1, 1));
+        assert_eq!((registered, accounts(&server)), (1, 1));
         assert_eq!(queued(&server), 10);
     }
 }

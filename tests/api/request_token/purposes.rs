@@ -1,19 +1,20 @@
-//! What the endpoints of the three purposes differ in: when they are there, and what is told where
-//! strangers are told who has an account.
+//! Differences between the three purposes: when their endpoints are enabled, and their answers in
+//! `tell` mode.
 
 use serde_json::json;
 use test_support::{PREFIXES, TestServer};
 
 use crate::api::{
-    support::set_status,
+    rows::{queued, validation, validations},
+    support::{set_status, with},
     threepids::{
-        FLOWS, MAIL, REQUESTS, SMS, queued, row, rows, server_with, sid, sign_up_with, wish, with,
+        FLOWS, MAIL, REQUESTS, SMS, message_request, request_session, server_with, sign_up_with,
     },
 };
 
 const TELL: (&str, &str) = ("GATEHOUSE_THREEPID_PRIVACY", "tell");
 
-/// The endpoints whose paths have this in them.
+/// The endpoints with this part in their paths.
 fn requests(part: &str) -> Vec<(&'static str, &'static str)> {
     let own = REQUESTS.into_iter().filter(|(_, path)| path.contains(part));
     let own: Vec<_> = own.collect();
@@ -21,13 +22,13 @@ fn requests(part: &str) -> Vec<(&'static str, &'static str)> {
     own
 }
 
-/// What is off is off before anything is looked at, and what is not is on.
+/// Asserts that this setting disables these endpoints before any read, and no others.
 async fn assert_off(setting: &str, part: &str) {
     let server = server_with(&[(setting, "off")]).await;
     for (medium, path) in requests(part) {
         for prefix in PREFIXES {
             let path = path.replace("/_matrix/client/v3", prefix);
-            for body in [wish(medium, 1, "secret", 1), json!({})] {
+            for body in [message_request(medium, 1, "secret", 1), json!({})] {
                 let (reply, calls) = server.calls_of(server.post(&path, &body)).await;
                 reply.error(403, "M_FORBIDDEN");
                 assert!(calls.is_empty(), "{calls:?}");
@@ -38,25 +39,28 @@ async fn assert_off(setting: &str, part: &str) {
         .into_iter()
         .filter(|(_, path)| !path.contains(part))
     {
-        server.post(path, &wish(medium, 1, "secret", 1)).await.ok();
+        server
+            .post(path, &message_request(medium, 1, "secret", 1))
+            .await
+            .ok();
     }
     assert_eq!(queued(&server), 4);
 }
 
 #[tokio::test]
-async fn pwd_15_where_passwords_are_not_changed_nothing_leads_to_a_new_one() {
+async fn pwd_15_with_password_changes_off_no_reset_is_sent() {
     assert_off("GATEHOUSE_PASSWORD_CHANGES", "/account/password/").await;
 }
 
 #[tokio::test]
-async fn acc3_07_where_addresses_are_not_changed_none_is_proven_for_it() {
+async fn acc3_07_with_3pid_changes_off_no_address_is_validated() {
     assert_off("GATEHOUSE_3PID_CHANGES", "/account/3pid/").await;
 }
 
-/// REG-29: people who have an account need a new password and addresses whether others may make one
-/// or not, and by whatever they made theirs.
+/// REG-29: accounts need new passwords and addresses even if registration is closed or uses other
+/// stages.
 #[tokio::test]
-async fn _3pid_12_what_an_account_needs_is_offered_whatever_a_sign_up_needs() {
+async fn threepid_12_resets_do_not_depend_on_registration_flows() {
     for settings in [
         vec![FLOWS, ("GATEHOUSE_REGISTRATION", "closed")],
         vec![("GATEHOUSE_REGISTRATION_FLOWS", "m.login.dummy")],
@@ -64,16 +68,19 @@ async fn _3pid_12_what_an_account_needs_is_offered_whatever_a_sign_up_needs() {
         let server = TestServer::with(&[&[MAIL, SMS][..], &settings].concat()).await;
         for part in ["/account/password/", "/account/3pid/"] {
             for (medium, path) in requests(part) {
-                server.post(path, &wish(medium, 1, "secret", 1)).await.ok();
+                server
+                    .post(path, &message_request(medium, 1, "secret", 1))
+                    .await
+                    .ok();
             }
         }
         assert_eq!(queued(&server), 4, "{settings:?}");
     }
 }
 
-/// 3PID-09, incident 29: what cannot be sent is not asked for.
+/// 3PID-09, incident 29: with no medium enabled.
 #[tokio::test]
-async fn _3pid_12_a_medium_that_is_off_proves_nothing_for_an_account_either() {
+async fn threepid_12_a_disabled_medium_is_refused_for_accounts_too() {
     let off = [
         ("GATEHOUSE_MAIL_FROM", ""),
         ("GATEHOUSE_SMS_COUNTRIES", ""),
@@ -82,75 +89,82 @@ async fn _3pid_12_a_medium_that_is_off_proves_nothing_for_an_account_either() {
     let server = TestServer::with(&off).await;
     for part in ["/account/password/", "/account/3pid/"] {
         for (medium, path) in requests(part) {
-            let whole = wish(medium, 1, "secret", 1);
-            let (reply, calls) = server.calls_of(server.post(path, &whole)).await;
+            let body = message_request(medium, 1, "secret", 1);
+            let (reply, calls) = server.calls_of(server.post(path, &body)).await;
             reply.error(400, "M_THREEPID_MEDIUM_NOT_SUPPORTED");
             assert!(calls.is_empty(), "{calls:?}");
-            let body = with(whole, &json!({ "id_server": "matrix.org" }));
+            let body = with(body, &json!({ "id_server": "matrix.org" }));
             let reply = server.post(path, &body).await;
             reply.error(400, "M_SERVER_NOT_TRUSTED");
         }
     }
-    assert!(rows(&server).is_empty());
+    assert!(validations(&server).is_empty());
 }
 
 #[tokio::test]
-async fn _3pid_06_in_tell_mode_an_address_that_nobody_has_is_not_found_and_none_is_in_use() {
+async fn threepid_06_in_tell_mode_an_unknown_address_is_not_found() {
     let server = server_with(&[TELL]).await;
     for (medium, path) in requests("/account/password/") {
         sign_up_with(&server, medium, 1, &format!("alice-{medium}")).await;
-        let before = (queued(&server), rows(&server).len());
+        let before = (queued(&server), validations(&server).len());
         for (secret, attempt) in [("secret", 1), ("secret", 2), ("other", 1)] {
-            let reply = server.post(path, &wish(medium, 2, secret, attempt)).await;
+            let reply = server
+                .post(path, &message_request(medium, 2, secret, attempt))
+                .await;
             reply.error(400, "M_THREEPID_NOT_FOUND");
         }
-        assert_eq!((queued(&server), rows(&server).len()), before);
-        let known = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
-        assert_eq!(row(&server, &known)["purpose"]["S"], "reset");
+        assert_eq!((queued(&server), validations(&server).len()), before);
+        let known = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
+        assert_eq!(validation(&server, &known).purpose, "reset");
         assert_eq!(queued(&server), before.0 + 1);
     }
 }
 
 #[tokio::test]
-async fn _3pid_07_in_tell_mode_an_address_that_somebody_has_is_in_use() {
+async fn threepid_07_in_tell_mode_an_address_of_others_is_in_use() {
     let server = server_with(&[TELL]).await;
     for (medium, path) in requests("/account/3pid/") {
         sign_up_with(&server, medium, 1, &format!("alice-{medium}")).await;
-        let before = (queued(&server), rows(&server).len());
+        let before = (queued(&server), validations(&server).len());
         for (secret, attempt) in [("secret", 1), ("secret", 2), ("other", 1)] {
-            let reply = server.post(path, &wish(medium, 1, secret, attempt)).await;
+            let reply = server
+                .post(path, &message_request(medium, 1, secret, attempt))
+                .await;
             reply.error(400, "M_THREEPID_IN_USE");
         }
-        assert_eq!((queued(&server), rows(&server).len()), before);
-        let free = sid(&server, path, &wish(medium, 2, "secret", 1)).await;
-        assert_eq!(row(&server, &free)["purpose"]["S"], "add");
+        assert_eq!((queued(&server), validations(&server).len()), before);
+        let free = request_session(&server, path, &message_request(medium, 2, "secret", 1)).await;
+        assert_eq!(validation(&server, &free).purpose, "add");
         assert_eq!(queued(&server), before.0 + 1);
     }
 }
 
-/// Told or not: no answer depends on what an account is like.
+/// In both modes no answer depends on the status of the account.
 #[tokio::test]
-async fn pwd_19_no_answer_says_that_an_account_is_locked_or_gone() {
+async fn pwd_19_no_answer_reveals_the_status_of_an_account() {
     for settings in [&[][..], &[TELL]] {
         let server = server_with(settings).await;
         for (medium, path) in requests("/account/password/") {
             let name = format!("alice-{medium}");
             sign_up_with(&server, medium, 1, &name).await;
-            let mut shapes = Vec::new();
+            let mut observed = Vec::new();
             for status in ["active", "locked", "suspended", "deactivated"] {
                 set_status(&server, &name, status);
-                let body = wish(medium, 1, status, 1);
+                let body = message_request(medium, 1, status, 1);
                 let (reply, calls) = server.calls_of(server.post(path, &body)).await;
                 let mut answer = reply.ok();
                 answer["sid"].take();
-                let told = |call: &gatehouse_local::dynamodb::proxy::Call| {
+                let operation_and_tables = |call: &gatehouse_local::dynamodb::proxy::Call| {
                     (call.operation.clone(), call.tables.clone())
                 };
-                let mut calls: Vec<_> = calls.iter().map(told).collect();
+                let mut calls: Vec<_> = calls.iter().map(operation_and_tables).collect();
                 calls.sort();
-                shapes.push((answer, calls));
+                observed.push((answer, calls));
             }
-            assert!(shapes.iter().all(|shape| *shape == shapes[0]), "{shapes:?}");
+            assert!(
+                observed.iter().all(|shape| *shape == observed[0]),
+                "{observed:?}"
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whose session is whose: what is asked for one address never proves another.
+//! Session binding: a session for one address never validates another.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,41 +7,43 @@ use shared::{rng::SystemRng, store::Store, threepids::proofs};
 use std::sync::Arc;
 
 use crate::api::{
-    support::{for_all, text},
+    rows::{queued, validation, validations},
+    support::for_all,
     threepids::{
-        FLOWS, LINK, MAIL, MEDIA, REQUESTS, SMS, address, code, link_token, no_code, not_submitted,
-        open, press, queued, row, rows, server_with, sid, state, submit, token, wish,
+        FLOWS, LINK, MAIL, MEDIA, REQUESTS, SMS, address, assert_not_submitted, code, link_token,
+        message_request, open_link, other_code, request_session, server_with, state, submit,
+        submit_form, token,
     },
 };
 
-/// Incident 1: the other's address, asked for with the same secret.
+/// Incident 1: the address of another user, requested with the same secret.
 #[tokio::test]
 async fn incident_1_two_addresses_with_one_secret_are_two_sessions() {
     let server = server_with(&[]).await;
     for (medium, path) in REQUESTS {
-        let victim = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
-        let own = sid(&server, path, &wish(medium, 2, "secret", 1)).await;
+        let victim = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
+        let own = request_session(&server, path, &message_request(medium, 2, "secret", 1)).await;
         assert_ne!(victim, own);
-        // What arrives at one's own address proves one's own address.
+        // The token sent to one address validates only that address.
         let received = token(&server, medium, &own);
         let reply = submit(&server, medium, &victim, "secret", &received).await;
-        not_submitted(&reply, "M_TOKEN_INCORRECT");
+        assert_not_submitted(&reply, "M_TOKEN_INCORRECT");
         submit(&server, medium, &own, "secret", &received)
             .await
             .ok();
         assert_eq!(state(&server, &victim), "pending");
-        assert_eq!(row(&server, &own)["address"]["S"], address(medium, 2));
+        assert_eq!(validation(&server, &own).address, address(medium, 2));
         assert_eq!(state(&server, &own), "validated");
     }
 }
 
-/// Incident 1: nor with a mail's link, on its page or by its button.
+/// Incident 1: the same with the link of a mail, on its page and with its button.
 #[tokio::test]
-async fn incident_1_the_link_to_one_address_never_validates_another() {
+async fn incident_1_a_link_never_validates_another_address() {
     let server = server_with(&[]).await;
     let (_, path) = MEDIA[0];
-    let victim = sid(&server, path, &wish("email", 1, "secret", 1)).await;
-    let own = sid(&server, path, &wish("email", 2, "secret", 1)).await;
+    let victim = request_session(&server, path, &message_request("email", 1, "secret", 1)).await;
+    let own = request_session(&server, path, &message_request("email", 2, "secret", 1)).await;
     let received = link_token(&server, &own);
     for fields in [
         vec![("sid", victim.as_str()), ("token", received.as_str())],
@@ -52,18 +54,18 @@ async fn incident_1_the_link_to_one_address_never_validates_another() {
         ],
         vec![("sid", &victim), ("sid", &own), ("token", &received)],
     ] {
-        let shown = open(&server, LINK, &fields).await;
+        let shown = open_link(&server, LINK, &fields).await;
         assert_eq!(shown.status, 400);
-        let pressed = press(&server, &fields).await;
+        let pressed = submit_form(&server, &fields).await;
         assert_eq!(pressed.status, 400);
     }
     assert_eq!(state(&server, &victim), "pending");
 }
 
-/// Incident 1, 3PID-20: over secrets, addresses, media and purposes, a session belongs to one of each,
-/// and what proves it proves no other.
+/// Incident 1, 3PID-20: a session belongs to one secret, address, medium and purpose. Its token
+/// validates no other session.
 #[test]
-fn incident_1_a_session_belongs_to_one_secret_one_address_one_medium_and_one_purpose() {
+fn incident_1_a_session_has_one_secret_address_and_purpose() {
     let one = || {
         (
             select(vec!["a", "A", "secret", "secret.", "secre", "t", "=", "_"]),
@@ -73,12 +75,13 @@ fn incident_1_a_session_belongs_to_one_secret_one_address_one_medium_and_one_pur
     };
     let case = (one(), one()).prop_filter("two different", |(a, b)| a != b);
     for_all(64, &[MAIL, SMS, FLOWS], &case, &async |server, (a, b)| {
-        // Neither case sees the sessions of the one before.
+        // The sessions of the previous case have expired.
         server.advance(std::time::Duration::from_hours(49));
         let mut sids = Vec::new();
-        for (secret, who, (medium, path)) in [a, b] {
-            let sid = sid(server, path, &wish(medium, who, secret, 1)).await;
-            assert_eq!(row(server, &sid)["address"]["S"], address(medium, who));
+        for (secret, user, (medium, path)) in [a, b] {
+            let sid =
+                request_session(server, path, &message_request(medium, user, secret, 1)).await;
+            assert_eq!(validation(server, &sid).address, address(medium, user));
             sids.push(sid);
         }
         assert_ne!(sids[0], sids[1]);
@@ -97,70 +100,78 @@ fn incident_1_a_session_belongs_to_one_secret_one_address_one_medium_and_one_pur
     });
 }
 
-/// 3PID-04, incident 3: ids say nothing, neither which address nor in which order.
+/// 3PID-04, incident 3: IDs reveal neither the address nor the order.
 #[tokio::test]
-async fn incident_3_session_ids_do_not_repeat_and_are_in_no_order() {
+async fn incident_3_session_ids_are_unique_and_in_no_order() {
     let server = server_with(&[]).await;
     let mut sids = Vec::new();
     for (medium, path) in MEDIA {
-        for who in 0..100 {
-            sids.push(sid(&server, path, &wish(medium, who, "secret", 1)).await);
+        for user in 0..100 {
+            sids.push(
+                request_session(&server, path, &message_request(medium, user, "secret", 1)).await,
+            );
         }
     }
     let unique: BTreeSet<_> = sids.iter().collect();
     assert_eq!(unique.len(), 200);
-    let rising = sids.windows(2).filter(|pair| pair[0] < pair[1]).count();
-    assert!((60..140).contains(&rising), "{rising} of 199 are in order");
-    // Another house, another key: the same question gives another id.
+    let in_order = sids.windows(2).filter(|pair| pair[0] < pair[1]).count();
+    assert!(
+        (60..140).contains(&in_order),
+        "{in_order} of 199 are in order"
+    );
+    // Another server has another key, so the same request gets another ID.
     let other =
         server_with(&[("GATEHOUSE_SECRET", "another root of every key, long enough")]).await;
     let (medium, path) = MEDIA[0];
-    let elsewhere = sid(&other, path, &wish(medium, 0, "secret", 1)).await;
-    assert_ne!(elsewhere, sids[0]);
+    let other_sid = request_session(&other, path, &message_request(medium, 0, "secret", 1)).await;
+    assert_ne!(other_sid, sids[0]);
 }
 
-/// 3PID-05, 3PID-15: what `deliver` withholds from a known address looks like any wrong guess.
+/// 3PID-05, 3PID-15: a session that `deliver` suppressed for a known address behaves as after a
+/// wrong guess.
 #[tokio::test]
-async fn _3pid_05_a_session_that_is_withheld_never_validates() {
+async fn threepid_05_a_suppressed_session_never_validates() {
     let server = server_with(&[]).await;
     for (medium, path) in MEDIA {
-        let withheld = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
-        let own = row(&server, &withheld);
-        let generation = text(&own["generation"], "S");
+        let suppressed =
+            request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
+        let generation = validation(&server, &suppressed).generation;
         let aws = server.local.aws("Deliver");
         let store = Store::new(&aws, &server.local.config().tables, Arc::new(SystemRng));
-        store.withhold_proof(&withheld, generation).await.unwrap();
-        let other = sid(&server, path, &wish(medium, 2, "secret", 1)).await;
-        let right = token(&server, medium, &withheld);
-        let wrong = no_code(&[code(&server, &other, 1)]);
+        store
+            .withhold_proof(&suppressed, &generation)
+            .await
+            .unwrap();
+        let other = request_session(&server, path, &message_request(medium, 2, "secret", 1)).await;
+        let right = token(&server, medium, &suppressed);
+        let wrong = other_code(&[code(&server, &other, 1)]);
         for _ in 0..6 {
-            let known = submit(&server, medium, &withheld, "secret", &right).await;
+            let known = submit(&server, medium, &suppressed, "secret", &right).await;
             let unknown = submit(&server, medium, &other, "secret", &wrong).await;
             assert_eq!((known.status, known.body), (unknown.status, unknown.body));
         }
-        assert_eq!(state(&server, &withheld), "pending");
+        assert_eq!(state(&server, &suppressed), "pending");
         if medium == "email" {
-            let fields = [("sid", withheld.as_str()), ("token", right.as_str())];
-            assert_eq!(open(&server, LINK, &fields).await.status, 400);
-            assert_eq!(press(&server, &fields).await.status, 400);
-            assert_eq!(state(&server, &withheld), "pending");
+            let fields = [("sid", suppressed.as_str()), ("token", right.as_str())];
+            assert_eq!(open_link(&server, LINK, &fields).await.status, 400);
+            assert_eq!(submit_form(&server, &fields).await.status, 400);
+            assert_eq!(state(&server, &suppressed), "pending");
         }
     }
 }
 
-/// 3PID-63: what is stored is the one canonical form, under the medium's name on the wire.
+/// 3PID-63: the stored address is canonical, and the stored medium has its name in the API.
 #[tokio::test]
-async fn _3pid_63_a_session_is_about_a_medium_and_a_canonical_address() {
+async fn threepid_63_a_session_has_a_medium_and_canonical_address() {
     let server = server_with(&[]).await;
     for (medium, path) in MEDIA {
-        sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
     }
-    let stored: BTreeMap<_, _> = rows(&server)
-        .iter()
-        .map(|row| {
-            let (medium, address) = (text(&row["medium"], "S"), text(&row["address"], "S"));
-            (medium.to_owned(), address.to_owned())
-        })
+    let rows = validations(&server);
+    assert!(rows.iter().all(|row| proofs::is_opaque_id(&row.sid)));
+    let stored: BTreeMap<_, _> = rows
+        .into_iter()
+        .map(|row| (row.medium, row.address))
         .collect();
     let expected = [("email", "user1@example.org"), ("msisdn", "447400123457")];
     assert_eq!(
@@ -170,5 +181,4 @@ async fn _3pid_63_a_session_is_about_a_medium_and_a_canonical_address() {
             .into()
     );
     assert_eq!(queued(&server), 2);
-    assert!(proofs::is_opaque_id(text(&rows(&server)[0]["pk"], "S")));
 }

@@ -1,4 +1,4 @@
-//! Codes of six digits: how often one may guess.
+//! Six-digit codes: the number of allowed guesses.
 
 use std::sync::Arc;
 
@@ -6,23 +6,33 @@ use serde_json::json;
 use test_support::{PREFIXES, TestServer};
 use tokio::task::JoinSet;
 
-use crate::api::threepids::{
-    DIRECT, MSISDN, code, form, no_code, not_submitted, rows, server_with, sid, state, submit, wish,
+use crate::api::{
+    rows::validations,
+    threepids::{
+        CODE, DIRECT, EMAIL, FLOWS, MAIL, MSISDN, SMS, assert_not_submitted, code, form,
+        link_token, message_request, open_link, other_code, request_session, server_with, state,
+        submit,
+    },
 };
 
-async fn begun(server: &TestServer) -> String {
-    sid(server, MSISDN, &wish("msisdn", 1, "secret", 1)).await
+async fn begin_session(server: &TestServer) -> String {
+    request_session(server, MSISDN, &message_request("msisdn", 1, "secret", 1)).await
 }
 
-async fn ask_again(server: &TestServer, attempt: i64) {
-    sid(server, MSISDN, &wish("msisdn", 1, "secret", attempt)).await;
+async fn request_again(server: &TestServer, attempt: i64) {
+    request_session(
+        server,
+        MSISDN,
+        &message_request("msisdn", 1, "secret", attempt),
+    )
+    .await;
 }
 
 fn codes(server: &TestServer, sid: &str) -> Vec<String> {
     (1..=3).map(|send| code(server, sid, send)).collect()
 }
 
-/// A submission, by one of the ways there are.
+/// Submits a token by one of the four ways: `POST` or `GET`, under either prefix.
 async fn guess(server: &TestServer, way: usize, sid: &str, token: &str) -> u16 {
     let fields = [("sid", sid), ("client_secret", "secret"), ("token", token)];
     let path = format!("{}/validate/msisdn/submitToken", PREFIXES[way % 2]);
@@ -35,31 +45,31 @@ async fn guess(server: &TestServer, way: usize, sid: &str, token: &str) -> u16 {
     reply.status.as_u16()
 }
 
-/// L18: five wrong ones burn the code, and then the right one is refused.
+/// L18: five wrong codes invalidate the code.
 #[tokio::test]
 async fn l18_after_five_wrong_codes_the_right_one_is_refused() {
     let server = server_with(&[]).await;
-    let sid = begun(&server).await;
-    let wrong = no_code(&codes(&server, &sid));
+    let sid = begin_session(&server).await;
+    let wrong = other_code(&codes(&server, &sid));
     for _ in 0..5 {
         let reply = submit(&server, "msisdn", &sid, "secret", &wrong).await;
-        not_submitted(&reply, "M_TOKEN_INCORRECT");
+        assert_not_submitted(&reply, "M_TOKEN_INCORRECT");
     }
     for token in [&wrong, &code(&server, &sid, 1)] {
         for _ in 0..3 {
             let reply = submit(&server, "msisdn", &sid, "secret", token).await;
-            not_submitted(&reply, "M_SESSION_EXPIRED");
+            assert_not_submitted(&reply, "M_SESSION_EXPIRED");
         }
     }
     assert_eq!(state(&server, &sid), "pending");
 }
 
-/// L18: after four wrong ones the right one is still taken, and does not count.
+/// L18: after four wrong codes the right one is still accepted, and does not count.
 #[tokio::test]
-async fn l18_four_wrong_codes_burn_nothing_and_right_ones_do_not_count() {
+async fn l18_four_wrong_codes_and_right_ones_keep_the_code_valid() {
     let server = server_with(&[]).await;
-    let sid = begun(&server).await;
-    let (right, wrong) = (code(&server, &sid, 1), no_code(&codes(&server, &sid)));
+    let sid = begin_session(&server).await;
+    let (right, wrong) = (code(&server, &sid, 1), other_code(&codes(&server, &sid)));
     for _ in 0..4 {
         submit(&server, "msisdn", &sid, "secret", &wrong)
             .await
@@ -74,21 +84,21 @@ async fn l18_four_wrong_codes_burn_nothing_and_right_ones_do_not_count() {
     submit(&server, "msisdn", &sid, "secret", &right)
         .await
         .error(400, "M_SESSION_EXPIRED");
-    // What was validated stays so.
+    // The validated session stays validated.
     assert_eq!(state(&server, &sid), "validated");
 }
 
-/// L18: the count is in the table. A guess counts before it is compared, whichever way it comes, and
-/// however many come at once.
+/// L18: the counter is in the table. A guess is counted before it is compared, in each way and when
+/// many arrive at the same time.
 #[tokio::test]
-async fn l18_guesses_at_once_and_by_every_way_are_five_in_all() {
+async fn l18_concurrent_guesses_by_every_way_are_five_in_all() {
     let server = Arc::new(server_with(&[DIRECT]).await);
-    let sid = begun(&server).await;
-    let wrong = no_code(&codes(&server, &sid));
-    let mut guessers = JoinSet::new();
+    let sid = begin_session(&server).await;
+    let wrong = other_code(&codes(&server, &sid));
+    let mut guesses = JoinSet::new();
     for index in 0..40 {
         let (server, sid, wrong) = (Arc::clone(&server), sid.clone(), wrong.clone());
-        guessers.spawn(async move {
+        guesses.spawn(async move {
             match index % 4 {
                 way @ 0..2 => {
                     let path = format!("{}/validate/msisdn/submitToken", PREFIXES[way]);
@@ -102,14 +112,14 @@ async fn l18_guesses_at_once_and_by_every_way_are_five_in_all() {
             }
         });
     }
-    let compared = guessers
+    let compared = guesses
         .join_all()
         .await
         .into_iter()
         .filter(|seen| *seen)
         .count();
     assert!(compared <= 5, "{compared} guesses were compared");
-    assert_eq!(rows(&server)[0]["wrong"]["N"], "5");
+    assert_eq!(validations(&server)[0].wrong, 5);
     for way in 0..4 {
         let right = code(&server, &sid, 1);
         assert_eq!(guess(&server, way, &sid, &right).await, 400);
@@ -117,22 +127,18 @@ async fn l18_guesses_at_once_and_by_every_way_are_five_in_all() {
     assert_eq!(state(&server, &sid), "pending");
 }
 
-/// L18: not even another process knows more.
+/// L18: the counter survives a restart.
 #[tokio::test]
-async fn l18_a_new_instance_counts_on() {
+async fn l18_a_new_instance_continues_the_count() {
     let data = tempfile::tempdir().unwrap();
-    let settings = [
-        crate::api::threepids::MAIL,
-        crate::api::threepids::SMS,
-        crate::api::threepids::FLOWS,
-    ];
+    let settings = [MAIL, SMS, FLOWS];
     let mut session = String::new();
     for instance in 0..3 {
         let server = TestServer::in_directory(&settings, data.path()).await;
         if instance == 0 {
-            session = begun(&server).await;
+            session = begin_session(&server).await;
         }
-        let wrong = no_code(&codes(&server, &session));
+        let wrong = other_code(&codes(&server, &session));
         for guess in 0..2 {
             let reply = submit(&server, "msisdn", &session, "secret", &wrong).await;
             let is_sixth = instance == 2 && guess == 1;
@@ -141,28 +147,29 @@ async fn l18_a_new_instance_counts_on() {
             } else {
                 "M_TOKEN_INCORRECT"
             };
-            not_submitted(&reply, errcode);
+            assert_not_submitted(&reply, errcode);
         }
         if instance == 2 {
             let right = code(&server, &session, 1);
             let reply = submit(&server, "msisdn", &session, "secret", &right).await;
-            not_submitted(&reply, "M_SESSION_EXPIRED");
+            assert_not_submitted(&reply, "M_SESSION_EXPIRED");
         }
     }
 }
 
-/// 3PID-48: a message more is a code more, and the burned ones stay dead; three messages are all.
+/// 3PID-48: each further message has a new code and leaves invalidated codes invalid; a session
+/// sends three.
 #[tokio::test]
-async fn l18_a_new_message_brings_a_new_code_and_revives_no_burned_one() {
+async fn l18_a_new_message_revives_no_invalidated_code() {
     let server = server_with(&[]).await;
-    let sid = begun(&server).await;
+    let sid = begin_session(&server).await;
     let all = codes(&server, &sid);
-    let wrong = no_code(&all);
+    let wrong = other_code(&all);
     for send in 0..3 {
         if send > 0 {
-            ask_again(&server, 1 + i64::try_from(send).unwrap()).await;
+            request_again(&server, 1 + i64::try_from(send).unwrap()).await;
         }
-        // Burned codes and those that nobody was sent are wrong ones.
+        // Invalidated codes and codes that were never sent are wrong codes.
         for (index, other) in all.iter().enumerate().filter(|(index, _)| *index != send) {
             let reply = submit(&server, "msisdn", &sid, "secret", other).await;
             reply.error(400, "M_TOKEN_INCORRECT");
@@ -173,19 +180,21 @@ async fn l18_a_new_message_brings_a_new_code_and_revives_no_burned_one() {
                 .await
                 .error(400, "M_TOKEN_INCORRECT");
         }
-        let burned = submit(&server, "msisdn", &sid, "secret", &all[send]).await;
-        burned.error(400, "M_SESSION_EXPIRED");
+        let refused = submit(&server, "msisdn", &sid, "secret", &all[send]).await;
+        refused.error(400, "M_SESSION_EXPIRED");
     }
-    let reply = server.post(MSISDN, &wish("msisdn", 1, "secret", 4)).await;
+    let reply = server
+        .post(MSISDN, &message_request("msisdn", 1, "secret", 4))
+        .await;
     reply.error(429, "M_LIMIT_EXCEEDED");
     assert_eq!(state(&server, &sid), "pending");
 }
 
 #[tokio::test]
-async fn l18_after_a_burned_code_the_next_one_validates() {
+async fn l18_after_an_invalidated_code_the_next_one_validates() {
     let server = server_with(&[]).await;
-    let sid = begun(&server).await;
-    let wrong = no_code(&codes(&server, &sid));
+    let sid = begin_session(&server).await;
+    let wrong = other_code(&codes(&server, &sid));
     for _ in 0..6 {
         assert_eq!(
             submit(&server, "msisdn", &sid, "secret", &wrong)
@@ -194,13 +203,13 @@ async fn l18_after_a_burned_code_the_next_one_validates() {
             400
         );
     }
-    // The same attempt brings nothing.
-    ask_again(&server, 1).await;
+    // The same attempt sends no new code.
+    request_again(&server, 1).await;
     let first = code(&server, &sid, 1);
     submit(&server, "msisdn", &sid, "secret", &first)
         .await
         .error(400, "M_SESSION_EXPIRED");
-    ask_again(&server, 2).await;
+    request_again(&server, 2).await;
     let second = code(&server, &sid, 2);
     assert_ne!(first, second);
     submit(&server, "msisdn", &sid, "secret", &second)
@@ -209,38 +218,34 @@ async fn l18_after_a_burned_code_the_next_one_validates() {
     assert_eq!(state(&server, &sid), "validated");
 }
 
-/// Guesses without the client's secret are none: nobody burns another's code.
+/// A guess without the client secret does not count, so nobody can invalidate the code of another
+/// user.
 #[tokio::test]
-async fn _3pid_48_who_has_not_the_secret_burns_nothing() {
+async fn threepid_48_guesses_without_the_secret_do_not_count() {
     let server = server_with(&[]).await;
-    let sid = begun(&server).await;
-    let (right, wrong) = (code(&server, &sid, 1), no_code(&codes(&server, &sid)));
+    let sid = begin_session(&server).await;
+    let (right, wrong) = (code(&server, &sid, 1), other_code(&codes(&server, &sid)));
     for token in [&right, &wrong] {
         for _ in 0..10 {
             submit(&server, "msisdn", &sid, "guessed", token)
                 .await
                 .error(400, "M_INVALID_PARAM");
             let fields = [("sid", sid.as_str()), ("token", token)];
-            let path = crate::api::threepids::CODE;
-            let reply = crate::api::threepids::open(&server, path, &fields).await;
+            let path = CODE;
+            let reply = open_link(&server, path, &fields).await;
             assert_eq!(reply.status, 400);
         }
     }
-    assert_eq!(rows(&server)[0]["wrong"]["N"], "0");
+    assert_eq!(validations(&server)[0].wrong, 0);
     submit(&server, "msisdn", &sid, "secret", &right).await.ok();
 }
 
-/// 3PID-48: the link's token has 256 bits, and is not burned by those who only know the session.
+/// 3PID-48: the token of a link has 256 bits, and wrong guesses do not invalidate it.
 #[tokio::test]
-async fn _3pid_48_wrong_tokens_of_a_link_burn_nothing() {
+async fn threepid_48_wrong_tokens_of_a_link_do_not_count() {
     let server = server_with(&[]).await;
-    let sid = sid(
-        &server,
-        crate::api::threepids::EMAIL,
-        &wish("email", 1, "secret", 1),
-    )
-    .await;
-    let right = crate::api::threepids::link_token(&server, &sid);
+    let sid = request_session(&server, EMAIL, &message_request("email", 1, "secret", 1)).await;
+    let right = link_token(&server, &sid);
     assert!(right.len() >= 43, "{right}");
     for _ in 0..20 {
         submit(&server, "email", &sid, "secret", "123456")

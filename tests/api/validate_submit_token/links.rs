@@ -1,18 +1,19 @@
-//! Links that are opened: what a `GET` proves, and where it leads.
+//! Links that are opened: what a `GET` validates, and where it redirects.
 #![expect(clippy::unwrap_used, reason = "a header that is no text ends the test")]
 
 use serde_json::{Value, json};
 use test_support::{PREFIXES, Reply, TestServer};
 
 use crate::api::{
-    support::request,
+    support::{request, with},
     threepids::{
-        CODE, CONFIRM, DIRECT, EMAIL, HOSTS, LINK, MSISDN, form, link_token, open, press,
-        server_with, sid, state, submit, token, wish, with,
+        CODE, CONFIRM, DIRECT, EMAIL, FLOWS, HOSTS, LINK, MAIL, MSISDN, form, link_token,
+        message_request, open_link, request_session, server_with, state, submit, submit_form,
+        token,
     },
 };
 
-/// Links that a client may name, and where a browser is sent once the session is added.
+/// Values of `next_link`, and the target of the redirect with the session ID added.
 const LINKS: [(&str, &str); 6] = [
     ("https://app.example.org", "https://app.example.org?sid=SID"),
     (
@@ -37,13 +38,18 @@ const LINKS: [(&str, &str); 6] = [
     ),
 ];
 
-async fn asked(server: &TestServer, medium: &str, who: u32, more: &Value) -> String {
+async fn begin_session(server: &TestServer, medium: &str, user: u32, more: &Value) -> String {
     let path = if medium == "email" { EMAIL } else { MSISDN };
-    sid(server, path, &with(wish(medium, who, "secret", 1), more)).await
+    request_session(
+        server,
+        path,
+        &with(message_request(medium, user, "secret", 1), more),
+    )
+    .await
 }
 
 #[track_caller]
-fn leads_to(reply: &Reply, expected: Option<&str>) {
+fn assert_redirect(reply: &Reply, expected: Option<&str>) {
     let location = reply
         .headers
         .get("location")
@@ -54,11 +60,14 @@ fn leads_to(reply: &Reply, expected: Option<&str>) {
     assert_eq!(reply.headers["content-type"], "text/html; charset=utf-8");
 }
 
-/// Where the button leads; what the page before it allows its form.
-async fn through_the_page(server: &TestServer, fields: &[(&str, &str)]) -> (String, Reply) {
-    let shown = open(server, LINK, fields).await;
+/// Opens the page and presses its button; returns the `form-action` of the page, and the reply.
+async fn confirm_on_page(server: &TestServer, fields: &[(&str, &str)]) -> (String, Reply) {
+    let shown = open_link(server, LINK, fields).await;
     assert_eq!(shown.status, 200, "{}", shown.text());
-    assert!(!shown.headers.contains_key("location"), "a page first");
+    assert!(
+        !shown.headers.contains_key("location"),
+        "opening the link redirects before the button"
+    );
     let policy = shown.headers["content-security-policy"].to_str().unwrap();
     let directive = policy.split(';').map(str::trim);
     let form_action = directive
@@ -66,39 +75,41 @@ async fn through_the_page(server: &TestServer, fields: &[(&str, &str)]) -> (Stri
         .find(|one| one.starts_with("form-action"));
     (
         form_action.unwrap_or_default().to_owned(),
-        press(server, fields).await,
+        submit_form(server, fields).await,
     )
 }
 
-/// 3PID-32: the session is in the query or behind the fragment, what was there is kept.
+/// 3PID-32: the session ID is added to the query or after the fragment, and the rest of the link is
+/// kept.
 #[tokio::test]
-async fn _3pid_30_after_the_button_the_browser_goes_on_to_next_link() {
+async fn threepid_30_the_confirm_button_redirects_to_next_link() {
     let server = server_with(&[HOSTS]).await;
-    for (who, (link, target)) in (1..).zip(LINKS) {
-        let sid = asked(&server, "email", who, &json!({ "next_link": link })).await;
+    for (user, (link, target)) in (1..).zip(LINKS) {
+        let sid = begin_session(&server, "email", user, &json!({ "next_link": link })).await;
         let token = link_token(&server, &sid);
         let fields = [("sid", sid.as_str()), ("token", token.as_str())];
-        let (form_action, pressed) = through_the_page(&server, &fields).await;
-        // Browsers hold a form to its policy when it is redirected, too: scheme and host are named.
+        let (form_action, pressed) = confirm_on_page(&server, &fields).await;
+        // Browsers apply `form-action` to the redirect too, so the policy names scheme and host of
+        // the target.
         let end = link[8..]
             .find(['/', '?', '#'])
             .map_or(link.len(), |end| end + 8);
         assert_eq!(form_action, format!("form-action 'self' {}", &link[..end]));
-        leads_to(&pressed, Some(&target.replace("SID", &sid)));
+        assert_redirect(&pressed, Some(&target.replace("SID", &sid)));
         assert_eq!(state(&server, &sid), "validated");
-        // Opened and confirmed once more, it leads to the same place.
-        let (_, again) = through_the_page(&server, &fields).await;
-        leads_to(&again, Some(&target.replace("SID", &sid)));
+        // Opened and confirmed again, it redirects to the same target.
+        let (_, again) = confirm_on_page(&server, &fields).await;
+        assert_redirect(&again, Some(&target.replace("SID", &sid)));
     }
 }
 
-/// 3PID-32, 3PID-45: where opening the link is enough, and with a code in the query.
+/// 3PID-32, 3PID-45: in `direct` mode, and with a code in the query.
 #[tokio::test]
-async fn _3pid_30_a_link_that_validates_at_once_leads_to_next_link() {
+async fn threepid_30_a_direct_link_redirects_to_next_link() {
     let server = server_with(&[HOSTS, DIRECT]).await;
     for (medium, path) in [("email", LINK), ("msisdn", CODE)] {
-        for (who, (link, target)) in (1..).zip(LINKS) {
-            let sid = asked(&server, medium, who, &json!({ "next_link": link })).await;
+        for (user, (link, target)) in (1..).zip(LINKS) {
+            let sid = begin_session(&server, medium, user, &json!({ "next_link": link })).await;
             let token = token(&server, medium, &sid);
             for prefix in PREFIXES {
                 let path = path.replace("/_matrix/client/v3", prefix);
@@ -107,8 +118,8 @@ async fn _3pid_30_a_link_that_validates_at_once_leads_to_next_link() {
                     ("client_secret", "secret"),
                     ("token", token.as_str()),
                 ];
-                leads_to(
-                    &open(&server, &path, &fields).await,
+                assert_redirect(
+                    &open_link(&server, &path, &fields).await,
                     Some(&target.replace("SID", &sid)),
                 );
                 assert_eq!(state(&server, &sid), "validated");
@@ -117,12 +128,12 @@ async fn _3pid_30_a_link_that_validates_at_once_leads_to_next_link() {
     }
 }
 
-/// Incident 27, L3: to hosts that are not listed nobody is sent.
+/// Incident 27, L3: no redirect goes to an unlisted host.
 #[tokio::test]
-async fn _3pid_31_nobody_is_sent_to_a_host_that_is_not_listed() {
-    for (settings, who) in [(&[HOSTS][..], 1), (&[HOSTS, DIRECT], 2)] {
+async fn threepid_31_there_is_no_redirect_to_an_unlisted_host() {
+    for (settings, user) in [(&[HOSTS][..], 1), (&[HOSTS, DIRECT], 2)] {
         let server = server_with(settings).await;
-        for (link, who) in [
+        for (link, user) in [
             "https://evil.example/",
             "https://app.example.org.evil.example/",
             "https://app.example.org@evil.example/",
@@ -130,60 +141,56 @@ async fn _3pid_31_nobody_is_sent_to_a_host_that_is_not_listed() {
             "",
         ]
         .into_iter()
-        .zip(who * 10..)
+        .zip(user * 10..)
         {
-            let sid = asked(&server, "email", who, &json!({ "next_link": link })).await;
+            let sid = begin_session(&server, "email", user, &json!({ "next_link": link })).await;
             let token = link_token(&server, &sid);
             let fields = [("sid", sid.as_str()), ("token", token.as_str())];
-            let opened = open(&server, LINK, &fields).await;
-            leads_to(&opened, None);
+            let opened = open_link(&server, LINK, &fields).await;
+            assert_redirect(&opened, None);
             let policy = opened.headers["content-security-policy"].to_str().unwrap();
             assert!(policy.contains("form-action 'self';"), "{policy}");
-            leads_to(&press(&server, &fields).await, None);
+            assert_redirect(&submit_form(&server, &fields).await, None);
             assert_eq!(state(&server, &sid), "validated");
 
-            let sid = asked(&server, "msisdn", who, &json!({ "next_link": link })).await;
-            let token = token_of_text(&server, &sid);
+            let sid = begin_session(&server, "msisdn", user, &json!({ "next_link": link })).await;
+            let token = code_of(&server, &sid);
             let fields = [
                 ("sid", sid.as_str()),
                 ("client_secret", "secret"),
                 ("token", &token),
             ];
-            leads_to(&open(&server, CODE, &fields).await, None);
+            assert_redirect(&open_link(&server, CODE, &fields).await, None);
         }
     }
 }
 
-fn token_of_text(server: &TestServer, sid: &str) -> String {
+fn code_of(server: &TestServer, sid: &str) -> String {
     token(server, "msisdn", sid)
 }
 
-/// Incident 27: the list is asked again when somebody is to be sent there.
+/// Incident 27: the list is checked again at the time of the redirect.
 #[tokio::test]
-async fn _3pid_31_a_host_that_was_taken_off_the_list_is_not_gone_on_to() {
+async fn threepid_31_a_host_removed_from_the_list_is_no_target() {
     let data = tempfile::tempdir().unwrap();
-    let base = [
-        crate::api::threepids::MAIL,
-        crate::api::threepids::FLOWS,
-        DIRECT,
-    ];
+    let base = [MAIL, FLOWS, DIRECT];
     let link = json!({ "next_link": "https://app.example.org/" });
     let before = TestServer::in_directory(&[&base[..], &[HOSTS]].concat(), data.path()).await;
-    let sid = asked(&before, "email", 1, &link).await;
+    let sid = begin_session(&before, "email", 1, &link).await;
     let token = link_token(&before, &sid);
     drop(before);
     let after = TestServer::in_directory(&base, data.path()).await;
     let fields = [("sid", sid.as_str()), ("token", token.as_str())];
-    leads_to(&open(&after, LINK, &fields).await, None);
+    assert_redirect(&open_link(&after, LINK, &fields).await, None);
 }
 
-/// 3PID-30: where a browser would go is nothing to a client.
+/// 3PID-30: the redirect is for browsers only.
 #[tokio::test]
-async fn _3pid_30_a_client_that_posts_is_never_redirected() {
+async fn threepid_30_a_client_that_posts_is_never_redirected() {
     let server = server_with(&[HOSTS, DIRECT]).await;
     for medium in ["email", "msisdn"] {
         let more = json!({ "next_link": "https://app.example.org/" });
-        let sid = asked(&server, medium, 1, &more).await;
+        let sid = begin_session(&server, medium, 1, &more).await;
         let token = token(&server, medium, &sid);
         for _ in 0..2 {
             let reply = submit(&server, medium, &sid, "secret", &token).await;
@@ -193,27 +200,27 @@ async fn _3pid_30_a_client_that_posts_is_never_redirected() {
     }
 }
 
-/// The later request's link counts, also when it has none.
+/// The link of the last request applies, also if it has none.
 #[tokio::test]
-async fn _3pid_30_the_last_message_says_where_to_go() {
+async fn threepid_30_the_last_message_determines_the_redirect() {
     let server = server_with(&[HOSTS, DIRECT]).await;
     let link = |path: &str| json!({ "next_link": format!("https://app.example.org/{path}") });
-    let first = asked(&server, "email", 1, &link("a")).await;
-    // The same attempt changes nothing.
-    asked(&server, "email", 1, &link("b")).await;
-    let later = with(wish("email", 1, "secret", 2), &link("c"));
-    sid(&server, EMAIL, &later).await;
+    let first = begin_session(&server, "email", 1, &link("a")).await;
+    // A repeated attempt changes nothing.
+    begin_session(&server, "email", 1, &link("b")).await;
+    let later = with(message_request("email", 1, "secret", 2), &link("c"));
+    request_session(&server, EMAIL, &later).await;
     let token = link_token(&server, &first);
     let fields = [("sid", first.as_str()), ("token", token.as_str())];
     let target = format!("https://app.example.org/c?sid={first}");
-    leads_to(&open(&server, LINK, &fields).await, Some(&target));
+    assert_redirect(&open_link(&server, LINK, &fields).await, Some(&target));
 }
 
-/// 3PID-52: a scanner that opens, or looks at, what stands in a mail proves nothing.
+/// 3PID-52: a mail scanner that requests the link validates nothing.
 #[tokio::test]
-async fn _3pid_52_opening_the_link_proves_nothing_before_the_button_is_pressed() {
+async fn threepid_52_opening_the_link_validates_nothing() {
     let server = server_with(&[]).await;
-    let sid = asked(&server, "email", 1, &json!({})).await;
+    let sid = begin_session(&server, "email", 1, &json!({})).await;
     let token = link_token(&server, &sid);
     let fields = [("sid", sid.as_str()), ("token", token.as_str())];
     let before = server.dump();
@@ -227,7 +234,7 @@ async fn _3pid_52_opening_the_link_proves_nothing_before_the_button_is_pressed()
                 .await
                 .error(405, "M_UNRECOGNIZED");
         }
-        // Nor does opening the address that the button posts to.
+        // A request for the form's target validates nothing either.
         let button = CONFIRM.replace("/_matrix/client/v3", prefix);
         for method in ["GET", "HEAD", "OPTIONS"] {
             let url = format!("{button}?{}", form(&fields));
@@ -235,7 +242,7 @@ async fn _3pid_52_opening_the_link_proves_nothing_before_the_button_is_pressed()
             let status = if method == "OPTIONS" { 200 } else { 405 };
             assert_eq!(reply.status, status, "{method}");
         }
-        // Or posting to it what stands in the query alone.
+        // Neither does a `POST` with the fields in the query.
         let url = format!("{button}?{}", form(&fields));
         assert_eq!(
             server.send(request("POST", &url, &[], b"")).await.status,
@@ -243,15 +250,15 @@ async fn _3pid_52_opening_the_link_proves_nothing_before_the_button_is_pressed()
         );
     }
     assert_eq!(server.dump(), before);
-    assert_eq!(press(&server, &fields).await.status, 200);
+    assert_eq!(submit_form(&server, &fields).await.status, 200);
     assert_eq!(state(&server, &sid), "validated");
 }
 
-/// 3PID-52: where the operator has chosen links that validate, a `HEAD` still does not.
+/// 3PID-52: in `direct` mode a `GET` validates, and a `HEAD` still does not.
 #[tokio::test]
-async fn _3pid_52_in_direct_mode_a_get_validates_and_a_head_does_not() {
+async fn threepid_52_in_direct_mode_only_a_get_validates() {
     let server = server_with(&[DIRECT]).await;
-    let sid = asked(&server, "email", 1, &json!({})).await;
+    let sid = begin_session(&server, "email", 1, &json!({})).await;
     let token = link_token(&server, &sid);
     let url = format!("{LINK}?{}", form(&[("sid", &sid), ("token", &token)]));
     server
@@ -259,6 +266,6 @@ async fn _3pid_52_in_direct_mode_a_get_validates_and_a_head_does_not() {
         .await
         .error(405, "M_UNRECOGNIZED");
     assert_eq!(state(&server, &sid), "pending");
-    leads_to(&server.get(&url).await, None);
+    assert_redirect(&server.get(&url).await, None);
     assert_eq!(state(&server, &sid), "validated");
 }

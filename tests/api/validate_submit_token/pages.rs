@@ -1,4 +1,4 @@
-//! The pages themselves: what they say, and what they do not let happen.
+//! The content of the pages, and their security headers.
 #![expect(clippy::unwrap_used, reason = "a header that is no text ends the test")]
 
 use test_support::{PREFIXES, Reply};
@@ -6,8 +6,8 @@ use test_support::{PREFIXES, Reply};
 use crate::api::{
     support::request,
     threepids::{
-        CODE, CONFIRM, DIRECT, EMAIL, HOSTS, LINK, MSISDN, code, form, link_token, no_code, open,
-        press, server_with, sid, state, wish,
+        CODE, CONFIRM, DIRECT, EMAIL, HOSTS, LINK, MSISDN, code, form, link_token, message_request,
+        open_link, other_code, request_session, server_with, state, submit_form,
     },
 };
 
@@ -20,9 +20,9 @@ const HOSTILE: [&str; 6] = [
     "</form><form action=https://evil.example>",
 ];
 
-/// What holds of every page (incident 6, HTTP-28), and returns its text.
+/// Asserts what every page must satisfy (incident 6, HTTP-28), and returns its text.
 #[track_caller]
-fn is_page(reply: &Reply, status: u16) -> String {
+fn assert_page(reply: &Reply, status: u16) -> String {
     let text = reply.text();
     assert_eq!(reply.status, status, "{text}");
     let header = |name: &str| reply.headers[name].to_str().unwrap().to_owned();
@@ -33,12 +33,12 @@ fn is_page(reply: &Reply, status: u16) -> String {
     assert_eq!(header("x-content-type-options"), "nosniff");
     let policy = header("content-security-policy");
     let directives: Vec<_> = policy.split(';').map(str::trim).collect();
-    for own in [
+    for directive in [
         "default-src 'none'",
         "base-uri 'none'",
         "frame-ancestors 'none'",
     ] {
-        assert!(directives.contains(&own), "{policy}");
+        assert!(directives.contains(&directive), "{policy}");
     }
     assert!(
         !policy.contains("script-src") && !policy.contains("unsafe"),
@@ -49,7 +49,7 @@ fn is_page(reply: &Reply, status: u16) -> String {
     text
 }
 
-/// What a form's hidden field is set to.
+/// The value of a hidden field of the form.
 fn field<'a>(text: &'a str, name: &str) -> &'a str {
     let start = format!("name=\"{name}\" value=\"");
     let (_, rest) = text
@@ -58,16 +58,16 @@ fn field<'a>(text: &'a str, name: &str) -> &'a str {
     rest.split('"').next().unwrap_or_default()
 }
 
-/// 3PID-52: it says what for and by whom, and lets it be refused.
+/// 3PID-52: the page names server and operation, and has a button to refuse.
 #[tokio::test]
-async fn _3pid_45_the_page_of_a_link_names_server_and_operation_and_asks() {
+async fn threepid_45_the_page_names_server_and_operation() {
     let server = server_with(&[("GATEHOUSE_SERVER_NAME", "chat.example.org")]).await;
-    let sid = sid(&server, EMAIL, &wish("email", 1, "secret", 1)).await;
+    let sid = request_session(&server, EMAIL, &message_request("email", 1, "secret", 1)).await;
     let token = link_token(&server, &sid);
     for prefix in PREFIXES {
         let path = LINK.replace("/_matrix/client/v3", prefix);
-        let text = is_page(
-            &open(&server, &path, &[("sid", &sid), ("token", &token)]).await,
+        let text = assert_page(
+            &open_link(&server, &path, &[("sid", &sid), ("token", &token)]).await,
             200,
         );
         assert!(
@@ -83,7 +83,7 @@ async fn _3pid_45_the_page_of_a_link_names_server_and_operation_and_asks() {
             (field(&text, "sid"), field(&text, "token")),
             (sid.as_str(), token.as_str())
         );
-        // Neither the address nor what is the client's alone stands in it.
+        // The page contains neither the address nor the client secret.
         assert!(
             !text.contains("user1") && !text.contains("secret"),
             "{text}"
@@ -92,18 +92,19 @@ async fn _3pid_45_the_page_of_a_link_names_server_and_operation_and_asks() {
     assert_eq!(state(&server, &sid), "pending");
 }
 
-/// HTTP-28: failures are pages too, all the same one.
+/// HTTP-28: all failures get the same page.
 #[tokio::test]
-async fn _3pid_45_a_link_that_does_not_work_says_so_on_a_page_and_not_why() {
+async fn threepid_45_all_failing_links_get_the_same_page() {
     for settings in [&[][..], &[DIRECT]] {
         let server = server_with(settings).await;
-        let mail = sid(&server, EMAIL, &wish("email", 1, "secret", 1)).await;
-        let phone = sid(&server, MSISDN, &wish("msisdn", 1, "secret", 1)).await;
+        let mail = request_session(&server, EMAIL, &message_request("email", 1, "secret", 1)).await;
+        let phone =
+            request_session(&server, MSISDN, &message_request("msisdn", 1, "secret", 1)).await;
         let (right, wrong) = (
             link_token(&server, &mail),
-            no_code(&[code(&server, &phone, 1)]),
+            other_code(&[code(&server, &phone, 1)]),
         );
-        let (longest, endless) = ("x".repeat(256), "x".repeat(4_000));
+        let (longest, far_too_long) = ("x".repeat(256), "x".repeat(4_000));
         let mut pages = Vec::new();
         for (path, fields) in [
             (LINK, vec![]),
@@ -113,7 +114,7 @@ async fn _3pid_45_a_link_that_does_not_work_says_so_on_a_page_and_not_why() {
             (LINK, vec![("sid", "unknown"), ("token", &right)]),
             (LINK, vec![("sid", &mail), ("token", "wrong")]),
             (LINK, vec![("sid", &mail), ("token", &longest)]),
-            (LINK, vec![("sid", &endless), ("token", &right)]),
+            (LINK, vec![("sid", &far_too_long), ("token", &right)]),
             (LINK, vec![("sid", &phone), ("token", &right)]),
             (
                 LINK,
@@ -153,9 +154,9 @@ async fn _3pid_45_a_link_that_does_not_work_says_so_on_a_page_and_not_why() {
                 ],
             ),
         ] {
-            pages.push(is_page(&open(&server, path, &fields).await, 400));
+            pages.push(assert_page(&open_link(&server, path, &fields).await, 400));
             if path == LINK {
-                pages.push(is_page(&press(&server, &fields).await, 400));
+                pages.push(assert_page(&submit_form(&server, &fields).await, 400));
             }
         }
         assert!(pages.iter().all(|page| page == &pages[0]));
@@ -168,26 +169,26 @@ async fn _3pid_45_a_link_that_does_not_work_says_so_on_a_page_and_not_why() {
 
 /// 3PID-45: a code in the query of a browser.
 #[tokio::test]
-async fn _3pid_45_a_right_code_in_a_query_validates_and_thanks() {
+async fn threepid_45_a_right_code_in_a_query_validates() {
     let server = server_with(&[]).await;
-    let sid = sid(&server, MSISDN, &wish("msisdn", 1, "secret", 1)).await;
+    let sid = request_session(&server, MSISDN, &message_request("msisdn", 1, "secret", 1)).await;
     let code = code(&server, &sid, 1);
     let fields = [
         ("sid", sid.as_str()),
         ("client_secret", "secret"),
         ("token", &code),
     ];
-    let text = is_page(&open(&server, CODE, &fields).await, 200);
+    let text = assert_page(&open_link(&server, CODE, &fields).await, 200);
     assert!(text.contains("Thank you"), "{text}");
     assert_eq!(state(&server, &sid), "validated");
 }
 
-/// Incidents 5 and 7: every value of every query and form, on every route with pages.
+/// Incidents 5 and 7: every field of every query and form, on every route with pages.
 #[tokio::test]
 async fn incident_5_hostile_values_are_not_echoed() {
     for settings in [&[HOSTS][..], &[HOSTS, DIRECT]] {
         let server = server_with(settings).await;
-        let sid = sid(&server, EMAIL, &wish("email", 1, "secret", 1)).await;
+        let sid = request_session(&server, EMAIL, &message_request("email", 1, "secret", 1)).await;
         let token = link_token(&server, &sid);
         for hostile in HOSTILE {
             for fields in [
@@ -208,11 +209,11 @@ async fn incident_5_hostile_values_are_not_echoed() {
                 vec![("sid", &sid), ("token", &token), ("action", hostile)],
             ] {
                 for reply in [
-                    open(&server, LINK, &fields).await,
-                    open(&server, CODE, &fields).await,
-                    press(&server, &fields).await,
+                    open_link(&server, LINK, &fields).await,
+                    open_link(&server, CODE, &fields).await,
+                    submit_form(&server, &fields).await,
                 ] {
-                    let text = is_page(&reply, reply.status.as_u16());
+                    let text = assert_page(&reply, reply.status.as_u16());
                     for part in ["<svg", "alert(1)", "{{7*7}}", "evil.example"] {
                         assert!(!text.contains(part), "{hostile}: {text}");
                     }
@@ -223,37 +224,37 @@ async fn incident_5_hostile_values_are_not_echoed() {
     }
 }
 
-/// Incident 5: and the operator's own name is escaped.
+/// Incident 6: pages, and pages that report a failure.
 #[tokio::test]
 async fn incident_6_neither_page_nor_refusal_can_be_framed() {
     let server = server_with(&[]).await;
-    let sid = sid(&server, EMAIL, &wish("email", 1, "secret", 1)).await;
+    let sid = request_session(&server, EMAIL, &message_request("email", 1, "secret", 1)).await;
     let token = link_token(&server, &sid);
     let fields = [("sid", sid.as_str()), ("token", token.as_str())];
-    is_page(&open(&server, LINK, &fields).await, 200);
-    is_page(&press(&server, &[]).await, 400);
-    is_page(&press(&server, &fields).await, 200);
-    is_page(
-        &press(&server, &[fields[0], fields[1], ("action", "refuse")]).await,
+    assert_page(&open_link(&server, LINK, &fields).await, 200);
+    assert_page(&submit_form(&server, &[]).await, 400);
+    assert_page(&submit_form(&server, &fields).await, 200);
+    assert_page(
+        &submit_form(&server, &[fields[0], fields[1], ("action", "refuse")]).await,
         200,
     );
-    is_page(&press(&server, &fields).await, 400);
+    assert_page(&submit_form(&server, &fields).await, 400);
 }
 
-/// HTTP-18, HTTP-28, incident 8: a form of any size and of any bytes.
+/// HTTP-18, HTTP-28, incident 8: forms of any size and with any bytes.
 #[tokio::test]
 async fn incident_8_a_form_too_large_is_a_page_and_does_nothing() {
     let server = server_with(&[]).await;
-    let sid = sid(&server, EMAIL, &wish("email", 1, "secret", 1)).await;
+    let sid = request_session(&server, EMAIL, &message_request("email", 1, "secret", 1)).await;
     let token = link_token(&server, &sid);
-    let whole = form(&[("sid", &sid), ("token", &token)]);
+    let valid = form(&[("sid", &sid), ("token", &token)]);
     let before = server.dump();
     for padding in [64 * 1024, 1024 * 1024] {
-        let body = format!("{whole}&zzz={}", "a".repeat(padding));
+        let body = format!("{valid}&zzz={}", "a".repeat(padding));
         let reply = server
             .send(request("POST", CONFIRM, &[], body.as_bytes()))
             .await;
-        is_page(&reply, 413);
+        assert_page(&reply, 413);
     }
     for body in [
         &b""[..],
@@ -263,7 +264,7 @@ async fn incident_8_a_form_too_large_is_a_page_and_does_nothing() {
         br#"{"sid":"a","token":"b"}"#,
     ] {
         let reply = server.send(request("POST", CONFIRM, &[], body)).await;
-        is_page(&reply, 400);
+        assert_page(&reply, 400);
     }
     assert_eq!(server.dump(), before);
 }

@@ -1,13 +1,14 @@
-//! What a client may `POST`, and what it is told.
+//! Submissions that a client sends with `POST`, and their answers.
 
 use serde_json::{Value, json};
 use test_support::PREFIXES;
 
 use crate::api::{
-    support::request,
+    rows::validations,
+    support::{request, with},
     threepids::{
-        CODE, LINK, MEDIA, code, no_code, not_submitted, path_of, rows, server_with, sid, state,
-        submit, token, wish, with,
+        CODE, LINK, MEDIA, assert_not_submitted, code, message_request, other_code, path_of,
+        request_session, server_with, state, submit, token,
     },
 };
 
@@ -15,16 +16,16 @@ fn submission(sid: &str, secret: &str, token: &str) -> Value {
     json!({ "sid": sid, "client_secret": secret, "token": token })
 }
 
-/// 3PID-14: no access token is needed. Repeated, it succeeds again.
+/// 3PID-14: no access token is needed. A repeated submission succeeds again.
 #[tokio::test]
-async fn _3pid_41_the_right_token_validates_and_does_so_again() {
+async fn threepid_41_the_right_token_validates_repeatedly() {
     let server = server_with(&[]).await;
     for prefix in PREFIXES {
         for (medium, path) in MEDIA {
-            let sid = sid(
+            let sid = request_session(
                 &server,
                 path,
-                &wish(medium, 1, prefix.rsplit('/').next().unwrap(), 1),
+                &message_request(medium, 1, prefix.rsplit('/').next().unwrap(), 1),
             )
             .await;
             let secret = prefix.rsplit('/').next().unwrap();
@@ -42,35 +43,35 @@ async fn _3pid_41_the_right_token_validates_and_does_so_again() {
 }
 
 #[tokio::test]
-async fn _3pid_42_a_wrong_token_is_incorrect_and_says_success_false() {
+async fn threepid_42_a_wrong_token_is_incorrect() {
     let server = server_with(&[]).await;
     for (medium, path) in MEDIA {
-        let sid = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let sid = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
         let right = token(&server, medium, &sid);
         let longest = "x".repeat(255);
         let cut = &right[1..];
         let more = format!("{right}0");
         for wrong in [cut, &more, "\u{0}", &longest] {
             let reply = submit(&server, medium, &sid, "secret", wrong).await;
-            not_submitted(&reply, "M_TOKEN_INCORRECT");
+            assert_not_submitted(&reply, "M_TOKEN_INCORRECT");
         }
         assert_eq!(state(&server, &sid), "pending");
         submit(&server, medium, &sid, "secret", &right).await.ok();
     }
 }
 
-/// 3PID-48: and a token is never longer than 255 characters.
+/// 3PID-48: a token has at most 255 characters.
 #[tokio::test]
-async fn _3pid_44_what_is_malformed_is_invalid_and_costs_no_guess() {
+async fn threepid_44_malformed_submissions_do_not_count() {
     let server = server_with(&[]).await;
     for (medium, path) in MEDIA {
-        let sid = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let sid = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
         let right = token(&server, medium, &sid);
-        let whole = submission(&sid, "secret", &right);
+        let valid = submission(&sid, "secret", &right);
         let path = if medium == "email" { LINK } else { CODE };
         for _ in 0..2 {
             for name in ["sid", "client_secret", "token"] {
-                let mut without = whole.clone();
+                let mut without = valid.clone();
                 without.as_object_mut().unwrap().remove(name);
                 server
                     .post(path, &without)
@@ -83,7 +84,7 @@ async fn _3pid_44_what_is_malformed_is_invalid_and_costs_no_guess() {
                     (json!("x".repeat(256)), "M_INVALID_PARAM"),
                     (json!("\u{e9}".repeat(256)), "M_INVALID_PARAM"),
                 ] {
-                    let body = with(whole.clone(), &json!({ name: value }));
+                    let body = with(valid.clone(), &json!({ name: value }));
                     server.post(path, &body).await.error(400, errcode);
                 }
             }
@@ -94,8 +95,8 @@ async fn _3pid_44_what_is_malformed_is_invalid_and_costs_no_guess() {
                 ("client_secret", "\""),
                 ("client_secret", "a/b"),
             ] {
-                let body = with(whole.clone(), &json!({ name: value }));
-                not_submitted(&server.post(path, &body).await, "M_INVALID_PARAM");
+                let body = with(valid.clone(), &json!({ name: value }));
+                assert_not_submitted(&server.post(path, &body).await, "M_INVALID_PARAM");
             }
         }
         for text in ["", "[]", "{", "sid=a&client_secret=b&token=c"] {
@@ -103,22 +104,22 @@ async fn _3pid_44_what_is_malformed_is_invalid_and_costs_no_guess() {
             assert_eq!(reply.status, 400, "{text}");
         }
         assert_eq!(state(&server, &sid), "pending");
-        server.post(path, &whole).await.ok();
+        server.post(path, &valid).await.ok();
     }
 }
 
-/// 3PID-44: no oracle. A session that is not there, another's secret and another medium have the
-/// same answer, and cost no guess.
+/// 3PID-44: an unknown session, a wrong secret and another medium get the same answer, and do not
+/// count as guesses.
 #[tokio::test]
-async fn _3pid_44_a_wrong_secret_is_as_good_as_an_unknown_session() {
+async fn threepid_44_a_wrong_secret_looks_like_an_unknown_session() {
     let server = server_with(&[]).await;
     for (medium, path) in MEDIA {
-        let sid = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let sid = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
         let right = token(&server, medium, &sid);
-        let wrong = no_code(std::slice::from_ref(&right));
+        let wrong = other_code(std::slice::from_ref(&right));
         let other = if medium == "email" { "msisdn" } else { "email" };
         let unknown = submit(&server, medium, "unknown", "secret", &right).await;
-        not_submitted(&unknown, "M_INVALID_PARAM");
+        assert_not_submitted(&unknown, "M_INVALID_PARAM");
         for _ in 0..3 {
             for (medium, secret, token) in [
                 (medium, "Secret", &right),
@@ -136,12 +137,12 @@ async fn _3pid_44_a_wrong_secret_is_as_good_as_an_unknown_session() {
     }
 }
 
-/// 3PID-51: web clients `POST` here, so the preflight is answered too.
+/// 3PID-51: web clients `POST` here, so preflight requests are answered.
 #[tokio::test]
-async fn _3pid_51_a_preflight_is_answered_and_does_nothing() {
+async fn threepid_51_a_preflight_succeeds_and_does_nothing() {
     let server = server_with(&[]).await;
     for (medium, path) in MEDIA {
-        let sid = sid(&server, path, &wish(medium, 1, "secret", 1)).await;
+        let sid = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
         let body = submission(&sid, "secret", &token(&server, medium, &sid)).to_string();
         let before = server.dump();
         for path in [path_of(medium), LINK, CODE] {
@@ -163,9 +164,9 @@ async fn _3pid_51_a_preflight_is_answered_and_does_nothing() {
     }
 }
 
-/// The medium is part of the path, and only two are known.
+/// The medium is part of the path, and only two exist.
 #[tokio::test]
-async fn http_08_another_medium_is_another_path() {
+async fn http_08_an_unknown_medium_is_an_unknown_path() {
     let server = server_with(&[]).await;
     for medium in [
         "fax",
@@ -185,14 +186,19 @@ async fn http_08_another_medium_is_another_path() {
             server.get(&path).await.error(404, "M_UNRECOGNIZED");
         }
     }
-    assert!(rows(&server).is_empty());
+    assert!(validations(&server).is_empty());
 }
 
-/// A code is what a person typed; the token of a link is not.
+/// A code is typed by a person; the token of a link is not.
 #[tokio::test]
-async fn _3pid_48_a_code_may_be_typed_with_blanks() {
+async fn threepid_48_a_code_may_contain_blanks() {
     let server = server_with(&[]).await;
-    let sid = sid(&server, path_of("msisdn"), &wish("msisdn", 1, "secret", 1)).await;
+    let sid = request_session(
+        &server,
+        path_of("msisdn"),
+        &message_request("msisdn", 1, "secret", 1),
+    )
+    .await;
     let code = code(&server, &sid, 1);
     assert!(
         code.len() == 6 && code.bytes().all(|b| b.is_ascii_digit()),

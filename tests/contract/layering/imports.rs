@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 const MACROS: [(&str, &str); 1] = [("opaque_debug", "secrets")];
 
 /// The top-level modules that the code of a module names. `module` is the path of the module: `["uia", "stages"]` for
-/// `shared/src/uia/stages.rs`. The names come from paths that begin with `crate::` or `super::`, in `use`
+/// `shared/crates/http/src/uia/stages.rs`. The names come from paths that begin with `crate::` or `super::`, in `use`
 /// declarations with nested lists as well as in expressions.
 pub(super) fn imports(module: &[&str], code: &str) -> BTreeSet<String> {
     let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! Every function: the same name everywhere, the same `main`, and who may call it.
+//! Every function has one name, the common `main` and the permission of its caller.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_yaml_ng::Mapping;
 use super::{is_worker, mapping, template, text, yaml};
 use crate::contract::files;
 
-/// `register-available` as a logical id: `RegisterAvailable`.
+/// The logical ID of a stem: `RegisterAvailable` for `register-available`.
 fn pascal(stem: &str) -> String {
     stem.split('-')
         .map(|word| {
@@ -22,7 +22,7 @@ fn snake(stem: &str) -> String {
 }
 
 #[test]
-fn every_function_is_everywhere_under_the_same_name() {
+fn every_function_has_the_same_name_in_template_and_manifest() {
     let stems = files::names_in("functions");
     let in_template: BTreeMap<String, String> = stems
         .iter()
@@ -31,7 +31,7 @@ fn every_function_is_everywhere_under_the_same_name() {
     assert_eq!(
         template().functions,
         in_template,
-        "template.yaml: logical id and Binary"
+        "template.yaml: logical ID and Binary"
     );
 
     let resources = yaml()["Resources"].clone();
@@ -60,7 +60,7 @@ fn every_function_is_everywhere_under_the_same_name() {
     }
 }
 
-/// What no route leads to is tested by what it does across routes.
+/// A function without a route has its tests among the flows.
 #[test]
 fn every_function_has_a_module_of_tests_of_its_name() {
     let (api, flows) = (files::read("tests/api.rs"), files::read("tests/flows.rs"));
@@ -78,12 +78,12 @@ fn every_function_has_a_module_of_tests_of_its_name() {
         .collect();
     assert!(
         missing.is_empty(),
-        "tests/api.rs, or tests/flows.rs for what is no endpoint, lacks {missing:?}"
+        "tests/api.rs, or tests/flows.rs for a function without a route, lacks {missing:?}"
     );
 }
 
 #[test]
-fn all_mains_are_the_same_but_for_the_name() {
+fn all_mains_are_equal_except_for_the_name() {
     for stem in files::names_in("functions") {
         let main = files::read(&format!("functions/{stem}/src/main.rs"));
         let package = snake(&stem);
@@ -104,8 +104,8 @@ fn all_mains_are_the_same_but_for_the_name() {
     }
 }
 
-/// The resource policy of a function is limited to 20 kB: one wildcard permission for all routes
-/// keeps far below that, where one for each route and method would not.
+/// The resource policy of a function is limited to 20 kB. One wildcard permission for all routes is far below the
+/// limit; one permission for each route and method would exceed it.
 #[test]
 fn every_endpoint_has_exactly_one_permission_for_the_gateway() {
     let yaml = yaml();

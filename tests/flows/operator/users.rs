@@ -72,7 +72,7 @@ async fn an_account_is_shown_without_anything_that_anybody_could_use() {
     );
     for name in ["@alice:localhost", "Alice", ""] {
         let refused = refusal(&server, &["show", name]).await;
-        assert!(refused.contains("no user's name"), "{name}: {refused}");
+        assert!(refused.contains("not a username"), "{name}: {refused}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! One user of a file, from what stands in its line to what can be stored.
+//! One user of a file: the content of the line, and the validated values.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -12,7 +12,7 @@ use shared::{
 
 use crate::times;
 
-/// What stands in a line.
+/// The content of a line.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Line {
@@ -22,38 +22,38 @@ pub(super) struct Line {
     pub(super) emails: Vec<Address>,
     #[serde(default)]
     pub(super) phones: Vec<Address>,
-    pub(super) created: Option<Moment>,
+    pub(super) created: Option<TimeValue>,
     #[serde(default)]
     pub(super) deactivated: bool,
     #[expect(
         dead_code,
-        reason = "other servers' exports have it; profiles are not stored here"
+        reason = "exports of other servers have it; this server stores no profiles"
     )]
     pub(super) displayname: Option<Value>,
     #[expect(
         dead_code,
-        reason = "other servers' exports have it; nobody is an administrator here"
+        reason = "exports of other servers have it; this server has no administrators"
     )]
     pub(super) admin: Option<Value>,
 }
 
-/// An address with its proof, which is that it was validated once.
+/// An address and the time of its validation.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Address {
     pub(super) address: String,
-    pub(super) validated_at: Moment,
+    pub(super) validated_at: TimeValue,
 }
 
-/// A time, as a number or a text.
+/// A time, as a number or as text.
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
-pub(super) enum Moment {
+pub(super) enum TimeValue {
     Number(i64),
     Text(String),
 }
 
-/// What can be stored.
+/// A valid user, ready to be stored.
 pub(super) struct User {
     pub(super) localpart: Localpart,
     pub(super) password_hash: Option<String>,
@@ -63,50 +63,54 @@ pub(super) struct User {
 }
 
 impl User {
-    /// Judges a line; what is wrong is told without its hash.
-    pub(super) fn of(line: Line, now: Timestamp) -> Result<Self, String> {
+    /// Validates a line. The error message must not contain the password hash.
+    pub(super) fn from_line(line: Line, now: Timestamp) -> Result<Self, String> {
         let localpart = Localpart::stored(&line.localpart)
             .filter(|name| name.as_str().len() + "@:a".len() <= MAX_USER_ID_BYTES)
             .ok_or(
-                "`localpart` is no name that users may have: lower-case letters, digits and `._=-/+`",
+                "`localpart` is not a valid username: use lower-case letters, digits and `._=-/+`",
             )?;
         if let Some(hash) = &line.password_hash {
-            passwords::recognise(hash).map_err(|fault| fault.to_string())?;
+            passwords::recognise(hash).map_err(|error| error.to_string())?;
         }
-        let past = |what: &str, moment: &Moment| {
-            moment
-                .past(now)
-                .ok_or(format!("`{what}` is no time in the past"))
+        let parse_time = |field: &str, time: &TimeValue| {
+            time.parse_past(now)
+                .ok_or(format!("`{field}` is not a time in the past"))
         };
         let created = line.created.as_ref();
-        let created = created.map(|moment| past("created", moment)).transpose()?;
+        let created = created
+            .map(|time| parse_time("created", time))
+            .transpose()?;
         let mut addresses = Vec::new();
-        for (medium, given) in [(Medium::Email, line.emails), (Medium::Msisdn, line.phones)] {
-            for own in given {
-                let threepid = ThreePid::parse(medium, &own.address)
-                    .ok_or(format!("an address is no {medium} that anybody could have"))?;
-                addresses.push((threepid, past("validated_at", &own.validated_at)?));
+        for (medium, addresses_of_medium) in
+            [(Medium::Email, line.emails), (Medium::Msisdn, line.phones)]
+        {
+            for address in addresses_of_medium {
+                let threepid = ThreePid::parse(medium, &address.address)
+                    .ok_or(format!("an address is not a valid {medium} address"))?;
+                let validated = parse_time("validated_at", &address.validated_at)?;
+                addresses.push((threepid, validated));
             }
         }
         if addresses.len() > MAX_THREEPIDS {
-            return Err(format!("there are more than {MAX_THREEPIDS} addresses"));
+            return Err(format!("the user has more than {MAX_THREEPIDS} addresses"));
         }
-        // Who has left takes along everything but the name.
-        let stays = !line.deactivated;
+        // Only the username of a deactivated user is imported.
+        let is_active = !line.deactivated;
         Ok(Self {
             localpart,
-            password_hash: line.password_hash.filter(|_| stays),
-            addresses: if stays { addresses } else { Vec::new() },
+            password_hash: line.password_hash.filter(|_| is_active),
+            addresses: if is_active { addresses } else { Vec::new() },
             created,
             deactivated: line.deactivated,
         })
     }
 }
 
-impl Moment {
-    fn past(&self, now: Timestamp) -> Option<Timestamp> {
+impl TimeValue {
+    fn parse_past(&self, now: Timestamp) -> Option<Timestamp> {
         let time = match self {
-            Self::Number(number) => times::number_of(*number),
+            Self::Number(number) => times::from_number(*number),
             Self::Text(text) => times::parse(text.trim()),
         };
         time.filter(|time| *time <= now)

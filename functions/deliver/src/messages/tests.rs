@@ -1,9 +1,9 @@
-//! What is sent, to the letter.
+//! The exact texts of the messages.
 
 use super::*;
 
-const HERE: Here<'static> = here("example.org");
-/// Longer than most.
+const SERVER: ServerInfo<'static> = server_named("example.org");
+/// Longer than most server names.
 const LONG_SERVER: &str = "matrix.students.example.org";
 const LINK: &str = "https://matrix.example.org/_matrix/client/v3/validate/email/submitToken?sid=k.SID&token=k.TOKEN";
 const PURPOSES: [ValidationPurpose; 3] = [
@@ -18,131 +18,133 @@ const NOTICES: [Notice; 4] = [
     Notice::Deactivated,
 ];
 
-const fn here(server: &str) -> Here<'_> {
-    Here {
-        server,
-        resets: true,
+const fn server_named(name: &str) -> ServerInfo<'_> {
+    ServerInfo {
+        name,
+        password_reset: true,
     }
 }
 
-fn with_link(purpose: ValidationPurpose, asks: bool) -> Mail {
+fn with_link(purpose: ValidationPurpose, confirmation_page: bool) -> Mail {
     Mail::Link {
         purpose,
         link: Secret::new(LINK.to_owned()),
-        asks,
+        confirmation_page,
     }
 }
 
 fn notice(notice: Notice) -> Mail {
     Mail::Notice {
         notice,
-        when: "15 January 2027 at 08:00 UTC".to_owned(),
+        date: "15 January 2027 at 08:00 UTC".to_owned(),
     }
 }
 
-/// Every mail without a link.
+/// Every e-mail without a link.
 fn without_link() -> Vec<Mail> {
     let mut mails = vec![Mail::HasAccount, Mail::InUse];
     mails.extend(NOTICES.map(notice));
     mails
 }
 
-fn codes() -> [Text; 3] {
-    PURPOSES.map(|purpose| Text::Code {
+fn codes() -> [Sms; 3] {
+    PURPOSES.map(|purpose| Sms::Code {
         purpose,
         code: Secret::new("012345".to_owned()),
     })
 }
 
-fn texts() -> Vec<Text> {
-    let mut texts: Vec<_> = codes().into();
-    texts.extend([Text::HasAccount, Text::InUse]);
-    texts
+fn text_messages() -> Vec<Sms> {
+    let mut messages: Vec<_> = codes().into();
+    messages.extend([Sms::HasAccount, Sms::InUse]);
+    messages
 }
 
-fn whole(mail: &Mail) -> String {
-    let letter = mail.write(HERE).unwrap();
+fn render_all(mail: &Mail) -> String {
     let RenderedEmail {
         subject,
         text,
         html,
-    } = letter;
+    } = mail.render(SERVER).unwrap();
     format!("{subject}\n=====\n{text}\n=====\n{html}")
 }
 
 #[test]
-fn the_mail_with_the_link() {
-    insta::assert_snapshot!(whole(&with_link(ValidationPurpose::Register, true)));
+fn email_to_register() {
+    insta::assert_snapshot!(render_all(&with_link(ValidationPurpose::Register, true)));
 }
 
 #[test]
-fn the_mail_with_the_link_to_a_new_password() {
-    insta::assert_snapshot!(whole(&with_link(ValidationPurpose::Reset, true)));
+fn email_to_reset_the_password() {
+    insta::assert_snapshot!(render_all(&with_link(ValidationPurpose::Reset, true)));
 }
 
 #[test]
-fn the_mail_with_the_link_that_adds_an_address() {
-    insta::assert_snapshot!(whole(&with_link(ValidationPurpose::Add, true)));
+fn email_to_add_an_address() {
+    insta::assert_snapshot!(render_all(&with_link(ValidationPurpose::Add, true)));
 }
 
 #[test]
-fn the_mail_whose_link_confirms_at_once_names_no_page_that_asks() {
+fn email_without_a_confirmation_page() {
     for purpose in [ValidationPurpose::Register, ValidationPurpose::Add] {
-        let letter = with_link(purpose, false).write(HERE).unwrap();
-        for part in [&letter.text, &letter.html] {
+        let email = with_link(purpose, false).render(SERVER).unwrap();
+        for part in [&email.text, &email.html] {
             assert!(!part.contains("not me"), "{part}");
         }
     }
-    let letter = with_link(ValidationPurpose::Register, false)
-        .write(HERE)
+    let email = with_link(ValidationPurpose::Register, false)
+        .render(SERVER)
         .unwrap();
-    insta::assert_snapshot!(letter.text);
+    insta::assert_snapshot!(email.text);
 }
 
 #[test]
-fn the_mail_to_who_has_an_account() {
-    insta::assert_snapshot!(whole(&Mail::HasAccount));
+fn email_to_the_owner_of_an_account() {
+    insta::assert_snapshot!(render_all(&Mail::HasAccount));
 }
 
 #[test]
-fn the_mail_to_whose_address_somebody_wanted_to_add() {
-    insta::assert_snapshot!(whole(&Mail::InUse));
+fn email_about_an_address_in_use() {
+    insta::assert_snapshot!(render_all(&Mail::InUse));
 }
 
 #[test]
-fn the_notices() {
-    let notices = NOTICES.map(|own| whole(&notice(own)));
-    insta::assert_snapshot!(notices.join("\n=====\n"));
+fn security_notifications() {
+    let notifications = NOTICES.map(|change| render_all(&notice(change)));
+    insta::assert_snapshot!(notifications.join("\n=====\n"));
 }
 
 #[test]
-fn the_text_messages() {
-    let texts: Vec<_> = texts().iter().map(|t| t.write(HERE).unwrap()).collect();
-    insta::assert_snapshot!(texts.join("\n=====\n"));
+fn all_text_messages() {
+    let messages: Vec<_> = text_messages()
+        .iter()
+        .map(|sms| sms.render(SERVER).unwrap())
+        .collect();
+    insta::assert_snapshot!(messages.join("\n=====\n"));
 }
 
-/// 3PID-52: people, and programs that read mail for them, find the link alone on its line.
+/// 3PID-52: users, and programs that read e-mails for them, find the link alone on its line.
 #[test]
-fn the_link_stands_alone_in_the_text_and_whole_in_the_html() {
+fn the_link_is_alone_on_its_line_and_unbroken_in_the_html() {
     for purpose in PURPOSES {
-        let letter = with_link(purpose, true).write(HERE).unwrap();
-        assert_eq!(letter.text.lines().filter(|line| *line == LINK).count(), 1);
-        assert_eq!(letter.text.matches("http").count(), 1);
+        let email = with_link(purpose, true).render(SERVER).unwrap();
+        assert_eq!(email.text.lines().filter(|line| *line == LINK).count(), 1);
+        assert_eq!(email.text.matches("http").count(), 1);
         let escaped = LINK.replace('&', "&#38;");
-        assert_eq!(letter.html.matches(&format!("\"{escaped}\"")).count(), 2);
-        assert!(letter.html.contains(&format!(">{escaped}</a>")));
+        assert_eq!(email.html.matches(&format!("\"{escaped}\"")).count(), 2);
+        assert!(email.html.contains(&format!(">{escaped}</a>")));
     }
 }
 
-/// Nothing is loaded from anywhere when a mail is opened, and nothing runs.
+/// An opened e-mail loads no resource and runs no code.
 #[test]
-fn a_mail_loads_nothing_and_leads_nowhere_but_to_its_link() {
+fn an_email_loads_nothing_and_has_no_other_link() {
     let mut mails = without_link();
     for purpose in PURPOSES {
-        mails.extend([true, false].map(|asks| with_link(purpose, asks)));
+        mails.extend([true, false].map(|page| with_link(purpose, page)));
     }
     for mail in mails {
-        let html = mail.write(HERE).unwrap().html;
+        let html = mail.render(SERVER).unwrap().html;
         for word in [
             "<img", "src=", "url(", "<script", "<style", "<link", "<form",
         ] {
@@ -154,43 +156,38 @@ fn a_mail_loads_nothing_and_leads_nowhere_but_to_its_link() {
     }
 }
 
-/// 3PID-05: who is told something has nothing to follow: a link would be what to look out for.
+/// 3PID-05: an informing e-mail has no link, because phishing e-mails have one.
 #[test]
-fn a_mail_that_confirms_nothing_has_no_link() {
+fn an_email_that_validates_nothing_has_no_link() {
     for mail in without_link() {
-        let letter = mail.write(HERE).unwrap();
-        for part in [&letter.text, &letter.html] {
+        let email = mail.render(SERVER).unwrap();
+        for part in [&email.text, &email.html] {
             assert!(!part.contains("://") && !part.contains("href"), "{part}");
-            assert!(part.contains("not you?"), "{part}");
+            assert!(part.contains("If this was not you"), "{part}");
         }
     }
 }
 
-/// The way to a new password is named where there is one.
+/// The texts mention a password reset only if the server has one.
 #[test]
-fn who_could_set_a_new_password_is_told_how_only_where_it_can_be_done() {
-    let mut inviting = Vec::new();
+fn a_password_reset_is_mentioned_only_if_it_is_enabled() {
+    let mut mentioning = Vec::new();
     for mail in without_link() {
-        let told = |resets| {
-            let server = HERE.server;
-            let letter = mail.write(Here { server, resets }).unwrap();
-            let parts = [letter.text, letter.html];
-            parts.map(|part| part.replace('\n', " ").contains("Forgot password"))
+        let render = |password_reset| {
+            let server = ServerInfo {
+                password_reset,
+                ..SERVER
+            };
+            let email = mail.render(server).unwrap();
+            [email.text, email.html].map(|part| part.replace('\n', " "))
         };
-        assert_eq!(told(false), [false, false], "{}", mail.kind());
-        let server = HERE.server;
-        let letter = mail
-            .write(Here {
-                server,
-                resets: false,
-            })
-            .unwrap();
-        for part in [letter.text, letter.html] {
+        for part in render(false) {
+            assert!(!part.contains("Forgot password"), "{}", mail.kind());
             assert!(!part.contains("set a new password"), "{part}");
         }
-        let [text, html] = told(true);
+        let [text, html] = render(true).map(|part| part.contains("Forgot password"));
         assert_eq!(text, html, "{}", mail.kind());
-        inviting.extend(text.then(|| mail.kind()));
+        mentioning.extend(text.then(|| mail.kind()));
     }
     let expected = [
         "has-account",
@@ -198,21 +195,20 @@ fn who_could_set_a_new_password_is_told_how_only_where_it_can_be_done() {
         "address-added",
         "address-removed",
     ];
-    assert_eq!(inviting, expected);
+    assert_eq!(mentioning, expected);
 }
 
-/// Both forms say the same.
 #[test]
-fn the_text_of_a_mail_is_its_html_without_marks() {
+fn the_text_and_the_html_of_an_email_say_the_same() {
     let mut mails = without_link();
     mails.extend(PURPOSES.map(|purpose| with_link(purpose, true)));
     for mail in mails {
-        let letter = mail.write(HERE).unwrap();
+        let email = mail.render(SERVER).unwrap();
         let words = |text: &str| -> Vec<String> {
             let words = text.split_whitespace().map(str::to_owned);
             words.collect()
         };
-        let html = letter.html.split_once("</h1>").unwrap().1;
+        let html = email.html.split_once("</h1>").unwrap().1;
         let mut bare = String::new();
         let mut is_tag = false;
         for c in html.chars() {
@@ -227,8 +223,8 @@ fn the_text_of_a_mail_is_its_html_without_marks() {
             }
         }
         let bare = bare.replace(['“', '”'], "\"").replace(" .", ".");
-        let (text, html) = (words(&letter.text), words(&bare));
-        // But for the link, which is there twice, and its button.
+        let (text, html) = (words(&email.text), words(&bare));
+        // Except the link, which the HTML has twice, and its button.
         let own = |word: &&String| !word.starts_with("http") && *word != "--";
         let text: Vec<_> = text.iter().filter(own).collect();
         let html = html.iter().filter(own);
@@ -239,18 +235,24 @@ fn the_text_of_a_mail_is_its_html_without_marks() {
                 wanted = missing.next();
             }
         }
-        assert_eq!(wanted, None, "{}: the HTML lacks it", mail.kind());
+        assert_eq!(
+            wanted,
+            None,
+            "{}: a word of the text is missing in the HTML",
+            mail.kind()
+        );
     }
 }
 
-/// A text of more than 160 characters, or with others than GSM's, is sent and paid as several.
+/// A text message with more than 160 characters, or with characters outside GSM 03.38, is sent and
+/// charged as several.
 #[test]
-fn a_text_is_one_text() {
-    // Of GSM 03.38, without the characters that count twice.
+fn a_text_message_fits_into_one_sms() {
+    // Characters of GSM 03.38, without those that count twice.
     let plain = |c: char| c.is_ascii_alphanumeric() || " \n!\"#%&'()*+,-./:;<=>?@".contains(c);
-    for server in [HERE.server, LONG_SERVER, "localhost:8008"] {
-        for text in texts() {
-            let written = text.write(here(server)).unwrap();
+    for server in [SERVER.name, LONG_SERVER, "localhost:8008"] {
+        for sms in text_messages() {
+            let written = sms.render(server_named(server)).unwrap();
             assert!(written.len() <= 160, "{} {written}", written.len());
             assert!(written.chars().all(plain), "{written}");
             assert!(written.contains(server), "{written}");
@@ -258,28 +260,28 @@ fn a_text_is_one_text() {
     }
 }
 
-/// Phones offer a code to whatever is of the domain on the last line.
+/// Phones offer a code only to pages of the host on the last line.
 #[test]
 fn a_code_is_bound_to_the_host_on_the_last_line() {
-    for text in codes() {
+    for sms in codes() {
         for (server, last) in [
             ("example.org", "@example.org #012345"),
             ("example.org:8448", "@example.org #012345"),
             ("[2001:db8::1]", "@[2001:db8::1] #012345"),
             ("[2001:db8::1]:8448", "@[2001:db8::1] #012345"),
         ] {
-            let written = text.write(here(server)).unwrap();
+            let written = sms.render(server_named(server)).unwrap();
             assert_eq!(written.lines().last(), Some(last));
             assert!(!written.ends_with('\n'), "{written:?}");
         }
     }
 }
 
-/// Numbers pass from hand to hand: whoever has one now learns of no account.
+/// Numbers are reassigned, so the current owner of a number must not learn of an account.
 #[test]
-fn a_text_does_not_say_that_there_is_an_account() {
-    for text in [Text::HasAccount, Text::InUse] {
-        let written = text.write(HERE).unwrap();
+fn a_text_message_does_not_reveal_an_account() {
+    for sms in [Sms::HasAccount, Sms::InUse] {
+        let written = sms.render(SERVER).unwrap();
         for word in ["password", "already", "your account", "sign in", "#", "://"] {
             assert!(!written.contains(word), "{word} in {written}");
         }

@@ -1,0 +1,184 @@
+//! The message that an outbox row calls for, and its recipient.
+//!
+//! This is decided here and not in the request that wrote the row, so that a request for an address
+//! with an account costs, reads and writes the same as any other (3PID-15).
+
+use std::time::Duration;
+
+use shared::{
+    app::App,
+    clock::Timestamp,
+    limits::{self, Limit, LimitError},
+    outbox::{Content, Leased},
+    request_token::submit_url,
+    store::{AccountStatus, StoreError, ValidationRow},
+    threepids::{
+        Medium, ThreePid,
+        proofs::{self, ValidationPurpose, ValidationState},
+    },
+};
+
+use crate::{
+    format_date,
+    messages::{Mail, Message, Sms},
+    outcome::Outcome,
+};
+
+/// An outbox row that is older than this is given up.
+pub(crate) const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
+
+/// A message and its address.
+pub(crate) struct OutgoingMessage {
+    pub(crate) to: ThreePid,
+    pub(crate) message: Message,
+}
+
+/// Returns the message to send. An error is the outcome of a row that has nothing to send, or whose
+/// content could not be read.
+pub(crate) async fn resolve(
+    app: &App,
+    leased: &Leased,
+    now: Timestamp,
+) -> Result<OutgoingMessage, Outcome> {
+    if now.since(leased.created) >= GIVE_UP_AFTER {
+        return Err(Outcome::expired(
+            "the message could not be sent for a day; see the earlier attempts",
+        ));
+    }
+    match &leased.content {
+        Content::Validation {
+            sid,
+            generation,
+            send,
+        } => {
+            let row = app.store.find_proof(sid).await?;
+            let row = row
+                .filter(|row| row.generation == *generation)
+                .ok_or_else(|| Outcome::skipped("the validation session was started again"))?;
+            ensure_pending(&row, *send, now)?;
+            let message = validation(app, leased, &row, *send).await?;
+            Ok(OutgoingMessage {
+                to: row.threepid,
+                message,
+            })
+        }
+        // The notification reports a past event, so the current state of the account is not checked.
+        Content::Notice { notice, to } => Ok(OutgoingMessage {
+            to: to.clone(),
+            message: Message::Mail(Mail::Notice {
+                notice: *notice,
+                date: format_date::utc(leased.created),
+            }),
+        }),
+        Content::Purge { .. } => Err(Outcome::skipped("the row is a purge and has no message")),
+    }
+}
+
+/// Checks that the session still waits for its message number `send`.
+fn ensure_pending(row: &ValidationRow, send: i64, now: Timestamp) -> Result<(), Outcome> {
+    match row.state {
+        ValidationState::Pending if proofs::is_alive(row, now) => {}
+        ValidationState::Pending => {
+            return Err(Outcome::expired("the validation session has expired"));
+        }
+        ValidationState::Validated | ValidationState::Spent | ValidationState::Burned => {
+            let state = row.state.as_str();
+            let reason = format!("the validation session is {state}");
+            return Err(Outcome::skipped(&reason));
+        }
+    }
+    if row.threepid.medium == Medium::Msisdn && send < row.live_from {
+        return Err(Outcome::skipped("a newer code has replaced this one"));
+    }
+    Ok(())
+}
+
+/// The link or the code, if the address may be validated for the session's purpose. Otherwise the
+/// session is marked so that no message sent for it so far can validate it.
+async fn validation(
+    app: &App,
+    leased: &Leased,
+    row: &ValidationRow,
+    send: i64,
+) -> Result<Message, Outcome> {
+    let ValidationRow {
+        sid,
+        generation,
+        threepid,
+        purpose,
+        ..
+    } = row;
+    let keys = &app.config.keys;
+    if !row.withheld && may_validate(app, *purpose, threepid).await? {
+        return Ok(match threepid.medium {
+            Medium::Email => Message::Mail(Mail::Link {
+                purpose: *purpose,
+                link: proofs::link(keys, &submit_url(app, Medium::Email), sid, generation),
+                confirmation_page: proofs::asks(&app.config, *purpose),
+            }),
+            Medium::Msisdn => Message::Sms(Sms::Code {
+                purpose: *purpose,
+                code: proofs::code(keys, sid, generation, send),
+            }),
+        });
+    }
+    app.store.withhold_proof(sid, generation).await?;
+    match purpose {
+        // PWD-19, 3PID-06: no recipient could use the message.
+        ValidationPurpose::Reset => Err(Outcome::skipped(
+            "no active or suspended account has the address",
+        )),
+        ValidationPurpose::Register => {
+            limit_owner_messages(app, leased, threepid).await?;
+            Ok(match threepid.medium {
+                Medium::Email => Message::Mail(Mail::HasAccount),
+                Medium::Msisdn => Message::Sms(Sms::HasAccount),
+            })
+        }
+        ValidationPurpose::Add => {
+            limit_owner_messages(app, leased, threepid).await?;
+            Ok(match threepid.medium {
+                Medium::Email => Message::Mail(Mail::InUse),
+                Medium::Msisdn => Message::Sms(Sms::InUse),
+            })
+        }
+    }
+}
+
+/// Whether the address may be validated for that purpose. To register or to add the address, no
+/// account may have it. To reset a password, a usable account must have it.
+async fn may_validate(
+    app: &App,
+    purpose: ValidationPurpose,
+    threepid: &ThreePid,
+) -> Result<bool, StoreError> {
+    let owner = app.store.find_owner(threepid).await?;
+    match (purpose, owner) {
+        (ValidationPurpose::Register | ValidationPurpose::Add, owner) => Ok(owner.is_none()),
+        (ValidationPurpose::Reset, None) => Ok(false),
+        (ValidationPurpose::Reset, Some(owner)) => {
+            let account = app.store.find_account(&owner).await?;
+            Ok(account.is_some_and(|account| match account.status {
+                AccountStatus::Active | AccountStatus::Suspended => true,
+                AccountStatus::Locked | AccountStatus::Deactivated => false,
+            }))
+        }
+    }
+}
+
+/// Limits the messages that tell the owner of an address about the requests of others to one per
+/// address and day. The row keeps the quota that it has taken: otherwise a delivery that ends between
+/// taking the quota and sending the message would have used it up for nothing.
+async fn limit_owner_messages(
+    app: &App,
+    leased: &Leased,
+    threepid: &ThreePid,
+) -> Result<(), Outcome> {
+    match limits::hold(app, Limit::KnownNotice, &threepid.address, &leased.id).await {
+        Ok(()) => Ok(()),
+        Err(LimitError::Exceeded { .. }) => Err(Outcome::skipped(
+            "the owner of the address was told less than a day ago",
+        )),
+        Err(LimitError::Store(error)) => Err(error.into()),
+    }
+}

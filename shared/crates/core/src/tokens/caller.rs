@@ -1,0 +1,129 @@
+//! Who asks where application services may ask too: somebody with a token of ours, or an
+//! application service as one of its users.
+
+use super::{
+    AuthenticationError, GuestForbiddenError, Session, authenticate, authenticate_appservice,
+    guests_out,
+};
+use crate::{
+    app::App,
+    appservices::Appservice,
+    ids::{DeviceId, Localpart},
+    metrics,
+    secrets::Secret,
+    store::{AccountRow, AccountStatus, StoreError},
+};
+
+/// Who asks.
+#[derive(Debug)]
+pub enum Caller {
+    /// Somebody with a device.
+    User(Session),
+    /// An application service, as its own user or as one of its namespace.
+    Appservice {
+        /// The user.
+        localpart: Localpart,
+        /// Their account. Its own user may have none.
+        account: Option<AccountRow>,
+    },
+}
+
+/// Why it is nobody.
+#[derive(Debug, thiserror::Error)]
+pub enum CallerError {
+    /// The token is worth nothing.
+    #[error(transparent)]
+    Token(#[from] AuthenticationError),
+    /// The application service may not be whom it says it is.
+    #[error("the application service may not act as this user")]
+    NotItsUser,
+}
+
+impl From<StoreError> for CallerError {
+    fn from(error: StoreError) -> Self {
+        Self::Token(error.into())
+    }
+}
+
+impl Caller {
+    /// The user.
+    pub fn localpart(&self) -> &Localpart {
+        match self {
+            Self::User(session) => &session.localpart,
+            Self::Appservice { localpart, .. } => localpart,
+        }
+    }
+
+    /// The device, which an application service does without.
+    pub fn device(&self) -> Option<&DeviceId> {
+        match self {
+            Self::User(session) => Some(&session.device),
+            Self::Appservice { .. } => None,
+        }
+    }
+
+    /// The account.
+    pub fn account(&self) -> Option<&AccountRow> {
+        match self {
+            Self::User(session) => Some(&session.account),
+            Self::Appservice { account, .. } => account.as_ref(),
+        }
+    }
+
+    /// Refuses guests.
+    pub fn demand_no_guest(&self) -> Result<(), GuestForbiddenError> {
+        self.account().map_or(Ok(()), guests_out)
+    }
+
+    /// Refuses an application service whose own user has no account.
+    pub fn demand_account(&self) -> Result<(), CallerError> {
+        match self.account() {
+            Some(_) => Ok(()),
+            None => Err(CallerError::NotItsUser),
+        }
+    }
+}
+
+/// Tells who asks with this token. `asserted` is the user as whom an application service says it
+/// asks; of anybody else it is not looked at.
+pub async fn identify(
+    app: &App,
+    text: &Secret,
+    asserted: Option<&str>,
+) -> Result<Caller, CallerError> {
+    match authenticate_appservice(app, text).await? {
+        Some(appservice) => as_user(app, &appservice, asserted).await,
+        None => Ok(Caller::User(authenticate(app, text).await?)),
+    }
+}
+
+/// The application service's own user, or one of its namespace that exists and has not been
+/// deactivated.
+pub async fn as_user(
+    app: &App,
+    appservice: &Appservice,
+    asserted: Option<&str>,
+) -> Result<Caller, CallerError> {
+    let server = &app.config.server_name;
+    let own = appservice.sender_localpart();
+    let name = match asserted {
+        None => Some(own),
+        Some(user_id) => user_id
+            .strip_prefix('@')
+            .and_then(|rest| rest.strip_suffix(server.as_str())?.strip_suffix(':')),
+    };
+    let localpart = name
+        .and_then(|name| Localpart::parse(name, server).ok())
+        .filter(|name| appservice.may_use(name, server))
+        .ok_or(CallerError::NotItsUser)?;
+    let is_own = localpart.as_str() == own;
+    let account = app.store.find_account(&localpart).await?;
+    match account.as_ref().map(|account| account.status) {
+        None if !is_own => return Err(CallerError::NotItsUser),
+        Some(AccountStatus::Deactivated) => return Err(CallerError::NotItsUser),
+        Some(AccountStatus::Locked) => return Err(AuthenticationError::Locked.into()),
+        None | Some(AccountStatus::Active | AccountStatus::Suspended) => {}
+    }
+    metrics::user(&localpart);
+    Ok(Caller::Appservice { localpart, account })
+}
