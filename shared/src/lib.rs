@@ -6,10 +6,10 @@
 
 pub use gatehouse_core::{
     accounts, app, captcha, config, id_server_client, identity_servers, key_ring, limits, notices,
-    passwords, threepids, tokens,
+    passwords, threepid_validation, threepids, tokens,
 };
 pub use gatehouse_http::{
-    credentials, devices, error, http, lambda, own_addresses, pages, request_token, uia,
+    account_threepids, credentials, devices, error, http, lambda, pages, request_token, uia,
     uia_request, validation_pages,
 };
 pub use gatehouse_model::opaque_debug;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
-use shared::threepids::proofs;
+use shared::threepid_validation;
 use test_support::{Log, PREFIXES, Reply, TestServer};
 
 use crate::flows::{
@@ -83,10 +83,10 @@ fn take_note(watch: &mut Watch, asked: &Asked) {
     let (sid, keys) = (&asked.sid, &watch.server.local.config().keys);
     let generation = row["generation"]["S"].as_str().unwrap();
     let secret = if asked.stage == EMAIL {
-        proofs::link_token(keys, sid, generation)
+        threepid_validation::link_token(keys, sid, generation)
     } else {
         let sends = row["sends"]["N"].as_str().unwrap().parse().unwrap();
-        proofs::code(keys, sid, generation, sends)
+        threepid_validation::code(keys, sid, generation, sends)
     };
     watch.canaries.push(secret.reveal().clone());
 }

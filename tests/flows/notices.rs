@@ -17,10 +17,8 @@ use shared::{
     notices::notify,
     outbox::{Content, NewMessage, Notice},
     store::ValidationRow,
-    threepids::{
-        Medium, ThreePid,
-        proofs::{ValidationPurpose, ValidationState},
-    },
+    threepid_validation::{ValidationPurpose, ValidationState},
+    threepids::{Medium, ThreePid},
 };
 use test_support::{Log, TestServer};
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use http::Request;
 use serde_json::{Value, json};
-use shared::{secrets::Secret, threepids::proofs};
+use shared::{secrets::Secret, threepid_validation};
 use test_support::TestServer;
 
 use crate::{
@@ -55,10 +55,10 @@ fn right(server: &TestServer, sid: &str) -> Secret {
     let keys = &server.local.config().keys;
     let generation = row["generation"]["S"].as_str().unwrap();
     if row["medium"]["S"] == "email" {
-        proofs::link_token(keys, sid, generation)
+        threepid_validation::link_token(keys, sid, generation)
     } else {
         let sends = row["sends"]["N"].as_str().unwrap().parse().unwrap();
-        proofs::code(keys, sid, generation, sends)
+        threepid_validation::code(keys, sid, generation, sends)
     }
 }
 

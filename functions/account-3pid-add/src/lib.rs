@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use shared::{
+    account_threepids::{self, AccountOwner, Credentials, ThreePidError},
     accounts::{self, ChangeAccountError},
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Request as HttpRequest, Response as HttpResponse},
-    own_addresses::{self, AccountOwner, Credentials, ThreePidError},
     store::{StoreError, ValidationRow},
     uia::{Operation, SessionCommit, UiaCompletion},
     uia_request::{self, OperationError, ProtectedRequest, RequestOutcome, RequestSpec, Requester},
@@ -38,7 +38,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         target: String::new(),
         anonymous: None,
         without_password: None,
-        // They are read after the account is (see `own_addresses`).
+        // They are read after the account is (see `account_threepids`).
         addresses: false,
     };
     let (opened, found) = tokio::join!(
@@ -58,7 +58,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         Some(found) => found,
         None => credentials.find(&app).await?,
     };
-    own_addresses::judge(&app, &owner, found.as_ref()).await?;
+    account_threepids::judge(&app, &owner, found.as_ref()).await?;
     let proof = uia_request.prove(&app, &asked).await?;
     Box::pin(finish(
         &app,
@@ -145,7 +145,7 @@ async fn finish(
                     .map_err(|error| unfinished(error.into()))?,
             };
             let commit = || session.clone();
-            own_addresses::add(app, request, owner, credentials, found, (known, commit))
+            account_threepids::add(app, request, owner, credentials, found, (known, commit))
                 .await
                 .map_err(unfinished)
         }

@@ -11,11 +11,11 @@ use ::http::Method;
 use serde::Serialize;
 use serde_json::json;
 use shared::{
+    account_threepids::{self, Credentials},
     accounts,
     app::App,
     error::{MatrixError, Rejection},
     http::{self, Body, Request as HttpRequest, Response as HttpResponse},
-    own_addresses::{self, Credentials},
     store::OwnThreePid,
     threepids::Medium,
     tokens,
@@ -72,12 +72,12 @@ async fn add(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejection
         }
     };
     // TOK-15
-    let (owner, session) = tokio::join!(own_addresses::changer(app, request), find_session);
+    let (owner, session) = tokio::join!(account_threepids::changer(app, request), find_session);
     // An error of the access token takes precedence over an error of the body.
     let (owner, credentials) = (owner?, credentials?);
     let no_uia_session = || None;
     // ACC3-04, 3PID-49, 3PID-68
-    own_addresses::add(
+    account_threepids::add(
         app,
         request,
         owner,

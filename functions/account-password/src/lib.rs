@@ -22,7 +22,8 @@ use shared::{
     passwords,
     secrets::Secret,
     store::{AccountRow, StoreError},
-    threepids::{ThreePid, proofs::ValidatedThreePid},
+    threepid_validation::ValidatedThreePid,
+    threepids::ThreePid,
     uia::{FlowSet, Operation, UiaCompletion},
     uia_request::{self, ProtectedRequest, RequestOutcome, RequestSpec, Requester},
 };

@@ -12,10 +12,8 @@ use shared::{
     outbox::{Content, Leased},
     request_token::submit_url,
     store::{AccountStatus, StoreError, ValidationRow},
-    threepids::{
-        Medium, ThreePid,
-        proofs::{self, ValidationPurpose, ValidationState},
-    },
+    threepid_validation::{self, ValidationPurpose, ValidationState},
+    threepids::{Medium, ThreePid},
 };
 
 use crate::{
@@ -77,7 +75,7 @@ pub(crate) async fn resolve(
 /// Checks that the session still waits for its message number `send`.
 fn ensure_pending(row: &ValidationRow, send: i64, now: Timestamp) -> Result<(), Outcome> {
     match row.state {
-        ValidationState::Pending if proofs::is_alive(row, now) => {}
+        ValidationState::Pending if threepid_validation::is_alive(row, now) => {}
         ValidationState::Pending => {
             return Err(Outcome::expired("the validation session has expired"));
         }
@@ -113,12 +111,17 @@ async fn validation(
         return Ok(match threepid.medium {
             Medium::Email => Message::Mail(Mail::Link {
                 purpose: *purpose,
-                link: proofs::link(keys, &submit_url(app, Medium::Email), sid, generation),
-                confirmation_page: proofs::asks(&app.config, *purpose),
+                link: threepid_validation::link(
+                    keys,
+                    &submit_url(app, Medium::Email),
+                    sid,
+                    generation,
+                ),
+                confirmation_page: threepid_validation::asks(&app.config, *purpose),
             }),
             Medium::Msisdn => Message::Sms(Sms::Code {
                 purpose: *purpose,
-                code: proofs::code(keys, sid, generation, send),
+                code: threepid_validation::code(keys, sid, generation, send),
             }),
         });
     }

@@ -10,10 +10,8 @@ use shared::{
     error::{ErrorCode, MatrixError, Rejection},
     http::{Query, Request as HttpRequest, Response as HttpResponse},
     pages,
-    threepids::{
-        Medium,
-        proofs::{self, SubmitError, SubmittedToken},
-    },
+    threepid_validation::{self, SubmitError, SubmittedToken},
+    threepids::Medium,
     validation_pages::{self, Named},
 };
 
@@ -40,13 +38,17 @@ async fn confirm(app: &App, request: &HttpRequest) -> Result<HttpResponse, Matri
         token: &submitted.token,
     };
     if form.get("action") == Some("refuse") {
-        return Ok(match proofs::refuse(app, &token, request.network).await {
-            Ok(()) => validation_pages::refused(app),
-            Err(error) => validation_pages::failed(app, error),
-        });
+        return Ok(
+            match threepid_validation::refuse(app, &token, request.network).await {
+                Ok(()) => validation_pages::refused(app),
+                Err(error) => validation_pages::failed(app, error),
+            },
+        );
     }
-    Ok(match proofs::submit(app, &token, request.network).await {
-        Ok(session) => validation_pages::validated(app, session),
-        Err(error) => validation_pages::failed(app, error),
-    })
+    Ok(
+        match threepid_validation::submit(app, &token, request.network).await {
+            Ok(session) => validation_pages::validated(app, session),
+            Err(error) => validation_pages::failed(app, error),
+        },
+    )
 }

@@ -20,10 +20,8 @@ use shared::{
     http::{Body, Request as HttpRequest, Response as HttpResponse},
     pages,
     secrets::Secret,
-    threepids::{
-        Medium,
-        proofs::{self, LinkOutcome, SubmitError, SubmittedToken, is_opaque_id},
-    },
+    threepid_validation::{self, LinkOutcome, SubmitError, SubmittedToken, is_opaque_id},
+    threepids::Medium,
     validation_pages::{self, MAX_TOKEN_CHARS, Named},
 };
 
@@ -58,7 +56,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     };
     // 3PID-30: `next_link` has no effect for a client that posts.
     // 3PID-42, 3PID-43, 3PID-49, 3PID-50
-    proofs::submit(&app, &token, request.network).await?;
+    threepid_validation::submit(&app, &token, request.network).await?;
     Ok(HttpResponse::ok(&json!({ "success": true })))
 }
 
@@ -76,9 +74,11 @@ async fn page(
         client_secret: submitted.client_secret.as_ref(),
         token: &submitted.token,
     };
-    Ok(match proofs::follow(app, &token, request.network).await {
-        Ok(LinkOutcome::Asks(session)) => validation_pages::ask(app, &submitted, &session),
-        Ok(LinkOutcome::Validated(session)) => validation_pages::validated(app, session),
-        Err(error) => validation_pages::failed(app, error),
-    })
+    Ok(
+        match threepid_validation::follow(app, &token, request.network).await {
+            Ok(LinkOutcome::Asks(session)) => validation_pages::ask(app, &submitted, &session),
+            Ok(LinkOutcome::Validated(session)) => validation_pages::validated(app, session),
+            Err(error) => validation_pages::failed(app, error),
+        },
+    )
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::{prelude::Strategy, sample::select};
-use shared::{rng::SystemRng, store::Store, threepids::proofs};
+use shared::{rng::SystemRng, store::Store, threepid_validation};
 use std::sync::Arc;
 
 use crate::api::{
@@ -168,7 +168,10 @@ async fn threepid_63_a_session_has_a_medium_and_canonical_address() {
         request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
     }
     let rows = validations(&server);
-    assert!(rows.iter().all(|row| proofs::is_opaque_id(&row.sid)));
+    assert!(
+        rows.iter()
+            .all(|row| threepid_validation::is_opaque_id(&row.sid))
+    );
     let stored: BTreeMap<_, _> = rows
         .into_iter()
         .map(|row| (row.medium, row.address))

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use gatehouse_local::aws_fakes::outbox::Message;
 use serde_json::{Value, json};
-use shared::{secrets::Secret, threepids::proofs};
+use shared::{secrets::Secret, threepid_validation};
 use test_support::TestServer;
 
 use super::{MAILS, Medium, NUMBERS, PREFIX};
@@ -77,7 +77,7 @@ async fn _3pid_05_the_owners_mail_has_no_link_no_token_no_name_and_nothing_of_th
     assert_eq!(notice.to, MAILS[0]);
     let text = whole(notice);
     let (_, rows) = stranger(&server, Medium::Mail, "strangers-secret").await;
-    let token = proofs::link_token(
+    let token = threepid_validation::link_token(
         &server.local.config().keys,
         rows["pk"]["S"].as_str().unwrap(),
         rows["generation"]["S"].as_str().unwrap(),
@@ -128,8 +128,8 @@ fn right(server: &TestServer, medium: Medium, sid: &str, row: &Value) -> Secret 
     let generation = row["generation"]["S"].as_str().unwrap();
     let keys = &server.local.config().keys;
     match medium {
-        Medium::Mail => proofs::link_token(keys, sid, generation),
-        Medium::Text => proofs::code(keys, sid, generation, 1),
+        Medium::Mail => threepid_validation::link_token(keys, sid, generation),
+        Medium::Text => threepid_validation::code(keys, sid, generation, 1),
     }
 }
 

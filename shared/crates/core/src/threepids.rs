@@ -9,7 +9,6 @@
 
 pub mod link;
 mod phone;
-pub mod proofs;
 
 pub use crate::threepid::{Medium, ThreePid, parse_email};
 pub use phone::{

@@ -15,10 +15,8 @@ use crate::{
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Request, Response},
     secrets::Secret,
-    threepids::{
-        self, Medium, link,
-        proofs::{self, ValidationPurpose, ValidationRequest},
-    },
+    threepid_validation::{self, ValidationPurpose, ValidationRequest},
+    threepids::{self, Medium, link},
 };
 
 /// The answer (3PID-04).
@@ -67,7 +65,7 @@ pub async fn email(
             let told = [("email", to.address.as_str())];
             delegate.request(app, &wish, request.network, &told).await?
         }
-        None => proofs::request(app, wish, request.network).await?,
+        None => threepid_validation::request(app, wish, request.network).await?,
     };
     let answer = Answer {
         sid,
@@ -110,7 +108,7 @@ pub async fn msisdn(
         // The code goes to where it came from, which the client has named itself.
         (sid, None)
     } else {
-        let sid = proofs::request(app, wish, request.network).await?;
+        let sid = threepid_validation::request(app, wish, request.network).await?;
         (sid, Some(submit_url(app, Medium::Msisdn)))
     };
     let answer = Answer {
@@ -136,7 +134,7 @@ impl Common {
     fn read(app: &App, body: &Body) -> Result<Self, MatrixError> {
         let client_secret: String = body.required("client_secret")?;
         let attempt: i64 = body.required("send_attempt")?;
-        if !proofs::is_opaque_id(&client_secret) {
+        if !threepid_validation::is_opaque_id(&client_secret) {
             return Err(invalid(
                 "`client_secret` must have 1 to 255 characters of a-z, A-Z, 0-9 and `.=_-`",
             ));

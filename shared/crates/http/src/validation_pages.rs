@@ -11,10 +11,8 @@ use crate::{
     http::{Query, Response},
     pages::{self, Allowed},
     secrets::Secret,
-    threepids::{
-        Medium,
-        proofs::{MatchedSession, SubmitError, ValidationPurpose, is_opaque_id},
-    },
+    threepid_validation::{MatchedSession, SubmitError, ValidationPurpose, is_opaque_id},
+    threepids::Medium,
 };
 
 /// No code and no link's token is longer, in characters (3PID-48).

@@ -25,7 +25,6 @@ mod limits;
 mod moderation;
 mod outbox;
 mod passwords;
-mod proofs;
 mod records;
 mod registration_tokens;
 mod remains;
@@ -33,6 +32,7 @@ mod retry;
 mod threepids;
 mod token_pairs;
 mod uia_sessions;
+mod validation_sessions;
 
 use std::sync::Arc;
 
@@ -56,13 +56,13 @@ pub use limits::{GcraUpdate, LimitDecision};
 pub use moderation::{Moderation, StatusChange};
 pub use outbox::{DueMessages, DuePage};
 pub use passwords::LoginFacts;
-pub use proofs::{SaveValidationError, ValidationRow};
 pub use records::{BindingRecord, DeviceRecord, PasswordRecord, TermsRecord, UserRecord};
 pub use registration_tokens::{RegistrationToken, RegistrationTokenRow, TokenUse};
 pub use remains::{PurgeItem, PurgePage};
 pub use threepids::OwnThreePid;
 pub use token_pairs::{NextPair, PairSlot, RefreshOutcome};
 pub use uia_sessions::{SaveSessionError, SessionCommit, SessionRow};
+pub use validation_sessions::{SaveValidationError, ValidationRow};
 
 use crate::{aws::Aws, rng::Rng};
 

@@ -10,7 +10,7 @@ use crate::{
     http::{Body, ClientNetwork},
     identity_servers::{self, TrustedServer},
     secrets::Secret,
-    threepids::proofs::{self, ValidationPurpose, ValidationRequest},
+    threepid_validation::{self, ValidationPurpose, ValidationRequest},
 };
 
 /// Who validates in this server's place.
@@ -54,7 +54,7 @@ impl<'a> Delegate<'a> {
         network: ClientNetwork,
         to: &[(&str, &str)],
     ) -> Result<String, Rejection> {
-        proofs::before_delegating(app, wish, network).await?;
+        threepid_validation::before_delegating(app, wish, network).await?;
         let mut members = Map::new();
         let secret = wish.client_secret.reveal().as_str();
         members.insert("client_secret".to_owned(), secret.into());

@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     secrets::{KeyPurpose, Secret, same, sha256_base64},
     store::{SaveSessionError, SessionCommit, SessionRow, StoreError},
-    threepids::proofs::DelegatedSession,
+    threepid_validation::DelegatedSession,
 };
 
 /// How long a session lives from its beginning, whatever happens in it.

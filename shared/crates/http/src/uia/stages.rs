@@ -32,7 +32,7 @@ use crate::{
     limits::Limit,
     passwords::PasswordHash,
     store::{RegistrationTokenRow, ValidationRow},
-    threepids::proofs::{DelegatedSession, ValidatedThreePid},
+    threepid_validation::{DelegatedSession, ValidatedThreePid},
 };
 
 /// What a completed stage proved, as the session remembers it.

@@ -18,7 +18,7 @@ use crate::{
     http::Body,
     secrets::Secret,
     store::ValidationRow,
-    threepids::proofs::{
+    threepid_validation::{
         self, DelegatedSession, ValidatedThreePid, ValidationPurpose, ValidationState,
     },
     uia::{FlowSet, SessionScope, StageError},
@@ -99,8 +99,8 @@ pub(super) async fn prepare(app: &App, members: &Body) -> Result<Prefetched, Mat
     let Some(credentials) = credentials(members)? else {
         return Ok(Prefetched::Nothing);
     };
-    let lawful = proofs::is_opaque_id(&credentials.sid)
-        && proofs::is_opaque_id(credentials.client_secret.reveal());
+    let lawful = threepid_validation::is_opaque_id(&credentials.sid)
+        && threepid_validation::is_opaque_id(credentials.client_secret.reveal());
     let row = if lawful {
         app.store.find_proof(&credentials.sid).await?
     } else {
@@ -108,7 +108,7 @@ pub(super) async fn prepare(app: &App, members: &Body) -> Result<Prefetched, Mat
     };
     // Whose secret it is not, for them it is not there.
     let keys = &app.config.keys;
-    let own = row.filter(|row| proofs::is_of(keys, row, &credentials.client_secret));
+    let own = row.filter(|row| threepid_validation::is_of(keys, row, &credentials.client_secret));
     if own.is_none()
         && lawful
         && let Some(elsewhere) = threepid_elsewhere::named(app, &credentials)
@@ -142,7 +142,7 @@ pub(super) async fn attempt(
     let suits = |row: &&ValidationRow| {
         Some(row.threepid.medium) == stage.medium()
             && Some(row.purpose) == purpose(context.binding)
-            && proofs::is_alive(row, context.app.clock.now())
+            && threepid_validation::is_alive(row, context.app.clock.now())
     };
     let Some(row) = row.filter(suits) else {
         return Ok(StageOutcome::Refused(NOT_YET));

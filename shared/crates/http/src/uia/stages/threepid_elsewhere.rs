@@ -8,7 +8,7 @@ use crate::{
     error::Rejection,
     identity_servers::{self, IdServerError, Validated},
     limits::{self, Limit},
-    threepids::proofs::{DelegatedSession, ValidatedThreePid},
+    threepid_validation::{DelegatedSession, ValidatedThreePid},
     uia::StageError,
 };
 

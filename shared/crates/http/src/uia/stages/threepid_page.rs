@@ -14,10 +14,8 @@ use crate::{
     http::{ClientNetwork, Query},
     secrets::Secret,
     store::StoreError,
-    threepids::{
-        self, Medium,
-        proofs::{self, SubmittedToken, ValidationRequest, ValidationState},
-    },
+    threepid_validation::{self, SubmittedToken, ValidationRequest, ValidationState},
+    threepids::{self, Medium},
     uia::{
         OpenSession,
         fallback::{Field, Form},
@@ -108,7 +106,8 @@ pub(in crate::uia) async fn has_arrived(
     };
     let row = app.store.find_proof(&awaited.sid).await?;
     Ok(row.is_some_and(|row| {
-        row.state == ValidationState::Validated && proofs::is_alive(&row, app.clock.now())
+        row.state == ValidationState::Validated
+            && threepid_validation::is_alive(&row, app.clock.now())
     }))
 }
 
@@ -168,7 +167,7 @@ async fn check(
         client_secret: Some(&Secret::new(asked.client_secret.clone())),
         token: &Secret::new(code.to_owned()),
     };
-    proofs::submit(app, &token, network).await?;
+    threepid_validation::submit(app, &token, network).await?;
     Ok(())
 }
 
@@ -206,7 +205,7 @@ async fn send(
         attempt,
         next_link: None,
     };
-    let sid = proofs::request(app, wish, network).await?;
+    let sid = threepid_validation::request(app, wish, network).await?;
     let awaited = PendingValidation {
         sid,
         asked: Some(Asked {

@@ -24,10 +24,10 @@ use crate::{
     outbox::Notice,
     secrets::Secret,
     store::{AccountRow, AccountStatus, OwnThreePid, SessionCommit, StoreError, ValidationRow},
-    threepids::{
-        self, ThreePid, ThreePidDeniedError,
-        proofs::{self, RequestError, ValidatedThreePid, ValidationPurpose, ValidationState},
+    threepid_validation::{
+        self, RequestError, ValidatedThreePid, ValidationPurpose, ValidationState,
     },
+    threepids::{self, ThreePid, ThreePidDeniedError},
     tokens::{self, CallerError},
 };
 
@@ -166,8 +166,8 @@ impl Credentials {
 
     /// The session, if it is there and the client's, for adding an address.
     pub async fn find(&self, app: &App) -> Result<Option<ValidationRow>, StoreError> {
-        let lawful =
-            proofs::is_opaque_id(&self.sid) && proofs::is_opaque_id(self.client_secret.reveal());
+        let lawful = threepid_validation::is_opaque_id(&self.sid)
+            && threepid_validation::is_opaque_id(self.client_secret.reveal());
         if !lawful {
             return Ok(None);
         }
@@ -175,7 +175,7 @@ impl Credentials {
         // Whose secret it is not, for them it is not there.
         Ok(row.filter(|row| {
             row.purpose == ValidationPurpose::Add
-                && proofs::is_of(&app.config.keys, row, &self.client_secret)
+                && threepid_validation::is_of(&app.config.keys, row, &self.client_secret)
         }))
     }
 }
@@ -207,7 +207,7 @@ async fn judgement(
     let outlived = owner.account.proofs_not_before > proof.begun;
     match (proof.state, proof.validated) {
         (ValidationState::Validated, Some(validated))
-            if proofs::is_alive(proof, app.clock.now()) && !outlived =>
+            if threepid_validation::is_alive(proof, app.clock.now()) && !outlived =>
         {
             threepids::admit(&app.config, &proof.threepid)?;
             Ok(AddDecision::Add(ValidatedThreePid {

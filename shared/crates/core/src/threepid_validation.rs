@@ -6,24 +6,23 @@
 //! that id as another *generation*, whose links and codes are others. Neither is stored: both are
 //! derived from the generation by whoever needs them.
 
-mod begin;
-mod budgets;
-mod elsewhere;
-mod handed;
-mod submit;
+mod admin_session;
+mod delegated;
+mod quotas;
+mod session;
+mod submit_token;
 
 pub use crate::validation_session::{
     DelegatedSession, LIFETIME, ValidatedThreePid, ValidationPurpose, ValidationState,
 };
-pub use elsewhere::before_delegating;
-pub use handed::{hand_over, link};
-pub use submit::{
+pub use admin_session::{hand_over, link};
+pub use delegated::before_delegating;
+pub use submit_token::{
     LinkOutcome, MatchedSession, SubmitError, SubmittedToken, asks, follow, refuse, submit,
 };
 
-use begin::begin;
+use session::begin;
 
-use super::{Medium, ThreePid};
 use crate::{
     app::App,
     client_network::ClientNetwork,
@@ -33,6 +32,7 @@ use crate::{
     outbox::{Content, NewMessage},
     secrets::{KeyPurpose, KeyRing, Secret, fields},
     store::{SaveValidationError, StoreError, ValidationRow},
+    threepids::{Medium, ThreePid},
 };
 
 /// How many text messages one generation may call for: each is a code that can be guessed.
@@ -148,7 +148,7 @@ pub async fn request(
     network: ClientNetwork,
 ) -> Result<String, RequestError> {
     let sid = sid(&app.config.keys, wish.purpose, wish.to, wish.client_secret);
-    let budgets = budgets::of(&wish, network);
+    let budgets = quotas::of(&wish, network);
     let (counted, charged, found, told) = tokio::join!(
         // On the heap, for all of them are awaited in one place.
         Box::pin(limits::spend(app, Limit::RequestToken, network)),
@@ -233,7 +233,7 @@ fn next(
                 return Err(LimitError::Exceeded { retry_after }.into());
             }
             // Five wrong guesses have burned the codes so far; the next message brings another.
-            let burned = row.wrong >= submit::MAX_GUESSES;
+            let burned = row.wrong >= submit_token::MAX_GUESSES;
             ValidationRow {
                 version,
                 attempt: wish.attempt,
@@ -304,7 +304,7 @@ fn seal(app: &App, row: &ValidationRow, wish: &ValidationRequest<'_>, link: &str
     app.config.keys.seal(
         KeyPurpose::NextLink,
         salt.reveal().as_bytes(),
-        &submit::place(row),
+        &submit_token::place(row),
         link.as_bytes(),
         &*app.rng,
     )

@@ -1,6 +1,6 @@
 //! A session that the operator begins in a user's place, who is handed its link: no message goes out.
 
-use super::{ValidationPurpose, begin::begin, link_token, sid};
+use super::{ValidationPurpose, link_token, session::begin, sid};
 use crate::{
     clock::Timestamp,
     rng::Rng,

@@ -1,7 +1,7 @@
 //! Addresses that an identity server validates in this server's place: what comes before that, and
 //! what is remembered of it.
 
-use super::{RequestError, ValidationRequest, budgets, judge_owner};
+use super::{RequestError, ValidationRequest, judge_owner, quotas};
 use crate::{
     app::App,
     client_network::ClientNetwork,
@@ -16,7 +16,7 @@ pub async fn before_delegating(
     wish: &ValidationRequest<'_>,
     network: ClientNetwork,
 ) -> Result<(), RequestError> {
-    let budgets = budgets::of(wish, network);
+    let budgets = quotas::of(wish, network);
     let (counted, charged, told) = tokio::join!(
         limits::spend(app, Limit::RequestToken, network),
         limits::spend_all(app, &budgets),
