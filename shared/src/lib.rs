@@ -9,8 +9,8 @@ pub use gatehouse_core::{
     passwords, threepid_validation, threepids, tokens,
 };
 pub use gatehouse_http::{
-    account_threepids, credentials, devices, error, http, lambda, pages, request_token, uia,
-    uia_request, validation_pages,
+    account_threepids, credentials, devices, error, http, lambda, pages, request_token,
+    threepid_creds, uia, uia_request, validation_pages,
 };
 pub use gatehouse_model::opaque_debug;
 pub use gatehouse_model::{

@@ -24,7 +24,7 @@ const ORDER: [(&str, &str); 4] = [
     ),
     (
         "http",
-        "error http pages credentials uia account_threepids uia_request devices request_token validation_pages lambda",
+        "error http pages credentials threepid_creds uia account_threepids uia_request devices request_token validation_pages lambda",
     ),
 ];
 

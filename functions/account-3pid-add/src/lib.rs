@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use shared::{
-    account_threepids::{self, AccountOwner, Credentials, ThreePidError},
+    account_threepids::{self, AccountOwner, ThreePidCreds, ThreePidError},
     accounts::{self, ChangeAccountError},
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Request as HttpRequest, Response as HttpResponse},
+    secrets::Secret,
     store::{StoreError, ValidationRow},
     uia::{Operation, SessionCommit, UiaCompletion},
     uia_request::{self, OperationError, ProtectedRequest, RequestOutcome, RequestSpec, Requester},
@@ -58,7 +59,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         Some(found) => found,
         None => credentials.find(&app).await?,
     };
-    account_threepids::judge(&app, &owner, found.as_ref()).await?;
+    account_threepids::check_validation(&app, &owner, found.as_ref()).await?;
     let proof = uia_request.prove(&app, &asked).await?;
     Box::pin(finish(
         &app,
@@ -92,9 +93,9 @@ impl Request {
         })
     }
 
-    fn credentials(&self) -> Option<Credentials> {
+    fn credentials(&self) -> Option<ThreePidCreds> {
         let (sid, secret) = self.sid.clone().zip(self.client_secret.clone())?;
-        Some(Credentials::new(sid, secret))
+        Some(ThreePidCreds::new(sid, Secret::new(secret)))
     }
 
     fn missing(&self) -> MatrixError {
@@ -127,7 +128,7 @@ async fn finish(
     request: &HttpRequest,
     uia_request: &ProtectedRequest,
     mut proof: UiaCompletion,
-    (credentials, mut found): (Credentials, Option<ValidationRow>),
+    (credentials, mut found): (ThreePidCreds, Option<ValidationRow>),
 ) -> Result<HttpResponse, Rejection> {
     proof.settle(app).await;
     let owner = owner(uia_request)?;
@@ -156,8 +157,8 @@ async fn finish(
 /// That the session has moved may mean that a twin of the request was quicker.
 fn unfinished(fault: ThreePidError) -> OperationError {
     match fault {
-        ThreePidError::SessionMoved => ChangeAccountError::SessionMoved.into(),
-        ThreePidError::PasswordMoved => ChangeAccountError::AccountMoved.into(),
+        ThreePidError::SessionChanged => ChangeAccountError::SessionMoved.into(),
+        ThreePidError::PasswordChanged => ChangeAccountError::AccountMoved.into(),
         fault => OperationError::Refused(fault.into()),
     }
 }

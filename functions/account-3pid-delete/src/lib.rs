@@ -28,7 +28,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     // ACC3-07
     accounts::demand_threepid_changes(&app.config)?;
     // GUEST-06, TOK-15
-    let owner = account_threepids::changer(&app, &request).await?;
+    let owner = account_threepids::load_owner(&app, &request).await?;
     let body = Body::parse(&request.body)?;
     let (threepid, id_server) = parse(&body)?;
     let id_server = identity_servers::named(&app.config, id_server.as_deref())?;

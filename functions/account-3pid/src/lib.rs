@@ -11,7 +11,7 @@ use ::http::Method;
 use serde::Serialize;
 use serde_json::json;
 use shared::{
-    account_threepids::{self, Credentials},
+    account_threepids::{self, ThreePidCreds},
     accounts,
     app::App,
     error::{MatrixError, Rejection},
@@ -72,7 +72,7 @@ async fn add(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejection
         }
     };
     // TOK-15
-    let (owner, session) = tokio::join!(account_threepids::changer(app, request), find_session);
+    let (owner, session) = tokio::join!(account_threepids::load_owner(app, request), find_session);
     // An error of the access token takes precedence over an error of the body.
     let (owner, credentials) = (owner?, credentials?);
     let no_uia_session = || None;
@@ -90,9 +90,9 @@ async fn add(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejection
 }
 
 /// Reads the credentials of the validation session from the body.
-fn credentials(request: &HttpRequest) -> Result<Credentials, MatrixError> {
+fn credentials(request: &HttpRequest) -> Result<ThreePidCreds, MatrixError> {
     let body = Body::parse(&request.body)?;
-    let credentials = Credentials::parse_nested(&body)?;
+    let credentials = ThreePidCreds::parse_deprecated(&body)?;
     // ACC3-02: only the type of `bind` is checked; its value has no effect.
     body.optional::<bool>("bind")?;
     Ok(credentials)

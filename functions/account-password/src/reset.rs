@@ -89,8 +89,8 @@ async fn owner(
         _ => return refuse(app, uia_request, proof, not_found()).await,
     };
     let own = addresses.iter().find(|own| own.threepid == proven.threepid);
-    let before_theirs = own.is_none_or(|own| proven.begun < own.added);
-    if before_theirs || proven.begun < account.proofs_not_before {
+    let before_theirs = own.is_none_or(|own| proven.started_at < own.added);
+    if before_theirs || proven.started_at < account.proofs_not_before {
         // Asked for before the password was last set, or by whoever had the address before: it
         // proves nothing any more.
         let medium = proven.threepid.medium;

@@ -372,7 +372,7 @@ async fn bind(app: &App, asked: &Parameters, account: &NewAccount) {
 /// sent (REG-28).
 fn denied(app: &App, proof: &UiaCompletion) -> Option<(ThreePidDeniedError, Medium)> {
     proof.gains.threepids.iter().find_map(|proven| {
-        let denied = threepids::admit(&app.config, &proven.threepid).err()?;
+        let denied = threepids::check_allowed(&app.config, &proven.threepid).err()?;
         Some((denied, proven.threepid.medium))
     })
 }

@@ -12,7 +12,7 @@ use shared::{
     pages,
     threepid_validation::{self, SubmitError, SubmittedToken},
     threepids::Medium,
-    validation_pages::{self, Named},
+    validation_pages::{self, SubmittedFields},
 };
 
 /// Handles the request. The response is always a page or a redirect (3PID-30).
@@ -28,8 +28,8 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
 
 async fn confirm(app: &App, request: &HttpRequest) -> Result<HttpResponse, MatrixError> {
     let form = Query::of_form(&request.body)?;
-    let Some(submitted) = Named::read(&form) else {
-        return Ok(validation_pages::failed(app, SubmitError::Unknown));
+    let Some(submitted) = SubmittedFields::read(&form) else {
+        return Ok(validation_pages::error_page(app, SubmitError::Unknown));
     };
     let token = SubmittedToken {
         medium: Medium::Email,
@@ -39,16 +39,16 @@ async fn confirm(app: &App, request: &HttpRequest) -> Result<HttpResponse, Matri
     };
     if form.get("action") == Some("refuse") {
         return Ok(
-            match threepid_validation::refuse(app, &token, request.network).await {
-                Ok(()) => validation_pages::refused(app),
-                Err(error) => validation_pages::failed(app, error),
+            match threepid_validation::report_not_me(app, &token, request.network).await {
+                Ok(()) => validation_pages::not_me_page(app),
+                Err(error) => validation_pages::error_page(app, error),
             },
         );
     }
     Ok(
         match threepid_validation::submit(app, &token, request.network).await {
-            Ok(session) => validation_pages::validated(app, session),
-            Err(error) => validation_pages::failed(app, error),
+            Ok(session) => validation_pages::validated_page(app, session),
+            Err(error) => validation_pages::error_page(app, error),
         },
     )
 }

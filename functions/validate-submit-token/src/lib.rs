@@ -22,7 +22,7 @@ use shared::{
     secrets::Secret,
     threepid_validation::{self, LinkOutcome, SubmitError, SubmittedToken, is_opaque_id},
     threepids::Medium,
-    validation_pages::{self, MAX_TOKEN_CHARS, Named},
+    validation_pages::{self, MAX_TOKEN_CHARS, SubmittedFields},
 };
 
 /// Handles the request. The response to a `POST` is JSON, the response to a `GET` is a page (3PID-45).
@@ -65,8 +65,8 @@ async fn page(
     request: &HttpRequest,
     medium: Medium,
 ) -> Result<HttpResponse, MatrixError> {
-    let Some(submitted) = Named::read(&request.query) else {
-        return Ok(validation_pages::failed(app, SubmitError::Unknown));
+    let Some(submitted) = SubmittedFields::read(&request.query) else {
+        return Ok(validation_pages::error_page(app, SubmitError::Unknown));
     };
     let token = SubmittedToken {
         medium,
@@ -75,10 +75,12 @@ async fn page(
         token: &submitted.token,
     };
     Ok(
-        match threepid_validation::follow(app, &token, request.network).await {
-            Ok(LinkOutcome::Asks(session)) => validation_pages::ask(app, &submitted, &session),
-            Ok(LinkOutcome::Validated(session)) => validation_pages::validated(app, session),
-            Err(error) => validation_pages::failed(app, error),
+        match threepid_validation::open_link(app, &token, request.network).await {
+            Ok(LinkOutcome::NeedsConfirmation(session)) => {
+                validation_pages::confirmation_page(app, &submitted, &session)
+            }
+            Ok(LinkOutcome::Validated(session)) => validation_pages::validated_page(app, session),
+            Err(error) => validation_pages::error_page(app, error),
         },
     )
 }

@@ -139,7 +139,7 @@ async fn threepid_05_a_suppressed_session_never_validates() {
         let aws = server.local.aws("Deliver");
         let store = Store::new(&aws, &server.local.config().tables, Arc::new(SystemRng));
         store
-            .withhold_proof(&suppressed, &generation)
+            .suppress_validation(&suppressed, &generation)
             .await
             .unwrap();
         let other = request_session(&server, path, &message_request(medium, 2, "secret", 1)).await;

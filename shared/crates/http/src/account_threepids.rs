@@ -1,14 +1,11 @@
-//! Addresses of an account that is there: what the endpoints that add and remove one have in common.
+//! The 3PIDs of an existing account: the shared part of the endpoints that add or remove one.
 //!
-//! What is read is judged, and what is written is written on top of it: if anything has moved in
-//! between, it is read and judged again. The account is always read before its addresses are (see
-//! `Store::add_threepid`). Knows nothing of what proves a request: that is done before, and what is
-//! finished with it is handed in.
+//! Each write is conditional on the rows that the decision was based on. If one of them has changed, all of them are
+//! read and the decision is made again. The account is always read before its 3PIDs (see `Store::add_threepid`).
 
 use std::time::Duration;
 
-use serde_json::{Map, Value};
-
+pub use crate::threepid_creds::ThreePidCreds;
 use crate::{
     accounts::{
         AddThreePidError, ChangeAccountError, MAX_THREEPIDS, NewThreePid, RemoveThreePidError,
@@ -17,12 +14,11 @@ use crate::{
     app::App,
     clock::Timestamp,
     error::{ErrorCode, MatrixError, reject_as_error},
-    http::{self, Body, Request},
+    http::{self, Request},
     ids::Localpart,
     limits::{self, Limit, LimitError},
     notices,
     outbox::Notice,
-    secrets::Secret,
     store::{AccountRow, AccountStatus, OwnThreePid, SessionCommit, StoreError, ValidationRow},
     threepid_validation::{
         self, RequestError, ValidatedThreePid, ValidationPurpose, ValidationState,
@@ -31,80 +27,74 @@ use crate::{
     tokens::{self, CallerError},
 };
 
-/// How often what has moved is read again.
+/// The maximum number of tries to write a change while concurrent requests change the account.
 const TRIES: u32 = 12;
 
-/// Whose addresses they are: the account as it was read.
+/// The account whose 3PIDs a request reads or changes.
 #[derive(Debug, Clone)]
 pub struct AccountOwner {
-    /// The user.
+    /// The localpart of the user ID.
     pub localpart: Localpart,
-    /// Their account.
+    /// The account as it was read.
     pub account: AccountRow,
 }
 
-/// A validation session as the client names it.
-pub struct Credentials {
-    sid: String,
-    client_secret: Secret,
-}
-
-crate::opaque_debug!(Credentials);
-
-/// Why an address was neither added nor removed.
+/// The reason why a 3PID was neither added nor removed.
 #[derive(Debug, thiserror::Error)]
 pub enum ThreePidError {
-    /// There is no such validated session for this, or none any more.
-    #[error("the address is not proven")]
+    /// There is no validated session for the addition of the address to this account.
+    #[error("the address is not validated")]
     NotValidated,
-    /// Somebody else has the address.
-    #[error("the address is taken")]
+    /// Another account has the address.
+    #[error("the address belongs to another account")]
     InUse,
-    /// The account has as many as it may have.
-    #[error("the account has too many addresses")]
+    /// The account has the maximum number of addresses.
+    #[error("the account has the maximum number of addresses")]
     TooMany,
-    /// The operator does not want the address here.
+    /// The operator's settings do not allow the address.
     #[error(transparent)]
     Denied(#[from] ThreePidDeniedError),
     /// The account is suspended (TOK-15).
     #[error("the account is suspended")]
     Suspended,
-    /// The password is not the one that was given for it.
+    /// The password has changed since the request was authenticated with it.
     #[error("the password has changed")]
-    PasswordMoved,
-    /// The UIA session is not as it was read: a twin of this request has finished it.
-    #[error("the UIA session has moved on")]
-    SessionMoved,
-    /// Whoever asks cannot have addresses, or cannot any more.
+    PasswordChanged,
+    /// The UIA session has changed since it was read: a concurrent duplicate of this request has finished it.
+    #[error("a concurrent request has changed the UIA session")]
+    SessionChanged,
+    /// The caller is not authenticated, or is a guest, which cannot have 3PIDs.
     #[error(transparent)]
     Caller(MatrixError),
     /// Too many requests.
     #[error(transparent)]
     Limit(#[from] LimitError),
-    /// The tables failed.
+    /// DynamoDB failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl From<ThreePidError> for MatrixError {
-    fn from(fault: ThreePidError) -> Self {
+    fn from(error: ThreePidError) -> Self {
         let forbidden = |message| Self::new(ErrorCode::Forbidden, message);
-        match fault {
+        match error {
             ThreePidError::NotValidated => Self::new(
                 ErrorCode::ThreePidAuthFailed,
-                "There is no validated session that proves the address",
+                "There is no validated session for this address: validate the address first",
             ),
             ThreePidError::InUse => RequestError::InUse.into(),
-            ThreePidError::TooMany => forbidden("The account has as many addresses as it may have"),
+            ThreePidError::TooMany => {
+                forbidden("The account has the maximum number of addresses: remove one first")
+            }
             ThreePidError::Suspended => {
                 Self::new(ErrorCode::UserSuspended, "The account is suspended")
             }
             ThreePidError::Denied(denied) => denied.into(),
             ThreePidError::Caller(error) => error,
             ThreePidError::Limit(error) => error.into(),
-            // The caller turns this into a replay; if it cannot, the client may try again.
-            ThreePidError::PasswordMoved => ChangeAccountError::AccountMoved.into(),
-            ThreePidError::SessionMoved => Self::limited(Duration::from_secs(1)),
+            // The endpoint replays the response of the duplicate request; if it cannot, the client may try again.
+            ThreePidError::PasswordChanged => ChangeAccountError::AccountMoved.into(),
+            ThreePidError::SessionChanged => Self::limited(Duration::from_secs(1)),
             ThreePidError::Store(error) => error.into(),
         }
     }
@@ -112,18 +102,19 @@ impl From<ThreePidError> for MatrixError {
 
 reject_as_error!(ThreePidError);
 
-/// Tells whose addresses a request is to change, with the limit beside that.
-pub async fn changer(app: &App, request: &Request) -> Result<AccountOwner, ThreePidError> {
+/// The account whose 3PIDs the request reads or changes. Consumes the account quota of the client network at the same
+/// time.
+pub async fn load_owner(app: &App, request: &Request) -> Result<AccountOwner, ThreePidError> {
     let (counted, owner) = tokio::join!(
         limits::spend(app, Limit::Account, request.network),
-        owner(app, request)
+        authenticate(app, request)
     );
     counted?;
     owner.map_err(ThreePidError::Caller)
 }
 
-/// Whoever asks, if they can have addresses: guests cannot.
-async fn owner(app: &App, request: &Request) -> Result<AccountOwner, MatrixError> {
+/// The account of the caller, who must not be a guest.
+async fn authenticate(app: &App, request: &Request) -> Result<AccountOwner, MatrixError> {
     let token = http::access_token(request, app.config.query_tokens)?;
     let caller = tokens::identify(app, &token, request.query.get("user_id")).await?;
     caller.demand_no_guest()?;
@@ -134,138 +125,85 @@ async fn owner(app: &App, request: &Request) -> Result<AccountOwner, MatrixError
     })
 }
 
-impl Credentials {
-    /// The session with this id, asked for with this secret.
-    pub fn new(sid: String, client_secret: String) -> Self {
-        Self {
-            sid,
-            client_secret: Secret::new(client_secret),
-        }
-    }
-
-    /// Reads the object in which they stand in the deprecated form, in either spelling (ACC3-02). Any
-    /// identity server in it is nobody that we would ask.
-    pub fn parse_nested(body: &Body) -> Result<Self, MatrixError> {
-        let object: Map<String, Value> = match body.optional("three_pid_creds")? {
-            Some(object) => object,
-            None => match body.optional("threePidCreds")? {
-                Some(object) => object,
-                None => body.required("three_pid_creds")?,
-            },
-        };
-        let members = Body::from(object);
-        for name in ["id_server", "idServer", "id_access_token", "idAccessToken"] {
-            members.optional::<String>(name)?;
-        }
-        let client_secret = match members.optional("clientSecret")? {
-            Some(secret) if members.optional::<String>("client_secret")?.is_none() => secret,
-            _ => members.required("client_secret")?,
-        };
-        Ok(Self::new(members.required("sid")?, client_secret))
-    }
-
-    /// The session, if it is there and the client's, for adding an address.
-    pub async fn find(&self, app: &App) -> Result<Option<ValidationRow>, StoreError> {
-        let lawful = threepid_validation::is_opaque_id(&self.sid)
-            && threepid_validation::is_opaque_id(self.client_secret.reveal());
-        if !lawful {
-            return Ok(None);
-        }
-        let row = app.store.find_proof(&self.sid).await?;
-        // Whose secret it is not, for them it is not there.
-        Ok(row.filter(|row| {
-            row.purpose == ValidationPurpose::Add
-                && threepid_validation::is_of(&app.config.keys, row, &self.client_secret)
-        }))
-    }
-}
-
-/// What adding an address would come to, by what can be known before it is done.
+/// The decision about an addition before it is made.
 enum AddDecision {
-    /// It can be added.
+    /// The account can have the address.
     Add(ValidatedThreePid),
-    /// This very proof has been spent for this very account: there is nothing left to be done.
+    /// The validation session was spent for this account: the request repeats one whose response was lost.
     Done,
 }
 
-/// Whether the session proves an address for this account, now. Whoever asks for a password first
-/// calls this before: who has nothing to add need not be asked.
-pub async fn judge(
+/// Checks that the validation session allows an addition to this account now. An endpoint that requires a password
+/// checks this first, so that the user does not enter it in vain.
+pub async fn check_validation(
     app: &App,
     owner: &AccountOwner,
-    proof: Option<&ValidationRow>,
+    validation: Option<&ValidationRow>,
 ) -> Result<(), ThreePidError> {
-    judgement(app, owner, proof).await.map(|_| ())
+    decide(app, owner, validation).await.map(|_| ())
 }
 
-async fn judgement(
+async fn decide(
     app: &App,
     owner: &AccountOwner,
-    proof: Option<&ValidationRow>,
+    validation: Option<&ValidationRow>,
 ) -> Result<AddDecision, ThreePidError> {
-    let proof = proof.ok_or(ThreePidError::NotValidated)?;
-    let outlived = owner.account.proofs_not_before > proof.begun;
-    match (proof.state, proof.validated) {
-        (ValidationState::Validated, Some(validated))
-            if threepid_validation::is_alive(proof, app.clock.now()) && !outlived =>
-        {
-            threepids::admit(&app.config, &proof.threepid)?;
-            Ok(AddDecision::Add(ValidatedThreePid {
-                sid: proof.sid.clone(),
-                generation: proof.generation.clone(),
-                threepid: proof.threepid.clone(),
-                begun: proof.begun,
-                validated,
-                elsewhere: None,
-            }))
-        }
-        // Who repeats a request whose answer was lost.
-        (ValidationState::Spent, _) => match app.store.find_owner(&proof.threepid).await? {
+    let row = validation
+        .filter(|row| row.purpose == ValidationPurpose::Add)
+        .ok_or(ThreePidError::NotValidated)?;
+    if row.state == ValidationState::Spent {
+        return match app.store.find_owner(&row.threepid).await? {
             Some(name) if name == owner.localpart => Ok(AddDecision::Done),
             _ => Err(ThreePidError::NotValidated),
-        },
-        _ => Err(ThreePidError::NotValidated),
+        };
     }
+    let is_outdated = owner.account.proofs_not_before > row.started_at;
+    let validated = row
+        .validated_threepid()
+        .filter(|_| threepid_validation::is_active(row, app.clock.now()) && !is_outdated)
+        .ok_or(ThreePidError::NotValidated)?;
+    threepids::check_allowed(&app.config, &validated.threepid)?;
+    Ok(AddDecision::Add(validated))
 }
 
-/// Adds the address that a session proves to the account of who asks, and spends the proof. One that
-/// the account has already stays where it is. `commit` finishes what the request was proven with, and `known_password` says when the
-/// password was set that it was proven with, if it was.
+/// Adds the address of a validation session to the account of the caller and marks the session as spent. An address that
+/// the account already has keeps its times. `known_password` is the time at which the password was set, if the request
+/// was authenticated with it; `commit` completes the UIA session of the request.
 pub async fn add(
     app: &App,
     request: &Request,
     mut owner: AccountOwner,
-    credentials: &Credentials,
-    mut proof: Option<ValidationRow>,
+    credentials: &ThreePidCreds,
+    mut validation: Option<ValidationRow>,
     (known_password, commit): (Option<Timestamp>, impl Fn() -> Option<SessionCommit>),
 ) -> Result<(), ThreePidError> {
     for attempt in 0..TRIES {
-        let proven = match judgement(app, &owner, proof.as_ref()).await? {
-            AddDecision::Add(proven) => proven,
+        let validated = match decide(app, &owner, validation.as_ref()).await? {
+            AddDecision::Add(validated) => validated,
             AddDecision::Done => return Ok(()),
         };
         let (own, holder) = tokio::join!(
             app.store.addresses_of(&owner.localpart),
-            app.store.find_owner(&proven.threepid)
+            app.store.find_owner(&validated.threepid)
         );
         let (own, holder) = (addresses(own?), holder?);
         if holder.is_some_and(|holder| holder != owner.localpart) {
             return Err(ThreePidError::InUse);
         }
-        let known = own.contains(&proven.threepid);
+        let known = own.contains(&validated.threepid);
         if !known && own.len() >= MAX_THREEPIDS {
             return Err(ThreePidError::TooMany);
         }
-        let everybody = [own.as_slice(), std::slice::from_ref(&proven.threepid)].concat();
+        let recipients = [own.as_slice(), std::slice::from_ref(&validated.threepid)].concat();
         let notices = if known {
             Vec::new()
         } else {
-            notices::mails(app, &everybody, Notice::AddressAdded)
+            notices::mails(app, &recipients, Notice::AddressAdded)
         };
         let new = NewThreePid {
             localpart: owner.localpart.clone(),
             account: owner.account.clone(),
-            proven,
+            proven: validated,
             known,
             added: app.clock.now(),
             known_password,
@@ -274,48 +212,47 @@ pub async fn add(
         };
         match write(app, &new).await? {
             Written::Done => return Ok(()),
-            Written::Moved => app.store.wait(attempt).await,
+            Written::Conflict => app.store.wait(attempt).await,
         }
-        owner = again(app, request, &owner).await?;
-        proof = credentials.find(app).await?;
+        owner = reload_owner(app, request, &owner).await?;
+        validation = credentials.find(app).await?;
     }
     Err(StoreError::Contended.into())
 }
 
 enum Written {
     Done,
-    /// Something is not as it was read.
-    Moved,
+    /// A row has changed since it was read.
+    Conflict,
 }
 
-/// Writes an addition, within the limit of its account. Who has used that up is refused, and not
-/// served without a word to the owner; one that was not made is not counted.
+/// Writes an addition, within the quota of its account. A request beyond the quota is rejected, because an addition must
+/// not happen without a notification to the account owner. An addition that was not made is not counted.
 async fn write(app: &App, new: &NewThreePid) -> Result<Written, ThreePidError> {
-    let whose = new.localpart.as_str();
+    let user = new.localpart.as_str();
     if !new.known {
-        limits::spend(app, Limit::Addition, whose).await?;
+        limits::spend(app, Limit::Addition, user).await?;
     }
-    let fault = match app.store.add_threepid(new).await {
+    let error = match app.store.add_threepid(new).await {
         Ok(()) => return Ok(Written::Done),
         Err(
             AddThreePidError::AccountMoved
             | AddThreePidError::Taken
             | AddThreePidError::ValidationGone,
         ) => None,
-        Err(AddThreePidError::SessionMoved) => Some(ThreePidError::SessionMoved),
-        Err(AddThreePidError::PasswordMoved) => Some(ThreePidError::PasswordMoved),
-        // It may have been made.
+        Err(AddThreePidError::SessionMoved) => Some(ThreePidError::SessionChanged),
+        Err(AddThreePidError::PasswordMoved) => Some(ThreePidError::PasswordChanged),
+        // The transaction may have been committed.
         Err(AddThreePidError::Store(error)) => return Err(error.into()),
     };
     if !new.known {
-        // Losing a refund costs them one of the next; it is no reason to fail.
-        let _ = limits::refund(app, Limit::Addition, whose).await;
+        // A lost refund costs the account one later addition, which is no reason to fail.
+        let _ = limits::refund(app, Limit::Addition, user).await;
     }
-    fault.map_or(Ok(Written::Moved), Err)
+    error.map_or(Ok(Written::Conflict), Err)
 }
 
-/// Removes an address from the account of who asks. One that is not theirs, or no more, is left
-/// alone.
+/// Removes a 3PID from the account of the caller. Succeeds without effect if the account does not have it.
 pub async fn remove(
     app: &App,
     request: &Request,
@@ -331,35 +268,37 @@ pub async fn remove(
         if !own.contains(threepid) {
             return Ok(());
         }
-        let lost = RemovedThreePid {
+        let removal = RemovedThreePid {
             localpart: owner.localpart.clone(),
             account: owner.account.clone(),
             threepid: threepid.clone(),
-            // No more can be removed than were added, which has a limit.
+            // Not rate limited: an account cannot remove more addresses than it has added, and additions are.
             notices: notices::mails(app, &own, Notice::AddressRemoved),
         };
-        match app.store.remove_threepid(&lost).await {
+        match app.store.remove_threepid(&removal).await {
             Ok(()) | Err(RemoveThreePidError::NotThere) => return Ok(()),
             Err(RemoveThreePidError::Store(error)) => return Err(error.into()),
             Err(RemoveThreePidError::AccountMoved) => app.store.wait(attempt).await,
         }
-        owner = again(app, request, &owner).await?;
+        owner = reload_owner(app, request, &owner).await?;
     }
     Err(StoreError::Contended.into())
 }
 
-/// Reads the account again. Where its password was changed meanwhile, what the request was proven
-/// with is worth nothing any more, though its token may be: it has to be judged from the beginning.
-async fn again(
+/// Reads the account again. Fails if its token epoch has changed, for example by a password change: the access token may
+/// still be valid, but the authentication of the request is not, so the client must send the request again.
+async fn reload_owner(
     app: &App,
     request: &Request,
     before: &AccountOwner,
 ) -> Result<AccountOwner, ThreePidError> {
-    let now = owner(app, request).await.map_err(ThreePidError::Caller)?;
-    if now.account.epoch != before.account.epoch {
+    let owner = authenticate(app, request)
+        .await
+        .map_err(ThreePidError::Caller)?;
+    if owner.account.epoch != before.account.epoch {
         return Err(StoreError::Contended.into());
     }
-    Ok(now)
+    Ok(owner)
 }
 
 fn addresses(own: Vec<OwnThreePid>) -> Vec<ThreePid> {

@@ -17,6 +17,7 @@ pub mod http;
 pub mod lambda;
 pub mod pages;
 pub mod request_token;
+pub mod threepid_creds;
 pub mod uia;
 pub mod uia_request;
 pub mod validation_pages;

@@ -1,35 +1,33 @@
-//! Addresses that an identity server validates in this server's place: what comes before that, and
-//! what is remembered of it.
+//! The checks before an identity server validates an address in place of this server.
 
-use super::{RequestError, ValidationRequest, judge_owner, quotas};
+use super::{
+    RequestError, ValidationRequest, quotas,
+    request::{check_owner, first_error},
+};
 use crate::{
     app::App,
     client_network::ClientNetwork,
     limits::{self, Limit},
 };
 
-/// What comes before an identity server is asked to write to an address (IDS-06): the budgets of
-/// a message of ours, and whose the address is. The identity server writes to whomever it is told
-/// to, so nobody can be kept in the dark here, whatever the operator chose otherwise.
+/// Checks a request before an identity server is asked to send a message (IDS-06): the quotas of a message of this
+/// server, and the ownership of the address. The identity server sends a message to every address, so ownership is
+/// always disclosed here, even if the operator has chosen `quiet`.
 pub async fn before_delegating(
     app: &App,
-    wish: &ValidationRequest<'_>,
+    request: &ValidationRequest<'_>,
     network: ClientNetwork,
 ) -> Result<(), RequestError> {
-    let budgets = quotas::of(wish, network);
-    let (counted, charged, told) = tokio::join!(
+    let quotas = quotas::of(request, network);
+    let (counted, charged, allowed) = tokio::join!(
         limits::spend(app, Limit::RequestToken, network),
-        limits::spend_all(app, &budgets),
-        judge_owner(app, wish)
+        limits::spend_all(app, &quotas),
+        check_owner(app, request)
     );
-    let paid = charged.is_ok();
-    let outcome = match (counted, told, charged) {
-        (Err(error), _, _) | (Ok(()), Ok(()), Err(error)) => Err(error.into()),
-        (Ok(()), Err(error), _) => Err(error),
-        (Ok(()), Ok(()), Ok(())) => Ok(()),
-    };
-    if outcome.is_err() && paid {
-        limits::refund_all(app, &budgets).await;
+    let is_charged = charged.is_ok();
+    let outcome = first_error(counted, allowed).and(charged.map_err(RequestError::from));
+    if outcome.is_err() && is_charged {
+        limits::refund_all(app, &quotas).await;
     }
     outcome
 }

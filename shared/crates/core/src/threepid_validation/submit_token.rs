@@ -1,6 +1,9 @@
-//! Submitting a code or a link's token: guesses are counted before they are compared.
+//! The submission of a code or of the token of a link.
 
-use super::{LIFETIME, ValidationPurpose, ValidationState, code_fields, is_of, link_fields};
+use super::{
+    LIFETIME, ValidationPurpose, ValidationState,
+    session::{code_fields, has_client_secret, is_active, link_fields},
+};
 use crate::{
     app::App,
     client_network::ClientNetwork,
@@ -12,101 +15,103 @@ use crate::{
     threepids::link,
 };
 
-/// How many wrong codes burn those sent so far (3PID-48).
+/// The number of wrong codes that invalidates all codes sent so far (3PID-48).
 pub(super) const MAX_GUESSES: i64 = 5;
 
-/// What somebody has received and now shows.
+/// A submitted code or link token.
 #[derive(Debug)]
 pub struct SubmittedToken<'a> {
-    /// How it was received.
+    /// The medium in the request's path.
     pub medium: Medium,
-    /// The session it belongs to.
+    /// The session ID.
     pub sid: &'a str,
-    /// The client's secret; a link in a mail does without.
+    /// The client's secret. A link in an e-mail does not contain it.
     pub client_secret: Option<&'a Secret>,
-    /// The code or the link's token.
+    /// The code or the link token.
     pub token: &'a Secret,
 }
 
-/// A session that a right token leads to.
+/// A session for which the right token was submitted.
 #[derive(Debug)]
 pub struct MatchedSession {
-    /// What it proves.
+    /// The purpose of the session.
     pub purpose: ValidationPurpose,
-    /// Where the browser goes after validation, if the client said so and the operator lets it.
+    /// The URL to which the browser is redirected after the validation, if the client has given one that the operator
+    /// allows.
     pub next_link: Option<String>,
 }
 
-/// Why a session was not validated.
+/// The reason why a session was not validated.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
-    /// There is no such session, or the secret is not its own: one answer for both (3PID-44).
+    /// There is no such session, or the `client_secret` is wrong. The response is the same for both (3PID-44).
     #[error("there is no such validation session")]
     Unknown,
-    /// It has ended, or its codes are burned (3PID-43).
+    /// The session has expired, is spent or is invalidated, or its codes are invalidated (3PID-43).
     #[error("the validation session has expired")]
     Expired,
-    /// Not what was sent (3PID-42).
-    #[error("the token is not right")]
+    /// The token is wrong (3PID-42).
+    #[error("the token is wrong")]
     Incorrect,
-    /// Too many tries from this network.
+    /// Too many requests from this client network.
     #[error(transparent)]
     Limit(#[from] LimitError),
-    /// The tables failed.
+    /// DynamoDB failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// What comes of opening a link, or a browser's query with a code.
+/// The outcome of opening a link, or of a browser request with a code in its query.
 #[derive(Debug)]
 pub enum LinkOutcome {
-    /// It leads to a page that asks, and nothing is validated yet.
-    Asks(MatchedSession),
+    /// The response is a confirmation page. Nothing is validated yet.
+    NeedsConfirmation(MatchedSession),
     /// The address is validated.
     Validated(MatchedSession),
 }
 
-/// Whether a link leads to a page that asks, or validates when it is opened, as the operator chose.
-/// The link to a new password always asks (3PID-52): many mailboxes have programs that open every
-/// link, and whoever asked for this one would have the account.
-pub fn asks(config: &Config, purpose: ValidationPurpose) -> bool {
+/// Whether a link leads to a confirmation page instead of validating the address at once. The operator chooses this,
+/// except for a password reset, which always requires confirmation (3PID-52): many mail servers open every link in a
+/// message automatically, and an attacker who requested the reset would get the account.
+pub fn requires_confirmation(config: &Config, purpose: ValidationPurpose) -> bool {
     let link = config.mail.as_ref().map(|mail| mail.link);
     purpose == ValidationPurpose::Reset || link != Some(EmailLink::Direct)
 }
 
-/// Opens a link as a browser does, or submits what is in a query.
-pub async fn follow(
+/// Handles a browser request for a link or with a code in its query.
+pub async fn open_link(
     app: &App,
     token: &SubmittedToken<'_>,
     network: ClientNetwork,
 ) -> Result<LinkOutcome, SubmitError> {
     let row = find(app, token, network).await?;
-    if row.threepid.medium == Medium::Email && asks(&app.config, row.purpose) {
-        demand_right_link(app, &row, token)?;
-        return Ok(LinkOutcome::Asks(opened(app, &row, token)));
+    if row.threepid.medium == Medium::Email && requires_confirmation(&app.config, row.purpose) {
+        check_link_token(app, &row, token)?;
+        let session = matched(app, &row, token);
+        return Ok(LinkOutcome::NeedsConfirmation(session));
     }
     validate(app, &row, token).await.map(LinkOutcome::Validated)
 }
 
-fn opened(app: &App, row: &ValidationRow, token: &SubmittedToken<'_>) -> MatchedSession {
+fn matched(app: &App, row: &ValidationRow, token: &SubmittedToken<'_>) -> MatchedSession {
     MatchedSession {
         purpose: row.purpose,
         next_link: next_link(app, row, token),
     }
 }
 
-fn demand_right_link(
+fn check_link_token(
     app: &App,
     row: &ValidationRow,
     token: &SubmittedToken<'_>,
 ) -> Result<(), SubmitError> {
     match row.threepid.medium {
-        Medium::Email if is_right_link(app, row, token.token) => Ok(()),
+        Medium::Email if is_link_token(app, row, token.token) => Ok(()),
         Medium::Email | Medium::Msisdn => Err(SubmitError::Incorrect),
     }
 }
 
-/// Validates the session if the token is right; once more is as good as once (3PID-41).
+/// Validates the session if the token is right. A repeated submission succeeds too (3PID-41).
 pub async fn submit(
     app: &App,
     token: &SubmittedToken<'_>,
@@ -123,36 +128,37 @@ async fn validate(
 ) -> Result<MatchedSession, SubmitError> {
     let guesses = match row.threepid.medium {
         Medium::Email => {
-            demand_right_link(app, row, token)?;
+            check_link_token(app, row, token)?;
             0
         }
         Medium::Msisdn => {
-            let counted = app.store.count_guess(row, MAX_GUESSES).await?;
+            // Counted before the comparison, so that concurrent requests cannot make more guesses.
+            let counted = app.store.count_wrong_guess(row, MAX_GUESSES).await?;
             let counted = counted.ok_or(SubmitError::Expired)?;
-            if !is_right_code(app, &counted, token.token) {
+            if !is_valid_code(app, &counted, token.token) {
                 return Err(SubmitError::Incorrect);
             }
             1
         }
     };
     let now = app.clock.now();
-    let again = row.state == ValidationState::Validated && guesses == 0;
-    let until = now.plus(LIFETIME);
-    if !again && !app.store.validate_proof(row, guesses, now, until).await? {
+    let is_repeated = row.state == ValidationState::Validated && guesses == 0;
+    let expires = now.plus(LIFETIME);
+    if !is_repeated && !app.store.mark_validated(row, guesses, now, expires).await? {
         return Err(SubmitError::Expired);
     }
-    Ok(opened(app, row, token))
+    Ok(matched(app, row, token))
 }
 
-/// Burns the session that a link leads to: whoever got the mail did not ask for it.
-pub async fn refuse(
+/// Invalidates the session of a link: the recipient of the e-mail did not request it.
+pub async fn report_not_me(
     app: &App,
     token: &SubmittedToken<'_>,
     network: ClientNetwork,
 ) -> Result<(), SubmitError> {
     let row = find(app, token, network).await?;
-    demand_right_link(app, &row, token)?;
-    app.store.burn_proof(&row).await?;
+    check_link_token(app, &row, token)?;
+    app.store.invalidate_validation(&row).await?;
     Ok(())
 }
 
@@ -161,47 +167,46 @@ async fn find(
     token: &SubmittedToken<'_>,
     network: ClientNetwork,
 ) -> Result<ValidationRow, SubmitError> {
-    let (charged, row) = tokio::join!(
+    let (counted, row) = tokio::join!(
         limits::spend(app, Limit::SubmitToken, network),
-        app.store.find_proof(token.sid)
+        app.store.find_validation(token.sid)
     );
-    charged?;
-    let row = row?.ok_or(SubmitError::Unknown)?;
-    let row = Some(row)
+    counted?;
+    let row = row?
         .filter(|row| row.threepid.medium == token.medium)
         .ok_or(SubmitError::Unknown)?;
-    let known = match (token.client_secret, row.threepid.medium) {
-        (Some(secret), _) => is_of(&app.config.keys, &row, secret),
+    let is_permitted = match (token.client_secret, row.threepid.medium) {
+        (Some(secret), _) => has_client_secret(&app.config.keys, &row, secret),
         (None, Medium::Email) => true,
         (None, Medium::Msisdn) => false,
     };
-    if !known {
+    if !is_permitted {
         return Err(SubmitError::Unknown);
     }
-    if !super::is_alive(&row, app.clock.now()) {
+    if !is_active(&row, app.clock.now()) {
         return Err(SubmitError::Expired);
     }
     Ok(row)
 }
 
-fn is_right_link(app: &App, row: &ValidationRow, token: &Secret) -> bool {
-    let fields = link_fields(&row.sid, &row.generation);
+fn is_link_token(app: &App, row: &ValidationRow, token: &Secret) -> bool {
+    let fields = link_fields(&row.sid, &row.session_nonce);
     let keys = &app.config.keys;
-    keys.hash_matches(KeyPurpose::ProofToken, &fields, token.reveal()) && !row.withheld
+    keys.hash_matches(KeyPurpose::ProofToken, &fields, token.reveal()) && !row.suppressed
 }
 
-/// Whether it is the code of any message that still counts; takes the same time whichever it is.
-/// People type it with spaces where they like.
-fn is_right_code(app: &App, row: &ValidationRow, token: &Secret) -> bool {
-    let typed: Secret = Secret::new(token.reveal().split_whitespace().collect());
-    let mut right = false;
-    for send in row.live_from..=row.sends {
-        let fields = code_fields(&row.sid, &row.generation, send);
+/// Whether the token is the code of a message that is still valid. All codes are compared, so that the time does not
+/// depend on which one matches. Spaces are ignored.
+fn is_valid_code(app: &App, row: &ValidationRow, token: &Secret) -> bool {
+    let entered: Secret = Secret::new(token.reveal().split_whitespace().collect());
+    let mut is_match = false;
+    for send in row.first_valid_send..=row.sends {
+        let fields = code_fields(&row.sid, &row.session_nonce, send);
         for code in app.config.keys.codes(KeyPurpose::ProofToken, &fields) {
-            right |= same(code.reveal(), typed.reveal());
+            is_match |= same(code.reveal(), entered.reveal());
         }
     }
-    right && !row.withheld
+    is_match && !row.suppressed
 }
 
 fn next_link(app: &App, row: &ValidationRow, token: &SubmittedToken<'_>) -> Option<String> {
@@ -213,16 +218,20 @@ fn next_link(app: &App, row: &ValidationRow, token: &SubmittedToken<'_>) -> Opti
     let opened = app.config.keys.open(
         KeyPurpose::NextLink,
         salt.reveal().as_bytes(),
-        &place(row),
+        &seal_context(row),
         sealed,
     );
     let text = String::from_utf8(opened.ok()?).ok()?;
-    // Judged again: the operator may have changed the list since.
-    let text = link::judge(&app.config, &text).ok().flatten()?;
+    // The operator may have changed the allowed hosts since the request.
+    let text = link::check(&app.config, &text).ok().flatten()?;
     Some(link::with_sid(&text, &row.sid))
 }
 
-/// Where a sealed link belongs.
-pub(super) fn place(row: &ValidationRow) -> Vec<u8> {
-    fields(&[row.sid.as_bytes(), row.generation.as_bytes(), b"next_link"])
+/// The context that a sealed `next_link` is bound to: the session and the field.
+pub(super) fn seal_context(row: &ValidationRow) -> Vec<u8> {
+    fields(&[
+        row.sid.as_bytes(),
+        row.session_nonce.as_bytes(),
+        b"next_link",
+    ])
 }

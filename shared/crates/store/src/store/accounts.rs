@@ -255,10 +255,10 @@ impl Store {
         items.extend(
             new.threepids
                 .iter()
-                .map(|proven| self.spend_proof(proven, new.created)),
+                .map(|proven| self.spend_validation(proven, new.created)),
         );
         items.extend(new.threepids.iter().map(|own| {
-            self.own_threepid(&own.threepid, own.validated, &new.localpart, new.created)
+            self.own_threepid(&own.threepid, own.validated_at, &new.localpart, new.created)
         }));
         let token = new.registration_token.as_ref().map(|token_use| {
             items.push(self.spend_registration_token(token_use, new.created));

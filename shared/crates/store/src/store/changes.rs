@@ -47,7 +47,7 @@ impl Store {
         });
         if let Some(proven) = &change.proof {
             items.proof = Some(items.all.len());
-            items.all.push(self.spend_proof(proven, change.now));
+            items.all.push(self.spend_validation(proven, change.now));
             let owns = self.owns_threepid(proven, &change.user);
             items.all.push(owns);
         }
@@ -193,7 +193,7 @@ impl Store {
                 .expression_attribute_values(":spared", number(*epoch));
         }
         if let Some(proven) = &change.proof {
-            update = update.expression_attribute_values(":begun", number(proven.begun.0));
+            update = update.expression_attribute_values(":begun", number(proven.started_at.0));
         }
         updating(update)
     }

@@ -87,7 +87,7 @@ impl Store {
             .set_key(Some(Item::under(keys::threepid(threepid), MAIN).build()))
             .condition_expression("#owner = :owner AND claimed <= :begun")
             .expression_attribute_names("#owner", "owner")
-            .expression_attribute_values(":begun", number(proven.begun.0))
+            .expression_attribute_values(":begun", number(proven.started_at.0))
             .expression_attribute_values(":owner", text(owner.as_str()));
         checking(check)
     }
@@ -140,14 +140,14 @@ impl Store {
         } else {
             self.claim_threepid(&new.proven.threepid, &new.localpart, new.added)
         });
-        items.push(self.spend_proof(&new.proven, new.added));
+        items.push(self.spend_validation(&new.proven, new.added));
         if !new.known {
             let ValidatedThreePid {
                 threepid,
-                validated,
+                validated_at,
                 ..
             } = &new.proven;
-            items.push(self.own_threepid(threepid, *validated, &new.localpart, new.added));
+            items.push(self.own_threepid(threepid, *validated_at, &new.localpart, new.added));
         }
         let password = new.known_password.map(|set| {
             items.push(self.password_is_still(&new.localpart, set));
@@ -222,7 +222,7 @@ impl Store {
             .count_change(&new.localpart, &new.account)
             .condition_expression(condition)
             .expression_attribute_values(":suspended", text("suspended"))
-            .expression_attribute_values(":begun", number(new.proven.begun.0));
+            .expression_attribute_values(":begun", number(new.proven.started_at.0));
         updating(update)
     }
 
@@ -253,7 +253,7 @@ impl Store {
             .set_key(Some(key.build()))
             .update_expression("SET validated = :validated")
             .condition_expression("attribute_exists(pk)")
-            .expression_attribute_values(":validated", number(new.proven.validated.0));
+            .expression_attribute_values(":validated", number(new.proven.validated_at.0));
         updating(update)
     }
 }

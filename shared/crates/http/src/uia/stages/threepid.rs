@@ -18,9 +18,7 @@ use crate::{
     http::Body,
     secrets::Secret,
     store::ValidationRow,
-    threepid_validation::{
-        self, DelegatedSession, ValidatedThreePid, ValidationPurpose, ValidationState,
-    },
+    threepid_validation::{self, DelegatedSession, ValidationPurpose},
     uia::{FlowSet, SessionScope, StageError},
 };
 
@@ -102,13 +100,15 @@ pub(super) async fn prepare(app: &App, members: &Body) -> Result<Prefetched, Mat
     let lawful = threepid_validation::is_opaque_id(&credentials.sid)
         && threepid_validation::is_opaque_id(credentials.client_secret.reveal());
     let row = if lawful {
-        app.store.find_proof(&credentials.sid).await?
+        app.store.find_validation(&credentials.sid).await?
     } else {
         None
     };
     // Whose secret it is not, for them it is not there.
     let keys = &app.config.keys;
-    let own = row.filter(|row| threepid_validation::is_of(keys, row, &credentials.client_secret));
+    let own = row.filter(|row| {
+        threepid_validation::has_client_secret(keys, row, &credentials.client_secret)
+    });
     if own.is_none()
         && lawful
         && let Some(elsewhere) = threepid_elsewhere::named(app, &credentials)
@@ -134,7 +134,7 @@ pub(super) async fn attempt(
             if let Some(session) = awaited.session_elsewhere() {
                 return threepid_elsewhere::attempt(context, stage, &session).await;
             }
-            found = context.app.store.find_proof(&awaited.sid).await?;
+            found = context.app.store.find_validation(&awaited.sid).await?;
             found.as_ref()
         }
         _ => return Ok(StageOutcome::Refused(MISSING)),
@@ -142,23 +142,14 @@ pub(super) async fn attempt(
     let suits = |row: &&ValidationRow| {
         Some(row.threepid.medium) == stage.medium()
             && Some(row.purpose) == purpose(context.binding)
-            && threepid_validation::is_alive(row, context.app.clock.now())
+            && threepid_validation::is_active(row, context.app.clock.now())
     };
     let Some(row) = row.filter(suits) else {
         return Ok(StageOutcome::Refused(NOT_YET));
     };
-    Ok(match (row.state, row.validated) {
-        (ValidationState::Validated, Some(validated)) => {
-            StageOutcome::passed(StageResult::ThreePid(ValidatedThreePid {
-                sid: row.sid.clone(),
-                generation: row.generation.clone(),
-                threepid: row.threepid.clone(),
-                begun: row.begun,
-                validated,
-                elsewhere: None,
-            }))
-        }
-        _ => StageOutcome::Waiting {
+    Ok(match row.validated_threepid() {
+        Some(validated) => StageOutcome::passed(StageResult::ThreePid(validated)),
+        None => StageOutcome::Waiting {
             sid: row.sid.clone(),
             elsewhere: None,
             why: NOT_YET,

@@ -80,12 +80,12 @@ pub(super) async fn attempt(
             Ok(StageOutcome::passed(StageResult::ThreePid(
                 ValidatedThreePid {
                     sid: session.sid.clone(),
-                    generation: String::new(),
+                    session_nonce: String::new(),
                     threepid,
                     // When it was asked for, only the identity server knows.
-                    begun: at,
-                    validated: at,
-                    elsewhere: Some(session.elsewhere.clone()),
+                    started_at: at,
+                    validated_at: at,
+                    delegated: Some(session.elsewhere.clone()),
                 },
             )))
         }

@@ -104,10 +104,10 @@ pub(in crate::uia) async fn has_arrived(
     let Some(awaited) = session.state.awaited.get(&stage) else {
         return Ok(false);
     };
-    let row = app.store.find_proof(&awaited.sid).await?;
+    let row = app.store.find_validation(&awaited.sid).await?;
     Ok(row.is_some_and(|row| {
         row.state == ValidationState::Validated
-            && threepid_validation::is_alive(&row, app.clock.now())
+            && threepid_validation::is_active(&row, app.clock.now())
     }))
 }
 
@@ -196,13 +196,13 @@ async fn send(
     let client_secret = earlier.map_or_else(|| app.rng.base64::<24>(), |asked| asked.client_secret);
     let secret = Secret::new(client_secret.clone());
     let (to, country, shown) = recipient(app, stage, form)?;
-    threepids::admit(&app.config, &to)?;
+    threepids::check_allowed(&app.config, &to)?;
     let wish = ValidationRequest {
         purpose,
         to: &to,
         country: country.as_deref(),
         client_secret: &secret,
-        attempt,
+        send_attempt: attempt,
         next_link: None,
     };
     let sid = threepid_validation::request(app, wish, network).await?;
