@@ -1,4 +1,4 @@
-//! What was logged, for tests that look for what must not be.
+//! Captured logs, for tests that search them for secrets and for request lines.
 
 use std::{
     io,
@@ -7,16 +7,16 @@ use std::{
 
 use serde_json::Value;
 
-/// Everything that is logged on this thread while it lives, at every level.
+/// Everything that is logged on this thread while it exists, at every level.
 #[derive(Debug, Clone, Default)]
 pub struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// Begins to listen. The test's runtime must run on this thread alone, as `#[tokio::test]`'s
-    /// does.
+    /// Starts capturing. The test's runtime must run on this thread alone, as that of
+    /// `#[tokio::test]` does.
     pub fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
-        // While there is one subscriber alone, a thread without any may switch a callsite off for
-        // all; a second one keeps that from happening.
+        // With a single subscriber, a thread without one may disable a callsite for all threads; a
+        // second subscriber prevents that.
         static SECOND: OnceLock<tracing::Dispatch> = OnceLock::new();
         SECOND.get_or_init(|| tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new()));
         let log = Self::default();
@@ -28,13 +28,13 @@ impl Log {
         (log, tracing::subscriber::set_default(subscriber))
     }
 
-    /// What was logged so far.
+    /// The text that was logged so far.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 
-    /// The lines that tell what was done, one for each request or event, oldest first.
-    pub fn told(&self) -> Vec<Value> {
+    /// The log lines of requests and events, oldest first.
+    pub fn request_lines(&self) -> Vec<Value> {
         let text = self.text();
         let lines = text
             .lines()

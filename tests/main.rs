@@ -1,5 +1,6 @@
-//! All tests that need more than one room, in one binary: `api` follows the routes, `flows` the paths
-//! across them with races and faults, `contract` holds the files of the project against each other.
+//! All tests that need more than one crate, in one binary: `api` has the tests of each route, `flows` the
+//! paths across routes with races and faults, `contract` the files of the project that must agree with
+//! each other, `previous_version` the rows that an earlier version wrote.
 
 mod api;
 mod contract;

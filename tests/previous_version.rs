@@ -24,7 +24,7 @@ async fn previous_version() -> (TestServer, Value) {
     let server = TestServer::with(&settings).await;
     for (table, rows) in fixture["tables"].as_object().expect("tables") {
         for row in rows.as_array().expect("rows") {
-            server.past_the_functions("PutItem", &json!({ "TableName": table, "Item": row }));
+            server.raw_dynamodb("PutItem", &json!({ "TableName": table, "Item": row }));
         }
     }
     (server, clients)
@@ -196,7 +196,7 @@ async fn validation_sessions_are_validated_and_used() {
 #[tokio::test]
 async fn queued_messages_are_sent() {
     let (server, clients) = previous_version().await;
-    server.tick().await;
+    server.run_schedule().await;
     let message = server.messages().pop().expect("a mail");
     assert_eq!(message.to, "heidi@example.org");
     let link = message

@@ -1,10 +1,10 @@
-//! An answer of the house, and what holds of every one.
+//! A response of the server, and the invariants of every response.
 
 use http::StatusCode;
 use serde_json::Value;
 use shared::http::COMMON_HEADERS;
 
-/// An answer.
+/// A response.
 #[derive(Debug, Clone)]
 pub struct Reply {
     /// The status.
@@ -33,7 +33,7 @@ impl Reply {
         self.json()
     }
 
-    /// The body of a 401 that asks for more.
+    /// The body of a 401 with a UIA challenge.
     #[track_caller]
     pub fn challenge(&self) -> Value {
         let body = self.json();
@@ -76,11 +76,12 @@ impl Reply {
         body
     }
 
-    /// What holds of every answer (HTTP-05, HTTP-06, HTTP-11, HTTP-12, HTTP-28, TOK-18).
-    pub(crate) fn check(&self, told: &str, may_fail: bool) {
+    /// Asserts the invariants of every response (HTTP-05, HTTP-06, HTTP-11, HTTP-12, HTTP-28,
+    /// TOK-18).
+    pub(crate) fn check(&self, request: &str, may_fail: bool) {
         let header = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
         if self.status.is_server_error() {
-            assert!(may_fail, "{told}: a 5xx: {self:?}");
+            assert!(may_fail, "{request}: a 5xx: {self:?}");
         }
         let names = COMMON_HEADERS
             .iter()
@@ -89,12 +90,12 @@ impl Reply {
             assert_eq!(
                 header(name),
                 Some(*value),
-                "{told}: HTTP-11, HTTP-12: {name}"
+                "{request}: HTTP-11, HTTP-12: {name}"
             );
             assert_eq!(
                 self.headers.get_all(*name).iter().count(),
                 1,
-                "{told}: {name} stands twice"
+                "{request}: {name} occurs twice"
             );
         }
         let kind = header("content-type").unwrap_or_default();
@@ -108,23 +109,23 @@ impl Reply {
         if self.body.is_empty() {
             return;
         }
-        assert_eq!(kind, "application/json", "{told}: HTTP-05");
+        assert_eq!(kind, "application/json", "{request}: HTTP-05");
         let body = self.json();
-        assert!(body.is_object(), "{told}: {body}");
+        assert!(body.is_object(), "{request}: {body}");
         let failed = self.status.is_client_error() || self.status.is_server_error();
         if failed && body.get("flows").is_none() {
             let code = body["errcode"].as_str().unwrap_or_default();
             assert!(
                 code.starts_with("M_") && body["error"].is_string(),
-                "{told}: HTTP-06: {body}"
+                "{request}: HTTP-06: {body}"
             );
         }
         if self.status == StatusCode::TOO_MANY_REQUESTS {
             let seconds: u64 = header("retry-after")
                 .and_then(|text| text.parse().ok())
                 .unwrap_or(0);
-            assert!(seconds >= 1, "{told}: HTTP-20: {self:?}");
-            assert_eq!(body["retry_after_ms"], seconds * 1000, "{told}: HTTP-21");
+            assert!(seconds >= 1, "{request}: HTTP-20: {self:?}");
+            assert_eq!(body["retry_after_ms"], seconds * 1000, "{request}: HTTP-21");
         }
     }
 }

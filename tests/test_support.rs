@@ -1,9 +1,10 @@
-//! The test kit: a whole house in one process, with a frozen clock and seeded chance, and requests
-//! that are checked for what holds of every answer.
+//! Test support: a whole server in one process, with a frozen clock and seeded random numbers. The
+//! responses to its requests are checked for the invariants of every response.
 #![expect(clippy::expect_used, reason = "a test that cannot go on may panic")]
 
 mod log;
 mod reply;
+mod requests;
 
 use std::{
     collections::HashMap,
@@ -27,22 +28,23 @@ use rand_chacha::{
     rand_core::{Rng as _, SeedableRng},
 };
 pub use reply::Reply;
+pub use requests::{mail_to, text_to};
 use serde_json::{Value, json};
 use shared::{rng::Rng, store::Store};
 
-/// When every test begins: 2027-01-15, 08:00 UTC.
+/// The start time of every test: 2027-01-15, 08:00 UTC.
 pub const NOW: i64 = 1_800_000_000_000;
 /// A password that every policy accepts.
 pub const PASSWORD: &str = "ostrich lamp 8 quarrel";
-/// Both prefixes under which the same API is served (HTTP-01).
+/// Both prefixes of the same API (HTTP-01).
 pub const PREFIXES: [&str; 2] = ["/_matrix/client/r0", "/_matrix/client/v3"];
 
-/// A generator that gives the same bytes in every run.
+/// A random source that returns the same bytes in every run.
 #[derive(Debug)]
 pub struct SeededRng(Mutex<ChaCha20Rng>);
 
 impl SeededRng {
-    /// Begins the sequence of this seed.
+    /// Starts the sequence of this seed.
     pub fn new(seed: u64) -> Self {
         Self(Mutex::new(ChaCha20Rng::seed_from_u64(seed)))
     }
@@ -57,7 +59,7 @@ impl Rng for SeededRng {
     }
 }
 
-/// A house under test.
+/// A server under test.
 pub struct TestServer {
     /// The gateway, the functions and the services behind them.
     pub local: Local,
@@ -67,25 +69,25 @@ pub struct TestServer {
 }
 
 impl TestServer {
-    /// A house with the tests' own defaults: dummy registration, no limits, cheap hashes, no
-    /// password policy.
+    /// A server with the default settings of the tests: dummy registration, no limits, cheap
+    /// hashes, no password policy.
     pub async fn new() -> Self {
         Self::with(&[]).await
     }
 
-    /// The same, with these settings instead.
+    /// A server with these settings in place of the defaults.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
         Self::start(settings, None).await
     }
 
-    /// The same, with its tables in a directory.
+    /// A server with these settings and with its tables in a directory.
     pub async fn in_directory(settings: &[(&str, &str)], data: &std::path::Path) -> Self {
         Self::start(settings, Some(data.to_owned())).await
     }
 
     #[expect(
         clippy::unused_async,
-        reason = "starting needs a runtime around it, as an async fn has"
+        reason = "starting needs the runtime of an async function"
     )]
     async fn start(settings: &[(&str, &str)], data: Option<std::path::PathBuf>) -> Self {
         let mut values = HashMap::from([
@@ -110,7 +112,7 @@ impl TestServer {
             rng: Arc::new(SeededRng::new(42)),
             ..Options::default()
         };
-        let local = Local::start(options).expect("the house starts");
+        let local = Local::start(options).expect("the server starts");
         Self {
             local,
             operator_rng: Arc::new(SeededRng::new(7)),
@@ -119,26 +121,26 @@ impl TestServer {
         }
     }
 
-    /// From here on a 5xx is no reason to end the test: faults are being injected.
+    /// Allows 5xx responses from now on, because the test injects faults.
     pub fn expect_faults(&self) {
         self.may_fail.store(true, Ordering::Relaxed);
     }
 
-    /// Sends a request and checks what holds of every answer.
+    /// Sends a request and checks the invariants of every response.
     pub async fn send(&self, request: Request<Vec<u8>>) -> Reply {
         self.send_from([127, 0, 0, 1].into(), request).await
     }
 
-    /// The same, from another address.
+    /// Sends a request from another IP address.
     pub async fn send_from(&self, peer: IpAddr, request: Request<Vec<u8>>) -> Reply {
-        let told = format!("{} {}", request.method(), request.uri());
+        let request_line = format!("{} {}", request.method(), request.uri());
         let (parts, body) = self.local.call_from(peer, request).await.into_parts();
         let reply = Reply {
             status: parts.status,
             headers: parts.headers,
             body,
         };
-        reply.check(&told, self.may_fail.load(Ordering::Relaxed));
+        reply.check(&request_line, self.may_fail.load(Ordering::Relaxed));
         reply
     }
 
@@ -167,7 +169,13 @@ impl TestServer {
             .await
     }
 
-    /// `POST /register` under v3.
+    /// `GET /account/whoami` with an access token.
+    pub async fn whoami(&self, token: &str) -> Reply {
+        self.get_as(token, "/_matrix/client/v3/account/whoami")
+            .await
+    }
+
+    /// `POST /register` with the v3 prefix.
     pub async fn register(&self, body: &Value) -> Reply {
         self.post("/_matrix/client/v3/register", body).await
     }
@@ -186,18 +194,19 @@ impl TestServer {
         (challenge, session)
     }
 
-    /// Moves the clock on and sweeps what TTL would.
+    /// Advances the clock and removes the expired rows, as TTL would.
     pub fn advance(&self, by: Duration) {
-        self.local.advance(by).expect("the clock moves");
+        self.local.advance(by).expect("the clock advances");
     }
 
-    /// Delivers what has been put into the outbox, and says how many rows that were.
+    /// Delivers the new rows of the outbox and returns their number.
     pub async fn deliver(&self) -> usize {
         self.local.deliver().await.expect("the stream is read")
     }
 
-    /// Lets the schedule ring: what is due is delivered, whatever became of its first try.
-    pub async fn tick(&self) {
+    /// Runs the schedule: every due message is delivered, whatever the result of its first attempt
+    /// was.
+    pub async fn run_schedule(&self) {
         self.local.run_schedule().await;
     }
 
@@ -218,11 +227,12 @@ impl TestServer {
         self.local.dynamodb().dump().expect("a dump").to_string()
     }
 
-    /// Has the embedded engine do an operation, past functions, policies and tap.
-    pub fn past_the_functions(&self, operation: &str, body: &Value) {
+    /// Sends an operation directly to the embedded DynamoDB, without functions, IAM policies and
+    /// proxy.
+    pub fn raw_dynamodb(&self, operation: &str, body: &Value) {
         let body = body.to_string();
-        let mut stream =
-            TcpStream::connect(self.local.dynamodb().address()).expect("the engine listens");
+        let mut stream = TcpStream::connect(self.local.dynamodb().address())
+            .expect("the embedded DynamoDB listens");
         write!(
             stream,
             "POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\
@@ -232,13 +242,13 @@ impl TestServer {
              SignedHeaders=host, Signature=0\r\n\r\n{body}",
             body.len()
         )
-        .expect("the engine reads");
+        .expect("the embedded DynamoDB reads the request");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 
-    /// The operator's command, on this house's tables.
+    /// The admin CLI, with this server's tables.
     pub fn admin(&self) -> Admin {
         let rng = Arc::clone(&self.operator_rng);
         Admin {
@@ -247,7 +257,7 @@ impl TestServer {
         }
     }
 
-    /// Runs the operator's command with these arguments and returns its JSON.
+    /// Runs the admin CLI with these arguments and returns its JSON.
     pub async fn admin_run(&self, arguments: &[&str]) -> anyhow::Result<Value> {
         use clap::Parser;
         let cli =
@@ -255,7 +265,7 @@ impl TestServer {
         Ok(self.admin().run(&cli.command).await?.json)
     }
 
-    /// Makes a registration token with these further arguments and returns it.
+    /// Creates a registration token with these further arguments and returns it.
     pub async fn registration_token(&self, arguments: &[&str]) -> String {
         let all = [&["registration-tokens", "create"], arguments].concat();
         let made = self.admin_run(&all).await.expect("a token");
@@ -263,7 +273,7 @@ impl TestServer {
     }
 }
 
-/// The operator's command on the tables of a house, with none of its settings.
+/// The admin CLI with the tables of a server and with none of its settings.
 pub fn operator(local: &Local, rng: Arc<dyn Rng>) -> Admin {
     let aws = local.aws("admin");
     let config = local.config();

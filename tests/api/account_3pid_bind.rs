@@ -7,7 +7,7 @@ use super::{
     rows::{Binding, bindings},
     support::{add_appservice, post_as, register_as, register_guest, set_status, text, with},
 };
-use crate::flows::identity_server::{IdServer, TOKEN};
+use crate::flows::support::identity_server::{IdServer, TOKEN};
 
 const PATH: &str = "/_matrix/client/v3/account/3pid/bind";
 const SECRET: &str = "monkeys_are_GREAT";
@@ -28,12 +28,12 @@ async fn ids_10_a_binding_sends_sid_secret_user_and_client_token() {
     for (name, prefix) in ["alice", "bob"].into_iter().zip(PREFIXES) {
         let user = server.sign_up(name).await;
         id_server.session("1981277240", SECRET, "email", "Shared@example.org");
-        id_server.forget();
+        id_server.clear_requests();
         let path = format!("{prefix}/account/3pid/bind");
         let body = bind_request(&id_server, "1981277240");
         let reply = post_as(&server, text(&user, "access_token"), &path, &body).await;
         assert_eq!(reply.ok(), json!({}));
-        let seen = id_server.seen();
+        let seen = id_server.requests();
         assert_eq!(id_server.lines(), ["POST /_matrix/identity/v2/3pid/bind"]);
         let mxid = format!("@{name}:localhost");
         let expected = json!({ "sid": "1981277240", "client_secret": SECRET, "mxid": mxid });
@@ -45,7 +45,7 @@ async fn ids_10_a_binding_sends_sid_secret_user_and_client_token() {
         );
         assert_eq!(seen[0].headers["content-type"], "application/json");
     }
-    let bound = id_server.bound();
+    let bound = id_server.bindings();
     assert_eq!(
         bound,
         [
@@ -102,23 +102,23 @@ async fn ids_07_errors_of_the_id_server_are_passed_on() {
         // Old identity servers answer errors with status 200.
         ("200 OK", 400, "M_SESSION_EXPIRED"),
     ] {
-        id_server.says(line, &json!({ "errcode": errcode, "error": "No" }));
+        id_server.respond_with(line, &json!({ "errcode": errcode, "error": "No" }));
         let body = bind("1").await.error(status, errcode);
         assert_eq!(body["error"], "No");
     }
     // A client would take M_UNKNOWN_TOKEN for the end of its own access token.
     let unknown = json!({ "errcode": "M_UNKNOWN_TOKEN", "error": "No", "soft_logout": true });
-    id_server.says("401 Unauthorized", &unknown);
+    id_server.respond_with("401 Unauthorized", &unknown);
     let body = bind("1").await.error(401, "M_UNAUTHORIZED");
     assert!(body.get("soft_logout").is_none());
     // An answer that is neither a success nor a Matrix error.
     server.expect_faults();
     for answer in [json!({}), json!({ "medium": "pigeon", "address": "x" })] {
-        id_server.says("200 OK", &answer);
+        id_server.respond_with("200 OK", &answer);
         bind("1").await.error(502, "M_UNKNOWN");
     }
     let broken = json!({ "errcode": "M_UNKNOWN", "error": "No" });
-    id_server.says("500 Internal Server Error", &broken);
+    id_server.respond_with("500 Internal Server Error", &broken);
     bind("1").await.error(502, "M_UNKNOWN");
     assert!(bindings(&server, "alice").is_empty());
 }
@@ -229,7 +229,7 @@ async fn malformed_bind_requests_are_refused_before_any_call() {
         let reply = post_as(&server, token, PATH, &body).await;
         reply.error(400, "M_INVALID_PARAM");
     }
-    assert!(id_server.seen().is_empty());
+    assert!(id_server.requests().is_empty());
 }
 
 #[tokio::test]
@@ -255,7 +255,7 @@ async fn a_user_token_is_required_and_a_guest_token_refused() {
     post_as(&server, token, PATH, &body)
         .await
         .error(401, "M_UNKNOWN_TOKEN");
-    assert!(id_server.seen().is_empty());
+    assert!(id_server.requests().is_empty());
 }
 
 /// WHO-01: the application service's own user has no account, so nothing can be bound to it.
@@ -281,14 +281,14 @@ async fn an_application_service_binds_for_its_users() {
         .await
         .error(403, "M_FORBIDDEN");
     assert_eq!(
-        id_server.bound(),
+        id_server.bindings(),
         ["email alice@example.org @irc_alice:localhost"]
     );
     assert_eq!(bindings(&server, "irc_alice").len(), 1);
     let path = "/_matrix/client/v3/account/3pid/unbind?user_id=@irc_alice:localhost";
     let body = json!({ "medium": "email", "address": "alice@example.org" });
     post_as(&server, &token, path, &body).await.ok();
-    assert!(id_server.bound().is_empty());
+    assert!(id_server.bindings().is_empty());
 }
 
 /// DIS-15: with a token v2 is used; without one v1, if the operator has enabled it.
@@ -314,7 +314,7 @@ async fn ids_21_v1_is_used_only_if_enabled_and_without_a_token() {
             "POST /_matrix/identity/v2/3pid/bind"
         ]
     );
-    let seen = id_server.seen();
+    let seen = id_server.requests();
     assert!(!seen[0].headers.contains_key("authorization"));
     let recorded = bindings(&server, "alice");
     assert_eq!(recorded[0].key, "BIND#id.example.org#msisdn#447400123456");
@@ -333,5 +333,5 @@ async fn identity_server_requests_are_limited() {
     post_as(&server, token, PATH, &bind_request(&id_server, "1"))
         .await
         .error(429, "M_LIMIT_EXCEEDED");
-    assert_eq!(id_server.seen().len(), 60);
+    assert_eq!(id_server.requests().len(), 60);
 }

@@ -7,7 +7,7 @@ use super::{
     rows::bindings,
     support::{post_as, register_guest, text, with},
 };
-use crate::flows::identity_server::{Form, IdServer, Manners, TOKEN, parameters};
+use crate::flows::support::identity_server::{Form, IdServer, Misbehaviour, TOKEN, parameters};
 
 const PATH: &str = "/_matrix/client/v3/account/3pid/unbind";
 const UNBIND: &str = "POST /_matrix/identity/v2/3pid/unbind";
@@ -25,8 +25,8 @@ async fn bound(server: &TestServer, servers: &[&IdServer], address: &str) -> Str
         });
         let path = "/_matrix/client/v3/account/3pid/bind";
         post_as(server, &token, path, &body).await.ok();
-        assert_eq!(id_server.bound().len(), 1);
-        id_server.forget();
+        assert_eq!(id_server.bindings().len(), 1);
+        id_server.clear_requests();
     }
     token
 }
@@ -59,7 +59,7 @@ async fn ids_13_an_unbinding_is_signed_and_names_the_address() {
             [UNBIND],
             "one request, and its answer is accepted"
         );
-        let seen = &id_server.seen()[0];
+        let seen = &id_server.requests()[0];
         let expected = json!({
             "mxid": "@alice:localhost",
             "threepid": { "medium": "email", "address": ALICE },
@@ -72,7 +72,7 @@ async fn ids_13_an_unbinding_is_signed_and_names_the_address() {
             ("localhost", "id.example.org"),
             "DIS-24"
         );
-        assert!(id_server.bound().is_empty());
+        assert!(id_server.bindings().is_empty());
         assert_eq!(
             records(&server),
             0,
@@ -90,7 +90,7 @@ async fn ids_17_a_server_that_follows_the_spec_is_called_again() {
     let reply = post_as(&server, &token, PATH, &email(ALICE)).await;
     assert_eq!(reply.ok(), result("success"));
     assert_eq!(id_server.lines(), [UNBIND; 2]);
-    assert!(id_server.bound().is_empty());
+    assert!(id_server.bindings().is_empty());
 }
 
 /// IDS-14: a Matrix error is passed to the client, after two attempts at most.
@@ -105,12 +105,12 @@ async fn ids_14_a_matrix_error_of_the_id_server_is_passed_on() {
         ("400 Bad Request", 400, "M_MISSING_PARAMS", 1),
         ("404 Not Found", 404, "M_UNRECOGNIZED", 1),
     ] {
-        id_server.forget();
-        id_server.says(line, &json!({ "errcode": errcode, "error": "No" }));
+        id_server.clear_requests();
+        id_server.respond_with(line, &json!({ "errcode": errcode, "error": "No" }));
         post_as(&server, &token, PATH, &email(ALICE))
             .await
             .error(status, errcode);
-        assert_eq!(id_server.seen().len(), times, "{line}");
+        assert_eq!(id_server.requests().len(), times, "{line}");
         assert_eq!(records(&server), 1, "{line}");
     }
 }
@@ -122,13 +122,13 @@ async fn ids_14_200_is_success_and_a_non_matrix_error_no_support() {
     let token = bound(&server, &[&id_server], ALICE).await;
     for line in ["400 Bad Request", "404 Not Found", "501 Not Implemented"] {
         for body in ["{}", "<html>", ""] {
-            id_server.behaves(Some(Manners::Says(line, body.to_owned())));
+            id_server.set_misbehaviour(Some(Misbehaviour::Responds(line, body.to_owned())));
             let reply = post_as(&server, &token, PATH, &email(ALICE)).await;
             assert_eq!(reply.ok(), result("no-support"), "{line} {body}");
             assert_eq!(records(&server), 1);
         }
     }
-    id_server.behaves(Some(Manners::Says("200 OK", "gone".to_owned())));
+    id_server.set_misbehaviour(Some(Misbehaviour::Responds("200 OK", "gone".to_owned())));
     let reply = post_as(&server, &token, PATH, &email(ALICE)).await;
     assert_eq!(reply.ok(), result("success"));
     assert_eq!(records(&server), 0);
@@ -153,15 +153,15 @@ async fn ids_20_without_a_server_all_bindings_are_removed() {
     assert_eq!(unbind(email(ALICE)).await.ok(), result("success"));
     for id_server in [&first, &second] {
         assert_eq!(id_server.lines(), [UNBIND]);
-        let threepid = &id_server.seen()[0].body["threepid"];
+        let threepid = &id_server.requests()[0].body["threepid"];
         assert_eq!(
             *threepid,
             email("Alice@example.org"),
             "the spelling of the binding"
         );
-        assert!(id_server.bound().is_empty());
+        assert!(id_server.bindings().is_empty());
     }
-    assert!(third.seen().is_empty());
+    assert!(third.requests().is_empty());
     assert_eq!(records(&server), 0);
     assert_eq!(unbind(email(ALICE)).await.ok(), result("no-support"));
 }
@@ -178,12 +178,12 @@ async fn ids_20_only_a_named_server_is_called_bound_there_or_not() {
     };
     assert_eq!(unbind("two.example").await.ok(), result("success"));
     assert_eq!(unbind("THREE.example").await.ok(), result("success"));
-    assert!(first.seen().is_empty());
+    assert!(first.requests().is_empty());
     assert_eq!(
         (second.lines(), third.lines()),
         (vec![UNBIND.to_owned()], vec![UNBIND.to_owned()])
     );
-    assert_eq!((records(&server), first.bound().len()), (1, 1));
+    assert_eq!((records(&server), first.bindings().len()), (1, 1));
     unbind("four.example")
         .await
         .error(400, "M_SERVER_NOT_TRUSTED");
@@ -207,7 +207,7 @@ async fn ids_20_a_server_no_longer_trusted_is_not_called() {
     let server = TestServer::in_directory(&[secret], data.path()).await;
     let reply = post_as(&server, &token, PATH, &email(ALICE)).await;
     assert_eq!(reply.ok(), result("no-support"));
-    assert!(id_server.seen().is_empty());
+    assert!(id_server.requests().is_empty());
     assert_eq!(records(&server), 1);
 }
 
@@ -240,7 +240,7 @@ async fn malformed_unbind_requests_are_refused_before_any_call() {
     post_as(&server, text(&guest, "access_token"), PATH, &email(ALICE))
         .await
         .error(403, "M_GUEST_ACCESS_FORBIDDEN");
-    assert!(id_server.seen().is_empty());
+    assert!(id_server.requests().is_empty());
 }
 
 /// IDS-21, incident 9: slow answers time out, long answers are cut off, and redirects are not
@@ -257,18 +257,18 @@ async fn ids_21_a_misbehaving_server_is_given_up_and_not_followed() {
         format!("307 Temporary Redirect\r\nlocation: {target}/_matrix/identity/v2/3pid/unbind")
             .leak();
     for manners in [
-        Manners::Says(redirect, String::new()),
-        Manners::Says("503 Service Unavailable", "{}".to_owned()),
-        Manners::BreaksOff,
-        Manners::Babbles,
-        Manners::Hangs,
+        Misbehaviour::Responds(redirect, String::new()),
+        Misbehaviour::Responds("503 Service Unavailable", "{}".to_owned()),
+        Misbehaviour::ClosesEarly,
+        Misbehaviour::EndlessResponse,
+        Misbehaviour::Hangs,
     ] {
-        id_server.forget();
-        id_server.behaves(Some(manners.clone()));
+        id_server.clear_requests();
+        id_server.set_misbehaviour(Some(manners.clone()));
         let reply = post_as(&server, &token, PATH, &email(ALICE)).await;
         reply.error(502, "M_UNKNOWN");
-        assert_eq!(id_server.seen().len(), 1, "{manners:?}: one request");
+        assert_eq!(id_server.requests().len(), 1, "{manners:?}: one request");
         assert_eq!(records(&server), 1);
     }
-    assert!(redirect_target.seen().is_empty());
+    assert!(redirect_target.requests().is_empty());
 }

@@ -4,13 +4,14 @@ use serde_json::json;
 use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use super::support::{add_appservice, post_as, register_as, register_guest, set_status};
-use crate::flows::{
-    addresses::{ALICE, EMAIL, MAIL, MSISDN, NUMBER, ask_mail, claims, owned},
-    people::{
-        ADDRESSES, Device, END, LOGIN, log_in, login_of, password_of, rows_of, sign_up,
+use crate::flows::support::{
+    POLICIES, TERMS,
+    account_helpers::{
+        ADDRESSES, DEACTIVATE_PATH, Device, LOGIN, log_in, login_of, password_of, rows_of, sign_up,
         sign_up_with, try_login, with_auth,
     },
-    support::{POLICIES, TERMS, flows, is_free, stage, wish},
+    flows, is_free, registration, stage,
+    threepid_helpers::{ALICE, EMAIL, MAIL, MSISDN, NUMBER, claims, owned, request_mail},
 };
 
 /// DEACT-01, DEACT-03, DEACT-09, UIA-40, TOK-13
@@ -27,12 +28,12 @@ async fn deact_01_an_account_is_deactivated_with_its_password() {
             challenge["flows"],
             json!([{ "stages": ["m.login.password"] }])
         );
-        assert!(alice.is_alive(&server).await);
+        assert!(alice.is_valid(&server).await);
         let body = with_auth(json!({}), password_of("alice", PASSWORD, Some(&session)));
         let reply = alice.post(&server, &path, &body).await;
         assert_eq!(reply.ok(), json!({ "id_server_unbind_result": "success" }));
         for device in [&alice, &phone] {
-            assert!(!device.is_alive(&server).await);
+            assert!(!device.is_valid(&server).await);
         }
         let refresh = json!({ "refresh_token": phone.refresh.as_deref().unwrap_or_default() });
         server
@@ -40,7 +41,7 @@ async fn deact_01_an_account_is_deactivated_with_its_password() {
             .await
             .error(401, "M_UNKNOWN_TOKEN");
         assert!(!is_free(&server, "alice").await, "REG-16");
-        assert!(bob.is_alive(&server).await);
+        assert!(bob.is_valid(&server).await);
         // The identical request gets the same answer, although its token is invalid now.
         let again = alice.post(&server, &path, &body).await;
         assert_eq!(again.ok(), json!({ "id_server_unbind_result": "success" }));
@@ -68,7 +69,7 @@ async fn deact_02_nobody_logs_in_to_a_deactivated_account() {
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let auth = password_of("alice", PASSWORD, None);
     alice
-        .post(&server, END, &with_auth(json!({}), auth))
+        .post(&server, DEACTIVATE_PATH, &with_auth(json!({}), auth))
         .await
         .ok();
     let by_address = json!({
@@ -91,22 +92,26 @@ async fn deact_02_nobody_logs_in_to_a_deactivated_account() {
 async fn deact_04_a_failed_attempt_leaves_the_account_unchanged() {
     let server = TestServer::new().await;
     let alice = sign_up(&server, "alice").await;
-    let (_, session) = alice.begin(&server, END, &json!({})).await;
+    let (_, session) = alice.begin(&server, DEACTIVATE_PATH, &json!({})).await;
     for auth in [
         password_of("alice", "wrong", Some(&session)),
         json!({ "type": "m.login.dummy", "session": session }),
     ] {
-        let reply = alice.post(&server, END, &with_auth(json!({}), auth)).await;
+        let reply = alice
+            .post(&server, DEACTIVATE_PATH, &with_auth(json!({}), auth))
+            .await;
         let body = reply.challenge();
         assert_eq!(body["session"], session);
         for member in ["error", "errcode", "params", "completed", "flows"] {
             assert!(body.get(member).is_some(), "UIA-08: {member}");
         }
     }
-    assert!(alice.is_alive(&server).await);
+    assert!(alice.is_valid(&server).await);
     try_login(&server, "alice", PASSWORD).await.ok();
     let auth = password_of("alice", PASSWORD, Some(&session));
-    let reply = alice.post(&server, END, &with_auth(json!({}), auth)).await;
+    let reply = alice
+        .post(&server, DEACTIVATE_PATH, &with_auth(json!({}), auth))
+        .await;
     reply.ok();
 }
 
@@ -116,7 +121,7 @@ async fn deact_05_the_password_alone_is_enough() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let bob = sign_up(&server, "bob").await;
-    let challenge = server.post(END, &json!({})).await.challenge();
+    let challenge = server.post(DEACTIVATE_PATH, &json!({})).await.challenge();
     assert_eq!(
         challenge["flows"],
         json!([{ "stages": ["m.login.password"] }])
@@ -124,24 +129,29 @@ async fn deact_05_the_password_alone_is_enough() {
     let session = challenge["session"].as_str();
     for (name, password) in [("alice", "wrong"), ("nobody", PASSWORD)] {
         let auth = password_of(name, password, session);
-        let reply = server.post(END, &with_auth(json!({}), auth)).await;
+        let reply = server
+            .post(DEACTIVATE_PATH, &with_auth(json!({}), auth))
+            .await;
         reply.refused("M_FORBIDDEN");
     }
     let body = with_auth(json!({}), password_of("alice", PASSWORD, session));
-    server.post(END, &body).await.ok();
-    assert!(!alice.is_alive(&server).await);
+    server.post(DEACTIVATE_PATH, &body).await.ok();
+    assert!(!alice.is_valid(&server).await);
     assert_eq!(
-        server.post(END, &body).await.ok()["id_server_unbind_result"],
+        server.post(DEACTIVATE_PATH, &body).await.ok()["id_server_unbind_result"],
         "success"
     );
     // The account is named by an address, in one request.
-    assert!(bob.is_alive(&server).await);
+    assert!(bob.is_valid(&server).await);
     let dora = sign_up_with(&server, "dora", MSISDN, NUMBER.0).await;
     let identifier = json!({ "type": "m.id.phone", "country": "GB", "phone": NUMBER.0 });
     let auth =
         json!({ "type": "m.login.password", "identifier": identifier, "password": PASSWORD });
-    server.post(END, &with_auth(json!({}), auth)).await.ok();
-    assert!(!dora.is_alive(&server).await);
+    server
+        .post(DEACTIVATE_PATH, &with_auth(json!({}), auth))
+        .await
+        .ok();
+    assert!(!dora.is_valid(&server).await);
 }
 
 /// UIA-25, L8, incident 17 (the password of another account was accepted).
@@ -152,10 +162,10 @@ async fn uia_25_another_users_password_does_not_deactivate() {
     let bob = sign_up(&server, "bob").await;
     let auth = password_of("bob", PASSWORD, None);
     alice
-        .post(&server, END, &with_auth(json!({}), auth))
+        .post(&server, DEACTIVATE_PATH, &with_auth(json!({}), auth))
         .await
         .error(403, "M_FORBIDDEN");
-    assert!(alice.is_alive(&server).await && bob.is_alive(&server).await);
+    assert!(alice.is_valid(&server).await && bob.is_valid(&server).await);
 }
 
 /// Incident 16 (a grace period after login applied to deactivation too).
@@ -163,12 +173,15 @@ async fn uia_25_another_users_password_does_not_deactivate() {
 async fn incident_16_a_recent_login_does_not_replace_uia() {
     let server = TestServer::new().await;
     let alice = sign_up(&server, "alice").await;
-    alice.post(&server, END, &json!({})).await.challenge();
     alice
-        .post(&server, END, &json!({ "auth": null }))
+        .post(&server, DEACTIVATE_PATH, &json!({}))
         .await
         .challenge();
-    assert!(alice.is_alive(&server).await);
+    alice
+        .post(&server, DEACTIVATE_PATH, &json!({ "auth": null }))
+        .await
+        .challenge();
+    assert!(alice.is_valid(&server).await);
 }
 
 /// DEACT-12, DEACT-14: the remaining row reserves the user ID, and nothing else remains.
@@ -177,9 +190,9 @@ async fn deact_12_nothing_is_kept_that_is_not_needed() {
     for erase in [json!({}), json!({ "erase": true })] {
         let offered = flows("m.login.email.identity+m.login.terms");
         let server = TestServer::with(&[offered, POLICIES, MAIL]).await;
-        let validation = ask_mail(&server, ALICE, "secret").await;
+        let validation = request_mail(&server, ALICE, "secret").await;
         validation.validate(&server).await;
-        let (_, session) = server.begin(&wish("alice")).await;
+        let (_, session) = server.begin(&registration("alice")).await;
         let first = validation.attempt(Some(&session));
         server.register(&first).await.challenge();
         let answer = server.register(&stage(TERMS, &session)).await.ok();
@@ -189,7 +202,7 @@ async fn deact_12_nothing_is_kept_that_is_not_needed() {
         assert!(before.iter().any(|(sk, _)| sk == "TERMS#privacy"));
         let auth = password_of("alice", PASSWORD, None);
         alice
-            .post(&server, END, &with_auth(erase.clone(), auth))
+            .post(&server, DEACTIVATE_PATH, &with_auth(erase.clone(), auth))
             .await
             .ok();
         server.deliver().await;
@@ -208,10 +221,10 @@ async fn deact_17_with_deactivation_off_nobody_deactivates() {
     let alice = sign_up(&server, "alice").await;
     let auth = password_of("alice", PASSWORD, None);
     alice
-        .post(&server, END, &with_auth(json!({}), auth))
+        .post(&server, DEACTIVATE_PATH, &with_auth(json!({}), auth))
         .await
         .error(403, "M_FORBIDDEN");
-    assert!(alice.is_alive(&server).await);
+    assert!(alice.is_valid(&server).await);
 }
 
 /// TOK-10, TOK-14, TOK-15, GUEST-06, UIA-28
@@ -219,32 +232,32 @@ async fn deact_17_with_deactivation_off_nobody_deactivates() {
 async fn tok_15_who_may_deactivate_an_account() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
     let irc = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
-    post_as(&server, "junk", END, &json!({}))
+    post_as(&server, "junk", DEACTIVATE_PATH, &json!({}))
         .await
         .error(401, "M_UNKNOWN_TOKEN");
     let guest = register_guest(&server).await;
     Device::of(&guest)
-        .post(&server, END, &json!({}))
+        .post(&server, DEACTIVATE_PATH, &json!({}))
         .await
         .error(403, "M_GUEST_ACCESS_FORBIDDEN");
     let alice = sign_up(&server, "alice").await;
     let body = with_auth(json!({}), password_of("alice", PASSWORD, None));
     set_status(&server, "alice", "locked");
     alice
-        .post(&server, END, &body)
+        .post(&server, DEACTIVATE_PATH, &body)
         .await
         .error(401, "M_USER_LOCKED");
     set_status(&server, "alice", "suspended");
-    alice.post(&server, END, &body).await.ok();
+    alice.post(&server, DEACTIVATE_PATH, &body).await.ok();
     // An application service deactivates its own users without UIA, and no other users.
     register_as(&server, &irc, "irc_alice").await.ok();
-    let path = format!("{END}?user_id=@irc_alice:localhost");
+    let path = format!("{DEACTIVATE_PATH}?user_id=@irc_alice:localhost");
     let reply = post_as(&server, &irc, &path, &json!({})).await;
     assert_eq!(reply.ok()["id_server_unbind_result"], "success");
     post_as(&server, &irc, &path, &json!({}))
         .await
         .error(403, "M_FORBIDDEN");
-    let path = format!("{END}?user_id=@alice:localhost");
+    let path = format!("{DEACTIVATE_PATH}?user_id=@alice:localhost");
     post_as(&server, &irc, &path, &json!({}))
         .await
         .error(403, "M_FORBIDDEN");
@@ -268,7 +281,7 @@ async fn incident_18_no_subset_of_a_request_is_an_internal_error() {
         ),
         Some(json!("text")),
     ];
-    for path in [END, "/_matrix/client/v3/account/password"] {
+    for path in [DEACTIVATE_PATH, "/_matrix/client/v3/account/password"] {
         for auth in &auths {
             for members in [
                 json!({}),
@@ -289,5 +302,5 @@ async fn incident_18_no_subset_of_a_request_is_an_internal_error() {
             }
         }
     }
-    assert!(alice.is_alive(&server).await);
+    assert!(alice.is_valid(&server).await);
 }

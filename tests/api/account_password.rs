@@ -5,16 +5,16 @@ mod callers;
 use serde_json::{Value, json};
 use test_support::{PASSWORD, PREFIXES, TestServer};
 
-use crate::flows::{
-    addresses::{ALICE, EMAIL, MSISDN, NUMBER},
-    people::{
-        ADDRESSES, CHANGE, OTHER, ask_reset, log_in, password_of, sign_up, sign_up_with, try_login,
-        with_auth,
+use crate::flows::support::{
+    account_helpers::{
+        ADDRESSES, OTHER_PASSWORD, PASSWORD_PATH, log_in, password_of, request_reset_token,
+        sign_up, sign_up_with, try_login, with_auth,
     },
+    threepid_helpers::{ALICE, EMAIL, MSISDN, NUMBER},
 };
 
 fn new_password() -> Value {
-    json!({ "new_password": OTHER })
+    json!({ "new_password": OTHER_PASSWORD })
 }
 
 /// PWD-02, PWD-03, PWD-04, PWD-13, UIA-40, TOK-13: with a token and the old password.
@@ -40,7 +40,7 @@ async fn pwd_04_the_password_of_the_tokens_user_is_changed() {
         try_login(&server, "alice", PASSWORD)
             .await
             .error(403, "M_FORBIDDEN");
-        try_login(&server, "alice", OTHER).await.ok();
+        try_login(&server, "alice", OTHER_PASSWORD).await.ok();
         try_login(&server, "bob", PASSWORD).await.ok();
         // The new password works in UIA too, and the old one no longer does.
         let (_, session) = alice.begin(&server, &path, &new_password()).await;
@@ -49,7 +49,7 @@ async fn pwd_04_the_password_of_the_tokens_user_is_changed() {
             .post(&server, &path, &with_auth(new_password(), old))
             .await;
         assert_eq!(reply.refused("M_FORBIDDEN")["session"], session);
-        let new = password_of("alice", OTHER, Some(&session));
+        let new = password_of("alice", OTHER_PASSWORD, Some(&session));
         let reply = alice
             .post(&server, &path, &with_auth(new_password(), new))
             .await;
@@ -75,7 +75,7 @@ async fn uia_41_the_user_is_named_in_any_form() {
             auth[member] = value.clone();
         }
         let reply = alice
-            .post(&server, CHANGE, &with_auth(new_password(), auth))
+            .post(&server, PASSWORD_PATH, &with_auth(new_password(), auth))
             .await;
         assert_eq!(reply.ok(), json!({}), "{name}");
     }
@@ -108,7 +108,7 @@ async fn uia_42_an_address_names_its_owner() {
         }
         let body = json!({ "new_password": PASSWORD, "logout_devices": false, "auth": auth });
         assert_eq!(
-            device.post(&server, CHANGE, &body).await.ok(),
+            device.post(&server, PASSWORD_PATH, &body).await.ok(),
             json!({}),
             "{named}"
         );
@@ -132,7 +132,7 @@ async fn uia_25_the_password_of_another_user_is_refused() {
     ] {
         let auth = json!({ "type": "m.login.password", "identifier": named, "password": PASSWORD });
         let reply = alice
-            .post(&server, CHANGE, &with_auth(new_password(), auth))
+            .post(&server, PASSWORD_PATH, &with_auth(new_password(), auth))
             .await;
         reply.error(403, "M_FORBIDDEN");
     }
@@ -153,13 +153,13 @@ async fn uia_27_missing_members_of_a_stage_are_reported() {
         json!({ "type": "m.login.password", "identifier": { "type": "m.id.user", "user": "alice" } }),
     ] {
         let reply = alice
-            .post(&server, CHANGE, &with_auth(new_password(), auth))
+            .post(&server, PASSWORD_PATH, &with_auth(new_password(), auth))
             .await;
         reply.refused("M_MISSING_PARAM");
     }
     let auth = json!({ "type": "m.login.dummy" });
     let reply = alice
-        .post(&server, CHANGE, &with_auth(new_password(), auth))
+        .post(&server, PASSWORD_PATH, &with_auth(new_password(), auth))
         .await;
     reply.refused("M_UNRECOGNIZED");
 }
@@ -169,17 +169,17 @@ async fn pwd_01_without_a_new_password_nothing_is_changed() {
     let server = TestServer::new().await;
     let alice = sign_up(&server, "alice").await;
     // UIA comes first, then the missing parameter.
-    let (_, session) = alice.begin(&server, CHANGE, &json!({})).await;
+    let (_, session) = alice.begin(&server, PASSWORD_PATH, &json!({})).await;
     let auth = password_of("alice", PASSWORD, Some(&session));
     let reply = alice
-        .post(&server, CHANGE, &with_auth(json!({}), auth))
+        .post(&server, PASSWORD_PATH, &with_auth(json!({}), auth))
         .await;
     reply.error(400, "M_MISSING_PARAM");
     try_login(&server, "alice", PASSWORD).await.ok();
     // The completed stage stays completed.
-    let body = json!({ "new_password": OTHER, "auth": { "session": session } });
-    alice.post(&server, CHANGE, &body).await.ok();
-    try_login(&server, "alice", OTHER).await.ok();
+    let body = json!({ "new_password": OTHER_PASSWORD, "auth": { "session": session } });
+    alice.post(&server, PASSWORD_PATH, &body).await.ok();
+    try_login(&server, "alice", OTHER_PASSWORD).await.ok();
 }
 
 /// UIA-19, UIA-20: the session remembers the new password and refuses another one.
@@ -187,20 +187,22 @@ async fn pwd_01_without_a_new_password_nothing_is_changed() {
 async fn uia_20_a_session_is_for_one_new_password() {
     let server = TestServer::new().await;
     let alice = sign_up(&server, "alice").await;
-    let (_, session) = alice.begin(&server, CHANGE, &new_password()).await;
+    let (_, session) = alice.begin(&server, PASSWORD_PATH, &new_password()).await;
     let auth = password_of("alice", PASSWORD, Some(&session));
     for changed in [
         json!({ "new_password": "another one altogether" }),
-        json!({ "new_password": OTHER, "logout_devices": "x" }),
+        json!({ "new_password": OTHER_PASSWORD, "logout_devices": "x" }),
     ] {
         let body = with_auth(changed.clone(), auth.clone());
-        let reply = alice.post(&server, CHANGE, &body).await;
+        let reply = alice.post(&server, PASSWORD_PATH, &body).await;
         assert!(reply.status.is_client_error(), "{changed}");
     }
     try_login(&server, "alice", PASSWORD).await.ok();
-    let reply = alice.post(&server, CHANGE, &json!({ "auth": auth })).await;
+    let reply = alice
+        .post(&server, PASSWORD_PATH, &json!({ "auth": auth }))
+        .await;
     assert_eq!(reply.ok(), json!({}));
-    try_login(&server, "alice", OTHER).await.ok();
+    try_login(&server, "alice", OTHER_PASSWORD).await.ok();
 }
 
 /// UIA-15, L7: a finished session answers the same request again, and does nothing for another
@@ -209,40 +211,40 @@ async fn uia_20_a_session_is_for_one_new_password() {
 async fn uia_15_a_finished_change_is_not_repeated() {
     let server = TestServer::new().await;
     let alice = sign_up(&server, "alice").await;
-    let (_, session) = alice.begin(&server, CHANGE, &new_password()).await;
+    let (_, session) = alice.begin(&server, PASSWORD_PATH, &new_password()).await;
     let last = with_auth(
         new_password(),
         password_of("alice", PASSWORD, Some(&session)),
     );
-    alice.post(&server, CHANGE, &last).await.ok();
+    alice.post(&server, PASSWORD_PATH, &last).await.ok();
     let before = server.dump();
     assert_eq!(
-        alice.post(&server, CHANGE, &last).await.ok(),
+        alice.post(&server, PASSWORD_PATH, &last).await.ok(),
         json!({}),
         "the same request"
     );
     let mut other = last.clone();
     other["new_password"] = "a third password".into();
     alice
-        .post(&server, CHANGE, &other)
+        .post(&server, PASSWORD_PATH, &other)
         .await
         .error(400, "M_INVALID_PARAM");
     let only_session = json!({ "auth": { "session": session } });
     alice
-        .post(&server, CHANGE, &only_session)
+        .post(&server, PASSWORD_PATH, &only_session)
         .await
         .error(400, "M_INVALID_PARAM");
     assert_eq!(server.dump(), before);
     // The session without its token, or with another user's token, is useless.
     let bob = sign_up(&server, "bob").await;
-    bob.post(&server, CHANGE, &last)
+    bob.post(&server, PASSWORD_PATH, &last)
         .await
         .error(400, "M_INVALID_PARAM");
     server
-        .post(CHANGE, &last)
+        .post(PASSWORD_PATH, &last)
         .await
         .error(400, "M_INVALID_PARAM");
-    try_login(&server, "alice", OTHER).await.ok();
+    try_login(&server, "alice", OTHER_PASSWORD).await.ok();
     try_login(&server, "bob", PASSWORD).await.ok();
 }
 
@@ -255,19 +257,19 @@ async fn pwd_07_only_the_calling_device_stays_logged_in() {
     let bob = sign_up(&server, "bob").await;
     let auth = password_of("alice", PASSWORD, None);
     let reply = second
-        .post(&server, CHANGE, &with_auth(new_password(), auth))
+        .post(&server, PASSWORD_PATH, &with_auth(new_password(), auth))
         .await;
     reply.ok();
-    assert!(second.is_alive(&server).await);
-    assert!(!first.is_alive(&server).await);
-    assert!(bob.is_alive(&server).await);
+    assert!(second.is_valid(&server).await);
+    assert!(!first.is_valid(&server).await);
+    assert!(bob.is_valid(&server).await);
     // A second change from the same device keeps it logged in again.
-    let auth = password_of("alice", OTHER, None);
+    let auth = password_of("alice", OTHER_PASSWORD, None);
     let body = with_auth(json!({ "new_password": PASSWORD }), auth);
-    let third = log_in(&server, "alice", OTHER).await;
-    second.post(&server, CHANGE, &body).await.ok();
-    assert!(second.is_alive(&server).await);
-    assert!(!third.is_alive(&server).await);
+    let third = log_in(&server, "alice", OTHER_PASSWORD).await;
+    second.post(&server, PASSWORD_PATH, &body).await.ok();
+    assert!(second.is_valid(&server).await);
+    assert!(!third.is_valid(&server).await);
 }
 
 #[tokio::test]
@@ -276,12 +278,12 @@ async fn pwd_09_devices_stay_logged_in_on_request() {
     let first = sign_up(&server, "alice").await;
     let second = log_in(&server, "alice", PASSWORD).await;
     let auth = password_of("alice", PASSWORD, None);
-    let body = json!({ "new_password": OTHER, "logout_devices": false });
+    let body = json!({ "new_password": OTHER_PASSWORD, "logout_devices": false });
     second
-        .post(&server, CHANGE, &with_auth(body, auth))
+        .post(&server, PASSWORD_PATH, &with_auth(body, auth))
         .await
         .ok();
-    assert!(first.is_alive(&server).await && second.is_alive(&server).await);
+    assert!(first.is_valid(&server).await && second.is_valid(&server).await);
     try_login(&server, "alice", PASSWORD)
         .await
         .error(403, "M_FORBIDDEN");
@@ -294,17 +296,17 @@ async fn pwd_14_a_weak_password_is_refused_before_uia() {
     for weak in ["", "password", "alice123"] {
         let body = json!({ "new_password": weak });
         alice
-            .post(&server, CHANGE, &body)
+            .post(&server, PASSWORD_PATH, &body)
             .await
             .error(400, "M_WEAK_PASSWORD");
         server
-            .post(CHANGE, &body)
+            .post(PASSWORD_PATH, &body)
             .await
             .error(400, "M_WEAK_PASSWORD");
     }
     let long = json!({ "new_password": "x".repeat(513) });
     alice
-        .post(&server, CHANGE, &long)
+        .post(&server, PASSWORD_PATH, &long)
         .await
         .error(400, "M_INVALID_PARAM");
 }
@@ -320,11 +322,11 @@ async fn pwd_16_nothing_changes_without_completed_uia() {
         json!({}),
     ] {
         let reply = alice
-            .post(&server, CHANGE, &with_auth(new_password(), auth))
+            .post(&server, PASSWORD_PATH, &with_auth(new_password(), auth))
             .await;
         reply.challenge();
     }
-    assert!(alice.is_alive(&server).await);
+    assert!(alice.is_valid(&server).await);
     try_login(&server, "alice", PASSWORD).await.ok();
 }
 
@@ -333,7 +335,7 @@ async fn pwd_16_nothing_changes_without_completed_uia() {
 async fn pwd_06_an_address_of_no_account_resets_no_password() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    let validation = ask_reset(&server, EMAIL, ALICE, "reset").await;
+    let validation = request_reset_token(&server, EMAIL, ALICE, "reset").await;
     validation.validate(&server).await;
     let body = json!({ "medium": "email", "address": ALICE });
     alice
@@ -341,9 +343,9 @@ async fn pwd_06_an_address_of_no_account_resets_no_password() {
         .await
         .ok();
     let mut body = validation.attempt(None);
-    body["new_password"] = OTHER.into();
+    body["new_password"] = OTHER_PASSWORD.into();
     server
-        .post(CHANGE, &body)
+        .post(PASSWORD_PATH, &body)
         .await
         .error(400, "M_THREEPID_NOT_FOUND");
     try_login(&server, "alice", PASSWORD).await.ok();

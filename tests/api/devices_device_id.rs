@@ -7,7 +7,7 @@ use super::{
     devices::log_in,
     support::{post_as, rows_of, send_as, text},
 };
-use crate::flows::people;
+use crate::flows::support::account_helpers;
 
 /// `PUT` with an access token.
 pub(super) async fn put(server: &TestServer, token: &str, path: &str, body: &Value) -> Reply {
@@ -155,8 +155,8 @@ async fn delete(server: &TestServer, token: &str, path: &str, body: Option<&Valu
 async fn dev_03_a_device_is_deleted_with_its_tokens() {
     for (prefix, first) in [(PREFIXES[0], None), (PREFIXES[1], Some(json!({})))] {
         let server = TestServer::new().await;
-        let alice = people::sign_up(&server, "alice").await;
-        let second = people::log_in(&server, "alice", PASSWORD).await;
+        let alice = account_helpers::sign_up(&server, "alice").await;
+        let second = account_helpers::log_in(&server, "alice", PASSWORD).await;
         let path = format!("{prefix}/devices/{}", second.id);
         let challenge = delete(&server, &alice.token, &path, first.as_ref()).await;
         let challenge = challenge.challenge();
@@ -164,19 +164,19 @@ async fn dev_03_a_device_is_deleted_with_its_tokens() {
             challenge["flows"],
             json!([{ "stages": ["m.login.password"] }])
         );
-        let auth = people::password_of("alice", PASSWORD, challenge["session"].as_str());
+        let auth = account_helpers::password_of("alice", PASSWORD, challenge["session"].as_str());
         let body = json!({ "auth": auth });
         for _ in 0..2 {
             let reply = delete(&server, &alice.token, &path, Some(&body)).await;
             assert_eq!(reply.ok(), json!({}));
         }
-        assert!(!second.is_alive(&server).await && alice.is_alive(&server).await);
+        assert!(!second.is_valid(&server).await && alice.is_valid(&server).await);
         server
             .get_as(&alice.token, &path)
             .await
             .error(404, "M_NOT_FOUND");
         // Deleting an unknown device succeeds after UIA.
-        let body = json!({ "auth": people::password_of("alice", PASSWORD, None) });
+        let body = json!({ "auth": account_helpers::password_of("alice", PASSWORD, None) });
         let path = format!("{prefix}/devices/UNKNOWN");
         delete(&server, &alice.token, &path, None).await.challenge();
         let reply = delete(&server, &alice.token, &path, Some(&body)).await;
@@ -189,18 +189,18 @@ async fn dev_03_a_device_is_deleted_with_its_tokens() {
 #[tokio::test]
 async fn uia_13_a_session_deletes_the_device_it_was_begun_for() {
     let server = TestServer::new().await;
-    let alice = people::sign_up(&server, "alice").await;
-    let second = people::log_in(&server, "alice", PASSWORD).await;
-    let third = people::log_in(&server, "alice", PASSWORD).await;
-    let path = |device: &people::Device| format!("{}/devices/{}", PREFIXES[1], device.id);
+    let alice = account_helpers::sign_up(&server, "alice").await;
+    let second = account_helpers::log_in(&server, "alice", PASSWORD).await;
+    let third = account_helpers::log_in(&server, "alice", PASSWORD).await;
+    let path = |device: &account_helpers::Device| format!("{}/devices/{}", PREFIXES[1], device.id);
     let challenge = delete(&server, &alice.token, &path(&second), None).await;
     let challenge = challenge.challenge();
     let session = challenge["session"].as_str();
-    let body = json!({ "auth": people::password_of("alice", PASSWORD, session) });
+    let body = json!({ "auth": account_helpers::password_of("alice", PASSWORD, session) });
     delete(&server, &alice.token, &path(&third), Some(&body))
         .await
         .error(403, "M_FORBIDDEN");
-    assert!(second.is_alive(&server).await && third.is_alive(&server).await);
+    assert!(second.is_valid(&server).await && third.is_valid(&server).await);
     delete(&server, &alice.token, &path(&second), Some(&body))
         .await
         .ok();
@@ -208,21 +208,21 @@ async fn uia_13_a_session_deletes_the_device_it_was_begun_for() {
     delete(&server, &alice.token, &path(&third), Some(&body))
         .await
         .error(400, "M_INVALID_PARAM");
-    assert!(!second.is_alive(&server).await && third.is_alive(&server).await);
+    assert!(!second.is_valid(&server).await && third.is_valid(&server).await);
 }
 
 /// UIA-25, L9: another user's password, and another user's device.
 #[tokio::test]
 async fn uia_25_nobody_deletes_the_device_of_another_user() {
     let server = TestServer::new().await;
-    let alice = people::sign_up(&server, "alice").await;
-    let bob = people::sign_up(&server, "bob").await;
+    let alice = account_helpers::sign_up(&server, "alice").await;
+    let bob = account_helpers::sign_up(&server, "bob").await;
     let path = format!("{}/devices/{}", PREFIXES[1], bob.id);
-    let body = json!({ "auth": people::password_of("bob", PASSWORD, None) });
+    let body = json!({ "auth": account_helpers::password_of("bob", PASSWORD, None) });
     delete(&server, &alice.token, &path, Some(&body))
         .await
         .error(403, "M_FORBIDDEN");
-    let body = json!({ "auth": people::password_of("alice", PASSWORD, None) });
+    let body = json!({ "auth": account_helpers::password_of("alice", PASSWORD, None) });
     delete(&server, &alice.token, &path, Some(&body)).await.ok();
-    assert!(bob.is_alive(&server).await && alice.is_alive(&server).await);
+    assert!(bob.is_valid(&server).await && alice.is_valid(&server).await);
 }

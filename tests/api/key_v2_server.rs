@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use test_support::{NOW, TestServer};
 
-use crate::flows::identity_server::verifies;
+use crate::flows::support::identity_server::verifies;
 
 const PATHS: [&str; 2] = ["/_matrix/key/v2/server", "/_matrix/key/v2/server/"];
 const SEED: &str = "YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1";

@@ -198,5 +198,5 @@ pub(crate) fn set_number(server: &TestServer, name: &str, attribute: &str, numbe
         "ConditionExpression": "attribute_exists(pk)",
         "ExpressionAttributeValues": { ":number": { "N": number.to_string() } },
     });
-    server.past_the_functions("UpdateItem", &update);
+    server.raw_dynamodb("UpdateItem", &update);
 }

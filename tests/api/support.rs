@@ -126,7 +126,7 @@ pub(crate) fn set_status(server: &TestServer, localpart: &str, status: &str) {
         "ExpressionAttributeNames": { "#status": "status" },
         "ExpressionAttributeValues": { ":status": { "S": status } },
     });
-    server.past_the_functions("UpdateItem", &update);
+    server.raw_dynamodb("UpdateItem", &update);
 }
 
 /// Registers an application service with these user namespaces (`regex`, `exclusive`) through the

@@ -16,9 +16,9 @@ use ruma_common::{
 use super::ruma_requests::send;
 use crate::{
     api::support::text,
-    flows::{
-        addresses::ALICE,
+    flows::support::{
         identity_server::{IdServer, TOKEN},
+        threepid_helpers::ALICE,
     },
 };
 
@@ -52,5 +52,5 @@ async fn ids_10_an_address_is_bound_and_unbound_by_ruma() {
         let answer = send(&server, request, token).await.unwrap();
         assert_eq!(answer.id_server_unbind_result, expected);
     }
-    assert!(id_server.bound().is_empty());
+    assert!(id_server.bindings().is_empty());
 }

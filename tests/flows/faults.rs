@@ -1,21 +1,20 @@
-//! One fault at a time: at every call of a sign-up in two stages, of every kind, for a moment or
-//! until patience ends. The client repeats what failed; in the end there is one account, whole.
+//! One fault at a time, at each DynamoDB call of an operation. The client repeats a request that failed.
+//! In the end the operation is done once and completely.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
+mod account_threepids;
+mod accounts;
+mod registration;
+mod validation;
+
 use std::time::Duration;
 
-use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
-use serde_json::{Value, json};
+use gatehouse_local::dynamodb::proxy::{Call, Fault, FaultKind};
 
-use crate::flows::{
-    counted::Counted,
-    support::{DUMMY, TWO_STAGES, stage, token_stage, wish},
-};
-
-pub(crate) const KINDS: [FaultKind; 9] = [
+const FAULT_KINDS: [FaultKind; 9] = [
     FaultKind::Conflict,
     FaultKind::Throttle,
     FaultKind::ThrottledItem,
@@ -27,173 +26,84 @@ pub(crate) const KINDS: [FaultKind; 9] = [
     FaultKind::InternalError,
 ];
 
-/// The kinds that patience ends with.
-pub(crate) const LASTING: [FaultKind; 4] = [
+/// The kinds that make a request fail if they last longer than all retries.
+const PERSISTENT: [FaultKind; 4] = [
     FaultKind::Conflict,
     FaultKind::Throttle,
     FaultKind::ConnectionReset,
     FaultKind::LostAnswer,
 ];
 
-/// Whether the fault, once the SDK's own four tries are used up, is the service's own: a 500. The
-/// others are contention, which is a 429.
-pub(crate) fn is_breakage(kind: FaultKind) -> bool {
-    matches!(
-        kind,
-        FaultKind::ConnectionReset | FaultKind::LostAnswer | FaultKind::InternalError
-    )
+/// One run of an operation.
+struct Run {
+    /// The calls that suffer faults in later runs: their operations, and whether they are on the table of
+    /// rate limits.
+    calls: Vec<(String, bool)>,
+    /// Whether the fault of this run has occurred.
+    injected: bool,
 }
 
-/// A fault at each of these calls of a function, of each of these kinds, so many times.
-pub(crate) fn each_fault(
+/// The result of all runs of an operation.
+struct Summary {
+    /// The calls of the run without a fault.
+    calls: Vec<(String, bool)>,
+    /// The number of runs, and of faults that have occurred.
+    runs: usize,
+    injected: usize,
+}
+
+/// The calls of one function, with whether they are on the table of rate limits.
+fn calls_by(function: &str, calls: Vec<Call>) -> Vec<(String, bool)> {
+    let own = calls.into_iter().filter(|call| call.caller == function);
+    own.map(|call| (call.operation, call.tables == ["Limits"]))
+        .collect()
+}
+
+/// The same without the calls of rate limits.
+fn calls_outside_limits(function: &str, calls: Vec<Call>) -> Vec<(String, bool)> {
+    let mut calls = calls_by(function, calls);
+    calls.retain(|(_, of_limits)| !of_limits);
+    calls
+}
+
+/// Runs an operation once without a fault and then once for each kind of fault at each of its calls.
+/// `run` gets the number of the run, from 1 on, and the fault that it has to inject. Each fault occurs
+/// `times` times in a row. Calls of rate limits only suffer the [`PERSISTENT`] kinds.
+async fn fault_at_every_call(
     function: &str,
-    calls: &[String],
     kinds: &[FaultKind],
     times: u64,
-) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    for (index, operation) in calls.iter().enumerate() {
-        let same = calls[..=index].iter().filter(|own| *own == operation);
+    mut run: impl AsyncFnMut(usize, Option<Fault>) -> Run,
+) -> Summary {
+    let calls = run(1, None).await.calls;
+    let (mut runs, mut injected) = (1, 0);
+    for (index, (operation, of_limits)) in calls.iter().enumerate() {
+        let same = calls[..=index].iter().filter(|call| call.0 == *operation);
         let nth = u64::try_from(same.count()).unwrap();
-        faults.extend(kinds.iter().map(|kind| {
+        for kind in if *of_limits { &PERSISTENT } else { kinds } {
+            runs += 1;
             let fault = Fault::new(*kind).by(function).on(operation);
-            fault.nth(nth).times(times)
-        }));
-    }
-    faults
-}
-
-/// What one sign-up came to.
-struct Story {
-    answer: Value,
-    /// Requests that could have been the last, and hashes.
-    finals: usize,
-    hashes: usize,
-    failures: Vec<u16>,
-}
-
-/// A sign-up in two stages by a client that repeats what was answered with 429 or 5xx.
-async fn sign_up(server: &Counted, name: &str, token: &str) -> Story {
-    let (mut finals, mut failures) = (0, Vec::new());
-    server.move_network();
-    let before = server.hashes();
-    let mut session = String::new();
-    for step in 0..3 {
-        let body = match step {
-            0 => wish(name),
-            1 => token_stage(token, Some(&session)),
-            _ => stage(DUMMY, &session),
-        };
-        let mut tries = 0;
-        let (status, reply) = loop {
-            finals += usize::from(step == 2);
-            let (status, reply) = server.register(&body).await;
-            if status != 429 && status < 500 {
-                break (status, reply);
-            }
-            failures.push(status);
-            tries += 1;
-            assert!(tries < 20, "no answer to step {step}");
-        };
-        if step == 2 {
-            assert_eq!(status, 200, "{reply}");
-            let hashes = server.hashes() - before;
-            return Story {
-                answer: reply,
-                finals,
-                hashes,
-                failures,
-            };
+            let run = run(runs, Some(fault.nth(nth).times(times))).await;
+            injected += usize::from(run.injected);
         }
-        let completed = [json!([]), json!(["m.login.registration_token"])];
-        assert_eq!(
-            (status, &reply["completed"]),
-            (401, &completed[step]),
-            "{reply}"
-        );
-        assert!(reply.get("errcode").is_none(), "{reply}");
-        reply["session"].as_str().unwrap().clone_into(&mut session);
     }
-    unreachable!("the third step returns")
-}
-
-/// The calls of an undisturbed sign-up.
-async fn calls(server: &Counted, token: &str) -> Vec<String> {
-    server.local.proxy().take_calls();
-    let story = sign_up(server, "undisturbed", token).await;
-    assert_eq!((story.finals, story.hashes), (1, 1), "exactly one hash");
-    let calls = server.local.proxy().take_calls();
-    calls.into_iter().map(|call| call.operation).collect()
-}
-
-async fn every_call_suffers(settings: &[(&str, &str)], times: u64) {
-    let server = Counted::start(settings);
-    let token = server.new_token(&["--uses", "1000"]).await;
-    // The first request of a process reads more than the others.
-    server.register(&wish("early")).await;
-    let calls = calls(&server, &token).await;
-    assert!(calls.len() >= 6, "{calls:?}");
-    let (mut accounts, mut met) = (1, 0);
-    for position in 1..=calls.len() {
-        for (number, kind) in KINDS.into_iter().enumerate() {
-            let name = format!("user{position}.{number}");
-            let about = format!("{kind:?} at call {position} of {calls:?}");
-            let proxy = server.local.proxy();
-            let operation = &calls[position - 1];
-            let same = calls[..position]
-                .iter()
-                .filter(|own| *own == operation)
-                .count();
-            let fault = Fault::new(kind).by("Register").on(operation);
-            proxy.inject(fault.nth(u64::try_from(same).unwrap()).times(times));
-            let story = sign_up(&server, &name, &token).await;
-            met += usize::from(proxy.pending_faults() == 0);
-            proxy.clear_faults();
-            accounts += 1;
-            assert_eq!(
-                story.answer["user_id"],
-                format!("@{name}:localhost"),
-                "{about}"
-            );
-            assert!(
-                story.hashes <= story.finals,
-                "{about}: {} hashes",
-                story.hashes
-            );
-            for status in story.failures {
-                let excused = if is_breakage(kind) {
-                    [429, 500]
-                } else {
-                    [429, 429]
-                };
-                assert!(excused.contains(&status), "{about}: {status}");
-            }
-            let me = server
-                .whoami(story.answer["access_token"].as_str().unwrap())
-                .await;
-            assert_eq!(me["user_id"], story.answer["user_id"], "{about}");
-        }
-        server.assert_people(accounts);
-        let left = 1000 - i64::try_from(accounts).unwrap();
-        assert_eq!(server.uses_left(), left, "call {position} of {calls:?}");
+    Summary {
+        calls,
+        runs,
+        injected,
     }
-    assert!(met > calls.len() * 4, "the faults have been met: {met}");
 }
 
-/// REG-14, UIA-15, UIA-60: one fault of each kind at each call.
-#[tokio::test]
-async fn a_sign_up_survives_any_one_fault_at_any_call() {
-    every_call_suffers(&[TWO_STAGES], 1).await;
-}
-
-/// The same with rates limited, so that the limits' own calls suffer too.
-#[tokio::test]
-async fn a_sign_up_with_limits_survives_any_one_fault_at_any_call() {
-    every_call_suffers(&[TWO_STAGES, ("GATEHOUSE_LIMITS", "on")], 1).await;
-}
-
-/// The same until the SDK and the store have given up.
-#[tokio::test]
-async fn a_sign_up_survives_a_fault_that_outlasts_every_retry() {
-    every_call_suffers(&[TWO_STAGES], 8).await;
+/// Asserts that this kind of fault may lead to this status. The faults that remain after the SDK's own
+/// four attempts are either contention, which is a 429, or a failure of the service, which is a 500.
+#[track_caller]
+fn assert_expected_failure(fault: Option<&Fault>, status: u16) {
+    let is_server_error = fault.is_some_and(|fault| {
+        matches!(
+            fault.kind,
+            FaultKind::ConnectionReset | FaultKind::LostAnswer | FaultKind::InternalError
+        )
+    });
+    let is_expected = status == 429 || (status == 500 && is_server_error);
+    assert!(is_expected, "{status} after {fault:?}");
 }

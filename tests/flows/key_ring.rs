@@ -1,5 +1,5 @@
-//! The key ring out of Secrets Manager: what a function starts with, and how its keys are replaced while
-//! functions of before and after run side by side.
+//! The key ring in Secrets Manager: the settings that a function starts with, and the replacement
+//! of keys while functions with old and new settings run side by side.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -21,7 +21,7 @@ const OLD: &str = "CanaryOldRoot0123456789abcdefghijklmnopqrstuvwxyz0123456789AB
 const NEW: &str = "CanaryNewRoot0123456789abcdefghijklmnopqrstuvwxyz0123456789ABCDE";
 const PEPPERS: [&str; 2] = ["canary pepper, the first", "canary pepper, the second"];
 
-/// The settings of a function that starts now: those beside the secret, and the secret's.
+/// The settings of a function that starts now: its environment and the contents of the secret.
 async fn start(
     server: &TestServer,
     settings: &[(&'static str, &str)],
@@ -50,11 +50,14 @@ async fn start(
         .collect())
 }
 
-/// A house whose functions start now, with their tables in a directory.
+/// A server whose functions start now, with its tables in a directory.
 async fn server_of(secret: &Value, data: &std::path::Path) -> TestServer {
-    let teller = TestServer::new().await;
-    teller.local.aws_fakes().set_secret(&secret.to_string());
-    let settings = start(&teller, &[]).await.unwrap();
+    let disclosing_server = TestServer::new().await;
+    disclosing_server
+        .local
+        .aws_fakes()
+        .set_secret(&secret.to_string());
+    let settings = start(&disclosing_server, &[]).await.unwrap();
     let settings: Vec<_> = settings
         .iter()
         .map(|(name, value)| (*name, value.as_str()))
@@ -63,7 +66,7 @@ async fn server_of(secret: &Value, data: &std::path::Path) -> TestServer {
 }
 
 #[tokio::test]
-async fn a_function_starts_with_what_the_secret_says() {
+async fn a_function_starts_with_the_contents_of_the_secret() {
     let (log, _guard) = Log::capture();
     let server = TestServer::new().await;
     let secret = json!({ "current": NEW, "previous": OLD, "pepper": PEPPERS[0] });
@@ -75,13 +78,13 @@ async fn a_function_starts_with_what_the_secret_says() {
         ("GATEHOUSE_PASSWORD_PEPPER", PEPPERS[0].to_owned()),
     ]);
     assert_eq!(settings, expected);
-    // The operator's command reads the same keys.
+    // The admin CLI reads the same keys.
     let (keys, _) = read_keys(|name| settings.get(name).cloned()).unwrap();
     assert_eq!(
         keys.hashes(KeyPurpose::RegistrationToken, b"token").len(),
         2
     );
-    // What is not the SDK's own tracing, which no function writes.
+    // Without the tracing of the SDK, which no function writes.
     let text = log.text();
     let ours = text.lines().filter(|line| line.contains("gatehouse"));
     for line in ours {
@@ -90,7 +93,7 @@ async fn a_function_starts_with_what_the_secret_says() {
 }
 
 #[tokio::test]
-async fn a_function_does_not_start_without_a_proper_secret_and_says_why() {
+async fn a_function_does_not_start_with_an_invalid_secret() {
     let server = TestServer::new().await;
     for (secret, fault) in [
         (
@@ -123,17 +126,17 @@ async fn a_function_does_not_start_without_a_proper_secret_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_function_that_uses_no_key_asks_for_none() {
+async fn a_function_that_uses_no_key_reads_no_secret() {
     let server = TestServer::new().await;
     let root = || start(&server, &[("GATEHOUSE_SECRET_ARN", "none")]);
     let (one, other) = (root().await.unwrap(), root().await.unwrap());
     assert_ne!(one["GATEHOUSE_SECRET"], other["GATEHOUSE_SECRET"]);
 }
 
-/// The captcha's key lies in the secret before the provider is chosen, and functions that are not told
-/// the secret start all the same.
+/// The captcha key may be in the secret before a provider is configured, and functions without
+/// access to the secret must start.
 #[tokio::test]
-async fn a_captcha_whose_key_is_in_the_secret_keeps_no_function_from_starting() {
+async fn a_captcha_key_in_the_secret_prevents_no_start() {
     let server = TestServer::new().await;
     let secret = json!({ "current": NEW, "captcha_secret_key": "canary" });
     server.local.aws_fakes().set_secret(&secret.to_string());
@@ -144,24 +147,24 @@ async fn a_captcha_whose_key_is_in_the_secret_keeps_no_function_from_starting() 
     ];
     let settings = start(&server, &captcha).await.unwrap();
     assert_eq!(settings["GATEHOUSE_CAPTCHA_SECRET_KEY"], "canary");
-    let stranger = [&captcha[..], &[("GATEHOUSE_SECRET_ARN", "none")]].concat();
-    let settings = start(&server, &stranger).await.unwrap();
+    let without_access = [&captcha[..], &[("GATEHOUSE_SECRET_ARN", "none")]].concat();
+    let settings = start(&server, &without_access).await.unwrap();
     assert_ne!(settings["GATEHOUSE_CAPTCHA_SECRET_KEY"], "canary");
 }
 
-/// First the new root is known everywhere, then it is used: whoever serves the next request of a session,
-/// a function that has started anew or one that has not, can read it.
+/// First the new root key is added everywhere, then it is used: functions that have restarted and
+/// functions that have not can read each other's sessions.
 #[tokio::test]
-async fn nobody_notices_that_the_root_is_replaced_in_two_steps() {
+async fn replacing_the_root_key_in_two_steps_breaks_no_session() {
     let directory = tempfile::tempdir().unwrap();
     let steps = [
         json!({ "current": OLD, "next": NEW }),
         json!({ "current": NEW, "previous": OLD }),
     ];
     for (begins, ends) in [(0, 1), (1, 0)] {
-        let wish = json!({ "username": format!("alice{begins}"), "password": PASSWORD });
+        let registration = json!({ "username": format!("alice{begins}"), "password": PASSWORD });
         let server = server_of(&steps[begins], directory.path()).await;
-        let (_, session) = server.begin(&wish).await;
+        let (_, session) = server.begin(&registration).await;
         drop(server);
         let server = server_of(&steps[ends], directory.path()).await;
         let auth = json!({ "auth": { "type": "m.login.dummy", "session": session } });
@@ -171,7 +174,7 @@ async fn nobody_notices_that_the_root_is_replaced_in_two_steps() {
 }
 
 #[tokio::test]
-async fn a_pepper_is_replaced_without_anybody_losing_their_password() {
+async fn a_pepper_is_replaced_without_losing_a_password() {
     let directory = tempfile::tempdir().unwrap();
     let peppered = |pepper: Option<&str>, previous: Option<&str>| json!({ "current": OLD, "pepper": pepper.unwrap_or_default(), "pepper_previous": previous.unwrap_or_default() });
     let login = json!({
@@ -191,7 +194,7 @@ async fn a_pepper_is_replaced_without_anybody_losing_their_password() {
         .post(path, &login)
         .await
         .ok();
-    // It has been hashed anew: the first one is of no use any more.
+    // The password has been hashed again, so the first pepper is not needed any more.
     let second = peppered(Some(PEPPERS[1]), None);
     server_of(&second, directory.path())
         .await

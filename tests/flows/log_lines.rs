@@ -1,4 +1,5 @@
-//! The line of each request: what it says, what it counts, and that the tap has counted the same.
+//! The log line of each request: its members, and its counts, which must equal those of the
+//! DynamoDB proxy.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -8,15 +9,16 @@ use gatehouse_local::dynamodb::proxy::{Call, Fault, FaultKind};
 use serde_json::{Value, json};
 use test_support::{Log, PASSWORD, TestServer};
 
-use crate::flows::{
-    addresses::{ALICE, EMAIL, MAIL, ask_mail},
-    support::{DUMMY, TOKEN, TWO_STAGES, flows, new_token, stage, token_stage, wish, with},
+use crate::flows::support::{
+    DUMMY, TOKEN, TWO_STAGES, flows, new_token, registration, stage,
+    threepid_helpers::{ALICE, EMAIL, MAIL, request_mail},
+    token_stage, with,
 };
 
-/// The last line, held against the calls that the tap has counted.
+/// The last line, compared with the calls that the DynamoDB proxy has counted.
 #[track_caller]
 fn last(log: &Log, calls: &[Call]) -> Value {
-    let line = log.told().pop().unwrap();
+    let line = log.request_lines().pop().unwrap();
     assert_eq!(line["dynamodb.calls"], calls.len(), "{line}");
     for (name, sum) in [
         ("dynamodb.read_units", sum(calls, |call| call.read_units)),
@@ -39,12 +41,12 @@ fn assert_says(line: &Value, members: &[(&str, Value)]) {
 }
 
 #[tokio::test]
-async fn the_lines_of_a_sign_up_draw_its_funnel() {
+async fn the_lines_of_a_sign_up_show_its_funnel() {
     let (log, _guard) = Log::capture();
     let server = TestServer::with(&[TWO_STAGES, ("GATEHOUSE_LIMITS", "on")]).await;
     let token = new_token(&server, &[]).await;
 
-    let ((_, session), calls) = server.calls_of(server.begin(&wish("alice"))).await;
+    let ((_, session), calls) = server.calls_of(server.begin(&registration("alice"))).await;
     let begun = last(&log, &calls);
     let route = json!("/_matrix/client/v3/register");
     assert_says(
@@ -93,28 +95,25 @@ async fn the_lines_of_a_sign_up_draw_its_funnel() {
     );
     assert!(made["cost.usd_micros"].as_f64().unwrap() > 4.0, "{made}");
 
-    // The answer given again makes no second account.
+    // A replayed response counts no second account.
     let answer = reply.ok();
     assert_eq!(server.register(&body).await.ok(), answer);
-    let again = log.told().pop().unwrap();
+    let again = log.request_lines().pop().unwrap();
     assert!(again.get("Registrations").is_none(), "{again}");
 
-    // A user is called the same in each line, and by no name.
+    // The lines identify a user consistently, and without the name.
     let token = answer["access_token"].as_str().unwrap();
-    server
-        .get_as(token, "/_matrix/client/v3/account/whoami")
-        .await
-        .ok();
-    let asked = log.told().pop().unwrap();
+    server.whoami(token).await.ok();
+    let asked = log.request_lines().pop().unwrap();
     assert_eq!(asked["Operation"], "account-whoami");
     assert_eq!(asked["user.hash"], made["user.hash"]);
-    for line in log.told() {
+    for line in log.request_lines() {
         assert!(!line.to_string().contains("alice"), "{line}");
     }
 }
 
 #[tokio::test]
-async fn the_lines_of_logins_say_which_were_good() {
+async fn the_lines_of_logins_show_their_results() {
     let (log, _guard) = Log::capture();
     let server = TestServer::new().await;
     server.sign_up("alice").await;
@@ -146,11 +145,11 @@ async fn the_lines_of_logins_say_which_were_good() {
 }
 
 #[tokio::test]
-async fn repeated_calls_are_counted_and_a_failure_is_told_of_its_operation() {
+async fn a_failure_is_logged_with_its_operation_and_retries() {
     let (log, _guard) = Log::capture();
     let server = TestServer::with(&[flows(DUMMY)]).await;
     server.local.proxy().inject(Fault::new(FaultKind::Throttle));
-    let body = with(wish("alice"), &json!({ "auth": { "type": DUMMY } }));
+    let body = with(registration("alice"), &json!({ "auth": { "type": DUMMY } }));
     let (reply, calls) = server.calls_of(server.register(&body)).await;
     reply.ok();
     let throttled = last(&log, &calls);
@@ -160,7 +159,7 @@ async fn repeated_calls_are_counted_and_a_failure_is_told_of_its_operation() {
         .local
         .proxy()
         .inject(Fault::new(FaultKind::ConnectionReset).times(9));
-    let (reply, calls) = server.calls_of(server.register(&wish("bob"))).await;
+    let (reply, calls) = server.calls_of(server.register(&registration("bob"))).await;
     assert_eq!(reply.status, 500);
     let failed = last(&log, &calls);
     assert_says(
@@ -180,10 +179,12 @@ async fn repeated_calls_are_counted_and_a_failure_is_told_of_its_operation() {
 }
 
 #[tokio::test]
-async fn a_message_is_followed_from_the_request_that_calls_for_it_to_its_delivery() {
+async fn a_message_can_be_traced_from_request_to_delivery() {
     let (log, _guard) = Log::capture();
     let server = TestServer::with(&[flows(EMAIL), MAIL]).await;
-    let asked = server.calls_of(ask_mail(&server, ALICE, "secret")).await;
+    let asked = server
+        .calls_of(request_mail(&server, ALICE, "secret"))
+        .await;
     let queued = last(&log, &asked.1);
     assert_says(&queued, &[("MessagesQueued", json!(1.0))]);
     let trace = queued["trace.id"].as_str().unwrap().to_owned();
@@ -210,15 +211,15 @@ async fn a_message_is_followed_from_the_request_that_calls_for_it_to_its_deliver
 }
 
 #[tokio::test]
-async fn the_schedule_says_for_how_long_the_oldest_message_has_waited() {
+async fn the_schedule_logs_the_age_of_the_oldest_message() {
     let (log, _guard) = Log::capture();
     let server = TestServer::with(&[flows(EMAIL), MAIL]).await;
-    server.tick().await;
-    assert_eq!(log.told().pop().unwrap()["OutboxOldestAge"], 0.0);
-    ask_mail(&server, ALICE, "secret").await;
+    server.run_schedule().await;
+    assert_eq!(log.request_lines().pop().unwrap()["OutboxOldestAge"], 0.0);
+    request_mail(&server, ALICE, "secret").await;
     server.advance(std::time::Duration::from_secs(90));
-    server.tick().await;
-    let line = log.told().pop().unwrap();
+    server.run_schedule().await;
+    let line = log.request_lines().pop().unwrap();
     assert_eq!(line["OutboxOldestAge"], 90.0);
     assert_eq!(line["MessagesSent"], 1.0);
 }

@@ -1,11 +1,10 @@
-//! Logging in: who is let in, what everybody else learns (nothing), and what survives a race.
+//! Logins: all failed logins are indistinguishable. Concurrent logins are tested in `races`.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
-mod guesses;
-mod races;
+mod password_guessing;
 
 use std::time::Duration;
 
@@ -15,24 +14,26 @@ use test_support::{PASSWORD, Reply, TestServer};
 
 use crate::{
     api::support::{add_appservice, post_as, register_as, rows_of, set_status, text},
-    flows::{
-        addresses::{EMAIL, MSISDN},
-        people::{ADDRESSES, Device, LOGIN, log_in, login_of, sign_up, sign_up_with, try_login},
+    flows::support::{
+        account_helpers::{
+            ADDRESSES, Device, LOGIN, log_in, login_of, sign_up, sign_up_with, try_login,
+        },
+        threepid_helpers::{EMAIL, MSISDN},
     },
 };
 
-/// What a login did: its answer, and each call's operation and tables in their order.
-type Seen = (Value, Vec<(String, Vec<String>)>);
+/// The effect of a login: its response, and the operation and tables of each call in order.
+type Observation = (Value, Vec<(String, Vec<String>)>);
 
-async fn seen(server: &TestServer, body: &Value) -> Seen {
-    // Budgets are as they were before the first guess.
+async fn seen(server: &TestServer, body: &Value) -> Observation {
+    // Quotas are as they were before the first attempt.
     server.advance(Duration::from_hours(1));
     let (reply, calls) = server.calls_of(server.post(LOGIN, body)).await;
     let mut calls: Vec<_> = calls
         .into_iter()
         .map(|call| (call.operation, call.tables))
         .collect();
-    // Those of one moment come in any order.
+    // Parallel calls come in any order.
     calls.sort();
     (reply.error(403, "M_FORBIDDEN"), calls)
 }
@@ -44,9 +45,10 @@ fn by_address(medium: &str, address: &str, password: &str) -> Value {
     })
 }
 
-/// UIA-45, UIA-46, DIS-23, incident 19, incident 32, L15: with limits on, and so with whatever they cost.
+/// UIA-45, UIA-46, DIS-23, incident 19, incident 32, L15: with limits on, and thus including their
+/// cost.
 #[tokio::test]
-async fn login_04_everybody_who_is_not_let_in_learns_the_same_from_the_same_calls() {
+async fn login_04_failed_logins_are_indistinguishable_by_calls() {
     let settings = [
         &ADDRESSES[..],
         &[("GATEHOUSE_LIMITS", "on"), ("GATEHOUSE_GUESTS", "true")],
@@ -100,9 +102,9 @@ async fn login_04_everybody_who_is_not_let_in_learns_the_same_from_the_same_call
     assert_eq!(seen(&server, &login_of("alice", "wrong")).await.0, *answer);
 }
 
-/// TOK-14: said to nobody who does not know the password; the tokens are kept.
+/// TOK-14: only a client with the right password is informed of the lock; the tokens are kept.
 #[tokio::test]
-async fn tok_14_a_locked_account_learns_so_with_the_right_password_alone() {
+async fn tok_14_a_lock_is_disclosed_with_the_right_password_only() {
     let server = TestServer::new().await;
     let alice = sign_up(&server, "alice").await;
     set_status(&server, "alice", "locked");
@@ -114,11 +116,11 @@ async fn tok_14_a_locked_account_learns_so_with_the_right_password_alone() {
         .error(401, "M_USER_LOCKED");
     assert_eq!(body["soft_logout"], true);
     set_status(&server, "alice", "active");
-    assert!(alice.is_alive(&server).await);
+    assert!(alice.is_valid(&server).await);
     log_in(&server, "alice", PASSWORD).await;
 }
 
-/// TOK-14: a locked user may leave.
+/// TOK-14: a locked user may log out.
 #[tokio::test]
 async fn tok_14_a_locked_account_logs_out() {
     for path in ["logout", "logout/all"] {
@@ -128,7 +130,7 @@ async fn tok_14_a_locked_account_logs_out() {
         let path = format!("/_matrix/client/v3/{path}");
         alice.post(&server, &path, &json!({})).await.ok();
         set_status(&server, "alice", "active");
-        assert!(!alice.is_alive(&server).await);
+        assert!(!alice.is_valid(&server).await);
     }
 }
 
@@ -138,15 +140,15 @@ async fn tok_15_a_suspended_account_logs_in_and_out() {
     sign_up(&server, "alice").await;
     set_status(&server, "alice", "suspended");
     let alice = log_in(&server, "alice", PASSWORD).await;
-    assert!(alice.is_alive(&server).await);
+    assert!(alice.is_valid(&server).await);
     let path = "/_matrix/client/v3/logout";
     alice.post(&server, path, &json!({})).await.ok();
-    assert!(!alice.is_alive(&server).await);
+    assert!(!alice.is_valid(&server).await);
 }
 
-/// REG-31, DIS-22: as registration does it, an application service logs its users in.
+/// REG-31, DIS-22: an application service may log in its users, as it may register them.
 #[tokio::test]
-async fn reg_31_an_application_service_logs_in_whom_it_may() {
+async fn reg_31_an_application_service_logs_in_its_own_users() {
     let server = TestServer::new().await;
     let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     register_as(&server, &token, "irc_alice").await.ok();
@@ -170,10 +172,10 @@ async fn reg_31_an_application_service_logs_in_whom_it_may() {
             &json!("localhost")
         )
     );
-    assert!(Device::of(&answer).is_alive(&server).await);
+    assert!(Device::of(&answer).is_valid(&server).await);
     let again = log_in(&token, "@irc_alice:localhost").await.ok();
-    assert!(Device::of(&again).is_alive(&server).await);
-    assert!(!Device::of(&answer).is_alive(&server).await, "TOK-09");
+    assert!(Device::of(&again).is_valid(&server).await);
+    assert!(!Device::of(&answer).is_valid(&server).await, "TOK-09");
     let mut body = login_of("irc_alice", "");
     body["type"] = "m.login.application_service".into();
     server
@@ -202,9 +204,9 @@ async fn reg_31_an_application_service_logs_in_whom_it_may() {
     log_in(&token, "irc_alice").await.error(403, "M_FORBIDDEN");
 }
 
-/// A hash is made anew when it is not what a new one would be, and only for who knows the password.
+/// A hash with outdated parameters is replaced, and only at a login with the right password.
 #[tokio::test]
-async fn a_login_improves_a_hash_whose_cost_or_pepper_has_changed() {
+async fn a_login_renews_a_hash_with_outdated_cost_or_pepper() {
     let directory = tempfile::tempdir().unwrap();
     let hash_of = |server: &TestServer| {
         let rows = rows_of(server, "alice");
@@ -228,21 +230,21 @@ async fn a_login_improves_a_hash_whose_cost_or_pepper_has_changed() {
         let after = hash_of(&server);
         assert_eq!(after.0 == before, round == 0);
         assert_eq!(after.1.is_string(), round == 2);
-        // As a new one is, and so it stays.
+        // The hash now has the present parameters and is kept.
         log_in(&server, "alice", PASSWORD).await;
         assert_eq!(hash_of(&server), after);
         before = after.0;
     }
-    // The pepper is lost: the password is worth nothing, and nothing fails.
+    // Without its pepper the password is not accepted, and the server does not fail.
     let server = TestServer::in_directory(&[cost], directory.path()).await;
     try_login(&server, "alice", PASSWORD)
         .await
         .error(403, "M_FORBIDDEN");
 }
 
-/// A better hash that cannot be stored is no reason not to let somebody in.
+/// A login succeeds even if the renewed hash cannot be stored.
 #[tokio::test]
-async fn a_login_does_not_fail_with_the_improvement_of_its_hash() {
+async fn a_login_succeeds_if_the_new_hash_cannot_be_stored() {
     let directory = tempfile::tempdir().unwrap();
     let server = TestServer::in_directory(&[], directory.path()).await;
     sign_up(&server, "alice").await;
@@ -252,5 +254,5 @@ async fn a_login_does_not_fail_with_the_improvement_of_its_hash() {
     let fault = Fault::new(FaultKind::Throttle).by("Login").on("UpdateItem");
     server.local.proxy().inject(fault.times(u64::MAX));
     let alice = log_in(&server, "alice", PASSWORD).await;
-    assert!(alice.is_alive(&server).await);
+    assert!(alice.is_valid(&server).await);
 }

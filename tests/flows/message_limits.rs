@@ -1,5 +1,5 @@
-//! The budgets of messages (3PID-16, HTTP-19): what a stranger can have sent, whom to, and at whose
-//! cost.
+//! Message quotas (3PID-16, HTTP-19): how many messages a client can cause, to which addresses, and
+//! at what cost.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -19,9 +19,12 @@ use serde_json::Value;
 use shared::{clock::Clock, limits::Limit};
 use test_support::{Reply, TestServer};
 
-use crate::flows::{
-    mailbox::{LIMITED, MAIL_STAGE, ask_from, mail_to, peer, test_server, text_to},
-    support::{alone, at_once, page, stage},
+use crate::flows::support::{
+    at_once,
+    mail_helpers::{
+        LIMITED, MAIL_STAGE, mail_to, peer, request_message_from, test_server, text_to,
+    },
+    page, serial, stage,
 };
 
 fn burst(limit: Limit) -> usize {
@@ -32,7 +35,7 @@ fn interval(limit: Limit) -> Duration {
     limit.quota().interval
 }
 
-/// How many of these were accepted; all the others were refused for the budgets alone.
+/// The number of accepted requests; all others must have been rejected by the limits.
 #[track_caller]
 fn accepted(replies: &[Reply]) -> usize {
     let refused = replies.iter().filter(|reply| reply.status != 200);
@@ -40,15 +43,14 @@ fn accepted(replies: &[Reply]) -> usize {
     replies.len() - refused.count()
 }
 
-/// How long to wait, as the refusal says.
+/// The waiting time in the response.
 fn retry_after(reply: &Reply) -> Duration {
     let seconds = reply.headers["retry-after"].to_str().unwrap();
     Duration::from_secs(seconds.parse().unwrap())
 }
 
-/// What each cell of the limiter holds, in milliseconds, of those that are not empty; and how much
-/// that is for each limit.
-fn spent(server: &TestServer) -> BTreeMap<String, i64> {
+/// The levels of the non-empty GCRA buckets in milliseconds, by limit.
+fn consumed(server: &TestServer) -> BTreeMap<String, i64> {
     let now = server.local.clock().now().0;
     let rows = server.local.dynamodb().table("Limits").unwrap();
     let held = rows.iter().map(|row| {
@@ -58,14 +60,14 @@ fn spent(server: &TestServer) -> BTreeMap<String, i64> {
     held.filter(|(_, held)| *held > 0).collect()
 }
 
-/// The same without the requests themselves, which count whatever comes of them.
-fn spent_on_messages(server: &TestServer) -> BTreeMap<String, i64> {
-    let mut spent = spent(server);
-    spent.retain(|cell, _| !cell.starts_with("request-token#"));
-    spent
+/// The levels without the limit on requests, which every request consumes.
+fn consumed_by_messages(server: &TestServer) -> BTreeMap<String, i64> {
+    let mut consumed = consumed(server);
+    consumed.retain(|cell, _| !cell.starts_with("request-token#"));
+    consumed
 }
 
-/// Messages that went out since the last time.
+/// The messages that were sent since the last call.
 async fn sent(server: &TestServer) -> usize {
     server.deliver().await;
     let count = server.messages().len();
@@ -74,7 +76,7 @@ async fn sent(server: &TestServer) -> usize {
 }
 
 #[tokio::test]
-async fn l13_a_new_secret_from_a_new_network_each_time_is_not_free() {
+async fn l13_a_new_secret_from_a_new_network_is_limited() {
     for (limit, body) in [
         (
             Limit::MailAddress,
@@ -88,84 +90,86 @@ async fn l13_a_new_secret_from_a_new_network_each_time_is_not_free() {
         let mut replies = Vec::new();
         for network in 0..100 {
             let body = body(&format!("secret{network}"));
-            replies.push(ask_from(&server, network, &body).await);
+            replies.push(request_message_from(&server, network, &body).await);
         }
         assert_eq!(accepted(&replies), burst(limit), "{limit:?}");
         assert!(replies[..burst(limit)].iter().all(|r| r.status == 200));
         assert_eq!(sent(&server).await, burst(limit), "{limit:?}");
 
-        // HTTP-20: the moment that is named is the one from which it works, and not before.
+        // HTTP-20: the request succeeds at the announced time and not before.
         let wait = retry_after(replies.last().unwrap());
         assert_eq!(wait, interval(limit), "{limit:?}");
         let moment = Duration::from_millis(1);
         server.advance(wait.saturating_sub(moment));
-        let early = ask_from(&server, 100, &body("early")).await;
+        let early = request_message_from(&server, 100, &body("early")).await;
         early.error(429, "M_LIMIT_EXCEEDED");
         server.advance(moment);
-        ask_from(&server, 101, &body("in-time")).await.ok();
-        let next = ask_from(&server, 102, &body("next")).await;
+        request_message_from(&server, 101, &body("in-time"))
+            .await
+            .ok();
+        let next = request_message_from(&server, 102, &body("next")).await;
         next.error(429, "M_LIMIT_EXCEEDED");
         assert_eq!(sent(&server).await, 1, "{limit:?}");
 
-        // In the end there is all of it again.
+        // After a long wait the whole quota is available.
         server.advance(interval(limit) * limit.quota().burst);
         let mut replies = Vec::new();
         for network in 200..210 {
             let body = body(&format!("secret{network}"));
-            replies.push(ask_from(&server, network, &body).await);
+            replies.push(request_message_from(&server, network, &body).await);
         }
         assert_eq!(accepted(&replies), burst(limit), "{limit:?}");
     }
 }
 
-/// Three codes in a session, twenty mails: a session's own end comes before that of the budgets
-/// only if it waits for them.
+/// Three codes per session, twenty mails: the session's own limit is reached before the quotas only
+/// if the client waits for them.
 #[tokio::test]
 async fn _3pid_16_rising_attempts_in_one_session_are_limited() {
     let server = test_server(&[LIMITED]).await;
     let mut replies = Vec::new();
     for attempt in 1..=20 {
         let body = mail_to("a@example.org", "secret", attempt);
-        replies.push(ask_from(&server, 0, &body).await);
+        replies.push(request_message_from(&server, 0, &body).await);
     }
     assert_eq!(accepted(&replies), burst(Limit::MailFromNetwork));
     assert_eq!(sent(&server).await, burst(Limit::MailFromNetwork));
 }
 
 #[tokio::test]
-async fn _3pid_16_one_network_is_limited_whomever_it_writes_to() {
+async fn _3pid_16_a_network_is_limited_across_addresses() {
     let server = test_server(&[LIMITED]).await;
     let body = |number: u32| mail_to(&format!("user{number}@example.org"), "secret", 1);
     let mut replies = Vec::new();
-    // Fewer than there may be requests, each of which counts, whatever comes of it.
+    // Fewer than the limit on requests, which every request consumes.
     for number in 0..50 {
-        replies.push(ask_from(&server, 1, &body(number)).await);
+        replies.push(request_message_from(&server, 1, &body(number)).await);
     }
     assert_eq!(accepted(&replies), burst(Limit::Message));
-    // Texts are of the same budget; another network has its own.
+    // Text messages share the quota; another network has its own.
     let text = text_to("447400123456", "secret", 1);
-    let reply = ask_from(&server, 1, &text).await;
+    let reply = request_message_from(&server, 1, &text).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
-    ask_from(&server, 2, &text).await.ok();
-    ask_from(&server, 2, &body(99)).await.ok();
+    request_message_from(&server, 2, &text).await.ok();
+    request_message_from(&server, 2, &body(99)).await.ok();
     assert_eq!(sent(&server).await, burst(Limit::Message) + 2);
     server.advance(retry_after(&reply));
-    ask_from(&server, 1, &text_to("447400123457", "secret", 1))
+    request_message_from(&server, 1, &text_to("447400123457", "secret", 1))
         .await
         .ok();
 }
 
-/// Fifty at once do not get more than fifty after one another would.
+/// Fifty concurrent requests do not get more than fifty sequential ones.
 #[tokio::test]
-async fn _3pid_16_requests_at_once_do_not_overspend() {
-    let _alone = alone().await;
+async fn _3pid_16_concurrent_requests_do_not_exceed_the_quota() {
+    let _serial = serial().await;
     let server = Arc::new(test_server(&[LIMITED]).await);
     let replies = at_once(50, |number| {
         let server = Arc::clone(&server);
         async move {
             let network = u32::try_from(number).unwrap();
             let body = mail_to("a@example.org", &format!("secret{number}"), 1);
-            ask_from(&server, network, &body).await
+            request_message_from(&server, network, &body).await
         }
     })
     .await;
@@ -174,82 +178,85 @@ async fn _3pid_16_requests_at_once_do_not_overspend() {
 }
 
 #[tokio::test]
-async fn _3pid_16_a_request_that_is_refused_spends_no_other_budget() {
+async fn _3pid_16_a_rejected_request_consumes_no_other_quota() {
     let server = test_server(&[LIMITED]).await;
-    // Each budget in turn is the one that is used up.
+    // Each quota in turn is exhausted.
     for number in 0..burst(Limit::SmsNumber) {
         let body = text_to("447400111222", &format!("secret{number}"), 1);
         let network = u32::try_from(number).unwrap();
-        ask_from(&server, network, &body).await.ok();
+        request_message_from(&server, network, &body).await.ok();
     }
     for number in 0..burst(Limit::Message) {
         let body = mail_to(&format!("user{number}@example.org"), "secret", 1);
-        ask_from(&server, 50, &body).await.ok();
+        request_message_from(&server, 50, &body).await.ok();
     }
     for number in 100..100 + burst(Limit::SmsPrefix) {
         let body = text_to(&format!("447400333{number}"), "secret", 1);
         let network = u32::try_from(number).unwrap();
-        ask_from(&server, network, &body).await.ok();
+        request_message_from(&server, network, &body).await.ok();
     }
-    let before = spent_on_messages(&server);
+    let before = consumed_by_messages(&server);
     for (network, body) in [
         (200, text_to("447400111222", "new", 1)),
         (50, text_to("447400555666", "new", 1)),
         (50, mail_to("new@example.org", "new", 1)),
         (201, text_to("447400333999", "new", 1)),
     ] {
-        let reply = ask_from(&server, network, &body).await;
+        let reply = request_message_from(&server, network, &body).await;
         reply.error(429, "M_LIMIT_EXCEEDED");
-        assert_eq!(spent_on_messages(&server), before, "{body}");
+        assert_eq!(consumed_by_messages(&server), before, "{body}");
     }
 }
 
 #[tokio::test]
-async fn _3pid_21_a_request_that_sends_nothing_spends_nothing() {
+async fn _3pid_21_a_request_that_sends_nothing_consumes_nothing() {
     let server = test_server(&[LIMITED]).await;
     for body in [
         mail_to("a@example.org", "secret", 2),
         text_to("447400123456", "secret", 2),
     ] {
-        ask_from(&server, 1, &body).await.ok();
-        let before = spent_on_messages(&server);
+        request_message_from(&server, 1, &body).await.ok();
+        let before = consumed_by_messages(&server);
         assert!(before.len() >= 2, "{before:?}");
         for attempt in [2, 1, 2] {
             let mut again = body.clone();
             again["send_attempt"] = attempt.into();
-            ask_from(&server, 1, &again).await.ok();
-            ask_from(&server, 2, &again).await.ok();
-            assert_eq!(spent_on_messages(&server), before, "{again}");
+            request_message_from(&server, 1, &again).await.ok();
+            request_message_from(&server, 2, &again).await.ok();
+            assert_eq!(consumed_by_messages(&server), before, "{again}");
         }
     }
     assert_eq!(sent(&server).await, 2);
 }
 
-/// Nor when there is nothing left to spend: who repeats a request has lost an answer.
+/// Also when the quotas are exhausted: a client that repeats a request has lost the response.
 #[tokio::test]
-async fn _3pid_21_a_repeated_request_is_answered_when_the_budgets_are_used_up() {
+async fn _3pid_21_a_repeated_request_succeeds_on_empty_quotas() {
     let server = test_server(&[LIMITED]).await;
     let body = |number: usize| mail_to("a@example.org", &format!("secret{number}"), 1);
     let mut sids = Vec::new();
     for number in 0..burst(Limit::MailFromNetwork) {
-        sids.push(ask_from(&server, 1, &body(number)).await.ok());
+        sids.push(request_message_from(&server, 1, &body(number)).await.ok());
     }
-    let reply = ask_from(&server, 1, &body(99)).await;
+    let reply = request_message_from(&server, 1, &body(99)).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
     for (number, sid) in sids.iter().enumerate() {
-        assert_eq!(&ask_from(&server, 1, &body(number)).await.ok(), sid);
+        assert_eq!(
+            &request_message_from(&server, 1, &body(number)).await.ok(),
+            sid
+        );
     }
 }
 
-/// A session of its own, through the page that stands in for a client, is of the same budgets.
+/// A session of its own through the fallback page uses the same quotas.
 #[tokio::test]
-async fn _3pid_16_the_fallback_page_sends_within_the_same_budgets() {
+async fn _3pid_16_the_fallback_page_uses_the_same_quotas() {
     let server = test_server(&[LIMITED]).await;
     let address = "a@example.org";
     for number in 0..burst(Limit::MailAddress) {
         let body = mail_to(address, &format!("secret{number}"), 1);
         let network = u32::try_from(number).unwrap();
-        ask_from(&server, network, &body).await.ok();
+        request_message_from(&server, network, &body).await.ok();
     }
     let (_, session) = server.begin(&stage(MAIL_STAGE, "none")).await;
     let path = page("/_matrix/client/v3", MAIL_STAGE, &session);
@@ -268,8 +275,8 @@ async fn _3pid_16_the_fallback_page_sends_within_the_same_budgets() {
     assert_eq!(sent(&server).await, 1);
 }
 
-/// Numbers of one block, each from a network of its own, several at a time; says how many were
-/// accepted.
+/// Requests for numbers of one block, each from its own network, several at a time; returns the
+/// number of accepted requests.
 async fn attack(server: &Arc<TestServer>, numbers: std::ops::Range<u32>, first: u32) -> usize {
     let (next, accepted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     at_once(8, |_| {
@@ -283,7 +290,7 @@ async fn attack(server: &Arc<TestServer>, numbers: std::ops::Range<u32>, first: 
                     return;
                 }
                 let body = text_to(&format!("44740{number:07}"), "secret", 1);
-                let reply = ask_from(&server, first + step, &body).await;
+                let reply = request_message_from(&server, first + step, &body).await;
                 if reply.status == 200 {
                     accepted.fetch_add(1, Ordering::Relaxed);
                 } else {
@@ -296,26 +303,26 @@ async fn attack(server: &Arc<TestServer>, numbers: std::ops::Range<u32>, first: 
     accepted.load(Ordering::Relaxed)
 }
 
-/// Incident 28: whoever owns a block of numbers, and as many networks as they like, is sent what
-/// the block's budget allows, and takes it from nobody else. Then a whole country of blocks.
+/// Incident 28: an attacker with a block of numbers and any number of networks gets the messages of
+/// that block's quota and takes nothing from other numbers. Then a whole country of blocks.
 #[tokio::test]
-async fn incident_28_text_messages_to_a_block_of_numbers_stay_under_the_cap() {
-    let _alone = alone().await;
+async fn incident_28_text_messages_to_a_block_of_numbers_are_capped() {
+    let _serial = serial().await;
     let server = Arc::new(test_server(&[LIMITED]).await);
     let (block, country) = (burst(Limit::SmsPrefix), burst(Limit::SmsCountry));
     // Hundreds of numbers of one block.
     assert_eq!(attack(&server, 123_000..123_300, 10_000).await, block);
     // Another block of the country works.
     let neighbour = text_to("447400124000", "secret", 1);
-    ask_from(&server, 1, &neighbour).await.ok();
+    request_message_from(&server, 1, &neighbour).await.ok();
     assert_eq!(sent(&server).await, block + 1);
-    // The block's budget comes back one by one, and not as a whole.
+    // The quota of the block is refilled one by one.
     server.advance(interval(Limit::SmsPrefix));
     assert_eq!(attack(&server, 123_400..123_420, 20_000).await, 1);
     assert_eq!(sent(&server).await, 1);
     server.advance(interval(Limit::SmsPrefix) * u32::try_from(block).unwrap());
 
-    // Many blocks, a few numbers each: the country's budget ends it.
+    // Many blocks, a few numbers each: the quota of the country ends it.
     let mut accepted = 0;
     for prefix in 0..12 {
         let first = 200_000 + prefix * 1000;
@@ -325,14 +332,14 @@ async fn incident_28_text_messages_to_a_block_of_numbers_stay_under_the_cap() {
     assert_eq!(accepted, country);
     assert_eq!(sent(&server).await, country);
     let more = text_to("447400999000", "secret", 1);
-    let reply = ask_from(&server, 2, &more).await;
+    let reply = request_message_from(&server, 2, &more).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
-    // Another country, and mail, go on.
+    // Another country, and mail, still work.
     let elsewhere = text_to("12025550143", "secret", 1);
-    ask_from(&server, 3, &elsewhere).await.ok();
+    request_message_from(&server, 3, &elsewhere).await.ok();
     let mail = mail_to("a@example.org", "secret", 1);
-    ask_from(&server, 3, &mail).await.ok();
+    request_message_from(&server, 3, &mail).await.ok();
     assert_eq!(sent(&server).await, 2);
     server.advance(retry_after(&reply));
-    ask_from(&server, 2, &more).await.ok();
+    request_message_from(&server, 2, &more).await.ok();
 }

@@ -1,5 +1,5 @@
-//! What the operator does to users with the command of their own, on the tables alone, and what the
-//! endpoints make of it; and what that command finds wrong with a deployment.
+//! The admin CLI: operations on users through the tables alone, their effect on the endpoints, and
+//! the checks of a deployment.
 
 mod doctor;
 mod import;

@@ -1,4 +1,5 @@
-//! Least privilege: every action that a policy allows is used by some flow, and none is missing.
+//! Least privilege: every action that an IAM policy allows is used by some scenario, and no
+//! permission is missing.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -25,18 +26,20 @@ use shared::{
 use test_support::{PREFIXES, TestServer};
 
 use crate::flows::{
-    addresses::{
-        ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, ask_mail, ask_text, code_to, form_of, link_to,
-        mail_to, request_token,
-    },
+    races::send_overtaken,
     support::{
-        DUMMY, POLICIES, TERMS, TOKEN, flows, new_token, overtaken, page, process_of, stage,
-        submit, token_stage, wish, with,
+        DUMMY, POLICIES, TERMS, TOKEN, flows, new_token, page, process_of, registration, stage,
+        submit,
+        threepid_helpers::{
+            ALICE, EMAIL, MAIL, MSISDN, NUMBER, SMS, code_to, form_of, link_to, mail_to,
+            request_mail, request_text, request_token,
+        },
+        token_stage, with,
     },
 };
 
-/// What each function does when it starts: it reads the secret if it uses keys, and tables if it reads
-/// any at all. A worker is not waited for and leaves the tables alone then.
+/// The calls of each function at its start: it reads the secret if it uses keys, and a table if it
+/// reads any. A worker is not waited for, so it does not read the tables then.
 async fn start_every_function(server: &TestServer) {
     let template = Template::ours().unwrap();
     let secret = json!({ "current": "0123456789abcdef0123456789abcdef" });
@@ -57,8 +60,8 @@ async fn start_every_function(server: &TestServer) {
     }
 }
 
-/// Every flow there is, with limits on, and the twins that have to look twice.
-async fn walk() -> BTreeSet<Use> {
+/// Every registration flow, with limits on, and concurrent duplicates, which read twice.
+async fn scenario() -> BTreeSet<Use> {
     let offered = flows("m.login.registration_token+m.login.dummy m.login.terms+m.login.dummy");
     let settings = [
         offered,
@@ -73,7 +76,7 @@ async fn walk() -> BTreeSet<Use> {
     server.get(&format!("{validity}?token={token}")).await.ok();
     let available = format!("{}/register/available?username=alice", PREFIXES[1]);
     server.get(&available).await.ok();
-    let (_, session) = server.begin(&wish("alice")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
     for stage in [TOKEN, TERMS] {
         server.get(&page(PREFIXES[1], stage, &session)).await;
     }
@@ -88,12 +91,12 @@ async fn walk() -> BTreeSet<Use> {
         .await
         .challenge();
     let (slow, quick) =
-        overtaken(&server, ("TransactWriteItems", 1), &stage(DUMMY, &session)).await;
+        send_overtaken(&server, ("TransactWriteItems", 1), &stage(DUMMY, &session)).await;
     assert_eq!(slow.ok(), quick.ok());
     let alice = quick.ok()["access_token"].as_str().unwrap().to_owned();
     let whoami = format!("{}/account/whoami", PREFIXES[1]);
     server.get_as(&alice, &whoami).await.ok();
-    let (_, session) = server.begin(&wish("bob")).await;
+    let (_, session) = server.begin(&registration("bob")).await;
     submit(&server, &page(PREFIXES[1], TERMS, &session), "").await;
     server.register(&stage(DUMMY, &session)).await.ok();
     let guest = server
@@ -105,7 +108,7 @@ async fn walk() -> BTreeSet<Use> {
         .next()
         .unwrap();
     let upgrade = with(
-        wish(name),
+        registration(name),
         &json!({ "guest_access_token": guest["access_token"] }),
     );
     let (_, session) = server.begin(&upgrade).await;
@@ -114,10 +117,10 @@ async fn walk() -> BTreeSet<Use> {
     server.local.proxy().used()
 }
 
-/// Every path that an address takes, with limits on, in a house that tells strangers who has an
-/// account or in one that does not: a link, a code, both pages, a message that has to be tried
-/// again, and an address that is somebody's.
-async fn walk_with_addresses(privacy: &str) -> BTreeSet<Use> {
+/// Every use of an address at registration, with limits on, with disclosure of ownership or
+/// without: a link, a code, both pages, a message that is retried, and an address that has an
+/// account.
+async fn scenario_with_addresses(privacy: &str) -> BTreeSet<Use> {
     let offered = flows("m.login.email.identity m.login.msisdn+m.login.dummy");
     let settings = [
         offered,
@@ -129,15 +132,15 @@ async fn walk_with_addresses(privacy: &str) -> BTreeSet<Use> {
     ];
     let server = Arc::new(TestServer::with(&settings).await);
     start_every_function(&server).await;
-    let refused = ask_mail(&server, "nobody@example.org", "secret").await;
+    let refused = request_mail(&server, "nobody@example.org", "secret").await;
     server.deliver().await;
     let (path, form) = form_of(&server, &link_to(&server, &refused.address)).await;
     submit(&server, &path, &format!("{form}&action=refuse")).await;
     for (asked, name) in [
-        (ask_mail(&server, ALICE, "secret").await, "alice"),
-        (ask_text(&server, NUMBER.0, "secret").await, "bob"),
+        (request_mail(&server, ALICE, "secret").await, "alice"),
+        (request_text(&server, NUMBER.0, "secret").await, "bob"),
     ] {
-        let (_, session) = server.begin(&wish(name)).await;
+        let (_, session) = server.begin(&registration(name)).await;
         let attempt = asked.attempt(Some(&session));
         server.register(&attempt).await.challenge();
         asked.validate(&server).await;
@@ -148,19 +151,19 @@ async fn walk_with_addresses(privacy: &str) -> BTreeSet<Use> {
             server.register(&stage(DUMMY, &session)).await.ok();
         }
     }
-    // An address that has an account; its owner's mail is sent at the second try.
+    // An address with an account; the mail to its owner is sent at the second attempt.
     let body = mail_to(ALICE, "another-secret", 1);
-    let told = server.post(&request_token(PREFIXES[1], EMAIL), &body).await;
-    assert_eq!(told.status, if privacy == "quiet" { 200 } else { 400 });
+    let reply = server.post(&request_token(PREFIXES[1], EMAIL), &body).await;
+    assert_eq!(reply.status, if privacy == "quiet" { 200 } else { 400 });
     server
         .local
         .aws_fakes()
         .inject(Fault::new(FaultKind::Throttle).times(4));
     server.deliver().await;
     server.advance(Duration::from_mins(2));
-    server.tick().await;
+    server.run_schedule().await;
     server.local.aws_fakes().clear_faults();
-    let (_, session) = server.begin(&wish("carol")).await;
+    let (_, session) = server.begin(&registration("carol")).await;
     let path = page(PREFIXES[1], EMAIL, &session);
     submit(&server, &path, "email=carol%40example.org").await;
     let path = page(PREFIXES[1], MSISDN, &session);
@@ -172,17 +175,17 @@ async fn walk_with_addresses(privacy: &str) -> BTreeSet<Use> {
 }
 
 #[tokio::test]
-async fn every_permission_of_the_template_is_used_and_none_is_missing() {
+async fn every_permission_of_the_template_is_used_none_is_missing() {
     let template = Template::ours().unwrap();
-    let mut used = walk().await;
+    let mut used = scenario().await;
     for privacy in ["quiet", "tell"] {
-        used.extend(walk_with_addresses(privacy).await);
-        used.extend(messages::walk(privacy).await);
+        used.extend(scenario_with_addresses(privacy).await);
+        used.extend(messages::scenario(privacy).await);
     }
-    used.extend(accounts::walk().await);
-    used.extend(identity::walk().await);
-    used.extend(own_addresses::walk().await);
-    used.extend(sessions::walk().await);
+    used.extend(accounts::scenario().await);
+    used.extend(identity::scenario().await);
+    used.extend(own_addresses::scenario().await);
+    used.extend(sessions::scenario().await);
     let held: BTreeSet<Use> = template
         .policies
         .iter()

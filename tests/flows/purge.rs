@@ -1,4 +1,4 @@
-//! What is left of devices that were all ended at once, and how it goes.
+//! The removal of devices that were all logged out at once.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -27,16 +27,19 @@ use test_support::{NOW, PASSWORD, TestServer};
 use crate::{
     api::{devices::write_devices, support::set_status},
     flows::{
-        people::{Device, LOGIN, log_in, login_of, sign_up},
-        support::people,
+        races::{delayed, finish_overtaken, start_delayed},
+        support::{
+            account_helpers::{Device, LOGIN, log_in, login_of, sign_up},
+            users,
+        },
     },
 };
 
 const LOGOUT_ALL: &str = "/_matrix/client/v3/logout/all";
 
-/// The ids of the devices that a user has rows of.
+/// The IDs of the devices that a user has rows of.
 fn devices(server: &TestServer, user: &str) -> BTreeSet<String> {
-    let rows = people(server).remove(user).unwrap_or_default();
+    let rows = users(server).remove(user).unwrap_or_default();
     let ids = rows.iter().filter_map(|sk| sk.strip_prefix("DEV#"));
     ids.map(str::to_owned).collect()
 }
@@ -47,35 +50,35 @@ fn statuses(server: &TestServer) -> Vec<String> {
     rows.iter().map(status).collect()
 }
 
-pub(crate) async fn leave_all(server: &TestServer, device: &Device) {
+pub(crate) async fn log_out_everywhere(server: &TestServer, device: &Device) {
     device.post(server, LOGOUT_ALL, &json!({})).await.ok();
 }
 
 #[tokio::test]
-async fn out_02_the_rows_of_dead_devices_go_and_those_of_living_ones_stay() {
+async fn out_02_rows_of_logged_out_devices_go_and_others_stay() {
     let server = TestServer::new().await;
     let first = sign_up(&server, "alice").await;
     let bob = sign_up(&server, "bob").await;
     log_in(&server, "alice", PASSWORD).await;
-    leave_all(&server, &first).await;
+    log_out_everywhere(&server, &first).await;
     let third = log_in(&server, "alice", PASSWORD).await;
     assert_eq!(devices(&server, "alice").len(), 3);
     server.deliver().await;
     assert_eq!(devices(&server, "alice"), [third.id.clone()].into());
     assert_eq!(devices(&server, "bob"), [bob.id.clone()].into());
-    assert!(third.is_alive(&server).await && bob.is_alive(&server).await);
+    assert!(third.is_valid(&server).await && bob.is_valid(&server).await);
     assert_eq!(statuses(&server), ["moot"]);
     assert!(server.messages().is_empty());
 }
 
-/// The one that was spared when the epoch moved is alive.
+/// The device that was kept when the token epoch changed is valid.
 #[tokio::test]
-async fn pwd_10_a_spared_device_stays() {
+async fn pwd_10_a_kept_device_stays() {
     let server = TestServer::new().await;
     let first = sign_up(&server, "alice").await;
     log_in(&server, "alice", PASSWORD).await;
     let table = format!("{}-accounts", server.local.config().tables);
-    server.past_the_functions(
+    server.raw_dynamodb(
         "UpdateItem",
         &json!({
             "TableName": table,
@@ -86,11 +89,11 @@ async fn pwd_10_a_spared_device_stays() {
             },
         }),
     );
-    let bell = sign_up(&server, "bob").await;
-    leave_all(&server, &bell).await;
-    // Bob's row names alice: her purge is asked for.
+    let bob = sign_up(&server, "bob").await;
+    log_out_everywhere(&server, &bob).await;
+    // Bob's row names alice, so her purge is started.
     let rows = server.local.dynamodb().table("Outbox").unwrap();
-    server.past_the_functions(
+    server.raw_dynamodb(
         "UpdateItem",
         &json!({
             "TableName": format!("{}-outbox", server.local.config().tables),
@@ -102,7 +105,7 @@ async fn pwd_10_a_spared_device_stays() {
     );
     server.deliver().await;
     assert_eq!(devices(&server, "alice"), [first.id.clone()].into());
-    assert!(first.is_alive(&server).await);
+    assert!(first.is_valid(&server).await);
     assert_eq!(devices(&server, "bob").len(), 1);
 }
 
@@ -111,25 +114,25 @@ async fn deact_14_a_deactivated_user_keeps_no_device() {
     let server = TestServer::new().await;
     let first = sign_up(&server, "alice").await;
     log_in(&server, "alice", PASSWORD).await;
-    leave_all(&server, &first).await;
+    log_out_everywhere(&server, &first).await;
     log_in(&server, "alice", PASSWORD).await;
     set_status(&server, "alice", "deactivated");
     server.deliver().await;
     assert_eq!(devices(&server, "alice"), BTreeSet::new());
 }
 
-/// Writes a row of the accounts' table, as something that was interrupted might have left it.
-pub(crate) fn leave_row(server: &TestServer, pk: &str, sk: &str, more: Value) {
+/// Writes a row of the accounts table as an interrupted operation might have left it.
+pub(crate) fn write_row(server: &TestServer, pk: &str, sk: &str, more: Value) {
     let mut item = more;
     item["pk"] = json!({ "S": pk });
     item["sk"] = json!({ "S": sk });
     let table = format!("{}-accounts", server.local.config().tables);
     let body = json!({ "TableName": table, "Item": item });
-    server.past_the_functions("PutItem", &body);
+    server.raw_dynamodb("PutItem", &body);
 }
 
-/// DEACT-14: whatever a race has left goes as well, an address's claim with it; what has become
-/// somebody else's stays.
+/// DEACT-14: rows that a race has left are removed as well, with the claim of an address; a claim
+/// that has another owner stays.
 #[tokio::test]
 async fn deact_12_of_a_deactivated_account_one_row_is_left() {
     const OWN: &str = "3PID#email#alice@example.org";
@@ -137,16 +140,16 @@ async fn deact_12_of_a_deactivated_account_one_row_is_left() {
     let server = TestServer::new().await;
     let first = sign_up(&server, "alice").await;
     sign_up(&server, "bob").await;
-    let bobs = people(&server).remove("bob").unwrap();
+    let bobs = users(&server).remove("bob").unwrap();
     for (claim, owner) in [(OWN, "alice"), (PASSED_ON, "bob")] {
-        leave_row(&server, "USER#alice", claim, json!({}));
-        leave_row(&server, claim, "A", json!({ "owner": { "S": owner } }));
+        write_row(&server, "USER#alice", claim, json!({}));
+        write_row(&server, claim, "A", json!({ "owner": { "S": owner } }));
     }
-    leave_row(&server, "USER#alice", "TERMS#privacy", json!({}));
+    write_row(&server, "USER#alice", "TERMS#privacy", json!({}));
     write_devices(&server, "alice", 1, ("x", 1500));
-    leave_all(&server, &first).await;
+    log_out_everywhere(&server, &first).await;
     set_status(&server, "alice", "deactivated");
-    // What is interrupted goes on.
+    // An interrupted purge continues.
     let proxy = server.local.proxy();
     let fault = Fault::new(FaultKind::Throttle)
         .by("Deliver")
@@ -156,13 +159,10 @@ async fn deact_12_of_a_deactivated_account_one_row_is_left() {
     proxy.clear_faults();
     assert_eq!(statuses(&server), ["queued"]);
     server.advance(Duration::from_mins(2));
-    server.tick().await;
+    server.run_schedule().await;
     assert_eq!(statuses(&server), ["moot"]);
-    assert_eq!(
-        people(&server).remove("alice").unwrap(),
-        ["A".into()].into()
-    );
-    assert_eq!(people(&server).remove("bob").unwrap(), bobs);
+    assert_eq!(users(&server).remove("alice").unwrap(), ["A".into()].into());
+    assert_eq!(users(&server).remove("bob").unwrap(), bobs);
     let rows = server.local.dynamodb().table("Accounts").unwrap();
     let claims: Vec<_> = rows
         .iter()
@@ -172,14 +172,14 @@ async fn deact_12_of_a_deactivated_account_one_row_is_left() {
     assert_eq!(claims[0]["pk"]["S"], PASSED_ON);
 }
 
-/// More rows than a query gives at once, and failures on the way: each attempt goes on where the one
-/// before ended. (Ten thousand take a worker about twenty seconds here.)
+/// More rows than one query returns, and failures on the way: each attempt continues where the
+/// previous one ended. (Ten thousand rows take a worker about twenty seconds here.)
 #[tokio::test]
-async fn a_purge_of_thousands_goes_on_until_it_is_done() {
+async fn a_purge_of_thousands_continues_until_it_is_done() {
     let server = TestServer::new().await;
     let first = sign_up(&server, "alice").await;
     write_devices(&server, "alice", 1, ("x", 2500));
-    leave_all(&server, &first).await;
+    log_out_everywhere(&server, &first).await;
     let second = log_in(&server, "alice", PASSWORD).await;
     let proxy = server.local.proxy();
     proxy.inject(
@@ -195,35 +195,35 @@ async fn a_purge_of_thousands_goes_on_until_it_is_done() {
     assert!((1000..=1600).contains(&left), "{left}");
     assert_eq!(statuses(&server), ["queued"]);
     server.advance(Duration::from_mins(2));
-    server.tick().await;
+    server.run_schedule().await;
     assert_eq!(devices(&server, "alice"), [second.id.clone()].into());
     assert_eq!(statuses(&server), ["moot"]);
-    assert!(second.is_alive(&server).await);
+    assert!(second.is_valid(&server).await);
 }
 
-/// A clock that goes on by a tenth of a second whenever somebody looks at it.
+/// A clock that advances by a tenth of a second at each reading.
 #[derive(Debug)]
-struct Impatient(AtomicI64);
+struct FastClock(AtomicI64);
 
-impl Clock for Impatient {
+impl Clock for FastClock {
     fn now(&self) -> Timestamp {
         Timestamp(self.0.fetch_add(100, Ordering::Relaxed))
     }
 }
 
-/// A worker whose time is over leaves the rest to the next.
+/// A worker whose time has run out leaves the rest to the next.
 #[tokio::test]
 async fn a_purge_that_takes_too_long_is_put_back() {
     let server = TestServer::new().await;
     let first = sign_up(&server, "alice").await;
     write_devices(&server, "alice", 1, ("x", 600));
-    leave_all(&server, &first).await;
+    log_out_everywhere(&server, &first).await;
     assert_eq!(server.local.drop_stream_records().await.unwrap(), 1);
     let aws = server.local.aws("Deliver");
     let app = App::new(
         Arc::clone(server.local.config()),
         &aws,
-        Arc::new(Impatient(AtomicI64::new(NOW))),
+        Arc::new(FastClock(AtomicI64::new(NOW))),
         Arc::new(SystemRng),
     );
     let worker = Deliver::new(app, &aws);
@@ -232,33 +232,26 @@ async fn a_purge_that_takes_too_long_is_put_back() {
     assert!((200..400).contains(&left), "{left}");
     assert_eq!(statuses(&server), ["queued"]);
     server.advance(Duration::from_mins(5));
-    server.tick().await;
+    server.run_schedule().await;
     assert_eq!(devices(&server, "alice"), BTreeSet::new());
     assert_eq!(statuses(&server), ["moot"]);
 }
 
-/// Somebody logs in to a device between the worker's look at its row and the removal.
+/// A login to a device between the worker's read of its row and the removal.
 #[tokio::test]
 async fn a_login_that_races_a_purge_keeps_its_device() {
     let server = Arc::new(TestServer::new().await);
     let first = sign_up(&server, "alice").await;
-    leave_all(&server, &first).await;
-    let hold = Fault::new(FaultKind::Delay(Duration::from_millis(800)));
-    let proxy = server.local.proxy();
-    proxy.inject(hold.by("Deliver").on("DeleteItem"));
+    log_out_everywhere(&server, &first).await;
+    let fault = delayed("Deliver", "DeleteItem");
     let own = Arc::clone(&server);
-    let purge = tokio::spawn(async move { own.deliver().await });
-    while proxy.pending_faults() > 0 {
-        assert!(!purge.is_finished(), "nothing is removed");
-        tokio::task::yield_now().await;
-    }
+    let purge = start_delayed(&server, fault, async move { own.deliver().await }).await;
     let mut body = login_of("alice", PASSWORD);
     body["device_id"] = first.id.clone().into();
     let device = Device::of(&server.post(LOGIN, &body).await.ok());
-    assert!(!purge.is_finished(), "it has not been overtaken");
-    purge.await.unwrap();
+    finish_overtaken(purge).await;
     assert_eq!(devices(&server, "alice"), [first.id.clone()].into());
-    assert!(device.is_alive(&server).await);
-    assert!(!first.is_alive(&server).await);
+    assert!(device.is_valid(&server).await);
+    assert!(!first.is_valid(&server).await);
     assert_eq!(statuses(&server), ["moot"]);
 }

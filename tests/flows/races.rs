@@ -1,322 +1,73 @@
-//! Many requests at once. The embedded engine serialises, so these find what is wrong with the
-//! order of things; conflicts and faults are added in `chaos`.
+//! Concurrent requests. The embedded DynamoDB serialises calls, so these tests find errors in the order
+//! of reads and writes; `random_faults` adds conflicts and faults.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
 
-use std::sync::Arc;
+mod account_threepids;
+mod concurrent_duplicates;
+mod logins;
+mod refreshes;
+mod registration;
+mod validation;
 
-use http::Request;
-use serde_json::{Value, json};
-use test_support::{PASSWORD, PREFIXES, Reply, TestServer};
+use std::{sync::Arc, time::Duration};
 
-use crate::flows::support::{
-    DUMMY, POLICIES, TERMS, TOKEN, TWO_STAGES, alone, assert_people, assert_whole, at_once, count,
-    flows, is_free, new_token, page, people, register_at_once, stage, tallied, tally, token_stage,
-    uses_left, whoami, wish, with,
-};
+use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
+use serde_json::Value;
+use test_support::{Reply, TestServer};
+use tokio::task::JoinHandle;
 
-const ONE_STAGE: (&str, &str) = ("GATEHOUSE_REGISTRATION_FLOWS", "m.login.registration_token");
-const MANY: usize = 100;
+/// Delays the next call of this operation by this function, so that another request can overtake it.
+pub(crate) fn delayed(function: &str, operation: &str) -> Fault {
+    let delay = FaultKind::Delay(Duration::from_millis(800));
+    Fault::new(delay).by(function).on(operation)
+}
 
-/// Asserts that all replies are the same 200, and returns it.
-#[track_caller]
-fn all_the_same(replies: &[Reply]) -> Value {
-    let first = replies[0].ok();
-    for reply in replies {
-        assert_eq!(reply.status, 200, "{}", reply.text());
-        assert_eq!(reply.text(), replies[0].text());
+/// Starts `work` and returns when its call is delayed by `fault`.
+pub(crate) async fn start_delayed<T: Send + 'static>(
+    server: &TestServer,
+    fault: Fault,
+    work: impl Future<Output = T> + Send + 'static,
+) -> JoinHandle<T> {
+    let proxy = server.local.proxy();
+    proxy.inject(fault);
+    let work = tokio::spawn(work);
+    while proxy.pending_faults() > 0 {
+        assert!(!work.is_finished(), "no call matches the fault");
+        tokio::task::yield_now().await;
     }
-    first
+    work
 }
 
-/// REG-14, incident 26 (registration "succeeded" for existing users)
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reg_14_of_a_hundred_racing_sign_ups_for_one_name_one_wins() {
-    let _alone = alone().await;
-    let server = Arc::new(TestServer::new().await);
-    let one = with(wish("alice"), &json!({ "auth": { "type": DUMMY } }));
-    let replies = register_at_once(&server, MANY, |_| one.clone()).await;
-    assert_eq!(
-        tally(&replies),
-        tallied(&[(200, "", 1), (400, "M_USER_IN_USE", MANY - 1)])
-    );
-    assert_people(&server, &["alice"]);
-    assert_eq!(
-        (count(&server, "Accounts"), count(&server, "UiaSessions")),
-        (3, 0)
-    );
-    let winner = replies.iter().find(|reply| reply.status == 200).unwrap();
-    assert_eq!(
-        whoami(&server, &winner.json()).await["user_id"],
-        "@alice:localhost"
-    );
+/// The result of a delayed request, which must not have ended yet: the other one has overtaken it.
+pub(crate) async fn finish_overtaken<T>(work: JoinHandle<T>) -> T {
+    assert!(!work.is_finished(), "the delayed request was not overtaken");
+    work.await.unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reg_14_of_a_hundred_racing_sessions_for_one_name_one_wins() {
-    let _alone = alone().await;
-    let server = Arc::new(TestServer::new().await);
-    let mut sessions = Vec::new();
-    for number in 0..MANY {
-        // The same name in all its spellings (REG-11).
-        let name = if number % 2 == 0 { "alice" } else { "ALICE" };
-        sessions.push(server.begin(&wish(name)).await.1);
-    }
-    let replies = register_at_once(&server, MANY, |number| stage(DUMMY, &sessions[number])).await;
-    assert_eq!(
-        tally(&replies),
-        tallied(&[(200, "", 1), (400, "M_USER_IN_USE", MANY - 1)])
-    );
-    assert_people(&server, &["alice"]);
-    assert_eq!(
-        (count(&server, "Accounts"), count(&server, "UiaSessions")),
-        (3, MANY)
-    );
-    // The losers' sessions are as good as before: each may take another name.
-    let rest = register_at_once(&server, MANY, |number| {
-        with(
-            json!({ "username": format!("user{number}") }),
-            &stage(DUMMY, &sessions[number]),
-        )
-    })
-    .await;
-    assert_eq!(
-        tally(&rest),
-        tallied(&[(200, "", MANY - 1), (400, "M_INVALID_PARAM", 1)])
-    );
-    assert_whole(&people(&server));
+/// Sends the same final registration request twice: the second is sent and answered while the first is
+/// delayed in its `nth` call of `operation`. Returns the reply to the delayed request, then the other.
+pub(crate) async fn send_overtaken(
+    server: &Arc<TestServer>,
+    (operation, nth): (&str, u64),
+    last: &Value,
+) -> (Reply, Reply) {
+    let fault = delayed("Register", operation).nth(nth);
+    let (own, body) = (Arc::clone(server), last.clone());
+    let slow = start_delayed(server, fault, async move { own.register(&body).await }).await;
+    let quick = server.register(last).await;
+    (finish_overtaken(slow).await, quick)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn uia_15_a_hundred_finals_of_one_session_get_the_same_bytes() {
-    let _alone = alone().await;
-    let nameless = json!({ "password": PASSWORD });
-    let without_login = with(wish("alice"), &json!({ "inhibit_login": true }));
-    for (asked, devices) in [(wish("alice"), 1), (nameless, 1), (without_login, 0)] {
-        let server = Arc::new(TestServer::new().await);
-        let (_, session) = server.begin(&asked).await;
-        let replies = register_at_once(&server, MANY, |_| stage(DUMMY, &session)).await;
-        all_the_same(&replies);
-        assert_eq!(people(&server).len(), 1, "{asked}");
-        assert_eq!(
-            (count(&server, "Accounts"), count(&server, "UiaSessions")),
-            (2 + devices, 1)
-        );
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn uia_15_a_hundred_session_only_finals_get_the_same_bytes() {
-    let _alone = alone().await;
-    let server = Arc::new(TestServer::new().await);
-    let (_, session) = server.begin(&wish("alice")).await;
-    let path = page(PREFIXES[1], DUMMY, &session);
-    server
-        .send(Request::post(path).body(Vec::new()).unwrap())
-        .await;
-    let last = json!({ "auth": { "session": session } });
-    all_the_same(&register_at_once(&server, MANY, |_| last.clone()).await);
-    assert_people(&server, &["alice"]);
-}
-
-/// UIA-15, UIA-60, incident 20 (one proof could register several accounts)
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn incident_20_a_hundred_finals_of_one_session_spend_a_one_use_token_once() {
-    let _alone = alone().await;
-    for asked in [wish("alice"), json!({ "password": PASSWORD })] {
-        let server = Arc::new(TestServer::with(&[TWO_STAGES]).await);
-        let token = new_token(&server, &["--uses", "1"]).await;
-        let (_, session) = server.begin(&asked).await;
-        server
-            .register(&token_stage(&token, Some(&session)))
-            .await
-            .challenge();
-        let replies = register_at_once(&server, MANY, |_| stage(DUMMY, &session)).await;
-        assert_eq!((people(&server).len(), uses_left(&server)), (1, vec![0]));
-        all_the_same(&replies);
-    }
-}
-
-/// The same with the token's stage as the last one.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn incident_20_a_hundred_finals_that_give_the_token_spend_it_once() {
-    let _alone = alone().await;
-    let server =
-        Arc::new(TestServer::with(&[flows("m.login.dummy+m.login.registration_token")]).await);
-    let token = new_token(&server, &["--uses", "1"]).await;
-    let (_, session) = server.begin(&wish("alice")).await;
-    server.register(&stage(DUMMY, &session)).await.challenge();
-    let replies = register_at_once(&server, MANY, |_| token_stage(&token, Some(&session))).await;
-    assert_eq!((people(&server).len(), uses_left(&server)), (1, vec![0]));
-    all_the_same(&replies);
-}
-
-/// GUEST-08, UIA-15
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn uia_15_a_hundred_finals_of_a_guests_upgrade_get_the_same_bytes() {
-    let _alone = alone().await;
-    let server = Arc::new(TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await);
-    let guest = server
-        .post("/_matrix/client/v3/register?kind=guest", &json!({}))
-        .await
-        .ok();
-    let name = guest["user_id"]
-        .as_str()
-        .unwrap()
-        .strip_prefix('@')
-        .unwrap()
-        .split(':')
-        .next();
-    let asked = with(
-        wish(name.unwrap()),
-        &json!({ "guest_access_token": guest["access_token"] }),
-    );
-    let (_, session) = server.begin(&asked).await;
-    let replies = register_at_once(&server, MANY, |_| stage(DUMMY, &session)).await;
-    let answer = all_the_same(&replies);
-    assert_eq!(answer["user_id"], guest["user_id"]);
-    assert_eq!(whoami(&server, &answer).await["is_guest"], false);
-}
-
-/// UIA-60, L5 (the validity test and the increment are two steps)
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn l5_a_hundred_sign_ups_with_a_one_use_token_make_one_account() {
-    let _alone = alone().await;
-    let server = Arc::new(TestServer::with(&[ONE_STAGE]).await);
-    let token = new_token(&server, &["--uses", "1"]).await;
-    let replies = register_at_once(&server, MANY, |number| {
-        with(wish(&format!("user{number}")), &token_stage(&token, None))
-    })
-    .await;
-    assert_eq!(
-        tally(&replies),
-        tallied(&[(200, "", 1), (401, "M_UNAUTHORIZED", MANY - 1)])
-    );
-    for reply in replies.iter().filter(|reply| reply.status == 401) {
-        assert_eq!(reply.refused("M_UNAUTHORIZED")["completed"], json!([]));
-    }
-    assert_eq!(uses_left(&server), [0]);
-    assert_whole(&people(&server));
-    assert_eq!(people(&server).len(), 1);
-}
-
-/// UIA-60: the same with a session each, in which the token's stage was completed before.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn uia_60_a_hundred_sessions_with_a_one_use_token_make_one_account() {
-    let _alone = alone().await;
-    let server = Arc::new(TestServer::with(&[TWO_STAGES]).await);
-    let token = new_token(&server, &["--uses", "1"]).await;
-    let mut sessions = Vec::new();
-    for number in 0..MANY {
-        let (_, session) = server.begin(&wish(&format!("user{number}"))).await;
-        server
-            .register(&token_stage(&token, Some(&session)))
-            .await
-            .challenge();
-        sessions.push(session);
-    }
-    let replies = register_at_once(&server, MANY, |number| stage(DUMMY, &sessions[number])).await;
-    assert_eq!(
-        tally(&replies),
-        tallied(&[(200, "", 1), (401, "M_UNAUTHORIZED", MANY - 1)])
-    );
-    for (reply, session) in replies
-        .iter()
-        .zip(&sessions)
-        .filter(|(reply, _)| reply.status == 401)
-    {
-        assert_eq!(
-            reply.json()["session"],
-            session.as_str(),
-            "the same session goes on"
-        );
-    }
-    assert_eq!((people(&server).len(), uses_left(&server)), (1, vec![0]));
-    let people = people(&server);
-    for number in 0..MANY {
-        let name = format!("user{number}");
-        assert_ne!(is_free(&server, &name).await, people.contains_key(&name));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn uia_60_a_token_in_shares_is_never_overspent_and_never_underspent() {
-    let _alone = alone().await;
-    for (uses, shares) in [(40, 2), (1000, 16)] {
-        let server = Arc::new(TestServer::with(&[ONE_STAGE]).await);
-        let token = new_token(&server, &["--uses", &uses.to_string()]).await;
-        assert_eq!(uses_left(&server).len(), shares);
-        let replies = register_at_once(&server, MANY, |number| {
-            with(wish(&format!("user{number}")), &token_stage(&token, None))
-        })
-        .await;
-        let expected = MANY.min(uses);
-        assert_eq!(people(&server).len(), expected);
-        assert_eq!(
-            replies.iter().filter(|reply| reply.status == 200).count(),
-            expected
-        );
-        let left = uses_left(&server);
-        assert!(left.iter().all(|left| *left >= 0), "{left:?}");
-        assert_eq!(
-            usize::try_from(left.iter().sum::<i64>()).unwrap(),
-            uses - expected
-        );
-        for reply in replies.iter().filter(|reply| reply.status != 200) {
-            reply.refused("M_UNAUTHORIZED");
+/// Repeats a request, as a client does, until its status is neither 429 nor 5xx.
+pub(crate) async fn send_until_answered(send: impl AsyncFn() -> Reply) -> Reply {
+    for _ in 0..30 {
+        let reply = send().await;
+        if reply.status != 429 && !reply.status.is_server_error() {
+            return reply;
         }
     }
-}
-
-/// UIA-15: one session, two wishes.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn uia_15_racing_finals_with_different_names_make_one_account() {
-    let _alone = alone().await;
-    let server = Arc::new(TestServer::new().await);
-    let (_, session) = server.begin(&json!({ "password": PASSWORD })).await;
-    let replies = register_at_once(&server, 50, |number| {
-        with(
-            json!({ "username": format!("user{number}") }),
-            &stage(DUMMY, &session),
-        )
-    })
-    .await;
-    assert_eq!(
-        tally(&replies),
-        tallied(&[(200, "", 1), (400, "M_INVALID_PARAM", 49)])
-    );
-    assert_whole(&people(&server));
-    assert_eq!(people(&server).len(), 1);
-}
-
-/// UIA-32, UIA-72: stages completed at the same moment, by pages and by requests.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn uia_32_two_stages_completed_at_once_are_both_remembered() {
-    let _alone = alone().await;
-    let offered = flows(
-        "m.login.terms+m.login.registration_token m.login.registration_token+m.login.terms+m.login.dummy",
-    );
-    for _ in 0..10 {
-        let server = Arc::new(TestServer::with(&[offered, POLICIES]).await);
-        let token = new_token(&server, &["--uses", "1"]).await;
-        let (_, session) = server.begin(&wish("alice")).await;
-        at_once(20, |number| {
-            let server = Arc::clone(&server);
-            let (kind, form) = if number % 2 == 0 {
-                (TERMS, String::new())
-            } else {
-                (TOKEN, format!("token={token}"))
-            };
-            let path = page(PREFIXES[number % 2], kind, &session);
-            async move {
-                let reply = crate::flows::support::submit(&server, &path, &form).await;
-                assert_eq!(reply.status, 200, "{}", reply.text());
-            }
-        })
-        .await;
-        server
-            .register(&json!({ "auth": { "session": session } }))
-            .await
-            .ok();
-        assert_people(&server, &["alice"]);
-        assert_eq!(uses_left(&server), [0]);
-    }
+    panic!("no answer after thirty attempts");
 }

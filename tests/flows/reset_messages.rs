@@ -1,5 +1,5 @@
-//! The way to a new password, as far as the proof of an address: whom it is sent to, and what it is good
-//! for. 3PID-06, 3PID-52, 3PID-64, PWD-19.
+//! Messages for a password reset, up to the validated session: their recipients, and the use of the
+//! session. 3PID-06, 3PID-52, 3PID-64, PWD-19.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -11,24 +11,22 @@ use std::time::Duration;
 
 use http::Request;
 use serde_json::{Value, json};
-use shared::{secrets::Secret, threepid_validation};
 use test_support::TestServer;
 
 use crate::{
     api::support::set_status,
-    flows::{
-        mailbox::{
-            ADD, CODE, CONFIRM, LIMITED, MAIL_STAGE, RESET, SMS_STAGE, ask_for, code, confirm,
-            link, mail_to, own, row, session_for, stand, statuses, submit_code, test_server,
-            text_to, with_proof,
+    flows::support::{
+        mail_helpers::{
+            ADD, CODE, CONFIRM, LIMITED, LINK, MAIL_STAGE, RESET, SMS_STAGE, code, confirm,
+            create_owner, expected_statuses, link, mail_to, registration_with, request_token_for,
+            row, session_for, state, statuses, submit_code, test_server, text_to, valid_secret,
         },
-        support::{people, submit},
+        submit, users,
     },
 };
 
 const ADDRESS: &str = "alice@example.org";
 const NUMBER: &str = "447400123456";
-const LINK: &str = "/_matrix/client/v3/validate/email/submitToken";
 
 fn by_mail(secret: &str) -> Value {
     mail_to(ADDRESS, secret, 1)
@@ -41,37 +39,19 @@ fn by_text(secret: &str) -> Value {
 /// Both media, each with a request about the same address.
 const MEDIA: [fn(&str) -> Value; 2] = [by_mail, by_text];
 
-/// A house with an account that has the address.
-async fn with_owner(wish: fn(&str) -> Value, settings: &[(&str, &str)]) -> TestServer {
+/// A server with an account that has the address.
+async fn with_owner(request: fn(&str) -> Value, settings: &[(&str, &str)]) -> TestServer {
     let server = test_server(settings).await;
-    own(&server, "alice", &wish("the-owner")).await;
+    create_owner(&server, "alice", &request("the-owner")).await;
     server.advance(Duration::from_hours(1));
     server
 }
 
-/// What would be right, derived from the session's row.
-fn right(server: &TestServer, sid: &str) -> Secret {
-    let row = row(server, "Proofs", sid);
-    let keys = &server.local.config().keys;
-    let generation = row["generation"]["S"].as_str().unwrap();
-    if row["medium"]["S"] == "email" {
-        threepid_validation::link_token(keys, sid, generation)
-    } else {
-        let sends = row["sends"]["N"].as_str().unwrap().parse().unwrap();
-        threepid_validation::code(keys, sid, generation, sends)
-    }
-}
-
-fn state(server: &TestServer, sid: &str) -> String {
-    let row = row(server, "Proofs", sid);
-    row["state"]["S"].as_str().unwrap().to_owned()
-}
-
-/// Submits what is right for the session in every way there is; none of them works.
+/// Submits the right link token or code in every way; none succeeds.
 async fn never_validates(server: &TestServer, sid: &str) {
     let row = row(server, "Proofs", sid);
     let medium = row["medium"]["S"].as_str().unwrap();
-    let token = right(server, sid);
+    let token = valid_secret(server, sid);
     let token = token.reveal();
     let body = json!({ "sid": sid, "client_secret": "secret", "token": token });
     let reply = server.post(&CODE.replace("msisdn", medium), &body).await;
@@ -90,23 +70,23 @@ async fn never_validates(server: &TestServer, sid: &str) {
 }
 
 #[tokio::test]
-async fn _3pid_06_an_owner_gets_the_way_to_a_new_password_and_it_validates() {
-    for wish in MEDIA {
-        let server = with_owner(wish, &[LIMITED]).await;
-        let sid = session_for(&server, RESET, &wish("secret")).await;
+async fn _3pid_06_the_owner_gets_the_reset_message_and_validates() {
+    for request in MEDIA {
+        let server = with_owner(request, &[LIMITED]).await;
+        let sid = session_for(&server, RESET, &request("secret")).await;
         server.deliver().await;
         let [message] = &server.messages()[..] else {
             panic!("one message");
         };
-        let told = format!("{message:?}");
-        // Whoever else reads it learns no name.
+        let message_text = format!("{message:?}");
+        // A reader of the message learns no account name.
         for word in ["@alice", "alice:"] {
-            assert!(!told.contains(word), "{word} in {told}");
+            assert!(!message_text.contains(word), "{word} in {message_text}");
         }
-        assert!(message.text.contains("new password"), "{told}");
+        assert!(message.text.contains("new password"), "{message_text}");
         if message.subject.is_some() {
             assert_eq!(message.to, ADDRESS);
-            assert!(message.text.contains("signed out"), "{told}");
+            assert!(message.text.contains("signed out"), "{message_text}");
             let page = server.get(&format!("{LINK}?{}", link(message))).await;
             assert_eq!(page.status, 200);
             assert!(page.text().contains("new password"), "{}", page.text());
@@ -123,16 +103,16 @@ async fn _3pid_06_an_owner_gets_the_way_to_a_new_password_and_it_validates() {
 }
 
 #[tokio::test]
-async fn _3pid_06_an_address_that_nobody_has_is_sent_nothing_and_never_validates() {
-    for wish in MEDIA {
+async fn _3pid_06_a_free_address_gets_no_message_and_no_validation() {
+    for request in MEDIA {
         let server = test_server(&[]).await;
-        let sid = session_for(&server, RESET, &wish("secret")).await;
+        let sid = session_for(&server, RESET, &request("secret")).await;
         server.deliver().await;
         assert!(server.messages().is_empty());
-        assert_eq!(statuses(&server), stand(&[("moot", 1)]));
+        assert_eq!(statuses(&server), expected_statuses(&[("moot", 1)]));
         never_validates(&server, &sid).await;
-        // Nor after the next attempt.
-        let mut again = wish("secret");
+        // Nor after the next send attempt.
+        let mut again = request("secret");
         again["send_attempt"] = json!(2);
         assert_eq!(session_for(&server, RESET, &again).await, sid);
         server.deliver().await;
@@ -141,23 +121,23 @@ async fn _3pid_06_an_address_that_nobody_has_is_sent_nothing_and_never_validates
     }
 }
 
-/// Incident 13: nothing that is sent leads back into an account that is gone, or locked.
+/// Incident 13: no message is sent for an account that is deactivated or locked.
 #[tokio::test]
-async fn pwd_19_only_an_account_that_can_be_used_gets_the_way_to_a_new_password() {
-    for wish in MEDIA {
+async fn pwd_19_only_a_usable_account_gets_a_reset_message() {
+    for request in MEDIA {
         for (status, is_sent) in [
             ("active", true),
             ("suspended", true),
             ("locked", false),
             ("deactivated", false),
         ] {
-            // Before the request, or between it and the message.
+            // Before the request, or between it and the delivery.
             for is_early in [true, false] {
-                let server = with_owner(wish, &[]).await;
+                let server = with_owner(request, &[]).await;
                 if is_early {
                     set_status(&server, "alice", status);
                 }
-                let sid = session_for(&server, RESET, &wish("secret")).await;
+                let sid = session_for(&server, RESET, &request("secret")).await;
                 set_status(&server, "alice", status);
                 server.deliver().await;
                 assert_eq!(server.messages().len(), usize::from(is_sent), "{status}");
@@ -169,32 +149,32 @@ async fn pwd_19_only_an_account_that_can_be_used_gets_the_way_to_a_new_password(
     }
 }
 
-/// L14: it was somebody's when the message was called for.
+/// L14: the address had an account when the message was requested.
 #[tokio::test]
-async fn l14_an_address_that_was_given_up_before_its_message_went_out_is_sent_nothing() {
-    for (wish, key) in [
+async fn l14_an_address_that_was_removed_meanwhile_gets_no_message() {
+    for (request, key) in [
         (
             by_mail as fn(&str) -> Value,
             format!("3PID#email#{ADDRESS}"),
         ),
         (by_text, format!("3PID#msisdn#{NUMBER}")),
     ] {
-        let server = with_owner(wish, &[]).await;
-        let sid = session_for(&server, RESET, &wish("secret")).await;
+        let server = with_owner(request, &[]).await;
+        let sid = session_for(&server, RESET, &request("secret")).await;
         let claim = row(&server, "Accounts", &key);
         let table = format!("{}-accounts", server.local.config().tables);
         let gone = json!({ "TableName": table, "Key": { "pk": claim["pk"], "sk": claim["sk"] } });
-        server.past_the_functions("DeleteItem", &gone);
+        server.raw_dynamodb("DeleteItem", &gone);
         server.deliver().await;
         assert!(server.messages().is_empty());
         never_validates(&server, &sid).await;
     }
 }
 
-/// Incident 14: a spelling that folds to somebody's address leads to the mailbox that is stored, and
-/// never to the one that was typed.
+/// Incident 14: for a spelling that folds to the address of an account the message is sent to the
+/// stored address, never to the spelling in the request.
 #[tokio::test]
-async fn _3pid_64_the_way_to_a_new_password_goes_to_the_address_that_is_stored() {
+async fn _3pid_64_a_reset_message_goes_to_the_stored_address() {
     for (stored, typed) in [
         ("kate@example.org", "\u{212a}ate@example.org"),
         ("kate@example.org", "KATE@EXAMPLE.ORG"),
@@ -204,7 +184,7 @@ async fn _3pid_64_the_way_to_a_new_password_goes_to_the_address_that_is_stored()
         ("fin@example.org", "\u{fb01}n@example.org"),
     ] {
         let server = test_server(&[]).await;
-        own(&server, "owner", &mail_to(stored, "the-owner", 1)).await;
+        create_owner(&server, "owner", &mail_to(stored, "the-owner", 1)).await;
         let plain = session_for(&server, RESET, &mail_to(stored, "secret", 1)).await;
         let look_alike = mail_to(typed, "secret", 1);
         assert_eq!(session_for(&server, RESET, &look_alike).await, plain);
@@ -216,11 +196,12 @@ async fn _3pid_64_the_way_to_a_new_password_goes_to_the_address_that_is_stored()
     }
 }
 
-/// Incident 14: what does not fold to it is another address, which has no account, or is none.
+/// Incident 14: a spelling that does not fold to it is another address without an account, or no
+/// address.
 #[tokio::test]
-async fn incident_14_no_other_mailbox_gets_the_way_to_somebodys_new_password() {
+async fn incident_14_no_other_mailbox_gets_a_reset_message() {
     let server = test_server(&[]).await;
-    own(
+    create_owner(
         &server,
         "owner",
         &mail_to("kim@example.org", "the-owner", 1),
@@ -233,13 +214,13 @@ async fn incident_14_no_other_mailbox_gets_the_way_to_somebodys_new_password() {
         "kim@example\u{3002}org",
         "k\u{200d}im@example.org",
         "k\u{130}m@example.org",
-        // These are mailboxes, and nobody's here.
+        // These are valid addresses without an account.
         "kim+tag@example.org",
         "k.im@example.org",
         "kim@example.org.evil.example",
         "kim@sub.example.org",
     ] {
-        let reply = ask_for(&server, RESET, &mail_to(typed, "secret", 1)).await;
+        let reply = request_token_for(&server, RESET, &mail_to(typed, "secret", 1)).await;
         if reply.status != 200 {
             reply.error(400, "M_INVALID_PARAM");
         }
@@ -248,16 +229,16 @@ async fn incident_14_no_other_mailbox_gets_the_way_to_somebodys_new_password() {
     }
 }
 
-/// UIA-54: a proof is good for what it was asked for.
+/// UIA-54: a validated session has only the purpose that it was requested for.
 #[tokio::test]
-async fn uia_54_a_proof_for_an_account_makes_no_account() {
-    for wish in MEDIA {
+async fn uia_54_a_session_for_an_account_makes_no_account() {
+    for request in MEDIA {
         for purpose in [RESET, ADD] {
             let server = test_server(&[]).await;
             if purpose == RESET {
-                own(&server, "alice", &wish("the-owner")).await;
+                create_owner(&server, "alice", &request("the-owner")).await;
             }
-            let sid = session_for(&server, purpose, &wish("secret")).await;
+            let sid = session_for(&server, purpose, &request("secret")).await;
             server.deliver().await;
             let message = server.messages().pop().unwrap();
             let stage = if message.subject.is_some() {
@@ -270,19 +251,19 @@ async fn uia_54_a_proof_for_an_account_makes_no_account() {
                 SMS_STAGE
             };
             assert_eq!(state(&server, &sid), "validated");
-            let before = people(&server);
-            let body = with_proof("mallory", stage, &sid, "secret");
+            let before = users(&server);
+            let body = registration_with("mallory", stage, &sid, "secret");
             server.register(&body).await.refused("M_UNAUTHORIZED");
-            assert_eq!(people(&server), before, "3PID-50");
+            assert_eq!(users(&server), before, "3PID-50");
             assert_eq!(state(&server, &sid), "validated");
         }
     }
 }
 
-/// A program that opens every link in a mailbox would else set whoever asked for a new password free
-/// to choose it, whatever the operator's links do elsewhere.
+/// Otherwise a program that opens every link in a mailbox would validate the request of an
+/// attacker, whatever the operator has configured for other links.
 #[tokio::test]
-async fn _3pid_52_opening_the_link_to_a_new_password_is_never_enough() {
+async fn _3pid_52_opening_a_reset_link_is_never_enough() {
     for setting in ["confirm", "direct"] {
         let server = with_owner(by_mail, &[("GATEHOUSE_EMAIL_LINK", setting)]).await;
         let sid = session_for(&server, RESET, &by_mail("secret")).await;
@@ -304,9 +285,10 @@ async fn _3pid_52_opening_the_link_to_a_new_password_is_never_enough() {
     }
 }
 
-/// The button of whoever did not ask for it ends it, and the link is dead.
+/// An account owner who has not asked for the reset presses the other button, and the link becomes
+/// invalid.
 #[tokio::test]
-async fn _3pid_52_who_did_not_ask_for_a_new_password_ends_it() {
+async fn _3pid_52_the_owner_can_reject_a_reset() {
     let server = with_owner(by_mail, &[]).await;
     let sid = session_for(&server, RESET, &by_mail("secret")).await;
     server.deliver().await;

@@ -1,18 +1,22 @@
-//! What the flows have in common: words for requests, and what the tables must look like after them.
+//! Helpers of all flows: request bodies, and assertions about the tables.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
+pub(crate) mod account_helpers;
+pub(crate) mod hash_counting;
+pub(crate) mod identity_server;
+pub(crate) mod mail_helpers;
+pub(crate) mod threepid_helpers;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 
 use clap::Parser;
 use gatehouse_admin::{Admin, Cli, Report};
-use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use http::Request;
 use serde_json::{Value, json};
 use shared::{
@@ -27,7 +31,7 @@ pub(crate) const TOKEN: &str = "m.login.registration_token";
 pub(crate) const TERMS: &str = "m.login.terms";
 pub(crate) const RECAPTCHA: &str = "m.login.recaptcha";
 
-/// A flow of two stages that both take one request.
+/// A flow of two stages that each need one request.
 pub(crate) const TWO_STAGES: (&str, &str) = (
     "GATEHOUSE_REGISTRATION_FLOWS",
     "m.login.registration_token+m.login.dummy",
@@ -49,7 +53,7 @@ pub(crate) fn stage(stage: &str, session: &str) -> Value {
     json!({ "auth": { "type": stage, "session": session } })
 }
 
-/// A body that gives a registration token, in a session or without one.
+/// A body with a registration token, in a session or without one.
 pub(crate) fn token_stage(token: &str, session: Option<&str>) -> Value {
     let mut body = json!({ "auth": { "type": TOKEN, "token": token } });
     if let Some(session) = session {
@@ -66,21 +70,18 @@ pub(crate) fn with(mut a: Value, b: &Value) -> Value {
     a
 }
 
-/// What is asked of a new account.
-pub(crate) fn wish(name: &str) -> Value {
+/// The parameters of a new account.
+pub(crate) fn registration(name: &str) -> Value {
     json!({ "username": name, "password": PASSWORD })
 }
 
-/// Who this answer's token belongs to.
+/// The `whoami` response to the token of this reply.
 pub(crate) async fn whoami(server: &TestServer, answer: &Value) -> Value {
     let token = answer["access_token"].as_str().unwrap();
-    server
-        .get_as(token, "/_matrix/client/v3/account/whoami")
-        .await
-        .ok()
+    server.whoami(token).await.ok()
 }
 
-/// Whether the name is free, asked as a client asks.
+/// Whether the name is available, according to the endpoint.
 pub(crate) async fn is_free(server: &TestServer, name: &str) -> bool {
     let path = format!("/_matrix/client/v3/register/available?username={name}");
     let reply = server.get(&path).await;
@@ -91,7 +92,7 @@ pub(crate) async fn is_free(server: &TestServer, name: &str) -> bool {
     false
 }
 
-/// A page.
+/// The path of a fallback page.
 pub(crate) fn page(prefix: &str, stage: &str, session: &str) -> String {
     format!("{prefix}/auth/{stage}/fallback/web?session={session}")
 }
@@ -104,32 +105,32 @@ pub(crate) async fn submit(server: &TestServer, path: &str, form: &str) -> Reply
         .await
 }
 
-/// Everybody in the tables: localpart and the sort keys of the partition.
-pub(crate) fn people(server: &TestServer) -> BTreeMap<String, BTreeSet<String>> {
-    let mut people: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+/// All accounts in the tables: the localpart and the sort keys of the partition.
+pub(crate) fn users(server: &TestServer) -> BTreeMap<String, BTreeSet<String>> {
+    let mut users: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for row in server.local.dynamodb().table("Accounts").unwrap() {
         if let Some(name) = row["pk"]["S"].as_str().unwrap().strip_prefix("USER#") {
             let sk = row["sk"]["S"].as_str().unwrap().to_owned();
-            people.entry(name.to_owned()).or_default().insert(sk);
+            users.entry(name.to_owned()).or_default().insert(sk);
         }
     }
-    people
+    users
 }
 
-/// Asserts that these people and no others have accounts, each of them whole: the account, one
-/// password and one device, and nothing that belongs to nobody.
+/// Asserts that exactly these accounts exist, each with its account row, one password and one
+/// device, and that no row is left over.
 #[track_caller]
-pub(crate) fn assert_people(server: &TestServer, expected: &[&str]) {
-    let people = people(server);
-    let names: Vec<&str> = people.keys().map(String::as_str).collect();
+pub(crate) fn assert_users(server: &TestServer, expected: &[&str]) {
+    let users = users(server);
+    let names: Vec<&str> = users.keys().map(String::as_str).collect();
     assert_eq!(names, expected);
-    assert_whole(&people);
+    assert_complete(&users);
 }
 
-/// Asserts that no account is half written.
+/// Asserts that no account is incomplete.
 #[track_caller]
-pub(crate) fn assert_whole(people: &BTreeMap<String, BTreeSet<String>>) {
-    for (name, rows) in people {
+pub(crate) fn assert_complete(users: &BTreeMap<String, BTreeSet<String>>) {
+    for (name, rows) in users {
         let devices = rows.iter().filter(|sk| sk.starts_with("DEV#")).count();
         let others = rows
             .iter()
@@ -144,12 +145,12 @@ pub(crate) fn assert_whole(people: &BTreeMap<String, BTreeSet<String>>) {
     }
 }
 
-/// How many rows there are.
+/// The number of rows of a table.
 pub(crate) fn count(server: &TestServer, table: &str) -> usize {
     server.local.dynamodb().table(table).unwrap().len()
 }
 
-/// The uses that all limited registration tokens have left, share by share.
+/// The remaining uses of all limited registration tokens, share by share.
 pub(crate) fn uses_left(server: &TestServer) -> Vec<i64> {
     let rows = server.local.dynamodb().table("Accounts").unwrap();
     let shares = rows
@@ -160,14 +161,15 @@ pub(crate) fn uses_left(server: &TestServer) -> Vec<i64> {
         .collect()
 }
 
-/// Waits until no other test makes a crowd: two at once would only wait for the processor until calls
-/// time out, and the SDK's allowance of retries is one for the whole process.
-pub(crate) async fn alone() -> MutexGuard<'static, ()> {
-    static CROWD: Mutex<()> = Mutex::const_new(());
-    CROWD.lock().await
+/// Waits until no other test with many concurrent requests runs. Two of them at once would only
+/// wait for the processor until calls time out, and the SDK has one quota of retries for the whole
+/// process.
+pub(crate) async fn serial() -> MutexGuard<'static, ()> {
+    static LOCK: Mutex<()> = Mutex::const_new(());
+    LOCK.lock().await
 }
 
-/// Does `work` this many times at once; the outcomes are in the order of their numbers.
+/// Does `work` this many times concurrently; the results are in the order of their numbers.
 pub(crate) async fn at_once<F>(times: usize, work: impl Fn(usize) -> F) -> Vec<F::Output>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
@@ -182,7 +184,7 @@ where
     outcomes
 }
 
-/// Sends this body this many times at once.
+/// Sends this registration this many times concurrently.
 pub(crate) async fn register_at_once(
     server: &Arc<TestServer>,
     times: usize,
@@ -195,7 +197,7 @@ pub(crate) async fn register_at_once(
     .await
 }
 
-/// How often each status and errcode was answered.
+/// The number of replies with each status and errcode.
 pub(crate) fn tally(replies: &[Reply]) -> BTreeMap<(u16, String), usize> {
     let mut tally = BTreeMap::new();
     for reply in replies {
@@ -208,7 +210,7 @@ pub(crate) fn tally(replies: &[Reply]) -> BTreeMap<(u16, String), usize> {
     tally
 }
 
-/// A tally that is expected.
+/// The expected result of [`tally`].
 pub(crate) fn tallied(expected: &[(u16, &str, usize)]) -> BTreeMap<(u16, String), usize> {
     let pairs = expected.iter();
     pairs
@@ -216,12 +218,12 @@ pub(crate) fn tallied(expected: &[(u16, &str, usize)]) -> BTreeMap<(u16, String)
         .collect()
 }
 
-/// The operator's command, run once more, which must succeed.
+/// Runs the admin CLI, which must succeed. Each run has its own random numbers.
 pub(crate) async fn admin_run(server: &TestServer, arguments: &[&str]) -> Value {
     run_operator(server, arguments).await.unwrap().json
 }
 
-/// The same, whatever comes of it: every run draws its own chance.
+/// Runs the admin CLI with its own random numbers.
 pub(crate) async fn run_operator(
     server: &TestServer,
     arguments: &[&str],
@@ -261,25 +263,4 @@ pub(crate) fn process_of(server: &TestServer, function: &str) -> Arc<App> {
         clock,
         Arc::new(SystemRng),
     )
-}
-
-/// Sends the same last request twice: the second time as a whole while the first one is held up in
-/// its `nth` call of `operation`. Returns the reply to the one that was held up, then the other.
-pub(crate) async fn overtaken(
-    server: &Arc<TestServer>,
-    (operation, nth): (&str, u64),
-    last: &Value,
-) -> (Reply, Reply) {
-    let hold = FaultKind::Delay(Duration::from_millis(800));
-    let proxy = server.local.proxy();
-    proxy.inject(Fault::new(hold).on(operation).by("Register").nth(nth));
-    let (own, body) = (Arc::clone(server), last.clone());
-    let slow = tokio::spawn(async move { own.register(&body).await });
-    while proxy.pending_faults() > 0 {
-        assert!(!slow.is_finished(), "there is no such call");
-        tokio::task::yield_now().await;
-    }
-    let quick = server.register(last).await;
-    assert!(!slow.is_finished(), "it has not been overtaken");
-    (slow.await.unwrap(), quick)
 }

@@ -1,4 +1,4 @@
-//! Ways into somebody else's account that were tried and must stay shut.
+//! Known ways to take over an account, which must fail.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,50 +6,54 @@ use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
 use test_support::{PASSWORD, PREFIXES, TestServer};
 
-use crate::flows::{
-    addresses::{ALICE, EMAIL, claims, confirm, link_to},
-    people::{
-        ADDRESSES, CHANGE, DELETE_DEVICES, Device, END, LOGIN, OTHER, ask_reset, log_in, login_of,
-        password_of, rows_of, sign_up_with, try_login, with_auth,
+use crate::flows::support::{
+    account_helpers::{
+        ADDRESSES, DEACTIVATE_PATH, DELETE_DEVICES_PATH, Device, LOGIN, OTHER_PASSWORD,
+        PASSWORD_PATH, log_in, login_of, password_of, request_reset_token, rows_of, sign_up_with,
+        try_login, with_auth,
     },
-    support::{page, submit},
+    page, submit,
+    threepid_helpers::{ALICE, EMAIL, claims, confirm, link_to},
 };
 
 const ADD: &str = "/_matrix/client/v3/account/3pid/add";
 
-/// Proves an address for an account, and gives what names the proof.
+/// Validates an address for an account and returns the credentials.
 async fn prove(server: &TestServer, address: &str) -> Value {
     let ask = json!({ "email": address, "client_secret": "add", "send_attempt": 1 });
     let path = "/_matrix/client/v3/account/3pid/email/requestToken";
-    let asked = server.post(path, &ask).await.ok();
+    let validation = server.post(path, &ask).await.ok();
     server.deliver().await;
     confirm(server, &link_to(server, address)).await;
-    json!({ "sid": asked["sid"], "client_secret": "add" })
+    json!({ "sid": validation["sid"], "client_secret": "add" })
 }
 
-/// UIA-20, PWD-13: what an old password has proven is worth nothing once it is another, though
-/// the devices were kept: in no operation, with a token or without.
+/// UIA-20, PWD-13: a stage that was completed with an old password has no effect after a password
+/// change, even if the devices were kept: for no operation, with a token or without.
 #[tokio::test]
-async fn pwd_13_what_an_old_password_has_proven_dies_with_it() {
+async fn pwd_13_stages_completed_with_an_old_password_are_invalid() {
     let server = TestServer::with(&ADDRESSES).await;
     let owner = sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    let thief = log_in(&server, "alice", PASSWORD).await;
+    let attacker = log_in(&server, "alice", PASSWORD).await;
     let creds = prove(&server, "thief@example.org").await;
-    // The stage is done in each of these sessions, and the operation is not.
+    // The stage is completed in each of these sessions, and the operation is not done.
     let mut sessions = Vec::new();
     for (path, body) in [
-        (CHANGE, json!({ "new_password": "the thief's own" })),
-        (END, json!({})),
-        (DELETE_DEVICES, json!({ "devices": [owner.id] })),
+        (
+            PASSWORD_PATH,
+            json!({ "new_password": "the attacker's own" }),
+        ),
+        (DEACTIVATE_PATH, json!({})),
+        (DELETE_DEVICES_PATH, json!({ "devices": [owner.id] })),
         (ADD, creds),
     ] {
-        let (_, session) = thief.begin(&server, path, &body).await;
+        let (_, session) = attacker.begin(&server, path, &body).await;
         let stage = page(PREFIXES[1], "m.login.password", &session);
         let done = submit(&server, &stage, "password=ostrich+lamp+8+quarrel").await;
         assert_eq!(done.status, 200);
         sessions.push((path, session));
     }
-    let tokenless = server.post(END, &json!({})).await.challenge();
+    let tokenless = server.post(DEACTIVATE_PATH, &json!({})).await.challenge();
     let stage = page(
         PREFIXES[1],
         "m.login.password",
@@ -62,14 +66,14 @@ async fn pwd_13_what_an_old_password_has_proven_dies_with_it() {
     )
     .await;
     server.advance(Duration::from_secs(1));
-    let change = json!({ "new_password": OTHER, "logout_devices": false });
+    let change = json!({ "new_password": OTHER_PASSWORD, "logout_devices": false });
     let change = with_auth(change, password_of("alice", PASSWORD, None));
-    owner.post(&server, CHANGE, &change).await.ok();
+    owner.post(&server, PASSWORD_PATH, &change).await.ok();
 
     for (path, session) in sessions {
         let body = json!({ "auth": { "session": session } });
-        let reply = thief.post(&server, path, &body).await;
-        // A proof of an address that was asked for before is worth nothing either.
+        let reply = attacker.post(&server, path, &body).await;
+        // A validated session that was requested before has no effect either.
         let code = if path == ADD {
             "M_THREEPID_AUTH_FAILED"
         } else {
@@ -78,37 +82,44 @@ async fn pwd_13_what_an_old_password_has_proven_dies_with_it() {
         reply.error(403, code);
     }
     let body = json!({ "auth": { "session": tokenless["session"] } });
-    server.post(END, &body).await.error(403, "M_FORBIDDEN");
-    assert!(owner.is_alive(&server).await);
-    try_login(&server, "alice", OTHER).await.ok();
+    server
+        .post(DEACTIVATE_PATH, &body)
+        .await
+        .error(403, "M_FORBIDDEN");
+    assert!(owner.is_valid(&server).await);
+    try_login(&server, "alice", OTHER_PASSWORD).await.ok();
     assert!(!claims(&server).contains_key("email#thief@example.org"));
 }
 
-/// PWD-05, PWD-06: a proof of an address is about who had it when it was asked for.
+/// PWD-05, PWD-06: a validated session belongs to the owner of the address at the time of the
+/// request.
 #[tokio::test]
-async fn pwd_05_a_proof_of_an_earlier_owner_resets_nobody() {
+async fn pwd_05_a_session_of_an_earlier_owner_resets_no_account() {
     let server = TestServer::with(&ADDRESSES).await;
     let earlier = sign_up_with(&server, "earlier", EMAIL, ALICE).await;
-    let asked = ask_reset(&server, EMAIL, ALICE, "kept-for-later").await;
-    asked.validate(&server).await;
+    let validation = request_reset_token(&server, EMAIL, ALICE, "kept-for-later").await;
+    validation.validate(&server).await;
     let remove = json!({ "medium": "email", "address": ALICE });
     let path = "/_matrix/client/v3/account/3pid/delete";
     earlier.post(&server, path, &remove).await.ok();
     server.advance(Duration::from_secs(1));
     let later = sign_up_with(&server, "later", EMAIL, ALICE).await;
-    let mut body = asked.attempt(None);
-    body["new_password"] = OTHER.into();
-    server.post(CHANGE, &body).await.refused("M_UNAUTHORIZED");
-    assert!(later.is_alive(&server).await);
+    let mut body = validation.attempt(None);
+    body["new_password"] = OTHER_PASSWORD.into();
+    server
+        .post(PASSWORD_PATH, &body)
+        .await
+        .refused("M_UNAUTHORIZED");
+    assert!(later.is_valid(&server).await);
     try_login(&server, "later", PASSWORD).await.ok();
 }
 
-/// PWD-07, PWD-08: who logs in to the calling device while its password is changed is not spared.
+/// PWD-07, PWD-08: a login to the calling device during its password change is logged out.
 #[tokio::test]
-async fn pwd_08_a_login_to_the_calling_device_does_not_outlive_the_change() {
+async fn pwd_08_a_login_to_the_calling_device_ends_with_the_change() {
     let server = Arc::new(TestServer::with(&ADDRESSES).await);
     let owner = sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    // The change is held up before it is written, and in between the thief logs in.
+    // The change is delayed before its write, and the attacker logs in meanwhile.
     let slow = Fault::new(FaultKind::Delay(Duration::from_millis(700)))
         .by("AccountPassword")
         .on("TransactWriteItems");
@@ -116,26 +127,30 @@ async fn pwd_08_a_login_to_the_calling_device_does_not_outlive_the_change() {
     let change = {
         let (server, owner) = (Arc::clone(&server), owner.clone());
         tokio::spawn(async move {
-            let wish = json!({ "new_password": OTHER });
-            let body = with_auth(wish, password_of("alice", PASSWORD, None));
-            owner.post(&server, CHANGE, &body).await.status.as_u16()
+            let registration = json!({ "new_password": OTHER_PASSWORD });
+            let body = with_auth(registration, password_of("alice", PASSWORD, None));
+            owner
+                .post(&server, PASSWORD_PATH, &body)
+                .await
+                .status
+                .as_u16()
         })
     };
     tokio::time::sleep(Duration::from_millis(300)).await;
     let mut login = login_of("alice", PASSWORD);
     login["device_id"] = owner.id.as_str().into();
-    let thief = Device::of(&server.post(LOGIN, &login).await.ok());
+    let attacker = Device::of(&server.post(LOGIN, &login).await.ok());
     let status = change.await.unwrap();
     server.local.proxy().clear_faults();
-    // The login was first: the owner's request came with a token that is dead.
+    // The login was first: the token of the owner's request is invalid.
     assert_eq!(status, 403);
-    assert!(!owner.is_alive(&server).await && thief.is_alive(&server).await);
+    assert!(!owner.is_valid(&server).await && attacker.is_valid(&server).await);
     try_login(&server, "alice", PASSWORD).await.ok();
 }
 
-/// PWD-07, REFR-03: a pair of tokens that nobody has used yet does not outlive a change.
+/// PWD-07, REFR-03: an unused pair of tokens does not survive a change.
 #[tokio::test]
-async fn pwd_11_an_unused_pair_of_the_calling_device_dies_with_the_old_password() {
+async fn pwd_11_an_unused_pair_of_the_calling_device_is_invalidated() {
     let server = TestServer::with(&ADDRESSES).await;
     sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let owner = log_in(&server, "alice", PASSWORD).await;
@@ -144,21 +159,21 @@ async fn pwd_11_an_unused_pair_of_the_calling_device_dies_with_the_old_password(
         .post("/_matrix/client/v3/refresh", &refresh)
         .await
         .ok();
-    let wish = json!({ "new_password": OTHER });
-    let body = with_auth(wish, password_of("alice", PASSWORD, None));
-    owner.post(&server, CHANGE, &body).await.ok();
+    let registration = json!({ "new_password": OTHER_PASSWORD });
+    let body = with_auth(registration, password_of("alice", PASSWORD, None));
+    owner.post(&server, PASSWORD_PATH, &body).await.ok();
     let token = pair["access_token"].as_str().unwrap();
-    let thief = Device {
+    let attacker = Device {
         token: token.to_owned(),
         ..owner.clone()
     };
-    assert!(!thief.is_alive(&server).await);
-    assert!(owner.is_alive(&server).await);
+    assert!(!attacker.is_valid(&server).await);
+    assert!(owner.is_valid(&server).await);
 }
 
-/// DEACT-13: an address that is added while the account ends is nobody's afterwards.
+/// DEACT-13: an address that is added during the deactivation has no owner afterwards.
 #[tokio::test]
-async fn deact_13_an_addition_that_races_the_end_leaves_no_address_behind() {
+async fn deact_13_an_addition_racing_a_deactivation_leaves_nothing() {
     let server = Arc::new(TestServer::with(&ADDRESSES).await);
     let owner = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let second = log_in(&server, "alice", PASSWORD).await;
@@ -171,7 +186,11 @@ async fn deact_13_an_addition_that_races_the_end_leaves_no_address_behind() {
         let server = Arc::clone(&server);
         tokio::spawn(async move {
             let body = with_auth(json!({}), password_of("alice", PASSWORD, None));
-            owner.post(&server, END, &body).await.status.as_u16()
+            owner
+                .post(&server, DEACTIVATE_PATH, &body)
+                .await
+                .status
+                .as_u16()
         })
     };
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -185,18 +204,18 @@ async fn deact_13_an_addition_that_races_the_end_leaves_no_address_behind() {
     assert_eq!(status, 403, "the account has changed");
     assert_eq!(claims(&server).len(), 2);
     let body = with_auth(json!({}), password_of("alice", PASSWORD, None));
-    second.post(&server, END, &body).await.ok();
+    second.post(&server, DEACTIVATE_PATH, &body).await.ok();
     assert!(claims(&server).is_empty());
     server.deliver().await;
     assert_eq!(rows_of(&server, "alice").len(), 1);
 }
 
-/// HTTP-19: a change that its owner would not be told of is not made.
+/// HTTP-19: an operation that could not notify the owner is not done.
 #[tokio::test]
 async fn http_19_nobody_hides_a_change_behind_many() {
     let settings = [&ADDRESSES[..], &[("GATEHOUSE_LIMITS", "on")]].concat();
     let server = TestServer::with(&settings).await;
-    let thief = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    let attacker = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let change = || {
         with_auth(
             json!({ "new_password": PASSWORD }),
@@ -204,23 +223,23 @@ async fn http_19_nobody_hides_a_change_behind_many() {
         )
     };
     for _ in 0..10 {
-        thief.post(&server, CHANGE, &change()).await.ok();
+        attacker.post(&server, PASSWORD_PATH, &change()).await.ok();
     }
     server.deliver().await;
-    let told = server.messages().len();
+    let sent_before = server.messages().len();
     let hidden = with_auth(
-        json!({ "new_password": OTHER }),
+        json!({ "new_password": OTHER_PASSWORD }),
         password_of("alice", PASSWORD, None),
     );
-    let reply = thief.post(&server, CHANGE, &hidden).await;
+    let reply = attacker.post(&server, PASSWORD_PATH, &hidden).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
     server.deliver().await;
-    assert_eq!((server.messages().len(), told), (11, 11));
-    try_login(&server, "alice", OTHER)
+    assert_eq!((server.messages().len(), sent_before), (11, 11));
+    try_login(&server, "alice", OTHER_PASSWORD)
         .await
         .error(403, "M_FORBIDDEN");
     server.advance(Duration::from_hours(1));
-    thief.post(&server, CHANGE, &hidden).await.ok();
+    attacker.post(&server, PASSWORD_PATH, &hidden).await.ok();
     server.deliver().await;
     assert_eq!(server.messages().len(), 12);
 }

@@ -55,7 +55,7 @@ pub(super) async fn run(
                     format!("deactivated {name}; addresses released: {released}"),
                 ));
             }
-            Err(ChangeAccountError::AccountMoved) => {}
+            Err(ChangeAccountError::AccountChanged) => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -222,8 +222,9 @@ async fn write(admin: &Admin, entry: &Entry) -> Result<ImportResult, StoreError>
 /// Returns the result that [`write`] would have, and writes nothing.
 async fn check(admin: &Admin, entry: &Entry) -> Result<ImportResult, StoreError> {
     let account = &entry.account;
-    if let Some(marker) = admin.store.find_import(&account.localpart).await? {
-        return Ok(name_taken(admin, entry, marker.as_deref()));
+    if let Some(existing) = admin.store.find_import(&account.localpart).await? {
+        let marker = existing.import_marker.as_deref();
+        return Ok(name_taken(admin, entry, marker));
     }
     for (threepid, _) in &account.addresses {
         if admin.store.find_owner(threepid).await?.is_some() {

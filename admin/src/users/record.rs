@@ -36,7 +36,7 @@ pub(super) async fn export(admin: &Admin, user: &Localpart) -> anyhow::Result<Re
 }
 
 async fn find(admin: &Admin, user: &Localpart) -> anyhow::Result<UserRecord> {
-    match admin.store.find_record(user).await? {
+    match admin.store.export_account(user).await? {
         Some(record) => Ok(record),
         None => bail!(account_not_found(user)),
     }

@@ -46,7 +46,7 @@ pub(super) async fn password(admin: &Admin, user: &Localpart) -> anyhow::Result<
             user: user.clone(),
             epoch: account.epoch,
             password: hash.clone(),
-            sparing: DeviceLogout::Nobody,
+            device_logout: DeviceLogout::All,
             known: None,
             proof: None,
             messages,
@@ -62,7 +62,7 @@ pub(super) async fn password(admin: &Admin, user: &Localpart) -> anyhow::Result<
                     ),
                 ));
             }
-            Err(ChangeAccountError::AccountMoved) => {}
+            Err(ChangeAccountError::AccountChanged) => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -20,16 +20,16 @@ pub(super) async fn change(
         Moderation::Suspend => "suspended",
         Moderation::Unsuspend => "not suspended",
     };
-    let changed = match admin.store.moderate(&user, action).await? {
-        StatusChange::Done => true,
-        StatusChange::Stays(status) if is_already(action, status) => false,
-        StatusChange::Stays(status) => {
+    let changed = match admin.store.change_status(&user, action).await? {
+        StatusChange::Changed => true,
+        StatusChange::NotApplicable(status) if is_already(action, status) => false,
+        StatusChange::NotApplicable(status) => {
             bail!(
                 "the account was not changed, because it is {}",
                 status.as_str()
             )
         }
-        StatusChange::Nobody => bail!(account_not_found(&user)),
+        StatusChange::AccountNotFound => bail!(account_not_found(&user)),
     };
     let when = if changed { "now" } else { "already" };
     Ok(Report::success(

@@ -157,8 +157,8 @@ async fn finish(
 /// That the session has moved may mean that a twin of the request was quicker.
 fn unfinished(fault: ThreePidError) -> OperationError {
     match fault {
-        ThreePidError::SessionChanged => ChangeAccountError::SessionMoved.into(),
-        ThreePidError::PasswordChanged => ChangeAccountError::AccountMoved.into(),
+        ThreePidError::SessionChanged => ChangeAccountError::SessionChanged.into(),
+        ThreePidError::PasswordChanged => ChangeAccountError::AccountChanged.into(),
         fault => OperationError::Refused(fault.into()),
     }
 }

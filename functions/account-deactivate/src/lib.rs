@@ -104,12 +104,12 @@ impl Subject {
         proof: &UiaCompletion,
     ) -> Result<Self, Rejection> {
         let known = proof.gains.password.as_ref();
-        let moved = ChangeAccountError::AccountMoved;
+        let moved = ChangeAccountError::AccountChanged;
         let (user, account) = match (&uia_request.who, known) {
             (Requester::User(caller), _) => (caller.localpart.clone(), caller.account.clone()),
             (_, Some(known)) => {
                 let facts = app.store.find_login(&known.user).await?;
-                let facts = facts.ok_or(ChangeAccountError::AccountMoved)?;
+                let facts = facts.ok_or(ChangeAccountError::AccountChanged)?;
                 if facts.account.status == AccountStatus::Locked {
                     return Err(AuthenticationError::Locked.into());
                 }

@@ -107,12 +107,12 @@ async fn finish(
         reset::Found::Answered(response) => return Ok(response),
     };
     let addresses = addresses(app, &subject).await?;
-    let sparing = sparing(uia_request, asked);
+    let device_logout = device_logout(uia_request, asked);
     // Whoever sets the password is the owner, and strangers do not keep them from logging in with it.
     let ((), hash, messages, ()) = tokio::join!(
         proof.settle(app),
         app.hasher.hash(&password, &*app.rng),
-        messages(app, &subject.user, &addresses, &sparing),
+        messages(app, &subject.user, &addresses, &device_logout),
         credentials::remember(app, &subject.user, uia_request.network)
     );
     let messages = match messages {
@@ -127,7 +127,7 @@ async fn finish(
         user: subject.user,
         epoch: subject.account.epoch,
         password: hash,
-        sparing,
+        device_logout,
         known: proof.gains.password.as_ref().map(|known| known.set),
         proof: subject.proven,
         messages,
@@ -151,15 +151,15 @@ async fn addresses(app: &App, subject: &Subject) -> Result<Vec<ThreePid>, StoreE
 }
 
 /// PWD-07 to PWD-10.
-fn sparing(uia_request: &ProtectedRequest, asked: &Request) -> DeviceLogout {
+fn device_logout(uia_request: &ProtectedRequest, asked: &Request) -> DeviceLogout {
     match &uia_request.who {
-        _ if asked.logout_devices == Some(false) => DeviceLogout::Everybody,
-        Requester::User(caller) => DeviceLogout::Device {
+        _ if asked.logout_devices == Some(false) => DeviceLogout::None,
+        Requester::User(caller) => DeviceLogout::AllExcept {
             id: caller.device.clone(),
             epoch: caller.device_epoch,
             access: caller.access_hash.clone(),
         },
-        Requester::Nobody | Requester::Appservice { .. } => DeviceLogout::Nobody,
+        Requester::Nobody | Requester::Appservice { .. } => DeviceLogout::All,
     }
 }
 
@@ -168,10 +168,10 @@ async fn messages(
     app: &App,
     user: &Localpart,
     addresses: &[ThreePid],
-    sparing: &DeviceLogout,
+    device_logout: &DeviceLogout,
 ) -> Result<Vec<NewMessage>, LimitError> {
     let mut messages = notices::notify(app, user, addresses, Notice::PasswordChanged).await?;
-    if *sparing != DeviceLogout::Everybody {
+    if *device_logout != DeviceLogout::None {
         messages.push(NewMessage::purge(user, app.clock.now(), &*app.rng));
     }
     Ok(messages)

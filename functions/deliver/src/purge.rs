@@ -96,11 +96,11 @@ async fn remove_all_but_bindings(
 ) -> Result<(usize, Vec<PurgeItem>), Outcome> {
     let (mut removed, mut bindings, mut page) = (0, Vec::new(), None);
     loop {
-        let (rows, next) = app.store.remnants_page(user, page).await?;
+        let (rows, next) = app.store.purge_page(user, page).await?;
         let (bound, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(PurgeItem::is_binding);
         removed += rows.len();
         bindings.extend(bound);
-        for_each(&rows, is_late, |row| app.store.remove_remnant(user, row)).await?;
+        for_each(&rows, is_late, |row| app.store.purge_item(user, row)).await?;
         page = next;
         if page.is_none() {
             return Ok((removed, bindings));
@@ -139,7 +139,7 @@ async fn unbind(
     if app.clock.now().since(leased.created) < GIVE_UP_AFTER {
         return Err(still_bound());
     }
-    for_each(bindings, is_late, |row| app.store.remove_remnant(user, row)).await?;
+    for_each(bindings, is_late, |row| app.store.purge_item(user, row)).await?;
     Ok(Outcome::failed(
         "an identity server has not unbound an address within a day, so it stays bound there",
     ))
@@ -168,5 +168,5 @@ where
 /// Whether a device is logged out permanently. A device with a later epoch than the account row belongs
 /// to a login after the row was read.
 fn is_logged_out(account: &AccountRow, device: &ListedDevice) -> bool {
-    device.epoch < account.epoch && !account.lets_live(&device.id, device.epoch)
+    device.epoch < account.epoch && !account.is_device_valid(&device.id, device.epoch)
 }

@@ -67,7 +67,7 @@ async fn find(app: &App, caller: &Caller, id: &DeviceId) -> Result<Option<Respon
         return Ok(None);
     };
     let device = app.store.find_device(caller.localpart(), id).await?;
-    let device = device.filter(|device| account.lets_live(&device.id, device.epoch));
+    let device = device.filter(|device| account.is_device_valid(&device.id, device.epoch));
     Ok(device.map(|device| Response {
         device_id: device.id.as_str().to_owned(),
         display_name: device.display_name,

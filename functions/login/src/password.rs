@@ -48,7 +48,7 @@ async fn upgrade_hash(app: &App, verified: &Verified, password: &Secret) {
     if let Ok(hash) = app.hasher.hash(password, &*app.rng).await {
         let store = &app.store;
         let _ = store
-            .improve_password(&verified.localpart, outdated, &hash)
+            .replace_password_hash(&verified.localpart, outdated, &hash)
             .await;
     }
 }

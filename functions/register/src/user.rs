@@ -309,7 +309,7 @@ async fn finish(
                 welcome(app, request.network, asked, &account).await;
                 return Ok(HttpResponse::json_text(http::StatusCode::OK, text));
             }
-            Err(CreateAccountError::SessionMoved) => {
+            Err(CreateAccountError::SessionChanged) => {
                 let id = proof.session().map(|session| session.secret_id().clone());
                 if let Some(response) = answer_of_twin(app, id.as_ref(), canonical).await? {
                     return Ok(response);

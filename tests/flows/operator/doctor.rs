@@ -1,4 +1,4 @@
-//! What the operator's command finds wrong, here where the services are the embedded ones.
+//! `doctor`, with the embedded services.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -16,9 +16,9 @@ use shared::{
 };
 use test_support::{NOW, TestServer};
 
-use crate::flows::addresses::{MAIL, SMS};
+use crate::flows::support::threepid_helpers::{MAIL, SMS};
 
-/// The command's report, and whether all is well.
+/// The report of the command, and whether every check passed.
 async fn examine(admin: &Admin) -> (Value, bool) {
     let cli = gatehouse_admin::Cli::try_parse_from(["gatehouse-admin", "doctor"]).unwrap();
     let report = Box::pin(admin.run(&cli.command)).await.unwrap();
@@ -26,7 +26,7 @@ async fn examine(admin: &Admin) -> (Value, bool) {
     (report.json, !report.failed)
 }
 
-/// How each check ended, all of one name together.
+/// The results of the checks, grouped by name.
 fn states(report: &Value) -> BTreeMap<String, Vec<String>> {
     let mut states: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for check in report["checks"].as_array().unwrap() {
@@ -40,7 +40,7 @@ fn states(report: &Value) -> BTreeMap<String, Vec<String>> {
     states
 }
 
-/// A house of this time, or its clock would be found wrong.
+/// A server with the present time; otherwise the check of the clock would fail.
 fn now(server: &TestServer) -> Admin {
     Admin {
         clock: Arc::new(SystemClock),
@@ -49,7 +49,7 @@ fn now(server: &TestServer) -> Admin {
 }
 
 #[tokio::test]
-async fn doctor_reports_a_new_deployment_as_well_and_skips_what_it_cannot_ask() {
+async fn doctor_passes_on_a_new_deployment_and_skips_some_checks() {
     let server = TestServer::with(&[MAIL, SMS]).await;
     server.registration_token(&[]).await;
     let (report, well) = examine(&now(&server)).await;
@@ -84,7 +84,7 @@ async fn doctor_reports_a_new_deployment_as_well_and_skips_what_it_cannot_ask() 
 }
 
 #[tokio::test]
-async fn another_secret_is_found_out_and_the_previous_one_named() {
+async fn another_secret_is_reported_and_the_previous_one_named() {
     let server = TestServer::new().await;
     server.registration_token(&[]).await;
     let root = |byte: u8| Secret::new(vec![byte; 32]);
@@ -101,7 +101,7 @@ async fn another_secret_is_found_out_and_the_previous_one_named() {
     };
     let (strange, well) = found(KeyRing::new(root(9), None)).await;
     assert_eq!((strange, well), (vec!["fail".to_owned()], false));
-    // A second token, made under that one, and then both rings at once.
+    // A second token, made with the previous secret, and then both key rings at once.
     let other = Admin {
         keys: KeyRing::new(root(9), None),
         ..now(&server)
@@ -113,7 +113,7 @@ async fn another_secret_is_found_out_and_the_previous_one_named() {
     assert_eq!((mixed, well), (vec!["fail".to_owned()], false));
     let own = server.local.config().keys.clone();
     assert_eq!(found(own).await.0, ["fail"]);
-    server.past_the_functions(
+    server.raw_dynamodb(
         "DeleteItem",
         &json!({
             "TableName": format!("{}-accounts", server.local.config().tables),
@@ -124,7 +124,7 @@ async fn another_secret_is_found_out_and_the_previous_one_named() {
     assert_eq!((old, well), (vec!["warn".to_owned()], true));
 }
 
-/// The one in the list of registration tokens that this house's own secret made.
+/// The token in the list of registration tokens that was made with this server's own secret.
 fn first_token(server: &TestServer) -> String {
     let rows = server
         .local
@@ -141,9 +141,9 @@ fn first_token(server: &TestServer) -> String {
         .unwrap()
 }
 
-/// The operator has the name of the secret, and its permission, not what is in it.
+/// The operator has the name of the secret and the permission to read it, not its contents.
 #[tokio::test]
-async fn the_secret_of_the_functions_is_read_where_they_read_it() {
+async fn the_secret_is_read_where_the_functions_read_it() {
     let server = TestServer::new().await;
     let aws = server.local.aws("admin");
     let aws = aws.sdk_config(aws.endpoints.secrets_manager.as_deref());
@@ -167,16 +167,16 @@ async fn the_secret_of_the_functions_is_read_where_they_read_it() {
 }
 
 #[tokio::test]
-async fn tables_that_are_missing_or_otherwise_are_found() {
+async fn missing_and_different_tables_are_reported() {
     let server = TestServer::new().await;
     let tables = server.local.config().tables.clone();
     let delete = json!({ "TableName": format!("{tables}-proofs") });
-    server.past_the_functions("DeleteTable", &delete);
+    server.raw_dynamodb("DeleteTable", &delete);
     let off = json!({
         "TableName": format!("{tables}-limits"),
         "TimeToLiveSpecification": { "AttributeName": "ttl", "Enabled": false },
     });
-    server.past_the_functions("UpdateTimeToLive", &off);
+    server.raw_dynamodb("UpdateTimeToLive", &off);
     let (report, well) = examine(&now(&server)).await;
     assert!(!well);
     let states = states(&report);
@@ -185,7 +185,7 @@ async fn tables_that_are_missing_or_otherwise_are_found() {
 }
 
 #[tokio::test]
-async fn settings_and_a_clock_that_are_wrong_are_found() {
+async fn wrong_settings_and_a_wrong_clock_are_reported() {
     let server = TestServer::new().await;
     let with = |settings: &[(&str, &str)]| {
         let settings = settings.iter();
@@ -214,7 +214,7 @@ async fn settings_and_a_clock_that_are_wrong_are_found() {
     ];
     assert_eq!(of(&faults).await, ["fail", "fail"]);
 
-    // The tests' own time is not the world's.
+    // The time of the tests is not the present time.
     assert_eq!(server.admin().clock.now().0, NOW);
     let (report, _) = examine(&server.admin()).await;
     assert_eq!(states(&report)["clock"], ["fail"], "{report:#}");

@@ -1,4 +1,4 @@
-//! Users from another server, and what becomes of their passwords.
+//! The import of users of another server, with their password hashes.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -13,14 +13,17 @@ use test_support::{NOW, TestServer};
 
 use crate::{
     api::support::rows_of,
-    flows::{
-        addresses::{claims, owned},
-        people::{CHANGE, Device, OTHER, log_in, password_of, sign_up, try_login, with_auth},
-        support::run_operator,
+    flows::support::{
+        account_helpers::{
+            Device, OTHER_PASSWORD, PASSWORD_PATH, log_in, password_of, sign_up, try_login,
+            with_auth,
+        },
+        run_operator,
+        threepid_helpers::{claims, owned},
     },
 };
 
-/// Of every hash below; they were made by Python's bcrypt and passlib.
+/// The password of every hash below; the hashes were made by Python's bcrypt and passlib.
 const OSTRICH: &str = "ostrich lamp 8 quarrel";
 const BCRYPT: &str = "$2b$04$.LsJnLhDQre2rTGMNnvhNuE0kjlX02e0N7ugdlnyx3724o6u2BURa";
 const PEPPERED: &str = "$2b$04$0PJjPh38QjyWwVV3PD9hO.GR49B4N0nR.wO6lcDQW7RGLol5.jGqG";
@@ -44,7 +47,7 @@ impl File {
         self.1.to_str().unwrap()
     }
 
-    /// What the command says of it, and whether all was well.
+    /// The command's report, and whether it succeeded.
     async fn import(&self, server: &TestServer, options: &[&str]) -> (Value, bool) {
         let all = [&["users", "import", self.path()], options].concat();
         let report = run_operator(server, &all).await.unwrap();
@@ -52,7 +55,7 @@ impl File {
     }
 }
 
-/// `new`, `imported_before` and the lines at fault.
+/// `new`, `imported_before` and the invalid lines.
 fn tally(report: &Value) -> (u64, u64, Vec<u64>) {
     let faults = report["faults"].as_array().unwrap().iter();
     let lines = faults.map(|fault| fault["line"].as_u64().unwrap());
@@ -68,7 +71,7 @@ fn phc_of(server: &TestServer, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn users_come_with_their_passwords_and_addresses_and_the_first_login_makes_a_hash_of_ours() {
+async fn users_are_imported_and_their_first_login_renews_the_hash() {
     let server = TestServer::new().await;
     let file = File::new(
         "users.csv",
@@ -101,7 +104,7 @@ async fn users_come_with_their_passwords_and_addresses_and_the_first_login_makes
     );
 
     for (name, imported) in [("alice", BCRYPT), ("bob", PBKDF2)] {
-        for wrong in ["", OTHER, "ostrich lamp 8 quarrel "] {
+        for wrong in ["", OTHER_PASSWORD, "ostrich lamp 8 quarrel "] {
             try_login(&server, name, wrong)
                 .await
                 .error(403, "M_FORBIDDEN");
@@ -126,33 +129,32 @@ async fn users_come_with_their_passwords_and_addresses_and_the_first_login_makes
         try_login(&server, name, OSTRICH)
             .await
             .error(403, "M_FORBIDDEN");
-        let taken =
-            json!({ "username": name, "password": OTHER, "auth": { "type": "m.login.dummy" } });
+        let taken = json!({ "username": name, "password": OTHER_PASSWORD, "auth": { "type": "m.login.dummy" } });
         server.register(&taken).await.error(400, "M_USER_IN_USE");
     }
-    // Once more: whatever has become of them since, they are left alone.
+    // A second import does not touch users that exist, whatever has changed since.
     let (report, well) = file.import(&server, &[]).await;
     assert!(well);
     assert_eq!(tally(&report), (0, 4, vec![]));
     log_in(&server, "alice", OSTRICH).await;
 }
 
-/// The password stage knows an imported hash too, and a new password takes its place.
+/// The password stage accepts an imported hash too, and a new password replaces it.
 #[tokio::test]
-async fn uia_40_an_imported_password_proves_whose_it_is() {
+async fn uia_40_an_imported_password_completes_the_stage() {
     let server = TestServer::new().await;
     let line = json!({ "localpart": "alice", "password_hash": BCRYPT }).to_string();
     File::new("users.jsonl", &line).import(&server, &[]).await;
-    let reset = json!({ "new_password": OTHER });
+    let reset = json!({ "new_password": OTHER_PASSWORD });
     let device = Device::of(&try_login(&server, "alice", OSTRICH).await.ok());
-    // As the first login left it, and as it was before.
+    // The user after the first login, and the user before it.
     for _ in 0..2 {
         let wrong = with_auth(reset.clone(), password_of("alice", "wrong", None));
         device
-            .post(&server, CHANGE, &wrong)
+            .post(&server, PASSWORD_PATH, &wrong)
             .await
             .refused("M_FORBIDDEN");
-        server.past_the_functions(
+        server.raw_dynamodb(
             "UpdateItem",
             &json!({
                 "TableName": format!("{}-accounts", server.local.config().tables),
@@ -163,13 +165,13 @@ async fn uia_40_an_imported_password_proves_whose_it_is() {
         );
     }
     let right = with_auth(reset, password_of("alice", OSTRICH, None));
-    device.post(&server, CHANGE, &right).await.ok();
+    device.post(&server, PASSWORD_PATH, &right).await.ok();
     assert!(phc_of(&server, "alice").starts_with("$argon2id$"));
-    log_in(&server, "alice", OTHER).await;
+    log_in(&server, "alice", OTHER_PASSWORD).await;
 }
 
 #[tokio::test]
-async fn a_pepper_of_the_other_server_is_a_setting_and_in_no_row() {
+async fn the_pepper_of_the_other_server_is_a_setting_in_no_row() {
     let server = TestServer::with(&[PEPPER]).await;
     let file = File::new(
         "users.csv",
@@ -178,7 +180,7 @@ async fn a_pepper_of_the_other_server_is_a_setting_and_in_no_row() {
     let (_, well) = file.import(&server, &["--peppered"]).await;
     assert!(well);
     assert!(!server.dump().contains(PEPPER.1));
-    // Not made with the pepper, whatever the operator says.
+    // A hash that was made without the pepper, contrary to the operator's option.
     try_login(&server, "bob", OSTRICH)
         .await
         .error(403, "M_FORBIDDEN");
@@ -191,7 +193,7 @@ async fn a_pepper_of_the_other_server_is_a_setting_and_in_no_row() {
 }
 
 #[tokio::test]
-async fn a_file_with_a_fault_changes_nothing_and_every_fault_is_told_with_its_line() {
+async fn a_file_with_an_error_changes_nothing_and_lists_all_errors() {
     let server = TestServer::new().await;
     let before = server.dump();
     let hostile = [
@@ -238,7 +240,7 @@ async fn a_file_with_a_fault_changes_nothing_and_every_fault_is_told_with_its_li
 }
 
 #[tokio::test]
-async fn whose_name_or_address_is_taken_is_told_and_the_others_come() {
+async fn taken_names_and_addresses_are_reported_and_others_imported() {
     let server = TestServer::new().await;
     sign_up(&server, "alice").await;
     let text = "localpart,emails\nalice,\nbob,bob@example.org 5\ncarol,\n";
@@ -259,9 +261,9 @@ async fn whose_name_or_address_is_taken_is_told_and_the_others_come() {
     assert_eq!(claims(&server).values().collect::<Vec<_>>(), ["bob"]);
 }
 
-/// Interrupted anywhere, and by several at once, each user is there as a whole and once.
+/// After interruptions anywhere and concurrent runs, each user exists once and completely.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_that_is_interrupted_goes_on_where_it_was() {
+async fn an_interrupted_import_continues_where_it_was() {
     let server = Arc::new(TestServer::new().await);
     let mut text = "localpart,password_hash,emails\n".to_owned();
     for number in 0..60 {

@@ -1,19 +1,21 @@
-//! New passwords by the operator's doing.
+//! Passwords that the operator resets.
 
 use serde_json::{Value, json};
 use test_support::{PASSWORD, TestServer};
 
 use crate::{
     api::support::set_status,
-    flows::{
-        addresses::{ALICE, EMAIL, MSISDN, NUMBER, confirm},
-        people::{ADDRESSES, CHANGE, OTHER, log_in, sign_up, sign_up_with, try_login},
-        support::admin_run,
+    flows::support::{
+        account_helpers::{
+            ADDRESSES, OTHER_PASSWORD, PASSWORD_PATH, log_in, sign_up, sign_up_with, try_login,
+        },
+        admin_run,
+        threepid_helpers::{ALICE, EMAIL, MSISDN, NUMBER, confirm},
     },
 };
 
 #[tokio::test]
-async fn a_one_time_password_ends_every_device_and_its_owner_is_told() {
+async fn a_one_time_password_ends_every_device_and_notifies() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let before = server.messages().len();
@@ -22,7 +24,7 @@ async fn a_one_time_password_ends_every_device_and_its_owner_is_told() {
     let password = made["password"].as_str().unwrap();
     assert_eq!(password.len(), 23);
     assert_ne!(admin_run(&server, &all).await["password"], made["password"]);
-    assert!(!alice.is_alive(&server).await);
+    assert!(!alice.is_valid(&server).await);
     for wrong in [PASSWORD, password] {
         try_login(&server, "alice", wrong)
             .await
@@ -33,16 +35,17 @@ async fn a_one_time_password_ends_every_device_and_its_owner_is_told() {
     log_in(&server, "alice", password).await;
     assert!(!server.dump().contains(password));
     server.deliver().await;
-    let told = server.messages().split_off(before);
-    assert_eq!(told.len(), 3);
+    let reported = server.messages().split_off(before);
+    assert_eq!(reported.len(), 3);
     assert!(
-        told.iter()
+        reported
+            .iter()
             .all(|own| own.to == ALICE && !own.text.contains(password))
     );
 }
 
 #[tokio::test]
-async fn a_link_that_the_operator_hands_over_leads_to_a_new_password() {
+async fn a_link_from_the_operator_leads_to_a_new_password() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let before = server.messages().len();
@@ -56,17 +59,23 @@ async fn a_link_that_the_operator_hands_over_leads_to_a_new_password() {
     let link = made["link"].as_str().unwrap();
     assert!(link.starts_with(&url), "{link}");
     let mut body = made["then"]["body"].clone();
-    body["new_password"] = OTHER.into();
-    // Not before its page's button is pressed, and once.
-    server.post(CHANGE, &body).await.refused("M_UNAUTHORIZED");
+    body["new_password"] = OTHER_PASSWORD.into();
+    // Not before the button of its page is pressed, and once.
+    server
+        .post(PASSWORD_PATH, &body)
+        .await
+        .refused("M_UNAUTHORIZED");
     confirm(&server, link).await;
-    assert!(alice.is_alive(&server).await);
-    server.post(CHANGE, &body).await.ok();
-    assert!(!alice.is_alive(&server).await);
-    log_in(&server, "alice", OTHER).await;
+    assert!(alice.is_valid(&server).await);
+    server.post(PASSWORD_PATH, &body).await.ok();
+    assert!(!alice.is_valid(&server).await);
+    log_in(&server, "alice", OTHER_PASSWORD).await;
     body["new_password"] = PASSWORD.into();
-    server.post(CHANGE, &body).await.refused("M_UNAUTHORIZED");
-    // No mail but the notice.
+    server
+        .post(PASSWORD_PATH, &body)
+        .await
+        .refused("M_UNAUTHORIZED");
+    // No mail except the notification.
     server.deliver().await;
     assert_eq!(server.messages().len(), before + 1);
     let secrets = [link, made["client_secret"].as_str().unwrap()];
@@ -74,9 +83,9 @@ async fn a_link_that_the_operator_hands_over_leads_to_a_new_password() {
     assert!(secrets.iter().all(|secret| !dump.contains(secret)));
 }
 
-/// Incident 13: not even the operator sets a password by which somebody comes back.
+/// Incident 13: not even the operator can set a password that reactivates an account.
 #[tokio::test]
-async fn incident_13_who_has_no_password_or_no_mailbox_or_is_locked_or_gone_is_refused() {
+async fn incident_13_unusable_accounts_get_no_operator_reset() {
     let server =
         TestServer::with(&[ADDRESSES.as_slice(), &[("GATEHOUSE_GUESTS", "true")]].concat()).await;
     sign_up(&server, "alice").await;
@@ -87,7 +96,7 @@ async fn incident_13_who_has_no_password_or_no_mailbox_or_is_locked_or_gone_is_r
         .ok();
     let guest = guest["user_id"].as_str().unwrap();
     let guest = guest.trim_start_matches('@').split(':').next().unwrap();
-    let refusal = async |command: &str, name: &str| {
+    let error_of = async |command: &str, name: &str| {
         let all = [
             "users",
             command,
@@ -109,7 +118,7 @@ async fn incident_13_who_has_no_password_or_no_mailbox_or_is_locked_or_gone_is_r
     };
     for name in ["alice", "bob"] {
         assert!(
-            refusal("reset-link", name)
+            error_of("reset-link", name)
                 .await
                 .contains("no e-mail address")
         );
@@ -117,9 +126,9 @@ async fn incident_13_who_has_no_password_or_no_mailbox_or_is_locked_or_gone_is_r
     set_status(&server, "alice", "locked");
     set_status(&server, "bob", "deactivated");
     for command in ["reset-link", "reset-password"] {
-        assert!(refusal(command, "alice").await.contains("locked"));
-        assert!(refusal(command, "bob").await.contains("deactivated"));
-        assert!(refusal(command, "nobody").await.contains("no account"));
-        assert!(refusal(command, guest).await.contains("guest"));
+        assert!(error_of(command, "alice").await.contains("locked"));
+        assert!(error_of(command, "bob").await.contains("deactivated"));
+        assert!(error_of(command, "nobody").await.contains("no account"));
+        assert!(error_of(command, guest).await.contains("guest"));
     }
 }

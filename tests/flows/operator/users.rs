@@ -1,4 +1,4 @@
-//! Looking at an account, locks, suspensions and the end of it.
+//! Showing, locking, suspending and deactivating an account.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,34 +9,36 @@ use test_support::{PASSWORD, TestServer};
 use crate::{
     api::support::{WHOAMI, set_status},
     flows::{
-        addresses::{ALICE, EMAIL, MSISDN, NUMBER, claims},
-        identity_server::IdServer,
-        identity_unbinding::{ELSEWHERE, bind, forgotten},
-        people::{
-            ADDRESSES, CHANGE, Device, OTHER, log_in, password_of, rows_of, sign_up, sign_up_with,
-            try_login, with_auth,
+        identity::unbinding::{OTHER_SERVER, bind, unbound},
+        support::{
+            account_helpers::{
+                ADDRESSES, Device, OTHER_PASSWORD, PASSWORD_PATH, log_in, password_of, rows_of,
+                sign_up, sign_up_with, try_login, with_auth,
+            },
+            admin_run,
+            identity_server::IdServer,
+            threepid_helpers::{ALICE, EMAIL, MSISDN, NUMBER, claims},
         },
-        support::admin_run,
     },
 };
 
-/// Runs `users` with these arguments, which must fail, and says with what words.
-async fn refusal(server: &TestServer, arguments: &[&str]) -> String {
+/// Runs `users` with these arguments, which must fail, and returns the error.
+async fn error_of(server: &TestServer, arguments: &[&str]) -> String {
     let all = [&["users"], arguments].concat();
     let Err(refused) = server.admin_run(&all).await else {
-        panic!("{arguments:?} must be refused");
+        panic!("{arguments:?} must fail");
     };
     refused.to_string()
 }
 
 #[tokio::test]
-async fn an_account_is_shown_without_anything_that_anybody_could_use() {
+async fn showing_an_account_discloses_no_secret() {
     let server = TestServer::with(&ADDRESSES).await;
     let first = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let second = log_in(&server, "alice", PASSWORD).await;
-    let change = json!({ "new_password": OTHER });
+    let change = json!({ "new_password": OTHER_PASSWORD });
     let change = with_auth(change, password_of("alice", PASSWORD, None));
-    second.post(&server, CHANGE, &change).await.ok();
+    second.post(&server, PASSWORD_PATH, &change).await.ok();
 
     let shown = admin_run(&server, &["users", "show", "alice"]).await;
     assert_eq!(shown["status"], "active");
@@ -66,18 +68,18 @@ async fn an_account_is_shown_without_anything_that_anybody_could_use() {
         }
     }
     assert!(
-        refusal(&server, &["show", "bob"])
+        error_of(&server, &["show", "bob"])
             .await
             .contains("no account")
     );
     for name in ["@alice:localhost", "Alice", ""] {
-        let refused = refusal(&server, &["show", name]).await;
+        let refused = error_of(&server, &["show", name]).await;
         assert!(refused.contains("not a username"), "{name}: {refused}");
     }
 }
 
-/// TOK-14, TOK-15: whatever the endpoints say of an account that is locked or suspended, the command
-/// brings it about; a lock lies over a suspension, and a repeat changes nothing.
+/// TOK-14, TOK-15: the command causes every response of the endpoints about locked and suspended
+/// accounts. A lock takes precedence over a suspension, and repeating a command changes nothing.
 #[tokio::test]
 async fn tok_14_locks_and_suspensions_begin_and_end() {
     let server = TestServer::new().await;
@@ -96,7 +98,7 @@ async fn tok_14_locks_and_suspensions_begin_and_end() {
     whoami().await.error(401, "M_USER_LOCKED");
     for undone in ["suspend", "unsuspend"] {
         assert!(
-            refusal(&server, &[undone, "alice"])
+            error_of(&server, &[undone, "alice"])
                 .await
                 .contains("locked")
         );
@@ -108,43 +110,43 @@ async fn tok_14_locks_and_suspensions_begin_and_end() {
     assert_eq!(shown["status"], "suspended");
     assert!(users(&["unsuspend", "alice"]).await);
     assert!(!users(&["unsuspend", "alice"]).await);
-    // The next lock remembers nothing of the one before.
+    // The next lock keeps nothing of the previous one.
     assert!(users(&["lock", "alice"]).await && users(&["unlock", "alice"]).await);
     let shown = admin_run(&server, &["users", "show", "alice"]).await;
     assert_eq!(shown["status"], "active");
     assert!(
-        refusal(&server, &["lock", "bob"])
+        error_of(&server, &["lock", "bob"])
             .await
             .contains("no account")
     );
 }
 
 #[tokio::test]
-async fn an_account_is_ended_as_its_user_would_end_it() {
+async fn the_operator_deactivates_an_account_as_its_user_would() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     sign_up_with(&server, "bob", MSISDN, NUMBER.0).await;
     let before = server.messages().len();
     assert!(
-        refusal(&server, &["deactivate", "alice"])
+        error_of(&server, &["deactivate", "alice"])
             .await
             .contains("--yes")
     );
-    assert!(alice.is_alive(&server).await);
+    assert!(alice.is_valid(&server).await);
 
     let end = ["users", "deactivate", "alice", "--yes", "--erase"];
     let ended = admin_run(&server, &end).await;
     assert_eq!(ended["addresses_released"], 1);
-    assert!(!alice.is_alive(&server).await);
+    assert!(!alice.is_valid(&server).await);
     try_login(&server, "alice", PASSWORD)
         .await
         .error(403, "M_FORBIDDEN");
     let left = claims(&server);
     assert_eq!(left.len(), 1, "{left:?}");
     server.deliver().await;
-    let told = server.messages();
-    assert_eq!(told.len(), before + 1);
-    assert_eq!(told.last().unwrap().to, ALICE);
+    let reported = server.messages();
+    assert_eq!(reported.len(), before + 1);
+    assert_eq!(reported.last().unwrap().to, ALICE);
     let rows = rows_of(&server, "alice");
     assert_eq!(rows.len(), 1);
     assert!(rows[0].1.get("erased").is_some());
@@ -159,7 +161,7 @@ async fn an_account_is_ended_as_its_user_would_end_it() {
         &["suspend", "alice"],
         &["unsuspend", "alice"],
     ] {
-        let refused = refusal(&server, arguments).await;
+        let refused = error_of(&server, arguments).await;
         assert!(refused.contains("deactivated"), "{arguments:?}: {refused}");
     }
     let shown = admin_run(&server, &["users", "show", "alice"]).await;
@@ -169,39 +171,40 @@ async fn an_account_is_ended_as_its_user_would_end_it() {
     );
 }
 
-/// IDS-12: the command calls no identity server; whoever removes the rows undoes what is bound.
+/// IDS-12: the command calls no identity server; the worker that removes the rows also removes the
+/// bindings.
 #[tokio::test]
-async fn ids_12_what_is_bound_is_undone_after_the_operators_end_of_an_account() {
+async fn ids_12_the_operators_deactivation_removes_bindings_later() {
     let id_server = IdServer::start("id.example");
     let server = IdServer::test_server(&[&id_server], &ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    bind(&server, &alice, &id_server, "email", ELSEWHERE).await;
+    bind(&server, &alice, &id_server, "email", OTHER_SERVER).await;
     let shown = admin_run(&server, &["users", "show", "alice"]).await;
-    assert_eq!(shown["bindings"][0]["address"], ELSEWHERE);
+    assert_eq!(shown["bindings"][0]["address"], OTHER_SERVER);
     admin_run(&server, &["users", "deactivate", "alice", "--yes"]).await;
-    assert!(forgotten(&id_server).is_empty());
-    // The stream waits for no identity server; the schedule's turn asks it.
+    assert!(unbound(&id_server).is_empty());
+    // The stream event waits for no identity server; the scheduled run calls it.
     server.deliver().await;
-    assert!(forgotten(&id_server).is_empty());
+    assert!(unbound(&id_server).is_empty());
     server.advance(Duration::from_mins(2));
-    server.tick().await;
-    assert_eq!(forgotten(&id_server), [ELSEWHERE]);
+    server.run_schedule().await;
+    assert_eq!(unbound(&id_server), [OTHER_SERVER]);
     assert_eq!(rows_of(&server, "alice").len(), 1);
 }
 
-/// What its user cannot do: a locked account ends too.
+/// Its user cannot deactivate a locked account; the operator can.
 #[tokio::test]
-async fn a_locked_account_is_ended_by_the_operator_alone() {
+async fn only_the_operator_deactivates_a_locked_account() {
     let server = TestServer::new().await;
     let alice = sign_up(&server, "alice").await;
     set_status(&server, "alice", "locked");
     admin_run(&server, &["users", "deactivate", "alice", "--yes"]).await;
-    assert!(!alice.is_alive(&server).await);
+    assert!(!alice.is_valid(&server).await);
 }
 
-/// Of a lock and an end that race, the end stays.
+/// If a lock and a deactivation race, the deactivation wins.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_lock_brings_an_account_back() {
+async fn no_lock_reactivates_an_account() {
     let server = Arc::new(TestServer::new().await);
     for number in 0..20 {
         let name = format!("user{number}");

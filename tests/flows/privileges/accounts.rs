@@ -1,4 +1,4 @@
-//! Every path that changes or ends an account or its devices.
+//! Every operation that changes or deactivates an account or its devices.
 
 use std::collections::BTreeSet;
 
@@ -7,17 +7,17 @@ use http::Request;
 use serde_json::json;
 use test_support::{PASSWORD, PREFIXES, TestServer};
 
-use crate::flows::{
-    addresses::{ALICE, EMAIL, MSISDN, NUMBER},
-    people::{
-        ADDRESSES, CHANGE, DELETE_DEVICES, Device, END, ask_reset, log_in, password_of,
-        sign_up_with, with_auth,
+use super::start_every_function;
+use crate::flows::support::{
+    account_helpers::{
+        ADDRESSES, DEACTIVATE_PATH, DELETE_DEVICES_PATH, Device, PASSWORD_PATH, log_in,
+        password_of, request_reset_token, sign_up_with, with_auth,
     },
-    privileges::start_every_function,
-    support::{page, submit},
+    page, submit,
+    threepid_helpers::{ALICE, EMAIL, MSISDN, NUMBER},
 };
 
-/// The password's stage in a session, named by the address, so that its owner is looked up.
+/// The password stage in a session, identified by the address, so that its owner is looked up.
 fn by_address(session: Option<&str>) -> serde_json::Value {
     json!({
         "type": "m.login.password", "password": PASSWORD, "session": session,
@@ -38,7 +38,7 @@ async fn delete(server: &TestServer, caller: &Device, id: &str) {
     send(json!({ "auth": auth }).to_string()).await.ok();
 }
 
-pub(super) async fn walk() -> BTreeSet<Use> {
+pub(super) async fn scenario() -> BTreeSet<Use> {
     let settings = [&ADDRESSES[..], &[("GATEHOUSE_LIMITS", "on")]].concat();
     let server = TestServer::with(&settings).await;
     start_every_function(&server).await;
@@ -46,30 +46,34 @@ pub(super) async fn walk() -> BTreeSet<Use> {
     let second = log_in(&server, "alice", PASSWORD).await;
     let third = log_in(&server, "alice", PASSWORD).await;
     delete(&server, &alice, &second.id).await;
-    let wish = json!({ "devices": [third.id] });
-    let (_, session) = alice.begin(&server, DELETE_DEVICES, &wish).await;
-    let last = with_auth(wish, by_address(Some(&session)));
-    alice.post(&server, DELETE_DEVICES, &last).await.ok();
+    let registration = json!({ "devices": [third.id] });
+    let (_, session) = alice
+        .begin(&server, DELETE_DEVICES_PATH, &registration)
+        .await;
+    let last = with_auth(registration, by_address(Some(&session)));
+    alice.post(&server, DELETE_DEVICES_PATH, &last).await.ok();
 
-    let wish = json!({ "new_password": PASSWORD });
-    let (_, session) = alice.begin(&server, CHANGE, &wish).await;
+    let registration = json!({ "new_password": PASSWORD });
+    let (_, session) = alice.begin(&server, PASSWORD_PATH, &registration).await;
     let path = page(PREFIXES[1], "m.login.password", &session);
     submit(&server, &path, "password=ostrich+lamp+8+quarrel").await;
     let last = json!({ "auth": { "session": session } });
-    alice.post(&server, CHANGE, &last).await.ok();
-    let asked = ask_reset(&server, EMAIL, ALICE, "reset").await;
-    asked.validate(&server).await;
-    let mut body = asked.attempt(None);
+    alice.post(&server, PASSWORD_PATH, &last).await.ok();
+    let validation = request_reset_token(&server, EMAIL, ALICE, "reset").await;
+    validation.validate(&server).await;
+    let mut body = validation.attempt(None);
     body["new_password"] = PASSWORD.into();
-    server.post(CHANGE, &body).await.ok();
+    server.post(PASSWORD_PATH, &body).await.ok();
 
     let wrong = json!({
         "type": "m.login.password", "password": "wrong",
         "identifier": { "type": "m.id.thirdparty", "medium": "email", "address": ALICE },
     });
-    let refused = server.post(END, &json!({ "auth": wrong })).await;
+    let refused = server
+        .post(DEACTIVATE_PATH, &json!({ "auth": wrong }))
+        .await;
     refused.refused("M_FORBIDDEN");
-    let challenge = server.post(END, &json!({})).await.challenge();
+    let challenge = server.post(DEACTIVATE_PATH, &json!({})).await.challenge();
     let path = page(
         PREFIXES[1],
         "m.login.password",
@@ -77,14 +81,14 @@ pub(super) async fn walk() -> BTreeSet<Use> {
     );
     submit(&server, &path, "user=alice&password=ostrich+lamp+8+quarrel").await;
     let last = json!({ "auth": { "session": challenge["session"] } });
-    server.post(END, &last).await.ok();
+    server.post(DEACTIVATE_PATH, &last).await.ok();
     let bob = sign_up_with(&server, "bob", MSISDN, NUMBER.0).await;
-    let (_, session) = bob.begin(&server, END, &json!({})).await;
+    let (_, session) = bob.begin(&server, DEACTIVATE_PATH, &json!({})).await;
     let last = with_auth(json!({}), password_of("bob", PASSWORD, Some(&session)));
-    bob.post(&server, END, &last).await.ok();
-    // With a token that is dead, each looks for what a twin was answered.
+    bob.post(&server, DEACTIVATE_PATH, &last).await.ok();
+    // With an invalid token, each looks up the response to its duplicate.
     let late = json!({ "devices": [], "auth": { "session": session } });
-    for path in [END, CHANGE, DELETE_DEVICES] {
+    for path in [DEACTIVATE_PATH, PASSWORD_PATH, DELETE_DEVICES_PATH] {
         let reply = bob.post(&server, path, &late).await;
         reply.error(401, "M_UNKNOWN_TOKEN");
     }

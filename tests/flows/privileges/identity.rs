@@ -1,4 +1,4 @@
-//! The walk past identity servers.
+//! The scenario with identity servers.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -10,17 +10,24 @@ use super::start_every_function;
 use crate::{
     api::support::{add_appservice, post_as, register_as},
     flows::{
-        addresses::{ALICE, EMAIL},
-        identity_server::{IdServer, TOKEN},
-        identity_unbinding::bind,
-        people::{CHANGE, END, OTHER, log_in, password_of},
-        support::{flows, wish, with},
+        identity::unbinding::bind,
+        support::{
+            account_helpers::{
+                DEACTIVATE_PATH, OTHER_PASSWORD, PASSWORD_PATH, log_in, password_of,
+            },
+            flows,
+            identity_server::{IdServer, TOKEN},
+            registration,
+            threepid_helpers::{ALICE, EMAIL},
+            with,
+        },
     },
 };
 
-/// An address is validated by an identity server, bound by the sign-up and by its user, unbound, and
-/// proven again for a new password; bound once more it is undone after its user has gone; with limits on.
-pub(super) async fn walk() -> BTreeSet<Use> {
+/// An address is validated by an identity server, bound at registration and by its user, unbound,
+/// and validated again for a reset; another binding is removed after the deactivation. Limits are
+/// on.
+pub(super) async fn scenario() -> BTreeSet<Use> {
     let id_server = IdServer::start("id.example.org");
     let settings = [
         ("GATEHOUSE_LIMITS", "on"),
@@ -42,7 +49,10 @@ pub(super) async fn walk() -> BTreeSet<Use> {
         })
     };
     let further = json!({ "auth": proof("1"), "bind_email": true });
-    let user = server.register(&with(wish("alice"), &further)).await.ok();
+    let user = server
+        .register(&with(registration("alice"), &further))
+        .await
+        .ok();
     let token = user["access_token"].as_str().unwrap();
     for (end, body) in [
         (
@@ -65,17 +75,17 @@ pub(super) async fn walk() -> BTreeSet<Use> {
         );
         post_as(&server, &bridge, &path, &json!({})).await;
     }
-    let reset = json!({ "auth": proof("2"), "new_password": OTHER });
-    server.post(CHANGE, &reset).await.ok();
-    let alice = log_in(&server, "alice", OTHER).await;
+    let reset = json!({ "auth": proof("2"), "new_password": OTHER_PASSWORD });
+    server.post(PASSWORD_PATH, &reset).await.ok();
+    let alice = log_in(&server, "alice", OTHER_PASSWORD).await;
     bind(&server, &alice, &id_server, "email", ALICE).await;
-    id_server.says("503 Service Unavailable", &json!({}));
-    let body = json!({ "auth": password_of("alice", OTHER, None) });
-    alice.post(&server, END, &body).await.ok();
+    id_server.respond_with("503 Service Unavailable", &json!({}));
+    let body = json!({ "auth": password_of("alice", OTHER_PASSWORD, None) });
+    alice.post(&server, DEACTIVATE_PATH, &body).await.ok();
     server.deliver().await;
-    id_server.behaves(None);
+    id_server.set_misbehaviour(None);
     server.advance(Duration::from_mins(2));
-    server.tick().await;
-    assert!(id_server.bound().is_empty());
+    server.run_schedule().await;
+    assert!(id_server.bindings().is_empty());
     server.local.proxy().used()
 }

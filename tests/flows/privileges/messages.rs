@@ -1,20 +1,18 @@
-//! Every path of a message that is for an account.
+//! Every operation with a message for an account.
 
 use std::collections::BTreeSet;
 
 use gatehouse_local::dynamodb::proxy::Use;
 
-use crate::flows::{
-    mailbox::{
-        ADD, LIMITED, RESET, ask_for, code, confirm, link, mail_to, own, session_for, submit_code,
-        test_server, text_to,
-    },
-    privileges::start_every_function,
+use super::start_every_function;
+use crate::flows::support::mail_helpers::{
+    ADD, LIMITED, RESET, code, confirm, create_owner, link, mail_to, request_token_for,
+    session_for, submit_code, test_server, text_to,
 };
 
-/// In a house that tells strangers who has an account or in one that does not: addresses that are an
-/// owner's and such that are nobody's, by mail and by text, for a new password and to be added.
-pub(super) async fn walk(privacy: &str) -> BTreeSet<Use> {
+/// With disclosure of ownership or without: addresses with and without an account, by mail and by
+/// text message, for a reset and to be added.
+pub(super) async fn scenario(privacy: &str) -> BTreeSet<Use> {
     let server = test_server(&[LIMITED, ("GATEHOUSE_THREEPID_PRIVACY", privacy)]).await;
     start_every_function(&server).await;
     let known = [
@@ -26,11 +24,11 @@ pub(super) async fn walk(privacy: &str) -> BTreeSet<Use> {
         text_to("447400654321", "secret", 1),
     ];
     for (name, body) in ["alice", "bob"].into_iter().zip(&known) {
-        own(&server, name, body).await;
+        create_owner(&server, name, body).await;
     }
     for (purpose, accepted, other) in [(RESET, &known, &unknown), (ADD, &unknown, &known)] {
         for body in other {
-            let reply = ask_for(&server, purpose, body).await;
+            let reply = request_token_for(&server, purpose, body).await;
             assert_eq!(reply.status, if privacy == "quiet" { 200 } else { 400 });
         }
         for body in accepted {

@@ -1,8 +1,8 @@
-//! The walk through the addresses of an account.
+//! The scenario with the addresses of an account.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 
-use gatehouse_local::dynamodb::proxy::{Fault, FaultKind, Use};
+use gatehouse_local::dynamodb::proxy::Use;
 use serde_json::json;
 
 use super::start_every_function;
@@ -11,12 +11,16 @@ use crate::{
         own_addresses::{ADD, ALICE, BOB, add, list, prove, remove, user, with_password},
         support::post_as,
     },
-    flows::{own_addresses::test_server, support::with},
+    flows::{
+        account_threepids::test_server,
+        races::{delayed, start_delayed},
+        support::with,
+    },
 };
 
-/// Addresses are added by both forms and removed, with limits on; one addition is overtaken by its
-/// twin.
-pub(super) async fn walk() -> BTreeSet<Use> {
+/// Addresses are added with both forms and removed, with limits on; a concurrent duplicate
+/// overtakes one addition.
+pub(super) async fn scenario() -> BTreeSet<Use> {
     let server = Arc::new(test_server(&[("GATEHOUSE_LIMITS", "on")]).await);
     start_every_function(&server).await;
     let token = user(&server, "alice").await;
@@ -27,14 +31,12 @@ pub(super) async fn walk() -> BTreeSet<Use> {
     let auth = with_password("alice", &creds)["auth"].clone();
     let session = json!({ "session": challenge["session"] });
     let last = json!({ "auth": with(auth, &session) });
-    let proxy = server.local.proxy();
-    let hold = Fault::new(FaultKind::Delay(Duration::from_millis(800)));
-    proxy.inject(hold.on("TransactWriteItems").by("Account3pidAdd"));
+    let fault = delayed("Account3pidAdd", "TransactWriteItems");
     let (own, body, whose) = (Arc::clone(&server), last.clone(), token.clone());
-    let slow = tokio::spawn(async move { post_as(&own, &whose, ADD, &body).await });
-    while proxy.pending_faults() > 0 {
-        tokio::task::yield_now().await;
-    }
+    let slow = start_delayed(&server, fault, async move {
+        post_as(&own, &whose, ADD, &body).await
+    })
+    .await;
     post_as(&server, &token, ADD, &last).await.ok();
     slow.await.unwrap().ok();
     assert_eq!(list(&server, &token).await.len(), 2);

@@ -1,5 +1,5 @@
-//! Devices and their tokens: every way in, every way out, the first use of a refreshed token at every
-//! endpoint that takes one, and what is done with dead devices.
+//! Devices and their tokens: every login, every logout, the first use of a refreshed token at every
+//! endpoint that takes one, and the removal of logged-out devices.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
@@ -16,14 +16,14 @@ use test_support::{PASSWORD, PREFIXES, TestServer};
 use super::start_every_function;
 use crate::{
     api::support::{post_as, request, text},
-    flows::{
-        people::{END, LOGIN, login_of, password_of},
-        support::{page, submit},
+    flows::support::{
+        account_helpers::{DEACTIVATE_PATH, LOGIN, login_of, password_of},
+        page, submit,
     },
 };
 
-/// Endpoints that take a user's token, with what `POST` or `PUT` is to say.
-const GUARDED: [(&str, &str); 7] = [
+/// Endpoints that take a user's token, with the body of `POST` or `PUT`.
+const UIA_PROTECTED: [(&str, &str); 7] = [
     ("GET", "account/whoami"),
     ("GET", "capabilities"),
     ("GET", "devices"),
@@ -33,7 +33,7 @@ const GUARDED: [(&str, &str); 7] = [
     ("GET", "account/3pid"),
 ];
 
-/// `POST`s that take one; their bodies are refused.
+/// `POST` endpoints that take a token; their bodies are rejected.
 const POSTED: [&str; 8] = [
     "delete_devices",
     "account/password",
@@ -51,20 +51,20 @@ async fn log_in(server: &TestServer, device: &str) -> Value {
     server.post(LOGIN, &body).await.ok()
 }
 
-/// A token that nobody has used yet.
-async fn fresh(server: &TestServer, device: &str) -> String {
+/// A token that has never been used.
+async fn unused_token(server: &TestServer, device: &str) -> String {
     let pair = log_in(server, device).await;
     let body = json!({ "refresh_token": pair["refresh_token"] });
     let next = server.post("/_matrix/client/v3/refresh", &body).await.ok();
     text(&next, "access_token").to_owned()
 }
 
-/// All networks together have guessed as often as they may.
-pub(super) fn forbid_guesses(server: &TestServer, key: &str) {
+/// Exhausts the password attempts of all networks together.
+pub(super) fn exhaust_attempts(server: &TestServer, key: &str) {
     let config = server.local.config();
     let hash = config.keys.hash(KeyPurpose::LimitKey, key.as_bytes());
     let far = (server.local.clock().now().0 + 1_000_000_000).to_string();
-    server.past_the_functions(
+    server.raw_dynamodb(
         "PutItem",
         &json!({
             "TableName": format!("{}-limits", config.tables),
@@ -73,22 +73,22 @@ pub(super) fn forbid_guesses(server: &TestServer, key: &str) {
     );
 }
 
-/// Where a password is asked of somebody without a token, and guesses are over for all networks
-/// together, it is looked whether this one is known.
-async fn guess_where_guesses_are_over(server: &TestServer) {
+/// Password checks without a token when the attempts of all networks together are exhausted: the
+/// functions read whether the network is trusted.
+async fn log_in_with_exhausted_attempts(server: &TestServer) {
     server.advance(Duration::from_hours(1));
-    forbid_guesses(server, "alice");
+    exhaust_attempts(server, "alice");
     log_in(server, "PHONE").await;
     let auth = password_of("alice", "wrong", None);
-    let attempt = server.post(END, &json!({ "auth": auth })).await;
+    let attempt = server.post(DEACTIVATE_PATH, &json!({ "auth": auth })).await;
     attempt.error(429, "M_LIMIT_EXCEEDED");
-    let challenge = server.post(END, &json!({})).await.challenge();
+    let challenge = server.post(DEACTIVATE_PATH, &json!({})).await.challenge();
     let session = text(&challenge, "session");
     let path = page(PREFIXES[1], "m.login.password", session);
     submit(server, &path, "user=alice&password=wrong").await;
 }
 
-pub(super) async fn walk() -> BTreeSet<Use> {
+pub(super) async fn scenario() -> BTreeSet<Use> {
     let addresses = (
         "GATEHOUSE_REGISTRATION_FLOWS",
         "m.login.dummy m.login.email.identity m.login.msisdn",
@@ -109,8 +109,8 @@ pub(super) async fn walk() -> BTreeSet<Use> {
         .post(LOGIN, &by_address)
         .await
         .error(403, "M_FORBIDDEN");
-    for (method, path) in GUARDED {
-        let token = fresh(&server, "PHONE").await;
+    for (method, path) in UIA_PROTECTED {
+        let token = unused_token(&server, "PHONE").await;
         let path = format!("/_matrix/client/v3/{path}");
         let bearer = format!("Bearer {token}");
         let headers = [("authorization", bearer.as_str())];
@@ -122,14 +122,14 @@ pub(super) async fn walk() -> BTreeSet<Use> {
         server.send(request(method, &path, &headers, body)).await;
     }
     for path in POSTED {
-        let token = fresh(&server, "PHONE").await;
+        let token = unused_token(&server, "PHONE").await;
         let path = format!("/_matrix/client/v3/{path}");
         post_as(&server, &token, &path, &json!({})).await;
     }
-    guess_where_guesses_are_over(&server).await;
+    log_in_with_exhausted_attempts(&server).await;
     server.advance(Duration::from_hours(1));
     for path in ["logout", "logout/all"] {
-        let token = fresh(&server, "PHONE").await;
+        let token = unused_token(&server, "PHONE").await;
         let path = format!("/_matrix/client/v3/{path}");
         let request = Request::post(path).header("authorization", format!("Bearer {token}"));
         server.send(request.body(Vec::new()).unwrap()).await.ok();

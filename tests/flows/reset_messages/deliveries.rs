@@ -1,5 +1,5 @@
-//! Deliveries that end in the middle: the mail to a new password comes at least once, the text message at
-//! most once, and who is to get nothing never does.
+//! Interrupted deliveries: a reset mail arrives at least once, a text message at most once, and no
+//! message arrives for a free address.
 
 use std::time::Duration;
 
@@ -7,29 +7,31 @@ use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::Value;
 
 use super::{by_mail, by_text, never_validates, test_server, with_owner};
-use crate::flows::mailbox::{RESET, session_for, stand, statuses, ticks};
+use crate::flows::support::mail_helpers::{
+    RESET, expected_statuses, run_schedules, session_for, statuses,
+};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// Lease, session, owner, account, mark; the sixth is none.
+/// Lease, session, owner, account, status; there is no sixth call.
 #[tokio::test]
-async fn wherever_a_delivery_ends_the_mail_to_a_new_password_arrives_and_a_text_once_at_most() {
+async fn a_crash_loses_no_reset_mail_and_repeats_no_text() {
     for is_mail in [true, false] {
         for last in 1..=6 {
-            let wish = if is_mail {
+            let request = if is_mail {
                 by_mail as fn(&str) -> Value
             } else {
                 by_text
             };
-            let server = with_owner(wish, &[]).await;
+            let server = with_owner(request, &[]).await;
             let end = Fault::new(FaultKind::ConnectionReset)
                 .by("Deliver")
                 .nth(last);
             server.local.proxy().inject(end.times(u64::MAX));
-            session_for(&server, RESET, &wish("secret")).await;
+            session_for(&server, RESET, &request("secret")).await;
             server.deliver().await;
             server.local.proxy().clear_faults();
-            ticks(&server, 10, MINUTE).await;
+            run_schedules(&server, 10, MINUTE).await;
             let messages = server.messages();
             let same = |m: &gatehouse_local::aws_fakes::outbox::Message| {
                 (
@@ -42,7 +44,7 @@ async fn wherever_a_delivery_ends_the_mail_to_a_new_password_arrives_and_a_text_
             assert!(messages.iter().all(|m| same(m) == same(&messages[0])));
             let expected = match (is_mail, last) {
                 (true, 5) => 2,
-                // It may have been sent, for all the row tells.
+                // The row does not tell whether it was sent.
                 (false, 2..=4) => 0,
                 _ => 1,
             };
@@ -51,22 +53,26 @@ async fn wherever_a_delivery_ends_the_mail_to_a_new_password_arrives_and_a_text_
     }
 }
 
-/// Lease, session, owner, withholding, mark: the rest is done when the row is found again.
+/// Lease, session, owner, suppression, status: the rest is done when the row is found again.
 #[tokio::test]
-async fn wherever_a_delivery_ends_nobody_gets_a_way_to_a_password_that_is_not_theirs() {
-    for wish in [by_mail as fn(&str) -> Value, by_text] {
+async fn a_crash_sends_no_reset_message_to_a_free_address() {
+    for request in [by_mail as fn(&str) -> Value, by_text] {
         for last in 1..=6 {
             let server = test_server(&[]).await;
             let end = Fault::new(FaultKind::ConnectionReset)
                 .by("Deliver")
                 .nth(last);
             server.local.proxy().inject(end.times(u64::MAX));
-            let sid = session_for(&server, RESET, &wish("secret")).await;
+            let sid = session_for(&server, RESET, &request("secret")).await;
             server.deliver().await;
             server.local.proxy().clear_faults();
-            ticks(&server, 10, MINUTE).await;
+            run_schedules(&server, 10, MINUTE).await;
             assert!(server.messages().is_empty(), "call {last}");
-            assert_eq!(statuses(&server), stand(&[("moot", 1)]), "call {last}");
+            assert_eq!(
+                statuses(&server),
+                expected_statuses(&[("moot", 1)]),
+                "call {last}"
+            );
             never_validates(&server, &sid).await;
         }
     }

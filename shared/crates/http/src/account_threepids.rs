@@ -93,7 +93,7 @@ impl From<ThreePidError> for MatrixError {
             ThreePidError::Caller(error) => error,
             ThreePidError::Limit(error) => error.into(),
             // The endpoint replays the response of the duplicate request; if it cannot, the client may try again.
-            ThreePidError::PasswordChanged => ChangeAccountError::AccountMoved.into(),
+            ThreePidError::PasswordChanged => ChangeAccountError::AccountChanged.into(),
             ThreePidError::SessionChanged => Self::limited(Duration::from_secs(1)),
             ThreePidError::Store(error) => error.into(),
         }
@@ -236,12 +236,12 @@ async fn write(app: &App, new: &NewThreePid) -> Result<Written, ThreePidError> {
     let error = match app.store.add_threepid(new).await {
         Ok(()) => return Ok(Written::Done),
         Err(
-            AddThreePidError::AccountMoved
+            AddThreePidError::AccountChanged
             | AddThreePidError::Taken
             | AddThreePidError::ValidationGone,
         ) => None,
-        Err(AddThreePidError::SessionMoved) => Some(ThreePidError::SessionChanged),
-        Err(AddThreePidError::PasswordMoved) => Some(ThreePidError::PasswordChanged),
+        Err(AddThreePidError::SessionChanged) => Some(ThreePidError::SessionChanged),
+        Err(AddThreePidError::PasswordChanged) => Some(ThreePidError::PasswordChanged),
         // The transaction may have been committed.
         Err(AddThreePidError::Store(error)) => return Err(error.into()),
     };
@@ -278,7 +278,7 @@ pub async fn remove(
         match app.store.remove_threepid(&removal).await {
             Ok(()) | Err(RemoveThreePidError::NotThere) => return Ok(()),
             Err(RemoveThreePidError::Store(error)) => return Err(error.into()),
-            Err(RemoveThreePidError::AccountMoved) => app.store.wait(attempt).await,
+            Err(RemoveThreePidError::AccountChanged) => app.store.wait(attempt).await,
         }
         owner = reload_owner(app, request, &owner).await?;
     }

@@ -329,7 +329,7 @@ impl ProtectedRequest {
         let set = self.password.as_ref().map(|password| password.set);
         let given = proof.gains.password.as_ref().map(|known| known.set);
         if matches!(self.who, Requester::User(_)) && given.is_some() && given != set {
-            return Err(ChangeAccountError::AccountMoved.into());
+            return Err(ChangeAccountError::AccountChanged.into());
         }
         Ok(proof)
     }

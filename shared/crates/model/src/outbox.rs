@@ -25,7 +25,7 @@ pub enum Content {
     Validation {
         /// The session.
         sid: String,
-        /// The nonce of the session; stored as `generation`.
+        /// The nonce of the session; stored as `session_nonce`.
         session_nonce: String,
         /// The number of the message in that session, from 1.
         send: i64,

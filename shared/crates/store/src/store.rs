@@ -1,34 +1,29 @@
-//! The tables, in the words of the domain. The only room that knows DynamoDB.
+//! DynamoDB access: one method for each read and write of the domain. Only this module uses the
+//! DynamoDB client.
 //!
-//! Every verb is one round trip unless it says otherwise. Uniqueness and single use are conditions
-//! of the write itself; "condition failed" is a typed outcome, never an error. Reads that decide
-//! anything are strongly consistent. Expiry is not looked at here: callers hold it against the
-//! clock, TTL only tidies up. The shapes of all rows are written down in `docs/storage.md`.
+//! A method makes one call unless its documentation says otherwise. Uniqueness and single use are
+//! conditions of the write itself. A failed condition is a typed outcome, never a [`StoreError`].
+//! Reads that a decision depends on are strongly consistent. The store does not check expiry times:
+//! the caller compares them with the clock, and TTL only deletes old rows. `docs/storage.md`
+//! describes the rows and their attributes.
 
+mod account_mutations;
 mod accounts;
 mod appservices;
-mod bindings;
-mod callers;
-mod capacity;
-mod change;
-mod changes;
+mod auth_lookup;
 mod commands;
-mod connection;
-mod delete;
 mod device_list;
 mod devices;
-mod get;
+mod dynamodb;
+mod export;
+mod identity_bindings;
 mod imports;
-mod item;
-mod keys;
 mod limits;
 mod moderation;
 mod outbox;
 mod passwords;
-mod records;
+mod purge;
 mod registration_tokens;
-mod remains;
-mod retry;
 mod threepids;
 mod token_pairs;
 mod uia_sessions;
@@ -42,54 +37,53 @@ pub use accounts::{
     AccountKind, AccountRow, AccountStatus, KeptDevice, RegistrationFacts, RegistrationLookup,
 };
 pub use appservices::AppservicesRow;
-pub use bindings::{IdentityBinding, RecordBindingError};
-pub use callers::CallerFacts;
+pub use auth_lookup::{CallerFacts, LoginFacts};
 pub use commands::{
     AddThreePidError, ChangeAccountError, CreateAccountError, Deactivation, DeviceLogout,
     MAX_THREEPIDS, NewAccount, NewDevice, NewThreePid, PasswordChange, RemoveThreePidError,
     RemovedThreePid,
 };
 pub use device_list::{DevicePage, ListedDevice};
-pub use devices::{DeviceRow, SaveDeviceError};
-pub use imports::{ImportAccountError, ImportedAccount};
+pub use devices::{DeviceRow, NextPair, SaveDeviceError};
+pub use export::{BindingRecord, DeviceRecord, PasswordRecord, TermsRecord, UserRecord};
+pub use identity_bindings::{IdentityBinding, RecordBindingError};
+pub use imports::{ExistingAccount, ImportAccountError, ImportedAccount};
 pub use limits::{GcraUpdate, LimitDecision};
 pub use moderation::{Moderation, StatusChange};
 pub use outbox::{DueMessages, DuePage};
-pub use passwords::LoginFacts;
-pub use records::{BindingRecord, DeviceRecord, PasswordRecord, TermsRecord, UserRecord};
+pub use purge::{PurgeItem, PurgePage};
 pub use registration_tokens::{RegistrationToken, RegistrationTokenRow, TokenUse};
-pub use remains::{PurgeItem, PurgePage};
 pub use threepids::OwnThreePid;
-pub use token_pairs::{NextPair, PairSlot, RefreshOutcome};
+pub use token_pairs::{PairSlot, RefreshOutcome};
 pub use uia_sessions::{SaveSessionError, SessionCommit, SessionRow};
 pub use validation_sessions::{SaveValidationError, ValidationRow};
 
 use crate::{aws::Aws, rng::Rng};
 
-/// A call did not do what it was to do.
+/// The reason why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Others wrote to the same rows, or the table was throttled, until patience ended. Nothing
-    /// was written.
-    #[error("the rows are contended")]
+    /// Every attempt conflicted with another write to the same rows, or DynamoDB throttled the
+    /// call. Nothing was written.
+    #[error("concurrent writes or throttling prevented the call; try again")]
     Contended,
-    /// The service could not be reached, did not answer in time or failed.
-    #[error("the table service is unavailable: {0}")]
+    /// DynamoDB could not be reached, did not respond in time or failed.
+    #[error("DynamoDB is unavailable: {0}")]
     Unavailable(String),
-    /// The service refused the call: a fault of ours or of the deployment.
-    #[error("the table service refused the call: {0}")]
+    /// DynamoDB rejected the call because of an error in the code or in the deployment.
+    #[error("DynamoDB rejected the call: {0}")]
     Refused(String),
-    /// A row is not of the shape we write.
+    /// A row does not have the format that the store writes.
     #[error("the row {key} is corrupt: {what}")]
     Corrupt {
-        /// The row's key, as far as it may be logged.
+        /// The part of the row's key that may be logged.
         key: String,
-        /// What is wrong with it.
+        /// The attribute, or the error in it.
         what: &'static str,
     },
 }
 
-/// The tables.
+/// Access to the tables.
 #[derive(Debug, Clone)]
 pub struct Store {
     client: Client,
@@ -102,12 +96,12 @@ pub struct Store {
 }
 
 impl Store {
-    /// A store on the tables with this prefix. Opens no connection.
+    /// A store on the tables whose names begin with `tables`. Opens no connection.
     pub fn new(aws: &Aws, tables: &str, rng: Arc<dyn Rng>) -> Self {
-        Self::with_client(connection::client(aws), tables, rng)
+        Self::with_client(dynamodb::client::client(aws), tables, rng)
     }
 
-    /// A store over a client made elsewhere: the operator's command makes its own.
+    /// A store with an existing client: the admin CLI builds its own.
     pub fn with_client(client: Client, tables: &str, rng: Arc<dyn Rng>) -> Self {
         Self {
             client,

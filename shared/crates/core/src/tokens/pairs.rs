@@ -52,7 +52,7 @@ pub(super) fn pair_of<'a>(
         TokenKind::Access => is(&device.access_hash),
         TokenKind::Refresh => device.refresh_hash.as_ref().is_some_and(is),
     };
-    if !account.lets_live(&token.device, device.epoch) {
+    if !account.is_device_valid(&token.device, device.epoch) {
         return Err(AuthenticationError::Unknown);
     }
     match device.next.as_ref().filter(|next| of(next)) {
@@ -70,7 +70,7 @@ pub(super) async fn promote(
     next: &NextPair,
 ) -> Result<(), AuthenticationError> {
     let store = &app.store;
-    let promoted = store.promote_tokens(&session.localpart, &session.device, next);
+    let promoted = store.promote_next_pair(&session.localpart, &session.device, next);
     if promoted.await? {
         Ok(())
     } else {
@@ -124,12 +124,16 @@ impl RefreshToken {
                 (Pair::Current, Some(given)) => return self.open(app, given),
             };
             let (issued, next) = self.mint(app);
-            let of = (&self.token.localpart, &self.token.device);
-            let offer = app.store.offer_tokens(of, &mine, place, &next);
+            let Token {
+                localpart, device, ..
+            } = &self.token;
+            let offer = app
+                .store
+                .save_next_pair(localpart, device, &mine, place, &next);
             match offer.await? {
-                RefreshOutcome::Made => return Ok(issued),
-                RefreshOutcome::Moved(Some(device)) => self.device = device,
-                RefreshOutcome::Moved(None) => return Err(AuthenticationError::Unknown),
+                RefreshOutcome::Written => return Ok(issued),
+                RefreshOutcome::Conflict(Some(device)) => self.device = device,
+                RefreshOutcome::Conflict(None) => return Err(AuthenticationError::Unknown),
             }
         }
         Err(StoreError::Contended.into())

@@ -39,7 +39,7 @@ impl From<SaveDeviceError> for MatrixError {
         match error {
             // Its password, or whatever else, was changed while it was logged in to: whether the
             // login is still right shows when it is tried again.
-            SaveDeviceError::Moved => Self::limited(Duration::from_secs(1)),
+            SaveDeviceError::AccountChanged => Self::limited(Duration::from_secs(1)),
             SaveDeviceError::Store(error) => error.into(),
         }
     }
@@ -49,7 +49,7 @@ impl From<SaveSessionError> for MatrixError {
     fn from(error: SaveSessionError) -> Self {
         match error {
             // The session was finished, or has expired, while this request was under way.
-            SaveSessionError::Moved => Self::new(
+            SaveSessionError::Conflict => Self::new(
                 ErrorCode::InvalidParam,
                 "The session is finished: begin a new one",
             ),
@@ -273,13 +273,13 @@ impl From<ChangeAccountError> for MatrixError {
     fn from(error: ChangeAccountError) -> Self {
         match error {
             // Begun on what is no longer so: the client may begin anew.
-            ChangeAccountError::AccountMoved => Self::new(
+            ChangeAccountError::AccountChanged => Self::new(
                 ErrorCode::Forbidden,
                 "The account has changed in the meantime: begin again",
             ),
             // The caller turns these into a replay or a challenge; if it cannot, the client
             // may try again.
-            ChangeAccountError::SessionMoved | ChangeAccountError::ValidationGone(_) => {
+            ChangeAccountError::SessionChanged | ChangeAccountError::ValidationGone(_) => {
                 Self::limited(Duration::from_secs(1))
             }
             ChangeAccountError::Store(error) => error.into(),
@@ -293,11 +293,11 @@ impl From<CreateAccountError> for MatrixError {
             CreateAccountError::NameTaken => NameError::Taken.into(),
             // The caller turns these into a replay or a challenge; if it cannot, the client
             // may try again.
-            CreateAccountError::SessionMoved
+            CreateAccountError::SessionChanged
             | CreateAccountError::ValidationGone(_)
             | CreateAccountError::RegistrationTokenSpent => Self::limited(Duration::from_secs(1)),
             CreateAccountError::ThreePidTaken(_) => RequestError::InUse.into(),
-            CreateAccountError::GuestGone => Self::new(
+            CreateAccountError::GuestChanged => Self::new(
                 ErrorCode::Forbidden,
                 "The guest access token is not one of this user",
             ),

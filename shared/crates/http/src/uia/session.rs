@@ -288,7 +288,7 @@ impl OpenSession {
         for attempt in 0..SAVE_TRIES {
             match self.save(app).await {
                 Ok(()) => return Ok(merged),
-                Err(SaveSessionError::Moved) => {
+                Err(SaveSessionError::Conflict) => {
                     app.store.wait(attempt).await;
                     self.merge(app, parameters).await?;
                     if let Some(stage) = withdrawn {
@@ -312,7 +312,7 @@ impl OpenSession {
         let fresh = Self::find(app, &self.id)
             .await?
             .filter(|fresh| !fresh.is_finished());
-        let mut fresh = fresh.ok_or(SaveSessionError::Moved)?;
+        let mut fresh = fresh.ok_or(SaveSessionError::Conflict)?;
         for done in &self.state.completed {
             fresh.complete(done.stage, done.evidence.clone());
         }

@@ -78,13 +78,13 @@ impl ProtectedRequest {
             return Ok(Next::Answered(response));
         }
         let error = match why {
-            OperationError::Changed(Change::SessionMoved) => {
+            OperationError::Changed(Change::SessionChanged) => {
                 return Ok(Next::Again(Box::new(proof.reload(app).await?)));
             }
             OperationError::Changed(Change::ValidationGone(medium)) => {
                 return Err(proof.without_proof_of(app, self.network, medium).await);
             }
-            OperationError::Changed(error @ (Change::AccountMoved | Change::Store(_))) => {
+            OperationError::Changed(error @ (Change::AccountChanged | Change::Store(_))) => {
                 error.into()
             }
             OperationError::Refused(error) => error,

@@ -1,91 +1,96 @@
-//! One user, one partition: the account row, which *is* the name claim, and the rows under it.
+//! Account rows. An account is one partition: the account row, which also reserves the username,
+//! and the rows under it.
 
-use std::collections::HashMap;
-
-use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 
 use super::{
-    AppservicesRow, CreateAccountError, DeviceRow, NewAccount, NewDevice, SessionRow, Store,
-    StoreError,
-    item::{Item, Map, Row, number, put, text, updating},
-    keys::{self, MAIN, PK, SK},
+    AppservicesRow, CreateAccountError, NewAccount, SessionRow, Store, StoreError,
+    devices::device_item,
+    dynamodb::{
+        item::{Item, Row, number, text},
+        keys::{self, MAIN},
+        transaction::{Transaction, put, transact_update},
+    },
     passwords::password_item,
-    retry::condition_failed,
 };
 use crate::{
     clock::Timestamp,
     ids::{DeviceId, Localpart},
 };
 
-/// What kind of account.
+/// The epoch of a new account.
+pub(super) const FIRST_EPOCH: i64 = 1;
+
+/// The kind of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccountKind {
-    /// Somebody who signed up.
+    /// A registered user.
     User,
-    /// Somebody passing through.
+    /// A guest.
     Guest,
-    /// A user that an application service made.
+    /// A user that an application service registered.
     Appservice,
 }
 
-/// Whether the account may be used.
+/// The status of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccountStatus {
-    /// It may.
+    /// The account may be used.
     Active,
-    /// Not until it is unlocked; tokens are kept (TOK-14).
+    /// The account must not be used until it is unlocked. Its tokens are kept (TOK-14).
     Locked,
-    /// Only to leave (TOK-15).
+    /// The account may only be used to log out and to deactivate it (TOK-15).
     Suspended,
-    /// Never again; the name stays taken (REG-16).
+    /// The account can never be used again. Its username stays reserved (REG-16).
     Deactivated,
 }
 
-/// The one device that lives on although the epoch has moved.
+/// The device that a password change left logged in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptDevice {
-    /// The device.
+    /// The device ID.
     pub device: DeviceId,
-    /// The epoch its row must have.
+    /// The epoch in the device's row, which the password change did not update.
     pub epoch: i64,
 }
 
-/// An account.
+/// An account row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountRow {
-    /// Whether it may be used.
+    /// The status.
     pub status: AccountStatus,
-    /// What kind it is.
+    /// The kind.
     pub kind: AccountKind,
-    /// Devices of another epoch are dead.
+    /// The tokens of a device row with another epoch are invalid, except those of `kept_device`.
     pub epoch: i64,
-    /// The exception to that.
-    pub spared: Option<KeptDevice>,
-    /// Proofs of addresses that were asked for before this are worth nothing for the account.
+    /// The device that stays valid with an older epoch.
+    pub kept_device: Option<KeptDevice>,
+    /// Validation sessions that began earlier are invalid for this account.
     pub proofs_not_before: Timestamp,
-    /// How often an address has been added or removed, each time on top of the number that was read.
+    /// The number of additions and removals of addresses. Each change is conditional on the number
+    /// that was read.
     pub address_changes: i64,
 }
 
-/// What one read before registration is to find.
+/// The rows to read before a registration.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct RegistrationLookup<'a> {
     /// The UIA session with this key.
     pub session: Option<&'a str>,
-    /// Whether somebody has this name.
+    /// The account with this username.
     pub name: Option<&'a Localpart>,
-    /// The application services.
+    /// The application services, if `true`.
     pub appservices: bool,
 }
 
-/// What one read before registration found.
+/// The rows that a [`RegistrationLookup`] found.
 #[derive(Debug, Default)]
 pub struct RegistrationFacts {
     /// The UIA session.
     pub session: Option<SessionRow>,
-    /// The account that has the name.
+    /// The account with the username.
     pub holder: Option<AccountRow>,
-    /// The application services, if they were asked for: none stored is `Some` of an empty row.
+    /// The application services, if they were requested. An empty row means that none are stored.
     pub appservices: Option<AppservicesRow>,
 }
 
@@ -97,7 +102,7 @@ impl AccountStatus {
         Self::Deactivated,
     ];
 
-    /// Its name in tables.
+    /// The stored value.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -115,7 +120,7 @@ impl AccountStatus {
 }
 
 impl AccountKind {
-    /// Its name in tables.
+    /// The stored value.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::User => "user",
@@ -134,7 +139,7 @@ impl AccountRow {
             "appservice" => AccountKind::Appservice,
             _ => return Err(row.corrupt("kind")),
         };
-        let spared = match row.text_if("spared_device")? {
+        let kept_device = match row.text_if("spared_device")? {
             None => None,
             Some(device) => Some(KeptDevice {
                 device: DeviceId::parse(device).ok_or_else(|| row.corrupt("spared_device"))?,
@@ -145,151 +150,74 @@ impl AccountRow {
             status,
             kind,
             epoch: row.number("epoch")?,
-            spared,
+            kept_device,
             proofs_not_before: row.time_if("proofs_not_before")?.unwrap_or_default(),
             address_changes: row.number_if("address_changes")?.unwrap_or_default(),
         })
     }
+
+    /// Whether the tokens of a device with this epoch are valid: the epoch is the account's, or the
+    /// last password change left the device logged in.
+    pub fn is_device_valid(&self, device: &DeviceId, epoch: i64) -> bool {
+        let kept_device = self.kept_device.as_ref();
+        self.status != AccountStatus::Deactivated
+            && (epoch == self.epoch
+                || kept_device.is_some_and(|kept_device| {
+                    kept_device.device == *device && kept_device.epoch == epoch
+                }))
+    }
 }
 
 impl Store {
-    /// The account and the device, in one strongly consistent read.
-    pub async fn find_account_and_device(
-        &self,
-        localpart: &Localpart,
-        device: &DeviceId,
-    ) -> Result<(Option<AccountRow>, Option<DeviceRow>), StoreError> {
-        let (pk, sk) = (keys::user(localpart), keys::device(device));
-        let wanted = [(pk.clone(), MAIN.to_owned()), (pk, sk.clone())];
-        let found = self
-            .batch_get(HashMap::from([(self.accounts.clone(), keys_of(&wanted))]))
-            .await?;
-        let (mut account, mut own_device) = (None, None);
-        for row in found.into_values().flatten().map(Row::new) {
-            if row.text(SK)? == MAIN {
-                account = Some(AccountRow::read(&row)?);
-            } else {
-                own_device = Some(DeviceRow::read(&row)?);
-            }
-        }
-        Ok((account, own_device))
-    }
-
-    /// The account with this name.
-    pub async fn find_account(
-        &self,
-        localpart: &Localpart,
-    ) -> Result<Option<AccountRow>, StoreError> {
-        let wanted = RegistrationLookup {
-            name: Some(localpart),
-            ..RegistrationLookup::default()
-        };
-        Ok(self.registration_facts(wanted).await?.holder)
-    }
-
-    /// Everything that a request to register needs to know first, in one strongly consistent read
-    /// (which is no snapshot: each row is of its own moment).
-    pub async fn registration_facts(
-        &self,
-        wanted: RegistrationLookup<'_>,
-    ) -> Result<RegistrationFacts, StoreError> {
-        let mut in_accounts = Vec::new();
-        in_accounts.extend(wanted.name.map(|name| (keys::user(name), MAIN.to_owned())));
-        in_accounts.extend(
-            wanted
-                .appservices
-                .then(|| (keys::APPSERVICES.to_owned(), MAIN.to_owned())),
-        );
-        let mut request = HashMap::new();
-        if !in_accounts.is_empty() {
-            request.insert(self.accounts.clone(), keys_of(&in_accounts));
-        }
-        if let Some(session) = wanted.session {
-            request.insert(
-                self.uia_sessions.clone(),
-                vec![Map::from([(PK.to_owned(), text(session))])],
-            );
-        }
-        let mut facts = RegistrationFacts {
-            appservices: wanted.appservices.then(AppservicesRow::default),
-            ..RegistrationFacts::default()
-        };
-        if request.is_empty() {
-            return Ok(facts);
-        }
-        for (table, rows) in self.batch_get(request).await? {
-            for row in rows.into_iter().map(Row::new) {
-                if table == self.uia_sessions {
-                    facts.session = Some(SessionRow::read(&row)?);
-                } else if row.text(PK)? == keys::APPSERVICES {
-                    facts.appservices = Some(AppservicesRow::read(&row)?);
-                } else {
-                    facts.holder = Some(AccountRow::read(&row)?);
-                }
-            }
-        }
-        Ok(facts)
-    }
-
-    /// Writes a new account with everything that belongs to it, or nothing (REG-15), under the name
-    /// that its user ID is made of (REG-02). Of several who race for a name one gets it; the others
-    /// get [`CreateAccountError::NameTaken`] (REG-14).
+    /// Writes a new account with all its rows, or nothing (REG-15), under the localpart of its user
+    /// ID (REG-02). One `TransactWriteItems` call.
+    ///
+    /// Of several concurrent calls for one username, one succeeds; the others fail with
+    /// [`CreateAccountError::NameTaken`] (REG-14). The UIA session comes first: a concurrent
+    /// duplicate of a request that has succeeded must fail because of the finished session, not
+    /// because of the username that the other request has taken.
     pub async fn create_account(&self, new: &NewAccount) -> Result<(), CreateAccountError> {
-        // The session comes first and the account second: their reasons are read by position, and
-        // in that order, so that a finished twin is seen before the name it took.
-        let mut items = Vec::new();
-        let session = new.session.as_ref().map(|commit| {
-            items.push(self.commit_session(commit));
-            items.len() - 1
-        });
-        let account = items.len();
-        items.push(self.account_item(new));
-        items.extend(self.rows_under_account(new));
-        let claims = items.len();
-        items.extend(
-            new.threepids
-                .iter()
-                .map(|proven| self.claim_threepid(&proven.threepid, &new.localpart, new.created)),
-        );
-        let proofs = items.len();
-        items.extend(
-            new.threepids
-                .iter()
-                .map(|proven| self.spend_validation(proven, new.created)),
-        );
-        items.extend(new.threepids.iter().map(|own| {
-            self.own_threepid(&own.threepid, own.validated_at, &new.localpart, new.created)
-        }));
-        let token = new.registration_token.as_ref().map(|token_use| {
-            items.push(self.spend_registration_token(token_use, new.created));
-            items.len() - 1
-        });
-        let failed_among = |reasons: &[CancellationReason], first: usize| {
-            (0..new.threepids.len()).find(|index| condition_failed(reasons, first + index))
+        let mut transaction = self.transaction();
+        if let Some(commit) = &new.session {
+            let item = self.commit_session(commit);
+            transaction.add(item).or(CreateAccountError::SessionChanged);
+        }
+        let account_conflict = match new.upgraded_guest {
+            Some(_) => CreateAccountError::GuestChanged,
+            None => CreateAccountError::NameTaken,
         };
-        self.transact(items, |reasons| {
-            if session.is_some_and(|index| condition_failed(reasons, index)) {
-                Some(CreateAccountError::SessionMoved)
-            } else if condition_failed(reasons, account) {
-                let upgrade = new.upgraded_guest.is_some();
-                Some(if upgrade {
-                    CreateAccountError::GuestGone
-                } else {
-                    CreateAccountError::NameTaken
-                })
-            } else if let Some(index) = failed_among(reasons, claims) {
-                let medium = new.threepids[index].threepid.medium;
-                Some(CreateAccountError::ThreePidTaken(medium))
-            } else if let Some(index) = failed_among(reasons, proofs) {
-                let medium = new.threepids[index].threepid.medium;
-                Some(CreateAccountError::ValidationGone(medium))
-            } else if token.is_some_and(|index| condition_failed(reasons, index)) {
-                Some(CreateAccountError::RegistrationTokenSpent)
-            } else {
-                None
-            }
-        })
-        .await
+        transaction.add(self.account_item(new)).or(account_conflict);
+        transaction.add_all(self.rows_under_account(new));
+        self.add_threepids(&mut transaction, new);
+        if let Some(token_use) = &new.registration_token {
+            let item = self.spend_registration_token(token_use, new.created);
+            transaction
+                .add(item)
+                .or(CreateAccountError::RegistrationTokenSpent);
+        }
+        transaction.commit().await
+    }
+
+    /// The reservations of the addresses, then the validated sessions that are spent for them: an
+    /// address that another account has is reported before a spent session.
+    fn add_threepids(
+        &self,
+        transaction: &mut Transaction<'_, CreateAccountError>,
+        new: &NewAccount,
+    ) {
+        for proven in &new.threepids {
+            let claim = self.claim_threepid(&proven.threepid, &new.localpart, new.created);
+            let taken = CreateAccountError::ThreePidTaken(proven.threepid.medium);
+            transaction.add(claim).or(taken);
+        }
+        for proven in &new.threepids {
+            let spent = self.spend_validation(proven, new.created);
+            let gone = CreateAccountError::ValidationGone(proven.threepid.medium);
+            transaction.add(spent).or(gone);
+        }
+        transaction.add_all(new.threepids.iter().map(|own| {
+            self.threepid_under_owner(&own.threepid, own.validated_at, &new.localpart, new.created)
+        }));
     }
 
     fn account_item(&self, new: &NewAccount) -> TransactWriteItem {
@@ -305,12 +233,15 @@ impl Store {
                     .text("upstream", "none"),
                 Some("attribute_not_exists(pk)"),
             ),
-            // GUEST-08: the same name, and every token the guest had dies with the old epoch.
+            // GUEST-08: the username stays, and the new epoch invalidates all tokens of the guest.
             Some(epoch) => {
                 let update = Update::builder()
                     .table_name(&self.accounts)
                     .set_key(Some(key.build()))
-                    .update_expression("SET kind = :user, epoch = :next, upgraded = :now REMOVE spared_device, spared_epoch")
+                    .update_expression(
+                        "SET kind = :user, epoch = :next, upgraded = :now \
+                         REMOVE spared_device, spared_epoch",
+                    )
                     .condition_expression("kind = :guest AND epoch = :epoch AND #status = :active")
                     .expression_attribute_names("#status", "status")
                     .expression_attribute_values(":active", text("active"))
@@ -319,13 +250,13 @@ impl Store {
                     .expression_attribute_values(":epoch", number(epoch))
                     .expression_attribute_values(":next", number(epoch + 1))
                     .expression_attribute_values(":now", number(new.created.0));
-                updating(update)
+                transact_update(update)
             }
         }
     }
 
-    /// The password's, the device's and the accepted terms' rows. The password is the one that the
-    /// request's body set; nothing inside `auth` becomes one (REG-25).
+    /// The rows of the password, the device and the accepted policies. The password is the one in
+    /// the request body; a password inside `auth` never becomes the account's (REG-25).
     fn rows_under_account(&self, new: &NewAccount) -> Vec<TransactWriteItem> {
         let pk = keys::user(&new.localpart);
         let mut rows = Vec::new();
@@ -337,9 +268,10 @@ impl Store {
             rows.push(device_item(&pk, device, epoch, new.created));
         }
         for (policy, version) in &new.terms {
-            let item = Item::under(&pk, keys::terms(policy)).number("schema", 1);
             rows.push(
-                item.text("version", version)
+                Item::under(&pk, keys::terms(policy))
+                    .number("schema", 1)
+                    .text("version", version)
                     .number("accepted", new.created.0),
             );
         }
@@ -347,28 +279,4 @@ impl Store {
             .map(|row| put(&self.accounts, row, None))
             .collect()
     }
-}
-
-/// The epoch of a new account.
-pub(super) const FIRST_EPOCH: i64 = 1;
-
-pub(super) fn device_item(pk: &str, device: &NewDevice, epoch: i64, now: Timestamp) -> Item {
-    Item::under(pk, keys::device(&device.id))
-        .number("schema", 1)
-        .number("epoch", epoch)
-        .text("access_hash", &device.access_hash.0)
-        .number_if("access_expires", device.access_expires.map(|time| time.0))
-        .text_if(
-            "refresh_hash",
-            device.refresh_hash.as_ref().map(|hash| hash.0.as_str()),
-        )
-        .text_if("display_name", device.display_name.as_deref())
-        .number("issued_at", now.0)
-        .text("upstream", "none")
-}
-
-pub(super) fn keys_of(keys: &[(String, String)]) -> Vec<HashMap<String, AttributeValue>> {
-    keys.iter()
-        .map(|(pk, sk)| Item::under(pk, sk).build())
-        .collect()
 }

@@ -1,19 +1,19 @@
-//! The one item that holds all application services.
-
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
+//! The row of all application services.
 
 use super::{
     Store, StoreError,
-    item::{Item, Row, number},
-    keys::{APPSERVICES, MAIN},
-    retry::CallError,
+    dynamodb::{
+        item::{Item, Row, number},
+        keys::{APPSERVICES, MAIN},
+    },
 };
 use crate::appservices::AppserviceRecord;
 
-/// All application services, and the version by which a change is made on top of what was read.
+/// All application services, and the version that makes a change conditional on the row that was
+/// read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AppservicesRow {
-    /// 0 if nothing was ever stored.
+    /// The number of writes; 0 if there is no row.
     pub version: i64,
     /// The application services.
     pub records: Vec<AppserviceRecord>,
@@ -31,8 +31,8 @@ impl AppservicesRow {
 }
 
 impl Store {
-    /// Replaces the application services by `records`, if `read` is still what is stored; `false`
-    /// if somebody else was quicker.
+    /// Replaces the application services by `records`. One `PutItem` call on the condition that the
+    /// stored version is still the one of `read`. Returns `false` if another write came first.
     pub async fn replace_appservices(
         &self,
         read: &AppservicesRow,
@@ -43,29 +43,14 @@ impl Store {
         let item = Item::under(APPSERVICES, MAIN)
             .number("schema", 1)
             .number("version", read.version + 1)
-            .text("records", text)
-            .build();
-        let item = &item;
-        self.retry(|| async move {
-            let call = self
-                .client
-                .put_item()
-                .table_name(&self.accounts)
-                .set_item(Some(item.clone()))
-                .condition_expression("attribute_not_exists(pk) OR version = :read")
-                .expression_attribute_values(":read", number(read.version));
-            match call.send().await {
-                Ok(_) => Ok(true),
-                Err(error)
-                    if error
-                        .as_service_error()
-                        .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
-                {
-                    Ok(false)
-                }
-                Err(error) => Err(CallError::<StoreError>::from(error)),
-            }
-        })
-        .await
+            .text("records", text);
+        let request = self
+            .client
+            .put_item()
+            .table_name(&self.accounts)
+            .set_item(Some(item.build()))
+            .condition_expression("attribute_not_exists(pk) OR version = :read")
+            .expression_attribute_values(":read", number(read.version));
+        Ok(self.put_item(request).await?.is_written())
     }
 }

@@ -1,4 +1,4 @@
-//! Commands: what one transaction writes for an account, and why it did not.
+//! Commands: the content of one transaction for an account, and the reasons why it was not written.
 
 mod changes;
 mod threepids;
@@ -20,16 +20,16 @@ use crate::{
     validation_session::ValidatedThreePid,
 };
 
-/// Everything one finishing transaction writes: all of it or nothing.
+/// A new account with everything that the final transaction of a registration writes.
 #[derive(Debug)]
 pub struct NewAccount {
-    /// The name to claim.
+    /// The username to reserve.
     pub localpart: Localpart,
-    /// What kind of account.
+    /// The kind of the account.
     pub kind: AccountKind,
-    /// When.
+    /// The time of creation.
     pub created: Timestamp,
-    /// The password's hash, if the account has a password.
+    /// The hash of the password, if the account has a password.
     pub password: Option<PasswordHash>,
     /// The first device, unless login is inhibited.
     pub device: Option<NewDevice>,
@@ -37,16 +37,16 @@ pub struct NewAccount {
     pub terms: BTreeMap<String, String>,
     /// The use of a limited registration token.
     pub registration_token: Option<TokenUse>,
-    /// Its addresses, with the proofs that are spent for them (REG-27).
+    /// The validated addresses; their validation sessions are spent (REG-27).
     pub threepids: Vec<ValidatedThreePid>,
-    /// The UIA session that is finished by this, if there is one.
+    /// The UIA session that this registration finishes, if there is one.
     pub session: Option<SessionCommit>,
-    /// The epoch of the guest who becomes this user (GUEST-08).
+    /// The epoch of the guest account that becomes this user's (GUEST-08).
     pub upgraded_guest: Option<i64>,
 }
 
 impl NewAccount {
-    /// An account of which there is nothing but its name so far.
+    /// An account without password, device, addresses and UIA session.
     pub fn new(localpart: Localpart, kind: AccountKind, created: Timestamp) -> Self {
         Self {
             localpart,
@@ -63,44 +63,44 @@ impl NewAccount {
     }
 }
 
-/// A device with its tokens, of which only hashes are kept.
+/// A device with the hashes of its tokens.
 #[derive(Debug, Clone)]
 pub struct NewDevice {
-    /// Its id.
+    /// The device ID.
     pub id: DeviceId,
-    /// What its user calls it.
+    /// The display name, if the client sent one.
     pub display_name: Option<String>,
-    /// The access token.
+    /// The hash of the access token.
     pub access_hash: TokenHash,
-    /// When that expires.
+    /// The time at which the access token expires.
     pub access_expires: Option<Timestamp>,
-    /// The refresh token, if the client asked for one.
+    /// The hash of the refresh token, if the client requested one.
     pub refresh_hash: Option<TokenHash>,
 }
 
-/// Why no account was made. Nothing was written.
+/// The reason why an account was not created. Nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateAccountError {
-    /// The session row is no longer as it was read: finished by a twin of this request, most
-    /// likely, whose answer it then holds.
-    #[error("the UIA session has moved on")]
-    SessionMoved,
-    /// Somebody has the name.
-    #[error("the name is taken")]
+    /// The row of the UIA session has changed since it was read. Most likely a concurrent duplicate
+    /// of this request has finished the session; then the row holds its response.
+    #[error("a concurrent request has changed the UIA session")]
+    SessionChanged,
+    /// An account has the username.
+    #[error("the username is taken")]
     NameTaken,
-    /// Somebody has one of the addresses.
-    #[error("the address is taken")]
+    /// Another account has one of the addresses.
+    #[error("the address belongs to another account")]
     ThreePidTaken(Medium),
-    /// The proof of an address has been spent, or has expired.
-    #[error("the proof is spent")]
+    /// The validation session of an address has been spent or has expired.
+    #[error("the validation session of the address is spent or has expired")]
     ValidationGone(Medium),
-    /// The registration token has no use left in that share of it.
-    #[error("the registration token is spent")]
+    /// The share of the registration token has no use left.
+    #[error("the registration token has no use left")]
     RegistrationTokenSpent,
-    /// The guest to be upgraded is none any more.
-    #[error("the guest has changed")]
-    GuestGone,
-    /// The write failed.
+    /// The account to be upgraded is no longer the active guest account that was read.
+    #[error("the guest account has changed")]
+    GuestChanged,
+    /// DynamoDB failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

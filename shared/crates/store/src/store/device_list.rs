@@ -1,26 +1,27 @@
-//! A user's devices as a list, and what is done with single ones of it.
+//! The device list of a user, and changes of single devices in it.
 
 use super::{
     AccountRow, Store, StoreError,
-    change::Change,
-    item::{Item, Map, Row, number, text},
-    keys::{self, SK},
-    retry::{CallError, failed_condition},
+    dynamodb::{
+        expression::UpdateExpression,
+        item::{Item, Map, Row, number, text},
+        keys::{self, SK},
+    },
 };
 use crate::ids::{DeviceId, Localpart};
 
-/// A device as its user sees it.
+/// A device as the device list shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedDevice {
-    /// Its id.
+    /// The device ID.
     pub id: DeviceId,
-    /// Its epoch, which says whether it is alive.
+    /// The epoch of the row: see [`AccountRow::is_device_valid`].
     pub epoch: i64,
-    /// What it is called.
+    /// The display name.
     pub display_name: Option<String>,
 }
 
-/// Where the next read of a list goes on.
+/// The start of the next page of the list.
 #[derive(Debug, Clone)]
 pub struct DevicePage(Map);
 
@@ -38,23 +39,25 @@ impl ListedDevice {
 }
 
 impl Store {
-    /// Some of a user's devices, dead ones too, in the order of their ids, strongly consistent; and
-    /// where to go on if there are more.
+    /// One page of a user's devices in the order of their IDs, including devices with invalid
+    /// tokens, and the start of the next page if there is one. One `Query` call, strongly
+    /// consistent.
     pub async fn devices_page(
         &self,
         user: &Localpart,
         after: Option<DevicePage>,
     ) -> Result<(Vec<ListedDevice>, Option<DevicePage>), StoreError> {
         let start = after.map(|DevicePage(key)| key);
-        let shown = Some("pk, sk, epoch, display_name");
+        let attributes = Some("pk, sk, epoch, display_name");
         let (rows, next) = self
-            .page_under(&keys::user(user), keys::DEVICES, shown, start)
+            .page_under(&keys::user(user), keys::DEVICES, attributes, start)
             .await?;
         let devices: Result<Vec<_>, _> = rows.iter().map(ListedDevice::read).collect();
         Ok((devices?, next.map(DevicePage)))
     }
 
-    /// The device with this id, alive or dead.
+    /// The device with this ID, even if its tokens are invalid. One `GetItem` call, strongly
+    /// consistent.
     pub async fn find_device(
         &self,
         user: &Localpart,
@@ -65,8 +68,9 @@ impl Store {
         row.map(|row| ListedDevice::read(&row)).transpose()
     }
 
-    /// Gives a device another name, if it is there and alive by what the account was when it was
-    /// read. `false` if it is not: a device that has just been deleted is not made anew.
+    /// Changes the display name of a device. One `UpdateItem` call on the condition that the device
+    /// exists and that its tokens are valid for `account` as it was read. Returns `false` if the
+    /// condition fails: the call must not create a device that has just been deleted.
     pub async fn rename_device(
         &self,
         user: &Localpart,
@@ -74,26 +78,20 @@ impl Store {
         device: &DeviceId,
         name: &str,
     ) -> Result<bool, StoreError> {
-        let change = &Change::default().set("display_name", text(name));
-        let spared = account.spared.as_ref();
-        let spared = spared.filter(|spared| spared.device == *device);
-        let spared = spared.map_or(account.epoch, |spared| spared.epoch);
-        self.retry(|| async move {
-            let call = self
-                .change_device(user, device, change)
-                .condition_expression("epoch IN (:epoch, :spared)")
-                .expression_attribute_values(":epoch", number(account.epoch))
-                .expression_attribute_values(":spared", number(spared));
-            match call.send().await {
-                Ok(_) => Ok(true),
-                Err(error) if failed_condition(&error).is_some() => Ok(false),
-                Err(error) => Err(CallError::<StoreError>::from(error)),
-            }
-        })
-        .await
+        let kept = account.kept_device.as_ref();
+        let kept = kept.filter(|kept| kept.device == *device);
+        let kept_epoch = kept.map_or(account.epoch, |kept| kept.epoch);
+        let update = UpdateExpression::default().set("display_name", text(name));
+        let request = self
+            .update_device(user, device, update)
+            .condition_expression("epoch IN (:epoch, :kept)")
+            .expression_attribute_values(":epoch", number(account.epoch))
+            .expression_attribute_values(":kept", number(kept_epoch));
+        Ok(self.update_item(request).await?.is_written())
     }
 
-    /// Removes a device that was dead when it was read, unless somebody has logged in to it since.
+    /// Deletes a device whose tokens were invalid when it was read. One `DeleteItem` call on the
+    /// condition that its epoch is unchanged, so that a device with a new login stays.
     pub async fn remove_dead_device(
         &self,
         user: &Localpart,

@@ -1,18 +1,18 @@
-//! Devices: the rows under a user that tokens are looked up in, and how they end.
+//! Device rows: the token hashes of a device, login and logout.
 
-use aws_sdk_dynamodb::{
-    operation::delete_item::DeleteItemError,
-    types::{ConditionCheck, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update},
+use aws_sdk_dynamodb::types::{
+    ConditionCheck, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 
 use super::{
     NewDevice, Store, StoreError,
-    accounts::{AccountRow, AccountStatus},
-    change::Change,
-    item::{Item, Row, checking, number, text, updating},
-    keys::{self, MAIN},
-    retry::{CallError, condition_failed},
-    token_pairs::{NEXT, NextPair},
+    dynamodb::{
+        expression::UpdateExpression,
+        item::{Item, Row, number, text},
+        keys::{self, MAIN},
+        transaction::{transact_check, transact_update},
+        write::ConditionalWrite,
+    },
 };
 use crate::{
     clock::Timestamp,
@@ -21,41 +21,52 @@ use crate::{
     secrets::TokenHash,
 };
 
+/// The attributes of the next pair of tokens.
+pub(super) const NEXT: [&str; 4] = [
+    "next_access_hash",
+    "next_access_expires",
+    "next_refresh_hash",
+    "next_answer",
+];
+
 /// A device and the hashes of its tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceRow {
-    /// The account's epoch when somebody logged in to it.
+    /// The epoch of the account at the login.
     pub epoch: i64,
-    /// The access token.
+    /// The hash of the access token.
     pub access_hash: TokenHash,
-    /// When that expires.
+    /// The time at which the access token expires.
     pub access_expires: Option<Timestamp>,
-    /// The refresh token, if its client refreshes.
+    /// The hash of the refresh token, if the client uses refresh tokens.
     pub refresh_hash: Option<TokenHash>,
-    /// The tokens that are to come after these.
+    /// The tokens that follow these.
     pub next: Option<NextPair>,
 }
 
-/// Why a device was not written.
-#[derive(Debug, thiserror::Error)]
-pub enum SaveDeviceError {
-    /// The account is not what it was when its owner was recognised.
-    #[error("the account has moved")]
-    Moved,
-    /// The tables failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+/// A pair of tokens that the client has not used yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NextPair {
+    /// The hash of the access token.
+    pub access_hash: TokenHash,
+    /// The time at which the access token expires.
+    pub access_expires: Option<Timestamp>,
+    /// The hash of the refresh token.
+    pub refresh_hash: TokenHash,
+    /// The response with both tokens, sealed under the refresh token that the client turned in.
+    pub answer: Vec<u8>,
 }
 
-impl AccountRow {
-    /// Whether a device of this epoch is alive: it is the account's own, or the device is the one
-    /// that was spared when that moved.
-    pub fn lets_live(&self, device: &DeviceId, epoch: i64) -> bool {
-        let spared = self.spared.as_ref();
-        self.status != AccountStatus::Deactivated
-            && (epoch == self.epoch
-                || spared.is_some_and(|spared| spared.device == *device && spared.epoch == epoch))
-    }
+/// The reason why a device was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveDeviceError {
+    /// The epoch of the account has changed since the user was authenticated, or the account has
+    /// been deactivated.
+    #[error("the account has changed since the login was authenticated; log in again")]
+    AccountChanged,
+    /// DynamoDB failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl DeviceRow {
@@ -72,11 +83,33 @@ impl DeviceRow {
     }
 }
 
+impl NextPair {
+    fn read(row: &Row) -> Result<Option<Self>, StoreError> {
+        let Some(access_hash) = row.text_if(NEXT[0])? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            access_hash: TokenHash(access_hash.to_owned()),
+            access_expires: row.time_if(NEXT[1])?,
+            refresh_hash: TokenHash(row.text(NEXT[2])?.to_owned()),
+            answer: row.bytes(NEXT[3])?.to_vec(),
+        }))
+    }
+
+    /// Whether the access token has expired.
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        self.access_expires.is_some_and(|expires| expires <= now)
+    }
+}
+
 impl Store {
-    /// Writes a device with its tokens. One that has its id keeps its name (REG-19), and its tokens
-    /// are dead (TOK-09). `epoch` is the account's as it was when its owner was recognised: if
-    /// it has moved since, or the account has been deactivated, nothing is written. (A device of the old
-    /// epoch would be dead anyhow, but for one that has the id of the device that was spared.)
+    /// Writes a device with its tokens. An existing device with this ID keeps its display name
+    /// (REG-19), and its old tokens become invalid (TOK-09). One `TransactWriteItems` call.
+    ///
+    /// `epoch` is the epoch of the account at the time of the authentication. If it has changed, or
+    /// the account has been deactivated, nothing is written and the error is
+    /// [`SaveDeviceError::AccountChanged`]. (A device row with an old epoch would be invalid in any
+    /// case, except if it has the ID of the device that a password change kept.)
     pub async fn save_device(
         &self,
         user: &Localpart,
@@ -85,19 +118,19 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), SaveDeviceError> {
         let pk = keys::user(user);
-        let unmoved = ConditionCheck::builder()
+        let check = ConditionCheck::builder()
             .table_name(&self.accounts)
             .set_key(Some(Item::under(&pk, MAIN).build()))
             .condition_expression("epoch = :epoch AND #status <> :deactivated")
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":epoch", number(epoch))
             .expression_attribute_values(":deactivated", text("deactivated"));
-        let unmoved = checking(unmoved);
-        let items = vec![unmoved, self.device_update(&pk, device, epoch, now)];
-        self.transact(items, |reasons| {
-            condition_failed(reasons, 0).then_some(SaveDeviceError::Moved)
-        })
-        .await
+        let mut transaction = self.transaction();
+        transaction
+            .add(transact_check(check))
+            .or(SaveDeviceError::AccountChanged);
+        transaction.add(self.device_update(&pk, device, epoch, now));
+        transaction.commit().await
     }
 
     fn device_update(
@@ -107,7 +140,7 @@ impl Store {
         epoch: i64,
         now: Timestamp,
     ) -> TransactWriteItem {
-        let change = Change::default()
+        let mut update = UpdateExpression::default()
             .set("schema", number(1))
             .set("epoch", number(epoch))
             .set("access_hash", text(&device.access_hash.0))
@@ -121,56 +154,48 @@ impl Store {
             )
             .set("issued_at", number(now.0))
             .set_if_absent("upstream", text("none"));
-        let change = match &device.display_name {
-            Some(name) => change.set_if_absent("display_name", text(name)),
-            None => change,
-        };
-        let change = NEXT.iter().fold(change, |change, name| change.remove(name));
-        let update = Update::builder()
+        if let Some(name) = &device.display_name {
+            update = update.set_if_absent("display_name", text(name));
+        }
+        for attribute in NEXT {
+            update = update.remove(attribute);
+        }
+        let builder = Update::builder()
             .table_name(&self.accounts)
             .set_key(Some(Item::under(pk, keys::device(&device.id)).build()))
-            .update_expression(change.expression())
-            .set_expression_attribute_names(Some(change.names))
-            .set_expression_attribute_values(Some(change.values));
-        updating(update)
+            .update_expression(update.expression())
+            .set_expression_attribute_names(Some(update.names))
+            .set_expression_attribute_values(Some(update.values));
+        transact_update(builder)
     }
 
-    /// Removes a device, if this is still its access token, or the one after it (OUT-01). `false` if
-    /// it is neither any more, and the device is there.
+    /// Deletes a device (OUT-01). One `DeleteItem` call on the condition that `access` is its
+    /// access token or the one of its next pair. Returns `false` if the device has other tokens,
+    /// and `true` if it no longer exists.
     pub async fn remove_device(
         &self,
         user: &Localpart,
         device: &DeviceId,
         access: &TokenHash,
     ) -> Result<bool, StoreError> {
-        self.retry(|| async move {
-            let call = self
-                .client
-                .delete_item()
-                .table_name(&self.accounts)
-                .set_key(Some(
-                    Item::under(keys::user(user), keys::device(device)).build(),
-                ))
-                .condition_expression("access_hash = :access OR next_access_hash = :access")
-                .expression_attribute_values(":access", text(&access.0))
-                .return_values_on_condition_check_failure(
-                    ReturnValuesOnConditionCheckFailure::AllOld,
-                );
-            match call.send().await {
-                Ok(_) => Ok(true),
-                Err(error) => match error.as_service_error() {
-                    Some(DeleteItemError::ConditionalCheckFailedException(failed)) => {
-                        Ok(failed.item().is_none())
-                    }
-                    _ => Err(CallError::<StoreError>::from(error)),
-                },
-            }
+        let key = Item::under(keys::user(user), keys::device(device));
+        let request = self
+            .client
+            .delete_item()
+            .table_name(&self.accounts)
+            .set_key(Some(key.build()))
+            .condition_expression("access_hash = :access OR next_access_hash = :access")
+            .expression_attribute_values(":access", text(&access.0))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        Ok(match self.delete_item(request).await? {
+            ConditionalWrite::Written(_) | ConditionalWrite::ConditionFailed(None) => true,
+            ConditionalWrite::ConditionFailed(Some(_)) => false,
         })
-        .await
     }
 
-    /// Ends every device of an account at once, however many there are (OUT-02), and enqueues what is
-    /// to remove their rows. Whatever else has moved the epoch meanwhile, and whomever that spared.
+    /// Invalidates the tokens of all devices of an account (OUT-02), whatever its epoch is and
+    /// whichever device a password change kept, and enqueues the purge of the device rows. One
+    /// `TransactWriteItems` call of two items, however many devices there are.
     pub async fn revoke_devices(
         &self,
         user: &Localpart,
@@ -182,8 +207,25 @@ impl Store {
             .update_expression("SET epoch = epoch + :one REMOVE spared_device, spared_epoch")
             .condition_expression("attribute_exists(epoch)")
             .expression_attribute_values(":one", number(1));
-        let account = updating(account);
-        self.transact(vec![account, self.enqueue(purge)], |_| None)
-            .await
+        let mut transaction = self.transaction();
+        transaction.add(transact_update(account));
+        transaction.add(self.enqueue(purge));
+        transaction.commit().await
     }
+}
+
+/// The row of the first device of a new account.
+pub(super) fn device_item(pk: &str, device: &NewDevice, epoch: i64, now: Timestamp) -> Item {
+    Item::under(pk, keys::device(&device.id))
+        .number("schema", 1)
+        .number("epoch", epoch)
+        .text("access_hash", &device.access_hash.0)
+        .number_if("access_expires", device.access_expires.map(|time| time.0))
+        .text_if(
+            "refresh_hash",
+            device.refresh_hash.as_ref().map(|hash| hash.0.as_str()),
+        )
+        .text_if("display_name", device.display_name.as_deref())
+        .number("issued_at", now.0)
+        .text("upstream", "none")
 }

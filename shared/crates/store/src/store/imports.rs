@@ -1,116 +1,133 @@
-//! Accounts that come from another server: each with all that belongs to it, in one transaction.
+//! Import of accounts from another homeserver, one transaction each.
 
 use super::{
-    Store, StoreError,
-    item::{Item, put},
-    keys::{self, MAIN},
+    AccountKind, AccountStatus, Store, StoreError,
+    accounts::FIRST_EPOCH,
+    dynamodb::{
+        item::Item,
+        keys::{self, MAIN},
+        transaction::put,
+    },
     passwords::password_item,
-    retry::condition_failed,
 };
 use crate::{
     clock::Timestamp,
     ids::Localpart,
     password_hash::PasswordHash,
-    store::{AccountKind, AccountStatus},
     threepid::{Medium, ThreePid},
 };
 
-/// An account as it was there.
+/// An account of the other homeserver.
 #[derive(Debug)]
 pub struct ImportedAccount {
-    /// Its name.
+    /// The username.
     pub localpart: Localpart,
-    /// By which an import that is repeated knows it again.
+    /// The value that identifies a repeated import of the same account.
     pub marker: String,
-    /// When it was made there.
+    /// The time of its creation at the other homeserver.
     pub created: Timestamp,
-    /// Whether nothing comes with it but its name, which stays taken.
+    /// Whether the account was deactivated. Then only its username is imported, which stays
+    /// reserved.
     pub deactivated: bool,
-    /// The hash of its password, if it had one.
+    /// The hash of its password, if it has a password.
     pub password: Option<PasswordHash>,
-    /// Its addresses, with the time at which each was validated.
+    /// Its addresses, with the time of validation of each.
     pub addresses: Vec<(ThreePid, Timestamp)>,
 }
 
-/// Why an account was not imported. Nothing was written.
+/// An account that already has the username of an imported one.
+#[derive(Debug)]
+pub struct ExistingAccount {
+    /// The marker of its import, if it was imported.
+    pub import_marker: Option<String>,
+}
+
+/// The reason why an account was not imported. Nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportAccountError {
-    /// Somebody has the name; or it was imported before, under this marker.
-    #[error("the name is taken")]
+    /// An account has the username. If that account was imported, this is its marker.
+    #[error("the username is taken")]
     NameTaken(Option<String>),
-    /// Somebody has one of the addresses.
-    #[error("the address is taken")]
+    /// Another account has one of the addresses.
+    #[error("the address belongs to another account")]
     AddressTaken(Medium),
-    /// The tables failed.
+    /// DynamoDB failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Store {
-    /// Writes an account that comes from another server, if nobody has its name or one of its
-    /// addresses.
+    /// Writes an imported account. One `TransactWriteItems` call, and one `GetItem` call if the
+    /// username is taken.
+    ///
+    /// The conditions, in their order of precedence: the username is free
+    /// ([`ImportAccountError::NameTaken`]); each address is free
+    /// ([`ImportAccountError::AddressTaken`]).
     pub async fn import_account(
         &self,
         new: &ImportedAccount,
         now: Timestamp,
     ) -> Result<(), ImportAccountError> {
-        let pk = keys::user(&new.localpart);
-        let status = if new.deactivated {
-            AccountStatus::Deactivated
-        } else {
-            AccountStatus::Active
-        };
-        let account = Item::under(&pk, MAIN)
-            .number("schema", 1)
-            .text("status", status.as_str())
-            .text("kind", AccountKind::User.as_str())
-            .number("epoch", super::accounts::FIRST_EPOCH)
-            .number("created", new.created.0)
-            .number("imported", now.0)
-            .text("import", &new.marker)
-            .number_if("deactivated", new.deactivated.then_some(now.0))
-            .text("upstream", "none");
-        let mut items = vec![put(
+        let mut transaction = self.transaction();
+        let account = put(
             &self.accounts,
-            account,
+            imported_item(new, now),
             Some("attribute_not_exists(pk)"),
-        )];
+        );
+        transaction
+            .add(account)
+            .or(ImportAccountError::NameTaken(None));
         for (threepid, _) in &new.addresses {
-            items.push(self.claim_threepid(threepid, &new.localpart, now));
+            transaction
+                .add(self.claim_threepid(threepid, &new.localpart, now))
+                .or(ImportAccountError::AddressTaken(threepid.medium));
         }
         for (threepid, validated) in &new.addresses {
-            items.push(self.own_threepid(threepid, *validated, &new.localpart, now));
+            transaction.add(self.threepid_under_owner(threepid, *validated, &new.localpart, now));
         }
         if let Some(hash) = &new.password {
-            let row = password_item(&pk, hash, now);
-            items.push(put(&self.accounts, row, None));
+            let row = password_item(&keys::user(&new.localpart), hash, now);
+            transaction.add(put(&self.accounts, row, None));
         }
-        let written = self.transact(items, |reasons| {
-            if condition_failed(reasons, 0) {
-                return Some(ImportAccountError::NameTaken(None));
+        match transaction.commit().await {
+            Err(ImportAccountError::NameTaken(_)) => {
+                let existing = self.find_import(&new.localpart).await?;
+                let marker = existing.and_then(|existing| existing.import_marker);
+                Err(ImportAccountError::NameTaken(marker))
             }
-            let taken = |index: &usize| condition_failed(reasons, index + 1);
-            let index = (0..new.addresses.len()).find(taken)?;
-            let medium = new.addresses[index].0.medium;
-            Some(ImportAccountError::AddressTaken(medium))
-        });
-        match written.await {
-            Err(ImportAccountError::NameTaken(_)) => Err(ImportAccountError::NameTaken(
-                self.find_import(&new.localpart).await?.flatten(),
-            )),
             outcome => outcome,
         }
     }
 
-    /// Nothing if nobody has the name; otherwise the marker of its import, if it was imported.
+    /// The account that has a username, if there is one. One `GetItem` call, strongly consistent.
     pub async fn find_import(
         &self,
         name: &Localpart,
-    ) -> Result<Option<Option<String>>, StoreError> {
+    ) -> Result<Option<ExistingAccount>, StoreError> {
         let key = Item::under(keys::user(name), MAIN);
         let Some(row) = self.get(&self.accounts, key).await? else {
             return Ok(None);
         };
-        Ok(Some(row.text_if("import")?.map(str::to_owned)))
+        Ok(Some(ExistingAccount {
+            import_marker: row.text_if("import")?.map(str::to_owned),
+        }))
     }
+}
+
+fn imported_item(new: &ImportedAccount, now: Timestamp) -> Item {
+    let status = if new.deactivated {
+        AccountStatus::Deactivated
+    } else {
+        AccountStatus::Active
+    };
+    Item::under(keys::user(&new.localpart), MAIN)
+        .number("schema", 1)
+        .text("status", status.as_str())
+        .text("kind", AccountKind::User.as_str())
+        .number("epoch", FIRST_EPOCH)
+        .number("created", new.created.0)
+        .number("imported", now.0)
+        .text("import", &new.marker)
+        .number_if("deactivated", new.deactivated.then_some(now.0))
+        .text("upstream", "none")
 }

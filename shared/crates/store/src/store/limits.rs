@@ -7,8 +7,10 @@ use aws_sdk_dynamodb::{
 
 use super::{
     Store, StoreError,
-    item::{Item, Map, Row, number, text},
-    retry::{CallError, failed_condition, holds},
+    dynamodb::{
+        item::{Item, Row, number, text},
+        write::ConditionalWrite,
+    },
 };
 use crate::clock::Timestamp;
 
@@ -87,19 +89,13 @@ impl Store {
 
     /// Refunds one request.
     pub async fn refund_limit(&self, bucket: &str, cost: i64) -> Result<(), StoreError> {
-        self.retry(|| async move {
-            let request = self
-                .bucket(bucket)
-                .update_expression("SET tat = tat - :cost")
-                .condition_expression("attribute_exists(tat)")
-                .expression_attribute_values(":cost", number(cost));
-            match request.send().await {
-                Ok(_) => Ok(()),
-                Err(error) if failed_condition(&error).is_some() => Ok(()),
-                Err(error) => Err(CallError::<StoreError>::from(error)),
-            }
-        })
-        .await
+        let request = self
+            .bucket(bucket)
+            .update_expression("SET tat = tat - :cost")
+            .condition_expression("attribute_exists(tat)")
+            .expression_attribute_values(":cost", number(cost));
+        self.update_item(request).await?;
+        Ok(())
     }
 
     /// Acquires an empty bucket for `holder`. A repeated call of the same holder is allowed and counts once,
@@ -112,43 +108,32 @@ impl Store {
     ) -> Result<LimitDecision, StoreError> {
         let arrival = gcra.now.0 + gcra.cost;
         let ttl = Timestamp(arrival + KEEP_MS).seconds();
-        self.retry(|| async move {
-            let request = self
-                .bucket(bucket)
-                .update_expression("SET tat = :arrival, holder = :holder, #ttl = :ttl")
-                .condition_expression("attribute_not_exists(tat) OR tat <= :now")
-                .expression_attribute_names("#ttl", "ttl")
-                .expression_attribute_values(":arrival", number(arrival))
-                .expression_attribute_values(":holder", text(holder))
-                .expression_attribute_values(":ttl", number(ttl))
-                .expression_attribute_values(":now", number(gcra.now.0))
-                .return_values_on_condition_check_failure(
-                    ReturnValuesOnConditionCheckFailure::AllOld,
-                );
-            match request.send().await {
-                Ok(_) => Ok(LimitDecision::Allowed),
-                Err(error) => match failed_condition(&error) {
-                    Some(Some(item)) if holds(item, "holder", holder) => Ok(LimitDecision::Allowed),
-                    Some(item) => exceeded(item),
-                    None => Err(CallError::<StoreError>::from(error)),
-                },
-            }
-        })
-        .await
+        let request = self
+            .bucket(bucket)
+            .update_expression("SET tat = :arrival, holder = :holder, #ttl = :ttl")
+            .condition_expression("attribute_not_exists(tat) OR tat <= :now")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":arrival", number(arrival))
+            .expression_attribute_values(":holder", text(holder))
+            .expression_attribute_values(":ttl", number(ttl))
+            .expression_attribute_values(":now", number(gcra.now.0))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let written = self.update_item(request).await?;
+        if written.is_written_as("holder", holder) {
+            return Ok(LimitDecision::Allowed);
+        }
+        decision(written)
     }
 
     /// Marks the network that a bucket belongs to as known until a time.
     pub async fn mark_known_until(&self, bucket: &str, until: Timestamp) -> Result<(), StoreError> {
-        self.retry(|| async move {
-            let request = self
-                .bucket(bucket)
-                .update_expression("SET known_until = :until, #ttl = :ttl")
-                .expression_attribute_names("#ttl", "ttl")
-                .expression_attribute_values(":until", number(until.0))
-                .expression_attribute_values(":ttl", number(until.seconds()));
-            request.send().await.map_err(CallError::<StoreError>::from)
-        })
-        .await?;
+        let request = self
+            .bucket(bucket)
+            .update_expression("SET known_until = :until, #ttl = :ttl")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":until", number(until.0))
+            .expression_attribute_values(":ttl", number(until.seconds()));
+        self.update_item(request).await?;
         Ok(())
     }
 
@@ -169,39 +154,29 @@ impl Store {
         bucket: &str,
         update: BucketUpdate,
     ) -> Result<LimitDecision, StoreError> {
-        let update = &update;
         let ttl = Timestamp(update.empty_at + KEEP_MS).seconds();
-        self.retry(|| async move {
-            let request = self
-                .bucket(bucket)
-                .update_expression(update.update)
-                .condition_expression(update.condition)
-                .expression_attribute_names("#ttl", "ttl")
-                .expression_attribute_values(":ttl", number(ttl))
-                .expression_attribute_values(":limit", number(update.limit))
-                .expression_attribute_values(":value", number(update.value))
-                .return_values_on_condition_check_failure(
-                    ReturnValuesOnConditionCheckFailure::AllOld,
-                );
-            match request.send().await {
-                Ok(_) => Ok(LimitDecision::Allowed),
-                Err(error) => match failed_condition(&error) {
-                    Some(item) => exceeded(item),
-                    None => Err(CallError::<StoreError>::from(error)),
-                },
-            }
-        })
-        .await
+        let request = self
+            .bucket(bucket)
+            .update_expression(update.update)
+            .condition_expression(update.condition)
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":ttl", number(ttl))
+            .expression_attribute_values(":limit", number(update.limit))
+            .expression_attribute_values(":value", number(update.value))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        decision(self.update_item(request).await?)
     }
 }
 
-/// The decision of a bucket whose condition failed. A bucket that TTL has just deleted is empty.
-fn exceeded(bucket: Option<&Map>) -> Result<LimitDecision, CallError<StoreError>> {
-    let Some(bucket) = bucket else {
-        return Ok(LimitDecision::Allowed);
-    };
-    let arrival = Row::new(bucket.clone())
-        .time("tat")
-        .map_err(CallError::Final)?;
-    Ok(LimitDecision::Exceeded { arrival })
+/// The decision that an update means. A missing bucket is empty: TTL has just deleted it.
+fn decision<T>(update: ConditionalWrite<T>) -> Result<LimitDecision, StoreError> {
+    match update {
+        ConditionalWrite::Written(_) | ConditionalWrite::ConditionFailed(None) => {
+            Ok(LimitDecision::Allowed)
+        }
+        ConditionalWrite::ConditionFailed(Some(item)) => {
+            let arrival = Row::new(item).time("tat")?;
+            Ok(LimitDecision::Exceeded { arrival })
+        }
+    }
 }

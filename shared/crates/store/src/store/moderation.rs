@@ -1,42 +1,44 @@
-//! What an operator does to an account and can undo: locks and suspensions (TOK-14, TOK-15).
+//! Locking and suspension of accounts by the operator (TOK-14, TOK-15).
 
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 
 use super::{
     AccountStatus, Store, StoreError,
-    item::{Item, Row, text},
-    keys::{self, MAIN},
-    retry::{CallError, failed_condition},
+    dynamodb::{
+        item::{Item, Row, text},
+        keys::{self, MAIN},
+        write::ConditionalWrite,
+    },
 };
 use crate::ids::Localpart;
 
-/// A step that can be undone.
+/// A change of the account status that can be undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moderation {
-    /// Nothing is let in, tokens are kept.
+    /// Lock the account. Its tokens are kept.
     Lock,
-    /// It is again what it was before it was locked.
+    /// Restore the status from before the lock.
     Unlock,
-    /// Its user may do little but leave.
+    /// Suspend the account: its user may do only what is needed to leave.
     Suspend,
-    /// And everything again.
+    /// End the suspension.
     Unsuspend,
 }
 
-/// What became of it.
+/// The result of a [`Moderation`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatusChange {
-    /// It is done.
-    Done,
-    /// The account is not in a state for it, but in this one.
-    Stays(AccountStatus),
-    /// There is no such account.
-    Nobody,
+    /// The status has been changed.
+    Changed,
+    /// The change does not apply to the status of the account, which is this one.
+    NotApplicable(AccountStatus),
+    /// The account does not exist.
+    AccountNotFound,
 }
 
 impl Moderation {
-    /// Whether it applies is the condition of the write; what it does is its expression. A lock lies
-    /// over a suspension and does not lift it.
+    /// The condition expression and the update expression. A lock takes precedence over a
+    /// suspension and does not end it.
     const fn expressions(self) -> (&'static str, &'static str) {
         match self {
             Self::Lock => (
@@ -54,47 +56,40 @@ impl Moderation {
 }
 
 impl Store {
-    /// Takes a step if the account is in a state for it. One call.
-    pub async fn moderate(
+    /// Changes the status of an account. One `UpdateItem` call on the condition that the change
+    /// applies to the current status.
+    pub async fn change_status(
         &self,
         user: &Localpart,
         step: Moderation,
     ) -> Result<StatusChange, StoreError> {
         let (condition, update) = step.expressions();
-        self.retry(|| async move {
-            let mut call = self
-                .client
-                .update_item()
-                .table_name(&self.accounts)
-                .set_key(Some(Item::under(keys::user(user), MAIN).build()))
-                .condition_expression(condition)
-                .update_expression(update)
-                .expression_attribute_names("#status", "status")
-                .return_values_on_condition_check_failure(
-                    ReturnValuesOnConditionCheckFailure::AllOld,
-                );
-            // The service refuses values that no expression names.
-            for (name, status) in [
-                (":active", AccountStatus::Active),
-                (":suspended", AccountStatus::Suspended),
-                (":locked", AccountStatus::Locked),
-            ] {
-                if condition.contains(name) || update.contains(name) {
-                    call = call.expression_attribute_values(name, text(status.as_str()));
-                }
+        let mut request = self
+            .client
+            .update_item()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(keys::user(user), MAIN).build()))
+            .condition_expression(condition)
+            .update_expression(update)
+            .expression_attribute_names("#status", "status")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        // DynamoDB rejects values that no expression uses.
+        for (name, status) in [
+            (":active", AccountStatus::Active),
+            (":suspended", AccountStatus::Suspended),
+            (":locked", AccountStatus::Locked),
+        ] {
+            if condition.contains(name) || update.contains(name) {
+                request = request.expression_attribute_values(name, text(status.as_str()));
             }
-            match call.send().await {
-                Ok(_) => Ok(StatusChange::Done),
-                Err(error) => match failed_condition(&error) {
-                    Some(None) => Ok(StatusChange::Nobody),
-                    Some(Some(item)) => {
-                        let status = AccountStatus::read(&Row::new(item.clone()));
-                        Ok(StatusChange::Stays(status.map_err(CallError::Final)?))
-                    }
-                    None => Err(CallError::<StoreError>::from(error)),
-                },
+        }
+        match self.update_item(request).await? {
+            ConditionalWrite::Written(_) => Ok(StatusChange::Changed),
+            ConditionalWrite::ConditionFailed(None) => Ok(StatusChange::AccountNotFound),
+            ConditionalWrite::ConditionFailed(Some(item)) => {
+                let status = AccountStatus::read(&Row::new(item))?;
+                Ok(StatusChange::NotApplicable(status))
             }
-        })
-        .await
+        }
     }
 }

@@ -1,8 +1,8 @@
-//! Rows of the outbox.
+//! Outbox rows.
 //!
-//! A row that has to be sent is in the index `due`, with the time from which somebody should look
-//! at it: at once when it is new, when its lease ends while it is being sent, later when that has
-//! to be tried again. What is over is in it no more.
+//! A message that must be delivered is in the index `due` with the time at which `deliver` may
+//! lease it: the time of creation for a new message, the end of the lease during a delivery, a
+//! later time before a retry. A message whose delivery has ended is not in the index.
 
 use std::collections::HashMap;
 
@@ -13,9 +13,12 @@ use aws_sdk_dynamodb::{
 
 use super::{
     Store, StoreError,
-    item::{Item, Row, number, put, text},
-    keys::PK,
-    retry::{CallError, failed_condition, holds},
+    dynamodb::{
+        item::{Item, Row, number, text},
+        keys::PK,
+        transaction::put,
+        write::{ConditionalWrite, has_text},
+    },
 };
 use crate::{
     clock::Timestamp,
@@ -25,35 +28,35 @@ use crate::{
     threepid::{Medium, ThreePid},
 };
 
-/// How long a row is kept, sent or not, in milliseconds.
+/// The retention of a row, sent or not, in milliseconds.
 const KEEP_MS: i64 = 72 * 60 * 60 * 1000;
-/// The index of what is due, and its one partition.
+/// The name of the index of due messages, and the value of its partition key.
 const DUE: &str = "due";
 const QUEUED: &str = "queued";
 const SENDING: &str = "sending";
 const VALIDATION: &str = "validation";
 const NOTICE: &str = "notice";
 const PURGE: &str = "purge";
-/// How many rows one read of the index gives.
+/// The maximum number of rows of one query of the index.
 const PAGE: i32 = 100;
 
-/// What one read of the index finds.
+/// One page of due messages.
 #[derive(Debug, Clone)]
 pub struct DueMessages {
-    /// Their ids, first what has been due the longest.
+    /// The IDs, the message that became due first at the front.
     pub ids: Vec<String>,
-    /// Since when that has been due.
+    /// The time at which the first message became due.
     pub oldest: Option<Timestamp>,
-    /// Where to go on, if there are more.
+    /// The start of the next page, if there is one.
     pub next: Option<DuePage>,
 }
 
-/// Where the next read of the index goes on.
+/// The start of the next page of due messages.
 #[derive(Debug, Clone)]
 pub struct DuePage(HashMap<String, AttributeValue>);
 
 impl Store {
-    /// The row of a new message, for the transaction that calls for it.
+    /// The row of a new message, for the transaction that requests it.
     pub(super) fn enqueue(&self, new: &NewMessage) -> TransactWriteItem {
         let item = Item::at(&new.id)
             .number("schema", 1)
@@ -84,109 +87,100 @@ impl Store {
         put(&self.outbox, item, Some("attribute_not_exists(pk)"))
     }
 
-    /// Counts the messages among the items of a transaction that is done.
+    /// Counts the messages among the items of a committed transaction (metric `MessagesQueued`).
     pub(super) fn count_messages(&self, items: &[TransactWriteItem]) {
         let puts = items.iter().filter_map(TransactWriteItem::put);
         let rows = puts.filter(|put| put.table_name() == self.outbox);
-        for _ in rows.filter(|put| !holds(put.item(), "content", PURGE)) {
+        for _ in rows.filter(|put| !has_text(put.item(), "content", PURGE)) {
             metrics::count(Metric::MessagesQueued);
         }
     }
 
-    /// Takes a message that is due by `now`, and that nobody else has a lease on, until `ends`.
-    /// `None` if there is no such message. A content of which this version knows nothing is
-    /// `Corrupt`, and due again when the lease ends: a later version may know it.
+    /// Leases a message until `ends`. One `UpdateItem` call on the condition that the message is
+    /// due by `now` and not leased. Returns `None` if the condition fails.
+    ///
+    /// A type of content that this version does not know is [`StoreError::Corrupt`]. The message is
+    /// due again when the lease ends, because a later version may know the type.
     pub async fn lease_message(
         &self,
         id: &str,
         now: Timestamp,
         ends: Timestamp,
     ) -> Result<Option<Leased>, StoreError> {
-        let lease = &self.rng.base64::<12>();
-        self.retry(|| async move {
-            let call = self
-                .update_message(
-                    id,
-                    // The status as it was tells whether somebody began and never ended.
-                    "SET was = #status, #status = :sending, attempts = attempts + :one, \
-                     lease = :lease, due_at = :ends",
-                )
-                .condition_expression("#status IN (:queued, :sending) AND due_at <= :now")
-                .expression_attribute_values(":queued", text(QUEUED))
-                .expression_attribute_values(":sending", text(SENDING))
-                .expression_attribute_values(":one", number(1))
-                .expression_attribute_values(":lease", text(lease))
-                .expression_attribute_values(":ends", number(ends.0))
-                .expression_attribute_values(":now", number(now.0))
-                .return_values(ReturnValue::AllNew);
-            let item = match call.send().await {
-                Ok(answer) => answer.attributes,
-                // Ours after all, if an answer was lost.
-                Err(error) => match failed_condition(&error) {
-                    Some(item) => item.filter(|item| holds(item, "lease", lease)).cloned(),
-                    None => return Err(CallError::<StoreError>::from(error)),
-                },
-            };
-            let leased = item.map(|item| read(&Row::new(item)));
-            leased.transpose().map_err(CallError::Final)
-        })
-        .await
+        let lease = self.rng.base64::<12>();
+        let request = self
+            .update_message(
+                id,
+                // The previous status shows whether an earlier delivery was interrupted.
+                "SET was = #status, #status = :sending, attempts = attempts + :one, \
+                 lease = :lease, due_at = :ends",
+            )
+            .condition_expression("#status IN (:queued, :sending) AND due_at <= :now")
+            .expression_attribute_values(":queued", text(QUEUED))
+            .expression_attribute_values(":sending", text(SENDING))
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":lease", text(&lease))
+            .expression_attribute_values(":ends", number(ends.0))
+            .expression_attribute_values(":now", number(now.0))
+            .return_values(ReturnValue::AllNew);
+        let item = match self.update_item(request).await? {
+            ConditionalWrite::Written(output) => output.attributes,
+            // The lease is this call's if the response to an earlier attempt was lost.
+            ConditionalWrite::ConditionFailed(item) => {
+                item.filter(|item| has_text(item, "lease", &lease))
+            }
+        };
+        item.map(|item| read(&Row::new(item))).transpose()
     }
 
-    /// Writes down how a message has ended. `false` if the lease had passed to somebody else.
+    /// Writes the result of a delivery and ends the lease. One `UpdateItem` call. Returns `false`
+    /// if the lease had ended and another invocation has leased the message.
     pub async fn end_message(
         &self,
         leased: &Leased,
         end: DeliveryResult,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.leave(leased, end.as_str(), || {
-            self.update_message(
+        let update = self
+            .update_message(
                 &leased.id,
                 "SET #status = :status, ended = :now REMOVE due, due_at",
             )
-            .expression_attribute_values(":now", number(now.0))
-        })
-        .await
+            .expression_attribute_values(":now", number(now.0));
+        self.end_lease(leased, end.as_str(), update).await
     }
 
-    /// Puts a message back, to be taken again from `due`. `false` if the lease had passed to
-    /// somebody else.
+    /// Ends the lease and makes the message due again at `due`. One `UpdateItem` call. Returns
+    /// `false` if the lease had ended and another invocation has leased the message.
     pub async fn requeue_message(
         &self,
         leased: &Leased,
         due: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.leave(leased, QUEUED, || {
-            self.update_message(&leased.id, "SET #status = :status, due_at = :due_at")
-                .expression_attribute_values(":due_at", number(due.0))
-        })
-        .await
+        let update = self
+            .update_message(&leased.id, "SET #status = :status, due_at = :due_at")
+            .expression_attribute_values(":due_at", number(due.0));
+        self.end_lease(leased, QUEUED, update).await
     }
 
-    /// The messages that are due by `now`. The index may be a little behind: what it names need not
-    /// be due any more.
+    /// One page of the messages that are due by `now`. One `Query` call of the index, which is
+    /// eventually consistent: a message that it returns may no longer be due.
     pub async fn due_messages(
         &self,
         now: Timestamp,
         page: Option<DuePage>,
     ) -> Result<DueMessages, StoreError> {
-        let start = &page.map(|DuePage(key)| key);
-        let answer = self
-            .retry(|| async move {
-                let call = self
-                    .client
-                    .query()
-                    .table_name(&self.outbox)
-                    .index_name(DUE)
-                    .key_condition_expression("due = :due AND due_at <= :now")
-                    .expression_attribute_values(":due", text(DUE))
-                    .expression_attribute_values(":now", number(now.0))
-                    .set_exclusive_start_key(start.clone())
-                    .limit(PAGE);
-                call.send().await.map_err(CallError::<StoreError>::from)
-            })
-            .await?;
+        let request = self
+            .client
+            .query()
+            .table_name(&self.outbox)
+            .index_name(DUE)
+            .key_condition_expression("due = :due AND due_at <= :now")
+            .expression_attribute_values(":due", text(DUE))
+            .expression_attribute_values(":now", number(now.0))
+            .set_exclusive_start_key(page.map(|DuePage(key)| key))
+            .limit(PAGE);
+        let answer = self.query(request).await?;
         let rows = answer.items.unwrap_or_default().into_iter().map(Row::new);
         let rows: Vec<_> = rows.collect();
         let ids: Result<_, _> = rows
@@ -200,30 +194,22 @@ impl Store {
         })
     }
 
-    /// Ends a lease, by an update that sets `:status`. A lease is ended once, so that a row that
-    /// has it and is not being sent tells that the first answer was lost.
-    async fn leave(
+    /// Ends a lease by an update that sets `:status`, on the condition that the lease is unchanged
+    /// and the message is being sent. A lease is ended only once. A row that has the lease and is
+    /// not being sent therefore means that the response to an earlier attempt was lost.
+    async fn end_lease(
         &self,
         leased: &Leased,
         status: &str,
-        update: impl Fn() -> UpdateItemFluentBuilder,
+        update: UpdateItemFluentBuilder,
     ) -> Result<bool, StoreError> {
-        let update = &update;
-        self.retry(|| async move {
-            let call = update()
-                .condition_expression("lease = :lease AND #status = :sending")
-                .expression_attribute_values(":status", text(status))
-                .expression_attribute_values(":sending", text(SENDING))
-                .expression_attribute_values(":lease", text(&leased.lease));
-            match call.send().await {
-                Ok(_) => Ok(true),
-                Err(error) => match failed_condition(&error) {
-                    Some(item) => Ok(item.is_some_and(|item| holds(item, "lease", &leased.lease))),
-                    None => Err(CallError::<StoreError>::from(error)),
-                },
-            }
-        })
-        .await
+        let request = update
+            .condition_expression("lease = :lease AND #status = :sending")
+            .expression_attribute_values(":status", text(status))
+            .expression_attribute_values(":sending", text(SENDING))
+            .expression_attribute_values(":lease", text(&leased.lease));
+        let ended = self.update_item(request).await?;
+        Ok(ended.is_written_as("lease", &leased.lease))
     }
 
     fn update_message(&self, id: &str, expression: &str) -> UpdateItemFluentBuilder {

@@ -1,61 +1,65 @@
-//! Tokens that an operator hands out for sign-up: a main row, the uses of a limited token in up to
-//! sixteen shares, and one row in a list of all.
+//! Registration tokens. A token has a main row, a row in the list of all tokens and, if its uses
+//! are limited, the uses in up to sixteen shares.
 //!
-//! The shares keep a storm of sign-ups with one token from waiting for each other. A use is spent
-//! by the finishing transaction alone, so an abandoned sign-up spends none.
+//! The shares prevent conflicts between concurrent registrations with one token. Only the final
+//! transaction of a registration spends a use, so an abandoned registration spends none.
 
-use aws_sdk_dynamodb::types::{Delete, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 
 use super::{
     Store, StoreError,
-    item::{Item, Row, deleting, number, put, updating},
-    keys::{self, MAIN, PK, REGISTRATION_TOKENS, SK},
-    retry::condition_failed,
+    dynamodb::{
+        item::{Item, Row, number},
+        keys::{self, MAIN, PK, REGISTRATION_TOKENS, SK},
+        transaction::{put, transact_update},
+    },
 };
 use crate::clock::Timestamp;
 
-/// The most shares of one token.
+/// The maximum number of shares of one token.
 const MAX_SHARDS: i64 = 16;
-/// A share is not made smaller than this, so that a small token has one share alone.
+/// The minimum number of uses of a share if there are several, so that a token with few uses has
+/// one share.
 const MIN_SHARD_USES: i64 = 16;
 
-/// A registration token, of which only a hash is known.
+/// A registration token. Only its hash is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegistrationToken {
     /// The keyed hash of the token.
     pub hash: String,
-    /// What the operator calls it.
+    /// The operator's label for the token.
     pub label: String,
-    /// Its last four characters, by which the operator knows it again.
+    /// Its last four characters, so that the operator can recognise it.
     pub last_four: String,
-    /// How many accounts it is good for at first; `None` for any number.
+    /// The number of accounts that it may create in total; `None` means no limit.
     pub uses: Option<i64>,
-    /// When it expires.
+    /// The time at which it expires.
     pub expires: Option<Timestamp>,
-    /// When it was made.
+    /// The time of its creation.
     pub created: Timestamp,
 }
 
-/// A registration token as stored.
+/// A stored registration token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegistrationTokenRow {
     /// The token.
     pub token: RegistrationToken,
-    /// What is left in each share that is not empty; nothing for an unlimited token.
+    /// The number of each share that is not empty, and its remaining uses; empty for a token
+    /// without a limit.
     pub left: Vec<(u32, i64)>,
 }
 
-/// One use of one share of a limited token.
+/// One use of a limited token, taken from one share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenUse {
     /// The keyed hash of the token.
     pub hash: String,
-    /// The share.
+    /// The number of the share.
     pub shard: u32,
 }
 
 impl RegistrationTokenRow {
-    /// Whether an account can be made with it now (UIA-60, RTOK-01).
+    /// Whether the token is valid for a registration now (UIA-60, RTOK-01).
     pub fn is_good(&self, now: Timestamp) -> bool {
         let token = &self.token;
         token.expires.is_none_or(|expires| now < expires)
@@ -92,7 +96,7 @@ impl RegistrationTokenRow {
     }
 }
 
-/// How `uses` are shared out: evenly, what is over to the first shares.
+/// The uses of each share: divided evenly, with the remainder in the first shares.
 fn shares(uses: i64) -> Vec<i64> {
     let count = (uses / MIN_SHARD_USES).clamp(1, MAX_SHARDS);
     (0..count)
@@ -101,7 +105,7 @@ fn shares(uses: i64) -> Vec<i64> {
 }
 
 impl Store {
-    /// The token with this hash. One call, strongly consistent.
+    /// The token with this hash. One `Query` call, strongly consistent.
     pub async fn find_registration_token(
         &self,
         hash: &str,
@@ -109,7 +113,8 @@ impl Store {
         RegistrationTokenRow::read(self.rows_under(&keys::registration_token(hash), "").await?)
     }
 
-    /// Stores a new token; `false` if there is one with this hash.
+    /// Writes a new token. One `TransactWriteItems` call on the condition that no token has this
+    /// hash; `false` if the condition fails.
     pub async fn create_registration_token(
         &self,
         new: &RegistrationToken,
@@ -122,35 +127,26 @@ impl Store {
             .number_if("uses", new.uses)
             .number_if("expires", new.expires.map(|time| time.0))
             .number("created", new.created.0);
-        let mut items = vec![put(&self.accounts, main, Some("attribute_not_exists(pk)"))];
-        items.push(put(
-            &self.accounts,
-            Item::under(REGISTRATION_TOKENS, &new.hash).number("schema", 1),
-            None,
-        ));
+        let main = put(&self.accounts, main, Some("attribute_not_exists(pk)"));
+        let listed = Item::under(REGISTRATION_TOKENS, &new.hash).number("schema", 1);
+        let mut transaction = self.transaction();
+        transaction.add(main).or(CreateTokenError::Exists);
+        transaction.add(put(&self.accounts, listed, None));
         for (number, left) in (0..).zip(new.uses.map(shares).unwrap_or_default()) {
             let share = Item::under(&pk, keys::shard(number))
                 .number("schema", 1)
-                .number("left", left);
-            items.push(put(
-                &self.accounts,
-                share.number_if("expires", new.expires.map(|time| time.0)),
-                None,
-            ));
+                .number("left", left)
+                .number_if("expires", new.expires.map(|time| time.0));
+            transaction.add(put(&self.accounts, share, None));
         }
-        let created = self
-            .transact(items, |reasons| {
-                condition_failed(reasons, 0).then_some(Created::Already)
-            })
-            .await;
-        match created {
+        match transaction.commit().await {
             Ok(()) => Ok(true),
-            Err(Created::Already) => Ok(false),
-            Err(Created::Failed(error)) => Err(error),
+            Err(CreateTokenError::Exists) => Ok(false),
+            Err(CreateTokenError::Store(error)) => Err(error),
         }
     }
 
-    /// The hashes of all tokens.
+    /// The hashes of all tokens. One `Query` call for each megabyte, strongly consistent.
     pub async fn list_registration_tokens(&self) -> Result<Vec<String>, StoreError> {
         let rows = self.rows_under(REGISTRATION_TOKENS, "").await?;
         rows.iter()
@@ -158,38 +154,31 @@ impl Store {
             .collect()
     }
 
-    /// Removes a token with all that is left of it. Sign-ups under way that have not spent it
-    /// yet cannot finish with it.
+    /// Deletes a token with all its rows. One `Query` call and one `TransactWriteItems` call. A
+    /// registration that has not spent the token before cannot be completed with it.
     pub async fn revoke_registration_token(&self, hash: &str) -> Result<(), StoreError> {
         let pk = keys::registration_token(hash);
-        let mut doomed = vec![(REGISTRATION_TOKENS.to_owned(), hash.to_owned())];
-        for row in self.rows_under(&pk, "").await? {
-            doomed.push((pk.clone(), row.text(SK)?.to_owned()));
+        let rows = self.rows_under(&pk, "").await?;
+        let mut transaction = self.transaction();
+        transaction.add(self.delete(Item::under(REGISTRATION_TOKENS, hash)));
+        for row in rows {
+            transaction.add(self.delete(Item::under(&pk, row.text(SK)?)));
         }
-        let delete = |(pk, sk): (String, String)| {
-            let delete = Delete::builder()
-                .table_name(&self.accounts)
-                .set_key(Some(Item::under(pk, sk).build()));
-            deleting(delete)
-        };
-        self.transact(doomed.into_iter().map(delete).collect(), |_| None)
-            .await
+        transaction.commit().await
     }
 
+    /// Spends one use of a share. The condition is that the share has a use left and the token has
+    /// not expired.
     pub(super) fn spend_registration_token(
         &self,
         token_use: &TokenUse,
         now: Timestamp,
     ) -> TransactWriteItem {
+        let pk = keys::registration_token(&token_use.hash);
+        let key = Item::under(pk, keys::shard(token_use.shard));
         let update = Update::builder()
             .table_name(&self.accounts)
-            .set_key(Some(
-                Item::under(
-                    keys::registration_token(&token_use.hash),
-                    keys::shard(token_use.shard),
-                )
-                .build(),
-            ))
+            .set_key(Some(key.build()))
             .update_expression("SET #left = #left - :one")
             .condition_expression(
                 "#left >= :one AND (attribute_not_exists(expires) OR expires > :now)",
@@ -197,19 +186,19 @@ impl Store {
             .expression_attribute_names("#left", "left")
             .expression_attribute_values(":one", number(1))
             .expression_attribute_values(":now", number(now.0));
-        updating(update)
+        transact_update(update)
     }
 }
 
-/// Why a token was not created.
-enum Created {
-    Already,
-    Failed(StoreError),
+/// The reason why a token was not created.
+enum CreateTokenError {
+    Exists,
+    Store(StoreError),
 }
 
-impl From<StoreError> for Created {
+impl From<StoreError> for CreateTokenError {
     fn from(error: StoreError) -> Self {
-        Self::Failed(error)
+        Self::Store(error)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Who owns an address: one row for each, which *is* the claim (3PID-68), and one under its owner.
+//! The addresses (3PIDs) of accounts. An address has two rows: its reservation, which ensures that
+//! at most one account has it (3PID-68), and one under its owner.
 
 use aws_sdk_dynamodb::types::{
     ConditionCheck, Delete, TransactWriteItem, Update, builders::UpdateBuilder,
@@ -7,9 +8,11 @@ use aws_sdk_dynamodb::types::{
 use super::{
     AccountRow, AddThreePidError, NewThreePid, RemoveThreePidError, RemovedThreePid, Store,
     StoreError,
-    item::{Item, Row, checking, deleting, number, put, text, updating},
-    keys::{self, MAIN, THREEPIDS},
-    retry::condition_failed,
+    dynamodb::{
+        item::{Item, Row, number, text},
+        keys::{self, MAIN, THREEPIDS},
+        transaction::{put, transact_check, transact_delete, transact_update},
+    },
 };
 use crate::{
     clock::Timestamp,
@@ -18,14 +21,19 @@ use crate::{
     validation_session::ValidatedThreePid,
 };
 
+/// Condition: the account and its addresses are as they were read. An account that still has the
+/// addresses from its creation has no `address_changes`.
+const ACCOUNT_AS_READ: &str =
+    "epoch = :epoch AND (attribute_not_exists(address_changes) OR address_changes = :before)";
+
 /// An address of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnThreePid {
     /// The address.
     pub threepid: ThreePid,
-    /// When it was proven.
+    /// The time at which its owner validated it.
     pub validated: Timestamp,
-    /// When the account got it.
+    /// The time at which it was added to the account.
     pub added: Timestamp,
 }
 
@@ -43,13 +51,14 @@ impl OwnThreePid {
 }
 
 impl Store {
-    /// The addresses of an account. One call, strongly consistent: there are few.
+    /// The addresses of an account. One `Query` call, strongly consistent: they fit in one page.
     pub async fn addresses_of(&self, owner: &Localpart) -> Result<Vec<OwnThreePid>, StoreError> {
         let rows = self.rows_under(&keys::user(owner), THREEPIDS).await?;
         rows.iter().map(OwnThreePid::read).collect()
     }
 
-    /// The name of the account that the address belongs to. One call, strongly consistent.
+    /// The username of the account that the address belongs to. One `GetItem` call, strongly
+    /// consistent.
     pub async fn find_owner(&self, threepid: &ThreePid) -> Result<Option<Localpart>, StoreError> {
         let key = Item::under(keys::threepid(threepid), MAIN);
         let Some(row) = self.get(&self.accounts, key).await? else {
@@ -60,7 +69,7 @@ impl Store {
         Ok(Some(owner))
     }
 
-    /// The claim of an address: only if nobody has it.
+    /// The reservation of an address, on the condition that no account has it.
     pub(super) fn claim_threepid(
         &self,
         threepid: &ThreePid,
@@ -74,9 +83,9 @@ impl Store {
         put(&self.accounts, item, Some("attribute_not_exists(pk)"))
     }
 
-    /// Holds that an address is this owner's, and was when its proof was asked for, at the moment of
-    /// a transaction: who had it before proves nothing about who has it now.
-    pub(super) fn owns_threepid(
+    /// Checks that an address belongs to this account, and already did when the validation session
+    /// began: a previous owner of the address must not act for its present one.
+    pub(super) fn check_threepid_owner(
         &self,
         proven: &ValidatedThreePid,
         owner: &Localpart,
@@ -89,10 +98,11 @@ impl Store {
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":begun", number(proven.started_at.0))
             .expression_attribute_values(":owner", text(owner.as_str()));
-        checking(check)
+        transact_check(check)
     }
 
-    /// Gives an address up, if it is this owner's; that it is nobody's is as good.
+    /// Deletes the reservation of an address, on the condition that it belongs to this account or
+    /// does not exist.
     pub(super) fn release_threepid(
         &self,
         threepid: &ThreePid,
@@ -104,11 +114,11 @@ impl Store {
             .condition_expression("attribute_not_exists(pk) OR #owner = :owner")
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":owner", text(owner.as_str()));
-        deleting(delete)
+        transact_delete(delete)
     }
 
-    /// The address among its owner's.
-    pub(super) fn own_threepid(
+    /// The row of an address under its owner.
+    pub(super) fn threepid_under_owner(
         &self,
         threepid: &ThreePid,
         validated: Timestamp,
@@ -124,112 +134,124 @@ impl Store {
         put(&self.accounts, item, None)
     }
 
-    /// Gives an account an address and spends the proof of it, or does nothing (3PID-68). Of several
-    /// who race for an address one gets it; the others get [`AddThreePidError::Taken`].
+    /// Adds an address to an account and spends its validated session, or does nothing (3PID-68).
+    /// One `TransactWriteItems` call. Of several concurrent calls for one address, one succeeds;
+    /// the others fail with [`AddThreePidError::Taken`].
+    ///
+    /// The conditions, in their order of precedence: the UIA session is unchanged
+    /// ([`AddThreePidError::SessionChanged`]), so that a concurrent duplicate of a request that has
+    /// succeeded fails because of the finished session; the password is unchanged
+    /// ([`AddThreePidError::PasswordChanged`]); the account is unchanged and still has a known
+    /// address ([`AddThreePidError::AccountChanged`]); no account has a new address
+    /// ([`AddThreePidError::Taken`]); the validated session is unspent
+    /// ([`AddThreePidError::ValidationGone`]).
     pub async fn add_threepid(&self, new: &NewThreePid) -> Result<(), AddThreePidError> {
-        // As with a new account: reasons are read by position, and a finished twin comes first.
-        let mut items = Vec::new();
-        let session = new.session.as_ref().map(|commit| {
-            items.push(self.commit_session(commit));
-            items.len() - 1
-        });
-        let account = items.len();
-        items.push(self.account_that_gets(new));
-        items.push(if new.known {
-            self.prove_own_threepid(new)
-        } else {
-            self.claim_threepid(&new.proven.threepid, &new.localpart, new.added)
-        });
-        items.push(self.spend_validation(&new.proven, new.added));
-        if !new.known {
-            let ValidatedThreePid {
-                threepid,
-                validated_at,
-                ..
-            } = &new.proven;
-            items.push(self.own_threepid(threepid, *validated_at, &new.localpart, new.added));
+        let ValidatedThreePid {
+            threepid,
+            validated_at,
+            ..
+        } = &new.proven;
+        let mut transaction = self.transaction();
+        if let Some(commit) = &new.session {
+            let item = self.commit_session(commit);
+            transaction.add(item).or(AddThreePidError::SessionChanged);
         }
-        let password = new.known_password.map(|set| {
-            items.push(self.password_is_still(&new.localpart, set));
-            items.len() - 1
-        });
-        items.extend(new.notices.iter().map(|notice| self.enqueue(notice)));
-        self.transact(items, |reasons| {
-            let failed = |index| condition_failed(reasons, index);
-            if session.is_some_and(failed) {
-                Some(AddThreePidError::SessionMoved)
-            } else if password.is_some_and(failed) {
-                Some(AddThreePidError::PasswordMoved)
-            } else if failed(account) || (new.known && failed(account + 1)) {
-                Some(AddThreePidError::AccountMoved)
-            } else if failed(account + 1) {
-                Some(AddThreePidError::Taken)
-            } else if failed(account + 2) {
-                Some(AddThreePidError::ValidationGone)
-            } else {
-                None
-            }
-        })
-        .await
+        if let Some(set) = new.known_password {
+            let unchanged = self.check_password_unchanged(&new.localpart, set);
+            transaction
+                .add(unchanged)
+                .or(AddThreePidError::PasswordChanged);
+        }
+        transaction
+            .add(self.account_of_new_threepid(new))
+            .or(AddThreePidError::AccountChanged);
+        if new.known {
+            transaction
+                .add(self.revalidate_threepid(new))
+                .or(AddThreePidError::AccountChanged);
+        } else {
+            transaction
+                .add(self.claim_threepid(threepid, &new.localpart, new.added))
+                .or(AddThreePidError::Taken);
+            transaction.add(self.threepid_under_owner(
+                threepid,
+                *validated_at,
+                &new.localpart,
+                new.added,
+            ));
+        }
+        transaction
+            .add(self.spend_validation(&new.proven, new.added))
+            .or(AddThreePidError::ValidationGone);
+        transaction.add_all(new.notices.iter().map(|notice| self.enqueue(notice)));
+        transaction.commit().await
     }
 
-    /// Takes an address from the account that has it, and from no other (L9). It is anybody's then.
-    pub async fn remove_threepid(&self, lost: &RemovedThreePid) -> Result<(), RemoveThreePidError> {
+    /// Removes an address from the account that has it, and from no other (L9). Any account may add
+    /// it afterwards. One `TransactWriteItems` call.
+    ///
+    /// The conditions, in their order of precedence: the account is unchanged
+    /// ([`RemoveThreePidError::AccountChanged`]); the account has the address
+    /// ([`RemoveThreePidError::NotThere`]).
+    pub async fn remove_threepid(
+        &self,
+        removed: &RemovedThreePid,
+    ) -> Result<(), RemoveThreePidError> {
         let RemovedThreePid {
             localpart,
             account,
             threepid,
             ..
-        } = lost;
-        let condition = format!("{AS_READ} AND #status = :active");
+        } = removed;
         let update = self
-            .count_change(localpart, account)
-            .condition_expression(condition);
-        let mut items = vec![
-            updating(update),
-            self.disown_threepid(threepid, localpart),
+            .count_address_change(localpart, account)
+            .condition_expression(format!("{ACCOUNT_AS_READ} AND #status = :active"));
+        let mut transaction = self.transaction();
+        transaction
+            .add(transact_update(update))
+            .or(RemoveThreePidError::AccountChanged);
+        for item in [
+            self.delete_threepid_under_owner(threepid, localpart),
             self.release_threepid(threepid, localpart),
-        ];
-        items.extend(lost.notices.iter().map(|notice| self.enqueue(notice)));
-        self.transact(items, |reasons| {
-            if condition_failed(reasons, 0) {
-                Some(RemoveThreePidError::AccountMoved)
-            } else if condition_failed(reasons, 1) || condition_failed(reasons, 2) {
-                Some(RemoveThreePidError::NotThere)
-            } else {
-                None
-            }
-        })
-        .await
+        ] {
+            transaction.add(item).or(RemoveThreePidError::NotThere);
+        }
+        transaction.add_all(removed.notices.iter().map(|notice| self.enqueue(notice)));
+        transaction.commit().await
     }
 
-    /// The row of an address under its owner goes, if it is there.
-    fn disown_threepid(&self, threepid: &ThreePid, owner: &Localpart) -> TransactWriteItem {
+    /// Deletes the row of an address under its owner, on the condition that it exists.
+    fn delete_threepid_under_owner(
+        &self,
+        threepid: &ThreePid,
+        owner: &Localpart,
+    ) -> TransactWriteItem {
         let key = Item::under(keys::user(owner), keys::threepid(threepid));
         let delete = Delete::builder()
             .table_name(&self.accounts)
             .set_key(Some(key.build()))
             .condition_expression("attribute_exists(pk)");
-        deleting(delete)
+        transact_delete(delete)
     }
 
-    fn account_that_gets(&self, new: &NewThreePid) -> TransactWriteItem {
+    fn account_of_new_threepid(&self, new: &NewThreePid) -> TransactWriteItem {
         let condition = format!(
-            "{AS_READ} AND #status IN (:active, :suspended) \
+            "{ACCOUNT_AS_READ} AND #status IN (:active, :suspended) \
              AND (attribute_not_exists(proofs_not_before) OR proofs_not_before <= :begun)"
         );
         let update = self
-            .count_change(&new.localpart, &new.account)
+            .count_address_change(&new.localpart, &new.account)
             .condition_expression(condition)
             .expression_attribute_values(":suspended", text("suspended"))
             .expression_attribute_values(":begun", number(new.proven.started_at.0));
-        updating(update)
+        transact_update(update)
     }
 
-    /// The account counts another change of its addresses on top of those that were read. Whoever
-    /// reads an account first and its addresses after that has read all of them if the number is
-    /// still the same: so no race goes beyond the greatest number that an account may have.
-    fn count_change(&self, user: &Localpart, account: &AccountRow) -> UpdateBuilder {
+    /// Increments the number of address changes of an account, with the placeholders of
+    /// [`ACCOUNT_AS_READ`]. A request reads the account first and its addresses afterwards. If the
+    /// number is unchanged at the write, it has read all addresses. Concurrent requests therefore
+    /// cannot exceed the maximum number of addresses of an account.
+    fn count_address_change(&self, user: &Localpart, account: &AccountRow) -> UpdateBuilder {
         Update::builder()
             .table_name(&self.accounts)
             .set_key(Some(Item::under(keys::user(user), MAIN).build()))
@@ -242,8 +264,9 @@ impl Store {
             .expression_attribute_values(":one", number(1))
     }
 
-    /// An address that its owner has proven anew. Its row is there as long as the claim is theirs.
-    fn prove_own_threepid(&self, new: &NewThreePid) -> TransactWriteItem {
+    /// Updates the validation time of an address that the account already has. The row exists as
+    /// long as the reservation belongs to the account.
+    fn revalidate_threepid(&self, new: &NewThreePid) -> TransactWriteItem {
         let key = Item::under(
             keys::user(&new.localpart),
             keys::threepid(&new.proven.threepid),
@@ -254,11 +277,6 @@ impl Store {
             .update_expression("SET validated = :validated")
             .condition_expression("attribute_exists(pk)")
             .expression_attribute_values(":validated", number(new.proven.validated_at.0));
-        updating(update)
+        transact_update(update)
     }
 }
-
-/// The account is as it was read, its addresses included. One whose addresses are those it was made
-/// with has no number yet.
-const AS_READ: &str =
-    "epoch = :epoch AND (attribute_not_exists(address_changes) OR address_changes = :before)";

@@ -1,7 +1,8 @@
-//! A device's tokens: the pair that is good, and the one that is to come after it (REFR-03).
+//! Token refresh: the current pair of tokens of a device, and the next one (REFR-03).
 //!
-//! The next pair stands beside the current one until somebody uses it; each step is one update of
-//! the device's row, conditional on the tokens that the row has.
+//! The next pair is stored beside the current one until the client uses one of its tokens. Each
+//! step is one `UpdateItem` call on the device row, on the condition that the row has certain
+//! tokens.
 
 use aws_sdk_dynamodb::{
     operation::update_item::builders::UpdateItemFluentBuilder,
@@ -10,80 +11,44 @@ use aws_sdk_dynamodb::{
 
 use super::{
     Store, StoreError,
-    change::Change,
-    devices::DeviceRow,
-    item::{Item, Row, blob, number, text},
-    keys,
-    retry::{CallError, failed_condition, holds},
+    devices::{DeviceRow, NEXT, NextPair},
+    dynamodb::{
+        expression::UpdateExpression,
+        item::{Item, Row, blob, number, text},
+        keys,
+        write::ConditionalWrite,
+    },
 };
 use crate::{
-    clock::Timestamp,
     ids::{DeviceId, Localpart},
     secrets::TokenHash,
 };
 
-/// The attributes of the next pair.
-pub(super) const NEXT: [&str; 4] = [
-    "next_access_hash",
-    "next_access_expires",
-    "next_refresh_hash",
-    "next_answer",
-];
-
-/// A pair of tokens that nobody has used yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NextPair {
-    /// The access token.
-    pub access_hash: TokenHash,
-    /// When that expires.
-    pub access_expires: Option<Timestamp>,
-    /// The refresh token.
-    pub refresh_hash: TokenHash,
-    /// Both as the client was told, sealed under the refresh token that they were given for.
-    pub answer: Vec<u8>,
-}
-
-/// Where a pair takes its place.
+/// The place of a new pair of tokens in the device row.
 #[derive(Debug, Clone, Copy)]
 pub enum PairSlot<'a> {
-    /// After the current one, which has none after it.
+    /// After the current pair. There is no next pair yet.
     AfterCurrent,
-    /// After this: the next one until now, which is the current one from here on.
+    /// After this pair, which was the next one so far and becomes the current one.
     After(&'a NextPair),
-    /// Instead of this, the next one, whose time is over before anybody has used it.
+    /// In place of this next pair, which expired before the client used it.
     InsteadOf(&'a NextPair),
 }
 
-/// What became of an offer.
+/// The result of a refresh.
 #[derive(Debug)]
 pub enum RefreshOutcome {
     /// The next pair is written.
-    Made,
-    /// It is not, since the row was not as it had been read: it is this, if it is there at all.
-    Moved(Option<DeviceRow>),
+    Written,
+    /// Nothing is written: the row had changed since it was read. This is the row, if it still
+    /// exists.
+    Conflict(Option<DeviceRow>),
 }
 
 impl NextPair {
-    pub(super) fn read(row: &Row) -> Result<Option<Self>, StoreError> {
-        let Some(access_hash) = row.text_if(NEXT[0])? else {
-            return Ok(None);
-        };
-        Ok(Some(Self {
-            access_hash: TokenHash(access_hash.to_owned()),
-            access_expires: row.time_if(NEXT[1])?,
-            refresh_hash: TokenHash(row.text(NEXT[2])?.to_owned()),
-            answer: row.bytes(NEXT[3])?.to_vec(),
-        }))
-    }
-
-    /// Whether its access token's time is over.
-    pub fn has_expired(&self, now: Timestamp) -> bool {
-        self.access_expires.is_some_and(|expires| expires <= now)
-    }
-
-    /// Makes it the current pair.
-    fn become_current(&self, change: Change) -> Change {
-        change
+    /// Makes this pair the current one.
+    fn become_current(&self, update: UpdateExpression) -> UpdateExpression {
+        update
             .set("access_hash", text(&self.access_hash.0))
             .set_or_remove(
                 "access_expires",
@@ -94,106 +59,91 @@ impl NextPair {
 }
 
 impl Store {
-    /// Writes the pair that is to come after the one whose refresh token is `mine`.
-    pub async fn offer_tokens(
+    /// Writes the pair that follows the one with the refresh token `refresh`. One `UpdateItem` call
+    /// on the condition that the row has the tokens that `slot` requires;
+    /// [`RefreshOutcome::Conflict`] if it has not.
+    pub async fn save_next_pair(
         &self,
-        (user, device): (&Localpart, &DeviceId),
-        mine: &TokenHash,
-        place: PairSlot<'_>,
+        user: &Localpart,
+        device: &DeviceId,
+        refresh: &TokenHash,
+        slot: PairSlot<'_>,
         next: &NextPair,
     ) -> Result<RefreshOutcome, StoreError> {
-        let (change, condition, given) = match place {
+        let mut update = UpdateExpression::default();
+        let (condition, replaced) = match slot {
             PairSlot::AfterCurrent => (
-                Change::default(),
-                "refresh_hash = :mine AND attribute_not_exists(next_refresh_hash)",
+                "refresh_hash = :refresh AND attribute_not_exists(next_refresh_hash)",
                 None,
             ),
-            PairSlot::After(pair) => (
-                pair.become_current(Change::default()),
-                "next_refresh_hash = :mine",
-                None,
-            ),
+            PairSlot::After(pair) => {
+                update = pair.become_current(update);
+                ("next_refresh_hash = :refresh", None)
+            }
             PairSlot::InsteadOf(pair) => (
-                Change::default(),
-                "refresh_hash = :mine AND next_refresh_hash = :given",
-                Some(text(&pair.refresh_hash.0)),
+                "refresh_hash = :refresh AND next_refresh_hash = :replaced",
+                Some(pair),
             ),
         };
-        let given = given.as_ref();
-        let change = &change
+        let update = update
             .set(NEXT[0], text(&next.access_hash.0))
             .set_or_remove(NEXT[1], next.access_expires.map(|time| number(time.0)))
             .set(NEXT[2], text(&next.refresh_hash.0))
             .set(NEXT[3], blob(next.answer.clone()));
-        self.retry(|| async move {
-            let mut call = self
-                .change_device(user, device, change)
-                .condition_expression(condition)
-                .expression_attribute_values(":mine", text(&mine.0));
-            if let Some(given) = given {
-                call = call.expression_attribute_values(":given", given.clone());
+        let mut request = self
+            .update_device(user, device, update)
+            .condition_expression(condition)
+            .expression_attribute_values(":refresh", text(&refresh.0));
+        if let Some(pair) = replaced {
+            request = request.expression_attribute_values(":replaced", text(&pair.refresh_hash.0));
+        }
+        match self.update_item(request).await? {
+            ConditionalWrite::Written(_) => Ok(RefreshOutcome::Written),
+            ConditionalWrite::ConditionFailed(item) => {
+                let row = item.map(|item| DeviceRow::read(&Row::new(item)));
+                Ok(RefreshOutcome::Conflict(row.transpose()?))
             }
-            match call.send().await {
-                Ok(_) => Ok(RefreshOutcome::Made),
-                Err(error) => match failed_condition(&error) {
-                    Some(item) => {
-                        let row = item.map(|item| DeviceRow::read(&Row::new(item.clone())));
-                        row.transpose()
-                            .map(RefreshOutcome::Moved)
-                            .map_err(CallError::Final)
-                    }
-                    None => Err(CallError::<StoreError>::from(error)),
-                },
-            }
-        })
-        .await
+        }
     }
 
-    /// Makes the next pair the current one, and so ends the one before it. `false` if it is neither
-    /// any more.
-    pub async fn promote_tokens(
+    /// Makes the next pair the current one, which invalidates the tokens before it. One
+    /// `UpdateItem` call on the condition that `next` is the next pair. Returns `false` if it is
+    /// neither the next pair nor the current one.
+    pub async fn promote_next_pair(
         &self,
         user: &Localpart,
         device: &DeviceId,
         next: &NextPair,
     ) -> Result<bool, StoreError> {
-        let change = next.become_current(Change::default());
-        let change = &NEXT.iter().fold(change, |change, name| change.remove(name));
-        self.retry(|| async move {
-            let call = self
-                .change_device(user, device, change)
-                // The value that the change sets.
-                .condition_expression("next_access_hash = :access_hash");
-            match call.send().await {
-                Ok(_) => Ok(true),
-                Err(error) => match failed_condition(&error) {
-                    // Somebody has done so already; we ourselves, if an answer was lost.
-                    Some(item) => Ok(
-                        item.is_some_and(|item| holds(item, "access_hash", &next.access_hash.0))
-                    ),
-                    None => Err(CallError::<StoreError>::from(error)),
-                },
-            }
-        })
-        .await
+        let mut update = next.become_current(UpdateExpression::default());
+        for attribute in NEXT {
+            update = update.remove(attribute);
+        }
+        let request = self
+            .update_device(user, device, update)
+            // `:access_hash` is the value that the update sets.
+            .condition_expression("next_access_hash = :access_hash");
+        let promoted = self.update_item(request).await?;
+        // Another request may have promoted the pair, or this one, if a response was lost.
+        Ok(promoted.is_written_as("access_hash", &next.access_hash.0))
     }
 
-    pub(super) fn change_device(
+    /// An `UpdateItem` call on a device row. If its condition fails, it returns the stored item.
+    pub(super) fn update_device(
         &self,
         user: &Localpart,
         device: &DeviceId,
-        change: &Change,
+        update: UpdateExpression,
     ) -> UpdateItemFluentBuilder {
         let key = Item::under(keys::user(user), keys::device(device));
+        let values = Some(&update.values).filter(|values| !values.is_empty());
         self.client
             .update_item()
             .table_name(&self.accounts)
             .set_key(Some(key.build()))
-            .update_expression(change.expression())
-            .set_expression_attribute_names(Some(change.names.clone()))
-            .set_expression_attribute_values(
-                (!change.values.is_empty()).then(|| change.values.clone()),
-            )
+            .update_expression(update.expression())
+            .set_expression_attribute_values(values.cloned())
+            .set_expression_attribute_names(Some(update.names))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
     }
 }

@@ -1,51 +1,51 @@
-//! Rows of UIA sessions. What they hold is sealed by `uia`; here they are bytes with a version.
+//! UIA session rows. `uia` seals their content; the store sees only bytes and a version.
 
-use aws_sdk_dynamodb::{
-    operation::put_item::PutItemError,
-    types::{ReturnValuesOnConditionCheckFailure, TransactWriteItem},
-};
+use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, TransactWriteItem};
 
 use super::{
     Store, StoreError,
-    item::{Item, Row, number, put_over},
-    keys::PK,
-    retry::CallError,
+    dynamodb::{
+        item::{Item, Row, number},
+        keys::PK,
+        transaction::put_version,
+    },
 };
 use crate::clock::Timestamp;
 
-/// How long the row of a finished session outlives it, so that it is still known as such. One that
-/// was abandoned, with a password in its seal, goes as soon as it has expired.
+/// The time between the expiry of a finished session and the TTL of its row, in milliseconds. Until
+/// then the session is recognised as finished. An abandoned session may contain a password, so its
+/// row has no such extra time.
 const KEEP_MS: i64 = 72 * 60 * 60 * 1000;
 
-/// A UIA session's row.
+/// A UIA session row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionRow {
     /// The hash of the session string.
     pub key: String,
-    /// Counts the writes: each is made on top of the version it read.
+    /// The number of writes. Each write is conditional on the version that was read.
     pub version: i64,
-    /// When the session expires.
+    /// The time at which the session expires.
     pub expires: Timestamp,
-    /// Whether its operation has been done.
+    /// Whether its operation has been completed.
     pub finished: bool,
-    /// Everything else, sealed.
+    /// The rest of the session, sealed.
     pub sealed: Vec<u8>,
 }
 
-/// The row that finishes a session, for the operation's own transaction.
+/// The row of a finished session, for the final transaction of its operation.
 #[derive(Debug, Clone)]
 pub struct SessionCommit {
-    /// The row to be written on top of the version before its own.
+    /// The row, with the version after the stored one.
     pub row: SessionRow,
 }
 
-/// Why a session was not saved.
+/// The reason why a session was not saved.
 #[derive(Debug, thiserror::Error)]
 pub enum SaveSessionError {
-    /// Somebody else saved it in between.
-    #[error("the UIA session has moved on")]
-    Moved,
-    /// The write failed.
+    /// A concurrent request has saved it.
+    #[error("a concurrent request has changed the UIA session")]
+    Conflict,
+    /// DynamoDB failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -75,53 +75,41 @@ impl SessionRow {
 }
 
 impl Store {
-    /// The session with this key. One call, strongly consistent.
+    /// The session with this key. One `GetItem` call, strongly consistent.
     pub async fn find_uia_session(&self, key: &str) -> Result<Option<SessionRow>, StoreError> {
         let row = self.get(&self.uia_sessions, Item::at(key)).await?;
         row.as_ref().map(SessionRow::read).transpose()
     }
 
-    /// Saves a session on top of the version before its own (a new one has version 1). The nonce
-    /// lets a write recognise itself whose answer was lost.
+    /// Writes a session. One `PutItem` call on the condition that the stored version is the one
+    /// before `row.version`, or that there is no row if that is 1; [`SaveSessionError::Conflict`]
+    /// otherwise. The nonce identifies this write if the response to an earlier attempt was lost.
     pub async fn save_uia_session(&self, row: &SessionRow) -> Result<(), SaveSessionError> {
-        let nonce = &self.rng.base64::<12>();
-        self.retry(|| async move {
-            let call = self
-                .client
-                .put_item()
-                .table_name(&self.uia_sessions)
-                .set_item(Some(row.item(nonce).build()))
-                .return_values_on_condition_check_failure(
-                    ReturnValuesOnConditionCheckFailure::AllOld,
-                );
-            let call = if row.version == 1 {
-                call.condition_expression("attribute_not_exists(pk)")
-            } else {
-                call.condition_expression("version = :before")
-                    .expression_attribute_values(":before", number(row.version - 1))
-            };
-            match call.send().await {
-                Ok(_) => Ok(()),
-                Err(error) => match error.as_service_error() {
-                    Some(PutItemError::ConditionalCheckFailedException(failed)) => {
-                        let found = failed.item().cloned().map(Row::new);
-                        let own = found
-                            .is_some_and(|row| row.text("nonce").is_ok_and(|found| found == nonce));
-                        if own {
-                            Ok(())
-                        } else {
-                            Err(CallError::Final(SaveSessionError::Moved))
-                        }
-                    }
-                    _ => Err(CallError::from(error)),
-                },
-            }
-        })
-        .await
+        let nonce = self.rng.base64::<12>();
+        let request = self
+            .client
+            .put_item()
+            .table_name(&self.uia_sessions)
+            .set_item(Some(row.item(&nonce).build()))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let request = if row.version == 1 {
+            request.condition_expression("attribute_not_exists(pk)")
+        } else {
+            request
+                .condition_expression("version = :before")
+                .expression_attribute_values(":before", number(row.version - 1))
+        };
+        if self.put_item(request).await?.is_written_as("nonce", &nonce) {
+            Ok(())
+        } else {
+            Err(SaveSessionError::Conflict)
+        }
     }
 
+    /// The write of a finished session, for the final transaction of its operation. The condition
+    /// is that the stored version is the one before.
     pub(super) fn commit_session(&self, commit: &SessionCommit) -> TransactWriteItem {
         let item = commit.row.item(&self.rng.base64::<12>());
-        put_over(&self.uia_sessions, item, commit.row.version - 1)
+        put_version(&self.uia_sessions, item, commit.row.version - 1)
     }
 }

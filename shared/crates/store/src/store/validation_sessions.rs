@@ -11,9 +11,12 @@ use aws_sdk_dynamodb::{
 
 use super::{
     Store, StoreError,
-    item::{Item, Map, Row, number, put, put_over, text, updating},
-    keys::{self, PK},
-    retry::{CallError, condition_failed, failed_condition, holds},
+    dynamodb::{
+        item::{Item, Row, number, text},
+        keys::{self, PK},
+        transaction::{put, put_version, transact_update},
+        write::{ConditionalWrite, has_text},
+    },
 };
 use crate::{
     clock::Timestamp,
@@ -150,12 +153,12 @@ impl Store {
         row: &ValidationRow,
         message: Option<&NewMessage>,
     ) -> Result<(), SaveValidationError> {
-        let mut items = vec![put_over(&self.proofs, row.item(), row.version - 1)];
-        items.extend(message.map(|message| self.enqueue(message)));
-        self.transact(items, |reasons| {
-            condition_failed(reasons, 0).then_some(SaveValidationError::Conflict)
-        })
-        .await
+        let mut transaction = self.transaction();
+        transaction
+            .add(put_version(&self.proofs, row.item(), row.version - 1))
+            .or(SaveValidationError::Conflict);
+        transaction.add_all(message.map(|message| self.enqueue(message)));
+        transaction.commit().await
     }
 
     /// Counts a guess as wrong before it is compared, and returns the new row. `None` if no more guesses are allowed, or
@@ -166,31 +169,31 @@ impl Store {
         max: i64,
     ) -> Result<Option<ValidationRow>, StoreError> {
         let nonce = self.rng.base64::<12>();
-        let (row, nonce) = (row, &nonce);
-        self.retry(|| async move {
-            let call = self
-                .update_validation(row, "SET wrong = wrong + :one, nonce = :nonce ADD version :one")
-                .condition_expression(
-                    "generation = :generation AND #state IN (:pending, :validated) AND wrong < :most \
+        let request = self
+            .update_validation(
+                row,
+                "SET wrong = wrong + :one, nonce = :nonce ADD version :one",
+            )
+            .condition_expression(
+                "generation = :generation AND #state IN (:pending, :validated) AND wrong < :most \
                      AND (attribute_not_exists(nonce) OR nonce <> :nonce)",
-                )
-                .expression_attribute_names("#state", "state")
-                .expression_attribute_values(":pending", text(ValidationState::Pending.as_str()))
-                .expression_attribute_values(":validated", text(ValidationState::Validated.as_str()))
-                .expression_attribute_values(":one", number(1))
-                .expression_attribute_values(":most", number(max))
-                .expression_attribute_values(":nonce", text(nonce))
-                .return_values(ReturnValue::AllNew);
-            match call.send().await {
-                Ok(answer) => read_back(answer.attributes),
-                // This call has written the item if the response to an earlier attempt was lost.
-                Err(error) => match failed_condition(&error) {
-                    Some(item) => read_back(item.filter(|item| holds(item, "nonce", nonce)).cloned()),
-                    None => Err(CallError::<StoreError>::from(error)),
-                },
+            )
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":pending", text(ValidationState::Pending.as_str()))
+            .expression_attribute_values(":validated", text(ValidationState::Validated.as_str()))
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":most", number(max))
+            .expression_attribute_values(":nonce", text(&nonce))
+            .return_values(ReturnValue::AllNew);
+        let item = match self.update_item(request).await? {
+            ConditionalWrite::Written(output) => output.attributes,
+            // This call has written the item if the response to an earlier attempt was lost.
+            ConditionalWrite::ConditionFailed(item) => {
+                item.filter(|item| has_text(item, "nonce", &nonce))
             }
-        })
-        .await
+        };
+        item.map(|item| ValidationRow::read(&Row::new(item)))
+            .transpose()
     }
 
     /// Marks a session as validated until `expires`, and subtracts `guesses` right guesses from the counted ones. `false`
@@ -203,7 +206,6 @@ impl Store {
         expires: Timestamp,
     ) -> Result<bool, StoreError> {
         let nonce = self.rng.base64::<12>();
-        let nonce = &nonce;
         // A repeated validation does not extend the session.
         let first = row.state == ValidationState::Pending;
         let (now, expires) = if first {
@@ -211,8 +213,7 @@ impl Store {
         } else {
             (row.validated_at.unwrap_or(now), row.expires)
         };
-        self.retry(|| async move {
-            let call = self
+        let request = self
                 .update_validation(
                     row,
                     "SET #state = :validated, validated = :now, expires = :expires, #ttl = :ttl, \
@@ -230,36 +231,22 @@ impl Store {
                 .expression_attribute_values(":ttl", number(ttl(expires)))
                 .expression_attribute_values(":guesses", number(guesses))
                 .expression_attribute_values(":one", number(1))
-                .expression_attribute_values(":nonce", text(nonce));
-            match call.send().await {
-                Ok(_) => Ok(true),
-                Err(error) => match failed_condition(&error) {
-                    Some(item) => Ok(item.is_some_and(|item| holds(item, "nonce", nonce))),
-                    None => Err(CallError::<StoreError>::from(error)),
-                },
-            }
-        })
-        .await
+                .expression_attribute_values(":nonce", text(&nonce));
+        let validated = self.update_item(request).await?;
+        Ok(validated.is_written_as("nonce", &nonce))
     }
 
     /// Invalidates a session: the recipient of its message did not request it. `false` if the session is spent or was
     /// started again since it was read.
     pub async fn invalidate_validation(&self, row: &ValidationRow) -> Result<bool, StoreError> {
-        self.retry(|| async move {
-            let call = self
-                .update_validation(row, "SET #state = :burned ADD version :one")
-                .condition_expression("generation = :generation AND #state <> :spent")
-                .expression_attribute_names("#state", "state")
-                .expression_attribute_values(":burned", text(ValidationState::Invalidated.as_str()))
-                .expression_attribute_values(":spent", text(ValidationState::Spent.as_str()))
-                .expression_attribute_values(":one", number(1));
-            match call.send().await {
-                Ok(_) => Ok(true),
-                Err(error) if failed_condition(&error).is_some() => Ok(false),
-                Err(error) => Err(CallError::<StoreError>::from(error)),
-            }
-        })
-        .await
+        let request = self
+            .update_validation(row, "SET #state = :burned ADD version :one")
+            .condition_expression("generation = :generation AND #state <> :spent")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":burned", text(ValidationState::Invalidated.as_str()))
+            .expression_attribute_values(":spent", text(ValidationState::Spent.as_str()))
+            .expression_attribute_values(":one", number(1));
+        Ok(self.update_item(request).await?.is_written())
     }
 
     /// Marks a session so that no message sent for it so far can validate it (3PID-05). `deliver` does this if the
@@ -269,23 +256,17 @@ impl Store {
         sid: &str,
         session_nonce: &str,
     ) -> Result<(), StoreError> {
-        self.retry(|| async move {
-            let call = self
-                .client
-                .update_item()
-                .table_name(&self.proofs)
-                .set_key(Some(Item::at(sid).build()))
-                .update_expression("SET withheld = :one")
-                .condition_expression("generation = :generation")
-                .expression_attribute_values(":one", number(1))
-                .expression_attribute_values(":generation", text(session_nonce));
-            match call.send().await {
-                Ok(_) => Ok(()),
-                Err(error) if failed_condition(&error).is_some() => Ok(()),
-                Err(error) => Err(CallError::<StoreError>::from(error)),
-            }
-        })
-        .await
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.proofs)
+            .set_key(Some(Item::at(sid).build()))
+            .update_expression("SET withheld = :one")
+            .condition_expression("generation = :generation")
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":generation", text(session_nonce));
+        self.update_item(request).await?;
+        Ok(())
     }
 
     /// Marks the session of a validated address as spent, in the transaction of the operation that it is for (UIA-54). A
@@ -316,7 +297,7 @@ impl Store {
             .expression_attribute_values(":generation", text(&validated.session_nonce))
             .expression_attribute_values(":now", number(now.0))
             .expression_attribute_values(":one", number(1));
-        updating(update)
+        transact_update(update)
     }
 
     fn update_validation(&self, row: &ValidationRow, expression: &str) -> UpdateItemFluentBuilder {
@@ -332,9 +313,4 @@ impl Store {
 
 fn ttl(expires: Timestamp) -> i64 {
     Timestamp(expires.0 + KEEP_MS).seconds()
-}
-
-fn read_back(item: Option<Map>) -> Result<Option<ValidationRow>, CallError<StoreError>> {
-    let row = item.map(|item| ValidationRow::read(&Row::new(item)));
-    row.transpose().map_err(CallError::Final)
 }

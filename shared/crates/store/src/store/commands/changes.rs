@@ -1,4 +1,4 @@
-//! What is done to an account that exists.
+//! Changes of an existing account: a new password and the deactivation.
 
 use crate::{
     clock::Timestamp,
@@ -11,79 +11,81 @@ use crate::{
     validation_session::ValidatedThreePid,
 };
 
-/// Which devices outlive a change of the password.
+/// The devices that a password change logs out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeviceLogout {
-    /// All (PWD-09).
-    Everybody,
-    /// This one (PWD-07).
-    Device {
-        /// Its id.
+    /// No device (PWD-09).
+    None,
+    /// All devices except this one (PWD-07).
+    AllExcept {
+        /// The device ID.
         id: DeviceId,
-        /// Its row's epoch.
+        /// The epoch of the device row.
         epoch: i64,
-        /// The access token that the request came with. Whoever has logged in to that device since
-        /// is not spared, and a pair of tokens that waits for it is gone.
+        /// The hash of the access token of the request. The device stays logged in only if it still
+        /// has this token; its next pair of tokens is deleted.
         access: TokenHash,
     },
-    /// None (PWD-10).
-    Nobody,
+    /// All devices (PWD-10).
+    All,
 }
 
-/// Another password, with everything that one transaction writes for it.
+/// A new password with everything that its transaction writes.
 #[derive(Debug)]
 pub struct PasswordChange {
-    /// Whose.
+    /// The username.
     pub user: Localpart,
-    /// The account's epoch, as it was when the request was found right.
+    /// The epoch of the account at the time of the authentication.
     pub epoch: i64,
     /// The new password.
     pub password: PasswordHash,
-    /// Which devices live on.
-    pub sparing: DeviceLogout,
-    /// When the old password was set that was given for it.
+    /// The devices to log out.
+    pub device_logout: DeviceLogout,
+    /// The time at which the old password was set, if the request was authenticated with it.
     pub known: Option<Timestamp>,
-    /// The proof of an address that is spent for it: a reset.
+    /// The validated address of a password reset. Its validation session is spent.
     pub proof: Option<ValidatedThreePid>,
-    /// What is to be sent or done afterwards.
+    /// The messages to enqueue.
     pub messages: Vec<NewMessage>,
-    /// When.
+    /// The current time.
     pub now: Timestamp,
 }
 
-/// The end of an account, with everything that one transaction writes for it.
+/// A deactivation with everything that its transaction writes.
 #[derive(Debug)]
 pub struct Deactivation {
-    /// Whose.
+    /// The username.
     pub user: Localpart,
-    /// The account as it was read, before its addresses were.
+    /// The account as it was read, before its addresses were read.
     pub account: AccountRow,
-    /// When the password was set that was given for it; nothing if none was asked for.
+    /// The time at which the password was set, if the request was authenticated with it.
     pub known: Option<Timestamp>,
-    /// Its addresses, which are released.
+    /// All addresses of the account. They are released.
     pub addresses: Vec<ThreePid>,
-    /// Whether nothing is to be kept that is not needed (DEACT-12).
+    /// Whether the user or the operator requests erasure (DEACT-12).
     pub erase: bool,
-    /// What is to be sent or done afterwards.
+    /// The messages to enqueue.
     pub messages: Vec<NewMessage>,
-    /// When.
+    /// The current time.
     pub now: Timestamp,
 }
 
-/// Why an account was not changed. Nothing was written.
+/// The reason why an account was not changed. Nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeAccountError {
-    /// The session row is no longer as it was read: finished by a twin of this request, most
-    /// likely, whose answer it then holds.
-    #[error("the UIA session has moved on")]
-    SessionMoved,
-    /// The account is no longer as it was read: another password, the end, a lock.
+    /// The row of the UIA session has changed since it was read. Most likely a concurrent duplicate
+    /// of this request has finished the session; then the row holds its response.
+    #[error("a concurrent request has changed the UIA session")]
+    SessionChanged,
+    /// The account has changed since it was read: a new password, a deactivation, a lock, an
+    /// address change, or the device to keep has another access token.
     #[error("the account has changed")]
-    AccountMoved,
-    /// The proof of an address has been spent, or has expired.
-    #[error("the proof is spent")]
+    AccountChanged,
+    /// The validation session has been spent or has expired, or its address no longer belongs to
+    /// the account.
+    #[error("the validation session of the address is no longer valid")]
     ValidationGone(Medium),
-    /// The write failed.
+    /// DynamoDB failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -1,5 +1,4 @@
-//! Addresses that an account gets or loses after it was made: what one transaction writes, and why
-//! it did not.
+//! Addresses that are added to an existing account or removed from it.
 
 use crate::{
     clock::Timestamp,
@@ -10,79 +9,79 @@ use crate::{
     validation_session::ValidatedThreePid,
 };
 
-/// How many addresses an account may have: what ends an account, or tells its owner something, is
-/// one transaction over all of them.
+/// The maximum number of addresses of an account. A deactivation, and a change that notifies all
+/// addresses, is one transaction over all of them.
 pub const MAX_THREEPIDS: usize = 16;
 
-/// An address that an account is to get.
+/// An address to add to an account.
 #[derive(Debug)]
 pub struct NewThreePid {
-    /// Whose it will be.
+    /// The username.
     pub localpart: Localpart,
-    /// The account as it was read, before its addresses were.
+    /// The account as it was read, before its addresses were read.
     pub account: AccountRow,
-    /// The address, with the proof that is spent for it.
+    /// The validated address. Its validation session is spent.
     pub proven: ValidatedThreePid,
-    /// Whether the account has it already: then it was only proven anew.
+    /// Whether the account already has the address. Then only its validation time is updated.
     pub known: bool,
-    /// When.
+    /// The current time.
     pub added: Timestamp,
-    /// When the password was set that was given for it, if one was asked for.
+    /// The time at which the password was set, if the request was authenticated with it.
     pub known_password: Option<Timestamp>,
-    /// The UIA session that is finished by this, if there is one.
+    /// The UIA session that this request finishes, if there is one.
     pub session: Option<SessionCommit>,
-    /// Who is told.
+    /// The security notifications to enqueue.
     pub notices: Vec<NewMessage>,
 }
 
-/// An address that an account is to lose.
+/// An address to remove from an account.
 #[derive(Debug)]
 pub struct RemovedThreePid {
-    /// Whose it is.
+    /// The username.
     pub localpart: Localpart,
     /// The account as it was read.
     pub account: AccountRow,
     /// The address.
     pub threepid: ThreePid,
-    /// Who is told.
+    /// The security notifications to enqueue.
     pub notices: Vec<NewMessage>,
 }
 
-/// Why no address was added. Nothing was written.
+/// The reason why an address was not added. Nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum AddThreePidError {
-    /// The session row is no longer as it was read: finished by a twin of this request, most
-    /// likely, whose answer it then holds.
-    #[error("the UIA session has moved on")]
-    SessionMoved,
-    /// The account is no longer as it was read: its devices were ended, it may not do this any
-    /// more, its older proofs count no more, or another address was added to it.
+    /// The row of the UIA session has changed since it was read. Most likely a concurrent duplicate
+    /// of this request has finished the session; then the row holds its response.
+    #[error("a concurrent request has changed the UIA session")]
+    SessionChanged,
+    /// The account has changed since it was read: its devices were logged out, its status no longer
+    /// allows the change, the validation session became invalid for it, or its addresses changed.
     #[error("the account has changed")]
-    AccountMoved,
-    /// The password is not the one that was given for it any more.
+    AccountChanged,
+    /// The password has changed since the request was authenticated with it.
     #[error("the password has changed")]
-    PasswordMoved,
-    /// Somebody else has the address.
-    #[error("the address is taken")]
+    PasswordChanged,
+    /// Another account has the address.
+    #[error("the address belongs to another account")]
     Taken,
-    /// The proof has been spent, or has expired.
-    #[error("the proof is spent")]
+    /// The validation session has been spent or has expired.
+    #[error("the validation session of the address is spent or has expired")]
     ValidationGone,
-    /// The write failed.
+    /// DynamoDB failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Why no address was removed. Nothing was written.
+/// The reason why an address was not removed. Nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoveThreePidError {
-    /// The account is no longer as it was read.
+    /// The account has changed since it was read.
     #[error("the account has changed")]
-    AccountMoved,
-    /// It has no such address, or has it no more.
+    AccountChanged,
+    /// The account does not have the address.
     #[error("the account does not have the address")]
     NotThere,
-    /// The write failed.
+    /// DynamoDB failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

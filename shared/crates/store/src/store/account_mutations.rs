@@ -1,0 +1,294 @@
+//! Changes of a whole account, one transaction each: a new password, the deactivation, the deletion
+//! of devices.
+
+use aws_sdk_dynamodb::types::{
+    ConditionCheck, Delete, Put, TransactWriteItem, Update, builders::UpdateBuilder,
+};
+
+use super::{
+    AccountStatus, ChangeAccountError, Deactivation, DeviceLogout, PasswordChange, SessionCommit,
+    Store,
+    devices::NEXT,
+    dynamodb::{
+        item::{Item, number, text},
+        keys::{self, MAIN, PASSWORD},
+        transaction::{
+            Transaction, transact_check, transact_delete, transact_put, transact_update,
+        },
+    },
+    passwords::password_item,
+};
+use crate::{
+    clock::Timestamp,
+    ids::{DeviceId, Localpart},
+};
+
+/// The maximum number of devices that one transaction deletes. It leaves room for the password
+/// check and the UIA session within the 100 items of a transaction.
+const DEVICES_PER_TRANSACTION: usize = 90;
+
+/// Condition: the stored password is still the one that the request was authenticated with.
+const PASSWORD_UNCHANGED: &str = "changed = :set";
+
+/// Condition: the account is still in the state in which its token or password was verified.
+const ACCOUNT_UNCHANGED: &str = "epoch = :epoch AND #status IN (:active, :suspended)";
+
+impl Store {
+    /// Sets a new password. It logs out the devices that the change does not keep and invalidates
+    /// all validation sessions that began earlier (PWD-08 to PWD-11, PWD-19). One
+    /// `TransactWriteItems` call.
+    ///
+    /// The conditions, in their order of precedence: the UIA session is unchanged
+    /// ([`ChangeAccountError::SessionChanged`]); the account, the old password and the kept device
+    /// are unchanged ([`ChangeAccountError::AccountChanged`]); the validated session is unspent and
+    /// its address still belongs to the account ([`ChangeAccountError::ValidationGone`]).
+    pub async fn change_password(
+        &self,
+        change: &PasswordChange,
+        session: Option<SessionCommit>,
+    ) -> Result<(), ChangeAccountError> {
+        let mut transaction = self.transaction();
+        self.finish_session(&mut transaction, session.as_ref());
+        let mut account_items = vec![
+            self.account_with_new_password(change),
+            self.new_password(change),
+        ];
+        account_items.extend(self.kept_device(change));
+        for item in account_items {
+            transaction.add(item).or(ChangeAccountError::AccountChanged);
+        }
+        if let Some(proven) = &change.proof {
+            for item in [
+                self.spend_validation(proven, change.now),
+                self.check_threepid_owner(proven, &change.user),
+            ] {
+                let gone = ChangeAccountError::ValidationGone(proven.threepid.medium);
+                transaction.add(item).or(gone);
+            }
+        }
+        transaction.add_all(change.messages.iter().map(|new| self.enqueue(new)));
+        transaction.commit().await
+    }
+
+    /// Deactivates an account. From then on no token, password or address of it works, and the
+    /// username stays reserved (DEACT-03, DEACT-13). One `TransactWriteItems` call.
+    ///
+    /// The conditions, in their order of precedence: the UIA session is unchanged
+    /// ([`ChangeAccountError::SessionChanged`]); the account and the password are unchanged
+    /// ([`ChangeAccountError::AccountChanged`]).
+    pub async fn deactivate(
+        &self,
+        deactivation: &Deactivation,
+        session: Option<SessionCommit>,
+    ) -> Result<(), ChangeAccountError> {
+        let pk = keys::user(&deactivation.user);
+        let mut transaction = self.transaction();
+        self.finish_session(&mut transaction, session.as_ref());
+        for item in [
+            self.deactivated_account(deactivation),
+            self.deleted_password(&deactivation.user, deactivation.known),
+        ] {
+            transaction.add(item).or(ChangeAccountError::AccountChanged);
+        }
+        for threepid in &deactivation.addresses {
+            let own = Item::under(&pk, keys::threepid(threepid));
+            transaction.add(self.delete(own));
+            transaction.add(self.release_threepid(threepid, &deactivation.user));
+        }
+        transaction.add_all(deactivation.messages.iter().map(|new| self.enqueue(new)));
+        transaction.commit().await
+    }
+
+    /// Deletes devices, and finishes the UIA session with the last of them. One
+    /// `TransactWriteItems` call for each `DEVICES_PER_TRANSACTION` devices. A missing device
+    /// counts as deleted (DEV-03), so that a repeated request completes an interrupted one.
+    ///
+    /// The conditions, in their order of precedence: the UIA session is unchanged
+    /// ([`ChangeAccountError::SessionChanged`]); the password is still the one that was set at
+    /// `known` ([`ChangeAccountError::AccountChanged`]).
+    pub async fn delete_devices(
+        &self,
+        user: &Localpart,
+        devices: &[DeviceId],
+        known: Option<Timestamp>,
+        session: Option<SessionCommit>,
+    ) -> Result<(), ChangeAccountError> {
+        let pk = keys::user(user);
+        let mut rest = devices;
+        loop {
+            let (now, later) = rest.split_at(rest.len().min(DEVICES_PER_TRANSACTION));
+            let mut transaction = self.transaction();
+            if later.is_empty() {
+                self.finish_session(&mut transaction, session.as_ref());
+            }
+            if let Some(set) = known {
+                let unchanged = self.check_password_unchanged(user, set);
+                transaction
+                    .add(unchanged)
+                    .or(ChangeAccountError::AccountChanged);
+            }
+            let keys = now
+                .iter()
+                .map(|device| Item::under(&pk, keys::device(device)));
+            transaction.add_all(keys.map(|key| self.delete(key)));
+            transaction.commit().await?;
+            if later.is_empty() {
+                return Ok(());
+            }
+            rest = later;
+        }
+    }
+
+    fn finish_session(
+        &self,
+        transaction: &mut Transaction<'_, ChangeAccountError>,
+        session: Option<&SessionCommit>,
+    ) {
+        if let Some(commit) = session {
+            let item = self.commit_session(commit);
+            transaction.add(item).or(ChangeAccountError::SessionChanged);
+        }
+    }
+
+    fn account_with_new_password(&self, change: &PasswordChange) -> TransactWriteItem {
+        let (set, remove) = match &change.device_logout {
+            DeviceLogout::None => ("", ""),
+            DeviceLogout::AllExcept { .. } => (
+                ", epoch = :next, spared_device = :device, spared_epoch = :spared",
+                "",
+            ),
+            DeviceLogout::All => (", epoch = :next", " REMOVE spared_device, spared_epoch"),
+        };
+        let validation_counts = match &change.proof {
+            Some(_) => {
+                " AND (attribute_not_exists(proofs_not_before) OR proofs_not_before <= :begun)"
+            }
+            None => "",
+        };
+        let mut update = self
+            .update_account(&change.user, change.epoch)
+            .update_expression(format!("SET proofs_not_before = :now{set}{remove}"))
+            .condition_expression(format!("{ACCOUNT_UNCHANGED}{validation_counts}"))
+            .expression_attribute_values(":now", number(change.now.0));
+        if !matches!(change.device_logout, DeviceLogout::None) {
+            update = update.expression_attribute_values(":next", number(change.epoch + 1));
+        }
+        if let DeviceLogout::AllExcept { id, epoch, .. } = &change.device_logout {
+            update = update
+                .expression_attribute_values(":device", text(id.as_str()))
+                .expression_attribute_values(":spared", number(*epoch));
+        }
+        if let Some(proven) = &change.proof {
+            update = update.expression_attribute_values(":begun", number(proven.started_at.0));
+        }
+        transact_update(update)
+    }
+
+    fn deactivated_account(&self, deactivation: &Deactivation) -> TransactWriteItem {
+        let erased = if deactivation.erase {
+            ", erased = :now"
+        } else {
+            ""
+        };
+        // Only the admin CLI deactivates a locked account.
+        let also = match deactivation.account.status {
+            AccountStatus::Locked => AccountStatus::Locked,
+            _ => AccountStatus::Active,
+        };
+        let update = self
+            .update_account(&deactivation.user, deactivation.account.epoch)
+            .update_expression(format!(
+                "SET #status = :deactivated, epoch = :next, deactivated = :now, \
+                 proofs_not_before = :now{erased} REMOVE spared_device, spared_epoch, before_lock"
+            ))
+            .condition_expression(format!(
+                "({ACCOUNT_UNCHANGED} OR epoch = :epoch AND #status = :also) \
+                 AND (attribute_not_exists(address_changes) OR address_changes = :changes)"
+            ))
+            .expression_attribute_values(":also", text(also.as_str()))
+            .expression_attribute_values(":changes", number(deactivation.account.address_changes))
+            .expression_attribute_values(":deactivated", text("deactivated"))
+            .expression_attribute_values(":next", number(deactivation.account.epoch + 1))
+            .expression_attribute_values(":now", number(deactivation.now.0));
+        transact_update(update)
+    }
+
+    /// The new password row. If the request was authenticated with the old password, the condition
+    /// is that it is unchanged.
+    fn new_password(&self, change: &PasswordChange) -> TransactWriteItem {
+        let pk = keys::user(&change.user);
+        let item = password_item(&pk, &change.password, change.now);
+        let put = Put::builder()
+            .table_name(&self.accounts)
+            .set_item(Some(item.build()));
+        let put = match change.known {
+            Some(set) => put
+                .condition_expression(PASSWORD_UNCHANGED)
+                .expression_attribute_values(":set", number(set.0)),
+            None => put,
+        };
+        transact_put(put)
+    }
+
+    /// The device that stays logged in, without its next pair of tokens. The condition is that it
+    /// still has the access token of the request.
+    fn kept_device(&self, change: &PasswordChange) -> Option<TransactWriteItem> {
+        let DeviceLogout::AllExcept { id, access, .. } = &change.device_logout else {
+            return None;
+        };
+        let key = Item::under(keys::user(&change.user), keys::device(id));
+        let update = Update::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(key.build()))
+            .update_expression(format!("REMOVE {}", NEXT.join(", ")))
+            .condition_expression("access_hash = :access")
+            .expression_attribute_values(":access", text(&access.0));
+        Some(transact_update(update))
+    }
+
+    fn deleted_password(&self, user: &Localpart, known: Option<Timestamp>) -> TransactWriteItem {
+        let delete = Delete::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(keys::user(user), PASSWORD).build()));
+        let delete = match known {
+            Some(set) => delete
+                .condition_expression(PASSWORD_UNCHANGED)
+                .expression_attribute_values(":set", number(set.0)),
+            None => delete,
+        };
+        transact_delete(delete)
+    }
+
+    /// Checks that the password is still the one that was set at `set`.
+    pub(super) fn check_password_unchanged(
+        &self,
+        user: &Localpart,
+        set: Timestamp,
+    ) -> TransactWriteItem {
+        let check = ConditionCheck::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(keys::user(user), PASSWORD).build()))
+            .condition_expression(PASSWORD_UNCHANGED)
+            .expression_attribute_values(":set", number(set.0));
+        transact_check(check)
+    }
+
+    /// An update of an account row with the placeholders of [`ACCOUNT_UNCHANGED`].
+    fn update_account(&self, user: &Localpart, epoch: i64) -> UpdateBuilder {
+        Update::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(keys::user(user), MAIN).build()))
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":epoch", number(epoch))
+            .expression_attribute_values(":active", text("active"))
+            .expression_attribute_values(":suspended", text("suspended"))
+    }
+
+    /// Deletes a row of `accounts`, without a condition.
+    pub(super) fn delete(&self, key: Item) -> TransactWriteItem {
+        let delete = Delete::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(key.build()));
+        transact_delete(delete)
+    }
+}

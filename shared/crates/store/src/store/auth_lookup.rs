@@ -1,0 +1,171 @@
+//! Reads of all rows that a request needs before it is authenticated: one `BatchGetItem` call each.
+//!
+//! The reads are strongly consistent, but no snapshot: each row has its own point in time.
+
+use std::collections::HashMap;
+
+use super::{
+    AccountRow, AppservicesRow, DeviceRow, RegistrationFacts, RegistrationLookup, SessionRow,
+    Store, StoreError,
+    dynamodb::{
+        item::{Item, Map, Row},
+        keys::{self, APPSERVICES, MAIN, PASSWORD, PK, SK},
+    },
+    passwords::read_password,
+};
+use crate::{
+    ids::{DeviceId, Localpart},
+    password_hash::PasswordHash,
+};
+
+/// The rows of an authenticated request.
+#[derive(Debug, Default)]
+pub struct CallerFacts {
+    /// The account of the access token.
+    pub account: Option<AccountRow>,
+    /// The device of the access token.
+    pub device: Option<DeviceRow>,
+    /// The password of the account.
+    pub password: Option<PasswordHash>,
+    /// The UIA session.
+    pub session: Option<SessionRow>,
+}
+
+/// The rows of a login.
+#[derive(Debug, Clone)]
+pub struct LoginFacts {
+    /// The account.
+    pub account: AccountRow,
+    /// The hash of its password, if it has a password.
+    pub password: Option<PasswordHash>,
+}
+
+/// The rows that one call found.
+#[derive(Default)]
+struct FoundRows {
+    account: Option<AccountRow>,
+    device: Option<DeviceRow>,
+    password: Option<PasswordHash>,
+    appservices: Option<AppservicesRow>,
+    session: Option<SessionRow>,
+}
+
+impl Store {
+    /// The account with this username.
+    pub async fn find_account(
+        &self,
+        localpart: &Localpart,
+    ) -> Result<Option<AccountRow>, StoreError> {
+        let account = account_key(localpart, MAIN);
+        Ok(self.find_rows(vec![account], None).await?.account)
+    }
+
+    /// An account and a device of it.
+    pub async fn find_account_and_device(
+        &self,
+        localpart: &Localpart,
+        device: &DeviceId,
+    ) -> Result<(Option<AccountRow>, Option<DeviceRow>), StoreError> {
+        let keys = vec![
+            account_key(localpart, MAIN),
+            account_key(localpart, &keys::device(device)),
+        ];
+        let found = self.find_rows(keys, None).await?;
+        Ok((found.account, found.device))
+    }
+
+    /// An account and its password.
+    pub async fn find_login(&self, name: &Localpart) -> Result<Option<LoginFacts>, StoreError> {
+        let keys = vec![account_key(name, MAIN), account_key(name, PASSWORD)];
+        let found = self.find_rows(keys, None).await?;
+        let password = found.password;
+        Ok(found
+            .account
+            .map(|account| LoginFacts { account, password }))
+    }
+
+    /// The account, device and password of an access token, and a UIA session.
+    pub async fn find_caller(
+        &self,
+        user: Option<(&Localpart, &DeviceId)>,
+        session: Option<&str>,
+    ) -> Result<CallerFacts, StoreError> {
+        let keys = match user {
+            Some((user, device)) => vec![
+                account_key(user, MAIN),
+                account_key(user, PASSWORD),
+                account_key(user, &keys::device(device)),
+            ],
+            None => Vec::new(),
+        };
+        let found = self.find_rows(keys, session).await?;
+        Ok(CallerFacts {
+            account: found.account,
+            device: found.device,
+            password: found.password,
+            session: found.session,
+        })
+    }
+
+    /// The rows that a registration needs first.
+    pub async fn registration_facts(
+        &self,
+        lookup: RegistrationLookup<'_>,
+    ) -> Result<RegistrationFacts, StoreError> {
+        let mut keys = Vec::new();
+        keys.extend(lookup.name.map(|name| account_key(name, MAIN)));
+        if lookup.appservices {
+            keys.push(Item::under(APPSERVICES, MAIN).build());
+        }
+        let found = self.find_rows(keys, lookup.session).await?;
+        let appservices = found.appservices.unwrap_or_default();
+        Ok(RegistrationFacts {
+            session: found.session,
+            holder: found.account,
+            appservices: lookup.appservices.then_some(appservices),
+        })
+    }
+
+    /// Reads rows of `accounts` and a UIA session. Without any key there is no call.
+    async fn find_rows(
+        &self,
+        account_keys: Vec<Map>,
+        session: Option<&str>,
+    ) -> Result<FoundRows, StoreError> {
+        let mut request = HashMap::new();
+        if !account_keys.is_empty() {
+            request.insert(self.accounts.clone(), account_keys);
+        }
+        if let Some(session) = session {
+            request.insert(self.uia_sessions.clone(), vec![Item::at(session).build()]);
+        }
+        let mut found = FoundRows::default();
+        for (table, rows) in self.batch_get(request).await? {
+            for row in rows.into_iter().map(Row::new) {
+                if table == self.uia_sessions {
+                    found.session = Some(SessionRow::read(&row)?);
+                } else {
+                    found.add(&row)?;
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl FoundRows {
+    /// Adds a row of `accounts`.
+    fn add(&mut self, row: &Row) -> Result<(), StoreError> {
+        match (row.text(PK)?, row.text(SK)?) {
+            (APPSERVICES, _) => self.appservices = Some(AppservicesRow::read(row)?),
+            (_, MAIN) => self.account = Some(AccountRow::read(row)?),
+            (_, PASSWORD) => self.password = Some(read_password(row)?),
+            _ => self.device = Some(DeviceRow::read(row)?),
+        }
+        Ok(())
+    }
+}
+
+fn account_key(user: &Localpart, sk: &str) -> Map {
+    Item::under(keys::user(user), sk).build()
+}

@@ -1,0 +1,6 @@
+//! Identity servers: their validation sessions, bindings and the removal of bindings.
+
+mod delegated_validation;
+mod unbind_retries;
+pub(crate) mod unbinding;
+mod validated_addresses;

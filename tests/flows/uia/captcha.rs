@@ -1,0 +1,373 @@
+//! `m.login.recaptcha`, with a fake provider on the loopback interface.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
+use std::{
+    collections::HashSet,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use serde_json::{Value, json};
+use test_support::{PREFIXES, TestServer};
+
+use crate::flows::support::{
+    DUMMY, RECAPTCHA, assert_users, at_once, flows, page, registration, stage, submit, users, with,
+};
+
+const SECRET: &str = "canary/secret+key";
+
+/// A fake provider. Its answer depends on the response of the widget alone; a good response is
+/// accepted once.
+pub(crate) struct Provider {
+    pub(crate) url: String,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    forms: Mutex<Vec<String>>,
+    spent: Mutex<HashSet<String>>,
+    open: AtomicBool,
+    changed: (Mutex<()>, Condvar),
+}
+
+impl Provider {
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/siteverify", listener.local_addr().unwrap());
+        let state = Arc::new(State::default());
+        let own = Arc::clone(&state);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let state = Arc::clone(&own);
+                std::thread::spawn(move || state.answer(stream));
+            }
+        });
+        Self { url, state }
+    }
+
+    /// The forms that were posted.
+    fn forms(&self) -> Vec<String> {
+        self.state.forms.lock().unwrap().clone()
+    }
+
+    /// Releases the answers that were held back.
+    fn release(&self) {
+        self.state.open.store(true, Ordering::SeqCst);
+        self.state.disclosing();
+    }
+
+    pub(crate) fn settings<'a>(&'a self, flow: &'a str) -> [(&'static str, &'a str); 5] {
+        [
+            flows(flow),
+            ("GATEHOUSE_CAPTCHA_PROVIDER", "recaptcha"),
+            ("GATEHOUSE_CAPTCHA_SITE_KEY", "site-key"),
+            ("GATEHOUSE_CAPTCHA_SECRET_KEY", SECRET),
+            ("GATEHOUSE_CAPTCHA_VERIFY_URL", &self.url),
+        ]
+    }
+}
+
+impl State {
+    fn disclosing(&self) {
+        drop(self.changed.0.lock().unwrap());
+        self.changed.1.notify_all();
+    }
+
+    fn wait(&self, until: impl Fn() -> bool) {
+        let guard = self.changed.0.lock().unwrap();
+        drop(self.changed.1.wait_while(guard, |()| !until()).unwrap());
+    }
+
+    fn answer(&self, mut stream: TcpStream) {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let (mut head, mut length) = (String::new(), 0);
+        while !head.ends_with("\r\n\r\n") {
+            let mut line = String::new();
+            if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                return;
+            }
+            if let Some((name, value)) = line.split_once(':')
+                && name.eq_ignore_ascii_case("content-length")
+            {
+                length = value.trim().parse().unwrap();
+            }
+            head.push_str(&line);
+        }
+        assert!(head.starts_with("POST /siteverify "), "{head}");
+        let lower = head.to_lowercase();
+        assert!(
+            lower.contains("content-type: application/x-www-form-urlencoded"),
+            "{head}"
+        );
+        let mut form = vec![0; length];
+        reader.read_exact(&mut form).unwrap();
+        let form = String::from_utf8(form).unwrap();
+        self.forms.lock().unwrap().push(form.clone());
+        self.disclosing();
+        let response = form.rsplit_once("response=").unwrap().1.to_owned();
+        let first = self.spent.lock().unwrap().insert(response.clone());
+        let success = json!({ "success": first, "hostname": "localhost" }).to_string();
+        let (status, body) = match response.split('-').next().unwrap() {
+            "good" => ("200 OK", success),
+            // Two requests arrive before the first is accepted, and its answer is sent before the
+            // rejection of the other.
+            "held" => {
+                self.wait(|| {
+                    if first {
+                        self.forms.lock().unwrap().len() == 2
+                    } else {
+                        self.open.load(Ordering::SeqCst)
+                    }
+                });
+                ("200 OK", success)
+            }
+            "bad" => (
+                "200 OK",
+                r#"{"success":false,"error-codes":["invalid"]}"#.to_owned(),
+            ),
+            "html" => ("200 OK", "<html>success: true</html>".to_owned()),
+            "text" => ("200 OK", r#"{"success":"true"}"#.to_owned()),
+            "number" => ("200 OK", r#"{"success":1}"#.to_owned()),
+            "nothing" => ("200 OK", "{}".to_owned()),
+            "null" => ("200 OK", "null".to_owned()),
+            "empty" => ("200 OK", String::new()),
+            "huge" => (
+                "200 OK",
+                format!(r#"{{"success":true,"x":"{}"}}"#, "x".repeat(70_000)),
+            ),
+            "fault" => ("503 Service Unavailable", r#"{"success":true}"#.to_owned()),
+            "moved" => (
+                "302 Found\r\nlocation: /elsewhere",
+                r#"{"success":true}"#.to_owned(),
+            ),
+            "slow" => {
+                std::thread::sleep(std::time::Duration::from_secs(20));
+                return;
+            }
+            _ => return,
+        };
+        let answer = format!(
+            "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        // The client may have closed the connection.
+        let _ = stream.write_all(answer.as_bytes());
+    }
+}
+
+fn captcha(response: &str, session: &str) -> Value {
+    let mut body = stage(RECAPTCHA, session);
+    body["auth"]["response"] = response.into();
+    body
+}
+
+#[tokio::test]
+async fn uia_47_secret_and_response_are_forwarded() {
+    for kind in ["recaptcha", "hcaptcha", "turnstile"] {
+        for prefix in PREFIXES {
+            let provider = Provider::start();
+            let mut settings = provider.settings("m.login.recaptcha+m.login.dummy");
+            settings[1].1 = kind;
+            let server = TestServer::with(&settings).await;
+            let path = format!("{prefix}/register");
+            let first = server.post(&path, &registration("alice")).await.challenge();
+            let session = first["session"].as_str().unwrap();
+            assert_eq!(
+                first["params"][RECAPTCHA],
+                json!({ "public_key": "site-key" })
+            );
+            assert!(!first.to_string().contains(SECRET));
+            let done = server
+                .post(&path, &captcha("good-é &=", session))
+                .await
+                .challenge();
+            assert_eq!(done["completed"], json!([RECAPTCHA]));
+            server.post(&path, &stage(DUMMY, session)).await.ok();
+            let forms = provider.forms();
+            assert_eq!(
+                forms,
+                ["secret=canary%2Fsecret%2Bkey&response=good-%C3%A9+%26%3D"]
+            );
+            assert_users(&server, &["alice"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn uia_47_a_bad_response_is_rejected_and_a_good_one_may_follow() {
+    let provider = Provider::start();
+    let server = TestServer::with(&provider.settings("m.login.recaptcha+m.login.dummy")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
+    for (body, code) in [
+        (captcha("bad", &session), "M_CAPTCHA_INVALID"),
+        (stage(RECAPTCHA, &session), "M_CAPTCHA_NEEDED"),
+        (captcha("", &session), "M_CAPTCHA_NEEDED"),
+        (captcha(&"x".repeat(9000), &session), "M_CAPTCHA_INVALID"),
+    ] {
+        let refused = server.register(&body).await.refused(code);
+        assert_eq!(refused["session"], session.as_str());
+        assert_eq!(refused["completed"], json!([]));
+    }
+    assert_eq!(
+        provider.forms().len(),
+        1,
+        "only a well-formed response causes a call"
+    );
+    let mut wrong_type = stage(RECAPTCHA, &session);
+    wrong_type["auth"]["response"] = json!(5);
+    server.register(&wrong_type).await.error(400, "M_BAD_JSON");
+    let done = server
+        .register(&captcha("good", &session))
+        .await
+        .challenge();
+    assert_eq!(done["completed"], json!([RECAPTCHA]));
+    // UIA-17: a completed stage is not checked again.
+    server.register(&captcha("bad", &session)).await.challenge();
+    assert_eq!(provider.forms().len(), 2);
+    server.register(&stage(DUMMY, &session)).await.ok();
+}
+
+#[tokio::test]
+async fn uia_47_a_failing_provider_completes_no_stage_until_retried() {
+    let provider = Provider::start();
+    let server = TestServer::with(&provider.settings("m.login.recaptcha+m.login.dummy")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
+    for trouble in [
+        "html", "text", "number", "nothing", "null", "empty", "huge", "fault", "moved", "cut",
+        "slow",
+    ] {
+        let refused = server
+            .register(&captcha(trouble, &session))
+            .await
+            .refused("M_UNAUTHORIZED");
+        assert_eq!(refused["completed"], json!([]), "{trouble}");
+        assert_eq!(refused["session"], session.as_str(), "{trouble}");
+    }
+    let done = server
+        .register(&captcha("good", &session))
+        .await
+        .challenge();
+    assert_eq!(done["completed"], json!([RECAPTCHA]));
+    server.register(&stage(DUMMY, &session)).await.ok();
+}
+
+#[tokio::test]
+async fn uia_47_an_unreachable_provider_completes_no_stage() {
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let provider = Provider {
+        url: format!("http://{closed}/siteverify"),
+        state: Arc::default(),
+    };
+    let server = TestServer::with(&provider.settings(RECAPTCHA)).await;
+    let (_, session) = server.begin(&registration("alice")).await;
+    server
+        .register(&captcha("good", &session))
+        .await
+        .refused("M_UNAUTHORIZED");
+    assert_users(&server, &[]);
+}
+
+/// UIA-47: of two concurrent submissions the provider accepts only the first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn uia_47_the_loser_of_two_submissions_sees_the_stage_done() {
+    let provider = Arc::new(Provider::start());
+    let server =
+        Arc::new(TestServer::with(&provider.settings("m.login.recaptcha+m.login.dummy")).await);
+    let (_, session) = server.begin(&registration("alice")).await;
+    let both = at_once(2, |_| {
+        let (server, provider, body) = (
+            Arc::clone(&server),
+            Arc::clone(&provider),
+            captcha("held", &session),
+        );
+        async move {
+            let reply = server.register(&body).await;
+            // The first submission has been recorded; only then is the other one rejected.
+            provider.release();
+            reply
+        }
+    })
+    .await;
+    for reply in both {
+        let done = reply.challenge();
+        assert_eq!(done["completed"], json!([RECAPTCHA]));
+        assert!(done.get("errcode").is_none(), "{done}");
+    }
+    server.register(&stage(DUMMY, &session)).await.ok();
+    assert_users(&server, &["alice"]);
+}
+
+/// UIA-15, UIA-47: with the captcha as the last stage, with a chosen name and without.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn uia_15_the_loser_of_two_captchas_gets_the_same_account() {
+    for parameters in [
+        registration("alice"),
+        json!({ "password": test_support::PASSWORD }),
+    ] {
+        let provider = Arc::new(Provider::start());
+        let server = Arc::new(TestServer::with(&provider.settings(RECAPTCHA)).await);
+        let (_, session) = server.begin(&parameters).await;
+        let both = at_once(2, |_| {
+            let (server, provider, body) = (
+                Arc::clone(&server),
+                Arc::clone(&provider),
+                captcha("held", &session),
+            );
+            async move {
+                let reply = server.register(&body).await;
+                provider.release();
+                reply
+            }
+        })
+        .await;
+        assert_eq!(users(&server).len(), 1, "one session, one account");
+        both[0].ok();
+        assert_eq!(both[0].body, both[1].body);
+    }
+}
+
+#[tokio::test]
+async fn uia_72_the_captchas_page_takes_the_field_of_each_widget() {
+    for (kind, field) in [
+        ("recaptcha", "g-recaptcha-response"),
+        ("hcaptcha", "h-captcha-response"),
+        ("turnstile", "cf-turnstile-response"),
+    ] {
+        let provider = Provider::start();
+        let mut settings = provider.settings("m.login.recaptcha+m.login.dummy");
+        settings[1].1 = kind;
+        let server = TestServer::with(&settings).await;
+        let (_, session) = server.begin(&registration("alice")).await;
+        let path = page(PREFIXES[1], RECAPTCHA, &session);
+        let form = server.get(&path).await.text();
+        assert!(
+            form.contains("data-sitekey=\"site-key\"") && !form.contains(SECRET),
+            "{form}"
+        );
+        assert_eq!(submit(&server, &path, "").await.status, 401);
+        assert_eq!(
+            submit(&server, &path, &format!("{field}=bad")).await.status,
+            401
+        );
+        assert_eq!(
+            submit(&server, &path, &format!("{field}=good-%2B"))
+                .await
+                .status,
+            200
+        );
+        assert!(provider.forms()[1].ends_with("&response=good-%2B"));
+        let last = with(registration("alice"), &stage(DUMMY, &session));
+        server.register(&last).await.ok();
+    }
+}
