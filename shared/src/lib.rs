@@ -5,8 +5,8 @@
 //! (requests and answers).
 
 pub use gatehouse_core::{
-    accounts, app, captcha, config, id_server_client, identity_servers, key_ring, limits, notices,
-    passwords, threepids, tokens,
+    accounts, app, captcha, config, id_server_client, identity_servers, key_ring, limits,
+    passwords, security_notifications, threepids, tokens,
 };
 pub use gatehouse_http::{
     credentials, devices, error, http, lambda, own_addresses, pages, request_token, uia,

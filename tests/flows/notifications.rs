@@ -14,8 +14,8 @@ use shared::{
     clock::{Clock, Timestamp},
     ids::Localpart,
     limits::Limit,
-    notices::notify,
     outbox::{Content, NewMessage, Notice},
+    security_notifications::notify,
     store::ValidationRow,
     threepids::{
         Medium, ThreePid,

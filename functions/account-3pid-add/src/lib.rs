@@ -32,7 +32,7 @@ struct Request {
 
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
-    accounts::demand_threepid_changes(&app.config)?;
+    accounts::ensure_threepid_changes_enabled(&app.config)?;
     let wanted = RequestSpec {
         operation: Operation::AddThreePid,
         target: String::new(),

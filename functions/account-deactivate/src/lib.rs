@@ -16,10 +16,10 @@ use shared::{
     clock::Timestamp,
     error::{ErrorCode, MatrixError, Rejection},
     http::{Request as HttpRequest, Response as HttpResponse},
-    identity_servers::{self, IdServerName, IdServerNameError, UnbindResult, Which},
+    identity_servers::{self, IdServerName, IdServerNameError, UnbindResult, UnbindScope},
     ids::Localpart,
-    notices,
     outbox::{NewMessage, Notice},
+    security_notifications,
     store::{AccountRow, AccountStatus, StoreError},
     threepids::ThreePid,
     tokens::AuthenticationError,
@@ -156,7 +156,7 @@ async fn finish(
         None => unbind(app, user, &addresses, id_server.as_ref()).await,
     };
     let answer = json!({ "id_server_unbind_result": unbound }).to_string();
-    let mut messages = notices::mails(app, &addresses, Notice::Deactivated);
+    let mut messages = security_notifications::mails(app, &addresses, Notice::Deactivated);
     messages.push(NewMessage::purge(user, app.clock.now(), &*app.rng));
     let end = Deactivation {
         messages,
@@ -188,5 +188,5 @@ async fn unbind(
     addresses: &[ThreePid],
     id_server: Option<&IdServerName>,
 ) -> UnbindResult {
-    identity_servers::unbind_all(app, user, Which::All { addresses }, id_server).await
+    identity_servers::unbind_all(app, user, UnbindScope::All { addresses }, id_server).await
 }

@@ -17,10 +17,10 @@ use shared::{
     http::{Request as HttpRequest, Response as HttpResponse},
     ids::Localpart,
     limits::LimitError,
-    notices,
     outbox::{NewMessage, Notice},
     passwords,
     secrets::Secret,
+    security_notifications,
     store::{AccountRow, StoreError},
     threepids::{ThreePid, proofs::ValidatedThreePid},
     uia::{FlowSet, Operation, UiaCompletion},
@@ -51,7 +51,7 @@ struct Subject {
 
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
-    accounts::demand_password_changes(&app.config)?;
+    accounts::ensure_password_changes_enabled(&app.config)?;
     let wanted = RequestSpec {
         operation: Operation::ChangePassword,
         target: String::new(),
@@ -87,7 +87,7 @@ fn judge(app: &App, uia_request: &ProtectedRequest, asked: &Request) -> Result<(
         .into_iter()
         .chain([app.config.server_name.as_str()])
         .collect();
-    Ok(passwords::judge(&app.config.passwords, &password, &own)?)
+    Ok(passwords::validate(&app.config.passwords, &password, &own)?)
 }
 
 /// Sets the password: one hash, one transaction.
@@ -169,7 +169,8 @@ async fn messages(
     addresses: &[ThreePid],
     device_logout: &DeviceLogout,
 ) -> Result<Vec<NewMessage>, LimitError> {
-    let mut messages = notices::notify(app, user, addresses, Notice::PasswordChanged).await?;
+    let mut messages =
+        security_notifications::notify(app, user, addresses, Notice::PasswordChanged).await?;
     if *device_logout != DeviceLogout::None {
         messages.push(NewMessage::purge(user, app.clock.now(), &*app.rng));
     }

@@ -26,7 +26,7 @@ pub struct Response {
 
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: Request) -> Result<HttpResponse, Rejection> {
-    accounts::demand_open(&app.config)?;
+    accounts::ensure_registration_open(&app.config)?;
     let username = request.query.required("username")?;
     // A text that is no localpart needs no read to be refused, but is charged like any other.
     let localpart = Localpart::parse(username, &app.config.server_name).ok();

@@ -34,7 +34,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         None | Some("user") => {}
         Some("guest") => return guest::register(&app, &request).await,
         Some(_) => {
-            accounts::demand_open(&app.config)?;
+            accounts::ensure_registration_open(&app.config)?;
             let message = "`kind` must be `user` or `guest`";
             return Err(MatrixError::new(ErrorCode::InvalidParam, message).into());
         }
@@ -45,6 +45,6 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         return appservice::register(&app, &request, &body?).await;
     }
     // A closed server says nothing else, not even what is wrong with the request.
-    accounts::demand_open(&app.config)?;
+    accounts::ensure_registration_open(&app.config)?;
     Box::pin(user::register(&app, &request, &body?)).await
 }

@@ -158,7 +158,7 @@ fn begins(auth: &Auth) -> bool {
 /// that clients poll is no sign of that (UIA-26).
 fn may_finish(app: &App, auth: &Auth) -> bool {
     auth.attempted().is_some_and(|stage| {
-        !stage.waits()
+        !stage.is_polled()
             && app
                 .config
                 .flows()
@@ -253,7 +253,7 @@ fn check_password(app: &App, asked: &Parameters) -> Result<(), Rejection> {
     .into_iter()
     .flatten()
     .collect();
-    Ok(passwords::judge(
+    Ok(passwords::validate(
         &app.config.passwords,
         &Secret::new(password.clone()),
         &own,
@@ -359,7 +359,7 @@ async fn bind(app: &App, asked: &Parameters, account: &NewAccount) {
         .filter(|proven| wanted(proven.threepid.medium))
         .collect();
     if !wanted.is_empty() {
-        Box::pin(identity_servers::bind_proven(
+        Box::pin(identity_servers::bind_validated(
             app,
             &account.localpart,
             &wanted,

@@ -21,7 +21,7 @@ use crate::config::{Config, Registration};
 pub struct RegistrationClosedError;
 
 /// Refuses what needs open registration, before anything else is said (REG-29).
-pub fn demand_open(config: &Config) -> Result<(), RegistrationClosedError> {
+pub fn ensure_registration_open(config: &Config) -> Result<(), RegistrationClosedError> {
     match config.registration {
         Registration::Closed => Err(RegistrationClosedError),
         Registration::Open(_) => Ok(()),
@@ -40,13 +40,13 @@ pub enum ChangesDisabledError {
 }
 
 /// Refuses what leads to another password where there is to be none (PWD-15).
-pub fn demand_password_changes(config: &Config) -> Result<(), ChangesDisabledError> {
+pub fn ensure_password_changes_enabled(config: &Config) -> Result<(), ChangesDisabledError> {
     let allowed = config.password_changes;
     allowed.then_some(()).ok_or(ChangesDisabledError::Passwords)
 }
 
 /// Refuses what leads to other addresses where there are to be none (ACC3-07).
-pub fn demand_threepid_changes(config: &Config) -> Result<(), ChangesDisabledError> {
+pub fn ensure_threepid_changes_enabled(config: &Config) -> Result<(), ChangesDisabledError> {
     let allowed = config.threepid_changes;
     allowed.then_some(()).ok_or(ChangesDisabledError::ThreePids)
 }

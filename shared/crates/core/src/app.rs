@@ -73,7 +73,7 @@ impl App {
     }
 
     /// Takes over what [`warm_up`] has read. Whether that is any good, the first request will tell.
-    pub async fn begin_with(&self, row: Option<AppservicesRow>) {
+    pub async fn use_prefetched(&self, row: Option<AppservicesRow>) {
         let _ = self.refresh_appservices(row).await;
     }
 
@@ -116,22 +116,22 @@ impl App {
 
     /// The application services, read again if they are stale.
     pub async fn appservices(&self) -> Result<Arc<Appservices>, StoreError> {
-        let wanted = RegistrationLookup {
+        let lookup = RegistrationLookup {
             appservices: self.appservices_are_stale(),
             ..RegistrationLookup::default()
         };
-        let facts = self.store.registration_facts(wanted).await?;
-        self.refresh_appservices(facts.appservices).await
+        let found = self.store.registration_facts(lookup).await?;
+        self.refresh_appservices(found.appservices).await
     }
 }
 
 /// Opens the connection to the tables ahead of the first request, with a read that is of use and needs
 /// no key: the application services. Whether it succeeds, the first request will tell.
 pub async fn warm_up(store: &Store) -> Option<AppservicesRow> {
-    let wanted = RegistrationLookup {
+    let lookup = RegistrationLookup {
         appservices: true,
         ..RegistrationLookup::default()
     };
-    let facts = store.registration_facts(wanted).await;
-    facts.ok()?.appservices
+    let found = store.registration_facts(lookup).await;
+    found.ok()?.appservices
 }

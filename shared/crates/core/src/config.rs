@@ -137,7 +137,7 @@ impl PasswordConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenLifetimes {
     /// Of a client that does not refresh.
-    pub plain: Option<Duration>,
+    pub non_refreshable: Option<Duration>,
     /// Of a client that refreshes.
     pub refreshable: Option<Duration>,
 }
@@ -148,7 +148,7 @@ impl TokenLifetimes {
         if refreshable {
             self.refreshable
         } else {
-            self.plain
+            self.non_refreshable
         }
     }
 }
@@ -179,9 +179,9 @@ impl Config {
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
         let mut raw = parse::Raw::new(&lookup);
         let config = Self::read(&mut raw);
-        match (config, raw.into_faults()) {
-            (Some(config), faults) if faults.is_empty() => Ok(config),
-            (_, faults) => Err(ConfigErrors(faults)),
+        match (config, raw.into_errors()) {
+            (Some(config), errors) if errors.is_empty() => Ok(config),
+            (_, errors) => Err(ConfigErrors(errors)),
         }
     }
 
@@ -233,7 +233,7 @@ impl Config {
         let guest_lifetime = raw.duration("GATEHOUSE_GUEST_LIFETIME");
         let names = raw.name_policy();
         let passwords = raw.passwords();
-        let plain = raw.lifetime("GATEHOUSE_TOKEN_LIFETIME");
+        let non_refreshable = raw.lifetime("GATEHOUSE_TOKEN_LIFETIME");
         let refreshable = raw.lifetime("GATEHOUSE_REFRESHABLE_TOKEN_LIFETIME");
         let reset_phone_age = raw.lifetime("GATEHOUSE_RESET_PHONE_AGE");
         let password_changes = raw.switch("GATEHOUSE_PASSWORD_CHANGES");
@@ -256,7 +256,7 @@ impl Config {
             names: names?,
             passwords: passwords?,
             tokens: TokenLifetimes {
-                plain: plain?,
+                non_refreshable: non_refreshable?,
                 refreshable: refreshable?,
             },
             password_changes: password_changes?,
@@ -285,9 +285,9 @@ pub fn read_keys(
     lookup: impl Fn(&str) -> Option<String>,
 ) -> Result<(KeyRing, String), ConfigErrors> {
     let mut raw = parse::Raw::new(&lookup);
-    match (raw.key_ring(), raw.table_prefix(), raw.into_faults()) {
-        (Some(keys), Some(tables), faults) if faults.is_empty() => Ok((keys, tables)),
-        (_, _, faults) => Err(ConfigErrors(faults)),
+    match (raw.key_ring(), raw.table_prefix(), raw.into_errors()) {
+        (Some(keys), Some(tables), errors) if errors.is_empty() => Ok((keys, tables)),
+        (_, _, errors) => Err(ConfigErrors(errors)),
     }
 }
 
@@ -298,9 +298,9 @@ pub fn read_tables(
 ) -> Result<(String, bool), ConfigErrors> {
     let mut raw = parse::Raw::new(&lookup);
     let (tables, warm_up) = (raw.table_prefix(), raw.flag("GATEHOUSE_WARM_UP"));
-    match (tables, warm_up, raw.into_faults()) {
+    match (tables, warm_up, raw.into_errors()) {
         (Some(tables), Some(warm_up), _) => Ok((tables, warm_up)),
-        (_, _, faults) => Err(ConfigErrors(faults)),
+        (_, _, errors) => Err(ConfigErrors(errors)),
     }
 }
 
@@ -309,9 +309,9 @@ pub fn read_passwords(
     lookup: impl Fn(&str) -> Option<String>,
 ) -> Result<PasswordConfig, ConfigErrors> {
     let mut raw = parse::Raw::new(&lookup);
-    match (raw.passwords(), raw.into_faults()) {
-        (Some(config), faults) if faults.is_empty() => Ok(config),
-        (_, faults) => Err(ConfigErrors(faults)),
+    match (raw.passwords(), raw.into_errors()) {
+        (Some(config), errors) if errors.is_empty() => Ok(config),
+        (_, errors) => Err(ConfigErrors(errors)),
     }
 }
 

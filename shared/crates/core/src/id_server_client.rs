@@ -48,10 +48,10 @@ pub enum IdServerError {
     Refused(IdServerRejection),
     /// It answered with this status and nothing that Matrix has words for.
     #[error("the identity server answered {0}")]
-    Unclear(u16),
+    UnexpectedResponse(u16),
     /// There was no answer.
     #[error("the identity server does not answer: {0}")]
-    Unreached(&'static str),
+    Unreachable(&'static str),
 }
 
 /// A Matrix error of an identity server.
@@ -102,8 +102,8 @@ impl Client {
     pub(crate) async fn call(&self, call: Call<'_>) -> Result<Map<String, Value>, IdServerError> {
         let name = call.server.name.as_str().to_owned();
         let outcome = tokio::time::timeout(TIMEOUT, self.exchange(call)).await;
-        let outcome = outcome.unwrap_or(Err(IdServerError::Unreached("no answer in time")));
-        let outcome = outcome.and_then(|(status, bytes)| understand(status, &bytes));
+        let outcome = outcome.unwrap_or(Err(IdServerError::Unreachable("no answer in time")));
+        let outcome = outcome.and_then(|(status, bytes)| parse_response(status, &bytes));
         if let Err(error) = &outcome {
             tracing::warn!(id_server = name, %error, "a call to an identity server has failed");
         }
@@ -111,7 +111,7 @@ impl Client {
     }
 
     async fn exchange(&self, call: Call<'_>) -> Result<(u16, Vec<u8>), IdServerError> {
-        let unreached = IdServerError::Unreached;
+        let unreachable = IdServerError::Unreachable;
         let server = call.server;
         let mut request = ::http::Request::builder()
             .method(call.method)
@@ -125,54 +125,59 @@ impl Client {
         }
         let request = request
             .body(call.body.map_or_else(SdkBody::empty, SdkBody::from))
-            .map_err(|_| unreached("the request cannot be written"))?;
+            .map_err(|_| unreachable("the request cannot be written"))?;
         let request = HttpRequest::try_from(request)
-            .map_err(|_| unreached("the request cannot be written"))?;
+            .map_err(|_| unreachable("the request cannot be written"))?;
         let connector = match server.address {
             Some(_) => &self.anywhere,
             None => &self.public,
         };
         let answer = connector.call(request).await;
-        let answer = answer.map_err(|_| unreached("no connection"))?;
+        let answer = answer.map_err(|_| unreachable("no connection"))?;
         let status = answer.status().as_u16();
         Ok((status, read(answer).await?))
     }
 }
 
 async fn read(answer: HttpResponse) -> Result<Vec<u8>, IdServerError> {
-    let unreached = IdServerError::Unreached;
+    let unreachable = IdServerError::Unreachable;
     let mut body = ByteStream::new(answer.into_body());
     let mut bytes = Vec::new();
     while let Some(chunk) = body.next().await {
-        bytes.extend_from_slice(&chunk.map_err(|_| unreached("the answer broke off"))?);
+        bytes.extend_from_slice(&chunk.map_err(|_| unreachable("the answer broke off"))?);
         if bytes.len() > MAX_ANSWER_BYTES {
-            return Err(unreached("the answer is too long"));
+            return Err(unreachable("the answer is too long"));
         }
     }
     Ok(bytes)
 }
 
 /// What an answer means. Old servers answer 200 to what they refuse (IDS-09).
-fn understand(status: u16, bytes: &[u8]) -> Result<Map<String, Value>, IdServerError> {
+fn parse_response(status: u16, bytes: &[u8]) -> Result<Map<String, Value>, IdServerError> {
     let object: Option<Map<String, Value>> = serde_json::from_slice(bytes).ok();
-    if let Some(refusal) = object.as_ref().and_then(|object| refusal(status, object)) {
-        return Err(IdServerError::Refused(refusal));
+    if let Some(rejection) = object
+        .as_ref()
+        .and_then(|object| parse_rejection(status, object))
+    {
+        return Err(IdServerError::Refused(rejection));
     }
     match object {
         Some(object) if status == 200 => Ok(object),
-        _ => Err(IdServerError::Unclear(status)),
+        _ => Err(IdServerError::UnexpectedResponse(status)),
     }
 }
 
-fn refusal(status: u16, object: &Map<String, Value>) -> Option<IdServerRejection> {
+fn parse_rejection(status: u16, object: &Map<String, Value>) -> Option<IdServerRejection> {
     let errcode = object.get("errcode")?.as_str()?;
-    let lawful = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b"._".contains(&b);
-    let is_lawful = (1..=MAX_ERRCODE_CHARS).contains(&errcode.len()) && errcode.bytes().all(lawful);
+    let is_errcode_char =
+        |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b"._".contains(&b);
+    let is_valid =
+        (1..=MAX_ERRCODE_CHARS).contains(&errcode.len()) && errcode.bytes().all(is_errcode_char);
     let message = object.get("error").and_then(Value::as_str);
     let retry_after = object.get("retry_after_ms").and_then(Value::as_u64);
     Some(IdServerRejection {
         status,
-        errcode: if is_lawful { errcode } else { "M_UNKNOWN" }.to_owned(),
+        errcode: if is_valid { errcode } else { "M_UNKNOWN" }.to_owned(),
         message: message
             .unwrap_or("The identity server refused")
             .chars()
@@ -189,10 +194,10 @@ mod tests {
 
     #[test]
     fn ids_07_a_refusal_is_told_from_an_answer_and_from_noise() {
-        let told = |status, text: &str| understand(status, text.as_bytes());
-        assert!(told(200, "{}").unwrap().is_empty());
-        let refused = |status, text: &str| match told(status, text) {
-            Err(IdServerError::Refused(refusal)) => refusal,
+        let parsed = |status, text: &str| parse_response(status, text.as_bytes());
+        assert!(parsed(200, "{}").unwrap().is_empty());
+        let refused = |status, text: &str| match parsed(status, text) {
+            Err(IdServerError::Refused(rejection)) => rejection,
             other => panic!("{other:?}"),
         };
         let terms = refused(
@@ -220,7 +225,10 @@ mod tests {
             (302, "{}"),
             (400, r#"{"errcode":5}"#),
         ] {
-            assert_eq!(told(status, text), Err(IdServerError::Unclear(status)));
+            assert_eq!(
+                parsed(status, text),
+                Err(IdServerError::UnexpectedResponse(status))
+            );
         }
     }
 }

@@ -16,9 +16,9 @@ pub use crate::{
     id_server_name::{IdServerName, IdServerNameError, TrustedServer},
     signing::{SigningKey, SigningKeys},
 };
-pub use bind::{BindError, BindRequest, bind, bind_proven};
+pub use bind::{BindError, BindRequest, bind, bind_validated};
 pub use keys::server_keys;
-pub use unbind::{UnbindError, UnbindResult, Which, unbind, unbind_all};
+pub use unbind::{UnbindError, UnbindResult, UnbindScope, unbind, unbind_all};
 pub use validate::{IdTokenError, Validated, find_validated, read_token, request_validation};
 
 use serde_json::{Map, Value};

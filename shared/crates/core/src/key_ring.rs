@@ -61,7 +61,7 @@ impl KeySettings {
         rng: &dyn Rng,
     ) -> Result<Self, KeyRingError> {
         if given(&lookup, ARN).as_deref() == Some(NONE) {
-            return Self::of_nobody(rng).beside(lookup);
+            return Self::random(rng).beside(lookup);
         }
         Self::fetch(aws, lookup).await
     }
@@ -87,13 +87,13 @@ impl KeySettings {
     }
 
     /// For a function that uses no key: what it made with these nobody else would recognise.
-    fn of_nobody(rng: &dyn Rng) -> Self {
-        let made_up = |name| {
+    fn random(rng: &dyn Rng) -> Self {
+        let random_member = |name| {
             let bytes = BASE64_STANDARD.encode(rng.bytes::<32>());
             (name, Secret::new(bytes))
         };
         // The latter is demanded where a captcha is set up.
-        Self(BTreeMap::from([ROOT, CAPTCHA_KEY].map(made_up)))
+        Self(BTreeMap::from([ROOT, CAPTCHA_KEY].map(random_member)))
     }
 
     fn parse(text: &Secret) -> Result<Self, KeyRingError> {
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_ring_of_nobodys_is_another_each_time() {
-        let root = || KeySettings::of_nobody(&SystemRng).over(|_| None)(ROOT);
+        let root = || KeySettings::random(&SystemRng).over(|_| None)(ROOT);
         assert!(root().is_some_and(|root| root.len() > 32));
         assert_ne!(root(), root());
     }

@@ -16,7 +16,7 @@ pub mod id_server_client;
 pub mod identity_servers;
 pub mod key_ring;
 pub mod limits;
-pub mod notices;
 pub mod passwords;
+pub mod security_notifications;
 pub mod threepids;
 pub mod tokens;

@@ -30,7 +30,7 @@ pub const MAX_PASSWORD_BYTES: usize = 512;
 /// How much of a password is judged. zxcvbn's work grows with the square of the length and, for
 /// characters that may stand for letters, far beyond: a hundred of them took a second, on behalf
 /// of anybody. A password whose first 32 characters are easy to guess is refused.
-const JUDGED_CHARS: usize = 32;
+const SCORED_CHARS: usize = 32;
 
 const SALT_BYTES: usize = 16;
 const HASH_BYTES: usize = 32;
@@ -49,13 +49,13 @@ pub enum PasswordError {
 }
 
 /// Whether a hash that another server made can be verified here, at a cost that anybody may cause.
-pub fn recognise(hash: &str) -> Result<(), HashFormatError> {
+pub fn check_hash_format(hash: &str) -> Result<(), HashFormatError> {
     Stored::parse(hash).map(|_| ())
 }
 
 /// Judges a new password before anything else is asked of the user (REG-24). `own` are the user's
 /// own words, such as the name, which an attacker tries first.
-pub fn judge(
+pub fn validate(
     config: &PasswordConfig,
     password: &Secret,
     own: &[&str],
@@ -70,14 +70,14 @@ pub fn judge(
     if config.min_score == 0 {
         return Ok(());
     }
-    let judged: Secret = Secret::new(
-        normal(password)
+    let scored: Secret = Secret::new(
+        normalized(password)
             .reveal()
             .chars()
-            .take(JUDGED_CHARS)
+            .take(SCORED_CHARS)
             .collect(),
     );
-    let score = u8::from(zxcvbn::zxcvbn(judged.reveal(), own).score());
+    let score = u8::from(zxcvbn::zxcvbn(scored.reveal(), own).score());
     if score < config.min_score {
         Err(PasswordError::Weak)
     } else {
@@ -86,7 +86,7 @@ pub fn judge(
 }
 
 /// The form that is judged and hashed: compatible spellings of one password are one password.
-fn normal(password: &str) -> Secret {
+fn normalized(password: &str) -> Secret {
     Secret::new(password.nfkc().collect())
 }
 
@@ -142,7 +142,7 @@ impl Hasher {
         let password = password.clone();
         self.work(move |worker| match hash {
             Some(hash) => worker.verify(&password, &hash),
-            None => worker.find_wrong(&password),
+            None => worker.hash_decoy(&password),
         })
         .await
     }
@@ -200,7 +200,7 @@ impl Worker {
     }
 
     /// Not right, after the same work.
-    fn find_wrong(&self, password: &Secret) -> Result<PasswordCheck, HashError> {
+    fn hash_decoy(&self, password: &Secret) -> Result<PasswordCheck, HashError> {
         self.hash(password, &[0; SALT_BYTES])
             .map(|_| PasswordCheck::Wrong)
     }
@@ -215,7 +215,7 @@ impl Worker {
                 let Some(pepper) = self.config.peppers().find(|pepper| pepper.id == *id) else {
                     // Lost, and every such password with it.
                     tracing::error!("a password's pepper is not known");
-                    return self.find_wrong(password);
+                    return self.hash_decoy(password);
                 };
                 Some(pepper)
             }
@@ -223,21 +223,21 @@ impl Worker {
         let (phc, params) = match Stored::parse(&hash.phc) {
             Ok(Stored::Argon2(phc, params)) => (phc, params),
             Ok(Stored::Bcrypt(hash)) => {
-                let right = is_any(&text, pepper, |bytes| is_bcrypt_of(hash, bytes));
-                return Ok(of_others(right && !cut));
+                let right = matches_any_form(&text, pepper, |bytes| is_bcrypt_of(hash, bytes));
+                return Ok(imported_hash_result(right && !cut));
             }
             Ok(Stored::Pbkdf2(hash)) => {
-                let right = is_any(&text, pepper, |bytes| hash.is_of(bytes));
-                return Ok(of_others(right && !cut));
+                let right = matches_any_form(&text, pepper, |bytes| hash.is_of(bytes));
+                return Ok(imported_hash_result(right && !cut));
             }
             Err(fault) => {
                 let fault = fault.to_string();
                 tracing::error!(fault, "a stored password cannot be verified");
-                return self.find_wrong(password);
+                return self.hash_decoy(password);
             }
         };
         let (Some(salt), Some(expected)) = (&phc.salt, &phc.hash) else {
-            return self.find_wrong(password);
+            return self.hash_decoy(password);
         };
         let found = self.argon2id(&text, salt, params.clone(), pepper, expected.len())?;
         // `Output` compares in constant time.
@@ -267,7 +267,7 @@ impl Worker {
         let out = out
             .get_mut(..bytes)
             .ok_or_else(|| HashError::of("it is too long"))?;
-        let password = normal(password);
+        let password = normalized(password);
         self.memory
             .hash(cost, pepper, password.reveal().as_bytes(), salt, out)?;
         Output::new(out).map_err(HashError::of)
@@ -275,7 +275,7 @@ impl Worker {
 }
 
 /// What is said of another server's hash: ours is always better.
-const fn of_others(right: bool) -> PasswordCheck {
+const fn imported_hash_result(right: bool) -> PasswordCheck {
     if right {
         PasswordCheck::Outdated
     } else {
@@ -285,12 +285,12 @@ const fn of_others(right: bool) -> PasswordCheck {
 
 /// Whether a password is the one as other servers hashed it, the pepper at its end: normalised, or as
 /// it was typed, which not all of them told apart.
-fn is_any(typed: &str, pepper: Option<&Pepper>, is: impl Fn(&[u8]) -> bool) -> bool {
-    let normal = normal(typed);
+fn matches_any_form(typed: &str, pepper: Option<&Pepper>, is: impl Fn(&[u8]) -> bool) -> bool {
+    let normalized = normalized(typed);
     let end = pepper.map_or(&[][..], |pepper| pepper.secret.reveal());
     let with_end = |text: &str| Secret::new([text.as_bytes(), end].concat());
-    is(with_end(normal.reveal()).reveal())
-        || normal.reveal() != typed && is(with_end(typed).reveal())
+    is(with_end(normalized.reveal()).reveal())
+        || normalized.reveal() != typed && is(with_end(typed).reveal())
 }
 
 #[cfg(test)]

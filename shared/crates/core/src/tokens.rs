@@ -168,12 +168,12 @@ pub struct GuestForbiddenError;
 
 impl Session {
     /// Refuses guests.
-    pub fn demand_no_guest(&self) -> Result<(), GuestForbiddenError> {
-        guests_out(&self.account)
+    pub fn ensure_not_guest(&self) -> Result<(), GuestForbiddenError> {
+        check_not_guest(&self.account)
     }
 }
 
-fn guests_out(account: &AccountRow) -> Result<(), GuestForbiddenError> {
+fn check_not_guest(account: &AccountRow) -> Result<(), GuestForbiddenError> {
     match account.kind {
         AccountKind::Guest => Err(GuestForbiddenError),
         AccountKind::User | AccountKind::Appservice => Ok(()),
@@ -183,7 +183,7 @@ fn guests_out(account: &AccountRow) -> Result<(), GuestForbiddenError> {
 /// Tells whose token this is, by one strongly consistent read of account and device. The first use
 /// of a new token ends the one before it, which is a write.
 pub async fn authenticate(app: &App, text: &Secret) -> Result<Session, AuthenticationError> {
-    let token = of_device(app, text).await?;
+    let token = parse_device_token(app, text).await?;
     let (account, device) = app
         .store
         .find_account_and_device(&token.localpart, &token.device)
@@ -198,7 +198,7 @@ pub async fn authenticate_with(
     account: Option<AccountRow>,
     device: Option<DeviceRow>,
 ) -> Result<Session, AuthenticationError> {
-    let (session, next) = admit(app, token, account, device)?;
+    let (session, next) = check_token(app, token, account, device)?;
     metrics::user(&session.localpart);
     match session.account.status {
         AccountStatus::Locked => return Err(AuthenticationError::Locked),
@@ -212,23 +212,23 @@ pub async fn authenticate_with(
 
 /// The same for who wants to log out, which a locked account may (TOK-14). Nothing is written: the
 /// device is about to end.
-pub async fn authenticate_to_leave(
+pub async fn authenticate_for_logout(
     app: &App,
     text: &Secret,
 ) -> Result<Session, AuthenticationError> {
-    let token = of_device(app, text).await?;
+    let token = parse_device_token(app, text).await?;
     let (account, device) = app
         .store
         .find_account_and_device(&token.localpart, &token.device)
         .await?;
-    let (session, _) = admit(app, token, account, device)?;
+    let (session, _) = check_token(app, token, account, device)?;
     metrics::user(&session.localpart);
     Ok(session)
 }
 
 /// The token, if it has the form of a device's. A good token of an application service is told apart
 /// from what is none: who is told that its token is not known may throw it away.
-async fn of_device(app: &App, text: &Secret) -> Result<Token, AuthenticationError> {
+async fn parse_device_token(app: &App, text: &Secret) -> Result<Token, AuthenticationError> {
     match Token::parse(TokenKind::Access, text, &app.config.server_name) {
         Some(token) => Ok(token),
         None if authenticate_appservice(app, text).await?.is_some() => {
@@ -240,7 +240,7 @@ async fn of_device(app: &App, text: &Secret) -> Result<Token, AuthenticationErro
 
 /// The verdict on a token whose rows have been read, and the pair that it is of if that is new. The
 /// rule: the hash is one of a living device of a living account, and its time is not over.
-fn admit(
+fn check_token(
     app: &App,
     token: Token,
     account: Option<AccountRow>,

@@ -20,9 +20,9 @@ use crate::{
     http::{self, Body, Request},
     ids::Localpart,
     limits::{self, Limit, LimitError},
-    notices,
     outbox::Notice,
     secrets::Secret,
+    security_notifications,
     store::{AccountRow, AccountStatus, OwnThreePid, SessionCommit, StoreError, ValidationRow},
     threepids::{
         self, ThreePid, ThreePidDeniedError,
@@ -126,7 +126,7 @@ pub async fn changer(app: &App, request: &Request) -> Result<AccountOwner, Three
 async fn owner(app: &App, request: &Request) -> Result<AccountOwner, MatrixError> {
     let token = http::access_token(request, app.config.query_tokens)?;
     let caller = tokens::identify(app, &token, request.query.get("user_id")).await?;
-    caller.demand_no_guest()?;
+    caller.ensure_not_guest()?;
     let account = caller.account().cloned().ok_or(CallerError::NotItsUser)?;
     Ok(AccountOwner {
         localpart: caller.localpart().clone(),
@@ -260,7 +260,7 @@ pub async fn add(
         let notices = if known {
             Vec::new()
         } else {
-            notices::mails(app, &everybody, Notice::AddressAdded)
+            security_notifications::mails(app, &everybody, Notice::AddressAdded)
         };
         let new = NewThreePid {
             localpart: owner.localpart.clone(),
@@ -336,7 +336,7 @@ pub async fn remove(
             account: owner.account.clone(),
             threepid: threepid.clone(),
             // No more can be removed than were added, which has a limit.
-            notices: notices::mails(app, &own, Notice::AddressRemoved),
+            notices: security_notifications::mails(app, &own, Notice::AddressRemoved),
         };
         match app.store.remove_threepid(&lost).await {
             Ok(()) | Err(RemoveThreePidError::NotThere) => return Ok(()),

@@ -242,7 +242,7 @@ impl ProtectedRequest {
                     };
                 }
             };
-            caller.demand_no_guest()?;
+            caller.ensure_not_guest()?;
             self.password = facts.password;
             self.who = Requester::User(Box::new(caller));
         }

@@ -121,15 +121,16 @@ impl Appservices {
         self.0.iter().find(|own| hash(own)).cloned()
     }
 
-    /// Whether somebody other than `asking` has `name` for himself alone (REG-12, AVAIL-04).
+    /// Whether somebody other than `requester` has `name` for himself alone (REG-12, AVAIL-04).
     pub fn exclude(
         &self,
         name: &Localpart,
-        asking: Option<&Appservice>,
+        requester: Option<&Appservice>,
         server: &ServerName,
     ) -> bool {
-        let other =
-            |own: &&Arc<Appservice>| asking.is_none_or(|asking| asking.record.id != own.record.id);
+        let other = |own: &&Arc<Appservice>| {
+            requester.is_none_or(|requester| requester.record.id != own.record.id)
+        };
         self.0
             .iter()
             .filter(other)

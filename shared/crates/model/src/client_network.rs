@@ -69,7 +69,7 @@ impl TrustedProxies {
     /// Parses addresses and `address/bits` ranges separated by spaces; `Err` names the wrong one.
     pub fn parse(text: &str) -> Result<Self, String> {
         text.split_whitespace()
-            .map(|word| parse_range(word).ok_or_else(|| word.to_owned()))
+            .map(|text| parse_range(text).ok_or_else(|| text.to_owned()))
             .collect::<Result<_, _>>()
             .map(Self)
     }
@@ -93,10 +93,10 @@ fn same_prefix(a: u128, b: u128, width: u8, bits: u8) -> bool {
     a.checked_shr(rest).unwrap_or(0) == b.checked_shr(rest).unwrap_or(0)
 }
 
-fn parse_range(word: &str) -> Option<(IpAddr, u8)> {
-    let (base, bits) = word
+fn parse_range(text: &str) -> Option<(IpAddr, u8)> {
+    let (base, bits) = text
         .split_once('/')
-        .map_or((word, None), |(base, bits)| (base, Some(bits)));
+        .map_or((text, None), |(base, bits)| (base, Some(bits)));
     let base: IpAddr = base.parse().ok()?;
     let width = if base.is_ipv4() { 32 } else { 128 };
     let bits = bits.map_or(Some(width), |bits| bits.parse().ok())?;

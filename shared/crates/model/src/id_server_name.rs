@@ -22,7 +22,7 @@ pub enum IdServerNameError {
     Form,
     /// It is an address of an inner network.
     #[error("it is an address of an inner network")]
-    Inner,
+    PrivateNetwork,
     /// The operator does not trust it.
     #[error("it is not trusted")]
     Untrusted,
@@ -71,7 +71,7 @@ impl IdServerName {
     }
 
     /// Whether it is an address that nothing outside has.
-    pub fn is_inner(&self) -> bool {
+    pub fn is_private_address(&self) -> bool {
         self.address.is_some_and(|ip| !is_public(ip))
     }
 }
@@ -94,7 +94,7 @@ pub fn find<'a>(
     let name = IdServerName::parse(text).ok_or(IdServerNameError::Form)?;
     match trusted.iter().find(|server| server.name == name) {
         Some(server) => Ok(server),
-        None if name.is_inner() => Err(IdServerNameError::Inner),
+        None if name.is_private_address() => Err(IdServerNameError::PrivateNetwork),
         None => Err(IdServerNameError::Untrusted),
     }
 }
@@ -213,9 +213,18 @@ mod tests {
             Err(IdServerNameError::Untrusted)
         );
         assert_eq!(found("example.org"), Err(IdServerNameError::Untrusted));
-        assert_eq!(found("127.0.0.1:80"), Err(IdServerNameError::Inner));
-        assert_eq!(found("169.254.169.254"), Err(IdServerNameError::Inner));
-        assert_eq!(found("[::ffff:10.0.0.1]"), Err(IdServerNameError::Inner));
+        assert_eq!(
+            found("127.0.0.1:80"),
+            Err(IdServerNameError::PrivateNetwork)
+        );
+        assert_eq!(
+            found("169.254.169.254"),
+            Err(IdServerNameError::PrivateNetwork)
+        );
+        assert_eq!(
+            found("[::ffff:10.0.0.1]"),
+            Err(IdServerNameError::PrivateNetwork)
+        );
         assert_eq!(found("http://id.example.org"), Err(IdServerNameError::Form));
     }
 }

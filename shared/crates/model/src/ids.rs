@@ -96,8 +96,8 @@ impl Localpart {
 
 /// Whether `text` is a localpart as it stands, on a server with a short enough name.
 pub fn is_localpart(text: &str) -> bool {
-    let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._=-/+".contains(&b);
-    !text.is_empty() && text.bytes().all(legal)
+    let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._=-/+".contains(&b);
+    !text.is_empty() && text.bytes().all(is_allowed)
 }
 
 /// A device ID: 1 to 255 characters without controls.
@@ -147,10 +147,10 @@ mod tests {
 
     #[test]
     fn reg_07_a_user_id_of_255_bytes_passes_and_256_fails() {
-        let room = MAX_USER_ID_BYTES - "@:example.org".len();
-        assert!(Localpart::parse(&"a".repeat(room), &server()).is_ok());
+        let longest = MAX_USER_ID_BYTES - "@:example.org".len();
+        assert!(Localpart::parse(&"a".repeat(longest), &server()).is_ok());
         assert_eq!(
-            Localpart::parse(&"a".repeat(room + 1), &server()),
+            Localpart::parse(&"a".repeat(longest + 1), &server()),
             Err(LocalpartError::TooLong)
         );
     }

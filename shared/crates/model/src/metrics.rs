@@ -98,7 +98,7 @@ impl Metric {
 #[derive(Debug)]
 pub struct Meter {
     clock: Arc<dyn Clock>,
-    began: Timestamp,
+    started: Timestamp,
     trace: Option<String>,
     tally: Mutex<Tally>,
 }
@@ -139,7 +139,7 @@ impl Meter {
     /// Begins to count, at this time and within this trace.
     pub fn new(clock: Arc<dyn Clock>, trace: Option<String>) -> Arc<Self> {
         Arc::new(Self {
-            began: clock.now(),
+            started: clock.now(),
             clock,
             trace,
             tally: Mutex::default(),
@@ -147,13 +147,13 @@ impl Meter {
     }
 
     /// Counts here what `work` does.
-    pub async fn around<T>(self: &Arc<Self>, work: impl Future<Output = T>) -> T {
+    pub async fn measure<T>(self: &Arc<Self>, work: impl Future<Output = T>) -> T {
         METER.scope(Arc::clone(self), work).await
     }
 
     /// How long it has been, in milliseconds.
     fn ms(&self) -> i64 {
-        since(&*self.clock, self.began)
+        since(&*self.clock, self.started)
     }
 
     fn tally(&self) -> MutexGuard<'_, Tally> {
@@ -161,8 +161,8 @@ impl Meter {
     }
 }
 
-fn since(clock: &dyn Clock, began: Timestamp) -> i64 {
-    millis(clock.now().since(began))
+fn since(clock: &dyn Clock, started: Timestamp) -> i64 {
+    millis(clock.now().since(started))
 }
 
 /// Changes the tally of the request under way, if there is one.
@@ -236,7 +236,7 @@ impl Timer {
     fn ms(&self) -> i64 {
         self.0
             .as_ref()
-            .map_or(0, |(meter, began)| since(&*meter.clock, *began))
+            .map_or(0, |(meter, started)| since(&*meter.clock, *started))
     }
 }
 
@@ -252,11 +252,11 @@ pub fn trace_id(header: &str) -> Option<String> {
             part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit())
         })
     };
-    let lawful = parts.next() == Some("1")
+    let is_valid = parts.next() == Some("1")
         && hex(parts.next(), 8)
         && hex(parts.next(), 24)
         && parts.next().is_none();
-    lawful.then(|| root.to_owned())
+    is_valid.then(|| root.to_owned())
 }
 
 #[cfg(test)]

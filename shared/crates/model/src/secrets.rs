@@ -208,21 +208,21 @@ impl KeyRing {
             .collect()
     }
 
-    /// Encrypts `plain` so that it opens only with this ring, `salt` (a secret of the client's,
+    /// Encrypts `plaintext` so that it opens only with this ring, `salt` (a secret of the client's,
     /// such as a session string) and the same `place` (where it is stored: row, field, version).
     pub fn seal(
         &self,
         purpose: KeyPurpose,
         salt: &[u8],
         place: &[u8],
-        plain: &[u8],
+        plaintext: &[u8],
         rng: &dyn Rng,
     ) -> Vec<u8> {
         let nonce: [u8; NONCE_BYTES] = rng.bytes();
         let mut sealed = self.current.id.clone().into_bytes();
         sealed.extend_from_slice(&nonce);
         let payload = Payload {
-            msg: plain,
+            msg: plaintext,
             aad: place,
         };
         match cipher(&self.current, purpose, salt).encrypt(&XNonce::from(nonce), payload) {

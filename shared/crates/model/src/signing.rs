@@ -61,10 +61,10 @@ impl fmt::Debug for SigningKey {
 impl SigningKey {
     /// A key of this name (behind `ed25519:`) with this seed of 32 bytes.
     pub fn new(name: &str, seed: &[u8]) -> Option<Self> {
-        let lawful = (1..=64).contains(&name.len())
+        let is_valid = (1..=64).contains(&name.len())
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         let pair = Ed25519KeyPair::from_seed_unchecked(seed).ok()?;
-        lawful.then(|| Self {
+        is_valid.then(|| Self {
             id: format!("{ALGORITHM}:{name}"),
             pair: Arc::new(pair),
         })
@@ -72,10 +72,10 @@ impl SigningKey {
 
     /// Parses a line as homeservers keep their keys: `ed25519 a_1 <seed in unpadded base64>`.
     pub fn parse(line: &str) -> Option<Self> {
-        let mut words = line.split_whitespace();
-        let (algorithm, name, seed) = (words.next()?, words.next()?, words.next()?);
+        let mut parts = line.split_whitespace();
+        let (algorithm, name, seed) = (parts.next()?, parts.next()?, parts.next()?);
         let seed = SEED_FORM.decode(seed).ok()?;
-        if words.next().is_some() {
+        if parts.next().is_some() {
             return None;
         }
         Self::new(name, &seed).filter(|_| algorithm == ALGORITHM)
@@ -193,7 +193,7 @@ fn write(text: &mut String, value: &Value) -> Option<()> {
         Value::Null => text.push_str("null"),
         Value::Bool(value) => text.push_str(if *value { "true" } else { "false" }),
         Value::Number(number) => {
-            let integer = number.as_i64().or_else(|| whole(number.as_f64()?))?;
+            let integer = number.as_i64().or_else(|| as_integer(number.as_f64()?))?;
             if integer.unsigned_abs() > MAX_INTEGER.unsigned_abs() {
                 return None;
             }
@@ -230,7 +230,7 @@ fn write(text: &mut String, value: &Value) -> Option<()> {
 }
 
 /// A number such as `1e10` or `-0` as the integer that it is.
-fn whole(number: f64) -> Option<i64> {
+fn as_integer(number: f64) -> Option<i64> {
     let is_whole = number.fract() == 0.0 && number.is_finite();
     is_whole.then(|| format!("{number:.0}").parse().ok())?
 }

@@ -90,7 +90,7 @@ impl StageType {
     }
 
     /// Whether clients ask again and again until it is done.
-    pub const fn waits(self) -> bool {
+    pub const fn is_polled(self) -> bool {
         self.medium().is_some()
     }
 
@@ -108,7 +108,7 @@ impl StageType {
     }
 
     /// Whether a twin of a request can be the reason why its own attempt is refused.
-    pub const fn is_spent_by_a_twin(self) -> bool {
+    pub const fn is_consumed_by_duplicate(self) -> bool {
         match self {
             Self::Email | Self::Msisdn | Self::Recaptcha | Self::RegistrationToken => true,
             Self::Dummy | Self::Password | Self::Terms => false,

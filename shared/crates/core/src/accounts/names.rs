@@ -46,27 +46,27 @@ pub enum NameError {
     Taken,
 }
 
-/// Parses a name that somebody chose and checks it against everything but the claim. `asking` is
+/// Parses a name that somebody chose and checks it against everything but the claim. `requester` is
 /// the application service that wants it: its own namespace is its policy.
 pub fn choose(
     text: &str,
     config: &Config,
     appservices: &Appservices,
-    asking: Option<&Appservice>,
+    requester: Option<&Appservice>,
 ) -> Result<Localpart, NameError> {
     let server = &config.server_name;
     let name = Localpart::parse(text, server).map_err(NameError::Grammar)?;
-    if appservices.exclude(&name, asking, server) {
+    if appservices.exclude(&name, requester, server) {
         return Err(NameError::Exclusive);
     }
-    match asking {
-        Some(asking) if asking.may_use(&name, server) => Ok(name),
+    match requester {
+        Some(requester) if requester.may_use(&name, server) => Ok(name),
         Some(_) => Err(NameError::OutsideNamespace),
-        None => obey_policy(name, config),
+        None => check_policy(name, config),
     }
 }
 
-fn obey_policy(name: Localpart, config: &Config) -> Result<Localpart, NameError> {
+fn check_policy(name: Localpart, config: &Config) -> Result<Localpart, NameError> {
     let (text, policy) = (name.as_str(), &config.names);
     if text.starts_with('_') {
         return Err(NameError::Underscore);
@@ -117,13 +117,13 @@ fn random_name(
     appservices: &Appservices,
     text: impl Fn() -> String,
 ) -> Result<Localpart, NameError> {
-    let mut verdict = Err(NameError::Exclusive);
+    let mut outcome = Err(NameError::Exclusive);
     for _ in 0..GENERATE_TRIES {
         let name = Localpart::parse(&text(), &config.server_name).map_err(NameError::Grammar)?;
         if !appservices.exclude(&name, None, &config.server_name) {
-            verdict = Ok(name);
+            outcome = Ok(name);
             break;
         }
     }
-    verdict
+    outcome
 }

@@ -90,27 +90,27 @@ pub(super) fn read_captcha(raw: &mut Raw<'_>) -> Option<CaptchaConfig> {
             .filter(|name| raw.get(name).is_some())
             .collect::<Vec<_>>()
         {
-            raw.fault(name, format!("means nothing without {PROVIDER}"));
+            raw.add_error(name, format!("means nothing without {PROVIDER}"));
         }
         return None;
     };
     let [site_key, verify_url, script_url] = &dependents;
     let provider = CaptchaProvider::parse(&provider);
     if provider.is_none() {
-        raw.fault(PROVIDER, "must be `recaptcha`, `hcaptcha` or `turnstile`");
+        raw.add_error(PROVIDER, "must be `recaptcha`, `hcaptcha` or `turnstile`");
     }
     let mut url = |name: &str, default: Option<&'static str>| {
         let url = raw.get(name).or_else(|| default.map(str::to_owned))?;
         if !is_http_url(&url) {
-            raw.fault(name, "must be an `https://` or `http://` URL");
+            raw.add_error(name, "must be an `https://` or `http://` URL");
         }
         Some(url)
     };
     let verify_url = url(verify_url, provider.map(CaptchaProvider::verify_url));
     let script_url = url(script_url, provider.map(CaptchaProvider::script_url));
     let (site_key, secret_key) = (
-        raw.demand(site_key),
-        raw.demand("GATEHOUSE_CAPTCHA_SECRET_KEY"),
+        raw.required(site_key),
+        raw.required("GATEHOUSE_CAPTCHA_SECRET_KEY"),
     );
     Some(CaptchaConfig {
         provider: provider?,
@@ -126,7 +126,7 @@ pub(super) fn read_policies(raw: &mut Raw<'_>) -> Option<Policies> {
     let text = raw.get(NAME)?;
     let policies = serde_json::from_str(&text).ok().and_then(policies);
     if policies.is_none() {
-        raw.fault(
+        raw.add_error(
             NAME,
             "must be a JSON object of 1 to 16 policies, each with a `version` and, for at least one language, \
              a `name` and an http(s) `url`; ids and versions have 1 to 255 characters of a-z, A-Z, 0-9, `.`, `_`, `~`, `-`",
@@ -147,11 +147,11 @@ fn policies(params: Value) -> Option<Policies> {
         let policy = policy.as_object()?;
         let version = policy.get("version")?.as_str()?;
         let languages: Vec<_> = policy.iter().filter(|(key, _)| *key != "version").collect();
-        let lawful = languages.iter().all(|(_, text)| {
+        let is_valid = languages.iter().all(|(_, text)| {
             text["name"].as_str().is_some_and(|name| !name.is_empty())
                 && text["url"].as_str().is_some_and(is_http_url)
         });
-        if !opaque(id) || !opaque(version) || languages.is_empty() || !lawful {
+        if !opaque(id) || !opaque(version) || languages.is_empty() || !is_valid {
             return None;
         }
         versions.insert(id.clone(), version.to_owned());
@@ -172,13 +172,13 @@ pub(super) fn read_registration(
     match raw.get(NAME).as_deref() {
         Some("open") => {
             let flows = read_flows(raw, has_captcha, has_policies)?;
-            let flows = only_possible(raw, flows, media?)?;
+            let flows = retain_sendable(raw, flows, media?)?;
             check_verified(raw, &flows, unverified?);
             Some(Registration::Open(flows))
         }
         Some("closed") => Some(Registration::Closed),
         _ => {
-            raw.fault(NAME, "must be `open` or `closed`");
+            raw.add_error(NAME, "must be `open` or `closed`");
             None
         }
     }
@@ -187,19 +187,19 @@ pub(super) fn read_registration(
 const FLOWS: &str = "GATEHOUSE_REGISTRATION_FLOWS";
 
 fn read_flows(raw: &mut Raw<'_>, has_captcha: bool, has_policies: bool) -> Option<Vec<Flow>> {
-    let text = raw.demand(FLOWS)?;
+    let text = raw.required(FLOWS)?;
     let mut flows: Vec<Flow> = Vec::new();
-    for words in text.split_whitespace() {
+    for stages in text.split_whitespace() {
         let mut flow = Flow::new();
-        for word in words.split('+') {
-            match StageType::parse(word) {
+        for stage_name in stages.split('+') {
+            match StageType::parse(stage_name) {
                 // Who has no account has no password either.
-                None | Some(StageType::Password) => raw.fault(
+                None | Some(StageType::Password) => raw.add_error(
                     FLOWS,
-                    format!("`{word}` is no stage that this server can offer"),
+                    format!("`{stage_name}` is no stage that this server can offer"),
                 ),
                 Some(stage) if flow.contains(&stage) => {
-                    raw.fault(FLOWS, format!("`{word}` stands twice in one flow"));
+                    raw.add_error(FLOWS, format!("`{stage_name}` stands twice in one flow"));
                 }
                 Some(stage) => flow.push(stage),
             }
@@ -208,17 +208,17 @@ fn read_flows(raw: &mut Raw<'_>, has_captcha: bool, has_policies: bool) -> Optio
     }
     let offers = |stage| flows.iter().flatten().any(|own| *own == stage);
     if flows.is_empty() {
-        raw.fault(FLOWS, "must name at least one flow");
+        raw.add_error(FLOWS, "must name at least one flow");
     }
     // UIA-31: a stage that cannot be completed is not offered.
     if offers(StageType::Recaptcha) && !has_captcha {
-        raw.fault(
+        raw.add_error(
             FLOWS,
             "`m.login.recaptcha` needs GATEHOUSE_CAPTCHA_PROVIDER and its keys",
         );
     }
     if offers(StageType::Terms) && !has_policies {
-        raw.fault(FLOWS, "`m.login.terms` needs GATEHOUSE_TERMS");
+        raw.add_error(FLOWS, "`m.login.terms` needs GATEHOUSE_TERMS");
     }
     // UIA-21: whoever completes the shorter flow could never go on to the longer one.
     for (index, flow) in flows.iter().enumerate() {
@@ -227,7 +227,7 @@ fn read_flows(raw: &mut Raw<'_>, has_captcha: bool, has_policies: bool) -> Optio
             .enumerate()
             .any(|(other, longer)| other != index && longer.starts_with(flow))
         {
-            raw.fault(
+            raw.add_error(
                 FLOWS,
                 "no flow may begin with another whole flow: add `m.login.dummy` to the shorter one",
             );
@@ -238,7 +238,7 @@ fn read_flows(raw: &mut Raw<'_>, has_captcha: bool, has_policies: bool) -> Optio
 }
 
 /// UIA-31: without a way to send messages of a kind, the flows that need one are not offered.
-fn only_possible(raw: &mut Raw<'_>, mut flows: Vec<Flow>, media: Media) -> Option<Vec<Flow>> {
+fn retain_sendable(raw: &mut Raw<'_>, mut flows: Vec<Flow>, media: Media) -> Option<Vec<Flow>> {
     let can = |stage: &StageType| match stage {
         StageType::Email => media.mail,
         StageType::Msisdn => media.sms,
@@ -250,7 +250,7 @@ fn only_possible(raw: &mut Raw<'_>, mut flows: Vec<Flow>, media: Media) -> Optio
     };
     flows.retain(|flow| flow.iter().all(can));
     if flows.is_empty() {
-        raw.fault(
+        raw.add_error(
             FLOWS,
             "every flow needs messages that cannot be sent: set GATEHOUSE_MAIL_FROM or GATEHOUSE_SMS_COUNTRIES",
         );
@@ -259,10 +259,10 @@ fn only_possible(raw: &mut Raw<'_>, mut flows: Vec<Flow>, media: Media) -> Optio
     Some(flows)
 }
 
-fn check_verified(raw: &mut Raw<'_>, flows: &[Flow], unverified_is_meant: bool) {
+fn check_verified(raw: &mut Raw<'_>, flows: &[Flow], allow_unverified: bool) {
     let verified = |flow: &Flow| flow.iter().any(|stage| stage.verifies());
-    if !unverified_is_meant && !flows.iter().all(verified) {
-        raw.fault(
+    if !allow_unverified && !flows.iter().all(verified) {
+        raw.add_error(
             FLOWS,
             "a flow has neither captcha nor registration token nor an address to prove, so that anybody may make any number of accounts; \
              if that is meant, set GATEHOUSE_ALLOW_UNVERIFIED_REGISTRATION=true",

@@ -54,7 +54,7 @@ pub(super) struct Read {
 }
 
 pub(super) fn read(raw: &mut Raw<'_>) -> Option<Read> {
-    let trusted = raw.words(
+    let trusted = raw.list(
         TRUSTED,
         "must be hosts, each with a port if it is not the usual one and with `=` and an `https://` or \
          `http://` address if it is reached elsewhere, separated by spaces; one within a private network \
@@ -78,7 +78,7 @@ pub(super) fn read(raw: &mut Raw<'_>) -> Option<Read> {
     let line = raw.get(KEY);
     let key = line.as_deref().and_then(SigningKey::parse);
     if line.is_some() && key.is_none() {
-        raw.fault(
+        raw.add_error(
             KEY,
             "must be `ed25519`, a name and a seed of 32 bytes in unpadded base64, separated by spaces",
         );
@@ -90,7 +90,7 @@ pub(super) fn read(raw: &mut Raw<'_>) -> Option<Read> {
             (VALIDATION, validation != Some(Validation::Delegated)),
         ] {
             if !is_default {
-                raw.fault(name, format!("means nothing without {TRUSTED}"));
+                raw.add_error(name, format!("means nothing without {TRUSTED}"));
             }
         }
     }
@@ -134,7 +134,7 @@ fn entry(text: &str) -> Option<TrustedServer> {
         None => (text, None),
     };
     let name = IdServerName::parse(name)?;
-    (address.is_some() || !name.is_inner()).then_some(TrustedServer { name, address })
+    (address.is_some() || !name.is_private_address()).then_some(TrustedServer { name, address })
 }
 
 /// A URL of scheme, host and port alone: paths are signed from `/_matrix` on.

@@ -110,7 +110,7 @@ pub(super) fn read(raw: &mut Raw<'_>) -> Option<Messages> {
         "must be regular expressions of digits without a `+`, separated by spaces",
         |text| !text.contains(r"\+"),
     );
-    let next_link_hosts = raw.words(
+    let next_link_hosts = raw.list(
         "GATEHOUSE_NEXT_LINK_HOSTS",
         "must be hosts, each with a port if it is not the usual one, separated by spaces",
         |host| host_name::is_host(host).then(|| host.to_ascii_lowercase()),
@@ -150,12 +150,12 @@ fn read_mail(raw: &mut Raw<'_>) -> Option<Option<MailConfig>> {
     let configuration_set = raw.get(SET);
     let Some(from) = raw.get(FROM) else {
         if configuration_set.is_some() {
-            raw.fault(SET, format!("means nothing without {FROM}"));
+            raw.add_error(SET, format!("means nothing without {FROM}"));
         }
         return Some(None);
     };
     if !is_sender(&from) {
-        raw.fault(FROM, "must be an address, or `Name <address>`");
+        raw.add_error(FROM, "must be an address, or `Name <address>`");
         return None;
     }
     Some(Some(MailConfig {
@@ -170,9 +170,9 @@ fn is_sender(text: &str) -> bool {
     let address = match text.split_once('<') {
         None => Some(text),
         Some((name, rest)) => {
-            let plain = |c: char| c.is_ascii_alphanumeric() || " .-_'&".contains(c);
+            let is_allowed = |c: char| c.is_ascii_alphanumeric() || " .-_'&".contains(c);
             rest.strip_suffix('>')
-                .filter(|_| name.ends_with(' ') && name.chars().all(plain))
+                .filter(|_| name.ends_with(' ') && name.chars().all(is_allowed))
         }
     };
     address.is_some_and(|address| threepid::parse_email(address).is_some())
@@ -182,7 +182,7 @@ fn is_sender(text: &str) -> bool {
 fn read_sms(raw: &mut Raw<'_>) -> Option<Option<SmsConfig>> {
     const SENDER: &str = "GATEHOUSE_SMS_SENDER_ID";
     const PRICE: &str = "GATEHOUSE_SMS_MAX_PRICE";
-    let countries = raw.words(
+    let countries = raw.list(
         "GATEHOUSE_SMS_COUNTRIES",
         "must be ISO codes of two capitals, separated by spaces",
         |text| {
@@ -206,7 +206,7 @@ fn read_sms(raw: &mut Raw<'_>) -> Option<Option<SmsConfig>> {
             && text.bytes().any(|b| b.is_ascii_alphabetic())
     };
     if !sender_id.as_ref().is_none_or(is_sender) {
-        raw.fault(
+        raw.add_error(
             SENDER,
             "must have 1 to 11 letters and digits, and a letter among them",
         );
@@ -217,12 +217,12 @@ fn read_sms(raw: &mut Raw<'_>) -> Option<Option<SmsConfig>> {
             && text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
     };
     if !max_price.as_ref().is_none_or(is_price) {
-        raw.fault(PRICE, "must be a number of US dollars, such as `0.10`");
+        raw.add_error(PRICE, "must be a number of US dollars, such as `0.10`");
     }
     if countries.as_ref().is_some_and(Vec::is_empty) {
         for (name, value) in [(SENDER, &sender_id), (PRICE, &max_price)] {
             if value.is_some() {
-                raw.fault(name, "means nothing without GATEHOUSE_SMS_COUNTRIES");
+                raw.add_error(name, "means nothing without GATEHOUSE_SMS_COUNTRIES");
             }
         }
     }
@@ -244,7 +244,7 @@ fn read_policy(
     can_match: impl Fn(&str) -> bool,
 ) -> Option<AddressPolicy> {
     let mut patterns = |name: &str| {
-        raw.words(name, expected, |text| {
+        raw.list(name, expected, |text| {
             let whole = RegexBuilder::new(&format!("^(?:{text})$"))
                 .case_insensitive(true)
                 .build();

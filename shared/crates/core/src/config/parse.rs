@@ -17,23 +17,23 @@ const MIN_PEPPER_BYTES: usize = 16;
 /// The environment as given, and the faults found so far.
 pub(super) struct Raw<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
-    faults: Vec<String>,
+    errors: Vec<String>,
 }
 
 impl<'a> Raw<'a> {
     pub(super) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self {
             lookup,
-            faults: Vec::new(),
+            errors: Vec::new(),
         }
     }
 
-    pub(super) fn into_faults(self) -> Vec<String> {
-        self.faults
+    pub(super) fn into_errors(self) -> Vec<String> {
+        self.errors
     }
 
-    pub(super) fn fault(&mut self, name: &str, expected: impl AsRef<str>) {
-        self.faults.push(format!("{name}: {}", expected.as_ref()));
+    pub(super) fn add_error(&mut self, name: &str, expected: impl AsRef<str>) {
+        self.errors.push(format!("{name}: {}", expected.as_ref()));
     }
 
     /// The setting as given, or its default.
@@ -46,27 +46,27 @@ impl<'a> Raw<'a> {
     }
 
     /// A setting that must be there.
-    pub(super) fn demand(&mut self, name: &str) -> Option<String> {
+    pub(super) fn required(&mut self, name: &str) -> Option<String> {
         let value = self.get(name);
         if value.is_none() {
-            self.fault(name, "must be set");
+            self.add_error(name, "must be set");
         }
         value
     }
 
     /// Words separated by spaces, each of which `parse` understands; if it does not, that is a fault.
-    pub(super) fn words<T>(
+    pub(super) fn list<T>(
         &mut self,
         name: &str,
         expected: &str,
         parse: impl Fn(&str) -> Option<T>,
     ) -> Option<Vec<T>> {
         let text = self.get(name).unwrap_or_default();
-        let words: Option<Vec<T>> = text.split_whitespace().map(parse).collect();
-        if words.is_none() {
-            self.fault(name, expected);
+        let list: Option<Vec<T>> = text.split_whitespace().map(parse).collect();
+        if list.is_none() {
+            self.add_error(name, expected);
         }
-        words
+        list
     }
 
     /// A setting that `parse` understands; if it does not, that is a fault.
@@ -76,10 +76,10 @@ impl<'a> Raw<'a> {
         expected: &str,
         parse: impl Fn(&str) -> Option<T>,
     ) -> Option<T> {
-        let value = self.demand(name)?;
+        let value = self.required(name)?;
         let parsed = parse(&value);
         if parsed.is_none() {
-            self.fault(name, expected);
+            self.add_error(name, expected);
         }
         parsed
     }
@@ -135,7 +135,7 @@ impl<'a> Raw<'a> {
         if is_http_url(&url) {
             return Some(url.trim_end_matches('/').to_owned());
         }
-        self.fault(NAME, "must be an `https://` or `http://` URL");
+        self.add_error(NAME, "must be an `https://` or `http://` URL");
         None
     }
 
@@ -145,9 +145,9 @@ impl<'a> Raw<'a> {
         const NAME: &str = "GATEHOUSE_SECRET";
         if self.get(NAME).is_some() && self.get("GATEHOUSE_SECRET_ARN").is_some() {
             let expected = "cannot be set beside GATEHOUSE_SECRET";
-            self.fault("GATEHOUSE_SECRET_ARN", expected);
+            self.add_error("GATEHOUSE_SECRET_ARN", expected);
         }
-        let current = self.demand(NAME).and_then(|text| self.root(NAME, text));
+        let current = self.required(NAME).and_then(|text| self.root(NAME, text));
         let next = self.optional_root("GATEHOUSE_SECRET_NEXT");
         let previous = self.optional_root("GATEHOUSE_SECRET_PREVIOUS");
         Some(KeyRing::new(current?, previous).with_next(next))
@@ -161,12 +161,12 @@ impl<'a> Raw<'a> {
     fn root(&mut self, name: &str, text: String) -> Option<Secret<Vec<u8>>> {
         let bytes = secret_bytes(text);
         if bytes.reveal().len() < MIN_ROOT_BYTES {
-            self.fault(name, format!("must have at least {MIN_ROOT_BYTES} bytes"));
+            self.add_error(name, format!("must have at least {MIN_ROOT_BYTES} bytes"));
             return None;
         }
         // A repeated character is no secret, whatever its length (a placeholder, most likely).
         if bytes.reveal().windows(2).all(|pair| pair[0] == pair[1]) {
-            self.fault(
+            self.add_error(
                 name,
                 "must be random, for instance from `openssl rand -base64 32`",
             );
@@ -180,10 +180,10 @@ impl<'a> Raw<'a> {
             "GATEHOUSE_TABLES",
             "must have 1 to 200 characters of a-z, A-Z, 0-9, `_`, `-` and `.`",
             |text| {
-                let legal = text
+                let is_valid = text
                     .bytes()
                     .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
-                (legal && text.len() <= 200).then(|| text.to_owned())
+                (is_valid && text.len() <= 200).then(|| text.to_owned())
             },
         )
     }
@@ -207,7 +207,7 @@ impl<'a> Raw<'a> {
             None => None,
             Some(Ok(pattern)) => Some(pattern),
             Some(Err(_)) => {
-                self.fault("GATEHOUSE_NAME_PATTERN", "must be a regular expression");
+                self.add_error("GATEHOUSE_NAME_PATTERN", "must be a regular expression");
                 return None;
             }
         };
@@ -250,7 +250,7 @@ impl<'a> Raw<'a> {
     fn pepper(&mut self, name: &str) -> Option<Pepper> {
         let pepper = secret_bytes(self.get(name)?);
         if pepper.reveal().len() < MIN_PEPPER_BYTES {
-            self.fault(name, format!("must have at least {MIN_PEPPER_BYTES} bytes"));
+            self.add_error(name, format!("must have at least {MIN_PEPPER_BYTES} bytes"));
         }
         Some(Pepper::new(pepper))
     }
@@ -259,10 +259,10 @@ impl<'a> Raw<'a> {
         let text = self.get("GATEHOUSE_TRUSTED_PROXIES").unwrap_or_default();
         match TrustedProxies::parse(&text) {
             Ok(proxies) => Some(proxies),
-            Err(word) => {
-                self.fault(
+            Err(entry) => {
+                self.add_error(
                     "GATEHOUSE_TRUSTED_PROXIES",
-                    format!("`{word}` is neither an address nor a range"),
+                    format!("`{entry}` is neither an address nor a range"),
                 );
                 None
             }
@@ -299,8 +299,8 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 fn length(text: &str) -> Option<(usize, usize)> {
-    const LAWFUL: RangeInclusive<usize> = 1..=MAX_USER_ID_BYTES;
+    const VALID: RangeInclusive<usize> = 1..=MAX_USER_ID_BYTES;
     let (least, most) = text.split_once('-')?;
     let (least, most) = (least.parse().ok()?, most.parse().ok()?);
-    (least <= most && LAWFUL.contains(&least) && LAWFUL.contains(&most)).then_some((least, most))
+    (least <= most && VALID.contains(&least) && VALID.contains(&most)).then_some((least, most))
 }

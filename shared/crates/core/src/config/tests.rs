@@ -12,12 +12,12 @@ const MINIMAL: [(&str, &str); 3] = [
 fn read(changes: &[(&str, &str)]) -> Result<Config, String> {
     let values: HashMap<&str, &str> = MINIMAL.iter().chain(changes).copied().collect();
     Config::from_lookup(|name| values.get(name).map(|value| (*value).to_owned()))
-        .map_err(|faults| faults.to_string())
+        .map_err(|errors| errors.to_string())
 }
 
 #[test]
 fn all_faults_are_told_at_once_and_by_name() {
-    let faults = read(&[
+    let errors = read(&[
         ("GATEHOUSE_SERVER_NAME", "not a name"),
         ("GATEHOUSE_SECRET", "short"),
         (
@@ -38,13 +38,13 @@ fn all_faults_are_told_at_once_and_by_name() {
         "TOKEN_LIFETIME",
     ] {
         assert!(
-            faults.contains(&format!("GATEHOUSE_{name}: ")),
-            "{name} is missing in:\n{faults}"
+            errors.contains(&format!("GATEHOUSE_{name}: ")),
+            "{name} is missing in:\n{errors}"
         );
     }
     assert!(
-        faults.contains("m.login.magic") && faults.contains("GATEHOUSE_CAPTCHA_PROVIDER"),
-        "{faults}"
+        errors.contains("m.login.magic") && errors.contains("GATEHOUSE_CAPTCHA_PROVIDER"),
+        "{errors}"
     );
 }
 
@@ -152,18 +152,21 @@ fn wk_01_an_identity_server_is_told_only_beside_a_homeserver() {
     assert!(read(&[]).unwrap().well_known.is_none());
     assert!(read(&[identity]).is_err());
     assert!(read(&[("GATEHOUSE_WELL_KNOWN_HOMESERVER", "m.example.org")]).is_err());
-    let told = read(&[homeserver, identity]).unwrap().well_known.unwrap();
-    assert_eq!(told.homeserver, "https://m.example.org");
-    assert_eq!(told.identity_server.unwrap(), "https://is.example.org");
+    let well_known = read(&[homeserver, identity]).unwrap().well_known.unwrap();
+    assert_eq!(well_known.homeserver, "https://m.example.org");
+    assert_eq!(
+        well_known.identity_server.unwrap(),
+        "https://is.example.org"
+    );
 }
 
 #[test]
 fn misspelt_settings_are_named() {
-    let faults =
+    let errors =
         Config::unknown_settings(["GATEHOUSE_GUEST".to_owned(), "PATH".to_owned()].into_iter())
             .unwrap_err();
     assert_eq!(
-        faults.to_string(),
+        errors.to_string(),
         "GATEHOUSE_GUEST: there is no such setting"
     );
     assert!(Config::unknown_settings(SETTINGS.iter().map(|row| row.name.to_owned())).is_ok());
@@ -197,8 +200,8 @@ fn ids_02_trusted_identity_servers_are_hosts_and_one_within_needs_an_address() {
             "https://id.internal"
         ]
     );
-    let plain = trusted("id.test=http://127.0.0.1:8090").unwrap();
-    assert!(plain[0].starts_with("http:"), "{plain:?}");
+    let servers = trusted("id.test=http://127.0.0.1:8090").unwrap();
+    assert!(servers[0].starts_with("http:"), "{servers:?}");
     for wrong in [
         "https://vector.im",
         "vector.im/path",

@@ -23,7 +23,7 @@ pub(super) fn read(raw: &mut Raw<'_>) -> Option<Option<WellKnown>> {
         })),
         (None, None) => Some(None),
         (None, Some(_)) => {
-            raw.fault(
+            raw.add_error(
                 "GATEHOUSE_WELL_KNOWN_IDENTITY_SERVER",
                 "is told only together with GATEHOUSE_WELL_KNOWN_HOMESERVER",
             );
@@ -40,6 +40,6 @@ fn url(raw: &mut Raw<'_>, name: &str) -> Option<Option<String>> {
     if is_http_url(&url) {
         return Some(Some(url.trim_end_matches('/').to_owned()));
     }
-    raw.fault(name, "must be an `https://` or `http://` URL");
+    raw.add_error(name, "must be an `https://` or `http://` URL");
     None
 }

@@ -10,7 +10,7 @@ use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError
 use crate::id_server_name::is_public;
 
 /// The addresses of a name, if all of them may be called; one inner address spoils them all.
-fn admit(addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, ResolveDnsError> {
+fn check_public(addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, ResolveDnsError> {
     if addresses.iter().copied().all(is_public) {
         Ok(addresses)
     } else {
@@ -28,7 +28,7 @@ impl ResolveDns for PublicResolver {
             // The port is the connector's business.
             let found = tokio::net::lookup_host((name, 0)).await;
             let found = found.map_err(ResolveDnsError::new)?;
-            admit(found.map(|address| address.ip()).collect())
+            check_public(found.map(|address| address.ip()).collect())
         })
     }
 }
@@ -44,9 +44,9 @@ mod tests {
     #[test]
     fn one_inner_address_spoils_a_name() {
         let [public, inner] = [ip("1.1.1.1"), ip("10.0.0.1")];
-        assert_eq!(admit(vec![public]).unwrap(), [public]);
-        assert!(admit(vec![public, inner]).is_err());
-        assert!(admit(vec![inner]).is_err());
+        assert_eq!(check_public(vec![public]).unwrap(), [public]);
+        assert!(check_public(vec![public, inner]).is_err());
+        assert!(check_public(vec![inner]).is_err());
     }
 
     #[tokio::test]

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How long a binding may hold up what it comes along with.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Which validated session of which server is to be bound.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ pub async fn bind(app: &App, user: &Localpart, request: BindRequest<'_>) -> Resu
     };
     let answer = app.identity_client().call(call).await?;
     // Without both it cannot be undone, nor is it known to have been done.
-    let (medium, address) = address_in(&answer).ok_or(IdServerError::Unclear(200))?;
+    let (medium, address) = address_in(&answer).ok_or(IdServerError::UnexpectedResponse(200))?;
     let binding = IdentityBinding {
         id_server: server.name.as_str().to_owned(),
         medium,
@@ -101,12 +101,12 @@ pub async fn bind(app: &App, user: &Localpart, request: BindRequest<'_>) -> Resu
 /// Binds the addresses of a new account that its client asked for, as far as an identity server has
 /// validated them: no other knows their sessions (REG-26, DIS-03). The account is there already and
 /// what becomes of this changes nothing about it, so it takes a few seconds at most and never fails.
-pub async fn bind_proven(app: &App, user: &Localpart, addresses: &[&ValidatedThreePid]) {
+pub async fn bind_validated(app: &App, user: &Localpart, addresses: &[&ValidatedThreePid]) {
     let bindings: Vec<_> = addresses
         .iter()
-        .map(|proven| bind_one(app, user, proven))
+        .map(|validated| bind_one(app, user, validated))
         .collect();
-    if tokio::time::timeout(PATIENCE, join_all(bindings))
+    if tokio::time::timeout(TIMEOUT, join_all(bindings))
         .await
         .is_err()
     {
@@ -114,8 +114,8 @@ pub async fn bind_proven(app: &App, user: &Localpart, addresses: &[&ValidatedThr
     }
 }
 
-async fn bind_one(app: &App, user: &Localpart, proven: &ValidatedThreePid) {
-    let Some(session) = &proven.elsewhere else {
+async fn bind_one(app: &App, user: &Localpart, validated: &ValidatedThreePid) {
+    let Some(session) = &validated.elsewhere else {
         return;
     };
     let Ok(server) = trusted(&app.config, &session.id_server) else {
@@ -128,7 +128,7 @@ async fn bind_one(app: &App, user: &Localpart, proven: &ValidatedThreePid) {
     let request = BindRequest {
         server,
         token: token.as_ref(),
-        sid: &proven.sid,
+        sid: &validated.sid,
         client_secret: &Secret::new(session.client_secret.clone()),
     };
     if let Err(error) = bind(app, user, request).await {

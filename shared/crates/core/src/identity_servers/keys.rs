@@ -25,8 +25,8 @@ pub fn server_keys(config: &Config, now: Timestamp) -> Map<String, Value> {
         .old
         .iter()
         .map(|key| {
-            let told = json!({ "key": key.public(), "expired_ts": now });
-            (key.id().to_owned(), told)
+            let entry = json!({ "key": key.public(), "expired_ts": now });
+            (key.id().to_owned(), entry)
         })
         .collect();
     let mut document = Map::new();

@@ -22,9 +22,9 @@ use crate::{
 /// Where every identity server takes it, whatever else it speaks.
 const PATH: &str = "/_matrix/identity/v2/3pid/unbind";
 /// How long undoing everything may take.
-const PATIENCE: Duration = Duration::from_secs(8);
+const TIMEOUT: Duration = Duration::from_secs(8);
 /// How many identity servers, or addresses at one, are asked at once.
-const AT_ONCE: usize = 16;
+const MAX_CONCURRENT: usize = 16;
 
 /// How unbinding went: all that a client is told (DEACT-01).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -38,7 +38,7 @@ pub enum UnbindResult {
 
 /// Which addresses of a user are unbound.
 #[derive(Debug, Clone, Copy)]
-pub enum Which<'a> {
+pub enum UnbindScope<'a> {
     /// All that are bound; at a server that is named these as well, the account's own (DEACT-06).
     All {
         /// The account's addresses.
@@ -67,7 +67,7 @@ pub(super) struct Target<'a> {
 pub async fn unbind_all(
     app: &App,
     user: &Localpart,
-    which: Which<'_>,
+    scope: UnbindScope<'_>,
     id_server: Option<&IdServerName>,
 ) -> UnbindResult {
     let work = async {
@@ -75,11 +75,11 @@ pub async fn unbind_all(
             tracing::warn!("what is bound at identity servers cannot be read");
             return UnbindResult::NoSupport;
         };
-        let targets = targets(app, which, id_server, bindings);
+        let targets = targets(app, scope, id_server, bindings);
         if targets.is_empty() {
-            return match which {
-                Which::All { .. } => UnbindResult::Success,
-                Which::One(_) => UnbindResult::NoSupport,
+            return match scope {
+                UnbindScope::All { .. } => UnbindResult::Success,
+                UnbindScope::One(_) => UnbindResult::NoSupport,
             };
         }
         let outcomes = undo_all(app, user, &targets).await;
@@ -92,36 +92,36 @@ pub async fn unbind_all(
             UnbindResult::NoSupport
         }
     };
-    let outcome = tokio::time::timeout(PATIENCE, work).await;
+    let outcome = tokio::time::timeout(TIMEOUT, work).await;
     outcome.unwrap_or(UnbindResult::NoSupport)
 }
 
 /// What is to be undone: what is recorded, and what the named server is to be told of besides.
 fn targets<'a>(
     app: &'a App,
-    which: Which<'_>,
+    scope: UnbindScope<'_>,
     id_server: Option<&IdServerName>,
     bindings: Vec<IdentityBinding>,
 ) -> Vec<Target<'a>> {
     let trusted = &app.config.identity_servers.trusted;
-    let wanted = |binding: &IdentityBinding| match which {
-        Which::All { .. } => true,
-        Which::One(threepid) => {
+    let in_scope = |binding: &IdentityBinding| match scope {
+        UnbindScope::All { .. } => true,
+        UnbindScope::One(threepid) => {
             is_same(binding, threepid.medium, &threepid.address)
                 && id_server.is_none_or(|named| named.as_str() == binding.id_server)
         }
     };
     let mut targets: Vec<Target<'a>> = bindings
         .into_iter()
-        .filter(wanted)
+        .filter(in_scope)
         .map(|binding| Target::of(trusted, binding))
         .collect();
     let Some(named) = id_server else {
         return targets;
     };
-    let addresses = match which {
-        Which::All { addresses } => addresses,
-        Which::One(threepid) => std::slice::from_ref(threepid),
+    let addresses = match scope {
+        UnbindScope::All { addresses } => addresses,
+        UnbindScope::One(threepid) => std::slice::from_ref(threepid),
     };
     for threepid in addresses {
         let is_there = targets.iter().any(|target| {
@@ -204,11 +204,11 @@ impl<'a> Target<'a> {
 /// Whether a record is about this address, however either is written: mailboxes in any case of
 /// letters, numbers with a `+` or without.
 fn is_same(binding: &IdentityBinding, medium: Medium, address: &str) -> bool {
-    let plain = |address: &str| match medium {
+    let normalize = |address: &str| match medium {
         Medium::Email => caseless::default_case_fold_str(address),
         Medium::Msisdn => address.trim_start_matches('+').to_owned(),
     };
-    binding.medium == medium && plain(&binding.address) == plain(address)
+    binding.medium == medium && normalize(&binding.address) == normalize(address)
 }
 
 /// Undoes all of them, some at once; the outcomes are in their order.
@@ -221,7 +221,7 @@ async fn undo_all(
         .iter()
         .map(|target| undo(app, user, target))
         .collect();
-    stream::iter(work).buffered(AT_ONCE).collect().await
+    stream::iter(work).buffered(MAX_CONCURRENT).collect().await
 }
 
 /// Asks a server to forget one address, and forgets the record when it has.
@@ -236,7 +236,9 @@ pub(super) async fn undo(
     match ask(app, user, server, target).await {
         Ok(()) => {}
         // It has said no in words of its own: there is nothing more to be had (IDS-14).
-        Err(IdServerError::Unclear(400 | 404 | 501)) => return Ok(UnbindResult::NoSupport),
+        Err(IdServerError::UnexpectedResponse(400 | 404 | 501)) => {
+            return Ok(UnbindResult::NoSupport);
+        }
         Err(error) => return Err(error.into()),
     }
     if let Some(record) = &target.record {
@@ -286,18 +288,18 @@ async fn signed(
         content: &content,
     };
     let key = &app.config.identity_servers.keys.current;
-    let unreached = IdServerError::Unreached("the request cannot be signed");
+    let unreachable = IdServerError::Unreachable("the request cannot be signed");
     let call = Call {
         server,
         method: "POST",
         uri: PATH,
         authorization: Some(Secret::new(
-            request.authorization(key, form).ok_or(unreached)?,
+            request.authorization(key, form).ok_or(unreachable)?,
         )),
         body: Some(content.to_string()),
     };
     match app.identity_client().call(call).await {
-        Ok(_) | Err(IdServerError::Unclear(200)) => Ok(()),
+        Ok(_) | Err(IdServerError::UnexpectedResponse(200)) => Ok(()),
         Err(error) => Err(error),
     }
 }

@@ -50,9 +50,9 @@ pub fn read_token(app: &App, token: Option<String>) -> Result<Option<Secret>, Id
         };
     };
     // It becomes part of a header.
-    let lawful =
+    let is_valid =
         (1..=MAX_TOKEN_BYTES).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_graphic());
-    if lawful {
+    if is_valid {
         Ok(Some(Secret::new(token)))
     } else {
         Err(IdTokenError::Malformed)
@@ -92,7 +92,7 @@ pub async fn request_validation(
     let sid = answer.get("sid").and_then(Value::as_str);
     sid.filter(|sid| is_opaque_id(sid))
         .map(str::to_owned)
-        .ok_or(IdServerError::Unclear(200))
+        .ok_or(IdServerError::UnexpectedResponse(200))
 }
 
 /// What the identity server says of a session; `None` if that is too old to be a proof. Both ids
@@ -117,7 +117,7 @@ pub async fn find_validated(
         body: None,
     };
     let answer = app.identity_client().call(call).await?;
-    let unclear = IdServerError::Unclear(200);
+    let unclear = IdServerError::UnexpectedResponse(200);
     let (medium, address) = address_in(&answer).ok_or_else(|| unclear.clone())?;
     let at = answer.get("validated_at").and_then(Value::as_i64);
     let now = app.clock.now();

@@ -68,7 +68,7 @@ impl Memory {
 
     /// How many pieces wait for the next hash.
     #[cfg(test)]
-    pub(super) fn pieces(&self) -> usize {
+    pub(super) fn idle_buffers(&self) -> usize {
         self.idle().len()
     }
 

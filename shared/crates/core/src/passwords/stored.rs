@@ -44,7 +44,7 @@ pub enum HashFormatError {
     Malformed,
     /// It would take too long, or too much memory.
     #[error("the password hash costs more than a login may take")]
-    TooDear,
+    TooExpensive,
 }
 
 /// A hash that can be verified.
@@ -89,7 +89,7 @@ fn argon2id<'a>(text: &str) -> Result<Stored<'a>, HashFormatError> {
         return Err(HashFormatError::Malformed);
     }
     if !is_affordable(&params) {
-        return Err(HashFormatError::TooDear);
+        return Err(HashFormatError::TooExpensive);
     }
     Ok(Stored::Argon2(Box::new(phc), params))
 }
@@ -101,7 +101,7 @@ fn bcrypt_hash(text: &str) -> Result<Stored<'_>, HashFormatError> {
         return Err(HashFormatError::Malformed);
     }
     if parts.get_cost() > MAX_BCRYPT_COST {
-        return Err(HashFormatError::TooDear);
+        return Err(HashFormatError::TooExpensive);
     }
     Ok(Stored::Bcrypt(text))
 }
@@ -134,13 +134,13 @@ fn pbkdf2_hash<'a>(
         // A `+` before them would pass for a number.
         digits.bytes().all(|byte| byte.is_ascii_digit()) && rounds.get() >= MIN_PBKDF2_ROUNDS
     });
-    let told = length.is_empty() || *length == format!("l={}", hash.len());
-    let Some(rounds) = rounds.filter(|_| told) else {
+    let length_matches = length.is_empty() || *length == format!("l={}", hash.len());
+    let Some(rounds) = rounds.filter(|_| length_matches) else {
         return Err(HashFormatError::Malformed);
     };
     let blocks = u32::try_from(hash.len().div_ceil(block)).unwrap_or(u32::MAX);
     if rounds.get().saturating_mul(blocks) > MAX_PBKDF2_ROUNDS {
-        return Err(HashFormatError::TooDear);
+        return Err(HashFormatError::TooExpensive);
     }
     Ok(Stored::Pbkdf2(Pbkdf2 {
         algorithm,

@@ -3,7 +3,7 @@
 
 use super::{
     AuthenticationError, GuestForbiddenError, Session, authenticate, authenticate_appservice,
-    guests_out,
+    check_not_guest,
 };
 use crate::{
     app::App,
@@ -71,12 +71,12 @@ impl Caller {
     }
 
     /// Refuses guests.
-    pub fn demand_no_guest(&self) -> Result<(), GuestForbiddenError> {
-        self.account().map_or(Ok(()), guests_out)
+    pub fn ensure_not_guest(&self) -> Result<(), GuestForbiddenError> {
+        self.account().map_or(Ok(()), check_not_guest)
     }
 
     /// Refuses an application service whose own user has no account.
-    pub fn demand_account(&self) -> Result<(), CallerError> {
+    pub fn ensure_account(&self) -> Result<(), CallerError> {
         match self.account() {
             Some(_) => Ok(()),
             None => Err(CallerError::NotItsUser),

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How often a pair is tried to be written on a row that others write to.
-const TRIES: usize = 5;
+const MAX_ATTEMPTS: usize = 5;
 
 /// Which of a device's pairs a token is of.
 #[derive(Debug)]
@@ -107,15 +107,15 @@ impl RefreshToken {
 
     /// Gives the next pair of tokens: the same again, until one of them has been used or the access
     /// token has expired.
-    pub async fn turn_in(mut self, app: &App) -> Result<Issued, AuthenticationError> {
-        let mine = self.token.hash();
-        for _ in 0..TRIES {
+    pub async fn redeem(mut self, app: &App) -> Result<Issued, AuthenticationError> {
+        let own_hash = self.token.hash();
+        for _ in 0..MAX_ATTEMPTS {
             let pair = pair_of(TokenKind::Refresh, &self.token, &self.account, &self.device)?;
             // TOK-14: said to nobody whose token is worth nothing.
             if self.account.status == AccountStatus::Locked {
                 return Err(AuthenticationError::Locked);
             }
-            let place = match (pair, &self.device.next) {
+            let slot = match (pair, &self.device.next) {
                 (Pair::Next(used), _) => PairSlot::After(used),
                 (Pair::Current, None) => PairSlot::AfterCurrent,
                 (Pair::Current, Some(given)) if given.has_expired(app.clock.now()) => {
@@ -127,10 +127,10 @@ impl RefreshToken {
             let Token {
                 localpart, device, ..
             } = &self.token;
-            let offer = app
+            let saved = app
                 .store
-                .save_next_pair(localpart, device, &mine, place, &next);
-            match offer.await? {
+                .save_next_pair(localpart, device, &own_hash, slot, &next);
+            match saved.await? {
                 RefreshOutcome::Written => return Ok(issued),
                 RefreshOutcome::Conflict(Some(device)) => self.device = device,
                 RefreshOutcome::Conflict(None) => return Err(AuthenticationError::Unknown),
@@ -149,12 +149,12 @@ impl RefreshToken {
             refresh_token: Some(refresh.reveal().to_owned()),
             expires_in_ms: lifetime.map(millis),
         };
-        let plain = Secret::new(serde_json::to_vec(&issued).unwrap_or_default());
+        let plaintext = Secret::new(serde_json::to_vec(&issued).unwrap_or_default());
         let answer = app.config.keys.seal(
             KeyPurpose::Refresh,
             self.token.reveal().as_bytes(),
             &self.place(),
-            plain.reveal(),
+            plaintext.reveal(),
             &*app.rng,
         );
         let next = NextPair {
@@ -170,13 +170,13 @@ impl RefreshToken {
     /// replaced twice, is lost with the token.
     fn open(&self, app: &App, given: &NextPair) -> Result<Issued, AuthenticationError> {
         let salt = self.token.reveal().as_bytes();
-        let plain = app
+        let plaintext = app
             .config
             .keys
             .open(KeyPurpose::Refresh, salt, &self.place(), &given.answer)
             .map(Secret::new)
             .map_err(|_| AuthenticationError::Unknown)?;
-        serde_json::from_slice(plain.reveal()).map_err(|_| AuthenticationError::Unknown)
+        serde_json::from_slice(plaintext.reveal()).map_err(|_| AuthenticationError::Unknown)
     }
 
     fn place(&self) -> Vec<u8> {

@@ -218,7 +218,7 @@ async fn try_stage(
             }
             Ok(StageProgress::Done { refund })
         }
-        StageOutcome::Refused(why) if stage.is_spent_by_a_twin() && session.is_stored() => {
+        StageOutcome::Refused(why) if stage.is_consumed_by_duplicate() && session.is_stored() => {
             // Of two concurrent submissions of one captcha the provider accepts only the first, and
             // the last use of a token, or a proof, may have gone into this very session.
             session.merge(app, Parameters::Ours).await?;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Ranges of IPv4 that are not the public internet, as network and length of the prefix.
-const INNER_V4: [(Ipv4Addr, u32); 15] = [
+const NON_PUBLIC_V4: [(Ipv4Addr, u32); 15] = [
     // This network, and private ones.
     (Ipv4Addr::UNSPECIFIED, 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
@@ -28,10 +28,10 @@ const INNER_V4: [(Ipv4Addr, u32); 15] = [
 
 /// What is given out of IPv6. Outside of it are loopback, unique local (where clouds keep their
 /// metadata), link-local and multicast, and every form that has an IPv4 address inside but two.
-const GIVEN_OUT_V6: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
+const GLOBAL_UNICAST_V6: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
 /// Ranges within that are not the public internet either.
-const INNER_V6: [(Ipv6Addr, u32); 4] = [
+const NON_PUBLIC_V6: [(Ipv6Addr, u32); 4] = [
     // Protocols, Teredo among them.
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
     // Documentation.
@@ -44,7 +44,7 @@ const INNER_V6: [(Ipv6Addr, u32); 4] = [
 /// Whether an address is one of the public internet.
 pub fn is_public(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(address) => !INNER_V4.iter().any(|(network, length)| {
+        IpAddr::V4(address) => !NON_PUBLIC_V4.iter().any(|(network, length)| {
             let shift = 32 - length;
             address.to_bits() >> shift == network.to_bits() >> shift
         }),
@@ -53,7 +53,7 @@ pub fn is_public(address: IpAddr) -> bool {
                 let shift = 128 - length;
                 address.to_bits() >> shift == network.to_bits() >> shift
             };
-            within(&GIVEN_OUT_V6) && !INNER_V6.iter().any(within)
+            within(&GLOBAL_UNICAST_V6) && !NON_PUBLIC_V6.iter().any(within)
         }
     }
 }
@@ -77,7 +77,7 @@ mod tests {
         "2a00:1450::1",
     ];
 
-    const INNER: [&str; 40] = [
+    const NON_PUBLIC: [&str; 40] = [
         "0.0.0.0",
         "0.255.255.255",
         "10.0.0.1",
@@ -129,7 +129,7 @@ mod tests {
         for address in PUBLIC {
             assert!(is_public(ip(address)), "{address}");
         }
-        for address in INNER {
+        for address in NON_PUBLIC {
             assert!(!is_public(ip(address)), "{address}");
         }
         assert!(!is_public(ip("fc00::1")) && !is_public(ip("3fff::1")));

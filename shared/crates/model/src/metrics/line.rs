@@ -59,14 +59,14 @@ pub struct InvocationInfo<'a> {
 
 impl Meter {
     /// Writes the line.
-    pub fn tell(&self, about: InvocationInfo<'_>) {
+    pub fn write_line(&self, info: InvocationInfo<'_>) {
         let ms = self.ms();
         let line = line(
-            self.began,
+            self.started,
             ms,
             &self.tally().clone(),
             self.trace.as_deref(),
-            about,
+            info,
         );
         let line = Value::Object(line).to_string();
         tracing::info!(line);
@@ -90,53 +90,53 @@ fn line(
     ms: i64,
     tally: &Tally,
     trace: Option<&str>,
-    about: InvocationInfo<'_>,
+    info: InvocationInfo<'_>,
 ) -> Map<String, Value> {
-    let mut line = about.fields;
-    let mut say = |name: &str, value: Value| {
+    let mut line = info.fields;
+    let mut set = |name: &str, value: Value| {
         line.insert(name.to_owned(), value);
     };
-    say("message", about.message.into());
-    say("Stack", about.stack.into());
-    say("Operation", about.operation.into());
-    say("duration_ms", ms.into());
-    if about.cold_start {
-        say("cold_start", true.into());
+    set("message", info.message.into());
+    set("Stack", info.stack.into());
+    set("Operation", info.operation.into());
+    set("duration_ms", ms.into());
+    if info.cold_start {
+        set("cold_start", true.into());
     }
     if let Some(trace) = trace {
-        say("trace.id", trace.into());
+        set("trace.id", trace.into());
     }
     if let Some(user) = &tally.user {
-        let hash = about
+        let hash = info
             .keys
             .hash(KeyPurpose::LoggedUser, user.as_str().as_bytes());
-        say("user.hash", hash.into());
+        set("user.hash", hash.into());
     }
     if !tally.stages.is_empty() {
-        say("uia.completed", tally.stages.join(" ").into());
+        set("uia.completed", tally.stages.join(" ").into());
     }
     let calls = tally.calls;
     if calls.number > 0 {
-        say("dynamodb.calls", calls.number.into());
-        say("dynamodb.read_units", calls.read_units.into());
-        say("dynamodb.write_units", calls.write_units.into());
-        say("dynamodb.ms", calls.ms.into());
+        set("dynamodb.calls", calls.number.into());
+        set("dynamodb.read_units", calls.read_units.into());
+        set("dynamodb.write_units", calls.write_units.into());
+        set("dynamodb.ms", calls.ms.into());
     }
     if let Some(hashes) = tally.metrics.get(&Metric::Hashes) {
-        say("argon2.hashes", (*hashes).into());
-        say("argon2.ms", tally.hash_ms.into());
+        set("argon2.hashes", (*hashes).into());
+        set("argon2.ms", tally.hash_ms.into());
     }
-    let gigabyte_seconds = f64::from(about.memory_mb) / 1024.0 * number(ms) / 1000.0;
+    let gigabyte_seconds = f64::from(info.memory_mb) / 1024.0 * number(ms) / 1000.0;
     let cost = calls.read_units * READ_UNIT
         + calls.write_units * WRITE_UNIT
         + INVOCATION
         + gigabyte_seconds * GIGABYTE_SECOND;
-    say("cost.usd_micros", ((cost * 1000.0).round() / 1000.0).into());
+    set("cost.usd_micros", ((cost * 1000.0).round() / 1000.0).into());
     for (metric, value) in &tally.metrics {
-        say(&metric.name(), (*value).into());
+        set(&metric.name(), (*value).into());
     }
     if !tally.metrics.is_empty() {
-        say("_aws", metadata(at, tally));
+        set("_aws", metadata(at, tally));
     }
     line
 }
@@ -168,7 +168,7 @@ fn number(ms: i64) -> f64 {
     ms as f64
 }
 
-/// Writes one JSON object a line: of what [`Meter::tell`] tells its text, of everything else what
+/// Writes one JSON object a line: of what [`Meter::write_line`] tells its text, of everything else what
 /// `tracing` makes of it.
 #[derive(Debug)]
 pub struct Lines(Format<Json>);

@@ -17,9 +17,9 @@ use crate::{
 
 /// A clock that a test moves.
 #[derive(Debug)]
-struct Hand(Mutex<Timestamp>);
+struct ManualClock(Mutex<Timestamp>);
 
-impl Hand {
+impl ManualClock {
     fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::new(Timestamp(1_800_000_000_000))))
     }
@@ -30,7 +30,7 @@ impl Hand {
     }
 }
 
-impl Clock for Hand {
+impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -75,7 +75,7 @@ fn ring() -> KeyRing {
     KeyRing::new(Secret::new(vec![7; 32]), None)
 }
 
-fn about(keys: &KeyRing, memory_mb: i32) -> InvocationInfo<'_> {
+fn invocation(keys: &KeyRing, memory_mb: i32) -> InvocationInfo<'_> {
     InvocationInfo {
         message: "answered",
         stack: "gatehouse",
@@ -91,9 +91,9 @@ fn about(keys: &KeyRing, memory_mb: i32) -> InvocationInfo<'_> {
 /// namespace, sets of at most thirty dimensions that are strings at the root, and metrics that are
 /// numbers there.
 fn assert_embedded(line: &Value) {
-    let about = &line["_aws"];
-    assert!(about["Timestamp"].is_i64(), "{line}");
-    let directives = about["CloudWatchMetrics"].as_array().unwrap();
+    let invocation = &line["_aws"];
+    assert!(invocation["Timestamp"].is_i64(), "{line}");
+    let directives = invocation["CloudWatchMetrics"].as_array().unwrap();
     assert!(!directives.is_empty());
     for directive in directives {
         assert_eq!(directive["Namespace"], "Gatehouse");
@@ -117,7 +117,7 @@ fn assert_embedded(line: &Value) {
 #[tokio::test]
 async fn what_is_done_for_a_request_is_in_its_line_and_nothing_else_is() {
     let (out, _guard) = Out::capture();
-    let (clock, keys) = (Hand::new(), ring());
+    let (clock, keys) = (ManualClock::new(), ring());
     metrics::count(Metric::Logins);
     let trace = "1-5759e988-bd862e3fe1be46a994272793".to_owned();
     let meter = Meter::new(Arc::clone(&clock) as _, Some(trace.clone()));
@@ -138,10 +138,10 @@ async fn what_is_done_for_a_request_is_in_its_line_and_nothing_else_is() {
         metrics::count(Metric::Registrations);
         metrics::user(&alice);
     };
-    meter.around(work).await;
+    meter.measure(work).await;
     assert_eq!(metrics::trace(), None);
     meter.answered(200);
-    meter.tell(about(&keys, 1024));
+    meter.write_line(invocation(&keys, 1024));
     let [line] = &out.lines()[..] else {
         panic!("{:?}", out.lines())
     };
@@ -180,9 +180,9 @@ async fn a_failure_is_told_of_its_operation_too_and_a_refused_request_is_counted
     let (out, _guard) = Out::capture();
     let keys = ring();
     for status in [500, 429] {
-        let meter = Meter::new(Hand::new(), None);
+        let meter = Meter::new(ManualClock::new(), None);
         meter.answered(status);
-        meter.tell(about(&keys, 0));
+        meter.write_line(invocation(&keys, 0));
     }
     let lines = out.lines();
     for line in &lines {

@@ -28,8 +28,8 @@ pub async fn notify(
     if mails.is_empty() {
         return Ok(mails);
     }
-    let whose = format!("{} {}", user.as_str(), notice.as_str());
-    match limits::spend(app, Limit::Notice, whose).await {
+    let quota_key = format!("{} {}", user.as_str(), notice.as_str());
+    match limits::spend(app, Limit::Notice, quota_key).await {
         // Who cannot be counted is told all the same: silence is worse than a mail too many.
         Ok(()) | Err(LimitError::Store(_)) => Ok(mails),
         Err(error) => Err(error),
