@@ -1,6 +1,7 @@
-//! The domain: accounts, passwords, tokens, rate limits, validation sessions, identity servers and the settings.
+//! The domain: accounts, passwords, tokens, rate limits, validation sessions, identity servers and the
+//! configuration.
 //!
-//! Nothing here knows HTTP requests, Matrix error codes or table keys.
+//! This crate depends neither on HTTP requests nor on Matrix error codes nor on the keys of the tables.
 
 use gatehouse_model::{
     appservices, client_network, clock, host_name, id_server_name, ids, metrics, opaque_debug,

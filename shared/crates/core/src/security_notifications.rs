@@ -1,8 +1,9 @@
-//! Notices: what is done to an account, its owner is told by mail, at every address it has.
+//! Security notifications: mails that notify the account owner of a change, sent to each e-mail address of the
+//! account.
 //!
-//! The mails are rows of the outbox, written by the transaction of what they tell of: nothing is
-//! told that was not done, and nothing done that is not told: what was done too often of late is
-//! refused ([`notify`]). How they read is `deliver`'s.
+//! The mails are rows of the outbox. The transaction that makes the change also writes the rows, so that no
+//! change is made without its notification and no notification is sent without its change. A change that was
+//! made too often recently is rejected ([`notify`]). The function `deliver` renders the mails.
 
 use crate::{
     app::App,
@@ -14,10 +15,10 @@ use crate::{
     threepid::{Medium, ThreePid},
 };
 
-/// The messages that tell of `notice`, to those of an account's `addresses` that are mailboxes; for
-/// the operation's own transaction. None where no mail is sent. What has been done to this account too
-/// often of late is not to be done: not without a word, and doing it again and again is no way to
-/// fill a mailbox.
+/// Counts a change and returns the mails about it for the transaction that makes the change, one for each
+/// e-mail address among `addresses`. Returns no mails if this server sends no mail. Fails if this account had
+/// too many changes of this kind recently: the caller must then not make the change, because a change without a
+/// notification would go unnoticed, and repeated changes could flood a mailbox.
 pub async fn notify(
     app: &App,
     user: &Localpart,
@@ -30,13 +31,13 @@ pub async fn notify(
     }
     let quota_key = format!("{} {}", user.as_str(), notice.as_str());
     match limits::spend(app, Limit::Notice, quota_key).await {
-        // Who cannot be counted is told all the same: silence is worse than a mail too many.
+        // If the limiter is unavailable, notify anyway: a missing notification is worse than one mail too many.
         Ok(()) | Err(LimitError::Store(_)) => Ok(mails),
         Err(error) => Err(error),
     }
 }
 
-/// The same, however often: for what has a limit of its own.
+/// Like [`notify`] without its limit, for changes that have a limit of their own.
 pub fn mails(app: &App, addresses: &[ThreePid], notice: Notice) -> Vec<NewMessage> {
     if app.config.mail.is_none() {
         return Vec::new();
@@ -44,7 +45,8 @@ pub fn mails(app: &App, addresses: &[ThreePid], notice: Notice) -> Vec<NewMessag
     mails_at(app.clock.now(), &*app.rng, addresses, notice)
 }
 
-/// The same, whether mail is sent or not, which the operator's command does not know.
+/// Like [`mails`], but regardless of whether this server sends mail, because the admin CLI does not have that
+/// setting.
 pub fn mails_at(
     now: Timestamp,
     rng: &dyn Rng,
@@ -55,7 +57,7 @@ pub fn mails_at(
         .iter()
         .filter(|address| address.medium == Medium::Email)
         .collect();
-    // An address that has just been added or removed may be named twice.
+    // The list may contain an address twice if it was just added or removed.
     mailboxes.sort();
     mailboxes.dedup();
     let message = |to: &ThreePid| {

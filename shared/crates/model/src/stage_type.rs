@@ -1,11 +1,11 @@
-//! The stages of User-Interactive Authentication by name.
+//! The stage types of User-Interactive Authentication (UIA).
 
 use serde::{Deserialize, Serialize};
 
 use crate::threepid::Medium;
 
-/// A stage that this server can offer. The removed ones of r0, `m.login.token` and
-/// `m.login.oauth2`, are none (UIA-30).
+/// A stage that this server can offer. `m.login.token` and `m.login.oauth2`, which r0 of the specification had,
+/// are not supported (UIA-30).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum StageType {
     /// `m.login.dummy`
@@ -42,12 +42,12 @@ impl StageType {
         Self::Terms,
     ];
 
-    /// The stage of this name.
+    /// The stage with this name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|stage| stage.as_str() == name)
     }
 
-    /// The stage that proves an address of this medium.
+    /// The stage that validates an address of this medium.
     pub const fn of_medium(medium: Medium) -> Self {
         match medium {
             Medium::Email => Self::Email,
@@ -55,7 +55,7 @@ impl StageType {
         }
     }
 
-    /// The medium that a stage proves.
+    /// The medium of the address that this stage validates, if it validates one.
     pub const fn medium(self) -> Option<Medium> {
         match self {
             Self::Email => Some(Medium::Email),
@@ -68,7 +68,7 @@ impl StageType {
         }
     }
 
-    /// Its name on the wire.
+    /// The name in requests and responses.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Dummy => "m.login.dummy",
@@ -81,7 +81,7 @@ impl StageType {
         }
     }
 
-    /// Whether it keeps machines from making accounts in any number.
+    /// Whether the stage prevents automated mass registration.
     pub const fn verifies(self) -> bool {
         match self {
             Self::Email | Self::Msisdn | Self::Recaptcha | Self::RegistrationToken => true,
@@ -89,12 +89,12 @@ impl StageType {
         }
     }
 
-    /// Whether clients ask again and again until it is done.
+    /// Whether clients poll until the user has completed the stage outside of the client.
     pub const fn is_polled(self) -> bool {
         self.medium().is_some()
     }
 
-    /// Whether what completes it can be used only once, by the rules of somebody else.
+    /// Whether a third party accepts the credential of the stage only once.
     pub const fn is_single_use(self) -> bool {
         match self {
             Self::Recaptcha => true,
@@ -107,7 +107,8 @@ impl StageType {
         }
     }
 
-    /// Whether a twin of a request can be the reason why its own attempt is refused.
+    /// Whether a concurrent duplicate of the request can consume the credential and thereby cause the rejection
+    /// of this request.
     pub const fn is_consumed_by_duplicate(self) -> bool {
         match self {
             Self::Email | Self::Msisdn | Self::Recaptcha | Self::RegistrationToken => true,
@@ -121,8 +122,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_stage_is_known_by_its_name() {
-        // A new variant does not compile here until it is counted, and fails until it is listed.
+    fn every_stage_is_parsed_from_its_name() {
+        // A new variant breaks this `match` at compile time, and the test fails until `ALL` contains the
+        // variant.
         let count = |stage: StageType| match stage {
             StageType::Dummy
             | StageType::Email
@@ -139,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn uia_30_the_removed_stages_of_r0_are_none() {
+    fn uia_30_removed_stages_of_r0_are_rejected() {
         for name in ["m.login.token", "m.login.oauth2", ""] {
             assert_eq!(StageType::parse(name), None, "{name}");
         }

@@ -1,4 +1,4 @@
-//! Reading single settings, collecting what is wrong with them.
+//! Reading of single settings, with a list of all errors.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{
 
 const MIN_PEPPER_BYTES: usize = 16;
 
-/// The environment as given, and the faults found so far.
+/// The raw settings, and the errors found so far.
 pub(super) struct Raw<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     errors: Vec<String>,
@@ -36,7 +36,7 @@ impl<'a> Raw<'a> {
         self.errors.push(format!("{name}: {}", expected.as_ref()));
     }
 
-    /// The setting as given, or its default.
+    /// The value of the setting, or its default.
     pub(super) fn get(&self, name: &str) -> Option<String> {
         let row = SETTINGS.iter().find(|row| row.name == name);
         debug_assert!(row.is_some(), "{name} has no row");
@@ -45,7 +45,7 @@ impl<'a> Raw<'a> {
             .or_else(|| row.and_then(|row| row.default).map(str::to_owned))
     }
 
-    /// A setting that must be there.
+    /// A required setting. Adds an error if it is unset and has no default.
     pub(super) fn required(&mut self, name: &str) -> Option<String> {
         let value = self.get(name);
         if value.is_none() {
@@ -54,7 +54,7 @@ impl<'a> Raw<'a> {
         value
     }
 
-    /// Words separated by spaces, each of which `parse` understands; if it does not, that is a fault.
+    /// A list separated by spaces. Adds an error if `parse` rejects an entry.
     pub(super) fn list<T>(
         &mut self,
         name: &str,
@@ -69,7 +69,7 @@ impl<'a> Raw<'a> {
         list
     }
 
-    /// A setting that `parse` understands; if it does not, that is a fault.
+    /// A required setting. Adds an error if `parse` rejects the value.
     pub(super) fn parsed<T>(
         &mut self,
         name: &str,
@@ -104,7 +104,7 @@ impl<'a> Raw<'a> {
         )
     }
 
-    #[expect(clippy::option_option, reason = "a fault is not the same as `never`")]
+    #[expect(clippy::option_option, reason = "an error differs from `never`")]
     pub(super) fn lifetime(&mut self, name: &str) -> Option<Option<Duration>> {
         self.parsed(
             name,
@@ -139,12 +139,12 @@ impl<'a> Raw<'a> {
         None
     }
 
-    /// The keys. A secret of Secrets Manager is not read here: whoever has read it looks its members up
-    /// in the place of its name (`key_ring`).
+    /// Reads the key ring. This does not read Secrets Manager: the lookup already contains the members of the
+    /// secret and not its ARN (`key_ring`).
     pub(super) fn key_ring(&mut self) -> Option<KeyRing> {
         const NAME: &str = "GATEHOUSE_SECRET";
         if self.get(NAME).is_some() && self.get("GATEHOUSE_SECRET_ARN").is_some() {
-            let expected = "cannot be set beside GATEHOUSE_SECRET";
+            let expected = "must not be set together with GATEHOUSE_SECRET";
             self.add_error("GATEHOUSE_SECRET_ARN", expected);
         }
         let current = self.required(NAME).and_then(|text| self.root(NAME, text));
@@ -164,7 +164,7 @@ impl<'a> Raw<'a> {
             self.add_error(name, format!("must have at least {MIN_ROOT_BYTES} bytes"));
             return None;
         }
-        // A repeated character is no secret, whatever its length (a placeholder, most likely).
+        // A single repeated character is not a secret, whatever its length. Most likely it is a placeholder.
         if bytes.reveal().windows(2).all(|pair| pair[0] == pair[1]) {
             self.add_error(
                 name,
@@ -197,7 +197,7 @@ impl<'a> Raw<'a> {
         };
         let length = self.parsed(
             "GATEHOUSE_NAME_LENGTH",
-            "must be two numbers, such as `3-30`",
+            "must be two numbers from 1 to 255, the smaller one first, such as `3-30`",
             length,
         );
         let pattern = match self
@@ -226,7 +226,7 @@ impl<'a> Raw<'a> {
         );
         let cost = self.parsed(
             "GATEHOUSE_ARGON2",
-            "must be such as `m=19456,t=2,p=1`, with m from 8 to 1048576, at least 8 for each of p, and no more than 2097152 for all passes",
+            "must have the format `m=19456,t=2,p=1`, with m from 8*p to 1048576 and m*t at most 2097152",
             HashCost::parse,
         );
         let pepper = self.pepper("GATEHOUSE_PASSWORD_PEPPER");
@@ -241,7 +241,7 @@ impl<'a> Raw<'a> {
         })
     }
 
-    /// Another server's choice, of any length.
+    /// Another server chose this pepper, so any length is valid.
     pub(super) fn imported_pepper(&self) -> Option<Pepper> {
         let pepper = self.get("GATEHOUSE_IMPORTED_PEPPER");
         pepper.map(|pepper| Pepper::new(secret_bytes(pepper)))
@@ -262,7 +262,7 @@ impl<'a> Raw<'a> {
             Err(entry) => {
                 self.add_error(
                     "GATEHOUSE_TRUSTED_PROXIES",
-                    format!("`{entry}` is neither an address nor a range"),
+                    format!("`{entry}` is neither an IP address nor a CIDR range"),
                 );
                 None
             }
@@ -270,8 +270,8 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// Whether `text` is an http or https URL without characters that would break out of a quoted
-/// attribute or a header. Plain http is for a setting to name: nothing else goes over it (HTTP-23).
+/// Whether `text` is an `http` or `https` URL without characters that could end a quoted attribute or a header.
+/// Plain HTTP is used only where a setting names it (HTTP-23).
 pub(super) fn is_http_url(text: &str) -> bool {
     let rest = text
         .strip_prefix("https://")
@@ -280,10 +280,11 @@ pub(super) fn is_http_url(text: &str) -> bool {
     rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && text.chars().all(clean))
 }
 
-/// A longer time is a slip of the hand.
+/// The maximum duration of a setting. A longer one is most likely a mistake.
 const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
 
-/// Parses a number with one of the units s, m, h, d: above zero, at most a hundred years.
+/// Parses a number with one of the units `s`, `m`, `h`, `d`. Returns `None` for zero and for more than a
+/// hundred years.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let unit = text.chars().last()?;
     let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
