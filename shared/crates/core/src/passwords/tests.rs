@@ -1,4 +1,4 @@
-//! What is accepted as a password, and what a stored hash says of one.
+//! Tests of the rules for passwords, and of the verification of stored hashes.
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn secret(text: &str) -> Secret {
 }
 
 #[test]
-fn reg_24_a_password_made_of_the_users_own_name_is_weak() {
+fn reg_24_a_password_with_the_user_name_is_weak() {
     let own = ["correct-horse", "example.org"];
     assert_eq!(
         validate(&config(None), &secret("correct-horse1"), &own),
@@ -38,7 +38,7 @@ fn reg_24_a_password_made_of_the_users_own_name_is_weak() {
 }
 
 #[test]
-fn score_0_accepts_anything_but_the_empty_password() {
+fn score_0_accepts_all_but_the_empty_password() {
     let config = PasswordConfig {
         min_score: 0,
         ..config(None)
@@ -55,7 +55,7 @@ fn score_0_accepts_anything_but_the_empty_password() {
 }
 
 #[test]
-fn a_weak_password_in_other_clothes_is_weak() {
+fn a_weak_password_in_fullwidth_letters_is_weak() {
     let fullwidth =
         "\u{FF50}\u{FF41}\u{FF53}\u{FF53}\u{FF57}\u{FF4F}\u{FF52}\u{FF44}\u{FF11}\u{FF12}\u{FF13}";
     assert_eq!(
@@ -65,7 +65,7 @@ fn a_weak_password_in_other_clothes_is_weak() {
 }
 
 #[test]
-fn no_more_than_the_beginning_of_a_long_password_is_judged() {
+fn only_the_beginning_of_a_long_password_is_scored() {
     let beginning = "a".repeat(SCORED_CHARS);
     let strong = "ostrich lamp 8 quarrel";
     assert_eq!(
@@ -79,7 +79,7 @@ fn no_more_than_the_beginning_of_a_long_password_is_judged() {
 }
 
 #[test]
-fn the_phc_string_carries_the_cost() {
+fn the_phc_string_contains_the_cost() {
     let hash = Worker::new(config(None))
         .hash(&secret("x"), &[7; SALT_BYTES])
         .unwrap();
@@ -92,7 +92,7 @@ fn the_phc_string_carries_the_cost() {
 }
 
 #[test]
-fn a_hash_knows_its_password_and_says_when_it_is_outdated() {
+fn verification_detects_outdated_hashes() {
     let (unpeppered, peppered) = (config(None), config(Some("a pepper of length")));
     let hash = |config: &PasswordConfig| {
         Worker::new(config.clone())
@@ -154,7 +154,7 @@ fn a_hash_knows_its_password_and_says_when_it_is_outdated() {
 }
 
 #[test]
-fn compatible_spellings_give_one_hash_and_a_pepper_another() {
+fn compatible_spellings_give_one_hash() {
     let phc = |text: &str, pepper| {
         Worker::new(config(pepper))
             .hash(&secret(text), &[7; SALT_BYTES])
@@ -166,7 +166,7 @@ fn compatible_spellings_give_one_hash_and_a_pepper_another() {
 }
 
 #[test]
-fn costs_are_checked() {
+fn invalid_and_excessive_costs_are_rejected() {
     assert!(HashCost::parse("m=19456,t=2,p=1").is_some());
     for wrong in [
         "",
@@ -183,10 +183,11 @@ fn costs_are_checked() {
     }
 }
 
-/// Made by the libraries that other servers use: Python's bcrypt, passlib, hashlib and argon2-cffi.
+/// The password of the hashes below, which were made with the libraries that other servers use: Python's
+/// bcrypt, passlib, hashlib and argon2-cffi.
 const OSTRICH: &str = "ostrich lamp 8 quarrel";
 
-/// What a stored hash, with the other server's pepper or without, says of a password.
+/// Verifies a password against a stored hash, with or without the pepper of the other server.
 fn check(phc: &str, peppered: bool, typed: &str) -> PasswordCheck {
     let config = config(None);
     let pepper = config.imported_pepper.as_ref().filter(|_| peppered);
@@ -199,7 +200,7 @@ fn check(phc: &str, peppered: bool, typed: &str) -> PasswordCheck {
 }
 
 #[test]
-fn hashes_of_other_servers_know_their_password_and_are_outdated() {
+fn hashes_of_other_servers_are_verified_as_outdated() {
     for (phc, peppered) in [
         (
             "$2b$04$.LsJnLhDQre2rTGMNnvhNuE0kjlX02e0N7ugdlnyx3724o6u2BURa",
@@ -241,20 +242,20 @@ fn hashes_of_other_servers_know_their_password_and_are_outdated() {
             "{phc}"
         );
     }
-    // Of our own kind: it is replaced only if its cost is another.
+    // The algorithm of this server: the hash is outdated only if its cost differs.
     let argon2 = "$argon2id$v=19$m=8,t=1,p=1$vtveTBIPyY237Fx9CLby9Q$37O1eGfTlEKXyGmwLrB7ATulU/1w0oS4ngAjWZI0rx0";
     assert_eq!(check(argon2, false, OSTRICH), PasswordCheck::Right);
     assert_eq!(check(argon2, false, "another"), PasswordCheck::Wrong);
 }
 
 #[test]
-fn bcrypt_looks_at_72_bytes_and_at_no_password_with_a_zero() {
+fn bcrypt_uses_72_bytes_and_rejects_zero_bytes() {
     let long = "$2b$04$6p4luuf0UEs/GT.4yHfAve9fBMrC5PH9apH7IV6I8PX/x7F9TvG7q";
     let digits = "0123456789".repeat(9);
     assert_eq!(check(long, false, &digits), PasswordCheck::Outdated);
     assert_eq!(check(long, false, &digits[..72]), PasswordCheck::Outdated);
     assert_eq!(check(long, false, &digits[..71]), PasswordCheck::Wrong);
-    // The pepper's end is beyond them.
+    // The end of the pepper is beyond the 72 bytes.
     let peppered = "$2b$04$orm71elYCOdH4pC/JlUKcu5N7YHUTN1OpF8hX.34wPJPDpmBC8TIu";
     assert_eq!(
         check(peppered, true, &digits[..70]),
@@ -267,7 +268,7 @@ fn bcrypt_looks_at_72_bytes_and_at_no_password_with_a_zero() {
 }
 
 #[test]
-fn compatible_spellings_were_one_password_on_some_servers_and_two_on_others() {
+fn imported_hashes_match_the_typed_or_normalized_password() {
     let (typed, normalized) = ("\u{FB01}sh \u{212B}", "fish \u{C5}");
     let nfkc = "$2b$04$ODErPiaVA3yFR55e13jG5eQOb.62cqHHsc.JE81DNYbXzuLWt8Uf2";
     let raw = "$2b$04$DNm8JC2mPxeFhnFP.0nreOdrDbHZUbHK8vy7TGgGMi6MXOd.12VSe";
@@ -283,10 +284,10 @@ fn compatible_spellings_were_one_password_on_some_servers_and_two_on_others() {
 }
 
 #[test]
-fn hashes_that_cannot_be_verified_are_refused_and_no_password_is_theirs() {
+fn hashes_that_cannot_be_verified_match_no_password() {
     use HashFormatError::{Malformed, TooExpensive, Unknown};
     let salted = "$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-    for (hash, fault) in [
+    for (hash, error) in [
         ("", Unknown),
         ("secret", Unknown),
         (
@@ -328,12 +329,12 @@ fn hashes_that_cannot_be_verified_are_refused_and_no_password_is_theirs() {
         ("$pbkdf2-sha256$10$AAAA$", Malformed),
         ("$pbkdf2-sha256$10$AAAA", Malformed),
     ] {
-        assert_eq!(check_hash_format(hash), Err(fault), "{hash}");
+        assert_eq!(check_hash_format(hash), Err(error), "{hash}");
         for typed in ["", "x"] {
             assert_eq!(check(hash, false, typed), PasswordCheck::Wrong, "{hash}");
         }
     }
-    for (head, fault) in [
+    for (head, error) in [
         ("$argon2id$v=19$m=4194304,t=1,p=1", TooExpensive),
         ("$argon2id$v=19$m=65536,t=4294967295,p=1", TooExpensive),
         ("$pbkdf2-sha256$0", Malformed),
@@ -348,14 +349,14 @@ fn hashes_that_cannot_be_verified_are_refused_and_no_password_is_theirs() {
         ("$argon2id$m=8,t=1,p=1", Malformed),
     ] {
         let hash = format!("{head}{salted}");
-        assert_eq!(check_hash_format(&hash), Err(fault), "{hash}");
+        assert_eq!(check_hash_format(&hash), Err(error), "{hash}");
         assert_eq!(check(&hash, false, "x"), PasswordCheck::Wrong, "{hash}");
     }
 }
 
-/// Memory that was used for another password, and is not as long as another cost needs.
+/// The buffer was used for another password before, and its size differs from what the other cost needs.
 #[test]
-fn what_was_in_the_memory_changes_no_hash() {
+fn reused_memory_does_not_change_a_hash() {
     let (own, other) = (
         HashCost::parse("m=64,t=2,p=1"),
         HashCost::parse("m=16,t=1,p=2"),

@@ -1,9 +1,9 @@
-//! Which of a device's tokens are good, and how new ones take their place.
+//! The pairs of tokens of a device, and their exchange by refresh tokens.
 //!
-//! Who turns in a refresh token is given a new pair. Until somebody uses one of the new tokens the old
-//! ones work as before, and the same refresh token gives the same answer again: an answer that was
-//! lost costs nobody their session (REFR-03). The answer is sealed under the token it was given
-//! for, so that the table alone tells nobody the new tokens.
+//! A refresh token is exchanged for a new pair. Until one of the new tokens is used, the old ones stay valid
+//! and the same refresh token gives the same response again, so that a lost response does not end the session
+//! (REFR-03). The stored response is sealed with the refresh token it belongs to, so that access to the table
+//! alone does not reveal the new tokens.
 
 use super::{AuthenticationError, Issued, Session, Token, TokenHash, TokenKind};
 use crate::{
@@ -13,20 +13,20 @@ use crate::{
     store::{AccountRow, AccountStatus, DeviceRow, NextPair, PairSlot, RefreshOutcome, StoreError},
 };
 
-/// How often a pair is tried to be written on a row that others write to.
+/// The maximum number of attempts to write a pair to a row with concurrent writes.
 const MAX_ATTEMPTS: usize = 5;
 
-/// Which of a device's pairs a token is of.
+/// The pair of a device that a token belongs to.
 #[derive(Debug)]
 pub(super) enum Pair<'a> {
-    /// The one that is in use.
+    /// The pair that is in use.
     Current,
-    /// The one after it, which is so far unused.
+    /// The pair after it, which has not been used yet.
     Next(&'a NextPair),
 }
 
 impl Pair<'_> {
-    /// When its access token expires.
+    /// The time at which the access token of the pair expires.
     pub(super) fn expires(&self, device: &DeviceRow) -> Option<Timestamp> {
         match self {
             Self::Current => device.access_expires,
@@ -35,7 +35,8 @@ impl Pair<'_> {
     }
 }
 
-/// The pair that the token is of, if it is of one of a living device of a living account.
+/// The pair of a token. Fails if the token belongs to no pair of the device, or if the device or the account is
+/// no longer valid.
 pub(super) fn pair_of<'a>(
     kind: TokenKind,
     token: &Token,
@@ -62,8 +63,8 @@ pub(super) fn pair_of<'a>(
     }
 }
 
-/// The first use of a new access token: from here on it is the device's, and the tokens before it
-/// are worth nothing.
+/// Handles the first use of a new access token: its pair becomes the current one, and the tokens of the
+/// previous pair become invalid.
 pub(super) async fn promote(
     app: &App,
     session: &Session,
@@ -78,7 +79,7 @@ pub(super) async fn promote(
     }
 }
 
-/// A refresh token with the rows that it names.
+/// A refresh token with the rows of its account and device.
 #[derive(Debug)]
 pub struct RefreshToken {
     token: Token,
@@ -87,8 +88,8 @@ pub struct RefreshToken {
 }
 
 impl RefreshToken {
-    /// Reads what the token names, in one strongly consistent read. What it is worth shows when it
-    /// is turned in.
+    /// Parses the token and reads its rows with one strongly consistent read. The token is validated when it is
+    /// redeemed.
     pub async fn read(app: &App, text: &Secret) -> Result<Self, AuthenticationError> {
         let token = Token::parse(TokenKind::Refresh, text, &app.config.server_name)
             .ok_or(AuthenticationError::Unknown)?;
@@ -105,13 +106,13 @@ impl RefreshToken {
         })
     }
 
-    /// Gives the next pair of tokens: the same again, until one of them has been used or the access
-    /// token has expired.
+    /// Exchanges the refresh token for the next pair. Returns the same pair again until one of its tokens has
+    /// been used or its access token has expired.
     pub async fn redeem(mut self, app: &App) -> Result<Issued, AuthenticationError> {
         let own_hash = self.token.hash();
         for _ in 0..MAX_ATTEMPTS {
             let pair = pair_of(TokenKind::Refresh, &self.token, &self.account, &self.device)?;
-            // TOK-14: said to nobody whose token is worth nothing.
+            // TOK-14: the error must not reveal to a caller with an invalid token that the account is locked.
             if self.account.status == AccountStatus::Locked {
                 return Err(AuthenticationError::Locked);
             }
@@ -166,8 +167,8 @@ impl RefreshToken {
         (issued, next)
     }
 
-    /// The answer that was given before. One that does not open, since the server's secret has been
-    /// replaced twice, is lost with the token.
+    /// Opens the stored response. It is lost, and the refresh token with it, if the root secret has been
+    /// replaced twice since.
     fn open(&self, app: &App, given: &NextPair) -> Result<Issued, AuthenticationError> {
         let salt = self.token.reveal().as_bytes();
         let plaintext = app
