@@ -38,7 +38,7 @@ impl Log {
         let text = self.text();
         let lines = text
             .lines()
-            .filter_map(|line| line.split_once(" gatehouse_shared::metrics::line: line="));
+            .filter_map(|line| line.split_once(" gatehouse_model::metrics::line: line="));
         lines
             .map(|(_, quoted)| {
                 let line: String = serde_json::from_str(quoted).expect("a text");

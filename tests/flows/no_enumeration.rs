@@ -250,18 +250,18 @@ async fn assert_same_for_known_and_unknown(settings: &[(&str, &str)]) {
 /// Random numbers are the same in both runs, so the responses are equal to the byte, and the calls
 /// in number, kind, order and size.
 #[tokio::test]
-async fn _3pid_15_known_and_unknown_addresses_are_answered_alike() {
+async fn threepid_15_known_and_unknown_addresses_are_answered_alike() {
     assert_same_for_known_and_unknown(&[]).await;
 }
 
 #[tokio::test]
-async fn _3pid_15_a_known_and_an_unknown_address_are_limited_alike() {
+async fn threepid_15_a_known_and_an_unknown_address_are_limited_alike() {
     assert_same_for_known_and_unknown(&[LIMITED]).await;
 }
 
 /// The row of the address is invalid, so a function that read it would fail.
 #[tokio::test]
-async fn _3pid_15_no_request_handler_reads_the_owner_of_an_address() {
+async fn threepid_15_no_request_handler_reads_the_owner_of_an_address() {
     for medium in [Medium::Mail, Medium::Text] {
         let server = test_server(&[]).await;
         let key = match medium {

@@ -46,9 +46,8 @@ pub enum LogFormat {
 
 /// Starts the log of this process on standard error. Standard output is for the lines that scripts read.
 pub fn start_log(format: LogFormat, color: bool) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
-        EnvFilter::new("warn,dynoxide=error,gatehouse_local=info,gatehouse_shared=info")
-    });
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("warn,dynoxide=error,gatehouse=info"));
     subscriber(format, color, filter, io::stderr).init();
 }
 

@@ -117,18 +117,18 @@ async fn assert_same_for_known_and_unknown(settings: &[(&str, &str)]) {
 
 /// Equal to the byte and to the call, as for a sign-up.
 #[tokio::test]
-async fn _3pid_15_no_purpose_distinguishes_known_addresses() {
+async fn threepid_15_no_purpose_distinguishes_known_addresses() {
     assert_same_for_known_and_unknown(&[]).await;
 }
 
 #[tokio::test]
-async fn _3pid_15_for_no_purpose_a_known_address_has_another_quota() {
+async fn threepid_15_for_no_purpose_a_known_address_has_another_quota() {
     assert_same_for_known_and_unknown(&[LIMITED]).await;
 }
 
 /// With exhausted quotas too, and in every header.
 #[tokio::test]
-async fn _3pid_15_for_every_purpose_message_quotas_are_equal() {
+async fn threepid_15_for_every_purpose_message_quotas_are_equal() {
     for purpose in ALL_PURPOSES {
         for medium in MEDIA {
             let mut runs = Vec::new();
@@ -179,7 +179,7 @@ async fn l1_for_every_purpose_an_address_keeps_its_session_id() {
 
 /// The row of the address is invalid, so a function that read it would fail.
 #[tokio::test]
-async fn _3pid_15_no_request_for_any_purpose_reads_the_owner() {
+async fn threepid_15_no_request_for_any_purpose_reads_the_owner() {
     for purpose in PURPOSES {
         for medium in MEDIA {
             let server = with_owner(purpose, medium, 1, &[]).await;
@@ -205,7 +205,7 @@ async fn _3pid_15_no_request_for_any_purpose_reads_the_owner() {
 /// 3PID-05, 3PID-07: with the setting to disclose ownership, the response says so before anything is
 /// written or sent.
 #[tokio::test]
-async fn _3pid_06_disclosure_answers_without_a_message() {
+async fn threepid_06_disclosure_answers_without_a_message() {
     let disclosing = ("GATEHOUSE_THREEPID_PRIVACY", "tell");
     for (purpose, disclosed, errcode) in [
         (REGISTER, 0, "M_THREEPID_IN_USE"),
