@@ -27,11 +27,11 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CaptchaResult {
     /// The provider accepted the response.
-    Human,
+    Passed,
     /// The response is wrong, expired or already used.
-    Machine,
+    Failed,
     /// The provider sent no response, or none that this server understands. The stage must not be completed.
-    Unknown,
+    Unavailable,
 }
 
 #[derive(Deserialize)]
@@ -53,25 +53,25 @@ pub fn connector() -> SharedHttpConnector {
 }
 
 /// Verifies the response of a captcha widget with the provider. Never fails: errors are logged and return
-/// [`CaptchaResult::Unknown`].
+/// [`CaptchaResult::Unavailable`].
 pub async fn verify(
     http: &SharedHttpConnector,
     config: &CaptchaConfig,
     response: &str,
 ) -> CaptchaResult {
     match tokio::time::timeout(TIMEOUT, ask(http, config, response)).await {
-        Ok(Ok(true)) => CaptchaResult::Human,
-        Ok(Ok(false)) => CaptchaResult::Machine,
+        Ok(Ok(true)) => CaptchaResult::Passed,
+        Ok(Ok(false)) => CaptchaResult::Failed,
         Ok(Err(cause)) => {
             tracing::warn!(
                 provider.fault = cause,
                 "the captcha provider could not be reached or its response is unusable"
             );
-            CaptchaResult::Unknown
+            CaptchaResult::Unavailable
         }
         Err(_) => {
             tracing::warn!("the captcha provider did not respond in time");
-            CaptchaResult::Unknown
+            CaptchaResult::Unavailable
         }
     }
 }

@@ -78,9 +78,9 @@ pub enum KeyPurpose {
     /// Keys of the rate-limit buckets, so that the table contains no address.
     LimitKey,
     /// IDs of validation sessions.
-    ProofId,
+    ValidationSessionId,
     /// Codes in text messages, and tokens in links.
-    ProofToken,
+    ValidationToken,
     /// Sealing of the URL that a browser is redirected to after validation.
     NextLink,
     /// Sealing of UIA sessions, together with the session ID.
@@ -100,8 +100,8 @@ impl KeyPurpose {
             Self::AppserviceToken => b"gatehouse appservice token",
             Self::ImportMarker => b"gatehouse import marker",
             Self::LimitKey => b"gatehouse limit key",
-            Self::ProofId => b"gatehouse proof id",
-            Self::ProofToken => b"gatehouse proof token",
+            Self::ValidationSessionId => b"gatehouse proof id",
+            Self::ValidationToken => b"gatehouse proof token",
             Self::NextLink => b"gatehouse next link",
             Self::UiaSession => b"gatehouse uia session",
             Self::Refresh => b"gatehouse refresh",
@@ -311,7 +311,7 @@ pub fn sha256_base64(bytes: &[u8]) -> String {
 }
 
 /// Whether two strings are equal. The time depends only on their lengths.
-pub fn same(a: &str, b: &str) -> bool {
+pub fn constant_time_eq(a: &str, b: &str) -> bool {
     bool::from(a.as_bytes().ct_eq(b.as_bytes()))
 }
 
@@ -421,13 +421,17 @@ mod tests {
                     .hashes(KeyPurpose::RegistrationToken, b"token")
                     .contains(&hash)
             );
-            let code = &writer.codes(KeyPurpose::ProofToken, b"1")[0];
-            assert!(reader.codes(KeyPurpose::ProofToken, b"1").contains(code));
+            let code = &writer.codes(KeyPurpose::ValidationToken, b"1")[0];
+            assert!(
+                reader
+                    .codes(KeyPurpose::ValidationToken, b"1")
+                    .contains(code)
+            );
         }
         // Only the current key makes new values.
         assert_eq!(
-            before.hash(KeyPurpose::ProofId, b""),
-            ring(1, None).hash(KeyPurpose::ProofId, b"")
+            before.hash(KeyPurpose::ValidationSessionId, b""),
+            ring(1, None).hash(KeyPurpose::ValidationSessionId, b"")
         );
     }
 

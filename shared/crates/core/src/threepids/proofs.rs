@@ -95,7 +95,7 @@ pub fn sid(
     client_secret: &Secret,
 ) -> String {
     keys.hash(
-        KeyPurpose::ProofId,
+        KeyPurpose::ValidationSessionId,
         &about(purpose, threepid, client_secret),
     )
 }
@@ -103,7 +103,7 @@ pub fn sid(
 /// Whether this is the secret that the session was asked for with.
 pub fn is_of(keys: &KeyRing, row: &ValidationRow, client_secret: &Secret) -> bool {
     let about = about(row.purpose, &row.threepid, client_secret);
-    keys.hash_matches(KeyPurpose::ProofId, &about, &row.sid)
+    keys.hash_matches(KeyPurpose::ValidationSessionId, &about, &row.sid)
 }
 
 fn about(purpose: ValidationPurpose, threepid: &ThreePid, client_secret: &Secret) -> Vec<u8> {
@@ -117,7 +117,7 @@ fn about(purpose: ValidationPurpose, threepid: &ThreePid, client_secret: &Secret
 
 /// The token of the link in a mail of this generation.
 pub fn link_token(keys: &KeyRing, sid: &str, generation: &str) -> Secret {
-    Secret::new(keys.hash(KeyPurpose::ProofToken, &link_fields(sid, generation)))
+    Secret::new(keys.hash(KeyPurpose::ValidationToken, &link_fields(sid, generation)))
 }
 
 fn link_fields(sid: &str, generation: &str) -> Vec<u8> {
@@ -126,7 +126,10 @@ fn link_fields(sid: &str, generation: &str) -> Vec<u8> {
 
 /// The code in text message number `send` of this generation.
 pub fn code(keys: &KeyRing, sid: &str, generation: &str, send: i64) -> Secret {
-    let mut codes = keys.codes(KeyPurpose::ProofToken, &code_fields(sid, generation, send));
+    let mut codes = keys.codes(
+        KeyPurpose::ValidationToken,
+        &code_fields(sid, generation, send),
+    );
     codes.swap_remove(0)
 }
 

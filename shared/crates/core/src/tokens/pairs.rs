@@ -9,7 +9,7 @@ use super::{AuthenticationError, Issued, Session, Token, TokenHash, TokenKind};
 use crate::{
     app::App,
     clock::{Timestamp, millis},
-    secrets::{KeyPurpose, Secret, fields, same},
+    secrets::{KeyPurpose, Secret, constant_time_eq, fields},
     store::{AccountRow, AccountStatus, DeviceRow, NextPair, PairSlot, RefreshOutcome, StoreError},
 };
 
@@ -44,7 +44,7 @@ pub(super) fn pair_of<'a>(
     device: &'a DeviceRow,
 ) -> Result<Pair<'a>, AuthenticationError> {
     let hash = token.hash();
-    let is = |own: &TokenHash| same(&own.0, &hash.0);
+    let is = |own: &TokenHash| constant_time_eq(&own.0, &hash.0);
     let of = |next: &NextPair| match kind {
         TokenKind::Access => is(&next.access_hash),
         TokenKind::Refresh => is(&next.refresh_hash),

@@ -18,7 +18,7 @@ use crate::{
     app::App,
     clock::Timestamp,
     config::Config,
-    secrets::{KeyPurpose, Secret, same, sha256_base64},
+    secrets::{KeyPurpose, Secret, constant_time_eq, sha256_base64},
     store::{SaveSessionError, SessionCommit, SessionRow, StoreError},
     threepids::proofs::DelegatedSession,
 };
@@ -255,7 +255,7 @@ impl OpenSession {
         match &self.state.finished {
             None => Replay::Open,
             Some(end)
-                if same(&end.request, &sha256_base64(request.as_bytes()))
+                if constant_time_eq(&end.request, &sha256_base64(request.as_bytes()))
                     && now.since(end.at) < REPLAY_FOR =>
             {
                 Replay::Answer {

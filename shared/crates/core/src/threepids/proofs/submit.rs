@@ -187,7 +187,7 @@ async fn find(
 fn is_right_link(app: &App, row: &ValidationRow, token: &Secret) -> bool {
     let fields = link_fields(&row.sid, &row.generation);
     let keys = &app.config.keys;
-    keys.hash_matches(KeyPurpose::ProofToken, &fields, token.reveal()) && !row.withheld
+    keys.hash_matches(KeyPurpose::ValidationToken, &fields, token.reveal()) && !row.withheld
 }
 
 /// Whether it is the code of any message that still counts; takes the same time whichever it is.
@@ -197,7 +197,7 @@ fn is_right_code(app: &App, row: &ValidationRow, token: &Secret) -> bool {
     let mut right = false;
     for send in row.live_from..=row.sends {
         let fields = code_fields(&row.sid, &row.generation, send);
-        for code in app.config.keys.codes(KeyPurpose::ProofToken, &fields) {
+        for code in app.config.keys.codes(KeyPurpose::ValidationToken, &fields) {
             right |= same(code.reveal(), typed.reveal());
         }
     }
