@@ -49,7 +49,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_SECRET_PREVIOUS",
         None,
-        "The root secret before `GATEHOUSE_SECRET`. Keep it for at least 48 hours, so that sessions can be completed. Rate limits start again from zero. Registration tokens and application services created with the previous secret stop working when it is removed; create them again first.",
+        "The root secret before `GATEHOUSE_SECRET`. Keep it for at least 48 hours, so that sessions can be completed. A change of the secret resets rate limits. Registration tokens and application services created with the previous secret stop working when it is removed; create them again first.",
     ),
     row(
         "GATEHOUSE_TABLES",
@@ -79,7 +79,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_GUEST_LIFETIME",
         Some("30d"),
-        "The lifetime of a guest's access token.",
+        "The lifetime of a guest's access token: a number with one of the units `s`, `m`, `h`, `d`.",
     ),
     row(
         "GATEHOUSE_RESERVED_NAMES",
@@ -94,7 +94,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_NAME_LENGTH",
         Some("1-255"),
-        "The minimum and the maximum length of a new name.",
+        "The minimum and the maximum length of a new name, as in `3-30`; both from 1 to 255.",
     ),
     row(
         "GATEHOUSE_PASSWORD_MIN_SCORE",
@@ -144,7 +144,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_RESET_PHONE_AGE",
         Some("365d"),
-        "How long after its validation a phone number can reset the password of an account without an e-mail address; `never` for no time limit. A phone number never resets the password of an account that has an e-mail address, because phone numbers are reassigned.",
+        "How long after its validation a phone number can reset the password of an account without an e-mail address: a number with one of the units `s`, `m`, `h`, `d`, or `never` for no time limit. A phone number never resets the password of an account that has an e-mail address, because phone numbers are reassigned.",
     ),
     row(
         "GATEHOUSE_3PID_CHANGES",
@@ -174,12 +174,12 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_CAPTCHA_SITE_KEY",
         None,
-        "The public (site) key at the captcha provider.",
+        "The public (site) key at the captcha provider. Required with `GATEHOUSE_CAPTCHA_PROVIDER`.",
     ),
     row(
         "GATEHOUSE_CAPTCHA_SECRET_KEY",
         None,
-        "The secret key at the captcha provider.",
+        "The secret key at the captcha provider. Required with `GATEHOUSE_CAPTCHA_PROVIDER`.",
     ),
     row(
         "GATEHOUSE_CAPTCHA_VERIFY_URL",
@@ -199,12 +199,12 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_MAIL_FROM",
         None,
-        "The sender of mails: `Name <address>` or an address, verified in SES. Without it, no mail is sent, and flows with `m.login.email.identity` are not offered.",
+        "The sender of mails: `Name <address>` or an address, verified in SES. Without it, no mail is sent, and flows with `m.login.email.identity` are offered only if `GATEHOUSE_THREEPID_VALIDATION` is `delegated`.",
     ),
     row(
         "GATEHOUSE_SES_CONFIGURATION_SET",
         None,
-        "The SES configuration set for mails.",
+        "The SES configuration set for mails. Requires `GATEHOUSE_MAIL_FROM`.",
     ),
     row(
         "GATEHOUSE_EMAIL_LINK",
@@ -219,12 +219,12 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_EMAIL_DENIED",
         Some(""),
-        "Regular expressions in the same format. An e-mail address must match none of them. Example: `.*@spam[.]example`.",
+        "Regular expressions in the format of `GATEHOUSE_EMAIL_ALLOWED`. An e-mail address must match none of them. Example: `.*@spam[.]example`.",
     ),
     row(
         "GATEHOUSE_SMS_COUNTRIES",
         Some(""),
-        "The countries that text messages are sent to, as ISO 3166 codes separated by spaces. If empty, no text message is sent, and flows with `m.login.msisdn` are not offered.",
+        "The countries that text messages are sent to, as ISO 3166 codes separated by spaces. If empty, no text message is sent, and flows with `m.login.msisdn` are offered only if `GATEHOUSE_THREEPID_VALIDATION` is `delegated`.",
     ),
     row(
         "GATEHOUSE_SMS_NUMBERS",
@@ -234,12 +234,12 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_SMS_SENDER_ID",
         None,
-        "The sender that text messages show, where the country allows it: 1 to 11 letters and digits.",
+        "The sender that text messages show, where the country allows it: 1 to 11 letters and digits, at least one of them a letter. Requires `GATEHOUSE_SMS_COUNTRIES`.",
     ),
     row(
         "GATEHOUSE_SMS_MAX_PRICE",
         None,
-        "The maximum price of one text message, in US dollars.",
+        "The maximum price of one text message in US dollars, as in `0.10`. Requires `GATEHOUSE_SMS_COUNTRIES`.",
     ),
     row(
         "GATEHOUSE_PHONE_ALLOWED",
@@ -249,7 +249,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_PHONE_DENIED",
         Some(""),
-        "Regular expressions in the same format. A phone number must match none of them.",
+        "Regular expressions in the format of `GATEHOUSE_PHONE_ALLOWED`. A phone number must match none of them.",
     ),
     row(
         "GATEHOUSE_NEXT_LINK_HOSTS",

@@ -266,7 +266,7 @@ async fn ask(
     }
     match signed(app, user, server, target, DestinationForm::Destination).await {
         // The second rejection gives no more information than the first.
-        Err(IdServerError::Refused(again)) if [401, 403].contains(&again.status) => first,
+        Err(IdServerError::Refused(second)) if [401, 403].contains(&second.status) => first,
         other => other,
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     client_network::ClientNetwork,
     config::{Config, EmailLink},
     limits::{self, Limit, LimitError},
-    secrets::{KeyPurpose, Secret, fields, same},
+    secrets::{KeyPurpose, Secret, constant_time_eq, fields},
     store::{StoreError, ValidationRow},
     threepid::Medium,
     threepids::link,
@@ -198,7 +198,7 @@ fn is_right_code(app: &App, row: &ValidationRow, token: &Secret) -> bool {
     for send in row.live_from..=row.sends {
         let fields = code_fields(&row.sid, &row.generation, send);
         for code in app.config.keys.codes(KeyPurpose::ValidationToken, &fields) {
-            right |= same(code.reveal(), typed.reveal());
+            right |= constant_time_eq(code.reveal(), typed.reveal());
         }
     }
     right && !row.withheld
