@@ -5,8 +5,8 @@
 //! (requests and answers).
 
 pub use gatehouse_core::{
-    accounts, app, captcha, config, id_server_client, identity_servers, key_ring, limits, notices,
-    passwords, threepid_validation, threepids, tokens,
+    accounts, app, captcha, config, id_server_client, identity_servers, key_ring, limits,
+    passwords, security_notifications, threepid_validation, threepids, tokens,
 };
 pub use gatehouse_http::{
     account_threepids, credentials, devices, error, http, lambda, pages, request_token,

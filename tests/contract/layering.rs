@@ -19,7 +19,7 @@ const ORDER: [(&str, &str); 4] = [
     ("store", "aws store"),
     (
         "core",
-        "config key_ring captcha passwords id_server_client app limits notices threepids threepid_validation
+        "config key_ring captcha passwords id_server_client app limits security_notifications threepids threepid_validation
          identity_servers accounts tokens",
     ),
     (

@@ -98,11 +98,11 @@ async fn a_function_does_not_start_with_an_invalid_secret() {
     for (secret, fault) in [
         (
             None,
-            "GATEHOUSE_SECRET_ARN: Secrets Manager refuses it: ResourceNotFoundException",
+            "GATEHOUSE_SECRET_ARN: Secrets Manager rejected the request: ResourceNotFoundException",
         ),
         (
             Some(NEW),
-            "GATEHOUSE_SECRET_ARN: the secret is no JSON object",
+            "GATEHOUSE_SECRET_ARN: the secret is not a JSON object",
         ),
         (
             Some(r#"{ "current": "short" }"#),

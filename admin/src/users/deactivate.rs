@@ -9,8 +9,8 @@ use serde_json::json;
 use shared::{
     accounts::{ChangeAccountError, Deactivation},
     ids::Localpart,
-    notices,
     outbox::{NewMessage, Notice},
+    security_notifications,
     store::AccountStatus,
 };
 
@@ -35,7 +35,8 @@ pub(super) async fn run(
         let rows = admin.store.addresses_of(user).await?;
         let addresses: Vec<_> = rows.into_iter().map(|row| row.threepid).collect();
         let (now, rng) = (admin.clock.now(), &*admin.rng);
-        let mut messages = notices::mails_at(now, rng, &addresses, Notice::Deactivated);
+        let mut messages =
+            security_notifications::mails_at(now, rng, &addresses, Notice::Deactivated);
         messages.push(NewMessage::purge(user, now, rng));
         let deactivation = Deactivation {
             user: user.clone(),

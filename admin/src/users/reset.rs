@@ -11,11 +11,11 @@ use shared::{
     accounts::{ChangeAccountError, DeviceLogout, PasswordChange},
     config::read_passwords,
     ids::Localpart,
-    notices,
     outbox::{NewMessage, Notice},
     passwords::Hasher,
     request_token::submit_url_at,
     secrets::Secret,
+    security_notifications,
     store::{AccountKind, AccountRow, AccountStatus},
     threepid_validation,
     threepids::{Medium, ThreePid},
@@ -40,7 +40,8 @@ pub(super) async fn password(admin: &Admin, user: &Localpart) -> anyhow::Result<
     for _ in 0..MAX_ATTEMPTS {
         let (account, addresses) = read(admin, user).await?;
         let (now, rng) = (admin.clock.now(), &*admin.rng);
-        let mut messages = notices::mails_at(now, rng, &addresses, Notice::PasswordChanged);
+        let mut messages =
+            security_notifications::mails_at(now, rng, &addresses, Notice::PasswordChanged);
         messages.push(NewMessage::purge(user, now, rng));
         let change = PasswordChange {
             user: user.clone(),

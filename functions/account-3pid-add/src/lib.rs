@@ -54,7 +54,7 @@ impl RequestParameters for Parameters {
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     // ACC3-07
-    accounts::demand_threepid_changes(&app.config)?;
+    accounts::ensure_threepid_changes_enabled(&app.config)?;
     // The first read leaves out the 3PIDs: they must be read after the account (`account_threepids`).
     let spec = RequestSpec::new(Operation::AddThreePid);
     let (opened, prefetched) = tokio::join!(

@@ -21,8 +21,8 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     let token = http::access_token(&request, app.config.query_tokens)?;
     let caller = tokens::identify(&app, &token, request.query.get("user_id")).await?;
     // GUEST-06
-    caller.demand_no_guest()?;
-    caller.demand_account()?;
+    caller.ensure_not_guest()?;
+    caller.ensure_account()?;
     let body = Body::parse(&request.body)?;
     let sid = opaque_id(&body, "sid")?;
     let client_secret = Secret::new(opaque_id(&body, "client_secret")?);

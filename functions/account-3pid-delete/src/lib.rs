@@ -12,7 +12,7 @@ use shared::{
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Request as HttpRequest, Response as HttpResponse},
-    identity_servers::{self, UnbindResult, Which},
+    identity_servers::{self, UnbindResult, UnbindScope},
     threepids::{Medium, ThreePid},
 };
 
@@ -26,7 +26,7 @@ pub struct Response {
 /// Handles the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     // ACC3-07
-    accounts::demand_threepid_changes(&app.config)?;
+    accounts::ensure_threepid_changes_enabled(&app.config)?;
     // GUEST-06, TOK-15
     let owner = account_threepids::load_owner(&app, &request).await?;
     let body = Body::parse(&request.body)?;
@@ -35,7 +35,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     let user = owner.localpart.clone();
     account_threepids::remove(&app, &request, owner, &threepid).await?;
     // IDS-14, IDS-20: the address is removed from the account before an identity server is contacted.
-    let which = Which::One(&threepid);
+    let which = UnbindScope::One(&threepid);
     let result = identity_servers::unbind_all(&app, &user, which, id_server.as_ref()).await;
     Ok(HttpResponse::ok(&Response {
         id_server_unbind_result: result,

@@ -19,6 +19,6 @@ use shared::{
 /// Handles the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     // ACC3-07
-    accounts::demand_threepid_changes(&app.config)?;
+    accounts::ensure_threepid_changes_enabled(&app.config)?;
     request_token::email(&app, &request, ValidationPurpose::Add, true).await
 }

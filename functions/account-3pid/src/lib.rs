@@ -54,7 +54,7 @@ async fn list(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejectio
     let token = http::access_token(request, app.config.query_tokens)?;
     let caller = tokens::identify(app, &token, request.query.get("user_id")).await?;
     // GUEST-06
-    caller.demand_no_guest()?;
+    caller.ensure_not_guest()?;
     let threepids = app.store.addresses_of(caller.localpart()).await?;
     Ok(HttpResponse::ok(&Response {
         threepids: threepids.into_iter().map(Address::from).collect(),
@@ -63,7 +63,7 @@ async fn list(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejectio
 
 async fn add(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejection> {
     // ACC3-07
-    accounts::demand_threepid_changes(&app.config)?;
+    accounts::ensure_threepid_changes_enabled(&app.config)?;
     let credentials = credentials(request);
     let find_session = async {
         match &credentials {

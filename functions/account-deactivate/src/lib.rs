@@ -17,10 +17,10 @@ use shared::{
     clock::Timestamp,
     error::{ErrorCode, MatrixError, Rejection},
     http::{Request as HttpRequest, Response as HttpResponse},
-    identity_servers::{self, IdServerName, IdServerNameError, UnbindResult, Which},
+    identity_servers::{self, IdServerName, IdServerNameError, UnbindResult, UnbindScope},
     ids::Localpart,
-    notices,
     outbox::{NewMessage, Notice},
+    security_notifications,
     store::{AccountRow, AccountStatus, StoreError},
     threepids::ThreePid,
     tokens::AuthenticationError,
@@ -181,7 +181,7 @@ async fn finish(
         None => unbind(app, user, &threepids, id_server.as_ref()).await,
     };
     let answer = json!({ "id_server_unbind_result": unbound }).to_string();
-    let mut messages = notices::mails(app, &threepids, Notice::Deactivated);
+    let mut messages = security_notifications::mails(app, &threepids, Notice::Deactivated);
     messages.push(NewMessage::purge(user, app.clock.now(), &*app.rng));
     let end = Deactivation {
         messages,
@@ -217,7 +217,7 @@ async fn unbind(
     identity_servers::unbind_all(
         app,
         user,
-        Which::All {
+        UnbindScope::All {
             addresses: threepids,
         },
         id_server,

@@ -19,6 +19,6 @@ use shared::{
 /// Handles the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     // PWD-15
-    accounts::demand_password_changes(&app.config)?;
+    accounts::ensure_password_changes_enabled(&app.config)?;
     request_token::email(&app, &request, ValidationPurpose::Reset, true).await
 }

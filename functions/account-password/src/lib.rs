@@ -18,10 +18,10 @@ use shared::{
     http::{Body, Request as HttpRequest, Response as HttpResponse},
     ids::Localpart,
     limits::LimitError,
-    notices,
     outbox::{NewMessage, Notice},
     passwords,
     secrets::Secret,
+    security_notifications,
     store::{AccountRow, StoreError},
     threepid_validation::ValidatedThreePid,
     threepids::ThreePid,
@@ -80,7 +80,7 @@ struct Subject {
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     // PWD-15
-    accounts::demand_password_changes(&app.config)?;
+    accounts::ensure_password_changes_enabled(&app.config)?;
     let spec = RequestSpec {
         anonymous: Some(FlowSet::Address),
         without_password: Some(FlowSet::Address),
@@ -119,7 +119,7 @@ fn check_password(
         .into_iter()
         .chain([app.config.server_name.as_str()])
         .collect();
-    Ok(passwords::judge(
+    Ok(passwords::validate(
         &app.config.passwords,
         password,
         &own_words,
@@ -207,7 +207,8 @@ async fn messages(
     threepids: &[ThreePid],
     logout: &DeviceLogout,
 ) -> Result<Vec<NewMessage>, LimitError> {
-    let mut messages = notices::notify(app, user, threepids, Notice::PasswordChanged).await?;
+    let mut messages =
+        security_notifications::notify(app, user, threepids, Notice::PasswordChanged).await?;
     if *logout != DeviceLogout::None {
         messages.push(NewMessage::purge(user, app.clock.now(), &*app.rng));
     }

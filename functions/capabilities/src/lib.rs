@@ -18,7 +18,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     let token = http::access_token(&request, app.config.query_tokens)?;
     let caller = tokens::identify(&app, &token, request.query.get("user_id")).await?;
     // GUEST-06
-    caller.demand_no_guest()?;
+    caller.ensure_not_guest()?;
     // CAP-01
     Ok(HttpResponse::ok(&json!({
         "capabilities": {

@@ -11,7 +11,7 @@ use std::future::Future;
 use futures_util::{TryStreamExt, stream};
 use shared::{
     app::App,
-    identity_servers::{self, UnbindResult, Which},
+    identity_servers::{self, UnbindResult, UnbindScope},
     ids::Localpart,
     outbox::Leased,
     store::{AccountRow, AccountStatus, ListedDevice, PurgeItem, StoreError},
@@ -130,7 +130,7 @@ async fn unbind(
             "too many other purges are waiting for identity servers",
         ));
     };
-    let rest = Which::All { addresses: &[] };
+    let rest = UnbindScope::All { addresses: &[] };
     if identity_servers::unbind_all(app, user, rest, None).await == UnbindResult::Success {
         return Ok(Outcome::skipped(
             "the identity servers have unbound every address of the account",

@@ -18,9 +18,9 @@ use shared::{
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     let token = http::access_token(&request, app.config.query_tokens)?;
     // TOK-14: a locked account may log out.
-    let session = tokens::authenticate_to_leave(&app, &token).await?;
+    let session = tokens::authenticate_for_logout(&app, &token).await?;
     // GUEST-06
-    session.demand_no_guest()?;
+    session.ensure_not_guest()?;
     // OUT-02, TOK-13: one transaction logs out any number of devices. The purge deletes their rows later.
     let purge = NewMessage::purge(&session.localpart, app.clock.now(), &*app.rng);
     app.store.revoke_devices(&session.localpart, &purge).await?;

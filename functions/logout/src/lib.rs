@@ -23,9 +23,9 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     let token = http::access_token(&request, app.config.query_tokens)?;
     for _ in 0..MAX_ATTEMPTS {
         // TOK-14: a locked account may log out.
-        let session = tokens::authenticate_to_leave(&app, &token).await?;
+        let session = tokens::authenticate_for_logout(&app, &token).await?;
         // GUEST-06
-        session.demand_no_guest()?;
+        session.ensure_not_guest()?;
         // OUT-01, TOK-13
         let store = &app.store;
         let removed =

@@ -28,6 +28,6 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     );
     spent?;
     // REFR-01, REFR-03
-    let issued = token?.turn_in(&app).await?;
+    let issued = token?.redeem(&app).await?;
     Ok(HttpResponse::ok(&issued))
 }

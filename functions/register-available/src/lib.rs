@@ -26,7 +26,7 @@ pub struct Response {
 
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: Request) -> Result<HttpResponse, Rejection> {
-    accounts::demand_open(&app.config)?;
+    accounts::ensure_registration_open(&app.config)?;
     // AVAIL-07
     let username = request.query.required("username")?;
     // An invalid localpart needs no read, but is charged like any other name.

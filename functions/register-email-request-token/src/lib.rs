@@ -20,7 +20,7 @@ use shared::{
 /// Handles the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     // REG-29: if registration is closed, the response reveals nothing about an address.
-    accounts::demand_open(&app.config)?;
+    accounts::ensure_registration_open(&app.config)?;
     let offered = app.config.offers(StageType::Email);
     request_token::email(&app, &request, ValidationPurpose::Register, offered).await
 }

@@ -25,7 +25,7 @@ pub struct Response {
 
 /// Handles the request.
 pub async fn handle(app: Arc<App>, request: Request) -> Result<HttpResponse, Rejection> {
-    accounts::demand_open(&app.config)?;
+    accounts::ensure_registration_open(&app.config)?;
     let token = request.query.required("token")?;
     let found = registration_token::look_up(&app, token, request.network).await?;
     let valid = found.is_some_and(|row| row.is_good(app.clock.now()));

@@ -33,7 +33,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         // GUEST-01
         Some("guest") => return guest::register(&app, &request).await,
         Some(_) => {
-            accounts::demand_open(&app.config)?;
+            accounts::ensure_registration_open(&app.config)?;
             let message = "`kind` must be `user` or `guest`";
             return Err(MatrixError::new(ErrorCode::InvalidParam, message).into());
         }
@@ -45,6 +45,6 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     }
     // REG-29: a server with closed registration answers nothing else, not even that the body is
     // invalid.
-    accounts::demand_open(&app.config)?;
+    accounts::ensure_registration_open(&app.config)?;
     Box::pin(user::register(&app, &request, body?)).await
 }

@@ -102,7 +102,7 @@ fn check_password(app: &App, parameters: &Parameters) -> Result<(), Rejection> {
     .into_iter()
     .flatten()
     .collect();
-    Ok(passwords::judge(
+    Ok(passwords::validate(
         &app.config.passwords,
         password,
         &own_words,

@@ -71,7 +71,7 @@ impl User {
                 "`localpart` is not a valid username: use lower-case letters, digits and `._=-/+`",
             )?;
         if let Some(hash) = &line.password_hash {
-            passwords::recognise(hash).map_err(|error| error.to_string())?;
+            passwords::check_hash_format(hash).map_err(|error| error.to_string())?;
         }
         let parse_time = |field: &str, time: &TimeValue| {
             time.parse_past(now)

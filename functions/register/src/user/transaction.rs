@@ -120,7 +120,7 @@ impl AccountCreation<'_> {
             .collect();
         if !requested.is_empty() {
             let user = &account.localpart;
-            Box::pin(identity_servers::bind_proven(app, user, &requested)).await;
+            Box::pin(identity_servers::bind_validated(app, user, &requested)).await;
         }
     }
 }

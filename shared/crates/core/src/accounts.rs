@@ -1,8 +1,8 @@
-//! Accounts: which names may be taken, and what a new account consists of.
+//! Accounts: the names that may be taken, and the parts of a new account.
 //!
-//! The *name authority* is one step, used by register, available, guests and the final step:
-//! grammar, the operator's policy, application services, and at last the claim itself, which only
-//! the finishing transaction makes. Knows neither HTTP nor the tables' keys.
+//! All checks of a name are in this module, for registration, `register/available`, guests and the final step:
+//! grammar, the operator's policy, and application services. Only the transaction that creates the account
+//! reserves the name. This module depends neither on HTTP nor on the keys of the tables.
 
 mod names;
 
@@ -15,38 +15,38 @@ pub use names::{NameError, check_name, generate, generate_guest};
 
 use crate::config::{Config, Registration};
 
-/// Nobody can register now.
+/// Registration is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("registration is closed")]
 pub struct RegistrationClosedError;
 
-/// Refuses what needs open registration, before anything else is said (REG-29).
-pub fn demand_open(config: &Config) -> Result<(), RegistrationClosedError> {
+/// Fails if registration is closed. Must run before any other check of the request (REG-29).
+pub fn ensure_registration_open(config: &Config) -> Result<(), RegistrationClosedError> {
     match config.registration {
         Registration::Closed => Err(RegistrationClosedError),
         Registration::Open(_) => Ok(()),
     }
 }
 
-/// What the operator lets nobody change.
+/// A change that the operator disabled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ChangesDisabledError {
-    /// Passwords.
-    #[error("passwords are not changed here")]
+    /// Changes of passwords (`GATEHOUSE_PASSWORD_CHANGES`).
+    #[error("password changes are disabled on this server")]
     Passwords,
-    /// The addresses of an account.
-    #[error("addresses are not changed here")]
+    /// Changes of an account's 3PIDs (`GATEHOUSE_3PID_CHANGES`).
+    #[error("changes of e-mail addresses and phone numbers are disabled on this server")]
     ThreePids,
 }
 
-/// Refuses what leads to another password where there is to be none (PWD-15).
-pub fn demand_password_changes(config: &Config) -> Result<(), ChangesDisabledError> {
+/// Fails if password changes are disabled (PWD-15).
+pub fn ensure_password_changes_enabled(config: &Config) -> Result<(), ChangesDisabledError> {
     let allowed = config.password_changes;
     allowed.then_some(()).ok_or(ChangesDisabledError::Passwords)
 }
 
-/// Refuses what leads to other addresses where there are to be none (ACC3-07).
-pub fn demand_threepid_changes(config: &Config) -> Result<(), ChangesDisabledError> {
+/// Fails if changes of 3PIDs are disabled (ACC3-07).
+pub fn ensure_threepid_changes_enabled(config: &Config) -> Result<(), ChangesDisabledError> {
     let allowed = config.threepid_changes;
     allowed.then_some(()).ok_or(ChangesDisabledError::ThreePids)
 }

@@ -1,4 +1,5 @@
-//! What every handler is given: settings, tables, time and chance, put together once per process.
+//! The state that every request handler shares: configuration, store, clock and randomness, created once per
+//! process.
 
 use std::sync::{
     Arc, OnceLock,
@@ -20,28 +21,28 @@ use crate::{
     store::{AppservicesRow, RegistrationLookup, Store, StoreError},
 };
 
-/// The process's own state. Nothing in it is needed again after the process has ended.
+/// The state of the process. No later process needs any of it.
 #[derive(Debug)]
 pub struct App {
-    /// The settings.
+    /// The configuration.
     pub config: Arc<Config>,
-    /// The tables.
+    /// The DynamoDB tables.
     pub store: Store,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Chance.
+    /// The source of randomness.
     pub rng: Arc<dyn Rng>,
-    /// Hashes passwords.
+    /// The password hasher.
     pub hasher: Hasher,
     captcha_connector: OnceLock<SharedHttpConnector>,
     identity_client: OnceLock<id_server_client::Client>,
     appservices: RwLock<Arc<Appservices>>,
-    /// When the copy above was read, in milliseconds.
+    /// The time when the copy above was read, in milliseconds since the epoch.
     appservices_read: AtomicI64,
 }
 
 impl App {
-    /// Puts everything together. Opens no connection.
+    /// Creates the state. Opens no connection.
     pub fn new(
         config: Arc<Config>,
         aws: &Aws,
@@ -52,7 +53,7 @@ impl App {
         Self::with_store(config, store, clock, rng)
     }
 
-    /// The same, over a store whose connection may be open already.
+    /// Like [`App::new`], with a store that may already have an open connection.
     pub fn with_store(
         config: Arc<Config>,
         store: Store,
@@ -72,31 +73,32 @@ impl App {
         })
     }
 
-    /// Takes over what [`warm_up`] has read. Whether that is any good, the first request will tell.
-    pub async fn begin_with(&self, row: Option<AppservicesRow>) {
+    /// Takes over the application services that [`warm_up`] has read. An error is ignored here: a later request
+    /// reads them again and reports it.
+    pub async fn use_prefetched(&self, row: Option<AppservicesRow>) {
         let _ = self.refresh_appservices(row).await;
     }
 
-    /// The connector for the captcha provider, made at its first use.
+    /// The connector for the captcha provider, created at its first use.
     pub fn captcha_connector(&self) -> &SharedHttpConnector {
         self.captcha_connector.get_or_init(captcha::connector)
     }
 
-    /// The client of identity servers, made at its first use.
+    /// The client for identity servers, created at its first use.
     pub fn identity_client(&self) -> &id_server_client::Client {
         self.identity_client
             .get_or_init(id_server_client::Client::default)
     }
 
-    /// Whether the application services ought to be read again, beside another read if possible.
+    /// Whether the copy of the application services is out of date. The caller should then read them together
+    /// with another read, if possible.
     pub fn appservices_are_stale(&self) -> bool {
         let read = self.appservices_read.load(Ordering::Relaxed);
-        // A clock that was set back makes a copy stale too.
+        // A copy with a read time in the future, after the clock was set back, counts as out of date.
         !(0..FRESH_FOR_MS).contains(&self.clock.now().0.saturating_sub(read))
     }
 
-    /// The application services, not older than a minute; `row` is what has just been read of
-    /// them.
+    /// The application services, at most one minute old. `row` is the row if the caller has just read it.
     pub async fn refresh_appservices(
         &self,
         row: Option<AppservicesRow>,
@@ -114,24 +116,24 @@ impl App {
         Ok(Arc::clone(&*self.appservices.read().await))
     }
 
-    /// The application services, read again if they are stale.
+    /// The application services; reads them if the copy is out of date.
     pub async fn appservices(&self) -> Result<Arc<Appservices>, StoreError> {
-        let wanted = RegistrationLookup {
+        let lookup = RegistrationLookup {
             appservices: self.appservices_are_stale(),
             ..RegistrationLookup::default()
         };
-        let facts = self.store.registration_facts(wanted).await?;
-        self.refresh_appservices(facts.appservices).await
+        let found = self.store.registration_facts(lookup).await?;
+        self.refresh_appservices(found.appservices).await
     }
 }
 
-/// Opens the connection to the tables ahead of the first request, with a read that is of use and needs
-/// no key: the application services. Whether it succeeds, the first request will tell.
+/// Opens the connection to DynamoDB ahead of the first request, with a read that is useful and needs no key:
+/// the application services. An error is ignored, because the first request would report it.
 pub async fn warm_up(store: &Store) -> Option<AppservicesRow> {
-    let wanted = RegistrationLookup {
+    let lookup = RegistrationLookup {
         appservices: true,
         ..RegistrationLookup::default()
     };
-    let facts = store.registration_facts(wanted).await;
-    facts.ok()?.appservices
+    let found = store.registration_facts(lookup).await;
+    found.ok()?.appservices
 }

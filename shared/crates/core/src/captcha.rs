@@ -1,7 +1,7 @@
-//! Captcha providers: the one HTTP call that asks whether somebody is a machine.
+//! Captcha verification: the HTTP call that asks a provider whether the client solved the captcha.
 //!
-//! reCAPTCHA, hCaptcha and Turnstile take the same form and give the same answer. The connector is
-//! the AWS SDK's own, so no second HTTP stack is linked. The only room that knows their protocol.
+//! reCAPTCHA, hCaptcha and Turnstile accept the same form and return the same response. The connector is the
+//! one of the AWS SDK, so that no second HTTP stack is linked. Only this module knows the protocol.
 
 use std::time::Duration;
 
@@ -18,21 +18,20 @@ use serde::Deserialize;
 
 use crate::config::CaptchaConfig;
 
-/// How long a provider may take.
+/// The timeout of a call.
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// No provider's answer is longer, in bytes.
+/// The maximum size of a response, in bytes.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
-/// What the provider says.
+/// The result of a captcha verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CaptchaResult {
-    /// Somebody is there.
-    Human,
-    /// The response is wrong, old or used.
-    Machine,
-    /// The provider did not answer, or not in a way we understand: no verdict, and no reason to
-    /// let anybody in.
-    Unknown,
+    /// The provider accepted the response.
+    Passed,
+    /// The response is wrong, expired or already used.
+    Failed,
+    /// The provider sent no response, or none that this server understands. The stage must not be completed.
+    Unavailable,
 }
 
 #[derive(Deserialize)]
@@ -40,7 +39,7 @@ struct Answer {
     success: bool,
 }
 
-/// A connector for [`verify`]. Making one reads the root certificates, so it is made once.
+/// Creates a connector for [`verify`]. This reads the root certificates, so it should be done once per process.
 pub fn connector() -> SharedHttpConnector {
     let settings = HttpConnectorSettings::builder()
         .connect_timeout(TIMEOUT)
@@ -53,25 +52,26 @@ pub fn connector() -> SharedHttpConnector {
     SharedHttpConnector::new(connector)
 }
 
-/// Asks the provider about a widget's response.
+/// Verifies the response of a captcha widget with the provider. Never fails: errors are logged and return
+/// [`CaptchaResult::Unavailable`].
 pub async fn verify(
     http: &SharedHttpConnector,
     config: &CaptchaConfig,
     response: &str,
 ) -> CaptchaResult {
     match tokio::time::timeout(TIMEOUT, ask(http, config, response)).await {
-        Ok(Ok(true)) => CaptchaResult::Human,
-        Ok(Ok(false)) => CaptchaResult::Machine,
-        Ok(Err(what)) => {
+        Ok(Ok(true)) => CaptchaResult::Passed,
+        Ok(Ok(false)) => CaptchaResult::Failed,
+        Ok(Err(cause)) => {
             tracing::warn!(
-                provider.fault = what,
-                "the captcha provider's answer is of no use"
+                provider.fault = cause,
+                "the captcha provider could not be reached or its response is unusable"
             );
-            CaptchaResult::Unknown
+            CaptchaResult::Unavailable
         }
         Err(_) => {
-            tracing::warn!("the captcha provider did not answer in time");
-            CaptchaResult::Unknown
+            tracing::warn!("the captcha provider did not respond in time");
+            CaptchaResult::Unavailable
         }
     }
 }
@@ -88,21 +88,25 @@ async fn ask(
     let request = ::http::Request::post(&config.verify_url)
         .header("content-type", "application/x-www-form-urlencoded")
         .body(SdkBody::from(form))
-        .map_err(|_| "the verify URL is no URL")?;
-    let request = HttpRequest::try_from(request).map_err(|_| "the verify URL is no URL")?;
-    let answer = http.call(request).await.map_err(|_| "no connection")?;
+        .map_err(|_| "the verify URL is not a valid URL")?;
+    let request =
+        HttpRequest::try_from(request).map_err(|_| "the verify URL is not a valid URL")?;
+    let answer = http
+        .call(request)
+        .await
+        .map_err(|_| "the connection failed")?;
     if !answer.status().is_success() {
-        return Err("not a success");
+        return Err("the status is not a success");
     }
     let mut body = ByteStream::new(answer.into_body());
     let mut bytes = Vec::new();
     while let Some(chunk) = body.next().await {
-        bytes.extend_from_slice(&chunk.map_err(|_| "the answer broke off")?);
+        bytes.extend_from_slice(&chunk.map_err(|_| "the response broke off")?);
         if bytes.len() > MAX_ANSWER_BYTES {
-            return Err("the answer is too long");
+            return Err("the response is too long");
         }
     }
     serde_json::from_slice::<Answer>(&bytes)
         .map(|answer| answer.success)
-        .map_err(|_| "not the JSON expected")
+        .map_err(|_| "the response is not the expected JSON")
 }

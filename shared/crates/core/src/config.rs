@@ -1,8 +1,8 @@
-//! Settings: the environment's strings, checked and cross-checked once, into a [`Config`].
+//! Configuration: the environment variables, parsed and checked against one another once, as a [`Config`].
 //!
-//! The rows of [`SETTINGS`] are the only list of names; the README's table is made from them. All
-//! faults are reported at once and by name, and nothing falls back silently. Does not know where
-//! the strings come from: the caller hands in a look-up.
+//! [`SETTINGS`] is the only list of names; `docs/configuration.md` is generated from it. All errors are
+//! reported at once and by name of the setting. A wrong value never falls back to a default. This module does
+//! not read the environment: the caller provides a lookup function.
 
 mod flows;
 mod identity_servers;
@@ -29,131 +29,131 @@ use crate::{
     secrets::{KeyRing, Secret},
 };
 
-/// Everything an operator decides.
+/// The configuration.
 #[derive(Debug, Clone)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each is a switch of the operator's"
+    reason = "each is an independent setting"
 )]
 pub struct Config {
-    /// The homeserver's name, behind the colon of every user ID.
+    /// The name of the homeserver, the part of a user ID after the colon.
     pub server_name: ServerName,
-    /// Where clients reach this service, without a slash at the end.
+    /// The URL at which clients reach this service, without a trailing slash.
     pub public_url: String,
-    /// The keys of every hash and seal.
+    /// The keys of all keyed hashes and sealed values.
     pub keys: KeyRing,
-    /// Prefix of the tables' names.
+    /// The prefix of the table names.
     pub tables: String,
-    /// Who may register, and how.
+    /// Whether and how users can register.
     pub registration: Registration,
-    /// How long guests live; `None` if there are none.
+    /// The lifetime of a guest's token. `None` if guests are disabled.
     pub guests: Option<Duration>,
-    /// What names may be chosen.
+    /// The rules for new names.
     pub names: NamePolicy,
-    /// What passwords may be chosen and how they are hashed.
+    /// The rules for new passwords, and how passwords are hashed.
     pub passwords: PasswordConfig,
-    /// How long tokens live.
+    /// The lifetimes of access tokens.
     pub tokens: TokenLifetimes,
-    /// Whether people may change their password.
+    /// Whether users may change or reset their password (PWD-15).
     pub password_changes: bool,
-    /// For how long a confirmed phone number alone can reset a password; `None` is for ever.
+    /// How long after its validation a phone number alone can reset a password. `None` is forever.
     pub reset_phone_age: Option<Duration>,
-    /// Whether people may change the addresses of their account (ACC3-07).
+    /// Whether users may add and remove 3PIDs of their account (ACC3-07).
     pub threepid_changes: bool,
-    /// Whether people may deactivate their account (DEACT-17).
+    /// Whether users may deactivate their account (DEACT-17).
     pub deactivation: bool,
-    /// Where clients are sent from the server name's own host; `None` if they are not (WK-01).
+    /// The content of `/.well-known/matrix/client`. `None` if that path returns 404 (WK-01).
     pub well_known: Option<WellKnown>,
-    /// The captcha provider, if one is set up.
+    /// The captcha provider, if configured.
     pub captcha: Option<CaptchaConfig>,
-    /// The policies a new user accepts, if there are any.
+    /// The policies that a new user must accept, if any.
     pub policies: Option<Policies>,
-    /// How mail is sent; `None` if it is not.
+    /// The settings of mails. `None` if no mail is sent.
     pub mail: Option<MailConfig>,
-    /// How text messages are sent; `None` if they are not.
+    /// The settings of text messages. `None` if none are sent.
     pub sms: Option<SmsConfig>,
-    /// Which e-mail addresses may be used.
+    /// The e-mail addresses that may be used.
     pub email_policy: AddressPolicy,
-    /// Which phone numbers may be used.
+    /// The phone numbers that may be used.
     pub phone_policy: AddressPolicy,
-    /// Hosts that a browser may be sent to after validation.
+    /// The hosts that a browser may be redirected to after validation, in lower case.
     pub next_link_hosts: Vec<String>,
-    /// Whether strangers are told who has an account.
+    /// Whether a client learns that an address belongs to an account.
     pub threepid_privacy: Privacy,
-    /// Which identity servers are asked, and how.
+    /// The trusted identity servers, and how they are used.
     pub identity_servers: IdentityServers,
-    /// Whether rates are limited.
+    /// Whether rate limits apply.
     pub limits: bool,
-    /// Whose `X-Forwarded-For` is believed.
+    /// The proxies that may set `X-Forwarded-For`.
     pub trusted_proxies: TrustedProxies,
-    /// Whether an access token in the query is accepted (TOK-02).
+    /// Whether access tokens in the query string are accepted (TOK-02).
     pub query_tokens: bool,
 }
 
-/// Who may register, and how.
+/// Whether and how users can register.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Registration {
-    /// Nobody but application services and, if they are on, guests (REG-29).
+    /// Only application services and, if enabled, guests can register (REG-29).
     Closed,
-    /// Whoever completes one of these flows.
+    /// A user who completes one of these flows can register.
     Open(Vec<Flow>),
 }
 
-/// What names a new user may choose, beyond the grammar.
+/// The rules for new names, in addition to the grammar.
 #[derive(Debug, Clone)]
 pub struct NamePolicy {
-    /// Names that nobody may take.
+    /// Names that no new account may take, in lower case.
     pub reserved: Vec<String>,
-    /// What the whole name must match.
+    /// The pattern that the whole name must match.
     pub pattern: Option<Regex>,
-    /// The least and the greatest length, in characters.
+    /// The minimum and the maximum length, in characters.
     pub length: (usize, usize),
 }
 
-/// What passwords are accepted and how they are hashed.
+/// The rules for new passwords, and how passwords are hashed.
 #[derive(Debug, Clone)]
 pub struct PasswordConfig {
-    /// The least zxcvbn score, 0 to 4.
+    /// The minimum zxcvbn score, 0 to 4.
     pub min_score: u8,
-    /// The cost of one hash.
+    /// The cost of a new hash.
     pub cost: HashCost,
-    /// A secret mixed into every hash.
+    /// The pepper of new hashes.
     pub pepper: Option<Pepper>,
-    /// The one before it, which hashes may still be made with.
+    /// The previous pepper. Stored hashes may still have been made with it.
     pub previous_pepper: Option<Pepper>,
-    /// The secret that another server mixed into the hashes that were imported from it.
+    /// The pepper of the server that imported hashes come from.
     pub imported_pepper: Option<Pepper>,
 }
 
 impl PasswordConfig {
-    /// Whatever may have gone into a stored hash.
+    /// All peppers that a stored hash may have been made with.
     pub(crate) fn peppers(&self) -> impl Iterator<Item = &Pepper> {
         let others = self.previous_pepper.iter().chain(&self.imported_pepper);
         self.pepper.iter().chain(others)
     }
 }
 
-/// How long access tokens live; `None` is for ever.
+/// The lifetimes of access tokens. `None` is forever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenLifetimes {
-    /// Of a client that does not refresh.
-    pub plain: Option<Duration>,
-    /// Of a client that refreshes.
+    /// The lifetime for a client without a refresh token.
+    pub non_refreshable: Option<Duration>,
+    /// The lifetime for a client with a refresh token.
     pub refreshable: Option<Duration>,
 }
 
 impl TokenLifetimes {
-    /// How long a client's access token lives that refreshes, or does not.
+    /// The lifetime of an access token of a client with or without a refresh token.
     pub const fn of(self, refreshable: bool) -> Option<Duration> {
         if refreshable {
             self.refreshable
         } else {
-            self.plain
+            self.non_refreshable
         }
     }
 }
 
-/// All that is wrong with a configuration, one line a fault.
+/// All errors of a configuration, one per line.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConfigErrors(Vec<String>);
 
@@ -166,7 +166,7 @@ impl fmt::Display for ConfigErrors {
 impl std::error::Error for ConfigErrors {}
 
 impl ConfigErrors {
-    /// These faults and those.
+    /// Appends other errors.
     #[must_use]
     pub fn and(mut self, others: Self) -> Self {
         self.0.extend(others.0);
@@ -175,23 +175,24 @@ impl ConfigErrors {
 }
 
 impl Config {
-    /// Reads and checks every setting. Empty is the same as unset.
+    /// Reads and checks all settings. An empty value counts as unset.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
         let mut raw = parse::Raw::new(&lookup);
         let config = Self::read(&mut raw);
-        match (config, raw.into_faults()) {
-            (Some(config), faults) if faults.is_empty() => Ok(config),
-            (_, faults) => Err(ConfigErrors(faults)),
+        match (config, raw.into_errors()) {
+            (Some(config), errors) if errors.is_empty() => Ok(config),
+            (_, errors) => Err(ConfigErrors(errors)),
         }
     }
 
-    /// The names among `names` that look like ours and are no setting: most likely misspelt.
+    /// Fails with the names among `names` that begin with `GATEHOUSE_` and are not a setting: most likely they
+    /// are misspelt.
     pub fn unknown_settings(names: impl Iterator<Item = String>) -> Result<(), ConfigErrors> {
         let unknown: Vec<_> = names
             .filter(|name| {
                 name.starts_with("GATEHOUSE_") && SETTINGS.iter().all(|row| row.name != name)
             })
-            .map(|name| format!("{name}: there is no such setting"))
+            .map(|name| format!("{name}: unknown setting; check its spelling"))
             .collect();
         if unknown.is_empty() {
             Ok(())
@@ -200,7 +201,7 @@ impl Config {
         }
     }
 
-    /// The flows offered for registration: none when it is closed.
+    /// The registration flows that are offered. None if registration is closed.
     pub fn flows(&self) -> &[Flow] {
         match &self.registration {
             Registration::Closed => &[],
@@ -208,12 +209,12 @@ impl Config {
         }
     }
 
-    /// Whether some way to register asks for this stage.
+    /// Whether a registration flow contains this stage.
     pub fn offers(&self, stage: crate::stage_type::StageType) -> bool {
         self.flows().iter().flatten().any(|own| *own == stage)
     }
 
-    // Every part is read before the first `?`, so that one fault does not hide the next.
+    // Every setting is read before the first `?`, so that one error does not hide another.
     fn read(raw: &mut parse::Raw<'_>) -> Option<Self> {
         let server_name = raw.server_name();
         let public_url = raw.public_url(server_name.as_ref());
@@ -233,7 +234,7 @@ impl Config {
         let guest_lifetime = raw.duration("GATEHOUSE_GUEST_LIFETIME");
         let names = raw.name_policy();
         let passwords = raw.passwords();
-        let plain = raw.lifetime("GATEHOUSE_TOKEN_LIFETIME");
+        let non_refreshable = raw.lifetime("GATEHOUSE_TOKEN_LIFETIME");
         let refreshable = raw.lifetime("GATEHOUSE_REFRESHABLE_TOKEN_LIFETIME");
         let reset_phone_age = raw.lifetime("GATEHOUSE_RESET_PHONE_AGE");
         let password_changes = raw.switch("GATEHOUSE_PASSWORD_CHANGES");
@@ -256,7 +257,7 @@ impl Config {
             names: names?,
             passwords: passwords?,
             tokens: TokenLifetimes {
-                plain: plain?,
+                non_refreshable: non_refreshable?,
                 refreshable: refreshable?,
             },
             password_changes: password_changes?,
@@ -280,47 +281,47 @@ impl Config {
     }
 }
 
-/// The settings that the operator's command needs: the keys and the tables' prefix.
+/// The settings that the admin CLI needs: the keys and the prefix of the table names.
 pub fn read_keys(
     lookup: impl Fn(&str) -> Option<String>,
 ) -> Result<(KeyRing, String), ConfigErrors> {
     let mut raw = parse::Raw::new(&lookup);
-    match (raw.key_ring(), raw.table_prefix(), raw.into_faults()) {
-        (Some(keys), Some(tables), faults) if faults.is_empty() => Ok((keys, tables)),
-        (_, _, faults) => Err(ConfigErrors(faults)),
+    match (raw.key_ring(), raw.table_prefix(), raw.into_errors()) {
+        (Some(keys), Some(tables), errors) if errors.is_empty() => Ok((keys, tables)),
+        (_, _, errors) => Err(ConfigErrors(errors)),
     }
 }
 
-/// What a function needs to open the connection to its tables, before it has its keys: their prefix, and
-/// whether it is to.
+/// The settings that a function needs to open the connection to DynamoDB before it has its keys: the prefix of
+/// the table names, and whether to warm up.
 pub fn read_tables(
     lookup: impl Fn(&str) -> Option<String>,
 ) -> Result<(String, bool), ConfigErrors> {
     let mut raw = parse::Raw::new(&lookup);
     let (tables, warm_up) = (raw.table_prefix(), raw.flag("GATEHOUSE_WARM_UP"));
-    match (tables, warm_up, raw.into_faults()) {
+    match (tables, warm_up, raw.into_errors()) {
         (Some(tables), Some(warm_up), _) => Ok((tables, warm_up)),
-        (_, _, faults) => Err(ConfigErrors(faults)),
+        (_, _, errors) => Err(ConfigErrors(errors)),
     }
 }
 
-/// How passwords are hashed here, as far as these settings say.
+/// The settings of password hashing.
 pub fn read_passwords(
     lookup: impl Fn(&str) -> Option<String>,
 ) -> Result<PasswordConfig, ConfigErrors> {
     let mut raw = parse::Raw::new(&lookup);
-    match (raw.passwords(), raw.into_faults()) {
-        (Some(config), faults) if faults.is_empty() => Ok(config),
-        (_, faults) => Err(ConfigErrors(faults)),
+    match (raw.passwords(), raw.into_errors()) {
+        (Some(config), errors) if errors.is_empty() => Ok(config),
+        (_, errors) => Err(ConfigErrors(errors)),
     }
 }
 
-/// The pepper of the server that users are imported from, if it had one.
+/// Reads the pepper of the server that users are imported from, if set.
 pub fn read_imported_pepper(lookup: impl Fn(&str) -> Option<String>) -> Option<Pepper> {
     parse::Raw::new(&lookup).imported_pepper()
 }
 
-/// The bytes of a secret setting: its text as it stands.
+/// The bytes of a secret setting: its text without any decoding.
 fn secret_bytes(text: String) -> Secret<Vec<u8>> {
     Secret::new(text.into_bytes())
 }

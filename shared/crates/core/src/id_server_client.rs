@@ -1,7 +1,7 @@
-//! The calls: what goes over the wire, how long that may take, and what an answer means.
+//! The HTTP client for identity servers: requests, timeouts and parsing of responses.
 //!
-//! One call is one request: no redirect is followed and nothing is tried again (IDS-21). The
-//! connector is the AWS SDK's own, so no second HTTP stack is linked.
+//! One call is one request: redirects are not followed and nothing is retried (IDS-21). The connector is the
+//! one of the AWS SDK, so that no second HTTP stack is linked.
 
 mod resolver;
 
@@ -21,49 +21,49 @@ use serde_json::{Map, Value};
 use crate::{id_server_name::TrustedServer, secrets::Secret};
 use resolver::PublicResolver;
 
-/// How long a call may take, the look-up of the name included.
+/// The timeout of a call, including the resolution of the name.
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// No answer is longer, in bytes.
+/// The maximum size of a response, in bytes.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
-/// An errcode and what is said with it are passed on up to here, in characters.
+/// The maximum length of an errcode and of an error message that are passed on, in characters.
 const MAX_ERRCODE_CHARS: usize = 64;
 const MAX_MESSAGE_CHARS: usize = 256;
-/// No wait is longer.
+/// The maximum `retry_after_ms` that is passed on.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
-/// The connectors. Making them reads the root certificates, so that is done once.
+/// The connectors. Creating them reads the root certificates, so it should be done once per process.
 #[derive(Debug)]
 pub struct Client {
-    /// Reaches the public internet and nothing else.
+    /// Connects only to the public internet.
     public: SharedHttpConnector,
-    /// Reaches what the operator has written down.
+    /// Connects to any address, for URLs that the operator configured.
     anywhere: SharedHttpConnector,
 }
 
-/// Why a call has brought nothing.
+/// The reason why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdServerError {
-    /// The identity server refused, in Matrix's own words.
-    #[error("the identity server refused: {}", .0.errcode)]
+    /// The identity server returned a Matrix error.
+    #[error("the identity server rejected the request: {}", .0.errcode)]
     Refused(IdServerRejection),
-    /// It answered with this status and nothing that Matrix has words for.
-    #[error("the identity server answered {0}")]
-    Unclear(u16),
-    /// There was no answer.
-    #[error("the identity server does not answer: {0}")]
-    Unreached(&'static str),
+    /// The identity server returned this status with neither the expected object nor a Matrix error.
+    #[error("the identity server returned an unexpected response with status {0}")]
+    UnexpectedResponse(u16),
+    /// There was no response.
+    #[error("the identity server could not be reached: {0}")]
+    Unreachable(&'static str),
 }
 
 /// A Matrix error of an identity server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdServerRejection {
-    /// The status it came with.
+    /// The HTTP status of the response.
     pub status: u16,
-    /// Its errcode.
+    /// The errcode; `M_UNKNOWN` if the identity server's own errcode is malformed.
     pub errcode: String,
-    /// What it says to a person.
+    /// The error message, without control characters and truncated.
     pub message: String,
-    /// When to try again, if it says so.
+    /// The time to wait before the next attempt, if the response contains one.
     pub retry_after: Option<Duration>,
 }
 
@@ -74,15 +74,15 @@ impl IdServerRejection {
     }
 }
 
-/// What is asked of an identity server.
+/// A request to an identity server.
 pub(crate) struct Call<'a> {
     pub(crate) server: &'a TrustedServer,
     pub(crate) method: &'static str,
-    /// Path and query, from `/_matrix` on.
+    /// Path and query. Begins with `/_matrix`.
     pub(crate) uri: &'a str,
-    /// The value of the header.
+    /// The value of the `Authorization` header.
     pub(crate) authorization: Option<Secret>,
-    /// JSON.
+    /// The JSON body.
     pub(crate) body: Option<String>,
 }
 
@@ -105,20 +105,22 @@ impl Default for Client {
 }
 
 impl Client {
-    /// Makes a call and returns the object of a 200.
+    /// Sends a request and returns the object of a response with status 200. Errors are logged.
     pub(crate) async fn call(&self, call: Call<'_>) -> Result<Map<String, Value>, IdServerError> {
         let name = call.server.name.as_str().to_owned();
         let outcome = tokio::time::timeout(TIMEOUT, self.exchange(call)).await;
-        let outcome = outcome.unwrap_or(Err(IdServerError::Unreached("no answer in time")));
-        let outcome = outcome.and_then(|(status, bytes)| understand(status, &bytes));
+        let outcome = outcome.unwrap_or(Err(IdServerError::Unreachable(
+            "there was no response in time",
+        )));
+        let outcome = outcome.and_then(|(status, bytes)| parse_response(status, &bytes));
         if let Err(error) = &outcome {
-            tracing::warn!(id_server = name, %error, "a call to an identity server has failed");
+            tracing::warn!(id_server = name, %error, "a call to an identity server failed");
         }
         outcome
     }
 
     async fn exchange(&self, call: Call<'_>) -> Result<(u16, Vec<u8>), IdServerError> {
-        let unreached = IdServerError::Unreached;
+        let unreachable = IdServerError::Unreachable;
         let server = call.server;
         let mut request = ::http::Request::builder()
             .method(call.method)
@@ -132,56 +134,61 @@ impl Client {
         }
         let request = request
             .body(call.body.map_or_else(SdkBody::empty, SdkBody::from))
-            .map_err(|_| unreached("the request cannot be written"))?;
-        let request = HttpRequest::try_from(request)
-            .map_err(|_| unreached("the request cannot be written"))?;
+            .map_err(|_| unreachable("the request is invalid"))?;
+        let request =
+            HttpRequest::try_from(request).map_err(|_| unreachable("the request is invalid"))?;
         let connector = match server.address {
             Some(_) => &self.anywhere,
             None => &self.public,
         };
         let answer = connector.call(request).await;
-        let answer = answer.map_err(|_| unreached("no connection"))?;
+        let answer = answer.map_err(|_| unreachable("the connection failed"))?;
         let status = answer.status().as_u16();
         Ok((status, read(answer).await?))
     }
 }
 
 async fn read(answer: HttpResponse) -> Result<Vec<u8>, IdServerError> {
-    let unreached = IdServerError::Unreached;
+    let unreachable = IdServerError::Unreachable;
     let mut body = ByteStream::new(answer.into_body());
     let mut bytes = Vec::new();
     while let Some(chunk) = body.next().await {
-        bytes.extend_from_slice(&chunk.map_err(|_| unreached("the answer broke off"))?);
+        bytes.extend_from_slice(&chunk.map_err(|_| unreachable("the response broke off"))?);
         if bytes.len() > MAX_ANSWER_BYTES {
-            return Err(unreached("the answer is too long"));
+            return Err(unreachable("the response is too long"));
         }
     }
     Ok(bytes)
 }
 
-/// What an answer means. Old servers answer 200 to what they refuse (IDS-09).
-fn understand(status: u16, bytes: &[u8]) -> Result<Map<String, Value>, IdServerError> {
+/// Parses a response. Old identity servers return errors with status 200 (IDS-09).
+fn parse_response(status: u16, bytes: &[u8]) -> Result<Map<String, Value>, IdServerError> {
     let object: Option<Map<String, Value>> = serde_json::from_slice(bytes).ok();
-    if let Some(refusal) = object.as_ref().and_then(|object| refusal(status, object)) {
-        return Err(IdServerError::Refused(refusal));
+    if let Some(rejection) = object
+        .as_ref()
+        .and_then(|object| parse_rejection(status, object))
+    {
+        return Err(IdServerError::Refused(rejection));
     }
     match object {
         Some(object) if status == 200 => Ok(object),
-        _ => Err(IdServerError::Unclear(status)),
+        _ => Err(IdServerError::UnexpectedResponse(status)),
     }
 }
 
-fn refusal(status: u16, object: &Map<String, Value>) -> Option<IdServerRejection> {
+fn parse_rejection(status: u16, object: &Map<String, Value>) -> Option<IdServerRejection> {
     let errcode = object.get("errcode")?.as_str()?;
-    let lawful = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b"._".contains(&b);
-    let is_lawful = (1..=MAX_ERRCODE_CHARS).contains(&errcode.len()) && errcode.bytes().all(lawful);
+    let is_errcode_char =
+        |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b"._".contains(&b);
+    let is_valid =
+        (1..=MAX_ERRCODE_CHARS).contains(&errcode.len()) && errcode.bytes().all(is_errcode_char);
     let message = object.get("error").and_then(Value::as_str);
     let retry_after = object.get("retry_after_ms").and_then(Value::as_u64);
     Some(IdServerRejection {
         status,
-        errcode: if is_lawful { errcode } else { "M_UNKNOWN" }.to_owned(),
+        errcode: if is_valid { errcode } else { "M_UNKNOWN" }.to_owned(),
         message: message
-            .unwrap_or("The identity server refused")
+            .unwrap_or("The identity server rejected the request")
             .chars()
             .filter(|c| !c.is_control())
             .take(MAX_MESSAGE_CHARS)
@@ -195,11 +202,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_07_a_refusal_is_told_from_an_answer_and_from_noise() {
-        let told = |status, text: &str| understand(status, text.as_bytes());
-        assert!(told(200, "{}").unwrap().is_empty());
-        let refused = |status, text: &str| match told(status, text) {
-            Err(IdServerError::Refused(refusal)) => refusal,
+    fn ids_07_errors_results_and_other_responses_are_distinguished() {
+        let parsed = |status, text: &str| parse_response(status, text.as_bytes());
+        assert!(parsed(200, "{}").unwrap().is_empty());
+        let refused = |status, text: &str| match parsed(status, text) {
+            Err(IdServerError::Refused(rejection)) => rejection,
             other => panic!("{other:?}"),
         };
         let terms = refused(
@@ -227,7 +234,10 @@ mod tests {
             (302, "{}"),
             (400, r#"{"errcode":5}"#),
         ] {
-            assert_eq!(told(status, text), Err(IdServerError::Unclear(status)));
+            assert_eq!(
+                parsed(status, text),
+                Err(IdServerError::UnexpectedResponse(status))
+            );
         }
     }
 }

@@ -1,9 +1,8 @@
-//! Identity servers: who is asked (`name`, `network`), how (`client`, `signing`), and what for:
-//! to bind an address to a user and to undo that, and, where the operator chose that, to validate one.
+//! Identity servers: bind a 3PID to a user, unbind it and, if the operator chose so, validate it.
 //!
-//! Off as Gatehouse comes: nobody is asked whom the operator does not trust (IDS-01, IDS-02). What
-//! was bound through this server is recorded, so that it can be undone when the account goes
-//! (IDS-12). Knows neither bodies nor answers.
+//! By default no identity server is used, and only those that the operator trusts are ever called (IDS-01,
+//! IDS-02). Bindings through this server are recorded, so that they can be removed when the account is
+//! deactivated (IDS-12). This module depends neither on request bodies nor on responses to clients.
 //! [Specification](https://spec.matrix.org/v1.15/identity-service-api/).
 
 mod bind;
@@ -16,19 +15,19 @@ pub use crate::{
     id_server_name::{IdServerName, IdServerNameError, TrustedServer},
     signing::{SigningKey, SigningKeys},
 };
-pub use bind::{BindError, BindRequest, bind, bind_proven};
+pub use bind::{BindError, BindRequest, bind, bind_validated};
 pub use keys::server_keys;
-pub use unbind::{UnbindError, UnbindResult, Which, unbind, unbind_all};
+pub use unbind::{UnbindError, UnbindResult, UnbindScope, unbind, unbind_all};
 pub use validate::{IdTokenError, Validated, find_validated, read_token, request_validation};
 
 use serde_json::{Map, Value};
 
 use crate::{config::Config, id_server_name, threepid::Medium};
 
-/// The longest address of any medium, in bytes.
+/// The maximum length of an address, in bytes.
 const MAX_ADDRESS_BYTES: usize = 320;
 
-/// The trusted server that `id_server` names (IDS-02, IDS-03).
+/// The trusted identity server with the name `id_server` (IDS-02, IDS-03).
 pub fn trusted<'a>(
     config: &'a Config,
     id_server: &str,
@@ -36,8 +35,8 @@ pub fn trusted<'a>(
     id_server_name::find(&config.identity_servers.trusted, id_server)
 }
 
-/// The server that `id_server` names where one that is not trusted is no fault, only nobody to be
-/// asked (IDS-03).
+/// The name in `id_server`, for requests that accept an untrusted identity server. Such a server is not called
+/// (IDS-03).
 pub fn named(
     config: &Config,
     id_server: Option<&str>,
@@ -48,18 +47,19 @@ pub fn named(
     match trusted(config, text) {
         Ok(server) => Ok(Some(server.name.clone())),
         Err(IdServerNameError::Untrusted) => Ok(IdServerName::parse(text)),
-        Err(fault) => Err(fault),
+        Err(error) => Err(error),
     }
 }
 
-/// Medium and address in an answer, as the identity server writes them.
+/// The medium and the address in a response, in the identity server's own form.
 fn address_in(answer: &Map<String, Value>) -> Option<(Medium, String)> {
     let medium = Medium::parse(answer.get("medium")?.as_str()?)?;
     let address = answer.get("address")?.as_str()?;
     is_address(address).then(|| (medium, address.to_owned()))
 }
 
-/// Whether a text may stand for an address in a record or a request.
+/// Whether a text has the form of an address in a record or a request: 1 to 320 bytes without control
+/// characters.
 pub fn is_address(text: &str) -> bool {
     (1..=MAX_ADDRESS_BYTES).contains(&text.len()) && !text.chars().any(char::is_control)
 }

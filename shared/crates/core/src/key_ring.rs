@@ -1,8 +1,8 @@
-//! The key ring in Secrets Manager: the only file that knows its SDK.
+//! The key ring in Secrets Manager. This is the only file that uses the SDK of Secrets Manager.
 //!
-//! `GATEHOUSE_SECRET_ARN` names a secret whose text is a JSON object; its members are the settings that
-//! are secrets. It is read once, when a process starts, and stands in the place of those settings from
-//! there on: who reads settings need not know where they come from. Nothing of it is logged.
+//! `GATEHOUSE_SECRET_ARN` names a secret with a JSON object; its members are the settings with secret values.
+//! It is read once, when a process starts. After that its members take the place of those settings, so that the
+//! code that reads settings does not depend on where they come from. No part of the secret is logged.
 
 use std::collections::BTreeMap;
 
@@ -13,15 +13,15 @@ use serde_json::{Map, Value};
 
 use crate::{aws::AwsCallError, rng::Rng, secrets::Secret};
 
-/// The setting that names the secret.
+/// The setting with the ARN of the secret.
 pub const ARN: &str = "GATEHOUSE_SECRET_ARN";
-/// Its value for a function that uses no key.
+/// The value of [`ARN`] for a function that uses no key.
 const NONE: &str = "none";
-/// What the root of the keys is called among the settings.
+/// The setting with the root secret of the keys.
 const ROOT: &str = "GATEHOUSE_SECRET";
 const CAPTCHA_KEY: &str = "GATEHOUSE_CAPTCHA_SECRET_KEY";
 
-/// The secret's members, and which settings they are.
+/// The members of the secret and their settings.
 pub const MEMBERS: [(&str, &str); 8] = [
     ("current", ROOT),
     ("next", "GATEHOUSE_SECRET_NEXT"),
@@ -33,17 +33,17 @@ pub const MEMBERS: [(&str, &str); 8] = [
     ("signing_key", "GATEHOUSE_SIGNING_KEY"),
 ];
 
-/// The settings that came from the secret.
+/// The settings from the secret.
 #[derive(Debug, Clone, Default)]
 pub struct KeySettings(BTreeMap<&'static str, Secret>);
 
-/// Why there are none: it names the setting, and nothing that is secret.
+/// The reason why the secret could not be read. It names the setting and contains no secret value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("GATEHOUSE_SECRET_ARN: {0}")]
 pub struct KeyRingError(String);
 
 impl KeySettings {
-    /// Reads the secret that `lookup` names, if it names one.
+    /// Reads the secret with the ARN in [`ARN`]. Returns no settings if [`ARN`] is unset.
     pub async fn fetch(
         aws: &SdkConfig,
         lookup: impl Fn(&str) -> Option<String>,
@@ -54,31 +54,33 @@ impl KeySettings {
         }
     }
 
-    /// The same for a function, which may be one that uses no key.
+    /// Like [`fetch`](Self::fetch), for a function. A function that uses no key has `none` in [`ARN`] and gets
+    /// random keys.
     pub async fn fetch_if_used(
         aws: &SdkConfig,
         lookup: impl Fn(&str) -> Option<String>,
         rng: &dyn Rng,
     ) -> Result<Self, KeyRingError> {
         if given(&lookup, ARN).as_deref() == Some(NONE) {
-            return Self::of_nobody(rng).beside(lookup);
+            return Self::random(rng).beside(lookup);
         }
         Self::fetch(aws, lookup).await
     }
 
-    /// These settings, unless one of them is given beside them: nobody could tell which of both holds.
+    /// Fails if a setting of the secret is also set directly, because it would be unclear which of the two
+    /// applies.
     fn beside(self, lookup: impl Fn(&str) -> Option<String>) -> Result<Self, KeyRingError> {
         let twice = self.0.keys().find(|name| given(&lookup, name).is_some());
         match twice {
             Some(name) => {
-                let why = format!("the secret and {name} are the same setting");
-                Err(KeyRingError(why))
+                let reason = format!("the secret also contains {name}; remove one of the two");
+                Err(KeyRingError(reason))
             }
             None => Ok(self),
         }
     }
 
-    /// `lookup`, with these settings in the place of the name of the secret.
+    /// A lookup that finds these settings first and hides [`ARN`].
     pub fn over(&self, lookup: impl Fn(&str) -> Option<String>) -> impl Fn(&str) -> Option<String> {
         move |name| {
             let own = self.0.get(name).map(|value| value.reveal().clone());
@@ -86,26 +88,26 @@ impl KeySettings {
         }
     }
 
-    /// For a function that uses no key: what it made with these nobody else would recognise.
-    fn of_nobody(rng: &dyn Rng) -> Self {
-        let made_up = |name| {
+    /// Random keys for a function that uses no key: no other process would recognise the values that it makes.
+    fn random(rng: &dyn Rng) -> Self {
+        let random_member = |name| {
             let bytes = BASE64_STANDARD.encode(rng.bytes::<32>());
             (name, Secret::new(bytes))
         };
-        // The latter is demanded where a captcha is set up.
-        Self(BTreeMap::from([ROOT, CAPTCHA_KEY].map(made_up)))
+        // The captcha key is required if a captcha provider is configured.
+        Self(BTreeMap::from([ROOT, CAPTCHA_KEY].map(random_member)))
     }
 
     fn parse(text: &Secret) -> Result<Self, KeyRingError> {
-        let fault = |why: &str| KeyRingError(format!("the secret {why}"));
+        let error = |reason: &str| KeyRingError(format!("the secret {reason}"));
         let members: Map<String, Value> =
-            serde_json::from_str(text.reveal()).map_err(|_| fault("is no JSON object"))?;
+            serde_json::from_str(text.reveal()).map_err(|_| error("is not a JSON object"))?;
         let mut settings = BTreeMap::new();
         for (member, value) in members {
             let known = MEMBERS.iter().find(|(name, _)| *name == member);
-            let (_, setting) = known.ok_or_else(|| fault("has a member that is not known"))?;
+            let (_, setting) = known.ok_or_else(|| error("has an unknown member"))?;
             let Value::String(value) = value else {
-                return Err(fault(&format!("has a `{member}` that is no text")));
+                return Err(error(&format!("has a `{member}` that is not a string")));
             };
             if !value.is_empty() {
                 settings.insert(*setting, Secret::new(value));
@@ -114,7 +116,7 @@ impl KeySettings {
         if settings.contains_key(ROOT) {
             Ok(Self(settings))
         } else {
-            Err(fault("has no `current`"))
+            Err(error("has no `current`"))
         }
     }
 }
@@ -127,15 +129,15 @@ async fn get(aws: &SdkConfig, id: &str) -> Result<Secret, KeyRingError> {
     let call = Client::new(aws).get_secret_value().secret_id(id).send();
     let answer = call.await.map_err(|error| {
         KeyRingError(match AwsCallError::from(&error) {
-            AwsCallError::Refused(code) => format!("Secrets Manager refuses it: {code}"),
+            AwsCallError::Refused(code) => format!("Secrets Manager rejected the request: {code}"),
             AwsCallError::Unreached | AwsCallError::Unsure => {
-                "Secrets Manager does not answer".to_owned()
+                "Secrets Manager does not respond".to_owned()
             }
         })
     })?;
     let text = answer.secret_string;
     text.map(Secret::new)
-        .ok_or_else(|| KeyRingError("the secret is no text".to_owned()))
+        .ok_or_else(|| KeyRingError("the secret is not a string".to_owned()))
 }
 
 #[cfg(test)]
@@ -144,15 +146,15 @@ mod tests {
     use crate::rng::SystemRng;
 
     fn parse(text: &str) -> Result<KeySettings, String> {
-        KeySettings::parse(&Secret::new(text.to_owned())).map_err(|fault| fault.to_string())
+        KeySettings::parse(&Secret::new(text.to_owned())).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn members_are_settings_and_an_empty_one_is_none() {
+    fn members_are_settings_and_empty_members_are_unset() {
         let text = r#"{ "current": "new", "previous": "old", "pepper": "" }"#;
         let lookup = |name: &str| match name {
             ARN => Some("arn".to_owned()),
-            "GATEHOUSE_TABLES" => Some("house".to_owned()),
+            "GATEHOUSE_TABLES" => Some("gatehouse".to_owned()),
             _ => None,
         };
         let settings = parse(text).unwrap();
@@ -160,35 +162,35 @@ mod tests {
         assert_eq!(found(ROOT).as_deref(), Some("new"));
         assert_eq!(found("GATEHOUSE_SECRET_PREVIOUS").as_deref(), Some("old"));
         assert_eq!(found("GATEHOUSE_PASSWORD_PEPPER"), None);
-        assert_eq!(found("GATEHOUSE_TABLES").as_deref(), Some("house"));
+        assert_eq!(found("GATEHOUSE_TABLES").as_deref(), Some("gatehouse"));
         assert_eq!(found(ARN), None);
     }
 
     #[test]
-    fn what_is_wrong_with_a_secret_is_said_and_the_secret_is_not() {
-        for (text, why) in [
-            ("canary", "is no JSON object"),
-            (r#""canary""#, "is no JSON object"),
+    fn the_error_contains_the_reason_but_not_the_secret() {
+        for (text, reason) in [
+            ("s3cret", "is not a JSON object"),
+            (r#""s3cret""#, "is not a JSON object"),
             (
-                r#"{ "canary": "x", "current": "y" }"#,
-                "has a member that is not known",
+                r#"{ "s3cret": "x", "current": "y" }"#,
+                "has an unknown member",
             ),
-            (r#"{ "previous": "canary" }"#, "has no `current`"),
-            (r#"{ "current": "", "next": "canary" }"#, "has no `current`"),
+            (r#"{ "previous": "s3cret" }"#, "has no `current`"),
+            (r#"{ "current": "", "next": "s3cret" }"#, "has no `current`"),
             (
-                r#"{ "current": ["canary"] }"#,
-                "has a `current` that is no text",
+                r#"{ "current": ["s3cret"] }"#,
+                "has a `current` that is not a string",
             ),
         ] {
-            let fault = parse(text).unwrap_err();
-            assert_eq!(fault, format!("{ARN}: the secret {why}"));
+            let error = parse(text).unwrap_err();
+            assert_eq!(error, format!("{ARN}: the secret {reason}"));
         }
-        assert!(!format!("{:?}", parse(r#"{ "current": "canary" }"#)).contains("canary"));
+        assert!(!format!("{:?}", parse(r#"{ "current": "s3cret" }"#)).contains("s3cret"));
     }
 
     #[test]
-    fn a_ring_of_nobodys_is_another_each_time() {
-        let root = || KeySettings::of_nobody(&SystemRng).over(|_| None)(ROOT);
+    fn random_keys_differ_each_time() {
+        let root = || KeySettings::random(&SystemRng).over(|_| None)(ROOT);
         assert!(root().is_some_and(|root| root.len() > 32));
         assert_ne!(root(), root());
     }

@@ -1,6 +1,7 @@
-//! The domain: accounts, passwords, tokens, rate limits, validation sessions, identity servers and the settings.
+//! The domain: accounts, passwords, tokens, rate limits, validation sessions, identity servers and the
+//! configuration.
 //!
-//! Nothing here knows HTTP requests, Matrix error codes or table keys.
+//! This crate depends neither on HTTP requests nor on Matrix error codes nor on the keys of the tables.
 
 use gatehouse_model::{
     appservices, client_network, clock, host_name, id_server_name, ids, metrics, opaque_debug,
@@ -16,8 +17,8 @@ pub mod id_server_client;
 pub mod identity_servers;
 pub mod key_ring;
 pub mod limits;
-pub mod notices;
 pub mod passwords;
+pub mod security_notifications;
 pub mod threepid_validation;
 pub mod threepids;
 pub mod tokens;

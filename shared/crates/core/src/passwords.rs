@@ -1,9 +1,8 @@
-//! Passwords: what is accepted, and how they are hashed.
+//! Passwords: the rules for new passwords, hashing and verification.
 //!
-//! A password is NFKC-normalised, judged by zxcvbn and hashed with argon2id under an optional
-//! pepper; the hash is a PHC string, so that it carries its own cost. Hashes that other servers made
-//! are recognised by `stored`. Hashing leaves the async thread, and works in `memory` that it keeps. Nothing here
-//! stores anything.
+//! A password is NFKC-normalised, scored by zxcvbn and hashed with argon2id and an optional pepper. The hash is
+//! a PHC string, so it contains its own cost. `stored` parses the hashes that other servers made. Hashing runs
+//! on a blocking thread, in the buffers that `memory` keeps. This module stores nothing.
 
 mod memory;
 mod stored;
@@ -23,39 +22,41 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::{clock::Timestamp, config::PasswordConfig, metrics, rng::Rng, secrets::Secret};
 
-/// The longest password, in bytes as sent. zxcvbn looks at the first
-/// few dozen characters, argon2 at all.
+/// The maximum length of a password, in bytes as sent. argon2 processes all of it, zxcvbn only the first
+/// [`SCORED_CHARS`] characters.
 pub const MAX_PASSWORD_BYTES: usize = 512;
 
-/// How much of a password is judged. zxcvbn's work grows with the square of the length and, for
-/// characters that may stand for letters, far beyond: a hundred of them took a second, on behalf
-/// of anybody. A password whose first 32 characters are easy to guess is refused.
-const JUDGED_CHARS: usize = 32;
+/// The number of characters that zxcvbn scores. Its time grows with the square of the length, and much faster
+/// for characters that may stand for letters: a hundred of them took a second, in a request that any client can
+/// send. A password whose first 32 characters are easy to guess is rejected.
+const SCORED_CHARS: usize = 32;
 
 const SALT_BYTES: usize = 16;
 const HASH_BYTES: usize = 32;
-/// Why a password is not accepted.
+
+/// The reason why a new password is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordError {
-    /// Longer than [`MAX_PASSWORD_BYTES`].
+    /// The password is longer than [`MAX_PASSWORD_BYTES`].
     #[error("the password is too long")]
     TooLong,
-    /// There is nothing in it.
+    /// The password is empty.
     #[error("the password is empty")]
     Empty,
-    /// Its zxcvbn score is below the operator's.
+    /// The zxcvbn score is below the minimum of the configuration.
     #[error("the password is too easy to guess")]
     Weak,
 }
 
-/// Whether a hash that another server made can be verified here, at a cost that anybody may cause.
-pub fn recognise(hash: &str) -> Result<(), HashFormatError> {
+/// Checks whether a hash that another server made can be verified here, at an acceptable cost. A client can
+/// cause that cost by a login.
+pub fn check_hash_format(hash: &str) -> Result<(), HashFormatError> {
     Stored::parse(hash).map(|_| ())
 }
 
-/// Judges a new password before anything else is asked of the user (REG-24). `own` are the user's
-/// own words, such as the name, which an attacker tries first.
-pub fn judge(
+/// Checks a new password, before the client has to complete any stage (REG-24). `own` contains strings related
+/// to the user, such as the name, which an attacker tries first.
+pub fn validate(
     config: &PasswordConfig,
     password: &Secret,
     own: &[&str],
@@ -70,14 +71,14 @@ pub fn judge(
     if config.min_score == 0 {
         return Ok(());
     }
-    let judged: Secret = Secret::new(
-        normal(password)
+    let scored: Secret = Secret::new(
+        normalized(password)
             .reveal()
             .chars()
-            .take(JUDGED_CHARS)
+            .take(SCORED_CHARS)
             .collect(),
     );
-    let score = u8::from(zxcvbn::zxcvbn(judged.reveal(), own).score());
+    let score = u8::from(zxcvbn::zxcvbn(scored.reveal(), own).score());
     if score < config.min_score {
         Err(PasswordError::Weak)
     } else {
@@ -85,26 +86,28 @@ pub fn judge(
     }
 }
 
-/// The form that is judged and hashed: compatible spellings of one password are one password.
-fn normal(password: &str) -> Secret {
+/// The NFKC form of a password, which is scored and hashed: compatible Unicode spellings count as the same
+/// password.
+fn normalized(password: &str) -> Secret {
     Secret::new(password.nfkc().collect())
 }
 
-/// Hashes passwords, as many at a time as there are processors: more would only take memory.
+/// Computes password hashes. The number of concurrent hashes is the number of processors, because more would
+/// only use more memory.
 #[derive(Debug)]
 pub struct Hasher {
     worker: Arc<Worker>,
     permits: Arc<Semaphore>,
 }
 
-/// What hashing takes.
+/// The state of the blocking threads.
 #[derive(Debug)]
 struct Worker {
     config: PasswordConfig,
     memory: Memory,
 }
 
-/// Hashing failed: out of memory, or a fault of ours.
+/// Hashing failed: out of memory, or a bug.
 #[derive(Debug, thiserror::Error)]
 #[error("the password could not be hashed: {0}")]
 pub struct HashError(String);
@@ -116,7 +119,7 @@ impl HashError {
 }
 
 impl Hasher {
-    /// A hasher with the operator's cost and pepper.
+    /// Creates a hasher with the cost and the peppers of the configuration.
     pub fn new(config: PasswordConfig) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
@@ -125,15 +128,15 @@ impl Hasher {
         }
     }
 
-    /// Hashes a new password, off the async thread.
+    /// Hashes a new password on a blocking thread.
     pub async fn hash(&self, password: &Secret, rng: &dyn Rng) -> Result<PasswordHash, HashError> {
         let salt = rng.bytes::<SALT_BYTES>();
         let password = password.clone();
         self.work(move |worker| worker.hash(&password, &salt)).await
     }
 
-    /// Whether this is the password of that hash. Without a hash, of an account that is not there
-    /// or has no password, nothing is right, after the same work (UIA-46).
+    /// Verifies a password against a stored hash. Without a hash, because the account does not exist or has no
+    /// password, the result is [`PasswordCheck::Wrong`] after the same amount of work (UIA-46).
     pub async fn verify(
         &self,
         password: &Secret,
@@ -142,12 +145,13 @@ impl Hasher {
         let password = password.clone();
         self.work(move |worker| match hash {
             Some(hash) => worker.verify(&password, &hash),
-            None => worker.find_wrong(&password),
+            None => worker.hash_decoy(&password),
         })
         .await
     }
 
-    /// Has a thread of its own do it; whoever waits may go, the permit goes with the work.
+    /// Runs `work` on a blocking thread. If the caller is cancelled, the work goes on, and so the permit
+    /// belongs to the work.
     async fn work<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Worker) -> Result<T, HashError> + Send + 'static,
@@ -164,14 +168,15 @@ impl Hasher {
     }
 }
 
-/// What a password is to a stored hash.
+/// The result of verifying a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PasswordCheck {
-    /// Another's.
+    /// The password is wrong.
     Wrong,
-    /// Its own.
+    /// The password is right.
     Right,
-    /// Its own, and the hash is not as new ones are: cost or pepper have changed since.
+    /// The password is right, but the cost or the pepper of the hash differs from the current configuration, so
+    /// that the hash should be replaced.
     Outdated,
 }
 
@@ -199,23 +204,28 @@ impl Worker {
         })
     }
 
-    /// Not right, after the same work.
-    fn find_wrong(&self, password: &Secret) -> Result<PasswordCheck, HashError> {
+    /// Returns [`PasswordCheck::Wrong`] after the work of one hash, so that the time does not reveal whether
+    /// there is a hash.
+    fn hash_decoy(&self, password: &Secret) -> Result<PasswordCheck, HashError> {
         self.hash(password, &[0; SALT_BYTES])
             .map(|_| PasswordCheck::Wrong)
     }
 
     fn verify(&self, password: &Secret, hash: &PasswordHash) -> Result<PasswordCheck, HashError> {
-        // A password too long to have been set is not worth hashing, but takes as long as any other.
+        // No password can have been set that exceeds the limit. Only its beginning is hashed, so that the time
+        // does not differ.
         let text: String = password.reveal().chars().take(MAX_PASSWORD_BYTES).collect();
         let cut = text.len() < password.reveal().len();
         let pepper = match &hash.pepper {
             None => None,
             Some(id) => {
                 let Some(pepper) = self.config.peppers().find(|pepper| pepper.id == *id) else {
-                    // Lost, and every such password with it.
-                    tracing::error!("a password's pepper is not known");
-                    return self.find_wrong(password);
+                    // The pepper was removed from the configuration. No password with it can be verified any
+                    // more.
+                    tracing::error!(
+                        "the pepper of a stored password is not configured: restore GATEHOUSE_PASSWORD_PEPPER, GATEHOUSE_PASSWORD_PEPPER_PREVIOUS or GATEHOUSE_IMPORTED_PEPPER"
+                    );
+                    return self.hash_decoy(password);
                 };
                 Some(pepper)
             }
@@ -223,21 +233,20 @@ impl Worker {
         let (phc, params) = match Stored::parse(&hash.phc) {
             Ok(Stored::Argon2(phc, params)) => (phc, params),
             Ok(Stored::Bcrypt(hash)) => {
-                let right = is_any(&text, pepper, |bytes| is_bcrypt_of(hash, bytes));
-                return Ok(of_others(right && !cut));
+                let right = matches_any_form(&text, pepper, |bytes| is_bcrypt_of(hash, bytes));
+                return Ok(imported_hash_result(right && !cut));
             }
             Ok(Stored::Pbkdf2(hash)) => {
-                let right = is_any(&text, pepper, |bytes| hash.is_of(bytes));
-                return Ok(of_others(right && !cut));
+                let right = matches_any_form(&text, pepper, |bytes| hash.is_of(bytes));
+                return Ok(imported_hash_result(right && !cut));
             }
-            Err(fault) => {
-                let fault = fault.to_string();
-                tracing::error!(fault, "a stored password cannot be verified");
-                return self.find_wrong(password);
+            Err(error) => {
+                tracing::error!(%error, "a stored password hash cannot be verified");
+                return self.hash_decoy(password);
             }
         };
         let (Some(salt), Some(expected)) = (&phc.salt, &phc.hash) else {
-            return self.find_wrong(password);
+            return self.hash_decoy(password);
         };
         let found = self.argon2id(&text, salt, params.clone(), pepper, expected.len())?;
         // `Output` compares in constant time.
@@ -266,16 +275,16 @@ impl Worker {
         let mut out = [0; Output::MAX_LENGTH];
         let out = out
             .get_mut(..bytes)
-            .ok_or_else(|| HashError::of("it is too long"))?;
-        let password = normal(password);
+            .ok_or_else(|| HashError::of("the hash is too long"))?;
+        let password = normalized(password);
         self.memory
             .hash(cost, pepper, password.reveal().as_bytes(), salt, out)?;
         Output::new(out).map_err(HashError::of)
     }
 }
 
-/// What is said of another server's hash: ours is always better.
-const fn of_others(right: bool) -> PasswordCheck {
+/// The result for the hash of another server: it should always be replaced.
+const fn imported_hash_result(right: bool) -> PasswordCheck {
     if right {
         PasswordCheck::Outdated
     } else {
@@ -283,14 +292,14 @@ const fn of_others(right: bool) -> PasswordCheck {
     }
 }
 
-/// Whether a password is the one as other servers hashed it, the pepper at its end: normalised, or as
-/// it was typed, which not all of them told apart.
-fn is_any(typed: &str, pepper: Option<&Pepper>, is: impl Fn(&[u8]) -> bool) -> bool {
-    let normal = normal(typed);
+/// Whether a password matches the hash of another server, with the pepper appended. Tries the normalised form
+/// and the form that the user typed, because other servers differ in that.
+fn matches_any_form(typed: &str, pepper: Option<&Pepper>, is: impl Fn(&[u8]) -> bool) -> bool {
+    let normalized = normalized(typed);
     let end = pepper.map_or(&[][..], |pepper| pepper.secret.reveal());
     let with_end = |text: &str| Secret::new([text.as_bytes(), end].concat());
-    is(with_end(normal.reveal()).reveal())
-        || normal.reveal() != typed && is(with_end(typed).reveal())
+    is(with_end(normalized.reveal()).reveal())
+        || normalized.reveal() != typed && is(with_end(typed).reveal())
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Access and refresh tokens: their form, and what one is worth.
+//! Access and refresh tokens: their format, and their validation.
 //!
-//! A token says whose it is, so that it is looked up by key: `gha_` (or `ghr_`), localpart, device
-//! and 160 random bits, all in URL-safe base64, and a checksum. Junk is refused before any read.
-//! Only a token's SHA-256 is stored: the token is random enough to need no key.
+//! A token contains its user and device, so that it can be looked up by key: `gha_` (or `ghr_`), localpart,
+//! device and 160 random bits, all in URL-safe base64, and a checksum. A malformed token is rejected without
+//! any read. Only the SHA-256 of a token is stored: a token has enough entropy to need no key.
 
 mod caller;
 mod login;
@@ -30,17 +30,18 @@ use crate::{
 };
 
 const SECRET_BYTES: usize = 20;
-/// Four bytes of checksum in base64.
+/// Four bytes in base64.
 const CHECKSUM_CHARS: usize = 6;
-/// Longer than the longest token: 255 bytes of localpart and four times that of device ID.
+/// The maximum length of a token. The longest valid token has 255 bytes of localpart and four times that of
+/// device ID, which is shorter.
 const MAX_TOKEN_CHARS: usize = 2048;
 
-/// What a token is for.
+/// The kind of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenKind {
-    /// Goes with requests.
+    /// Authenticates requests.
     Access,
-    /// Buys a new pair.
+    /// Can be exchanged for a new pair of tokens.
     Refresh,
 }
 
@@ -53,18 +54,18 @@ impl TokenKind {
     }
 }
 
-/// A token whose form and checksum are right. Whether it is worth anything is another question.
+/// A token with the right format and checksum. It may still be unknown, expired or revoked.
 #[derive(Debug, Clone)]
 pub struct Token {
-    /// Whose it says it is.
+    /// The user that the token names.
     pub localpart: Localpart,
-    /// The device it says it belongs to.
+    /// The device that the token names.
     pub device: DeviceId,
     text: Secret,
 }
 
 impl Token {
-    /// Makes a new token.
+    /// Creates a random token.
     pub fn mint(kind: TokenKind, localpart: &Localpart, device: &DeviceId, rng: &dyn Rng) -> Self {
         let encode = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
         let body = format!(
@@ -82,7 +83,7 @@ impl Token {
         }
     }
 
-    /// Parses a token of this kind; `None` for anything that [`mint`](Self::mint) cannot have made.
+    /// Parses a token of this kind. Returns `None` for everything that [`mint`](Self::mint) cannot have made.
     pub fn parse(kind: TokenKind, text: &Secret, server: &crate::ids::ServerName) -> Option<Self> {
         let whole = text.reveal();
         if whole.len() > MAX_TOKEN_CHARS || !whole.is_ascii() {
@@ -104,18 +105,18 @@ impl Token {
         })
     }
 
-    /// The token's text, for the one answer that shows it.
+    /// The token as a string, for the response that contains it.
     pub fn reveal(&self) -> &str {
         self.text.reveal()
     }
 
-    /// What is stored of it.
+    /// The hash of the token, which is stored.
     pub fn hash(&self) -> TokenHash {
         TokenHash(sha256_base64(self.text.reveal().as_bytes()))
     }
 }
 
-/// Whether `text` looks like one of our tokens, so that it cannot be an application service's.
+/// Whether `text` has the prefix of a token of this server and therefore is not an `as_token`.
 pub fn has_our_prefix(text: &str) -> bool {
     [TokenKind::Access, TokenKind::Refresh]
         .iter()
@@ -126,64 +127,66 @@ fn checksum(body: &str) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(body)[..4])
 }
 
-/// Why a token is worth nothing.
+/// The reason why a token is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthenticationError {
-    /// It is no token, or of no living device of a living account (TOK-05).
-    #[error("the token is not known")]
+    /// The token is malformed, or its device or account does not exist, is deactivated or has other tokens
+    /// (TOK-05).
+    #[error("the token is unknown")]
     Unknown,
-    /// Its time is over; the device lives on (TOK-12).
+    /// The token has expired. Its device still exists (TOK-12).
     #[error("the token has expired")]
     Expired,
     /// The account is locked (TOK-14).
     #[error("the account is locked")]
     Locked,
-    /// It is an application service's, where only a device's is of any use.
-    #[error("the token is an application service's")]
+    /// The token belongs to an application service, but only a token of a device is accepted.
+    #[error("the token belongs to an application service")]
     Appservice,
-    /// It could not be looked up.
+    /// The token could not be looked up.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Who is asking: what needs a user takes this, and only the functions here that judge a token make it.
+/// An authenticated user. Functions that need a user take this type, and only the functions of this module that
+/// validate a token create it.
 #[derive(Debug)]
 pub struct Session {
-    /// The user.
+    /// The localpart of the user.
     pub localpart: Localpart,
-    /// The device whose token it was.
+    /// The device of the token.
     pub device: DeviceId,
-    /// The account.
+    /// The account of the user.
     pub account: AccountRow,
-    /// What is stored of the token.
+    /// The stored hash of the token.
     pub access_hash: TokenHash,
-    /// The epoch of the device's row.
+    /// The epoch in the row of the device.
     pub device_epoch: i64,
 }
 
-/// Guests may not do this (GUEST-06).
+/// Guests must not use this endpoint (GUEST-06).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("guests may not do this")]
+#[error("guests must not use this endpoint")]
 pub struct GuestForbiddenError;
 
 impl Session {
-    /// Refuses guests.
-    pub fn demand_no_guest(&self) -> Result<(), GuestForbiddenError> {
-        guests_out(&self.account)
+    /// Fails for guests.
+    pub fn ensure_not_guest(&self) -> Result<(), GuestForbiddenError> {
+        check_not_guest(&self.account)
     }
 }
 
-fn guests_out(account: &AccountRow) -> Result<(), GuestForbiddenError> {
+fn check_not_guest(account: &AccountRow) -> Result<(), GuestForbiddenError> {
     match account.kind {
         AccountKind::Guest => Err(GuestForbiddenError),
         AccountKind::User | AccountKind::Appservice => Ok(()),
     }
 }
 
-/// Tells whose token this is, by one strongly consistent read of account and device. The first use
-/// of a new token ends the one before it, which is a write.
+/// Validates an access token with one strongly consistent read of account and device. The first use of a new
+/// token ends the previous one, which is a write.
 pub async fn authenticate(app: &App, text: &Secret) -> Result<Session, AuthenticationError> {
-    let token = of_device(app, text).await?;
+    let token = parse_device_token(app, text).await?;
     let (account, device) = app
         .store
         .find_account_and_device(&token.localpart, &token.device)
@@ -191,14 +194,14 @@ pub async fn authenticate(app: &App, text: &Secret) -> Result<Session, Authentic
     authenticate_with(app, token, account, device).await
 }
 
-/// The same, from rows that have been read with others of the request.
+/// Like [`authenticate`], with rows that were read together with other rows of the request.
 pub async fn authenticate_with(
     app: &App,
     token: Token,
     account: Option<AccountRow>,
     device: Option<DeviceRow>,
 ) -> Result<Session, AuthenticationError> {
-    let (session, next) = admit(app, token, account, device)?;
+    let (session, next) = check_token(app, token, account, device)?;
     metrics::user(&session.localpart);
     match session.account.status {
         AccountStatus::Locked => return Err(AuthenticationError::Locked),
@@ -210,25 +213,25 @@ pub async fn authenticate_with(
     Ok(session)
 }
 
-/// The same for who wants to log out, which a locked account may (TOK-14). Nothing is written: the
-/// device is about to end.
-pub async fn authenticate_to_leave(
+/// Like [`authenticate`], for a logout, which is allowed on a locked account (TOK-14). Nothing is written,
+/// because the device is about to be removed.
+pub async fn authenticate_for_logout(
     app: &App,
     text: &Secret,
 ) -> Result<Session, AuthenticationError> {
-    let token = of_device(app, text).await?;
+    let token = parse_device_token(app, text).await?;
     let (account, device) = app
         .store
         .find_account_and_device(&token.localpart, &token.device)
         .await?;
-    let (session, _) = admit(app, token, account, device)?;
+    let (session, _) = check_token(app, token, account, device)?;
     metrics::user(&session.localpart);
     Ok(session)
 }
 
-/// The token, if it has the form of a device's. A good token of an application service is told apart
-/// from what is none: who is told that its token is not known may throw it away.
-async fn of_device(app: &App, text: &Secret) -> Result<Token, AuthenticationError> {
+/// Parses the token of a device. A valid token of an application service gets an error of its own, because a
+/// client may discard a token that the server calls unknown.
+async fn parse_device_token(app: &App, text: &Secret) -> Result<Token, AuthenticationError> {
     match Token::parse(TokenKind::Access, text, &app.config.server_name) {
         Some(token) => Ok(token),
         None if authenticate_appservice(app, text).await?.is_some() => {
@@ -238,9 +241,9 @@ async fn of_device(app: &App, text: &Secret) -> Result<Token, AuthenticationErro
     }
 }
 
-/// The verdict on a token whose rows have been read, and the pair that it is of if that is new. The
-/// rule: the hash is one of a living device of a living account, and its time is not over.
-fn admit(
+/// Validates a token against its rows and returns the pair of the token if that pair is new. The hash must
+/// belong to an existing device of an account that is not deactivated, and the token must not have expired.
+fn check_token(
     app: &App,
     token: Token,
     account: Option<AccountRow>,
@@ -268,7 +271,7 @@ fn admit(
     Ok((session, next))
 }
 
-/// The application service whose token this is. Our own tokens are told apart without a read.
+/// The application service with this token. Needs no read for tokens of this server.
 pub async fn authenticate_appservice(
     app: &App,
     text: &Secret,
@@ -302,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_says_whose_it_is() {
+    fn a_token_names_its_user_and_device() {
         let token = Token::parse(TokenKind::Access, &mint("pho.ne_ü").text, &server()).unwrap();
         assert_eq!(
             (token.localpart.as_str(), token.device.as_str()),
@@ -311,12 +314,12 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_token_is_no_access_token() {
+    fn a_refresh_token_is_not_an_access_token() {
         assert!(Token::parse(TokenKind::Refresh, &mint("D").text, &server()).is_none());
     }
 
     #[test]
-    fn cve_2019_11842_tokens_do_not_repeat() {
+    fn cve_2019_11842_tokens_are_unique() {
         let tokens: std::collections::HashSet<_> =
             (0..10_000).map(|_| mint("D").hash().0).collect();
         assert_eq!(tokens.len(), 10_000);
@@ -324,19 +327,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_device_id_survives_the_token(device in "\\PC{1,255}") {
+        fn a_device_id_is_recovered_from_its_token(device in "\\PC{1,255}") {
             prop_assume!(DeviceId::parse(&device).is_some());
             let token = Token::parse(TokenKind::Access, &mint(&device).text, &server()).unwrap();
             prop_assert_eq!(token.device.as_str(), device);
         }
 
         #[test]
-        fn junk_is_no_token(text in ".*") {
+        fn arbitrary_text_is_not_a_token(text in ".*") {
             prop_assert!(Token::parse(TokenKind::Access, &Secret::new(text), &server()).is_none());
         }
 
         #[test]
-        fn a_token_with_one_character_changed_is_no_token(at in 0usize..48, to in "[a-zA-Z0-9]") {
+        fn a_token_with_a_changed_character_is_rejected(at in 0usize..48, to in "[a-zA-Z0-9]") {
             let token = mint("DEVICE");
             let mut text = token.reveal().to_owned();
             text.replace_range(at..=at, &to);

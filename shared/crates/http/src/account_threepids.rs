@@ -17,8 +17,8 @@ use crate::{
     http::{self, Request},
     ids::Localpart,
     limits::{self, Limit, LimitError},
-    notices,
     outbox::Notice,
+    security_notifications,
     store::{AccountRow, AccountStatus, OwnThreePid, StoreError},
     threepid_validation::RequestError,
     threepids::{ThreePid, ThreePidDeniedError},
@@ -115,7 +115,7 @@ pub async fn load_owner(app: &App, request: &Request) -> Result<AccountOwner, Th
 async fn authenticate(app: &App, request: &Request) -> Result<AccountOwner, MatrixError> {
     let token = http::access_token(request, app.config.query_tokens)?;
     let caller = tokens::identify(app, &token, request.query.get("user_id")).await?;
-    caller.demand_no_guest()?;
+    caller.ensure_not_guest()?;
     let account = caller.account().cloned().ok_or(CallerError::NotItsUser)?;
     Ok(AccountOwner {
         localpart: caller.localpart().clone(),
@@ -144,7 +144,7 @@ pub async fn remove(
             account: owner.account.clone(),
             threepid: threepid.clone(),
             // Not rate limited: an account cannot remove more addresses than it has added, and additions are.
-            notices: notices::mails(app, &own, Notice::AddressRemoved),
+            notices: security_notifications::mails(app, &own, Notice::AddressRemoved),
         };
         match app.store.remove_threepid(&removal).await {
             Ok(()) | Err(RemoveThreePidError::NotThere) => return Ok(()),

@@ -90,7 +90,7 @@ impl<W: Worker> Observed<W> {
         let call = self.observer.call(Some(context));
         let span = tracing::info_span!("event", trace.id = call.trace);
         // Boxed: the compiler gives up on a future of futures as deep as this one.
-        let work = Box::pin(call.meter.around(self.worker.handle(event)));
+        let work = Box::pin(call.meter.measure(self.worker.handle(event)));
         work.instrument(span).await;
         let mut fields = Map::new();
         fields.insert("request.id".to_owned(), context.request_id.clone().into());
@@ -150,7 +150,7 @@ struct Call<'a> {
 impl Call<'_> {
     fn tell(&self, message: &'static str, fields: Map<String, Value>) {
         let config = &self.observer.app.config;
-        self.meter.tell(InvocationInfo {
+        self.meter.write_line(InvocationInfo {
             message,
             stack: &config.tables,
             operation: &self.observer.operation,
@@ -229,7 +229,7 @@ where
     say("request.id", id.as_str().into());
     say("http.method", request.method.as_str().into());
     say("http.route", request.resource.as_str().into());
-    let outcome = call.meter.around(handle(app, request));
+    let outcome = call.meter.measure(handle(app, request));
     let (response, code) = match outcome.instrument(span.clone()).await {
         Ok(response) => (response, None),
         Err(Rejection::Challenge(challenge)) => {

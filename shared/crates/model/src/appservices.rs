@@ -1,7 +1,8 @@
-//! Application services: who they are and which names are theirs.
+//! Application services and their user namespaces.
 //!
-//! All of them are one small item, kept here compiled for up to a minute, so that the operator's
-//! command changes them without a deployment. `hs_token`s are not known here at all.
+//! All application services are one small item in DynamoDB. Each process keeps a compiled copy for up to a
+//! minute, so that changes by the admin CLI take effect without a deployment. The server never has their
+//! `hs_token`s.
 
 use std::sync::Arc;
 
@@ -13,43 +14,45 @@ use crate::{
     secrets::{KeyPurpose, KeyRing, Secret},
 };
 
-/// How long a copy may be used before it is read again, in milliseconds.
+/// The maximum age of the copy, in milliseconds.
 pub const FRESH_FOR_MS: i64 = 60_000;
 
-/// The largest compiled pattern, in bytes.
+/// The maximum size of a compiled pattern, in bytes.
 const MAX_PATTERN_BYTES: usize = 256 * 1024;
 
-/// One application service as stored: what its registration file says, the token hashed.
+/// A stored application service: the fields of its registration file, with the token as a hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppserviceRecord {
-    /// Its id in the registration file.
+    /// The `id` in the registration file.
     pub id: String,
-    /// The keyed hash of its `as_token`.
+    /// The keyed hash of the `as_token`.
     pub token_hash: String,
-    /// The localpart of its own user.
+    /// The localpart of the application service's own user.
     pub sender_localpart: String,
-    /// The user namespaces.
+    /// The entries of `namespaces.users`.
     pub users: Vec<NamespaceRecord>,
 }
 
 /// One entry of `namespaces.users`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamespaceRecord {
-    /// Whether nobody else may have names in it.
+    /// Whether only this application service may use the names in it.
     pub exclusive: bool,
-    /// A pattern for the beginning of whole user IDs.
+    /// A regular expression that matches the beginning of a full user ID.
     pub regex: String,
 }
 
-/// A namespace's pattern is no regular expression we accept.
+/// The regular expression of a namespace is invalid, too large, or matches every name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("application service `{id}`: `{regex}` is no regular expression that can be used")]
+#[error(
+    "application service `{id}`: the regular expression `{regex}` is invalid, too large or matches every user ID"
+)]
 pub struct NamespaceError {
     id: String,
     regex: String,
 }
 
-/// An application service, ready for questions.
+/// An application service with compiled namespaces.
 #[derive(Debug)]
 pub struct Appservice {
     record: AppserviceRecord,
@@ -59,8 +62,8 @@ pub struct Appservice {
 impl Appservice {
     fn new(record: AppserviceRecord) -> Result<Self, NamespaceError> {
         let compile = |namespace: &NamespaceRecord| {
-            // The pattern stands for the beginning of the user ID, as homeservers have always
-            // read it. One that matches nothing at all matches everybody.
+            // As in other homeservers, the pattern is anchored at the beginning of the user ID only. A pattern
+            // that matches the empty string would match every user ID.
             RegexBuilder::new(&format!("^(?:{})", namespace.regex))
                 .size_limit(MAX_PATTERN_BYTES)
                 .build()
@@ -76,12 +79,12 @@ impl Appservice {
         Ok(Self { record, users })
     }
 
-    /// The localpart of its own user.
+    /// The localpart of the application service's own user.
     pub fn sender_localpart(&self) -> &str {
         &self.record.sender_localpart
     }
 
-    /// Whether `name` is one it may use: in a namespace of its own, or its own user.
+    /// Whether the application service may use `name`: its own user, or a name in one of its namespaces.
     pub fn may_use(&self, name: &Localpart, server: &ServerName) -> bool {
         let user_id = name.user_id(server);
         name.as_str() == self.record.sender_localpart
@@ -98,12 +101,12 @@ impl Appservice {
     }
 }
 
-/// All application services of this server.
+/// The application services of this server.
 #[derive(Debug, Default)]
 pub struct Appservices(Vec<Arc<Appservice>>);
 
 impl Appservices {
-    /// Compiles what is stored.
+    /// Compiles the stored records. Fails on the first invalid namespace.
     pub fn compile(records: Vec<AppserviceRecord>) -> Result<Self, NamespaceError> {
         records
             .into_iter()
@@ -112,7 +115,7 @@ impl Appservices {
             .map(Self)
     }
 
-    /// The one whose token this is.
+    /// The application service that has this `as_token`.
     pub fn by_token(&self, keys: &KeyRing, token: &Secret) -> Option<Arc<Appservice>> {
         let hash = |own: &Appservice| {
             let token = token.reveal().as_bytes();
@@ -121,15 +124,16 @@ impl Appservices {
         self.0.iter().find(|own| hash(own)).cloned()
     }
 
-    /// Whether somebody other than `asking` has `name` for himself alone (REG-12, AVAIL-04).
+    /// Whether `name` is exclusive to an application service other than `requester` (REG-12, AVAIL-04).
     pub fn exclude(
         &self,
         name: &Localpart,
-        asking: Option<&Appservice>,
+        requester: Option<&Appservice>,
         server: &ServerName,
     ) -> bool {
-        let other =
-            |own: &&Arc<Appservice>| asking.is_none_or(|asking| asking.record.id != own.record.id);
+        let other = |own: &&Arc<Appservice>| {
+            requester.is_none_or(|requester| requester.record.id != own.record.id)
+        };
         self.0
             .iter()
             .filter(other)
@@ -154,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn exclusive_names_are_closed_to_all_but_their_owner() {
+    fn exclusive_names_are_reserved_for_their_appservice() {
         let all = Appservices::compile(vec![
             record("irc", "@irc_.*", true),
             record("xmpp", "@x_.*", false),
@@ -174,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_does_not_compile_is_named() {
+    fn the_error_names_the_invalid_pattern() {
         let error = Appservices::compile(vec![record("irc", "@irc_(", true)]).unwrap_err();
         assert!(error.to_string().contains("irc") && error.to_string().contains("@irc_("));
     }

@@ -1,4 +1,4 @@
-//! The network a request comes from: the key of most limits.
+//! The client network of a request: the key of most rate limits.
 
 use std::{
     fmt,
@@ -7,13 +7,13 @@ use std::{
 
 use ::http::HeaderMap;
 
-/// A client's network: an IPv4 address, or the /64 of an IPv6 one, which is what one subscriber
-/// has.
+/// A client network: an IPv4 address, or the /64 prefix of an IPv6 address, because one subscriber usually has
+/// a whole /64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClientNetwork(IpAddr);
 
 impl ClientNetwork {
-    /// The network of `address`. An IPv4 address in IPv6 clothes is the IPv4 address.
+    /// The network of `address`. An IPv4-mapped IPv6 address counts as its IPv4 address.
     pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             v4 @ IpAddr::V4(_) => Self(v4),
@@ -23,8 +23,9 @@ impl ClientNetwork {
         }
     }
 
-    /// The network behind `peer`, which the gateway saw. `X-Forwarded-For` is believed only as far
-    /// as trusted proxies wrote it: from the right, until an address that is none of them.
+    /// The network of the client behind `peer`, the address that connected to the gateway. The entries of
+    /// `X-Forwarded-For` count only as far as trusted proxies wrote them: from the right, up to the first
+    /// address that is not a trusted proxy.
     pub fn behind(peer: IpAddr, headers: &HeaderMap, proxies: &TrustedProxies) -> Self {
         let mut client = peer;
         let forwarded: Vec<&str> = headers
@@ -33,7 +34,7 @@ impl ClientNetwork {
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','))
             .collect();
-        // The gateway itself appends the peer it saw; skip that entry if it is there.
+        // API Gateway appends the address of the peer. That entry is skipped if it is there.
         let mut hops = forwarded
             .iter()
             .rev()
@@ -61,15 +62,15 @@ impl fmt::Display for ClientNetwork {
     }
 }
 
-/// The proxies whose `X-Forwarded-For` is believed: addresses and CIDR ranges.
+/// The proxies that may set `X-Forwarded-For`: addresses and CIDR ranges.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<(IpAddr, u8)>);
 
 impl TrustedProxies {
-    /// Parses addresses and `address/bits` ranges separated by spaces; `Err` names the wrong one.
+    /// Parses addresses and `address/bits` ranges separated by spaces. `Err` contains the first invalid entry.
     pub fn parse(text: &str) -> Result<Self, String> {
         text.split_whitespace()
-            .map(|word| parse_range(word).ok_or_else(|| word.to_owned()))
+            .map(|text| parse_range(text).ok_or_else(|| text.to_owned()))
             .collect::<Result<_, _>>()
             .map(Self)
     }
@@ -93,10 +94,10 @@ fn same_prefix(a: u128, b: u128, width: u8, bits: u8) -> bool {
     a.checked_shr(rest).unwrap_or(0) == b.checked_shr(rest).unwrap_or(0)
 }
 
-fn parse_range(word: &str) -> Option<(IpAddr, u8)> {
-    let (base, bits) = word
+fn parse_range(text: &str) -> Option<(IpAddr, u8)> {
+    let (base, bits) = text
         .split_once('/')
-        .map_or((word, None), |(base, bits)| (base, Some(bits)));
+        .map_or((text, None), |(base, bits)| (base, Some(bits)));
     let base: IpAddr = base.parse().ok()?;
     let width = if base.is_ipv4() { 32 } else { 128 };
     let bits = bits.map_or(Some(width), |bits| bits.parse().ok())?;
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_is_walked_from_the_right_past_trusted_proxies_only() {
+    fn forwarded_entries_count_from_the_right_past_trusted_proxies() {
         let proxies = "10.0.0.0/8 203.0.113.7";
         assert_eq!(
             behind("203.0.113.7", "1.2.3.4, 198.51.100.1, 10.1.1.1", proxies),
@@ -142,13 +143,13 @@ mod tests {
     }
 
     #[test]
-    fn ipv6_clients_share_a_cell_by_64_bits() {
+    fn ipv6_clients_are_grouped_by_their_64_bit_prefix() {
         assert_eq!(behind("2001:db8:1:2:3:4:5:6", "", ""), "2001:db8:1:2::/64");
         assert_eq!(behind("::ffff:192.0.2.1", "", ""), "192.0.2.1");
     }
 
     #[test]
-    fn ranges_must_fit_their_family() {
+    fn a_prefix_length_must_fit_its_address_family() {
         assert_eq!(
             TrustedProxies::parse("10.0.0.0/33"),
             Err("10.0.0.0/33".to_owned())

@@ -1,23 +1,23 @@
-//! Time. The only file that reads the system clock; everything else is handed a [`Clock`].
+//! Time. This is the only file that reads the system clock. All other code receives a [`Clock`].
 //!
-//! Tests freeze it, the local gateway moves it; production has [`SystemClock`] alone.
+//! Tests freeze their clock and the local gateway can move its clock. Production uses only [`SystemClock`].
 
 use std::{fmt::Debug, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// A moment: milliseconds since the Unix epoch.
+/// A point in time: milliseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// The moment `duration` later; saturates at the end of time.
+    /// The time `duration` after this one. Saturates at the greatest representable time.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(millis(duration)))
     }
 
-    /// How long after `earlier` this is; zero if it is not after it.
+    /// The time that passed since `earlier`; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
@@ -33,20 +33,20 @@ pub fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Where the time comes from.
+/// A source of the current time.
 pub trait Clock: Send + Sync + Debug {
-    /// The time now.
+    /// The current time.
     fn now(&self) -> Timestamp;
 }
 
-/// The machine's own clock.
+/// The system clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
     #[expect(
         clippy::disallowed_methods,
-        reason = "the one place that reads the clock"
+        reason = "the only place that reads the clock"
     )]
     fn now(&self) -> Timestamp {
         let since_epoch = std::time::SystemTime::now()

@@ -1,9 +1,9 @@
-//! Host names: of e-mail addresses and of links.
+//! Host names of e-mail addresses and of links.
 
-/// No label of a domain is longer, in bytes.
+/// The maximum length of a label, in bytes.
 const MAX_LABEL_BYTES: usize = 63;
 
-/// A host name of at least two labels, the last of which is no number.
+/// Whether `text` is a host name with at least two labels and a last label that is not a number.
 pub fn is_domain(text: &str) -> bool {
     let label = |label: &str| {
         (1..=MAX_LABEL_BYTES).contains(&label.len())
@@ -17,7 +17,7 @@ pub fn is_domain(text: &str) -> bool {
     text.contains('.') && text.split('.').all(label) && !last.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// A host name, with a port or without.
+/// Whether `text` is a host name or `localhost`, with an optional port.
 pub fn is_host(text: &str) -> bool {
     let (host, port) = match text.split_once(':') {
         None => (text, None),
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_is_a_name_with_or_without_a_port() {
+    fn a_host_is_a_name_with_an_optional_port() {
         for host in [
             "app.example.org",
             "localhost",

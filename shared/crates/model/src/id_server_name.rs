@@ -1,7 +1,7 @@
-//! What an identity server is called, and which of them the operator trusts.
+//! Names of identity servers, and the list of trusted ones.
 //!
-//! A name is a host with an optional port and nothing else (IDS-03): no scheme, no user, no path,
-//! no query. Only names on the operator's list are ever looked up or called (IDS-02).
+//! A name is a host with an optional port and nothing else (IDS-03): no scheme, no user, no path, no query.
+//! Only names on the operator's list are ever resolved or called (IDS-02).
 
 mod public_address;
 
@@ -9,26 +9,26 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub use public_address::is_public;
 
-/// The longest DNS name, in characters.
+/// The maximum length of a DNS name, in characters.
 const MAX_NAME_CHARS: usize = 253;
-/// The longest part of one.
+/// The maximum length of a label of a DNS name, in characters.
 const MAX_LABEL_CHARS: usize = 63;
 
-/// Why an `id_server` is of no use.
+/// The reason why an `id_server` is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdServerNameError {
-    /// It is no host with an optional port.
-    #[error("it is no host")]
+    /// The value is not a host with an optional port.
+    #[error("the identity server must be a host with an optional port")]
     Form,
-    /// It is an address of an inner network.
-    #[error("it is an address of an inner network")]
-    Inner,
-    /// The operator does not trust it.
-    #[error("it is not trusted")]
+    /// The value is an IP address outside of the public internet.
+    #[error("the identity server is an address of a private network")]
+    PrivateNetwork,
+    /// The operator does not trust this identity server.
+    #[error("the identity server is not trusted")]
     Untrusted,
 }
 
-/// A host with an optional port, in lower case.
+/// The name of an identity server: a host with an optional port, in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdServerName {
     text: String,
@@ -38,15 +38,15 @@ pub struct IdServerName {
 /// An identity server that the operator trusts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustedServer {
-    /// Its name: what signatures are made for, and records kept under.
+    /// The name in signatures and in stored records.
     pub name: IdServerName,
-    /// Where it is reached if the operator said so: then no rule of networks holds, since an operator
-    /// may well have one within.
+    /// The URL that the operator configured for it, if any. The rule against private networks does not apply to
+    /// it, because an operator may run an identity server in a private network.
     pub address: Option<String>,
 }
 
 impl IdServerName {
-    /// Parses a name; `None` if it is anything else than a host with an optional port.
+    /// Parses a name. Returns `None` unless it is a host with an optional port.
     pub fn parse(text: &str) -> Option<Self> {
         let (host, port) = match text.rfind(':') {
             Some(at) if !text.ends_with(']') => (&text[..at], Some(&text[at + 1..])),
@@ -65,19 +65,19 @@ impl IdServerName {
         })
     }
 
-    /// The name as text.
+    /// The name as a string.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether it is an address that nothing outside has.
-    pub fn is_inner(&self) -> bool {
+    /// Whether the host is an IP address outside of the public internet.
+    pub fn is_private_address(&self) -> bool {
         self.address.is_some_and(|ip| !is_public(ip))
     }
 }
 
 impl TrustedServer {
-    /// Where its paths begin, without a slash at the end.
+    /// The base URL, without a trailing slash.
     pub fn base(&self) -> String {
         match &self.address {
             Some(address) => address.clone(),
@@ -86,7 +86,7 @@ impl TrustedServer {
     }
 }
 
-/// The server of this name among those that are trusted. Nobody is asked and no name is looked up.
+/// The trusted server with this name. Sends no request and resolves no name.
 pub fn find<'a>(
     trusted: &'a [TrustedServer],
     text: &str,
@@ -94,7 +94,7 @@ pub fn find<'a>(
     let name = IdServerName::parse(text).ok_or(IdServerNameError::Form)?;
     match trusted.iter().find(|server| server.name == name) {
         Some(server) => Ok(server),
-        None if name.is_inner() => Err(IdServerNameError::Inner),
+        None if name.is_private_address() => Err(IdServerNameError::PrivateNetwork),
         None => Err(IdServerNameError::Untrusted),
     }
 }
@@ -105,8 +105,8 @@ fn is_port(text: &str) -> bool {
         && text.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
-/// A DNS name. One whose last part is a number is none: resolvers take `2130706433` and `127.1` for
-/// addresses.
+/// Whether `host` is a DNS name. A name with a numeric last label is rejected, because resolvers treat
+/// `2130706433` and `127.1` as IP addresses.
 fn is_dns_name(host: &str) -> bool {
     let label = |label: &str| {
         (1..=MAX_LABEL_CHARS).contains(&label.len())
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_03_a_name_is_a_host_with_an_optional_port_and_nothing_else() {
+    fn ids_03_a_name_is_a_host_with_an_optional_port() {
         for name in [
             "vector.im",
             "ID.Example.org",
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_02_only_what_is_listed_is_found_and_inner_addresses_are_told_apart() {
+    fn ids_02_only_listed_servers_are_found() {
         let trusted = trusted();
         let found = |text| find(&trusted, text).map(TrustedServer::base);
         assert_eq!(
@@ -213,9 +213,18 @@ mod tests {
             Err(IdServerNameError::Untrusted)
         );
         assert_eq!(found("example.org"), Err(IdServerNameError::Untrusted));
-        assert_eq!(found("127.0.0.1:80"), Err(IdServerNameError::Inner));
-        assert_eq!(found("169.254.169.254"), Err(IdServerNameError::Inner));
-        assert_eq!(found("[::ffff:10.0.0.1]"), Err(IdServerNameError::Inner));
+        assert_eq!(
+            found("127.0.0.1:80"),
+            Err(IdServerNameError::PrivateNetwork)
+        );
+        assert_eq!(
+            found("169.254.169.254"),
+            Err(IdServerNameError::PrivateNetwork)
+        );
+        assert_eq!(
+            found("[::ffff:10.0.0.1]"),
+            Err(IdServerNameError::PrivateNetwork)
+        );
         assert_eq!(found("http://id.example.org"), Err(IdServerNameError::Form));
     }
 }

@@ -1,31 +1,32 @@
-//! Parsed identifiers: a value of these types obeys the Matrix grammar, wherever it came from.
+//! Parsed identifiers. A value of these types always conforms to the Matrix grammar.
 //!
-//! Knows the grammar and nothing of an operator's policy (see `accounts`), of storage or of HTTP.
+//! This module depends neither on the operator's policy (see `accounts`), nor on storage, nor on HTTP.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The longest user ID, in bytes, with sigil, colon and server name (REG-07).
+/// The maximum length of a user ID, in bytes, including sigil, colon and server name (REG-07).
 pub const MAX_USER_ID_BYTES: usize = 255;
-/// The longest display name of a device, in characters.
+/// The maximum length of a device's display name, in characters.
 pub const MAX_DISPLAY_NAME_CHARS: usize = 100;
-/// The longest device ID, in characters.
+/// The maximum length of a device ID, in characters.
 pub const MAX_DEVICE_ID_CHARS: usize = 255;
 
-/// The homeserver's name: what follows the colon of its users' IDs.
+/// The name of the homeserver: the part of a user ID after the colon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerName(String);
 
 impl ServerName {
-    /// Parses a server name: a DNS name or an IP literal with an optional port.
+    /// Parses a server name: a DNS name or an IP address with an optional port. Returns `None` if it is invalid
+    /// or leaves no space for a user ID.
     pub fn parse(name: &str) -> Option<Self> {
         let short_enough = name.len() + "@a:".len() <= MAX_USER_ID_BYTES;
         (short_enough && ruma_identifiers_validation::server_name::validate(name).is_ok())
             .then(|| Self(name.to_owned()))
     }
 
-    /// The name as text.
+    /// The name as a string.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -37,28 +38,28 @@ impl fmt::Display for ServerName {
     }
 }
 
-/// Why a text is no localpart.
+/// The reason why a text is not a valid localpart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LocalpartError {
-    /// There is nothing in it.
+    /// The text is empty.
     #[error("The name is empty")]
     Empty,
-    /// The whole user ID would be longer than [`MAX_USER_ID_BYTES`].
+    /// The full user ID would be longer than [`MAX_USER_ID_BYTES`].
     #[error("The name is too long")]
     TooLong,
-    /// It holds a character outside `a-z 0-9 . _ = - / +`.
-    #[error("The name holds a character that user IDs may not have")]
+    /// The text contains a character other than `a-z 0-9 . _ = - / +`.
+    #[error("The name contains a character that is not allowed in user IDs")]
     Character,
 }
 
-/// The part of a user ID between `@` and `:`, in today's grammar (REG-06).
+/// The part of a user ID between `@` and `:`, in the current grammar (REG-06).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Localpart(String);
 
 impl Localpart {
-    /// Parses a localpart for `server`, folding ASCII capitals and nothing else (REG-04): the
-    /// Kelvin sign is no `k`.
+    /// Parses a localpart for `server`. Converts only ASCII capitals to lower case (REG-04): the Kelvin sign
+    /// does not become `k`.
     pub fn parse(text: &str, server: &ServerName) -> Result<Self, LocalpartError> {
         let name = text.to_ascii_lowercase();
         if name.is_empty() {
@@ -73,17 +74,18 @@ impl Localpart {
         Ok(Self(name))
     }
 
-    /// One that was stored: parsed when it came to this server, and as it stands since.
+    /// A localpart from storage. Checks only the characters, because the localpart was parsed when it was
+    /// created.
     pub fn stored(text: &str) -> Option<Self> {
         is_localpart(text).then(|| Self(text.to_owned()))
     }
 
-    /// The shortest there is, which no new user can choose.
+    /// The shortest localpart that no new user can choose.
     pub fn shortest() -> Self {
         Self("_".to_owned())
     }
 
-    /// The localpart as text.
+    /// The localpart as a string.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -94,30 +96,30 @@ impl Localpart {
     }
 }
 
-/// Whether `text` is a localpart as it stands, on a server with a short enough name.
+/// Whether `text` is a localpart without any conversion. Does not check the length of the user ID.
 pub fn is_localpart(text: &str) -> bool {
-    let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._=-/+".contains(&b);
-    !text.is_empty() && text.bytes().all(legal)
+    let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._=-/+".contains(&b);
+    !text.is_empty() && text.bytes().all(is_allowed)
 }
 
-/// A device ID: 1 to 255 characters without controls.
+/// A device ID: 1 to 255 characters, no control characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DeviceId(String);
 
 impl DeviceId {
-    /// Parses a device ID; `None` if it is empty, too long or holds a control character.
+    /// Parses a device ID. Returns `None` if it is empty, too long or contains a control character.
     pub fn parse(text: &str) -> Option<Self> {
         let fits = (1..=MAX_DEVICE_ID_CHARS).contains(&text.chars().count());
         (fits && !text.chars().any(char::is_control)).then(|| Self(text.to_owned()))
     }
 
-    /// A new device ID: ten random capitals, as clients know them from other homeservers.
+    /// Generates a device ID: ten random capital letters, as other homeservers do.
     pub fn generate(rng: &dyn crate::rng::Rng) -> Self {
         Self(rng.text(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", 10))
     }
 
-    /// The device ID as text.
+    /// The device ID as a string.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -146,17 +148,17 @@ mod tests {
     }
 
     #[test]
-    fn reg_07_a_user_id_of_255_bytes_passes_and_256_fails() {
-        let room = MAX_USER_ID_BYTES - "@:example.org".len();
-        assert!(Localpart::parse(&"a".repeat(room), &server()).is_ok());
+    fn reg_07_a_user_id_has_at_most_255_bytes() {
+        let longest = MAX_USER_ID_BYTES - "@:example.org".len();
+        assert!(Localpart::parse(&"a".repeat(longest), &server()).is_ok());
         assert_eq!(
-            Localpart::parse(&"a".repeat(room + 1), &server()),
+            Localpart::parse(&"a".repeat(longest + 1), &server()),
             Err(LocalpartError::TooLong)
         );
     }
 
     #[test]
-    fn server_names_may_have_ports_and_no_paths() {
+    fn a_server_name_may_have_a_port_but_no_path() {
         assert!(ServerName::parse("localhost:8008").is_some());
         assert!(ServerName::parse("example.org/x").is_none());
         assert!(ServerName::parse("").is_none());

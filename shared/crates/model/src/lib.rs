@@ -1,7 +1,7 @@
-//! The lowest layer of Gatehouse: values without input or output.
+//! The lowest layer of Gatehouse: value types and pure functions, without input or output.
 //!
-//! Identifiers, secrets and seals, time and randomness, addresses, and the types that the store and the domain
-//! share.
+//! Identifiers, secrets and sealed values, time and randomness, addresses, and the types that the store and the
+//! domain share.
 
 pub mod appservices;
 pub mod client_network;

@@ -1,10 +1,10 @@
-//! What a request or an event does, counted while it is done and told in one line at its end.
+//! Metrics of one request or event: counted while it is handled, and written in one log line at its end.
 //!
-//! Whoever does something worth counting says so (`count`, `stage`, `user` …) and need not know to
-//! whom: the counts belong to the request under way, and outside of one they are nobody's. The line
-//! (`line`) is the log's and, in CloudWatch's embedded metric format, the metrics' too. The names
-//! in [`Metric`] are what the stack's dashboard and alarms ask for. Nothing that a client chooses
-//! becomes a dimension, and of a user the line has a keyed hash alone. Knows no room above it.
+//! The code that does something worth counting calls `count`, `stage`, `user` and so on. The counts belong to
+//! the current request by a task-local variable; outside of a request they are dropped. The line (`line`) is
+//! the log entry and, in CloudWatch's embedded metric format, also the source of the metrics. The stack's
+//! dashboard and alarms use the names in [`Metric`]. No value that a client chooses becomes a dimension, and
+//! the line contains only a keyed hash of the user. This module depends on no higher layer.
 
 mod line;
 
@@ -21,45 +21,45 @@ use crate::{
     ids::Localpart,
 };
 
-/// A metric. Each is told for the whole stack; [`Metric::Errors5xx`] for its operation as well.
+/// A metric. Each has the dimension `Stack`; [`Metric::Errors5xx`] also has the dimension `Operation`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Metric {
-    /// Requests that were answered.
+    /// Requests with a response.
     Requests,
-    /// Those of them that were answered with a 5xx: 0 or 1 for each, so that the average is a rate.
+    /// Responses with a 5xx status: 0 or 1 for each request, so that the average is the error rate.
     Errors5xx,
-    /// How long they took.
+    /// The duration of a request, in milliseconds.
     Duration,
-    /// Those that were answered with 429.
+    /// Responses with status 429.
     Limited,
-    /// Password hashes, made or compared.
+    /// Password hashes, computed for a new password or for a comparison.
     Hashes,
-    /// Sign-ups that were asked for proof: the first step of the funnel.
+    /// Registrations that received a UIA challenge: the first step of the funnel.
     SignUpsBegun,
-    /// Stages that were completed in sign-ups: its second.
+    /// Stages completed in registrations: the second step of the funnel.
     SignUpStages,
-    /// Accounts that people made, guests and application services not counted: its last.
+    /// Accounts created by users, without guests and application services: the last step of the funnel.
     Registrations,
-    /// Logins that gave a token.
+    /// Logins that returned a token.
     Logins,
-    /// Passwords that were not the account's, of nobody's account too.
+    /// Wrong passwords, including those for accounts that do not exist.
     LoginsFailed,
-    /// Messages that were put into the outbox.
+    /// Messages added to the outbox.
     MessagesQueued,
-    /// Messages that a provider has taken.
+    /// Messages that a provider accepted.
     MessagesSent,
-    /// Tries that are to be repeated.
+    /// Delivery attempts that will be repeated.
     MessagesRetried,
-    /// Messages that no provider will ever take, or that may have been sent before.
+    /// Messages that no provider will ever accept, or that an earlier attempt may already have sent.
     MessagesFailed,
-    /// Messages that could not be sent while they were worth anything.
+    /// Messages that could not be sent before they became useless.
     MessagesGivenUp,
-    /// For how long the oldest row of the outbox that is due has been due.
+    /// The age of the oldest due row of the outbox since it became due, in seconds.
     OutboxOldestAge,
 }
 
 impl Metric {
-    /// Every one.
+    /// All metrics.
     pub const ALL: [Self; 16] = [
         Self::Requests,
         Self::Errors5xx,
@@ -79,12 +79,12 @@ impl Metric {
         Self::OutboxOldestAge,
     ];
 
-    /// Its name in CloudWatch.
+    /// The name in CloudWatch.
     pub fn name(self) -> String {
         format!("{self:?}")
     }
 
-    /// Its unit, in CloudWatch's words.
+    /// The CloudWatch unit.
     pub const fn unit(self) -> &'static str {
         match self {
             Self::Duration => "Milliseconds",
@@ -94,11 +94,11 @@ impl Metric {
     }
 }
 
-/// What has been counted of one request or event.
+/// The counters of one request or event.
 #[derive(Debug)]
 pub struct Meter {
     clock: Arc<dyn Clock>,
-    began: Timestamp,
+    started: Timestamp,
     trace: Option<String>,
     tally: Mutex<Tally>,
 }
@@ -118,16 +118,16 @@ impl Tally {
     }
 }
 
-/// What the tables were asked.
+/// Calls to DynamoDB.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Calls {
-    /// How often, repeats included.
+    /// The number of calls, including retries.
     pub number: u32,
-    /// Read capacity units that were consumed, as far as the answers say.
+    /// Consumed read capacity units, as far as the responses contain them.
     pub read_units: f64,
-    /// Write capacity units.
+    /// Consumed write capacity units, as far as the responses contain them.
     pub write_units: f64,
-    /// How long the calls took, added up; some of them go out together.
+    /// The total duration of the calls, in milliseconds. Some calls are concurrent.
     pub ms: i64,
 }
 
@@ -136,24 +136,24 @@ tokio::task_local! {
 }
 
 impl Meter {
-    /// Begins to count, at this time and within this trace.
+    /// Starts a meter at the current time. `trace` is the ID of the X-Ray trace.
     pub fn new(clock: Arc<dyn Clock>, trace: Option<String>) -> Arc<Self> {
         Arc::new(Self {
-            began: clock.now(),
+            started: clock.now(),
             clock,
             trace,
             tally: Mutex::default(),
         })
     }
 
-    /// Counts here what `work` does.
-    pub async fn around<T>(self: &Arc<Self>, work: impl Future<Output = T>) -> T {
+    /// Runs `work` and counts on this meter.
+    pub async fn measure<T>(self: &Arc<Self>, work: impl Future<Output = T>) -> T {
         METER.scope(Arc::clone(self), work).await
     }
 
-    /// How long it has been, in milliseconds.
+    /// The time since the start, in milliseconds.
     fn ms(&self) -> i64 {
-        since(&*self.clock, self.began)
+        since(&*self.clock, self.started)
     }
 
     fn tally(&self) -> MutexGuard<'_, Tally> {
@@ -161,38 +161,38 @@ impl Meter {
     }
 }
 
-fn since(clock: &dyn Clock, began: Timestamp) -> i64 {
-    millis(clock.now().since(began))
+fn since(clock: &dyn Clock, started: Timestamp) -> i64 {
+    millis(clock.now().since(started))
 }
 
-/// Changes the tally of the request under way, if there is one.
+/// Changes the counters of the current request, if there is one.
 fn note(change: impl FnOnce(&mut Tally)) {
     let _ = METER.try_with(|meter| change(&mut meter.tally()));
 }
 
-/// Counts one more.
+/// Increments a metric by one.
 pub fn count(metric: Metric) {
     note(|tally| tally.count(metric));
 }
 
-/// Says how great something is.
+/// Sets a metric to a value.
 pub fn gauge(metric: Metric, value: f64) {
     note(|tally| {
         tally.metrics.insert(metric, value);
     });
 }
 
-/// Says that a stage of UIA has been completed.
+/// Records that a UIA stage was completed.
 pub fn stage(name: &'static str) {
     note(|tally| tally.stages.push(name));
 }
 
-/// Says on whose behalf it is, once that is certain.
+/// Records the user of the request, once the user is authenticated.
 pub fn user(name: &Localpart) {
     note(|tally| tally.user = Some(name.clone()));
 }
 
-/// Times a password hash.
+/// Counts a password hash and measures its duration.
 pub async fn hashing<T>(work: impl Future<Output = T>) -> T {
     let timer = Timer::start();
     let done = work.await;
@@ -203,7 +203,7 @@ pub async fn hashing<T>(work: impl Future<Output = T>) -> T {
     done
 }
 
-/// Counts a call to the tables: what `calls` says, and the time since `timer` began.
+/// Adds `calls` to the counters, with the time since `timer` started.
 pub fn called(timer: &Timer, calls: Calls) {
     note(|tally| {
         let sum = &mut tally.calls;
@@ -214,17 +214,17 @@ pub fn called(timer: &Timer, calls: Calls) {
     });
 }
 
-/// The trace that the request under way belongs to.
+/// The X-Ray trace ID of the current request.
 pub fn trace() -> Option<String> {
     METER.try_with(|meter| meter.trace.clone()).ok().flatten()
 }
 
-/// Takes the time of something that the request under way does.
+/// Measures a part of the current request.
 #[derive(Debug, Clone)]
 pub struct Timer(Option<(Arc<Meter>, Timestamp)>);
 
 impl Timer {
-    /// Begins.
+    /// Starts the timer.
     pub fn start() -> Self {
         let meter = METER.try_with(Arc::clone).ok();
         Self(meter.map(|meter| {
@@ -236,12 +236,12 @@ impl Timer {
     fn ms(&self) -> i64 {
         self.0
             .as_ref()
-            .map_or(0, |(meter, began)| since(&*meter.clock, *began))
+            .map_or(0, |(meter, started)| since(&*meter.clock, *started))
     }
 }
 
-/// The id of a trace in what Lambda hands on of it, `Root=1-…;Parent=…;Sampled=0`. A client can choose
-/// that header: what is not of the form that AWS gives such ids is none.
+/// The trace ID in the header of X-Ray, `Root=1-…;Parent=…;Sampled=0`. A client can choose this header, so a
+/// value without the form of an AWS trace ID is ignored.
 pub fn trace_id(header: &str) -> Option<String> {
     let root = header
         .split(';')
@@ -252,11 +252,11 @@ pub fn trace_id(header: &str) -> Option<String> {
             part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit())
         })
     };
-    let lawful = parts.next() == Some("1")
+    let is_valid = parts.next() == Some("1")
         && hex(parts.next(), 8)
         && hex(parts.next(), 24)
         && parts.next().is_none();
-    lawful.then(|| root.to_owned())
+    is_valid.then(|| root.to_owned())
 }
 
 #[cfg(test)]

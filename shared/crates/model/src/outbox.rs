@@ -1,60 +1,60 @@
-//! The outbox: messages that a transaction calls for, to be sent by the function `deliver`.
+//! The outbox: messages that a transaction queues and the function `deliver` sends.
 //!
-//! No request handler calls SES or SNS. A row holds ids and nothing that anybody could use: no
-//! code, no link, and an address only where it is the last to know it. It is `queued`; then
-//! `sending`, under a lease that one delivery has for a while; in the end one of [`DeliveryResult`]. Knows
-//! neither the tables' keys nor how a message reads.
+//! Request handlers never call SES or SNS. A row contains IDs only: no code and no link, and an address only if
+//! no other row contains it. A row starts as `queued`. While a delivery has the lease on it, it is `sending`.
+//! It ends with one of [`DeliveryResult`]. This module knows neither the keys of the tables nor the texts of
+//! the messages.
 
 use crate::{clock::Timestamp, ids::Localpart, rng::Rng, threepid::ThreePid};
 
-/// A message to be sent.
+/// A message for the outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewMessage {
-    /// Its id, drawn by chance.
+    /// The random ID of the message.
     pub id: String,
-    /// What it is about.
+    /// The content.
     pub content: Content,
-    /// When it was called for.
+    /// The time of the transaction that queued it.
     pub created: Timestamp,
 }
 
-/// What a message is about.
+/// The content of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// The link or the code of a validation session.
     Validation {
-        /// The session.
+        /// The ID of the session.
         sid: String,
-        /// The nonce of the session; stored as `session_nonce`.
+        /// The nonce of the session; stored as `generation`.
         session_nonce: String,
         /// The number of the message in that session, from 1.
         send: i64,
     },
-    /// The mail that tells an account's owner what has been done to it. The address is in the row,
-    /// since the account may have it no more.
+    /// A security notification for the account owner. The row contains the address because the account may have
+    /// lost it.
     Notice {
-        /// What has been done.
+        /// The change of the account.
         notice: Notice,
-        /// Whom it tells.
+        /// The recipient.
         to: ThreePid,
     },
-    /// No message at all: what is dead of a user's rows is to be removed.
+    /// Not a message: a request to remove the rows of a deactivated user that have no use any more.
     Purge {
-        /// The user's localpart.
+        /// The localpart of the user.
         user: Localpart,
     },
 }
 
-/// What an account's owner is told after the fact.
+/// A change of an account that its owner is notified of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
-    /// The password is another.
+    /// The password was changed.
     PasswordChanged,
-    /// An address has been added.
+    /// A 3PID was added.
     AddressAdded,
-    /// An address has been removed.
+    /// A 3PID was removed.
     AddressRemoved,
-    /// The account is deactivated.
+    /// The account was deactivated.
     Deactivated,
 }
 
@@ -66,7 +66,7 @@ impl Notice {
         Self::Deactivated,
     ];
 
-    /// Its name in tables and logs.
+    /// The name in tables and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::PasswordChanged => "password-changed",
@@ -76,46 +76,47 @@ impl Notice {
         }
     }
 
-    /// The notice of this name.
+    /// The notice with this name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|own| own.as_str() == name)
     }
 }
 
-/// A message that is nobody else's to send until the lease on it ends.
+/// A message under a lease. Until the lease expires, no other delivery may send it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leased {
-    /// Its id.
+    /// The ID of the message.
     pub id: String,
-    /// The lease: what is written down afterwards is written under it or not at all.
+    /// The ID of the lease. A later write to the row succeeds only while the row still has this lease.
     pub lease: String,
-    /// What it is about.
+    /// The content.
     pub content: Content,
-    /// When it was called for.
+    /// The time of the transaction that queued it.
     pub created: Timestamp,
-    /// The trace of the request that called for it.
+    /// The X-Ray trace ID of the request that queued it.
     pub trace: Option<String>,
-    /// How many deliveries have had it, this one included.
+    /// The number of deliveries so far, including this one.
     pub attempts: i64,
-    /// Whether the one before never said how it ended: it may have sent the message or not.
+    /// Whether the previous delivery recorded no result. It may or may not have sent the message.
     pub interrupted: bool,
 }
 
-/// How a message ends.
+/// The final state of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryResult {
-    /// Its provider has it.
+    /// The provider accepted the message.
     Sent,
-    /// Its provider will never take it, or nobody knows whether it has, and once more would be worse.
+    /// The provider will never accept the message, or it is unknown whether the provider accepted it and a
+    /// second attempt would be worse.
     Failed,
-    /// It could not be sent while it was worth anything.
+    /// The message could not be sent before it became useless.
     Expired,
-    /// There is nothing to be sent any more.
+    /// There is no longer anything to send.
     Skipped,
 }
 
 impl DeliveryResult {
-    /// Its name in tables.
+    /// The name in tables.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sent => "sent",
@@ -127,7 +128,7 @@ impl DeliveryResult {
 }
 
 impl NewMessage {
-    /// A message that is due now.
+    /// Creates a message that is due immediately.
     pub fn new(content: Content, created: Timestamp, rng: &dyn Rng) -> Self {
         Self {
             id: rng.base64::<18>(),
@@ -136,7 +137,7 @@ impl NewMessage {
         }
     }
 
-    /// What has what is dead of a user's rows removed.
+    /// Creates a request to remove the rows of a deactivated user that have no use any more.
     pub fn purge(user: &Localpart, created: Timestamp, rng: &dyn Rng) -> Self {
         let user = user.clone();
         Self::new(Content::Purge { user }, created, rng)

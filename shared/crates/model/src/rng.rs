@@ -1,11 +1,11 @@
-//! Chance. The only file that reads the operating system's random generator; everything else
-//! is handed a [`Rng`], which tests seed.
+//! Randomness. This is the only file that reads the random generator of the operating system. All other code
+//! receives an [`Rng`], which tests replace by a seeded one.
 
 use std::fmt::Debug;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
-/// Where random bytes come from.
+/// A source of random bytes.
 pub trait Rng: Send + Sync + Debug {
     /// Fills `bytes` with random bytes fit for secrets.
     fn fill(&self, bytes: &mut [u8]);
@@ -24,10 +24,10 @@ impl dyn Rng + '_ {
         BASE64_URL_SAFE_NO_PAD.encode(self.bytes::<N>())
     }
 
-    /// A string of `length` characters drawn evenly from `alphabet` (at most 256 of them).
+    /// A string of `length` characters, drawn uniformly from `alphabet` (1 to 256 ASCII characters).
     pub fn text(&self, alphabet: &[u8], length: usize) -> String {
-        // A byte at or above the largest multiple of the alphabet's size would favour its first
-        // characters, so it is drawn again.
+        // Modulo bias: a byte at or above the largest multiple of the alphabet's size would favour its first
+        // characters. Such a byte is dropped.
         let fair = 256 - 256 % alphabet.len();
         let mut text = String::with_capacity(length);
         while text.len() < length {
@@ -40,14 +40,14 @@ impl dyn Rng + '_ {
         text
     }
 
-    /// A number below `bound`, which is not zero. Good for spreading, not for secrets: the
-    /// remainder's bias is below 2^-32.
+    /// A number below `bound`, which must not be zero. For jitter, not for secrets: the modulo bias is below
+    /// 2^-32.
     pub fn below(&self, bound: u32) -> u32 {
         u32::try_from(u64::from_le_bytes(self.bytes()) % u64::from(bound)).unwrap_or(0)
     }
 }
 
-/// The operating system's generator.
+/// The random generator of the operating system.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemRng;
 
@@ -55,7 +55,7 @@ impl Rng for SystemRng {
     #[expect(
         clippy::disallowed_methods,
         clippy::expect_used,
-        reason = "the one place that reads the generator; without one nothing may be served"
+        reason = "the only place that reads the generator; without randomness, no request may be served"
     )]
     fn fill(&self, bytes: &mut [u8]) {
         getrandom::fill(bytes).expect("the operating system has a random generator");

@@ -1,8 +1,8 @@
-//! Secrets: a type that cannot be printed, and the key ring from which every key is derived.
+//! Secrets: a type that is never printed, and the key ring from which every key is derived.
 //!
-//! One root per key generation, one HKDF-derived key per purpose; every hash and seal carries the
-//! id of the generation that made it, so that keys can be rotated with an overlap. Knows nothing
-//! of what it protects.
+//! Each key generation has one root secret, and each purpose has one key, derived from the root by HKDF. Every
+//! hash and sealed value carries the ID of its key generation, so that keys can be rotated with an overlap.
+//! This module does not depend on the types that it protects.
 
 use std::fmt;
 
@@ -20,13 +20,13 @@ use zeroize::Zeroize;
 
 use crate::rng::Rng;
 
-/// The fewest bytes a root secret may have.
+/// The minimum length of a root secret, in bytes.
 pub const MIN_ROOT_BYTES: usize = 32;
 
 const NONCE_BYTES: usize = 24;
 const KEY_ID_CHARS: usize = 8;
 
-/// A value that is never printed and is wiped when dropped. It can be revealed, not serialised.
+/// A value that `Debug` does not print and that is overwritten with zeros when dropped. It has no `Serialize`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret<T: Zeroize = String>(T);
 
@@ -36,7 +36,7 @@ impl<T: Zeroize> Secret<T> {
         Self(value)
     }
 
-    /// The value itself. Grep for this word to find every place that touches a secret.
+    /// The value. A search for `reveal` finds every place that reads a secret.
     pub fn reveal(&self) -> &T {
         &self.0
     }
@@ -54,7 +54,7 @@ impl<T: Zeroize> fmt::Debug for Secret<T> {
     }
 }
 
-/// Gives types that hold secrets among other things a `Debug` that prints their name alone.
+/// Implements `Debug` for types with secret fields. It prints only the name of the type.
 #[macro_export]
 macro_rules! opaque_debug {
     ($($name:ty),+) => {
@@ -66,30 +66,30 @@ macro_rules! opaque_debug {
     };
 }
 
-/// What a key is for. Keys of two purposes are independent of one another.
+/// The purpose of a key. The keys of two purposes are independent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyPurpose {
-    /// Hashes of the tokens an operator hands out for sign-up.
+    /// Hashes of the registration tokens that an operator gives out.
     RegistrationToken,
-    /// Hashes of application services' tokens.
+    /// Hashes of the `as_token`s of application services.
     AppserviceToken,
-    /// Hashes by which an import that is repeated knows an account again.
+    /// Hashes that let a repeated import recognise the accounts of the previous run.
     ImportMarker,
-    /// Keys of rate-limit cells, so that the table names no address.
+    /// Keys of the rate-limit buckets, so that the table contains no address.
     LimitKey,
-    /// Ids of validation sessions.
-    ProofId,
-    /// Codes in text messages and tokens in links.
-    ProofToken,
-    /// Seals of where a browser goes after validation.
+    /// IDs of validation sessions.
+    ValidationSessionId,
+    /// Codes in text messages, and tokens in links.
+    ValidationToken,
+    /// Sealing of the URL that a browser is redirected to after validation.
     NextLink,
-    /// Seals of UIA sessions, together with the session string.
+    /// Sealing of UIA sessions, together with the session ID.
     UiaSession,
-    /// Seals of new tokens, together with the refresh token that they were given for.
+    /// Sealing of new tokens, together with the refresh token that was exchanged for them.
     Refresh,
-    /// The seed of the key that requests to identity servers are signed with.
+    /// The seed of the key that signs requests to identity servers.
     SigningKey,
-    /// What a user is called in the log.
+    /// Hashes of user names in the log.
     LoggedUser,
 }
 
@@ -100,8 +100,8 @@ impl KeyPurpose {
             Self::AppserviceToken => b"gatehouse appservice token",
             Self::ImportMarker => b"gatehouse import marker",
             Self::LimitKey => b"gatehouse limit key",
-            Self::ProofId => b"gatehouse proof id",
-            Self::ProofToken => b"gatehouse proof token",
+            Self::ValidationSessionId => b"gatehouse proof id",
+            Self::ValidationToken => b"gatehouse proof token",
             Self::NextLink => b"gatehouse next link",
             Self::UiaSession => b"gatehouse uia session",
             Self::Refresh => b"gatehouse refresh",
@@ -111,7 +111,7 @@ impl KeyPurpose {
     }
 }
 
-/// One key generation.
+/// The root of one key generation.
 #[derive(Debug, Clone)]
 struct Root {
     id: String,
@@ -127,9 +127,9 @@ impl Root {
     }
 }
 
-/// The server's keys: the current generation and, while that is being replaced, the one after it or
-/// before it. What any of them has made is good; only the current one makes anything. The next one is
-/// known to every process before it becomes the current one, so that none meets what it cannot read.
+/// The keys of the server: the current generation and, during a rotation, the next or the previous one. Values
+/// made with any of them are valid; new values are made only with the current one. Every process has the next
+/// key before it becomes the current one, so that no process meets a value that it cannot read.
 #[derive(Debug, Clone)]
 pub struct KeyRing {
     current: Root,
@@ -137,24 +137,24 @@ pub struct KeyRing {
     previous: Option<Root>,
 }
 
-/// Where in the ring a key comes from.
+/// A key generation in the ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Generation {
-    /// It is the one that is used.
+    /// The generation that makes new hashes and sealed values.
     Current,
-    /// It will be.
+    /// The generation that becomes the current one in the rotation under way.
     Next,
-    /// It was.
+    /// The generation that was the current one before the last rotation.
     Previous,
 }
 
-/// A sealed value could not be opened: wrong key, wrong place, or tampered with.
+/// A sealed value cannot be opened: its key, salt or place differs, or it was modified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the sealed value does not open")]
+#[error("the sealed value cannot be decrypted")]
 pub struct SealError;
 
 impl KeyRing {
-    /// A ring of one or two roots, of at least [`MIN_ROOT_BYTES`] each (the settings see to that).
+    /// Creates a ring of one or two roots. The configuration checks that each has at least [`MIN_ROOT_BYTES`].
     pub fn new(current: Secret<Vec<u8>>, previous: Option<Secret<Vec<u8>>>) -> Self {
         Self {
             current: Root::new(current),
@@ -163,7 +163,7 @@ impl KeyRing {
         }
     }
 
-    /// The same ring, with the root that is to become the current one.
+    /// Adds the root that becomes the current one in the rotation under way.
     #[must_use]
     pub fn with_next(self, next: Option<Secret<Vec<u8>>>) -> Self {
         Self {
@@ -172,19 +172,19 @@ impl KeyRing {
         }
     }
 
-    /// The keyed hash of `message` under the current key: `<key id>.<base64>`.
+    /// The keyed hash of `message` with the current key: `<key ID>.<base64>`.
     pub fn hash(&self, purpose: KeyPurpose, message: &[u8]) -> String {
         keyed_hash(&self.current, purpose, message)
     }
 
-    /// The keyed hashes under which `message` may be stored: the current key's first.
+    /// The keyed hashes that may be stored for `message`: the current key's hash comes first.
     pub fn hashes(&self, purpose: KeyPurpose, message: &[u8]) -> Vec<String> {
         self.roots()
             .map(|root| keyed_hash(root, purpose, message))
             .collect()
     }
 
-    /// Whether `hash`, made by this ring, is that of `message`; takes the same time either way.
+    /// Whether `hash` is the keyed hash of `message` with any key of this ring. Compares in constant time.
     pub fn hash_matches(&self, purpose: KeyPurpose, message: &[u8], hash: &str) -> bool {
         self.hashes(purpose, message)
             .iter()
@@ -193,12 +193,13 @@ impl KeyRing {
             })
     }
 
-    /// Six decimal digits that stand for `message`, under each key: the current one's first.
+    /// Codes of six decimal digits derived from `message`, one for each key: the current key's code comes
+    /// first.
     pub fn codes(&self, purpose: KeyPurpose, message: &[u8]) -> Vec<Secret> {
         self.roots()
             .map(|root| {
                 let digest = keyed_digest(root, purpose, message);
-                // 2^64 is so much more than 10^6 that no code is favoured.
+                // 2^64 is so much larger than 10^6 that the modulo bias is negligible.
                 let number = digest
                     .iter()
                     .take(8)
@@ -208,32 +209,33 @@ impl KeyRing {
             .collect()
     }
 
-    /// Encrypts `plain` so that it opens only with this ring, `salt` (a secret of the client's,
-    /// such as a session string) and the same `place` (where it is stored: row, field, version).
+    /// Encrypts and authenticates `plaintext` with XChaCha20-Poly1305. Decryption requires this ring, the same
+    /// `salt` (a secret of the client, such as a session ID) and the same `place` (the position in storage:
+    /// row, field, version).
     pub fn seal(
         &self,
         purpose: KeyPurpose,
         salt: &[u8],
         place: &[u8],
-        plain: &[u8],
+        plaintext: &[u8],
         rng: &dyn Rng,
     ) -> Vec<u8> {
         let nonce: [u8; NONCE_BYTES] = rng.bytes();
         let mut sealed = self.current.id.clone().into_bytes();
         sealed.extend_from_slice(&nonce);
         let payload = Payload {
-            msg: plain,
+            msg: plaintext,
             aad: place,
         };
         match cipher(&self.current, purpose, salt).encrypt(&XNonce::from(nonce), payload) {
             Ok(text) => sealed.extend_from_slice(&text),
-            // Only a message of more than 256 GiB is refused; an empty seal never opens.
+            // Encryption fails only for a message of more than 256 GiB. An empty value can never be opened.
             Err(_) => sealed.clear(),
         }
         sealed
     }
 
-    /// Decrypts what [`seal`](Self::seal) made.
+    /// Decrypts a value that [`seal`](Self::seal) made.
     pub fn open(
         &self,
         purpose: KeyPurpose,
@@ -258,7 +260,7 @@ impl KeyRing {
             .map_err(|_| SealError)
     }
 
-    /// The seed of a key of another kind, and the root's id, if there is such a root.
+    /// The seed for a key of another algorithm and the ID of its root, if the ring has this generation.
     pub fn seed(
         &self,
         purpose: KeyPurpose,
@@ -273,7 +275,8 @@ impl KeyRing {
         Some((root.id.as_str(), seed))
     }
 
-    /// Which key made this hash, by the id that it carries; none if it was another ring's.
+    /// The generation of the key that made this hash, according to the key ID in it. `None` if the key is not
+    /// in this ring.
     pub fn generation_of(&self, hash: &str) -> Option<Generation> {
         let (id, _) = hash.split_once('.')?;
         let generations = [
@@ -292,7 +295,7 @@ impl KeyRing {
     }
 }
 
-/// The fields one after the other, each behind its length, so that no two lists give the same bytes.
+/// Concatenates the fields, each behind its length, so that no two lists give the same bytes.
 pub fn fields(fields: &[&[u8]]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for field in fields {
@@ -302,24 +305,24 @@ pub fn fields(fields: &[&[u8]]) -> Vec<u8> {
     bytes
 }
 
-/// SHA-256 as unpadded URL-safe base64, for values that are random enough to need no key.
+/// SHA-256 as unpadded URL-safe base64, for values with enough entropy to need no key.
 pub fn sha256_base64(bytes: &[u8]) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(bytes))
 }
 
-/// Whether two texts are equal, in a time that tells only their lengths.
-pub fn same(a: &str, b: &str) -> bool {
+/// Whether two strings are equal. The time depends only on their lengths.
+pub fn constant_time_eq(a: &str, b: &str) -> bool {
     bool::from(a.as_bytes().ct_eq(b.as_bytes()))
 }
 
-/// SHA-256 of a token: all of it that is stored.
+/// The SHA-256 of a token: the only part of it that is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TokenHash(pub String);
 
 fn derive(secret: &[u8], salt: &[u8], info: &[u8]) -> Secret<[u8; 32]> {
     let mut key = [0; 32];
-    // HKDF-SHA256 gives up to 8,160 bytes; 32 are never refused.
+    // HKDF-SHA256 allows up to 8,160 bytes, so 32 bytes never fail.
     let expanded = Hkdf::<Sha256>::new(Some(salt), secret).expand(info, &mut key);
     debug_assert!(expanded.is_ok());
     Secret::new(key)
@@ -339,7 +342,8 @@ fn keyed_hash(root: &Root, purpose: KeyPurpose, message: &[u8]) -> String {
 }
 
 fn keyed_digest(root: &Root, purpose: KeyPurpose, message: &[u8]) -> [u8; 32] {
-    // HMAC pads its key with zeros to a block of 64 bytes; padding it here leaves no error case.
+    // HMAC pads its key with zeros to a block of 64 bytes. Padding here avoids the error case of another
+    // length.
     let mut block = Secret::new([0; 64]);
     block.0[..32].copy_from_slice(derive(root.secret.reveal(), b"", purpose.info()).reveal());
     let mut mac = <Hmac<Sha256> as KeyInit>::new(block.reveal().into());
@@ -348,90 +352,4 @@ fn keyed_digest(root: &Root, purpose: KeyPurpose, message: &[u8]) -> [u8; 32] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rng::SystemRng;
-
-    fn ring(byte: u8, previous: Option<u8>) -> KeyRing {
-        let root = |b: u8| Secret::new(vec![b; MIN_ROOT_BYTES]);
-        KeyRing::new(root(byte), previous.map(root))
-    }
-
-    #[test]
-    fn a_seal_opens_only_with_its_key_its_salt_and_in_its_place() {
-        let sealed = ring(1, None).seal(
-            KeyPurpose::UiaSession,
-            b"salt",
-            b"row 1",
-            b"plain",
-            &SystemRng,
-        );
-        let open = |ring: KeyRing, salt: &[u8], place: &[u8]| {
-            ring.open(KeyPurpose::UiaSession, salt, place, &sealed)
-        };
-        assert_eq!(open(ring(1, None), b"salt", b"row 1").unwrap(), b"plain");
-        assert_eq!(open(ring(1, None), b"salt", b"row 2"), Err(SealError));
-        assert_eq!(open(ring(1, None), b"pepper", b"row 1"), Err(SealError));
-        assert_eq!(open(ring(2, None), b"salt", b"row 1"), Err(SealError));
-        for length in 0..sealed.len() {
-            let cut = &sealed[..length];
-            assert_eq!(
-                ring(1, None).open(KeyPurpose::UiaSession, b"salt", b"row 1", cut),
-                Err(SealError)
-            );
-        }
-    }
-
-    #[test]
-    fn the_previous_key_still_opens_and_still_recognises() {
-        let old = ring(1, None);
-        let new = ring(2, Some(1));
-        let sealed = old.seal(KeyPurpose::UiaSession, b"", b"", b"plain", &SystemRng);
-        assert_eq!(
-            new.open(KeyPurpose::UiaSession, b"", b"", &sealed).unwrap(),
-            b"plain"
-        );
-        let hash = old.hash(KeyPurpose::RegistrationToken, b"token");
-        assert!(new.hash_matches(KeyPurpose::RegistrationToken, b"token", &hash));
-        assert!(!new.hash_matches(KeyPurpose::AppserviceToken, b"token", &hash));
-        assert!(!new.hash_matches(KeyPurpose::RegistrationToken, b"other", &hash));
-    }
-
-    #[test]
-    fn old_and_new_processes_read_one_another_while_the_next_key_becomes_the_current_one() {
-        let root = |b: u8| Secret::new(vec![b; MIN_ROOT_BYTES]);
-        let before = ring(1, None).with_next(Some(root(2)));
-        let after = ring(2, Some(1));
-        for (writer, reader) in [(&before, &after), (&after, &before)] {
-            let sealed = writer.seal(KeyPurpose::UiaSession, b"", b"", b"plain", &SystemRng);
-            assert_eq!(
-                reader
-                    .open(KeyPurpose::UiaSession, b"", b"", &sealed)
-                    .unwrap(),
-                b"plain"
-            );
-            let hash = writer.hash(KeyPurpose::RegistrationToken, b"token");
-            assert!(reader.hash_matches(KeyPurpose::RegistrationToken, b"token", &hash));
-            assert!(
-                reader
-                    .hashes(KeyPurpose::RegistrationToken, b"token")
-                    .contains(&hash)
-            );
-            let code = &writer.codes(KeyPurpose::ProofToken, b"1")[0];
-            assert!(reader.codes(KeyPurpose::ProofToken, b"1").contains(code));
-        }
-        // The one that is in use makes what is made.
-        assert_eq!(
-            before.hash(KeyPurpose::ProofId, b""),
-            ring(1, None).hash(KeyPurpose::ProofId, b"")
-        );
-    }
-
-    #[test]
-    fn secrets_do_not_print() {
-        assert_eq!(
-            format!("{:?}", Secret::new("hunter2".to_owned())),
-            "Secret(…)"
-        );
-    }
-}
+mod tests;

@@ -1,9 +1,9 @@
-//! What the server signs with: canonical JSON, ed25519, and the header of a signed request.
+//! Signatures of this server: canonical JSON, ed25519 keys, and the `Authorization` header of a signed request.
 //!
 //! [Canonical JSON](https://spec.matrix.org/v1.15/appendices/#canonical-json),
-//! [signing](https://spec.matrix.org/v1.15/appendices/#signing-json),
-//! [requests](https://spec.matrix.org/v1.15/server-server-api/#request-authentication); IDS-15 to
-//! IDS-18. The ed25519 is the one that TLS brings along.
+//! [signing](https://spec.matrix.org/v1.15/appendices/#signing-json), [request
+//! authentication](https://spec.matrix.org/v1.15/server-server-api/#request-authentication); IDS-15 to IDS-18.
+//! The ed25519 implementation is the one of `ring`, which TLS needs anyway.
 
 use std::{fmt, fmt::Write as _, sync::Arc};
 
@@ -20,13 +20,13 @@ use crate::{
     secrets::{Generation, KeyPurpose, KeyRing},
 };
 
-/// The one algorithm.
+/// The only signing algorithm.
 const ALGORITHM: &str = "ed25519";
-/// No number beyond this is an integer to every reader.
+/// The greatest absolute value of an integer that canonical JSON allows.
 const MAX_INTEGER: i64 = (1 << 53) - 1;
 
-/// As forgiving as those who have written such keys so far: padding is no matter, nor are bits that
-/// mean nothing (the specification's own seed has one).
+/// Base64 of seeds. Existing key files differ, so padding is optional and non-zero trailing bits are accepted;
+/// the example seed of the specification has one.
 const SEED_FORM: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -34,21 +34,21 @@ const SEED_FORM: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// A key that the server signs with.
+/// An ed25519 key of this server with its key ID.
 #[derive(Clone)]
 pub struct SigningKey {
     id: String,
     pair: Arc<Ed25519KeyPair>,
 }
 
-/// The key in use, and those beside it that others may have to know.
+/// The signing key in use, and the keys that other servers may also need to verify signatures.
 #[derive(Debug, Clone)]
 pub struct SigningKeys {
-    /// Signs.
+    /// The key that signs.
     pub current: SigningKey,
-    /// Will sign.
+    /// The key that will sign after the next key rotation.
     pub next: Option<SigningKey>,
-    /// Has signed.
+    /// The key that signed before the last key rotation.
     pub old: Option<SigningKey>,
 }
 
@@ -59,29 +59,30 @@ impl fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    /// A key of this name (behind `ed25519:`) with this seed of 32 bytes.
+    /// Creates a key with this name (the part of the key ID after `ed25519:`) from a seed of 32 bytes. Returns
+    /// `None` unless the name has 1 to 64 characters of `A-Z a-z 0-9 _` and the seed has 32 bytes.
     pub fn new(name: &str, seed: &[u8]) -> Option<Self> {
-        let lawful = (1..=64).contains(&name.len())
+        let is_valid = (1..=64).contains(&name.len())
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         let pair = Ed25519KeyPair::from_seed_unchecked(seed).ok()?;
-        lawful.then(|| Self {
+        is_valid.then(|| Self {
             id: format!("{ALGORITHM}:{name}"),
             pair: Arc::new(pair),
         })
     }
 
-    /// Parses a line as homeservers keep their keys: `ed25519 a_1 <seed in unpadded base64>`.
+    /// Parses the line of a homeserver's key file: `ed25519 a_1 <seed in unpadded base64>`.
     pub fn parse(line: &str) -> Option<Self> {
-        let mut words = line.split_whitespace();
-        let (algorithm, name, seed) = (words.next()?, words.next()?, words.next()?);
+        let mut parts = line.split_whitespace();
+        let (algorithm, name, seed) = (parts.next()?, parts.next()?, parts.next()?);
         let seed = SEED_FORM.decode(seed).ok()?;
-        if words.next().is_some() {
+        if parts.next().is_some() {
             return None;
         }
         Self::new(name, &seed).filter(|_| algorithm == ALGORITHM)
     }
 
-    /// Its id: algorithm and name.
+    /// The key ID: algorithm and name, such as `ed25519:a_1`.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -91,8 +92,8 @@ impl SigningKey {
         BASE64_STANDARD_NO_PAD.encode(self.pair.public_key())
     }
 
-    /// The signature of an object, in unpadded base64; `None` for what canonical JSON cannot say.
-    /// Any `signatures` and `unsigned` in it are left out (IDS-18).
+    /// The signature of an object, in unpadded base64. The members `signatures` and `unsigned` are not signed
+    /// (IDS-18). Returns `None` if canonical JSON cannot represent the object.
     pub fn sign(&self, object: &Map<String, Value>) -> Option<String> {
         let mut object = object.clone();
         object.remove("signatures");
@@ -103,7 +104,7 @@ impl SigningKey {
 }
 
 impl SigningKeys {
-    /// Those that come out of the key ring, if the operator gave none.
+    /// The keys derived from the key ring, for a server without `GATEHOUSE_SIGNING_KEY`.
     pub fn derived(ring: &KeyRing) -> Option<Self> {
         let key = |generation| {
             let (id, seed) = ring.seed(KeyPurpose::SigningKey, generation)?;
@@ -117,33 +118,35 @@ impl SigningKeys {
     }
 }
 
-/// Under which name the one who is to verify a request stands in what is signed (IDS-17).
+/// The name of the member that contains the destination in the signed object of a request (IDS-17).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DestinationForm {
-    /// As identity servers verify it: what the first of them did.
+    /// `destination_is`: the name that identity servers verify. Sydent, the first identity server, introduced
+    /// it.
     DestinationIs,
-    /// As the specification of homeservers has it.
+    /// `destination`: the name in the Server-Server API.
     Destination,
 }
 
-/// A request to be signed.
+/// The parts of a request that its signature covers.
 #[derive(Debug, Clone, Copy)]
 pub struct SignedRequest<'a> {
     /// The HTTP method.
     pub method: &'a str,
-    /// Path and query, beginning with `/_matrix`.
+    /// Path and query. Begins with `/_matrix`.
     pub uri: &'a str,
-    /// This server.
+    /// The name of this server.
     pub origin: &'a ServerName,
-    /// The host name of the identity server.
+    /// The name of the identity server.
     pub destination: &'a str,
-    /// The JSON body.
+    /// The body, a JSON value.
     pub content: &'a Value,
 }
 
 impl SignedRequest<'_> {
-    /// The value of the `Authorization` header, in the one form that every reader takes: one space,
-    /// none round commas, lower-case names, everything quoted (IDS-15, DIS-24).
+    /// The value of the `Authorization` header, in the form that every known parser accepts: exactly one space,
+    /// no space around commas, lower-case names, every value quoted (IDS-15, DIS-24). Returns `None` if the
+    /// body cannot be signed.
     pub fn authorization(&self, key: &SigningKey, form: DestinationForm) -> Option<String> {
         let name = match form {
             DestinationForm::DestinationIs => "destination_is",
@@ -163,7 +166,8 @@ impl SignedRequest<'_> {
     }
 }
 
-/// The object with its signature in the name of `server`.
+/// Adds the signature of `server` to the object, under `signatures`. Returns the object unsigned if canonical
+/// JSON cannot represent it.
 pub fn signed(
     mut object: Map<String, Value>,
     server: &ServerName,
@@ -180,8 +184,8 @@ pub fn signed(
     object
 }
 
-/// Canonical JSON: members sorted by code point, no white space, integers alone (IDS-18). `None` for
-/// a number that is no such integer.
+/// The canonical JSON of a value: members sorted by code point, no white space, only integers (IDS-18). Returns
+/// `None` if a number is not an integer or is out of range.
 pub fn canonical(value: &Value) -> Option<String> {
     let mut text = String::new();
     write(&mut text, value)?;
@@ -193,7 +197,7 @@ fn write(text: &mut String, value: &Value) -> Option<()> {
         Value::Null => text.push_str("null"),
         Value::Bool(value) => text.push_str(if *value { "true" } else { "false" }),
         Value::Number(number) => {
-            let integer = number.as_i64().or_else(|| whole(number.as_f64()?))?;
+            let integer = number.as_i64().or_else(|| as_integer(number.as_f64()?))?;
             if integer.unsigned_abs() > MAX_INTEGER.unsigned_abs() {
                 return None;
             }
@@ -211,7 +215,8 @@ fn write(text: &mut String, value: &Value) -> Option<()> {
             text.push(']');
         }
         Value::Object(members) => {
-            // UTF-8 sorts as its code points do. `Map` may or may not keep its members sorted.
+            // The byte order of UTF-8 is the order of the code points. `Map` keeps its members sorted only
+            // without the feature `preserve_order`.
             let mut members: Vec<_> = members.iter().collect();
             members.sort_unstable_by_key(|(name, _)| *name);
             text.push('{');
@@ -229,13 +234,13 @@ fn write(text: &mut String, value: &Value) -> Option<()> {
     Some(())
 }
 
-/// A number such as `1e10` or `-0` as the integer that it is.
-fn whole(number: f64) -> Option<i64> {
+/// The integer value of a number such as `1e10` or `-0`, if it has one.
+fn as_integer(number: f64) -> Option<i64> {
     let is_whole = number.fract() == 0.0 && number.is_finite();
     is_whole.then(|| format!("{number:.0}").parse().ok())?
 }
 
-/// A string with the shortest escapes there are.
+/// Appends a JSON string with the shortest possible escapes.
 fn write_text(text: &mut String, value: &str) {
     text.push('"');
     for character in value.chars() {
@@ -248,7 +253,7 @@ fn write_text(text: &mut String, value: &str) {
             '\u{c}' => text.push_str("\\f"),
             '\r' => text.push_str("\\r"),
             control if control < ' ' => {
-                // Writing into a `String` does not fail.
+                // Writing to a `String` never fails.
                 let _ = write!(text, "\\u{:04x}", u32::from(control));
             }
             other => text.push(other),

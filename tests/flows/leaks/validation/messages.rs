@@ -1,6 +1,6 @@
 //! Messages for an existing account, and notifications of its owner.
 
-use shared::{ids::Localpart, notices::notify, outbox::Notice, threepids::Medium};
+use shared::{ids::Localpart, outbox::Notice, security_notifications::notify, threepids::Medium};
 use test_support::Log;
 
 use super::{ADDRESS, NUMBER, SECRET, delivered_secret, detector, request_token_for};

@@ -1,4 +1,4 @@
-//! Which names may be taken (REG-03 to REG-13, REG-35, AVAIL-02 to AVAIL-05).
+//! The rules for names of new accounts (REG-03 to REG-13, REG-35, AVAIL-02 to AVAIL-05).
 
 use crate::{
     appservices::{Appservice, Appservices},
@@ -7,65 +7,65 @@ use crate::{
     rng::Rng,
 };
 
-/// Random letters in a name nobody chose: 60 bits.
+/// The number of random characters in a generated name: 60 bits.
 const GENERATED_CHARS: usize = 12;
-/// Random digits in a guest's name: 53 bits.
+/// The number of random digits in the name of a guest: 53 bits.
 const GUEST_DIGITS: usize = 16;
-/// How often a generated name may fall into somebody's namespace before that is accepted as fate.
+/// The maximum number of generated names that may be in exclusive namespaces before generation fails.
 const GENERATE_TRIES: usize = 8;
 
-/// Why a name may not be taken.
+/// The reason why a name may not be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// It is no localpart.
+    /// The name is not a valid localpart.
     #[error(transparent)]
     Grammar(LocalpartError),
-    /// It begins with `_`, as application services' names do (REG-35).
+    /// The name begins with `_`, like the names of application services (REG-35).
     #[error("the name begins with an underscore")]
     Underscore,
-    /// It is all digits, as guests' names are (REG-35).
-    #[error("the name is all digits")]
+    /// The name consists of digits, like the names of guests (REG-35).
+    #[error("the name consists of digits only")]
     Digits,
-    /// The operator has reserved it.
+    /// The operator has reserved the name.
     #[error("the name is reserved")]
     Reserved,
-    /// It does not match the operator's pattern.
+    /// The name does not match the operator's pattern.
     #[error("the name does not match the pattern")]
     Policy,
-    /// It is too short or too long for the operator.
-    #[error("the name's length is not allowed")]
+    /// The name is shorter or longer than the operator allows.
+    #[error("the length of the name is not allowed")]
     Length,
-    /// It is in an exclusive namespace of an application service (REG-12).
-    #[error("the name is exclusive")]
+    /// The name is in an exclusive namespace of an application service (REG-12).
+    #[error("the name is in an exclusive namespace")]
     Exclusive,
-    /// An application service asked for a name outside its namespaces (REG-12).
-    #[error("the name is outside the namespace")]
+    /// The name is outside of the namespaces of the application service that requested it (REG-12).
+    #[error("the name is outside of the application service's namespaces")]
     OutsideNamespace,
-    /// Somebody has it (REG-11, REG-16).
+    /// The name belongs to another account (REG-11, REG-16).
     #[error("the name is taken")]
     Taken,
 }
 
-/// Checks a requested name against everything but the claim. `asking` is the application service
-/// that requests it: its own namespace is its policy.
+/// Checks everything about a requested name except that it is free. `requester` is the application service
+/// that requests it, if any: its namespaces apply instead of the operator's policy.
 pub fn check_name(
     name: Localpart,
     config: &Config,
     appservices: &Appservices,
-    asking: Option<&Appservice>,
+    requester: Option<&Appservice>,
 ) -> Result<Localpart, NameError> {
     let server = &config.server_name;
-    if appservices.exclude(&name, asking, server) {
+    if appservices.exclude(&name, requester, server) {
         return Err(NameError::Exclusive);
     }
-    match asking {
-        Some(asking) if asking.may_use(&name, server) => Ok(name),
+    match requester {
+        Some(requester) if requester.may_use(&name, server) => Ok(name),
         Some(_) => Err(NameError::OutsideNamespace),
-        None => obey_policy(name, config),
+        None => check_policy(name, config),
     }
 }
 
-fn obey_policy(name: Localpart, config: &Config) -> Result<Localpart, NameError> {
+fn check_policy(name: Localpart, config: &Config) -> Result<Localpart, NameError> {
     let (text, policy) = (name.as_str(), &config.names);
     if text.starts_with('_') {
         return Err(NameError::Underscore);
@@ -89,7 +89,7 @@ fn obey_policy(name: Localpart, config: &Config) -> Result<Localpart, NameError>
     Ok(name)
 }
 
-/// A name for a user who chose none (REG-09).
+/// A random name for a client that chose none (REG-09).
 pub fn generate(
     config: &Config,
     appservices: &Appservices,
@@ -100,7 +100,7 @@ pub fn generate(
     })
 }
 
-/// A guest's name: digits alone, which nobody can choose (GUEST-05).
+/// A random name for a guest: digits only, a form that no client can choose (GUEST-05).
 pub fn generate_guest(
     config: &Config,
     appservices: &Appservices,
@@ -116,13 +116,13 @@ fn random_name(
     appservices: &Appservices,
     text: impl Fn() -> String,
 ) -> Result<Localpart, NameError> {
-    let mut verdict = Err(NameError::Exclusive);
+    let mut outcome = Err(NameError::Exclusive);
     for _ in 0..GENERATE_TRIES {
         let name = Localpart::parse(&text(), &config.server_name).map_err(NameError::Grammar)?;
         if !appservices.exclude(&name, None, &config.server_name) {
-            verdict = Ok(name);
+            outcome = Ok(name);
             break;
         }
     }
-    verdict
+    outcome
 }

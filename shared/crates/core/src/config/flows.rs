@@ -1,4 +1,4 @@
-//! The settings of registration: flows and what their stages need.
+//! The settings of registration: the flows, and the settings that their stages need.
 
 use std::collections::BTreeMap;
 
@@ -11,22 +11,23 @@ use super::{
 };
 use crate::{secrets::Secret, stage_type::StageType};
 
-/// The most policies: each is an item of the finishing transaction.
+/// The maximum number of policies: each is an item of the transaction that creates an account, and a DynamoDB
+/// transaction has a limited number of items.
 const MAX_POLICIES: usize = 16;
 
-/// Stages to complete one after the other.
+/// The stages of a registration, in order.
 pub type Flow = Vec<StageType>;
 
 /// The policies of `m.login.terms`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policies {
-    /// As clients get them in `params`: policy id to `{version, language: {name, url}}` (UIA-61).
+    /// The `params` for clients: policy ID to `{version, language: {name, url}}` (UIA-61).
     pub params: Value,
-    /// Policy id to version.
+    /// The version of each policy, by policy ID.
     pub versions: BTreeMap<String, String>,
 }
 
-/// A captcha provider. All three speak the same protocol.
+/// A captcha provider. All providers have the same protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CaptchaProvider {
     /// Google reCAPTCHA v2
@@ -37,18 +38,18 @@ pub enum CaptchaProvider {
     Turnstile,
 }
 
-/// The captcha provider and our account there.
+/// The captcha provider, and the operator's account there.
 #[derive(Debug, Clone)]
 pub struct CaptchaConfig {
-    /// Which one.
+    /// The provider.
     pub provider: CaptchaProvider,
-    /// The public key, for the widget.
+    /// The public key for the widget.
     pub site_key: String,
-    /// The secret key, for verifying.
+    /// The secret key for verification.
     pub secret_key: Secret,
-    /// Where responses are verified.
+    /// The URL for verification.
     pub verify_url: String,
-    /// Where the widget's script is.
+    /// The URL of the script of the widget.
     pub script_url: String,
 }
 
@@ -83,34 +84,34 @@ pub(super) fn read_captcha(raw: &mut Raw<'_>) -> Option<CaptchaConfig> {
     const PROVIDER: &str = "GATEHOUSE_CAPTCHA_PROVIDER";
     let dependents =
         ["SITE_KEY", "VERIFY_URL", "SCRIPT_URL"].map(|end| format!("GATEHOUSE_CAPTCHA_{end}"));
-    // The secret key may lie among the other keys before the provider is chosen.
+    // The secret key is not checked here: it may be in Secrets Manager before the operator chooses a provider.
     let Some(provider) = raw.get(PROVIDER) else {
         for name in dependents
             .iter()
             .filter(|name| raw.get(name).is_some())
             .collect::<Vec<_>>()
         {
-            raw.fault(name, format!("means nothing without {PROVIDER}"));
+            raw.add_error(name, format!("requires {PROVIDER}"));
         }
         return None;
     };
     let [site_key, verify_url, script_url] = &dependents;
     let provider = CaptchaProvider::parse(&provider);
     if provider.is_none() {
-        raw.fault(PROVIDER, "must be `recaptcha`, `hcaptcha` or `turnstile`");
+        raw.add_error(PROVIDER, "must be `recaptcha`, `hcaptcha` or `turnstile`");
     }
     let mut url = |name: &str, default: Option<&'static str>| {
         let url = raw.get(name).or_else(|| default.map(str::to_owned))?;
         if !is_http_url(&url) {
-            raw.fault(name, "must be an `https://` or `http://` URL");
+            raw.add_error(name, "must be an `https://` or `http://` URL");
         }
         Some(url)
     };
     let verify_url = url(verify_url, provider.map(CaptchaProvider::verify_url));
     let script_url = url(script_url, provider.map(CaptchaProvider::script_url));
     let (site_key, secret_key) = (
-        raw.demand(site_key),
-        raw.demand("GATEHOUSE_CAPTCHA_SECRET_KEY"),
+        raw.required(site_key),
+        raw.required("GATEHOUSE_CAPTCHA_SECRET_KEY"),
     );
     Some(CaptchaConfig {
         provider: provider?,
@@ -126,10 +127,10 @@ pub(super) fn read_policies(raw: &mut Raw<'_>) -> Option<Policies> {
     let text = raw.get(NAME)?;
     let policies = serde_json::from_str(&text).ok().and_then(policies);
     if policies.is_none() {
-        raw.fault(
+        raw.add_error(
             NAME,
             "must be a JSON object of 1 to 16 policies, each with a `version` and, for at least one language, \
-             a `name` and an http(s) `url`; ids and versions have 1 to 255 characters of a-z, A-Z, 0-9, `.`, `_`, `~`, `-`",
+             a `name` and an http(s) `url`; IDs and versions have 1 to 255 characters of a-z, A-Z, 0-9, `.`, `_`, `~`, `-`",
         );
     }
     policies
@@ -147,11 +148,11 @@ fn policies(params: Value) -> Option<Policies> {
         let policy = policy.as_object()?;
         let version = policy.get("version")?.as_str()?;
         let languages: Vec<_> = policy.iter().filter(|(key, _)| *key != "version").collect();
-        let lawful = languages.iter().all(|(_, text)| {
+        let is_valid = languages.iter().all(|(_, text)| {
             text["name"].as_str().is_some_and(|name| !name.is_empty())
                 && text["url"].as_str().is_some_and(is_http_url)
         });
-        if !opaque(id) || !opaque(version) || languages.is_empty() || !lawful {
+        if !opaque(id) || !opaque(version) || languages.is_empty() || !is_valid {
             return None;
         }
         versions.insert(id.clone(), version.to_owned());
@@ -172,13 +173,13 @@ pub(super) fn read_registration(
     match raw.get(NAME).as_deref() {
         Some("open") => {
             let flows = read_flows(raw, has_captcha, has_policies)?;
-            let flows = only_possible(raw, flows, media?)?;
+            let flows = retain_sendable(raw, flows, media?)?;
             check_verified(raw, &flows, unverified?);
             Some(Registration::Open(flows))
         }
         Some("closed") => Some(Registration::Closed),
         _ => {
-            raw.fault(NAME, "must be `open` or `closed`");
+            raw.add_error(NAME, "must be `open` or `closed`");
             None
         }
     }
@@ -187,19 +188,22 @@ pub(super) fn read_registration(
 const FLOWS: &str = "GATEHOUSE_REGISTRATION_FLOWS";
 
 fn read_flows(raw: &mut Raw<'_>, has_captcha: bool, has_policies: bool) -> Option<Vec<Flow>> {
-    let text = raw.demand(FLOWS)?;
+    let text = raw.required(FLOWS)?;
     let mut flows: Vec<Flow> = Vec::new();
-    for words in text.split_whitespace() {
+    for stages in text.split_whitespace() {
         let mut flow = Flow::new();
-        for word in words.split('+') {
-            match StageType::parse(word) {
-                // Who has no account has no password either.
-                None | Some(StageType::Password) => raw.fault(
+        for stage_name in stages.split('+') {
+            match StageType::parse(stage_name) {
+                // Registration cannot ask for the password of an account.
+                None | Some(StageType::Password) => raw.add_error(
                     FLOWS,
-                    format!("`{word}` is no stage that this server can offer"),
+                    format!("this server cannot offer the stage `{stage_name}`"),
                 ),
                 Some(stage) if flow.contains(&stage) => {
-                    raw.fault(FLOWS, format!("`{word}` stands twice in one flow"));
+                    raw.add_error(
+                        FLOWS,
+                        format!("a flow contains the stage `{stage_name}` twice"),
+                    );
                 }
                 Some(stage) => flow.push(stage),
             }
@@ -208,28 +212,29 @@ fn read_flows(raw: &mut Raw<'_>, has_captcha: bool, has_policies: bool) -> Optio
     }
     let offers = |stage| flows.iter().flatten().any(|own| *own == stage);
     if flows.is_empty() {
-        raw.fault(FLOWS, "must name at least one flow");
+        raw.add_error(FLOWS, "must name at least one flow");
     }
-    // UIA-31: a stage that cannot be completed is not offered.
+    // UIA-31: a stage that cannot be completed must not be offered.
     if offers(StageType::Recaptcha) && !has_captcha {
-        raw.fault(
+        raw.add_error(
             FLOWS,
-            "`m.login.recaptcha` needs GATEHOUSE_CAPTCHA_PROVIDER and its keys",
+            "`m.login.recaptcha` requires GATEHOUSE_CAPTCHA_PROVIDER and its keys",
         );
     }
     if offers(StageType::Terms) && !has_policies {
-        raw.fault(FLOWS, "`m.login.terms` needs GATEHOUSE_TERMS");
+        raw.add_error(FLOWS, "`m.login.terms` requires GATEHOUSE_TERMS");
     }
-    // UIA-21: whoever completes the shorter flow could never go on to the longer one.
+    // UIA-21: registration succeeds at the end of the shorter flow, so a client could never complete the longer
+    // one.
     for (index, flow) in flows.iter().enumerate() {
         if flows
             .iter()
             .enumerate()
             .any(|(other, longer)| other != index && longer.starts_with(flow))
         {
-            raw.fault(
+            raw.add_error(
                 FLOWS,
-                "no flow may begin with another whole flow: add `m.login.dummy` to the shorter one",
+                "a flow must not begin with all stages of another flow: append `m.login.dummy` to the shorter one",
             );
             break;
         }
@@ -237,8 +242,8 @@ fn read_flows(raw: &mut Raw<'_>, has_captcha: bool, has_policies: bool) -> Optio
     Some(flows)
 }
 
-/// UIA-31: without a way to send messages of a kind, the flows that need one are not offered.
-fn only_possible(raw: &mut Raw<'_>, mut flows: Vec<Flow>, media: Media) -> Option<Vec<Flow>> {
+/// UIA-31: removes the flows that need messages which cannot be sent.
+fn retain_sendable(raw: &mut Raw<'_>, mut flows: Vec<Flow>, media: Media) -> Option<Vec<Flow>> {
     let can = |stage: &StageType| match stage {
         StageType::Email => media.mail,
         StageType::Msisdn => media.sms,
@@ -250,22 +255,22 @@ fn only_possible(raw: &mut Raw<'_>, mut flows: Vec<Flow>, media: Media) -> Optio
     };
     flows.retain(|flow| flow.iter().all(can));
     if flows.is_empty() {
-        raw.fault(
+        raw.add_error(
             FLOWS,
-            "every flow needs messages that cannot be sent: set GATEHOUSE_MAIL_FROM or GATEHOUSE_SMS_COUNTRIES",
+            "every flow requires messages that cannot be sent: set GATEHOUSE_MAIL_FROM or GATEHOUSE_SMS_COUNTRIES",
         );
         return None;
     }
     Some(flows)
 }
 
-fn check_verified(raw: &mut Raw<'_>, flows: &[Flow], unverified_is_meant: bool) {
+fn check_verified(raw: &mut Raw<'_>, flows: &[Flow], allow_unverified: bool) {
     let verified = |flow: &Flow| flow.iter().any(|stage| stage.verifies());
-    if !unverified_is_meant && !flows.iter().all(verified) {
-        raw.fault(
+    if !allow_unverified && !flows.iter().all(verified) {
+        raw.add_error(
             FLOWS,
-            "a flow has neither captcha nor registration token nor an address to prove, so that anybody may make any number of accounts; \
-             if that is meant, set GATEHOUSE_ALLOW_UNVERIFIED_REGISTRATION=true",
+            "a flow has no captcha, registration token, e-mail or phone stage, so that a client could create any number of accounts; \
+             to allow this, set GATEHOUSE_ALLOW_UNVERIFIED_REGISTRATION=true",
         );
     }
 }

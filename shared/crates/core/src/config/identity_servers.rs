@@ -1,4 +1,4 @@
-//! The settings of identity servers, and of the key that requests to them are signed with.
+//! The settings of identity servers, and the key that signs requests to them.
 
 use super::parse::{Raw, is_http_url};
 use crate::{
@@ -12,39 +12,38 @@ const API: &str = "GATEHOUSE_ID_SERVER_API";
 const VALIDATION: &str = "GATEHOUSE_THREEPID_VALIDATION";
 const KEY: &str = "GATEHOUSE_SIGNING_KEY";
 
-/// Which identity servers are asked, and how.
+/// The trusted identity servers, and how they are used.
 #[derive(Debug, Clone)]
 pub struct IdentityServers {
-    /// Those that are trusted; none other is ever called (IDS-02).
+    /// The trusted identity servers. No other is ever called (IDS-02).
     pub trusted: Vec<TrustedServer>,
-    /// Which of their interfaces is spoken.
+    /// The API version for requests to them.
     pub api: IdServerApi,
-    /// Who finds out that somebody receives what is sent to an address.
+    /// The server that validates an address.
     pub validation: Validation,
-    /// What requests are signed with.
+    /// The keys that sign requests.
     pub keys: SigningKeys,
 }
 
-/// An interface of identity servers.
+/// An API version of identity servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdServerApi {
-    /// The one there is, which takes the client's own token.
+    /// The v2 API, which requires the client's own token.
     V2,
-    /// The same, and for requests without a token the one of r0, which is open to everybody
-    /// (DIS-15).
+    /// The v2 API, and the unauthenticated v1 API of r0 for requests without a token (DIS-15).
     V1,
 }
 
-/// Who finds out that somebody receives what is sent to an address.
+/// The server that validates an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Validation {
     /// This server.
     Own,
-    /// The identity server that a request names, if it names one (IDS-01).
+    /// The identity server that the request names, if it names one (IDS-01).
     Delegated,
 }
 
-/// What is read before the secrets are.
+/// The settings that are read before the key ring.
 #[derive(Debug)]
 pub(super) struct Read {
     trusted: Vec<TrustedServer>,
@@ -54,11 +53,10 @@ pub(super) struct Read {
 }
 
 pub(super) fn read(raw: &mut Raw<'_>) -> Option<Read> {
-    let trusted = raw.words(
+    let trusted = raw.list(
         TRUSTED,
-        "must be hosts, each with a port if it is not the usual one and with `=` and an `https://` or \
-         `http://` address if it is reached elsewhere, separated by spaces; one within a private network \
-         needs such an address",
+        "must be hosts separated by spaces, each with an optional port and optionally followed by `=` and the \
+         `https://` or `http://` URL at which it is reached; an IP address of a private network needs such a URL",
         entry,
     );
     let api = raw.parsed(API, "must be `v2` or `v1`", |text| match text {
@@ -78,7 +76,7 @@ pub(super) fn read(raw: &mut Raw<'_>) -> Option<Read> {
     let line = raw.get(KEY);
     let key = line.as_deref().and_then(SigningKey::parse);
     if line.is_some() && key.is_none() {
-        raw.fault(
+        raw.add_error(
             KEY,
             "must be `ed25519`, a name and a seed of 32 bytes in unpadded base64, separated by spaces",
         );
@@ -90,7 +88,7 @@ pub(super) fn read(raw: &mut Raw<'_>) -> Option<Read> {
             (VALIDATION, validation != Some(Validation::Delegated)),
         ] {
             if !is_default {
-                raw.fault(name, format!("means nothing without {TRUSTED}"));
+                raw.add_error(name, format!("requires {TRUSTED}"));
             }
         }
     }
@@ -103,12 +101,12 @@ pub(super) fn read(raw: &mut Raw<'_>) -> Option<Read> {
 }
 
 impl Read {
-    /// Whether messages can be had of identity servers, whatever this server sends itself.
+    /// Whether identity servers can send validation messages, regardless of what this server can send.
     pub(super) fn delegates(&self) -> bool {
         self.validation == Validation::Delegated
     }
 
-    /// With the key that comes out of the secret, if there is no other.
+    /// Adds the signing key derived from the key ring if no signing key is set.
     pub(super) fn with_keys(self, ring: &KeyRing) -> Option<IdentityServers> {
         let keys = match self.key {
             Some(current) => SigningKeys {
@@ -127,17 +125,18 @@ impl Read {
     }
 }
 
-/// `id.example.org`, or `id.example.org=https://id.internal:8090`.
+/// Parses an entry of [`TRUSTED`]: `id.example.org`, or `id.example.org=https://id.internal:8090`.
 fn entry(text: &str) -> Option<TrustedServer> {
     let (name, address) = match text.split_once('=') {
         Some((name, address)) => (name, Some(origin(address)?)),
         None => (text, None),
     };
     let name = IdServerName::parse(name)?;
-    (address.is_some() || !name.is_inner()).then_some(TrustedServer { name, address })
+    (address.is_some() || !name.is_private_address()).then_some(TrustedServer { name, address })
 }
 
-/// A URL of scheme, host and port alone: paths are signed from `/_matrix` on.
+/// Parses a URL with scheme, host and port only. A path is not allowed, because signatures cover the path from
+/// `/_matrix` on.
 fn origin(address: &str) -> Option<String> {
     let address = address.strip_suffix('/').unwrap_or(address);
     let (_, rest) = address.split_once("://")?;

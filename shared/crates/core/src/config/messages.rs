@@ -1,4 +1,4 @@
-//! The settings of mails, text messages and the addresses they go to.
+//! The settings of mails and text messages, and of the addresses that may be used.
 
 use std::{collections::BTreeSet, str::FromStr};
 
@@ -7,67 +7,67 @@ use regex_lite::{Regex, RegexBuilder};
 use super::parse::Raw;
 use crate::{host_name, threepid};
 
-/// How mail is sent.
+/// The settings of mails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MailConfig {
-    /// The sender, as in a mail's `From`.
+    /// The sender, in the format of the header `From`.
     pub from: String,
-    /// The configuration set of SES.
+    /// The SES configuration set, if any.
     pub configuration_set: Option<String>,
-    /// What the link in a mail does.
+    /// The effect of the link in a validation mail.
     pub link: EmailLink,
 }
 
-/// What the link in a mail does.
+/// The effect of the link in a validation mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EmailLink {
-    /// It leads to a page whose button confirms (3PID-52).
+    /// The link opens a page with a confirmation button (3PID-52).
     Confirm,
-    /// It confirms.
+    /// Opening the link validates the address.
     Direct,
 }
 
-/// How text messages are sent.
+/// The settings of text messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SmsConfig {
-    /// Where to, as ISO codes.
+    /// The allowed destination countries, as ISO 3166 codes of two letters.
     pub countries: BTreeSet<String>,
-    /// To which numbers there.
+    /// The numbers that are accepted in these countries.
     pub numbers: SmsNumbers,
-    /// What they show as their sender.
+    /// The sender ID, if any: 1 to 11 letters and digits.
     pub sender_id: Option<String>,
-    /// What one may cost, in US dollars.
+    /// The maximum price of one text message in US dollars, as a decimal number, if any.
     pub max_price: Option<String>,
 }
 
-/// Which phone numbers are good enough.
+/// The phone numbers that text messages are sent to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SmsNumbers {
-    /// Those that somebody can have.
+    /// Assignable mobile numbers.
     Valid,
-    /// Those of the right length.
+    /// All numbers of the right length.
     Possible,
 }
 
-/// Which addresses may be used.
+/// The addresses of one medium that may be used.
 #[derive(Debug, Clone, Default)]
 pub struct AddressPolicy {
-    /// An address must match one of these, if there are any.
+    /// An address must match one of these patterns, if there are any.
     pub allowed: Vec<Regex>,
-    /// And none of these.
+    /// An address must match none of these patterns.
     pub denied: Vec<Regex>,
 }
 
-/// Whether strangers are told who has an account.
+/// Whether a client that requests a validation message learns that the address belongs to an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Privacy {
-    /// They are not; the owner is written to.
+    /// The client does not learn it. The owner of the address receives a message instead.
     Quiet,
-    /// They are.
+    /// The client receives an error that says so.
     Tell,
 }
 
-/// All of it.
+/// The settings that [`read`] reads.
 #[derive(Debug)]
 pub(super) struct Messages {
     pub(super) mail: Option<MailConfig>,
@@ -78,7 +78,7 @@ pub(super) struct Messages {
     pub(super) privacy: Privacy,
 }
 
-/// What messages can be sent at all.
+/// The media that validation messages can be sent to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Media {
     pub(super) mail: bool,
@@ -86,7 +86,8 @@ pub(super) struct Media {
 }
 
 impl Messages {
-    /// `delegates`: identity servers send what this server does not.
+    /// The media that messages can be sent to. `delegates` says whether identity servers send messages for this
+    /// server.
     pub(super) fn media(&self, delegates: bool) -> Media {
         Media {
             mail: delegates || self.mail.is_some(),
@@ -110,9 +111,9 @@ pub(super) fn read(raw: &mut Raw<'_>) -> Option<Messages> {
         "must be regular expressions of digits without a `+`, separated by spaces",
         |text| !text.contains(r"\+"),
     );
-    let next_link_hosts = raw.words(
+    let next_link_hosts = raw.list(
         "GATEHOUSE_NEXT_LINK_HOSTS",
-        "must be hosts, each with a port if it is not the usual one, separated by spaces",
+        "must be hosts, each with an optional port, separated by spaces",
         |host| host_name::is_host(host).then(|| host.to_ascii_lowercase()),
     );
     let privacy = raw.parsed(
@@ -134,7 +135,7 @@ pub(super) fn read(raw: &mut Raw<'_>) -> Option<Messages> {
     })
 }
 
-#[expect(clippy::option_option, reason = "a fault is not the same as no mail")]
+#[expect(clippy::option_option, reason = "an error differs from disabled mail")]
 fn read_mail(raw: &mut Raw<'_>) -> Option<Option<MailConfig>> {
     const FROM: &str = "GATEHOUSE_MAIL_FROM";
     const SET: &str = "GATEHOUSE_SES_CONFIGURATION_SET";
@@ -150,12 +151,12 @@ fn read_mail(raw: &mut Raw<'_>) -> Option<Option<MailConfig>> {
     let configuration_set = raw.get(SET);
     let Some(from) = raw.get(FROM) else {
         if configuration_set.is_some() {
-            raw.fault(SET, format!("means nothing without {FROM}"));
+            raw.add_error(SET, format!("requires {FROM}"));
         }
         return Some(None);
     };
     if !is_sender(&from) {
-        raw.fault(FROM, "must be an address, or `Name <address>`");
+        raw.add_error(FROM, "must be an e-mail address or `Name <address>`");
         return None;
     }
     Some(Some(MailConfig {
@@ -165,26 +166,30 @@ fn read_mail(raw: &mut Raw<'_>) -> Option<Option<MailConfig>> {
     }))
 }
 
-/// An address, or one in angle brackets behind a name of letters, digits, spaces and the like.
+/// Whether `text` is an address, or an address in angle brackets after a name of ASCII letters, digits, spaces
+/// and ` .-_'&`.
 fn is_sender(text: &str) -> bool {
     let address = match text.split_once('<') {
         None => Some(text),
         Some((name, rest)) => {
-            let plain = |c: char| c.is_ascii_alphanumeric() || " .-_'&".contains(c);
+            let is_allowed = |c: char| c.is_ascii_alphanumeric() || " .-_'&".contains(c);
             rest.strip_suffix('>')
-                .filter(|_| name.ends_with(' ') && name.chars().all(plain))
+                .filter(|_| name.ends_with(' ') && name.chars().all(is_allowed))
         }
     };
     address.is_some_and(|address| threepid::parse_email(address).is_some())
 }
 
-#[expect(clippy::option_option, reason = "a fault is not the same as no SMS")]
+#[expect(
+    clippy::option_option,
+    reason = "an error differs from disabled text messages"
+)]
 fn read_sms(raw: &mut Raw<'_>) -> Option<Option<SmsConfig>> {
     const SENDER: &str = "GATEHOUSE_SMS_SENDER_ID";
     const PRICE: &str = "GATEHOUSE_SMS_MAX_PRICE";
-    let countries = raw.words(
+    let countries = raw.list(
         "GATEHOUSE_SMS_COUNTRIES",
-        "must be ISO codes of two capitals, separated by spaces",
+        "must be ISO 3166 country codes of two capital letters, separated by spaces",
         |text| {
             let known = phonenumber::country::Id::from_str(text).is_ok();
             (known && text.len() == 2).then(|| text.to_owned())
@@ -206,9 +211,9 @@ fn read_sms(raw: &mut Raw<'_>) -> Option<Option<SmsConfig>> {
             && text.bytes().any(|b| b.is_ascii_alphabetic())
     };
     if !sender_id.as_ref().is_none_or(is_sender) {
-        raw.fault(
+        raw.add_error(
             SENDER,
-            "must have 1 to 11 letters and digits, and a letter among them",
+            "must have 1 to 11 letters and digits, at least one of them a letter",
         );
     }
     let max_price = raw.get(PRICE);
@@ -217,12 +222,12 @@ fn read_sms(raw: &mut Raw<'_>) -> Option<Option<SmsConfig>> {
             && text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
     };
     if !max_price.as_ref().is_none_or(is_price) {
-        raw.fault(PRICE, "must be a number of US dollars, such as `0.10`");
+        raw.add_error(PRICE, "must be a number of US dollars, such as `0.10`");
     }
     if countries.as_ref().is_some_and(Vec::is_empty) {
         for (name, value) in [(SENDER, &sender_id), (PRICE, &max_price)] {
             if value.is_some() {
-                raw.fault(name, "means nothing without GATEHOUSE_SMS_COUNTRIES");
+                raw.add_error(name, "requires GATEHOUSE_SMS_COUNTRIES");
             }
         }
     }
@@ -235,8 +240,8 @@ fn read_sms(raw: &mut Raw<'_>) -> Option<Option<SmsConfig>> {
     }))
 }
 
-/// Reads two lists of patterns. `can_match` tells those that could never match an address in its
-/// canonical form: a rule that silently denies nothing is worse than none.
+/// Reads two lists of patterns. `can_match` rejects patterns that could never match an address in its canonical
+/// form, because a rule that silently denies nothing is worse than none.
 fn read_policy(
     raw: &mut Raw<'_>,
     [allowed, denied]: [&str; 2],
@@ -244,7 +249,7 @@ fn read_policy(
     can_match: impl Fn(&str) -> bool,
 ) -> Option<AddressPolicy> {
     let mut patterns = |name: &str| {
-        raw.words(name, expected, |text| {
+        raw.list(name, expected, |text| {
             let whole = RegexBuilder::new(&format!("^(?:{text})$"))
                 .case_insensitive(true)
                 .build();

@@ -1,4 +1,4 @@
-//! Reading single settings, collecting what is wrong with them.
+//! Reading of single settings, with a list of all errors.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -14,29 +14,29 @@ use crate::{
 
 const MIN_PEPPER_BYTES: usize = 16;
 
-/// The environment as given, and the faults found so far.
+/// The raw settings, and the errors found so far.
 pub(super) struct Raw<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
-    faults: Vec<String>,
+    errors: Vec<String>,
 }
 
 impl<'a> Raw<'a> {
     pub(super) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self {
             lookup,
-            faults: Vec::new(),
+            errors: Vec::new(),
         }
     }
 
-    pub(super) fn into_faults(self) -> Vec<String> {
-        self.faults
+    pub(super) fn into_errors(self) -> Vec<String> {
+        self.errors
     }
 
-    pub(super) fn fault(&mut self, name: &str, expected: impl AsRef<str>) {
-        self.faults.push(format!("{name}: {}", expected.as_ref()));
+    pub(super) fn add_error(&mut self, name: &str, expected: impl AsRef<str>) {
+        self.errors.push(format!("{name}: {}", expected.as_ref()));
     }
 
-    /// The setting as given, or its default.
+    /// The value of the setting, or its default.
     pub(super) fn get(&self, name: &str) -> Option<String> {
         let row = SETTINGS.iter().find(|row| row.name == name);
         debug_assert!(row.is_some(), "{name} has no row");
@@ -45,41 +45,41 @@ impl<'a> Raw<'a> {
             .or_else(|| row.and_then(|row| row.default).map(str::to_owned))
     }
 
-    /// A setting that must be there.
-    pub(super) fn demand(&mut self, name: &str) -> Option<String> {
+    /// A required setting. Adds an error if it is unset and has no default.
+    pub(super) fn required(&mut self, name: &str) -> Option<String> {
         let value = self.get(name);
         if value.is_none() {
-            self.fault(name, "must be set");
+            self.add_error(name, "must be set");
         }
         value
     }
 
-    /// Words separated by spaces, each of which `parse` understands; if it does not, that is a fault.
-    pub(super) fn words<T>(
+    /// A list separated by spaces. Adds an error if `parse` rejects an entry.
+    pub(super) fn list<T>(
         &mut self,
         name: &str,
         expected: &str,
         parse: impl Fn(&str) -> Option<T>,
     ) -> Option<Vec<T>> {
         let text = self.get(name).unwrap_or_default();
-        let words: Option<Vec<T>> = text.split_whitespace().map(parse).collect();
-        if words.is_none() {
-            self.fault(name, expected);
+        let list: Option<Vec<T>> = text.split_whitespace().map(parse).collect();
+        if list.is_none() {
+            self.add_error(name, expected);
         }
-        words
+        list
     }
 
-    /// A setting that `parse` understands; if it does not, that is a fault.
+    /// A required setting. Adds an error if `parse` rejects the value.
     pub(super) fn parsed<T>(
         &mut self,
         name: &str,
         expected: &str,
         parse: impl Fn(&str) -> Option<T>,
     ) -> Option<T> {
-        let value = self.demand(name)?;
+        let value = self.required(name)?;
         let parsed = parse(&value);
         if parsed.is_none() {
-            self.fault(name, expected);
+            self.add_error(name, expected);
         }
         parsed
     }
@@ -104,7 +104,7 @@ impl<'a> Raw<'a> {
         )
     }
 
-    #[expect(clippy::option_option, reason = "a fault is not the same as `never`")]
+    #[expect(clippy::option_option, reason = "an error differs from `never`")]
     pub(super) fn lifetime(&mut self, name: &str) -> Option<Option<Duration>> {
         self.parsed(
             name,
@@ -135,19 +135,19 @@ impl<'a> Raw<'a> {
         if is_http_url(&url) {
             return Some(url.trim_end_matches('/').to_owned());
         }
-        self.fault(NAME, "must be an `https://` or `http://` URL");
+        self.add_error(NAME, "must be an `https://` or `http://` URL");
         None
     }
 
-    /// The keys. A secret of Secrets Manager is not read here: whoever has read it looks its members up
-    /// in the place of its name (`key_ring`).
+    /// Reads the key ring. This does not read Secrets Manager: the lookup already contains the members of the
+    /// secret and not its ARN (`key_ring`).
     pub(super) fn key_ring(&mut self) -> Option<KeyRing> {
         const NAME: &str = "GATEHOUSE_SECRET";
         if self.get(NAME).is_some() && self.get("GATEHOUSE_SECRET_ARN").is_some() {
-            let expected = "cannot be set beside GATEHOUSE_SECRET";
-            self.fault("GATEHOUSE_SECRET_ARN", expected);
+            let expected = "must not be set together with GATEHOUSE_SECRET";
+            self.add_error("GATEHOUSE_SECRET_ARN", expected);
         }
-        let current = self.demand(NAME).and_then(|text| self.root(NAME, text));
+        let current = self.required(NAME).and_then(|text| self.root(NAME, text));
         let next = self.optional_root("GATEHOUSE_SECRET_NEXT");
         let previous = self.optional_root("GATEHOUSE_SECRET_PREVIOUS");
         Some(KeyRing::new(current?, previous).with_next(next))
@@ -161,12 +161,12 @@ impl<'a> Raw<'a> {
     fn root(&mut self, name: &str, text: String) -> Option<Secret<Vec<u8>>> {
         let bytes = secret_bytes(text);
         if bytes.reveal().len() < MIN_ROOT_BYTES {
-            self.fault(name, format!("must have at least {MIN_ROOT_BYTES} bytes"));
+            self.add_error(name, format!("must have at least {MIN_ROOT_BYTES} bytes"));
             return None;
         }
-        // A repeated character is no secret, whatever its length (a placeholder, most likely).
+        // A single repeated character is not a secret, whatever its length. Most likely it is a placeholder.
         if bytes.reveal().windows(2).all(|pair| pair[0] == pair[1]) {
-            self.fault(
+            self.add_error(
                 name,
                 "must be random, for instance from `openssl rand -base64 32`",
             );
@@ -180,10 +180,10 @@ impl<'a> Raw<'a> {
             "GATEHOUSE_TABLES",
             "must have 1 to 200 characters of a-z, A-Z, 0-9, `_`, `-` and `.`",
             |text| {
-                let legal = text
+                let is_valid = text
                     .bytes()
                     .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
-                (legal && text.len() <= 200).then(|| text.to_owned())
+                (is_valid && text.len() <= 200).then(|| text.to_owned())
             },
         )
     }
@@ -197,7 +197,7 @@ impl<'a> Raw<'a> {
         };
         let length = self.parsed(
             "GATEHOUSE_NAME_LENGTH",
-            "must be two numbers, such as `3-30`",
+            "must be two numbers from 1 to 255, the smaller one first, such as `3-30`",
             length,
         );
         let pattern = match self
@@ -207,7 +207,7 @@ impl<'a> Raw<'a> {
             None => None,
             Some(Ok(pattern)) => Some(pattern),
             Some(Err(_)) => {
-                self.fault("GATEHOUSE_NAME_PATTERN", "must be a regular expression");
+                self.add_error("GATEHOUSE_NAME_PATTERN", "must be a regular expression");
                 return None;
             }
         };
@@ -226,7 +226,7 @@ impl<'a> Raw<'a> {
         );
         let cost = self.parsed(
             "GATEHOUSE_ARGON2",
-            "must be such as `m=19456,t=2,p=1`, with m from 8 to 1048576, at least 8 for each of p, and no more than 2097152 for all passes",
+            "must have the format `m=19456,t=2,p=1`, with m from 8*p to 1048576 and m*t at most 2097152",
             HashCost::parse,
         );
         let pepper = self.pepper("GATEHOUSE_PASSWORD_PEPPER");
@@ -241,7 +241,7 @@ impl<'a> Raw<'a> {
         })
     }
 
-    /// Another server's choice, of any length.
+    /// Another server chose this pepper, so any length is valid.
     pub(super) fn imported_pepper(&self) -> Option<Pepper> {
         let pepper = self.get("GATEHOUSE_IMPORTED_PEPPER");
         pepper.map(|pepper| Pepper::new(secret_bytes(pepper)))
@@ -250,7 +250,7 @@ impl<'a> Raw<'a> {
     fn pepper(&mut self, name: &str) -> Option<Pepper> {
         let pepper = secret_bytes(self.get(name)?);
         if pepper.reveal().len() < MIN_PEPPER_BYTES {
-            self.fault(name, format!("must have at least {MIN_PEPPER_BYTES} bytes"));
+            self.add_error(name, format!("must have at least {MIN_PEPPER_BYTES} bytes"));
         }
         Some(Pepper::new(pepper))
     }
@@ -259,10 +259,10 @@ impl<'a> Raw<'a> {
         let text = self.get("GATEHOUSE_TRUSTED_PROXIES").unwrap_or_default();
         match TrustedProxies::parse(&text) {
             Ok(proxies) => Some(proxies),
-            Err(word) => {
-                self.fault(
+            Err(entry) => {
+                self.add_error(
                     "GATEHOUSE_TRUSTED_PROXIES",
-                    format!("`{word}` is neither an address nor a range"),
+                    format!("`{entry}` is neither an IP address nor a CIDR range"),
                 );
                 None
             }
@@ -270,8 +270,8 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// Whether `text` is an http or https URL without characters that would break out of a quoted
-/// attribute or a header. Plain http is for a setting to name: nothing else goes over it (HTTP-23).
+/// Whether `text` is an `http` or `https` URL without characters that could end a quoted attribute or a header.
+/// Plain HTTP is used only where a setting names it (HTTP-23).
 pub(super) fn is_http_url(text: &str) -> bool {
     let rest = text
         .strip_prefix("https://")
@@ -280,10 +280,11 @@ pub(super) fn is_http_url(text: &str) -> bool {
     rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && text.chars().all(clean))
 }
 
-/// A longer time is a slip of the hand.
+/// The maximum duration of a setting. A longer one is most likely a mistake.
 const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
 
-/// Parses a number with one of the units s, m, h, d: above zero, at most a hundred years.
+/// Parses a number with one of the units `s`, `m`, `h`, `d`. Returns `None` for zero and for more than a
+/// hundred years.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let unit = text.chars().last()?;
     let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
@@ -299,8 +300,8 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 fn length(text: &str) -> Option<(usize, usize)> {
-    const LAWFUL: RangeInclusive<usize> = 1..=MAX_USER_ID_BYTES;
+    const VALID: RangeInclusive<usize> = 1..=MAX_USER_ID_BYTES;
     let (least, most) = text.split_once('-')?;
     let (least, most) = (least.parse().ok()?, most.parse().ok()?);
-    (least <= most && LAWFUL.contains(&least) && LAWFUL.contains(&most)).then_some((least, most))
+    (least <= most && VALID.contains(&least) && VALID.contains(&most)).then_some((least, most))
 }

@@ -1,13 +1,13 @@
 //! The table of settings.
 
-/// One setting.
+/// A setting.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
-    /// The environment variable.
+    /// The name of the environment variable.
     pub name: &'static str,
-    /// What holds without it; `None` if there is no default.
+    /// The default value. `None` if there is none.
     pub default: Option<&'static str>,
-    /// What it means, for the README.
+    /// The description, for `docs/configuration.md`.
     pub meaning: &'static str,
 }
 
@@ -19,278 +19,281 @@ const fn row(name: &'static str, default: Option<&'static str>, meaning: &'stati
     }
 }
 
-/// Every setting. Those without a default are either demanded or absent by choice, as their
-/// meaning says.
+/// All settings. A setting without a default is either required or optional, as its description says.
 pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_SERVER_NAME",
         None,
-        "The homeserver's name, as in `@alice:example.org`. Demanded.",
+        "The name of the homeserver, as in `@alice:example.org`. Required.",
     ),
     row(
         "GATEHOUSE_PUBLIC_URL",
         None,
-        "Where clients reach this service, without it `https://` and the server name; the links in mails are made from it.",
+        "The URL at which clients reach this service, for example in links in mails. Default: `https://` and the server name.",
     ),
     row(
         "GATEHOUSE_SECRET",
         None,
-        "The root of every key, at least 32 bytes (`openssl rand -base64 32`). Either this or `GATEHOUSE_SECRET_ARN` is demanded.",
+        "The root secret of all keys, at least 32 bytes (`openssl rand -base64 32`). Either this or `GATEHOUSE_SECRET_ARN` is required.",
     ),
     row(
         "GATEHOUSE_SECRET_ARN",
         None,
-        "A secret in Secrets Manager, read when a function starts: a JSON object with `current` and, where needed, `next`, `previous`, `pepper`, `pepper_previous`, `imported_pepper`, `captcha_secret_key` and `signing_key`, which stand for the settings that are secret. `none` for a function that uses no key.",
+        "The ARN of a secret in Secrets Manager, read when a function starts. The secret is a JSON object with `current` and, where needed, `next`, `previous`, `pepper`, `pepper_previous`, `imported_pepper`, `captcha_secret_key` and `signing_key`, which replace the settings with secret values. `none` for a function that uses no key.",
     ),
     row(
         "GATEHOUSE_SECRET_NEXT",
         None,
-        "The secret that is to follow this one: what is made with it is read already. Give it to every function before any of them has it as `GATEHOUSE_SECRET`.",
+        "The root secret that will follow `GATEHOUSE_SECRET` in a rotation. Values made with it are already accepted. Set it on every function before any function uses it as `GATEHOUSE_SECRET`.",
     ),
     row(
         "GATEHOUSE_SECRET_PREVIOUS",
         None,
-        "The secret before this one. Keep it at least 48 hours, for sessions under way; rate limits begin anew. Registration tokens and application services made under it stop working when it is taken away: make them anew first.",
+        "The root secret before `GATEHOUSE_SECRET`. Keep it for at least 48 hours, so that sessions can be completed. A change of the secret resets rate limits. Registration tokens and application services created with the previous secret stop working when it is removed; create them again first.",
     ),
     row(
         "GATEHOUSE_TABLES",
         Some("gatehouse"),
-        "Prefix of the DynamoDB tables' names.",
+        "The prefix of the names of the DynamoDB tables.",
     ),
     row(
         "GATEHOUSE_REGISTRATION",
         Some("open"),
-        "`open` or `closed`. Closed stops everybody but application services and, if they are on, guests.",
+        "`open` or `closed`. While registration is closed, only application services and, if enabled, guests can register.",
     ),
     row(
         "GATEHOUSE_REGISTRATION_FLOWS",
         None,
-        "What a new user must complete: flows separated by spaces, stages by `+`, of `m.login.dummy`, `m.login.registration_token`, `m.login.terms`, `m.login.recaptcha`, `m.login.email.identity`, `m.login.msisdn`. Flows whose messages cannot be sent are not offered. Demanded while registration is open.",
+        "The flows that registration offers, separated by spaces. A flow is one or more stages separated by `+`: `m.login.dummy`, `m.login.registration_token`, `m.login.terms`, `m.login.recaptcha`, `m.login.email.identity`, `m.login.msisdn`. A flow that needs mails or text messages is not offered if they cannot be sent. Required while registration is open.",
     ),
     row(
         "GATEHOUSE_ALLOW_UNVERIFIED_REGISTRATION",
         Some("false"),
-        "`true` says that a flow with neither captcha, registration token, e-mail nor phone is meant.",
+        "`true` allows flows with neither captcha, registration token, e-mail address nor phone number.",
     ),
-    row("GATEHOUSE_GUESTS", Some("false"), "`true` lets guests in."),
+    row(
+        "GATEHOUSE_GUESTS",
+        Some("false"),
+        "`true` enables guest accounts.",
+    ),
     row(
         "GATEHOUSE_GUEST_LIFETIME",
         Some("30d"),
-        "How long a guest's token lives.",
+        "The lifetime of a guest's access token: a number with one of the units `s`, `m`, `h`, `d`.",
     ),
     row(
         "GATEHOUSE_RESERVED_NAMES",
         Some("abuse hostmaster postmaster webmaster"),
-        "Names that nobody may take, separated by spaces; `none` for none.",
+        "Names that no new account may take, separated by spaces; `none` for none.",
     ),
     row(
         "GATEHOUSE_NAME_PATTERN",
         None,
-        "A regular expression that a new name must match as a whole.",
+        "A regular expression that the whole of a new name must match.",
     ),
     row(
         "GATEHOUSE_NAME_LENGTH",
         Some("1-255"),
-        "The least and the greatest length of a new name.",
+        "The minimum and the maximum length of a new name, as in `3-30`; both from 1 to 255.",
     ),
     row(
         "GATEHOUSE_PASSWORD_MIN_SCORE",
         Some("3"),
-        "The least zxcvbn score of a password, `0` to `4`; `0` accepts anything but the empty password.",
+        "The minimum zxcvbn score of a new password, `0` to `4`. `0` accepts every password except the empty one.",
     ),
     row(
         "GATEHOUSE_PASSWORD_PEPPER",
         None,
-        "A secret of at least 16 bytes that is mixed into every password hash. Losing it makes every password useless.",
+        "A secret of at least 16 bytes that is mixed into every password hash. If it is lost, no password can be verified any more.",
     ),
     row(
         "GATEHOUSE_PASSWORD_PEPPER_PREVIOUS",
         None,
-        "The pepper before this one. Hashes that were made with it are good until it is taken away, and made anew at the next login.",
+        "The pepper before `GATEHOUSE_PASSWORD_PEPPER`. Hashes made with it stay valid until it is removed, and are replaced at the next login.",
     ),
     row(
         "GATEHOUSE_IMPORTED_PEPPER",
         None,
-        "The pepper of the server that users were imported from (`users import --peppered`); needed until each of them has logged in.",
+        "The pepper of the server that users were imported from (`users import --peppered`). Needed until every imported user has logged in.",
     ),
     row(
         "GATEHOUSE_ARGON2",
         Some("m=19456,t=2,p=1"),
-        "The cost of a password hash (argon2id): memory in KiB, passes, lanes.",
+        "The cost of a password hash (argon2id): `m` is the memory in KiB, `t` the passes, `p` the lanes.",
     ),
     row(
         "GATEHOUSE_TOKEN_LIFETIME",
         Some("never"),
-        "How long an access token lives whose client does not refresh.",
+        "The lifetime of an access token of a client that did not ask for a refresh token: a number with one of the units `s`, `m`, `h`, `d`, or `never`.",
     ),
     row(
         "GATEHOUSE_REFRESHABLE_TOKEN_LIFETIME",
         Some("never"),
-        "How long an access token lives whose client asked for a refresh token.",
+        "The lifetime of an access token of a client that asked for a refresh token: a number with one of the units `s`, `m`, `h`, `d`, or `never`.",
     ),
     row(
         "GATEHOUSE_QUERY_TOKENS",
         Some("on"),
-        "`off` refuses access tokens in the query, which end up in logs.",
+        "`off` rejects access tokens in the query string, which may end up in logs.",
     ),
     row(
         "GATEHOUSE_PASSWORD_CHANGES",
         Some("on"),
-        "`off`: nobody changes or resets a password here.",
+        "`off` disables changing and resetting passwords on this server.",
     ),
     row(
         "GATEHOUSE_RESET_PHONE_AGE",
         Some("365d"),
-        "How long after it was confirmed a phone number can reset the password of an account that has no e-mail address; `never` for any time. Of one that has, a number resets none. Numbers change hands.",
+        "How long after its validation a phone number can reset the password of an account without an e-mail address: a number with one of the units `s`, `m`, `h`, `d`, or `never` for no time limit. A phone number never resets the password of an account that has an e-mail address, because phone numbers are reassigned.",
     ),
     row(
         "GATEHOUSE_3PID_CHANGES",
         Some("on"),
-        "`off`: nobody adds or removes an address of their account here.",
+        "`off` disables adding and removing e-mail addresses and phone numbers of an account on this server.",
     ),
     row(
         "GATEHOUSE_DEACTIVATION",
         Some("on"),
-        "`off`: nobody deactivates their account here.",
+        "`off` disables deactivation by the account owner on this server.",
     ),
     row(
         "GATEHOUSE_WELL_KNOWN_HOMESERVER",
         None,
-        "The URL of the homeserver, for `/.well-known/matrix/client`, where the server name leads here. Without it that path is 404.",
+        "The URL of the homeserver in `/.well-known/matrix/client`, for a server name that resolves to this service. Without it, that path returns 404.",
     ),
     row(
         "GATEHOUSE_WELL_KNOWN_IDENTITY_SERVER",
         None,
-        "The URL of the identity server that clients are told of there.",
+        "The URL of the identity server in `/.well-known/matrix/client`. Requires `GATEHOUSE_WELL_KNOWN_HOMESERVER`.",
     ),
     row(
         "GATEHOUSE_CAPTCHA_PROVIDER",
         None,
-        "`recaptcha`, `hcaptcha` or `turnstile`; needed for `m.login.recaptcha`.",
+        "`recaptcha`, `hcaptcha` or `turnstile`. Required for `m.login.recaptcha`.",
     ),
     row(
         "GATEHOUSE_CAPTCHA_SITE_KEY",
         None,
-        "The provider's public key.",
+        "The public (site) key at the captcha provider. Required with `GATEHOUSE_CAPTCHA_PROVIDER`.",
     ),
     row(
         "GATEHOUSE_CAPTCHA_SECRET_KEY",
         None,
-        "The provider's secret key.",
+        "The secret key at the captcha provider. Required with `GATEHOUSE_CAPTCHA_PROVIDER`.",
     ),
     row(
         "GATEHOUSE_CAPTCHA_VERIFY_URL",
         None,
-        "Where responses are verified, if not at the provider's own address.",
+        "The URL at which captcha responses are verified. Default: the provider's own URL.",
     ),
     row(
         "GATEHOUSE_CAPTCHA_SCRIPT_URL",
         None,
-        "Where the widget's script is, if not at the provider's own address.",
+        "The URL of the script of the captcha widget. Default: the provider's own URL.",
     ),
     row(
         "GATEHOUSE_TERMS",
         None,
-        "The policies of `m.login.terms` as JSON: `{\"privacy\":{\"version\":\"1\",\"en\":{\"name\":\"Privacy policy\",\"url\":\"https://…\"}}}`, any number of languages each.",
+        "The policies of `m.login.terms` as JSON: `{\"privacy\":{\"version\":\"1\",\"en\":{\"name\":\"Privacy policy\",\"url\":\"https://…\"}}}`, with any number of languages for each policy.",
     ),
     row(
         "GATEHOUSE_MAIL_FROM",
         None,
-        "The sender of mails, `Name <address>` or an address, verified at SES. Without it no mail is sent and no flow asks for one.",
+        "The sender of mails: `Name <address>` or an address, verified in SES. Without it, no mail is sent, and flows with `m.login.email.identity` are offered only if `GATEHOUSE_THREEPID_VALIDATION` is `delegated`.",
     ),
     row(
         "GATEHOUSE_SES_CONFIGURATION_SET",
         None,
-        "The configuration set that SES is to use.",
+        "The SES configuration set for mails. Requires `GATEHOUSE_MAIL_FROM`.",
     ),
     row(
         "GATEHOUSE_EMAIL_LINK",
         Some("confirm"),
-        "`confirm`: the link in a mail leads to a page with a button, so that mail scanners prove nothing. `direct`: opening the link is enough, except the one to a new password.",
+        "`confirm`: the link in a mail opens a page with a confirmation button, so that a mail scanner that opens links validates nothing. `direct`: opening the link validates the address, except for a password reset.",
     ),
     row(
         "GATEHOUSE_EMAIL_ALLOWED",
         Some(""),
-        "Regular expressions with an `@`, separated by spaces; an e-mail address must match one as a whole, in any case of letters, if there are any.",
+        "Regular expressions with an `@`, separated by spaces. If there are any, the whole of an e-mail address must match one of them. Case is ignored.",
     ),
     row(
         "GATEHOUSE_EMAIL_DENIED",
         Some(""),
-        "The same; an address must match none. For instance `.*@spam[.]example`.",
+        "Regular expressions in the format of `GATEHOUSE_EMAIL_ALLOWED`. An e-mail address must match none of them. Example: `.*@spam[.]example`.",
     ),
     row(
         "GATEHOUSE_SMS_COUNTRIES",
         Some(""),
-        "Countries that text messages go to, as ISO codes separated by spaces. Without any, none is sent and no flow asks for one.",
+        "The countries that text messages are sent to, as ISO 3166 codes separated by spaces. If empty, no text message is sent, and flows with `m.login.msisdn` are offered only if `GATEHOUSE_THREEPID_VALIDATION` is `delegated`.",
     ),
     row(
         "GATEHOUSE_SMS_NUMBERS",
         Some("valid"),
-        "`valid`: only to mobile numbers that somebody can have. `possible`: also to every other number of the right length, some of which may cost more; for tests.",
+        "`valid`: text messages are sent only to assignable mobile numbers. `possible`: also to every other number of the right length, some of which may cost more; for tests.",
     ),
     row(
         "GATEHOUSE_SMS_SENDER_ID",
         None,
-        "What text messages show as their sender, where the country allows it: 1 to 11 letters and digits.",
+        "The sender that text messages show, where the country allows it: 1 to 11 letters and digits, at least one of them a letter. Requires `GATEHOUSE_SMS_COUNTRIES`.",
     ),
     row(
         "GATEHOUSE_SMS_MAX_PRICE",
         None,
-        "The most that one text message may cost, in US dollars.",
+        "The maximum price of one text message in US dollars, as in `0.10`. Requires `GATEHOUSE_SMS_COUNTRIES`.",
     ),
     row(
         "GATEHOUSE_PHONE_ALLOWED",
         Some(""),
-        "Regular expressions, separated by spaces; a phone number (its digits with the country's code) must match one as a whole, if there are any.",
+        "Regular expressions, separated by spaces. If there are any, the whole of a phone number (its digits including the country code, without `+`) must match one of them.",
     ),
     row(
         "GATEHOUSE_PHONE_DENIED",
         Some(""),
-        "The same; a number must match none.",
+        "Regular expressions in the format of `GATEHOUSE_PHONE_ALLOWED`. A phone number must match none of them.",
     ),
     row(
         "GATEHOUSE_NEXT_LINK_HOSTS",
         Some(""),
-        "Hosts, separated by spaces, that a browser may be sent to when an address is validated (a client's `next_link`). To others nobody is sent.",
+        "Hosts, separated by spaces, that a browser may be redirected to after an address was validated (the `next_link` of a client). There are no redirects to other hosts.",
     ),
     row(
         "GATEHOUSE_THREEPID_PRIVACY",
         Some("quiet"),
-        "`quiet`: who asks for a message to an address does not learn whether it has an account; its owner is written to. `tell`: they do, by an error.",
+        "`quiet`: a client that requests a validation message does not learn whether the address belongs to an account; the owner of the address receives a message instead. `tell`: the client learns it from an error.",
     ),
     row(
         "GATEHOUSE_TRUSTED_ID_SERVERS",
         Some(""),
-        "Identity servers that may be asked, separated by spaces: `id.example.org`, or with where it is reached `id.example.org=https://id.internal:8090`. Without such an address only public ones are called. Without any, none is.",
+        "Trusted identity servers, separated by spaces: `id.example.org`, or with the URL at which it is reached, `id.example.org=https://id.internal:8090`. Without a URL, an identity server is called only at public IP addresses. If empty, no identity server is called.",
     ),
     row(
         "GATEHOUSE_ID_SERVER_API",
         Some("v2"),
-        "`v2`, or `v1`: then requests without an `id_access_token` are made in the interface of r0, which asks for none.",
+        "`v2` or `v1`. With `v1`, requests without an `id_access_token` use the v1 API of identity servers (specification r0), which requires no token.",
     ),
     row(
         "GATEHOUSE_THREEPID_VALIDATION",
         Some("own"),
-        "`own`: this server finds out whose an address is. `delegated`: for requests with an `id_server`, that one does.",
+        "`own`: this server validates addresses. `delegated`: for requests with an `id_server`, that identity server does.",
     ),
     row(
         "GATEHOUSE_SIGNING_KEY",
         None,
-        "What requests to identity servers are signed with, as homeservers keep it: `ed25519 a_1 <seed>`. Without it one comes out of `GATEHOUSE_SECRET`. Must be the homeserver's own where one has the same name.",
+        "The key that signs requests to identity servers, in the format of a homeserver's key file: `ed25519 a_1 <seed>`. Without it, a key is derived from `GATEHOUSE_SECRET`. If a homeserver uses the same server name, this must be the key of that homeserver.",
     ),
     row(
         "GATEHOUSE_LIMITS",
         Some("on"),
-        "`off` lifts every rate limit.",
+        "`off` disables all rate limits.",
     ),
     row(
         "GATEHOUSE_TRUSTED_PROXIES",
         Some(""),
-        "Addresses and ranges, separated by spaces, whose `X-Forwarded-For` is believed.",
+        "IP addresses and CIDR ranges of trusted proxies, separated by spaces. Only these may set the client address by `X-Forwarded-For`.",
     ),
     row(
         "GATEHOUSE_WARM_UP",
         Some("true"),
-        "`false`: nothing is read ahead of the first request; for functions that do not use the application services.",
+        "`true`: a function reads the application services before its first request. `false` for functions that do not use the application services.",
     ),
 ];

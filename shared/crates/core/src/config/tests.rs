@@ -12,12 +12,12 @@ const MINIMAL: [(&str, &str); 3] = [
 fn read(changes: &[(&str, &str)]) -> Result<Config, String> {
     let values: HashMap<&str, &str> = MINIMAL.iter().chain(changes).copied().collect();
     Config::from_lookup(|name| values.get(name).map(|value| (*value).to_owned()))
-        .map_err(|faults| faults.to_string())
+        .map_err(|errors| errors.to_string())
 }
 
 #[test]
-fn all_faults_are_told_at_once_and_by_name() {
-    let faults = read(&[
+fn all_errors_are_reported_at_once_and_by_name() {
+    let errors = read(&[
         ("GATEHOUSE_SERVER_NAME", "not a name"),
         ("GATEHOUSE_SECRET", "short"),
         (
@@ -38,18 +38,18 @@ fn all_faults_are_told_at_once_and_by_name() {
         "TOKEN_LIFETIME",
     ] {
         assert!(
-            faults.contains(&format!("GATEHOUSE_{name}: ")),
-            "{name} is missing in:\n{faults}"
+            errors.contains(&format!("GATEHOUSE_{name}: ")),
+            "{name} is missing in:\n{errors}"
         );
     }
     assert!(
-        faults.contains("m.login.magic") && faults.contains("GATEHOUSE_CAPTCHA_PROVIDER"),
-        "{faults}"
+        errors.contains("m.login.magic") && errors.contains("GATEHOUSE_CAPTCHA_PROVIDER"),
+        "{errors}"
     );
 }
 
 #[test]
-fn cve_2019_5885_a_server_without_a_proper_secret_does_not_start() {
+fn cve_2019_5885_a_weak_or_missing_secret_is_rejected() {
     for secret in [
         "",
         "0123456789abcdef0123456789abcde",
@@ -64,14 +64,14 @@ fn cve_2019_5885_a_server_without_a_proper_secret_does_not_start() {
 }
 
 #[test]
-fn a_secret_is_given_one_way_or_the_other() {
+fn the_secret_and_its_arn_are_mutually_exclusive() {
     assert!(
         read(&[(
             "GATEHOUSE_SECRET_ARN",
             "arn:aws:secretsmanager:eu-central-1:1:secret:keys"
         )])
         .unwrap_err()
-        .contains("GATEHOUSE_SECRET_ARN: cannot be set beside GATEHOUSE_SECRET")
+        .contains("GATEHOUSE_SECRET_ARN: must not be set together with GATEHOUSE_SECRET")
     );
     for name in [
         "GATEHOUSE_SECRET_NEXT",
@@ -82,7 +82,7 @@ fn a_secret_is_given_one_way_or_the_other() {
 }
 
 #[test]
-fn uia_21_a_flow_that_another_begins_with_is_refused() {
+fn uia_21_a_flow_that_begins_another_flow_is_rejected() {
     let prefix = "m.login.registration_token m.login.registration_token+m.login.dummy";
     assert!(
         read(&[("GATEHOUSE_REGISTRATION_FLOWS", prefix)])
@@ -108,7 +108,7 @@ fn uia_31_a_stage_that_cannot_be_completed_is_not_offered() {
 }
 
 #[test]
-fn open_registration_without_a_verifying_stage_must_be_meant() {
+fn open_registration_needs_verification_or_an_explicit_setting() {
     let dummy = ("GATEHOUSE_REGISTRATION_FLOWS", "m.login.dummy");
     assert!(read(&[dummy]).is_err());
     assert!(read(&[dummy, ("GATEHOUSE_ALLOW_UNVERIFIED_REGISTRATION", "true")]).is_ok());
@@ -116,12 +116,12 @@ fn open_registration_without_a_verifying_stage_must_be_meant() {
 }
 
 #[test]
-fn captcha_keys_without_a_provider_are_a_fault() {
+fn captcha_settings_without_a_provider_are_an_error() {
     assert!(read(&[("GATEHOUSE_CAPTCHA_SITE_KEY", "x")]).is_err());
 }
 
 #[test]
-fn terms_must_have_lawful_ids_versions_and_urls() {
+fn terms_need_valid_ids_versions_and_urls() {
     let terms = |json: &str| {
         read(&[("GATEHOUSE_TERMS", json)]).map(|config| config.policies.unwrap().versions.len())
     };
@@ -143,7 +143,7 @@ fn terms_must_have_lawful_ids_versions_and_urls() {
 }
 
 #[test]
-fn wk_01_an_identity_server_is_told_only_beside_a_homeserver() {
+fn wk_01_an_identity_server_needs_a_homeserver() {
     let homeserver = ("GATEHOUSE_WELL_KNOWN_HOMESERVER", "https://m.example.org/");
     let identity = (
         "GATEHOUSE_WELL_KNOWN_IDENTITY_SERVER",
@@ -152,25 +152,28 @@ fn wk_01_an_identity_server_is_told_only_beside_a_homeserver() {
     assert!(read(&[]).unwrap().well_known.is_none());
     assert!(read(&[identity]).is_err());
     assert!(read(&[("GATEHOUSE_WELL_KNOWN_HOMESERVER", "m.example.org")]).is_err());
-    let told = read(&[homeserver, identity]).unwrap().well_known.unwrap();
-    assert_eq!(told.homeserver, "https://m.example.org");
-    assert_eq!(told.identity_server.unwrap(), "https://is.example.org");
+    let well_known = read(&[homeserver, identity]).unwrap().well_known.unwrap();
+    assert_eq!(well_known.homeserver, "https://m.example.org");
+    assert_eq!(
+        well_known.identity_server.unwrap(),
+        "https://is.example.org"
+    );
 }
 
 #[test]
-fn misspelt_settings_are_named() {
-    let faults =
+fn unknown_settings_are_reported_by_name() {
+    let errors =
         Config::unknown_settings(["GATEHOUSE_GUEST".to_owned(), "PATH".to_owned()].into_iter())
             .unwrap_err();
     assert_eq!(
-        faults.to_string(),
-        "GATEHOUSE_GUEST: there is no such setting"
+        errors.to_string(),
+        "GATEHOUSE_GUEST: unknown setting; check its spelling"
     );
     assert!(Config::unknown_settings(SETTINGS.iter().map(|row| row.name.to_owned())).is_ok());
 }
 
 #[test]
-fn secrets_do_not_show_in_a_printed_config() {
+fn debug_output_of_the_config_contains_no_secret() {
     let pepper = ("GATEHOUSE_PASSWORD_PEPPER", "a-pepper-of-some-length");
     let imported = ("GATEHOUSE_IMPORTED_PEPPER", "another-pepper");
     let printed = format!("{:?}", read(&[pepper, imported]).unwrap());
@@ -181,7 +184,7 @@ fn secrets_do_not_show_in_a_printed_config() {
 }
 
 #[test]
-fn ids_02_trusted_identity_servers_are_hosts_and_one_within_needs_an_address() {
+fn ids_02_a_private_identity_server_needs_a_url() {
     const NAME: &str = "GATEHOUSE_TRUSTED_ID_SERVERS";
     let trusted = |text: &str| {
         let config = read(&[(NAME, text)])?;
@@ -197,8 +200,8 @@ fn ids_02_trusted_identity_servers_are_hosts_and_one_within_needs_an_address() {
             "https://id.internal"
         ]
     );
-    let plain = trusted("id.test=http://127.0.0.1:8090").unwrap();
-    assert!(plain[0].starts_with("http:"), "{plain:?}");
+    let servers = trusted("id.test=http://127.0.0.1:8090").unwrap();
+    assert!(servers[0].starts_with("http:"), "{servers:?}");
     for wrong in [
         "https://vector.im",
         "vector.im/path",
@@ -221,7 +224,7 @@ fn ids_02_trusted_identity_servers_are_hosts_and_one_within_needs_an_address() {
 }
 
 #[test]
-fn a_signing_key_is_read_as_homeservers_keep_it_and_is_not_printed() {
+fn a_signing_key_is_parsed_and_not_printed() {
     const SEED: &str = "YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1";
     let name = "GATEHOUSE_SIGNING_KEY";
     let line = format!("ed25519 a_1 {SEED}");

@@ -1,18 +1,18 @@
-//! What clients find under `/.well-known/matrix/client` (WK-01).
+//! The content of `/.well-known/matrix/client` (WK-01).
 
 use super::parse::{Raw, is_http_url};
 
-/// Where clients are sent.
+/// The URLs that clients discover.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WellKnown {
-    /// The homeserver's URL, without a slash at the end.
+    /// The URL of the homeserver, without a trailing slash.
     pub homeserver: String,
-    /// The identity server's, if they are told of one.
+    /// The URL of the identity server, without a trailing slash, if configured.
     pub identity_server: Option<String>,
 }
 
-/// Reads both URLs; `Some(None)` if clients are sent nowhere.
-#[expect(clippy::option_option, reason = "a fault is not the same as nothing")]
+/// Reads both URLs. `Some(None)` if neither is set; `None` on an error.
+#[expect(clippy::option_option, reason = "an error differs from an unset value")]
 pub(super) fn read(raw: &mut Raw<'_>) -> Option<Option<WellKnown>> {
     let homeserver = url(raw, "GATEHOUSE_WELL_KNOWN_HOMESERVER");
     let identity_server = url(raw, "GATEHOUSE_WELL_KNOWN_IDENTITY_SERVER");
@@ -23,16 +23,16 @@ pub(super) fn read(raw: &mut Raw<'_>) -> Option<Option<WellKnown>> {
         })),
         (None, None) => Some(None),
         (None, Some(_)) => {
-            raw.fault(
+            raw.add_error(
                 "GATEHOUSE_WELL_KNOWN_IDENTITY_SERVER",
-                "is told only together with GATEHOUSE_WELL_KNOWN_HOMESERVER",
+                "requires GATEHOUSE_WELL_KNOWN_HOMESERVER",
             );
             None
         }
     }
 }
 
-#[expect(clippy::option_option, reason = "a fault is not the same as nothing")]
+#[expect(clippy::option_option, reason = "an error differs from an unset value")]
 fn url(raw: &mut Raw<'_>, name: &str) -> Option<Option<String>> {
     let Some(url) = raw.get(name) else {
         return Some(None);
@@ -40,6 +40,6 @@ fn url(raw: &mut Raw<'_>, name: &str) -> Option<Option<String>> {
     if is_http_url(&url) {
         return Some(Some(url.trim_end_matches('/').to_owned()));
     }
-    raw.fault(name, "must be an `https://` or `http://` URL");
+    raw.add_error(name, "must be an `https://` or `http://` URL");
     None
 }

@@ -1,7 +1,7 @@
-//! Which addresses may be called: those of the public internet, and nothing within.
+//! A DNS resolver that allows only addresses of the public internet.
 //!
-//! The rule stands in the resolver, so it is about the very address that is connected to: a name
-//! that says something else each time it is asked gains nothing (CVE-2021-29431, CVE-2021-21392).
+//! The check is part of the resolver, so it applies to the very address that the connector uses. A name with
+//! changing addresses (DNS rebinding) cannot bypass it (CVE-2021-29431, CVE-2021-21392).
 
 use std::net::IpAddr;
 
@@ -9,26 +9,28 @@ use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError
 
 use crate::id_server_name::is_public;
 
-/// The addresses of a name, if all of them may be called; one inner address spoils them all.
-fn admit(addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, ResolveDnsError> {
+/// Returns the addresses of a name if all of them are public. A single private address rejects the name.
+fn check_public(addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, ResolveDnsError> {
     if addresses.iter().copied().all(is_public) {
         Ok(addresses)
     } else {
-        Err(ResolveDnsError::new("the name leads into an inner network"))
+        Err(ResolveDnsError::new(
+            "the name resolves to an address of a private network",
+        ))
     }
 }
 
-/// The system's resolver, with that rule behind it.
+/// The resolver of the operating system with this check.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PublicResolver;
 
 impl ResolveDns for PublicResolver {
     fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
         DnsFuture::new(async move {
-            // The port is the connector's business.
+            // The connector sets the port.
             let found = tokio::net::lookup_host((name, 0)).await;
             let found = found.map_err(ResolveDnsError::new)?;
-            admit(found.map(|address| address.ip()).collect())
+            check_public(found.map(|address| address.ip()).collect())
         })
     }
 }
@@ -42,15 +44,15 @@ mod tests {
     }
 
     #[test]
-    fn one_inner_address_spoils_a_name() {
-        let [public, inner] = [ip("1.1.1.1"), ip("10.0.0.1")];
-        assert_eq!(admit(vec![public]).unwrap(), [public]);
-        assert!(admit(vec![public, inner]).is_err());
-        assert!(admit(vec![inner]).is_err());
+    fn one_private_address_rejects_the_name() {
+        let [public, private] = [ip("1.1.1.1"), ip("10.0.0.1")];
+        assert_eq!(check_public(vec![public]).unwrap(), [public]);
+        assert!(check_public(vec![public, private]).is_err());
+        assert!(check_public(vec![private]).is_err());
     }
 
     #[tokio::test]
-    async fn a_name_that_leads_here_is_refused_by_the_resolver() {
+    async fn names_of_loopback_addresses_are_rejected() {
         for name in ["localhost", "127.1", "2130706433"] {
             assert!(PublicResolver.resolve_dns(name).await.is_err(), "{name}");
         }

@@ -1,4 +1,4 @@
-//! Binding: an identity server publishes that an address belongs to a user (IDS-10 to IDS-12).
+//! Binding: an identity server publishes that a 3PID belongs to a user (IDS-10 to IDS-12).
 
 use std::time::Duration;
 
@@ -20,39 +20,39 @@ use crate::{
     validation_session::ValidatedThreePid,
 };
 
-/// How long a binding may hold up what it comes along with.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// The time after which a registration no longer waits for its bindings.
+const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Which validated session of which server is to be bound.
+/// The validation session to bind, and its identity server.
 #[derive(Debug)]
 pub struct BindRequest<'a> {
-    /// The server.
+    /// The identity server.
     pub server: &'a TrustedServer,
-    /// The client's token there; without one the interface of r0 is spoken.
+    /// The client's token at the identity server. Without one, the v1 API is used.
     pub token: Option<&'a Secret>,
-    /// The session there.
+    /// The ID of the validation session at the identity server.
     pub sid: &'a str,
-    /// And its secret.
+    /// The client secret of that session.
     pub client_secret: &'a Secret,
 }
 
-/// Why an address is not bound.
+/// The reason why a 3PID could not be bound.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// The identity server did not do it.
+    /// The identity server failed or rejected the request.
     #[error(transparent)]
     IdServer(#[from] IdServerError),
-    /// The account has been deactivated meanwhile.
-    #[error("the account has been deactivated")]
+    /// The account was deactivated during the request.
+    #[error("the account was deactivated")]
     Deactivated,
-    /// It could not be recorded.
+    /// The binding could not be recorded.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Binds the address of a session to a user, and records that. Who else has the address is no matter
-/// (IDS-11). Asked again it does the same again: should anything end it in between, the client's
-/// next try mends it.
+/// Binds the 3PID of a validation session to a user and records the binding. It does not matter whether the
+/// 3PID also belongs to another user (IDS-11). The operation is idempotent: if it is interrupted, the next
+/// attempt of the client completes it.
 pub async fn bind(app: &App, user: &Localpart, request: BindRequest<'_>) -> Result<(), BindError> {
     let server = request.server;
     let body = json!({
@@ -69,8 +69,8 @@ pub async fn bind(app: &App, user: &Localpart, request: BindRequest<'_>) -> Resu
         body: Some(body.to_string()),
     };
     let answer = app.identity_client().call(call).await?;
-    // Without both it cannot be undone, nor is it known to have been done.
-    let (medium, address) = address_in(&answer).ok_or(IdServerError::Unclear(200))?;
+    // Without both, the binding cannot be undone, and it is unclear whether it was made.
+    let (medium, address) = address_in(&answer).ok_or(IdServerError::UnexpectedResponse(200))?;
     let binding = IdentityBinding {
         id_server: server.name.as_str().to_owned(),
         medium,
@@ -84,7 +84,7 @@ pub async fn bind(app: &App, user: &Localpart, request: BindRequest<'_>) -> Resu
     {
         Ok(()) => Ok(()),
         Err(RecordBindingError::Store(error)) => Err(error.into()),
-        // Deactivation has undone what it found, and this came after it.
+        // The deactivation removed the recorded bindings before this one was made.
         Err(RecordBindingError::Deactivated) => {
             let target = Target {
                 server: Some(server),
@@ -98,24 +98,24 @@ pub async fn bind(app: &App, user: &Localpart, request: BindRequest<'_>) -> Resu
     }
 }
 
-/// Binds the addresses of a new account that its client asked for, as far as an identity server has
-/// validated them: no other knows their sessions (REG-26, DIS-03). The account is there already and
-/// what becomes of this changes nothing about it, so it takes a few seconds at most and never fails.
-pub async fn bind_proven(app: &App, user: &Localpart, addresses: &[&ValidatedThreePid]) {
+/// Binds the 3PIDs of a new account for which the client asked for it, as far as an identity server validated
+/// them: no other identity server knows their sessions (REG-26, DIS-03). The account already exists and does
+/// not depend on the result. Therefore this takes a few seconds at most and never fails; errors are logged.
+pub async fn bind_validated(app: &App, user: &Localpart, addresses: &[&ValidatedThreePid]) {
     let bindings: Vec<_> = addresses
         .iter()
-        .map(|proven| bind_one(app, user, proven))
+        .map(|validated| bind_one(app, user, validated))
         .collect();
-    if tokio::time::timeout(PATIENCE, join_all(bindings))
+    if tokio::time::timeout(TIMEOUT, join_all(bindings))
         .await
         .is_err()
     {
-        tracing::warn!("an address of a new account could not be bound in time");
+        tracing::warn!("the 3PIDs of a new account could not be bound in time");
     }
 }
 
-async fn bind_one(app: &App, user: &Localpart, proven: &ValidatedThreePid) {
-    let Some(session) = &proven.delegated else {
+async fn bind_one(app: &App, user: &Localpart, validated: &ValidatedThreePid) {
+    let Some(session) = &validated.delegated else {
         return;
     };
     let Ok(server) = trusted(&app.config, &session.id_server) else {
@@ -128,10 +128,10 @@ async fn bind_one(app: &App, user: &Localpart, proven: &ValidatedThreePid) {
     let request = BindRequest {
         server,
         token: token.as_ref(),
-        sid: &proven.sid,
+        sid: &validated.sid,
         client_secret: &Secret::new(session.client_secret.clone()),
     };
     if let Err(error) = bind(app, user, request).await {
-        tracing::warn!(%error, "an address of a new account is not bound");
+        tracing::warn!(%error, "a 3PID of a new account could not be bound");
     }
 }

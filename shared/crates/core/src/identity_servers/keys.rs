@@ -1,7 +1,7 @@
-//! The keys that this server signs with, as it publishes them (IDS-19).
+//! The signing keys of this server, as it publishes them (IDS-19).
 //!
-//! Identity servers keep them until `valid_until_ts`, and with them whatever key they have not
-//! heard of: hence only a day.
+//! Identity servers cache them until `valid_until_ts`. Until then they do not learn new keys, so it is only a
+//! day ahead.
 
 use std::time::Duration;
 
@@ -9,24 +9,24 @@ use serde_json::{Map, Value, json};
 
 use crate::{clock::Timestamp, config::Config, signing};
 
-/// How long they are good: the least that other servers take.
+/// The validity of the document: the minimum that other servers accept.
 const VALID_FOR: Duration = Duration::from_hours(24);
 
-/// The signed document. Nothing is read for it.
+/// The signed document. Reads nothing from the tables.
 pub fn server_keys(config: &Config, now: Timestamp) -> Map<String, Value> {
     let keys = &config.identity_servers.keys;
-    // Who asks today knows the next one when it comes into use.
+    // A server that caches the document already has the next key when it comes into use.
     let current: Map<String, Value> = std::iter::once(&keys.current)
         .chain(&keys.next)
         .map(|key| (key.id().to_owned(), json!({ "key": key.public() })))
         .collect();
-    // What an old one has signed until now may be good; when it was put away nobody has written down.
+    // Signatures of an old key may be valid until now: the time of its replacement is not recorded.
     let old: Map<String, Value> = keys
         .old
         .iter()
         .map(|key| {
-            let told = json!({ "key": key.public(), "expired_ts": now });
-            (key.id().to_owned(), told)
+            let entry = json!({ "key": key.public(), "expired_ts": now });
+            (key.id().to_owned(), entry)
         })
         .collect();
     let mut document = Map::new();

@@ -1,5 +1,5 @@
-//! Unbinding: the identity server forgets that an address belongs to a user. It believes this
-//! server's signature, and so needs nothing of the client's (IDS-13, DEACT-10).
+//! Unbinding: the identity server removes the association of a 3PID with a user. It accepts the signature of
+//! this server and therefore needs no credentials of the client (IDS-13, DEACT-10).
 
 use std::time::Duration;
 
@@ -19,67 +19,69 @@ use crate::{
     threepid::{Medium, ThreePid},
 };
 
-/// Where every identity server takes it, whatever else it speaks.
+/// The path for unbinding. Identity servers have it regardless of their other API versions.
 const PATH: &str = "/_matrix/identity/v2/3pid/unbind";
-/// How long undoing everything may take.
-const PATIENCE: Duration = Duration::from_secs(8);
-/// How many identity servers, or addresses at one, are asked at once.
-const AT_ONCE: usize = 16;
+/// The timeout for all unbind requests of an operation.
+const TIMEOUT: Duration = Duration::from_secs(8);
+/// The maximum number of concurrent requests to identity servers.
+const MAX_CONCURRENT: usize = 16;
 
-/// How unbinding went: all that a client is told (DEACT-01).
+/// The result of unbinding: the value of `id_server_unbind_result` (DEACT-01).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UnbindResult {
-    /// Nothing is bound any more.
+    /// No binding remains.
     Success,
-    /// Something may be.
+    /// A binding may remain.
     NoSupport,
 }
 
-/// Which addresses of a user are unbound.
+/// The 3PIDs to unbind.
 #[derive(Debug, Clone, Copy)]
-pub enum Which<'a> {
-    /// All that are bound; at a server that is named these as well, the account's own (DEACT-06).
+pub enum UnbindScope<'a> {
+    /// All recorded bindings. At the identity server that the request names, also all 3PIDs of the account
+    /// (DEACT-06).
     All {
-        /// The account's addresses.
+        /// The 3PIDs of the account.
         addresses: &'a [ThreePid],
     },
-    /// This one, wherever it is bound.
+    /// One 3PID, at every identity server where it is bound.
     One(&'a ThreePid),
 }
 
-/// An address to be unbound at a server.
+/// A 3PID to unbind at an identity server.
 pub(super) struct Target<'a> {
-    /// `None` if it is not trusted any more.
+    /// The identity server. `None` if it is no longer trusted.
     pub(super) server: Option<&'a TrustedServer>,
     pub(super) medium: Medium,
-    /// As the identity server knows it.
+    /// The address in the identity server's own form.
     pub(super) address: String,
     pub(super) record: Option<IdentityBinding>,
 }
 
-/// Unbinds on the way to something else, which no identity server may hold up: whatever goes wrong
-/// is `no-support` (DEACT-08, DEACT-11, IDS-14), and after eight seconds it is over.
+/// Unbinds 3PIDs as part of another operation, which must not wait for identity servers or fail because of
+/// them: every error gives `no-support` (DEACT-08, DEACT-11, IDS-14), and it ends after eight seconds.
 ///
-/// Nothing to undo is success where everything was asked for (DEACT-09), and `no-support` where one
-/// address was (ACC3-05). A server that is named gets all of them; what is bound elsewhere is undone
-/// all the same, since nobody else can do it.
+/// If nothing is bound, the result is `success` for [`UnbindScope::All`] (DEACT-09) and `no-support` for
+/// [`UnbindScope::One`] (ACC3-05). If the request names an identity server, it receives a request for each of
+/// the 3PIDs. With [`UnbindScope::All`], bindings at other identity servers are removed too, because no later
+/// request can remove them.
 pub async fn unbind_all(
     app: &App,
     user: &Localpart,
-    which: Which<'_>,
+    scope: UnbindScope<'_>,
     id_server: Option<&IdServerName>,
 ) -> UnbindResult {
     let work = async {
         let Ok(bindings) = app.store.find_bindings(user).await else {
-            tracing::warn!("what is bound at identity servers cannot be read");
+            tracing::warn!("the bindings at identity servers could not be read");
             return UnbindResult::NoSupport;
         };
-        let targets = targets(app, which, id_server, bindings);
+        let targets = targets(app, scope, id_server, bindings);
         if targets.is_empty() {
-            return match which {
-                Which::All { .. } => UnbindResult::Success,
-                Which::One(_) => UnbindResult::NoSupport,
+            return match scope {
+                UnbindScope::All { .. } => UnbindResult::Success,
+                UnbindScope::One(_) => UnbindResult::NoSupport,
             };
         }
         let outcomes = undo_all(app, user, &targets).await;
@@ -92,36 +94,36 @@ pub async fn unbind_all(
             UnbindResult::NoSupport
         }
     };
-    let outcome = tokio::time::timeout(PATIENCE, work).await;
+    let outcome = tokio::time::timeout(TIMEOUT, work).await;
     outcome.unwrap_or(UnbindResult::NoSupport)
 }
 
-/// What is to be undone: what is recorded, and what the named server is to be told of besides.
+/// The recorded bindings in scope, and the requests to the named identity server in addition to them.
 fn targets<'a>(
     app: &'a App,
-    which: Which<'_>,
+    scope: UnbindScope<'_>,
     id_server: Option<&IdServerName>,
     bindings: Vec<IdentityBinding>,
 ) -> Vec<Target<'a>> {
     let trusted = &app.config.identity_servers.trusted;
-    let wanted = |binding: &IdentityBinding| match which {
-        Which::All { .. } => true,
-        Which::One(threepid) => {
+    let in_scope = |binding: &IdentityBinding| match scope {
+        UnbindScope::All { .. } => true,
+        UnbindScope::One(threepid) => {
             is_same(binding, threepid.medium, &threepid.address)
                 && id_server.is_none_or(|named| named.as_str() == binding.id_server)
         }
     };
     let mut targets: Vec<Target<'a>> = bindings
         .into_iter()
-        .filter(wanted)
+        .filter(in_scope)
         .map(|binding| Target::of(trusted, binding))
         .collect();
     let Some(named) = id_server else {
         return targets;
     };
-    let addresses = match which {
-        Which::All { addresses } => addresses,
-        Which::One(threepid) => std::slice::from_ref(threepid),
+    let addresses = match scope {
+        UnbindScope::All { addresses } => addresses,
+        UnbindScope::One(threepid) => std::slice::from_ref(threepid),
     };
     for threepid in addresses {
         let is_there = targets.iter().any(|target| {
@@ -142,8 +144,8 @@ fn targets<'a>(
     targets
 }
 
-/// Unbinds an address because its user says so: what the identity server says against it is for
-/// them to hear (IDS-14). Without a server it is unbound wherever it is bound (IDS-20).
+/// Unbinds a 3PID on request of its owner, who receives the error of the identity server (IDS-14). Without
+/// `server`, the 3PID is unbound at every identity server where it is bound (IDS-20).
 pub async fn unbind(
     app: &App,
     user: &Localpart,
@@ -179,13 +181,13 @@ pub async fn unbind(
     Ok(result)
 }
 
-/// Why an address is not unbound.
+/// The reason why a 3PID could not be unbound.
 #[derive(Debug, thiserror::Error)]
 pub enum UnbindError {
-    /// The identity server did not do it.
+    /// The identity server failed or rejected the request.
     #[error(transparent)]
     IdServer(#[from] IdServerError),
-    /// What is bound could not be read, or not be forgotten.
+    /// The recorded bindings could not be read or removed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -201,17 +203,17 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Whether a record is about this address, however either is written: mailboxes in any case of
-/// letters, numbers with a `+` or without.
+/// Whether a record is about this address. E-mail addresses are compared without case, phone numbers without a
+/// leading `+`.
 fn is_same(binding: &IdentityBinding, medium: Medium, address: &str) -> bool {
-    let plain = |address: &str| match medium {
+    let normalize = |address: &str| match medium {
         Medium::Email => caseless::default_case_fold_str(address),
         Medium::Msisdn => address.trim_start_matches('+').to_owned(),
     };
-    binding.medium == medium && plain(&binding.address) == plain(address)
+    binding.medium == medium && normalize(&binding.address) == normalize(address)
 }
 
-/// Undoes all of them, some at once; the outcomes are in their order.
+/// Unbinds all targets, some concurrently. The results are in the order of the targets.
 async fn undo_all(
     app: &App,
     user: &Localpart,
@@ -221,10 +223,10 @@ async fn undo_all(
         .iter()
         .map(|target| undo(app, user, target))
         .collect();
-    stream::iter(work).buffered(AT_ONCE).collect().await
+    stream::iter(work).buffered(MAX_CONCURRENT).collect().await
 }
 
-/// Asks a server to forget one address, and forgets the record when it has.
+/// Unbinds one target and then removes its record.
 pub(super) async fn undo(
     app: &App,
     user: &Localpart,
@@ -235,8 +237,10 @@ pub(super) async fn undo(
     };
     match ask(app, user, server, target).await {
         Ok(()) => {}
-        // It has said no in words of its own: there is nothing more to be had (IDS-14).
-        Err(IdServerError::Unclear(400 | 404 | 501)) => return Ok(UnbindResult::NoSupport),
+        // The identity server rejected the request without a Matrix error. A retry would not help (IDS-14).
+        Err(IdServerError::UnexpectedResponse(400 | 404 | 501)) => {
+            return Ok(UnbindResult::NoSupport);
+        }
         Err(error) => return Err(error.into()),
     }
     if let Some(record) = &target.record {
@@ -245,7 +249,8 @@ pub(super) async fn undo(
     Ok(UnbindResult::Success)
 }
 
-/// One signed request, and if the signature is not believed one more in the other form (IDS-17).
+/// Sends a signed request. If the signature is rejected, sends one more with the other name of the destination
+/// (IDS-17).
 async fn ask(
     app: &App,
     user: &Localpart,
@@ -260,8 +265,8 @@ async fn ask(
         return first;
     }
     match signed(app, user, server, target, DestinationForm::Destination).await {
-        // The second word against it is no better than the first.
-        Err(IdServerError::Refused(again)) if [401, 403].contains(&again.status) => first,
+        // The second rejection gives no more information than the first.
+        Err(IdServerError::Refused(second)) if [401, 403].contains(&second.status) => first,
         other => other,
     }
 }
@@ -286,18 +291,18 @@ async fn signed(
         content: &content,
     };
     let key = &app.config.identity_servers.keys.current;
-    let unreached = IdServerError::Unreached("the request cannot be signed");
+    let unreachable = IdServerError::Unreachable("the request cannot be signed");
     let call = Call {
         server,
         method: "POST",
         uri: PATH,
         authorization: Some(Secret::new(
-            request.authorization(key, form).ok_or(unreached)?,
+            request.authorization(key, form).ok_or(unreachable)?,
         )),
         body: Some(content.to_string()),
     };
     match app.identity_client().call(call).await {
-        Ok(_) | Err(IdServerError::Unclear(200)) => Ok(()),
+        Ok(_) | Err(IdServerError::UnexpectedResponse(200)) => Ok(()),
         Err(error) => Err(error),
     }
 }

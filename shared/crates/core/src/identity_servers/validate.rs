@@ -1,5 +1,5 @@
-//! Validation by an identity server, where the operator chose that (IDS-01): it sends the message,
-//! and says later whether somebody has answered it (IDS-04, IDS-05, IDS-09).
+//! Validation by an identity server, if the operator chose so (IDS-01). The identity server sends the message
+//! and later reports whether the user confirmed it (IDS-04, IDS-05, IDS-09).
 
 use serde_json::{Map, Value};
 
@@ -15,33 +15,33 @@ use crate::{
     validation_session::{DelegatedSession, LIFETIME},
 };
 
-/// No identity server's token is longer, in bytes.
+/// The maximum length of an `id_access_token`, in bytes.
 const MAX_TOKEN_BYTES: usize = 2048;
 
-/// Why a client's `id_access_token` will not do.
+/// The reason why an `id_access_token` is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdTokenError {
-    /// There is none, and the interface that is spoken wants one.
-    #[error("there is no token")]
+    /// The request has no token, and the API version requires one.
+    #[error("the id_access_token is missing")]
     Missing,
-    /// It is nothing that a header can hold.
-    #[error("it is no token")]
+    /// The token cannot be part of a header.
+    #[error("the id_access_token is malformed")]
     Malformed,
 }
 
-/// An address that an identity server has validated.
+/// A 3PID that an identity server validated.
 #[derive(Clone)]
 pub struct Validated {
-    /// The address, in the form that it has here.
+    /// The 3PID, in the canonical form of this server.
     pub threepid: ThreePid,
-    /// When.
+    /// The time of the validation.
     pub at: Timestamp,
 }
 
 crate::opaque_debug!(Validated);
 
-/// The client's token for an identity server, if it is one; without one the interface of r0 is
-/// spoken where the operator chose that (DIS-15).
+/// Checks the client's token for an identity server. `Ok(None)` if there is none and the operator chose the v1
+/// API, which requires none (DIS-15).
 pub fn read_token(app: &App, token: Option<String>) -> Result<Option<Secret>, IdTokenError> {
     let Some(token) = token else {
         return match app.config.identity_servers.api {
@@ -49,17 +49,17 @@ pub fn read_token(app: &App, token: Option<String>) -> Result<Option<Secret>, Id
             IdServerApi::V1 => Ok(None),
         };
     };
-    // It becomes part of a header.
-    let lawful =
+    // The token becomes part of a header.
+    let is_valid =
         (1..=MAX_TOKEN_BYTES).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_graphic());
-    if lawful {
+    if is_valid {
         Ok(Some(Secret::new(token)))
     } else {
         Err(IdTokenError::Malformed)
     }
 }
 
-/// Where the paths of the interface begin that takes such a token, or none.
+/// The path prefix of the API that requires a token, or of the one that requires none.
 pub(super) fn interface(token: Option<&Secret>) -> &'static str {
     match token {
         Some(_) => "/_matrix/identity/v2",
@@ -67,12 +67,12 @@ pub(super) fn interface(token: Option<&Secret>) -> &'static str {
     }
 }
 
-/// The header that shows a token.
+/// The value of the `Authorization` header.
 pub(super) fn bearer(token: &Secret) -> Secret {
     Secret::new(format!("Bearer {}", token.reveal()))
 }
 
-/// Has the identity server send a message, and says under which id it keeps the session.
+/// Requests a validation message from the identity server and returns the ID of its session.
 pub async fn request_validation(
     app: &App,
     server: &TrustedServer,
@@ -92,11 +92,11 @@ pub async fn request_validation(
     let sid = answer.get("sid").and_then(Value::as_str);
     sid.filter(|sid| is_opaque_id(sid))
         .map(str::to_owned)
-        .ok_or(IdServerError::Unclear(200))
+        .ok_or(IdServerError::UnexpectedResponse(200))
 }
 
-/// What the identity server says of a session; `None` if that is too old to be a proof. Both ids
-/// are of the grammar that needs no escaping.
+/// Reads the result of a session from the identity server. `None` if the validation is too old to count. `sid`
+/// and `client_secret` have a grammar that needs no percent-encoding.
 pub async fn find_validated(
     app: &App,
     server: &TrustedServer,
@@ -117,12 +117,12 @@ pub async fn find_validated(
         body: None,
     };
     let answer = app.identity_client().call(call).await?;
-    let unclear = IdServerError::Unclear(200);
-    let (medium, address) = address_in(&answer).ok_or_else(|| unclear.clone())?;
+    let unexpected = IdServerError::UnexpectedResponse(200);
+    let (medium, address) = address_in(&answer).ok_or_else(|| unexpected.clone())?;
     let at = answer.get("validated_at").and_then(Value::as_i64);
     let now = app.clock.now();
-    // Clocks differ; nothing is validated later than now.
-    let at = Timestamp(at.ok_or(unclear)?).min(now);
+    // Clocks differ, so a time in the future counts as now.
+    let at = Timestamp(at.ok_or(unexpected)?).min(now);
     let threepid = ThreePid::parse(medium, &address);
     Ok(threepid
         .filter(|_| now < at.plus(LIFETIME))

@@ -1,9 +1,9 @@
-//! The memory that argon2 works in, kept from one hash to the next.
+//! The memory of argon2, kept from one hash to the next.
 //!
-//! Fresh memory takes nearly as long as the hash itself, since the kernel hands it out page by page; and
-//! given back and taken again it lets glibc's heap grow to ten times of it. By what stays there guesses
-//! could be tested at less than the price of a hash; but who reads a process's memory reads its pepper,
-//! and passwords as they come.
+//! Fresh memory takes nearly as long as the hash itself, because the kernel assigns it page by page. Freeing
+//! and allocating it again also lets the heap of glibc grow to ten times its size. An attacker who can read the
+//! kept memory could test guesses at less than the cost of a hash; but an attacker who can read the memory of
+//! the process can also read the pepper and the passwords of current requests.
 
 use std::{
     fmt,
@@ -14,7 +14,7 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 
 use super::HashError;
 
-/// Pieces of memory for hashes of one cost, as many as were ever needed at once.
+/// Buffers for hashes of one cost, as many as were ever needed at the same time.
 pub(super) struct Memory {
     blocks: usize,
     idle: Mutex<Vec<Vec<Block>>>,
@@ -27,7 +27,7 @@ impl fmt::Debug for Memory {
 }
 
 impl Memory {
-    /// For hashes that cost so much. Others are computed too, in memory that is not kept.
+    /// Keeps buffers for hashes of this cost. Hashes of another cost use memory that is not kept.
     pub(super) fn new(cost: &Params) -> Self {
         Self {
             blocks: cost.block_count(),
@@ -35,7 +35,7 @@ impl Memory {
         }
     }
 
-    /// Fills `out` with the argon2id hash.
+    /// Computes the argon2id hash and writes it to `out`.
     pub(super) fn hash(
         &self,
         cost: Params,
@@ -51,7 +51,7 @@ impl Memory {
         let mut blocks = if is_kept {
             self.take()
         } else {
-            // There may not be room for both.
+            // The memory of the function may not suffice for both.
             self.idle().clear();
             Vec::new()
         };
@@ -66,9 +66,9 @@ impl Memory {
         done.map_err(HashError::of)
     }
 
-    /// How many pieces wait for the next hash.
+    /// The number of kept buffers that are not in use.
     #[cfg(test)]
-    pub(super) fn pieces(&self) -> usize {
+    pub(super) fn idle_buffers(&self) -> usize {
         self.idle().len()
     }
 
@@ -77,7 +77,7 @@ impl Memory {
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Vec<Block>>> {
-        // Nobody panics in between, and a list of memory is never half changed.
+        // No code panics while it has the lock, and the list of buffers is consistent at all times.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,8 +1,8 @@
-//! What a stored hash is: ours, or one that another server made and an import brought along.
+//! Parsing of stored password hashes: those of this server, and those of other servers that an import added.
 //!
-//! Others' are verified and never made: the first login puts one of ours in their place. What a hash
-//! costs stands in the hash itself, so it is judged before anything is computed, here as at the
-//! import: nobody's row is to hold up a function for minutes.
+//! The hashes of other servers are verified but never made: the first login replaces them. The cost of a hash
+//! is part of the hash. It is checked before anything is computed, here and at the import, so that no stored
+//! hash can block a function for minutes.
 
 use std::num::NonZeroU32;
 
@@ -12,48 +12,50 @@ use ring::pbkdf2;
 
 use crate::password_hash::is_affordable;
 
-/// There is no lower one.
+/// The minimum cost that bcrypt allows.
 const MIN_BCRYPT_COST: u32 = 4;
-/// Each step doubles the work: 14 takes a second, twice that for a password that is not normalised.
+/// The maximum cost of bcrypt. Each step doubles the work: 14 takes a second, and twice that for a password
+/// that is not normalised.
 const MAX_BCRYPT_COST: u32 = 14;
-/// How much of a password bcrypt looks at, in bytes.
+/// The number of bytes of a password that bcrypt processes.
 const BCRYPT_BYTES: usize = 72;
-/// Fewer rounds of PBKDF2 protect nothing.
+/// The minimum number of PBKDF2 rounds. Fewer rounds give no protection.
 const MIN_PBKDF2_ROUNDS: u32 = 1_000;
-/// All blocks of its output together: two seconds at most, twice that for a password that is not normalised.
+/// The maximum number of PBKDF2 rounds, summed over all blocks of the output: two seconds at most, and twice
+/// that for a password that is not normalised.
 const MAX_PBKDF2_ROUNDS: u32 = 2_000_000;
-/// A shorter salt is as good as none.
+/// The minimum length of a salt. A shorter salt gives no protection.
 const MIN_SALT_BYTES: usize = 8;
-/// The one version of argon2 that is made today.
+/// The current version of argon2, the only supported one.
 const ARGON2_VERSION: u32 = 0x13;
-/// A shorter hash would be found by trying.
+/// The minimum length of a hash. An attacker could find a password for a shorter hash by guessing.
 const MIN_HASH_BYTES: usize = 16;
-/// No hash and no salt is longer.
+/// The maximum length of a hash and of a salt.
 const MAX_BYTES: usize = 64;
 
-/// Why a text is no hash that can be verified here.
+/// The reason why a hash cannot be verified here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HashFormatError {
-    /// Of another kind.
+    /// The algorithm is not supported.
     #[error(
-        "the password hash is of no kind that is known here: bcrypt ($2a$, $2b$, $2y$), $argon2id$, $pbkdf2-sha256$ or $pbkdf2-sha512$"
+        "the algorithm of the password hash is not supported; supported are bcrypt ($2a$, $2b$, $2y$), $argon2id$, $pbkdf2-sha256$ and $pbkdf2-sha512$"
     )]
     Unknown,
-    /// Of that kind, and broken.
+    /// The algorithm is supported, but the hash is malformed or too weak.
     #[error("the password hash is not well-formed")]
     Malformed,
-    /// It would take too long, or too much memory.
-    #[error("the password hash costs more than a login may take")]
-    TooDear,
+    /// The hash needs too much time or memory.
+    #[error("the cost of the password hash is too high for a login")]
+    TooExpensive,
 }
 
-/// A hash that can be verified.
+/// A hash that can be verified here.
 pub(super) enum Stored<'a> {
-    /// Ours, or of the same kind.
+    /// The hash of this server, or one of the same algorithm.
     Argon2(Box<Phc>, Params),
-    /// Synapse's and Dendrite's.
+    /// The hash of Synapse and Dendrite.
     Bcrypt(&'a str),
-    /// Passlib's, Django's and others'.
+    /// The hash of passlib, Django and others.
     Pbkdf2(Pbkdf2),
 }
 
@@ -66,7 +68,7 @@ pub(super) struct Pbkdf2 {
 }
 
 impl<'a> Stored<'a> {
-    /// Recognises a hash.
+    /// Parses a hash and checks its cost.
     pub(super) fn parse(text: &'a str) -> Result<Self, HashFormatError> {
         let mut parts = text.split('$').skip(1);
         match parts.next() {
@@ -83,31 +85,31 @@ fn argon2id<'a>(text: &str) -> Result<Stored<'a>, HashFormatError> {
     let phc = Phc::new(text).map_err(|_| HashFormatError::Malformed)?;
     let params = Params::try_from(&phc).map_err(|_| HashFormatError::Malformed)?;
     let hash = phc.hash.as_ref().ok_or(HashFormatError::Malformed)?;
-    // An older version, or one that is bound to further data, would never be taken for outdated.
-    let ours = phc.version == Some(ARGON2_VERSION) && phc.params.iter().count() == 3;
-    if phc.salt.is_none() || hash.len() < MIN_HASH_BYTES || !ours {
+    // An older version, or additional data, would not be detected as outdated after a login.
+    let is_supported = phc.version == Some(ARGON2_VERSION) && phc.params.iter().count() == 3;
+    if phc.salt.is_none() || hash.len() < MIN_HASH_BYTES || !is_supported {
         return Err(HashFormatError::Malformed);
     }
     if !is_affordable(&params) {
-        return Err(HashFormatError::TooDear);
+        return Err(HashFormatError::TooExpensive);
     }
     Ok(Stored::Argon2(Box::new(phc), params))
 }
 
 fn bcrypt_hash(text: &str) -> Result<Stored<'_>, HashFormatError> {
     let parts: bcrypt::HashParts = text.parse().map_err(|_| HashFormatError::Malformed)?;
-    // A `+` before the cost would pass for a number.
+    // The parser of the library accepts a `+` before the cost.
     if text.contains('+') || parts.get_cost() < MIN_BCRYPT_COST {
         return Err(HashFormatError::Malformed);
     }
     if parts.get_cost() > MAX_BCRYPT_COST {
-        return Err(HashFormatError::TooDear);
+        return Err(HashFormatError::TooExpensive);
     }
     Ok(Stored::Bcrypt(text))
 }
 
-/// `$pbkdf2-sha256$i=600000,l=32$salt$hash`, or as passlib writes it,
-/// `$pbkdf2-sha256$29000$salt$hash` with `.` in the place of `+`.
+/// Parses `$pbkdf2-sha256$i=600000,l=32$salt$hash`, or the format of passlib, `$pbkdf2-sha256$29000$salt$hash`
+/// with `.` instead of `+`.
 fn pbkdf2_hash<'a>(
     algorithm: pbkdf2::Algorithm,
     block: usize,
@@ -131,16 +133,16 @@ fn pbkdf2_hash<'a>(
     let (rounds, length) = params.split_once(',').unwrap_or((params, ""));
     let digits = rounds.strip_prefix("i=").unwrap_or(rounds);
     let rounds: Option<NonZeroU32> = digits.parse().ok().filter(|rounds: &NonZeroU32| {
-        // A `+` before them would pass for a number.
+        // `parse` accepts a `+` before the digits.
         digits.bytes().all(|byte| byte.is_ascii_digit()) && rounds.get() >= MIN_PBKDF2_ROUNDS
     });
-    let told = length.is_empty() || *length == format!("l={}", hash.len());
-    let Some(rounds) = rounds.filter(|_| told) else {
+    let length_matches = length.is_empty() || *length == format!("l={}", hash.len());
+    let Some(rounds) = rounds.filter(|_| length_matches) else {
         return Err(HashFormatError::Malformed);
     };
     let blocks = u32::try_from(hash.len().div_ceil(block)).unwrap_or(u32::MAX);
     if rounds.get().saturating_mul(blocks) > MAX_PBKDF2_ROUNDS {
-        return Err(HashFormatError::TooDear);
+        return Err(HashFormatError::TooExpensive);
     }
     Ok(Stored::Pbkdf2(Pbkdf2 {
         algorithm,
@@ -150,9 +152,9 @@ fn pbkdf2_hash<'a>(
     }))
 }
 
-/// Whether bcrypt made this hash of these bytes. It looks at the first 72 and ends at a zero: who had
-/// a longer password logs in with its beginning, as they did where they come from. A zero in it is in
-/// no password that other servers took.
+/// Whether bcrypt gives this hash for these bytes. bcrypt processes the first 72 bytes and stops at a zero
+/// byte. A user with a longer password can therefore log in with its beginning, as on the previous server. A
+/// password with a zero byte is rejected, because no other server accepted one.
 pub(super) fn is_bcrypt_of(hash: &str, password: &[u8]) -> bool {
     let looked_at = &password[..password.len().min(BCRYPT_BYTES)];
     let right = bcrypt::verify(looked_at, hash).unwrap_or(false);
@@ -160,7 +162,7 @@ pub(super) fn is_bcrypt_of(hash: &str, password: &[u8]) -> bool {
 }
 
 impl Pbkdf2 {
-    /// Whether this hash is of these bytes.
+    /// Whether PBKDF2 gives this hash for these bytes.
     pub(super) fn is_of(&self, password: &[u8]) -> bool {
         pbkdf2::verify(
             self.algorithm,

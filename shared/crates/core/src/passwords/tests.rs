@@ -1,4 +1,4 @@
-//! What is accepted as a password, and what a stored hash says of one.
+//! Tests of the rules for passwords, and of the verification of stored hashes.
 
 use super::*;
 
@@ -21,62 +21,65 @@ fn secret(text: &str) -> Secret {
 }
 
 #[test]
-fn reg_24_a_password_made_of_the_users_own_name_is_weak() {
+fn reg_24_a_password_with_the_user_name_is_weak() {
     let own = ["correct-horse", "example.org"];
     assert_eq!(
-        judge(&config(None), &secret("correct-horse1"), &own),
+        validate(&config(None), &secret("correct-horse1"), &own),
         Err(PasswordError::Weak)
     );
     assert_eq!(
-        judge(&config(None), &secret("a"), &[]),
+        validate(&config(None), &secret("a"), &[]),
         Err(PasswordError::Weak)
     );
     assert_eq!(
-        judge(&config(None), &secret("ostrich lamp 8 quarrel"), &own),
+        validate(&config(None), &secret("ostrich lamp 8 quarrel"), &own),
         Ok(())
     );
 }
 
 #[test]
-fn score_0_accepts_anything_but_the_empty_password() {
+fn score_0_accepts_all_but_the_empty_password() {
     let config = PasswordConfig {
         min_score: 0,
         ..config(None)
     };
-    assert_eq!(judge(&config, &secret("a"), &[]), Ok(()));
-    assert_eq!(judge(&config, &secret(""), &[]), Err(PasswordError::Empty));
+    assert_eq!(validate(&config, &secret("a"), &[]), Ok(()));
     assert_eq!(
-        judge(&config, &secret(&"a".repeat(MAX_PASSWORD_BYTES + 1)), &[]),
+        validate(&config, &secret(""), &[]),
+        Err(PasswordError::Empty)
+    );
+    assert_eq!(
+        validate(&config, &secret(&"a".repeat(MAX_PASSWORD_BYTES + 1)), &[]),
         Err(PasswordError::TooLong)
     );
 }
 
 #[test]
-fn a_weak_password_in_other_clothes_is_weak() {
+fn a_weak_password_in_fullwidth_letters_is_weak() {
     let fullwidth =
         "\u{FF50}\u{FF41}\u{FF53}\u{FF53}\u{FF57}\u{FF4F}\u{FF52}\u{FF44}\u{FF11}\u{FF12}\u{FF13}";
     assert_eq!(
-        judge(&config(None), &secret(fullwidth), &[]),
+        validate(&config(None), &secret(fullwidth), &[]),
         Err(PasswordError::Weak)
     );
 }
 
 #[test]
-fn no_more_than_the_beginning_of_a_long_password_is_judged() {
-    let beginning = "a".repeat(JUDGED_CHARS);
+fn only_the_beginning_of_a_long_password_is_scored() {
+    let beginning = "a".repeat(SCORED_CHARS);
     let strong = "ostrich lamp 8 quarrel";
     assert_eq!(
-        judge(&config(None), &secret(&format!("{beginning}{strong}")), &[]),
+        validate(&config(None), &secret(&format!("{beginning}{strong}")), &[]),
         Err(PasswordError::Weak)
     );
     assert_eq!(
-        judge(&config(None), &secret(&format!("{strong}{beginning}")), &[]),
+        validate(&config(None), &secret(&format!("{strong}{beginning}")), &[]),
         Ok(())
     );
 }
 
 #[test]
-fn the_phc_string_carries_the_cost() {
+fn the_phc_string_contains_the_cost() {
     let hash = Worker::new(config(None))
         .hash(&secret("x"), &[7; SALT_BYTES])
         .unwrap();
@@ -89,8 +92,8 @@ fn the_phc_string_carries_the_cost() {
 }
 
 #[test]
-fn a_hash_knows_its_password_and_says_when_it_is_outdated() {
-    let (plain, peppered) = (config(None), config(Some("a pepper of length")));
+fn verification_detects_outdated_hashes() {
+    let (unpeppered, peppered) = (config(None), config(Some("a pepper of length")));
     let hash = |config: &PasswordConfig| {
         Worker::new(config.clone())
             .hash(&secret("x"), &[7; SALT_BYTES])
@@ -100,11 +103,11 @@ fn a_hash_knows_its_password_and_says_when_it_is_outdated() {
         Worker::new(config.clone()).verify(&secret(text), hash)
     };
     assert_eq!(
-        verify(&plain, "x", &hash(&plain)).unwrap(),
+        verify(&unpeppered, "x", &hash(&unpeppered)).unwrap(),
         PasswordCheck::Right
     );
     assert_eq!(
-        verify(&plain, "y", &hash(&plain)).unwrap(),
+        verify(&unpeppered, "y", &hash(&unpeppered)).unwrap(),
         PasswordCheck::Wrong
     );
     assert_eq!(
@@ -112,11 +115,11 @@ fn a_hash_knows_its_password_and_says_when_it_is_outdated() {
         PasswordCheck::Right
     );
     assert_eq!(
-        verify(&peppered, "x", &hash(&plain)).unwrap(),
+        verify(&peppered, "x", &hash(&unpeppered)).unwrap(),
         PasswordCheck::Outdated
     );
     assert_eq!(
-        verify(&plain, "x", &hash(&peppered)).unwrap(),
+        verify(&unpeppered, "x", &hash(&peppered)).unwrap(),
         PasswordCheck::Wrong
     );
     let later = PasswordConfig {
@@ -135,23 +138,23 @@ fn a_hash_knows_its_password_and_says_when_it_is_outdated() {
         verify(&later, "y", &hash(&peppered)).unwrap(),
         PasswordCheck::Wrong
     );
-    let dearer = PasswordConfig {
+    let costlier = PasswordConfig {
         cost: HashCost::parse("m=16,t=1,p=1").unwrap(),
-        ..plain.clone()
+        ..unpeppered.clone()
     };
     assert_eq!(
-        verify(&dearer, "x", &hash(&plain)).unwrap(),
+        verify(&costlier, "x", &hash(&unpeppered)).unwrap(),
         PasswordCheck::Outdated
     );
     let long = "x".repeat(MAX_PASSWORD_BYTES + 1);
     assert_eq!(
-        verify(&plain, &long, &hash(&plain)).unwrap(),
+        verify(&unpeppered, &long, &hash(&unpeppered)).unwrap(),
         PasswordCheck::Wrong
     );
 }
 
 #[test]
-fn compatible_spellings_give_one_hash_and_a_pepper_another() {
+fn compatible_spellings_give_one_hash() {
     let phc = |text: &str, pepper| {
         Worker::new(config(pepper))
             .hash(&secret(text), &[7; SALT_BYTES])
@@ -163,7 +166,7 @@ fn compatible_spellings_give_one_hash_and_a_pepper_another() {
 }
 
 #[test]
-fn costs_are_checked() {
+fn invalid_and_excessive_costs_are_rejected() {
     assert!(HashCost::parse("m=19456,t=2,p=1").is_some());
     for wrong in [
         "",
@@ -180,11 +183,12 @@ fn costs_are_checked() {
     }
 }
 
-/// Made by the libraries that other servers use: Python's bcrypt, passlib, hashlib and argon2-cffi.
+/// The password of the hashes below, which were made with the libraries that other servers use: Python's
+/// bcrypt, passlib, hashlib and argon2-cffi.
 const OSTRICH: &str = "ostrich lamp 8 quarrel";
 
-/// What a stored hash, with the other server's pepper or without, says of a password.
-fn verdict(phc: &str, peppered: bool, typed: &str) -> PasswordCheck {
+/// Verifies a password against a stored hash, with or without the pepper of the other server.
+fn check(phc: &str, peppered: bool, typed: &str) -> PasswordCheck {
     let config = config(None);
     let pepper = config.imported_pepper.as_ref().filter(|_| peppered);
     let hash = PasswordHash {
@@ -196,7 +200,7 @@ fn verdict(phc: &str, peppered: bool, typed: &str) -> PasswordCheck {
 }
 
 #[test]
-fn hashes_of_other_servers_know_their_password_and_are_outdated() {
+fn hashes_of_other_servers_are_verified_as_outdated() {
     for (phc, peppered) in [
         (
             "$2b$04$.LsJnLhDQre2rTGMNnvhNuE0kjlX02e0N7ugdlnyx3724o6u2BURa",
@@ -223,67 +227,67 @@ fn hashes_of_other_servers_know_their_password_and_are_outdated() {
             true,
         ),
     ] {
-        assert_eq!(recognise(phc), Ok(()), "{phc}");
+        assert_eq!(check_hash_format(phc), Ok(()), "{phc}");
         assert_eq!(
-            verdict(phc, peppered, OSTRICH),
+            check(phc, peppered, OSTRICH),
             PasswordCheck::Outdated,
             "{phc}"
         );
         for wrong in ["ostrich lamp 8 quarrel ", "", "Ostrich lamp 8 quarrel"] {
-            assert_eq!(verdict(phc, peppered, wrong), PasswordCheck::Wrong, "{phc}");
+            assert_eq!(check(phc, peppered, wrong), PasswordCheck::Wrong, "{phc}");
         }
         assert_eq!(
-            verdict(phc, !peppered, OSTRICH),
+            check(phc, !peppered, OSTRICH),
             PasswordCheck::Wrong,
             "{phc}"
         );
     }
-    // Of our own kind: it is replaced only if its cost is another.
+    // The algorithm of this server: the hash is outdated only if its cost differs.
     let argon2 = "$argon2id$v=19$m=8,t=1,p=1$vtveTBIPyY237Fx9CLby9Q$37O1eGfTlEKXyGmwLrB7ATulU/1w0oS4ngAjWZI0rx0";
-    assert_eq!(verdict(argon2, false, OSTRICH), PasswordCheck::Right);
-    assert_eq!(verdict(argon2, false, "another"), PasswordCheck::Wrong);
+    assert_eq!(check(argon2, false, OSTRICH), PasswordCheck::Right);
+    assert_eq!(check(argon2, false, "another"), PasswordCheck::Wrong);
 }
 
 #[test]
-fn bcrypt_looks_at_72_bytes_and_at_no_password_with_a_zero() {
+fn bcrypt_uses_72_bytes_and_rejects_zero_bytes() {
     let long = "$2b$04$6p4luuf0UEs/GT.4yHfAve9fBMrC5PH9apH7IV6I8PX/x7F9TvG7q";
     let digits = "0123456789".repeat(9);
-    assert_eq!(verdict(long, false, &digits), PasswordCheck::Outdated);
-    assert_eq!(verdict(long, false, &digits[..72]), PasswordCheck::Outdated);
-    assert_eq!(verdict(long, false, &digits[..71]), PasswordCheck::Wrong);
-    // The pepper's end is beyond them.
+    assert_eq!(check(long, false, &digits), PasswordCheck::Outdated);
+    assert_eq!(check(long, false, &digits[..72]), PasswordCheck::Outdated);
+    assert_eq!(check(long, false, &digits[..71]), PasswordCheck::Wrong);
+    // The end of the pepper is beyond the 72 bytes.
     let peppered = "$2b$04$orm71elYCOdH4pC/JlUKcu5N7YHUTN1OpF8hX.34wPJPDpmBC8TIu";
     assert_eq!(
-        verdict(peppered, true, &digits[..70]),
+        check(peppered, true, &digits[..70]),
         PasswordCheck::Outdated
     );
-    assert_eq!(verdict(peppered, true, &digits[..69]), PasswordCheck::Wrong);
+    assert_eq!(check(peppered, true, &digits[..69]), PasswordCheck::Wrong);
     let ostrich = "$2b$04$.LsJnLhDQre2rTGMNnvhNuE0kjlX02e0N7ugdlnyx3724o6u2BURa";
     let zero = format!("{OSTRICH}\0");
-    assert_eq!(verdict(ostrich, false, &zero), PasswordCheck::Wrong);
+    assert_eq!(check(ostrich, false, &zero), PasswordCheck::Wrong);
 }
 
 #[test]
-fn compatible_spellings_were_one_password_on_some_servers_and_two_on_others() {
-    let (typed, normal) = ("\u{FB01}sh \u{212B}", "fish \u{C5}");
+fn imported_hashes_match_the_typed_or_normalized_password() {
+    let (typed, normalized) = ("\u{FB01}sh \u{212B}", "fish \u{C5}");
     let nfkc = "$2b$04$ODErPiaVA3yFR55e13jG5eQOb.62cqHHsc.JE81DNYbXzuLWt8Uf2";
     let raw = "$2b$04$DNm8JC2mPxeFhnFP.0nreOdrDbHZUbHK8vy7TGgGMi6MXOd.12VSe";
     for (hash, text, right) in [
         (nfkc, typed, true),
-        (nfkc, normal, true),
+        (nfkc, normalized, true),
         (raw, typed, true),
-        (raw, normal, false),
+        (raw, normalized, false),
     ] {
-        let verdict = verdict(hash, false, text);
-        assert_eq!(verdict == PasswordCheck::Outdated, right, "{hash} {text}");
+        let check = check(hash, false, text);
+        assert_eq!(check == PasswordCheck::Outdated, right, "{hash} {text}");
     }
 }
 
 #[test]
-fn hashes_that_cannot_be_verified_are_refused_and_no_password_is_theirs() {
-    use HashFormatError::{Malformed, TooDear, Unknown};
+fn hashes_that_cannot_be_verified_match_no_password() {
+    use HashFormatError::{Malformed, TooExpensive, Unknown};
     let salted = "$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-    for (hash, fault) in [
+    for (hash, error) in [
         ("", Unknown),
         ("secret", Unknown),
         (
@@ -310,11 +314,11 @@ fn hashes_that_cannot_be_verified_are_refused_and_no_password_is_theirs() {
         ),
         (
             "$2b$15$.LsJnLhDQre2rTGMNnvhNuE0kjlX02e0N7ugdlnyx3724o6u2BURa",
-            TooDear,
+            TooExpensive,
         ),
         (
             "$2b$31$.LsJnLhDQre2rTGMNnvhNuE0kjlX02e0N7ugdlnyx3724o6u2BURa",
-            TooDear,
+            TooExpensive,
         ),
         (
             "$argon2id$v=19$m=8,t=1,p=1$vtveTBIPyY237Fx9CLby9Q",
@@ -325,18 +329,18 @@ fn hashes_that_cannot_be_verified_are_refused_and_no_password_is_theirs() {
         ("$pbkdf2-sha256$10$AAAA$", Malformed),
         ("$pbkdf2-sha256$10$AAAA", Malformed),
     ] {
-        assert_eq!(recognise(hash), Err(fault), "{hash}");
+        assert_eq!(check_hash_format(hash), Err(error), "{hash}");
         for typed in ["", "x"] {
-            assert_eq!(verdict(hash, false, typed), PasswordCheck::Wrong, "{hash}");
+            assert_eq!(check(hash, false, typed), PasswordCheck::Wrong, "{hash}");
         }
     }
-    for (head, fault) in [
-        ("$argon2id$v=19$m=4194304,t=1,p=1", TooDear),
-        ("$argon2id$v=19$m=65536,t=4294967295,p=1", TooDear),
+    for (head, error) in [
+        ("$argon2id$v=19$m=4194304,t=1,p=1", TooExpensive),
+        ("$argon2id$v=19$m=65536,t=4294967295,p=1", TooExpensive),
         ("$pbkdf2-sha256$0", Malformed),
         ("$pbkdf2-sha256$i=1000,l=64", Malformed),
-        ("$pbkdf2-sha256$1000000000", TooDear),
-        ("$pbkdf2-sha512$2000001", TooDear),
+        ("$pbkdf2-sha256$1000000000", TooExpensive),
+        ("$pbkdf2-sha512$2000001", TooExpensive),
         ("$pbkdf2-sha256$999", Malformed),
         ("$pbkdf2-sha256$+1000", Malformed),
         ("$pbkdf2-sha256$i=+1000", Malformed),
@@ -345,14 +349,14 @@ fn hashes_that_cannot_be_verified_are_refused_and_no_password_is_theirs() {
         ("$argon2id$m=8,t=1,p=1", Malformed),
     ] {
         let hash = format!("{head}{salted}");
-        assert_eq!(recognise(&hash), Err(fault), "{hash}");
-        assert_eq!(verdict(&hash, false, "x"), PasswordCheck::Wrong, "{hash}");
+        assert_eq!(check_hash_format(&hash), Err(error), "{hash}");
+        assert_eq!(check(&hash, false, "x"), PasswordCheck::Wrong, "{hash}");
     }
 }
 
-/// Memory that was used for another password, and is not as long as another cost needs.
+/// The buffer was used for another password before, and its size differs from what the other cost needs.
 #[test]
-fn what_was_in_the_memory_changes_no_hash() {
+fn reused_memory_does_not_change_a_hash() {
     let (own, other) = (
         HashCost::parse("m=64,t=2,p=1"),
         HashCost::parse("m=16,t=1,p=2"),
@@ -380,5 +384,5 @@ fn what_was_in_the_memory_changes_no_hash() {
             );
         }
     }
-    assert_eq!(worker.memory.pieces(), 1);
+    assert_eq!(worker.memory.idle_buffers(), 1);
 }

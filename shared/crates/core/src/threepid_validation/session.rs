@@ -27,13 +27,13 @@ pub fn sid(
     client_secret: &Secret,
 ) -> String {
     let fields = sid_fields(purpose, threepid, client_secret);
-    keys.hash(KeyPurpose::ProofId, &fields)
+    keys.hash(KeyPurpose::ValidationSessionId, &fields)
 }
 
 /// Whether the session was requested with this `client_secret`.
 pub fn has_client_secret(keys: &KeyRing, row: &ValidationRow, client_secret: &Secret) -> bool {
     let fields = sid_fields(row.purpose, &row.threepid, client_secret);
-    keys.hash_matches(KeyPurpose::ProofId, &fields, &row.sid)
+    keys.hash_matches(KeyPurpose::ValidationSessionId, &fields, &row.sid)
 }
 
 fn sid_fields(purpose: ValidationPurpose, threepid: &ThreePid, client_secret: &Secret) -> Vec<u8> {
@@ -47,7 +47,10 @@ fn sid_fields(purpose: ValidationPurpose, threepid: &ThreePid, client_secret: &S
 
 /// The token of the link in all e-mails of a session with this nonce.
 pub fn link_token(keys: &KeyRing, sid: &str, session_nonce: &str) -> Secret {
-    Secret::new(keys.hash(KeyPurpose::ProofToken, &link_fields(sid, session_nonce)))
+    Secret::new(keys.hash(
+        KeyPurpose::ValidationToken,
+        &link_fields(sid, session_nonce),
+    ))
 }
 
 pub(super) fn link_fields(sid: &str, session_nonce: &str) -> Vec<u8> {
@@ -57,7 +60,7 @@ pub(super) fn link_fields(sid: &str, session_nonce: &str) -> Vec<u8> {
 /// The code in text message number `send` of a session with this nonce.
 pub fn code(keys: &KeyRing, sid: &str, session_nonce: &str, send: i64) -> Secret {
     let mut codes = keys.codes(
-        KeyPurpose::ProofToken,
+        KeyPurpose::ValidationToken,
         &code_fields(sid, session_nonce, send),
     );
     codes.swap_remove(0)

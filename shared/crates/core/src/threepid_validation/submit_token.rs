@@ -9,7 +9,7 @@ use crate::{
     client_network::ClientNetwork,
     config::{Config, EmailLink},
     limits::{self, Limit, LimitError},
-    secrets::{KeyPurpose, Secret, fields, same},
+    secrets::{KeyPurpose, Secret, constant_time_eq, fields},
     store::{StoreError, ValidationRow},
     threepid::Medium,
     threepids::link,
@@ -192,7 +192,7 @@ async fn find(
 fn is_link_token(app: &App, row: &ValidationRow, token: &Secret) -> bool {
     let fields = link_fields(&row.sid, &row.session_nonce);
     let keys = &app.config.keys;
-    keys.hash_matches(KeyPurpose::ProofToken, &fields, token.reveal()) && !row.suppressed
+    keys.hash_matches(KeyPurpose::ValidationToken, &fields, token.reveal()) && !row.suppressed
 }
 
 /// Whether the token is the code of a message that is still valid. All codes are compared, so that the time does not
@@ -202,8 +202,8 @@ fn is_valid_code(app: &App, row: &ValidationRow, token: &Secret) -> bool {
     let mut is_match = false;
     for send in row.first_valid_send..=row.sends {
         let fields = code_fields(&row.sid, &row.session_nonce, send);
-        for code in app.config.keys.codes(KeyPurpose::ProofToken, &fields) {
-            is_match |= same(code.reveal(), entered.reveal());
+        for code in app.config.keys.codes(KeyPurpose::ValidationToken, &fields) {
+            is_match |= constant_time_eq(code.reveal(), entered.reveal());
         }
     }
     is_match && !row.suppressed

@@ -1,9 +1,9 @@
-//! Who asks where application services may ask too: somebody with a token of ours, or an
-//! application service as one of its users.
+//! The caller of an endpoint that application services may use too: a user with a device, or an application
+//! service acting as one of its users.
 
 use super::{
     AuthenticationError, GuestForbiddenError, Session, authenticate, authenticate_appservice,
-    guests_out,
+    check_not_guest,
 };
 use crate::{
     app::App,
@@ -14,27 +14,27 @@ use crate::{
     store::{AccountRow, AccountStatus, StoreError},
 };
 
-/// Who asks.
+/// The authenticated caller.
 #[derive(Debug)]
 pub enum Caller {
-    /// Somebody with a device.
+    /// A user with the token of a device.
     User(Session),
-    /// An application service, as its own user or as one of its namespace.
+    /// An application service that acts as its own user or as a user of its namespaces.
     Appservice {
         /// The user.
         localpart: Localpart,
-        /// Their account. Its own user may have none.
+        /// The account of the user. The application service's own user may have none.
         account: Option<AccountRow>,
     },
 }
 
-/// Why it is nobody.
+/// The reason why the caller is not authenticated.
 #[derive(Debug, thiserror::Error)]
 pub enum CallerError {
-    /// The token is worth nothing.
+    /// The token is rejected.
     #[error(transparent)]
     Token(#[from] AuthenticationError),
-    /// The application service may not be whom it says it is.
+    /// The application service may not act as the user that the request names.
     #[error("the application service may not act as this user")]
     NotItsUser,
 }
@@ -54,7 +54,7 @@ impl Caller {
         }
     }
 
-    /// The device, which an application service does without.
+    /// The device. Application services have none.
     pub fn device(&self) -> Option<&DeviceId> {
         match self {
             Self::User(session) => Some(&session.device),
@@ -70,13 +70,13 @@ impl Caller {
         }
     }
 
-    /// Refuses guests.
-    pub fn demand_no_guest(&self) -> Result<(), GuestForbiddenError> {
-        self.account().map_or(Ok(()), guests_out)
+    /// Fails for guests.
+    pub fn ensure_not_guest(&self) -> Result<(), GuestForbiddenError> {
+        self.account().map_or(Ok(()), check_not_guest)
     }
 
-    /// Refuses an application service whose own user has no account.
-    pub fn demand_account(&self) -> Result<(), CallerError> {
+    /// Fails for an application service whose own user has no account.
+    pub fn ensure_account(&self) -> Result<(), CallerError> {
         match self.account() {
             Some(_) => Ok(()),
             None => Err(CallerError::NotItsUser),
@@ -84,8 +84,8 @@ impl Caller {
     }
 }
 
-/// Tells who asks with this token. `asserted` is the user as whom an application service says it
-/// asks; of anybody else it is not looked at.
+/// Authenticates the caller. `asserted` is the user that an application service acts as; it is ignored for
+/// other callers.
 pub async fn identify(
     app: &App,
     text: &Secret,
@@ -97,7 +97,7 @@ pub async fn identify(
     }
 }
 
-/// The application service's own user, or one of its namespace that exists and has not been
+/// Authenticates an application service as its own user, or as a user of its namespaces that exists and is not
 /// deactivated.
 pub async fn as_user(
     app: &App,

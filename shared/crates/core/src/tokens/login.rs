@@ -1,4 +1,4 @@
-//! A device with new tokens: what every way to log in ends with.
+//! Creation of a device with new tokens, the last step of every login.
 
 use std::time::Duration;
 
@@ -12,40 +12,39 @@ use crate::{
     store::NewDevice,
 };
 
-/// What is wanted of a device.
+/// The properties of the new device.
 #[derive(Debug, Clone, Default)]
 pub struct Login {
-    /// Its id, if the client chose one (REG-17).
+    /// The device ID, if the client chose one (REG-17).
     pub device_id: Option<DeviceId>,
-    /// What it is called (REG-19).
+    /// The display name (REG-19).
     pub display_name: Option<String>,
-    /// Whether the client can refresh tokens (TOK-16).
+    /// Whether the client asked for a refresh token (TOK-16).
     pub refreshable: bool,
-    /// How long the access token lives.
+    /// The lifetime of the access token. `None` is forever.
     pub lifetime: Option<Duration>,
 }
 
-/// What a client is told of its new device; the members of an answer.
+/// The members of the response about a new device.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Issued {
     /// The access token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access_token: Option<String>,
-    /// Its device.
+    /// The device ID.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_id: Option<String>,
-    /// The refresh token, if the client can refresh (TOK-16).
+    /// The refresh token, if the client asked for one (TOK-16).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refresh_token: Option<String>,
-    /// When the access token expires, if it does.
+    /// The lifetime of the access token in milliseconds, if it is limited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_in_ms: Option<i64>,
 }
 
 crate::opaque_debug!(Issued);
 
-/// Makes the tokens of a device: what the client is told, and what is to be stored (TOK-08,
-/// REG-18).
+/// Creates the tokens of a device. Returns the members of the response and the row to store (TOK-08, REG-18).
 pub fn issue(app: &App, localpart: &Localpart, login: &Login) -> (Issued, NewDevice) {
     let rng = &*app.rng;
     let id = login

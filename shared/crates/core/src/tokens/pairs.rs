@@ -1,32 +1,32 @@
-//! Which of a device's tokens are good, and how new ones take their place.
+//! The pairs of tokens of a device, and their exchange by refresh tokens.
 //!
-//! Who turns in a refresh token is given a new pair. Until somebody uses one of the new tokens the old
-//! ones work as before, and the same refresh token gives the same answer again: an answer that was
-//! lost costs nobody their session (REFR-03). The answer is sealed under the token it was given
-//! for, so that the table alone tells nobody the new tokens.
+//! A refresh token is exchanged for a new pair. Until one of the new tokens is used, the old ones stay valid
+//! and the same refresh token gives the same response again, so that a lost response does not end the session
+//! (REFR-03). The stored response is sealed with the refresh token it belongs to, so that access to the table
+//! alone does not reveal the new tokens.
 
 use super::{AuthenticationError, Issued, Session, Token, TokenHash, TokenKind};
 use crate::{
     app::App,
     clock::{Timestamp, millis},
-    secrets::{KeyPurpose, Secret, fields, same},
+    secrets::{KeyPurpose, Secret, constant_time_eq, fields},
     store::{AccountRow, AccountStatus, DeviceRow, NextPair, PairSlot, RefreshOutcome, StoreError},
 };
 
-/// How often a pair is tried to be written on a row that others write to.
-const TRIES: usize = 5;
+/// The maximum number of attempts to write a pair to a row with concurrent writes.
+const MAX_ATTEMPTS: usize = 5;
 
-/// Which of a device's pairs a token is of.
+/// The pair of a device that a token belongs to.
 #[derive(Debug)]
 pub(super) enum Pair<'a> {
-    /// The one that is in use.
+    /// The pair that is in use.
     Current,
-    /// The one after it, which is so far unused.
+    /// The pair after it, which has not been used yet.
     Next(&'a NextPair),
 }
 
 impl Pair<'_> {
-    /// When its access token expires.
+    /// The time at which the access token of the pair expires.
     pub(super) fn expires(&self, device: &DeviceRow) -> Option<Timestamp> {
         match self {
             Self::Current => device.access_expires,
@@ -35,7 +35,8 @@ impl Pair<'_> {
     }
 }
 
-/// The pair that the token is of, if it is of one of a living device of a living account.
+/// The pair of a token. Fails if the token belongs to no pair of the device, or if the device or the account is
+/// no longer valid.
 pub(super) fn pair_of<'a>(
     kind: TokenKind,
     token: &Token,
@@ -43,7 +44,7 @@ pub(super) fn pair_of<'a>(
     device: &'a DeviceRow,
 ) -> Result<Pair<'a>, AuthenticationError> {
     let hash = token.hash();
-    let is = |own: &TokenHash| same(&own.0, &hash.0);
+    let is = |own: &TokenHash| constant_time_eq(&own.0, &hash.0);
     let of = |next: &NextPair| match kind {
         TokenKind::Access => is(&next.access_hash),
         TokenKind::Refresh => is(&next.refresh_hash),
@@ -62,8 +63,8 @@ pub(super) fn pair_of<'a>(
     }
 }
 
-/// The first use of a new access token: from here on it is the device's, and the tokens before it
-/// are worth nothing.
+/// Handles the first use of a new access token: its pair becomes the current one, and the tokens of the
+/// previous pair become invalid.
 pub(super) async fn promote(
     app: &App,
     session: &Session,
@@ -78,7 +79,7 @@ pub(super) async fn promote(
     }
 }
 
-/// A refresh token with the rows that it names.
+/// A refresh token with the rows of its account and device.
 #[derive(Debug)]
 pub struct RefreshToken {
     token: Token,
@@ -87,8 +88,8 @@ pub struct RefreshToken {
 }
 
 impl RefreshToken {
-    /// Reads what the token names, in one strongly consistent read. What it is worth shows when it
-    /// is turned in.
+    /// Parses the token and reads its rows with one strongly consistent read. The token is validated when it is
+    /// redeemed.
     pub async fn read(app: &App, text: &Secret) -> Result<Self, AuthenticationError> {
         let token = Token::parse(TokenKind::Refresh, text, &app.config.server_name)
             .ok_or(AuthenticationError::Unknown)?;
@@ -105,17 +106,17 @@ impl RefreshToken {
         })
     }
 
-    /// Gives the next pair of tokens: the same again, until one of them has been used or the access
-    /// token has expired.
-    pub async fn turn_in(mut self, app: &App) -> Result<Issued, AuthenticationError> {
-        let mine = self.token.hash();
-        for _ in 0..TRIES {
+    /// Exchanges the refresh token for the next pair. Returns the same pair again until one of its tokens has
+    /// been used or its access token has expired.
+    pub async fn redeem(mut self, app: &App) -> Result<Issued, AuthenticationError> {
+        let own_hash = self.token.hash();
+        for _ in 0..MAX_ATTEMPTS {
             let pair = pair_of(TokenKind::Refresh, &self.token, &self.account, &self.device)?;
-            // TOK-14: said to nobody whose token is worth nothing.
+            // TOK-14: the error must not reveal to a caller with an invalid token that the account is locked.
             if self.account.status == AccountStatus::Locked {
                 return Err(AuthenticationError::Locked);
             }
-            let place = match (pair, &self.device.next) {
+            let slot = match (pair, &self.device.next) {
                 (Pair::Next(used), _) => PairSlot::After(used),
                 (Pair::Current, None) => PairSlot::AfterCurrent,
                 (Pair::Current, Some(given)) if given.has_expired(app.clock.now()) => {
@@ -127,10 +128,10 @@ impl RefreshToken {
             let Token {
                 localpart, device, ..
             } = &self.token;
-            let offer = app
+            let saved = app
                 .store
-                .save_next_pair(localpart, device, &mine, place, &next);
-            match offer.await? {
+                .save_next_pair(localpart, device, &own_hash, slot, &next);
+            match saved.await? {
                 RefreshOutcome::Written => return Ok(issued),
                 RefreshOutcome::Conflict(Some(device)) => self.device = device,
                 RefreshOutcome::Conflict(None) => return Err(AuthenticationError::Unknown),
@@ -149,12 +150,12 @@ impl RefreshToken {
             refresh_token: Some(refresh.reveal().to_owned()),
             expires_in_ms: lifetime.map(millis),
         };
-        let plain = Secret::new(serde_json::to_vec(&issued).unwrap_or_default());
+        let plaintext = Secret::new(serde_json::to_vec(&issued).unwrap_or_default());
         let answer = app.config.keys.seal(
             KeyPurpose::Refresh,
             self.token.reveal().as_bytes(),
             &self.place(),
-            plain.reveal(),
+            plaintext.reveal(),
             &*app.rng,
         );
         let next = NextPair {
@@ -166,17 +167,17 @@ impl RefreshToken {
         (issued, next)
     }
 
-    /// The answer that was given before. One that does not open, since the server's secret has been
-    /// replaced twice, is lost with the token.
+    /// Opens the stored response. It is lost, and the refresh token with it, if the root secret has been
+    /// replaced twice since.
     fn open(&self, app: &App, given: &NextPair) -> Result<Issued, AuthenticationError> {
         let salt = self.token.reveal().as_bytes();
-        let plain = app
+        let plaintext = app
             .config
             .keys
             .open(KeyPurpose::Refresh, salt, &self.place(), &given.answer)
             .map(Secret::new)
             .map_err(|_| AuthenticationError::Unknown)?;
-        serde_json::from_slice(plain.reveal()).map_err(|_| AuthenticationError::Unknown)
+        serde_json::from_slice(plaintext.reveal()).map_err(|_| AuthenticationError::Unknown)
     }
 
     fn place(&self) -> Vec<u8> {

@@ -7,8 +7,8 @@ use crate::{
     clock::Timestamp,
     http::Request,
     limits::{self, Limit},
-    notices,
     outbox::Notice,
+    security_notifications,
     store::{Attempt, SessionCommit, ValidationRow, retry_on_conflict},
     threepid_validation::{self, ValidatedThreePid, ValidationPurpose, ValidationState},
     threepids,
@@ -134,7 +134,7 @@ pub async fn try_add(
     let notices = if known {
         Vec::new()
     } else {
-        notices::mails(app, &recipients, Notice::AddressAdded)
+        security_notifications::mails(app, &recipients, Notice::AddressAdded)
     };
     let new = NewThreePid {
         localpart: owner.localpart.clone(),

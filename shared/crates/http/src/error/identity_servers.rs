@@ -28,7 +28,7 @@ impl From<IdServerNameError> for MatrixError {
                 ErrorCode::InvalidParam,
                 "`id_server` must be a host with an optional port and nothing else",
             ),
-            IdServerNameError::Inner => Self::new(
+            IdServerNameError::PrivateNetwork => Self::new(
                 ErrorCode::InvalidParam,
                 "`id_server` is an address that this server does not call",
             ),
@@ -57,7 +57,7 @@ impl From<IdServerError> for MatrixError {
     fn from(error: IdServerError) -> Self {
         match error {
             IdServerError::Refused(refusal) => relay(refusal),
-            IdServerError::Unclear(_) | IdServerError::Unreached(_) => Self::new(
+            IdServerError::UnexpectedResponse(_) | IdServerError::Unreachable(_) => Self::new(
                 ErrorCode::IdServer,
                 "The identity server does not answer, or not in a way we understand: try again later",
             ),

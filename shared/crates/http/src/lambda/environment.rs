@@ -52,7 +52,7 @@ pub(super) async fn app() -> Result<(Arc<App>, Aws), String> {
         }
     };
     let app = App::with_store(config, store, Arc::new(SystemClock), rng);
-    app.begin_with(row).await;
+    app.use_prefetched(row).await;
     Ok((app, aws))
 }
 

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     config::{Config, Flow},
-    secrets::{same, sha256_base64},
+    secrets::{constant_time_eq, sha256_base64},
     threepid_validation::DelegatedSession,
 };
 
@@ -114,7 +114,7 @@ impl SessionState {
         match &self.finished {
             None => Replay::Open,
             Some(end)
-                if same(&end.request, &sha256_base64(request.as_bytes()))
+                if constant_time_eq(&end.request, &sha256_base64(request.as_bytes()))
                     && now.since(end.at) < REPLAY_FOR =>
             {
                 Replay::Answer {

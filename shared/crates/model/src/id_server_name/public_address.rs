@@ -1,38 +1,39 @@
-//! The addresses of the public internet.
+//! The IP addresses of the public internet.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Ranges of IPv4 that are not the public internet, as network and length of the prefix.
-const INNER_V4: [(Ipv4Addr, u32); 15] = [
-    // This network, and private ones.
+/// IPv4 ranges outside of the public internet, as network and prefix length.
+const NON_PUBLIC_V4: [(Ipv4Addr, u32); 15] = [
+    // "This network" and private networks.
     (Ipv4Addr::UNSPECIFIED, 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
     (Ipv4Addr::new(172, 16, 0, 0), 12),
     (Ipv4Addr::new(192, 168, 0, 0), 16),
-    // Behind a carrier's NAT.
+    // Carrier-grade NAT, then loopback.
     (Ipv4Addr::new(100, 64, 0, 0), 10),
     (Ipv4Addr::new(127, 0, 0, 0), 8),
-    // Link-local; the metadata of clouds.
+    // Link-local, including the metadata services of cloud providers.
     (Ipv4Addr::new(169, 254, 0, 0), 16),
-    // Protocols, documentation, the relays of 6to4, benchmarks.
+    // Protocol assignments, documentation, 6to4 relays, benchmarks.
     (Ipv4Addr::new(192, 0, 0, 0), 24),
     (Ipv4Addr::new(192, 0, 2, 0), 24),
     (Ipv4Addr::new(192, 88, 99, 0), 24),
     (Ipv4Addr::new(198, 18, 0, 0), 15),
     (Ipv4Addr::new(198, 51, 100, 0), 24),
     (Ipv4Addr::new(203, 0, 113, 0), 24),
-    // Multicast, and what is reserved, broadcast included.
+    // Multicast and reserved ranges, including broadcast.
     (Ipv4Addr::new(224, 0, 0, 0), 4),
     (Ipv4Addr::new(240, 0, 0, 0), 4),
 ];
 
-/// What is given out of IPv6. Outside of it are loopback, unique local (where clouds keep their
-/// metadata), link-local and multicast, and every form that has an IPv4 address inside but two.
-const GIVEN_OUT_V6: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
+/// The range of IPv6 that is allocated for global unicast. Outside of it are loopback, unique local (where
+/// clouds have their metadata services), link-local and multicast, and all but two of the formats that embed an
+/// IPv4 address.
+const GLOBAL_UNICAST_V6: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
-/// Ranges within that are not the public internet either.
-const INNER_V6: [(Ipv6Addr, u32); 4] = [
-    // Protocols, Teredo among them.
+/// Ranges within [`GLOBAL_UNICAST_V6`] that are not the public internet either.
+const NON_PUBLIC_V6: [(Ipv6Addr, u32); 4] = [
+    // Protocol assignments, including Teredo.
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
     // Documentation.
     (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),
@@ -41,10 +42,10 @@ const INNER_V6: [(Ipv6Addr, u32); 4] = [
     (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16),
 ];
 
-/// Whether an address is one of the public internet.
+/// Whether an address belongs to the public internet.
 pub fn is_public(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(address) => !INNER_V4.iter().any(|(network, length)| {
+        IpAddr::V4(address) => !NON_PUBLIC_V4.iter().any(|(network, length)| {
             let shift = 32 - length;
             address.to_bits() >> shift == network.to_bits() >> shift
         }),
@@ -53,7 +54,7 @@ pub fn is_public(address: IpAddr) -> bool {
                 let shift = 128 - length;
                 address.to_bits() >> shift == network.to_bits() >> shift
             };
-            within(&GIVEN_OUT_V6) && !INNER_V6.iter().any(within)
+            within(&GLOBAL_UNICAST_V6) && !NON_PUBLIC_V6.iter().any(within)
         }
     }
 }
@@ -77,7 +78,7 @@ mod tests {
         "2a00:1450::1",
     ];
 
-    const INNER: [&str; 40] = [
+    const NON_PUBLIC: [&str; 40] = [
         "0.0.0.0",
         "0.255.255.255",
         "10.0.0.1",
@@ -125,11 +126,11 @@ mod tests {
     }
 
     #[test]
-    fn ids_03_cve_2021_29431_inner_networks_are_told_from_the_public_internet() {
+    fn ids_03_cve_2021_29431_private_networks_are_not_public() {
         for address in PUBLIC {
             assert!(is_public(ip(address)), "{address}");
         }
-        for address in INNER {
+        for address in NON_PUBLIC {
             assert!(!is_public(ip(address)), "{address}");
         }
         assert!(!is_public(ip("fc00::1")) && !is_public(ip("3fff::1")));

@@ -1,9 +1,10 @@
-//! The line that tells what was done: one JSON object, for people, for CloudWatch Logs Insights and,
-//! as its embedded metric format, for the metrics.
+//! The log line of a request or event: one JSON object, for people, for CloudWatch Logs Insights and, in the
+//! embedded metric format, for the metrics.
 //!
-//! [The format](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html)
-//! wants its members at the root of the line, where a formatter of `tracing` does not put them; so the
-//! line travels through `tracing` as one text, and [`Lines`] writes that text and nothing around it.
+//! [The
+//! format](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html)
+//! requires its members at the root of the line, but the JSON formatter of `tracing` nests fields. Therefore
+//! the line passes through `tracing` as one string, and [`Lines`] writes only that string.
 
 use std::fmt;
 
@@ -27,52 +28,52 @@ use crate::{
 };
 
 const NAMESPACE: &str = "Gatehouse";
-/// The target of the `tracing` events that carry such a line in their field `line`.
+/// The target of the `tracing` events that contain such a line in their field `line`.
 pub const LINE_TARGET: &str = module_path!();
 
-/// What things cost in millionths of a US dollar, on demand in us-east-1 as of November 2026
-/// (aws.amazon.com/dynamodb/pricing/on-demand, aws.amazon.com/lambda/pricing, Arm): enough to see
-/// which operation is dear and whether it has become dearer.
+/// Prices in millionths of a US dollar, on demand in us-east-1 as of November 2026
+/// (aws.amazon.com/dynamodb/pricing/on-demand, aws.amazon.com/lambda/pricing, Arm). They are precise enough to
+/// find expensive operations and cost regressions.
 const READ_UNIT: f64 = 0.125;
 const WRITE_UNIT: f64 = 0.625;
 const INVOCATION: f64 = 0.2;
 const GIGABYTE_SECOND: f64 = 13.333_4;
 
-/// What the line says beside what was counted.
+/// The members of the line that are not counted.
 #[derive(Debug)]
 pub struct InvocationInfo<'a> {
-    /// In a word, what happened.
+    /// The event in one word, such as `answered`.
     pub message: &'static str,
-    /// The prefix of the tables' names, which on AWS is the stack's name.
+    /// The prefix of the table names. On AWS it is the name of the stack.
     pub stack: &'a str,
-    /// The function's package.
+    /// The package of the function.
     pub operation: &'a str,
-    /// The function's memory, 0 if that is not known.
+    /// The memory of the function in MB; 0 if unknown.
     pub memory_mb: i32,
-    /// Whether it is the first of its process.
+    /// Whether this is the first invocation of its process.
     pub cold_start: bool,
-    /// By which a user is called.
+    /// The keys for the hash of the user.
     pub keys: &'a KeyRing,
-    /// What only its caller knows.
+    /// Additional members, such as the status.
     pub fields: Map<String, Value>,
 }
 
 impl Meter {
-    /// Writes the line.
-    pub fn tell(&self, about: InvocationInfo<'_>) {
+    /// Writes the log line with the target [`LINE_TARGET`].
+    pub fn write_line(&self, info: InvocationInfo<'_>) {
         let ms = self.ms();
         let line = line(
-            self.began,
+            self.started,
             ms,
             &self.tally().clone(),
             self.trace.as_deref(),
-            about,
+            info,
         );
         let line = Value::Object(line).to_string();
         tracing::info!(line);
     }
 
-    /// Counts a request that was answered with this status.
+    /// Counts a request with this response status.
     pub fn answered(&self, status: u16) {
         let ms = self.ms();
         let metrics = &mut self.tally().metrics;
@@ -90,60 +91,61 @@ fn line(
     ms: i64,
     tally: &Tally,
     trace: Option<&str>,
-    about: InvocationInfo<'_>,
+    info: InvocationInfo<'_>,
 ) -> Map<String, Value> {
-    let mut line = about.fields;
-    let mut say = |name: &str, value: Value| {
+    let mut line = info.fields;
+    let mut set = |name: &str, value: Value| {
         line.insert(name.to_owned(), value);
     };
-    say("message", about.message.into());
-    say("Stack", about.stack.into());
-    say("Operation", about.operation.into());
-    say("duration_ms", ms.into());
-    if about.cold_start {
-        say("cold_start", true.into());
+    set("message", info.message.into());
+    set("Stack", info.stack.into());
+    set("Operation", info.operation.into());
+    set("duration_ms", ms.into());
+    if info.cold_start {
+        set("cold_start", true.into());
     }
     if let Some(trace) = trace {
-        say("trace.id", trace.into());
+        set("trace.id", trace.into());
     }
     if let Some(user) = &tally.user {
-        let hash = about
+        let hash = info
             .keys
             .hash(KeyPurpose::LoggedUser, user.as_str().as_bytes());
-        say("user.hash", hash.into());
+        set("user.hash", hash.into());
     }
     if !tally.stages.is_empty() {
-        say("uia.completed", tally.stages.join(" ").into());
+        set("uia.completed", tally.stages.join(" ").into());
     }
     let calls = tally.calls;
     if calls.number > 0 {
-        say("dynamodb.calls", calls.number.into());
-        say("dynamodb.read_units", calls.read_units.into());
-        say("dynamodb.write_units", calls.write_units.into());
-        say("dynamodb.ms", calls.ms.into());
+        set("dynamodb.calls", calls.number.into());
+        set("dynamodb.read_units", calls.read_units.into());
+        set("dynamodb.write_units", calls.write_units.into());
+        set("dynamodb.ms", calls.ms.into());
     }
     if let Some(hashes) = tally.metrics.get(&Metric::Hashes) {
-        say("argon2.hashes", (*hashes).into());
-        say("argon2.ms", tally.hash_ms.into());
+        set("argon2.hashes", (*hashes).into());
+        set("argon2.ms", tally.hash_ms.into());
     }
-    let gigabyte_seconds = f64::from(about.memory_mb) / 1024.0 * number(ms) / 1000.0;
+    let gigabyte_seconds = f64::from(info.memory_mb) / 1024.0 * number(ms) / 1000.0;
     let cost = calls.read_units * READ_UNIT
         + calls.write_units * WRITE_UNIT
         + INVOCATION
         + gigabyte_seconds * GIGABYTE_SECOND;
-    say("cost.usd_micros", ((cost * 1000.0).round() / 1000.0).into());
+    set("cost.usd_micros", ((cost * 1000.0).round() / 1000.0).into());
     for (metric, value) in &tally.metrics {
-        say(&metric.name(), (*value).into());
+        set(&metric.name(), (*value).into());
     }
     if !tally.metrics.is_empty() {
-        say("_aws", metadata(at, tally));
+        set("_aws", metadata(at, tally));
     }
     line
 }
 
-/// What makes metrics of the line's members. A metric costs money for each value of its dimensions, and
-/// Lambda counts and times the calls of each function for nothing: so only what it cannot know, a 5xx,
-/// is told of each operation, and only when there is one.
+/// The `_aws` member, which makes CloudWatch extract metrics from the line. Each combination of dimension
+/// values costs money, and Lambda counts and times the invocations of each function for free. Therefore only
+/// the metric that Lambda cannot provide, 5xx responses, has the dimension `Operation`, and only when there is
+/// one.
 fn metadata(at: Timestamp, tally: &Tally) -> Value {
     let directive = |dimensions: &[&str], metrics: &mut dyn Iterator<Item = Metric>| {
         let metrics: Vec<Value> = metrics
@@ -162,19 +164,19 @@ fn metadata(at: Timestamp, tally: &Tally) -> Value {
 
 #[expect(
     clippy::cast_precision_loss,
-    reason = "a time of more than 2^53 milliseconds is none"
+    reason = "a duration never exceeds 2^53 milliseconds"
 )]
 fn number(ms: i64) -> f64 {
     ms as f64
 }
 
-/// Writes one JSON object a line: of what [`Meter::tell`] tells its text, of everything else what
-/// `tracing` makes of it.
+/// Writes one JSON object per line: the string of [`Meter::write_line`] unchanged, and every other event in the
+/// JSON format of `tracing`.
 #[derive(Debug)]
 pub struct Lines(Format<Json>);
 
 impl Default for Lines {
-    /// With the span that something happens in.
+    /// Events contain their current span.
     fn default() -> Self {
         let format = Format::default().json();
         Self(format.with_current_span(true).with_span_list(false))
@@ -201,7 +203,7 @@ where
     }
 }
 
-/// Writes a text as it is.
+/// Writes the field `line` unchanged.
 struct Raw<'a>(Writer<'a>, fmt::Result);
 
 impl Visit for Raw<'_> {

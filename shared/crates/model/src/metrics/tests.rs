@@ -15,11 +15,11 @@ use crate::{
     secrets::{KeyRing, Secret},
 };
 
-/// A clock that a test moves.
+/// A clock that the test advances.
 #[derive(Debug)]
-struct Hand(Mutex<Timestamp>);
+struct ManualClock(Mutex<Timestamp>);
 
-impl Hand {
+impl ManualClock {
     fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::new(Timestamp(1_800_000_000_000))))
     }
@@ -30,13 +30,13 @@ impl Hand {
     }
 }
 
-impl Clock for Hand {
+impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What a function writes to its standard output.
+/// The captured standard output of a function.
 #[derive(Debug, Clone, Default)]
 struct Out(Arc<Mutex<Vec<u8>>>);
 
@@ -75,7 +75,7 @@ fn ring() -> KeyRing {
     KeyRing::new(Secret::new(vec![7; 32]), None)
 }
 
-fn about(keys: &KeyRing, memory_mb: i32) -> InvocationInfo<'_> {
+fn invocation(keys: &KeyRing, memory_mb: i32) -> InvocationInfo<'_> {
     InvocationInfo {
         message: "answered",
         stack: "gatehouse",
@@ -87,13 +87,12 @@ fn about(keys: &KeyRing, memory_mb: i32) -> InvocationInfo<'_> {
     }
 }
 
-/// Holds a line against what the embedded metric format demands: a list of directives, each with a
-/// namespace, sets of at most thirty dimensions that are strings at the root, and metrics that are
-/// numbers there.
+/// Checks the requirements of the embedded metric format: a list of directives, each with a namespace, sets of
+/// at most thirty dimensions that are strings at the root, and metrics that are numbers at the root.
 fn assert_embedded(line: &Value) {
-    let about = &line["_aws"];
-    assert!(about["Timestamp"].is_i64(), "{line}");
-    let directives = about["CloudWatchMetrics"].as_array().unwrap();
+    let metadata = &line["_aws"];
+    assert!(metadata["Timestamp"].is_i64(), "{line}");
+    let directives = metadata["CloudWatchMetrics"].as_array().unwrap();
     assert!(!directives.is_empty());
     for directive in directives {
         assert_eq!(directive["Namespace"], "Gatehouse");
@@ -115,9 +114,9 @@ fn assert_embedded(line: &Value) {
 }
 
 #[tokio::test]
-async fn what_is_done_for_a_request_is_in_its_line_and_nothing_else_is() {
+async fn the_line_contains_the_counts_of_its_own_request_only() {
     let (out, _guard) = Out::capture();
-    let (clock, keys) = (Hand::new(), ring());
+    let (clock, keys) = (ManualClock::new(), ring());
     metrics::count(Metric::Logins);
     let trace = "1-5759e988-bd862e3fe1be46a994272793".to_owned();
     let meter = Meter::new(Arc::clone(&clock) as _, Some(trace.clone()));
@@ -138,10 +137,10 @@ async fn what_is_done_for_a_request_is_in_its_line_and_nothing_else_is() {
         metrics::count(Metric::Registrations);
         metrics::user(&alice);
     };
-    meter.around(work).await;
+    meter.measure(work).await;
     assert_eq!(metrics::trace(), None);
     meter.answered(200);
-    meter.tell(about(&keys, 1024));
+    meter.write_line(invocation(&keys, 1024));
     let [line] = &out.lines()[..] else {
         panic!("{:?}", out.lines())
     };
@@ -176,13 +175,13 @@ async fn what_is_done_for_a_request_is_in_its_line_and_nothing_else_is() {
 }
 
 #[tokio::test]
-async fn a_failure_is_told_of_its_operation_too_and_a_refused_request_is_counted() {
+async fn a_5xx_has_an_operation_and_a_429_is_counted() {
     let (out, _guard) = Out::capture();
     let keys = ring();
     for status in [500, 429] {
-        let meter = Meter::new(Hand::new(), None);
+        let meter = Meter::new(ManualClock::new(), None);
         meter.answered(status);
-        meter.tell(about(&keys, 0));
+        meter.write_line(invocation(&keys, 0));
     }
     let lines = out.lines();
     for line in &lines {
@@ -207,7 +206,7 @@ async fn a_failure_is_told_of_its_operation_too_and_a_refused_request_is_counted
 }
 
 #[test]
-fn every_other_line_is_json_too_with_its_span() {
+fn other_events_are_json_lines_with_their_span() {
     let (out, _guard) = Out::capture();
     let span = tracing::info_span!("request", request.id = "7");
     span.in_scope(|| tracing::error!(line = "no such line", "it failed"));
@@ -219,7 +218,7 @@ fn every_other_line_is_json_too_with_its_span() {
 }
 
 #[test]
-fn a_trace_has_the_form_that_aws_gives_it_or_is_none() {
+fn a_trace_id_without_the_aws_form_is_ignored() {
     let id = "1-5759e988-bd862e3fe1be46a994272793";
     for header in [
         format!("Root={id}"),

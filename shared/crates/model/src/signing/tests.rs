@@ -1,6 +1,6 @@
 use super::*;
 
-/// The specification's seed.
+/// The seed of the examples in the specification.
 const SEED: &str = "YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1";
 
 fn key() -> SigningKey {
@@ -12,7 +12,7 @@ fn object(text: &str) -> Map<String, Value> {
 }
 
 #[test]
-fn ids_18_signatures_are_those_of_the_specification() {
+fn ids_18_signatures_match_the_specification() {
     for (text, signature) in [
         (
             "{}",
@@ -36,7 +36,7 @@ fn ids_18_signatures_are_those_of_the_specification() {
 }
 
 #[test]
-fn ids_18_canonical_json_is_that_of_the_specification() {
+fn ids_18_canonical_json_matches_the_specification() {
     for (text, expected) in [
         ("{}", "{}"),
         (
@@ -55,7 +55,7 @@ fn ids_18_canonical_json_is_that_of_the_specification() {
         (r#"{"a":"\u65E5"}"#, r#"{"a":"日"}"#),
         (r#"{"a":null}"#, r#"{"a":null}"#),
         (r#"{"a":-0,"b":1e10}"#, r#"{"a":0,"b":10000000000}"#),
-        // Code points, not the halves of UTF-16.
+        // Order of code points, not of UTF-16 code units.
         (
             r#"{"\uD83D\uDE00":1,"\uFFFD":2}"#,
             "{\"\u{fffd}\":2,\"😀\":1}",
@@ -80,7 +80,7 @@ fn ids_18_canonical_json_is_that_of_the_specification() {
 }
 
 #[test]
-fn ids_15_the_header_has_one_space_no_backslash_and_everything_quoted() {
+fn ids_15_the_header_has_one_space_and_quotes_every_value() {
     let content = json!({ "mxid": "@alice:example.org" });
     let origin = ServerName::parse("example.org").unwrap();
     let request = SignedRequest {
@@ -112,7 +112,7 @@ fn ids_15_the_header_has_one_space_no_backslash_and_everything_quoted() {
 }
 
 #[test]
-fn a_key_is_read_as_homeservers_keep_it() {
+fn a_signing_key_in_homeserver_format_is_parsed() {
     assert_eq!(key().id(), "ed25519:1");
     assert_eq!(
         key().public(),
@@ -134,7 +134,7 @@ fn a_key_is_read_as_homeservers_keep_it() {
 }
 
 #[test]
-fn without_a_key_of_its_own_the_server_has_one_from_its_secret() {
+fn a_signing_key_is_derived_from_the_key_ring_by_default() {
     let root = |byte: u8| crate::secrets::Secret::new(vec![byte; 32]);
     let old = SigningKeys::derived(&KeyRing::new(root(1), None)).unwrap();
     let new = SigningKeys::derived(&KeyRing::new(root(2), Some(root(1)))).unwrap();

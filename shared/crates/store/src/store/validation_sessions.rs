@@ -1,7 +1,7 @@
 //! Rows of validation sessions.
 //!
 //! Every write is conditional on the version, or on the session nonce and the state, so that concurrent writes have the
-//! same result as consecutive ones. The session nonce is stored in the attribute `session_nonce`; the attribute `nonce`
+//! same result as consecutive ones. The session nonce is stored in the attribute `generation`; the attribute `nonce`
 //! holds the nonce of the last write.
 
 use aws_sdk_dynamodb::{

@@ -153,7 +153,7 @@ impl ProtectedRequest {
                 Ok(caller) => caller,
                 Err(error) => return self.or_replay(app, error).await.map(RequestOutcome::Replay),
             };
-            caller.demand_no_guest()?;
+            caller.ensure_not_guest()?;
             self.password = facts.password;
             self.requester = Requester::User(Box::new(caller));
         }

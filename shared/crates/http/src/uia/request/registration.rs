@@ -83,7 +83,7 @@ impl ProtectedRequest {
     fn likely_charge(&self, app: &App) -> Charged {
         let may_finish = self.auth.attempted().is_some_and(|stage| {
             let flows = app.config.flows();
-            !stage.waits() && flows.iter().any(|flow| flow.last() == Some(&stage))
+            !stage.is_polled() && flows.iter().any(|flow| flow.last() == Some(&stage))
         });
         if may_finish {
             Charged::PasswordHash

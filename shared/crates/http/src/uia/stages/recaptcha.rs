@@ -56,9 +56,9 @@ pub(super) async fn attempt(context: StageContext<'_>) -> Result<StageOutcome, R
     limits::spend(context.app, Limit::Captcha, context.network).await?;
     Ok(
         match captcha::verify(context.app.captcha_connector(), config, &response).await {
-            CaptchaResult::Human => StageOutcome::passed(StageResult::Presence),
-            CaptchaResult::Machine => StageOutcome::Refused(INVALID),
-            CaptchaResult::Unknown => StageOutcome::Refused(UNREACHABLE),
+            CaptchaResult::Passed => StageOutcome::passed(StageResult::Presence),
+            CaptchaResult::Failed => StageOutcome::Refused(INVALID),
+            CaptchaResult::Unavailable => StageOutcome::Refused(UNREACHABLE),
         },
     )
 }
