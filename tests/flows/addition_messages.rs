@@ -1,10 +1,6 @@
 //! Validation of an address for an existing account, up to the validated session: 3PID-07, 3PID-50.
 //! Only the owner of an address is informed that it has an account; the requester sees this when
 //! the address is added.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
-)]
 
 use std::time::Duration;
 

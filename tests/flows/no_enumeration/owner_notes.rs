@@ -1,8 +1,4 @@
 //! The notification of an address's owner when another client requests a sign-up with it.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
-)]
 
 use std::time::Duration;
 
@@ -33,9 +29,9 @@ async fn with_owner(medium: Medium) -> TestServer {
 /// Requests a message with a new client secret and returns the messages that were sent.
 async fn sent(server: &TestServer, medium: Medium, secret: &str) -> Vec<Message> {
     server.local.outbox().clear();
-    let mut registration = medium.ask(0, secret, 1);
-    registration["next_link"] = json!(NEXT_LINK);
-    request_message(server, &registration).await.ok();
+    let mut parameters = medium.ask(0, secret, 1);
+    parameters["next_link"] = json!(NEXT_LINK);
+    request_message(server, &parameters).await.ok();
     server.deliver().await;
     server.messages()
 }

@@ -23,9 +23,9 @@ const MEDIA: [Medium; 2] = [Medium::Mail, Medium::Text];
 /// Everything that a client can try with an address without access to its messages.
 async fn try_everything(requester: &mut Requester<'_>, purpose: &str, medium: Medium) {
     let server = requester.server;
-    let registration = |attempt| medium.ask(0, "stranger", attempt);
+    let parameters = |attempt| medium.ask(0, "stranger", attempt);
     let request_message = |attempt| {
-        let body = registration(attempt);
+        let body = parameters(attempt);
         async move { request_token_for(server, purpose, &body).await }
     };
     let first = requester
@@ -163,11 +163,11 @@ async fn l1_for_every_purpose_an_address_keeps_its_session_id() {
         for medium in MEDIA {
             let server = with_owner(purpose, medium, 0, &[]).await;
             for which in [0, 1] {
-                let registration = |attempt| medium.ask(which, "stranger", attempt);
-                let sid = session_for(&server, purpose, &registration(1)).await;
+                let parameters = |attempt| medium.ask(which, "stranger", attempt);
+                let sid = session_for(&server, purpose, &parameters(1)).await;
                 for attempt in [1, 1, 2, 2, 3] {
                     assert_eq!(
-                        session_for(&server, purpose, &registration(attempt)).await,
+                        session_for(&server, purpose, &parameters(attempt)).await,
                         sid
                     );
                     server.deliver().await;
@@ -218,16 +218,14 @@ async fn threepid_06_disclosure_answers_without_a_message() {
             server.advance(Duration::from_hours(1));
             let before = server.local.dynamodb().table("Proofs").unwrap();
             for attempt in 1..=10 {
-                let registration = medium.ask(disclosed, "stranger", attempt);
-                let reply = request_token_for(&server, purpose, &registration).await;
+                let parameters = medium.ask(disclosed, "stranger", attempt);
+                let reply = request_token_for(&server, purpose, &parameters).await;
                 reply.error(400, errcode);
             }
             assert_eq!(server.deliver().await, 0);
             assert_eq!(server.local.dynamodb().table("Proofs").unwrap(), before);
-            let registration = medium.ask(1 - disclosed, "stranger", 1);
-            request_token_for(&server, purpose, &registration)
-                .await
-                .ok();
+            let parameters = medium.ask(1 - disclosed, "stranger", 1);
+            request_token_for(&server, purpose, &parameters).await.ok();
             server.deliver().await;
             assert_eq!(server.messages().len(), 1);
         }

@@ -46,16 +46,15 @@ pub enum NameError {
     Taken,
 }
 
-/// Parses a name that the client chose and checks everything except that the name is free. `requester` is the
+/// Checks a name that the client chose against everything except that the name is free. `requester` is the
 /// application service that requests it, if any: its namespaces apply instead of the operator's policy.
-pub fn choose(
-    text: &str,
+pub fn check_name(
+    name: Localpart,
     config: &Config,
     appservices: &Appservices,
     requester: Option<&Appservice>,
 ) -> Result<Localpart, NameError> {
     let server = &config.server_name;
-    let name = Localpart::parse(text, server).map_err(NameError::Grammar)?;
     if appservices.exclude(&name, requester, server) {
         return Err(NameError::Exclusive);
     }

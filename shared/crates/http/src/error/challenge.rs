@@ -4,31 +4,33 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// Why a stage was not accepted; the client may try again.
+use super::ErrorCode;
+
+/// Why a stage was not accepted. The client may try it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StageError {
-    /// The errcode in the 401 body.
-    pub code: &'static str,
-    /// The sentence for a person.
+    /// The errcode in the body of the 401 response, whatever its own status is.
+    pub code: ErrorCode,
+    /// The sentence for the user.
     pub message: &'static str,
 }
 
-/// A 401 that asks for more: an answer, not a failure (UIA-02 to UIA-08).
+/// A 401 response that asks for further stages: an answer, not a failure (UIA-02 to UIA-08).
 pub struct Challenge {
     pub(crate) flows: Value,
     pub(crate) params: Value,
     pub(crate) session: String,
     pub(crate) completed: Vec<&'static str>,
     pub(crate) next: BTreeSet<&'static str>,
-    pub(crate) refusal: Option<StageError>,
+    pub(crate) error: Option<StageError>,
 }
 
 crate::opaque_debug!(Challenge);
 
 impl Challenge {
-    /// The errcode, if a stage was refused.
+    /// The errcode, if a stage was not accepted.
     pub fn code(&self) -> Option<&'static str> {
-        self.refusal.map(|refusal| refusal.code)
+        self.error.map(|error| error.code.as_str())
     }
 
     /// The stages that can be completed now.

@@ -51,10 +51,10 @@ impl From<SaveDeviceError> for MatrixError {
 impl From<SaveSessionError> for MatrixError {
     fn from(error: SaveSessionError) -> Self {
         match error {
-            // The session was finished, or has expired, while this request was under way.
+            // Another request completed the session, or it expired, during this request.
             SaveSessionError::Conflict => Self::new(
                 ErrorCode::InvalidParam,
-                "The session is finished: begin a new one",
+                "This session has already been completed. Start a new one",
             ),
             SaveSessionError::Store(error) => error.into(),
         }
