@@ -19,5 +19,6 @@ pub mod key_ring;
 pub mod limits;
 pub mod passwords;
 pub mod security_notifications;
+pub mod threepid_validation;
 pub mod threepids;
 pub mod tokens;

@@ -25,9 +25,9 @@ pub enum Content {
     Validation {
         /// The ID of the session.
         sid: String,
-        /// The session's generation: it changes when the session starts again.
-        generation: String,
-        /// The number of the message within that generation, from 1.
+        /// The nonce of the session; stored as `session_nonce`.
+        session_nonce: String,
+        /// The number of the message in that session, from 1.
         send: i64,
     },
     /// A security notification for the account owner. The row contains the address because the account may have

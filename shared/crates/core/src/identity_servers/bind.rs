@@ -115,7 +115,7 @@ pub async fn bind_validated(app: &App, user: &Localpart, addresses: &[&Validated
 }
 
 async fn bind_one(app: &App, user: &Localpart, validated: &ValidatedThreePid) {
-    let Some(session) = &validated.elsewhere else {
+    let Some(session) = &validated.delegated else {
         return;
     };
     let Ok(server) = trusted(&app.config, &session.id_server) else {
