@@ -19,8 +19,8 @@ const ORDER: [(&str, &str); 4] = [
     ("store", "aws store"),
     (
         "core",
-        "config key_ring captcha passwords id_server_client app limits security_notifications threepids threepid_validation
-         identity_servers accounts tokens",
+        "config key_ring captcha passwords id_server_client app limits security_notifications threepids
+         threepid_validation identity_servers accounts tokens",
     ),
     (
         "http",

@@ -68,7 +68,7 @@ pub struct IdServerRejection {
 }
 
 impl IdServerRejection {
-    /// Whether the user has not validated the session there yet.
+    /// Whether the user has not validated the session at the identity server yet.
     pub fn is_not_validated_yet(&self) -> bool {
         self.errcode == "M_SESSION_NOT_VALIDATED"
     }

@@ -1,11 +1,11 @@
-//! The stage types of User-Interactive Authentication (UIA).
+//! The stages of User-Interactive Authentication by name.
 
 use serde::{Deserialize, Serialize};
 
 use crate::threepid::Medium;
 
-/// A stage that this server can offer. `m.login.token` and `m.login.oauth2`, which r0 of the specification had,
-/// are not supported (UIA-30).
+/// A stage that this server can offer. The removed stages of r0, `m.login.token` and
+/// `m.login.oauth2`, are not among them (UIA-30).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum StageType {
     /// `m.login.dummy`
@@ -42,12 +42,12 @@ impl StageType {
         Self::Terms,
     ];
 
-    /// The stage with this name.
+    /// The stage of this name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|stage| stage.as_str() == name)
     }
 
-    /// The stage that validates an address of this medium.
+    /// The stage that validates a 3PID of this medium.
     pub const fn of_medium(medium: Medium) -> Self {
         match medium {
             Medium::Email => Self::Email,
@@ -55,7 +55,7 @@ impl StageType {
         }
     }
 
-    /// The medium of the address that this stage validates, if it validates one.
+    /// The medium of the 3PID that the stage validates.
     pub const fn medium(self) -> Option<Medium> {
         match self {
             Self::Email => Some(Medium::Email),
@@ -68,7 +68,7 @@ impl StageType {
         }
     }
 
-    /// The name in requests and responses.
+    /// Its name in the Matrix specification.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Dummy => "m.login.dummy",
@@ -81,7 +81,7 @@ impl StageType {
         }
     }
 
-    /// Whether the stage prevents automated mass registration.
+    /// Whether the stage keeps bots from registering accounts in large numbers.
     pub const fn verifies(self) -> bool {
         match self {
             Self::Email | Self::Msisdn | Self::Recaptcha | Self::RegistrationToken => true,
@@ -89,12 +89,12 @@ impl StageType {
         }
     }
 
-    /// Whether clients poll until the user has completed the stage outside of the client.
+    /// Whether clients poll until the stage is completed.
     pub const fn is_polled(self) -> bool {
         self.medium().is_some()
     }
 
-    /// Whether a third party accepts the credential of the stage only once.
+    /// Whether an external service accepts the client's response only once.
     pub const fn is_single_use(self) -> bool {
         match self {
             Self::Recaptcha => true,
@@ -107,9 +107,9 @@ impl StageType {
         }
     }
 
-    /// Whether a concurrent duplicate of the request can consume the credential and thereby cause the rejection
-    /// of this request.
-    pub const fn is_consumed_by_duplicate(self) -> bool {
+    /// Whether an attempt can be refused because a concurrent duplicate of the request has used the
+    /// same response, token or validation session.
+    pub const fn is_refused_after_duplicate(self) -> bool {
         match self {
             Self::Email | Self::Msisdn | Self::Recaptcha | Self::RegistrationToken => true,
             Self::Dummy | Self::Password | Self::Terms => false,
@@ -122,9 +122,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_stage_is_parsed_from_its_name() {
-        // A new variant breaks this `match` at compile time, and the test fails until `ALL` contains the
-        // variant.
+    fn every_stage_is_found_by_its_name() {
+        // A new variant does not compile until it is counted here, and fails until `ALL` lists it.
         let count = |stage: StageType| match stage {
             StageType::Dummy
             | StageType::Email
@@ -141,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn uia_30_removed_stages_of_r0_are_rejected() {
+    fn uia_30_the_removed_stages_of_r0_are_unknown() {
         for name in ["m.login.token", "m.login.oauth2", ""] {
             assert_eq!(StageType::parse(name), None, "{name}");
         }

@@ -46,8 +46,8 @@ pub enum NameError {
     Taken,
 }
 
-/// Checks everything about a requested name except that it is free. `requester` is the application service
-/// that requests it, if any: its namespaces apply instead of the operator's policy.
+/// Checks a name that the client chose against everything except that the name is free. `requester` is the
+/// application service that requests it, if any: its namespaces apply instead of the operator's policy.
 pub fn check_name(
     name: Localpart,
     config: &Config,

@@ -319,7 +319,9 @@ async fn try_stage(
             }
             Ok(StageProgress::Done { refund })
         }
-        StageOutcome::Refused(error) if stage.is_consumed_by_duplicate() && session.is_stored() => {
+        StageOutcome::Refused(error)
+            if stage.is_refused_after_duplicate() && session.is_stored() =>
+        {
             // A concurrent duplicate may have completed the stage: a captcha provider accepts only
             // the first of two submissions, and the last use of a token or a validation session may
             // have gone into this very session.
