@@ -1,6 +1,6 @@
 //! From facts to the wire: the only room where a fact of the domain gets its status and errcode.
 //!
-//! Every conversion (`facts`) is exhaustive, so a new fact does not compile until someone has chosen
+//! Every conversion (`conversions`) is exhaustive, so a new fact does not compile until someone has chosen
 //! its answer there. Facts that must look alike to a caller share one arm.
 
 /// What a fact is answered with is a rejection too, so that `?` carries it out of a handler.
@@ -17,7 +17,7 @@ macro_rules! reject_as_error {
 pub(crate) use reject_as_error;
 
 mod challenge;
-mod facts;
+mod conversions;
 mod identity_servers;
 
 use std::{borrow::Cow, time::Duration};
