@@ -61,7 +61,8 @@ async fn logged_in_devices(
     let (mut found, mut page) = (Vec::new(), None);
     loop {
         let (devices, next) = app.store.devices_page(user, page).await?;
-        let is_logged_in = |device: &ListedDevice| account.is_device_valid(&device.id, device.epoch);
+        let is_logged_in =
+            |device: &ListedDevice| account.is_device_valid(&device.id, device.epoch);
         found.extend(devices.into_iter().filter(is_logged_in));
         found.truncate(MAX_DEVICES);
         page = next;

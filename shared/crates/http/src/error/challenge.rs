@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// Why a stage was not accepted; the client may try again.
+/// The reason why a stage was not accepted. The client may try the stage again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StageError {
     /// The errcode in the 401 body.
     pub code: &'static str,
-    /// The sentence for a person.
+    /// The human-readable message (`error`) in the 401 body.
     pub message: &'static str,
 }
 
-/// A 401 that asks for more: an answer, not a failure (UIA-02 to UIA-08).
+/// A 401 that lists the flows and the completed stages (UIA-02 to UIA-08). It is not a failure.
 pub struct Challenge {
     pub(crate) flows: Value,
     pub(crate) params: Value,
@@ -26,7 +26,7 @@ pub struct Challenge {
 crate::opaque_debug!(Challenge);
 
 impl Challenge {
-    /// The errcode, if a stage was refused.
+    /// The errcode, if a stage was rejected.
     pub fn code(&self) -> Option<&'static str> {
         self.refusal.map(|refusal| refusal.code)
     }
