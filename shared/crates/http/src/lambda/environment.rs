@@ -63,17 +63,22 @@ fn message(error: impl std::fmt::Display) -> String {
 /// Starts the log: one JSON line for each event. The level is `info` for Gatehouse and `warn` for
 /// dependencies.
 pub(super) fn start_log() {
-    let filter = Targets::new()
-        .with_default(LevelFilter::WARN)
-        .with_target(env!("CARGO_CRATE_NAME"), LevelFilter::INFO)
-        .with_target("deliver", LevelFilter::INFO);
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .event_format(Lines::default());
     tracing_subscriber::registry()
         .with(lines)
-        .with(filter)
+        .with(log_filter())
         .init();
+}
+
+/// The crates of Gatehouse share a prefix. The crates of the functions do not have it, and only
+/// `deliver` logs below `warn`.
+fn log_filter() -> Targets {
+    Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target("gatehouse_", LevelFilter::INFO)
+        .with_target("deliver", LevelFilter::INFO)
 }
 
 #[expect(
@@ -83,4 +88,20 @@ pub(super) fn start_log() {
 pub(super) fn exit_with(problem: &str, error: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("{problem}:\n{error}");
     ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+    use crate::metrics::LINE_TARGET;
+
+    #[test]
+    fn the_log_filter_enables_request_lines() {
+        let filter = log_filter();
+        assert!(filter.would_enable(LINE_TARGET, &Level::INFO));
+        assert!(filter.would_enable("deliver::dispatcher", &Level::INFO));
+        assert!(!filter.would_enable("aws_config", &Level::INFO));
+    }
 }
