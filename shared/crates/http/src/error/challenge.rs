@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// The reason why a stage was not accepted. The client may try the stage again.
+/// Why a stage was not accepted. The client may try it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StageError {
     /// The errcode in the 401 body.
     pub code: &'static str,
-    /// The human-readable message (`error`) in the 401 body.
+    /// The sentence for the user.
     pub message: &'static str,
 }
 
-/// A 401 that lists the flows and the completed stages (UIA-02 to UIA-08). It is not a failure.
+/// A 401 response that asks for further stages: an answer, not a failure (UIA-02 to UIA-08).
 pub struct Challenge {
     pub(crate) flows: Value,
     pub(crate) params: Value,
@@ -26,7 +26,7 @@ pub struct Challenge {
 crate::opaque_debug!(Challenge);
 
 impl Challenge {
-    /// The errcode, if a stage was rejected.
+    /// The errcode, if a stage was not accepted.
     pub fn code(&self) -> Option<&'static str> {
         self.refusal.map(|refusal| refusal.code)
     }

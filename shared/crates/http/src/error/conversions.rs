@@ -51,10 +51,10 @@ impl From<SaveDeviceError> for MatrixError {
 impl From<SaveSessionError> for MatrixError {
     fn from(error: SaveSessionError) -> Self {
         match error {
-            // A concurrent request completed the session, or the session expired.
+            // Another request completed the session, or it expired, during this request.
             SaveSessionError::Conflict => Self::new(
                 ErrorCode::InvalidParam,
-                "This session has already been completed or has expired: start a new one",
+                "This session has already been completed. Start a new one",
             ),
             SaveSessionError::Store(error) => error.into(),
         }
