@@ -42,15 +42,3 @@ mod validate_confirm;
 mod validate_submit_token;
 mod versions;
 mod well_known_matrix_client;
-
-/// The names that the flow tests use for helpers of [`account_threepids`] and [`rows`].
-pub(crate) mod own_addresses {
-    pub(crate) use super::{
-        account_threepids::{
-            ADD, ALICE, BOB, DELETE, LIST, add, add_threepid as give, list, medium, remove,
-            user_token as user, validated_session as prove, validation_request as wish,
-            with_password,
-        },
-        rows::{notifications as notices, threepid_owners as owners, validations_in as proofs_in},
-    };
-}

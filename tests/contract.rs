@@ -1,6 +1,7 @@
 //! Consistency of the project's files, and an independent parser of every answer.
 
 mod cargo_lambda;
+mod errcodes;
 mod events;
 mod files;
 mod generated;

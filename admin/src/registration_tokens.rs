@@ -10,7 +10,7 @@ use shared::{
     config::parse_duration,
     secrets::KeyPurpose,
     store::{RegistrationToken, RegistrationTokenRow},
-    uia::registration_token::is_lawful,
+    uia::registration_token::is_valid,
 };
 
 use crate::{Admin, Report};
@@ -79,7 +79,7 @@ async fn create(
     let alphabet = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789";
     let token = token.map_or_else(|| admin.rng.text(alphabet, RANDOM_CHARS), str::to_owned);
     ensure!(
-        is_lawful(&token),
+        is_valid(&token),
         "a token may have at most 64 characters of A-Z, a-z, 0-9, `.`, `_`, `~`, `-`"
     );
     ensure!(

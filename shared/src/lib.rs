@@ -10,7 +10,7 @@ pub use gatehouse_core::{
 };
 pub use gatehouse_http::{
     credentials, devices, error, http, lambda, own_addresses, pages, request_token, uia,
-    uia_request, validation_pages,
+    validation_pages,
 };
 pub use gatehouse_model::opaque_debug;
 pub use gatehouse_model::{

@@ -8,7 +8,7 @@ use test_support::{NOW, PREFIXES, TestServer};
 use super::{
     account_threepids::{
         ADD, ALICE, BOB, LIST, NUMBER, add, add_threepid, list, remove, request_validation,
-        test_server, user_token, validate, validated_session,
+        test_server, user_token, validate, validated_credentials,
     },
     rows::{notifications, set_number, threepid_owners, validations, validations_in},
     support::{add_appservice, post_as, register_as, register_guest, set_status, text, with},
@@ -24,7 +24,7 @@ async fn acc3_01_the_list_has_each_address_with_its_two_times() {
         let answer = server.get_as(&alice, &path).await.ok();
         assert_eq!(answer, json!({ "threepids": [] }));
     }
-    let mail = validated_session(&server, "Alice@Example.ORG", "secret").await;
+    let mail = validated_credentials(&server, "Alice@Example.ORG", "secret").await;
     server.advance(Duration::from_mins(1));
     add(&server, &alice, &mail).await.ok();
     add_threepid(&server, &alice, NUMBER).await;
@@ -61,7 +61,7 @@ async fn acc3_01_users_see_their_own_addresses_and_guests_none() {
         .error(401, "M_USER_LOCKED");
     let guest = register_guest(&server).await;
     let guest = text(&guest, "access_token");
-    let creds = validated_session(&server, BOB, "secret").await;
+    let creds = validated_credentials(&server, BOB, "secret").await;
     for reply in [
         server.get_as(guest, LIST).await,
         add(&server, guest, &creds).await,
@@ -83,7 +83,7 @@ async fn acc3_01_an_appservice_lists_and_adds_for_its_users() {
     let server = test_server(&[]).await;
     let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     register_as(&server, &token, "irc_alice").await.ok();
-    let creds = validated_session(&server, ALICE, "secret").await;
+    let creds = validated_credentials(&server, ALICE, "secret").await;
     let of = |name: &str| format!("{LIST}?user_id=@{name}:localhost");
     let body = json!({ "three_pid_creds": creds });
     post_as(&server, &token, &of("bob"), &body)
@@ -122,7 +122,7 @@ async fn acc3_02_credentials_are_accepted_in_every_spelling() {
     ];
     for (number, spell) in spellings.iter().enumerate() {
         let address = format!("user{number}@example.org");
-        let creds = validated_session(&server, &address, "secret").await;
+        let creds = validated_credentials(&server, &address, "secret").await;
         let prefix = PREFIXES[number % 2];
         let path = format!("{prefix}/account/3pid");
         let reply = post_as(&server, &alice, &path, &spell(&creds)).await;
@@ -135,7 +135,7 @@ async fn acc3_02_credentials_are_accepted_in_every_spelling() {
 async fn acc3_02_missing_or_mistyped_members_are_refused() {
     let server = test_server(&[]).await;
     let alice = user_token(&server, "alice").await;
-    let creds = validated_session(&server, ALICE, "secret").await;
+    let creds = validated_credentials(&server, ALICE, "secret").await;
     for (body, errcode) in [
         (json!({}), "M_MISSING_PARAM"),
         (json!({ "three_pid_creds": {} }), "M_MISSING_PARAM"),
@@ -180,7 +180,7 @@ async fn acc3_02_unverifiable_credentials_are_refused() {
     .await;
     let alice = user_token(&server, "alice").await;
     let pending = request_validation(&server, "pending@example.org", "secret").await;
-    let own = validated_session(&server, BOB, "secret").await;
+    let own = validated_credentials(&server, BOB, "secret").await;
     let mut creds = vec![
         pending,
         with(own.clone(), &json!({ "client_secret": "guess" })),
@@ -208,7 +208,7 @@ async fn acc3_02_unverifiable_credentials_are_refused() {
     assert!(threepid_owners(&server).is_empty());
     assert_eq!(validations_in(&server, "spent"), 0);
     // One millisecond before the session expires, it is still accepted.
-    let almost_expired = validated_session(&server, BOB, "secret").await;
+    let almost_expired = validated_credentials(&server, BOB, "secret").await;
     server.advance(Duration::from_hours(24) - Duration::from_millis(1));
     add(&server, &alice, &almost_expired).await.ok();
 }
@@ -220,7 +220,7 @@ async fn acc3_02_a_validated_address_is_added_once() {
         user_token(&server, "alice").await,
         user_token(&server, "bob").await,
     );
-    let creds = validated_session(&server, ALICE, "secret").await;
+    let creds = validated_credentials(&server, ALICE, "secret").await;
     for _ in 0..3 {
         assert_eq!(add(&server, &alice, &creds).await.ok(), json!({}));
     }
@@ -248,7 +248,7 @@ async fn acc3_02_an_address_validated_again_keeps_its_added_at() {
     let server = test_server(&[]).await;
     let alice = user_token(&server, "alice").await;
     let (one, two) = (
-        validated_session(&server, ALICE, "one").await,
+        validated_credentials(&server, ALICE, "one").await,
         request_validation(&server, ALICE, "two").await,
     );
     add(&server, &alice, &one).await.ok();
@@ -273,7 +273,7 @@ async fn acc3_02_an_address_validated_again_keeps_its_added_at() {
 async fn tok_15_a_suspended_account_adds_and_a_locked_one_does_not() {
     let server = test_server(&[]).await;
     let alice = user_token(&server, "alice").await;
-    let creds = validated_session(&server, ALICE, "secret").await;
+    let creds = validated_credentials(&server, ALICE, "secret").await;
     set_status(&server, "alice", "locked");
     let reply = add(&server, &alice, &creds).await;
     reply.error(401, "M_USER_LOCKED");
@@ -287,7 +287,7 @@ async fn tok_15_a_suspended_account_adds_and_a_locked_one_does_not() {
 async fn incident_31_a_session_begun_before_a_reset_adds_nothing() {
     let server = test_server(&[]).await;
     let alice = user_token(&server, "alice").await;
-    let creds = validated_session(&server, ALICE, "secret").await;
+    let creds = validated_credentials(&server, ALICE, "secret").await;
     set_number(&server, "alice", "proofs_not_before", NOW + 1);
     let reply = add(&server, &alice, &creds).await;
     reply.error(403, "M_THREEPID_AUTH_FAILED");
@@ -303,8 +303,8 @@ async fn acc3_04_an_address_of_another_account_is_in_use() {
         user_token(&server, "bob").await,
     );
     let (one, two) = (
-        validated_session(&server, ALICE, "one").await,
-        validated_session(&server, ALICE, "two").await,
+        validated_credentials(&server, ALICE, "one").await,
+        validated_credentials(&server, ALICE, "two").await,
     );
     add(&server, &alice, &one).await.ok();
     for _ in 0..2 {
@@ -329,7 +329,7 @@ async fn acc3_02_an_account_has_sixteen_addresses_at_most() {
     for number in 0..16 {
         add_threepid(&server, &alice, &format!("user{number}@example.org")).await;
     }
-    let creds = validated_session(&server, ALICE, "secret").await;
+    let creds = validated_credentials(&server, ALICE, "secret").await;
     let reply = add(&server, &alice, &creds).await;
     reply.error(403, "M_FORBIDDEN");
     assert_eq!(list(&server, &alice).await.len(), 16);
@@ -344,7 +344,7 @@ async fn threepid_08_an_address_denied_since_is_not_added() {
     let directory = tempfile::tempdir().unwrap();
     let before = TestServer::in_directory(&[MAIL], directory.path()).await;
     let alice = user_token(&before, "alice").await;
-    let creds = validated_session(&before, ALICE, "secret").await;
+    let creds = validated_credentials(&before, ALICE, "secret").await;
     drop(before);
     let denied = [MAIL, ("GATEHOUSE_EMAIL_DENIED", ".*@example[.]org")];
     let server = TestServer::in_directory(&denied, directory.path()).await;
@@ -359,7 +359,7 @@ async fn acc3_07_with_changes_off_only_the_list_is_served() {
     let before = TestServer::in_directory(&[MAIL], directory.path()).await;
     let alice = user_token(&before, "alice").await;
     add_threepid(&before, &alice, ALICE).await;
-    let creds = validated_session(&before, BOB, "secret").await;
+    let creds = validated_credentials(&before, BOB, "secret").await;
     drop(before);
     let off = [MAIL, ("GATEHOUSE_3PID_CHANGES", "off")];
     let server = TestServer::in_directory(&off, directory.path()).await;

@@ -8,7 +8,7 @@ use test_support::{PASSWORD, PREFIXES, Reply, TestServer};
 use super::{
     account_threepids::{
         ADD, ALICE, BOB, NUMBER, add, add_threepid, list, remove, request_validation, test_server,
-        user_token, validate, validated_session, with_password,
+        user_token, validate, validated_credentials, with_password,
     },
     rows::{set_number, threepid_owners, uia_sessions, validations_in},
     support::{
@@ -49,7 +49,7 @@ async fn acc3_03_an_address_is_added_with_a_password() {
     let alice = user_token(&server, "alice").await;
     for (prefix, address) in PREFIXES.into_iter().zip([ALICE, NUMBER]) {
         let path = format!("{prefix}/account/3pid/add");
-        let creds = validated_session(&server, address, "secret").await;
+        let creds = validated_credentials(&server, address, "secret").await;
         let challenge = post_as(&server, &alice, &path, &creds).await.challenge();
         assert!(challenge.get("errcode").is_none(), "UIA-06");
         assert!(!list(&server, &alice).await.contains(&address.to_owned()));
@@ -68,7 +68,7 @@ async fn uia_19_a_session_remembers_what_is_to_be_added() {
     let server = test_server(&[]).await;
     let alice = user_token(&server, "alice").await;
     for (address, repeats_all) in [(ALICE, false), (BOB, true)] {
-        let creds = validated_session(&server, address, "secret").await;
+        let creds = validated_credentials(&server, address, "secret").await;
         let session = begin(&server, &alice, &creds).await;
         let last = last_request("alice", PASSWORD, &session);
         let last = if repeats_all {
@@ -94,7 +94,7 @@ async fn uia_19_a_session_remembers_what_is_to_be_added() {
 async fn uia_08_a_wrong_password_adds_nothing_and_can_be_retried() {
     let server = test_server(&[]).await;
     let alice = user_token(&server, "alice").await;
-    let creds = validated_session(&server, ALICE, "secret").await;
+    let creds = validated_credentials(&server, ALICE, "secret").await;
     let session = begin(&server, &alice, &creds).await;
     for wrong in ["wrong", "", " "] {
         let body = last_request("alice", wrong, &session);
@@ -116,7 +116,7 @@ async fn acc3_03_an_unvalidated_session_is_refused_before_uia() {
     let alice = user_token(&server, "alice").await;
     let pending = request_validation(&server, ALICE, "secret").await;
     let guessed = with(
-        validated_session(&server, BOB, "secret").await,
+        validated_credentials(&server, BOB, "secret").await,
         &json!({ "client_secret": "guess" }),
     );
     let unknown = json!({ "sid": "nothing", "client_secret": "secret" });
@@ -155,7 +155,7 @@ async fn acc3_03_an_unvalidated_session_is_refused_before_uia() {
 async fn acc3_03_a_session_that_expires_during_uia_adds_nothing() {
     let server = test_server(&[]).await;
     let alice = user_token(&server, "alice").await;
-    let creds = validated_session(&server, ALICE, "secret").await;
+    let creds = validated_credentials(&server, ALICE, "secret").await;
     let session = begin(&server, &alice, &creds).await;
     let last = last_request("alice", PASSWORD, &session);
     set_number(&server, "alice", "proofs_not_before", test_support::NOW + 1);
@@ -176,7 +176,7 @@ async fn uia_25_the_password_of_another_user_adds_nothing() {
     let other = "a quite different 9 password";
     let bob = json!({ "username": "bob", "password": other, "auth": { "type": "m.login.dummy" } });
     server.register(&bob).await.ok();
-    let creds = validated_session(&server, ALICE, "secret").await;
+    let creds = validated_credentials(&server, ALICE, "secret").await;
     let session = begin(&server, &alice, &creds).await;
     for body in [
         last_request("bob", other, &session),
@@ -201,7 +201,7 @@ async fn uia_14_a_session_belongs_to_its_user_only() {
         user_token(&server, "alice").await,
         user_token(&server, "bob").await,
     );
-    let creds = validated_session(&server, ALICE, "secret").await;
+    let creds = validated_credentials(&server, ALICE, "secret").await;
     let session = begin(&server, &alice, &creds).await;
     for body in [
         last_request("bob", PASSWORD, &session),
@@ -225,7 +225,7 @@ async fn uia_14_a_session_belongs_to_its_user_only() {
 async fn uia_13_a_session_of_another_operation_adds_nothing() {
     let server = test_server(&[]).await;
     let alice = user_token(&server, "alice").await;
-    let creds = validated_session(&server, ALICE, "secret").await;
+    let creds = validated_credentials(&server, ALICE, "secret").await;
     let deactivate = "/_matrix/client/v3/account/deactivate";
     let password = "/_matrix/client/v3/account/password";
     let new = json!({ "new_password": "another 5 of them here" });
@@ -253,8 +253,8 @@ async fn uia_20_another_address_in_the_same_session_is_refused() {
     let server = test_server(&[]).await;
     let alice = user_token(&server, "alice").await;
     let (one, two) = (
-        validated_session(&server, ALICE, "one").await,
-        validated_session(&server, BOB, "two").await,
+        validated_credentials(&server, ALICE, "one").await,
+        validated_credentials(&server, BOB, "two").await,
     );
     let session = begin(&server, &alice, &one).await;
     let last = last_request("alice", PASSWORD, &session);
@@ -279,7 +279,7 @@ async fn acc3_04_an_address_in_use_is_reported_to_its_validator() {
         user_token(&server, "alice").await,
         user_token(&server, "bob").await,
     );
-    let creds = validated_session(&server, ALICE, "secret").await;
+    let creds = validated_credentials(&server, ALICE, "secret").await;
     add_threepid(&server, &bob, ALICE).await;
     let session = begin(&server, &alice, &creds).await;
     let last = last_request("alice", PASSWORD, &session);
@@ -305,7 +305,7 @@ async fn acc3_04_an_address_in_use_is_reported_to_its_validator() {
 async fn acc3_03_missing_or_mistyped_members_are_refused() {
     let server = test_server(&[]).await;
     let alice = user_token(&server, "alice").await;
-    let creds = validated_session(&server, ALICE, "secret").await;
+    let creds = validated_credentials(&server, ALICE, "secret").await;
     for (more, errcode) in [
         (json!({ "sid": null }), "M_MISSING_PARAM"),
         (json!({ "client_secret": null }), "M_MISSING_PARAM"),
@@ -325,7 +325,7 @@ async fn acc3_03_only_users_with_a_password_add_an_address() {
     let server = test_server(&[("GATEHOUSE_GUESTS", "true")]).await;
     let irc = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     let alice = user_token(&server, "alice").await;
-    let creds = validated_session(&server, ALICE, "secret").await;
+    let creds = validated_credentials(&server, ALICE, "secret").await;
     let body = with_password("alice", &creds);
     server.post(ADD, &body).await.error(401, "M_MISSING_TOKEN");
     send(&server, "junk", &body)

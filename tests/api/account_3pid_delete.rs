@@ -6,7 +6,7 @@ use test_support::PREFIXES;
 use super::{
     account_threepids::{
         ALICE, BOB, DELETE, LIST, NUMBER, add, add_threepid, list, remove, test_server, user_token,
-        validated_session,
+        validated_credentials,
     },
     rows::{account_rows, notifications, threepid_owners, validations_in},
     support::{add_appservice, post_as, register_as, register_guest, set_status, text},
@@ -194,7 +194,7 @@ async fn acc3_05_an_appservice_removes_for_its_own_users_only() {
     register_as(&server, &token, "irc_alice").await.ok();
     let alice = user_token(&server, "alice").await;
     add_threepid(&server, &alice, ALICE).await;
-    let creds = validated_session(&server, BOB, "secret").await;
+    let creds = validated_credentials(&server, BOB, "secret").await;
     let own = "/_matrix/client/v3/account/3pid?user_id=@irc_alice:localhost";
     let body = json!({ "three_pid_creds": creds });
     post_as(&server, &token, own, &body).await.ok();
@@ -253,7 +253,7 @@ async fn acc3_05_a_removed_address_may_be_added_again() {
         (&bob, "bob", "two"),
         (&alice, "alice", "three"),
     ] {
-        let creds = validated_session(&server, ALICE, secret).await;
+        let creds = validated_credentials(&server, ALICE, secret).await;
         add(&server, token, &creds).await.ok();
         assert_eq!(
             threepid_owners(&server),

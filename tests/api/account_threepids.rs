@@ -73,7 +73,11 @@ pub(crate) async fn validate(server: &TestServer, address: &str, creds: &Value) 
 }
 
 /// The credentials of a validated session that adds an address.
-pub(crate) async fn validated_session(server: &TestServer, address: &str, secret: &str) -> Value {
+pub(crate) async fn validated_credentials(
+    server: &TestServer,
+    address: &str,
+    secret: &str,
+) -> Value {
     let creds = request_validation(server, address, secret).await;
     validate(server, address, &creds).await;
     creds
@@ -86,7 +90,7 @@ pub(crate) async fn add(server: &TestServer, token: &str, creds: &Value) -> Repl
 
 /// Validates and adds an address.
 pub(crate) async fn add_threepid(server: &TestServer, token: &str, address: &str) {
-    let creds = validated_session(server, address, "added").await;
+    let creds = validated_credentials(server, address, "added").await;
     assert_eq!(add(server, token, &creds).await.ok(), json!({}));
 }
 

@@ -24,7 +24,7 @@ const ORDER: [(&str, &str); 4] = [
     ),
     (
         "http",
-        "error http pages credentials uia own_addresses uia_request devices request_token validation_pages lambda",
+        "error http pages credentials uia own_addresses devices request_token validation_pages lambda",
     ),
 ];
 

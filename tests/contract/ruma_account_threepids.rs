@@ -25,7 +25,7 @@ use test_support::{PASSWORD, TestServer};
 
 use super::ruma_requests::{Answer, send};
 use crate::api::account_threepids::{
-    ALICE, NUMBER, add_threepid, request_validation, test_server, user_token, validated_session,
+    ALICE, NUMBER, add_threepid, request_validation, test_server, user_token, validated_credentials,
 };
 
 /// The request that ruma builds from these credentials.
@@ -68,7 +68,7 @@ async fn acc3_03_ruma_adds_lists_and_removes_an_address() {
     let server: TestServer = test_server(&[]).await;
     let token = user_token(&server, "alice").await;
     let token = SendAccessToken::IfRequired(&token);
-    let creds = validated_session(&server, ALICE, "secret").await;
+    let creds = validated_credentials(&server, ALICE, "secret").await;
     let info = challenge(send(&server, addition(&creds), token).await);
     assert_eq!(info.flows[0].stages, [AuthType::Password]);
     let mut request = addition(&creds);
@@ -109,7 +109,7 @@ async fn acc3_03_ruma_knows_every_error_of_an_addition() {
     let pending = request_validation(&server, ALICE, "secret").await;
     let kind = refusal(send(&server, addition(&pending), token).await);
     assert_eq!(kind, ErrorKind::ThreepidAuthFailed);
-    let creds = validated_session(&server, NUMBER, "secret").await;
+    let creds = validated_credentials(&server, NUMBER, "secret").await;
     add_threepid(&server, &bob, NUMBER).await;
     let mut request = addition(&creds);
     request.auth = Some(password(PASSWORD, None));

@@ -13,8 +13,12 @@ use shared::limits::Limit;
 use test_support::{PASSWORD, Reply, TestServer};
 
 use crate::{
-    api::own_addresses::{
-        ADD, DELETE, add, give, list, medium, notices, owners, prove, remove, wish, with_password,
+    api::{
+        account_threepids::{
+            ADD, DELETE, add, add_threepid, list, medium, remove, validated_credentials,
+            validation_request, with_password,
+        },
+        rows::{notifications, threepid_owners},
     },
     flows::support::{
         account_helpers::{
@@ -36,7 +40,7 @@ pub(crate) async fn request_add_token(
     address: &str,
     secret: &str,
 ) -> ValidationSession {
-    let (path, body) = wish(address, secret);
+    let (path, body) = validation_request(address, secret);
     let answer = server.post(&path, &body).await.ok();
     ValidationSession {
         stage: if medium(address) == "email" {
@@ -137,7 +141,10 @@ async fn acc3_05_a_removed_address_has_no_use_and_is_free() {
         assert!(sent.is_empty(), "a message was sent: {sent:?}");
         try_login(&server, "alice", PASSWORD).await.ok();
         sign_up_with(&server, "bob", stage, dialled).await;
-        assert_eq!(owners(&server), [(address.into(), "bob".into())].into());
+        assert_eq!(
+            threepid_owners(&server),
+            [(address.into(), "bob".into())].into()
+        );
         let me = log_in_by(&server, address, PASSWORD).await.ok();
         assert_eq!(me["user_id"], "@bob:localhost");
     }
@@ -159,7 +166,10 @@ async fn acc3_04_a_request_for_a_taken_address_notifies_its_owner() {
     assert_eq!(sent[0].links().count(), 0, "{}", sent[0].text);
     let reply = add(&server, &bob.token, &other.creds()).await;
     reply.error(403, "M_THREEPID_AUTH_FAILED");
-    assert_eq!(owners(&server), [(ALICE.into(), "alice".into())].into());
+    assert_eq!(
+        threepid_owners(&server),
+        [(ALICE.into(), "alice".into())].into()
+    );
 }
 
 /// The mails that compensate for the missing password check contain no name and no link.
@@ -196,8 +206,8 @@ async fn http_19_the_number_of_additions_is_limited() {
         sign_up(&server, "alice").await,
         sign_up(&server, "bob").await,
     );
-    let taken = prove(&server, "taken@example.org", "alice").await;
-    give(&server, &bob.token, "taken@example.org").await;
+    let taken = validated_credentials(&server, "taken@example.org", "alice").await;
+    add_threepid(&server, &bob.token, "taken@example.org").await;
     for _ in 0..20 {
         // A failed addition does not count.
         let reply = add(&server, &alice.token, &taken).await;
@@ -207,7 +217,7 @@ async fn http_19_the_number_of_additions_is_limited() {
     for number in 0..budget.burst + 2 {
         server.advance(Duration::from_mins(2));
         let address = format!("user{number}@example.org");
-        let creds = prove(&server, &address, "secret").await;
+        let creds = validated_credentials(&server, &address, "secret").await;
         let reply = add(&server, &alice.token, &creds).await;
         if number < budget.burst {
             reply.ok();
@@ -221,15 +231,15 @@ async fn http_19_the_number_of_additions_is_limited() {
     assert_eq!(list(&server, &alice.token).await.len(), burst);
     // Each addition is announced to the earlier addresses and to the new one; bob was notified of
     // his own addition.
-    assert_eq!(notices(&server).len(), burst * (burst + 1) / 2 + 1);
+    assert_eq!(notifications(&server).len(), burst * (burst + 1) / 2 + 1);
     server.advance(budget.interval);
-    let creds = prove(&server, "late@example.org", "secret").await;
+    let creds = validated_credentials(&server, "late@example.org", "secret").await;
     add(&server, &alice.token, &creds).await.ok();
     for number in 0..budget.burst {
         let address = format!("user{number}@example.org");
         remove(&server, &alice.token, &address).await.ok();
     }
-    let sent_notices = notices(&server);
+    let sent_notices = notifications(&server);
     let removed = sent_notices
         .iter()
         .filter(|(what, _)| what == "address-removed");
@@ -270,7 +280,10 @@ async fn incident_31_a_prepared_addition_does_not_survive_a_reset() {
     reply.error(403, "M_THREEPID_AUTH_FAILED");
     let reply = add(&server, &alice.token, &theirs.creds()).await;
     reply.error(403, "M_THREEPID_AUTH_FAILED");
-    assert_eq!(owners(&server), [(ALICE.into(), "alice".into())].into());
+    assert_eq!(
+        threepid_owners(&server),
+        [(ALICE.into(), "alice".into())].into()
+    );
     let device: Device = alice;
     assert!(device.is_valid(&server).await);
 }

@@ -1,10 +1,6 @@
 //! Validation of an address for an existing account, up to the validated session: 3PID-07, 3PID-50.
 //! Only the owner of an address is informed that it has an account; the requester sees this when
 //! the address is added.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
-)]
 
 use std::time::Duration;
 
@@ -44,7 +40,7 @@ async fn messages_for(server: &TestServer, body: &Value) -> Vec<Message> {
 
 /// 3PID-50: neither the request nor the validation attaches the address to an account.
 #[tokio::test]
-async fn _3pid_07_a_free_address_is_validated_and_not_attached() {
+async fn threepid_07_a_free_address_is_validated_and_not_attached() {
     for link_does in ["confirm", "direct"] {
         for request in MEDIA {
             let server = test_server(&[LIMITED, ("GATEHOUSE_EMAIL_LINK", link_does)]).await;
@@ -76,7 +72,7 @@ async fn _3pid_07_a_free_address_is_validated_and_not_attached() {
 
 /// 3PID-15: the requester cannot tell the session from any other, and it never validates.
 #[tokio::test]
-async fn _3pid_07_a_taken_address_never_validates_for_another() {
+async fn threepid_07_a_taken_address_never_validates_for_another() {
     for request in MEDIA {
         let server = test_server(&[]).await;
         create_owner(&server, "owner", &request("the-owner")).await;
@@ -109,7 +105,7 @@ async fn _3pid_07_a_taken_address_never_validates_for_another() {
 }
 
 #[tokio::test]
-async fn _3pid_07_the_owner_learns_of_a_request_for_the_address() {
+async fn threepid_07_the_owner_learns_of_a_request_for_the_address() {
     let server = test_server(&[LIMITED]).await;
     create_owner(&server, "theowner", &by_mail("the-owner")).await;
     server.advance(Duration::from_hours(1));
@@ -141,7 +137,7 @@ async fn _3pid_07_the_owner_learns_of_a_request_for_the_address() {
 }
 
 #[tokio::test]
-async fn _3pid_07_the_text_message_to_an_owner_is_neutral() {
+async fn threepid_07_the_text_message_to_an_owner_is_neutral() {
     let server = test_server(&[LIMITED]).await;
     create_owner(&server, "theowner", &by_text("the-owner")).await;
     server.advance(Duration::from_hours(1));
@@ -158,7 +154,7 @@ async fn _3pid_07_the_text_message_to_an_owner_is_neutral() {
 
 /// One such mail a day in all, whatever requesters do.
 #[tokio::test]
-async fn _3pid_07_sign_ups_and_additions_share_one_daily_note() {
+async fn threepid_07_sign_ups_and_additions_share_one_daily_note() {
     for request in MEDIA {
         let server = test_server(&[LIMITED]).await;
         create_owner(&server, "owner", &request("the-owner")).await;

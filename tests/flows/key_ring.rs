@@ -162,9 +162,9 @@ async fn replacing_the_root_key_in_two_steps_breaks_no_session() {
         json!({ "current": NEW, "previous": OLD }),
     ];
     for (begins, ends) in [(0, 1), (1, 0)] {
-        let registration = json!({ "username": format!("alice{begins}"), "password": PASSWORD });
+        let parameters = json!({ "username": format!("alice{begins}"), "password": PASSWORD });
         let server = server_of(&steps[begins], directory.path()).await;
-        let (_, session) = server.begin(&registration).await;
+        let (_, session) = server.begin(&parameters).await;
         drop(server);
         let server = server_of(&steps[ends], directory.path()).await;
         let auth = json!({ "auth": { "type": "m.login.dummy", "session": session } });

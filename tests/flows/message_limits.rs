@@ -125,7 +125,7 @@ async fn l13_a_new_secret_from_a_new_network_is_limited() {
 /// Three codes per session, twenty mails: the session's own limit is reached before the quotas only
 /// if the client waits for them.
 #[tokio::test]
-async fn _3pid_16_rising_attempts_in_one_session_are_limited() {
+async fn threepid_16_rising_attempts_in_one_session_are_limited() {
     let server = test_server(&[LIMITED]).await;
     let mut replies = Vec::new();
     for attempt in 1..=20 {
@@ -137,7 +137,7 @@ async fn _3pid_16_rising_attempts_in_one_session_are_limited() {
 }
 
 #[tokio::test]
-async fn _3pid_16_a_network_is_limited_across_addresses() {
+async fn threepid_16_a_network_is_limited_across_addresses() {
     let server = test_server(&[LIMITED]).await;
     let body = |number: u32| mail_to(&format!("user{number}@example.org"), "secret", 1);
     let mut replies = Vec::new();
@@ -161,7 +161,7 @@ async fn _3pid_16_a_network_is_limited_across_addresses() {
 
 /// Fifty concurrent requests do not get more than fifty sequential ones.
 #[tokio::test]
-async fn _3pid_16_concurrent_requests_do_not_exceed_the_quota() {
+async fn threepid_16_concurrent_requests_do_not_exceed_the_quota() {
     let _serial = serial().await;
     let server = Arc::new(test_server(&[LIMITED]).await);
     let replies = at_once(50, |number| {
@@ -178,7 +178,7 @@ async fn _3pid_16_concurrent_requests_do_not_exceed_the_quota() {
 }
 
 #[tokio::test]
-async fn _3pid_16_a_rejected_request_consumes_no_other_quota() {
+async fn threepid_16_a_rejected_request_consumes_no_other_quota() {
     let server = test_server(&[LIMITED]).await;
     // Each quota in turn is exhausted.
     for number in 0..burst(Limit::SmsNumber) {
@@ -209,7 +209,7 @@ async fn _3pid_16_a_rejected_request_consumes_no_other_quota() {
 }
 
 #[tokio::test]
-async fn _3pid_21_a_request_that_sends_nothing_consumes_nothing() {
+async fn threepid_21_a_request_that_sends_nothing_consumes_nothing() {
     let server = test_server(&[LIMITED]).await;
     for body in [
         mail_to("a@example.org", "secret", 2),
@@ -231,7 +231,7 @@ async fn _3pid_21_a_request_that_sends_nothing_consumes_nothing() {
 
 /// Also when the quotas are exhausted: a client that repeats a request has lost the response.
 #[tokio::test]
-async fn _3pid_21_a_repeated_request_succeeds_on_empty_quotas() {
+async fn threepid_21_a_repeated_request_succeeds_on_empty_quotas() {
     let server = test_server(&[LIMITED]).await;
     let body = |number: usize| mail_to("a@example.org", &format!("secret{number}"), 1);
     let mut sids = Vec::new();
@@ -250,7 +250,7 @@ async fn _3pid_21_a_repeated_request_succeeds_on_empty_quotas() {
 
 /// A session of its own through the fallback page uses the same quotas.
 #[tokio::test]
-async fn _3pid_16_the_fallback_page_uses_the_same_quotas() {
+async fn threepid_16_the_fallback_page_uses_the_same_quotas() {
     let server = test_server(&[LIMITED]).await;
     let address = "a@example.org";
     for number in 0..burst(Limit::MailAddress) {

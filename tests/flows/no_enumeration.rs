@@ -113,15 +113,15 @@ impl Requester<'_> {
     /// Everything that a client can try with an address without access to its messages.
     async fn try_everything(&mut self, medium: Medium) {
         let server = self.server;
-        let registration = |attempt| medium.ask(0, "stranger", attempt);
+        let parameters = |attempt| medium.ask(0, "stranger", attempt);
         let first = self
-            .observe("a request", request_message(server, &registration(1)))
+            .observe("a request", request_message(server, &parameters(1)))
             .await
             .ok();
         let sid = first["sid"].as_str().unwrap().to_owned();
         for (what, attempt) in [("its repetition", 1), ("the next attempt", 2)] {
             let answer = self
-                .observe(what, request_message(server, &registration(attempt)))
+                .observe(what, request_message(server, &parameters(attempt)))
                 .await
                 .ok();
             assert_eq!(answer["sid"], sid, "L1: {what}");
@@ -129,7 +129,7 @@ impl Requester<'_> {
         server.deliver().await;
         for (what, attempt) in [("a repetition later", 2), ("an attempt later", 3)] {
             let answer = self
-                .observe(what, request_message(server, &registration(attempt)))
+                .observe(what, request_message(server, &parameters(attempt)))
                 .await
                 .ok();
             assert_eq!(answer["sid"], sid, "L1: {what}");
@@ -160,7 +160,7 @@ impl Requester<'_> {
         let reply = self.observe("a code after the expiry", guess).await;
         reply.error(400, "M_SESSION_EXPIRED");
         let answer = self
-            .observe("a new session", request_message(server, &registration(1)))
+            .observe("a new session", request_message(server, &parameters(1)))
             .await
             .ok();
         assert_eq!(answer["sid"], sid, "L1: a new session");
@@ -250,18 +250,18 @@ async fn assert_same_for_known_and_unknown(settings: &[(&str, &str)]) {
 /// Random numbers are the same in both runs, so the responses are equal to the byte, and the calls
 /// in number, kind, order and size.
 #[tokio::test]
-async fn _3pid_15_known_and_unknown_addresses_are_answered_alike() {
+async fn threepid_15_known_and_unknown_addresses_are_answered_alike() {
     assert_same_for_known_and_unknown(&[]).await;
 }
 
 #[tokio::test]
-async fn _3pid_15_a_known_and_an_unknown_address_are_limited_alike() {
+async fn threepid_15_a_known_and_an_unknown_address_are_limited_alike() {
     assert_same_for_known_and_unknown(&[LIMITED]).await;
 }
 
 /// The row of the address is invalid, so a function that read it would fail.
 #[tokio::test]
-async fn _3pid_15_no_request_handler_reads_the_owner_of_an_address() {
+async fn threepid_15_no_request_handler_reads_the_owner_of_an_address() {
     for medium in [Medium::Mail, Medium::Text] {
         let server = test_server(&[]).await;
         let key = match medium {

@@ -70,7 +70,7 @@ async fn never_validates(server: &TestServer, sid: &str) {
 }
 
 #[tokio::test]
-async fn _3pid_06_the_owner_gets_the_reset_message_and_validates() {
+async fn threepid_06_the_owner_gets_the_reset_message_and_validates() {
     for request in MEDIA {
         let server = with_owner(request, &[LIMITED]).await;
         let sid = session_for(&server, RESET, &request("secret")).await;
@@ -103,7 +103,7 @@ async fn _3pid_06_the_owner_gets_the_reset_message_and_validates() {
 }
 
 #[tokio::test]
-async fn _3pid_06_a_free_address_gets_no_message_and_no_validation() {
+async fn threepid_06_a_free_address_gets_no_message_and_no_validation() {
     for request in MEDIA {
         let server = test_server(&[]).await;
         let sid = session_for(&server, RESET, &request("secret")).await;
@@ -174,7 +174,7 @@ async fn l14_an_address_that_was_removed_meanwhile_gets_no_message() {
 /// Incident 14: for a spelling that folds to the address of an account the message is sent to the
 /// stored address, never to the spelling in the request.
 #[tokio::test]
-async fn _3pid_64_a_reset_message_goes_to_the_stored_address() {
+async fn threepid_64_a_reset_message_goes_to_the_stored_address() {
     for (stored, typed) in [
         ("kate@example.org", "\u{212a}ate@example.org"),
         ("kate@example.org", "KATE@EXAMPLE.ORG"),
@@ -263,7 +263,7 @@ async fn uia_54_a_session_for_an_account_makes_no_account() {
 /// Otherwise a program that opens every link in a mailbox would validate the request of an
 /// attacker, whatever the operator has configured for other links.
 #[tokio::test]
-async fn _3pid_52_opening_a_reset_link_is_never_enough() {
+async fn threepid_52_opening_a_reset_link_is_never_enough() {
     for setting in ["confirm", "direct"] {
         let server = with_owner(by_mail, &[("GATEHOUSE_EMAIL_LINK", setting)]).await;
         let sid = session_for(&server, RESET, &by_mail("secret")).await;
@@ -288,7 +288,7 @@ async fn _3pid_52_opening_a_reset_link_is_never_enough() {
 /// An account owner who has not asked for the reset presses the other button, and the link becomes
 /// invalid.
 #[tokio::test]
-async fn _3pid_52_the_owner_can_reject_a_reset() {
+async fn threepid_52_the_owner_can_reject_a_reset() {
     let server = with_owner(by_mail, &[]).await;
     let sid = session_for(&server, RESET, &by_mail("secret")).await;
     server.deliver().await;

@@ -127,8 +127,8 @@ async fn pwd_08_a_login_to_the_calling_device_ends_with_the_change() {
     let change = {
         let (server, owner) = (Arc::clone(&server), owner.clone());
         tokio::spawn(async move {
-            let registration = json!({ "new_password": OTHER_PASSWORD });
-            let body = with_auth(registration, password_of("alice", PASSWORD, None));
+            let parameters = json!({ "new_password": OTHER_PASSWORD });
+            let body = with_auth(parameters, password_of("alice", PASSWORD, None));
             owner
                 .post(&server, PASSWORD_PATH, &body)
                 .await
@@ -159,8 +159,8 @@ async fn pwd_11_an_unused_pair_of_the_calling_device_is_invalidated() {
         .post("/_matrix/client/v3/refresh", &refresh)
         .await
         .ok();
-    let registration = json!({ "new_password": OTHER_PASSWORD });
-    let body = with_auth(registration, password_of("alice", PASSWORD, None));
+    let parameters = json!({ "new_password": OTHER_PASSWORD });
+    let body = with_auth(parameters, password_of("alice", PASSWORD, None));
     owner.post(&server, PASSWORD_PATH, &body).await.ok();
     let token = pair["access_token"].as_str().unwrap();
     let attacker = Device {

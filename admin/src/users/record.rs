@@ -126,11 +126,7 @@ fn to_text(
         )?;
     }
     for device in &record.devices {
-        let state = if device.alive {
-            "logged in"
-        } else {
-            "logged out"
-        };
+        let state = login_state(device.alive);
         let name = device.display_name.as_deref().unwrap_or("no name");
         let issued = times::show(device.issued);
         writeln!(
@@ -154,6 +150,10 @@ fn to_text(
         )?;
     }
     Ok(out)
+}
+
+const fn login_state(logged_in: bool) -> &'static str {
+    if logged_in { "logged in" } else { "logged out" }
 }
 
 /// The hashes of the username in the logs of the functions, under the current, the previous and the next

@@ -1,8 +1,9 @@
 //! `POST /_matrix/client/{r0,v3}/account/3pid/add`
 //!
-//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3account3pidadd);
-//! ACC3-03, ACC3-04, ACC3-07, 3PID-49, 3PID-68, UIA-13 to UIA-25, TOK-15. Who has nothing proven to
-//! add is not asked for a password; what has changed while they were asked is seen at the end.
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3account3pidadd)
+//!
+//! The validation session is checked before UIA, so that a client without a validated 3PID is not
+//! asked for a password, and again by the final transaction.
 
 use std::sync::Arc;
 
@@ -12,83 +13,105 @@ use shared::{
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Request as HttpRequest, Response as HttpResponse},
-    own_addresses::{self, AccountOwner, Credentials, ThreePidError},
+    own_addresses::{self, AccountOwner, AddRead, Added, Credentials, ThreePidError},
+    secrets::Secret,
     store::{StoreError, ValidationRow},
-    uia::{Operation, SessionCommit, UiaCompletion},
-    uia_request::{self, OperationError, ProtectedRequest, RequestOutcome, RequestSpec, Requester},
+    uia::{
+        Operation, ParametersChangedError, RequestParameters, merge_unchanged,
+        request::{
+            self, Authentication, FinalAttempt, FinalTransaction, OperationError, ProtectedRequest,
+            RequestOutcome, RequestSpec, Requester,
+        },
+        sealed_secret,
+    },
 };
 
-/// The answer: nothing.
+/// The answer: an empty object.
 const DONE: &str = "{}";
 
-/// What is asked for; remembered in the UIA session, sealed.
+/// The parameters. They are serialised only into the sealed state of the UIA session.
 #[derive(Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Request {
+struct Parameters {
     #[serde(skip_serializing_if = "Option::is_none")]
     sid: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_secret: Option<String>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "sealed_secret"
+    )]
+    client_secret: Option<Secret>,
+}
+
+impl RequestParameters for Parameters {
+    fn merge(self, remembered: Self) -> Result<Self, ParametersChangedError> {
+        Ok(Self {
+            sid: merge_unchanged(self.sid, remembered.sid)?,
+            client_secret: merge_unchanged(self.client_secret, remembered.client_secret)?,
+        })
+    }
 }
 
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
+    // ACC3-07
     accounts::demand_threepid_changes(&app.config)?;
-    let wanted = RequestSpec {
-        operation: Operation::AddThreePid,
-        target: String::new(),
-        anonymous: None,
-        without_password: None,
-        // They are read after the account is (see `own_addresses`).
-        addresses: false,
-    };
-    let (opened, found) = tokio::join!(
-        uia_request::open(&app, &request, wanted),
-        read_ahead(&app, &request)
+    // The first read leaves out the 3PIDs: they must be read after the account (`own_addresses`).
+    let spec = RequestSpec::new(Operation::AddThreePid);
+    let (opened, prefetched) = tokio::join!(
+        ProtectedRequest::open(&app, &request, spec),
+        prefetch_validation(&app, &request)
     );
-    let mut uia_request = match opened? {
-        RequestOutcome::Answered(response) => return Ok(response),
-        RequestOutcome::New(uia_request) => uia_request,
+    let mut protected = match opened? {
+        RequestOutcome::Replay(response) => return Ok(response),
+        RequestOutcome::New(protected) => protected,
     };
-    let asked = uia_request.settle(&Request::parse(&uia_request.body)?)?;
-    let Some(credentials) = asked.credentials() else {
-        return Err(asked.missing().into());
+    let given = Parameters::parse(&protected.body)?;
+    let parameters = protected.merge_parameters(given)?;
+    let Some(credentials) = parameters.credentials() else {
+        return Err(parameters.missing().into());
     };
-    let owner = owner(&uia_request)?;
-    let found = match found? {
-        Some(found) => found,
-        None => credentials.find(&app).await?,
+    let owner = owner(&protected)?;
+    let validation = match prefetched? {
+        Prefetched::Read(validation) => validation,
+        Prefetched::NotNamed => credentials.find(&app).await?,
     };
-    own_addresses::judge(&app, &owner, found.as_ref()).await?;
-    let proof = uia_request.prove(&app, &asked).await?;
-    Box::pin(finish(
-        &app,
-        &request,
-        &uia_request,
-        proof,
-        (credentials, found),
-    ))
-    .await
+    own_addresses::check_validation(&app, &owner, validation.as_ref()).await?;
+    let mut completion = match protected.authenticate(&app, &parameters).await? {
+        Authentication::Completed(completion) => *completion,
+        Authentication::Replay(response) => return Ok(response),
+    };
+    let addition = Addition {
+        request: &request,
+        credentials: &credentials,
+        read: AddRead { owner, validation },
+    };
+    completion.refund_attempt(&app).await;
+    Box::pin(protected.finish(&app, completion, addition)).await
 }
 
-/// The validation session, read along with the first read if the request names it; `None` if it does
-/// not.
-async fn read_ahead(
-    app: &App,
-    request: &HttpRequest,
-) -> Result<Option<Option<ValidationRow>>, StoreError> {
-    // What is wrong with the body is said by who reads it for good.
-    let asked = Body::parse(&request.body).and_then(|body| Request::parse(&body));
-    match asked.ok().and_then(|asked| asked.credentials()) {
-        Some(credentials) => credentials.find(app).await.map(Some),
-        None => Ok(None),
+/// The outcome of the read beside the first read.
+enum Prefetched {
+    /// The request names no validation session; its UIA session may remember one.
+    NotNamed,
+    /// The validation session, if it exists.
+    Read(Option<ValidationRow>),
+}
+
+/// Reads the validation session that the request names, beside the first read.
+async fn prefetch_validation(app: &App, request: &HttpRequest) -> Result<Prefetched, StoreError> {
+    // `ProtectedRequest::open` reports an invalid body.
+    let parameters = Body::parse(&request.body).and_then(|body| Parameters::parse(&body));
+    match parameters.ok().and_then(|given| given.credentials()) {
+        Some(credentials) => Ok(Prefetched::Read(credentials.find(app).await?)),
+        None => Ok(Prefetched::NotNamed),
     }
 }
 
-impl Request {
+impl Parameters {
     fn parse(body: &Body) -> Result<Self, MatrixError> {
         Ok(Self {
             sid: body.optional("sid")?,
-            client_secret: body.optional("client_secret")?,
+            client_secret: body.optional::<String>("client_secret")?.map(Secret::new),
         })
     }
 
@@ -106,58 +129,51 @@ impl Request {
     }
 }
 
-/// Whose address it will be.
-fn owner(uia_request: &ProtectedRequest) -> Result<AccountOwner, MatrixError> {
-    match &uia_request.who {
+/// The account that gets the 3PID.
+fn owner(protected: &ProtectedRequest) -> Result<AccountOwner, MatrixError> {
+    match &protected.requester {
         Requester::User(caller) => Ok(AccountOwner {
             localpart: caller.localpart.clone(),
             account: caller.account.clone(),
         }),
-        // The specification excuses them from UIA elsewhere, and here it does not.
-        Requester::Nobody | Requester::Appservice { .. } => Err(MatrixError::new(
-            ErrorCode::Forbidden,
-            "There is no way here to prove that it is you",
-        )),
+        // The specification exempts application services from UIA at other endpoints, but not here.
+        Requester::Anonymous | Requester::Appservice { .. } => Err(request::no_method()),
     }
 }
 
-/// Adds the address: one transaction.
-async fn finish(
-    app: &App,
-    request: &HttpRequest,
-    uia_request: &ProtectedRequest,
-    mut proof: UiaCompletion,
-    (credentials, mut found): (Credentials, Option<ValidationRow>),
-) -> Result<HttpResponse, Rejection> {
-    proof.settle(app).await;
-    let owner = owner(uia_request)?;
-    let known = proof.gains.password.as_ref().map(|known| known.set);
-    let write = |session: Option<SessionCommit>| {
-        let (credentials, owner) = (&credentials, owner.clone());
-        // What has been read is good for one attempt.
-        let found = found.take();
-        async move {
-            let found = match found {
-                Some(found) => Some(found),
-                None => credentials
-                    .find(app)
-                    .await
-                    .map_err(|error| unfinished(error.into()))?,
-            };
-            let commit = || session.clone();
-            own_addresses::add(app, request, owner, credentials, found, (known, commit))
-                .await
-                .map_err(unfinished)
-        }
-    };
-    Box::pin(uia_request.finish(app, proof, DONE, write)).await
+/// The transaction that adds the 3PID.
+struct Addition<'a> {
+    request: &'a HttpRequest,
+    credentials: &'a Credentials,
+    read: AddRead,
 }
 
-/// That the session has moved may mean that a twin of the request was quicker.
-fn unfinished(fault: ThreePidError) -> OperationError {
-    match fault {
-        ThreePidError::SessionMoved => ChangeAccountError::SessionChanged.into(),
+impl FinalTransaction for Addition<'_> {
+    async fn commit(
+        &mut self,
+        app: &App,
+        attempt: FinalAttempt<'_>,
+    ) -> Result<String, OperationError> {
+        if let Some(before) = attempt.number.checked_sub(1) {
+            let (request, credentials) = (self.request, self.credentials);
+            let read = own_addresses::reload(app, request, credentials, &self.read.owner, before);
+            self.read = read.await.map_err(operation_error)?;
+        }
+        let verified = attempt.completion.result.password.as_ref();
+        let verified = verified.map(|verified| verified.password_changed_at);
+        let session = attempt.session_commit(app, DONE);
+        match own_addresses::try_add(app, &self.read, verified, session).await {
+            Ok(Added::Done) => Ok(DONE.to_owned()),
+            Ok(Added::Conflict) => Err(OperationError::Conflict),
+            Err(error) => Err(operation_error(error)),
+        }
+    }
+}
+
+fn operation_error(error: ThreePidError) -> OperationError {
+    match error {
+        ThreePidError::SessionMoved => OperationError::SessionChanged,
         ThreePidError::PasswordMoved => ChangeAccountError::AccountChanged.into(),
-        fault => OperationError::Refused(fault.into()),
+        error => OperationError::Refused(error.into()),
     }
 }

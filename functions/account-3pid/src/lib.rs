@@ -15,7 +15,7 @@ use shared::{
     app::App,
     error::{MatrixError, Rejection},
     http::{self, Body, Request as HttpRequest, Response as HttpResponse},
-    own_addresses::{self, Credentials},
+    own_addresses::{self, AddRead, Credentials},
     store::OwnThreePid,
     threepids::Medium,
     tokens,
@@ -75,17 +75,12 @@ async fn add(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejection
     let (owner, session) = tokio::join!(own_addresses::changer(app, request), find_session);
     // An error of the access token takes precedence over an error of the body.
     let (owner, credentials) = (owner?, credentials?);
-    let no_uia_session = || None;
-    // ACC3-04, 3PID-49, 3PID-68
-    own_addresses::add(
-        app,
-        request,
+    let read = AddRead {
         owner,
-        &credentials,
-        session?,
-        (None, no_uia_session),
-    )
-    .await?;
+        validation: session?,
+    };
+    // ACC3-04, 3PID-49, 3PID-68
+    own_addresses::add(app, request, &credentials, read).await?;
     Ok(HttpResponse::ok(&json!({})))
 }
 

@@ -1,9 +1,10 @@
 //! `POST /_matrix/client/{r0,v3}/account/deactivate`
 //!
-//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3accountdeactivate);
-//! DEACT-01 to DEACT-17, UIA-13 to UIA-28, TOK-10, TOK-13, TOK-15, IDS-03. Without a token the
-//! password says whose account it is. First the identity servers are told, for as long as that may take;
-//! whatever they say, one transaction then ends the account.
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3accountdeactivate)
+//!
+//! Without an access token, the identifier of the password stage selects the account. The function
+//! first asks the identity servers to unbind the 3PIDs, within a time limit. Whatever they answer,
+//! one transaction then deactivates the account.
 
 use std::sync::Arc;
 
@@ -23,21 +24,33 @@ use shared::{
     store::{AccountRow, AccountStatus, StoreError},
     threepids::ThreePid,
     tokens::AuthenticationError,
-    uia::{FlowSet, Operation, UiaCompletion},
-    uia_request::{self, ProtectedRequest, RequestOutcome, RequestSpec, Requester},
+    uia::{
+        FlowSet, Operation, ParametersChangedError, RequestParameters, UiaCompletion,
+        merge_unchanged,
+        request::{Authentication, ProtectedRequest, RequestOutcome, RequestSpec, Requester},
+    },
 };
 
-/// What is asked for; remembered in the UIA session, sealed.
+/// The parameters. The UIA session remembers them.
 #[derive(Default, Serialize, Deserialize)]
-struct Request {
+struct Parameters {
     #[serde(skip_serializing_if = "Option::is_none")]
     erase: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     id_server: Option<String>,
 }
 
-impl Request {
-    /// The identity server that is to forget the addresses.
+impl RequestParameters for Parameters {
+    fn merge(self, remembered: Self) -> Result<Self, ParametersChangedError> {
+        Ok(Self {
+            erase: merge_unchanged(self.erase, remembered.erase)?,
+            id_server: merge_unchanged(self.id_server, remembered.id_server)?,
+        })
+    }
+}
+
+impl Parameters {
+    /// The identity server that must unbind the 3PIDs.
     fn id_server(&self, app: &App) -> Result<Option<IdServerName>, IdServerNameError> {
         identity_servers::named(&app.config, self.id_server.as_deref())
     }
@@ -49,144 +62,165 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         let message = "Accounts cannot be deactivated on this server";
         return Err(MatrixError::new(ErrorCode::Forbidden, message).into());
     }
-    let wanted = RequestSpec {
-        operation: Operation::Deactivate,
-        target: String::new(),
+    // A user without a password must set one first: a validated 3PID may set a password and nothing
+    // else.
+    let spec = RequestSpec {
         anonymous: Some(FlowSet::Password),
-        // Who has no password sets one first: a proof that may set a password may do no more.
-        without_password: None,
-        addresses: false,
+        ..RequestSpec::new(Operation::Deactivate)
     };
-    let mut uia_request = match uia_request::open(&app, &request, wanted).await? {
-        RequestOutcome::Answered(response) => return Ok(response),
-        RequestOutcome::New(uia_request) => uia_request,
+    let mut protected = match ProtectedRequest::open(&app, &request, spec).await? {
+        RequestOutcome::Replay(response) => return Ok(response),
+        RequestOutcome::New(protected) => protected,
     };
-    let asked = Request {
-        erase: uia_request.body.optional("erase")?,
-        id_server: uia_request.body.optional("id_server")?,
+    let given = Parameters {
+        erase: protected.body.optional("erase")?,
+        id_server: protected.body.optional("id_server")?,
     };
-    asked.id_server(&app)?;
-    if let Requester::Appservice { user, account } = &uia_request.who {
+    given.id_server(&app)?;
+    if let Requester::Appservice { user, account } = &protected.requester {
         let Some(account) = account else {
-            let message = "There is no such account";
+            let message = "The account does not exist";
             return Err(MatrixError::new(ErrorCode::Forbidden, message).into());
         };
         let subject = Subject {
             user: user.clone(),
             account: account.clone(),
-            known: None,
+            verified_password: None,
         };
-        return Box::pin(finish(&app, &uia_request, &asked, subject, None)).await;
+        return Box::pin(finish(&app, &protected, &given, subject, None)).await;
     }
-    let asked = uia_request.settle(&asked)?;
-    let proof = uia_request.prove(&app, &asked).await?;
-    let subject = match Subject::of(&app, &uia_request, &proof).await {
-        Ok(subject) => subject,
-        // A twin of the request may have ended it.
-        Err(why) => return uia_request.answer_of_twin(&app).await?.ok_or(why),
+    let parameters = protected.merge_parameters(given)?;
+    let completion = match protected.authenticate(&app, &parameters).await? {
+        Authentication::Completed(completion) => *completion,
+        Authentication::Replay(response) => return Ok(response),
     };
-    Box::pin(finish(&app, &uia_request, &asked, subject, Some(proof))).await
+    let subject = match Subject::find(&app, &protected, &completion).await {
+        Ok(subject) => subject,
+        // A concurrent duplicate of the request may have deactivated the account.
+        Err(error) => return protected.or_replay(&app, error).await,
+    };
+    Box::pin(finish(
+        &app,
+        &protected,
+        &parameters,
+        subject,
+        Some(completion),
+    ))
+    .await
 }
 
-/// Whose account it is, as it was read, and when the password was set that was given.
+/// The account, as it was read.
 struct Subject {
     user: Localpart,
     account: AccountRow,
-    known: Option<Timestamp>,
+    /// When the verified password had last been changed.
+    verified_password: Option<Timestamp>,
 }
 
 impl Subject {
-    /// Without a token the account is read again: since the password was given it may have become
-    /// another, and nobody is to be told of an end that does not come.
-    async fn of(
+    /// Without an access token the account is read again. It may have changed since the password was
+    /// verified; then the owner must not be notified of a deactivation that does not happen.
+    async fn find(
         app: &App,
-        uia_request: &ProtectedRequest,
-        proof: &UiaCompletion,
+        protected: &ProtectedRequest,
+        completion: &UiaCompletion,
     ) -> Result<Self, Rejection> {
-        let known = proof.gains.password.as_ref();
+        let verified = completion.result.password.as_ref();
         let moved = ChangeAccountError::AccountChanged;
-        let (user, account) = match (&uia_request.who, known) {
+        let (user, account) = match (&protected.requester, verified) {
             (Requester::User(caller), _) => (caller.localpart.clone(), caller.account.clone()),
-            (_, Some(known)) => {
-                let facts = app.store.find_login(&known.user).await?;
+            (_, Some(verified)) => {
+                let facts = app.store.find_login(&verified.user).await?;
                 let facts = facts.ok_or(ChangeAccountError::AccountChanged)?;
                 if facts.account.status == AccountStatus::Locked {
                     return Err(AuthenticationError::Locked.into());
                 }
-                let set = facts.password.map(|password| password.set);
-                if facts.account.epoch != known.epoch || set != Some(known.set) {
+                let changed_at = facts.password.map(|password| password.set);
+                if facts.account.epoch != verified.epoch
+                    || changed_at != Some(verified.password_changed_at)
+                {
                     return Err(moved.into());
                 }
-                (known.user.clone(), facts.account)
+                (verified.user.clone(), facts.account)
             }
             (_, None) => return Err(moved.into()),
         };
         Ok(Self {
             user,
             account,
-            known: known.map(|known| known.set),
+            verified_password: verified.map(|verified| verified.password_changed_at),
         })
     }
 }
 
-/// Ends the account. Its addresses are read after itself: none that was added since is left behind.
+/// Deactivates the account. Its 3PIDs are read after the account: the transaction fails if one has
+/// been added since, so that none is left behind.
 async fn finish(
     app: &App,
-    uia_request: &ProtectedRequest,
-    asked: &Request,
+    protected: &ProtectedRequest,
+    parameters: &Parameters,
     subject: Subject,
-    mut proof: Option<UiaCompletion>,
+    mut completion: Option<UiaCompletion>,
 ) -> Result<HttpResponse, Rejection> {
-    let settle = async {
-        if let Some(proof) = &mut proof {
-            proof.settle(app).await;
+    let refund = async {
+        if let Some(completion) = &mut completion {
+            completion.refund_attempt(app).await;
         }
     };
     let user = &subject.user;
-    let id_server = asked.id_server(app)?;
-    let ((), addresses, unbound) = tokio::join!(settle, addresses(app, user), async {
+    let id_server = parameters.id_server(app)?;
+    let ((), threepids, unbound) = tokio::join!(refund, threepids(app, user), async {
         match id_server {
             None => Some(unbind(app, user, &[], None).await),
             Some(_) => None,
         }
     });
-    let addresses = addresses?;
+    let threepids = threepids?;
     let unbound = match unbound {
         Some(result) => result,
-        None => unbind(app, user, &addresses, id_server.as_ref()).await,
+        None => unbind(app, user, &threepids, id_server.as_ref()).await,
     };
     let answer = json!({ "id_server_unbind_result": unbound }).to_string();
-    let mut messages = notices::mails(app, &addresses, Notice::Deactivated);
+    let mut messages = notices::mails(app, &threepids, Notice::Deactivated);
     messages.push(NewMessage::purge(user, app.clock.now(), &*app.rng));
     let end = Deactivation {
         messages,
         user: subject.user,
         account: subject.account,
-        known: subject.known,
-        addresses,
-        erase: asked.erase == Some(true),
+        known: subject.verified_password,
+        addresses: threepids,
+        erase: parameters.erase == Some(true),
         now: app.clock.now(),
     };
-    if let Some(proof) = proof {
+    if let Some(completion) = completion {
         let write = |session| app.store.deactivate(&end, session);
-        return uia_request.finish(app, proof, &answer, write).await;
+        return protected.finish_with(app, completion, &answer, write).await;
     }
     app.store.deactivate(&end, None).await?;
     Ok(HttpResponse::json_text(StatusCode::OK, answer))
 }
 
-async fn addresses(app: &App, user: &Localpart) -> Result<Vec<ThreePid>, StoreError> {
+async fn threepids(app: &App, user: &Localpart) -> Result<Vec<ThreePid>, StoreError> {
     let own = app.store.addresses_of(user).await?;
     Ok(own.into_iter().map(|own| own.threepid).collect())
 }
 
-/// DEACT-06 to DEACT-11: whatever comes of it, the account ends. Only a server that is named is told
-/// of addresses that were never bound.
+/// Unbinds the 3PIDs; the account is deactivated whatever the result (DEACT-06 to DEACT-11). Only an
+/// identity server that the client names is asked about 3PIDs that were not bound through this
+/// server.
 async fn unbind(
     app: &App,
     user: &Localpart,
-    addresses: &[ThreePid],
+    threepids: &[ThreePid],
     id_server: Option<&IdServerName>,
 ) -> UnbindResult {
-    identity_servers::unbind_all(app, user, Which::All { addresses }, id_server).await
+    identity_servers::unbind_all(
+        app,
+        user,
+        Which::All {
+            addresses: threepids,
+        },
+        id_server,
+    )
+    .await
 }

@@ -1,8 +1,9 @@
 //! `POST /_matrix/client/{r0,v3}/account/password`
 //!
-//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3accountpassword);
-//! PWD-01 to PWD-19, UIA-13 to UIA-25, TOK-10, TOK-13. With a token the user's password is changed once they have
-//! given the old one; without a token it is set anew for whoever proves an address of the account.
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3accountpassword)
+//!
+//! With an access token the user changes the password after giving the old one. Without a token, or
+//! without an old password, the client validates a 3PID of the account (`reset`).
 
 mod reset;
 
@@ -14,7 +15,7 @@ use shared::{
     app::App,
     credentials,
     error::{ErrorCode, MatrixError, Rejection},
-    http::{Request as HttpRequest, Response as HttpResponse},
+    http::{Body, Request as HttpRequest, Response as HttpResponse},
     ids::Localpart,
     limits::LimitError,
     notices,
@@ -23,122 +24,158 @@ use shared::{
     secrets::Secret,
     store::{AccountRow, StoreError},
     threepids::{ThreePid, proofs::ValidatedThreePid},
-    uia::{FlowSet, Operation, UiaCompletion},
-    uia_request::{self, ProtectedRequest, RequestOutcome, RequestSpec, Requester},
+    uia::{
+        FlowSet, Operation, ParametersChangedError, RequestParameters, UiaCompletion,
+        merge_unchanged,
+        request::{Authentication, ProtectedRequest, RequestOutcome, RequestSpec, Requester},
+        sealed_secret,
+    },
 };
 
-/// The answer: nothing (PWD-02).
+/// The answer: an empty object (PWD-02).
 const DONE: &str = "{}";
 
-/// What is asked for; remembered in the UIA session, sealed.
+/// The parameters. They are serialised only into the sealed state of the UIA session.
 #[derive(Default, Serialize, Deserialize)]
-struct Request {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    new_password: Option<String>,
+struct Parameters {
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "sealed_secret"
+    )]
+    new_password: Option<Secret>,
     #[serde(skip_serializing_if = "Option::is_none")]
     logout_devices: Option<bool>,
 }
 
-/// Whose password is set, and what lives on.
+impl Parameters {
+    fn parse(body: &Body) -> Result<Self, MatrixError> {
+        Ok(Self {
+            new_password: body.optional::<String>("new_password")?.map(Secret::new),
+            logout_devices: body.optional("logout_devices")?,
+        })
+    }
+}
+
+impl RequestParameters for Parameters {
+    fn merge(self, remembered: Self) -> Result<Self, ParametersChangedError> {
+        Ok(Self {
+            new_password: merge_unchanged(self.new_password, remembered.new_password)?,
+            logout_devices: merge_unchanged(self.logout_devices, remembered.logout_devices)?,
+        })
+    }
+}
+
+/// The account whose password is changed.
 struct Subject {
     user: Localpart,
     account: AccountRow,
-    /// Their addresses, if they have been read.
-    addresses: Option<Vec<ThreePid>>,
-    /// What it is proven by, if there is no token.
-    proven: Option<ValidatedThreePid>,
+    /// Its 3PIDs, if they have been read.
+    threepids: Option<Vec<ThreePid>>,
+    /// The validated 3PID that authenticated the request, if no password did.
+    validated: Option<ValidatedThreePid>,
 }
 
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
+    // PWD-15
     accounts::demand_password_changes(&app.config)?;
-    let wanted = RequestSpec {
-        operation: Operation::ChangePassword,
-        target: String::new(),
+    let spec = RequestSpec {
         anonymous: Some(FlowSet::Address),
         without_password: Some(FlowSet::Address),
-        addresses: true,
+        threepids: true,
+        ..RequestSpec::new(Operation::ChangePassword)
     };
-    let mut uia_request = match uia_request::open(&app, &request, wanted).await? {
-        RequestOutcome::Answered(response) => return Ok(response),
-        RequestOutcome::New(uia_request) => uia_request,
+    let mut protected = match ProtectedRequest::open(&app, &request, spec).await? {
+        RequestOutcome::Replay(response) => return Ok(response),
+        RequestOutcome::New(protected) => protected,
     };
-    if let Requester::Appservice { .. } = uia_request.who {
-        let message = "An application service's users have no passwords";
+    if let Requester::Appservice { .. } = protected.requester {
+        let message = "Users of application services have no password";
         return Err(MatrixError::new(ErrorCode::Forbidden, message).into());
     }
-    let asked = Request {
-        new_password: uia_request.body.optional("new_password")?,
-        logout_devices: uia_request.body.optional("logout_devices")?,
+    let given = Parameters::parse(&protected.body)?;
+    let parameters = protected.merge_parameters(given)?;
+    check_password(&app, &protected, &parameters)?;
+    let completion = match protected.authenticate(&app, &parameters).await? {
+        Authentication::Completed(completion) => *completion,
+        Authentication::Replay(response) => return Ok(response),
     };
-    let asked = uia_request.settle(&asked)?;
-    judge(&app, &uia_request, &asked)?;
-    let proof = uia_request.prove(&app, &asked).await?;
-    Box::pin(finish(&app, &uia_request, &asked, proof)).await
+    Box::pin(finish(&app, &protected, &parameters, completion)).await
 }
 
-/// PWD-14: before UIA, with the user's own words where they are known.
-fn judge(app: &App, uia_request: &ProtectedRequest, asked: &Request) -> Result<(), Rejection> {
-    let Some(password) = asked.new_password.clone().map(Secret::new) else {
+/// Checks the password before UIA (PWD-14): a password that is made of the user's own words is weak.
+fn check_password(
+    app: &App,
+    protected: &ProtectedRequest,
+    parameters: &Parameters,
+) -> Result<(), Rejection> {
+    let Some(password) = &parameters.new_password else {
         return Ok(());
     };
-    let user = uia_request.user().map(Localpart::as_str);
-    let own: Vec<&str> = user
+    let user = protected.user().map(Localpart::as_str);
+    let own_words: Vec<&str> = user
         .into_iter()
         .chain([app.config.server_name.as_str()])
         .collect();
-    Ok(passwords::judge(&app.config.passwords, &password, &own)?)
+    Ok(passwords::judge(
+        &app.config.passwords,
+        password,
+        &own_words,
+    )?)
 }
 
-/// Sets the password: one hash, one transaction.
+/// Changes the password: one hash, one transaction.
 async fn finish(
     app: &App,
-    uia_request: &ProtectedRequest,
-    asked: &Request,
-    proof: UiaCompletion,
+    protected: &ProtectedRequest,
+    parameters: &Parameters,
+    completion: UiaCompletion,
 ) -> Result<HttpResponse, Rejection> {
-    let Some(password) = asked.new_password.clone().map(Secret::new) else {
-        proof.keep(app).await;
+    let Some(password) = &parameters.new_password else {
+        completion.save_progress(app).await;
         return Err(MatrixError::new(ErrorCode::MissingParam, "`new_password` is missing").into());
     };
-    let (subject, mut proof) = match Box::pin(reset::subject(app, uia_request, proof)).await? {
-        reset::Found::Subject(subject, proof) => (subject, *proof),
-        reset::Found::Answered(response) => return Ok(response),
+    let found = Box::pin(reset::subject(app, protected, completion)).await?;
+    let (subject, mut completion) = match found {
+        reset::Found::Subject(subject, completion) => (subject, *completion),
+        reset::Found::Replay(response) => return Ok(response),
     };
-    let addresses = addresses(app, &subject).await?;
-    let device_logout = device_logout(uia_request, asked);
-    // Whoever sets the password is the owner, and strangers do not keep them from logging in with it.
+    let threepids = threepids(app, &subject).await?;
+    let logout = device_logout(protected, parameters);
+    // The client is the account owner. Later password attempts of attackers do not lock the owner
+    // out from this network.
     let ((), hash, messages, ()) = tokio::join!(
-        proof.settle(app),
-        app.hasher.hash(&password, &*app.rng),
-        messages(app, &subject.user, &addresses, &device_logout),
-        credentials::remember(app, &subject.user, uia_request.network)
+        completion.refund_attempt(app),
+        app.hasher.hash(password, &*app.rng),
+        messages(app, &subject.user, &threepids, &logout),
+        credentials::trust_network(app, &subject.user, protected.network)
     );
     let messages = match messages {
         Ok(messages) => messages,
         Err(error) => {
-            proof.keep(app).await;
+            completion.save_progress(app).await;
             return Err(error.into());
         }
     };
-    let hash = hash?;
+    let verified = completion.result.password.as_ref();
     let change = PasswordChange {
         user: subject.user,
         epoch: subject.account.epoch,
-        password: hash,
-        device_logout,
-        known: proof.gains.password.as_ref().map(|known| known.set),
-        proof: subject.proven,
+        password: hash?,
+        device_logout: logout,
+        known: verified.map(|verified| verified.password_changed_at),
+        proof: subject.validated,
         messages,
         now: app.clock.now(),
     };
     let write = |session| app.store.change_password(&change, session);
-    uia_request.finish(app, proof, DONE, write).await
+    protected.finish_with(app, completion, DONE, write).await
 }
 
-async fn addresses(app: &App, subject: &Subject) -> Result<Vec<ThreePid>, StoreError> {
-    match &subject.addresses {
-        Some(addresses) => Ok(addresses.clone()),
+async fn threepids(app: &App, subject: &Subject) -> Result<Vec<ThreePid>, StoreError> {
+    match &subject.threepids {
+        Some(threepids) => Ok(threepids.clone()),
         None => Ok(app
             .store
             .addresses_of(&subject.user)
@@ -149,28 +186,28 @@ async fn addresses(app: &App, subject: &Subject) -> Result<Vec<ThreePid>, StoreE
     }
 }
 
-/// PWD-07 to PWD-10.
-fn device_logout(uia_request: &ProtectedRequest, asked: &Request) -> DeviceLogout {
-    match &uia_request.who {
-        _ if asked.logout_devices == Some(false) => DeviceLogout::None,
+/// The devices that the change logs out (PWD-07 to PWD-10).
+fn device_logout(protected: &ProtectedRequest, parameters: &Parameters) -> DeviceLogout {
+    match &protected.requester {
+        _ if parameters.logout_devices == Some(false) => DeviceLogout::None,
         Requester::User(caller) => DeviceLogout::AllExcept {
             id: caller.device.clone(),
             epoch: caller.device_epoch,
             access: caller.access_hash.clone(),
         },
-        Requester::Nobody | Requester::Appservice { .. } => DeviceLogout::All,
+        Requester::Anonymous | Requester::Appservice { .. } => DeviceLogout::All,
     }
 }
 
-/// Tells the owner, and has the rows of dead devices removed.
+/// The notification of the account owner, and the removal of the rows of logged-out devices.
 async fn messages(
     app: &App,
     user: &Localpart,
-    addresses: &[ThreePid],
-    device_logout: &DeviceLogout,
+    threepids: &[ThreePid],
+    logout: &DeviceLogout,
 ) -> Result<Vec<NewMessage>, LimitError> {
-    let mut messages = notices::notify(app, user, addresses, Notice::PasswordChanged).await?;
-    if *device_logout != DeviceLogout::None {
+    let mut messages = notices::notify(app, user, threepids, Notice::PasswordChanged).await?;
+    if *logout != DeviceLogout::None {
         messages.push(NewMessage::purge(user, app.clock.now(), &*app.rng));
     }
     Ok(messages)

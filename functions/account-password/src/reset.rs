@@ -1,4 +1,4 @@
-//! Whose password it is: the token's user's, or that of whoever has the address that was proven.
+//! The account whose password is changed: that of the access token, or that of a validated 3PID.
 
 use shared::{
     app::App,
@@ -8,53 +8,55 @@ use shared::{
     store::{AccountStatus, OwnThreePid},
     threepids::{Medium, proofs::ValidatedThreePid},
     tokens::AuthenticationError,
-    uia::UiaCompletion,
-    uia_request::{ProtectedRequest, Requester},
+    uia::{
+        UiaCompletion,
+        request::{ProtectedRequest, Requester},
+    },
 };
 
 use crate::Subject;
 
-/// What the proof comes to.
+/// The outcome of the search for the account.
 pub(crate) enum Found {
-    /// Somebody, and the proof to go on with.
+    /// The account, and the completion to continue with.
     Subject(Box<Subject>, Box<UiaCompletion>),
-    /// A twin of the request was quicker; this is its answer.
-    Answered(Response),
+    /// A concurrent duplicate of the request came first; its answer.
+    Replay(Response),
 }
 
-/// Tells whose password may be set. What stands in the way is said only now, to who has proven
-/// the address (PWD-06).
+/// Finds the account. Errors about it are returned only now, to a client that has validated the 3PID
+/// (PWD-06).
 pub(crate) async fn subject(
     app: &App,
-    uia_request: &ProtectedRequest,
-    proof: UiaCompletion,
+    protected: &ProtectedRequest,
+    completion: UiaCompletion,
 ) -> Result<Found, Rejection> {
-    let proven = proof.gains.threepids.first().cloned();
-    match (&uia_request.who, proven) {
+    let validated = completion.result.threepids.first().cloned();
+    match (&protected.requester, validated) {
         (Requester::User(caller), None) => {
-            let read = uia_request.addresses.as_ref();
+            let read = protected.threepids.as_ref();
             let subject = Subject {
                 user: caller.localpart.clone(),
                 account: caller.account.clone(),
-                addresses: read.map(|own| own.iter().map(|own| own.threepid.clone()).collect()),
-                proven: None,
+                threepids: read.map(|own| own.iter().map(|own| own.threepid.clone()).collect()),
+                validated: None,
             };
-            Ok(Found::Subject(Box::new(subject), Box::new(proof)))
+            Ok(Found::Subject(Box::new(subject), Box::new(completion)))
         }
-        (_, Some(proven)) => Box::pin(owner(app, uia_request, proof, proven)).await,
-        (Requester::Nobody | Requester::Appservice { .. }, None) => {
-            proof.keep(app).await;
-            Err(forbidden("Nobody has been proven").into())
+        (_, Some(validated)) => Box::pin(owner(app, protected, completion, validated)).await,
+        (Requester::Anonymous | Requester::Appservice { .. }, None) => {
+            completion.save_progress(app).await;
+            Err(forbidden("The request names no account").into())
         }
     }
 }
 
-/// The account that has the address.
+/// The account that has the 3PID.
 async fn owner(
     app: &App,
-    uia_request: &ProtectedRequest,
-    proof: UiaCompletion,
-    proven: ValidatedThreePid,
+    protected: &ProtectedRequest,
+    completion: UiaCompletion,
+    validated: ValidatedThreePid,
 ) -> Result<Found, Rejection> {
     let not_found = || {
         MatrixError::new(
@@ -62,96 +64,96 @@ async fn owner(
             "The address belongs to no account",
         )
     };
-    let Some(user) = app.store.find_owner(&proven.threepid).await? else {
-        return refuse(app, uia_request, proof, not_found()).await;
+    let threepid = &validated.threepid;
+    let Some(user) = app.store.find_owner(threepid).await? else {
+        return refuse(app, protected, completion, not_found()).await;
     };
-    if uia_request.user().is_some_and(|caller| *caller != user) {
+    if protected.user().is_some_and(|caller| *caller != user) {
         // UIA-25
-        let error = forbidden("The address is not one of this account");
-        return refuse(app, uia_request, proof, error).await;
+        let error = forbidden("The address does not belong to this account");
+        return refuse(app, protected, completion, error).await;
     }
-    // The hash that is to follow; a guess at a password has paid for its own.
-    let (charged, account, addresses) = tokio::join!(
-        limits::spend(app, Limit::PasswordHash, uia_request.network),
+    // The limit of the hash that follows. A password attempt has charged it already.
+    let (charged, account, threepids) = tokio::join!(
+        limits::spend(app, Limit::PasswordHash, protected.network),
         app.store.find_account(&user),
         app.store.addresses_of(&user)
     );
     if let Err(error) = charged {
-        return refuse(app, uia_request, proof, error.into()).await;
+        return refuse(app, protected, completion, error.into()).await;
     }
-    let (account, addresses) = (account?, addresses?);
+    let (account, threepids) = (account?, threepids?);
     let account = match account {
         Some(account) if account.status == AccountStatus::Locked => {
-            return refuse(app, uia_request, proof, AuthenticationError::Locked.into()).await;
+            let error = AuthenticationError::Locked.into();
+            return refuse(app, protected, completion, error).await;
         }
         Some(account) if account.status != AccountStatus::Deactivated => account,
-        _ => return refuse(app, uia_request, proof, not_found()).await,
+        _ => return refuse(app, protected, completion, not_found()).await,
     };
-    let own = addresses.iter().find(|own| own.threepid == proven.threepid);
-    let before_theirs = own.is_none_or(|own| proven.begun < own.added);
-    if before_theirs || proven.begun < account.proofs_not_before {
-        // Asked for before the password was last set, or by whoever had the address before: it
-        // proves nothing any more.
-        let medium = proven.threepid.medium;
-        return Err(proof
-            .without_proof_of(app, uia_request.network, medium)
-            .await);
+    let own = threepids.iter().find(|own| own.threepid == *threepid);
+    let is_before_addition = own.is_none_or(|own| validated.begun < own.added);
+    if is_before_addition || validated.begun < account.proofs_not_before {
+        // The validation was requested before the last password change, or by an earlier owner of
+        // the 3PID: it is no longer valid.
+        let (network, medium) = (protected.network, threepid.medium);
+        return Err(completion.reopen_threepid_stage(app, network, medium).await);
     }
-    if let Err(error) = trust(app, &proven, &addresses) {
-        return refuse(app, uia_request, proof, error).await;
+    if let Err(error) = check_allowed(app, &validated, &threepids) {
+        return refuse(app, protected, completion, error).await;
     }
     let subject = Subject {
         user,
         account,
-        addresses: Some(addresses.into_iter().map(|own| own.threepid).collect()),
-        proven: Some(proven),
+        threepids: Some(threepids.into_iter().map(|own| own.threepid).collect()),
+        validated: Some(validated),
     };
-    Ok(Found::Subject(Box::new(subject), Box::new(proof)))
+    Ok(Found::Subject(Box::new(subject), Box::new(completion)))
 }
 
-/// Numbers change hands: one alone sets no password where there is a mailbox to ask, or where it was
-/// proven too long ago.
-fn trust(
+/// Phone numbers are reassigned. So a phone number resets no password if the account has an e-mail
+/// address, or if the number was validated too long ago.
+fn check_allowed(
     app: &App,
-    proven: &ValidatedThreePid,
-    addresses: &[OwnThreePid],
+    validated: &ValidatedThreePid,
+    threepids: &[OwnThreePid],
 ) -> Result<(), MatrixError> {
-    if proven.threepid.medium != Medium::Msisdn {
+    let is_email = |own: &OwnThreePid| own.threepid.medium == Medium::Email;
+    if validated.threepid.medium != Medium::Msisdn {
         return Ok(());
     }
-    if addresses
-        .iter()
-        .any(|own| own.threepid.medium == Medium::Email)
-    {
+    if threepids.iter().any(is_email) {
         return Err(forbidden(
-            "The account has an e-mail address: use that to set a new password",
+            "The account has an e-mail address. Use it to set a new password",
         ));
     }
-    let own = addresses.iter().find(|own| own.threepid == proven.threepid);
+    let own = threepids
+        .iter()
+        .find(|own| own.threepid == validated.threepid);
     let age = own.map(|own| app.clock.now().since(own.validated));
-    let is_old = match (age, app.config.reset_phone_age) {
-        (Some(age), Some(most)) => age > most,
+    let is_too_old = match (age, app.config.reset_phone_age) {
+        (Some(age), Some(limit)) => age > limit,
         _ => false,
     };
-    if is_old {
+    if is_too_old {
         return Err(forbidden(
-            "The number was confirmed too long ago to set a new password with it",
+            "The phone number was validated too long ago to set a new password with it",
         ));
     }
     Ok(())
 }
 
-/// The proof is of no use. Unless that is so because a twin has used it.
+/// Returns the error, unless a concurrent duplicate of the request has used the validation session.
 async fn refuse(
     app: &App,
-    uia_request: &ProtectedRequest,
-    proof: UiaCompletion,
+    protected: &ProtectedRequest,
+    completion: UiaCompletion,
     error: MatrixError,
 ) -> Result<Found, Rejection> {
-    if let Some(response) = uia_request.answer_of_twin(app).await? {
-        return Ok(Found::Answered(response));
+    if let Some(response) = protected.replayed_response(app).await? {
+        return Ok(Found::Replay(response));
     }
-    proof.keep(app).await;
+    completion.save_progress(app).await;
     Err(error.into())
 }
 

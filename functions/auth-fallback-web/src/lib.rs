@@ -1,7 +1,8 @@
 //! `GET` and `POST /_matrix/client/{r0,v3}/auth/{type}/fallback/web`
 //!
-//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#fallback); UIA-70 to UIA-76,
-//! HTTP-28. `GET` shows the stage's form and completes nothing, `POST` submits it to the same URL.
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#fallback)
+//!
+//! `GET` shows the stage's form and completes nothing (UIA-73). `POST` submits it to the same URL.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use shared::{
     uia::fallback,
 };
 
-/// Answers the request, always with a page: a person reads it.
+/// Answers the request, always with a page: a browser shows it (HTTP-28).
 pub async fn handle(app: Arc<App>, request: Request) -> Result<Response, Rejection> {
     match page(&app, &request).await {
         Err(Rejection::Error(error)) => Ok(pages::trouble(&app.config, &error)),
@@ -32,8 +33,8 @@ async fn page(app: &App, request: &Request) -> Result<Response, Rejection> {
         return Ok(pages::message(
             &app.config,
             StatusCode::BAD_REQUEST,
-            "Nothing to do",
-            "This link lacks its session.",
+            "Incomplete link",
+            "This link names no session. Start again in your app.",
         ));
     };
     let stage = stage(&request.path);
@@ -43,7 +44,7 @@ async fn page(app: &App, request: &Request) -> Result<Response, Rejection> {
     );
     charged?;
     let Some(visit) = visit? else {
-        let text = "This page belongs to a request that is not known or has expired. Begin again in your app.";
+        let text = "The request of this page is unknown or has expired. Start again in your app.";
         let status = StatusCode::NOT_FOUND;
         return Ok(pages::message(&app.config, status, "Not found", text));
     };

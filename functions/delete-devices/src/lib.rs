@@ -1,7 +1,8 @@
 //! `POST /_matrix/client/{r0,v3}/delete_devices`
 //!
-//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3delete_devices);
-//! DEV-03, UIA-13 to UIA-28, TOK-13, TOK-15. A device that is not there is deleted already.
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3delete_devices)
+//!
+//! A device that does not exist counts as deleted (DEV-03).
 
 use std::sync::Arc;
 
@@ -12,48 +13,52 @@ use shared::{
     error::{ErrorCode, MatrixError, Rejection},
     http::{Request as HttpRequest, Response as HttpResponse},
     ids::DeviceId,
-    uia::Operation,
-    uia_request::{self, RequestOutcome, RequestSpec},
+    uia::{
+        Operation, ParametersChangedError, RequestParameters, merge_unchanged,
+        request::{ProtectedRequest, RequestOutcome, RequestSpec},
+    },
 };
 
-/// No request names more devices than that.
-const MOST: usize = 1000;
+/// The most devices that a request may name.
+const MAX_DEVICES: usize = 1000;
 
-/// What is asked for; remembered in the UIA session, sealed.
+/// The parameters. The UIA session remembers them.
 #[derive(Default, Serialize, Deserialize)]
-struct Request {
+struct Parameters {
     #[serde(skip_serializing_if = "Option::is_none")]
     devices: Option<Vec<String>>,
 }
 
+impl RequestParameters for Parameters {
+    fn merge(self, remembered: Self) -> Result<Self, ParametersChangedError> {
+        Ok(Self {
+            devices: merge_unchanged(self.devices, remembered.devices)?,
+        })
+    }
+}
+
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
-    let wanted = RequestSpec {
-        operation: Operation::DeleteDevices,
-        target: String::new(),
-        anonymous: None,
-        without_password: None,
-        addresses: false,
+    let spec = RequestSpec::new(Operation::DeleteDevices);
+    let mut protected = match ProtectedRequest::open(&app, &request, spec).await? {
+        RequestOutcome::Replay(response) => return Ok(response),
+        RequestOutcome::New(protected) => protected,
     };
-    let mut uia_request = match uia_request::open(&app, &request, wanted).await? {
-        RequestOutcome::Answered(response) => return Ok(response),
-        RequestOutcome::New(uia_request) => uia_request,
+    let given = Parameters {
+        devices: protected.body.optional("devices")?,
     };
-    let asked = Request {
-        devices: uia_request.body.optional("devices")?,
-    };
-    let asked = uia_request.settle(&asked)?;
-    let Some(devices) = &asked.devices else {
+    let parameters = protected.merge_parameters(given)?;
+    let Some(devices) = &parameters.devices else {
         return Err(MatrixError::new(ErrorCode::MissingParam, "`devices` is missing").into());
     };
-    if devices.len() > MOST {
+    if devices.len() > MAX_DEVICES {
         let message = "`devices` names too many devices at once";
         return Err(MatrixError::new(ErrorCode::InvalidParam, message).into());
     }
-    // What cannot be a device's id is the id of none.
+    // No device has an ID that is not valid.
     let ids: Vec<DeviceId> = devices
         .iter()
         .filter_map(|id| DeviceId::parse(id))
         .collect();
-    devices::delete(&app, &mut uia_request, &asked, ids).await
+    devices::delete(&app, &mut protected, &parameters, ids).await
 }

@@ -225,14 +225,14 @@ fn log(leased: &Leased, (medium, kind): (&str, &str), outcome: &Outcome) {
     }
     match outcome {
         Outcome::Done(DeliveryResult::Sent, provider_id) => {
-            line!(info, provider_id = provider_id, "sent")
+            line!(info, provider_id = provider_id, "sent");
         }
         Outcome::Done(DeliveryResult::Skipped, why) => line!(info, why = why, "nothing to send"),
         Outcome::Done(DeliveryResult::Failed, why) => {
-            line!(warn, why = why, "failed permanently")
+            line!(warn, why = why, "failed permanently");
         }
         Outcome::Done(DeliveryResult::Expired, why) => {
-            line!(error, why = why, "given up: the row has expired")
+            line!(error, why = why, "given up: the row has expired");
         }
         Outcome::Retry(why) => line!(warn, why = why, "attempt failed; it will be retried"),
     }

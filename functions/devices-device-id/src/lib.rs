@@ -1,8 +1,9 @@
 //! `GET`, `PUT` and `DELETE /_matrix/client/{r0,v3}/devices/{deviceId}`
 //!
-//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#get_matrixclientv3devicesdeviceid);
-//! DEV-01 to DEV-03, GUEST-06, UIA-13 to UIA-28, TOK-13. A device that is dead, another user's or none is
-//! not there; to delete it is done already.
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#get_matrixclientv3devicesdeviceid)
+//!
+//! A logged-out device and one of another user are reported like one that does not exist. A device
+//! that does not exist counts as deleted (DEV-03).
 
 use std::sync::Arc;
 
@@ -17,16 +18,18 @@ use shared::{
     ids::DeviceId,
     store::StoreError,
     tokens::{self, Caller},
-    uia::Operation,
-    uia_request::{self, RequestOutcome, RequestSpec},
+    uia::{
+        NoParameters, Operation,
+        request::{ProtectedRequest, RequestOutcome, RequestSpec},
+    },
 };
 
 /// The answer to a `GET`.
 #[derive(Debug, Serialize)]
 pub struct Response {
-    /// The device's id.
+    /// The device ID.
     pub device_id: String,
-    /// What it is called.
+    /// The display name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
 }
@@ -45,20 +48,20 @@ async fn caller(app: &App, request: &HttpRequest) -> Result<Caller, Rejection> {
     Ok(tokens::identify(app, &token, request.query.get("user_id")).await?)
 }
 
-/// What cannot be a device's id is the id of none.
+/// The device of the path. No device has an ID that is not valid.
 fn device_of(request: &HttpRequest) -> Result<DeviceId, MatrixError> {
     let id = request.last_segment();
-    id.and_then(|id| DeviceId::parse(&id)).ok_or_else(none)
+    id.and_then(|id| DeviceId::parse(&id)).ok_or_else(not_found)
 }
 
-fn none() -> MatrixError {
-    MatrixError::new(ErrorCode::NotFound, "There is no such device")
+fn not_found() -> MatrixError {
+    MatrixError::new(ErrorCode::NotFound, "The device does not exist")
 }
 
 async fn show(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejection> {
     let caller = caller(app, request).await?;
     let device = find(app, &caller, &device_of(request)?).await?;
-    let found = device.ok_or_else(none)?;
+    let found = device.ok_or_else(not_found)?;
     Ok(HttpResponse::ok(&found))
 }
 
@@ -74,30 +77,24 @@ async fn find(app: &App, caller: &Caller, id: &DeviceId) -> Result<Option<Respon
     }))
 }
 
-/// Nothing but the path says which device: it is what the UIA session is bound to.
+/// Deletes the device of the path after UIA. The session is bound to that path.
 async fn delete(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejection> {
-    let named = request.last_segment().unwrap_or_default();
-    let wanted = RequestSpec {
-        operation: Operation::DeleteDevice,
-        target: named.clone(),
-        anonymous: None,
-        without_password: None,
-        addresses: false,
+    let id = request.last_segment().unwrap_or_default();
+    let device = DeviceId::parse(&id).into_iter().collect();
+    let spec = RequestSpec::new(Operation::DeleteDevice(id));
+    let mut protected = match ProtectedRequest::open(app, request, spec).await? {
+        RequestOutcome::Replay(response) => return Ok(response),
+        RequestOutcome::New(protected) => protected,
     };
-    let mut uia_request = match uia_request::open(app, request, wanted).await? {
-        RequestOutcome::Answered(response) => return Ok(response),
-        RequestOutcome::New(uia_request) => uia_request,
-    };
-    let device = DeviceId::parse(&named).into_iter().collect();
-    devices::delete(app, &mut uia_request, &json!({}), device).await
+    devices::delete(app, &mut protected, &NoParameters {}, device).await
 }
 
-/// Without a name nothing is changed, but the device has to be there all the same.
+/// Changes the display name. Without one nothing changes, but the device must exist.
 async fn rename(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejection> {
     let caller = caller(app, request).await?;
-    let name = devices::name_in(&Body::parse(&request.body)?, "display_name")?;
+    let name = devices::display_name(&Body::parse(&request.body)?, "display_name")?;
     let device = device_of(request)?;
-    let is_there = match (&name, caller.account()) {
+    let exists = match (&name, caller.account()) {
         (_, None) => false,
         (None, Some(_)) => find(app, &caller, &device).await?.is_some(),
         (Some(name), Some(account)) => {
@@ -107,9 +104,9 @@ async fn rename(app: &App, request: &HttpRequest) -> Result<HttpResponse, Reject
                 .await?
         }
     };
-    if is_there {
+    if exists {
         Ok(HttpResponse::ok(&json!({})))
     } else {
-        Err(none().into())
+        Err(not_found().into())
     }
 }

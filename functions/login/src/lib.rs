@@ -65,9 +65,9 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
 /// Reads the parameters of the device from the body.
 fn device_parameters(app: &App, body: &Body) -> Result<Login, MatrixError> {
     // REG-17
-    let device_id = devices::id_in(body)?;
+    let device_id = devices::device_id(body)?;
     // REG-19
-    let display_name = devices::name_in(body, "initial_device_display_name")?;
+    let display_name = devices::display_name(body, "initial_device_display_name")?;
     // TOK-16
     let refreshable = body.optional::<bool>("refresh_token")? == Some(true);
     Ok(Login {

@@ -23,17 +23,17 @@ pub(crate) async fn log_in(
     let password = body.optional::<String>("password")?.map(Secret::new);
     let password = password.ok_or_else(|| missing("password"))?;
     // UIA-46, DIS-23
-    let (verified, guess) =
-        credentials::verify_to_log_in(app, &identifier, &password, request.network).await?;
+    let (verified, attempt) =
+        credentials::verify_login(app, &identifier, &password, request.network).await?;
     // TOK-14: only a client that knows the password may learn that the account is locked.
     if verified.account.status == AccountStatus::Locked {
-        guess.refund(app).await;
+        attempt.refund(app).await;
         return Err(AuthenticationError::Locked.into());
     }
     let (response, (), (), ()) = tokio::join!(
         super::finish(app, &verified.localpart, &verified.account, &login),
-        guess.refund(app),
-        guess.remember(app, &verified.localpart),
+        attempt.refund(app),
+        attempt.trust_network(app, &verified.localpart),
         upgrade_hash(app, &verified, &password)
     );
     response

@@ -1,8 +1,8 @@
 //! `GET /_matrix/client/{r0,v3}/register/available`
 //!
-//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#get_matrixclientv3registeravailable);
-//! AVAIL-01 to AVAIL-07. The verdict is that of `register` on the same name (AVAIL-05), by the same
-//! step; nothing is reserved by asking (AVAIL-06).
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#get_matrixclientv3registeravailable)
+//!
+//! The request reserves nothing (AVAIL-06).
 
 use std::sync::Arc;
 
@@ -20,29 +20,32 @@ use shared::{
 /// The answer.
 #[derive(Debug, Serialize)]
 pub struct Response {
-    /// Always true: a name that is not available is an error.
+    /// Always true: the answer for a name that is not available is an error (AVAIL-01).
     pub available: bool,
 }
 
 /// Answers the request.
 pub async fn handle(app: Arc<App>, request: Request) -> Result<HttpResponse, Rejection> {
     accounts::demand_open(&app.config)?;
+    // AVAIL-07
     let username = request.query.required("username")?;
-    // A text that is no localpart needs no read to be refused, but is charged like any other.
-    let localpart = Localpart::parse(username, &app.config.server_name).ok();
-    let wanted = RegistrationLookup {
+    // An invalid localpart needs no read, but is charged like any other name.
+    let name = Localpart::parse(username, &app.config.server_name);
+    let lookup = RegistrationLookup {
         session: None,
-        name: localpart.as_ref(),
+        name: name.as_ref().ok(),
         appservices: app.appservices_are_stale(),
     };
     let (charged, facts) = tokio::join!(
         limits::spend(&app, Limit::Available, request.network),
-        app.store.registration_facts(wanted)
+        app.store.registration_facts(lookup)
     );
     charged?;
     let facts = facts?;
     let appservices = app.refresh_appservices(facts.appservices).await?;
-    accounts::choose(username, &app.config, &appservices, None)?;
+    // AVAIL-05: the same checks as those of `register`.
+    let name = name.map_err(NameError::Grammar)?;
+    accounts::check_name(name, &app.config, &appservices, None)?;
     if facts.holder.is_some() {
         return Err(NameError::Taken.into());
     }

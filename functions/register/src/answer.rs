@@ -11,11 +11,11 @@ use shared::{
 /// The answer (REG-20, REG-21).
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Response {
-    /// The new user's id.
+    /// The user ID.
     pub user_id: String,
-    /// The server's name; deprecated and still sent (REG-21).
+    /// The server name; deprecated, but clients still read it (REG-21).
     pub home_server: String,
-    /// The device and its tokens; nothing if login was inhibited.
+    /// The device and its tokens; absent if the client inhibits the login.
     #[serde(flatten)]
     pub issued: Issued,
 }
@@ -23,7 +23,7 @@ pub struct Response {
 shared::opaque_debug!(Response);
 
 impl Response {
-    /// An answer without login.
+    /// An answer without a login.
     pub(crate) fn without_login(app: &App, localpart: &Localpart) -> Self {
         Self {
             user_id: localpart.user_id(&app.config.server_name),
@@ -32,7 +32,7 @@ impl Response {
         }
     }
 
-    /// An answer with a new device, and what is to be stored of that (TOK-08, REG-17, REG-18).
+    /// An answer with a new device, and the device to store (TOK-08, REG-17, REG-18).
     pub(crate) fn with_login(app: &App, localpart: &Localpart, login: &Login) -> (Self, NewDevice) {
         let (issued, device) = tokens::issue(app, localpart, login);
         let answer = Self {

@@ -1,11 +1,12 @@
-//! Users of application services: the service's token stands for all proof, and there is no
-//! password (REG-31, UIA-28).
+//! Users of application services: the service's token replaces UIA, and there is no password
+//! (REG-31, UIA-28).
 
 use shared::{
-    accounts::{self, NewAccount},
+    accounts::{self, NameError, NewAccount},
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
     http::{self, Body, Request, Response as HttpResponse},
+    ids::Localpart,
     store::AccountKind,
     tokens::{self, Login},
 };
@@ -21,20 +22,21 @@ pub(crate) async fn register(
     let Some(appservice) = tokens::authenticate_appservice(app, &token).await? else {
         return Err(MatrixError::new(
             ErrorCode::UnknownToken,
-            "The token is no application service's",
+            "The access token is not one of an application service",
         )
         .into());
     };
-    let wanted = Parameters::parse(body)?;
+    let parameters = Parameters::parse(body)?;
     let username: String = body.required("username")?;
     let appservices = app.appservices().await?;
-    let localpart = accounts::choose(&username, &app.config, &appservices, Some(&appservice))?;
-    let (answer, device) = if wanted.inhibit_login == Some(true) {
+    let name = Localpart::parse(&username, &app.config.server_name).map_err(NameError::Grammar)?;
+    let localpart = accounts::check_name(name, &app.config, &appservices, Some(&appservice))?;
+    let (answer, device) = if parameters.inhibit_login == Some(true) {
         (Response::without_login(app, &localpart), None)
     } else {
         let login = Login {
-            device_id: wanted.device_id,
-            display_name: wanted.initial_device_display_name,
+            device_id: parameters.device_id,
+            display_name: parameters.initial_device_display_name,
             ..Login::default()
         };
         let (answer, device) = Response::with_login(app, &localpart, &login);

@@ -1,5 +1,5 @@
-//! Guests: one request, no UIA, and nothing of what was sent counts but the device's display name
-//! (GUEST-01 to GUEST-05).
+//! Guests: one request and no UIA. Of the body only the display name of the device counts (GUEST-01
+//! to GUEST-05).
 
 use shared::{
     accounts::{self, CreateAccountError, NewAccount},
@@ -14,15 +14,19 @@ use shared::{
 
 use crate::answer::Response;
 
-/// How often another name is drawn when one is taken.
+/// How many names are drawn if they are taken.
 const NAME_TRIES: usize = 3;
 
 pub(crate) async fn register(app: &App, request: &Request) -> Result<HttpResponse, Rejection> {
     let Some(lifetime) = app.config.guests else {
-        return Err(MatrixError::new(ErrorCode::Forbidden, "This server has no guests").into());
+        return Err(MatrixError::new(
+            ErrorCode::Forbidden,
+            "This server does not allow guest accounts",
+        )
+        .into());
     };
     let body = Body::parse(&request.body)?;
-    // GUEST-02: of another type or too long it is ignored like everything else.
+    // GUEST-02: a display name of another type, or one that is too long, is ignored.
     let display_name = body
         .optional::<String>("initial_device_display_name")
         .ok()

@@ -1,11 +1,8 @@
 //! `POST /_matrix/client/{r0,v3}/register`
 //!
-//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3register);
-//! REG-01 to REG-25, REG-29, REG-31, REG-35, REG-36, GUEST-01 to GUEST-08, UIA-01 to UIA-22, TOK-08, TOK-09, TOK-11. A user token is
-//! not looked at; only an application service's means anything (TOK-11).
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3register)
 //!
-//! Three kinds of account, a file each: `user` goes through UIA, `guest` and `appservice` do
-//! not (UIA-28).
+//! Each kind of account has a file: `user` needs UIA, `guest` and `appservice` do not (UIA-28).
 
 mod answer;
 mod appservice;
@@ -25,13 +22,15 @@ use shared::{
 pub use answer::Response;
 pub use parameters::Parameters;
 
-/// What `type` must be for an application service's user (REG-31).
+/// The `type` of a registration by an application service (REG-31).
 const APPSERVICE_TYPE: &str = "m.login.application_service";
 
-/// Answers the request.
+/// Answers the request. A user's access token has no effect; only that of an application service
+/// does (TOK-11).
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     match request.query.get("kind") {
         None | Some("user") => {}
+        // GUEST-01
         Some("guest") => return guest::register(&app, &request).await,
         Some(_) => {
             accounts::demand_open(&app.config)?;
@@ -44,7 +43,8 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     if body.as_ref().is_ok_and(is_appservice) {
         return appservice::register(&app, &request, &body?).await;
     }
-    // A closed server says nothing else, not even what is wrong with the request.
+    // REG-29: a server with closed registration answers nothing else, not even that the body is
+    // invalid.
     accounts::demand_open(&app.config)?;
-    Box::pin(user::register(&app, &request, &body?)).await
+    Box::pin(user::register(&app, &request, body?)).await
 }

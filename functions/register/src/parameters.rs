@@ -1,4 +1,4 @@
-//! The members of a registration's body, and how those of several requests come together.
+//! The parameters of a registration.
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -6,39 +6,50 @@ use shared::{
     error::{ErrorCode, MatrixError},
     http::Body,
     ids::DeviceId,
+    secrets::Secret,
+    uia::{ParametersChangedError, RequestParameters, sealed_secret},
 };
 
-/// No guest access token is longer.
+/// Every guest access token is shorter.
 const MAX_TOKEN_BYTES: usize = 2048;
 
-/// What a client asks for. All of it is remembered in the UIA session (UIA-19), sealed.
+/// The parameters of a registration. They are serialised only into the sealed state of the UIA
+/// session (UIA-19).
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Parameters {
     /// The name, as typed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
-    /// The password (REG-23: may come at any step).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub password: Option<String>,
-    /// The device's id; the empty one is absent (REG-17).
+    /// The password. It may be sent at any step (REG-23).
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "sealed_secret"
+    )]
+    pub password: Option<Secret>,
+    /// The device ID; the empty one counts as absent (REG-17).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_id: Option<DeviceId>,
-    /// What a new device is called (REG-19).
+    /// The display name of a new device (REG-19).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub initial_device_display_name: Option<String>,
-    /// Whether no device and no tokens are wanted (REG-20).
+    /// Whether the answer must have no device and no tokens (REG-20).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inhibit_login: Option<bool>,
     /// Whether the client can refresh tokens (TOK-16).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refresh_token: Option<bool>,
-    /// The token of the guest who is to become this user (GUEST-08).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub guest_access_token: Option<String>,
+    /// The access token of the guest who becomes this user (GUEST-08).
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "sealed_secret"
+    )]
+    pub guest_access_token: Option<Secret>,
     /// r0: whether to bind the e-mail address at the identity server that validated it (REG-26).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bind_email: Option<bool>,
-    /// r0: whether to bind the phone number there.
+    /// r0: whether to bind the phone number there (REG-26).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bind_msisdn: Option<bool>,
 }
@@ -46,20 +57,23 @@ pub struct Parameters {
 shared::opaque_debug!(Parameters);
 
 impl Parameters {
-    /// Reads a body: types and sizes (HTTP-16). Names and passwords are judged later.
+    /// Reads a body and checks types and sizes (HTTP-16). Names and passwords are checked later.
     pub fn parse(body: &Body) -> Result<Self, MatrixError> {
-        let device_id = devices::id_in(body)?;
-        let display_name = devices::name_in(body, "initial_device_display_name")?;
-        let guest_access_token = body.optional::<String>("guest_access_token")?;
+        let device_id = devices::device_id(body)?;
+        let display_name = devices::display_name(body, "initial_device_display_name")?;
+        let guest_access_token = secret(body, "guest_access_token")?;
         if guest_access_token
             .as_ref()
-            .is_some_and(|token| token.len() > MAX_TOKEN_BYTES)
+            .is_some_and(|token| token.reveal().len() > MAX_TOKEN_BYTES)
         {
-            return Err(invalid("`guest_access_token` is too long"));
+            return Err(MatrixError::new(
+                ErrorCode::InvalidParam,
+                "`guest_access_token` is too long",
+            ));
         }
         Ok(Self {
             username: body.optional("username")?,
-            password: body.optional("password")?,
+            password: secret(body, "password")?,
             device_id,
             initial_device_display_name: display_name,
             inhibit_login: body.optional("inhibit_login")?,
@@ -69,12 +83,13 @@ impl Parameters {
             bind_msisdn: body.optional("bind_msisdn")?,
         })
     }
+}
 
-    /// These parameters on top of remembered ones: present replaces, absent keeps (UIA-19, UIA-20,
-    /// REG-36).
-    #[must_use]
-    pub fn over(self, remembered: Self) -> Self {
-        Self {
+impl RequestParameters for Parameters {
+    /// A parameter of a later request replaces the remembered one; an absent one keeps it (UIA-19,
+    /// UIA-20, REG-36).
+    fn merge(self, remembered: Self) -> Result<Self, ParametersChangedError> {
+        Ok(Self {
             username: self.username.or(remembered.username),
             password: self.password.or(remembered.password),
             device_id: self.device_id.or(remembered.device_id),
@@ -86,10 +101,10 @@ impl Parameters {
             guest_access_token: self.guest_access_token.or(remembered.guest_access_token),
             bind_email: self.bind_email.or(remembered.bind_email),
             bind_msisdn: self.bind_msisdn.or(remembered.bind_msisdn),
-        }
+        })
     }
 }
 
-fn invalid(message: &'static str) -> MatrixError {
-    MatrixError::new(ErrorCode::InvalidParam, message)
+fn secret(body: &Body, name: &'static str) -> Result<Option<Secret>, MatrixError> {
+    Ok(body.optional::<String>(name)?.map(Secret::new))
 }

@@ -7,7 +7,9 @@ use test_support::TestServer;
 
 use crate::{
     api::{
-        own_addresses::{ADD, LIST, add, give, prove, remove, user, with_password},
+        account_threepids::{
+            ADD, LIST, add, add_threepid, remove, user_token, validated_credentials, with_password,
+        },
         support::post_as,
     },
     flows::{
@@ -23,8 +25,8 @@ const THIRD: &str = "third@example.org";
 /// A server after its first requests, with an account that has an address.
 async fn warm(limits: &str) -> (TestServer, String) {
     let server = test_server(&[("GATEHOUSE_LIMITS", limits)]).await;
-    let token = user(&server, "alice").await;
-    give(&server, &token, ALICE).await;
+    let token = user_token(&server, "alice").await;
+    add_threepid(&server, &token, ALICE).await;
     rest(&server);
     (server, token)
 }
@@ -41,7 +43,7 @@ async fn deprecated(limits: &str) -> CostTable {
         .measure("list", &server, server.get_as(&token, LIST))
         .await;
     reply.ok();
-    let creds = prove(&server, SECOND, "secret").await;
+    let creds = validated_credentials(&server, SECOND, "secret").await;
     for what in ["add", "add, repeated"] {
         let reply = costs
             .measure(what, &server, add(&server, &token, &creds))
@@ -72,7 +74,7 @@ async fn deprecated(limits: &str) -> CostTable {
 async fn uia_request(limits: &str) -> CostTable {
     let (server, token) = warm(limits).await;
     let mut costs = CostTable::default();
-    let creds = prove(&server, SECOND, "secret").await;
+    let creds = validated_credentials(&server, SECOND, "secret").await;
     rest(&server);
     let reply = costs
         .measure(
@@ -94,7 +96,7 @@ async fn uia_request(limits: &str) -> CostTable {
         // The stored response is replayed for ten minutes.
         server.advance(Duration::from_mins(2));
     }
-    let creds = prove(&server, THIRD, "secret").await;
+    let creds = validated_credentials(&server, THIRD, "secret").await;
     rest(&server);
     let body = with_password("alice", &creds);
     let reply = costs

@@ -45,21 +45,27 @@ fn by_password(body: Value, session: Option<&str>) -> Value {
 }
 
 async fn costs(limits: &str) -> CostTable {
-    let mut costs = CostTable::default();
-    let registration = json!({ "new_password": OTHER_PASSWORD });
+    let mut costs = Box::pin(changes_in_a_session(limits)).await;
+    costs.extend(Box::pin(changes_in_one_request(limits)).await);
+    costs.extend(Box::pin(deactivations(limits)).await);
+    costs
+}
 
+async fn changes_in_a_session(limits: &str) -> CostTable {
+    let mut costs = CostTable::default();
+    let change = json!({ "new_password": OTHER_PASSWORD });
     let (server, alice, _) = warm(limits).await;
     rest(&server);
     let reply = costs
         .measure(
             "change, challenge",
             &server,
-            alice.post(&server, PASSWORD_PATH, &registration),
+            alice.post(&server, PASSWORD_PATH, &change),
         )
         .await;
     let challenge = reply.challenge();
     let session = challenge["session"].as_str();
-    let wrong = with_auth(registration.clone(), password_of("alice", "wrong", session));
+    let wrong = with_auth(change.clone(), password_of("alice", "wrong", session));
     rest(&server);
     let reply = costs
         .measure(
@@ -69,7 +75,7 @@ async fn costs(limits: &str) -> CostTable {
         )
         .await;
     reply.refused("M_FORBIDDEN");
-    let others = with_auth(registration.clone(), password_of("bob", PASSWORD, session));
+    let others = with_auth(change.clone(), password_of("bob", PASSWORD, session));
     rest(&server);
     let reply = costs
         .measure(
@@ -79,7 +85,7 @@ async fn costs(limits: &str) -> CostTable {
         )
         .await;
     reply.error(403, "M_FORBIDDEN");
-    let last = by_password(registration.clone(), session);
+    let last = by_password(change.clone(), session);
     rest(&server);
     let reply = costs
         .measure(
@@ -99,8 +105,14 @@ async fn costs(limits: &str) -> CostTable {
         .await;
     reply.ok();
 
+    costs
+}
+
+async fn changes_in_one_request(limits: &str) -> CostTable {
+    let mut costs = CostTable::default();
+    let change = json!({ "new_password": OTHER_PASSWORD });
     let (server, alice, _) = warm(limits).await;
-    let once = by_password(registration.clone(), None);
+    let once = by_password(change.clone(), None);
     rest(&server);
     let reply = costs
         .measure(
@@ -126,6 +138,11 @@ async fn costs(limits: &str) -> CostTable {
         .await;
     reply.ok();
 
+    costs
+}
+
+async fn deactivations(limits: &str) -> CostTable {
+    let mut costs = CostTable::default();
     let (server, alice, _) = warm(limits).await;
     let (_, session) = alice.begin(&server, DEACTIVATE_PATH, &json!({})).await;
     let last = by_password(json!({}), Some(&session));
@@ -171,6 +188,7 @@ async fn costs(limits: &str) -> CostTable {
         )
         .await;
     reply.ok();
+
     costs
 }
 

@@ -43,8 +43,8 @@ async fn warm(limits: &str) -> TestServer {
 async fn all(limits: &str) -> CostTable {
     let mut costs = CostTable::default();
     costs.extend(reads(limits).await);
-    costs.extend(sign_ups(limits).await);
-    costs.extend(sessions(limits).await);
+    costs.extend(Box::pin(sign_ups(limits)).await);
+    costs.extend(Box::pin(sessions(limits)).await);
     costs.extend(others(limits).await);
     costs
 }
@@ -215,7 +215,7 @@ async fn others(limits: &str) -> CostTable {
 /// registration token of an earlier request has to be looked up again.
 #[tokio::test]
 async fn registration_and_reads_have_their_known_cost() {
-    all("off").await.assert(WITHOUT_LIMITS);
+    Box::pin(all("off")).await.assert(WITHOUT_LIMITS);
 }
 
 /// Rate limits add no round trip except for: the refund of a successful attempt, in parallel with
@@ -223,7 +223,7 @@ async fn registration_and_reads_have_their_known_cost() {
 /// which has no first read.
 #[tokio::test]
 async fn limits_run_beside_the_first_read_without_a_round_trip() {
-    all("on").await.assert(WITH_LIMITS);
+    Box::pin(all("on")).await.assert(WITH_LIMITS);
 }
 
 const WITHOUT_LIMITS: &str = "

@@ -220,7 +220,7 @@ async fn pages(limits: &str) -> CostTable {
 async fn all(limits: &str) -> CostTable {
     let mut costs = requests(limits).await;
     costs.extend(validations(limits).await);
-    costs.extend(sign_ups(limits).await);
+    costs.extend(Box::pin(sign_ups(limits)).await);
     costs.extend(pages(limits).await);
     costs
 }
@@ -230,7 +230,7 @@ async fn all(limits: &str) -> CostTable {
 /// and 3 without.
 #[tokio::test]
 async fn validation_has_its_known_cost() {
-    all("off").await.assert(WITHOUT_LIMITS);
+    Box::pin(all("off")).await.assert(WITHOUT_LIMITS);
 }
 
 /// Rate limits add a round trip in two cases: the refund of a message that is not sent; and the
@@ -238,7 +238,7 @@ async fn validation_has_its_known_cost() {
 /// (UIA-26).
 #[tokio::test]
 async fn validation_with_limits_has_its_known_cost() {
-    all("on").await.assert(WITH_LIMITS);
+    Box::pin(all("on")).await.assert(WITH_LIMITS);
 }
 
 const WITHOUT_LIMITS: &str = "

@@ -194,7 +194,7 @@ async fn fault_at_every_step(case: Case) -> Vec<String> {
 
 /// Lease, session, owner, message, status.
 #[tokio::test]
-async fn _3pid_17_a_crash_loses_no_mail() {
+async fn threepid_17_a_crash_loses_no_mail() {
     let case = Case {
         is_mail: true,
         is_known: false,
@@ -217,7 +217,7 @@ async fn _3pid_17_a_crash_loses_no_mail() {
 /// Lease, session, owner, suppression of the session, daily quota, message, status. The quota that
 /// a crashed process took for the notification is not lost.
 #[tokio::test]
-async fn _3pid_05_a_crash_loses_no_notification_of_the_owner() {
+async fn threepid_05_a_crash_loses_no_notification_of_the_owner() {
     let case = Case {
         is_mail: true,
         is_known: true,
@@ -243,7 +243,7 @@ async fn _3pid_05_a_crash_loses_no_notification_of_the_owner() {
 
 /// After the lease nobody can tell whether the message was sent.
 #[tokio::test]
-async fn _3pid_17_a_crash_never_repeats_a_text_message() {
+async fn threepid_17_a_crash_never_repeats_a_text_message() {
     let case = Case {
         is_mail: false,
         is_known: false,
@@ -264,7 +264,7 @@ async fn _3pid_17_a_crash_never_repeats_a_text_message() {
 }
 
 #[tokio::test]
-async fn _3pid_05_a_crash_never_repeats_a_text_to_the_owner() {
+async fn threepid_05_a_crash_never_repeats_a_text_to_the_owner() {
     let case = Case {
         is_mail: false,
         is_known: true,
@@ -287,7 +287,7 @@ async fn _3pid_05_a_crash_never_repeats_a_text_to_the_owner() {
 }
 
 #[tokio::test]
-async fn _3pid_17_one_fault_at_any_call_loses_no_mail() {
+async fn threepid_17_one_fault_at_any_call_loses_no_mail() {
     for is_known in [false, true] {
         let case = Case {
             is_mail: true,
@@ -298,7 +298,7 @@ async fn _3pid_17_one_fault_at_any_call_loses_no_mail() {
 }
 
 #[tokio::test]
-async fn _3pid_17_one_fault_at_any_call_repeats_no_text_message() {
+async fn threepid_17_one_fault_at_any_call_repeats_no_text_message() {
     let case = Case {
         is_mail: false,
         is_known: false,

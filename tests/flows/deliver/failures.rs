@@ -62,7 +62,7 @@ async fn an_hour_of(kind: FaultKind, operation: &str) -> TestServer {
 
 /// L16
 #[tokio::test]
-async fn _3pid_17_after_an_hour_without_ses_every_mail_arrives_once() {
+async fn threepid_17_after_an_hour_without_ses_each_mail_arrives_once() {
     for kind in OUTAGES {
         let server = an_hour_of(kind, "SendEmail").await;
         run_schedules(&server, 60, MINUTE).await;
@@ -80,7 +80,7 @@ async fn _3pid_17_after_an_hour_without_ses_every_mail_arrives_once() {
 /// After a throttle the message was certainly not sent. After any other failure this is unknown,
 /// and a text message is not sent twice.
 #[tokio::test]
-async fn _3pid_17_after_an_hour_without_sns_only_unsent_texts_arrive() {
+async fn threepid_17_after_an_hour_without_sns_only_unsent_texts_come() {
     for (kind, count, status) in [
         (FaultKind::Throttle, 12, "sent"),
         (FaultKind::InternalError, 0, "failed"),
@@ -122,7 +122,7 @@ async fn l16_two_errors_of_the_provider_do_not_lose_the_mail() {
 /// The waits between attempts double up to a quarter of an hour, and a wait is at least half of
 /// that: a failing provider is not overloaded.
 #[tokio::test]
-async fn _3pid_17_attempts_become_rarer_while_a_provider_fails() {
+async fn threepid_17_attempts_become_rarer_while_a_provider_fails() {
     let server = test_server(&[]).await;
     fail_always(&server, "SendEmail", FaultKind::Throttle);
     request_message(&server, &mail_to("a@example.org", "secret", 1))
@@ -135,7 +135,7 @@ async fn _3pid_17_attempts_become_rarer_while_a_provider_fails() {
 }
 
 #[tokio::test]
-async fn _3pid_17_a_message_expires_after_a_day_and_is_never_sent() {
+async fn threepid_17_a_message_expires_after_a_day_and_is_never_sent() {
     let (log, _guard) = Log::capture();
     let server = test_server(&[]).await;
     for (operation, body) in [
@@ -174,7 +174,7 @@ async fn _3pid_17_a_message_expires_after_a_day_and_is_never_sent() {
 }
 
 #[tokio::test]
-async fn _3pid_17_a_message_that_is_rejected_is_not_retried() {
+async fn threepid_17_a_message_that_is_rejected_is_not_retried() {
     for (operation, body) in [
         ("SendEmail", mail_to("a@example.org", "secret", 1)),
         ("Publish", text_to("447400123456", "secret", 1)),
@@ -202,7 +202,7 @@ async fn _3pid_17_a_message_that_is_rejected_is_not_retried() {
 }
 
 #[tokio::test]
-async fn _3pid_17_an_invalid_row_delays_no_other() {
+async fn threepid_17_an_invalid_row_delays_no_other() {
     let server = test_server(&[]).await;
     let due = json!({ "N": test_support::NOW.to_string() });
     let message = |id: &str, content: &str| {
@@ -241,7 +241,7 @@ async fn _3pid_17_an_invalid_row_delays_no_other() {
 }
 
 #[tokio::test]
-async fn _3pid_17_a_medium_that_was_disabled_sends_nothing() {
+async fn threepid_17_a_medium_that_was_disabled_sends_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let everything = [MAIL, SMS, FLOWS];
     let server = TestServer::in_directory(&everything, directory.path()).await;
@@ -266,7 +266,7 @@ async fn _3pid_17_a_medium_that_was_disabled_sends_nothing() {
 }
 
 #[tokio::test]
-async fn _3pid_17_a_few_runs_send_hundreds_without_stream_events() {
+async fn threepid_17_a_few_runs_send_hundreds_without_stream_events() {
     let server = test_server(&[]).await;
     for number in 0..250 {
         let body = mail_to(&format!("user{number}@example.org"), "secret", 1);

@@ -42,7 +42,7 @@ fn stream_event(server: &TestServer) -> Value {
 }
 
 #[tokio::test]
-async fn _3pid_17_two_workers_send_each_message_once() {
+async fn threepid_17_two_workers_send_each_message_once() {
     for (round, kinds) in [&[][..], &[FaultKind::Delay(Duration::from_millis(3))]]
         .into_iter()
         .enumerate()
@@ -93,7 +93,7 @@ async fn outlast_lease(operation: &str, body: &Value) -> TestServer {
 }
 
 #[tokio::test]
-async fn _3pid_17_an_expired_lease_sends_the_same_mail_again() {
+async fn threepid_17_an_expired_lease_sends_the_same_mail_again() {
     let server = outlast_lease("SendEmail", &mail_to("a@example.org", "secret", 1)).await;
     assert_eq!(server.messages().len(), 2);
     assert!(same_content(&server.messages()));
@@ -101,7 +101,7 @@ async fn _3pid_17_an_expired_lease_sends_the_same_mail_again() {
 }
 
 #[tokio::test]
-async fn _3pid_17_an_expired_lease_sends_no_text_message_again() {
+async fn threepid_17_an_expired_lease_sends_no_text_message_again() {
     let server = outlast_lease("Publish", &text_to("447400123456", "secret", 1)).await;
     assert_eq!(server.messages().len(), 1);
     assert_eq!(statuses(&server), expected_statuses(&[("failed", 1)]));

@@ -148,7 +148,7 @@ async fn no_message_is_sent_for_a_session_that_has_restarted() {
 /// Five wrong attempts invalidate the codes so far. A code that was not yet sent has become useless
 /// too.
 #[tokio::test]
-async fn _3pid_48_a_code_that_is_invalidated_first_is_not_sent() {
+async fn threepid_48_a_code_that_is_invalidated_first_is_not_sent() {
     let (server, sid, text) = waiting(a_text).await;
     let wrong = if code(&text) == "000000" {
         "000001"

@@ -9,7 +9,10 @@ use test_support::{Reply, TestServer};
 
 use crate::{
     api::{
-        own_addresses::{ADD, DELETE, LIST, give, list, owners, prove, user, with_password},
+        account_threepids::{
+            ADD, DELETE, LIST, add_threepid, list, user_token, validated_credentials, with_password,
+        },
+        rows::threepid_owners,
         support::{post_as, text},
         threepids::state,
     },
@@ -59,9 +62,9 @@ struct Account<'a> {
 impl<'a> Account<'a> {
     async fn new(server: &'a TestServer, number: usize) -> Self {
         let name = format!("user{number}");
-        let token = user(server, &name).await;
+        let token = user_token(server, &name).await;
         let first = format!("{name}@example.org");
-        give(server, &token, &first).await;
+        add_threepid(server, &token, &first).await;
         Self {
             server,
             token,
@@ -75,14 +78,14 @@ impl<'a> Account<'a> {
     /// Sends everything before the last request and returns the last request.
     async fn prepare(&mut self, scenario: Scenario) -> (&'static str, Value) {
         if scenario == Scenario::Remove {
-            give(self.server, &self.token, &self.second).await;
+            add_threepid(self.server, &self.token, &self.second).await;
             let body = json!({ "medium": "email", "address": self.second });
             return (DELETE, body);
         }
         if scenario == Scenario::List {
             return (LIST, Value::Null);
         }
-        let creds = prove(self.server, &self.second, &self.name).await;
+        let creds = validated_credentials(self.server, &self.second, &self.name).await;
         self.proof = Some(creds.clone());
         let whole = with_password(&self.name, &creds);
         match scenario {
@@ -109,7 +112,7 @@ impl<'a> Account<'a> {
 
     /// Whether the second address belongs to the account. Panics if the rows disagree.
     fn is_whole(&self) -> bool {
-        let owner = owners(self.server).get(&self.second).cloned();
+        let owner = threepid_owners(self.server).get(&self.second).cloned();
         if let Some(proof) = &self.proof {
             let spent = state(self.server, text(proof, "sid")) == "spent";
             assert_eq!(spent, owner.is_some());

@@ -155,10 +155,10 @@ async fn run(server: &TestServer, number: usize, scenario: Scenario, fault: Opti
     match scenario {
         // Addresses whose bindings could not be read may still be bound (DEACT-08).
         Scenario::End | Scenario::EndWithoutToken => {
-            assert!(answer["id_server_unbind_result"].is_string())
+            assert!(answer["id_server_unbind_result"].is_string());
         }
         Scenario::Change | Scenario::Reset | Scenario::DeleteDevices => {
-            assert_eq!(answer, json!({}))
+            assert_eq!(answer, json!({}));
         }
     }
     assert!(account.is_done(scenario).await, "{scenario:?}: {fault:?}");

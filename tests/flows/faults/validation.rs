@@ -298,13 +298,13 @@ const SIGN_UPS: [Scenario; 3] = [
 
 /// 3PID-17, 3PID-24: with any fault, the client's repeated request leads to exactly one message.
 #[tokio::test]
-async fn _3pid_17_a_message_request_survives_any_fault_at_any_call() {
+async fn threepid_17_a_message_request_survives_any_fault_at_any_call() {
     run_all_with_faults(&TOKEN_REQUESTS).await;
 }
 
 /// 3PID-41, 3PID-48: the repeated validation succeeds with the same link or code.
 #[tokio::test]
-async fn _3pid_41_a_validation_survives_any_fault_at_any_call() {
+async fn threepid_41_a_validation_survives_any_fault_at_any_call() {
     run_all_with_faults(&VALIDATIONS).await;
 }
 

@@ -288,7 +288,7 @@ async fn ids_07_an_error_of_the_identity_server_is_passed_on() {
 /// The validation for an address to be added is never delegated, because the request names no
 /// identity server.
 #[tokio::test]
-async fn _3pid_12_without_an_id_server_this_server_validates() {
+async fn threepid_12_without_an_id_server_this_server_validates() {
     let id_server = IdServer::start("id.example.org");
     let without_sender = test_server(&id_server, &[]).await;
     let with_sender = test_server(&id_server, &[MAIL, SMS]).await;
@@ -328,7 +328,7 @@ async fn incident_29_nothing_is_delegated_that_no_flow_needs() {
 }
 
 #[tokio::test]
-async fn _3pid_16_delegated_messages_use_the_same_quotas() {
+async fn threepid_16_delegated_messages_use_the_same_quotas() {
     let id_server = IdServer::start("id.example.org");
     let server = test_server(&id_server, &[("GATEHOUSE_LIMITS", "on")]).await;
     let mut sent = 0;

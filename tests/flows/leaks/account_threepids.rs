@@ -6,7 +6,7 @@ use test_support::{Log, PASSWORD};
 
 use crate::{
     api::{
-        own_addresses::{ADD, LIST, add, remove, user, with_password},
+        account_threepids::{ADD, LIST, add, remove, user_token, with_password},
         support::post_as,
     },
     flows::{
@@ -30,7 +30,7 @@ async fn l4_no_secret_of_an_accounts_addresses_leaks() {
         .secrets
         .extend([PASSWORD, SECRET, GUESS].map(str::to_owned));
     detector.only_stored.push("canary.address".to_owned());
-    let token = user(&detector.server, "alice").await;
+    let token = user_token(&detector.server, "alice").await;
     detector.secrets.push(token.clone());
     let validation = request_add_token(&detector.server, ADDRESS, SECRET).await;
     detector.only_stored.push(validation.sid.clone());

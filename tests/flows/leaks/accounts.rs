@@ -37,15 +37,12 @@ async fn pwd_18_a_new_password_is_nowhere_in_plain_text() {
         detector.check(&reply)
     };
     // A completed change, and one that is abandoned.
-    let registration = json!({ "new_password": NEW });
-    let begun = post(&mut detector, PASSWORD_PATH, &registration).await;
+    let change = json!({ "new_password": NEW });
+    let begun = post(&mut detector, PASSWORD_PATH, &change).await;
     let session = begun["session"].as_str();
-    let wrong = with_auth(registration.clone(), password_of("alice", "wrong", session));
+    let wrong = with_auth(change.clone(), password_of("alice", "wrong", session));
     post(&mut detector, PASSWORD_PATH, &wrong).await;
-    let last = with_auth(
-        registration.clone(),
-        password_of("alice", PASSWORD, session),
-    );
+    let last = with_auth(change.clone(), password_of("alice", PASSWORD, session));
     assert_eq!(post(&mut detector, PASSWORD_PATH, &last).await, json!({}));
     assert_eq!(post(&mut detector, PASSWORD_PATH, &last).await, json!({}));
     post(

@@ -1,8 +1,4 @@
 //! Registration: passwords, tokens, captcha responses and session IDs.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
-)]
 
 use serde_json::{Value, json};
 use test_support::Log;

@@ -28,6 +28,12 @@ use crate::flows::{
 
 const ADDRESS: &str = "canary.address@example.org";
 const SECRET: &str = "canary.client=secret_0123456789";
+/// The functions whose calls fail in the test of failures.
+const FAILING_FUNCTIONS: [&str; 3] = [
+    "RegisterEmailRequestToken",
+    "ValidateSubmitToken",
+    "ValidateConfirm",
+];
 const NEXT_LINK: &str = "https://app.example.org/canary-next-link?client_secret=canary-inside";
 
 /// A leak detector that knows every secret in advance.
@@ -257,11 +263,7 @@ async fn l4_no_secret_of_a_validation_is_in_the_log_of_a_failure() {
         detector.server.run_schedule().await;
         detector.search();
     }
-    for function in [
-        "RegisterEmailRequestToken",
-        "ValidateSubmitToken",
-        "ValidateConfirm",
-    ] {
+    for function in FAILING_FUNCTIONS {
         detector
             .server
             .local

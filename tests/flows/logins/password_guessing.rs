@@ -278,20 +278,20 @@ async fn l15_a_stolen_token_gains_nothing_from_more_networks() {
 async fn l15_a_request_without_a_hash_consumes_no_attempt() {
     let server = TestServer::with(&[LIMITS]).await;
     let alice = sign_up(&server, "alice").await;
-    let registration = json!({ "new_password": OTHER_PASSWORD });
-    let (_, session) = alice.begin(&server, PASSWORD_PATH, &registration).await;
+    let parameters = json!({ "new_password": OTHER_PASSWORD });
+    let (_, session) = alice.begin(&server, PASSWORD_PATH, &parameters).await;
     for auth in [
         json!({ "type": "m.login.password", "session": session }),
         json!({ "type": "m.login.password", "session": session, "password": "x" }),
         json!({ "type": "m.login.password", "session": session, "user": "alice" }),
     ] {
         for _ in 0..12 {
-            let body = with_auth(registration.clone(), auth.clone());
+            let body = with_auth(parameters.clone(), auth.clone());
             let reply = alice.post(&server, PASSWORD_PATH, &body).await;
             reply.refused("M_MISSING_PARAM");
         }
     }
-    let last = with_auth(registration, password_of("alice", PASSWORD, Some(&session)));
+    let last = with_auth(parameters, password_of("alice", PASSWORD, Some(&session)));
     server.advance(Duration::from_mins(1));
     for _ in 0..12 {
         alice.post(&server, PASSWORD_PATH, &last).await.ok();

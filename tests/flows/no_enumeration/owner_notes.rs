@@ -1,8 +1,4 @@
 //! The notification of an address's owner when another client requests a sign-up with it.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
-)]
 
 use std::time::Duration;
 
@@ -33,9 +29,9 @@ async fn with_owner(medium: Medium) -> TestServer {
 /// Requests a message with a new client secret and returns the messages that were sent.
 async fn sent(server: &TestServer, medium: Medium, secret: &str) -> Vec<Message> {
     server.local.outbox().clear();
-    let mut registration = medium.ask(0, secret, 1);
-    registration["next_link"] = json!(NEXT_LINK);
-    request_message(server, &registration).await.ok();
+    let mut parameters = medium.ask(0, secret, 1);
+    parameters["next_link"] = json!(NEXT_LINK);
+    request_message(server, &parameters).await.ok();
     server.deliver().await;
     server.messages()
 }
@@ -47,7 +43,7 @@ fn all_text(message: &Message) -> String {
 }
 
 #[tokio::test]
-async fn _3pid_05_the_owner_of_an_address_is_notified_once_a_day() {
+async fn threepid_05_the_owner_of_an_address_is_notified_once_a_day() {
     for medium in [Medium::Mail, Medium::Text] {
         let server = with_owner(medium).await;
         for day in 0..3 {
@@ -68,7 +64,7 @@ async fn _3pid_05_the_owner_of_an_address_is_notified_once_a_day() {
 }
 
 #[tokio::test]
-async fn _3pid_05_the_owners_mail_contains_no_link_token_or_name() {
+async fn threepid_05_the_owners_mail_contains_no_link_token_or_name() {
     let server = with_owner(Medium::Mail).await;
     let messages = sent(&server, Medium::Mail, "strangers-secret").await;
     let [notice] = &messages[..] else {
@@ -100,7 +96,7 @@ async fn _3pid_05_the_owners_mail_contains_no_link_token_or_name() {
 }
 
 #[tokio::test]
-async fn _3pid_05_the_owners_text_message_is_neutral() {
+async fn threepid_05_the_owners_text_message_is_neutral() {
     let server = with_owner(Medium::Text).await;
     let messages = sent(&server, Medium::Text, "strangers-secret").await;
     let [notice] = &messages[..] else {
@@ -125,7 +121,7 @@ async fn requester(server: &TestServer, medium: Medium, secret: &str) -> (String
 }
 
 #[tokio::test]
-async fn _3pid_05_a_session_for_a_known_address_never_validates() {
+async fn threepid_05_a_session_for_a_known_address_never_validates() {
     for (medium, whose) in [
         (Medium::Mail, 0),
         (Medium::Text, 0),
@@ -173,7 +169,7 @@ async fn _3pid_05_a_session_for_a_known_address_never_validates() {
 
 /// A released address has a row with its former owner.
 #[tokio::test]
-async fn _3pid_68_a_released_address_is_free_for_everybody() {
+async fn threepid_68_a_released_address_is_free_for_everybody() {
     for medium in [Medium::Mail, Medium::Text] {
         let server = with_owner(medium).await;
         let key = match medium {
@@ -206,7 +202,7 @@ async fn _3pid_68_a_released_address_is_free_for_everybody() {
 /// Incident 14: a spelling that folds to the address of an account is sent to that address, never
 /// to the spelling in the request.
 #[tokio::test]
-async fn _3pid_64_a_look_alike_is_sent_to_the_folded_address() {
+async fn threepid_64_a_look_alike_is_sent_to_the_folded_address() {
     for (typed, address) in [
         ("\u{212a}ate@example.org", "kate@example.org"),
         ("KATE@EXAMPLE.ORG", "kate@example.org"),

@@ -23,9 +23,9 @@ const MEDIA: [Medium; 2] = [Medium::Mail, Medium::Text];
 /// Everything that a client can try with an address without access to its messages.
 async fn try_everything(requester: &mut Requester<'_>, purpose: &str, medium: Medium) {
     let server = requester.server;
-    let registration = |attempt| medium.ask(0, "stranger", attempt);
+    let parameters = |attempt| medium.ask(0, "stranger", attempt);
     let request_message = |attempt| {
-        let body = registration(attempt);
+        let body = parameters(attempt);
         async move { request_token_for(server, purpose, &body).await }
     };
     let first = requester
@@ -117,18 +117,18 @@ async fn assert_same_for_known_and_unknown(settings: &[(&str, &str)]) {
 
 /// Equal to the byte and to the call, as for a sign-up.
 #[tokio::test]
-async fn _3pid_15_no_purpose_distinguishes_known_addresses() {
+async fn threepid_15_no_purpose_distinguishes_known_addresses() {
     assert_same_for_known_and_unknown(&[]).await;
 }
 
 #[tokio::test]
-async fn _3pid_15_for_no_purpose_a_known_address_has_another_quota() {
+async fn threepid_15_for_no_purpose_a_known_address_has_another_quota() {
     assert_same_for_known_and_unknown(&[LIMITED]).await;
 }
 
 /// With exhausted quotas too, and in every header.
 #[tokio::test]
-async fn _3pid_15_for_every_purpose_message_quotas_are_equal() {
+async fn threepid_15_for_every_purpose_message_quotas_are_equal() {
     for purpose in ALL_PURPOSES {
         for medium in MEDIA {
             let mut runs = Vec::new();
@@ -163,11 +163,11 @@ async fn l1_for_every_purpose_an_address_keeps_its_session_id() {
         for medium in MEDIA {
             let server = with_owner(purpose, medium, 0, &[]).await;
             for which in [0, 1] {
-                let registration = |attempt| medium.ask(which, "stranger", attempt);
-                let sid = session_for(&server, purpose, &registration(1)).await;
+                let parameters = |attempt| medium.ask(which, "stranger", attempt);
+                let sid = session_for(&server, purpose, &parameters(1)).await;
                 for attempt in [1, 1, 2, 2, 3] {
                     assert_eq!(
-                        session_for(&server, purpose, &registration(attempt)).await,
+                        session_for(&server, purpose, &parameters(attempt)).await,
                         sid
                     );
                     server.deliver().await;
@@ -179,7 +179,7 @@ async fn l1_for_every_purpose_an_address_keeps_its_session_id() {
 
 /// The row of the address is invalid, so a function that read it would fail.
 #[tokio::test]
-async fn _3pid_15_no_request_for_any_purpose_reads_the_owner() {
+async fn threepid_15_no_request_for_any_purpose_reads_the_owner() {
     for purpose in PURPOSES {
         for medium in MEDIA {
             let server = with_owner(purpose, medium, 1, &[]).await;
@@ -205,7 +205,7 @@ async fn _3pid_15_no_request_for_any_purpose_reads_the_owner() {
 /// 3PID-05, 3PID-07: with the setting to disclose ownership, the response says so before anything is
 /// written or sent.
 #[tokio::test]
-async fn _3pid_06_disclosure_answers_without_a_message() {
+async fn threepid_06_disclosure_answers_without_a_message() {
     let disclosing = ("GATEHOUSE_THREEPID_PRIVACY", "tell");
     for (purpose, disclosed, errcode) in [
         (REGISTER, 0, "M_THREEPID_IN_USE"),
@@ -218,16 +218,14 @@ async fn _3pid_06_disclosure_answers_without_a_message() {
             server.advance(Duration::from_hours(1));
             let before = server.local.dynamodb().table("Proofs").unwrap();
             for attempt in 1..=10 {
-                let registration = medium.ask(disclosed, "stranger", attempt);
-                let reply = request_token_for(&server, purpose, &registration).await;
+                let parameters = medium.ask(disclosed, "stranger", attempt);
+                let reply = request_token_for(&server, purpose, &parameters).await;
                 reply.error(400, errcode);
             }
             assert_eq!(server.deliver().await, 0);
             assert_eq!(server.local.dynamodb().table("Proofs").unwrap(), before);
-            let registration = medium.ask(1 - disclosed, "stranger", 1);
-            request_token_for(&server, purpose, &registration)
-                .await
-                .ok();
+            let parameters = medium.ask(1 - disclosed, "stranger", 1);
+            request_token_for(&server, purpose, &parameters).await.ok();
             server.deliver().await;
             assert_eq!(server.messages().len(), 1);
         }

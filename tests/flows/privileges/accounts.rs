@@ -46,15 +46,13 @@ pub(super) async fn scenario() -> BTreeSet<Use> {
     let second = log_in(&server, "alice", PASSWORD).await;
     let third = log_in(&server, "alice", PASSWORD).await;
     delete(&server, &alice, &second.id).await;
-    let registration = json!({ "devices": [third.id] });
-    let (_, session) = alice
-        .begin(&server, DELETE_DEVICES_PATH, &registration)
-        .await;
-    let last = with_auth(registration, by_address(Some(&session)));
+    let parameters = json!({ "devices": [third.id] });
+    let (_, session) = alice.begin(&server, DELETE_DEVICES_PATH, &parameters).await;
+    let last = with_auth(parameters, by_address(Some(&session)));
     alice.post(&server, DELETE_DEVICES_PATH, &last).await.ok();
 
-    let registration = json!({ "new_password": PASSWORD });
-    let (_, session) = alice.begin(&server, PASSWORD_PATH, &registration).await;
+    let parameters = json!({ "new_password": PASSWORD });
+    let (_, session) = alice.begin(&server, PASSWORD_PATH, &parameters).await;
     let path = page(PREFIXES[1], "m.login.password", &session);
     submit(&server, &path, "password=ostrich+lamp+8+quarrel").await;
     let last = json!({ "auth": { "session": session } });

@@ -8,7 +8,9 @@ use serde_json::json;
 use super::start_every_function;
 use crate::{
     api::{
-        own_addresses::{ADD, ALICE, BOB, add, list, prove, remove, user, with_password},
+        account_threepids::{
+            ADD, ALICE, BOB, add, list, remove, user_token, validated_credentials, with_password,
+        },
         support::post_as,
     },
     flows::{
@@ -23,10 +25,10 @@ use crate::{
 pub(super) async fn scenario() -> BTreeSet<Use> {
     let server = Arc::new(test_server(&[("GATEHOUSE_LIMITS", "on")]).await);
     start_every_function(&server).await;
-    let token = user(&server, "alice").await;
-    let creds = prove(&server, ALICE, "secret").await;
+    let token = user_token(&server, "alice").await;
+    let creds = validated_credentials(&server, ALICE, "secret").await;
     add(&server, &token, &creds).await.ok();
-    let creds = prove(&server, BOB, "secret").await;
+    let creds = validated_credentials(&server, BOB, "secret").await;
     let challenge = post_as(&server, &token, ADD, &creds).await.challenge();
     let auth = with_password("alice", &creds)["auth"].clone();
     let session = json!({ "session": challenge["session"] });

@@ -10,9 +10,10 @@ use test_support::{Reply, TestServer};
 
 use crate::{
     api::{
-        own_addresses::{
-            ADD, DELETE, LIST, give, list, notices, owners, proofs_in, prove, user, with_password,
+        account_threepids::{
+            ADD, DELETE, LIST, add_threepid, list, user_token, validated_credentials, with_password,
         },
+        rows::{notifications, threepid_owners, validations_in},
         support::post_as,
     },
     flows::{
@@ -58,24 +59,24 @@ fn addition(token: &str, name: &str, creds: &Value, uia_request: bool) -> Sent {
 
 /// Every user has a validated session, and one gets the address.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn _3pid_68_of_users_who_race_for_an_address_one_gets_it() {
+async fn threepid_68_of_users_who_race_for_an_address_one_gets_it() {
     let _serial = serial().await;
     for round in 0..8 {
         let uia_request = round % 2 == 0;
         let server = Arc::new(test_server(&[]).await);
         let mut requests = Vec::new();
         for name in ["alice", "bob", "carol"] {
-            let token = user(&server, name).await;
-            let creds = prove(&server, ALICE, name).await;
+            let token = user_token(&server, name).await;
+            let creds = validated_credentials(&server, ALICE, name).await;
             requests.push(addition(&token, name, &creds, uia_request));
         }
         let replies = send(&server, &requests).await;
         let expected = [(200, "", 1), (400, "M_THREEPID_IN_USE", 2)];
         assert_eq!(tally(&replies), tallied(&expected));
-        assert_eq!(owners(&server).len(), 1);
-        assert_eq!(proofs_in(&server, "spent"), 1);
+        assert_eq!(threepid_owners(&server).len(), 1);
+        assert_eq!(validations_in(&server, "spent"), 1);
         assert_eq!(
-            proofs_in(&server, "validated"),
+            validations_in(&server, "validated"),
             2,
             "the losers' sessions are not spent"
         );
@@ -88,10 +89,10 @@ async fn acc3_02_of_users_who_share_a_session_one_gets_the_address() {
     let _serial = serial().await;
     for _ in 0..8 {
         let server = Arc::new(test_server(&[]).await);
-        let creds = prove(&server, ALICE, "secret").await;
+        let creds = validated_credentials(&server, ALICE, "secret").await;
         let mut requests = Vec::new();
         for name in ["alice", "bob", "carol"] {
-            let token = user(&server, name).await;
+            let token = user_token(&server, name).await;
             requests.push(addition(&token, name, &creds, name == "bob"));
         }
         let replies = send(&server, &requests).await;
@@ -104,7 +105,13 @@ async fn acc3_02_of_users_who_share_a_session_one_gets_the_address() {
                 "{code}"
             );
         }
-        assert_eq!((owners(&server).len(), proofs_in(&server, "spent")), (1, 1));
+        assert_eq!(
+            (
+                threepid_owners(&server).len(),
+                validations_in(&server, "spent")
+            ),
+            (1, 1)
+        );
     }
 }
 
@@ -114,8 +121,8 @@ async fn uia_15_an_addition_sent_many_times_is_made_once() {
     let _serial = serial().await;
     for form in ["deprecated", "one request", "session"] {
         let server = Arc::new(test_server(&[]).await);
-        let token = user(&server, "alice").await;
-        let creds = prove(&server, ALICE, "secret").await;
+        let token = user_token(&server, "alice").await;
+        let creds = validated_credentials(&server, ALICE, "secret").await;
         let request = match form {
             "session" => {
                 let challenge = post_as(&server, &token, ADD, &creds).await.challenge();
@@ -128,9 +135,12 @@ async fn uia_15_an_addition_sent_many_times_is_made_once() {
         let replies = send(&server, &vec![request; MANY]).await;
         assert_eq!(tally(&replies), tallied(&[(200, "", MANY)]), "{form}");
         assert!(replies.iter().all(|reply| reply.body == b"{}"));
-        assert_eq!(owners(&server), [(ALICE.into(), "alice".into())].into());
-        assert_eq!(proofs_in(&server, "spent"), 1);
-        assert_eq!(notices(&server).len(), 1, "{form}");
+        assert_eq!(
+            threepid_owners(&server),
+            [(ALICE.into(), "alice".into())].into()
+        );
+        assert_eq!(validations_in(&server, "spent"), 1);
+        assert_eq!(notifications(&server).len(), 1, "{form}");
     }
 }
 
@@ -139,8 +149,8 @@ async fn uia_15_an_addition_sent_many_times_is_made_once() {
 async fn http_19_an_addition_sent_too_often_is_still_answered() {
     let _serial = serial().await;
     let server = Arc::new(test_server(&[("GATEHOUSE_LIMITS", "on")]).await);
-    let token = user(&server, "alice").await;
-    let creds = prove(&server, ALICE, "secret").await;
+    let token = user_token(&server, "alice").await;
+    let creds = validated_credentials(&server, ALICE, "secret").await;
     let requests = vec![addition(&token, "alice", &creds, false); MANY];
     let replies = send(&server, &requests).await;
     let tally = tally(&replies);
@@ -148,18 +158,21 @@ async fn http_19_an_addition_sent_too_often_is_still_answered() {
     let refused = times(429, "M_LIMIT_EXCEEDED").unwrap_or_default();
     assert_eq!(times(200, "").unwrap_or_default() + refused, MANY);
     assert!(refused < MANY, "{tally:?}");
-    assert_eq!(owners(&server), [(ALICE.into(), "alice".into())].into());
-    assert_eq!(notices(&server).len(), 1);
+    assert_eq!(
+        threepid_owners(&server),
+        [(ALICE.into(), "alice".into())].into()
+    );
+    assert_eq!(notifications(&server).len(), 1);
 }
 
 /// REG-28: a registration with an address races its addition.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn _3pid_68_an_addition_and_a_sign_up_race_for_an_address() {
+async fn threepid_68_an_addition_and_a_sign_up_race_for_an_address() {
     let _serial = serial().await;
     for round in 0..10 {
         let server = Arc::new(test_server(&[]).await);
-        let token = user(&server, "alice").await;
-        let creds = prove(&server, ALICE, "secret").await;
+        let token = user_token(&server, "alice").await;
+        let creds = validated_credentials(&server, ALICE, "secret").await;
         let validation = request_mail(&server, ALICE, "sign-up").await;
         validation.validate(&server).await;
         assert_eq!(validation.stage, EMAIL);
@@ -174,8 +187,11 @@ async fn _3pid_68_an_addition_and_a_sign_up_race_for_an_address() {
         } else {
             "bob"
         };
-        assert_eq!(owners(&server), [(ALICE.into(), winner.into())].into());
-        assert_eq!(proofs_in(&server, "spent"), 1);
+        assert_eq!(
+            threepid_owners(&server),
+            [(ALICE.into(), winner.into())].into()
+        );
+        assert_eq!(validations_in(&server, "spent"), 1);
     }
 }
 
@@ -184,13 +200,14 @@ async fn _3pid_68_an_addition_and_a_sign_up_race_for_an_address() {
 async fn acc3_02_no_race_gives_an_account_over_sixteen_addresses() {
     let _serial = serial().await;
     let server = Arc::new(test_server(&[]).await);
-    let token = user(&server, "alice").await;
+    let token = user_token(&server, "alice").await;
     for number in 0..12 {
-        give(&server, &token, &format!("user{number}@example.org")).await;
+        add_threepid(&server, &token, &format!("user{number}@example.org")).await;
     }
     let mut requests = Vec::new();
     for number in 12..24 {
-        let creds = prove(&server, &format!("user{number}@example.org"), "secret").await;
+        let creds =
+            validated_credentials(&server, &format!("user{number}@example.org"), "secret").await;
         requests.push(addition(&token, "alice", &creds, number % 2 == 0));
     }
     let mut added = 0;
@@ -210,7 +227,7 @@ async fn acc3_02_no_race_gives_an_account_over_sixteen_addresses() {
     }
     assert_eq!(added, 4);
     assert_eq!(list(&server, &token).await.len(), 16);
-    assert_eq!(proofs_in(&server, "spent"), 16);
+    assert_eq!(validations_in(&server, "spent"), 16);
 }
 
 /// L9: an address that one user removes while another adds it belongs to the latter or to nobody,
@@ -220,9 +237,12 @@ async fn l9_a_racing_removal_takes_no_address_of_another_user() {
     let _serial = serial().await;
     for _ in 0..10 {
         let server = Arc::new(test_server(&[]).await);
-        let (alice, bob) = (user(&server, "alice").await, user(&server, "bob").await);
-        let creds = prove(&server, ALICE, "bobs").await;
-        give(&server, &alice, ALICE).await;
+        let (alice, bob) = (
+            user_token(&server, "alice").await,
+            user_token(&server, "bob").await,
+        );
+        let creds = validated_credentials(&server, ALICE, "bobs").await;
+        add_threepid(&server, &alice, ALICE).await;
         let body = json!({ "medium": "email", "address": ALICE });
         let removal = (alice.clone(), DELETE, body);
         let addition = addition(&bob, "bob", &creds, false);
@@ -233,12 +253,15 @@ async fn l9_a_racing_removal_takes_no_address_of_another_user() {
         }
         let taken = replies[1].status == 200;
         if taken {
-            assert_eq!(owners(&server), [(ALICE.into(), "bob".into())].into());
+            assert_eq!(
+                threepid_owners(&server),
+                [(ALICE.into(), "bob".into())].into()
+            );
         } else {
             replies[1].error(400, "M_THREEPID_IN_USE");
-            assert!(owners(&server).is_empty());
+            assert!(threepid_owners(&server).is_empty());
         }
-        let sent_notices = notices(&server);
+        let sent_notices = notifications(&server);
         let removed = sent_notices
             .iter()
             .filter(|(what, _)| what == "address-removed");
@@ -265,9 +288,9 @@ async fn incident_20_an_address_has_one_owner_despite_faults() {
     server.expect_faults();
     let mut requests = Vec::new();
     for name in ["alice", "bob", "carol", "dora"] {
-        let token = user(&server, name).await;
+        let token = user_token(&server, name).await;
         for secret in ["one", "two"] {
-            let creds = prove(&server, ALICE, &format!("{name}-{secret}")).await;
+            let creds = validated_credentials(&server, ALICE, &format!("{name}-{secret}")).await;
             for uia_request in [true, false] {
                 requests.push(addition(&token, name, &creds, uia_request));
             }
@@ -278,16 +301,16 @@ async fn incident_20_an_address_has_one_owner_despite_faults() {
         let replies = send(&server, &requests).await;
         server.local.proxy().clear_faults();
         // Panics if claims and rows disagree.
-        assert!(owners(&server).len() <= 1, "{:?}", tally(&replies));
+        assert!(threepid_owners(&server).len() <= 1, "{:?}", tally(&replies));
     }
     let replies = send(&server, &requests).await;
-    let owner = owners(&server)[ALICE].clone();
+    let owner = threepid_owners(&server)[ALICE].clone();
     for (reply, (token, _, _)) in replies.iter().zip(&requests) {
         if reply.status == 200 {
             assert_eq!(list(&server, token).await, [ALICE], "{owner}");
         }
     }
-    let spent = proofs_in(&server, "spent");
+    let spent = validations_in(&server, "spent");
     assert!((1..=2).contains(&spent), "{spent}");
-    assert_eq!(notices(&server).len(), 1);
+    assert_eq!(notifications(&server).len(), 1);
 }

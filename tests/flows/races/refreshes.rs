@@ -1,9 +1,5 @@
 //! Refreshes that race each other, the first use of the new tokens and the end of the device; and
 //! lost responses.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
-)]
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::{
     ids::Localpart,
     uia::{OpenSession, Operation, SessionScope},
@@ -127,26 +127,26 @@ async fn uia_13_a_session_of_another_operation_makes_no_account() {
         ..SessionScope::register()
     };
     let other_target = SessionScope {
-        target: "PHONE".to_owned(),
+        operation: Operation::DeleteDevice("PHONE".to_owned()),
         ..SessionScope::register()
     };
     let other_act = SessionScope {
         operation: Operation::Deactivate,
         ..SessionScope::register()
     };
-    for binding in [with_user, other_target, other_act] {
-        let mut foreign = OpenSession::begin(&app, binding, Value::Null);
+    for scope in [with_user, other_target, other_act] {
+        let mut foreign = OpenSession::start(&app, scope);
         foreign.save(&app).await.unwrap();
         for body in [
-            with(registration("alice"), &stage(DUMMY, foreign.id())),
+            with(registration("alice"), &stage(DUMMY, foreign.id().reveal())),
             with(
                 registration("alice"),
-                &json!({ "auth": { "session": foreign.id() } }),
+                &json!({ "auth": { "session": foreign.id().reveal() } }),
             ),
         ] {
             server.register(&body).await.error(403, "M_FORBIDDEN");
         }
-        let kept = OpenSession::find(&app, foreign.secret_id())
+        let kept = OpenSession::find(&app, foreign.id())
             .await
             .unwrap()
             .unwrap();

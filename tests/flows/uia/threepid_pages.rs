@@ -286,7 +286,7 @@ async fn uia_74_hostile_addresses_are_rejected_and_inert() {
 
 /// REG-28, 3PID-08: the operator's rules apply to the page too.
 #[tokio::test]
-async fn _3pid_08_the_page_sends_nothing_to_a_denied_address() {
+async fn threepid_08_the_page_sends_nothing_to_a_denied_address() {
     let denied = ("GATEHOUSE_EMAIL_DENIED", r".*@example\.org");
     let server = TestServer::with(&[flows(EMAIL), MAIL, denied]).await;
     let (_, session) = server.begin(&registration("alice")).await;
@@ -297,7 +297,7 @@ async fn _3pid_08_the_page_sends_nothing_to_a_denied_address() {
 
 /// HTTP-19: a page that has sent too much says when it will send again.
 #[tokio::test]
-async fn _3pid_16_the_pages_messages_are_counted_like_any_others() {
+async fn threepid_16_the_pages_messages_are_counted_like_any_others() {
     let settings = [flows(MSISDN), SMS, ("GATEHOUSE_LIMITS", "on")];
     let server = TestServer::with(&settings).await;
     let mut sent = 0;

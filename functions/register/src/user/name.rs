@@ -1,88 +1,135 @@
-//! The name of a new user: everything about it that can be said before UIA (REG-13).
+//! The name of a new user: everything that can be checked before UIA (REG-13).
 
 use shared::{
     accounts::{self, NameError},
     app::App,
     appservices::Appservices,
+    config::Config,
     error::{ErrorCode, MatrixError, Rejection},
-    ids::Localpart,
+    ids::{Localpart, LocalpartError},
     secrets::Secret,
-    store::{AccountKind, AccountRow, AccountStatus},
+    store::{AccountKind, AccountRow, AccountStatus, StoreError},
     tokens,
 };
 
 use crate::parameters::Parameters;
 
-/// What is to be done about the name.
+/// A name that a client requests, parsed once.
+pub(super) struct RequestedName(Result<Localpart, LocalpartError>);
+
+impl RequestedName {
+    pub(super) fn parse(text: &str, config: &Config) -> Self {
+        Self(Localpart::parse(text, &config.server_name))
+    }
+
+    /// The name, if it is a valid localpart.
+    pub(super) fn localpart(&self) -> Option<&Localpart> {
+        self.0.as_ref().ok()
+    }
+}
+
+/// The name that the account is going to have.
 pub(super) enum Name {
-    /// Nobody chose one: any will do (REG-09).
-    Any,
-    /// Free, as far as is known.
+    /// A generated one: the client requests none (REG-09).
+    Generated,
+    /// A free one, as of the first read.
     Chosen(Localpart),
-    /// A guest's, at this epoch, who becomes a user (GUEST-08).
-    Upgrade(Localpart, i64),
+    /// The name of a guest, at this token epoch, who becomes a user (GUEST-08).
+    Upgraded(Localpart, i64),
 }
 
 impl Name {
-    /// The name to claim, and the epoch of the guest who becomes this user.
-    pub(super) fn claimed(
+    /// The name to claim, and the token epoch of the upgraded guest.
+    pub(super) fn claim(
         &self,
         app: &App,
         appservices: &Appservices,
     ) -> Result<(Localpart, Option<i64>), NameError> {
         Ok(match self {
-            Self::Any => {
+            Self::Generated => {
                 let name = accounts::generate(&app.config, appservices, &*app.rng)?;
                 (name, None)
             }
             Self::Chosen(name) => (name.clone(), None),
-            Self::Upgrade(name, epoch) => (name.clone(), Some(*epoch)),
+            Self::Upgraded(name, epoch) => (name.clone(), Some(*epoch)),
         })
     }
 }
 
-/// Everything about the name that can be said before UIA (REG-13).
+/// Why the account cannot have the name.
+pub(super) enum NameCheckError {
+    /// The name is not allowed or not free.
+    Name(NameError),
+    /// The guest access token is not one of a guest with this name.
+    NotTheGuest,
+    /// DynamoDB failed.
+    Store(StoreError),
+}
+
+impl NameCheckError {
+    /// Whether a concurrent duplicate of the request that came first can be the cause.
+    pub(super) const fn may_follow_from_duplicate(&self) -> bool {
+        matches!(self, Self::Name(NameError::Taken) | Self::NotTheGuest)
+    }
+}
+
+impl From<NameError> for NameCheckError {
+    fn from(error: NameError) -> Self {
+        Self::Name(error)
+    }
+}
+
+impl From<NameCheckError> for Rejection {
+    fn from(error: NameCheckError) -> Self {
+        match error {
+            NameCheckError::Name(error) => error.into(),
+            NameCheckError::NotTheGuest => MatrixError::new(
+                ErrorCode::Forbidden,
+                "The guest access token is not one of this user",
+            )
+            .into(),
+            NameCheckError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// Checks everything about the name that is known before UIA (REG-13).
 pub(super) async fn check(
     app: &App,
-    asked: &Parameters,
+    parameters: &Parameters,
+    requested: Option<&RequestedName>,
     holder: Option<&AccountRow>,
     appservices: &Appservices,
-) -> Result<Name, Rejection> {
-    if let Some(token) = &asked.guest_access_token {
-        return check_upgrade(app, asked, token).await;
+) -> Result<Name, NameCheckError> {
+    if let Some(token) = &parameters.guest_access_token {
+        let name = requested.and_then(RequestedName::localpart);
+        return check_upgrade(app, name, token).await;
     }
-    let Some(text) = &asked.username else {
-        return Ok(Name::Any);
+    let Some(RequestedName(parsed)) = requested else {
+        return Ok(Name::Generated);
     };
-    let name = accounts::choose(text, &app.config, appservices, None)?;
+    let name = parsed.clone().map_err(NameError::Grammar)?;
+    let name = accounts::check_name(name, &app.config, appservices, None)?;
     if holder.is_some() {
         return Err(NameError::Taken.into());
     }
     Ok(Name::Chosen(name))
 }
 
-async fn check_upgrade(app: &App, asked: &Parameters, token: &str) -> Result<Name, Rejection> {
-    let not_theirs = || {
-        MatrixError::new(
-            ErrorCode::Forbidden,
-            "The guest access token is not one of this user",
-        )
-    };
-    let name = asked
-        .username
-        .as_deref()
-        .and_then(|text| Localpart::parse(text, &app.config.server_name).ok());
-    let guest = match tokens::authenticate(app, &Secret::new(token.to_owned())).await {
+async fn check_upgrade(
+    app: &App,
+    requested: Option<&Localpart>,
+    token: &Secret,
+) -> Result<Name, NameCheckError> {
+    let guest = match tokens::authenticate(app, token).await {
         Ok(guest) => guest,
-        Err(tokens::AuthenticationError::Store(error)) => return Err(error.into()),
-        Err(_) => return Err(not_theirs().into()),
+        Err(tokens::AuthenticationError::Store(error)) => return Err(NameCheckError::Store(error)),
+        Err(_) => return Err(NameCheckError::NotTheGuest),
     };
-    let active = guest.account.status == AccountStatus::Active;
-    if !active
-        || guest.account.kind != AccountKind::Guest
-        || name.as_ref() != Some(&guest.localpart)
-    {
-        return Err(not_theirs().into());
+    let is_active_guest =
+        guest.account.status == AccountStatus::Active && guest.account.kind == AccountKind::Guest;
+    if !is_active_guest || requested != Some(&guest.localpart) {
+        return Err(NameCheckError::NotTheGuest);
     }
-    Ok(Name::Upgrade(guest.localpart, guest.account.epoch))
+    Ok(Name::Upgraded(guest.localpart, guest.account.epoch))
 }

@@ -11,7 +11,7 @@ pub use crate::store::{
     MAX_THREEPIDS, NewAccount, NewDevice, NewThreePid, PasswordChange, RemoveThreePidError,
     RemovedThreePid,
 };
-pub use names::{NameError, choose, generate, generate_guest};
+pub use names::{NameError, check_name, generate, generate_guest};
 
 use crate::config::{Config, Registration};
 

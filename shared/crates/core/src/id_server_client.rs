@@ -67,6 +67,13 @@ pub struct IdServerRejection {
     pub retry_after: Option<Duration>,
 }
 
+impl IdServerRejection {
+    /// Whether the user has not validated the session there yet.
+    pub fn is_not_validated_yet(&self) -> bool {
+        self.errcode == "M_SESSION_NOT_VALIDATED"
+    }
+}
+
 /// What is asked of an identity server.
 pub(crate) struct Call<'a> {
     pub(crate) server: &'a TrustedServer,

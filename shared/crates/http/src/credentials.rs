@@ -1,13 +1,14 @@
-//! Who somebody says they are, and whether they know the password: for logging in, and for the
-//! stage that asks for a password.
+//! Identifiers and passwords: the check of a login and of the password stage.
 //!
-//! Whoever is named, the same is read, hashed and charged: a name that nobody has, an address that
-//! nobody has, an account without a password and a wrong password are one answer (UIA-45, UIA-46).
-//! Guesses are charged before they are hashed. Knows nothing of what follows.
+//! Every identifier causes the same reads, hashes and charges. An unknown name, an unknown 3PID, an
+//! account without a password and a wrong password have one answer (UIA-45, UIA-46). An attempt is
+//! charged before the password is hashed.
 
-mod guess;
+mod attempt;
 
-pub use guess::Guess;
+pub use attempt::PasswordAttempt;
+
+use attempt::Charges;
 
 use crate::{
     app::App,
@@ -23,46 +24,45 @@ use crate::{
     threepids::{self, Medium, ThreePid},
 };
 
-/// Whom a request names.
+/// The account that a request names.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Identifier {
-    /// A user of this server, whether there is one of that name or not.
+    /// A user name of this server, whether an account has it or not.
     User(Localpart),
-    /// Whoever has this address.
+    /// The account that has this 3PID.
     ThreePid(ThreePid),
-    /// Nobody that there could be: another server's user, an address that is none. With it, what
-    /// was typed.
-    Nobody(String),
+    /// A text that identifies no account of this server: a user of another server or an invalid 3PID.
+    Unknown(String),
 }
 
 crate::opaque_debug!(Identifier);
 
-/// Somebody whose password was right.
+/// An account whose password was verified.
 #[derive(Debug)]
 pub struct Verified {
-    /// Who.
+    /// The user.
     pub localpart: Localpart,
-    /// Their account.
+    /// The account.
     pub account: AccountRow,
-    /// When the password was set.
-    pub password_set: Timestamp,
-    /// The stored hash, if a new one would be another (its cost or pepper have changed).
+    /// When the password had last been changed.
+    pub password_changed_at: Timestamp,
+    /// The stored hash, if its cost or pepper is outdated.
     pub outdated: Option<String>,
 }
 
-/// Why nobody is verified.
+/// Why no account is verified.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {
-    /// Nobody, or another password.
+    /// The account or the password is wrong.
     #[error("the credentials are wrong")]
     Wrong,
-    /// Too many guesses.
+    /// Too many attempts.
     #[error(transparent)]
     Limit(#[from] LimitError),
     /// Hashing failed.
     #[error(transparent)]
     Hash(#[from] HashError),
-    /// The tables failed.
+    /// DynamoDB failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -83,15 +83,15 @@ impl From<CredentialError> for MatrixError {
 reject_as_error!(CredentialError);
 
 impl Identifier {
-    /// Reads `identifier`, or the members that stood in its place once (UIA-41 to UIA-44); `None`
-    /// if nobody is named.
+    /// Reads `identifier`, or the deprecated members in its place (UIA-41 to UIA-44); `None` if the
+    /// body has neither.
     pub fn parse(app: &App, body: &Body) -> Result<Option<Self>, MatrixError> {
         let given = body.optional::<serde_json::Map<String, serde_json::Value>>("identifier")?;
         let Some(given) = given else {
             if let Some(user) = body.optional::<String>("user")? {
                 return Ok(Some(Self::user(app, &user)));
             }
-            return Self::address(body);
+            return Self::threepid(body);
         };
         let members = Body::from(given);
         let missing = |name: &str| {
@@ -105,8 +105,8 @@ impl Identifier {
                 let user = members.optional::<String>("user")?;
                 Ok(Some(Self::user(app, &user.ok_or_else(|| missing("user"))?)))
             }
-            // The specification's own example has no type.
-            kind @ (Some("m.id.thirdparty") | None) => Self::address(&members)?
+            // An example of the specification has no type.
+            kind @ (Some("m.id.thirdparty") | None) => Self::threepid(&members)?
                 .ok_or_else(|| missing(kind.map_or("type", |_| "medium")))
                 .map(Some),
             Some("m.id.phone") => {
@@ -122,7 +122,7 @@ impl Identifier {
             }
             Some(_) => Err(MatrixError::new(
                 ErrorCode::InvalidParam,
-                "`identifier` is of a type that is not known",
+                "The `type` of `identifier` is unknown",
             )),
         }
     }
@@ -139,10 +139,10 @@ impl Identifier {
         };
         local
             .and_then(|local| Localpart::parse(local, server).ok())
-            .map_or_else(|| Self::Nobody(text.to_owned()), Self::User)
+            .map_or_else(|| Self::Unknown(text.to_owned()), Self::User)
     }
 
-    fn address(members: &Body) -> Result<Option<Self>, MatrixError> {
+    fn threepid(members: &Body) -> Result<Option<Self>, MatrixError> {
         let (medium, address) = (
             members.optional::<String>("medium")?,
             members.optional::<String>("address")?,
@@ -157,165 +157,189 @@ impl Identifier {
             ),
         };
         let found = Medium::parse(&medium).and_then(|medium| ThreePid::parse(medium, &address));
-        Ok(Some(found.map_or(Self::Nobody(address), Self::ThreePid)))
+        Ok(Some(found.map_or(Self::Unknown(address), Self::ThreePid)))
     }
 
-    /// A number as dialled from a country (UIA-43), wherever text messages go.
+    /// A number as dialled from a country (UIA-43), even if this server sends no text messages there.
     fn phone(country: &str, typed: &str) -> Self {
         threepids::canonical_phone(country, typed).map_or_else(
-            || Self::Nobody(format!("{country} {typed}")),
+            || Self::Unknown(format!("{country} {typed}")),
             Self::ThreePid,
         )
     }
 
-    /// By which its guesses are counted.
+    /// The name of its rate-limit buckets.
     fn key(&self) -> String {
         match self {
             Self::User(name) => format!("user {}", name.as_str()),
             Self::ThreePid(threepid) => format!("{} {}", threepid.medium, threepid.address),
-            Self::Nobody(text) => format!("nobody {text}"),
+            Self::Unknown(text) => format!("nobody {text}"),
         }
     }
 }
 
-/// Whether somebody knows the password of whom they name. One hash, whoever that is.
+/// Verifies the password of an account. One hash for every identifier.
 pub async fn verify(
     app: &App,
-    who: &Identifier,
+    identifier: &Identifier,
     password: &Secret,
     network: ClientNetwork,
 ) -> Result<Verified, CredentialError> {
-    let (verified, guess) = check(app, who, password, network, None).await?;
-    guess.refund(app).await;
+    let (verified, attempt) = check(app, identifier, password, network, None).await?;
+    attempt.refund(app).await;
     Ok(verified)
 }
 
-/// The same for who wants to log in, which has a budget of its own. What the guess cost is for the
-/// caller to give back, beside what else there is to write.
-pub async fn verify_to_log_in(
+/// Verifies the password of a login, which has a limit of its own. The caller refunds the attempt,
+/// beside its other writes.
+pub async fn verify_login(
     app: &App,
-    who: &Identifier,
+    identifier: &Identifier,
     password: &Secret,
     network: ClientNetwork,
-) -> Result<(Verified, Guess), CredentialError> {
-    check(app, who, password, network, Some(Limit::Login)).await
+) -> Result<(Verified, PasswordAttempt), CredentialError> {
+    check(app, identifier, password, network, Some(Limit::Login)).await
 }
 
 async fn check(
     app: &App,
-    who: &Identifier,
+    identifier: &Identifier,
     password: &Secret,
     network: ClientNetwork,
-    entry: Option<Limit>,
-) -> Result<(Verified, Guess), CredentialError> {
-    let key = who.key();
-    let (spent, found) = tokio::join!(guess::charge(app, &key, network, entry), find(app, who));
-    let (localpart, facts, everywhere) = found?;
-    let guess = Guess::new(app, &localpart, network, (spent, everywhere)).await?;
+    endpoint: Option<Limit>,
+) -> Result<(Verified, PasswordAttempt), CredentialError> {
+    let key = identifier.key();
+    let (by_network, found) = tokio::join!(
+        attempt::charge(app, &key, network, endpoint),
+        find(app, identifier)
+    );
+    let Found {
+        localpart,
+        facts,
+        by_account,
+    } = found?;
+    let charges = Charges {
+        by_network,
+        by_account,
+    };
+    let attempt = PasswordAttempt::new(app, &localpart, network, charges).await?;
     let usable = facts
         .as_ref()
         .filter(|facts| facts.account.status != AccountStatus::Deactivated);
     let hash = usable.and_then(|facts| facts.password.clone());
     let stored = hash.as_ref().map(|hash| hash.phc.clone());
-    let password_set = hash.as_ref().map(|hash| hash.set).unwrap_or_default();
-    let verdict = app.hasher.verify(password, hash).await?;
-    let (Some(facts), true) = (facts, verdict != PasswordCheck::Wrong) else {
+    let password_changed_at = hash.as_ref().map(|hash| hash.set).unwrap_or_default();
+    let outcome = app.hasher.verify(password, hash).await?;
+    let (Some(facts), true) = (facts, outcome != PasswordCheck::Wrong) else {
         metrics::count(Metric::LoginsFailed);
-        return Err(guess.wrong());
+        return Err(attempt.wrong());
     };
     let verified = Verified {
         localpart,
         account: facts.account,
-        password_set,
-        outdated: stored.filter(|_| verdict == PasswordCheck::Outdated),
+        password_changed_at,
+        outdated: stored.filter(|_| outcome == PasswordCheck::Outdated),
     };
-    Ok((verified, guess))
+    Ok((verified, attempt))
 }
 
-/// Whether the members say who it is and what their password is: anything less is refused without a
-/// hash, and costs no guess.
-pub fn is_guess(app: &App, members: &Body) -> bool {
+/// Whether the members hold an identifier and a password. Without both the stage is refused before
+/// hashing, and charges no attempt.
+pub fn has_credentials(app: &App, members: &Body) -> bool {
     matches!(members.optional::<String>("password"), Ok(Some(_)))
         && matches!(Identifier::parse(app, members), Ok(Some(_)))
 }
 
-/// Charges a guess at the password of a user whose token says who they are, so that it can be
-/// charged beside the read that finds the password. Guesses of strangers do not count against who
-/// has a token.
-pub async fn charge_own(
+/// Charges an attempt at the password of the access token's user, beside the read of the password.
+/// Attempts without a token do not count against the token's holder.
+pub async fn charge_token_holder(
     app: &App,
     user: &Localpart,
     network: ClientNetwork,
 ) -> Result<(), LimitError> {
-    limits::spend_all(app, &guess::own(user, network)).await
+    limits::spend_all(app, &attempt::of_token_holder(user, network)).await
 }
 
-/// Gives that back, if nothing has been hashed after all.
-pub async fn refund_own(app: &App, user: &Localpart, network: ClientNetwork) {
-    limits::refund_all(app, &guess::own(user, network)).await;
+/// Refunds that charge if nothing was hashed.
+pub async fn refund_token_holder(app: &App, user: &Localpart, network: ClientNetwork) {
+    limits::refund_all(app, &attempt::of_token_holder(user, network)).await;
 }
 
-/// Whether this is the password of that user; the guess has been charged by its network. One hash,
-/// whatever is stored, and beside it the charge for all networks together: only now is it certain
-/// that the token is worth something, so that nobody without one spends what its owner needs. Gives
-/// what is to be given back, since a right guess is no guess.
-pub async fn verify_own(
+/// Verifies the password of the access token's user, after [`charge_token_holder`]. One hash,
+/// whatever is stored. Beside it the limit for all networks together is charged: only now is the
+/// token known to be valid, so that a client without a valid token cannot use up the limit of the
+/// owner. Returns the charge to refund, since a correct password is not counted.
+pub async fn verify_token_holder(
     app: &App,
     user: &Localpart,
     hash: Option<PasswordHash>,
     password: &Secret,
     network: ClientNetwork,
 ) -> Result<(Limit, String), CredentialError> {
-    let everywhere = (Limit::TokenHolderPasswordAttempts, user.as_str());
-    let (charged, verdict) = tokio::join!(
-        limits::spend(app, everywhere.0, everywhere.1),
+    let (limit, name) = (Limit::TokenHolderPasswordAttempts, user.as_str());
+    let (charged, outcome) = tokio::join!(
+        limits::spend(app, limit, name),
         app.hasher.verify(password, hash)
     );
-    // Said before what the hash says: that would be worth another guess.
+    // Decided before the outcome of the hash, which would be another attempt beyond the limit.
     charged?;
-    match verdict? {
+    match outcome? {
         PasswordCheck::Wrong => {
             metrics::count(Metric::LoginsFailed);
             Err(CredentialError::Wrong)
         }
         PasswordCheck::Right | PasswordCheck::Outdated => {
-            // Losing it costs one guess; it is no reason to fail.
-            let _ = limits::refund(app, everywhere.0, everywhere.1).await;
-            Ok(guess::from(&Identifier::User(user.clone()).key(), network))
+            // A lost refund costs one attempt, which is no reason to fail the request.
+            let _ = limits::refund(app, limit, name).await;
+            Ok(attempt::by_network(
+                &Identifier::User(user.clone()).key(),
+                network,
+            ))
         }
     }
 }
 
-/// Remembers that `user` has been recognised as the account's owner from this network: strangers
-/// keep them from logging in there no more. Losing that is no reason to fail.
-pub async fn remember(app: &App, user: &Localpart, network: ClientNetwork) {
-    let _ = limits::remember_network(app, guess::whom(user, network)).await;
+/// Marks the network as one that the account owner has used: attempts from other networks do not
+/// lock the owner out there. A failure is no reason to fail the request.
+pub async fn trust_network(app: &App, user: &Localpart, network: ClientNetwork) {
+    let _ = limits::remember_network(app, attempt::trusted_network(user, network)).await;
 }
 
-/// Who is named, what is stored of them, and whether they may be guessed at from anywhere.
-type Found = (Localpart, Option<LoginFacts>, Result<(), LimitError>);
+/// The account that an identifier names.
+struct Found {
+    /// Its name, or a decoy that no account can have.
+    localpart: Localpart,
+    /// The account and its password.
+    facts: Option<LoginFacts>,
+    /// The charge for attempts from all networks together.
+    by_account: Result<(), LimitError>,
+}
 
-/// Reads the account that is named. Where nobody is, a name that nobody has is read in their place,
-/// and nothing is found. Beside it a guess about the account is charged, for all networks together:
-/// by its name and not by what it was called, or each of its addresses would be worth as many guesses.
-async fn find(app: &App, who: &Identifier) -> Result<Found, StoreError> {
-    let name = match who {
+/// Reads the account that the identifier names. If there is none, a decoy name is read in its place
+/// and nothing is found. Beside the read, an attempt is charged for all networks together: by the
+/// account's name, or each of its 3PIDs would allow as many attempts again.
+async fn find(app: &App, identifier: &Identifier) -> Result<Found, StoreError> {
+    let name = match identifier {
         Identifier::User(name) => Some(name.clone()),
         Identifier::ThreePid(threepid) => app.store.find_owner(threepid).await?,
-        Identifier::Nobody(_) => None,
+        Identifier::Unknown(_) => None,
     };
     let is_real = name.is_some();
-    let name = name.unwrap_or_else(|| decoy(app, who));
-    let (everywhere, facts) = tokio::join!(
-        limits::spend(app, Limit::AccountPasswordAttempts, name.as_str()),
-        app.store.find_login(&name)
+    let localpart = name.unwrap_or_else(|| decoy(app, identifier));
+    let (by_account, facts) = tokio::join!(
+        limits::spend(app, Limit::AccountPasswordAttempts, localpart.as_str()),
+        app.store.find_login(&localpart)
     );
-    Ok((name, facts?.filter(|_| is_real), everywhere))
+    Ok(Found {
+        localpart,
+        facts: facts?.filter(|_| is_real),
+        by_account,
+    })
 }
 
-/// A name that nobody can have taken, to read in the place of none.
-fn decoy(app: &App, who: &Identifier) -> Localpart {
-    let hash = sha256_base64(who.key().as_bytes()).to_ascii_lowercase();
+/// A name that no account can have, to read in the place of a missing one.
+fn decoy(app: &App, identifier: &Identifier) -> Localpart {
+    let hash = sha256_base64(identifier.key().as_bytes()).to_ascii_lowercase();
     let text = format!("_{}", hash.get(..20).unwrap_or_default());
     Localpart::parse(&text, &app.config.server_name).unwrap_or_else(|_| Localpart::shortest())
 }

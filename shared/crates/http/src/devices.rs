@@ -1,33 +1,39 @@
-//! What the endpoints about devices share: the members of a body that are about one (REG-17, REG-19),
-//! and deleting one or several (DEV-03).
+//! What the endpoints about devices share: the members of a body that describe a device, and the
+//! deletion of devices.
 
 use ::http::StatusCode;
-use serde::Serialize;
 
 use crate::{
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Response},
     ids::{DeviceId, MAX_DISPLAY_NAME_CHARS},
-    uia_request::{ProtectedRequest, Requester},
+    tokens::AuthenticationError,
+    uia::{
+        RequestParameters,
+        request::{Authentication, ProtectedRequest, Requester},
+    },
 };
 
-/// The answer: nothing.
+/// The answer: an empty object.
 const DONE: &str = "{}";
 
-/// The device that a client wants to be; the empty id is none (REG-17).
-pub fn id_in(body: &Body) -> Result<Option<DeviceId>, MatrixError> {
+/// The `device_id` of a body. The empty ID counts as absent (REG-17).
+pub fn device_id(body: &Body) -> Result<Option<DeviceId>, MatrixError> {
     let text = body.optional::<String>("device_id")?;
     let parse = |text: String| {
         DeviceId::parse(&text).ok_or_else(|| {
-            MatrixError::new(ErrorCode::InvalidParam, "`device_id` is not a device's id")
+            MatrixError::new(
+                ErrorCode::InvalidParam,
+                "`device_id` is not a valid device ID",
+            )
         })
     };
     text.filter(|id| !id.is_empty()).map(parse).transpose()
 }
 
-/// What a device is to be called, by the member of this name.
-pub fn name_in(body: &Body, member: &'static str) -> Result<Option<String>, MatrixError> {
+/// The display name of a device, from the member with this name (REG-19).
+pub fn display_name(body: &Body, member: &'static str) -> Result<Option<String>, MatrixError> {
     let name = body.optional::<String>(member)?;
     match &name {
         Some(text) if text.chars().count() > MAX_DISPLAY_NAME_CHARS => Err(MatrixError::new(
@@ -38,29 +44,32 @@ pub fn name_in(body: &Body, member: &'static str) -> Result<Option<String>, Matr
     }
 }
 
-/// Deletes the devices once it is proven that their user wants it; at once for an application
-/// service (UIA-28). `asked` is what the UIA session remembers.
+/// Deletes the devices after UIA; at once for an application service (UIA-28).
 pub async fn delete(
     app: &App,
-    uia_request: &mut ProtectedRequest,
-    asked: &impl Serialize,
+    protected: &mut ProtectedRequest,
+    parameters: &impl RequestParameters,
     mut devices: Vec<DeviceId>,
 ) -> Result<Response, Rejection> {
-    // The same twice in one transaction would be refused by the tables.
+    // DynamoDB refuses a transaction that names an item twice.
     devices.sort();
     devices.dedup();
-    let user = match &uia_request.who {
+    let user = match &protected.requester {
         Requester::Appservice { user, .. } => {
             app.store.delete_devices(user, &devices, None, None).await?;
             return Ok(Response::json_text(StatusCode::OK, DONE.to_owned()));
         }
         Requester::User(caller) => caller.localpart.clone(),
-        // The endpoints ask for a token.
-        Requester::Nobody => return Err(crate::tokens::AuthenticationError::Unknown.into()),
+        // Unreachable: both endpoints require an access token.
+        Requester::Anonymous => return Err(AuthenticationError::Unknown.into()),
     };
-    let mut proof = Box::pin(uia_request.prove(app, asked)).await?;
-    proof.settle(app).await;
-    let known = proof.gains.password.as_ref().map(|known| known.set);
-    let write = |session| app.store.delete_devices(&user, &devices, known, session);
-    uia_request.finish(app, proof, DONE, write).await
+    let mut completion = match Box::pin(protected.authenticate(app, parameters)).await? {
+        Authentication::Completed(completion) => *completion,
+        Authentication::Replay(response) => return Ok(response),
+    };
+    completion.refund_attempt(app).await;
+    let verified = completion.result.password.as_ref();
+    let verified = verified.map(|verified| verified.password_changed_at);
+    let write = |session| app.store.delete_devices(&user, &devices, verified, session);
+    protected.finish_with(app, completion, DONE, write).await
 }

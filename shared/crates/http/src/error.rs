@@ -32,6 +32,10 @@ pub use challenge::{Challenge, StageError};
 pub enum ErrorCode {
     /// `M_BAD_JSON`
     BadJson,
+    /// `M_CAPTCHA_INVALID`, of a UIA stage
+    CaptchaInvalid,
+    /// `M_CAPTCHA_NEEDED`, of a UIA stage
+    CaptchaNeeded,
     /// `M_EXCLUSIVE`
     Exclusive,
     /// `M_FORBIDDEN`
@@ -58,6 +62,8 @@ pub enum ErrorCode {
     ServerNotTrusted,
     /// `M_SESSION_EXPIRED`
     SessionExpired,
+    /// `M_UNRECOGNIZED` for a UIA stage that cannot be completed now
+    StageNotNext,
     /// `M_THREEPID_AUTH_FAILED`
     ThreePidAuthFailed,
     /// `M_THREEPID_DENIED`
@@ -72,12 +78,16 @@ pub enum ErrorCode {
     TokenIncorrect,
     /// `M_TOO_LARGE`
     TooLarge,
+    /// `M_UNAUTHORIZED`, of a UIA stage
+    Unauthorized,
     /// `M_UNKNOWN` for an internal error
     Unknown,
     /// `M_UNKNOWN_TOKEN`
     UnknownToken,
     /// `M_UNKNOWN` for an unknown login type
     UnknownLoginType,
+    /// `M_UNKNOWN` for an unknown UIA session
+    UnknownSession,
     /// `M_UNRECOGNIZED` for an unknown path
     UnknownPath,
     /// `M_UNRECOGNIZED` for a method that the path does not support
@@ -97,6 +107,8 @@ impl ErrorCode {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::BadJson => "M_BAD_JSON",
+            Self::CaptchaInvalid => "M_CAPTCHA_INVALID",
+            Self::CaptchaNeeded => "M_CAPTCHA_NEEDED",
             Self::Exclusive => "M_EXCLUSIVE",
             Self::Forbidden => "M_FORBIDDEN",
             Self::GuestAccessForbidden => "M_GUEST_ACCESS_FORBIDDEN",
@@ -116,9 +128,12 @@ impl ErrorCode {
             Self::ThreePidNotFound => "M_THREEPID_NOT_FOUND",
             Self::TokenIncorrect => "M_TOKEN_INCORRECT",
             Self::TooLarge => "M_TOO_LARGE",
-            Self::Unknown | Self::UnknownLoginType | Self::IdServer => "M_UNKNOWN",
+            Self::Unauthorized => "M_UNAUTHORIZED",
+            Self::Unknown | Self::UnknownLoginType | Self::UnknownSession | Self::IdServer => {
+                "M_UNKNOWN"
+            }
             Self::UnknownToken => "M_UNKNOWN_TOKEN",
-            Self::UnknownPath | Self::WrongMethod => "M_UNRECOGNIZED",
+            Self::StageNotNext | Self::UnknownPath | Self::WrongMethod => "M_UNRECOGNIZED",
             Self::UserInUse => "M_USER_IN_USE",
             Self::UserLocked => "M_USER_LOCKED",
             Self::UserSuspended => "M_USER_SUSPENDED",
@@ -144,7 +159,14 @@ impl ErrorCode {
             | Self::UnknownLoginType
             | Self::UserInUse
             | Self::WeakPassword => StatusCode::BAD_REQUEST,
-            Self::MissingToken | Self::UnknownToken | Self::UserLocked => StatusCode::UNAUTHORIZED,
+            Self::CaptchaInvalid
+            | Self::CaptchaNeeded
+            | Self::MissingToken
+            | Self::StageNotNext
+            | Self::Unauthorized
+            | Self::UnknownSession
+            | Self::UnknownToken
+            | Self::UserLocked => StatusCode::UNAUTHORIZED,
             Self::Forbidden
             | Self::GuestAccessForbidden
             | Self::ThreePidAuthFailed

@@ -5,7 +5,8 @@ use gatehouse_core::{
     threepids, tokens,
 };
 use gatehouse_model::{
-    client_network, clock, ids, metrics, opaque_debug, outbox, rng, secrets, stage_type,
+    appservices, client_network, clock, ids, metrics, opaque_debug, outbox, rng, secrets,
+    stage_type,
 };
 use gatehouse_store::{aws, store};
 
@@ -18,5 +19,4 @@ pub mod own_addresses;
 pub mod pages;
 pub mod request_token;
 pub mod uia;
-pub mod uia_request;
 pub mod validation_pages;

@@ -5,17 +5,17 @@
 //! `Store::add_threepid`). Knows nothing of what proves a request: that is done before, and what is
 //! finished with it is handed in.
 
+mod add;
+
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+pub use add::{AddRead, Added, add, check_validation, reload, try_add};
+
 use crate::{
-    accounts::{
-        AddThreePidError, ChangeAccountError, MAX_THREEPIDS, NewThreePid, RemoveThreePidError,
-        RemovedThreePid,
-    },
+    accounts::{ChangeAccountError, RemoveThreePidError, RemovedThreePid},
     app::App,
-    clock::Timestamp,
     error::{ErrorCode, MatrixError, reject_as_error},
     http::{self, Body, Request},
     ids::Localpart,
@@ -23,10 +23,10 @@ use crate::{
     notices,
     outbox::Notice,
     secrets::Secret,
-    store::{AccountRow, AccountStatus, OwnThreePid, SessionCommit, StoreError, ValidationRow},
+    store::{AccountRow, AccountStatus, OwnThreePid, StoreError, ValidationRow},
     threepids::{
-        self, ThreePid, ThreePidDeniedError,
-        proofs::{self, RequestError, ValidatedThreePid, ValidationPurpose, ValidationState},
+        ThreePid, ThreePidDeniedError,
+        proofs::{self, RequestError, ValidationPurpose},
     },
     tokens::{self, CallerError},
 };
@@ -136,11 +136,8 @@ async fn owner(app: &App, request: &Request) -> Result<AccountOwner, MatrixError
 
 impl Credentials {
     /// The session with this id, asked for with this secret.
-    pub fn new(sid: String, client_secret: String) -> Self {
-        Self {
-            sid,
-            client_secret: Secret::new(client_secret),
-        }
+    pub fn new(sid: String, client_secret: Secret) -> Self {
+        Self { sid, client_secret }
     }
 
     /// Reads the object in which they stand in the deprecated form, in either spelling (ACC3-02). Any
@@ -161,7 +158,8 @@ impl Credentials {
             Some(secret) if members.optional::<String>("client_secret")?.is_none() => secret,
             _ => members.required("client_secret")?,
         };
-        Ok(Self::new(members.required("sid")?, client_secret))
+        let sid = members.required("sid")?;
+        Ok(Self::new(sid, Secret::new(client_secret)))
     }
 
     /// The session, if it is there and the client's, for adding an address.
@@ -178,140 +176,6 @@ impl Credentials {
                 && proofs::is_of(&app.config.keys, row, &self.client_secret)
         }))
     }
-}
-
-/// What adding an address would come to, by what can be known before it is done.
-enum AddDecision {
-    /// It can be added.
-    Add(ValidatedThreePid),
-    /// This very proof has been spent for this very account: there is nothing left to be done.
-    Done,
-}
-
-/// Whether the session proves an address for this account, now. Whoever asks for a password first
-/// calls this before: who has nothing to add need not be asked.
-pub async fn judge(
-    app: &App,
-    owner: &AccountOwner,
-    proof: Option<&ValidationRow>,
-) -> Result<(), ThreePidError> {
-    judgement(app, owner, proof).await.map(|_| ())
-}
-
-async fn judgement(
-    app: &App,
-    owner: &AccountOwner,
-    proof: Option<&ValidationRow>,
-) -> Result<AddDecision, ThreePidError> {
-    let proof = proof.ok_or(ThreePidError::NotValidated)?;
-    let outlived = owner.account.proofs_not_before > proof.begun;
-    match (proof.state, proof.validated) {
-        (ValidationState::Validated, Some(validated))
-            if proofs::is_alive(proof, app.clock.now()) && !outlived =>
-        {
-            threepids::admit(&app.config, &proof.threepid)?;
-            Ok(AddDecision::Add(ValidatedThreePid {
-                sid: proof.sid.clone(),
-                generation: proof.generation.clone(),
-                threepid: proof.threepid.clone(),
-                begun: proof.begun,
-                validated,
-                elsewhere: None,
-            }))
-        }
-        // Who repeats a request whose answer was lost.
-        (ValidationState::Spent, _) => match app.store.find_owner(&proof.threepid).await? {
-            Some(name) if name == owner.localpart => Ok(AddDecision::Done),
-            _ => Err(ThreePidError::NotValidated),
-        },
-        _ => Err(ThreePidError::NotValidated),
-    }
-}
-
-/// Adds the address that a session proves to the account of who asks, and spends the proof. One that
-/// the account has already stays where it is. `commit` finishes what the request was proven with, and `known_password` says when the
-/// password was set that it was proven with, if it was.
-pub async fn add(
-    app: &App,
-    request: &Request,
-    mut owner: AccountOwner,
-    credentials: &Credentials,
-    mut proof: Option<ValidationRow>,
-    (known_password, commit): (Option<Timestamp>, impl Fn() -> Option<SessionCommit>),
-) -> Result<(), ThreePidError> {
-    for attempt in 0..TRIES {
-        let proven = match judgement(app, &owner, proof.as_ref()).await? {
-            AddDecision::Add(proven) => proven,
-            AddDecision::Done => return Ok(()),
-        };
-        let (own, holder) = tokio::join!(
-            app.store.addresses_of(&owner.localpart),
-            app.store.find_owner(&proven.threepid)
-        );
-        let (own, holder) = (addresses(own?), holder?);
-        if holder.is_some_and(|holder| holder != owner.localpart) {
-            return Err(ThreePidError::InUse);
-        }
-        let known = own.contains(&proven.threepid);
-        if !known && own.len() >= MAX_THREEPIDS {
-            return Err(ThreePidError::TooMany);
-        }
-        let everybody = [own.as_slice(), std::slice::from_ref(&proven.threepid)].concat();
-        let notices = if known {
-            Vec::new()
-        } else {
-            notices::mails(app, &everybody, Notice::AddressAdded)
-        };
-        let new = NewThreePid {
-            localpart: owner.localpart.clone(),
-            account: owner.account.clone(),
-            proven,
-            known,
-            added: app.clock.now(),
-            known_password,
-            session: commit(),
-            notices,
-        };
-        match write(app, &new).await? {
-            Written::Done => return Ok(()),
-            Written::Moved => app.store.wait(attempt).await,
-        }
-        owner = again(app, request, &owner).await?;
-        proof = credentials.find(app).await?;
-    }
-    Err(StoreError::Contended.into())
-}
-
-enum Written {
-    Done,
-    /// Something is not as it was read.
-    Moved,
-}
-
-/// Writes an addition, within the limit of its account. Who has used that up is refused, and not
-/// served without a word to the owner; one that was not made is not counted.
-async fn write(app: &App, new: &NewThreePid) -> Result<Written, ThreePidError> {
-    let whose = new.localpart.as_str();
-    if !new.known {
-        limits::spend(app, Limit::Addition, whose).await?;
-    }
-    let fault = match app.store.add_threepid(new).await {
-        Ok(()) => return Ok(Written::Done),
-        Err(
-            AddThreePidError::AccountChanged
-            | AddThreePidError::Taken
-            | AddThreePidError::ValidationGone,
-        ) => None,
-        Err(AddThreePidError::SessionChanged) => Some(ThreePidError::SessionMoved),
-        Err(AddThreePidError::PasswordChanged) => Some(ThreePidError::PasswordMoved),
-        // It may have been made.
-        Err(AddThreePidError::Store(error)) => return Err(error.into()),
-    };
-    if !new.known {
-        // Losing a refund costs them one of the next; it is no reason to fail.
-        let _ = limits::refund(app, Limit::Addition, whose).await;
-    }
-    fault.map_or(Ok(Written::Moved), Err)
 }
 
 /// Removes an address from the account of who asks. One that is not theirs, or no more, is left

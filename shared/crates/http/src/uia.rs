@@ -1,17 +1,22 @@
-//! User-Interactive Authentication: sessions, stages and their order.
+//! User-Interactive Authentication: sessions, stages and their order, and the life cycle of the
+//! requests that it protects.
 //!
-//! An endpoint reads the session along with its own first read, settles what comes before UIA, and
-//! calls [`prove`], which returns a [`UiaCompletion`] or a challenge. What needs proof takes the `UiaCompletion`
-//! as argument, so it cannot be called without one. A stage is one file under `stages/`; a session
-//! is one sealed row (`session`). Knows nothing of what any endpoint does.
+//! [`authenticate`] returns a [`UiaCompletion`] or a challenge. Everything that needs a completed
+//! flow takes the `UiaCompletion` as an argument, so it cannot be called without one. Each stage is
+//! one file under `stages/`. A session is one sealed row (`session`, `state`). `request` is the
+//! life cycle from the first read of a request to its final transaction; no file here depends on
+//! what an endpoint does.
 
 mod auth;
+mod completion;
 mod engine;
 pub mod fallback;
 mod operations;
-mod proof;
+mod parameters;
+pub mod request;
 mod session;
 mod stages;
+mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,11 +28,16 @@ pub use crate::{
     store::SessionCommit,
 };
 pub use auth::Auth;
-pub use engine::{UiaAttempt, prepare, prove};
+pub use completion::UiaCompletion;
+pub use engine::{AuthenticateError, UiaAttempt, authenticate, prefetch};
 pub use operations::{FlowSet, Operation, SessionScope};
-pub use proof::UiaCompletion;
-pub use session::{OpenSession, Replay, SessionState, session_key};
+pub use parameters::{
+    NoParameters, ParametersChangedError, RequestParameters, SessionParameters, merge_unchanged,
+    sealed_secret,
+};
+pub use session::{OpenSession, session_key};
 pub use stages::{DelegatedLookup, Prefetched, StageResult, StageType, registration_token};
+pub use state::{Replay, SessionState};
 
 use crate::{
     clock::Timestamp,
@@ -42,7 +52,7 @@ impl Challenge {
         config: &Config,
         flows: &[Flow],
         session: &OpenSession,
-        refusal: Option<StageError>,
+        error: Option<StageError>,
     ) -> Self {
         let stages = |flow: &Flow| json!({ "stages": flow.iter().map(|stage| stage.as_str()).collect::<Vec<_>>() });
         let offered: BTreeSet<StageType> = flows.iter().flatten().copied().collect();
@@ -50,46 +60,41 @@ impl Challenge {
             .into_iter()
             .filter_map(|stage| Some((stage.as_str().to_owned(), stages::params(stage, config)?)))
             .collect();
+        let state = &session.state;
+        let next = flows.iter().filter_map(|flow| state.next_stage(flow));
+        let completed = state.completed.iter().map(|done| done.stage.as_str());
         Self {
             flows: flows.iter().map(stages).collect(),
             params: params.into(),
-            session: session.id().to_owned(),
-            next: flows
-                .iter()
-                .filter_map(|flow| engine::next(flow, session))
-                .map(StageType::as_str)
-                .collect(),
-            completed: session
-                .state
-                .completed
-                .iter()
-                .map(|done| done.stage.as_str())
-                .collect(),
-            refusal,
+            session: session.id().reveal().clone(),
+            next: next.map(StageType::as_str).collect(),
+            completed: completed.collect(),
+            error,
         }
     }
 }
 
-/// What the stages of the completed flow are worth to the operation.
+/// The results of the stages of a completed flow, for the operation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuthResult {
-    /// Accepted version of each policy.
+    /// The accepted version of each policy.
     pub terms: BTreeMap<String, String>,
-    /// The use to be spent of a limited registration token.
+    /// The use of a limited registration token that the operation spends.
     pub registration_token: Option<TokenUse>,
-    /// Validated addresses, to be attached with their proofs spent.
+    /// The validated 3PIDs. The operation attaches them and spends their validation sessions.
     pub threepids: Vec<ValidatedThreePid>,
-    /// Whose password was given.
+    /// The account whose password was verified.
     pub password: Option<VerifiedPassword>,
 }
 
-/// That somebody knows an account's password, as it was when they gave it.
+/// The password of an account was verified, in the version that was stored then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerifiedPassword {
-    /// Whose.
+    /// The user.
     pub user: Localpart,
-    /// The account's epoch then.
+    /// The account's token epoch at that time.
     pub epoch: i64,
-    /// When the password was set: one that was set later is another.
-    pub set: Timestamp,
+    /// When the password had last been changed. After a later change another password is stored.
+    #[serde(rename = "set")]
+    pub password_changed_at: Timestamp,
 }

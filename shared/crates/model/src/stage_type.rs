@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::threepid::Medium;
 
-/// A stage that this server can offer. The removed ones of r0, `m.login.token` and
-/// `m.login.oauth2`, are none (UIA-30).
+/// A stage that this server can offer. The removed stages of r0, `m.login.token` and
+/// `m.login.oauth2`, are not among them (UIA-30).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum StageType {
     /// `m.login.dummy`
@@ -47,7 +47,7 @@ impl StageType {
         Self::ALL.into_iter().find(|stage| stage.as_str() == name)
     }
 
-    /// The stage that proves an address of this medium.
+    /// The stage that validates a 3PID of this medium.
     pub const fn of_medium(medium: Medium) -> Self {
         match medium {
             Medium::Email => Self::Email,
@@ -55,7 +55,7 @@ impl StageType {
         }
     }
 
-    /// The medium that a stage proves.
+    /// The medium of the 3PID that the stage validates.
     pub const fn medium(self) -> Option<Medium> {
         match self {
             Self::Email => Some(Medium::Email),
@@ -68,7 +68,7 @@ impl StageType {
         }
     }
 
-    /// Its name on the wire.
+    /// Its name in the Matrix specification.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Dummy => "m.login.dummy",
@@ -81,7 +81,7 @@ impl StageType {
         }
     }
 
-    /// Whether it keeps machines from making accounts in any number.
+    /// Whether the stage keeps bots from registering accounts in large numbers.
     pub const fn verifies(self) -> bool {
         match self {
             Self::Email | Self::Msisdn | Self::Recaptcha | Self::RegistrationToken => true,
@@ -89,12 +89,12 @@ impl StageType {
         }
     }
 
-    /// Whether clients ask again and again until it is done.
+    /// Whether clients poll until the stage is completed.
     pub const fn waits(self) -> bool {
         self.medium().is_some()
     }
 
-    /// Whether what completes it can be used only once, by the rules of somebody else.
+    /// Whether an external service accepts the client's response only once.
     pub const fn is_single_use(self) -> bool {
         match self {
             Self::Recaptcha => true,
@@ -107,8 +107,9 @@ impl StageType {
         }
     }
 
-    /// Whether a twin of a request can be the reason why its own attempt is refused.
-    pub const fn is_spent_by_a_twin(self) -> bool {
+    /// Whether an attempt can be refused because a concurrent duplicate of the request has used the
+    /// same response, token or validation session.
+    pub const fn is_refused_after_duplicate(self) -> bool {
         match self {
             Self::Email | Self::Msisdn | Self::Recaptcha | Self::RegistrationToken => true,
             Self::Dummy | Self::Password | Self::Terms => false,
@@ -121,8 +122,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_stage_is_known_by_its_name() {
-        // A new variant does not compile here until it is counted, and fails until it is listed.
+    fn every_stage_is_found_by_its_name() {
+        // A new variant does not compile until it is counted here, and fails until `ALL` lists it.
         let count = |stage: StageType| match stage {
             StageType::Dummy
             | StageType::Email
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn uia_30_the_removed_stages_of_r0_are_none() {
+    fn uia_30_the_removed_stages_of_r0_are_unknown() {
         for name in ["m.login.token", "m.login.oauth2", ""] {
             assert_eq!(StageType::parse(name), None, "{name}");
         }

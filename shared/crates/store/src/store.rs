@@ -12,6 +12,7 @@ mod accounts;
 mod appservices;
 mod auth_lookup;
 mod commands;
+mod conflict;
 mod device_list;
 mod devices;
 mod dynamodb;
@@ -43,6 +44,7 @@ pub use commands::{
     MAX_THREEPIDS, NewAccount, NewDevice, NewThreePid, PasswordChange, RemoveThreePidError,
     RemovedThreePid,
 };
+pub use conflict::{Attempt, retry_on_conflict};
 pub use device_list::{DevicePage, ListedDevice};
 pub use devices::{DeviceRow, NextPair, SaveDeviceError};
 pub use export::{BindingRecord, DeviceRecord, PasswordRecord, TermsRecord, UserRecord};

@@ -46,16 +46,15 @@ pub enum NameError {
     Taken,
 }
 
-/// Parses a name that somebody chose and checks it against everything but the claim. `asking` is
-/// the application service that wants it: its own namespace is its policy.
-pub fn choose(
-    text: &str,
+/// Checks a requested name against everything but the claim. `asking` is the application service
+/// that requests it: its own namespace is its policy.
+pub fn check_name(
+    name: Localpart,
     config: &Config,
     appservices: &Appservices,
     asking: Option<&Appservice>,
 ) -> Result<Localpart, NameError> {
     let server = &config.server_name;
-    let name = Localpart::parse(text, server).map_err(NameError::Grammar)?;
     if appservices.exclude(&name, asking, server) {
         return Err(NameError::Exclusive);
     }

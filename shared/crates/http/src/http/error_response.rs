@@ -49,9 +49,9 @@ impl Challenge {
             "session": self.session,
             "completed": self.completed,
         });
-        if let Some(refusal) = self.refusal {
-            body["errcode"] = refusal.code.into();
-            body["error"] = refusal.message.into();
+        if let Some(error) = self.error {
+            body["errcode"] = error.code.as_str().into();
+            body["error"] = error.message.into();
         }
         Response::json(StatusCode::UNAUTHORIZED, &body)
     }

@@ -5,13 +5,13 @@ use serde_json::{Map, Value};
 use super::StageType;
 use crate::{error::MatrixError, http::Body, secrets::Secret};
 
-/// What a request says about its authentication. Without a type it asks how far its session is
-/// (UIA-18); with neither type nor session it says nothing.
+/// The `auth` member. With a session and no type, the client asks for the state of that session
+/// (UIA-18); without both, it gives no authentication.
 #[derive(Debug, Default)]
 pub struct Auth {
-    /// The session it continues; without one it begins another (UIA-10).
+    /// The session that the request continues; without one it starts another (UIA-10).
     pub session: Option<Secret>,
-    /// The stage it attempts.
+    /// The name of the attempted stage.
     pub stage: Option<String>,
     /// All members, for the stage to read its own.
     pub members: Body,
@@ -34,12 +34,12 @@ impl Auth {
         })
     }
 
-    /// The stage it attempts, if that is one of ours.
+    /// The attempted stage, if this server knows its name.
     pub fn attempted(&self) -> Option<StageType> {
         self.stage.as_deref().and_then(StageType::parse)
     }
 
-    /// What a fallback page's form says, in the words of an `auth` member.
+    /// The `auth` member that corresponds to the submitted form of a fallback page.
     pub fn of_form(session: Secret, stage: &str, members: Map<String, Value>) -> Self {
         Self {
             session: Some(session),

@@ -1,11 +1,11 @@
-//! The engine: which stage counts, when the proof is complete, and what is remembered between.
-
-use serde_json::Value;
+//! The engine: decides which stage counts and when a flow is completed, and stores the progress in
+//! between.
 
 use super::{
-    Auth, Challenge, OpenSession, SessionScope, StageError, StageType, UiaCompletion,
-    proof::{gains, satisfied},
-    session::Parameters,
+    Auth, Challenge, OpenSession, SessionParameters, SessionScope, StageError, StageType,
+    UiaCompletion,
+    completion::{InvalidStage, resolve_flow},
+    session::ParameterSource,
     stages::{self, Prefetched, StageContext, StageOutcome},
 };
 use crate::{
@@ -15,149 +15,245 @@ use crate::{
     http::{Body, ClientNetwork},
     limits::{self, Limit},
     metrics::{self, Metric},
+    store::SaveSessionError,
 };
 
 const UNKNOWN_SESSION: StageError = StageError {
-    code: "M_UNKNOWN",
-    message: "The session is not known or has expired: begin again with this one",
+    code: ErrorCode::UnknownSession,
+    message: "The session is unknown or has expired. Continue with the session of this answer",
 };
 const NOT_NEXT: StageError = StageError {
-    code: "M_UNRECOGNIZED",
-    message: "The stage is not one that can be completed now",
+    code: ErrorCode::StageNotNext,
+    message: "This stage cannot be completed now",
 };
 
-/// A request's attempt to prove something.
+/// A request's attempt to authenticate.
 pub struct UiaAttempt<'a> {
-    /// What may complete it.
+    /// The flows that complete it.
     pub flows: &'a [Flow],
-    /// What it is for.
-    pub binding: SessionScope,
-    /// The operation's parameters as of this request, to be remembered.
-    pub parameters: Value,
-    /// What the request says.
+    /// The scope that the session must have.
+    pub scope: SessionScope,
+    /// The operation's parameters as of this request, for the session to remember.
+    pub parameters: SessionParameters,
+    /// The request's `auth` member.
     pub auth: &'a Auth,
-    /// The session it names, if that is known and open.
+    /// The session that `auth` names, if it exists and has not expired.
     pub session: Option<OpenSession>,
-    /// What the stage it attempts has read ahead.
-    pub prepared: Prefetched,
-    /// Where it comes from.
+    /// The rows that the attempted stage has read in advance.
+    pub prefetched: Prefetched,
+    /// The client's network.
     pub network: ClientNetwork,
-    /// Whether the beginning of a session has been charged beside the first read.
-    pub charged: bool,
+    /// Whether the start of a session has been charged along with the first read.
+    pub session_start_charged: bool,
 }
 
 crate::opaque_debug!(UiaAttempt<'_>);
 
-/// What the attempted stage can read before its session is known, to save a round trip.
-pub async fn prepare(
+/// Why a request was not authenticated.
+#[derive(Debug)]
+pub enum AuthenticateError {
+    /// The session was completed or deleted during the request, by a concurrent duplicate or by
+    /// another request.
+    SessionChanged,
+    /// A challenge, or an error.
+    Rejected(Rejection),
+}
+
+impl From<Rejection> for AuthenticateError {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+impl From<MatrixError> for AuthenticateError {
+    fn from(error: MatrixError) -> Self {
+        Self::Rejected(error.into())
+    }
+}
+
+impl From<AuthenticateError> for Rejection {
+    fn from(error: AuthenticateError) -> Self {
+        match error {
+            AuthenticateError::SessionChanged => SaveSessionError::Conflict.into(),
+            AuthenticateError::Rejected(rejection) => rejection,
+        }
+    }
+}
+
+/// Keeps apart what `?` would turn into an error response: the session was completed meanwhile.
+fn saved<T>(outcome: Result<T, SaveSessionError>) -> Result<T, AuthenticateError> {
+    outcome.map_err(|error| match error {
+        SaveSessionError::Conflict => AuthenticateError::SessionChanged,
+        SaveSessionError::Store(error) => AuthenticateError::Rejected(error.into()),
+    })
+}
+
+/// Reads the rows that the attempted stage needs, beside the read of its session, to save a round
+/// trip.
+pub async fn prefetch(
     app: &App,
     flows: &[Flow],
     auth: &Auth,
     network: ClientNetwork,
 ) -> Result<Prefetched, MatrixError> {
-    match auth
-        .attempted()
-        .filter(|stage| flows.iter().flatten().any(|own| own == stage))
-    {
-        Some(stage) => stages::prepare(stage, app, &auth.members, network).await,
-        None => Ok(Prefetched::Nothing),
+    match auth.attempted() {
+        Some(stage) if flows.iter().flatten().any(|own| *own == stage) => {
+            stages::prefetch(stage, app, &auth.members, network).await
+        }
+        _ => Ok(Prefetched::Nothing),
     }
 }
 
-/// Completes the stage that the request attempts, if it is next in some flow, and says whether a
-/// flow is complete. If none is, what is known so far is stored and the answer is a challenge.
-pub async fn prove(app: &App, attempt: UiaAttempt<'_>) -> Result<UiaCompletion, Rejection> {
+/// Completes the attempted stage if it is next in some flow. If that completes a flow, returns its
+/// results; otherwise stores the progress and returns a challenge.
+pub async fn authenticate(
+    app: &App,
+    attempt: UiaAttempt<'_>,
+) -> Result<UiaCompletion, AuthenticateError> {
     let UiaAttempt {
         flows,
         parameters,
         auth,
-        prepared,
+        prefetched,
         network,
         ..
     } = attempt;
-    let unknown = auth.session.is_some() && attempt.session.is_none();
+    let is_unknown = auth.session.is_some() && attempt.session.is_none();
     let mut session = match attempt.session {
-        Some(session) if session.state.binding != attempt.binding => return Err(bound_elsewhere()),
+        Some(session) if session.state.scope != attempt.scope => return Err(wrong_scope().into()),
         Some(session) => session,
-        None => OpenSession::begin(app, attempt.binding, Value::Null),
+        None => OpenSession::start(app, attempt.scope),
     };
-    let mut changed = session.state.parameters != parameters;
+    let mut progress = Progress {
+        changed: session.state.parameters != parameters,
+        ..Progress::default()
+    };
     session.state.parameters = parameters;
-    let mut refusal = unknown.then_some(UNKNOWN_SESSION);
-    let mut refund = None;
-    if let (false, Some(word)) = (unknown, &auth.stage) {
+    if is_unknown {
+        progress.error = Some(UNKNOWN_SESSION);
+    } else if let Some(name) = &auth.stage {
         let members = &auth.members;
-        match try_stage(app, flows, &mut session, word, members, &prepared, network).await? {
-            StageProgress::Done { refund: back } => {
-                changed = true;
-                refund = back;
-            }
-            StageProgress::DoneBefore => {}
-            StageProgress::Refused(why) => refusal = Some(why),
-            StageProgress::Waiting { news, why } => {
-                changed |= news;
-                refusal = Some(why);
-            }
-        }
-    } else if !unknown {
-        changed |= look_again(app, flows, &mut session, network).await?;
+        let outcome = try_stage(
+            app,
+            flows,
+            &mut session,
+            name,
+            members,
+            &prefetched,
+            network,
+        );
+        progress.add(outcome.await?);
+    } else {
+        progress.changed |= check_pending(app, flows, &mut session, network).await?;
     }
-    let mut withdrawn = None;
     loop {
-        if let Some(flow) = satisfied(flows, &session) {
-            match gains(app, flow, &session, &prepared).await? {
-                Ok(gains) => return Ok(UiaCompletion::new(gains, session, flows, refund)),
-                Err((stage, why)) => {
-                    session.uncomplete(stage);
-                    (changed, refusal, withdrawn) = (true, Some(why), Some(stage));
+        if let Some(flow) = session.state.completed_flow(flows) {
+            match resolve_flow(app, flow, &session, &prefetched).await? {
+                Ok(results) => {
+                    return Ok(UiaCompletion::new(results, session, flows, progress.refund));
+                }
+                Err(invalid) => {
+                    session.state.reopen(invalid.stage);
+                    progress.reopen(&invalid);
                 }
             }
         }
         // The answer shows the policies as they are now.
-        changed |= session.show_policies(&app.config);
-        if !session.is_stored() && !attempt.charged {
-            limits::spend(app, Limit::UiaSession, network).await?;
+        progress.changed |= session.show_policies(&app.config);
+        if !session.is_stored() {
+            count_start(app, &session, network, attempt.session_start_charged).await?;
         }
-        if session.is_sign_up() && !session.is_stored() {
-            metrics::count(Metric::SignUpsBegun);
-        }
-        if changed || !session.is_stored() {
+        if progress.changed || !session.is_stored() {
             let (merged, ()) = tokio::join!(
-                session.save_merged(app, Parameters::Ours, withdrawn),
-                give_back(app, refund.take())
+                session.save_merged(app, ParameterSource::Request, progress.reopened),
+                refund(app, progress.refund.take())
             );
-            // A stage that was completed elsewhere meanwhile may have been the last.
-            if merged? && satisfied(flows, &session).is_some() {
+            // A concurrent request may have completed the last stage.
+            if saved(merged)? && session.state.completed_flow(flows).is_some() {
                 continue;
             }
         }
-        return Err(Challenge::new(&app.config, flows, &session, refusal).into());
+        let challenge = Challenge::new(&app.config, flows, &session, progress.error);
+        return Err(Rejection::from(challenge).into());
     }
 }
 
-fn bound_elsewhere() -> Rejection {
+/// Charges the start of a session and counts it.
+async fn count_start(
+    app: &App,
+    session: &OpenSession,
+    network: ClientNetwork,
+    is_charged: bool,
+) -> Result<(), Rejection> {
+    if !is_charged {
+        limits::spend(app, Limit::UiaSession, network).await?;
+    }
+    if session.is_registration() {
+        metrics::count(Metric::SignUpsBegun);
+    }
+    Ok(())
+}
+
+/// The effect of a request on its session so far.
+#[derive(Default)]
+struct Progress {
+    /// Whether the session must be saved.
+    changed: bool,
+    /// Why the attempted stage was not accepted.
+    error: Option<StageError>,
+    /// The charge of a correct password or token.
+    refund: Option<(Limit, String)>,
+    /// A stage that no longer counts.
+    reopened: Option<StageType>,
+}
+
+impl Progress {
+    fn add(&mut self, outcome: StageProgress) {
+        match outcome {
+            StageProgress::Done { refund } => {
+                self.changed = true;
+                self.refund = refund;
+            }
+            StageProgress::DoneBefore => {}
+            StageProgress::Refused(error) => self.error = Some(error),
+            StageProgress::Waiting { changed, error } => {
+                self.changed |= changed;
+                self.error = Some(error);
+            }
+        }
+    }
+
+    fn reopen(&mut self, invalid: &InvalidStage) {
+        self.changed = true;
+        self.error = Some(invalid.error);
+        self.reopened = Some(invalid.stage);
+    }
+}
+
+fn wrong_scope() -> MatrixError {
     MatrixError::new(
         ErrorCode::Forbidden,
         "The session belongs to another request",
     )
-    .into()
 }
 
-/// A request that attempts nothing asks whether what the session waits for has come (UIA-18).
-async fn look_again(
+/// Checks the pending stages of a request that attempts none: the client asks whether their
+/// validation has happened (UIA-18). Returns whether one was completed.
+async fn check_pending(
     app: &App,
     flows: &[Flow],
     session: &mut OpenSession,
     network: ClientNetwork,
-) -> Result<bool, Rejection> {
-    let awaited: Vec<StageType> = session.state.awaited.keys().copied().collect();
-    let (nothing, mut changed) = (Body::default(), false);
-    for stage in awaited {
+) -> Result<bool, AuthenticateError> {
+    let pending: Vec<StageType> = session.state.pending.keys().copied().collect();
+    let (no_members, nothing) = (Body::default(), Prefetched::Nothing);
+    let mut changed = false;
+    for stage in pending {
         if session.has_completed(stage) {
             continue;
         }
-        let (word, none) = (stage.as_str(), Prefetched::Nothing);
-        let outcome = try_stage(app, flows, session, word, &nothing, &none, network).await?;
+        let name = stage.as_str();
+        let outcome = try_stage(app, flows, session, name, &no_members, &nothing, network).await?;
         changed |= matches!(outcome, StageProgress::Done { .. });
     }
     Ok(changed)
@@ -169,132 +265,129 @@ enum StageProgress {
     },
     DoneBefore,
     Refused(StageError),
-    /// Refused for now; whether it is news what the session waits for.
+    /// Refused until a validation session is validated.
     Waiting {
-        news: bool,
-        why: StageError,
+        /// Whether the UIA session did not wait for that validation session before.
+        changed: bool,
+        error: StageError,
     },
 }
 
-/// A stage counts only if it is the first uncompleted one of some flow (UIA-16); one that is done
-/// is not looked at again (UIA-17).
+/// Attempts a stage. It counts only if it is the first uncompleted one of some flow (UIA-16); a
+/// completed stage is not attempted again (UIA-17).
 async fn try_stage(
     app: &App,
     flows: &[Flow],
     session: &mut OpenSession,
-    word: &str,
+    stage_name: &str,
     members: &Body,
-    prepared: &Prefetched,
+    prefetched: &Prefetched,
     network: ClientNetwork,
-) -> Result<StageProgress, Rejection> {
-    let Some(stage) = StageType::parse(word) else {
+) -> Result<StageProgress, AuthenticateError> {
+    let Some(stage) = StageType::parse(stage_name) else {
         return Ok(StageProgress::Refused(NOT_NEXT));
     };
     if session.has_completed(stage) {
         return Ok(StageProgress::DoneBefore);
     }
-    if !is_next(flows, session, stage) {
+    if !session.state.is_next(flows, stage) {
         return Ok(StageProgress::Refused(NOT_NEXT));
     }
-    let shown = &session.state.shown;
     let context = StageContext {
         app,
         members,
-        shown,
+        shown_policies: &session.state.shown_policies,
         network,
-        binding: &session.state.binding,
-        awaited: session.state.awaited.get(&stage),
+        scope: &session.state.scope,
+        pending: session.state.pending.get(&stage),
     };
-    match stages::attempt(stage, context, prepared).await? {
-        StageOutcome::Passed { evidence, refund } => {
-            session.complete(stage, evidence);
+    match stages::attempt(stage, context, prefetched).await? {
+        StageOutcome::Passed { result, refund } => {
+            session.complete(stage, result);
             metrics::stage(stage.as_str());
-            if session.is_sign_up() {
+            if session.is_registration() {
                 metrics::count(Metric::SignUpStages);
             }
             if stage.is_single_use() && session.is_stored() {
-                // What cannot be shown twice is remembered before anything else is tried.
-                session.save_merged(app, Parameters::Ours, None).await?;
+                // The client cannot repeat a single-use stage: save it before anything else can
+                // fail.
+                saved(
+                    session
+                        .save_merged(app, ParameterSource::Request, None)
+                        .await,
+                )?;
             }
             Ok(StageProgress::Done { refund })
         }
-        StageOutcome::Refused(why) if stage.is_spent_by_a_twin() && session.is_stored() => {
-            // Of two concurrent submissions of one captcha the provider accepts only the first, and
-            // the last use of a token, or a proof, may have gone into this very session.
-            session.merge(app, Parameters::Ours).await?;
+        StageOutcome::Refused(error)
+            if stage.is_refused_after_duplicate() && session.is_stored() =>
+        {
+            // A concurrent duplicate may have completed the stage: a captcha provider accepts only
+            // the first of two submissions, and the last use of a token or a validation session may
+            // have gone into this very session.
+            saved(session.merge(app, ParameterSource::Request).await)?;
             let done = session.has_completed(stage);
             Ok(if done {
                 StageProgress::DoneBefore
             } else {
-                StageProgress::Refused(why)
+                StageProgress::Refused(error)
             })
         }
-        StageOutcome::Refused(why) => Ok(StageProgress::Refused(why)),
+        StageOutcome::Refused(error) => Ok(StageProgress::Refused(error)),
         StageOutcome::Waiting {
             sid,
-            elsewhere,
-            why,
+            delegated,
+            error,
         } => Ok(StageProgress::Waiting {
-            news: session.wait_for(stage, sid, elsewhere),
-            why,
+            changed: session.state.wait_for(stage, sid, delegated),
+            error,
         }),
     }
 }
 
-/// What became of a stage attempted on its fallback page.
+/// The outcome of a stage that was attempted on its fallback page.
 pub(super) enum FallbackOutcome {
     Done,
     Refused(StageError),
 }
 
-/// Attempts one stage of a stored session and remembers it, without asking whether that completes
-/// a flow: the client's next request will (UIA-72).
+/// Attempts one stage of a stored session and saves it. Does not check whether that completes a
+/// flow: the client's next request does (UIA-72).
 pub(super) async fn complete_stage(
     app: &App,
     flows: &[Flow],
     session: &mut OpenSession,
     auth: &Auth,
     network: ClientNetwork,
-) -> Result<FallbackOutcome, Rejection> {
-    let prepared = match auth.attempted() {
-        Some(stage) if is_next(flows, session, stage) => {
-            stages::prepare(stage, app, &auth.members, network).await?
+) -> Result<FallbackOutcome, AuthenticateError> {
+    let members = &auth.members;
+    let prefetched = match auth.attempted() {
+        Some(stage) if session.state.is_next(flows, stage) => {
+            stages::prefetch(stage, app, members, network).await?
         }
         _ => Prefetched::Nothing,
     };
-    let word = auth.stage.as_deref().unwrap_or_default();
-    match try_stage(app, flows, session, word, &auth.members, &prepared, network).await? {
-        StageProgress::Refused(why) | StageProgress::Waiting { why, .. } => {
-            Ok(FallbackOutcome::Refused(why))
+    let name = auth.stage.as_deref().unwrap_or_default();
+    match try_stage(app, flows, session, name, members, &prefetched, network).await? {
+        StageProgress::Refused(error) | StageProgress::Waiting { error, .. } => {
+            Ok(FallbackOutcome::Refused(error))
         }
         StageProgress::DoneBefore => Ok(FallbackOutcome::Done),
-        StageProgress::Done { refund } => {
-            let (saved, ()) = tokio::join!(
-                session.save_merged(app, Parameters::Stored, None),
-                give_back(app, refund)
+        StageProgress::Done { refund: charged } => {
+            let (outcome, ()) = tokio::join!(
+                session.save_merged(app, ParameterSource::Stored, None),
+                refund(app, charged)
             );
-            saved?;
+            saved(outcome)?;
             Ok(FallbackOutcome::Done)
         }
     }
 }
 
-/// The first stage of the flow that is not done.
-pub(super) fn next(flow: &Flow, session: &OpenSession) -> Option<StageType> {
-    flow.iter()
-        .find(|own| !session.has_completed(**own))
-        .copied()
-}
-
-/// Whether `stage` is the first uncompleted stage of some flow.
-pub(super) fn is_next(flows: &[Flow], session: &OpenSession, stage: StageType) -> bool {
-    flows.iter().any(|flow| next(flow, session) == Some(stage))
-}
-
-/// Gives back what a right guess was charged.
-pub(super) async fn give_back(app: &App, refund: Option<(Limit, String)>) {
-    // Losing a refund costs the client one guess; it is no reason to fail.
-    if let Some((limit, whom)) = refund {
-        let _ = limits::refund(app, limit, whom).await;
+/// Refunds what a correct password or token was charged.
+pub(super) async fn refund(app: &App, charged: Option<(Limit, String)>) {
+    // A lost refund costs the client one attempt, which is no reason to fail the request.
+    if let Some((limit, subject)) = charged {
+        let _ = limits::refund(app, limit, subject).await;
     }
 }

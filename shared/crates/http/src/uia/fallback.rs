@@ -1,19 +1,20 @@
-//! Fallback pages: a stage in a browser, for clients that do not know it (UIA-70 to UIA-76).
+//! Fallback pages: a stage in a browser, for clients that do not implement it (UIA-70 to UIA-76).
 //!
-//! A page is one form that posts to its own URL; only the page after a completed stage carries the
-//! script that tells the client. The form goes through the engine like any other attempt. Knows
-//! the pages and not the HTTP around them.
+//! A page is one form that posts to its own URL. Only the page after a completed stage has the
+//! script that notifies the client. The engine handles a submitted form like any other attempt.
+//! Routing and rate limits are the function's.
 
 use std::borrow::Cow;
 
 use ::http::StatusCode;
 use askama::Template;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
     Auth, OpenSession, Operation, StageType,
     engine::{self, FallbackOutcome},
-    session::Parameters,
+    session::ParameterSource,
     stages::{
         self,
         threepid_page::{self, Step},
@@ -22,49 +23,50 @@ use super::{
 use crate::{
     app::App,
     config::Flow,
-    error::{MatrixError, Rejection},
+    error::Rejection,
     http::{ClientNetwork, Query, Response},
     pages::{self, Allowed},
     secrets::Secret,
+    store::StoreError,
 };
 
-/// What a stage's page asks.
+/// The form of a stage's page.
 #[derive(Debug, Default)]
 pub struct Form {
-    /// What is to be done.
+    /// The instruction.
     pub text: Cow<'static, str>,
-    /// What there is to read first.
+    /// Documents to read first.
     pub links: Vec<Link>,
-    /// What there is to fill in.
+    /// The input fields.
     pub fields: Vec<Field>,
-    /// A captcha.
+    /// The widget of a captcha provider.
     pub widget: Option<Widget>,
-    /// What the button says.
+    /// The label of the button.
     pub button: &'static str,
-    /// What the button does, on a page with several steps.
+    /// The action of the button, on a page with several steps.
     pub action: Option<&'static str>,
-    /// What another button says and does.
+    /// The action and the label of a second button.
     pub other: Option<(&'static str, &'static str)>,
-    /// Whether the page looks again by itself: it waits for something that happens elsewhere.
+    /// Whether the page reloads by itself while it waits, such as for a link in an e-mail.
     pub waits: bool,
 }
 
-/// Something to fill in.
+/// An input field.
 #[derive(Debug)]
 pub struct Field {
     /// Its name in the form.
     pub name: &'static str,
-    /// What it is called.
+    /// Its label.
     pub label: &'static str,
-    /// The attributes by which a browser helps to fill it in.
+    /// The HTML attributes that control input and autofill.
     pub help: &'static str,
-    /// What may be chosen; anything, if nothing is listed.
+    /// The options of a select field; a text field if empty.
     pub choices: Vec<String>,
 }
 
 impl Field {
-    /// A field for a word that is not remembered.
-    pub fn word(name: &'static str, label: &'static str) -> Self {
+    /// A text field without autofill.
+    pub fn text(name: &'static str, label: &'static str) -> Self {
         Self {
             name,
             label,
@@ -74,32 +76,32 @@ impl Field {
     }
 }
 
-/// A link in one language.
+/// A link to a document in one language.
 #[derive(Debug)]
 pub struct Link {
-    /// The language's code.
+    /// The language code.
     pub language: String,
-    /// What it is called.
+    /// The title.
     pub name: String,
-    /// Where it leads.
+    /// The URL.
     pub url: String,
 }
 
-/// A captcha provider's widget.
+/// The widget of a captcha provider.
 #[derive(Debug)]
 pub struct Widget {
-    /// Its script.
+    /// The URL of its script.
     pub script_url: String,
-    /// The class by which the script finds its place.
+    /// The class of the element that the script fills.
     pub class: &'static str,
-    /// Our public key.
+    /// The site key.
     pub site_key: String,
-    /// Where it loads its own parts from, for the content security policy.
+    /// Further sources of the script, for the content security policy.
     pub sources: &'static str,
 }
 
-/// Tells the client that the stage is done (UIA-71): the app that embeds the page, or the window
-/// that opened it.
+/// Notifies the client that the stage is completed (UIA-71): the app that embeds the page, or the
+/// window that opened it.
 const DONE_SCRIPT: &str = "if(window.onAuthDone){window.onAuthDone()}else if(window.opener&&window.opener.postMessage){window.opener.postMessage('authDone','*')}";
 
 #[derive(Template)]
@@ -112,7 +114,13 @@ struct StagePage<'a> {
     error: Option<&'a str>,
 }
 
-/// A session and the stage that a page is about.
+/// The one parameter of a registration that a page shows.
+#[derive(Default, Deserialize)]
+struct RequestedName {
+    username: Option<String>,
+}
+
+/// The session and the stage of a page.
 #[derive(Debug)]
 pub struct Visit {
     session: OpenSession,
@@ -120,16 +128,16 @@ pub struct Visit {
     flows: Vec<Flow>,
 }
 
-/// Finds what `type` and `session` of a page's URL are about; `None` if the stage is not offered or
-/// there is no such session (UIA-73).
-pub async fn visit(app: &App, stage: &str, session: &str) -> Result<Option<Visit>, MatrixError> {
+/// Reads the session of a page's URL. `None` if there is no such session or it does not offer the
+/// stage (UIA-73).
+pub async fn visit(app: &App, stage: &str, session: &str) -> Result<Option<Visit>, StoreError> {
     let Some(stage) = StageType::parse(stage) else {
         return Ok(None);
     };
     let Some(session) = OpenSession::find(app, &Secret::new(session.to_owned())).await? else {
         return Ok(None);
     };
-    let flows = session.state.binding.offer.flows(&app.config);
+    let flows = session.state.scope.flow_set.flows(&app.config);
     let offered = flows.iter().flatten().any(|own| *own == stage);
     Ok(offered.then_some(Visit {
         session,
@@ -139,8 +147,8 @@ pub async fn visit(app: &App, stage: &str, session: &str) -> Result<Option<Visit
 }
 
 impl Visit {
-    /// The page with the stage's form. Showing it completes nothing (UIA-73): where the stage waits
-    /// for a message's link that has been confirmed, the client's next request will find it so.
+    /// The page with the stage's form. Showing it completes nothing (UIA-73): if the stage waits for a
+    /// link that has been confirmed by now, the client's next request completes it.
     pub async fn show(&self, app: &App) -> Result<Response, Rejection> {
         if self.session.has_completed(self.stage) || self.session.is_finished() {
             return Ok(done(app));
@@ -148,17 +156,17 @@ impl Visit {
         if !self.is_next() {
             return Ok(not_yet(app));
         }
-        if threepid_page::has_arrived(app, &self.session, self.stage).await? {
+        if threepid_page::is_validated(app, &self.session, self.stage).await? {
             return Ok(done(app));
         }
         Ok(self.page(app, StatusCode::OK, None))
     }
 
     fn is_next(&self) -> bool {
-        engine::is_next(&self.flows, &self.session, self.stage)
+        self.session.state.is_next(&self.flows, self.stage)
     }
 
-    /// Judges the submitted form; if it is good, the stage is done in the session (UIA-72).
+    /// Attempts the stage with the submitted form. A success is saved in the session (UIA-72).
     pub async fn submit(
         mut self,
         app: &App,
@@ -173,10 +181,10 @@ impl Visit {
         }
         let (session, stage) = (&mut self.session, self.stage);
         match threepid_page::submit(app, session, stage, form, network).await? {
-            Step::UiaAttempt => {}
+            Step::Attempt => {}
             Step::Show(error) => {
                 self.session
-                    .save_merged(app, Parameters::Stored, None)
+                    .save_merged(app, ParameterSource::Stored, None)
                     .await?;
                 let status = error.as_ref().map_or(StatusCode::OK, |(status, _)| *status);
                 let error = error.map(|(_, text)| text);
@@ -184,44 +192,53 @@ impl Visit {
             }
         }
         if self.stage == StageType::Terms && self.session.show_policies(&app.config) {
-            // They have changed since the session last showed them: accepting is for the new ones.
+            // The operator has published others since the session showed them. The user must see
+            // them before accepting.
             self.session
-                .save_merged(app, Parameters::Stored, None)
+                .save_merged(app, ParameterSource::Stored, None)
                 .await?;
-            let error = "The policies have changed: please read them again";
+            let error = "The policies have changed. Please read them again";
             return Ok(self.page(app, StatusCode::UNAUTHORIZED, Some(error)));
         }
-        let members: Map<String, Value> =
-            stages::members_of_form(self.stage, form, &self.session.state)
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value.into()))
-                .collect();
-        let auth = Auth::of_form(
-            self.session.secret_id().clone(),
-            self.stage.as_str(),
-            members,
-        );
+        let form = stages::members_of_form(self.stage, form, &self.session.state);
+        let members: Map<String, Value> = form
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect();
+        let auth = Auth::of_form(self.session.id().clone(), self.stage.as_str(), members);
         match engine::complete_stage(app, &self.flows, &mut self.session, &auth, network).await? {
             FallbackOutcome::Done => Ok(done(app)),
-            FallbackOutcome::Refused(why) => {
-                Ok(self.page(app, StatusCode::UNAUTHORIZED, Some(why.message)))
+            FallbackOutcome::Refused(error) => {
+                Ok(self.page(app, StatusCode::UNAUTHORIZED, Some(error.message)))
             }
+        }
+    }
+
+    /// The operation as the page describes it, so that the user can notice a foreign request.
+    fn activity(&self) -> String {
+        let state = &self.session.state;
+        let operation = &state.scope.operation;
+        let description = operation.description();
+        match (operation, &state.scope.user) {
+            (Operation::Register, _) => {
+                let parameters: RequestedName = state.parameters.read().unwrap_or_default();
+                match parameters.username {
+                    Some(name) => format!("creating the account “{name}”"),
+                    None => description.to_owned(),
+                }
+            }
+            (_, Some((user, _))) => format!("{description}, “{}”,", user.as_str()),
+            (_, None) => description.to_owned(),
         }
     }
 
     fn page(&self, app: &App, status: StatusCode, error: Option<&str>) -> Response {
         let form = stages::form(self.stage, &app.config, &self.session.state);
         let server = app.config.server_name.as_str();
-        let binding = &self.session.state.binding;
-        let wished = self.session.state.parameters["username"].as_str();
-        let doing = match (binding.operation, &binding.user, wished) {
-            (Operation::Register, _, Some(name)) => format!("creating the account “{name}”"),
-            (operation, Some((user, _)), _) => {
-                format!("{}, “{}”,", operation.words(), user.as_str())
-            }
-            (operation, None, _) => operation.words().to_owned(),
-        };
-        let what = format!("You are {doing} on {server}. Go on only if you asked for it just now.");
+        let activity = self.activity();
+        let what = format!(
+            "You are {activity} on {server}. Continue only if you asked for this just now."
+        );
         let sources = form
             .widget
             .as_ref()
@@ -246,7 +263,7 @@ fn not_yet(app: &App) -> Response {
         &app.config,
         StatusCode::BAD_REQUEST,
         "Not yet",
-        "Another step comes before this one. Go back to your app.",
+        "Another step must be completed first. Go back to your app.",
     )
 }
 

@@ -1,4 +1,5 @@
-//! What UIA guards, and which flows each operation offers to whom.
+//! The operations that UIA protects, the flows that each session offers, and the scope that binds a
+//! session to one operation.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,75 +9,90 @@ use crate::{
     ids::Localpart,
 };
 
-/// An operation that UIA guards. A session of one is refused by every other (UIA-13).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// An operation that UIA protects, with its target where the client chooses one.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
-    /// Making an account.
+    /// Registration of an account.
     Register,
-    /// Setting another password.
+    /// A new password for an account.
     ChangePassword,
-    /// Ending the account.
+    /// Deactivation of an account.
     Deactivate,
-    /// Adding an address to the account.
+    /// A new 3PID of an account.
     AddThreePid,
-    /// Deleting one device.
-    DeleteDevice,
-    /// Deleting several.
+    /// Deletion of the device with this ID, as the path spells it. The text need not be a valid
+    /// device ID: then there is nothing to delete, but the session is bound to that text all the
+    /// same.
+    DeleteDevice(String),
+    /// Deletion of the devices that the body lists.
     DeleteDevices,
 }
 
 impl Operation {
-    /// The name that goes into the stored hash of a finished request. A different name here would make
-    /// a repeated request look like a different one, so these names never change.
-    pub const fn replay_name(self) -> &'static str {
+    /// The name in the stored request hash of a completed session. These names never change:
+    /// another name would make a repeated request look like a different one.
+    pub const fn replay_name(&self) -> &'static str {
         match self {
             Self::Register => "Register",
             Self::ChangePassword => "ChangePassword",
             Self::Deactivate => "Deactivate",
             Self::AddThreePid => "AddThreePid",
-            Self::DeleteDevice => "DeleteDevice",
+            Self::DeleteDevice(_) => "DeleteDevice",
             Self::DeleteDevices => "DeleteDevices",
         }
     }
 
-    /// What somebody is doing who completes its stages, for the page that asks them.
-    pub(super) const fn words(self) -> &'static str {
+    /// The target in the stored request hash and in the stored scope; empty if the client chooses
+    /// none.
+    pub fn target(&self) -> &str {
+        match self {
+            Self::DeleteDevice(id) => id,
+            Self::Register
+            | Self::ChangePassword
+            | Self::Deactivate
+            | Self::AddThreePid
+            | Self::DeleteDevices => "",
+        }
+    }
+
+    /// The operation as the fallback page names it after "You are".
+    pub(super) const fn description(&self) -> &'static str {
         match self {
             Self::Register => "creating an account",
             Self::ChangePassword => "setting a new password for your account",
-            Self::Deactivate => "deactivating your account for good",
+            Self::Deactivate => "permanently deactivating your account",
             Self::AddThreePid => "adding an address to your account",
-            Self::DeleteDevice | Self::DeleteDevices => "logging out devices of your account",
+            Self::DeleteDevice(_) | Self::DeleteDevices => "logging out devices of your account",
         }
     }
 }
 
-/// Which flows a session offers. Chosen when it begins, and part of what binds it: who has a
-/// password and who has none are not asked for the same (UIA-24).
+/// The flows that a session offers. The set is chosen when the session starts and is part of its
+/// scope: an account with a password and an account without one must not share a session (UIA-24).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FlowSet {
-    /// What the operator wants of new users.
+    /// The flows that the operator configured for registration.
     #[default]
     Registration,
-    /// The password of an account.
+    /// The password of the account.
     Password,
-    /// An address of an account.
+    /// A 3PID of the account.
     Address,
 }
 
 impl FlowSet {
-    /// What a session need not write down: rows of new users are many, and paid by the kilobyte.
+    /// Whether the stored scope omits this set. Registration sessions are by far the most, and
+    /// DynamoDB bills writes by the kilobyte.
     #[expect(
         clippy::trivially_copy_pass_by_ref,
-        reason = "serde asks for a reference"
+        reason = "serde passes a reference"
     )]
-    fn is_usual(&self) -> bool {
+    fn is_registration(&self) -> bool {
         *self == Self::Registration
     }
 
-    /// The flows, as the settings are now. There may be none.
+    /// The flows under the current settings. There may be none.
     pub fn flows(self, config: &Config) -> Vec<Flow> {
         match self {
             Self::Registration => config.flows().to_vec(),
@@ -90,28 +106,156 @@ impl FlowSet {
     }
 }
 
-/// What a session may be used for, and nothing else (UIA-13, UIA-14).
+/// The one use that a session is good for (UIA-13, UIA-14).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "StoredScope", into = "StoredScope")]
 pub struct SessionScope {
-    /// The operation.
+    /// The operation with its target.
     pub operation: Operation,
-    /// What it is done to, such as a device id; empty where there is no choice.
-    pub target: String,
-    /// The user whose token began it and the account's epoch then.
+    /// The user whose access token started the session, and the account's token epoch then.
     pub user: Option<(Localpart, i64)>,
-    /// What is to be proven.
-    #[serde(default, skip_serializing_if = "FlowSet::is_usual")]
-    pub offer: FlowSet,
+    /// The flows that complete the session.
+    pub flow_set: FlowSet,
 }
 
 impl SessionScope {
-    /// The operation that makes a new account: nobody's, on nothing.
-    pub fn register() -> Self {
+    /// The scope of a registration: no user yet.
+    pub const fn register() -> Self {
         Self {
             operation: Operation::Register,
-            target: String::new(),
             user: None,
-            offer: FlowSet::Registration,
+            flow_set: FlowSet::Registration,
         }
+    }
+}
+
+/// The scope as the sealed session state stores it. Sessions outlive a deployment, so neither its
+/// members nor their values change.
+#[derive(Serialize, Deserialize)]
+struct StoredScope {
+    operation: StoredOperation,
+    target: String,
+    user: Option<(Localpart, i64)>,
+    #[serde(default, skip_serializing_if = "FlowSet::is_registration")]
+    offer: FlowSet,
+}
+
+/// The operation of a [`StoredScope`], without its target.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum StoredOperation {
+    Register,
+    ChangePassword,
+    Deactivate,
+    AddThreePid,
+    DeleteDevice,
+    DeleteDevices,
+}
+
+/// A stored scope names a target for an operation that has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the operation of the stored scope has no target")]
+struct UnexpectedTargetError;
+
+impl From<SessionScope> for StoredScope {
+    fn from(scope: SessionScope) -> Self {
+        Self {
+            target: scope.operation.target().to_owned(),
+            operation: match scope.operation {
+                Operation::Register => StoredOperation::Register,
+                Operation::ChangePassword => StoredOperation::ChangePassword,
+                Operation::Deactivate => StoredOperation::Deactivate,
+                Operation::AddThreePid => StoredOperation::AddThreePid,
+                Operation::DeleteDevice(_) => StoredOperation::DeleteDevice,
+                Operation::DeleteDevices => StoredOperation::DeleteDevices,
+            },
+            user: scope.user,
+            offer: scope.flow_set,
+        }
+    }
+}
+
+impl TryFrom<StoredScope> for SessionScope {
+    type Error = UnexpectedTargetError;
+
+    fn try_from(stored: StoredScope) -> Result<Self, UnexpectedTargetError> {
+        let operation = match stored.operation {
+            StoredOperation::DeleteDevice => Operation::DeleteDevice(stored.target),
+            _ if !stored.target.is_empty() => return Err(UnexpectedTargetError),
+            StoredOperation::Register => Operation::Register,
+            StoredOperation::ChangePassword => Operation::ChangePassword,
+            StoredOperation::Deactivate => Operation::Deactivate,
+            StoredOperation::AddThreePid => Operation::AddThreePid,
+            StoredOperation::DeleteDevices => Operation::DeleteDevices,
+        };
+        Ok(Self {
+            operation,
+            user: stored.user,
+            flow_set: stored.offer,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn scope(operation: Operation, flow_set: FlowSet) -> SessionScope {
+        SessionScope {
+            operation,
+            user: Some((Localpart::stored("alice").unwrap(), 3)),
+            flow_set,
+        }
+    }
+
+    #[test]
+    fn uia_13_the_stored_scope_keeps_its_members_and_values() {
+        let device = Operation::DeleteDevice("PHONE".to_owned());
+        let stored = [
+            (
+                SessionScope::register(),
+                json!({ "operation": "register", "target": "", "user": null }),
+            ),
+            (
+                scope(device, FlowSet::Password),
+                json!({ "operation": "delete-device", "target": "PHONE",
+                        "user": ["alice", 3], "offer": "password" }),
+            ),
+            (
+                scope(Operation::ChangePassword, FlowSet::Address),
+                json!({ "operation": "change-password", "target": "",
+                        "user": ["alice", 3], "offer": "address" }),
+            ),
+            (
+                scope(Operation::Deactivate, FlowSet::Password),
+                json!({ "operation": "deactivate", "target": "",
+                        "user": ["alice", 3], "offer": "password" }),
+            ),
+            (
+                scope(Operation::AddThreePid, FlowSet::Password),
+                json!({ "operation": "add-three-pid", "target": "",
+                        "user": ["alice", 3], "offer": "password" }),
+            ),
+            (
+                scope(Operation::DeleteDevices, FlowSet::Password),
+                json!({ "operation": "delete-devices", "target": "",
+                        "user": ["alice", 3], "offer": "password" }),
+            ),
+        ];
+        for (scope, stored) in stored {
+            assert_eq!(serde_json::to_value(&scope).unwrap(), stored);
+            assert_eq!(
+                serde_json::from_value::<SessionScope>(stored).unwrap(),
+                scope
+            );
+        }
+    }
+
+    #[test]
+    fn a_target_where_there_is_none_is_refused() {
+        let stored = json!({ "operation": "register", "target": "PHONE", "user": null });
+        assert!(serde_json::from_value::<SessionScope>(stored).is_err());
     }
 }

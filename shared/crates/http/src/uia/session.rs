@@ -1,162 +1,95 @@
-//! A UIA session: what it remembers, sealed so that neither the table nor a log that holds the
-//! session string is enough to read it.
+//! The UIA session: its row, sealed so that neither the table nor a log that holds the session
+//! string is enough to read it.
 //!
 //! The row's key is the SHA-256 of the session string. Everything else, the parameters with their
-//! password included, is one sealed value whose key needs both the session string and the server's
-//! secret, and which opens only in its own row at its own version.
+//! password included, is one sealed value. Its key needs both the session string and the server's
+//! secret, and it opens only in its own row at its own version.
 
-use std::{collections::BTreeMap, time::Duration};
-
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use std::time::Duration;
 
 use super::{
-    Operation, SessionScope,
-    stages::{StageResult, StageType, threepid::PendingValidation},
+    Operation, Replay, SessionScope, SessionState,
+    stages::{StageResult, StageType},
 };
 use crate::{
     app::App,
     clock::Timestamp,
     config::Config,
-    secrets::{KeyPurpose, Secret, same, sha256_base64},
-    store::{SaveSessionError, SessionCommit, SessionRow, StoreError},
-    threepids::proofs::DelegatedSession,
+    secrets::{KeyPurpose, Secret, sha256_base64},
+    store::{Attempt, SaveSessionError, SessionCommit, SessionRow, StoreError, retry_on_conflict},
 };
 
-/// How long a session lives from its beginning, whatever happens in it.
+/// The lifetime of a session from its start, whatever happens in it (UIA-32).
 const LIFETIME: Duration = Duration::from_hours(48);
-/// How long the answer of a finished session is given again.
-const REPLAY_FOR: Duration = Duration::from_mins(10);
-
-/// How often a session that others write to at the same moment is read again.
+/// How often a save is tried while concurrent requests write to the session.
 const SAVE_TRIES: u32 = 12;
 
 const ID_BYTES: usize = 24;
-/// No session string of ours is longer; a longer one need not be looked up.
+/// No session string that this server generates is longer; a longer one needs no look-up.
 const MAX_ID_CHARS: usize = 255;
-
-/// A stage that is done, and what it was worth.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Completed {
-    /// The stage.
-    pub stage: StageType,
-    /// What it proved.
-    pub evidence: StageResult,
-}
-
-/// How a session ended.
-#[derive(Clone, Serialize, Deserialize)]
-struct Finished {
-    at: Timestamp,
-    request: String,
-    answer: String,
-}
-
-/// All that a session remembers.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct SessionState {
-    /// What it is for.
-    pub binding: SessionScope,
-    /// The operation's parameters so far (UIA-19).
-    pub parameters: Value,
-    /// The stages that are done, in the order in which they were (UIA-05).
-    pub completed: Vec<Completed>,
-    /// The policy versions that were shown last (UIA-62).
-    pub shown: BTreeMap<String, String>,
-    /// The validation session that each stage waits for.
-    #[serde(default)]
-    pub(in crate::uia) awaited: BTreeMap<StageType, PendingValidation>,
-    finished: Option<Finished>,
-}
 
 /// A session whose string the client knows.
 #[derive(Debug, Clone)]
 pub struct OpenSession {
     id: Secret,
     key: String,
-    /// The version of the row as it was read; 0 for one that is not stored yet.
+    /// The version of the row as it was read; 0 for a session that is not stored yet.
     version: i64,
     expires: Timestamp,
-    /// What it remembers.
+    /// The sealed state.
     pub state: SessionState,
 }
 
-/// Whose parameters count when two requests have changed one session.
+/// Which parameters count if a concurrent request has changed the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Parameters {
-    /// This request's: it has brought some.
-    Ours,
-    /// The stored ones: this request, a fallback page's, knows of none.
+pub enum ParameterSource {
+    /// Those of this request.
+    Request,
+    /// The stored ones: this request, of a fallback page, has none.
     Stored,
 }
 
-/// What a session says to a request that came back to it.
-#[derive(PartialEq, Eq)]
-pub enum Replay {
-    /// It is not finished.
-    Open,
-    /// It is, by this very request; here is its answer again (UIA-15).
-    Answer {
-        /// The answer.
-        text: String,
-        /// How long ago it was given first.
-        age: Duration,
-    },
-    /// It is, and this is another request, or too late.
-    Over,
-}
-
-crate::opaque_debug!(SessionState, Finished, Replay);
-
-/// The key of the row of the session with this string; `None` if no session of ours can have it.
+/// The key of the row of the session with this string; `None` if this server generates no such
+/// string.
 pub fn session_key(id: &Secret) -> Option<String> {
-    let lawful = (1..=MAX_ID_CHARS).contains(&id.reveal().len());
-    lawful.then(|| sha256_base64(id.reveal().as_bytes()))
+    let is_valid = (1..=MAX_ID_CHARS).contains(&id.reveal().len());
+    is_valid.then(|| sha256_base64(id.reveal().as_bytes()))
 }
 
 impl OpenSession {
     /// A new session, not stored yet.
-    pub fn begin(app: &App, binding: SessionScope, parameters: Value) -> Self {
+    pub fn start(app: &App, scope: SessionScope) -> Self {
         let id = Secret::new(app.rng.base64::<ID_BYTES>());
         let key = sha256_base64(id.reveal().as_bytes());
-        let state = SessionState {
-            binding,
-            parameters,
-            completed: Vec::new(),
-            shown: BTreeMap::new(),
-            awaited: BTreeMap::new(),
-            finished: None,
-        };
-        let expires = app.clock.now().plus(LIFETIME);
         let mut session = Self {
             id,
             key,
             version: 0,
-            expires,
-            state,
+            expires: app.clock.now().plus(LIFETIME),
+            state: SessionState::new(scope),
         };
         session.show_policies(&app.config);
         session
     }
 
-    /// Opens a stored session. `None` if it has expired (UIA-32: whatever TTL has done so far) or
-    /// its keys are gone; a finished one opens as long as its row is there.
+    /// Opens a stored session. `None` if it has expired, even if DynamoDB has not deleted it yet
+    /// (UIA-32), or if its key is no longer in the ring. A completed session opens as long as its
+    /// row exists.
     pub fn open(app: &App, id: &Secret, row: SessionRow) -> Option<Self> {
-        let place = place(&row.key, row.version);
         let plain = app
             .config
             .keys
             .open(
                 KeyPurpose::UiaSession,
                 id.reveal().as_bytes(),
-                &place,
+                &place(&row.key, row.version),
                 &row.sealed,
             )
             .ok()?;
         let plain = Secret::new(plain);
         let state: SessionState = serde_json::from_slice(plain.reveal()).ok()?;
-        let alive = state.finished.is_some() || app.clock.now() < row.expires;
-        alive.then(|| Self {
+        let is_usable = state.is_finished() || app.clock.now() < row.expires;
+        is_usable.then(|| Self {
             id: id.clone(),
             key: row.key,
             version: row.version,
@@ -174,100 +107,48 @@ impl OpenSession {
         Ok(row.and_then(|row| Self::open(app, id, row)))
     }
 
-    /// The session string, for the client.
-    pub fn id(&self) -> &str {
-        self.id.reveal()
-    }
-
-    /// The same, to find the row again.
-    pub fn secret_id(&self) -> &Secret {
+    /// The session string.
+    pub fn id(&self) -> &Secret {
         &self.id
     }
 
-    /// Whether it is stored already.
+    /// Whether the session is stored already.
     pub fn is_stored(&self) -> bool {
         self.version > 0
     }
 
-    /// Whether it is to make an account.
-    pub fn is_sign_up(&self) -> bool {
-        self.state.binding.operation == Operation::Register
+    /// Whether the session is for a registration.
+    pub fn is_registration(&self) -> bool {
+        self.state.scope.operation == Operation::Register
     }
 
-    /// Remembers which policy versions the next answer shows, until they are accepted (UIA-62).
-    /// Returns whether they are others than the last one showed.
+    /// Records which policy versions the next answer shows (UIA-62). Returns whether they differ
+    /// from those of the last answer.
     pub fn show_policies(&mut self, config: &Config) -> bool {
-        let versions = config.policies.as_ref().map(|policies| &policies.versions);
-        let current = versions.cloned().unwrap_or_default();
-        let news = !self.has_completed(StageType::Terms) && self.state.shown != current;
-        if news {
-            self.state.shown = current;
-        }
-        news
+        self.state.show_policies(config)
     }
 
-    /// Whether its operation has been done.
+    /// Whether the session's operation has been carried out.
     pub fn is_finished(&self) -> bool {
-        self.state.finished.is_some()
+        self.state.is_finished()
     }
 
-    /// Whether this stage is done.
+    /// Whether the stage is completed.
     pub fn has_completed(&self, stage: StageType) -> bool {
-        self.state.completed.iter().any(|done| done.stage == stage)
+        self.state.has_completed(stage)
     }
 
-    /// Records a stage that is done, once.
-    pub fn complete(&mut self, stage: StageType, evidence: StageResult) {
-        if !self.has_completed(stage) {
-            self.state.completed.push(Completed { stage, evidence });
-        }
+    /// Records the result of a stage.
+    pub fn complete(&mut self, stage: StageType, result: StageResult) {
+        self.state.complete(stage, result);
     }
 
-    /// Remembers which validation session a stage waits for; returns whether that is news.
-    pub fn wait_for(
-        &mut self,
-        stage: StageType,
-        sid: String,
-        elsewhere: Option<DelegatedSession>,
-    ) -> bool {
-        let known = self.state.awaited.get(&stage);
-        if known.is_some_and(|awaited| awaited.sid == sid && awaited.elsewhere == elsewhere) {
-            return false;
-        }
-        let awaited = PendingValidation {
-            sid,
-            asked: None,
-            asks_again: false,
-            elsewhere,
-        };
-        self.state.awaited.insert(stage, awaited);
-        true
-    }
-
-    /// Takes a stage back whose evidence is worth nothing any more.
-    pub fn uncomplete(&mut self, stage: StageType) {
-        self.state.completed.retain(|done| done.stage != stage);
-        self.state.awaited.remove(&stage);
-    }
-
-    /// What it says to a request whose canonical form is `request`.
+    /// The answer to a request with this canonical form.
     pub fn replay(&self, request: &str, now: Timestamp) -> Replay {
-        match &self.state.finished {
-            None => Replay::Open,
-            Some(end)
-                if same(&end.request, &sha256_base64(request.as_bytes()))
-                    && now.since(end.at) < REPLAY_FOR =>
-            {
-                Replay::Answer {
-                    text: end.answer.clone(),
-                    age: now.since(end.at),
-                }
-            }
-            Some(_) => Replay::Over,
-        }
+        self.state.replay(request, now)
     }
 
-    /// Saves it on top of the version that was read.
+    /// Saves the session on top of the version that was read.
     pub async fn save(&mut self, app: &App) -> Result<(), SaveSessionError> {
         let row = self.next_row(app, &self.state);
         app.store.save_uia_session(&row).await?;
@@ -275,69 +156,52 @@ impl OpenSession {
         Ok(())
     }
 
-    /// Saves it; if somebody else was quicker, adds what is new here to what is stored there.
-    /// `withdrawn` is a stage that no longer counts, here or there. Returns whether there was
-    /// anything to add to.
+    /// Saves the session. If a concurrent request has changed the row, merges both states first.
+    /// `reopened` is a stage that no longer counts in either. Returns whether there was anything to
+    /// merge.
     pub async fn save_merged(
         &mut self,
         app: &App,
-        parameters: Parameters,
-        withdrawn: Option<StageType>,
+        parameters: ParameterSource,
+        reopened: Option<StageType>,
     ) -> Result<bool, SaveSessionError> {
-        let mut merged = false;
-        for attempt in 0..SAVE_TRIES {
-            match self.save(app).await {
-                Ok(()) => return Ok(merged),
-                Err(SaveSessionError::Conflict) => {
-                    app.store.wait(attempt).await;
-                    self.merge(app, parameters).await?;
-                    if let Some(stage) = withdrawn {
-                        self.uncomplete(stage);
-                    }
-                    merged = true;
-                }
+        retry_on_conflict(SAVE_TRIES, self, |session, attempt| async move {
+            match session.save(app).await {
+                Ok(()) => return Ok(Attempt::Done(attempt > 0)),
+                Err(SaveSessionError::Conflict) => {}
                 Err(error) => return Err(error),
             }
-        }
-        Err(StoreError::Contended.into())
+            app.store.wait(attempt).await;
+            session.merge(app, parameters).await?;
+            if let Some(stage) = reopened {
+                session.state.reopen(stage);
+            }
+            Ok(Attempt::Retry(session))
+        })
+        .await
     }
 
-    /// Takes over what is stored and adds what is new here; `Moved` if that session is finished
-    /// or gone.
+    /// Reads the stored session and adds what is new in this one. [`SaveSessionError::Conflict`] if
+    /// the stored session is completed or gone.
     pub async fn merge(
         &mut self,
         app: &App,
-        parameters: Parameters,
+        parameters: ParameterSource,
     ) -> Result<(), SaveSessionError> {
-        let fresh = Self::find(app, &self.id)
-            .await?
-            .filter(|fresh| !fresh.is_finished());
-        let mut fresh = fresh.ok_or(SaveSessionError::Conflict)?;
-        for done in &self.state.completed {
-            fresh.complete(done.stage, done.evidence.clone());
+        let stored = Self::find(app, &self.id).await?;
+        let stored = stored.filter(|stored| !stored.is_finished());
+        let mut merged = stored.ok_or(SaveSessionError::Conflict)?;
+        merged.state.merge(&self.state);
+        if parameters == ParameterSource::Request {
+            merged.state.parameters = self.state.parameters.clone();
         }
-        fresh.state.shown.clone_from(&self.state.shown);
-        fresh.state.awaited.extend(self.state.awaited.clone());
-        if parameters == Parameters::Ours {
-            fresh.state.parameters = self.state.parameters.clone();
-        }
-        *self = fresh;
+        *self = merged;
         Ok(())
     }
 
-    /// The row that finishes it with this answer to this request. Its parameters, and with them
-    /// any password, are gone then.
+    /// The row that completes the session with this answer to this request.
     pub fn commit(&self, app: &App, request: &str, answer: &str) -> SessionCommit {
-        let finished = Finished {
-            at: app.clock.now(),
-            request: sha256_base64(request.as_bytes()),
-            answer: answer.to_owned(),
-        };
-        let state = SessionState {
-            parameters: Value::Null,
-            finished: Some(finished),
-            ..self.state.clone()
-        };
+        let state = self.state.finished(app.clock.now(), request, answer);
         SessionCommit {
             row: self.next_row(app, &state),
         }
@@ -345,14 +209,12 @@ impl OpenSession {
 
     fn next_row(&self, app: &App, state: &SessionState) -> SessionRow {
         let version = self.version + 1;
-        // Every member is a string, a number or a list: nothing that serde_json refuses.
+        // Every member is a string, a number or a list: serde_json refuses none of them.
         let plain = Secret::new(serde_json::to_vec(state).unwrap_or_default());
-        let place = place(&self.key, version);
-        let salt = self.id.reveal().as_bytes();
         let sealed = app.config.keys.seal(
             KeyPurpose::UiaSession,
-            salt,
-            &place,
+            self.id.reveal().as_bytes(),
+            &place(&self.key, version),
             plain.reveal(),
             &*app.rng,
         );
@@ -360,13 +222,13 @@ impl OpenSession {
             key: self.key.clone(),
             version,
             expires: self.expires,
-            finished: state.finished.is_some(),
+            finished: state.is_finished(),
             sealed,
         }
     }
 }
 
-/// Where a sealed state belongs: it opens in no other row and at no other version.
+/// The place that a sealed state is bound to: it opens in no other row and at no other version.
 fn place(key: &str, version: i64) -> Vec<u8> {
     format!("{key}/state/{version}").into_bytes()
 }

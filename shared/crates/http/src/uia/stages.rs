@@ -1,5 +1,6 @@
-//! The stages. Each is one file with three things: what clients are told (`params`), what counts
-//! (`attempt`), and its fallback page's form. To add one: a file, a variant, an arm in each match.
+//! The stages. Each file holds three things: what clients need to know beforehand (`params`), the
+//! check (`attempt`), and the form of the fallback page. A new stage needs a file, a variant, and an
+//! arm in each match.
 
 mod dummy;
 mod password;
@@ -7,7 +8,7 @@ mod recaptcha;
 pub mod registration_token;
 mod terms;
 pub(super) mod threepid;
-mod threepid_elsewhere;
+mod threepid_delegated;
 pub(super) mod threepid_page;
 
 use std::collections::BTreeMap;
@@ -18,11 +19,9 @@ use serde_json::Value;
 pub(super) use registration_token::REFUSED as TOKEN_REFUSED;
 
 use threepid::PendingValidation;
-pub use threepid_elsewhere::DelegatedLookup;
+pub use threepid_delegated::DelegatedLookup;
 
-use super::{
-    AuthResult, SessionScope, StageError, VerifiedPassword, fallback::Form, session::SessionState,
-};
+use super::{AuthResult, SessionScope, SessionState, StageError, VerifiedPassword, fallback::Form};
 pub use crate::stage_type::StageType;
 use crate::{
     app::App,
@@ -35,81 +34,82 @@ use crate::{
     threepids::proofs::{DelegatedSession, ValidatedThreePid},
 };
 
-/// What a completed stage proved, as the session remembers it.
+/// The result of a completed stage, as the session remembers it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StageResult {
-    /// That somebody is there.
+    /// Nothing beyond the completion itself.
     Presence,
-    /// That somebody knows the password of an account.
+    /// The password of an account.
     Password(VerifiedPassword),
-    /// That somebody knows the registration token with this hash.
+    /// A registration token.
     RegistrationToken {
-        /// The keyed hash.
+        /// Its keyed hash.
         hash: String,
     },
-    /// That somebody receives what is sent to an address.
+    /// A validated 3PID.
     ThreePid(ValidatedThreePid),
-    /// That somebody accepted these versions of the policies.
+    /// The accepted version of each policy.
     Terms(BTreeMap<String, String>),
 }
 
-/// What a stage reads beside the first read of its request.
+/// The rows that a stage reads beside the first read of its request.
 #[derive(Debug, Default)]
 pub enum Prefetched {
-    /// Nothing.
+    /// None.
     #[default]
     Nothing,
-    /// The stored hash of the user whose token it is, if there is one.
+    /// The stored password hash of the token's user, if there is one.
     Password(Option<PasswordHash>),
-    /// The validation session that was named, if it is the client's.
-    UiaCompletion(Option<Box<ValidationRow>>),
-    /// The session at an identity server that was named, or why that is not asked.
+    /// The validation session that the client named, if it exists and the client secret is right.
+    Validation(Option<Box<ValidationRow>>),
+    /// The session at an identity server that the client named, or why that server is not asked.
     DelegatedSession(Result<Box<DelegatedLookup>, StageError>),
-    /// The registration token that was given, or that there is none.
+    /// The registration token that the client gave, if it exists.
     RegistrationToken(Option<RegistrationTokenRow>),
 }
 
-/// What a stage judges by.
+/// The input of a stage's check.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StageContext<'a> {
     pub(super) app: &'a App,
     /// The members of `auth`.
     pub(super) members: &'a Body,
     /// The policy versions that the session has shown.
-    pub(super) shown: &'a BTreeMap<String, String>,
+    pub(super) shown_policies: &'a BTreeMap<String, String>,
     pub(super) network: ClientNetwork,
-    /// What the session is for.
-    pub(super) binding: &'a SessionScope,
-    /// The validation session that it waits for in this stage.
-    pub(super) awaited: Option<&'a PendingValidation>,
+    /// The scope of the session.
+    pub(super) scope: &'a SessionScope,
+    /// The validation session that this stage waits for.
+    pub(super) pending: Option<&'a PendingValidation>,
 }
 
-/// A stage's judgement.
+/// The outcome of a stage's check.
 #[derive(Debug)]
 pub(super) enum StageOutcome {
     Passed {
-        evidence: StageResult,
+        result: StageResult,
+        /// The charge that a correct password or token gets back.
         refund: Option<(Limit, String)>,
     },
     Refused(StageError),
-    /// Refused until a validation session is validated, which is to be remembered.
+    /// Refused until a validation session is validated, which the UIA session remembers.
     Waiting {
         sid: String,
-        elsewhere: Option<DelegatedSession>,
-        why: StageError,
+        delegated: Option<DelegatedSession>,
+        error: StageError,
     },
 }
 
 impl StageOutcome {
-    fn passed(evidence: StageResult) -> Self {
+    fn passed(result: StageResult) -> Self {
         Self::Passed {
-            evidence,
+            result,
             refund: None,
         }
     }
 }
 
-/// What clients need to know beforehand (UIA-03).
+/// The parameters that clients need beforehand (UIA-03).
 pub(super) fn params(stage: StageType, config: &Config) -> Option<Value> {
     match stage {
         StageType::Dummy
@@ -122,81 +122,83 @@ pub(super) fn params(stage: StageType, config: &Config) -> Option<Value> {
     }
 }
 
-pub(super) async fn prepare(
+/// Reads what the stage needs and charges what it costs, beside the read of the session.
+pub(super) async fn prefetch(
     stage: StageType,
     app: &App,
     members: &Body,
     network: ClientNetwork,
 ) -> Result<Prefetched, MatrixError> {
     match stage {
-        StageType::RegistrationToken => registration_token::prepare(app, members, network).await,
-        StageType::Email | StageType::Msisdn => threepid::prepare(app, members).await,
+        StageType::RegistrationToken => registration_token::prefetch(app, members, network).await,
+        StageType::Email | StageType::Msisdn => threepid::prefetch(app, members).await,
         StageType::Dummy | StageType::Password | StageType::Recaptcha | StageType::Terms => {
             Ok(Prefetched::Nothing)
         }
     }
 }
 
+/// Checks the client's response.
 pub(super) async fn attempt(
     stage: StageType,
     context: StageContext<'_>,
-    prepared: &Prefetched,
+    prefetched: &Prefetched,
 ) -> Result<StageOutcome, Rejection> {
     match stage {
         StageType::Dummy => Ok(dummy::attempt()),
         StageType::Email | StageType::Msisdn => {
-            Box::pin(threepid::attempt(context, stage, prepared)).await
+            Box::pin(threepid::attempt(context, stage, prefetched)).await
         }
-        StageType::Password => password::attempt(context, prepared).await,
+        StageType::Password => password::attempt(context, prefetched).await,
         StageType::Recaptcha => recaptcha::attempt(context).await,
-        StageType::RegistrationToken => Ok(registration_token::attempt(context, prepared)),
+        StageType::RegistrationToken => Ok(registration_token::attempt(context, prefetched)),
         StageType::Terms => Ok(terms::attempt(context)),
     }
 }
 
-/// Its fallback page's form.
-pub(super) fn form(stage_type: StageType, config: &Config, state: &SessionState) -> Form {
+/// The form of the stage's fallback page.
+pub(super) fn form(stage_type: StageType, config: &Config, session: &SessionState) -> Form {
     match stage_type {
         StageType::Dummy => dummy::form(),
-        StageType::Email | StageType::Msisdn => threepid_page::form(stage_type, config, state),
-        StageType::Password => password::form(state),
+        StageType::Email | StageType::Msisdn => threepid_page::form(stage_type, config, session),
+        StageType::Password => password::form(session),
         StageType::Recaptcha => recaptcha::form(config),
         StageType::RegistrationToken => registration_token::form(),
-        StageType::Terms => terms::form(config, &state.shown),
+        StageType::Terms => terms::form(config, &session.shown_policies),
     }
 }
 
-/// What that form says, in the words of an `auth` member.
+/// The members of `auth` that correspond to the submitted form.
 pub(super) fn members_of_form(
     stage_type: StageType,
     form: &Query,
-    state: &SessionState,
+    session: &SessionState,
 ) -> Vec<(&'static str, String)> {
     match stage_type {
         StageType::Dummy | StageType::Email | StageType::Msisdn | StageType::Terms => Vec::new(),
-        StageType::Password => password::members_of_form(form, state),
+        StageType::Password => password::members_of_form(form, session),
         StageType::Recaptcha => recaptcha::members_of_form(form),
         StageType::RegistrationToken => registration_token::members_of_form(form),
     }
 }
 
 impl StageResult {
-    /// Adds what it is worth now to `gains`, or says why it is worth nothing any more.
-    pub(super) async fn redeem(
+    /// Adds this result to those of the flow, or returns why it is no longer valid.
+    pub(super) async fn resolve(
         &self,
         app: &App,
-        prepared: &Prefetched,
-        gains: &mut AuthResult,
+        prefetched: &Prefetched,
+        results: &mut AuthResult,
     ) -> Result<Result<(), StageError>, MatrixError> {
         match self {
             Self::Presence => {}
-            Self::Password(known) => gains.password = Some(known.clone()),
-            Self::ThreePid(proven) => gains.threepids.push(proven.clone()),
-            Self::Terms(versions) => gains.terms.clone_from(versions),
+            Self::Password(verified) => results.password = Some(verified.clone()),
+            Self::ThreePid(validated) => results.threepids.push(validated.clone()),
+            Self::Terms(versions) => results.terms.clone_from(versions),
             Self::RegistrationToken { hash } => {
-                match registration_token::redeem(app, hash, prepared).await? {
-                    Ok(token_use) => gains.registration_token = token_use,
-                    Err(why) => return Ok(Err(why)),
+                match registration_token::resolve(app, hash, prefetched).await? {
+                    Ok(token_use) => results.registration_token = token_use,
+                    Err(error) => return Ok(Err(error)),
                 }
             }
         }

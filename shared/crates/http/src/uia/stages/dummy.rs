@@ -1,5 +1,5 @@
-//! `m.login.dummy`: always succeeds with its name alone (UIA-58). It is there so that no flow is
-//! the beginning of another and so that nothing succeeds without `auth`.
+//! `m.login.dummy`: succeeds with its name alone (UIA-58). It keeps a flow from being the beginning
+//! of another one, and a request without `auth` from succeeding.
 
 use super::{StageOutcome, StageResult};
 use crate::uia::fallback::Form;

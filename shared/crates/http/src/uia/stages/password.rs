@@ -1,8 +1,8 @@
-//! `m.login.password`: somebody knows the password of an account (UIA-40 to UIA-46).
+//! `m.login.password`: the client knows the password of an account (UIA-40 to UIA-46).
 //!
-//! Where a token says whose account it is, whoever else is named is refused before anything is
-//! hashed (UIA-25), an address that nobody has included: that it is nobody's is not told. Without a token
-//! the one who is named is the one whose account it is about.
+//! With an access token, an identifier of any other user is refused before anything is hashed
+//! (UIA-25). So is a 3PID without an account, or the answer would reveal which 3PIDs have one.
+//! Without a token the identifier selects the account.
 
 use super::{Prefetched, StageContext, StageOutcome, StageResult};
 use crate::{
@@ -15,28 +15,27 @@ use crate::{
     secrets::Secret,
     store::StoreError,
     uia::{
-        StageError, VerifiedPassword,
+        SessionState, StageError, VerifiedPassword,
         fallback::{Field, Form},
-        session::SessionState,
     },
 };
 
 const MISSING: StageError = StageError {
-    code: "M_MISSING_PARAM",
+    code: ErrorCode::MissingParam,
     message: "`identifier` or `password` is missing",
 };
 const WRONG: StageError = StageError {
-    code: "M_FORBIDDEN",
-    message: "The user or the password is wrong",
+    code: ErrorCode::Forbidden,
+    message: "The user name or the password is wrong",
 };
 
 pub(super) async fn attempt(
     context: StageContext<'_>,
-    prepared: &Prefetched,
+    prefetched: &Prefetched,
 ) -> Result<StageOutcome, Rejection> {
     let StageContext { app, members, .. } = context;
-    let who = match Identifier::parse(app, members) {
-        Ok(Some(who)) => who,
+    let identifier = match Identifier::parse(app, members) {
+        Ok(Some(identifier)) => identifier,
         Ok(None) => return Ok(StageOutcome::Refused(MISSING)),
         Err(error) if error.code == ErrorCode::MissingParam => {
             return Ok(StageOutcome::Refused(MISSING));
@@ -46,40 +45,40 @@ pub(super) async fn attempt(
     let Some(password) = members.optional::<String>("password")?.map(Secret::new) else {
         return Ok(StageOutcome::Refused(MISSING));
     };
-    let verified = match &context.binding.user {
+    let verified = match &context.scope.user {
         Some((user, epoch)) => {
-            if !is(app, &who, user).await? {
-                let message = "That is not the user whose token this is";
+            if !names_user(app, &identifier, user).await? {
+                let message = "The identifier and the access token are of different users";
                 return Err(MatrixError::new(ErrorCode::Forbidden, message).into());
             }
-            let hash = match prepared {
+            let hash = match prefetched {
                 Prefetched::Password(hash) => hash.clone(),
-                _ => read(app, user, context.network).await?,
+                _ => read_hash(app, user, context.network).await?,
             };
-            let set = hash.as_ref().map(|hash| hash.set).unwrap_or_default();
-            let known = VerifiedPassword {
+            let changed_at = hash.as_ref().map(|hash| hash.set);
+            let verified = VerifiedPassword {
                 user: user.clone(),
                 epoch: *epoch,
-                set,
+                password_changed_at: changed_at.unwrap_or_default(),
             };
-            credentials::verify_own(app, user, hash, &password, context.network)
+            credentials::verify_token_holder(app, user, hash, &password, context.network)
                 .await
-                .map(|refund| (known, Some(refund)))
+                .map(|refund| (verified, Some(refund)))
         }
-        None => credentials::verify(app, &who, &password, context.network)
+        None => credentials::verify(app, &identifier, &password, context.network)
             .await
             .map(|found| {
-                let known = VerifiedPassword {
+                let verified = VerifiedPassword {
                     user: found.localpart,
                     epoch: found.account.epoch,
-                    set: found.password_set,
+                    password_changed_at: found.password_changed_at,
                 };
-                (known, None)
+                (verified, None)
             }),
     };
     match verified {
-        Ok((known, refund)) => Ok(StageOutcome::Passed {
-            evidence: StageResult::Password(known),
+        Ok((verified, refund)) => Ok(StageOutcome::Passed {
+            result: StageResult::Password(verified),
             refund,
         }),
         Err(CredentialError::Wrong) => Ok(StageOutcome::Refused(WRONG)),
@@ -87,42 +86,47 @@ pub(super) async fn attempt(
     }
 }
 
-/// The stored hash, where nobody has read it yet, with the guess charged beside that.
-async fn read(
+/// Reads the stored hash, for a caller that has not read it, and charges the attempt beside that.
+async fn read_hash(
     app: &App,
     user: &Localpart,
     network: ClientNetwork,
 ) -> Result<Option<PasswordHash>, Rejection> {
     let (charged, facts) = tokio::join!(
-        credentials::charge_own(app, user, network),
+        credentials::charge_token_holder(app, user, network),
         app.store.find_login(user)
     );
     charged?;
     Ok(facts?.and_then(|facts| facts.password))
 }
 
-/// Whether the one who is named is this user.
-async fn is(app: &App, who: &Identifier, user: &Localpart) -> Result<bool, StoreError> {
-    Ok(match who {
+/// Whether the identifier is of this user.
+async fn names_user(
+    app: &App,
+    identifier: &Identifier,
+    user: &Localpart,
+) -> Result<bool, StoreError> {
+    Ok(match identifier {
         Identifier::User(named) => named == user,
         Identifier::ThreePid(threepid) => {
             app.store.find_owner(threepid).await?.as_ref() == Some(user)
         }
-        Identifier::Nobody(_) => false,
+        Identifier::Unknown(_) => false,
     })
 }
 
-/// The page's form: who they are is asked only where no token has said so.
+/// The form of the fallback page. It asks for the user name only if no access token started the
+/// session.
 pub(super) fn form(state: &SessionState) -> Form {
     let password = Field {
         help: "type=\"password\" autocomplete=\"current-password\"",
-        ..Field::word("password", "Password")
+        ..Field::text("password", "Password")
     };
     let user = Field {
         help: "type=\"text\" autocomplete=\"username\" autocapitalize=\"none\" spellcheck=\"false\"",
-        ..Field::word("user", "User name")
+        ..Field::text("user", "User name")
     };
-    let fields = match state.binding.user {
+    let fields = match state.scope.user {
         Some(_) => vec![password],
         None => vec![user, password],
     };
@@ -134,10 +138,10 @@ pub(super) fn form(state: &SessionState) -> Form {
     }
 }
 
-/// What the form says, in the legacy words of an `auth` member (UIA-44).
+/// The form as the deprecated members of `auth` (UIA-44).
 pub(super) fn members_of_form(form: &Query, state: &SessionState) -> Vec<(&'static str, String)> {
     let field = |name: &str| form.get(name).unwrap_or_default().to_owned();
-    let user = match &state.binding.user {
+    let user = match &state.scope.user {
         Some((user, _)) => user.as_str().to_owned(),
         None => field("user").trim().to_owned(),
     };

@@ -1,5 +1,5 @@
-//! `m.login.recaptcha`: a provider says that somebody is no machine (UIA-47). The stage keeps its
-//! name whoever the provider is; clients without its widget use the fallback page.
+//! `m.login.recaptcha`: a captcha provider verifies that the client is no bot (UIA-47). The stage has
+//! the same name for every provider; clients without the provider's widget use the fallback page.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use super::{StageContext, StageOutcome, StageResult};
 use crate::{
     captcha::{self, CaptchaResult},
     config::{CaptchaProvider, Config},
-    error::Rejection,
+    error::{ErrorCode, Rejection},
     http::Query,
     limits::{self, Limit},
     uia::{
@@ -16,20 +16,20 @@ use crate::{
     },
 };
 
-/// No provider's response is longer.
+/// The responses of all providers are shorter.
 const MAX_RESPONSE_CHARS: usize = 8 * 1024;
 
 const NEEDED: StageError = StageError {
-    code: "M_CAPTCHA_NEEDED",
-    message: "The captcha's response is missing",
+    code: ErrorCode::CaptchaNeeded,
+    message: "The captcha response is missing",
 };
 const INVALID: StageError = StageError {
-    code: "M_CAPTCHA_INVALID",
-    message: "The captcha's response is not valid",
+    code: ErrorCode::CaptchaInvalid,
+    message: "The captcha response is not valid",
 };
 const UNREACHABLE: StageError = StageError {
-    code: "M_UNAUTHORIZED",
-    message: "The captcha's provider does not answer: try again",
+    code: ErrorCode::Unauthorized,
+    message: "The captcha provider does not answer. Try again",
 };
 
 pub(super) fn params(config: &Config) -> Option<Value> {
@@ -72,7 +72,7 @@ pub(super) fn form(config: &Config) -> Form {
             CaptchaProvider::Turnstile => "cf-turnstile",
         },
         site_key: captcha.site_key.clone(),
-        // What the provider's own documentation asks a content security policy to allow.
+        // The sources that the provider's documentation lists for a content security policy.
         sources: match captcha.provider {
             CaptchaProvider::Recaptcha => {
                 "https://www.google.com/recaptcha/ https://www.gstatic.com/recaptcha/ https://recaptcha.google.com/recaptcha/"
@@ -89,7 +89,7 @@ pub(super) fn form(config: &Config) -> Form {
     }
 }
 
-/// Each widget names its field after itself.
+/// The widget of each provider has a field name of its own.
 pub(super) fn members_of_form(form: &Query) -> Vec<(&'static str, String)> {
     [
         "g-recaptcha-response",

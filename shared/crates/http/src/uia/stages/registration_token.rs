@@ -1,13 +1,13 @@
-//! `m.login.registration_token`: somebody was given a token by the operator (UIA-60).
+//! `m.login.registration_token`: the client has a token from the operator (UIA-60).
 //!
-//! The stage proves that the token is good now; its use is spent by the transaction that makes the
-//! account, and only by that. A guess is charged before it is compared and refunded if it was
-//! right.
+//! The stage checks that the token is valid now. Only the transaction that creates the account
+//! spends a use of it. An attempt is charged before the comparison and refunded if the token is
+//! valid.
 
 use super::{Prefetched, StageContext, StageOutcome, StageResult};
 use crate::{
     app::App,
-    error::MatrixError,
+    error::{ErrorCode, MatrixError},
     http::{Body, ClientNetwork, Query},
     limits::{self, Limit},
     secrets::KeyPurpose,
@@ -21,24 +21,24 @@ use crate::{
 /// The longest token the specification allows.
 pub const MAX_TOKEN_CHARS: usize = 64;
 
-/// The one answer to every token that is not good, whatever is wrong with it.
+/// The one answer for every invalid token, whatever is wrong with it.
 pub(in crate::uia) const REFUSED: StageError = StageError {
-    code: "M_UNAUTHORIZED",
+    code: ErrorCode::Unauthorized,
     message: "The registration token is not valid",
 };
 const MISSING: StageError = StageError {
-    code: "M_MISSING_PARAM",
+    code: ErrorCode::MissingParam,
     message: "The registration token is missing",
 };
 
-/// Whether `token` is of the specification's grammar.
-pub fn is_lawful(token: &str) -> bool {
-    let legal = |b: u8| b.is_ascii_alphanumeric() || b"._~-".contains(&b);
-    (1..=MAX_TOKEN_CHARS).contains(&token.len()) && token.bytes().all(legal)
+/// Whether `token` matches the grammar of the specification.
+pub fn is_valid(token: &str) -> bool {
+    let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b"._~-".contains(&b);
+    (1..=MAX_TOKEN_CHARS).contains(&token.len()) && token.bytes().all(is_allowed)
 }
 
-/// Charges the guess and looks the token up.
-pub(super) async fn prepare(
+/// Charges the attempt and reads the token.
+pub(super) async fn prefetch(
     app: &App,
     members: &Body,
     network: ClientNetwork,
@@ -51,7 +51,7 @@ pub(super) async fn prepare(
     }
 }
 
-/// The token's row, if there is such a token, after charging the guess.
+/// The token's row, if it exists. The attempt is charged.
 pub async fn look_up(
     app: &App,
     token: &str,
@@ -66,7 +66,7 @@ pub async fn look_up(
 }
 
 async fn find(app: &App, token: &str) -> Result<Option<RegistrationTokenRow>, StoreError> {
-    if !is_lawful(token) {
+    if !is_valid(token) {
         return Ok(None);
     }
     for hash in app
@@ -81,15 +81,15 @@ async fn find(app: &App, token: &str) -> Result<Option<RegistrationTokenRow>, St
     Ok(None)
 }
 
-pub(super) fn attempt(context: StageContext<'_>, prepared: &Prefetched) -> StageOutcome {
-    match prepared {
+pub(super) fn attempt(context: StageContext<'_>, prefetched: &Prefetched) -> StageOutcome {
+    match prefetched {
         Prefetched::Nothing
         | Prefetched::Password(_)
-        | Prefetched::UiaCompletion(_)
+        | Prefetched::Validation(_)
         | Prefetched::DelegatedSession(_) => StageOutcome::Refused(MISSING),
         Prefetched::RegistrationToken(Some(row)) if row.is_good(context.app.clock.now()) => {
             StageOutcome::Passed {
-                evidence: StageResult::RegistrationToken {
+                result: StageResult::RegistrationToken {
                     hash: row.token.hash.clone(),
                 },
                 refund: Some((Limit::RegistrationToken, context.network.to_string())),
@@ -99,15 +99,15 @@ pub(super) fn attempt(context: StageContext<'_>, prepared: &Prefetched) -> Stage
     }
 }
 
-/// The use to be spent: of a share that has one left, drawn by chance so that sign-ups do not wait
-/// for each other; none for an unlimited token. A row that this very request has read is not read
-/// again.
-pub(super) async fn redeem(
+/// The use that the final transaction spends; none for an unlimited token. It is taken from a random
+/// share that has uses left, so that concurrent registrations do not contend for one item. A row
+/// that the same request has read is not read again.
+pub(super) async fn resolve(
     app: &App,
     hash: &str,
-    prepared: &Prefetched,
+    prefetched: &Prefetched,
 ) -> Result<Result<Option<TokenUse>, StageError>, StoreError> {
-    let row = match prepared {
+    let row = match prefetched {
         Prefetched::RegistrationToken(Some(row)) if row.token.hash == hash => Some(row.clone()),
         _ => app.store.find_registration_token(hash).await?,
     };
@@ -132,7 +132,7 @@ pub(super) async fn redeem(
 pub(super) fn form() -> Form {
     Form {
         text: "Please enter the registration token that you were given.".into(),
-        fields: vec![Field::word("token", "Registration token")],
+        fields: vec![Field::text("token", "Registration token")],
         button: "Continue",
         ..Form::default()
     }

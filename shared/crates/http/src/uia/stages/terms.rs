@@ -1,4 +1,4 @@
-//! `m.login.terms`: the user accepts the policies that the session showed (UIA-61, UIA-62).
+//! `m.login.terms`: the user accepts the policies that the session has shown (UIA-61, UIA-62).
 
 use std::collections::BTreeMap;
 
@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{StageContext, StageOutcome, StageResult};
 use crate::{
     config::Config,
+    error::ErrorCode,
     uia::{
         StageError,
         fallback::{Form, Link},
@@ -21,17 +22,17 @@ pub(super) fn params(config: &Config) -> Option<Value> {
 }
 
 const NOTHING_SHOWN: StageError = StageError {
-    code: "M_UNAUTHORIZED",
-    message: "The policies have not been shown yet: please read them",
+    code: ErrorCode::Unauthorized,
+    message: "The policies have not been shown yet. Please read them first",
 };
 
-/// The stage has no parameters: what is recorded is what the session's last answer showed, even if
-/// the operator has changed it since.
+/// The client names no versions: the session records those that its last answer showed, even if the
+/// operator has published others since.
 pub(super) fn attempt(context: StageContext<'_>) -> StageOutcome {
-    if context.shown.is_empty() {
+    if context.shown_policies.is_empty() {
         return StageOutcome::Refused(NOTHING_SHOWN);
     }
-    StageOutcome::passed(StageResult::Terms(context.shown.clone()))
+    StageOutcome::passed(StageResult::Terms(context.shown_policies.clone()))
 }
 
 /// One link for each policy in each language.

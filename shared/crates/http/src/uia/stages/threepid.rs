@@ -1,16 +1,18 @@
-//! `m.login.email.identity` and `m.login.msisdn`: somebody receives what is sent to an address
-//! (UIA-50 to UIA-57).
+//! `m.login.email.identity` and `m.login.msisdn`: the user receives the messages that are sent to a
+//! 3PID (UIA-50 to UIA-57).
 //!
-//! The stage names a validation session; it passes when that has been validated for this operation.
-//! Until then the answer is M_UNAUTHORIZED, which clients take for "not yet", and the UIA session
-//! remembers which one it waits for. The proof is spent by the operation's own transaction. Sessions of
-//! identity servers are in `threepid_elsewhere`.
+//! The client names a validation session. The stage passes once that session is validated for this
+//! operation. Until then the answer is M_UNAUTHORIZED, which clients read as "not yet", and the UIA
+//! session remembers the validation session that it waits for. The operation's own transaction
+//! marks the validation session as spent. `threepid_delegated` handles the sessions of identity
+//! servers.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
     DelegatedLookup, Prefetched, StageContext, StageOutcome, StageResult, StageType,
-    threepid_elsewhere,
+    threepid_delegated,
 };
 use crate::{
     app::App,
@@ -25,59 +27,62 @@ use crate::{
 };
 
 const MISSING: StageError = StageError {
-    code: "M_MISSING_PARAM",
+    code: ErrorCode::MissingParam,
     message: "`threepid_creds` is missing",
 };
-/// The one answer as long as there is no proof, whatever the reason (UIA-53, UIA-57): clients ask
-/// again and show nothing.
+/// The one answer until the 3PID is validated, whatever the reason (UIA-53, UIA-57): clients poll
+/// and show no error.
 pub(in crate::uia) const NOT_YET: StageError = StageError {
-    code: "M_UNAUTHORIZED",
+    code: ErrorCode::Unauthorized,
     message: "The address has not been validated yet",
 };
 
 /// A validation session that a UIA session waits for.
-#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::uia) struct PendingValidation {
     pub(in crate::uia) sid: String,
-    /// What a fallback page has asked for; a client keeps its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(in crate::uia) asked: Option<Asked>,
-    /// Whether the page asks for an address again, and goes on counting from there.
+    /// The request of a fallback page. A client that requests a message itself keeps this state on
+    /// its own side.
+    #[serde(default, rename = "asked", skip_serializing_if = "Option::is_none")]
+    pub(in crate::uia) page: Option<PageState>,
+    /// Whether the page asks for another 3PID. The send attempts are still counted on.
     #[serde(default)]
     pub(in crate::uia) asks_again: bool,
-    /// Whose session it is, if it is not this server's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(in crate::uia) elsewhere: Option<DelegatedSession>,
+    /// The session at an identity server, if this server does not validate the 3PID itself.
+    #[serde(default, rename = "elsewhere", skip_serializing_if = "Option::is_none")]
+    pub(in crate::uia) delegated: Option<DelegatedSession>,
 }
 
 impl PendingValidation {
-    /// The session at an identity server that it is.
-    fn session_elsewhere(&self) -> Option<DelegatedLookup> {
-        let elsewhere = self.elsewhere.clone()?;
+    /// The look-up of the session at an identity server.
+    fn delegated_lookup(&self) -> Option<DelegatedLookup> {
+        let session = self.delegated.clone()?;
         Some(DelegatedLookup {
             sid: self.sid.clone(),
-            elsewhere,
+            session,
         })
     }
 
-    /// What the fallback page shows as asked for.
-    pub(super) fn shown(&self) -> Option<&Asked> {
-        self.asked.as_ref().filter(|_| !self.asks_again)
+    /// The request whose recipient the fallback page shows.
+    pub(super) fn shown(&self) -> Option<&PageState> {
+        self.page.as_ref().filter(|_| !self.asks_again)
     }
 }
 
-/// What a fallback page has asked for.
-#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(in crate::uia) struct Asked {
-    pub(in crate::uia) client_secret: String,
-    pub(in crate::uia) attempt: i64,
-    /// Where the message went, as far as the page shows it.
+/// The request for a message that a fallback page has made.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::uia) struct PageState {
+    #[serde(with = "crate::uia::sealed_secret::required")]
+    pub(in crate::uia) client_secret: Secret,
+    #[serde(rename = "attempt")]
+    pub(in crate::uia) send_attempt: i64,
+    /// The recipient as the page shows it.
     pub(in crate::uia) to: String,
 }
 
-crate::opaque_debug!(PendingValidation, Asked);
+crate::opaque_debug!(PendingValidation, PageState);
 
-/// What `threepid_creds` says.
+/// The members of `threepid_creds`.
 pub(super) struct Credentials {
     pub(super) sid: String,
     pub(super) client_secret: Secret,
@@ -85,66 +90,66 @@ pub(super) struct Credentials {
     pub(super) id_access_token: Option<String>,
 }
 
-/// The purpose that a proof must have been asked for (UIA-54).
-pub(in crate::uia) fn purpose(binding: &SessionScope) -> Option<ValidationPurpose> {
-    match binding.offer {
+/// The purpose that the validation session must have (UIA-54).
+pub(in crate::uia) fn purpose(scope: &SessionScope) -> Option<ValidationPurpose> {
+    match scope.flow_set {
         FlowSet::Registration => Some(ValidationPurpose::Register),
         FlowSet::Address => Some(ValidationPurpose::Reset),
         FlowSet::Password => None,
     }
 }
 
-/// Reads the session that the credentials name.
-pub(super) async fn prepare(app: &App, members: &Body) -> Result<Prefetched, MatrixError> {
+/// Reads the validation session that the client names.
+pub(super) async fn prefetch(app: &App, members: &Body) -> Result<Prefetched, MatrixError> {
     let Some(credentials) = credentials(members)? else {
         return Ok(Prefetched::Nothing);
     };
-    let lawful = proofs::is_opaque_id(&credentials.sid)
+    let is_valid = proofs::is_opaque_id(&credentials.sid)
         && proofs::is_opaque_id(credentials.client_secret.reveal());
-    let row = if lawful {
+    let row = if is_valid {
         app.store.find_proof(&credentials.sid).await?
     } else {
         None
     };
-    // Whose secret it is not, for them it is not there.
+    // A wrong `client_secret` is reported as an unknown session.
     let keys = &app.config.keys;
     let own = row.filter(|row| proofs::is_of(keys, row, &credentials.client_secret));
     if own.is_none()
-        && lawful
-        && let Some(elsewhere) = threepid_elsewhere::named(app, &credentials)
+        && is_valid
+        && let Some(delegated) = threepid_delegated::lookup(app, &credentials)
     {
-        return Ok(Prefetched::DelegatedSession(elsewhere.map(Box::new)));
+        return Ok(Prefetched::DelegatedSession(delegated.map(Box::new)));
     }
-    Ok(Prefetched::UiaCompletion(own.map(Box::new)))
+    Ok(Prefetched::Validation(own.map(Box::new)))
 }
 
 pub(super) async fn attempt(
     context: StageContext<'_>,
     stage: StageType,
-    prepared: &Prefetched,
+    prefetched: &Prefetched,
 ) -> Result<StageOutcome, Rejection> {
     let found;
-    let row = match (prepared, context.awaited) {
-        (Prefetched::UiaCompletion(row), _) => row.as_deref(),
-        (Prefetched::DelegatedSession(Err(why)), _) => return Ok(StageOutcome::Refused(*why)),
-        (Prefetched::DelegatedSession(Ok(session)), _) => {
-            return threepid_elsewhere::attempt(context, stage, session).await;
+    let row = match (prefetched, context.pending) {
+        (Prefetched::Validation(row), _) => row.as_deref(),
+        (Prefetched::DelegatedSession(Err(error)), _) => return Ok(StageOutcome::Refused(*error)),
+        (Prefetched::DelegatedSession(Ok(lookup)), _) => {
+            return threepid_delegated::attempt(context, stage, lookup).await;
         }
-        (_, Some(awaited)) => {
-            if let Some(session) = awaited.session_elsewhere() {
-                return threepid_elsewhere::attempt(context, stage, &session).await;
+        (_, Some(pending)) => {
+            if let Some(lookup) = pending.delegated_lookup() {
+                return threepid_delegated::attempt(context, stage, &lookup).await;
             }
-            found = context.app.store.find_proof(&awaited.sid).await?;
+            found = context.app.store.find_proof(&pending.sid).await?;
             found.as_ref()
         }
         _ => return Ok(StageOutcome::Refused(MISSING)),
     };
-    let suits = |row: &&ValidationRow| {
+    let is_usable = |row: &&ValidationRow| {
         Some(row.threepid.medium) == stage.medium()
-            && Some(row.purpose) == purpose(context.binding)
+            && Some(row.purpose) == purpose(context.scope)
             && proofs::is_alive(row, context.app.clock.now())
     };
-    let Some(row) = row.filter(suits) else {
+    let Some(row) = row.filter(is_usable) else {
         return Ok(StageOutcome::Refused(NOT_YET));
     };
     Ok(match (row.state, row.validated) {
@@ -160,15 +165,15 @@ pub(super) async fn attempt(
         }
         _ => StageOutcome::Waiting {
             sid: row.sid.clone(),
-            elsewhere: None,
-            why: NOT_YET,
+            delegated: None,
+            error: NOT_YET,
         },
     })
 }
 
-/// Reads the credentials in any of their spellings (UIA-51): under either name, as an object or a
-/// list of one; if both names are there the specification's own counts. An `id_server` in them is
-/// asked only where the operator chose that (UIA-52).
+/// Reads `threepid_creds` in each of its spellings (UIA-51): under either name, as an object or as a
+/// list of one object. If both names are present, the one of the specification counts. An
+/// `id_server` is asked only if the operator has chosen that (UIA-52).
 fn credentials(members: &Body) -> Result<Option<Credentials>, MatrixError> {
     let value = match members.optional::<Value>("threepid_creds")? {
         Some(value) => value,

@@ -1,11 +1,12 @@
-//! The fallback pages of the address stages: ask for the address, send, and wait for the link or
-//! take the code. The page has a validation session of its own, whose secret its UIA session keeps.
+//! The fallback pages of the 3PID stages: ask for the 3PID, send a message, then wait for its link or
+//! take its code. The page uses a validation session of its own; the UIA session keeps the client
+//! secret.
 
 use ::http::StatusCode;
 
 use super::{
     StageType,
-    threepid::{Asked, PendingValidation, purpose},
+    threepid::{PageState, PendingValidation, purpose},
 };
 use crate::{
     app::App,
@@ -19,9 +20,8 @@ use crate::{
         proofs::{self, SubmittedToken, ValidationRequest, ValidationState},
     },
     uia::{
-        OpenSession,
+        OpenSession, SessionState,
         fallback::{Field, Form},
-        session::SessionState,
     },
 };
 
@@ -29,25 +29,25 @@ const CHECK: &str = "check";
 const RESTART: &str = "restart";
 const OTHER: Option<(&str, &str)> = Some((RESTART, "Send it again, or to another address"));
 
-/// What a submitted form leads to.
+/// The next step after a submitted form.
 pub(in crate::uia) enum Step {
-    /// The page again, with what was wrong.
+    /// Show the page again, with the error if there was one.
     Show(Option<(StatusCode, String)>),
-    /// An attempt of the stage.
-    UiaAttempt,
+    /// Attempt the stage.
+    Attempt,
 }
 
 pub(super) fn form(stage: StageType, config: &Config, session: &SessionState) -> Form {
-    let asked = session
-        .awaited
+    let request = session
+        .pending
         .get(&stage)
         .and_then(PendingValidation::shown);
-    match (stage.medium(), asked) {
-        (Some(Medium::Msisdn), Some(asked)) => Form {
-            text: format!("We have sent a code to {}. Please enter it here.", asked.to).into(),
+    match (stage.medium(), request) {
+        (Some(Medium::Msisdn), Some(request)) => Form {
+            text: format!("We have sent a code to {}. Please enter it here.", request.to).into(),
             fields: vec![Field {
                 help: "type=\"text\" inputmode=\"numeric\" autocomplete=\"one-time-code\" maxlength=\"12\"",
-                ..Field::word("code", "Code")
+                ..Field::text("code", "Code")
             }],
             button: "Continue",
             action: Some(CHECK),
@@ -55,7 +55,7 @@ pub(super) fn form(stage: StageType, config: &Config, session: &SessionState) ->
             ..Form::default()
         },
         (Some(Medium::Msisdn), None) => Form {
-            text: "Please enter your phone number: we will send a code to it.".into(),
+            text: "Please enter your phone number. We will send a code to it.".into(),
             fields: vec![
                 Field {
                     choices: config
@@ -63,20 +63,20 @@ pub(super) fn form(stage: StageType, config: &Config, session: &SessionState) ->
                         .iter()
                         .flat_map(|sms| sms.countries.iter().cloned())
                         .collect(),
-                    ..Field::word("country", "Country")
+                    ..Field::text("country", "Country")
                 },
                 Field {
                     help: "type=\"tel\" autocomplete=\"tel\"",
-                    ..Field::word("phone_number", "Phone number")
+                    ..Field::text("phone_number", "Phone number")
                 },
             ],
             button: "Send the code",
             ..Form::default()
         },
-        (_, Some(asked)) => Form {
+        (_, Some(request)) => Form {
             text: format!(
-                "We have sent a mail to {}. Please open the link in it; this page will go on by itself.",
-                asked.to
+                "We have sent a mail to {}. Please open the link in it. This page then continues by itself.",
+                request.to
             )
             .into(),
             button: "I have opened it",
@@ -86,10 +86,10 @@ pub(super) fn form(stage: StageType, config: &Config, session: &SessionState) ->
             ..Form::default()
         },
         (_, None) => Form {
-            text: "Please enter your e-mail address: we will send a link to it.".into(),
+            text: "Please enter your e-mail address. We will send a link to it.".into(),
             fields: vec![Field {
                 help: "type=\"email\" autocomplete=\"email\"",
-                ..Field::word("email", "E-mail address")
+                ..Field::text("email", "E-mail address")
             }],
             button: "Send the mail",
             ..Form::default()
@@ -97,22 +97,22 @@ pub(super) fn form(stage: StageType, config: &Config, session: &SessionState) ->
     }
 }
 
-/// Whether what the page waits for has come.
-pub(in crate::uia) async fn has_arrived(
+/// Whether the validation session that the page waits for is validated.
+pub(in crate::uia) async fn is_validated(
     app: &App,
     session: &OpenSession,
     stage: StageType,
 ) -> Result<bool, StoreError> {
-    let Some(awaited) = session.state.awaited.get(&stage) else {
+    let Some(pending) = session.state.pending.get(&stage) else {
         return Ok(false);
     };
-    let row = app.store.find_proof(&awaited.sid).await?;
+    let row = app.store.find_proof(&pending.sid).await?;
     Ok(row.is_some_and(|row| {
         row.state == ValidationState::Validated && proofs::is_alive(&row, app.clock.now())
     }))
 }
 
-/// Does what a step of the page asks for.
+/// Carries out the action of a submitted form.
 pub(in crate::uia) async fn submit(
     app: &App,
     session: &mut OpenSession,
@@ -121,30 +121,30 @@ pub(in crate::uia) async fn submit(
     network: ClientNetwork,
 ) -> Result<Step, MatrixError> {
     let Some(medium) = stage.medium() else {
-        return Ok(Step::UiaAttempt);
+        return Ok(Step::Attempt);
     };
-    let asked = session
+    let request = session
         .state
-        .awaited
+        .pending
         .get(&stage)
-        .and_then(|awaited| Some((awaited.sid.clone(), awaited.shown()?.clone())));
-    let done = match (form.get("action"), asked) {
-        (Some(CHECK), Some((sid, asked))) => match medium {
-            Medium::Email => return Ok(Step::UiaAttempt),
-            Medium::Msisdn => match check(app, &sid, &asked, form, network).await {
-                Ok(()) => return Ok(Step::UiaAttempt),
+        .and_then(|pending| Some((pending.sid.clone(), pending.shown()?.clone())));
+    let outcome = match (form.get("action"), request) {
+        (Some(CHECK), Some((sid, request))) => match medium {
+            Medium::Email => return Ok(Step::Attempt),
+            Medium::Msisdn => match submit_code(app, &sid, &request, form, network).await {
+                Ok(()) => return Ok(Step::Attempt),
                 Err(error) => Err(error),
             },
         },
         (Some(RESTART), Some(_)) => {
-            if let Some(awaited) = session.state.awaited.get_mut(&stage) {
-                awaited.asks_again = true;
+            if let Some(pending) = session.state.pending.get_mut(&stage) {
+                pending.asks_again = true;
             }
             Ok(())
         }
         _ => send(app, session, stage, form, network).await,
     };
-    match done {
+    match outcome {
         Ok(()) => Ok(Step::Show(None)),
         Err(error) if error.code == ErrorCode::Unknown => Err(error),
         Err(error) => Ok(Step::Show(Some((
@@ -154,10 +154,10 @@ pub(in crate::uia) async fn submit(
     }
 }
 
-async fn check(
+async fn submit_code(
     app: &App,
     sid: &str,
-    asked: &Asked,
+    request: &PageState,
     form: &Query,
     network: ClientNetwork,
 ) -> Result<(), MatrixError> {
@@ -165,7 +165,7 @@ async fn check(
     let token = SubmittedToken {
         medium: Medium::Msisdn,
         sid,
-        client_secret: Some(&Secret::new(asked.client_secret.clone())),
+        client_secret: Some(&request.client_secret),
         token: &Secret::new(code.to_owned()),
     };
     proofs::submit(app, &token, network).await?;
@@ -179,49 +179,51 @@ async fn send(
     form: &Query,
     network: ClientNetwork,
 ) -> Result<(), MatrixError> {
-    let Some(purpose) = purpose(&session.state.binding) else {
+    let Some(purpose) = purpose(&session.state.scope) else {
         return Ok(());
     };
     if !sends(&app.config, stage) {
         return Err(MatrixError::new(
             ErrorCode::ThreePidMediumNotSupported,
-            "This server sends no such message: please go back to your application, which asks an identity server",
+            "This server sends no such messages. Go back to your app, which can use an identity server",
         ));
     }
     let earlier = session
         .state
-        .awaited
+        .pending
         .get(&stage)
-        .and_then(|awaited| awaited.asked.clone());
-    let attempt = earlier.as_ref().map_or(0, |asked| asked.attempt) + 1;
-    let client_secret = earlier.map_or_else(|| app.rng.base64::<24>(), |asked| asked.client_secret);
-    let secret = Secret::new(client_secret.clone());
+        .and_then(|pending| pending.page.clone());
+    let send_attempt = earlier.as_ref().map_or(0, |page| page.send_attempt) + 1;
+    let client_secret = earlier.map_or_else(
+        || Secret::new(app.rng.base64::<24>()),
+        |page| page.client_secret,
+    );
     let (to, country, shown) = recipient(app, stage, form)?;
     threepids::admit(&app.config, &to)?;
-    let wish = ValidationRequest {
+    let request = ValidationRequest {
         purpose,
         to: &to,
         country: country.as_deref(),
-        client_secret: &secret,
-        attempt,
+        client_secret: &client_secret,
+        attempt: send_attempt,
         next_link: None,
     };
-    let sid = proofs::request(app, wish, network).await?;
-    let awaited = PendingValidation {
+    let sid = proofs::request(app, request, network).await?;
+    let pending = PendingValidation {
         sid,
-        asked: Some(Asked {
+        page: Some(PageState {
             client_secret,
-            attempt,
+            send_attempt,
             to: shown,
         }),
         asks_again: false,
-        elsewhere: None,
+        delegated: None,
     };
-    session.state.awaited.insert(stage, awaited);
+    session.state.pending.insert(stage, pending);
     Ok(())
 }
 
-/// Whether this server sends what the stage needs, or an identity server alone does.
+/// Whether this server sends messages of the stage's medium. Otherwise only an identity server does.
 fn sends(config: &Config, stage: StageType) -> bool {
     match stage.medium() {
         Some(Medium::Email) => config.mail.is_some(),
@@ -230,7 +232,8 @@ fn sends(config: &Config, stage: StageType) -> bool {
     }
 }
 
-/// Whom the form names: the canonical address, a number's country, and how it is shown.
+/// The recipient in the form: the canonical 3PID, the country of a phone number, and the text that
+/// the page shows.
 fn recipient(
     app: &App,
     stage: StageType,
@@ -245,14 +248,14 @@ fn recipient(
     let email = threepids::parse_email(&field("email")).ok_or_else(|| {
         MatrixError::new(
             ErrorCode::InvalidParam,
-            "That is not an e-mail address we can write to",
+            "This is not an e-mail address that this server can send to",
         )
     })?;
     let shown = masked_mailbox(&email.address);
     Ok((email, None, shown))
 }
 
-/// Enough of a number for whoever typed it: the page's URL may be read by others.
+/// The end of the number, which its owner recognises. The page's URL may be read by others.
 fn masked_number(readable: &str) -> String {
     let shown = readable.chars().count().saturating_sub(3);
     let ending: String = readable.chars().skip(shown).collect();

@@ -1,11 +1,12 @@
-//! Sessions of identity servers in the address stages, where the operator chose that (IDS-08,
-//! IDS-09): the word of a trusted server counts like a session of ours, once.
+//! Validation sessions of identity servers in the 3PID stages, if the operator has chosen that
+//! (IDS-08, IDS-09). A session that a trusted identity server reports as validated counts once, like
+//! a session of this server.
 
 use super::{StageContext, StageOutcome, StageResult, StageType, threepid};
 use crate::{
     app::App,
     config::Validation,
-    error::Rejection,
+    error::{ErrorCode, Rejection},
     identity_servers::{self, IdServerError, Validated},
     limits::{self, Limit},
     threepids::proofs::{DelegatedSession, ValidatedThreePid},
@@ -13,28 +14,28 @@ use crate::{
 };
 
 const NOT_TRUSTED: StageError = StageError {
-    code: "M_SERVER_NOT_TRUSTED",
+    code: ErrorCode::ServerNotTrusted,
     message: "This server does not trust that identity server",
 };
 const NO_TOKEN: StageError = StageError {
-    code: "M_MISSING_PARAM",
-    message: "`id_access_token` is missing from `threepid_creds`, or is no token",
+    code: ErrorCode::MissingParam,
+    message: "`id_access_token` of `threepid_creds` is missing or not a valid token",
 };
 
 /// A validation session at an identity server.
 #[derive(Clone)]
 pub struct DelegatedLookup {
-    /// Its id there.
+    /// Its ID there.
     pub(super) sid: String,
-    /// What else there is to know of it.
-    pub(super) elsewhere: DelegatedSession,
+    /// The identity server and the credentials of the session.
+    pub(super) session: DelegatedSession,
 }
 
 crate::opaque_debug!(DelegatedLookup);
 
-/// The session that the credentials name, if identity servers validate here and one is named; or why
-/// nobody is asked about it.
-pub(super) fn named(
+/// The session at an identity server that the client names, or why that server is not asked. `None`
+/// if the client names none or this server validates 3PIDs itself.
+pub(super) fn lookup(
     app: &App,
     credentials: &threepid::Credentials,
 ) -> Option<Result<DelegatedLookup, StageError>> {
@@ -50,7 +51,7 @@ pub(super) fn named(
     };
     Some(Ok(DelegatedLookup {
         sid: credentials.sid.clone(),
-        elsewhere: DelegatedSession {
+        session: DelegatedSession {
             id_server: server.name.as_str().to_owned(),
             client_secret: credentials.client_secret.reveal().clone(),
             token: token.map(|token| token.reveal().clone()),
@@ -58,46 +59,45 @@ pub(super) fn named(
     }))
 }
 
-/// Asks the identity server. As long as it has nothing good to say the answer is the one of our own
-/// sessions, whatever the reason: clients ask again.
+/// Asks the identity server. Until it reports the session as validated, the answer is the same as
+/// for a session of this server, whatever the reason: clients poll.
 pub(super) async fn attempt(
     context: StageContext<'_>,
     stage: StageType,
-    session: &DelegatedLookup,
+    lookup: &DelegatedLookup,
 ) -> Result<StageOutcome, Rejection> {
     let app = context.app;
     let not_yet = threepid::NOT_YET;
-    // Its trust may have ended since.
-    let server = identity_servers::trusted(&app.config, &session.elsewhere.id_server);
-    let (Ok(server), Some(_)) = (server, threepid::purpose(context.binding)) else {
+    // The operator may have removed it from the trusted servers since.
+    let server = identity_servers::trusted(&app.config, &lookup.session.id_server);
+    let (Ok(server), Some(_)) = (server, threepid::purpose(context.scope)) else {
         return Ok(StageOutcome::Refused(not_yet));
     };
     limits::spend(app, Limit::IdServer, context.network).await?;
-    let found =
-        identity_servers::find_validated(app, server, &session.sid, &session.elsewhere).await;
+    let found = identity_servers::find_validated(app, server, &lookup.sid, &lookup.session).await;
     match found {
         Ok(Some(Validated { threepid, at })) if stage.medium() == Some(threepid.medium) => {
             Ok(StageOutcome::passed(StageResult::ThreePid(
                 ValidatedThreePid {
-                    sid: session.sid.clone(),
+                    sid: lookup.sid.clone(),
                     generation: String::new(),
                     threepid,
-                    // When it was asked for, only the identity server knows.
+                    // Only the identity server knows when the message was requested.
                     begun: at,
                     validated: at,
-                    elsewhere: Some(session.elsewhere.clone()),
+                    elsewhere: Some(lookup.session.clone()),
                 },
             )))
         }
-        // Of another medium, too old, or none that it would speak of.
+        // Another medium, an expired session, or one that the identity server does not reveal.
         Ok(_) => Ok(StageOutcome::Refused(not_yet)),
-        Err(IdServerError::Refused(refusal)) if refusal.errcode != "M_SESSION_NOT_VALIDATED" => {
+        Err(IdServerError::Refused(error)) if !error.is_not_validated_yet() => {
             Ok(StageOutcome::Refused(not_yet))
         }
         Err(_) => Ok(StageOutcome::Waiting {
-            sid: session.sid.clone(),
-            elsewhere: Some(session.elsewhere.clone()),
-            why: not_yet,
+            sid: lookup.sid.clone(),
+            delegated: Some(lookup.session.clone()),
+            error: not_yet,
         }),
     }
 }

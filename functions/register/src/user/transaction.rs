@@ -1,0 +1,126 @@
+//! The transaction that creates a user's account, and what follows it.
+
+use shared::{
+    accounts::{CreateAccountError, NewAccount, NewDevice},
+    app::App,
+    appservices::Appservices,
+    credentials,
+    error::MatrixError,
+    http::ClientNetwork,
+    identity_servers,
+    ids::Localpart,
+    metrics::{self, Metric},
+    passwords::PasswordHash,
+    store::AccountKind,
+    threepids::Medium,
+    tokens::Login,
+    uia::request::{FinalAttempt, FinalTransaction, OperationError},
+};
+
+use super::name::Name;
+use crate::{answer::Response, parameters::Parameters};
+
+/// The creation of the account (REG-15).
+pub(super) struct AccountCreation<'a> {
+    pub(super) parameters: &'a Parameters,
+    pub(super) name: Name,
+    pub(super) appservices: &'a Appservices,
+    pub(super) network: ClientNetwork,
+    pub(super) password: PasswordHash,
+}
+
+impl FinalTransaction for AccountCreation<'_> {
+    async fn commit(
+        &mut self,
+        app: &App,
+        attempt: FinalAttempt<'_>,
+    ) -> Result<String, OperationError> {
+        let claimed = self.name.claim(app, self.appservices);
+        let (localpart, upgraded_guest) =
+            claimed.map_err(|error| OperationError::Refused(error.into()))?;
+        let (answer, device) = self.answer(app, &localpart);
+        let text = serde_json::to_string(&answer).unwrap_or_default();
+        let result = &attempt.completion.result;
+        let account = NewAccount {
+            password: Some(self.password.clone()),
+            device,
+            terms: result.terms.clone(),
+            registration_token: result.registration_token.clone(),
+            threepids: result.threepids.clone(),
+            session: attempt.session_commit(app, &text),
+            upgraded_guest,
+            ..NewAccount::new(localpart, AccountKind::User, app.clock.now())
+        };
+        let created = app.store.create_account(&account).await;
+        created.map_err(|error| self.operation_error(error))?;
+        metrics::count(Metric::Registrations);
+        metrics::user(&account.localpart);
+        self.after_registration(app, &account).await;
+        Ok(text)
+    }
+}
+
+impl AccountCreation<'_> {
+    fn operation_error(&self, error: CreateAccountError) -> OperationError {
+        match error {
+            CreateAccountError::SessionChanged => OperationError::SessionChanged,
+            CreateAccountError::RegistrationTokenSpent => OperationError::RegistrationTokenSpent,
+            CreateAccountError::ValidationGone(medium) => OperationError::ValidationGone(medium),
+            CreateAccountError::ThreePidTaken(medium) => {
+                OperationError::ThreePidRefused(medium, error.into())
+            }
+            // The next attempt draws another name.
+            CreateAccountError::NameTaken if matches!(self.name, Name::Generated) => {
+                OperationError::Conflict
+            }
+            CreateAccountError::NameTaken
+            | CreateAccountError::GuestChanged
+            | CreateAccountError::Store(_) => OperationError::Refused(MatrixError::from(error)),
+        }
+    }
+
+    /// The answer, with a new device unless the client inhibits the login (REG-20).
+    fn answer(&self, app: &App, localpart: &Localpart) -> (Response, Option<NewDevice>) {
+        let parameters = self.parameters;
+        if parameters.inhibit_login == Some(true) {
+            return (Response::without_login(app, localpart), None);
+        }
+        let refreshable = parameters.refresh_token == Some(true);
+        let login = Login {
+            device_id: parameters.device_id.clone(),
+            display_name: parameters.initial_device_display_name.clone(),
+            refreshable,
+            lifetime: app.config.tokens.of(refreshable),
+        };
+        let (answer, device) = Response::with_login(app, localpart, &login);
+        (answer, Some(device))
+    }
+
+    /// Runs after the account exists and not before: until then another request may claim the name.
+    /// Later password attempts of attackers do not lock the owner out from the network of the login.
+    async fn after_registration(&self, app: &App, account: &NewAccount) {
+        let trust_network = async {
+            if account.device.is_some() {
+                credentials::trust_network(app, &account.localpart, self.network).await;
+            }
+        };
+        tokio::join!(self.bind(app, account), trust_network);
+    }
+
+    /// Publishes the 3PIDs at identity servers if the client asks for that (REG-26, DIS-03). The
+    /// registration succeeds even if that fails.
+    async fn bind(&self, app: &App, account: &NewAccount) {
+        let is_requested = |medium| match medium {
+            Medium::Email => self.parameters.bind_email == Some(true),
+            Medium::Msisdn => self.parameters.bind_msisdn == Some(true),
+        };
+        let validated = account.threepids.iter();
+        let requested: Vec<_> = validated
+            .filter(|validated| is_requested(validated.threepid.medium))
+            .collect();
+        if !requested.is_empty() {
+            let user = &account.localpart;
+            Box::pin(identity_servers::bind_proven(app, user, &requested)).await;
+        }
+    }
+}

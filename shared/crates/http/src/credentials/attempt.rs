@@ -1,0 +1,118 @@
+//! The rate limits of a password attempt, charged before the password is hashed.
+//!
+//! An attempt is counted by account and network, by network, and by account for all networks
+//! together, so that many networks allow hardly more attempts than one. With the last limit alone
+//! attackers could lock an owner out. So it does not apply to networks from which the owner has
+//! logged in during the last month.
+
+use super::{CredentialError, Identifier};
+use crate::{
+    app::App,
+    http::ClientNetwork,
+    ids::Localpart,
+    limits::{self, Limit, LimitError},
+};
+
+/// A charged password attempt.
+#[derive(Debug)]
+pub struct PasswordAttempt {
+    /// The charges that a correct password gets back.
+    spent: Vec<(Limit, String)>,
+    network: ClientNetwork,
+    /// The limit for all networks together, if it is exceeded but does not apply to this network.
+    exceeded: Option<LimitError>,
+}
+
+/// The charges of an attempt at an account.
+pub(super) struct Charges {
+    /// By the network; the charge that a correct password gets back.
+    pub(super) by_network: Result<(Limit, String), LimitError>,
+    /// By the account, for all networks together.
+    pub(super) by_account: Result<(), LimitError>,
+}
+
+/// Charges an attempt at `key` by its network, beside the read of the account. `endpoint` is the limit
+/// of the endpoint. Returns the charge that a correct password gets back.
+pub(super) async fn charge(
+    app: &App,
+    key: &str,
+    network: ClientNetwork,
+    endpoint: Option<Limit>,
+) -> Result<(Limit, String), LimitError> {
+    let attempt = by_network(key, network);
+    let mut charges = vec![attempt.clone(), (Limit::PasswordHash, network.to_string())];
+    charges.extend(endpoint.map(|limit| (limit, network.to_string())));
+    limits::spend_all(app, &charges).await?;
+    Ok(attempt)
+}
+
+/// The limit of attempts at `key` from one network.
+pub(super) fn by_network(key: &str, network: ClientNetwork) -> (Limit, String) {
+    (Limit::NetworkPasswordAttempts, format!("{key} {network}"))
+}
+
+/// The limits of an attempt with an access token of `user`.
+pub(super) fn of_token_holder(user: &Localpart, network: ClientNetwork) -> [(Limit, String); 2] {
+    [
+        by_network(&Identifier::User(user.clone()).key(), network),
+        (Limit::PasswordHash, network.to_string()),
+    ]
+}
+
+/// The key of a network that a user has logged in from.
+pub(super) fn trusted_network(name: &Localpart, network: ClientNetwork) -> String {
+    format!("{} {network}", name.as_str())
+}
+
+impl PasswordAttempt {
+    /// The attempt, if its charges allow it. `name` is that of the account or a decoy.
+    pub(super) async fn new(
+        app: &App,
+        name: &Localpart,
+        network: ClientNetwork,
+        charges: Charges,
+    ) -> Result<Self, CredentialError> {
+        let account = (Limit::AccountPasswordAttempts, name.as_str().to_owned());
+        let spent = match charges.by_network {
+            Ok(spent) => spent,
+            Err(error) => {
+                if charges.by_account.is_ok() {
+                    limits::refund_all(app, &[account]).await;
+                }
+                return Err(error.into());
+            }
+        };
+        let (spent, exceeded) = match charges.by_account {
+            Ok(()) => (vec![spent, account], None),
+            Err(error @ LimitError::Exceeded { .. })
+                if limits::knows_network(app, trusted_network(name, network)).await? =>
+            {
+                (vec![spent], Some(error))
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self {
+            spent,
+            network,
+            exceeded,
+        })
+    }
+
+    /// The error for a wrong password. On a trusted network beyond the limit it is that of the limit,
+    /// as elsewhere: otherwise other clients of the network could find out which accounts log in
+    /// there.
+    pub(super) fn wrong(self) -> CredentialError {
+        self.exceeded
+            .map_or(CredentialError::Wrong, CredentialError::Limit)
+    }
+
+    /// Refunds the attempt: a correct password is not counted.
+    pub async fn refund(&self, app: &App) {
+        limits::refund_all(app, &self.spent).await;
+    }
+
+    /// Marks the network as one that the owner of `name` has logged in from.
+    pub async fn trust_network(&self, app: &App, name: &Localpart) {
+        super::trust_network(app, name, self.network).await;
+    }
+}

@@ -1,0 +1,185 @@
+//! The addition of a validated 3PID to an account.
+
+use super::{AccountOwner, Credentials, TRIES, ThreePidError, addresses, again};
+use crate::{
+    accounts::{AddThreePidError, MAX_THREEPIDS, NewThreePid},
+    app::App,
+    clock::Timestamp,
+    http::Request,
+    limits::{self, Limit},
+    notices,
+    outbox::Notice,
+    store::{Attempt, SessionCommit, ValidationRow, retry_on_conflict},
+    threepids::{
+        self,
+        proofs::{self, ValidatedThreePid, ValidationState},
+    },
+};
+
+/// The decision about an addition before it is made.
+enum AddDecision {
+    /// The account can have the 3PID.
+    Add(ValidatedThreePid),
+    /// The validation session was spent for this account: the request repeats one whose answer was lost.
+    Done,
+}
+
+/// Whether the validation session allows an addition to this account now. An endpoint that asks for
+/// a password checks this before, so that the user does not enter it in vain.
+pub async fn check_validation(
+    app: &App,
+    owner: &AccountOwner,
+    validation: Option<&ValidationRow>,
+) -> Result<(), ThreePidError> {
+    decide(app, owner, validation).await.map(|_| ())
+}
+
+async fn decide(
+    app: &App,
+    owner: &AccountOwner,
+    validation: Option<&ValidationRow>,
+) -> Result<AddDecision, ThreePidError> {
+    let row = validation.ok_or(ThreePidError::NotValidated)?;
+    let is_outdated = owner.account.proofs_not_before > row.begun;
+    match (row.state, row.validated) {
+        (ValidationState::Validated, Some(validated))
+            if proofs::is_alive(row, app.clock.now()) && !is_outdated =>
+        {
+            threepids::admit(&app.config, &row.threepid)?;
+            Ok(AddDecision::Add(ValidatedThreePid {
+                sid: row.sid.clone(),
+                generation: row.generation.clone(),
+                threepid: row.threepid.clone(),
+                begun: row.begun,
+                validated,
+                elsewhere: None,
+            }))
+        }
+        (ValidationState::Spent, _) => match app.store.find_owner(&row.threepid).await? {
+            Some(name) if name == owner.localpart => Ok(AddDecision::Done),
+            _ => Err(ThreePidError::NotValidated),
+        },
+        _ => Err(ThreePidError::NotValidated),
+    }
+}
+
+/// The rows that an addition depends on, as they were read.
+pub struct AddRead {
+    /// The account. It must be read before its 3PIDs.
+    pub owner: AccountOwner,
+    /// The validation session.
+    pub validation: Option<ValidationRow>,
+}
+
+/// The outcome of one attempt to add a 3PID.
+pub enum Added {
+    /// The account has it.
+    Done,
+    /// A row has changed since it was read.
+    Conflict,
+}
+
+/// Adds the 3PID of a validation session to an account and marks the session as spent.
+pub async fn add(
+    app: &App,
+    request: &Request,
+    credentials: &Credentials,
+    read: AddRead,
+) -> Result<(), ThreePidError> {
+    retry_on_conflict(TRIES, read, |read, attempt| async move {
+        Ok(match try_add(app, &read, None, None).await? {
+            Added::Done => Attempt::Done(()),
+            Added::Conflict => {
+                let again = reload(app, request, credentials, &read.owner, attempt);
+                Attempt::Retry(again.await?)
+            }
+        })
+    })
+    .await
+}
+
+/// Reads again what an addition depends on, after attempt number `attempt` has met a conflict.
+pub async fn reload(
+    app: &App,
+    request: &Request,
+    credentials: &Credentials,
+    before: &AccountOwner,
+    attempt: u32,
+) -> Result<AddRead, ThreePidError> {
+    app.store.wait(attempt).await;
+    let owner = again(app, request, before).await?;
+    let validation = credentials.find(app).await?;
+    Ok(AddRead { owner, validation })
+}
+
+/// Tries once to add the 3PID. A 3PID that the account has already keeps its times.
+/// `verified_password` is when the password that authenticated the request had last been changed;
+/// `session` completes the UIA session of the request.
+pub async fn try_add(
+    app: &App,
+    read: &AddRead,
+    verified_password: Option<Timestamp>,
+    session: Option<SessionCommit>,
+) -> Result<Added, ThreePidError> {
+    let owner = &read.owner;
+    let validated = match decide(app, owner, read.validation.as_ref()).await? {
+        AddDecision::Add(validated) => validated,
+        AddDecision::Done => return Ok(Added::Done),
+    };
+    let (own, holder) = tokio::join!(
+        app.store.addresses_of(&owner.localpart),
+        app.store.find_owner(&validated.threepid)
+    );
+    let (own, holder) = (addresses(own?), holder?);
+    if holder.is_some_and(|holder| holder != owner.localpart) {
+        return Err(ThreePidError::InUse);
+    }
+    let known = own.contains(&validated.threepid);
+    if !known && own.len() >= MAX_THREEPIDS {
+        return Err(ThreePidError::TooMany);
+    }
+    let recipients = [own.as_slice(), std::slice::from_ref(&validated.threepid)].concat();
+    let notices = if known {
+        Vec::new()
+    } else {
+        notices::mails(app, &recipients, Notice::AddressAdded)
+    };
+    let new = NewThreePid {
+        localpart: owner.localpart.clone(),
+        account: owner.account.clone(),
+        proven: validated,
+        known,
+        added: app.clock.now(),
+        known_password: verified_password,
+        session,
+        notices,
+    };
+    write(app, &new).await
+}
+
+/// Writes an addition, within the limit of its account. A request beyond the limit is refused: an
+/// addition without a notification to the owner is not allowed. An addition that was not made is
+/// not counted.
+async fn write(app: &App, new: &NewThreePid) -> Result<Added, ThreePidError> {
+    let user = new.localpart.as_str();
+    if !new.known {
+        limits::spend(app, Limit::Addition, user).await?;
+    }
+    let outcome = match app.store.add_threepid(new).await {
+        Ok(()) => return Ok(Added::Done),
+        Err(
+            AddThreePidError::AccountChanged
+            | AddThreePidError::Taken
+            | AddThreePidError::ValidationGone,
+        ) => Ok(Added::Conflict),
+        Err(AddThreePidError::SessionChanged) => Err(ThreePidError::SessionMoved),
+        Err(AddThreePidError::PasswordChanged) => Err(ThreePidError::PasswordMoved),
+        // The transaction may have been committed.
+        Err(AddThreePidError::Store(error)) => return Err(error.into()),
+    };
+    if !new.known {
+        // A lost refund costs the account one later addition, which is no reason to fail.
+        let _ = limits::refund(app, Limit::Addition, user).await;
+    }
+    outcome
+}

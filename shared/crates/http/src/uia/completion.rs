@@ -1,0 +1,159 @@
+//! The proof that a flow is completed: the argument that an operation takes.
+
+use super::{
+    AuthResult, Challenge, OpenSession, SessionCommit, StageError, StageType,
+    engine::refund,
+    session::ParameterSource,
+    stages::{Prefetched, TOKEN_REFUSED, threepid::NOT_YET},
+};
+use crate::{
+    app::App,
+    config::Flow,
+    error::{MatrixError, Rejection},
+    http::ClientNetwork,
+    limits::{self, Limit},
+    store::SaveSessionError,
+    threepids::Medium,
+};
+
+/// A completed flow. Only [`authenticate`](super::authenticate) creates one.
+#[derive(Debug)]
+pub struct UiaCompletion {
+    /// The results of the flow's stages.
+    pub result: AuthResult,
+    session: OpenSession,
+    flows: Vec<Flow>,
+    refund: Option<(Limit, String)>,
+}
+
+impl UiaCompletion {
+    pub(super) fn new(
+        result: AuthResult,
+        session: OpenSession,
+        flows: &[Flow],
+        refund: Option<(Limit, String)>,
+    ) -> Self {
+        Self {
+            result,
+            session,
+            flows: flows.to_vec(),
+            refund,
+        }
+    }
+
+    /// The row that completes the session with this answer, if the session is stored. A request
+    /// that completed a whole flow at once has no stored session, and no replay (UIA-11).
+    pub fn commit(&self, app: &App, request: &str, answer: &str) -> Option<SessionCommit> {
+        let session = self.session.is_stored().then_some(&self.session)?;
+        Some(session.commit(app, request, answer))
+    }
+
+    /// Refunds what a correct password or token was charged. Runs beside the operation itself.
+    pub async fn refund_attempt(&mut self, app: &App) {
+        refund(app, self.refund.take()).await;
+    }
+
+    /// Saves the completed stages if the operation has failed or cannot be carried out yet (UIA-09,
+    /// REG-23), and refunds a correct password. Best effort, since the answer is an error already.
+    pub async fn save_progress(mut self, app: &App) {
+        self.refund_attempt(app).await;
+        if self.session.is_stored() {
+            let source = ParameterSource::Request;
+            let _ = self.session.save_merged(app, source, None).await;
+        }
+    }
+
+    /// Like [`save_progress`](Self::save_progress), for a validated 3PID that the account cannot
+    /// have: the stage is open again for another one.
+    pub async fn save_progress_without(mut self, app: &App, medium: Medium) {
+        self.refund_attempt(app).await;
+        let stage = StageType::of_medium(medium);
+        self.session.state.reopen(stage);
+        if self.session.is_stored() {
+            let source = ParameterSource::Request;
+            let _ = self.session.save_merged(app, source, Some(stage)).await;
+        }
+    }
+
+    /// Merges the stored session after a concurrent request has changed it: completed another stage
+    /// or sent other parameters. [`SaveSessionError::Conflict`] if the session is completed or gone.
+    pub async fn reload(mut self, app: &App) -> Result<Self, SaveSessionError> {
+        self.session.merge(app, ParameterSource::Request).await?;
+        Ok(self)
+    }
+
+    /// Chooses another share of the registration token after the chosen one was used up. If the
+    /// token has no uses left, its stage is open again in the same session.
+    pub async fn renew_registration_token(
+        self,
+        app: &App,
+        network: ClientNetwork,
+    ) -> Result<Self, Rejection> {
+        if let Some(flow) = self.session.state.completed_flow(&self.flows)
+            && let Ok(result) = resolve_flow(app, flow, &self.session, &Prefetched::Nothing).await?
+        {
+            return Ok(Self { result, ..self });
+        }
+        let stage = StageType::RegistrationToken;
+        Err(self.reopen_stage(app, network, stage, TOKEN_REFUSED).await)
+    }
+
+    /// Opens the stage of a 3PID again whose validation session was used elsewhere or has expired.
+    pub async fn reopen_threepid_stage(
+        self,
+        app: &App,
+        network: ClientNetwork,
+        medium: Medium,
+    ) -> Rejection {
+        let stage = StageType::of_medium(medium);
+        self.reopen_stage(app, network, stage, NOT_YET).await
+    }
+
+    /// The challenge after a stage has become incomplete.
+    async fn reopen_stage(
+        mut self,
+        app: &App,
+        network: ClientNetwork,
+        stage: StageType,
+        error: StageError,
+    ) -> Rejection {
+        self.session.state.reopen(stage);
+        if !self.session.is_stored()
+            && let Err(error) = limits::spend(app, Limit::UiaSession, network).await
+        {
+            return error.into();
+        }
+        let source = ParameterSource::Request;
+        match self.session.save_merged(app, source, Some(stage)).await {
+            Ok(_) => Challenge::new(&app.config, &self.flows, &self.session, Some(error)).into(),
+            Err(error) => error.into(),
+        }
+    }
+}
+
+/// A completed stage whose result is no longer valid.
+pub(super) struct InvalidStage {
+    pub(super) stage: StageType,
+    pub(super) error: StageError,
+}
+
+/// The results of the stages of `flow`, and of no other, as of now.
+pub(super) async fn resolve_flow(
+    app: &App,
+    flow: &Flow,
+    session: &OpenSession,
+    prefetched: &Prefetched,
+) -> Result<Result<AuthResult, InvalidStage>, MatrixError> {
+    let mut results = AuthResult::default();
+    let of_flow = |stage: StageType| flow.contains(&stage);
+    for done in &session.state.completed {
+        if !of_flow(done.stage) {
+            continue;
+        }
+        if let Err(error) = done.result.resolve(app, prefetched, &mut results).await? {
+            let stage = done.stage;
+            return Ok(Err(InvalidStage { stage, error }));
+        }
+    }
+    Ok(Ok(results))
+}

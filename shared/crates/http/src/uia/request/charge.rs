@@ -1,0 +1,49 @@
+//! The rate limits that the first read of a request charges.
+
+use crate::{
+    app::App,
+    http::ClientNetwork,
+    limits::{self, Limit, LimitError},
+};
+
+/// The charge of the step that a request is likely to reach. It is made beside the first read, to
+/// save a round trip, and in addition to the limit of the endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Charged {
+    /// None.
+    Nothing,
+    /// The start of a UIA session.
+    SessionStart,
+    /// The hash of a new password.
+    PasswordHash,
+    /// The verification of a password against that of the access token's user.
+    PasswordAttempt,
+}
+
+impl Charged {
+    /// The limit of the step. The limits of a password attempt are those of `credentials`.
+    const fn limit(self) -> Option<Limit> {
+        match self {
+            Self::SessionStart => Some(Limit::UiaSession),
+            Self::PasswordHash => Some(Limit::PasswordHash),
+            Self::Nothing | Self::PasswordAttempt => None,
+        }
+    }
+}
+
+/// Charges the limit of the endpoint and that of the likely step.
+pub(super) async fn charge(
+    app: &App,
+    endpoint: Limit,
+    likely: Charged,
+    network: ClientNetwork,
+) -> Result<(), LimitError> {
+    let step = async {
+        match likely.limit() {
+            Some(limit) => limits::spend(app, limit, network).await,
+            None => Ok(()),
+        }
+    };
+    let (endpoint, step) = tokio::join!(limits::spend(app, endpoint, network), step);
+    endpoint.and(step)
+}

@@ -1,0 +1,207 @@
+//! The end of a UIA-protected request: its one transaction, repeated while concurrent requests write
+//! to the session, or the answer of a concurrent duplicate that came first.
+
+use super::{ProtectedRequest, replayed_answer};
+use crate::{
+    accounts::ChangeAccountError,
+    app::App,
+    error::{MatrixError, Rejection},
+    http::Response,
+    store::{Attempt, StoreError, retry_on_conflict},
+    threepids::Medium,
+    uia::{Operation, SessionCommit, UiaCompletion},
+};
+
+/// How often the final transaction is tried. Each try can conflict with a write to the session, to
+/// the rows of the operation, or to a share of the registration token.
+const TRIES: u32 = 24;
+
+/// Why the operation was not carried out after a completed flow.
+#[derive(Debug)]
+pub enum OperationError {
+    /// The session row has changed since it was read.
+    SessionChanged,
+    /// A row of the operation has changed since it was read. The next attempt reads it again.
+    Conflict,
+    /// The validation session of the 3PID was used elsewhere or has expired.
+    ValidationGone(Medium),
+    /// The share of the registration token has no uses left.
+    RegistrationTokenSpent,
+    /// The 3PID cannot belong to the account; the user may validate another one.
+    ThreePidRefused(Medium, MatrixError),
+    /// The operation is not possible.
+    Refused(MatrixError),
+    /// DynamoDB failed.
+    Store(StoreError),
+}
+
+impl From<ChangeAccountError> for OperationError {
+    fn from(error: ChangeAccountError) -> Self {
+        match error {
+            ChangeAccountError::SessionChanged => Self::SessionChanged,
+            ChangeAccountError::ValidationGone(medium) => Self::ValidationGone(medium),
+            ChangeAccountError::AccountChanged => Self::Refused(error.into()),
+            ChangeAccountError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+/// One attempt of a final transaction.
+#[derive(Debug, Clone, Copy)]
+pub struct FinalAttempt<'a> {
+    /// The number of the attempt, from 0.
+    pub number: u32,
+    /// The completed flow.
+    pub completion: &'a UiaCompletion,
+    request: &'a ProtectedRequest,
+}
+
+impl FinalAttempt<'_> {
+    /// The row that completes the session with this answer, if there is a session.
+    pub fn session_commit(&self, app: &App, answer: &str) -> Option<SessionCommit> {
+        let canonical = &self.request.canonical;
+        self.completion.commit(app, canonical, answer)
+    }
+}
+
+/// The operation of a UIA-protected request: one transaction, which also completes the session.
+pub trait FinalTransaction: Send {
+    /// Tries the transaction once and returns the answer.
+    fn commit(
+        &mut self,
+        app: &App,
+        attempt: FinalAttempt<'_>,
+    ) -> impl Future<Output = Result<String, OperationError>> + Send;
+}
+
+/// A transaction that depends on nothing but the session, with an answer that is known before.
+struct FixedAnswer<'a, F> {
+    answer: &'a str,
+    write: F,
+}
+
+impl<F, W> FinalTransaction for FixedAnswer<'_, F>
+where
+    F: Fn(Option<SessionCommit>) -> W + Send,
+    W: Future<Output = Result<(), ChangeAccountError>> + Send,
+{
+    async fn commit(
+        &mut self,
+        app: &App,
+        attempt: FinalAttempt<'_>,
+    ) -> Result<String, OperationError> {
+        let session = attempt.session_commit(app, self.answer);
+        (self.write)(session).await?;
+        Ok(self.answer.to_owned())
+    }
+}
+
+/// The next step after a failed attempt.
+enum Next {
+    /// A concurrent duplicate of the request came first; its answer.
+    Replay(Response),
+    /// Try again with this completion.
+    Retry(Box<UiaCompletion>),
+}
+
+impl ProtectedRequest {
+    /// Carries out an operation with a fixed answer by the transaction `write`.
+    pub async fn finish_with<W>(
+        &self,
+        app: &App,
+        completion: UiaCompletion,
+        answer: &str,
+        write: impl Fn(Option<SessionCommit>) -> W + Send,
+    ) -> Result<Response, Rejection>
+    where
+        W: Future<Output = Result<(), ChangeAccountError>> + Send,
+    {
+        let transaction = FixedAnswer { answer, write };
+        self.finish(app, completion, transaction).await
+    }
+
+    /// Carries out the operation by a transaction that also completes the session with its answer.
+    pub async fn finish(
+        &self,
+        app: &App,
+        completion: UiaCompletion,
+        transaction: impl FinalTransaction,
+    ) -> Result<Response, Rejection> {
+        let state = (completion, transaction);
+        retry_on_conflict(
+            TRIES,
+            state,
+            |(completion, mut transaction), number| async move {
+                let attempt = FinalAttempt {
+                    number,
+                    completion: &completion,
+                    request: self,
+                };
+                let error = match transaction.commit(app, attempt).await {
+                    Ok(answer) => return Ok(Attempt::Done(replayed_answer(answer))),
+                    Err(error) => error,
+                };
+                Ok(match self.on_conflict(app, completion, error).await? {
+                    Next::Replay(response) => Attempt::Done(response),
+                    Next::Retry(completion) => Attempt::Retry((*completion, transaction)),
+                })
+            },
+        )
+        .await
+    }
+
+    /// Decides what a failed attempt means for the request.
+    async fn on_conflict(
+        &self,
+        app: &App,
+        completion: UiaCompletion,
+        error: OperationError,
+    ) -> Result<Next, Rejection> {
+        if self.may_follow_from_duplicate(&error)
+            && let Some(response) = self.replayed_response(app).await?
+        {
+            return Ok(Next::Replay(response));
+        }
+        let completion = match error {
+            OperationError::Conflict => completion,
+            OperationError::SessionChanged => completion.reload(app).await?,
+            OperationError::RegistrationTokenSpent => {
+                completion
+                    .renew_registration_token(app, self.network)
+                    .await?
+            }
+            OperationError::ValidationGone(medium) => {
+                let network = self.network;
+                return Err(completion.reopen_threepid_stage(app, network, medium).await);
+            }
+            OperationError::ThreePidRefused(medium, error) => {
+                completion.save_progress_without(app, medium).await;
+                return Err(error.into());
+            }
+            OperationError::Refused(error) => {
+                completion.save_progress(app).await;
+                return Err(error.into());
+            }
+            OperationError::Store(error) => {
+                completion.save_progress(app).await;
+                return Err(error.into());
+            }
+        };
+        Ok(Next::Retry(Box::new(completion)))
+    }
+
+    /// Whether a concurrent duplicate of the request that came first can be the cause.
+    fn may_follow_from_duplicate(&self, error: &OperationError) -> bool {
+        match error {
+            OperationError::SessionChanged => true,
+            // `create_account` reports a changed session before any other conflict.
+            OperationError::ValidationGone(_) | OperationError::Refused(_) => {
+                self.spec.operation != Operation::Register
+            }
+            OperationError::Conflict
+            | OperationError::RegistrationTokenSpent
+            | OperationError::ThreePidRefused(..)
+            | OperationError::Store(_) => false,
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The first read of a request about an existing account, and the identification of the requester.
+
+use ::http::Method;
+use serde_json::Value;
+
+use super::{
+    Charged, ProtectedRequest, RequestOutcome, RequestSpec, Requester, charge, replayed_answer,
+    session_completed,
+};
+use crate::{
+    app::App,
+    credentials,
+    error::Rejection,
+    http::{self, Body, Request},
+    limits::{self, Limit, LimitError},
+    secrets::Secret,
+    store::CallerFacts,
+    tokens::{self, AuthenticationError, Caller, Token, TokenKind},
+    uia::{self, Auth, Operation, Replay, StageType},
+};
+
+/// The request with its operation, target and access token, as the stored request hash covers it.
+/// It never changes: otherwise a repeated request would look like a different one.
+fn canonical(operation: &Operation, body: &Body, token: Option<&Secret>) -> String {
+    let token = token.map_or("", |token| token.reveal().as_str());
+    format!(
+        "{}\n{}\n{}\n{}",
+        operation.replay_name(),
+        Value::from(operation.target()),
+        Value::from(token),
+        body.canonical()
+    )
+}
+
+impl ProtectedRequest {
+    /// Reads the request of a user, of an application service or, if `spec` allows that, of a client
+    /// without an access token.
+    pub async fn open(
+        app: &App,
+        request: &Request,
+        spec: RequestSpec,
+    ) -> Result<RequestOutcome, Rejection> {
+        // Many clients send no body with their first request to delete a device.
+        let body = match request.method {
+            Method::DELETE if request.body.is_empty() => Body::default(),
+            _ => Body::parse(&request.body)?,
+        };
+        let auth = Auth::parse(&body)?;
+        let text = match spec.anonymous {
+            Some(_) => http::optional_access_token(request, app.config.query_tokens)?,
+            None => Some(http::access_token(request, app.config.query_tokens)?),
+        };
+        let canonical = canonical(&spec.operation, &body, text.as_ref());
+        let mut protected = Self::new(spec, body, auth, request.network, canonical);
+        if let Some(text) = &text
+            && let Some(appservice) = tokens::authenticate_appservice(app, text).await?
+        {
+            limits::spend(app, Limit::Account, request.network).await?;
+            let asserted = request.query.get("user_id");
+            if let Caller::Appservice { localpart, account } =
+                tokens::as_user(app, &appservice, asserted).await?
+            {
+                protected.requester = Requester::Appservice {
+                    user: localpart,
+                    account,
+                };
+            }
+            return Ok(RequestOutcome::New(Box::new(protected)));
+        }
+        let token = match &text {
+            None => None,
+            Some(text) => Some(
+                Token::parse(TokenKind::Access, text, &app.config.server_name)
+                    .ok_or(AuthenticationError::Unknown)?,
+            ),
+        };
+        let (facts, charged) = protected.read(app, token.as_ref()).await?;
+        protected.identify(app, token, facts, charged).await
+    }
+
+    /// The first read, with the rate limits and the reads of the attempted stage beside it. Returns
+    /// the charge as well, or why a password attempt is not allowed.
+    async fn read(
+        &mut self,
+        app: &App,
+        token: Option<&Token>,
+    ) -> Result<(CallerFacts, Result<Charged, LimitError>), Rejection> {
+        let session = self.auth.session.as_ref().and_then(uia::session_key);
+        let user = token.map(|token| (&token.localpart, &token.device));
+        // Which of them applies is known only after this read.
+        let flow_sets = [self.spec.anonymous, self.spec.without_password];
+        let flows: Vec<_> = flow_sets
+            .into_iter()
+            .flatten()
+            .flat_map(|flow_set| flow_set.flows(&app.config))
+            .collect();
+        let attempts = self.auth.stage.is_some();
+        let likely = if self.auth.session.is_none() && !attempts {
+            Charged::SessionStart
+        } else {
+            Charged::Nothing
+        };
+        let threepids = async {
+            match token.filter(|_| self.spec.threepids && attempts) {
+                Some(token) => app.store.addresses_of(&token.localpart).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let password_attempt = async {
+            // Without an identifier and a password there is nothing to hash, so nothing to charge.
+            let has_credentials = self.auth.attempted() == Some(StageType::Password)
+                && credentials::has_credentials(app, &self.auth.members);
+            let Some(token) = token.filter(|_| has_credentials) else {
+                return Ok(likely);
+            };
+            let user = &token.localpart;
+            let charged = credentials::charge_token_holder(app, user, self.network).await;
+            charged.map(|()| Charged::PasswordAttempt)
+        };
+        let (charge, charged, facts, prefetched, threepids) = tokio::join!(
+            Box::pin(charge(app, Limit::Account, likely, self.network)),
+            Box::pin(password_attempt),
+            Box::pin(app.store.find_caller(user, session.as_deref())),
+            Box::pin(uia::prefetch(app, &flows, &self.auth, self.network)),
+            Box::pin(threepids)
+        );
+        charge?;
+        (self.prefetched, self.threepids) = (prefetched?, threepids?);
+        Ok((facts?, charged))
+    }
+
+    /// Decides in this order: a repeated request gets its answer again, even if that answer has
+    /// ended its token (deactivation); the token must be valid; a password attempt must be within
+    /// its limits; the session must not be completed.
+    async fn identify(
+        mut self,
+        app: &App,
+        token: Option<Token>,
+        facts: CallerFacts,
+        charged: Result<Charged, LimitError>,
+    ) -> Result<RequestOutcome, Rejection> {
+        self.restore_session(app, facts.session);
+        let replay = self.replay(app);
+        if let Replay::Answer { text, .. } = replay {
+            if let (Some(token), Ok(Charged::PasswordAttempt)) = (token, charged) {
+                credentials::refund_token_holder(app, &token.localpart, self.network).await;
+            }
+            return Ok(RequestOutcome::Replay(replayed_answer(text)));
+        }
+        if let Some(token) = token {
+            let caller = tokens::authenticate_with(app, token, facts.account, facts.device).await;
+            let caller = match caller {
+                Ok(caller) => caller,
+                Err(error) => return self.or_replay(app, error).await.map(RequestOutcome::Replay),
+            };
+            caller.demand_no_guest()?;
+            self.password = facts.password;
+            self.requester = Requester::User(Box::new(caller));
+        }
+        self.charged = charged?;
+        if matches!(replay, Replay::Over) {
+            return Err(session_completed().into());
+        }
+        Ok(RequestOutcome::New(Box::new(self)))
+    }
+}

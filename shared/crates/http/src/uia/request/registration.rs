@@ -1,0 +1,106 @@
+//! The first read of a registration: there is no account and no access token yet.
+
+use std::sync::Arc;
+
+use super::{
+    Charged, ProtectedRequest, Replayed, RequestOutcome, RequestSpec, charge, session_completed,
+};
+use crate::{
+    app::App,
+    appservices::Appservices,
+    error::{MatrixError, Rejection},
+    http::{Body, Request},
+    ids::Localpart,
+    limits::{self, Limit, LimitError},
+    store::{AccountRow, RegistrationLookup},
+    uia::{self, Auth, FlowSet, Operation},
+};
+
+/// A registration and the rows of its first read.
+#[derive(Debug)]
+pub struct Registration {
+    /// The request.
+    pub request: ProtectedRequest,
+    /// The account that has the name.
+    pub holder: Option<AccountRow>,
+    /// The application services.
+    pub appservices: Arc<Appservices>,
+}
+
+impl ProtectedRequest {
+    /// A registration with this body.
+    pub fn for_registration(request: &Request, body: Body) -> Result<Self, MatrixError> {
+        let auth = Auth::parse(&body)?;
+        // An access token has no effect on a registration (TOK-11), so the stored request hash
+        // covers the body alone.
+        let canonical = body.canonical();
+        let spec = RequestSpec {
+            anonymous: Some(FlowSet::Registration),
+            ..RequestSpec::new(Operation::Register)
+        };
+        Ok(Self::new(spec, body, auth, request.network, canonical))
+    }
+
+    /// The first read, with the rate limits and the reads of the attempted stage beside it. `name`
+    /// is the requested name.
+    pub async fn read_registration(
+        mut self,
+        app: &App,
+        name: Option<&Localpart>,
+    ) -> Result<RequestOutcome<Registration>, Rejection> {
+        let session = self.auth.session.as_ref().and_then(uia::session_key);
+        let lookup = RegistrationLookup {
+            session: session.as_deref(),
+            name,
+            appservices: app.appservices_are_stale(),
+        };
+        let flows = app.config.flows();
+        self.charged = self.likely_charge(app);
+        let (charge, facts, prefetched) = tokio::join!(
+            charge(app, Limit::Register, self.charged, self.network),
+            app.store.registration_facts(lookup),
+            uia::prefetch(app, flows, &self.auth, self.network),
+        );
+        charge?;
+        let facts = facts?;
+        self.prefetched = prefetched?;
+        let appservices = app.refresh_appservices(facts.appservices).await?;
+        self.restore_session(app, facts.session);
+        match self.usable(app, self.replay(app)).await? {
+            Replayed::Answer(response) => return Ok(RequestOutcome::Replay(response)),
+            Replayed::Over => return Err(session_completed().into()),
+            Replayed::Open => {}
+        }
+        Ok(RequestOutcome::New(Box::new(Registration {
+            request: self,
+            holder: facts.holder,
+            appservices,
+        })))
+    }
+
+    /// The step that the request is likely to reach. An attempt of the last stage of a flow is
+    /// followed by a password hash. An attempt of a stage that clients poll says nothing (UIA-26).
+    fn likely_charge(&self, app: &App) -> Charged {
+        let may_finish = self.auth.attempted().is_some_and(|stage| {
+            let flows = app.config.flows();
+            !stage.waits() && flows.iter().any(|flow| flow.last() == Some(&stage))
+        });
+        if may_finish {
+            Charged::PasswordHash
+        } else if self.auth.session.is_none() {
+            Charged::SessionStart
+        } else {
+            Charged::Nothing
+        }
+    }
+
+    /// Charges the hash of the new password, unless the first read has.
+    pub async fn charge_password_hash(&self, app: &App) -> Result<(), LimitError> {
+        match self.charged {
+            Charged::PasswordHash => Ok(()),
+            Charged::Nothing | Charged::SessionStart | Charged::PasswordAttempt => {
+                limits::spend(app, Limit::PasswordHash, self.network).await
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The repeated answer of a completed session (UIA-15).
+
+use std::time::Duration;
+
+use ::http::StatusCode;
+use serde::Deserialize;
+
+use super::ProtectedRequest;
+use crate::{
+    app::App,
+    error::{ErrorCode, MatrixError, Rejection},
+    http::Response,
+    secrets::Secret,
+    store::SessionRow,
+    tokens::{self, AuthenticationError},
+    uia::{OpenSession, Operation, Replay},
+};
+
+/// For this long after the end of a session, the access token in its answer may not be readable
+/// yet: the rows of a transaction become visible one by one.
+const READ_AFTER_WRITE_WINDOW: Duration = Duration::from_secs(2);
+/// The wait before the token is read again within that time.
+const READ_AFTER_WRITE_DELAY: Duration = Duration::from_millis(100);
+
+/// The reply of the session to the request.
+pub(super) enum Replayed {
+    /// The session is not completed.
+    Open,
+    /// The session was completed by this request: its answer.
+    Answer(Response),
+    /// The session was completed by another request, or its answer is no longer usable.
+    Over,
+}
+
+/// The part of an answer that can become invalid.
+#[derive(Default, Deserialize)]
+struct IssuedToken {
+    access_token: Option<String>,
+}
+
+impl ProtectedRequest {
+    /// Opens the session of the first read.
+    pub(super) fn restore_session(&mut self, app: &App, row: Option<SessionRow>) {
+        self.session = match (&self.auth.session, row) {
+            (Some(id), Some(row)) => OpenSession::open(app, id, row),
+            _ => None,
+        };
+    }
+
+    /// What the session of the first read has for this request.
+    pub(super) fn replay(&self, app: &App) -> Replay {
+        self.session.as_ref().map_or(Replay::Open, |session| {
+            session.replay(&self.canonical, app.clock.now())
+        })
+    }
+
+    /// Repeats the answer, unless the access token in it is no longer valid.
+    pub(super) async fn usable(&self, app: &App, replay: Replay) -> Result<Replayed, Rejection> {
+        let (text, age) = match replay {
+            Replay::Open => return Ok(Replayed::Open),
+            Replay::Over => return Ok(Replayed::Over),
+            Replay::Answer { text, age } => (text, age),
+        };
+        let issued: IssuedToken = serde_json::from_str(&text).unwrap_or_default();
+        if let Some(token) = issued.access_token {
+            let token = Secret::new(token);
+            let mut session = tokens::authenticate(app, &token).await;
+            if session.is_err() && age < READ_AFTER_WRITE_WINDOW {
+                tokio::time::sleep(READ_AFTER_WRITE_DELAY).await;
+                session = tokens::authenticate(app, &token).await;
+            }
+            match session {
+                Ok(_) => {}
+                Err(AuthenticationError::Store(error)) => return Err(error.into()),
+                Err(_) => return Ok(Replayed::Over),
+            }
+        }
+        Ok(Replayed::Answer(replayed_answer(text)))
+    }
+
+    /// The answer that a concurrent duplicate of this request has been given, if there is one.
+    pub async fn replayed_response(&self, app: &App) -> Result<Option<Response>, Rejection> {
+        let Some(id) = &self.auth.session else {
+            return Ok(None);
+        };
+        let Some(session) = OpenSession::find(app, id).await? else {
+            return Ok(None);
+        };
+        let replay = session.replay(&self.canonical, app.clock.now());
+        match self.usable(app, replay).await? {
+            Replayed::Answer(response) => Ok(Some(response)),
+            // The request may have failed because of the account that this session has created.
+            Replayed::Over if self.spec.operation == Operation::Register => {
+                Err(session_completed().into())
+            }
+            Replayed::Open | Replayed::Over => Ok(None),
+        }
+    }
+
+    /// The answer of a concurrent duplicate in the place of an error that the duplicate may have
+    /// caused.
+    pub async fn or_replay(
+        &self,
+        app: &App,
+        error: impl Into<Rejection>,
+    ) -> Result<Response, Rejection> {
+        let response = self.replayed_response(app).await?;
+        response.ok_or_else(|| error.into())
+    }
+}
+
+/// The answer with this text.
+pub(super) fn replayed_answer(text: String) -> Response {
+    Response::json_text(StatusCode::OK, text)
+}
+
+pub(super) fn session_completed() -> MatrixError {
+    MatrixError::new(
+        ErrorCode::InvalidParam,
+        "This session has already been completed. Start a new one",
+    )
+}
