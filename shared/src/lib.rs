@@ -6,11 +6,11 @@
 
 pub use gatehouse_core::{
     accounts, app, captcha, config, id_server_client, identity_servers, key_ring, limits, notices,
-    passwords, threepids, tokens,
+    passwords, threepid_validation, threepids, tokens,
 };
 pub use gatehouse_http::{
-    credentials, devices, error, http, lambda, own_addresses, pages, request_token, uia,
-    validation_pages,
+    account_threepids, credentials, devices, error, http, lambda, pages, request_token,
+    threepid_creds, uia, validation_pages,
 };
 pub use gatehouse_model::opaque_debug;
 pub use gatehouse_model::{

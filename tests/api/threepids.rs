@@ -8,7 +8,7 @@
 )]
 
 use serde_json::{Value, json};
-use shared::threepids::proofs;
+use shared::threepid_validation;
 use test_support::{PASSWORD, Reply, TestServer};
 
 use super::{
@@ -123,7 +123,7 @@ pub(crate) fn state(server: &TestServer, sid: &str) -> String {
 #[track_caller]
 pub(crate) fn link_token(server: &TestServer, sid: &str) -> String {
     let generation = validation(server, sid).generation;
-    let token = proofs::link_token(&server.local.config().keys, sid, &generation);
+    let token = threepid_validation::link_token(&server.local.config().keys, sid, &generation);
     token.reveal().clone()
 }
 
@@ -131,7 +131,7 @@ pub(crate) fn link_token(server: &TestServer, sid: &str) -> String {
 #[track_caller]
 pub(crate) fn code(server: &TestServer, sid: &str, send: i64) -> String {
     let generation = validation(server, sid).generation;
-    let code = proofs::code(&server.local.config().keys, sid, &generation, send);
+    let code = threepid_validation::code(&server.local.config().keys, sid, &generation, send);
     code.reveal().clone()
 }
 

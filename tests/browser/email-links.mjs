@@ -72,7 +72,7 @@ for (const prefix of PREFIXES) {
       await request.assertNotValidated();
       await page.getByRole("heading", { name: "localhost" }).waitFor();
       await page.getByText("is creating an account on localhost").waitFor();
-      await page.getByText("only if it is you and you asked for it just now").waitFor();
+      await page.getByText("only if it is you and you have just requested this").waitFor();
       assert.ok(!(await page.content()).includes(request.secret), "the page contains the client_secret");
       await screenshot(page, `link-${prefix}`);
 
@@ -109,11 +109,11 @@ test("3PID-52 “It was not me” invalidates the link and the validation sessio
     const link = await request.link();
     const { page } = await user.open(link);
     await page.getByRole("button", { name: "It was not me" }).click();
-    await page.getByRole("heading", { name: "Good that you said so" }).waitFor();
+    await page.getByRole("heading", { name: "Report received" }).waitFor();
     await screenshot(page, "link-refused");
     const again = await page.goto(link);
     await assertInert(page, again, 400);
-    await page.getByRole("heading", { name: "That does not work" }).waitFor();
+    await page.getByRole("heading", { name: "This link or code does not work" }).waitFor();
     await request.assertNotValidated();
     user.assertNoProblems(REFUSED);
   }));
@@ -126,7 +126,7 @@ test("HTTP-28 wrong, truncated, used and expired links all show the same error p
     const assertLinkRejected = async (url) => {
       const { page, response } = await user.open(url);
       await assertInert(page, response, 400);
-      await page.getByRole("heading", { name: "That does not work" }).waitFor();
+      await page.getByRole("heading", { name: "This link or code does not work" }).waitFor();
       contents.add(await page.content());
       await screenshot(page, "link-dead");
       await page.close();
@@ -147,7 +147,7 @@ test("HTTP-28 wrong, truncated, used and expired links all show the same error p
     const { page } = await user.open(link);
     await server.advance(25 * 60 * 60);
     await page.getByRole("button", { name: "Yes, it was me" }).click();
-    await page.getByRole("heading", { name: "That does not work" }).waitFor();
+    await page.getByRole("heading", { name: "This link or code does not work" }).waitFor();
     await assertLinkRejected(link);
     await request.assertNotValidated();
     assert.equal(contents.size, 1);

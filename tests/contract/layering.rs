@@ -19,12 +19,12 @@ const ORDER: [(&str, &str); 4] = [
     ("store", "aws store"),
     (
         "core",
-        "config key_ring captcha passwords id_server_client app limits notices threepids identity_servers accounts
-         tokens",
+        "config key_ring captcha passwords id_server_client app limits notices threepids threepid_validation
+         identity_servers accounts tokens",
     ),
     (
         "http",
-        "error http pages credentials uia own_addresses devices request_token validation_pages lambda",
+        "error http pages credentials threepid_creds uia account_threepids devices request_token validation_pages lambda",
     ),
 ];
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gatehouse_local::aws_fakes::outbox::Message;
 use serde_json::{Value, json};
-use shared::threepids::proofs;
+use shared::threepid_validation;
 use test_support::TestServer;
 
 use crate::flows::support::{
@@ -83,9 +83,9 @@ async fn threepid_07_a_taken_address_never_validates_for_another() {
         let keys = &server.local.config().keys;
         let is_mail = row["medium"]["S"] == "email";
         let token = if is_mail {
-            proofs::link_token(keys, &sid, generation)
+            threepid_validation::link_token(keys, &sid, generation)
         } else {
-            proofs::code(keys, &sid, generation, 1)
+            threepid_validation::code(keys, &sid, generation, 1)
         };
         let token = token.reveal();
         let body = json!({ "sid": sid, "client_secret": "secret", "token": token });

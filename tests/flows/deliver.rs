@@ -17,7 +17,7 @@ use gatehouse_local::{
     dynamodb::proxy::{Fault, FaultKind},
 };
 use serde_json::{Value, json};
-use shared::threepids::proofs::link_token;
+use shared::threepid_validation::link_token;
 use test_support::{PASSWORD, TestServer};
 
 const ADDRESS: &str = "alice@example.org";

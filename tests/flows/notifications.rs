@@ -17,10 +17,8 @@ use shared::{
     notices::notify,
     outbox::{Content, NewMessage, Notice},
     store::ValidationRow,
-    threepids::{
-        Medium, ThreePid,
-        proofs::{ValidationPurpose, ValidationState},
-    },
+    threepid_validation::{ValidationPurpose, ValidationState},
+    threepids::{Medium, ThreePid},
 };
 use test_support::{Log, TestServer};
 
@@ -63,19 +61,22 @@ pub(crate) async fn enqueue(app: &App, messages: &[NewMessage]) {
             version: 1,
             purpose: ValidationPurpose::Add,
             threepid: mailbox("nobody@example.org"),
-            generation: "none".to_owned(),
-            state: ValidationState::Burned,
-            attempt: 1,
+            session_nonce: "none".to_owned(),
+            state: ValidationState::Invalidated,
+            send_attempt: 1,
             sends: 1,
-            live_from: 1,
-            wrong: 0,
-            begun: Timestamp(0),
+            first_valid_send: 1,
+            wrong_guesses: 0,
+            started_at: Timestamp(0),
             expires: Timestamp(0),
-            validated: None,
+            validated_at: None,
             next_link: None,
-            withheld: false,
+            suppressed: false,
         };
-        app.store.save_proof(&row, Some(message)).await.unwrap();
+        app.store
+            .save_validation(&row, Some(message))
+            .await
+            .unwrap();
     }
 }
 

@@ -17,7 +17,8 @@ use shared::{
     request_token::submit_url_at,
     secrets::Secret,
     store::{AccountKind, AccountRow, AccountStatus},
-    threepids::{Medium, ThreePid, proofs},
+    threepid_validation,
+    threepids::{Medium, ThreePid},
 };
 
 use super::{MAX_ATTEMPTS, account_not_found};
@@ -85,10 +86,10 @@ pub(super) async fn link(
         )?;
     let client_secret = Secret::new(admin.rng.base64::<24>());
     let (keys, now) = (&admin.keys, admin.clock.now());
-    let row = proofs::hand_over(keys, &to, &client_secret, now, &*admin.rng);
-    admin.store.save_proof(&row, None).await?;
+    let row = threepid_validation::admin_session(keys, &to, &client_secret, now, &*admin.rng);
+    admin.store.save_validation(&row, None).await?;
     let submit = submit_url_at(&base, Medium::Email);
-    let link = proofs::link(keys, &submit, &row.sid, &row.generation);
+    let link = threepid_validation::email_link(keys, &submit, &row.sid, &row.session_nonce);
     let (sid, client_secret) = (&row.sid, client_secret.reveal());
     let creds = json!({ "sid": sid, "client_secret": client_secret });
     let auth = json!({ "type": "m.login.email.identity", "threepid_creds": creds });

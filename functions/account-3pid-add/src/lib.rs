@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use shared::{
+    account_threepids::{self, AccountOwner, AddRead, Added, ThreePidCreds, ThreePidError},
     accounts::{self, ChangeAccountError},
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Request as HttpRequest, Response as HttpResponse},
-    own_addresses::{self, AccountOwner, AddRead, Added, Credentials, ThreePidError},
     secrets::Secret,
     store::{StoreError, ValidationRow},
     uia::{
@@ -55,7 +55,7 @@ impl RequestParameters for Parameters {
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     // ACC3-07
     accounts::demand_threepid_changes(&app.config)?;
-    // The first read leaves out the 3PIDs: they must be read after the account (`own_addresses`).
+    // The first read leaves out the 3PIDs: they must be read after the account (`account_threepids`).
     let spec = RequestSpec::new(Operation::AddThreePid);
     let (opened, prefetched) = tokio::join!(
         ProtectedRequest::open(&app, &request, spec),
@@ -75,7 +75,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         Prefetched::Read(validation) => validation,
         Prefetched::NotNamed => credentials.find(&app).await?,
     };
-    own_addresses::check_validation(&app, &owner, validation.as_ref()).await?;
+    account_threepids::check_validation(&app, &owner, validation.as_ref()).await?;
     let mut completion = match protected.authenticate(&app, &parameters).await? {
         Authentication::Completed(completion) => *completion,
         Authentication::Replay(response) => return Ok(response),
@@ -115,9 +115,9 @@ impl Parameters {
         })
     }
 
-    fn credentials(&self) -> Option<Credentials> {
+    fn credentials(&self) -> Option<ThreePidCreds> {
         let (sid, secret) = self.sid.clone().zip(self.client_secret.clone())?;
-        Some(Credentials::new(sid, secret))
+        Some(ThreePidCreds::new(sid, secret))
     }
 
     fn missing(&self) -> MatrixError {
@@ -144,7 +144,7 @@ fn owner(protected: &ProtectedRequest) -> Result<AccountOwner, MatrixError> {
 /// The transaction that adds the 3PID.
 struct Addition<'a> {
     request: &'a HttpRequest,
-    credentials: &'a Credentials,
+    credentials: &'a ThreePidCreds,
     read: AddRead,
 }
 
@@ -156,13 +156,14 @@ impl FinalTransaction for Addition<'_> {
     ) -> Result<String, OperationError> {
         if let Some(before) = attempt.number.checked_sub(1) {
             let (request, credentials) = (self.request, self.credentials);
-            let read = own_addresses::reload(app, request, credentials, &self.read.owner, before);
+            let read =
+                account_threepids::reload(app, request, credentials, &self.read.owner, before);
             self.read = read.await.map_err(operation_error)?;
         }
         let verified = attempt.completion.result.password.as_ref();
         let verified = verified.map(|verified| verified.password_changed_at);
         let session = attempt.session_commit(app, DONE);
-        match own_addresses::try_add(app, &self.read, verified, session).await {
+        match account_threepids::try_add(app, &self.read, verified, session).await {
             Ok(Added::Done) => Ok(DONE.to_owned()),
             Ok(Added::Conflict) => Err(OperationError::Conflict),
             Err(error) => Err(operation_error(error)),
@@ -172,8 +173,8 @@ impl FinalTransaction for Addition<'_> {
 
 fn operation_error(error: ThreePidError) -> OperationError {
     match error {
-        ThreePidError::SessionMoved => OperationError::SessionChanged,
-        ThreePidError::PasswordMoved => ChangeAccountError::AccountChanged.into(),
+        ThreePidError::SessionChanged => OperationError::SessionChanged,
+        ThreePidError::PasswordChanged => ChangeAccountError::AccountChanged.into(),
         error => OperationError::Refused(error.into()),
     }
 }

@@ -13,8 +13,7 @@ use shared::{
     identity_servers::{self, BindRequest},
     limits::{self, Limit},
     secrets::Secret,
-    threepids::proofs,
-    tokens,
+    threepid_validation, tokens,
 };
 
 /// Handles the request.
@@ -46,7 +45,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
 /// Reads a member of the body that is an opaque ID.
 fn opaque_id(body: &Body, name: &'static str) -> Result<String, MatrixError> {
     let text: String = body.required(name)?;
-    if proofs::is_opaque_id(&text) {
+    if threepid_validation::is_opaque_id(&text) {
         return Ok(text);
     }
     Err(MatrixError::new(

@@ -8,12 +8,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use shared::{
-    accounts,
+    account_threepids, accounts,
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Request as HttpRequest, Response as HttpResponse},
     identity_servers::{self, UnbindResult, Which},
-    own_addresses,
     threepids::{Medium, ThreePid},
 };
 
@@ -29,12 +28,12 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     // ACC3-07
     accounts::demand_threepid_changes(&app.config)?;
     // GUEST-06, TOK-15
-    let owner = own_addresses::changer(&app, &request).await?;
+    let owner = account_threepids::load_owner(&app, &request).await?;
     let body = Body::parse(&request.body)?;
     let (threepid, id_server) = parse(&body)?;
     let id_server = identity_servers::named(&app.config, id_server.as_deref())?;
     let user = owner.localpart.clone();
-    own_addresses::remove(&app, &request, owner, &threepid).await?;
+    account_threepids::remove(&app, &request, owner, &threepid).await?;
     // IDS-14, IDS-20: the address is removed from the account before an identity server is contacted.
     let which = Which::One(&threepid);
     let result = identity_servers::unbind_all(&app, &user, which, id_server.as_ref()).await;

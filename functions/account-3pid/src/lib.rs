@@ -11,11 +11,11 @@ use ::http::Method;
 use serde::Serialize;
 use serde_json::json;
 use shared::{
+    account_threepids::{self, AddRead, ThreePidCreds},
     accounts,
     app::App,
     error::{MatrixError, Rejection},
     http::{self, Body, Request as HttpRequest, Response as HttpResponse},
-    own_addresses::{self, AddRead, Credentials},
     store::OwnThreePid,
     threepids::Medium,
     tokens,
@@ -72,7 +72,7 @@ async fn add(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejection
         }
     };
     // TOK-15
-    let (owner, session) = tokio::join!(own_addresses::changer(app, request), find_session);
+    let (owner, session) = tokio::join!(account_threepids::load_owner(app, request), find_session);
     // An error of the access token takes precedence over an error of the body.
     let (owner, credentials) = (owner?, credentials?);
     let read = AddRead {
@@ -80,14 +80,14 @@ async fn add(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejection
         validation: session?,
     };
     // ACC3-04, 3PID-49, 3PID-68
-    own_addresses::add(app, request, &credentials, read).await?;
+    account_threepids::add(app, request, &credentials, read).await?;
     Ok(HttpResponse::ok(&json!({})))
 }
 
 /// Reads the credentials of the validation session from the body.
-fn credentials(request: &HttpRequest) -> Result<Credentials, MatrixError> {
+fn credentials(request: &HttpRequest) -> Result<ThreePidCreds, MatrixError> {
     let body = Body::parse(&request.body)?;
-    let credentials = Credentials::parse_nested(&body)?;
+    let credentials = ThreePidCreds::parse_deprecated(&body)?;
     // ACC3-02: only the type of `bind` is checked; its value has no effect.
     body.optional::<bool>("bind")?;
     Ok(credentials)

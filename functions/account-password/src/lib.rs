@@ -23,7 +23,8 @@ use shared::{
     passwords,
     secrets::Secret,
     store::{AccountRow, StoreError},
-    threepids::{ThreePid, proofs::ValidatedThreePid},
+    threepid_validation::ValidatedThreePid,
+    threepids::ThreePid,
     uia::{
         FlowSet, Operation, ParametersChangedError, RequestParameters, UiaCompletion,
         merge_unchanged,

@@ -6,7 +6,8 @@ use shared::{
     http::Response,
     limits::{self, Limit},
     store::{AccountStatus, OwnThreePid},
-    threepids::{Medium, proofs::ValidatedThreePid},
+    threepid_validation::ValidatedThreePid,
+    threepids::Medium,
     tokens::AuthenticationError,
     uia::{
         UiaCompletion,
@@ -92,8 +93,8 @@ async fn owner(
         _ => return refuse(app, protected, completion, not_found()).await,
     };
     let own = threepids.iter().find(|own| own.threepid == *threepid);
-    let is_before_addition = own.is_none_or(|own| validated.begun < own.added);
-    if is_before_addition || validated.begun < account.proofs_not_before {
+    let is_before_addition = own.is_none_or(|own| validated.started_at < own.added);
+    if is_before_addition || validated.started_at < account.proofs_not_before {
         // The validation was requested before the last password change, or by an earlier owner of
         // the 3PID: it is no longer valid.
         let (network, medium) = (protected.network, threepid.medium);

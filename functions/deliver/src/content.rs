@@ -12,10 +12,8 @@ use shared::{
     outbox::{Content, Leased},
     request_token::submit_url,
     store::{AccountStatus, StoreError, ValidationRow},
-    threepids::{
-        Medium, ThreePid,
-        proofs::{self, ValidationPurpose, ValidationState},
-    },
+    threepid_validation::{self, ValidationPurpose, ValidationState},
+    threepids::{Medium, ThreePid},
 };
 
 use crate::{
@@ -48,12 +46,12 @@ pub(crate) async fn resolve(
     match &leased.content {
         Content::Validation {
             sid,
-            generation,
+            session_nonce,
             send,
         } => {
-            let row = app.store.find_proof(sid).await?;
+            let row = app.store.find_validation(sid).await?;
             let row = row
-                .filter(|row| row.generation == *generation)
+                .filter(|row| row.session_nonce == *session_nonce)
                 .ok_or_else(|| Outcome::skipped("the validation session was started again"))?;
             ensure_pending(&row, *send, now)?;
             let message = validation(app, leased, &row, *send).await?;
@@ -77,17 +75,17 @@ pub(crate) async fn resolve(
 /// Checks that the session still waits for its message number `send`.
 fn ensure_pending(row: &ValidationRow, send: i64, now: Timestamp) -> Result<(), Outcome> {
     match row.state {
-        ValidationState::Pending if proofs::is_alive(row, now) => {}
+        ValidationState::Pending if threepid_validation::is_active(row, now) => {}
         ValidationState::Pending => {
             return Err(Outcome::expired("the validation session has expired"));
         }
-        ValidationState::Validated | ValidationState::Spent | ValidationState::Burned => {
+        ValidationState::Validated | ValidationState::Spent | ValidationState::Invalidated => {
             let state = row.state.as_str();
             let reason = format!("the validation session is {state}");
             return Err(Outcome::skipped(&reason));
         }
     }
-    if row.threepid.medium == Medium::Msisdn && send < row.live_from {
+    if row.threepid.medium == Medium::Msisdn && send < row.first_valid_send {
         return Err(Outcome::skipped("a newer code has replaced this one"));
     }
     Ok(())
@@ -103,26 +101,34 @@ async fn validation(
 ) -> Result<Message, Outcome> {
     let ValidationRow {
         sid,
-        generation,
+        session_nonce,
         threepid,
         purpose,
         ..
     } = row;
     let keys = &app.config.keys;
-    if !row.withheld && may_validate(app, *purpose, threepid).await? {
+    if !row.suppressed && may_validate(app, *purpose, threepid).await? {
         return Ok(match threepid.medium {
             Medium::Email => Message::Mail(Mail::Link {
                 purpose: *purpose,
-                link: proofs::link(keys, &submit_url(app, Medium::Email), sid, generation),
-                confirmation_page: proofs::asks(&app.config, *purpose),
+                link: threepid_validation::email_link(
+                    keys,
+                    &submit_url(app, Medium::Email),
+                    sid,
+                    session_nonce,
+                ),
+                confirmation_page: threepid_validation::requires_confirmation(
+                    &app.config,
+                    *purpose,
+                ),
             }),
             Medium::Msisdn => Message::Sms(Sms::Code {
                 purpose: *purpose,
-                code: proofs::code(keys, sid, generation, send),
+                code: threepid_validation::code(keys, sid, session_nonce, send),
             }),
         });
     }
-    app.store.withhold_proof(sid, generation).await?;
+    app.store.suppress_validation(sid, session_nonce).await?;
     match purpose {
         // PWD-19, 3PID-06: no recipient could use the message.
         ValidationPurpose::Reset => Err(Outcome::skipped(

@@ -6,7 +6,7 @@
 //! client sent, so that nobody can write to other people through this server.
 
 use askama::Template;
-use shared::{outbox::Notice, secrets::Secret, threepids::proofs::ValidationPurpose};
+use shared::{outbox::Notice, secrets::Secret, threepid_validation::ValidationPurpose};
 
 /// A message, in one medium.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use shared::{
     error::Rejection,
     http::{Request as HttpRequest, Response as HttpResponse},
     request_token,
-    threepids::proofs::ValidationPurpose,
+    threepid_validation::ValidationPurpose,
     uia::StageType,
 };
 

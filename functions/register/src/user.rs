@@ -147,7 +147,7 @@ async fn finish(
 /// was sent (REG-28).
 fn denied_threepid(app: &App, completion: &UiaCompletion) -> Option<(ThreePidDeniedError, Medium)> {
     completion.result.threepids.iter().find_map(|validated| {
-        let denied = threepids::admit(&app.config, &validated.threepid).err()?;
+        let denied = threepids::check_allowed(&app.config, &validated.threepid).err()?;
         Some((denied, validated.threepid.medium))
     })
 }

@@ -10,11 +10,9 @@ use shared::{
     error::{ErrorCode, MatrixError, Rejection},
     http::{Query, Request as HttpRequest, Response as HttpResponse},
     pages,
-    threepids::{
-        Medium,
-        proofs::{self, SubmitError, SubmittedToken},
-    },
-    validation_pages::{self, Named},
+    threepid_validation::{self, SubmitError, SubmittedToken},
+    threepids::Medium,
+    validation_pages::{self, SubmittedFields},
 };
 
 /// Handles the request. The response is always a page or a redirect (3PID-30).
@@ -30,8 +28,8 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
 
 async fn confirm(app: &App, request: &HttpRequest) -> Result<HttpResponse, MatrixError> {
     let form = Query::of_form(&request.body)?;
-    let Some(submitted) = Named::read(&form) else {
-        return Ok(validation_pages::failed(app, SubmitError::Unknown));
+    let Some(submitted) = SubmittedFields::read(&form) else {
+        return Ok(validation_pages::error_page(app, SubmitError::Unknown));
     };
     let token = SubmittedToken {
         medium: Medium::Email,
@@ -40,13 +38,17 @@ async fn confirm(app: &App, request: &HttpRequest) -> Result<HttpResponse, Matri
         token: &submitted.token,
     };
     if form.get("action") == Some("refuse") {
-        return Ok(match proofs::refuse(app, &token, request.network).await {
-            Ok(()) => validation_pages::refused(app),
-            Err(error) => validation_pages::failed(app, error),
-        });
+        return Ok(
+            match threepid_validation::report_not_me(app, &token, request.network).await {
+                Ok(()) => validation_pages::not_me_page(app),
+                Err(error) => validation_pages::error_page(app, error),
+            },
+        );
     }
-    Ok(match proofs::submit(app, &token, request.network).await {
-        Ok(session) => validation_pages::validated(app, session),
-        Err(error) => validation_pages::failed(app, error),
-    })
+    Ok(
+        match threepid_validation::submit(app, &token, request.network).await {
+            Ok(session) => validation_pages::validated_page(app, session),
+            Err(error) => validation_pages::error_page(app, error),
+        },
+    )
 }

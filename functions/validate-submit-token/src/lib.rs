@@ -20,11 +20,9 @@ use shared::{
     http::{Body, Request as HttpRequest, Response as HttpResponse},
     pages,
     secrets::Secret,
-    threepids::{
-        Medium,
-        proofs::{self, LinkOutcome, SubmitError, SubmittedToken, is_opaque_id},
-    },
-    validation_pages::{self, MAX_TOKEN_CHARS, Named},
+    threepid_validation::{self, LinkOutcome, SubmitError, SubmittedToken, is_opaque_id},
+    threepids::Medium,
+    validation_pages::{self, MAX_TOKEN_CHARS, SubmittedFields},
 };
 
 /// Handles the request. The response to a `POST` is JSON, the response to a `GET` is a page (3PID-45).
@@ -58,7 +56,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     };
     // 3PID-30: `next_link` has no effect for a client that posts.
     // 3PID-42, 3PID-43, 3PID-49, 3PID-50
-    proofs::submit(&app, &token, request.network).await?;
+    threepid_validation::submit(&app, &token, request.network).await?;
     Ok(HttpResponse::ok(&json!({ "success": true })))
 }
 
@@ -67,8 +65,8 @@ async fn page(
     request: &HttpRequest,
     medium: Medium,
 ) -> Result<HttpResponse, MatrixError> {
-    let Some(submitted) = Named::read(&request.query) else {
-        return Ok(validation_pages::failed(app, SubmitError::Unknown));
+    let Some(submitted) = SubmittedFields::read(&request.query) else {
+        return Ok(validation_pages::error_page(app, SubmitError::Unknown));
     };
     let token = SubmittedToken {
         medium,
@@ -76,9 +74,13 @@ async fn page(
         client_secret: submitted.client_secret.as_ref(),
         token: &submitted.token,
     };
-    Ok(match proofs::follow(app, &token, request.network).await {
-        Ok(LinkOutcome::Asks(session)) => validation_pages::ask(app, &submitted, &session),
-        Ok(LinkOutcome::Validated(session)) => validation_pages::validated(app, session),
-        Err(error) => validation_pages::failed(app, error),
-    })
+    Ok(
+        match threepid_validation::open_link(app, &token, request.network).await {
+            Ok(LinkOutcome::NeedsConfirmation(session)) => {
+                validation_pages::confirmation_page(app, &submitted, &session)
+            }
+            Ok(LinkOutcome::Validated(session)) => validation_pages::validated_page(app, session),
+            Err(error) => validation_pages::error_page(app, error),
+        },
+    )
 }

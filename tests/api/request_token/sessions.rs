@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::{prelude::Strategy, sample::select};
-use shared::{rng::SystemRng, store::Store, threepids::proofs};
+use shared::{rng::SystemRng, store::Store, threepid_validation};
 use std::sync::Arc;
 
 use crate::api::{
@@ -139,7 +139,7 @@ async fn threepid_05_a_suppressed_session_never_validates() {
         let aws = server.local.aws("Deliver");
         let store = Store::new(&aws, &server.local.config().tables, Arc::new(SystemRng));
         store
-            .withhold_proof(&suppressed, &generation)
+            .suppress_validation(&suppressed, &generation)
             .await
             .unwrap();
         let other = request_session(&server, path, &message_request(medium, 2, "secret", 1)).await;
@@ -168,7 +168,10 @@ async fn threepid_63_a_session_has_a_medium_and_canonical_address() {
         request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
     }
     let rows = validations(&server);
-    assert!(rows.iter().all(|row| proofs::is_opaque_id(&row.sid)));
+    assert!(
+        rows.iter()
+            .all(|row| threepid_validation::is_opaque_id(&row.sid))
+    );
     let stored: BTreeMap<_, _> = rows
         .into_iter()
         .map(|row| (row.medium, row.address))

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
-use shared::threepids::proofs;
+use shared::threepid_validation;
 use test_support::{Log, PREFIXES, Reply, TestServer};
 
 use crate::flows::{
@@ -96,10 +96,10 @@ fn add_derived_secrets(detector: &mut LeakDetector, validation: &ValidationSessi
     let (sid, keys) = (&validation.sid, &detector.server.local.config().keys);
     let generation = row["generation"]["S"].as_str().unwrap();
     let secret = if validation.stage == EMAIL {
-        proofs::link_token(keys, sid, generation)
+        threepid_validation::link_token(keys, sid, generation)
     } else {
         let sends = row["sends"]["N"].as_str().unwrap().parse().unwrap();
-        proofs::code(keys, sid, generation, sends)
+        threepid_validation::code(keys, sid, generation, sends)
     };
     detector.secrets.push(secret.reveal().clone());
 }

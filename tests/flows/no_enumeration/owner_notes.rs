@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gatehouse_local::aws_fakes::outbox::Message;
 use serde_json::{Value, json};
-use shared::threepids::proofs;
+use shared::threepid_validation;
 use test_support::TestServer;
 
 use super::{MAILS, Medium, NUMBERS, PREFIX};
@@ -73,7 +73,7 @@ async fn threepid_05_the_owners_mail_contains_no_link_token_or_name() {
     assert_eq!(notice.to, MAILS[0]);
     let text = all_text(notice);
     let (_, rows) = requester(&server, Medium::Mail, "strangers-secret").await;
-    let token = proofs::link_token(
+    let token = threepid_validation::link_token(
         &server.local.config().keys,
         rows["pk"]["S"].as_str().unwrap(),
         rows["generation"]["S"].as_str().unwrap(),

@@ -12,7 +12,7 @@ use std::{
 use gatehouse_local::aws_fakes::outbox::Message;
 use http::Request;
 use serde_json::{Value, json};
-use shared::{secrets::Secret, threepids::proofs};
+use shared::{secrets::Secret, threepid_validation};
 pub(crate) use test_support::mail_to;
 use test_support::{PASSWORD, Reply, TestServer};
 
@@ -211,9 +211,9 @@ pub(crate) fn valid_secret(server: &TestServer, sid: &str) -> Secret {
     let keys = &server.local.config().keys;
     let generation = row["generation"]["S"].as_str().unwrap();
     if row["medium"]["S"] == "email" {
-        proofs::link_token(keys, sid, generation)
+        threepid_validation::link_token(keys, sid, generation)
     } else {
         let sends = row["sends"]["N"].as_str().unwrap().parse().unwrap();
-        proofs::code(keys, sid, generation, sends)
+        threepid_validation::code(keys, sid, generation, sends)
     }
 }

@@ -18,5 +18,6 @@ pub mod key_ring;
 pub mod limits;
 pub mod notices;
 pub mod passwords;
+pub mod threepid_validation;
 pub mod threepids;
 pub mod tokens;

@@ -1,15 +1,10 @@
-//! Third-party identifiers: e-mail addresses and phone numbers, their one canonical form, which of
-//! them the operator lets in, and the proof that somebody receives what is sent to one.
+//! Third-party identifiers (3PIDs): e-mail addresses and phone numbers, and the operator's rules for them.
 //!
-//! `email` and `phone` make a canonical [`ThreePid`] or nothing, before any rule looks at it: what
-//! is checked, written to, and stored is the same text. `proofs` is the state machine from a
-//! request to a proof that is spent. Knows neither bodies nor the tables' keys. Who owns an address
-//! is asked by `deliver` and by the finishing transaction; here only where the operator chose to
-//! tell strangers.
+//! `parse_email` and `parse_phone` return the canonical [`ThreePid`] or fail. All later steps use only the canonical
+//! form, so that the address that is checked is also the address that is stored and that a message is sent to.
 
 pub mod link;
 mod phone;
-pub mod proofs;
 
 pub use crate::threepid::{Medium, ThreePid, parse_email};
 pub use phone::{
@@ -18,14 +13,14 @@ pub use phone::{
 
 use crate::config::Config;
 
-/// The operator does not want this address here (3PID-08).
+/// The operator's settings do not allow the address (3PID-08).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the address is not allowed")]
 pub struct ThreePidDeniedError;
 
-/// Whether the operator lets this address in: not denied, and allowed if anything is listed as
-/// allowed.
-pub fn admit(config: &Config, threepid: &ThreePid) -> Result<(), ThreePidDeniedError> {
+/// Checks an address against the operator's patterns: none of the denied ones may match, and one of
+/// the allowed ones must match if there are any.
+pub fn check_allowed(config: &Config, threepid: &ThreePid) -> Result<(), ThreePidDeniedError> {
     let policy = match threepid.medium {
         Medium::Email => &config.email_policy,
         Medium::Msisdn => &config.phone_policy,

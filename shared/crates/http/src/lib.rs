@@ -2,7 +2,7 @@
 
 use gatehouse_core::{
     accounts, app, captcha, config, identity_servers, key_ring, limits, notices, passwords,
-    threepids, tokens,
+    threepid_validation, threepids, tokens,
 };
 use gatehouse_model::{
     appservices, client_network, clock, ids, metrics, opaque_debug, outbox, rng, secrets,
@@ -10,13 +10,14 @@ use gatehouse_model::{
 };
 use gatehouse_store::{aws, store};
 
+pub mod account_threepids;
 pub mod credentials;
 pub mod devices;
 pub mod error;
 pub mod http;
 pub mod lambda;
-pub mod own_addresses;
 pub mod pages;
 pub mod request_token;
+pub mod threepid_creds;
 pub mod uia;
 pub mod validation_pages;

@@ -44,7 +44,7 @@ use crate::{
     config::{Config, Flow},
     ids::Localpart,
     store::TokenUse,
-    threepids::proofs::ValidatedThreePid,
+    threepid_validation::ValidatedThreePid,
 };
 
 impl Challenge {

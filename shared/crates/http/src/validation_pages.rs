@@ -1,7 +1,7 @@
-//! What a person sees who opens the link in a mail, or a browser that submits a code.
+//! The pages of a validation in the browser: confirmation, success, report and error.
 //!
-//! Two endpoints share these pages: the one that the link leads to, and the one that its button
-//! posts to.
+//! Two endpoints share them: the one that the link in an e-mail leads to, and the one that the buttons of its
+//! confirmation page post to.
 
 use ::http::StatusCode;
 use askama::Template;
@@ -11,13 +11,11 @@ use crate::{
     http::{Query, Response},
     pages::{self, Allowed},
     secrets::Secret,
-    threepids::{
-        Medium,
-        proofs::{MatchedSession, SubmitError, ValidationPurpose, is_opaque_id},
-    },
+    threepid_validation::{MatchedSession, SubmitError, ValidationPurpose, is_opaque_id},
+    threepids::Medium,
 };
 
-/// No code and no link's token is longer, in characters (3PID-48).
+/// The maximum length of a code or link token in characters (3PID-48).
 pub const MAX_TOKEN_CHARS: usize = 255;
 
 #[derive(Template)]
@@ -30,27 +28,27 @@ struct ConfirmPage<'a> {
     token: &'a str,
 }
 
-/// What a link's query or a form's body names.
-pub struct Named {
-    /// The session.
+/// The fields of the query of a link or of the body of a form.
+pub struct SubmittedFields {
+    /// The session ID.
     pub sid: String,
-    /// The code or the link's token.
+    /// The code or the link token.
     pub token: Secret,
-    /// The client's secret, where it is in the link.
+    /// The `client_secret`, if it is given.
     pub client_secret: Option<Secret>,
 }
 
-crate::opaque_debug!(Named);
+crate::opaque_debug!(SubmittedFields);
 
-impl Named {
-    /// Reads the fields; `None` if they cannot be a session's.
+impl SubmittedFields {
+    /// Reads the fields; `None` if one is missing or does not match its grammar.
     pub fn read(fields: &Query) -> Option<Self> {
         let secret = fields.get("client_secret").filter(|text| !text.is_empty());
         let (sid, token) = (fields.get("sid")?, fields.get("token")?);
-        let lawful = is_opaque_id(sid)
+        let is_well_formed = is_opaque_id(sid)
             && secret.is_none_or(is_opaque_id)
             && (1..=MAX_TOKEN_CHARS).contains(&token.chars().count());
-        lawful.then(|| Self {
+        is_well_formed.then(|| Self {
             sid: sid.to_owned(),
             token: Secret::new(token.to_owned()),
             client_secret: secret.map(|secret| Secret::new(secret.to_owned())),
@@ -58,36 +56,40 @@ impl Named {
     }
 }
 
-/// The medium in the path of either endpoint: `/validate/{medium}/…`.
+/// The medium in the path of both endpoints: `/validate/{medium}/…`.
 pub fn medium(path: &str) -> Option<Medium> {
     let mut parts = path.rsplit('/');
     parts.next()?;
     Medium::parse(parts.next()?)
 }
 
-/// The page that asks whether it was them (3PID-52). Showing it proves nothing.
-pub fn ask(app: &App, named: &Named, opened: &MatchedSession) -> Response {
+/// The page that asks the recipient of an e-mail to confirm the request (3PID-52). Opening it validates nothing.
+pub fn confirmation_page(
+    app: &App,
+    fields: &SubmittedFields,
+    session: &MatchedSession,
+) -> Response {
     let server = app.config.server_name.as_str();
-    let what = match opened.purpose {
+    let what = match session.purpose {
         ValidationPurpose::Register => format!(
-            "Somebody is creating an account on {server} with your address. Go on only if it is you and you asked for it just now."
+            "Someone is creating an account on {server} with your address. Continue only if it is you and you have just requested this."
         ),
         ValidationPurpose::Reset => format!(
-            "Somebody wants to set a new password for your account on {server}, and can when you go on. Go on only if it is you and you asked for it just now."
+            "Someone has requested a new password for your account on {server} and can set it if you continue. Continue only if it is you and you have just requested this."
         ),
         ValidationPurpose::Add => format!(
-            "Somebody is adding your address to an account on {server}. Go on only if it is you and you asked for it just now."
+            "Someone is adding your address to an account on {server}. Continue only if it is you and you have just requested this."
         ),
     };
     let page = ConfirmPage {
         style: pages::STYLE,
         server,
         what: &what,
-        sid: &named.sid,
-        token: named.token.reveal(),
+        sid: &fields.sid,
+        token: fields.token.reveal(),
     };
-    // The form ends at the client's own page, if it named one: browsers want to know beforehand.
-    let destination = opened.next_link.as_deref().and_then(origin);
+    // The form may redirect to the client's page. Browsers apply `form-action` to the redirect too.
+    let destination = session.next_link.as_deref().and_then(origin);
     let allowed = Allowed {
         destination,
         ..Allowed::default()
@@ -95,38 +97,38 @@ pub fn ask(app: &App, named: &Named, opened: &MatchedSession) -> Response {
     pages::html(StatusCode::OK, &page, allowed)
 }
 
-/// What is shown, or where the browser goes, when the address is validated (3PID-30).
-pub fn validated(app: &App, opened: MatchedSession) -> Response {
+/// The page after the validation, or the redirect to the client's page (3PID-30).
+pub fn validated_page(app: &App, session: MatchedSession) -> Response {
     let title = "Thank you";
-    let text = "Your address is confirmed. You may now close this window and go back to your app.";
+    let text = "Your address is confirmed. You can close this window and return to your app.";
     let page = pages::message(&app.config, StatusCode::OK, title, text);
-    match opened.next_link {
+    match session.next_link {
         Some(link) => pages::see_other(page, link),
         None => page,
     }
 }
 
-/// What is shown to somebody who says that it was not them.
-pub fn refused(app: &App) -> Response {
-    let text = "The link no longer works, and nothing has been done with your address. There is nothing else that you need to do.";
-    pages::message(&app.config, StatusCode::OK, "Good that you said so", text)
+/// The page after the recipient has reported that they did not request the e-mail.
+pub fn not_me_page(app: &App) -> Response {
+    let text = "The link no longer works, and your address was not used. You do not need to do anything else.";
+    pages::message(&app.config, StatusCode::OK, "Report received", text)
 }
 
-/// A failure in words (HTTP-28). A link that is wrong and one that has ended look the same: which it
-/// was is of no use to whoever holds it.
-pub fn failed(app: &App, error: SubmitError) -> Response {
+/// The error page (HTTP-28). It does not distinguish a wrong link from an expired one, because the difference does not
+/// help the user.
+pub fn error_page(app: &App, error: SubmitError) -> Response {
     match error {
         SubmitError::Unknown | SubmitError::Expired | SubmitError::Incorrect => pages::message(
             &app.config,
             StatusCode::BAD_REQUEST,
-            "That does not work",
-            "The link or the code is not complete, or it has expired or been used. Ask for another one in your app.",
+            "This link or code does not work",
+            "The link or code is incomplete, has expired or has already been used. Request a new one in your app.",
         ),
         SubmitError::Limit(_) | SubmitError::Store(_) => pages::trouble(&app.config, &error.into()),
     }
 }
 
-/// Scheme and host of a link that has been judged.
+/// The origin of a checked `next_link`: scheme and host.
 fn origin(link: &str) -> Option<&str> {
     let start = link.find("://")? + 3;
     let end = link[start..]

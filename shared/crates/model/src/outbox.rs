@@ -25,9 +25,9 @@ pub enum Content {
     Validation {
         /// The session.
         sid: String,
-        /// Its generation.
-        generation: String,
-        /// Which message of that generation it is, from 1.
+        /// The nonce of the session; stored as `session_nonce`.
+        session_nonce: String,
+        /// The number of the message in that session, from 1.
         send: i64,
     },
     /// The mail that tells an account's owner what has been done to it. The address is in the row,

@@ -1,4 +1,4 @@
-//! The third-party identifier (3PID): an e-mail address or a phone number in its canonical form.
+//! Third-party identifiers (3PIDs): e-mail addresses and phone numbers in their canonical form.
 
 mod email;
 
@@ -8,21 +8,21 @@ use serde::{Deserialize, Serialize};
 
 pub use email::parse as parse_email;
 
-/// The most digits that a number has, by E.164.
+/// The maximum number of digits of a phone number (E.164).
 const MAX_DIGITS: usize = 15;
 
-/// How a third party is reached.
+/// The kind of a 3PID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Medium {
-    /// By mail.
+    /// An e-mail address.
     Email,
-    /// By text message.
+    /// A phone number.
     Msisdn,
 }
 
 impl Medium {
-    /// Its name on the wire (3PID-63).
+    /// The name in the Client-Server API (3PID-63).
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Email => "email",
@@ -30,7 +30,7 @@ impl Medium {
         }
     }
 
-    /// The medium of this name.
+    /// The medium with this name.
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Email, Self::Msisdn]
             .into_iter()
@@ -44,11 +44,11 @@ impl fmt::Display for Medium {
     }
 }
 
-/// An address in its canonical form: a folded mailbox (3PID-61), or E.164 digits without `+`
-/// (3PID-65).
+/// An address in its canonical form: a case-folded e-mail address (3PID-61), or the E.164 digits of
+/// a phone number without `+` (3PID-65).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ThreePid {
-    /// How it is reached.
+    /// The kind of the address.
     pub medium: Medium,
     /// The canonical address.
     pub address: String,
@@ -57,17 +57,16 @@ pub struct ThreePid {
 crate::opaque_debug!(ThreePid);
 
 impl ThreePid {
-    /// An address that a client says somebody has, in whatever spelling (3PID-63): the digits of a
-    /// number as they are stored, or with the `+` that some write all the same. `None` if nobody can
-    /// have it.
+    /// The canonical form of an address that a client names (3PID-63). A phone number consists of its
+    /// E.164 digits; some clients write a `+` before them. `None` if the address is not valid.
     pub fn parse(medium: Medium, address: &str) -> Option<Self> {
         match medium {
             Medium::Email => email::parse(address),
             Medium::Msisdn => {
                 let digits = address.strip_prefix('+').unwrap_or(address);
-                let lawful = (1..=MAX_DIGITS).contains(&digits.len())
+                let is_valid = (1..=MAX_DIGITS).contains(&digits.len())
                     && digits.bytes().all(|b| b.is_ascii_digit());
-                lawful.then(|| Self {
+                is_valid.then(|| Self {
                     medium,
                     address: digits.to_owned(),
                 })

@@ -1,4 +1,5 @@
-//! Validation sessions as they are stored: purpose, state, and the validated address that comes out of one.
+//! The stored values of validation sessions: the purpose, the state, and the validated address that a session results
+//! in.
 
 use std::time::Duration;
 
@@ -6,24 +7,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::{clock::Timestamp, threepid::ThreePid};
 
-/// How long a session lives from its beginning, and again from its validation (3PID-49).
+/// The lifetime of a session from its start, and again from its validation (3PID-49).
 pub const LIFETIME: Duration = Duration::from_hours(24);
 
-/// What a proof is good for, and nothing else (UIA-54).
+/// The only operation that a validated address may be used for (UIA-54).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ValidationPurpose {
-    /// Making an account.
+    /// The registration of an account.
     Register,
-    /// Setting a new password without the old one.
+    /// A password reset: a new password without the old one.
     Reset,
-    /// Adding an address to an account.
+    /// The addition of the address to an account.
     Add,
 }
 
 impl ValidationPurpose {
     const ALL: [Self; 3] = [Self::Register, Self::Reset, Self::Add];
 
-    /// Its name in tables.
+    /// The stored name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Register => "register",
@@ -32,71 +33,80 @@ impl ValidationPurpose {
         }
     }
 
-    /// The purpose of this name.
+    /// The purpose with this stored name.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|own| own.as_str() == name)
+        Self::ALL
+            .into_iter()
+            .find(|purpose| purpose.as_str() == name)
     }
 }
 
-/// How far a session is.
+/// The state of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ValidationState {
-    /// Nobody has shown yet that the message arrived.
+    /// No client has submitted a valid code or link token yet.
     Pending,
-    /// Somebody has.
+    /// A client has submitted a valid code or link token.
     Validated,
-    /// It has served its purpose.
+    /// The validated address has been used for its purpose.
     Spent,
-    /// Whoever got the message says that it was not their doing.
-    Burned,
+    /// The recipient of the message has reported that they did not request it.
+    Invalidated,
 }
 
 impl ValidationState {
-    const ALL: [Self; 4] = [Self::Pending, Self::Validated, Self::Spent, Self::Burned];
+    const ALL: [Self; 4] = [
+        Self::Pending,
+        Self::Validated,
+        Self::Spent,
+        Self::Invalidated,
+    ];
 
-    /// Its name in tables.
+    /// The stored name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
             Self::Validated => "validated",
             Self::Spent => "spent",
-            Self::Burned => "burned",
+            Self::Invalidated => "burned",
         }
     }
 
-    /// The state of this name.
+    /// The state with this stored name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == name)
     }
 }
 
-/// A validated address, as evidence for an operation.
+/// A validated address with the session that has validated it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ValidatedThreePid {
-    /// The session that proves it.
+    /// The ID of the validation session.
     pub sid: String,
-    /// The session's generation.
-    pub generation: String,
-    /// What is proven.
+    /// The nonce of the session when it was validated. Empty for a session of an identity server.
+    #[serde(rename = "generation")]
+    pub session_nonce: String,
+    /// The address.
     pub threepid: ThreePid,
-    /// When the session's generation began.
-    #[serde(default)]
-    pub begun: Timestamp,
-    /// When it was validated.
-    pub validated: Timestamp,
-    /// Whose session it is, if an identity server has validated it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub elsewhere: Option<DelegatedSession>,
+    /// The time at which the session started, under this nonce.
+    #[serde(default, rename = "begun")]
+    pub started_at: Timestamp,
+    /// The time of the validation.
+    #[serde(rename = "validated")]
+    pub validated_at: Timestamp,
+    /// The session at an identity server, if an identity server has validated the address.
+    #[serde(default, rename = "elsewhere", skip_serializing_if = "Option::is_none")]
+    pub delegated: Option<DelegatedSession>,
 }
 
-/// A validation session at an identity server, as the client that has it knows it.
+/// The credentials of a client for a validation session at an identity server.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DelegatedSession {
-    /// The identity server's name.
+    /// The name of the identity server.
     pub id_server: String,
-    /// The secret of the session there.
+    /// The `client_secret` of the session.
     pub client_secret: String,
-    /// The client's token there.
+    /// The client's access token for the identity server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
 }

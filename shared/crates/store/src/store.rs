@@ -23,12 +23,12 @@ mod limits;
 mod moderation;
 mod outbox;
 mod passwords;
-mod proofs;
 mod purge;
 mod registration_tokens;
 mod threepids;
 mod token_pairs;
 mod uia_sessions;
+mod validation_sessions;
 
 use std::sync::Arc;
 
@@ -53,12 +53,12 @@ pub use imports::{ExistingAccount, ImportAccountError, ImportedAccount};
 pub use limits::{GcraUpdate, LimitDecision};
 pub use moderation::{Moderation, StatusChange};
 pub use outbox::{DueMessages, DuePage};
-pub use proofs::{SaveValidationError, ValidationRow};
 pub use purge::{PurgeItem, PurgePage};
 pub use registration_tokens::{RegistrationToken, RegistrationTokenRow, TokenUse};
 pub use threepids::OwnThreePid;
 pub use token_pairs::{PairSlot, RefreshOutcome};
 pub use uia_sessions::{SaveSessionError, SessionCommit, SessionRow};
+pub use validation_sessions::{SaveValidationError, ValidationRow};
 
 use crate::{aws::Aws, rng::Rng};
 

@@ -115,7 +115,7 @@ pub async fn bind_proven(app: &App, user: &Localpart, addresses: &[&ValidatedThr
 }
 
 async fn bind_one(app: &App, user: &Localpart, proven: &ValidatedThreePid) {
-    let Some(session) = &proven.elsewhere else {
+    let Some(session) = &proven.delegated else {
         return;
     };
     let Ok(server) = trusted(&app.config, &session.id_server) else {

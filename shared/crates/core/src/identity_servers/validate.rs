@@ -11,7 +11,7 @@ use crate::{
     id_server_client::Call,
     secrets::Secret,
     threepid::{Medium, ThreePid},
-    threepids::proofs::is_opaque_id,
+    threepid_validation::is_opaque_id,
     validation_session::{DelegatedSession, LIFETIME},
 };
 

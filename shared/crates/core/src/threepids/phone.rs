@@ -1,4 +1,4 @@
-//! Phone numbers: as dialled in a country, to E.164 (3PID-65 to 3PID-67).
+//! Phone numbers: from the form that is dialled in a country to E.164 (3PID-65 to 3PID-67).
 
 use std::str::FromStr;
 
@@ -7,71 +7,75 @@ use phonenumber::{Mode, Type, country, metadata::DATABASE};
 use super::{Medium, ThreePid};
 use crate::config::{SmsConfig, SmsNumbers};
 
-/// No number is typed longer, in bytes.
+/// The maximum length of an entered number in bytes.
 const MAX_TYPED_BYTES: usize = 64;
-/// E.164 allows no more digits.
+/// The maximum number of digits (E.164).
 const MAX_DIGITS: usize = 15;
-/// What a number is typed with, besides digits. Letters are none: an extension, a vanity number or a
-/// URI is not what a text message is sent to.
-const ORNAMENTS: &[u8] = b"+-./() ";
+/// The characters that an entered number may contain besides digits. Letters are not allowed: a text
+/// message cannot be sent to an extension, a vanity number or a URI.
+const SEPARATORS: &[u8] = b"+-./() ";
 
 /// A phone number.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Phone {
-    /// Its canonical form.
+    /// The canonical form.
     pub threepid: ThreePid,
-    /// As a person writes it, for any country.
+    /// The international format with spaces, for display.
     pub readable: String,
-    /// The country it belongs to, whatever was said of it (ISO 3166-1 alpha-2).
+    /// The country of the number itself (ISO 3166-1 alpha-2). It may differ from the `country` of the
+    /// request.
     pub country: String,
 }
 
 crate::opaque_debug!(Phone);
 
-/// Why a text is no number that can be sent to.
+/// Why a text message cannot be sent to an entered number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PhoneError {
-    /// The country is not two capital letters of ISO 3166-1 (3PID-67).
+    /// The country is not a code of two capital letters from ISO 3166-1 (3PID-67).
     #[error("the country is not known")]
     Country,
-    /// It is no number of that country (3PID-13).
+    /// The text is not a valid phone number (3PID-13).
     #[error("the phone number is not valid")]
     Number,
-    /// No text messages go to that country or kind of number.
-    #[error("no text messages go there")]
+    /// The server does not send text messages to the country or to the kind of number.
+    #[error("text messages are not sent to this number")]
     Unserved,
 }
 
-/// The number that `typed` is when dialled from `country`, if text messages may go there.
+/// The number that is reached by dialling `typed` in `country`, if the server sends text messages to
+/// it.
 pub fn parse(sms: &SmsConfig, country: &str, typed: &str) -> Result<Phone, PhoneError> {
     let number = read(country, typed)?;
     let digits = e164(&number).ok_or(PhoneError::Number)?;
-    let home = match (number.is_valid(), sms.numbers) {
+    let region = match (number.is_valid(), sms.numbers) {
         (true, _) => number.country().id(),
         (false, SmsNumbers::Possible) if is_possible(&number) => main_country(&number),
         (false, _) => None,
     };
-    let home = home.ok_or(PhoneError::Number)?;
-    // Mobiles, and in countries that do not tell them apart whatever may be one: nothing that costs,
-    // and nothing that cannot show a message. Of a number that is only possible no kind is known.
+    let region = region.ok_or(PhoneError::Number)?;
+    // Only mobile numbers, and numbers that may be mobile in countries that do not distinguish them:
+    // premium-rate numbers cost money, and landlines cannot display a message. The kind of a number
+    // that is only possible is unknown.
     let reachable = matches!(
         (number.number_type(&DATABASE), sms.numbers),
         (Type::Mobile | Type::FixedLineOrMobile, _) | (Type::Unknown, SmsNumbers::Possible)
     );
-    let home = home.as_ref().to_owned();
-    if !reachable || !sms.countries.contains(&home) {
+    let region = region.as_ref().to_owned();
+    if !reachable || !sms.countries.contains(&region) {
         return Err(PhoneError::Unserved);
     }
-    Ok(phone(&number, digits, home))
+    Ok(phone(&number, digits, region))
 }
 
-/// The number that `typed` is when dialled from `country`, for somebody else to send to.
+/// The number that is reached by dialling `typed` in `country`, for an identity server that sends the
+/// message.
 pub fn read_any(country: &str, typed: &str) -> Result<Phone, PhoneError> {
     let number = read(country, typed)?;
     let digits = e164(&number).ok_or(PhoneError::Number)?;
-    let home = number.country().id().filter(|_| number.is_valid());
-    let home = home.ok_or(PhoneError::Number)?;
-    Ok(phone(&number, digits, home.as_ref().to_owned()))
+    let region = number.country().id().filter(|_| number.is_valid());
+    let region = region.ok_or(PhoneError::Number)?;
+    Ok(phone(&number, digits, region.as_ref().to_owned()))
 }
 
 fn phone(number: &phonenumber::PhoneNumber, digits: String, country: String) -> Phone {
@@ -85,8 +89,8 @@ fn phone(number: &phonenumber::PhoneNumber, digits: String, country: String) -> 
     }
 }
 
-/// The canonical form of a number that may have been stored here, wherever text messages go now
-/// (UIA-43).
+/// The canonical form of a number that an account may have, even if the server does not send text
+/// messages to it now (UIA-43).
 pub fn canonical(country: &str, typed: &str) -> Option<ThreePid> {
     let digits = e164(&read(country, typed).ok()?)?;
     Some(ThreePid {
@@ -96,18 +100,18 @@ pub fn canonical(country: &str, typed: &str) -> Option<ThreePid> {
 }
 
 fn read(country: &str, typed: &str) -> Result<phonenumber::PhoneNumber, PhoneError> {
-    let capitals = country.len() == 2 && country.bytes().all(|b| b.is_ascii_uppercase());
+    let is_code = country.len() == 2 && country.bytes().all(|b| b.is_ascii_uppercase());
     let dialled_in = country::Id::from_str(country).map_err(|_| PhoneError::Country)?;
-    if !capitals {
+    if !is_code {
         return Err(PhoneError::Country);
     }
-    let legal = |b: u8| b.is_ascii_digit() || ORNAMENTS.contains(&b);
-    // A plus stands before all digits, and once: the parser would pass over what is around another.
+    let legal = |b: u8| b.is_ascii_digit() || SEPARATORS.contains(&b);
+    // At most one plus, before all digits: the parser ignores the text around any other plus.
     let pluses = typed.split('+').count() - 1;
-    let led = typed
+    let is_plus_first = typed
         .split_once('+')
         .is_none_or(|(before, _)| !before.bytes().any(|b| b.is_ascii_digit()));
-    if typed.len() > MAX_TYPED_BYTES || !typed.bytes().all(legal) || pluses > 1 || !led {
+    if typed.len() > MAX_TYPED_BYTES || !typed.bytes().all(legal) || pluses > 1 || !is_plus_first {
         return Err(PhoneError::Number);
     }
     phonenumber::parse(Some(dialled_in), typed).map_err(|_| PhoneError::Number)
@@ -116,18 +120,18 @@ fn read(country: &str, typed: &str) -> Result<phonenumber::PhoneNumber, PhoneErr
 fn e164(number: &phonenumber::PhoneNumber) -> Option<String> {
     let digits = number.format().mode(Mode::E164).to_string();
     let digits = digits.strip_prefix('+')?;
-    let lawful = digits.len() <= MAX_DIGITS && digits.bytes().all(|b| b.is_ascii_digit());
-    lawful.then(|| digits.to_owned())
+    let is_valid = digits.len() <= MAX_DIGITS && digits.bytes().all(|b| b.is_ascii_digit());
+    is_valid.then(|| digits.to_owned())
 }
 
-/// Whether it is as long as numbers of its country are, although nobody has been given it.
+/// Whether the length is that of the country's numbers, although the number is not assigned.
 fn is_possible(number: &phonenumber::PhoneNumber) -> bool {
     let Some(country) = main_country(number) else {
         return false;
     };
     let length = u16::try_from(number.national().to_string().len()).unwrap_or(u16::MAX);
     DATABASE.by_id(country.as_ref()).is_some_and(|metadata| {
-        // The general description has no lengths of its own: those of its kinds are meant.
+        // The general description has no lengths; those of the kinds apply.
         let kinds = [
             metadata.descriptors().mobile(),
             metadata.descriptors().fixed_line(),
@@ -139,8 +143,8 @@ fn is_possible(number: &phonenumber::PhoneNumber) -> bool {
     })
 }
 
-/// The country of a number that nobody has been given: of those that share its calling code the one
-/// whose area codes it begins with, else the one that has all others.
+/// The country of an unassigned number. Several countries may share its calling code: the number
+/// belongs to the one with its area code, or else to the main country of the calling code.
 fn main_country(number: &phonenumber::PhoneNumber) -> Option<country::Id> {
     let national = number.national().to_string();
     let regions = DATABASE.region(&number.country().code())?;
@@ -175,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn _3pid_66_a_number_is_read_as_dialled_from_its_country() {
+    fn _3pid_66_a_number_is_parsed_as_dialled_in_its_country() {
         for (country, typed) in [
             ("GB", "07400 123456"),
             ("GB", "(07400) 123-456"),
@@ -193,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn _3pid_66_the_specifications_own_example_is_possible_and_not_valid() {
+    fn _3pid_66_the_example_of_the_specification_is_only_possible() {
         for (country, typed) in [("GB", "07700 900001"), ("US", "+447700900001")] {
             assert_eq!(digits(country, typed), Err(PhoneError::Number));
             let phone = parse(&sms(SmsNumbers::Possible), country, typed).unwrap();
@@ -203,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn _3pid_67_a_country_is_two_capitals_of_iso_3166() {
+    fn _3pid_67_a_country_is_a_code_of_two_capital_letters() {
         for country in [
             "",
             "ZZ",
@@ -224,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn _3pid_13_what_is_no_number_is_refused() {
+    fn _3pid_13_an_invalid_number_is_rejected() {
         for typed in [
             "",
             "abc",
@@ -246,10 +250,10 @@ mod tests {
     }
 
     #[test]
-    fn no_text_goes_to_a_country_that_is_not_listed_nor_to_numbers_that_cost() {
+    fn unlisted_countries_and_premium_numbers_are_unserved() {
         assert_eq!(digits("NL", "06 12345678"), Err(PhoneError::Unserved));
         assert_eq!(digits("GB", "+31612345678"), Err(PhoneError::Unserved));
-        // Guernsey and Canada share a calling code with a country that is listed.
+        // Guernsey and Canada share a calling code with a listed country.
         assert_eq!(digits("GB", "+447781123456"), Err(PhoneError::Unserved));
         assert_eq!(digits("US", "+16137827274"), Err(PhoneError::Unserved));
         assert_eq!(digits("US", "+1 900 555 0123"), Err(PhoneError::Unserved));
@@ -278,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn _3pid_65_the_canonical_form_is_digits_and_the_readable_one_is_for_people() {
+    fn _3pid_65_the_canonical_form_has_only_digits() {
         let phone = parse(&sms(SmsNumbers::Valid), "US", "(520) 878-2491").unwrap();
         assert_eq!(phone.threepid.address, "15208782491");
         assert_eq!(phone.readable, "+1 520-878-2491");

@@ -14,11 +14,8 @@ use crate::{
     limits::LimitError,
     passwords::{HashError, PasswordError},
     store::{SaveDeviceError, SaveSessionError, StoreError},
-    threepids::{
-        PhoneError, ThreePidDeniedError,
-        link::NextLinkError,
-        proofs::{RequestError, SubmitError},
-    },
+    threepid_validation::{RequestError, SubmitError},
+    threepids::{PhoneError, ThreePidDeniedError, link::NextLinkError},
     tokens::{AuthenticationError, CallerError, GuestForbiddenError},
 };
 

@@ -1,4 +1,4 @@
-//! Requests that an identity server answers in this server's place, where the operator chose that
+//! `requestToken` requests that this server delegates to an identity server, if the operator has chosen that
 //! (IDS-01 to IDS-07, 3PID-09).
 
 use serde_json::{Map, Value};
@@ -10,30 +10,30 @@ use crate::{
     http::{Body, ClientNetwork},
     identity_servers::{self, TrustedServer},
     secrets::Secret,
-    threepids::proofs::{self, ValidationPurpose, ValidationRequest},
+    threepid_validation::{self, ValidationPurpose, ValidationRequest},
 };
 
-/// Who validates in this server's place.
+/// The identity server that validates an address in place of this server.
 pub(super) struct Delegate<'a> {
     server: &'a TrustedServer,
     token: Option<Secret>,
 }
 
 impl<'a> Delegate<'a> {
-    /// The identity server that the request names, if identity servers validate here. Whoever adds an
-    /// address later says nothing of an identity server, so that is never left to one.
+    /// The identity server that the request names, if validation is delegated. The validation for adding a 3PID to an
+    /// account is never delegated, because the later request to add it names no identity server.
     pub(super) fn of(
         app: &'a App,
         purpose: ValidationPurpose,
         body: &Body,
     ) -> Result<Option<Self>, MatrixError> {
-        let delegates = match purpose {
+        let is_delegated = match purpose {
             ValidationPurpose::Register | ValidationPurpose::Reset => {
                 app.config.identity_servers.validation == Validation::Delegated
             }
             ValidationPurpose::Add => false,
         };
-        if !delegates {
+        if !is_delegated {
             return Ok(None);
         }
         let Some(id_server) = body.optional::<String>("id_server")? else {
@@ -44,31 +44,31 @@ impl<'a> Delegate<'a> {
         Ok(Some(Self { server, token }))
     }
 
-    /// Has the message sent and returns the session's id, after everything that comes before a
-    /// message of ours. `to` says where it goes; besides that the identity server is told what
-    /// belongs to a validation and nothing else.
+    /// Checks the request like a request for a message of this server, lets the identity server send the message, and
+    /// returns the session ID. `recipient` has the members that name the recipient. Besides these, the identity server
+    /// receives only the members that a validation needs.
     pub(super) async fn request(
         &self,
         app: &App,
-        wish: &ValidationRequest<'_>,
+        validation: &ValidationRequest<'_>,
         network: ClientNetwork,
-        to: &[(&str, &str)],
+        recipient: &[(&str, &str)],
     ) -> Result<String, Rejection> {
-        proofs::before_delegating(app, wish, network).await?;
+        threepid_validation::before_delegating(app, validation, network).await?;
         let mut members = Map::new();
-        let secret = wish.client_secret.reveal().as_str();
+        let secret = validation.client_secret.reveal().as_str();
         members.insert("client_secret".to_owned(), secret.into());
-        members.insert("send_attempt".to_owned(), wish.attempt.into());
-        if let Some(link) = &wish.next_link {
+        members.insert("send_attempt".to_owned(), validation.send_attempt.into());
+        if let Some(link) = &validation.next_link {
             members.insert("next_link".to_owned(), link.as_str().into());
         }
-        for (name, value) in to {
+        for (name, value) in recipient {
             members.insert((*name).to_owned(), Value::from(*value));
         }
         let token = self.token.as_ref();
-        let medium = wish.to.medium;
-        let asked =
+        let medium = validation.to.medium;
+        let sid =
             identity_servers::request_validation(app, self.server, token, medium, members).await;
-        Ok(asked?)
+        Ok(sid?)
     }
 }

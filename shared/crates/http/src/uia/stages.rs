@@ -31,7 +31,7 @@ use crate::{
     limits::Limit,
     passwords::PasswordHash,
     store::{RegistrationTokenRow, ValidationRow},
-    threepids::proofs::{DelegatedSession, ValidatedThreePid},
+    threepid_validation::{DelegatedSession, ValidatedThreePid},
 };
 
 /// The result of a completed stage, as the session remembers it.

@@ -15,7 +15,7 @@ use crate::{
     clock::Timestamp,
     config::{Config, Flow},
     secrets::{same, sha256_base64},
-    threepids::proofs::DelegatedSession,
+    threepid_validation::DelegatedSession,
 };
 
 /// For this long the answer of a completed session is repeated to the request that completed it.

@@ -1,25 +1,26 @@
-//! E-mail addresses: one strict grammar, folded first.
+//! E-mail addresses: case folding and a strict grammar.
 //!
-//! A mailbox of RFC 5321 without its ornaments: no quotes, comments, routes or address literals, one
-//! `@`. Full Unicode case folding comes first (3PID-61), so that `Strauß@…` is `strauss@…`; what is
-//! not ASCII then is refused, since SES carries no other (an international domain is written in its
-//! `xn--` form).
+//! The grammar is a subset of the mailbox of RFC 5321: one `@`, and no quotes, comments, routes or
+//! address literals. Full Unicode case folding comes first (3PID-61): `Strauß@…` becomes
+//! `strauss@…`. An address that is not ASCII after that is rejected, because SES accepts only ASCII.
+//! An internationalised domain must be in its `xn--` form.
 
 use super::{Medium, ThreePid};
 use crate::host_name::is_domain;
 
-/// No mailbox is longer, in bytes (RFC 5321, without the angle brackets of its path).
+/// The maximum length of an address in bytes (RFC 5321, without the angle brackets of the path).
 const MAX_ADDRESS_BYTES: usize = 254;
-/// No local part is longer, in bytes.
+/// The maximum length of the local part in bytes.
 const MAX_LOCAL_BYTES: usize = 64;
 
-/// The canonical form of a mailbox, or nothing (3PID-13, 3PID-62).
+/// The canonical form of an e-mail address; `None` if it is not valid (3PID-13, 3PID-62).
 pub fn parse(text: &str) -> Option<ThreePid> {
-    // Folding makes a text at most three times as long in characters; an absurd one is not folded.
+    // Reject an overlong text before case folding, which costs time in proportion to its length.
+    // Folding makes a text at most three times as long in characters.
     if text.len() > 4 * MAX_ADDRESS_BYTES {
         return None;
     }
-    // A domain is ASCII as typed: with a sharp s in it, it would fold into somebody else's.
+    // The domain must be ASCII before folding: one with a sharp s would fold into another domain.
     let (_, typed) = text.split_once('@')?;
     let address = caseless::default_case_fold_str(text);
     let (local, domain) = address.split_once('@')?;
@@ -33,8 +34,8 @@ pub fn parse(text: &str) -> Option<ThreePid> {
     })
 }
 
-/// A dot-atom. `%` and `!` are left out, by which mail was once routed through one host to another,
-/// and `?`, without which there are no encoded words: some software reads another address in them.
+/// Whether the text is a dot-atom without `%`, `!` and `?`. Some mail servers treat `%` and `!` as
+/// source routes. Encoded words need `?`, and some software decodes another address from them.
 fn is_local_part(text: &str) -> bool {
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"#$&'*+-/=^_`{|}~".contains(&b);
     text.len() <= MAX_LOCAL_BYTES
@@ -54,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn _3pid_61_an_address_is_folded_as_a_whole() {
+    fn _3pid_61_the_whole_address_is_case_folded() {
         for (typed, address) in [
             ("Alice@Example.ORG", "alice@example.org"),
             ("Strau\u{df}@Example.com", "strauss@example.com"),
@@ -71,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn _3pid_62_what_is_no_plain_mailbox_is_refused() {
+    fn _3pid_62_an_invalid_address_is_rejected() {
         let long_local = format!("{}@example.org", "a".repeat(65));
         let long = format!("a@{}.org", "b.".repeat(130));
         for text in [
@@ -133,7 +134,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_canonical_address_is_its_own_canonical_form(text in "\\PC{0,12}@\\PC{0,12}\\.[a-zK]{2,3}") {
+        fn canonicalisation_is_idempotent(text in "\\PC{0,12}@\\PC{0,12}\\.[a-zK]{2,3}") {
             if let Some(address) = canonical(&text) {
                 prop_assert_eq!(canonical(&address), Some(address.clone()));
                 prop_assert!(address.is_ascii() && address.matches('@').count() == 1);

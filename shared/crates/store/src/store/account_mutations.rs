@@ -59,7 +59,7 @@ impl Store {
         }
         if let Some(proven) = &change.proof {
             for item in [
-                self.spend_proof(proven, change.now),
+                self.spend_validation(proven, change.now),
                 self.check_threepid_owner(proven, &change.user),
             ] {
                 let gone = ChangeAccountError::ValidationGone(proven.threepid.medium);
@@ -179,7 +179,7 @@ impl Store {
                 .expression_attribute_values(":spared", number(*epoch));
         }
         if let Some(proven) = &change.proof {
-            update = update.expression_attribute_values(":begun", number(proven.begun.0));
+            update = update.expression_attribute_values(":begun", number(proven.started_at.0));
         }
         transact_update(update)
     }

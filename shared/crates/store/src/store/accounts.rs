@@ -211,12 +211,12 @@ impl Store {
             transaction.add(claim).or(taken);
         }
         for proven in &new.threepids {
-            let spent = self.spend_proof(proven, new.created);
+            let spent = self.spend_validation(proven, new.created);
             let gone = CreateAccountError::ValidationGone(proven.threepid.medium);
             transaction.add(spent).or(gone);
         }
         transaction.add_all(new.threepids.iter().map(|own| {
-            self.threepid_under_owner(&own.threepid, own.validated, &new.localpart, new.created)
+            self.threepid_under_owner(&own.threepid, own.validated_at, &new.localpart, new.created)
         }));
     }
 

@@ -70,12 +70,12 @@ impl Store {
         let item = match &new.content {
             Content::Validation {
                 sid,
-                generation,
+                session_nonce,
                 send,
             } => item
                 .text("content", VALIDATION)
                 .text("sid", sid)
-                .text("generation", generation)
+                .text("generation", session_nonce)
                 .number("send", *send),
             Content::Notice { notice, to } => item
                 .text("content", NOTICE)
@@ -227,7 +227,7 @@ fn read(row: &Row) -> Result<Leased, StoreError> {
     let content = match row.text("content")? {
         VALIDATION => Content::Validation {
             sid: row.text("sid")?.to_owned(),
-            generation: row.text("generation")?.to_owned(),
+            session_nonce: row.text("generation")?.to_owned(),
             send: row.number("send")?,
         },
         NOTICE => Content::Notice {

@@ -96,7 +96,7 @@ impl Store {
             .set_key(Some(Item::under(keys::threepid(threepid), MAIN).build()))
             .condition_expression("#owner = :owner AND claimed <= :begun")
             .expression_attribute_names("#owner", "owner")
-            .expression_attribute_values(":begun", number(proven.begun.0))
+            .expression_attribute_values(":begun", number(proven.started_at.0))
             .expression_attribute_values(":owner", text(owner.as_str()));
         transact_check(check)
     }
@@ -148,7 +148,7 @@ impl Store {
     pub async fn add_threepid(&self, new: &NewThreePid) -> Result<(), AddThreePidError> {
         let ValidatedThreePid {
             threepid,
-            validated,
+            validated_at,
             ..
         } = &new.proven;
         let mut transaction = self.transaction();
@@ -175,13 +175,13 @@ impl Store {
                 .or(AddThreePidError::Taken);
             transaction.add(self.threepid_under_owner(
                 threepid,
-                *validated,
+                *validated_at,
                 &new.localpart,
                 new.added,
             ));
         }
         transaction
-            .add(self.spend_proof(&new.proven, new.added))
+            .add(self.spend_validation(&new.proven, new.added))
             .or(AddThreePidError::ValidationGone);
         transaction.add_all(new.notices.iter().map(|notice| self.enqueue(notice)));
         transaction.commit().await
@@ -243,7 +243,7 @@ impl Store {
             .count_address_change(&new.localpart, &new.account)
             .condition_expression(condition)
             .expression_attribute_values(":suspended", text("suspended"))
-            .expression_attribute_values(":begun", number(new.proven.begun.0));
+            .expression_attribute_values(":begun", number(new.proven.started_at.0));
         transact_update(update)
     }
 
@@ -276,7 +276,7 @@ impl Store {
             .set_key(Some(key.build()))
             .update_expression("SET validated = :validated")
             .condition_expression("attribute_exists(pk)")
-            .expression_attribute_values(":validated", number(new.proven.validated.0));
+            .expression_attribute_values(":validated", number(new.proven.validated_at.0));
         transact_update(update)
     }
 }

@@ -8,7 +8,6 @@
 //! servers.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::{
     DelegatedLookup, Prefetched, StageContext, StageOutcome, StageResult, StageType,
@@ -20,9 +19,8 @@ use crate::{
     http::Body,
     secrets::Secret,
     store::ValidationRow,
-    threepids::proofs::{
-        self, DelegatedSession, ValidatedThreePid, ValidationPurpose, ValidationState,
-    },
+    threepid_creds::ThreePidCreds,
+    threepid_validation::{self, DelegatedSession, ValidationPurpose},
     uia::{FlowSet, SessionScope, StageError},
 };
 
@@ -82,14 +80,6 @@ pub(in crate::uia) struct PageState {
 
 crate::opaque_debug!(PendingValidation, PageState);
 
-/// The members of `threepid_creds`.
-pub(super) struct Credentials {
-    pub(super) sid: String,
-    pub(super) client_secret: Secret,
-    pub(super) id_server: Option<String>,
-    pub(super) id_access_token: Option<String>,
-}
-
 /// The purpose that the validation session must have (UIA-54).
 pub(in crate::uia) fn purpose(scope: &SessionScope) -> Option<ValidationPurpose> {
     match scope.flow_set {
@@ -101,21 +91,12 @@ pub(in crate::uia) fn purpose(scope: &SessionScope) -> Option<ValidationPurpose>
 
 /// Reads the validation session that the client names.
 pub(super) async fn prefetch(app: &App, members: &Body) -> Result<Prefetched, MatrixError> {
-    let Some(credentials) = credentials(members)? else {
+    let Some(credentials) = ThreePidCreds::parse_stage(members)? else {
         return Ok(Prefetched::Nothing);
     };
-    let is_valid = proofs::is_opaque_id(&credentials.sid)
-        && proofs::is_opaque_id(credentials.client_secret.reveal());
-    let row = if is_valid {
-        app.store.find_proof(&credentials.sid).await?
-    } else {
-        None
-    };
-    // A wrong `client_secret` is reported as an unknown session.
-    let keys = &app.config.keys;
-    let own = row.filter(|row| proofs::is_of(keys, row, &credentials.client_secret));
+    let own = credentials.find(app).await?;
     if own.is_none()
-        && is_valid
+        && credentials.is_well_formed()
         && let Some(delegated) = threepid_delegated::lookup(app, &credentials)
     {
         return Ok(Prefetched::DelegatedSession(delegated.map(Box::new)));
@@ -139,7 +120,7 @@ pub(super) async fn attempt(
             if let Some(lookup) = pending.delegated_lookup() {
                 return threepid_delegated::attempt(context, stage, &lookup).await;
             }
-            found = context.app.store.find_proof(&pending.sid).await?;
+            found = context.app.store.find_validation(&pending.sid).await?;
             found.as_ref()
         }
         _ => return Ok(StageOutcome::Refused(MISSING)),
@@ -147,66 +128,17 @@ pub(super) async fn attempt(
     let is_usable = |row: &&ValidationRow| {
         Some(row.threepid.medium) == stage.medium()
             && Some(row.purpose) == purpose(context.scope)
-            && proofs::is_alive(row, context.app.clock.now())
+            && threepid_validation::is_active(row, context.app.clock.now())
     };
     let Some(row) = row.filter(is_usable) else {
         return Ok(StageOutcome::Refused(NOT_YET));
     };
-    Ok(match (row.state, row.validated) {
-        (ValidationState::Validated, Some(validated)) => {
-            StageOutcome::passed(StageResult::ThreePid(ValidatedThreePid {
-                sid: row.sid.clone(),
-                generation: row.generation.clone(),
-                threepid: row.threepid.clone(),
-                begun: row.begun,
-                validated,
-                elsewhere: None,
-            }))
-        }
-        _ => StageOutcome::Waiting {
+    Ok(match row.validated_threepid() {
+        Some(validated) => StageOutcome::passed(StageResult::ThreePid(validated)),
+        None => StageOutcome::Waiting {
             sid: row.sid.clone(),
             delegated: None,
             error: NOT_YET,
         },
     })
-}
-
-/// Reads `threepid_creds` in each of its spellings (UIA-51): under either name, as an object or as a
-/// list of one object. If both names are present, the one of the specification counts. An
-/// `id_server` is asked only if the operator has chosen that (UIA-52).
-fn credentials(members: &Body) -> Result<Option<Credentials>, MatrixError> {
-    let value = match members.optional::<Value>("threepid_creds")? {
-        Some(value) => value,
-        None => match members.optional::<Value>("threepidCreds")? {
-            Some(value) => value,
-            None => return Ok(None),
-        },
-    };
-    let object: Option<Map<String, Value>> = match value {
-        Value::Object(object) => Some(object),
-        Value::Array(mut list) if list.len() == 1 => match list.swap_remove(0) {
-            Value::Object(object) => Some(object),
-            _ => None,
-        },
-        _ => None,
-    };
-    let wrong_type = || MatrixError::new(ErrorCode::BadJson, "`threepid_creds` has the wrong type");
-    let members = Body::from(object.ok_or_else(wrong_type)?);
-    let sid = members.optional::<String>("sid")?;
-    let secret = match members.optional::<String>("client_secret")? {
-        Some(secret) => Some(secret),
-        None => members.optional::<String>("clientSecret")?,
-    };
-    let either = |name, other| match members.optional::<String>(name) {
-        Ok(None) => members.optional::<String>(other),
-        found => found,
-    };
-    let id_server = either("id_server", "idServer")?;
-    let id_access_token = either("id_access_token", "idAccessToken")?;
-    Ok(sid.zip(secret).map(|(sid, secret)| Credentials {
-        sid,
-        client_secret: Secret::new(secret),
-        id_server,
-        id_access_token,
-    }))
 }

@@ -9,7 +9,8 @@ use crate::{
     error::{ErrorCode, Rejection},
     identity_servers::{self, IdServerError, Validated},
     limits::{self, Limit},
-    threepids::proofs::{DelegatedSession, ValidatedThreePid},
+    threepid_creds::ThreePidCreds,
+    threepid_validation::{DelegatedSession, ValidatedThreePid},
     uia::StageError,
 };
 
@@ -37,7 +38,7 @@ crate::opaque_debug!(DelegatedLookup);
 /// if the client names none or this server validates 3PIDs itself.
 pub(super) fn lookup(
     app: &App,
-    credentials: &threepid::Credentials,
+    credentials: &ThreePidCreds,
 ) -> Option<Result<DelegatedLookup, StageError>> {
     if app.config.identity_servers.validation == Validation::Own {
         return None;
@@ -80,12 +81,12 @@ pub(super) async fn attempt(
             Ok(StageOutcome::passed(StageResult::ThreePid(
                 ValidatedThreePid {
                     sid: lookup.sid.clone(),
-                    generation: String::new(),
+                    session_nonce: String::new(),
                     threepid,
                     // Only the identity server knows when the message was requested.
-                    begun: at,
-                    validated: at,
-                    elsewhere: Some(lookup.session.clone()),
+                    started_at: at,
+                    validated_at: at,
+                    delegated: Some(lookup.session.clone()),
                 },
             )))
         }

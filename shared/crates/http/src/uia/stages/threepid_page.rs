@@ -15,10 +15,8 @@ use crate::{
     http::{ClientNetwork, Query},
     secrets::Secret,
     store::StoreError,
-    threepids::{
-        self, Medium,
-        proofs::{self, SubmittedToken, ValidationRequest, ValidationState},
-    },
+    threepid_validation::{self, SubmittedToken, ValidationRequest, ValidationState},
+    threepids::{self, Medium},
     uia::{
         OpenSession, SessionState,
         fallback::{Field, Form},
@@ -106,9 +104,10 @@ pub(in crate::uia) async fn is_validated(
     let Some(pending) = session.state.pending.get(&stage) else {
         return Ok(false);
     };
-    let row = app.store.find_proof(&pending.sid).await?;
+    let row = app.store.find_validation(&pending.sid).await?;
     Ok(row.is_some_and(|row| {
-        row.state == ValidationState::Validated && proofs::is_alive(&row, app.clock.now())
+        row.state == ValidationState::Validated
+            && threepid_validation::is_active(&row, app.clock.now())
     }))
 }
 
@@ -168,7 +167,7 @@ async fn submit_code(
         client_secret: Some(&request.client_secret),
         token: &Secret::new(code.to_owned()),
     };
-    proofs::submit(app, &token, network).await?;
+    threepid_validation::submit(app, &token, network).await?;
     Ok(())
 }
 
@@ -199,16 +198,16 @@ async fn send(
         |page| page.client_secret,
     );
     let (to, country, shown) = recipient(app, stage, form)?;
-    threepids::admit(&app.config, &to)?;
+    threepids::check_allowed(&app.config, &to)?;
     let request = ValidationRequest {
         purpose,
         to: &to,
         country: country.as_deref(),
         client_secret: &client_secret,
-        attempt: send_attempt,
+        send_attempt,
         next_link: None,
     };
-    let sid = proofs::request(app, request, network).await?;
+    let sid = threepid_validation::request(app, request, network).await?;
     let pending = PendingValidation {
         sid,
         page: Some(PageState {

@@ -1,37 +1,38 @@
-//! Whose budgets a message is charged to.
+//! The rate-limit quotas that a message consumes.
 
 use super::{ValidationPurpose, ValidationRequest};
 use crate::{client_network::ClientNetwork, limits::Limit, threepid::Medium};
 
-/// The digits that a block of numbers differs in.
-const PREFIX_DIGITS: usize = 3;
+/// The number of last digits in which the phone numbers of a block differ.
+const BLOCK_DIGITS: usize = 3;
 
-/// What messages are counted by, across sessions and secrets (3PID-16): those that lead to a new
-/// password by themselves, so that nobody keeps an owner from one by asking for the others; all of
-/// them by the network that asks.
-pub(super) fn of(wish: &ValidationRequest<'_>, network: ClientNetwork) -> Vec<(Limit, String)> {
-    let address = &wish.to.address;
-    let own = Counted::of(wish.purpose);
-    let mut budgets = vec![(Limit::Message, network.to_string())];
-    match wish.to.medium {
+/// The quotas of a message, across all sessions and secrets (3PID-16). Messages for a password reset have quotas of
+/// their own, so that requests for the other purposes cannot keep an account owner from a reset. The quota of the client
+/// network is shared by all purposes.
+pub(super) fn of(request: &ValidationRequest<'_>, network: ClientNetwork) -> Vec<(Limit, String)> {
+    let address = &request.to.address;
+    let limits = MessageLimits::of(request.purpose);
+    let mut quotas = vec![(Limit::Message, network.to_string())];
+    match request.to.medium {
         Medium::Email => {
             let mailbox = mailbox(address);
-            budgets.push((own.mail_from_network, format!("{mailbox} {network}")));
-            budgets.push((own.mail_address, mailbox));
+            quotas.push((limits.mail_from_network, format!("{mailbox} {network}")));
+            quotas.push((limits.mail_address, mailbox));
         }
         Medium::Msisdn => {
-            let prefix = &address[..address.len().saturating_sub(PREFIX_DIGITS)];
-            budgets.push((own.sms_from_network, format!("{address} {network}")));
-            budgets.push((own.sms_number, address.clone()));
-            budgets.push((own.sms_prefix, prefix.to_owned()));
-            budgets.push((own.sms_country, wish.country.unwrap_or_default().to_owned()));
+            let prefix = &address[..address.len().saturating_sub(BLOCK_DIGITS)];
+            let country = request.country.unwrap_or_default();
+            quotas.push((limits.sms_from_network, format!("{address} {network}")));
+            quotas.push((limits.sms_number, address.clone()));
+            quotas.push((limits.sms_prefix, prefix.to_owned()));
+            quotas.push((limits.sms_country, country.to_owned()));
         }
     }
-    budgets
+    quotas
 }
 
-/// The limits of messages with one kind of purpose.
-struct Counted {
+/// The limits of the messages for a purpose.
+struct MessageLimits {
     mail_from_network: Limit,
     mail_address: Limit,
     sms_from_network: Limit,
@@ -40,7 +41,7 @@ struct Counted {
     sms_country: Limit,
 }
 
-impl Counted {
+impl MessageLimits {
     const fn of(purpose: ValidationPurpose) -> Self {
         match purpose {
             ValidationPurpose::Register | ValidationPurpose::Add => Self {
@@ -63,7 +64,7 @@ impl Counted {
     }
 }
 
-/// The mailbox behind an address with a tag: most hosts deliver `a+b@…` to `a@…`.
+/// The address without a tag: most mail providers deliver `a+b@…` to `a@…`.
 fn mailbox(address: &str) -> String {
     let (local, domain) = address.split_once('@').unwrap_or_default();
     let untagged = local.split('+').next().filter(|name| !name.is_empty());

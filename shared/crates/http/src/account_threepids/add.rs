@@ -1,6 +1,6 @@
 //! The addition of a validated 3PID to an account.
 
-use super::{AccountOwner, Credentials, TRIES, ThreePidError, addresses, again};
+use super::{AccountOwner, TRIES, ThreePidCreds, ThreePidError, addresses, reload_owner};
 use crate::{
     accounts::{AddThreePidError, MAX_THREEPIDS, NewThreePid},
     app::App,
@@ -10,10 +10,8 @@ use crate::{
     notices,
     outbox::Notice,
     store::{Attempt, SessionCommit, ValidationRow, retry_on_conflict},
-    threepids::{
-        self,
-        proofs::{self, ValidatedThreePid, ValidationState},
-    },
+    threepid_validation::{self, ValidatedThreePid, ValidationPurpose, ValidationState},
+    threepids,
 };
 
 /// The decision about an addition before it is made.
@@ -24,8 +22,8 @@ enum AddDecision {
     Done,
 }
 
-/// Whether the validation session allows an addition to this account now. An endpoint that asks for
-/// a password checks this before, so that the user does not enter it in vain.
+/// Checks that the validation session allows an addition to this account now. An endpoint that requires a password
+/// checks this first, so that the user does not enter it in vain.
 pub async fn check_validation(
     app: &App,
     owner: &AccountOwner,
@@ -39,28 +37,22 @@ async fn decide(
     owner: &AccountOwner,
     validation: Option<&ValidationRow>,
 ) -> Result<AddDecision, ThreePidError> {
-    let row = validation.ok_or(ThreePidError::NotValidated)?;
-    let is_outdated = owner.account.proofs_not_before > row.begun;
-    match (row.state, row.validated) {
-        (ValidationState::Validated, Some(validated))
-            if proofs::is_alive(row, app.clock.now()) && !is_outdated =>
-        {
-            threepids::admit(&app.config, &row.threepid)?;
-            Ok(AddDecision::Add(ValidatedThreePid {
-                sid: row.sid.clone(),
-                generation: row.generation.clone(),
-                threepid: row.threepid.clone(),
-                begun: row.begun,
-                validated,
-                elsewhere: None,
-            }))
-        }
-        (ValidationState::Spent, _) => match app.store.find_owner(&row.threepid).await? {
+    let row = validation
+        .filter(|row| row.purpose == ValidationPurpose::Add)
+        .ok_or(ThreePidError::NotValidated)?;
+    if row.state == ValidationState::Spent {
+        return match app.store.find_owner(&row.threepid).await? {
             Some(name) if name == owner.localpart => Ok(AddDecision::Done),
             _ => Err(ThreePidError::NotValidated),
-        },
-        _ => Err(ThreePidError::NotValidated),
+        };
     }
+    let is_outdated = owner.account.proofs_not_before > row.started_at;
+    let validated = row
+        .validated_threepid()
+        .filter(|_| threepid_validation::is_active(row, app.clock.now()) && !is_outdated)
+        .ok_or(ThreePidError::NotValidated)?;
+    threepids::check_allowed(&app.config, &validated.threepid)?;
+    Ok(AddDecision::Add(validated))
 }
 
 /// The rows that an addition depends on, as they were read.
@@ -83,7 +75,7 @@ pub enum Added {
 pub async fn add(
     app: &App,
     request: &Request,
-    credentials: &Credentials,
+    credentials: &ThreePidCreds,
     read: AddRead,
 ) -> Result<(), ThreePidError> {
     retry_on_conflict(TRIES, read, |read, attempt| async move {
@@ -102,12 +94,12 @@ pub async fn add(
 pub async fn reload(
     app: &App,
     request: &Request,
-    credentials: &Credentials,
+    credentials: &ThreePidCreds,
     before: &AccountOwner,
     attempt: u32,
 ) -> Result<AddRead, ThreePidError> {
     app.store.wait(attempt).await;
-    let owner = again(app, request, before).await?;
+    let owner = reload_owner(app, request, before).await?;
     let validation = credentials.find(app).await?;
     Ok(AddRead { owner, validation })
 }
@@ -172,8 +164,8 @@ async fn write(app: &App, new: &NewThreePid) -> Result<Added, ThreePidError> {
             | AddThreePidError::Taken
             | AddThreePidError::ValidationGone,
         ) => Ok(Added::Conflict),
-        Err(AddThreePidError::SessionChanged) => Err(ThreePidError::SessionMoved),
-        Err(AddThreePidError::PasswordChanged) => Err(ThreePidError::PasswordMoved),
+        Err(AddThreePidError::SessionChanged) => Err(ThreePidError::SessionChanged),
+        Err(AddThreePidError::PasswordChanged) => Err(ThreePidError::PasswordChanged),
         // The transaction may have been committed.
         Err(AddThreePidError::Store(error)) => return Err(error.into()),
     };

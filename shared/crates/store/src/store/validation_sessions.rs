@@ -1,7 +1,8 @@
-//! Rows of validation sessions: from a request for a message to a proof that is spent.
+//! Rows of validation sessions.
 //!
-//! Every write is made on top of a version, or on a generation and a state, so that two of
-//! anything that race leave what one after the other would have left.
+//! Every write is conditional on the version, or on the session nonce and the state, so that concurrent writes have the
+//! same result as consecutive ones. The session nonce is stored in the attribute `session_nonce`; the attribute `nonce`
+//! holds the nonce of the last write.
 
 use aws_sdk_dynamodb::{
     operation::update_item::builders::UpdateItemFluentBuilder,
@@ -24,57 +25,72 @@ use crate::{
     validation_session::{LIFETIME, ValidatedThreePid, ValidationPurpose, ValidationState},
 };
 
-/// How long a row outlives its session, so that a spent proof stays known as such.
+/// The time for which a row is kept after its session has expired, so that a spent session is recognised.
 const KEEP_MS: i64 = 72 * 60 * 60 * 1000;
 
 /// A validation session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ValidationRow {
-    /// The session's id.
+    /// The session ID.
     pub sid: String,
-    /// Counts the writes that are made on top of one another.
+    /// The number of writes; each request for a message is conditional on it.
     pub version: i64,
-    /// What the proof is for.
+    /// The operation that the address is validated for.
     pub purpose: ValidationPurpose,
-    /// What it is about.
+    /// The address.
     pub threepid: ThreePid,
-    /// Random, new each time the session begins anew: links and codes are derived from it.
-    pub generation: String,
-    /// How far it is.
+    /// A random text, new each time the session is started. Link tokens and codes are derived from it.
+    pub session_nonce: String,
+    /// The state.
     pub state: ValidationState,
     /// The highest `send_attempt` (3PID-20).
-    pub attempt: i64,
-    /// How many messages have been called for.
+    pub send_attempt: i64,
+    /// The number of messages enqueued under this nonce.
     pub sends: i64,
-    /// The first message whose code still counts.
-    pub live_from: i64,
-    /// Wrong guesses at the codes from `live_from` on.
-    pub wrong: i64,
-    /// When the generation began.
-    pub begun: Timestamp,
-    /// When it ends (3PID-49).
+    /// The number of the first message whose code is still valid.
+    pub first_valid_send: i64,
+    /// The number of wrong guesses at the codes from `first_valid_send` on.
+    pub wrong_guesses: i64,
+    /// The time at which the session started, under this nonce.
+    pub started_at: Timestamp,
+    /// The time at which the session expires (3PID-49).
     pub expires: Timestamp,
-    /// When the address was validated.
-    pub validated: Option<Timestamp>,
-    /// Where the browser goes then, sealed.
+    /// The time of the validation.
+    pub validated_at: Option<Timestamp>,
+    /// The sealed URL to which the browser is redirected after the validation.
     pub next_link: Option<Vec<u8>>,
-    /// Whether `deliver` has found the address on an account: nothing validates the session, unless
-    /// another message is called for, whose delivery looks again.
-    pub withheld: bool,
+    /// Whether `deliver` has found that the address must not be validated for the purpose. Then no token validates the
+    /// session. The next request for a message resets this, and the delivery of that message checks again.
+    pub suppressed: bool,
 }
 
-/// Why a session was not written.
+/// The reason why a session was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum SaveValidationError {
-    /// Somebody else wrote it in between.
-    #[error("the validation session has moved on")]
-    Moved,
-    /// The write failed.
+    /// A concurrent request has written the session since it was read.
+    #[error("a concurrent request has changed the validation session")]
+    Conflict,
+    /// DynamoDB failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl ValidationRow {
+    /// The validated address, if the session is validated. It may have expired.
+    pub fn validated_threepid(&self) -> Option<ValidatedThreePid> {
+        let validated_at = self
+            .validated_at
+            .filter(|_| self.state == ValidationState::Validated)?;
+        Some(ValidatedThreePid {
+            sid: self.sid.clone(),
+            session_nonce: self.session_nonce.clone(),
+            threepid: self.threepid.clone(),
+            started_at: self.started_at,
+            validated_at,
+            delegated: None,
+        })
+    }
+
     fn read(row: &Row) -> Result<Self, StoreError> {
         let medium = Medium::parse(row.text("medium")?).ok_or_else(|| row.corrupt("medium"))?;
         Ok(Self {
@@ -86,18 +102,18 @@ impl ValidationRow {
                 medium,
                 address: row.text("address")?.to_owned(),
             },
-            generation: row.text("generation")?.to_owned(),
+            session_nonce: row.text("generation")?.to_owned(),
             state: ValidationState::parse(row.text("state")?)
                 .ok_or_else(|| row.corrupt("state"))?,
-            attempt: row.number("attempt")?,
+            send_attempt: row.number("attempt")?,
             sends: row.number("sends")?,
-            live_from: row.number("live_from")?,
-            wrong: row.number("wrong")?,
-            begun: row.time_if("begun")?.unwrap_or_default(),
+            first_valid_send: row.number("live_from")?,
+            wrong_guesses: row.number("wrong")?,
+            started_at: row.time_if("begun")?.unwrap_or_default(),
             expires: row.time("expires")?,
-            validated: row.time_if("validated")?,
+            validated_at: row.time_if("validated")?,
             next_link: row.bytes_if("next_link")?.map(<[u8]>::to_owned),
-            withheld: row.number_if("withheld")?.is_some(),
+            suppressed: row.number_if("withheld")?.is_some(),
         })
     }
 
@@ -108,31 +124,31 @@ impl ValidationRow {
             .text("purpose", self.purpose.as_str())
             .text("medium", self.threepid.medium.as_str())
             .text("address", &self.threepid.address)
-            .text("generation", &self.generation)
+            .text("generation", &self.session_nonce)
             .text("state", self.state.as_str())
-            .number("attempt", self.attempt)
+            .number("attempt", self.send_attempt)
             .number("sends", self.sends)
-            .number("live_from", self.live_from)
-            .number("wrong", self.wrong)
-            .number("begun", self.begun.0)
+            .number("live_from", self.first_valid_send)
+            .number("wrong", self.wrong_guesses)
+            .number("begun", self.started_at.0)
             .number("expires", self.expires.0)
             .number("ttl", ttl(self.expires))
-            .number_if("validated", self.validated.map(|time| time.0))
+            .number_if("validated", self.validated_at.map(|time| time.0))
             .bytes_if("next_link", self.next_link.clone())
-            .number_if("withheld", self.withheld.then_some(1))
+            .number_if("withheld", self.suppressed.then_some(1))
     }
 }
 
 impl Store {
-    /// The session with this id. One call, strongly consistent.
-    pub async fn find_proof(&self, sid: &str) -> Result<Option<ValidationRow>, StoreError> {
+    /// The session with this ID. One `GetItem` call, strongly consistent.
+    pub async fn find_validation(&self, sid: &str) -> Result<Option<ValidationRow>, StoreError> {
         let row = self.get(&self.proofs, Item::at(sid)).await?;
         row.as_ref().map(ValidationRow::read).transpose()
     }
 
-    /// Writes a session on top of the version before its own, and the message that it calls for, if
-    /// it does, into the outbox: both or neither.
-    pub async fn save_proof(
+    /// Writes a session and, in the same transaction, its message into the outbox. The write is conditional on the
+    /// previous version.
+    pub async fn save_validation(
         &self,
         row: &ValidationRow,
         message: Option<&NewMessage>,
@@ -140,21 +156,21 @@ impl Store {
         let mut transaction = self.transaction();
         transaction
             .add(put_version(&self.proofs, row.item(), row.version - 1))
-            .or(SaveValidationError::Moved);
+            .or(SaveValidationError::Conflict);
         transaction.add_all(message.map(|message| self.enqueue(message)));
         transaction.commit().await
     }
 
-    /// Counts a guess before it is compared; `None` if no more guesses are allowed or the session
-    /// is not as it was read. Gives the row as it is now.
-    pub async fn count_guess(
+    /// Counts a guess as wrong before it is compared, and returns the new row. `None` if no more guesses are allowed, or
+    /// if the session has ended or was started again since it was read.
+    pub async fn count_wrong_guess(
         &self,
         row: &ValidationRow,
-        most: i64,
+        max: i64,
     ) -> Result<Option<ValidationRow>, StoreError> {
         let nonce = self.rng.base64::<12>();
         let request = self
-            .update_proof(
+            .update_validation(
                 row,
                 "SET wrong = wrong + :one, nonce = :nonce ADD version :one",
             )
@@ -166,7 +182,7 @@ impl Store {
             .expression_attribute_values(":pending", text(ValidationState::Pending.as_str()))
             .expression_attribute_values(":validated", text(ValidationState::Validated.as_str()))
             .expression_attribute_values(":one", number(1))
-            .expression_attribute_values(":most", number(most))
+            .expression_attribute_values(":most", number(max))
             .expression_attribute_values(":nonce", text(&nonce))
             .return_values(ReturnValue::AllNew);
         let item = match self.update_item(request).await? {
@@ -180,9 +196,9 @@ impl Store {
             .transpose()
     }
 
-    /// Marks a session validated until `expires`, and forgets `guesses` counted ones that were
-    /// right. `false` if it is neither pending nor validated in this generation any more.
-    pub async fn validate_proof(
+    /// Marks a session as validated until `expires`, and subtracts `guesses` right guesses from the counted ones. `false`
+    /// if the session has ended or was started again since it was read.
+    pub async fn mark_validated(
         &self,
         row: &ValidationRow,
         guesses: i64,
@@ -190,15 +206,15 @@ impl Store {
         expires: Timestamp,
     ) -> Result<bool, StoreError> {
         let nonce = self.rng.base64::<12>();
-        // Validated again, it ends when it would have ended anyway.
+        // A repeated validation does not extend the session.
         let first = row.state == ValidationState::Pending;
         let (now, expires) = if first {
             (now, expires)
         } else {
-            (row.validated.unwrap_or(now), row.expires)
+            (row.validated_at.unwrap_or(now), row.expires)
         };
         let request = self
-                .update_proof(
+                .update_validation(
                     row,
                     "SET #state = :validated, validated = :now, expires = :expires, #ttl = :ttl, \
                      wrong = wrong - :guesses, nonce = :nonce ADD version :one",
@@ -220,21 +236,26 @@ impl Store {
         Ok(validated.is_written_as("nonce", &nonce))
     }
 
-    /// Ends a session for good: its owner says that it was somebody else's doing.
-    pub async fn burn_proof(&self, row: &ValidationRow) -> Result<bool, StoreError> {
+    /// Invalidates a session: the recipient of its message did not request it. `false` if the session is spent or was
+    /// started again since it was read.
+    pub async fn invalidate_validation(&self, row: &ValidationRow) -> Result<bool, StoreError> {
         let request = self
-            .update_proof(row, "SET #state = :burned ADD version :one")
+            .update_validation(row, "SET #state = :burned ADD version :one")
             .condition_expression("generation = :generation AND #state <> :spent")
             .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":burned", text(ValidationState::Burned.as_str()))
+            .expression_attribute_values(":burned", text(ValidationState::Invalidated.as_str()))
             .expression_attribute_values(":spent", text(ValidationState::Spent.as_str()))
             .expression_attribute_values(":one", number(1));
         Ok(self.update_item(request).await?.is_written())
     }
 
-    /// Keeps a session from being validated by what it has called for so far (3PID-05): `deliver` has
-    /// found the address on an account. Does nothing if the generation has passed.
-    pub async fn withhold_proof(&self, sid: &str, generation: &str) -> Result<(), StoreError> {
+    /// Marks a session so that no message sent for it so far can validate it (3PID-05). `deliver` does this if the
+    /// address must not be validated for the purpose. Does nothing if the session was started again.
+    pub async fn suppress_validation(
+        &self,
+        sid: &str,
+        session_nonce: &str,
+    ) -> Result<(), StoreError> {
         let request = self
             .client
             .update_item()
@@ -243,20 +264,20 @@ impl Store {
             .update_expression("SET withheld = :one")
             .condition_expression("generation = :generation")
             .expression_attribute_values(":one", number(1))
-            .expression_attribute_values(":generation", text(generation));
+            .expression_attribute_values(":generation", text(session_nonce));
         self.update_item(request).await?;
         Ok(())
     }
 
-    /// Spends a proof, in the transaction of what it is for (UIA-54). One of an identity server has no
-    /// row here until then: that there is one is that it has been spent.
-    pub(super) fn spend_proof(
+    /// Marks the session of a validated address as spent, in the transaction of the operation that it is for (UIA-54). A
+    /// session of an identity server has no row before; the row that is created marks it as spent.
+    pub(super) fn spend_validation(
         &self,
-        proven: &ValidatedThreePid,
+        validated: &ValidatedThreePid,
         now: Timestamp,
     ) -> TransactWriteItem {
-        if let Some(elsewhere) = &proven.elsewhere {
-            let spent = Item::at(keys::proof_elsewhere(&elsewhere.id_server, &proven.sid))
+        if let Some(delegated) = &validated.delegated {
+            let spent = Item::at(keys::proof_elsewhere(&delegated.id_server, &validated.sid))
                 .number("schema", 1)
                 .text("state", ValidationState::Spent.as_str())
                 .number("spent", now.0)
@@ -265,7 +286,7 @@ impl Store {
         }
         let update = Update::builder()
             .table_name(&self.proofs)
-            .set_key(Some(Item::at(&proven.sid).build()))
+            .set_key(Some(Item::at(&validated.sid).build()))
             .update_expression("SET #state = :spent, spent = :now ADD version :one")
             .condition_expression(
                 "#state = :validated AND generation = :generation AND expires > :now",
@@ -273,19 +294,19 @@ impl Store {
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":spent", text(ValidationState::Spent.as_str()))
             .expression_attribute_values(":validated", text(ValidationState::Validated.as_str()))
-            .expression_attribute_values(":generation", text(&proven.generation))
+            .expression_attribute_values(":generation", text(&validated.session_nonce))
             .expression_attribute_values(":now", number(now.0))
             .expression_attribute_values(":one", number(1));
         transact_update(update)
     }
 
-    fn update_proof(&self, row: &ValidationRow, expression: &str) -> UpdateItemFluentBuilder {
+    fn update_validation(&self, row: &ValidationRow, expression: &str) -> UpdateItemFluentBuilder {
         self.client
             .update_item()
             .table_name(&self.proofs)
             .set_key(Some(Item::at(&row.sid).build()))
             .update_expression(expression)
-            .expression_attribute_values(":generation", text(&row.generation))
+            .expression_attribute_values(":generation", text(&row.session_nonce))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
     }
 }

@@ -1,0 +1,258 @@
+//! The request for a validation message.
+
+use super::{
+    ValidationPurpose, ValidationState, quotas,
+    session::{is_active, link_token, sid, start},
+    submit_token,
+};
+use crate::{
+    app::App,
+    client_network::ClientNetwork,
+    config::Privacy,
+    limits::{self, Limit, LimitError},
+    outbox::{Content, NewMessage},
+    secrets::{KeyPurpose, Secret},
+    store::{SaveValidationError, StoreError, ValidationRow},
+    threepid::{Medium, ThreePid},
+};
+
+/// The maximum number of text messages of a session with one nonce: an attacker may guess the code of each.
+const MAX_TEXT_MESSAGES: i64 = 3;
+/// The maximum number of e-mails of a session with one nonce.
+const MAX_EMAILS: i64 = 20;
+/// The maximum number of tries to write a session while concurrent requests change it.
+const TRIES: u32 = 12;
+
+/// A request for a validation message.
+pub struct ValidationRequest<'a> {
+    /// The operation that the address is validated for.
+    pub purpose: ValidationPurpose,
+    /// The recipient of the message.
+    pub to: &'a ThreePid,
+    /// The country of a phone number, which has a quota of its own.
+    pub country: Option<&'a str>,
+    /// The secret that the client has chosen for the session.
+    pub client_secret: &'a Secret,
+    /// A message is sent only if this number is higher than in all earlier requests (3PID-20).
+    pub send_attempt: i64,
+    /// The checked URL to which the browser is redirected after the validation.
+    pub next_link: Option<String>,
+}
+
+crate::opaque_debug!(ValidationRequest<'_>);
+
+/// The reason why no message was enqueued.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// The address belongs to an account, and the operator's settings disclose this (3PID-05).
+    #[error("the address belongs to an account")]
+    InUse,
+    /// The address belongs to no account, and the operator's settings disclose this (3PID-06).
+    #[error("the address belongs to no account")]
+    NotFound,
+    /// A quota of the address or of the client network is exhausted.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    /// DynamoDB failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Enqueues a message if one is due, and returns the session ID. The reads and writes do not depend on whether the
+/// address belongs to an account (3PID-15). The account is looked up only if the operator has chosen `tell`.
+pub async fn request(
+    app: &App,
+    request: ValidationRequest<'_>,
+    network: ClientNetwork,
+) -> Result<String, RequestError> {
+    let sid = sid(
+        &app.config.keys,
+        request.purpose,
+        request.to,
+        request.client_secret,
+    );
+    let quotas = quotas::of(&request, network);
+    let (counted, charged, found, allowed) = tokio::join!(
+        // On the heap, because all of these futures are awaited in one place.
+        Box::pin(limits::spend(app, Limit::RequestToken, network)),
+        Box::pin(limits::spend_all(app, &quotas)),
+        Box::pin(app.store.find_validation(&sid)),
+        Box::pin(disclose_ownership(app, &request))
+    );
+    // The limit of requests comes first: it counts each request, even if no message is sent.
+    let outcome = match (first_error(counted, allowed), found) {
+        (Err(error), _) => Err(error),
+        (Ok(()), Err(error)) => Err(error.into()),
+        (Ok(()), Ok(found)) => Box::pin(enqueue(app, &request, &sid, found, charged.is_ok())).await,
+    };
+    if charged.is_ok() && !matches!(outcome, Ok(Outcome::Enqueued)) {
+        limits::refund_all(app, &quotas).await;
+    }
+    match outcome? {
+        Outcome::Enqueued | Outcome::NotNeeded => Ok(sid),
+        Outcome::OverQuota => charged.map(|()| sid).map_err(RequestError::from),
+    }
+}
+
+/// The error of the request limit, or else that of the ownership check.
+pub(super) fn first_error(
+    counted: Result<(), LimitError>,
+    allowed: Result<(), RequestError>,
+) -> Result<(), RequestError> {
+    counted.map_err(RequestError::from).and(allowed)
+}
+
+/// The outcome of a request.
+enum Outcome {
+    Enqueued,
+    /// The message was already enqueued (3PID-21), or the address is already validated.
+    NotNeeded,
+    /// A message is due, but a quota is exhausted.
+    OverQuota,
+}
+
+async fn enqueue(
+    app: &App,
+    request: &ValidationRequest<'_>,
+    sid: &str,
+    mut found: Option<ValidationRow>,
+    is_charged: bool,
+) -> Result<Outcome, RequestError> {
+    for attempt in 0..TRIES {
+        let Some((row, message)) = next_message(app, request, sid, found)? else {
+            return Ok(Outcome::NotNeeded);
+        };
+        if is_charged {
+            match app.store.save_validation(&row, Some(&message)).await {
+                Ok(()) => return Ok(Outcome::Enqueued),
+                Err(SaveValidationError::Conflict) => app.store.wait(attempt).await,
+                Err(SaveValidationError::Store(error)) => return Err(error.into()),
+            }
+        } else if attempt > 0 {
+            return Ok(Outcome::OverQuota);
+        }
+        // A concurrent request has changed the session. Without a quota, read the session once more: a concurrent
+        // duplicate of this request may have used the last of the quota and enqueued the message.
+        found = app.store.find_validation(sid).await?;
+    }
+    Err(StoreError::Contended.into())
+}
+
+/// The session with the message that the request makes due; `None` if no message is due.
+fn next_message(
+    app: &App,
+    request: &ValidationRequest<'_>,
+    sid: &str,
+    found: Option<ValidationRow>,
+) -> Result<Option<(ValidationRow, NewMessage)>, RequestError> {
+    let now = app.clock.now();
+    let version = found.as_ref().map_or(0, |row| row.version) + 1;
+    let row = match found.filter(|row| is_active(row, now)) {
+        Some(row)
+            if row.state == ValidationState::Validated
+                || request.send_attempt <= row.send_attempt =>
+        {
+            return Ok(None);
+        }
+        Some(row) => ValidationRow {
+            version,
+            send_attempt: request.send_attempt,
+            ..with_next_send(row, app)?
+        },
+        None => {
+            let (purpose, to) = (request.purpose, request.to);
+            ValidationRow {
+                version,
+                ..start(sid, purpose, to, request.send_attempt, now, &*app.rng)
+            }
+        }
+    };
+    let next_link = request
+        .next_link
+        .as_ref()
+        .map(|link| seal(app, &row, request, link));
+    let row = ValidationRow { next_link, ..row };
+    let content = Content::Validation {
+        sid: sid.to_owned(),
+        session_nonce: row.session_nonce.clone(),
+        send: row.sends,
+    };
+    let message = NewMessage::new(content, now, &*app.rng);
+    Ok(Some((row, message)))
+}
+
+/// An active session with one more message.
+fn with_next_send(row: ValidationRow, app: &App) -> Result<ValidationRow, LimitError> {
+    let max = match row.threepid.medium {
+        Medium::Email => MAX_EMAILS,
+        Medium::Msisdn => MAX_TEXT_MESSAGES,
+    };
+    if row.sends >= max {
+        let retry_after = row.expires.since(app.clock.now());
+        return Err(LimitError::Exceeded { retry_after });
+    }
+    let sends = row.sends + 1;
+    // Too many wrong guesses have invalidated all earlier codes; only the new code is valid.
+    let (first_valid_send, wrong_guesses) = if row.wrong_guesses >= submit_token::MAX_GUESSES {
+        (sends, 0)
+    } else {
+        (row.first_valid_send, row.wrong_guesses)
+    };
+    Ok(ValidationRow {
+        sends,
+        first_valid_send,
+        wrong_guesses,
+        suppressed: false,
+        ..row
+    })
+}
+
+/// If the operator has chosen `tell`, rejects the request if the address is bound, or is not bound, depending on the
+/// purpose.
+async fn disclose_ownership(
+    app: &App,
+    request: &ValidationRequest<'_>,
+) -> Result<(), RequestError> {
+    if app.config.threepid_privacy == Privacy::Quiet {
+        return Ok(());
+    }
+    check_owner(app, request).await
+}
+
+/// Checks that the address belongs to an account, or to none, as the purpose requires.
+pub(super) async fn check_owner(
+    app: &App,
+    request: &ValidationRequest<'_>,
+) -> Result<(), RequestError> {
+    let owner = app.store.find_owner(request.to).await?;
+    match (request.purpose, owner) {
+        (ValidationPurpose::Register | ValidationPurpose::Add, None)
+        | (ValidationPurpose::Reset, Some(_)) => Ok(()),
+        (ValidationPurpose::Register | ValidationPurpose::Add, Some(_)) => Err(RequestError::InUse),
+        (ValidationPurpose::Reset, None) => Err(RequestError::NotFound),
+    }
+}
+
+/// The sealed `next_link`. Only a request with the link token (e-mail) or the `client_secret` (phone) can open it.
+fn seal(
+    app: &App,
+    row: &ValidationRow,
+    request: &ValidationRequest<'_>,
+    next_link: &str,
+) -> Vec<u8> {
+    let token;
+    let salt = match row.threepid.medium {
+        Medium::Email => {
+            token = link_token(&app.config.keys, &row.sid, &row.session_nonce);
+            &token
+        }
+        Medium::Msisdn => request.client_secret,
+    };
+    app.config.keys.seal(
+        KeyPurpose::NextLink,
+        salt.reveal().as_bytes(),
+        &submit_token::seal_context(row),
+        next_link.as_bytes(),
+        &*app.rng,
+    )
+}

@@ -1,0 +1,177 @@
+//! The 3PIDs of an existing account: the shared part of the endpoints that add or remove one.
+//!
+//! Each write is conditional on the rows that the decision was based on. If one of them has changed, all of them are
+//! read and the decision is made again. The account is always read before its 3PIDs (see `Store::add_threepid`).
+
+mod add;
+
+use std::time::Duration;
+
+pub use add::{AddRead, Added, add, check_validation, reload, try_add};
+
+pub use crate::threepid_creds::ThreePidCreds;
+use crate::{
+    accounts::{ChangeAccountError, RemoveThreePidError, RemovedThreePid},
+    app::App,
+    error::{ErrorCode, MatrixError, reject_as_error},
+    http::{self, Request},
+    ids::Localpart,
+    limits::{self, Limit, LimitError},
+    notices,
+    outbox::Notice,
+    store::{AccountRow, AccountStatus, OwnThreePid, StoreError},
+    threepid_validation::RequestError,
+    threepids::{ThreePid, ThreePidDeniedError},
+    tokens::{self, CallerError},
+};
+
+/// The maximum number of tries to write a change while concurrent requests change the account.
+const TRIES: u32 = 12;
+
+/// The account whose 3PIDs a request reads or changes.
+#[derive(Debug, Clone)]
+pub struct AccountOwner {
+    /// The localpart of the user ID.
+    pub localpart: Localpart,
+    /// The account as it was read.
+    pub account: AccountRow,
+}
+
+/// The reason why a 3PID was neither added nor removed.
+#[derive(Debug, thiserror::Error)]
+pub enum ThreePidError {
+    /// There is no validated session for the addition of the address to this account.
+    #[error("the address is not validated")]
+    NotValidated,
+    /// Another account has the address.
+    #[error("the address belongs to another account")]
+    InUse,
+    /// The account has the maximum number of addresses.
+    #[error("the account has the maximum number of addresses")]
+    TooMany,
+    /// The operator's settings do not allow the address.
+    #[error(transparent)]
+    Denied(#[from] ThreePidDeniedError),
+    /// The account is suspended (TOK-15).
+    #[error("the account is suspended")]
+    Suspended,
+    /// The password has changed since the request was authenticated with it.
+    #[error("the password has changed")]
+    PasswordChanged,
+    /// The UIA session has changed since it was read: a concurrent duplicate of this request has finished it.
+    #[error("a concurrent request has changed the UIA session")]
+    SessionChanged,
+    /// The caller is not authenticated, or is a guest, which cannot have 3PIDs.
+    #[error(transparent)]
+    Caller(MatrixError),
+    /// Too many requests.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    /// DynamoDB failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<ThreePidError> for MatrixError {
+    fn from(error: ThreePidError) -> Self {
+        let forbidden = |message| Self::new(ErrorCode::Forbidden, message);
+        match error {
+            ThreePidError::NotValidated => Self::new(
+                ErrorCode::ThreePidAuthFailed,
+                "There is no validated session for this address: validate the address first",
+            ),
+            ThreePidError::InUse => RequestError::InUse.into(),
+            ThreePidError::TooMany => {
+                forbidden("The account has the maximum number of addresses: remove one first")
+            }
+            ThreePidError::Suspended => {
+                Self::new(ErrorCode::UserSuspended, "The account is suspended")
+            }
+            ThreePidError::Denied(denied) => denied.into(),
+            ThreePidError::Caller(error) => error,
+            ThreePidError::Limit(error) => error.into(),
+            // The endpoint replays the response of the duplicate request; if it cannot, the client may try again.
+            ThreePidError::PasswordChanged => ChangeAccountError::AccountChanged.into(),
+            ThreePidError::SessionChanged => Self::limited(Duration::from_secs(1)),
+            ThreePidError::Store(error) => error.into(),
+        }
+    }
+}
+
+reject_as_error!(ThreePidError);
+
+/// The account whose 3PIDs the request reads or changes. Consumes the account quota of the client network at the same
+/// time.
+pub async fn load_owner(app: &App, request: &Request) -> Result<AccountOwner, ThreePidError> {
+    let (counted, owner) = tokio::join!(
+        limits::spend(app, Limit::Account, request.network),
+        authenticate(app, request)
+    );
+    counted?;
+    owner.map_err(ThreePidError::Caller)
+}
+
+/// The account of the caller, who must not be a guest.
+async fn authenticate(app: &App, request: &Request) -> Result<AccountOwner, MatrixError> {
+    let token = http::access_token(request, app.config.query_tokens)?;
+    let caller = tokens::identify(app, &token, request.query.get("user_id")).await?;
+    caller.demand_no_guest()?;
+    let account = caller.account().cloned().ok_or(CallerError::NotItsUser)?;
+    Ok(AccountOwner {
+        localpart: caller.localpart().clone(),
+        account,
+    })
+}
+
+/// Removes a 3PID from the account of the caller. Succeeds without effect if the account does not have it.
+pub async fn remove(
+    app: &App,
+    request: &Request,
+    mut owner: AccountOwner,
+    threepid: &ThreePid,
+) -> Result<(), ThreePidError> {
+    for attempt in 0..TRIES {
+        match owner.account.status {
+            AccountStatus::Suspended => return Err(ThreePidError::Suspended),
+            AccountStatus::Active | AccountStatus::Locked | AccountStatus::Deactivated => {}
+        }
+        let own = addresses(app.store.addresses_of(&owner.localpart).await?);
+        if !own.contains(threepid) {
+            return Ok(());
+        }
+        let removal = RemovedThreePid {
+            localpart: owner.localpart.clone(),
+            account: owner.account.clone(),
+            threepid: threepid.clone(),
+            // Not rate limited: an account cannot remove more addresses than it has added, and additions are.
+            notices: notices::mails(app, &own, Notice::AddressRemoved),
+        };
+        match app.store.remove_threepid(&removal).await {
+            Ok(()) | Err(RemoveThreePidError::NotThere) => return Ok(()),
+            Err(RemoveThreePidError::Store(error)) => return Err(error.into()),
+            Err(RemoveThreePidError::AccountChanged) => app.store.wait(attempt).await,
+        }
+        owner = reload_owner(app, request, &owner).await?;
+    }
+    Err(StoreError::Contended.into())
+}
+
+/// Reads the account again. Fails if its token epoch has changed, for example by a password change: the access token may
+/// still be valid, but the authentication of the request is not, so the client must send the request again.
+async fn reload_owner(
+    app: &App,
+    request: &Request,
+    before: &AccountOwner,
+) -> Result<AccountOwner, ThreePidError> {
+    let owner = authenticate(app, request)
+        .await
+        .map_err(ThreePidError::Caller)?;
+    if owner.account.epoch != before.account.epoch {
+        return Err(StoreError::Contended.into());
+    }
+    Ok(owner)
+}
+
+fn addresses(own: Vec<OwnThreePid>) -> Vec<ThreePid> {
+    own.into_iter().map(|own| own.threepid).collect()
+}
