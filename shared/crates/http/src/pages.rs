@@ -58,7 +58,7 @@ pub fn message_with_script(
 
 /// A page for an error that the user cannot correct. The error is logged if it is internal, and the
 /// page does not contain its message.
-pub fn trouble(config: &Config, error: &MatrixError) -> Response {
+pub fn error(config: &Config, error: &MatrixError) -> Response {
     error.log();
     let text = "Please try again in a moment.";
     let page = message(config, error.code.status(), "The request failed", text);
