@@ -6,13 +6,14 @@ use std::{
 };
 
 use serde_json::Value;
+use shared::metrics::LINE_TARGET;
 
 /// Everything that is logged on this thread while it exists, at every level.
 #[derive(Debug, Clone, Default)]
 pub struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// Starts capturing. The test's runtime must run on this thread alone, as that of
+    /// Starts capturing. The test's runtime must run only on this thread, as that of
     /// `#[tokio::test]` does.
     pub fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
         // With a single subscriber, a thread without one may disable a callsite for all threads; a
@@ -36,9 +37,8 @@ impl Log {
     /// The log lines of requests and events, oldest first.
     pub fn request_lines(&self) -> Vec<Value> {
         let text = self.text();
-        let lines = text
-            .lines()
-            .filter_map(|line| line.split_once(" gatehouse_model::metrics::line: line="));
+        let prefix = format!(" {LINE_TARGET}: line=");
+        let lines = text.lines().filter_map(|line| line.split_once(&prefix));
         lines
             .map(|(_, quoted)| {
                 let line: String = serde_json::from_str(quoted).expect("a text");

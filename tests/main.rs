@@ -1,6 +1,6 @@
-//! All tests that need more than one crate, in one binary: `api` has the tests of each route, `flows` the
-//! paths across routes with races and faults, `contract` the files of the project that must agree with
-//! each other, `previous_version` the rows that an earlier version wrote.
+//! All tests that need more than one crate, in one binary. `api` tests each route. `flows` tests scenarios
+//! across routes, with races and faults. `contract` checks that files of the project agree with each other.
+//! `previous_version` tests rows that an earlier version wrote.
 
 mod api;
 mod contract;

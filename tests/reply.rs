@@ -49,7 +49,10 @@ impl Reply {
                 "object" => body[member].is_object(),
                 _ => body[member].is_string(),
             };
-            assert!(right, "UIA-02 to UIA-05: `{member}` is no {kind} in {body}");
+            assert!(
+                right,
+                "UIA-02 to UIA-05: `{member}` must have type {kind}: {body}"
+            );
         }
         body
     }

@@ -243,9 +243,9 @@ impl TestServer {
             body.len()
         )
         .expect("the embedded DynamoDB reads the request");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let mut response = String::new();
+        stream.read_to_string(&mut response).expect("a response");
+        assert!(response.starts_with("HTTP/1.1 200"), "{response}");
     }
 
     /// The admin CLI, with this server's tables.

@@ -2,7 +2,7 @@
 //!
 //! The crate that every function is built from. It re-exports the modules of four crates below `crates/`, each of
 //! which sees only those before it: `model` (values), `store` (DynamoDB), `core` (the account domain) and `http`
-//! (requests and answers).
+//! (the HTTP layer).
 
 pub use gatehouse_core::{
     accounts, app, captcha, config, id_server_client, identity_servers, key_ring, limits,

@@ -44,7 +44,8 @@ pub(crate) fn pages(root: &Path, functions: &[Function]) -> Result<Vec<File>> {
     Ok(pages)
 }
 
-/// The lines of nginx and Caddy with the forwarded paths; the rest of the snippets is written by hand.
+/// The page with the lines of nginx and Caddy that have the forwarded paths. Only these lines of the snippets are
+/// generated.
 fn operations(root: &Path, functions: &[Function]) -> Result<File> {
     let path = "docs/operations.md";
     let lines = [
@@ -134,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_has_its_default_in_backticks_and_no_bare_bar() {
+    fn a_row_has_its_default_in_backticks_and_escaped_bars() {
         let setting = |default| Setting {
             name: "GATEHOUSE_X",
             default,

@@ -1,4 +1,4 @@
-//! Generates the files that follow from the declarations.
+//! Generates files from the declarations of the functions.
 //!
 //! An endpoint is declared once, in `functions/<stem>/function.yaml`. `infra/*.yaml` hold the other parts of the
 //! AWS stack. [`generate`] makes `template.yaml` from both, and every list of endpoints or functions that another

@@ -10,7 +10,7 @@ use crate::{
     route, text,
 };
 
-/// What the tests put in the place of a parameter: a stage with a fallback page, a medium, a device ID.
+/// The values of path parameters in tests: a stage with a fallback page, a medium, a device ID.
 const EXAMPLES: &[(&str, &str)] = &[
     ("deviceId", "DEVICE"),
     ("medium", "email"),

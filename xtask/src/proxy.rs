@@ -1,4 +1,4 @@
-//! The regular expression by which a reverse proxy in front of a homeserver selects the paths it forwards.
+//! The regular expression with which a reverse proxy in front of a homeserver selects the paths that it forwards.
 //!
 //! A path is a branch of a tree of segments, and equal subtrees are written once. An output of CloudFormation holds
 //! 1,024 characters, which a plain alternation of all paths would exceed.
@@ -23,7 +23,7 @@ impl Node {
         node.ends = true;
     }
 
-    /// The expression for what follows this segment.
+    /// The expression for the segments below this one.
     fn expression(&self) -> String {
         let mut groups: Vec<(String, Vec<String>)> = Vec::new();
         for (segment, child) in &self.children {
@@ -85,10 +85,10 @@ fn forwarded(functions: &[Function]) -> String {
     expression(paths.iter().map(String::as_str))
 }
 
-/// How the line of nginx starts.
+/// The start of the line of nginx.
 pub(crate) const NGINX: &str = "location ~ \"";
 
-/// How the line of Caddy starts.
+/// The start of the line of Caddy.
 pub(crate) const CADDY: &str = "@gatehouse path_regexp ";
 
 /// The line that opens the location of nginx.

@@ -4,15 +4,15 @@ use std::fmt;
 
 use anyhow::{Context, Result, ensure};
 
-/// The methods that a path of an API can have beside OPTIONS, and `ANY` for what has no route of its own.
+/// The methods that a path of an API can have beside OPTIONS, and `ANY` for all paths and methods without a route.
 const METHODS: [&str; 7] = ["ANY", "DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"];
 
 /// One route line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Route {
-    /// The methods, in the order of the line.
+    /// The methods in the order of the line.
     pub(crate) methods: Vec<String>,
-    /// The versions of the Client-Server API; without any, `path` is a whole path.
+    /// The versions of the Client-Server API. If there are none, `path` is a whole path.
     versions: Vec<String>,
     path: String,
 }
@@ -34,7 +34,10 @@ impl Route {
         );
         ensure!(!words.is_empty(), "`{line}` has no method");
         for method in &words {
-            ensure!(METHODS.contains(method), "`{line}`: {method} is no method");
+            ensure!(
+                METHODS.contains(method),
+                "`{line}`: {method} is not a method"
+            );
         }
         let owned = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect();
         Ok(Self {
@@ -55,12 +58,12 @@ impl Route {
             .collect()
     }
 
-    /// Whether this stands for every path and method that has no route of its own.
+    /// Whether the route is that of all paths and methods without another route.
     pub(crate) fn is_fallback(&self) -> bool {
         self.methods == ["ANY"]
     }
 
-    /// `GET, POST /account/3pid` for a path below r0 and v3; any other path is given whole.
+    /// `GET, POST /account/3pid` for a path below r0 and v3. The whole path for any other.
     pub(crate) fn short(&self) -> String {
         let methods = self.methods.join(", ");
         if self.versions == ["r0", "v3"] {
@@ -80,7 +83,7 @@ impl fmt::Display for Route {
         if !rest.is_empty() {
             write!(formatter, "{} and ", rest.join(", "))?;
         }
-        // A path without a version has one inside, which says no more about the function.
+        // The prefix does not distinguish functions.
         let path = self.path.strip_prefix("/_matrix/client");
         write!(formatter, "{last} {}", path.unwrap_or(&self.path))
     }

@@ -1,8 +1,8 @@
 //! `template.yaml`: the fragments of `infra/` with the declared functions, routes and permissions.
 //!
 //! Each fragment is a part of a SAM template. Sections of the same name are joined, in the order of the fragments'
-//! names. A comment above the first section is for the fragment's readers alone. A line `# generated: <name>` stands
-//! for lines that come from the declarations.
+//! names. A comment above the first section stays in the fragment. A line `# generated: <name>` stands for lines that
+//! come from the declarations.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -34,7 +34,7 @@ const SECTIONS: [&str; 10] = [
 
 const MARKER: &str = "# generated: ";
 
-/// The line that starts a section, and what the fragments have below it.
+/// The line that starts a section, and the lines below it in each fragment.
 type Section<'a> = (&'a str, Vec<Vec<&'a str>>);
 
 pub(crate) fn file(root: &Path, functions: &[Function]) -> Result<File> {
@@ -91,12 +91,14 @@ fn add_sections<'a>(sections: &mut BTreeMap<usize, Section<'a>>, fragment: &'a s
             }
             continue;
         }
-        let (name, value) = line.split_once(':').context("no section starts")?;
+        let (name, value) = line
+            .split_once(':')
+            .context("a line without indentation must start a section")?;
         let place = SECTIONS.iter().position(|section| *section == name);
-        let place = place.with_context(|| format!("`{name}` is no section of a template"))?;
+        let place = place.with_context(|| format!("`{name}` is not a section of a template"))?;
         ensure!(
             value.is_empty() || !sections.contains_key(&place),
-            "`{name}` is in another fragment, too"
+            "`{name}` is in another fragment as well; remove one of them"
         );
         let section = sections.entry(place).or_insert((line, Vec::new()));
         section.1.push(Vec::new());
@@ -155,7 +157,7 @@ fn paths(functions: &[Function]) -> Vec<String> {
     lines
 }
 
-/// What API Gateway does with a request: it invokes the function.
+/// The integration of API Gateway, which invokes the function.
 fn operation(id: &str) -> [String; 5] {
     [
         "    responses: *answered".to_owned(),

@@ -62,7 +62,7 @@ async fn owner(
     let not_found = || {
         MatrixError::new(
             ErrorCode::ThreePidNotFound,
-            "The address belongs to no account",
+            "The address does not belong to an account",
         )
     };
     let threepid = &validated.threepid;

@@ -17,7 +17,7 @@ use shared::{
 /// The response body (WHO-01).
 #[derive(Debug, Serialize)]
 pub struct Response {
-    /// The user to whom the token belongs.
+    /// The user that the token belongs to.
     pub user_id: String,
     /// The device to which the token belongs. An application service has none.
     #[serde(skip_serializing_if = "Option::is_none")]

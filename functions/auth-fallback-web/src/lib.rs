@@ -19,7 +19,7 @@ use shared::{
 /// Answers the request, always with a page: a browser shows it (HTTP-28).
 pub async fn handle(app: Arc<App>, request: Request) -> Result<Response, Rejection> {
     match page(&app, &request).await {
-        Err(Rejection::Error(error)) => Ok(pages::trouble(&app.config, &error)),
+        Err(Rejection::Error(error)) => Ok(pages::error(&app.config, &error)),
         other => other,
     }
 }

@@ -22,7 +22,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     }
     Ok(match confirm(&app, &request).await {
         Ok(page) => page,
-        Err(error) => pages::trouble(&app.config, &error),
+        Err(error) => pages::error(&app.config, &error),
     })
 }
 

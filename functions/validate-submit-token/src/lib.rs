@@ -33,7 +33,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     if request.method == Method::GET {
         return Ok(match page(&app, &request, medium).await {
             Ok(page) => page,
-            Err(error) => pages::trouble(&app.config, &error),
+            Err(error) => pages::error(&app.config, &error),
         });
     }
     let body = Body::parse(&request.body)?;

@@ -153,7 +153,7 @@ mod tests {
             ("alice@example.org", "alice@example.org"),
             ("Gatehouse <a.b+c@example.org>", "a.b+c@example.org"),
             (
-                "\"Gate, house\" <a@xn--bcher-kva.example>",
+                "\"Gate, keeper\" <a@xn--bcher-kva.example>",
                 "a@xn--bcher-kva.example",
             ),
             ("=?UTF-8?B?R8OkdGU=?= <a@b>", "a@b"),
@@ -171,7 +171,7 @@ mod tests {
             "älice@example.org",
             "alice@bücher.example",
             "al ice@example.org",
-            "Gate, house <a@example.org>",
+            "Gate, keeper <a@example.org>",
             "Gätehouse <a@example.org>",
             "a@example.org, b@example.org",
         ] {

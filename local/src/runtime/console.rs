@@ -34,6 +34,9 @@ use self::line::{RequestLine, Style, delivery_line, time_of_day};
 /// The target of the gateway's span around a request, and of its event when the request is answered.
 pub(crate) const REQUEST_TARGET: &str = "gatehouse_local::request";
 
+/// The filter without `RUST_LOG`. The crates of Gatehouse share a prefix.
+const DEFAULT_FILTER: &str = "warn,dynoxide=error,gatehouse_=info";
+
 /// The form of the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
@@ -46,8 +49,8 @@ pub enum LogFormat {
 
 /// Starts the log of this process on standard error. Standard output is for the lines that scripts read.
 pub fn start_log(format: LogFormat, color: bool) {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("warn,dynoxide=error,gatehouse=info"));
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     subscriber(format, color, filter, io::stderr).init();
 }
 

@@ -109,8 +109,8 @@ mod tests {
             &[""],
             &["localhost", "localhost"],
             &["localhost", "elsewhere.example"],
-            &["somebody@localhost"],
-            &["somebody:8008@localhost:8008"],
+            &["user@localhost"],
+            &["user:8008@localhost:8008"],
             &["localhost:"],
             &["localhost:http"],
             &["localhost:65536"],
@@ -127,7 +127,7 @@ mod tests {
         for target in [
             "http://elsewhere.example/_local/",
             "http://localhost/_local/",
-            "http://somebody@localhost:8008/_local/",
+            "http://user@localhost:8008/_local/",
             "https://localhost:8008/_local/",
         ] {
             assert_eq!(of(target, &["localhost:8008"]), None, "{target}");

@@ -287,5 +287,5 @@ async fn l4_no_secret_of_a_validation_is_in_the_log_of_a_failure() {
     let reply = text.enter(&detector.server, &token).await;
     assert!(reply.status.is_client_error());
     detector.check(&reply);
-    assert!(log.text().contains("through our fault"));
+    assert!(log.text().contains("failed with an internal error"));
 }

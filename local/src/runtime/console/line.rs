@@ -75,9 +75,9 @@ impl RequestLine {
         if let Some(errcode) = &self.errcode {
             line.extend([" ", errcode]);
         }
-        line.push_str(&format!(", {} ms", rounded(self.milliseconds)));
+        line.extend([", ", &rounded(self.milliseconds), " ms"]);
         if let Some(calls) = self.calls {
-            line.push_str(&format!(", {}", counted(calls, "DynamoDB call")));
+            line.extend([", ", &counted(calls, "DynamoDB call")]);
         }
         line
     }

@@ -40,7 +40,7 @@ impl Output {
         SECOND.get_or_init(|| Dispatch::new(tracing::subscriber::NoSubscriber::new()));
         let output = Self::default();
         let writer = output.clone();
-        let filter = EnvFilter::new("warn,gatehouse=info");
+        let filter = EnvFilter::new(DEFAULT_FILTER);
         let dispatch = subscriber(format, color, filter, move || writer.clone());
         (output, tracing::dispatcher::set_default(&dispatch))
     }

@@ -1,5 +1,5 @@
-//! What the endpoints about devices share: the members of a body that describe a device, and the
-//! deletion of devices.
+//! Functions that several device endpoints share: the members of a body that describe a device, and
+//! the deletion of devices.
 
 use ::http::StatusCode;
 

@@ -1,14 +1,15 @@
-//! From facts to the wire: the only room where a fact of the domain gets its status and errcode.
+//! Matrix errors: the only module that maps a domain error to a status and an errcode.
 //!
-//! Every conversion (`facts`) is exhaustive, so a new fact does not compile until someone has chosen
-//! its answer there. Facts that must look alike to a caller share one arm.
+//! Each conversion (`conversions`, `identity_servers`) matches exhaustively, so that a new domain
+//! error does not compile without an errcode. Errors that a client must not be able to distinguish
+//! share one arm.
 
-/// What a fact is answered with is a rejection too, so that `?` carries it out of a handler.
+/// Converts domain errors to [`Rejection`], so that a handler can return them with `?`.
 macro_rules! reject_as_error {
-    ($($fact:ty),*) => {
-        $(impl From<$fact> for $crate::error::Rejection {
-            fn from(fact: $fact) -> Self {
-                Self::Error(fact.into())
+    ($($error:ty),*) => {
+        $(impl From<$error> for $crate::error::Rejection {
+            fn from(error: $error) -> Self {
+                Self::Error(error.into())
             }
         })*
     };
@@ -17,7 +18,7 @@ macro_rules! reject_as_error {
 pub(crate) use reject_as_error;
 
 mod challenge;
-mod facts;
+mod conversions;
 mod identity_servers;
 
 use std::{borrow::Cow, time::Duration};
@@ -26,7 +27,7 @@ use ::http::StatusCode;
 
 pub use challenge::{Challenge, StageError};
 
-/// An errcode, each with the one status it is used with here.
+/// An errcode with the status that it is sent with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorCode {
     /// `M_BAD_JSON`
@@ -41,7 +42,7 @@ pub enum ErrorCode {
     Forbidden,
     /// `M_GUEST_ACCESS_FORBIDDEN`
     GuestAccessForbidden,
-    /// `M_UNKNOWN` for what an identity server has not done
+    /// `M_UNKNOWN` for a failed call to an identity server
     IdServer,
     /// `M_INVALID_PARAM`
     InvalidParam,
@@ -79,17 +80,17 @@ pub enum ErrorCode {
     TooLarge,
     /// `M_UNAUTHORIZED`, of a UIA stage
     Unauthorized,
-    /// `M_UNKNOWN`: our own fault
+    /// `M_UNKNOWN` for an internal error
     Unknown,
     /// `M_UNKNOWN_TOKEN`
     UnknownToken,
-    /// `M_UNKNOWN` for a way to log in that does not exist
+    /// `M_UNKNOWN` for an unknown login type
     UnknownLoginType,
-    /// `M_UNKNOWN` for a UIA session that does not exist
+    /// `M_UNKNOWN` for an unknown UIA session
     UnknownSession,
-    /// `M_UNRECOGNIZED` for a path that does not exist
+    /// `M_UNRECOGNIZED` for an unknown path
     UnknownPath,
-    /// `M_UNRECOGNIZED` for a method that the path does not have
+    /// `M_UNRECOGNIZED` for a method that the path does not support
     WrongMethod,
     /// `M_USER_IN_USE`
     UserInUse,
@@ -102,7 +103,7 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    /// The errcode as clients know it.
+    /// The value of `errcode` in the response.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::BadJson => "M_BAD_JSON",
@@ -140,7 +141,7 @@ impl ErrorCode {
         }
     }
 
-    /// The status it is answered with.
+    /// The HTTP status.
     pub fn status(self) -> StatusCode {
         match self {
             Self::BadJson
@@ -181,21 +182,21 @@ impl ErrorCode {
     }
 }
 
-/// A standard error: what the client is told, and the cause, which only the log is told.
+/// A standard Matrix error. The client receives errcode and message. Only the log has the cause.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {message}", code.as_str())]
 pub struct MatrixError {
     /// The errcode.
     pub code: ErrorCode,
-    /// The sentence for a person. Never holds what the client sent.
+    /// The human-readable message (`error`). It never contains anything that the client sent.
     pub message: Cow<'static, str>,
-    /// When to try again (HTTP-20, HTTP-21).
+    /// The time after which the client may try again (HTTP-20, HTTP-21).
     pub retry_after: Option<Duration>,
     /// Whether the client may keep its data and log in again (TOK-06).
     pub soft_logout: bool,
-    /// Whether it says `success: false` as well, as identity servers do (DIS-16).
+    /// Whether the body also has `success: false`, as responses of identity servers do (DIS-16).
     pub unsuccessful: bool,
-    /// Status and errcode in the words of an identity server, in the place of ours (IDS-07).
+    /// Status and errcode of an identity server. They replace those of `code` (IDS-07).
     pub relayed: Option<(StatusCode, String)>,
     /// The cause, for the log.
     #[source]
@@ -203,7 +204,7 @@ pub struct MatrixError {
 }
 
 impl MatrixError {
-    /// An error without further members.
+    /// An error with an errcode and a message alone.
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code,
@@ -216,7 +217,7 @@ impl MatrixError {
         }
     }
 
-    /// M_LIMIT_EXCEEDED with a time to wait.
+    /// M_LIMIT_EXCEEDED with the time after which the client may try again.
     pub fn limited(retry_after: Duration) -> Self {
         Self {
             retry_after: Some(retry_after),
@@ -227,8 +228,8 @@ impl MatrixError {
         }
     }
 
-    /// Logs a fault of ours with its causes, where it is turned into an answer. A client's fault is
-    /// in the line that says what was answered.
+    /// Logs an internal error with its causes. For all other errors, the log line of the response
+    /// is sufficient.
     pub fn log(&self) {
         if self.code == ErrorCode::Unknown {
             let mut causes = Vec::new();
@@ -239,16 +240,16 @@ impl MatrixError {
             }
             tracing::error!(
                 causes = causes.join(": "),
-                "a request failed through our fault"
+                "the request failed with an internal error"
             );
         }
     }
 }
 
-/// Why a handler did not do what was asked: `?` carries either out of any depth.
+/// The reason why a handler did not complete a request. A handler returns it with `?`.
 #[derive(Debug)]
 pub enum Rejection {
-    /// More proof is needed: an answer, not a failure.
+    /// Further UIA stages are required. This is not a failure.
     Challenge(Box<Challenge>),
     /// A standard error.
     Error(MatrixError),

@@ -1,7 +1,8 @@
-//! The edge as values: what a handler is given and what it gives back.
+//! The request that a handler receives and the response that it returns.
 //!
-//! Owns requests, responses, bodies, queries, tokens in headers, the client's address and CORS.
-//! Knows the `http` crate's types and neither Lambda (see `lambda`) nor any rule of an endpoint.
+//! Contains requests, responses, bodies, queries, tokens in headers, the client network and CORS.
+//! Uses the types of the `http` crate. Contains neither Lambda types (see `lambda`) nor rules of an
+//! endpoint.
 
 mod body;
 mod error_response;
@@ -17,67 +18,67 @@ pub use body::{Body, MAX_BODY_BYTES};
 pub use query::Query;
 pub use token::{access_token, bearer, optional_access_token};
 
-/// One request, whatever carried it here.
+/// One HTTP request, independent of the type of the Lambda event.
 pub struct Request {
     /// The HTTP method.
     pub method: Method,
-    /// The raw path, without the gateway's stage.
+    /// The raw path, without the stage of API Gateway.
     pub path: String,
-    /// The gateway's name for the route (`/a/{b}`), by which a wrong method on a known path is
-    /// told from an unknown path.
+    /// The route of API Gateway (`/a/{b}`). It distinguishes a wrong method on a known path from an
+    /// unknown path.
     pub resource: String,
     /// The query, percent-decoded once.
     pub query: Query,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body, decoded from the event's base64.
+    /// The body, decoded from the base64 text of the event.
     pub body: Vec<u8>,
-    /// The network the request comes from.
+    /// The network that the request comes from.
     pub network: ClientNetwork,
-    /// The gateway's id for this request; it is in the log, and in the body of a 500.
+    /// The request ID of API Gateway. The log and the body of a 500 contain it.
     pub id: String,
 }
 
 crate::opaque_debug!(Request);
 
-/// What the body of a [`Response`] is.
+/// The body of a [`Response`].
 #[derive(Clone, PartialEq, Eq)]
 pub enum Content {
     /// `application/json` (HTTP-05), already serialised.
     Json(String),
-    /// `text/html`, with the page's content security policy.
+    /// `text/html`, with the content security policy of the page.
     Html {
         /// The page.
         page: String,
-        /// The value of its `Content-Security-Policy` header.
+        /// The value of the `Content-Security-Policy` header.
         policy: String,
     },
 }
 
 crate::opaque_debug!(Content);
 
-/// One response. CORS and caching headers are added where it leaves (`lambda`).
+/// One HTTP response. [`Response::headers`] adds the CORS and caching headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     /// The HTTP status.
     pub status: StatusCode,
     /// The body.
     pub content: Content,
-    /// Whole seconds for a `Retry-After` header (HTTP-20).
+    /// The value of the `Retry-After` header in whole seconds (HTTP-20).
     pub retry_after: Option<u64>,
-    /// Where a browser goes on (3PID-30).
+    /// The value of the `Location` header (3PID-30).
     pub location: Option<String>,
 }
 
 impl Response {
     /// A JSON response.
     pub fn json(status: StatusCode, body: &impl Serialize) -> Self {
-        // Only maps with keys that are no strings fail to serialise; none of our shapes has one.
+        // Serialisation fails only for maps with keys that are not strings. No response has one.
         let text = serde_json::to_string(body).unwrap_or_default();
         Self::json_text(status, text)
     }
 
-    /// A JSON response from text that is JSON already.
+    /// A JSON response from serialised JSON.
     pub fn json_text(status: StatusCode, text: String) -> Self {
         Self {
             status,
@@ -92,8 +93,8 @@ impl Response {
         Self::json(StatusCode::OK, body)
     }
 
-    /// The headers of this response, those that every response carries included (HTTP-05, HTTP-11,
-    /// HTTP-12, HTTP-20, TOK-18, UIA-76).
+    /// The headers of this response, including [`COMMON_HEADERS`] (HTTP-05, HTTP-11, HTTP-12,
+    /// HTTP-20, TOK-18, UIA-76).
     pub fn headers(&self) -> Vec<(&'static str, String)> {
         let mut headers: Vec<(&'static str, String)> = COMMON_HEADERS
             .iter()
@@ -118,9 +119,10 @@ impl Response {
     }
 }
 
-/// On every response (HTTP-11): the CORS values of r0, a superset of today's (HTTP-12), with
-/// `Retry-After` within a script's reach (HTTP-20), and no caching, since most answers hold a token
-/// or tell who has an account. The template's gateway responses repeat them.
+/// The headers of every response (HTTP-11). The CORS values are those of r0, a superset of the
+/// current ones (HTTP-12), and let scripts read `Retry-After` (HTTP-20). Caching is disabled,
+/// because most responses contain a token or disclose whether an account exists. The gateway
+/// responses of the template repeat these headers.
 pub const COMMON_HEADERS: [(&str, &str); 6] = [
     ("access-control-allow-origin", "*"),
     (

@@ -1,8 +1,8 @@
-//! AWS Lambda: the only file that knows `lambda_http`.
+//! The AWS Lambda runtime. Only this file uses `lambda_http`.
 //!
-//! Starts a function, turns events into [`Request`]s and [`Response`]s into events, and logs each
-//! request once, its failure included. A handler's rejection is a response like any other: Lambda
-//! never sees an `Err`, which it would count as a failed invocation.
+//! Starts a function, converts events to [`Request`]s and [`Response`]s to events, and logs each
+//! request once, including failed ones. A [`Rejection`] of a handler becomes a response. Lambda
+//! never receives an `Err`, because it would count that as a failed invocation.
 
 mod environment;
 
@@ -41,8 +41,8 @@ use crate::{
 /// A handler as a service of Lambda events.
 pub type Service = BoxCloneSyncService<LambdaEvent<LambdaRequest>, Value, Infallible>;
 
-/// Runs a function: settings, tables, connection, then one event after the other. Only the
-/// beginning may fail, and it prints every fault of the configuration at once.
+/// Runs a function: reads the settings, connects to the tables, then handles events one after the
+/// other. Only the start may fail. It prints all errors of the configuration at once.
 pub fn run<H, F>(handle: H) -> ExitCode
 where
     H: Fn(Arc<App>, Request) -> F + Clone + Send + Sync + 'static,
@@ -51,9 +51,9 @@ where
     start(async |app, _| lambda_runtime::run(service(app, handle)).await)
 }
 
-/// A function that is no endpoint: it is given events and answers nothing.
+/// A function without an endpoint. It handles events and returns no response.
 pub trait Worker: Send + Sync + 'static {
-    /// Works on an event. What fails is for the worker to try again, never for Lambda.
+    /// Handles an event. The worker itself must retry failed work. Lambda does not retry it.
     fn handle(&self, event: Value) -> impl Future<Output = ()> + Send;
 }
 
@@ -72,7 +72,7 @@ pub fn run_worker<W: Worker>(make: impl FnOnce(Arc<App>, &Aws) -> W) -> ExitCode
     })
 }
 
-/// A worker, and a line in the log for each of its events.
+/// A worker with one log line for each event.
 #[derive(Debug)]
 pub struct Observed<W> {
     worker: W,
@@ -80,7 +80,7 @@ pub struct Observed<W> {
 }
 
 impl<W: Worker> Observed<W> {
-    /// Observes `worker`.
+    /// Wraps `worker`.
     pub fn new(app: Arc<App>, worker: W) -> Self {
         let observer = Observer::new::<W>(app);
         Self { worker, observer }
@@ -89,12 +89,12 @@ impl<W: Worker> Observed<W> {
     async fn work(&self, event: Value, context: &Context) {
         let call = self.observer.call(Some(context));
         let span = tracing::info_span!("event", trace.id = call.trace);
-        // Boxed: the compiler gives up on a future of futures as deep as this one.
+        // Without the box, the nested futures exceed the compiler's recursion limit.
         let work = Box::pin(call.meter.measure(self.worker.handle(event)));
         work.instrument(span).await;
         let mut fields = Map::new();
         fields.insert("request.id".to_owned(), context.request_id.clone().into());
-        call.tell("worked", fields);
+        call.log("worked", fields);
     }
 }
 
@@ -104,17 +104,17 @@ impl<W: Worker> Worker for Observed<W> {
     }
 }
 
-/// What counts the calls of a function.
+/// Measures the calls of a function.
 #[derive(Debug)]
 struct Observer {
     app: Arc<App>,
-    /// The function's package.
+    /// The name of the function's package.
     operation: String,
     called: AtomicBool,
 }
 
 impl Observer {
-    /// For a handler or worker `T`, whose crate is the function's.
+    /// The observer for the handler or worker `T`. The crate of `T` gives the operation its name.
     fn new<T>(app: Arc<App>) -> Self {
         let name = std::any::type_name::<T>();
         let package = name.split("::").next().unwrap_or(name);
@@ -148,7 +148,7 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    fn tell(&self, message: &'static str, fields: Map<String, Value>) {
+    fn log(&self, message: &'static str, fields: Map<String, Value>) {
         let config = &self.observer.app.config;
         self.meter.write_line(InvocationInfo {
             message,
@@ -168,24 +168,24 @@ fn start(serve: impl AsyncFnOnce(Arc<App>, Aws) -> Result<(), lambda_http::Error
         .build()
     {
         Ok(runtime) => runtime,
-        Err(error) => return environment::fail("cannot start", &error),
+        Err(error) => return environment::exit_with("gatehouse cannot start", &error),
     };
     environment::start_log();
     runtime.block_on(async {
         let (app, aws) = match environment::app().await {
             Ok(app) => app,
-            Err(faults) => return environment::fail("cannot start", &faults),
+            Err(errors) => return environment::exit_with("gatehouse cannot start", &errors),
         };
         match serve(app, aws).await {
             Ok(()) => ExitCode::SUCCESS,
-            // What asks Lambda for work has lost it.
-            Err(error) => environment::fail("stops", &error),
+            // The connection to the Lambda runtime API was lost.
+            Err(error) => environment::exit_with("the Lambda runtime stopped", &error),
         }
     })
 }
 
-/// A handler as a service: what `run` gives to Lambda's runtime, and what a gateway in this
-/// process can call.
+/// A handler as a service. `run` passes it to the Lambda runtime. A gateway in the same process can
+/// call it directly.
 pub fn service<H, F>(app: Arc<App>, handle: H) -> Service
 where
     H: Fn(Arc<App>, Request) -> F + Clone + Send + Sync + 'static,
@@ -199,9 +199,9 @@ where
     let service = service_fn(move |mut event: LambdaEvent<LambdaRequest>| {
         let adapter = adapter.clone();
         async move {
-            make_harmless(&mut event.payload);
+            sanitize_event(&mut event.payload);
             let response = adapter.oneshot(event).await?;
-            // Statuses, headers and text: nothing that serde_json refuses.
+            // Serialisation cannot fail: a response has only a status, headers and text.
             Ok::<_, Infallible>(serde_json::to_value(response).unwrap_or_default())
         }
     });
@@ -219,22 +219,22 @@ where
 {
     let app = Arc::clone(&observer.app);
     let call = observer.call(request.lambda_context_ref());
-    let request = translate(&app.config, request);
+    let request = from_event(&app.config, request);
     let id = request.id.clone();
     let span = tracing::info_span!("request", request.id = id, trace.id = call.trace, http.method = %request.method, http.route = request.resource);
     let mut fields = Map::new();
-    let mut say = |name: &str, value: Value| {
+    let mut add_field = |name: &str, value: Value| {
         fields.insert(name.to_owned(), value);
     };
-    say("request.id", id.as_str().into());
-    say("http.method", request.method.as_str().into());
-    say("http.route", request.resource.as_str().into());
+    add_field("request.id", id.as_str().into());
+    add_field("http.method", request.method.as_str().into());
+    add_field("http.route", request.resource.as_str().into());
     let outcome = call.meter.measure(handle(app, request));
     let (response, code) = match outcome.instrument(span.clone()).await {
         Ok(response) => (response, None),
         Err(Rejection::Challenge(challenge)) => {
             let next: Vec<_> = challenge.next().collect();
-            say("uia.next", next.join(" ").into());
+            add_field("uia.next", next.join(" ").into());
             (challenge.response(), challenge.code())
         }
         Err(Rejection::Error(error)) => {
@@ -242,16 +242,16 @@ where
             (error.response(&id), Some(error.code.as_str()))
         }
     };
-    say("http.status", response.status.as_u16().into());
+    add_field("http.status", response.status.as_u16().into());
     if let Some(code) = code {
-        say("errcode", code.into());
+        add_field("errcode", code.into());
     }
     call.meter.answered(response.status.as_u16());
-    call.tell("answered", fields);
-    translate_back(response)
+    call.log("answered", fields);
+    into_event(response)
 }
 
-fn translate(config: &Config, request: lambda_http::Request) -> Request {
+fn from_event(config: &Config, request: lambda_http::Request) -> Request {
     let (resource, source_ip, id, stage) = match request.request_context_ref() {
         Some(RequestContext::ApiGatewayV1(context)) => (
             context.resource_path.clone(),
@@ -292,7 +292,8 @@ fn translate(config: &Config, request: lambda_http::Request) -> Request {
     }
 }
 
-/// An HTTP API begins the path with the name of its stage, unless that is `$default`.
+/// The path without the name of the stage. An HTTP API puts the name of the stage before the path,
+/// unless it is `$default`.
 fn without_stage<'a>(path: &'a str, stage: Option<&str>) -> &'a str {
     stage
         .and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage))
@@ -306,7 +307,7 @@ fn pairs(map: &QueryMap) -> Query {
         .collect()
 }
 
-fn translate_back(response: Response) -> ::http::Response<Body> {
+fn into_event(response: Response) -> ::http::Response<Body> {
     let headers = response.headers();
     let body = match response.content {
         Content::Json(text) | Content::Html { page: text, .. } => Body::Text(text),
@@ -322,13 +323,13 @@ fn translate_back(response: Response) -> ::http::Response<Body> {
     out
 }
 
-/// The longest query that is read, decoded, in bytes: more than API Gateway lets through, and short
-/// enough to be a URL when it is encoded again. A longer one is as good as none.
+/// The maximum length of a decoded query in bytes. The value exceeds the limit of API Gateway, and
+/// the encoded query still fits in a URL. A longer query of a REST API is ignored.
 const MAX_QUERY_BYTES: usize = 16 * 1024;
 
-/// `lambda_http` rebuilds the request's URL from headers and panics if it cannot. We need none of
-/// that URL: path and query come from the event itself.
-fn make_harmless(event: &mut LambdaRequest) {
+/// Removes the headers and queries for which `lambda_http` would panic: it builds the request's URL
+/// from them. That URL is not used, because path and query come from the event itself.
+fn sanitize_event(event: &mut LambdaRequest) {
     let without_url_headers = |headers: &mut HeaderMap| {
         for name in ["host", "x-forwarded-proto"] {
             headers.remove(name);
@@ -336,7 +337,7 @@ fn make_harmless(event: &mut LambdaRequest) {
     };
     match event {
         LambdaRequest::ApiGatewayV1(event) => {
-            // Of a repeated header `headers` has the last value alone, and it would win.
+            // `headers` has only the last value of a repeated header and would take precedence.
             if !event.multi_value_headers.is_empty() {
                 event.headers.clear();
             }

@@ -1,4 +1,4 @@
-//! The edge: requests, answers, Matrix errors, User-Interactive Authentication, pages and the Lambda runtime.
+//! HTTP layer: requests, responses, Matrix errors, User-Interactive Authentication, HTML pages and the Lambda runtime.
 
 use gatehouse_core::{
     accounts, app, captcha, config, identity_servers, key_ring, limits, passwords,

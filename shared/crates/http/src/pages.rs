@@ -1,7 +1,7 @@
-//! Pages for people: what every page looks like, and what a browser lets it do.
+//! HTML pages: the common style and the content security policy.
 //!
-//! No page may be framed, load anything or run a script but the ones named here. Templates escape
-//! what they are given. Knows no stage and no endpoint.
+//! A page must not be framed. It may load and run only the sources and the script in [`Allowed`].
+//! Templates escape all values. This module contains nothing about a stage or an endpoint.
 
 use ::http::StatusCode;
 use askama::Template;
@@ -20,14 +20,14 @@ h1{font-size:1.3rem}label{display:block}input{font:inherit;width:100%;box-sizing
 select{font:inherit;width:100%;padding:.4rem;margin:.2rem 0 1rem}button{font:inherit;padding:.5rem 1.2rem;border:0;border-radius:.3rem;background:#0b6e4f;color:#fff;cursor:pointer}\
 button.other{background:none;color:#0b6e4f}.error{color:#a40000}.what{color:#555}";
 
-/// What a page may do besides showing text.
+/// Exceptions from the content security policy for one page.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Allowed<'a> {
-    /// Where a widget loads its parts from.
+    /// The origin of the scripts, frames and connections of a widget.
     pub sources: Option<&'a str>,
-    /// The one script.
+    /// The only inline script.
     pub script: Option<&'static str>,
-    /// Where its form may lead in the end, besides this server.
+    /// An origin besides this server that a submission of the form may redirect to.
     pub destination: Option<&'a str>,
 }
 
@@ -41,34 +41,35 @@ struct MessagePage<'a> {
     script: Option<&'static str>,
 }
 
-/// A page that only says something: a failure, most of the time (HTTP-28).
+/// A page with a message, usually about a failure (HTTP-28).
 pub fn message(config: &Config, status: StatusCode, title: &str, text: &str) -> Response {
-    said(config, status, title, text, None)
+    message_page(config, status, title, text, None)
 }
 
-/// A page that says that something is done, and tells the window that opened it.
+/// A page that confirms a success. Its script notifies the window that opened it.
 pub fn message_with_script(
     config: &Config,
     title: &str,
     text: &str,
     script: &'static str,
 ) -> Response {
-    said(config, StatusCode::OK, title, text, Some(script))
+    message_page(config, StatusCode::OK, title, text, Some(script))
 }
 
-/// A failure that is not the person's to mend: it is logged, and the page says no more than that.
-pub fn trouble(config: &Config, error: &MatrixError) -> Response {
+/// A page for an error that the user cannot correct. The error is logged if it is internal, and the
+/// page does not contain its message.
+pub fn error(config: &Config, error: &MatrixError) -> Response {
     error.log();
     let text = "Please try again in a moment.";
-    let page = message(config, error.code.status(), "That did not work", text);
+    let page = message(config, error.code.status(), "The request failed", text);
     Response {
-        // The body is another, and the time to wait is the same.
+        // The page replaces the JSON body, but the `Retry-After` header stays.
         retry_after: error.response("").retry_after,
         ..page
     }
 }
 
-fn said(
+fn message_page(
     config: &Config,
     status: StatusCode,
     title: &str,
@@ -89,7 +90,7 @@ fn said(
     html(status, &page, allowed)
 }
 
-/// A page made of a template, with the policy that goes with it.
+/// A page from a template, with its content security policy.
 pub fn html(status: StatusCode, page: &impl Template, allowed: Allowed<'_>) -> Response {
     let hash = |text: &str| format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(text)));
     let scripts = match (allowed.sources, allowed.script) {
@@ -108,7 +109,7 @@ pub fn html(status: StatusCode, page: &impl Template, allowed: Allowed<'_>) -> R
         hash(STYLE),
         allowed.sources.unwrap_or_default()
     );
-    // The templates are compiled in and write to memory: rendering does not fail.
+    // Rendering cannot fail, because the templates are compiled and write to memory.
     let page = page.render().unwrap_or_default();
     Response {
         status,
@@ -118,7 +119,7 @@ pub fn html(status: StatusCode, page: &impl Template, allowed: Allowed<'_>) -> R
     }
 }
 
-/// The same response as a redirect that a form's submission ends with.
+/// The response as a redirect after the submission of a form.
 #[must_use]
 pub fn see_other(page: Response, location: String) -> Response {
     Response {

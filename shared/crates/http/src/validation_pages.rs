@@ -124,7 +124,7 @@ pub fn error_page(app: &App, error: SubmitError) -> Response {
             "This link or code does not work",
             "The link or code is incomplete, has expired or has already been used. Request a new one in your app.",
         ),
-        SubmitError::Limit(_) | SubmitError::Store(_) => pages::trouble(&app.config, &error.into()),
+        SubmitError::Limit(_) | SubmitError::Store(_) => pages::error(&app.config, &error.into()),
     }
 }
 

@@ -1,7 +1,7 @@
-//! Where the AWS services are, who we are there, and the HTTP client for all of them.
+//! Region, endpoints and credentials of AWS, and the HTTP client of all AWS clients.
 //!
-//! Knows no service: each has its own room, `store` for DynamoDB, `key_ring` for Secrets Manager, the
-//! function `deliver` for SES and SNS.
+//! This module has no code for one service. `store` calls DynamoDB, `key_ring` calls Secrets
+//! Manager, and the function `deliver` calls SES and SNS.
 
 use std::{error::Error, io, time::Duration};
 
@@ -19,28 +19,28 @@ use aws_types::{SdkConfig, region::Region};
 
 use crate::secrets::Secret;
 
-/// How long one attempt at a call may take. AWS answers in milliseconds; a first call also pays for
+/// The timeout of one attempt of a call. AWS responds within milliseconds. The first call also opens
 /// the connection.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a call may take with all its attempts: well below the functions' own timeout.
+/// The timeout of a call with all its attempts. It must be well below the timeout of the functions.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Where the AWS services are and who we are there.
+/// Region, endpoints and credentials of AWS.
 #[derive(Debug, Clone)]
 pub struct Aws {
     /// The region.
     pub region: String,
-    /// Services that are not at the region's own address.
+    /// The endpoints that replace the default ones of the region.
     pub endpoints: Endpoints,
-    /// The access key.
+    /// The access key ID.
     pub access_key_id: String,
-    /// Its secret.
+    /// The secret access key.
     pub secret_access_key: Secret,
     /// The session token of temporary credentials.
     pub session_token: Option<Secret>,
 }
 
-/// The addresses of services that are not where the region has them.
+/// Endpoints of services. `None` is the default endpoint of the region.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Endpoints {
     /// DynamoDB
@@ -54,15 +54,15 @@ pub struct Endpoints {
 }
 
 impl Aws {
-    /// Reads the variables that Lambda sets, and the endpoints that the AWS tools know. Faults are
-    /// all told at once.
+    /// Reads the variables that Lambda sets, and the variables for endpoints that the AWS tools
+    /// also use. The error names all missing variables.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let get = |name: &str| lookup(name).filter(|value| !value.is_empty());
         let endpoint = |service: &str| {
             get(&format!("AWS_ENDPOINT_URL_{service}")).or_else(|| get("AWS_ENDPOINT_URL"))
         };
         let mut missing = Vec::new();
-        let mut demand = |name: &'static str| {
+        let mut require = |name: &'static str| {
             let value = get(name);
             if value.is_none() {
                 missing.push(format!("{name}: must be set"));
@@ -70,15 +70,15 @@ impl Aws {
             value.unwrap_or_default()
         };
         let aws = Self {
-            region: demand("AWS_REGION"),
+            region: require("AWS_REGION"),
             endpoints: Endpoints {
                 dynamodb: endpoint("DYNAMODB"),
                 secrets_manager: endpoint("SECRETS_MANAGER"),
                 ses: endpoint("SES"),
                 sns: endpoint("SNS"),
             },
-            access_key_id: demand("AWS_ACCESS_KEY_ID"),
-            secret_access_key: Secret::new(demand("AWS_SECRET_ACCESS_KEY")),
+            access_key_id: require("AWS_ACCESS_KEY_ID"),
+            secret_access_key: Secret::new(require("AWS_SECRET_ACCESS_KEY")),
             session_token: get("AWS_SESSION_TOKEN").map(Secret::new),
         };
         if missing.is_empty() {
@@ -101,7 +101,8 @@ impl Aws {
         )
     }
 
-    /// The configuration of a client, for a service that is at `endpoint` if not at the region's own.
+    /// The configuration of a client. Without `endpoint`, the client uses the default endpoint of
+    /// the region.
     pub fn sdk_config(&self, endpoint: Option<&str>) -> SdkConfig {
         let mut config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -126,7 +127,7 @@ pub fn http_client() -> SharedHttpClient {
         .build_https()
 }
 
-/// How patient we are with a call.
+/// The timeouts of a call.
 pub fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
@@ -134,14 +135,14 @@ pub fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-/// What became of a call that failed, for those that must not be made twice.
+/// The result of a failed call, for calls that must not be repeated after they may have succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AwsCallError {
-    /// The service said no, for the reason with this code: nothing has happened.
+    /// The service rejected the call with this error code. The call had no effect.
     Refused(String),
-    /// It was not even asked.
+    /// The request did not reach the service. The call had no effect.
     Unreached,
-    /// It may have done it and may not.
+    /// The call may have succeeded.
     Unsure,
 }
 
@@ -160,18 +161,18 @@ impl<E: ProvideErrorMetadata> From<&SdkError<E, HttpResponse>> for AwsCallError 
             SdkError::ServiceError(service) if service.raw().status().is_client_error() => {
                 Self::Refused(service.err().code().unwrap_or("unknown").to_owned())
             }
-            // A fault of its own, no answer, half an answer.
+            // A 5xx response, a timeout or an incomplete response.
             _ => Self::Unsure,
         }
     }
 }
 
-/// Whether an error is one that only the opening of a connection has.
+/// Whether the connection could not be opened, so that no request was sent.
 fn is_before_connection(mut error: Option<&(dyn Error + 'static)>) -> bool {
     while let Some(here) = error {
-        if let Some(fault) = here.downcast_ref::<io::Error>() {
+        if let Some(error) = here.downcast_ref::<io::Error>() {
             return matches!(
-                fault.kind(),
+                error.kind(),
                 io::ErrorKind::ConnectionRefused
                     | io::ErrorKind::HostUnreachable
                     | io::ErrorKind::NetworkUnreachable

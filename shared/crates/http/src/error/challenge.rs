@@ -6,16 +6,16 @@ use serde_json::Value;
 
 use super::ErrorCode;
 
-/// Why a stage was not accepted. The client may try it again.
+/// The reason why a stage was not accepted. The client may try the stage again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StageError {
-    /// The errcode in the body of the 401 response, whatever its own status is.
+    /// The errcode in the body of the 401 response. [`ErrorCode::status`] is not used.
     pub code: ErrorCode,
-    /// The sentence for the user.
+    /// The human-readable message (`error`) in the body.
     pub message: &'static str,
 }
 
-/// A 401 response that asks for further stages: an answer, not a failure (UIA-02 to UIA-08).
+/// A 401 response that requires further stages (UIA-02 to UIA-08). It is not a failure.
 pub struct Challenge {
     pub(crate) flows: Value,
     pub(crate) params: Value,

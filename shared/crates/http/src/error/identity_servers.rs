@@ -1,4 +1,5 @@
-//! Which fact about an identity server gets which errcode. Its own words are passed on (IDS-07).
+//! The errcode and message of each error of an identity server call. Rejections by the identity
+//! server are relayed with its own errcode and message (IDS-07).
 
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use crate::{
     tokens::AuthenticationError,
 };
 
-/// Errcodes by which a client would take its token for this server for dead.
-const ABOUT_OUR_TOKENS: [&str; 5] = [
+/// Errcodes that a client would apply to its access token for this server, and log out.
+const TOKEN_ERRCODES: [&str; 5] = [
     "M_MISSING_TOKEN",
     "M_UNKNOWN_TOKEN",
     "M_USER_DEACTIVATED",
@@ -22,33 +23,34 @@ const ABOUT_OUR_TOKENS: [&str; 5] = [
 ];
 
 impl From<IdServerNameError> for MatrixError {
-    fn from(fault: IdServerNameError) -> Self {
-        match fault {
+    fn from(error: IdServerNameError) -> Self {
+        match error {
             IdServerNameError::Form => Self::new(
                 ErrorCode::InvalidParam,
-                "`id_server` must be a host with an optional port and nothing else",
+                "`id_server` must be a host name with an optional port and nothing else",
             ),
             IdServerNameError::PrivateNetwork => Self::new(
                 ErrorCode::InvalidParam,
-                "`id_server` is an address that this server does not call",
+                "This server does not call identity servers in private networks",
             ),
             IdServerNameError::Untrusted => Self::new(
                 ErrorCode::ServerNotTrusted,
-                "This server does not trust that identity server",
+                "This server does not trust this identity server",
             ),
         }
     }
 }
 
 impl From<IdTokenError> for MatrixError {
-    fn from(fault: IdTokenError) -> Self {
-        match fault {
+    fn from(error: IdTokenError) -> Self {
+        match error {
             IdTokenError::Missing => {
                 Self::new(ErrorCode::MissingParam, "`id_access_token` is missing")
             }
-            IdTokenError::Malformed => {
-                Self::new(ErrorCode::InvalidParam, "`id_access_token` is no token")
-            }
+            IdTokenError::Malformed => Self::new(
+                ErrorCode::InvalidParam,
+                "`id_access_token` is not a valid token",
+            ),
         }
     }
 }
@@ -56,34 +58,35 @@ impl From<IdTokenError> for MatrixError {
 impl From<IdServerError> for MatrixError {
     fn from(error: IdServerError) -> Self {
         match error {
-            IdServerError::Refused(refusal) => relay(refusal),
+            IdServerError::Refused(rejection) => relay(rejection),
             IdServerError::UnexpectedResponse(_) | IdServerError::Unreachable(_) => Self::new(
                 ErrorCode::IdServer,
-                "The identity server does not answer, or not in a way we understand: try again later",
+                "The identity server did not respond or sent an invalid response: try again later",
             ),
         }
     }
 }
 
-/// A refusal in its own words. An identity server's own failure is not this server's, and what it
-/// says of its tokens must not be taken for ours.
-fn relay(refusal: IdServerRejection) -> MatrixError {
-    let status = match refusal.status {
+/// The rejection with the errcode and message of the identity server. Its 5xx becomes a 502,
+/// because it is not a failure of this server. Errcodes about its tokens are replaced, because the
+/// client would apply them to its access token for this server.
+fn relay(rejection: IdServerRejection) -> MatrixError {
+    let status = match rejection.status {
         code @ 400..=499 => StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_REQUEST),
-        // Old ones answer 200 to what they refuse.
+        // Old identity servers send 200 with an errcode.
         ..400 => StatusCode::BAD_REQUEST,
         500.. => StatusCode::BAD_GATEWAY,
     };
-    let errcode = if ABOUT_OUR_TOKENS.contains(&refusal.errcode.as_str()) {
+    let errcode = if TOKEN_ERRCODES.contains(&rejection.errcode.as_str()) {
         "M_UNAUTHORIZED".to_owned()
     } else {
-        refusal.errcode
+        rejection.errcode
     };
     let limited = status == StatusCode::TOO_MANY_REQUESTS;
     MatrixError {
         relayed: Some((status, errcode)),
-        retry_after: limited.then(|| refusal.retry_after.unwrap_or(Duration::from_secs(1))),
-        ..MatrixError::new(ErrorCode::IdServer, refusal.message)
+        retry_after: limited.then(|| rejection.retry_after.unwrap_or(Duration::from_secs(1))),
+        ..MatrixError::new(ErrorCode::IdServer, rejection.message)
     }
 }
 
@@ -123,37 +126,37 @@ mod tests {
         let error: MatrixError = IdServerError::Refused(IdServerRejection {
             status,
             errcode: errcode.to_owned(),
-            message: "It said so".to_owned(),
+            message: "A message".to_owned(),
             retry_after: None,
         })
         .into();
         let response = error.response("id");
         let Content::Json(text) = response.content else {
-            panic!("no JSON");
+            panic!("the response is not JSON");
         };
         let body: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(body["error"], "It said so");
+        assert_eq!(body["error"], "A message");
         assert!(body.get("request_id").is_none());
         let errcode = body["errcode"].as_str().unwrap().to_owned();
         (response.status.as_u16(), errcode, response.retry_after)
     }
 
     #[test]
-    fn ids_07_status_and_errcode_of_an_identity_server_are_passed_on() {
-        let plain = |status, errcode: &str| (status, errcode.to_owned(), None);
+    fn ids_07_identity_server_errors_are_relayed() {
+        let without_retry = |status, errcode: &str| (status, errcode.to_owned(), None);
         assert_eq!(
             relayed(403, "M_TERMS_NOT_SIGNED"),
-            plain(403, "M_TERMS_NOT_SIGNED")
+            without_retry(403, "M_TERMS_NOT_SIGNED")
         );
         assert_eq!(
             relayed(404, "M_NO_VALID_SESSION"),
-            plain(404, "M_NO_VALID_SESSION")
+            without_retry(404, "M_NO_VALID_SESSION")
         );
         assert_eq!(
             relayed(200, "M_SESSION_EXPIRED"),
-            plain(400, "M_SESSION_EXPIRED")
+            without_retry(400, "M_SESSION_EXPIRED")
         );
-        assert_eq!(relayed(500, "M_UNKNOWN"), plain(502, "M_UNKNOWN"));
+        assert_eq!(relayed(500, "M_UNKNOWN"), without_retry(502, "M_UNKNOWN"));
         assert_eq!(
             relayed(429, "M_UNKNOWN"),
             (429, "M_UNKNOWN".to_owned(), Some(1))
@@ -161,8 +164,8 @@ mod tests {
     }
 
     #[test]
-    fn what_an_identity_server_says_of_its_tokens_logs_nobody_out_here() {
-        for errcode in ABOUT_OUR_TOKENS {
+    fn token_errcodes_of_identity_servers_are_replaced() {
+        for errcode in TOKEN_ERRCODES {
             assert_eq!(relayed(401, errcode).1, "M_UNAUTHORIZED", "{errcode}");
         }
     }

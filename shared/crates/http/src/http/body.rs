@@ -1,29 +1,30 @@
-//! JSON bodies: the one place that decides between M_TOO_LARGE (HTTP-18), M_NOT_JSON (HTTP-02) and
-//! M_BAD_JSON (HTTP-03, HTTP-16).
+//! Parsing of JSON bodies. Only this module returns M_NOT_JSON (HTTP-02), M_BAD_JSON for a whole
+//! body (HTTP-03, HTTP-16) and M_TOO_LARGE for JSON (HTTP-18).
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::error::{ErrorCode, MatrixError};
 
-/// The largest body accepted, in bytes (HTTP-18). The largest lawful one is below 8 kB.
+/// The largest accepted body in bytes (HTTP-18). The largest valid body is below 8 kB.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// A request's body: a JSON object whose members are read one by one, so that an error names the
-/// member and never repeats what the client sent. `null` is the same as absent. Members that nobody
-/// asks for have no effect (HTTP-17); text is UTF-8 and taken as it is (HTTP-26).
+/// The JSON object in the body of a request. Handlers read its members one by one, so that an error
+/// names the member and never repeats a value that the client sent. `null` is equivalent to an
+/// absent member. Unknown members have no effect (HTTP-17). Text is UTF-8 and is not normalised
+/// (HTTP-26).
 #[derive(Clone, Default, PartialEq)]
 pub struct Body(Map<String, Value>);
 
 crate::opaque_debug!(Body);
 
 impl Body {
-    /// Parses a body, whatever its `Content-Type` says (HTTP-04).
+    /// Parses a body. The `Content-Type` header has no effect (HTTP-04).
     pub fn parse(bytes: &[u8]) -> Result<Self, MatrixError> {
         if bytes.len() > MAX_BODY_BYTES {
             return Err(MatrixError::new(
                 ErrorCode::TooLarge,
-                "The request body is too large",
+                "The request body is larger than 64 KiB",
             ));
         }
         match serde_json::from_slice(bytes) {
@@ -39,7 +40,7 @@ impl Body {
         }
     }
 
-    /// The member `name`, if it is there and not `null`; M_BAD_JSON if it is of another type
+    /// The member `name`. `None` if it is absent or `null`. M_BAD_JSON if it has another type
     /// (HTTP-16).
     pub fn optional<T: DeserializeOwned>(
         &self,
@@ -53,14 +54,14 @@ impl Body {
         }
     }
 
-    /// The member `name`; M_MISSING_PARAM if it is not there (HTTP-15).
+    /// The member `name`. M_MISSING_PARAM if it is absent (HTTP-15).
     pub fn required<T: DeserializeOwned>(&self, name: &'static str) -> Result<T, MatrixError> {
         self.optional(name)?.ok_or_else(|| {
             MatrixError::new(ErrorCode::MissingParam, format!("`{name}` is missing"))
         })
     }
 
-    /// The whole body with its members sorted: equal bodies give equal text.
+    /// The body as text with sorted members, so that equal bodies have equal text.
     pub fn canonical(&self) -> String {
         Value::Object(self.0.clone()).to_string()
     }
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn http_02_what_is_no_json_is_m_not_json() {
+    fn http_02_invalid_json_is_m_not_json() {
         for bytes in [
             &b""[..],
             b"{",
@@ -96,19 +97,19 @@ mod tests {
     }
 
     #[test]
-    fn http_03_json_that_is_no_object_is_m_bad_json() {
+    fn http_03_json_other_than_an_object_is_m_bad_json() {
         for bytes in [&b"[]"[..], b"\"x\"", b"null", b"1"] {
             assert_eq!(code(bytes), ErrorCode::BadJson, "{bytes:?}");
         }
     }
 
     #[test]
-    fn http_18_a_large_body_is_refused_before_it_is_parsed() {
+    fn http_18_a_large_body_is_rejected_before_it_is_parsed() {
         assert_eq!(code(&vec![b'{'; MAX_BODY_BYTES + 1]), ErrorCode::TooLarge);
     }
 
     #[test]
-    fn null_is_absent_and_another_type_is_refused() {
+    fn null_is_absent_and_another_type_is_rejected() {
         let body = Body::parse(br#"{"a":null,"b":5}"#).unwrap();
         assert_eq!(body.optional::<String>("a").unwrap(), None);
         assert_eq!(

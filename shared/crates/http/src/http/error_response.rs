@@ -1,4 +1,4 @@
-//! The responses that carry an error or a challenge.
+//! The responses for errors and challenges.
 
 use ::http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -7,8 +7,9 @@ use super::Response;
 use crate::error::{Challenge, ErrorCode, MatrixError};
 
 impl MatrixError {
-    /// The response: errcode and error always (HTTP-06), both forms of the time to wait in step
-    /// (HTTP-20, HTTP-21: whole seconds, rounded up, never 0).
+    /// The response. It always contains `errcode` and `error` (HTTP-06). The `Retry-After` header
+    /// and `retry_after_ms` have the same value: whole seconds, rounded up, at least 1 (HTTP-20,
+    /// HTTP-21).
     pub fn response(&self, request_id: &str) -> Response {
         let (status, errcode) = match &self.relayed {
             Some((status, errcode)) => (*status, errcode.as_str()),
@@ -63,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn http_20_the_time_to_wait_is_whole_seconds_rounded_up_in_both_forms() {
+    fn http_20_retry_after_is_whole_seconds_rounded_up() {
         for (millis, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2)] {
             let response = MatrixError::limited(Duration::from_millis(millis)).response("id");
             assert_eq!(response.retry_after, Some(seconds));

@@ -1,10 +1,10 @@
-//! What stands in a path. A REST API hands it on as it came, escapes and all.
+//! Parameters in the path. A REST API passes the path on without decoding it.
 
 use super::Request;
 
 impl Request {
-    /// The last segment of the path, decoded once; `None` if that is no text. What is no escape
-    /// stands for itself.
+    /// The last segment of the path, percent-decoded once. `None` if the result is not UTF-8. A `%`
+    /// that does not begin a valid escape is kept.
     pub fn last_segment(&self) -> Option<String> {
         let (_, segment) = self.path.rsplit_once('/')?;
         decode(segment)

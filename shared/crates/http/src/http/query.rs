@@ -1,26 +1,27 @@
-//! Queries and form bodies: names and values, decoded once (HTTP-25).
+//! Query strings and form bodies: names and values, decoded once (HTTP-25).
 
 use super::MAX_BODY_BYTES;
 use crate::error::{ErrorCode, MatrixError};
 
-/// Decoded name and value pairs, in order. Of a repeated name the first counts.
+/// Decoded pairs of name and value in their original order. The first value of a repeated name is
+/// used.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Query(Vec<(String, String)>);
 
 crate::opaque_debug!(Query);
 
 impl Query {
-    /// Parses `application/x-www-form-urlencoded` text: a raw query or a form's body.
+    /// Parses `application/x-www-form-urlencoded` text: a raw query or the body of a form.
     pub fn parse(text: &[u8]) -> Self {
         Self(form_urlencoded::parse(text).into_owned().collect())
     }
 
-    /// Parses a form's body; M_TOO_LARGE if it is longer than any of ours (HTTP-18).
+    /// Parses the body of a form. M_TOO_LARGE if it exceeds [`MAX_BODY_BYTES`] (HTTP-18).
     pub fn of_form(body: &[u8]) -> Result<Self, MatrixError> {
         if body.len() > MAX_BODY_BYTES {
             return Err(MatrixError::new(
                 ErrorCode::TooLarge,
-                "The form is too large",
+                "The form is larger than 64 KiB",
             ));
         }
         Ok(Self::parse(body))
@@ -34,7 +35,7 @@ impl Query {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The first value of `name`; M_MISSING_PARAM without one.
+    /// The first value of `name`. M_MISSING_PARAM if there is none.
     pub fn required(&self, name: &'static str) -> Result<&str, MatrixError> {
         self.get(name).ok_or_else(|| {
             MatrixError::new(
@@ -44,7 +45,7 @@ impl Query {
         })
     }
 
-    /// All pairs, in order.
+    /// All pairs in their original order.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .iter()

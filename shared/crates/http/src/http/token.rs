@@ -1,4 +1,5 @@
-//! Where a token stands in a request (TOK-01 to TOK-04). What it is worth, `tokens` knows.
+//! Extraction of access tokens from requests (TOK-01 to TOK-04). The module `tokens` authenticates
+//! them.
 
 use ::http::header::AUTHORIZATION;
 
@@ -8,7 +9,8 @@ use crate::{
     secrets::Secret,
 };
 
-/// The token of the `Authorization` header, if there is exactly one with the scheme `Bearer`.
+/// The token of the `Authorization` header. `None` unless there is exactly one such header, with
+/// the scheme `Bearer`.
 pub fn bearer(request: &Request) -> Option<Secret> {
     let mut values = request.headers.get_all(AUTHORIZATION).iter();
     let (value, None) = (values.next()?, values.next()) else {
@@ -20,9 +22,9 @@ pub fn bearer(request: &Request) -> Option<Secret> {
         .then(|| Secret::new(token.to_owned()))
 }
 
-/// The access token of a request that needs one: from the header (TOK-01) or, while
-/// `query_tokens` allows it, from the query (TOK-02). With none, or with more than one wherever they
-/// stand (TOK-03), it is 401 M_MISSING_TOKEN (TOK-04).
+/// The access token of a request that requires one: from the header (TOK-01) or, if `query_tokens`
+/// is set, from the query (TOK-02). A request with no token, or with more than one in header and
+/// query together (TOK-03), is rejected with 401 M_MISSING_TOKEN (TOK-04).
 pub fn access_token(request: &Request, query_tokens: bool) -> Result<Secret, MatrixError> {
     let headers = request.headers.get_all(AUTHORIZATION).iter().count();
     let mut from_query = request.query.pairs().filter_map(|(name, token)| {
@@ -35,17 +37,17 @@ pub fn access_token(request: &Request, query_tokens: bool) -> Result<Secret, Mat
         }
         (None, None) => Err(MatrixError::new(
             ErrorCode::MissingToken,
-            "An access token is needed",
+            "The access token is missing: send it in the `Authorization` header",
         )),
         _ => Err(MatrixError::new(
             ErrorCode::MissingToken,
-            "The access token must be given once, in the header or in the query",
+            "The request has more than one access token: send it once, in the `Authorization` header",
         )),
     }
 }
 
-/// The access token of a request that may come without one: `None` if there is none anywhere. One
-/// that is there has to be right (TOK-10).
+/// The access token of a request that does not require one. `None` if neither header nor query has
+/// one. A token that is present must be valid (TOK-10).
 pub fn optional_access_token(
     request: &Request,
     query_tokens: bool,

@@ -1,4 +1,4 @@
-//! The beginning of a function: its environment, its log.
+//! Start of a function: environment variables and log.
 
 use std::{collections::BTreeMap, process::ExitCode, sync::Arc};
 
@@ -16,18 +16,18 @@ use crate::{
     store::Store,
 };
 
-/// What the environment says, put together and ready for the first event: the secret has been read and,
-/// at the same time, the connection to the tables opened.
+/// The app and the AWS settings from the environment variables. The secret is read and the
+/// connection to the tables is opened at the same time, so that the first event needs neither.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the one place of a function that reads the environment"
+    reason = "the only code of a function that reads the environment"
 )]
 pub(super) async fn app() -> Result<(Arc<App>, Aws), String> {
     let variables: BTreeMap<String, String> = std::env::vars().collect();
     let lookup = |name: &str| variables.get(name).cloned();
-    let misspelt = Config::unknown_settings(variables.keys().cloned()).map_err(told);
+    let misspelt = Config::unknown_settings(variables.keys().cloned()).map_err(message);
     let aws = Aws::from_lookup(lookup);
-    let (tables, reads_ahead) = config::read_tables(lookup).map_err(told)?;
+    let (tables, reads_ahead) = config::read_tables(lookup).map_err(message)?;
     let aws = aws?;
     let rng: Arc<dyn Rng> = Arc::new(SystemRng);
     let store = Store::new(&aws, &tables, Arc::clone(&rng));
@@ -41,14 +41,14 @@ pub(super) async fn app() -> Result<(Arc<App>, Aws), String> {
     let secrets = aws.sdk_config(aws.endpoints.secrets_manager.as_deref());
     let (settings, row) =
         tokio::join!(KeySettings::fetch_if_used(&secrets, lookup, &*rng), warm_up);
-    let settings = settings.map_err(told)?;
-    let config = Config::from_lookup(settings.over(lookup)).map_err(told);
+    let settings = settings.map_err(message)?;
+    let config = Config::from_lookup(settings.over(lookup)).map_err(message);
     let config = match (misspelt, config) {
         (Ok(()), Ok(config)) => Arc::new(config),
-        // All that is wrong with the settings is told at once.
+        // The operator can correct all errors of the settings together.
         (misspelt, config) => {
-            let faults = [misspelt.err(), config.err()];
-            return Err(faults.into_iter().flatten().collect::<Vec<_>>().join("\n"));
+            let errors = [misspelt.err(), config.err()];
+            return Err(errors.into_iter().flatten().collect::<Vec<_>>().join("\n"));
         }
     };
     let app = App::with_store(config, store, Arc::new(SystemClock), rng);
@@ -56,30 +56,52 @@ pub(super) async fn app() -> Result<(Arc<App>, Aws), String> {
     Ok((app, aws))
 }
 
-fn told(fault: impl std::fmt::Display) -> String {
-    fault.to_string()
+fn message(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }
 
-/// One JSON line an event, ours from `info`, others' from `warn`.
+/// Starts the log: one JSON line for each event. The level is `info` for Gatehouse and `warn` for
+/// dependencies.
 pub(super) fn start_log() {
-    let filter = Targets::new()
-        .with_default(LevelFilter::WARN)
-        .with_target(env!("CARGO_CRATE_NAME"), LevelFilter::INFO)
-        .with_target("deliver", LevelFilter::INFO);
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .event_format(Lines::default());
     tracing_subscriber::registry()
         .with(lines)
-        .with(filter)
+        .with(log_filter())
         .init();
+}
+
+/// The crates of Gatehouse share a prefix. The crates of the functions do not have it, and only
+/// `deliver` logs below `warn`.
+fn log_filter() -> Targets {
+    Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target("gatehouse_", LevelFilter::INFO)
+        .with_target("deliver", LevelFilter::INFO)
 }
 
 #[expect(
     clippy::print_stderr,
-    reason = "there is no log yet, or no request to log it with"
+    reason = "the log may not have been started, and no request is in progress"
 )]
-pub(super) fn fail(what: &str, error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("gatehouse {what}:\n{error}");
+pub(super) fn exit_with(problem: &str, error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("{problem}:\n{error}");
     ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+    use crate::metrics::LINE_TARGET;
+
+    #[test]
+    fn the_log_filter_enables_request_lines() {
+        let filter = log_filter();
+        assert!(filter.would_enable(LINE_TARGET, &Level::INFO));
+        assert!(filter.would_enable("deliver::dispatcher", &Level::INFO));
+        assert!(!filter.would_enable("aws_config", &Level::INFO));
+    }
 }

@@ -80,22 +80,22 @@ pub enum Requester {
 /// The outcome of the first read.
 #[derive(Debug)]
 pub enum RequestOutcome<R = ProtectedRequest> {
-    /// The request was answered before; the same answer again (UIA-15).
+    /// The stored response of the same request (UIA-15).
     Replay(Response),
-    /// The request is to be carried out.
+    /// A request that has no response yet.
     New(Box<R>),
 }
 
 /// The outcome of an authentication.
 #[derive(Debug)]
 pub enum Authentication {
-    /// A concurrent duplicate of the request was answered meanwhile; the same answer.
+    /// The stored response of a concurrent duplicate request.
     Replay(Response),
     /// A flow is completed.
     Completed(Box<UiaCompletion>),
 }
 
-/// A request that is to be carried out.
+/// A request that has no response yet.
 pub struct ProtectedRequest {
     /// The requester.
     pub requester: Requester,

@@ -55,7 +55,7 @@ struct BucketUpdate {
 impl Store {
     /// Counts one request. An empty bucket, which is the usual case, takes one `UpdateItem`; any other
     /// takes two. The second has a condition too, so that concurrent requests cannot exceed the limit. A
-    /// call whose answer was lost may count twice: the client then waits one interval longer.
+    /// call whose response was lost may count twice: the client then waits one interval longer.
     pub async fn consume_limit(
         &self,
         bucket: &str,
@@ -99,7 +99,7 @@ impl Store {
     }
 
     /// Acquires an empty bucket for `holder`. A repeated call of the same holder is allowed and counts once,
-    /// so a lost answer does no harm.
+    /// so a lost response has no effect.
     pub async fn acquire_limit(
         &self,
         bucket: &str,

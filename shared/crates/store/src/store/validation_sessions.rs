@@ -240,10 +240,13 @@ impl Store {
     /// started again since it was read.
     pub async fn invalidate_validation(&self, row: &ValidationRow) -> Result<bool, StoreError> {
         let request = self
-            .update_validation(row, "SET #state = :burned ADD version :one")
+            .update_validation(row, "SET #state = :invalidated ADD version :one")
             .condition_expression("generation = :generation AND #state <> :spent")
             .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":burned", text(ValidationState::Invalidated.as_str()))
+            .expression_attribute_values(
+                ":invalidated",
+                text(ValidationState::Invalidated.as_str()),
+            )
             .expression_attribute_values(":spent", text(ValidationState::Spent.as_str()))
             .expression_attribute_values(":one", number(1));
         Ok(self.update_item(request).await?.is_written())

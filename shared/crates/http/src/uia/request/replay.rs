@@ -47,7 +47,7 @@ impl ProtectedRequest {
         };
     }
 
-    /// What the session of the first read has for this request.
+    /// The stored response that the session of the first read has for this request.
     pub(super) fn replay(&self, app: &App) -> Replay {
         self.session.as_ref().map_or(Replay::Open, |session| {
             session.replay(&self.canonical, app.clock.now())

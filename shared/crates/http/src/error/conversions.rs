@@ -1,8 +1,11 @@
-//! Which fact of the domain gets which errcode. Every conversion is exhaustive.
+//! The errcode and message of each domain error. Each conversion matches exhaustively.
 
 use std::time::Duration;
 
 use super::{ErrorCode, MatrixError};
+
+/// The message of an internal error. It discloses no cause.
+const INTERNAL_ERROR: &str = "Internal server error: try again later";
 use crate::{
     accounts::{
         ChangeAccountError, ChangesDisabledError, CreateAccountError, NameError,
@@ -19,15 +22,12 @@ use crate::{
 impl From<StoreError> for MatrixError {
     fn from(error: StoreError) -> Self {
         match error {
-            // Someone else was quicker, again and again: the client may simply try again.
+            // Concurrent writes won every attempt. The request itself is valid.
             StoreError::Contended => Self::limited(Duration::from_secs(1)),
             StoreError::Unavailable(_) | StoreError::Refused(_) | StoreError::Corrupt { .. } => {
                 Self {
                     source: Some(Box::new(error)),
-                    ..Self::new(
-                        ErrorCode::Unknown,
-                        "Something went wrong on our side: try again later",
-                    )
+                    ..Self::new(ErrorCode::Unknown, INTERNAL_ERROR)
                 }
             }
         }
@@ -37,8 +37,8 @@ impl From<StoreError> for MatrixError {
 impl From<SaveDeviceError> for MatrixError {
     fn from(error: SaveDeviceError) -> Self {
         match error {
-            // Its password, or whatever else, was changed while it was logged in to: whether the
-            // login is still right shows when it is tried again.
+            // The account (for example its password) was changed during the login. A second
+            // attempt checks the credentials against the new state.
             SaveDeviceError::AccountChanged => Self::limited(Duration::from_secs(1)),
             SaveDeviceError::Store(error) => error.into(),
         }
@@ -68,52 +68,63 @@ impl From<LimitError> for MatrixError {
 }
 
 impl From<NameError> for MatrixError {
-    fn from(fault: NameError) -> Self {
-        let (code, message) = match fault {
-            NameError::Grammar(fault) => {
-                return Self::new(ErrorCode::InvalidUsername, format!("{fault}"));
+    fn from(error: NameError) -> Self {
+        let (code, message) = match error {
+            NameError::Grammar(error) => {
+                return Self::new(ErrorCode::InvalidUsername, format!("{error}"));
             }
             NameError::Underscore => (
                 ErrorCode::InvalidUsername,
-                "The name may not begin with an underscore",
+                "The username must not begin with an underscore",
             ),
             NameError::Digits => (
                 ErrorCode::InvalidUsername,
-                "The name may not consist of digits alone",
+                "The username must not consist of digits only",
             ),
-            NameError::Reserved => (ErrorCode::InvalidUsername, "The name is reserved"),
+            NameError::Reserved => (
+                ErrorCode::InvalidUsername,
+                "The username is reserved: choose another one",
+            ),
             NameError::Policy => (
                 ErrorCode::InvalidUsername,
-                "The name is not of the form this server allows",
+                "The username does not match the pattern that this server requires",
             ),
             NameError::Length => (
                 ErrorCode::InvalidUsername,
-                "The name is not of a length this server allows",
+                "The username is shorter or longer than this server allows",
             ),
             NameError::Exclusive => (
                 ErrorCode::Exclusive,
-                "The name belongs to an application service",
+                "The username is reserved for an application service: choose another one",
             ),
             NameError::OutsideNamespace => (
                 ErrorCode::Exclusive,
-                "The name is not in the application service's namespace",
+                "The username is outside the namespaces of the application service",
             ),
-            NameError::Taken => (ErrorCode::UserInUse, "The name is already taken"),
+            NameError::Taken => (
+                ErrorCode::UserInUse,
+                "The username is already taken: choose another one",
+            ),
         };
         Self::new(code, message)
     }
 }
 
 impl From<PasswordError> for MatrixError {
-    fn from(fault: PasswordError) -> Self {
-        match fault {
-            PasswordError::TooLong => {
-                Self::new(ErrorCode::InvalidParam, "The password is too long")
-            }
-            PasswordError::Empty => Self::new(ErrorCode::WeakPassword, "The password is empty"),
-            PasswordError::Weak => {
-                Self::new(ErrorCode::WeakPassword, "The password is too easy to guess")
-            }
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::TooLong => Self::new(
+                ErrorCode::InvalidParam,
+                "The password is too long: choose a shorter one",
+            ),
+            PasswordError::Empty => Self::new(
+                ErrorCode::WeakPassword,
+                "The password is empty: choose a password",
+            ),
+            PasswordError::Weak => Self::new(
+                ErrorCode::WeakPassword,
+                "The password is too easy to guess: choose a stronger one",
+            ),
         }
     }
 }
@@ -128,10 +139,12 @@ impl From<RegistrationClosedError> for MatrixError {
 }
 
 impl From<ChangesDisabledError> for MatrixError {
-    fn from(fact: ChangesDisabledError) -> Self {
-        let message = match fact {
-            ChangesDisabledError::Passwords => "This server does not let passwords be changed",
-            ChangesDisabledError::ThreePids => "This server does not let addresses be changed",
+    fn from(error: ChangesDisabledError) -> Self {
+        let message = match error {
+            ChangesDisabledError::Passwords => "This server does not allow password changes",
+            ChangesDisabledError::ThreePids => {
+                "This server does not allow changes of e-mail addresses and phone numbers"
+            }
         };
         Self::new(ErrorCode::Forbidden, message)
     }
@@ -141,10 +154,7 @@ impl From<HashError> for MatrixError {
     fn from(error: HashError) -> Self {
         Self {
             source: Some(Box::new(error)),
-            ..Self::new(
-                ErrorCode::Unknown,
-                "Something went wrong on our side: try again later",
-            )
+            ..Self::new(ErrorCode::Unknown, INTERNAL_ERROR)
         }
     }
 }
@@ -153,19 +163,25 @@ impl From<AuthenticationError> for MatrixError {
     fn from(error: AuthenticationError) -> Self {
         match error {
             AuthenticationError::Unknown => {
-                Self::new(ErrorCode::UnknownToken, "The token is not known")
+                Self::new(ErrorCode::UnknownToken, "Unknown token: log in again")
             }
             AuthenticationError::Expired => Self {
                 soft_logout: true,
-                ..Self::new(ErrorCode::UnknownToken, "The access token has expired")
+                ..Self::new(
+                    ErrorCode::UnknownToken,
+                    "The access token has expired: refresh it or log in again",
+                )
             },
             AuthenticationError::Locked => Self {
                 soft_logout: true,
-                ..Self::new(ErrorCode::UserLocked, "The account is locked")
+                ..Self::new(
+                    ErrorCode::UserLocked,
+                    "The account is locked: contact the server administrator",
+                )
             },
             AuthenticationError::Appservice => Self::new(
                 ErrorCode::Forbidden,
-                "An application service has no device here: this needs a user's access token",
+                "Application services have no devices: use the access token of a user",
             ),
             AuthenticationError::Store(error) => error.into(),
         }
@@ -178,7 +194,7 @@ impl From<CallerError> for MatrixError {
             CallerError::Token(error) => error.into(),
             CallerError::NotItsUser => Self::new(
                 ErrorCode::Forbidden,
-                "The application service may not act as this user",
+                "The application service must not act as this user",
             ),
         }
     }
@@ -188,25 +204,25 @@ impl From<ThreePidDeniedError> for MatrixError {
     fn from(_: ThreePidDeniedError) -> Self {
         Self::new(
             ErrorCode::ThreePidDeniedError,
-            "This server does not accept that address",
+            "This server does not accept this address: use another one",
         )
     }
 }
 
 impl From<PhoneError> for MatrixError {
-    fn from(fault: PhoneError) -> Self {
-        match fault {
+    fn from(error: PhoneError) -> Self {
+        match error {
             PhoneError::Country => Self::new(
                 ErrorCode::InvalidParam,
-                "`country` is not a country's two letters",
+                "`country` must be a two-letter country code (ISO 3166-1 alpha-2)",
             ),
             PhoneError::Number => Self::new(
                 ErrorCode::InvalidParam,
-                "`phone_number` is not a phone number",
+                "`phone_number` is not a valid phone number",
             ),
             PhoneError::Unserved => Self::new(
                 ErrorCode::ThreePidDeniedError,
-                "This server sends no text messages to that number",
+                "This server does not send text messages to this number: use another one",
             ),
         }
     }
@@ -226,11 +242,11 @@ impl From<RequestError> for MatrixError {
         match error {
             RequestError::InUse => Self::new(
                 ErrorCode::ThreePidInUse,
-                "The address belongs to an account already",
+                "The address already belongs to an account",
             ),
             RequestError::NotFound => Self::new(
                 ErrorCode::ThreePidNotFound,
-                "The address belongs to no account",
+                "The address does not belong to an account",
             ),
             RequestError::Limit(error) => error.into(),
             RequestError::Store(error) => error.into(),
@@ -243,15 +259,15 @@ impl From<SubmitError> for MatrixError {
         let (code, message) = match error {
             SubmitError::Unknown => (
                 ErrorCode::InvalidParam,
-                "There is no such validation session",
+                "Unknown validation session: request a new message",
             ),
             SubmitError::Expired => (
                 ErrorCode::SessionExpired,
-                "The validation session has expired: ask for another message",
+                "The validation session has expired: request a new message",
             ),
             SubmitError::Incorrect => (
                 ErrorCode::TokenIncorrect,
-                "That is not the code that was sent",
+                "The code is not correct: check it or request a new message",
             ),
             SubmitError::Limit(error) => return error.into(),
             SubmitError::Store(error) => return error.into(),
@@ -265,20 +281,24 @@ impl From<SubmitError> for MatrixError {
 
 impl From<GuestForbiddenError> for MatrixError {
     fn from(_: GuestForbiddenError) -> Self {
-        Self::new(ErrorCode::GuestAccessForbidden, "Guests may not do this")
+        Self::new(
+            ErrorCode::GuestAccessForbidden,
+            "Guests must not use this endpoint: register an account",
+        )
     }
 }
 
 impl From<ChangeAccountError> for MatrixError {
     fn from(error: ChangeAccountError) -> Self {
         match error {
-            // Begun on what is no longer so: the client may begin anew.
+            // The account that the client was authenticated for no longer has the same state, so
+            // the client must authenticate again.
             ChangeAccountError::AccountChanged => Self::new(
                 ErrorCode::Forbidden,
-                "The account has changed in the meantime: begin again",
+                "The account was changed during the request: start again",
             ),
-            // The caller turns these into a replay or a challenge; if it cannot, the client
-            // may try again.
+            // The caller answers these with the stored response or with a challenge. If it
+            // cannot, the client may try again.
             ChangeAccountError::SessionChanged | ChangeAccountError::ValidationGone(_) => {
                 Self::limited(Duration::from_secs(1))
             }
@@ -291,15 +311,15 @@ impl From<CreateAccountError> for MatrixError {
     fn from(error: CreateAccountError) -> Self {
         match error {
             CreateAccountError::NameTaken => NameError::Taken.into(),
-            // The caller turns these into a replay or a challenge; if it cannot, the client
-            // may try again.
+            // The caller answers these with the stored response or with a challenge. If it
+            // cannot, the client may try again.
             CreateAccountError::SessionChanged
             | CreateAccountError::ValidationGone(_)
             | CreateAccountError::RegistrationTokenSpent => Self::limited(Duration::from_secs(1)),
             CreateAccountError::ThreePidTaken(_) => RequestError::InUse.into(),
             CreateAccountError::GuestChanged => Self::new(
                 ErrorCode::Forbidden,
-                "The guest access token is not one of this user",
+                "The guest access token does not belong to this user",
             ),
             CreateAccountError::Store(error) => error.into(),
         }
