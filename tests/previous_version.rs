@@ -3,6 +3,10 @@
 //! `fixtures/rows-0.1.0.json` holds every row of all tables after a fixed sequence of requests to version
 //! 0.1.0, and the tokens, sessions and answers that its clients had then. Functions are deployed one by
 //! one, so this version must continue whatever the previous one began.
+#![expect(
+    clippy::expect_used,
+    reason = "a failed expectation must fail the test, in helper functions too"
+)]
 
 use http::Request;
 use serde_json::{Value, json};

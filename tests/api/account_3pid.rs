@@ -43,7 +43,7 @@ async fn acc3_01_the_list_has_each_address_with_its_two_times() {
 }
 
 #[tokio::test]
-async fn acc3_01_users_see_their_own_addresses_and_guests_none() {
+async fn acc3_01_users_see_the_addresses_of_their_account() {
     let server = test_server(&[("GATEHOUSE_GUESTS", "true")]).await;
     let (alice, bob) = (
         user_token(&server, "alice").await,

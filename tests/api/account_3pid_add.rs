@@ -64,7 +64,7 @@ async fn acc3_03_an_address_is_added_with_a_password() {
 /// UIA-15, UIA-19: parameters of the first request need not be repeated, and the last request may
 /// be repeated.
 #[tokio::test]
-async fn uia_19_a_session_remembers_what_is_to_be_added() {
+async fn uia_19_a_session_remembers_the_address_to_add() {
     let server = test_server(&[]).await;
     let alice = user_token(&server, "alice").await;
     for (address, repeats_all) in [(ALICE, false), (BOB, true)] {

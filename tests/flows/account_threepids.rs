@@ -160,7 +160,7 @@ async fn acc3_04_a_request_for_a_taken_address_notifies_its_owner() {
     add(&server, &alice.token, &validation.creds()).await.ok();
     take(&server).await;
     let bob = sign_up(&server, "bob").await;
-    let other = request_add_token(&server, ALICE, "stranger").await;
+    let other = request_add_token(&server, ALICE, "attacker").await;
     let sent = take(&server).await;
     assert_eq!(sent.len(), 1);
     assert_eq!(sent[0].links().count(), 0, "{}", sent[0].text);

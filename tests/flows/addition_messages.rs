@@ -109,7 +109,7 @@ async fn threepid_07_the_owner_learns_of_a_request_for_the_address() {
     let server = test_server(&[LIMITED]).await;
     create_owner(&server, "theowner", &by_mail("the-owner")).await;
     server.advance(Duration::from_hours(1));
-    let mut request = by_mail("strangers-secret");
+    let mut request = by_mail("attackers-secret");
     request["next_link"] = json!("https://evil.example.com/prize");
     let messages = messages_for(&server, &request).await;
     let [notice] = &messages[..] else {
@@ -121,7 +121,7 @@ async fn threepid_07_the_owner_learns_of_a_request_for_the_address() {
     // link.
     for word in [
         "theowner",
-        "strangers-secret",
+        "attackers-secret",
         "evil.example",
         "://",
         "href",
@@ -141,7 +141,7 @@ async fn threepid_07_the_text_message_to_an_owner_is_neutral() {
     let server = test_server(&[LIMITED]).await;
     create_owner(&server, "theowner", &by_text("the-owner")).await;
     server.advance(Duration::from_hours(1));
-    let messages = messages_for(&server, &by_text("strangers-secret")).await;
+    let messages = messages_for(&server, &by_text("attackers-secret")).await;
     let [notice] = &messages[..] else {
         panic!("{messages:?}");
     };

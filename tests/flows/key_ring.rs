@@ -17,9 +17,9 @@ use shared::{
 };
 use test_support::{Log, PASSWORD, TestServer};
 
-const OLD: &str = "CanaryOldRoot0123456789abcdefghijklmnopqrstuvwxyz0123456789ABCDE";
-const NEW: &str = "CanaryNewRoot0123456789abcdefghijklmnopqrstuvwxyz0123456789ABCDE";
-const PEPPERS: [&str; 2] = ["canary pepper, the first", "canary pepper, the second"];
+const OLD: &str = "MarkerOldRoot0123456789abcdefghijklmnopqrstuvwxyz0123456789ABCDE";
+const NEW: &str = "MarkerNewRoot0123456789abcdefghijklmnopqrstuvwxyz0123456789ABCDE";
+const PEPPERS: [&str; 2] = ["marker pepper, the first", "marker pepper, the second"];
 
 /// The settings of a function that starts now: its environment and the contents of the secret.
 async fn start(
@@ -88,7 +88,7 @@ async fn a_function_starts_with_the_contents_of_the_secret() {
     let text = log.text();
     let ours = text.lines().filter(|line| line.contains("gatehouse"));
     for line in ours {
-        assert!(!line.to_lowercase().contains("canary"), "{line}");
+        assert!(!line.to_lowercase().contains("marker"), "{line}");
     }
 }
 
@@ -138,7 +138,7 @@ async fn a_function_that_uses_no_key_reads_no_secret() {
 #[tokio::test]
 async fn a_captcha_key_in_the_secret_prevents_no_start() {
     let server = TestServer::new().await;
-    let secret = json!({ "current": NEW, "captcha_secret_key": "canary" });
+    let secret = json!({ "current": NEW, "captcha_secret_key": "marker" });
     server.local.aws_fakes().set_secret(&secret.to_string());
     start(&server, &[]).await.unwrap();
     let captcha = [
@@ -146,10 +146,10 @@ async fn a_captcha_key_in_the_secret_prevents_no_start() {
         ("GATEHOUSE_CAPTCHA_SITE_KEY", "site"),
     ];
     let settings = start(&server, &captcha).await.unwrap();
-    assert_eq!(settings["GATEHOUSE_CAPTCHA_SECRET_KEY"], "canary");
+    assert_eq!(settings["GATEHOUSE_CAPTCHA_SECRET_KEY"], "marker");
     let without_access = [&captcha[..], &[("GATEHOUSE_SECRET_ARN", "none")]].concat();
     let settings = start(&server, &without_access).await.unwrap();
-    assert_ne!(settings["GATEHOUSE_CAPTCHA_SECRET_KEY"], "canary");
+    assert_ne!(settings["GATEHOUSE_CAPTCHA_SECRET_KEY"], "marker");
 }
 
 /// First the new root key is added everywhere, then it is used: functions that have restarted and

@@ -17,12 +17,12 @@ use test_support::{Log, PREFIXES, Reply, TestServer};
 
 use crate::flows::support::{page, submit};
 
-const PASSWORD: &str = "canary passwörd & 17 lamps";
-const TOKEN_TEXT: &str = "Canary.Registration_Token~1";
-const AS_TOKEN: &str = "canary-as-token-0123456789";
-const RESPONSE: &str = "good-canary-captcha-response";
-const CAPTCHA_SECRET: &str = "canary/secret+key";
-const HS_TOKEN: &str = "canary-hs-token-0123456789";
+const PASSWORD: &str = "marker passwörd & 17 lamps";
+const TOKEN_TEXT: &str = "Marker.Registration_Token~1";
+const AS_TOKEN: &str = "marker-as-token-0123456789";
+const RESPONSE: &str = "good-marker-captcha-response";
+const CAPTCHA_SECRET: &str = "marker/secret+key";
+const HS_TOKEN: &str = "marker-hs-token-0123456789";
 
 /// A server whose tables and log are searched after every response, and the secrets to search for.
 struct LeakDetector {
@@ -189,7 +189,7 @@ impl LeakDetector {
 
 #[test]
 fn a_secret_is_found_in_every_encoding() {
-    let secret = "canary-1";
+    let secret = "marker-1";
     assert_eq!(base64(b"Man", *b"+/"), "TWFu");
     assert_eq!(base64(b"\xfb\xff", *b"-_"), "-_8");
     for before in ["", "x", "xy", "xyz"] {

@@ -113,7 +113,7 @@ impl Requester<'_> {
     /// Everything that a client can try with an address without access to its messages.
     async fn try_everything(&mut self, medium: Medium) {
         let server = self.server;
-        let parameters = |attempt| medium.ask(0, "stranger", attempt);
+        let parameters = |attempt| medium.ask(0, "attacker", attempt);
         let first = self
             .observe("a request", request_message(server, &parameters(1)))
             .await
@@ -135,17 +135,17 @@ impl Requester<'_> {
             assert_eq!(answer["sid"], sid, "L1: {what}");
         }
         server.deliver().await;
-        let poll = registration_with("stranger", medium.stage(), &sid, "stranger");
+        let poll = registration_with("attacker", medium.stage(), &sid, "attacker");
         let reply = self
             .observe("a sign-up with it", server.register(&poll))
             .await;
         reply.refused("M_UNAUTHORIZED");
         for _ in 0..5 {
-            let guess = medium.guess(server, &sid, "stranger");
+            let guess = medium.guess(server, &sid, "attacker");
             let reply = self.observe("a wrong code", guess).await;
             reply.error(400, "M_TOKEN_INCORRECT");
         }
-        let guess = medium.guess(server, &sid, "stranger");
+        let guess = medium.guess(server, &sid, "attacker");
         let reply = self.observe("one more code", guess).await;
         match medium {
             Medium::Mail => reply.error(400, "M_TOKEN_INCORRECT"),
@@ -156,7 +156,7 @@ impl Requester<'_> {
         }
         self.pages(medium).await;
         server.advance(Duration::from_hours(25));
-        let guess = medium.guess(server, &sid, "stranger");
+        let guess = medium.guess(server, &sid, "attacker");
         let reply = self.observe("a code after the expiry", guess).await;
         reply.error(400, "M_SESSION_EXPIRED");
         let answer = self
@@ -220,7 +220,7 @@ async fn replies_for_owner(
     create_owner(&server, "owner", &medium.ask(whose, "the-owner", 1)).await;
     server.advance(Duration::from_hours(48));
     // The first request of each function reads more than the others.
-    request_message(&server, &medium.ask(1, "somebody", 1))
+    request_message(&server, &medium.ask(1, "other", 1))
         .await
         .ok();
     let (_, uia) = server.begin(&stage(medium.stage(), "none")).await;
@@ -273,7 +273,7 @@ async fn threepid_15_no_request_handler_reads_the_owner_of_an_address() {
             "accounts",
             &json!({ "pk": { "S": key }, "sk": { "S": "A" }, "schema": { "N": "1" } }),
         );
-        request_message(&server, &medium.ask(1, "somebody", 1))
+        request_message(&server, &medium.ask(1, "other", 1))
             .await
             .ok();
         let (_, uia) = server.begin(&stage(medium.stage(), "none")).await;

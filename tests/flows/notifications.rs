@@ -265,7 +265,7 @@ async fn an_invalid_notification_delays_no_other_and_is_not_logged() {
             "pk": { "S": id }, "status": { "S": "queued" }, "attempts": { "N": "0" },
             "created": due, "due": { "S": "due" }, "due_at": due, "content": { "S": "notice" },
             "notice": { "S": notice }, "medium": { "S": medium },
-            "address": { "S": "canary.address@example.org" },
+            "address": { "S": "marker.address@example.org" },
         })
     };
     for (id, kind, medium) in [
@@ -276,13 +276,13 @@ async fn an_invalid_notification_delays_no_other_and_is_not_logged() {
     }
     notify_alice(
         &server,
-        &[mailbox("canary.address@example.org")],
+        &[mailbox("marker.address@example.org")],
         NOTICES[2],
     )
     .await;
     server.deliver().await;
     run_schedules(&server, 5, MINUTE).await;
-    assert_eq!(receivers(&server), ["canary.address@example.org"]);
+    assert_eq!(receivers(&server), ["marker.address@example.org"]);
     assert_eq!(
         statuses(&server),
         expected_statuses(&[("sending", 2), ("sent", 1)])
@@ -292,7 +292,7 @@ async fn an_invalid_notification_delays_no_other_and_is_not_logged() {
     let others = [" TRACE ", "gatehouse_local::aws_fakes"];
     let is_own = |line: &&str| !others.iter().any(|other| line.contains(other));
     let own = log.lines().filter(is_own);
-    let lines: Vec<_> = own.filter(|line| line.contains("canary.address")).collect();
+    let lines: Vec<_> = own.filter(|line| line.contains("marker.address")).collect();
     assert!(lines.is_empty(), "{lines:#?}");
 }
 

@@ -5,10 +5,10 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
+mod account_threepids;
 mod accounts;
 mod identity;
 mod messages;
-mod own_addresses;
 mod sessions;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -184,7 +184,7 @@ async fn every_permission_of_the_template_is_used_none_is_missing() {
     }
     used.extend(accounts::scenario().await);
     used.extend(identity::scenario().await);
-    used.extend(own_addresses::scenario().await);
+    used.extend(account_threepids::scenario().await);
     used.extend(sessions::scenario().await);
     let held: BTreeSet<Use> = template
         .policies

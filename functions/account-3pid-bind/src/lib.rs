@@ -30,7 +30,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     // IDS-02, IDS-03
     let server = identity_servers::trusted(&app.config, &id_server)?;
     let token = identity_servers::read_token(&app, body.optional("id_access_token")?)?;
-    limits::spend(&app, Limit::IdServer, request.network).await?;
+    limits::consume(&app, Limit::IdServer, request.network).await?;
     let request = BindRequest {
         server,
         token: token.as_ref(),

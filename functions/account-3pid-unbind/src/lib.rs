@@ -43,7 +43,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         Some(name) => Some(identity_servers::trusted(&app.config, &name)?),
         None => None,
     };
-    limits::spend(&app, Limit::IdServer, request.network).await?;
+    limits::consume(&app, Limit::IdServer, request.network).await?;
     // IDS-13 to IDS-17, IDS-20
     let user = caller.localpart();
     let result = identity_servers::unbind(&app, user, medium, &address, server).await?;

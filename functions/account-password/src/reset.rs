@@ -76,7 +76,7 @@ async fn owner(
     }
     // The limit of the hash that follows. A password attempt has charged it already.
     let (charged, account, threepids) = tokio::join!(
-        limits::spend(app, Limit::PasswordHash, protected.network),
+        limits::consume(app, Limit::PasswordHash, protected.network),
         app.store.find_account(&user),
         app.store.addresses_of(&user)
     );

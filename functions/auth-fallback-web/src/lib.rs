@@ -39,7 +39,7 @@ async fn page(app: &App, request: &Request) -> Result<Response, Rejection> {
     };
     let stage = stage(&request.path);
     let (charged, visit) = tokio::join!(
-        limits::spend(app, Limit::FallbackPage, request.network),
+        limits::consume(app, Limit::FallbackPage, request.network),
         fallback::visit(app, &stage, session)
     );
     charged?;

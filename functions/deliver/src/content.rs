@@ -180,7 +180,7 @@ async fn limit_owner_messages(
     leased: &Leased,
     threepid: &ThreePid,
 ) -> Result<(), Outcome> {
-    match limits::hold(app, Limit::KnownNotice, &threepid.address, &leased.id).await {
+    match limits::acquire_for(app, Limit::KnownNotice, &threepid.address, &leased.id).await {
         Ok(()) => Ok(()),
         Err(LimitError::Exceeded { .. }) => Err(Outcome::skipped(
             "the owner of the address was told less than a day ago",

@@ -32,7 +32,7 @@ pub(crate) async fn log_in(
         return Err(NameError::OutsideNamespace.into());
     }
     let (spent, account) = tokio::join!(
-        limits::spend(app, Limit::Login, request.network),
+        limits::consume(app, Limit::Login, request.network),
         app.store.find_account(&localpart)
     );
     spent?;

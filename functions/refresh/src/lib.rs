@@ -23,7 +23,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         .ok_or_else(|| MatrixError::new(ErrorCode::MissingParam, "`refresh_token` is missing"))?;
     // REFR-02, TOK-13, TOK-14, PWD-11
     let (spent, token) = tokio::join!(
-        limits::spend(&app, Limit::Refresh, request.network),
+        limits::consume(&app, Limit::Refresh, request.network),
         RefreshToken::read(&app, &token)
     );
     spent?;

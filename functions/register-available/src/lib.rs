@@ -37,7 +37,7 @@ pub async fn handle(app: Arc<App>, request: Request) -> Result<HttpResponse, Rej
         appservices: app.appservices_are_stale(),
     };
     let (charged, facts) = tokio::join!(
-        limits::spend(&app, Limit::Available, request.network),
+        limits::consume(&app, Limit::Available, request.network),
         app.store.registration_facts(lookup)
     );
     charged?;

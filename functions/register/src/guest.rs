@@ -33,7 +33,7 @@ pub(crate) async fn register(app: &App, request: &Request) -> Result<HttpRespons
         .flatten();
     let display_name = display_name.filter(|name| name.chars().count() <= MAX_DISPLAY_NAME_CHARS);
     let (charged, appservices) = tokio::join!(
-        limits::spend(app, Limit::Guest, request.network),
+        limits::consume(app, Limit::Guest, request.network),
         app.appservices()
     );
     charged?;

@@ -52,7 +52,7 @@ async fn threepid_16_in_tell_mode_account_lookups_are_limited() {
     let server = server_with(&[LIMITS, ("GATEHOUSE_THREEPID_PRIVACY", "tell")]).await;
     sign_up_with(&server, "email", 1, "alice").await;
     server.advance(Duration::from_hours(1));
-    let body = message_request("email", 1, "stranger", 1);
+    let body = message_request("email", 1, "attacker", 1);
     let send = async || server.post(EMAIL, &body).await;
     assert_eq!(until_refused(send).await, (60, 2));
     let reply = allowed_after(&server, 2, send).await;

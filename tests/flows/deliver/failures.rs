@@ -1,4 +1,4 @@
-//! Delivery while SES and SNS fail, with invalid rows, and with messages that are not to be sent
+//! Delivery while SES and SNS fail, with invalid rows, and with messages that must not be sent
 //! any more. `crash_points` ends the process.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -165,10 +165,10 @@ async fn threepid_17_a_message_expires_after_a_day_and_is_never_sent() {
     let lines = log.lines().filter(|line| line.contains("given up"));
     let lines: Vec<_> = lines.filter(|line| line.contains("ERROR")).collect();
     assert_eq!(lines.len(), 2, "lines for the alarm: {lines:?}");
-    for canary in ["given.up", "447400123456"] {
+    for marker in ["given.up", "447400123456"] {
         // The SDK logs its calls at levels that are never enabled.
         let own = log.lines().filter(|line| !line.contains(" TRACE "));
-        let lines: Vec<_> = own.filter(|line| line.contains(canary)).collect();
+        let lines: Vec<_> = own.filter(|line| line.contains(marker)).collect();
         assert!(lines.is_empty(), "{lines:#?}");
     }
 }

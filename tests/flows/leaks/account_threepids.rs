@@ -16,9 +16,9 @@ use crate::{
     },
 };
 
-const ADDRESS: &str = "canary.address@example.org";
-const SECRET: &str = "canary.client=secret_0123456789";
-const GUESS: &str = "canary guess 17";
+const ADDRESS: &str = "marker.address@example.org";
+const SECRET: &str = "marker.client=secret_0123456789";
+const GUESS: &str = "marker guess 17";
 
 /// L4, incident 12, incident 22
 #[tokio::test]
@@ -29,7 +29,7 @@ async fn l4_no_secret_of_an_accounts_addresses_leaks() {
     detector
         .secrets
         .extend([PASSWORD, SECRET, GUESS].map(str::to_owned));
-    detector.only_stored.push("canary.address".to_owned());
+    detector.only_stored.push("marker.address".to_owned());
     let token = user_token(&detector.server, "alice").await;
     detector.secrets.push(token.clone());
     let validation = request_add_token(&detector.server, ADDRESS, SECRET).await;

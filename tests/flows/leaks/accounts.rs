@@ -18,8 +18,8 @@ use crate::{
     },
 };
 
-const NEW: &str = "canary of a new passwörd & 9 boats";
-const NEWER: &str = "canary of a newer passwörd & 3 boats";
+const NEW: &str = "marker of a new passwörd & 9 boats";
+const NEWER: &str = "marker of a newer passwörd & 3 boats";
 
 /// PWD-18, incident 12 (a new password in clear in the session's row), incident 22 (logs)
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn pwd_18_a_new_password_is_nowhere_in_plain_text() {
     .await;
     // A reset.
     let validation =
-        request_reset_token(&detector.server, EMAIL, ALICE, "canary.secret-0123456789").await;
+        request_reset_token(&detector.server, EMAIL, ALICE, "marker.secret-0123456789").await;
     detector.secrets.push(validation.secret.clone());
     validation.validate(&detector.server).await;
     let begun = detector

@@ -21,13 +21,13 @@ use crate::{
     },
 };
 
-const ADDRESS: &str = "canary.address@example.org";
-const SECRET: &str = "canary.client=secret_0123456789";
+const ADDRESS: &str = "marker.address@example.org";
+const SECRET: &str = "marker.client=secret_0123456789";
 const SEED: &str = "YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1";
 
 fn creds(id_server: &IdServer, number: u8) -> Value {
     json!({
-        "sid": format!("canary.session.{number}"), "client_secret": SECRET,
+        "sid": format!("marker.session.{number}"), "client_secret": SECRET,
         "id_server": id_server.name, "id_access_token": TOKEN,
     })
 }
@@ -52,7 +52,7 @@ async fn live_account(detector: &mut LeakDetector, id_server: &IdServer) {
     let reply = detector.server.post(&path, &request).await;
     detector.check(&reply);
     sign_up(detector, "nobody", &creds).await;
-    id_server.session("canary.session.1", SECRET, "email", ADDRESS);
+    id_server.session("marker.session.1", SECRET, "email", ADDRESS);
     let token = sign_up(detector, "alice", &creds).await;
     for (end, body) in [
         ("3pid/bind", creds.clone()),
@@ -80,7 +80,7 @@ async fn deactivated_account(
     misbehaviour: Option<Misbehaviour>,
 ) {
     id_server.set_misbehaviour(None);
-    id_server.session("canary.session.2", SECRET, "email", ADDRESS);
+    id_server.session("marker.session.2", SECRET, "email", ADDRESS);
     let token = sign_up(detector, "bob", &creds(id_server, 2)).await;
     assert_eq!(id_server.bindings().len(), 1);
     id_server.set_misbehaviour(misbehaviour);
@@ -124,9 +124,9 @@ async fn l4_no_secret_of_an_identity_servers_users_leaks() {
         let mut detector = LeakDetector::start(&settings, &log).await;
         detector.server.expect_faults();
         detector.ignores_sdk_trace = true;
-        let secrets = [SECRET, TOKEN, SEED, "canary.session"];
+        let secrets = [SECRET, TOKEN, SEED, "marker.session"];
         detector.secrets.extend(secrets.map(str::to_owned));
-        detector.only_stored.push("canary.address".to_owned());
+        detector.only_stored.push("marker.address".to_owned());
         id_server.learn_homeserver_keys(&detector.server).await;
         let works = misbehaviour.is_none();
         id_server.set_misbehaviour(misbehaviour.clone());

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-const WRONG: &str = "canary of a wrong passwörd & 5 kites";
+const WRONG: &str = "marker of a wrong passwörd & 5 kites";
 
 /// TOK-18, incident 22 (logs): neither passwords, right or wrong, nor the tokens of any pair.
 #[tokio::test]

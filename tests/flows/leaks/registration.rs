@@ -61,7 +61,7 @@ async fn incident_12_no_secret_leaks_at_any_moment_of_a_sign_up() {
             json!({ "auth": { "type": RECAPTCHA, "session": session, "response": RESPONSE } });
         detector.register(&captcha).await;
         detector
-            .register(&token_stage("canary-wrong-token", Some(&session)))
+            .register(&token_stage("marker-wrong-token", Some(&session)))
             .await;
         detector
             .register(&token_stage(TOKEN_TEXT, Some(&session)))
@@ -90,7 +90,7 @@ async fn incident_22_no_secret_is_in_the_log_of_a_failure() {
     let (log, _guard) = Log::capture();
     let mut detector = LeakDetector::start(&[flows("m.login.dummy")], &log).await;
     detector.server.sign_up("taken").await;
-    detector.secrets.push("canary-wrong-token".to_owned());
+    detector.secrets.push("marker-wrong-token".to_owned());
     let session = detector.begin(&registration("alice")).await;
     let taken = with(registration("taken"), &stage(DUMMY, &session));
     detector.register(&taken).await;
@@ -106,7 +106,7 @@ async fn incident_22_no_secret_is_in_the_log_of_a_failure() {
     detector
         .register(&with(
             registration("alice"),
-            &stage(DUMMY, "canary-wrong-token"),
+            &stage(DUMMY, "marker-wrong-token"),
         ))
         .await;
     detector
@@ -118,7 +118,7 @@ async fn incident_22_no_secret_is_in_the_log_of_a_failure() {
     detector
         .register(&with(
             registration("alice"),
-            &json!({ "guest_access_token": "canary-wrong-token" }),
+            &json!({ "guest_access_token": "marker-wrong-token" }),
         ))
         .await;
     let broken = format!(r#"{{"password":"{PASSWORD}","#);
@@ -127,10 +127,10 @@ async fn incident_22_no_secret_is_in_the_log_of_a_failure() {
         .post_text("/_matrix/client/v3/register", &broken)
         .await;
     detector.check(&reply);
-    let junk = detector.server.whoami("canary-wrong-token").await;
+    let junk = detector.server.whoami("marker-wrong-token").await;
     detector.check(&junk);
     let validity =
-        "/_matrix/client/v1/register/m.login.registration_token/validity?token=canary-wrong-token";
+        "/_matrix/client/v1/register/m.login.registration_token/validity?token=marker-wrong-token";
     let reply = detector.server.get(validity).await;
     detector.check(&reply);
     // The causes of a server error are logged.

@@ -26,15 +26,15 @@ use crate::flows::{
     },
 };
 
-const ADDRESS: &str = "canary.address@example.org";
-const SECRET: &str = "canary.client=secret_0123456789";
+const ADDRESS: &str = "marker.address@example.org";
+const SECRET: &str = "marker.client=secret_0123456789";
 /// The functions whose calls fail in the test of failures.
 const FAILING_FUNCTIONS: [&str; 3] = [
     "RegisterEmailRequestToken",
     "ValidateSubmitToken",
     "ValidateConfirm",
 ];
-const NEXT_LINK: &str = "https://app.example.org/canary-next-link?client_secret=canary-inside";
+const NEXT_LINK: &str = "https://app.example.org/marker-next-link?client_secret=marker-inside";
 
 /// A leak detector that knows every secret in advance.
 async fn detector(offered: &str, log: &Log, more: &[(&str, &str)]) -> LeakDetector {
@@ -42,11 +42,11 @@ async fn detector(offered: &str, log: &Log, more: &[(&str, &str)]) -> LeakDetect
     let settings = [&[flows(offered), MAIL, SMS, hosts], more].concat();
     let mut detector = LeakDetector::start(&settings, log).await;
     detector.ignores_sdk_trace = true;
-    let secrets = [SECRET, NEXT_LINK, "canary-inside"];
+    let secrets = [SECRET, NEXT_LINK, "marker-inside"];
     detector.secrets.extend(secrets.map(str::to_owned));
     // Short digit strings of the tables occur in many log lines, so only the whole number is
     // searched, in every spelling.
-    let numbers = ["canary.address", NUMBER.1, NUMBER.0, "07400123456"];
+    let numbers = ["marker.address", NUMBER.1, NUMBER.0, "07400123456"];
     detector.only_stored.extend(numbers.map(str::to_owned));
     detector
 }
@@ -172,7 +172,7 @@ async fn l4_no_secret_of_a_validation_on_a_page_leaks() {
     let mut detector = detector(&format!("{EMAIL}+{MSISDN}"), &log, &[]).await;
     let session = detector.begin(&registration("alice")).await;
     let path = page(PREFIXES[0], EMAIL, &session);
-    let form = "email=canary.address%40example.org";
+    let form = "email=marker.address%40example.org";
     for form in [form, "action=check", "action=restart", form] {
         let reply = submit(&detector.server, &path, form).await;
         detector.check(&reply);
@@ -222,7 +222,7 @@ async fn l4_no_secret_of_a_validation_is_in_the_log_of_a_failure() {
     let (log, _guard) = Log::capture();
     let denied = ("GATEHOUSE_EMAIL_DENIED", r"denied.*@.*");
     let mut detector = detector(&format!("{EMAIL} {MSISDN}"), &log, &[denied]).await;
-    detector.only_stored.push("denied-canary".to_owned());
+    detector.only_stored.push("denied-marker".to_owned());
     let post = async |detector: &mut LeakDetector, path: &str, body: &Value| -> Reply {
         let reply = detector.server.post(path, body).await;
         detector.check(&reply);
@@ -230,9 +230,9 @@ async fn l4_no_secret_of_a_validation_is_in_the_log_of_a_failure() {
     };
     let path = request_token(PREFIXES[1], EMAIL);
     for address in [
-        "denied-canary@example.org",
-        "canary.address@example.org@canary.address",
-        "<canary.address>",
+        "denied-marker@example.org",
+        "marker.address@example.org@marker.address",
+        "<marker.address>",
     ] {
         let reply = post(&mut detector, &path, &mail_to(address, SECRET, 1)).await;
         assert!(reply.status.is_client_error());

@@ -66,13 +66,13 @@ async fn threepid_05_the_owner_of_an_address_is_notified_once_a_day() {
 #[tokio::test]
 async fn threepid_05_the_owners_mail_contains_no_link_token_or_name() {
     let server = with_owner(Medium::Mail).await;
-    let messages = sent(&server, Medium::Mail, "strangers-secret").await;
+    let messages = sent(&server, Medium::Mail, "attackers-secret").await;
     let [notice] = &messages[..] else {
         panic!("{messages:?}");
     };
     assert_eq!(notice.to, MAILS[0]);
     let text = all_text(notice);
-    let (_, rows) = requester(&server, Medium::Mail, "strangers-secret").await;
+    let (_, rows) = requester(&server, Medium::Mail, "attackers-secret").await;
     let token = threepid_validation::link_token(
         &server.local.config().keys,
         rows["pk"]["S"].as_str().unwrap(),
@@ -80,7 +80,7 @@ async fn threepid_05_the_owners_mail_contains_no_link_token_or_name() {
     );
     for secret in [
         "theowner",
-        "strangers-secret",
+        "attackers-secret",
         "evil.example.com",
         "://",
         "href",
@@ -98,7 +98,7 @@ async fn threepid_05_the_owners_mail_contains_no_link_token_or_name() {
 #[tokio::test]
 async fn threepid_05_the_owners_text_message_is_neutral() {
     let server = with_owner(Medium::Text).await;
-    let messages = sent(&server, Medium::Text, "strangers-secret").await;
+    let messages = sent(&server, Medium::Text, "attackers-secret").await;
     let [notice] = &messages[..] else {
         panic!("{messages:?}");
     };
@@ -142,7 +142,7 @@ async fn threepid_05_a_session_for_a_known_address_never_validates() {
         let body = json!({ "sid": sid, "client_secret": "secret", "token": token });
         let link = format!("sid={sid}&token={token}");
         let page = format!("{PREFIX}/validate/email/submitToken?{link}");
-        let poll = registration_with("stranger", medium.stage(), &sid, "secret");
+        let poll = registration_with("attacker", medium.stage(), &sid, "secret");
         if whose == 1 {
             server.post(&path, &body).await.ok();
             server.register(&poll).await.ok();

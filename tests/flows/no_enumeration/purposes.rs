@@ -23,7 +23,7 @@ const MEDIA: [Medium; 2] = [Medium::Mail, Medium::Text];
 /// Everything that a client can try with an address without access to its messages.
 async fn try_everything(requester: &mut Requester<'_>, purpose: &str, medium: Medium) {
     let server = requester.server;
-    let parameters = |attempt| medium.ask(0, "stranger", attempt);
+    let parameters = |attempt| medium.ask(0, "attacker", attempt);
     let request_message = |attempt| {
         let body = parameters(attempt);
         async move { request_token_for(server, purpose, &body).await }
@@ -44,11 +44,11 @@ async fn try_everything(requester: &mut Requester<'_>, purpose: &str, medium: Me
     }
     server.deliver().await;
     for _ in 0..5 {
-        let guess = medium.guess(server, &sid, "stranger");
+        let guess = medium.guess(server, &sid, "attacker");
         let reply = requester.observe("a wrong code", guess).await;
         reply.error(400, "M_TOKEN_INCORRECT");
     }
-    let guess = medium.guess(server, &sid, "stranger");
+    let guess = medium.guess(server, &sid, "attacker");
     let reply = requester.observe("one more code", guess).await;
     match medium {
         Medium::Mail => reply.error(400, "M_TOKEN_INCORRECT"),
@@ -58,7 +58,7 @@ async fn try_everything(requester: &mut Requester<'_>, purpose: &str, medium: Me
         requester.links(&sid).await;
     }
     server.advance(Duration::from_hours(25));
-    let guess = medium.guess(server, &sid, "stranger");
+    let guess = medium.guess(server, &sid, "attacker");
     let reply = requester.observe("a code after the expiry", guess).await;
     reply.error(400, "M_SESSION_EXPIRED");
     let answer = requester
@@ -79,7 +79,7 @@ async fn with_owner(
     let server = test_server(settings).await;
     create_owner(&server, "owner", &medium.ask(whose, "the-owner", 1)).await;
     server.advance(Duration::from_hours(48));
-    let body = medium.ask(1, "somebody", 1);
+    let body = medium.ask(1, "other", 1);
     request_token_for(&server, purpose, &body).await.ok();
     server.deliver().await;
     server
@@ -163,7 +163,7 @@ async fn l1_for_every_purpose_an_address_keeps_its_session_id() {
         for medium in MEDIA {
             let server = with_owner(purpose, medium, 0, &[]).await;
             for which in [0, 1] {
-                let parameters = |attempt| medium.ask(which, "stranger", attempt);
+                let parameters = |attempt| medium.ask(which, "attacker", attempt);
                 let sid = session_for(&server, purpose, &parameters(1)).await;
                 for attempt in [1, 1, 2, 2, 3] {
                     assert_eq!(
@@ -218,13 +218,13 @@ async fn threepid_06_disclosure_answers_without_a_message() {
             server.advance(Duration::from_hours(1));
             let before = server.local.dynamodb().table("Proofs").unwrap();
             for attempt in 1..=10 {
-                let parameters = medium.ask(disclosed, "stranger", attempt);
+                let parameters = medium.ask(disclosed, "attacker", attempt);
                 let reply = request_token_for(&server, purpose, &parameters).await;
                 reply.error(400, errcode);
             }
             assert_eq!(server.deliver().await, 0);
             assert_eq!(server.local.dynamodb().table("Proofs").unwrap(), before);
-            let parameters = medium.ask(1 - disclosed, "stranger", 1);
+            let parameters = medium.ask(1 - disclosed, "attacker", 1);
             request_token_for(&server, purpose, &parameters).await.ok();
             server.deliver().await;
             assert_eq!(server.messages().len(), 1);

@@ -151,7 +151,7 @@ async fn the_secret_is_read_where_the_functions_read_it() {
         let settings = settings.iter();
         Environment::of(settings.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
     };
-    let tables = ("GATEHOUSE_TABLES", "house");
+    let tables = ("GATEHOUSE_TABLES", "other");
     let named = of([tables, ("GATEHOUSE_SECRET_ARN", KEY_RING)]);
     let refused = named.clone().with_secrets(&aws).await.unwrap_err();
     assert!(refused.to_string().contains("refuses"), "{refused}");

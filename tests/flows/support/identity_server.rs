@@ -26,7 +26,7 @@ use answers::IdServerData;
 pub(crate) use signature::{Form, parameters, verifies};
 
 /// The token that every fake gives its users.
-pub(crate) const TOKEN: &str = "canary.identity_token-1";
+pub(crate) const TOKEN: &str = "marker.identity_token-1";
 
 /// A request as it was received.
 #[derive(Debug, Clone)]

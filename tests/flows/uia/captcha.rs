@@ -21,7 +21,7 @@ use crate::flows::support::{
     DUMMY, RECAPTCHA, assert_users, at_once, flows, page, registration, stage, submit, users, with,
 };
 
-const SECRET: &str = "canary/secret+key";
+const SECRET: &str = "marker/secret+key";
 
 /// A fake provider. Its answer depends on the response of the widget alone; a good response is
 /// accepted once.
@@ -194,7 +194,7 @@ async fn uia_47_secret_and_response_are_forwarded() {
             let forms = provider.forms();
             assert_eq!(
                 forms,
-                ["secret=canary%2Fsecret%2Bkey&response=good-%C3%A9+%26%3D"]
+                ["secret=marker%2Fsecret%2Bkey&response=good-%C3%A9+%26%3D"]
             );
             assert_users(&server, &["alice"]);
         }

@@ -71,7 +71,7 @@ fn gcra_update(quota: Quota, now: Timestamp) -> GcraUpdate {
 }
 
 /// Charges one request to the quota of `key`, in most cases a client network.
-pub async fn spend(app: &App, limit: Limit, key: impl Display) -> Result<(), LimitError> {
+pub async fn consume(app: &App, limit: Limit, key: impl Display) -> Result<(), LimitError> {
     if !app.config.limits {
         return Ok(());
     }
@@ -82,7 +82,7 @@ pub async fn spend(app: &App, limit: Limit, key: impl Display) -> Result<(), Lim
 
 /// Charges one request to a quota of one, for `holder`. A repeated call of the same holder is the same
 /// request, so an interrupted holder is not refused.
-pub async fn hold(
+pub async fn acquire_for(
     app: &App,
     limit: Limit,
     key: impl Display,
@@ -124,18 +124,18 @@ pub async fn refund(app: &App, limit: Limit, key: impl Display) -> Result<(), Li
 }
 
 /// Charges one request to several quotas, or to none of them if one is used up.
-pub async fn spend_all(app: &App, charges: &[(Limit, String)]) -> Result<(), LimitError> {
-    let results = join_all(charges.iter().map(|(limit, key)| spend(app, *limit, key))).await;
+pub async fn consume_all(app: &App, charges: &[(Limit, String)]) -> Result<(), LimitError> {
+    let results = join_all(charges.iter().map(|(limit, key)| consume(app, *limit, key))).await;
     if results.iter().all(Result::is_ok) {
         return Ok(());
     }
-    let spent: Vec<_> = charges
+    let consumed: Vec<_> = charges
         .iter()
         .zip(&results)
         .filter(|(_, result)| result.is_ok())
         .map(|(charge, _)| charge.clone())
         .collect();
-    refund_all(app, &spent).await;
+    refund_all(app, &consumed).await;
     results.into_iter().collect()
 }
 
@@ -149,7 +149,7 @@ const KNOWN_FOR: Duration = Duration::from_hours(30 * 24);
 const KNOWN_NETWORK: &str = "known-network";
 
 /// Records for 30 days that the account owner was authenticated from a network. `key` names both.
-pub async fn remember_network(app: &App, key: impl Display) -> Result<(), StoreError> {
+pub async fn mark_known_network(app: &App, key: impl Display) -> Result<(), StoreError> {
     if app.config.limits {
         let until = app.clock.now().plus(KNOWN_FOR);
         app.store
@@ -160,7 +160,7 @@ pub async fn remember_network(app: &App, key: impl Display) -> Result<(), StoreE
 }
 
 /// Whether that is recorded.
-pub async fn knows_network(app: &App, key: impl Display) -> Result<bool, StoreError> {
+pub async fn is_known_network(app: &App, key: impl Display) -> Result<bool, StoreError> {
     let until = app
         .store
         .known_until(&bucket_key_of(app, KNOWN_NETWORK, key))

@@ -30,7 +30,7 @@ pub async fn notify(
         return Ok(mails);
     }
     let quota_key = format!("{} {}", user.as_str(), notice.as_str());
-    match limits::spend(app, Limit::Notice, quota_key).await {
+    match limits::consume(app, Limit::Notice, quota_key).await {
         // If the limiter is unavailable, notify anyway: a missing notification is worse than one mail too many.
         Ok(()) | Err(LimitError::Store(_)) => Ok(mails),
         Err(error) => Err(error),

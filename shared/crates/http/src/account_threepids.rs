@@ -104,7 +104,7 @@ reject_as_error!(ThreePidError);
 /// time.
 pub async fn load_owner(app: &App, request: &Request) -> Result<AccountOwner, ThreePidError> {
     let (counted, owner) = tokio::join!(
-        limits::spend(app, Limit::Account, request.network),
+        limits::consume(app, Limit::Account, request.network),
         authenticate(app, request)
     );
     counted?;

@@ -257,7 +257,7 @@ pub async fn charge_token_holder(
     user: &Localpart,
     network: ClientNetwork,
 ) -> Result<(), LimitError> {
-    limits::spend_all(app, &attempt::of_token_holder(user, network)).await
+    limits::consume_all(app, &attempt::of_token_holder(user, network)).await
 }
 
 /// Refunds that charge if nothing was hashed.
@@ -278,7 +278,7 @@ pub async fn verify_token_holder(
 ) -> Result<(Limit, String), CredentialError> {
     let (limit, name) = (Limit::TokenHolderPasswordAttempts, user.as_str());
     let (charged, outcome) = tokio::join!(
-        limits::spend(app, limit, name),
+        limits::consume(app, limit, name),
         app.hasher.verify(password, hash)
     );
     // Decided before the outcome of the hash, which would be another attempt beyond the limit.
@@ -302,7 +302,7 @@ pub async fn verify_token_holder(
 /// Marks the network as one that the account owner has used: attempts from other networks do not
 /// lock the owner out there. A failure is no reason to fail the request.
 pub async fn trust_network(app: &App, user: &Localpart, network: ClientNetwork) {
-    let _ = limits::remember_network(app, attempt::trusted_network(user, network)).await;
+    let _ = limits::mark_known_network(app, attempt::trusted_network(user, network)).await;
 }
 
 /// The account that an identifier names.
@@ -327,7 +327,7 @@ async fn find(app: &App, identifier: &Identifier) -> Result<Found, StoreError> {
     let is_real = name.is_some();
     let localpart = name.unwrap_or_else(|| decoy(app, identifier));
     let (by_account, facts) = tokio::join!(
-        limits::spend(app, Limit::AccountPasswordAttempts, localpart.as_str()),
+        limits::consume(app, Limit::AccountPasswordAttempts, localpart.as_str()),
         app.store.find_login(&localpart)
     );
     Ok(Found {

@@ -20,8 +20,8 @@ pub async fn before_delegating(
 ) -> Result<(), RequestError> {
     let quotas = quotas::of(request, network);
     let (counted, charged, allowed) = tokio::join!(
-        limits::spend(app, Limit::RequestToken, network),
-        limits::spend_all(app, &quotas),
+        limits::consume(app, Limit::RequestToken, network),
+        limits::consume_all(app, &quotas),
         check_owner(app, request)
     );
     let is_charged = charged.is_ok();

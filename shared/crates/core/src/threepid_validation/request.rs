@@ -74,8 +74,8 @@ pub async fn request(
     let quotas = quotas::of(&request, network);
     let (counted, charged, found, allowed) = tokio::join!(
         // On the heap, because all of these futures are awaited in one place.
-        Box::pin(limits::spend(app, Limit::RequestToken, network)),
-        Box::pin(limits::spend_all(app, &quotas)),
+        Box::pin(limits::consume(app, Limit::RequestToken, network)),
+        Box::pin(limits::consume_all(app, &quotas)),
         Box::pin(app.store.find_validation(&sid)),
         Box::pin(disclose_ownership(app, &request))
     );

@@ -168,7 +168,7 @@ async fn find(
     network: ClientNetwork,
 ) -> Result<ValidationRow, SubmitError> {
     let (counted, row) = tokio::join!(
-        limits::spend(app, Limit::SubmitToken, network),
+        limits::consume(app, Limit::SubmitToken, network),
         app.store.find_validation(token.sid)
     );
     counted?;

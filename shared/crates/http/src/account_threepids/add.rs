@@ -155,7 +155,7 @@ pub async fn try_add(
 async fn write(app: &App, new: &NewThreePid) -> Result<Added, ThreePidError> {
     let user = new.localpart.as_str();
     if !new.known {
-        limits::spend(app, Limit::Addition, user).await?;
+        limits::consume(app, Limit::Addition, user).await?;
     }
     let outcome = match app.store.add_threepid(new).await {
         Ok(()) => return Ok(Added::Done),

@@ -42,7 +42,7 @@ pub(super) async fn charge(
     let attempt = by_network(key, network);
     let mut charges = vec![attempt.clone(), (Limit::PasswordHash, network.to_string())];
     charges.extend(endpoint.map(|limit| (limit, network.to_string())));
-    limits::spend_all(app, &charges).await?;
+    limits::consume_all(app, &charges).await?;
     Ok(attempt)
 }
 
@@ -85,7 +85,7 @@ impl PasswordAttempt {
         let (spent, exceeded) = match charges.by_account {
             Ok(()) => (vec![spent, account], None),
             Err(error @ LimitError::Exceeded { .. })
-                if limits::knows_network(app, trusted_network(name, network)).await? =>
+                if limits::is_known_network(app, trusted_network(name, network)).await? =>
             {
                 (vec![spent], Some(error))
             }

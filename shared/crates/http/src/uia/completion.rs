@@ -119,7 +119,7 @@ impl UiaCompletion {
     ) -> Rejection {
         self.session.state.reopen(stage);
         if !self.session.is_stored()
-            && let Err(error) = limits::spend(app, Limit::UiaSession, network).await
+            && let Err(error) = limits::consume(app, Limit::UiaSession, network).await
         {
             return error.into();
         }

@@ -186,7 +186,7 @@ async fn count_start(
     is_charged: bool,
 ) -> Result<(), Rejection> {
     if !is_charged {
-        limits::spend(app, Limit::UiaSession, network).await?;
+        limits::consume(app, Limit::UiaSession, network).await?;
     }
     if session.is_registration() {
         metrics::count(Metric::SignUpsBegun);

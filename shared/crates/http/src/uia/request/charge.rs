@@ -40,10 +40,10 @@ pub(super) async fn charge(
 ) -> Result<(), LimitError> {
     let step = async {
         match likely.limit() {
-            Some(limit) => limits::spend(app, limit, network).await,
+            Some(limit) => limits::consume(app, limit, network).await,
             None => Ok(()),
         }
     };
-    let (endpoint, step) = tokio::join!(limits::spend(app, endpoint, network), step);
+    let (endpoint, step) = tokio::join!(limits::consume(app, endpoint, network), step);
     endpoint.and(step)
 }

@@ -55,7 +55,7 @@ impl ProtectedRequest {
         if let Some(text) = &text
             && let Some(appservice) = tokens::authenticate_appservice(app, text).await?
         {
-            limits::spend(app, Limit::Account, request.network).await?;
+            limits::consume(app, Limit::Account, request.network).await?;
             let asserted = request.query.get("user_id");
             if let Caller::Appservice { localpart, account } =
                 tokens::as_user(app, &appservice, asserted).await?

@@ -99,7 +99,7 @@ impl ProtectedRequest {
         match self.charged {
             Charged::PasswordHash => Ok(()),
             Charged::Nothing | Charged::SessionStart | Charged::PasswordAttempt => {
-                limits::spend(app, Limit::PasswordHash, self.network).await
+                limits::consume(app, Limit::PasswordHash, self.network).await
             }
         }
     }

@@ -53,7 +53,7 @@ pub(super) async fn attempt(context: StageContext<'_>) -> Result<StageOutcome, R
     if response.len() > MAX_RESPONSE_CHARS {
         return Ok(StageOutcome::Refused(INVALID));
     }
-    limits::spend(context.app, Limit::Captcha, context.network).await?;
+    limits::consume(context.app, Limit::Captcha, context.network).await?;
     Ok(
         match captcha::verify(context.app.captcha_connector(), config, &response).await {
             CaptchaResult::Passed => StageOutcome::passed(StageResult::Presence),

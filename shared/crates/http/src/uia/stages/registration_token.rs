@@ -58,7 +58,7 @@ pub async fn look_up(
     network: ClientNetwork,
 ) -> Result<Option<RegistrationTokenRow>, MatrixError> {
     let (charged, found) = tokio::join!(
-        limits::spend(app, Limit::RegistrationToken, network),
+        limits::consume(app, Limit::RegistrationToken, network),
         find(app, token)
     );
     charged?;

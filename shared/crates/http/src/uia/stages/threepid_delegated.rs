@@ -74,7 +74,7 @@ pub(super) async fn attempt(
     let (Ok(server), Some(_)) = (server, threepid::purpose(context.scope)) else {
         return Ok(StageOutcome::Refused(not_yet));
     };
-    limits::spend(app, Limit::IdServer, context.network).await?;
+    limits::consume(app, Limit::IdServer, context.network).await?;
     let found = identity_servers::find_validated(app, server, &lookup.sid, &lookup.session).await;
     match found {
         Ok(Some(Validated { threepid, at })) if stage.medium() == Some(threepid.medium) => {
