@@ -39,8 +39,7 @@ fn print(report: &Report, json: bool) {
     let _ = writeln!(std::io::stdout(), "{}", report.render(json));
 }
 
-/// Credentials, region and `AWS_ENDPOINT_URL_DYNAMODB` are read from the environment, as by every AWS
-/// tool.
+/// Reads credentials, region and `AWS_ENDPOINT_URL_DYNAMODB` from the environment, like every AWS tool.
 async fn admin(show_progress: bool) -> anyhow::Result<Admin> {
     let aws = aws_config::defaults(aws_config::BehaviorVersion::latest())
         .http_client(http_client())
@@ -68,7 +67,7 @@ async fn admin(show_progress: bool) -> anyhow::Result<Admin> {
     })
 }
 
-/// Variables that are not UTF-8 are ignored, because no setting of Gatehouse is.
+/// Variables that are not UTF-8 are ignored, because every valid setting of Gatehouse is UTF-8.
 fn environment() -> Environment {
     let variables = std::env::vars_os();
     Environment::of(

@@ -18,7 +18,8 @@ use crate::{Admin, Report};
 const RANDOM_CHARS: usize = 24;
 const ID_CHARS: usize = 12;
 const LAST_CHARS: usize = 4;
-/// The shortest token. The list shows the last four characters, which must be at most half of it.
+/// The minimum length of a token. The list shows the last four characters, which must be at most half
+/// of the token.
 const MIN_CHARS: usize = 8;
 
 /// The commands.
@@ -26,7 +27,7 @@ const MIN_CHARS: usize = 8;
 pub enum Command {
     /// Create a token and show it once
     Create {
-        /// The number of accounts that can be registered with it; default: unlimited
+        /// The number of accounts that can be registered with the token; default: unlimited
         #[arg(long, value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
         uses: Option<i64>,
         /// The lifetime, such as 12h or 7d; default: unlimited
@@ -150,7 +151,7 @@ async fn revoke(admin: &Admin, wanted_id: &str) -> anyhow::Result<Report> {
     ))
 }
 
-/// The ID of a token: the first characters of its hash after the key ID, which distinguish tokens.
+/// The ID of a token: the first characters of its hash, without the key ID.
 fn id(hash: &str) -> String {
     hash.split_once('.')
         .map_or(hash, |(_, hash)| hash)

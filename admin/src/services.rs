@@ -1,6 +1,6 @@
-//! The AWS clients of the admin CLI, for calls that the store does not have.
+//! The AWS clients of the admin CLI, for calls that `Store` does not provide.
 
-/// Clients of DynamoDB, SES and SNS, for the account or endpoints of the environment.
+/// Clients of DynamoDB, SES and SNS, for the AWS account or the endpoints that the environment sets.
 #[derive(Debug, Clone)]
 pub struct Services {
     /// The prefix of the table names.

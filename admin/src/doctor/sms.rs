@@ -1,4 +1,4 @@
-//! Checks that SNS can send the text messages of `deliver`, and what they may cost.
+//! Checks that SNS can send text messages, and its monthly spend limit.
 
 use aws_sdk_sns::Client;
 
@@ -24,7 +24,7 @@ async fn check_sandbox(client: &Client) -> Check {
         Ok(output) if output.is_in_sandbox => Check::fail(
             SANDBOX,
             "the AWS account is in the sandbox",
-            "Only verified numbers receive text messages: request to leave the sandbox of SNS.",
+            "Only verified numbers receive text messages: request that AWS move the account out of the SMS sandbox.",
         ),
         Ok(_) => Check::ok(SANDBOX, "the AWS account is not in the sandbox"),
         Err(error) => Check::call_failed(SANDBOX, &error),
@@ -45,7 +45,7 @@ async fn check_spending(client: &Client) -> Check {
         _ => Check::warn(
             SPENDING,
             format!("at most {DEFAULT_LIMIT} US dollar a month, the limit of a new AWS account"),
-            "That allows some dozens of text messages: raise the limit to what text messages may cost.",
+            "This limit allows only a few dozen text messages: raise it to the amount that you want to spend.",
         ),
     }
 }

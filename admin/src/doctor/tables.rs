@@ -16,10 +16,10 @@ use crate::Admin;
 struct Expected {
     name: &'static str,
     keys: &'static [&'static str],
-    /// Whether its rows expire. Such a table needs time to live, and any other needs backups and deletion
-    /// protection.
+    /// Whether the rows of the table expire. Such a table needs time to live. Every other table needs
+    /// point-in-time recovery and deletion protection.
     expires: bool,
-    /// Whether it has the stream that invokes `deliver`, and the index with the due rows.
+    /// Whether the table has the stream that invokes `deliver` and the index of due rows.
     has_stream: bool,
 }
 
@@ -80,10 +80,8 @@ pub(super) async fn check(admin: &Admin) -> Vec<Check> {
     checks
 }
 
-/// Checks the description of a table.
 fn check_description(name: &str, expected: &Expected, table: &TableDescription) -> Vec<Check> {
-    const REDEPLOY: &str =
-        "Deploy the template again: the table differs from the one that it creates.";
+    const REDEPLOY: &str = "Deploy the template again: the table differs from the template.";
     let mut checks = Vec::new();
     let active = matches!(
         table.table_status,

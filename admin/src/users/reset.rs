@@ -1,9 +1,9 @@
 //! New passwords for users who have lost theirs: a one-time password, or a link.
 //!
-//! No page of this server sets a password, so a link alone does not set one. It validates a session in
-//! the user's browser. A client or `curl` then sets the password with that session. A user who can
-//! receive e-mail gets such a session from "forgot password" in the client. A one-time password works
-//! with every client, and for accounts without an address.
+//! This server has no page that sets a password, so the link only validates a session in the user's
+//! browser. A client or `curl` then sets the password with that session. A user who can receive e-mail
+//! can start such a session with "forgot password" in the client. A one-time password works with every
+//! client, and for accounts without an address.
 
 use anyhow::{Context, bail, ensure};
 use serde_json::json;
@@ -26,7 +26,7 @@ use crate::{Admin, Report};
 
 /// Letters and digits that cannot be confused with each other.
 const ALPHABET: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
-/// The password has groups, so that it can be read aloud. It has 99 bits.
+/// The password consists of groups, so that it can be read aloud. Its entropy is 99 bits.
 const GROUPS: usize = 4;
 const GROUP_CHARS: usize = 5;
 
@@ -83,7 +83,7 @@ pub(super) async fn link(
         .into_iter()
         .find(|address| address.medium == Medium::Email)
         .context(
-            "the account has no e-mail address, which a link needs; use `users reset-password`",
+            "a link requires an account with an e-mail address; use `users reset-password` instead",
         )?;
     let client_secret = Secret::new(admin.rng.base64::<24>());
     let (keys, now) = (&admin.keys, admin.clock.now());
@@ -120,14 +120,14 @@ fn base_url(admin: &Admin, given: Option<&str>) -> anyhow::Result<String> {
     Ok(base.trim_end_matches('/').to_owned())
 }
 
-/// Reads an account that may get a new password, and then its addresses.
+/// Reads the account, checks that its password may be reset, and reads its addresses.
 async fn read(admin: &Admin, user: &Localpart) -> anyhow::Result<(AccountRow, Vec<ThreePid>)> {
     let Some(account) = admin.store.find_account(user).await? else {
         bail!(account_not_found(user))
     };
     ensure!(
         account.kind == AccountKind::User,
-        "an account of this kind has no password: {}",
+        "an account of the kind `{}` has no password",
         account.kind.as_str()
     );
     ensure!(

@@ -1,7 +1,7 @@
 //! `GET` and `POST /_matrix/client/{r0,v3}/account/3pid`
 //!
 //! [Specification](https://spec.matrix.org/v1.15/client-server-api/#get_matrixclientv3account3pid). The
-//! `POST` is deprecated. The specification does not protect it by User-Interactive Authentication, so a
+//! `POST` is deprecated. The specification does not require User-Interactive Authentication for it, so a
 //! client with an access token can add an address. To compensate, every e-mail address of the account
 //! receives a security notification.
 

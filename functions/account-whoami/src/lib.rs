@@ -19,7 +19,7 @@ use shared::{
 pub struct Response {
     /// The user that the token belongs to.
     pub user_id: String,
-    /// The device to which the token belongs. An application service has none.
+    /// The device that the token belongs to. The token of an application service has no device.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_id: Option<String>,
     /// Whether the user is a guest.

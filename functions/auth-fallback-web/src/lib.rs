@@ -16,7 +16,7 @@ use shared::{
     uia::fallback,
 };
 
-/// Answers the request, always with a page: a browser shows it (HTTP-28).
+/// Handles the request. An error is returned as a page too, because a browser shows the response (HTTP-28).
 pub async fn handle(app: Arc<App>, request: Request) -> Result<Response, Rejection> {
     match page(&app, &request).await {
         Err(Rejection::Error(error)) => Ok(pages::error(&app.config, &error)),
@@ -34,7 +34,7 @@ async fn page(app: &App, request: &Request) -> Result<Response, Rejection> {
             &app.config,
             StatusCode::BAD_REQUEST,
             "Incomplete link",
-            "This link names no session. Start again in your app.",
+            "This link does not contain a session. Start again in your app.",
         ));
     };
     let stage = stage(&request.path);
@@ -44,7 +44,7 @@ async fn page(app: &App, request: &Request) -> Result<Response, Rejection> {
     );
     charged?;
     let Some(visit) = visit? else {
-        let text = "The request of this page is unknown or has expired. Start again in your app.";
+        let text = "The session of this page is unknown or has expired. Start again in your app.";
         let status = StatusCode::NOT_FOUND;
         return Ok(pages::message(&app.config, status, "Not found", text));
     };

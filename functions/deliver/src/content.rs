@@ -1,7 +1,7 @@
-//! The message that an outbox row calls for, and its recipient.
+//! Determines the message of an outbox row and its recipient.
 //!
-//! This is decided here and not in the request that wrote the row, so that a request for an address
-//! with an account costs, reads and writes the same as any other (3PID-15).
+//! `deliver` does this, not the request that wrote the row. So a request takes the same time and makes
+//! the same reads and writes whether or not the address belongs to an account (3PID-15).
 
 use std::time::Duration;
 
@@ -22,17 +22,17 @@ use crate::{
     outcome::Outcome,
 };
 
-/// An outbox row that is older than this is given up.
+/// The maximum age of an outbox row. The message of an older row is not sent.
 pub(crate) const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
 
-/// A message and its address.
+/// A message and its recipient.
 pub(crate) struct OutgoingMessage {
     pub(crate) to: ThreePid,
     pub(crate) message: Message,
 }
 
-/// Returns the message to send. An error is the outcome of a row that has nothing to send, or whose
-/// content could not be read.
+/// Returns the message to send. An error is the outcome of a row that has no message to send, or of a
+/// failed read.
 pub(crate) async fn resolve(
     app: &App,
     leased: &Leased,
@@ -130,7 +130,7 @@ async fn validation(
     }
     app.store.suppress_validation(sid, session_nonce).await?;
     match purpose {
-        // PWD-19, 3PID-06: no recipient could use the message.
+        // PWD-19, 3PID-06: the recipient could not use the message.
         ValidationPurpose::Reset => Err(Outcome::skipped(
             "no active or suspended account has the address",
         )),
@@ -151,8 +151,9 @@ async fn validation(
     }
 }
 
-/// Whether the address may be validated for that purpose. To register or to add the address, no
-/// account may have it. To reset a password, a usable account must have it.
+/// Whether the address may be validated for the purpose. For a registration or an addition, the
+/// address must not belong to an account. For a password reset, it must belong to an active or
+/// suspended account.
 async fn may_validate(
     app: &App,
     purpose: ValidationPurpose,
@@ -172,9 +173,9 @@ async fn may_validate(
     }
 }
 
-/// Limits the messages that tell the owner of an address about the requests of others to one per
-/// address and day. The row keeps the quota that it has taken: otherwise a delivery that ends between
-/// taking the quota and sending the message would have used it up for nothing.
+/// Limits the messages about other people's requests for an address to one per address and day. The
+/// quota is acquired under the ID of the row. So a later delivery of the row can still send the message
+/// if an earlier one crashed after it acquired the quota.
 async fn limit_owner_messages(
     app: &App,
     leased: &Leased,
@@ -183,7 +184,7 @@ async fn limit_owner_messages(
     match limits::acquire_for(app, Limit::KnownNotice, &threepid.address, &leased.id).await {
         Ok(()) => Ok(()),
         Err(LimitError::Exceeded { .. }) => Err(Outcome::skipped(
-            "the owner of the address was told less than a day ago",
+            "the owner of the address was notified less than a day ago",
         )),
         Err(LimitError::Store(error)) => Err(error.into()),
     }

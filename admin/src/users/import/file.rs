@@ -24,7 +24,7 @@ struct CsvRecord {
     _admin: Option<String>,
 }
 
-/// Lines with their numbers. The error of a line says why it could not be read.
+/// Lines with their numbers. The error of a line is the reason why the line could not be read.
 pub(super) type Lines = Vec<(u64, Result<Line, String>)>;
 
 /// Whether the file is a CSV file, by its extension.
@@ -128,8 +128,9 @@ pub(super) fn read_json_lines(bytes: &[u8]) -> Lines {
         .collect()
 }
 
-/// Returns the message of an error about a field, if the message names what can be the name of a field.
-/// In a file without a header line, the name may be a password hash.
+/// Returns the message of an error about a field if the text that it quotes can be a field name. Otherwise
+/// returns a general message, because the quoted text may be a password hash in a file without a header
+/// line.
 fn without_unknown_content(text: &str) -> String {
     let name = text.split('`').nth(1).unwrap_or_default();
     let is_name =
@@ -141,7 +142,7 @@ fn without_unknown_content(text: &str) -> String {
     }
 }
 
-/// Describes an error without the content of the line. The messages of serde may contain it.
+/// Describes an error without the content of the line, which the messages of serde may contain.
 fn describe_json_error(error: &serde_json::Error) -> String {
     let column = error.column();
     if error.is_data() {

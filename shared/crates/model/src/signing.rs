@@ -3,7 +3,7 @@
 //! [Canonical JSON](https://spec.matrix.org/v1.15/appendices/#canonical-json),
 //! [signing](https://spec.matrix.org/v1.15/appendices/#signing-json), [request
 //! authentication](https://spec.matrix.org/v1.15/server-server-api/#request-authentication); IDS-15 to IDS-18.
-//! The ed25519 implementation is the one of `ring`, which TLS needs anyway.
+//! `ring` implements ed25519. TLS uses `ring` too, so this adds no dependency.
 
 use std::{fmt, fmt::Write as _, sync::Arc};
 
@@ -25,8 +25,8 @@ const ALGORITHM: &str = "ed25519";
 /// The greatest absolute value of an integer that canonical JSON allows.
 const MAX_INTEGER: i64 = (1 << 53) - 1;
 
-/// Base64 of seeds. Existing key files differ, so padding is optional and non-zero trailing bits are accepted;
-/// the example seed of the specification has one.
+/// Base64 of seeds. Existing key files differ, so padding is optional and non-zero trailing bits are accepted.
+/// The example seed of the specification has a non-zero trailing bit.
 const SEED_FORM: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -121,8 +121,7 @@ impl SigningKeys {
 /// The name of the member that contains the destination in the signed object of a request (IDS-17).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DestinationForm {
-    /// `destination_is`: the name that identity servers verify. Sydent, the first identity server, introduced
-    /// it.
+    /// `destination_is`: the name that identity servers verify. Sydent introduced it.
     DestinationIs,
     /// `destination`: the name in the Server-Server API.
     Destination,

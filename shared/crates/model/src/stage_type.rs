@@ -68,7 +68,7 @@ impl StageType {
         }
     }
 
-    /// Its name in the Matrix specification.
+    /// The name of the stage in the Matrix specification.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Dummy => "m.login.dummy",

@@ -1,6 +1,6 @@
 //! Region, endpoints and credentials of AWS, and the HTTP client of all AWS clients.
 //!
-//! This module has no code for one service. `store` calls DynamoDB, `key_ring` calls Secrets
+//! This module contains no service-specific code. `store` calls DynamoDB, `key_ring` calls Secrets
 //! Manager, and the function `deliver` calls SES and SNS.
 
 use std::{error::Error, io, time::Duration};
@@ -135,7 +135,7 @@ pub fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-/// The result of a failed call, for calls that must not be repeated after they may have succeeded.
+/// The error of a call that must not be repeated if it may have succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AwsCallError {
     /// The service rejected the call with this error code. The call had no effect.

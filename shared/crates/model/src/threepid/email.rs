@@ -15,12 +15,12 @@ const MAX_LOCAL_BYTES: usize = 64;
 
 /// The canonical form of an e-mail address; `None` if it is not valid (3PID-13, 3PID-62).
 pub fn parse(text: &str) -> Option<ThreePid> {
-    // Reject an overlong text before case folding, which costs time in proportion to its length.
-    // Folding makes a text at most three times as long in characters.
+    // Reject an overlong text before case folding, because the time of case folding is proportional to
+    // the length of the text. Folding makes a text at most three times as long in characters.
     if text.len() > 4 * MAX_ADDRESS_BYTES {
         return None;
     }
-    // The domain must be ASCII before folding: one with a sharp s would fold into another domain.
+    // The domain must be ASCII before folding: a domain with `ß` would fold into another domain.
     let (_, typed) = text.split_once('@')?;
     let address = caseless::default_case_fold_str(text);
     let (local, domain) = address.split_once('@')?;
@@ -35,7 +35,8 @@ pub fn parse(text: &str) -> Option<ThreePid> {
 }
 
 /// Whether the text is a dot-atom without `%`, `!` and `?`. Some mail servers treat `%` and `!` as
-/// source routes. Encoded words need `?`, and some software decodes another address from them.
+/// source routes. `?` is part of encoded words, which some software decodes to another
+/// address.
 fn is_local_part(text: &str) -> bool {
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"#$&'*+-/=^_`{|}~".contains(&b);
     text.len() <= MAX_LOCAL_BYTES

@@ -1,6 +1,6 @@
 //! Reads of all rows that a request needs before it is authenticated: one `BatchGetItem` call each.
 //!
-//! The reads are strongly consistent, but no snapshot: each row has its own point in time.
+//! The reads are strongly consistent, but not a snapshot: each row is read at its own point in time.
 
 use std::collections::HashMap;
 
@@ -60,7 +60,7 @@ impl Store {
         Ok(self.find_rows(vec![account], None).await?.account)
     }
 
-    /// An account and a device of it.
+    /// An account and one of its devices.
     pub async fn find_account_and_device(
         &self,
         localpart: &Localpart,
@@ -126,7 +126,7 @@ impl Store {
         })
     }
 
-    /// Reads rows of `accounts` and a UIA session. Without any key there is no call.
+    /// Reads rows of `accounts` and a UIA session. Makes no call if there are no keys.
     async fn find_rows(
         &self,
         account_keys: Vec<Map>,
@@ -154,7 +154,6 @@ impl Store {
 }
 
 impl FoundRows {
-    /// Adds a row of `accounts`.
     fn add(&mut self, row: &Row) -> Result<(), StoreError> {
         match (row.text(PK)?, row.text(SK)?) {
             (APPSERVICES, _) => self.appservices = Some(AppservicesRow::read(row)?),

@@ -25,7 +25,7 @@ use crate::{
     validation_session::{LIFETIME, ValidatedThreePid, ValidationPurpose, ValidationState},
 };
 
-/// The time for which a row is kept after its session has expired, so that a spent session is recognised.
+/// The time for which a row is kept after its session has expired. Until then a spent session is recognised.
 const KEEP_MS: i64 = 72 * 60 * 60 * 1000;
 
 /// A validation session.
@@ -33,7 +33,7 @@ const KEEP_MS: i64 = 72 * 60 * 60 * 1000;
 pub struct ValidationRow {
     /// The session ID.
     pub sid: String,
-    /// The number of writes; each request for a message is conditional on it.
+    /// The number of writes. The write of each request for a message is conditional on it.
     pub version: i64,
     /// The operation that the address is validated for.
     pub purpose: ValidationPurpose,
@@ -161,7 +161,7 @@ impl Store {
         transaction.commit().await
     }
 
-    /// Counts a guess as wrong before it is compared, and returns the new row. `None` if no more guesses are allowed, or
+    /// Counts a guess as wrong before it is compared, and returns the new row. Returns `None` if no more guesses are allowed, or
     /// if the session has ended or was started again since it was read.
     pub async fn count_wrong_guess(
         &self,
@@ -187,7 +187,7 @@ impl Store {
             .return_values(ReturnValue::AllNew);
         let item = match self.update_item(request).await? {
             ConditionalWrite::Written(output) => output.attributes,
-            // This call has written the item if the response to an earlier attempt was lost.
+            // The item has this nonce if an earlier attempt of this call wrote it and the response was lost.
             ConditionalWrite::ConditionFailed(item) => {
                 item.filter(|item| has_text(item, "nonce", &nonce))
             }
@@ -196,8 +196,8 @@ impl Store {
             .transpose()
     }
 
-    /// Marks a session as validated until `expires`, and subtracts `guesses` right guesses from the counted ones. `false`
-    /// if the session has ended or was started again since it was read.
+    /// Marks a session as validated until `expires`, and subtracts the `guesses` that were correct from `wrong_guesses`. Returns
+    /// `false` if the session has ended or was started again since it was read.
     pub async fn mark_validated(
         &self,
         row: &ValidationRow,
@@ -236,7 +236,7 @@ impl Store {
         Ok(validated.is_written_as("nonce", &nonce))
     }
 
-    /// Invalidates a session: the recipient of its message did not request it. `false` if the session is spent or was
+    /// Invalidates a session because the recipient of its message did not request it. Returns `false` if the session is spent or was
     /// started again since it was read.
     pub async fn invalidate_validation(&self, row: &ValidationRow) -> Result<bool, StoreError> {
         let request = self
@@ -272,8 +272,8 @@ impl Store {
         Ok(())
     }
 
-    /// Marks the session of a validated address as spent, in the transaction of the operation that it is for (UIA-54). A
-    /// session of an identity server has no row before; the row that is created marks it as spent.
+    /// Marks the session of a validated address as spent, in the transaction of the operation that uses it (UIA-54). A
+    /// session of an identity server has no row yet, so this creates a row that marks the session as spent.
     pub(super) fn spend_validation(
         &self,
         validated: &ValidatedThreePid,
