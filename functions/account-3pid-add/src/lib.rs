@@ -26,7 +26,7 @@ use shared::{
     },
 };
 
-/// The answer: an empty object.
+/// The response: an empty object.
 const DONE: &str = "{}";
 
 /// The parameters. They are serialised only into the sealed state of the UIA session.

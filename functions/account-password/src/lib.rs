@@ -33,7 +33,7 @@ use shared::{
     },
 };
 
-/// The answer: an empty object (PWD-02).
+/// The response: an empty object (PWD-02).
 const DONE: &str = "{}";
 
 /// The parameters. They are serialised only into the sealed state of the UIA session.

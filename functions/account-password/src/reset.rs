@@ -21,7 +21,7 @@ use crate::Subject;
 pub(crate) enum Found {
     /// The account, and the completion to continue with.
     Subject(Box<Subject>, Box<UiaCompletion>),
-    /// A concurrent duplicate of the request came first; its answer.
+    /// A concurrent duplicate of the request came first; its response.
     Replay(Response),
 }
 

@@ -24,7 +24,7 @@ use shared::{
     },
 };
 
-/// The answer to a `GET`.
+/// The response to a `GET`.
 #[derive(Debug, Serialize)]
 pub struct Response {
     /// The device ID.

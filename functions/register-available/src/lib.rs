@@ -17,10 +17,10 @@ use shared::{
     store::RegistrationLookup,
 };
 
-/// The answer.
+/// The response.
 #[derive(Debug, Serialize)]
 pub struct Response {
-    /// Always true: the answer for a name that is not available is an error (AVAIL-01).
+    /// Always true: the response for a name that is not available is an error (AVAIL-01).
     pub available: bool,
 }
 

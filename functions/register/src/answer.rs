@@ -1,4 +1,4 @@
-//! The answer to a registration.
+//! The response to a registration.
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -8,7 +8,7 @@ use shared::{
     tokens::{self, Issued, Login},
 };
 
-/// The answer (REG-20, REG-21).
+/// The response (REG-20, REG-21).
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Response {
     /// The user ID.
@@ -23,7 +23,7 @@ pub struct Response {
 shared::opaque_debug!(Response);
 
 impl Response {
-    /// An answer without a login.
+    /// A response without a login.
     pub(crate) fn without_login(app: &App, localpart: &Localpart) -> Self {
         Self {
             user_id: localpart.user_id(&app.config.server_name),
@@ -32,7 +32,7 @@ impl Response {
         }
     }
 
-    /// An answer with a new device, and the device to store (TOK-08, REG-17, REG-18).
+    /// A response with a new device, and the device to store (TOK-08, REG-17, REG-18).
     pub(crate) fn with_login(app: &App, localpart: &Localpart, login: &Login) -> (Self, NewDevice) {
         let (issued, device) = tokens::issue(app, localpart, login);
         let answer = Self {

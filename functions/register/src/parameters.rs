@@ -33,7 +33,7 @@ pub struct Parameters {
     /// The display name of a new device (REG-19).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub initial_device_display_name: Option<String>,
-    /// Whether the answer must have no device and no tokens (REG-20).
+    /// Whether the response must have no device and no tokens (REG-20).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inhibit_login: Option<bool>,
     /// Whether the client can refresh tokens (TOK-16).

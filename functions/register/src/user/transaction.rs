@@ -79,7 +79,7 @@ impl AccountCreation<'_> {
         }
     }
 
-    /// The answer, with a new device unless the client inhibits the login (REG-20).
+    /// The response, with a new device unless the client inhibits the login (REG-20).
     fn answer(&self, app: &App, localpart: &Localpart) -> (Response, Option<NewDevice>) {
         let parameters = self.parameters;
         if parameters.inhibit_login == Some(true) {

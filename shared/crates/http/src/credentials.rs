@@ -1,7 +1,7 @@
 //! Identifiers and passwords: the check of a login and of the password stage.
 //!
 //! Every identifier causes the same reads, hashes and charges. An unknown name, an unknown 3PID, an
-//! account without a password and a wrong password have one answer (UIA-45, UIA-46). An attempt is
+//! account without a password and a wrong password have one response (UIA-45, UIA-46). An attempt is
 //! charged before the password is hashed.
 
 mod attempt;

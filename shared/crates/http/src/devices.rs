@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// The answer: an empty object.
+/// The response: an empty object.
 const DONE: &str = "{}";
 
 /// The `device_id` of a body. The empty ID counts as absent (REG-17).

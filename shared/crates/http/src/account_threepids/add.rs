@@ -18,7 +18,7 @@ use crate::{
 enum AddDecision {
     /// The account can have the 3PID.
     Add(ValidatedThreePid),
-    /// The validation session was spent for this account: the request repeats one whose answer was lost.
+    /// The validation session was spent for this account: the request repeats one whose response was lost.
     Done,
 }
 

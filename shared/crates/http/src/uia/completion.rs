@@ -41,7 +41,7 @@ impl UiaCompletion {
         }
     }
 
-    /// The row that completes the session with this answer, if the session is stored. A request
+    /// The row that completes the session with this response, if the session is stored. A request
     /// that completed a whole flow at once has no stored session, and no replay (UIA-11).
     pub fn commit(&self, app: &App, request: &str, answer: &str) -> Option<SessionCommit> {
         let session = self.session.is_stored().then_some(&self.session)?;
@@ -54,7 +54,7 @@ impl UiaCompletion {
     }
 
     /// Saves the completed stages if the operation has failed or cannot be carried out yet (UIA-09,
-    /// REG-23), and refunds a correct password. Best effort, since the answer is an error already.
+    /// REG-23), and refunds a correct password. Best effort, since the response is an error already.
     pub async fn save_progress(mut self, app: &App) {
         self.refund_attempt(app).await;
         if self.session.is_stored() {

@@ -158,7 +158,7 @@ pub async fn authenticate(
                 }
             }
         }
-        // The answer shows the policies as they are now.
+        // The response shows the policies as they are now.
         progress.changed |= session.show_policies(&app.config);
         if !session.is_stored() {
             count_start(app, &session, network, attempt.session_start_charged).await?;

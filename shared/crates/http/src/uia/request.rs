@@ -1,11 +1,11 @@
 //! The life cycle of a UIA-protected request.
 //!
 //! 1. [`ProtectedRequest::open`] reads everything that the request depends on in one round trip: account, device,
-//!    password and UIA session. It repeats the answer of a completed session or identifies the
+//!    password and UIA session. It repeats the response of a completed session or identifies the
 //!    requester. `registration` does the same for a request that creates an account.
 //! 2. The endpoint checks what comes before UIA, with [`ProtectedRequest::merge_parameters`].
 //! 3. [`ProtectedRequest::authenticate`] returns a completed flow or a challenge.
-//! 4. [`ProtectedRequest::finish`] carries out the endpoint's one transaction, or repeats the answer
+//! 4. [`ProtectedRequest::finish`] carries out the endpoint's one transaction, or repeats the response
 //!    of a concurrent duplicate of the request that came first.
 
 mod charge;

@@ -122,8 +122,8 @@ impl OpenSession {
         self.state.scope.operation == Operation::Register
     }
 
-    /// Records which policy versions the next answer shows (UIA-62). Returns whether they differ
-    /// from those of the last answer.
+    /// Records which policy versions the next response shows (UIA-62). Returns whether they differ
+    /// from those of the last response.
     pub fn show_policies(&mut self, config: &Config) -> bool {
         self.state.show_policies(config)
     }
@@ -143,7 +143,7 @@ impl OpenSession {
         self.state.complete(stage, result);
     }
 
-    /// The answer to a request with this canonical form.
+    /// The response to a request with this canonical form.
     pub fn replay(&self, request: &str, now: Timestamp) -> Replay {
         self.state.replay(request, now)
     }
@@ -199,7 +199,7 @@ impl OpenSession {
         Ok(())
     }
 
-    /// The row that completes the session with this answer to this request.
+    /// The row that completes the session with this response to this request.
     pub fn commit(&self, app: &App, request: &str, answer: &str) -> SessionCommit {
         let state = self.state.finished(app.clock.now(), request, answer);
         SessionCommit {

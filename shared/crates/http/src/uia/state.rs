@@ -18,7 +18,7 @@ use crate::{
     threepid_validation::DelegatedSession,
 };
 
-/// For this long the answer of a completed session is repeated to the request that completed it.
+/// For this long the response of a completed session is repeated to the request that completed it.
 const REPLAY_FOR: Duration = Duration::from_mins(10);
 
 /// A completed stage with its result.
@@ -31,7 +31,7 @@ pub struct CompletedStage {
     pub result: StageResult,
 }
 
-/// The request that completed the session, and its answer.
+/// The request that completed the session, and its response.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Finished {
     at: Timestamp,
@@ -50,7 +50,7 @@ pub struct SessionState {
     pub parameters: SessionParameters,
     /// The completed stages in the order of their completion (UIA-05).
     pub completed: Vec<CompletedStage>,
-    /// The policy versions that the last answer showed (UIA-62).
+    /// The policy versions that the last response showed (UIA-62).
     #[serde(rename = "shown")]
     pub shown_policies: BTreeMap<String, String>,
     /// The validation session that each 3PID stage waits for.
@@ -59,14 +59,14 @@ pub struct SessionState {
     finished: Option<Finished>,
 }
 
-/// The answer of a session to a request that names it.
+/// The response of a session to a request that names it.
 #[derive(PartialEq, Eq)]
 pub enum Replay {
     /// The session is not completed.
     Open,
-    /// This very request completed it: the answer again (UIA-15).
+    /// This very request completed it: the response again (UIA-15).
     Answer {
-        /// The answer.
+        /// The response.
         text: String,
         /// Its age.
         age: Duration,
@@ -90,7 +90,7 @@ impl SessionState {
         }
     }
 
-    /// The state after this request has completed the session with this answer. The parameters, and
+    /// The state after this request has completed the session with this response. The parameters, and
     /// with them any password, are gone.
     pub(super) fn finished(&self, at: Timestamp, request: &str, answer: &str) -> Self {
         Self {
@@ -109,7 +109,7 @@ impl SessionState {
         self.finished.is_some()
     }
 
-    /// The answer to a request with this canonical form.
+    /// The response to a request with this canonical form.
     pub(super) fn replay(&self, request: &str, now: Timestamp) -> Replay {
         match &self.finished {
             None => Replay::Open,
@@ -165,8 +165,8 @@ impl SessionState {
         true
     }
 
-    /// Records which policy versions the next answer shows, unless they are accepted already
-    /// (UIA-62). Returns whether they differ from those of the last answer.
+    /// Records which policy versions the next response shows, unless they are accepted already
+    /// (UIA-62). Returns whether they differ from those of the last response.
     pub(super) fn show_policies(&mut self, config: &Config) -> bool {
         let versions = config.policies.as_ref().map(|policies| &policies.versions);
         let current = versions.cloned().unwrap_or_default();

@@ -1,5 +1,5 @@
 //! The end of a UIA-protected request: its one transaction, repeated while concurrent requests write
-//! to the session, or the answer of a concurrent duplicate that came first.
+//! to the session, or the response of a concurrent duplicate that came first.
 
 use super::{ProtectedRequest, replayed_answer};
 use crate::{
@@ -57,7 +57,7 @@ pub struct FinalAttempt<'a> {
 }
 
 impl FinalAttempt<'_> {
-    /// The row that completes the session with this answer, if there is a session.
+    /// The row that completes the session with this response, if there is a session.
     pub fn session_commit(&self, app: &App, answer: &str) -> Option<SessionCommit> {
         let canonical = &self.request.canonical;
         self.completion.commit(app, canonical, answer)
@@ -66,7 +66,7 @@ impl FinalAttempt<'_> {
 
 /// The operation of a UIA-protected request: one transaction, which also completes the session.
 pub trait FinalTransaction: Send {
-    /// Tries the transaction once and returns the answer.
+    /// Tries the transaction once and returns the response.
     fn commit(
         &mut self,
         app: &App,
@@ -74,7 +74,7 @@ pub trait FinalTransaction: Send {
     ) -> impl Future<Output = Result<String, OperationError>> + Send;
 }
 
-/// A transaction that depends on nothing but the session, with an answer that is known before.
+/// A transaction that depends on nothing but the session, with a response that is known before.
 struct FixedAnswer<'a, F> {
     answer: &'a str,
     write: F,
@@ -98,14 +98,14 @@ where
 
 /// The next step after a failed attempt.
 enum Next {
-    /// A concurrent duplicate of the request came first; its answer.
+    /// A concurrent duplicate of the request came first; its response.
     Replay(Response),
     /// Try again with this completion.
     Retry(Box<UiaCompletion>),
 }
 
 impl ProtectedRequest {
-    /// Carries out an operation with a fixed answer by the transaction `write`.
+    /// Carries out an operation with a fixed response by the transaction `write`.
     pub async fn finish_with<W>(
         &self,
         app: &App,
@@ -120,7 +120,7 @@ impl ProtectedRequest {
         self.finish(app, completion, transaction).await
     }
 
-    /// Carries out the operation by a transaction that also completes the session with its answer.
+    /// Carries out the operation by a transaction that also completes the session with its response.
     pub async fn finish(
         &self,
         app: &App,

@@ -129,7 +129,7 @@ impl ProtectedRequest {
         Ok((facts?, charged))
     }
 
-    /// Decides in this order: a repeated request gets its answer again, even if that answer has
+    /// Decides in this order: a repeated request gets its response again, even if that response has
     /// ended its token (deactivation); the token must be valid; a password attempt must be within
     /// its limits; the session must not be completed.
     async fn identify(

@@ -1,4 +1,4 @@
-//! The repeated answer of a completed session (UIA-15).
+//! The repeated response of a completed session (UIA-15).
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
     uia::{OpenSession, Operation, Replay},
 };
 
-/// For this long after the end of a session, the access token in its answer may not be readable
+/// For this long after the end of a session, the access token in its response may not be readable
 /// yet: the rows of a transaction become visible one by one.
 const READ_AFTER_WRITE_WINDOW: Duration = Duration::from_secs(2);
 /// The wait before the token is read again within that time.
@@ -26,13 +26,13 @@ const READ_AFTER_WRITE_DELAY: Duration = Duration::from_millis(100);
 pub(super) enum Replayed {
     /// The session is not completed.
     Open,
-    /// The session was completed by this request: its answer.
+    /// The session was completed by this request: its response.
     Answer(Response),
-    /// The session was completed by another request, or its answer is no longer usable.
+    /// The session was completed by another request, or its response is no longer usable.
     Over,
 }
 
-/// The part of an answer that can become invalid.
+/// The part of a response that can become invalid.
 #[derive(Default, Deserialize)]
 struct IssuedToken {
     access_token: Option<String>,
@@ -54,7 +54,7 @@ impl ProtectedRequest {
         })
     }
 
-    /// Repeats the answer, unless the access token in it is no longer valid.
+    /// Repeats the response, unless the access token in it is no longer valid.
     pub(super) async fn usable(&self, app: &App, replay: Replay) -> Result<Replayed, Rejection> {
         let (text, age) = match replay {
             Replay::Open => return Ok(Replayed::Open),
@@ -78,7 +78,7 @@ impl ProtectedRequest {
         Ok(Replayed::Answer(replayed_answer(text)))
     }
 
-    /// The answer that a concurrent duplicate of this request has been given, if there is one.
+    /// The response that a concurrent duplicate of this request has been given, if there is one.
     pub async fn replayed_response(&self, app: &App) -> Result<Option<Response>, Rejection> {
         let Some(id) = &self.auth.session else {
             return Ok(None);
@@ -97,7 +97,7 @@ impl ProtectedRequest {
         }
     }
 
-    /// The answer of a concurrent duplicate in the place of an error that the duplicate may have
+    /// The response of a concurrent duplicate in the place of an error that the duplicate may have
     /// caused.
     pub async fn or_replay(
         &self,
@@ -109,7 +109,7 @@ impl ProtectedRequest {
     }
 }
 
-/// The answer with this text.
+/// The response with this text.
 pub(super) fn replayed_answer(text: String) -> Response {
     Response::json_text(StatusCode::OK, text)
 }

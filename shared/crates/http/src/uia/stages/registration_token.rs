@@ -21,7 +21,7 @@ use crate::{
 /// The longest token the specification allows.
 pub const MAX_TOKEN_CHARS: usize = 64;
 
-/// The one answer for every invalid token, whatever is wrong with it.
+/// The one response for every invalid token, whatever is wrong with it.
 pub(in crate::uia) const REFUSED: StageError = StageError {
     code: ErrorCode::Unauthorized,
     message: "The registration token is not valid",

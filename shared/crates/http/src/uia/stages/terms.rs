@@ -26,7 +26,7 @@ const NOTHING_SHOWN: StageError = StageError {
     message: "The policies have not been shown yet. Please read them first",
 };
 
-/// The client names no versions: the session records those that its last answer showed, even if the
+/// The client names no versions: the session records those that its last response showed, even if the
 /// operator has published others since.
 pub(super) fn attempt(context: StageContext<'_>) -> StageOutcome {
     if context.shown_policies.is_empty() {

@@ -2,7 +2,7 @@
 //! 3PID (UIA-50 to UIA-57).
 //!
 //! The client names a validation session. The stage passes once that session is validated for this
-//! operation. Until then the answer is M_UNAUTHORIZED, which clients read as "not yet", and the UIA
+//! operation. Until then the response is M_UNAUTHORIZED, which clients read as "not yet", and the UIA
 //! session remembers the validation session that it waits for. The operation's own transaction
 //! marks the validation session as spent. `threepid_delegated` handles the sessions of identity
 //! servers.
@@ -28,7 +28,7 @@ const MISSING: StageError = StageError {
     code: ErrorCode::MissingParam,
     message: "`threepid_creds` is missing",
 };
-/// The one answer until the 3PID is validated, whatever the reason (UIA-53, UIA-57): clients poll
+/// The one response until the 3PID is validated, whatever the reason (UIA-53, UIA-57): clients poll
 /// and show no error.
 pub(in crate::uia) const NOT_YET: StageError = StageError {
     code: ErrorCode::Unauthorized,

@@ -60,7 +60,7 @@ pub(super) fn lookup(
     }))
 }
 
-/// Asks the identity server. Until it reports the session as validated, the answer is the same as
+/// Asks the identity server. Until it reports the session as validated, the response is the same as
 /// for a session of this server, whatever the reason: clients poll.
 pub(super) async fn attempt(
     context: StageContext<'_>,
