@@ -55,9 +55,9 @@ pub enum Command {
     },
     /// Make a link with which a user with an e-mail address confirms a password reset
     ///
-    /// The request that is printed with the link sets the password. No page of this server does that. If
-    /// the user receives e-mail, "forgot password" in the client does all of it. If the account has no
-    /// address, use `reset-password`.
+    /// The link only validates the address. The printed request then sets the password. If the user can
+    /// receive e-mail, "forgot password" in the client does both. If the account has no e-mail address,
+    /// use `reset-password`.
     ResetLink {
         /// The localpart: the part of the user ID between `@` and `:`
         name: String,

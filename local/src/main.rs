@@ -99,7 +99,7 @@ enum Command {
         /// Port of the fake SES, SNS and Secrets Manager. `GET /` on it returns the sent messages.
         #[arg(long, value_name = "PORT", default_value_t = 8001)]
         messages_port: u16,
-        /// Does not run the `deliver` function. Something else must call it, or no message is sent.
+        /// Does not run the `deliver` function. No messages are sent unless another program invokes it.
         #[arg(long)]
         no_deliver: bool,
     },

@@ -91,7 +91,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
 
 /// The outcome of the read beside the first read.
 enum Prefetched {
-    /// The request names no validation session; its UIA session may remember one.
+    /// The request does not name a validation session, but its UIA session may contain one.
     NotNamed,
     /// The validation session, if it exists.
     Read(Option<ValidationRow>),

@@ -3,8 +3,8 @@
 //! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3accountdeactivate)
 //!
 //! Without an access token, the identifier of the password stage selects the account. The function
-//! first asks the identity servers to unbind the 3PIDs, within a time limit. Whatever they answer,
-//! one transaction then deactivates the account.
+//! first asks the identity servers to unbind the 3PIDs, within a time limit. One transaction then
+//! deactivates the account, regardless of their responses.
 
 use std::sync::Arc;
 

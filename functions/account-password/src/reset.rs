@@ -21,7 +21,7 @@ use crate::Subject;
 pub(crate) enum Found {
     /// The account, and the completion to continue with.
     Subject(Box<Subject>, Box<UiaCompletion>),
-    /// A concurrent duplicate of the request came first; its response.
+    /// The response of a concurrent duplicate of the request that completed first.
     Replay(Response),
 }
 
@@ -47,7 +47,7 @@ pub(crate) async fn subject(
         (_, Some(validated)) => Box::pin(owner(app, protected, completion, validated)).await,
         (Requester::Anonymous | Requester::Appservice { .. }, None) => {
             completion.save_progress(app).await;
-            Err(forbidden("The request names no account").into())
+            Err(forbidden("The request does not identify an account").into())
         }
     }
 }
@@ -112,8 +112,8 @@ async fn owner(
     Ok(Found::Subject(Box::new(subject), Box::new(completion)))
 }
 
-/// Phone numbers are reassigned. So a phone number resets no password if the account has an e-mail
-/// address, or if the number was validated too long ago.
+/// Rejects a reset by phone number if the account has an e-mail address or if the number was validated
+/// too long ago, because phone numbers are reassigned.
 fn check_allowed(
     app: &App,
     validated: &ValidatedThreePid,

@@ -1,8 +1,8 @@
 //! The function `deliver`: sends the messages of the outbox through SES and SNS (3PID-17).
 //!
 //! The stream of the outbox invokes the function for each new row. A schedule finds the rows whose
-//! attempt failed or was interrupted. A row is processed under a lease (`dispatcher`), so the same row
-//! may be named by several events. One kind of row sends no message: it purges unused rows and unbinds
+//! attempt failed or was interrupted. A row is processed under a lease (`dispatcher`), so
+//! several events may name the same row. One kind of row sends no message: it purges unused rows and unbinds
 //! the addresses of a deactivated account at identity servers (`purge`).
 //!
 //! # Delivery guarantees
@@ -14,8 +14,8 @@
 //! - A text message is sent at most once, because it costs money and its code can be requested again. If
 //!   an attempt was interrupted, the text message is not sent again.
 //! - No message waits for another.
-//! - The function never reports a failure to Lambda. A failed row is due again later. After a day it is
-//!   given up, with an error in the log.
+//! - The function never reports a failure to Lambda. A failed row is due again later. After a day
+//!   the function drops the row and logs an error.
 
 mod content;
 mod dispatcher;
@@ -51,7 +51,7 @@ pub struct Deliver {
 }
 
 impl Deliver {
-    /// Opens no connection.
+    /// Does not open a connection.
     pub fn new(app: Arc<App>, aws: &Aws) -> Self {
         Self {
             app,

@@ -27,7 +27,7 @@ pub(crate) struct Ses {
 }
 
 impl Ses {
-    /// Opens no connection. The SDK must not retry, because the outbox does.
+    /// Does not open a connection. The SDK must not retry, because the outbox does.
     pub(crate) fn new(aws: &Aws, mail: &MailConfig) -> Self {
         let config = Builder::from(&aws.sdk_config(aws.endpoints.ses.as_deref()))
             .retry_config(RetryConfig::disabled());

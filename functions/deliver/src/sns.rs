@@ -31,7 +31,7 @@ pub(crate) struct Sns {
 }
 
 impl Sns {
-    /// Opens no connection. The SDK must not retry, because a text message that is sent twice costs
+    /// Does not open a connection. The SDK must not retry, because a text message that is sent twice costs
     /// twice.
     pub(crate) fn new(aws: &Aws, sms: &SmsConfig) -> Self {
         let config = Builder::from(&aws.sdk_config(aws.endpoints.sns.as_deref()))

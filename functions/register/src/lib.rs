@@ -25,8 +25,8 @@ pub use parameters::Parameters;
 /// The `type` of a registration by an application service (REG-31).
 const APPSERVICE_TYPE: &str = "m.login.application_service";
 
-/// Answers the request. A user's access token has no effect; only that of an application service
-/// does (TOK-11).
+/// Handles the request. The access token of a user has no effect, but the token of an application
+/// service has (TOK-11).
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     match request.query.get("kind") {
         None | Some("user") => {}
@@ -43,8 +43,8 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     if body.as_ref().is_ok_and(is_appservice) {
         return appservice::register(&app, &request, &body?).await;
     }
-    // REG-29: a server with closed registration answers nothing else, not even that the body is
-    // invalid.
+    // REG-29: if registration is closed, this error takes precedence over all others, even over an
+    // invalid body.
     accounts::ensure_registration_open(&app.config)?;
     Box::pin(user::register(&app, &request, body?)).await
 }

@@ -118,7 +118,7 @@ impl DynamoDbProxy {
         self.state.plan().add(fault);
     }
 
-    /// The number of faults that are not yet injected as often as they should be.
+    /// The number of faults that have injections left.
     pub fn pending_faults(&self) -> usize {
         self.state.plan().pending()
     }

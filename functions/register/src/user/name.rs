@@ -30,11 +30,11 @@ impl RequestedName {
 
 /// The name that the account is going to have.
 pub(super) enum Name {
-    /// A generated one: the client requests none (REG-09).
+    /// A generated name, because the client requests none (REG-09).
     Generated,
-    /// A free one, as of the first read.
+    /// The requested name, which was free at the first read.
     Chosen(Localpart),
-    /// The name of a guest, at this token epoch, who becomes a user (GUEST-08).
+    /// The name and the token epoch of a guest account that becomes a user account (GUEST-08).
     Upgraded(Localpart, i64),
 }
 
@@ -67,7 +67,7 @@ pub(super) enum NameCheckError {
 }
 
 impl NameCheckError {
-    /// Whether a concurrent duplicate of the request that came first can be the cause.
+    /// Whether the cause may be a concurrent duplicate of the request that completed first.
     pub(super) const fn may_follow_from_duplicate(&self) -> bool {
         matches!(self, Self::Name(NameError::Taken) | Self::NotTheGuest)
     }

@@ -42,7 +42,7 @@ pub struct App {
 }
 
 impl App {
-    /// Creates the state. Opens no connection.
+    /// Creates the state. Does not open a connection.
     pub fn new(
         config: Arc<Config>,
         aws: &Aws,

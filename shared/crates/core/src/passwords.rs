@@ -135,8 +135,8 @@ impl Hasher {
         self.work(move |worker| worker.hash(&password, &salt)).await
     }
 
-    /// Verifies a password against a stored hash. Without a hash, because the account does not exist or has no
-    /// password, the result is [`PasswordCheck::Wrong`] after the same amount of work (UIA-46).
+    /// Verifies a password against a stored hash. If there is no hash, because the account does not exist or has
+    /// no password, the result is [`PasswordCheck::Wrong`] after the same amount of work (UIA-46).
     pub async fn verify(
         &self,
         password: &Secret,
@@ -212,8 +212,8 @@ impl Worker {
     }
 
     fn verify(&self, password: &Secret, hash: &PasswordHash) -> Result<PasswordCheck, HashError> {
-        // No password can have been set that exceeds the limit. Only its beginning is hashed, so that the time
-        // does not differ.
+        // A password that exceeds the limit cannot be correct. Its beginning is hashed nevertheless, so that
+        // the check takes the same time.
         let text: String = password.reveal().chars().take(MAX_PASSWORD_BYTES).collect();
         let cut = text.len() < password.reveal().len();
         let pepper = match &hash.pepper {

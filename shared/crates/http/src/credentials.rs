@@ -1,7 +1,7 @@
 //! Identifiers and passwords: the check of a login and of the password stage.
 //!
 //! Every identifier causes the same reads, hashes and charges. An unknown name, an unknown 3PID, an
-//! account without a password and a wrong password have one response (UIA-45, UIA-46). An attempt is
+//! account without a password and a wrong password have the same response (UIA-45, UIA-46). An attempt is
 //! charged before the password is hashed.
 
 mod attempt;
@@ -299,8 +299,8 @@ pub async fn verify_token_holder(
     }
 }
 
-/// Marks the network as one that the account owner has used: attempts from other networks do not
-/// lock the owner out there. A failure is no reason to fail the request.
+/// Marks the network as one that the account owner has used: password attempts from other
+/// networks do not lock the owner out on this network. A failure is ignored.
 pub async fn trust_network(app: &App, user: &Localpart, network: ClientNetwork) {
     let _ = limits::mark_known_network(app, attempt::trusted_network(user, network)).await;
 }

@@ -38,7 +38,7 @@ impl ThreePidCreds {
     }
 
     /// Reads `threepid_creds` of a UIA stage in each of its spellings (UIA-51): under either name, as an object or as a
-    /// list of one object. If both names are present, the one of the specification counts. `None` if `threepid_creds`,
+    /// list of one object. If both names are present, the name in the specification takes precedence. Returns `None` if `threepid_creds`,
     /// its `sid` or its `client_secret` is missing.
     pub fn parse_stage(auth: &Body) -> Result<Option<Self>, MatrixError> {
         let Some(value) = either::<Value>(auth, "threepid_creds", "threepidCreds")? else {

@@ -129,7 +129,7 @@ impl Root {
 
 /// The keys of the server: the current generation and, during a rotation, the next or the previous one. Values
 /// made with any of them are valid; new values are made only with the current one. Every process has the next
-/// key before it becomes the current one, so that no process meets a value that it cannot read.
+/// key before it becomes the current one, so that every process can read every value.
 #[derive(Debug, Clone)]
 pub struct KeyRing {
     current: Root,

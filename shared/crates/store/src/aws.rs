@@ -120,7 +120,7 @@ impl Aws {
     }
 }
 
-/// The HTTP client of every AWS service. Opens no connection.
+/// The HTTP client of every AWS service. Does not open a connection.
 pub fn http_client() -> SharedHttpClient {
     Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))

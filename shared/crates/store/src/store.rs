@@ -98,7 +98,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// A store on the tables whose names begin with `tables`. Opens no connection.
+    /// A store on the tables whose names begin with `tables`. Does not open a connection.
     pub fn new(aws: &Aws, tables: &str, rng: Arc<dyn Rng>) -> Self {
         Self::with_client(dynamodb::client::client(aws), tables, rng)
     }

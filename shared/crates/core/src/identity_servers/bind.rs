@@ -69,7 +69,7 @@ pub async fn bind(app: &App, user: &Localpart, request: BindRequest<'_>) -> Resu
         body: Some(body.to_string()),
     };
     let answer = app.identity_client().call(call).await?;
-    // Without both, the binding cannot be undone, and it is unclear whether it was made.
+    // Without medium and address, the binding cannot be removed, and it is unclear whether it exists.
     let (medium, address) = address_in(&answer).ok_or(IdServerError::UnexpectedResponse(200))?;
     let binding = IdentityBinding {
         id_server: server.name.as_str().to_owned(),

@@ -16,7 +16,7 @@ use crate::{
 /// A charged password attempt.
 #[derive(Debug)]
 pub struct PasswordAttempt {
-    /// The charges that a correct password gets back.
+    /// The charges to refund if the password is correct.
     spent: Vec<(Limit, String)>,
     network: ClientNetwork,
     /// The limit for all networks together, if it is exceeded but does not apply to this network.
@@ -25,14 +25,14 @@ pub struct PasswordAttempt {
 
 /// The charges of an attempt at an account.
 pub(super) struct Charges {
-    /// By the network; the charge that a correct password gets back.
+    /// The result for the network, with the charge to refund if the password is correct.
     pub(super) by_network: Result<(Limit, String), LimitError>,
-    /// By the account, for all networks together.
+    /// The result for the account, for all networks together.
     pub(super) by_account: Result<(), LimitError>,
 }
 
 /// Charges an attempt at `key` by its network, beside the read of the account. `endpoint` is the limit
-/// of the endpoint. Returns the charge that a correct password gets back.
+/// of the endpoint. Returns the charge to refund if the password is correct.
 pub(super) async fn charge(
     app: &App,
     key: &str,

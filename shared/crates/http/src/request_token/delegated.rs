@@ -21,7 +21,7 @@ pub(super) struct Delegate<'a> {
 
 impl<'a> Delegate<'a> {
     /// The identity server that the request names, if validation is delegated. The validation for adding a 3PID to an
-    /// account is never delegated, because the later request to add it names no identity server.
+    /// account is never delegated, because the later request to add the 3PID does not name an identity server.
     pub(super) fn of(
         app: &'a App,
         purpose: ValidationPurpose,

@@ -54,7 +54,7 @@ impl UiaCompletion {
     }
 
     /// Saves the completed stages if the operation has failed or cannot be carried out yet (UIA-09,
-    /// REG-23), and refunds a correct password. Best effort, since the response is an error already.
+    /// REG-23), and refunds a correct password. A failure is ignored, because the response is an error already.
     pub async fn save_progress(mut self, app: &App) {
         self.refund_attempt(app).await;
         if self.session.is_stored() {
@@ -83,7 +83,7 @@ impl UiaCompletion {
     }
 
     /// Chooses another share of the registration token after the chosen one was used up. If the
-    /// token has no uses left, its stage is open again in the same session.
+    /// token has no uses left, the client must complete its stage again in the same session.
     pub async fn renew_registration_token(
         self,
         app: &App,
@@ -137,7 +137,7 @@ pub(super) struct InvalidStage {
     pub(super) error: StageError,
 }
 
-/// The results of the stages of `flow`, and of no other, as of now.
+/// The current results of the stages of `flow`. Results of other stages are left out.
 pub(super) async fn resolve_flow(
     app: &App,
     flow: &Flow,

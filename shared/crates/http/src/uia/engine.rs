@@ -20,7 +20,7 @@ use crate::{
 
 const UNKNOWN_SESSION: StageError = StageError {
     code: ErrorCode::UnknownSession,
-    message: "The session is unknown or has expired. Continue with the session of this answer",
+    message: "The session is unknown or has expired. Continue with the session of this response",
 };
 const NOT_NEXT: StageError = StageError {
     code: ErrorCode::StageNotNext,
@@ -33,7 +33,7 @@ pub struct UiaAttempt<'a> {
     pub flows: &'a [Flow],
     /// The scope that the session must have.
     pub scope: SessionScope,
-    /// The operation's parameters as of this request, for the session to remember.
+    /// The operation's parameters after this request. The session stores them.
     pub parameters: SessionParameters,
     /// The request's `auth` member.
     pub auth: &'a Auth,
@@ -384,9 +384,9 @@ pub(super) async fn complete_stage(
     }
 }
 
-/// Refunds what a correct password or token was charged.
+/// Refunds the charge of a correct password or token.
 pub(super) async fn refund(app: &App, charged: Option<(Limit, String)>) {
-    // A lost refund costs the client one attempt, which is no reason to fail the request.
+    // A failed refund does not fail the request, because it only costs the client one attempt.
     if let Some((limit, subject)) = charged {
         let _ = limits::refund(app, limit, subject).await;
     }

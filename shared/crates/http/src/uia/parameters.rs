@@ -8,8 +8,8 @@ use crate::secrets::Secret;
 
 const NONE: &str = "null";
 
-/// The parameters of an operation. The type that implements this is the type that is serialised
-/// into the sealed session state, and nothing else is.
+/// The parameters of an operation. Only types that implement this trait are serialised into the sealed
+/// session state.
 pub trait RequestParameters: Default + Serialize + DeserializeOwned {
     /// These parameters, completed by those that the session remembers.
     fn merge(self, remembered: Self) -> Result<Self, ParametersChangedError>;
@@ -63,7 +63,7 @@ impl SessionParameters {
             .map_or_else(|_| Self::default(), |text| Self(Secret::new(text)))
     }
 
-    /// The parameters as `P` reads them; those of a session without any if it remembers none.
+    /// Deserialises the parameters. Returns the default value if the session contains none.
     pub fn read<P: Default + DeserializeOwned>(&self) -> Result<P, serde_json::Error> {
         serde_json::from_str::<Option<P>>(self.0.reveal()).map(Option::unwrap_or_default)
     }

@@ -6,7 +6,7 @@
 //! 2. The endpoint checks what comes before UIA, with [`ProtectedRequest::merge_parameters`].
 //! 3. [`ProtectedRequest::authenticate`] returns a completed flow or a challenge.
 //! 4. [`ProtectedRequest::finish`] carries out the endpoint's one transaction, or repeats the response
-//!    of a concurrent duplicate of the request that came first.
+//!    of a concurrent duplicate of the request that completed first.
 
 mod charge;
 mod finish;
@@ -231,7 +231,8 @@ impl ProtectedRequest {
     }
 }
 
-/// The account has no password and, where a 3PID would do, this server sends no messages.
+/// The error if no flow is possible: the account has no password, and 3PIDs are not accepted or this
+/// server cannot send messages.
 pub fn no_method() -> MatrixError {
     MatrixError::new(
         ErrorCode::Forbidden,

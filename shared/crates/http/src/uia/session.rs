@@ -25,7 +25,8 @@ const LIFETIME: Duration = Duration::from_hours(48);
 const SAVE_TRIES: u32 = 12;
 
 const ID_BYTES: usize = 24;
-/// No session string that this server generates is longer; a longer one needs no look-up.
+/// The maximum length of a session string. This server does not generate longer ones, so a longer one is
+/// not looked up.
 const MAX_ID_CHARS: usize = 255;
 
 /// A session whose string the client knows.

@@ -60,7 +60,7 @@ pub enum Prefetched {
     Nothing,
     /// The stored password hash of the token's user, if there is one.
     Password(Option<PasswordHash>),
-    /// The validation session that the client named, if it exists and the client secret is right.
+    /// The validation session that the client named, if it exists and the client secret is correct.
     Validation(Option<Box<ValidationRow>>),
     /// The session at an identity server that the client named, or why that server is not asked.
     DelegatedSession(Result<Box<DelegatedLookup>, StageError>),
@@ -88,7 +88,7 @@ pub(super) struct StageContext<'a> {
 pub(super) enum StageOutcome {
     Passed {
         result: StageResult,
-        /// The charge that a correct password or token gets back.
+        /// The charge to refund, because the password or token was correct.
         refund: Option<(Limit, String)>,
     },
     Refused(StageError),

@@ -18,7 +18,7 @@ use crate::{
     threepid_validation::DelegatedSession,
 };
 
-/// For this long the response of a completed session is repeated to the request that completed it.
+/// The time for which a repeat of the request that completed a session receives the same response.
 const REPLAY_FOR: Duration = Duration::from_mins(10);
 
 /// A completed stage with its result.
@@ -64,7 +64,7 @@ pub struct SessionState {
 pub enum Replay {
     /// The session is not completed.
     Open,
-    /// This very request completed it: the response again (UIA-15).
+    /// This request has completed the session, so the response is repeated (UIA-15).
     Answer {
         /// The response.
         text: String,
@@ -90,8 +90,8 @@ impl SessionState {
         }
     }
 
-    /// The state after this request has completed the session with this response. The parameters, and
-    /// with them any password, are gone.
+    /// The state after this request has completed the session with this response. The parameters,
+    /// which may contain a password, are removed.
     pub(super) fn finished(&self, at: Timestamp, request: &str, answer: &str) -> Self {
         Self {
             parameters: SessionParameters::default(),

@@ -26,9 +26,9 @@ const NON_PUBLIC_V4: [(Ipv4Addr, u32); 15] = [
     (Ipv4Addr::new(240, 0, 0, 0), 4),
 ];
 
-/// The range of IPv6 that is allocated for global unicast. Outside of it are loopback, unique local (where
-/// clouds have their metadata services), link-local and multicast, and all but two of the formats that embed an
-/// IPv4 address.
+/// The range of IPv6 that is allocated for global unicast. It excludes loopback, unique local (which
+/// contains cloud metadata services), link-local and multicast addresses, and all but two of the formats that
+/// embed an IPv4 address.
 const GLOBAL_UNICAST_V6: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
 /// Ranges within [`GLOBAL_UNICAST_V6`] that are not the public internet either.

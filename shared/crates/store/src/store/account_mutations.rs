@@ -70,7 +70,7 @@ impl Store {
         transaction.commit().await
     }
 
-    /// Deactivates an account. From then on no token, password or address of it works, and the
+    /// Deactivates an account. Its tokens, password and addresses become invalid, and its
     /// username stays reserved (DEACT-03, DEACT-13). One `TransactWriteItems` call.
     ///
     /// The conditions, in their order of precedence: the UIA session is unchanged

@@ -172,8 +172,8 @@ impl Store {
     /// Writes a new account with all its rows, or nothing (REG-15), under the localpart of its user
     /// ID (REG-02). One `TransactWriteItems` call.
     ///
-    /// Of several concurrent calls for one username, one succeeds; the others fail with
-    /// [`CreateAccountError::NameTaken`] (REG-14). The UIA session comes first: a concurrent
+    /// If several concurrent calls have the same username, one succeeds and the others fail with
+    /// [`CreateAccountError::NameTaken`] (REG-14). The condition on the UIA session takes precedence: a concurrent
     /// duplicate of a request that has succeeded must fail because of the finished session, not
     /// because of the username that the other request has taken.
     pub async fn create_account(&self, new: &NewAccount) -> Result<(), CreateAccountError> {

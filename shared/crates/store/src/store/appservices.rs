@@ -32,7 +32,7 @@ impl AppservicesRow {
 
 impl Store {
     /// Replaces the application services by `records`. One `PutItem` call on the condition that the
-    /// stored version is still the one of `read`. Returns `false` if another write came first.
+    /// stored version equals that of `read`. Returns `false` if a concurrent write has changed it.
     pub async fn replace_appservices(
         &self,
         read: &AppservicesRow,

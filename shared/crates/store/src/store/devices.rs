@@ -170,7 +170,7 @@ impl Store {
     }
 
     /// Deletes a device (OUT-01). One `DeleteItem` call on the condition that `access` is its
-    /// access token or the one of its next pair. Returns `false` if the device has other tokens,
+    /// access token or the access token of its next pair. Returns `false` if the device has other tokens,
     /// and `true` if it no longer exists.
     pub async fn remove_device(
         &self,

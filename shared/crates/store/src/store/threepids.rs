@@ -135,7 +135,7 @@ impl Store {
     }
 
     /// Adds an address to an account and spends its validated session, or does nothing (3PID-68).
-    /// One `TransactWriteItems` call. Of several concurrent calls for one address, one succeeds;
+    /// One `TransactWriteItems` call. If several concurrent calls have the same address, one succeeds;
     /// the others fail with [`AddThreePidError::Taken`].
     ///
     /// The conditions, in their order of precedence: the UIA session is unchanged

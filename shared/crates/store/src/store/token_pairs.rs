@@ -29,9 +29,9 @@ use crate::{
 pub enum PairSlot<'a> {
     /// After the current pair. There is no next pair yet.
     AfterCurrent,
-    /// After this pair, which was the next one so far and becomes the current one.
+    /// After this pair, which was the next pair and becomes the current pair.
     After(&'a NextPair),
-    /// In place of this next pair, which expired before the client used it.
+    /// Replaces this next pair, which expired before the client used it.
     InsteadOf(&'a NextPair),
 }
 

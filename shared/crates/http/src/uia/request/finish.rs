@@ -1,5 +1,5 @@
 //! The end of a UIA-protected request: its one transaction, repeated while concurrent requests write
-//! to the session, or the response of a concurrent duplicate that came first.
+//! to the session, or the response of a concurrent duplicate that completed first.
 
 use super::{ProtectedRequest, replayed_answer};
 use crate::{
@@ -23,7 +23,7 @@ pub enum OperationError {
     SessionChanged,
     /// A row of the operation has changed since it was read. The next attempt reads it again.
     Conflict,
-    /// The validation session of the 3PID was used elsewhere or has expired.
+    /// Another operation has used the validation session of the 3PID, or the session has expired.
     ValidationGone(Medium),
     /// The share of the registration token has no uses left.
     RegistrationTokenSpent,
@@ -74,7 +74,7 @@ pub trait FinalTransaction: Send {
     ) -> impl Future<Output = Result<String, OperationError>> + Send;
 }
 
-/// A transaction that depends on nothing but the session, with a response that is known before.
+/// A transaction that depends only on the session. Its response is known beforehand.
 struct FixedAnswer<'a, F> {
     answer: &'a str,
     write: F,
@@ -98,7 +98,7 @@ where
 
 /// The next step after a failed attempt.
 enum Next {
-    /// A concurrent duplicate of the request came first; its response.
+    /// The response of a concurrent duplicate of the request that completed first.
     Replay(Response),
     /// Try again with this completion.
     Retry(Box<UiaCompletion>),
@@ -190,7 +190,7 @@ impl ProtectedRequest {
         Ok(Next::Retry(Box::new(completion)))
     }
 
-    /// Whether a concurrent duplicate of the request that came first can be the cause.
+    /// Whether the cause may be a concurrent duplicate of the request that completed first.
     fn may_follow_from_duplicate(&self, error: &OperationError) -> bool {
         match error {
             OperationError::SessionChanged => true,

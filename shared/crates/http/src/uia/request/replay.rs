@@ -16,8 +16,8 @@ use crate::{
     uia::{OpenSession, Operation, Replay},
 };
 
-/// For this long after the end of a session, the access token in its response may not be readable
-/// yet: the rows of a transaction become visible one by one.
+/// The time after the end of a session in which the access token in its response may not be readable
+/// yet, because the rows of a transaction become visible one by one.
 const READ_AFTER_WRITE_WINDOW: Duration = Duration::from_secs(2);
 /// The wait before the token is read again within that time.
 const READ_AFTER_WRITE_DELAY: Duration = Duration::from_millis(100);
@@ -26,7 +26,7 @@ const READ_AFTER_WRITE_DELAY: Duration = Duration::from_millis(100);
 pub(super) enum Replayed {
     /// The session is not completed.
     Open,
-    /// The session was completed by this request: its response.
+    /// This request has completed the session. Contains its response.
     Answer(Response),
     /// The session was completed by another request, or its response is no longer usable.
     Over,
@@ -78,7 +78,7 @@ impl ProtectedRequest {
         Ok(Replayed::Answer(replayed_answer(text)))
     }
 
-    /// The response that a concurrent duplicate of this request has been given, if there is one.
+    /// The response to a concurrent duplicate of this request, if there is one.
     pub async fn replayed_response(&self, app: &App) -> Result<Option<Response>, Rejection> {
         let Some(id) = &self.auth.session else {
             return Ok(None);
@@ -97,8 +97,7 @@ impl ProtectedRequest {
         }
     }
 
-    /// The response of a concurrent duplicate in the place of an error that the duplicate may have
-    /// caused.
+    /// Replaces an error that a concurrent duplicate may have caused by the response to the duplicate.
     pub async fn or_replay(
         &self,
         app: &App,

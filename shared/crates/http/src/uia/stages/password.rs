@@ -1,7 +1,8 @@
 //! `m.login.password`: the client knows the password of an account (UIA-40 to UIA-46).
 //!
 //! With an access token, an identifier of any other user is refused before anything is hashed
-//! (UIA-25). So is a 3PID without an account, or the response would reveal which 3PIDs have one.
+//! (UIA-25). A 3PID without an account is refused too: otherwise the response would reveal which 3PIDs
+//! have an account.
 //! Without a token the identifier selects the account.
 
 use super::{Prefetched, StageContext, StageOutcome, StageResult};

@@ -29,7 +29,7 @@ const INVALID: StageError = StageError {
 };
 const UNREACHABLE: StageError = StageError {
     code: ErrorCode::Unauthorized,
-    message: "The captcha provider does not answer. Try again",
+    message: "The captcha provider does not respond. Try again",
 };
 
 pub(super) fn params(config: &Config) -> Option<Value> {
@@ -89,7 +89,7 @@ pub(super) fn form(config: &Config) -> Form {
     }
 }
 
-/// The widget of each provider has a field name of its own.
+/// The widget of each provider has its own field name.
 pub(super) fn members_of_form(form: &Query) -> Vec<(&'static str, String)> {
     [
         "g-recaptcha-response",

@@ -1,7 +1,7 @@
 //! `m.login.registration_token`: the client has a token from the operator (UIA-60).
 //!
 //! The stage checks that the token is valid now. Only the transaction that creates the account
-//! spends a use of it. An attempt is charged before the comparison and refunded if the token is
+//! consumes a use of the token. An attempt is charged before the comparison and refunded if the token is
 //! valid.
 
 use super::{Prefetched, StageContext, StageOutcome, StageResult};
@@ -21,7 +21,7 @@ use crate::{
 /// The longest token the specification allows.
 pub const MAX_TOKEN_CHARS: usize = 64;
 
-/// The one response for every invalid token, whatever is wrong with it.
+/// The error for every invalid token, regardless of the reason.
 pub(in crate::uia) const REFUSED: StageError = StageError {
     code: ErrorCode::Unauthorized,
     message: "The registration token is not valid",

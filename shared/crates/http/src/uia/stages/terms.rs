@@ -26,8 +26,8 @@ const NOTHING_SHOWN: StageError = StageError {
     message: "The policies have not been shown yet. Please read them first",
 };
 
-/// The client names no versions: the session records those that its last response showed, even if the
-/// operator has published others since.
+/// The request does not contain policy versions. The user accepts the versions that the last response
+/// showed, even if the operator has published others since.
 pub(super) fn attempt(context: StageContext<'_>) -> StageOutcome {
     if context.shown_policies.is_empty() {
         return StageOutcome::Refused(NOTHING_SHOWN);

@@ -28,8 +28,8 @@ const MISSING: StageError = StageError {
     code: ErrorCode::MissingParam,
     message: "`threepid_creds` is missing",
 };
-/// The one response until the 3PID is validated, whatever the reason (UIA-53, UIA-57): clients poll
-/// and show no error.
+/// The error until the 3PID is validated, regardless of the reason (UIA-53, UIA-57). Clients poll and do
+/// not show this error.
 pub(in crate::uia) const NOT_YET: StageError = StageError {
     code: ErrorCode::Unauthorized,
     message: "The address has not been validated yet",

@@ -34,8 +34,8 @@ pub struct DelegatedLookup {
 
 crate::opaque_debug!(DelegatedLookup);
 
-/// The session at an identity server that the client names, or why that server is not asked. `None`
-/// if the client names none or this server validates 3PIDs itself.
+/// The session at the identity server that the client names, or the reason why that server is not
+/// called. Returns `None` if the client does not name an identity server or this server validates 3PIDs itself.
 pub(super) fn lookup(
     app: &App,
     credentials: &ThreePidCreds,
