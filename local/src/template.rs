@@ -144,7 +144,7 @@ impl Template {
         Ok(template)
     }
 
-    /// The policy of a function. `None` if the caller is not a function.
+    /// The policy of a function. Returns `None` if the caller is not a function.
     pub fn policy(&self, function: &str) -> Option<&BTreeSet<Permission>> {
         self.policies.get(function)
     }

@@ -31,7 +31,7 @@ use shared::{
     },
 };
 
-/// The parameters. The UIA session remembers them.
+/// The parameters. The UIA session stores them.
 #[derive(Default, Serialize, Deserialize)]
 struct Parameters {
     #[serde(skip_serializing_if = "Option::is_none")]

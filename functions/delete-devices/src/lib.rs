@@ -22,7 +22,7 @@ use shared::{
 /// The most devices that a request may name.
 const MAX_DEVICES: usize = 1000;
 
-/// The parameters. The UIA session remembers them.
+/// The parameters. The UIA session stores them.
 #[derive(Default, Serialize, Deserialize)]
 struct Parameters {
     #[serde(skip_serializing_if = "Option::is_none")]

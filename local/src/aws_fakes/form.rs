@@ -18,7 +18,7 @@ impl Form {
         Self(form_urlencoded::parse(body).into_owned().collect())
     }
 
-    /// The value of a field. `None` if it is missing or empty.
+    /// The value of a field. Returns `None` if it is missing or empty.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         let value = self.0.get(name)?;
         (!value.is_empty()).then_some(value)

@@ -154,7 +154,7 @@ where
     });
 }
 
-/// The stored report of the request. `None` if no function answered.
+/// The stored report of the request. Returns `None` if no function answered.
 fn take_report<S, N>(context: &FmtContext<'_, S, N>) -> Option<Report>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,

@@ -211,7 +211,7 @@ impl Running {
     }
 }
 
-/// The records of new rows among the next records of the stream. `None` if the stream has no further record.
+/// The records of new rows among the next records of the stream. Returns `None` if the stream has no further record.
 async fn new_rows(stream: &mut Stream) -> Result<Option<Vec<Value>>> {
     let mut reader = stream.clone();
     let (reader, records) = tokio::task::spawn_blocking(move || {

@@ -113,7 +113,7 @@ fn check(decision: LimitDecision, update: GcraUpdate) -> Result<(), LimitError> 
     }
 }
 
-/// Refunds one request. A right password does not count as an attempt.
+/// Refunds one request. A correct password does not count as an attempt.
 pub async fn refund(app: &App, limit: Limit, key: impl Display) -> Result<(), LimitError> {
     if app.config.limits {
         app.store

@@ -229,7 +229,7 @@ pub async fn authenticate_for_logout(
     Ok(session)
 }
 
-/// Parses the token of a device. A valid token of an application service gets an error of its own, because a
+/// Parses the token of a device. A valid token of an application service gets its own error, because a
 /// client may discard a token that the server calls unknown.
 async fn parse_device_token(app: &App, text: &Secret) -> Result<Token, AuthenticationError> {
     match Token::parse(TokenKind::Access, text, &app.config.server_name) {

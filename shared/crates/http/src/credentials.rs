@@ -83,7 +83,7 @@ impl From<CredentialError> for MatrixError {
 reject_as_error!(CredentialError);
 
 impl Identifier {
-    /// Reads `identifier`, or the deprecated members in its place (UIA-41 to UIA-44); `None` if the
+    /// Reads `identifier`, or the deprecated members in its place (UIA-41 to UIA-44). Returns `None` if the
     /// body has neither.
     pub fn parse(app: &App, body: &Body) -> Result<Option<Self>, MatrixError> {
         let given = body.optional::<serde_json::Map<String, serde_json::Value>>("identifier")?;
@@ -190,7 +190,7 @@ pub async fn verify(
     Ok(verified)
 }
 
-/// Verifies the password of a login, which has a limit of its own. The caller refunds the attempt,
+/// Verifies the password of a login, which has its own limit. The caller refunds the attempt,
 /// beside its other writes.
 pub async fn verify_login(
     app: &App,
@@ -289,7 +289,7 @@ pub async fn verify_token_holder(
             Err(CredentialError::Wrong)
         }
         PasswordCheck::Right | PasswordCheck::Outdated => {
-            // A lost refund costs one attempt, which is no reason to fail the request.
+            // A lost refund costs one attempt, so the error is ignored.
             let _ = limits::refund(app, limit, name).await;
             Ok(attempt::by_network(
                 &Identifier::User(user.clone()).key(),

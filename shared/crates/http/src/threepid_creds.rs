@@ -71,7 +71,7 @@ impl ThreePidCreds {
         })
     }
 
-    /// Reads the members; `None` if `sid` or `client_secret` is missing.
+    /// Reads the members. Returns `None` if `sid` or `client_secret` is missing.
     fn read(members: &Body) -> Result<Option<Self>, MatrixError> {
         let sid: Option<String> = members.optional("sid")?;
         let client_secret: Option<String> = either(members, "client_secret", "clientSecret")?;

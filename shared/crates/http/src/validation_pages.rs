@@ -41,7 +41,7 @@ pub struct SubmittedFields {
 crate::opaque_debug!(SubmittedFields);
 
 impl SubmittedFields {
-    /// Reads the fields; `None` if one is missing or does not match its grammar.
+    /// Reads the fields. Returns `None` if one is missing or does not match its grammar.
     pub fn read(fields: &Query) -> Option<Self> {
         let secret = fields.get("client_secret").filter(|text| !text.is_empty());
         let (sid, token) = (fields.get("sid")?, fields.get("token")?);

@@ -275,7 +275,7 @@ impl KeyRing {
         Some((root.id.as_str(), seed))
     }
 
-    /// The generation of the key that made this hash, according to the key ID in it. `None` if the key is not
+    /// The generation of the key that made this hash, according to the key ID in it. Returns `None` if the key is not
     /// in this ring.
     pub fn generation_of(&self, hash: &str) -> Option<Generation> {
         let (id, _) = hash.split_once('.')?;

@@ -58,7 +58,7 @@ crate::opaque_debug!(ThreePid);
 
 impl ThreePid {
     /// The canonical form of an address that a client names (3PID-63). A phone number consists of its
-    /// E.164 digits; some clients write a `+` before them. `None` if the address is not valid.
+    /// E.164 digits; some clients write a `+` before them. Returns `None` if the address is not valid.
     pub fn parse(medium: Medium, address: &str) -> Option<Self> {
         match medium {
             Medium::Email => email::parse(address),

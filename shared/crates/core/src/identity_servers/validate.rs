@@ -95,7 +95,7 @@ pub async fn request_validation(
         .ok_or(IdServerError::UnexpectedResponse(200))
 }
 
-/// Reads the result of a session from the identity server. `None` if the validation is too old to count. `sid`
+/// Reads the result of a session from the identity server. Returns `None` if the validation is too old to count. `sid`
 /// and `client_secret` have a grammar that needs no percent-encoding.
 pub async fn find_validated(
     app: &App,

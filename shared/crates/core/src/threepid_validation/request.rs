@@ -29,7 +29,7 @@ pub struct ValidationRequest<'a> {
     pub purpose: ValidationPurpose,
     /// The recipient of the message.
     pub to: &'a ThreePid,
-    /// The country of a phone number, which has a quota of its own.
+    /// The country of a phone number, which has its own quota.
     pub country: Option<&'a str>,
     /// The secret that the client has chosen for the session.
     pub client_secret: &'a Secret,
@@ -138,7 +138,7 @@ async fn enqueue(
     Err(StoreError::Contended.into())
 }
 
-/// The session with the message that the request makes due; `None` if no message is due.
+/// The session with the message that the request makes due. Returns `None` if no message is due.
 fn next_message(
     app: &App,
     request: &ValidationRequest<'_>,

@@ -10,7 +10,7 @@ const MAX_BYTES: usize = 2048;
 #[error("not an http or https link")]
 pub struct NextLinkError;
 
-/// The link, if the browser may be redirected to it. `None` if the operator has not allowed its host:
+/// The link, if the browser may be redirected to it. Returns `None` if the operator has not allowed its host:
 /// the request continues without the link then, because the client cannot know the allowed hosts.
 pub fn check(config: &Config, text: &str) -> Result<Option<String>, NextLinkError> {
     let is_valid = text.len() <= MAX_BYTES && text.chars().all(|c| !c.is_control() && c != ' ');

@@ -170,7 +170,7 @@ async fn write(app: &App, new: &NewThreePid) -> Result<Added, ThreePidError> {
         Err(AddThreePidError::Store(error)) => return Err(error.into()),
     };
     if !new.known {
-        // A lost refund costs the account one later addition, which is no reason to fail.
+        // A lost refund costs the account one later addition, so the error is ignored.
         let _ = limits::refund(app, Limit::Addition, user).await;
     }
     outcome

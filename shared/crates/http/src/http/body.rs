@@ -40,7 +40,7 @@ impl Body {
         }
     }
 
-    /// The member `name`. `None` if it is absent or `null`. M_BAD_JSON if it has another type
+    /// The member `name`. Returns `None` if it is absent or `null`. M_BAD_JSON if it has another type
     /// (HTTP-16).
     pub fn optional<T: DeserializeOwned>(
         &self,

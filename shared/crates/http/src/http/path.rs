@@ -3,7 +3,7 @@
 use super::Request;
 
 impl Request {
-    /// The last segment of the path, percent-decoded once. `None` if the result is not UTF-8. A `%`
+    /// The last segment of the path, percent-decoded once. Returns `None` if the result is not UTF-8. A `%`
     /// that does not begin a valid escape is kept.
     pub fn last_segment(&self) -> Option<String> {
         let (_, segment) = self.path.rsplit_once('/')?;

@@ -9,7 +9,7 @@ use crate::{
     secrets::Secret,
 };
 
-/// The token of the `Authorization` header. `None` unless there is exactly one such header, with
+/// The token of the `Authorization` header. Returns `None` unless there is exactly one such header, with
 /// the scheme `Bearer`.
 pub fn bearer(request: &Request) -> Option<Secret> {
     let mut values = request.headers.get_all(AUTHORIZATION).iter();
@@ -46,7 +46,7 @@ pub fn access_token(request: &Request, query_tokens: bool) -> Result<Secret, Mat
     }
 }
 
-/// The access token of a request that does not require one. `None` if neither header nor query has
+/// The access token of a request that does not require one. Returns `None` if neither header nor query has
 /// one. A token that is present must be valid (TOK-10).
 pub fn optional_access_token(
     request: &Request,

@@ -128,7 +128,7 @@ pub struct Visit {
     flows: Vec<Flow>,
 }
 
-/// Reads the session of a page's URL. `None` if there is no such session or it does not offer the
+/// Reads the session of a page's URL. Returns `None` if there is no such session or it does not offer the
 /// stage (UIA-73).
 pub async fn visit(app: &App, stage: &str, session: &str) -> Result<Option<Visit>, StoreError> {
     let Some(stage) = StageType::parse(stage) else {

@@ -1,4 +1,4 @@
-//! The parameters of an operation as its session remembers them (UIA-19), and how those of a later
+//! The parameters of an operation as its session stores them (UIA-19), and how those of a later
 //! request come together with them.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
@@ -11,7 +11,7 @@ const NONE: &str = "null";
 /// The parameters of an operation. Only types that implement this trait are serialised into the sealed
 /// session state.
 pub trait RequestParameters: Default + Serialize + DeserializeOwned {
-    /// These parameters, completed by those that the session remembers.
+    /// These parameters, completed by those that the session stores.
     fn merge(self, remembered: Self) -> Result<Self, ParametersChangedError>;
 }
 

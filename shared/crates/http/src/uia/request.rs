@@ -149,7 +149,7 @@ impl ProtectedRequest {
         }
     }
 
-    /// The parameters that the session remembers.
+    /// The parameters that the session stores.
     pub fn remembered<P: RequestParameters>(&self) -> Result<P, MatrixError> {
         let Some(session) = &self.session else {
             return Ok(P::default());
@@ -162,7 +162,7 @@ impl ProtectedRequest {
         })
     }
 
-    /// The operation's parameters: those of this request and those that the session remembers
+    /// The operation's parameters: those of this request and those that the session stores
     /// (UIA-19, UIA-20).
     pub fn merge_parameters<P: RequestParameters>(&self, given: P) -> Result<P, MatrixError> {
         given.merge(self.remembered()?).map_err(|_| {
@@ -174,7 +174,7 @@ impl ProtectedRequest {
     }
 
     /// Authenticates the request: a completed flow, or a challenge as the error. The session
-    /// remembers the parameters.
+    /// stores the parameters.
     pub async fn authenticate<P: RequestParameters>(
         &mut self,
         app: &App,

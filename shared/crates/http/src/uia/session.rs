@@ -50,7 +50,7 @@ pub enum ParameterSource {
     Stored,
 }
 
-/// The key of the row of the session with this string; `None` if this server generates no such
+/// The key of the row of the session with this string. Returns `None` if this server generates no such
 /// string.
 pub fn session_key(id: &Secret) -> Option<String> {
     let is_valid = (1..=MAX_ID_CHARS).contains(&id.reveal().len());
@@ -73,7 +73,7 @@ impl OpenSession {
         session
     }
 
-    /// Opens a stored session. `None` if it has expired, even if DynamoDB has not deleted it yet
+    /// Opens a stored session. Returns `None` if it has expired, even if DynamoDB has not deleted it yet
     /// (UIA-32), or if its key is no longer in the ring. A completed session opens as long as its
     /// row exists.
     pub fn open(app: &App, id: &Secret, row: SessionRow) -> Option<Self> {

@@ -34,7 +34,7 @@ use crate::{
     threepid_validation::{DelegatedSession, ValidatedThreePid},
 };
 
-/// The result of a completed stage, as the session remembers it.
+/// The result of a completed stage, as the session stores it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StageResult {
     /// Nothing beyond the completion itself.
@@ -92,7 +92,7 @@ pub(super) enum StageOutcome {
         refund: Option<(Limit, String)>,
     },
     Refused(StageError),
-    /// Refused until a validation session is validated, which the UIA session remembers.
+    /// Refused until a validation session is validated, which the UIA session stores.
     Waiting {
         sid: String,
         delegated: Option<DelegatedSession>,

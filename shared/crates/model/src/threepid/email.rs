@@ -13,7 +13,7 @@ const MAX_ADDRESS_BYTES: usize = 254;
 /// The maximum length of the local part in bytes.
 const MAX_LOCAL_BYTES: usize = 64;
 
-/// The canonical form of an e-mail address; `None` if it is not valid (3PID-13, 3PID-62).
+/// The canonical form of an e-mail address. Returns `None` if it is not valid (3PID-13, 3PID-62).
 pub fn parse(text: &str) -> Option<ThreePid> {
     // Reject an overlong text before case folding, because the time of case folding is proportional to
     // the length of the text. Folding makes a text at most three times as long in characters.

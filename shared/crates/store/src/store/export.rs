@@ -89,7 +89,7 @@ pub struct BindingRecord {
 }
 
 impl Store {
-    /// All stored data of the account with this username; `None` if there is no account. One
+    /// All stored data of the account with this username. Returns `None` if there is no account. One
     /// `Query` call for each megabyte, strongly consistent.
     pub async fn export_account(&self, user: &Localpart) -> Result<Option<UserRecord>, StoreError> {
         let rows = self.rows_under(&keys::user(user), "").await?;

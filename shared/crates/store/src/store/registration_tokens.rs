@@ -114,7 +114,7 @@ impl Store {
     }
 
     /// Writes a new token. One `TransactWriteItems` call on the condition that no token has this
-    /// hash; `false` if the condition fails.
+    /// hash. Returns `false` if the condition fails.
     pub async fn create_registration_token(
         &self,
         new: &RegistrationToken,
