@@ -238,7 +238,7 @@ impl Gateway {
         // Converted through text, as on AWS.
         let request: LambdaRequest = serde_json::from_str(&event.to_string())?;
         let context = context(id, request_id);
-        // A task of its own, so that a panic ends only this request, as on Lambda.
+        // A separate task, so that a panic ends only this request, as on Lambda.
         let call = (function.0)(LambdaEvent::new(request, context));
         let call = tokio::spawn(call.in_current_span());
         let answer = tokio::time::timeout(TIMEOUT, call)

@@ -131,7 +131,7 @@ fn find_duplicates(users: &[(u64, User)]) -> Vec<(u64, String)> {
 struct Entry {
     line_number: u64,
     account: ImportedAccount,
-    /// The content of the line in a canonical form. A keyed hash of it marks the imported account, so
+    /// The content of the line in a canonical form. A keyed hash of this form marks the imported account, so
     /// that a later run recognises the line.
     fingerprint: String,
 }

@@ -3,7 +3,7 @@
 //! A new message is a variant of [`Mail`] or [`Sms`], with an arm where the compiler and the templates
 //! require one. An e-mail has two bodies of the same name, `.txt` and `.html`, which `mail.txt` and
 //! `mail.html` include. A text message is an arm of `sms.txt`. A template must never contain text that a
-//! client sent, so that nobody can write to other people through this server.
+//! client sent, so that an attacker cannot send text of their choice through this server.
 
 use askama::Template;
 use shared::{outbox::Notice, secrets::Secret, threepid_validation::ValidationPurpose};

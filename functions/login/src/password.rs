@@ -25,7 +25,7 @@ pub(crate) async fn log_in(
     // UIA-46, DIS-23
     let (verified, attempt) =
         credentials::verify_login(app, &identifier, &password, request.network).await?;
-    // TOK-14: only a client that knows the password may learn that the account is locked.
+    // TOK-14: the response discloses that the account is locked only if the password is correct.
     if verified.account.status == AccountStatus::Locked {
         attempt.refund(app).await;
         return Err(AuthenticationError::Locked.into());

@@ -1,4 +1,4 @@
-//! Guests: one request and no UIA. Of the body only the display name of the device counts (GUEST-01
+//! Guests: one request and no UIA. Only the display name of the device is read from the body (GUEST-01
 //! to GUEST-05).
 
 use shared::{

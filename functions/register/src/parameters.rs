@@ -27,7 +27,7 @@ pub struct Parameters {
         with = "sealed_secret"
     )]
     pub password: Option<Secret>,
-    /// The device ID; the empty one counts as absent (REG-17).
+    /// The device ID. An empty ID counts as absent (REG-17).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_id: Option<DeviceId>,
     /// The display name of a new device (REG-19).
@@ -86,7 +86,7 @@ impl Parameters {
 }
 
 impl RequestParameters for Parameters {
-    /// A parameter of a later request replaces the remembered one; an absent one keeps it (UIA-19,
+    /// A parameter of a later request replaces the stored value. An absent parameter keeps it (UIA-19,
     /// UIA-20, REG-36).
     fn merge(self, remembered: Self) -> Result<Self, ParametersChangedError> {
         Ok(Self {

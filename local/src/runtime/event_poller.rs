@@ -158,7 +158,7 @@ impl<W: Worker> EventPoller<W> {
     }
 
     async fn poll_until_stopped(self: Arc<Self>, mut stopped: oneshot::Receiver<()>) {
-        // Each poll is a task of its own, so that a panic of the worker ends only its event, as on Lambda.
+        // Each poll is a separate task, so that a panic of the worker ends only its event, as on Lambda.
         let mut task = JoinSet::new();
         loop {
             let event_poller = Arc::clone(&self);

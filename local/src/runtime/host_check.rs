@@ -13,8 +13,8 @@ use http::{
 pub(crate) struct RequestHost(Authority);
 
 impl RequestHost {
-    /// The value of the `Host` header. Returns `None` if the header is missing, repeated or not a plain host and port, or
-    /// if the target of the request has another host.
+    /// The value of the `Host` header. Returns `None` if the header is missing, repeated or not a plain host and port,
+    /// or if the target of the request has another host.
     pub(crate) fn of(head: &Parts) -> Option<Self> {
         let authority: Authority = single_value(&head.headers, &header::HOST)?.parse().ok()?;
         // With user information before an `@`, the authority does not start with the host.

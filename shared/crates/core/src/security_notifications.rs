@@ -31,7 +31,7 @@ pub async fn notify(
     }
     let quota_key = format!("{} {}", user.as_str(), notice.as_str());
     match limits::consume(app, Limit::Notice, quota_key).await {
-        // If the limiter is unavailable, notify anyway: a missing notification is worse than one mail too many.
+        // If the limiter is unavailable, send the notification: a missing notification is worse than a superfluous one.
         Ok(()) | Err(LimitError::Store(_)) => Ok(mails),
         Err(error) => Err(error),
     }

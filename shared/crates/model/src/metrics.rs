@@ -1,6 +1,6 @@
 //! Metrics of one request or event: counted while it is handled, and written in one log line at its end.
 //!
-//! The code that does something worth counting calls `count`, `stage`, `user` and so on. The counts belong to
+//! Code that records a metric calls `count`, `stage`, `user` and so on. The counts belong to
 //! the current request by a task-local variable; outside of a request they are dropped. The line (`line`) is
 //! the log entry and, in CloudWatch's embedded metric format, also the source of the metrics. The stack's
 //! dashboard and alarms use the names in [`Metric`]. No value that a client chooses becomes a dimension, and

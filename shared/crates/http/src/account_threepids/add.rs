@@ -18,12 +18,12 @@ use crate::{
 enum AddDecision {
     /// The account can have the 3PID.
     Add(ValidatedThreePid),
-    /// The validation session was spent for this account: the request repeats one whose response was lost.
+    /// The validation session was spent for this account: the client repeats a request whose response was lost.
     Done,
 }
 
 /// Checks that the validation session allows an addition to this account now. An endpoint that requires a password
-/// checks this first, so that the user does not enter it in vain.
+/// checks this first, so that the user does not enter it for nothing.
 pub async fn check_validation(
     app: &App,
     owner: &AccountOwner,

@@ -98,7 +98,7 @@ impl UiaCompletion {
         Err(self.reopen_stage(app, network, stage, TOKEN_REFUSED).await)
     }
 
-    /// Opens the stage of a 3PID again whose validation session was used elsewhere or has expired.
+    /// Reopens the stage of a 3PID whose validation session was used by another operation or has expired.
     pub async fn reopen_threepid_stage(
         self,
         app: &App,

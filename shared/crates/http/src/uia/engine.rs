@@ -203,7 +203,7 @@ struct Progress {
     error: Option<StageError>,
     /// The charge of a correct password or token.
     refund: Option<(Limit, String)>,
-    /// A stage that no longer counts.
+    /// A stage whose result is no longer valid.
     reopened: Option<StageType>,
 }
 
@@ -273,8 +273,8 @@ enum StageProgress {
     },
 }
 
-/// Attempts a stage. It counts only if it is the first uncompleted one of some flow (UIA-16); a
-/// completed stage is not attempted again (UIA-17).
+/// Attempts a stage. The attempt counts only if the stage is the first uncompleted stage of a flow
+/// (UIA-16). A completed stage is not attempted again (UIA-17).
 async fn try_stage(
     app: &App,
     flows: &[Flow],

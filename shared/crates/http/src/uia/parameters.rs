@@ -20,7 +20,7 @@ pub trait RequestParameters: Default + Serialize + DeserializeOwned {
 #[error("a parameter differs from the one that the session remembers")]
 pub struct ParametersChangedError;
 
-/// The remembered value if the request omits the parameter (UIA-19). An error if the request gives
+/// The stored value if the request omits the parameter (UIA-19). Returns an error if the request gives
 /// another value (UIA-20).
 pub fn merge_unchanged<T: PartialEq>(
     given: Option<T>,

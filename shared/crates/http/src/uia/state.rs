@@ -138,7 +138,7 @@ impl SessionState {
         }
     }
 
-    /// Opens a stage again whose result is no longer valid.
+    /// Reopens a stage whose result is no longer valid.
     pub(super) fn reopen(&mut self, stage: StageType) {
         self.completed.retain(|done| done.stage != stage);
         self.pending.remove(&stage);

@@ -94,8 +94,8 @@ pub enum CreateAccountError {
     /// The validation session of an address has been spent or has expired.
     #[error("the validation session of the address is spent or has expired")]
     ValidationGone(Medium),
-    /// The share of the registration token has no use left.
-    #[error("the registration token has no use left")]
+    /// The share of the registration token has no uses left.
+    #[error("the registration token has no uses left")]
     RegistrationTokenSpent,
     /// The account to be upgraded is no longer the active guest account that was read.
     #[error("the guest account has changed")]

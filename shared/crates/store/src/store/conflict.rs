@@ -7,7 +7,7 @@ use super::StoreError;
 pub enum Attempt<T, S> {
     /// The operation has its result.
     Done(T),
-    /// A concurrent write came first; the next attempt starts from this state.
+    /// A concurrent write has changed the row. The next attempt starts from this state.
     Retry(S),
 }
 

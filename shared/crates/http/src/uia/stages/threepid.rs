@@ -2,7 +2,7 @@
 //! 3PID (UIA-50 to UIA-57).
 //!
 //! The client names a validation session. The stage passes once that session is validated for this
-//! operation. Until then the response is M_UNAUTHORIZED, which clients read as "not yet", and the UIA
+//! operation. Until then the response is M_UNAUTHORIZED, which clients interpret as "not yet", and the UIA
 //! session stores the validation session that it waits for. The operation's own transaction
 //! marks the validation session as spent. `threepid_delegated` handles the sessions of identity
 //! servers.

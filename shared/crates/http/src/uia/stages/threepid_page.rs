@@ -1,5 +1,5 @@
 //! The fallback pages of the 3PID stages: ask for the 3PID, send a message, then wait for its link or
-//! take its code. The page uses a validation session of its own; the UIA session keeps the client
+//! take its code. The page uses its own validation session. The UIA session keeps the client
 //! secret.
 
 use ::http::StatusCode;
